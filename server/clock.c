@@ -1,0 +1,130 @@
+/* clock.c - see clock.h. Calendar arithmetic is done here because timegm() and strptime() accept far
+ * more than a timestamp (blanks, signs, 60 in any field, other zones). */
+#include "clock.h"
+
+#include <ctype.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static int64_t read_clock(clockid_t id)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(id, &ts); /* cannot fail: both clocks exist on Linux */
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static int64_t system_wall(const struct clock *c)
+{
+    (void)c;
+    return read_clock(CLOCK_REALTIME);
+}
+
+static int64_t system_mono(const struct clock *c)
+{
+    (void)c;
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+const struct clock *clock_system(void)
+{
+    static const struct clock host = {.wall_ms = system_wall, .mono_ms = system_mono};
+
+    return &host;
+}
+
+int64_t clock_wall_ms(const struct clock *c)
+{
+    return c->wall_ms(c);
+}
+
+int64_t clock_mono_ms(const struct clock *c)
+{
+    return c->mono_ms(c);
+}
+
+char *clock_format(int64_t wall_ms, char out[CLOCK_TEXT_SIZE])
+{
+    /* 0000-01-01 and 9999-12-31T23:59:59.999: what four digits of a year can say */
+    const int64_t first = -62167219200000, last = 253402300799999;
+    int64_t ms = wall_ms < first ? first : wall_ms > last ? last : wall_ms;
+    time_t seconds = (time_t)(ms >= 0 ? ms / 1000 : (ms - 999) / 1000);
+    struct tm tm;
+
+    (void)gmtime_r(&seconds, &tm); /* in range: see above */
+    (void)snprintf(out, CLOCK_TEXT_SIZE, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
+                   (unsigned)(tm.tm_year + 1900) % 10000, (unsigned)(tm.tm_mon + 1) % 100,
+                   (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100,
+                   (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100,
+                   (unsigned)(ms - (int64_t)seconds * 1000) % 1000);
+    return out;
+}
+
+/* Reads exactly n digits followed by the character `after`. */
+static bool digits(const char **p, int n, char after, int *ret)
+{
+    int value = 0;
+
+    for (int i = 0; i < n; i++, (*p)++) {
+        if (!isdigit((unsigned char)**p))
+            return false;
+        value = value * 10 + (**p - '0');
+    }
+    if (after && *(*p)++ != after)
+        return false;
+    *ret = value;
+    return true;
+}
+
+static int days_in(int year, int month)
+{
+    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+
+    return month == 2 && leap ? 29 : days[month - 1];
+}
+
+/* Days from 1970-01-01 to a date of the Gregorian calendar (years counted from March, in eras of
+ * 400 years, so that the leap day is the last of its year). */
+static int64_t days_from_civil(int year, int month, int day)
+{
+    int64_t y = month <= 2 ? year - 1 : year;
+    int64_t era = (y >= 0 ? y : y - 399) / 400;
+    int64_t year_of_era = y - era * 400;
+    int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+
+    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year -
+           719468;
+}
+
+enum err_code clock_parse(const char *text, int64_t *ret_ms, struct err *e)
+{
+    int year, month, day, hour, minute, second, ms = 0;
+    const char *p = text;
+
+    if (!digits(&p, 4, '-', &year) || !digits(&p, 2, '-', &month) || !digits(&p, 2, 'T', &day) ||
+        !digits(&p, 2, ':', &hour) || !digits(&p, 2, ':', &minute) || !digits(&p, 2, 0, &second))
+        goto bad;
+    if (*p == '.') {
+        int n = 0;
+
+        for (p++; isdigit((unsigned char)*p); p++, n++)
+            if (n < 3)
+                ms = ms * 10 + (*p - '0');
+        if (n < 1 || n > 9)
+            goto bad;
+        for (; n < 3; n++)
+            ms *= 10;
+    }
+    if (strcmp(p, "Z") != 0 || month < 1 || month > 12 || day < 1 || day > days_in(year, month) ||
+        hour > 23 || minute > 59 || second > 59)
+        goto bad;
+    *ret_ms =
+        ((days_from_civil(year, month, day) * 24 + hour) * 60 + minute) * MINUTE_MS +
+        second * SECOND_MS + ms;
+    return ERR_OK;
+bad:
+    return err_set(e, ERR_INVALID, "'%.40s' is not a UTC timestamp like 2026-01-01T00:00:00Z", text);
+}

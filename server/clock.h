@@ -1,0 +1,40 @@
+/* clock.h - two clocks, two uses: mono_ms to wait, wall_ms to record.
+ *
+ * Code that compares times takes `now` or a `struct clock *`, so that a test can turn the hands.
+ */
+#ifndef CORDON_CLOCK_H
+#define CORDON_CLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "err.h"
+
+struct clock {
+    int64_t (*wall_ms)(const struct clock *c); /* ms since 1970 UTC; may jump */
+    int64_t (*mono_ms)(const struct clock *c); /* ms since some start; never goes back */
+};
+
+#define SECOND_MS ((int64_t)1000)
+#define MINUTE_MS (60 * SECOND_MS)
+#define HOUR_MS   (60 * MINUTE_MS)
+#define DAY_MS    (24 * HOUR_MS)
+
+/** The host's clocks. Static storage, any thread. */
+const struct clock *clock_system(void);
+int64_t clock_wall_ms(const struct clock *c);
+int64_t clock_mono_ms(const struct clock *c);
+
+#define CLOCK_TEXT_SIZE sizeof "2026-01-01T00:00:00.000Z"
+
+/** wall_ms as RFC 3339 in UTC with milliseconds ("2026-01-01T00:00:00.000Z"); returns out. */
+char *clock_format(int64_t wall_ms, char out[CLOCK_TEXT_SIZE]);
+
+/**
+ * Reads a timestamp as Defender writes it: RFC 3339 in UTC, `Z` at the end, 0 to 7 (we take 9)
+ * fractional digits (defender-api.md trap 15). Digits beyond milliseconds are cut.
+ * Returns ERR_INVALID for anything else; *ret_ms is then untouched.
+ */
+enum err_code clock_parse(const char *text, int64_t *ret_ms, struct err *e);
+
+#endif

@@ -1,0 +1,61 @@
+/* err.c - see err.h. Fixed buffers: reporting "out of memory" must not need memory. */
+#include "err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const names[ERR_CODES] = {
+    [ERR_OK] = "ok",
+    [ERR_INVALID] = "invalid",
+    [ERR_DENIED] = "denied",
+    [ERR_FORBIDDEN] = "forbidden",
+    [ERR_NOT_FOUND] = "not_found",
+    [ERR_CONFLICT] = "conflict",
+    [ERR_STALE] = "stale",
+    [ERR_TOO_BIG] = "too_big",
+    [ERR_REFUSED] = "refused",
+    [ERR_AGAIN] = "again",
+    [ERR_THROTTLED] = "throttled",
+    [ERR_TIMEOUT] = "timeout",
+    [ERR_UNKNOWN] = "unknown_result",
+    [ERR_IO] = "io",
+    [ERR_NOMEM] = "no_memory",
+    [ERR_STOPPING] = "stopping",
+};
+
+const char *err_name(enum err_code code)
+{
+    return (unsigned)code < ERR_CODES ? names[code] : "?";
+}
+
+enum err_code err_set(struct err *e, enum err_code code, const char *fmt, ...)
+{
+    if (e) {
+        va_list ap;
+
+        e->code = code;
+        e->retry_ms = 0;
+        va_start(ap, fmt);
+        (void)vsnprintf(e->text, sizeof e->text, fmt, ap); /* cutting is the documented behaviour */
+        va_end(ap);
+    }
+    return code;
+}
+
+enum err_code err_in(struct err *e, const char *fmt, ...)
+{
+    char where[sizeof e->text], rest[sizeof e->text];
+    va_list ap;
+
+    if (!e)
+        return ERR_INVALID; /* the caller kept no code: it may not use this one either */
+    if (e->code == ERR_OK)
+        return ERR_OK;
+    va_start(ap, fmt);
+    (void)vsnprintf(where, sizeof where, fmt, ap);
+    va_end(ap);
+    memcpy(rest, e->text, sizeof rest);
+    (void)snprintf(e->text, sizeof e->text, "%s: %s", where, rest);
+    return e->code;
+}

@@ -1,0 +1,119 @@
+/* http.h - the HTTP server both sides stand on; the only room that knows libmicrohttpd.
+ *
+ * It closes the library's gaps (library-traps.md, libmicrohttpd): requests that a proxy in front might
+ * read otherwise are refused with 400 and `Connection: close`, heads and bodies have absolute
+ * deadlines, a body meets its limit before memory is taken, no answer names libraries.
+ *
+ * One request, two calls: http_handler.head when the head is complete (and is sane), so that a
+ * credential in a header is checked before a body is read; then http_handler.body with the whole
+ * body. Either may answer at once (http_reply). The second may instead http_defer, hand the request
+ * over to another thread, and have that one call http_reply later: the connection is suspended and
+ * no HTTP thread waits. Exactly one http_reply per request.
+ */
+#ifndef CORDON_HTTP_H
+#define CORDON_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "arena.h"
+#include "clock.h"
+#include "err.h"
+
+struct http_server;  /* opaque */
+struct http_request; /* opaque; lives from head() until its answer is sent or the peer is gone */
+
+enum http_next {
+    HTTP_GO_ON,   /* head(): read the body, then call body() */
+    HTTP_ANSWERED /* http_reply or http_defer was called */
+};
+
+struct http_handler {
+    /* Threads: the server's pool. ctx: from http_options. May set *ret_body_max (bytes; starts at
+     * options.max_body) for this request. */
+    enum http_next (*head)(struct http_request *r, void *ctx, size_t *ret_body_max);
+    void (*body)(struct http_request *r, void *ctx); /* must reply or defer before it returns */
+};
+
+struct http_options {
+    const char *address; /* "127.0.0.1:8080", "[::]:8443", "unix:/path", port 0: any free one */
+    const char *certificate_file, *key_file; /* both or neither; PEM; TLS 1.2 and newer */
+    const char *client_ca_file;              /* asks for client certificates in the first handshake */
+    size_t max_body;                         /* bytes; larger: 413 */
+    size_t max_head;                         /* bytes of request line and headers; larger: 431 */
+    int64_t head_deadline_ms, body_deadline_ms; /* absolute, from the first byte; later: 408 or close */
+    int64_t idle_ms;                         /* keep-alive connection without a request */
+    unsigned threads;                        /* pool size */
+    unsigned max_connections, max_connections_per_ip;
+    struct http_handler handler;
+    void *ctx;                               /* passed to handler, borrowed */
+    const struct clock *clock;
+};
+
+/** Listens and serves. ERR_INVALID for a bad address or certificate, ERR_IO when the port is taken. */
+enum err_code http_server_open(const struct http_options *o, struct http_server **ret, struct err *e);
+/** The bound address as "127.0.0.1:43121", "[::1]:8443" or "unix:/path"; borrowed. */
+const char *http_server_address(const struct http_server *s);
+/** Connections open now, requests since start. Any thread. */
+void http_server_counts(const struct http_server *s, int64_t *ret_connections, int64_t *ret_requests);
+/** Stops accepting new connections; requests under way go on. */
+void http_server_quiesce(struct http_server *s);
+/** Waits until no request is deferred (at most deadline_ms), then stops and frees. NULL is fine. */
+void http_server_free(struct http_server *s, int64_t deadline_ms);
+
+/* ---- a request ------------------------------------------------------------------------------- */
+
+const char *http_method(const struct http_request *r);
+/** The raw path as sent, before '?', without any decoding; starts with '/'. */
+const char *http_path(const struct http_request *r);
+/** The raw query after '?', or "". */
+const char *http_query(const struct http_request *r);
+/** One decoded query parameter; NULL when absent, given twice or badly encoded. Arena memory. */
+const char *http_query_param(struct http_request *r, const char *name);
+/** A header's value (name without case), or NULL. *ret_count: how often it occurs; may be NULL. */
+const char *http_header(const struct http_request *r, const char *name, unsigned *ret_count);
+/** The bytes of the body as received; valid in body() and until the reply. */
+const char *http_body(const struct http_request *r, size_t *ret_len);
+/** The peer's address as text without port ("203.0.113.7", "unix"). */
+const char *http_peer(const struct http_request *r);
+const struct sockaddr *http_peer_sockaddr(const struct http_request *r);
+/** Wall clock ms when the head was complete: read once per request. */
+int64_t http_received_ms(const struct http_request *r);
+bool http_is_tls(const struct http_request *r);
+/** DER of the peer's certificate, chain verified against client_ca_file; NULL without one. */
+const unsigned char *http_client_certificate(struct http_request *r, size_t *ret_len);
+/** Memory that lives as long as the request. NULL when out of memory. */
+struct arena *http_arena(struct http_request *r);
+/** One pointer for the handler's own use between head(), body() and the reply. */
+void http_set_data(struct http_request *r, void *data);
+void *http_data(const struct http_request *r);
+
+/* ---- its answer ------------------------------------------------------------------------------- */
+
+struct http_answer {
+    unsigned status;
+    const char *content_type; /* NULL: no body */
+    const char *body;         /* copied */
+    size_t body_len;
+    struct {
+        const char *name, *value; /* copied; NULL name ends the list */
+    } headers[8];
+    bool close; /* Connection: close */
+};
+
+/** Suspends the connection: from now on any thread may call http_reply. Only within body(). */
+void http_defer(struct http_request *r);
+/** Answers. Any thread after http_defer, else the handler's own. r is gone when this returns. */
+void http_reply(struct http_request *r, const struct http_answer *a);
+/**
+ * Answers with an RFC 9457 problem (application/problem+json): type, title (the status's phrase),
+ * status, detail. extra: headers, NULL name ends; may be NULL. Adds Cache-Control: no-store.
+ */
+void http_reply_problem(struct http_request *r, unsigned status, const char *detail,
+                        const char *const extra[][2]);
+/** "Not Found" for 404; static storage. */
+const char *http_status_phrase(unsigned status);
+
+#endif

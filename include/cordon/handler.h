@@ -1,0 +1,52 @@
+/* handler.h - what a handler is: one kind of step that a rule can ask for.
+ *
+ * A handler is one file handlers/NAME.c that defines `const struct handler handler_NAME`, and one line
+ * HANDLER(NAME) in handlers/list.h. The policy reads its settings by the args table; the engine runs it
+ * when a case comes to its step. A handler says how one attempt went; when to try again is not its
+ * business.
+ */
+#ifndef CORDON_HANDLER_H
+#define CORDON_HANDLER_H
+
+#include <stdbool.h>
+
+#include "err.h"
+
+struct step; /* act.h: the case, its facts, the arguments, and what a handler may use */
+
+/* What one attempt at a step came to. */
+enum outcome {
+    OUTCOME_DONE,    /* done (for isolate: requested; the isolation is followed on its own) */
+    OUTCOME_RETRY,   /* transient; e says why and e->retry_ms when */
+    OUTCOME_REFUSED, /* for good; e says why, and people are told */
+};
+
+enum arg_type {
+    ARG_TEXT,      /* may hold {{field}}; expanded when the verdict is made */
+    ARG_WORD,      /* one of words[] */
+    ARG_ADDRESSES, /* a list of mail addresses, or one */
+};
+
+struct handler_arg {
+    const char *name;
+    enum arg_type type;
+    const char *const *words; /* ARG_WORD: NULL-terminated, the first is the default */
+    const char *fallback;     /* ARG_TEXT: template used when absent; NULL: absent stays absent */
+    const char *meaning;
+};
+
+struct handler {
+    const char *name;
+    const char *meaning;
+    const char *permission;         /* Defender application permission; NULL: none */
+    bool acts;                      /* changes something at Defender: withheld in doubt */
+    const struct handler_arg *args; /* ends with name NULL */
+    enum outcome (*run)(struct step *s, struct err *e);
+};
+
+/** The table of handlers, NULL-terminated; static storage. Defined in server/handlers.c. */
+const struct handler *const *handler_table(void);
+/** By name, or NULL. */
+const struct handler *handler_find(const char *name);
+
+#endif

@@ -1,0 +1,33 @@
+/* facts.h - the alert and machine as read from Defender, with the time of reading, and who pushed.
+ *
+ * The whole input of decide(), together with the policy and now. It is stored with the case as JSON
+ * and read back from it, so that a verdict can be replayed to the bit.
+ */
+#ifndef CORDON_FACTS_H
+#define CORDON_FACTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "err.h"
+#include "json.h"
+
+struct facts {
+    const char *tenant;            /* configured name */
+    const char *source;            /* configured name of the source that pushed first */
+    bool may_isolate;              /* the source's `may` holds isolate */
+    const char *alert_id;          /* as pushed */
+    const char *pushed_machine_id; /* as pushed; NULL: none was */
+    const struct json *alert;      /* Defender's alert document; never NULL when deciding */
+    const struct json *machine;    /* Defender's machine document of the alert's machineId; NULL: the
+                                      alert names no machine, or Defender does not know it */
+    int64_t read_ms;               /* wall clock when both were read */
+};
+
+/** Writes f as one JSON object. */
+void facts_write(struct buf *out, const struct facts *f);
+/** Reads what facts_write wrote; every pointer in *ret borrows from doc. */
+enum err_code facts_read(const struct json *doc, struct facts *ret, struct err *e);
+
+#endif

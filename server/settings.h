@@ -1,0 +1,105 @@
+/* settings.h - reads the settings of one YAML map into a struct, by a table.
+ *
+ * One row parses, checks, gives the default and explains itself: config.c, every verifier and every
+ * handler describe their settings this way, so that unknown keys, wrong types, missing files and
+ * values out of range are named alike, with file:line:column, what was expected and the nearest
+ * valid word (contract.md section 4).
+ *
+ * ${NAME} and ${NAME:-default} in a scalar come from the environment; `$CREDENTIALS_DIRECTORY/…` at
+ * the start of a path likewise. A SET_SECRET key is written as `KEY_file: path` (or, for the list form,
+ * `KEY_files: [newest, older]`): the text is read from that file, one trailing newline removed.
+ */
+#ifndef CORDON_SETTINGS_H
+#define CORDON_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "arena.h"
+#include "yaml.h"
+
+struct text_list {
+    const char **items;
+    size_t count;
+};
+
+/* A secret and where it was read. Wipe with secret_wipe before its arena goes. */
+struct secret {
+    const char *file; /* path as configured, for messages */
+    char *text;       /* NUL-terminated; NULL: not configured */
+    size_t len;
+};
+
+struct secret_list {
+    struct secret *items;
+    size_t count;
+};
+
+/* An IPv4 or IPv6 network; v4 is kept as ::ffff:a.b.c.d. */
+struct cidr {
+    unsigned char address[16];
+    unsigned bits; /* 0 to 128 */
+};
+
+struct cidr_list {
+    struct cidr *items;
+    size_t count;
+};
+
+enum setting_type {          /* type of the struct's field */
+    SET_TEXT,                /* const char * */
+    SET_URL,                 /* const char *, http(s); plain http on loopback only */
+    SET_LISTEN,              /* const char *, "host:port", "[v6]:port" or "unix:/path" */
+    SET_PATH,                /* const char *, an existing readable file */
+    SET_ADDRESS,             /* const char *, a mail address */
+    SET_GUID,                /* const char * */
+    SET_WORD,                /* int, index into words[] */
+    SET_BOOL,                /* bool */
+    SET_INT,                 /* int64_t, least..most */
+    SET_DURATION,            /* int64_t, ms, "30s 5m 4h 3d" */
+    SET_SIZE,                /* int64_t, bytes, "256KiB" */
+    SET_SECRET,              /* struct secret, key written KEY_file */
+    SET_SECRET_LIST,         /* struct secret_list, key written KEY_files */
+    SET_TEXT_LIST,           /* struct text_list; one scalar counts as a list of one */
+    SET_ADDRESS_LIST,        /* struct text_list of mail addresses */
+    SET_CIDR_LIST,           /* struct cidr_list */
+    SET_NODE,                /* const struct yaml_node *, for the caller to read on */
+    SET_UNSUPPORTED          /* a word of the contract that this version cannot do: a fault that says so */
+};
+
+struct setting {
+    const char *key;
+    enum setting_type type;
+    size_t offset;            /* of the field in the struct */
+    const char *fallback;     /* as it would be written in the file; NULL: zeroed */
+    const char *meaning;      /* one line, for `--help` and the README table */
+    const char *const *words; /* SET_WORD: NULL-terminated */
+    int64_t least, most;      /* SET_INT, SET_DURATION (ms), SET_SIZE; both 0: no bounds */
+    bool required;
+};
+
+struct settings_reader {
+    struct arena *arena;
+    struct yaml_faults *faults;
+    const char *(*env)(const char *name); /* NULL: getenv; tests pass their own */
+};
+
+/**
+ * Reads map (NULL: all defaults) into out, which must be zeroed. table ends with key NULL. Faults go to
+ * reader->faults; the rest of the map is still read. Memory comes from reader->arena.
+ */
+void settings_read(const struct settings_reader *reader, const struct yaml_node *map,
+                   const char *what, const struct setting *table, void *out);
+/** The text of a scalar after ${…} expansion, or NULL with a fault noted. */
+const char *settings_text(const struct settings_reader *reader, const struct yaml_node *node);
+/** "30s", "5m", "4h", "3d", "250ms" to ms. */
+enum err_code settings_duration(const char *text, int64_t *ret_ms, struct err *e);
+/** "512", "256KiB", "1MiB" to bytes. */
+enum err_code settings_size(const char *text, int64_t *ret_bytes, struct err *e);
+/** "10.0.0.0/8", "2001:db8::/32", "192.0.2.1". */
+enum err_code settings_cidr(const char *text, struct cidr *ret, struct err *e);
+bool cidr_contains(const struct cidr *net, const unsigned char address[16]);
+void secret_wipe(struct secret *s);
+
+#endif

@@ -1,0 +1,23 @@
+/* store.h - the durable line: what is put here survives a crash.
+ *
+ * Order of use: store_open, then any of the store_* functions of store_deliveries.h, store_cases.h …,
+ * store_free. `store.url` picks the engine (db.h). The schema is in store.c.
+ */
+#ifndef CORDON_STORE_H
+#define CORDON_STORE_H
+
+#include "auto.h"
+#include "clock.h"
+#include "db.h"
+
+struct store {
+    struct db *db;
+    const struct clock *clock;
+};
+
+enum err_code store_open(const char *url, bool read_only, const struct clock *clock, struct store **ret,
+                         struct err *e);
+void store_free(struct store *s);
+AUTO_FREEP(struct store, store)
+
+#endif

@@ -1,0 +1,44 @@
+/* store_deliveries.h - accepting: a delivery and the cases of its alerts, in one transaction.
+ *
+ * Keys are the guard: unique (source, delivery_id) and unique (tenant, alert_id). A duplicate is a
+ * conflict in the database, not a check before it.
+ */
+#ifndef CORDON_STORE_DELIVERIES_H
+#define CORDON_STORE_DELIVERIES_H
+
+#include <stdbool.h>
+
+#include "intake.h"
+#include "store.h"
+
+struct notification {
+    const char *tenant, *source; /* configured names */
+    const char *delivery_id;     /* NULL: the scheme has none */
+    const char *key;             /* which credential; may be NULL */
+    const char *peer;            /* address, for the record */
+    char body_sha256[65];        /* hexadecimal */
+    int64_t received_ms;
+    const struct alert_ref *alerts;
+    size_t count; /* 1 to INTAKE_BATCH_MAX */
+};
+
+struct acceptance {
+    const struct notification *n; /* in: borrowed until done */
+    void *ctx;                    /* in: the caller's own */
+    /* out */
+    int64_t delivery;                /* id of this delivery, or of the first one with its delivery_id */
+    int64_t cases[INTAKE_BATCH_MAX]; /* one per alert (of the first delivery, for a repeated one) */
+    bool fresh[INTAKE_BATCH_MAX];    /* this delivery made the case */
+    size_t count;
+    bool duplicate;    /* nothing new: every case was there before */
+    bool other_body;   /* the delivery id was used before, with another body */
+};
+
+/**
+ * Makes a notification durable without waiting: done(a, code, e) is called once from a thread of the
+ * store's when it is on disk (ERR_OK) or could not be put there (ERR_AGAIN, ERR_IO …: 503), unless this
+ * returns an error at once (ERR_AGAIN: the queue is full). a and what it borrows must live until then.
+ */
+enum err_code store_accept(struct store *s, struct acceptance *a, db_done_fn done, struct err *e);
+
+#endif

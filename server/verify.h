@@ -1,0 +1,95 @@
+/* verify.h - who sent this? Schemes as a table: one file verify_NAME.c and one line in verify_list.h.
+ *
+ * A source names a list of entries; a request is good when any entry is good; an entry is a set of
+ * schemes that must all be good together. Bytes are verified before they are parsed.
+ *
+ * Schemes whose proof is in the head (entra, token) are checked when the head is complete, before a
+ * body is read; those that sign the body when it is there. A check that would have to wait for the
+ * network (keys of Entra that are not known yet) says so unless it is told that it may block, so that
+ * an HTTP thread never waits.
+ */
+#ifndef CORDON_VERIFY_H
+#define CORDON_VERIFY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "arena.h"
+#include "clock.h"
+#include "rest.h"
+#include "settings.h"
+
+struct verifier; /* a source's compiled list of entries */
+
+/* What a scheme may look at. Borrowed for the call. */
+struct verify_request {
+    const char *method, *path, *query; /* raw */
+    const char *(*header)(void *ctx, const char *name, unsigned *ret_count);
+    void *ctx;        /* for header() */
+    const char *body; /* NULL while only the head is there */
+    size_t body_len;
+    int64_t now_ms;   /* wall clock, read once per request */
+    bool may_block;   /* the caller is no HTTP thread */
+    struct arena *arena;
+};
+
+enum verify_verdict {
+    VERIFY_GOOD,
+    VERIFY_NEEDS_BODY,  /* head only: nothing wrong so far, ask again with the body */
+    VERIFY_DENIED,      /* 401; the answer never says which part */
+    VERIFY_FORBIDDEN,   /* 403: known, but not on the source's lists */
+    VERIFY_MUST_WAIT,   /* ask again from a thread that may block */
+    VERIFY_UNAVAILABLE, /* 503: our keys are out of reach; a retry may help */
+};
+
+struct verify_result {
+    enum verify_verdict verdict;
+    const char *key;         /* name of the secret, key or application that matched, for the log */
+    const char *delivery_id; /* signed or trusted id of this delivery; NULL: the scheme has none */
+    const char *tenant_id;   /* tenant that the credential proves; NULL: none */
+    char why[160];           /* for the log, never for the answer; no secret */
+};
+
+/* What schemes share: one per process. */
+struct verify_env {
+    struct rest *rest; /* for key documents */
+    const struct clock *clock;
+};
+
+/* What a scheme knows of the source it is compiled for. */
+struct verify_source {
+    const char *name;
+    const char *tenant_id; /* GUID of the source's tenant */
+    const char *login_url; /* authority for discovery, without slash at the end */
+    bool loopback;         /* listen.address is loopback or unix */
+};
+
+struct verify_scheme {
+    const char *name;      /* word in the configuration */
+    const char *challenge; /* WWW-Authenticate value of its 401 */
+    bool needs_body;
+    /* Reads its settings; faults to reader->faults. The state lives in reader->arena; NULL on a fault. */
+    void *(*compile)(const struct settings_reader *reader, const struct yaml_node *settings,
+                     const struct verify_source *source);
+    /* Fills ret (zeroed before). Any thread, many at once. */
+    void (*check)(void *state, const struct verify_env *env, const struct verify_request *q,
+                  struct verify_result *ret);
+    void (*clear)(void *state); /* wipes secrets, frees what is not in the arena; may be NULL */
+};
+
+/** Compiles the `verify:` list of a source; NULL when a fault was noted. Lives in reader->arena. */
+struct verifier *verifier_compile(const struct settings_reader *reader, const struct yaml_node *list,
+                                  const struct verify_source *source);
+/** Wipes secrets; before the arena goes. NULL is fine. */
+void verifier_clear(struct verifier *v);
+/** Judges a request. Any thread. */
+void verifier_check(struct verifier *v, const struct verify_env *env, const struct verify_request *q,
+                    struct verify_result *ret);
+/** The WWW-Authenticate value of this source's 401; static or arena memory of the verifier. */
+const char *verifier_challenge(const struct verifier *v);
+
+/** The one constant-time comparison: equal only when both lengths and all bytes are. */
+bool verify_equal(const void *a, size_t a_len, const void *b, size_t b_len);
+
+#endif

@@ -36,7 +36,7 @@ TEST_BIN := $(patsubst %.c,$(O)/%,$(notdir $(TEST_SRC)))
 OBJ      := $(LIB_OBJ) $(SIM_OBJ) $(KIT_OBJ) $(O)/obj/server/main.o
 
 .PHONY: all test help clean
-all: $(O)/cordon $(O)/cordon-sim
+all: $(O)/cordon $(if $(SIM_SRC),$(O)/cordon-sim)
 
 $(O)/obj/%.o: %.c
 	$(call say,CC,$<)

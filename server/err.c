@@ -45,17 +45,22 @@ enum err_code err_set(struct err *e, enum err_code code, const char *fmt, ...)
 
 enum err_code err_in(struct err *e, const char *fmt, ...)
 {
-    char where[sizeof e->text], rest[sizeof e->text];
+    char where[sizeof e->text + 2];
     va_list ap;
+    size_t len;
 
     if (!e)
         return ERR_INVALID; /* the caller kept no code: it may not use this one either */
     if (e->code == ERR_OK)
         return ERR_OK;
     va_start(ap, fmt);
-    (void)vsnprintf(where, sizeof where, fmt, ap);
+    (void)vsnprintf(where, sizeof e->text, fmt, ap); /* may read e->text, which moves only below */
     va_end(ap);
-    memcpy(rest, e->text, sizeof rest);
-    (void)snprintf(e->text, sizeof e->text, "%s: %s", where, rest);
+    len = strlen(where);
+    memcpy(where + len, ": ", 2);
+    len = len + 2 < sizeof e->text ? len + 2 : sizeof e->text - 1;
+    memmove(e->text + len, e->text, sizeof e->text - len);
+    memcpy(e->text, where, len);
+    e->text[sizeof e->text - 1] = '\0';
     return e->code;
 }

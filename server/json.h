@@ -29,7 +29,8 @@ enum json_type { JSON_ABSENT, JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JS
 
 /**
  * Parses a whole document. bytes: any, borrowed for the call, at most a few MiB (the caller's limit).
- * Returns ERR_OK and *ret_doc (json_free it), or ERR_INVALID with "offset N: what is wrong", ERR_NOMEM.
+ * Returns ERR_OK and *ret_doc (json_free it), or ERR_INVALID with "offset N: what is wrong" (a double
+ * member name is named instead), ERR_NOMEM. A number has 63 characters at most.
  * Threads: any; one document belongs to one thread at a time.
  */
 enum err_code json_parse(const char *bytes, size_t len, struct json **ret_doc, struct err *e);
@@ -85,7 +86,7 @@ void json_out_object(struct json_out *o, const char *name);
 void json_out_object_end(struct json_out *o);
 void json_out_array(struct json_out *o, const char *name);
 void json_out_array_end(struct json_out *o);
-/** text NULL writes null. Invalid UTF-8 becomes U+FFFD; controls are escaped. */
+/** text NULL writes null. Invalid UTF-8 and NUL become U+FFFD; controls are escaped. */
 void json_out_string(struct json_out *o, const char *name, const char *text);
 void json_out_stringn(struct json_out *o, const char *name, const char *text, size_t len);
 void json_out_int(struct json_out *o, const char *name, int64_t value);

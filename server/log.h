@@ -44,7 +44,10 @@ void log_setup(enum log_level level, bool text);
 /** "error", "warn", "info", "debug"; ERR_INVALID otherwise. */
 enum err_code log_level_parse(const char *name, enum log_level *ret, struct err *e);
 
-/** Diverts lines to fn instead of stderr (tests: fail on a warning nobody announced). NULL undoes. */
+/**
+ * Diverts lines (without the newline) to fn instead of stderr (tests: fail on a warning nobody
+ * announced). NULL undoes. fn is called by one thread at a time and must not log.
+ */
 void log_divert(void (*fn)(enum log_level level, const char *line, void *ctx), void *ctx);
 
 #endif

@@ -1,0 +1,823 @@
+/* json.c - see json.h.
+ *
+ * Reading goes through three hands:
+ *   1. scan_*   our own scanner walks the bytes and refuses all that RFC 8259 does not allow, before a
+ *               single byte of memory is asked for. It notes where the numbers are whose digits a
+ *               double would not keep.
+ *   2. cJSON    builds the tree from bytes that are now known to be plain.
+ *   3. settle   walks the tree once: hangs the noted digits on their numbers and refuses double member
+ *               names, which can only be compared after the escapes are gone.
+ * A tree of our own instead of cJSON's would save the walk; cJSON is the project's choice, and its
+ * nodes are enough once nothing strange reaches it (library-traps.md, "cJSON 1.7.15").
+ *
+ * Recursion is bounded by JSON_DEPTH_MAX everywhere: the scanner lets nothing deeper through.
+ */
+#include "json.h"
+
+#include <cjson/cJSON.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "id.h"
+
+/* cJSON copies a number into 64 bytes and silently reads a longer one as two. RFC 8259 section 9 lets
+ * a reader limit numbers; nobody writes a longer one. */
+#define NUMBER_MAX 63
+
+/* Every integer of so many digits is a double, and comes back from it unchanged (10^15 < 2^53). */
+#define PLAIN_DIGITS 15
+
+/* Up to here comparing every pair of names is faster than sorting them. */
+#define PAIRWISE_NAMES 8
+
+/* ---- 1. the scanner -------------------------------------------------------------------------- */
+
+/* A number whose text must be kept. */
+struct kept {
+    size_t ordinal; /* which of the document's numbers, counted from 0 in document order */
+    size_t offset;
+    size_t len;
+};
+
+struct scan {
+    const unsigned char *start, *at, *end;
+    size_t numbers; /* seen so far */
+    struct kept *kept;
+    size_t kept_count, kept_room;
+    enum err_code code; /* the first failure; `why` and `at` say the rest */
+    const char *why;
+};
+
+static bool fail(struct scan *s, const char *why)
+{
+    s->code = ERR_INVALID;
+    s->why = why;
+    return false;
+}
+
+static void skip_blanks(struct scan *s)
+{
+    while (s->at < s->end && (*s->at == ' ' || *s->at == '\n' || *s->at == '\r' || *s->at == '\t'))
+        s->at++;
+}
+
+static bool is_digit(unsigned char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* Length of the well-formed UTF-8 sequence at p (Unicode 15, table 3-7), 0 when there is none. */
+static size_t utf8_len(const unsigned char *p, const unsigned char *end)
+{
+    size_t left = (size_t)(end - p), len;
+    unsigned char low = 0x80, high = 0xbf; /* of the second byte */
+
+    if (left == 0)
+        return 0;
+    if (p[0] < 0x80)
+        return 1;
+    if (p[0] < 0xc2 || p[0] > 0xf4) /* a continuation, an overlong pair, beyond U+10FFFF */
+        return 0;
+    if (p[0] < 0xe0) {
+        len = 2;
+    } else if (p[0] < 0xf0) {
+        len = 3;
+        low = p[0] == 0xe0 ? 0xa0 : 0x80;  /* overlong */
+        high = p[0] == 0xed ? 0x9f : 0xbf; /* surrogates */
+    } else {
+        len = 4;
+        low = p[0] == 0xf0 ? 0x90 : 0x80;  /* overlong */
+        high = p[0] == 0xf4 ? 0x8f : 0xbf; /* beyond U+10FFFF */
+    }
+    if (left < len || p[1] < low || p[1] > high)
+        return 0;
+    for (size_t i = 2; i < len; i++)
+        if (p[i] < 0x80 || p[i] > 0xbf)
+            return 0;
+    return len;
+}
+
+/* Four hexadecimal digits at `at`; -1 when there are none. */
+static int hex4(const unsigned char *at, const unsigned char *end)
+{
+    int value = 0;
+
+    if (end - at < 4)
+        return -1;
+    for (int i = 0; i < 4; i++) {
+        unsigned char c = at[i] | 0x20;
+
+        if (is_digit(at[i]))
+            value = value << 4 | (at[i] - '0');
+        else if (c >= 'a' && c <= 'f')
+            value = value << 4 | (c - 'a' + 10);
+        else
+            return -1;
+    }
+    return value;
+}
+
+/* At the backslash of an escape; ends behind it. */
+static bool scan_escape(struct scan *s)
+{
+    const unsigned char *p = s->at + 1;
+    int unit;
+
+    if (p == s->end)
+        return fail(s, "the string does not end");
+    if (*p != 'u') {
+        if (*p == '\0' || !strchr("\"\\/bfnrt", *p))
+            return fail(s, "an escape that JSON does not know");
+        s->at += 2;
+        return true;
+    }
+    unit = hex4(p + 1, s->end);
+    if (unit < 0)
+        return fail(s, "\\u without four hexadecimal digits");
+    if (unit == 0)
+        return fail(s, "\\u0000 is not taken");
+    s->at += 6;
+    if (unit < 0xd800 || unit > 0xdfff)
+        return true;
+    if (unit <= 0xdbff && s->end - s->at >= 6 && s->at[0] == '\\' && s->at[1] == 'u') {
+        int second = hex4(s->at + 2, s->end);
+
+        if (second >= 0xdc00 && second <= 0xdfff) {
+            s->at += 6;
+            return true;
+        }
+    }
+    s->at -= 6;
+    return fail(s, "half a surrogate pair");
+}
+
+/* At the opening quote; ends behind the closing one. */
+static bool scan_string(struct scan *s)
+{
+    s->at++;
+    while (s->at < s->end) {
+        unsigned char c = *s->at;
+
+        if (c == '"') {
+            s->at++;
+            return true;
+        }
+        if (c == '\\') {
+            if (!scan_escape(s))
+                return false;
+        } else if (c < 0x20) {
+            return fail(s, "a control character inside a string");
+        } else if (c < 0x80) {
+            s->at++;
+        } else {
+            size_t len = utf8_len(s->at, s->end);
+
+            if (!len)
+                return fail(s, "bytes that are not UTF-8");
+            s->at += len;
+        }
+    }
+    return fail(s, "the string does not end");
+}
+
+static bool keep_number(struct scan *s, const unsigned char *from)
+{
+    if (s->kept_count == s->kept_room) {
+        size_t room = s->kept_room ? s->kept_room * 2 : 8;
+        struct kept *kept = reallocarray(s->kept, room, sizeof *kept);
+
+        if (!kept) {
+            s->code = ERR_NOMEM;
+            return false;
+        }
+        s->kept = kept;
+        s->kept_room = room;
+    }
+    s->kept[s->kept_count++] = (struct kept){
+        .ordinal = s->numbers,
+        .offset = (size_t)(from - s->start),
+        .len = (size_t)(s->at - from),
+    };
+    return true;
+}
+
+static bool scan_digits(struct scan *s)
+{
+    if (s->at == s->end || !is_digit(*s->at))
+        return fail(s, "expected a digit");
+    while (s->at < s->end && is_digit(*s->at))
+        s->at++;
+    return true;
+}
+
+static bool scan_number(struct scan *s)
+{
+    const unsigned char *from = s->at, *digits;
+    bool plain;
+
+    if (*s->at == '-')
+        s->at++;
+    digits = s->at;
+    if (s->at < s->end && *s->at == '0') {
+        s->at++;
+        if (s->at < s->end && is_digit(*s->at))
+            return fail(s, "a number with a leading zero");
+    } else if (!scan_digits(s)) {
+        return false;
+    }
+    /* -0 is told from 0 by its text alone */
+    plain = s->at - digits <= PLAIN_DIGITS && !(*from == '-' && *digits == '0');
+    if (s->at < s->end && *s->at == '.') {
+        plain = false;
+        s->at++;
+        if (!scan_digits(s))
+            return false;
+    }
+    if (s->at < s->end && (*s->at == 'e' || *s->at == 'E')) {
+        plain = false;
+        s->at++;
+        if (s->at < s->end && (*s->at == '+' || *s->at == '-'))
+            s->at++;
+        if (!scan_digits(s))
+            return false;
+    }
+    if (s->at - from > NUMBER_MAX) {
+        s->at = from;
+        return fail(s, "a number of more than 63 characters");
+    }
+    if (!plain && !keep_number(s, from))
+        return false;
+    s->numbers++;
+    return true;
+}
+
+static bool scan_word(struct scan *s, const char *word)
+{
+    size_t len = strlen(word);
+
+    if ((size_t)(s->end - s->at) < len || memcmp(s->at, word, len) != 0)
+        return fail(s, "expected a value");
+    s->at += len;
+    return true;
+}
+
+static bool scan_value(struct scan *s, int depth);
+
+static bool scan_members(struct scan *s, int depth)
+{
+    s->at++; /* the brace */
+    skip_blanks(s);
+    if (s->at < s->end && *s->at == '}') {
+        s->at++;
+        return true;
+    }
+    for (;;) {
+        if (s->at == s->end || *s->at != '"')
+            return fail(s, "expected a member name in quotes");
+        if (!scan_string(s))
+            return false;
+        skip_blanks(s);
+        if (s->at == s->end || *s->at != ':')
+            return fail(s, "expected a colon");
+        s->at++;
+        if (!scan_value(s, depth + 1))
+            return false;
+        if (s->at < s->end && *s->at == '}') {
+            s->at++;
+            return true;
+        }
+        if (s->at == s->end || *s->at != ',')
+            return fail(s, "expected a comma or a closing brace");
+        s->at++;
+        skip_blanks(s);
+    }
+}
+
+static bool scan_elements(struct scan *s, int depth)
+{
+    s->at++; /* the bracket */
+    skip_blanks(s);
+    if (s->at < s->end && *s->at == ']') {
+        s->at++;
+        return true;
+    }
+    for (;;) {
+        if (!scan_value(s, depth + 1))
+            return false;
+        if (s->at < s->end && *s->at == ']') {
+            s->at++;
+            return true;
+        }
+        if (s->at == s->end || *s->at != ',')
+            return fail(s, "expected a comma or a closing bracket");
+        s->at++;
+    }
+}
+
+/* A value with the blanks around it. depth: how many objects and arrays are around it. */
+static bool scan_value(struct scan *s, int depth)
+{
+    bool good;
+
+    skip_blanks(s);
+    if (s->at == s->end)
+        return fail(s, "the document ends too early");
+    switch (*s->at) {
+    case '{':
+    case '[':
+        if (depth == JSON_DEPTH_MAX)
+            return fail(s, "nested too deeply");
+        good = *s->at == '{' ? scan_members(s, depth) : scan_elements(s, depth);
+        break;
+    case '"':
+        good = scan_string(s);
+        break;
+    case 't':
+        good = scan_word(s, "true");
+        break;
+    case 'f':
+        good = scan_word(s, "false");
+        break;
+    case 'n':
+        good = scan_word(s, "null");
+        break;
+    default:
+        if (*s->at != '-' && !is_digit(*s->at))
+            return fail(s, "expected a value");
+        good = scan_number(s);
+    }
+    if (good)
+        skip_blanks(s);
+    return good;
+}
+
+static bool scan_document(struct scan *s)
+{
+    return scan_value(s, 0) && (s->at == s->end || fail(s, "text after the document"));
+}
+
+/* ---- 3. settling the tree -------------------------------------------------------------------- */
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static enum err_code refuse_double(const char *name, struct err *e)
+{
+    return err_set(e, ERR_INVALID, "the member name '%.60s' stands twice in one object", name);
+}
+
+static enum err_code check_names(const cJSON *object, struct err *e)
+{
+    enum err_code code = ERR_OK;
+    const char **names;
+    size_t count = 0, i = 0;
+
+    for (const cJSON *c = object->child; c; c = c->next)
+        count++;
+    if (count <= PAIRWISE_NAMES) {
+        for (const cJSON *c = object->child; c; c = c->next)
+            for (const cJSON *d = c->next; d; d = d->next)
+                if (strcmp(c->string, d->string) == 0)
+                    return refuse_double(c->string, e);
+        return ERR_OK;
+    }
+    names = calloc(count, sizeof *names);
+    if (!names)
+        return err_set(e, ERR_NOMEM, "%zu member names", count);
+    for (const cJSON *c = object->child; c; c = c->next)
+        names[i++] = c->string;
+    qsort(names, count, sizeof *names, compare_names);
+    for (i = 1; i < count && !code; i++)
+        if (strcmp(names[i - 1], names[i]) == 0)
+            code = refuse_double(names[i], e);
+    free(names);
+    return code;
+}
+
+/* s->numbers counts the numbers met, kept is the next one that gets its text. */
+static enum err_code settle(cJSON *v, struct scan *s, const struct kept **kept, struct err *e)
+{
+    enum err_code code = ERR_OK;
+
+    if (cJSON_IsNumber(v)) {
+        if (*kept < s->kept + s->kept_count && (*kept)->ordinal == s->numbers) {
+            char *text = cJSON_malloc((*kept)->len + 1); /* cJSON_Delete releases it */
+
+            if (!text)
+                return err_set(e, ERR_NOMEM, "a number's digits");
+            memcpy(text, s->start + (*kept)->offset, (*kept)->len);
+            text[(*kept)->len] = '\0';
+            v->valuestring = text;
+            (*kept)++;
+        }
+        s->numbers++;
+        return ERR_OK;
+    }
+    if (cJSON_IsObject(v))
+        code = check_names(v, e);
+    for (cJSON *c = v->child; c && !code; c = c->next)
+        code = settle(c, s, kept, e);
+    return code;
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static const cJSON *node(const struct json *v)
+{
+    return (const cJSON *)v;
+}
+
+static const struct json *value(const cJSON *v)
+{
+    return (const struct json *)v;
+}
+
+enum err_code json_parse(const char *bytes, size_t len, struct json **ret_doc, struct err *e)
+{
+    const unsigned char *start = (const unsigned char *)(len ? bytes : "");
+    struct scan s = {.start = start, .at = start, .end = start + len};
+    const struct kept *kept;
+    enum err_code code;
+    cJSON *root;
+
+    if (!scan_document(&s)) {
+        code = s.code == ERR_NOMEM
+                   ? err_set(e, ERR_NOMEM, "the document's numbers")
+                   : err_set(e, ERR_INVALID, "offset %zu: %s", (size_t)(s.at - start), s.why);
+        free(s.kept);
+        return code;
+    }
+    /* The scanner is the stricter of the two (fuzz_json holds them against each other), so memory is
+     * the only reason left to fail. */
+    root = cJSON_ParseWithLength((const char *)start, len);
+    if (!root) {
+        code = err_set(e, ERR_NOMEM, "a JSON document of %zu bytes", len);
+    } else {
+        kept = s.kept;
+        s.numbers = 0;
+        code = settle(root, &s, &kept, e);
+    }
+    free(s.kept);
+    if (code) {
+        cJSON_Delete(root);
+        return code;
+    }
+    *ret_doc = (struct json *)root;
+    return ERR_OK;
+}
+
+void json_free(struct json *doc)
+{
+    cJSON_Delete((cJSON *)doc);
+}
+
+enum json_type json_type(const struct json *v)
+{
+    const cJSON *n = node(v);
+
+    if (!n)
+        return JSON_ABSENT;
+    switch (n->type & 0xff) { /* the rest are flags */
+    case cJSON_NULL:
+        return JSON_NULL;
+    case cJSON_False:
+    case cJSON_True:
+        return JSON_BOOL;
+    case cJSON_Number:
+        return JSON_NUMBER;
+    case cJSON_String:
+        return JSON_STRING;
+    case cJSON_Array:
+        return JSON_ARRAY;
+    case cJSON_Object:
+        return JSON_OBJECT;
+    default:
+        return JSON_ABSENT;
+    }
+}
+
+const char *json_type_name(enum json_type type)
+{
+    static const char *const names[] = {
+        [JSON_ABSENT] = "nothing",   [JSON_NULL] = "null",       [JSON_BOOL] = "true or false",
+        [JSON_NUMBER] = "a number",  [JSON_STRING] = "a string", [JSON_ARRAY] = "an array",
+        [JSON_OBJECT] = "an object",
+    };
+
+    return (unsigned)type < sizeof names / sizeof *names ? names[type] : "?";
+}
+
+const struct json *json_get(const struct json *v, const char *name)
+{
+    return json_type(v) == JSON_OBJECT ? value(cJSON_GetObjectItemCaseSensitive(node(v), name))
+                                       : NULL;
+}
+
+const struct json *json_path(const struct json *v, ...)
+{
+    const char *name;
+    va_list ap;
+
+    va_start(ap, v);
+    while (v && (name = va_arg(ap, const char *)))
+        v = json_get(v, name);
+    va_end(ap);
+    return v;
+}
+
+size_t json_count(const struct json *v)
+{
+    size_t count = 0;
+
+    JSON_EACH (c, v)
+        count++;
+    return count;
+}
+
+const struct json *json_first(const struct json *v)
+{
+    return v ? value(node(v)->child) : NULL; /* only arrays and objects have one */
+}
+
+const struct json *json_next(const struct json *child)
+{
+    return child ? value(node(child)->next) : NULL;
+}
+
+const char *json_name(const struct json *child)
+{
+    return child ? node(child)->string : NULL;
+}
+
+const char *json_string(const struct json *v)
+{
+    return json_type(v) == JSON_STRING ? node(v)->valuestring : NULL;
+}
+
+const char *json_get_string(const struct json *v, const char *name)
+{
+    return json_string(json_get(v, name));
+}
+
+bool json_is_true(const struct json *v)
+{
+    return v && cJSON_IsTrue(node(v));
+}
+
+/* The integer that a number's text stands for, digit by digit: 9007199254740993, 1.50e1 and -0 are
+ * integers, 1.5 is none, and neither is what 64 bits cannot hold. text: of JSON's grammar. */
+static bool exact_int64(const char *text, int64_t *ret)
+{
+    char digits[NUMBER_MAX + 1];
+    bool negative = *text == '-';
+    size_t count = 0;
+    int64_t scale = 0, n = 0; /* the number is digits * 10^scale */
+    const char *p = text + negative;
+
+    for (; is_digit((unsigned char)*p); p++)
+        digits[count++] = *p;
+    if (*p == '.')
+        for (p++; is_digit((unsigned char)*p); p++, scale--)
+            digits[count++] = *p;
+    if (*p == 'e' || *p == 'E') {
+        int64_t power = 0;
+        bool down = p[1] == '-';
+
+        for (p += p[1] == '-' || p[1] == '+' ? 2 : 1; is_digit((unsigned char)*p); p++)
+            if (power < 10000) /* beyond any scale that could still matter */
+                power = power * 10 + (*p - '0');
+        scale += down ? -power : power;
+    }
+    for (; count && digits[count - 1] == '0'; count--)
+        scale++;
+    if (count && scale < 0)
+        return false;
+    for (size_t i = 0; i < count + (count ? (size_t)scale : 0); i++) {
+        int digit = i < count ? digits[i] - '0' : 0;
+
+        /* counted downwards: the negative side reaches one further */
+        if (__builtin_mul_overflow(n, 10, &n) || __builtin_sub_overflow(n, digit, &n))
+            return false;
+    }
+    if (!negative && __builtin_sub_overflow(0, n, &n))
+        return false;
+    *ret = n;
+    return true;
+}
+
+bool json_int64(const struct json *v, int64_t *ret)
+{
+    if (json_type(v) != JSON_NUMBER)
+        return false;
+    if (node(v)->valuestring)
+        return exact_int64(node(v)->valuestring, ret);
+    *ret = (int64_t)node(v)->valuedouble; /* at most PLAIN_DIGITS digits */
+    return true;
+}
+
+bool json_int64_lax(const struct json *v, int64_t *ret)
+{
+    const char *text = json_string(v);
+    size_t digits;
+
+    if (!text)
+        return json_int64(v, ret);
+    digits = strspn(text + (*text == '-'), "0123456789");
+    if (digits == 0 || digits > 19 || text[(*text == '-') + digits] != '\0')
+        return false;
+    return exact_int64(text, ret);
+}
+
+bool json_double(const struct json *v, double *ret)
+{
+    if (json_type(v) != JSON_NUMBER || !isfinite(node(v)->valuedouble))
+        return false;
+    *ret = node(v)->valuedouble;
+    return true;
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+/* Quoted and escaped. DEL and the C1 controls (U+0080 to U+009F) are escaped although JSON does not ask
+ * for it: a terminal that shows a log line or an answer of the API would obey them. */
+static void add_quoted(struct buf *out, const char *text, size_t len)
+{
+    static const char brief[] = {['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r',
+                                 ['\t'] = 't', ['"'] = '"',  ['\\'] = '\\'};
+    const unsigned char *p = (const unsigned char *)text, *end = p + len, *plain = p;
+
+    buf_addc(out, '"');
+    while (p < end) {
+        size_t n = 1;
+
+        if (*p >= 0x20 && *p < 0x7f && *p != '"' && *p != '\\') {
+            p++;
+            continue;
+        }
+        if (*p >= 0x80 && (n = utf8_len(p, end)) > 0 && !(*p == 0xc2 && p[1] < 0xa0)) {
+            p += n;
+            continue;
+        }
+        buf_add(out, plain, (size_t)(p - plain));
+        if (n == 0 || *p == '\0') /* what json_parse would refuse to read back */
+            buf_adds(out, "\xef\xbf\xbd");
+        else if (*p < sizeof brief && brief[*p])
+            buf_add(out, (char[]){'\\', brief[*p]}, 2);
+        else
+            buf_addf(out, "\\u%04x", n == 2 ? p[1] : p[0]); /* C1: c2 80 is U+0080 */
+        p += n ? n : 1;
+        plain = p;
+    }
+    buf_add(out, plain, (size_t)(p - plain));
+    buf_addc(out, '"');
+}
+
+static void write_node(struct buf *out, const cJSON *v)
+{
+    switch (v->type & 0xff) {
+    case cJSON_False:
+        buf_adds(out, "false");
+        return;
+    case cJSON_True:
+        buf_adds(out, "true");
+        return;
+    case cJSON_Number:
+        if (v->valuestring)
+            buf_adds(out, v->valuestring);
+        else
+            buf_addf(out, "%" PRId64, (int64_t)v->valuedouble); /* an integer: see scan_number */
+        return;
+    case cJSON_String:
+        add_quoted(out, v->valuestring, strlen(v->valuestring));
+        return;
+    case cJSON_Array:
+    case cJSON_Object: {
+        bool object = cJSON_IsObject(v);
+
+        buf_addc(out, object ? '{' : '[');
+        for (const cJSON *c = v->child; c; c = c->next) {
+            if (c != v->child)
+                buf_addc(out, ',');
+            if (object) {
+                add_quoted(out, c->string, strlen(c->string));
+                buf_addc(out, ':');
+            }
+            write_node(out, c);
+        }
+        buf_addc(out, object ? '}' : ']');
+        return;
+    }
+    default:
+        buf_adds(out, "null");
+    }
+}
+
+void json_write(struct buf *out, const struct json *v)
+{
+    if (v)
+        write_node(out, node(v));
+    else
+        buf_adds(out, "null");
+}
+
+/* What stands before a value: a comma when one is due, the member's name when there is one. */
+static void begin(struct json_out *o, const char *name)
+{
+    if (o->comma)
+        buf_addc(o->buf, ',');
+    o->comma = true;
+    if (name) {
+        add_quoted(o->buf, name, strlen(name));
+        buf_addc(o->buf, ':');
+    }
+}
+
+void json_out_object(struct json_out *o, const char *name)
+{
+    begin(o, name);
+    buf_addc(o->buf, '{');
+    o->comma = false;
+}
+
+void json_out_object_end(struct json_out *o)
+{
+    buf_addc(o->buf, '}');
+    o->comma = true;
+}
+
+void json_out_array(struct json_out *o, const char *name)
+{
+    begin(o, name);
+    buf_addc(o->buf, '[');
+    o->comma = false;
+}
+
+void json_out_array_end(struct json_out *o)
+{
+    buf_addc(o->buf, ']');
+    o->comma = true;
+}
+
+void json_out_string(struct json_out *o, const char *name, const char *text)
+{
+    if (text)
+        json_out_stringn(o, name, text, strlen(text));
+    else
+        json_out_null(o, name);
+}
+
+void json_out_stringn(struct json_out *o, const char *name, const char *text, size_t len)
+{
+    begin(o, name);
+    add_quoted(o->buf, len ? text : "", len);
+}
+
+void json_out_int(struct json_out *o, const char *name, int64_t number)
+{
+    begin(o, name);
+    buf_addf(o->buf, "%" PRId64, number);
+}
+
+void json_out_bool(struct json_out *o, const char *name, bool yes)
+{
+    begin(o, name);
+    buf_adds(o->buf, yes ? "true" : "false");
+}
+
+void json_out_null(struct json_out *o, const char *name)
+{
+    begin(o, name);
+    buf_adds(o->buf, "null");
+}
+
+void json_out_time(struct json_out *o, const char *name, int64_t wall_ms)
+{
+    char text[CLOCK_TEXT_SIZE];
+
+    json_out_string(o, name, wall_ms ? clock_format(wall_ms, text) : NULL);
+}
+
+void json_out_id(struct json_out *o, const char *name, int64_t id)
+{
+    char text[ID_TEXT_SIZE];
+
+    json_out_string(o, name, id ? id_format(id, text) : NULL);
+}
+
+void json_out_value(struct json_out *o, const char *name, const struct json *v)
+{
+    begin(o, name);
+    json_write(o->buf, v);
+}
+
+void json_out_raw(struct json_out *o, const char *name, const char *json_text)
+{
+    begin(o, name);
+    buf_adds(o->buf, json_text ? json_text : "null");
+}

@@ -1,0 +1,210 @@
+/* log.c - see log.h.
+ *
+ * A line is made on the stack, so that logging works when memory has run out, and without a lock, so
+ * that a child made by fork can log too. It has LINE_MAX_BYTES at most: a pipe or a journal that is
+ * slow must not be fed by the kilobyte, and hostile text ends up here. A field that does not fit is
+ * cut, or left out, and the line says so with "cut":true.
+ */
+#include "log.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "clock.h"
+#include "id.h"
+#include "json.h"
+
+#define LINE_MAX_BYTES 8192 /* with the newline */
+#define FIELD_MAX_BYTES                                                                            \
+    2048 /* of one text before escaping: one field does not crowd out the others */
+
+static const char *const level_names[LOG_LEVELS] = {
+    [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
+static const char *const level_columns[LOG_LEVELS] = {
+    [LOG_ERROR] = "ERROR", [LOG_WARN] = "WARN ", [LOG_INFO] = "INFO ", [LOG_DEBUG] = "DEBUG"};
+
+static _Atomic(enum log_level) lowest = LOG_INFO;
+static atomic_bool as_text;
+
+/* The lock is for a diverted log alone: the server's own lines never wait for each other. */
+static atomic_bool diverted;
+static pthread_mutex_t divert_lock = PTHREAD_MUTEX_INITIALIZER;
+static void (*divert_fn)(enum log_level level, const char *line, void *ctx);
+static void *divert_ctx;
+
+/* The end of every line, for which room is kept. */
+static const char *line_end(bool text, bool cut)
+{
+    if (text)
+        return cut ? " cut=true\n" : "\n";
+    return cut ? ",\"cut\":true}\n" : "}\n";
+}
+
+/* In the text format a value stands bare when nobody could misread it. */
+static bool is_bare(const char *text, size_t len)
+{
+    if (len == 0)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (!isascii(text[i]) || !isgraph((unsigned char)text[i]) || strchr("\"=\\", text[i]))
+            return false;
+    return true;
+}
+
+/* One field of either format; text: what of f->text is to be written. */
+static void add_field(struct json_out *o, bool as_words, const struct log_field *f, size_t len)
+{
+    char id[ID_TEXT_SIZE];
+    const char *name = f->name;
+
+    if (as_words) {
+        buf_addc(o->buf, ' ');
+        buf_adds(o->buf, name);
+        buf_addc(o->buf, '=');
+        o->comma = false;
+        name = NULL;
+        if (f->type == LOG_FIELD_STR && is_bare(f->text, len)) {
+            buf_add(o->buf, f->text, len);
+            return;
+        }
+        if (f->type == LOG_FIELD_ID) {
+            buf_adds(o->buf, id_format(f->number, id));
+            return;
+        }
+    }
+    switch (f->type) {
+    case LOG_FIELD_STR:
+        json_out_stringn(o, name, f->text, len);
+        break;
+    case LOG_FIELD_INT:
+        json_out_int(o, name, f->number);
+        break;
+    case LOG_FIELD_ID:
+        json_out_id(o, name, f->number);
+        break;
+    case LOG_FIELD_BOOL:
+        json_out_bool(o, name, f->number != 0);
+        break;
+    }
+}
+
+/* Shortens a text to at most len bytes without leaving half a character. */
+static size_t cut_at(const char *text, size_t len)
+{
+    while (len && ((unsigned char)text[len] & 0xc0) == 0x80)
+        len--;
+    return len;
+}
+
+/* Adds the field, or as much of it as fits. Returns false when something is missing. */
+static bool fit_field(struct json_out *o, bool as_words, const struct log_field *f)
+{
+    const struct json_out before = *o;
+    size_t len = f->type == LOG_FIELD_STR ? strnlen(f->text, FIELD_MAX_BYTES + 1) : 0;
+    bool whole = len <= FIELD_MAX_BYTES;
+    size_t used = o->buf->len;
+
+    if (!whole)
+        len = cut_at(f->text, FIELD_MAX_BYTES);
+    for (;;) {
+        add_field(o, as_words, f, len);
+        if (!buf_failed(o->buf))
+            return whole;
+        *o = before;
+        o->buf->len = used;
+        o->buf->failed = ERR_OK;
+        if (len < 16) /* too little to be worth reading */
+            return false;
+        whole = false;
+        len = cut_at(f->text, len / 2);
+    }
+}
+
+static void write_line(enum log_level level, char *line, size_t len)
+{
+    ssize_t n;
+
+    if (atomic_load(&diverted)) {
+        bool taken;
+
+        pthread_mutex_lock(&divert_lock);
+        taken = divert_fn != NULL;
+        if (taken) {
+            line[len - 1] = '\0'; /* without the newline */
+            divert_fn(level, line, divert_ctx);
+        }
+        pthread_mutex_unlock(&divert_lock);
+        if (taken)
+            return;
+    }
+    do
+        n = write(STDERR_FILENO, line, len);
+    while (n < 0 && errno == EINTR);
+    /* Any other failure has nobody left to be told to. */
+}
+
+void log_fields(enum log_level level, const char *event, const struct log_field *fields, size_t n)
+{
+    int saved_errno = errno;
+    char line[LINE_MAX_BYTES + 1], time[CLOCK_TEXT_SIZE];
+    bool text = atomic_load(&as_text), cut = false;
+    size_t room = LINE_MAX_BYTES - strlen(line_end(text, true));
+    /* A buf that never needs to grow: all that its limit allows is there already. */
+    struct buf b = {.data = line, .room = sizeof line, .limit = room};
+    struct json_out o = JSON_OUT(&b);
+
+    if (level > atomic_load(&lowest))
+        return;
+    clock_format(clock_wall_ms(clock_system()), time);
+    if (text) {
+        buf_addf(&b, "%s %s %.200s", time, level_columns[level], event);
+    } else {
+        json_out_object(&o, NULL);
+        json_out_string(&o, "time", time);
+        json_out_string(&o, "level", level_names[level]);
+        json_out_stringn(&o, "event", event, strnlen(event, 200));
+    }
+    for (size_t i = 1; i < n; i++) {
+        const struct log_field *f = &fields[i];
+
+        if ((f->type == LOG_FIELD_STR && !f->text) || (f->type == LOG_FIELD_ID && !f->number))
+            continue;
+        if (!fit_field(&o, text, f))
+            cut = true;
+    }
+    b.limit = LINE_MAX_BYTES;
+    buf_adds(&b, line_end(text, cut));
+    write_line(level, line, b.len);
+    errno = saved_errno;
+}
+
+void log_setup(enum log_level level, bool text)
+{
+    atomic_store(&lowest, level);
+    atomic_store(&as_text, text);
+}
+
+enum err_code log_level_parse(const char *name, enum log_level *ret, struct err *e)
+{
+    for (enum log_level l = 0; l < LOG_LEVELS; l++)
+        if (strcmp(name, level_names[l]) == 0) {
+            *ret = l;
+            return ERR_OK;
+        }
+    return err_set(e, ERR_INVALID, "'%.40s' is no log level: expected error, warn, info or debug",
+                   name);
+}
+
+void log_divert(void (*fn)(enum log_level level, const char *line, void *ctx), void *ctx)
+{
+    pthread_mutex_lock(&divert_lock);
+    divert_fn = fn;
+    divert_ctx = ctx;
+    atomic_store(&diverted, fn != NULL);
+    pthread_mutex_unlock(&divert_lock);
+}

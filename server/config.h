@@ -1,0 +1,99 @@
+/* config.h - the whole configuration, read once, immutable, shared by counting references.
+ *
+ * One YAML file (contract.md section 4). SIGHUP reads a new one and swaps the pointer; whoever holds a
+ * reference goes on with the old one until it lets go. A faulty file changes nothing.
+ */
+#ifndef CORDON_CONFIG_H
+#define CORDON_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "auto.h"
+#include "policy.h"
+#include "settings.h"
+#include "verify.h"
+
+struct config_tls {
+    const char *certificate_file, *key_file, *client_ca_file;
+};
+
+struct config_listen {
+    const char *address;
+    struct config_tls tls;
+    int64_t max_body; /* bytes */
+    struct cidr_list trusted_proxies;
+};
+
+struct config_admin {
+    const char *address;
+    struct secret token; /* .text NULL: none, then address is loopback or unix */
+};
+
+struct config_quota {
+    int64_t per_minute, per_hour; /* calls per API class: defender-api.md section 7.4 */
+};
+
+struct config_tenant {
+    const char *name; /* the key under tenants: */
+    const char *tenant_id, *client_id;
+    struct secret client_secret;
+    int cloud; /* index into public, gcc, gcc_high, dod */
+    const char *api_url, *api_scope, *login_url, *graph_url; /* resolved: the cloud's or overridden */
+    struct config_quota quota;
+};
+
+struct config_source {
+    const char *name; /* path is /hooks/<name> */
+    const struct config_tenant *tenant;
+    struct verifier *verifier;
+    bool may_notify, may_isolate;
+};
+
+struct config_mail {
+    const char *server; /* smtp:// or smtps:// URL; NULL: no mail configured */
+    const char *from;
+    struct text_list to;
+    const char *username;
+    struct secret password;
+    const char *ca_file; /* extra roots for a private CA */
+};
+
+struct config {
+    const char *file;
+    struct config_listen listen;
+    struct config_admin admin;
+    const char *public_url; /* without slash at the end; NULL: not set */
+    const char *store_url;
+    struct config_tenant *tenants;
+    size_t n_tenants;
+    struct config_source *sources;
+    size_t n_sources;
+    struct config_mail mail;
+    const struct policy *policy;
+    const char *const *notes; /* not faults, but worth a line at start ("source x: a token is no signature");
+                                 NULL-terminated */
+};
+
+/**
+ * Reads and checks a file. On ERR_OK *ret has one reference; faults is empty. On ERR_INVALID every fault
+ * is in *faults (sorted by place), whose texts live in faults_arena. ERR_IO: the file cannot be read.
+ * env: NULL for getenv.
+ */
+enum err_code config_load(const char *file, const char *(*env)(const char *name),
+                          struct arena *faults_arena, struct config **ret,
+                          struct yaml_faults *faults, struct err *e);
+struct config *config_ref(struct config *c);
+/** Lets go; the last one wipes secrets and frees. NULL is fine. */
+void config_unref(struct config *c);
+const struct config_tenant *config_tenant(const struct config *c, const char *name);
+const struct config_source *config_source(const struct config *c, const char *name);
+/** Does any tenant's or source's … setting differ so that a socket or store must be opened anew?
+ *  Returns the name of the first such key ("listen.address"), or NULL: a reload may swap. */
+const char *config_needs_restart(const struct config *old, const struct config *new);
+
+/** The starter configuration that `cordon init` writes: commented, complete, checks without a fault. */
+extern const char config_starter[];
+
+#endif

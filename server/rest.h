@@ -1,9 +1,14 @@
-/* rest.h - outgoing HTTP (and SMTP over implicit TLS); the only room that knows libcurl.
+/* rest.h - outgoing HTTP (and SMTP submission over TLS); the only room that knows libcurl.
  *
  * One thread drives one curl multi handle, so all callers share one pool of connections. Callers start
- * any number of calls and wait for each (so an alert, a machine and its actions are read side by
- * side); waiting holds the caller's thread, never a lock. Redirects are never followed; only https,
- * and http to loopback; an answer meets its size limit while it arrives.
+ * any number of calls and wait for each (so an alert, a machine and its actions are read side
+ * by side); waiting holds the caller's thread, never a lock. Redirects are never followed; only https,
+ * and http to loopback (127.0.0.0/8, ::1, localhost); certificates are always verified; an answer
+ * meets its size limit while it arrives. The environment is not read: no http_proxy, no netrc.
+ *
+ * Mail: a request whose url is `smtps://host[:465]` (implicit TLS) or `smtp://host[:587]` (STARTTLS
+ * demanded; on loopback used where offered) submits body as one message to one recipient. Its answer
+ * carries the SMTP reply that settled the recipient's fate: see rest_answer.
  */
 #ifndef CORDON_REST_H
 #define CORDON_REST_H
@@ -20,47 +25,82 @@ struct rest_call; /* one request under way */
 
 struct rest_options {
     const char *user_agent;   /* NULL: "cordon" */
-    const char *ca_file;      /* extra PEM roots for every call; NULL: the system's */
-    int64_t connect_ms;       /* 10 s: defender-api.md section 7.6 */
-    size_t max_answer;        /* bytes of a body; larger is ERR_TOO_BIG */
+    const char *ca_file;      /* extra PEM roots for every call, beside the system's; NULL: none.
+                                 Read once, by rest_new */
+    int64_t connect_ms;       /* 0: 10 s, defender-api.md section 7.6 */
+    size_t max_answer;        /* bytes of a body; larger is ERR_TOO_BIG. 0: 8 MiB */
+    const char *https_proxy;  /* "http://proxy:3128" for https calls that leave this host; NULL: none.
+                                 Plain http (loopback, instance metadata) and mail never use it */
+    const char *no_proxy;     /* hosts reached directly, comma-separated, as curl reads it; or NULL */
 };
 
+#define REST_HEADERS_MAX 12
+
 struct rest_request {
-    const char *method;            /* "GET", "POST" … */
-    const char *url;               /* absolute; ids in it already encoded (rest_encode) */
-    const char *headers[12];       /* "Name: value"; NULL ends the list early */
-    const char *body;              /* NULL: none */
+    const char *method;                    /* "GET", "POST" …; ignored for mail */
+    const char *url;                       /* absolute; ids in it already encoded (rest_encode) */
+    const char *headers[REST_HEADERS_MAX]; /* "Name: value"; NULL ends the list early */
+    const char *body;                      /* NULL: none. Mail: the message, CRLF line ends only */
     size_t body_len;
-    int64_t timeout_ms;            /* whole call; 60 s where nobody says otherwise */
+    int64_t timeout_ms;                    /* whole call; 0: 60 s, defender-api.md section 7.6 */
+    int64_t connect_ms;                    /* 0: rest_options.connect_ms */
+    size_t max_answer;                     /* 0: rest_options.max_answer */
+    const char *ca_file;                   /* PEM roots for this call beside the others; or NULL */
+    /* A kept connection may turn out closed only when the request is written to it. GET and HEAD are
+     * then sent again on a fresh one; anything else ends with ERR_UNKNOWN, unless this is set. */
+    bool may_repeat;
+
+    /* Mail only. One recipient per call, so that each has its own fate. */
+    const char *mail_from, *mail_to; /* bare addresses; no blanks, controls or angle brackets */
+    const char *username;            /* NULL: no AUTH */
+    const char *password;            /* NULL with bearer */
+    const char *bearer;              /* access token for AUTH XOAUTH2; NULL with password */
 };
 
 struct rest_answer {
-    long status;           /* HTTP status; 0 when no answer came */
-    char *body;            /* NUL-terminated, owned by the answer */
+    long status;           /* HTTP status. Mail: the reply code of the end of the message (250 is
+                              accepted), or of the first command that was refused (4xx, 5xx) */
+    char *body;            /* NUL-terminated, owned by the answer. Mail: that reply as the server wrote
+                              it, "550 5.1.1 no such user" (lines of a long one joined by '\n') */
     size_t body_len;
     char *content_type;    /* may be NULL */
-    int64_t retry_ms;      /* Retry-After in ms (seconds or a date); 0: absent */
+    int64_t retry_ms;      /* Retry-After in ms (seconds or a date), 1 to one day; 0: absent */
 };
 
+/** ERR_IO: ca_file cannot be read; ERR_INVALID: https_proxy is no URL; ERR_NOMEM. */
 enum err_code rest_new(const struct rest_options *o, struct rest **ret, struct err *e);
-/** Ends calls under way with ERR_STOPPING, joins the thread. NULL is fine. */
+/**
+ * Ends the calls under way, joins the thread. A call of which nothing has left ends with ERR_STOPPING,
+ * any other with ERR_UNKNOWN. Their rest_wait stays valid afterwards. NULL is fine.
+ */
 void rest_free(struct rest *r);
 AUTO_FREEP(struct rest, rest)
 
-/** Starts a call; everything in q is copied. *ret_call must be given to rest_wait exactly once. */
+/**
+ * Starts a call; everything in q is copied. *ret_call must be given to rest_wait or rest_abandon
+ * exactly once. Returns ERR_OK; ERR_INVALID for a url, method, header or address that is not fit to be
+ * sent; ERR_IO (ca_file), ERR_STOPPING, ERR_NOMEM. Threads: any.
+ */
 enum err_code rest_start(struct rest *r, const struct rest_request *q, struct rest_call **ret_call,
                          struct err *e);
+/** true once rest_wait would not block. Any thread; the call stays yours. */
+bool rest_is_done(const struct rest_call *call);
+/** Gives up a call that nobody waits for any more. What has left has left. NULL is fine. */
+void rest_abandon(struct rest_call *call);
 /**
- * Waits for a call and frees it. ERR_OK means that an HTTP answer came, of whatever status; *ret is
+ * Waits for a call and frees it. ERR_OK means that an answer came, of whatever status; *ret is
  * then to be given to rest_answer_clear.
- * Otherwise: ERR_AGAIN  no connection, name not found, TLS failed: the request never left;
+ * Otherwise: ERR_AGAIN  no connection, name not found, TLS failed, too slow to connect: the request
+ *                       never left. Mail: the message was not handed over completely;
  *            ERR_UNKNOWN the request may have arrived (timeout, reset, cut answer), for every method;
- *            ERR_TOO_BIG, ERR_INVALID (url), ERR_STOPPING, ERR_NOMEM.
+ *            ERR_TOO_BIG the answer is larger than it may be (the request was carried out, maybe);
+ *            ERR_INVALID (url), ERR_STOPPING, ERR_NOMEM.
  */
 enum err_code rest_wait(struct rest_call *call, struct rest_answer *ret, struct err *e);
 /** rest_start and rest_wait in one. */
 enum err_code rest_do(struct rest *r, const struct rest_request *q, struct rest_answer *ret,
                       struct err *e);
+/** Wipes and frees what the answer owns (it may hold a token). A zeroed answer is fine. */
 void rest_answer_clear(struct rest_answer *a);
 
 /** Percent-encodes all but RFC 3986 unreserved characters; heap, NULL when out of memory. */

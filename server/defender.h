@@ -1,0 +1,159 @@
+/* defender.h - one tenant's Defender for Endpoint API, over rest and token.
+ *
+ * Everything here is one or more HTTP calls now: nothing is cached, nothing is repeated behind the
+ * caller's back but one call after a 401 (a 401 was not carried out). When to try again is the
+ * caller's business; what a failure means is settled here, by one table (defender.c, outcomes[]):
+ *
+ *   ERR_OK         it is so
+ *   ERR_NOT_FOUND  404: Defender does not know the id (yet: trap 39)
+ *   ERR_CONFLICT   the same action is already under way: look (section 4.5)
+ *   ERR_REFUSED    no, for good: this machine or tenant cannot do it; the sentence says why
+ *   ERR_FORBIDDEN  no, for good until somebody gives a permission or a licence
+ *   ERR_DENIED     no usable credential: Entra refused it, or 401 with a fresh token
+ *   ERR_THROTTLED  over the quota, Defender's or the governor's; retry_ms is always set
+ *   ERR_AGAIN      transient, the request was not carried out or was only a read; also an answer that
+ *                  cannot be read, or that speaks of another alert or machine than the one asked for
+ *   ERR_UNKNOWN    of isolate and unisolate only: it may have been carried out. Look first
+ *                  (defender_read with DEFENDER_READ_ACTIONS), never just post again
+ *   ERR_INVALID    an id or text of ours is unfit; ERR_STOPPING, ERR_NOMEM
+ *
+ * Error texts hold method, path, status, code, message and target (the id to quote to support), never a
+ * token. Sections and traps are those of defender-api.md. Threads: any, on the same struct defender.
+ */
+#ifndef CORDON_DEFENDER_H
+#define CORDON_DEFENDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "auto.h"
+#include "clock.h"
+#include "err.h"
+#include "json.h"
+
+struct rest;
+struct token;
+struct defender; /* opaque */
+
+enum defender_class { DEFENDER_CLASS_READ, DEFENDER_CLASS_ACTION, DEFENDER_CLASSES };
+
+struct defender_options {
+    struct rest *rest;         /* borrowed, like token and clock; all outlive the defender */
+    struct token *token;
+    const struct clock *clock;
+    const char *api_url;       /* "https://api.security.microsoft.com", no "/api"; copied */
+    int64_t timeout_ms;        /* of one call; 0: 60 s, section 7.6 */
+
+    /* The governor's hooks; each may be NULL. acquire is called before every HTTP call and may refuse
+     * it with ERR_THROTTLED and e->retry_ms; on_throttled after every 429. */
+    enum err_code (*acquire)(void *ctx, enum defender_class class, struct err *e);
+    void (*on_throttled)(void *ctx, enum defender_class class, int64_t retry_ms);
+    void *ctx;
+};
+
+enum err_code defender_new(const struct defender_options *o, struct defender **ret, struct err *e);
+/** No call may be under way. NULL is fine. */
+void defender_free(struct defender *d);
+AUTO_FREEP(struct defender, defender)
+
+/* ---- machine actions (section 4.2) ------------------------------------------------------------ */
+
+enum defender_action_type { DEFENDER_OTHER, DEFENDER_ISOLATE, DEFENDER_UNISOLATE };
+
+enum defender_action_status {
+    DEFENDER_STATUS_UNKNOWN, /* a word that this program does not know; status_text has it (trap 51) */
+    DEFENDER_PENDING,
+    DEFENDER_IN_PROGRESS,
+    DEFENDER_SUCCEEDED,
+    DEFENDER_FAILED,
+    DEFENDER_TIME_OUT,
+    DEFENDER_CANCELLED
+};
+
+/* Texts are UTF-8 without control characters, cut at a character when too long; "" for null. */
+struct defender_action {
+    char id[64];
+    enum defender_action_type type;
+    enum defender_action_status status;
+    char status_text[32];  /* as Defender wrote it */
+    char machine_id[72];   /* never empty */
+    char requestor[128];
+    char comment[256];
+    char external_id[72];
+    int64_t created_ms;    /* wall clock */
+    int64_t updated_ms;    /* wall clock; created_ms when Defender gave none */
+    int32_t error_hresult; /* 0: none */
+};
+
+/** Pending or in progress, or a status nobody knows: not over as far as we can tell. */
+bool defender_action_is_open(const struct defender_action *a);
+
+/* ---- reading ---------------------------------------------------------------------------------- */
+
+#define DEFENDER_ACTIONS_MAX 10 /* newest Isolate and Unisolate actions of one machine */
+
+enum defender_read_flags {
+    DEFENDER_READ_ALERT = 1 << 0,
+    DEFENDER_READ_MACHINE = 1 << 1,
+    DEFENDER_READ_ACTIONS = 1 << 2
+};
+
+struct defender_reads {
+    int64_t read_ms;               /* wall clock just before the first call left */
+
+    enum err_code alert_code;      /* of each part: ERR_OK when it was not asked for */
+    struct err alert_err;
+    struct json *alert;            /* an object whose id is the one asked for; NULL unless asked and OK */
+
+    enum err_code machine_code;
+    struct err machine_err;
+    struct json *machine;          /* the same; may name mergedIntoMachineId (trap 12) */
+
+    enum err_code actions_code;
+    struct err actions_err;
+    struct defender_action actions[DEFENDER_ACTIONS_MAX]; /* newest first, by creation time */
+    size_t n_actions;
+};
+
+/**
+ * Reads what flags name, all at the same time, and waits for all; each part has its own fate.
+ *
+ * alert_id    NULL: no alert, whatever flags say. ^[A-Za-z0-9_.-]{1,128}$ (section 2.5).
+ * machine_id  NULL: neither machine nor actions. ^[0-9a-fA-F]{32,64}$ (section 3.2).
+ * ret         written whole, also when everything failed; defender_reads_clear it.
+ *
+ * What is in ret->alert and ret->machine has been checked for the types of the fields that cordon
+ * knows; every field but id may be absent or null. An answer that is not so is ERR_AGAIN, never a guess.
+ */
+void defender_read(struct defender *d, const char *alert_id, const char *machine_id,
+                   enum defender_read_flags flags, struct defender_reads *ret);
+/** Frees the documents and zeroes r. A zeroed r is fine. */
+void defender_reads_clear(struct defender_reads *r);
+
+/** One action by its id. ERR_OK and *ret, else as above. */
+enum err_code defender_get_action(struct defender *d, const char *action_id,
+                                  struct defender_action *ret, struct err *e);
+
+/* ---- acting ----------------------------------------------------------------------------------- */
+
+/**
+ * Asks Defender to isolate a machine. Look before: defender_read with DEFENDER_READ_ACTIONS.
+ *
+ * type         "Full" or "Selective" (section 4.6).
+ * comment      shown in the portal to every reader; control characters become blanks, and it is cut at
+ *              1,000 characters (trap 30). Not empty.
+ * external_id  comes back in defender_action.external_id, so that our own action can be told from
+ *              another's; NULL: none. ^[A-Za-z0-9_.-]{1,64}$.
+ * ret          the action, on ERR_OK only. It is `requested`: usually Pending, for days if the machine is
+ *              offline (trap 27). It may also be an older action that was still open (section 4.5).
+ */
+enum err_code defender_isolate(struct defender *d, const char *machine_id, const char *type,
+                               const char *comment, const char *external_id,
+                               struct defender_action *ret, struct err *e);
+/** Asks Defender to release a machine; the same in every other way. */
+enum err_code defender_unisolate(struct defender *d, const char *machine_id, const char *comment,
+                                 const char *external_id, struct defender_action *ret,
+                                 struct err *e);
+
+#endif

@@ -1,0 +1,132 @@
+/* store_deliveries.c - see store_deliveries.h.
+ *
+ * The hot path: one delivery, its cases and their work are six tree insertions, most of them appends.
+ * A repeated delivery or alert costs one failed insertion and one look-up.
+ */
+#include "store_deliveries.h"
+
+#include <string.h>
+
+#include "id.h"
+#include "store_work.h"
+
+/* A delivery id that was used before: answer as the first time. */
+static enum err_code repeated(struct db_tx *tx, struct acceptance *a, struct err *e)
+{
+    const struct notification *n = a->n;
+    struct db_rows *rows;
+    enum err_code code;
+
+    code = db_query(tx, e, &rows,
+                    "SELECT id, body_sha256, cases FROM deliveries WHERE source = $1 AND delivery_id = $2",
+                    "tt", n->source, n->delivery_id);
+    if (code)
+        return code;
+    if (db_next(rows)) {
+        const char *ids = db_text(rows, 2);
+
+        a->delivery = db_int(rows, 0);
+        a->duplicate = true;
+        a->other_body = strcmp(db_text(rows, 1), n->body_sha256) != 0;
+        a->count = 0;
+        for (size_t left = strlen(ids) + 1; left >= ID_TEXT_SIZE; left -= ID_TEXT_SIZE) {
+            char one[ID_TEXT_SIZE] = "";
+
+            memcpy(one, ids, ID_TEXT_SIZE - 1);
+            ids += ID_TEXT_SIZE;
+            if (a->count < INTAKE_BATCH_MAX && !id_parse(one, &a->cases[a->count], NULL))
+                a->fresh[a->count++] = false;
+        }
+    }
+    return db_rows_end(rows, e);
+}
+
+static enum err_code known_case(struct db_tx *tx, struct acceptance *a, size_t i, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code;
+
+    code = db_query(tx, e, &rows, "SELECT id FROM cases WHERE tenant = $1 AND alert_id = $2", "tt",
+                    a->n->tenant, a->n->alerts[i].alert_id);
+    if (code)
+        return code;
+    if (db_next(rows))
+        a->cases[i] = db_int(rows, 0);
+    return db_rows_end(rows, e);
+}
+
+static enum err_code one_case(struct db_tx *tx, struct acceptance *a, size_t i, int64_t id,
+                              struct err *e)
+{
+    const struct notification *n = a->n;
+    int64_t changed = 0;
+    enum err_code code;
+
+    code = db_run(tx, e, &changed,
+                  "INSERT INTO cases (id, tenant, alert_id, source, delivery, pushed_machine_id, state,"
+                  " created, updated) VALUES ($1, $2, $3, $4, $5, $6, 'received', $7, $8)"
+                  " ON CONFLICT (tenant, alert_id) DO NOTHING",
+                  "itttitii", id, n->tenant, n->alerts[i].alert_id, n->source, a->delivery,
+                  n->alerts[i].machine_id, n->received_ms, n->received_ms);
+    if (code)
+        return code;
+    a->fresh[i] = changed == 1;
+    if (!a->fresh[i])
+        return known_case(tx, a, i, e);
+    a->cases[i] = id;
+    a->duplicate = false;
+    return work_put(tx, id, WORK_CASE, WORK_NORMAL, n->received_ms, n->received_ms, NULL, e);
+}
+
+/* The ids of a's cases as the column keeps them: of one length, a blank between them. */
+static const char *list_ids(const struct acceptance *a, char out[INTAKE_BATCH_MAX * ID_TEXT_SIZE])
+{
+    for (size_t i = 0; i < a->count; i++) {
+        id_format(a->cases[i], out + i * ID_TEXT_SIZE);
+        out[(i + 1) * ID_TEXT_SIZE - 1] = ' ';
+    }
+    out[a->count * ID_TEXT_SIZE - 1] = '\0';
+    return out;
+}
+
+/* The delivery's key decides before its alerts do: the same id with another body acts on the first only
+ * (webhook-sources.md section 6, rule 5), so its alerts must not make cases. */
+static enum err_code accept_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct acceptance *a = arg;
+    const struct notification *n = a->n;
+    char ids[INTAKE_BATCH_MAX * ID_TEXT_SIZE];
+    bool all_fresh = true;
+    int64_t changed = 0;
+    enum err_code code;
+
+    a->delivery = id_new(clock_system());
+    a->count = n->count;
+    a->other_body = false;
+    for (size_t i = 0; i < n->count; i++)
+        a->cases[i] = id_new(clock_system());
+    code = db_run(tx, e, &changed,
+                  "INSERT INTO deliveries (id, source, delivery_id, body_sha256, credential, peer,"
+                  " received, cases) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+                  " ON CONFLICT (source, delivery_id) DO NOTHING",
+                  "itttttit", a->delivery, n->source, n->delivery_id, n->body_sha256, n->key, n->peer,
+                  n->received_ms, list_ids(a, ids));
+    if (code)
+        return code;
+    if (changed == 0)
+        return repeated(tx, a, e);
+    a->duplicate = true; /* until one case is new */
+    for (size_t i = 0; i < n->count && !code; i++) {
+        code = one_case(tx, a, i, a->cases[i], e);
+        all_fresh = all_fresh && a->fresh[i];
+    }
+    if (code || all_fresh)
+        return code;
+    return db_run(tx, e, NULL, "UPDATE deliveries SET cases = $1 WHERE id = $2", "ti", list_ids(a, ids),
+                  a->delivery);
+}
+
+enum err_code store_accept(struct store *s, struct acceptance *a, db_done_fn done, struct err *e)
+{
+    return db_submit(s->db, accept_fn, a, done, e);
+}

@@ -1,0 +1,203 @@
+/* store_work.c - see store_work.h. */
+#include "store_work.h"
+
+#include <string.h>
+
+struct claim {
+    unsigned kinds;
+    const char *owner;
+    int64_t now;
+    struct work *out;
+    size_t max, count;
+    int64_t next;
+};
+
+/* Takes the rows one by one: RETURNING gives no order, and a claim takes few rows. */
+static enum err_code claim_level(struct db_tx *tx, struct claim *c, int kind, int priority,
+                                 struct err *e)
+{
+    while (c->count < c->max) {
+        struct work *w = &c->out[c->count];
+        struct db_rows *rows;
+        bool found;
+        enum err_code code;
+
+        code = db_query(tx, e, &rows,
+                        "UPDATE work SET due = $1, owner = $2, fence = fence + 1,"
+                        " attempts = attempts + 1 WHERE id = (SELECT id FROM work WHERE kind = $3"
+                        " AND priority = $4 AND due <= $5 ORDER BY due LIMIT 1)"
+                        " RETURNING id, attempts, fence, created",
+                        "itiii", c->now + WORK_LEASE_MS, c->owner, (int64_t)kind, (int64_t)priority,
+                        c->now);
+        if (code)
+            return code;
+        found = db_next(rows);
+        if (found)
+            *w = (struct work){.id = db_int(rows, 0),
+                               .kind = (enum work_kind)kind,
+                               .attempts = db_int(rows, 1),
+                               .fence = db_int(rows, 2),
+                               .created = db_int(rows, 3),
+                               .lease_end = c->now + WORK_LEASE_MS};
+        code = db_rows_end(rows, e);
+        if (code)
+            return code;
+        if (!found)
+            return ERR_OK;
+        c->count++;
+    }
+    return ERR_OK;
+}
+
+static enum err_code next_due(struct db_tx *tx, struct claim *c, int kind, int priority, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code;
+
+    code = db_query(tx, e, &rows,
+                    "SELECT due FROM work WHERE kind = $1 AND priority = $2 ORDER BY due LIMIT 1", "ii",
+                    (int64_t)kind, (int64_t)priority);
+    if (code)
+        return code;
+    if (db_next(rows) && db_int(rows, 0) < c->next)
+        c->next = db_int(rows, 0);
+    return db_rows_end(rows, e);
+}
+
+static enum err_code claim(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct claim *c = arg;
+    enum err_code code = ERR_OK;
+
+    c->count = 0;
+    c->next = WORK_PARKED;
+    for (int priority = 0; priority < WORK_PRIORITIES && !code; priority++)
+        for (int kind = 0; kind < WORK_KINDS && !code; kind++) {
+            if (!(c->kinds & 1u << kind))
+                continue;
+            code = claim_level(tx, c, kind, priority, e);
+            if (!code)
+                code = next_due(tx, c, kind, priority, e);
+        }
+    return code;
+}
+
+enum err_code store_work_claim(struct store *s, unsigned kinds, const char *owner, struct work *ret,
+                               size_t max, size_t *ret_count, int64_t *ret_next, struct err *e)
+{
+    struct claim c = {
+        .kinds = kinds, .owner = owner, .now = clock_wall_ms(s->clock), .out = ret, .max = max};
+    enum err_code code = db_write(s->db, claim, &c, e);
+
+    if (code)
+        return err_in(e, "claim work"), code;
+    *ret_count = c.count;
+    *ret_next = c.next;
+    return ERR_OK;
+}
+
+static enum err_code recover(struct db_tx *tx, void *arg, struct err *e)
+{
+    const int64_t *now = arg;
+
+    return db_run(tx, e, NULL,
+                  "UPDATE work SET due = $1, owner = NULL, fence = fence + 1 WHERE owner IS NOT NULL",
+                  "i", *now);
+}
+
+enum err_code store_work_recover(struct store *s, struct err *e)
+{
+    int64_t now = clock_wall_ms(s->clock);
+    enum err_code code = db_write(s->db, recover, &now, e);
+
+    return code ? err_in(e, "free the leases of an earlier run"), code : ERR_OK;
+}
+
+static enum err_code count(struct db_tx *tx, void *arg, struct err *e)
+{
+    int64_t *out = arg;
+    struct db_rows *rows;
+    enum err_code code;
+
+    memset(out, 0, WORK_KINDS * sizeof *out);
+    code = db_query(tx, e, &rows, "SELECT kind, count(*) FROM work GROUP BY kind", "");
+    if (code)
+        return code;
+    while (db_next(rows))
+        if (db_int(rows, 0) >= 0 && db_int(rows, 0) < WORK_KINDS)
+            out[db_int(rows, 0)] = db_int(rows, 1);
+    return db_rows_end(rows, e);
+}
+
+enum err_code store_work_count(struct store *s, int64_t ret[WORK_KINDS], struct err *e)
+{
+    return db_read(s->db, count, ret, e);
+}
+
+/* ---- inside a transaction -------------------------------------------------------------------- */
+
+enum err_code work_put(struct db_tx *tx, int64_t id, enum work_kind kind, enum work_priority priority,
+                       int64_t due, int64_t now, struct work *ret_claim, struct err *e)
+{
+    if (ret_claim)
+        *ret_claim = (struct work){.id = id,
+                                   .kind = kind,
+                                   .attempts = 1,
+                                   .fence = 1,
+                                   .created = now,
+                                   .lease_end = now + WORK_LEASE_MS};
+    return db_run(tx, e, NULL,
+                  "INSERT INTO work (id, kind, priority, due, owner, attempts, fence, created)"
+                  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                  "iiiitiii", id, (int64_t)kind, (int64_t)priority,
+                  ret_claim ? now + WORK_LEASE_MS : due, ret_claim ? "put" : NULL,
+                  (int64_t)(ret_claim ? 1 : 0), (int64_t)(ret_claim ? 1 : 0), now);
+}
+
+/* One row touched means that the claim still holds. */
+static enum err_code held(enum err_code code, int64_t changed, const struct work *w, struct err *e)
+{
+    if (code || changed == 1)
+        return code;
+    return err_set(e, ERR_STALE, "work %lld is no longer ours", (long long)w->id);
+}
+
+enum err_code work_done(struct db_tx *tx, const struct work *w, struct err *e)
+{
+    int64_t changed = 0;
+    enum err_code code = db_run(tx, e, &changed, "DELETE FROM work WHERE id = $1 AND fence = $2", "ii",
+                                w->id, w->fence);
+
+    return held(code, changed, w, e);
+}
+
+enum err_code work_again(struct db_tx *tx, const struct work *w, int64_t due, int64_t attempts,
+                         struct err *e)
+{
+    int64_t changed = 0;
+    enum err_code code = db_run(tx, e, &changed,
+                                "UPDATE work SET due = $1, owner = NULL, attempts = $2"
+                                " WHERE id = $3 AND fence = $4",
+                                "iiii", due, attempts, w->id, w->fence);
+
+    return held(code, changed, w, e);
+}
+
+enum err_code work_keep(struct db_tx *tx, struct work *w, int64_t now, struct err *e)
+{
+    int64_t changed = 0;
+    enum err_code code =
+        db_run(tx, e, &changed, "UPDATE work SET due = $1 WHERE id = $2 AND fence = $3", "iii",
+               now + WORK_LEASE_MS, w->id, w->fence);
+
+    code = held(code, changed, w, e);
+    if (!code)
+        w->lease_end = now + WORK_LEASE_MS;
+    return code;
+}
+
+enum err_code work_wake(struct db_tx *tx, int64_t id, int64_t due, struct err *e)
+{
+    return db_run(tx, e, NULL, "UPDATE work SET due = $1 WHERE id = $2 AND owner IS NULL AND due > $3",
+                  "iii", due, id, due);
+}

@@ -1,0 +1,61 @@
+/* store_work.h - what is to be done next: claimed under a lease, finished with a fence.
+ *
+ *     claim: due moves to the end of the lease, fence + 1, attempts + 1
+ *     due <= now --claim--> leased --work_done--> (row gone)
+ *          ^                  | \---work_again--> due later, not leased
+ *          +-- lease ran out -+
+ *
+ * Every transaction that writes an outcome ends with work_done, work_again or work_keep of its claim;
+ * they fail with ERR_STALE, and so undo it all, when the lease was lost and another worker claimed the
+ * row. A row's id is the id of the case, isolation or notice it is about.
+ */
+#ifndef CORDON_STORE_WORK_H
+#define CORDON_STORE_WORK_H
+
+#include "store.h"
+
+enum work_kind { WORK_CASE, WORK_ISOLATION, WORK_NOTICE, WORK_KINDS };
+
+enum work_priority { WORK_URGENT, WORK_NORMAL, WORK_PRIORITIES };
+
+/* Longer than any run without a write: two rounds of reads and a POST of 60 s each (defender-api.md
+ * section 7.6); every write of a run renews it. */
+#define WORK_LEASE_MS (5 * MINUTE_MS)
+
+/* A due time that never comes: the row waits for work_wake. */
+#define WORK_PARKED INT64_MAX
+
+struct work {
+    int64_t id;
+    enum work_kind kind;
+    int64_t attempts; /* claims so far, this one counted; work_again may reset it */
+    int64_t fence;
+    int64_t created; /* wall ms */
+    int64_t lease_end;
+};
+
+/** Claims up to max rows of the kinds (1 << work_kind) that are due; *ret_next: the earliest due time of
+ *  the others of all kinds (WORK_PARKED: none). owner: this process. */
+enum err_code store_work_claim(struct store *s, unsigned kinds, const char *owner, struct work *ret,
+                               size_t max, size_t *ret_count, int64_t *ret_next, struct err *e);
+/** Frees every lease: for a store that only one process can serve (SQLite), at its start. */
+enum err_code store_work_recover(struct store *s, struct err *e);
+/** Rows by kind, leased or not (for the metrics). */
+enum err_code store_work_count(struct store *s, int64_t ret[WORK_KINDS], struct err *e);
+
+/* ---- inside a transaction -------------------------------------------------------------------- */
+
+/** A new row; leased to the caller at once when ret_claim is not NULL. */
+enum err_code work_put(struct db_tx *tx, int64_t id, enum work_kind kind, enum work_priority priority,
+                       int64_t due, int64_t now, struct work *ret_claim, struct err *e);
+/** Nothing more to do: removes the row. */
+enum err_code work_done(struct db_tx *tx, const struct work *w, struct err *e);
+/** Not leased any more, due again at `due`. attempts: as counted from now on. */
+enum err_code work_again(struct db_tx *tx, const struct work *w, int64_t due, int64_t attempts,
+                         struct err *e);
+/** Still ours: renews the lease from now; w->lease_end moves. */
+enum err_code work_keep(struct db_tx *tx, struct work *w, int64_t now, struct err *e);
+/** Makes somebody's row due at `due` if it would be later and is not leased. No row is no error. */
+enum err_code work_wake(struct db_tx *tx, int64_t id, int64_t due, struct err *e);
+
+#endif

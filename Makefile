@@ -1,62 +1,172 @@
 # cordon - receives Defender for Endpoint alerts, isolates the machine when the policy says so.
 #
-#   make [DEV=1] [V=1]      build into build/; DEV: warnings are errors; V: show the commands
-#   make deps               install the Debian packages that building and testing need
+#   make [DEV=1] [V=1]      build/cordon and build/cordon-sim; DEV: warnings are errors; V: show commands
+#   make demo               one signed High alert from the sender to the isolated machine and the mail
+#   make run [CONFIG=FILE]  build, then serve in the foreground
 #   make test [T=name] [SAN=address,undefined | SAN=thread]
 #                           build and run every test (or those whose name holds T)
-#   make help               this text
+#   make lint               clang-format, cppcheck, clang-tidy; `make advice`: gcc -fanalyzer
+#   make fuzz [T=name] [SHORT=1]    the parsers of foreign bytes against libFuzzer
+#   make crash [SHORT=1]    kill the server between any two steps; nothing may be lost
+#   make bench [SHORT=1]    how much it takes, and how fast
+#   make image              the container image
+#   make install [DESTDIR=] [PREFIX=/usr/local]
+#   make deps               every Debian package that the above need (demo, run, test, lint, fuzz,
+#                           crash and bench fetch their own)
+#   make clean, make help
 #
 # Each sanitizer has its own build folder. New files are found by wildcard.
 comma := ,
 CC ?= gcc
+PREFIX ?= /usr/local
 O := build$(if $(SAN),/$(subst $(comma),-,$(SAN)))
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-5s %s\n' '$(1)' '$(2)')
 
-PKGS := libmicrohttpd libcjson libcurl libesmtp-1.0 openssl libfyaml libpcre2-8 sqlite3 gnutls
+# ---- what is needed -------------------------------------------------------------------------------
+# pkg-config names, and the Debian packages that bring them (tests/deps installs what is missing).
+PKGS := libmicrohttpd libcjson libcurl libesmtp-1.0 openssl libfyaml libpcre2-8 sqlite3 gnutls libpq
+BUILD_DEBS := gcc libc6-dev pkgconf libmicrohttpd-dev libcjson-dev libcurl4-openssl-dev libesmtp-dev \
+        libssl-dev libfyaml-dev libpcre2-dev libsqlite3-dev libgnutls28-dev libpq-dev
+TEST_DEBS := libcmocka-dev openssl curl
+LINT_DEBS := libcmocka-dev clang-format clang-tidy cppcheck
+FUZZ_DEBS := clang libclang-rt-dev
+CRASH_DEBS := strace sqlite3
 
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+# Empty, or the end of a compilation that cannot succeed.
+need_pkgs = $(if $(PKG_LIBS),,$(error libraries are missing: run `make deps` first))
+
+# ---- how it is compiled ---------------------------------------------------------------------------
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
         -Wformat=2 -Wpointer-arith -Wwrite-strings -Wundef -Wvla -Wnull-dereference
 CFLAGS ?= -O2 -g
-ALL_FLAGS = -std=c17 -D_GNU_SOURCE -Iserver -Iinclude $(WARN) $(if $(DEV),-Werror) -fPIE -pthread \
-        -fstack-protector-strong $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer,-D_FORTIFY_SOURCE=2) \
-        $(PKG_CFLAGS)
-ALL_LDFLAGS = -pie -pthread -Wl,-z,relro -Wl,--as-needed $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
-PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+CPP_FLAGS = -std=c17 -D_GNU_SOURCE -Iserver -Iinclude $(PKG_CFLAGS)
+SAN_FLAGS = -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+ALL_FLAGS = $(CPP_FLAGS) $(WARN) $(if $(DEV),-Werror) -fPIE -pthread -fstack-protector-strong \
+        $(if $(SAN),$(SAN_FLAGS),-D_FORTIFY_SOURCE=2)
+ALL_LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(if $(SAN),$(SAN_FLAGS)) $(LDFLAGS)
 
 LIB_SRC  := $(filter-out server/main.c,$(wildcard server/*.c)) $(wildcard handlers/*.c)
 LIB_OBJ  := $(LIB_SRC:%.c=$(O)/obj/%.o)
-SIM_SRC  := $(wildcard tests/sim/*.c)
+SIM_SRC  := $(filter-out tests/sim/main.c tests/sim/test_%,$(wildcard tests/sim/*.c))
 SIM_OBJ  := $(SIM_SRC:%.c=$(O)/obj/%.o)
+SIM_MAIN := $(wildcard tests/sim/main.c)
 KIT_SRC  := $(wildcard tests/kit/*.c)
 KIT_OBJ  := $(KIT_SRC:%.c=$(O)/obj/%.o)
-TEST_SRC := $(wildcard tests/server/test_*.c tests/handlers/test_*.c tests/sim/../e2e/test_*.c)
-TEST_BIN := $(patsubst %.c,$(O)/%,$(notdir $(TEST_SRC)))
-OBJ      := $(LIB_OBJ) $(SIM_OBJ) $(KIT_OBJ) $(O)/obj/server/main.o
+TEST_SRC := $(wildcard tests/server/test_*.c tests/handlers/test_*.c tests/e2e/test_*.c \
+        tests/sim/test_*.c)
+# tests/server/test_x.c becomes build/test_x, tests/handlers/test_x.c build/handlers/test_x
+TEST_BIN := $(patsubst server/%,$(O)/%,$(patsubst tests/%.c,%,$(filter tests/server/%,$(TEST_SRC)))) \
+        $(patsubst tests/%.c,$(O)/%,$(filter-out tests/server/%,$(TEST_SRC)))
+TEST_PICK = $(if $(T),$(foreach t,$(TEST_BIN),$(if $(findstring $(T),$(notdir $(t))),$(t))),$(TEST_BIN))
+OBJ      := $(LIB_OBJ) $(SIM_OBJ) $(KIT_OBJ) $(O)/obj/server/main.o $(SIM_MAIN:%.c=$(O)/obj/%.o) \
+        $(TEST_SRC:%.c=$(O)/obj/%.o)
+SOURCES  := $(wildcard server/*.c handlers/*.c tests/*/*.c)
+HEADERS  := $(wildcard server/*.h handlers/*.h include/cordon/*.h tests/*/*.h)
 
-.PHONY: all test help clean
-all: $(O)/cordon $(if $(SIM_SRC),$(O)/cordon-sim)
+.PHONY: all deps demo run test built lint tidy cppcheck format advice fuzz crash bench image install \
+        help clean
+.SECONDARY: # keep the objects of test programs
+.DELETE_ON_ERROR:
+
+all: $(O)/cordon $(if $(SIM_MAIN),$(O)/cordon-sim)
 
 $(O)/obj/%.o: %.c
-	$(call say,CC,$<)
+	$(need_pkgs)$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_FLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 $(O)/libcordon.a: $(LIB_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+$(O)/libsim.a: $(SIM_OBJ)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $^
 $(O)/cordon: $(O)/obj/server/main.o $(O)/libcordon.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
-$(O)/cordon-sim: $(SIM_OBJ) $(O)/libcordon.a
+$(O)/cordon-sim: $(SIM_MAIN:%.c=$(O)/obj/%.o) $(O)/libsim.a $(O)/libcordon.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
-vpath test_%.c tests/server tests/handlers tests/e2e
-$(O)/test_%: $(O)/obj/tests/server/test_%.o $(KIT_OBJ) $(O)/libcordon.a
-	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
 
+link_test = $(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
+$(O)/test_%: $(O)/obj/tests/server/test_%.o $(KIT_OBJ) $(O)/libsim.a $(O)/libcordon.a
+	$(call say,LINK,$@)
+	$(link_test)
+$(filter $(O)/%,$(patsubst tests/%.c,$(O)/%,$(filter-out tests/server/%,$(TEST_SRC)))): \
+$(O)/%: $(O)/obj/tests/%.o $(KIT_OBJ) $(O)/libsim.a $(O)/libcordon.a
+	$(call say,LINK,$@)
+	$(link_test)
+
+# ---- the targets that set themselves up -----------------------------------------------------------
+# Packages first; what pkg-config says of them is known to a second make only.
+jobs = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+again = +@$(MAKE) --no-print-directory $(jobs)
+
+deps:
+	@tests/deps $(sort $(BUILD_DEBS) $(TEST_DEBS) $(LINT_DEBS) $(FUZZ_DEBS) $(CRASH_DEBS))
+demo:
+	@tests/deps $(BUILD_DEBS) $(TEST_DEBS)
+	$(again) all
+	@tests/e2e/demo
+run:
+	@tests/deps $(BUILD_DEBS)
+	$(again) all
+	@CORDON_LOG_FORMAT=$${CORDON_LOG_FORMAT:-text} exec $(O)/cordon serve $(if $(CONFIG),-c '$(CONFIG)')
+test:
+	@tests/deps $(BUILD_DEBS) $(TEST_DEBS)
+	$(again) DEV=1 built
+	@CORDON_BUILD='$(CURDIR)/$(O)' tests/run $(TEST_PICK)
+built: all $(TEST_PICK)
+fuzz:
+	@tests/deps $(BUILD_DEBS) $(FUZZ_DEBS)
+	@T='$(T)' SHORT='$(SHORT)' tests/fuzz/run
+crash:
+	@tests/deps $(BUILD_DEBS) $(TEST_DEBS) $(CRASH_DEBS)
+	$(again) all
+	@SHORT='$(SHORT)' tests/crash/run
+bench:
+	@tests/deps $(BUILD_DEBS) $(TEST_DEBS)
+	$(again) all
+	@SHORT='$(SHORT)' tests/bench/run
+image:
+	@docker/build
+
+# ---- lint -----------------------------------------------------------------------------------------
+lint:
+	@tests/deps $(BUILD_DEBS) $(LINT_DEBS)
+	$(again) format cppcheck tidy
+
+format:
+	$(call say,FORM,$(words $(SOURCES) $(HEADERS)) files)
+	$(Q)clang-format --dry-run -Werror $(SOURCES) $(HEADERS)
+cppcheck:
+	$(call say,CHECK,$(words $(SOURCES)) files)
+	$(Q)mkdir -p build/lint/cppcheck
+	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 -D_GNU_SOURCE -D__linux__ -D__x86_64__ \
+	    --enable=warning,performance,portability --library=posix,gnu --inline-suppr \
+	    --suppressions-list=tests/lint/cppcheck.txt --cppcheck-build-dir=build/lint/cppcheck \
+	    -Iserver -Iinclude $(SOURCES)
+# One stamp per file: after a change only what may be touched by it is looked at again.
+tidy: $(SOURCES:%.c=build/lint/%.tidy)
+build/lint/%.tidy: %.c .clang-tidy $(HEADERS)
+	$(call say,TIDY,$<)
+	$(Q)mkdir -p $(@D) && clang-tidy --quiet $< -- $(CPP_FLAGS) 2>$@.err || { cat $@.err; exit 1; }
+	$(Q)touch $@
+advice:
+	$(Q)for f in $(LIB_SRC); do \
+	    $(CC) $(CPP_FLAGS) -O1 -fanalyzer -c -o /dev/null $$f 2>&1; done | grep -E '^[^ ].*warning:' || true
+
+# ---- the rest -------------------------------------------------------------------------------------
+install: all
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/doc/cordon'
+	install -m 755 $(O)/cordon '$(DESTDIR)$(PREFIX)/bin/cordon'
+	install -m 644 LICENSE $(wildcard README.md) '$(DESTDIR)$(PREFIX)/share/doc/cordon/'
+	$(if $(wildcard docker/cordon.service),install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system' && \
+	    install -m 644 docker/cordon.service '$(DESTDIR)$(PREFIX)/lib/systemd/system/')
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 clean:
 	rm -rf build
+
 -include $(OBJ:.o=.d)

@@ -45,7 +45,7 @@ enum err_code err_set(struct err *e, enum err_code code, const char *fmt, ...)
 
 enum err_code err_in(struct err *e, const char *fmt, ...)
 {
-    char where[sizeof e->text + 2];
+    char where[sizeof((struct err){0}.text) + 2];
     va_list ap;
     size_t len;
 

@@ -58,7 +58,7 @@ struct mime_message {
  * UTF-8, encoded words (RFC 2047), `Auto-Submitted: auto-generated` (RFC 3834 section 5). The same
  * m gives the same bytes.
  *
- * out       appended to; its limit applies.
+ * out       appended to; its limit applies. Of no use after a failure.
  * Returns   ERR_OK; ERR_INVALID for an address, header name or date that cannot be written; ERR_TOO_BIG;
  *           ERR_NOMEM.
  */

@@ -1,0 +1,772 @@
+/* mime.c - see mime.h.
+ *
+ * Everything passes three gates: decode (UTF-8 or U+FFFD), clean (one table of characters that reorder,
+ * hide or control), encode (7-bit, folded). Headers are written by add_header alone and bodies by
+ * add_part alone, so a new header cannot be written past the cleaning.
+ *
+ * Encoded words are always B: Q saves bytes only for nearly plain text, and its set of unsafe
+ * characters differs by place. Bodies choose between quoted-printable (readable in a log) and base64 by
+ * which is shorter. The boundary is constant: "=_" occurs neither in quoted-printable nor in base64.
+ */
+#include "mime.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "auto.h"
+
+#define LINE_MAX_CHARS 76 /* RFC 2045 section 6.7 (5) and 6.8, RFC 2047 section 2 */
+#define WORD_MAX_CHARS 75 /* an encoded word: RFC 2047 section 2 */
+#define BOUNDARY       "=_cordon_part"
+#define ID_MAX         200 /* characters of one message id */
+#define REFERENCES_MAX 20  /* ids in References; the rest (the middle) is dropped, RFC 5537 3.4.4 */
+#define NAME_MAX_CHARS 40  /* of a header */
+
+/* ---- characters ------------------------------------------------------------------------------- */
+
+#define REPLACEMENT 0xFFFD
+
+/* Reads one character at p (not at the NUL): its length in bytes; 1 and U+FFFD for a byte that starts
+ * no well-formed sequence (Unicode table 3-7: no overlong forms, no surrogates, nothing over 10FFFF). */
+static size_t utf8_next(const char *text, uint32_t *ret)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    static const struct {
+        unsigned char first, last, second_least, second_most, len;
+    } form[] = {
+        {0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3}, {0xE1, 0xEC, 0x80, 0xBF, 3},
+        {0xED, 0xED, 0x80, 0x9F, 3}, {0xEE, 0xEF, 0x80, 0xBF, 3}, {0xF0, 0xF0, 0x90, 0xBF, 4},
+        {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4},
+    };
+
+    *ret = p[0];
+    if (p[0] < 0x80)
+        return 1;
+    *ret = REPLACEMENT;
+    for (size_t i = 0; i < sizeof form / sizeof form[0]; i++) {
+        uint32_t c;
+        size_t n = 2;
+
+        if (p[0] < form[i].first || p[0] > form[i].last)
+            continue;
+        if (p[1] < form[i].second_least || p[1] > form[i].second_most)
+            return 1;
+        c = (uint32_t)(p[0] & (0x7F >> form[i].len)) << 6 | (p[1] & 0x3Fu);
+        for (; n < form[i].len; n++) {
+            if ((p[n] & 0xC0) != 0x80)
+                return 1;
+            c = c << 6 | (p[n] & 0x3Fu);
+        }
+        *ret = c;
+        return n;
+    }
+    return 1;
+}
+
+static bool is_control(uint32_t c)
+{
+    return c < 0x20 || (c >= 0x7F && c <= 0x9F);
+}
+
+/* Characters without a shape of their own that reorder, join, hide or mark their neighbours: Unicode's
+ * Default_Ignorable_Code_Point and Bidi_Control, the blank Braille pattern and the line separators.
+ * Not U+FE0E and U+FE0F: they only pick between two pictures of a sign, and emoji need them. */
+static bool is_invisible(uint32_t c)
+{
+    static const struct {
+        uint32_t first, last;
+    } range[] = {
+        {0x00AD, 0x00AD},   {0x034F, 0x034F},   {0x061C, 0x061C}, {0x115F, 0x1160},
+        {0x17B4, 0x17B5},   {0x180B, 0x180F},   {0x200B, 0x200F}, {0x2028, 0x202E},
+        {0x2060, 0x206F},   {0x2800, 0x2800},   {0x3164, 0x3164}, {0xFE00, 0xFE0D},
+        {0xFEFF, 0xFEFF},   {0xFFA0, 0xFFA0},   {0xFFF0, 0xFFFB}, {0x1BCA0, 0x1BCA3},
+        {0x1D173, 0x1D17A}, {0xE0000, 0xE0FFF},
+    };
+
+    for (size_t i = 0; i < sizeof range / sizeof range[0]; i++)
+        if (c >= range[i].first && c <= range[i].last)
+            return true;
+    return false;
+}
+
+/* Appends one character that is neither a line end nor a tab, cleaned; text is its len bytes. */
+static void add_clean(struct buf *out, uint32_t c, const char *text, size_t len)
+{
+    if (c == 0x7F)
+        buf_adds(out, "\xE2\x90\xA1"); /* U+2421, picture of DEL */
+    else if (c < 0x20)
+        buf_add(out, (const char[]){(char)0xE2, (char)0x90, (char)(0x80 + c)}, 3); /* U+2400 + c */
+    else if (is_control(c) || is_invisible(c))
+        buf_addf(out, "[U+%04X]", (unsigned)c);
+    else if (c == REPLACEMENT)
+        buf_adds(out, "\xEF\xBF\xBD");
+    else
+        buf_add(out, text, len);
+}
+
+/* One step through a text for a body: LF for every kind of line end. Returns the bytes eaten. */
+static size_t next_of_text(const char *p, uint32_t *ret)
+{
+    size_t len = utf8_next(p, ret);
+
+    if (*ret != '\r')
+        return len;
+    *ret = '\n';
+    return p[1] == '\n' ? 2 : 1;
+}
+
+void mime_clean_text(struct buf *out, const char *text)
+{
+    uint32_t c;
+
+    for (size_t len; *text; text += len) {
+        len = next_of_text(text, &c);
+        if (c == '\n' || c == '\t')
+            buf_addc(out, (char)c);
+        else
+            add_clean(out, c, text, len);
+    }
+}
+
+void mime_clean_line(struct buf *out, const char *text)
+{
+    uint32_t c;
+
+    for (size_t len; *text; text += len) {
+        len = utf8_next(text, &c);
+        if (is_control(c) || c == 0x2028 || c == 0x2029)
+            buf_addc(out, ' ');
+        else
+            add_clean(out, c, text, len);
+    }
+}
+
+void mime_html_escape(struct buf *out, const char *text)
+{
+    uint32_t c;
+
+    for (size_t len; *text; text += len) {
+        len = next_of_text(text, &c);
+        switch (c) {
+        case '&':
+            buf_adds(out, "&amp;");
+            break;
+        case '<':
+            buf_adds(out, "&lt;");
+            break;
+        case '>':
+            buf_adds(out, "&gt;");
+            break;
+        case '"':
+            buf_adds(out, "&quot;");
+            break;
+        case '\'':
+            buf_adds(out, "&#39;");
+            break;
+        case '\n':
+        case '\t':
+            buf_addc(out, (char)c);
+            break;
+        default:
+            add_clean(out, c, text, len);
+        }
+    }
+}
+
+/* ---- no links --------------------------------------------------------------------------------- */
+
+/* Part of a name as linkifiers see it; bytes over 0x7F may be letters of an internationalised host. */
+static bool is_word(char c)
+{
+    return isalnum((unsigned char)c) || c == '-' || c == '_' || (unsigned char)c >= 0x80;
+}
+
+static bool in_words(const char *const *list, const char *text, size_t len)
+{
+    for (; *list; list++)
+        if (strlen(*list) == len && !strncasecmp(*list, text, len))
+            return true;
+    return false;
+}
+
+/* File name endings that analysts read all day and that are no top-level domain, so no client links
+ * "invoice.exe". Left out because they are one: com, zip, mov, py, sh, pl, rs, ps, app, cab, one, md. */
+static const char *const plain_endings[] = {
+    "exe", "dll",  "sys",  "ps1",  "psm1", "bat",  "cmd",  "vbs",  "vbe",  "js",    "jse",
+    "wsf", "hta",  "lnk",  "scr",  "msi",  "msp",  "msix", "ocx",  "jar",  "iso",   "img",
+    "vhd", "vhdx", "txt",  "log",  "evtx", "etl",  "dmp",  "tmp",  "dat",  "bin",   "bak",
+    "ini", "cfg",  "conf", "reg",  "inf",  "xml",  "json", "yaml", "yml",  "csv",   "pdf",
+    "rtf", "doc",  "docx", "docm", "xls",  "xlsx", "xlsm", "ppt",  "pptx", "eml",   "msg",
+    "htm", "html", "php",  "asp",  "aspx", "jsp",  "png",  "jpg",  "jpeg", "gif",   "bmp",
+    "ico", "svg",  "rar",  "7z",   "gz",   "tgz",  "tar",  "cpp",  "elf",  "dylib", NULL};
+
+/* Schemes that clients make links of without "//". */
+static const char *const schemes[] = {"http",        "https",         "ftp",
+                                      "ftps",        "sftp",          "file",
+                                      "mailto",      "tel",           "sms",
+                                      "callto",      "sip",           "sips",
+                                      "skype",       "javascript",    "vbscript",
+                                      "data",        "news",          "nntp",
+                                      "ldap",        "ldaps",         "ssh",
+                                      "telnet",      "irc",           "magnet",
+                                      "search",      "search-ms",     "ms-msdt",
+                                      "ms-search",   "ms-officecmd",  "ms-word",
+                                      "ms-excel",    "ms-powerpoint", "ms-appinstaller",
+                                      "ms-settings", "onenote",       "tg",
+                                      "slack",       "msteams",       "zoommtg",
+                                      NULL};
+
+/* A run of words and dots, judged once when it is entered (judging it at each dot would be quadratic). */
+struct name {
+    const char *end;
+    bool
+        version; /* digits in every label after the first, and no IPv4 address: "10.0.19045", "v1.2" */
+};
+
+static struct name judge_name(const char *start)
+{
+    struct name n = {.end = start, .version = true};
+    size_t labels = 0, byte_labels = 0;
+    const char *end;
+
+    while (is_word(*n.end) || *n.end == '.')
+        n.end++;
+    for (end = n.end; end > start && end[-1] == '.';)
+        end--; /* the full stop of a sentence */
+    for (const char *p = start; p < end; p++, labels++) {
+        unsigned value = 0;
+        bool digits = true;
+        const char *label = p;
+
+        for (; p < end && *p != '.'; p++) {
+            digits = digits && isdigit((unsigned char)*p);
+            if (digits && value < 1000)
+                value = value * 10 + (unsigned)(*p - '0');
+        }
+        if (digits && p > label && value <= 255)
+            byte_labels++;
+        if (labels && !(digits && p > label))
+            n.version = false;
+    }
+    if (labels == 4 && byte_labels == 4)
+        n.version = false; /* an IPv4 address */
+    return n;
+}
+
+static bool dot_may_stay(const struct name *n, const char *label)
+{
+    const char *end = label;
+
+    if (n->version)
+        return true;
+    while (is_word(*end))
+        end++;
+    return in_words(plain_endings, label, (size_t)(end - label));
+}
+
+/* Length of an ideographic, fullwidth or halfwidth full stop, which IDNA reads as a dot (UTS 46), or
+ * of the one-dot leader; 0 for anything else. */
+static size_t foreign_dot(const char *p)
+{
+    static const char *const dots[] = {"\xE3\x80\x82", "\xEF\xBC\x8E", "\xEF\xBD\xA1",
+                                       "\xE2\x80\xA4"};
+
+    for (size_t i = 0; i < sizeof dots / sizeof dots[0]; i++)
+        if (!strncmp(p, dots[i], 3))
+            return 3;
+    return 0;
+}
+
+/* A scheme at p with its colon; returns the bytes eaten, 0 when there is none. */
+static size_t defang_scheme(struct buf *out, const char *p)
+{
+    size_t len = 0;
+
+    if (!isalpha((unsigned char)*p))
+        return 0;
+    while (len < 24 && (isalnum((unsigned char)p[len]) || p[len] == '-' || p[len] == '+'))
+        len++;
+    if (p[len] != ':')
+        return 0;
+    if (!in_words(schemes, p, len) && strncmp(p + len, "://", 3) != 0)
+        return 0;
+    if (!strncasecmp(p, "http", 4)) {
+        buf_adds(out, "hxxp");
+        buf_add(out, p + 4, len - 4);
+    } else if (!strncasecmp(p, "ftp", 3)) {
+        buf_adds(out, "fxp");
+        buf_add(out, p + 3, len - 3);
+    } else {
+        buf_add(out, p, len);
+    }
+    buf_adds(out, "[:]");
+    return len + 1;
+}
+
+void mime_text_defang(struct buf *out, const char *text)
+{
+    AUTO(buf_clear) struct buf clean = BUF_INIT(out->limit);
+    struct name name = {0};
+    const char *p;
+    char before = ' ';
+
+    mime_clean_text(&clean, text);
+    if (buf_failed(&clean)) {
+        out->failed = out->failed ? out->failed : buf_failed(&clean);
+        return;
+    }
+    p = buf_text(&clean);
+    while (*p) {
+        size_t eaten = 0;
+
+        if ((!name.end || p >= name.end) && (is_word(*p) || *p == '.'))
+            name = judge_name(p);
+        if ((eaten = foreign_dot(p))) {
+            buf_adds(out, "[.]");
+        } else if (!is_word(before) && (eaten = defang_scheme(out, p))) {
+            ; /* written */
+        } else if (!strncmp(p, "://", 3)) {
+            buf_adds(out, "[:]");
+            eaten = 1;
+        } else if (*p == '.' && is_word(before) && is_word(p[1]) && !dot_may_stay(&name, p + 1)) {
+            buf_adds(out, "[.]");
+            eaten = 1;
+        } else if (*p == '@' && before != '[' && !isspace((unsigned char)before) && p[1] &&
+                   !isspace((unsigned char)p[1])) {
+            buf_adds(out, "[@]");
+            eaten = 1;
+        } else if (p[0] == '\\' && p[1] == '\\' && is_word(p[2])) {
+            buf_adds(out, "[\\\\]");
+            eaten = 2;
+        } else {
+            buf_addc(out, *p);
+            eaten = 1;
+        }
+        p += eaten;
+        before = p[-1];
+    }
+}
+
+/* ---- addresses -------------------------------------------------------------------------------- */
+
+static bool is_atext(char c) /* RFC 5322 section 3.2.3 */
+{
+    return isalnum((unsigned char)c) || (c && strchr("!#$%&'*+-/=?^_`{|}~", c));
+}
+
+static const char *local_part_fault(const char *s, size_t len)
+{
+    if (len == 0)
+        return "nothing before the @";
+    if (len > MIME_LOCAL_PART_MAX)
+        return "more than 64 characters before the @";
+    if (s[0] == '"') {
+        if (len < 3 || s[len - 1] != '"')
+            return "a quote that does not close before the @";
+        for (size_t i = 1; i < len - 1; i++)
+            if (!is_atext(s[i]) && s[i] != '.' && s[i] != ' ')
+                return "a character that may not stand in quotes here";
+        return NULL;
+    }
+    for (size_t i = 0; i < len; i++) {
+        if (s[i] == '.' ? i == 0 || i == len - 1 || s[i - 1] == '.' : !is_atext(s[i]))
+            return (unsigned char)s[i] >= 0x80 ? "a letter outside ASCII before the @"
+                   : s[i] == '.'               ? "a dot that stands first, last or twice"
+                                               : "a character that may not stand before the @";
+    }
+    return NULL;
+}
+
+static const char *domain_fault(const char *s, size_t len)
+{
+    size_t label = 0;
+
+    if (len == 0)
+        return "nothing after the @";
+    if (s[0] == '[') { /* an address literal, RFC 5321 section 4.1.3 */
+        char literal[64];
+        unsigned char address[16];
+        bool v6 = !strncasecmp(s, "[IPv6:", 6);
+        size_t skip = v6 ? 6 : 1;
+
+        if (len < skip + 2 || len - skip - 1 >= sizeof literal || s[len - 1] != ']')
+            return "an address literal that is not [1.2.3.4] or [IPv6:…]";
+        memcpy(literal, s + skip, len - skip - 1);
+        literal[len - skip - 1] = '\0';
+        return inet_pton(v6 ? AF_INET6 : AF_INET, literal, address) == 1
+                   ? NULL
+                   : "an address literal that is not [1.2.3.4] or [IPv6:…]";
+    }
+    for (size_t i = 0; i <= len; i++) {
+        if (i == len || s[i] == '.') {
+            if (label == 0)
+                return "an empty label in the domain";
+            if (label > 63)
+                return "a label of more than 63 characters in the domain";
+            if (s[i - 1] == '-')
+                return "a hyphen at the end of a label of the domain";
+            label = 0;
+            continue;
+        }
+        if ((unsigned char)s[i] >= 0x80)
+            return "a domain outside ASCII; write its xn-- form";
+        if (!isalnum((unsigned char)s[i]) && !(s[i] == '-' && label > 0))
+            return "a character that may not stand in a domain";
+        label++;
+    }
+    return NULL;
+}
+
+bool mime_address_ok(const char *address, struct err *e)
+{
+    const char *fault = NULL, *at;
+    AUTO(buf_clear) struct buf shown = BUF_INIT(1024);
+    size_t len = strnlen(address, MIME_ADDRESS_MAX + 1);
+
+    if (len > MIME_ADDRESS_MAX) {
+        fault = "more than 254 characters";
+    } else if (!(at = strrchr(address, '@'))) {
+        fault = len ? "no @" : "empty";
+    } else {
+        fault = local_part_fault(address, (size_t)(at - address));
+        if (!fault)
+            fault = domain_fault(at + 1, strlen(at + 1));
+    }
+    if (!fault)
+        return true;
+    for (size_t i = 0; i < len && i < 80; i++) /* enough to find it by; plain characters alone */
+        buf_addc(&shown, address[i] >= ' ' && address[i] <= '~' ? address[i] : '?');
+    err_set(e, ERR_INVALID, "\"%s\" is not a mail address: %s", buf_text(&shown), fault);
+    return false;
+}
+
+/* ---- headers ---------------------------------------------------------------------------------- */
+
+static void add_base64(struct buf *out, const unsigned char *p, size_t len)
+{
+    static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    for (size_t i = 0; i < len; i += 3) {
+        size_t n = len - i < 3 ? len - i : 3;
+        unsigned v =
+            (unsigned)p[i] << 16 | (n > 1 ? (unsigned)p[i + 1] << 8 : 0) | (n > 2 ? p[i + 2] : 0u);
+        const char quad[4] = {digit[v >> 18], digit[v >> 12 & 63], n > 1 ? digit[v >> 6 & 63] : '=',
+                              n > 2 ? digit[v & 63] : '='};
+
+        buf_add(out, quad, 4);
+    }
+}
+
+/* Printable ASCII that folds (each word with the blanks before it fits on a line of its own), and nothing
+ * that a reader takes for encoded. */
+static bool may_stay_plain(const char *value)
+{
+    size_t piece = 0;
+    char before = ' ';
+
+    if (strstr(value, "=?"))
+        return false;
+    for (; *value; before = *value++) {
+        if (*value < ' ' || *value > '~')
+            return false;
+        piece = *value == ' ' && before != ' ' ? 1 : piece + 1;
+        if (piece > LINE_MAX_CHARS - 2)
+            return false;
+    }
+    return true;
+}
+
+static void add_folded(struct buf *out, const char *value, size_t column)
+{
+    while (*value) {
+        size_t blanks = strspn(value, " ");
+        size_t len = blanks + strcspn(value + blanks, " ");
+
+        if (column + len > LINE_MAX_CHARS) {
+            buf_adds(out, "\r\n");
+            /* A first word has no blank of its own to fold at; the one after the colon is it. */
+            if (!blanks)
+                buf_addc(out, ' ');
+            column = !blanks;
+        }
+        buf_add(out, value, len);
+        column += len;
+        value += len;
+    }
+}
+
+static void add_encoded(struct buf *out, const char *value, size_t column)
+{
+    static const char head[] = "=?UTF-8?B?", tail[] = "?=";
+    const size_t frame = sizeof head - 1 + sizeof tail - 1;
+
+    while (*value) {
+        size_t room = (column + frame < LINE_MAX_CHARS - 8 ? LINE_MAX_CHARS - column : 0);
+        size_t take = 0, most;
+        uint32_t c;
+
+        if (!room) {
+            buf_adds(out, "\r\n ");
+            column = 1;
+            continue;
+        }
+        if (room > WORD_MAX_CHARS)
+            room = WORD_MAX_CHARS;
+        most = (room - frame) / 4 * 3;
+        for (size_t n; value[take] && take + (n = utf8_next(value + take, &c)) <= most; take += n)
+            ;
+        buf_adds(out, head);
+        add_base64(out, (const unsigned char *)value, take);
+        buf_adds(out, tail);
+        value += take;
+        column = LINE_MAX_CHARS; /* the next word begins a line */
+    }
+}
+
+/* The one way a value that is not ours gets into a header. */
+static void add_header(struct buf *out, const char *name, const char *value)
+{
+    AUTO(buf_clear) struct buf clean = BUF_INIT(8 * MIME_VALUE_MAX);
+    AUTO(buf_clear) struct buf cut = BUF_INIT(MIME_VALUE_MAX + 4);
+    const char *text;
+    size_t len, take = 0;
+    uint32_t c;
+
+    value += strspn(value, " \t\r\n");
+    /* Cut before cleaning, so that the work is bounded; cleaning makes at most 8 bytes of 1. */
+    for (size_t n; value[take] && take + (n = utf8_next(value + take, &c)) <= MIME_VALUE_MAX;)
+        take += n;
+    buf_add(&cut, value, take);
+    mime_clean_line(&clean, buf_text(&cut));
+    if (value[take])
+        buf_adds(&clean, "\xE2\x80\xA6"); /* … */
+    if (buf_failed(&clean) || buf_failed(&cut)) {
+        out->failed = out->failed ? out->failed : ERR_NOMEM;
+        return;
+    }
+    for (len = clean.len; len && clean.data[len - 1] == ' ';)
+        clean.data[--len] = '\0';
+
+    text = buf_text(&clean);
+    buf_addf(out, "%s:", name);
+    if (*text)
+        buf_addc(out, ' ');
+    if (may_stay_plain(text))
+        add_folded(out, text, strlen(name) + 2);
+    else
+        add_encoded(out, text, strlen(name) + 2);
+    buf_adds(out, "\r\n");
+}
+
+/* "<left@right>" out of a id's len characters, with nothing in it that could end it (RFC 5322 3.6.4). */
+static void add_id(struct buf *out, const char *id, size_t len)
+{
+    buf_addc(out, '<');
+    for (size_t i = 0; i < len && i < ID_MAX; i++)
+        buf_addc(out, is_atext(id[i]) || id[i] == '.' || id[i] == '@' ? id[i] : '_');
+    buf_addc(out, '>');
+}
+
+static void add_ids(struct buf *out, const char *name, const char *ids)
+{
+    static const char between[] = " \t\r\n<>";
+    size_t count = 0, skip = 0;
+
+    for (const char *p = ids; *(p += strspn(p, between)); p += strcspn(p, between))
+        count++;
+    if (!count)
+        return;
+    if (count > REFERENCES_MAX)
+        skip = count - REFERENCES_MAX; /* the first stays, the oldest after it go */
+    buf_addf(out, "%s:", name);
+    for (size_t i = 0; *(ids += strspn(ids, between)); ids += strcspn(ids, between), i++) {
+        if (i >= 1 && i <= skip)
+            continue;
+        buf_adds(out, i ? "\r\n " : " ");
+        add_id(out, ids, strcspn(ids, between));
+    }
+    buf_adds(out, "\r\n");
+}
+
+static enum err_code add_addresses(struct buf *out, const char *name, const char *const *list,
+                                   size_t n, struct err *e)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!mime_address_ok(list[i], e))
+            return err_in(e, "%s", name);
+        buf_addf(out, i ? ",\r\n %s%s" : "%s: %s", i ? "" : name, list[i]);
+    }
+    buf_adds(out, "\r\n");
+    return ERR_OK;
+}
+
+static enum err_code add_date(struct buf *out, int64_t date_ms, struct err *e)
+{
+    static const char day[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    static const char month[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    time_t t = (time_t)(date_ms / 1000);
+    struct tm tm;
+
+    /* Names are written out here: strftime would use the locale's. */
+    if (date_ms < 0 || !gmtime_r(&t, &tm) || tm.tm_year > 9999 - 1900)
+        return err_set(e, ERR_INVALID, "date %lld ms cannot be written", (long long)date_ms);
+    buf_addf(out, "Date: %s, %02d %s %04d %02d:%02d:%02d +0000\r\n", day[tm.tm_wday], tm.tm_mday,
+             month[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+    return ERR_OK;
+}
+
+static bool header_name_ok(const char *name)
+{
+    size_t len = strlen(name);
+
+    if (strncasecmp(name, "X-", 2) != 0 || len < 3 || len > NAME_MAX_CHARS)
+        return false;
+    for (; *name; name++)
+        if (!isalnum((unsigned char)*name) && *name != '-')
+            return false;
+    return true;
+}
+
+/* ---- bodies ----------------------------------------------------------------------------------- */
+
+static bool qp_plain(char c)
+{
+    return c >= '!' && c <= '~' && c != '=';
+}
+
+/* RFC 2045 section 6.7, and two habits that save messages on their way: no line starts with a dot (SMTP
+ * doubles it, and some relays forget) or with "From " (mbox files put a > before it). */
+static void add_quoted_printable(struct buf *out, const char *text)
+{
+    size_t column = 0;
+
+    for (; *text; text++) {
+        bool blank = *text == ' ' || *text == '\t';
+        bool plain = qp_plain(*text) || (blank && text[1] && text[1] != '\n');
+
+        if (*text == '\n') {
+            buf_adds(out, "\r\n");
+            column = 0;
+            continue;
+        }
+        /* One column is kept for the "=" of a soft line break. */
+        if (column + (plain ? 1 : 3) > LINE_MAX_CHARS - 1) {
+            buf_adds(out, "=\r\n");
+            column = 0;
+        }
+        if (column == 0 && (*text == '.' || !strncmp(text, "From ", 5)))
+            plain = false;
+        if (plain)
+            buf_addc(out, *text);
+        else
+            buf_addf(out, "=%02X", (unsigned)(unsigned char)*text);
+        column += plain ? 1 : 3;
+    }
+}
+
+static void add_base64_body(struct buf *out, const char *text)
+{
+    unsigned char line[LINE_MAX_CHARS / 4 * 3];
+    size_t n = 0;
+
+    for (;; text++) {
+        if (n == sizeof line || (!*text && n)) {
+            add_base64(out, line, n);
+            buf_adds(out, "\r\n");
+            n = 0;
+        }
+        if (!*text)
+            return;
+        if (*text == '\n') { /* text in base64 has CRLF inside: RFC 2045 section 6.8 */
+            line[n++] = '\r';
+            if (n == sizeof line) {
+                add_base64(out, line, n);
+                buf_adds(out, "\r\n");
+                n = 0;
+            }
+        }
+        line[n++] = (unsigned char)*text;
+    }
+}
+
+/* Headers and body of one part. */
+static enum err_code add_part(struct buf *out, const char *type, const char *text, struct err *e)
+{
+    AUTO(buf_clear) struct buf clean = BUF_INIT(8 * (size_t)MIME_PART_MAX + 1);
+    size_t coded = 0;
+    bool base64;
+
+    if (strnlen(text, MIME_PART_MAX + 1) > MIME_PART_MAX)
+        return err_set(e, ERR_TOO_BIG, "the %s part is over %d bytes", type, MIME_PART_MAX);
+    mime_clean_text(&clean, text);
+    if (!clean.len || clean.data[clean.len - 1] != '\n')
+        buf_addc(&clean, '\n');
+    if (buf_failed(&clean))
+        return err_set(e, buf_failed(&clean), "the %s part", type);
+
+    for (size_t i = 0; i < clean.len; i++)
+        coded += !qp_plain(clean.data[i]) && !strchr(" \t\n", clean.data[i]);
+    base64 = coded * 6 > clean.len; /* quoted-printable adds 2 per coded byte, base64 a third */
+    buf_addf(out,
+             "Content-Type: %s; charset=UTF-8\r\n"
+             "Content-Transfer-Encoding: %s\r\n"
+             "\r\n",
+             type, base64 ? "base64" : "quoted-printable");
+    if (base64)
+        add_base64_body(out, clean.data);
+    else
+        add_quoted_printable(out, clean.data);
+    return ERR_OK;
+}
+
+enum err_code mime_build(const struct mime_message *m, struct buf *out, struct err *e)
+{
+    enum err_code code;
+
+    if (!m->from || !m->to || !m->to_count || !m->subject || !m->message_id || !m->text)
+        return err_set(e, ERR_INVALID, "a message needs from, to, subject, id and text");
+    if (!strchr(m->message_id, '@'))
+        return err_set(e, ERR_INVALID, "a message id needs an @");
+
+    if ((code = add_date(out, m->date_ms, e)) ||
+        (code = add_addresses(out, "From", &m->from, 1, e)) ||
+        (code = add_addresses(out, "To", m->to, m->to_count, e)))
+        return err_in(e, "message");
+    add_header(out, "Subject", m->subject);
+    buf_adds(out, "Message-ID: ");
+    add_id(out, m->message_id, strlen(m->message_id));
+    buf_adds(out, "\r\n");
+    if (m->in_reply_to)
+        add_ids(out, "In-Reply-To", m->in_reply_to);
+    if (m->references)
+        add_ids(out, "References", m->references);
+    buf_adds(out, "Auto-Submitted: auto-generated\r\n");
+    for (size_t i = 0; i < m->header_count; i++) {
+        if (!header_name_ok(m->headers[i].name))
+            return err_set(e, ERR_INVALID, "message: header %zu is not named X-…", i);
+        add_header(out, m->headers[i].name, m->headers[i].value);
+    }
+    buf_adds(out, "MIME-Version: 1.0\r\n");
+
+    if (!m->html) {
+        if ((code = add_part(out, "text/plain", m->text, e)))
+            return err_in(e, "message");
+    } else {
+        buf_adds(out, "Content-Type: multipart/alternative; boundary=\"" BOUNDARY "\"\r\n"
+                      "\r\n"
+                      "--" BOUNDARY "\r\n");
+        if ((code = add_part(out, "text/plain", m->text, e)))
+            return err_in(e, "message");
+        buf_adds(out, "\r\n--" BOUNDARY "\r\n");
+        if ((code = add_part(out, "text/html", m->html, e)))
+            return err_in(e, "message");
+        buf_adds(out, "\r\n--" BOUNDARY "--\r\n");
+    }
+    if (buf_failed(out))
+        return err_set(e, buf_failed(out), "message of %zu bytes", out->len);
+    return ERR_OK;
+}

@@ -13,48 +13,49 @@
 #define QUEUE_MAX 4096 /* closures waiting for the writer; the HTTP side answers 503 beyond */
 
 static const struct db_migration migrations[] = {
-    {1, "CREATE TABLE deliveries (id INTEGER PRIMARY KEY, source TEXT NOT NULL, delivery_id TEXT,"
-        " body_sha256 TEXT NOT NULL, credential TEXT, peer TEXT, received BIGINT NOT NULL,"
-        " cases TEXT NOT NULL);"
-        "CREATE UNIQUE INDEX deliveries_once ON deliveries (source, delivery_id);"
+    {1,
+     "CREATE TABLE deliveries (id INTEGER PRIMARY KEY, source TEXT NOT NULL, delivery_id TEXT,"
+     " body_sha256 TEXT NOT NULL, credential TEXT, peer TEXT, received BIGINT NOT NULL,"
+     " cases TEXT NOT NULL);"
+     "CREATE UNIQUE INDEX deliveries_once ON deliveries (source, delivery_id);"
 
-        "CREATE TABLE cases (id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, alert_id TEXT NOT NULL,"
-        " source TEXT NOT NULL, delivery BIGINT NOT NULL, pushed_machine_id TEXT, machine_id TEXT,"
-        " state TEXT NOT NULL, rule TEXT, why TEXT, facts TEXT, verdict TEXT, isolation BIGINT,"
-        " told TEXT, created BIGINT NOT NULL, updated BIGINT NOT NULL);"
-        "CREATE UNIQUE INDEX cases_once ON cases (tenant, alert_id);"
-        "CREATE INDEX cases_of_isolation ON cases (isolation) WHERE isolation IS NOT NULL;"
+     "CREATE TABLE cases (id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, alert_id TEXT NOT NULL,"
+     " source TEXT NOT NULL, delivery BIGINT NOT NULL, pushed_machine_id TEXT, machine_id TEXT,"
+     " state TEXT NOT NULL, rule TEXT, why TEXT, facts TEXT, verdict TEXT, isolation BIGINT,"
+     " told TEXT, created BIGINT NOT NULL, updated BIGINT NOT NULL);"
+     "CREATE UNIQUE INDEX cases_once ON cases (tenant, alert_id);"
+     "CREATE INDEX cases_of_isolation ON cases (isolation) WHERE isolation IS NOT NULL;"
 
-        "CREATE TABLE steps (case_id BIGINT NOT NULL, n BIGINT NOT NULL, handler TEXT NOT NULL,"
-        " args TEXT NOT NULL, state TEXT NOT NULL, why TEXT, updated BIGINT NOT NULL,"
-        " PRIMARY KEY (case_id, n));"
+     "CREATE TABLE steps (case_id BIGINT NOT NULL, n BIGINT NOT NULL, handler TEXT NOT NULL,"
+     " args TEXT NOT NULL, state TEXT NOT NULL, why TEXT, updated BIGINT NOT NULL,"
+     " PRIMARY KEY (case_id, n));"
 
-        "CREATE TABLE isolations (id INTEGER PRIMARY KEY, tenant TEXT NOT NULL,"
-        " machine_id TEXT NOT NULL, machine_name TEXT, type TEXT NOT NULL, comment TEXT NOT NULL,"
-        " state TEXT NOT NULL, why TEXT, case_id BIGINT NOT NULL, rule TEXT, adopted BIGINT NOT NULL,"
-        " requestor TEXT, action_id TEXT, posted BIGINT NOT NULL, requested BIGINT NOT NULL,"
-        " confirmed BIGINT NOT NULL, released BIGINT NOT NULL, updated BIGINT NOT NULL);"
-        "CREATE UNIQUE INDEX isolations_open ON isolations (tenant, machine_id)"
-        " WHERE state IN ('requested', 'pending', 'isolated', 'releasing');"
-        "CREATE INDEX isolations_requested ON isolations (requested);"
+     "CREATE TABLE isolations (id INTEGER PRIMARY KEY, tenant TEXT NOT NULL,"
+     " machine_id TEXT NOT NULL, machine_name TEXT, type TEXT NOT NULL, comment TEXT NOT NULL,"
+     " state TEXT NOT NULL, why TEXT, case_id BIGINT NOT NULL, rule TEXT, adopted BIGINT NOT NULL,"
+     " requestor TEXT, action_id TEXT, posted BIGINT NOT NULL, requested BIGINT NOT NULL,"
+     " confirmed BIGINT NOT NULL, released BIGINT NOT NULL, updated BIGINT NOT NULL);"
+     "CREATE UNIQUE INDEX isolations_open ON isolations (tenant, machine_id)"
+     " WHERE state IN ('requested', 'pending', 'isolated', 'releasing');"
+     "CREATE INDEX isolations_requested ON isolations (requested);"
 
-        "CREATE TABLE notices (id INTEGER PRIMARY KEY, case_id BIGINT NOT NULL, kind TEXT NOT NULL,"
-        " subject TEXT NOT NULL, sender TEXT NOT NULL, message TEXT NOT NULL, state TEXT NOT NULL,"
-        " after BIGINT, why TEXT, created BIGINT NOT NULL, ended BIGINT NOT NULL);"
-        "CREATE INDEX notices_of_case ON notices (case_id);"
-        "CREATE TABLE recipients (notice_id BIGINT NOT NULL, n BIGINT NOT NULL,"
-        " address TEXT NOT NULL, state TEXT NOT NULL, code BIGINT NOT NULL, reply TEXT,"
-        " updated BIGINT NOT NULL, PRIMARY KEY (notice_id, n));"
+     "CREATE TABLE notices (id INTEGER PRIMARY KEY, case_id BIGINT NOT NULL, kind TEXT NOT NULL,"
+     " subject TEXT NOT NULL, sender TEXT NOT NULL, message TEXT NOT NULL, state TEXT NOT NULL,"
+     " after BIGINT, why TEXT, created BIGINT NOT NULL, ended BIGINT NOT NULL);"
+     "CREATE INDEX notices_of_case ON notices (case_id);"
+     "CREATE TABLE recipients (notice_id BIGINT NOT NULL, n BIGINT NOT NULL,"
+     " address TEXT NOT NULL, state TEXT NOT NULL, code BIGINT NOT NULL, reply TEXT,"
+     " updated BIGINT NOT NULL, PRIMARY KEY (notice_id, n));"
 
-        "CREATE TABLE work (id INTEGER PRIMARY KEY, kind BIGINT NOT NULL, priority BIGINT NOT NULL,"
-        " due BIGINT NOT NULL, owner TEXT, attempts BIGINT NOT NULL, fence BIGINT NOT NULL,"
-        " created BIGINT NOT NULL);"
-        "CREATE INDEX work_due ON work (kind, priority, due)"},
+     "CREATE TABLE work (id INTEGER PRIMARY KEY, kind BIGINT NOT NULL, priority BIGINT NOT NULL,"
+     " due BIGINT NOT NULL, owner TEXT, attempts BIGINT NOT NULL, fence BIGINT NOT NULL,"
+     " created BIGINT NOT NULL);"
+     "CREATE INDEX work_due ON work (kind, priority, due)"},
     {0, NULL},
 };
 
-enum err_code store_open(const char *url, bool read_only, const struct clock *clock, struct store **ret,
-                         struct err *e)
+enum err_code store_open(const char *url, bool read_only, const struct clock *clock,
+                         struct store **ret, struct err *e)
 {
     struct db_options options = {
         .url = url, .migrations = migrations, .queue_max = QUEUE_MAX, .read_only = read_only};
@@ -78,4 +79,14 @@ void store_free(struct store *s)
         return;
     db_free(s->db);
     free(s);
+}
+
+const char *store_text(struct arena *a, struct db_rows *rows, int column, bool *nomem)
+{
+    const char *text = db_text(rows, column);
+    const char *copy = text ? arena_str(a, text) : NULL;
+
+    if (text && !copy)
+        *nomem = true;
+    return copy;
 }

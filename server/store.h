@@ -6,6 +6,7 @@
 #ifndef CORDON_STORE_H
 #define CORDON_STORE_H
 
+#include "arena.h"
 #include "auto.h"
 #include "clock.h"
 #include "db.h"
@@ -15,9 +16,13 @@ struct store {
     const struct clock *clock;
 };
 
-enum err_code store_open(const char *url, bool read_only, const struct clock *clock, struct store **ret,
-                         struct err *e);
+enum err_code store_open(const char *url, bool read_only, const struct clock *clock,
+                         struct store **ret, struct err *e);
 void store_free(struct store *s);
 AUTO_FREEP(struct store, store)
+
+/** A column's text copied into a; NULL for SQL NULL. *nomem becomes true when memory ran out. For the
+ *  store_*.c modules. */
+const char *store_text(struct arena *a, struct db_rows *rows, int column, bool *nomem);
 
 #endif

@@ -17,9 +17,10 @@ static enum err_code repeated(struct db_tx *tx, struct acceptance *a, struct err
     struct db_rows *rows;
     enum err_code code;
 
-    code = db_query(tx, e, &rows,
-                    "SELECT id, body_sha256, cases FROM deliveries WHERE source = $1 AND delivery_id = $2",
-                    "tt", n->source, n->delivery_id);
+    code = db_query(
+        tx, e, &rows,
+        "SELECT id, body_sha256, cases FROM deliveries WHERE source = $1 AND delivery_id = $2",
+        "tt", n->source, n->delivery_id);
     if (code)
         return code;
     if (db_next(rows)) {
@@ -62,12 +63,13 @@ static enum err_code one_case(struct db_tx *tx, struct acceptance *a, size_t i, 
     int64_t changed = 0;
     enum err_code code;
 
-    code = db_run(tx, e, &changed,
-                  "INSERT INTO cases (id, tenant, alert_id, source, delivery, pushed_machine_id, state,"
-                  " created, updated) VALUES ($1, $2, $3, $4, $5, $6, 'received', $7, $8)"
-                  " ON CONFLICT (tenant, alert_id) DO NOTHING",
-                  "itttitii", id, n->tenant, n->alerts[i].alert_id, n->source, a->delivery,
-                  n->alerts[i].machine_id, n->received_ms, n->received_ms);
+    code = db_run(
+        tx, e, &changed,
+        "INSERT INTO cases (id, tenant, alert_id, source, delivery, pushed_machine_id, state,"
+        " created, updated) VALUES ($1, $2, $3, $4, $5, $6, 'received', $7, $8)"
+        " ON CONFLICT (tenant, alert_id) DO NOTHING",
+        "itttitii", id, n->tenant, n->alerts[i].alert_id, n->source, a->delivery,
+        n->alerts[i].machine_id, n->received_ms, n->received_ms);
     if (code)
         return code;
     a->fresh[i] = changed == 1;
@@ -109,8 +111,8 @@ static enum err_code accept_fn(struct db_tx *tx, void *arg, struct err *e)
                   "INSERT INTO deliveries (id, source, delivery_id, body_sha256, credential, peer,"
                   " received, cases) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
                   " ON CONFLICT (source, delivery_id) DO NOTHING",
-                  "itttttit", a->delivery, n->source, n->delivery_id, n->body_sha256, n->key, n->peer,
-                  n->received_ms, list_ids(a, ids));
+                  "itttttit", a->delivery, n->source, n->delivery_id, n->body_sha256, n->key,
+                  n->peer, n->received_ms, list_ids(a, ids));
     if (code)
         return code;
     if (changed == 0)
@@ -122,8 +124,8 @@ static enum err_code accept_fn(struct db_tx *tx, void *arg, struct err *e)
     }
     if (code || all_fresh)
         return code;
-    return db_run(tx, e, NULL, "UPDATE deliveries SET cases = $1 WHERE id = $2", "ti", list_ids(a, ids),
-                  a->delivery);
+    return db_run(tx, e, NULL, "UPDATE deliveries SET cases = $1 WHERE id = $2", "ti",
+                  list_ids(a, ids), a->delivery);
 }
 
 enum err_code store_accept(struct store *s, struct acceptance *a, db_done_fn done, struct err *e)

@@ -26,12 +26,12 @@ struct acceptance {
     const struct notification *n; /* in: borrowed until done */
     void *ctx;                    /* in: the caller's own */
     /* out */
-    int64_t delivery;                /* id of this delivery, or of the first one with its delivery_id */
+    int64_t delivery; /* id of this delivery, or of the first one with its delivery_id */
     int64_t cases[INTAKE_BATCH_MAX]; /* one per alert (of the first delivery, for a repeated one) */
     bool fresh[INTAKE_BATCH_MAX];    /* this delivery made the case */
     size_t count;
-    bool duplicate;    /* nothing new: every case was there before */
-    bool other_body;   /* the delivery id was used before, with another body */
+    bool duplicate;  /* nothing new: every case was there before */
+    bool other_body; /* the delivery id was used before, with another body */
 };
 
 /**

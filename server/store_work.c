@@ -49,14 +49,15 @@ static enum err_code claim_level(struct db_tx *tx, struct claim *c, int kind, in
     return ERR_OK;
 }
 
-static enum err_code next_due(struct db_tx *tx, struct claim *c, int kind, int priority, struct err *e)
+static enum err_code next_due(struct db_tx *tx, struct claim *c, int kind, int priority,
+                              struct err *e)
 {
     struct db_rows *rows;
     enum err_code code;
 
     code = db_query(tx, e, &rows,
-                    "SELECT due FROM work WHERE kind = $1 AND priority = $2 ORDER BY due LIMIT 1", "ii",
-                    (int64_t)kind, (int64_t)priority);
+                    "SELECT due FROM work WHERE kind = $1 AND priority = $2 ORDER BY due LIMIT 1",
+                    "ii", (int64_t)kind, (int64_t)priority);
     if (code)
         return code;
     if (db_next(rows) && db_int(rows, 0) < c->next)
@@ -100,9 +101,10 @@ static enum err_code recover(struct db_tx *tx, void *arg, struct err *e)
 {
     const int64_t *now = arg;
 
-    return db_run(tx, e, NULL,
-                  "UPDATE work SET due = $1, owner = NULL, fence = fence + 1 WHERE owner IS NOT NULL",
-                  "i", *now);
+    return db_run(
+        tx, e, NULL,
+        "UPDATE work SET due = $1, owner = NULL, fence = fence + 1 WHERE owner IS NOT NULL", "i",
+        *now);
 }
 
 enum err_code store_work_recover(struct store *s, struct err *e)
@@ -136,8 +138,9 @@ enum err_code store_work_count(struct store *s, int64_t ret[WORK_KINDS], struct 
 
 /* ---- inside a transaction -------------------------------------------------------------------- */
 
-enum err_code work_put(struct db_tx *tx, int64_t id, enum work_kind kind, enum work_priority priority,
-                       int64_t due, int64_t now, struct work *ret_claim, struct err *e)
+enum err_code work_put(struct db_tx *tx, int64_t id, enum work_kind kind,
+                       enum work_priority priority, int64_t due, int64_t now,
+                       struct work *ret_claim, struct err *e)
 {
     if (ret_claim)
         *ret_claim = (struct work){.id = id,
@@ -165,8 +168,8 @@ static enum err_code held(enum err_code code, int64_t changed, const struct work
 enum err_code work_done(struct db_tx *tx, const struct work *w, struct err *e)
 {
     int64_t changed = 0;
-    enum err_code code = db_run(tx, e, &changed, "DELETE FROM work WHERE id = $1 AND fence = $2", "ii",
-                                w->id, w->fence);
+    enum err_code code = db_run(tx, e, &changed, "DELETE FROM work WHERE id = $1 AND fence = $2",
+                                "ii", w->id, w->fence);
 
     return held(code, changed, w, e);
 }
@@ -198,6 +201,7 @@ enum err_code work_keep(struct db_tx *tx, struct work *w, int64_t now, struct er
 
 enum err_code work_wake(struct db_tx *tx, int64_t id, int64_t due, struct err *e)
 {
-    return db_run(tx, e, NULL, "UPDATE work SET due = $1 WHERE id = $2 AND owner IS NULL AND due > $3",
-                  "iii", due, id, due);
+    return db_run(tx, e, NULL,
+                  "UPDATE work SET due = $1 WHERE id = $2 AND owner IS NULL AND due > $3", "iii",
+                  due, id, due);
 }

@@ -46,8 +46,9 @@ enum err_code store_work_count(struct store *s, int64_t ret[WORK_KINDS], struct 
 /* ---- inside a transaction -------------------------------------------------------------------- */
 
 /** A new row; leased to the caller at once when ret_claim is not NULL. */
-enum err_code work_put(struct db_tx *tx, int64_t id, enum work_kind kind, enum work_priority priority,
-                       int64_t due, int64_t now, struct work *ret_claim, struct err *e);
+enum err_code work_put(struct db_tx *tx, int64_t id, enum work_kind kind,
+                       enum work_priority priority, int64_t due, int64_t now,
+                       struct work *ret_claim, struct err *e);
 /** Nothing more to do: removes the row. */
 enum err_code work_done(struct db_tx *tx, const struct work *w, struct err *e);
 /** Not leased any more, due again at `due`. attempts: as counted from now on. */

@@ -1,0 +1,364 @@
+/* store_cases.c - see store_cases.h. */
+#include "store_cases.h"
+
+#include <assert.h>
+#include <string.h>
+
+static const char *const case_names[CASE_STATES] = {
+    [CASE_RECEIVED] = "received", [CASE_EXPANDING] = "expanding", [CASE_DECIDING] = "deciding",
+    [CASE_ACTING] = "acting",     [CASE_WAITING] = "waiting",     [CASE_DONE] = "done",
+    [CASE_FAILED] = "failed",     [CASE_DROPPED] = "dropped",
+};
+
+#define OVER (1u << CASE_FAILED | 1u << CASE_DROPPED)
+static const unsigned may_become[CASE_STATES] = {
+    [CASE_RECEIVED] = 1u << CASE_EXPANDING | 1u << CASE_DECIDING | 1u << CASE_ACTING | OVER,
+    [CASE_EXPANDING] = 1u << CASE_EXPANDING | 1u << CASE_DECIDING | 1u << CASE_ACTING | OVER,
+    [CASE_DECIDING] = 1u << CASE_EXPANDING | 1u << CASE_DECIDING | 1u << CASE_ACTING | OVER,
+    [CASE_ACTING] = 1u << CASE_WAITING | 1u << CASE_DONE | OVER,
+    [CASE_WAITING] = 1u << CASE_DONE | OVER,
+    [CASE_DONE] = 0,
+    [CASE_FAILED] = 1u << CASE_DROPPED,
+    [CASE_DROPPED] = 0,
+};
+
+static const char *const step_names[STEP_STATES] = {
+    [STEP_WAITING] = "waiting",
+    [STEP_DONE] = "done",
+    [STEP_WITHHELD] = "withheld",
+    [STEP_FAILED] = "failed",
+};
+
+const char *case_state_name(enum case_state state)
+{
+    return case_names[state];
+}
+
+enum case_state case_state_parse(const char *name)
+{
+    for (int i = 0; i < CASE_STATES; i++)
+        if (strcmp(case_names[i], name) == 0)
+            return (enum case_state)i;
+    return CASE_STATES;
+}
+
+const char *step_state_name(enum step_state state)
+{
+    return step_names[state];
+}
+
+static enum step_state step_state_parse(const char *name)
+{
+    for (int i = 0; i < STEP_STATES; i++)
+        if (strcmp(step_names[i], name) == 0)
+            return (enum step_state)i;
+    return STEP_STATES;
+}
+
+/* ---- reading ---------------------------------------------------------------------------------- */
+
+#define LIST_COLUMNS                                                                                      \
+    "id, delivery, isolation, tenant, alert_id, source, pushed_machine_id, machine_id, state, rule, why," \
+    " told, created, updated"
+
+static enum err_code read_row(struct db_rows *rows, struct arena *a, struct case_record *c,
+                              struct err *e)
+{
+    bool nomem = false;
+
+    *c = (struct case_record){
+        .id = db_int(rows, 0),
+        .delivery = db_int(rows, 1),
+        .isolation = db_int(rows, 2),
+        .tenant = store_text(a, rows, 3, &nomem),
+        .alert_id = store_text(a, rows, 4, &nomem),
+        .source = store_text(a, rows, 5, &nomem),
+        .pushed_machine_id = store_text(a, rows, 6, &nomem),
+        .machine_id = store_text(a, rows, 7, &nomem),
+        .rule = store_text(a, rows, 9, &nomem),
+        .why = store_text(a, rows, 10, &nomem),
+        .told = store_text(a, rows, 11, &nomem),
+        .created = db_int(rows, 12),
+        .updated = db_int(rows, 13),
+    };
+    if (nomem)
+        return err_set(e, ERR_NOMEM, "case");
+    c->state = case_state_parse(db_text(rows, 8));
+    if (c->state == CASE_STATES)
+        return err_set(e, ERR_REFUSED, "the store holds a case in state '%.40s'", db_text(rows, 8));
+    return ERR_OK;
+}
+
+enum err_code case_load(struct db_tx *tx, struct arena *a, int64_t id, struct case_record *ret,
+                        struct err *e)
+{
+    struct case_record c;
+    struct db_rows *rows;
+    bool found, nomem = false;
+    enum err_code code, end;
+
+    code = db_query(tx, e, &rows,
+                    "SELECT " LIST_COLUMNS ", facts, verdict FROM cases WHERE id = $1", "i", id);
+    if (code)
+        return code;
+    found = db_next(rows);
+    if (found) {
+        code = read_row(rows, a, &c, e);
+        if (!code) {
+            c.facts = store_text(a, rows, 14, &nomem);
+            c.verdict = store_text(a, rows, 15, &nomem);
+            if (nomem)
+                code = err_set(e, ERR_NOMEM, "case");
+        }
+    }
+    end = db_rows_end(rows, code ? NULL : e);
+    if (code || end)
+        return code ? code : end;
+    if (!found)
+        return err_set(e, ERR_NOT_FOUND, "there is no case with this id");
+    *ret = c;
+    return ERR_OK;
+}
+
+enum err_code case_list(struct db_tx *tx, struct arena *a, const struct case_filter *f,
+                        struct case_record **ret, size_t *ret_count, struct err *e)
+{
+    struct case_record *list = arena_array(a, f->limit, sizeof *list);
+    struct db_rows *rows;
+    size_t n = 0;
+    enum err_code code, end;
+
+    if (!list)
+        return err_set(e, ERR_NOMEM, "list of cases");
+    code = f->isolation
+               ? db_query(tx, e, &rows,
+                          "SELECT " LIST_COLUMNS
+                          " FROM cases WHERE isolation = $1 ORDER BY id LIMIT $2",
+                          "ii", f->isolation, (int64_t)f->limit)
+               : db_query(tx, e, &rows,
+                          "SELECT " LIST_COLUMNS " FROM cases WHERE id < $1 AND created >= $2"
+                          " AND (state = $3 OR $4 = 1) AND (tenant = $5 OR $6 = 1)"
+                          " ORDER BY id DESC LIMIT $7",
+                          "iititii", f->before_id ? f->before_id : INT64_MAX, f->since,
+                          f->state ? f->state : "", (int64_t)!f->state, f->tenant ? f->tenant : "",
+                          (int64_t)!f->tenant, (int64_t)f->limit);
+    if (code)
+        return code;
+    while (!code && n < f->limit && db_next(rows))
+        code = read_row(rows, a, &list[n++], e);
+    end = db_rows_end(rows, code ? NULL : e);
+    if (code || end)
+        return code ? code : end;
+    *ret = list;
+    *ret_count = n;
+    return ERR_OK;
+}
+
+enum err_code case_steps(struct db_tx *tx, struct arena *a, int64_t id, struct step_record **ret,
+                         size_t *ret_count, struct err *e)
+{
+    struct step_record *list;
+    struct db_rows *rows;
+    size_t n = 0, count = 0;
+    bool nomem = false;
+    enum err_code code;
+
+    code = db_query(tx, e, &rows, "SELECT count(*) FROM steps WHERE case_id = $1", "i", id);
+    if (code)
+        return code;
+    if (db_next(rows))
+        count = (size_t)db_int(rows, 0);
+    code = db_rows_end(rows, e);
+    if (code)
+        return code;
+    list = arena_array(a, count + 1, sizeof *list);
+    if (!list)
+        return err_set(e, ERR_NOMEM, "steps");
+    code = db_query(tx, e, &rows,
+                    "SELECT n, handler, args, why, state, updated FROM steps WHERE case_id = $1"
+                    " ORDER BY n",
+                    "i", id);
+    if (code)
+        return code;
+    for (; n < count && db_next(rows); n++) {
+        list[n] = (struct step_record){.n = db_int(rows, 0),
+                                       .handler = store_text(a, rows, 1, &nomem),
+                                       .args = store_text(a, rows, 2, &nomem),
+                                       .why = store_text(a, rows, 3, &nomem),
+                                       .state = step_state_parse(db_text(rows, 4)),
+                                       .updated = db_int(rows, 5)};
+        if (list[n].state == STEP_STATES)
+            nomem = true; /* a word nobody wrote: reported below like unreadable memory */
+    }
+    code = db_rows_end(rows, e);
+    if (code)
+        return code;
+    if (nomem)
+        return err_set(e, ERR_NOMEM, "steps could not be read");
+    *ret = list;
+    *ret_count = n;
+    return ERR_OK;
+}
+
+/* The same for readers outside a transaction. */
+struct read {
+    struct arena *arena;
+    int64_t id;
+    const struct case_filter *filter;
+    struct case_record *cases;
+    struct step_record *steps;
+    int64_t *counts;
+    size_t count;
+};
+
+static enum err_code read_case(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct read *r = arg;
+
+    return case_load(tx, r->arena, r->id, r->cases, e);
+}
+
+static enum err_code read_steps(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct read *r = arg;
+
+    return case_steps(tx, r->arena, r->id, &r->steps, &r->count, e);
+}
+
+static enum err_code read_list(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct read *r = arg;
+
+    return case_list(tx, r->arena, r->filter, &r->cases, &r->count, e);
+}
+
+static enum err_code read_counts(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct read *r = arg;
+    struct db_rows *rows;
+    enum err_code code;
+
+    memset(r->counts, 0, CASE_STATES * sizeof *r->counts);
+    code = db_query(tx, e, &rows, "SELECT state, count(*) FROM cases GROUP BY state", "");
+    if (code)
+        return code;
+    while (db_next(rows)) {
+        enum case_state state = case_state_parse(db_text(rows, 0));
+
+        if (state < CASE_STATES)
+            r->counts[state] = db_int(rows, 1);
+    }
+    return db_rows_end(rows, e);
+}
+
+enum err_code store_case_load(struct store *s, struct arena *a, int64_t id, struct case_record *ret,
+                              struct err *e)
+{
+    struct read r = {.arena = a, .id = id, .cases = ret};
+
+    return db_read(s->db, read_case, &r, e);
+}
+
+enum err_code store_case_steps(struct store *s, struct arena *a, int64_t id,
+                               struct step_record **ret, size_t *ret_count, struct err *e)
+{
+    struct read r = {.arena = a, .id = id};
+    enum err_code code = db_read(s->db, read_steps, &r, e);
+
+    if (code)
+        return code;
+    *ret = r.steps;
+    *ret_count = r.count;
+    return ERR_OK;
+}
+
+enum err_code store_case_list(struct store *s, struct arena *a, const struct case_filter *f,
+                              struct case_record **ret, size_t *ret_count, struct err *e)
+{
+    struct read r = {.arena = a, .filter = f};
+    enum err_code code = db_read(s->db, read_list, &r, e);
+
+    if (code)
+        return code;
+    *ret = r.cases;
+    *ret_count = r.count;
+    return ERR_OK;
+}
+
+enum err_code store_case_count(struct store *s, int64_t ret[CASE_STATES], struct err *e)
+{
+    struct read r = {.counts = ret};
+
+    return db_read(s->db, read_counts, &r, e);
+}
+
+/* ---- writing ---------------------------------------------------------------------------------- */
+
+enum err_code case_move(struct db_tx *tx, struct case_record *c, enum case_state to,
+                        const char *why, int64_t now, struct err *e)
+{
+    enum err_code code;
+
+    assert(may_become[c->state] & 1u << to);
+    code = db_run(tx, e, NULL, "UPDATE cases SET state = $1, why = $2, updated = $3 WHERE id = $4",
+                  "ttii", case_names[to], why, now, c->id);
+    if (!code)
+        c->state = to;
+    return code;
+}
+
+enum err_code case_judged(struct db_tx *tx, struct case_record *c, const char *machine_id,
+                          const char *facts_json, const struct verdict *v, int64_t now,
+                          struct err *e)
+{
+    enum err_code code;
+
+    code = case_move(tx, c, CASE_ACTING, v->doubt, now, e);
+    if (code)
+        return code;
+    code = db_run(
+        tx, e, NULL,
+        "UPDATE cases SET facts = $1, verdict = $2, rule = $3, machine_id = $4 WHERE id = $5",
+        "tttti", facts_json, v->json, v->rule, machine_id, c->id);
+    for (size_t i = 0; i < v->n_steps && !code; i++) {
+        const struct verdict_step *s = &v->steps[i];
+
+        code = db_run(tx, e, NULL,
+                      "INSERT INTO steps (case_id, n, handler, args, state, why, updated)"
+                      " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                      "iittt"
+                      "ti",
+                      c->id, (int64_t)i, s->handler, s->args,
+                      step_names[s->withheld ? STEP_WITHHELD : STEP_WAITING], s->withheld, now);
+    }
+    return code;
+}
+
+enum err_code case_join(struct db_tx *tx, struct case_record *c, int64_t isolation, struct err *e)
+{
+    enum err_code code = db_run(tx, e, NULL, "UPDATE cases SET isolation = $1 WHERE id = $2", "ii",
+                                isolation, c->id);
+
+    if (!code)
+        c->isolation = isolation;
+    return code;
+}
+
+enum err_code case_told(struct db_tx *tx, struct case_record *c, const char *kind, struct err *e)
+{
+    enum err_code code =
+        db_run(tx, e, NULL, "UPDATE cases SET told = $1 WHERE id = $2", "ti", kind, c->id);
+
+    if (!code)
+        c->told = kind;
+    return code;
+}
+
+enum err_code step_move(struct db_tx *tx, int64_t case_id, int64_t n, enum step_state to,
+                        const char *why, int64_t now, struct err *e)
+{
+    return db_run(
+        tx, e, NULL,
+        "UPDATE steps SET state = $1, why = $2, updated = $3 WHERE case_id = $4 AND n = $5",
+        "ttiii", step_names[to], why, now, case_id, n);
+}

@@ -1,0 +1,96 @@
+/* store_cases.h - cases and their steps: all that is known and done about one alert of one tenant. */
+#ifndef CORDON_STORE_CASES_H
+#define CORDON_STORE_CASES_H
+
+#include "decide.h"
+#include "store.h"
+
+/*  RECEIVED --read failed, tried again--> EXPANDING
+ *     |  \______________________________________|
+ *     |                  | facts, verdict
+ *     |                  v
+ *     |               ACTING --steps run, isolation not over--> WAITING --> DONE
+ *     |                  | \--steps run, nothing open--------------------->  ^
+ *     +------------------+--> FAILED   for good, or out of time: a person was told
+ *  DECIDING is the moment between facts and verdict; it is never written unless deciding itself failed.
+ *  DROPPED is a person's word.                                                                    */
+enum case_state {
+    CASE_RECEIVED,
+    CASE_EXPANDING,
+    CASE_DECIDING,
+    CASE_ACTING,
+    CASE_WAITING,
+    CASE_DONE,
+    CASE_FAILED,
+    CASE_DROPPED,
+    CASE_STATES
+};
+
+/** "received" …; static storage. */
+const char *case_state_name(enum case_state state);
+/** The state of that name, or CASE_STATES. */
+enum case_state case_state_parse(const char *name);
+
+/* A row; every text lives in the arena it was loaded into, NULL where the column is. */
+struct case_record {
+    int64_t id, delivery, isolation; /* 0: none */
+    const char *tenant, *alert_id, *source, *pushed_machine_id;
+    const char *machine_id; /* the alert's own, once read */
+    enum case_state state;
+    const char *rule, *why, *facts, *verdict; /* facts and verdict: JSON as stored */
+    const char *told;                         /* kind of the last notice about it; NULL: none */
+    int64_t created, updated;                 /* wall ms */
+};
+
+enum step_state { STEP_WAITING, STEP_DONE, STEP_WITHHELD, STEP_FAILED, STEP_STATES };
+const char *step_state_name(enum step_state state);
+
+struct step_record {
+    int64_t n; /* from 0 */
+    const char *handler, *args, *why;
+    enum step_state state;
+    int64_t updated;
+};
+
+struct case_filter {
+    const char *state, *tenant; /* NULL: any */
+    int64_t since;              /* created at or after, wall ms */
+    int64_t before_id;          /* cursor: only ids below; 0: from the newest */
+    int64_t isolation;          /* only cases that share this isolation; 0: any */
+    size_t limit;
+};
+
+/** One case; ERR_NOT_FOUND. */
+enum err_code store_case_load(struct store *s, struct arena *a, int64_t id, struct case_record *ret,
+                              struct err *e);
+/** Its steps in order. */
+enum err_code store_case_steps(struct store *s, struct arena *a, int64_t id,
+                               struct step_record **ret, size_t *ret_count, struct err *e);
+/** Newest first, without facts and verdict (those are NULL). */
+enum err_code store_case_list(struct store *s, struct arena *a, const struct case_filter *f,
+                              struct case_record **ret, size_t *ret_count, struct err *e);
+/** Cases by state (for the metrics). */
+enum err_code store_case_count(struct store *s, int64_t ret[CASE_STATES], struct err *e);
+
+/* ---- inside a transaction -------------------------------------------------------------------- */
+
+enum err_code case_load(struct db_tx *tx, struct arena *a, int64_t id, struct case_record *ret,
+                        struct err *e);
+enum err_code case_steps(struct db_tx *tx, struct arena *a, int64_t id, struct step_record **ret,
+                         size_t *ret_count, struct err *e);
+enum err_code case_list(struct db_tx *tx, struct arena *a, const struct case_filter *f,
+                        struct case_record **ret, size_t *ret_count, struct err *e);
+/** Every move goes through here: checked against the diagram (a broken promise is an assert). why: may
+ *  be NULL. */
+enum err_code case_move(struct db_tx *tx, struct case_record *c, enum case_state to,
+                        const char *why, int64_t now, struct err *e);
+/** Facts and verdict are there: writes them with the steps and moves the case to ACTING. */
+enum err_code case_judged(struct db_tx *tx, struct case_record *c, const char *machine_id,
+                          const char *facts_json, const struct verdict *v, int64_t now,
+                          struct err *e);
+enum err_code case_join(struct db_tx *tx, struct case_record *c, int64_t isolation, struct err *e);
+enum err_code case_told(struct db_tx *tx, struct case_record *c, const char *kind, struct err *e);
+enum err_code step_move(struct db_tx *tx, int64_t case_id, int64_t n, enum step_state to,
+                        const char *why, int64_t now, struct err *e);
+
+#endif

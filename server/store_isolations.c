@@ -1,0 +1,272 @@
+/* store_isolations.c - see store_isolations.h. */
+#include "store_isolations.h"
+
+#include <assert.h>
+#include <string.h>
+
+static const char *const names[ISOLATION_STATES] = {
+    [ISOLATION_REQUESTED] = "requested", [ISOLATION_PENDING] = "pending",
+    [ISOLATION_ISOLATED] = "isolated",   [ISOLATION_RELEASING] = "releasing",
+    [ISOLATION_RELEASED] = "released",   [ISOLATION_FAILED] = "failed",
+};
+
+#define SELF(s) (1u << (s))
+static const unsigned may_become[ISOLATION_STATES] = {
+    [ISOLATION_REQUESTED] = SELF(ISOLATION_REQUESTED) | 1u << ISOLATION_PENDING |
+                            1u << ISOLATION_ISOLATED | 1u << ISOLATION_RELEASED |
+                            1u << ISOLATION_FAILED,
+    [ISOLATION_PENDING] = SELF(ISOLATION_PENDING) | 1u << ISOLATION_ISOLATED |
+                          1u << ISOLATION_RELEASED | 1u << ISOLATION_FAILED,
+    [ISOLATION_ISOLATED] =
+        SELF(ISOLATION_ISOLATED) | 1u << ISOLATION_RELEASING | 1u << ISOLATION_RELEASED,
+    [ISOLATION_RELEASING] =
+        SELF(ISOLATION_RELEASING) | 1u << ISOLATION_ISOLATED | 1u << ISOLATION_RELEASED,
+    [ISOLATION_RELEASED] = 0,
+    [ISOLATION_FAILED] = 0,
+};
+
+const char *isolation_state_name(enum isolation_state state)
+{
+    return names[state];
+}
+
+bool isolation_is_open(enum isolation_state state)
+{
+    return state != ISOLATION_RELEASED && state != ISOLATION_FAILED;
+}
+
+bool isolation_is_settled(enum isolation_state state)
+{
+    return state != ISOLATION_REQUESTED && state != ISOLATION_PENDING;
+}
+
+static enum isolation_state parse(const char *name)
+{
+    for (int i = 0; i < ISOLATION_STATES; i++)
+        if (strcmp(names[i], name) == 0)
+            return (enum isolation_state)i;
+    return ISOLATION_STATES;
+}
+
+#define COLUMNS                                                                                      \
+    "id, case_id, tenant, machine_id, machine_name, type, comment, why, rule, requestor, action_id," \
+    " state, adopted, posted, requested, confirmed, released, updated"
+
+static enum err_code read_row(struct db_rows *rows, struct arena *a, struct isolation_record *r,
+                              struct err *e)
+{
+    bool nomem = false;
+
+    *r = (struct isolation_record){
+        .id = db_int(rows, 0),
+        .case_id = db_int(rows, 1),
+        .tenant = store_text(a, rows, 2, &nomem),
+        .machine_id = store_text(a, rows, 3, &nomem),
+        .machine_name = store_text(a, rows, 4, &nomem),
+        .type = store_text(a, rows, 5, &nomem),
+        .comment = store_text(a, rows, 6, &nomem),
+        .why = store_text(a, rows, 7, &nomem),
+        .rule = store_text(a, rows, 8, &nomem),
+        .requestor = store_text(a, rows, 9, &nomem),
+        .action_id = store_text(a, rows, 10, &nomem),
+        .state = parse(db_text(rows, 11)),
+        .adopted = db_int(rows, 12) != 0,
+        .posted = db_int(rows, 13),
+        .requested = db_int(rows, 14),
+        .confirmed = db_int(rows, 15),
+        .released = db_int(rows, 16),
+        .updated = db_int(rows, 17),
+    };
+    if (nomem)
+        return err_set(e, ERR_NOMEM, "isolation");
+    if (r->state == ISOLATION_STATES)
+        return err_set(e, ERR_REFUSED, "the store holds an isolation in state '%.40s'",
+                       db_text(rows, 11));
+    return ERR_OK;
+}
+
+/* Reads at most one row and ends the query. */
+static enum err_code read_one(struct db_rows *rows, struct arena *a, struct isolation_record *ret,
+                              bool *ret_found, struct err *e)
+{
+    enum err_code code = ERR_OK, end;
+    bool found = db_next(rows);
+
+    if (found)
+        code = read_row(rows, a, ret, e);
+    end = db_rows_end(rows, code ? NULL : e);
+    if (!code && !end)
+        *ret_found = found;
+    return code ? code : end;
+}
+
+enum err_code isolation_load(struct db_tx *tx, struct arena *a, int64_t id,
+                             struct isolation_record *ret, struct err *e)
+{
+    struct db_rows *rows;
+    bool found = false;
+    enum err_code code;
+
+    code = db_query(tx, e, &rows, "SELECT " COLUMNS " FROM isolations WHERE id = $1", "i", id);
+    if (!code)
+        code = read_one(rows, a, ret, &found, e);
+    if (!code && !found)
+        return err_set(e, ERR_NOT_FOUND, "there is no isolation with this id");
+    return code;
+}
+
+enum err_code isolation_find_open(struct db_tx *tx, struct arena *a, const char *tenant,
+                                  const char *machine_id, struct isolation_record *ret,
+                                  bool *ret_found, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code;
+
+    code = db_query(tx, e, &rows,
+                    "SELECT " COLUMNS " FROM isolations WHERE tenant = $1 AND machine_id = $2"
+                    " AND state IN ('requested', 'pending', 'isolated', 'releasing')",
+                    "tt", tenant, machine_id);
+    return code ? code : read_one(rows, a, ret, ret_found, e);
+}
+
+enum err_code isolation_insert(struct db_tx *tx, const struct isolation_record *r, struct err *e)
+{
+    return db_run(
+        tx, e, NULL,
+        "INSERT INTO isolations (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
+        " $11, $12, $13, $14, $15, $16, $17, $18)",
+        "iittttttttttiiiiii", r->id, r->case_id, r->tenant, r->machine_id, r->machine_name, r->type,
+        r->comment, r->why, r->rule, r->requestor, r->action_id, names[r->state],
+        (int64_t)r->adopted, r->posted, r->requested, r->confirmed, r->released, r->updated);
+}
+
+enum err_code isolation_move(struct db_tx *tx, struct isolation_record *r, enum isolation_state to,
+                             const char *why, int64_t now, struct err *e)
+{
+    struct isolation_record next = *r;
+    enum err_code code;
+
+    assert(may_become[r->state] & 1u << to);
+    next.state = to;
+    next.why = why;
+    next.updated = now;
+    if (to == ISOLATION_ISOLATED && !next.confirmed)
+        next.confirmed = now;
+    if (to == ISOLATION_RELEASED)
+        next.released = now;
+    code = db_run(tx, e, NULL,
+                  "UPDATE isolations SET state = $1, why = $2, requestor = $3, action_id = $4,"
+                  " adopted = $5, posted = $6, confirmed = $7, released = $8, updated = $9"
+                  " WHERE id = $10",
+                  "ttttiiiiii", names[to], why, next.requestor, next.action_id,
+                  (int64_t)next.adopted, next.posted, next.confirmed, next.released, now, r->id);
+    if (!code)
+        *r = next;
+    return code;
+}
+
+enum err_code isolation_count_since(struct db_tx *tx, int64_t since, int64_t *ret, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code;
+
+    code = db_query(tx, e, &rows,
+                    "SELECT count(*) FROM isolations WHERE requested >= $1 AND adopted = 0", "i",
+                    since);
+    if (code)
+        return code;
+    if (db_next(rows))
+        *ret = db_int(rows, 0);
+    return db_rows_end(rows, e);
+}
+
+/* ---- outside a transaction -------------------------------------------------------------------- */
+
+struct read {
+    struct arena *arena;
+    int64_t id;
+    const struct isolation_filter *filter;
+    struct isolation_record *list;
+    size_t count;
+    int64_t *counts;
+};
+
+static enum err_code read_isolation(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct read *r = arg;
+
+    return isolation_load(tx, r->arena, r->id, r->list, e);
+}
+
+static enum err_code read_list(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct read *r = arg;
+    const struct isolation_filter *f = r->filter;
+    struct db_rows *rows;
+    enum err_code code, end;
+
+    r->count = 0;
+    r->list = arena_array(r->arena, f->limit, sizeof *r->list);
+    if (!r->list)
+        return err_set(e, ERR_NOMEM, "list of isolations");
+    code = db_query(tx, e, &rows,
+                    "SELECT " COLUMNS " FROM isolations WHERE id < $1"
+                    " AND ($2 = 0 OR state IN ('requested', 'pending', 'isolated', 'releasing'))"
+                    " ORDER BY id DESC LIMIT $3",
+                    "iii", f->before_id ? f->before_id : INT64_MAX, (int64_t)f->open_only,
+                    (int64_t)f->limit);
+    if (code)
+        return code;
+    while (!code && r->count < f->limit && db_next(rows))
+        code = read_row(rows, r->arena, &r->list[r->count++], e);
+    end = db_rows_end(rows, code ? NULL : e);
+    return code ? code : end;
+}
+
+static enum err_code read_counts(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct read *r = arg;
+    struct db_rows *rows;
+    enum err_code code;
+
+    memset(r->counts, 0, ISOLATION_STATES * sizeof *r->counts);
+    code = db_query(tx, e, &rows, "SELECT state, count(*) FROM isolations GROUP BY state", "");
+    if (code)
+        return code;
+    while (db_next(rows)) {
+        enum isolation_state state = parse(db_text(rows, 0));
+
+        if (state < ISOLATION_STATES)
+            r->counts[state] = db_int(rows, 1);
+    }
+    return db_rows_end(rows, e);
+}
+
+enum err_code store_isolation_load(struct store *s, struct arena *a, int64_t id,
+                                   struct isolation_record *ret, struct err *e)
+{
+    struct read r = {.arena = a, .id = id, .list = ret};
+
+    return db_read(s->db, read_isolation, &r, e);
+}
+
+enum err_code store_isolation_list(struct store *s, struct arena *a,
+                                   const struct isolation_filter *f, struct isolation_record **ret,
+                                   size_t *ret_count, struct err *e)
+{
+    struct read r = {.arena = a, .filter = f};
+    enum err_code code = db_read(s->db, read_list, &r, e);
+
+    if (code)
+        return code;
+    *ret = r.list;
+    *ret_count = r.count;
+    return ERR_OK;
+}
+
+enum err_code store_isolation_count(struct store *s, int64_t ret[ISOLATION_STATES], struct err *e)
+{
+    struct read r = {.counts = ret};
+
+    return db_read(s->db, read_counts, &r, e);
+}

@@ -1,0 +1,69 @@
+/* store_isolations.h - the ledger: one row per episode of one machine being isolated. */
+#ifndef CORDON_STORE_ISOLATIONS_H
+#define CORDON_STORE_ISOLATIONS_H
+
+#include "store.h"
+
+/*  REQUESTED --Defender took it, or had one--> PENDING --Succeeded--> ISOLATED --> RELEASING --> RELEASED
+ *      |  \----------- it had one that succeeded --------------------->  |
+ *      +--> FAILED  <------- Failed, TimeOut, Cancelled -----+           +--------> RELEASED
+ *  Open (at most one per machine, by a unique index): REQUESTED, PENDING, ISOLATED, RELEASING.
+ *  ISOLATED is said only when Defender says Succeeded.                                            */
+enum isolation_state {
+    ISOLATION_REQUESTED,
+    ISOLATION_PENDING,
+    ISOLATION_ISOLATED,
+    ISOLATION_RELEASING,
+    ISOLATION_RELEASED,
+    ISOLATION_FAILED,
+    ISOLATION_STATES
+};
+
+const char *isolation_state_name(enum isolation_state state);
+bool isolation_is_open(enum isolation_state state);
+/** It is known how the request ended: isolated, released or failed. */
+bool isolation_is_settled(enum isolation_state state);
+
+struct isolation_record {
+    int64_t id, case_id; /* case_id: the case that asked first */
+    const char *tenant, *machine_id, *machine_name, *type, *comment, *why, *rule;
+    const char *requestor; /* who asked Defender, when it was not us */
+    const char *action_id; /* Defender's; NULL: not known yet */
+    enum isolation_state state;
+    bool adopted;   /* somebody else's isolation: never repeated, never released by us */
+    int64_t posted; /* a POST left or was about to; 0: none is unanswered */
+    int64_t requested, confirmed, released, updated; /* wall ms, 0: not yet */
+};
+
+struct isolation_filter {
+    bool open_only;
+    int64_t before_id;
+    size_t limit;
+};
+
+enum err_code store_isolation_load(struct store *s, struct arena *a, int64_t id,
+                                   struct isolation_record *ret, struct err *e);
+/** Newest first. */
+enum err_code store_isolation_list(struct store *s, struct arena *a,
+                                   const struct isolation_filter *f, struct isolation_record **ret,
+                                   size_t *ret_count, struct err *e);
+enum err_code store_isolation_count(struct store *s, int64_t ret[ISOLATION_STATES], struct err *e);
+
+/* ---- inside a transaction -------------------------------------------------------------------- */
+
+enum err_code isolation_load(struct db_tx *tx, struct arena *a, int64_t id,
+                             struct isolation_record *ret, struct err *e);
+/** The machine's open isolation; *ret_found says whether there is one. */
+enum err_code isolation_find_open(struct db_tx *tx, struct arena *a, const char *tenant,
+                                  const char *machine_id, struct isolation_record *ret,
+                                  bool *ret_found, struct err *e);
+/** ERR_CONFLICT when the machine has an open one. */
+enum err_code isolation_insert(struct db_tx *tx, const struct isolation_record *r, struct err *e);
+/** Writes action_id, requestor, posted, adopted of r as they are now, and moves it to `to` (which may be
+ *  its own state). Sets confirmed or released when it gets there. */
+enum err_code isolation_move(struct db_tx *tx, struct isolation_record *r, enum isolation_state to,
+                             const char *why, int64_t now, struct err *e);
+/** Isolations that cordon itself asked for since a time, over all tenants. */
+enum err_code isolation_count_since(struct db_tx *tx, int64_t since, int64_t *ret, struct err *e);
+
+#endif

@@ -1,0 +1,286 @@
+/* store_notices.c - see store_notices.h. */
+#include "store_notices.h"
+
+#include <string.h>
+
+static const char *const names[RECIPIENT_STATES] = {
+    [RECIPIENT_WAITING] = "waiting",
+    [RECIPIENT_SENT] = "sent",
+    [RECIPIENT_REFUSED] = "refused",
+};
+
+const char *recipient_state_name(enum recipient_state state)
+{
+    return names[state];
+}
+
+static enum recipient_state parse(const char *name)
+{
+    for (int i = 0; i < RECIPIENT_STATES; i++)
+        if (strcmp(names[i], name) == 0)
+            return (enum recipient_state)i;
+    return RECIPIENT_REFUSED; /* nobody writes another word; never mail to what cannot be read */
+}
+
+static enum err_code count_of(struct db_tx *tx, const char *sql, int64_t id, size_t *ret,
+                              struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows, sql, "i", id);
+
+    if (code)
+        return code;
+    *ret = db_next(rows) ? (size_t)db_int(rows, 0) : 0;
+    return db_rows_end(rows, e);
+}
+
+static enum err_code load_recipients(struct db_tx *tx, struct arena *a, struct notice_record *r,
+                                     struct err *e)
+{
+    struct db_rows *rows;
+    bool nomem = false;
+    size_t count;
+    enum err_code code;
+
+    code = count_of(tx, "SELECT count(*) FROM recipients WHERE notice_id = $1", r->id, &count, e);
+    if (code)
+        return code;
+    r->n_recipients = 0;
+    r->recipients = arena_array(a, count + 1, sizeof *r->recipients);
+    if (!r->recipients)
+        return err_set(e, ERR_NOMEM, "recipients");
+    code = db_query(tx, e, &rows,
+                    "SELECT n, address, reply, state, code FROM recipients WHERE notice_id = $1"
+                    " ORDER BY n",
+                    "i", r->id);
+    if (code)
+        return code;
+    while (r->n_recipients < count && db_next(rows))
+        r->recipients[r->n_recipients++] =
+            (struct recipient_record){.n = db_int(rows, 0),
+                                      .address = store_text(a, rows, 1, &nomem),
+                                      .reply = store_text(a, rows, 2, &nomem),
+                                      .state = parse(db_text(rows, 3)),
+                                      .code = db_int(rows, 4)};
+    code = db_rows_end(rows, e);
+    return code ? code : nomem ? err_set(e, ERR_NOMEM, "recipients") : ERR_OK;
+}
+
+#define COLUMNS "id, case_id, after, kind, subject, sender, why, state, created, ended"
+
+static void read_row(struct db_rows *rows, struct arena *a, struct notice_record *r, bool *nomem)
+{
+    *r = (struct notice_record){
+        .id = db_int(rows, 0),
+        .case_id = db_int(rows, 1),
+        .after = db_int(rows, 2),
+        .kind = store_text(a, rows, 3, nomem),
+        .subject = store_text(a, rows, 4, nomem),
+        .sender = store_text(a, rows, 5, nomem),
+        .why = store_text(a, rows, 6, nomem),
+        .state = store_text(a, rows, 7, nomem),
+        .created = db_int(rows, 8),
+        .ended = db_int(rows, 9),
+    };
+}
+
+struct read {
+    struct arena *arena;
+    int64_t id;
+    struct notice_record *list;
+    size_t count;
+};
+
+static enum err_code read_notice(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct read *r = arg;
+    struct db_rows *rows;
+    bool found, nomem = false;
+    enum err_code code;
+
+    code = db_query(tx, e, &rows, "SELECT " COLUMNS ", message FROM notices WHERE id = $1", "i",
+                    r->id);
+    if (code)
+        return code;
+    found = db_next(rows);
+    if (found) {
+        read_row(rows, r->arena, r->list, &nomem);
+        r->list->message = store_text(r->arena, rows, 10, &nomem);
+    }
+    code = db_rows_end(rows, e);
+    if (code)
+        return code;
+    if (nomem)
+        return err_set(e, ERR_NOMEM, "notice");
+    if (!found)
+        return err_set(e, ERR_NOT_FOUND, "there is no notice with this id");
+    return load_recipients(tx, r->arena, r->list, e);
+}
+
+static enum err_code read_list(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct read *r = arg;
+    struct db_rows *rows;
+    bool nomem = false;
+    size_t count;
+    enum err_code code;
+
+    r->count = 0;
+    code = count_of(tx, "SELECT count(*) FROM notices WHERE case_id = $1", r->id, &count, e);
+    if (code)
+        return code;
+    r->list = arena_array(r->arena, count + 1, sizeof *r->list);
+    if (!r->list)
+        return err_set(e, ERR_NOMEM, "notices");
+    code = db_query(tx, e, &rows, "SELECT " COLUMNS " FROM notices WHERE case_id = $1 ORDER BY id",
+                    "i", r->id);
+    if (code)
+        return code;
+    while (r->count < count && db_next(rows))
+        read_row(rows, r->arena, &r->list[r->count++], &nomem);
+    code = db_rows_end(rows, e);
+    for (size_t i = 0; i < r->count && !code; i++)
+        code = load_recipients(tx, r->arena, &r->list[i], e);
+    return code ? code : nomem ? err_set(e, ERR_NOMEM, "notices") : ERR_OK;
+}
+
+enum err_code store_notice_load(struct store *s, struct arena *a, int64_t id,
+                                struct notice_record *ret, struct err *e)
+{
+    struct read r = {.arena = a, .id = id, .list = ret};
+
+    return db_read(s->db, read_notice, &r, e);
+}
+
+enum err_code store_notice_list(struct store *s, struct arena *a, int64_t case_id,
+                                struct notice_record **ret, size_t *ret_count, struct err *e)
+{
+    struct read r = {.arena = a, .id = case_id};
+    enum err_code code = db_read(s->db, read_list, &r, e);
+
+    if (code)
+        return code;
+    *ret = r.list;
+    *ret_count = r.count;
+    return ERR_OK;
+}
+
+enum err_code notice_thread(struct db_tx *tx, int64_t case_id, int64_t *ret_first,
+                            int64_t *ret_last, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code;
+
+    code = db_query(tx, e, &rows, "SELECT min(id), max(id) FROM notices WHERE case_id = $1", "i",
+                    case_id);
+    if (code)
+        return code;
+    *ret_first = *ret_last = 0;
+    if (db_next(rows)) {
+        *ret_first = db_int(rows, 0);
+        *ret_last = db_int(rows, 1);
+    }
+    return db_rows_end(rows, e);
+}
+
+enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id, const char ***ret,
+                              size_t *ret_count, struct err *e)
+{
+    struct db_rows *rows;
+    const char **list;
+    size_t count, n = 0;
+    bool nomem = false;
+    enum err_code code;
+
+    code = count_of(tx,
+                    "SELECT count(*) FROM recipients WHERE notice_id IN"
+                    " (SELECT id FROM notices WHERE case_id = $1)",
+                    case_id, &count, e);
+    if (code)
+        return code;
+    list = arena_array(a, count + 1, sizeof *list);
+    if (!list)
+        return err_set(e, ERR_NOMEM, "recipients");
+    code = db_query(tx, e, &rows,
+                    "SELECT DISTINCT address FROM recipients WHERE notice_id IN"
+                    " (SELECT id FROM notices WHERE case_id = $1) ORDER BY address",
+                    "i", case_id);
+    if (code)
+        return code;
+    while (n < count && db_next(rows))
+        list[n++] = store_text(a, rows, 0, &nomem);
+    code = db_rows_end(rows, e);
+    if (code || nomem)
+        return code ? code : err_set(e, ERR_NOMEM, "recipients");
+    *ret = list;
+    *ret_count = n;
+    return ERR_OK;
+}
+
+/* Parked while the notice before it waits untried: mails of one thread leave in their order. */
+static enum err_code must_wait(struct db_tx *tx, int64_t after, bool *ret, struct err *e)
+{
+    size_t untried = 0;
+    enum err_code code = ERR_OK;
+
+    if (after)
+        code =
+            count_of(tx,
+                     "SELECT count(*) FROM notices WHERE id = $1 AND state = 'waiting' AND EXISTS"
+                     " (SELECT 1 FROM work WHERE work.id = notices.id AND kind = 2)"
+                     " AND NOT EXISTS (SELECT 1 FROM recipients WHERE notice_id = notices.id"
+                     " AND state <> 'waiting')",
+                     after, &untried, e);
+    if (!code)
+        *ret = untried > 0;
+    return code;
+}
+
+enum err_code notice_insert(struct db_tx *tx, const struct notice_record *n, int64_t now,
+                            struct err *e)
+{
+    bool wait;
+    enum err_code code = must_wait(tx, n->after, &wait, e);
+
+    if (code)
+        return code;
+    code = db_run(tx, e, NULL,
+                  "INSERT INTO notices (id, case_id, kind, subject, sender, message, state, after,"
+                  " created, ended) VALUES ($1, $2, $3, $4, $5, $6, 'waiting', $7, $8, 0)",
+                  "iittttii", n->id, n->case_id, n->kind, n->subject, n->sender, n->message,
+                  n->after, now);
+    for (size_t i = 0; i < n->n_recipients && !code; i++)
+        code = db_run(tx, e, NULL,
+                      "INSERT INTO recipients (notice_id, n, address, state, code, updated)"
+                      " VALUES ($1, $2, $3, 'waiting', 0, $4)",
+                      "iiti", n->id, (int64_t)i, n->recipients[i].address, now);
+    if (code)
+        return code;
+    return work_put(tx, n->id, WORK_NOTICE, WORK_NORMAL, wait ? WORK_PARKED : now, now, NULL, e);
+}
+
+enum err_code recipient_move(struct db_tx *tx, int64_t notice_id, int64_t n,
+                             enum recipient_state to, int64_t code, const char *reply, int64_t now,
+                             struct err *e)
+{
+    return db_run(tx, e, NULL,
+                  "UPDATE recipients SET state = $1, code = $2, reply = $3, updated = $4"
+                  " WHERE notice_id = $5 AND n = $6",
+                  "titiii", names[to], code, reply, now, notice_id, n);
+}
+
+enum err_code notice_end(struct db_tx *tx, int64_t id, const char *state, const char *why,
+                         int64_t now, struct err *e)
+{
+    return db_run(tx, e, NULL, "UPDATE notices SET state = $1, why = $2, ended = $3 WHERE id = $4",
+                  "ttii", state, why, now, id);
+}
+
+enum err_code notice_release(struct db_tx *tx, int64_t id, int64_t case_id, int64_t now,
+                             struct err *e)
+{
+    return db_run(tx, e, NULL,
+                  "UPDATE work SET due = $1 WHERE owner IS NULL AND due > $2 AND id IN"
+                  " (SELECT id FROM notices WHERE case_id = $3 AND after = $4)",
+                  "iiii", now, now, case_id, id);
+}

@@ -1,0 +1,60 @@
+/* store_notices.h - messages to people: what was said about a case, to whom, and what became of it.
+ *
+ * The message is built once, when the notice is made, and kept as the bytes that are sent: what people
+ * were told is on record, and a repeated attempt carries the same Message-ID. Notices of one case form
+ * a thread; a later one waits (its work parked) until the one before it was tried.
+ */
+#ifndef CORDON_STORE_NOTICES_H
+#define CORDON_STORE_NOTICES_H
+
+#include "store.h"
+#include "store_work.h"
+
+enum recipient_state { RECIPIENT_WAITING, RECIPIENT_SENT, RECIPIENT_REFUSED, RECIPIENT_STATES };
+const char *recipient_state_name(enum recipient_state state);
+
+struct recipient_record {
+    int64_t n;
+    const char *address, *reply; /* reply: the server's last word; NULL: not tried */
+    enum recipient_state state;
+    int64_t code;
+};
+
+struct notice_record {
+    int64_t id, case_id, after; /* after: the notice before it in its thread; 0: the first */
+    const char *kind, *subject, *sender, *message, *why;
+    const char *state; /* "waiting", "sent", "failed" (no recipient took it) */
+    int64_t created, ended;
+    struct recipient_record *recipients;
+    size_t n_recipients;
+};
+
+enum err_code store_notice_load(struct store *s, struct arena *a, int64_t id,
+                                struct notice_record *ret, struct err *e);
+/** The notices of a case in order, without their messages. */
+enum err_code store_notice_list(struct store *s, struct arena *a, int64_t case_id,
+                                struct notice_record **ret, size_t *ret_count, struct err *e);
+
+/* ---- inside a transaction -------------------------------------------------------------------- */
+
+/** First and last notice of a case; 0: none. */
+enum err_code notice_thread(struct db_tx *tx, int64_t case_id, int64_t *ret_first,
+                            int64_t *ret_last, struct err *e);
+/** Addresses of all who were written to about a case so far. */
+enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id, const char ***ret,
+                              size_t *ret_count, struct err *e);
+/** A new notice with its recipients and its work. */
+enum err_code notice_insert(struct db_tx *tx, const struct notice_record *n, int64_t now,
+                            struct err *e);
+/** What one recipient's server said. */
+enum err_code recipient_move(struct db_tx *tx, int64_t notice_id, int64_t n,
+                             enum recipient_state to, int64_t code, const char *reply, int64_t now,
+                             struct err *e);
+/** The notice is over: state "sent" or "failed". */
+enum err_code notice_end(struct db_tx *tx, int64_t id, const char *state, const char *why,
+                         int64_t now, struct err *e);
+/** Lets the notices that wait for this one go. */
+enum err_code notice_release(struct db_tx *tx, int64_t id, int64_t case_id, int64_t now,
+                             struct err *e);
+
+#endif

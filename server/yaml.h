@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "arena.h"
+#include "buf.h"
 #include "err.h"
 
 enum yaml_kind { YAML_SCALAR, YAML_LIST, YAML_MAP };
@@ -19,7 +20,7 @@ enum yaml_kind { YAML_SCALAR, YAML_LIST, YAML_MAP };
 struct yaml_node {
     enum yaml_kind kind;
     const char *file;     /* as given to yaml_read */
-    unsigned line, column; /* from 1, of the node's first character */
+    unsigned line, column; /* from 1, of the node's first character; an empty value has its key's */
     /* YAML_SCALAR */
     const char *text; /* decoded; "" for an empty or null plain scalar */
     bool quoted;      /* written in quotes or as a block: always text, never null, number or bool */
@@ -30,13 +31,18 @@ struct yaml_node {
     struct yaml_node *key; /* in a map: the scalar that names this child */
 };
 
+struct yaml_faults;
+
 /**
  * Reads text (len bytes) as one document. file: the name that faults carry. Everything lives in a.
- * Returns ERR_INVALID with "file:line:column: what is wrong", ERR_TOO_BIG (over 1 MiB or 100,000 nodes),
- * ERR_NOMEM. Threads: any.
+ * Returns ERR_INVALID with "file:line:column: what is wrong" (the first fault), ERR_TOO_BIG (over 1 MiB,
+ * 100,000 nodes or 64 levels), ERR_NOMEM. Threads: any.
  */
 enum err_code yaml_read(struct arena *a, const char *file, const char *text, size_t len,
                         struct yaml_node **ret_root, struct err *e);
+/** The same, but notes every fault (all double keys, anchors … of a file) instead of the first. */
+enum err_code yaml_read_all(struct arena *a, const char *file, const char *text, size_t len,
+                            struct yaml_faults *faults, struct yaml_node **ret_root);
 /** A map's child by key; NULL when absent. */
 struct yaml_node *yaml_get(const struct yaml_node *map, const char *key);
 
@@ -45,7 +51,7 @@ struct yaml_node *yaml_get(const struct yaml_node *map, const char *key);
 
 struct yaml_fault {
     struct yaml_fault *next; /* in the order found; sort by place before showing */
-    const char *file;
+    const char *file;        /* NULL, or line 0: a fault of no place */
     unsigned line, column;
     const char *text; /* what is wrong, what was expected, the nearest valid word */
 };
@@ -57,10 +63,15 @@ struct yaml_faults {
 };
 
 void yaml_faults_init(struct yaml_faults *f, struct arena *a);
-/** Notes a fault at a node. At most 100 are kept; count goes on. */
+/** Notes a fault at a node (NULL: of no place). At most 100 are kept; count goes on. */
 void yaml_fault(struct yaml_faults *f, const struct yaml_node *at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/** The word of a NULL-terminated list nearest to `word` (edit distance at most a third), or NULL. */
+/** Puts the faults into the order of their places. */
+void yaml_faults_sort(struct yaml_faults *f);
+/** Writes "file:line:column: text". */
+void yaml_fault_write(struct buf *out, const struct yaml_fault *fault);
+/** The word of a NULL-terminated list nearest to `word` (edit distance at most a third of the
+ *  longer one; case and - for _ cost nothing), or NULL. */
 const char *yaml_nearest(const char *word, const char *const *list);
 
 #endif

@@ -226,9 +226,8 @@ static enum err_code must_wait(struct db_tx *tx, int64_t after, bool *ret, struc
     if (after)
         code =
             count_of(tx,
-                     "SELECT count(*) FROM notices WHERE id = $1 AND state = 'waiting' AND EXISTS"
-                     " (SELECT 1 FROM work WHERE work.id = notices.id AND kind = 2)"
-                     " AND NOT EXISTS (SELECT 1 FROM recipients WHERE notice_id = notices.id"
+                     "SELECT count(*) FROM notices WHERE id = $1 AND state = 'waiting'"
+                        " AND NOT EXISTS (SELECT 1 FROM recipients WHERE notice_id = notices.id"
                      " AND state <> 'waiting')",
                      after, &untried, e);
     if (!code)

@@ -4,11 +4,13 @@
 #include <string.h>
 
 struct claim {
-    unsigned kinds;
     const char *owner;
+    const size_t *room; /* by kind */
+    size_t max;
     int64_t now;
+    /* out */
     struct work *out;
-    size_t max, count;
+    size_t count, taken[WORK_KINDS];
     int64_t next;
 };
 
@@ -16,7 +18,7 @@ struct claim {
 static enum err_code claim_level(struct db_tx *tx, struct claim *c, int kind, int priority,
                                  struct err *e)
 {
-    while (c->count < c->max) {
+    while (c->count < c->max && c->taken[kind] < c->room[kind]) {
         struct work *w = &c->out[c->count];
         struct db_rows *rows;
         bool found;
@@ -45,6 +47,7 @@ static enum err_code claim_level(struct db_tx *tx, struct claim *c, int kind, in
         if (!found)
             return ERR_OK;
         c->count++;
+        c->taken[kind]++;
     }
     return ERR_OK;
 }
@@ -71,10 +74,11 @@ static enum err_code claim(struct db_tx *tx, void *arg, struct err *e)
     enum err_code code = ERR_OK;
 
     c->count = 0;
+    memset(c->taken, 0, sizeof c->taken);
     c->next = WORK_PARKED;
     for (int priority = 0; priority < WORK_PRIORITIES && !code; priority++)
         for (int kind = 0; kind < WORK_KINDS && !code; kind++) {
-            if (!(c->kinds & 1u << kind))
+            if (!c->room[kind])
                 continue;
             code = claim_level(tx, c, kind, priority, e);
             if (!code)
@@ -83,11 +87,12 @@ static enum err_code claim(struct db_tx *tx, void *arg, struct err *e)
     return code;
 }
 
-enum err_code store_work_claim(struct store *s, unsigned kinds, const char *owner, struct work *ret,
-                               size_t max, size_t *ret_count, int64_t *ret_next, struct err *e)
+enum err_code store_work_claim(struct store *s, const char *owner, const size_t room[WORK_KINDS],
+                               size_t max, struct work *ret, size_t *ret_count, int64_t *ret_next,
+                               struct err *e)
 {
     struct claim c = {
-        .kinds = kinds, .owner = owner, .now = clock_wall_ms(s->clock), .out = ret, .max = max};
+        .owner = owner, .room = room, .max = max, .now = clock_wall_ms(s->clock), .out = ret};
     enum err_code code = db_write(s->db, claim, &c, e);
 
     if (code)

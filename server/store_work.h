@@ -34,10 +34,14 @@ struct work {
     int64_t lease_end;
 };
 
-/** Claims up to max rows of the kinds (1 << work_kind) that are due; *ret_next: the earliest due time of
- *  the others of all kinds (WORK_PARKED: none). owner: this process. */
-enum err_code store_work_claim(struct store *s, unsigned kinds, const char *owner, struct work *ret,
-                               size_t max, size_t *ret_count, int64_t *ret_next, struct err *e);
+/**
+ * Claims rows that are due, the urgent ones first: at most room[kind] of each kind and max in all.
+ * owner: names this process. ret: room for max. *ret_next: the earliest due time left among the kinds
+ * that have room (WORK_PARKED: none).
+ */
+enum err_code store_work_claim(struct store *s, const char *owner, const size_t room[WORK_KINDS],
+                               size_t max, struct work *ret, size_t *ret_count, int64_t *ret_next,
+                               struct err *e);
 /** Frees every lease: for a store that only one process can serve (SQLite), at its start. */
 enum err_code store_work_recover(struct store *s, struct err *e);
 /** Rows by kind, leased or not (for the metrics). */

@@ -1,0 +1,119 @@
+/* runtime.c - see runtime.h. */
+#include "runtime.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum err_code client_secret(void *ctx, struct buf *out, struct err *e)
+{
+    const struct runtime_tenant *t = ctx;
+
+    (void)e;
+    buf_add(out, t->config->client_secret.text, t->config->client_secret.len);
+    return buf_failed(out);
+}
+
+static enum err_code acquire(void *ctx, enum defender_class class, struct err *e)
+{
+    struct runtime_tenant *t = ctx;
+
+    return quota_take(t->quota, class == DEFENDER_CLASS_ACTION, e);
+}
+
+static void throttled(void *ctx, enum defender_class class, int64_t retry_ms)
+{
+    struct runtime_tenant *t = ctx;
+
+    (void)class; /* one budget for all classes */
+    quota_block(t->quota, retry_ms);
+}
+
+static enum err_code open_tenant(struct runtime_tenant *t, const struct config_tenant *config,
+                                 struct rest *rest, const struct clock *clock, struct err *e)
+{
+    struct token_options token = {.rest = rest,
+                                  .clock = clock,
+                                  .login_url = config->login_url,
+                                  .tenant_id = config->tenant_id,
+                                  .client_id = config->client_id,
+                                  .scope = config->api_scope,
+                                  .secret = client_secret,
+                                  .ctx = t};
+    struct defender_options api = {.rest = rest,
+                                   .clock = clock,
+                                   .api_url = config->api_url,
+                                   .acquire = acquire,
+                                   .on_throttled = throttled,
+                                   .ctx = t};
+    enum err_code code;
+
+    t->config = config;
+    code = quota_new(config->quota.per_minute, config->quota.per_hour, clock, &t->quota, e);
+    if (!code)
+        code = token_new(&token, &t->token, e);
+    api.token = t->token;
+    if (!code)
+        code = defender_new(&api, &t->defender, e);
+    return code ? err_in(e, "tenant %s", config->name) : ERR_OK;
+}
+
+static void runtime_free(struct runtime *r)
+{
+    for (size_t i = 0; r->tenants && i < r->config->n_tenants; i++) {
+        defender_free(r->tenants[i].defender);
+        token_free(r->tenants[i].token);
+        quota_free(r->tenants[i].quota);
+    }
+    free(r->tenants);
+    config_unref(r->config);
+    free(r);
+}
+
+enum err_code runtime_new(struct config *config, struct rest *rest, const struct clock *clock,
+                          struct runtime **ret, struct err *e)
+{
+    struct runtime *r = calloc(1, sizeof *r);
+    enum err_code code = ERR_OK;
+
+    if (!r) {
+        config_unref(config);
+        return err_set(e, ERR_NOMEM, "runtime");
+    }
+    r->config = config;
+    r->refs = 1;
+    r->tenants = calloc(config->n_tenants + 1, sizeof *r->tenants);
+    if (!r->tenants)
+        code = err_set(e, ERR_NOMEM, "runtime");
+    for (size_t i = 0; i < config->n_tenants && !code; i++)
+        code = open_tenant(&r->tenants[i], &config->tenants[i], rest, clock, e);
+    r->mail = (struct mail_server){.url = config->mail.server,
+                                   .username = config->mail.username,
+                                   .password = config->mail.password.text,
+                                   .ca_file = config->mail.ca_file};
+    if (code) {
+        runtime_free(r);
+        return code;
+    }
+    *ret = r;
+    return ERR_OK;
+}
+
+struct runtime *runtime_ref(struct runtime *r)
+{
+    r->refs++;
+    return r;
+}
+
+void runtime_unref(struct runtime *r)
+{
+    if (r && --r->refs == 0)
+        runtime_free(r);
+}
+
+struct runtime_tenant *runtime_tenant(struct runtime *r, const char *name)
+{
+    for (size_t i = 0; i < r->config->n_tenants; i++)
+        if (strcmp(r->tenants[i].config->name, name) == 0)
+            return &r->tenants[i];
+    return NULL;
+}

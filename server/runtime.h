@@ -1,0 +1,40 @@
+/* runtime.h - the configuration in force and what is built from it: a Defender client per tenant, the
+ * way to the mail server. A reload builds a new one; whoever works with the old goes on with it. */
+#ifndef CORDON_RUNTIME_H
+#define CORDON_RUNTIME_H
+
+#include "config.h"
+#include "defender.h"
+#include "mail.h"
+#include "quota.h"
+#include "token.h"
+
+struct runtime_tenant {
+    const struct config_tenant *config;
+    struct token *token;
+    struct quota *quota;
+    struct defender *defender;
+};
+
+struct runtime {
+    struct config *config;
+    struct runtime_tenant *tenants; /* config->n_tenants of them, in its order */
+    struct mail_server mail;        /* url NULL: no mail configured */
+    _Atomic int refs;
+};
+
+/** Takes over the caller's reference to config, also on failure. rest and clock outlive it. */
+enum err_code runtime_new(struct config *config, struct rest *rest, const struct clock *clock,
+                          struct runtime **ret, struct err *e);
+struct runtime *runtime_ref(struct runtime *r);
+void runtime_unref(struct runtime *r);
+/** By configured name, or NULL. */
+struct runtime_tenant *runtime_tenant(struct runtime *r, const char *name);
+
+/* Scoped release. */
+static inline void runtime_unrefp(struct runtime **r)
+{
+    runtime_unref(*r);
+}
+
+#endif

@@ -42,7 +42,7 @@ need_pkgs = $(if $(PKG_LIBS),,$(error libraries are missing: run `make deps` fir
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
         -Wformat=2 -Wpointer-arith -Wwrite-strings -Wundef -Wvla -Wnull-dereference
 CFLAGS ?= -O2 -g
-CPP_FLAGS = -std=c17 -D_GNU_SOURCE -Iserver -Iinclude $(PKG_CFLAGS)
+CPP_FLAGS = -std=c17 -D_GNU_SOURCE -Iserver -Iinclude -Itests $(PKG_CFLAGS)
 SAN_FLAGS = -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 ALL_FLAGS = $(CPP_FLAGS) $(WARN) $(if $(DEV),-Werror) -fPIE -pthread -fstack-protector-strong \
         $(if $(SAN),$(SAN_FLAGS),-D_FORTIFY_SOURCE=2)

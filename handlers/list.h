@@ -1,0 +1,1 @@
+/* handlers/list.h - HANDLER(x) means: handlers/x.c defines `const struct handler handler_x`. */

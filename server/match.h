@@ -1,0 +1,73 @@
+/* match.h - conditions: compiled once from YAML, judged many times; the only room that knows PCRE2.
+ *
+ * A condition is a map of which all must hold (contract.md section 4). The truth of it has three values
+ * after Kleene: what is missing or not understood is unknown, and unknown is neither true nor false:
+ * `not` keeps it, a false neighbour in an `all` and a true one in an `any` make it irrelevant.
+ *
+ * Text compares without regard to case, in regular expressions too ((?-i) makes one exact), so that a
+ * tag written `Tier-0` protects as well as `tier-0`. A predicate on a list holds when any element
+ * satisfies it; `not` negates that as a whole. `exists` asks for at least one value and is never
+ * unknown. older_than and newer_than compare a time's age; at exactly the given age neither holds.
+ *
+ * A compiled condition is immutable: any number of threads may judge by it.
+ */
+#ifndef CORDON_MATCH_H
+#define CORDON_MATCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "arena.h"
+#include "facts.h"
+#include "settings.h"
+
+enum truth { TRUTH_FALSE, TRUTH_UNKNOWN, TRUTH_TRUE };
+
+#define CONDITION_DEPTH_MAX 16   /* any, all and not inside each other: nobody reads deeper ones */
+#define REGEX_TEXT_MAX      1000 /* characters of an expression or glob */
+/* Longest text that an expression or glob is tried on; a longer one is unknown. Descriptions have some
+ * thousand characters, command lines 32,767 at most on Windows. */
+#define REGEX_SUBJECT_MAX 32768
+/* Steps of one try: some milliseconds. The heap limit is what so many nested steps need. */
+#define REGEX_MATCH_LIMIT 200000
+#define REGEX_DEPTH_LIMIT 10000
+#define REGEX_HEAP_KIB    8192
+
+struct condition; /* opaque; lives in the arena it was compiled into */
+
+/* One predicate of a condition, judged. */
+struct predicate {
+    const char *field, *op;
+    const char *within; /* where it stands when not at the top: "any[2].not"; "" at the top */
+    const char *wanted; /* JSON text of the operand, cut at 200 characters */
+    const char *seen;   /* JSON text of the value, cut at 200 characters; "null": missing */
+    const char *hit; /* the element that satisfied it, as sent; NULL: none, or it is a negation */
+    enum truth result;
+    const char *doubt; /* result unknown: why, for people ("machine.value: Defender sent …") */
+    bool decisive;     /* result unknown, and the condition is unknown because of it */
+};
+
+struct match {
+    enum truth result;
+    struct predicate *predicates; /* every one, in the order of the file */
+    size_t count;
+};
+
+/**
+ * Compiles a map. Every fault goes to reader->faults with its place; NULL when there was one.
+ * what: names the condition in faults ("when").
+ */
+const struct condition *condition_compile(const struct settings_reader *reader,
+                                          const struct yaml_node *map, const char *what);
+/** Judges facts at now_ms. Everything in *ret lives in a (or in c, or f). ERR_NOMEM or ERR_OK. */
+enum err_code condition_match(const struct condition *c, const struct facts *f, int64_t now_ms,
+                              struct arena *a, struct match *ret);
+/** Why a condition is unknown: the doubts of its decisive predicates, each field once; NULL: out of
+ *  memory. Lives in a. */
+const char *match_doubt(const struct match *m, struct arena *a);
+/** Why a condition holds: "machine.tags is tier-0"; NULL: out of memory. Lives in a. */
+const char *match_reason(const struct match *m, struct arena *a);
+/** "true", "false", "unknown"; static storage. */
+const char *truth_name(enum truth t);
+
+#endif

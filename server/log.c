@@ -1,14 +1,15 @@
 /* log.c - see log.h.
  *
  * A line is made on the stack, so that logging works when memory has run out, and without a lock, so
- * that a child made by fork can log too. It has LINE_MAX_BYTES at most: a pipe or a journal that is
- * slow must not be fed by the kilobyte, and hostile text ends up here. A field that does not fit is
- * cut, or left out, and the line says so with "cut":true.
+ * that a child made by fork can log too. It is at most as long as a pipe takes in one piece (pipe(7),
+ * PIPE_BUF: 4096): beyond that the lines of two writers mix when the reader is slow. A field that does
+ * not fit is cut, or left out, and the line says so with "cut":true.
  */
 #include "log.h"
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -19,9 +20,8 @@
 #include "id.h"
 #include "json.h"
 
-#define LINE_MAX_BYTES 8192 /* with the newline */
-#define FIELD_MAX_BYTES                                                                            \
-    2048 /* of one text before escaping: one field does not crowd out the others */
+#define LINE_MAX_BYTES  PIPE_BUF /* with the newline */
+#define FIELD_MAX_BYTES 1024     /* of one text, unescaped: one does not crowd out the others */
 
 static const char *const level_names[LOG_LEVELS] = {
     [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};

@@ -5,9 +5,14 @@
  * values out of range are named alike, with file:line:column, what was expected and the nearest
  * valid word (contract.md section 4).
  *
- * ${NAME} and ${NAME:-default} in a scalar come from the environment; `$CREDENTIALS_DIRECTORY/…` at
- * the start of a path likewise. A SET_SECRET key is written as `KEY_file: path` (or, for the list form,
- * `KEY_files: [newest, older]`): the text is read from that file, one trailing newline removed.
+ * In a scalar ${NAME} comes from the environment (unset: a fault), ${NAME:-default} too (unset or
+ * empty: the default); $${ writes a plain ${. A scalar that held one counts as unquoted, because JSON-like
+ * {a: "${B}"} cannot do without the quotes.
+ *
+ * Files are read relative to the folder of the configuration file (so it can be checked and moved from
+ * anywhere); `$CREDENTIALS_DIRECTORY/name` is the credential that systemd hands over. A SET_SECRET key
+ * is written as `KEY_file: path` (or, for the list form, `KEY_files: [newest, older]`; the table holds
+ * KEY alone): the text is read from that file, one trailing newline removed.
  */
 #ifndef CORDON_SETTINGS_H
 #define CORDON_SETTINGS_H
@@ -26,8 +31,8 @@ struct text_list {
 
 /* A secret and where it was read. Wipe with secret_wipe before its arena goes. */
 struct secret {
-    const char *file; /* path as configured, for messages */
-    char *text;       /* NUL-terminated; NULL: not configured */
+    const char *file; /* where it was read, resolved: a rotated secret can be read there again */
+    char *text;       /* NUL-terminated, not empty; NULL: not configured */
     size_t len;
 };
 
@@ -48,12 +53,12 @@ struct cidr_list {
 };
 
 enum setting_type {          /* type of the struct's field */
-    SET_TEXT,                /* const char * */
-    SET_URL,                 /* const char *, http(s); plain http on loopback only */
-    SET_LISTEN,              /* const char *, "host:port", "[v6]:port" or "unix:/path" */
-    SET_PATH,                /* const char *, an existing readable file */
+    SET_TEXT,                /* const char *; "" only where it is not required */
+    SET_URL,                 /* const char *, http(s), no slash at the end; plain http on loopback only */
+    SET_LISTEN,              /* const char *, "127.0.0.1:8080", "[::]:8443" or "unix:/path" */
+    SET_PATH,                /* const char *, an existing readable file, resolved */
     SET_ADDRESS,             /* const char *, a mail address */
-    SET_GUID,                /* const char * */
+    SET_GUID,                /* const char *, lower case */
     SET_WORD,                /* int, index into words[] */
     SET_BOOL,                /* bool */
     SET_INT,                 /* int64_t, least..most */
@@ -65,7 +70,8 @@ enum setting_type {          /* type of the struct's field */
     SET_ADDRESS_LIST,        /* struct text_list of mail addresses */
     SET_CIDR_LIST,           /* struct cidr_list */
     SET_NODE,                /* const struct yaml_node *, for the caller to read on */
-    SET_UNSUPPORTED          /* a word of the contract that this version cannot do: a fault that says so */
+    SET_UNSUPPORTED          /* a word that this version cannot do yet: a fault that says so, with meaning
+                                as its subject ("OAuth for mail" is not available …) or, without, the key */
 };
 
 struct setting {
@@ -83,22 +89,28 @@ struct settings_reader {
     struct arena *arena;
     struct yaml_faults *faults;
     const char *(*env)(const char *name); /* NULL: getenv; tests pass their own */
+    struct yaml_faults *notes; /* what is no fault but worth a line (a secret file that others can read);
+                                  NULL: nobody wants to know */
 };
 
 /**
  * Reads map (NULL: all defaults) into out, which must be zeroed. table ends with key NULL. Faults go to
- * reader->faults; the rest of the map is still read. Memory comes from reader->arena.
+ * reader->faults; the rest of the map is still read, and a key with a fault keeps its fallback. what: the
+ * map's own name for messages ("listen"; NULL or "" at the top). Memory comes from reader->arena.
  */
 void settings_read(const struct settings_reader *reader, const struct yaml_node *map,
                    const char *what, const struct setting *table, void *out);
 /** The text of a scalar after ${…} expansion, or NULL with a fault noted. */
 const char *settings_text(const struct settings_reader *reader, const struct yaml_node *node);
-/** "30s", "5m", "4h", "3d", "250ms" to ms. */
+/** "30s", "5m", "4h", "3d", "250ms" to ms; a bare "0" is 0. */
 enum err_code settings_duration(const char *text, int64_t *ret_ms, struct err *e);
-/** "512", "256KiB", "1MiB" to bytes. */
+/** "512", "256KiB", "1MiB", "2GiB" to bytes. */
 enum err_code settings_size(const char *text, int64_t *ret_bytes, struct err *e);
-/** "10.0.0.0/8", "2001:db8::/32", "192.0.2.1". */
+/** "10.0.0.0/8", "2001:db8::/32", "192.0.2.1". Bits behind the prefix are ERR_INVALID: a slip there
+ *  trusts other machines than was meant. */
 enum err_code settings_cidr(const char *text, struct cidr *ret, struct err *e);
+/** Is a listen address that SET_LISTEN took reachable from this host alone (127/8, ::1, unix:)? */
+bool settings_listen_is_local(const char *address);
 bool cidr_contains(const struct cidr *net, const unsigned char address[16]);
 void secret_wipe(struct secret *s);
 

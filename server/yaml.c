@@ -75,7 +75,10 @@ static void fault_v(struct yaml_faults *f, const char *file, unsigned line, unsi
     if (text)
         (void)vsnprintf(text, (size_t)len + 1, fmt, ap); /* measured above */
     if (!fault)
-        return; /* the count says that something is wrong */
+        return;                        /* the count says that something is wrong */
+    for (char *p = text; p && *p; p++) /* what a file writes as "\e[2J" does not reach a terminal */
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = '?';
     fault->text = text ? text : "out of memory";
     /* The file's name is copied: faults outlive the tree they speak of. */
     fault->file = f->first && file && f->first->file && strcmp(f->first->file, file) == 0

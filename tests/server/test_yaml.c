@@ -296,6 +296,16 @@ static void test_yaml__nearest_forgives_a_third_of_a_word(void **state)
     }
 }
 
+static void test_yaml__a_fault_moves_no_cursor(void **state)
+{
+    const char *text = "\"a\\e[2J\\n\": 1\n\"a\\e[2J\\n\": 2\n";
+    struct yaml_node *root = NULL;
+    struct err e = {0};
+
+    assert_int_equal(yaml_read(*state, "f", text, strlen(text), &root, &e), ERR_INVALID);
+    assert_string_equal(e.text, "f:2:1: the key 'a?[2J?' is here twice, first in line 1");
+}
+
 static void test_yaml__keeps_a_hundred_faults_and_counts_the_rest(void **state)
 {
     struct yaml_node at = {.file = "f"};
@@ -335,6 +345,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_yaml__nearest_forgives_a_third_of_a_word, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_yaml__a_fault_moves_no_cursor, setup, teardown),
         cmocka_unit_test_setup_teardown(test_yaml__keeps_a_hundred_faults_and_counts_the_rest,
                                         setup, teardown),
     };

@@ -8,9 +8,13 @@
  * transaction. db_read runs closures on read-only connections, in the caller's thread.
  *
  * SQL: what both engines understand; parameters $1, $2 … whose first uses stand in order; integers and
- * text only. A closure may run twice (a failed commit is tried again after the engine recovered only
- * when nothing of it was acknowledged): it must not keep state between runs but in its argument,
- * which it fills anew each time.
+ * text only. INTEGER has 64 bits, `INTEGER PRIMARY KEY` is what ids are. A SELECT that picks rows which
+ * another replica may be picking ends with the comment "claim" (slash, star, claim, star, slash): an
+ * engine with several writers skips the rows that another one holds.
+ *
+ * A closure may run twice (a batch in which a neighbour failed is rolled back and run again): it must
+ * not keep state between runs but in its argument, which it fills anew each time. It does nothing
+ * that db.h cannot undo.
  */
 #ifndef CORDON_DB_H
 #define CORDON_DB_H
@@ -26,8 +30,10 @@ struct db;      /* an open database */
 struct db_tx;   /* one transaction, inside a closure */
 struct db_rows; /* the rows of one statement, inside a closure */
 
+/* e is never NULL. */
 typedef enum err_code (*db_fn)(struct db_tx *tx, void *arg, struct err *e);
-/* Called once in a thread of the database's; must be quick and must not call db_*. */
+/* Called once in a thread of the database's, when the commit is on disk; those of one batch are called
+ * one right after the other. Must be quick and must not call db_*. e is never NULL. */
 typedef void (*db_done_fn)(void *arg, enum err_code code, const struct err *e);
 
 /** One step of the schema; the table of them ends with sql NULL. Numbers count up from 1. */
@@ -37,26 +43,31 @@ struct db_migration {
 };
 
 struct db_options {
-    const char *url;                        /* "sqlite:cordon.db" */
-    const struct db_migration *migrations;  /* run at open, each in a transaction */
-    size_t queue_max;                       /* waiting closures; more: ERR_AGAIN */
-    bool read_only;                         /* no lock file, no writer, no migrations */
+    const char *url;                       /* "sqlite:cordon.db" */
+    const struct db_migration *migrations; /* run at open, each in a transaction */
+    size_t queue_max;                      /* waiting closures; more: ERR_AGAIN */
+    bool read_only;                        /* no lock file, no writer, no migrations */
 };
 
 /**
  * Opens (and creates) the database, takes its lock file, migrates it.
  * ERR_INVALID for a url nobody drives; ERR_CONFLICT when another process serves it; ERR_REFUSED when
- * its schema is newer than the program's, or the file is not ours or corrupt; ERR_IO.
+ * its schema is newer than the program's (read-only: or older), or the file is not ours or corrupt;
+ * ERR_NOT_FOUND when it is to be read and is not there; ERR_AGAIN; ERR_IO.
+ * A child that is forked without exec has to close its inherited files (close_range), or the lock
+ * outlives the server with it; it must not call db_*.
  */
 enum err_code db_open(const struct db_options *o, struct db **ret, struct err *e);
-/** Finishes the closures that wait, then closes. NULL is fine. */
+/** Finishes the closures that wait, then closes. No other call may be under way. NULL is fine. */
 void db_free(struct db *db);
 AUTO_FREEP(struct db, db)
 
 /**
  * Runs fn in a transaction and returns when it is on disk. What fn returns other than ERR_OK undoes
  * what it did and is returned. ERR_AGAIN: queue full, or the database locked or out of space;
- * ERR_IO: it failed to write, sync or read. Never from within a closure. Any thread.
+ * ERR_IO: it failed to write, sync or read, or is corrupt. After these two nothing was acknowledged,
+ * but a crash may still bring it to light: a repeat has to expect its own row.
+ * ERR_STOPPING; ERR_REFUSED when opened read-only. Never from within a closure. Any thread.
  */
 enum err_code db_write(struct db *db, db_fn fn, void *arg, struct err *e);
 /** The same without waiting: done(arg, …) is called once, unless this returns an error at once. */
@@ -64,11 +75,17 @@ enum err_code db_submit(struct db *db, db_fn fn, void *arg, db_done_fn done, str
 /** Runs fn on a read-only connection: it sees everything committed before the call. Any thread. */
 enum err_code db_read(struct db *db, db_fn fn, void *arg, struct err *e);
 
-/** ERR_OK while the last commit worked; else why not (for /readyz). Any thread. */
+/** ERR_OK while the last commit worked; else why not (for /readyz). While nobody writes, the database
+ *  tries by itself once a second whether it can again. Any thread. */
 enum err_code db_health(struct db *db, struct err *e);
 
 struct db_counts {
-    int64_t closures, commits, failures, queue_len, size_bytes, commit_us_total;
+    int64_t closures;        /* run; not counting repeats */
+    int64_t commits;         /* that wrote something */
+    int64_t failures;        /* of commits and checkpoints, for the engine's sake */
+    int64_t queue_len;       /* closures waiting now */
+    int64_t size_bytes;      /* on disk now */
+    int64_t commit_us_total; /* spent in those commits */
 };
 void db_counts(struct db *db, struct db_counts *ret);
 
@@ -78,10 +95,11 @@ void db_counts(struct db *db, struct db_counts *ret);
  * types: one letter per parameter, arguments in the same order:
  *   t  const char *, NULL for SQL NULL      i  int64_t (cast it!)
  * Statements are prepared once per connection and kept, keyed by the address of sql: pass literals.
+ * Errors of both calls: ERR_CONFLICT when a unique key is taken; ERR_INVALID for a statement or a value
+ * that the schema does not take (a fault of ours); ERR_AGAIN, ERR_IO, ERR_NOMEM as db_write.
  */
 
-/** Runs a statement that yields no rows; *ret_changed (may be NULL): how many rows it touched.
- *  ERR_CONFLICT when a unique key is taken. */
+/** Runs a statement that yields no rows; *ret_changed (may be NULL): how many rows it touched. */
 enum err_code db_run(struct db_tx *tx, struct err *e, int64_t *ret_changed, const char *sql,
                      const char *types, ...);
 /** Starts a statement that yields rows (also INSERT/UPDATE … RETURNING). Give *ret to db_rows_end. */
@@ -89,8 +107,10 @@ enum err_code db_query(struct db_tx *tx, struct err *e, struct db_rows **ret, co
                        const char *types, ...);
 /** Next row: true; false at the end or on failure (db_rows_end tells which). */
 bool db_next(struct db_rows *rows);
-int64_t db_int(struct db_rows *rows, int column);      /* from 0; NULL reads as 0 */
-const char *db_text(struct db_rows *rows, int column); /* NULL for SQL NULL; until the next db_next */
+/** Column from 0; NULL reads as 0. */
+int64_t db_int(struct db_rows *rows, int column);
+/** NULL for SQL NULL; valid until the next db_next. */
+const char *db_text(struct db_rows *rows, int column);
 bool db_is_null(struct db_rows *rows, int column);
 /** Ends a query early or after its last row; returns what db_next met. Exactly once per db_query. */
 enum err_code db_rows_end(struct db_rows *rows, struct err *e);

@@ -1,0 +1,461 @@
+/* db.c - see db.h: what every engine has in common. The url picks the driver (db_list.h); writes go
+ * to the group (db_group.c); reads borrow a connection from the pool here, in the caller's thread.
+ *
+ * The pool is a stack: under light load the same connection is used again and again, so that one set
+ * of prepared statements and one page cache is warm and the others cost nothing.
+ */
+#include "db.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "clock.h"
+#include "db_driver.h"
+#include "db_group.h"
+
+/* Readers at the same time; the next waits for one of them. Reads are short (a page of a list, a row
+ * by its key), and each connection costs about 150 KiB. */
+#define READERS_MAX 4
+
+struct db {
+    const struct db_driver *driver;
+    struct db_store *store;
+    struct db_group *group; /* NULL when read-only */
+
+    pthread_mutex_t lock; /* of the pool: all below */
+    pthread_cond_t change;
+    struct db_conn *idle[READERS_MAX];
+    int n_idle;
+    int n_lent; /* connections that a reader has, or is opening */
+    bool quiet; /* the group reopens everything: nobody may read meanwhile */
+};
+
+#define DB_DRIVER(x) extern const struct db_driver db_driver_##x;
+#include "db_list.h"
+#undef DB_DRIVER
+static const struct db_driver *const drivers[] = {
+#define DB_DRIVER(x) &db_driver_##x,
+#include "db_list.h"
+#undef DB_DRIVER
+};
+
+/* ---- statements, inside a closure ------------------------------------------------------------- */
+
+/* Reads the arguments as types says; refuses what no driver could take. */
+static enum err_code read_values(struct db_value *values, size_t *ret_n, const char *sql,
+                                 const char *types, va_list ap, struct err *e)
+{
+    size_t n;
+
+    for (n = 0; types[n]; n++) {
+        struct db_value *v = &values[n];
+
+        if (n == DB_PARAMS_MAX)
+            return err_set(e, ERR_INVALID, "more than %d parameters: %s", DB_PARAMS_MAX, sql);
+        switch (types[n]) {
+        case 'i':
+            *v = (struct db_value){.type = DB_INT, .number = va_arg(ap, int64_t)};
+            break;
+        case 't':
+            *v = (struct db_value){.text = va_arg(ap, const char *)};
+            v->type = v->text ? DB_TEXT : DB_NULL;
+            break;
+        default:
+            return err_set(e, ERR_INVALID, "'%c' is no type of a parameter: %s", types[n], sql);
+        }
+    }
+    *ret_n = n;
+    return ERR_OK;
+}
+
+enum err_code db_run(struct db_tx *tx, struct err *e, int64_t *ret_changed, const char *sql,
+                     const char *types, ...)
+{
+    struct db_value values[DB_PARAMS_MAX];
+    size_t n = 0;
+    va_list ap;
+    enum err_code code;
+
+    va_start(ap, types);
+    code = read_values(values, &n, sql, types, ap, e);
+    va_end(ap);
+    return code ? code : tx->conn->driver->run(tx->conn, sql, values, n, ret_changed, e);
+}
+
+enum err_code db_query(struct db_tx *tx, struct err *e, struct db_rows **ret, const char *sql,
+                       const char *types, ...)
+{
+    struct db_value values[DB_PARAMS_MAX];
+    size_t n = 0;
+    va_list ap;
+    enum err_code code;
+
+    va_start(ap, types);
+    code = read_values(values, &n, sql, types, ap, e);
+    va_end(ap);
+    if (code || (code = tx->conn->driver->query(tx->conn, sql, values, n, ret, e)))
+        return code;
+    (*ret)->tx = tx;
+    tx->rows_open++;
+    return ERR_OK;
+}
+
+bool db_next(struct db_rows *rows)
+{
+    return rows->driver->next(rows);
+}
+
+int64_t db_int(struct db_rows *rows, int column)
+{
+    return rows->driver->column_int(rows, column);
+}
+
+const char *db_text(struct db_rows *rows, int column)
+{
+    return rows->driver->column_text(rows, column);
+}
+
+bool db_is_null(struct db_rows *rows, int column)
+{
+    return rows->driver->column_is_null(rows, column);
+}
+
+enum err_code db_rows_end(struct db_rows *rows, struct err *e)
+{
+    rows->tx->rows_open--;
+    return rows->driver->rows_end(rows, e);
+}
+
+/* ---- the schema ------------------------------------------------------------------------------- */
+
+/* One row per step that was taken; `applied` is wall clock milliseconds, for people. */
+#define SCHEMA_TABLE                                                                               \
+    "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, applied INTEGER NOT NULL)"
+#define SCHEMA_PROBE "UPDATE schema_version SET applied = applied WHERE version = 0"
+
+/* The highest step taken; the table has to be there. */
+static enum err_code schema_version(struct db_tx *tx, int64_t *ret, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code =
+        db_query(tx, e, &rows, "SELECT coalesce(max(version), 0) FROM schema_version", "");
+    int64_t version = 0;
+
+    if (code)
+        return code;
+    if (db_next(rows))
+        version = db_int(rows, 0);
+    code = db_rows_end(rows, e);
+    if (!code)
+        *ret = version;
+    return code;
+}
+
+static enum err_code newer_schema(int64_t has, int known, struct err *e)
+{
+    return err_set(e, ERR_REFUSED, "it has schema %lld, this program knows %d: run a newer cordon",
+                   (long long)has, known);
+}
+
+/* Number of steps; they count up from 1. */
+static int count_steps(const struct db_migration *steps)
+{
+    int n = 0;
+
+    while (steps && steps[n].sql) {
+        assert(steps[n].version == n + 1);
+        n++;
+    }
+    return n;
+}
+
+/* Inside a transaction: takes the first step that was not taken yet. *ret_done: there is none left. */
+static enum err_code take_step(struct db_tx *tx, const struct db_migration *steps, int n,
+                               bool *ret_done, struct err *e)
+{
+    const struct db_driver *d = tx->conn->driver;
+    int64_t has = 0;
+    enum err_code code = d->lock_schema ? d->lock_schema(tx->conn, e) : ERR_OK;
+
+    if (!code)
+        code = d->script(tx->conn, SCHEMA_TABLE, e);
+    /* Row 0 says that the table is there; it is what the probe of db_group.c writes. */
+    if (!code)
+        code = db_run(tx, e, NULL,
+                      "INSERT INTO schema_version (version, applied) VALUES (0, $1)"
+                      " ON CONFLICT (version) DO NOTHING",
+                      "i", clock_wall_ms(clock_system()));
+    if (!code)
+        code = schema_version(tx, &has, e);
+    if (code)
+        return code;
+    if (has > n)
+        return newer_schema(has, n, e);
+    *ret_done = has == n;
+    if (has == n)
+        return ERR_OK;
+    if ((code = d->script(tx->conn, steps[has].sql, e)))
+        return err_in(e, "migration to schema %d", steps[has].version);
+    return db_run(tx, e, NULL, "INSERT INTO schema_version (version, applied) VALUES ($1, $2)",
+                  "ii", (int64_t)steps[has].version, clock_wall_ms(clock_system()));
+}
+
+/* Each step in a transaction of its own: a start that was interrupted goes on where it stopped. */
+static enum err_code migrate(struct db_conn *c, const struct db_migration *steps, struct err *e)
+{
+    int n = count_steps(steps);
+    bool done = false;
+
+    while (!done) {
+        struct db_tx tx = {.conn = c};
+        enum err_code code = c->driver->begin(c, e);
+
+        if (code)
+            return code;
+        code = take_step(&tx, steps, n, &done, e);
+        if (code) {
+            c->driver->rollback(c);
+            return code;
+        }
+        if ((code = c->driver->commit(c, e)))
+            return code;
+    }
+    return ERR_OK;
+}
+
+struct schema_check {
+    int known;
+};
+
+static enum err_code check_schema(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct schema_check *check = arg;
+    int64_t has = 0;
+    enum err_code code = schema_version(tx, &has, e);
+
+    if (code || has == check->known)
+        return code;
+    if (has > check->known)
+        return newer_schema(has, check->known, e);
+    return err_set(e, ERR_REFUSED,
+                   "it has schema %lld, this program needs %d: start the server once to migrate it",
+                   (long long)has, check->known);
+}
+
+/* ---- the pool of readers ---------------------------------------------------------------------- */
+
+static enum err_code borrow(struct db *db, struct db_conn **ret, struct err *e)
+{
+    struct db_conn *c = NULL;
+    enum err_code code;
+
+    (void)pthread_mutex_lock(&db->lock);
+    while (db->quiet || db->n_lent == READERS_MAX)
+        (void)pthread_cond_wait(&db->change, &db->lock);
+    db->n_lent++;
+    if (db->n_idle > 0)
+        c = db->idle[--db->n_idle];
+    (void)pthread_mutex_unlock(&db->lock);
+    if (!c && (code = db->driver->connect(db->store, DB_READER, &c, e))) {
+        (void)pthread_mutex_lock(&db->lock);
+        db->n_lent--;
+        (void)pthread_cond_broadcast(&db->change);
+        (void)pthread_mutex_unlock(&db->lock);
+        return code;
+    }
+    *ret = c;
+    return ERR_OK;
+}
+
+static void give_back(struct db *db, struct db_conn *c)
+{
+    if (c->damage >= DB_CONN_LOST) {
+        db->driver->disconnect(c);
+        c = NULL;
+    } else {
+        c->damage = DB_SOUND;
+    }
+    (void)pthread_mutex_lock(&db->lock);
+    db->n_lent--;
+    if (c)
+        db->idle[db->n_idle++] = c;
+    (void)pthread_cond_broadcast(&db->change);
+    (void)pthread_mutex_unlock(&db->lock);
+}
+
+static void drop_idle_locked(struct db *db)
+{
+    while (db->n_idle > 0)
+        db->driver->disconnect(db->idle[--db->n_idle]);
+}
+
+/* For the group: ends all reading, and all connections that read, until resume. */
+static void quiesce(void *ctx)
+{
+    struct db *db = ctx;
+
+    (void)pthread_mutex_lock(&db->lock);
+    db->quiet = true;
+    while (db->n_lent > 0)
+        (void)pthread_cond_wait(&db->change, &db->lock);
+    drop_idle_locked(db);
+    (void)pthread_mutex_unlock(&db->lock);
+}
+
+static void resume(void *ctx)
+{
+    struct db *db = ctx;
+
+    (void)pthread_mutex_lock(&db->lock);
+    db->quiet = false;
+    (void)pthread_cond_broadcast(&db->change);
+    (void)pthread_mutex_unlock(&db->lock);
+}
+
+enum err_code db_read(struct db *db, db_fn fn, void *arg, struct err *e)
+{
+    struct db_conn *c = NULL;
+    struct db_tx tx = {0};
+    struct err own; /* closures are promised one */
+    enum err_code code;
+
+    e = e ? e : &own;
+    if ((code = borrow(db, &c, e)))
+        return code;
+    tx.conn = c;
+    code = db->driver->begin(c, e);
+    if (!code) {
+        e->code = ERR_OK;
+        code = fn(&tx, arg, e);
+        assert(tx.rows_open == 0); /* every db_query has its db_rows_end */
+        if (code && e->code != code)
+            err_set(e, code, "%s", err_name(code)); /* it gave a code without a sentence */
+        db->driver->rollback(c);
+    }
+    give_back(db, c);
+    return code;
+}
+
+/* ---- open, close, the group's calls ----------------------------------------------------------- */
+
+/* Finds the driver; *ret_rest is what stands behind the scheme. The url may hold a password: it is
+ * not repeated in the error. */
+static const struct db_driver *find_driver(const char *url, const char **ret_rest, struct err *e)
+{
+    size_t n = strcspn(url, ":");
+
+    for (size_t i = 0; url[n] && i < sizeof drivers / sizeof *drivers; i++) {
+        if (strlen(drivers[i]->scheme) == n && memcmp(drivers[i]->scheme, url, n) == 0) {
+            *ret_rest = url + n + 1;
+            return drivers[i];
+        }
+    }
+    if (url[n])
+        err_set(e, ERR_INVALID, "no database is driven by \"%.*s:\"; try sqlite:cordon.db",
+                n > 40 ? 40 : (int)n, url);
+    else
+        err_set(e, ERR_INVALID, "a database is named by a url such as sqlite:cordon.db");
+    return NULL;
+}
+
+static enum err_code open_writable(struct db *db, const struct db_options *o, struct err *e)
+{
+    struct db_group_options g = {
+        .driver = db->driver,
+        .store = db->store,
+        .queue_max = o->queue_max,
+        .quiesce = quiesce,
+        .resume = resume,
+        .ctx = db,
+        .probe_sql = SCHEMA_PROBE,
+    };
+    struct db_conn *c = NULL;
+    enum err_code code = db->driver->connect(db->store, DB_WRITER, &c, e);
+
+    if (code)
+        return code;
+    code = migrate(c, o->migrations, e);
+    if (!code)
+        code = db_group_new(&g, c, &db->group, e);
+    if (code)
+        db->driver->disconnect(c);
+    return code;
+}
+
+enum err_code db_open(const struct db_options *o, struct db **ret, struct err *e)
+{
+    AUTO(db_freep) struct db *db = NULL;
+    const struct db_driver *driver;
+    const char *rest = NULL;
+    enum err_code code;
+
+    assert(o->queue_max > 0 || o->read_only);
+    driver = find_driver(o->url, &rest, e);
+    if (!driver)
+        return ERR_INVALID;
+    db = calloc(1, sizeof *db);
+    if (!db)
+        return err_set(e, ERR_NOMEM, "database: out of memory");
+    db->driver = driver;
+    (void)pthread_mutex_init(&db->lock, NULL);
+    (void)pthread_cond_init(&db->change, NULL);
+
+    code = driver->open(rest, o->read_only, &db->store, e);
+    if (!code && o->read_only && o->migrations) {
+        struct schema_check check = {.known = count_steps(o->migrations)};
+
+        code = db_read(db, check_schema, &check, e);
+    } else if (!code && !o->read_only) {
+        code = open_writable(db, o, e);
+    }
+    if (code) {
+        (void)err_in(e, "database %s", db->store ? driver->name(db->store) : driver->scheme);
+        return code;
+    }
+    *ret = db;
+    db = NULL;
+    return ERR_OK;
+}
+
+void db_free(struct db *db)
+{
+    if (!db)
+        return;
+    quiesce(db); /* the readers first: SQLite's last connection tidies up, and only a writer can */
+    db_group_free(db->group);
+    if (db->store)
+        db->driver->close(db->store);
+    (void)pthread_cond_destroy(&db->change);
+    (void)pthread_mutex_destroy(&db->lock);
+    free(db);
+}
+
+static enum err_code refuse_write(struct err *e)
+{
+    return err_set(e, ERR_REFUSED, "the database was opened for reading only");
+}
+
+enum err_code db_write(struct db *db, db_fn fn, void *arg, struct err *e)
+{
+    return db->group ? db_group_write(db->group, fn, arg, e) : refuse_write(e);
+}
+
+enum err_code db_submit(struct db *db, db_fn fn, void *arg, db_done_fn done, struct err *e)
+{
+    return db->group ? db_group_submit(db->group, fn, arg, done, e) : refuse_write(e);
+}
+
+enum err_code db_health(struct db *db, struct err *e)
+{
+    return db->group ? db_group_health(db->group, e) : ERR_OK;
+}
+
+void db_counts(struct db *db, struct db_counts *ret)
+{
+    *ret = (struct db_counts){0};
+    if (db->group)
+        db_group_counts(db->group, ret);
+    ret->size_bytes = db->driver->size(db->store);
+}

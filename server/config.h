@@ -40,7 +40,8 @@ struct config_tenant {
     const char *tenant_id, *client_id;
     struct secret client_secret;
     int cloud; /* index into public, gcc, gcc_high, dod */
-    const char *api_url, *api_scope, *login_url, *graph_url; /* resolved: the cloud's or overridden */
+    const char *api_url, *api_scope, *login_url,
+        *graph_url; /* resolved: the cloud's or overridden */
     struct config_quota quota;
 };
 
@@ -72,7 +73,8 @@ struct config {
     size_t n_sources;
     struct config_mail mail;
     const struct policy *policy;
-    const char *const *notes; /* not faults, but worth a line at start ("source x: a token is no signature");
+    const char *const
+        *notes; /* not faults, but worth a line at start ("source x: a token is no signature");
                                  NULL-terminated */
 };
 

@@ -19,10 +19,11 @@
 #include "policy.h"
 
 struct verdict_step {
-    const char *handler;  /* name */
-    bool acts;            /* as in struct handler */
-    const char *args;     /* JSON object, templates expanded ("{}" when none) */
-    const char *withheld; /* NULL: do it; else why not, for people ("protected: machine.tags is tier-0") */
+    const char *handler; /* name */
+    bool acts;           /* as in struct handler */
+    const char *args;    /* JSON object, templates expanded ("{}" when none) */
+    const char
+        *withheld; /* NULL: do it; else why not, for people ("protected: machine.tags is tier-0") */
 };
 
 struct verdict {
@@ -31,7 +32,8 @@ struct verdict {
     const char *doubt;  /* NULL, or what could not be judged, for people */
     struct verdict_step *steps;
     size_t n_steps;
-    const char *json; /* the whole verdict with its explanation, as stored: {"rule","policy","doubt",
+    const char
+        *json; /* the whole verdict with its explanation, as stored: {"rule","policy","doubt",
                          "at","steps":[{handler,args,withheld}],"why":[{"rule","result","predicates":
                          [{"field","operator","wanted","seen","result"}]}]} */
 };
@@ -40,6 +42,7 @@ struct verdict {
 enum err_code decide(const struct policy *p, const struct facts *f, int64_t now_ms, struct arena *a,
                      struct verdict *ret, struct err *e);
 /** Reads steps, rule, doubt and policy back from verdict.json (doc must outlive *ret). */
-enum err_code verdict_read(const struct json *doc, struct arena *a, struct verdict *ret, struct err *e);
+enum err_code verdict_read(const struct json *doc, struct arena *a, struct verdict *ret,
+                           struct err *e);
 
 #endif

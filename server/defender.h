@@ -39,11 +39,11 @@ struct defender; /* opaque */
 enum defender_class { DEFENDER_CLASS_READ, DEFENDER_CLASS_ACTION, DEFENDER_CLASSES };
 
 struct defender_options {
-    struct rest *rest;         /* borrowed, like token and clock; all outlive the defender */
+    struct rest *rest; /* borrowed, like token and clock; all outlive the defender */
     struct token *token;
     const struct clock *clock;
-    const char *api_url;       /* "https://api.security.microsoft.com", no "/api"; copied */
-    int64_t timeout_ms;        /* of one call; 0: 60 s, section 7.6 */
+    const char *api_url; /* "https://api.security.microsoft.com", no "/api"; copied */
+    int64_t timeout_ms;  /* of one call; 0: 60 s, section 7.6 */
 
     /* The governor's hooks; each may be NULL. acquire is called before every HTTP call and may refuse
      * it with ERR_THROTTLED and e->retry_ms; on_throttled after every 429. */
@@ -76,8 +76,8 @@ struct defender_action {
     char id[64];
     enum defender_action_type type;
     enum defender_action_status status;
-    char status_text[32];  /* as Defender wrote it */
-    char machine_id[72];   /* never empty */
+    char status_text[32]; /* as Defender wrote it */
+    char machine_id[72];  /* never empty */
     char requestor[128];
     char comment[256];
     char external_id[72];
@@ -100,15 +100,15 @@ enum defender_read_flags {
 };
 
 struct defender_reads {
-    int64_t read_ms;               /* wall clock just before the first call left */
+    int64_t read_ms; /* wall clock just before the first call left */
 
-    enum err_code alert_code;      /* of each part: ERR_OK when it was not asked for */
+    enum err_code alert_code; /* of each part: ERR_OK when it was not asked for */
     struct err alert_err;
-    struct json *alert;            /* an object whose id is the one asked for; NULL unless asked and OK */
+    struct json *alert; /* an object whose id is the one asked for; NULL unless asked and OK */
 
     enum err_code machine_code;
     struct err machine_err;
-    struct json *machine;          /* the same; may name mergedIntoMachineId (trap 12) */
+    struct json *machine; /* the same; may name mergedIntoMachineId (trap 12) */
 
     enum err_code actions_code;
     struct err actions_err;

@@ -20,9 +20,9 @@ struct facts {
     const char *alert_id;          /* as pushed */
     const char *pushed_machine_id; /* as pushed; NULL: none was */
     const struct json *alert;      /* Defender's alert document; never NULL when deciding */
-    const struct json *machine;    /* Defender's machine document of the alert's machineId; NULL: the
+    const struct json *machine; /* Defender's machine document of the alert's machineId; NULL: the
                                       alert names no machine, or Defender does not know it */
-    int64_t read_ms;               /* wall clock when both were read */
+    int64_t read_ms;            /* wall clock when both were read */
 };
 
 /** Writes f as one JSON object. */

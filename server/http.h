@@ -40,24 +40,27 @@ struct http_handler {
 struct http_options {
     const char *address; /* "127.0.0.1:8080", "[::]:8443", "unix:/path", port 0: any free one */
     const char *certificate_file, *key_file; /* both or neither; PEM; TLS 1.2 and newer */
-    const char *client_ca_file;              /* asks for client certificates in the first handshake */
-    size_t max_body;                         /* bytes; larger: 413 */
-    size_t max_head;                         /* bytes of request line and headers; larger: 431 */
-    int64_t head_deadline_ms, body_deadline_ms; /* absolute, from the first byte; later: 408 or close */
-    int64_t idle_ms;                         /* keep-alive connection without a request */
-    unsigned threads;                        /* pool size */
+    const char *client_ca_file; /* asks for client certificates in the first handshake */
+    size_t max_body;            /* bytes; larger: 413 */
+    size_t max_head;            /* bytes of request line and headers; larger: 431 */
+    int64_t head_deadline_ms,
+        body_deadline_ms; /* absolute, from the first byte; later: 408 or close */
+    int64_t idle_ms;      /* keep-alive connection without a request */
+    unsigned threads;     /* pool size */
     unsigned max_connections, max_connections_per_ip;
     struct http_handler handler;
-    void *ctx;                               /* passed to handler, borrowed */
+    void *ctx; /* passed to handler, borrowed */
     const struct clock *clock;
 };
 
 /** Listens and serves. ERR_INVALID for a bad address or certificate, ERR_IO when the port is taken. */
-enum err_code http_server_open(const struct http_options *o, struct http_server **ret, struct err *e);
+enum err_code http_server_open(const struct http_options *o, struct http_server **ret,
+                               struct err *e);
 /** The bound address as "127.0.0.1:43121", "[::1]:8443" or "unix:/path"; borrowed. */
 const char *http_server_address(const struct http_server *s);
 /** Connections open now, requests since start. Any thread. */
-void http_server_counts(const struct http_server *s, int64_t *ret_connections, int64_t *ret_requests);
+void http_server_counts(const struct http_server *s, int64_t *ret_connections,
+                        int64_t *ret_requests);
 /** Stops accepting new connections; requests under way go on. */
 void http_server_quiesce(struct http_server *s);
 /** Waits until no request is deferred (at most deadline_ms), then stops and frees. NULL is fine. */

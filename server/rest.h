@@ -24,14 +24,15 @@ struct rest;      /* the thread and its connections */
 struct rest_call; /* one request under way */
 
 struct rest_options {
-    const char *user_agent;   /* NULL: "cordon" */
-    const char *ca_file;      /* extra PEM roots for every call, beside the system's; NULL: none.
+    const char *user_agent; /* NULL: "cordon" */
+    const char *ca_file;    /* extra PEM roots for every call, beside the system's; NULL: none.
                                  Read once, by rest_new */
-    int64_t connect_ms;       /* 0: 10 s, defender-api.md section 7.6 */
-    size_t max_answer;        /* bytes of a body; larger is ERR_TOO_BIG. 0: 8 MiB */
-    const char *https_proxy;  /* "http://proxy:3128" for https calls that leave this host; NULL: none.
+    int64_t connect_ms;     /* 0: 10 s, defender-api.md section 7.6 */
+    size_t max_answer;      /* bytes of a body; larger is ERR_TOO_BIG. 0: 8 MiB */
+    const char
+        *https_proxy;     /* "http://proxy:3128" for https calls that leave this host; NULL: none.
                                  Plain http (loopback, instance metadata) and mail never use it */
-    const char *no_proxy;     /* hosts reached directly, comma-separated, as curl reads it; or NULL */
+    const char *no_proxy; /* hosts reached directly, comma-separated, as curl reads it; or NULL */
 };
 
 #define REST_HEADERS_MAX 12
@@ -42,10 +43,10 @@ struct rest_request {
     const char *headers[REST_HEADERS_MAX]; /* "Name: value"; NULL ends the list early */
     const char *body;                      /* NULL: none. Mail: the message, CRLF line ends only */
     size_t body_len;
-    int64_t timeout_ms;                    /* whole call; 0: 60 s, defender-api.md section 7.6 */
-    int64_t connect_ms;                    /* 0: rest_options.connect_ms */
-    size_t max_answer;                     /* 0: rest_options.max_answer */
-    const char *ca_file;                   /* PEM roots for this call beside the others; or NULL */
+    int64_t timeout_ms;  /* whole call; 0: 60 s, defender-api.md section 7.6 */
+    int64_t connect_ms;  /* 0: rest_options.connect_ms */
+    size_t max_answer;   /* 0: rest_options.max_answer */
+    const char *ca_file; /* PEM roots for this call beside the others; or NULL */
     /* A kept connection may turn out closed only when the request is written to it. GET and HEAD are
      * then sent again on a fresh one; anything else ends with ERR_UNKNOWN, unless this is set. */
     bool may_repeat;
@@ -58,13 +59,13 @@ struct rest_request {
 };
 
 struct rest_answer {
-    long status;           /* HTTP status. Mail: the reply code of the end of the message (250 is
+    long status; /* HTTP status. Mail: the reply code of the end of the message (250 is
                               accepted), or of the first command that was refused (4xx, 5xx) */
-    char *body;            /* NUL-terminated, owned by the answer. Mail: that reply as the server wrote
+    char *body;  /* NUL-terminated, owned by the answer. Mail: that reply as the server wrote
                               it, "550 5.1.1 no such user" (lines of a long one joined by '\n') */
     size_t body_len;
-    char *content_type;    /* may be NULL */
-    int64_t retry_ms;      /* Retry-After in ms (seconds or a date), 1 to one day; 0: absent */
+    char *content_type; /* may be NULL */
+    int64_t retry_ms;   /* Retry-After in ms (seconds or a date), 1 to one day; 0: absent */
 };
 
 /** ERR_IO: ca_file cannot be read; ERR_INVALID: https_proxy is no URL; ERR_NOMEM. */

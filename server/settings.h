@@ -52,25 +52,25 @@ struct cidr_list {
     size_t count;
 };
 
-enum setting_type {          /* type of the struct's field */
-    SET_TEXT,                /* const char *; "" only where it is not required */
-    SET_URL,                 /* const char *, http(s), no slash at the end; plain http on loopback only */
-    SET_LISTEN,              /* const char *, "127.0.0.1:8080", "[::]:8443" or "unix:/path" */
-    SET_PATH,                /* const char *, an existing readable file, resolved */
-    SET_ADDRESS,             /* const char *, a mail address */
-    SET_GUID,                /* const char *, lower case */
-    SET_WORD,                /* int, index into words[] */
-    SET_BOOL,                /* bool */
-    SET_INT,                 /* int64_t, least..most */
-    SET_DURATION,            /* int64_t, ms, "30s 5m 4h 3d" */
-    SET_SIZE,                /* int64_t, bytes, "256KiB" */
-    SET_SECRET,              /* struct secret, key written KEY_file */
-    SET_SECRET_LIST,         /* struct secret_list, key written KEY_files */
-    SET_TEXT_LIST,           /* struct text_list; one scalar counts as a list of one */
-    SET_ADDRESS_LIST,        /* struct text_list of mail addresses */
-    SET_CIDR_LIST,           /* struct cidr_list */
-    SET_NODE,                /* const struct yaml_node *, for the caller to read on */
-    SET_UNSUPPORTED          /* a word that this version cannot do yet: a fault that says so, with meaning
+enum setting_type {           /* type of the struct's field */
+                    SET_TEXT, /* const char *; "" only where it is not required */
+                    SET_URL, /* const char *, http(s), no slash at the end; plain http on loopback only */
+                    SET_LISTEN,   /* const char *, "127.0.0.1:8080", "[::]:8443" or "unix:/path" */
+                    SET_PATH,     /* const char *, an existing readable file, resolved */
+                    SET_ADDRESS,  /* const char *, a mail address */
+                    SET_GUID,     /* const char *, lower case */
+                    SET_WORD,     /* int, index into words[] */
+                    SET_BOOL,     /* bool */
+                    SET_INT,      /* int64_t, least..most */
+                    SET_DURATION, /* int64_t, ms, "30s 5m 4h 3d" */
+                    SET_SIZE,     /* int64_t, bytes, "256KiB" */
+                    SET_SECRET,   /* struct secret, key written KEY_file */
+                    SET_SECRET_LIST,  /* struct secret_list, key written KEY_files */
+                    SET_TEXT_LIST,    /* struct text_list; one scalar counts as a list of one */
+                    SET_ADDRESS_LIST, /* struct text_list of mail addresses */
+                    SET_CIDR_LIST,    /* struct cidr_list */
+                    SET_NODE,         /* const struct yaml_node *, for the caller to read on */
+                    SET_UNSUPPORTED /* a word that this version cannot do yet: a fault that says so, with meaning
                                 as its subject ("OAuth for mail" is not available …) or, without, the key */
 };
 
@@ -89,7 +89,8 @@ struct settings_reader {
     struct arena *arena;
     struct yaml_faults *faults;
     const char *(*env)(const char *name); /* NULL: getenv; tests pass their own */
-    struct yaml_faults *notes; /* what is no fault but worth a line (a secret file that others can read);
+    struct yaml_faults
+        *notes; /* what is no fault but worth a line (a secret file that others can read);
                                   NULL: nobody wants to know */
 };
 

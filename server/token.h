@@ -28,10 +28,11 @@ struct token; /* opaque */
 struct token_options {
     struct rest *rest;         /* borrowed, outlives the token */
     const struct clock *clock; /* borrowed */
-    const char *login_url;     /* NULL: "https://login.microsoftonline.com"; copied, like the next three */
-    const char *tenant_id;     /* GUID or domain */
+    const char
+        *login_url; /* NULL: "https://login.microsoftonline.com"; copied, like the next three */
+    const char *tenant_id; /* GUID or domain */
     const char *client_id;
-    const char *scope;         /* "https://api.securitycenter.microsoft.com/.default" (section 1.2) */
+    const char *scope; /* "https://api.securitycenter.microsoft.com/.default" (section 1.2) */
 
     /* Appends the client secret to out; called anew for every request, so that a rotated file works.
      * One trailing line end is ignored. out is wiped afterwards. */
@@ -40,7 +41,7 @@ struct token_options {
      * scope and grant_type, "&client_assertion_type=…&client_assertion=…" (sections 1.3, 1.4), values
      * encoded with token_form_add. NULL: client_secret from secret(). */
     enum err_code (*grant)(void *ctx, struct buf *form, struct err *e);
-    void *ctx;                 /* for both, borrowed */
+    void *ctx; /* for both, borrowed */
 };
 
 enum err_code token_new(const struct token_options *o, struct token **ret, struct err *e);

@@ -29,8 +29,8 @@ struct verify_request {
     void *ctx;        /* for header() */
     const char *body; /* NULL while only the head is there */
     size_t body_len;
-    int64_t now_ms;   /* wall clock, read once per request */
-    bool may_block;   /* the caller is no HTTP thread */
+    int64_t now_ms; /* wall clock, read once per request */
+    bool may_block; /* the caller is no HTTP thread */
     struct arena *arena;
 };
 
@@ -79,13 +79,13 @@ struct verify_scheme {
 };
 
 /** Compiles the `verify:` list of a source; NULL when a fault was noted. Lives in reader->arena. */
-struct verifier *verifier_compile(const struct settings_reader *reader, const struct yaml_node *list,
-                                  const struct verify_source *source);
+struct verifier *verifier_compile(const struct settings_reader *reader,
+                                  const struct yaml_node *list, const struct verify_source *source);
 /** Wipes secrets; before the arena goes. NULL is fine. */
 void verifier_clear(struct verifier *v);
 /** Judges a request. Any thread. */
-void verifier_check(struct verifier *v, const struct verify_env *env, const struct verify_request *q,
-                    struct verify_result *ret);
+void verifier_check(struct verifier *v, const struct verify_env *env,
+                    const struct verify_request *q, struct verify_result *ret);
 /** The WWW-Authenticate value of this source's 401; static or arena memory of the verifier. */
 const char *verifier_challenge(const struct verifier *v);
 

@@ -19,7 +19,7 @@ enum yaml_kind { YAML_SCALAR, YAML_LIST, YAML_MAP };
 
 struct yaml_node {
     enum yaml_kind kind;
-    const char *file;     /* as given to yaml_read */
+    const char *file;      /* as given to yaml_read */
     unsigned line, column; /* from 1, of the node's first character; an empty value has its key's */
     /* YAML_SCALAR */
     const char *text; /* decoded; "" for an empty or null plain scalar */

@@ -11,12 +11,12 @@
 #include <stdint.h>
 
 struct fetched {
-    int status;      /* 0: no answer (see why) */
-    char *head;      /* status line and headers as received, NUL-terminated; may be NULL */
-    char *body;      /* NUL-terminated; never NULL after fetch */
+    int status; /* 0: no answer (see why) */
+    char *head; /* status line and headers as received, NUL-terminated; may be NULL */
+    char *body; /* NUL-terminated; never NULL after fetch */
     size_t body_len;
-    bool complete;   /* as long as Content-Length said, and nothing after it */
-    char why[120];   /* what went wrong at the socket; "" when nothing did */
+    bool complete; /* as long as Content-Length said, and nothing after it */
+    char why[120]; /* what went wrong at the socket; "" when nothing did */
 };
 
 /**

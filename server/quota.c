@@ -79,7 +79,8 @@ enum err_code quota_take(struct quota *q, bool action, struct err *e)
     pthread_mutex_unlock(&q->lock);
     if (!wait)
         return ERR_OK;
-    (void)err_set(e, ERR_THROTTLED, "the tenant's budget of %lld calls a minute and %lld an hour is used",
+    (void)err_set(e, ERR_THROTTLED,
+                  "the tenant's budget of %lld calls a minute and %lld an hour is used",
                   (long long)q->per_minute, (long long)q->per_hour);
     if (e)
         e->retry_ms = wait;

@@ -130,18 +130,20 @@ enum err_code case_list(struct db_tx *tx, struct arena *a, const struct case_fil
 
     if (!list)
         return err_set(e, ERR_NOMEM, "list of cases");
-    code = f->isolation
-               ? db_query(tx, e, &rows,
-                          "SELECT " LIST_COLUMNS
-                          " FROM cases WHERE isolation = $1 ORDER BY id LIMIT $2",
-                          "ii", f->isolation, (int64_t)f->limit)
-               : db_query(tx, e, &rows,
-                          "SELECT " LIST_COLUMNS " FROM cases WHERE id < $1 AND created >= $2"
-                          " AND (state = $3 OR $4 = 1) AND (tenant = $5 OR $6 = 1)"
-                          " ORDER BY id DESC LIMIT $7",
-                          "iititii", f->before_id ? f->before_id : INT64_MAX, f->since,
-                          f->state ? f->state : "", (int64_t)!f->state, f->tenant ? f->tenant : "",
-                          (int64_t)!f->tenant, (int64_t)f->limit);
+    if (f->isolation)
+        code = db_query(tx, e, &rows,
+                        "SELECT " LIST_COLUMNS " FROM cases WHERE isolation = $1"
+                        " AND (state = $2 OR $3 = 1) ORDER BY id LIMIT $4",
+                        "itii", f->isolation, f->state ? f->state : "", (int64_t)!f->state,
+                        (int64_t)f->limit);
+    else
+        code = db_query(tx, e, &rows,
+                        "SELECT " LIST_COLUMNS " FROM cases WHERE id < $1 AND created >= $2"
+                        " AND (state = $3 OR $4 = 1) AND (tenant = $5 OR $6 = 1)"
+                        " ORDER BY id DESC LIMIT $7",
+                        "iititii", f->before_id ? f->before_id : INT64_MAX, f->since,
+                        f->state ? f->state : "", (int64_t)!f->state, f->tenant ? f->tenant : "",
+                        (int64_t)!f->tenant, (int64_t)f->limit);
     if (code)
         return code;
     while (!code && n < f->limit && db_next(rows))

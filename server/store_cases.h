@@ -56,7 +56,7 @@ struct case_filter {
     const char *state, *tenant; /* NULL: any */
     int64_t since;              /* created at or after, wall ms */
     int64_t before_id;          /* cursor: only ids below; 0: from the newest */
-    int64_t isolation;          /* only cases that share this isolation; 0: any */
+    int64_t isolation;          /* those that share this one, oldest first; 0: any, newest first */
     size_t limit;
 };
 

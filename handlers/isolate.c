@@ -1,0 +1,40 @@
+/* isolate.c - asks Defender to isolate the alert's machine, or joins the isolation that is open.
+ *
+ * Done means requested: how it ended is followed by the isolation itself (isolation.c), and told by a
+ * second notice. Permission and words: defender-api.md sections 4.1 and 4.6.
+ */
+#include "cordon/handler.h"
+
+#include <string.h>
+
+#include "act.h"
+#include "isolation.h"
+
+static const char *const types[] = {"full", "selective", NULL};
+
+static const struct handler_arg args[] = {
+    {"type", ARG_WORD, types, NULL,
+     "full, or selective: Outlook, Teams and Skype go on (Windows 10 1709 and newer)"},
+    {"comment", ARG_TEXT, NULL, "cordon: {{alert.severity}} alert {{alert.id}}: {{alert.title}}",
+     "shown in the portal beside the action"},
+    {0},
+};
+
+static enum outcome run(struct step *s, struct err *e)
+{
+    const char *type = json_get_string(s->args, "type");
+    const char *comment = json_get_string(s->args, "comment");
+    bool selective = type && strcmp(type, "selective") == 0;
+
+    return isolation_request(s, selective ? "Selective" : "Full",
+                             comment && comment[0] ? comment : "cordon", e);
+}
+
+const struct handler handler_isolate = {
+    .name = "isolate",
+    .meaning = "isolates the alert's machine and follows the action to its end",
+    .permission = "Machine.Isolate",
+    .acts = true,
+    .args = args,
+    .run = run,
+};

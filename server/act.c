@@ -1,0 +1,216 @@
+/* act.c - see act.h.
+ *
+ * A step that ends writes its state in the transaction of its effect where it has one (a notice, an
+ * isolation), so that a crash finds it done or not begun. A step that is refused does not stop the ones
+ * after it: people must hear of it.
+ */
+#include "act.h"
+
+#include <string.h>
+
+#include "isolation.h"
+#include "log.h"
+#include "notice.h"
+#include "work.h"
+
+/* Steps are tried for a day; then they failed. */
+#define STEP_GIVE_UP_MS DAY_MS
+
+enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                         struct arena *arena, struct case_record *c, int64_t now, struct err *e)
+{
+    struct isolation_record isolation;
+    struct notice n = {.c = c, .isolation = &isolation};
+    struct step_record *steps;
+    size_t n_steps;
+    AUTO(json_freep) struct json *doc = NULL;
+    struct facts facts;
+    enum err_code code = ERR_OK;
+
+    if (c->isolation) {
+        code = isolation_load(tx, arena, c->isolation, &isolation, e);
+        if (code)
+            return code;
+        if (!isolation_is_settled(isolation.state))
+            return c->state == CASE_WAITING ? ERR_OK
+                                            : case_move(tx, c, CASE_WAITING, c->why, now, e);
+        n.kind = isolation.state == ISOLATION_ISOLATED ? NOTICE_ISOLATED : NOTICE_NOT_ISOLATED;
+        n.why = isolation.why ? isolation.why : isolation_state_name(isolation.state);
+    } else {
+        /* An acting step that failed with nobody told: the rule has no step that tells. */
+        n.isolation = NULL;
+        n.kind = NOTICE_ALERT;
+        code = case_steps(tx, arena, c->id, &steps, &n_steps, e);
+        for (size_t i = 0; i < n_steps && !code; i++) {
+            const struct handler *h = handler_find(steps[i].handler);
+
+            if (steps[i].state == STEP_FAILED && h && h->acts) {
+                n.kind = NOTICE_NOT_ISOLATED;
+                n.why = steps[i].why;
+            }
+        }
+        if (code)
+            return code;
+    }
+    if (n.kind != NOTICE_ALERT && (!c->told || strcmp(c->told, notice_kind_name(n.kind)) != 0) &&
+        (c->told ||
+         n.kind == NOTICE_NOT_ISOLATED)) { /* a rule that mails nobody hears of bad news only */
+        if (c->facts && !json_parse(c->facts, strlen(c->facts), &doc, NULL) &&
+            !facts_read(doc, &facts, NULL))
+            n.facts = &facts;
+        code = notice_put(tx, g, rt, arena, &n, now, e);
+    }
+    return code ? code : case_move(tx, c, CASE_DONE, c->why, now, e);
+}
+
+/* ---- writing what a step came to -------------------------------------------------------------- */
+
+struct end {
+    struct step *s;
+    enum step_state state;
+    const char *why;
+    int64_t now, due; /* due: for a retry */
+    bool late;
+    struct case_record c; /* as it is after the transaction */
+};
+
+static enum err_code end_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct end *d = arg;
+    enum err_code code = step_move(tx, d->s->c->id, d->s->n, d->state, d->why, d->now, e);
+
+    return code ? code : work_keep(tx, d->s->work, d->now, e);
+}
+
+static enum err_code retry_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct end *d = arg;
+    struct step *s = d->s;
+    struct notice n = {.kind = NOTICE_NOT_ISOLATED, .why = d->why, .c = &d->c, .facts = s->facts};
+    enum err_code code = step_move(tx, s->c->id, s->n, STEP_WAITING, d->why, d->now, e);
+
+    d->c = *s->c;
+    if (!code && d->late)
+        code = notice_put(tx, s->engine, s->runtime, s->arena, &n, d->now, e);
+    return code ? code : work_again(tx, s->work, d->due, s->work->attempts, e);
+}
+
+/* The claim goes back until the step is tried again. */
+static void retry_later(struct step *s, const struct handler *h, const struct err *why)
+{
+    int64_t now = clock_wall_ms(s->engine->clock);
+    int64_t wait = engine_backoff(s->work->attempts, why->retry_ms);
+    struct end d = {.s = s,
+                    .why = why->text,
+                    .now = now,
+                    .due = now + wait,
+                    .late = h->acts && now - s->c->created >= ENGINE_LATE_MS && !s->c->told};
+    struct err e;
+
+    log_event(LOG_INFO, "step_later", LOG_ID("case", s->c->id), LOG_STR("step", h->name),
+              LOG_INT("attempt", s->work->attempts), LOG_INT("next_ms", wait), LOG_ERR(why));
+    if (d.late)
+        d.why = arena_fmt(s->arena, "not yet, cordon tries on: %s", why->text);
+    if (why->code == ERR_THROTTLED)
+        workers_hold(s->engine->workers, WORK_CASE, why->retry_ms);
+    if (db_write(s->engine->store->db, retry_fn, &d, &e)) {
+        log_event(LOG_ERROR, "step_not_written", LOG_ID("case", s->c->id), LOG_ERR(&e));
+        engine_again(s->engine, s->work, wait);
+    }
+    engine_kick(s->engine);
+}
+
+/* ---- running ---------------------------------------------------------------------------------- */
+
+enum went { WENT_ON, WENT_LATER }; /* next step; or the claim was given back */
+
+static enum went run_step(struct step *s, const struct step_record *record)
+{
+    const struct handler *h = handler_find(record->handler);
+    AUTO(json_freep) struct json *args = NULL;
+    struct err why = {0}, e = {0};
+    struct end d = {.s = s, .state = STEP_DONE};
+    enum outcome outcome = OUTCOME_REFUSED;
+
+    s->n = record->n;
+    s->written = false;
+    if (!h)
+        (void)err_set(&why, ERR_REFUSED, "this version of cordon has no handler '%s'",
+                      record->handler);
+    else if (!json_parse(record->args, strlen(record->args), &args, &why)) {
+        s->args = args;
+        outcome = h->run(s, &why);
+    }
+    d.now = clock_wall_ms(s->engine->clock);
+    if (outcome == OUTCOME_RETRY && d.now - s->c->created < STEP_GIVE_UP_MS) {
+        retry_later(s, h, &why);
+        return WENT_LATER;
+    }
+    if (outcome != OUTCOME_DONE) {
+        d.state = STEP_FAILED;
+        d.why = why.text;
+        log_event(LOG_WARN, "step_refused", LOG_ID("case", s->c->id),
+                  LOG_STR("step", record->handler), LOG_ERR(&why));
+    }
+    if (!s->written && db_write(s->engine->store->db, end_fn, &d, &e)) {
+        log_event(LOG_ERROR, "step_not_written", LOG_ID("case", s->c->id), LOG_ERR(&e));
+        engine_again(s->engine, s->work, engine_backoff(s->work->attempts, 0));
+        return WENT_LATER;
+    }
+    return WENT_ON;
+}
+
+struct settle {
+    struct engine *g;
+    struct runtime *rt;
+    struct work *w;
+    struct arena *arena;
+    int64_t id, now;
+    enum case_state state;
+};
+
+static enum err_code settle_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct settle *t = arg;
+    struct case_record c;
+    enum err_code code = case_load(tx, t->arena, t->id, &c, e);
+
+    if (!code)
+        code = act_settle(tx, t->g, t->rt, t->arena, &c, t->now, e);
+    t->state = c.state;
+    return code ? code : work_done(tx, t->w, e);
+}
+
+void act_run(struct engine *g, struct runtime *rt, struct work *w, struct case_record *c,
+             const struct facts *facts, struct defender_reads *look, struct arena *arena)
+{
+    struct step s = {.engine = g,
+                     .runtime = rt,
+                     .tenant = runtime_tenant(rt, c->tenant),
+                     .work = w,
+                     .c = c,
+                     .facts = facts,
+                     .look = look,
+                     .arena = arena};
+    struct settle t = {.g = g, .rt = rt, .w = w, .arena = arena, .id = c->id};
+    struct step_record *steps;
+    size_t n = 0;
+    struct err e;
+
+    if (store_case_steps(g->store, arena, c->id, &steps, &n, &e)) {
+        log_event(LOG_ERROR, "case_unreadable", LOG_ID("case", c->id), LOG_ERR(&e));
+        engine_again(g, w, engine_backoff(w->attempts, 0));
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (steps[i].state == STEP_WAITING && run_step(&s, &steps[i]) == WENT_LATER)
+            return;
+    t.now = clock_wall_ms(g->clock);
+    if (db_write(g->store->db, settle_fn, &t, &e)) {
+        log_event(LOG_ERROR, "case_not_written", LOG_ID("case", c->id), LOG_ERR(&e));
+        engine_again(g, w, engine_backoff(w->attempts, 0));
+        return;
+    }
+    log_event(LOG_INFO, "case", LOG_ID("case", c->id), LOG_STR("state", case_state_name(t.state)));
+    engine_kick(g);
+}

@@ -1,0 +1,41 @@
+/* act.h - the steps of a judged case, one handler after the other. */
+#ifndef CORDON_ACT_H
+#define CORDON_ACT_H
+
+#include "cordon/handler.h"
+#include "engine.h"
+#include "facts.h"
+#include "store_cases.h"
+
+/* What a handler sees and may use. Borrowed for the call, but for what is said. */
+struct step {
+    struct engine *engine;
+    struct runtime *runtime; /* the configuration this run began with */
+    struct runtime_tenant *tenant;
+    struct work *work; /* the case's claim: end a transaction with work_keep */
+    struct case_record *c;
+    const struct facts *facts;
+    const struct json *args; /* object, templates expanded; checked against the handler's table */
+    int64_t n;               /* number of this step */
+    struct defender_reads
+        *look;           /* the machine's actions as read together with the facts, or NULL; a
+                                    handler that uses them takes them away (sets NULL) */
+    struct arena *arena; /* lives as long as the run */
+    bool written;        /* the handler has written its step's end in a transaction of its own */
+};
+
+/**
+ * Runs the steps that wait, in order, then settles the case. Ends the claim w.
+ * c is ACTING. look: as in struct step; may be NULL. Threads: workers.
+ */
+void act_run(struct engine *g, struct runtime *rt, struct work *w, struct case_record *c,
+             const struct facts *facts, struct defender_reads *look, struct arena *arena);
+
+/**
+ * Inside a transaction: all steps of c have ended; moves it to WAITING while its isolation is not
+ * settled, else tells people how that ended if they do not know yet, and moves it to DONE.
+ */
+enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                         struct arena *arena, struct case_record *c, int64_t now, struct err *e);
+
+#endif

@@ -1,0 +1,151 @@
+/* engine.c - see engine.h. */
+#include "engine.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "expand.h"
+#include "isolation.h"
+#include "log.h"
+#include "notice.h"
+#include "work.h"
+
+/* Two notices at once: a hanging mail server holds its share and nothing else. Six cases: each reads
+ * three documents side by side, and a tenant allows 100 calls a minute. */
+#define THREADS          12
+#define SHARE_CASES      6
+#define SHARE_ISOLATIONS 4
+#define SHARE_NOTICES    2
+
+/* 1 s, 2 s, 4 s … but never more than 15 min apart: a person who waits for an isolation looks again after
+ * a quarter of an hour. */
+#define BACKOFF_FIRST_MS 1000
+#define BACKOFF_MAX_MS   (15 * MINUTE_MS)
+
+enum err_code engine_new(struct store *store, struct rest *rest, const struct clock *clock,
+                         struct runtime *runtime, struct engine **ret, struct err *e)
+{
+    struct engine *g = calloc(1, sizeof *g);
+
+    if (!g)
+        return err_set(e, ERR_NOMEM, "engine");
+    g->store = store;
+    g->rest = rest;
+    g->clock = clock;
+    g->runtime = runtime;
+    (void)pthread_mutex_init(&g->lock, NULL);
+    *ret = g;
+    return ERR_OK;
+}
+
+static void run_case(void *ctx, struct work *w)
+{
+    expand_run(ctx, w);
+}
+
+static void run_isolation(void *ctx, struct work *w)
+{
+    isolation_run(ctx, w);
+}
+
+static void run_notice(void *ctx, struct work *w)
+{
+    notice_run(ctx, w);
+}
+
+enum err_code engine_start(struct engine *g, struct err *e)
+{
+    const struct workers_options options = {
+        .store = g->store,
+        .threads = THREADS,
+        .share = {[WORK_CASE] = SHARE_CASES,
+                  [WORK_ISOLATION] = SHARE_ISOLATIONS,
+                  [WORK_NOTICE] = SHARE_NOTICES},
+        .run =
+            {[WORK_CASE] = run_case, [WORK_ISOLATION] = run_isolation, [WORK_NOTICE] = run_notice},
+        .ctx = g,
+    };
+    /* The lock file says that this process is alone with the store, so every lease is a dead one's. */
+    enum err_code code = store_work_recover(g->store, e);
+
+    return code ? code : workers_start(&options, &g->workers, e);
+}
+
+void engine_stop(struct engine *g)
+{
+    workers_stop(g->workers);
+    g->workers = NULL;
+}
+
+void engine_free(struct engine *g)
+{
+    if (!g)
+        return;
+    if (g->workers)
+        engine_stop(g);
+    runtime_unref(g->runtime);
+    pthread_mutex_destroy(&g->lock);
+    free(g);
+}
+
+struct runtime *engine_runtime(struct engine *g)
+{
+    struct runtime *r;
+
+    pthread_mutex_lock(&g->lock);
+    r = runtime_ref(g->runtime);
+    pthread_mutex_unlock(&g->lock);
+    return r;
+}
+
+void engine_use(struct engine *g, struct runtime *r)
+{
+    struct runtime *old;
+
+    pthread_mutex_lock(&g->lock);
+    old = g->runtime;
+    g->runtime = r;
+    pthread_mutex_unlock(&g->lock);
+    runtime_unref(old);
+}
+
+void engine_kick(struct engine *g)
+{
+    workers_kick(g->workers);
+}
+
+int64_t engine_backoff(int64_t attempts, int64_t retry_ms)
+{
+    int64_t wait = BACKOFF_FIRST_MS, jitter = 0;
+    uint32_t r;
+
+    for (int64_t i = 1; i < attempts && wait < BACKOFF_MAX_MS; i++)
+        wait *= 2;
+    if (wait > BACKOFF_MAX_MS)
+        wait = BACKOFF_MAX_MS;
+    if (getrandom(&r, sizeof r, GRND_NONBLOCK) == sizeof r)
+        jitter = (int64_t)(r % 400) - 200; /* per mille */
+    wait += wait * jitter / 1000;
+    return wait > retry_ms ? wait : retry_ms;
+}
+
+struct again {
+    const struct work *w;
+    int64_t due;
+};
+
+static enum err_code again_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct again *a = arg;
+
+    return work_again(tx, a->w, a->due, a->w->attempts, e);
+}
+
+void engine_again(struct engine *g, const struct work *w, int64_t delay_ms)
+{
+    struct again a = {.w = w, .due = clock_wall_ms(g->clock) + delay_ms};
+    struct err e;
+
+    if (db_write(g->store->db, again_fn, &a, &e))
+        log_event(LOG_WARN, "work_not_given_back", LOG_ID("work", w->id), LOG_ERR(&e));
+}

@@ -1,0 +1,56 @@
+/* engine.h - what everything right of the durable line shares, and how a run of work ends.
+ *
+ * A worker thread gets one claimed row of work and runs it: expand_run for a case, isolation_run for an
+ * isolation, notice_run for a notice. A run does one outside effect at a time, writes its outcome and
+ * the next due time in one transaction (which fails with ERR_STALE when the lease was lost), and
+ * goes on or returns; waiting for a time or for Defender holds no thread.
+ */
+#ifndef CORDON_ENGINE_H
+#define CORDON_ENGINE_H
+
+#include <pthread.h>
+
+#include "runtime.h"
+#include "store.h"
+#include "store_work.h"
+
+struct workers;
+
+struct engine {
+    struct store *store;
+    struct rest *rest;
+    const struct clock *clock;
+    const char *mail_helper; /* program for mail_server.helper; NULL: this one */
+    struct workers *workers;
+    pthread_mutex_t lock; /* of runtime */
+    struct runtime *runtime;
+};
+
+/** Borrows store, rest and clock; takes over the reference to runtime. */
+enum err_code engine_new(struct store *store, struct rest *rest, const struct clock *clock,
+                         struct runtime *runtime, struct engine **ret, struct err *e);
+/** Frees the leases of an earlier run where that is safe, and starts the workers. */
+enum err_code engine_start(struct engine *g, struct err *e);
+/** Lets the runs under way finish (each at most a minute or three), gives back what was claimed. */
+void engine_stop(struct engine *g);
+void engine_free(struct engine *g);
+/** The configuration in force; runtime_unref it. */
+struct runtime *engine_runtime(struct engine *g);
+/** Puts another into force, taking over the reference. */
+void engine_use(struct engine *g, struct runtime *r);
+/** There may be new work: look at once. Any thread, cheap. */
+void engine_kick(struct engine *g);
+
+/* ---- how a run of work ends ------------------------------------------------------------------- */
+
+/** Wait before attempt number attempts + 1: 1 s, 2 s, 4 s … 15 min, give or take a fifth; but at least
+ *  what the peer asked for (retry_ms). */
+int64_t engine_backoff(int64_t attempts, int64_t retry_ms);
+/** Gives a claim back, due again after delay_ms, when nothing else is to be written. Logs failures; a
+ *  claim that cannot be given back comes again when its lease runs out. */
+void engine_again(struct engine *g, const struct work *w, int64_t delay_ms);
+
+/* After so long without success people are told that it is not done yet; it is tried on. */
+#define ENGINE_LATE_MS (15 * MINUTE_MS)
+
+#endif

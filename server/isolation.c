@@ -1,0 +1,594 @@
+/* isolation.c - see isolation.h.
+ *
+ * The order that makes a second POST impossible:
+ *   1. look     read the machine's actions; an open or finished isolation is adopted
+ *   2. intent   one transaction: the row (the unique index lets one in), `posted` set, the lease taken
+ *   3. POST     by the process that holds the lease
+ *   4. record   one transaction: the action's id, or what went wrong
+ * A crash after 2 leaves a row with `posted` and no action: whoever runs it waits until SETTLE_MS after
+ * `posted`, when a request that had left must be visible or lost, and begins again with 1.
+ */
+#include "isolation.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "id.h"
+#include "log.h"
+#include "notice.h"
+#include "policy.h"
+#include "work.h"
+
+/* A request whose sender died or gave up is either in Defender's list after this, or never will be. */
+#define SETTLE_MS (10 * SECOND_MS)
+/* A POST must be able to end within the lease: 60 s (defender-api.md section 7.6) and some. */
+#define POST_ROOM_MS (90 * SECOND_MS)
+/* The verdict stands on facts read live; an hour later it is no ground to act on any more. */
+#define ASK_FOR_MS HOUR_MS
+/* Defender gives up on an absent machine after about 3 days (section 4.5); then it says TimeOut itself. */
+#define FOLLOW_FOR_MS (4 * DAY_MS)
+/* How often a pending action is looked at: every half of its age, between these. */
+#define FOLLOW_MIN_MS SECOND_MS
+#define FOLLOW_MAX_MS (15 * MINUTE_MS)
+
+#define CASES_AT_ONCE 200 /* cases settled per query */
+
+enum finding {
+    FOUND_NONE,     /* not isolated, nothing under way: a POST is right */
+    FOUND_ISOLATE,  /* an isolation is open or in force: adopt it */
+    FOUND_RELEASING /* somebody is releasing the machine: never against a person */
+};
+
+/* What the newest actions say (section 4.5). An open action decides before any that ended; a status
+ * nobody knows counts as open: in doubt nothing is posted. */
+static enum finding find(const struct defender_reads *look, const struct defender_action **ret)
+{
+    *ret = NULL;
+    for (size_t i = 0; i < look->n_actions; i++) {
+        const struct defender_action *a = &look->actions[i];
+
+        if (a->type != DEFENDER_OTHER && defender_action_is_open(a)) {
+            *ret = a;
+            return a->type == DEFENDER_ISOLATE ? FOUND_ISOLATE : FOUND_RELEASING;
+        }
+    }
+    for (size_t i = 0; i < look->n_actions; i++) {
+        const struct defender_action *a = &look->actions[i];
+
+        if (a->type != DEFENDER_OTHER && a->status == DEFENDER_SUCCEEDED) {
+            *ret = a;
+            return a->type == DEFENDER_ISOLATE ? FOUND_ISOLATE : FOUND_NONE;
+        }
+    }
+    return FOUND_NONE;
+}
+
+/* One isolation at work: what the transactions below share. */
+struct episode {
+    struct engine *g;
+    struct runtime *rt;
+    struct runtime_tenant *tenant;
+    struct arena *arena;
+    struct work w; /* the isolation's claim */
+    struct isolation_record row;
+    int64_t now, due;
+    /* an answer of Defender's */
+    enum finding finding;
+    const struct defender_action *action;
+    enum err_code code;
+    struct err why;
+    bool post; /* a look found nothing: post now */
+};
+
+static const char *own_id(const struct isolation_record *r, char out[ID_TEXT_SIZE + 8])
+{
+    char id[ID_TEXT_SIZE];
+
+    (void)snprintf(out, ID_TEXT_SIZE + 8, "cordon-%s", id_format(r->id, id));
+    return out;
+}
+
+/* Fills r with Defender's action: ours, or adopted from somebody else. */
+static enum isolation_state adopt(struct isolation_record *r, const struct defender_action *a)
+{
+    char own[ID_TEXT_SIZE + 8];
+
+    r->action_id = a->id;
+    r->requestor = a->requestor[0] ? a->requestor : NULL;
+    /* Ours when it carries our id; without one, when it was made after our POST left. */
+    r->adopted = a->external_id[0] ? strcmp(a->external_id, own_id(r, own)) != 0
+                                   : !r->posted || a->created_ms < r->posted - MINUTE_MS;
+    r->posted = 0;
+    return a->status == DEFENDER_SUCCEEDED ? ISOLATION_ISOLATED : ISOLATION_PENDING;
+}
+
+static void log_isolation(enum log_level level, const struct isolation_record *r, const char *event)
+{
+    log_event(r->state == ISOLATION_FAILED ? LOG_WARN : level, event, LOG_ID("isolation", r->id),
+              LOG_ID("case", r->case_id), LOG_STR("tenant", r->tenant),
+              LOG_STR("machine", r->machine_id), LOG_STR("state", isolation_state_name(r->state)),
+              LOG_STR("action", r->action_id), LOG_BOOL("adopted", r->adopted),
+              LOG_STR("why", r->why));
+}
+
+/* ---- inside a transaction: what an isolation's end means for its cases ------------------------- */
+
+static enum err_code settle_cases(struct db_tx *tx, struct episode *x, struct err *e)
+{
+    const struct case_filter waiting = {
+        .isolation = x->row.id, .state = case_state_name(CASE_WAITING), .limit = CASES_AT_ONCE};
+    struct case_record *cases;
+    size_t n;
+    enum err_code code;
+
+    do {
+        code = case_list(tx, x->arena, &waiting, &cases, &n, e);
+        for (size_t i = 0; i < n && !code; i++) {
+            struct case_record c;
+
+            code = case_load(tx, x->arena, cases[i].id, &c, e); /* with its facts */
+            if (!code)
+                code = act_settle(tx, x->g, x->rt, x->arena, &c, x->now, e);
+        }
+    } while (!code && n == CASES_AT_ONCE);
+    return code;
+}
+
+/* Moves the row; when it is settled by that, its cases go on and its work ends. */
+static enum err_code move(struct db_tx *tx, struct episode *x, struct isolation_record *r,
+                          enum isolation_state to, const char *why, struct err *e)
+{
+    enum err_code code = isolation_move(tx, r, to, why, x->now, e);
+
+    if (code)
+        return code;
+    if (!isolation_is_settled(to))
+        return work_again(tx, &x->w, x->due, 0, e);
+    code = settle_cases(tx, x, e);
+    return code ? code : work_done(tx, &x->w, e);
+}
+
+/* Not yet: the same state, tried again at x->due; people who wait too long are told. */
+static enum err_code postpone(struct db_tx *tx, struct episode *x, struct isolation_record *r,
+                              struct err *e)
+{
+    const struct case_filter waiting = {
+        .isolation = x->row.id, .state = case_state_name(CASE_WAITING), .limit = CASES_AT_ONCE};
+    bool late = r->state == ISOLATION_REQUESTED && x->now - r->requested >= ENGINE_LATE_MS;
+    struct case_record *cases;
+    size_t n = 0;
+    enum err_code code = isolation_move(tx, r, r->state, x->why.text, x->now, e);
+
+    if (!code && late)
+        code = case_list(tx, x->arena, &waiting, &cases, &n, e);
+    for (size_t i = 0; i < n && !code; i++) {
+        struct notice notice = {.kind = NOTICE_NOT_ISOLATED, .isolation = r, .c = &cases[i]};
+
+        if (cases[i].told && strcmp(cases[i].told, notice_kind_name(NOTICE_REQUESTED)) == 0) {
+            notice.why = arena_fmt(x->arena, "not yet, cordon tries on: %s", x->why.text);
+            code = notice_put(tx, x->g, x->rt, x->arena, &notice, x->now, e);
+        }
+    }
+    return code ? code : work_again(tx, &x->w, x->due, x->w.attempts, e);
+}
+
+static void write_outcome(struct episode *x, db_fn fn)
+{
+    enum isolation_state before = x->row.state;
+    struct err e;
+
+    if (db_write(x->g->store->db, fn, x, &e)) {
+        /* Nothing is lost: `posted` stands in the row, so the next run looks before it asks. */
+        log_event(LOG_ERROR, "isolation_not_written", LOG_ID("isolation", x->row.id), LOG_ERR(&e));
+        engine_again(x->g, &x->w, engine_backoff(x->w.attempts, 0));
+        return;
+    }
+    log_isolation(x->row.state == before ? LOG_DEBUG : LOG_INFO, &x->row, "isolation");
+    engine_kick(x->g);
+}
+
+/* ---- 3 and 4: the POST and its record ---------------------------------------------------------- */
+
+static enum err_code posted_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct episode *x = arg;
+    struct isolation_record r = x->row;
+    enum err_code code;
+
+    switch (x->code) {
+    case ERR_OK:
+        code = move(tx, x, &r, adopt(&r, x->action), NULL, e);
+        break;
+    case ERR_UNKNOWN: /* it may have been carried out: look, but not before it can be seen */
+        x->due = r.posted + SETTLE_MS;
+        code = postpone(tx, x, &r, e);
+        break;
+    case ERR_CONFLICT: /* the same action is under way: the look will find it */
+    case ERR_AGAIN:
+    case ERR_THROTTLED:
+    case ERR_TIMEOUT:
+    case ERR_IO:
+    case ERR_NOMEM:
+    case ERR_STOPPING:
+        r.posted = 0;
+        code = postpone(tx, x, &r, e);
+        break;
+    default:
+        r.posted = 0;
+        code = move(tx, x, &r, ISOLATION_FAILED, x->why.text, e);
+    }
+    if (!code)
+        x->row = r;
+    return code;
+}
+
+static void post(struct episode *x)
+{
+    struct defender_action action = {0};
+    char own[ID_TEXT_SIZE + 8];
+
+    /* A process that slept through its lease must not send: somebody else may hold it now. */
+    if (clock_wall_ms(x->g->clock) > x->w.lease_end - POST_ROOM_MS) {
+        log_event(LOG_WARN, "post_abandoned", LOG_ID("isolation", x->row.id));
+        return;
+    }
+    log_isolation(LOG_INFO, &x->row, "isolate_post");
+    x->code = defender_isolate(x->tenant->defender, x->row.machine_id, x->row.type, x->row.comment,
+                               own_id(&x->row, own), &action, &x->why);
+    if (!x->code && strcasecmp(action.machine_id, x->row.machine_id) != 0)
+        x->code = err_set(&x->why, ERR_UNKNOWN, "Defender answered with an action on machine %s",
+                          action.machine_id);
+    x->action = &action;
+    x->now = clock_wall_ms(x->g->clock);
+    x->due = x->now + (x->code ? engine_backoff(x->w.attempts, x->why.retry_ms) : FOLLOW_MIN_MS);
+    write_outcome(x, posted_fn);
+}
+
+/* ---- 1 and 2, for a case: the handler's part --------------------------------------------------- */
+
+struct request {
+    struct step *s;
+    struct episode x;
+    const char *type, *comment;
+    const struct defender_reads *look;
+    enum outcome outcome;
+};
+
+static enum err_code refuse(struct request *q, const char *fmt, const char *what)
+{
+    q->outcome = OUTCOME_REFUSED;
+    (void)err_set(&q->x.why, ERR_REFUSED, fmt, what);
+    return ERR_OK;
+}
+
+static enum err_code check_limits(struct db_tx *tx, struct request *q, struct err *e)
+{
+    size_t n;
+    const struct policy_limit *limits = policy_limits(q->s->runtime->config->policy, &n);
+
+    for (size_t i = 0; i < n && q->outcome == OUTCOME_DONE; i++) {
+        int64_t used = 0;
+        enum err_code code = isolation_count_since(tx, q->x.now - limits[i].per_ms, &used, e);
+        char text[80];
+
+        if (code)
+            return code;
+        if (used < limits[i].isolations)
+            continue;
+        (void)snprintf(text, sizeof text, "%lld isolations in %lld minutes",
+                       (long long)limits[i].isolations, (long long)(limits[i].per_ms / MINUTE_MS));
+        (void)refuse(q, "the limit of %s is reached", text);
+    }
+    return ERR_OK;
+}
+
+/* No row is open for the machine: makes one, adopted from Defender or to be posted. */
+static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
+{
+    struct episode *x = &q->x;
+    const struct step *s = q->s;
+    struct isolation_record *r = &x->row;
+    enum err_code code;
+
+    *r = (struct isolation_record){
+        .id = id_new(x->g->clock),
+        .case_id = s->c->id,
+        .tenant = s->c->tenant,
+        .machine_id = s->c->machine_id,
+        .machine_name = json_get_string(s->facts->machine, "computerDnsName"),
+        .type = q->type,
+        .comment = q->comment,
+        .rule = s->c->rule,
+        .state = ISOLATION_REQUESTED,
+        .requested = x->now,
+        .updated = x->now,
+    };
+    if (x->finding == FOUND_ISOLATE) {
+        r->state = adopt(r, x->action);
+        r->confirmed = r->state == ISOLATION_ISOLATED ? x->now : 0;
+        code = isolation_insert(tx, r, e);
+        if (!code && r->state == ISOLATION_PENDING)
+            code = work_put(tx, r->id, WORK_ISOLATION, WORK_URGENT, x->now + FOLLOW_MIN_MS, x->now,
+                            NULL, e);
+        return code;
+    }
+    code = check_limits(tx, q, e);
+    if (code || q->outcome != OUTCOME_DONE)
+        return code;
+    r->posted = x->now;
+    x->post = true;
+    code = isolation_insert(tx, r, e);
+    return code ? code : work_put(tx, r->id, WORK_ISOLATION, WORK_URGENT, x->now, x->now, &x->w, e);
+}
+
+/* The machine has an open row: what the look says of it. *ret_begin: it is over, make a new one. */
+static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_record *r,
+                          bool *ret_begin, struct err *e)
+{
+    struct episode *x = &q->x;
+    bool newer = q->look->read_ms > r->updated; /* the look was taken after the row was written */
+
+    x->row = *r;
+    if (x->finding == FOUND_ISOLATE || r->state == ISOLATION_REQUESTED || !newer)
+        return work_wake(tx, r->id, x->now, e); /* its own work finds the same, and records it */
+    if (r->state == ISOLATION_PENDING) {
+        q->outcome = OUTCOME_RETRY;
+        (void)err_set(&x->why, ERR_AGAIN, "an earlier isolation of this machine is just ending");
+        return work_wake(tx, r->id, x->now, e);
+    }
+    if (r->state == ISOLATION_RELEASING)
+        return refuse(q, "%s", "the machine is being released");
+    *ret_begin = true; /* isolated, says the ledger, but Defender knows of a release */
+    return isolation_move(
+        tx, r, ISOLATION_RELEASED,
+        x->action ? "released at Defender" : "Defender lists no isolation any more", x->now, e);
+}
+
+static enum err_code request_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct request *q = arg;
+    struct step *s = q->s;
+    struct case_record c = *s->c;
+    struct isolation_record open;
+    struct work claim = *s->work;
+    bool found = false, fresh = true;
+    enum err_code code;
+
+    q->outcome = OUTCOME_DONE;
+    q->x.post = false;
+    q->x.finding = find(q->look, &q->x.action);
+    if (q->x.finding == FOUND_RELEASING)
+        return refuse(q, "%s is releasing the machine at Defender",
+                      q->x.action->requestor[0] ? q->x.action->requestor : "somebody");
+    code = isolation_find_open(tx, s->arena, c.tenant, c.machine_id, &open, &found, e);
+    if (!code && found) {
+        fresh = false;
+        code = join(tx, q, &open, &fresh, e);
+    }
+    if (!code && fresh)
+        code = begin(tx, q, e);
+    if (code || q->outcome != OUTCOME_DONE)
+        return code;
+    code = case_join(tx, &c, q->x.row.id, e);
+    if (!code)
+        code = step_move(tx, c.id, s->n, STEP_DONE,
+                         found && !fresh ? "joined an open isolation" : NULL, q->x.now, e);
+    return code ? code : work_keep(tx, &claim, q->x.now, e);
+}
+
+enum outcome isolation_request(struct step *s, const char *type, const char *comment, struct err *e)
+{
+    struct defender_reads own = {0};
+    struct request q = {
+        .s = s,
+        .type = type,
+        .comment = comment,
+        .look = s->look,
+        .x = {.g = s->engine, .rt = s->runtime, .tenant = s->tenant, .arena = s->arena}};
+    enum err_code code;
+
+    if (!s->tenant) {
+        (void)err_set(e, ERR_REFUSED, "tenant '%s' is no longer configured", s->c->tenant);
+        return OUTCOME_REFUSED;
+    }
+    if (!s->c->machine_id) {
+        (void)err_set(e, ERR_REFUSED, "the alert names no machine");
+        return OUTCOME_REFUSED;
+    }
+    if (!q.look) {
+        defender_read(s->tenant->defender, NULL, s->c->machine_id, DEFENDER_READ_ACTIONS, &own);
+        q.look = &own;
+        if (own.actions_code) {
+            *e = own.actions_err;
+            code = own.actions_code;
+            return code == ERR_FORBIDDEN || code == ERR_REFUSED || code == ERR_INVALID
+                       ? OUTCOME_REFUSED
+                       : OUTCOME_RETRY;
+        }
+    }
+    s->look = NULL; /* a look is good for one request */
+    q.x.now = clock_wall_ms(s->engine->clock);
+    if (db_write(s->engine->store->db, request_fn, &q, e))
+        q.outcome = OUTCOME_RETRY;
+    else if (q.outcome != OUTCOME_DONE)
+        *e = q.x.why;
+    if (q.outcome == OUTCOME_DONE) {
+        s->written = true;
+        s->c->isolation = q.x.row.id;
+        s->work->lease_end = q.x.now + WORK_LEASE_MS;
+        if (q.x.post)
+            post(&q.x);
+        else
+            log_isolation(LOG_INFO, &q.x.row, "isolation_joined");
+    }
+    defender_reads_clear(&own);
+    return q.outcome;
+}
+
+/* ---- an isolation's own runs ------------------------------------------------------------------- */
+
+static enum err_code postpone_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct episode *x = arg;
+    struct isolation_record r = x->row;
+    enum err_code code = postpone(tx, x, &r, e);
+
+    if (!code)
+        x->row = r;
+    return code;
+}
+
+static enum err_code fail_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct episode *x = arg;
+    struct isolation_record r = x->row;
+    enum err_code code = move(tx, x, &r, ISOLATION_FAILED, x->why.text, e);
+
+    if (!code)
+        x->row = r;
+    return code;
+}
+
+static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct episode *x = arg;
+    struct isolation_record r = x->row;
+    struct work w = x->w;
+    enum err_code code;
+
+    x->post = false;
+    if (x->finding == FOUND_ISOLATE) {
+        code = move(tx, x, &r, adopt(&r, x->action), NULL, e);
+    } else if (x->finding == FOUND_RELEASING) {
+        code =
+            move(tx, x, &r, ISOLATION_FAILED, "somebody is releasing the machine at Defender", e);
+    } else if (x->now - r.requested >= ASK_FOR_MS) {
+        code = move(tx, x, &r, ISOLATION_FAILED,
+                    arena_fmt(x->arena, "Defender took no request for an hour: %s",
+                              r.why ? r.why : "no answer"),
+                    e);
+    } else {
+        x->post = true;
+        r.posted = x->now;
+        code = isolation_move(tx, &r, ISOLATION_REQUESTED, r.why, x->now, e);
+        if (!code)
+            code = work_keep(tx, &w, x->now, e);
+    }
+    if (!code) {
+        x->row = r;
+        x->w.lease_end = x->now + WORK_LEASE_MS;
+    }
+    return code;
+}
+
+static void look_again(struct episode *x)
+{
+    struct defender_reads look;
+    struct err e;
+
+    if (x->row.posted && x->now < x->row.posted + SETTLE_MS) {
+        engine_again(x->g, &x->w, x->row.posted + SETTLE_MS - x->now);
+        return;
+    }
+    defender_read(x->tenant->defender, NULL, x->row.machine_id, DEFENDER_READ_ACTIONS, &look);
+    x->now = clock_wall_ms(x->g->clock);
+    x->due = x->now + FOLLOW_MIN_MS;
+    if (look.actions_code) {
+        x->why = look.actions_err;
+        x->due = x->now + engine_backoff(x->w.attempts, x->why.retry_ms);
+        write_outcome(x, x->now - x->row.requested < ASK_FOR_MS ? postpone_fn : fail_fn);
+    } else {
+        x->finding = find(&look, &x->action);
+        if (db_write(x->g->store->db, looked_fn, x, &e)) {
+            log_event(LOG_ERROR, "isolation_not_written", LOG_ID("isolation", x->row.id),
+                      LOG_ERR(&e));
+            engine_again(x->g, &x->w, engine_backoff(x->w.attempts, 0));
+        } else if (x->post) {
+            post(x);
+        } else {
+            log_isolation(LOG_INFO, &x->row, "isolation");
+            engine_kick(x->g);
+        }
+    }
+    defender_reads_clear(&look);
+}
+
+/* How a pending action stands; x->action is what Defender says of it. */
+static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct episode *x = arg;
+    struct isolation_record r = x->row;
+    enum err_code code;
+
+    if (x->action->status == DEFENDER_SUCCEEDED)
+        code = move(tx, x, &r, ISOLATION_ISOLATED, NULL, e);
+    else if (defender_action_is_open(x->action))
+        code = move(tx, x, &r, ISOLATION_PENDING, x->action->status_text, e);
+    else
+        code =
+            move(tx, x, &r, ISOLATION_FAILED,
+                 x->action->status == DEFENDER_TIME_OUT
+                     ? "the machine stayed offline: Defender gave up (TimeOut)"
+                 : x->action->status == DEFENDER_CANCELLED ? "somebody cancelled it at Defender"
+                                                           : "the machine could not do it (Failed)",
+                 e);
+    if (!code)
+        x->row = r;
+    return code;
+}
+
+static void follow(struct episode *x)
+{
+    struct defender_action action = {0};
+    int64_t age = x->now - x->row.requested;
+    int64_t wait = age / 2 < FOLLOW_MIN_MS   ? FOLLOW_MIN_MS
+                   : age / 2 > FOLLOW_MAX_MS ? FOLLOW_MAX_MS
+                                             : age / 2;
+
+    x->code = defender_get_action(x->tenant->defender, x->row.action_id, &action, &x->why);
+    x->action = &action;
+    x->now = clock_wall_ms(x->g->clock);
+    x->due = x->now + (wait > x->why.retry_ms ? wait : x->why.retry_ms);
+    if (age > FOLLOW_FOR_MS && (x->code || defender_action_is_open(&action))) {
+        (void)err_set(&x->why, ERR_REFUSED, "Defender did not say how it ended for four days");
+        write_outcome(x, fail_fn);
+    } else {
+        write_outcome(x, x->code ? postpone_fn : followed_fn);
+    }
+}
+
+static enum err_code done_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct episode *x = arg;
+
+    return work_done(tx, &x->w, e);
+}
+
+void isolation_run(struct engine *g, struct work *w)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
+    struct episode x = {.g = g, .rt = rt, .arena = arena, .w = *w, .now = clock_wall_ms(g->clock)};
+    struct err e = {0};
+    enum err_code code = arena ? store_isolation_load(g->store, arena, w->id, &x.row, &e)
+                               : err_set(&e, ERR_NOMEM, "isolation");
+
+    if (code) {
+        log_event(LOG_ERROR, "isolation_unreadable", LOG_ID("isolation", w->id), LOG_ERR(&e));
+        engine_again(g, w, engine_backoff(w->attempts, 0));
+        return;
+    }
+    x.tenant = runtime_tenant(rt, x.row.tenant);
+    if (!x.tenant) {
+        (void)err_set(&x.why, ERR_REFUSED, "tenant '%s' is no longer configured", x.row.tenant);
+        x.due = x.now + engine_backoff(w->attempts, 0);
+        write_outcome(&x, postpone_fn);
+    } else if (x.row.state == ISOLATION_REQUESTED) {
+        look_again(&x);
+    } else if (x.row.state == ISOLATION_PENDING) {
+        follow(&x);
+    } else if (db_write(g->store->db, done_fn, &x, &e)) {
+        engine_again(g, w, engine_backoff(w->attempts, 0));
+    }
+}

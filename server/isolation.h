@@ -1,0 +1,29 @@
+/* isolation.h - one episode of one machine being isolated: asked for at most once, followed to its end.
+ *
+ * The ledger row is the intent: it is durable, and marked as posted, before a POST leaves. An effect
+ * looks before it acts: the machine's Isolate and Unisolate actions are read from Defender, and an
+ * open or finished isolation is adopted. After a POST whose answer is unknown nothing is sent before a
+ * look that comes late enough to see it (defender-api.md sections 4.5 and 7.1, trap 26).
+ */
+#ifndef CORDON_ISOLATION_H
+#define CORDON_ISOLATION_H
+
+#include "act.h"
+#include "engine.h"
+#include "store_isolations.h"
+
+/**
+ * Asks for the isolation of s's machine, or joins the one that is open. For the handler `isolate`.
+ *
+ * type      "Full" or "Selective"; comment: plain text for the portal.
+ * Returns   OUTCOME_DONE: the case has an isolation (requested at least); the step is written.
+ *           OUTCOME_RETRY: Defender could not be looked at; nothing was asked for.
+ *           OUTCOME_REFUSED: not to be isolated; e says why in words for people.
+ */
+enum outcome isolation_request(struct step *s, const char *type, const char *comment,
+                               struct err *e);
+
+/** Follows a claimed isolation: looks, posts, confirms. Ends the claim. Threads: workers. */
+void isolation_run(struct engine *g, struct work *w);
+
+#endif

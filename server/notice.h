@@ -1,0 +1,47 @@
+/* notice.h - telling people: composes a message about a case, stores it, sends it.
+ *
+ * The subject says the state and only the state, in brackets: what is known when the notice is made,
+ * never more. [ISOLATED] is possible only with an isolation whose state is `isolated`.
+ */
+#ifndef CORDON_NOTICE_H
+#define CORDON_NOTICE_H
+
+#include "engine.h"
+#include "facts.h"
+#include "store_cases.h"
+#include "store_isolations.h"
+
+enum notice_kind {
+    NOTICE_ALERT,        /* [ALERT] */
+    NOTICE_REQUESTED,    /* [REQUESTED] */
+    NOTICE_ISOLATED,     /* [ISOLATED] */
+    NOTICE_NOT_ISOLATED, /* [NOT ISOLATED: why] */
+};
+
+/** "alert", "requested", "isolated", "not_isolated"; static storage. */
+const char *notice_kind_name(enum notice_kind kind);
+
+struct notice {
+    enum notice_kind kind;
+    const char *why; /* NOTICE_NOT_ISOLATED: for people, a few words */
+    const struct case_record *c;
+    const struct facts *facts;                /* NULL: Defender could not be read */
+    const struct isolation_record *isolation; /* NULL: none */
+    const char *doubt;                        /* what could not be judged; NULL: nothing */
+    const char *const *to;                    /* addresses */
+    size_t n_to;                              /* 0: all who were told before, else mail.to */
+    const char *subject, *body; /* the rule's own words, or NULL; plain text, unescaped */
+};
+
+/**
+ * Inside a transaction: composes the notice, stores it with its work and notes on the case what people
+ * know now. Without mail configured or anybody to write to it logs so and returns ERR_OK: the rules
+ * name nobody. Kick the engine after the commit.
+ */
+enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                         struct arena *arena, const struct notice *n, int64_t now, struct err *e);
+
+/** Sends a claimed notice to those who have not got it. Ends the claim. Threads: workers. */
+void notice_run(struct engine *g, struct work *w);
+
+#endif

@@ -1,0 +1,245 @@
+/* work.c - see work.h.
+ *
+ * The queue between dispatcher and workers has one place for each thread: what stands in it was
+ * claimed for a worker that is idle. Waiting uses the monotonic clock; due times are wall clock, so a
+ * wall clock that jumps is noticed after LOOK_MS at the latest.
+ */
+#include "work.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "id.h"
+#include "log.h"
+
+#define LOOK_MS       5000 /* work that a replica made due, or a kick that got lost */
+#define STORE_SICK_MS 1000 /* pause after a claim that failed */
+
+struct workers {
+    struct workers_options o;
+    const struct clock *clock;
+    char owner[64];
+    pthread_mutex_t lock;
+    pthread_cond_t dispatcher_cond, worker_cond;
+    pthread_t dispatcher, *threads;
+    unsigned started; /* worker threads */
+    struct work *queue;
+    unsigned queue_head, queue_len;
+    unsigned idle, busy[WORK_KINDS]; /* busy: queued or running */
+    int64_t hold_until[WORK_KINDS];  /* mono ms */
+    atomic_bool kicked;
+    bool stopping, dispatcher_started; /* no more claims */
+    bool closing;                      /* workers leave when the queue is empty */
+};
+
+static void wait_until(struct workers *p, int64_t mono_ms)
+{
+    struct timespec ts = {.tv_sec = mono_ms / 1000, .tv_nsec = mono_ms % 1000 * 1000000};
+
+    (void)pthread_cond_timedwait(&p->dispatcher_cond, &p->lock, &ts);
+}
+
+/* How much room each kind has now, and when the first hold of one that has room ends. */
+static bool find_room(const struct workers *p, int64_t now, size_t room[WORK_KINDS],
+                      int64_t *ret_wake)
+{
+    bool any = false;
+
+    for (int k = 0; k < WORK_KINDS; k++) {
+        room[k] = 0;
+        if (p->busy[k] >= p->o.share[k])
+            continue;
+        if (p->hold_until[k] > now) {
+            if (p->hold_until[k] < *ret_wake)
+                *ret_wake = p->hold_until[k];
+            continue;
+        }
+        room[k] = p->o.share[k] - p->busy[k];
+        any = true;
+    }
+    return any;
+}
+
+/* Claims into the queue; returns when to look again (mono ms; now: at once). Drops the lock meanwhile. */
+static int64_t fill(struct workers *p, const size_t room[WORK_KINDS], size_t max, int64_t now)
+{
+    struct work claimed[64];
+    size_t n = 0;
+    int64_t next = WORK_PARKED, wall;
+    struct err e;
+    enum err_code code;
+
+    max = max > sizeof claimed / sizeof *claimed ? sizeof claimed / sizeof *claimed : max;
+    pthread_mutex_unlock(&p->lock);
+    code = store_work_claim(p->o.store, p->owner, room, max, claimed, &n, &next, &e);
+    if (code)
+        log_event(LOG_ERROR, "claim_failed", LOG_ERR(&e));
+    pthread_mutex_lock(&p->lock);
+    for (size_t i = 0; i < n; i++) {
+        p->queue[(p->queue_head + p->queue_len++) % p->o.threads] = claimed[i];
+        p->busy[claimed[i].kind]++;
+        pthread_cond_signal(&p->worker_cond);
+    }
+    if (code)
+        return now + STORE_SICK_MS;
+    wall = clock_wall_ms(p->clock);
+    if (next <= wall)
+        return now;
+    return now + (next - wall < LOOK_MS ? next - wall : LOOK_MS);
+}
+
+static void *dispatch(void *arg)
+{
+    struct workers *p = arg;
+    int64_t look = 0; /* mono ms of the next look */
+
+    pthread_mutex_lock(&p->lock);
+    while (!p->stopping) {
+        int64_t now = clock_mono_ms(p->clock), wake = now + LOOK_MS;
+        size_t room[WORK_KINDS], idle = p->idle - p->queue_len;
+        bool able = find_room(p, now, room, &wake) && idle > 0;
+
+        if (atomic_exchange(&p->kicked, false))
+            look = now;
+        if (able && look <= now)
+            look = fill(p, room, idle, now);
+        else
+            wait_until(p, able && look < wake ? look : wake);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+static void *serve(void *arg)
+{
+    struct workers *p = arg;
+
+    pthread_mutex_lock(&p->lock);
+    for (;;) {
+        struct work w;
+
+        while (!p->queue_len && !p->closing)
+            pthread_cond_wait(&p->worker_cond, &p->lock);
+        if (!p->queue_len)
+            break;
+        w = p->queue[p->queue_head];
+        p->queue_head = (p->queue_head + 1) % p->o.threads;
+        p->queue_len--;
+        p->idle--;
+        pthread_mutex_unlock(&p->lock);
+
+        p->o.run[w.kind](p->o.ctx, &w);
+
+        pthread_mutex_lock(&p->lock);
+        p->idle++;
+        p->busy[w.kind]--;
+        atomic_store(&p->kicked, true); /* what ran may have made more work due */
+        pthread_cond_signal(&p->dispatcher_cond);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+static void name_owner(struct workers *p)
+{
+    char id[ID_TEXT_SIZE];
+
+    (void)snprintf(p->owner, sizeof p->owner, "%ld-%s", (long)getpid(),
+                   id_format(id_new(p->clock), id));
+}
+
+enum err_code workers_start(const struct workers_options *o, struct workers **ret, struct err *e)
+{
+    struct workers *p = calloc(1, sizeof *p);
+    pthread_condattr_t monotonic;
+    bool ok;
+
+    if (!p)
+        return err_set(e, ERR_NOMEM, "workers");
+    p->o = *o;
+    p->clock = o->store->clock;
+    p->queue = calloc(o->threads, sizeof *p->queue);
+    p->threads = calloc(o->threads, sizeof *p->threads);
+    name_owner(p);
+    (void)pthread_mutex_init(&p->lock, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&p->dispatcher_cond, &monotonic);
+    (void)pthread_cond_init(&p->worker_cond, NULL);
+    (void)pthread_condattr_destroy(&monotonic);
+    ok = p->queue && p->threads;
+    p->idle = o->threads;
+    for (; ok && p->started < o->threads; p->started++)
+        if (pthread_create(&p->threads[p->started], NULL, serve, p)) {
+            ok = false;
+            break;
+        }
+    if (ok) {
+        ok = pthread_create(&p->dispatcher, NULL, dispatch, p) == 0;
+        p->dispatcher_started = ok;
+    }
+    if (!ok) {
+        workers_stop(p);
+        return err_set(e, ERR_NOMEM, "cannot start %u worker threads", o->threads);
+    }
+    *ret = p;
+    return ERR_OK;
+}
+
+void workers_stop(struct workers *p)
+{
+    if (!p)
+        return;
+    pthread_mutex_lock(&p->lock);
+    p->stopping = true;
+    pthread_cond_broadcast(&p->dispatcher_cond);
+    pthread_mutex_unlock(&p->lock);
+    if (p->dispatcher_started)
+        (void)pthread_join(p->dispatcher, NULL);
+    pthread_mutex_lock(&p->lock); /* what the dispatcher claimed last is in the queue now */
+    p->closing = true;
+    pthread_cond_broadcast(&p->worker_cond);
+    pthread_mutex_unlock(&p->lock);
+    for (unsigned i = 0; i < p->started; i++)
+        (void)pthread_join(p->threads[i], NULL);
+    pthread_cond_destroy(&p->dispatcher_cond);
+    pthread_cond_destroy(&p->worker_cond);
+    pthread_mutex_destroy(&p->lock);
+    free(p->threads);
+    free(p->queue);
+    free(p);
+}
+
+void workers_kick(struct workers *p)
+{
+    if (atomic_exchange(&p->kicked, true))
+        return; /* whoever set it has woken, or will wake, the dispatcher */
+    pthread_mutex_lock(&p->lock);
+    pthread_cond_signal(&p->dispatcher_cond);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void workers_hold(struct workers *p, enum work_kind kind, int64_t hold_ms)
+{
+    int64_t until;
+
+    pthread_mutex_lock(&p->lock);
+    until = clock_mono_ms(p->clock) + hold_ms;
+    if (until > p->hold_until[kind])
+        p->hold_until[kind] = until;
+    pthread_mutex_unlock(&p->lock);
+}
+
+unsigned workers_busy(struct workers *p)
+{
+    unsigned busy;
+
+    pthread_mutex_lock(&p->lock);
+    busy = p->o.threads - p->idle;
+    pthread_mutex_unlock(&p->lock);
+    return busy;
+}

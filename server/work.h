@@ -1,0 +1,32 @@
+/* work.h - the pool of workers: one dispatcher claims what is due, worker threads run it.
+ *
+ * Bounded: no more is claimed than there are idle workers, and of each kind no more than its share, so
+ * that a mail server that hangs cannot hold up an isolation. Whoever makes work due calls
+ * workers_kick; the dispatcher looks by itself, too, when the next row is due and every few seconds.
+ */
+#ifndef CORDON_WORK_H
+#define CORDON_WORK_H
+
+#include "store_work.h"
+
+struct workers;
+typedef void (*work_fn)(void *ctx, struct work *w);
+
+struct workers_options {
+    struct store *store;
+    unsigned threads;
+    unsigned share[WORK_KINDS]; /* at most so many runs of a kind at once */
+    work_fn run[WORK_KINDS];    /* must end the claim, or leave it to its lease */
+    void *ctx;
+};
+
+enum err_code workers_start(const struct workers_options *o, struct workers **ret, struct err *e);
+/** Claims nothing more, waits for the runs under way, joins, frees. NULL is fine. */
+void workers_stop(struct workers *p);
+void workers_kick(struct workers *p);
+/** Claims no work of this kind for a while: its far end asked for patience. */
+void workers_hold(struct workers *p, enum work_kind kind, int64_t hold_ms);
+/** Runs under way. */
+unsigned workers_busy(struct workers *p);
+
+#endif

@@ -255,10 +255,11 @@ struct request {
     enum outcome outcome;
 };
 
-static enum err_code refuse(struct request *q, const char *fmt, const char *what)
+/* The transaction goes through, with nothing asked for. why: words for people. */
+static enum err_code refuse(struct request *q, const char *why)
 {
     q->outcome = OUTCOME_REFUSED;
-    (void)err_set(&q->x.why, ERR_REFUSED, fmt, what);
+    (void)err_set(&q->x.why, ERR_REFUSED, "%s", why);
     return ERR_OK;
 }
 
@@ -270,15 +271,15 @@ static enum err_code check_limits(struct db_tx *tx, struct request *q, struct er
     for (size_t i = 0; i < n && q->outcome == OUTCOME_DONE; i++) {
         int64_t used = 0;
         enum err_code code = isolation_count_since(tx, q->x.now - limits[i].per_ms, &used, e);
-        char text[80];
+        char text[120];
 
         if (code)
             return code;
         if (used < limits[i].isolations)
             continue;
-        (void)snprintf(text, sizeof text, "%lld isolations in %lld minutes",
+        (void)snprintf(text, sizeof text, "the limit of %lld isolations in %lld minutes is reached",
                        (long long)limits[i].isolations, (long long)(limits[i].per_ms / MINUTE_MS));
-        (void)refuse(q, "the limit of %s is reached", text);
+        (void)refuse(q, text);
     }
     return ERR_OK;
 }
@@ -338,7 +339,7 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
         return work_wake(tx, r->id, x->now, e);
     }
     if (r->state == ISOLATION_RELEASING)
-        return refuse(q, "%s", "the machine is being released");
+        return refuse(q, "the machine is being released");
     *ret_begin = true; /* isolated, says the ledger, but Defender knows of a release */
     return isolation_move(
         tx, r, ISOLATION_RELEASED,
@@ -359,8 +360,7 @@ static enum err_code request_fn(struct db_tx *tx, void *arg, struct err *e)
     q->x.post = false;
     q->x.finding = find(q->look, &q->x.action);
     if (q->x.finding == FOUND_RELEASING)
-        return refuse(q, "%s is releasing the machine at Defender",
-                      q->x.action->requestor[0] ? q->x.action->requestor : "somebody");
+        return refuse(q, "somebody is releasing the machine at Defender");
     code = isolation_find_open(tx, s->arena, c.tenant, c.machine_id, &open, &found, e);
     if (!code && found) {
         fresh = false;

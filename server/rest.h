@@ -1,6 +1,7 @@
 /* rest.h - outgoing HTTP (and SMTP submission over TLS); the only room that knows libcurl.
  *
- * One thread drives one curl multi handle, so all callers share one pool of connections. Callers start
+ * One thread drives one curl multi handle, so all callers share one pool of connections (mail has a
+ * thread to itself: a slow mail server holds nobody else up). Callers start
  * any number of calls and wait for each (so an alert, a machine and its actions are read side
  * by side); waiting holds the caller's thread, never a lock. Redirects are never followed; only https,
  * and http to loopback (127.0.0.0/8, ::1, localhost); certificates are always verified; an answer

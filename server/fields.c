@@ -589,7 +589,7 @@ static const struct {
                      SET(IS) | SET(IN) | SET(NOT) | SET(AT_LEAST) | SET(AT_MOST) | SET(EXISTS)},
     [FIELD_NUMBER] = {"number", "list of numbers",
                       SET(IS) | SET(IN) | SET(NOT) | SET(AT_LEAST) | SET(AT_MOST) | SET(EXISTS)},
-    [FIELD_BOOL] = {"true or false", "list of true or false", SET(IS) | SET(NOT) | SET(EXISTS)},
+    [FIELD_BOOL] = {"bool", "list of bools", SET(IS) | SET(NOT) | SET(EXISTS)},
     [FIELD_TIME] = {"time", "list of times", SET(OLDER_THAN) | SET(NEWER_THAN) | SET(EXISTS)},
     [FIELD_ADDRESS] = {"address", "list of addresses",
                        SET(IS) | SET(IN) | SET(NOT) | SET(CIDR) | SET(EXISTS)},

@@ -7,7 +7,8 @@
  * Text compares without regard to case, in regular expressions too ((?-i) makes one exact), so that a
  * tag written `Tier-0` protects as well as `tier-0`. A predicate on a list holds when any element
  * satisfies it; `not` negates that as a whole. `exists` asks for at least one value and is never
- * unknown. older_than and newer_than compare a time's age; at exactly the given age neither holds.
+ * unknown. `not`, `in`, `glob`, `regex` and `cidr` take one value or a list of which any may match;
+ * `not` takes a map of operators, too. older_than and newer_than compare a time's age; at exactly the given age neither holds.
  *
  * A compiled condition is immutable: any number of threads may judge by it.
  */
@@ -24,12 +25,13 @@
 enum truth { TRUTH_FALSE, TRUTH_UNKNOWN, TRUTH_TRUE };
 
 #define CONDITION_DEPTH_MAX 16   /* any, all and not inside each other: nobody reads deeper ones */
-#define REGEX_TEXT_MAX      1000 /* characters of an expression or glob */
-/* Longest text that an expression or glob is tried on; a longer one is unknown. Descriptions have some
- * thousand characters, command lines 32,767 at most on Windows. */
-#define REGEX_SUBJECT_MAX 32768
-/* Steps of one try: some milliseconds. The heap limit is what so many nested steps need. */
-#define REGEX_MATCH_LIMIT 200000
+#define REGEX_TEXT_MAX      1000 /* bytes of an expression or glob */
+/* Bytes of the longest text that an expression or glob is tried on; a longer one is unknown. Descriptions
+ * have some thousand, command lines seldom more than the 8,191 of Windows' command interpreter. */
+#define REGEX_SUBJECT_MAX 16384
+/* Steps of one try; a step may read the whole text, so that the worst try takes about half a second.
+ * A glob needs two steps per character at most. */
+#define REGEX_MATCH_LIMIT 50000
 #define REGEX_DEPTH_LIMIT 10000
 #define REGEX_HEAP_KIB    8192
 
@@ -44,7 +46,7 @@ struct predicate {
     const char *hit; /* the element that satisfied it, as sent; NULL: none, or it is a negation */
     enum truth result;
     const char *doubt; /* result unknown: why, for people ("machine.value: Defender sent …") */
-    bool decisive;     /* result unknown, and the condition is unknown because of it */
+    bool decisive;     /* the condition came out as it did because of this one */
 };
 
 struct match {

@@ -1,0 +1,1026 @@
+/* match.c - see match.h.
+ *
+ * A condition is a tree: ALL, ANY and NOT over tests of one field. Judging walks the whole tree without
+ * short cuts, because every predicate belongs into the explanation. Tests are numbered in the order of
+ * the file, so that a node knows its tests as a range: a child that came out otherwise than its node
+ * did not decide it, and its range loses the mark `decisive`. What is left at the end is why.
+ *
+ * Equality of plain ASCII is strcasecmp; with other letters PCRE2 compares, which knows their cases.
+ * A glob becomes an expression that never backtracks over a `*` (each piece between two stars is
+ * matched at the first place where it fits, for good), so its time is bounded by the text's length.
+ * Written expressions run under limits of steps, depth and memory; who meets one is unknown. PCRE2
+ * counts steps anew for each place where a match may start, which would allow 16,384 times the limit;
+ * so an expression is tried at the start alone, behind a lazy `.*?` of ours, and all steps count as one
+ * try's. No JIT: its limits count differently, and a verdict must come out the same on every machine.
+ *
+ * PCRE2's memory for compiled expressions comes from the arena, which is why a policy needs no free.
+ */
+#include "match.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include "buf.h"
+#include "fields.h"
+
+#define SHOWN_CHARACTERS 200 /* of a wanted or seen value in the explanation */
+#define DOUBT_VALUE_MAX  64  /* bytes of a foreign value inside a sentence */
+#define DOUBTS_MAX       4   /* sentences; more do not help anybody */
+#define WORDS_SHOWN_MAX  8   /* expected words named in a fault */
+
+enum node_kind { NODE_ALL, NODE_ANY, NODE_NOT, NODE_TEST };
+
+/* One value of the file that a field is held against. */
+struct operand {
+    const char *text;    /* FIELD_TEXT, as equality of ASCII */
+    pcre2_code *pattern; /* FIELD_TEXT, otherwise */
+    union {
+        int rank;                  /* FIELD_WORD, FIELD_LEVEL */
+        int64_t number;            /* FIELD_NUMBER, FIELD_BOOL; ages in ms; 1, 0 of exists */
+        unsigned char address[16]; /* FIELD_ADDRESS */
+        struct cidr net;           /* FIELD_OP_CIDR */
+    };
+};
+
+struct condition {
+    enum node_kind kind;
+    struct condition *first, *next; /* children */
+    size_t from, end;               /* its tests */
+    /* NODE_TEST */
+    const struct field *field;
+    enum field_op op;
+    const char *within, *wanted;
+    struct operand *operands;
+    size_t n_operands;
+    /* the root */
+    pcre2_match_context *limits;
+};
+
+/* ---- compiling --------------------------------------------------------------------------------- */
+
+struct compiler {
+    const struct settings_reader *reader;
+    size_t tests;
+    pcre2_general_context *memory;
+    pcre2_compile_context *rules;
+    pcre2_match_context *limits;
+};
+
+static struct condition *compile_map(struct compiler *c, const struct yaml_node *map,
+                                     const char *what, const char *within, int depth);
+
+static void *take_memory(size_t size, void *arena)
+{
+    return arena_alloc(arena, size);
+}
+
+static void leave_memory(void *p, void *arena)
+{
+    (void)p;
+    (void)arena; /* it goes with the arena */
+}
+
+static bool prepare_pcre(struct compiler *c)
+{
+    c->memory = pcre2_general_context_create(take_memory, leave_memory, c->reader->arena);
+    if (!c->memory)
+        return false;
+    c->rules = pcre2_compile_context_create(c->memory);
+    c->limits = pcre2_match_context_create(c->memory);
+    if (!c->rules || !c->limits)
+        return false;
+    (void)pcre2_set_match_limit(c->limits, REGEX_MATCH_LIMIT); /* these setters always return 0 */
+    (void)pcre2_set_depth_limit(c->limits, REGEX_DEPTH_LIMIT);
+    (void)pcre2_set_heap_limit(c->limits, REGEX_HEAP_KIB);
+    return true;
+}
+
+static void *no_memory(struct compiler *c, const struct yaml_node *at)
+{
+    yaml_fault(c->reader->faults, at, "out of memory");
+    return NULL;
+}
+
+static struct condition *new_node(struct compiler *c, const struct yaml_node *at,
+                                  enum node_kind kind)
+{
+    struct condition *n = arena_alloc(c->reader->arena, sizeof *n);
+
+    if (!n)
+        return no_memory(c, at);
+    n->kind = kind;
+    n->from = n->end = c->tests;
+    return n;
+}
+
+/* "a glob", "an address" */
+static const char *article(const char *word)
+{
+    return strchr("aeiou", *word) ? "an" : "a";
+}
+
+/* What a field takes, for people: "a plain value, in, not or exists". */
+static const char *list_ops(const struct field *f, struct arena *a)
+{
+    AUTO(buf_clear) struct buf b = BUF_INIT(256);
+    unsigned left = field_ops(f);
+    const char *text;
+
+    for (enum field_op op = FIELD_OP_IS; op < FIELD_OPS; op++) {
+        if (!(left & 1u << op))
+            continue;
+        left &= ~(1u << op);
+        buf_addf(&b, "%s%s",
+                 b.len == 0 ? ""
+                 : left     ? ", "
+                            : " or ",
+                 op == FIELD_OP_IS ? "a plain value" : field_op_name(op));
+    }
+    text = arena_str(a, buf_text(&b));
+    return text ? text : "";
+}
+
+static bool is_ascii(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text >= 0x80)
+            return false;
+    return true;
+}
+
+#define WHOLE_TEXT      (PCRE2_ANCHORED | PCRE2_ENDANCHORED)
+#define PATTERN_OPTIONS (PCRE2_UTF | PCRE2_CASELESS | PCRE2_NEVER_BACKSLASH_C)
+
+static pcre2_code *try_compile(struct compiler *c, const char *text, uint32_t options,
+                               int *ret_error, size_t *ret_offset)
+{
+    return pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, options, ret_error, ret_offset,
+                         c->rules);
+}
+
+/* Notes why PCRE2 would not take a text; kind: "glob". */
+static void refuse_pattern(struct compiler *c, const struct yaml_node *at, const struct field *f,
+                           const char *kind, int error, size_t offset)
+{
+    PCRE2_UCHAR why[160];
+
+    if (error == PCRE2_ERROR_NOMEMORY || error == PCRE2_ERROR_HEAP_FAILED ||
+        pcre2_get_error_message(error, why, sizeof why) < 0)
+        (void)no_memory(c, at);
+    else if (offset)
+        yaml_fault(c->reader->faults, at, "%s: not %s %s: %s (after character %zu)", f->name,
+                   article(kind), kind, (const char *)why, offset);
+    else
+        yaml_fault(c->reader->faults, at, "%s: not %s %s: %s", f->name, article(kind), kind,
+                   (const char *)why);
+}
+
+/* Compiles the expression as written, for its faults, and then behind a lazy run, for its limits. */
+static pcre2_code *compile_regex(struct compiler *c, const struct yaml_node *at,
+                                 const struct field *f, const char *text)
+{
+    /* an expression that ends in a comment of (?x) swallows the bracket of the first form; then it is
+     * in extended mode, where the line end of the second means nothing */
+    static const char *const ends[] = {")", "\n)"};
+    AUTO(buf_clear) struct buf whole = BUF_INIT(REGEX_TEXT_MAX + 64);
+    pcre2_code *code;
+    size_t offset;
+    int error;
+
+    if (!try_compile(c, text, PATTERN_OPTIONS, &error, &offset)) {
+        refuse_pattern(c, at, f, "regular expression", error, offset);
+        return NULL;
+    }
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        buf_reset(&whole);
+        buf_adds(&whole, "(?s:.*?)(?:");
+        buf_adds(&whole, text);
+        buf_adds(&whole, ends[i]);
+        code = try_compile(c, buf_text(&whole), PATTERN_OPTIONS | PCRE2_ANCHORED, &error, &offset);
+        if (code)
+            return code;
+    }
+    yaml_fault(c->reader->faults, at,
+               "%s: not a regular expression: settings such as (*UCP) at its start are not taken",
+               f->name);
+    return NULL;
+}
+
+/* One character for an expression, its special meaning taken away. */
+static void add_literal(struct buf *b, char ch)
+{
+    if (ch == '\n')
+        buf_adds(b, "\\n");
+    else if ((unsigned char)ch < 0x80 && ispunct((unsigned char)ch))
+        buf_addf(b, "\\%c", ch);
+    else
+        buf_addc(b, ch);
+}
+
+/* [abc], [a-z], [!abc]; p at the bracket. Returns the end behind it, or NULL when it has none. */
+static const char *add_class(struct buf *b, const char *p)
+{
+    const char *first;
+
+    buf_addc(b, '[');
+    p++;
+    if (*p == '!' || *p == '^') {
+        buf_addc(b, '^');
+        p++;
+    }
+    for (first = p; *p && (*p != ']' || p == first); p++) {
+        if (*p == '-' && p != first && p[1] && p[1] != ']')
+            buf_addc(b, '-');
+        else
+            add_literal(b, *p);
+    }
+    buf_addc(b, ']');
+    return *p ? p + 1 : NULL;
+}
+
+/* `*` any run, `?` any character, [..] any of these; all else is itself, the backslash too, because
+ * what is matched is full of Windows paths. */
+static pcre2_code *compile_glob(struct compiler *c, const struct yaml_node *at,
+                                const struct field *f, const char *glob)
+{
+    AUTO(buf_clear) struct buf whole = BUF_INIT(REGEX_TEXT_MAX * 8);
+    AUTO(buf_clear) struct buf piece = BUF_INIT(REGEX_TEXT_MAX * 8);
+    bool star = false; /* one stands before the piece */
+    pcre2_code *code;
+    size_t offset;
+    int error;
+
+    for (const char *p = glob;;) {
+        if (*p && *p != '*') {
+            if (*p == '?') {
+                buf_addc(&piece, '.');
+                p++;
+            } else if (*p == '[') {
+                p = add_class(&piece, p);
+                if (!p) {
+                    yaml_fault(c->reader->faults, at, "%s: not a glob: '[' without ']'", f->name);
+                    return NULL;
+                }
+            } else {
+                add_literal(&piece, *p++);
+            }
+            continue;
+        }
+        if (!star)
+            buf_adds(&whole, buf_text(&piece)); /* stands at the start */
+        else if (!*p)
+            buf_addf(&whole, ".*%s", buf_text(&piece)); /* stands at the end: one place only */
+        else if (piece.len)
+            buf_addf(&whole, "(?>.*?%s)", buf_text(&piece));
+        buf_reset(&piece);
+        if (!*p)
+            break;
+        star = true;
+        p++;
+    }
+    if (buf_failed(&whole) || buf_failed(&piece))
+        return no_memory(c, at); /* the limits fit the longest glob */
+    code = try_compile(c, buf_text(&whole), PATTERN_OPTIONS | WHOLE_TEXT | PCRE2_DOTALL, &error,
+                       &offset);
+    if (!code)
+        refuse_pattern(c, at, f, "glob", error, 0); /* the offset is not the glob's */
+    return code;
+}
+
+/* Equality with a text that is not ASCII. */
+static pcre2_code *compile_literal(struct compiler *c, const struct yaml_node *at,
+                                   const struct field *f, const char *text)
+{
+    pcre2_code *code;
+    size_t offset;
+    int error;
+
+    code = try_compile(c, text, PCRE2_UTF | PCRE2_CASELESS | PCRE2_LITERAL | WHOLE_TEXT, &error,
+                       &offset);
+    if (!code)
+        refuse_pattern(c, at, f, "text", error, offset);
+    return code;
+}
+
+static bool compile_text(struct compiler *c, const struct yaml_node *at, const struct field *f,
+                         enum field_op op, const char *text, struct operand *ret)
+{
+    if ((op == FIELD_OP_REGEX || op == FIELD_OP_GLOB) && strlen(text) > REGEX_TEXT_MAX) {
+        yaml_fault(c->reader->faults, at, "%s: %s %s of more than %d characters", f->name,
+                   article(field_op_name(op)), field_op_name(op), REGEX_TEXT_MAX);
+        return false;
+    }
+    if (op == FIELD_OP_REGEX) {
+        ret->pattern = compile_regex(c, at, f, text);
+    } else if (op == FIELD_OP_GLOB) {
+        ret->pattern = compile_glob(c, at, f, text);
+    } else if (!*text) {
+        yaml_fault(
+            c->reader->faults, at,
+            "%s: an empty text equals nothing; ask with {exists: false} whether there is none",
+            f->name);
+        return false;
+    } else if (is_ascii(text)) {
+        ret->text = text;
+        return true;
+    } else {
+        ret->pattern = compile_literal(c, at, f, text);
+    }
+    return ret->pattern != NULL;
+}
+
+static bool compile_word(struct compiler *c, const struct yaml_node *at, const struct field *f,
+                         const char *text, struct operand *ret)
+{
+    const char *noun, *nearest;
+    size_t count = 0;
+
+    ret->rank = field_word(f->words, text);
+    if (ret->rank >= 0)
+        return true;
+    noun = field_noun(f, c->reader->arena);
+    nearest = yaml_nearest(text, f->words);
+    while (f->words[count])
+        count++;
+    if (nearest) {
+        yaml_fault(c->reader->faults, at, "%s: '%.60s' is no %s; did you mean %s?", f->name, text,
+                   noun ? noun : "value", nearest);
+    } else if (count > WORDS_SHOWN_MAX) {
+        yaml_fault(c->reader->faults, at, "%s: '%.60s' is no %s; see `cordon fields`", f->name,
+                   text, noun ? noun : "value");
+    } else {
+        AUTO(buf_clear) struct buf words = BUF_INIT(512);
+
+        for (size_t i = 0; i < count; i++)
+            buf_addf(&words, "%s%s", i == 0 ? "" : i + 1 < count ? ", " : " or ", f->words[i]);
+        yaml_fault(c->reader->faults, at, "%s: '%.60s' is no %s; expected %s", f->name, text,
+                   noun ? noun : "value", buf_text(&words));
+    }
+    return false;
+}
+
+/* Digits with a sign, nothing else. */
+static bool read_number(const char *text, int64_t *ret)
+{
+    size_t digits = strspn(text + (*text == '-'), "0123456789");
+    struct json *v;
+    bool good;
+
+    if (digits == 0 || text[(*text == '-') + digits] ||
+        json_parse(text, strlen(text), &v, NULL) != ERR_OK)
+        return false;
+    good = json_int64(v, ret);
+    json_free(v);
+    return good;
+}
+
+/* true and false as YAML 1.2 has them. */
+static bool read_bool(const struct yaml_node *at, const char *text, int64_t *ret)
+{
+    *ret = strcmp(text, "true") == 0;
+    return !at->quoted && (*ret || strcmp(text, "false") == 0);
+}
+
+static bool compile_address(struct compiler *c, const struct yaml_node *at, const struct field *f,
+                            const char *text, struct operand *ret)
+{
+    struct cidr net;
+
+    if (field_address(text, ret->address))
+        return true;
+    if (strchr(text, '/') && settings_cidr(text, &net, NULL) == ERR_OK)
+        yaml_fault(c->reader->faults, at, "%s: '%.60s' is a network; write {cidr: %.60s}", f->name,
+                   text, text);
+    else
+        yaml_fault(c->reader->faults, at, "%s: expected an IP address, found '%.60s'", f->name,
+                   text);
+    return false;
+}
+
+/* Reads one scalar as what op and the field's type ask for. */
+static bool compile_operand(struct compiler *c, const struct yaml_node *at, const struct field *f,
+                            enum field_op op, struct operand *ret)
+{
+    struct yaml_faults *faults = c->reader->faults;
+    struct err e;
+    const char *text;
+
+    if (at->kind != YAML_SCALAR) {
+        yaml_fault(faults, at, "%s: expected one value, found a %s", f->name,
+                   at->kind == YAML_LIST ? "list" : "map");
+        return false;
+    }
+    if (at->null) {
+        yaml_fault(faults, at,
+                   "%s: expected a value; ask with {exists: false} whether there is none", f->name);
+        return false;
+    }
+    text = settings_text(c->reader, at);
+    if (!text)
+        return false;
+    switch (op) {
+    case FIELD_OP_EXISTS:
+        if (read_bool(at, text, &ret->number))
+            return true;
+        yaml_fault(faults, at, "%s: exists takes true or false, found '%.60s'", f->name, text);
+        return false;
+    case FIELD_OP_OLDER_THAN:
+    case FIELD_OP_NEWER_THAN:
+        if (settings_duration(text, &ret->number, &e) == ERR_OK)
+            return true;
+        yaml_fault(faults, at, "%s: %s: %s", f->name, field_op_name(op), e.text);
+        return false;
+    case FIELD_OP_CIDR:
+        if (settings_cidr(text, &ret->net, &e) == ERR_OK)
+            return true;
+        yaml_fault(faults, at, "%s: cidr: %s", f->name, e.text);
+        return false;
+    default:
+        break;
+    }
+    switch (f->type) {
+    case FIELD_TEXT:
+        return compile_text(c, at, f, op, text, ret);
+    case FIELD_WORD:
+    case FIELD_LEVEL:
+        return compile_word(c, at, f, text, ret);
+    case FIELD_NUMBER:
+        if (!at->quoted && read_number(text, &ret->number))
+            return true;
+        yaml_fault(faults, at, "%s: expected a whole number, found '%.60s'%s", f->name, text,
+                   at->quoted ? " in quotes" : "");
+        return false;
+    case FIELD_BOOL:
+        if (read_bool(at, text, &ret->number))
+            return true;
+        yaml_fault(faults, at, "%s: expected true or false, found '%.60s'%s", f->name, text,
+                   at->quoted ? " in quotes" : "");
+        return false;
+    case FIELD_ADDRESS:
+        return compile_address(c, at, f, text, ret);
+    case FIELD_TIME:
+        break;
+    }
+    assert(!"a time is only asked for its age");
+    return false;
+}
+
+/* Text of at most so many characters, with an ellipsis when it was cut. Lives in a. */
+static const char *cut_text(struct arena *a, const char *text, size_t characters)
+{
+    const char *p = text;
+
+    for (size_t n = 0; *p; p++)
+        if (((unsigned char)*p & 0xc0) != 0x80 && n++ == characters)
+            return arena_fmt(a, "%.*s\xe2\x80\xa6", (int)(p - text), text);
+    return text;
+}
+
+/* The operand as JSON text: what stands in quotes or is no number or truth value is a string. */
+static const char *show_wanted(struct compiler *c, const struct yaml_node *at,
+                               const struct field *f, enum field_op op)
+{
+    AUTO(buf_clear) struct buf b = BUF_INIT(4096); /* far beyond the cut; what is beyond is lost */
+    struct json_out o = JSON_OUT(&b);
+    bool raw = op == FIELD_OP_EXISTS || ((f->type == FIELD_NUMBER || f->type == FIELD_BOOL));
+    const char *text;
+
+    if (at->kind == YAML_LIST)
+        json_out_array(&o, NULL);
+    for (const struct yaml_node *n = at->kind == YAML_LIST ? at->first : at; n; n = n->next) {
+        const char *scalar = settings_text(c->reader, n);
+
+        if (raw)
+            json_out_raw(&o, NULL, scalar);
+        else
+            json_out_string(&o, NULL, scalar);
+        if (at->kind != YAML_LIST)
+            break;
+    }
+    if (at->kind == YAML_LIST)
+        json_out_array_end(&o);
+    text = arena_str(c->reader->arena, buf_text(&b));
+    return text ? cut_text(c->reader->arena, text, SHOWN_CHARACTERS) : NULL;
+}
+
+/* field against one operator and its value. */
+static struct condition *compile_test(struct compiler *c, const struct yaml_node *at,
+                                      const struct field *f, enum field_op op, const char *within)
+{
+    bool list =
+        at->kind == YAML_LIST && (op == FIELD_OP_IN || op == FIELD_OP_NOT || op == FIELD_OP_GLOB ||
+                                  op == FIELD_OP_REGEX || op == FIELD_OP_CIDR);
+    struct condition *n;
+    bool good = true;
+
+    if (!(field_ops(f) & 1u << op)) {
+        const char *type = field_type_name(f);
+        const char *ops = list_ops(f, c->reader->arena);
+
+        if (op == FIELD_OP_IS || op == FIELD_OP_IN)
+            yaml_fault(c->reader->faults, at, "%s is %s %s and takes no %s; it takes %s", f->name,
+                       article(type), type, op == FIELD_OP_IS ? "plain value" : "list of values",
+                       ops);
+        else
+            yaml_fault(c->reader->faults, at->key ? at->key : at,
+                       "%s is %s %s: %s does not apply; it takes %s", f->name, article(type), type,
+                       field_op_name(op), ops);
+        return NULL;
+    }
+    if (list && at->count == 0) {
+        yaml_fault(c->reader->faults, at, "%s: an empty list matches nothing", f->name);
+        return NULL;
+    }
+    n = new_node(c, at, NODE_TEST);
+    if (!n)
+        return NULL;
+    n->n_operands = list ? at->count : 1;
+    n->operands = arena_array(c->reader->arena, n->n_operands, sizeof *n->operands);
+    if (!n->operands)
+        return no_memory(c, at);
+    if (list) {
+        struct operand *to = n->operands;
+
+        for (const struct yaml_node *v = at->first; v; v = v->next)
+            good = compile_operand(c, v, f, op, to++) && good;
+    } else {
+        good = compile_operand(c, at, f, op, n->operands);
+    }
+    if (!good)
+        return NULL;
+    n->field = f;
+    n->op = op;
+    n->within = within;
+    n->wanted = show_wanted(c, at, f, op);
+    if (!n->wanted)
+        return no_memory(c, at);
+    n->end = ++c->tests;
+    return n;
+}
+
+/* Hangs a child to the end of a chain; NULL (a fault was noted) makes the whole void. */
+static void add_child(struct condition ***end, struct condition *child, bool *good)
+{
+    if (!child) {
+        *good = false;
+        return;
+    }
+    **end = child;
+    *end = &child->next;
+}
+
+static struct condition *close_node(struct compiler *c, struct condition *n, bool good)
+{
+    n->end = c->tests;
+    return good ? n : NULL;
+}
+
+/* field: {operator: value, …} */
+static struct condition *compile_ops(struct compiler *c, const struct yaml_node *map,
+                                     const struct field *f, const char *within, int depth)
+{
+    struct condition *all = new_node(c, map, NODE_ALL), **end;
+    bool good = true;
+
+    if (!all)
+        return NULL;
+    if (map->count == 0) {
+        yaml_fault(c->reader->faults, map, "%s: expected an operator: %s", f->name,
+                   list_ops(f, c->reader->arena));
+        return NULL;
+    }
+    if (depth > CONDITION_DEPTH_MAX) {
+        yaml_fault(c->reader->faults, map, "nested more than %d deep", CONDITION_DEPTH_MAX);
+        return NULL;
+    }
+    end = &all->first;
+    for (const struct yaml_node *v = map->first; v; v = v->next) {
+        enum field_op op;
+
+        if (!field_op_find(v->key->text, &op)) {
+            const char *names[FIELD_OPS + 1], *nearest;
+            size_t count = 0;
+
+            for (op = FIELD_OP_IN; op < FIELD_OPS; op++)
+                if (field_ops(f) & 1u << op)
+                    names[count++] = field_op_name(op);
+            names[count] = NULL;
+            nearest = yaml_nearest(v->key->text, names);
+            if (nearest)
+                yaml_fault(c->reader->faults, v->key,
+                           "%s: no such operator '%.60s'; did you mean %s?", f->name, v->key->text,
+                           nearest);
+            else
+                yaml_fault(c->reader->faults, v->key, "%s: no such operator '%.60s'; expected %s",
+                           f->name, v->key->text, list_ops(f, c->reader->arena));
+            good = false;
+        } else if (op == FIELD_OP_NOT && v->kind == YAML_MAP) {
+            const char *inner = arena_fmt(c->reader->arena, "%s%snot", within, *within ? "." : "");
+            struct condition *not = new_node(c, v, NODE_NOT);
+
+            if (!inner || !not )
+                return no_memory(c, v);
+            not ->first = compile_ops(c, v, f, inner, depth + 1);
+            add_child(&end, close_node(c, not, not ->first != NULL), &good);
+        } else {
+            add_child(&end, compile_test(c, v, f, op, within), &good);
+        }
+    }
+    return close_node(c, all, good);
+}
+
+/* any: or all: with a list of maps. */
+static struct condition *compile_group(struct compiler *c, const struct yaml_node *list,
+                                       enum node_kind kind, const char *within, int depth)
+{
+    const char *word = list->key->text;
+    struct condition *group = new_node(c, list, kind), **end;
+    bool good = true;
+    size_t i = 0;
+
+    if (!group)
+        return NULL;
+    if (list->kind != YAML_LIST || list->count == 0) {
+        yaml_fault(c->reader->faults, list, "%s: expected a list of maps, one at least", word);
+        return NULL;
+    }
+    end = &group->first;
+    for (const struct yaml_node *map = list->first; map; map = map->next) {
+        const char *inner =
+            arena_fmt(c->reader->arena, "%s%s%s[%zu]", within, *within ? "." : "", word, ++i);
+
+        if (!inner)
+            return no_memory(c, map);
+        add_child(&end, compile_map(c, map, word, inner, depth + 1), &good);
+    }
+    return close_node(c, group, good);
+}
+
+/* One entry of a condition's map. */
+static struct condition *compile_entry(struct compiler *c, const struct yaml_node *v,
+                                       const char *within, int depth)
+{
+    const char *word = v->key->text;
+    const struct field *f = field_find(word);
+    const char *nearest;
+
+    if (f) {
+        if (v->kind == YAML_MAP)
+            return compile_ops(c, v, f, within, depth);
+        return compile_test(c, v, f, v->kind == YAML_LIST ? FIELD_OP_IN : FIELD_OP_IS, within);
+    }
+    if (strcmp(word, "any") == 0 || strcmp(word, "all") == 0)
+        return compile_group(c, v, word[1] == 'n' ? NODE_ANY : NODE_ALL, within, depth);
+    if (strcmp(word, "not") == 0) {
+        const char *inner = arena_fmt(c->reader->arena, "%s%snot", within, *within ? "." : "");
+        struct condition *not = new_node(c, v, NODE_NOT);
+
+        if (!inner || !not )
+            return no_memory(c, v);
+        not ->first = compile_map(c, v, "not", inner, depth + 1);
+        return close_node(c, not, not ->first != NULL);
+    }
+    nearest = field_nearest(word);
+    yaml_fault(c->reader->faults, v->key, "no such field '%.60s'; %s%s%s", word,
+               nearest ? "did you mean " : "see `cordon fields`", nearest ? nearest : "",
+               nearest ? "?" : "");
+    return NULL;
+}
+
+static struct condition *compile_map(struct compiler *c, const struct yaml_node *map,
+                                     const char *what, const char *within, int depth)
+{
+    struct condition *all, **end;
+    bool good = true;
+
+    if (map->kind != YAML_MAP || map->count == 0) {
+        yaml_fault(c->reader->faults, map,
+                   "%s: expected a map of fields, such as {alert.severity: High}", what);
+        return NULL;
+    }
+    if (depth > CONDITION_DEPTH_MAX) {
+        yaml_fault(c->reader->faults, map, "nested more than %d deep", CONDITION_DEPTH_MAX);
+        return NULL;
+    }
+    all = new_node(c, map, NODE_ALL);
+    if (!all)
+        return NULL;
+    end = &all->first;
+    for (const struct yaml_node *v = map->first; v; v = v->next)
+        add_child(&end, compile_entry(c, v, within, depth), &good);
+    return close_node(c, all, good);
+}
+
+const struct condition *condition_compile(const struct settings_reader *reader,
+                                          const struct yaml_node *map, const char *what)
+{
+    struct compiler c = {.reader = reader};
+    struct condition *root;
+
+    if (!prepare_pcre(&c))
+        return no_memory(&c, map);
+    root = compile_map(&c, map, what, "", 1);
+    if (root)
+        root->limits = c.limits;
+    return root;
+}
+
+/* ---- judging ----------------------------------------------------------------------------------- */
+
+struct judge {
+    const struct facts *facts;
+    int64_t now_ms;
+    struct arena *arena;
+    pcre2_match_data *scratch;
+    pcre2_match_context *limits;
+    struct predicate *predicates;
+    bool nomem;
+    /* of the test at hand */
+    const char *obstacle; /* why a pattern could not be judged */
+    bool gave_up;         /* a limit was met: its other values are not tried, so that the time for a
+                             test does not grow with the length of a hostile list */
+};
+
+static enum truth truth_of(bool holds)
+{
+    return holds ? TRUTH_TRUE : TRUTH_FALSE;
+}
+
+static enum truth negate(enum truth t)
+{
+    return TRUTH_TRUE - t;
+}
+
+static enum truth try_pattern(struct judge *j, const pcre2_code *pattern, const char *text)
+{
+    size_t len = strlen(text);
+    int rc;
+
+    if (len > REGEX_SUBJECT_MAX) {
+        j->obstacle = "the text is too long to be searched";
+        return TRUTH_UNKNOWN;
+    }
+    rc = pcre2_match(pattern, (PCRE2_SPTR)text, len, 0, 0, j->scratch, j->limits);
+    if (rc >= 0)
+        return TRUTH_TRUE;
+    if (rc == PCRE2_ERROR_NOMATCH)
+        return TRUTH_FALSE;
+    if (rc == PCRE2_ERROR_NOMEMORY)
+        j->nomem = true;
+    j->gave_up = true;
+    j->obstacle = "the expression met its limit on this text";
+    return TRUTH_UNKNOWN;
+}
+
+/* Does one value satisfy one operand? */
+static enum truth judge_item(struct judge *j, const struct condition *n,
+                             const struct field_item *item, const struct operand *o)
+{
+    switch (n->op) {
+    case FIELD_OP_AT_LEAST:
+        return truth_of(n->field->type == FIELD_LEVEL ? item->rank >= o->rank
+                                                      : item->number >= o->number);
+    case FIELD_OP_AT_MOST:
+        return truth_of(n->field->type == FIELD_LEVEL ? item->rank <= o->rank
+                                                      : item->number <= o->number);
+    case FIELD_OP_OLDER_THAN:
+        return truth_of(j->now_ms - item->number > o->number);
+    case FIELD_OP_NEWER_THAN:
+        return truth_of(j->now_ms - item->number < o->number);
+    case FIELD_OP_CIDR:
+        return truth_of(cidr_contains(&o->net, item->address));
+    default:
+        break;
+    }
+    switch (n->field->type) {
+    case FIELD_TEXT:
+        return o->pattern ? try_pattern(j, o->pattern, item->text)
+                          : truth_of(strcasecmp(o->text, item->text) == 0);
+    case FIELD_WORD:
+    case FIELD_LEVEL:
+        return truth_of(item->rank == o->rank);
+    case FIELD_ADDRESS:
+        return truth_of(memcmp(item->address, o->address, sizeof o->address) == 0);
+    default:
+        return truth_of(item->number == o->number);
+    }
+}
+
+/* The value as JSON text, cut. */
+static const char *show_seen(struct judge *j, const struct condition *n,
+                             const struct field_value *value)
+{
+    AUTO(buf_clear)
+    struct buf b = BUF_INIT(64 * 1024); /* beyond the cut; what does not fit is lost */
+    struct json_out o = JSON_OUT(&b);
+    const char *text;
+
+    if (value->missing)
+        return "null";
+    if (n->field->list)
+        json_out_array(&o, NULL);
+    for (size_t i = 0; i < value->count && b.len <= SHOWN_CHARACTERS * 4; i++) {
+        const struct field_item *item = &value->items[i];
+        const char *shown = cut_text(j->arena, item->text, SHOWN_CHARACTERS);
+
+        if (!shown)
+            return NULL;
+        if (item->is_text)
+            json_out_string(&o, NULL, shown);
+        else
+            json_out_raw(&o, NULL, shown);
+    }
+    if (n->field->list)
+        json_out_array_end(&o);
+    if (buf_failed(&b) == ERR_NOMEM)
+        return NULL;
+    text = arena_str(j->arena, buf_text(&b));
+    return text ? cut_text(j->arena, text, SHOWN_CHARACTERS) : NULL;
+}
+
+/* Why a test is unknown, for people. */
+static const char *explain_doubt(struct judge *j, const struct field *f,
+                                 const struct field_value *value)
+{
+    const struct field_item *strange = NULL;
+    const char *shown;
+
+    if (value->missing && strncmp(f->name, "machine.", strlen("machine.")) == 0 &&
+        !j->facts->machine)
+        return arena_fmt(j->arena, "%s: there is no machine to ask", f->name);
+    if (value->missing)
+        return arena_fmt(j->arena, "%s: Defender sent no value", f->name);
+    if (j->obstacle)
+        return arena_fmt(j->arena, "%s: %s", f->name, j->obstacle);
+    for (size_t i = 0; i < value->count && !strange; i++)
+        if (!value->items[i].known)
+            strange = &value->items[i];
+    assert(strange);
+    shown = field_shown(j->arena, strange->text, DOUBT_VALUE_MAX);
+    if (!shown)
+        return NULL;
+    return arena_fmt(j->arena, "%s: Defender sent '%s', which cordon does not know", f->name,
+                     shown);
+}
+
+static enum truth judge_test(struct judge *j, const struct condition *n)
+{
+    struct predicate *p = &j->predicates[n->from];
+    enum truth result = TRUTH_FALSE;
+    struct field_value value;
+
+    *p = (struct predicate){
+        .field = n->field->name,
+        .op = field_op_name(n->op),
+        .within = n->within,
+        .wanted = n->wanted,
+    };
+    j->obstacle = NULL;
+    j->gave_up = false;
+    if (field_read(n->field, j->facts, j->arena, &value) != ERR_OK) {
+        j->nomem = true;
+        return TRUTH_UNKNOWN;
+    }
+    if (n->op == FIELD_OP_EXISTS) {
+        result = truth_of((value.count > 0) == (n->operands->number != 0));
+    } else if (value.missing) {
+        result = TRUTH_UNKNOWN;
+    } else {
+        for (size_t i = 0; i < value.count && result != TRUTH_TRUE; i++) {
+            enum truth t = TRUTH_FALSE;
+
+            for (size_t k = 0; k < n->n_operands && t != TRUTH_TRUE; k++) {
+                enum truth one = value.items[i].known && !j->gave_up
+                                     ? judge_item(j, n, &value.items[i], &n->operands[k])
+                                     : TRUTH_UNKNOWN;
+
+                t = one > t ? one : t;
+            }
+            if (t == TRUTH_TRUE)
+                p->hit = value.items[i].text;
+            result = t > result ? t : result;
+        }
+        if (n->op == FIELD_OP_NOT) {
+            result = negate(result);
+            p->hit = NULL;
+        }
+    }
+    p->result = result;
+    p->seen = show_seen(j, n, &value);
+    p->decisive = true; /* until a node above comes out otherwise */
+    if (result == TRUTH_UNKNOWN)
+        p->doubt = explain_doubt(j, n->field, &value);
+    if (!p->seen || (result == TRUTH_UNKNOWN && !p->doubt))
+        j->nomem = true;
+    return result;
+}
+
+/* Takes the mark from tests that came out otherwise than the node above them. */
+static void acquit(struct judge *j, const struct condition *n)
+{
+    for (size_t i = n->from; i < n->end; i++)
+        j->predicates[i].decisive = false;
+}
+
+static enum truth judge_node(struct judge *j, const struct condition *n)
+{
+    bool all = n->kind == NODE_ALL;
+    enum truth result = all ? TRUTH_TRUE : TRUTH_FALSE;
+
+    if (n->kind == NODE_TEST)
+        return judge_test(j, n);
+    if (n->kind == NODE_NOT)
+        return negate(judge_node(j, n->first));
+    for (struct condition *child = n->first; child; child = child->next) {
+        enum truth t = judge_node(j, child);
+
+        if (all ? t < result : t > result) { /* what was before decided nothing */
+            for (const struct condition *c = n->first; c != child; c = c->next)
+                acquit(j, c);
+            result = t;
+        } else if (t != result) {
+            acquit(j, child);
+        }
+    }
+    return result;
+}
+
+enum err_code condition_match(const struct condition *c, const struct facts *f, int64_t now_ms,
+                              struct arena *a, struct match *ret)
+{
+    struct judge j = {.facts = f, .now_ms = now_ms, .arena = a, .limits = c->limits};
+    enum truth result;
+
+    j.predicates = arena_array(a, c->end, sizeof *j.predicates);
+    j.scratch = pcre2_match_data_create(1, NULL);
+    if (!j.predicates || !j.scratch) {
+        pcre2_match_data_free(j.scratch);
+        return ERR_NOMEM;
+    }
+    result = judge_node(&j, c);
+    pcre2_match_data_free(j.scratch);
+    if (j.nomem)
+        return ERR_NOMEM;
+    *ret = (struct match){.result = result, .predicates = j.predicates, .count = c->end};
+    return ERR_OK;
+}
+
+/* ---- telling ----------------------------------------------------------------------------------- */
+
+const char *match_doubt(const struct match *m, struct arena *a)
+{
+    AUTO(buf_clear) struct buf b = BUF_INIT(4096);
+    size_t said = 0, more = 0;
+
+    for (size_t i = 0; i < m->count; i++) {
+        const struct predicate *p = &m->predicates[i];
+        bool repeated = false;
+
+        if (!p->decisive || !p->doubt)
+            continue;
+        for (size_t k = 0; k < i && !repeated; k++)
+            repeated = m->predicates[k].decisive && m->predicates[k].doubt &&
+                       strcmp(m->predicates[k].field, p->field) == 0;
+        if (repeated)
+            continue;
+        if (said < DOUBTS_MAX)
+            buf_addf(&b, "%s%s", said++ ? "; " : "", p->doubt);
+        else
+            more++;
+    }
+    if (more)
+        buf_addf(&b, "; and %zu more", more);
+    return arena_str(a, buf_text(&b));
+}
+
+const char *match_reason(const struct match *m, struct arena *a)
+{
+    AUTO(buf_clear) struct buf b = BUF_INIT(4096);
+    size_t said = 0;
+
+    for (size_t i = 0; i < m->count && said < DOUBTS_MAX; i++) {
+        const struct predicate *p = &m->predicates[i];
+        const char *shown;
+
+        if (!p->decisive)
+            continue;
+        shown = strcmp(p->seen, "null") == 0 ? "missing" : p->hit ? p->hit : p->seen;
+        shown = field_shown(a, shown, DOUBT_VALUE_MAX);
+        if (!shown)
+            return NULL;
+        buf_addf(&b, "%s%s is %s", said++ ? ", " : "", p->field, shown);
+    }
+    return arena_str(a, buf_text(&b));
+}
+
+const char *truth_name(enum truth t)
+{
+    static const char *const names[] = {"false", "unknown", "true"};
+
+    return names[t];
+}

@@ -169,8 +169,7 @@ static void refuse_pattern(struct compiler *c, const struct yaml_node *at, const
 {
     PCRE2_UCHAR why[160];
 
-    if (error == PCRE2_ERROR_NOMEMORY || error == PCRE2_ERROR_HEAP_FAILED ||
-        pcre2_get_error_message(error, why, sizeof why) < 0)
+    if (error == PCRE2_ERROR_HEAP_FAILED || pcre2_get_error_message(error, why, sizeof why) < 0)
         (void)no_memory(c, at);
     else if (offset)
         yaml_fault(c->reader->faults, at, "%s: not %s %s: %s (after character %zu)", f->name,
@@ -205,6 +204,8 @@ static pcre2_code *compile_regex(struct compiler *c, const struct yaml_node *at,
         if (code)
             return code;
     }
+    if (error == PCRE2_ERROR_HEAP_FAILED)
+        return no_memory(c, at);
     yaml_fault(c->reader->faults, at,
                "%s: not a regular expression: settings such as (*UCP) at its start are not taken",
                f->name);
@@ -379,11 +380,17 @@ static bool read_number(const char *text, int64_t *ret)
     return good;
 }
 
+/* May a scalar be a number or a truth value? "${BUILD}" needs its quotes and says nothing by them. */
+static bool is_bare(const struct yaml_node *at)
+{
+    return !at->quoted || strstr(at->text, "${");
+}
+
 /* true and false as YAML 1.2 has them. */
 static bool read_bool(const struct yaml_node *at, const char *text, int64_t *ret)
 {
     *ret = strcmp(text, "true") == 0;
-    return !at->quoted && (*ret || strcmp(text, "false") == 0);
+    return is_bare(at) && (*ret || strcmp(text, "false") == 0);
 }
 
 static bool compile_address(struct compiler *c, const struct yaml_node *at, const struct field *f,
@@ -450,16 +457,16 @@ static bool compile_operand(struct compiler *c, const struct yaml_node *at, cons
     case FIELD_LEVEL:
         return compile_word(c, at, f, text, ret);
     case FIELD_NUMBER:
-        if (!at->quoted && read_number(text, &ret->number))
+        if (is_bare(at) && read_number(text, &ret->number))
             return true;
         yaml_fault(faults, at, "%s: expected a whole number, found '%.60s'%s", f->name, text,
-                   at->quoted ? " in quotes" : "");
+                   is_bare(at) ? "" : " in quotes");
         return false;
     case FIELD_BOOL:
         if (read_bool(at, text, &ret->number))
             return true;
         yaml_fault(faults, at, "%s: expected true or false, found '%.60s'%s", f->name, text,
-                   at->quoted ? " in quotes" : "");
+                   is_bare(at) ? "" : " in quotes");
         return false;
     case FIELD_ADDRESS:
         return compile_address(c, at, f, text, ret);
@@ -504,7 +511,7 @@ static const char *show_wanted(struct compiler *c, const struct yaml_node *at,
     }
     if (at->kind == YAML_LIST)
         json_out_array_end(&o);
-    text = arena_str(c->reader->arena, buf_text(&b));
+    text = buf_failed(&b) == ERR_NOMEM ? NULL : arena_str(c->reader->arena, buf_text(&b));
     return text ? cut_text(c->reader->arena, text, SHOWN_CHARACTERS) : NULL;
 }
 
@@ -995,7 +1002,7 @@ const char *match_doubt(const struct match *m, struct arena *a)
     }
     if (more)
         buf_addf(&b, "; and %zu more", more);
-    return arena_str(a, buf_text(&b));
+    return buf_failed(&b) == ERR_NOMEM ? NULL : arena_str(a, buf_text(&b));
 }
 
 const char *match_reason(const struct match *m, struct arena *a)
@@ -1015,7 +1022,7 @@ const char *match_reason(const struct match *m, struct arena *a)
             return NULL;
         buf_addf(&b, "%s%s is %s", said++ ? ", " : "", p->field, shown);
     }
-    return arena_str(a, buf_text(&b));
+    return buf_failed(&b) == ERR_NOMEM ? NULL : arena_str(a, buf_text(&b));
 }
 
 const char *truth_name(enum truth t)

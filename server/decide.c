@@ -1,0 +1,410 @@
+/* decide.c - see decide.h.
+ *
+ * The first rule that is not false gives the verdict: true, or unknown and then in doubt (Kleene's
+ * logic makes that safe: a value that becomes unknown turns a rule from true or false to unknown only,
+ * and a rule in doubt acts on nothing).
+ *
+ * Why an acting step is withheld; the first that applies is told, the ones that say most about the
+ * case before those that say what we are allowed, so that `shadow` means it would have been done:
+ *   1. doubt: the rule could not be judged, or the facts are too old to act by
+ *   2. Defender answered with another alert than the one asked for
+ *   3. the alert names no machine
+ *   4. the pushed machine is another than the alert's (defender-api.md trap 14)
+ *   5. Defender does not know the machine, or answered with another one, or merged it (trap 12)
+ *   6. the machine is protected, or that cannot be judged
+ *   7. the source may only notify
+ *   8. shadow mode
+ *
+ * Nobody stays silent: where no rule matched, or something was withheld, and the rule tells nobody, an
+ * email with nothing set is added (contract.md section 0).
+ */
+#include "decide.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+#include <strings.h>
+
+#include "buf.h"
+#include "clock.h"
+#include "fields.h"
+#include "match.h"
+#include "policy_rules.h"
+
+/* Tags and owners change and an alert is resolved meanwhile: what is older is read again before it may
+ * lead to an isolation. A clock that is off by as much the other way is as little to be trusted. */
+#define FACTS_AGE_MAX_MS (10 * MINUTE_MS)
+
+#define SENTENCE_MAX 16384              /* bytes */
+#define ID_SHOWN_MAX 140                /* bytes; an alert's id has 128 at most */
+#define VERDICT_MAX  (16 * 1024 * 1024) /* bytes; thousands of rules, each predicate explained */
+
+struct deciding {
+    const struct policy *policy;
+    const struct facts *facts;
+    int64_t now_ms;
+    struct arena *arena;
+    struct match *rules; /* judged, up to the one that gave the verdict */
+    size_t n_rules;
+    struct match *protections;
+};
+
+/* ---- why not ----------------------------------------------------------------------------------- */
+
+/* A sentence. Never NULL: a reason that could not be written is still one. */
+__attribute__((format(printf, 2, 3))) static const char *say(struct arena *a, const char *fmt, ...)
+{
+    AUTO(buf_clear) struct buf b = BUF_INIT(SENTENCE_MAX);
+    const char *text;
+    va_list ap;
+
+    va_start(ap, fmt);
+    buf_addv(&b, fmt, ap);
+    va_end(ap);
+    text = buf_failed(&b) ? NULL : arena_str(a, buf_text(&b));
+    return text ? text : "memory ran out while judging";
+}
+
+static const char *shown_id(struct arena *a, const char *id)
+{
+    const char *shown = field_shown(a, id, ID_SHOWN_MAX);
+
+    return shown ? shown : "?";
+}
+
+/* NULL: the facts are fresh enough. */
+static const char *stale(struct arena *a, const struct facts *f, int64_t now_ms)
+{
+    int64_t age_ms;
+
+    if (__builtin_sub_overflow(now_ms, f->read_ms, &age_ms) || age_ms < -FACTS_AGE_MAX_MS)
+        return "the time at which the facts were read lies ahead of the clock";
+    if (age_ms > FACTS_AGE_MAX_MS)
+        return say(a, "the facts were read %" PRId64 " minutes ago", age_ms / MINUTE_MS);
+    return NULL;
+}
+
+/* NULL: alert and machine are what they should be. */
+static const char *wrong_machine(struct arena *a, const struct facts *f)
+{
+    const char *alert_id = json_get_string(f->alert, "id");
+    const char *wanted = json_get_string(f->alert, "machineId");
+    const char *got = json_get_string(f->machine, "id");
+    const struct json *merged = json_get(f->machine, "mergedIntoMachineId");
+
+    if (!alert_id || strcmp(alert_id, f->alert_id) != 0)
+        return say(a, "Defender answered with alert %s for alert %s",
+                   shown_id(a, alert_id ? alert_id : "without an id"), shown_id(a, f->alert_id));
+    if (!wanted || !*wanted)
+        return "the alert names no machine";
+    if (f->pushed_machine_id && strcasecmp(f->pushed_machine_id, wanted) != 0)
+        return say(a, "the sender named machine %s, the alert names machine %s",
+                   shown_id(a, f->pushed_machine_id), shown_id(a, wanted));
+    if (!f->machine)
+        return say(a, "Defender does not know machine %s", shown_id(a, wanted));
+    if (!got || strcasecmp(got, wanted) != 0)
+        return say(a, "Defender answered with machine %s for machine %s",
+                   shown_id(a, got ? got : "without an id"), shown_id(a, wanted));
+    if (json_type(merged) > JSON_NULL && !(json_string(merged) && !*json_string(merged)))
+        return say(a, "machine %s was merged into %s", shown_id(a, wanted),
+                   shown_id(a, json_string(merged) ? json_string(merged) : "another"));
+    return NULL;
+}
+
+/* NULL: no protection. Certain ones are named before doubtful ones. */
+static const char *protection(struct deciding *d)
+{
+    const char *why;
+
+    for (size_t i = 0; i < d->policy->n_protections; i++)
+        if (d->protections[i].result == TRUTH_TRUE) {
+            why = match_reason(&d->protections[i], d->arena);
+            return say(d->arena, "protected: %s", why ? why : "?");
+        }
+    for (size_t i = 0; i < d->policy->n_protections; i++)
+        if (d->protections[i].result == TRUTH_UNKNOWN) {
+            why = match_doubt(&d->protections[i], d->arena);
+            return say(d->arena, "perhaps protected: %s", why ? why : "?");
+        }
+    return NULL;
+}
+
+/* Why acting steps are withheld; NULL: they are not. doubt: the verdict's. */
+static const char *withhold(struct deciding *d, const char *doubt)
+{
+    const char *why;
+
+    if (doubt)
+        return say(d->arena, "in doubt: %s", doubt);
+    if ((why = wrong_machine(d->arena, d->facts)) || (why = protection(d)))
+        return why;
+    if (!d->facts->may_isolate)
+        return say(d->arena, "source %s may only notify",
+                   d->facts->source ? d->facts->source : "unknown");
+    if (d->policy->shadow)
+        return "shadow mode: nothing is done at Defender";
+    return NULL;
+}
+
+/* ---- steps ------------------------------------------------------------------------------------- */
+
+/* The arguments as a JSON object, templates filled in. */
+static enum err_code expand_args(struct deciding *d, const struct policy_step *step,
+                                 const char **ret)
+{
+    AUTO(buf_clear) struct buf b = BUF_INIT(VERDICT_MAX);
+    struct json_out o = JSON_OUT(&b);
+
+    json_out_object(&o, NULL);
+    for (size_t i = 0; i < step->n_args; i++) {
+        const struct policy_arg *arg = &step->args[i];
+        const char *text;
+
+        if (arg->text) {
+            if (template_expand(arg->text, d->facts, d->arena, &text) != ERR_OK)
+                return ERR_NOMEM;
+            json_out_string(&o, arg->arg->name, text);
+        } else if (arg->word) {
+            json_out_string(&o, arg->arg->name, arg->word);
+        } else if (arg->addresses.count) {
+            json_out_array(&o, arg->arg->name);
+            for (size_t k = 0; k < arg->addresses.count; k++)
+                json_out_string(&o, NULL, arg->addresses.items[k]);
+            json_out_array_end(&o);
+        }
+    }
+    json_out_object_end(&o);
+    *ret = buf_failed(&b) ? NULL : arena_strn(d->arena, buf_text(&b), b.len);
+    return *ret ? ERR_OK : ERR_NOMEM;
+}
+
+static enum err_code add_step(struct deciding *d, const struct policy_step *step,
+                              const char *withheld, struct verdict *v)
+{
+    struct verdict_step *out = &v->steps[v->n_steps++];
+
+    *out = (struct verdict_step){
+        .handler = step->name,
+        .acts = step->acts,
+        .withheld = step->acts ? withheld : NULL,
+    };
+    return expand_args(d, step, &out->args);
+}
+
+/* rule NULL: none matched. */
+static enum err_code make_steps(struct deciding *d, const struct policy_rule *rule,
+                                struct verdict *v)
+{
+    const char *withheld = NULL;
+    enum err_code code = ERR_OK;
+
+    v->steps = arena_array(d->arena, (rule ? rule->n_steps : 0) + 1, sizeof *v->steps);
+    if (!v->steps)
+        return ERR_NOMEM;
+    if (rule && rule->acts)
+        withheld = withhold(d, v->doubt);
+    for (size_t i = 0; rule && i < rule->n_steps && !code; i++)
+        code = add_step(d, &rule->steps[i], withheld, v);
+    if (!code && (!rule || (!rule->tells && (withheld || v->doubt))))
+        code = add_step(d, &d->policy->tell, NULL, v);
+    return code;
+}
+
+/* ---- the explanation --------------------------------------------------------------------------- */
+
+static void write_match(struct json_out *o, const struct match *m)
+{
+    json_out_string(o, "result", truth_name(m->result));
+    json_out_array(o, "predicates");
+    for (size_t i = 0; i < m->count; i++) {
+        const struct predicate *p = &m->predicates[i];
+
+        json_out_object(o, NULL);
+        json_out_string(o, "field", p->field);
+        json_out_string(o, "operator", p->op);
+        if (*p->within)
+            json_out_string(o, "within", p->within);
+        json_out_string(o, "wanted", p->wanted);
+        json_out_string(o, "seen", p->seen);
+        json_out_string(o, "result", truth_name(p->result));
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+}
+
+static enum err_code write_verdict(struct deciding *d, struct verdict *v)
+{
+    AUTO(buf_clear) struct buf b = BUF_INIT(VERDICT_MAX);
+    struct json_out o = JSON_OUT(&b);
+
+    json_out_object(&o, NULL);
+    json_out_string(&o, "rule", v->rule);
+    json_out_string(&o, "policy", v->policy);
+    json_out_string(&o, "doubt", v->doubt);
+    json_out_time(&o, "at", d->now_ms);
+    json_out_array(&o, "steps");
+    for (size_t i = 0; i < v->n_steps; i++) {
+        json_out_object(&o, NULL);
+        json_out_string(&o, "handler", v->steps[i].handler);
+        json_out_bool(&o, "acts", v->steps[i].acts);
+        json_out_raw(&o, "args", v->steps[i].args);
+        json_out_string(&o, "withheld", v->steps[i].withheld);
+        json_out_object_end(&o);
+    }
+    json_out_array_end(&o);
+    json_out_array(&o, "why");
+    for (size_t i = 0; i < d->n_rules; i++) {
+        json_out_object(&o, NULL);
+        json_out_string(&o, "rule", d->policy->rules[i].name);
+        write_match(&o, &d->rules[i]);
+        json_out_object_end(&o);
+    }
+    json_out_array_end(&o);
+    json_out_array(&o, "protected");
+    for (size_t i = 0; d->protections && i < d->policy->n_protections; i++) {
+        json_out_object(&o, NULL);
+        write_match(&o, &d->protections[i]);
+        json_out_object_end(&o);
+    }
+    json_out_array_end(&o);
+    json_out_object_end(&o);
+    v->json = buf_failed(&b) ? NULL : arena_strn(d->arena, buf_text(&b), b.len);
+    return v->json ? ERR_OK : buf_failed(&b) == ERR_TOO_BIG ? ERR_TOO_BIG : ERR_NOMEM;
+}
+
+/* ---- the interface ----------------------------------------------------------------------------- */
+
+/* Judges rules in order until one is not false; *ret_rule NULL: all are. */
+static enum err_code judge_rules(struct deciding *d, const struct policy_rule **ret_rule)
+{
+    const struct policy *p = d->policy;
+
+    d->rules = arena_array(d->arena, p->n_rules, sizeof *d->rules);
+    if (!d->rules)
+        return ERR_NOMEM;
+    *ret_rule = NULL;
+    while (d->n_rules < p->n_rules && !*ret_rule) {
+        const struct policy_rule *rule = &p->rules[d->n_rules];
+        struct match *m = &d->rules[d->n_rules++];
+
+        if (!rule->when)
+            m->result = TRUTH_TRUE;
+        else if (condition_match(rule->when, d->facts, d->now_ms, d->arena, m) != ERR_OK)
+            return ERR_NOMEM;
+        if (m->result != TRUTH_FALSE)
+            *ret_rule = rule;
+    }
+    return ERR_OK;
+}
+
+static enum err_code judge_protections(struct deciding *d)
+{
+    const struct policy *p = d->policy;
+
+    d->protections = arena_array(d->arena, p->n_protections + 1, sizeof *d->protections);
+    if (!d->protections)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < p->n_protections; i++)
+        if (condition_match(p->protections[i], d->facts, d->now_ms, d->arena, &d->protections[i]) !=
+            ERR_OK)
+            return ERR_NOMEM;
+    return ERR_OK;
+}
+
+/* What could not be judged; *ret NULL: nothing. */
+static enum err_code find_doubt(struct deciding *d, const struct policy_rule *rule,
+                                const char **ret)
+{
+    const struct match *m = rule ? &d->rules[d->n_rules - 1] : NULL;
+    const char *old = stale(d->arena, d->facts, d->now_ms);
+    const char *doubt = NULL;
+
+    if (m && m->result == TRUTH_UNKNOWN) {
+        doubt = match_doubt(m, d->arena);
+        if (!doubt)
+            return ERR_NOMEM;
+    }
+    *ret = doubt && old ? say(d->arena, "%s; %s", doubt, old) : doubt ? doubt : old;
+    return ERR_OK;
+}
+
+enum err_code decide(const struct policy *p, const struct facts *f, int64_t now_ms, struct arena *a,
+                     struct verdict *ret, struct err *e)
+{
+    struct deciding d = {.policy = p, .facts = f, .now_ms = now_ms, .arena = a};
+    struct verdict v = {.policy = p->hash};
+    const struct policy_rule *rule = NULL;
+    enum err_code code;
+
+    if (json_type(f->alert) != JSON_OBJECT || !f->alert_id)
+        return err_set(e, ERR_INVALID, "decide: the facts hold no alert");
+    code = judge_rules(&d, &rule);
+    if (!code)
+        code = find_doubt(&d, rule, &v.doubt);
+    if (!code && rule && rule->acts)
+        code = judge_protections(&d);
+    v.rule = rule ? rule->name : NULL;
+    if (!code)
+        code = make_steps(&d, rule, &v);
+    if (!code)
+        code = write_verdict(&d, &v);
+    if (code)
+        return err_set(e, code, "decide on alert %.128s", f->alert_id);
+    *ret = v;
+    return ERR_OK;
+}
+
+/* ---- reading it back --------------------------------------------------------------------------- */
+
+static bool text_or_null(const struct json *doc, const char *name, const char **ret)
+{
+    const struct json *v = json_get(doc, name);
+
+    *ret = json_string(v);
+    return *ret || json_type(v) == JSON_NULL;
+}
+
+static enum err_code read_step(const struct json *doc, struct arena *a, struct verdict_step *ret,
+                               struct err *e)
+{
+    AUTO(buf_clear) struct buf args = BUF_INIT(VERDICT_MAX);
+
+    ret->handler = json_get_string(doc, "handler");
+    ret->acts = json_is_true(json_get(doc, "acts"));
+    if (!ret->handler || json_type(json_get(doc, "acts")) != JSON_BOOL ||
+        json_type(json_get(doc, "args")) != JSON_OBJECT ||
+        !text_or_null(doc, "withheld", &ret->withheld))
+        return err_set(e, ERR_INVALID, "verdict: a step that is none");
+    json_write(&args, json_get(doc, "args"));
+    ret->args = buf_failed(&args) ? NULL : arena_strn(a, buf_text(&args), args.len);
+    return ret->args ? ERR_OK : err_set(e, ERR_NOMEM, "verdict");
+}
+
+enum err_code verdict_read(const struct json *doc, struct arena *a, struct verdict *ret,
+                           struct err *e)
+{
+    AUTO(buf_clear) struct buf text = BUF_INIT(VERDICT_MAX);
+    const struct json *steps = json_get(doc, "steps");
+    struct verdict v = {0};
+    enum err_code code;
+
+    v.policy = json_get_string(doc, "policy");
+    if (!v.policy || !text_or_null(doc, "rule", &v.rule) || !text_or_null(doc, "doubt", &v.doubt) ||
+        json_type(steps) != JSON_ARRAY)
+        return err_set(e, ERR_INVALID, "verdict: not what was stored");
+    v.steps = arena_array(a, json_count(steps) + 1, sizeof *v.steps);
+    if (!v.steps)
+        return err_set(e, ERR_NOMEM, "verdict");
+    JSON_EACH (step, steps) {
+        code = read_step(step, a, &v.steps[v.n_steps++], e);
+        if (code)
+            return code;
+    }
+    json_write(&text, doc);
+    v.json = buf_failed(&text) ? NULL : arena_strn(a, buf_text(&text), text.len);
+    if (!v.json)
+        return err_set(e, ERR_NOMEM, "verdict");
+    *ret = v;
+    return ERR_OK;
+}

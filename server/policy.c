@@ -1,0 +1,535 @@
+/* policy.c - see policy.h. Reads rules and safety, each by a table of settings; a step's arguments are
+ * read by a table that is made from its handler's own.
+ *
+ * Reading goes on after a fault, so that `cordon check` shows all of them; a policy with one is no
+ * policy.
+ */
+#include "policy.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/evp.h>
+
+#include "buf.h"
+#include "clock.h"
+#include "json.h"
+#include "policy_rules.h"
+
+#define NAME_MAX_LEN 64                /* characters of a rule's name */
+#define NORMAL_MAX   (8 * 1024 * 1024) /* bytes of the normal form; a file has 1 MiB (yaml.h) */
+#define TELL         "email"
+
+/* Steps of the contract that no handler of this version takes. */
+static const char *const later[] = {"ask",       "release",    "scan", "collect",
+                                    "restrict",  "unrestrict", "tag",  "annotate",
+                                    "stop_file", "webhook",    NULL};
+
+struct compiler {
+    const struct settings_reader *reader;
+    struct policy *policy;
+};
+
+static void *no_memory(const struct compiler *c, const struct yaml_node *at)
+{
+    yaml_fault(c->reader->faults, at, "out of memory");
+    return NULL;
+}
+
+/* ---- steps ------------------------------------------------------------------------------------- */
+
+/* Where settings_read puts one argument of a step. */
+struct slot {
+    const char *text;
+    int word;
+    struct text_list addresses;
+};
+
+static const enum setting_type type_of[] = {
+    [ARG_TEXT] = SET_TEXT, [ARG_WORD] = SET_WORD, [ARG_ADDRESSES] = SET_ADDRESS_LIST};
+static const size_t offset_of[] = {[ARG_TEXT] = offsetof(struct slot, text),
+                                   [ARG_WORD] = offsetof(struct slot, word),
+                                   [ARG_ADDRESSES] = offsetof(struct slot, addresses)};
+
+static size_t count_args(const struct handler *h)
+{
+    size_t n = 0;
+
+    while (h->args && h->args[n].name)
+        n++;
+    return n;
+}
+
+/* at: the argument in the file, or NULL for the handler's own words, which must be good. */
+static void compile_text(struct compiler *c, const struct yaml_node *at, const struct handler *h,
+                         const char *text, struct policy_arg *arg)
+{
+    struct err e;
+    enum err_code code = template_compile(c->reader->arena, text, &arg->text, &e);
+
+    if (!code)
+        return;
+    assert(at || code == ERR_NOMEM);
+    yaml_fault(c->reader->faults, at, "%s.%s: %s", h->name, arg->arg->name, e.text);
+}
+
+/* args: the map in the file; NULL: nothing is set. */
+static void compile_step(struct compiler *c, const struct yaml_node *args, const struct handler *h,
+                         struct policy_step *ret)
+{
+    const struct settings_reader *reader = c->reader;
+    size_t n = count_args(h);
+    struct setting *table = arena_array(reader->arena, n + 1, sizeof *table);
+    struct slot *slots = arena_array(reader->arena, n + 1, sizeof *slots);
+
+    *ret = (struct policy_step){.name = h->name, .acts = h->acts, .n_args = n};
+    ret->args = arena_array(reader->arena, n + 1, sizeof *ret->args);
+    if (!table || !slots || !ret->args) {
+        (void)no_memory(c, args);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct handler_arg *arg = &h->args[i];
+
+        table[i] = (struct setting){
+            .key = arg->name,
+            .type = type_of[arg->type],
+            .offset = i * sizeof *slots + offset_of[arg->type],
+            .fallback = arg->type == ARG_WORD ? arg->words[0] : NULL,
+            .meaning = arg->meaning,
+            .words = arg->words,
+        };
+    }
+    settings_read(reader, args, h->name, table, slots);
+    for (size_t i = 0; i < n; i++) {
+        const struct handler_arg *arg = &h->args[i];
+        const struct yaml_node *at = yaml_get(args, arg->name);
+        struct policy_arg *out = &ret->args[i];
+
+        out->arg = arg;
+        switch (arg->type) {
+        case ARG_TEXT:
+            if (slots[i].text && !*slots[i].text && arg->fallback)
+                yaml_fault(reader->faults, at, "%s.%s is empty; leave it out for the usual one",
+                           h->name, arg->name);
+            else if (slots[i].text)
+                compile_text(c, at, h, slots[i].text, out);
+            else if (!at && arg->fallback)
+                compile_text(c, NULL, h, arg->fallback, out);
+            break;
+        case ARG_WORD:
+            out->word = arg->words[slots[i].word];
+            break;
+        case ARG_ADDRESSES:
+            out->addresses = slots[i].addresses;
+            if (at && at->kind == YAML_LIST && at->count == 0)
+                yaml_fault(reader->faults, at,
+                           "%s.%s: an empty list tells nobody; leave it out for the usual ones",
+                           h->name, arg->name);
+            break;
+        }
+    }
+}
+
+/* Which handler a step names, or NULL with a fault noted. */
+static const struct handler *find_handler(struct compiler *c, const struct yaml_node *key)
+{
+    const struct handler *const *table = handler_table();
+    const struct handler *h = handler_find(key->text);
+    size_t known = 0, n = 0;
+    const char **names, *nearest;
+
+    if (h)
+        return h;
+    for (size_t i = 0; later[i]; i++)
+        if (strcmp(later[i], key->text) == 0) {
+            yaml_fault(c->reader->faults, key,
+                       "step '%s' is not available in this version of cordon", key->text);
+            return NULL;
+        }
+    while (table[known])
+        known++;
+    names = arena_array(c->reader->arena, known + 1, sizeof *names);
+    for (; names && n < known; n++)
+        names[n] = table[n]->name;
+    nearest = names ? yaml_nearest(key->text, names) : NULL;
+    if (nearest) {
+        yaml_fault(c->reader->faults, key, "no such step '%.60s'; did you mean %s?", key->text,
+                   nearest);
+    } else {
+        AUTO(buf_clear) struct buf list = BUF_INIT(1024);
+
+        for (size_t i = 0; i < n; i++)
+            buf_addf(&list, "%s%s", i == 0 ? "" : i + 1 < n ? ", " : " or ", names[i]);
+        yaml_fault(c->reader->faults, key, "no such step '%.60s'; expected %s", key->text,
+                   buf_text(&list));
+    }
+    return NULL;
+}
+
+static void compile_steps(struct compiler *c, const struct yaml_node *list,
+                          struct policy_rule *rule)
+{
+    struct yaml_faults *faults = c->reader->faults;
+
+    if (list->kind != YAML_LIST || list->count == 0) {
+        yaml_fault(faults, list, "rule.do: expected a list of steps, one at least");
+        return;
+    }
+    rule->steps = arena_array(c->reader->arena, list->count, sizeof *rule->steps);
+    if (!rule->steps) {
+        (void)no_memory(c, list);
+        return;
+    }
+    for (const struct yaml_node *n = list->first; n; n = n->next) {
+        struct policy_step *step = &rule->steps[rule->n_steps];
+        const struct handler *h;
+
+        if (n->kind != YAML_MAP || n->count != 1) {
+            if (n->kind == YAML_SCALAR && !n->null && handler_find(n->text))
+                yaml_fault(faults, n, "rule.do: write %s: {} for a step with nothing set", n->text);
+            else
+                yaml_fault(faults, n, "rule.do: expected a map of one step, such as email: {}");
+            continue;
+        }
+        h = find_handler(c, n->first->key);
+        if (!h)
+            continue;
+        if (h->acts)
+            for (size_t i = 0; i < rule->n_steps; i++)
+                if (strcmp(rule->steps[i].name, h->name) == 0)
+                    yaml_fault(faults, n->first->key, "step '%s' stands twice in one rule",
+                               h->name);
+        /* `email:` is `email: {}` */
+        compile_step(c, n->first->kind == YAML_SCALAR && n->first->null ? NULL : n->first, h, step);
+        rule->n_steps++;
+        rule->acts |= h->acts;
+        rule->tells |= strcmp(h->name, TELL) == 0;
+    }
+}
+
+/* ---- rules ------------------------------------------------------------------------------------- */
+
+struct rule_settings {
+    const char *name;
+    const struct yaml_node *when, *steps;
+};
+
+static const struct setting rule_table[] = {
+    {.key = "name",
+     .type = SET_TEXT,
+     .offset = offsetof(struct rule_settings, name),
+     .required = true,
+     .meaning = "what verdicts and mails call the rule"},
+    {.key = "when",
+     .type = SET_NODE,
+     .offset = offsetof(struct rule_settings, when),
+     .meaning = "a condition; left out: always"},
+    {.key = "do",
+     .type = SET_NODE,
+     .offset = offsetof(struct rule_settings, steps),
+     .required = true,
+     .meaning = "a list of steps"},
+    {.key = NULL},
+};
+
+static void check_name(struct compiler *c, const struct yaml_node *map, const char *name,
+                       const struct yaml_node *rules)
+{
+    const struct yaml_node *at = yaml_get(map, "name");
+    size_t len = strlen(name);
+
+    if (strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != len || len > NAME_MAX_LEN) {
+        yaml_fault(c->reader->faults, at,
+                   "rule.name: expected at most %d of a-z, 0-9 and '-', found '%.60s'",
+                   NAME_MAX_LEN, name);
+        return;
+    }
+    for (const struct yaml_node *other = rules->first; other != map; other = other->next) {
+        const struct yaml_node *first = yaml_get(other, "name");
+
+        if (first && first->kind == YAML_SCALAR && strcmp(first->text, name) == 0) {
+            yaml_fault(c->reader->faults, at, "rule.name: '%s' is the rule in line %u already",
+                       name, first->line);
+            return;
+        }
+    }
+}
+
+static void compile_rules(struct compiler *c, const struct yaml_node *rules)
+{
+    const struct settings_reader *reader = c->reader;
+    struct policy *p = c->policy;
+    const char *always = NULL; /* a rule without a condition */
+
+    if (!rules || rules->kind != YAML_LIST || rules->count == 0) {
+        yaml_fault(reader->faults, rules, "rules: expected a list of rules, one at least");
+        return;
+    }
+    p->rules = arena_array(reader->arena, rules->count, sizeof *p->rules);
+    if (!p->rules) {
+        (void)no_memory(c, rules);
+        return;
+    }
+    for (const struct yaml_node *n = rules->first; n; n = n->next) {
+        struct policy_rule *rule = &p->rules[p->n_rules++];
+        struct rule_settings s = {0};
+
+        settings_read(reader, n, "rule", rule_table, &s);
+        if (n->kind != YAML_MAP)
+            continue;
+        rule->name = s.name;
+        if (s.name)
+            check_name(c, n, s.name, rules);
+        if (always)
+            yaml_fault(reader->faults, n,
+                       "no alert comes as far as this rule: rule '%.64s' above has no `when`",
+                       always);
+        if (s.when)
+            rule->when = condition_compile(reader, s.when, "when");
+        else if (!yaml_get(n, "when"))
+            always = s.name ? s.name : "without a name";
+        if (s.steps)
+            compile_steps(c, s.steps, rule);
+    }
+}
+
+/* ---- safety ------------------------------------------------------------------------------------ */
+
+enum { MODE_LIVE, MODE_SHADOW };
+static const char *const modes[] = {"live", "shadow", NULL};
+
+struct safety_settings {
+    int mode;
+    const struct yaml_node *protect, *limits;
+};
+
+static const struct setting safety_table[] = {
+    {.key = "mode",
+     .type = SET_WORD,
+     .offset = offsetof(struct safety_settings, mode),
+     .fallback = "live",
+     .words = modes,
+     .meaning = "shadow: everything but the acting"},
+    {.key = "protected",
+     .type = SET_NODE,
+     .offset = offsetof(struct safety_settings, protect),
+     .meaning = "conditions of machines that are never isolated unasked"},
+    {.key = "limits",
+     .type = SET_NODE,
+     .offset = offsetof(struct safety_settings, limits),
+     .meaning = "how many isolations within which time"},
+    {.key = NULL},
+};
+
+struct limit_settings {
+    struct policy_limit limit;
+    const struct yaml_node *percent;
+};
+
+static const struct setting limit_table[] = {
+    {.key = "isolations",
+     .type = SET_INT,
+     .required = true,
+     .least = 1,
+     .most = 1000000,
+     .offset = offsetof(struct limit_settings, limit.isolations),
+     .meaning = "at most so many isolations"},
+    {.key = "per",
+     .type = SET_DURATION,
+     .required = true,
+     .least = MINUTE_MS,
+     .most = 366 * DAY_MS,
+     .offset = offsetof(struct limit_settings, limit.per_ms),
+     .meaning = "within this time"},
+    {.key = "percent",
+     .type = SET_UNSUPPORTED,
+     .offset = offsetof(struct limit_settings, percent),
+     .meaning = "a limit by share of the machines"},
+    {.key = NULL},
+};
+
+static void compile_protections(struct compiler *c, const struct yaml_node *list)
+{
+    struct policy *p = c->policy;
+
+    if (list->kind != YAML_LIST) {
+        yaml_fault(c->reader->faults, list,
+                   "safety.protected: expected a list of maps of fields, such as "
+                   "{machine.tags: [tier-0]}");
+        return;
+    }
+    p->protections = arena_array(c->reader->arena, list->count + 1, sizeof *p->protections);
+    if (!p->protections) {
+        (void)no_memory(c, list);
+        return;
+    }
+    for (const struct yaml_node *n = list->first; n; n = n->next)
+        p->protections[p->n_protections++] = condition_compile(c->reader, n, "safety.protected");
+}
+
+static void compile_limits(struct compiler *c, const struct yaml_node *list)
+{
+    struct policy *p = c->policy;
+
+    if (list->kind != YAML_LIST) {
+        yaml_fault(c->reader->faults, list,
+                   "safety.limits: expected a list of limits, such as {isolations: 10, per: 1h}");
+        return;
+    }
+    p->limits = arena_array(c->reader->arena, list->count + 1, sizeof *p->limits);
+    if (!p->limits) {
+        (void)no_memory(c, list);
+        return;
+    }
+    for (const struct yaml_node *n = list->first; n; n = n->next) {
+        struct limit_settings s = {0};
+
+        settings_read(c->reader, n, "limit", limit_table, &s);
+        p->limits[p->n_limits++] = s.limit;
+    }
+}
+
+static void compile_safety(struct compiler *c, const struct yaml_node *safety)
+{
+    struct safety_settings s = {0};
+
+    settings_read(c->reader, safety, "safety", safety_table, &s);
+    c->policy->shadow = s.mode == MODE_SHADOW;
+    if (s.protect)
+        compile_protections(c, s.protect);
+    if (s.limits)
+        compile_limits(c, s.limits);
+}
+
+/* ---- the name of a policy ---------------------------------------------------------------------- */
+
+static int by_key(const void *a, const void *b)
+{
+    const struct yaml_node *const *x = a, *const *y = b;
+
+    return strcmp((*x)->key->text, (*y)->key->text);
+}
+
+/* Is a plain scalar something other than text to whoever reads it? Then "10" and 10 differ. */
+static bool is_plain_value(const struct yaml_node *n, const char *text)
+{
+    if (n->quoted && !strstr(n->text, "${"))
+        return false;
+    return strcmp(text, "true") == 0 || strcmp(text, "false") == 0 ||
+           (*text && text[strspn(text, "-0123456789")] == '\0');
+}
+
+/* The normal form: JSON, keys in order, the environment filled in, quotes only where they matter. */
+static void write_normal(struct compiler *c, struct json_out *o, const char *name,
+                         const struct yaml_node *n)
+{
+    const struct yaml_node **sorted;
+    const char *text;
+    size_t i = 0;
+
+    switch (n->kind) {
+    case YAML_SCALAR:
+        text = n->null ? NULL : settings_text(c->reader, n);
+        if (text && is_plain_value(n, text)) {
+            json_out_object(o, name); /* no text of the file can look like this */
+            json_out_string(o, "plain", text);
+            json_out_object_end(o);
+        } else {
+            json_out_string(o, name, text);
+        }
+        return;
+    case YAML_LIST:
+        json_out_array(o, name);
+        for (const struct yaml_node *child = n->first; child; child = child->next)
+            write_normal(c, o, NULL, child);
+        json_out_array_end(o);
+        return;
+    case YAML_MAP:
+        sorted = arena_array(c->reader->arena, n->count + 1, sizeof *sorted);
+        if (!sorted) {
+            (void)no_memory(c, n);
+            return;
+        }
+        for (const struct yaml_node *child = n->first; child; child = child->next)
+            sorted[i++] = child;
+        qsort(sorted, n->count, sizeof *sorted, by_key);
+        json_out_object(o, name);
+        for (i = 0; i < n->count; i++)
+            write_normal(c, o, sorted[i]->key->text, sorted[i]);
+        json_out_object_end(o);
+    }
+}
+
+static void name_policy(struct compiler *c, const struct yaml_node *rules,
+                        const struct yaml_node *safety)
+{
+    AUTO(buf_clear) struct buf normal = BUF_INIT(NORMAL_MAX);
+    struct json_out o = JSON_OUT(&normal);
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+
+    json_out_object(&o, NULL);
+    write_normal(c, &o, "rules", rules);
+    if (safety)
+        write_normal(c, &o, "safety", safety);
+    json_out_object_end(&o);
+    if (buf_failed(&normal) ||
+        EVP_Digest(buf_text(&normal), normal.len, digest, &len, EVP_sha256(), NULL) != 1) {
+        (void)no_memory(c, rules);
+        return;
+    }
+    assert(len * 2 + 1 == sizeof c->policy->hash);
+    for (unsigned i = 0; i < len; i++)
+        (void)snprintf(c->policy->hash + i * 2, 3, "%02x", digest[i]); /* two digits and the NUL */
+}
+
+/* ---- the interface ----------------------------------------------------------------------------- */
+
+const struct policy *policy_compile(const struct settings_reader *reader,
+                                    const struct yaml_node *rules, const struct yaml_node *safety)
+{
+    struct compiler c = {.reader = reader, .policy = arena_alloc(reader->arena, sizeof *c.policy)};
+    const struct handler *tell = handler_find(TELL);
+    size_t before = reader->faults->count;
+
+    if (!c.policy)
+        return no_memory(&c, rules);
+    if (safety && safety->kind == YAML_SCALAR && safety->null)
+        safety = NULL;
+    compile_rules(&c, rules);
+    compile_safety(&c, safety);
+    c.policy->tell.name = TELL;
+    if (tell)
+        compile_step(&c, NULL, tell, &c.policy->tell);
+    if (reader->faults->count == before)
+        name_policy(&c, rules, safety);
+    return reader->faults->count == before ? c.policy : NULL;
+}
+
+const char *policy_hash(const struct policy *p)
+{
+    return p->hash;
+}
+
+bool policy_is_shadow(const struct policy *p)
+{
+    return p->shadow;
+}
+
+const struct policy_limit *policy_limits(const struct policy *p, size_t *ret_count)
+{
+    *ret_count = p->n_limits;
+    return p->limits;
+}
+
+bool policy_uses(const struct policy *p, const char *handler)
+{
+    for (size_t i = 0; i < p->n_rules; i++)
+        for (size_t k = 0; k < p->rules[i].n_steps; k++)
+            if (strcmp(p->rules[i].steps[k].name, handler) == 0)
+                return true;
+    return false;
+}

@@ -1,0 +1,53 @@
+/* policy_rules.h - a compiled policy from inside; for policy.c, which builds it, and decide.c.
+ *
+ * All of it lives in the arena that it was compiled into and never changes.
+ */
+#ifndef CORDON_POLICY_RULES_H
+#define CORDON_POLICY_RULES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <cordon/handler.h>
+
+#include "match.h"
+#include "policy.h"
+#include "template.h"
+
+/* One argument of a step; which of the three is set follows from arg->type. None: absent. */
+struct policy_arg {
+    const struct handler_arg *arg;
+    const struct template *text;
+    const char *word;
+    struct text_list addresses;
+};
+
+struct policy_step {
+    const char *name; /* of the handler */
+    bool acts;
+    struct policy_arg *args;
+    size_t n_args;
+};
+
+struct policy_rule {
+    const char *name;
+    const struct condition *when; /* NULL: always */
+    struct policy_step *steps;
+    size_t n_steps;
+    bool acts;  /* some step does */
+    bool tells; /* some step is an email */
+};
+
+struct policy {
+    char hash[65];
+    bool shadow;
+    struct policy_rule *rules;
+    size_t n_rules;
+    const struct condition **protections;
+    size_t n_protections;
+    struct policy_limit *limits;
+    size_t n_limits;
+    struct policy_step tell; /* an email with nothing set, so that nobody stays silent */
+};
+
+#endif

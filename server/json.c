@@ -400,21 +400,21 @@ static enum err_code check_names(const cJSON *object, struct err *e)
     return code;
 }
 
-/* s->numbers counts the numbers met, kept is the next one that gets its text. */
-static enum err_code settle(cJSON *v, struct scan *s, const struct kept **kept, struct err *e)
+/* s->numbers counts the numbers met; *next, in s->kept, is the next one that gets its text. */
+static enum err_code settle(cJSON *v, struct scan *s, size_t *next, struct err *e)
 {
     enum err_code code = ERR_OK;
 
     if (cJSON_IsNumber(v)) {
-        if (*kept < s->kept + s->kept_count && (*kept)->ordinal == s->numbers) {
-            char *text = cJSON_malloc((*kept)->len + 1); /* cJSON_Delete releases it */
+        if (*next < s->kept_count && s->kept[*next].ordinal == s->numbers) {
+            const struct kept *kept = &s->kept[(*next)++];
+            char *text = cJSON_malloc(kept->len + 1); /* cJSON_Delete releases it */
 
             if (!text)
                 return err_set(e, ERR_NOMEM, "a number's digits");
-            memcpy(text, s->start + (*kept)->offset, (*kept)->len);
-            text[(*kept)->len] = '\0';
+            memcpy(text, s->start + kept->offset, kept->len);
+            text[kept->len] = '\0';
             v->valuestring = text;
-            (*kept)++;
         }
         s->numbers++;
         return ERR_OK;
@@ -422,7 +422,7 @@ static enum err_code settle(cJSON *v, struct scan *s, const struct kept **kept, 
     if (cJSON_IsObject(v))
         code = check_names(v, e);
     for (cJSON *c = v->child; c && !code; c = c->next)
-        code = settle(c, s, kept, e);
+        code = settle(c, s, next, e);
     return code;
 }
 
@@ -442,8 +442,8 @@ enum err_code json_parse(const char *bytes, size_t len, struct json **ret_doc, s
 {
     const unsigned char *start = (const unsigned char *)(len ? bytes : "");
     struct scan s = {.start = start, .at = start, .end = start + len};
-    const struct kept *kept;
     enum err_code code;
+    size_t next = 0;
     cJSON *root;
 
     if (!scan_document(&s)) {
@@ -459,9 +459,8 @@ enum err_code json_parse(const char *bytes, size_t len, struct json **ret_doc, s
     if (!root) {
         code = err_set(e, ERR_NOMEM, "a JSON document of %zu bytes", len);
     } else {
-        kept = s.kept;
         s.numbers = 0;
-        code = settle(root, &s, &kept, e);
+        code = settle(root, &s, &next, e);
     }
     free(s.kept);
     if (code) {

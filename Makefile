@@ -144,7 +144,7 @@ cppcheck:
 	$(call say,CHECK,$(words $(SOURCES)) files)
 	$(Q)mkdir -p build/lint/cppcheck
 	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 -D_GNU_SOURCE -D__linux__ -D__x86_64__ \
-	    --enable=warning,performance,portability --library=posix,gnu --inline-suppr \
+	    --enable=warning,performance,portability --library=posix --inline-suppr \
 	    --suppressions-list=tests/lint/cppcheck.txt --cppcheck-build-dir=build/lint/cppcheck \
 	    -Iserver -Iinclude $(SOURCES)
 # The analyzer looks at one function at a time: that a code other than ERR_OK leaves ret_x alone, and ERR_OK

@@ -121,10 +121,10 @@ enum err_code clock_parse(const char *text, int64_t *ret_ms, struct err *e)
     if (strcmp(p, "Z") != 0 || month < 1 || month > 12 || day < 1 || day > days_in(year, month) ||
         hour > 23 || minute > 59 || second > 59)
         goto bad;
-    *ret_ms =
-        ((days_from_civil(year, month, day) * 24 + hour) * 60 + minute) * MINUTE_MS +
-        second * SECOND_MS + ms;
+    *ret_ms = ((days_from_civil(year, month, day) * 24 + hour) * 60 + minute) * MINUTE_MS +
+              second * SECOND_MS + ms;
     return ERR_OK;
 bad:
-    return err_set(e, ERR_INVALID, "'%.40s' is not a UTC timestamp like 2026-01-01T00:00:00Z", text);
+    return err_set(e, ERR_INVALID, "'%.40s' is not a UTC timestamp like 2026-01-01T00:00:00Z",
+                   text);
 }

@@ -54,7 +54,8 @@ enum err_code id_parse(const char *text, int64_t *ret_id, struct err *e)
 {
     uint64_t id = 0;
 
-    if (strlen(text) != ID_TEXT_SIZE - 1 || text[0] < '0' || text[0] > '7') /* 63 bits: 3 + 12 * 5 */
+    if (strlen(text) != ID_TEXT_SIZE - 1 || text[0] < '0' ||
+        text[0] > '7') /* 63 bits: 3 + 12 * 5 */
         goto bad;
     for (const char *p = text; *p; p++) {
         const char *at = strchr(alphabet, tolower((unsigned char)*p));

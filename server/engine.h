@@ -10,6 +10,8 @@
 
 #include <pthread.h>
 
+#include "health.h"
+#include "metrics.h"
 #include "runtime.h"
 #include "store.h"
 #include "store_work.h"
@@ -21,6 +23,8 @@ struct engine {
     struct rest *rest;
     const struct clock *clock;
     const char *mail_helper; /* program for mail_server.helper; NULL: this one */
+    struct metrics *metrics; /* NULL: nobody counts */
+    struct health *health;   /* NULL: nobody asks */
     struct workers *workers;
     pthread_mutex_t lock; /* of runtime */
     struct runtime *runtime;

@@ -199,6 +199,7 @@ static enum err_code judge(struct expansion *x, struct err *e)
     x->c.why = x->verdict.doubt;
     x->c.verdict = x->verdict.json;
     x->w->lease_end = x->now + WORK_LEASE_MS;
+    metrics_add(x->g->metrics, METRIC_VERDICTS, 1, x->verdict.rule, x->verdict.doubt ? "yes" : "no");
     log_event(LOG_INFO, "verdict", LOG_ID("case", x->c.id), LOG_STR("tenant", x->c.tenant),
               LOG_STR("alert", x->c.alert_id), LOG_STR("machine", x->machine_id),
               LOG_STR("rule", x->verdict.rule), LOG_STR("doubt", x->verdict.doubt),
@@ -235,6 +236,9 @@ static void run_new(struct expansion *x)
     else
         code = err_set(&x->why, ERR_REFUSED, "tenant '%s' is no longer configured", x->c.tenant);
     x->now = clock_wall_ms(x->g->clock);
+    metrics_add(x->g->metrics, METRIC_DEFENDER_CALLS, 1, x->c.tenant, err_name(code));
+    (void)health_note(x->g->health, "defender", x->c.tenant, !code || code == ERR_NOT_FOUND,
+                      x->why.text);
     if (code) {
         not_read(x, code);
     } else if (judge(x, &e)) {

@@ -173,6 +173,18 @@ static enum err_code postpone(struct db_tx *tx, struct episode *x, struct isolat
     return code ? code : work_again(tx, &x->w, x->due, x->w.attempts, e);
 }
 
+/* After a transaction: what changed is logged and counted, and whoever waits is woken. */
+static void announce(struct episode *x, enum isolation_state before)
+{
+    bool moved = x->row.state != before;
+
+    log_isolation(moved ? LOG_INFO : LOG_DEBUG, &x->row, "isolation");
+    if (moved && isolation_is_settled(x->row.state))
+        metrics_add(x->g->metrics, METRIC_ISOLATIONS_ENDED, 1, x->row.tenant,
+                    isolation_state_name(x->row.state));
+    engine_kick(x->g);
+}
+
 static void write_outcome(struct episode *x, db_fn fn)
 {
     enum isolation_state before = x->row.state;
@@ -184,8 +196,7 @@ static void write_outcome(struct episode *x, db_fn fn)
         engine_again(x->g, &x->w, engine_backoff(x->w.attempts, 0));
         return;
     }
-    log_isolation(x->row.state == before ? LOG_DEBUG : LOG_INFO, &x->row, "isolation");
-    engine_kick(x->g);
+    announce(x, before);
 }
 
 /* ---- 3 and 4: the POST and its record ---------------------------------------------------------- */
@@ -507,8 +518,7 @@ static void look_again(struct episode *x)
         } else if (x->post) {
             post(x);
         } else {
-            log_isolation(LOG_INFO, &x->row, "isolation");
-            engine_kick(x->g);
+            announce(x, ISOLATION_REQUESTED);
         }
     }
     defender_reads_clear(&look);

@@ -396,8 +396,11 @@ static void send_it(struct sending *s, struct runtime *rt)
             s->to[s->count++] = s->n.recipients[i].address;
         }
     if (s->count && server.url) {
-        if (mail_send(&server, s->g->rest, s->n.sender, s->to, s->count, s->n.message,
-                      strlen(s->n.message), s->results, &e))
+        enum err_code code = mail_send(&server, s->g->rest, s->n.sender, s->to, s->count,
+                                       s->n.message, strlen(s->n.message), s->results, &e);
+
+        (void)health_note(s->g->health, "mail", NULL, !code, e.text);
+        if (code)
             log_event(LOG_WARN, "mail_failed", LOG_ID("case", s->n.case_id),
                       LOG_ID("notice", s->n.id), LOG_INT("attempt", s->w->attempts), LOG_ERR(&e));
     } else {
@@ -409,6 +412,8 @@ static void send_it(struct sending *s, struct runtime *rt)
     s->due = s->now + engine_backoff(s->w->attempts, 0);
     s->give_up = s->now - s->n.created >= GIVE_UP_MS;
     log_fates(s);
+    for (size_t i = 0; i < s->count; i++)
+        metrics_add(s->g->metrics, METRIC_MAILS, 1, mail_fate_name(s->results[i].fate), NULL);
     if (db_write(s->g->store->db, sent_fn, s, &e)) {
         log_event(LOG_ERROR, "notice_not_written", LOG_ID("notice", s->n.id), LOG_ERR(&e));
         engine_again(s->g, s->w, engine_backoff(s->w->attempts, 0));

@@ -1,0 +1,205 @@
+/* metrics.c - see metrics.h. Each pair of label values is a node of a list that only grows, so readers
+ * need no lock: a counter is found by a short walk and added to atomically. */
+#include "metrics.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct metric_info table[METRICS] = {
+    [METRIC_DELIVERIES] = {"cordon_deliveries_total", "counter", {"source", "outcome"},
+                           "requests of senders by what became of them",
+                           "denied: compare the sender's secret or token with the source's; unavailable: "
+                           "look at the store and at the keys of Entra"},
+    [METRIC_CASES_MADE] = {"cordon_cases_made_total", "counter", {"tenant"},
+                           "alerts that were pushed for the first time",
+                           "no increase for long: is the flow or Function still switched on?"},
+    [METRIC_VERDICTS] = {"cordon_verdicts_total", "counter", {"rule", "doubt"},
+                         "verdicts by rule, and whether something could not be judged",
+                         "doubt: `cordon cases show` names the field; a person has to decide"},
+    [METRIC_DEFENDER_CALLS] = {"cordon_case_reads_total", "counter", {"tenant", "outcome"},
+                               "reads of alert and machine from Defender by outcome",
+                               "forbidden, denied or refused: check the app registration's permissions "
+                               "and secret; throttled: another program shares the registration's quota"},
+    [METRIC_ISOLATIONS_ENDED] = {"cordon_isolations_total", "counter", {"tenant", "state"},
+                                 "isolations by the state they came to",
+                                 "failed: `cordon isolations list` says why; the machine is not isolated"},
+    [METRIC_MAILS] = {"cordon_mails_total", "counter", {"fate"},
+                      "attempts to hand a mail to the server, by recipient",
+                      "retry or refused: look at the log lines `mail` and at mail.server"},
+    [METRIC_CASES] = {"cordon_cases", "gauge", {"state"}, "cases by state",
+                      "failed: `cordon cases list --state failed`"},
+    [METRIC_ISOLATIONS] = {"cordon_isolations", "gauge", {"state"}, "isolations in the ledger by state",
+                           "pending for long: the machine is offline"},
+    [METRIC_WORK] = {"cordon_work", "gauge", {"kind"}, "things to be done, now or at their time",
+                     "grows without end: Defender, the mail server or the quota holds it up"},
+    [METRIC_WORKERS_BUSY] = {"cordon_workers_busy", "gauge", {NULL}, "worker threads at work",
+                             "always all of them: a far end is slow"},
+    [METRIC_STORE_QUEUE] = {"cordon_store_queue", "gauge", {NULL}, "transactions that wait for the disk",
+                            "grows: the disk is too slow; senders get 503 when it is full"},
+    [METRIC_STORE_COMMITS] = {"cordon_store_commits_total", "counter", {NULL}, "commits of the store",
+                              "for rates only"},
+    [METRIC_STORE_FAILURES] = {"cordon_store_failures_total", "counter", {NULL}, "commits that failed",
+                               "any: look at the disk; /readyz says what it was"},
+    [METRIC_STORE_BYTES] = {"cordon_store_bytes", "gauge", {NULL}, "size of the store's files",
+                            "compare with the room on its disk"},
+    [METRIC_CONNECTIONS] = {"cordon_connections", "gauge", {"side"}, "open connections",
+                            "at the limit: a peer holds connections open"},
+    [METRIC_QUOTA_USED] = {"cordon_quota_used", "gauge", {"tenant", "window"},
+                           "calls to Defender in the last minute and hour",
+                           "at the limit: cases wait; Defender allows 100 a minute and 1,500 an hour"},
+    [METRIC_HEALTHY] = {"cordon_healthy", "gauge", {"part"}, "1 when the part worked when last used",
+                        "0: /readyz says what is wrong with it"},
+    [METRIC_BUILD] = {"cordon_build_info", "gauge", {"version"}, "always 1", "for joins"},
+    [METRIC_START] = {"cordon_start_time_seconds", "gauge", {NULL}, "when this process started",
+                      "young again and again: it is being restarted"},
+};
+
+struct counter {
+    struct counter *_Atomic next;
+    _Atomic int64_t value;
+    char *a, *b;
+};
+
+struct metrics {
+    struct counter *_Atomic lists[METRICS];
+    pthread_mutex_t lock; /* of growing */
+};
+
+const struct metric_info *metrics_table(void)
+{
+    return table;
+}
+
+enum err_code metrics_new(struct metrics **ret, struct err *e)
+{
+    struct metrics *m = calloc(1, sizeof *m);
+
+    if (!m)
+        return err_set(e, ERR_NOMEM, "metrics");
+    (void)pthread_mutex_init(&m->lock, NULL);
+    *ret = m;
+    return ERR_OK;
+}
+
+static void counter_free(struct counter *c)
+{
+    if (!c)
+        return;
+    free(c->a);
+    free(c->b);
+    free(c);
+}
+
+void metrics_free(struct metrics *m)
+{
+    if (!m)
+        return;
+    for (int i = 0; i < METRICS; i++)
+        for (struct counter *c = m->lists[i], *next; c; c = next) {
+            next = c->next;
+            counter_free(c);
+        }
+    pthread_mutex_destroy(&m->lock);
+    free(m);
+}
+
+static struct counter *find(struct counter *list, const char *a, const char *b)
+{
+    for (struct counter *c = list; c; c = c->next)
+        if (strcmp(c->a, a) == 0 && strcmp(c->b, b) == 0)
+            return c;
+    return NULL;
+}
+
+static struct counter *grow(struct metrics *m, enum metric which, const char *a, const char *b)
+{
+    struct counter *c;
+
+    pthread_mutex_lock(&m->lock);
+    c = find(m->lists[which], a, b); /* another thread may have been first */
+    if (!c && (c = calloc(1, sizeof *c)) != NULL) {
+        c->a = strdup(a);
+        c->b = strdup(b);
+        if (c->a && c->b) {
+            c->next = m->lists[which];
+            m->lists[which] = c;
+        } else {
+            counter_free(c);
+            c = NULL;
+        }
+    }
+    pthread_mutex_unlock(&m->lock);
+    return c;
+}
+
+void metrics_add(struct metrics *m, enum metric which, int64_t n, const char *a, const char *b)
+{
+    struct counter *c;
+
+    if (!m)
+        return;
+    a = a ? a : "";
+    b = b ? b : "";
+    c = find(m->lists[which], a, b);
+    if (!c)
+        c = grow(m, which, a, b);
+    if (c) /* out of memory: a count is lost, nothing else */
+        atomic_fetch_add_explicit(&c->value, n, memory_order_relaxed);
+}
+
+/* A label value: backslash, quote and line end are escaped (Prometheus text format 0.0.4). */
+static void write_label(struct buf *out, const char *name, const char *value)
+{
+    buf_addf(out, "%s=\"", name);
+    for (const char *p = value; *p; p++) {
+        if (*p == '\\' || *p == '"')
+            buf_addc(out, '\\');
+        if (*p == '\n')
+            buf_adds(out, "\\n");
+        else
+            buf_addc(out, *p);
+    }
+    buf_addc(out, '"');
+}
+
+static void write_value(struct buf *out, const struct metric_info *info, const char *a, const char *b,
+                        int64_t value)
+{
+    buf_adds(out, info->name);
+    if (info->labels[0]) {
+        buf_addc(out, '{');
+        write_label(out, info->labels[0], a ? a : "");
+        if (info->labels[1]) {
+            buf_addc(out, ',');
+            write_label(out, info->labels[1], b ? b : "");
+        }
+        buf_addc(out, '}');
+    }
+    buf_addf(out, " %lld\n", (long long)value);
+}
+
+static void write_head(struct buf *out, const struct metric_info *info)
+{
+    buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", info->name, info->meaning, info->name, info->type);
+}
+
+void metrics_write(struct metrics *m, struct buf *out)
+{
+    for (int i = 0; i < METRICS; i++) {
+        if (!m->lists[i])
+            continue;
+        write_head(out, &table[i]);
+        for (struct counter *c = m->lists[i]; c; c = c->next)
+            write_value(out, &table[i], c->a, c->b, c->value);
+    }
+}
+
+void metrics_gauge(struct buf *out, enum metric which, int first, const char *a, const char *b,
+                   int64_t value)
+{
+    if (first)
+        write_head(out, &table[which]);
+    write_value(out, &table[which], a, b, value);
+}

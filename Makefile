@@ -66,8 +66,8 @@ OBJ      := $(LIB_OBJ) $(SIM_OBJ) $(KIT_OBJ) $(O)/obj/server/main.o $(SIM_MAIN:%
 SOURCES  := $(wildcard server/*.c handlers/*.c tests/*/*.c)
 HEADERS  := $(wildcard server/*.h handlers/*.h include/cordon/*.h tests/*/*.h)
 
-.PHONY: all deps demo run test built lint tidy cppcheck format advice fuzz crash bench image install \
-        help clean
+.PHONY: all deps demo run test built lint tidy cppcheck format advice fuzz crash bench bench-built \
+        image install help clean
 .SECONDARY: # keep the objects of test programs
 .DELETE_ON_ERROR:
 
@@ -98,6 +98,16 @@ $(O)/%: $(O)/obj/tests/%.o $(KIT_OBJ) $(O)/libsim.a $(O)/libcordon.a
 	$(call say,LINK,$@)
 	$(link_test)
 
+# ---- bench: what is measured, what it is compared with, and the load -----------------------------------
+BENCH_SRC := $(wildcard tests/bench/*.c)
+BENCH_BIN := $(BENCH_SRC:tests/%.c=$(O)/%)
+OBJ       += $(BENCH_SRC:%.c=$(O)/obj/%.o)
+$(O)/bench/deferring: $(O)/libcordon.a # bare and load stand on no room of cordon
+$(O)/bench/%: $(O)/obj/tests/bench/%.o
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+bench-built: all $(BENCH_BIN)
+
 # ---- the targets that set themselves up -----------------------------------------------------------
 # Packages first; what pkg-config says of them is known to a second make only.
 jobs = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -127,7 +137,7 @@ crash:
 	@SHORT='$(SHORT)' tests/crash/run
 bench:
 	@tests/deps $(BUILD_DEBS) $(TEST_DEBS)
-	$(again) all
+	$(again) bench-built
 	@SHORT='$(SHORT)' tests/bench/run
 image:
 	@docker/build

@@ -41,6 +41,26 @@ void arena_free(struct arena *a)
     free(a);
 }
 
+void arena_reset(struct arena *a)
+{
+    struct chunk *keep = NULL;
+
+    for (struct chunk *c = a->chunks, *next; c; c = next) {
+        next = c->next;
+        if (!keep && c->size == a->chunk_size) {
+            keep = c;
+            keep->next = NULL;
+        } else {
+            free(c);
+        }
+    }
+    if (keep) {
+        memset(keep->data, 0, keep->used); /* what comes from an arena is zeroed */
+        keep->used = 0;
+    }
+    a->chunks = keep;
+}
+
 void *arena_alloc(struct arena *a, size_t size)
 {
     struct chunk *c = a->chunks;

@@ -15,6 +15,9 @@ struct arena *arena_new(size_t chunk);
 /** Releases the arena and all that came from it. NULL is fine. */
 void arena_free(struct arena *a);
 
+/** Forgets all that came from it but keeps one piece of memory for the next use. */
+void arena_reset(struct arena *a);
+
 /** size zeroed bytes, aligned for any type; NULL when out of memory. Lives as long as a. */
 void *arena_alloc(struct arena *a, size_t size);
 /** The same for an array; NULL also when count * size would overflow. */

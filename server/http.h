@@ -27,12 +27,13 @@ struct http_request; /* opaque; lives from head() until its answer is sent or th
 
 enum http_next {
     HTTP_GO_ON,   /* head(): read the body, then call body() */
-    HTTP_ANSWERED /* http_reply or http_defer was called */
+    HTTP_ANSWERED /* http_reply was called; body() will not be */
 };
 
 struct http_handler {
     /* Threads: the server's pool. ctx: from http_options. May set *ret_body_max (bytes; starts at
-     * options.max_body) for this request. */
+     * options.max_body) for this request. Answers here should be those that need no body (401, 404,
+     * 405, 415): a short body is then read past and the connection kept, else it is closed. */
     enum http_next (*head)(struct http_request *r, void *ctx, size_t *ret_body_max);
     void (*body)(struct http_request *r, void *ctx); /* must reply or defer before it returns */
 };
@@ -43,17 +44,25 @@ struct http_options {
     const char *client_ca_file; /* asks for client certificates in the first handshake */
     size_t max_body;            /* bytes; larger: 413 */
     size_t max_head;            /* bytes of request line and headers; larger: 431 */
-    int64_t head_deadline_ms,
-        body_deadline_ms; /* absolute, from the first byte; later: 408 or close */
-    int64_t idle_ms;      /* keep-alive connection without a request */
-    unsigned threads;     /* pool size */
-    unsigned max_connections, max_connections_per_ip;
+    /* Absolute, however busy the peer is: the head from the accept (or, on a kept connection, from
+     * its request line, which must be there idle_ms + head_deadline_ms after the last answer), the
+     * body from the end of the head, the answer from its beginning. Late: 408 or a close. */
+    int64_t head_deadline_ms, body_deadline_ms;
+    /* Silence after which a connection is closed, in whole seconds; a deferred request is not silent. */
+    int64_t idle_ms;
+    unsigned threads;                /* pool size */
+    unsigned max_connections;        /* more of them wait in the kernel's queue */
+    unsigned max_connections_per_ip; /* more of them are closed at once; 0: any number */
     struct http_handler handler;
     void *ctx; /* passed to handler, borrowed */
     const struct clock *clock;
 };
 
-/** Listens and serves. ERR_INVALID for a bad address or certificate, ERR_IO when the port is taken. */
+/**
+ * Listens and serves. Every number of o but max_connections_per_ip must be above 0; o is copied, its
+ * clock and ctx are borrowed until http_server_free.
+ * Returns ERR_INVALID for a bad address or certificate, ERR_IO when the port is taken.
+ */
 enum err_code http_server_open(const struct http_options *o, struct http_server **ret,
                                struct err *e);
 /** The bound address as "127.0.0.1:43121", "[::1]:8443" or "unix:/path"; borrowed. */
@@ -63,10 +72,17 @@ void http_server_counts(const struct http_server *s, int64_t *ret_connections,
                         int64_t *ret_requests);
 /** Stops accepting new connections; requests under way go on. */
 void http_server_quiesce(struct http_server *s);
-/** Waits until no request is deferred (at most deadline_ms), then stops and frees. NULL is fine. */
+/**
+ * Stops accepting, answers new requests on open connections with 503, waits until the requests that
+ * were taken are answered (at most deadline_ms), gives up those still deferred (their peers see a
+ * close; a later http_reply for them is allowed and does nothing), then stops and frees. Waits longer only
+ * for a handler that does not return. NULL is fine. Not from the server's own threads.
+ */
 void http_server_free(struct http_server *s, int64_t deadline_ms);
 
 /* ---- a request ------------------------------------------------------------------------------- */
+/* From http_defer on, the thread that will reply may use http_body, http_peer, http_received_ms,
+ * http_arena, http_data and the reply functions; all else belongs to head() and body(). */
 
 const char *http_method(const struct http_request *r);
 /** The raw path as sent, before '?', without any decoding; starts with '/'. */
@@ -75,7 +91,7 @@ const char *http_path(const struct http_request *r);
 const char *http_query(const struct http_request *r);
 /** One decoded query parameter; NULL when absent, given twice or badly encoded. Arena memory. */
 const char *http_query_param(struct http_request *r, const char *name);
-/** A header's value (name without case), or NULL. *ret_count: how often it occurs; may be NULL. */
+/** A header's first value (name without case), or NULL. *ret_count: how often it occurs; may be NULL. */
 const char *http_header(const struct http_request *r, const char *name, unsigned *ret_count);
 /** The bytes of the body as received; valid in body() and until the reply. */
 const char *http_body(const struct http_request *r, size_t *ret_len);
@@ -106,9 +122,11 @@ struct http_answer {
     bool close; /* Connection: close */
 };
 
-/** Suspends the connection: from now on any thread may call http_reply. Only within body(). */
+/** Suspends the connection: from now on any thread may call http_reply. Only within body(), before the
+ * request is handed over; the handler must not touch r after it handed it over. */
 void http_defer(struct http_request *r);
-/** Answers. Any thread after http_defer, else the handler's own. r is gone when this returns. */
+/** Answers; all of *a is copied. Any thread after http_defer, else the handler's own. r is gone when this
+ * returns. Never fails: without memory, or with a header that holds a line break, a 5xx goes out. */
 void http_reply(struct http_request *r, const struct http_answer *a);
 /**
  * Answers with an RFC 9457 problem (application/problem+json): type, title (the status's phrase),

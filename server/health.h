@@ -18,8 +18,8 @@ struct health;
 struct health_part {
     char name[64];
     bool ok;
-    char why[200];  /* of the last failure, "" when ok */
-    int64_t since;  /* wall ms of the last change between good and bad */
+    char why[200]; /* of the last failure, "" when ok */
+    int64_t since; /* wall ms of the last change between good and bad */
 };
 
 enum err_code health_new(const struct clock *clock, struct health **ret, struct err *e);

@@ -8,51 +8,99 @@
 #include <string.h>
 
 static const struct metric_info table[METRICS] = {
-    [METRIC_DELIVERIES] = {"cordon_deliveries_total", "counter", {"source", "outcome"},
-                           "requests of senders by what became of them",
-                           "denied: compare the sender's secret or token with the source's; unavailable: "
-                           "look at the store and at the keys of Entra"},
-    [METRIC_CASES_MADE] = {"cordon_cases_made_total", "counter", {"tenant"},
+    [METRIC_DELIVERIES] =
+        {"cordon_deliveries_total",
+         "counter",
+         {"source", "outcome"},
+         "requests of senders by what became of them",
+         "denied: compare the sender's secret or token with the source's; unavailable: "
+         "look at the store and at the keys of Entra"},
+    [METRIC_CASES_MADE] = {"cordon_cases_made_total",
+                           "counter",
+                           {"tenant"},
                            "alerts that were pushed for the first time",
                            "no increase for long: is the flow or Function still switched on?"},
-    [METRIC_VERDICTS] = {"cordon_verdicts_total", "counter", {"rule", "doubt"},
+    [METRIC_VERDICTS] = {"cordon_verdicts_total",
+                         "counter",
+                         {"rule", "doubt"},
                          "verdicts by rule, and whether something could not be judged",
                          "doubt: `cordon cases show` names the field; a person has to decide"},
-    [METRIC_DEFENDER_CALLS] = {"cordon_case_reads_total", "counter", {"tenant", "outcome"},
-                               "reads of alert and machine from Defender by outcome",
-                               "forbidden, denied or refused: check the app registration's permissions "
-                               "and secret; throttled: another program shares the registration's quota"},
-    [METRIC_ISOLATIONS_ENDED] = {"cordon_isolations_total", "counter", {"tenant", "state"},
-                                 "isolations by the state they came to",
-                                 "failed: `cordon isolations list` says why; the machine is not isolated"},
-    [METRIC_MAILS] = {"cordon_mails_total", "counter", {"fate"},
+    [METRIC_DEFENDER_CALLS] =
+        {"cordon_case_reads_total",
+         "counter",
+         {"tenant", "outcome"},
+         "reads of alert and machine from Defender by outcome",
+         "forbidden, denied or refused: check the app registration's permissions "
+         "and secret; throttled: another program shares the registration's quota"},
+    [METRIC_ISOLATIONS_ENDED] =
+        {"cordon_isolations_total",
+         "counter",
+         {"tenant", "state"},
+         "isolations by the state they came to",
+         "failed: `cordon isolations list` says why; the machine is not isolated"},
+    [METRIC_MAILS] = {"cordon_mails_total",
+                      "counter",
+                      {"fate"},
                       "attempts to hand a mail to the server, by recipient",
                       "retry or refused: look at the log lines `mail` and at mail.server"},
-    [METRIC_CASES] = {"cordon_cases", "gauge", {"state"}, "cases by state",
+    [METRIC_CASES] = {"cordon_cases",
+                      "gauge",
+                      {"state"},
+                      "cases by state",
                       "failed: `cordon cases list --state failed`"},
-    [METRIC_ISOLATIONS] = {"cordon_isolations", "gauge", {"state"}, "isolations in the ledger by state",
+    [METRIC_ISOLATIONS] = {"cordon_isolations",
+                           "gauge",
+                           {"state"},
+                           "isolations in the ledger by state",
                            "pending for long: the machine is offline"},
-    [METRIC_WORK] = {"cordon_work", "gauge", {"kind"}, "things to be done, now or at their time",
+    [METRIC_WORK] = {"cordon_work",
+                     "gauge",
+                     {"kind"},
+                     "things to be done, now or at their time",
                      "grows without end: Defender, the mail server or the quota holds it up"},
-    [METRIC_WORKERS_BUSY] = {"cordon_workers_busy", "gauge", {NULL}, "worker threads at work",
+    [METRIC_WORKERS_BUSY] = {"cordon_workers_busy",
+                             "gauge",
+                             {NULL},
+                             "worker threads at work",
                              "always all of them: a far end is slow"},
-    [METRIC_STORE_QUEUE] = {"cordon_store_queue", "gauge", {NULL}, "transactions that wait for the disk",
+    [METRIC_STORE_QUEUE] = {"cordon_store_queue",
+                            "gauge",
+                            {NULL},
+                            "transactions that wait for the disk",
                             "grows: the disk is too slow; senders get 503 when it is full"},
-    [METRIC_STORE_COMMITS] = {"cordon_store_commits_total", "counter", {NULL}, "commits of the store",
-                              "for rates only"},
-    [METRIC_STORE_FAILURES] = {"cordon_store_failures_total", "counter", {NULL}, "commits that failed",
+    [METRIC_STORE_COMMITS] =
+        {"cordon_store_commits_total", "counter", {NULL}, "commits of the store", "for rates only"},
+    [METRIC_STORE_FAILURES] = {"cordon_store_failures_total",
+                               "counter",
+                               {NULL},
+                               "commits that failed",
                                "any: look at the disk; /readyz says what it was"},
-    [METRIC_STORE_BYTES] = {"cordon_store_bytes", "gauge", {NULL}, "size of the store's files",
+    [METRIC_STORE_BYTES] = {"cordon_store_bytes",
+                            "gauge",
+                            {NULL},
+                            "size of the store's files",
                             "compare with the room on its disk"},
-    [METRIC_CONNECTIONS] = {"cordon_connections", "gauge", {"side"}, "open connections",
+    [METRIC_CONNECTIONS] = {"cordon_connections",
+                            "gauge",
+                            {"side"},
+                            "open connections",
                             "at the limit: a peer holds connections open"},
-    [METRIC_QUOTA_USED] = {"cordon_quota_used", "gauge", {"tenant", "window"},
-                           "calls to Defender in the last minute and hour",
-                           "at the limit: cases wait; Defender allows 100 a minute and 1,500 an hour"},
-    [METRIC_HEALTHY] = {"cordon_healthy", "gauge", {"part"}, "1 when the part worked when last used",
+    [METRIC_QUOTA_USED] =
+        {"cordon_quota_used",
+         "gauge",
+         {"tenant", "window"},
+         "calls to Defender in the last minute and hour",
+         "at the limit: cases wait; Defender allows 100 a minute and 1,500 an hour"},
+    [METRIC_HEALTHY] = {"cordon_healthy",
+                        "gauge",
+                        {"part"},
+                        "1 when the part worked when last used",
                         "0: /readyz says what is wrong with it"},
     [METRIC_BUILD] = {"cordon_build_info", "gauge", {"version"}, "always 1", "for joins"},
-    [METRIC_START] = {"cordon_start_time_seconds", "gauge", {NULL}, "when this process started",
+    [METRIC_START] = {"cordon_start_time_seconds",
+                      "gauge",
+                      {NULL},
+                      "when this process started",
                       "young again and again: it is being restarted"},
 };
 
@@ -164,8 +212,8 @@ static void write_label(struct buf *out, const char *name, const char *value)
     buf_addc(out, '"');
 }
 
-static void write_value(struct buf *out, const struct metric_info *info, const char *a, const char *b,
-                        int64_t value)
+static void write_value(struct buf *out, const struct metric_info *info, const char *a,
+                        const char *b, int64_t value)
 {
     buf_adds(out, info->name);
     if (info->labels[0]) {
@@ -182,7 +230,8 @@ static void write_value(struct buf *out, const struct metric_info *info, const c
 
 static void write_head(struct buf *out, const struct metric_info *info)
 {
-    buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", info->name, info->meaning, info->name, info->type);
+    buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", info->name, info->meaning, info->name,
+             info->type);
 }
 
 void metrics_write(struct metrics *m, struct buf *out)

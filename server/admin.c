@@ -1,0 +1,337 @@
+/* admin.c - see admin.h. One table of routes; a route renders into a buf and says the status. */
+#include "admin.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "api.h"
+#include "id.h"
+#include "json.h"
+#include "log.h"
+#include "work.h"
+
+#define ANSWER_MAX (32 * 1024 * 1024)
+#define PARTS_MAX  64
+
+struct admin {
+    struct admin_options o;
+    atomic_bool stopping;
+};
+
+/* Renders an answer. Returns an HTTP status; 4xx and 5xx: e->text is the problem's detail. */
+struct page {
+    struct admin *a;
+    struct http_request *r;
+    const char *rest; /* what follows the route's path */
+    struct buf out;
+    const char *content_type;
+    struct err e;
+};
+
+/* ---- pages ------------------------------------------------------------------------------------ */
+
+static unsigned healthz(struct page *p)
+{
+    buf_adds(&p->out, "{\"status\":\"alive\"}");
+    return 200;
+}
+
+static void part(struct json_out *o, const char *name, bool ok, const char *why, int64_t since)
+{
+    json_out_object(o, name);
+    json_out_bool(o, "ok", ok);
+    json_out_string(o, "why", ok ? NULL : why);
+    if (since)
+        json_out_time(o, "since", since);
+    json_out_object_end(o);
+}
+
+/* Ready means that a push can be accepted; what is wrong beyond that is named but keeps nobody away:
+ * an accepted alert is worth more than one turned away because Defender does not answer. */
+static unsigned readyz(struct page *p)
+{
+    struct engine *g = p->a->o.engine;
+    struct health_part parts[PARTS_MAX];
+    unsigned n = health_list(g->health, parts, PARTS_MAX);
+    bool stopping = atomic_load(&p->a->stopping);
+    bool store_ok = !db_health(g->store->db, &p->e);
+    bool ready = store_ok && !stopping, degraded = false;
+    struct json_out o = JSON_OUT(&p->out);
+
+    json_out_object(&o, NULL);
+    json_out_bool(&o, "ready", ready);
+    json_out_object(&o, "parts");
+    part(&o, "store", store_ok, p->e.text, 0);
+    part(&o, "senders", !stopping, "stopping", 0);
+    for (unsigned i = 0; i < n; i++) {
+        part(&o, parts[i].name, parts[i].ok, parts[i].why, parts[i].since);
+        degraded = degraded || !parts[i].ok;
+    }
+    json_out_object_end(&o);
+    json_out_bool(&o, "degraded", degraded);
+    json_out_object_end(&o);
+    return ready ? 200 : 503;
+}
+
+static void gauges_of_store(struct page *p)
+{
+    static const char *const kinds[WORK_KINDS] = {
+        [WORK_CASE] = "case", [WORK_ISOLATION] = "isolation", [WORK_NOTICE] = "notice"};
+    struct store *s = p->a->o.engine->store;
+    int64_t cases[CASE_STATES], isolations[ISOLATION_STATES], work[WORK_KINDS];
+    struct db_counts db;
+
+    if (!store_case_count(s, cases, NULL))
+        for (int i = 0; i < CASE_STATES; i++)
+            metrics_gauge(&p->out, METRIC_CASES, i == 0, case_state_name((enum case_state)i), NULL,
+                          cases[i]);
+    if (!store_isolation_count(s, isolations, NULL))
+        for (int i = 0; i < ISOLATION_STATES; i++)
+            metrics_gauge(&p->out, METRIC_ISOLATIONS, i == 0,
+                          isolation_state_name((enum isolation_state)i), NULL, isolations[i]);
+    if (!store_work_count(s, work, NULL))
+        for (int i = 0; i < WORK_KINDS; i++)
+            metrics_gauge(&p->out, METRIC_WORK, i == 0, kinds[i], NULL, work[i]);
+    db_counts(s->db, &db);
+    metrics_gauge(&p->out, METRIC_STORE_QUEUE, 1, NULL, NULL, db.queue_len);
+    metrics_gauge(&p->out, METRIC_STORE_COMMITS, 1, NULL, NULL, db.commits);
+    metrics_gauge(&p->out, METRIC_STORE_FAILURES, 1, NULL, NULL, db.failures);
+    metrics_gauge(&p->out, METRIC_STORE_BYTES, 1, NULL, NULL, db.size_bytes);
+}
+
+static void gauges_of_tenants(struct page *p)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(p->a->o.engine);
+
+    for (size_t i = 0; i < rt->config->n_tenants; i++) {
+        int64_t minute, hour;
+
+        quota_used(rt->tenants[i].quota, &minute, &hour);
+        metrics_gauge(&p->out, METRIC_QUOTA_USED, i == 0, rt->tenants[i].config->name, "minute",
+                      minute);
+        metrics_gauge(&p->out, METRIC_QUOTA_USED, 0, rt->tenants[i].config->name, "hour", hour);
+    }
+}
+
+static unsigned metrics_page(struct page *p)
+{
+    struct engine *g = p->a->o.engine;
+    struct health_part parts[PARTS_MAX];
+    unsigned n = health_list(g->health, parts, PARTS_MAX);
+    int64_t connections = 0, requests = 0;
+
+    p->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    metrics_write(g->metrics, &p->out);
+    gauges_of_store(p);
+    gauges_of_tenants(p);
+    metrics_gauge(&p->out, METRIC_WORKERS_BUSY, 1, NULL, NULL, workers_busy(g->workers));
+    if (p->a->o.senders)
+        http_server_counts(p->a->o.senders, &connections, &requests);
+    metrics_gauge(&p->out, METRIC_CONNECTIONS, 1, "senders", NULL, connections);
+    for (unsigned i = 0; i < n; i++)
+        metrics_gauge(&p->out, METRIC_HEALTHY, i == 0, parts[i].name, NULL, parts[i].ok);
+    metrics_gauge(&p->out, METRIC_BUILD, 1, p->a->o.version, NULL, 1);
+    metrics_gauge(&p->out, METRIC_START, 1, NULL, NULL, p->a->o.started_ms / SECOND_MS);
+    return 200;
+}
+
+/* ---- the API ---------------------------------------------------------------------------------- */
+
+static unsigned status_of(enum err_code code)
+{
+    switch (code) {
+    case ERR_OK:
+        return 200;
+    case ERR_INVALID:
+        return 400;
+    case ERR_NOT_FOUND:
+        return 404;
+    default:
+        return 503;
+    }
+}
+
+/* limit and cursor, which every list has. */
+static enum err_code paging(struct page *p, size_t *ret_limit, int64_t *ret_before)
+{
+    const char *limit = http_query_param(p->r, "limit");
+    const char *cursor = http_query_param(p->r, "cursor");
+    int64_t value = API_LIMIT_DEFAULT;
+
+    if (limit) {
+        value = 0;
+        for (const char *c = limit; *c && value <= API_LIMIT_MAX; c++)
+            value = *c >= '0' && *c <= '9' ? value * 10 + (*c - '0') : API_LIMIT_MAX + 1;
+        if (value < 1 || value > API_LIMIT_MAX)
+            return err_set(&p->e, ERR_INVALID, "limit: expected a number from 1 to %d",
+                           API_LIMIT_MAX);
+    }
+    *ret_limit = (size_t)value;
+    *ret_before = 0;
+    return cursor ? id_parse(cursor, ret_before, &p->e) : ERR_OK;
+}
+
+static unsigned cases(struct page *p)
+{
+    const char *since = http_query_param(p->r, "since");
+    struct case_filter f = {.state = http_query_param(p->r, "state"),
+                            .tenant = http_query_param(p->r, "tenant")};
+    enum err_code code = paging(p, &f.limit, &f.before_id);
+
+    if (!code && f.state && case_state_parse(f.state) == CASE_STATES)
+        code = err_set(
+            &p->e, ERR_INVALID,
+            "state: expected received, expanding, deciding, acting, waiting, done, failed or "
+            "dropped");
+    if (!code && since && clock_parse(since, &f.since, &p->e)) {
+        int64_t ago;
+
+        code = settings_duration(since, &ago, &p->e);
+        if (code)
+            (void)err_set(&p->e, code,
+                          "since: expected a time (2026-01-01T00:00:00Z) or an age (24h)");
+        else
+            f.since = clock_wall_ms(p->a->o.engine->clock) - ago;
+    }
+    if (!code)
+        code = api_cases(p->a->o.engine->store, &f, &p->out, &p->e);
+    return status_of(code);
+}
+
+static unsigned one_case(struct page *p)
+{
+    int64_t id;
+    enum err_code code = id_parse(p->rest, &id, &p->e);
+
+    if (code) /* no such thing can exist */
+        code = err_set(&p->e, ERR_NOT_FOUND, "there is no case with this id");
+    else
+        code = api_case(p->a->o.engine->store, id, &p->out, &p->e);
+    return status_of(code);
+}
+
+static unsigned isolations(struct page *p)
+{
+    const char *open = http_query_param(p->r, "open");
+    struct isolation_filter f = {.open_only = open && strcmp(open, "1") == 0};
+    enum err_code code = paging(p, &f.limit, &f.before_id);
+
+    if (!code)
+        code = api_isolations(p->a->o.engine->store, &f, &p->out, &p->e);
+    return status_of(code);
+}
+
+/* ---- routing ---------------------------------------------------------------------------------- */
+
+static const struct route {
+    const char *path;
+    bool prefix; /* more follows: p->rest */
+    bool open;   /* without the token */
+    unsigned (*page)(struct page *p);
+} routes[] = {
+    {"/healthz", false, true, healthz},       {"/readyz", false, true, readyz},
+    {"/metrics", false, false, metrics_page}, {"/api/cases", false, false, cases},
+    {"/api/cases/", true, false, one_case},   {"/api/isolations", false, false, isolations},
+};
+
+static const struct route *find_route(const char *path)
+{
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        size_t len = strlen(routes[i].path);
+
+        if (routes[i].prefix ? strncmp(path, routes[i].path, len) == 0 && path[len]
+                             : strcmp(path, routes[i].path) == 0)
+            return &routes[i];
+    }
+    return NULL;
+}
+
+static bool authorised(const struct admin *a, struct http_request *r)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(a->o.engine);
+    const struct secret *token = &rt->config->admin.token;
+    unsigned count = 0;
+    const char *header;
+
+    if (!token->text)
+        return true;
+    header = http_header(r, "Authorization", &count);
+    if (count != 1 || strncasecmp(header, "Bearer ", 7) != 0)
+        return false;
+    return verify_equal(header + 7, strlen(header + 7), token->text, token->len);
+}
+
+static enum http_next head(struct http_request *r, void *ctx, size_t *ret_body_max)
+{
+    static const char *const allow[][2] = {{"Allow", "GET, HEAD"}, {NULL, NULL}};
+    static const char *const challenge[][2] = {{"WWW-Authenticate", "Bearer"}, {NULL, NULL}};
+    const struct admin *a = ctx;
+    const struct route *route = find_route(http_path(r));
+
+    *ret_body_max = 1024; /* nothing here reads a body yet */
+    if (!route)
+        http_reply_problem(r, 404, "Nothing is served under this path.", NULL);
+    else if (strcmp(http_method(r), "GET") != 0 && strcmp(http_method(r), "HEAD") != 0)
+        http_reply_problem(r, 405, "This path is only for reading.", allow);
+    else if (!route->open && !authorised(a, r))
+        http_reply_problem(r, 401, "The admin token is missing or wrong.", challenge);
+    else
+        return HTTP_GO_ON;
+    return HTTP_ANSWERED;
+}
+
+static void body(struct http_request *r, void *ctx)
+{
+    const struct route *route = find_route(http_path(r));
+    struct page p = {.a = ctx,
+                     .r = r,
+                     .rest = http_path(r) + strlen(route->path),
+                     .out = BUF_INIT(ANSWER_MAX),
+                     .content_type = "application/json"};
+    unsigned status = route->page(&p);
+
+    if (buf_failed(&p.out)) {
+        http_reply_problem(r, 503, "The answer grew too large: ask for less with limit=.", NULL);
+    } else if (status != 200 && !p.out.len) {
+        http_reply_problem(r, status, p.e.text, NULL);
+    } else {
+        const struct http_answer answer = {
+            .status = status,
+            .content_type = p.content_type,
+            .body = buf_text(&p.out),
+            .body_len = p.out.len,
+            .headers = {{"Cache-Control", "no-store"}, {"X-Content-Type-Options", "nosniff"}}};
+
+        http_reply(r, &answer);
+    }
+    buf_clear(&p.out);
+}
+
+struct http_handler admin_handler(void)
+{
+    return (struct http_handler){.head = head, .body = body};
+}
+
+enum err_code admin_new(const struct admin_options *o, struct admin **ret, struct err *e)
+{
+    struct admin *a = calloc(1, sizeof *a);
+
+    if (!a)
+        return err_set(e, ERR_NOMEM, "admin");
+    a->o = *o;
+    *ret = a;
+    return ERR_OK;
+}
+
+void admin_free(struct admin *a)
+{
+    free(a);
+}
+
+void admin_stopping(struct admin *a)
+{
+    atomic_store(&a->stopping, true);
+}

@@ -1,0 +1,186 @@
+/* api.c - see api.h. */
+#include "api.h"
+
+#include "id.h"
+#include "json.h"
+#include "store_notices.h"
+
+static void write_steps(struct json_out *o, const struct step_record *steps, size_t n)
+{
+    json_out_array(o, "steps");
+    for (size_t i = 0; i < n; i++) {
+        json_out_object(o, NULL);
+        json_out_string(o, "handler", steps[i].handler);
+        json_out_string(o, "state", step_state_name(steps[i].state));
+        json_out_string(o, "why", steps[i].why);
+        json_out_raw(o, "args", steps[i].args);
+        json_out_time(o, "updated", steps[i].updated);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+}
+
+/* The members that every case has, without the closing brace. */
+static void write_case(struct json_out *o, const struct case_record *c,
+                       const struct step_record *steps, size_t n_steps)
+{
+    json_out_object(o, NULL);
+    json_out_id(o, "id", c->id);
+    json_out_string(o, "tenant", c->tenant);
+    json_out_string(o, "alert_id", c->alert_id);
+    json_out_string(o, "machine_id", c->machine_id ? c->machine_id : c->pushed_machine_id);
+    json_out_string(o, "state", case_state_name(c->state));
+    json_out_string(o, "rule", c->rule);
+    json_out_string(o, "why", c->why);
+    json_out_string(o, "told", c->told);
+    json_out_raw(o, "verdict", c->verdict);
+    write_steps(o, steps, n_steps);
+    json_out_string(o, "source", c->source);
+    json_out_id(o, "delivery", c->delivery);
+    json_out_time(o, "created", c->created);
+    json_out_time(o, "updated", c->updated);
+}
+
+static void write_isolation(struct json_out *o, const char *name, const struct isolation_record *i)
+{
+    json_out_object(o, name);
+    json_out_id(o, "id", i->id);
+    json_out_string(o, "tenant", i->tenant);
+    json_out_string(o, "machine_id", i->machine_id);
+    json_out_string(o, "machine_name", i->machine_name);
+    json_out_string(o, "state", isolation_state_name(i->state));
+    json_out_string(o, "why", i->why);
+    json_out_id(o, "case", i->case_id);
+    json_out_string(o, "rule", i->rule);
+    json_out_string(o, "type", i->type);
+    json_out_string(o, "comment", i->comment);
+    json_out_string(o, "action_id", i->action_id);
+    json_out_bool(o, "adopted", i->adopted);
+    json_out_string(o, "requestor", i->requestor);
+    json_out_time(o, "requested", i->requested);
+    json_out_time(o, "confirmed", i->confirmed);
+    json_out_time(o, "released", i->released);
+    json_out_time(o, "updated", i->updated);
+    json_out_object_end(o);
+}
+
+static void write_notices(struct json_out *o, const struct notice_record *list, size_t n)
+{
+    json_out_array(o, "notices");
+    for (size_t i = 0; i < n; i++) {
+        json_out_object(o, NULL);
+        json_out_id(o, "id", list[i].id);
+        json_out_string(o, "kind", list[i].kind);
+        json_out_string(o, "subject", list[i].subject);
+        json_out_string(o, "state", list[i].state);
+        json_out_string(o, "why", list[i].why);
+        json_out_array(o, "recipients");
+        for (size_t r = 0; r < list[i].n_recipients; r++) {
+            const struct recipient_record *to = &list[i].recipients[r];
+
+            json_out_object(o, NULL);
+            json_out_string(o, "address", to->address);
+            json_out_string(o, "state", recipient_state_name(to->state));
+            json_out_int(o, "code", to->code);
+            json_out_string(o, "reply", to->reply);
+            json_out_object_end(o);
+        }
+        json_out_array_end(o);
+        json_out_time(o, "created", list[i].created);
+        json_out_time(o, "ended", list[i].ended);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+}
+
+static enum err_code written(const struct buf *out, struct err *e)
+{
+    return buf_failed(out) ? err_set(e, buf_failed(out), "the answer") : ERR_OK;
+}
+
+enum err_code api_cases(struct store *s, const struct case_filter *f, struct buf *out,
+                        struct err *e)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    struct json_out o = JSON_OUT(out);
+    struct case_record *list;
+    size_t n = 0;
+    enum err_code code =
+        arena ? store_case_list(s, arena, f, &list, &n, e) : err_set(e, ERR_NOMEM, "list of cases");
+
+    if (code)
+        return code;
+    json_out_object(&o, NULL);
+    json_out_array(&o, "cases");
+    for (size_t i = 0; i < n && !code; i++) {
+        AUTO(arena_freep) struct arena *own = arena_new(0); /* verdicts are large: one at a time */
+        struct step_record *steps;
+        struct case_record c;
+        size_t n_steps = 0;
+
+        code = own ? store_case_load(s, own, list[i].id, &c, e) : err_set(e, ERR_NOMEM, "case");
+        if (!code)
+            code = store_case_steps(s, own, list[i].id, &steps, &n_steps, e);
+        if (code)
+            return code;
+        write_case(&o, &c, steps, n_steps);
+        json_out_object_end(&o);
+    }
+    json_out_array_end(&o);
+    json_out_id(&o, "next", n == f->limit ? list[n - 1].id : 0);
+    json_out_object_end(&o);
+    return written(out, e);
+}
+
+enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err *e)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(16384);
+    struct json_out o = JSON_OUT(out);
+    struct isolation_record isolation;
+    struct notice_record *notices;
+    struct step_record *steps;
+    struct case_record c;
+    size_t n_steps = 0, n_notices = 0;
+    enum err_code code =
+        arena ? store_case_load(s, arena, id, &c, e) : err_set(e, ERR_NOMEM, "case");
+
+    if (!code)
+        code = store_case_steps(s, arena, id, &steps, &n_steps, e);
+    if (!code)
+        code = store_notice_list(s, arena, id, &notices, &n_notices, e);
+    if (!code && c.isolation)
+        code = store_isolation_load(s, arena, c.isolation, &isolation, e);
+    if (code)
+        return code;
+    write_case(&o, &c, steps, n_steps);
+    json_out_raw(&o, "facts", c.facts);
+    if (c.isolation)
+        write_isolation(&o, "isolation", &isolation);
+    else
+        json_out_null(&o, "isolation");
+    write_notices(&o, notices, n_notices);
+    json_out_object_end(&o);
+    return written(out, e);
+}
+
+enum err_code api_isolations(struct store *s, const struct isolation_filter *f, struct buf *out,
+                             struct err *e)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    struct json_out o = JSON_OUT(out);
+    struct isolation_record *list;
+    size_t n = 0;
+    enum err_code code = arena ? store_isolation_list(s, arena, f, &list, &n, e)
+                               : err_set(e, ERR_NOMEM, "list of isolations");
+
+    if (code)
+        return code;
+    json_out_object(&o, NULL);
+    json_out_array(&o, "isolations");
+    for (size_t i = 0; i < n; i++)
+        write_isolation(&o, NULL, &list[i]);
+    json_out_array_end(&o);
+    json_out_id(&o, "next", n == f->limit ? list[n - 1].id : 0);
+    json_out_object_end(&o);
+    return written(out, e);
+}

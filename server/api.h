@@ -1,0 +1,21 @@
+/* api.h - cases and isolations as JSON: the shapes of contract.md section 6. Knows no HTTP. */
+#ifndef CORDON_API_H
+#define CORDON_API_H
+
+#include "buf.h"
+#include "store_cases.h"
+#include "store_isolations.h"
+
+#define API_LIMIT_DEFAULT 50
+#define API_LIMIT_MAX     500
+
+/** {"cases":[…],"next":"cursor or null"}. f->limit is 1 to API_LIMIT_MAX. */
+enum err_code api_cases(struct store *s, const struct case_filter *f, struct buf *out,
+                        struct err *e);
+/** One case with its steps, verdict, facts, isolation and notices: the whole timeline. ERR_NOT_FOUND. */
+enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err *e);
+/** {"isolations":[…],"next":…}. */
+enum err_code api_isolations(struct store *s, const struct isolation_filter *f, struct buf *out,
+                             struct err *e);
+
+#endif

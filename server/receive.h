@@ -1,0 +1,37 @@
+/* receive.h - the senders' side: POST /hooks/<source>, verified, read, stored, and only then answered.
+ *
+ * Knows the store, not the engine: right of the durable line it only calls `kick`. Holds no credential
+ * for Defender. The answers are those of contract.md section 5.
+ */
+#ifndef CORDON_RECEIVE_H
+#define CORDON_RECEIVE_H
+
+#include "config.h"
+#include "http.h"
+#include "metrics.h"
+#include "store.h"
+
+struct receiver;
+
+struct receiver_options {
+    struct store *store; /* borrowed, like rest, clock and metrics */
+    struct rest *rest;   /* for keys of callers' tokens */
+    const struct clock *clock;
+    struct metrics *metrics; /* may be NULL */
+    struct config *config;   /* receiver_new takes a reference of its own */
+    void (*kick)(void *ctx); /* called after cases were stored; any thread; quick. May be NULL */
+    void *kick_ctx;
+};
+
+enum err_code receiver_new(const struct receiver_options *o, struct receiver **ret, struct err *e);
+/** No request may be under way: after http_server_free. NULL is fine. */
+void receiver_free(struct receiver *r);
+AUTO_FREEP(struct receiver, receiver)
+/** Another configuration from now on (a reference is taken); requests under way end with theirs. */
+void receiver_use(struct receiver *r, struct config *config);
+/** From now on every request is answered 503 with Retry-After. Any thread. */
+void receiver_stopping(struct receiver *r);
+/** What http_options wants: ctx is the struct receiver. */
+struct http_handler receiver_handler(void);
+
+#endif

@@ -199,7 +199,8 @@ static enum err_code judge(struct expansion *x, struct err *e)
     x->c.why = x->verdict.doubt;
     x->c.verdict = x->verdict.json;
     x->w->lease_end = x->now + WORK_LEASE_MS;
-    metrics_add(x->g->metrics, METRIC_VERDICTS, 1, x->verdict.rule, x->verdict.doubt ? "yes" : "no");
+    metrics_add(x->g->metrics, METRIC_VERDICTS, 1, x->verdict.rule,
+                x->verdict.doubt ? "yes" : "no");
     log_event(LOG_INFO, "verdict", LOG_ID("case", x->c.id), LOG_STR("tenant", x->c.tenant),
               LOG_STR("alert", x->c.alert_id), LOG_STR("machine", x->machine_id),
               LOG_STR("rule", x->verdict.rule), LOG_STR("doubt", x->verdict.doubt),

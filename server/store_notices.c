@@ -224,12 +224,11 @@ static enum err_code must_wait(struct db_tx *tx, int64_t after, bool *ret, struc
     enum err_code code = ERR_OK;
 
     if (after)
-        code =
-            count_of(tx,
-                     "SELECT count(*) FROM notices WHERE id = $1 AND state = 'waiting'"
+        code = count_of(tx,
+                        "SELECT count(*) FROM notices WHERE id = $1 AND state = 'waiting'"
                         " AND NOT EXISTS (SELECT 1 FROM recipients WHERE notice_id = notices.id"
-                     " AND state <> 'waiting')",
-                     after, &untried, e);
+                        " AND state <> 'waiting')",
+                        after, &untried, e);
     if (!code)
         *ret = untried > 0;
     return code;

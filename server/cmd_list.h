@@ -1,3 +1,5 @@
 /* cmd_list.h - COMMAND(word, function, help): server/cmd_WORD.c defines
  * `int function(int argc, char **argv)`, argv[0] being the word; it returns the exit code: 0 done,
  * 1 it failed or found something, 2 wrong usage. help NULL hides a command from `--help`. */
+COMMAND("init", cmd_init, "write a commented starter configuration")
+COMMAND("fields", cmd_fields, "the fields that rules and templates may name")

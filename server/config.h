@@ -95,6 +95,26 @@ const struct config_source *config_source(const struct config *c, const char *na
  *  Returns the name of the first such key ("listen.address"), or NULL: a reload may swap. */
 const char *config_needs_restart(const struct config *old, const struct config *new);
 
+/* ---- for commands that speak to a running server ------------------------------------------------
+ * They need a corner of the file only: the rest of it may be half-edited, or hold secrets that the user
+ * at the keyboard may not read. Everything lives in a, the faults' texts too. */
+
+/** The admin part. Returns as config_load. */
+enum err_code config_peek_admin(const char *file, const char *(*env)(const char *name),
+                                struct arena *a, struct config_admin *ret,
+                                struct yaml_faults *faults, struct err *e);
+
+struct config_sender {              /* what `cordon send` must know of a source */
+    const char *url;                /* where it posts to, /hooks/NAME included */
+    const char *unix_socket;        /* path of the socket to connect to; NULL: none */
+    const struct yaml_node *verify; /* the source's list of entries */
+};
+
+/** A source, seen from its sender; ERR_NOT_FOUND when there is none of this name. Else as config_load. */
+enum err_code config_peek_source(const char *file, const char *(*env)(const char *name),
+                                 struct arena *a, const char *name, struct config_sender *ret,
+                                 struct yaml_faults *faults, struct err *e);
+
 /** The starter configuration that `cordon init` writes: commented, complete, checks without a fault. */
 extern const char config_starter[];
 

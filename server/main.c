@@ -1,8 +1,7 @@
-/* main.c - the program's first line. */
-#include <stdio.h>
+/* main.c - the program's first line; the commands are in cmd_list.h. */
+#include "cli.h"
 
-int main(void)
+int main(int argc, char **argv)
 {
-    (void)puts("cordon 0.1.0");
-    return 2;
+    return cli_main(argc, argv);
 }

@@ -1016,6 +1016,25 @@ static void unknown_key(const struct settings_reader *reader, const struct yaml_
                    full_name(reader, what, key->text), words ? join(reader, words) : no_memory);
 }
 
+void settings_read_key(const struct settings_reader *reader, const struct yaml_node *map,
+                       const char *what, const struct setting *row, void *out)
+{
+    const char *key = written(reader, row);
+    const struct reading x = {.reader = reader,
+                              .setting = row,
+                              .name = full_name(reader, what, key),
+                              .node = yaml_get(map, key)};
+    void *field = (char *)out + row->offset;
+
+    if (row->fallback)
+        apply_fallback(reader, row, x.name, field);
+    if (x.node)
+        (void)read_value(&x, field); /* a fault was noted; the others are read all the same */
+    else if (row->required)
+        yaml_fault(reader->faults, map && map->key ? map->key : map, "%s is missing%s%s", x.name,
+                   row->meaning ? ": " : "", row->meaning ? row->meaning : "");
+}
+
 void settings_read(const struct settings_reader *reader, const struct yaml_node *map,
                    const char *what, const struct setting *table, void *out)
 {
@@ -1032,20 +1051,6 @@ void settings_read(const struct settings_reader *reader, const struct yaml_node 
         if (!s->key)
             unknown_key(reader, child->key, what, table);
     }
-    for (const struct setting *s = table; s->key; s++) {
-        const char *key = written(reader, s);
-        struct reading x = {.reader = reader,
-                            .setting = s,
-                            .name = full_name(reader, what, key),
-                            .node = yaml_get(map, key)};
-        void *field = (char *)out + s->offset;
-
-        if (s->fallback)
-            apply_fallback(reader, s, x.name, field);
-        if (x.node)
-            (void)read_value(&x, field); /* a fault was noted; the others are read all the same */
-        else if (s->required)
-            yaml_fault(reader->faults, map && map->key ? map->key : map, "%s is missing%s%s",
-                       x.name, s->meaning ? ": " : "", s->meaning ? s->meaning : "");
-    }
+    for (const struct setting *s = table; s->key; s++)
+        settings_read_key(reader, map, what, s, out);
 }

@@ -101,6 +101,9 @@ struct settings_reader {
  */
 void settings_read(const struct settings_reader *reader, const struct yaml_node *map,
                    const char *what, const struct setting *table, void *out);
+/** The same for one key alone: what else the map holds is not looked at. row: its key and type count. */
+void settings_read_key(const struct settings_reader *reader, const struct yaml_node *map,
+                       const char *what, const struct setting *row, void *out);
 /** The text of a scalar after ${…} expansion, or NULL with a fault noted. */
 const char *settings_text(const struct settings_reader *reader, const struct yaml_node *node);
 /** "30s", "5m", "4h", "3d", "250ms" to ms; a bare "0" is 0. */

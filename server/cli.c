@@ -1,0 +1,355 @@
+/* cli.c - see cli.h.
+ *
+ * getopt_long finds the options; its own messages are switched off, because they name neither the
+ * command nor the nearest word.
+ */
+#include "cli.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+
+#define OPTIONS_MAX 24 /* of one command, the common ones included */
+
+struct command {
+    const char *word;
+    int (*run)(int argc, char **argv);
+    const char *help;
+};
+
+static const struct command commands[] = {
+#define COMMAND(word, function, help) {word, function, help},
+#include "cmd_list.h"
+#undef COMMAND
+    {NULL, NULL, NULL},
+};
+
+/* Commands that are planned; one that has come is found in the table before. */
+static const char *const later[] = {"doctor", "approve", "refuse",  "pause",   "resume", "backtest",
+                                    "hunt",   "audit",   "connect", "metrics", NULL};
+
+/* ---- saying it -------------------------------------------------------------------------------- */
+
+static void say(const char *name, const char *fmt, va_list ap)
+{
+    (void)fflush(stdout); /* so that the two stay in order on a terminal */
+    (void)fprintf(stderr, "cordon%s%s: ", name ? " " : "", name ? name : "");
+    (void)vfprintf(stderr, fmt, ap); /* nobody is left to be told that stderr is gone */
+    (void)fputc('\n', stderr);
+}
+
+void cli_error(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    say(NULL, fmt, ap);
+    va_end(ap);
+}
+
+int cli_usage(const struct cli_command *command, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    say(command->name, fmt, ap);
+    va_end(ap);
+    (void)fprintf(stderr, "Try: cordon %s --help\n", command->name);
+    return CLI_USAGE;
+}
+
+/* ---- help ------------------------------------------------------------------------------------- */
+
+static void show_commands(FILE *to)
+{
+    (void)fputs(
+        "Usage: cordon COMMAND [options]\n\n"
+        "Receives Defender for Endpoint alerts, isolates the machine when the policy says so,\n"
+        "and tells people.\n\nCommands:\n",
+        to);
+    for (const struct command *c = commands; c->word; c++)
+        if (c->help)
+            (void)fprintf(to, "  %-12s %s\n", c->word, c->help);
+    (void)fputs("\nOptions:\n"
+                "  -h, --help   this text; cordon COMMAND --help: about one command\n"
+                "  --version    the version of cordon\n\n"
+                "Exit codes: 0 done, 1 it failed or found something, 2 wrong usage.\n",
+                to);
+}
+
+static const struct cli_option common[] = {
+    {.name = "log-level",
+     .type = CLI_TEXT,
+     .value = "LEVEL",
+     .help = "error, warn, info or debug; else $CORDON_LOG_LEVEL, info"},
+    {.name = "log-format",
+     .type = CLI_TEXT,
+     .value = "FORMAT",
+     .help = "json or text; else $CORDON_LOG_FORMAT, json"},
+    {.name = "help", .letter = 'h', .type = CLI_FLAG, .help = "this text"},
+    {.name = NULL},
+};
+enum { LOG_LEVEL, LOG_FORMAT, HELP };
+
+static void show_option(const struct cli_option *o)
+{
+    char left[64];
+
+    (void)snprintf(left, sizeof left, "%c%c%c --%s%s%s", o->letter ? '-' : ' ',
+                   o->letter ? o->letter : ' ', o->letter ? ',' : ' ', o->name, o->value ? " " : "",
+                   o->value ? o->value : "");
+    (void)printf("  %-24s %s%s\n", left, o->help, o->required ? " (needed)" : "");
+}
+
+static void show_help(const struct cli_command *c)
+{
+    (void)printf("Usage: cordon %s [options]%s%s\n\n%s\n\nOptions:\n", c->name, c->args ? " " : "",
+                 c->args ? c->args : "", c->about);
+    for (const struct cli_option *o = c->options; o && o->name; o++)
+        show_option(o);
+    for (const struct cli_option *o = common; o->name; o++)
+        show_option(o);
+}
+
+/* ---- options ---------------------------------------------------------------------------------- */
+
+static int set_up_log(const struct cli_command *command, const char *level, const char *format)
+{
+    const char *from_level = "--log-level", *from_format = "--log-format";
+    enum log_level lowest = LOG_INFO;
+    struct err e = {0};
+
+    if (!level) {
+        level = getenv("CORDON_LOG_LEVEL");
+        from_level = "CORDON_LOG_LEVEL";
+    }
+    if (!format) {
+        format = getenv("CORDON_LOG_FORMAT");
+        from_format = "CORDON_LOG_FORMAT";
+    }
+    if (level && *level && log_level_parse(level, &lowest, &e))
+        return cli_usage(command, "%s: %s", from_level, e.text);
+    if (format && *format && strcmp(format, "json") != 0 && strcmp(format, "text") != 0)
+        return cli_usage(command, "%s: expected json or text, found '%.40s'", from_format, format);
+    log_setup(lowest, format && strcmp(format, "text") == 0);
+    return CLI_GO_ON;
+}
+
+static bool parse_number(const char *text, int64_t *ret)
+{
+    int64_t value = 0;
+
+    if (!*text)
+        return false;
+    for (; *text; text++)
+        if (*text < '0' || *text > '9' || __builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, *text - '0', &value))
+            return false;
+    *ret = value;
+    return value > 0;
+}
+
+/* What getopt_long could not make sense of; all, n: the options there are. */
+static int wrong_option(const struct cli_command *command, const char *word, bool lacks_value,
+                        const struct cli_option *const *all, size_t n)
+{
+    const char *names[OPTIONS_MAX + 1] = {NULL}, *near = NULL;
+    char bare[64];
+
+    if (optopt >= 256 && (size_t)optopt - 256 < n)
+        return cli_usage(command, lacks_value ? "--%s needs a value" : "--%s takes no value",
+                         all[optopt - 256]->name);
+    if (optopt)
+        return cli_usage(command, lacks_value ? "-%c needs a value" : "there is no option -%c",
+                         optopt);
+    (void)snprintf(bare, sizeof bare, "%.*s", (int)strcspn(word, "="), word);
+    for (size_t i = 0; i < n; i++)
+        names[i] = all[i]->name;
+    if (strncmp(bare, "--", 2) == 0)
+        near = yaml_nearest(bare + 2, names);
+    return cli_usage(command, "there is no option %s%s%s%s", bare, near ? "; did you mean --" : "",
+                     near ? near : "", near ? "?" : "");
+}
+
+int cli_parse(int argc, char **argv, const struct cli_command *command, void *out,
+              struct cli_words *words)
+{
+    const struct cli_option *all[OPTIONS_MAX];
+    struct option longs[OPTIONS_MAX + 1] = {{0}};
+    char shorts[2 * OPTIONS_MAX + 2] = ":", *s = shorts + 1;
+    bool given[OPTIONS_MAX] = {false}, help = false;
+    const char *level = NULL, *format = NULL;
+    size_t n = 0, own;
+    int found;
+
+    for (const struct cli_option *o = command->options; o && o->name; o++)
+        all[n++] = o;
+    own = n;
+    for (const struct cli_option *o = common; o->name; o++)
+        all[n++] = o;
+    for (size_t i = 0; i < n; i++) {
+        longs[i] =
+            (struct option){.name = all[i]->name,
+                            .has_arg = all[i]->type == CLI_FLAG ? no_argument : required_argument,
+                            .val = 256 + (int)i};
+        if (all[i]->letter) {
+            *s++ = all[i]->letter;
+            if (all[i]->type != CLI_FLAG)
+                *s++ = ':';
+        }
+    }
+    *s = '\0';
+
+    optind = 0; /* glibc: start anew */
+    opterr = 0;
+    while ((found = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+        size_t i = 0;
+
+        if (found == '?' || found == ':')
+            return wrong_option(command, argv[optind - 1], found == ':', all, n);
+        if (found >= 256)
+            i = (size_t)found - 256;
+        else
+            while (all[i]->letter != found)
+                i++;
+        given[i] = true;
+        if (i == own + HELP)
+            help = true;
+        else if (i == own + LOG_LEVEL)
+            level = optarg;
+        else if (i == own + LOG_FORMAT)
+            format = optarg;
+        else if (all[i]->type == CLI_FLAG)
+            *(bool *)((char *)out + all[i]->offset) = true;
+        else if (all[i]->type == CLI_TEXT)
+            *(const char **)((char *)out + all[i]->offset) = optarg;
+        else if (!parse_number(optarg, (int64_t *)((char *)out + all[i]->offset)))
+            return cli_usage(command, "--%s: expected a whole number from 1, found '%.40s'",
+                             all[i]->name, optarg);
+    }
+    if (help) {
+        show_help(command);
+        return CLI_DONE;
+    }
+    for (size_t i = 0; i < own; i++)
+        if (all[i]->required && !given[i])
+            return cli_usage(command, "--%s %s is needed", all[i]->name,
+                             all[i]->value ? all[i]->value : "");
+    if (argc - optind < command->least_args)
+        return cli_usage(command, "expected %s", command->args);
+    if (argc - optind > command->most_args)
+        return cli_usage(command, "'%.60s' is one word too many",
+                         argv[optind + command->most_args]);
+    if (words)
+        *words = (struct cli_words){.items = argv + optind, .count = argc - optind};
+    return set_up_log(command, level, format);
+}
+
+/* ---- commands --------------------------------------------------------------------------------- */
+
+static bool is_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
+}
+
+int cli_sub(int argc, char **argv, const char *name, const struct cli_sub *table)
+{
+    const char *words[16] = {NULL}, *near;
+    size_t n = 0;
+
+    for (const struct cli_sub *t = table; t->word; t++) {
+        if (argc > 1 && strcmp(argv[1], t->word) == 0)
+            return t->run(argc - 1, argv + 1);
+        if (n + 1 < sizeof words / sizeof words[0])
+            words[n++] = t->word;
+    }
+    if (argc > 1 && is_help(argv[1])) {
+        (void)printf("Usage: cordon %s COMMAND [options]\n\nCommands:\n", name);
+        for (const struct cli_sub *t = table; t->word; t++)
+            (void)printf("  %-12s %s\n", t->word, t->help);
+        return CLI_DONE;
+    }
+    near = argc > 1 ? yaml_nearest(argv[1], words) : NULL;
+    if (argc < 2)
+        cli_error("%s: expected a command after it", name);
+    else
+        cli_error("%s: there is no command '%.60s'%s%s%s", name, argv[1],
+                  near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    (void)fprintf(stderr, "Try: cordon %s --help\n", name);
+    return CLI_USAGE;
+}
+
+static const struct command *find_command(const char *word)
+{
+    for (const struct command *c = commands; c->word; c++)
+        if (strcmp(c->word, word) == 0)
+            return c;
+    return NULL;
+}
+
+static int unknown_command(const char *word)
+{
+    const char *words[64] = {NULL}, *near;
+    size_t n = 0;
+
+    if (*word == '-') {
+        cli_error("the command comes first: cordon COMMAND %.40s …", word);
+        (void)fputs("Try: cordon --help\n", stderr);
+        return CLI_USAGE;
+    }
+    for (size_t i = 0; later[i]; i++)
+        if (strcmp(later[i], word) == 0) {
+            cli_error("the command '%s' is not available in this version of cordon", word);
+            return CLI_USAGE;
+        }
+    for (const struct command *c = commands; c->word && n + 1 < sizeof words / sizeof words[0]; c++)
+        if (c->help)
+            words[n++] = c->word;
+    near = yaml_nearest(word, words);
+    cli_error("there is no command '%.60s'%s%s%s", word, near ? "; did you mean " : "",
+              near ? near : "", near ? "?" : "");
+    (void)fputs("Try: cordon --help\n", stderr);
+    return CLI_USAGE;
+}
+
+static int run(int argc, char **argv)
+{
+    const struct command *c;
+
+    if (argc < 2) {
+        show_commands(stderr);
+        return CLI_USAGE;
+    }
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+        (void)puts("cordon " CORDON_VERSION);
+        return CLI_DONE;
+    }
+    if (is_help(argv[1]) && argc > 2 && *argv[2] != '-') { /* cordon help check */
+        char help[] = "--help", *help_argv[] = {argv[2], help, NULL};
+
+        c = find_command(argv[2]);
+        return c ? c->run(2, help_argv) : unknown_command(argv[2]);
+    }
+    if (is_help(argv[1])) {
+        show_commands(stdout);
+        return CLI_DONE;
+    }
+    c = find_command(argv[1]);
+    return c ? c->run(argc - 1, argv + 1) : unknown_command(argv[1]);
+}
+
+int cli_main(int argc, char **argv)
+{
+    int code = run(argc, argv);
+
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == CLI_DONE) {
+        cli_error("cannot write the output: %s", strerrordesc_np(errno));
+        return CLI_FAILED;
+    }
+    return code;
+}

@@ -1,0 +1,175 @@
+/* cli.h - the command line: one table of commands (cmd_list.h), one reader of options, one way to say
+ * what is wrong and one to show what was found.
+ *
+ * A command describes itself by a struct cli_command and calls cli_parse first:
+ *
+ *     struct options { const char *config; bool json; };
+ *     static const struct cli_option options[] = {
+ *         CLI_CONFIG(struct options, config),
+ *         CLI_JSON(struct options, json),
+ *         {.name = NULL},
+ *     };
+ *     static const struct cli_command command = {.name = "check", .about = "Reads …", .options = options};
+ *
+ *     int cmd_check(int argc, char **argv)
+ *     {
+ *         struct options o = {0};
+ *         int code = cli_parse(argc, argv, &command, &o, NULL);
+ *
+ *         if (code != CLI_GO_ON)
+ *             return code;
+ *
+ * --help, --log-level and --log-format (or $CORDON_LOG_LEVEL, $CORDON_LOG_FORMAT) are cli_parse's own.
+ * Exit codes: contract.md section 3. What a command found goes to stdout, what is wrong to stderr.
+ */
+#ifndef CORDON_CLI_H
+#define CORDON_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "arena.h"
+#include "buf.h"
+#include "err.h"
+#include "yaml.h"
+
+#define CORDON_VERSION "0.1.0"
+
+enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_GO_ON = -1 };
+
+enum cli_type {
+    CLI_FLAG,  /* bool */
+    CLI_TEXT,  /* const char *, borrowed from argv */
+    CLI_NUMBER /* int64_t, 1 or more */
+};
+
+struct cli_option {
+    const char *name; /* long, without the dashes; NULL ends the list */
+    char letter;      /* 0: none */
+    enum cli_type type;
+    size_t offset;     /* of the field in the command's own struct */
+    const char *value; /* what stands for the value in the help ("FILE"); NULL for a flag */
+    const char *help;
+    bool required;
+};
+
+#define CLI_CONFIG(type_, field_)                                                                  \
+    {                                                                                              \
+        .name = "config", .letter = 'c', .type = CLI_TEXT, .offset = offsetof(type_, field_),      \
+        .value = "FILE",                                                                           \
+        .help = "the configuration; else $CORDON_CONFIG, /etc/cordon/cordon.yaml, cordon.yaml"     \
+    }
+#define CLI_JSON(type_, field_)                                                                    \
+    {                                                                                              \
+        .name = "json", .type = CLI_FLAG, .offset = offsetof(type_, field_),                       \
+        .help = "as JSON, for programs"                                                            \
+    }
+
+struct cli_command {
+    const char *name;                 /* with the words before it: "cases show" */
+    const char *args;                 /* as in the usage line: "ID"; NULL: none */
+    const char *about;                /* what it does; lines of at most 80 characters */
+    const struct cli_option *options; /* NULL: none of its own */
+    int least_args, most_args;
+};
+
+struct cli_words {
+    char **items; /* the arguments that are no options, borrowed from argv */
+    int count;
+};
+
+/* Every command's function. */
+#define COMMAND(word, function, help) int function(int argc, char **argv);
+#include "cmd_list.h"
+#undef COMMAND
+
+/** Runs the program: main's whole body. Returns the exit code. */
+int cli_main(int argc, char **argv);
+
+/**
+ * Reads a command's options into out (zeroed by the caller) and sets up the log. words: may be NULL.
+ * Returns CLI_GO_ON, or the exit code to end with (help was shown, or what is wrong was said).
+ */
+int cli_parse(int argc, char **argv, const struct cli_command *command, void *out,
+              struct cli_words *words);
+
+/* A command of a command: `cordon cases list`. */
+struct cli_sub {
+    const char *word; /* NULL ends the list */
+    int (*run)(int argc, char **argv);
+    const char *help;
+};
+
+/** Runs the one that argv[1] names; says what is wrong when there is none. */
+int cli_sub(int argc, char **argv, const char *name, const struct cli_sub *table);
+
+/** "cordon: ..." and a newline on stderr. */
+void cli_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/** The same for wrong usage, with a word on --help; returns CLI_USAGE. */
+int cli_usage(const struct cli_command *command, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* ---- the configuration ------------------------------------------------------------------------- */
+
+struct config;
+
+/** The file to read: given (-c), $CORDON_CONFIG, /etc/cordon/cordon.yaml, cordon.yaml; NULL when there
+ *  is none (said on stderr). */
+const char *cli_config_file(const char *given);
+/**
+ * Reads and checks the configuration; given as for cli_config_file. Every fault goes to stderr.
+ * Returns CLI_GO_ON and *ret (config_unref it), or CLI_FAILED.
+ */
+int cli_load_config(const char *given, struct config **ret);
+/** One line per fault on stderr, and how many were not kept. */
+void cli_show_faults(const struct yaml_faults *faults);
+
+/* ---- the running server ------------------------------------------------------------------------- */
+
+struct json;
+
+/**
+ * Calls the admin address that the configuration names, over HTTP or its socket.
+ *
+ * given     as for cli_config_file.
+ * path      with its query, encoded ("/api/cases?limit=5").
+ * body      JSON, or NULL.
+ * what      what a 404 is about ("case 01h…"); NULL: the path.
+ * Returns   CLI_GO_ON and *ret, a 2xx answer (json_free it); else CLI_FAILED, and stderr says what is
+ *           wrong and what to do about it.
+ */
+int cli_admin_call(const char *given, const char *method, const char *path, const char *body,
+                   const char *what, struct json **ret);
+
+/** Adds "&name=value" to a path's query ("?" first); value is encoded. NULL adds nothing. */
+void cli_query_add(struct buf *path, const char *name, const char *value);
+
+/* ---- showing ----------------------------------------------------------------------------------- */
+
+/* Rows of texts in columns. What comes from elsewhere is cleaned: nothing in a machine's name moves a
+ * terminal's cursor. On a terminal the widest columns are cut until a row fits its width. */
+struct cli_table {
+    const char *const *titles; /* NULL-terminated */
+    size_t columns;
+    const char **cells; /* rows * columns, in the arena */
+    size_t rows, room;
+    struct arena *arena; /* borrowed */
+};
+
+void cli_table_init(struct cli_table *t, struct arena *a, const char *const *titles);
+/** cells: t->columns texts, copied; NULL shows "-". */
+void cli_table_row(struct cli_table *t, const char *const *cells);
+/** To stdout. width: columns of the terminal, 0: never cut; see cli_width. */
+void cli_table_show(const struct cli_table *t, size_t width);
+/** The width of the terminal that stdout is, or 0. */
+size_t cli_width(void);
+
+/** A JSON document for people on stdout: "name: value" lines, indented. */
+void cli_show_value(const struct json *v);
+/** The same as one line of JSON. */
+void cli_show_json(const struct json *v);
+/** "2026-01-01 00:00:00Z" for a time of the API; anything else as it is; lives in a. NULL: NULL. */
+const char *cli_time(struct arena *a, const char *rfc3339);
+
+#endif

@@ -1,0 +1,137 @@
+/* cli_admin.c - commands that speak to the running server, see cli.h.
+ *
+ * They read the admin part of the configuration alone (config_peek_admin), so that an operator who may
+ * not read Defender's secret, or is in the middle of editing the rules, can still look and act.
+ */
+#include "cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "auto.h"
+#include "config.h"
+#include "json.h"
+#include "rest.h"
+
+#define ANSWER_MAX ((size_t)64 * 1024 * 1024) /* bytes: a list of everything */
+#define TIMEOUT_MS 30000                      /* the server answers out of its own store */
+
+/* How the admin address is reached from here. NULL: out of memory. */
+static const char *base_url(struct arena *a, const char *address)
+{
+    if (strncmp(address, "unix:", 5) == 0)
+        return "http://localhost";
+    if (strncmp(address, "0.0.0.0:", 8) == 0)
+        return arena_fmt(a, "http://127.0.0.1:%s", address + 8);
+    if (strncmp(address, "[::]:", 5) == 0)
+        return arena_fmt(a, "http://[::1]:%s", address + 5);
+    return arena_fmt(a, "http://%s", address);
+}
+
+/* What is to be done about an answer that is no success. */
+static void show_refusal(const struct config_admin *admin, const struct rest_answer *answer,
+                         const char *path, const char *what)
+{
+    AUTO(json_freep) struct json *problem = NULL;
+    const char *detail;
+
+    (void)json_parse(answer->body ? answer->body : "", answer->body_len, &problem, NULL);
+    detail = json_get_string(problem, "detail");
+    if (answer->status == 404)
+        cli_error("there is no %s", what ? what : path);
+    else if (answer->status == 401 && admin->token.text)
+        cli_error(
+            "the server does not take the token of %s; does it run with another configuration?",
+            admin->token.file);
+    else if (answer->status == 401)
+        cli_error("the server wants a token: name the file that holds it in admin.token_file");
+    else
+        cli_error("%s: the server answered %ld%s%s", path, answer->status, detail ? ": " : "",
+                  detail ? detail : "");
+}
+
+static void show_failure(const char *address, enum err_code code, const struct err *e)
+{
+    if (code == ERR_AGAIN)
+        cli_error("cannot reach cordon at %s (%s); is it running? Start it with `cordon serve`, or "
+                  "name its configuration with -c",
+                  address, e->text);
+    else if (code == ERR_INVALID)
+        cli_error(
+            "cannot speak to admin.address %s from here: commands use plain HTTP, which is for "
+            "loopback, 0.0.0.0, [::] and unix: alone",
+            address);
+    else
+        cli_error("no answer from cordon at %s: %s", address, e->text);
+}
+
+static int read_admin(const char *given, struct arena *a, struct config_admin *ret)
+{
+    const char *file = cli_config_file(given);
+    struct yaml_faults faults;
+    struct err e = {0};
+    enum err_code code;
+
+    if (!file)
+        return CLI_FAILED;
+    code = config_peek_admin(file, NULL, a, ret, &faults, &e);
+    if (!code)
+        return CLI_GO_ON;
+    if (code == ERR_INVALID)
+        cli_show_faults(&faults);
+    cli_error("%s", e.text);
+    return CLI_FAILED;
+}
+
+int cli_admin_call(const char *given, const char *method, const char *path, const char *body,
+                   const char *what, struct json **ret)
+{
+    const struct rest_options options = {.max_answer = ANSWER_MAX};
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    AUTO(rest_freep) struct rest *rest = NULL;
+    AUTO(rest_answer_clear) struct rest_answer answer = {0};
+    struct rest_request q = {.method = method, .body = body, .timeout_ms = TIMEOUT_MS};
+    struct config_admin admin = {0};
+    struct err e = {0};
+    enum err_code code;
+    const char *base;
+
+    if (!a || read_admin(given, a, &admin) != CLI_GO_ON)
+        return CLI_FAILED;
+    base = base_url(a, admin.address);
+    q.url = base ? arena_fmt(a, "%s%s", base, path) : NULL;
+    q.headers[0] = "Accept: application/json";
+    q.headers[1] =
+        admin.token.text ? arena_fmt(a, "Authorization: Bearer %s", admin.token.text) : NULL;
+    if (body) {
+        q.body_len = strlen(body);
+        q.headers[q.headers[1] ? 2 : 1] = "Content-Type: application/json";
+    }
+    if (strncmp(admin.address, "unix:", 5) == 0)
+        q.unix_socket = admin.address + 5;
+    code = q.url ? rest_new(&options, &rest, &e) : err_set(&e, ERR_NOMEM, "out of memory");
+    if (!code)
+        code = rest_do(rest, &q, &answer, &e);
+    secret_wipe(&admin.token);
+    if (code) {
+        show_failure(admin.address, code, &e);
+        return CLI_FAILED;
+    }
+    if (answer.status < 200 || answer.status > 299) {
+        show_refusal(&admin, &answer, path, what);
+        return CLI_FAILED;
+    }
+    if (json_parse(answer.body ? answer.body : "", answer.body_len, ret, &e)) {
+        cli_error("%s is not cordon's: its answer is no JSON (%s)", admin.address, e.text);
+        return CLI_FAILED;
+    }
+    return CLI_GO_ON;
+}
+
+void cli_query_add(struct buf *path, const char *name, const char *value)
+{
+    AUTO(auto_free) char *encoded = value ? rest_encode(value) : NULL;
+
+    if (encoded)
+        buf_addf(path, "%c%s=%s", strchr(buf_text(path), '?') ? '&' : '?', name, encoded);
+}

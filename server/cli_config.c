@@ -1,0 +1,62 @@
+/* cli_config.c - how commands find and read the configuration, see cli.h. */
+#include "cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "auto.h"
+#include "buf.h"
+#include "config.h"
+
+const char *cli_config_file(const char *given)
+{
+    static const char *const usual[] = {"/etc/cordon/cordon.yaml", "cordon.yaml"};
+    const char *named = getenv("CORDON_CONFIG");
+
+    if (given)
+        return given;
+    if (named && *named)
+        return named;
+    for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++)
+        if (access(usual[i], F_OK) == 0)
+            return usual[i];
+    cli_error(
+        "there is no configuration: neither -c, $CORDON_CONFIG, %s nor ./%s; `cordon init` writes one",
+        usual[0], usual[1]);
+    return NULL;
+}
+
+void cli_show_faults(const struct yaml_faults *faults)
+{
+    AUTO(buf_clear) struct buf line = BUF_INIT(1024 * 1024);
+    size_t shown = 0;
+
+    (void)fflush(stdout);
+    for (const struct yaml_fault *x = faults->first; x; x = x->next, shown++) {
+        buf_reset(&line);
+        yaml_fault_write(&line, x);
+        (void)fprintf(stderr, "%s\n", buf_text(&line));
+    }
+    if (faults->count > shown)
+        (void)fprintf(stderr, "… and %zu more\n", faults->count - shown);
+}
+
+int cli_load_config(const char *given, struct config **ret)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    const char *file = cli_config_file(given);
+    struct yaml_faults faults;
+    struct err e = {0};
+    enum err_code code;
+
+    if (!file || !arena)
+        return CLI_FAILED;
+    code = config_load(file, NULL, arena, ret, &faults, &e);
+    if (!code)
+        return CLI_GO_ON;
+    if (code == ERR_INVALID)
+        cli_show_faults(&faults);
+    cli_error("%s", e.text);
+    return CLI_FAILED;
+}

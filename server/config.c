@@ -1,0 +1,821 @@
+/* config.c - see config.h.
+ *
+ * Tables say what each map may hold; what no table can say (a source's tenant must exist, an admin
+ * address that others reach needs a token) is checked afterwards. Nothing stops at the first fault: the
+ * file is read to its end, and every cross check looks only at what was read without one.
+ *
+ * The configuration, its YAML tree, the policy and the verifiers live in one arena and go together with
+ * the last reference, after the secrets in it were wiped.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "mail.h"
+#include "yaml.h"
+
+#define FILE_MAX       (1024 * 1024 + 1) /* yaml.h takes 1 MiB; one byte more shows that there is more */
+#define NAME_MAX_CHARS 64 /* of a tenant or source: it stands in paths, logs and the store */
+
+/* A configuration and what it lives by; `public` comes first. */
+struct holder {
+    struct config public;
+    struct arena *arena;
+    atomic_uint references;
+};
+
+struct loading {
+    struct settings_reader reader;
+    struct config *config;
+};
+
+static const char *const clouds[] = {"public", "gcc", "gcc_high", "dod", NULL};
+
+/* Hosts: defender-api.md section 1.1; scopes: section 1.2 (the public cloud's resource stays
+ * securitycenter whichever host is called; the government clouds' is the API's own host). */
+static const struct {
+    const char *api_url, *api_scope, *login_url, *graph_url;
+} cloud_defaults[] = {
+    {"https://api.security.microsoft.com", "https://api.securitycenter.microsoft.com/.default",
+     "https://login.microsoftonline.com", "https://graph.microsoft.com"},
+    {"https://api-gcc.securitycenter.microsoft.us",
+     "https://api-gcc.securitycenter.microsoft.us/.default", "https://login.microsoftonline.com",
+     "https://graph.microsoft.com"},
+    {"https://api-gov.securitycenter.microsoft.us",
+     "https://api-gov.securitycenter.microsoft.us/.default", "https://login.microsoftonline.us",
+     "https://graph.microsoft.us"},
+    {"https://api-gov.securitycenter.microsoft.us",
+     "https://api-gov.securitycenter.microsoft.us/.default", "https://login.microsoftonline.us",
+     "https://dod-graph.microsoft.us"},
+};
+
+static const char zero_guid[] = "00000000-0000-0000-0000-000000000000";
+
+/* ---- tables ----------------------------------------------------------------------------------- */
+
+#define KIB ((int64_t)1024)
+
+/* A key, its type, and the field of a struct that it fills. */
+#define ROW(k, t, of, field, ...)                                                                  \
+    {                                                                                              \
+        .key = (k), .type = (t), .offset = offsetof(struct of, field), __VA_ARGS__                 \
+    }
+#define NOT_YET(k, what)                                                                           \
+    {                                                                                              \
+        .key = (k), .type = SET_UNSUPPORTED, .meaning = (what)                                     \
+    }
+
+struct top {
+    const struct yaml_node *listen, *admin, *store, *tenants, *sources, *mail, *rules, *safety,
+        *polling, *hunts;
+    const char *public_url;
+};
+
+static const struct setting top_table[] = {
+    ROW("listen", SET_NODE, top, listen, .meaning = "the senders' side"),
+    ROW("admin", SET_NODE, top, admin,
+        .meaning = "the people's side: console, API, health, metrics"),
+    ROW("public_url", SET_URL, top, public_url,
+        .meaning = "how senders and mailed links reach `listen`"),
+    ROW("store", SET_NODE, top, store, .meaning = "where accepted notifications are kept"),
+    ROW("tenants", SET_NODE, top, tenants, .required = true,
+        .meaning = "whose Defender is read and acted on"),
+    ROW("sources", SET_NODE, top, sources, .required = true,
+        .meaning = "who may push alerts, and how they prove who they are"),
+    ROW("mail", SET_NODE, top, mail, .meaning = "how people are told"),
+    ROW("rules", SET_NODE, top, rules, .required = true,
+        .meaning = "what is done about an alert; the first rule that matches gives the verdict"),
+    ROW("safety", SET_NODE, top, safety,
+        .meaning = "what is never isolated unasked, and how many isolations there may be"),
+    ROW("polling", SET_NODE, top, polling, .meaning = "asking Defender for alerts"),
+    ROW("hunts", SET_NODE, top, hunts, .meaning = "scheduled hunting queries"),
+    {.key = NULL},
+};
+
+static const struct setting tls_table[] = {
+    ROW("certificate_file", SET_PATH, config_tls, certificate_file, .required = true,
+        .meaning = "the certificate chain, PEM"),
+    ROW("key_file", SET_PATH, config_tls, key_file, .required = true,
+        .meaning = "its private key, PEM"),
+    ROW("client_ca_file", SET_PATH, config_tls, client_ca_file,
+        .meaning = "roots that client certificates are verified against, PEM"),
+    {.key = NULL},
+};
+
+struct listen {
+    struct config_listen out;
+    const struct yaml_node *tls;
+};
+
+static const struct setting listen_table[] = {
+    ROW("address", SET_LISTEN, listen, out.address, .fallback = "127.0.0.1:8080",
+        .meaning = "where senders are listened for"),
+    ROW("tls", SET_NODE, listen, tls,
+        .meaning = "certificate_file, key_file, client_ca_file; absent: plain HTTP"),
+    ROW("max_body", SET_SIZE, listen, out.max_body, .fallback = "1MiB", .least = KIB,
+        .most = 16 * KIB * KIB, .meaning = "the largest body of a request"),
+    ROW("trusted_proxies", SET_CIDR_LIST, listen, out.trusted_proxies,
+        .meaning = "whose X-Forwarded-For counts"),
+    {.key = NULL},
+};
+
+static const struct setting admin_table[] = {
+    ROW("address", SET_LISTEN, config_admin, address, .fallback = "127.0.0.1:9180",
+        .meaning = "where people and their tools are listened for"),
+    ROW("token", SET_SECRET, config_admin, token,
+        .meaning = "the token that the API asks for; needed for anything but loopback and unix:"),
+    {.key = NULL},
+};
+
+static const struct setting store_table[] = {
+    {.key = "url",
+     .type = SET_TEXT,
+     .required = true,
+     .meaning =
+         "sqlite:FILE (relative to the working directory), or postgresql://user@host/database"},
+    {.key = NULL},
+};
+
+struct tenant {
+    struct config_tenant out;
+    const struct yaml_node *quota;
+};
+
+static const struct setting tenant_table[] = {
+    ROW("tenant_id", SET_GUID, tenant, out.tenant_id, .required = true,
+        .meaning = "the Entra tenant's id"),
+    ROW("client_id", SET_GUID, tenant, out.client_id, .required = true,
+        .meaning = "the id of cordon's application in that tenant"),
+    ROW("client_secret", SET_SECRET, tenant, out.client_secret,
+        .meaning = "the application's client secret"),
+    NOT_YET("certificate_file", "a certificate as the credential"),
+    NOT_YET("key_file", "a certificate as the credential"),
+    NOT_YET("federated_token_file", "a federated credential"),
+    NOT_YET("managed_identity", "a managed identity"),
+    ROW("cloud", SET_WORD, tenant, out.cloud, .fallback = "public", .words = clouds,
+        .meaning = "which of Microsoft's clouds"),
+    ROW("api_url", SET_URL, tenant, out.api_url,
+        .meaning = "Defender's API, without /api; overrides the cloud's own"),
+    ROW("api_scope", SET_TEXT, tenant, out.api_scope,
+        .meaning =
+            "the scope that a token for Defender is asked for with; overrides the cloud's own"),
+    ROW("login_url", SET_URL, tenant, out.login_url,
+        .meaning = "Entra's authority; overrides the cloud's own"),
+    ROW("graph_url", SET_URL, tenant, out.graph_url,
+        .meaning = "Microsoft Graph; overrides the cloud's own"),
+    ROW("quota", SET_NODE, tenant, quota,
+        .meaning = "per_minute, per_hour: how many calls cordon may make"),
+    {.key = NULL},
+};
+
+/* The defaults are what Defender grants an application: defender-api.md section 7.4. */
+static const struct setting quota_table[] = {
+    ROW("per_minute", SET_INT, config_quota, per_minute, .fallback = "100", .least = 1,
+        .most = 100000, .meaning = "calls in a minute"),
+    ROW("per_hour", SET_INT, config_quota, per_hour, .fallback = "1500", .least = 1,
+        .most = 1000000, .meaning = "calls in an hour"),
+    {.key = NULL},
+};
+
+enum { REPLY_ACCEPT, REPLY_STATUS };
+static const char *const replies[] = {"accept", "status", NULL};
+
+struct source {
+    const char *tenant;
+    const struct yaml_node *verify, *may;
+    int reply;
+};
+
+static const struct setting source_table[] = {
+    ROW("tenant", SET_TEXT, source, tenant, .required = true,
+        .meaning = "whose alerts it may push"),
+    ROW("verify", SET_NODE, source, verify, .required = true,
+        .meaning = "how it proves who it is: any one of the list"),
+    ROW("reply", SET_WORD, source, reply, .fallback = "accept", .words = replies,
+        .meaning = "what the sender is answered"),
+    ROW("may", SET_NODE, source, may,
+        .meaning = "what its deliveries may lead to: notify, isolate; default both"),
+    {.key = NULL},
+};
+
+static const struct setting mail_table[] = {
+    ROW("server", SET_TEXT, config_mail, server, .required = true,
+        .meaning = "smtp://host:587 or smtps://host:465"),
+    ROW("from", SET_ADDRESS, config_mail, from, .required = true,
+        .meaning = "whom the mails come from"),
+    ROW("to", SET_ADDRESS_LIST, config_mail, to,
+        .meaning = "whom they go to where a step names nobody"),
+    ROW("username", SET_TEXT, config_mail, username, .meaning = "the login"),
+    ROW("password", SET_SECRET, config_mail, password, .meaning = "its password"),
+    ROW("ca_file", SET_PATH, config_mail, ca_file,
+        .meaning = "more roots to trust, for a private CA, PEM"),
+    NOT_YET("oauth", "OAuth for mail"),
+    {.key = NULL},
+};
+
+/* ---- helpers ---------------------------------------------------------------------------------- */
+
+#define fault(l, ...) yaml_fault((l)->reader.faults, __VA_ARGS__)
+#define note(l, ...)  yaml_fault((l)->reader.notes, __VA_ARGS__)
+
+/* The key of a map's child, to point at; the map's own when there is none. */
+static const struct yaml_node *place(const struct yaml_node *map, const char *key)
+{
+    const struct yaml_node *child = yaml_get(map, key);
+
+    return child ? child->key : map && map->key ? map->key : map;
+}
+
+/* A map of things that the user named: each name fit for a path and a log. */
+static bool check_names(struct loading *l, const struct yaml_node *map, const char *what)
+{
+    static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz0123456789_-";
+    bool good = true;
+
+    if (map->kind != YAML_MAP || map->count == 0) {
+        fault(l, map->key ? map->key : map,
+              "%s: expected at least one, each with a name of your choice", what);
+        return false;
+    }
+    for (const struct yaml_node *child = map->first; child; child = child->next) {
+        const char *name = child->key->text;
+        size_t len = strlen(name);
+
+        if (len > NAME_MAX_CHARS || *name == '-' || strspn(name, alphabet) != len) {
+            fault(
+                l, child->key,
+                "%s: expected a name of a-z, 0-9, - and _, at most %d, that does not begin with -, "
+                "found '%.60s'",
+                what, NAME_MAX_CHARS, name);
+            good = false;
+        }
+    }
+    return good;
+}
+
+static const char *name_of(struct loading *l, const char *what, const char *name)
+{
+    const char *out = arena_fmt(l->reader.arena, "%s.%s", what, name);
+
+    return out ? out : name;
+}
+
+/* ---- the parts -------------------------------------------------------------------------------- */
+
+static void read_listen(struct loading *l, const struct yaml_node *map)
+{
+    struct listen in = {0};
+
+    settings_read(&l->reader, map, "listen", listen_table, &in);
+    if (in.tls)
+        settings_read(&l->reader, in.tls, "listen.tls", tls_table, &in.out.tls);
+    l->config->listen = in.out;
+    if (!in.tls && !settings_listen_is_local(in.out.address))
+        note(
+            l, place(map, "address"),
+            "listen.address: %s is reachable from other machines over plain HTTP; give listen.tls a "
+            "certificate, or have a proxy in front do TLS",
+            in.out.address);
+}
+
+static void read_admin(struct loading *l, const struct yaml_node *map)
+{
+    struct config_admin *admin = &l->config->admin;
+
+    settings_read(&l->reader, map, "admin", admin_table, admin);
+    if (!admin->token.text && !yaml_get(map, "token_file") &&
+        !settings_listen_is_local(admin->address))
+        fault(l, place(map, "address"),
+              "admin.token_file is missing: admin.address %s is reachable from other machines",
+              admin->address);
+}
+
+static void read_store(struct loading *l, const struct yaml_node *map)
+{
+    const char **url = &l->config->store_url;
+
+    *url = "sqlite:cordon.db";
+    if (!map)
+        return;
+    settings_read(&l->reader, map, "store", store_table, url);
+    if (strncmp(*url, "postgresql://", 13) == 0 || strncmp(*url, "postgres://", 11) == 0)
+        fault(l, yaml_get(map, "url"),
+              "store.url: PostgreSQL is not available in this version of cordon; use sqlite:FILE");
+    else if (strncmp(*url, "sqlite:", 7) != 0 || !(*url)[7])
+        /* not echoed: a URL of this kind may hold a password */
+        fault(l, yaml_get(map, "url"), "store.url: expected sqlite:FILE");
+}
+
+static void read_tenant(struct loading *l, const struct yaml_node *map, struct config_tenant *out)
+{
+    const char *name = name_of(l, "tenants", map->key->text);
+    size_t faults_before = l->reader.faults->count;
+    struct tenant in = {0};
+
+    settings_read(&l->reader, map, name, tenant_table, &in);
+    settings_read(&l->reader, in.quota, name_of(l, name, "quota"), quota_table, &in.out.quota);
+    *out = in.out;
+    out->name = map->key->text;
+    if (map->kind == YAML_MAP && !out->client_secret.text &&
+        l->reader.faults->count == faults_before)
+        fault(l, map->key,
+              "%s.client_secret_file is missing: the file with the application's client "
+              "secret",
+              name);
+    if (out->api_url && strlen(out->api_url) > 4 &&
+        strcmp(out->api_url + strlen(out->api_url) - 4, "/api") == 0)
+        fault(l, yaml_get(map, "api_url"), "%s.api_url: expected without /api at its end", name);
+    /* Always "/.default" for an application's own token: defender-api.md section 1.2. */
+    if (out->api_scope && (strlen(out->api_scope) <= 9 ||
+                           strcmp(out->api_scope + strlen(out->api_scope) - 9, "/.default") != 0))
+        fault(l, yaml_get(map, "api_scope"),
+              "%s.api_scope: expected a scope that ends with /.default", name);
+    if (out->tenant_id && strcmp(out->tenant_id, zero_guid) == 0)
+        note(l, place(map, "tenant_id"), "%s.tenant_id is still a placeholder", name);
+    if (out->client_id && strcmp(out->client_id, zero_guid) == 0)
+        note(l, place(map, "client_id"), "%s.client_id is still a placeholder", name);
+    if (!out->api_url)
+        out->api_url = cloud_defaults[out->cloud].api_url;
+    if (!out->api_scope)
+        out->api_scope = cloud_defaults[out->cloud].api_scope;
+    if (!out->login_url)
+        out->login_url = cloud_defaults[out->cloud].login_url;
+    if (!out->graph_url)
+        out->graph_url = cloud_defaults[out->cloud].graph_url;
+}
+
+static enum err_code read_tenants(struct loading *l, const struct yaml_node *map)
+{
+    if (!map || !check_names(l, map, "tenants"))
+        return ERR_OK; /* the fault is noted */
+    l->config->tenants = arena_array(l->reader.arena, map->count, sizeof *l->config->tenants);
+    if (!l->config->tenants)
+        return ERR_NOMEM;
+    for (const struct yaml_node *child = map->first; child; child = child->next)
+        read_tenant(l, child, &l->config->tenants[l->config->n_tenants++]);
+    return ERR_OK;
+}
+
+static void read_may(struct loading *l, const struct yaml_node *may, const char *name,
+                     struct config_source *out)
+{
+    const struct yaml_node *first = may->kind == YAML_LIST ? may->first : may;
+
+    out->may_notify = out->may_isolate = false;
+    if (may->kind == YAML_MAP || !first) {
+        fault(l, may, "%s.may: expected a list of notify and isolate", name);
+        return;
+    }
+    for (const struct yaml_node *n = first; n; n = may->kind == YAML_LIST ? n->next : NULL) {
+        const char *word = settings_text(&l->reader, n);
+
+        if (word && strcmp(word, "notify") == 0)
+            out->may_notify = true;
+        else if (word && strcmp(word, "isolate") == 0)
+            out->may_isolate = true;
+        else if (word)
+            fault(l, n, "%s.may: expected notify or isolate, found '%.60s'", name, word);
+    }
+}
+
+/* Is a scheme of this name anywhere in a source's list of entries? */
+static bool verifies_by(const struct yaml_node *list, const char *scheme)
+{
+    for (const struct yaml_node *entry = list->kind == YAML_LIST ? list->first : NULL; entry;
+         entry = entry->next)
+        if (yaml_get(entry, scheme))
+            return true;
+    return false;
+}
+
+static void read_source(struct loading *l, const struct yaml_node *map, struct config_source *out)
+{
+    const char *name = name_of(l, "sources", map->key->text);
+    /* Where the tenant has a fault, the schemes are still checked: against a tenant that is none. */
+    struct verify_source self = {.name = map->key->text,
+                                 .tenant_id = zero_guid,
+                                 .login_url = cloud_defaults[0].login_url,
+                                 .loopback = settings_listen_is_local(l->config->listen.address)};
+    struct source in = {0};
+
+    settings_read(&l->reader, map, name, source_table, &in);
+    *out = (struct config_source){.name = map->key->text, .may_notify = true, .may_isolate = true};
+    if (in.tenant) {
+        out->tenant = config_tenant(l->config, in.tenant);
+        if (!out->tenant && l->config->n_tenants) {
+            const char **names =
+                arena_array(l->reader.arena, l->config->n_tenants + 1, sizeof *names);
+            const char *near;
+
+            for (size_t i = 0; names && i < l->config->n_tenants; i++)
+                names[i] = l->config->tenants[i].name;
+            near = names ? yaml_nearest(in.tenant, names) : NULL;
+            fault(l, yaml_get(map, "tenant"), "%s.tenant: there is no tenant '%.60s'%s%s%s", name,
+                  in.tenant, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+        }
+    }
+    if (in.reply == REPLY_STATUS)
+        fault(l, yaml_get(map, "reply"),
+              "%s.reply: the reply `status` is not available in this version of cordon", name);
+    if (in.may)
+        read_may(l, in.may, name, out);
+    if (!in.verify)
+        return;
+    if (out->tenant && out->tenant->tenant_id) {
+        self.tenant_id = out->tenant->tenant_id;
+        self.login_url = out->tenant->login_url;
+    }
+    out->verifier = verifier_compile(&l->reader, in.verify, &self);
+    if (verifies_by(in.verify, "token"))
+        note(l, in.verify->key,
+             "%s: a token is no signature: whoever sees one request can send others as this source",
+             name);
+}
+
+static enum err_code read_sources(struct loading *l, const struct yaml_node *map)
+{
+    if (!map || !check_names(l, map, "sources"))
+        return ERR_OK; /* the fault is noted */
+    l->config->sources = arena_array(l->reader.arena, map->count, sizeof *l->config->sources);
+    if (!l->config->sources)
+        return ERR_NOMEM;
+    for (const struct yaml_node *child = map->first; child; child = child->next)
+        read_source(l, child, &l->config->sources[l->config->n_sources++]);
+    return ERR_OK;
+}
+
+static void read_mail(struct loading *l, const struct yaml_node *map)
+{
+    struct config_mail *mail = &l->config->mail;
+    struct mail_server server;
+    struct err e = {0};
+
+    if (!map)
+        return;
+    settings_read(&l->reader, map, "mail", mail_table, mail);
+    if (!mail->server)
+        return;
+    if (strncasecmp(mail->server, "graph:", 6) == 0) {
+        fault(
+            l, yaml_get(map, "server"),
+            "mail.server: mail through Microsoft Graph is not available in this version of cordon; use "
+            "smtp:// or smtps://");
+        return;
+    }
+    if (mail->username && !yaml_get(map, "password_file")) {
+        fault(l, place(map, "username"), "mail.password_file is missing: mail.username needs it");
+        return;
+    }
+    if (!mail->username && mail->password.text) {
+        fault(l, place(map, "password_file"),
+              "mail.username is missing: mail.password_file needs it");
+        return;
+    }
+    server = (struct mail_server){.url = mail->server,
+                                  .username = mail->password.text ? mail->username : NULL,
+                                  .password = mail->password.text,
+                                  .ca_file = mail->ca_file};
+    if (mail_server_check(&server, &e))
+        fault(l, yaml_get(map, "server"), "mail.server: %s", e.text);
+}
+
+/* Every email step that names nobody needs mail.to; every one needs a server. */
+static void check_mail_of_rules(struct loading *l, const struct yaml_node *rules,
+                                const struct yaml_node *mail)
+{
+    for (const struct yaml_node *rule = rules->kind == YAML_LIST ? rules->first : NULL; rule;
+         rule = rule->next) {
+        const struct yaml_node *steps = yaml_get(rule, "do");
+
+        for (const struct yaml_node *step = steps && steps->kind == YAML_LIST ? steps->first : NULL;
+             step; step = step->next) {
+            const struct yaml_node *email = yaml_get(step, "email");
+
+            if (!email)
+                continue;
+            if (!mail)
+                fault(l, email->key,
+                      "email: there is no mail: to send it with (mail.server, mail.from)");
+            else if (!yaml_get(email, "to") && !yaml_get(mail, "to"))
+                fault(l, email->key, "email: it names nobody; give it `to`, or set mail.to");
+        }
+    }
+}
+
+static void refuse_polling(struct loading *l, const struct yaml_node *polling)
+{
+    const struct yaml_node *every =
+        polling->kind == YAML_MAP ? yaml_get(polling, "every") : polling;
+    const char *text = every ? settings_text(&l->reader, every) : NULL;
+    int64_t ms = -1;
+
+    if (text && polling->kind == YAML_MAP && polling->count > 1)
+        text = NULL;
+    if (!text || settings_duration(text, &ms, NULL) || ms != 0) /* 0 turns it off, which it is */
+        fault(
+            l, polling->key,
+            "polling: asking Defender for alerts is not available in this version of cordon; leave it "
+            "out, or write 0");
+}
+
+static enum err_code read_root(struct loading *l, const struct yaml_node *root)
+{
+    struct config *c = l->config;
+    struct top in = {0};
+    enum err_code code;
+
+    settings_read(&l->reader, root, "", top_table, &in);
+    c->public_url = in.public_url;
+    read_listen(l, in.listen);
+    read_admin(l, in.admin);
+    if (strcmp(c->listen.address, c->admin.address) == 0 &&
+        (!strchr(c->listen.address, ':') || strcmp(strrchr(c->listen.address, ':'), ":0") != 0))
+        fault(l, place(in.admin, "address"), "admin.address: %s is listen.address already",
+              c->admin.address);
+    read_store(l, in.store);
+    code = read_tenants(l, in.tenants);
+    if (!code)
+        code = read_sources(l, in.sources);
+    if (code)
+        return code;
+    read_mail(l, in.mail);
+    if (in.rules) {
+        c->policy = policy_compile(&l->reader, in.rules, in.safety);
+        check_mail_of_rules(l, in.rules, in.mail);
+    }
+    if (!in.mail)
+        note(l, root,
+             "mail: there is none, so nobody is told by mail, not even of doubts and failures");
+    else if (!c->mail.to.count && c->mail.server)
+        note(l, in.mail->key,
+             "mail.to is missing: doubts and failures reach only whom a rule's own email names");
+    if (in.polling)
+        refuse_polling(l, in.polling);
+    if (in.hunts && !(in.hunts->kind == YAML_LIST && in.hunts->count == 0))
+        fault(l, in.hunts->key, "hunts: hunting is not available in this version of cordon");
+    return ERR_OK;
+}
+
+/* ---- loading ---------------------------------------------------------------------------------- */
+
+static enum err_code read_file(const char *file, struct buf *out, struct err *e)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    char chunk[16384];
+    ssize_t n = 0;
+    int error = 0;
+
+    if (fd < 0)
+        return err_set(e, ERR_IO, "cannot read %s: %s", file, strerrordesc_np(errno));
+    while (!buf_failed(out) &&
+           ((n = read(fd, chunk, sizeof chunk)) > 0 || (n < 0 && errno == EINTR)))
+        if (n > 0)
+            buf_add(out, chunk, (size_t)n);
+    if (n < 0)
+        error = errno;
+    (void)close(fd); /* was only read */
+    if (error)
+        return err_set(e, ERR_IO, "cannot read %s: %s", file, strerrordesc_np(error));
+    if (buf_failed(out) == ERR_TOO_BIG) /* yaml_read says it with the rest of the words */
+        out->failed = ERR_OK;
+    return buf_failed(out) ? err_set(e, ERR_NOMEM, "%s", file) : ERR_OK;
+}
+
+/* The end of a reading that came to nothing. */
+static enum err_code end_of_faults(const char *file, enum err_code code, struct yaml_faults *faults,
+                                   struct err *e)
+{
+    if (code == ERR_NOMEM)
+        return err_set(e, ERR_NOMEM, "%s: out of memory", file);
+    yaml_faults_sort(faults);
+    return err_set(e, ERR_INVALID, "%s: %zu fault%s", file, faults->count,
+                   faults->count == 1 ? "" : "s");
+}
+
+/* The notes as lines, in the order of their places. */
+static const char *const *keep_notes(struct arena *a, struct yaml_faults *notes)
+{
+    const char **list;
+    size_t n = 0;
+
+    yaml_faults_sort(notes);
+    for (const struct yaml_fault *x = notes->first; x; x = x->next)
+        n++;
+    list = arena_array(a, n + 1, sizeof *list);
+    n = 0;
+    for (const struct yaml_fault *x = notes->first; list && x; x = x->next)
+        list[n++] = x->text;
+    return list;
+}
+
+static void holder_free(struct holder *h)
+{
+    struct config *c = &h->public;
+
+    for (size_t i = 0; i < c->n_sources; i++)
+        verifier_clear(c->sources[i].verifier);
+    for (size_t i = 0; i < c->n_tenants; i++)
+        secret_wipe(&c->tenants[i].client_secret);
+    secret_wipe(&c->admin.token);
+    secret_wipe(&c->mail.password);
+    arena_free(h->arena);
+}
+
+enum err_code config_load(const char *file, const char *(*env)(const char *name),
+                          struct arena *faults_arena, struct config **ret,
+                          struct yaml_faults *faults, struct err *e)
+{
+    AUTO(buf_clear) struct buf text = BUF_INIT(FILE_MAX);
+    struct yaml_faults notes;
+    struct yaml_node *root;
+    struct arena *arena;
+    struct holder *h;
+    struct loading l;
+    enum err_code code;
+
+    yaml_faults_init(faults, faults_arena);
+    code = read_file(file, &text, e);
+    if (code)
+        return code;
+    arena = arena_new(16384);
+    h = arena ? arena_alloc(arena, sizeof *h) : NULL;
+    if (!h) {
+        arena_free(arena);
+        return err_set(e, ERR_NOMEM, "%s", file);
+    }
+    h->arena = arena; /* from here on holder_free releases everything */
+    atomic_init(&h->references, 1);
+    h->public.file = arena_str(arena, file);
+    yaml_faults_init(&notes, arena);
+    l = (struct loading){.reader = {.arena = arena, .faults = faults, .env = env, .notes = &notes},
+                         .config = &h->public};
+
+    code = h->public.file ? yaml_read_all(arena, file, buf_text(&text), text.len, faults, &root)
+                          : ERR_NOMEM;
+    if (!code)
+        code = read_root(&l, root);
+    if (!code && !faults->count) {
+        h->public.notes = keep_notes(arena, &notes);
+        code = h->public.notes ? ERR_OK : ERR_NOMEM;
+    }
+    if (!code && !faults->count) {
+        *ret = &h->public;
+        return ERR_OK;
+    }
+    holder_free(h);
+    return end_of_faults(file, code, faults, e);
+}
+
+struct config *config_ref(struct config *c)
+{
+    atomic_fetch_add_explicit(&((struct holder *)c)->references, 1, memory_order_relaxed);
+    return c;
+}
+
+void config_unref(struct config *c)
+{
+    struct holder *h = (struct holder *)c;
+
+    if (c && atomic_fetch_sub_explicit(&h->references, 1, memory_order_acq_rel) == 1)
+        holder_free(h);
+}
+
+/* ---- a corner of the file ---------------------------------------------------------------------- */
+
+static enum err_code peek_root(const char *file, struct arena *a, struct yaml_faults *faults,
+                               struct yaml_node **ret_root, struct err *e)
+{
+    AUTO(buf_clear) struct buf text = BUF_INIT(FILE_MAX);
+    enum err_code code;
+
+    yaml_faults_init(faults, a);
+    code = read_file(file, &text, e);
+    if (code)
+        return code;
+    code = yaml_read_all(a, file, buf_text(&text), text.len, faults, ret_root);
+    return code ? end_of_faults(file, code, faults, e) : ERR_OK;
+}
+
+enum err_code config_peek_admin(const char *file, const char *(*env)(const char *name),
+                                struct arena *a, struct config_admin *ret,
+                                struct yaml_faults *faults, struct err *e)
+{
+    const struct settings_reader reader = {.arena = a, .faults = faults, .env = env};
+    struct config_admin admin = {0};
+    struct yaml_node *root;
+    enum err_code code = peek_root(file, a, faults, &root, e);
+
+    if (code)
+        return code;
+    settings_read(&reader, yaml_get(root, "admin"), "admin", admin_table, &admin);
+    if (faults->count)
+        return end_of_faults(file, ERR_INVALID, faults, e);
+    *ret = admin;
+    return ERR_OK;
+}
+
+/* Where a listen address is reached from this machine: all of its addresses include the loopback one. */
+static const char *local_url(struct arena *a, const char *scheme, const char *address)
+{
+    const char *port = strrchr(address, ':');
+
+    if (strncmp(address, "0.0.0.0:", 8) == 0)
+        return arena_fmt(a, "%s://127.0.0.1%s", scheme, port);
+    if (strncmp(address, "[::]:", 5) == 0)
+        return arena_fmt(a, "%s://[::1]%s", scheme, port);
+    return arena_fmt(a, "%s://%s", scheme, address);
+}
+
+enum err_code config_peek_source(const char *file, const char *(*env)(const char *name),
+                                 struct arena *a, const char *name, struct config_sender *ret,
+                                 struct yaml_faults *faults, struct err *e)
+{
+    const struct settings_reader reader = {.arena = a, .faults = faults, .env = env};
+    static const struct setting address_row = {
+        .key = "address", .type = SET_LISTEN, .fallback = "127.0.0.1:8080"};
+    static const struct setting public_row = {.key = "public_url", .type = SET_URL};
+    const char *address = NULL, *public_url = NULL, *base;
+    struct config_sender sender = {0};
+    const struct yaml_node *listen, *source;
+    struct yaml_node *root;
+    enum err_code code = peek_root(file, a, faults, &root, e);
+
+    if (code)
+        return code;
+    listen = yaml_get(root, "listen");
+    source = yaml_get(yaml_get(root, "sources"), name);
+    settings_read_key(&reader, listen, "listen", &address_row, &address);
+    settings_read_key(&reader, root, "", &public_row, &public_url);
+    sender.verify = yaml_get(source, "verify");
+    if (source && !sender.verify)
+        yaml_fault(faults, source->key, "sources.%s.verify is missing", name);
+    if (faults->count)
+        return end_of_faults(file, ERR_INVALID, faults, e);
+    if (!source)
+        return err_set(e, ERR_NOT_FOUND, "%s: there is no source '%.60s'", file, name);
+    if (public_url) {
+        base = public_url;
+    } else if (strncmp(address, "unix:", 5) == 0) {
+        sender.unix_socket = address + 5;
+        base = yaml_get(listen, "tls") ? "https://localhost" : "http://localhost";
+    } else {
+        base = local_url(a, yaml_get(listen, "tls") ? "https" : "http", address);
+    }
+    sender.url = base ? arena_fmt(a, "%s/hooks/%s", base, name) : NULL;
+    if (!sender.url)
+        return err_set(e, ERR_NOMEM, "%s", file);
+    *ret = sender;
+    return ERR_OK;
+}
+
+/* ---- asking ----------------------------------------------------------------------------------- */
+
+const struct config_tenant *config_tenant(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_tenants; i++)
+        if (strcmp(c->tenants[i].name, name) == 0)
+            return &c->tenants[i];
+    return NULL;
+}
+
+const struct config_source *config_source(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_sources; i++)
+        if (strcmp(c->sources[i].name, name) == 0)
+            return &c->sources[i];
+    return NULL;
+}
+
+static bool differ(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) != 0 : a != b;
+}
+
+const char *config_needs_restart(const struct config *old, const struct config *new)
+{
+    const struct {
+        const char *key, *old, *new;
+    } rows[] = {
+        {"listen.address", old->listen.address, new->listen.address},
+        {"listen.tls.certificate_file", old->listen.tls.certificate_file,
+         new->listen.tls.certificate_file},
+        {"listen.tls.key_file", old->listen.tls.key_file, new->listen.tls.key_file},
+        {"listen.tls.client_ca_file", old->listen.tls.client_ca_file,
+         new->listen.tls.client_ca_file},
+        {"admin.address", old->admin.address, new->admin.address},
+        {"store.url", old->store_url, new->store_url},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (differ(rows[i].old, rows[i].new))
+            return rows[i].key;
+    return NULL;
+}

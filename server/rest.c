@@ -928,6 +928,8 @@ static CURLcode set_http(const struct rest *r, struct rest_call *c, const struct
     SET(CURLOPT_WRITEDATA, c);
     SET(CURLOPT_HEADERFUNCTION, on_head);
     SET(CURLOPT_HEADERDATA, c);
+    if (q->unix_socket)
+        SET(CURLOPT_UNIX_SOCKET_PATH, q->unix_socket);
     if (by_proxy) {
         SET(CURLOPT_PROXY, r->https_proxy);
         SET(CURLOPT_NOPROXY, r->no_proxy ? r->no_proxy : "");

@@ -44,10 +44,11 @@ struct rest_request {
     const char *headers[REST_HEADERS_MAX]; /* "Name: value"; NULL ends the list early */
     const char *body;                      /* NULL: none. Mail: the message, CRLF line ends only */
     size_t body_len;
-    int64_t timeout_ms;  /* whole call; 0: 60 s, defender-api.md section 7.6 */
-    int64_t connect_ms;  /* 0: rest_options.connect_ms */
-    size_t max_answer;   /* 0: rest_options.max_answer */
-    const char *ca_file; /* PEM roots for this call beside the others; or NULL */
+    int64_t timeout_ms;      /* whole call; 0: 60 s, defender-api.md section 7.6 */
+    int64_t connect_ms;      /* 0: rest_options.connect_ms */
+    size_t max_answer;       /* 0: rest_options.max_answer */
+    const char *ca_file;     /* PEM roots for this call beside the others; or NULL */
+    const char *unix_socket; /* path of a socket to connect to; url then names localhost; or NULL */
     /* A kept connection may turn out closed only when the request is written to it. GET and HEAD are
      * then sent again on a fresh one; anything else ends with ERR_UNKNOWN, unless this is set. */
     bool may_repeat;

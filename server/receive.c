@@ -1,0 +1,562 @@
+/* receive.c - see receive.h.
+ *
+ * The way of one request, and the threads it is in:
+ *
+ *   HTTP thread   head(): route, method, type, then what the head can prove
+ *                 body(): the rest of the proof, the alert ids, hand over to the store, suspend
+ *   slow lane     only where a proof needs keys that must be fetched first: the same again, blocking
+ *   store         after the commit: answer, resume
+ *
+ * All that belongs to a request lives in its arena. What is answered never says which part of a proof
+ * failed; the log does.
+ */
+#include "receive.h"
+
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "id.h"
+#include "intake.h"
+#include "log.h"
+#include "store_deliveries.h"
+
+#define HOOKS "/hooks/"
+
+/* What a sender is told to wait when it is our fault: Logic Apps and Event Grid come back by themselves
+ * (webhook-sources.md section 8.2). */
+#define RETRY_AFTER "10"
+
+/* Requests that wait for keys. Keys are fetched once for all of them; beyond this they are told to come
+ * again. */
+#define SLOW_LANE_MAX 256
+
+/* Lines a second about requests that were refused; what is beyond is counted and told with the next. */
+#define REFUSALS_PER_SECOND 20
+
+struct request {
+    struct receiver *receiver;
+    struct http_request *http;
+    /* A reference, held while head() or body() runs and until the answer; not between the two, because
+     * a peer may leave there. Whoever ends the request lets it go. */
+    struct config *config;
+    uint64_t generation; /* of the configuration that source and who belong to */
+    const struct config_source *source;
+    struct verify_result who;
+    struct notification n;
+    struct acceptance acceptance;
+    struct request *next; /* in the slow lane */
+};
+
+struct receiver {
+    struct receiver_options o;
+    struct verify_env env;
+    atomic_bool stopping;
+    pthread_mutex_t lock; /* of what follows */
+    struct config *config;
+    uint64_t generation; /* of config: counts receiver_use */
+    pthread_cond_t lane_cond;
+    struct request *lane, **lane_end;
+    unsigned lane_len;
+    bool lane_closing, lane_started;
+    pthread_t lane_thread;
+    int64_t refusals_second; /* wall second that `refusals` counts in */
+    int64_t refusals, suppressed;
+};
+
+/* ---- what became of it ------------------------------------------------------------------------- */
+
+static void count(const struct request *q, const char *outcome)
+{
+    metrics_add(q->receiver->o.metrics, METRIC_DELIVERIES, 1, q->source ? q->source->name : "-",
+                outcome);
+}
+
+/* A line about a refusal, but no more than REFUSALS_PER_SECOND: nobody fills the disk from outside. */
+static void log_refusal(const struct request *q, unsigned status, const char *why)
+{
+    struct receiver *r = q->receiver;
+    int64_t second = http_received_ms(q->http) / 1000, suppressed = 0;
+    bool say;
+
+    pthread_mutex_lock(&r->lock);
+    if (second != r->refusals_second) {
+        r->refusals_second = second;
+        r->refusals = 0;
+        suppressed = r->suppressed;
+        r->suppressed = 0;
+    }
+    say = r->refusals++ < REFUSALS_PER_SECOND;
+    if (!say)
+        r->suppressed++;
+    pthread_mutex_unlock(&r->lock);
+    if (suppressed)
+        log_event(LOG_WARN, "refusals_not_shown", LOG_INT("count", suppressed));
+    if (say)
+        log_event(LOG_WARN, "refused", LOG_STR("source", q->source ? q->source->name : NULL),
+                  LOG_INT("status", status), LOG_STR("peer", http_peer(q->http)),
+                  LOG_STR("why", why));
+}
+
+/* Ends a request with a problem. why: for the log alone; detail: for the sender. */
+static void refuse(struct request *q, unsigned status, const char *outcome, const char *why,
+                   const char *detail)
+{
+    static const char *const allow[][2] = {{"Allow", "POST"}, {NULL, NULL}};
+    static const char *const later[][2] = {{"Retry-After", RETRY_AFTER}, {NULL, NULL}};
+    const char *challenge[][2] = {
+        {"WWW-Authenticate", q->source ? verifier_challenge(q->source->verifier) : "Bearer"},
+        {NULL, NULL}};
+    const char *const(*extra)[2] = status == 401   ? (const char *const(*)[2])challenge
+                                   : status == 405 ? allow
+                                   : status == 503 ? later
+                                                   : NULL;
+    struct config *config = q->config;
+
+    count(q, outcome);
+    log_refusal(q, status, why);
+    http_reply_problem(q->http, status, detail, extra);
+    config_unref(config); /* q itself is gone with the reply */
+}
+
+static void refuse_stopping(struct request *q)
+{
+    refuse(q, 503, "unavailable", "stopping", "The server is stopping; send it again.");
+}
+
+/* ---- storing ----------------------------------------------------------------------------------- */
+
+static void log_acceptance(const struct request *q)
+{
+    const struct acceptance *a = &q->acceptance;
+    char ids[8 * (ID_TEXT_SIZE + 1)] = "";
+    size_t shown = a->count < 8 ? a->count : 8;
+    char *end = ids;
+
+    for (size_t i = 0; i < shown; i++) {
+        if (i)
+            *end++ = ' ';
+        id_format(a->cases[i], end);
+        end += ID_TEXT_SIZE - 1;
+    }
+    log_event(LOG_INFO, a->duplicate ? "duplicate" : "accepted", LOG_STR("source", q->source->name),
+              LOG_ID("delivery", a->delivery), LOG_STR("case", ids),
+              LOG_INT("alerts", (int64_t)a->count), LOG_STR("key", q->who.key));
+    if (a->other_body)
+        log_event(LOG_WARN, "other_body", LOG_STR("source", q->source->name),
+                  LOG_ID("delivery", a->delivery), LOG_STR("body_sha256", q->n.body_sha256),
+                  LOG_STR("why",
+                          "the sender used a delivery id again with another body; only the first "
+                          "one counts"));
+}
+
+static void answer(struct request *q)
+{
+    const struct acceptance *a = &q->acceptance;
+    char text[128 + INTAKE_BATCH_MAX * (ID_TEXT_SIZE + 3)];
+    struct http_answer reply = {.status = a->duplicate ? 200 : 202,
+                                .content_type = "application/json",
+                                .body = text,
+                                .headers = {{"Cache-Control", "no-store"}}};
+    struct config *config = q->config;
+    char *end = text;
+
+    /* Ids and fixed words only: nothing here needs escaping. */
+    end = stpcpy(end, a->duplicate ? "{\"status\":\"duplicate\",\"delivery\":\""
+                                   : "{\"status\":\"accepted\",\"delivery\":\"");
+    id_format(a->delivery, end);
+    end = stpcpy(end + ID_TEXT_SIZE - 1, "\",\"cases\":[");
+    for (size_t i = 0; i < a->count; i++) {
+        end = stpcpy(end, i ? ",\"" : "\"");
+        id_format(a->cases[i], end);
+        end = stpcpy(end + ID_TEXT_SIZE - 1, "\"");
+    }
+    end = stpcpy(end, "]}");
+    reply.body_len = (size_t)(end - text);
+    http_reply(q->http, &reply);
+    config_unref(config);
+}
+
+/* In a thread of the store's, after the commit. */
+static void stored(void *arg, enum err_code code, const struct err *e)
+{
+    struct request *q = arg;
+    const struct receiver_options *o = &q->receiver->o;
+    const struct acceptance *a = &q->acceptance;
+    int64_t fresh = 0;
+
+    if (code) {
+        refuse(q, 503, "unavailable", e->text,
+               "The notification could not be stored; send it again.");
+        return;
+    }
+    for (size_t i = 0; i < a->count; i++)
+        fresh += a->fresh[i];
+    if (fresh)
+        metrics_add(o->metrics, METRIC_CASES_MADE, fresh, q->n.tenant, NULL);
+    count(q, a->duplicate ? "duplicate" : "accepted");
+    log_acceptance(q);
+    answer(q);
+    if (fresh && o->kick)
+        o->kick(o->kick_ctx);
+}
+
+static void sha256_hex(const char *bytes, size_t len, char out[65])
+{
+    static const char digits[] = "0123456789abcdef";
+    unsigned char hash[EVP_MAX_MD_SIZE] = {0};
+    unsigned n = 0;
+
+    if (EVP_Digest(bytes, len, hash, &n, EVP_sha256(), NULL) != 1)
+        n = 32; /* out of memory: zeros, which no body has */
+    for (unsigned i = 0; i < 32; i++) {
+        out[2 * i] = digits[hash[i] >> 4];
+        out[2 * i + 1] = digits[hash[i] & 15];
+    }
+    out[64] = '\0';
+}
+
+/* The credential and the body may each name a tenant: it must be the source's. */
+static bool tenant_fits(const struct request *q, const struct intake *in)
+{
+    const char *own = q->source->tenant->tenant_id;
+
+    if (q->who.tenant_id && strcasecmp(q->who.tenant_id, own) != 0)
+        return false;
+    for (size_t i = 0; i < in->count; i++)
+        if (in->alerts[i].tenant_id && strcasecmp(in->alerts[i].tenant_id, own) != 0)
+            return false;
+    return true;
+}
+
+/* A verified body. deferred: http_defer was called already. */
+static void take(struct request *q, bool deferred)
+{
+    static const char test[] = "{\"status\":\"test\"}";
+    size_t len;
+    const char *body = http_body(q->http, &len);
+    struct intake in;
+    struct err e;
+    enum err_code code = intake_read(http_arena(q->http), body, len, &in, &e);
+
+    if (code) {
+        refuse(q,
+               code == ERR_INVALID   ? 400
+               : code == ERR_TOO_BIG ? 413
+                                     : 503,
+               code == ERR_NOMEM ? "unavailable" : "bad", e.text, e.text);
+    } else if (!tenant_fits(q, &in)) {
+        refuse(q, 403, "forbidden", "alerts of another tenant",
+               "This source may not push alerts of that tenant.");
+    } else if (in.test) {
+        const struct http_answer reply = {.status = 200,
+                                          .content_type = "application/json",
+                                          .body = test,
+                                          .body_len = sizeof test - 1,
+                                          .headers = {{"Cache-Control", "no-store"}}};
+        struct config *config = q->config;
+
+        count(q, "test");
+        log_event(LOG_INFO, "test", LOG_STR("source", q->source->name), LOG_STR("key", q->who.key));
+        http_reply(q->http, &reply);
+        config_unref(config);
+    } else {
+        q->n = (struct notification){.tenant = q->source->tenant->name,
+                                     .source = q->source->name,
+                                     .delivery_id = q->who.delivery_id,
+                                     .key = q->who.key,
+                                     .peer = http_peer(q->http),
+                                     .received_ms = http_received_ms(q->http),
+                                     .alerts = in.alerts,
+                                     .count = in.count};
+        sha256_hex(body, len, q->n.body_sha256);
+        q->acceptance.n = &q->n;
+        if (!deferred)
+            http_defer(q->http);
+        if (store_accept(q->receiver->o.store, &q->acceptance, stored, &e))
+            refuse(q, 503, "unavailable", e.text,
+                   "Too much is waiting for the disk; send it again.");
+    }
+}
+
+/* ---- verifying ---------------------------------------------------------------------------------- */
+
+static const char *header_of(void *ctx, const char *name, unsigned *ret_count)
+{
+    return http_header(ctx, name, ret_count);
+}
+
+static void check(struct request *q, bool with_body, bool may_block)
+{
+    size_t len = 0;
+    const char *body = with_body ? http_body(q->http, &len) : NULL;
+    const struct verify_request v = {.method = http_method(q->http),
+                                     .path = http_path(q->http),
+                                     .query = http_query(q->http),
+                                     .header = header_of,
+                                     .ctx = q->http,
+                                     .body = with_body && !body ? "" : body,
+                                     .body_len = len,
+                                     .now_ms = http_received_ms(q->http),
+                                     .may_block = may_block,
+                                     .arena = http_arena(q->http)};
+
+    memset(&q->who, 0, sizeof q->who);
+    verifier_check(q->source->verifier, &q->receiver->env, &v, &q->who);
+}
+
+/* Answers what is not good; true when it was. */
+static bool turned_away(struct request *q)
+{
+    switch (q->who.verdict) {
+    case VERIFY_DENIED:
+        refuse(q, 401, "denied", q->who.why, "The request could not be authenticated.");
+        return true;
+    case VERIFY_FORBIDDEN:
+        refuse(q, 403, "forbidden", q->who.why,
+               "The sender is not allowed to push to this source.");
+        return true;
+    case VERIFY_UNAVAILABLE:
+        refuse(q, 503, "unavailable", q->who.why,
+               "The request cannot be verified now; send it again.");
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* ---- the slow lane ------------------------------------------------------------------------------ */
+
+static void *slow_lane(void *arg)
+{
+    struct receiver *r = arg;
+
+    pthread_mutex_lock(&r->lock);
+    for (;;) {
+        struct request *q;
+
+        while (!r->lane && !r->lane_closing)
+            pthread_cond_wait(&r->lane_cond, &r->lock);
+        q = r->lane;
+        if (!q)
+            break;
+        r->lane = q->next;
+        if (!r->lane)
+            r->lane_end = &r->lane;
+        r->lane_len--;
+        pthread_mutex_unlock(&r->lock);
+
+        check(q, true, true);
+        if (!turned_away(q))
+            take(q, true);
+
+        pthread_mutex_lock(&r->lock);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return NULL;
+}
+
+/* false: the lane is full or closing. The request is deferred first, so that the lane may answer at
+ * once. */
+static bool enter_lane(struct request *q)
+{
+    struct receiver *r = q->receiver;
+    bool room;
+
+    http_defer(q->http);
+    pthread_mutex_lock(&r->lock);
+    room = r->lane_len < SLOW_LANE_MAX && !r->lane_closing;
+    if (room) {
+        q->next = NULL;
+        *r->lane_end = q;
+        r->lane_end = &q->next;
+        r->lane_len++;
+        pthread_cond_signal(&r->lane_cond);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return room;
+}
+
+/* ---- HTTP --------------------------------------------------------------------------------------- */
+
+static bool is_blank_or_end(char c)
+{
+    return c == '\0' || c == ';' || c == ' ' || c == '\t';
+}
+
+/* application/json or application/SOMETHING+json; a charset, if any, must be UTF-8. */
+static bool type_is_json(const char *type)
+{
+    static const char app[] = "application/";
+    const char *end, *charset;
+
+    if (!type || strncasecmp(type, app, sizeof app - 1) != 0)
+        return false;
+    for (end = type; !is_blank_or_end(*end); end++)
+        ;
+    if (!(end - type == 16 && strncasecmp(type + sizeof app - 1, "json", 4) == 0) &&
+        !(end - type > 17 && strncasecmp(end - 5, "+json", 5) == 0))
+        return false;
+    charset = strcasestr(end, "charset=");
+    if (!charset)
+        return true;
+    charset += strlen("charset=");
+    if (*charset == '"')
+        charset++;
+    return strncasecmp(charset, "utf-8", 5) == 0 &&
+           (is_blank_or_end(charset[5]) || charset[5] == '"');
+}
+
+/* Takes a reference to the configuration in force; true when it is another than q knew. */
+static bool take_config(struct request *q)
+{
+    struct receiver *r = q->receiver;
+    bool other;
+
+    pthread_mutex_lock(&r->lock);
+    q->config = config_ref(r->config);
+    other = q->generation != r->generation;
+    q->generation = r->generation;
+    pthread_mutex_unlock(&r->lock);
+    return other;
+}
+
+static void find_source(struct request *q)
+{
+    const char *path = http_path(q->http);
+
+    q->source = strncmp(path, HOOKS, sizeof HOOKS - 1) == 0
+                    ? config_source(q->config, path + sizeof HOOKS - 1)
+                    : NULL;
+}
+
+static enum http_next head(struct http_request *http, void *ctx, size_t *ret_body_max)
+{
+    struct receiver *r = ctx;
+    struct arena *arena = http_arena(http);
+    struct request *q = arena ? arena_alloc(arena, sizeof *q) : NULL;
+    unsigned types = 0;
+    const char *type;
+
+    if (!q) {
+        http_reply_problem(http, 503, "Out of memory; send it again.", NULL);
+        return HTTP_ANSWERED;
+    }
+    q->receiver = r;
+    q->http = http;
+    (void)take_config(q);
+    find_source(q);
+    *ret_body_max = (size_t)q->config->listen.max_body;
+    http_set_data(http, q);
+    type = http_header(http, "Content-Type", &types);
+    if (atomic_load_explicit(&r->stopping, memory_order_relaxed))
+        refuse_stopping(q);
+    else if (!q->source)
+        refuse(q, 404, "not_found", "no such source", "There is no source under this path.");
+    else if (strcmp(http_method(http), "POST") != 0)
+        refuse(q, 405, "bad", "method", "Notifications are sent with POST.");
+    else if (types != 1 || !type_is_json(type))
+        refuse(q, 415, "bad", "content type", "Send JSON in UTF-8 as application/json.");
+    else {
+        check(q, false, false);
+        if (!turned_away(q)) {
+            config_unref(q->config);
+            return HTTP_GO_ON;
+        }
+    }
+    return HTTP_ANSWERED;
+}
+
+static void body(struct http_request *http, void *ctx)
+{
+    struct request *q = http_data(http);
+
+    (void)ctx;
+    if (take_config(q)) { /* reloaded since the head was judged: by the new one, from the start */
+        find_source(q);
+        q->who.verdict = VERIFY_NEEDS_BODY;
+    }
+    if (atomic_load_explicit(&q->receiver->stopping, memory_order_relaxed)) {
+        refuse_stopping(q);
+        return;
+    }
+    if (!q->source) {
+        refuse(q, 404, "not_found", "no such source", "There is no source under this path.");
+        return;
+    }
+    if (q->who.verdict !=
+        VERIFY_GOOD) /* a proof that was whole in the head is not asked for again */
+        check(q, true, false);
+    if (q->who.verdict == VERIFY_MUST_WAIT) {
+        if (!enter_lane(q))
+            refuse(q, 503, "unavailable", "too many requests wait for keys",
+                   "The request cannot be verified now; send it again.");
+    } else if (!turned_away(q)) {
+        take(q, false);
+    }
+}
+
+struct http_handler receiver_handler(void)
+{
+    return (struct http_handler){.head = head, .body = body};
+}
+
+/* ---- life --------------------------------------------------------------------------------------- */
+
+enum err_code receiver_new(const struct receiver_options *o, struct receiver **ret, struct err *e)
+{
+    struct receiver *r = calloc(1, sizeof *r);
+
+    if (!r)
+        return err_set(e, ERR_NOMEM, "receiver");
+    r->o = *o;
+    r->o.config = NULL;
+    r->config = config_ref(o->config);
+    r->env = (struct verify_env){.rest = o->rest, .clock = o->clock};
+    r->lane_end = &r->lane;
+    (void)pthread_mutex_init(&r->lock, NULL);
+    (void)pthread_cond_init(&r->lane_cond, NULL);
+    r->lane_started = pthread_create(&r->lane_thread, NULL, slow_lane, r) == 0;
+    if (!r->lane_started) {
+        receiver_free(r);
+        return err_set(e, ERR_NOMEM, "cannot start a thread");
+    }
+    *ret = r;
+    return ERR_OK;
+}
+
+void receiver_free(struct receiver *r)
+{
+    if (!r)
+        return;
+    pthread_mutex_lock(&r->lock);
+    r->lane_closing = true;
+    pthread_cond_signal(&r->lane_cond);
+    pthread_mutex_unlock(&r->lock);
+    if (r->lane_started)
+        (void)pthread_join(r->lane_thread, NULL);
+    config_unref(r->config);
+    pthread_cond_destroy(&r->lane_cond);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+void receiver_use(struct receiver *r, struct config *config)
+{
+    struct config *old;
+
+    pthread_mutex_lock(&r->lock);
+    old = r->config;
+    r->config = config_ref(config);
+    r->generation++;
+    pthread_mutex_unlock(&r->lock);
+    config_unref(old);
+}
+
+void receiver_stopping(struct receiver *r)
+{
+    atomic_store(&r->stopping, true);
+}

@@ -1,0 +1,201 @@
+/* verify.c - see verify.h. A source's list is compiled to entries of schemes; judging it is two loops:
+ * any entry, all schemes of an entry. When no entry is good, the answer is the one that gives the sender
+ * most: wait, then unavailable (a retry may help), then forbidden (known, but not allowed), then denied. */
+#include "verify.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SCHEME(x) extern const struct verify_scheme verify_##x;
+#include "verify_list.h"
+#undef SCHEME
+static const struct verify_scheme *const schemes[] = {
+#define SCHEME(x) &verify_##x,
+#include "verify_list.h"
+#undef SCHEME
+};
+
+/* The contract's schemes that this version does not have yet (contract.md section 4). */
+static const char *const later[] = {"hmac", "basic", "client_certificate", "none", NULL};
+
+#define SCHEMES (sizeof schemes / sizeof *schemes)
+
+struct part {
+    const struct verify_scheme *scheme;
+    void *state;
+};
+
+struct entry {
+    struct part parts[SCHEMES];
+    size_t count;
+    bool needs_body; /* any of its parts does */
+};
+
+struct verifier {
+    struct entry *entries;
+    size_t count;
+    const char *challenge;
+};
+
+bool verify_equal(const void *a, size_t a_len, const void *b, size_t b_len)
+{
+    return a_len == b_len && CRYPTO_memcmp(a, b, a_len) == 0;
+}
+
+/* ---- compiling --------------------------------------------------------------------------------- */
+
+static const struct verify_scheme *find_scheme(const char *name)
+{
+    for (size_t i = 0; i < SCHEMES; i++)
+        if (strcmp(schemes[i]->name, name) == 0)
+            return schemes[i];
+    return NULL;
+}
+
+static void unknown_scheme(const struct settings_reader *reader, const struct yaml_node *key)
+{
+    const char *names[SCHEMES + 1] = {NULL};
+    const char *nearest;
+
+    for (size_t i = 0; later[i]; i++)
+        if (strcmp(later[i], key->text) == 0) {
+            yaml_fault(reader->faults, key,
+                       "verify: '%s' is not available in this version of cordon", key->text);
+            return;
+        }
+    for (size_t i = 0; i < SCHEMES; i++)
+        names[i] = schemes[i]->name;
+    nearest = yaml_nearest(key->text, names);
+    yaml_fault(reader->faults, key, "verify: unknown scheme '%s'%s%s%s", key->text,
+               nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+}
+
+static bool compile_entry(const struct settings_reader *reader, const struct yaml_node *node,
+                          const struct verify_source *source, struct entry *entry)
+{
+    size_t faults = reader->faults->count;
+
+    if (node->kind != YAML_MAP || !node->first) {
+        yaml_fault(reader->faults, node,
+                   "verify: expected an entry such as `standard_webhooks: {…}`");
+        return false;
+    }
+    for (const struct yaml_node *child = node->first; child; child = child->next) {
+        const struct verify_scheme *scheme = find_scheme(child->key->text);
+        struct part *part = &entry->parts[entry->count];
+
+        if (!scheme) {
+            unknown_scheme(reader, child->key);
+            continue;
+        }
+        part->scheme = scheme;
+        part->state = scheme->compile(reader, child, source);
+        entry->needs_body = entry->needs_body || scheme->needs_body;
+        entry->count += part->state != NULL;
+    }
+    return reader->faults->count == faults;
+}
+
+struct verifier *verifier_compile(const struct settings_reader *reader,
+                                  const struct yaml_node *list, const struct verify_source *source)
+{
+    struct verifier *v = arena_alloc(reader->arena, sizeof *v);
+    size_t faults = reader->faults->count;
+
+    if (!list || list->kind != YAML_LIST || !list->first) {
+        if (list)
+            yaml_fault(reader->faults, list, "verify: expected a list with at least one entry");
+        return NULL;
+    }
+    if (v)
+        v->entries = arena_array(reader->arena, list->count, sizeof *v->entries);
+    if (!v || !v->entries) {
+        yaml_fault(reader->faults, list, "out of memory");
+        return NULL;
+    }
+    for (const struct yaml_node *node = list->first; node; node = node->next) {
+        (void)compile_entry(reader, node, source, &v->entries[v->count]); /* its faults are noted */
+        v->count++;
+    }
+    if (reader->faults->count != faults) {
+        verifier_clear(v);
+        return NULL;
+    }
+    v->challenge = v->entries[0].parts[0].scheme->challenge;
+    return v;
+}
+
+void verifier_clear(struct verifier *v)
+{
+    for (size_t i = 0; v && i < v->count; i++)
+        for (size_t j = 0; j < v->entries[i].count; j++) {
+            struct part *p = &v->entries[i].parts[j];
+
+            if (p->scheme->clear)
+                p->scheme->clear(p->state);
+        }
+}
+
+const char *verifier_challenge(const struct verifier *v)
+{
+    return v->challenge;
+}
+
+/* ---- judging ----------------------------------------------------------------------------------- */
+
+/* All schemes of an entry together. Without a body those that need one are left for later. */
+static void check_entry(const struct entry *entry, const struct verify_env *env,
+                        const struct verify_request *q, struct verify_result *ret)
+{
+    bool body_missing = false;
+
+    ret->verdict = VERIFY_GOOD;
+    for (size_t i = 0; i < entry->count; i++) {
+        const struct part *p = &entry->parts[i];
+        struct verify_result one = {.verdict = VERIFY_DENIED};
+
+        if (p->scheme->needs_body && !q->body) {
+            body_missing = true;
+            continue;
+        }
+        p->scheme->check(p->state, env, q, &one);
+        if (one.verdict != VERIFY_GOOD) {
+            *ret = one;
+            return;
+        }
+        ret->key = one.key ? one.key : ret->key;
+        ret->delivery_id = one.delivery_id ? one.delivery_id : ret->delivery_id;
+        ret->tenant_id = one.tenant_id ? one.tenant_id : ret->tenant_id;
+    }
+    if (body_missing)
+        ret->verdict = VERIFY_NEEDS_BODY;
+}
+
+/* How much the sender can do with a verdict; the largest is given. */
+static int rank(enum verify_verdict verdict)
+{
+    static const int ranks[] = {
+        [VERIFY_GOOD] = 5,        [VERIFY_NEEDS_BODY] = 4, [VERIFY_MUST_WAIT] = 3,
+        [VERIFY_UNAVAILABLE] = 2, [VERIFY_FORBIDDEN] = 1,  [VERIFY_DENIED] = 0,
+    };
+
+    return ranks[verdict];
+}
+
+void verifier_check(struct verifier *v, const struct verify_env *env,
+                    const struct verify_request *q, struct verify_result *ret)
+{
+    bool first = true;
+
+    for (size_t i = 0; i < v->count; i++) {
+        struct verify_result one = {.verdict = VERIFY_DENIED};
+
+        check_entry(&v->entries[i], env, q, &one);
+        if (first || rank(one.verdict) > rank(ret->verdict))
+            *ret = one;
+        first = false;
+        if (ret->verdict == VERIFY_GOOD)
+            return;
+    }
+}

@@ -3,3 +3,4 @@
  * 1 it failed or found something, 2 wrong usage. help NULL hides a command from `--help`. */
 COMMAND("init", cmd_init, "write a commented starter configuration")
 COMMAND("fields", cmd_fields, "the fields that rules and templates may name")
+COMMAND("smtp-child", cmd_smtp_child, NULL)

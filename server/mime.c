@@ -184,46 +184,34 @@ static bool is_word(char c)
     return isalnum((unsigned char)c) || c == '-' || c == '_' || (unsigned char)c >= 0x80;
 }
 
-static bool in_words(const char *const *list, const char *text, size_t len)
+/* Whether text's len bytes are one of the words of list, which stand between blanks. */
+static bool in_words(const char *list, const char *text, size_t len)
 {
-    for (; *list; list++)
-        if (strlen(*list) == len && !strncasecmp(*list, text, len))
+    for (const char *p = list; *p; p += strcspn(p, " "), p += strspn(p, " "))
+        if (strcspn(p, " ") == len && !strncasecmp(p, text, len))
             return true;
     return false;
 }
 
 /* File name endings that analysts read all day and that are no top-level domain, so no client links
  * "invoice.exe". Left out because they are one: com, zip, mov, py, sh, pl, rs, ps, app, cab, one, md. */
-static const char *const plain_endings[] = {
-    "exe", "dll",  "sys",  "ps1",  "psm1", "bat",  "cmd",  "vbs",  "vbe",  "js",    "jse",
-    "wsf", "hta",  "lnk",  "scr",  "msi",  "msp",  "msix", "ocx",  "jar",  "iso",   "img",
-    "vhd", "vhdx", "txt",  "log",  "evtx", "etl",  "dmp",  "tmp",  "dat",  "bin",   "bak",
-    "ini", "cfg",  "conf", "reg",  "inf",  "xml",  "json", "yaml", "yml",  "csv",   "pdf",
-    "rtf", "doc",  "docx", "docm", "xls",  "xlsx", "xlsm", "ppt",  "pptx", "eml",   "msg",
-    "htm", "html", "php",  "asp",  "aspx", "jsp",  "png",  "jpg",  "jpeg", "gif",   "bmp",
-    "ico", "svg",  "rar",  "7z",   "gz",   "tgz",  "tar",  "cpp",  "elf",  "dylib", NULL};
+static const char plain_endings[] =
+    "exe dll sys ps1 psm1 bat cmd vbs vbe js jse wsf hta lnk scr msi msp msix ocx jar iso img vhd vhdx "
+    "txt log evtx etl dmp tmp dat bin bak ini cfg conf reg inf xml json yaml yml csv pdf rtf "
+    "doc docx docm xls xlsx xlsm ppt pptx eml msg htm html php asp aspx jsp "
+    "png jpg jpeg gif bmp ico svg rar 7z gz tgz tar cpp elf dylib";
 
 /* Schemes that clients make links of without "//". */
-static const char *const schemes[] = {"http",        "https",         "ftp",
-                                      "ftps",        "sftp",          "file",
-                                      "mailto",      "tel",           "sms",
-                                      "callto",      "sip",           "sips",
-                                      "skype",       "javascript",    "vbscript",
-                                      "data",        "news",          "nntp",
-                                      "ldap",        "ldaps",         "ssh",
-                                      "telnet",      "irc",           "magnet",
-                                      "search",      "search-ms",     "ms-msdt",
-                                      "ms-search",   "ms-officecmd",  "ms-word",
-                                      "ms-excel",    "ms-powerpoint", "ms-appinstaller",
-                                      "ms-settings", "onenote",       "tg",
-                                      "slack",       "msteams",       "zoommtg",
-                                      NULL};
+static const char schemes[] =
+    "http https ftp ftps sftp file mailto tel sms callto sip sips skype javascript vbscript data news "
+    "nntp ldap ldaps ssh telnet irc magnet search search-ms ms-msdt ms-search ms-officecmd ms-word "
+    "ms-excel ms-powerpoint ms-appinstaller ms-settings onenote tg slack msteams zoommtg";
 
 /* A run of words and dots, judged once when it is entered (judging it at each dot would be quadratic). */
 struct name {
     const char *end;
-    bool
-        version; /* digits in every label after the first, and no IPv4 address: "10.0.19045", "v1.2" */
+    /* Digits in every label after the first, and no IPv4 address: "10.0.19045", "v1.2". */
+    bool version;
 };
 
 static struct name judge_name(const char *start)
@@ -595,8 +583,10 @@ static enum err_code add_addresses(struct buf *out, const char *name, const char
                                    size_t n, struct err *e)
 {
     for (size_t i = 0; i < n; i++) {
-        if (!mime_address_ok(list[i], e))
-            return err_in(e, "%s", name);
+        if (!mime_address_ok(list[i], e)) {
+            (void)err_in(e, "%s", name);
+            return ERR_INVALID;
+        }
         buf_addf(out, i ? ",\r\n %s%s" : "%s: %s", i ? "" : name, list[i]);
     }
     buf_adds(out, "\r\n");
@@ -734,8 +724,10 @@ enum err_code mime_build(const struct mime_message *m, struct buf *out, struct e
 
     if ((code = add_date(out, m->date_ms, e)) ||
         (code = add_addresses(out, "From", &m->from, 1, e)) ||
-        (code = add_addresses(out, "To", m->to, m->to_count, e)))
-        return err_in(e, "message");
+        (code = add_addresses(out, "To", m->to, m->to_count, e))) {
+        (void)err_in(e, "message");
+        return code;
+    }
     add_header(out, "Subject", m->subject);
     buf_adds(out, "Message-ID: ");
     add_id(out, m->message_id, strlen(m->message_id));
@@ -753,20 +745,20 @@ enum err_code mime_build(const struct mime_message *m, struct buf *out, struct e
     buf_adds(out, "MIME-Version: 1.0\r\n");
 
     if (!m->html) {
-        if ((code = add_part(out, "text/plain", m->text, e)))
-            return err_in(e, "message");
+        code = add_part(out, "text/plain", m->text, e);
     } else {
         buf_adds(out, "Content-Type: multipart/alternative; boundary=\"" BOUNDARY "\"\r\n"
                       "\r\n"
                       "--" BOUNDARY "\r\n");
-        if ((code = add_part(out, "text/plain", m->text, e)))
-            return err_in(e, "message");
+        code = add_part(out, "text/plain", m->text, e);
         buf_adds(out, "\r\n--" BOUNDARY "\r\n");
-        if ((code = add_part(out, "text/html", m->html, e)))
-            return err_in(e, "message");
+        if (!code)
+            code = add_part(out, "text/html", m->html, e);
         buf_adds(out, "\r\n--" BOUNDARY "--\r\n");
     }
-    if (buf_failed(out))
-        return err_set(e, buf_failed(out), "message of %zu bytes", out->len);
-    return ERR_OK;
+    if (!code && buf_failed(out))
+        code = err_set(e, buf_failed(out), "%zu bytes", out->len);
+    if (code)
+        (void)err_in(e, "message");
+    return code;
 }

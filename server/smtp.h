@@ -69,13 +69,12 @@ enum err_code smtp_send(const char *helper, const struct smtp_job *job, struct m
 /**
  * What a reply means for a recipient. The table behind it names a source per row.
  *
- * stage     where the reply came; code 0: none came.
- * enhanced  "5.1.1", or "" where there was none.
- * ret_why   a phrase for people, or "" when the server's own words say enough; static storage.
+ * stage     where the reply came; a 2xx is delivery at SMTP_END alone. code 0: no reply came.
+ * text      the reply's words; an enhanced code at their start ("5.1.1 no such user") is looked up.
+ * ret_why   what a person should know or do, or "" when the server's own words say enough; static.
  * Threads   any.
  */
-enum mail_fate smtp_fate(enum smtp_stage stage, int code, const char *enhanced,
-                         const char **ret_why);
+enum mail_fate smtp_fate(enum smtp_stage stage, int code, const char *text, const char **ret_why);
 
 /**
  * The child's whole life: reads a job from `in`, sends it, writes stages and the outcome to `out`.

@@ -113,6 +113,9 @@ struct rest_call {
     bool twice;    /* it ran again for a request that may leave but once */
     bool no_login; /* mail: the server offers none and the request has one */
     bool wants_login, logged_in;
+    bool probe; /* mail: to end when MAIL would be next */
+    bool ready; /* mail: connected and logged in */
+    int step;   /* mail: replies since then */
     bool too_big, no_memory;
 
     char *data; /* the body as it arrives; grows by hand, so that old copies are wiped */
@@ -399,6 +402,8 @@ static size_t on_reply_line(char *line, size_t one, size_t len, void *arg)
     c->reply_open = text > 3 && line[3] == '-';
     if (memcmp(line, "235", 3) == 0) /* RFC 4954 section 6: authentication succeeded */
         c->logged_in = true;
+    if (c->ready && !c->reply_open)
+        c->step++;
     c->settled_ms = c->left || line[0] >= '4' ? clock_mono_ms(clock_system()) : 0;
     return len;
 }
@@ -433,7 +438,8 @@ static int before_request(void *arg, char *their_ip, char *our_ip, int their_por
     (void)their_ip, (void)our_ip, (void)their_port, (void)our_port;
     if (c->is_mail) {
         c->no_login = c->wants_login && !c->logged_in; /* curl goes on where no AUTH is offered */
-        return c->no_login ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+        c->ready = !c->no_login;
+        return c->ready && !c->probe ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
     }
     if (c->left && !c->repeatable) {
         c->twice = true;
@@ -520,10 +526,12 @@ static void take_outcome(struct rest_call *c, CURLcode curl)
 
     (void)curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &a->status);
     /* A mail server's no is an answer: nothing of ours follows a reply of 400 and more. */
-    if (curl != CURLE_OK && !(c->is_mail && a->status >= 400 && !c->no_login)) {
+    if (curl != CURLE_OK && !(c->is_mail && a->status >= 400 && !c->no_login) &&
+        !(c->probe && c->ready)) {
         judge(c, curl);
         return;
     }
+    a->mail_step = c->step;
     if (!c->is_mail) {
         (void)curl_easy_getinfo(c->easy, CURLINFO_CONTENT_TYPE, &type);
         a->retry_ms = read_retry_after(c->easy);
@@ -828,8 +836,10 @@ static bool message_ok(const char *m, size_t len)
 static enum err_code check(const struct rest_request *q, bool mail, struct err *e)
 {
     if (mail) {
-        if (!address_ok(q->mail_from) || !address_ok(q->mail_to))
+        if (!address_ok(q->mail_from) || (!q->mail_probe && !address_ok(q->mail_to)))
             return err_set(e, ERR_INVALID, "mail: sender or recipient is no plain address");
+        if (q->mail_probe)
+            return ERR_OK;
         if (!q->body || !message_ok(q->body, q->body_len))
             return err_set(e, ERR_INVALID, "mail: the message has a bare CR, a bare LF or a NUL");
         return ERR_OK;
@@ -941,7 +951,8 @@ static CURLcode set_mail(struct rest_call *c, const struct rest_request *q, bool
 {
     CURLcode bad = CURLE_OK;
 
-    c->to = curl_slist_append(NULL, q->mail_to);
+    c->probe = q->mail_probe;
+    c->to = curl_slist_append(NULL, c->probe ? q->mail_from : q->mail_to);
     if (!c->to)
         return CURLE_OUT_OF_MEMORY;
     c->wants_login = q->username;

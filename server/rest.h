@@ -55,9 +55,10 @@ struct rest_request {
 
     /* Mail only. One recipient per call, so that each has its own fate. */
     const char *mail_from, *mail_to; /* bare addresses; no blanks, controls or angle brackets */
-    const char *username;            /* NULL: no AUTH */
-    const char *password;            /* NULL with bearer */
-    const char *bearer;              /* access token for AUTH XOAUTH2; NULL with password */
+    bool mail_probe;      /* connect, start TLS, log in and end there: no mail_to, no body */
+    const char *username; /* NULL: no AUTH */
+    const char *password; /* NULL with bearer */
+    const char *bearer;   /* access token for AUTH XOAUTH2; NULL with password */
 };
 
 struct rest_answer {
@@ -66,6 +67,9 @@ struct rest_answer {
     char *body;  /* NUL-terminated, owned by the answer. Mail: that reply as the server wrote
                               it, "550 5.1.1 no such user" (lines of a long one joined by '\n') */
     size_t body_len;
+    int mail_step; /* Mail: what that reply answered: 0 the greeting, EHLO, STARTTLS or AUTH, 1 MAIL,
+                      2 RCPT, 3 DATA, 4 the message. A 550 is about the login, the sender, the
+                      recipient or the content by it */
     char *content_type; /* may be NULL */
     int64_t retry_ms;   /* Retry-After in ms (seconds or a date), 1 to one day; 0: absent */
 };

@@ -1,0 +1,663 @@
+/* test_mail.c - the choice of transport, what is refused before anything is sent, fates per recipient. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "kit/smtp_peer.h"
+#include "mail.h"
+#include "rest.h"
+#include "smtp.h"
+
+#define MESSAGE  "Subject: x\r\n\r\n.dot\r\n"
+#define PASSWORD "correct horse"
+
+struct fixture {
+    char dir[200], ca_file[220];
+    struct smtp_ca *ca;
+    struct rest *rest;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    const char *tmp = getenv("TMPDIR");
+
+    if (!f)
+        return -1;
+    (void)snprintf(f->dir, sizeof f->dir, "%s/mail.XXXXXX", tmp ? tmp : "/tmp");
+    if (!mkdtemp(f->dir))
+        return -1;
+    (void)snprintf(f->ca_file, sizeof f->ca_file, "%s/ca.pem", f->dir);
+    f->ca = smtp_ca_new(f->ca_file);
+    *state = f;
+    return rest_new(&(struct rest_options){0}, &f->rest, NULL) == ERR_OK ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    rest_free(f->rest);
+    (void)unlink(f->ca_file);
+    (void)rmdir(f->dir);
+    smtp_ca_free(f->ca);
+    free(f);
+    return 0;
+}
+
+static const char *url_of(char room[64], const char *scheme, const struct smtp_peer *peer)
+{
+    (void)snprintf(room, 64, "%s://localhost:%u", scheme, smtp_peer_port(peer));
+    return room;
+}
+
+#define assert_has(text, part)                                                                     \
+    do {                                                                                           \
+        if (!strstr((text), (part)))                                                               \
+            fail_msg("\"%s\" is not in:\n%s", (part), (text));                                     \
+    } while (0)
+#define assert_has_not(text, part)                                                                 \
+    do {                                                                                           \
+        if (strstr((text), (part)))                                                                \
+            fail_msg("\"%s\" is in:\n%s", (part), (text));                                         \
+    } while (0)
+
+/* ---- before anything is sent ------------------------------------------------------------------ */
+
+static void test_mail__knows_a_server_that_it_can_use(void **state)
+{
+    static const struct {
+        const char *label;
+        struct mail_server s;
+        const char *fault; /* NULL: none */
+    } row[] = {
+        {"submission", {.url = "smtp://smtp.contoso.example:587"}, NULL},
+        {"default port", {.url = "smtp://smtp.contoso.example"}, NULL},
+        {"capitals and a slash", {.url = "SMTP://smtp.contoso.example:25/"}, NULL},
+        {"implicit TLS", {.url = "smtps://smtp.contoso.example:465"}, NULL},
+        {"IPv4", {.url = "smtp://192.0.2.1:587"}, NULL},
+        {"IPv6", {.url = "smtp://[2001:db8::1]:587"}, NULL},
+        {"a login", {.url = "smtp://h", .username = "u", .password = "p"}, NULL},
+        {"no URL", {.url = NULL}, "missing"},
+        {"no scheme", {.url = "smtp.contoso.example"}, "expected smtp://"},
+        {"another scheme", {.url = "http://smtp.contoso.example"}, "expected smtp://"},
+        {"no host", {.url = "smtp://"}, "no host"},
+        {"only a port", {.url = "smtp://:587"}, "no host"},
+        {"port 0", {.url = "smtp://h:0"}, "no port"},
+        {"a port out of range", {.url = "smtp://h:65536"}, "no port"},
+        {"a port of many digits", {.url = "smtp://h:1000000000587"}, "no port"},
+        {"no port behind the colon", {.url = "smtp://h:"}, "no port"},
+        {"a path", {.url = "smtp://h/inbox"}, "after the host"},
+        {"a query", {.url = "smtp://h:587?x"}, "after the host"},
+        {"a login in the URL", {.url = "smtp://u:secret@h:587"}, "no login in the URL"},
+        {"line end in the host", {.url = "smtp://h\r\nRCPT"}, "is no host"},
+        {"blank in the host", {.url = "smtp://a b"}, "is no host"},
+        {"broken IPv6", {.url = "smtp://[::g]:25"}, "is no host"},
+        {"open IPv6", {.url = "smtp://[::1"}, "no host"},
+        {"username without password", {.url = "smtp://h", .username = "u"}, "without a password"},
+        {"empty username", {.url = "smtp://h", .username = "", .password = "p"}, "empty"},
+        {"oauth without mailbox", {.url = "smtp://h", .oauth = true}, "oauth needs"},
+        {"helo with a line end", {.url = "smtp://h", .helo = "a\r\nMAIL"}, "no name for EHLO"},
+        {"helo", {.url = "smtp://h", .helo = "cordon.contoso.example"}, NULL},
+        {"helo literal", {.url = "smtp://h", .helo = "[192.0.2.1]"}, NULL},
+    };
+
+    (void)state;
+    for (size_t r = 0; r < sizeof row / sizeof row[0]; r++) {
+        struct err e = {0};
+        enum err_code code = mail_server_check(&row[r].s, &e);
+
+        if (code != (row[r].fault ? ERR_INVALID : ERR_OK) ||
+            (row[r].fault && !strstr(e.text, row[r].fault)) || strstr(e.text, "secret"))
+            fail_msg("%s: %s %s", row[r].label, err_name(code), e.text);
+    }
+}
+
+static void test_mail__a_long_username_is_refused_before_it_meets_a_buffer(void **state)
+{
+    char name[MAIL_USERNAME_MAX + 2];
+    struct mail_server s = {.url = "smtp://h", .username = name, .password = "p"};
+
+    (void)state;
+    memset(name, 'u', sizeof name);
+    name[sizeof name - 1] = '\0';
+    assert_int_equal(mail_server_check(&s, NULL), ERR_INVALID);
+    name[sizeof name - 2] = '\0';
+    assert_int_equal(mail_server_check(&s, NULL), ERR_OK);
+}
+
+static void test_mail__refuses_what_could_become_a_command_or_a_second_message(void **state)
+{
+    static const struct {
+        const char *label, *from, *message;
+        size_t len;
+        const char *fault;
+    } row[] = {
+#define M(text) text, sizeof(text) - 1
+        {"bare LF", "a@b", M("Subject: x\r\n\r\nhello\n.\r\n"), "bare CR, LF or NUL at byte 19"},
+        {"bare CR", "a@b", M("Subject: x\r\n\r\nhello\r.\r\n"), "bare CR, LF or NUL at byte 19"},
+        {"CR at the end", "a@b", M("Subject: x\r\n\r\nhello\r"), "bare CR, LF or NUL"},
+        {"LF at the start", "a@b", M("\nSubject: x\r\n"), "bare CR, LF or NUL at byte 0"},
+        {"NUL", "a@b", M("Subject: x\r\n\r\nhel\0lo\r\n"), "bare CR, LF or NUL at byte 17"},
+        {"no line end", "a@b", M("Subject: x\r\n\r\nhello"), "does not end"},
+        {"empty", "a@b", M(""), "does not end"},
+        {"from with a line end", "a@b\r\nRCPT TO:<x@y>", M(MESSAGE), "mail.from"},
+        {"from with a bracket", "a@b> SIZE=1", M(MESSAGE), "mail.from"},
+        {"from with a display name", "Cordon <a@b>", M(MESSAGE), "mail.from"},
+        {"no from", "", M(MESSAGE), "mail.from"},
+#undef M
+    };
+    struct fixture *f = *state;
+    struct smtp_peer *peer = smtp_peer_new(&(struct smtp_peer_options){0});
+    char url[64];
+    struct mail_server s = {.url = url_of(url, "smtp", peer)};
+    const char *const to[] = {"c@d"};
+
+    for (size_t r = 0; r < sizeof row / sizeof row[0]; r++) {
+        struct mail_result result[1];
+        struct err e = {0};
+        enum err_code code =
+            mail_send(&s, f->rest, row[r].from, to, 1, row[r].message, row[r].len, result, &e);
+
+        if (code != ERR_INVALID || !strstr(e.text, row[r].fault))
+            fail_msg("%s: %s %s", row[r].label, err_name(code), e.text);
+        assert_int_equal(result[0].fate, MAIL_RETRY);
+        assert_true(result[0].text[0]);
+    }
+    assert_string_equal(smtp_peer_heard(peer), ""); /* nobody called */
+    smtp_peer_free(peer);
+}
+
+static void test_mail__a_line_over_998_bytes_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    char message[1100] = "Subject: x\r\n\r\n";
+    const char *const to[] = {"c@d"};
+    struct mail_server s = {.url = "smtp://localhost:1"};
+    struct mail_result result[1];
+    size_t head = strlen(message);
+    struct err e = {0};
+
+    memset(message + head, 'x', 999);
+    memcpy(message + head + 999, "\r\n", 2);
+    assert_int_equal(mail_send(&s, f->rest, "a@b", to, 1, message, head + 1001, result, &e),
+                     ERR_INVALID);
+    assert_has(e.text, "line of 999 bytes");
+    memcpy(message + head + 998, "\r\n", 2);
+    assert_int_equal(mail_send(&s, f->rest, "a@b", to, 1, message, head + 1000, result, &e),
+                     ERR_AGAIN); /* port 1: nobody is there */
+}
+
+static void test_mail__a_bad_recipient_is_refused_alone(void **state)
+{
+    struct fixture *f = *state;
+    struct smtp_peer *peer = smtp_peer_new(&(struct smtp_peer_options){0});
+    char url[64];
+    struct mail_server s = {.url = url_of(url, "smtp", peer)};
+    const char *const to[] = {"a@b.example", "evil@x.example>\r\nRCPT TO:<you@y.example",
+                              "soc@m\xc3\xbcnchen.example", "c@d.example"};
+    struct mail_result r[4];
+    const char *heard;
+
+    assert_int_equal(
+        mail_send(&s, f->rest, "x@y.example", to, 4, MESSAGE, sizeof MESSAGE - 1, r, NULL), ERR_OK);
+    assert_int_equal(r[0].fate, MAIL_SENT);
+    assert_int_equal(r[1].fate, MAIL_REFUSED);
+    assert_int_equal(r[2].fate, MAIL_REFUSED);
+    assert_has(r[2].text, "xn--");
+    assert_int_equal(r[3].fate, MAIL_SENT);
+    heard = smtp_peer_heard(peer);
+    assert_has(heard, "RCPT TO:<a@b.example>\nRCPT TO:<c@d.example>\nDATA\n");
+    assert_has_not(heard, "evil");
+    smtp_peer_free(peer);
+    /* All bad: nobody is called, each has its fate. */
+    assert_int_equal(
+        mail_send(&s, f->rest, "x@y.example", to + 1, 2, MESSAGE, sizeof MESSAGE - 1, r, NULL),
+        ERR_OK);
+    assert_int_equal(r[0].fate, MAIL_REFUSED);
+    assert_int_equal(r[1].fate, MAIL_REFUSED);
+}
+
+static void test_mail__takes_a_hundred_recipients_and_no_more(void **state)
+{
+    struct fixture *f = *state;
+    struct smtp_peer *peer = smtp_peer_new(&(struct smtp_peer_options){
+        .rules =
+            (const struct smtp_peer_rule[]){{"RCPT TO:<r42@", "550 5.1.1 who?\r\n", 0, 0}, {0}}});
+    char url[64], names[MAIL_RECIPIENTS_MAX + 1][32];
+    const char *to[MAIL_RECIPIENTS_MAX + 1];
+    struct mail_server s = {.url = url_of(url, "smtp", peer)};
+    struct mail_result r[MAIL_RECIPIENTS_MAX + 1];
+
+    for (size_t i = 0; i <= MAIL_RECIPIENTS_MAX; i++) {
+        (void)snprintf(names[i], sizeof names[i], "r%zu@contoso.example", i);
+        to[i] = names[i];
+    }
+    assert_int_equal(mail_send(&s, f->rest, "x@y", to, MAIL_RECIPIENTS_MAX, MESSAGE,
+                               sizeof MESSAGE - 1, r, NULL),
+                     ERR_OK);
+    for (size_t i = 0; i < MAIL_RECIPIENTS_MAX; i++)
+        assert_int_equal(r[i].fate, i == 42 ? MAIL_REFUSED : MAIL_SENT);
+    assert_int_equal(mail_send(&s, f->rest, "x@y", to, MAIL_RECIPIENTS_MAX + 1, MESSAGE,
+                               sizeof MESSAGE - 1, r, NULL),
+                     ERR_INVALID);
+    assert_int_equal(r[MAIL_RECIPIENTS_MAX].fate, MAIL_RETRY);
+    assert_int_equal(mail_send(&s, f->rest, "x@y", to, 0, MESSAGE, sizeof MESSAGE - 1, r, NULL),
+                     ERR_INVALID);
+    smtp_peer_free(peer);
+}
+
+/* ---- the password ----------------------------------------------------------------------------- */
+
+struct rotating {
+    int reads;
+    const char *const *values; /* NULL: it fails */
+};
+
+static enum err_code read_rotating(void *ctx, struct buf *ret, struct err *e)
+{
+    struct rotating *r = ctx;
+    const char *value = r->values[r->reads++];
+
+    if (!value)
+        return err_set(e, ERR_IO, "cannot open the file");
+    buf_adds(ret, value);
+    return ERR_OK;
+}
+
+static void test_mail__reads_the_password_anew_for_each_message(void **state)
+{
+    static const char *const values[] = {"first", "second", NULL, ""};
+    struct fixture *f = *state;
+    struct smtp_peer *peer =
+        smtp_peer_new(&(struct smtp_peer_options){.ca = f->ca, .auth = "LOGIN"});
+    struct rotating rotating = {.values = values};
+    char url[64];
+    struct mail_server s = {.url = url_of(url, "smtp", peer),
+                            .username = "u",
+                            .read_password = read_rotating,
+                            .read_password_ctx = &rotating,
+                            .ca_file = f->ca_file};
+    const char *const to[] = {"c@d"};
+    struct mail_result r[1];
+    struct err e = {0};
+    const char *heard;
+
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(mail_send(&s, f->rest, "a@b", to, 1, MESSAGE, sizeof MESSAGE - 1, r, &e),
+                         ERR_OK);
+    assert_int_equal(mail_send(&s, f->rest, "a@b", to, 1, MESSAGE, sizeof MESSAGE - 1, r, &e),
+                     ERR_IO);
+    assert_string_equal(e.text, "the password of the mail login: cannot open the file");
+    assert_int_equal(r[0].fate, MAIL_RETRY);
+    assert_string_equal(r[0].text, e.text);
+    assert_int_equal(mail_send(&s, f->rest, "a@b", to, 1, MESSAGE, sizeof MESSAGE - 1, r, &e),
+                     ERR_INVALID);
+    heard = smtp_peer_heard(peer);
+    assert_has(heard, "\nZmlyc3Q=\n");
+    assert_has(heard, "\nc2Vjb25k\n");
+    assert_null(smtp_peer_message(peer, 2, &(size_t){0}));
+    smtp_peer_free(peer);
+}
+
+/* ---- smtp:// ---------------------------------------------------------------------------------- */
+
+static void test_mail__plain_text_is_for_loopback_alone(void **state)
+{
+    static const struct {
+        const char *host, *plain_ok;
+    } row[] = {
+        {"localhost", "true"},
+        {"LOCALHOST", "true"},
+        {"127.0.0.1", "true"},
+        {"127.8.9.10", "true"},
+        {"128.0.0.1", "false"},
+        {"mail.contoso.example", "false"},
+        {"localhost.evil.example", "false"},
+        {"127.0.0.1.evil.example", "false"},
+        {"0.0.0.0", "false"},
+    };
+    struct fixture *f = *state;
+    char helper[240], path[240], script[600], text[4096], expected[64];
+    const char *const to[] = {"c@d"};
+
+    /* A helper that keeps the job: what it would have been told. */
+    (void)snprintf(helper, sizeof helper, "%s/helper", f->dir);
+    (void)snprintf(path, sizeof path, "%s/job", f->dir);
+    (void)snprintf(script, sizeof script, "#!/bin/sh\n/bin/cat >%s\n", path);
+    FILE *out = fopen(helper, "we");
+    assert_non_null(out);
+    assert_true(fputs(script, out) >= 0);
+    assert_int_equal(fclose(out), 0);
+    assert_int_equal(chmod(helper, 0700), 0);
+
+    for (size_t r = 0; r < sizeof row / sizeof row[0]; r++) {
+        char url[100];
+        struct mail_server s = {.url = url, .helper = helper};
+        struct mail_result result[1];
+        FILE *in;
+        size_t n;
+
+        (void)snprintf(url, sizeof url, "smtp://%s:2525", row[r].host);
+        assert_int_equal(
+            mail_send(&s, NULL, "a@b", to, 1, MESSAGE, sizeof MESSAGE - 1, result, NULL), ERR_IO);
+        in = fopen(path, "re");
+        assert_non_null(in);
+        n = fread(text, 1, sizeof text - 1, in);
+        text[n] = '\0';
+        assert_int_equal(fclose(in), 0);
+        (void)snprintf(expected, sizeof expected, "\"plain_ok\":%s", row[r].plain_ok);
+        if (!strstr(text, expected) || !strstr(text, "\"port\":2525"))
+            fail_msg("%s: %s", row[r].host, text);
+    }
+    (void)unlink(helper);
+    (void)unlink(path);
+}
+
+static void test_mail__a_login_that_is_refused_is_for_a_person_to_cure(void **state)
+{
+    struct fixture *f = *state;
+    struct smtp_peer *peer = smtp_peer_new(&(struct smtp_peer_options){
+        .ca = f->ca,
+        .auth = "PLAIN",
+        .rules = (const struct smtp_peer_rule[]){{"AUTH", "535 5.7.3 no\r\n", 0, 0}, {0}}});
+    char url[64], what[160] = "untouched";
+    struct mail_server s = {.url = url_of(url, "smtp", peer),
+                            .username = "u",
+                            .password = PASSWORD,
+                            .ca_file = f->ca_file};
+    const char *const to[] = {"c@d", "not an address"};
+    struct mail_result r[2];
+    struct err e = {0};
+
+    assert_int_equal(mail_send(&s, f->rest, "a@b", to, 2, MESSAGE, sizeof MESSAGE - 1, r, &e),
+                     ERR_DENIED);
+    assert_int_equal(r[0].fate, MAIL_RETRY);
+    assert_has(r[0].text, "login as u refused: 535 5.7.3 no; wrong user name, password or token");
+    assert_int_equal(r[1].fate, MAIL_REFUSED);
+    assert_int_equal(mail_probe(&s, f->rest, "a@b", what, &e), ERR_DENIED);
+    assert_string_equal(what, "untouched");
+    smtp_peer_free(peer);
+}
+
+static void test_mail__probes_without_sending(void **state)
+{
+    struct fixture *f = *state;
+
+    for (int implicit = 0; implicit < 2; implicit++) {
+        struct smtp_peer *peer = smtp_peer_new(
+            &(struct smtp_peer_options){.ca = f->ca, .auth = "PLAIN", .implicit_tls = implicit});
+        char url[64], what[160];
+        struct mail_server s = {.url = url_of(url, implicit ? "smtps" : "smtp", peer),
+                                .username = "u",
+                                .password = PASSWORD,
+                                .ca_file = f->ca_file};
+        struct err e = {0};
+        const char *heard;
+
+        if (mail_probe(&s, f->rest, "a@b", what, &e))
+            fail_msg("%s: %s", url, e.text);
+        assert_has(what, "logged in as u");
+        heard = smtp_peer_heard(peer);
+        assert_has(heard, "AUTH PLAIN");
+        assert_has_not(heard, "MAIL");
+        smtp_peer_free(peer);
+    }
+}
+
+/* ---- smtps:// and OAuth ----------------------------------------------------------------------- */
+
+static void test_mail__smtps_goes_through_libcurl_one_recipient_at_a_time(void **state)
+{
+    static const struct smtp_peer_rule rules[] = {
+        {"RCPT TO:<b@", "550 5.1.1 no such user\r\n", 0, 0},
+        {"RCPT TO:<c@", "451 4.7.1 later\r\n", 0, 0},
+        {0},
+    };
+    struct fixture *f = *state;
+    struct smtp_peer *peer = smtp_peer_new(&(struct smtp_peer_options){
+        .ca = f->ca, .implicit_tls = true, .auth = "PLAIN LOGIN", .rules = rules});
+    char url[64];
+    struct mail_server s = {.url = url_of(url, "smtps", peer),
+                            .username = "u",
+                            .password = PASSWORD,
+                            .ca_file = f->ca_file};
+    const char *const to[] = {"a@x.example", "b@x.example", "c@x.example", "d@x.example"};
+    struct mail_result r[4];
+    struct err e = {0};
+    const char *heard, *bytes;
+    size_t len;
+
+    if (mail_send(&s, f->rest, "me@x.example", to, 4, MESSAGE, sizeof MESSAGE - 1, r, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(r[0].fate, MAIL_SENT);
+    assert_int_equal(r[0].smtp_code, 250);
+    assert_int_equal(r[1].fate, MAIL_REFUSED);
+    assert_string_equal(r[1].text, "550 5.1.1 no such user");
+    assert_int_equal(r[2].fate, MAIL_RETRY);
+    assert_string_equal(r[2].text, "451 4.7.1 later");
+    assert_int_equal(r[3].fate, MAIL_SENT);
+    heard = smtp_peer_heard(peer);
+    assert_has(heard, "(TLS sni=localhost)\n");
+    for (size_t i = 0; i < 2; i++) {
+        bytes = smtp_peer_message(peer, i, &len);
+        assert_non_null(bytes);
+        assert_int_equal(len, sizeof "Subject: x\r\n\r\n..dot\r\n" - 1);
+        assert_memory_equal(bytes, "Subject: x\r\n\r\n..dot\r\n", len);
+    }
+    assert_null(smtp_peer_message(peer, 2, &len));
+    smtp_peer_free(peer);
+}
+
+static void test_mail__over_smtps_a_no_is_judged_by_what_it_answers(void **state)
+{
+    static const struct {
+        const char *label;
+        struct smtp_peer_rule rules[2];
+        bool self_signed;
+        const char *auth;
+        enum err_code code;
+        enum mail_fate fate;
+        bool maybe_sent;
+        const char *text;
+    } row[] = {
+        {"the login",
+         {{"AUTH", "535 5.7.8 no\r\n", 0, 0}},
+         false,
+         "PLAIN",
+         ERR_DENIED,
+         MAIL_RETRY,
+         false,
+         "wrong user name or password: 535 5.7.8 no"},
+        {"the greeting",
+         {{"", "554 5.3.2 go away\r\n", 0, 0}},
+         false,
+         "PLAIN",
+         ERR_DENIED,
+         MAIL_RETRY,
+         false,
+         "554"},
+        {"no login offered", {{0}}, false, NULL, ERR_AGAIN, MAIL_RETRY, false, "no login"},
+        {"the sender",
+         {{"MAIL", "550 no\r\n", 0, 0}},
+         false,
+         "PLAIN",
+         ERR_OK,
+         MAIL_RETRY,
+         false,
+         "does not take this sender: 550 no"},
+        {"the recipient",
+         {{"RCPT", "550 no\r\n", 0, 0}},
+         false,
+         "PLAIN",
+         ERR_OK,
+         MAIL_REFUSED,
+         false,
+         "550 no"},
+        {"DATA",
+         {{"DATA", "451 no\r\n", 0, 0}},
+         false,
+         "PLAIN",
+         ERR_OK,
+         MAIL_RETRY,
+         false,
+         "451 no"},
+        {"the message",
+         {{".", "554 spam\r\n", 0, 0}},
+         false,
+         "PLAIN",
+         ERR_OK,
+         MAIL_REFUSED,
+         false,
+         "554 spam"},
+        {"a dropped answer",
+         {{".", NULL, PEER_CLOSE, 0}},
+         false,
+         "PLAIN",
+         ERR_OK,
+         MAIL_RETRY,
+         true,
+         ""},
+        {"a dropped RCPT",
+         {{"RCPT", NULL, PEER_CLOSE, 0}},
+         false,
+         "PLAIN",
+         ERR_AGAIN,
+         MAIL_RETRY,
+         false,
+         ""},
+        {"an untrusted certificate", {{0}}, true, "PLAIN", ERR_AGAIN, MAIL_RETRY, false, ""},
+    };
+    struct fixture *f = *state;
+    const char *const to[] = {"a@x.example"};
+
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        struct smtp_peer *peer =
+            smtp_peer_new(&(struct smtp_peer_options){.ca = f->ca,
+                                                      .implicit_tls = true,
+                                                      .self_signed = row[i].self_signed,
+                                                      .auth = row[i].auth,
+                                                      .rules = row[i].rules});
+        char url[64];
+        struct mail_server s = {.url = url_of(url, "smtps", peer),
+                                .username = "u",
+                                .password = PASSWORD,
+                                .ca_file = f->ca_file};
+        struct mail_result r[1];
+        struct err e = {0};
+        enum err_code code =
+            mail_send(&s, f->rest, "me@x.example", to, 1, MESSAGE, sizeof MESSAGE - 1, r, &e);
+
+        if (code != row[i].code || r->fate != row[i].fate || r->maybe_sent != row[i].maybe_sent ||
+            !strstr(r->text, row[i].text) || !r->text[0] || strstr(r->text, PASSWORD))
+            fail_msg("%s: %s %s: %s %d %d %s", row[i].label, err_name(code), e.text,
+                     mail_fate_name(r->fate), r->smtp_code, r->maybe_sent, r->text);
+        smtp_peer_free(peer);
+    }
+}
+
+static void test_mail__an_unreachable_server_is_tried_once_for_all(void **state)
+{
+    struct fixture *f = *state;
+    struct smtp_peer *peer = smtp_peer_new(&(struct smtp_peer_options){
+        .ca = f->ca,
+        .implicit_tls = true,
+        .auth = "PLAIN",
+        .rules = (const struct smtp_peer_rule[]){{"AUTH", "535 5.7.8 no\r\n", 0, 0}, {0}}});
+    char url[64];
+    struct mail_server s = {.url = url_of(url, "smtps", peer),
+                            .username = "u",
+                            .password = PASSWORD,
+                            .ca_file = f->ca_file};
+    const char *const to[] = {"a@x.example", "b@x.example", "c@x.example"};
+    struct mail_result r[3];
+    const char *heard;
+
+    assert_int_equal(
+        mail_send(&s, f->rest, "me@x.example", to, 3, MESSAGE, sizeof MESSAGE - 1, r, NULL),
+        ERR_DENIED);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(r[i].fate, MAIL_RETRY);
+        assert_has(r[i].text, "wrong user name or password");
+    }
+    /* One wrong login, not three: accounts get locked. */
+    heard = smtp_peer_heard(peer);
+    assert_null(strstr(strstr(heard, "AUTH") + 1, "AUTH"));
+    smtp_peer_free(peer);
+}
+
+static void test_mail__oauth_logs_in_with_xoauth2(void **state)
+{
+    struct fixture *f = *state;
+
+    for (int implicit = 0; implicit < 2; implicit++) {
+        struct smtp_peer *peer = smtp_peer_new(&(struct smtp_peer_options){
+            .ca = f->ca, .implicit_tls = implicit, .auth = "LOGIN XOAUTH2"});
+        char url[64];
+        struct mail_server s = {.url = url_of(url, implicit ? "smtps" : "smtp", peer),
+                                .username = "u@x.example",
+                                .password = "token",
+                                .oauth = true,
+                                .ca_file = f->ca_file};
+        const char *const to[] = {"a@x.example"};
+        struct mail_result r[1];
+        struct err e = {0};
+        const char *heard;
+
+        if (mail_send(&s, f->rest, "me@x.example", to, 1, MESSAGE, sizeof MESSAGE - 1, r, &e))
+            fail_msg("%s", e.text);
+        assert_int_equal(r[0].fate, MAIL_SENT);
+        heard = smtp_peer_heard(peer);
+        /* defender-api.md section 9.2: user=u@x.example ^A auth=Bearer token ^A ^A */
+        assert_has(heard, "AUTH XOAUTH2 dXNlcj11QHguZXhhbXBsZQFhdXRoPUJlYXJlciB0b2tlbgEB\n");
+        assert_has(heard, "(TLS sni=localhost)");
+        smtp_peer_free(peer);
+    }
+}
+
+static void test_mail__smtps_without_libcurls_thread_is_a_fault_of_ours(void **state)
+{
+    struct mail_server s = {.url = "smtps://localhost:465"};
+    const char *const to[] = {"a@x.example"};
+    struct mail_result r[1];
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(mail_send(&s, NULL, "a@b", to, 1, MESSAGE, sizeof MESSAGE - 1, r, &e),
+                     ERR_INVALID);
+    assert_int_equal(r[0].fate, MAIL_RETRY);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_mail__knows_a_server_that_it_can_use),
+        cmocka_unit_test(test_mail__a_long_username_is_refused_before_it_meets_a_buffer),
+        cmocka_unit_test(test_mail__refuses_what_could_become_a_command_or_a_second_message),
+        cmocka_unit_test(test_mail__a_line_over_998_bytes_is_refused),
+        cmocka_unit_test(test_mail__a_bad_recipient_is_refused_alone),
+        cmocka_unit_test(test_mail__takes_a_hundred_recipients_and_no_more),
+        cmocka_unit_test(test_mail__reads_the_password_anew_for_each_message),
+        cmocka_unit_test(test_mail__plain_text_is_for_loopback_alone),
+        cmocka_unit_test(test_mail__a_login_that_is_refused_is_for_a_person_to_cure),
+        cmocka_unit_test(test_mail__probes_without_sending),
+        cmocka_unit_test(test_mail__smtps_goes_through_libcurl_one_recipient_at_a_time),
+        cmocka_unit_test(test_mail__over_smtps_a_no_is_judged_by_what_it_answers),
+        cmocka_unit_test(test_mail__an_unreachable_server_is_tried_once_for_all),
+        cmocka_unit_test(test_mail__oauth_logs_in_with_xoauth2),
+        cmocka_unit_test(test_mail__smtps_without_libcurls_thread_is_a_fault_of_ours),
+    };
+
+    if (argc == 2 && !strcmp(argv[1], "smtp-child"))
+        return smtp_child_main(STDIN_FILENO, STDOUT_FILENO);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

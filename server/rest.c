@@ -39,6 +39,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -429,6 +430,13 @@ static size_t on_upload(char *out, size_t one, size_t room, void *arg)
     c->body_at += len;
     c->left = c->body_at == c->body_len;
     return len;
+}
+
+/* curl's own sockets outlive an exec: no child process may hold a connection to Defender open. */
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
+{
+    (void)arg, (void)purpose;
+    return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 }
 
 static int before_request(void *arg, char *their_ip, char *our_ip, int their_port, int our_port)
@@ -885,6 +893,7 @@ static CURLcode set_common(const struct rest *r, struct rest_call *c, const stru
     SET(CURLOPT_ERRORBUFFER, c->why);
     SET(CURLOPT_TIMEOUT_MS, clamp_ms(timeout));
     SET(CURLOPT_CONNECTTIMEOUT_MS, clamp_ms(connect < timeout ? connect : timeout));
+    SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
     SET(CURLOPT_TCP_NODELAY, 1L);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_TCP_KEEPIDLE, KEEPALIVE_S);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -296,6 +297,30 @@ static void test_rest__meets_the_limit_while_the_answer_arrives(void **state)
     assert_int_equal(rest_do(s->rest, &q, &a, &e), ERR_TOO_BIG);
     free(big);
     free(raw);
+}
+
+/* A child process would keep the connection to Defender open, and could read from it. */
+static void test_rest__leaves_no_connection_to_children(void **state)
+{
+    struct stage *s = *state;
+    struct rest_request q = request(s, "GET", "/");
+    struct rest_answer a;
+    unsigned found = 0;
+
+    peer_script(s->peer, &(struct peer_answer){.status = 200});
+    assert_int_equal(rest_do(s->rest, &q, &a, NULL), ERR_OK);
+    rest_answer_clear(&a);
+    for (int fd = 0; fd < 256; fd++) {
+        struct sockaddr_in at;
+        socklen_t len = sizeof at;
+
+        if (getpeername(fd, (struct sockaddr *)&at, &len) == 0 && at.sin_family == AF_INET &&
+            ntohs(at.sin_port) == peer_port(s->peer)) {
+            found++;
+            assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+        }
+    }
+    assert_int_equal(found, 1);
 }
 
 static void test_rest__says_unknown_once_the_request_has_left(void **state)
@@ -862,6 +887,7 @@ int main(void)
         T(test_rest__refuses_what_could_become_another_request),
         T(test_rest__encodes_all_but_unreserved),
         T(test_rest__meets_the_limit_while_the_answer_arrives),
+        T(test_rest__leaves_no_connection_to_children),
         T(test_rest__says_unknown_once_the_request_has_left),
         T(test_rest__says_again_while_nothing_has_left),
         T(test_rest__repeats_no_post_on_a_connection_found_closed),

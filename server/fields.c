@@ -209,39 +209,46 @@ static void push_text(struct field_reader *r, const char *text)
     }
 }
 
+/* What is there and not what its place calls for; null is nothing said. */
+static void push_strange(struct field_reader *r, const struct json *v)
+{
+    AUTO(buf_clear) struct buf text = BUF_INIT(STRANGE_TEXT_MAX);
+    struct field_item *item;
+
+    if (json_type(v) <= JSON_NULL)
+        return;
+    assert(r->count < r->room);
+    item = &r->items[r->count++];
+    item->is_text = json_type(v) == JSON_STRING;
+    if (item->is_text) {
+        item->text = json_string(v);
+        return;
+    }
+    json_write(&text, v); /* what does not fit is left out: it is only shown */
+    item->text = arena_str(r->arena, buf_text(&text));
+    if (!item->text || buf_failed(&text) == ERR_NOMEM)
+        r->nomem = true;
+}
+
 static void push_json(struct field_reader *r, const struct json *v)
 {
     enum json_type type = json_type(v);
     struct field_item *item;
     int64_t number;
 
-    if (type == JSON_ABSENT || type == JSON_NULL)
-        return;
-    if (type == JSON_STRING) {
+    if (type == JSON_STRING)
         push_text(r, json_string(v));
-        if (r->field->type == FIELD_NUMBER && r->count && json_int64_lax(v, &number)) {
-            item = &r->items[r->count - 1]; /* rbacGroupId is a number or a string: trap 21 */
-            item->number = number;
-            item->known = true;
-        }
+    else
+        push_strange(r, v);
+    if (r->count == 0)
         return;
-    }
-    assert(r->count < r->room);
-    item = &r->items[r->count++];
-    if (r->field->type == FIELD_NUMBER && json_int64(v, &number)) {
-        item->number = number;
+    item = &r->items[r->count - 1];
+    if (r->field->type == FIELD_NUMBER && json_int64_lax(v, &number)) {
+        item->number = number; /* rbacGroupId is a number or a string: trap 21 */
         item->known = true;
     } else if (r->field->type == FIELD_BOOL && type == JSON_BOOL) {
         item->number = json_is_true(v);
         item->known = true;
-    }
-    {
-        AUTO(buf_clear) struct buf text = BUF_INIT(STRANGE_TEXT_MAX);
-
-        json_write(&text, v); /* what does not fit is left out: it is only shown */
-        item->text = arena_str(r->arena, buf_text(&text));
-        if (!item->text || buf_failed(&text) == ERR_NOMEM)
-            r->nomem = true;
     }
 }
 
@@ -262,24 +269,26 @@ static void get_member(struct field_reader *r, const struct field *f, const stru
         push_json(r, f->inner ? json_get(v, f->inner) : v);
 }
 
-/* The elements of member, or their inner ones; what is there and no array is one strange value. */
+/* The elements of member, or their inner ones. */
 static void get_list(struct field_reader *r, const struct field *f, const struct facts *facts)
 {
     const struct json *list = json_get(root_of(f, facts), f->member);
 
     if (json_type(list) != JSON_ARRAY) {
         if (reserve(r, 1))
-            push_json(r, list);
+            push_strange(r, list);
         return;
     }
     r->said = true;
     if (!reserve(r, json_count(list)))
         return;
     JSON_EACH (v, list) {
-        if (f->inner && json_type(v) == JSON_OBJECT)
+        if (!f->inner)
+            push_json(r, v);
+        else if (json_type(v) == JSON_OBJECT)
             push_json(r, json_get(v, f->inner));
         else
-            push_json(r, v); /* for an inner member of no object: strange, if it is not a text */
+            push_strange(r, v);
     }
 }
 
@@ -348,36 +357,36 @@ static void get_related_user(struct field_reader *r, const struct field *f,
         return;
     if (text)
         push_text(r, text);
-    else if (json_type(v) != JSON_OBJECT || json_type(json_get(v, f->inner)) > JSON_NULL)
-        push_json(r, v); /* null is nothing said; anything else is strange here */
-}
-
-/* An account of one element, its user principal name before DOMAIN\name when it has one. */
-static void push_account(struct field_reader *r, const struct field *f, const struct json *v)
-{
-    const char *upn = json_get_string(v, "userPrincipalName");
-    const char *text = upn && *upn ? upn : account(r, v, f->inner);
-
-    if (text)
-        push_text(r, text);
     else if (json_type(v) != JSON_OBJECT)
-        push_json(r, v);
+        push_strange(r, v);
+    else if (json_type(json_get(v, f->inner)) != JSON_STRING) /* "" is nothing said */
+        push_strange(r, json_get(v, f->inner));
 }
 
+/* Accounts, each by its user principal name before DOMAIN\name when it has one. Evidence of other kinds
+ * names none. */
 static void get_accounts(struct field_reader *r, const struct field *f, const struct facts *facts)
 {
     const struct json *list = json_get(facts->alert, f->member);
 
     if (json_type(list) != JSON_ARRAY) {
         if (reserve(r, 1))
-            push_json(r, list);
+            push_strange(r, list);
         return;
     }
     r->said = true;
     if (!reserve(r, json_count(list)))
         return;
     JSON_EACH (v, list) {
-        push_account(r, f, v);
+        const char *upn = json_get_string(v, "userPrincipalName");
+        const char *text = upn && *upn ? upn : account(r, v, f->inner);
+
+        if (text)
+            push_text(r, text);
+        else if (json_type(v) != JSON_OBJECT)
+            push_strange(r, v);
+        else if (json_type(json_get(v, f->inner)) != JSON_STRING)
+            push_strange(r, json_get(v, f->inner));
     }
 }
 

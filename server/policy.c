@@ -102,6 +102,10 @@ static void compile_step(struct compiler *c, const struct yaml_node *args, const
             .words = arg->words,
         };
     }
+    if (n == 0 && args && args->kind == YAML_MAP && args->count) {
+        yaml_fault(reader->faults, args->first->key, "%s takes no settings", h->name);
+        return;
+    }
     settings_read(reader, args, h->name, table, slots);
     for (size_t i = 0; i < n; i++) {
         const struct handler_arg *arg = &h->args[i];

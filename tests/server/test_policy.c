@@ -1,0 +1,449 @@
+/* test_policy.c - a policy is compiled whole, or every fault of it is named with its place. */
+#include "policy.h"
+
+#include "handlers_kit.h"
+#include "policy_kit.h"
+
+/* Text is a whole file: {rules, safety}. */
+static const struct policy *compile(struct rig *r, const char *text)
+{
+    const struct yaml_node *root = rig_yaml(r, text);
+
+    return policy_compile(&r->reader, yaml_get(root, "rules"), yaml_get(root, "safety"));
+}
+
+static const char starter[] = "rules:\n"
+                              "  - name: contain-high\n"
+                              "    when: {alert.severity: High}\n"
+                              "    do:\n"
+                              "      - isolate: {type: full, comment: \"{{alert.title}}\"}\n"
+                              "      - email: {}\n"
+                              "  - name: review-medium\n"
+                              "    when:\n"
+                              "      alert.severity: Medium\n"
+                              "      machine.os: {glob: \"Windows*\"}\n"
+                              "      machine.tags: {not: [lab]}\n"
+                              "    do:\n"
+                              "      - isolate: {type: selective}\n"
+                              "      - email: {to: [soc@contoso.example, desk@contoso.example]}\n"
+                              "  - name: tell\n"
+                              "    do: [email: {}]\n"
+                              "safety:\n"
+                              "  mode: live\n"
+                              "  protected:\n"
+                              "    - machine.tags: [tier-0, no-isolate]\n"
+                              "    - machine.value: High\n"
+                              "  limits:\n"
+                              "    - {isolations: 10, per: 1h}\n"
+                              "    - {isolations: 30, per: 24h}\n";
+
+static void test_policy__the_contract_s_example_compiles(void **state)
+{
+    const struct policy_limit *limits;
+    const struct policy *p;
+    struct rig r;
+    size_t n = 0;
+
+    (void)state;
+    rig_init(&r);
+    p = compile(&r, starter);
+    if (!p)
+        fail_msg("%s", rig_faults(&r));
+    assert_int_equal(strlen(policy_hash(p)), 64);
+    assert_int_equal(strspn(policy_hash(p), "0123456789abcdef"), 64);
+    assert_false(policy_is_shadow(p));
+    limits = policy_limits(p, &n);
+    assert_int_equal(n, 2);
+    assert_int_equal(limits[0].isolations, 10);
+    assert_int_equal(limits[0].per_ms, 3600000);
+    assert_int_equal(limits[1].isolations, 30);
+    assert_int_equal(limits[1].per_ms, 86400000);
+    assert_true(policy_uses(p, "isolate"));
+    assert_true(policy_uses(p, "email"));
+    assert_false(policy_uses(p, "page"));
+    assert_false(policy_uses(p, "ask"));
+    rig_clear(&r);
+}
+
+static void test_policy__safety_may_be_left_out(void **state)
+{
+    static const char *const texts[] = {
+        "rules: [{name: a, do: [email: {}]}]",
+        "rules: [{name: a, do: [email: {}]}]\nsafety:",
+        "rules: [{name: a, do: [email: {}]}]\nsafety: {}",
+        "rules: [{name: a, do: [email: {}]}]\nsafety: {protected: [], limits: []}",
+        "rules: [{name: a, do: [email:]}]\nsafety: {mode: live}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        const struct policy *p;
+        struct rig r;
+        size_t n = 7;
+
+        rig_init(&r);
+        p = compile(&r, texts[i]);
+        if (!p)
+            fail_msg("%s: %s", texts[i], rig_faults(&r));
+        assert_false(policy_is_shadow(p));
+        (void)policy_limits(p, &n);
+        assert_int_equal(n, 0);
+        rig_clear(&r);
+    }
+}
+
+static void test_policy__shadow_mode(void **state)
+{
+    const struct policy *p;
+    struct rig r;
+
+    (void)state;
+    rig_init(&r);
+    p = compile(&r, "rules: [{name: a, do: [email: {}]}]\nsafety: {mode: shadow}");
+    assert_true(policy_is_shadow(p));
+    rig_clear(&r);
+}
+
+static void hash_of(const char *text, char out[65])
+{
+    const struct policy *p;
+    struct rig r;
+
+    rig_init(&r);
+    p = compile(&r, text);
+    if (!p)
+        fail_msg("%s: %s", text, rig_faults(&r));
+    memcpy(out, policy_hash(p), 65);
+    rig_clear(&r);
+}
+
+static void test_policy__the_name_does_not_change_with_what_does_not_matter(void **state)
+{
+    static const char *const same[] = {
+        "rules:\n  - name: a\n    when: {alert.severity: High, machine.os_build: 1}\n"
+        "    do: [isolate: {type: full}]\n",
+        "# a comment\nrules:\n- do:\n  - isolate: {type: \"full\"}\n"
+        "  when:\n    machine.os_build: 1   # another\n    alert.severity: 'High'\n  name: a\n",
+        "rules: [{name: a, when: {alert.severity: \"${LEVEL}\", machine.os_build: 1}, "
+        "do: [isolate: {type: full}]}]",
+    };
+    static const char *const other[] = {
+        "rules: [{name: b, when: {alert.severity: High, machine.os_build: 1}, "
+        "do: [isolate: {type: full}]}]",
+        "rules: [{name: a, when: {alert.severity: Low, machine.os_build: 1}, "
+        "do: [isolate: {type: full}]}]",
+        "rules: [{name: a, when: {alert.severity: [High], machine.os_build: 1}, "
+        "do: [isolate: {type: full}]}]",
+        "rules: [{name: a, when: {alert.severity: High, machine.os_build: 10}, "
+        "do: [isolate: {type: full}]}]",
+        "rules: [{name: a, when: {alert.severity: High, machine.os_build: 1}, "
+        "do: [isolate: {type: selective}]}]",
+        "rules: [{name: a, when: {alert.severity: High, machine.os_build: 1}, do: [isolate: {}]}]",
+        "rules: [{name: a, when: {alert.severity: High, machine.os_build: 1}, "
+        "do: [isolate: {type: full}, email: {}]}]",
+        "rules: [{name: a, when: {alert.severity: High, machine.os_build: 1}, "
+        "do: [isolate: {type: full}]}, {name: z, do: [email: {}]}]",
+        "rules: [{name: a, when: {alert.severity: High, machine.os_build: 1}, "
+        "do: [isolate: {type: full}]}]\nsafety: {mode: shadow}",
+        "rules: [{name: a, when: {alert.severity: High, machine.os_build: 1}, "
+        "do: [isolate: {type: full}]}]\nsafety: {protected: [machine.value: High]}",
+    };
+    char first[65], next[65];
+    size_t n_other = sizeof other / sizeof other[0];
+
+    (void)state;
+    hash_of(same[0], first);
+    for (size_t i = 1; i < sizeof same / sizeof same[0]; i++) {
+        hash_of(same[i], next);
+        assert_string_equal(next, first);
+    }
+    for (size_t i = 0; i < n_other; i++) {
+        hash_of(other[i], next);
+        assert_string_not_equal(next, first);
+        for (size_t k = 0; k < i; k++) {
+            hash_of(other[k], first);
+            assert_string_not_equal(next, first);
+        }
+        hash_of(same[0], first);
+    }
+}
+
+static void test_policy__the_name_is_the_same_on_every_machine(void **state)
+{
+    char hash[65];
+
+    (void)state;
+    /* printf '{"rules":[{"do":[{"email":{}}],"name":"a"}]}' | sha256sum */
+    hash_of("rules: [{name: a, do: [email: {}]}]", hash);
+    assert_string_equal(hash, "13cd819e3a083851151c0a8791757873010570b284023cdac94c7c870af02b90");
+}
+
+#define RULES(body) "rules:\n- " body
+#define STEP(step)  "rules:\n- name: a\n  do:\n  - " step
+#define SAFETY(s)   "rules: [{name: a, do: [email: {}]}]\nsafety:\n  " s
+#define FIRST       "rules: [{name: a, when: {"
+
+static void test_policy__every_fault_is_named_with_its_place(void **state)
+{
+    static const struct {
+        const char *policy, *faults;
+    } rows[] = {
+        /* rules */
+        {"safety: {}", "0:0: rules: expected a list of rules, one at least"},
+        {"rules:\nsafety: {}", "1:1: rules: expected a list of rules, one at least"},
+        {"rules: []", "1:8: rules: expected a list of rules, one at least"},
+        {"rules: {a: b}", "1:8: rules: expected a list of rules, one at least"},
+        {"rules: all", "1:8: rules: expected a list of rules, one at least"},
+        {RULES("text"), "2:3: rule: expected a map of settings, found text"},
+        {RULES("[a]"), "2:3: rule: expected a map of settings, found a list"},
+        {RULES("do: [email: {}]"),
+         "2:3: rule.name is missing: what verdicts and mails call the rule"},
+        {RULES("name: a"), "2:3: rule.do is missing: a list of steps"},
+        {RULES("{}"), "2:3: rule.do is missing: a list of steps\n"
+                      "2:3: rule.name is missing: what verdicts and mails call the rule"},
+        {RULES("name: a\n  wenn: {}\n  do: [email: {}]"),
+         "3:3: rule.wenn: unknown key; expected one of name, when, do"},
+        {RULES("name: a\n  priority: 1\n  do: [email: {}]"),
+         "3:3: rule.priority: unknown key; expected one of name, when, do"},
+        {RULES("name:\n  do: [email: {}]"), "2:3: rule.name is empty; expected text"},
+        {RULES("name: ''\n  do: [email: {}]"), "2:9: rule.name is empty"},
+        {RULES("name: [a]\n  do: [email: {}]"), "2:9: rule.name: expected text, found a list"},
+        {RULES("name: Contain\n  do: [email: {}]"),
+         "2:9: rule.name: expected at most 64 of a-z, 0-9 and '-', found 'Contain'"},
+        {RULES("name: two words\n  do: [email: {}]"),
+         "2:9: rule.name: expected at most 64 of a-z, 0-9 and '-', found 'two words'"},
+        {RULES("name: a_b\n  do: [email: {}]"),
+         "2:9: rule.name: expected at most 64 of a-z, 0-9 and '-', found 'a_b'"},
+        {RULES("name: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"
+               "  do: [email: {}]"),
+         "2:9: rule.name: expected at most 64 of a-z, 0-9 and '-', found "
+         "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'"},
+        {"rules:\n- {name: a, when: {tenant: x}, do: [email: {}]}\n- {name: a, do: [email: {}]}",
+         "3:10: rule.name: 'a' is the rule in line 2 already"},
+        {"rules:\n- {name: a, do: [email: {}]}\n- {name: b, do: [email: {}]}",
+         "3:3: no alert comes as far as this rule: rule 'a' above has no `when`"},
+        {"rules:\n- {name: a, do: [email: {}]}\n- {name: b, do: [email: {}]}\n"
+         "- {name: c, when: {tenant: x}, do: [email: {}]}",
+         "3:3: no alert comes as far as this rule: rule 'a' above has no `when`\n"
+         "4:3: no alert comes as far as this rule: rule 'b' above has no `when`"},
+        /* when */
+        {RULES("name: a\n  when:\n  do: [email: {}]"), "3:3: rule.when is empty"},
+        {RULES("name: a\n  when: {}\n  do: [email: {}]"),
+         "3:9: when: expected a map of fields, such as {alert.severity: High}"},
+        {RULES("name: a\n  when: always\n  do: [email: {}]"),
+         "3:9: when: expected a map of fields, such as {alert.severity: High}"},
+        {RULES("name: a\n  when: [alert.severity: High]\n  do: [email: {}]"),
+         "3:9: when: expected a map of fields, such as {alert.severity: High}"},
+        {FIRST "alert.severity: Hihg}, do: [email: {}]}]",
+         "1:42: alert.severity: 'Hihg' is no severity; did you mean High?"},
+        {FIRST "alert.severty: High}, do: [email: {}]}]",
+         "1:26: no such field 'alert.severty'; did you mean alert.severity?"},
+        {FIRST "alert.title: {matches: x}}, do: [email: {}]}]",
+         "1:40: alert.title: no such operator 'matches'; expected a plain value, in, not, glob, regex "
+         "or exists"},
+        {FIRST "alert.created: {older_than: 5x}}, do: [email: {}]}]",
+         "1:54: alert.created: older_than: '5x' is not a time such as 30s, 5m, 4h or 3d"},
+        /* do */
+        {RULES("name: a\n  do:"), "3:3: rule.do is empty"},
+        {RULES("name: a\n  do: []"), "3:7: rule.do: expected a list of steps, one at least"},
+        {RULES("name: a\n  do: email"), "3:7: rule.do: expected a list of steps, one at least"},
+        {RULES("name: a\n  do: {email: {}}"),
+         "3:7: rule.do: expected a list of steps, one at least"},
+        {STEP("email"), "4:5: rule.do: write email: {} for a step with nothing set"},
+        {STEP("nothing"), "4:5: rule.do: expected a map of one step, such as email: {}"},
+        {STEP("[email]"), "4:5: rule.do: expected a map of one step, such as email: {}"},
+        {STEP("{}"), "4:5: rule.do: expected a map of one step, such as email: {}"},
+        {STEP("{email: {}, isolate: {}}"),
+         "4:5: rule.do: expected a map of one step, such as email: {}"},
+        {STEP("isolat: {}"), "4:5: no such step 'isolat'; did you mean isolate?"},
+        {STEP("mail: {}"), "4:5: no such step 'mail'; did you mean email?"},
+        {STEP("Email: {}"), "4:5: no such step 'Email'; did you mean email?"},
+        {STEP("reboot: {}"), "4:5: no such step 'reboot'; expected email, isolate or page"},
+        {STEP("ask: {within: 4h}"), "4:5: step 'ask' is not available in this version of cordon"},
+        {STEP("release: {}"), "4:5: step 'release' is not available in this version of cordon"},
+        {STEP("scan: {}"), "4:5: step 'scan' is not available in this version of cordon"},
+        {STEP("collect: {}"), "4:5: step 'collect' is not available in this version of cordon"},
+        {STEP("restrict: {}"), "4:5: step 'restrict' is not available in this version of cordon"},
+        {STEP("unrestrict: {}"),
+         "4:5: step 'unrestrict' is not available in this version of cordon"},
+        {STEP("tag: {}"), "4:5: step 'tag' is not available in this version of cordon"},
+        {STEP("annotate: {}"), "4:5: step 'annotate' is not available in this version of cordon"},
+        {STEP("stop_file: {}"), "4:5: step 'stop_file' is not available in this version of cordon"},
+        {STEP("webhook: {}"), "4:5: step 'webhook' is not available in this version of cordon"},
+        {STEP("isolate: {}\n  - isolate: {}"), "5:5: step 'isolate' stands twice in one rule"},
+        {STEP("email: text"), "4:12: email: expected a map of settings, found text"},
+        {STEP("email: [a]"), "4:12: email: expected a map of settings, found a list"},
+        {STEP("page: {who: x}"), "4:12: page takes no settings"},
+        /* arguments */
+        {STEP("isolate: {typ: full}"),
+         "4:15: isolate.typ: unknown key; did you mean isolate.type?"},
+        {STEP("isolate: {force: true}"),
+         "4:15: isolate.force: unknown key; expected one of type, comment"},
+        {STEP("isolate: {type: ful}"),
+         "4:21: isolate.type: expected one of full, selective, found 'ful'; "
+         "did you mean full?"},
+        {STEP("isolate: {type: Full}"),
+         "4:21: isolate.type: expected one of full, selective, found "
+         "'Full'; did you mean full?"},
+        {STEP("isolate: {type: some}"),
+         "4:21: isolate.type: expected one of full, selective, found 'some'"},
+        {STEP("isolate: {type: }"),
+         "4:15: isolate.type is empty; expected full, selective, or the key left out"},
+        {STEP("isolate: {type: [full]}"),
+         "4:21: isolate.type: expected full, selective, found a list"},
+        {STEP("isolate: {comment: ''}"),
+         "4:24: isolate.comment is empty; leave it out for the usual one"},
+        {STEP("isolate: {comment: [a]}"), "4:24: isolate.comment: expected text, found a list"},
+        {STEP("isolate: {comment: '{{alert.titel}}'}"),
+         "4:24: isolate.comment: character 1: no such field 'alert.titel'; did you mean alert.title?"},
+        {STEP("isolate: {comment: 'see {{alert.id'}"),
+         "4:24: isolate.comment: character 5: '{{' without '}}'"},
+        {STEP("isolate: {comment: '{{{alert.id}}}'}"),
+         "4:24: isolate.comment: character 1: '{{{' means nothing here; write {{field}}"},
+        {STEP("email: {subject: '{{machine.nam}}'}"),
+         "4:22: email.subject: character 1: no such field 'machine.nam'; did you mean machine.name?"},
+        {STEP("email: {body: '{{rule}}'}"),
+         "4:19: email.body: character 1: no such field 'rule'; see `cordon fields`"},
+        {STEP("email: {subject: \"${NONE}\"}"),
+         "4:22: the environment has no NONE; set it, or give a "
+         "default: ${NONE:-default}"},
+        {STEP("email: {too: [a@b.example]}"),
+         "4:13: email.too: unknown key; did you mean email.to?"},
+        {STEP("email: {to: []}"),
+         "4:17: email.to: an empty list tells nobody; leave it out for the usual ones"},
+        {STEP("email: {to: {a: b}}"),
+         "4:17: email.to: expected a list of mail addresses, found a map"},
+        {STEP("email: {to: }"), "4:13: email.to: expected a list of mail addresses, found nothing"},
+        /* safety */
+        {SAFETY("mod: live"), "3:3: safety.mod: unknown key; did you mean safety.mode?"},
+        {SAFETY("mode: Shadow"),
+         "3:9: safety.mode: expected one of live, shadow, found 'Shadow'; did you mean shadow?"},
+        {SAFETY("mode: off"), "3:9: safety.mode: expected one of live, shadow, found 'off'"},
+        {SAFETY("mode:"), "3:3: safety.mode is empty; expected live, shadow, or the key left out"},
+        {"rules: [{name: a, do: [email: {}]}]\nsafety: live",
+         "2:9: safety: expected a map of settings, found text"},
+        {"rules: [{name: a, do: [email: {}]}]\nsafety: [a]",
+         "2:9: safety: expected a map of settings, found a list"},
+        {SAFETY("protected: {machine.value: High}"),
+         "3:14: safety.protected: expected a list of maps of fields, such as {machine.tags: [tier-0]}"},
+        {SAFETY("protected: [tier-0]"),
+         "3:15: safety.protected: expected a map of fields, such as {alert.severity: High}"},
+        {SAFETY("protected: [{}]"),
+         "3:15: safety.protected: expected a map of fields, such as {alert.severity: High}"},
+        {SAFETY("protected: [{machine.tag: x}]"),
+         "3:16: no such field 'machine.tag'; did you mean machine.tags?"},
+        {SAFETY("protected: [machine.value: Higher]"),
+         "3:30: machine.value: 'Higher' is no value; did you mean High?"},
+        {SAFETY("protected:"), "3:3: safety.protected is empty"},
+        {SAFETY("limits: {isolations: 1, per: 1h}"),
+         "3:11: safety.limits: expected a list of limits, such as {isolations: 10, per: 1h}"},
+        {SAFETY("limits: [5]"), "3:12: limit: expected a map of settings, found text"},
+        {SAFETY("limits: [{isolations: 5}]"), "3:12: limit.per is missing: within this time"},
+        {SAFETY("limits: [{per: 1h}]"),
+         "3:12: limit.isolations is missing: at most so many isolations"},
+        {SAFETY("limits: [{isolations: many, per: 1h}]"),
+         "3:25: limit.isolations: expected a whole number, found 'many'"},
+        {SAFETY("limits: [{isolations: '5', per: 1h}]"),
+         "3:25: limit.isolations: expected a whole number, found text in quotes"},
+        {SAFETY("limits: [{isolations: 0, per: 1h}]"),
+         "3:25: limit.isolations: 0 is too little; expected at least 1"},
+        {SAFETY("limits: [{isolations: -5, per: 1h}]"),
+         "3:25: limit.isolations: -5 is too little; expected at least 1"},
+        {SAFETY("limits: [{isolations: 5, per: hour}]"),
+         "3:33: limit.per: expected a time such as 30s, 5m, 4h or 3d, found 'hour'"},
+        {SAFETY("limits: [{isolations: 5, per: 1s}]"),
+         "3:33: limit.per: 1s is too little; expected at least 1m"},
+        {SAFETY("limits: [{percent: 5, isolations: 5, per: 1h}]"),
+         "3:13: limit.percent: a limit by share of the machines is not available in this version of "
+         "cordon"},
+        {SAFETY("limits: [{isolation: 5, per: 1h}]"),
+         "3:12: limit.isolations is missing: at most so many isolations\n"
+         "3:13: limit.isolation: unknown key; did you mean limit.isolations?"},
+        /* all of them at once */
+        {"rules:\n- name: A\n  when: {alert.severity: Hgih}\n  do: [isolat: {}, email: {t: x}]\n"
+         "safety: {mode: lve, limits: [{}]}",
+         "2:9: rule.name: expected at most 64 of a-z, 0-9 and '-', found 'A'\n"
+         "3:26: alert.severity: 'Hgih' is no severity; did you mean High?\n"
+         "4:8: no such step 'isolat'; did you mean isolate?\n"
+         "4:28: email.t: unknown key; expected one of to, subject, body\n"
+         "5:16: safety.mode: expected one of live, shadow, found 'lve'; did you mean live?\n"
+         "5:30: limit.isolations is missing: at most so many isolations\n"
+         "5:30: limit.per is missing: within this time"},
+    };
+    size_t wrong = 0;
+
+    (void)state;
+    assert_true(sizeof rows / sizeof rows[0] >= 80);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct rig r;
+
+        rig_init(&r);
+        if (compile(&r, rows[i].policy)) {
+            print_error("taken:\n%s\n", rows[i].policy);
+            wrong++;
+        } else if (strcmp(rig_faults(&r), rows[i].faults) != 0) {
+            print_error("%s\n  says     %s\n  expected %s\n", rows[i].policy, rig_faults(&r),
+                        rows[i].faults);
+            wrong++;
+        }
+        rig_clear(&r);
+    }
+    assert_int_equal(wrong, 0);
+}
+
+static void test_policy__a_bad_address_is_refused_in_the_words_of_the_mail_room(void **state)
+{
+    static const char *const addresses[] = {
+        "soc",
+        "a@b@c",
+        "'a b@c.example'",
+        "'a@c.example, b@c.example'",
+        "'Bcc: x@c.example'",
+        "'a@c.example\\nBcc: x'",
+        "''",
+        "'@c.example'",
+        "'<a@c.example>'",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
+        struct buf b = BUF_INIT(4096);
+        struct rig r;
+
+        rig_init(&r);
+        buf_addf(&b, STEP("email: {to: [%s]}"), addresses[i]);
+        assert_null(compile(&r, buf_text(&b)));
+        assert_int_equal(r.faults.count, 1);
+        assert_memory_equal(rig_faults(&r), "4:18: email.to", 14);
+        buf_clear(&b);
+        rig_clear(&r);
+    }
+}
+
+static void test_policy__faults_do_not_depend_on_those_before(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_init(&r);
+    yaml_fault(&r.faults, rig_yaml(&r, "x"), "another room's fault");
+    assert_non_null(compile(&r, starter));
+    assert_int_equal(r.faults.count, 1);
+    rig_clear(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_policy__the_contract_s_example_compiles),
+        cmocka_unit_test(test_policy__safety_may_be_left_out),
+        cmocka_unit_test(test_policy__shadow_mode),
+        cmocka_unit_test(test_policy__the_name_does_not_change_with_what_does_not_matter),
+        cmocka_unit_test(test_policy__the_name_is_the_same_on_every_machine),
+        cmocka_unit_test(test_policy__every_fault_is_named_with_its_place),
+        cmocka_unit_test(test_policy__a_bad_address_is_refused_in_the_words_of_the_mail_room),
+        cmocka_unit_test(test_policy__faults_do_not_depend_on_those_before),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

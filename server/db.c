@@ -389,8 +389,10 @@ enum err_code db_open(const struct db_options *o, struct db **ret, struct err *e
     AUTO(db_freep) struct db *db = NULL;
     const struct db_driver *driver;
     const char *rest = NULL;
+    struct err own;
     enum err_code code;
 
+    e = e ? e : &own;
     assert(o->queue_max > 0 || o->read_only);
     driver = find_driver(o->url, &rest, e);
     if (!driver)

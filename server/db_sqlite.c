@@ -185,6 +185,14 @@ static enum err_code fail(struct sqlite_conn *c, int rc, struct err *e)
 
 /* ---- the files -------------------------------------------------------------------------------- */
 
+/* What errno says of the file called name. */
+static enum err_code os_error(const char *name, struct err *e)
+{
+    enum err_code code = errno == ENOMEM ? ERR_NOMEM : errno == ENOSPC ? ERR_AGAIN : ERR_IO;
+
+    return err_set(e, code, "%s: %s", name, strerror(errno));
+}
+
 static char *join(const char *a, const char *b)
 {
     size_t na = strlen(a), nb = strlen(b);
@@ -214,7 +222,7 @@ static enum err_code find_path(const char *name, bool read_only, char **ret, str
         return ERR_OK;
     }
     if (errno != ENOENT && errno != ENOTDIR)
-        return err_set(e, ERR_IO, "%s: %s", name, strerror(errno));
+        return os_error(name, e);
     if (lstat(name, &st) == 0)
         return err_set(e, ERR_IO, "%s is a link to a file that does not exist", name);
     folder = slash ? strndup(name, slash == name ? 1 : (size_t)(slash - name)) : strdup(".");
@@ -222,7 +230,7 @@ static enum err_code find_path(const char *name, bool read_only, char **ret, str
         return err_set(e, ERR_NOMEM, "out of memory");
     parent = realpath(folder, NULL);
     if (!parent)
-        return err_set(e, ERR_IO, "its folder %s: %s", folder, strerror(errno));
+        return os_error(folder, e);
     if (read_only)
         return err_set(e, ERR_NOT_FOUND, "%s does not exist", name);
     if (asprintf(ret, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent, base) < 0) {
@@ -246,10 +254,10 @@ static enum err_code take_lock(struct db_store *s, struct err *e)
         return err_set(e, ERR_NOMEM, "out of memory");
     s->lock_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (s->lock_fd < 0)
-        return err_set(e, ERR_IO, "lock file %s: %s", name, strerror(errno));
+        return os_error(name, e);
     if (fcntl(s->lock_fd, F_OFD_SETLK, &lock) != 0) {
         if (errno != EAGAIN && errno != EACCES)
-            return err_set(e, ERR_IO, "lock file %s: %s", name, strerror(errno));
+            return os_error(name, e);
         n = pread(s->lock_fd, pid, sizeof pid - 1, 0);
         pid[n > 0 ? n : 0] = '\0';
         pid[strspn(pid, "0123456789")] = '\0';
@@ -272,44 +280,8 @@ static enum err_code create_private(struct db_store *s, struct err *e)
     if (fd >= 0)
         (void)close(fd); /* nothing was written */
     else if (errno != EEXIST)
-        return err_set(e, ERR_IO, "%s: %s", s->path, strerror(errno));
+        return os_error(s->path, e);
     return ERR_OK;
-}
-
-/* See the top of this file. A log has at most some ten MiB. */
-static enum err_code rewrite_log(struct db_store *s, struct err *e)
-{
-    enum { CHUNK = 256 * 1024 };
-    AUTO(auto_free) char *bytes = NULL;
-    int fd = open(s->log_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    off_t at = 0;
-    ssize_t n = 0;
-    enum err_code code = ERR_OK;
-
-    if (fd < 0)
-        return errno == ENOENT ? ERR_OK
-                               : err_set(e, ERR_IO, "%s: %s", s->log_path, strerror(errno));
-    bytes = malloc(CHUNK);
-    if (!bytes) {
-        (void)close(fd); /* nothing was written */
-        return err_set(e, ERR_NOMEM, "out of memory");
-    }
-    while ((n = pread(fd, bytes, CHUNK, at)) > 0) {
-        ssize_t done = pwrite(fd, bytes, (size_t)n, at);
-
-        if (done <= 0) {
-            n = -1;
-            break;
-        }
-        at += done;
-    }
-    if (n == 0 && at > 0)
-        n = fsync(fd);
-    if (n < 0)
-        code = err_set(e, errno == ENOSPC ? ERR_AGAIN : ERR_IO, "%s: %s", s->log_path,
-                       strerror(errno));
-    (void)close(fd); /* synced, or an error already */
-    return code;
 }
 
 static int64_t file_size(const char *path)
@@ -317,6 +289,44 @@ static int64_t file_size(const char *path)
     struct stat st;
 
     return stat(path, &st) == 0 ? (int64_t)st.st_size : 0;
+}
+
+/* See the top of this file. A log has at most some ten MiB. */
+static enum err_code rewrite_log(struct db_store *s, struct err *e)
+{
+    enum { CHUNK = 64 * 1024 }; /* SQLite's own layer takes less than 128 KiB at once */
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    AUTO(auto_free) sqlite3_file *f = calloc(1, (size_t)vfs->szOsFile);
+    AUTO(auto_free) char *bytes = malloc(CHUNK);
+    int64_t at = 0, size = file_size(s->log_path);
+    sqlite3_filename name;
+    int rc;
+
+    if (size == 0)
+        return ERR_OK;
+    name = sqlite3_create_filename(s->log_path, "", "", 0, NULL);
+    if (!f || !bytes || !name) {
+        sqlite3_free_filename(name);
+        return err_set(e, ERR_NOMEM, "out of memory");
+    }
+    rc = vfs->xOpen(vfs, name, f, SQLITE_OPEN_WAL | SQLITE_OPEN_READWRITE, NULL);
+    while (!rc && at < size) {
+        int n = size - at < CHUNK ? (int)(size - at) : CHUNK;
+
+        rc = f->pMethods->xRead(f, bytes, n, at);
+        if (!rc)
+            rc = f->pMethods->xWrite(f, bytes, n, at);
+        at += n;
+    }
+    if (!rc)
+        rc = f->pMethods->xSync(f, SQLITE_SYNC_NORMAL);
+    if (f->pMethods)
+        (void)f->pMethods->xClose(f); /* synced, or an error already */
+    sqlite3_free_filename(name);
+    if (!rc)
+        return ERR_OK;
+    (void)explain(NULL, rc, NULL, e);
+    return err_in(e, "write its log again");
 }
 
 /* ---- a store ---------------------------------------------------------------------------------- */
@@ -934,8 +944,7 @@ static void driver_upkeep(struct db_conn *base, bool idle)
     c->log_tried = c->log_pages;
     rc = sqlite3_wal_checkpoint_v2(
         c->db, NULL, wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-    if (rc == SQLITE_OK ||
-        (rc & 0xff) == SQLITE_BUSY) /* busy: readers; it went as far as it could */
+    if (rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY) /* readers: it went as far as it could */
         return;
     (void)fail(c, rc, NULL);
     (void)err_in(&base->why, "checkpoint");

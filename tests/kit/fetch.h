@@ -1,7 +1,7 @@
 /* fetch.h - one plain HTTP/1.1 request over a socket of its own, for tests.
  *
  * Independent of rest.c and libcurl on purpose: a test of either must not see the far side through
- * itself. Speaks to http://ADDRESS:PORT/… on loopback and unix sockets ("unix:/path" + path).
+ * itself. Speaks to "http://ADDRESS:PORT/path" and "unix:/run/socket:/path".
  */
 #ifndef KIT_FETCH_H
 #define KIT_FETCH_H

@@ -4,13 +4,13 @@
  *     sim_tell(sim, "/alerts", "{\"id\":\"da1_-2\",\"severity\":\"High\"}");
  *     … let cordon loose on sim->api_url, sim->login_url, sim->smtp_url …
  *     AUTO(json_freep) struct json *calls =
- *         sim_wait_calls(sim, "POST", "/api/machines/*" "/isolate", 1, 10000);
+ *         sim_wait_calls(sim, "POST", SIM_ISOLATE, 1, 10000);
  *     AUTO(json_freep) struct json *mails = sim_wait_mails(sim, 1, 10000);
  *     sim_stop(sim);
  *
  * What goes wrong in the simulator or its control interface fails the running cmocka test; so does a
  * wait whose time is over, with the calls that did come. The simulator ends with the test program, however
- * that ends. It is found beside the test's own binary, or as $CORDON_SIM. One struct sim may be used by
+ * that ends. It is found beside the test's own binary or one folder up, or as $CORDON_SIM. One struct sim may be used by
  * several threads; cmocka's failure must happen in the test's own thread, so waits belong there.
  */
 #ifndef KIT_SIM_H
@@ -22,6 +22,14 @@
 #include <sys/types.h>
 
 #include "json.h"
+
+/* Paths as globs, for sim_wait_calls and its kin. */
+#define SIM_TOKEN     "/*/oauth2/*"
+#define SIM_ALERT     "/api/alerts/*"
+#define SIM_MACHINE   "/api/machines/*"
+#define SIM_ACTIONS   "/api/machineactions"
+#define SIM_ISOLATE   "/api/machines/*/isolate"
+#define SIM_UNISOLATE "/api/machines/*/unisolate"
 
 struct sim_options {
     const char *config;      /* JSON as for POST /sim/config; NULL: the defaults */
@@ -63,7 +71,7 @@ void sim_tellf(struct sim *sim, const char *path, const char *fmt, ...)
 struct json *sim_get(struct sim *sim, const char *path);
 void sim_delete(struct sim *sim, const char *path);
 
-/* method, path (a glob over the raw path, such as "/api/machines/" "*" "/isolate"): NULL for any. */
+/* method, path (a glob over the raw path): NULL for any. */
 
 /** The calls so far, in order: {"next":…,"calls":[…]}. since: 0, or "next" of an earlier answer. */
 struct json *sim_calls(struct sim *sim, const char *method, const char *path, int64_t since);

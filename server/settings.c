@@ -580,7 +580,7 @@ static bool host_is_loopback(const char *host, size_t len)
 static bool read_url(const struct reading *x, const char **field)
 {
     static const char what[] = "a URL such as https://host.example";
-    const char *text, *host;
+    const char *text, *host, *out;
     size_t host_len, len;
     bool bare, https;
 
@@ -626,8 +626,11 @@ static bool read_url(const struct reading *x, const char **field)
     }
     for (len = strlen(text); text[len - 1] == '/';)
         len--;
-    *field = arena_strn(x->reader->arena, text, len);
-    return *field != NULL;
+    out = arena_strn(x->reader->arena, text, len);
+    if (!out)
+        return expected(x, what, no_memory);
+    *field = out;
+    return true;
 }
 
 /* ---- files ------------------------------------------------------------------------------------ */
@@ -955,7 +958,24 @@ static bool read_value(const struct reading *x, void *field)
     return false;
 }
 
-/* The key as it is written in the file. */
+/* Is this how the key is written in the file? */
+static bool is_key(const struct setting *s, const char *text)
+{
+    size_t len = strlen(s->key);
+
+    return strncmp(text, s->key, len) == 0 && strcmp(text + len, suffix(s)) == 0;
+}
+
+static const struct yaml_node *find_value(const struct yaml_node *map, const struct setting *s)
+{
+    for (const struct yaml_node *n = map && map->kind == YAML_MAP ? map->first : NULL; n;
+         n = n->next)
+        if (is_key(s, n->key->text))
+            return n;
+    return NULL;
+}
+
+/* The key as it is written in the file, for messages. */
 static const char *written(const struct settings_reader *r, const struct setting *s)
 {
     const char *key = *suffix(s) ? arena_fmt(r->arena, "%s%s", s->key, suffix(s)) : s->key;
@@ -976,10 +996,10 @@ static void apply_fallback(const struct settings_reader *reader, const struct se
     const struct yaml_node node = {.kind = YAML_SCALAR, .text = s->fallback};
     const struct reading x = {.reader = reader, .setting = s, .name = name, .node = &node};
 
-    /* A table whose own default is no good is a bug, not a fault of the file. */
+    /* There is nothing a file could write for these. */
     assert(s->type != SET_NODE && s->type != SET_SECRET && s->type != SET_SECRET_LIST);
-    if (!read_value(&x, field))
-        assert(!"the fallback of a setting is no good");
+    /* Were it no good, the fault would be noted like any other, only without a place. */
+    (void)read_value(&x, field);
 }
 
 static void unknown_key(const struct settings_reader *reader, const struct yaml_node *key,
@@ -1019,11 +1039,10 @@ static void unknown_key(const struct settings_reader *reader, const struct yaml_
 void settings_read_key(const struct settings_reader *reader, const struct yaml_node *map,
                        const char *what, const struct setting *row, void *out)
 {
-    const char *key = written(reader, row);
     const struct reading x = {.reader = reader,
                               .setting = row,
-                              .name = full_name(reader, what, key),
-                              .node = yaml_get(map, key)};
+                              .name = full_name(reader, what, written(reader, row)),
+                              .node = find_value(map, row)};
     void *field = (char *)out + row->offset;
 
     if (row->fallback)
@@ -1041,12 +1060,15 @@ void settings_read(const struct settings_reader *reader, const struct yaml_node 
     if (map && map->kind != YAML_MAP) {
         yaml_fault(reader->faults, map, "%s: expected a map of settings, found %s",
                    what && *what ? what : "the file", kind_name(map));
+        for (const struct setting *s = table; s->key; s++)
+            if (s->fallback)
+                apply_fallback(reader, s, s->key, (char *)out + s->offset);
         return;
     }
     for (const struct yaml_node *child = map ? map->first : NULL; child; child = child->next) {
         const struct setting *s = table;
 
-        while (s->key && strcmp(child->key->text, written(reader, s)) != 0)
+        while (s->key && !is_key(s, child->key->text))
             s++;
         if (!s->key)
             unknown_key(reader, child->key, what, table);

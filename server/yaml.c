@@ -5,8 +5,10 @@
  * Events cost memory in proportion to the file, and refusing an alias is then one line.
  *
  * libfyaml 0.7 cuts a scalar short at a NUL or at a byte that is not UTF-8 and says nothing, so the bytes
- * are checked before it sees them. It gives no mark for empty scalars, the mark behind the opening quote
- * for quoted ones and that of the first content line for block ones; places are mended here.
+ * are checked before it sees them. It gives no mark for empty scalars, the mark behind the opening
+ * character for quoted ones, anchors and aliases, and that of the first line of content for block ones;
+ * places are mended here. It does not survive an allocation that fails (fy_parser_set_string writes through
+ * NULL): whoever is that short of memory has no configuration anyway.
  */
 #include "yaml.h"
 
@@ -287,6 +289,18 @@ static struct place place_of(const struct fy_mark *m)
         .pos = m->input_pos, .line = (unsigned)m->line + 1, .column = (unsigned)m->column + 1};
 }
 
+/* The same for what begins with a character (a quote, & or *) that libfyaml's mark leaves out. */
+static struct place place_before(const struct fy_mark *m)
+{
+    struct place p = place_of(m);
+
+    if (p.column > 1) {
+        p.column--;
+        p.pos--;
+    }
+    return p;
+}
+
 /* Where a block scalar's | or > stands: behind what was read last, over blanks and comments. */
 static struct place find_block(const struct builder *b)
 {
@@ -309,7 +323,7 @@ static void refuse_properties(struct builder *b, struct fy_event *event)
                     *tag = fy_event_get_tag_token(event);
 
     if (anchor)
-        fault_at(b, place_of(fy_token_start_mark(anchor)),
+        fault_at(b, place_before(fy_token_start_mark(anchor)),
                  "anchors (&name) are not supported: write the value out where it is needed");
     if (tag)
         fault_at(b, place_of(fy_token_start_mark(tag)), "tags (!name) are not supported");
@@ -382,9 +396,7 @@ static void add_scalar(struct builder *b, struct fy_token *token)
     if (style == FYSS_LITERAL || style == FYSS_FOLDED)
         at = find_block(b);
     else if (mark)
-        at = place_of(mark);
-    if ((style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED) && at.column > 1)
-        at.column--; /* the mark is behind the quote */
+        at = style == FYSS_PLAIN ? place_of(mark) : place_before(mark);
     if (!mark && top && top->key) {
         at.line = top->key->line; /* nothing is written: the key is all there is to point at */
         at.column = top->key->column;
@@ -486,7 +498,7 @@ static void take_event(struct builder *b, struct fy_event *event)
                     "a second document begins here: one file holds one");
         break;
     case FYET_ALIAS:
-        fault_at(b, start ? place_of(start) : b->at,
+        fault_at(b, start ? place_before(start) : b->at,
                  "aliases (*name) are not supported: write the value out where it is needed");
         (void)add_node(b, YAML_SCALAR,
                        start ? place_of(start) : b->at); /* so that the rest is read */

@@ -15,6 +15,7 @@
 
 #include "auto.h"
 #include "buf.h"
+#include "kit/torture.h"
 
 enum { RED, GREEN, BLUE };
 static const char *const colours[] = {"red", "green", "blue", NULL};
@@ -575,6 +576,46 @@ static void test_settings__knows_which_addresses_are_local(void **state)
     assert_false(settings_listen_is_local("10.0.0.1:80"));
 }
 
+static void test_settings__memory_that_runs_out_is_a_fault(void **state)
+{
+    static const char text[] =
+        "{text: '${HOST}', url: 'https://x.example/', path: one, guid: 0A4A1F60-98ab-4f0a-9d5e-0b1c2d3e4f50, colour: "
+        "blue, number: '${NUMBER}', password_file: one, key_files: [one, two], texts: [a, b], addresses: a@b.example, "
+        "nets: [10.0.0.0/8]}";
+    struct fixture *f = *state;
+    struct yaml_node *root;
+
+    assert_int_equal(yaml_read(f->arena, f->file, text, strlen(text), &root, NULL), ERR_OK);
+    for (long n = 1;; n++) {
+        AUTO(arena_freep)
+        struct arena *arena = arena_new(64); /* every few values need a new chunk */
+        struct settings_reader reader = {.arena = arena, .env = fake_env};
+        struct yaml_faults faults;
+        struct sample s = {0};
+        bool failed;
+
+        assert_non_null(arena);
+        yaml_faults_init(&faults, f->arena);
+        reader.faults = &faults;
+        torture_arm(n);
+        settings_read(&reader, root, "s", table, &s);
+        failed = torture_disarm();
+        if (faults.count == 0) { /* nothing was lost but words for messages */
+            assert_string_equal(s.text, "cordon.example");
+            assert_string_equal(s.url, "https://x.example");
+            assert_int_equal(s.number, 42);
+            assert_string_equal(s.password.text, "first secret");
+            assert_int_equal(s.keys.count, 2);
+            assert_int_equal(s.texts.count, 2);
+            assert_int_equal(s.nets.count, 1);
+        }
+        if (!failed) {
+            assert_int_equal(faults.count, 0);
+            break;
+        }
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(test_settings__##name, setup, teardown)
 
 int main(void)
@@ -586,7 +627,7 @@ int main(void)
         TEST(credentials_of_systemd_are_found), TEST(a_secret_others_can_read_is_a_note),
         TEST(a_secret_has_a_size_limit),        TEST(a_wiped_secret_is_gone),
         TEST(durations_and_sizes_have_units),   TEST(networks_hold_their_addresses),
-        TEST(knows_which_addresses_are_local),
+        TEST(knows_which_addresses_are_local),  TEST(memory_that_runs_out_is_a_fault),
     };
 
     return cmocka_run_group_tests_name("settings", tests, NULL, NULL);

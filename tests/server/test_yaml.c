@@ -107,8 +107,8 @@ static void test_yaml__names_the_place_of_every_fault(void **state)
         {"---\n", "f:1:1: the file is empty\n"},
         {"~\n", "f:1:1: the file is empty\n"},
         {"a: &x 1\nb: *x\n",
-         "f:1:5: anchors (&name) are not supported: write the value out where it is needed\n"
-         "f:2:5: aliases (*name) are not supported: write the value out where it is needed\n"},
+         "f:1:4: anchors (&name) are not supported: write the value out where it is needed\n"
+         "f:2:4: aliases (*name) are not supported: write the value out where it is needed\n"},
         {"a:\n  <<: {b: 1}\n",
          "f:2:3: merge keys (<<) are not supported: write the settings out\n"},
         {"a: !!str 5\n", "f:1:4: tags (!name) are not supported\n"},

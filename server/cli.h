@@ -54,6 +54,11 @@ struct cli_option {
     bool required;
 };
 
+#define CLI_OPTION(name_, type_, struct_, field_, value_, help_)                                   \
+    {                                                                                              \
+        .name = name_, .type = type_, .offset = offsetof(struct_, field_), .value = value_,        \
+        .help = help_                                                                              \
+    }
 #define CLI_CONFIG(type_, field_)                                                                  \
     {                                                                                              \
         .name = "config", .letter = 'c', .type = CLI_TEXT, .offset = offsetof(type_, field_),      \
@@ -142,6 +147,17 @@ struct json;
 int cli_admin_call(const char *given, const char *method, const char *path, const char *body,
                    const char *what, struct json **ret);
 
+/**
+ * Reads a list, page by page, until limit elements are there (0: CLI_LIST_LIMIT) or no more.
+ *
+ * path      as above; limit and cursor are added to it.
+ * member    where an answer holds the elements ("cases").
+ * Returns   CLI_GO_ON and *ret, {member: [...], "next": null or where the rest begins}; else CLI_FAILED.
+ */
+int cli_admin_list(const char *given, const char *path, const char *member, int64_t limit,
+                   struct json **ret);
+#define CLI_LIST_LIMIT 50
+
 /** Adds "&name=value" to a path's query ("?" first); value is encoded. NULL adds nothing. */
 void cli_query_add(struct buf *path, const char *name, const char *value);
 
@@ -165,8 +181,9 @@ void cli_table_show(const struct cli_table *t, size_t width);
 /** The width of the terminal that stdout is, or 0. */
 size_t cli_width(void);
 
-/** A JSON document for people on stdout: "name: value" lines, indented. */
-void cli_show_value(const struct json *v);
+/** A JSON document for people on stdout: "name: value" lines, indented. but: NULL, or a member of the
+ *  document itself that is left out. */
+void cli_show_value(const struct json *v, const char *but);
 /** The same as one line of JSON. */
 void cli_show_json(const struct json *v);
 /** "2026-01-01 00:00:00Z" for a time of the API; anything else as it is; lives in a. NULL: NULL. */

@@ -6,6 +6,7 @@
 #include "cli.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "auto.h"
@@ -134,4 +135,48 @@ void cli_query_add(struct buf *path, const char *name, const char *value)
 
     if (encoded)
         buf_addf(path, "%c%s=%s", strchr(buf_text(path), '?') ? '&' : '?', name, encoded);
+}
+
+#define PAGE_MAX 100 /* elements of one answer: the server holds them in memory */
+
+int cli_admin_list(const char *given, const char *path, const char *member, int64_t limit,
+                   struct json **ret)
+{
+    AUTO(buf_clear) struct buf all = BUF_INIT(ANSWER_MAX), page = BUF_INIT(8192);
+    AUTO(auto_free) char *next = NULL;
+    struct json_out o = JSON_OUT(&all);
+    int64_t left = limit ? limit : CLI_LIST_LIMIT;
+    struct err e = {0};
+
+    json_out_object(&o, NULL);
+    json_out_array(&o, member);
+    do {
+        AUTO(json_freep) struct json *answer = NULL;
+        const struct json *elements;
+        char digits[24];
+
+        (void)snprintf(digits, sizeof digits, "%d", left < PAGE_MAX ? (int)left : PAGE_MAX);
+        buf_reset(&page);
+        buf_adds(&page, path);
+        cli_query_add(&page, "limit", digits);
+        cli_query_add(&page, "cursor", next);
+        if (cli_admin_call(given, "GET", buf_text(&page), NULL, NULL, &answer) != CLI_GO_ON)
+            return CLI_FAILED;
+        elements = json_get(answer, member);
+        JSON_EACH (x, elements)
+            json_out_value(&o, NULL, x);
+        left -= (int64_t)json_count(elements);
+        free(next);
+        next = json_get_string(answer, "next") ? strdup(json_get_string(answer, "next")) : NULL;
+        if (json_count(elements) == 0)
+            break;
+    } while (next && left > 0 && !buf_failed(&all));
+    json_out_array_end(&o);
+    json_out_string(&o, "next", next);
+    json_out_object_end(&o);
+    if (buf_failed(&all) || json_parse(buf_text(&all), all.len, ret, &e)) {
+        cli_error("the list is too long: ask for less of it with --limit");
+        return CLI_FAILED;
+    }
+    return CLI_GO_ON;
 }

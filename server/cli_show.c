@@ -161,7 +161,7 @@ static void show_name(const char *name, size_t width)
 }
 
 /* Children of an object or array, each on lines of its own; the first follows what stands there. */
-static void show_children(const struct json *v, int indent, bool first_is_placed)
+static void show_children(const struct json *v, int indent, bool first_is_placed, const char *but)
 {
     size_t width = 0;
 
@@ -172,6 +172,8 @@ static void show_children(const struct json *v, int indent, bool first_is_placed
             width = n > width && n <= 24 ? n : width;
         }
     JSON_EACH (child, v) {
+        if (but && json_name(child) && strcmp(json_name(child), but) == 0)
+            continue;
         if (!first_is_placed)
             (void)printf("%*s", indent, "");
         first_is_placed = false;
@@ -182,18 +184,18 @@ static void show_children(const struct json *v, int indent, bool first_is_placed
         if (!is_container(child)) {
             show_scalar(child);
         } else if (json_type(v) == JSON_ARRAY) {
-            show_children(child, indent + 2, true);
+            show_children(child, indent + 2, true, NULL);
         } else {
             (void)putchar('\n');
-            show_children(child, indent + 2, false);
+            show_children(child, indent + 2, false, NULL);
         }
     }
 }
 
-void cli_show_value(const struct json *v)
+void cli_show_value(const struct json *v, const char *but)
 {
     if (is_container(v))
-        show_children(v, 0, false);
+        show_children(v, 0, false, but);
     else
         show_scalar(v);
 }

@@ -2,5 +2,8 @@
  * `int function(int argc, char **argv)`, argv[0] being the word; it returns the exit code: 0 done,
  * 1 it failed or found something, 2 wrong usage. help NULL hides a command from `--help`. */
 COMMAND("init", cmd_init, "write a commented starter configuration")
+COMMAND("check", cmd_check, "say what is wrong with the configuration and its policy")
+COMMAND("cases", cmd_cases, "what is known and done about each alert: list, show")
+COMMAND("isolations", cmd_isolations, "every episode of a machine being isolated: list")
 COMMAND("fields", cmd_fields, "the fields that rules and templates may name")
 COMMAND("smtp-child", cmd_smtp_child, NULL)

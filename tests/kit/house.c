@@ -1,0 +1,460 @@
+/* house.c - see house.h. */
+#include "kit/house.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "buf.h"
+
+#define READY_MS 15000
+#define STOP_MS  20000
+
+extern char **environ;
+
+int64_t house_now_ms(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Waiting for something that only polling can see: a short pause between two looks. */
+static void breathe(void)
+{
+    (void)poll(NULL, 0, 5);
+}
+
+/* ---- files ------------------------------------------------------------------------------------- */
+
+char *house_write_file(struct house *h, const char *name, const char *text)
+{
+    char *path = NULL;
+    FILE *f;
+
+    if (asprintf(&path, "%s/%s", h->dir, name) < 0)
+        fail_msg("out of memory");
+    f = fopen(path, "w");
+    if (!f || fputs(text, f) < 0 || fclose(f))
+        fail_msg("%s: %s", path, strerror(errno));
+    (void)chmod(path, 0600);
+    return path;
+}
+
+static const char default_rules[] = "  - name: contain-high\n"
+                                    "    when: {alert.severity: High}\n"
+                                    "    do:\n"
+                                    "      - isolate: {type: full, comment: \"{{alert.title}}\"}\n"
+                                    "      - email: {}\n"
+                                    "  - name: tell\n"
+                                    "    do: [email: {}]\n";
+
+static void write_config(struct house *h, const struct house_options *o)
+{
+    const struct sim *s = h->sim;
+    struct buf b = BUF_INIT(1 << 20);
+    char *path;
+
+    buf_addf(&b,
+             "listen:\n  address: 127.0.0.1:0\n%s"
+             "admin:\n  address: 127.0.0.1:0\n"
+             "store:\n  url: sqlite:%s\n"
+             "tenants:\n  contoso:\n    tenant_id: %s\n    client_id: %s\n"
+             "    client_secret_file: %s/client-secret\n"
+             "    api_url: %s\n    api_scope: %s\n    login_url: %s\n    quota: %s\n"
+             "sources:\n  relay:\n    tenant: contoso\n",
+             o->listen ? o->listen : "", h->store_file, s->tenant_id, s->client_id, h->dir,
+             s->api_url, s->api_scope, s->login_url,
+             o->quota ? o->quota : "{per_minute: 100000, per_hour: 1000000}");
+    if (o->source)
+        buf_adds(&b, o->source);
+    else
+        buf_addf(&b, "    verify:\n      - standard_webhooks: {secret_files: [%s]}\n",
+                 h->secret_file);
+    buf_addf(&b,
+             "mail:\n  server: %s\n  from: cordon@contoso.example\n  to: [soc@contoso.example]\n"
+             "  ca_file: %s\n%s",
+             o->mail_url ? o->mail_url : s->smtp_url, s->smtp_ca_file, o->mail ? o->mail : "");
+    buf_addf(&b, "rules:\n%s", o->rules ? o->rules : default_rules);
+    if (o->safety)
+        buf_addf(&b, "safety:\n%s", o->safety);
+    if (o->more)
+        buf_adds(&b, o->more);
+    path = house_write_file(h, "cordon.yaml", buf_text(&b));
+    free(path);
+    buf_clear(&b);
+}
+
+static void new_secret(char out[64])
+{
+    unsigned char key[32];
+
+    if (RAND_bytes(key, sizeof key) != 1)
+        fail_msg("RAND_bytes");
+    memcpy(out, "whsec_", 6);
+    (void)EVP_EncodeBlock((unsigned char *)out + 6, key, sizeof key);
+}
+
+/* ---- the process --------------------------------------------------------------------------------- */
+
+static void program(char out[400], const char *name)
+{
+    const char *build = getenv("CORDON_BUILD");
+
+    (void)snprintf(out, 400, "%s/%s", build ? build : "build", name);
+}
+
+static void note_ready(struct house *h, const struct json *line)
+{
+    const char *listen = json_get_string(line, "listen"), *admin = json_get_string(line, "admin");
+    uint64_t one = 1;
+
+    (void)snprintf(h->hooks, sizeof h->hooks, "http://%s", listen ? listen : "?");
+    (void)snprintf(h->admin, sizeof h->admin, "http://%s", admin ? admin : "?");
+    (void)!write(h->ready_fd, &one, sizeof one);
+}
+
+/* Copies the log into its file and looks for the line `ready`. */
+static void *read_log(void *arg)
+{
+    struct house *h = arg;
+    FILE *in = fdopen(h->log_fd, "r"), *out = fopen(h->log_file, "a");
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t len;
+
+    while (in && (len = getline(&line, &room, in)) > 0) {
+        struct json *v = NULL;
+
+        if (out) {
+            (void)fwrite(line, 1, (size_t)len, out);
+            (void)fflush(out);
+        }
+        if (strstr(line, "\"event\":\"ready\"") && !json_parse(line, (size_t)len - 1, &v, NULL))
+            note_ready(h, v);
+        json_free(v);
+    }
+    free(line);
+    if (out)
+        (void)fclose(out);
+    if (in)
+        (void)fclose(in);
+    return NULL;
+}
+
+static void show_log(const struct house *h)
+{
+    FILE *f = fopen(h->log_file, "r");
+    char line[2000];
+
+    while (f && fgets(line, sizeof line, f))
+        (void)fprintf(stderr, "    cordon: %s", line);
+    if (f)
+        (void)fclose(f);
+}
+
+void house_cordon_start(struct house *h)
+{
+    char exe[400];
+    char *argv[] = {exe, (char *)(uintptr_t) "serve", (char *)(uintptr_t) "-c", h->config_file,
+                    NULL};
+    int log_pipe[2], ready[2];
+    struct pollfd p;
+    pid_t parent = getpid();
+
+    assert_int_equal(h->pid, 0);
+    program(exe, "cordon");
+    if (pipe2(log_pipe, O_CLOEXEC) || pipe2(ready, O_CLOEXEC))
+        fail_msg("pipe: %s", strerror(errno));
+    h->pid = fork();
+    if (h->pid == 0) { /* only async-signal-safe calls from here to exec */
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+            _exit(127);
+        (void)dup2(log_pipe[1], 2);
+        (void)execv(exe, argv);
+        _exit(127);
+    }
+    (void)close(log_pipe[1]);
+    if (h->pid < 0)
+        fail_msg("fork: %s", strerror(errno));
+    h->log_fd = log_pipe[0];
+    h->ready_fd = ready[1];
+    h->reading = pthread_create(&h->reader, NULL, read_log, h) == 0;
+    p = (struct pollfd){.fd = ready[0], .events = POLLIN};
+    if (!h->reading || poll(&p, 1, READY_MS) != 1) {
+        show_log(h);
+        fail_msg("%s did not get ready", exe);
+    }
+    (void)close(ready[0]);
+}
+
+/* Reaps the process; its exit status, or -1 when it does not end. */
+static int reap(struct house *h, int64_t timeout_ms)
+{
+    int64_t deadline = house_now_ms() + timeout_ms;
+    int status = -1;
+
+    while (waitpid(h->pid, &status, WNOHANG) == 0) {
+        if (house_now_ms() > deadline) {
+            (void)kill(h->pid, SIGKILL);
+            (void)waitpid(h->pid, &status, 0);
+            status = -1;
+            break;
+        }
+        breathe();
+    }
+    h->pid = 0;
+    if (h->reading)
+        (void)pthread_join(h->reader, NULL);
+    h->reading = false;
+    (void)close(h->ready_fd);
+    return status;
+}
+
+void house_cordon_signal(struct house *h, int number)
+{
+    if (h->pid)
+        (void)kill(h->pid, number);
+}
+
+void house_cordon_stop(struct house *h)
+{
+    int status;
+
+    if (!h->pid)
+        return;
+    house_cordon_signal(h, SIGTERM);
+    status = reap(h, STOP_MS);
+    if (!(WIFEXITED(status) && WEXITSTATUS(status) == 0)) {
+        show_log(h);
+        fail_msg("cordon ended with status 0x%x after SIGTERM", (unsigned)status);
+    }
+}
+
+void house_cordon_kill(struct house *h)
+{
+    if (!h->pid)
+        return;
+    house_cordon_signal(h, SIGKILL);
+    (void)reap(h, STOP_MS);
+}
+
+struct house *house_start(const struct house_options *o)
+{
+    static const struct house_options defaults;
+    struct house *h = calloc(1, sizeof *h);
+    char *path;
+
+    assert_non_null(h);
+    o = o ? o : &defaults;
+    h->sim = sim_start(&o->sim);
+    h->dir = h->sim->dir;
+    new_secret(h->secret);
+    (void)snprintf(h->config_file, sizeof h->config_file, "%s/cordon.yaml", h->dir);
+    (void)snprintf(h->log_file, sizeof h->log_file, "%s/cordon.log", h->dir);
+    (void)snprintf(h->store_file, sizeof h->store_file, "%s/cordon.db", h->dir);
+    path = house_write_file(h, "relay-secret", h->secret);
+    (void)snprintf(h->secret_file, sizeof h->secret_file, "%s", path);
+    free(path);
+    path = house_write_file(h, "client-secret", h->sim->client_secret);
+    free(path);
+    write_config(h, o);
+    if (!o->not_yet)
+        house_cordon_start(h);
+    return h;
+}
+
+void house_stop(struct house *h)
+{
+    if (!h)
+        return;
+    house_cordon_stop(h);
+    sim_stop(h->sim);
+    free(h);
+}
+
+/* ---- the sender's side ---------------------------------------------------------------------------- */
+
+void house_sign(const char *secret, const char *delivery_id, int64_t now_s, const char *body,
+                size_t len, char out[3][200])
+{
+    unsigned char key[64], mac[EVP_MAX_MD_SIZE];
+    unsigned char text[64];
+    unsigned mac_len = 0;
+    int key_len = EVP_DecodeBlock(key, (const unsigned char *)secret + 6, (int)strlen(secret) - 6);
+    struct buf b = BUF_INIT(SIZE_MAX / 2);
+
+    if (key_len > 0 &&
+        secret[strlen(secret) - 1] == '=') /* DecodeBlock counts the padding as bytes */
+        key_len -= secret[strlen(secret) - 2] == '=' ? 2 : 1;
+    buf_addf(&b, "%s.%" PRId64 ".", delivery_id, now_s);
+    buf_add(&b, body, len);
+    (void)HMAC(EVP_sha256(), key, key_len, (const unsigned char *)buf_text(&b), b.len, mac,
+               &mac_len);
+    (void)EVP_EncodeBlock(text, mac, (int)mac_len);
+    (void)snprintf(out[0], 200, "webhook-id: %s", delivery_id);
+    (void)snprintf(out[1], 200, "webhook-timestamp: %" PRId64, now_s);
+    (void)snprintf(out[2], 200, "webhook-signature: v1,%s", (char *)text);
+    buf_clear(&b);
+}
+
+bool house_post(struct house *h, const char *delivery_id, const char *body, struct fetched *f)
+{
+    char url[300], id[80], signature[3][200];
+    const char *headers[] = {"Content-Type: application/json", signature[0], signature[1],
+                             signature[2], NULL};
+
+    if (!delivery_id) {
+        (void)snprintf(id, sizeof id, "msg_%d_%u", (int)getpid(),
+                       __atomic_add_fetch(&h->serial, 1, __ATOMIC_RELAXED));
+        delivery_id = id;
+    }
+    (void)snprintf(url, sizeof url, "%s/hooks/relay", h->hooks);
+    house_sign(h->secret, delivery_id, time(NULL), body, strlen(body), signature);
+    return fetch(f, "POST", url, headers, body, strlen(body), 10000);
+}
+
+struct json *house_push(struct house *h, const char *alert_id, const char *machine_id, int status)
+{
+    struct fetched f;
+    struct json *answer = NULL;
+    char body[600];
+
+    if (machine_id)
+        (void)snprintf(body, sizeof body, "{\"alertId\":\"%s\",\"machineId\":\"%s\"}", alert_id,
+                       machine_id);
+    else
+        (void)snprintf(body, sizeof body, "{\"alertId\":\"%s\"}", alert_id);
+    (void)house_post(h, NULL, body, &f);
+    if (status && f.status != status)
+        fail_msg("push of %s: HTTP %d instead of %d: %s %s", alert_id, f.status, status, f.body,
+                 f.why);
+    (void)json_parse(f.body, f.body_len, &answer, NULL);
+    fetched_clear(&f);
+    return answer;
+}
+
+/* ---- the people's side ------------------------------------------------------------------------------ */
+
+struct json *house_get(struct house *h, const char *path)
+{
+    struct fetched f;
+    struct json *answer = NULL;
+    struct err e = {0};
+    char url[400];
+
+    (void)snprintf(url, sizeof url, "%s%s", h->admin, path);
+    (void)fetch(&f, "GET", url, NULL, NULL, 0, 10000);
+    if (f.status != 200)
+        fail_msg("GET %s: HTTP %d: %s %s", path, f.status, f.body, f.why);
+    if (json_parse(f.body, f.body_len, &answer, &e))
+        fail_msg("GET %s: %s", path, e.text);
+    fetched_clear(&f);
+    return answer;
+}
+
+struct json *house_wait_case(struct house *h, const struct json *answer, const char *state,
+                             int64_t timeout_ms)
+{
+    const char *id = json_string(json_first(json_get(answer, "cases")));
+    int64_t deadline = house_now_ms() + timeout_ms;
+    char path[100];
+
+    assert_non_null(id);
+    (void)snprintf(path, sizeof path, "/api/cases/%s", id);
+    for (;;) {
+        struct json *c = house_get(h, path);
+        const char *now = json_get_string(c, "state");
+
+        if (now && strcmp(now, state) == 0)
+            return c;
+        if (house_now_ms() > deadline) {
+            struct buf b = BUF_INIT(1 << 20);
+
+            json_write(&b, c);
+            show_log(h);
+            fail_msg("case %s is %s, not %s: %.2000s", id, now ? now : "?", state, buf_text(&b));
+        }
+        json_free(c);
+        breathe();
+    }
+}
+
+void house_wait_quiet(struct house *h, int64_t timeout_ms)
+{
+    static const char *const open[] = {"received", "expanding", "deciding", "acting", "waiting"};
+    int64_t deadline = house_now_ms() + timeout_ms;
+
+    for (size_t i = 0; i < sizeof open / sizeof *open;) {
+        char path[100];
+        struct json *list;
+        size_t n;
+
+        (void)snprintf(path, sizeof path, "/api/cases?limit=1&state=%s", open[i]);
+        list = house_get(h, path);
+        n = json_count(json_get(list, "cases"));
+        json_free(list);
+        if (!n) {
+            i++; /* cases only go forward: an earlier state does not fill again without a push */
+            continue;
+        }
+        if (house_now_ms() > deadline) {
+            show_log(h);
+            fail_msg("there are still cases in state %s", open[i]);
+        }
+        breathe();
+    }
+}
+
+int house_run(struct house *h, char **out, const char *const *args)
+{
+    char exe[400];
+    const char *argv[32] = {exe};
+    posix_spawn_file_actions_t actions;
+    struct buf text = BUF_INIT(16 << 20);
+    char piece[4096];
+    int fds[2], status = -1;
+    ssize_t n;
+    pid_t pid;
+
+    (void)h;
+    program(exe, "cordon");
+    for (size_t i = 0; args[i] && i < 30; i++)
+        argv[i + 1] = args[i];
+    if (pipe2(fds, O_CLOEXEC))
+        fail_msg("pipe: %s", strerror(errno));
+    (void)posix_spawn_file_actions_init(&actions);
+    (void)posix_spawn_file_actions_adddup2(&actions, fds[1], 1);
+    (void)posix_spawn_file_actions_adddup2(&actions, fds[1], 2);
+    if (posix_spawn(&pid, exe, &actions, NULL, (char *const *)(uintptr_t)argv, environ))
+        fail_msg("cannot run %s", exe);
+    (void)posix_spawn_file_actions_destroy(&actions);
+    (void)close(fds[1]);
+    while ((n = read(fds[0], piece, sizeof piece)) > 0)
+        buf_add(&text, piece, (size_t)n);
+    (void)close(fds[0]);
+    (void)waitpid(pid, &status, 0);
+    *out = buf_take(&text);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}

@@ -1,0 +1,94 @@
+/* house.h - a whole cordon between the simulator and a sender, for end-to-end tests.
+ *
+ *     struct house *h = house_start(NULL);
+ *     sim_tell(h->sim, "/alerts", "{\"id\":\"da1_-2\",\"severity\":\"High\",…}");
+ *     AUTO(json_freep) struct json *answer = house_push(h, "da1_-2", NULL, 202);
+ *     … sim_wait_calls, sim_wait_mails, house_wait_case …
+ *     house_stop(h);
+ *
+ * The process is the real build/cordon with a configuration file, an SQLite store and a secret in the
+ * simulator's folder, on ports of its own; its log stands in DIR/cordon.log. It can be stopped, killed
+ * and started again on the same store. Requests are signed here with OpenSSL, not by cordon's code.
+ * What goes wrong fails the running cmocka test.
+ */
+#ifndef KIT_HOUSE_H
+#define KIT_HOUSE_H
+
+#include <pthread.h>
+
+#include "kit/fetch.h"
+#include "kit/sim.h"
+
+struct house_options {
+    struct sim_options sim;
+    const char
+        *rules; /* YAML under `rules:`, indented by 2; NULL: High: isolate and mail, rest: mail */
+    const char *safety;   /* YAML under `safety:`; NULL: no such part */
+    const char *source;   /* YAML of the source `relay` below `tenant:`, indented by 4; NULL:
+                              standard_webhooks with house.secret */
+    const char *mail;     /* more YAML under `mail:`, indented by 2; may be NULL */
+    const char *mail_url; /* NULL: the simulator's smtp:// */
+    const char *listen;   /* more YAML under `listen:`, indented by 2; may be NULL */
+    const char *quota;    /* YAML flow map; NULL: {per_minute: 100000, per_hour: 1000000} */
+    const char *more;     /* whole top-level parts */
+    bool not_yet;         /* do not start cordon: house_cordon_start does */
+};
+
+struct house {
+    struct sim *sim;
+    const char *dir; /* the simulator's: gone after house_stop */
+    char config_file[300], secret_file[300], log_file[300], store_file[300];
+    char secret[64]; /* whsec_… */
+    pid_t pid;       /* 0: not running */
+    char hooks[200]; /* "http://127.0.0.1:43121", of the running process */
+    char admin[200];
+    unsigned serial; /* of delivery ids */
+    /* house.c's own */
+    int log_fd, ready_fd;
+    pthread_t reader;
+    bool reading;
+};
+
+struct house *house_start(const struct house_options *o);
+/** Stops cordon (it must exit with 0 within 15 s) and the simulator, frees. */
+void house_stop(struct house *h);
+
+/** Starts cordon and waits until it logs `ready`. */
+void house_cordon_start(struct house *h);
+/** SIGTERM; the exit code must be 0. */
+void house_cordon_stop(struct house *h);
+/** SIGKILL. */
+void house_cordon_kill(struct house *h);
+void house_cordon_signal(struct house *h, int number);
+
+/** Writes a secret of the senders' kind into DIR/name; returns the path (heap). */
+char *house_write_file(struct house *h, const char *name, const char *text);
+
+/**
+ * Pushes a notification, signed, with a delivery id of its own; machine_id may be NULL. The answer's
+ * status must be `status` (0: any, *no* answer included). Returns the parsed body; NULL when it is none.
+ */
+struct json *house_push(struct house *h, const char *alert_id, const char *machine_id, int status);
+/** The same with all of the parts in the caller's hand. delivery_id NULL: a new one. Fills f. Threads: any
+ *  (nothing here fails the test). */
+bool house_post(struct house *h, const char *delivery_id, const char *body, struct fetched *f);
+/** Headers of a signed request: three strings in out, each of 200 bytes. now_s: the timestamp. */
+void house_sign(const char *secret, const char *delivery_id, int64_t now_s, const char *body,
+                size_t len, char out[3][200]);
+
+/** GET of the admin side, parsed; fails the test unless the answer is 200. */
+struct json *house_get(struct house *h, const char *path);
+/** Waits until the case of an answer's first id has a state; returns the whole case. */
+struct json *house_wait_case(struct house *h, const struct json *answer, const char *state,
+                             int64_t timeout_ms);
+/** Waits until no case is in a state other than done, failed or dropped. */
+void house_wait_quiet(struct house *h, int64_t timeout_ms);
+
+/** Runs build/cordon with arguments (argv[0] aside, NULL-terminated); stdout and stderr into out (heap).
+ *  Returns the exit code. */
+int house_run(struct house *h, char **out, const char *const *args);
+
+/** Monotonic ms, for deadlines. */
+int64_t house_now_ms(void);
+
+#endif

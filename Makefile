@@ -98,6 +98,10 @@ $(O)/%: $(O)/obj/tests/%.o $(KIT_OBJ) $(O)/libsim.a $(O)/libcordon.a
 	$(call say,LINK,$@)
 	$(link_test)
 
+$(O)/demo: $(O)/obj/tests/e2e/demo.o $(KIT_OBJ) $(O)/libsim.a $(O)/libcordon.a
+	$(call say,LINK,$@)
+	$(link_test)
+
 # ---- bench: what is measured, what it is compared with, and the load -----------------------------------
 BENCH_SRC := $(wildcard tests/bench/*.c)
 BENCH_BIN := $(BENCH_SRC:tests/%.c=$(O)/%)
@@ -117,8 +121,8 @@ deps:
 	@tests/deps $(sort $(BUILD_DEBS) $(TEST_DEBS) $(LINT_DEBS) $(FUZZ_DEBS) $(CRASH_DEBS))
 demo:
 	@tests/deps $(BUILD_DEBS) $(TEST_DEBS)
-	$(again) all
-	@tests/e2e/demo
+	$(again) all $(O)/demo
+	@CORDON_BUILD='$(CURDIR)/$(O)' tests/e2e/demo
 run:
 	@tests/deps $(BUILD_DEBS)
 	$(again) all

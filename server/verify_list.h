@@ -1,3 +1,4 @@
 /* verify_list.h - SCHEME(x) means: verify_x.c defines `const struct verify_scheme verify_x`. Schemes that
  * cost less to check stand first. */
 SCHEME(token)
+SCHEME(standard_webhooks)

@@ -207,6 +207,19 @@ static const char schemes[] =
     "nntp ldap ldaps ssh telnet irc magnet search search-ms ms-msdt ms-search ms-officecmd ms-word "
     "ms-excel ms-powerpoint ms-appinstaller ms-settings onenote tg slack msteams zoommtg";
 
+/* Length of an ideographic, fullwidth or halfwidth full stop, which IDNA reads as a dot (UTS 46), or
+ * of the one-dot leader; 0 for anything else. */
+static size_t foreign_dot(const char *p)
+{
+    static const char *const dots[] = {"\xE3\x80\x82", "\xEF\xBC\x8E", "\xEF\xBD\xA1",
+                                       "\xE2\x80\xA4"};
+
+    for (size_t i = 0; i < sizeof dots / sizeof dots[0]; i++)
+        if (!strncmp(p, dots[i], 3))
+            return 3;
+    return 0;
+}
+
 /* A run of words and dots, judged once when it is entered (judging it at each dot would be quadratic). */
 struct name {
     const char *end;
@@ -220,7 +233,7 @@ static struct name judge_name(const char *start)
     size_t labels = 0, byte_labels = 0;
     const char *end;
 
-    while (is_word(*n.end) || *n.end == '.')
+    while ((is_word(*n.end) || *n.end == '.') && !foreign_dot(n.end))
         n.end++;
     for (end = n.end; end > start && end[-1] == '.';)
         end--; /* the full stop of a sentence */
@@ -253,19 +266,6 @@ static bool dot_may_stay(const struct name *n, const char *label)
     while (is_word(*end))
         end++;
     return in_words(plain_endings, label, (size_t)(end - label));
-}
-
-/* Length of an ideographic, fullwidth or halfwidth full stop, which IDNA reads as a dot (UTS 46), or
- * of the one-dot leader; 0 for anything else. */
-static size_t foreign_dot(const char *p)
-{
-    static const char *const dots[] = {"\xE3\x80\x82", "\xEF\xBC\x8E", "\xEF\xBD\xA1",
-                                       "\xE2\x80\xA4"};
-
-    for (size_t i = 0; i < sizeof dots / sizeof dots[0]; i++)
-        if (!strncmp(p, dots[i], 3))
-            return 3;
-    return 0;
 }
 
 /* A scheme at p with its colon; returns the bytes eaten, 0 when there is none. */
@@ -333,8 +333,10 @@ void mime_text_defang(struct buf *out, const char *text)
             buf_addc(out, *p);
             eaten = 1;
         }
+        if (buf_failed(out))
+            return;
         p += eaten;
-        before = p[-1];
+        before = out->data[out->len - 1]; /* as a client will see it */
     }
 }
 
@@ -467,22 +469,24 @@ static bool may_stay_plain(const char *value)
     return true;
 }
 
+/* Each word goes with the blanks before it, so that a fold takes none away and adds none; the first has
+ * the one behind the colon. */
 static void add_folded(struct buf *out, const char *value, size_t column)
 {
+    size_t blanks = 1;
+
     while (*value) {
-        size_t blanks = strspn(value, " ");
-        size_t len = blanks + strcspn(value + blanks, " ");
+        size_t len = blanks + strcspn(value, " ");
 
         if (column + len > LINE_MAX_CHARS) {
             buf_adds(out, "\r\n");
-            /* A first word has no blank of its own to fold at; the one after the colon is it. */
-            if (!blanks)
-                buf_addc(out, ' ');
-            column = !blanks;
+            column = 0;
         }
-        buf_add(out, value, len);
+        buf_addf(out, "%*s%.*s", (int)blanks, "", (int)(len - blanks), value);
         column += len;
-        value += len;
+        value += len - blanks;
+        blanks = strspn(value, " ");
+        value += blanks;
     }
 }
 
@@ -539,13 +543,14 @@ static void add_header(struct buf *out, const char *name, const char *value)
         clean.data[--len] = '\0';
 
     text = buf_text(&clean);
+    text += strspn(text, " ");
     buf_addf(out, "%s:", name);
-    if (*text)
+    if (may_stay_plain(text)) {
+        add_folded(out, text, strlen(name) + 1);
+    } else {
         buf_addc(out, ' ');
-    if (may_stay_plain(text))
-        add_folded(out, text, strlen(name) + 2);
-    else
         add_encoded(out, text, strlen(name) + 2);
+    }
     buf_adds(out, "\r\n");
 }
 

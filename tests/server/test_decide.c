@@ -177,8 +177,7 @@ static void test_decide__the_starter_policy_over_many_machines(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         AUTO(json_freep)
-        struct json *alert = parse(rows[i].alert),
-                    *machine = parse(rows[i].machine);
+        struct json *alert = parse(rows[i].alert), *machine = parse(rows[i].machine);
         struct facts f = facts_of(alert, machine);
 
         check(rows[i].label, starter, &f, NOW, rows[i].verdict);

@@ -12,6 +12,16 @@ static const struct policy *compile(struct rig *r, const char *text)
     return policy_compile(&r->reader, yaml_get(root, "rules"), yaml_get(root, "safety"));
 }
 
+/* The same, for a text without fault. */
+static const struct policy *good(struct rig *r, const char *text)
+{
+    const struct policy *p = compile(r, text);
+
+    if (!p)
+        fail_msg("%s\nin: %s", rig_faults(r), text);
+    return p;
+}
+
 static const char starter[] = "rules:\n"
                               "  - name: contain-high\n"
                               "    when: {alert.severity: High}\n"
@@ -46,9 +56,7 @@ static void test_policy__the_contract_s_example_compiles(void **state)
 
     (void)state;
     rig_init(&r);
-    p = compile(&r, starter);
-    if (!p)
-        fail_msg("%s", rig_faults(&r));
+    p = good(&r, starter);
     assert_int_equal(strlen(policy_hash(p)), 64);
     assert_int_equal(strspn(policy_hash(p), "0123456789abcdef"), 64);
     assert_false(policy_is_shadow(p));
@@ -82,9 +90,7 @@ static void test_policy__safety_may_be_left_out(void **state)
         size_t n = 7;
 
         rig_init(&r);
-        p = compile(&r, texts[i]);
-        if (!p)
-            fail_msg("%s: %s", texts[i], rig_faults(&r));
+        p = good(&r, texts[i]);
         assert_false(policy_is_shadow(p));
         (void)policy_limits(p, &n);
         assert_int_equal(n, 0);
@@ -99,7 +105,7 @@ static void test_policy__shadow_mode(void **state)
 
     (void)state;
     rig_init(&r);
-    p = compile(&r, "rules: [{name: a, do: [email: {}]}]\nsafety: {mode: shadow}");
+    p = good(&r, "rules: [{name: a, do: [email: {}]}]\nsafety: {mode: shadow}");
     assert_true(policy_is_shadow(p));
     rig_clear(&r);
 }
@@ -110,9 +116,7 @@ static void hash_of(const char *text, char out[65])
     struct rig r;
 
     rig_init(&r);
-    p = compile(&r, text);
-    if (!p)
-        fail_msg("%s: %s", text, rig_faults(&r));
+    p = good(&r, text);
     memcpy(out, policy_hash(p), 65);
     rig_clear(&r);
 }

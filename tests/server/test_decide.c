@@ -1,12 +1,18 @@
 /* test_decide.c - what a policy says of facts, and that in doubt it never says "isolate". */
 #include "decide.h"
 
+#include <pthread.h>
+#include <strings.h>
+
 #include "handlers_kit.h"
 #include "kit/torture.h"
 #include "policy_kit.h"
 
 #define M1 "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
 #define M2 "0000000000000000000000000000000000000002"
+/* as values of JSON */
+#define QUOTED_M1 "'" M1 "'"
+#define QUOTED_M2 "'" M2 "'"
 
 #define RULES                                                                                      \
     "rules:\n"                                                                                     \
@@ -460,7 +466,7 @@ struct shape {
 static const struct shape alert_shapes[] = {
     {"id", 1, {"'da1'", "'da2'", NULL}},
     {"severity", 3, {"'High'", "'Medium'", "'low'", "null", "'Critical'", "256", NULL}},
-    {"machineId", 1, {"'" M1 "'", "'" M2 "'", "null", "''", NULL}},
+    {"machineId", 1, {QUOTED_M1, QUOTED_M2, "null", "''", NULL}},
     {"title", 2, {"'Bad'", "'K\\u00e4nslig \\u2028 x'", "null", "7", NULL}},
     {"category", 2, {"'Malware'", "'Execution'", "'null'", "null", "[]", NULL}},
     {"detectionSource", 2, {"'MTP'", "'AAD, MTP'", "'AAD, Oracle'", "null", NULL}},
@@ -471,8 +477,8 @@ static const struct shape alert_shapes[] = {
     {"mitreTechniques", 2, {"['T1']", "['T1','T2']", "[]", "null", "['T1',{}]", NULL}},
 };
 static const struct shape machine_shapes[] = {
-    {"id", 1, {"'" M1 "'", "'" M2 "'", "null", NULL}},
-    {"mergedIntoMachineId", 0, {"null", "''", "'" M2 "'", "{}", NULL}},
+    {"id", 1, {QUOTED_M1, QUOTED_M2, "null", NULL}},
+    {"mergedIntoMachineId", 0, {"null", "''", QUOTED_M2, "{}", NULL}},
     {"osPlatform", 2, {"'Windows11'", "'Ubuntu'", "null", "{}", NULL}},
     {"machineTags",
      3,
@@ -746,6 +752,57 @@ static void test_decide__less_knowledge_never_acts_more(void **state)
     assert_true(acted > 100 && held > 100);
 }
 
+struct deciding_thread {
+    pthread_t id;
+    const struct policy *policy;
+    const char *expected;
+    bool same;
+};
+
+static void *decide_often(void *arg)
+{
+    struct deciding_thread *t = arg;
+    struct json *alert = parse(MEDIUM), *machine = parse(PLAIN);
+    struct facts f = facts_of(alert, machine);
+
+    t->same = true;
+    for (int i = 0; i < 200; i++) {
+        struct arena *a = arena_new(0);
+        struct verdict v;
+
+        t->same &=
+            decide(t->policy, &f, NOW, a, &v, NULL) == ERR_OK && strcmp(v.json, t->expected) == 0;
+        arena_free(a);
+    }
+    json_free(alert);
+    json_free(machine);
+    return NULL;
+}
+
+static void test_decide__many_threads_go_by_one_policy(void **state)
+{
+    AUTO(json_freep) struct json *alert = parse(MEDIUM), *machine = parse(PLAIN);
+    struct facts f = facts_of(alert, machine);
+    struct deciding_thread threads[4];
+    const struct policy *p;
+    struct verdict v;
+    struct rig r;
+
+    (void)state;
+    rig_init(&r);
+    p = compile(&r, policies[2]);
+    assert_int_equal(decide(p, &f, NOW, r.arena, &v, NULL), ERR_OK);
+    for (size_t i = 0; i < 4; i++) {
+        threads[i] = (struct deciding_thread){.policy = p, .expected = v.json};
+        assert_int_equal(pthread_create(&threads[i].id, NULL, decide_often, &threads[i]), 0);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(pthread_join(threads[i].id, NULL), 0);
+        assert_true(threads[i].same);
+    }
+    rig_clear(&r);
+}
+
 static void test_decide__memory_that_runs_out_never_acts(void **state)
 {
     static const char *const machines[] = {
@@ -820,6 +877,7 @@ int main(void)
         cmocka_unit_test(test_decide__stored_facts_give_the_same_verdict_to_the_bit),
         cmocka_unit_test(test_decide__never_acts_without_all_that_it_takes),
         cmocka_unit_test(test_decide__less_knowledge_never_acts_more),
+        cmocka_unit_test(test_decide__many_threads_go_by_one_policy),
         cmocka_unit_test(test_decide__memory_that_runs_out_never_acts),
         cmocka_unit_test(test_decide__a_policy_that_does_not_fit_into_memory_is_none),
     };

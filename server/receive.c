@@ -183,9 +183,9 @@ static void answer(struct request *q)
 /* In a thread of the store's, after the commit. */
 static void stored(void *arg, enum err_code code, const struct err *e)
 {
-    struct request *q = arg;
+    const struct acceptance *a = arg;
+    struct request *q = a->ctx;
     const struct receiver_options *o = &q->receiver->o;
-    const struct acceptance *a = &q->acceptance;
     int64_t fresh = 0;
 
     if (code) {
@@ -274,6 +274,7 @@ static void take(struct request *q, bool deferred)
                                      .count = in.count};
         sha256_hex(body, len, q->n.body_sha256);
         q->acceptance.n = &q->n;
+        q->acceptance.ctx = q;
         if (!deferred)
             http_defer(q->http);
         if (store_accept(q->receiver->o.store, &q->acceptance, stored, &e))

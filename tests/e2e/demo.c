@@ -83,7 +83,7 @@ int main(void)
     struct house *h;
     const struct json *first, *last;
     const char *raw;
-    char text[400];
+    char text[700];
 
     start = house_now_ms();
     h = house_start(NULL);

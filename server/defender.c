@@ -269,8 +269,16 @@ static void settle_refusal(struct defender *d, struct exchange *x)
     char says[200] = "", code_text[48], target_text[64];
     const struct outcome *o;
     const struct json *error;
+    enum err_code parsed;
 
-    if (json_parse(x->answer.body, x->answer.body_len, &doc, NULL) == ERR_OK) {
+    parsed = json_parse(x->answer.body, x->answer.body_len, &doc, NULL);
+    if (parsed == ERR_NOMEM) { /* what it says decides: do not judge it unread */
+        x->code = err_set(&x->err, x->class == DEFENDER_CLASS_ACTION ? ERR_UNKNOWN : ERR_NOMEM,
+                          "%s %s: HTTP %ld, out of memory for the answer", x->method, x->path,
+                          x->answer.status);
+        return;
+    }
+    if (parsed == ERR_OK) {
         error = json_get(doc, "error");
         code = json_get_string(error, "code");
         message = json_get_string(error, "message");

@@ -157,7 +157,7 @@ static bool is_loopback(const char *host)
  * taken as they are: "/api/alerts/.." must not become "/api/".
  */
 static CURLU *parse_url(const char *url, enum scheme *ret_scheme, bool *ret_loopback,
-                        char host[HOST_TEXT])
+                        char host[HOST_TEXT], bool *ret_nomem)
 {
     static const struct {
         const char *name;
@@ -169,11 +169,17 @@ static CURLU *parse_url(const char *url, enum scheme *ret_scheme, bool *ret_loop
     CURLU *u = curl_url();
     char *name = NULL, *scheme = NULL;
     enum scheme found = SCHEME_OTHER;
+    CURLUcode bad = u ? CURLUE_OK : CURLUE_OUT_OF_MEMORY;
     bool ok = false;
 
-    if (u && url && !curl_url_set(u, CURLUPART_URL, url, CURLU_DISALLOW_USER | CURLU_PATH_AS_IS) &&
-        !curl_url_get(u, CURLUPART_HOST, &name, 0) &&
-        !curl_url_get(u, CURLUPART_SCHEME, &scheme, 0)) {
+    if (!bad)
+        bad = url ? curl_url_set(u, CURLUPART_URL, url, CURLU_DISALLOW_USER | CURLU_PATH_AS_IS)
+                  : CURLUE_MALFORMED_INPUT;
+    if (!bad)
+        bad = curl_url_get(u, CURLUPART_HOST, &name, 0);
+    if (!bad)
+        bad = curl_url_get(u, CURLUPART_SCHEME, &scheme, 0);
+    if (!bad) {
         for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++)
             if (strcmp(scheme, schemes[i].name) == 0)
                 found = schemes[i].scheme;
@@ -184,6 +190,7 @@ static CURLU *parse_url(const char *url, enum scheme *ret_scheme, bool *ret_loop
     }
     curl_free(name);
     curl_free(scheme);
+    *ret_nomem = bad == CURLUE_OUT_OF_MEMORY;
     if (ok)
         return u;
     curl_url_cleanup(u);
@@ -193,9 +200,9 @@ static CURLU *parse_url(const char *url, enum scheme *ret_scheme, bool *ret_loop
 bool rest_url_ok(const char *url)
 {
     enum scheme scheme;
-    bool loopback;
+    bool loopback, nomem;
     char host[HOST_TEXT];
-    CURLU *u = parse_url(url, &scheme, &loopback, host);
+    CURLU *u = parse_url(url, &scheme, &loopback, host, &nomem);
 
     curl_url_cleanup(u);
     return u && (scheme == SCHEME_HTTP || scheme == SCHEME_HTTPS);
@@ -996,7 +1003,7 @@ enum err_code rest_start(struct rest *r, const struct rest_request *q, struct re
 {
     AUTO(call_freep) struct rest_call *c = calloc(1, sizeof *c);
     enum scheme scheme = SCHEME_OTHER;
-    bool loopback = false;
+    bool loopback = false, nomem = false;
     const char *roots = NULL;
     struct lane *l;
     enum err_code code;
@@ -1004,7 +1011,9 @@ enum err_code rest_start(struct rest *r, const struct rest_request *q, struct re
 
     if (!c || sem_init(&c->done, 0, 0) != 0)
         return err_set(e, ERR_NOMEM, "rest call");
-    c->url = parse_url(q->url, &scheme, &loopback, c->host);
+    c->url = parse_url(q->url, &scheme, &loopback, c->host, &nomem);
+    if (!c->url && nomem)
+        return err_set(e, ERR_NOMEM, "rest call");
     if (!c->url) /* the URL itself may hold a secret */
         return err_set(e, ERR_INVALID,
                        "the URL is not one of https, smtps, smtp or http to loopback");

@@ -481,21 +481,20 @@ enum err_code token_get(struct token *t, struct buf *out, struct err *e)
     (void)pthread_mutex_lock(&t->lock);
     for (;;) {
         int64_t now_ms = clock_mono_ms(t->o.clock);
-        bool idle = !t->leading && !t->flight;
+        bool valid = t->text && now_ms < t->end_ms;
+        bool due = !t->text || now_ms >= t->renew_ms;
 
-        if (t->flight && !t->leading && rest_is_done(t->flight))
-            collect_locked(t); /* at once: nobody waits here */
-        else if (idle && now_ms >= t->ask_after_ms && (!t->text || now_ms >= t->renew_ms))
+        if (t->flight && !t->leading && (!valid || rest_is_done(t->flight))) {
+            collect_locked(t); /* with a valid token: at once, nobody waits */
+        } else if (due && !t->flight && !t->leading && now_ms >= t->ask_after_ms) {
             start_locked(t);
-        else if (t->text && now_ms < t->end_ms) {
+        } else if (valid) {
             buf_add(out, t->text, t->len);
             if (buf_failed(out))
                 code = err_set(e, buf_failed(out), "token");
             break;
         } else if (t->leading) {
             (void)pthread_cond_wait(&t->changed, &t->lock);
-        } else if (t->flight) {
-            collect_locked(t);
         } else {
             code = t->failure.code;
             if (e) {

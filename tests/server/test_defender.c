@@ -15,6 +15,7 @@
 #include "token.h"
 #include "../kit/hands.h"
 #include "../kit/peer.h"
+#include "../kit/torture.h"
 
 #define MACHINE "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
 #define ALERT   "da638712345678901234_-1027384756"
@@ -791,6 +792,59 @@ static void test_defender__nobody_there_means_not_carried_out(void **state)
     defender_free(d);
 }
 
+/* "Out of memory" must mean that nothing was sent. */
+static void test_defender__knows_what_it_sent_when_memory_runs_out(void **state)
+{
+    static const struct {
+        int status;
+        const char *body;
+        enum err_code code;
+    } rows[] = {
+        {201, ISOLATE_DOC, ERR_OK},
+        {400, "{\"error\":{\"code\":\"ActiveRequestAlreadyExists\",\"message\":\"x\"}}",
+         ERR_CONFLICT},
+    };
+    struct stage *s = *state;
+    struct err e;
+
+    gives(s, "/api/alerts/", 0, 200, ALERT_DOC);
+    assert_int_equal(read_alert(s, &e), ERR_OK); /* has a token */
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        peer_forget(s->peer);
+        gives(s, "/api/machines/" MACHINE "/isolate", 0, rows[i].status, rows[i].body);
+        for (long n = 1;; n++) {
+            size_t had = peer_count(s->peer), posts;
+            struct defender_action a;
+            enum err_code code;
+
+            torture_arm(n);
+            code = isolate(s, &a, &e);
+            if (!torture_disarm()) {
+                assert_int_equal(code, rows[i].code);
+                break;
+            }
+            posts = peer_count(s->peer) - had;
+            if (posts ? code != rows[i].code && code != ERR_UNKNOWN : code != ERR_NOMEM)
+                fail_msg("allocation %ld: %zu POSTs, %s %s", n, posts, err_name(code), e.text);
+        }
+    }
+    peer_forget(s->peer);
+    gives(s, "/api/", 0, 200, ALERT_DOC);
+    for (long n = 1;; n++) {
+        struct defender_reads r;
+        bool hit;
+
+        torture_arm(n);
+        defender_read(s->defender, ALERT, MACHINE, (enum defender_read_flags)7, &r);
+        hit = torture_disarm();
+        assert_true(r.alert_code == ERR_OK || r.alert_code == ERR_NOMEM);
+        assert_int_equal(r.alert_code == ERR_OK, r.alert != NULL);
+        defender_reads_clear(&r);
+        if (!hit)
+            break;
+    }
+}
+
 /* ---- actions ---------------------------------------------------------------------------------------------- */
 
 static void test_defender__sorts_actions_by_time(void **state)
@@ -964,6 +1018,7 @@ int main(void)
         T(test_defender__a_lost_answer_to_isolate_is_unknown),
         T(test_defender__a_slow_isolate_is_unknown),
         T(test_defender__nobody_there_means_not_carried_out),
+        T(test_defender__knows_what_it_sent_when_memory_runs_out),
         T(test_defender__sorts_actions_by_time),
         T(test_defender__keeps_the_newest_when_more_come),
         T(test_defender__takes_no_guess_for_actions),

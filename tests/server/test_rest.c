@@ -19,6 +19,7 @@
 #include "rest.h"
 #include "../kit/mailpeer.h"
 #include "../kit/peer.h"
+#include "../kit/torture.h"
 
 struct stage {
     struct rest *rest;
@@ -79,7 +80,7 @@ static void test_rest__sends_exactly_what_was_asked(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct rest_request q = request(s, rows[i].method, "/api/alerts/..?$top=1&x='a%20b'");
         const struct peer_request *got;
-        struct rest_answer a;
+        struct rest_answer a = {0};
         struct err e = {0};
         char head[1000];
 
@@ -104,7 +105,7 @@ static void test_rest__gives_the_answer_as_it_came(void **state)
 {
     struct stage *s = *state;
     struct rest_request q = request(s, "GET", "/");
-    struct rest_answer a;
+    struct rest_answer a = {0};
 
     peer_script(s->peer, &(struct peer_answer){.status = 503,
                                                .headers = "Content-Type: text/html; charset=x\r\n"
@@ -145,7 +146,7 @@ static void test_rest__reads_retry_after(void **state)
     };
     struct stage *s = *state;
     struct rest_request q = request(s, "GET", "/");
-    struct rest_answer a;
+    struct rest_answer a = {0};
     char line[100];
     time_t in_a_minute = time(NULL) + 60;
     struct tm tm;
@@ -171,7 +172,7 @@ static void test_rest__follows_no_redirect(void **state)
 {
     struct stage *s = *state;
     struct rest_request q = request(s, "GET", "/a");
-    struct rest_answer a;
+    struct rest_answer a = {0};
     char line[100];
 
     (void)snprintf(line, sizeof line, "Location: %s/b\r\n", peer_url(s->peer));
@@ -220,7 +221,7 @@ static void test_rest__takes_only_https_and_loopback(void **state)
             fail_msg("%s", rows[i].url);
         if (!rows[i].ok && strncmp(rows[i].url, "smtps", 5) != 0) {
             struct rest_request q = {.method = "GET", .url = rows[i].url};
-            struct rest_answer a;
+            struct rest_answer a = {0};
 
             assert_int_equal(rest_do(s->rest, &q, &a, NULL), ERR_INVALID);
         }
@@ -241,7 +242,7 @@ static void test_rest__refuses_what_could_become_another_request(void **state)
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct rest_request q = request(s, rows[i].method, "/");
-        struct rest_answer a;
+        struct rest_answer a = {0};
 
         q.headers[0] = rows[i].header;
         if (rest_do(s->rest, &q, &a, NULL) != ERR_INVALID)
@@ -263,7 +264,7 @@ static void test_rest__meets_the_limit_while_the_answer_arrives(void **state)
 {
     struct stage *s = *state;
     struct rest_request q = request(s, "GET", "/");
-    struct rest_answer a;
+    struct rest_answer a = {0};
     char *big = malloc(100001), *raw = malloc(200000);
     struct err e;
 
@@ -304,7 +305,7 @@ static void test_rest__leaves_no_connection_to_children(void **state)
 {
     struct stage *s = *state;
     struct rest_request q = request(s, "GET", "/");
-    struct rest_answer a;
+    struct rest_answer a = {0};
     unsigned found = 0;
 
     peer_script(s->peer, &(struct peer_answer){.status = 200});
@@ -349,7 +350,7 @@ static void test_rest__says_unknown_once_the_request_has_left(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         for (size_t m = 0; m < 2; m++) {
             struct rest_request q = request(s, methods[m], "/");
-            struct rest_answer a;
+            struct rest_answer a = {0};
             struct err e = {0};
 
             peer_forget(s->peer);
@@ -369,7 +370,7 @@ static void test_rest__says_again_while_nothing_has_left(void **state)
     struct rest_request q = request(s, "POST", "/");
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof at;
-    struct rest_answer a;
+    struct rest_answer a = {0};
     struct err e;
     int fd = socket(AF_INET, SOCK_STREAM, 0), other;
 
@@ -444,7 +445,7 @@ static void test_rest__calls_leave_side_by_side(void **state)
     for (int i = 0; i < 3; i++)
         assert_int_equal(rest_start(s->rest, &q, &calls[i], NULL), ERR_OK);
     for (int i = 0; i < 3; i++) {
-        struct rest_answer a;
+        struct rest_answer a = {0};
 
         assert_int_equal(rest_wait(calls[i], &a, NULL), ERR_OK);
         assert_int_equal(a.status, 200);
@@ -457,7 +458,7 @@ static void test_rest__stopping_tells_what_may_have_been_done(void **state)
     struct stage *s = *state;
     struct rest_request q = request(s, "POST", "/");
     struct rest_call *sent, *given_up;
-    struct rest_answer a;
+    struct rest_answer a = {0};
     struct err e;
 
     peer_script(s->peer, &(struct peer_answer){.act = PEER_HANG});
@@ -480,7 +481,7 @@ static void *many(void *arg)
 
     for (int i = 0; i < 20; i++) {
         struct rest_request q = {.method = "GET", .url = url};
-        struct rest_answer a;
+        struct rest_answer a = {0};
 
         (void)snprintf(url, sizeof url, "%s/%d", peer_url(s->peer), i);
         if (rest_do(s->rest, &q, &a, NULL) || strcmp(a.body, "ok") != 0)
@@ -512,7 +513,7 @@ static void test_rest__uses_the_proxy_for_what_leaves_the_host_only(void **state
     struct rest_options o = {.https_proxy = peer_url(s->peer), .no_proxy = "direct.example"};
     struct rest_request q = request(s, "GET", "/direct");
     AUTO(rest_freep) struct rest *r = NULL;
-    struct rest_answer a;
+    struct rest_answer a = {0};
 
     assert_int_equal(rest_new(&o, &r, NULL), ERR_OK);
     peer_script(s->peer, &(struct peer_answer){.method = "GET", .status = 200});
@@ -536,7 +537,7 @@ static void test_rest__trusts_the_roots_it_was_given_and_no_other(void **state)
     struct peer *peer = peer_new(tls);
     struct rest_request q = {.method = "GET", .url = s->url};
     AUTO(rest_freep) struct rest *r = NULL;
-    struct rest_answer a;
+    struct rest_answer a = {0};
     struct err e;
 
     peer_script(peer, &(struct peer_answer){.status = 200});
@@ -570,7 +571,7 @@ static void test_rest__reads_a_changed_root_file_again(void **state)
     struct stage *s = *state;
     struct peer *peer = peer_new(tls);
     struct rest_request q = {.method = "GET", .url = s->url};
-    struct rest_answer a;
+    struct rest_answer a = {0};
     char path[600], command_copy[300];
     FILE *in, *out;
     struct err e;
@@ -601,7 +602,7 @@ static void test_rest__names_a_bad_root_file(void **state)
 {
     struct stage *s = *state;
     struct rest_request q = request(s, "GET", "/");
-    struct rest_answer a;
+    struct rest_answer a = {0};
     struct rest *r;
     struct err e;
     char path[600];
@@ -652,7 +653,7 @@ static void test_rest__submits_a_mail(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct mailpeer *p = mailpeer_new(rows[i].mode, tls, rows[i].auth, NULL);
         struct rest_request q = mail(s, rows[i].scheme, p);
-        struct rest_answer a;
+        struct rest_answer a = {0};
         struct err e;
         char heard[2000];
 
@@ -681,7 +682,7 @@ static void test_rest__logs_in_with_a_long_token(void **state)
     struct mailpeer *p = mailpeer_new(MAILPEER_IMPLICIT, tls, "XOAUTH2", NULL);
     struct rest_request q = mail(s, "smtps", p);
     char token[3001];
-    struct rest_answer a;
+    struct rest_answer a = {0};
 
     memset(token, 'x', 3000);
     token[3000] = '\0';
@@ -711,7 +712,7 @@ static void test_rest__waits_for_no_goodbye(void **state)
         struct mailpeer *p = mailpeer_new(MAILPEER_PLAIN, NULL, NULL, rows[i].rules);
         struct rest_request q = mail(s, "smtp", p);
         int64_t started_ms = clock_mono_ms(clock_system());
-        struct rest_answer a;
+        struct rest_answer a = {0};
 
         assert_int_equal(rest_do(s->rest, &q, &a, NULL), ERR_OK);
         assert_int_equal(a.status, rows[i].status);
@@ -791,7 +792,7 @@ static void test_rest__hands_no_mail_over_without_trust(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct mailpeer *p = mailpeer_new(rows[i].mode, tls, rows[i].auth, NULL);
         struct rest_request q = mail(s, rows[i].scheme, p);
-        struct rest_answer a;
+        struct rest_answer a = {0};
         struct err e;
         const char *heard;
 
@@ -834,11 +835,66 @@ static void test_rest__refuses_unfit_mail(void **state)
                                  .mail_to = rows[i].to,
                                  .body = rows[i].body,
                                  .body_len = rows[i].body ? strlen(rows[i].body) : 0};
-        struct rest_answer a;
+        struct rest_answer a = {0};
 
         if (rest_do(s->rest, &q, &a, NULL) != ERR_INVALID)
             fail_msg("row %zu", i);
     }
+}
+
+/* ---- out of memory ------------------------------------------------------------------------------ */
+
+static void test_rest__says_so_when_memory_runs_out(void **state)
+{
+    struct stage *s = *state;
+    struct rest_request q = request(s, "POST", "/");
+    struct mailpeer *p = mailpeer_new(MAILPEER_PLAIN, NULL, NULL, NULL);
+
+    peer_script(s->peer, &(struct peer_answer){.status = 200});
+    q.body = "{}";
+    q.body_len = 2;
+    q.headers[0] = "X: y";
+    for (int kind = 0; kind < 2; kind++) {
+        for (long n = 1;; n++) {
+            struct rest_call *call = NULL;
+            enum err_code code;
+            struct err e;
+
+            torture_arm(n);
+            code = rest_start(s->rest, &q, &call, &e);
+            if (!torture_disarm()) {
+                assert_int_equal(code, ERR_OK);
+                rest_abandon(call);
+                break;
+            }
+            if (code == ERR_OK) /* curl can do without some */
+                rest_abandon(call);
+            else
+                assert_int_equal(code, ERR_NOMEM);
+        }
+        q = mail(s, "smtp", p);
+        q.username = "u";
+        q.password = "p";
+    }
+    for (long n = 1;; n++) {
+        struct rest *r = NULL;
+        struct rest_options o = {.ca_file = pem, .https_proxy = "http://127.0.0.1:9"};
+        enum err_code code;
+
+        torture_arm(n);
+        code = rest_new(&o, &r, NULL);
+        if (!torture_disarm()) {
+            assert_int_equal(code, ERR_OK);
+            rest_free(r);
+            break;
+        }
+        if (code == ERR_OK)
+            rest_free(r);
+    }
+    torture_arm(1);
+    assert_null(rest_encode("x"));
+    (void)torture_disarm();
+    mailpeer_free(p);
 }
 
 /* ---- speed -------------------------------------------------------------------------------------- */
@@ -859,7 +915,7 @@ static void test_rest__leaves_at_once_on_a_warm_connection(void **state)
 
     peer_script(s->peer, &(struct peer_answer){.status = 200, .body = "ok"});
     for (size_t i = 0; i < 500; i++) {
-        struct rest_answer a;
+        struct rest_answer a = {0};
         struct timespec ts;
 
         (void)clock_gettime(CLOCK_MONOTONIC, &ts);
@@ -904,6 +960,7 @@ int main(void)
         T(test_rest__tells_the_fate_of_a_mail),
         T(test_rest__hands_no_mail_over_without_trust),
         T(test_rest__refuses_unfit_mail),
+        T(test_rest__says_so_when_memory_runs_out),
         T(test_rest__leaves_at_once_on_a_warm_connection),
     };
     struct wire_tls *other;

@@ -14,6 +14,7 @@
 #include "token.h"
 #include "../kit/hands.h"
 #include "../kit/peer.h"
+#include "../kit/torture.h"
 
 #define HOUR "\"expires_in\":3599"
 
@@ -505,6 +506,31 @@ static void test_token__can_be_freed_while_renewing(void **state)
     s->token = NULL;
 }
 
+static void test_token__survives_every_shortage_of_memory(void **state)
+{
+    (void)state;
+    for (long n = 1, more = 1; more; n++) {
+        struct buf out = BUF_INIT(TOKEN_MAX);
+        void *fresh = NULL;
+        struct stage *s;
+        enum err_code code;
+        struct err e;
+
+        (void)before(&fresh);
+        s = fresh;
+        gives(s, 0, 200, "{" HOUR ",\"access_token\":\"abc\"}");
+        torture_arm(n);
+        code = token_get(s->token, &out, &e);
+        more = torture_disarm();
+        if (code && code != ERR_NOMEM && code != ERR_AGAIN)
+            fail_msg("allocation %ld: %s %s", n, err_name(code), e.text);
+        buf_clear(&out);
+        hands_turn(&s->hands, MINUTE_MS);
+        assert_string_equal(get(s, NULL), "abc"); /* and heals */
+        (void)after(&fresh);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -524,6 +550,7 @@ int main(void)
         T(test_token__no_connection_is_transient),
         T(test_token__drops_a_token_once_a_minute),
         T(test_token__tells_what_the_token_says_of_itself),
+        T(test_token__survives_every_shortage_of_memory),
         T(test_token__can_be_freed_while_renewing),
     };
 

@@ -312,7 +312,7 @@ static void test_rest__leaves_no_connection_to_children(void **state)
     assert_int_equal(rest_do(s->rest, &q, &a, NULL), ERR_OK);
     rest_answer_clear(&a);
     for (int fd = 0; fd < 256; fd++) {
-        struct sockaddr_in at;
+        struct sockaddr_in at = {0};
         socklen_t len = sizeof at;
 
         if (getpeername(fd, (struct sockaddr *)&at, &len) == 0 && at.sin_family == AF_INET &&

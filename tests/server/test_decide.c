@@ -11,8 +11,8 @@
 #define M1 "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
 #define M2 "0000000000000000000000000000000000000002"
 /* as values of JSON */
-#define QUOTED_M1 "'" M1 "'"
-#define QUOTED_M2 "'" M2 "'"
+#define QUOTED_M1 "'9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4'"
+#define QUOTED_M2 "'0000000000000000000000000000000000000002'"
 
 #define RULES                                                                                      \
     "rules:\n"                                                                                     \

@@ -35,7 +35,8 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
             return c->state == CASE_WAITING ? ERR_OK
                                             : case_move(tx, c, CASE_WAITING, c->why, now, e);
         n.kind = isolation.state == ISOLATION_ISOLATED ? NOTICE_ISOLATED : NOTICE_NOT_ISOLATED;
-        n.why = isolation.why ? isolation.why : isolation_state_name(isolation.state);
+        if (n.kind == NOTICE_NOT_ISOLATED)
+            n.why = isolation.why ? isolation.why : isolation_state_name(isolation.state);
     } else {
         /* An acting step that failed with nobody told: the rule has no step that tells. */
         n.isolation = NULL;

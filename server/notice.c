@@ -55,7 +55,26 @@ static void paragraph(struct letter *l, const char *what)
     buf_adds(&l->html, "</p>\n");
 }
 
-/* value: foreign text; NULL or empty leaves the row out. */
+/* A row of the table; value is harmless already. */
+static void row(struct letter *l, const char *name, const char *value)
+{
+    buf_addf(&l->text, "%-12s %s\n", name, value);
+    buf_addf(&l->html,
+             "<tr><td style=\"padding:2px 14px 2px 0;color:#555;vertical-align:top\">%s</td>"
+             "<td style=\"padding:2px 0\">",
+             name);
+    mime_html_escape(&l->html, value);
+    buf_adds(&l->html, "</td></tr>\n");
+}
+
+/* value: ours, from the configuration or from ids with a narrow alphabet; NULL leaves the row out. */
+static void own_fact(struct letter *l, const char *name, const char *value)
+{
+    if (value && value[0])
+        row(l, name, value);
+}
+
+/* value: text that an attacker may have chosen; NULL or empty leaves the row out. */
 static void fact(struct letter *l, const char *name, const char *value)
 {
     struct buf safe = BUF_INIT(PART_MAX);
@@ -63,16 +82,19 @@ static void fact(struct letter *l, const char *name, const char *value)
     if (!value || !value[0])
         return;
     mime_text_defang(&safe, value);
-    buf_addf(&l->text, "%-12s %s\n", name, buf_text(&safe));
-    buf_addf(&l->html,
-             "<tr><td style=\"padding:2px 14px 2px 0;color:#555;vertical-align:top\">%s</td>"
-             "<td style=\"padding:2px 0\">",
-             name);
-    mime_html_escape(&l->html, buf_text(&safe));
-    buf_adds(&l->html, "</td></tr>\n");
+    row(l, name, buf_text(&safe));
     if (buf_failed(&safe))
         l->text.failed = buf_failed(&safe);
     buf_clear(&safe);
+}
+
+/* Defender's timestamps have 0 to 7 digits (trap 15): shown as ours are. */
+static const char *alert_time(const struct json *alert, char out[CLOCK_TEXT_SIZE])
+{
+    const char *text = json_get_string(alert, "alertCreationTime");
+    int64_t ms;
+
+    return text && !clock_parse(text, &ms, NULL) ? clock_format(ms, out) : NULL;
 }
 
 static const char *machine_name(const struct notice *n)
@@ -99,22 +121,22 @@ static void facts_of(struct letter *l, const struct notice *n, struct arena *are
     fact(l, "Alert", json_get_string(alert, "title"));
     fact(l, "Severity", json_get_string(alert, "severity"));
     fact(l, "Category", json_get_string(alert, "category"));
-    fact(l, "Alert time", json_get_string(alert, "alertCreationTime"));
-    fact(l, "Alert id", n->c->alert_id);
-    fact(l, "Tenant", n->c->tenant);
-    fact(l, "Rule", n->c->rule);
+    own_fact(l, "Alert time", alert_time(alert, when));
+    own_fact(l, "Alert id", n->c->alert_id);
+    own_fact(l, "Tenant", n->c->tenant);
+    own_fact(l, "Rule", n->c->rule);
     fact(l, "In doubt", n->doubt);
     if (n->isolation) {
         const struct isolation_record *i = n->isolation;
 
-        fact(l, "Isolation",
-             arena_fmt(arena, "%s, %s, since %s", i->type, isolation_state_name(i->state),
-                       clock_format(i->requested, when)));
-        fact(l, "Action id", i->action_id);
+        own_fact(l, "Isolation",
+                 arena_fmt(arena, "%s, %s, since %s", i->type, isolation_state_name(i->state),
+                           clock_format(i->requested, when)));
+        own_fact(l, "Action id", i->action_id);
         fact(l, "Asked by", i->adopted ? i->requestor : "cordon");
         fact(l, "Reason", i->why);
     }
-    fact(l, "Case", id_format(n->c->id, case_id));
+    own_fact(l, "Case", id_format(n->c->id, case_id));
 }
 
 static const char *what_now(const struct notice *n, struct arena *arena)

@@ -450,14 +450,13 @@ static void test_job__a_doubt_is_told_and_isolates_nothing(void **state)
     }
 }
 
-static void test_job__protection_limits_and_shadow_hold(void **state)
+static void test_job__protection_and_shadow_hold(void **state)
 {
     static const struct {
         const char *label, *safety, *machine, *why;
     } rows[] = {
         {"protected by tag", "  protected:\n    - machine.tags: [tier-0]\n",
          ",\"machineTags\":[\"tier-0\"]", "[NOT ISOLATED: protected"},
-        {"no limit left", "  limits:\n    - {isolations: 0, per: 1h}\n", "", "[NOT ISOLATED: "},
         {"shadow", "  mode: shadow\n", "", "[NOT ISOLATED: "},
     };
 
@@ -478,6 +477,30 @@ static void test_job__protection_limits_and_shadow_hold(void **state)
         assert_non_null(c);
         house_stop(h);
     }
+}
+
+static void test_job__a_limit_holds(void **state)
+{
+    const struct house_options o = {.safety = "  limits:\n    - {isolations: 1, per: 1h}\n"};
+    struct house *h = house_start(&o);
+
+    (void)state;
+    add_machine(h, MACHINE, "");
+    add_machine(h, OTHER, "");
+    add_alert(h, "da1_-1", "High", "");
+    sim_tell(h->sim, "/alerts",
+             "{\"id\":\"da2_-1\",\"severity\":\"High\",\"machineId\":\"" OTHER "\"}");
+    AUTO(json_freep) struct json *first = house_push(h, "da1_-1", MACHINE, 202);
+    AUTO(json_freep) struct json *one = house_wait_case(h, first, "done", SOON);
+    AUTO(json_freep) struct json *second = house_push(h, "da2_-1", OTHER, 202);
+    AUTO(json_freep) struct json *two = house_wait_case(h, second, "done", SOON);
+    AUTO(json_freep) struct json *mails = sim_wait_mails(h->sim, 3, SOON);
+
+    assert_subject(mails, 2, "[NOT ISOLATED: the limit of 1 isolations in 60 minutes is reached]");
+    assert_int_equal(sim_count_calls(h->sim, "POST", ISOLATES), 1);
+    assert_non_null(one);
+    assert_non_null(two);
+    house_stop(h);
 }
 
 /* ---- a Defender that misbehaves --------------------------------------------------------------------- */
@@ -648,7 +671,8 @@ int main(void)
         cmocka_unit_test(test_job__a_lost_answer_is_looked_up),
         cmocka_unit_test(test_job__a_duplicate_answer_is_adopted),
         cmocka_unit_test(test_job__a_doubt_is_told_and_isolates_nothing),
-        cmocka_unit_test(test_job__protection_limits_and_shadow_hold),
+        cmocka_unit_test(test_job__protection_and_shadow_hold),
+        cmocka_unit_test(test_job__a_limit_holds),
         cmocka_unit_test(test_job__what_is_transient_is_tried_again),
         cmocka_unit_test(test_job__an_alert_that_is_too_new_is_read_again),
         cmocka_unit_test(test_job__what_is_permanent_fails_loudly),

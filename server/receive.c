@@ -21,6 +21,7 @@
 
 #include "id.h"
 #include "intake.h"
+#include "jwks.h"
 #include "log.h"
 #include "store_deliveries.h"
 
@@ -516,10 +517,14 @@ enum err_code receiver_new(const struct receiver_options *o, struct receiver **r
     r->o = *o;
     r->o.config = NULL;
     r->config = config_ref(o->config);
-    r->env = (struct verify_env){.rest = o->rest, .clock = o->clock};
+    r->env.clock = o->clock;
     r->lane_end = &r->lane;
     (void)pthread_mutex_init(&r->lock, NULL);
     (void)pthread_cond_init(&r->lane_cond, NULL);
+    if (jwks_new(&(struct jwks_options){.rest = o->rest, .clock = o->clock}, &r->env.keys, e)) {
+        receiver_free(r);
+        return ERR_NOMEM;
+    }
     r->lane_started = pthread_create(&r->lane_thread, NULL, slow_lane, r) == 0;
     if (!r->lane_started) {
         receiver_free(r);
@@ -539,6 +544,7 @@ void receiver_free(struct receiver *r)
     pthread_mutex_unlock(&r->lock);
     if (r->lane_started)
         (void)pthread_join(r->lane_thread, NULL);
+    jwks_free(r->env.keys);
     config_unref(r->config);
     pthread_cond_destroy(&r->lane_cond);
     pthread_mutex_destroy(&r->lock);

@@ -17,9 +17,9 @@
 
 #include "arena.h"
 #include "clock.h"
-#include "rest.h"
 #include "settings.h"
 
+struct jwks;     /* jwks.h */
 struct verifier; /* a source's compiled list of entries */
 
 /* What a scheme may look at. Borrowed for the call. */
@@ -53,7 +53,7 @@ struct verify_result {
 
 /* What schemes share: one per process. */
 struct verify_env {
-    struct rest *rest; /* for key documents */
+    struct jwks *keys; /* of Entra; NULL: none can be had */
     const struct clock *clock;
 };
 

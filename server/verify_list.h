@@ -2,3 +2,4 @@
  * cost less to check stand first. */
 SCHEME(token)
 SCHEME(standard_webhooks)
+SCHEME(entra)

@@ -744,6 +744,14 @@ static void request_end(struct http_request *r)
     struct http_server *s = p->server;
     bool held = r->stage == STAGE_SENDING || r->stage == STAGE_WORK || r->stage == STAGE_PARKED;
 
+    if (r->stage == STAGE_PARKED) {
+        /* Resumed, but the library closes it without the final call, because the peer has closed at
+         * least its own direction. Others may count on this one to wake them; and a peer that only
+         * said that it has nothing more to send still waits for its answer. */
+        resume_rung(p->lane);
+        if (atomic_load_explicit(&r->deferral, memory_order_acquire) == REPLIED)
+            answer_past(r);
+    }
     r->stage = STAGE_IDLE;
     if (atomic_load_explicit(&r->deferral, memory_order_acquire) != ABANDONED) {
         /* An abandoned one stays as it is for the replier that still holds it; its connection ends. */
@@ -789,7 +797,7 @@ static void *on_request_line(void *cls, const char *target, struct MHD_Connectio
         memcpy(r->target, target, len);
     r->target[len] = r->target[len + 1] = '\0';
     query = memchr(r->target, '?', len);
-    r->query = query ? query + 1 : r->target + len;
+    r->query = query ? query + 1 : r->target + len; /* look_at_head cuts the path */
     return r;
 }
 
@@ -858,6 +866,8 @@ static void look_at_head(struct http_request *r, const char *url, const char *me
     }
     if (head_len > r->peer->server->o.max_head)
         http_guard_refuse(&r->guard, 431, "the request's head is too large");
+    if (r->query > r->target && r->query[-1] == '?')
+        r->target[r->query - r->target - 1] = '\0'; /* the path ends where the query begins */
     if (!r->guard.status)
         (void)MHD_get_connection_values_n(r->peer->conn, MHD_HEADER_KIND, on_header, r);
     if (MHD_VERSION < 0x01000000 && r->line_end + 2 != method + head_len)

@@ -1,0 +1,1959 @@
+/* test_http.c - server/http.c seen from raw sockets: what each peer sent, and what it got. */
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "../kit/certs.h"
+#include "../kit/raw.h"
+#include "http.h"
+#include "http_guard.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
+#define HELD_MAX 1024
+#define BIG      (4 * 1024 * 1024)
+
+/* ---- a server whose handlers do what the path says ---------------------------------------------- */
+
+struct app {
+    struct http_server *server;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct http_request *held[HELD_MAX]; /* deferred, in the order of their coming */
+    size_t held_count;
+    bool stopping;
+    bool auto_reply; /* the replier answers what is held at once */
+    pthread_t replier;
+    atomic_uint heads, bodies;
+    char *big;
+};
+
+static void reply_text(struct http_request *r, unsigned status, const char *text)
+{
+    const struct http_answer a = {
+        .status = status, .content_type = "text/plain", .body = text, .body_len = strlen(text)};
+
+    http_reply(r, &a);
+}
+
+static void *replier_main(void *arg)
+{
+    struct app *app = arg;
+
+    pthread_mutex_lock(&app->lock);
+    while (!app->stopping || app->held_count) {
+        if ((app->auto_reply || app->stopping) && app->held_count) {
+            struct http_request *batch[HELD_MAX];
+            size_t n = app->held_count;
+
+            memcpy(batch, app->held, n * sizeof *batch);
+            app->held_count = 0;
+            pthread_mutex_unlock(&app->lock);
+            for (size_t i = n; i-- > 0;) { /* the last first */
+                char text[64];
+                size_t len;
+
+                (void)http_body(batch[i], &len);
+                (void)snprintf(text, sizeof text, "deferred %zu", len);
+                reply_text(batch[i], 202, text);
+            }
+            pthread_mutex_lock(&app->lock);
+        } else {
+            pthread_cond_wait(&app->changed, &app->lock);
+        }
+    }
+    pthread_mutex_unlock(&app->lock);
+    return NULL;
+}
+
+static void hold(struct app *app, struct http_request *r)
+{
+    pthread_mutex_lock(&app->lock);
+    assert_true(app->held_count < HELD_MAX);
+    app->held[app->held_count++] = r;
+    pthread_cond_broadcast(&app->changed);
+    pthread_mutex_unlock(&app->lock);
+}
+
+/* Waits until n requests are held. */
+static void wait_held(struct app *app, size_t n)
+{
+    struct timespec until;
+    int rc = 0;
+
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 20;
+    pthread_mutex_lock(&app->lock);
+    while (app->held_count < n && rc == 0)
+        rc = pthread_cond_timedwait(&app->changed, &app->lock, &until);
+    pthread_mutex_unlock(&app->lock);
+    assert_int_equal(rc, 0);
+}
+
+static void auto_reply(struct app *app, bool on)
+{
+    pthread_mutex_lock(&app->lock);
+    app->auto_reply = on;
+    pthread_cond_broadcast(&app->changed);
+    pthread_mutex_unlock(&app->lock);
+}
+
+static enum http_next on_head(struct http_request *r, void *ctx, size_t *ret_body_max)
+{
+    struct app *app = ctx;
+    const char *path = http_path(r);
+
+    app->heads++;
+    if (strcmp(path, "/denied") == 0) {
+        static const char *const extra[][2] = {{"WWW-Authenticate", "Bearer"}, {NULL, NULL}};
+
+        http_reply_problem(r, 401, "no credential", extra);
+        return HTTP_ANSWERED;
+    }
+    if (strcmp(path, "/small") == 0)
+        *ret_body_max = 10;
+    if (strcmp(path, "/large") == 0)
+        *ret_body_max = BIG;
+    return HTTP_GO_ON;
+}
+
+static void *reply_now(void *r)
+{
+    reply_text(r, 202, "early");
+    return NULL;
+}
+
+static void reply_seen(struct http_request *r)
+{
+    unsigned count = 0;
+    const char *value = http_header(r, "x-seen", &count), *p = http_query_param(r, "p");
+    char *text = arena_fmt(http_arena(r), "%s|%s|%s|%s|%u|%s|%s", http_method(r), http_path(r),
+                           http_query(r), value ? value : "-", count, p ? p : "-", http_peer(r));
+
+    assert_non_null(text);
+    reply_text(r, 200, text);
+}
+
+static void on_body(struct http_request *r, void *ctx)
+{
+    struct app *app = ctx;
+    const char *path = http_path(r);
+    struct http_answer a = {.status = 200, .content_type = "application/octet-stream"};
+
+    app->bodies++;
+    if (strcmp(path, "/hold") == 0) {
+        http_defer(r);
+        hold(app, r);
+    } else if (strcmp(path, "/race") == 0) {
+        /* The reply is complete before body() has returned. */
+        pthread_t t;
+
+        http_defer(r);
+        assert_int_equal(pthread_create(&t, NULL, reply_now, r), 0);
+        pthread_join(t, NULL);
+    } else if (strcmp(path, "/seen") == 0) {
+        reply_seen(r);
+    } else if (strcmp(path, "/split") == 0) {
+        a.headers[0].name = "Location";
+        a.headers[0].value = "/x\r\nSet-Cookie: a=b";
+        http_reply(r, &a);
+    } else if (strcmp(path, "/big") == 0) {
+        a.body = app->big;
+        a.body_len = BIG;
+        http_reply(r, &a);
+    } else if (strcmp(path, "/certificate") == 0) {
+        a.body = (const char *)http_client_certificate(r, &a.body_len);
+        if (!a.body)
+            a.status = 204;
+        http_reply(r, &a);
+    } else if (strcmp(path, "/close") == 0) {
+        a.close = true;
+        http_reply(r, &a);
+    } else {
+        a.body = http_body(r, &a.body_len);
+        http_reply(r, &a);
+    }
+}
+
+static struct http_options defaults(void)
+{
+    return (struct http_options){
+        .address = "127.0.0.1:0",
+        .max_body = 64 * 1024,
+        .max_head = 8 * 1024,
+        .head_deadline_ms = 20000,
+        .body_deadline_ms = 20000,
+        .idle_ms = 30000,
+        .threads = 2,
+        .max_connections = 1000,
+    };
+}
+
+/* On the heap: a test that fails leaves its threads behind. */
+static struct app *app_open(struct http_options o)
+{
+    struct app *app = calloc(1, sizeof *app);
+    struct err e = {0};
+
+    assert_non_null(app);
+    pthread_mutex_init(&app->lock, NULL);
+    pthread_cond_init(&app->changed, NULL);
+    app->auto_reply = true;
+    app->big = calloc(1, BIG);
+    assert_non_null(app->big);
+    assert_int_equal(pthread_create(&app->replier, NULL, replier_main, app), 0);
+    o.handler = (struct http_handler){on_head, on_body};
+    o.ctx = app;
+    if (http_server_open(&o, &app->server, &e))
+        fail_msg("%s", e.text);
+    return app;
+}
+
+static void app_close(struct app *app)
+{
+    http_server_free(app->server, 10000);
+    pthread_mutex_lock(&app->lock);
+    app->stopping = true;
+    pthread_cond_broadcast(&app->changed);
+    pthread_mutex_unlock(&app->lock);
+    pthread_join(app->replier, NULL);
+    pthread_cond_destroy(&app->changed);
+    pthread_mutex_destroy(&app->lock);
+    free(app->big);
+    free(app);
+}
+
+static struct raw *call(struct app *app)
+{
+    struct raw *r = raw_open(http_server_address(app->server));
+
+    assert_non_null(r);
+    return r;
+}
+
+static int64_t now_ms(void)
+{
+    return clock_mono_ms(clock_system());
+}
+
+/* Waits for a number that the server counts; there is nobody who would tell. */
+static void wait_connections(struct app *app, int64_t want)
+{
+    int64_t connections = -1, requests, give_up = now_ms() + 20000;
+
+    do {
+        const struct timespec pause = {.tv_nsec = 2000000};
+
+        http_server_counts(app->server, &connections, &requests);
+        if (connections != want)
+            (void)nanosleep(&pause, NULL);
+    } while (connections != want && now_ms() < give_up);
+    assert_int_equal(connections, want);
+}
+
+static char *repeat(char c, size_t n)
+{
+    char *text = malloc(n + 1);
+
+    assert_non_null(text);
+    memset(text, c, n);
+    text[n] = '\0';
+    return text;
+}
+
+static void expect_problem(const struct raw_answer *a, unsigned status, const char *label)
+{
+    char number[24];
+    const char *value;
+
+    if (a->status != status)
+        fail_msg("%s: status %u instead of %u\n%s%s", label, a->status, status, a->head, a->body);
+    value = raw_header(a, "Content-Type");
+    if (!value || strcmp(value, "application/problem+json") != 0)
+        fail_msg("%s: no problem document\n%s%s", label, a->head, a->body);
+    value = raw_header(a, "Cache-Control");
+    if (!value || strcmp(value, "no-store") != 0)
+        fail_msg("%s: may be stored\n%s", label, a->head);
+    (void)snprintf(number, sizeof number, "\"status\":%u", status);
+    if (!strstr(a->body, number) || !strstr(a->body, "\"title\":\""))
+        fail_msg("%s: %s", label, a->body);
+    if (raw_header(a, "Server") || strcasestr(a->head, "microhttpd") ||
+        strcasestr(a->body, "microhttpd") || strcasestr(a->body, "<html"))
+        fail_msg("%s: the library shows through\n%s%s", label, a->head, a->body);
+}
+
+/* ---- requests as they should be ---------------------------------------------------------------- */
+
+static void test_http__echoes_on_a_kept_connection(void **state)
+{
+    struct app *app;
+    struct raw *r;
+    struct raw_answer a;
+    int64_t connections, requests;
+
+    (void)state;
+    app = app_open(defaults());
+    r = call(app);
+    for (int i = 0; i < 50; i++) {
+        raw_text(r, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+        raw_answer(r, &a, false);
+        assert_int_equal(a.status, 200);
+        assert_string_equal(a.body, "hello");
+        assert_null(raw_header(&a, "Server"));
+    }
+    http_server_counts(app->server, &connections, &requests);
+    assert_int_equal(connections, 1);
+    assert_int_equal(requests, 50);
+    raw_free(r);
+    wait_connections(app, 0);
+    http_server_counts(app->server, &connections, &requests);
+    assert_int_equal(requests, 50);
+    app_close(app);
+}
+
+static void test_http__answers_pipelined_requests_in_order(void **state)
+{
+    struct app *app;
+    struct raw *r;
+    struct raw_answer a;
+
+    (void)state;
+    app = app_open(defaults());
+    r = call(app);
+    raw_text(
+        r,
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\none"
+        "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nxx"
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ntwo\r\n0\r\n\r\n"
+        "GET /close HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_answer(r, &a, false);
+    assert_string_equal(a.body, "one");
+    raw_answer(r, &a, false);
+    assert_string_equal(a.body, "deferred 2");
+    raw_answer(r, &a, false);
+    assert_string_equal(a.body, "two");
+    raw_answer(r, &a, false);
+    assert_int_equal(a.status, 200);
+    assert_string_equal(raw_header(&a, "Connection"), "close");
+    assert_int_equal(raw_until_closed(r), 0);
+    raw_free(r);
+    app_close(app);
+}
+
+#define HOST "Host: a\r\n"
+
+static void test_http__takes_what_is_unusual_but_sane(void **state)
+{
+    static const struct {
+        const char *label, *bytes, *body;
+    } rows[] = {
+        {"no Host in 1.0", "GET /seen HTTP/1.0\r\n\r\n", "GET|/seen||-|0|-|127.0.0.1"},
+        {"query", "GET /seen?p=1&q HTTP/1.1\r\n" HOST "\r\n", "GET|/seen|p=1&q|-|0|1|127.0.0.1"},
+        {"empty query", "GET /seen? HTTP/1.1\r\n" HOST "\r\n", "GET|/seen||-|0|-|127.0.0.1"},
+        {"decoded parameter", "GET /seen?p=a%2Fb+c HTTP/1.1\r\n" HOST "\r\n",
+         "GET|/seen|p=a%2Fb+c|-|0|a/b c|127.0.0.1"},
+        {"decoded name", "GET /seen?%70=x HTTP/1.1\r\n" HOST "\r\n",
+         "GET|/seen|%70=x|-|0|x|127.0.0.1"},
+        {"parameter without value", "GET /seen?p HTTP/1.1\r\n" HOST "\r\n",
+         "GET|/seen|p|-|0||127.0.0.1"},
+        {"doubled parameter", "GET /seen?p=1&p=2 HTTP/1.1\r\n" HOST "\r\n",
+         "GET|/seen|p=1&p=2|-|0|-|127.0.0.1"},
+        {"broken parameter", "GET /seen?p=%4 HTTP/1.1\r\n" HOST "\r\n",
+         "GET|/seen|p=%4|-|0|-|127.0.0.1"},
+        {"case of a header", "GET /seen HTTP/1.1\r\n" HOST "X-SEEN: v\r\n\r\n",
+         "GET|/seen||v|1|-|127.0.0.1"},
+        {"doubled header", "GET /seen HTTP/1.1\r\n" HOST "X-Seen: v\r\nA: b\r\nx-seen: w\r\n\r\n",
+         "GET|/seen||v|2|-|127.0.0.1"},
+        {"no blank before a value", "GET /seen HTTP/1.1\r\nHost:a\r\nX-Seen:v\r\n\r\n",
+         "GET|/seen||v|1|-|127.0.0.1"},
+        {"blanks around a value", "GET /seen HTTP/1.1\r\n" HOST "X-Seen: \t v w \t \r\n\r\n",
+         "GET|/seen||v w|1|-|127.0.0.1"},
+        {"an empty value", "GET /seen HTTP/1.1\r\n" HOST "X-Seen:\r\n\r\n",
+         "GET|/seen|||1|-|127.0.0.1"},
+        {"tab and UTF-8 in a value", "GET /seen HTTP/1.1\r\n" HOST "X-Seen: a\tb\xc3\xa9\r\n\r\n",
+         "GET|/seen||a\tb\xc3\xa9|1|-|127.0.0.1"},
+        {"escapes in the path", "GET /seen%41 HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n", ""},
+        {"dots in names", "GET /.well-known/..a/a.. HTTP/1.1\r\n" HOST "\r\n", ""},
+        {"an empty line before", "\r\nGET /seen HTTP/1.1\r\n" HOST "\r\n",
+         "GET|/seen||-|0|-|127.0.0.1"},
+        {"a method of its own", "PURGE /seen HTTP/1.1\r\n" HOST "\r\n",
+         "PURGE|/seen||-|0|-|127.0.0.1"},
+        {"Host with a port", "GET /seen HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n",
+         "GET|/seen||-|0|-|127.0.0.1"},
+        {"identity",
+         "POST /echo HTTP/1.1\r\n" HOST "Content-Encoding: identity\r\nContent-Length: 1\r\n\r\nx",
+         "x"},
+        {"POST of nothing", "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n", ""},
+        {"chunks with extensions and a trailer",
+         "POST /echo HTTP/1.1\r\n" HOST
+         "Transfer-Encoding: Chunked\r\n\r\n2;a=b\r\nhe\r\n03\r\nllo\r\n0\r\nX-Trailer: v\r\n\r\n",
+         "hello"},
+        {"GET with a body", "GET /echo HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\nhi", "hi"},
+        {"1.0 with a body", "POST /echo HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi", "hi"},
+        {"a cookie", "GET /seen HTTP/1.1\r\n" HOST "Cookie: a=\"b; c\"; d=e,f\r\nX-Seen: 1\r\n\r\n",
+         "GET|/seen||1|1|-|127.0.0.1"},
+    };
+    struct app *app;
+
+    (void)state;
+    app = app_open(defaults());
+    for (size_t i = 0; i < 2 * sizeof rows / sizeof *rows; i++) {
+        const char *bytes = rows[i / 2].bytes;
+        struct raw *r = call(app);
+        struct raw_answer a;
+
+        if (i % 2)
+            for (const char *p = bytes; *p; p++) /* byte by byte */
+                raw_send(r, p, 1);
+        else
+            raw_text(r, bytes);
+        raw_answer(r, &a, false);
+        if (a.status != 200 || strcmp(a.body, rows[i / 2].body) != 0)
+            fail_msg("%s: %u %s%s", rows[i / 2].label, a.status, a.head, a.body);
+        raw_free(r);
+    }
+    app_close(app);
+}
+
+static void test_http__leaves_the_body_of_a_head_answer_out(void **state)
+{
+    struct app *app;
+    struct raw *r;
+    struct raw_answer a;
+
+    (void)state;
+    app = app_open(defaults());
+    r = call(app);
+    raw_text(r, "HEAD /seen HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_answer(r, &a, true);
+    assert_int_equal(a.status, 200);
+    raw_text(r, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+    raw_answer(r, &a, false);
+    assert_string_equal(a.body, "hi");
+    raw_free(r);
+    r = call(app);
+    raw_text(r, "HEAD /../x HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_answer(r, &a, true);
+    assert_int_equal(a.status, 400);
+    assert_int_equal(raw_until_closed(r), 0);
+    raw_free(r);
+    app_close(app);
+}
+
+/* ---- requests that are refused ------------------------------------------------------------------ */
+
+#define GET(rest)  "GET /x HTTP/1.1\r\n" HOST rest "\r\n"
+#define POST(rest) "POST /x HTTP/1.1\r\n" HOST rest
+
+/* What may follow in the same bytes and must never be read as a request. */
+#define SMUGGLED "GET /smuggled HTTP/1.1\r\n" HOST "\r\n"
+
+static const struct {
+    const char *label, *bytes;
+    size_t len;      /* 0: strlen */
+    unsigned status; /* 0: closed without an answer */
+} malformed[] = {
+    /* the request line */
+    {"no version", "GET /x\r\n" HOST "\r\n", 0, 400},
+    {"no target", "GET HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"version 0.9", "GET /x HTTP/0.9\r\n" HOST "\r\n", 0, 505},
+    {"version 1.2", "GET /x HTTP/1.2\r\n" HOST "\r\n", 0, 400},
+    {"version 1.9", "GET /x HTTP/1.9\r\n" HOST "\r\n", 0, 400},
+    {"version 2.0", "GET /x HTTP/2.0\r\n" HOST "\r\n", 0, 505},
+    {"version 1.10", "GET /x HTTP/1.10\r\n" HOST "\r\n", 0, 400},
+    {"version in lower case", "GET /x http/1.1\r\n" HOST "\r\n", 0, 400},
+    {"two blanks after the method", "GET  /x HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"two blanks before the version", "GET /x  HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"a blank after the version", "GET /x HTTP/1.1 \r\n" HOST "\r\n", 0, 400},
+    {"a tab as separator", "GET\t/x HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"a blank in the target", "GET /x y HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"a blank before the method", " GET /x HTTP/1.1\r\n" HOST "\r\n", 0, 0},
+    {"a method that is no token", "G{T /x HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"a bare LF after the request line", "GET /x HTTP/1.1\n" HOST "\r\n", 0, 400},
+    /* the target */
+    {"absolute form", "GET http://a/x HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"authority form", "CONNECT a:443 HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"asterisk form", "OPTIONS * HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"relative path", "GET x HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"escaped NUL", "GET /x%00y HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"escaped NUL in the query", "GET /x?a=%00 HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"escaped slash", "GET /x%2fy HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"escaped slash, upper case", "GET /x/..%2Fy HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"escaped backslash", "GET /x%5cy HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"backslash", "GET /x\\y HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"dot segment", "GET /x/../y HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"dot segment at the end", "GET /x/.. HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"escaped dot segment", "GET /x/%2e%2E/y HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"single dot segment", "GET /./x HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"broken escape", "GET /x%4 HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"escape without digits", "GET /x%zz HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"percent at the end", "GET /x% HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"non-ASCII in the target", "GET /\xc3\xa9 HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"control in the target", "GET /x\x01y HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"DEL in the target", "GET /x\x7f HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"fragment", "GET /x#y HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"quote in the target", "GET /x\"y HTTP/1.1\r\n" HOST "\r\n", 0, 400},
+    {"NUL in the target", "GET /x\0y HTTP/1.1\r\n" HOST "\r\n",
+     sizeof "GET /x\0y HTTP/1.1\r\n" HOST "\r\n" - 1, 400},
+    /* Host */
+    {"no Host", "GET /x HTTP/1.1\r\n\r\n", 0, 400},
+    {"no Host, other headers", "GET /x HTTP/1.1\r\nA: b\r\n\r\n", 0, 400},
+    {"two Hosts", GET(HOST), 0, 400},
+    {"two Hosts in 1.0", "GET /x HTTP/1.0\r\n" HOST HOST "\r\n", 0, 400},
+    {"Host with a path", "GET /x HTTP/1.1\r\nHost: a/b\r\n\r\n", 0, 400},
+    {"Host with user information", "GET /x HTTP/1.1\r\nHost: u@a\r\n\r\n", 0, 400},
+    {"list in Host", "GET /x HTTP/1.1\r\nHost: a, b\r\n\r\n", 0, 400},
+    /* headers */
+    {"blank before the colon", GET("A : b\r\n"), 0, 400},
+    {"tab before the colon", GET("A\t: b\r\n"), 0, 400},
+    {"no colon", GET("A\r\n"), 0, 400},
+    {"empty name", GET(": b\r\n"), 0, 400},
+    {"name that is no token", GET("A(b): c\r\n"), 0, 400},
+    {"non-ASCII in a name", GET("\xc3\xa9: c\r\n"), 0, 400},
+    {"bare CR in a value", GET("A: b\rc\r\n"), 0, 400},
+    {"bare CR and a header", GET("A: b\rContent-Length: 5\r\n"), 0, 400},
+    {"control in a value", GET("A: b\x02\r\n"), 0, 400},
+    {"control in a long value",
+     GET("A: 01234567\x1f"
+         "89012345\r\n"),
+     0, 400},
+    {"DEL in a value", GET("A: 0123456\x7f\r\n"), 0, 400},
+    {"NUL in a value", "GET /x HTTP/1.1\r\n" HOST "A: b\0c\r\n\r\n",
+     sizeof "GET /x HTTP/1.1\r\n" HOST "A: b\0c\r\n\r\n" - 1, 400},
+    {"NUL in the middle value", "GET /x HTTP/1.1\r\n" HOST "A: b\0c\r\nD: e\r\n\r\n",
+     sizeof "GET /x HTTP/1.1\r\n" HOST "A: b\0c\r\nD: e\r\n\r\n" - 1, 400},
+    {"NUL in a name", "GET /x HTTP/1.1\r\n" HOST "A\0b: c\r\n\r\n",
+     sizeof "GET /x HTTP/1.1\r\n" HOST "A\0b: c\r\n\r\n" - 1, 400},
+    {"a line that begins with NUL", "GET /x HTTP/1.1\r\n" HOST "\0A: c\r\n\r\n",
+     sizeof "GET /x HTTP/1.1\r\n" HOST "\0A: c\r\n\r\n" - 1, 400},
+    {"folded header", GET("A: b\r\n c\r\n"), 0, 400},
+    {"folded with a tab", GET("A: b\r\n\tc\r\nD: e\r\n"), 0, 400},
+    {"folded first header", "GET /x HTTP/1.1\r\n A: b\r\n" HOST "\r\n", 0, 400},
+    {"folded Transfer-Encoding", POST("Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n"), 0, 400},
+    {"bare LF after a header", GET("A: b\n"), 0, 400},
+    {"bare LF at the end of the head", "GET /x HTTP/1.1\r\n" HOST "\n", 0, 400},
+    {"bare LFs throughout", "GET /x HTTP/1.1\nHost: a\n\n", 0, 400},
+    {"CR CR LF", GET("A: b\r\r\n"), 0, 400},
+    /* how long the body is */
+    {"POST without a length", POST("\r\n"), 0, 411},
+    {"POST without a length in 1.0", "POST /x HTTP/1.0\r\n\r\n", 0, 411},
+    {"two lengths that differ",
+     POST("Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello" SMUGGLED), 0, 400},
+    {"two equal lengths", POST("Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello" SMUGGLED), 0,
+     400},
+    {"list of lengths", POST("Content-Length: 5, 5\r\n\r\nhello" SMUGGLED), 0, 400},
+    {"length with a sign", POST("Content-Length: +5\r\n\r\nhello" SMUGGLED), 0, 400},
+    {"negative length", POST("Content-Length: -1\r\n\r\nhello" SMUGGLED), 0, 400},
+    {"length in hexadecimal", POST("Content-Length: 0x5\r\n\r\nhello" SMUGGLED), 0, 400},
+    {"length with a fraction", POST("Content-Length: 5.0\r\n\r\nhello" SMUGGLED), 0, 400},
+    {"length with text", POST("Content-Length: 5x\r\n\r\nhello" SMUGGLED), 0, 400},
+    {"length of words", POST("Content-Length: abc\r\n\r\nhello" SMUGGLED), 0, 400},
+    {"empty length", POST("Content-Length:\r\n\r\nhello" SMUGGLED), 0, 400},
+    {"length beyond 64 bits", POST("Content-Length: 99999999999999999999999\r\n\r\nx"), 0, 413},
+    {"length of 2^64", POST("Content-Length: 18446744073709551616\r\n\r\nx"), 0, 413},
+    {"length of 2^64 - 1", POST("Content-Length: 18446744073709551615\r\n\r\nx"), 0, 413},
+    {"length with a blank before the colon", POST("Content-Length : 5\r\n\r\nhello" SMUGGLED), 0,
+     400},
+    {"length and chunked",
+     POST("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" SMUGGLED), 0, 400},
+    {"chunked and length",
+     POST("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n" SMUGGLED), 0, 400},
+    {"unknown coding", POST("Transfer-Encoding: gzip\r\n\r\nhello" SMUGGLED), 0, 400},
+    {"coding before chunked", POST("Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n" SMUGGLED), 0,
+     400},
+    {"chunked twice",
+     POST("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 0, 400},
+    {"chunked and identity",
+     POST("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n" SMUGGLED), 0,
+     400},
+    {"chunked with a parameter", POST("Transfer-Encoding: chunked;a=b\r\n\r\n0\r\n\r\n" SMUGGLED),
+     0, 400},
+    {"chunked after a control",
+     POST("Transfer-Encoding: \x0b"
+          "chunked\r\n\r\n0\r\n\r\n" SMUGGLED),
+     0, 400},
+    {"quoted chunked", POST("Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n" SMUGGLED), 0, 400},
+    {"blank before the colon of chunked",
+     POST("Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n" SMUGGLED), 0, 400},
+    {"chunked in 1.0", "POST /x HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" SMUGGLED,
+     0, 400},
+    {"chunk size of words", POST("Transfer-Encoding: chunked\r\n\r\nxyz\r\nhello\r\n0\r\n\r\n"), 0,
+     400},
+    {"negative chunk size", POST("Transfer-Encoding: chunked\r\n\r\n-1\r\nhello\r\n0\r\n\r\n"), 0,
+     400},
+    {"chunk size with 0x", POST("Transfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n"), 0,
+     400},
+    {"chunk size with a blank", POST("Transfer-Encoding: chunked\r\n\r\n 5\r\nhello\r\n0\r\n\r\n"),
+     0, 400},
+    {"chunk size beyond 64 bits",
+     POST("Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nhello\r\n0\r\n\r\n"), 0, 413},
+    {"chunk longer than announced",
+     POST("Transfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n0\r\n\r\n"), 0, 400},
+    {"empty chunk size", POST("Transfer-Encoding: chunked\r\n\r\n;a\r\nhello\r\n0\r\n\r\n"), 0,
+     400},
+    {"trailer without a colon", POST("Transfer-Encoding: chunked\r\n\r\n0\r\nabc\r\n\r\n"), 0, 400},
+    /* what the body is */
+    {"compressed body", POST("Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx"), 0, 415},
+    {"two content codings", POST("Content-Encoding: identity, br\r\nContent-Length: 1\r\n\r\nx"), 0,
+     415},
+    {"an expectation of its own", POST("Expect: 200-ok\r\nContent-Length: 1\r\n\r\nx"), 0, 417},
+};
+
+static void check_malformed(struct app *app, size_t i, bool in_pieces)
+{
+    size_t len = malformed[i].len ? malformed[i].len : strlen(malformed[i].bytes);
+    struct raw *r = call(app);
+    struct raw_answer a;
+    long rest;
+
+    for (size_t at = 0, n; at < len; at += n) {
+        n = in_pieces ? 1 : len;
+        raw_send(r, malformed[i].bytes + at, n);
+    }
+    raw_answer(r, &a, false);
+    if (!malformed[i].status && !a.status) {
+        raw_free(r); /* closed without a word: the library gives no say there */
+        return;
+    }
+    expect_problem(&a, malformed[i].status, malformed[i].label);
+    if (!raw_header(&a, "Connection") || strcmp(raw_header(&a, "Connection"), "close") != 0)
+        fail_msg("%s: the connection is kept", malformed[i].label);
+    rest = raw_until_closed(r);
+    if (rest != 0)
+        fail_msg("%s: %ld more bytes: %s", malformed[i].label, rest, r->in);
+    raw_free(r);
+}
+
+static void test_http__refuses_malformed_requests(void **state)
+{
+    struct app *app;
+
+    (void)state;
+    app = app_open(defaults());
+    for (size_t i = 0; i < sizeof malformed / sizeof *malformed; i++)
+        check_malformed(app, i, false);
+    assert_int_equal(app->heads, 0 + 8); /* those whose fault is in the body */
+    assert_int_equal(app->bodies, 0);
+    app_close(app);
+}
+
+static void test_http__refuses_malformed_requests_that_come_byte_by_byte(void **state)
+{
+    struct app *app;
+
+    (void)state;
+    app = app_open(defaults());
+    for (size_t i = 0; i < sizeof malformed / sizeof *malformed; i++)
+        check_malformed(app, i, true);
+    assert_int_equal(app->bodies, 0);
+    app_close(app);
+}
+
+static void test_http__library_pages_never_show_through(void **state)
+{
+    struct app *app;
+    char *big = repeat('a', 100 * 1024);
+    static const struct {
+        const char *label, *before, *after;
+        unsigned status;
+    } rows[] = {
+        {"target larger than the buffer", "GET /", " HTTP/1.1\r\nHost: a\r\n\r\n", 414},
+        {"method larger than the buffer", "", " / HTTP/1.1\r\nHost: a\r\n\r\n", 414},
+        {"header larger than the buffer", "GET / HTTP/1.1\r\nHost: a\r\nA: ", "\r\n\r\n", 431},
+        {"name larger than the buffer", "GET / HTTP/1.1\r\nHost: a\r\n", ": b\r\n\r\n", 431},
+        {"chunk extension larger than the buffer",
+         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;",
+         "\r\nhello\r\n0\r\n\r\n", 400},
+        {"trailer larger than the buffer",
+         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: ", "\r\n\r\n",
+         431},
+    };
+
+    (void)state;
+    app = app_open(defaults());
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct raw *r = call(app);
+        struct raw_answer a;
+
+        raw_text(r, rows[i].before);
+        raw_text(r, big);
+        raw_text(r, rows[i].after);
+        raw_answer(r, &a, false);
+        expect_problem(&a, rows[i].status, rows[i].label);
+        assert_int_equal(raw_until_closed(r), 0);
+        raw_free(r);
+    }
+    free(big);
+    wait_connections(app, 0);
+    app_close(app);
+}
+
+/* More arguments or headers than the library has memory for: it then loses track of its own state. */
+static void test_http__survives_heads_of_many_parts(void **state)
+{
+    struct app *app;
+    struct raw *r;
+    struct raw_answer a;
+    struct buf text;
+
+    (void)state;
+    app = app_open(defaults());
+    buf_init(&text, 1024 * 1024);
+    buf_adds(&text, "GET /x?");
+    for (int i = 0; i < 3900; i++)
+        buf_adds(&text, "a&");
+    buf_adds(&text, " HTTP/1.1\r\nHost: a\r\n\r\n");
+    r = call(app);
+    raw_send(r, text.data, text.len);
+    raw_answer(r, &a, false);
+    expect_problem(&a, 431, "arguments");
+    assert_int_equal(raw_until_closed(r), 0);
+    raw_free(r);
+
+    buf_reset(&text);
+    buf_adds(&text, "GET /x HTTP/1.1\r\nHost: a\r\n");
+    for (int i = 0; i < HTTP_HEADERS_MAX; i++)
+        buf_adds(&text, "A: b\r\n");
+    buf_adds(&text, "\r\n");
+    r = call(app);
+    raw_send(r, text.data, text.len);
+    raw_answer(r, &a, false);
+    expect_problem(&a, 431, "headers");
+    raw_free(r);
+
+    buf_reset(&text);
+    buf_adds(&text, "GET /x HTTP/1.1\r\nHost: a\r\nCookie: ");
+    for (int i = 0; i < 2000; i++)
+        buf_adds(&text, "a; ");
+    buf_adds(&text, "\r\n\r\n");
+    r = call(app);
+    raw_send(r, text.data, text.len);
+    raw_answer(r, &a, false);
+    expect_problem(&a, 431, "cookies");
+    assert_int_equal(raw_until_closed(r), 0);
+    raw_free(r);
+    buf_clear(&text);
+    wait_connections(app, 0);
+    app_close(app);
+}
+
+static void test_http__limits_the_head(void **state)
+{
+    struct http_options o = defaults();
+    struct app *app;
+
+    (void)state;
+    app = app_open(o);
+    for (int over = 0; over < 2; over++) {
+        static const char start[] = "GET /x HTTP/1.1\r\nHost: a\r\nA: ";
+        char *pad = repeat('v', o.max_head - strlen(start) - 4 + (size_t)over);
+        struct raw *r = call(app);
+        struct raw_answer a;
+
+        raw_text(r, start);
+        raw_text(r, pad);
+        raw_text(r, "\r\n\r\n");
+        raw_answer(r, &a, false);
+        if (over)
+            expect_problem(&a, 431, "one byte too many");
+        else
+            assert_int_equal(a.status, 200);
+        raw_free(r);
+        free(pad);
+    }
+    /* 99 headers of 70 bytes, in pieces: the library's buffer grows under a head that is parsed. */
+    for (size_t piece = 1; piece < 3000; piece = piece * 3 + 1) {
+        struct buf text;
+        struct raw *r = call(app);
+        struct raw_answer a;
+
+        buf_init(&text, 64 * 1024);
+        buf_adds(&text, "GET /seen HTTP/1.1\r\nHost: a\r\n");
+        for (int i = 0; i < 98; i++)
+            buf_addf(&text, "X-Header-%02d: %060d\r\n", i, i);
+        buf_adds(&text, "X-Seen: yes\r\n\r\n");
+        for (size_t at = 0; at < text.len; at += piece)
+            raw_send(r, text.data + at, text.len - at < piece ? text.len - at : piece);
+        raw_answer(r, &a, false);
+        assert_int_equal(a.status, 200);
+        assert_string_equal(a.body, "GET|/seen||yes|1|-|127.0.0.1");
+        raw_free(r);
+        buf_clear(&text);
+    }
+    app_close(app);
+}
+
+static void test_http__limits_the_body_by_length_before_it_is_sent(void **state)
+{
+    struct app *app;
+    struct raw *r;
+    struct raw_answer a;
+
+    (void)state;
+    app = app_open(defaults());
+    r = call(app);
+    raw_text(r, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n");
+    raw_answer(r, &a, false);
+    expect_problem(&a, 413, "by length");
+    assert_int_equal(raw_until_closed(r), 0);
+    raw_free(r);
+    r = call(app); /* a limit of the handler's own; the short body is read past */
+    raw_text(r, "POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n0123456789a"
+                "POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123456789");
+    raw_answer(r, &a, false);
+    expect_problem(&a, 413, "by the handler's length");
+    raw_answer(r, &a, false);
+    assert_string_equal(a.body, "0123456789");
+    raw_free(r);
+    r = call(app); /* the peer sends it all before it reads, and still gets the answer */
+    raw_text(r, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+    raw_send(r, app->big, 1000000);
+    raw_answer(r, &a, false);
+    expect_problem(&a, 413, "sent nevertheless");
+    raw_free(r);
+    assert_int_equal(app->bodies, 1);
+    app_close(app);
+}
+
+static void test_http__limits_the_body_by_chunks(void **state)
+{
+    struct app *app;
+    struct raw *r;
+    struct raw_answer a;
+    char *chunk = repeat('x', 0x1000);
+
+    (void)state;
+    app = app_open(defaults());
+    r = call(app); /* a little too much: the connection is kept */
+    raw_text(r, "POST /small HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    raw_text(r, "8\r\n01234567\r\n3\r\nabc\r\n0\r\n\r\n");
+    raw_answer(r, &a, false);
+    expect_problem(&a, 413, "by chunks");
+    raw_text(r, "POST /small HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    raw_text(r, "8\r\n01234567\r\n2\r\nab\r\n0\r\n\r\n");
+    raw_answer(r, &a, false);
+    assert_string_equal(a.body, "01234567ab");
+    raw_free(r);
+    r = call(app); /* without an end: answered while it goes on */
+    raw_text(r, "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (int i = 0; i < 256; i++) {
+        raw_text(r, "1000\r\n");
+        raw_send(r, chunk, 0x1000);
+        raw_text(r, "\r\n");
+    }
+    raw_answer(r, &a, false);
+    expect_problem(&a, 413, "endless chunks");
+    assert_int_equal(raw_until_closed(r), 0);
+    raw_free(r);
+    r = call(app); /* one chunk that claims a terabyte */
+    raw_text(r, "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n");
+    for (int i = 0; i < 64; i++)
+        raw_send(r, chunk, 0x1000);
+    raw_answer(r, &a, false);
+    expect_problem(&a, 413, "one huge chunk");
+    raw_free(r);
+    free(chunk);
+    app_close(app);
+}
+
+static void test_http__takes_a_body_up_to_the_limit_in_any_pieces(void **state)
+{
+    struct app *app;
+    struct raw *r;
+    struct raw_answer a;
+    const size_t len = 60000;
+    char *body = malloc(len);
+
+    (void)state;
+    assert_non_null(body);
+    for (size_t i = 0; i < len; i++)
+        body[i] = (char)(i * 7 + i / 251);
+    app = app_open(defaults());
+    r = call(app);
+    for (size_t piece = 1000; piece <= len; piece = piece * 5 / 2) {
+        raw_text(r, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n");
+        for (size_t at = 0; at < len; at += piece)
+            raw_send(r, body + at, len - at < piece ? len - at : piece);
+        raw_answer(r, &a, false);
+        assert_int_equal(a.status, 200);
+        assert_int_equal(a.body_len, len);
+        assert_memory_equal(a.body, body, len);
+        raw_text(r, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        for (size_t at = 0; at < len; at += piece) {
+            size_t n = len - at < piece ? len - at : piece;
+            char size[16];
+
+            (void)snprintf(size, sizeof size, "%zx\r\n", n);
+            raw_text(r, size);
+            raw_send(r, body + at, n);
+            raw_text(r, "\r\n");
+        }
+        raw_text(r, "0\r\n\r\n");
+        raw_answer(r, &a, false);
+        assert_int_equal(a.body_len, len);
+        assert_memory_equal(a.body, body, len);
+    }
+    raw_free(r);
+    free(body);
+    app_close(app);
+}
+
+static void test_http__answers_from_the_head_and_keeps_the_connection(void **state)
+{
+    struct app *app;
+    struct raw *r;
+    struct raw_answer a;
+
+    (void)state;
+    app = app_open(defaults());
+    r = call(app);
+    for (int i = 0; i < 3; i++) {
+        raw_text(r, "POST /denied HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+        raw_answer(r, &a, false);
+        expect_problem(&a, 401, "denied");
+        assert_string_equal(raw_header(&a, "WWW-Authenticate"), "Bearer");
+    }
+    raw_text(
+        r, "POST /denied HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+    raw_answer(r, &a, false); /* no 100 before it: the body is not wanted */
+    expect_problem(&a, 401, "expecting");
+    assert_int_equal(raw_until_closed(r), 0);
+    raw_free(r);
+    assert_int_equal(app->bodies, 0);
+    app_close(app);
+}
+
+static void test_http__tells_a_waiting_peer_to_go_on(void **state)
+{
+    struct app *app;
+    struct raw *r;
+    struct raw_answer a;
+
+    (void)state;
+    app = app_open(defaults());
+    r = call(app);
+    raw_text(r,
+             "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-Continue\r\n\r\n");
+    raw_answer(r, &a, false);
+    assert_int_equal(a.status, 100);
+    raw_text(r, "hello");
+    raw_answer(r, &a, false);
+    assert_string_equal(a.body, "hello");
+    raw_text(
+        r, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\nExpect: 100-continue\r\n\r\n");
+    raw_answer(r, &a, false);
+    expect_problem(&a, 413, "too large to go on");
+    raw_free(r);
+    app_close(app);
+}
+
+static void test_http__never_sends_a_header_with_a_line_break(void **state)
+{
+    struct app *app;
+    struct raw *r;
+    struct raw_answer a;
+
+    (void)state;
+    app = app_open(defaults());
+    r = call(app);
+    raw_text(r, "GET /split HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_answer(r, &a, false);
+    expect_problem(&a, 500, "split");
+    assert_null(strstr(a.head, "Set-Cookie"));
+    raw_free(r);
+    app_close(app);
+}
+
+/* ---- slow peers --------------------------------------------------------------------------------- */
+
+/* Sends a byte whenever interval_ms passed without anything to read; says how long until there was. */
+static int64_t trickle(struct raw *r, const char *bytes, int interval_ms)
+{
+    int64_t began = now_ms();
+
+    while (!raw_readable(r, interval_ms)) {
+        if (now_ms() - began > 15000)
+            fail_msg("still open after 15 s");
+        raw_send(r, *bytes ? bytes++ : "a", 1);
+    }
+    return now_ms() - began;
+}
+
+static void test_http__ends_slow_heads(void **state)
+{
+    struct http_options o = defaults();
+    struct app *app;
+    struct raw *r;
+    struct raw_answer a;
+
+    (void)state;
+    o.head_deadline_ms = 400;
+    app = app_open(o);
+    r = call(app); /* no request line: closed without a word */
+    assert_true(trickle(r, "GET /aaaaaaaaaaaaaaaa", 30) >= 390);
+    assert_int_equal(raw_until_closed(r), 0);
+    raw_free(r);
+    r = call(app); /* a request line: told so */
+    raw_text(r, "GET /x HTTP/1.1\r\n");
+    assert_true(trickle(r, "Host: aaaaaaaaaaaaaa", 30) >= 390);
+    raw_answer(r, &a, false);
+    expect_problem(&a, 408, "slow head");
+    assert_int_equal(raw_until_closed(r), 0);
+    raw_free(r);
+    r = call(app); /* the deadline of a kept connection begins with its next request line */
+    raw_text(r, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_answer(r, &a, false);
+    assert_int_equal(a.status, 200);
+    assert_false(raw_readable(r, 800));
+    raw_text(r, "GET /x HTTP/1.1\r\n");
+    assert_true(trickle(r, "Host: aaaaaaaaaaaaaa", 30) >= 390);
+    raw_answer(r, &a, false);
+    expect_problem(&a, 408, "slow second head");
+    raw_free(r);
+    app_close(app);
+}
+
+static void test_http__ends_slow_bodies(void **state)
+{
+    struct http_options o = defaults();
+    struct app *app;
+    struct raw *r;
+    struct raw_answer a;
+
+    (void)state;
+    o.body_deadline_ms = 400;
+    app = app_open(o);
+    for (int chunked = 0; chunked < 2; chunked++) {
+        r = call(app);
+        raw_text(r, chunked
+                        ? "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n400\r\n"
+                        : "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
+        assert_true(trickle(r, "", 30) >= 390);
+        raw_answer(r, &a, false);
+        expect_problem(&a, 408, "slow body");
+        assert_int_equal(raw_until_closed(r), 0);
+        raw_free(r);
+    }
+    assert_int_equal(app->bodies, 0);
+    app_close(app);
+}
+
+static void test_http__deferred_requests_have_no_deadline(void **state)
+{
+    struct http_options o = defaults();
+    struct app *app;
+    struct raw *r;
+    struct raw_answer a;
+
+    (void)state;
+    o.head_deadline_ms = o.body_deadline_ms = 200;
+    o.idle_ms = 1000;
+    app = app_open(o);
+    auto_reply(app, false);
+    r = call(app);
+    raw_text(r, "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+    assert_false(raw_readable(r, 2500));
+    auto_reply(app, true);
+    raw_answer(r, &a, false);
+    assert_int_equal(a.status, 202);
+    raw_free(r);
+    app_close(app);
+}
+
+static void test_http__ends_peers_that_do_not_read(void **state)
+{
+    struct http_options o = defaults();
+    struct app *app;
+    struct raw *r;
+
+    (void)state;
+    o.body_deadline_ms = 400;
+    app = app_open(o);
+    r = call(app);
+    raw_text(r, "GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_true(raw_readable(r, 10000));
+    wait_connections(app, 0);
+    raw_free(r);
+    app_close(app);
+}
+
+static void test_http__closes_idle_connections(void **state)
+{
+    struct http_options o = defaults();
+    struct app *app;
+    struct raw *r;
+    struct raw_answer a;
+    int64_t began;
+
+    (void)state;
+    o.idle_ms = 1000;
+    app = app_open(o);
+    r = call(app);
+    raw_text(r, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_answer(r, &a, false);
+    assert_int_equal(a.status, 200);
+    began = now_ms();
+    assert_int_equal(raw_until_closed(r), 0);
+    assert_true(now_ms() - began >= 900);
+    raw_free(r);
+    app_close(app);
+}
+
+/* ---- many at once ------------------------------------------------------------------------------- */
+
+/* The library's epoll mode slept until the connection timeout when exactly 128 sockets became ready. */
+static void test_http__does_not_stall_when_many_are_ready_at_once(void **state)
+{
+    static const unsigned counts[] = {64, 128, 256, 512};
+    struct app *app;
+    struct raw **all = calloc(512, sizeof(struct raw *));
+    struct raw_answer *a = malloc(sizeof *a);
+
+    (void)state;
+    assert_true(all && a);
+    app = app_open(defaults());
+    for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+        int64_t began;
+
+        for (unsigned i = 0; i < counts[c]; i++)
+            all[i] = call(app);
+        wait_connections(app, counts[c]);
+        for (int round = 0; round < 3; round++) {
+            const char *path = round == 1 ? "/hold" : "/echo";
+            char text[128];
+
+            (void)snprintf(text, sizeof text,
+                           "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx", path);
+            for (unsigned i = 0; i < counts[c]; i++)
+                raw_text(all[i], text);
+            began = now_ms();
+            for (unsigned i = 0; i < counts[c]; i++)
+                raw_text(all[i], "y");
+            for (unsigned i = 0; i < counts[c]; i++) {
+                raw_answer(all[i], a, false);
+                assert_int_equal(a->status, round == 1 ? 202 : 200);
+            }
+            /* A stall would last as long as idle_ms; two seconds are for a busy machine. */
+            assert_true(now_ms() - began < 10000);
+        }
+        for (unsigned i = 0; i < counts[c]; i++)
+            raw_free(all[i]);
+        wait_connections(app, 0);
+    }
+    free(a);
+    free(all);
+    app_close(app);
+}
+
+#if !SANITIZED
+static size_t heap_bytes(void)
+{
+    struct mallinfo2 m = mallinfo2();
+
+    return m.uordblks + m.hblkhd;
+}
+#endif
+
+static void test_http__memory_stays_bounded_while_peers_are_slow(void **state)
+{
+    enum { PEERS = 200 };
+    struct http_options o = defaults();
+    struct app *app;
+    struct raw *all[PEERS];
+
+    (void)state;
+    o.max_body = 16 * 1024 * 1024;
+    o.body_deadline_ms = 600000;
+    app = app_open(o);
+    for (int i = 0; i < PEERS; i++)
+        all[i] = call(app); /* the client's side of the heap */
+    wait_connections(app, PEERS);
+#if !SANITIZED
+    size_t before = heap_bytes();
+#endif
+    for (int i = 0; i < PEERS; i++) /* each claims 16 MiB and sends one byte */
+        raw_text(all[i], i % 2 ? "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 16777216\r\n\r\nx"
+                               : "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                 "1000000\r\nx");
+    /* A request on each pool thread after theirs: the bytes above have been looked at. */
+    for (int i = 0; i < 20; i++) {
+        struct raw *r = call(app);
+        struct raw_answer a;
+
+        raw_text(r, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        raw_answer(r, &a, false);
+        assert_int_equal(a.status, 200);
+        raw_free(r);
+    }
+    while (app->heads < PEERS + 20)
+        assert_false(raw_readable(all[0], 1));
+#if !SANITIZED
+    assert_true(heap_bytes() - before < (size_t)PEERS * 16 * 1024);
+#endif
+    for (int i = 0; i < PEERS; i++)
+        raw_free(all[i]);
+    wait_connections(app, 0);
+    app_close(app);
+}
+
+static void test_http__limits_connections_per_address(void **state)
+{
+    struct http_options o = defaults();
+    struct app *app;
+    struct raw *kept[3], *over;
+    struct raw_answer a;
+
+    (void)state;
+    o.max_connections_per_ip = 3;
+    app = app_open(o);
+    for (int i = 0; i < 3; i++) {
+        kept[i] = call(app);
+        raw_text(kept[i], "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        raw_answer(kept[i], &a, false);
+        assert_int_equal(a.status, 200);
+    }
+    over = call(app);
+    assert_int_equal(raw_until_closed(over), 0);
+    raw_free(over);
+    raw_free(kept[0]);
+    wait_connections(app, 2);
+    kept[0] = call(app);
+    raw_text(kept[0], "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_answer(kept[0], &a, false);
+    assert_int_equal(a.status, 200);
+    for (int i = 0; i < 3; i++)
+        raw_free(kept[i]);
+    app_close(app);
+}
+
+static void test_http__lets_connections_beyond_the_limit_wait(void **state)
+{
+    struct http_options o = defaults();
+    struct app *app;
+    struct raw *first[4], *waiting;
+    struct raw_answer a;
+
+    (void)state;
+    o.max_connections = 4;
+    app = app_open(o);
+    for (int i = 0; i < 4; i++) {
+        first[i] = call(app);
+        raw_text(first[i], "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        raw_answer(first[i], &a, false);
+        assert_int_equal(a.status, 200);
+    }
+    waiting = call(app);
+    raw_text(waiting, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_false(raw_readable(waiting, 300));
+    raw_free(first[0]);
+    raw_answer(waiting, &a, false);
+    assert_int_equal(a.status, 200);
+    raw_free(waiting);
+    for (int i = 1; i < 4; i++)
+        raw_free(first[i]);
+    app_close(app);
+}
+
+/* ---- deferred replies and the end ---------------------------------------------------------------- */
+
+static void test_http__answers_from_another_thread(void **state)
+{
+    enum { PEERS = 100 };
+    struct app *app;
+    struct raw *all[PEERS];
+    struct raw_answer *a = malloc(sizeof *a);
+
+    (void)state;
+    assert_non_null(a);
+    app = app_open(defaults());
+    for (int i = 0; i < PEERS; i++)
+        all[i] = call(app);
+    for (int round = 0; round < 5; round++) {
+        auto_reply(app, false);
+        for (int i = 0; i < PEERS; i++) {
+            char text[300];
+
+            (void)snprintf(text, sizeof text,
+                           "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%0*d",
+                           i + 1, i + 1, 0);
+            raw_text(all[i], text);
+        }
+        wait_held(app, PEERS);
+        auto_reply(app, true); /* all of them in one go */
+        for (int i = 0; i < PEERS; i++) {
+            char want[32];
+
+            raw_answer(all[i], a, false);
+            (void)snprintf(want, sizeof want, "deferred %d", i + 1);
+            assert_int_equal(a->status, 202);
+            assert_string_equal(a->body, want); /* each its own */
+        }
+    }
+    for (int i = 0; i < PEERS; i++)
+        raw_free(all[i]);
+    free(a);
+    app_close(app);
+}
+
+static void test_http__takes_a_reply_that_is_faster_than_the_handler(void **state)
+{
+    struct app *app;
+    struct raw *r;
+    struct raw_answer a;
+
+    (void)state;
+    app = app_open(defaults());
+    r = call(app);
+    for (int i = 0; i < 200; i++) {
+        raw_text(r, "POST /race HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+        raw_answer(r, &a, false);
+        assert_int_equal(a.status, 202);
+        assert_string_equal(a.body, "early");
+    }
+    raw_free(r);
+    app_close(app);
+}
+
+static void reset_connection(struct raw *r)
+{
+    const struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+    (void)setsockopt(r->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    raw_free(r);
+}
+
+static void test_http__survives_peers_that_vanish(void **state)
+{
+    static const char *const parts[] = {
+        "",
+        "GE",
+        "GET /x HTTP/1.1\r\nHo",
+        "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc",
+        "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n100\r\nabc",
+        "GET /big HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nabc",
+    };
+    struct app *app;
+    struct raw *r;
+    struct raw_answer a;
+
+    (void)state;
+    app = app_open(defaults());
+    for (size_t i = 0; i < 4 * sizeof parts / sizeof *parts; i++) {
+        r = call(app);
+        raw_text(r, parts[i / 4]);
+        if (i % 2)
+            reset_connection(r);
+        else
+            raw_free(r);
+    }
+    auto_reply(app, false);
+    for (int i = 0; i < 20; i++) { /* while their request is deferred */
+        r = call(app);
+        raw_text(r, "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+        wait_held(app, (size_t)i + 1);
+        if (i % 2)
+            reset_connection(r);
+        else
+            raw_free(r);
+    }
+    auto_reply(app, true);
+    wait_connections(app, 0);
+    r = call(app);
+    raw_text(r, "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+    raw_answer(r, &a, false);
+    assert_int_equal(a.status, 202);
+    raw_free(r);
+    app_close(app);
+}
+
+static void test_http__answers_a_peer_that_has_closed_its_side(void **state)
+{
+    struct app *app;
+    struct raw *r;
+    struct raw_answer a;
+
+    (void)state;
+    app = app_open(defaults());
+    auto_reply(app, false);
+    r = call(app);
+    raw_text(r, "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+    wait_held(app, 1);
+    assert_int_equal(shutdown(r->fd, SHUT_WR), 0);
+    auto_reply(app, true);
+    raw_answer(r, &a, false);
+    assert_int_equal(a.status, 202);
+    assert_int_equal(raw_until_closed(r), 0);
+    raw_free(r);
+    app_close(app);
+}
+
+struct stop {
+    struct http_server *server;
+    int64_t deadline_ms;
+};
+
+static void *stop_main(void *arg)
+{
+    const struct stop *s = arg;
+
+    http_server_free(s->server, s->deadline_ms);
+    return NULL;
+}
+
+static void test_http__stops_only_after_what_it_took_is_answered(void **state)
+{
+    struct app *app;
+    struct raw *held, *kept, *late;
+    struct raw_answer a;
+    struct stop stop;
+    pthread_t t;
+    char address[200];
+
+    (void)state;
+    app = app_open(defaults());
+    (void)snprintf(address, sizeof address, "%s", http_server_address(app->server));
+    auto_reply(app, false);
+    held = call(app);
+    kept = call(app);
+    raw_text(held, "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+    raw_text(kept, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_answer(kept, &a, false);
+    assert_int_equal(a.status, 200);
+    wait_held(app, 1);
+    stop = (struct stop){app->server, 30000};
+    assert_int_equal(pthread_create(&t, NULL, stop_main, &stop), 0);
+    do { /* new requests on a kept connection go on until the doors close, then meet 503 */
+        raw_text(kept, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        raw_answer(kept, &a, false);
+    } while (a.status == 200);
+    expect_problem(&a, 503, "stopping");
+    assert_non_null(raw_header(&a, "Retry-After"));
+    late = raw_open(address); /* nobody new is let in */
+    if (late)
+        assert_int_equal(raw_until_closed(late), 0);
+    raw_free(late);
+    assert_false(raw_readable(held, 100));
+    auto_reply(app, true);
+    raw_answer(held, &a, false);
+    assert_int_equal(a.status, 202);
+    pthread_join(t, NULL);
+    assert_int_equal(raw_until_closed(held), 0);
+    raw_free(held);
+    raw_free(kept);
+    app->server = NULL;
+    app_close(app);
+}
+
+static void test_http__gives_up_what_is_deferred_too_long(void **state)
+{
+    enum { PEERS = 10 };
+    struct app *app;
+    struct raw *all[PEERS];
+    int64_t began;
+
+    (void)state;
+    app = app_open(defaults());
+    auto_reply(app, false);
+    for (int i = 0; i < PEERS; i++) {
+        all[i] = call(app);
+        raw_text(all[i], "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+    }
+    wait_held(app, PEERS);
+    began = now_ms();
+    http_server_free(app->server, 200);
+    app->server = NULL;
+    assert_true(now_ms() - began >= 190);
+    for (int i = 0; i < PEERS; i++) {
+        assert_int_equal(raw_until_closed(all[i]), 0); /* no 2xx that nothing stands behind */
+        raw_free(all[i]);
+    }
+    auto_reply(app, true); /* late replies are allowed, and free what was left */
+    app_close(app);
+}
+
+static void *hammer(void *arg)
+{
+    const char *address = arg;
+
+    for (int i = 0; i < 2000; i++) {
+        struct raw *r = raw_open(address);
+        struct raw_answer *a = malloc(sizeof *a);
+        bool alive = r && a;
+
+        for (int k = 0; k < 20 && alive; k++) {
+            raw_text(r, k % 3 ? "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"
+                              : "POST /race HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+            raw_answer(r, a, false);
+            alive = a->status == 202;
+        }
+        free(a);
+        if (!r || !alive) {
+            raw_free(r);
+            break; /* the server has gone */
+        }
+        raw_free(r);
+    }
+    return NULL;
+}
+
+static void test_http__stops_under_load(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 8; round++) {
+        enum { PEERS = 6 };
+        struct app *app;
+        pthread_t t[PEERS];
+        char address[200];
+        int64_t requests = 0, connections;
+
+        app = app_open(defaults());
+        (void)snprintf(address, sizeof address, "%s", http_server_address(app->server));
+        for (int i = 0; i < PEERS; i++)
+            assert_int_equal(pthread_create(&t[i], NULL, hammer, address), 0);
+        while (requests < 200 + round * 37) {
+            const struct timespec pause = {.tv_nsec = 500000};
+
+            (void)nanosleep(&pause, NULL);
+            http_server_counts(app->server, &connections, &requests);
+        }
+        if (round % 2)
+            auto_reply(app, false); /* some stay deferred */
+        http_server_free(app->server, round % 2 ? 20 : 5000);
+        app->server = NULL;
+        auto_reply(app, true);
+        for (int i = 0; i < PEERS; i++)
+            pthread_join(t[i], NULL);
+        app_close(app);
+    }
+}
+
+static void test_http__quiesces_and_goes_on_for_those_inside(void **state)
+{
+    struct app *app;
+    struct raw *r, *late;
+    struct raw_answer a;
+
+    (void)state;
+    app = app_open(defaults());
+    r = call(app);
+    raw_text(r, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_answer(r, &a, false);
+    http_server_quiesce(app->server);
+    late = raw_open(http_server_address(app->server));
+    assert_null(late);
+    raw_text(r, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_answer(r, &a, false);
+    assert_int_equal(a.status, 200);
+    raw_free(r);
+    app_close(app);
+}
+
+/* ---- addresses ----------------------------------------------------------------------------------- */
+
+static void test_http__listens_on_ipv6(void **state)
+{
+    struct http_options o = defaults();
+    struct app *app;
+    struct raw *r;
+    struct raw_answer a;
+    char v4[64];
+
+    (void)state;
+    o.address = "[::1]:0";
+    app = app_open(o);
+    assert_int_equal(strncmp(http_server_address(app->server), "[::1]:", 6), 0);
+    r = call(app);
+    raw_text(r, "GET /seen HTTP/1.1\r\nHost: [::1]\r\n\r\n");
+    raw_answer(r, &a, false);
+    assert_string_equal(a.body, "GET|/seen||-|0|-|::1");
+    raw_free(r);
+    app_close(app);
+
+    o.address = "[::]:0"; /* everybody; IPv4 peers read as such */
+    app = app_open(o);
+    (void)snprintf(v4, sizeof v4, "127.0.0.1%s", strrchr(http_server_address(app->server), ':'));
+    r = raw_open(v4);
+    assert_non_null(r);
+    raw_text(r, "GET /seen HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_answer(r, &a, false);
+    assert_string_equal(a.body, "GET|/seen||-|0|-|127.0.0.1");
+    raw_free(r);
+    app_close(app);
+}
+
+static void test_http__listens_on_a_unix_socket(void **state)
+{
+    struct http_options o = defaults();
+    char dir[] = "/tmp/test_http.XXXXXX", address[128];
+    const char *path = address + 5;
+    struct app *app, *second;
+    struct http_server *none = NULL;
+    struct raw *r;
+    struct raw_answer a;
+    struct stat st;
+    struct err e = {0};
+    mode_t mask;
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    int fd;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(address, sizeof address, "unix:%s/s", dir);
+    o.address = address;
+    mask = umask(077); /* the mode is ours whatever the umask takes away */
+    app = app_open(o);
+    (void)umask(mask);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0660);
+    assert_string_equal(http_server_address(app->server), address);
+    r = call(app);
+    raw_text(r, "GET /seen HTTP/1.1\r\nHost: a\r\n\r\nPOST /../ HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_answer(r, &a, false);
+    assert_string_equal(a.body, "GET|/seen||-|0|-|unix");
+    raw_answer(r, &a, false);
+    expect_problem(&a, 400, "over a Unix socket");
+    raw_free(r);
+
+    /* Somebody listens there: refused, and he goes on. */
+    o.handler = (struct http_handler){on_head, on_body};
+    assert_int_equal(http_server_open(&o, &none, &e), ERR_IO);
+    r = call(app);
+    raw_text(r, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_answer(r, &a, false);
+    assert_int_equal(a.status, 200);
+    raw_free(r);
+    app_close(app);
+    assert_int_equal(stat(path, &st), -1); /* removed */
+
+    /* Nobody listens there any more: replaced. */
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    (void)snprintf(un.sun_path, sizeof un.sun_path, "%.100s", path);
+    assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof un), 0);
+    close(fd);
+    second = app_open(o);
+    app_close(second);
+
+    /* A file that is no socket: left alone. */
+    fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(http_server_open(&o, &none, &e), ERR_IO);
+    assert_int_equal(stat(path, &st), 0);
+    assert_true(S_ISREG(st.st_mode));
+    assert_null(none);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
+static void test_http__refuses_addresses_that_are_none(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "8080",
+        ":8080",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "127.0.0.1:x",
+        "127.0.0.1:65536",
+        "127.0.0.1:+1",
+        "127.0.0.1:80x",
+        "::1:80",
+        "[::1]",
+        "[::1]80",
+        "[127.0.0.1]:80",
+        "[::1:80",
+        "example.org:80",
+        "300.1.1.1:1",
+        "unix:",
+        "unix:relative",
+        "unix:/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+        "aaaaaaaaaaaaa",
+    };
+    struct http_options o = defaults();
+    struct http_server *s = NULL;
+    struct app *app;
+
+    (void)state;
+    o.handler = (struct http_handler){on_head, on_body};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct err e = {0};
+
+        o.address = bad[i];
+        if (http_server_open(&o, &s, &e) != ERR_INVALID)
+            fail_msg("'%s' was taken: %s", bad[i], e.text);
+    }
+    app = app_open(defaults());
+    o.address = http_server_address(app->server);
+    assert_int_equal(http_server_open(&o, &s, NULL), ERR_IO); /* taken */
+    assert_null(s);
+    app_close(app);
+    http_server_free(NULL, 0);
+}
+
+/* ---- TLS ----------------------------------------------------------------------------------------- */
+
+struct pems {
+    char dir[32], ca[64], other_ca[64], cert[64], key[64], client[64], client_key[64];
+    struct cert *root, *other, *server, *user;
+};
+
+static void pems_make(struct pems *p)
+{
+    memset(p, 0, sizeof *p);
+    (void)snprintf(p->dir, sizeof p->dir, "/tmp/test_http.XXXXXX");
+    assert_non_null(mkdtemp(p->dir));
+    (void)snprintf(p->ca, sizeof p->ca, "%s/ca.pem", p->dir);
+    (void)snprintf(p->cert, sizeof p->cert, "%s/cert.pem", p->dir);
+    (void)snprintf(p->key, sizeof p->key, "%s/key.pem", p->dir);
+    (void)snprintf(p->client, sizeof p->client, "%s/client.pem", p->dir);
+    (void)snprintf(p->client_key, sizeof p->client_key, "%s/client-key.pem", p->dir);
+    p->root = cert_new(&(struct cert_wish){.name = "root", .days = 10});
+    p->other = cert_new(&(struct cert_wish){.name = "root", .days = 10});
+    p->server = cert_new(&(struct cert_wish){"localhost", p->root, "serverAuth", 10});
+    p->user = cert_new(&(struct cert_wish){"sender", p->root, "clientAuth", 10});
+    cert_save(p->root, p->ca, NULL);
+    cert_save(p->server, p->cert, p->key);
+    cert_save(p->user, p->client, p->client_key);
+}
+
+static void pems_drop(struct pems *p)
+{
+    const char *const files[] = {p->ca, p->cert, p->key, p->client, p->client_key};
+
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        (void)unlink(files[i]);
+    (void)rmdir(p->dir);
+    cert_free(p->root);
+    cert_free(p->other);
+    cert_free(p->server);
+    cert_free(p->user);
+}
+
+static void test_http__speaks_tls(void **state)
+{
+    struct http_options o = defaults();
+    struct pems pems;
+    struct app *app;
+    struct raw *r;
+    struct raw_answer a;
+
+    (void)state;
+    pems_make(&pems);
+    o.certificate_file = pems.cert;
+    o.key_file = pems.key;
+    o.body_deadline_ms = 500;
+    app = app_open(o);
+    r = raw_open_tls(http_server_address(app->server), NULL, NULL, false);
+    assert_non_null(r);
+    for (int i = 0; i < 20; i++) {
+        raw_text(r, i % 2
+                        ? "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
+                        : "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\ndeferred 5");
+        raw_answer(r, &a, false);
+        assert_int_equal(a.status, i % 2 ? 202 : 200);
+        assert_string_equal(a.body, "deferred 5");
+    }
+    raw_text(r, "GET /certificate HTTP/1.1\r\nHost: a\r\n\r\n"); /* none was asked for */
+    raw_answer(r, &a, false);
+    assert_int_equal(a.status, 204);
+    raw_text(r, "GET /x/../y HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_answer(r, &a, false);
+    expect_problem(&a, 400, "over TLS");
+    assert_int_equal(raw_until_closed(r), 0);
+    raw_free(r);
+    r = raw_open_tls(http_server_address(app->server), NULL, NULL, false);
+    assert_non_null(r);
+    raw_text(
+        r,
+        "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: abc\r\n\r\nhello"); /* the library's own */
+    raw_answer(r, &a, false);
+    expect_problem(&a, 400, "the library's own over TLS");
+    assert_int_equal(raw_until_closed(r), 0);
+    raw_free(r);
+    r = raw_open_tls(http_server_address(app->server), NULL, NULL, false);
+    assert_non_null(r);
+    raw_text(r, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhello");
+    assert_int_equal(raw_until_closed(r), 0); /* late; the 408 cannot be said here */
+    raw_free(r);
+    assert_null(raw_open_tls(http_server_address(app->server), NULL, NULL, true)); /* TLS 1.1 */
+    r = call(app); /* plain text to a TLS port */
+    raw_text(r, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_true(raw_until_closed(r) >= 0);
+    raw_free(r);
+    app_close(app);
+    pems_drop(&pems);
+}
+
+static void test_http__ends_slow_handshakes(void **state)
+{
+    struct http_options o = defaults();
+    struct pems pems;
+    struct app *app;
+    struct raw *r;
+
+    (void)state;
+    pems_make(&pems);
+    o.certificate_file = pems.cert;
+    o.key_file = pems.key;
+    o.head_deadline_ms = 400;
+    app = app_open(o);
+    r = call(app);
+    raw_send(r, "\x16\x03\x01\x40\x00\x01", 6); /* the beginning of a long ClientHello */
+    assert_true(trickle(r, "", 30) >= 390);
+    assert_true(raw_until_closed(r) >= 0);
+    raw_free(r);
+    wait_connections(app, 0);
+    app_close(app);
+    pems_drop(&pems);
+}
+
+static void test_http__passes_on_only_good_client_certificates(void **state)
+{
+    enum { NONE, GOOD, OTHER_CA, SELF_SIGNED, EXPIRED, FOR_SERVERS, CASES };
+    static const char *const labels[] = {"none",        "good",    "other CA",
+                                         "self-signed", "expired", "for servers"};
+    struct http_options o = defaults();
+    struct pems pems;
+    struct app *app;
+
+    (void)state;
+    pems_make(&pems);
+    o.certificate_file = pems.cert;
+    o.key_file = pems.key;
+    o.client_ca_file = pems.ca;
+    app = app_open(o);
+    for (int c = NONE; c < CASES; c++) {
+        const struct cert_wish wish = {
+            .name = "sender",
+            .issuer = c == OTHER_CA      ? pems.other
+                      : c == SELF_SIGNED ? NULL
+                                         : pems.root,
+            .purpose = c == FOR_SERVERS ? "serverAuth" : "clientAuth",
+            .days = c == EXPIRED ? -2 : 10,
+        };
+        struct cert *user = cert_new(&wish);
+        struct raw *r;
+        struct raw_answer a;
+        unsigned char *der;
+        size_t len;
+
+        cert_save(user, pems.client, pems.client_key);
+        der = cert_der(user, &len);
+        r = raw_open_tls(http_server_address(app->server), c == NONE ? NULL : pems.client,
+                         pems.client_key, false);
+        if (!r)
+            fail_msg("%s: the handshake fails, but certificates are not demanded", labels[c]);
+        for (int twice = 0; twice < 2; twice++) {
+            raw_text(r, "GET /certificate HTTP/1.1\r\nHost: a\r\n\r\n");
+            raw_answer(r, &a, false);
+            if (a.status != (c == GOOD ? 200u : 204u))
+                fail_msg("%s: %u", labels[c], a.status);
+            if (c == GOOD) {
+                assert_int_equal(a.body_len, len);
+                assert_memory_equal(a.body, der, len);
+            }
+        }
+        raw_free(r);
+        free(der);
+        cert_free(user);
+    }
+    app_close(app);
+    pems_drop(&pems);
+}
+
+static void test_http__says_which_tls_file_is_wrong(void **state)
+{
+    struct http_options o = defaults();
+    struct http_server *s = NULL;
+    struct pems pems;
+    struct err e = {0};
+
+    (void)state;
+    pems_make(&pems);
+    o.handler = (struct http_handler){on_head, on_body};
+    o.certificate_file = pems.cert;
+    assert_int_equal(http_server_open(&o, &s, &e), ERR_INVALID); /* no key */
+    o.key_file = pems.client_key;
+    assert_int_equal(http_server_open(&o, &s, &e), ERR_INVALID); /* another's key */
+    assert_non_null(strstr(e.text, pems.client_key));
+    o.key_file = "/nonexistent/key.pem";
+    assert_int_equal(http_server_open(&o, &s, &e), ERR_INVALID);
+    assert_non_null(strstr(e.text, "/nonexistent/key.pem"));
+    o.key_file = pems.key;
+    o.client_ca_file = pems.key; /* holds no certificate */
+    assert_int_equal(http_server_open(&o, &s, &e), ERR_INVALID);
+    assert_non_null(strstr(e.text, pems.key));
+    o.certificate_file = o.key_file = NULL;
+    o.client_ca_file = pems.ca; /* without TLS */
+    assert_int_equal(http_server_open(&o, &s, &e), ERR_INVALID);
+    assert_null(s);
+    pems_drop(&pems);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_http__echoes_on_a_kept_connection),
+        cmocka_unit_test(test_http__answers_pipelined_requests_in_order),
+        cmocka_unit_test(test_http__takes_what_is_unusual_but_sane),
+        cmocka_unit_test(test_http__leaves_the_body_of_a_head_answer_out),
+        cmocka_unit_test(test_http__refuses_malformed_requests),
+        cmocka_unit_test(test_http__refuses_malformed_requests_that_come_byte_by_byte),
+        cmocka_unit_test(test_http__library_pages_never_show_through),
+        cmocka_unit_test(test_http__survives_heads_of_many_parts),
+        cmocka_unit_test(test_http__limits_the_head),
+        cmocka_unit_test(test_http__limits_the_body_by_length_before_it_is_sent),
+        cmocka_unit_test(test_http__limits_the_body_by_chunks),
+        cmocka_unit_test(test_http__takes_a_body_up_to_the_limit_in_any_pieces),
+        cmocka_unit_test(test_http__answers_from_the_head_and_keeps_the_connection),
+        cmocka_unit_test(test_http__tells_a_waiting_peer_to_go_on),
+        cmocka_unit_test(test_http__never_sends_a_header_with_a_line_break),
+        cmocka_unit_test(test_http__ends_slow_heads),
+        cmocka_unit_test(test_http__ends_slow_bodies),
+        cmocka_unit_test(test_http__deferred_requests_have_no_deadline),
+        cmocka_unit_test(test_http__ends_peers_that_do_not_read),
+        cmocka_unit_test(test_http__closes_idle_connections),
+        cmocka_unit_test(test_http__does_not_stall_when_many_are_ready_at_once),
+        cmocka_unit_test(test_http__memory_stays_bounded_while_peers_are_slow),
+        cmocka_unit_test(test_http__limits_connections_per_address),
+        cmocka_unit_test(test_http__lets_connections_beyond_the_limit_wait),
+        cmocka_unit_test(test_http__answers_from_another_thread),
+        cmocka_unit_test(test_http__takes_a_reply_that_is_faster_than_the_handler),
+        cmocka_unit_test(test_http__survives_peers_that_vanish),
+        cmocka_unit_test(test_http__answers_a_peer_that_has_closed_its_side),
+        cmocka_unit_test(test_http__stops_only_after_what_it_took_is_answered),
+        cmocka_unit_test(test_http__gives_up_what_is_deferred_too_long),
+        cmocka_unit_test(test_http__stops_under_load),
+        cmocka_unit_test(test_http__quiesces_and_goes_on_for_those_inside),
+        cmocka_unit_test(test_http__listens_on_ipv6),
+        cmocka_unit_test(test_http__listens_on_a_unix_socket),
+        cmocka_unit_test(test_http__refuses_addresses_that_are_none),
+        cmocka_unit_test(test_http__speaks_tls),
+        cmocka_unit_test(test_http__ends_slow_handshakes),
+        cmocka_unit_test(test_http__passes_on_only_good_client_certificates),
+        cmocka_unit_test(test_http__says_which_tls_file_is_wrong),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -3,6 +3,10 @@
  * One simulator for the whole program, reset before each test; requests go over plain sockets
  * (kit/fetch.h). Sections are those of defender-api.md, which tests/sim/README.md names.
  */
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -391,6 +395,130 @@ static void test_sim__enforces_roles(void **state)
     expect("GET", "/api/alerts", NULL, 403, "Forbidden");
 }
 
+/* ---- a client with a certificate (section 1.3) ------------------------------------------------------ */
+
+struct identity {
+    EVP_PKEY *key;
+    char pem[4096];
+    char sha256[64], sha1[64]; /* of the certificate, base64url */
+};
+
+static void base64url(struct buf *out, const void *bytes, size_t len)
+{
+    unsigned char text[4096];
+    int n = EVP_EncodeBlock(text, bytes, (int)len);
+
+    for (int i = 0; i < n && text[i] != '='; i++)
+        buf_addc(out, text[i] == '+' ? '-' : text[i] == '/' ? '_' : (char)text[i]);
+}
+
+static struct identity make_identity(void)
+{
+    struct identity id = {.key = EVP_RSA_gen(2048)};
+    X509 *x = X509_new();
+    BIO *bio = BIO_new(BIO_s_mem());
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    struct buf sha256 = BUF_INIT(sizeof id.sha256), sha1 = BUF_INIT(sizeof id.sha1);
+
+    X509_gmtime_adj(X509_getm_notBefore(x), 0);
+    X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+    X509_set_pubkey(x, id.key);
+    assert_true(X509_sign(x, id.key, EVP_sha256()) > 0 && PEM_write_bio_X509(bio, x));
+    assert_true(BIO_read(bio, id.pem, sizeof id.pem - 1) > 0);
+    assert_int_equal(X509_digest(x, EVP_sha256(), digest, &len), 1);
+    base64url(&sha256, digest, len);
+    assert_int_equal(X509_digest(x, EVP_sha1(), digest, &len), 1);
+    base64url(&sha1, digest, len);
+    snprintf(id.sha256, sizeof id.sha256, "%s", buf_text(&sha256));
+    snprintf(id.sha1, sizeof id.sha1, "%s", buf_text(&sha1));
+    buf_clear(&sha256);
+    buf_clear(&sha1);
+    BIO_free(bio);
+    X509_free(x);
+    return id;
+}
+
+/* A token request's form with an assertion; heap. */
+static char *assertion_form(const struct identity *id, const char *header, const char *payload,
+                            bool pss)
+{
+    AUTO(buf_clear) struct buf text = BUF_INIT(16384);
+    struct buf form = BUF_INIT(16384);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *pctx = NULL;
+    unsigned char signature[256];
+    size_t len = sizeof signature;
+
+    base64url(&text, header, strlen(header));
+    buf_addc(&text, '.');
+    base64url(&text, payload, strlen(payload));
+    assert_int_equal(EVP_DigestSignInit(ctx, &pctx, EVP_sha256(), NULL, id->key), 1);
+    if (pss) {
+        EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING);
+        EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, RSA_PSS_SALTLEN_DIGEST);
+    }
+    assert_int_equal(EVP_DigestSign(ctx, signature, &len, (unsigned char *)text.data, text.len), 1);
+    EVP_MD_CTX_free(ctx);
+    buf_adds(&form, ID GRANT SCOPE "&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3A"
+                                   "client-assertion-type%3Ajwt-bearer&client_assertion=");
+    buf_addf(&form, "%s.", buf_text(&text));
+    base64url(&form, signature, len);
+    return buf_take(&form);
+}
+
+static void test_sim__takes_a_clients_certificate(void **state)
+{
+    static const struct {
+        const char *what;
+        bool pss, old_thumbprint;
+        const char *audience_tail;
+        int64_t exp_in;
+        int status;
+        int64_t code;
+    } rows[] = {
+        {"PS256", true, false, "/oauth2/v2.0/token", 300, 200, 0},
+        {"RS256, x5t", false, true, "/v2.0", 300, 200, 0},
+        {"used twice", false, true, "/v2.0", 300, 401, 50012}, /* the jti of the row before */
+        {"x5t with PS256", true, true, "/v2.0", 300, 401, 700027},
+        {"expired", true, false, "/v2.0", -600, 401, 700024},
+        {"another audience", true, false, "/x", 300, 401, 50012},
+    };
+    struct identity id = make_identity();
+    AUTO(buf_clear) struct buf client = BUF_INIT(16384);
+    struct json_out o = JSON_OUT(&client);
+
+    (void)state;
+    json_out_object(&o, NULL);
+    json_out_string(&o, "client_id", sim->client_id);
+    json_out_string(&o, "certificate", id.pem);
+    json_out_object_end(&o);
+    sim_tell(sim, "/clients", buf_text(&client));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        AUTO(auto_free) char *form = NULL;
+        AUTO(answer_clear) struct answer a = {0};
+        char header[300], payload[600];
+        int64_t now = clock_wall_ms(clock_system()) / 1000, code = 0;
+
+        snprintf(header, sizeof header, "{\"alg\":\"%s\",\"typ\":\"JWT\",\"%s\":\"%s\"}",
+                 rows[i].pss ? "PS256" : "RS256", rows[i].old_thumbprint ? "x5t" : "x5t#S256",
+                 rows[i].old_thumbprint ? id.sha1 : id.sha256);
+        snprintf(
+            payload, sizeof payload,
+            "{\"aud\":\"https://login.microsoftonline.com/%s%s\",\"iss\":\"%s\",\"sub\":\"%s\","
+            "\"jti\":\"%d\",\"nbf\":%lld,\"exp\":%lld}",
+            sim->tenant_id, rows[i].audience_tail, sim->client_id, sim->client_id,
+            rows[i].old_thumbprint && !rows[i].pss ? 1 : (int)i + 10, (long long)now - 700,
+            (long long)(now + rows[i].exp_in));
+        form = assertion_form(&id, header, payload, rows[i].pss);
+        a = ask_token(V2, form);
+        (void)json_int64(json_first(json_get(a.doc, "error_codes")), &code); /* none on success */
+        if (a.f.status != rows[i].status || code != rows[i].code)
+            fail_msg("%s: %d %s", rows[i].what, a.f.status, a.f.body);
+    }
+    EVP_PKEY_free(id.key);
+}
+
 /* ---- alerts and machines (sections 2, 3) ----------------------------------------------------------- */
 
 static void test_sim__gives_an_alert_with_every_field(void **state)
@@ -490,6 +618,27 @@ static void test_sim__hides_an_alert_that_is_too_new(void **state)
     a = ask("GET", "/api/alerts/da9_9", NULL);
     assert_string_equal(text(&a, "severity"), "Low");
     assert_int_equal(json_count(json_get(a.doc, "evidence")), 1);
+}
+
+static void test_sim__shows_a_hidden_alert_to_lists_by_id_and_in_time(void **state)
+{
+    static const char by_id[] = "/api/alerts?$filter=id+in+('da9_9')&$expand=evidence";
+    AUTO(answer_clear) struct answer a = {0};
+
+    (void)state;
+    sim_tell(sim, "/alerts",
+             "{\"id\":\"da9_9\",\"sim\":{\"hidden_reads\":1,\"evidence_after_reads\":2}}");
+    sim_tell(sim, "/alerts", "{\"id\":\"da8_8\",\"sim\":{\"hidden_ms\":5000}}");
+    expect_ids(by_id, "");
+    a = ask("GET", by_id, NULL);
+    assert_int_equal(json_count(json_get(json_first(json_get(a.doc, "value")), "evidence")), 0);
+    answer_clear(&a);
+    a = ask("GET", by_id, NULL);
+    assert_int_equal(json_count(json_get(json_first(json_get(a.doc, "value")), "evidence")), 1);
+    expect_ids("/api/alerts", "da1_-2 da9_9");
+    expect("GET", "/api/alerts/da8_8", NULL, 404, "ResourceNotFound");
+    advance(5000);
+    expect("GET", "/api/alerts/da8_8", NULL, 200, "");
 }
 
 static void test_sim__takes_paths_in_any_case_and_machines_by_name(void **state)
@@ -1205,10 +1354,14 @@ static void test_sim__generates_by_share(void **state)
     (void)state;
     made = sim_post(sim, "/generate",
                     "{\"count\":1000,\"machines\":100,\"severity\":{\"High\":0.1,\"Medium\":0.3,"
-                    "\"Low\":0.6},\"prefix\":\"zz\"}");
+                    "\"Low\":0.6},\"prefix\":\"zz\",\"machine\":{\"machineTags\":[\"gen\"],"
+                    "\"sim\":{\"offline\":true}},\"alert\":{\"category\":\"Malware\"}}");
     assert_int_equal(json_count(json_get(made, "alert_ids")), 1000);
     assert_int_equal(json_count(json_get(made, "machine_ids")), 100);
-    a = ask("GET", "/api/alerts/$count?$filter=startswith(id,'zz')+and+severity+eq+'High'", NULL);
+    a = ask("GET",
+            "/api/alerts/$count?$filter=startswith(id,'zz')+and+severity+eq+'High'"
+            "+and+category+eq+'Malware'",
+            NULL);
     assert_string_equal(a.f.body, "100");
 }
 
@@ -1376,12 +1529,14 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         TEST(test_sim__refuses_a_token_request_as_entra_does),
         TEST(test_sim__gives_tokens_in_both_shapes),
+        TEST(test_sim__takes_a_clients_certificate),
         TEST(test_sim__never_writes_a_secret_into_the_journal),
         TEST(test_sim__takes_only_good_tokens),
         TEST(test_sim__enforces_roles),
         TEST(test_sim__gives_an_alert_with_every_field),
         TEST(test_sim__sends_what_it_is_told_to_send),
         TEST(test_sim__hides_an_alert_that_is_too_new),
+        TEST(test_sim__shows_a_hidden_alert_to_lists_by_id_and_in_time),
         TEST(test_sim__takes_paths_in_any_case_and_machines_by_name),
         TEST(test_sim__writes_timestamps_of_every_length),
         TEST(test_sim__changes_an_alert),

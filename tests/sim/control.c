@@ -326,6 +326,8 @@ static enum err_code generate_one(struct order *o, const struct machine *m, cons
     json_out_string(
         &out, "alertCreationTime",
         ticks_format(ticks_cut(simclock_now(&w->clock) - age_ticks, digits), digits, time));
+    JSON_EACH (v, json_get(o->body, "alert")) /* a name that stands twice is refused below */
+        json_out_value(&out, json_name(v), v);
     json_out_object_end(&out);
     if (json_parse(buf_text(&b), b.len, &object, &o->e))
         return ERR_INVALID;
@@ -334,18 +336,21 @@ static enum err_code generate_one(struct order *o, const struct machine *m, cons
 
 static enum err_code post_generate(struct order *o)
 {
-    static const char *const names[] = {"count",  "machines",  "severity",
-                                        "prefix", "spread_ms", NULL};
+    static const char *const names[] = {"count",     "machines", "severity", "prefix",
+                                        "spread_ms", "alert",    "machine",  NULL};
     struct world *w = &o->house->world;
     int64_t count = body_int(o, "count", 1), machines = body_int(o, "machines", 1);
     int64_t spread = body_int(o, "spread_ms", 0) * TICKS_PER_MS;
     const char *prefix = json_get_string(o->body, "prefix"), **severities = NULL;
     struct json_out out = JSON_OUT(&o->out);
     AUTO(json_freep) struct json *empty = NULL;
+    const struct json *machine = json_get(o->body, "machine");
     size_t first = w->n_machines;
 
     if (known_keys(o, names) || json_parse("{}", 2, &empty, &o->e))
         return ERR_INVALID;
+    if (json_get(machine, "id"))
+        return err_set(&o->e, ERR_INVALID, "machine.id: each has its own");
     if (count < 0 || count > GENERATE_MAX || machines < 1 || machines > GENERATE_MAX)
         return err_set(&o->e, ERR_INVALID, "count, machines: 1 to %d", GENERATE_MAX);
     if (deal(o, (size_t)count, &severities))
@@ -355,7 +360,7 @@ static enum err_code post_generate(struct order *o)
     for (int64_t i = 0; i < machines; i++) {
         struct machine *m;
 
-        if (world_put_machine(w, empty, &m, &o->e))
+        if (world_put_machine(w, machine ? machine : empty, &m, &o->e))
             return ERR_INVALID;
         json_out_string(&out, NULL, entity_text(&m->e, MACHINE_ID));
     }

@@ -152,7 +152,10 @@ static void write_list(struct call *c, const struct list *l, const struct odata 
     for (size_t i = 0; i < ALERT_FIELD_COUNT; i++)
         no_evidence[i] = i != ALERT_EVIDENCE;
     for (int64_t i = o->skip; i < o->skip + sent; i++) {
-        if (l->schema != &alert_schema || o->expand_evidence || o->select) {
+        /* struct alert begins with its entity */
+        bool evidence = o->expand_evidence && alert_has_evidence((const struct alert *)l->all[i]);
+
+        if (l->schema != &alert_schema || evidence || o->select) {
             entity_write(&out, l->all[i], o->select);
             continue;
         }
@@ -220,7 +223,8 @@ static void list_alerts(struct request *r, const struct machine *of, bool bare_c
     for (size_t i = 0; keys ? keys[i] != NULL : i < w->n_alerts; i++) {
         struct alert *a = keys ? world_alert(w, keys[i]) : w->alerts[i];
 
-        if (a && alert_is_visible(a) &&
+        /* a list that asks for it by id reads it as a GET does */
+        if (a && (keys ? world_read_alert(w, a) : alert_is_visible(w, a)) &&
             (!of || strcasecmp(entity_text(&a->e, ALERT_MACHINE_ID), of->key) == 0))
             l.all[l.count++] = &a->e;
     }
@@ -253,11 +257,11 @@ static void alert_get(struct request *r)
 
     if (!read_query(r->c, &alert_schema, &o) || !(a = alert_of(r)))
         return;
-    if (!world_read_alert(a)) { /* too new: trap 39 */
+    if (!world_read_alert(&r->c->house->world, a)) { /* too new: trap 39 */
         not_found(r->c, "Alert", r->segments[1]);
         return;
     }
-    if (a->reads <= a->evidence_after_reads) { /* "or incomplete (no evidence)": trap 39 */
+    if (!alert_has_evidence(a)) { /* "or incomplete (no evidence)": trap 39 */
         struct value real = a->e.values[ALERT_EVIDENCE];
 
         a->e.values[ALERT_EVIDENCE] = (struct value){.type = VALUE_JSON, .text = "[]"};
@@ -276,7 +280,7 @@ static void alert_machine(struct request *r)
 
     if (!a)
         return;
-    if (!alert_is_visible(a))
+    if (!alert_is_visible(&r->c->house->world, a))
         not_found(r->c, "Alert", r->segments[1]);
     else if (!m) /* section 2.1: 404 when alert or device missing */
         not_found(r->c, "Machine", id);

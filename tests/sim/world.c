@@ -540,11 +540,12 @@ enum err_code world_put_alert(struct world *w, const struct json *object, struct
                               struct err *e)
 {
     static const char *const skip[] = {"sim", "id", NULL}; /* the id is the key of a table */
-    static const char *const names[] = {"hidden_reads", "evidence_after_reads", "then",
-                                        "then_after_reads", NULL};
+    static const char *const names[] = {
+        "hidden_reads", "evidence_after_reads", "then", "then_after_reads", "hidden_ms", NULL};
     const char *id = json_get_string(object, "id");
     const struct json *sim = json_get(object, "sim"), *then = json_get(sim, "then");
     struct alert *a = id ? world_alert(w, id) : NULL;
+    int64_t hidden_ms = 0;
     bool fresh = !a;
     enum err_code code;
 
@@ -555,6 +556,9 @@ enum err_code world_put_alert(struct world *w, const struct json *object, struct
     code = entity_read(&a->e, object, skip, e);
     if (!code)
         code = known_keys(sim, names, "sim", e);
+    JSON_EACH (v, then)
+        if (!code && schema_find(&alert_schema, json_name(v), strlen(json_name(v))) < 0)
+            code = err_set(e, ERR_INVALID, "sim.then.%s: unknown field", json_name(v));
     if (!code && fresh)
         code = give_machine(w, a, object, e);
     if (code) {
@@ -567,8 +571,11 @@ enum err_code world_put_alert(struct world *w, const struct json *object, struct
         read_int(sim, "hidden_reads", &a->hidden_reads);
         read_int(sim, "evidence_after_reads", &a->evidence_after_reads);
         read_int(sim, "then_after_reads", &a->then_after_reads);
+        read_int(sim, "hidden_ms", &hidden_ms);
+        if (hidden_ms > 0)
+            a->visible_at = simclock_now(&w->clock) + hidden_ms * TICKS_PER_MS;
     }
-    if (then) {
+    if (then) { /* its names were checked above */
         struct buf b = BUF_INIT(SIZE_MAX);
 
         json_write(&b, then);
@@ -584,24 +591,32 @@ enum err_code world_put_alert(struct world *w, const struct json *object, struct
     return ERR_OK;
 }
 
-bool alert_is_visible(const struct alert *a)
+bool alert_is_visible(const struct world *w, const struct alert *a)
 {
-    return a->reads >= a->hidden_reads;
+    return a->reads >= a->hidden_reads &&
+           (!a->visible_at || simclock_now(&w->clock) >= a->visible_at);
 }
 
-bool world_read_alert(struct alert *a)
+bool alert_has_evidence(const struct alert *a)
+{
+    return !a->evidence_after_reads || a->reads > a->evidence_after_reads;
+}
+
+bool world_read_alert(struct world *w, struct alert *a)
 {
     static const char *const skip[] = {"id", NULL}; /* the key of the table that holds it */
+    bool visible = alert_is_visible(w, a);
 
     if (a->then && a->reads >= a->then_after_reads) {
         AUTO(json_freep) struct json *fields = NULL;
 
         if (!json_parse(a->then, strlen(a->then), &fields, NULL))
-            (void)entity_read(&a->e, fields, skip, NULL);
+            (void)entity_read(&a->e, fields, skip, NULL); /* names were checked when it came */
         free(a->then);
         a->then = NULL;
     }
-    return a->reads++ >= a->hidden_reads;
+    a->reads++;
+    return visible;
 }
 
 void entity_append_json(struct entity *en, int field, const char *element)

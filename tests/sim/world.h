@@ -37,7 +37,8 @@ struct alert {
     struct entity e; /* first: an entity of a list is its alert */
     int64_t reads;   /* GETs of it so far */
     int64_t hidden_reads, evidence_after_reads, then_after_reads;
-    char *then; /* JSON text of fields that change after then_after_reads; NULL: none */
+    int64_t visible_at; /* ticks; 0: at once */
+    char *then;         /* JSON text of fields that change after then_after_reads; NULL: none */
 };
 
 struct machine {
@@ -116,9 +117,12 @@ enum err_code world_put_alert(struct world *w, const struct json *object, struct
                               struct err *e);
 enum err_code world_put_machine(struct world *w, const struct json *object, struct machine **ret,
                                 struct err *e);
-/** Counts a GET of an alert and lets happen what its `sim` says of it; false: it is not visible yet. */
-bool world_read_alert(struct alert *a);
-bool alert_is_visible(const struct alert *a);
+/** Counts a read of an alert (by id, alone or in a list) and lets happen what its `sim` says of it; false:
+ *  it is not visible yet. */
+bool world_read_alert(struct world *w, struct alert *a);
+bool alert_is_visible(const struct world *w, const struct alert *a);
+/** Is its evidence there, after the reads so far? */
+bool alert_has_evidence(const struct alert *a);
 /** Adds an element to a JSON array value (comments). */
 void entity_append_json(struct entity *en, int field, const char *element);
 

@@ -72,7 +72,9 @@ AUTO_FREEP(struct db, db)
 enum err_code db_write(struct db *db, db_fn fn, void *arg, struct err *e);
 /** The same without waiting: done(arg, …) is called once, unless this returns an error at once. */
 enum err_code db_submit(struct db *db, db_fn fn, void *arg, db_done_fn done, struct err *e);
-/** Runs fn on a read-only connection: it sees everything committed before the call. Any thread. */
+/** Runs fn on a read-only connection, in the caller's thread: it sees everything committed before the
+ *  call, and one state from first to last. Waits while others read on all connections. Never from
+ *  within a closure. Any thread. */
 enum err_code db_read(struct db *db, db_fn fn, void *arg, struct err *e);
 
 /** ERR_OK while the last commit worked; else why not (for /readyz). While nobody writes, the database

@@ -111,7 +111,6 @@ static enum err_code transact(struct writer *w, size_t n, bool savepoints, struc
     int64_t start;
 
     *ret = (struct outcome){0};
-
     if (code)
         return code;
     for (size_t i = 0; i < n; i++) {
@@ -477,6 +476,8 @@ enum err_code db_group_write(struct db_group *g, db_fn fn, void *arg, struct err
     struct waiting_writer w = {.fn = fn, .arg = arg, .e = e};
     enum err_code code;
 
+    for (int i = 0; i < g->n_writers; i++) /* from within a closure it would wait for itself */
+        assert(!pthread_equal(pthread_self(), g->writers[i]->thread));
     (void)sem_init(&w.done, 0, 0);
     code = db_group_submit(g, run_for_waiter, &w, wake_waiter, e);
     if (!code) {

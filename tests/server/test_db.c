@@ -498,13 +498,20 @@ static void test_db__a_second_server_is_told_who_the_first_is(void **state)
 
 static void test_db__migrates_step_by_step_and_refuses_a_newer_schema(void **state)
 {
-    static const struct db_migration three[] = {
-        {1, "CREATE TABLE a (x INTEGER)"},
-        {2, "CREATE TABLE b (x INTEGER); INSERT INTO b (x) VALUES (2)"},
-        {3, "UPDATE b SET x = x + 1; INSERT INTO a (x) SELECT x FROM b"},
-        {0, NULL},
-    };
-    static const struct db_migration two[] = {three[0], three[1], {0, NULL}};
+#define STEP_1                                                                                     \
+    {                                                                                              \
+        1, "CREATE TABLE a (x INTEGER)"                                                            \
+    }
+#define STEP_2                                                                                     \
+    {                                                                                              \
+        2, "CREATE TABLE b (x INTEGER); INSERT INTO b (x) VALUES (2)"                              \
+    }
+#define STEP_3                                                                                     \
+    {                                                                                              \
+        3, "UPDATE b SET x = x + 1; INSERT INTO a (x) SELECT x FROM b"                             \
+    }
+    static const struct db_migration two[] = {STEP_1, STEP_2, {0, NULL}};
+    static const struct db_migration three[] = {STEP_1, STEP_2, STEP_3, {0, NULL}};
     struct place *p = *state;
     struct err e = {0};
     char cell[40];
@@ -532,12 +539,11 @@ static void test_db__migrates_step_by_step_and_refuses_a_newer_schema(void **sta
 static void test_db__a_failing_step_leaves_the_schema_before_it(void **state)
 {
     static const struct db_migration bad[] = {
-        {1, "CREATE TABLE a (x INTEGER)"},
+        STEP_1,
         {2, "CREATE TABLE b (x INTEGER); INSERT INTO nowhere (x) VALUES (2)"},
         {0, NULL},
     };
-    static const struct db_migration good[] = {
-        bad[0], {2, "CREATE TABLE b (x INTEGER)"}, {0, NULL}};
+    static const struct db_migration good[] = {STEP_1, STEP_2, {0, NULL}};
     struct place *p = *state;
     struct err e = {0};
 

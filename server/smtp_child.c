@@ -696,15 +696,16 @@ static bool read_all(int in, struct buf *job)
     }
 }
 
-/* Reads the job; its strings stay in doc and in job, which live as long as the process. */
-static bool read_job(struct buf *job, struct session *s)
+/* Reads the job; its strings stay in *ret_doc and in job. */
+static bool read_job(const struct buf *job, struct session *s, struct json **ret_doc)
 {
     char *end = job->len ? memchr(job->data, '\n', job->len) : NULL;
-    struct json *doc = NULL;
+    const struct json *doc;
     int64_t port = 0;
 
-    if (!end || json_parse(job->data, (size_t)(end - job->data), &doc, NULL))
+    if (!end || json_parse(job->data, (size_t)(end - job->data), ret_doc, NULL))
         return false;
+    doc = *ret_doc;
     s->job = (struct smtp_job){
         .host = json_get_string(doc, "host"),
         .plain_ok = json_is_true(json_get(doc, "plain_ok")),
@@ -738,7 +739,8 @@ int smtp_child_main(int in, int out)
 {
     struct session session = {.out = out}; /* the library keeps pointers to it until the end */
     struct session *s = &session;
-    struct buf job = BUF_INIT(JOB_MAX);
+    AUTO(buf_clear) struct buf job = BUF_INIT(JOB_MAX);
+    AUTO(json_freep) struct json *doc = NULL;
 
     /* Whoever started us is gone: so is the reason to go on. And no core file with a password in it. */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -746,7 +748,7 @@ int smtp_child_main(int in, int out)
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGALRM, SIG_DFL);
     (void)alarm(600); /* until the job says how long */
-    if (!read_all(in, &job) || !read_job(&job, s)) {
+    if (!read_all(in, &job) || !read_job(&job, s, &doc)) {
         (void)fputs("smtp-child: this command is started by cordon itself, with a job\n", stderr);
         return 2;
     }

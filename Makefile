@@ -119,6 +119,7 @@ again = +@$(MAKE) --no-print-directory $(jobs)
 
 deps:
 	@tests/deps $(sort $(BUILD_DEBS) $(TEST_DEBS) $(LINT_DEBS) $(FUZZ_DEBS) $(CRASH_DEBS))
+	@tests/deps-postfix
 demo:
 	@tests/deps $(BUILD_DEBS) $(TEST_DEBS)
 	$(again) all $(O)/demo
@@ -129,6 +130,7 @@ run:
 	@CORDON_LOG_FORMAT=$${CORDON_LOG_FORMAT:-text} exec $(O)/cordon serve $(if $(CONFIG),-c '$(CONFIG)')
 test:
 	@tests/deps $(BUILD_DEBS) $(TEST_DEBS)
+	@tests/deps-postfix
 	$(again) DEV=1 built
 	@CORDON_BUILD='$(CURDIR)/$(O)' tests/run $(TEST_PICK)
 built: all $(TEST_PICK)

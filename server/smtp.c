@@ -86,6 +86,10 @@ static const struct {
     {SMTP_RCPT, SMTP_END, 0, "5.2.2", MAIL_RETRY, "the mailbox is full"},
     /* RFC 5321 section 4.5.3.1.10: 552 to RCPT, too many recipients, is to be taken as 452 */
     {SMTP_RCPT, SMTP_RCPT, 552, "", MAIL_RETRY, "too many recipients at once, or a full mailbox"},
+    /* RFC 3463 section 3.8: 5.7.1 not authorized. To RCPT that is a relay that wants a login, or a mailbox
+     * that takes no mail from us: both have an owner who can change it. */
+    {SMTP_RCPT, SMTP_RCPT, 0, "5.7.1", MAIL_RETRY,
+     "the server does not deliver there for us; it may want a login"},
     /* Nobody is refused for good before a recipient was named */
     {SMTP_START, SMTP_AUTH, 0, "", MAIL_RETRY, ""},
     {SMTP_MAIL, SMTP_MAIL, 0, "", MAIL_RETRY, "the server does not take this sender"},

@@ -244,6 +244,13 @@ static bool begins(const char *bytes, int len, const char *with)
     return (size_t)len >= n && !memcmp(bytes, with, n);
 }
 
+static void expect_reply(struct session *s)
+{
+    s->reply_due = true;
+    s->reply = (struct reply){0};
+    s->line_len = s->column = 0;
+}
+
 static void gate(struct session *s, const char *bytes, int len)
 {
     enum need { NOTHING, TLS, LOGIN, SOMEBODY }; /* each includes those before it */
@@ -265,8 +272,7 @@ static void gate(struct session *s, const char *bytes, int len)
     bool tls_demanded = !s->job.plain_ok || s->starttls_offered;
 
     if (s->stage == SMTP_AUTH && s->reply.code / 100 == 3) { /* the answer to a 334 */
-        s->reply_due = true;
-        s->reply.code = 0;
+        expect_reply(s);
         return;
     }
     for (size_t i = 0; i < sizeof rule / sizeof rule[0]; i++) {
@@ -289,13 +295,15 @@ static void gate(struct session *s, const char *bytes, int len)
             report(s, ERR_OK, "");
             return;
         }
+        /* Told no, libesmtp tries the same password with the next mechanism, which brings an account
+         * nearer to being locked. Only "no such mechanism" is worth it (RFC 4954 section 4: 504). */
+        if (rule[i].stage == SMTP_AUTH && s->stage == SMTP_AUTH && s->reply.code != 504)
+            finish_login(s);
         reach(s, rule[i].stage);
         s->ehlo_due = rule[i].stage == SMTP_EHLO;
         if (s->ehlo_due)
             s->mechanisms[0] = '\0';
-        s->reply_due = true;
-        s->reply = (struct reply){0};
-        s->line_len = s->column = 0;
+        expect_reply(s);
         return;
     }
     finish(s, ERR_AGAIN, "the mail library was about to send a command that it should not");
@@ -397,10 +405,8 @@ static void on_event(smtp_session_t session, int event, void *arg, ...)
     switch (event) {
     case SMTP_EV_CONNECT: /* comes again when the host has several addresses */
         reach(s, SMTP_GREETING);
-        s->reply_due = true;
         s->ehlo_due = s->starttls_offered = false;
-        s->reply = (struct reply){0};
-        s->line_len = 0;
+        expect_reply(s);
         break;
     case SMTP_EV_STARTTLS_OK: {
         SSL *ssl = va_arg(ap, SSL *);
@@ -442,9 +448,8 @@ static const char *on_message(void **ctx, int *len, void *arg)
     }
     if (s->given) {
         reach(s, SMTP_END);
-        s->reply_due = true;
         s->ehlo_due = false;
-        s->reply = (struct reply){0};
+        expect_reply(s);
         *len = 0;
         return NULL;
     }

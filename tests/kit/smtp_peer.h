@@ -20,6 +20,8 @@ struct smtp_ca; /* a root of our own */
 /* A fresh root; its certificate is written to pem_path, as a ca_file. */
 struct smtp_ca *smtp_ca_new(const char *pem_path);
 void smtp_ca_free(struct smtp_ca *ca);
+/* A certificate of ca's for names ("DNS:localhost") and its key, in one PEM file for another server. */
+void smtp_ca_issue(const struct smtp_ca *ca, const char *names, const char *pem_path);
 
 /* ---- the server ------------------------------------------------------------------------------ */
 
@@ -30,9 +32,9 @@ enum smtp_peer_then {
 };
 
 struct smtp_peer_rule {
-    const char
-        *command;      /* "" greeting, "MAIL", "RCPT TO:<b@", "." end of the message; the first that
-                            fits; "TLS" the handshake (PEER_HANG and PEER_CLOSE) */
+    /* "" the greeting, "MAIL", "RCPT TO:<b@", "." the end of the message; "AUTH" before the login's
+     * dialogue, "AUTH-END" after it; "TLS" the handshake (PEER_HANG and PEER_CLOSE). The first that fits. */
+    const char *command;
     const char *reply; /* lines with CRLF, written in one piece; NULL: none */
     enum smtp_peer_then then;
     bool second_only; /* from the second EHLO on, that is inside TLS */

@@ -221,6 +221,46 @@ static void test_smtp__logs_in_with_login_where_plain_is_not_offered(void **stat
     smtp_peer_free(peer);
 }
 
+/* Accounts get locked: told no, the same password is not tried with the next mechanism. */
+static void test_smtp__a_wrong_password_is_tried_once(void **state)
+{
+    static const struct {
+        const char *offered, *refusal, *text;
+        int logins;
+        enum err_code code;
+    } row[] = {
+        {"PLAIN LOGIN", "535 5.7.8 no\r\n", "login as cordon refused: 535 5.7.8 no; wrong", 1,
+         ERR_DENIED},
+        {"PLAIN LOGIN", "454 4.7.0 later\r\n", "login as cordon: 454 4.7.0 later", 1, ERR_AGAIN},
+        {"LOGIN PLAIN", "535 5.7.8 no\r\n", "login as cordon refused: 535 5.7.8 no; wrong", 1,
+         ERR_DENIED},
+        {"PLAIN LOGIN", "504 5.5.4 no such mechanism\r\n", "504 5.5.4 no such mechanism", 2,
+         ERR_DENIED},
+    };
+    struct fixture *f = *state;
+
+    for (size_t r = 0; r < sizeof row / sizeof row[0]; r++) {
+        struct smtp_peer *peer = smtp_peer_new(&(struct smtp_peer_options){
+            .ca = f->ca,
+            .auth = row[r].offered,
+            .rules = (const struct smtp_peer_rule[]){{"AUTH", row[r].refusal, 0, 0}, {0}}});
+        struct smtp_job job = job_for(f, peer);
+        struct mail_result results[3];
+        struct err e = {0};
+        int logins = 0;
+
+        job.username = "cordon";
+        job.password = PASSWORD;
+        assert_int_equal(smtp_send(NULL, &job, results, NULL, &e), row[r].code);
+        if (strncmp(e.text, row[r].text, strlen(row[r].text)) != 0 && !has(e.text, row[r].text))
+            fail_msg("%s", e.text);
+        for (const char *p = smtp_peer_heard(peer); (p = strstr(p, "\nAUTH ")); p++)
+            logins++;
+        assert_int_equal(logins, row[r].logins);
+        smtp_peer_free(peer);
+    }
+}
+
 /* BDAT, pipelining, NTLM and XUSR are what libesmtp does badly: offered, even byte by byte, none is used. */
 static void test_smtp__uses_none_of_the_extensions_that_the_library_does_badly(void **state)
 {
@@ -579,6 +619,13 @@ static void test_smtp__says_why_no_recipient_was_reached_and_sends_nothing(void 
          .rules = {{"AUTH", "550 5.7.30 Basic authentication is not supported\r\n", 0, 0}},
          .code = ERR_DENIED,
          .text = "basic authentication has been switched off there",
+         .never = "RCPT"},
+        {.label = "refused after a dialogue",
+         .login = true,
+         .auth = "LOGIN",
+         .rules = {{"AUTH-END", "535 5.7.8 no\r\n", 0, 0}},
+         .code = ERR_DENIED,
+         .text = "login as cordon refused: 535 5.7.8 no; wrong user name or password",
          .never = "RCPT"},
         {.label = "SMTP AUTH is switched off for the tenant",
          .login = true,
@@ -1129,6 +1176,8 @@ static void test_smtp__a_reply_has_the_fate_that_its_source_gives_it(void **stat
         /* RFC 5321, 3463 */
         {SMTP_RCPT, 550, "5.1.1 no such user", MAIL_REFUSED},
         {SMTP_RCPT, 550, "no such user", MAIL_REFUSED},
+        {SMTP_RCPT, 554, "5.7.1 <x@y>: Relay access denied", MAIL_RETRY},
+        {SMTP_END, 554, "5.7.1 spam", MAIL_REFUSED},
         {SMTP_RCPT, 553, "5.1.3 bad address", MAIL_REFUSED},
         {SMTP_RCPT, 552, "too many recipients", MAIL_RETRY},
         {SMTP_RCPT, 552, "5.2.2 full", MAIL_RETRY},
@@ -1165,6 +1214,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_smtp__delivers_the_message_byte_for_byte),
         cmocka_unit_test(test_smtp__delivers_a_large_message_whole),
         cmocka_unit_test(test_smtp__logs_in_with_login_where_plain_is_not_offered),
+        cmocka_unit_test(test_smtp__a_wrong_password_is_tried_once),
         cmocka_unit_test(test_smtp__uses_none_of_the_extensions_that_the_library_does_badly),
         cmocka_unit_test(test_smtp__a_probe_logs_in_and_sends_nothing),
         cmocka_unit_test(test_smtp__gives_each_recipient_the_fate_that_the_server_gave_it),

@@ -4,11 +4,12 @@
  * small file can take gigabytes), compares every key of a map with every other, and its parser recurses.
  * Events cost memory in proportion to the file, and refusing an alias is then one line.
  *
- * libfyaml 0.7 cuts a scalar short at a NUL or at a byte that is not UTF-8 and says nothing, so the bytes
- * are checked before it sees them. It gives no mark for empty scalars, the mark behind the opening
- * character for quoted ones, anchors and aliases, and that of the first line of content for block ones;
- * places are mended here. It does not survive an allocation that fails (fy_parser_set_string writes through
- * NULL): whoever is that short of memory has no configuration anyway.
+ * libfyaml 0.7 cuts a scalar short at a NUL or at a byte that is not UTF-8 and says nothing, and loops
+ * for ever in some directives (%…): so the bytes are checked before it sees them. It gives no mark for
+ * empty scalars, the mark behind the opening character for quoted ones, anchors and aliases, and that of
+ * the first line of content for block ones; places are mended here. It loses a little memory on some
+ * faults, and does not survive an allocation that fails (fy_parser_set_string writes through NULL): a file
+ * is read seldom, and whoever is that short of memory has no configuration anyway.
  */
 #include "yaml.h"
 
@@ -260,7 +261,7 @@ static void step(const struct builder *b, struct place *p)
     p->column++;
 }
 
-/* What libfyaml would pass over in silence. */
+/* What libfyaml would pass over in silence, or never come back from. */
 static void check_bytes(struct builder *b)
 {
     struct place p = {.line = 1, .column = 1};
@@ -275,6 +276,11 @@ static void check_bytes(struct builder *b)
         if ((c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f) {
             fault_at(b, p, "a control character (0x%02x)", c);
             b->stop = ERR_INVALID;
+            return;
+        }
+        if (c == '%' && p.column == 1) {
+            stop_at(b, ERR_INVALID, p,
+                    "directives (%NAME) are not supported: no line begins with %");
             return;
         }
         step(b, &p);

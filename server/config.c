@@ -261,9 +261,9 @@ static bool check_names(struct loading *l, const struct yaml_node *map, const ch
     return good;
 }
 
-static const char *name_of(struct loading *l, const char *what, const char *name)
+static const char *name_of(const struct settings_reader *r, const char *what, const char *name)
 {
-    const char *out = arena_fmt(l->reader.arena, "%s.%s", what, name);
+    const char *out = arena_fmt(r->arena, "%s.%s", what, name);
 
     return out ? out : name;
 }
@@ -316,12 +316,13 @@ static void read_store(struct loading *l, const struct yaml_node *map)
 
 static void read_tenant(struct loading *l, const struct yaml_node *map, struct config_tenant *out)
 {
-    const char *name = name_of(l, "tenants", map->key->text);
+    const char *name = name_of(&l->reader, "tenants", map->key->text);
     size_t faults_before = l->reader.faults->count;
     struct tenant in = {0};
 
     settings_read(&l->reader, map, name, tenant_table, &in);
-    settings_read(&l->reader, in.quota, name_of(l, name, "quota"), quota_table, &in.out.quota);
+    settings_read(&l->reader, in.quota, name_of(&l->reader, name, "quota"), quota_table,
+                  &in.out.quota);
     *out = in.out;
     out->name = map->key->text;
     if (map->kind == YAML_MAP && !out->client_secret.text &&
@@ -398,7 +399,7 @@ static bool verifies_by(const struct yaml_node *list, const char *scheme)
 
 static void read_source(struct loading *l, const struct yaml_node *map, struct config_source *out)
 {
-    const char *name = name_of(l, "sources", map->key->text);
+    const char *name = name_of(&l->reader, "sources", map->key->text);
     /* Where the tenant has a fault, the schemes are still checked: against a tenant that is none. */
     struct verify_source self = {.name = map->key->text,
                                  .tenant_id = zero_guid,
@@ -734,33 +735,75 @@ static const char *local_url(struct arena *a, const char *scheme, const char *ad
     return arena_fmt(a, "%s://%s", scheme, address);
 }
 
+/* The tenant's place at Entra, as far as it is known. */
+static void peek_tenant(const struct settings_reader *reader, const struct yaml_node *root,
+                        const struct yaml_node *source, struct config_sender *sender)
+{
+    const struct setting tenant_row = {.key = "tenant", .type = SET_TEXT, .required = true};
+    const struct setting id_row = {.key = "tenant_id", .type = SET_GUID, .required = true};
+    const struct setting login_row = {.key = "login_url", .type = SET_URL};
+    const struct setting cloud_row = {
+        .key = "cloud", .type = SET_WORD, .fallback = "public", .words = clouds};
+    const struct yaml_node *tenant;
+    const char *name = NULL;
+    int cloud = 0;
+
+    settings_read_key(reader, source, name_of(reader, "sources", source->key->text), &tenant_row,
+                      &name);
+    tenant = name ? yaml_get(yaml_get(root, "tenants"), name) : NULL;
+    if (!tenant)
+        return;
+    name = name_of(reader, "tenants", name);
+    settings_read_key(reader, tenant, name, &id_row, &sender->tenant_id);
+    settings_read_key(reader, tenant, name, &login_row, &sender->login_url);
+    settings_read_key(reader, tenant, name, &cloud_row, &cloud);
+    if (!sender->login_url)
+        sender->login_url = cloud_defaults[cloud].login_url;
+}
+
+static enum err_code no_such_source(const struct yaml_node *sources, const char *file,
+                                    const char *name, struct arena *a, struct err *e)
+{
+    size_t n = sources && sources->kind == YAML_MAP ? sources->count : 0, i = 0;
+    const char **names = arena_array(a, n + 1, sizeof *names);
+    const char *near = NULL;
+
+    for (const struct yaml_node *s = n ? sources->first : NULL; names && s; s = s->next)
+        names[i++] = s->key->text;
+    if (names)
+        near = yaml_nearest(name, names);
+    return err_set(e, ERR_NOT_FOUND, "%s: there is no source '%.60s'%s%.60s%s", file, name,
+                   near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+}
+
 enum err_code config_peek_source(const char *file, const char *(*env)(const char *name),
                                  struct arena *a, const char *name, struct config_sender *ret,
                                  struct yaml_faults *faults, struct err *e)
 {
-    const struct settings_reader reader = {.arena = a, .faults = faults, .env = env};
-    static const struct setting address_row = {
+    const struct setting address_row = {
         .key = "address", .type = SET_LISTEN, .fallback = "127.0.0.1:8080"};
-    static const struct setting public_row = {.key = "public_url", .type = SET_URL};
+    const struct setting public_row = {.key = "public_url", .type = SET_URL};
+    const struct settings_reader reader = {.arena = a, .faults = faults, .env = env};
     const char *address = NULL, *public_url = NULL, *base;
-    struct config_sender sender = {0};
     const struct yaml_node *listen, *source;
+    struct config_sender sender = {0};
     struct yaml_node *root;
     enum err_code code = peek_root(file, a, faults, &root, e);
 
     if (code)
         return code;
-    listen = yaml_get(root, "listen");
     source = yaml_get(yaml_get(root, "sources"), name);
+    if (!source)
+        return no_such_source(yaml_get(root, "sources"), file, name, a, e);
+    listen = yaml_get(root, "listen");
     settings_read_key(&reader, listen, "listen", &address_row, &address);
     settings_read_key(&reader, root, "", &public_row, &public_url);
+    peek_tenant(&reader, root, source, &sender);
     sender.verify = yaml_get(source, "verify");
-    if (source && !sender.verify)
+    if (!sender.verify)
         yaml_fault(faults, source->key, "sources.%s.verify is missing", name);
     if (faults->count)
         return end_of_faults(file, ERR_INVALID, faults, e);
-    if (!source)
-        return err_set(e, ERR_NOT_FOUND, "%s: there is no source '%.60s'", file, name);
     if (public_url) {
         base = public_url;
     } else if (strncmp(address, "unix:", 5) == 0) {

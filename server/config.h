@@ -108,6 +108,8 @@ struct config_sender {              /* what `cordon send` must know of a source 
     const char *url;                /* where it posts to, /hooks/NAME included */
     const char *unix_socket;        /* path of the socket to connect to; NULL: none */
     const struct yaml_node *verify; /* the source's list of entries */
+    const char *tenant_id,
+        *login_url; /* of the source's tenant: where it would get a token of Entra */
 };
 
 /** A source, seen from its sender; ERR_NOT_FOUND when there is none of this name. Else as config_load. */

@@ -1,0 +1,769 @@
+/* test_config.c - the whole file: every fault with its place, nothing taken that is not done. */
+#include "config.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "auto.h"
+#include "buf.h"
+
+#define TENANT_KEYS                                                                                \
+    "    tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"                                        \
+    "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n"                                        \
+    "    client_secret_file: secret\n"
+#define TENANTS "tenants:\n  contoso:\n" TENANT_KEYS
+#define VERIFY  "    verify: [{standard_webhooks: {secret_files: [relay]}}]\n"
+#define SOURCES "sources:\n  relay:\n    tenant: contoso\n" VERIFY
+#define MAIL                                                                                       \
+    "mail: {server: 'smtp://localhost:25', from: cordon@contoso.example, to: soc@contoso.example}\n"
+#define RULES "rules: [{name: tell, do: [email: {}]}]\n"
+#define ALL   TENANTS SOURCES MAIL RULES
+
+struct fixture {
+    char folder[64], file[96];
+    struct arena *arena;
+};
+
+static void put_file(const struct fixture *f, const char *name, const char *text)
+{
+    char path[200];
+    int fd;
+
+    (void)snprintf(path, sizeof path, "%s/%s", f->folder, name);
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    assert_int_equal(close(fd), 0);
+}
+
+static const char *const files[] = {"cordon.yaml", "secret",   "relay",  "token",
+                                    "pem",         "defender", "app.kql"};
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    const char *tmp = getenv("TMPDIR");
+
+    if (!f)
+        return -1;
+    (void)snprintf(f->folder, sizeof f->folder, "%s/config-XXXXXX",
+                   tmp && strlen(tmp) < 40 ? tmp : "/tmp");
+    if (!mkdtemp(f->folder))
+        return -1;
+    (void)snprintf(f->file, sizeof f->file, "%s/cordon.yaml", f->folder);
+    put_file(f, "secret", "s3cret~.+/=\n");
+    put_file(f, "relay", "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
+    put_file(f, "token", "a-token-of-more-than-thirty-two-characters\n");
+    put_file(f, "pem", "-----BEGIN CERTIFICATE-----\n");
+    f->arena = arena_new(0);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    char path[200];
+
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", f->folder, files[i]);
+        (void)unlink(path);
+    }
+    (void)rmdir(f->folder);
+    arena_free(f->arena);
+    free(f);
+    return 0;
+}
+
+static const char *no_env(const char *name)
+{
+    (void)name;
+    return NULL;
+}
+
+/* The faults as `cordon check` shows them, without the folder. */
+static void list_faults(const struct fixture *f, const struct yaml_faults *faults, struct buf *out)
+{
+    for (const struct yaml_fault *x = faults->first; x; x = x->next) {
+        AUTO(buf_clear) struct buf line = BUF_INIT(65536);
+        const char *p, *found;
+
+        yaml_fault_write(&line, x);
+        for (p = buf_text(&line); (found = strstr(p, f->folder)); p = found + strlen(f->folder) + 1)
+            buf_add(out, p, (size_t)(found - p));
+        buf_adds(out, p);
+        buf_addc(out, '\n');
+    }
+}
+
+/* Loads text; fails the test with the faults when there are any. */
+static struct config *load(struct fixture *f, const char *text)
+{
+    AUTO(buf_clear) struct buf out = BUF_INIT(65536);
+    struct config *config = NULL;
+    struct yaml_faults faults;
+    struct err e = {0};
+
+    put_file(f, "cordon.yaml", text);
+    if (config_load(f->file, no_env, f->arena, &config, &faults, &e)) {
+        list_faults(f, &faults, &out);
+        fail_msg("%s\n%s", e.text, buf_text(&out));
+    }
+    return config;
+}
+
+static void test_config__every_fault_is_named_with_its_place(void **state)
+{
+    static const struct {
+        const char *text, *faults;
+    } rows[] = {
+        /* the file as such */
+        {"", "cordon.yaml:1:1: the file is empty\n"},
+        {"- a\n", "cordon.yaml:1:1: the file: expected a map of settings, found a list\n"},
+        {"rules: [\n", NULL},
+        {"a: &x 1\n" ALL,
+         "cordon.yaml:1:4: anchors (&name) are not supported: write the value out where it is needed\n"},
+        {RULES ALL, "cordon.yaml:12:1: the key 'rules' is here twice, first in line 1\n"},
+        /* the top */
+        {"lisen: {}\n" ALL, "cordon.yaml:1:1: lisen: unknown key; did you mean listen?\n"},
+        {"severity: 1\n" ALL,
+         "cordon.yaml:1:1: severity: unknown key; expected one of listen, admin, public_url, store, tenants, "
+         "sources, mail, rules, safety, polling, hunts\n"},
+        {SOURCES MAIL RULES,
+         "cordon.yaml:1:1: tenants is missing: whose Defender is read and acted on\n"},
+        {TENANTS MAIL RULES,
+         "cordon.yaml:1:1: sources is missing: who may push alerts, and how they prove who they are\n"},
+        {TENANTS SOURCES MAIL,
+         "cordon.yaml:1:1: rules is missing: what is done about an alert; the first rule that "
+         "matches gives the verdict\n"},
+        {"public_url: http://cordon.contoso.example\n" ALL,
+         "cordon.yaml:1:13: public_url: expected https:// (plain http is for this machine alone), found "
+         "'http://cordon.contoso.example'\n"},
+        {"public_url:\n" ALL,
+         "cordon.yaml:1:1: public_url is empty; expected a URL such as https://host.example, or the key left out\n"},
+        {"public_url: ${PUBLIC_URL}\n" ALL,
+         "cordon.yaml:1:13: the environment has no PUBLIC_URL; set it, or give a "
+         "default: ${PUBLIC_URL:-default}\n"},
+        /* listen */
+        {"listen:\n  adress: 127.0.0.1:80\n" ALL,
+         "cordon.yaml:2:3: listen.adress: unknown key; did you mean listen.address?\n"},
+        {"listen: 8080\n" ALL, "cordon.yaml:1:9: listen: expected a map of settings, found text\n"},
+        {"listen:\n" ALL, "cordon.yaml:1:1: listen is empty\n"},
+        {"listen: {address: localhost:8080}\n" ALL,
+         "cordon.yaml:1:19: listen.address: expected an address such as 127.0.0.1:8080, [::]:8443 or unix:/path, "
+         "found 'localhost:8080'\n"},
+        {"listen: {max_body: 64MiB}\n" ALL,
+         "cordon.yaml:1:20: listen.max_body: 64MiB is too much; expected at most 16MiB\n"},
+        {"listen: {max_body: 1 MB}\n" ALL,
+         "cordon.yaml:1:20: listen.max_body: expected a size such as 256KiB or 1MiB, found '1 MB'\n"},
+        {"listen: {trusted_proxies: [10.0.0.1/8]}\n" ALL,
+         "cordon.yaml:1:28: listen.trusted_proxies: '10.0.0.1/8' has bits set behind its prefix of 8\n"},
+        {"listen: {tls: {certificate_file: pem}}\n" ALL,
+         "cordon.yaml:1:10: listen.tls.key_file is missing: its private key, PEM\n"},
+        {"listen: {tls: {certificate_file: pem, key_file: nowhere}}\n" ALL,
+         "cordon.yaml:1:49: listen.tls.key_file: cannot read nowhere: there is no such file\n"},
+        {"listen: {tls: {cert_file: pem, key_file: pem}}\n" ALL,
+         "cordon.yaml:1:10: listen.tls.certificate_file is missing: the certificate chain, PEM\n"
+         "cordon.yaml:1:16: listen.tls.cert_file: unknown key; did you mean listen.tls.key_file?\n"},
+        /* admin */
+        {"admin: {address: 0.0.0.0:9180}\n" ALL,
+         "cordon.yaml:1:9: admin.token_file is missing: admin.address 0.0.0.0:9180 is reachable from other machines\n"},
+        {"admin: {address: 0.0.0.0:9180, token_file: nowhere}\n" ALL,
+         "cordon.yaml:1:44: admin.token_file: cannot read nowhere: there is no such file; write the secret into it "
+         "(chmod 600)\n"},
+        {"admin: {token: abc}\n" ALL,
+         "cordon.yaml:1:9: admin.token: secrets do not stand in this file; put it into a file of its own and name that "
+         "with admin.token_file\n"},
+        {"admin: {address: 127.0.0.1:8080}\n" ALL,
+         "cordon.yaml:1:9: admin.address: 127.0.0.1:8080 is listen.address already\n"},
+        /* store */
+        {"store: {url: mysql:x}\n" ALL, "cordon.yaml:1:14: store.url: expected sqlite:FILE\n"},
+        {"store: {url: 'sqlite:'}\n" ALL, "cordon.yaml:1:14: store.url: expected sqlite:FILE\n"},
+        {"store: {url: postgresql://cordon@db/cordon}\n" ALL,
+         "cordon.yaml:1:14: store.url: PostgreSQL is not available in this version of cordon; use sqlite:FILE\n"},
+        {"store: {}\n" ALL,
+         "cordon.yaml:1:1: store.url is missing: sqlite:FILE (relative to the working directory), or "
+         "postgresql://user@host/database\n"},
+        {"store: {path: x}\n" ALL,
+         "cordon.yaml:1:1: store.url is missing: sqlite:FILE (relative to the working directory), or "
+         "postgresql://user@host/database\n"
+         "cordon.yaml:1:9: store.path: unknown key; expected one of url\n"},
+        /* tenants */
+        {"tenants: {}\n" SOURCES MAIL RULES,
+         "cordon.yaml:1:1: tenants: expected at least one, each with a name of your choice\n"},
+        {"tenants: [contoso]\n" SOURCES MAIL RULES,
+         "cordon.yaml:1:1: tenants: expected at least one, each with a name of your choice\n"},
+        {"tenants:\n  Con toso:\n" TENANT_KEYS "  contoso:\n" TENANT_KEYS SOURCES MAIL RULES,
+         "cordon.yaml:2:3: tenants: expected a name of a-z, 0-9, - and _, at most 64, that does not begin with -, "
+         "found 'Con toso'\n"},
+        {"tenants:\n  contoso: x\n" SOURCES MAIL RULES,
+         "cordon.yaml:2:12: tenants.contoso: expected a map of settings, found text\n"},
+        {"tenants:\n  contoso:\n    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n    client_secret_file: secret\n" SOURCES
+             MAIL RULES,
+         "cordon.yaml:2:3: tenants.contoso.tenant_id is missing: the Entra tenant's id\n"},
+        {"tenants:\n  contoso:\n    tenant_id: contoso.example\n    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+         "    client_secret_file: secret\n" SOURCES MAIL RULES,
+         "cordon.yaml:3:16: tenants.contoso.tenant_id: expected a GUID such as 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50, found "
+         "'contoso.example'\n"},
+        {"tenants:\n  contoso:\n    tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+         "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n" SOURCES MAIL RULES,
+         "cordon.yaml:2:3: tenants.contoso.client_secret_file is missing: the file with the application's client secret\n"},
+        {"tenants:\n  contoso:\n    tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+         "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n    client_secret: hunter2\n" SOURCES
+             MAIL RULES,
+         "cordon.yaml:5:5: tenants.contoso.client_secret: secrets do not stand in this file; put it into a file of its "
+         "own and name that with tenants.contoso.client_secret_file\n"},
+        {"tenants:\n  contoso:\n    tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+         "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n    client_secret_file: nowhere\n" SOURCES
+             MAIL RULES,
+         "cordon.yaml:5:25: tenants.contoso.client_secret_file: cannot read nowhere: there is no such file; write the "
+         "secret into it (chmod 600)\n"},
+        {"tenants:\n  contoso:\n    tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+         "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n    managed_identity: true\n" SOURCES
+             MAIL RULES,
+         "cordon.yaml:5:5: tenants.contoso.managed_identity: a managed identity is not available in this version of "
+         "cordon\n"},
+        {TENANTS "    certificate_file: pem\n    key_file: pem\n" SOURCES MAIL RULES,
+         "cordon.yaml:6:5: tenants.contoso.certificate_file: a certificate as the credential is not available in this "
+         "version of cordon\n"
+         "cordon.yaml:7:5: tenants.contoso.key_file: a certificate as the credential is not available in this version of "
+         "cordon\n"},
+        {TENANTS "    federated_token_file: x\n" SOURCES MAIL RULES,
+         "cordon.yaml:6:5: tenants.contoso.federated_token_file: a federated credential is not available in this version "
+         "of cordon\n"},
+        {TENANTS "    cloud: gcchigh\n" SOURCES MAIL RULES,
+         "cordon.yaml:6:12: tenants.contoso.cloud: expected one of public, gcc, gcc_high, dod, found 'gcchigh'; did you "
+         "mean gcc_high?\n"},
+        {TENANTS "    api_url: https://api.security.microsoft.com/api/\n" SOURCES MAIL RULES,
+         "cordon.yaml:6:14: tenants.contoso.api_url: expected without /api at its end\n"},
+        {TENANTS "    api_url: http://10.0.0.1:8443\n" SOURCES MAIL RULES,
+         "cordon.yaml:6:14: tenants.contoso.api_url: expected https:// (plain http is for this machine alone), found "
+         "'http://10.0.0.1:8443'\n"},
+        {TENANTS "    api_scope: https://api.securitycenter.microsoft.com\n" SOURCES MAIL RULES,
+         "cordon.yaml:6:16: tenants.contoso.api_scope: expected a scope that ends with /.default\n"},
+        {TENANTS "    quota: {per_minut: 5}\n" SOURCES MAIL RULES,
+         "cordon.yaml:6:13: tenants.contoso.quota.per_minut: unknown key; did you mean tenants.contoso.quota.per_minute?\n"},
+        {TENANTS "    quota: {per_hour: 0}\n" SOURCES MAIL RULES,
+         "cordon.yaml:6:23: tenants.contoso.quota.per_hour: 0 is too little; expected at least 1\n"},
+        /* sources */
+        {"sources: {}\n" TENANTS MAIL RULES,
+         "cordon.yaml:1:1: sources: expected at least one, each with a name of your choice\n"},
+        {"sources:\n  Relay:\n    tenant: contoso\n" VERIFY TENANTS MAIL RULES,
+         "cordon.yaml:2:3: sources: expected a name of a-z, 0-9, - and _, at most 64, that does not begin with -, found "
+         "'Relay'\n"},
+        {"sources:\n  relay:\n    tenant: contso\n" VERIFY TENANTS MAIL RULES,
+         "cordon.yaml:3:13: sources.relay.tenant: there is no tenant 'contso'; did you mean contoso?\n"},
+        {"sources:\n  relay:\n" VERIFY TENANTS MAIL RULES,
+         "cordon.yaml:2:3: sources.relay.tenant is missing: whose alerts it may push\n"},
+        {"sources:\n  relay:\n    tenant: contoso\n" TENANTS MAIL RULES,
+         "cordon.yaml:2:3: sources.relay.verify is missing: how it proves who it is: any one of the list\n"},
+        {SOURCES "    reply: status\n" TENANTS MAIL RULES,
+         "cordon.yaml:5:12: sources.relay.reply: the reply `status` is not available in this version of cordon\n"},
+        {SOURCES "    reply: acept\n" TENANTS MAIL RULES,
+         "cordon.yaml:5:12: sources.relay.reply: expected one of accept, status, found 'acept'; did you mean accept?\n"},
+        {SOURCES "    may: [notify, isolat]\n" TENANTS MAIL RULES,
+         "cordon.yaml:5:19: sources.relay.may: expected notify or isolate, found 'isolat'\n"},
+        {SOURCES "    may: []\n" TENANTS MAIL RULES,
+         "cordon.yaml:5:10: sources.relay.may: expected a list of notify and isolate\n"},
+        {SOURCES "    tolerance: 5m\n" TENANTS MAIL RULES,
+         "cordon.yaml:5:5: sources.relay.tolerance: unknown key; expected one of tenant, verify, reply, may\n"},
+        {"sources:\n  relay:\n    tenant: contoso\n    verify: [{standard_webhooks: {secret_files: [nowhere]}}]\n" TENANTS
+             MAIL RULES,
+         "cordon.yaml:4:50: standard_webhooks.secret_files: cannot read nowhere: there is no such file; write the secret "
+         "into it (chmod 600)\n"},
+        /* mail */
+        {"mail: {server: 'smtp://localhost'}\n" TENANTS SOURCES RULES,
+         "cordon.yaml:1:1: mail.from is missing: whom the mails come from\n"
+         "cordon.yaml:11:27: email: it names nobody; give it `to`, or set mail.to\n"},
+        {"mail: {server: 'graph:soc@contoso.example', from: a@b.example, to: c@d.example}\n" TENANTS
+             SOURCES RULES,
+         "cordon.yaml:1:16: mail.server: mail through Microsoft Graph is not available in this version of cordon; use "
+         "smtp:// or smtps://\n"},
+        {"mail: {server: 'smtp://localhost', from: cordon, to: c@d.example}\n" TENANTS SOURCES
+             RULES,
+         "cordon.yaml:1:42: mail.from: \"cordon\" is not a mail address: no @\n"},
+        {"mail: {server: 'smtp://localhost', from: a@b.example, to: [c@d.example, nobody]}\n" TENANTS
+             SOURCES RULES,
+         "cordon.yaml:1:73: mail.to: \"nobody\" is not a mail address: no @\n"},
+        {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, username: u}\n" TENANTS
+             SOURCES RULES,
+         "cordon.yaml:1:72: mail.password_file is missing: mail.username needs it\n"},
+        {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, password_file: secret}\n" TENANTS
+             SOURCES RULES,
+         "cordon.yaml:1:72: mail.username is missing: mail.password_file needs it\n"},
+        {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, oauth: {tenant: contoso}}\n" TENANTS
+             SOURCES RULES,
+         "cordon.yaml:1:72: mail.oauth: OAuth for mail is not available in this version of cordon\n"},
+        {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, ca_file: nowhere}\n" TENANTS
+             SOURCES RULES,
+         "cordon.yaml:1:81: mail.ca_file: cannot read nowhere: there is no such file\n"},
+        /* rules and the rest */
+        {RULES TENANTS SOURCES,
+         "cordon.yaml:1:27: email: there is no mail: to send it with (mail.server, mail.from)\n"},
+        {"rules: []\n" TENANTS SOURCES MAIL,
+         "cordon.yaml:1:8: rules: expected a list of rules, one at least\n"},
+        {"rules: [{name: tell, when: {alert.severty: High}, do: [email: {}]}]\n" TENANTS SOURCES
+             MAIL,
+         NULL},
+        {"safety: {mode: shadwo}\n" ALL,
+         "cordon.yaml:1:16: safety.mode: expected one of live, shadow, found 'shadwo'; did you mean shadow?\n"},
+        {"polling: {every: 1m}\n" ALL,
+         "cordon.yaml:1:1: polling: asking Defender for alerts is not available in this version "
+         "of cordon; leave it out, or write 0\n"},
+        {"polling: 5m\n" ALL,
+         "cordon.yaml:1:1: polling: asking Defender for alerts is not available in this version of cordon; "
+         "leave it out, or write 0\n"},
+        {"hunts: [{name: x}]\n" ALL,
+         "cordon.yaml:1:1: hunts: hunting is not available in this version of cordon\n"},
+        /* many at once, in the order of their places, and those of one part do not hide another's */
+        {"safety: {mode: on}\nadmin: {adress: x}\nlisten: {max_body: x}\n" TENANTS
+         "    cloud: mars\n" SOURCES "    reply: no\n" MAIL RULES,
+         "cordon.yaml:1:16: safety.mode: expected one of live, shadow, found 'on'\n"
+         "cordon.yaml:2:9: admin.adress: unknown key; did you mean admin.address?\n"
+         "cordon.yaml:3:20: listen.max_body: expected a size such as 256KiB or 1MiB, found 'x'\n"
+         "cordon.yaml:9:12: tenants.contoso.cloud: expected one of public, gcc, gcc_high, dod, found 'mars'\n"
+         "cordon.yaml:14:12: sources.relay.reply: expected one of accept, status, found 'no'\n"},
+    };
+
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        AUTO(buf_clear) struct buf out = BUF_INIT(65536);
+        struct config *config = NULL;
+        struct yaml_faults faults;
+        struct err e = {0};
+
+        put_file(f, "cordon.yaml", rows[i].text);
+        assert_int_equal(config_load(f->file, no_env, f->arena, &config, &faults, &e), ERR_INVALID);
+        assert_null(config);
+        list_faults(f, &faults, &out);
+        if (!rows[i].faults) /* the words are another room's, or a library's */
+            assert_int_equal(faults.count, 1);
+        else if (strcmp(buf_text(&out), rows[i].faults) != 0)
+            fail_msg("%s\ngives\n%snot\n%s", rows[i].text, buf_text(&out), rows[i].faults);
+    }
+}
+
+static void test_config__the_wrong_severity_is_corrected(void **state)
+{
+    struct fixture *f = *state;
+    AUTO(buf_clear) struct buf out = BUF_INIT(65536);
+    struct config *config = NULL;
+    struct yaml_faults faults;
+
+    put_file(f, "cordon.yaml",
+             TENANTS SOURCES MAIL "rules:\n  - name: contain\n    when: {alert.severty: High}\n"
+                                  "    do: [email: {}]\n");
+    assert_int_equal(config_load(f->file, no_env, f->arena, &config, &faults, NULL), ERR_INVALID);
+    list_faults(f, &faults, &out);
+    assert_non_null(strstr(buf_text(&out), "cordon.yaml:13:12: "));
+    assert_non_null(strstr(buf_text(&out), "alert.severity?"));
+}
+
+static void test_config__a_file_that_cannot_be_read_is_no_fault_of_its_text(void **state)
+{
+    struct fixture *f = *state;
+    struct config *config = NULL;
+    struct yaml_faults faults;
+    struct err e = {0};
+
+    assert_int_equal(
+        config_load("/nonexistent/cordon.yaml", no_env, f->arena, &config, &faults, &e), ERR_IO);
+    assert_string_equal(e.text, "cannot read /nonexistent/cordon.yaml: No such file or directory");
+    assert_int_equal(config_load(f->folder, no_env, f->arena, &config, &faults, &e), ERR_IO);
+}
+
+static void test_config__defaults_and_clouds(void **state)
+{
+    static const struct {
+        const char *cloud, *api_url, *api_scope, *login_url, *graph_url;
+    } rows[] = {
+        {"", "https://api.security.microsoft.com",
+         "https://api.securitycenter.microsoft.com/.default", "https://login.microsoftonline.com",
+         "https://graph.microsoft.com"},
+        {"    cloud: gcc\n", "https://api-gcc.securitycenter.microsoft.us",
+         "https://api-gcc.securitycenter.microsoft.us/.default",
+         "https://login.microsoftonline.com", "https://graph.microsoft.com"},
+        {"    cloud: gcc_high\n", "https://api-gov.securitycenter.microsoft.us",
+         "https://api-gov.securitycenter.microsoft.us/.default", "https://login.microsoftonline.us",
+         "https://graph.microsoft.us"},
+        {"    cloud: dod\n", "https://api-gov.securitycenter.microsoft.us",
+         "https://api-gov.securitycenter.microsoft.us/.default", "https://login.microsoftonline.us",
+         "https://dod-graph.microsoft.us"},
+        {"    api_url: http://127.0.0.1:8443/\n    api_scope: api://sim/.default\n    login_url: http://localhost:1\n"
+         "    graph_url: http://[::1]:2\n",
+         "http://127.0.0.1:8443", "api://sim/.default", "http://localhost:1", "http://[::1]:2"},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        AUTO(buf_clear) struct buf text = BUF_INIT(65536);
+        const struct config_tenant *t;
+        struct config *c;
+
+        buf_addf(&text, TENANTS "%s" SOURCES MAIL RULES, rows[i].cloud);
+        c = load(*state, buf_text(&text));
+        t = config_tenant(c, "contoso");
+        assert_non_null(t);
+        assert_string_equal(t->api_url, rows[i].api_url);
+        assert_string_equal(t->api_scope, rows[i].api_scope);
+        assert_string_equal(t->login_url, rows[i].login_url);
+        assert_string_equal(t->graph_url, rows[i].graph_url);
+        assert_string_equal(t->client_secret.text, "s3cret~.+/=");
+        assert_int_equal(t->quota.per_minute, 100);
+        assert_int_equal(t->quota.per_hour, 1500);
+        assert_string_equal(c->listen.address, "127.0.0.1:8080");
+        assert_int_equal(c->listen.max_body, 1024 * 1024);
+        assert_string_equal(c->admin.address, "127.0.0.1:9180");
+        assert_null(c->admin.token.text);
+        assert_string_equal(c->store_url, "sqlite:cordon.db");
+        assert_null(c->public_url);
+        assert_non_null(c->policy);
+        assert_null(c->notes[0]);
+        assert_null(config_tenant(c, "fabrikam"));
+        config_unref(c);
+    }
+}
+
+/* contract.md section 4, without what this version does not have. */
+static void test_config__the_example_of_the_contract_is_good(void **state)
+{
+    struct config *c = load(
+        *state,
+        "listen:\n"
+        "  address: 127.0.0.1:8080\n"
+        "  tls: {certificate_file: pem, key_file: pem, client_ca_file: pem}\n"
+        "  max_body: 1MiB\n"
+        "  trusted_proxies: [10.0.0.0/8]\n"
+        "admin:\n"
+        "  address: 127.0.0.1:9180\n"
+        "  token_file: token\n"
+        "public_url: https://cordon.contoso.example/\n"
+        "store:\n"
+        "  url: sqlite:cordon.db\n"
+        "tenants:\n"
+        "  contoso:\n"
+        "    tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+        "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+        "    client_secret_file: secret\n"
+        "    cloud: public\n"
+        "    quota: {per_minute: 50, per_hour: 700}\n"
+        "sources:\n"
+        "  relay:\n"
+        "    tenant: contoso\n"
+        "    verify:\n"
+        "      - standard_webhooks: {secret_files: [relay, relay], tolerance: 5m}\n"
+        "  flow:\n"
+        "    tenant: contoso\n"
+        "    verify:\n"
+        "      - entra: {audience: [\"api://cordon\"], clients: [5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50], "
+        "roles: [], objects: []}\n"
+        "    reply: accept\n"
+        "    may: [notify]\n"
+        "mail:\n"
+        "  server: smtp://smtp.contoso.example:587\n"
+        "  from: cordon@contoso.example\n"
+        "  to: [soc@contoso.example]\n"
+        "  username: cordon\n"
+        "  password_file: token\n"
+        "  ca_file: pem\n"
+        "rules:\n"
+        "  - name: contain-high\n"
+        "    when: {alert.severity: High}\n"
+        "    do:\n"
+        "      - isolate: {type: full, comment: \"{{alert.title}}\"}\n"
+        "      - email: {}\n"
+        "  - name: review-medium\n"
+        "    when:\n"
+        "      alert.severity: Medium\n"
+        "      machine.os: {glob: \"Windows*\"}\n"
+        "      machine.tags: {not: [lab]}\n"
+        "    do:\n"
+        "      - isolate: {type: selective}\n"
+        "      - email: {to: [soc@contoso.example, desk@contoso.example]}\n"
+        "  - name: tell\n"
+        "    do: [email: {}]\n"
+        "safety:\n"
+        "  mode: live\n"
+        "  protected:\n"
+        "    - machine.tags: [tier-0, no-isolate]\n"
+        "    - machine.value: High\n"
+        "  limits:\n"
+        "    - {isolations: 10, per: 1h}\n"
+        "    - {isolations: 30, per: 24h}\n"
+        "polling:\n"
+        "  every: 0\n"
+        "hunts: []\n");
+    const struct config_source *relay = config_source(c, "relay"), *flow = config_source(c, "flow");
+
+    assert_string_equal(c->public_url, "https://cordon.contoso.example");
+    assert_string_equal(c->admin.token.text, "a-token-of-more-than-thirty-two-characters");
+    assert_int_equal(c->listen.trusted_proxies.count, 1);
+    assert_int_equal(c->tenants[0].quota.per_minute, 50);
+    assert_int_equal(c->n_sources, 2);
+    assert_ptr_equal(relay->tenant, config_tenant(c, "contoso"));
+    assert_non_null(relay->verifier);
+    assert_true(relay->may_notify && relay->may_isolate);
+    assert_true(flow->may_notify && !flow->may_isolate);
+    assert_null(config_source(c, "Relay"));
+    assert_string_equal(c->mail.username, "cordon");
+    assert_int_equal(c->mail.to.count, 1);
+    assert_true(policy_uses(c->policy, "isolate"));
+    assert_false(policy_is_shadow(c->policy));
+    assert_null(c->notes[0]);
+    config_unref(c);
+}
+
+static void test_config__notes_are_worth_a_line(void **state)
+{
+    struct fixture *f = *state;
+    struct config *c;
+
+    c = load(
+        f,
+        "listen: {address: '0.0.0.0:8080'}\n" TENANTS
+        "sources:\n  relay:\n    tenant: contoso\n    verify: [{token: {secret_files: [token]}}]\n" MAIL
+            RULES);
+    assert_string_equal(
+        c->notes[0],
+        "listen.address: 0.0.0.0:8080 is reachable from other machines over plain HTTP; "
+        "give listen.tls a certificate, or have a proxy in front do TLS");
+    assert_string_equal(
+        c->notes[1],
+        "sources.relay: a token is no signature: whoever sees one request can send others "
+        "as this source");
+    assert_null(c->notes[2]);
+    config_unref(c);
+
+    c = load(
+        f,
+        "tenants:\n  contoso:\n    tenant_id: 00000000-0000-0000-0000-000000000000\n"
+        "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n    client_secret_file: secret\n" SOURCES
+        "mail: {server: 'smtp://localhost:25', from: cordon@contoso.example}\n"
+        "rules: [{name: tell, do: [email: {to: a@b.example}]}]\n");
+    assert_string_equal(c->notes[0], "tenants.contoso.tenant_id is still a placeholder");
+    assert_string_equal(
+        c->notes[1],
+        "mail.to is missing: doubts and failures reach only whom a rule's own email names");
+    assert_null(c->notes[2]);
+    config_unref(c);
+}
+
+static const char *some_env(const char *name)
+{
+    return strcmp(name, "TENANT") == 0   ? "0A4A1F60-98AB-4F0A-9D5E-0B1C2D3E4F50"
+           : strcmp(name, "PORT") == 0   ? "9999"
+           : strcmp(name, "SECRET") == 0 ? "secret"
+                                         : NULL;
+}
+
+static void test_config__the_environment_fills_in(void **state)
+{
+    struct fixture *f = *state;
+    struct config *c = NULL;
+    struct yaml_faults faults;
+
+    put_file(
+        f, "cordon.yaml",
+        "listen: {address: \"127.0.0.1:${PORT}\", max_body: \"${BODY:-2MiB}\"}\n"
+        "tenants:\n  contoso:\n    tenant_id: ${TENANT}\n    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+        "    client_secret_file: ${SECRET}\n" SOURCES MAIL RULES);
+    assert_int_equal(config_load(f->file, some_env, f->arena, &c, &faults, NULL), ERR_OK);
+    assert_string_equal(c->listen.address, "127.0.0.1:9999");
+    assert_int_equal(c->listen.max_body, 2 * 1024 * 1024);
+    assert_string_equal(c->tenants[0].tenant_id, "0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50");
+    assert_string_equal(c->tenants[0].client_secret.text, "s3cret~.+/=");
+    config_unref(c);
+}
+
+static void test_config__the_starter_lacks_its_secrets_and_nothing_else(void **state)
+{
+    struct fixture *f = *state;
+    AUTO(buf_clear) struct buf out = BUF_INIT(65536);
+    struct config *c = NULL;
+    struct yaml_faults faults;
+    char path[200];
+
+    put_file(f, "cordon.yaml", config_starter);
+    assert_int_equal(config_load(f->file, no_env, f->arena, &c, &faults, NULL), ERR_INVALID);
+    list_faults(f, &faults, &out);
+    assert_string_equal(
+        buf_text(&out),
+        "cordon.yaml:35:25: tenants.contoso.client_secret_file: cannot read secrets/defender: there is no "
+        "such file; write the secret into it (chmod 600)\n"
+        "cordon.yaml:45:44: standard_webhooks.secret_files: cannot read secrets/relay: there is no such "
+        "file; write the secret into it (chmod 600)\n");
+
+    (void)snprintf(path, sizeof path, "%s/secrets", f->folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    put_file(f, "secrets/defender", "x\n");
+    put_file(f, "secrets/relay", "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
+    c = load(f, config_starter);
+    assert_string_equal(c->notes[0], "tenants.contoso.tenant_id is still a placeholder");
+    assert_string_equal(c->notes[1], "tenants.contoso.client_id is still a placeholder");
+    assert_null(c->notes[2]);
+    assert_true(policy_uses(c->policy, "isolate"));
+    config_unref(c);
+    (void)snprintf(path, sizeof path, "%s/secrets/defender", f->folder);
+    (void)unlink(path);
+    (void)snprintf(path, sizeof path, "%s/secrets/relay", f->folder);
+    (void)unlink(path);
+    (void)snprintf(path, sizeof path, "%s/secrets", f->folder);
+    (void)rmdir(path);
+}
+
+static void test_config__a_reload_says_what_needs_a_restart(void **state)
+{
+    static const struct {
+        const char *text, *key;
+    } rows[] = {
+        {ALL, NULL},
+        {"listen: {max_body: 2MiB, trusted_proxies: [10.0.0.0/8]}\n" ALL, NULL},
+        {"public_url: https://c.example\n" ALL, NULL},
+        {"safety: {mode: shadow}\n" ALL, NULL},
+        {"admin: {token_file: token}\n" ALL, NULL},
+        {TENANTS "    cloud: gcc\n" SOURCES MAIL RULES, NULL},
+        {"listen: {address: 127.0.0.1:8081}\n" ALL, "listen.address"},
+        {"listen: {tls: {certificate_file: pem, key_file: pem}}\n" ALL,
+         "listen.tls.certificate_file"},
+        {"admin: {address: 127.0.0.1:9181}\n" ALL, "admin.address"},
+        {"store: {url: sqlite:other.db}\n" ALL, "store.url"},
+    };
+    struct config *old = load(*state, ALL);
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct config *fresh = load(*state, rows[i].text);
+        const char *key = config_needs_restart(old, fresh);
+
+        if (rows[i].key)
+            assert_string_equal(key, rows[i].key);
+        else if (key)
+            fail_msg("%s needs no restart", key);
+        config_unref(fresh);
+    }
+    config_unref(old);
+}
+
+static void *hold_and_let_go(void *arg)
+{
+    for (int i = 0; i < 2000; i++) {
+        struct config *c = config_ref(arg);
+
+        if (strcmp(c->tenants[0].name, "contoso") != 0)
+            abort();
+        config_unref(c);
+    }
+    config_unref(arg);
+    return NULL;
+}
+
+static void test_config__lives_until_the_last_reference(void **state)
+{
+    struct config *c = load(*state, ALL);
+    pthread_t threads[4];
+
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, hold_and_let_go, config_ref(c)), 0);
+    config_unref(c);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    config_unref(NULL);
+}
+
+static void test_config__a_command_sees_the_admin_part_alone(void **state)
+{
+    struct fixture *f = *state;
+    struct config_admin admin = {0};
+    struct yaml_faults faults;
+    struct err e = {0};
+
+    /* the rest may be half-edited */
+    put_file(f, "cordon.yaml",
+             "admin: {address: 127.0.0.1:7, token_file: token}\ntenants: broken\nlisten: [1]\n");
+    assert_int_equal(config_peek_admin(f->file, no_env, f->arena, &admin, &faults, &e), ERR_OK);
+    assert_string_equal(admin.address, "127.0.0.1:7");
+    assert_string_equal(admin.token.text, "a-token-of-more-than-thirty-two-characters");
+
+    put_file(f, "cordon.yaml", "rules: []\n");
+    assert_int_equal(config_peek_admin(f->file, no_env, f->arena, &admin, &faults, &e), ERR_OK);
+    assert_string_equal(admin.address, "127.0.0.1:9180");
+    assert_null(admin.token.text);
+
+    put_file(f, "cordon.yaml", "admin: {adress: x}\n");
+    assert_int_equal(config_peek_admin(f->file, no_env, f->arena, &admin, &faults, &e),
+                     ERR_INVALID);
+    assert_int_equal(faults.count, 1);
+    put_file(f, "cordon.yaml", "admin: [\n");
+    assert_int_equal(config_peek_admin(f->file, no_env, f->arena, &admin, &faults, &e),
+                     ERR_INVALID);
+    assert_int_equal(config_peek_admin("/nonexistent", no_env, f->arena, &admin, &faults, &e),
+                     ERR_IO);
+}
+
+static void test_config__a_sender_is_told_where_to_post(void **state)
+{
+    static const struct {
+        const char *text, *url, *unix_socket;
+    } rows[] = {
+        {"", "http://127.0.0.1:8080/hooks/relay", NULL},
+        {"listen: {address: '0.0.0.0:81'}\n", "http://127.0.0.1:81/hooks/relay", NULL},
+        {"listen: {address: '[::]:81', tls: {certificate_file: /root/unreadable}}\n",
+         "https://[::1]:81/hooks/relay", NULL},
+        {"listen: {address: '[::1]:81'}\n", "http://[::1]:81/hooks/relay", NULL},
+        {"listen: {address: 'unix:/run/cordon'}\n", "http://localhost/hooks/relay", "/run/cordon"},
+        {"public_url: https://c.example/base/\n", "https://c.example/base/hooks/relay", NULL},
+    };
+    struct fixture *f = *state;
+    struct config_sender sender;
+    struct yaml_faults faults;
+    struct err e = {0};
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        AUTO(buf_clear) struct buf text = BUF_INIT(4096);
+
+        buf_addf(&text, "%s" SOURCES, rows[i].text);
+        put_file(f, "cordon.yaml", buf_text(&text));
+        assert_int_equal(
+            config_peek_source(f->file, no_env, f->arena, "relay", &sender, &faults, &e), ERR_OK);
+        assert_string_equal(sender.url, rows[i].url);
+        if (rows[i].unix_socket)
+            assert_string_equal(sender.unix_socket, rows[i].unix_socket);
+        else
+            assert_null(sender.unix_socket);
+        assert_int_equal(sender.verify->kind, YAML_LIST);
+    }
+    assert_int_equal(config_peek_source(f->file, no_env, f->arena, "flow", &sender, &faults, &e),
+                     ERR_NOT_FOUND);
+    assert_non_null(strstr(e.text, "there is no source 'flow'"));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(test_config__##name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(every_fault_is_named_with_its_place),
+        TEST(the_wrong_severity_is_corrected),
+        TEST(a_file_that_cannot_be_read_is_no_fault_of_its_text),
+        TEST(defaults_and_clouds),
+        TEST(the_example_of_the_contract_is_good),
+        TEST(notes_are_worth_a_line),
+        TEST(the_environment_fills_in),
+        TEST(the_starter_lacks_its_secrets_and_nothing_else),
+        TEST(a_reload_says_what_needs_a_restart),
+        TEST(lives_until_the_last_reference),
+        TEST(a_command_sees_the_admin_part_alone),
+        TEST(a_sender_is_told_where_to_post),
+    };
+
+    return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}

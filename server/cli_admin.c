@@ -40,7 +40,7 @@ static void show_refusal(const struct config_admin *admin, const struct rest_ans
     detail = json_get_string(problem, "detail");
     if (answer->status == 404)
         cli_error("there is no %s", what ? what : path);
-    else if (answer->status == 401 && admin->token.text)
+    else if (answer->status == 401 && admin->token.file)
         cli_error(
             "the server does not take the token of %s; does it run with another configuration?",
             admin->token.file);

@@ -3,6 +3,8 @@
  * 1 it failed or found something, 2 wrong usage. help NULL hides a command from `--help`. */
 COMMAND("init", cmd_init, "write a commented starter configuration")
 COMMAND("check", cmd_check, "say what is wrong with the configuration and its policy")
+COMMAND("send", cmd_send, "push a notification as a source would")
+COMMAND("keygen", cmd_keygen, "make a new secret for a sender, or an Ed25519 pair")
 COMMAND("cases", cmd_cases, "what is known and done about each alert: list, show")
 COMMAND("isolations", cmd_isolations, "every episode of a machine being isolated: list")
 COMMAND("fields", cmd_fields, "the fields that rules and templates may name")

@@ -1,0 +1,407 @@
+/* cmd_send.c - `cordon send`: pushes a notification as one of the configured sources would.
+ *
+ * It reads the source's own secret, so what it proves is that the server takes what an honest sender
+ * sends. A source that shows a token of Entra cannot be played: its credential is not ours to have. For
+ * that one the way with curl is shown.
+ */
+#include "cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "auto.h"
+#include "buf.h"
+#include "clock.h"
+#include "config.h"
+#include "id.h"
+#include "json.h"
+#include "mime.h"
+#include "rest.h"
+#include "settings.h"
+#include "verify_standard_webhooks.h"
+
+#define TIMEOUT_MS                                                                                 \
+    30000 /* the server answers within seconds or not at all: webhook-sources.md 8.2 */
+#define HEADERS_MAX (REST_HEADERS_MAX - 1)
+
+struct options {
+    const char *config, *source, *alert, *machine, *url;
+    bool print_curl, json;
+};
+
+static const struct cli_option options[] = {
+    CLI_CONFIG(struct options, config),
+    {.name = "source",
+     .type = CLI_TEXT,
+     .offset = offsetof(struct options, source),
+     .value = "NAME",
+     .help = "the source to send as",
+     .required = true},
+    {.name = "alert",
+     .type = CLI_TEXT,
+     .offset = offsetof(struct options, alert),
+     .value = "ID",
+     .help = "the alert's id",
+     .required = true},
+    CLI_OPTION("machine", CLI_TEXT, struct options, machine, "ID",
+               "the machine's id, if it is to be sent"),
+    CLI_OPTION("url", CLI_TEXT, struct options, url, "URL",
+               "where to; else public_url or listen, /hooks/NAME"),
+    CLI_OPTION("print-curl", CLI_FLAG, struct options, print_curl, NULL,
+               "send nothing; print the curl command that would"),
+    CLI_JSON(struct options, json),
+    {.name = NULL},
+};
+
+static const struct cli_command command = {
+    .name = "send",
+    .about = "Signs and posts a notification as a source would, by the source's own settings.\n"
+             "Prints the answer. Exit code 0 when the server took it.",
+    .options = options,
+};
+
+/* One header. What is secret in it stands in a file, so that a printed command does not show it. */
+struct header {
+    const char *text;        /* "Name: value", or the part before the secret */
+    const char *secret_file; /* NULL: none */
+    char *secret;            /* what the file holds */
+};
+
+struct sending {
+    struct arena *arena;
+    struct yaml_faults faults;
+    struct settings_reader reader;
+    struct config_sender sender;
+    const char *url;
+    struct buf body;
+    struct header headers[HEADERS_MAX];
+    size_t n_headers;
+};
+
+static void add_header(struct sending *s, const char *text, const struct secret *secret)
+{
+    if (text && s->n_headers < HEADERS_MAX)
+        s->headers[s->n_headers++] = (struct header){.text = text,
+                                                     .secret_file = secret ? secret->file : NULL,
+                                                     .secret = secret ? secret->text : NULL};
+}
+
+/* ---- schemes ---------------------------------------------------------------------------------- */
+
+/* The newest of a scheme's secrets; false: said why not. */
+static bool first_secret(struct sending *s, const struct yaml_node *settings, const char *scheme,
+                         struct secret *ret)
+{
+    static const struct setting row = {.key = "secret",
+                                       .type = SET_SECRET_LIST,
+                                       .required = true,
+                                       .meaning = "there is nothing to sign with"};
+    struct secret_list list = {0};
+
+    settings_read_key(&s->reader, settings, scheme, &row, &list);
+    if (s->faults.count) {
+        cli_show_faults(&s->faults);
+        return false;
+    }
+    if (list.count == 0) {
+        cli_error("%s.secret_files is empty: there is nothing to sign with", scheme);
+        return false;
+    }
+    for (size_t i = 1; i < list.count; i++)
+        secret_wipe(&list.items[i]);
+    *ret = list.items[0];
+    return true;
+}
+
+static bool prove_standard_webhooks(struct sending *s, const struct yaml_node *settings)
+{
+    AUTO(buf_clear) struct buf signature = BUF_INIT(256);
+    unsigned char key[STANDARD_WEBHOOKS_KEY_MAX];
+    char id[ID_TEXT_SIZE], timestamp[24], delivery[ID_TEXT_SIZE + 4];
+    struct secret secret;
+    size_t key_len = 0;
+    struct err e = {0};
+    enum err_code code;
+
+    if (!first_secret(s, settings, "standard_webhooks", &secret))
+        return false;
+    (void)snprintf(delivery, sizeof delivery, "msg_%s", id_format(id_new(clock_system()), id));
+    (void)snprintf(timestamp, sizeof timestamp, "%lld",
+                   (long long)(clock_wall_ms(clock_system()) / SECOND_MS));
+    code = standard_webhooks_key(secret.text, key, &key_len, &e);
+    if (!code)
+        code = standard_webhooks_sign(key, key_len, delivery, timestamp, buf_text(&s->body),
+                                      s->body.len, &signature, &e);
+    explicit_bzero(key, sizeof key);
+    secret_wipe(&secret);
+    if (code) {
+        cli_error("%s: %s", secret.file, e.text);
+        return false;
+    }
+    add_header(s, arena_fmt(s->arena, "webhook-id: %s", delivery), NULL);
+    add_header(s, arena_fmt(s->arena, "webhook-timestamp: %s", timestamp), NULL);
+    add_header(s, arena_fmt(s->arena, "webhook-signature: %s", buf_text(&signature)), NULL);
+    return true;
+}
+
+static bool prove_token(struct sending *s, const struct yaml_node *settings)
+{
+    static const struct setting row = {
+        .key = "header", .type = SET_TEXT, .fallback = "Authorization: Bearer"};
+    const char *header = NULL, *colon;
+    struct secret secret;
+
+    settings_read_key(&s->reader, settings, "token", &row, &header);
+    if (!first_secret(s, settings, "token", &secret))
+        return false;
+    colon = strchr(header, ':'); /* "Name" or "Name: Word", as verify_token.c reads it */
+    if (colon)
+        add_header(s,
+                   arena_fmt(s->arena, "%.*s: %s ", (int)(colon - header), header,
+                             colon + 1 + strspn(colon + 1, " ")),
+                   &secret);
+    else
+        add_header(s, arena_fmt(s->arena, "%s: ", header), &secret);
+    return true;
+}
+
+static const struct {
+    const char *name;
+    bool (*prove)(struct sending *s, const struct yaml_node *settings);
+} schemes[] = {
+    {"standard_webhooks", prove_standard_webhooks},
+    {"token", prove_token},
+};
+
+/* Can every scheme of an entry be played? */
+static bool is_playable(const struct yaml_node *entry)
+{
+    size_t known = 0;
+
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++)
+        known += yaml_get(entry, schemes[i].name) != NULL;
+    return entry->kind == YAML_MAP && entry->count > 0 && known == entry->count;
+}
+
+/* ---- curl ------------------------------------------------------------------------------------- */
+
+/* text as one word of a shell. */
+static void add_quoted(struct buf *out, const char *text)
+{
+    buf_addc(out, '\'');
+    for (; *text; text++)
+        if (*text == '\'')
+            buf_adds(out, "'\\''");
+        else
+            buf_addc(out, *text);
+    buf_addc(out, '\'');
+}
+
+static void add_option(struct buf *out, const char *option, const char *value)
+{
+    buf_addf(out, " %s ", option);
+    add_quoted(out, value);
+}
+
+static void add_post(struct buf *out, const struct sending *s)
+{
+    buf_adds(out, "curl -g -sS -i -X POST");
+    if (s->sender.unix_socket && s->url == s->sender.url)
+        add_option(out, "--unix-socket", s->sender.unix_socket);
+    add_option(out, "-H", "Content-Type: application/json");
+    for (size_t i = 0; i < s->n_headers; i++) {
+        add_option(out, "-H", s->headers[i].text);
+        if (s->headers[i].secret_file) {
+            buf_adds(out, "\"$(cat ");
+            add_quoted(out, s->headers[i].secret_file);
+            buf_adds(out, ")\"");
+        }
+    }
+}
+
+static void add_end(struct buf *out, const struct sending *s)
+{
+    add_option(out, "--data-raw", buf_text(&s->body));
+    buf_addc(out, ' ');
+    add_quoted(out, s->url);
+    buf_addc(out, '\n');
+}
+
+static void show_curl(const struct sending *s)
+{
+    AUTO(buf_clear) struct buf out = BUF_INIT(1024 * 1024);
+
+    add_post(&out, s);
+    add_end(&out, s);
+    (void)fputs(buf_text(&out), stdout);
+}
+
+/* A token of Entra is for the sender's own application to get: the way to do it by hand. */
+static int show_entra(struct sending *s, const struct yaml_node *settings, bool print_curl)
+{
+    static const struct setting row = {.key = "audience", .type = SET_TEXT_LIST, .required = true};
+    AUTO(buf_clear) struct buf out = BUF_INIT(1024 * 1024);
+    struct text_list audience = {0};
+    const char *form;
+
+    settings_read_key(&s->reader, settings, "entra", &row, &audience);
+    if (s->faults.count) {
+        cli_show_faults(&s->faults);
+        return CLI_FAILED;
+    }
+    form =
+        arena_fmt(s->arena, "%s/%s/oauth2/v2.0/token",
+                  s->sender.login_url ? s->sender.login_url : "https://login.microsoftonline.com",
+                  s->sender.tenant_id ? s->sender.tenant_id : "TENANT");
+    buf_adds(&out, "TOKEN=$(curl -sS");
+    add_option(&out, "-d", "grant_type=client_credentials");
+    buf_adds(&out,
+             " -d client_id=\"$CLIENT_ID\" --data-urlencode client_secret=\"$CLIENT_SECRET\"");
+    add_option(
+        &out, "--data-urlencode",
+        arena_fmt(s->arena, "scope=%s/.default", audience.count ? audience.items[0] : "AUDIENCE"));
+    buf_addc(&out, ' ');
+    add_quoted(&out, form ? form : "");
+    buf_adds(&out, " | sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')\n");
+    add_post(&out, s);
+    buf_adds(&out, " -H \"Authorization: Bearer $TOKEN\"");
+    add_end(&out, s);
+    if (print_curl) {
+        (void)fputs("Set CLIENT_ID and CLIENT_SECRET of the sender's application first.\n", stderr);
+        (void)fputs(buf_text(&out), stdout);
+        return CLI_DONE;
+    }
+    cli_error(
+        "this source shows a token of Entra, which only the sender's own application can get. With "
+        "its CLIENT_ID and CLIENT_SECRET in the environment:");
+    (void)fputs(buf_text(&out), stderr);
+    return CLI_FAILED;
+}
+
+/* ---- posting ---------------------------------------------------------------------------------- */
+
+static void show_answer(const struct rest_answer *answer, bool as_json)
+{
+    AUTO(json_freep) struct json *body = NULL;
+    AUTO(buf_clear) struct buf out = BUF_INIT(16 * 1024 * 1024);
+    struct json_out o = JSON_OUT(&out);
+    const char *text = answer->body ? answer->body : "";
+
+    (void)json_parse(text, answer->body_len, &body, NULL); /* shown as it is when it is none */
+    if (!as_json) {
+        buf_addf(&out, "HTTP %ld ", answer->status);
+        mime_clean_line(&out, text);
+    } else {
+        json_out_object(&o, NULL);
+        json_out_int(&o, "status", answer->status);
+        if (body)
+            json_out_value(&o, "body", body);
+        else
+            json_out_string(&o, "body", text);
+        json_out_object_end(&o);
+    }
+    (void)puts(buf_text(&out));
+}
+
+static int post(struct sending *s, bool as_json)
+{
+    const struct rest_options options_of_rest = {.user_agent = "cordon/" CORDON_VERSION};
+    AUTO(rest_freep) struct rest *rest = NULL;
+    AUTO(rest_answer_clear) struct rest_answer answer = {0};
+    struct rest_request q = {.method = "POST",
+                             .url = s->url,
+                             .body = buf_text(&s->body),
+                             .body_len = s->body.len,
+                             .timeout_ms = TIMEOUT_MS};
+    struct err e = {0};
+
+    q.unix_socket = s->url == s->sender.url ? s->sender.unix_socket : NULL;
+    q.headers[0] = "Content-Type: application/json";
+    for (size_t i = 0; i < s->n_headers; i++)
+        q.headers[i + 1] = s->headers[i].secret ? arena_fmt(s->arena, "%s%s", s->headers[i].text,
+                                                            s->headers[i].secret)
+                                                : s->headers[i].text;
+    if (rest_new(&options_of_rest, &rest, &e) || rest_do(rest, &q, &answer, &e)) {
+        cli_error("%s: %s", s->url, e.text);
+        return CLI_FAILED;
+    }
+    show_answer(&answer, as_json);
+    return answer.status >= 200 && answer.status < 300 ? CLI_DONE : CLI_FAILED;
+}
+
+static void make_body(struct sending *s, const struct options *o)
+{
+    struct json_out out = JSON_OUT(&s->body);
+
+    json_out_object(&out, NULL);
+    json_out_string(&out, "alertId", o->alert);
+    if (o->machine)
+        json_out_string(&out, "machineId", o->machine);
+    json_out_object_end(&out);
+}
+
+static int send_as(struct sending *s, const struct options *o)
+{
+    const struct yaml_node *entry =
+        s->sender.verify->kind == YAML_LIST ? s->sender.verify->first : NULL;
+    const struct yaml_node *chosen = entry;
+
+    while (chosen && !is_playable(chosen))
+        chosen = chosen->next;
+    if (!chosen) {
+        for (; entry; entry = entry->next)
+            if (yaml_get(entry, "entra"))
+                return show_entra(s, yaml_get(entry, "entra"), o->print_curl);
+        cli_error("source %s: none of its verify entries is one that `cordon send` can satisfy",
+                  o->source);
+        return CLI_FAILED;
+    }
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        const struct yaml_node *settings = yaml_get(chosen, schemes[i].name);
+
+        if (settings && !schemes[i].prove(s, settings))
+            return CLI_FAILED;
+    }
+    if (o->print_curl) {
+        show_curl(s);
+        return CLI_DONE;
+    }
+    return post(s, o->json);
+}
+
+int cmd_send(int argc, char **argv)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    struct sending s = {.arena = arena, .body = BUF_INIT(64 * 1024)};
+    struct options o = {0};
+    struct err e = {0};
+    const char *file;
+    enum err_code found;
+    int code = cli_parse(argc, argv, &command, &o, NULL);
+
+    if (code != CLI_GO_ON)
+        return code;
+    if (o.url && !rest_url_ok(o.url))
+        return cli_usage(&command,
+                         "--url: expected https://…, or http:// on this machine, found '%.80s'",
+                         o.url);
+    file = cli_config_file(o.config);
+    if (!file || !arena)
+        return CLI_FAILED;
+    found = config_peek_source(file, NULL, arena, o.source, &s.sender, &s.faults, &e);
+    if (found) {
+        if (found == ERR_INVALID)
+            cli_show_faults(&s.faults);
+        cli_error("%s", e.text);
+        return CLI_FAILED;
+    }
+    s.reader = (struct settings_reader){.arena = arena, .faults = &s.faults};
+    s.url = o.url ? o.url : s.sender.url;
+    make_body(&s, &o);
+    code = send_as(&s, &o);
+    buf_clear(&s.body);
+    for (size_t i = 0; i < s.n_headers; i++)
+        if (s.headers[i].secret)
+            explicit_bzero(s.headers[i].secret, strlen(s.headers[i].secret));
+    return code;
+}

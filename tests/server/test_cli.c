@@ -1,0 +1,749 @@
+/* test_cli.c - the program as people run it: exit codes, words, and what the far side saw. */
+#include "cli.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "auto.h"
+#include "buf.h"
+#include "clock.h"
+#include "http.h"
+#include "json.h"
+#include "kit/peer.h"
+#include "kit/program.h"
+#include "verify_standard_webhooks.h"
+
+#define SECRET "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
+struct fixture {
+    char folder[64];
+    struct ran ran;
+};
+
+static void put_file(const struct fixture *f, const char *name, const char *text)
+{
+    char path[200];
+    int fd;
+
+    (void)snprintf(path, sizeof path, "%s/%s", f->folder, name);
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    assert_int_equal(close(fd), 0);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    const char *tmp = getenv("TMPDIR");
+
+    if (!f)
+        return -1;
+    (void)snprintf(f->folder, sizeof f->folder, "%s/cli-XXXXXX",
+                   tmp && strlen(tmp) < 40 ? tmp : "/tmp");
+    if (!mkdtemp(f->folder))
+        return -1;
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    static const char *const files[] = {"cordon.yaml",   "other.yaml",     "secrets/defender",
+                                        "secrets/relay", "secrets/it's a", "secret",
+                                        "relay",         "admin.sock"};
+    struct fixture *f = *state;
+    char path[200];
+
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", f->folder, files[i]);
+        (void)unlink(path);
+    }
+    (void)snprintf(path, sizeof path, "%s/secrets", f->folder);
+    (void)rmdir(path);
+    (void)rmdir(f->folder);
+    ran_clear(&f->ran);
+    free(f);
+    return 0;
+}
+
+/* Runs cordon with these words in the fixture's folder; returns its exit code. */
+static int cordon(struct fixture *f, ...) __attribute__((sentinel));
+static int cordon(struct fixture *f, ...)
+{
+    const char *argv[24] = {"cordon"};
+    size_t n = 1;
+    va_list ap;
+
+    ran_clear(&f->ran);
+    va_start(ap, f);
+    while (n + 1 < sizeof argv / sizeof argv[0] && (argv[n] = va_arg(ap, const char *)))
+        n++;
+    va_end(ap);
+    program_run(&f->ran, f->folder, NULL, argv);
+    return f->ran.code;
+}
+
+#define assert_says(text, part)                                                                    \
+    do {                                                                                           \
+        if (!strstr(text, part))                                                                   \
+            fail_msg("\"%s\" is not in:\n%s", part, text);                                         \
+    } while (0)
+
+/* ---- the frame -------------------------------------------------------------------------------- */
+
+static void test_cli__without_a_command_it_says_which_there_are(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(cordon(f, NULL), 2);
+    assert_string_equal(f->ran.out, "");
+    assert_says(f->ran.err, "Usage: cordon COMMAND [options]");
+    assert_int_equal(cordon(f, "--help", NULL), 0);
+    assert_string_equal(f->ran.err, "");
+    assert_says(f->ran.out, "  check        ");
+    assert_null(strstr(f->ran.out, "smtp-child"));
+    assert_int_equal(cordon(f, "--version", NULL), 0);
+    assert_string_equal(f->ran.out, "cordon " CORDON_VERSION "\n");
+}
+
+static void test_cli__every_command_explains_itself(void **state)
+{
+    static const char *const commands[][2] = {
+        {"init", NULL},       {"check", NULL},       {"fields", NULL},  {"keygen", NULL},
+        {"send", NULL},       {"cases", NULL},       {"cases", "list"}, {"cases", "show"},
+        {"isolations", NULL}, {"isolations", "list"}};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        char usage[64];
+        bool sub = commands[i][1] != NULL;
+
+        (void)snprintf(usage, sizeof usage, "Usage: cordon %s%s%s ", commands[i][0], sub ? " " : "",
+                       sub ? commands[i][1] : "");
+        assert_int_equal(sub ? cordon(f, commands[i][0], commands[i][1], "--help", NULL)
+                             : cordon(f, commands[i][0], "--help", NULL),
+                         0);
+        assert_int_equal(strncmp(f->ran.out, usage, strlen(usage)), 0);
+        assert_string_equal(f->ran.err, "");
+    }
+    assert_int_equal(cordon(f, "help", "check", NULL), 0);
+    assert_says(f->ran.out, "Usage: cordon check ");
+}
+
+static void test_cli__wrong_usage_is_2_and_names_the_right_word(void **state)
+{
+    static const struct {
+        const char *words[6], *says;
+    } rows[] = {
+        {{"chekc"}, "cordon: there is no command 'chekc'; did you mean check?\n"},
+        {{"frobnicate"}, "cordon: there is no command 'frobnicate'\n"},
+        {{"backtest"},
+         "cordon: the command 'backtest' is not available in this version of cordon\n"},
+        {{"-c", "x", "check"}, "cordon: the command comes first: cordon COMMAND -c …\n"},
+        {{"check", "--confg", "x"},
+         "cordon check: there is no option --confg; did you mean --config?\n"},
+        {{"check", "-x"}, "cordon check: there is no option -x\n"},
+        {{"check", "-c"}, "cordon check: -c needs a value\n"},
+        {{"check", "--config"}, "cordon check: --config needs a value\n"},
+        {{"check", "--json=1"}, "cordon check: --json takes no value\n"},
+        {{"check", "cordon.yaml"}, "cordon check: 'cordon.yaml' is one word too many\n"},
+        {{"check", "--log-level", "loud"},
+         "cordon check: --log-level: 'loud' is no log level: expected error, warn, info or debug\n"},
+        {{"check", "--log-format", "xml"},
+         "cordon check: --log-format: expected json or text, found 'xml'\n"},
+        {{"init", "a", "b"}, "cordon init: 'b' is one word too many\n"},
+        {{"cases"}, "cordon: cases: expected a command after it\n"},
+        {{"cases", "lits"}, "cordon: cases: there is no command 'lits'; did you mean list?\n"},
+        {{"cases", "list", "--limit", "0"},
+         "cordon cases list: --limit: expected a whole number from 1, found '0'\n"},
+        {{"cases", "list", "--limit", "99999999999999999999"}, "found '99999999999999999999'\n"},
+        {{"cases", "list", "--state", "open"},
+         "cordon cases list: --state: there is no state 'open'\n"},
+        {{"cases", "list", "--state", "dne"}, "did you mean done?\n"},
+        {{"cases", "list", "--since", "yesterday"},
+         "cordon cases list: --since: expected 4h, 3d or 2026-01-01T00:00:00Z, found 'yesterday'\n"},
+        {{"cases", "show"}, "cordon cases show: expected ID\n"},
+        {{"send", "--alert", "x"}, "cordon send: --source NAME is needed\n"},
+        {{"send", "--source", "x"}, "cordon send: --alert ID is needed\n"},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *const *w = rows[i].words;
+
+        assert_int_equal(cordon(f, w[0], w[1], w[2], w[3], w[4], NULL), 2);
+        assert_says(f->ran.err, rows[i].says);
+        assert_string_equal(f->ran.out, "");
+    }
+}
+
+static void test_cli__the_environment_is_checked_like_the_options(void **state)
+{
+    static const char *const argv[] = {"cordon", "fields", NULL};
+    static const char *const level[] = {"CORDON_LOG_LEVEL=loud", NULL};
+    static const char *const format[] = {"CORDON_LOG_FORMAT=xml", NULL};
+    struct fixture *f = *state;
+
+    program_run(&f->ran, f->folder, level, argv);
+    assert_int_equal(f->ran.code, 2);
+    assert_says(f->ran.err, "cordon fields: CORDON_LOG_LEVEL: 'loud' is no log level");
+    ran_clear(&f->ran);
+    program_run(&f->ran, f->folder, format, argv);
+    assert_int_equal(f->ran.code, 2);
+    assert_says(f->ran.err, "cordon fields: CORDON_LOG_FORMAT: expected json or text, found 'xml'");
+}
+
+static void test_cli__output_that_cannot_be_written_is_a_failure(void **state)
+{
+    struct fixture *f = *state;
+    char line[4200];
+    const char *const argv[] = {"/bin/sh", "-c", line, NULL};
+
+    (void)snprintf(line, sizeof line, "'%s' fields > /dev/full", program_path("cordon"));
+    program_run(&f->ran, f->folder, NULL, argv);
+    assert_int_equal(f->ran.code, 1);
+    assert_says(f->ran.err, "cordon: cannot write the output: ");
+}
+
+/* ---- init, check, fields, keygen --------------------------------------------------------------- */
+
+static void test_cli__init_and_check_lead_to_a_good_configuration(void **state)
+{
+    struct fixture *f = *state;
+    AUTO(json_freep) struct json *answer = NULL;
+    struct stat st;
+    char path[200];
+
+    assert_int_equal(cordon(f, "init", "cordon.yaml", NULL), 0);
+    (void)snprintf(path, sizeof path, "%s/cordon.yaml", f->folder);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+
+    assert_int_equal(cordon(f, "init", "cordon.yaml", NULL), 1);
+    assert_string_equal(f->ran.err, "cordon: cordon.yaml is there already, and is left alone\n");
+    assert_int_equal(cordon(f, "init", "no/such/folder.yaml", NULL), 1);
+
+    assert_int_equal(cordon(f, "check", "-c", "cordon.yaml", NULL), 1);
+    assert_string_equal(
+        f->ran.err,
+        "cordon.yaml:35:25: tenants.contoso.client_secret_file: cannot read secrets/defender: there is "
+        "no such file; write the secret into it (chmod 600)\n"
+        "cordon.yaml:45:44: standard_webhooks.secret_files: cannot read secrets/relay: there is no such "
+        "file; write the secret into it (chmod 600)\n"
+        "cordon: cordon.yaml: 2 faults\n");
+    assert_int_equal(cordon(f, "check", "--json", NULL), 1);
+    assert_int_equal(json_parse(f->ran.out, strlen(f->ran.out), &answer, NULL), ERR_OK);
+    assert_false(json_is_true(json_get(answer, "good")));
+    assert_int_equal(json_count(json_get(answer, "faults")), 2);
+    assert_string_equal(json_get_string(json_first(json_get(answer, "faults")), "file"),
+                        "cordon.yaml");
+
+    (void)snprintf(path, sizeof path, "%s/secrets", f->folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    put_file(f, "secrets/defender", "s3cret\n");
+    put_file(f, "secrets/relay", SECRET "\n");
+    assert_int_equal(cordon(f, "check", NULL), 0);
+    assert_string_equal(f->ran.err, "");
+    assert_says(f->ran.out, "note: tenants.contoso.tenant_id is still a placeholder\n");
+    assert_says(f->ran.out, "cordon.yaml: good. 1 tenant, 1 source, policy ");
+}
+
+static void test_cli__init_prints_what_it_would_write(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(cordon(f, "init", "-", NULL), 0);
+    assert_int_equal(strncmp(f->ran.out, "# cordon.yaml - ", 16), 0);
+    assert_says(f->ran.out, "- name: contain-high\n    when: {alert.severity: High}\n");
+}
+
+static void test_cli__the_configuration_is_found_where_it_is_said_to_be(void **state)
+{
+    static const char *const check[] = {"cordon", "check", NULL};
+    static const char *const named[] = {"CORDON_CONFIG=other.yaml", NULL};
+    struct fixture *f = *state;
+
+    put_file(f, "other.yaml", "");
+    program_run(&f->ran, f->folder, named, check);
+    assert_int_equal(f->ran.code, 1);
+    assert_says(f->ran.err, "other.yaml:1:1: the file is empty\n");
+    assert_int_equal(cordon(f, "check", "--config", "nowhere.yaml", NULL), 1);
+    assert_string_equal(f->ran.err,
+                        "cordon: cannot read nowhere.yaml: No such file or directory\n");
+    if (access("/etc/cordon/cordon.yaml", F_OK) != 0) {
+        assert_int_equal(cordon(f, "check", NULL), 1);
+        assert_says(f->ran.err, "`cordon init` writes one\n");
+    }
+}
+
+static void test_cli__fields_lists_the_vocabulary(void **state)
+{
+    struct fixture *f = *state;
+    AUTO(json_freep) struct json *answer = NULL;
+    bool found = false;
+
+    assert_int_equal(cordon(f, "fields", NULL), 0);
+    assert_says(f->ran.out, "\nalert.severity  ");
+    assert_says(f->ran.out, "\nmachine.tags  ");
+    assert_int_equal(cordon(f, "fields", "--json", NULL), 0);
+    assert_int_equal(json_parse(f->ran.out, strlen(f->ran.out), &answer, NULL), ERR_OK);
+    JSON_EACH (field, answer)
+        if (strcmp(json_get_string(field, "name"), "alert.severity") == 0) {
+            found = true;
+            assert_int_equal(json_count(json_get(field, "values")), 5);
+        }
+    assert_true(found);
+    assert_int_equal(cordon(f, "fields", "alert.severity", NULL), 0);
+    assert_says(f->ran.out, "Informational, Low, Medium, High\n");
+    assert_int_equal(cordon(f, "fields", "alert.severty", NULL), 1);
+    assert_says(f->ran.err, "did you mean alert.severity?");
+}
+
+static bool is_base64(const char *text, size_t len)
+{
+    return strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=") == len;
+}
+
+static void test_cli__keygen_makes_keys_that_fit(void **state)
+{
+    struct fixture *f = *state;
+    unsigned char key[STANDARD_WEBHOOKS_KEY_MAX];
+    char first[80];
+    size_t len = 0;
+
+    assert_int_equal(cordon(f, "keygen", NULL), 0);
+    assert_int_equal(strlen(f->ran.out), 6 + 44 + 1);
+    assert_int_equal(strncmp(f->ran.out, "whsec_", 6), 0);
+    f->ran.out[50] = '\0';
+    assert_int_equal(standard_webhooks_key(f->ran.out, key, &len, NULL), ERR_OK);
+    assert_int_equal(len, 32);
+    (void)snprintf(first, sizeof first, "%s", f->ran.out);
+    assert_int_equal(cordon(f, "keygen", NULL), 0);
+    assert_int_not_equal(strncmp(f->ran.out, first, 50), 0);
+
+    assert_int_equal(cordon(f, "keygen", "--ed25519", NULL), 0);
+    assert_int_equal(strlen(f->ran.out), 5 + 88 + 1 + 5 + 44 + 1);
+    assert_int_equal(strncmp(f->ran.out, "whsk_", 5), 0);
+    assert_true(is_base64(f->ran.out + 5, 88));
+    assert_int_equal(strncmp(f->ran.out + 94, "whpk_", 5), 0);
+    assert_true(is_base64(f->ran.out + 99, 44));
+}
+
+/* ---- send ------------------------------------------------------------------------------------- */
+
+/* A configuration of which the rest is not even there: send looks at its source alone. */
+static void put_sources(const struct fixture *f)
+{
+    char path[200];
+
+    (void)snprintf(path, sizeof path, "%s/secrets", f->folder);
+    (void)mkdir(path, 0700);
+    put_file(f, "secrets/relay", SECRET "\n");
+    put_file(f, "secrets/it's a", "a-token-with-$HOME-and-`id`\n");
+    put_file(
+        f, "cordon.yaml",
+        "tenants: {contoso: {tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50, cloud: gcc_high}}\n"
+        "sources:\n"
+        "  relay: {tenant: contoso, verify: [{standard_webhooks: {secret_files: [secrets/relay]}}]}\n"
+        "  appliance: {tenant: contoso, verify: [{token: {header: X-Key, secret_files: \"secrets/it's a\"}}]}\n"
+        "  both: {tenant: contoso, verify: [{entra: {audience: [a]}}, {token: {secret_files: \"secrets/it's a\"}, "
+        "standard_webhooks: {secret_files: [secrets/relay]}}]}\n"
+        "  flow: {tenant: contoso, verify: [{entra: {audience: [\"api://cordon\"], clients: [x]}}]}\n"
+        "  lost: {tenant: contoso, verify: [{standard_webhooks: {secret_files: [secrets/nowhere]}}]}\n"
+        "  cert: {tenant: contoso, verify: [{client_certificate: {}}]}\n");
+}
+
+static void accept_all(struct peer *p)
+{
+    peer_script(p, &(struct peer_answer){.status = 202,
+                                         .headers = "Content-Type: application/json\r\n",
+                                         .body = "{\"status\":\"accepted\"}"});
+}
+
+/* What arrived is signed as Standard Webhooks wants it, with the relay's secret, now. */
+static void assert_signed(const struct peer_request *r)
+{
+    AUTO(buf_clear) struct buf expected = BUF_INIT(256);
+    unsigned char key[STANDARD_WEBHOOKS_KEY_MAX];
+    char id[80], timestamp[40];
+    size_t len = 0;
+    long long at;
+
+    (void)snprintf(id, sizeof id, "%s", peer_header(r, "webhook-id"));
+    (void)snprintf(timestamp, sizeof timestamp, "%s", peer_header(r, "webhook-timestamp"));
+    at = strtoll(timestamp, NULL, 10) * SECOND_MS;
+    assert_true(at > clock_wall_ms(clock_system()) - 120 * SECOND_MS);
+    assert_true(at <= clock_wall_ms(clock_system()));
+    assert_int_equal(standard_webhooks_key(SECRET, key, &len, NULL), ERR_OK);
+    assert_int_equal(
+        standard_webhooks_sign(key, len, id, timestamp, r->body, r->body_len, &expected, NULL),
+        ERR_OK);
+    assert_string_equal(peer_header(r, "webhook-signature"), buf_text(&expected));
+}
+
+static void test_cli__send_signs_as_the_source_would(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+    const struct peer_request *r;
+    char url[100];
+
+    put_sources(f);
+    accept_all(p);
+    (void)snprintf(url, sizeof url, "%s/hooks/relay", peer_url(p));
+    assert_int_equal(cordon(f, "send", "--source", "relay", "--alert", "da1_-2", "--machine",
+                            "0123456789abcdef", "--url", url, NULL),
+                     0);
+    assert_string_equal(f->ran.out, "HTTP 202 {\"status\":\"accepted\"}\n");
+    r = peer_request(p, 0);
+    assert_string_equal(r->method, "POST");
+    assert_string_equal(r->target, "/hooks/relay");
+    assert_string_equal(r->body, "{\"alertId\":\"da1_-2\",\"machineId\":\"0123456789abcdef\"}");
+    assert_string_equal(peer_header(r, "Content-Type"), "application/json");
+    assert_signed(r);
+
+    assert_int_equal(
+        cordon(f, "send", "--source", "relay", "--alert", "da1", "--url", url, "--json", NULL), 0);
+    assert_string_equal(f->ran.out, "{\"status\":202,\"body\":{\"status\":\"accepted\"}}\n");
+    assert_string_equal(peer_request(p, 1)->body, "{\"alertId\":\"da1\"}");
+
+    assert_int_equal(
+        cordon(f, "send", "--source", "appliance", "--alert", "da1", "--url", url, NULL), 0);
+    assert_string_equal(peer_header(peer_request(p, 2), "X-Key"), "a-token-with-$HOME-and-`id`");
+
+    /* an entry of two schemes is satisfied with both, and one that cannot be is passed over */
+    assert_int_equal(cordon(f, "send", "--source", "both", "--alert", "da1", "--url", url, NULL),
+                     0);
+    r = peer_request(p, 3);
+    assert_string_equal(peer_header(r, "Authorization"), "Bearer a-token-with-$HOME-and-`id`");
+    assert_signed(r);
+    peer_free(p);
+}
+
+static void test_cli__send_fails_when_the_server_does_not_take_it(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+    char url[100];
+
+    put_sources(f);
+    peer_script(p, &(struct peer_answer){.status = 401, .body = "{\"title\":\"no\x1b[2J\"}"});
+    (void)snprintf(url, sizeof url, "%s/hooks/relay", peer_url(p));
+    assert_int_equal(cordon(f, "send", "--source", "relay", "--alert", "da1", "--url", url, NULL),
+                     1);
+    assert_int_equal(strncmp(f->ran.out, "HTTP 401 {", 10), 0);
+    assert_null(strchr(f->ran.out, '\x1b'));
+    peer_free(p);
+
+    assert_int_equal(cordon(f, "send", "--source", "relay", "--alert", "da1", "--url", url, NULL),
+                     1);
+    assert_int_equal(cordon(f, "send", "--source", "rely", "--alert", "da1", NULL), 1);
+    assert_string_equal(f->ran.err,
+                        "cordon: cordon.yaml: there is no source 'rely'; did you mean relay?\n");
+    assert_int_equal(cordon(f, "send", "--source", "lost", "--alert", "da1", NULL), 1);
+    assert_says(f->ran.err,
+                "cordon.yaml:7:72: standard_webhooks.secret_files: cannot read secrets/nowhere: ");
+    assert_int_equal(cordon(f, "send", "--source", "cert", "--alert", "da1", NULL), 1);
+    assert_says(f->ran.err, "none of its verify entries is one that `cordon send` can satisfy\n");
+    assert_int_equal(
+        cordon(f, "send", "--source", "relay", "--alert", "da1", "--url", "http://10.0.0.1/", NULL),
+        2);
+}
+
+static void test_cli__the_printed_curl_command_works_when_pasted(void **state)
+{
+    static const char *const sources[] = {"relay", "appliance", "both"};
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+    char url[100];
+
+    put_sources(f);
+    accept_all(p);
+    (void)snprintf(url, sizeof url, "%s/hooks/x", peer_url(p));
+    for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {
+        AUTO(auto_free) char *line = NULL;
+        const char *argv[] = {"/bin/sh", "-c", NULL, NULL};
+        const struct peer_request *r;
+
+        assert_int_equal(cordon(f, "send", "--source", sources[i], "--alert", "da'1 $(id) \"x\"",
+                                "--url", url, "--print-curl", NULL),
+                         0);
+        assert_int_equal(peer_count(p), i);
+        assert_null(strstr(f->ran.out, "a-token-with")); /* what is secret is not shown */
+        line = strdup(f->ran.out);
+        ran_clear(&f->ran);
+        argv[2] = line;
+        program_run(&f->ran, f->folder, NULL, argv);
+        assert_int_equal(f->ran.code, 0);
+        assert_says(f->ran.out, "HTTP/1.1 202");
+        r = peer_request(p, i);
+        assert_string_equal(r->method, "POST");
+        assert_string_equal(r->target, "/hooks/x");
+        assert_string_equal(r->body, "{\"alertId\":\"da'1 $(id) \\\"x\\\"\"}");
+        assert_string_equal(peer_header(r, "Content-Type"), "application/json");
+        if (i != 1)
+            assert_signed(r);
+        if (i != 0)
+            assert_string_equal(peer_header(r, i == 1 ? "X-Key" : "Authorization") +
+                                    (i == 1 ? 0 : 7),
+                                "a-token-with-$HOME-and-`id`");
+    }
+    peer_free(p);
+}
+
+static void test_cli__send_says_how_an_entra_source_sends(void **state)
+{
+    struct fixture *f = *state;
+
+    put_sources(f);
+    assert_int_equal(cordon(f, "send", "--source", "flow", "--alert", "da1", NULL), 1);
+    assert_says(f->ran.err, "only the sender's own application can get");
+    assert_int_equal(cordon(f, "send", "--source", "flow", "--alert", "da1", "--print-curl", NULL),
+                     0);
+    assert_says(
+        f->ran.out,
+        "'https://login.microsoftonline.us/0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50/oauth2/v2.0/token'");
+    assert_says(f->ran.out, "'scope=api://cordon/.default'");
+    assert_says(f->ran.out,
+                "-H \"Authorization: Bearer $TOKEN\" --data-raw '{\"alertId\":\"da1\"}' "
+                "'http://127.0.0.1:8080/hooks/flow'");
+}
+
+/* ---- what the running server knows ------------------------------------------------------------- */
+
+static void put_admin(const struct fixture *f, const struct peer *p)
+{
+    char text[200];
+
+    (void)snprintf(text, sizeof text, "admin: {address: '%s', token_file: relay}\n",
+                   peer_url(p) + 7);
+    put_file(f, "cordon.yaml", text);
+    put_file(f, "relay", "the-admin-token\n");
+}
+
+static void test_cli__cases_are_listed_in_columns(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+    const struct peer_request *r;
+
+    put_admin(f, p);
+    peer_script(
+        p,
+        &(struct peer_answer){
+            .target = "/api/cases",
+            .status = 200,
+            .body =
+                "{\"cases\":[{\"id\":\"01abc\",\"tenant\":\"contoso\",\"alert_id\":\"da1_-2\",\"machine_id\":null,"
+                "\"state\":\"done\",\"rule\":\"contain-high\",\"updated\":\"2026-01-01T10:20:30.123Z\"},"
+                "{\"id\":\"01abd\",\"tenant\":\"a\\u001b[31mb\\u202e\",\"alert_id\":\"x\",\"state\":\"acting\"}],"
+                "\"next\":null}"});
+    assert_int_equal(cordon(f, "cases", "list", "--state", "done", "--tenant", "con toso",
+                            "--since", "2026-01-01T00:00:00Z", NULL),
+                     0);
+    assert_string_equal(f->ran.err, "");
+    assert_says(f->ran.out, "CASE   STATE   TENANT");
+    assert_says(f->ran.out, "  ALERT   MACHINE  RULE          UPDATED\n01abc  done    contoso");
+    assert_says(f->ran.out,
+                "  da1_-2  -        contain-high  2026-01-01 10:20:30Z\n01abd  acting  a");
+    assert_null(strchr(f->ran.out, '\x1b'));
+    assert_null(strstr(f->ran.out, "\xe2\x80\xae"));
+    r = peer_request(p, 0);
+    assert_string_equal(r->method, "GET");
+    assert_string_equal(
+        r->target,
+        "/api/cases?state=done&tenant=con%20toso&since=2026-01-01T00%3A00%3A00.000Z&limit=50");
+    assert_string_equal(peer_header(r, "Authorization"), "Bearer the-admin-token");
+    peer_free(p);
+}
+
+static void test_cli__a_long_list_comes_page_by_page(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+    AUTO(buf_clear) struct buf page = BUF_INIT(65536), last = BUF_INIT(65536);
+
+    put_admin(f, p);
+    buf_adds(&page, "{\"isolations\":[");
+    for (int i = 0; i < 100; i++)
+        buf_addf(&page, "%s{\"id\":\"i%d\"}", i ? "," : "", i);
+    buf_adds(&last, buf_text(&page));
+    buf_adds(&page, "],\"next\":\"i99\"}");
+    buf_adds(&last, "],\"next\":\"more\"}");
+    peer_script(p, &(struct peer_answer){.target = "/api/isolations?open=1&limit=100",
+                                         .times = 1,
+                                         .status = 200,
+                                         .body = buf_text(&page)});
+    peer_script(
+        p, &(struct peer_answer){.target = "/api/isolations?open=1&limit=50&cursor=i99",
+                                 .times = 1,
+                                 .status = 200,
+                                 .body = "{\"isolations\":[{\"id\":\"last\"}],\"next\":null}"});
+    assert_int_equal(cordon(f, "isolations", "list", "--open", "--limit", "150", "--json", NULL),
+                     0);
+    assert_int_equal(peer_count(p), 2);
+    assert_says(f->ran.out, "{\"id\":\"i99\"},{\"id\":\"last\"}],\"next\":null}\n");
+
+    peer_script(p, &(struct peer_answer){.target = "/api/isolations?limit=100",
+                                         .times = 1,
+                                         .status = 200,
+                                         .body = buf_text(&last)});
+    assert_int_equal(cordon(f, "isolations", "list", "--limit", "100", NULL), 0);
+    assert_string_equal(f->ran.err, "There are more: --limit N shows more of them.\n");
+    peer_free(p);
+}
+
+static void test_cli__one_case_is_shown_whole(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+    AUTO(json_freep) struct json *answer = NULL;
+
+    put_admin(f, p);
+    peer_script(
+        p,
+        &(struct peer_answer){
+            .target = "/api/cases/01abc",
+            .status = 200,
+            .body =
+                "{\"id\":\"01abc\",\"state\":\"done\",\"rule\":null,\"steps\":[{\"handler\":\"isolate\",\"state\":"
+                "\"done\"},{\"handler\":\"email\",\"state\":\"done\"}],\"verdict\":{\"rule\":\"tell\\nx\"},"
+                "\"facts\":{\"alert\":{}}}"});
+    peer_script(p, &(struct peer_answer){.status = 404, .body = "{\"title\":\"Not Found\"}"});
+    assert_int_equal(cordon(f, "cases", "show", "01abc", NULL), 0);
+    assert_string_equal(f->ran.out, "id:    01abc\n"
+                                    "state: done\n"
+                                    "rule:  -\n"
+                                    "steps:\n"
+                                    "  - handler: isolate\n"
+                                    "    state:   done\n"
+                                    "  - handler: email\n"
+                                    "    state:   done\n"
+                                    "verdict:\n"
+                                    "  rule: tell x\n");
+    assert_int_equal(cordon(f, "cases", "show", "01abc", "--json", NULL), 0);
+    assert_int_equal(json_parse(f->ran.out, strlen(f->ran.out), &answer, NULL), ERR_OK);
+    assert_int_equal(json_type(json_path(answer, "facts", "alert", NULL)), JSON_OBJECT);
+    assert_int_equal(cordon(f, "cases", "show", "../x", NULL), 1);
+    assert_string_equal(f->ran.err, "cordon: there is no case '../x'\n");
+    assert_string_equal(peer_request(p, 2)->target, "/api/cases/..%2Fx");
+    peer_free(p);
+}
+
+static void test_cli__a_server_that_is_not_there_is_said_with_the_cure(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+
+    put_admin(f, p);
+    peer_script(p, &(struct peer_answer){.times = 1, .status = 401});
+    peer_script(p, &(struct peer_answer){
+                       .times = 1, .status = 503, .body = "{\"detail\":\"The store is locked.\"}"});
+    peer_script(p, &(struct peer_answer){.times = 1, .status = 200, .body = "<html>"});
+    assert_int_equal(cordon(f, "cases", "list", NULL), 1);
+    assert_says(f->ran.err, "cordon: the server does not take the token of relay; ");
+    assert_int_equal(cordon(f, "cases", "list", NULL), 1);
+    assert_says(f->ran.err, ": the server answered 503: The store is locked.\n");
+    assert_int_equal(cordon(f, "cases", "list", NULL), 1);
+    assert_says(f->ran.err, " is not cordon's: its answer is no JSON");
+    peer_free(p);
+    assert_int_equal(cordon(f, "cases", "list", NULL), 1);
+    assert_says(f->ran.err, "cordon: cannot reach cordon at 127.0.0.1:");
+    assert_says(f->ran.err,
+                "is it running? Start it with `cordon serve`, or name its configuration with -c\n");
+    put_file(f, "cordon.yaml", "admin: {address: '10.255.255.1:9180', token_file: relay}\n");
+    assert_int_equal(cordon(f, "cases", "list", NULL), 1);
+    assert_says(f->ran.err, "cordon: cannot speak to admin.address 10.255.255.1:9180 from here: ");
+    put_file(f, "cordon.yaml", "admin: {adress: x}\n");
+    assert_int_equal(cordon(f, "cases", "list", NULL), 1);
+    assert_says(f->ran.err,
+                "cordon.yaml:1:9: admin.adress: unknown key; did you mean admin.address?\n");
+}
+
+static enum http_next answer_head(struct http_request *r, void *ctx, size_t *ret_body_max)
+{
+    static const char body[] =
+        "{\"isolations\":[{\"id\":\"by-socket\",\"state\":\"isolated\",\"machine_name\":\"ws-1\"}]}";
+    const struct http_answer answer = {.status = 200,
+                                       .content_type = "application/json",
+                                       .body = body,
+                                       .body_len = sizeof body - 1};
+
+    (void)ctx, (void)ret_body_max;
+    http_reply(r, &answer);
+    return HTTP_ANSWERED;
+}
+
+static void answer_body(struct http_request *r, void *ctx)
+{
+    (void)r, (void)ctx;
+}
+
+static void test_cli__a_unix_socket_is_an_admin_address_too(void **state)
+{
+    struct fixture *f = *state;
+    struct http_server *server = NULL;
+    char address[120], text[200];
+    struct err e = {0};
+    struct http_options o = {.address = address,
+                             .max_body = 1024,
+                             .max_head = 8192,
+                             .head_deadline_ms = 10000,
+                             .body_deadline_ms = 10000,
+                             .idle_ms = 10000,
+                             .threads = 1,
+                             .max_connections = 8,
+                             .max_connections_per_ip = 8,
+                             .handler = {.head = answer_head, .body = answer_body},
+                             .clock = clock_system()};
+
+    (void)snprintf(address, sizeof address, "unix:%s/admin.sock", f->folder);
+    if (http_server_open(&o, &server, &e))
+        fail_msg("%s", e.text);
+    (void)snprintf(text, sizeof text, "admin: {address: '%s'}\n", address);
+    put_file(f, "cordon.yaml", text);
+    assert_int_equal(cordon(f, "isolations", "list", NULL), 0);
+    assert_says(f->ran.out, "\nby-socket  isolated  ws-1  ");
+    http_server_free(server, 1000);
+    assert_int_equal(cordon(f, "isolations", "list", NULL), 1);
+    assert_says(f->ran.err, "cordon: cannot reach cordon at unix:");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(test_cli__##name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(without_a_command_it_says_which_there_are),
+        TEST(every_command_explains_itself),
+        TEST(wrong_usage_is_2_and_names_the_right_word),
+        TEST(the_environment_is_checked_like_the_options),
+        TEST(output_that_cannot_be_written_is_a_failure),
+        TEST(init_and_check_lead_to_a_good_configuration),
+        TEST(init_prints_what_it_would_write),
+        TEST(the_configuration_is_found_where_it_is_said_to_be),
+        TEST(fields_lists_the_vocabulary),
+        TEST(keygen_makes_keys_that_fit),
+        TEST(send_signs_as_the_source_would),
+        TEST(send_fails_when_the_server_does_not_take_it),
+        TEST(the_printed_curl_command_works_when_pasted),
+        TEST(send_says_how_an_entra_source_sends),
+        TEST(cases_are_listed_in_columns),
+        TEST(a_long_list_comes_page_by_page),
+        TEST(one_case_is_shown_whole),
+        TEST(a_server_that_is_not_there_is_said_with_the_cure),
+        TEST(a_unix_socket_is_an_admin_address_too),
+    };
+
+    return cmocka_run_group_tests_name("cli", tests, NULL, NULL);
+}

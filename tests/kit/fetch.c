@@ -161,9 +161,7 @@ static bool receive(struct fetched *f, int fd, const char *method, int64_t deadl
         }
         n = recv(fd, bytes, sizeof bytes, 0);
         if (n <= 0) {
-            if (n < 0)
-                (void)give_up(f, "read");
-            else if (!f->head)
+            if (n < 0 || !f->head)
                 (void)give_up(f, "read");
             break;
         }

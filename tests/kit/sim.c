@@ -25,6 +25,21 @@
 #define CONTROL_MS 60000
 #define ARGS_MAX   40
 
+/* Fails the running test. cmocka's own way does not tell the compiler that it never returns. */
+static _Noreturn void stop_test(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static _Noreturn void stop_test(const char *fmt, ...)
+{
+    char text[8192];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    fail_msg("%s", text);
+    abort();
+}
+
 /* ---- the process -------------------------------------------------------------------------------- */
 
 /* $CORDON_SIM, else beside the test's own binary or a folder above it (build/e2e/test_x). */
@@ -35,7 +50,7 @@ static void find_binary(char out[PATH_MAX])
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
 
     if (n < 0)
-        fail_msg("readlink /proc/self/exe: %s", strerror(errno));
+        stop_test("readlink /proc/self/exe: %s", strerror(errno));
     self[n] = '\0';
     if (told) {
         snprintf(out, PATH_MAX, "%s", told);
@@ -46,7 +61,7 @@ static void find_binary(char out[PATH_MAX])
         if (snprintf(out, PATH_MAX, "%s/cordon-sim", self) < PATH_MAX && access(out, X_OK) == 0)
             return;
     }
-    fail_msg("cordon-sim is not built: neither beside this test nor as $CORDON_SIM");
+    stop_test("cordon-sim is not built: neither beside this test nor as $CORDON_SIM");
 }
 
 /* The child: never returns. */
@@ -118,11 +133,11 @@ struct sim *sim_start(const struct sim_options *o)
     struct err e;
 
     if (!sim)
-        fail_msg("out of memory");
+        stop_test("out of memory");
     find_binary(binary);
     snprintf(dir, sizeof dir, "%s/sim-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     if (!mkdtemp(dir) || pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0)
-        fail_msg("%s: %s", dir, strerror(errno));
+        stop_test("%s: %s", dir, strerror(errno));
     sim->own_dir = strdup(dir);
     sim->dir = sim->own_dir;
     snprintf(log_file, sizeof log_file, "%s/sim.log", dir);
@@ -151,9 +166,9 @@ struct sim *sim_start(const struct sim_options *o)
     line = read_line(from[0], READY_MS);
     close(from[0]);
     if (!line)
-        fail_msg("%s did not get ready (its log: %s)", binary, log_file);
+        stop_test("%s did not get ready (its log: %s)", binary, log_file);
     if (json_parse(line, strlen(line), &sim->ready, &e))
-        fail_msg("%s: %s", line, e.text);
+        stop_test("%s: %s", line, e.text);
     free(line);
     learn_urls(sim);
     return sim;
@@ -202,7 +217,7 @@ void sim_stop(struct sim *sim)
             print_error("%s", bytes);
         if (f)
             fclose(f);
-        fail_msg("cordon-sim ended with status 0x%x", (unsigned)status);
+        stop_test("cordon-sim ended with status 0x%x", (unsigned)status);
     }
     sim_forget(sim);
 }
@@ -220,11 +235,11 @@ static struct json *control(struct sim *sim, const char *method, const char *pat
 
     snprintf(url, sizeof url, "%s%s", sim->control_url, path);
     if (!fetch(&f, method, url, headers, body, body ? strlen(body) : 0, timeout_ms) || !f.complete)
-        fail_msg("%s %s: %s", method, url, f.why);
+        stop_test("%s %s: %s", method, url, f.why);
     if (f.status != 200)
-        fail_msg("%s %s %s: %d %s", method, url, body ? body : "", f.status, f.body);
+        stop_test("%s %s %s: %d %s", method, url, body ? body : "", f.status, f.body);
     if (json_parse(f.body, f.body_len, &doc, &e))
-        fail_msg("%s %s: %s", method, url, e.text);
+        stop_test("%s %s: %s", method, url, e.text);
     fetched_clear(&f);
     return doc;
 }
@@ -319,7 +334,7 @@ static int64_t number(const struct json *doc, const char *name)
     int64_t n = 0;
 
     if (!json_int64(json_get(doc, name), &n))
-        fail_msg("the simulator's answer has no number '%s'", name);
+        stop_test("the simulator's answer has no number '%s'", name);
     return n;
 }
 
@@ -347,7 +362,7 @@ static void waited_in_vain(struct sim *sim, const char *for_what, const struct j
     buf_adds(&b, "got: ");
     json_write(&b, got);
     print_error("calls so far:\n%s\n", buf_text(&b));
-    fail_msg("waited in vain for %s", for_what);
+    stop_test("waited in vain for %s", for_what);
 }
 
 struct json *sim_wait_calls(struct sim *sim, const char *method, const char *path, int64_t count,
@@ -412,7 +427,7 @@ static char *text_of(const struct json *doc, const char *name)
     char *own = text ? strdup(text) : NULL;
 
     if (!own)
-        fail_msg("the simulator's answer has no '%s'", name);
+        stop_test("the simulator's answer has no '%s'", name);
     return own;
 }
 
@@ -450,9 +465,9 @@ char *sim_token(struct sim *sim)
     add_encoded(&form, "grant_type", "client_credentials");
     add_encoded(&form, "scope", sim->api_scope);
     if (!fetch(&f, "POST", url, headers, buf_text(&form), form.len, CONTROL_MS) || f.status != 200)
-        fail_msg("POST %s: %d %s %s", url, f.status, f.why, f.body);
+        stop_test("POST %s: %d %s %s", url, f.status, f.why, f.body);
     if (json_parse(f.body, f.body_len, &doc, NULL))
-        fail_msg("POST %s: %s", url, f.body);
+        stop_test("POST %s: %s", url, f.body);
     token = text_of(doc, "access_token");
     fetched_clear(&f);
     return token;

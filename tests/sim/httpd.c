@@ -515,7 +515,11 @@ enum err_code httpd_listen(const char *address, int *ret_fd, char *ret_address, 
     const char *colon = strrchr(address, ':');
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_PASSIVE};
     struct addrinfo *found = NULL;
-    struct sockaddr_storage bound;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } bound = {0};
     socklen_t len = sizeof bound;
     int fd, one = 1, port;
     bool bracket = *address == '[';
@@ -529,7 +533,7 @@ enum err_code httpd_listen(const char *address, int *ret_fd, char *ret_address, 
     if (fd >= 0)
         (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (fd < 0 || bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, 4096) != 0 ||
-        getsockname(fd, (struct sockaddr *)&bound, &len) != 0) {
+        getsockname(fd, &bound.any, &len) != 0) {
         err_set(e, ERR_IO, "listen on %s: %s", address, strerror(errno));
         if (fd >= 0)
             close(fd);
@@ -537,8 +541,7 @@ enum err_code httpd_listen(const char *address, int *ret_fd, char *ret_address, 
         return ERR_IO;
     }
     freeaddrinfo(found);
-    port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                             : ((struct sockaddr_in *)&bound)->sin_port);
+    port = ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port : bound.v4.sin_port);
     snprintf(ret_address, size, bracket ? "[%s]:%d" : "%s:%d", host, port);
     *ret_fd = fd;
     return ERR_OK;

@@ -317,7 +317,7 @@ enum err_code keys_sign(struct keys *k, enum key_slot slot, const char *alg, con
 {
     AUTO(buf_clear) struct buf text = BUF_INIT(1 << 20), signature = BUF_INIT(4096);
     struct key *key;
-    bool good = true;
+    bool good = false;
 
     b64url_add(&text, header, strlen(header));
     buf_addc(&text, '.');
@@ -326,20 +326,19 @@ enum err_code keys_sign(struct keys *k, enum key_slot slot, const char *alg, con
         return err_set(e, buf_failed(&text), "a token");
     pthread_mutex_lock(&k->lock);
     key = key_locked(k, slot, e);
-    if (!key)
-        good = false;
-    else if (strcasecmp(alg, "RS256") == 0)
+    if (key && strcasecmp(alg, "RS256") == 0)
         good = sign_rsa(key, EVP_sha256(), false, &text, &signature);
-    else if (strcmp(alg, "RS384") == 0)
+    else if (key && strcmp(alg, "RS384") == 0)
         good = sign_rsa(key, EVP_sha384(), false, &text, &signature);
-    else if (strcmp(alg, "PS256") == 0)
+    else if (key && strcmp(alg, "PS256") == 0)
         good = sign_rsa(key, EVP_sha256(), true, &text, &signature);
-    else if (strcmp(alg, "HS256") == 0) /* the classic confusion: the public key as the secret */
+    else if (key &&
+             strcmp(alg, "HS256") == 0) /* the classic confusion: the public key as the secret */
         good = sign_hmac(key->pem.data, key->pem.len, &text, &signature);
-    else if (strcmp(alg, "HS256n") == 0)
+    else if (key && strcmp(alg, "HS256n") == 0)
         good = sign_hmac(key->n.data, key->n.len, &text, &signature);
-    else if (strcmp(alg, "none") != 0)
-        good = false;
+    else
+        good = strcmp(alg, "none") == 0;
     pthread_mutex_unlock(&k->lock);
     if (!good)
         return err_set(e, ERR_INVALID, "alg: %s", alg);

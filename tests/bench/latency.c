@@ -1,0 +1,117 @@
+/* latency.c - the way from push to isolate: how long after a push arrives does the isolate POST leave, when
+ * Defender answers every call after D ms?
+ *
+ * Alert, machine and actions are read side by side, so it should be D and a little when the push names the
+ * machine, 2 D and a little when it does not. Each push is of a new alert on a new machine; between two
+ * the case is awaited, so every one is alone. Prints one JSON line per row.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "kit/house.h"
+
+#define PUSHES 41
+
+static double now_ms(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+static double call_ms(const struct json *calls)
+{
+    double t = 0;
+
+    (void)json_double(json_get(json_first(json_get(calls, "calls")), "t_ms"), &t);
+    return t;
+}
+
+/* What the journal's clock shows at zero of ours: asked with a call of our own. */
+static double offset_of(struct house *h)
+{
+    double best = 1e9, offset = 0;
+
+    for (int i = 0; i < 20; i++) {
+        char url[300];
+        struct fetched f;
+        double before, after;
+
+        (void)snprintf(url, sizeof url, "%s/api/machines/calibrate%d", h->sim->api_url, i);
+        before = now_ms();
+        (void)fetch(&f, "GET", url, NULL, NULL, 0, 5000);
+        after = now_ms();
+        fetched_clear(&f);
+        if (after - before < best) {
+            (void)snprintf(url, sizeof url, "/api/machines/calibrate%d", i);
+            AUTO(json_freep) struct json *calls = sim_wait_calls(h->sim, "GET", url, 1, 5000);
+
+            best = after - before;
+            offset = call_ms(calls) - (before + after) / 2;
+        }
+    }
+    return offset;
+}
+
+static void measure(int delay_ms, bool with_machine)
+{
+    struct house *h = house_start(NULL);
+    double offset = offset_of(h), took[PUSHES];
+
+    for (int i = 0; i < PUSHES + 3; i++) { /* three to warm up */
+        char alert[60], machine[60], path[200];
+        double pushed;
+
+        (void)snprintf(alert, sizeof alert, "da%d_-1", i);
+        (void)snprintf(machine, sizeof machine, "%040x", i + 1);
+        sim_tell(h->sim, "/config", "{\"delay_ms\":0}");
+        sim_tellf(h->sim, "/machines", "{\"id\":\"%s\"}", machine);
+        sim_tellf(h->sim, "/alerts", "{\"id\":\"%s\",\"severity\":\"High\",\"machineId\":\"%s\"}",
+                  alert, machine);
+        sim_tellf(h->sim, "/config", "{\"delay_ms\":%d}", delay_ms);
+        pushed = now_ms();
+        AUTO(json_freep)
+        struct json *answer = house_push(h, alert, with_machine ? machine : NULL, 202);
+        (void)snprintf(path, sizeof path, "/api/machines/%s/isolate", machine);
+        AUTO(json_freep) struct json *calls = sim_wait_calls(h->sim, "POST", path, 1, 30000);
+        if (i >= 3)
+            took[i - 3] = call_ms(calls) - offset - pushed;
+        sim_tell(h->sim, "/config", "{\"delay_ms\":0}");
+        json_free(house_wait_case(h, answer, "done", 30000));
+    }
+    qsort(took, PUSHES, sizeof took[0], by_value);
+    (void)printf(
+        "{\"row\":\"push_to_isolate\",\"delay_ms\":%d,\"machine_named\":%s,\"median_ms\":%.2f,"
+        "\"p90_ms\":%.2f,\"over_delay_ms\":%.2f}\n",
+        delay_ms, with_machine ? "true" : "false", took[PUSHES / 2], took[PUSHES * 9 / 10],
+        took[PUSHES / 2] - delay_ms * (with_machine ? 1 : 2));
+    (void)fflush(stdout);
+    house_stop(h);
+}
+
+int main(void)
+{
+    static const int delays[] = {0, 20, 100};
+
+    for (size_t i = 0; i < 3; i++) {
+        measure(delays[i], true);
+        measure(delays[i], false);
+    }
+    return 0;
+}

@@ -114,6 +114,19 @@ void engine_kick(struct engine *g)
     workers_kick(g->workers);
 }
 
+bool engine_reserve(struct engine *g)
+{
+    return workers_reserve(g->workers, WORK_CASE);
+}
+
+void engine_hand_over(struct engine *g, const struct work *w)
+{
+    if (w)
+        workers_hand_over(g->workers, w);
+    else
+        workers_let_go(g->workers, WORK_CASE);
+}
+
 int64_t engine_backoff(int64_t attempts, int64_t retry_ms)
 {
     int64_t wait = BACKOFF_FIRST_MS, jitter = 0;

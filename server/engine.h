@@ -44,6 +44,10 @@ struct runtime *engine_runtime(struct engine *g);
 void engine_use(struct engine *g, struct runtime *r);
 /** There may be new work: look at once. Any thread, cheap. */
 void engine_kick(struct engine *g);
+/** For intake: keeps a worker free for a case that is about to be stored as claimed; true: give it the
+ *  claim with engine_hand_over, NULL when there came none. Any thread, cheap. */
+bool engine_reserve(struct engine *g);
+void engine_hand_over(struct engine *g, const struct work *w);
 
 /* ---- how a run of work ends ------------------------------------------------------------------- */
 

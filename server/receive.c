@@ -189,6 +189,8 @@ static void stored(void *arg, enum err_code code, const struct err *e)
     const struct receiver_options *o = &q->receiver->o;
     int64_t fresh = 0;
 
+    if (a->claim)
+        o->hand_over(o->engine, !code && a->claimed ? &a->work : NULL);
     if (code) {
         refuse(q, 503, "unavailable", e->text,
                "The notification could not be stored; send it again.");
@@ -198,11 +200,11 @@ static void stored(void *arg, enum err_code code, const struct err *e)
         fresh += a->fresh[i];
     if (fresh)
         metrics_add(o->metrics, METRIC_CASES_MADE, fresh, q->n.tenant, NULL);
+    if (fresh > a->claimed && o->kick)
+        o->kick(o->engine);
     count(q, a->duplicate ? "duplicate" : "accepted");
     log_acceptance(q);
     answer(q);
-    if (fresh && o->kick)
-        o->kick(o->kick_ctx);
 }
 
 static void sha256_hex(const char *bytes, size_t len, char out[65])
@@ -237,6 +239,7 @@ static bool tenant_fits(const struct request *q, const struct intake *in)
 static void take(struct request *q, bool deferred)
 {
     static const char test[] = "{\"status\":\"test\"}";
+    const struct receiver_options *o = &q->receiver->o;
     size_t len;
     const char *body = http_body(q->http, &len);
     struct intake in;
@@ -278,9 +281,13 @@ static void take(struct request *q, bool deferred)
         q->acceptance.ctx = q;
         if (!deferred)
             http_defer(q->http);
-        if (store_accept(q->receiver->o.store, &q->acceptance, stored, &e))
+        q->acceptance.claim = o->reserve && o->hand_over && o->reserve(o->engine);
+        if (store_accept(o->store, &q->acceptance, stored, &e)) {
+            if (q->acceptance.claim)
+                o->hand_over(o->engine, NULL);
             refuse(q, 503, "unavailable", e.text,
                    "Too much is waiting for the disk; send it again.");
+        }
     }
 }
 

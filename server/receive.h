@@ -10,6 +10,7 @@
 #include "http.h"
 #include "metrics.h"
 #include "store.h"
+#include "store_work.h"
 
 struct receiver;
 
@@ -19,8 +20,12 @@ struct receiver_options {
     const struct clock *clock;
     struct metrics *metrics; /* may be NULL */
     struct config *config;   /* receiver_new takes a reference of its own */
-    void (*kick)(void *ctx); /* called after cases were stored; any thread; quick. May be NULL */
-    void *kick_ctx;
+    /* The seam to the engine; any thread, quick. kick: cases were stored. reserve: is a worker idle? then
+     * hand_over gives it the claim of a stored case, or NULL when there was none. All may be NULL. */
+    void (*kick)(void *engine);
+    bool (*reserve)(void *engine);
+    void (*hand_over)(void *engine, const struct work *w);
+    void *engine;
 };
 
 enum err_code receiver_new(const struct receiver_options *o, struct receiver **ret, struct err *e);

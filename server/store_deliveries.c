@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "id.h"
-#include "store_work.h"
 
 /* A delivery id that was used before: answer as the first time. */
 static enum err_code repeated(struct db_tx *tx, struct acceptance *a, struct err *e)
@@ -77,6 +76,10 @@ static enum err_code one_case(struct db_tx *tx, struct acceptance *a, size_t i, 
         return known_case(tx, a, i, e);
     a->cases[i] = id;
     a->duplicate = false;
+    if (a->claim && !a->claimed) {
+        a->claimed = true;
+        return work_put(tx, id, WORK_CASE, WORK_NORMAL, n->received_ms, n->received_ms, &a->work, e);
+    }
     return work_put(tx, id, WORK_CASE, WORK_NORMAL, n->received_ms, n->received_ms, NULL, e);
 }
 
@@ -105,6 +108,7 @@ static enum err_code accept_fn(struct db_tx *tx, void *arg, struct err *e)
     a->delivery = id_new(clock_system());
     a->count = n->count;
     a->other_body = false;
+    a->claimed = false;
     for (size_t i = 0; i < n->count; i++)
         a->cases[i] = id_new(clock_system());
     code = db_run(tx, e, &changed,

@@ -10,6 +10,7 @@
 
 #include "intake.h"
 #include "store.h"
+#include "store_work.h"
 
 struct notification {
     const char *tenant, *source; /* configured names */
@@ -25,6 +26,9 @@ struct notification {
 struct acceptance {
     const struct notification *n; /* in: borrowed until done */
     void *ctx;                    /* in: the caller's own */
+    bool claim;                   /* in: a worker waits for the first fresh case */
+    struct work work;             /* out: its claim, when claimed */
+    bool claimed;
     /* out */
     int64_t delivery; /* id of this delivery, or of the first one with its delivery_id */
     int64_t cases[INTAKE_BATCH_MAX]; /* one per alert (of the first delivery, for a repeated one) */

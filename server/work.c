@@ -29,7 +29,8 @@ struct workers {
     unsigned started; /* worker threads */
     struct work *queue;
     unsigned queue_head, queue_len;
-    unsigned idle, busy[WORK_KINDS]; /* busy: queued or running */
+    unsigned idle, busy[WORK_KINDS]; /* busy: reserved, queued or running */
+    unsigned reserved;               /* idle workers that a row is promised to */
     int64_t hold_until[WORK_KINDS];  /* mono ms */
     atomic_bool kicked;
     bool stopping, dispatcher_started; /* no more claims */
@@ -100,7 +101,7 @@ static void *dispatch(void *arg)
     pthread_mutex_lock(&p->lock);
     while (!p->stopping) {
         int64_t now = clock_mono_ms(p->clock), wake = now + LOOK_MS;
-        size_t room[WORK_KINDS], idle = p->idle - p->queue_len;
+        size_t room[WORK_KINDS], idle = p->idle - p->queue_len - p->reserved;
         bool able = find_room(p, now, room, &wake) && idle > 0;
 
         if (atomic_exchange(&p->kicked, false))
@@ -220,6 +221,38 @@ void workers_kick(struct workers *p)
         return; /* whoever set it has woken, or will wake, the dispatcher */
     pthread_mutex_lock(&p->lock);
     pthread_cond_signal(&p->dispatcher_cond);
+    pthread_mutex_unlock(&p->lock);
+}
+
+bool workers_reserve(struct workers *p, enum work_kind kind)
+{
+    bool free_one;
+
+    pthread_mutex_lock(&p->lock);
+    free_one = !p->stopping && p->idle > p->queue_len + p->reserved &&
+               p->busy[kind] < p->o.share[kind] && p->hold_until[kind] <= clock_mono_ms(p->clock);
+    if (free_one) {
+        p->reserved++;
+        p->busy[kind]++;
+    }
+    pthread_mutex_unlock(&p->lock);
+    return free_one;
+}
+
+void workers_hand_over(struct workers *p, const struct work *w)
+{
+    pthread_mutex_lock(&p->lock);
+    p->reserved--;
+    p->queue[(p->queue_head + p->queue_len++) % p->o.threads] = *w;
+    pthread_cond_signal(&p->worker_cond);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void workers_let_go(struct workers *p, enum work_kind kind)
+{
+    pthread_mutex_lock(&p->lock);
+    p->reserved--;
+    p->busy[kind]--;
     pthread_mutex_unlock(&p->lock);
 }
 

@@ -24,6 +24,12 @@ enum err_code workers_start(const struct workers_options *o, struct workers **re
 /** Claims nothing more, waits for the runs under way, joins, frees. NULL is fine. */
 void workers_stop(struct workers *p);
 void workers_kick(struct workers *p);
+/** Keeps an idle worker free for one row that its maker is about to store as claimed (work_put with
+ *  ret_claim), which saves the claim's own commit. True: workers_hand_over or workers_let_go must follow,
+ *  exactly once. */
+bool workers_reserve(struct workers *p, enum work_kind kind);
+void workers_hand_over(struct workers *p, const struct work *w);
+void workers_let_go(struct workers *p, enum work_kind kind);
 /** Claims no work of this kind for a while: its far end asked for patience. */
 void workers_hold(struct workers *p, enum work_kind kind, int64_t hold_ms);
 /** Runs under way. */

@@ -1,6 +1,7 @@
 /* cmd_list.h - COMMAND(word, function, help): server/cmd_WORD.c defines
  * `int function(int argc, char **argv)`, argv[0] being the word; it returns the exit code: 0 done,
  * 1 it failed or found something, 2 wrong usage. help NULL hides a command from `--help`. */
+COMMAND("serve", cmd_serve, "receive alerts, decide and act, until SIGTERM")
 COMMAND("init", cmd_init, "write a commented starter configuration")
 COMMAND("check", cmd_check, "say what is wrong with the configuration and its policy")
 COMMAND("send", cmd_send, "push a notification as a source would")

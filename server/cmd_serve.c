@@ -1,0 +1,302 @@
+/* cmd_serve.c - builds the parts, joins them and waits.
+ *
+ * Order: configuration, store, far ends, engine, people's side, senders' side: a push is accepted only
+ * when all that it needs is there. Ending goes the other way round: first nothing more is accepted, then
+ * what was accepted is answered, then the workers finish what they hold; the rest is on disk.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "admin.h"
+#include "cli.h"
+#include "config.h"
+#include "engine.h"
+#include "http.h"
+#include "log.h"
+#include "receive.h"
+#include "rest.h"
+#include "sdnotify.h"
+
+/* Two threads of each kind suffice: they parse, verify and hand over, and never wait. */
+#define HTTP_THREADS 2
+/* Heads carry a token of up to 16 KiB and the senders' own headers (webhook-sources.md section 1.4). */
+#define MAX_HEAD (32 * 1024)
+#define HEAD_DEADLINE_MS (10 * SECOND_MS)
+#define BODY_DEADLINE_MS (30 * SECOND_MS)
+#define IDLE_MS          (60 * SECOND_MS)
+#define MAX_CONNECTIONS  2000
+#define MAX_PER_IP       1000 /* senders may come through one proxy */
+#define ADMIN_CONNECTIONS 64
+#define DRAIN_MS         (10 * SECOND_MS)
+
+struct serving {
+    const char *config_file;
+    struct config *config; /* the one in force */
+    struct store *store;
+    struct rest *rest;
+    struct metrics *metrics;
+    struct health *health;
+    struct engine *engine;
+    struct receiver *receiver;
+    struct admin *admin;
+    struct http_server *senders, *people;
+};
+
+static void notify_manager(const char *state)
+{
+    struct err e;
+
+    if (sdnotify(getenv("NOTIFY_SOCKET"), state, &e))
+        log_event(LOG_WARN, "notify_failed", LOG_ERR(&e));
+}
+
+static void kick(void *engine)
+{
+    engine_kick(engine);
+}
+
+static bool reserve(void *engine)
+{
+    return engine_reserve(engine);
+}
+
+static void hand_over(void *engine, const struct work *w)
+{
+    engine_hand_over(engine, w);
+}
+
+/* ---- building --------------------------------------------------------------------------------- */
+
+static enum err_code open_engine(struct serving *s, struct err *e)
+{
+    const struct rest_options rest = {.user_agent = "cordon/" CORDON_VERSION};
+    struct runtime *rt;
+    enum err_code code = store_open(s->config->store_url, false, clock_system(), &s->store, e);
+
+    if (!code)
+        code = rest_new(&rest, &s->rest, e);
+    if (!code)
+        code = metrics_new(&s->metrics, e);
+    if (!code)
+        code = health_new(clock_system(), &s->health, e);
+    if (!code)
+        code = runtime_new(config_ref(s->config), s->rest, clock_system(), &rt, e);
+    if (!code)
+        code = engine_new(s->store, s->rest, clock_system(), rt, &s->engine, e);
+    if (code)
+        return code;
+    s->engine->metrics = s->metrics;
+    s->engine->health = s->health;
+    return engine_start(s->engine, e);
+}
+
+static enum err_code open_senders(struct serving *s, struct err *e)
+{
+    const struct receiver_options receiver = {.store = s->store,
+                                              .rest = s->rest,
+                                              .clock = clock_system(),
+                                              .metrics = s->metrics,
+                                              .config = s->config,
+                                              .kick = kick,
+                                              .reserve = reserve,
+                                              .hand_over = hand_over,
+                                              .engine = s->engine};
+    struct http_options http = {.address = s->config->listen.address,
+                                .certificate_file = s->config->listen.tls.certificate_file,
+                                .key_file = s->config->listen.tls.key_file,
+                                .client_ca_file = s->config->listen.tls.client_ca_file,
+                                .max_body = (size_t)s->config->listen.max_body,
+                                .max_head = MAX_HEAD,
+                                .head_deadline_ms = HEAD_DEADLINE_MS,
+                                .body_deadline_ms = BODY_DEADLINE_MS,
+                                .idle_ms = IDLE_MS,
+                                .threads = HTTP_THREADS,
+                                .max_connections = MAX_CONNECTIONS,
+                                .max_connections_per_ip = MAX_PER_IP,
+                                .handler = receiver_handler(),
+                                .clock = clock_system()};
+    enum err_code code = receiver_new(&receiver, &s->receiver, e);
+
+    http.ctx = s->receiver;
+    if (!code)
+        code = http_server_open(&http, &s->senders, e);
+    return code ? err_in(e, "listen") : ERR_OK;
+}
+
+static enum err_code open_people(struct serving *s, struct err *e)
+{
+    const struct admin_options admin = {.engine = s->engine,
+                                        .senders = s->senders,
+                                        .version = CORDON_VERSION,
+                                        .started_ms = clock_wall_ms(clock_system())};
+    struct http_options http = {.address = s->config->admin.address,
+                                .max_body = 64 * 1024,
+                                .max_head = MAX_HEAD,
+                                .head_deadline_ms = HEAD_DEADLINE_MS,
+                                .body_deadline_ms = BODY_DEADLINE_MS,
+                                .idle_ms = IDLE_MS,
+                                .threads = 1,
+                                .max_connections = ADMIN_CONNECTIONS,
+                                .max_connections_per_ip = ADMIN_CONNECTIONS,
+                                .handler = admin_handler(),
+                                .clock = clock_system()};
+    enum err_code code = admin_new(&admin, &s->admin, e);
+
+    http.ctx = s->admin;
+    if (!code)
+        code = http_server_open(&http, &s->people, e);
+    return code ? err_in(e, "admin") : ERR_OK;
+}
+
+/* ---- while it runs ---------------------------------------------------------------------------- */
+
+/* A faulty file changes nothing and says so. */
+static void reload(struct serving *s)
+{
+    struct config *fresh = NULL;
+    struct runtime *rt;
+    const char *key;
+    struct err e;
+
+    notify_manager("RELOADING=1");
+    if (cli_load_config(s->config_file, &fresh) != CLI_GO_ON) {
+        log_event(LOG_ERROR, "reload_refused", LOG_STR("why", "the file has faults, see above; the old "
+                                                              "configuration stays in force"));
+    } else if ((key = config_needs_restart(s->config, fresh)) != NULL) {
+        log_event(LOG_ERROR, "reload_refused", LOG_STR("key", key),
+                  LOG_STR("why", "this setting needs a restart; the old configuration stays in force"));
+        config_unref(fresh);
+    } else if (runtime_new(config_ref(fresh), s->rest, clock_system(), &rt, &e)) {
+        log_event(LOG_ERROR, "reload_refused", LOG_ERR(&e));
+        config_unref(fresh);
+    } else {
+        receiver_use(s->receiver, fresh);
+        engine_use(s->engine, rt);
+        config_unref(s->config);
+        s->config = fresh;
+        log_event(LOG_INFO, "reloaded", LOG_STR("policy", policy_hash(fresh->policy)));
+    }
+    notify_manager("READY=1");
+}
+
+static void block_signals(sigset_t *ret)
+{
+    (void)sigemptyset(ret);
+    (void)sigaddset(ret, SIGTERM);
+    (void)sigaddset(ret, SIGINT);
+    (void)sigaddset(ret, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, ret, NULL); /* threads inherit it: only sigwait sees them */
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+static void wait_for_end(struct serving *s, const sigset_t *signals)
+{
+    for (;;) {
+        int number = 0;
+
+        if (sigwait(signals, &number) == 0 && number == SIGHUP)
+            reload(s);
+        else if (number == SIGTERM || number == SIGINT)
+            return;
+    }
+}
+
+static void at_once(int number)
+{
+    _exit(128 + number);
+}
+
+/* From here on a second signal ends the process at once: what was accepted is on disk anyway. */
+static void arm_second_signal(const sigset_t *signals)
+{
+    (void)signal(SIGTERM, at_once);
+    (void)signal(SIGINT, at_once);
+    (void)pthread_sigmask(SIG_UNBLOCK, signals, NULL);
+}
+
+static void close_all(struct serving *s)
+{
+    if (s->receiver)
+        receiver_stopping(s->receiver);
+    if (s->admin)
+        admin_stopping(s->admin);
+    if (s->senders)
+        http_server_quiesce(s->senders);
+    http_server_free(s->people, DRAIN_MS); /* it counts the senders' connections: it goes first */
+    http_server_free(s->senders, DRAIN_MS);
+    receiver_free(s->receiver);
+    if (s->engine && s->engine->workers)
+        engine_stop(s->engine);
+    admin_free(s->admin);
+    engine_free(s->engine);
+    health_free(s->health);
+    metrics_free(s->metrics);
+    rest_free(s->rest);
+    store_free(s->store);
+    config_unref(s->config);
+}
+
+struct options {
+    const char *config;
+};
+
+static const struct cli_option options[] = {
+    CLI_CONFIG(struct options, config),
+    {.name = NULL},
+};
+
+static const struct cli_command command = {
+    .name = "serve",
+    .about = "Receives alerts, decides and acts, until SIGTERM. Stays in the foreground; ready\n"
+             "when it logs `ready`. SIGHUP reads the configuration again.",
+    .options = options,
+};
+
+int cmd_serve(int argc, char **argv);
+
+int cmd_serve(int argc, char **argv)
+{
+    struct options o = {0};
+    struct serving s = {0};
+    struct err e = {0};
+    sigset_t signals;
+    enum err_code code;
+    int exit_code = cli_parse(argc, argv, &command, &o, NULL);
+
+    if (exit_code != CLI_GO_ON)
+        return exit_code;
+    s.config_file = o.config;
+    exit_code = cli_load_config(o.config, &s.config);
+    if (exit_code != CLI_GO_ON)
+        return exit_code;
+    block_signals(&signals);
+    for (const char *const *note = s.config->notes; note && *note; note++)
+        log_event(LOG_WARN, "note", LOG_STR("why", *note));
+    code = open_engine(&s, &e);
+    if (!code)
+        code = open_senders(&s, &e);
+    if (!code)
+        code = open_people(&s, &e);
+    if (code) {
+        log_event(LOG_ERROR, "cannot_start", LOG_ERR(&e));
+    } else {
+        log_event(LOG_INFO, "ready", LOG_STR("version", CORDON_VERSION),
+                  LOG_STR("listen", http_server_address(s.senders)),
+                  LOG_STR("admin", http_server_address(s.people)),
+                  LOG_STR("store", s.config->store_url), LOG_STR("policy", policy_hash(s.config->policy)),
+                  LOG_INT("pid", (int64_t)getpid()));
+        notify_manager("READY=1");
+        wait_for_end(&s, &signals);
+        arm_second_signal(&signals);
+        log_event(LOG_INFO, "stopping");
+        notify_manager("STOPPING=1");
+    }
+    close_all(&s);
+    if (!code)
+        log_event(LOG_INFO, "stopped");
+    return code ? CLI_FAILED : CLI_DONE;
+}

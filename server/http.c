@@ -122,8 +122,6 @@ struct http_request {
     const char *query;
     const char *line_end; /* where the headers must begin; see exact_framing */
     int64_t received_ms;
-    size_t header_count;
-    struct header headers[HTTP_HEADERS_MAX];
 
     char *body;
     size_t body_len, body_room, body_max, swallowed;
@@ -137,6 +135,9 @@ struct http_request {
 
     struct http_request *next_ring; /* on its lane's list */
     bool rings;                     /* the replier resumes this one itself */
+
+    size_t header_count;
+    struct header headers[HTTP_HEADERS_MAX]; /* last: what is touched per request stays together */
 };
 
 /* One thread of the pool. */

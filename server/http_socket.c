@@ -123,7 +123,7 @@ bad:
 static enum err_code bind_tcp(struct http_socket *s, const char *address, struct err *e)
 {
     const int on = 1, off = 0;
-    struct sockaddr_storage sa;
+    struct sockaddr_storage sa = {0};
     socklen_t len = 0;
     char host[INET6_ADDRSTRLEN + 20], port[8];
     enum err_code rc = parse_tcp(address, &sa, &len, e);

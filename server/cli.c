@@ -5,6 +5,7 @@
  */
 #include "cli.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
@@ -208,15 +209,14 @@ int cli_parse(int argc, char **argv, const struct cli_command *command, void *ou
     optind = 0; /* glibc: start anew */
     opterr = 0;
     while ((found = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
-        size_t i = 0;
+        size_t i;
 
         if (found == '?' || found == ':')
             return wrong_option(command, argv[optind - 1], found == ':', all, n);
-        if (found >= 256)
-            i = (size_t)found - 256;
-        else
-            while (all[i]->letter != found)
-                i++;
+        for (i = 0; i < n; i++)
+            if (found == longs[i].val || found == all[i]->letter)
+                break;
+        assert(i < n); /* getopt_long knows no others */
         given[i] = true;
         if (i == own + HELP)
             help = true;

@@ -314,6 +314,7 @@ static int post(struct sending *s, bool as_json)
                              .body_len = s->body.len,
                              .timeout_ms = TIMEOUT_MS};
     struct err e = {0};
+    enum err_code code;
 
     q.unix_socket = s->url == s->sender.url ? s->sender.unix_socket : NULL;
     q.headers[0] = "Content-Type: application/json";
@@ -321,8 +322,14 @@ static int post(struct sending *s, bool as_json)
         q.headers[i + 1] = s->headers[i].secret ? arena_fmt(s->arena, "%s%s", s->headers[i].text,
                                                             s->headers[i].secret)
                                                 : s->headers[i].text;
-    if (rest_new(&options_of_rest, &rest, &e) || rest_do(rest, &q, &answer, &e)) {
-        cli_error("%s: %s", s->url, e.text);
+    code = rest_new(&options_of_rest, &rest, &e);
+    if (!code)
+        code = rest_do(rest, &q, &answer, &e);
+    if (code) {
+        cli_error("%s: %s%s", s->url, e.text,
+                  code == ERR_AGAIN     ? "; is cordon running there? --url names another place"
+                  : code == ERR_INVALID ? "; --print-curl prints a command that may do it"
+                                        : "");
         return CLI_FAILED;
     }
     show_answer(&answer, as_json);

@@ -23,8 +23,6 @@
 #define OUTPUT_MAX  ((size_t)16 * 1024 * 1024)
 #define ENV_MAX     1024
 
-extern char **environ;
-
 const char *program_path(const char *name)
 {
     static char path[4096];

@@ -1,0 +1,53 @@
+/* scheme.h - compiles a `verify:` list as the configuration would, and shows it requests.
+ *
+ *     struct scheme s;
+ *     scheme_open(&s);
+ *     scheme_file(&s, "new", "whsec_…");
+ *     scheme_compile(&s, "[{standard_webhooks: {secret_files: [new]}}]");
+ *     verdict = scheme_ask(&s, headers, body, body_len, &result);
+ *     scheme_close(&s);
+ *
+ * The clock stands still unless s.hands are turned. What goes wrong here fails the running cmocka test.
+ */
+#ifndef KIT_SCHEME_H
+#define KIT_SCHEME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "kit/hands.h"
+#include "verify.h"
+
+struct scheme_header {
+    const char *name, *value; /* the list ends with name NULL */
+};
+
+struct scheme {
+    struct arena *arena; /* of the configuration and of all requests */
+    struct yaml_faults faults;
+    struct settings_reader reader;
+    char folder[64], file[96];
+    struct hands hands;
+    struct verify_source source; /* tenant 11111111-2222-3333-4444-555555555555 */
+    struct verify_env env;
+    struct verifier *verifier; /* of the last scheme_compile */
+    bool may_block;            /* of the next requests */
+    char paths[32][160];       /* of files to remove */
+    size_t n_paths;
+};
+
+void scheme_open(struct scheme *s);
+void scheme_close(struct scheme *s);
+/* Writes a file that settings can name. */
+void scheme_file(struct scheme *s, const char *name, const char *text);
+/* Compiles a list in place of the last one; true when it had no fault. */
+bool scheme_compile(struct scheme *s, const char *yaml);
+/* All faults of the last scheme_compile as "line:column: text", one per line. Arena memory. */
+const char *scheme_faults(struct scheme *s);
+/* Shows the verifier a request; body NULL: only the head is there. */
+enum verify_verdict scheme_ask(struct scheme *s, const struct scheme_header *headers,
+                               const char *body, size_t body_len, struct verify_result *ret);
+/* For struct verify_request.header; ctx is a list of struct scheme_header. */
+const char *scheme_header(void *ctx, const char *name, unsigned *ret_count);
+
+#endif

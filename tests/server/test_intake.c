@@ -1,0 +1,540 @@
+/* test_intake.c - which alerts a body names, and what is refused rather than mis-read. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "buf.h"
+#include "intake.h"
+#include "kit/torture.h"
+
+#define A  "da637472900382838869_1364969609"
+#define A2 "da637308392288907382_-880718168"
+#define M  "0123456789abcdef0123456789abcdef01234567"
+#define M2 "fedcba9876543210fedcba9876543210fedcba98"
+#define T  "11111111-2222-3333-4444-555555555555"
+#define T2 "99999999-2222-3333-4444-555555555555"
+
+/* "A/M/T, …", "test", or the error's name and sentence. */
+static const char *read_text(const char *body, size_t len, struct buf *out)
+{
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    struct intake in;
+    struct err e = {0};
+    enum err_code code = intake_read(a, body, len, &in, &e);
+
+    buf_reset(out);
+    if (code) {
+        buf_addf(out, "%s: %s", err_name(code), e.text);
+        assert_int_equal(code, e.code);
+        return buf_text(out);
+    }
+    if (in.test)
+        buf_adds(out, "test ");
+    for (size_t i = 0; i < in.count; i++)
+        buf_addf(out, "%s%s/%s/%s", i ? ", " : "", in.alerts[i].alert_id,
+                 in.alerts[i].machine_id ? in.alerts[i].machine_id : "-",
+                 in.alerts[i].tenant_id ? in.alerts[i].tenant_id : "-");
+    return buf_text(out);
+}
+
+struct row {
+    const char *body, *says;
+};
+
+static void takes(const struct row *rows, size_t n)
+{
+    AUTO(buf_clear) struct buf out = BUF_INIT(1 << 20);
+
+    for (size_t i = 0; i < n; i++) {
+        const char *says = read_text(rows[i].body, strlen(rows[i].body), &out);
+
+        if (strcmp(says, rows[i].says) != 0)
+            fail_msg("%s\n  gave     %s\n  expected %s", rows[i].body, says, rows[i].says);
+    }
+}
+
+/* says: a part of the sentence. No sentence holds what the sender wrote. */
+static void refuses(const struct row *rows, size_t n)
+{
+    AUTO(buf_clear) struct buf out = BUF_INIT(1 << 20);
+
+    for (size_t i = 0; i < n; i++) {
+        const char *says = read_text(rows[i].body, strlen(rows[i].body), &out);
+
+        if (strncmp(says, "invalid: ", 9) != 0 || !strstr(says, rows[i].says))
+            fail_msg("%s\n  gave %s\n  expected '%s'", rows[i].body, says, rows[i].says);
+        if (strstr(says, "da6374") || strstr(says, "evil"))
+            fail_msg("%s\n  was echoed: %s", rows[i].body, says);
+    }
+}
+#define TAKES(rows)   takes(rows, sizeof(rows) / sizeof *(rows))
+#define REFUSES(rows) refuses(rows, sizeof(rows) / sizeof *(rows))
+
+static void test_intake__reads_every_shape_that_senders_use(void **state)
+{
+    static const struct row rows[] = {
+        /* 1 */
+        {"{\"alertId\":\"" A "\",\"machineId\":\"" M "\"}", A "/" M "/-"},
+        {"{\"alertId\":\"" A "\"}", A "/-/-"},
+        {" \r\n\t{ \"machineId\" : \"" M "\" , \"alertId\" : \"" A "\" } \n", A "/" M "/-"},
+        {"{\"alertId\":\"" A "\",\"machineId\":\"" M "\",\"tenantId\":\"" T
+         "\",\"source\":\"x\",\"sentAt\":\"2026-01-01T00:00:00Z\"}",
+         A "/" M "/" T},
+        {"{\"alertId\":\"" A "\",\"severity\":\"High\",\"evil\":{\"alertId\":\"x\"}}", A "/-/-"},
+        /* 2 */
+        {"{\"id\":\"" A "\",\"machineId\":\"" M "\"}", A "/" M "/-"},
+        {"{\"id\":\"" A "\"}", A "/-/-"},
+        {"{\"id\":\"636688558380765161_2136280442\",\"machineId\":\"" M "\"}",
+         "636688558380765161_2136280442/" M "/-"},
+        {"{\"id\":\"636688558380765161_2136280442\",\"machineId\":null}",
+         "636688558380765161_2136280442/-/-"},
+        {"{\"id\":\"whatever.it-is\",\"deviceId\":\"" M "\"}", "whatever.it-is/" M "/-"},
+        /* 3 */
+        {"{\"AlertId\":\"" A "\",\"MachineId\":\"" M "\"}", A "/" M "/-"},
+        {"{\"alert_id\":\"" A "\",\"machine_id\":\"" M "\"}", A "/" M "/-"},
+        {"{\"AlertID\":\"" A "\",\"DeviceId\":\"" M "\"}", A "/" M "/-"},
+        {"{\"ALERT-ID\":\"" A "\",\"device id\":\"" M "\"}", A "/" M "/-"},
+        {"{\"Alert Id\":\"" A "\",\"deviceId\":\"" M "\",\"AAD_Tenant_ID\":\"" T "\"}",
+         A "/" M "/" T},
+        {"{\"ID\":\"" A "\",\"MACHINEID\":\"" M "\"}", A "/" M "/-"},
+        /* 4 */
+        {"{\"headers\":{\"X\":\"y\"},\"body\":{\"id\":\"" A "\",\"machineId\":\"" M "\"}}",
+         A "/" M "/-"},
+        {"{\"name\":\"t\",\"inputs\":{},\"outputs\":{\"headers\":{},\"body\":{\"id\":\"" A
+         "\",\"machineId\":\"" M "\"}}}",
+         A "/" M "/-"},
+        /* 5 */
+        {"{\"body\":{\"id\":\"" A "\",\"machineId\":\"" M "\"}}", A "/" M "/-"},
+        {"{\"body\":{\"value\":[{\"id\":\"" A "\",\"machineId\":\"" M "\"}]}}", A "/" M "/-"},
+        {"{\"body\":{\"value\":{\"id\":\"" A "\",\"machineId\":\"" M "\"}}}", A "/" M "/-"},
+        /* 6 */
+        {"{\"id\":\"" A "\",\"incidentId\":1126093,\"investigationId\":null,\"assignedTo\":null,"
+         "\"severity\":\"Low\",\"status\":\"New\",\"title\":\"Low-reputation\",\"machineId\":\"" M
+         "\",\"computerDnsName\":\"a.b\",\"category\":\"Execution\",\"aadTenantId\":\"" T
+         "\",\"evidence\":[{\"entityType\":\"File\",\"machineId\":\"" M2
+         "\",\"id\":\"x\"}],\"comments\":[]}",
+         A "/" M "/" T},
+        {"{\"id\":\"" A "\",\"machineId\":null,\"title\":\"no device\"}", A "/-/-"},
+        /* 7 */
+        {"{\"alert\":{\"id\":\"" A "\",\"machineId\":\"" M
+         "\"},\"threat_name\":\"x\",\"detection_source\":\"y\"}",
+         A "/" M "/-"},
+        {"{\"Alert\":{\"alertId\":\"" A "\"}}", A "/-/-"},
+        {"{\"alert\":{\"id\":\"" A "\"},\"tenantId\":\"" T "\",\"machineId\":\"" M "\"}",
+         A "/" M "/" T},
+        /* 8 */
+        {"[{\"id\":\"" A "\"},{\"id\":\"" A2 "\",\"machineId\":\"" M "\"}]",
+         A "/-/-, " A2 "/" M "/-"},
+        {"{\"value\":[{\"id\":\"" A "\"},{\"id\":\"" A2 "\"}],\"@odata.count\":2}",
+         A "/-/-, " A2 "/-/-"},
+        {"{\"@odata.context\":\"x\",\"tenantId\":\"" T "\",\"value\":[{\"id\":\"" A
+         "\"},{\"id\":\"" A2 "\",\"aadTenantId\":\"" T "\"}]}",
+         A "/-/" T ", " A2 "/-/" T},
+        /* all four wrappers, one in the other */
+        {"{\"outputs\":{\"body\":{\"value\":[{\"alert\":{\"id\":\"" A "\"}}]}}}", A "/-/-"},
+        {"[{\"outputs\":{\"body\":{\"value\":[{\"alert\":{\"id\":\"" A "\"}}]}}}]", A "/-/-"},
+    };
+
+    (void)state;
+    TAKES(rows);
+}
+
+static void test_intake__knows_an_alert_by_its_looks_only_where_it_must(void **state)
+{
+    static const struct row good[] = {
+        {"{\"id\":\"da637399989469816469_51697947354\"}", "da637399989469816469_51697947354/-/-"},
+        {"{\"id\":\"da637308392288907382_-880718168\"}", "da637308392288907382_-880718168/-/-"},
+        {"{\"id\":\"ed637399989469816469_51\"}", "ed637399989469816469_51/-/-"},
+        {"{\"id\":\"fa08dc8ab7-1111-2222-3333-444455556666\"}",
+         "fa08dc8ab7-1111-2222-3333-444455556666/-/-"},
+        {"{\"id\":\"ra1234567890\"}", "ra1234567890/-/-"},
+        {"{\"id\":\"ir1_2\"}", "ir1_2/-/-"},
+        /* of no such looks, but said to be one */
+        {"{\"alertId\":\"x\"}", "x/-/-"},
+        {"{\"alertId\":\"a.b-c_D9\"}", "a.b-c_D9/-/-"},
+        {"{\"alertId\":\"...x\"}", "...x/-/-"},
+        /* an `id` that is no alert's stands beside it */
+        {"{\"alertId\":\"" A "\",\"id\":\"message-1\"}", A "/-/-"},
+        {"{\"alertId\":\"" A "\",\"id\":17}", A "/-/-"},
+        {"{\"alertId\":\"" A "\",\"id\":\"" A "\",\"machineId\":\"" M "\"}", A "/" M "/-"},
+        {"{\"id\":\"message-1\",\"alert\":{\"id\":\"" A "\"}}", A "/-/-"},
+    };
+    static const struct row bad[] = {
+        {"{\"id\":\"636688558380765161_2136280442\"}", "no alertId"},
+        {"{\"id\":\"ca761232-ed42-11ce-bacd-00aa0057b223\"}", "no alertId"}, /* a plain GUID */
+        {"{\"id\":\"catalogue\"}", "no alertId"},
+        {"{\"id\":\"da\"}", "no alertId"},
+        {"{\"id\":\"d\"}", "no alertId"},
+        {"{\"id\":\"da_\"}", "no alertId"},
+        {"{\"id\":\"da12_\"}", "no alertId"},
+        {"{\"id\":\"da12_-\"}", "no alertId"},
+        {"{\"id\":\"da12_--3\"}", "no alertId"},
+        {"{\"id\":\"da12_3_4\"}", "no alertId"},
+        {"{\"id\":\"DA12_3\"}", "no alertId"},
+        {"{\"id\":\"xx637472900382838869_1\"}", "no alertId"},
+        {"{\"id\":\"dax637472900382838869_1\"}", "no alertId"},
+        {"{\"id\":\"fa08dc8ab7-1111-2222-3333-44445555666\"}", "no alertId"},
+        {"{\"id\":\"fa08dc8ab7-1111-2222-3333-4444555566667\"}", "no alertId"},
+    };
+
+    (void)state;
+    TAKES(good);
+    REFUSES(bad);
+}
+
+static void test_intake__an_empty_or_null_id_is_none(void **state)
+{
+    static const struct row rows[] = {
+        {"{\"alertId\":\"" A "\",\"machineId\":null}", A "/-/-"},
+        {"{\"alertId\":\"" A "\",\"machineId\":\"\"}", A "/-/-"},
+        {"{\"alertId\":\"" A "\",\"machineId\":\"\",\"tenantId\":\"\"}", A "/-/-"},
+        {"{\"alertId\":\"" A "\",\"machineId\":null,\"tenantId\":null,\"test\":null}", A "/-/-"},
+        {"{\"alertId\":\"" A "\",\"AlertId\":null,\"alert_id\":\"\"}", A "/-/-"},
+        {"{\"alertId\":null,\"id\":\"" A "\"}", A "/-/-"},
+        {"{\"alertId\":\"" A "\",\"machineId\":\"" M "\",\"deviceId\":null}", A "/" M "/-"},
+        {"{\"alertId\":\"" A "\",\"body\":null,\"value\":3,\"alert\":\"text\"}", A "/-/-"},
+    };
+
+    (void)state;
+    TAKES(rows);
+}
+
+static void test_intake__writes_machine_ids_in_lower_case(void **state)
+{
+    static const struct row rows[] = {
+        {"{\"alertId\":\"" A "\",\"machineId\":\"0123456789ABCDEF0123456789ABCDEF01234567\"}",
+         A "/" M "/-"},
+        {"{\"alertId\":\"" A "\",\"machineId\":\"0123456789ABCDEF0123456789ABCDEF\"}",
+         A "/0123456789abcdef0123456789abcdef/-"},
+        {"{\"alertId\":\"" A "\",\"machineId\":\"" M "\",\"deviceId\":\"0123456789ABCDEF0123456789"
+         "ABCDEF01234567\"}",
+         A "/" M "/-"},
+        {"[{\"alertId\":\"" A "\",\"machineId\":\"" M "\"},{\"alertId\":\"" A
+         "\",\"machineId\":\"0123456789ABCDEF0123456789ABCDEF01234567\"}]",
+         A "/" M "/-"},
+    };
+
+    (void)state;
+    TAKES(rows);
+}
+
+static void test_intake__merges_what_stands_there_twice(void **state)
+{
+    static const struct row rows[] = {
+        {"[{\"id\":\"" A "\"},{\"id\":\"" A "\"}]", A "/-/-"},
+        {"[{\"id\":\"" A "\"},{\"id\":\"" A "\",\"machineId\":\"" M "\"},{\"id\":\"" A
+         "\",\"tenantId\":\"" T "\"}]",
+         A "/" M "/" T},
+        {"{\"alertId\":\"" A "\",\"alert\":{\"id\":\"" A "\",\"machineId\":\"" M "\"}}",
+         A "/" M "/-"},
+        {"{\"body\":{\"id\":\"" A "\"},\"alert\":{\"id\":\"" A "\"}}", A "/-/-"},
+        {"[{\"id\":\"" A "\"},{\"id\":\"" A2 "\"},{\"id\":\"" A "\"}]", A "/-/-, " A2 "/-/-"},
+    };
+
+    (void)state;
+    TAKES(rows);
+}
+
+static void test_intake__a_test_is_no_alert(void **state)
+{
+    static const struct row good[] = {
+        {"{\"test\":true}", "test "},
+        {"{\"alertId\":\"" A "\",\"test\":true}", "test " A "/-/-"},
+        {"{\"Test\":true,\"alertId\":\"" A "\"}", "test " A "/-/-"},
+        {"{\"alertId\":\"" A "\",\"test\":false}", A "/-/-"},
+        {"{\"test\":true,\"alert\":{\"id\":\"" A "\"}}", "test " A "/-/-"},
+        {"{\"alert\":{\"id\":\"" A "\",\"test\":true}}", "test " A "/-/-"},
+        {"[{\"id\":\"" A "\",\"test\":true},{\"test\":true}]", "test " A "/-/-"},
+    };
+    static const struct row bad[] = {
+        {"{\"alertId\":\"" A "\",\"test\":\"true\"}", "test: expected true or false"},
+        {"{\"alertId\":\"" A "\",\"test\":1}", "test: expected true or false"},
+        {"{\"alertId\":\"" A "\",\"test\":{}}", "test: expected true or false"},
+        {"[{\"id\":\"" A "\",\"test\":true},{\"id\":\"" A2 "\"}]", "marked as a test"},
+        {"{\"test\":true,\"alertId\":5}", "alertId: expected a string"},
+        {"{\"test\":false}", "no alertId"},
+    };
+
+    (void)state;
+    TAKES(good);
+    REFUSES(bad);
+}
+
+static void test_intake__refuses_what_can_be_read_in_two_ways(void **state)
+{
+    static const struct row rows[] = {
+        {"{\"alertId\":\"" A "\",\"AlertId\":\"" A2 "\"}", "alertId: two different"},
+        {"{\"alertId\":\"" A "\",\"alert_id\":\"" A2 "\"}", "alertId: two different"},
+        {"{\"alertId\":\"" A "\",\"id\":\"" A2 "\"}", "alertId: two different"},
+        {"{\"id\":\"x\",\"alertId\":\"" A "\",\"machineId\":\"" M "\"}", "alertId: two different"},
+        {"{\"id\":\"" A "\",\"Id\":\"" A2 "\"}", "id: two different"},
+        {"{\"id\":\"" A "\",\"Id\":7}", "id: two different"},
+        {"{\"alertId\":\"" A "\",\"machineId\":\"" M "\",\"deviceId\":\"" M2 "\"}",
+         "machineId: two different"},
+        {"{\"alertId\":\"" A "\",\"MachineId\":\"" M "\",\"machine_id\":\"" M2 "\"}",
+         "machineId: two different"},
+        {"{\"alertId\":\"" A "\",\"tenantId\":\"" T "\",\"aadTenantId\":\"" T2 "\"}",
+         "tenantId: two different"},
+        {"{\"alertId\":\"" A "\",\"alert\":{\"id\":\"" A2 "\"}}", "two different alert ids"},
+        {"{\"alertId\":\"" A "\",\"value\":[{\"id\":\"" A "\"},{\"id\":\"" A2 "\"}]}",
+         "two different alert ids"},
+        {"{\"body\":{\"id\":\"" A "\"},\"alert\":{\"id\":\"" A2 "\"}}", "two different alert ids"},
+        {"{\"body\":{\"id\":\"" A "\"},\"Body\":{\"id\":\"" A2 "\"}}", "two different alert ids"},
+        {"{\"alert\":{\"value\":[{\"id\":\"" A "\"}]},\"body\":{\"alert\":{\"id\":\"" A2 "\"}}}",
+         "two different alert ids"},
+        {"[{\"id\":\"" A "\",\"machineId\":\"" M "\"},{\"id\":\"" A "\",\"machineId\":\"" M2 "\"}]",
+         "item 2 of the list: the same alert stands there with two different machines"},
+        {"[{\"id\":\"" A "\",\"tenantId\":\"" T "\"},{\"id\":\"" A "\",\"tenantId\":\"" T2 "\"}]",
+         "the same alert stands there with two different tenants"},
+        {"{\"machineId\":\"" M "\",\"alert\":{\"id\":\"" A "\",\"machineId\":\"" M2 "\"}}",
+         "machineId: two different"},
+        {"{\"tenantId\":\"" T "\",\"alert\":{\"id\":\"" A "\",\"tenantId\":\"" T2 "\"}}",
+         "tenantId: two different"},
+        {"{\"alertId\":\"" A "\",\"alertId\":\"" A "\"}", "stands twice"},
+        {"{\"alertId\":\"" A "\",\"alert\\u0049d\":\"" A2 "\"}", "stands twice"},
+        {"{\"alertId\":\"" A "\",\"x\":{\"evil\":1,\"evil\":2}}", "stands twice"},
+    };
+
+    (void)state;
+    REFUSES(rows);
+}
+
+static void test_intake__refuses_what_is_no_notification(void **state)
+{
+    static char long_id[200];
+    static const struct row rows[] = {
+        /* no JSON */
+        {"", "the body is not JSON"},
+        {" ", "the body is not JSON"},
+        {"{", "the body is not JSON"},
+        {"alertId=" A, "the body is not JSON"},
+        {"{\"alertId\":\"" A "\"", "the body is not JSON"},
+        {"{\"alertId\":\"" A "\"}}", "the body is not JSON"},
+        {"{\"alertId\":\"" A "\"} {}", "the body is not JSON"},
+        {"{\"alertId\":\"" A "\",}", "the body is not JSON"},
+        {"{'alertId':'" A "'}", "the body is not JSON"},
+        {"{alertId:\"" A "\"}", "the body is not JSON"},
+        {"{\"alertId\":\"" A "\\u0000\"}", "the body is not JSON"},
+        {"{\"alertId\":\"da\xff\"}", "the body is not JSON"},
+        {"{\"alertId\":\"da\xed\xa0\x80\"}", "the body is not JSON"},
+        {"\xef\xbb\xbf{\"alertId\":\"" A "\"}", "the body is not JSON"},
+        {"{\"alertId\":\"" A "\",\"n\":01}", "the body is not JSON"},
+        {"{\"alertId\":\"" A "\",\"n\":NaN}", "the body is not JSON"},
+        {"// x\n{\"alertId\":\"" A "\"}", "the body is not JSON"},
+        {"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
+         "the body is not JSON"},
+        /* of another type */
+        {"null", "expected an object or a list"},
+        {"true", "expected an object or a list"},
+        {"5", "expected an object or a list"},
+        {"\"" A "\"", "expected an object or a list"},
+        {"[]", "empty"},
+        {"{\"value\":[]}", "empty"},
+        {"[null]", "item 1 of the list: expected an object"},
+        {"[\"" A "\"]", "item 1 of the list: expected an object"},
+        {"[{\"id\":\"" A "\"},[{\"id\":\"" A2 "\"}]]", "item 2 of the list: expected an object"},
+        {"[{\"id\":\"" A "\"},3]", "item 2 of the list: expected an object, found a number"},
+        /* no alert in it */
+        {"{}", "no alertId"},
+        {"{\"alertId\":null}", "no alertId"},
+        {"{\"alertId\":\"\"}", "no alertId"},
+        {"{\"machineId\":\"" M "\"}", "no alertId"},
+        {"{\"alertIds\":[\"" A "\"]}", "no alertId"},
+        {"{\"alerts\":[{\"id\":\"" A "\"}]}", "no alertId"},
+        {"{\"data\":{\"alertId\":\"" A "\"}}", "no alertId"},
+        {"{\"body\":\"{\\\"alertId\\\":\\\"x\\\"}\"}", "no alertId"},
+        {"{\"alert\":null}", "no alertId"},
+        {"{\"alert\":{}}", "no alertId"},
+        {"[{\"id\":\"" A "\"},{}]", "item 2 of the list: no alertId"},
+        {"{\"alertid \\u0000\":\"x\"}", "the body is not JSON"},
+        {"{\"alert\\u2010id\":\"" A "\"}", "no alertId"},
+        /* wrapped once too often */
+        {"{\"outputs\":{\"outputs\":{\"body\":{\"value\":[{\"alert\":{\"id\":\"" A "\"}}]}}}}",
+         "wrapped more than 4 times"},
+        {"{\"body\":{\"body\":{\"body\":{\"body\":{\"body\":{\"id\":\"" A "\"}}}}}}",
+         "wrapped more than 4 times"},
+        /* ids */
+        {"{\"alertId\":5}", "alertId: expected a string, found a number"},
+        {"{\"alertId\":true}", "alertId: expected a string"},
+        {"{\"alertId\":[\"" A "\"]}", "alertId: expected a string"},
+        {"{\"alertId\":{\"id\":\"" A "\"}}", "alertId: expected a string"},
+        {"{\"id\":5,\"machineId\":\"" M "\"}", "alertId: expected a string, found a number"},
+        {"{\"alertId\":\"" A "\",\"machineId\":5}", "machineId: expected a string"},
+        {"{\"alertId\":\"" A "\",\"machineId\":[\"" M "\"]}", "machineId: expected a string"},
+        {"{\"alertId\":\"" A "\",\"tenantId\":5}", "tenantId: expected a string"},
+        {"{\"alertId\":\" " A "\"}", "alertId: expected 1 to 128"},
+        {"{\"alertId\":\"" A "/../x\"}", "alertId: expected 1 to 128"},
+        {"{\"alertId\":\"" A "?x=y\"}", "alertId: expected 1 to 128"},
+        {"{\"alertId\":\"" A "%2f\"}", "alertId: expected 1 to 128"},
+        {"{\"alertId\":\"" A "\\n\"}", "alertId: expected 1 to 128"},
+        {"{\"alertId\":\"" A "' or 1=1\"}", "alertId: expected 1 to 128"},
+        {"{\"alertId\":\"d\xc3\xa4\"}", "alertId: expected 1 to 128"},
+        {"{\"alertId\":\".\"}", "alertId: expected 1 to 128"},
+        {"{\"alertId\":\"..\"}", "alertId: expected 1 to 128"},
+        {"{\"alertId\":\"....\"}", "alertId: expected 1 to 128"},
+        {"{\"id\":\"evil/id\",\"machineId\":\"" M "\"}", "alertId: expected 1 to 128"},
+        {long_id, "alertId: expected 1 to 128"},
+        {"{\"alertId\":\"" A "\",\"machineId\":\"host.contoso.example\"}",
+         "machineId: expected 32"},
+        {"{\"alertId\":\"" A "\",\"machineId\":\"0123456789abcdef0123456789abcde\"}",
+         "machineId: expected 32"},
+        {"{\"alertId\":\"" A "\",\"machineId\":\"0123456789abcdef0123456789abcdef0123456789abcdef"
+         "0123456789abcdef0\"}",
+         "machineId: expected 32"},
+        {"{\"alertId\":\"" A "\",\"machineId\":\"0123456789abcdef0123456789abcdef0123456g\"}",
+         "machineId: expected 32"},
+        {"{\"alertId\":\"" A "\",\"machineId\":\" " M "\"}", "machineId: expected 32"},
+        {"{\"alertId\":\"" A "\",\"machineId\":\"" T "\"}", "machineId: expected 32"},
+        {"{\"alertId\":\"" A "\",\"tenantId\":\"contoso.example\"}", "tenantId: expected a GUID"},
+        {"{\"alertId\":\"" A "\",\"tenantId\":\"{" T "}\"}", "tenantId: expected a GUID"},
+        {"{\"alertId\":\"" A "\",\"tenantId\":\"11111111222233334444555555555555\"}",
+         "tenantId: expected a GUID"},
+    };
+
+    (void)state;
+    (void)snprintf(long_id, sizeof long_id, "{\"alertId\":\"%0129d\"}", 7);
+    REFUSES(rows);
+}
+
+static void test_intake__refuses_other_peoples_schemas_by_name(void **state)
+{
+    static const struct row rows[] = {
+        {"{\"schemaId\":\"azureMonitorCommonAlertSchema\",\"data\":{\"essentials\":{\"alertId\":\""
+         "/subscriptions/x\",\"severity\":\"Sev0\"},\"alertContext\":{}}}",
+         "Azure Monitor"},
+        {"{\"data\":{\"essentials\":{\"alertId\":\"/subscriptions/x\"}}}", "Azure Monitor"},
+        {"{\"schemaId\":\"AzureMonitorMetricAlert\",\"data\":{}}", "Azure Monitor"},
+        {"{\"body\":{\"schemaId\":\"azureMonitorCommonAlertSchema\",\"data\":{}}}",
+         "Azure Monitor"},
+        {"{\"specversion\":\"1.0\",\"type\":\"mde.alert.created\",\"source\":\"x\",\"id\":\"" A
+         "\",\"data\":{\"alertId\":\"" A "\"}}",
+         "CloudEvents"},
+        {"[{\"specversion\":\"1.0\",\"type\":\"x\",\"source\":\"x\",\"id\":\"1\"}]", "CloudEvents"},
+        {"[{\"id\":\"" A "\",\"eventType\":\"Microsoft.EventGrid.SubscriptionValidationEvent\","
+         "\"subject\":\"\",\"eventTime\":\"2026-01-01T00:00:00Z\",\"data\":{\"validationCode\":\"evil\"},"
+         "\"dataVersion\":\"1\"}]",
+         "Event Grid"},
+        {"{\"value\":[{\"subscriptionId\":\"x\",\"clientState\":\"y\",\"changeType\":\"created\","
+         "\"resource\":\"security/alerts\",\"resourceData\":{\"id\":\"" A "\"}}]}",
+         "Graph change notifications"},
+        {"{\"id\":\"" A "\",\"providerAlertId\":\"" A
+         "\",\"serviceSource\":\"microsoftDefenderForEndpoint\"}",
+         "Graph security alerts"},
+        {"{\"@odata.type\":\"#microsoft.graph.security.alert\",\"id\":\"" A "\"}",
+         "Graph security alerts"},
+        {"{\"value\":[{\"id\":\"" A "\",\"serviceSource\":\"microsoftDefenderForEndpoint\"}]}",
+         "Graph security alerts"},
+        {"{\"records\":[{\"time\":\"x\",\"tenantId\":\"" T
+         "\",\"category\":\"AdvancedHunting-AlertInfo\",\"properties\":{\"AlertId\":\"" A "\"}}]}",
+         "streaming API"},
+        {"[{\"time\":\"x\",\"tenantId\":\"" T
+         "\",\"category\":\"AdvancedHunting-AlertInfo\",\"properties\":{\"AlertId\":\"" A "\"}}]",
+         "streaming API"},
+        {"{\"object\":{\"id\":\"/subscriptions/x\",\"properties\":{\"alerts\":[]}},\"workspaceId\":"
+         "\"x\"}",
+         "Sentinel"},
+    };
+    /* Whoever says alertId means ours. */
+    static const struct row ours[] = {
+        {"{\"alertId\":\"" A "\",\"serviceSource\":\"x\",\"records\":[],\"specversion\":\"1.0\"}",
+         A "/-/-"},
+        {"{\"id\":\"" A "\",\"category\":\"Execution\",\"machineId\":\"" M "\"}", A "/" M "/-"},
+    };
+
+    (void)state;
+    REFUSES(rows);
+    TAKES(ours);
+}
+
+/* A list of n alerts, of which `different` are different, within `around` (a format). */
+static void many(struct buf *out, const char *before, size_t n, size_t different, const char *after)
+{
+    buf_reset(out);
+    buf_adds(out, before);
+    for (size_t i = 0; i < n; i++)
+        buf_addf(out, "%s{\"id\":\"da%zu_1\"}", i ? "," : "", i % different);
+    buf_adds(out, after);
+}
+
+static void test_intake__takes_a_hundred_alerts_and_no_more(void **state)
+{
+    AUTO(buf_clear) struct buf body = BUF_INIT(1 << 20), out = BUF_INIT(1 << 20);
+    static const struct {
+        const char *before, *after;
+        size_t n, different;
+        bool good;
+    } rows[] = {
+        {"[", "]", 100, 100, true},
+        {"[", "]", 101, 101, false},
+        {"[", "]", 101, 1, false},
+        {"[", "]", 100, 1, true},
+        {"{\"value\":[", "]}", 100, 100, true},
+        {"{\"value\":[", "]}", 101, 101, false},
+        {"{\"body\":{\"value\":[", "]}}", 5000, 5000, false},
+        /* two lists that fit each, but not together */
+        {"[{\"value\":[{\"id\":\"da7_7\"}]},{\"value\":[", "]}]", 99, 99, true},
+        {"[{\"value\":[{\"id\":\"da7_7\"}]},{\"value\":[", "]}]", 100, 100, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *says;
+
+        many(&body, rows[i].before, rows[i].n, rows[i].different, rows[i].after);
+        says = read_text(buf_text(&body), body.len, &out);
+        if ((strncmp(says, "too_big: ", 9) != 0) != rows[i].good || strncmp(says, "inv", 3) == 0)
+            fail_msg("row %zu: %.200s", i, says);
+    }
+}
+
+static void test_intake__says_so_when_memory_runs_out(void **state)
+{
+    static const char body[] =
+        "{\"tenantId\":\"" T "\",\"value\":[{\"id\":\"" A "\",\"machineId\":\"" M "\"},"
+        "{\"id\":\"" A2 "\",\"n\":12345678901234567890}]}";
+
+    (void)state;
+    for (long n = 1;; n++) {
+        struct arena *a;
+        struct intake in = {.count = 77};
+        struct err e;
+        enum err_code code;
+        bool failed;
+
+        torture_arm(n);
+        a = arena_new(16); /* pieces of 16 bytes: nearly everything is an allocation */
+        code = a ? intake_read(a, body, sizeof body - 1, &in, &e) : ERR_NOMEM;
+        failed = torture_disarm();
+        arena_free(a);
+        if (!failed) {
+            assert_int_equal(code, ERR_OK);
+            break;
+        }
+        assert_int_equal(code, ERR_NOMEM);
+        assert_int_equal(in.count, 77);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_intake__reads_every_shape_that_senders_use),
+        cmocka_unit_test(test_intake__knows_an_alert_by_its_looks_only_where_it_must),
+        cmocka_unit_test(test_intake__an_empty_or_null_id_is_none),
+        cmocka_unit_test(test_intake__writes_machine_ids_in_lower_case),
+        cmocka_unit_test(test_intake__merges_what_stands_there_twice),
+        cmocka_unit_test(test_intake__a_test_is_no_alert),
+        cmocka_unit_test(test_intake__refuses_what_can_be_read_in_two_ways),
+        cmocka_unit_test(test_intake__refuses_what_is_no_notification),
+        cmocka_unit_test(test_intake__refuses_other_peoples_schemas_by_name),
+        cmocka_unit_test(test_intake__takes_a_hundred_alerts_and_no_more),
+        cmocka_unit_test(test_intake__says_so_when_memory_runs_out),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

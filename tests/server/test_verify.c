@@ -1,0 +1,214 @@
+/* test_verify.c - any entry of a source's list, all schemes of an entry. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kit/scheme.h"
+#include "verify_standard_webhooks.h"
+
+#define KEY   "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+#define TOKEN "0rnQbqHyOWrKxV1Zc0dB2EwS4yYJgS3K"
+#define BODY  "{}"
+
+struct stage {
+    struct scheme s;
+    struct buf signature;
+    char stamp[24];
+};
+
+static int setup(void **state)
+{
+    struct stage *t = calloc(1, sizeof *t);
+    unsigned char key[STANDARD_WEBHOOKS_KEY_MAX];
+    size_t len;
+
+    assert_non_null(t);
+    scheme_open(&t->s);
+    scheme_file(&t->s, "key", KEY);
+    scheme_file(&t->s, "token", TOKEN);
+    buf_init(&t->signature, 100);
+    (void)snprintf(t->stamp, sizeof t->stamp, "%lld",
+                   (long long)clock_wall_ms(&t->s.hands.clock) / 1000);
+    assert_int_equal(standard_webhooks_key(KEY, key, &len, NULL), ERR_OK);
+    assert_int_equal(standard_webhooks_sign(key, len, "m1", t->stamp, BODY, 2, &t->signature, NULL),
+                     ERR_OK);
+    *state = t;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct stage *t = *state;
+
+    buf_clear(&t->signature);
+    scheme_close(&t->s);
+    free(t);
+    return 0;
+}
+
+/* signed, token: which proofs the request holds. */
+static enum verify_verdict ask(struct stage *t, bool is_signed, bool token, const char *body,
+                               struct verify_result *ret)
+{
+    struct scheme_header headers[8] = {{NULL, NULL}};
+    size_t n = 0;
+
+    if (is_signed) {
+        headers[n++] = (struct scheme_header){"webhook-id", "m1"};
+        headers[n++] = (struct scheme_header){"webhook-timestamp", t->stamp};
+        headers[n++] = (struct scheme_header){"webhook-signature", buf_text(&t->signature)};
+    }
+    if (token)
+        headers[n++] = (struct scheme_header){"Authorization", "Bearer " TOKEN};
+    return scheme_ask(&t->s, headers, body, body ? strlen(body) : 0, ret);
+}
+
+#define SW          "standard_webhooks: {secret_files: [key]}"
+#define TOKEN_ENTRY "token: {secret_files: [token]}"
+
+static void test_verify__one_good_entry_is_enough(void **state)
+{
+    struct stage *t = *state;
+    struct verify_result r;
+
+    assert_true(scheme_compile(&t->s, "[{" SW "}, {" TOKEN_ENTRY "}]"));
+    assert_int_equal(ask(t, true, false, BODY, &r), VERIFY_GOOD);
+    assert_string_equal(r.delivery_id, "m1");
+    assert_int_equal(ask(t, false, true, BODY, &r), VERIFY_GOOD);
+    assert_null(r.delivery_id);
+    assert_int_equal(ask(t, true, true, BODY, &r), VERIFY_GOOD);
+    assert_int_equal(ask(t, false, false, BODY, &r), VERIFY_DENIED);
+    assert_int_equal(ask(t, true, false, "{ }", &r), VERIFY_DENIED);
+}
+
+static void test_verify__all_schemes_of_an_entry_must_be_good(void **state)
+{
+    struct stage *t = *state;
+    struct verify_result r;
+
+    assert_true(scheme_compile(&t->s, "[{" SW ", " TOKEN_ENTRY "}]"));
+    assert_int_equal(ask(t, true, true, BODY, &r), VERIFY_GOOD);
+    assert_string_equal(r.delivery_id, "m1");
+    assert_int_equal(ask(t, true, false, BODY, &r), VERIFY_DENIED);
+    assert_int_equal(ask(t, false, true, BODY, &r), VERIFY_DENIED);
+    assert_int_equal(ask(t, true, true, "{ }", &r), VERIFY_DENIED);
+}
+
+static void test_verify__the_head_alone_settles_what_it_can(void **state)
+{
+    struct stage *t = *state;
+    struct verify_result r;
+
+    /* A token that is missing is known before a body is read, wherever it stands in the entry. */
+    assert_true(scheme_compile(&t->s, "[{" SW ", " TOKEN_ENTRY "}]"));
+    assert_int_equal(ask(t, true, false, NULL, &r), VERIFY_DENIED);
+    assert_int_equal(ask(t, true, true, NULL, &r), VERIFY_NEEDS_BODY);
+    /* As long as another entry may still be good, nobody is denied. */
+    assert_true(scheme_compile(&t->s, "[{" TOKEN_ENTRY "}, {" SW "}]"));
+    assert_int_equal(ask(t, false, false, NULL, &r), VERIFY_NEEDS_BODY);
+    assert_int_equal(ask(t, false, true, NULL, &r), VERIFY_GOOD);
+    assert_true(scheme_compile(&t->s, "[{" TOKEN_ENTRY "}]"));
+    assert_int_equal(ask(t, true, false, NULL, &r), VERIFY_DENIED);
+}
+
+static void test_verify__out_of_reach_says_more_than_denied(void **state)
+{
+    struct stage *t = *state;
+    struct verify_result r;
+    /* Entra without keys: what has the looks of a token cannot be judged. */
+    static const char jwt[] =
+        "Bearer eyJhbGciOiJSUzI1NiIsImtpZCI6InQxIiwidHlwIjoiSldUIn0."
+        "eyJ0aWQiOiIxMTExMTExMS0yMjIyLTMzMzMtNDQ0NC01NTU1NTU1NTU1NTUiLCJ2ZXIiOiIyLjAifQ.AAAA";
+    const struct scheme_header headers[] = {{"Authorization", jwt}, {NULL, NULL}};
+
+    assert_true(scheme_compile(&t->s, "[{" TOKEN_ENTRY
+                                      "}, {entra: {audience: [x], roles: [y]}}, {" SW "}]"));
+    assert_int_equal(scheme_ask(&t->s, headers, BODY, 2, &r), VERIFY_UNAVAILABLE);
+    assert_int_equal(ask(t, false, false, BODY, &r), VERIFY_DENIED);
+    assert_int_equal(ask(t, false, true, BODY, &r), VERIFY_GOOD);
+}
+
+static void test_verify__names_what_is_wrong_with_a_list(void **state)
+{
+    struct stage *t = *state;
+    static const struct {
+        const char *yaml, *says;
+    } rows[] = {
+        {"[]", "at least one"},
+        {"{}", "expected a list"},
+        {"{" TOKEN_ENTRY "}", "expected a list"},
+        {"token", "expected a list"},
+        {"[{}]", "expected an entry"},
+        {"[token]", "expected an entry"},
+        {"[[token]]", "expected an entry"},
+        {"[{tokens: {secret_files: [token]}}]", "did you mean token?"},
+        {"[{standard-webhooks: {secret_files: [key]}}]", "did you mean standard_webhooks?"},
+        {"[{oauth2: {}}]", "unknown scheme 'oauth2'"},
+        {"[{hmac: {preset: github}}]", "not available in this version"},
+        {"[{basic: {}}]", "not available in this version"},
+        {"[{client_certificate: {}}]", "not available in this version"},
+        {"[{none: {insecure: true}}]", "not available in this version"},
+        {"[{" TOKEN_ENTRY "}, {" SW ", none: {}}]", "1:"},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_false(scheme_compile(&t->s, rows[i].yaml));
+        if (!strstr(scheme_faults(&t->s), rows[i].says))
+            fail_msg("%s: %s", rows[i].yaml, scheme_faults(&t->s));
+        assert_int_equal(strncmp(scheme_faults(&t->s), "1:", 2), 0);
+    }
+    /* Every fault at once. */
+    assert_false(scheme_compile(&t->s, "[{hmac: {}}, {token: {}}, {basic: {}}]"));
+    assert_true(t->s.faults.count >= 3);
+}
+
+static void test_verify__challenges_with_the_first_entry(void **state)
+{
+    struct stage *t = *state;
+
+    assert_true(scheme_compile(&t->s, "[{" TOKEN_ENTRY "}, {" SW "}]"));
+    assert_string_equal(verifier_challenge(t->s.verifier), "Bearer");
+    assert_true(scheme_compile(&t->s, "[{" SW "}, {" TOKEN_ENTRY "}]"));
+    assert_string_equal(verifier_challenge(t->s.verifier), "StandardWebhooks");
+}
+
+static void test_verify__equal_means_of_one_length_and_all_bytes(void **state)
+{
+    (void)state;
+    assert_true(verify_equal("abc", 3, "abc", 3));
+    assert_true(verify_equal("", 0, "", 0));
+    assert_false(verify_equal("abc", 3, "abd", 3));
+    assert_false(verify_equal("abc", 3, "ab", 2));
+    assert_false(verify_equal("ab", 2, "abc", 3));
+    assert_false(verify_equal("", 0, "a", 1));
+    assert_false(verify_equal("a\0b", 3, "a\0c", 3));
+}
+
+static void test_verify__clearing_nothing_is_fine(void **state)
+{
+    (void)state;
+    verifier_clear(NULL);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(test_verify__##name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(one_good_entry_is_enough),
+        TEST(all_schemes_of_an_entry_must_be_good),
+        TEST(the_head_alone_settles_what_it_can),
+        TEST(out_of_reach_says_more_than_denied),
+        TEST(names_what_is_wrong_with_a_list),
+        TEST(challenges_with_the_first_entry),
+        cmocka_unit_test(test_verify__equal_means_of_one_length_and_all_bytes),
+        cmocka_unit_test(test_verify__clearing_nothing_is_fine),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,162 @@
+/* test_verify_token.c - a secret in a header: there once, whole, and one of the configured. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kit/scheme.h"
+
+#define T1 "0rnQbqHyOWrKxV1Zc0dB2EwS4yYJgS3K"
+#define T2 "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"
+
+static int setup(void **state)
+{
+    struct scheme *s = calloc(1, sizeof *s);
+
+    assert_non_null(s);
+    scheme_open(s);
+    scheme_file(s, "t1", T1 "\n");
+    scheme_file(s, "t2", T2);
+    *state = s;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    scheme_close(*state);
+    free(*state);
+    return 0;
+}
+
+static enum verify_verdict ask(struct scheme *s, const char *name, const char *value,
+                               struct verify_result *ret)
+{
+    const struct scheme_header headers[] = {{name, value}, {NULL, NULL}};
+
+    return scheme_ask(s, headers, NULL, 0, ret);
+}
+
+static void test_verify_token__takes_a_bearer_of_its_list(void **state)
+{
+    struct scheme *s = *state;
+    struct verify_result r;
+
+    assert_true(scheme_compile(s, "[{token: {secret_files: [t1, t2]}}]"));
+    assert_int_equal(ask(s, "Authorization", "Bearer " T1, &r), VERIFY_GOOD);
+    assert_non_null(strstr(r.key, "/t1"));
+    assert_null(r.delivery_id);
+    assert_null(r.tenant_id);
+    assert_int_equal(ask(s, "authorization", "bearer   " T2, &r), VERIFY_GOOD);
+    assert_non_null(strstr(r.key, "/t2"));
+    assert_string_equal(verifier_challenge(s->verifier), "Bearer");
+}
+
+static void test_verify_token__refuses_all_else(void **state)
+{
+    struct scheme *s = *state;
+    static char huge[10000];
+    static const char *const rows[] = {
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer  ",
+        T1,
+        "Basic " T1,
+        "Bearer" T1,
+        "Bearer\t" T1,
+        "Bearer " T1 "x",
+        "Bearer x" T1,
+        "Bearer " T1 " ",
+        "Bearer " T1 "," T2,
+        "Bearer " T1 " " T2,
+        "Bearer 0rnQbqHyOWrKxV1Zc0dB2EwS4yYJgS3",
+        "Bearer 0RNQBQHYOWRKXV1ZC0DB2EWS4YYJGS3K",
+        "Bearer \"" T1 "\"",
+        "Bearer null",
+        "Token " T1,
+        "Bearer " T1 "\n",
+        huge,
+    };
+    struct verify_result r;
+
+    memset(huge, 'x', sizeof huge - 1);
+    memcpy(huge, "Bearer ", 7);
+    assert_true(scheme_compile(s, "[{token: {secret_files: [t1, t2]}}]"));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (ask(s, "Authorization", rows[i], &r) != VERIFY_DENIED)
+            fail_msg("'%s' was taken", rows[i]);
+        assert_null(strstr(r.why, "0rnQ"));
+    }
+    assert_int_equal(ask(s, "X-Api-Key", T1, &r), VERIFY_DENIED);
+    {
+        const struct scheme_header twice[] = {
+            {"Authorization", "Bearer " T1}, {"Authorization", "Bearer " T1}, {NULL, NULL}};
+
+        assert_int_equal(scheme_ask(s, twice, NULL, 0, &r), VERIFY_DENIED);
+    }
+}
+
+static void test_verify_token__looks_into_a_header_of_the_senders_own(void **state)
+{
+    struct scheme *s = *state;
+    struct verify_result r;
+
+    assert_true(scheme_compile(s, "[{token: {header: X-Api-Key, secret_files: [t1]}}]"));
+    assert_int_equal(ask(s, "x-api-key", T1, &r), VERIFY_GOOD);
+    assert_int_equal(ask(s, "X-Api-Key", "Bearer " T1, &r), VERIFY_DENIED);
+    assert_int_equal(ask(s, "Authorization", "Bearer " T1, &r), VERIFY_DENIED);
+
+    assert_true(scheme_compile(s, "[{token: {header: \"X-Auth: Key\", secret_files: [t1]}}]"));
+    assert_int_equal(ask(s, "X-Auth", "key " T1, &r), VERIFY_GOOD);
+    assert_int_equal(ask(s, "X-Auth", T1, &r), VERIFY_DENIED);
+}
+
+static void test_verify_token__names_what_is_wrong_with_its_settings(void **state)
+{
+    struct scheme *s = *state;
+    static const struct {
+        const char *yaml, *says;
+    } rows[] = {
+        {"[{token: {}}]", "secret_files"},
+        {"[{token: {secret_files: []}}]", "secret_files"},
+        {"[{token: {secret_files: [gone]}}]", "gone"},
+        {"[{token: {secret_files: [short]}}]", "at least 16"},
+        {"[{token: {secret_files: [t1], query: key}}]", "not available"},
+        {"[{token: {secret_files: [t1], header: \"\"}}]", "header"},
+        {"[{token: {secret_files: [t1], header: \"X Key\"}}]", "header"},
+        {"[{token: {secret_files: [t1], header: \": Bearer\"}}]", "header"},
+        {"[{token: {secret_files: [t1], header: \"X-Key: a b\"}}]", "header"},
+        {"[{token: {secret_files: [t1], headers: X}}]", "header"},
+        {"[{token: {secret_files: [t1, t1, t1, t1, t1, t1, t1, t1, t1]}}]", "at most 8"},
+        {"[{token: {secret: " T1 "}}]", "secret_files"},
+    };
+
+    scheme_file(s, "short", "123456789012345");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *faults;
+
+        assert_false(scheme_compile(s, rows[i].yaml));
+        faults = scheme_faults(s);
+        if (!strstr(faults, rows[i].says))
+            fail_msg("%s: %s", rows[i].yaml, faults);
+        assert_null(strstr(faults, "0rnQ"));
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(test_verify_token__##name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(takes_a_bearer_of_its_list),
+        TEST(refuses_all_else),
+        TEST(looks_into_a_header_of_the_senders_own),
+        TEST(names_what_is_wrong_with_its_settings),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

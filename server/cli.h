@@ -158,6 +158,9 @@ int cli_admin_list(const char *given, const char *path, const char *member, int6
                    struct json **ret);
 #define CLI_LIST_LIMIT 50
 
+/** One line on stderr for each part of an answer of /readyz that is not well; nothing of other answers. */
+void cli_show_parts(const struct json *readyz);
+
 /** Adds "&name=value" to a path's query ("?" first); value is encoded. NULL adds nothing. */
 void cli_query_add(struct buf *path, const char *name, const char *value);
 

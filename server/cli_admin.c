@@ -12,6 +12,7 @@
 #include "auto.h"
 #include "config.h"
 #include "json.h"
+#include "mime.h"
 #include "rest.h"
 
 #define ANSWER_MAX ((size_t)64 * 1024 * 1024) /* bytes: a list of everything */
@@ -27,6 +28,19 @@ static const char *base_url(struct arena *a, const char *address)
     if (strncmp(address, "[::]:", 5) == 0)
         return arena_fmt(a, "http://[::1]:%s", address + 5);
     return arena_fmt(a, "http://%s", address);
+}
+
+void cli_show_parts(const struct json *readyz)
+{
+    JSON_EACH (part, json_get(readyz, "parts")) {
+        AUTO(buf_clear) struct buf why = BUF_INIT(64 * 1024);
+        const char *text = json_get_string(part, "why");
+
+        if (json_is_true(json_get(part, "ok")))
+            continue;
+        mime_clean_line(&why, text ? text : "not well");
+        cli_error("%s: %s", json_name(part), buf_text(&why));
+    }
 }
 
 /* What is to be done about an answer that is no success. */
@@ -49,6 +63,7 @@ static void show_refusal(const struct config_admin *admin, const struct rest_ans
     else
         cli_error("%s: the server answered %ld%s%s", path, answer->status, detail ? ": " : "",
                   detail ? detail : "");
+    cli_show_parts(problem); /* of /readyz, which answers 503 when it is not ready */
 }
 
 static void show_failure(const char *address, enum err_code code, const struct err *e)

@@ -119,9 +119,9 @@ static void test_cli__without_a_command_it_says_which_there_are(void **state)
 static void test_cli__every_command_explains_itself(void **state)
 {
     static const char *const commands[][2] = {
-        {"init", NULL},       {"check", NULL},       {"fields", NULL},  {"keygen", NULL},
-        {"send", NULL},       {"cases", NULL},       {"cases", "list"}, {"cases", "show"},
-        {"isolations", NULL}, {"isolations", "list"}};
+        {"init", NULL},       {"check", NULL},        {"fields", NULL},     {"keygen", NULL},
+        {"send", NULL},       {"cases", NULL},        {"cases", "list"},    {"cases", "show"},
+        {"isolations", NULL}, {"isolations", "list"}, {"healthcheck", NULL}};
     struct fixture *f = *state;
 
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
@@ -670,6 +670,45 @@ static void test_cli__a_server_that_is_not_there_is_said_with_the_cure(void **st
                 "cordon.yaml:1:9: admin.adress: unknown key; did you mean admin.address?\n");
 }
 
+static void test_cli__a_healthcheck_says_ready_and_what_is_not(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+
+    put_admin(f, p);
+    peer_script(p, &(struct peer_answer){
+                       .target = "/readyz",
+                       .times = 1,
+                       .status = 200,
+                       .body = "{\"ready\":true,\"parts\":{\"store\":{\"ok\":true,\"why\":null}},"
+                               "\"degraded\":false}"});
+    peer_script(p, &(struct peer_answer){
+                       .target = "/readyz",
+                       .times = 1,
+                       .status = 200,
+                       .body = "{\"ready\":true,\"parts\":{\"store\":{\"ok\":true},\"mail\":"
+                               "{\"ok\":false,\"why\":\"421 a\\u001b[31mb\"}},\"degraded\":true}"});
+    peer_script(p, &(struct peer_answer){
+                       .target = "/readyz",
+                       .times = 1,
+                       .status = 503,
+                       .body = "{\"ready\":false,\"parts\":{\"store\":{\"ok\":false,\"why\":\"disk "
+                               "full\"},\"senders\":{\"ok\":true}},\"degraded\":false}"});
+    assert_int_equal(cordon(f, "healthcheck", NULL), 0);
+    assert_string_equal(f->ran.out, "ready\n");
+    assert_string_equal(f->ran.err, "");
+    assert_int_equal(cordon(f, "healthcheck", NULL), 0);
+    assert_string_equal(f->ran.out, "ready, degraded\n");
+    assert_string_equal(f->ran.err, "cordon: mail: 421 a [31mb\n");
+    assert_int_equal(cordon(f, "healthcheck", NULL), 1);
+    assert_string_equal(f->ran.out, "");
+    assert_string_equal(f->ran.err, "cordon: /readyz: the server answered 503\n"
+                                    "cordon: store: disk full\n");
+    peer_free(p);
+    assert_int_equal(cordon(f, "healthcheck", NULL), 1);
+    assert_says(f->ran.err, "cordon: cannot reach cordon at 127.0.0.1:");
+}
+
 static enum http_next answer_head(struct http_request *r, void *ctx, size_t *ret_body_max)
 {
     static const char body[] =
@@ -742,6 +781,7 @@ int main(void)
         TEST(a_long_list_comes_page_by_page),
         TEST(one_case_is_shown_whole),
         TEST(a_server_that_is_not_there_is_said_with_the_cure),
+        TEST(a_healthcheck_says_ready_and_what_is_not),
         TEST(a_unix_socket_is_an_admin_address_too),
     };
 

@@ -24,14 +24,14 @@
 /* Two threads of each kind suffice: they parse, verify and hand over, and never wait. */
 #define HTTP_THREADS 2
 /* Heads carry a token of up to 16 KiB and the senders' own headers (webhook-sources.md section 1.4). */
-#define MAX_HEAD (32 * 1024)
-#define HEAD_DEADLINE_MS (10 * SECOND_MS)
-#define BODY_DEADLINE_MS (30 * SECOND_MS)
-#define IDLE_MS          (60 * SECOND_MS)
-#define MAX_CONNECTIONS  2000
-#define MAX_PER_IP       1000 /* senders may come through one proxy */
+#define MAX_HEAD          (32 * 1024)
+#define HEAD_DEADLINE_MS  (10 * SECOND_MS)
+#define BODY_DEADLINE_MS  (30 * SECOND_MS)
+#define IDLE_MS           (60 * SECOND_MS)
+#define MAX_CONNECTIONS   2000
+#define MAX_PER_IP        1000 /* senders may come through one proxy */
 #define ADMIN_CONNECTIONS 64
-#define DRAIN_MS         (10 * SECOND_MS)
+#define DRAIN_MS          (10 * SECOND_MS)
 
 struct serving {
     const char *config_file;
@@ -164,11 +164,13 @@ static void reload(struct serving *s)
 
     notify_manager("RELOADING=1");
     if (cli_load_config(s->config_file, &fresh) != CLI_GO_ON) {
-        log_event(LOG_ERROR, "reload_refused", LOG_STR("why", "the file has faults, see above; the old "
-                                                              "configuration stays in force"));
+        log_event(LOG_ERROR, "reload_refused",
+                  LOG_STR("why", "the file has faults, see above; the old "
+                                 "configuration stays in force"));
     } else if ((key = config_needs_restart(s->config, fresh)) != NULL) {
-        log_event(LOG_ERROR, "reload_refused", LOG_STR("key", key),
-                  LOG_STR("why", "this setting needs a restart; the old configuration stays in force"));
+        log_event(
+            LOG_ERROR, "reload_refused", LOG_STR("key", key),
+            LOG_STR("why", "this setting needs a restart; the old configuration stays in force"));
         config_unref(fresh);
     } else if (runtime_new(config_ref(fresh), s->rest, clock_system(), &rt, &e)) {
         log_event(LOG_ERROR, "reload_refused", LOG_ERR(&e));
@@ -284,11 +286,11 @@ int cmd_serve(int argc, char **argv)
     if (code) {
         log_event(LOG_ERROR, "cannot_start", LOG_ERR(&e));
     } else {
-        log_event(LOG_INFO, "ready", LOG_STR("version", CORDON_VERSION),
-                  LOG_STR("listen", http_server_address(s.senders)),
-                  LOG_STR("admin", http_server_address(s.people)),
-                  LOG_STR("store", s.config->store_url), LOG_STR("policy", policy_hash(s.config->policy)),
-                  LOG_INT("pid", (int64_t)getpid()));
+        log_event(
+            LOG_INFO, "ready", LOG_STR("version", CORDON_VERSION),
+            LOG_STR("listen", http_server_address(s.senders)),
+            LOG_STR("admin", http_server_address(s.people)), LOG_STR("store", s.config->store_url),
+            LOG_STR("policy", policy_hash(s.config->policy)), LOG_INT("pid", (int64_t)getpid()));
         notify_manager("READY=1");
         wait_for_end(&s, &signals);
         arm_second_signal(&signals);

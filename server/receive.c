@@ -200,7 +200,7 @@ static void stored(void *arg, enum err_code code, const struct err *e)
         fresh += a->fresh[i];
     if (fresh)
         metrics_add(o->metrics, METRIC_CASES_MADE, fresh, q->n.tenant, NULL);
-    if (fresh > a->claimed && o->kick)
+    if (fresh > (a->claimed ? 1 : 0) && o->kick)
         o->kick(o->engine);
     count(q, a->duplicate ? "duplicate" : "accepted");
     log_acceptance(q);

@@ -78,7 +78,8 @@ static enum err_code one_case(struct db_tx *tx, struct acceptance *a, size_t i, 
     a->duplicate = false;
     if (a->claim && !a->claimed) {
         a->claimed = true;
-        return work_put(tx, id, WORK_CASE, WORK_NORMAL, n->received_ms, n->received_ms, &a->work, e);
+        return work_put(tx, id, WORK_CASE, WORK_NORMAL, n->received_ms, n->received_ms, &a->work,
+                        e);
     }
     return work_put(tx, id, WORK_CASE, WORK_NORMAL, n->received_ms, n->received_ms, NULL, e);
 }

@@ -440,7 +440,7 @@ int house_run(struct house *h, char **out, const char *const *args)
 
     (void)h;
     program(exe, "cordon");
-    for (size_t i = 0; args[i] && i < 30; i++)
+    for (size_t i = 0; i < 30 && args[i]; i++)
         argv[i + 1] = args[i];
     if (pipe2(fds, O_CLOEXEC))
         fail_msg("pipe: %s", strerror(errno));

@@ -223,6 +223,7 @@ static bool read_headers(struct reader *r, struct mail_header *headers, size_t r
             assert(name && value);
         } else {
             size_t used;
+            char *grown;
 
             if (!name)
                 return fault(r, "a folded line that nothing precedes");
@@ -232,8 +233,9 @@ static bool read_headers(struct reader *r, struct mail_header *headers, size_t r
                 return fault(r, "a folded line of blanks alone");
             }
             used = strlen(value);
-            value = realloc(value, used + len + 1);
-            assert(value);
+            grown = realloc(value, used + len + 1);
+            assert(grown);
+            value = grown;
             memcpy(value + used, line, len);
             value[used + len] = '\0';
         }

@@ -127,9 +127,7 @@ static size_t origin_length(const char *url)
     return host ? (size_t)(host - url) + 3 + strcspn(host + 3, "/?#") : strlen(url);
 }
 
-/* May keys of this authority come from there? The same origin, or https and a host under the same domain:
- * what is behind the authority's first label, which must have two labels itself. */
-static bool url_is_of_authority(const char *login_url, const char *url)
+bool jwks_url_is_trusted(const char *login_url, const char *url)
 {
     static const char https[] = "https://";
     static const char host_chars[] =
@@ -177,7 +175,7 @@ static enum err_code read_discovery(const struct set *s, const struct rest_answe
     url = json_get_string(doc, "jwks_uri");
     if (!issuer || !url)
         return err_set(e, ERR_INVALID, "no issuer or jwks_uri");
-    if (!url_is_of_authority(s->login_url, url))
+    if (!jwks_url_is_trusted(s->login_url, url))
         return err_set(e, ERR_INVALID, "the keys are said to be on another host");
     filled = fill_tenant(issuer, s->tenant_id);
     if (!filled)

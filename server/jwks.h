@@ -67,4 +67,8 @@ enum jwks_found jwks_find(struct jwks *k, const char *login_url, const char *ten
                           enum jwks_version version, const char *kid, bool may_block,
                           struct arena *a, struct jwks_key *ret);
 
+/** May keys of this authority come from that URL? From the same origin, or by https from a host under the
+ *  same domain: what is behind the first label of the authority's host, two labels at least. */
+bool jwks_url_is_trusted(const char *login_url, const char *url);
+
 #endif

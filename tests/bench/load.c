@@ -5,11 +5,14 @@
  *
  * All requests are built before the clock starts: bodies of about 300 bytes with an alert id of their
  * own, signed as Standard Webhooks v1 (webhook-signature: v1,base64(HMAC-SHA256(secret, "id.time.body"))).
+ * The ids look as real ones do: `da`, 18 digits that rise with the time (.NET ticks), `_` and a signed
+ * number that does not; the delivery ids rise, too.
  * SECRET: whsec_..., the sender's. Latency is measured from the write of a request to the last byte
  * of its answer, in a histogram whose buckets grow by 1/64. -t ends a run that takes longer.
  *
  * {"requests":N,"errors":N,"seconds":S,"per_second":R,"p50_us":..,"p99_us":..,"p999_us":..,"max_us":..,
- *  "status":{"202":N}}: errors are answers other than 2xx and lost connections.
+ *  "status":{"202":N},"stored":N}: errors are answers other than 2xx and lost connections; stored counts
+ * the 202 of the warm-up too.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -25,7 +28,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -48,7 +50,7 @@ struct connection {
 /* Values below 64 have a bucket each, larger ones 64 per doubling: at most 1.6 % wrong. */
 enum { SUB = 64, BUCKETS = SUB * 40 };
 
-static uint64_t histogram[BUCKETS], status_counts[600], errors, done, slowest_ns;
+static uint64_t histogram[BUCKETS], status_counts[600], errors, done, slowest_ns, stored;
 
 static void __attribute__((noreturn, format(printf, 1, 2))) fail(const char *fmt, ...)
 {
@@ -67,6 +69,15 @@ static uint64_t now_ns(void)
 
     (void)clock_gettime(CLOCK_MONOTONIC, &ts);
     return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* Units of 100 ns since the year 1, as .NET counts; 621355968 * 10^9 of them are before 1970. */
+static long long ticks_now(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_REALTIME, &ts);
+    return 621355968000000000LL + (long long)ts.tv_sec * 10000000 + ts.tv_nsec / 100;
 }
 
 static void record(uint64_t ns)
@@ -117,23 +128,24 @@ static size_t decode_secret(const char *text, unsigned char key[256])
     return (size_t)n - (text[len - 1] == '=') - (text[len - 2] == '=');
 }
 
-static void build(struct request *r, size_t number, const char *run, const char *path,
+static void build(struct request *r, size_t number, long long ticks, const char *path,
                   const char *host, const unsigned char *key, size_t key_len)
 {
     char body[512], id[64], signed_text[1024], head[1024];
     unsigned char mac[32], signature[64];
     unsigned mac_len = sizeof mac;
+    const size_t scattered = (number + 1) * 2654435761u % 2147483647; /* Knuth's multiplier */
     long long now = (long long)time(NULL);
     int body_len, head_len, signed_len;
 
-    (void)snprintf(id, sizeof id, "msg_%s%08zx", run, number);
+    (void)snprintf(id, sizeof id, "msg_%lld", ticks);
     body_len = snprintf(
         body, sizeof body,
-        "{\"alertId\":\"da%s%010zu_-%zu\",\"machineId\":\"%040zx\","
+        "{\"alertId\":\"da%lld_%s%zu\",\"machineId\":\"%040zx\","
         "\"source\":\"load\",\"severity\":\"High\",\"title\":\"Suspicious process injection observed on "
         "a server\",\"note\":\"bodies of senders carry more than the ids, and none of it decides\","
         "\"sequence\":%zu}",
-        run, number, number, number, number);
+        ticks, number % 2 ? "-" : "", scattered, number, number);
     signed_len = snprintf(signed_text, sizeof signed_text, "%s.%lld.%s", id, now, body);
     if (!HMAC(EVP_sha256(), key, (int)key_len, (unsigned char *)signed_text, (size_t)signed_len,
               mac, &mac_len))
@@ -230,9 +242,8 @@ int main(int argc, char **argv)
     struct connection *all;
     struct request *list;
     unsigned char key[256];
-    unsigned char seed[6];
-    char run[16];
     size_t key_len;
+    long long ticks;
     uint64_t began = 0, ended = 0, give_up;
     const char *address;
     bool comma = false;
@@ -270,10 +281,7 @@ int main(int argc, char **argv)
     warm_up = warm_up == SIZE_MAX ? requests / 20 : warm_up;
     requests += warm_up;
     key_len = decode_secret(secret, key);
-    if (getrandom(seed, sizeof seed, 0) != sizeof seed)
-        fail("no randomness");
-    for (size_t i = 0; i < sizeof seed; i++)
-        (void)snprintf(run + 2 * i, 3, "%02x", seed[i]);
+    ticks = ticks_now(); /* a run takes longer than it has ticks: the next one begins above */
 
     list = calloc(requests, sizeof *list);
     all = calloc(connections, sizeof *all);
@@ -281,8 +289,8 @@ int main(int argc, char **argv)
     if (!list || !all || epoll < 0)
         fail("out of memory");
     for (size_t i = 0; i < requests; i++)
-        build(&list[i], i, run, path, strncmp(address, "unix:", 5) == 0 ? "localhost" : address,
-              key, key_len);
+        build(&list[i], i, ticks + (long long)i, path,
+              strncmp(address, "unix:", 5) == 0 ? "localhost" : address, key, key_len);
     for (size_t i = 0; i < connections; i++) {
         struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &all[i]};
 
@@ -321,6 +329,7 @@ int main(int argc, char **argv)
             ended = now_ns();
             memmove(c->in, c->in + len, c->in_len - len);
             c->in_len -= len;
+            stored += status == 202;
             if (++done == warm_up) /* from here on it counts */
                 began = ended;
             if (done > warm_up) {
@@ -358,6 +367,6 @@ int main(int argc, char **argv)
             printf("%s\"%u\":%llu", comma ? "," : "", i, (unsigned long long)status_counts[i]);
         comma |= status_counts[i] > 0;
     }
-    printf("}}\n");
+    printf("},\"stored\":%llu}\n", (unsigned long long)stored);
     return done < requests || errors ? 1 : 0;
 }

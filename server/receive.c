@@ -181,6 +181,13 @@ static void answer(struct request *q)
     config_unref(config);
 }
 
+/* A reserved worker gets the claim, or goes free. */
+static void give(const struct receiver_options *o, const struct acceptance *a, const struct work *w)
+{
+    if (a->claim && o->hand_over)
+        o->hand_over(o->engine, w);
+}
+
 /* In a thread of the store's, after the commit. */
 static void stored(void *arg, enum err_code code, const struct err *e)
 {
@@ -189,8 +196,7 @@ static void stored(void *arg, enum err_code code, const struct err *e)
     const struct receiver_options *o = &q->receiver->o;
     int64_t fresh = 0;
 
-    if (a->claim)
-        o->hand_over(o->engine, !code && a->claimed ? &a->work : NULL);
+    give(o, a, !code && a->claimed ? &a->work : NULL);
     if (code) {
         refuse(q, 503, "unavailable", e->text,
                "The notification could not be stored; send it again.");
@@ -283,8 +289,7 @@ static void take(struct request *q, bool deferred)
             http_defer(q->http);
         q->acceptance.claim = o->reserve && o->hand_over && o->reserve(o->engine);
         if (store_accept(o->store, &q->acceptance, stored, &e)) {
-            if (q->acceptance.claim)
-                o->hand_over(o->engine, NULL);
+            give(o, &q->acceptance, NULL);
             refuse(q, 503, "unavailable", e.text,
                    "Too much is waiting for the disk; send it again.");
         }

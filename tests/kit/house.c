@@ -29,8 +29,6 @@
 #define READY_MS 15000
 #define STOP_MS  20000
 
-extern char **environ;
-
 int64_t house_now_ms(void)
 {
     struct timespec ts;
@@ -178,7 +176,7 @@ void house_cordon_start(struct house *h)
     char exe[400];
     char *argv[] = {exe, (char *)(uintptr_t) "serve", (char *)(uintptr_t) "-c", h->config_file,
                     NULL};
-    int log_pipe[2], ready[2];
+    int log_pipe[2] = {-1, -1}, ready[2] = {-1, -1};
     struct pollfd p;
     pid_t parent = getpid();
 

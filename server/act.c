@@ -8,9 +8,9 @@
 
 #include <string.h>
 
-#include "isolation.h"
 #include "log.h"
 #include "notice.h"
+#include "store_isolations.h"
 #include "work.h"
 
 /* Steps are tried for a day; then they failed. */

@@ -15,8 +15,11 @@
 #include "cli.h"
 #include "config.h"
 #include "engine.h"
+#include "expand.h"
 #include "http.h"
+#include "isolation.h"
 #include "log.h"
+#include "notice.h"
 #include "receive.h"
 #include "rest.h"
 #include "sdnotify.h"
@@ -73,6 +76,8 @@ static void hand_over(void *engine, const struct work *w)
 
 static enum err_code open_engine(struct serving *s, struct err *e)
 {
+    static const engine_run runs[WORK_KINDS] = {
+        [WORK_CASE] = expand_run, [WORK_ISOLATION] = isolation_run, [WORK_NOTICE] = notice_run};
     const struct rest_options rest = {.user_agent = "cordon/" CORDON_VERSION};
     struct runtime *rt;
     enum err_code code = store_open(s->config->store_url, false, clock_system(), &s->store, e);
@@ -91,7 +96,7 @@ static enum err_code open_engine(struct serving *s, struct err *e)
         return code;
     s->engine->metrics = s->metrics;
     s->engine->health = s->health;
-    return engine_start(s->engine, e);
+    return engine_start(s->engine, runs, e);
 }
 
 static enum err_code open_senders(struct serving *s, struct err *e)

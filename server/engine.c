@@ -2,12 +2,10 @@
 #include "engine.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
-#include "expand.h"
-#include "isolation.h"
 #include "log.h"
-#include "notice.h"
 #include "work.h"
 
 /* Two notices at once: a hanging mail server holds its share and nothing else. Six cases: each reads
@@ -38,22 +36,14 @@ enum err_code engine_new(struct store *store, struct rest *rest, const struct cl
     return ERR_OK;
 }
 
-static void run_case(void *ctx, struct work *w)
+static void run(void *ctx, struct work *w)
 {
-    expand_run(ctx, w);
+    struct engine *g = ctx;
+
+    g->runs[w->kind](g, w);
 }
 
-static void run_isolation(void *ctx, struct work *w)
-{
-    isolation_run(ctx, w);
-}
-
-static void run_notice(void *ctx, struct work *w)
-{
-    notice_run(ctx, w);
-}
-
-enum err_code engine_start(struct engine *g, struct err *e)
+enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], struct err *e)
 {
     const struct workers_options options = {
         .store = g->store,
@@ -68,6 +58,7 @@ enum err_code engine_start(struct engine *g, struct err *e)
     /* The lock file says that this process is alone with the store, so every lease is a dead one's. */
     enum err_code code = store_work_recover(g->store, e);
 
+    memcpy(g->runs, runs, sizeof g->runs);
     return code ? code : workers_start(&options, &g->workers, e);
 }
 

@@ -18,7 +18,12 @@
 
 struct workers;
 
+struct engine;
+/* Runs a claimed row as far as it goes now, and ends the claim. */
+typedef void (*engine_run)(struct engine *g, struct work *w);
+
 struct engine {
+    engine_run runs[WORK_KINDS];
     struct store *store;
     struct rest *rest;
     const struct clock *clock;
@@ -33,8 +38,9 @@ struct engine {
 /** Borrows store, rest and clock; takes over the reference to runtime. */
 enum err_code engine_new(struct store *store, struct rest *rest, const struct clock *clock,
                          struct runtime *runtime, struct engine **ret, struct err *e);
-/** Frees the leases of an earlier run where that is safe, and starts the workers. */
-enum err_code engine_start(struct engine *g, struct err *e);
+/** Frees the leases of an earlier run where that is safe, and starts the workers. runs: who does each kind
+ *  of work; expand_run, isolation_run and notice_run stand on this room, so it is told of them. */
+enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], struct err *e);
 /** Lets the runs under way finish (each at most a minute or three), gives back what was claimed. */
 void engine_stop(struct engine *g);
 void engine_free(struct engine *g);

@@ -133,7 +133,7 @@ static void *serve(void *arg)
         p->idle--;
         pthread_mutex_unlock(&p->lock);
 
-        p->o.run[w.kind](p->o.ctx, &w);
+        p->o.run(p->o.ctx, &w);
 
         pthread_mutex_lock(&p->lock);
         p->idle++;

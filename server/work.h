@@ -16,7 +16,7 @@ struct workers_options {
     struct store *store;
     unsigned threads;
     unsigned share[WORK_KINDS]; /* at most so many runs of a kind at once */
-    work_fn run[WORK_KINDS];    /* must end the claim, or leave it to its lease */
+    work_fn run;                /* must end the claim, or leave it to its lease */
     void *ctx;
 };
 

@@ -51,8 +51,7 @@ enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], 
         .share = {[WORK_CASE] = SHARE_CASES,
                   [WORK_ISOLATION] = SHARE_ISOLATIONS,
                   [WORK_NOTICE] = SHARE_NOTICES},
-        .run =
-            {[WORK_CASE] = run_case, [WORK_ISOLATION] = run_isolation, [WORK_NOTICE] = run_notice},
+        .run = run,
         .ctx = g,
     };
     /* The lock file says that this process is alone with the store, so every lease is a dead one's. */

@@ -36,7 +36,7 @@ static const char *const later[] = {"doctor", "approve", "refuse",  "pause",   "
 
 /* ---- saying it -------------------------------------------------------------------------------- */
 
-static void say(const char *name, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void say(const char *name, const char *fmt, va_list ap)
 {
     (void)fflush(stdout); /* so that the two stay in order on a terminal */
     (void)fprintf(stderr, "cordon%s%s: ", name ? " " : "", name ? name : "");

@@ -647,7 +647,7 @@ static const char *resolve(const struct reading *x, const char *path)
     }
     if (strncmp(path, CREDENTIALS, strlen(CREDENTIALS)) == 0 &&
         (path[strlen(CREDENTIALS)] == '/' || !path[strlen(CREDENTIALS)])) {
-        const char *folder = environment(r, CREDENTIALS + 1);
+        const char *folder = environment(r, &CREDENTIALS[1]);
 
         if (!folder || !*folder) {
             yaml_fault(

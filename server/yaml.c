@@ -58,8 +58,9 @@ void yaml_faults_init(struct yaml_faults *f, struct arena *a)
     f->end = &f->first;
 }
 
-static void fault_v(struct yaml_faults *f, const char *file, unsigned line, unsigned column,
-                    const char *fmt, va_list ap)
+__attribute__((format(printf, 5, 0))) static void fault_v(struct yaml_faults *f, const char *file,
+                                                          unsigned line, unsigned column,
+                                                          const char *fmt, va_list ap)
 {
     struct yaml_fault *fault;
     char *text = NULL;

@@ -481,12 +481,16 @@ static enum jwks_found find_locked(struct jwks *k, struct set *s, const char *ki
         if (s->stage == IDLE) {
             if (s->failed && (waited || now - s->ended_ms < k->o.failed_ms))
                 break;
-            if (usable && (waited || (s->asked && now - s->asked_ms < k->o.unknown_ms))) {
+            /* Only a look that succeeded says that there is no such key. */
+            if (usable &&
+                (waited || (s->asked && !s->failed && now - s->asked_ms < k->o.unknown_ms))) {
                 (void)snprintf(ret->why, sizeof ret->why, "no such key");
                 return JWKS_UNKNOWN;
             }
-            s->asked = true;
-            s->asked_ms = now;
+            if (usable) { /* the first fetch is nobody's look: keys may roll right behind it */
+                s->asked = true;
+                s->asked_ms = now;
+            }
             start_locked(k, s);
             if (s->stage == IDLE)
                 break;

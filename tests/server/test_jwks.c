@@ -213,8 +213,10 @@ static void test_jwks__looks_again_for_an_unknown_kid_but_seldom(void **state)
     const char *before = kid(s, KEY_CURRENT), *after;
 
     script(s, V2, 0, s->discovery);
-    script(s, "/keys", 1, document(s, ISSUER));
+    script(s, "/keys", 2, document(s, ISSUER));
     assert_int_equal(find(s, before, true), JWKS_FOUND);
+    assert_int_equal(find(s, "made up", true), JWKS_UNKNOWN); /* having looked */
+    assert_int_equal(peer_count(s->peer), 4);
     assert_int_equal(keys_rotate(s->keys, NULL), ERR_OK);
     after = kid(s, KEY_CURRENT);
     script(s, "/keys", 0, document(s, ISSUER));
@@ -223,13 +225,49 @@ static void test_jwks__looks_again_for_an_unknown_kid_but_seldom(void **state)
     assert_int_equal(find(s, "made up", false), JWKS_UNKNOWN);
     hands_turn(&s->hands, 5 * MINUTE_MS - 1);
     assert_int_equal(find(s, after, true), JWKS_UNKNOWN);
-    assert_int_equal(peer_count(s->peer), 2);
+    assert_int_equal(peer_count(s->peer), 4);
     hands_turn(&s->hands, 1);
     assert_int_equal(find(s, after, true), JWKS_FOUND);
     assert_int_equal(find(s, before, true), JWKS_FOUND); /* still in the document */
-    assert_int_equal(peer_count(s->peer), 4);
+    assert_int_equal(peer_count(s->peer), 6);
     assert_int_equal(find(s, "made up", true), JWKS_UNKNOWN);
+    assert_int_equal(peer_count(s->peer), 6);
+}
+
+/* Otherwise a key that rolls within minutes of a start would be refused for good: 401 is not retried. */
+static void test_jwks__the_first_fetch_does_not_count_as_looking_again(void **state)
+{
+    struct stage *s = *state;
+    const char *before = kid(s, KEY_CURRENT), *after;
+
+    script(s, V2, 0, s->discovery);
+    script(s, "/keys", 1, document(s, ISSUER));
+    assert_int_equal(find(s, before, true), JWKS_FOUND);
+    assert_int_equal(keys_rotate(s->keys, NULL), ERR_OK);
+    after = kid(s, KEY_CURRENT);
+    script(s, "/keys", 0, document(s, ISSUER));
+    assert_int_equal(find(s, after, true), JWKS_FOUND);
     assert_int_equal(peer_count(s->peer), 4);
+}
+
+static void test_jwks__a_look_that_failed_says_nothing_about_a_kid(void **state)
+{
+    struct stage *s = *state;
+    const char *before = kid(s, KEY_CURRENT), *after;
+
+    script(s, V2, 1, s->discovery);
+    script(s, "/keys", 1, document(s, ISSUER));
+    peer_script(s->peer, &(struct peer_answer){.status = 503});
+    assert_int_equal(find(s, before, true), JWKS_FOUND);
+    assert_int_equal(keys_rotate(s->keys, NULL), ERR_OK);
+    after = kid(s, KEY_CURRENT);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(find(s, after, true), JWKS_OUT_OF_REACH);
+        hands_turn(&s->hands, 10 * SECOND_MS);
+    }
+    peer_forget(s->peer);
+    script_good(s);
+    assert_int_equal(find(s, after, true), JWKS_FOUND);
 }
 
 static void test_jwks__an_hourly_refresh_does_not_count_as_looking_again(void **state)
@@ -359,7 +397,7 @@ static void test_jwks__many_threads_share_one_fetch(void **state)
     for (size_t i = 0; i < 12; i++)
         for (size_t j = 0; askers[i].may_block && j < 20; j++)
             assert_int_equal(askers[i].found[j], i % 3 ? JWKS_FOUND : JWKS_UNKNOWN);
-    assert_int_equal(peer_count(s->peer), 2);
+    assert_int_equal(peer_count(s->peer), 4); /* the first one, and the one look for the unknown */
 }
 
 static void test_jwks__a_fetch_may_be_left_behind(void **state)
@@ -621,6 +659,8 @@ int main(void)
         TEST(never_blocks_who_may_not),
         TEST(keeps_versions_and_tenants_apart),
         TEST(looks_again_for_an_unknown_kid_but_seldom),
+        TEST(the_first_fetch_does_not_count_as_looking_again),
+        TEST(a_look_that_failed_says_nothing_about_a_kid),
         TEST(an_hourly_refresh_does_not_count_as_looking_again),
         TEST(a_key_that_left_the_document_is_trusted_no_longer),
         TEST(keeps_the_last_good_keys_for_a_day),

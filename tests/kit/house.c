@@ -59,6 +59,66 @@ char *house_write_file(struct house *h, const char *name, const char *text)
     return path;
 }
 
+/* The whole of a file, heap. */
+static char *read_file(const char *path)
+{
+    struct buf b = BUF_INIT(64 << 20);
+    FILE *f = fopen(path, "r");
+    char piece[4096];
+    size_t n;
+
+    while (f && (n = fread(piece, 1, sizeof piece, f)) > 0)
+        buf_add(&b, piece, n);
+    if (!f || fclose(f))
+        fail_msg("%s: %s", path, strerror(errno));
+    return buf_take(&b);
+}
+
+void house_edit(struct house *h, const char *from, const char *to)
+{
+    char *text = read_file(h->config_file), *at = strstr(text, from);
+    struct buf b = BUF_INIT(1 << 20);
+
+    if (!at || strstr(at + 1, from))
+        fail_msg("'%s' is not there once in\n%s", from, text);
+    buf_add(&b, text, (size_t)(at - text));
+    buf_addf(&b, "%s%s", to, at + strlen(from));
+    free(house_write_file(h, "cordon.yaml", buf_text(&b)));
+    buf_clear(&b);
+    free(text);
+}
+
+void house_log_lacks(struct house *h, const char *text)
+{
+    char *log = read_file(h->log_file), *at = *text ? strstr(log, text) : NULL;
+
+    if (at) {
+        while (at > log && at[-1] != '\n')
+            at--;
+        fail_msg("'%s' is in the log: %.*s", text, (int)strcspn(at, "\n"), at);
+    }
+    free(log);
+}
+
+void house_wait_log(struct house *h, const char *text, unsigned count, int64_t timeout_ms)
+{
+    int64_t deadline = house_now_ms() + timeout_ms;
+
+    for (;;) {
+        char *log = read_file(h->log_file);
+        unsigned n = 0;
+
+        for (const char *at = log; (at = strstr(at, text)) != NULL; at += strlen(text))
+            n++;
+        if (n < count && house_now_ms() > deadline)
+            fail_msg("'%s' is in the log %u times, not %u:\n%s", text, n, count, log);
+        free(log);
+        if (n >= count)
+            return;
+        breathe();
+    }
+}
+
 static const char default_rules[] = "  - name: contain-high\n"
                                     "    when: {alert.severity: High}\n"
                                     "    do:\n"
@@ -122,13 +182,20 @@ static void program(char out[400], const char *name)
     (void)snprintf(out, 400, "%s/%s", build ? build : "build", name);
 }
 
+/* An address of the log as fetch wants it. */
+static void note_address(char *out, size_t room, const char *address)
+{
+    bool is_unix = address && strncmp(address, "unix:", 5) == 0;
+
+    (void)snprintf(out, room, is_unix ? "%s:" : "http://%s", address ? address : "?");
+}
+
 static void note_ready(struct house *h, const struct json *line)
 {
-    const char *listen = json_get_string(line, "listen"), *admin = json_get_string(line, "admin");
     uint64_t one = 1;
 
-    (void)snprintf(h->hooks, sizeof h->hooks, "http://%s", listen ? listen : "?");
-    (void)snprintf(h->admin, sizeof h->admin, "http://%s", admin ? admin : "?");
+    note_address(h->hooks, sizeof h->hooks, json_get_string(line, "listen"));
+    note_address(h->admin, sizeof h->admin, json_get_string(line, "admin"));
     (void)!write(h->ready_fd, &one, sizeof one);
 }
 

@@ -40,7 +40,8 @@ struct house {
     char config_file[300], secret_file[300], log_file[300], store_file[300];
     char secret[64]; /* whsec_… */
     pid_t pid;       /* 0: not running */
-    char hooks[200]; /* "http://127.0.0.1:43121", of the running process */
+    char hooks
+        [200]; /* "http://127.0.0.1:43121" or "unix:/path:", of the running process; fit for fetch */
     char admin[200];
     unsigned serial; /* of delivery ids */
     /* house.c's own */
@@ -63,6 +64,13 @@ void house_cordon_signal(struct house *h, int number);
 
 /** Writes a secret of the senders' kind into DIR/name; returns the path (heap). */
 char *house_write_file(struct house *h, const char *name, const char *text);
+/** Replaces a text that stands in the configuration file exactly once. Before house_cordon_start, or before
+ *  a SIGHUP. */
+void house_edit(struct house *h, const char *from, const char *to);
+/** Fails the test when the log of all runs so far holds the text. */
+void house_log_lacks(struct house *h, const char *text);
+/** Waits until the log holds the text; count: at least so many times. */
+void house_wait_log(struct house *h, const char *text, unsigned count, int64_t timeout_ms);
 
 /**
  * Pushes a notification, signed, with a delivery id of its own; machine_id may be NULL. The answer's

@@ -520,21 +520,27 @@ static void test_job__what_is_transient_is_tried_again(void **state)
         "{\"method\":\"POST\",\"path\":\"/api/machines/*\",\"kind\":\"throttle\",\"retry_after_s\":1}",
     };
 
-    (void)state;
-    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
-        struct house *h = house_start(NULL);
+    enum { ROWS = sizeof faults / sizeof *faults };
+    struct house *houses[ROWS];
+    struct json *answers[ROWS];
 
-        add_machine(h, MACHINE, "");
-        add_alert(h, ALERT, "High", "");
-        sim_tell(h->sim, "/faults", faults[i]);
-        AUTO(json_freep) struct json *answer = house_push(h, ALERT, MACHINE, 202);
-        AUTO(json_freep) struct json *c = house_wait_case(h, answer, "done", 60000);
-        AUTO(json_freep) struct json *mails = sim_wait_mails(h->sim, 2, SOON);
+    (void)state;
+    for (size_t i = 0; i < ROWS; i++) { /* side by side: they wait for their next attempts */
+        houses[i] = house_start(NULL);
+        add_machine(houses[i], MACHINE, "");
+        add_alert(houses[i], ALERT, "High", "");
+        sim_tell(houses[i]->sim, "/faults", faults[i]);
+        answers[i] = house_push(houses[i], ALERT, MACHINE, 202);
+    }
+    for (size_t i = 0; i < ROWS; i++) {
+        AUTO(json_freep) struct json *c = house_wait_case(houses[i], answers[i], "done", 60000);
+        AUTO(json_freep) struct json *mails = sim_wait_mails(houses[i]->sim, 2, SOON);
 
         assert_subject(mails, 1, "[ISOLATED]");
-        assert_int_equal(sim_state(h->sim, "isolate_posts"), 1);
+        assert_int_equal(sim_state(houses[i]->sim, "isolate_posts"), 1);
         assert_non_null(c);
-        house_stop(h);
+        json_free(answers[i]);
+        house_stop(houses[i]);
     }
 }
 

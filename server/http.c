@@ -1171,6 +1171,27 @@ struct arena *http_arena(struct http_request *r)
     return r->arena;
 }
 
+bool http_keep_head(struct http_request *r)
+{
+    struct arena *a = http_arena(r);
+    const char *method = a ? arena_str(a, r->method) : NULL;
+
+    if (!method)
+        return false;
+    r->method = method;
+    for (size_t i = 0; i < r->header_count; i++) {
+        struct header *h = &r->headers[i];
+
+        h->name = arena_strn(a, h->name, h->name_len);
+        h->value = arena_str(a, h->value);
+        if (!h->name || !h->value) {
+            r->header_count = i; /* what is not kept is not there */
+            return false;
+        }
+    }
+    return true;
+}
+
 void http_set_data(struct http_request *r, void *data)
 {
     r->data = data;

@@ -81,8 +81,9 @@ void http_server_quiesce(struct http_server *s);
 void http_server_free(struct http_server *s, int64_t deadline_ms);
 
 /* ---- a request ------------------------------------------------------------------------------- */
-/* From http_defer on, the thread that will reply may use http_body, http_peer, http_received_ms,
- * http_arena, http_data and the reply functions; all else belongs to head() and body(). */
+/* From http_defer on, the thread that will reply may use http_path, http_query, http_body, http_peer,
+ * http_received_ms, http_arena, http_data and the reply functions, after http_keep_head also http_method
+ * and http_header; all else belongs to head() and body(). */
 
 const char *http_method(const struct http_request *r);
 /** The raw path as sent, before '?', without any decoding; starts with '/'. */
@@ -122,6 +123,9 @@ struct http_answer {
     bool close; /* Connection: close */
 };
 
+/** Copies what http_method and http_header give into the arena, so that they too may be used by the thread
+ *  that will reply: before http_defer, which may take the library's memory away. false: out of memory. */
+bool http_keep_head(struct http_request *r);
 /** Suspends the connection: from now on any thread may call http_reply. Only within body(), before the
  * request is handed over; the handler must not touch r after it handed it over. */
 void http_defer(struct http_request *r);

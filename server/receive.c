@@ -373,16 +373,16 @@ static void *slow_lane(void *arg)
     return NULL;
 }
 
-/* false: the lane is full or closing. The request is deferred first, so that the lane may answer at
- * once. */
+/* false: the lane is full or closing, or there is no memory. The request is deferred first, so that the
+ * lane may answer at once; its head is kept, because a server that gives up takes the rest away. */
 static bool enter_lane(struct request *q)
 {
     struct receiver *r = q->receiver;
-    bool room;
+    bool kept = http_keep_head(q->http), room;
 
     http_defer(q->http);
     pthread_mutex_lock(&r->lock);
-    room = r->lane_len < SLOW_LANE_MAX && !r->lane_closing;
+    room = kept && r->lane_len < SLOW_LANE_MAX && !r->lane_closing;
     if (room) {
         q->next = NULL;
         *r->lane_end = q;
@@ -456,7 +456,9 @@ static enum http_next head(struct http_request *http, void *ctx, size_t *ret_bod
     const char *type;
 
     if (!q) {
-        http_reply_problem(http, 503, "Out of memory; send it again.", NULL);
+        static const char *const later[][2] = {{"Retry-After", RETRY_AFTER}, {NULL, NULL}};
+
+        http_reply_problem(http, 503, "Out of memory; send it again.", later);
         return HTTP_ANSWERED;
     }
     q->receiver = r;

@@ -28,7 +28,7 @@ say = $(if $(V),,@printf '  %-5s %s\n' '$(1)' '$(2)')
 PKGS := libmicrohttpd libcjson libcurl libesmtp-1.0 openssl libfyaml libpcre2-8 sqlite3 gnutls libpq
 BUILD_DEBS := gcc libc6-dev pkgconf libmicrohttpd-dev libcjson-dev libcurl4-openssl-dev libesmtp-dev \
         libssl-dev libfyaml-dev libpcre2-dev libsqlite3-dev libgnutls28-dev libpq-dev
-TEST_DEBS := libcmocka-dev openssl curl
+TEST_DEBS := libcmocka-dev openssl curl jq
 LINT_DEBS := libcmocka-dev clang-format clang-tidy cppcheck
 FUZZ_DEBS := clang libclang-rt-dev
 CRASH_DEBS := strace sqlite3
@@ -181,11 +181,13 @@ advice:
 
 # ---- the rest -------------------------------------------------------------------------------------
 install: all
-	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/doc/cordon'
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/doc/cordon' \
+	    '$(DESTDIR)$(PREFIX)/lib/systemd/system' '$(DESTDIR)$(PREFIX)/lib/sysusers.d'
 	install -m 755 $(O)/cordon '$(DESTDIR)$(PREFIX)/bin/cordon'
-	install -m 644 LICENSE $(wildcard README.md) '$(DESTDIR)$(PREFIX)/share/doc/cordon/'
-	$(if $(wildcard docker/cordon.service),install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system' && \
-	    install -m 644 docker/cordon.service '$(DESTDIR)$(PREFIX)/lib/systemd/system/')
+	install -m 644 LICENSE README.md '$(DESTDIR)$(PREFIX)/share/doc/cordon/'
+	sed 's,/usr/local/,$(PREFIX)/,' docker/cordon.service >build/cordon.service
+	install -m 644 build/cordon.service '$(DESTDIR)$(PREFIX)/lib/systemd/system/cordon.service'
+	install -m 644 docker/cordon.sysusers '$(DESTDIR)$(PREFIX)/lib/sysusers.d/cordon.conf'
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 clean:

@@ -1,0 +1,385 @@
+/* test_docker_files.c - docker/ against the rest of the tree: what drifts apart is found here, and not by
+ * whoever builds the image next. The image itself needs an engine and is no test's business. */
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "arena.h"
+#include "auto.h"
+#include "buf.h"
+#include "kit/program.h"
+#include "kit/serving.h"
+#include "kit/sim.h"
+#include "yaml.h"
+
+#define DOCKERFILE "docker/Dockerfile"
+#define COMPOSE    "docker/compose.yaml"
+#define WORDS_MAX  64
+
+static char *read_whole(const char *path)
+{
+    struct buf b = BUF_INIT(4 << 20);
+    char piece[4096];
+    FILE *f = fopen(path, "re");
+    size_t n;
+
+    if (!f)
+        fail_msg("cannot read %s", path);
+    while ((n = fread(piece, 1, sizeof piece, f)) > 0)
+        buf_add(&b, piece, n);
+    (void)fclose(f);
+    return buf_take(&b);
+}
+
+/* ---- lists of packages ------------------------------------------------------------------------- */
+
+struct words {
+    char *text; /* what they point into */
+    const char *items[WORDS_MAX];
+    size_t n;
+};
+
+static void words_clear(struct words *w)
+{
+    free(w->text);
+    *w = (struct words){0};
+}
+
+static bool has_word(const struct words *w, const char *word)
+{
+    for (size_t i = 0; i < w->n; i++)
+        if (strcmp(w->items[i], word) == 0)
+            return true;
+    return false;
+}
+
+/* The words of file after the skip-th `mark`, over continued lines, up to the line's end or `until`. */
+static void read_words(struct words *w, const char *file, const char *mark, unsigned skip,
+                       const char *until)
+{
+    AUTO(auto_free) char *text = read_whole(file);
+    const char *from = strstr(text, mark);
+    char *save = NULL;
+
+    while (from && skip--)
+        from = strstr(from + 1, mark);
+    if (!from)
+        fail_msg("%s: there is no '%s'", file, mark);
+    *w = (struct words){.text = strdup(from + strlen(mark))};
+    assert_non_null(w->text);
+    for (char *p = w->text; *p; p++) {
+        if (*p == '\\' && p[1] == '\n')
+            p[0] = p[1] = ' ';
+        if (*p == '\n')
+            *p = '\0';
+        if (!*p)
+            break;
+    }
+    for (char *word = strtok_r(w->text, " \t", &save); word && strcmp(word, until) != 0;
+         word = strtok_r(NULL, " \t", &save)) {
+        assert_true(w->n < WORDS_MAX);
+        w->items[w->n++] = word;
+    }
+    assert_true(w->n > 0);
+}
+
+/* The first word of b that a lacks; NULL: it lacks none. */
+static const char *lacks(const struct words *a, const struct words *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        if (!has_word(a, b->items[i]))
+            return b->items[i];
+    return NULL;
+}
+
+static void test_docker_files__the_image_builds_with_the_makefiles_packages(void **state)
+{
+    struct words makefile, image;
+    const char *word;
+
+    (void)state;
+    read_words(&makefile, "Makefile", "BUILD_DEBS :=", 0, "");
+    read_words(&image, DOCKERFILE, "--no-install-recommends", 0, "&&");
+    if ((word = lacks(&image, &makefile)))
+        fail_msg("%s is in the Makefile's BUILD_DEBS, but not in " DOCKERFILE, word);
+    makefile.items[makefile.n++] = "make"; /* who runs the Makefile has it */
+    if ((word = lacks(&makefile, &image)))
+        fail_msg("%s is in " DOCKERFILE ", but not in the Makefile's BUILD_DEBS", word);
+    words_clear(&makefile);
+    words_clear(&image);
+}
+
+/* The packages that own what a program is linked with, libc aside; what a sanitizer brings is not the
+ * image's. dpkg knows paths before or after /usr was merged. */
+static const char find_packages[] =
+    "objdump -p \"$0\" | awk '$1 == \"NEEDED\" { print $2 }' | while read -r library; do\n"
+    "    package=$(dpkg-query -S \"*/$library\" |\n"
+    "        sed -n \"s|^\\([^:]*\\):[^ ]* \\(/usr\\)\\{0,1\\}/lib/[^/]*/$library\\$|\\1|p\")\n"
+    "    case $package in libc6 | libgcc-s1 | lib?san* | libasan* | libubsan*) ;;\n"
+    "    *) printf '%s ' \"${package:-no-package-has-$library}\" ;; esac\n"
+    "done";
+
+static bool is_release(const char *codename)
+{
+    AUTO(auto_free)
+    char *text = access("/etc/os-release", R_OK) == 0 ? read_whole("/etc/os-release") : strdup("");
+    const char *line = strstr(text, "VERSION_CODENAME=");
+
+    return line && strncmp(line + 17, codename, strlen(codename)) == 0;
+}
+
+static void test_docker_files__the_image_has_the_libraries_that_cordon_needs(void **state)
+{
+    static const char from[] = "FROM debian:bookworm-slim AS run";
+    AUTO(auto_free) char *dockerfile = read_whole(DOCKERFILE);
+    const char *argv[] = {"/bin/sh", "-c", find_packages, serving_program("cordon"), NULL};
+    struct words image, needed = {0};
+    const char *word;
+    struct ran ran;
+    char *save = NULL;
+
+    (void)state;
+    if (!strstr(dockerfile, from))
+        fail_msg(DOCKERFILE " has another base: this test is about '%s'", from);
+    if (!is_release("bookworm"))
+        skip(); /* another release's packages have other names */
+    program_run(&ran, NULL, NULL, argv);
+    assert_int_equal(ran.code, 0);
+    for (char *p = strtok_r(ran.out, " ", &save); p; p = strtok_r(NULL, " ", &save))
+        if (!has_word(&needed, p))
+            needed.items[needed.n++] = p;
+    assert_true(needed.n > 5);
+    read_words(&image, DOCKERFILE, "--no-install-recommends", 1, "&&");
+    if ((word = lacks(&image, &needed)))
+        fail_msg("cordon is linked with a library of %s, which " DOCKERFILE " lacks", word);
+    needed.items[needed.n++] = "ca-certificates"; /* the roots that Defender is checked against */
+    if ((word = lacks(&needed, &image)))
+        fail_msg("%s is in " DOCKERFILE ", but nothing of cordon needs it", word);
+    words_clear(&image);
+    ran_clear(&ran);
+}
+
+static void test_docker_files__every_folder_of_the_sources_is_in_the_context(void **state)
+{
+    AUTO(auto_free) char *dockerfile = read_whole(DOCKERFILE);
+    AUTO(auto_free) char *ignore = read_whole(".dockerignore");
+    size_t copies = 0;
+
+    (void)state;
+    for (const char *p = dockerfile; (p = strstr(p, "\nCOPY ")) != NULL; p += 6) {
+        char path[200], want[210];
+
+        if (strncmp(p + 6, "--from=", 7) == 0)
+            continue;
+        assert_int_equal(
+            sscanf(p + 6 + (strncmp(p + 6, "--chown=", 8) == 0 ? strcspn(p + 6, " ") : 0), " %199s",
+                   path),
+            1);
+        (void)snprintf(want, sizeof want, "\n!%s\n", path);
+        if (access(path, R_OK) != 0)
+            fail_msg(DOCKERFILE " copies %s, which is not there", path);
+        if (!strstr(ignore, want))
+            fail_msg(".dockerignore keeps %s out of the context", path);
+        copies++;
+    }
+    assert_true(copies >= 6);
+}
+
+/* ---- the demonstration ------------------------------------------------------------------------- */
+
+static const struct yaml_node *need(const struct yaml_node *map, const char *key)
+{
+    const struct yaml_node *child = yaml_get(map, key);
+
+    if (!child)
+        fail_msg("%s:%u: there is no %s", map->file, map->line, key);
+    return child;
+}
+
+static bool lists(const struct yaml_node *list, const char *text)
+{
+    for (const struct yaml_node *n = list->first; n; n = n->next)
+        if (strcmp(n->text, text) == 0)
+            return true;
+    return false;
+}
+
+static const struct yaml_node *read_compose(struct arena *a)
+{
+    AUTO(auto_free) char *text = read_whole(COMPOSE);
+    struct yaml_node *root = NULL;
+    struct err e = {0};
+
+    if (yaml_read(a, COMPOSE, text, strlen(text), &root, &e))
+        fail_msg("%s", e.text);
+    return root;
+}
+
+static void test_docker_files__no_service_has_more_rights_than_it_needs(void **state)
+{
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    const struct yaml_node *root = read_compose(a), *services = need(root, "services");
+
+    (void)state;
+    assert_int_equal(services->count, 3);
+    for (const struct yaml_node *s = services->first; s; s = s->next) {
+        assert_string_equal(need(s, "read_only")->text, "true");
+        assert_string_equal(need(s, "image")->text, "cordon-demo");
+        assert_true(lists(need(s, "cap_drop"), "ALL"));
+        assert_true(lists(need(s, "security_opt"), "no-new-privileges:true"));
+        for (const struct yaml_node *p = yaml_get(s, "ports") ? yaml_get(s, "ports")->first : NULL;
+             p; p = p->next)
+            assert_int_equal(strncmp(p->text, "127.0.0.1:", 10), 0);
+        for (const struct yaml_node *v = yaml_get(s, "volumes") ? yaml_get(s, "volumes")->first
+                                                                : NULL;
+             v; v = v->next) { /* a volume of the project, not a folder of the host */
+            AUTO(auto_free) char *name = strndup(v->text, strcspn(v->text, ":"));
+
+            (void)need(need(root, "volumes"), name);
+        }
+    }
+}
+
+/* Replaces every `from`, of which there must be one at least. */
+static void replace(char **text, const char *from, const char *to)
+{
+    struct buf out = BUF_INIT(1 << 20);
+    const char *p = *text, *hit;
+
+    if (!strstr(p, from))
+        fail_msg("docker/demo/cordon.yaml says nothing of %s", from);
+    for (; (hit = strstr(p, from)) != NULL; p = hit + strlen(from)) {
+        buf_add(&out, p, (size_t)(hit - p));
+        buf_adds(&out, to);
+    }
+    buf_adds(&out, p);
+    free(*text);
+    *text = buf_take(&out);
+}
+
+static const char *option(const struct yaml_node *command, const char *name)
+{
+    for (const struct yaml_node *n = command->first; n; n = n->next)
+        if (strncmp(n->text, name, strlen(name)) == 0)
+            return n->text + strlen(name);
+    fail_msg(COMPOSE ": the simulator is not told %s", name);
+    return "";
+}
+
+/* The demonstration of compose.yaml without containers: the same simulator, configuration, secrets and
+ * sender. Only addresses differ: ports of its own, and sockets in its own folder. */
+static void test_docker_files__the_demonstration_does_what_it_says(void **state)
+{
+    static const char *const ids[] = {"--tenant=", "--client-id=", "--client-secret="};
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    const struct yaml_node *services = need(read_compose(a), "services");
+    const struct yaml_node *command = need(need(services, "sim"), "command");
+    const char *args[] = {NULL, NULL, NULL, NULL};
+    char demo[PATH_MAX], build[PATH_MAX], dir[200], path[300], socket[300];
+    const char *tmp = getenv("TMPDIR");
+    struct serving serving;
+    struct sim *sim;
+    struct ran ran;
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++)
+        args[i] = arena_fmt(a, "%s%s", ids[i], option(command, ids[i]));
+    sim = sim_start(&(struct sim_options){.args = args});
+    (void)snprintf(dir, sizeof dir, "%s/demo-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    assert_non_null(mkdtemp(dir));
+    assert_non_null(realpath("docker/demo", demo));
+    assert_non_null(realpath(serving_program("."), build));
+    (void)snprintf(path, sizeof path, "%s/secrets", dir);
+    assert_int_equal(symlink(arena_fmt(a, "%s/secrets", demo), path), 0);
+
+    AUTO(auto_free) char *config = read_whole("docker/demo/cordon.yaml");
+    AUTO(auto_free)
+    char *ca_file = strdup(arena_fmt(a, "/var/lib/sim/%s/ca.pem",
+                                     option(command, "--dir=") + strlen("/var/lib/cordon/")));
+    replace(&config, arena_fmt(a, "http://%s", option(command, "--api=")), sim->api_url);
+    replace(&config, arena_fmt(a, "smtp://%s", option(command, "--smtp=")), sim->smtp_url);
+    replace(&config, ca_file, sim->smtp_ca_file);
+    (void)snprintf(socket, sizeof socket, "unix:%s/hooks", dir);
+    replace(&config, "127.0.0.1:8080", socket);
+    (void)snprintf(socket, sizeof socket, "unix:%s/admin", dir);
+    replace(&config, "0.0.0.0:9180", socket);
+    (void)snprintf(path, sizeof path, "%s/cordon.yaml", dir);
+    FILE *f = fopen(path, "we");
+    assert_non_null(f);
+    assert_true(fputs(config, f) >= 0 && fclose(f) == 0);
+
+    const char *env[] = {arena_fmt(a, "CORDON_CONFIG=%s", path),
+                         arena_fmt(a, "CONTROL=%s", sim->control_url),
+                         arena_fmt(a, "PATH=%s:%s", build, getenv("PATH")), NULL};
+    const char *sender[] = {arena_fmt(a, "%s/sender", demo), NULL};
+    const char *health[] = {arena_fmt(a, "%s/cordon", build), "healthcheck", NULL};
+
+    serving_start(&serving, dir, env);
+    program_run(&ran, dir, env, health);
+    assert_string_equal(ran.out, "ready\n");
+    assert_int_equal(ran.code, 0);
+    ran_clear(&ran);
+    for (int i = 0; i < 2; i++) { /* it can run again */
+        program_run(&ran, dir, env, sender);
+        if (ran.code != 0 ||
+            !strstr(ran.out, "sender: the machine is isolated and people were told"))
+            fail_msg("sender: exit %d\n%s%s", ran.code, ran.out, ran.err);
+        ran_clear(&ran);
+    }
+    assert_int_equal(sim_state(sim, "isolate_posts"), 2);
+    serving_stop(&serving);
+    program_run(&ran, dir, env, health);
+    assert_int_equal(ran.code, 1);
+    ran_clear(&ran);
+    program_run(&ran, NULL, NULL, (const char *[]){"/bin/rm", "-rf", dir, NULL});
+    ran_clear(&ran);
+    sim_stop(sim);
+}
+
+/* ---- systemd ----------------------------------------------------------------------------------- */
+
+static void test_docker_files__systemd_understands_the_unit(void **state)
+{
+    static const char verify[] =
+        "command -v systemd-analyze >/dev/null || exit 77\n"
+        "dir=$(mktemp -d) && trap 'rm -rf \"$dir\"' EXIT\n"
+        "sed \"s,^ExecStart=/usr/local/bin/cordon ,ExecStart=$(realpath \"$0\") ,\" docker/cordon.service"
+        " >\"$dir/cordon.service\"\n"
+        "grep -q \"^ExecStart=$(realpath \"$0\") serve \" \"$dir/cordon.service\" || exit 1\n"
+        "systemd-analyze verify --man=no \"$dir/cordon.service\"";
+    const char *argv[] = {"/bin/sh", "-c", verify, serving_program("cordon"), NULL};
+    struct ran ran;
+    int code;
+
+    (void)state;
+    program_run(&ran, NULL, NULL, argv);
+    code = ran.code;
+    if (code != 77 && (code != 0 || *ran.err))
+        fail_msg("exit %d: %s", code, ran.err);
+    ran_clear(&ran);
+    if (code == 77)
+        skip();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_docker_files__the_image_builds_with_the_makefiles_packages),
+        cmocka_unit_test(test_docker_files__the_image_has_the_libraries_that_cordon_needs),
+        cmocka_unit_test(test_docker_files__every_folder_of_the_sources_is_in_the_context),
+        cmocka_unit_test(test_docker_files__no_service_has_more_rights_than_it_needs),
+        cmocka_unit_test(test_docker_files__the_demonstration_does_what_it_says),
+        cmocka_unit_test(test_docker_files__systemd_understands_the_unit),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -245,6 +245,7 @@ void house_cordon_start(struct house *h)
                     NULL};
     int log_pipe[2] = {-1, -1}, ready[2] = {-1, -1};
     struct pollfd p;
+    uint64_t one;
     pid_t parent = getpid();
 
     assert_int_equal(h->pid, 0);
@@ -267,7 +268,7 @@ void house_cordon_start(struct house *h)
     h->ready_fd = ready[1];
     h->reading = pthread_create(&h->reader, NULL, read_log, h) == 0;
     p = (struct pollfd){.fd = ready[0], .events = POLLIN};
-    if (!h->reading || poll(&p, 1, READY_MS) != 1) {
+    if (!h->reading || poll(&p, 1, READY_MS) != 1 || read(ready[0], &one, sizeof one) < 1) {
         show_log(h);
         fail_msg("%s did not get ready", exe);
     }

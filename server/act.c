@@ -11,7 +11,6 @@
 #include "log.h"
 #include "notice.h"
 #include "store_isolations.h"
-#include "work.h"
 
 /* Steps are tried for a day; then they failed. */
 #define STEP_GIVE_UP_MS DAY_MS
@@ -53,9 +52,9 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
         if (code)
             return code;
     }
-    if (n.kind != NOTICE_ALERT && (!c->told || strcmp(c->told, notice_kind_name(n.kind)) != 0) &&
-        (c->told ||
-         n.kind == NOTICE_NOT_ISOLATED)) { /* a rule that mails nobody hears of bad news only */
+    /* Who was told that it is late is owed the end; else a rule that mails nobody hears of bad news only. */
+    if (notice_was_told(c, NOTICE_LATE) || (n.kind != NOTICE_ALERT && !notice_was_told(c, n.kind) &&
+                                            (c->told || n.kind == NOTICE_NOT_ISOLATED))) {
         if (c->facts && !json_parse(c->facts, strlen(c->facts), &doc, NULL) &&
             !facts_read(doc, &facts, NULL))
             n.facts = &facts;
@@ -87,7 +86,7 @@ static enum err_code retry_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct end *d = arg;
     struct step *s = d->s;
-    struct notice n = {.kind = NOTICE_NOT_ISOLATED, .why = d->why, .c = &d->c, .facts = s->facts};
+    struct notice n = {.kind = NOTICE_LATE, .why = d->why, .c = &d->c, .facts = s->facts};
     enum err_code code = step_move(tx, s->c->id, s->n, STEP_WAITING, d->why, d->now, e);
 
     d->c = *s->c;
@@ -105,15 +104,16 @@ static void retry_later(struct step *s, const struct handler *h, const struct er
                     .why = why->text,
                     .now = now,
                     .due = now + wait,
-                    .late = h->acts && now - s->c->created >= ENGINE_LATE_MS && !s->c->told};
+                    .late = h->acts && now - s->c->created >= ENGINE_LATE_MS &&
+                            !notice_was_told(s->c, NOTICE_LATE)};
     struct err e;
 
     log_event(LOG_INFO, "step_later", LOG_ID("case", s->c->id), LOG_STR("step", h->name),
               LOG_INT("attempt", s->work->attempts), LOG_INT("next_ms", wait), LOG_ERR(why));
+    if (h->acts)
+        d.due = engine_late_due(now, d.due, s->c->created);
     if (d.late)
         d.why = arena_fmt(s->arena, "not yet, cordon tries on: %s", why->text);
-    if (why->code == ERR_THROTTLED)
-        workers_hold(s->engine->workers, WORK_CASE, why->retry_ms);
     if (db_write(s->engine->store->db, retry_fn, &d, &e)) {
         log_event(LOG_ERROR, "step_not_written", LOG_ID("case", s->c->id), LOG_ERR(&e));
         engine_again(s->engine, s->work, wait);

@@ -101,7 +101,8 @@ void engine_use(struct engine *g, struct runtime *r)
 
 void engine_kick(struct engine *g)
 {
-    workers_kick(g->workers);
+    if (g->workers)
+        workers_kick(g->workers);
 }
 
 bool engine_reserve(struct engine *g)
@@ -130,6 +131,13 @@ int64_t engine_backoff(int64_t attempts, int64_t retry_ms)
         jitter = (int64_t)(r % 400) - 200; /* per mille */
     wait += wait * jitter / 1000;
     return wait > retry_ms ? wait : retry_ms;
+}
+
+int64_t engine_late_due(int64_t now, int64_t due, int64_t since)
+{
+    int64_t late = since + ENGINE_LATE_MS;
+
+    return now < late && late < due ? late : due;
 }
 
 struct again {

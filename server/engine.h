@@ -64,6 +64,10 @@ int64_t engine_backoff(int64_t attempts, int64_t retry_ms);
  *  claim that cannot be given back comes again when its lease runs out. */
 void engine_again(struct engine *g, const struct work *w, int64_t delay_ms);
 
+/** due, or the moment when people must hear that what began at `since` is not done yet, if that comes
+ *  first. */
+int64_t engine_late_due(int64_t now, int64_t due, int64_t since);
+
 /* After so long without success people are told that it is not done yet; it is tried on. */
 #define ENGINE_LATE_MS (15 * MINUTE_MS)
 

@@ -13,7 +13,6 @@
 #include "decide.h"
 #include "log.h"
 #include "notice.h"
-#include "work.h"
 
 /* What a failed read means for the case. A new alert may not be readable for a moment (defender-api.md
  * section 7.1, trap 39), but not for a quarter of an hour; what is transient gets a day; the rest is for
@@ -141,6 +140,7 @@ static enum err_code later_fn(struct db_tx *tx, void *arg, struct err *e)
     enum err_code code;
 
     n.c = &c;
+    n.kind = NOTICE_LATE;
     code = case_move(tx, &c, CASE_EXPANDING, x->why.text, x->now, e);
     if (!code && late)
         code = notice_put(tx, x->g, x->rt, x->arena, &n, x->now, e);
@@ -153,13 +153,11 @@ static void not_read(struct expansion *x, enum err_code code)
     bool retry = reactions[code].retry && x->now - x->c.created < reactions[code].give_up_ms;
     struct err e;
 
-    x->due = x->now + wait;
+    x->due = engine_late_due(x->now, x->now + wait, x->c.created);
     (void)err_in(&x->why, "alert %s", x->c.alert_id);
     log_event(retry ? LOG_INFO : LOG_ERROR, retry ? "expand_later" : "case_failed",
               LOG_ID("case", x->c.id), LOG_STR("tenant", x->c.tenant), LOG_ERR(&x->why),
               LOG_INT("attempt", x->w->attempts), LOG_INT("next_ms", retry ? wait : 0));
-    if (code == ERR_THROTTLED)
-        workers_hold(x->g->workers, WORK_CASE, x->why.retry_ms);
     if (db_write(x->g->store->db, retry ? later_fn : fail_fn, x, &e)) {
         log_event(LOG_ERROR, "case_not_written", LOG_ID("case", x->c.id), LOG_ERR(&e));
         engine_again(x->g, x->w, wait);

@@ -5,8 +5,9 @@
  *   2. intent   one transaction: the row (the unique index lets one in), `posted` set, the lease taken
  *   3. POST     by the process that holds the lease
  *   4. record   one transaction: the action's id, or what went wrong
- * A crash after 2 leaves a row with `posted` and no action: whoever runs it waits until SETTLE_MS after
- * `posted`, when a request that had left must be visible or lost, and begins again with 1.
+ * A crash after 2 leaves a row with `posted` and no action: whoever runs it waits until WORK_SETTLE_MS
+ * after `posted` and after the crash, when a request that had left must be visible or lost, and begins
+ * again with 1. `posted` moves to the moment of giving up when an answer was waited for in vain.
  */
 #include "isolation.h"
 
@@ -14,14 +15,13 @@
 #include <string.h>
 #include <strings.h>
 
+#include "grounds.h"
 #include "id.h"
 #include "log.h"
 #include "notice.h"
 #include "policy.h"
 #include "work.h"
 
-/* A request whose sender died or gave up is either in Defender's list after this, or never will be. */
-#define SETTLE_MS (10 * SECOND_MS)
 /* A POST must be able to end within the lease: 60 s (defender-api.md section 7.6) and some. */
 #define POST_ROOM_MS (90 * SECOND_MS)
 /* The verdict stands on facts read live; an hour later it is no ground to act on any more. */
@@ -31,6 +31,9 @@
 /* How often a pending action is looked at: every half of its age, between these. */
 #define FOLLOW_MIN_MS SECOND_MS
 #define FOLLOW_MAX_MS (15 * MINUTE_MS)
+
+/* How far our clock and Defender's may differ: an action is older than our request only beyond that. */
+#define SKEW_MS (5 * MINUTE_MS)
 
 #define CASES_AT_ONCE 200 /* cases settled per query */
 
@@ -64,6 +67,16 @@ static enum finding find(const struct defender_reads *look, const struct defende
     return FOUND_NONE;
 }
 
+/* Does the newest action that succeeded say that the machine is isolated? */
+static bool is_in_force(const struct defender_reads *look)
+{
+    for (size_t i = 0; i < look->n_actions; i++)
+        if (look->actions[i].type != DEFENDER_OTHER &&
+            look->actions[i].status == DEFENDER_SUCCEEDED)
+            return look->actions[i].type == DEFENDER_ISOLATE;
+    return false;
+}
+
 /* One isolation at work: what the transactions below share. */
 struct episode {
     struct engine *g;
@@ -76,6 +89,8 @@ struct episode {
     /* an answer of Defender's */
     enum finding finding;
     const struct defender_action *action;
+    const struct defender_action *own; /* of an unanswered request of ours, if it is listed */
+    struct grounds *grounds;           /* for a POST */
     enum err_code code;
     struct err why;
     bool post; /* a look found nothing: post now */
@@ -89,6 +104,31 @@ static const char *own_id(const struct isolation_record *r, char out[ID_TEXT_SIZ
     return out;
 }
 
+/* What became of a request whose answer was lost: the action with our id or, where ids do not come
+ * back (section 4.1: undocumented), an isolation made since we first asked. NULL: none is listed. */
+static const struct defender_action *find_own(const struct defender_reads *look,
+                                              const struct isolation_record *r)
+{
+    char own[ID_TEXT_SIZE + 8];
+
+    for (size_t i = 0; i < look->n_actions && r->posted; i++) {
+        const struct defender_action *a = &look->actions[i];
+
+        if (a->type == DEFENDER_ISOLATE &&
+            (a->external_id[0] ? strcmp(a->external_id, own_id(r, own)) == 0
+                               : a->created_ms >= r->requested - SKEW_MS))
+            return a;
+    }
+    return NULL;
+}
+
+static const char *end_words(const struct defender_action *a)
+{
+    return a->status == DEFENDER_TIME_OUT ? "the machine stayed offline: Defender gave up (TimeOut)"
+           : a->status == DEFENDER_CANCELLED ? "somebody cancelled it at Defender"
+                                             : "the machine could not do it (Failed)";
+}
+
 /* Fills r with Defender's action: ours, or adopted from somebody else. */
 static enum isolation_state adopt(struct isolation_record *r, const struct defender_action *a)
 {
@@ -98,7 +138,7 @@ static enum isolation_state adopt(struct isolation_record *r, const struct defen
     r->requestor = a->requestor[0] ? a->requestor : NULL;
     /* Ours when it carries our id; without one, when it was made after our POST left. */
     r->adopted = a->external_id[0] ? strcmp(a->external_id, own_id(r, own)) != 0
-                                   : !r->posted || a->created_ms < r->posted - MINUTE_MS;
+                                   : !r->posted || a->created_ms < r->requested - SKEW_MS;
     r->posted = 0;
     return a->status == DEFENDER_SUCCEEDED ? ISOLATION_ISOLATED : ISOLATION_PENDING;
 }
@@ -149,28 +189,44 @@ static enum err_code move(struct db_tx *tx, struct episode *x, struct isolation_
     return code ? code : work_done(tx, &x->w, e);
 }
 
+/* Whoever waits and has not heard yet that it takes long, hears it now. */
+static enum err_code tell_late(struct db_tx *tx, struct episode *x,
+                               const struct isolation_record *r, struct err *e)
+{
+    struct case_filter waiting = {
+        .isolation = x->row.id, .state = case_state_name(CASE_WAITING), .limit = CASES_AT_ONCE};
+    struct case_record *cases;
+    size_t n;
+    enum err_code code;
+
+    do {
+        code = case_list(tx, x->arena, &waiting, &cases, &n, e);
+        for (size_t i = 0; i < n && !code; i++) {
+            struct notice notice = {.kind = NOTICE_LATE, .isolation = r, .c = &cases[i]};
+
+            waiting.after_id = cases[i].id;
+            if (notice_was_told(&cases[i], NOTICE_LATE))
+                continue;
+            notice.why = arena_fmt(x->arena, "not yet, cordon tries on: %s", x->why.text);
+            code = notice_put(tx, x->g, x->rt, x->arena, &notice, x->now, e);
+        }
+    } while (!code && n == CASES_AT_ONCE);
+    return code;
+}
+
 /* Not yet: the same state, tried again at x->due; people who wait too long are told. */
 static enum err_code postpone(struct db_tx *tx, struct episode *x, struct isolation_record *r,
                               struct err *e)
 {
-    const struct case_filter waiting = {
-        .isolation = x->row.id, .state = case_state_name(CASE_WAITING), .limit = CASES_AT_ONCE};
-    bool late = r->state == ISOLATION_REQUESTED && x->now - r->requested >= ENGINE_LATE_MS;
-    struct case_record *cases;
-    size_t n = 0;
+    int64_t due = x->due;
     enum err_code code = isolation_move(tx, r, r->state, x->why.text, x->now, e);
 
-    if (!code && late)
-        code = case_list(tx, x->arena, &waiting, &cases, &n, e);
-    for (size_t i = 0; i < n && !code; i++) {
-        struct notice notice = {.kind = NOTICE_NOT_ISOLATED, .isolation = r, .c = &cases[i]};
-
-        if (cases[i].told && strcmp(cases[i].told, notice_kind_name(NOTICE_REQUESTED)) == 0) {
-            notice.why = arena_fmt(x->arena, "not yet, cordon tries on: %s", x->why.text);
-            code = notice_put(tx, x->g, x->rt, x->arena, &notice, x->now, e);
-        }
+    if (r->state == ISOLATION_REQUESTED) {
+        due = engine_late_due(x->now, due, r->requested);
+        if (!code && x->now - r->requested >= ENGINE_LATE_MS)
+            code = tell_late(tx, x, r, e);
     }
-    return code ? code : work_again(tx, &x->w, x->due, x->w.attempts, e);
+    return code ? code : work_again(tx, &x->w, due, x->w.attempts, e);
 }
 
 /* After a transaction: what changed is logged and counted, and whoever waits is woken. */
@@ -212,7 +268,8 @@ static enum err_code posted_fn(struct db_tx *tx, void *arg, struct err *e)
         code = move(tx, x, &r, adopt(&r, x->action), NULL, e);
         break;
     case ERR_UNKNOWN: /* it may have been carried out: look, but not before it can be seen */
-        x->due = r.posted + SETTLE_MS;
+        r.posted = x->now;
+        x->due = x->now + WORK_SETTLE_MS;
         code = postpone(tx, x, &r, e);
         break;
     case ERR_CONFLICT: /* the same action is under way: the look will find it */
@@ -263,6 +320,7 @@ struct request {
     struct episode x;
     const char *type, *comment;
     const struct defender_reads *look;
+    struct runtime *rt; /* the configuration in force now; the step's may be older */
     enum outcome outcome;
 };
 
@@ -277,7 +335,7 @@ static enum err_code refuse(struct request *q, const char *why)
 static enum err_code check_limits(struct db_tx *tx, struct request *q, struct err *e)
 {
     size_t n;
-    const struct policy_limit *limits = policy_limits(q->s->runtime->config->policy, &n);
+    const struct policy_limit *limits = policy_limits(q->rt->config->policy, &n);
 
     for (size_t i = 0; i < n && q->outcome == OUTCOME_DONE; i++) {
         int64_t used = 0;
@@ -325,6 +383,11 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
                             NULL, e);
         return code;
     }
+    if (x->grounds && x->grounds->code) {
+        q->outcome = x->grounds->code == ERR_REFUSED ? OUTCOME_REFUSED : OUTCOME_RETRY;
+        x->why = x->grounds->why;
+        return ERR_OK;
+    }
     code = check_limits(tx, q, e);
     if (code || q->outcome != OUTCOME_DONE)
         return code;
@@ -340,9 +403,12 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
 {
     struct episode *x = &q->x;
     bool newer = q->look->read_ms > r->updated; /* the look was taken after the row was written */
+    /* Isolated, says the ledger, but it was released since, and somebody has asked anew: not yet. */
+    bool renewed = x->finding == FOUND_ISOLATE && r->state == ISOLATION_ISOLATED && newer &&
+                   !is_in_force(q->look);
 
     x->row = *r;
-    if (x->finding == FOUND_ISOLATE || r->state == ISOLATION_REQUESTED || !newer)
+    if ((x->finding == FOUND_ISOLATE && !renewed) || r->state == ISOLATION_REQUESTED || !newer)
         return work_wake(tx, r->id, x->now, e); /* its own work finds the same, and records it */
     if (r->state == ISOLATION_PENDING) {
         q->outcome = OUTCOME_RETRY;
@@ -390,16 +456,18 @@ static enum err_code request_fn(struct db_tx *tx, void *arg, struct err *e)
 
 enum outcome isolation_request(struct step *s, const char *type, const char *comment, struct err *e)
 {
-    struct defender_reads own = {0};
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(s->engine);
+    struct runtime_tenant *tenant = runtime_tenant(rt, s->c->tenant);
+    struct grounds grounds = {0};
     struct request q = {
         .s = s,
         .type = type,
         .comment = comment,
-        .look = s->look,
-        .x = {.g = s->engine, .rt = s->runtime, .tenant = s->tenant, .arena = s->arena}};
+        .rt = rt,
+        .x = {.g = s->engine, .rt = s->runtime, .tenant = tenant, .arena = s->arena}};
     enum err_code code;
 
-    if (!s->tenant) {
+    if (!tenant) {
         (void)err_set(e, ERR_REFUSED, "tenant '%s' is no longer configured", s->c->tenant);
         return OUTCOME_REFUSED;
     }
@@ -407,18 +475,24 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
         (void)err_set(e, ERR_REFUSED, "the alert names no machine");
         return OUTCOME_REFUSED;
     }
+    /* What was read with the facts serves, unless the policy changed since. */
+    if (s->look &&
+        strcmp(policy_hash(rt->config->policy), policy_hash(s->runtime->config->policy)) == 0)
+        q.look = s->look;
+    s->look = NULL; /* a look is good for one request */
     if (!q.look) {
-        defender_read(s->tenant->defender, NULL, s->c->machine_id, DEFENDER_READ_ACTIONS, &own);
-        q.look = &own;
-        if (own.actions_code) {
-            *e = own.actions_err;
-            code = own.actions_code;
+        grounds_read(s->c, rt, tenant, type, s->engine->clock, s->arena, &grounds);
+        q.look = &grounds.look;
+        q.x.grounds = &grounds;
+        code = grounds.look.actions_code;
+        if (code) {
+            *e = grounds.look.actions_err;
+            defender_reads_clear(&grounds.look);
             return code == ERR_FORBIDDEN || code == ERR_REFUSED || code == ERR_INVALID
                        ? OUTCOME_REFUSED
                        : OUTCOME_RETRY;
         }
     }
-    s->look = NULL; /* a look is good for one request */
     q.x.now = clock_wall_ms(s->engine->clock);
     if (db_write(s->engine->store->db, request_fn, &q, e))
         q.outcome = OUTCOME_RETRY;
@@ -433,7 +507,7 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
         else
             log_isolation(LOG_INFO, &q.x.row, "isolation_joined");
     }
-    defender_reads_clear(&own);
+    defender_reads_clear(&grounds.look);
     return q.outcome;
 }
 
@@ -474,11 +548,22 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     } else if (x->finding == FOUND_RELEASING) {
         code =
             move(tx, x, &r, ISOLATION_FAILED, "somebody is releasing the machine at Defender", e);
+    } else if (x->own) { /* it came, and it ended */
+        (void)adopt(&r, x->own);
+        code = move(tx, x, &r, ISOLATION_FAILED, end_words(x->own), e);
+    } else if (x->grounds->code == ERR_REFUSED) {
+        r.posted = 0;
+        code = move(tx, x, &r, ISOLATION_FAILED, x->grounds->why.text, e);
     } else if (x->now - r.requested >= ASK_FOR_MS) {
         code = move(tx, x, &r, ISOLATION_FAILED,
                     arena_fmt(x->arena, "Defender took no request for an hour: %s",
                               r.why ? r.why : "no answer"),
                     e);
+    } else if (x->grounds->code) {
+        x->why = x->grounds->why;
+        x->due = x->now + engine_backoff(x->w.attempts, x->why.retry_ms);
+        r.posted = 0; /* the look has shown that nothing came of it */
+        code = postpone(tx, x, &r, e);
     } else {
         x->post = true;
         r.posted = x->now;
@@ -493,24 +578,47 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     return code;
 }
 
+/* Not known, and tried for long enough? What may have been carried out is looked for as long as it could
+ * be under way. */
+static bool is_over(struct episode *x)
+{
+    const struct isolation_record *r = &x->row;
+    bool unknown = r->posted || r->state == ISOLATION_PENDING;
+
+    if (x->now - r->requested < (unknown ? FOLLOW_FOR_MS : ASK_FOR_MS))
+        return false;
+    if (unknown)
+        (void)err_in(&x->why, "it is not known whether the machine is isolated");
+    return true;
+}
+
 static void look_again(struct episode *x)
 {
-    struct defender_reads look;
+    struct grounds grounds;
+    struct case_record c;
     struct err e;
 
-    if (x->row.posted && x->now < x->row.posted + SETTLE_MS) {
-        engine_again(x->g, &x->w, x->row.posted + SETTLE_MS - x->now);
+    if (x->row.posted && x->now < x->row.posted + WORK_SETTLE_MS) {
+        engine_again(x->g, &x->w, x->row.posted + WORK_SETTLE_MS - x->now);
         return;
     }
-    defender_read(x->tenant->defender, NULL, x->row.machine_id, DEFENDER_READ_ACTIONS, &look);
+    if (store_case_load(x->g->store, x->arena, x->row.case_id, &c, &e)) {
+        log_event(LOG_ERROR, "case_unreadable", LOG_ID("case", x->row.case_id), LOG_ERR(&e));
+        engine_again(x->g, &x->w, engine_backoff(x->w.attempts, 0));
+        return;
+    }
+    c.machine_id = x->row.machine_id;
+    grounds_read(&c, x->rt, x->tenant, x->row.type, x->g->clock, x->arena, &grounds);
     x->now = clock_wall_ms(x->g->clock);
     x->due = x->now + FOLLOW_MIN_MS;
-    if (look.actions_code) {
-        x->why = look.actions_err;
+    if (grounds.look.actions_code) {
+        x->why = grounds.look.actions_err;
         x->due = x->now + engine_backoff(x->w.attempts, x->why.retry_ms);
-        write_outcome(x, x->now - x->row.requested < ASK_FOR_MS ? postpone_fn : fail_fn);
+        write_outcome(x, is_over(x) ? fail_fn : postpone_fn);
     } else {
-        x->finding = find(&look, &x->action);
+        x->grounds = &grounds;
+        x->finding = find(&grounds.look, &x->action);
+        x->own = find_own(&grounds.look, &x->row);
         if (db_write(x->g->store->db, looked_fn, x, &e)) {
             log_event(LOG_ERROR, "isolation_not_written", LOG_ID("isolation", x->row.id),
                       LOG_ERR(&e));
@@ -521,7 +629,7 @@ static void look_again(struct episode *x)
             announce(x, ISOLATION_REQUESTED);
         }
     }
-    defender_reads_clear(&look);
+    defender_reads_clear(&grounds.look);
 }
 
 /* How a pending action stands; x->action is what Defender says of it. */
@@ -536,13 +644,7 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
     else if (defender_action_is_open(x->action))
         code = move(tx, x, &r, ISOLATION_PENDING, x->action->status_text, e);
     else
-        code =
-            move(tx, x, &r, ISOLATION_FAILED,
-                 x->action->status == DEFENDER_TIME_OUT
-                     ? "the machine stayed offline: Defender gave up (TimeOut)"
-                 : x->action->status == DEFENDER_CANCELLED ? "somebody cancelled it at Defender"
-                                                           : "the machine could not do it (Failed)",
-                 e);
+        code = move(tx, x, &r, ISOLATION_FAILED, end_words(x->action), e);
     if (!code)
         x->row = r;
     return code;
@@ -593,7 +695,7 @@ void isolation_run(struct engine *g, struct work *w)
     if (!x.tenant) {
         (void)err_set(&x.why, ERR_REFUSED, "tenant '%s' is no longer configured", x.row.tenant);
         x.due = x.now + engine_backoff(w->attempts, 0);
-        write_outcome(&x, postpone_fn);
+        write_outcome(&x, is_over(&x) ? fail_fn : postpone_fn);
     } else if (x.row.state == ISOLATION_REQUESTED) {
         look_again(&x);
     } else if (x.row.state == ISOLATION_PENDING) {

@@ -33,11 +33,18 @@ static const struct {
                          "The machine is isolated - Defender confirmed it", "#1e6b34"},
     [NOTICE_NOT_ISOLATED] = {"not_isolated", "[NOT ISOLATED: %s]", "The machine is NOT isolated",
                              "#a61b1b"},
+    [NOTICE_LATE] = {"late", "[NOT ISOLATED: %s]",
+                     "The machine is not isolated yet, as far as cordon knows", "#a61b1b"},
 };
 
 const char *notice_kind_name(enum notice_kind kind)
 {
     return kinds[kind].name;
+}
+
+bool notice_was_told(const struct case_record *c, enum notice_kind kind)
+{
+    return c->told && strcmp(c->told, kinds[kind].name) == 0;
 }
 
 /* ---- composing -------------------------------------------------------------------------------- */
@@ -160,6 +167,13 @@ static const char *what_now(const struct notice *n, struct arena *arena)
             "decided in the Defender portal; `cordon cases show %s` tells what cordon saw and "
             "did.",
             case_id);
+    case NOTICE_LATE:
+        return arena_fmt(
+            arena,
+            "cordon tries on, and another mail in this thread says how it ended. A person "
+            "may decide sooner, in the Defender portal: cordon looks there before it asks. "
+            "`cordon cases show %s` tells how it stands.",
+            case_id);
     default:
         return arena_fmt(arena,
                          "For your information; the rule asks for no isolation. `cordon cases show "
@@ -226,7 +240,7 @@ static const char *subject_of(const struct notice *n, struct arena *arena)
     struct buf why = BUF_INIT(PART_MAX);
     const char *subject;
 
-    if (n->kind == NOTICE_NOT_ISOLATED) {
+    if (n->kind == NOTICE_NOT_ISOLATED || n->kind == NOTICE_LATE) {
         mime_clean_line(&why, n->why ? n->why : "unknown");
         tag = arena_fmt(arena, "[NOT ISOLATED: %.*s]", WHY_MAX, buf_text(&why));
     }

@@ -16,14 +16,18 @@ enum notice_kind {
     NOTICE_REQUESTED,    /* [REQUESTED] */
     NOTICE_ISOLATED,     /* [ISOLATED] */
     NOTICE_NOT_ISOLATED, /* [NOT ISOLATED: why] */
+    NOTICE_LATE,         /* [NOT ISOLATED: why], and not the last word: cordon tries on */
 };
 
-/** "alert", "requested", "isolated", "not_isolated"; static storage. */
+/** "alert", "requested", "isolated", "not_isolated", "late"; static storage. */
 const char *notice_kind_name(enum notice_kind kind);
+
+/** Is a notice of this kind the last that was made about c? */
+bool notice_was_told(const struct case_record *c, enum notice_kind kind);
 
 struct notice {
     enum notice_kind kind;
-    const char *why; /* NOTICE_NOT_ISOLATED: for people, a few words */
+    const char *why; /* NOTICE_NOT_ISOLATED, NOTICE_LATE: for people, a few words */
     const struct case_record *c;
     const struct facts *facts;                /* NULL: Defender could not be read */
     const struct isolation_record *isolation; /* NULL: none */

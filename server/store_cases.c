@@ -133,9 +133,9 @@ enum err_code case_list(struct db_tx *tx, struct arena *a, const struct case_fil
     if (f->isolation)
         code = db_query(tx, e, &rows,
                         "SELECT " LIST_COLUMNS " FROM cases WHERE isolation = $1"
-                        " AND (state = $2 OR $3 = 1) ORDER BY id LIMIT $4",
-                        "itii", f->isolation, f->state ? f->state : "", (int64_t)!f->state,
-                        (int64_t)f->limit);
+                        " AND (state = $2 OR $3 = 1) AND id > $4 ORDER BY id LIMIT $5",
+                        "itiii", f->isolation, f->state ? f->state : "", (int64_t)!f->state,
+                        f->after_id, (int64_t)f->limit);
     else
         code = db_query(tx, e, &rows,
                         "SELECT " LIST_COLUMNS " FROM cases WHERE id < $1 AND created >= $2"

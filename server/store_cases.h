@@ -57,6 +57,7 @@ struct case_filter {
     int64_t since;              /* created at or after, wall ms */
     int64_t before_id;          /* cursor: only ids below; 0: from the newest */
     int64_t isolation;          /* those that share this one, oldest first; 0: any, newest first */
+    int64_t after_id;           /* with isolation: only ids above */
     size_t limit;
 };
 

@@ -106,10 +106,11 @@ static enum err_code recover(struct db_tx *tx, void *arg, struct err *e)
 {
     const int64_t *now = arg;
 
-    return db_run(
-        tx, e, NULL,
-        "UPDATE work SET due = $1, owner = NULL, fence = fence + 1 WHERE owner IS NOT NULL", "i",
-        *now);
+    return db_run(tx, e, NULL,
+                  "UPDATE work SET due = CASE WHEN kind = $1 AND EXISTS (SELECT 1 FROM isolations"
+                  " WHERE id = work.id AND posted <> 0) THEN $2 ELSE $3 END,"
+                  " owner = NULL, fence = fence + 1 WHERE owner IS NOT NULL",
+                  "iii", (int64_t)WORK_ISOLATION, *now + WORK_SETTLE_MS, *now);
 }
 
 enum err_code store_work_recover(struct store *s, struct err *e)

@@ -22,6 +22,9 @@ enum work_priority { WORK_URGENT, WORK_NORMAL, WORK_PRIORITIES };
  * section 7.6); every write of a run renews it. */
 #define WORK_LEASE_MS (5 * MINUTE_MS)
 
+/* A request whose sender died or gave up is visible at the far end after this, or never will be. */
+#define WORK_SETTLE_MS (10 * SECOND_MS)
+
 /* A due time that never comes: the row waits for work_wake. */
 #define WORK_PARKED INT64_MAX
 
@@ -42,7 +45,8 @@ struct work {
 enum err_code store_work_claim(struct store *s, const char *owner, const size_t room[WORK_KINDS],
                                size_t max, struct work *ret, size_t *ret_count, int64_t *ret_next,
                                struct err *e);
-/** Frees every lease: for a store that only one process can serve (SQLite), at its start. */
+/** Frees every lease: for a store that only one process can serve (SQLite), at its start. An isolation whose
+ *  request may have left with the dead process rests for WORK_SETTLE_MS from now. */
 enum err_code store_work_recover(struct store *s, struct err *e);
 /** Rows by kind, leased or not (for the metrics). */
 enum err_code store_work_count(struct store *s, int64_t ret[WORK_KINDS], struct err *e);

@@ -1,0 +1,88 @@
+/* grounds.c - see grounds.h. The judging is decide()'s; here is only what it is asked and what follows. */
+#include "grounds.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "decide.h"
+
+bool grounds_are_fresh(const struct case_record *c, const struct runtime *rt, int64_t now,
+                       struct arena *a)
+{
+    AUTO(json_freep) struct json *verdict = NULL, *doc = NULL;
+    struct verdict v;
+    struct facts f;
+
+    if (!c->verdict || !c->facts || json_parse(c->verdict, strlen(c->verdict), &verdict, NULL) ||
+        verdict_read(verdict, a, &v, NULL) || json_parse(c->facts, strlen(c->facts), &doc, NULL) ||
+        facts_read(doc, &f, NULL))
+        return false;
+    return strcmp(v.policy, policy_hash(rt->config->policy)) == 0 && now >= f.read_ms &&
+           now - f.read_ms < GROUNDS_FRESH_MS;
+}
+
+/* Does a verdict of now ask for this isolation? */
+static enum err_code compare(const struct verdict *v, const char *type, struct err *e)
+{
+    for (size_t i = 0; i < v->n_steps; i++) {
+        const struct verdict_step *s = &v->steps[i];
+        AUTO(json_freep) struct json *args = NULL;
+        const char *now;
+
+        if (strcmp(s->handler, "isolate") != 0)
+            continue;
+        if (s->withheld)
+            return err_set(e, ERR_REFUSED, "judged again: %s", s->withheld);
+        if (json_parse(s->args, strlen(s->args), &args, e))
+            return ERR_AGAIN;
+        now = json_get_string(args, "type");
+        if (strcasecmp(now ? now : "full", type) != 0)
+            return err_set(e, ERR_REFUSED, "the policy in force now asks for another isolation: %s",
+                           now ? now : "full");
+        return ERR_OK;
+    }
+    return err_set(e, ERR_REFUSED, "the policy in force now asks for no isolation (rule '%s')",
+                   v->rule ? v->rule : "none");
+}
+
+static enum err_code judge_again(const struct case_record *c, struct runtime *rt, const char *type,
+                                 int64_t now, struct arena *a, const struct defender_reads *r,
+                                 struct err *e)
+{
+    const struct config_source *source = config_source(rt->config, c->source);
+    const char *machine_id;
+    struct verdict v;
+    struct facts f = {.tenant = c->tenant,
+                      .source = c->source,
+                      .may_isolate = source && source->may_isolate,
+                      .alert_id = c->alert_id,
+                      .pushed_machine_id = c->pushed_machine_id,
+                      .alert = r->alert,
+                      .machine = r->machine,
+                      .read_ms = r->read_ms};
+    enum err_code code;
+
+    if (r->alert_code || r->machine_code) {
+        *e = r->alert_code ? r->alert_err : r->machine_err;
+        return r->alert_code ? r->alert_code : r->machine_code;
+    }
+    machine_id = json_get_string(r->alert, "machineId");
+    if (!machine_id || strcasecmp(machine_id, c->machine_id) != 0)
+        return err_set(e, ERR_REFUSED, "the alert names another machine now");
+    code = decide(rt->config->policy, &f, now, a, &v, e);
+    return code ? code : compare(&v, type, e);
+}
+
+void grounds_read(const struct case_record *c, struct runtime *rt, struct runtime_tenant *tenant,
+                  const char *type, const struct clock *clock, struct arena *a, struct grounds *ret)
+{
+    bool fresh = grounds_are_fresh(c, rt, clock_wall_ms(clock), a);
+
+    memset(ret, 0, sizeof *ret);
+    defender_read(tenant->defender, fresh ? NULL : c->alert_id, c->machine_id,
+                  fresh ? DEFENDER_READ_ACTIONS
+                        : DEFENDER_READ_ALERT | DEFENDER_READ_MACHINE | DEFENDER_READ_ACTIONS,
+                  &ret->look);
+    if (!fresh)
+        ret->code = judge_again(c, rt, type, clock_wall_ms(clock), a, &ret->look, &ret->why);
+}

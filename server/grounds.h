@@ -1,0 +1,40 @@
+/* grounds.h - do the grounds for an isolation still hold, when time has passed since the verdict?
+ *
+ * contract.md section 0: no isolation without the alert and the machine read live, and a verdict of the
+ * policy in force. A request that could not leave at once (Defender did not answer, the budget was used)
+ * leaves later only if the case would be judged so again, by what Defender and the policy say now.
+ */
+#ifndef CORDON_GROUNDS_H
+#define CORDON_GROUNDS_H
+
+#include "defender.h"
+#include "runtime.h"
+#include "store_cases.h"
+
+/* Older facts are read again; decide.h: facts older than this are a doubt. */
+#define GROUNDS_FRESH_MS (10 * MINUTE_MS)
+
+struct grounds {
+    struct defender_reads look; /* the machine's actions, read now; actions_code says whether */
+    enum err_code code; /* ERR_OK: they hold; ERR_REFUSED: not any more; else not known yet */
+    struct err why;     /* of code, for people */
+};
+
+/** Is c's verdict (its stored JSON) one of rt's policy, and are its facts young enough? */
+bool grounds_are_fresh(const struct case_record *c, const struct runtime *rt, int64_t now,
+                       struct arena *a);
+/**
+ * Reads the machine's actions and, where verdict and facts are not fresh, the alert and the machine
+ * as well, and decides again. Writes nothing.
+ *
+ * c          judged: with facts, verdict and machine_id.
+ * rt         the configuration in force now; tenant is c's in it.
+ * type       "Full" or "Selective": what is to be asked for.
+ * ret        written whole; defender_reads_clear its look.
+ * Threads    workers; blocks for one round of reads.
+ */
+void grounds_read(const struct case_record *c, struct runtime *rt, struct runtime_tenant *tenant,
+                  const char *type, const struct clock *clock, struct arena *a,
+                  struct grounds *ret);
+
+#endif

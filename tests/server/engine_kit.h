@@ -1,0 +1,315 @@
+/* engine_kit.h - an engine without its workers, for tests of what runs do: a real store, a scripted
+ * Defender (and Entra) on loopback, a clock whose hands the test turns.
+ *
+ *     struct rig r;
+ *     rig_open(&r, NULL);
+ *     rig_push(&r, ALERT, MACHINE);
+ *     rig_says(&r, "GET", "/api/alerts/", 1, 200, ALERT_DOC) …
+ *     rig_work(&r);            claims what is due and runs it, in this thread
+ *     rig_close(&r);
+ *
+ * Included by one file of a program only.
+ */
+#ifndef ENGINE_KIT_H
+#define ENGINE_KIT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine.h"
+#include "expand.h"
+#include "id.h"
+#include "isolation.h"
+#include "kit/hands.h"
+#include "kit/peer.h"
+#include "rest.h"
+#include "store_cases.h"
+#include "store_deliveries.h"
+#include "store_isolations.h"
+#include "store_notices.h"
+#include "work.h"
+
+#define ALERT   "da638712345678901234_-1027384756"
+#define MACHINE "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
+#define ACTION  "b2d0c1f4-7a83-4f5e-9f66-0a1b2c3d4e5f"
+
+#define GET_ALERT   "/api/alerts/"
+#define GET_MACHINE "/api/machines/" MACHINE
+#define LIST        "/api/machineactions?"
+#define GET_ACTION  "/api/machineactions/"
+#define ISOLATE     "/api/machines/" MACHINE "/isolate"
+
+#define ALERT_DOC                                                                                  \
+    "{\"id\":\"" ALERT "\",\"severity\":\"High\",\"title\":\"Credential memory read\","            \
+    "\"machineId\":\"" MACHINE "\"}"
+#define MACHINE_DOC "{\"id\":\"" MACHINE "\",\"computerDnsName\":\"ws-114.corp.example\"}"
+/* An action made when the hands start, in a second of the test's choice. */
+#define ACTION_DOC(id, type, status, external, second)                                             \
+    "{\"id\":\"" id "\",\"type\":\"" type "\",\"status\":\"" status "\",\"machineId\":\"" MACHINE  \
+    "\",\"creationDateTimeUtc\":\"2025-01-07T10:" second                                           \
+    "Z\",\"lastUpdateDateTimeUtc\":\"2025-01-07T10:" second "Z\",\"externalId\":" external         \
+    ",\"requestor\":\"somebody\"}"
+#define NOTHING "{\"value\":[]}"
+
+#define RULES_ISOLATE_AND_MAIL                                                                     \
+    "rules:\n  - {name: contain, when: {alert.severity: High}, do: [isolate: {}, email: {}]}\n"    \
+    "  - {name: tell, do: [email: {}]}\n"
+#define RULES_MAIL_ONLY "rules:\n  - {name: tell, do: [email: {}]}\n"
+
+struct rig {
+    char dir[64], config_file[100], store_url[120];
+    struct hands hands;
+    struct peer *peer;
+    struct rest *rest;
+    struct store *store;
+    struct engine *g;
+    struct arena *arena;
+};
+
+static inline void rig_write(const struct rig *r, const char *name, const char *text)
+{
+    char path[200];
+    FILE *f;
+
+    (void)snprintf(path, sizeof path, "%s/%s", r->dir, name);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* rules: the top-level parts `rules` and `safety`. */
+static inline struct runtime *rig_runtime(struct rig *r, const char *rules)
+{
+    struct arena *faults_arena = arena_new(0);
+    struct yaml_faults faults;
+    struct config *config = NULL;
+    struct runtime *rt = NULL;
+    struct err e = {0};
+    char text[3000];
+
+    (void)snprintf(text, sizeof text,
+                   "listen: {address: '127.0.0.1:0'}\nadmin: {address: '127.0.0.1:0'}\n"
+                   "store: {url: 'sqlite:unused.db'}\n"
+                   "tenants:\n  contoso:\n    tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                   "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                   "    client_secret_file: %s/secret\n    api_url: %s\n    login_url: %s\n"
+                   "    api_scope: https://api.example/.default\n"
+                   "sources:\n  relay:\n    tenant: contoso\n    verify:\n"
+                   "      - standard_webhooks: {secret_files: [%s/whsec]}\n"
+                   "mail: {server: 'smtp://127.0.0.1:9', from: cordon@contoso.example,"
+                   " to: [soc@contoso.example]}\n%s",
+                   r->dir, peer_url(r->peer), peer_url(r->peer), r->dir, rules);
+    rig_write(r, "cordon.yaml", text);
+    yaml_faults_init(&faults, faults_arena);
+    if (config_load(r->config_file, NULL, faults_arena, &config, &faults, &e))
+        fail_msg("%s: %s", e.text, faults.count ? faults.first->text : "");
+    arena_free(faults_arena);
+    assert_int_equal(runtime_new(config, r->rest, &r->hands.clock, &rt, &e), ERR_OK);
+    return rt;
+}
+
+static inline void rig_open(struct rig *r, const char *rules)
+{
+    struct hands hands = HANDS_INIT;
+    struct err e = {0};
+
+    memset(r, 0, sizeof *r);
+    r->hands.clock = hands.clock;
+    r->hands.wall = hands.wall;
+    r->hands.mono = hands.mono;
+    (void)snprintf(r->dir, sizeof r->dir, "/tmp/cordon-engine-XXXXXX");
+    assert_non_null(mkdtemp(r->dir));
+    (void)snprintf(r->config_file, sizeof r->config_file, "%s/cordon.yaml", r->dir);
+    (void)snprintf(r->store_url, sizeof r->store_url, "sqlite:%s/cordon.db", r->dir);
+    rig_write(r, "secret", "s");
+    rig_write(r, "whsec", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=");
+    r->arena = arena_new(0);
+    r->peer = peer_new(NULL);
+    assert_int_equal(rest_new(&(struct rest_options){.max_answer = 1 << 20}, &r->rest, &e), ERR_OK);
+    if (store_open(r->store_url, false, &r->hands.clock, &r->store, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(engine_new(r->store, r->rest, &r->hands.clock,
+                                rig_runtime(r, rules ? rules : RULES_ISOLATE_AND_MAIL), &r->g, &e),
+                     ERR_OK);
+}
+
+static inline void rig_close(struct rig *r)
+{
+    DIR *dir;
+
+    engine_free(r->g);
+    store_free(r->store);
+    rest_free(r->rest);
+    peer_free(r->peer);
+    arena_free(r->arena);
+    dir = opendir(r->dir);
+    assert_non_null(dir);
+    for (struct dirent *d; (d = readdir(dir));)
+        if (d->d_name[0] != '.')
+            assert_int_equal(unlinkat(dirfd(dir), d->d_name, 0), 0);
+    (void)closedir(dir);
+    (void)rmdir(r->dir);
+}
+
+/* ---- the far side -------------------------------------------------------------------------------- */
+
+static inline void rig_says(struct rig *r, const char *method, const char *target, unsigned times,
+                            int status, const char *body)
+{
+    peer_script(
+        r->peer,
+        &(struct peer_answer){
+            .method = method, .target = target, .times = times, .status = status, .body = body});
+}
+
+/* Forgets what was said and asked; tokens, the alert and the machine are there. */
+static inline void rig_afresh(struct rig *r)
+{
+    peer_forget(r->peer);
+    rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+    rig_says(r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+}
+
+/* How many requests the far side saw whose method and target begin so. */
+static inline size_t rig_seen(struct rig *r, const char *method, const char *target)
+{
+    size_t n = 0, all = peer_count(r->peer);
+
+    for (size_t i = 0; i < all; i++) {
+        const struct peer_request *q = peer_request(r->peer, i);
+
+        n += strcmp(q->method, method) == 0 && strncmp(q->target, target, strlen(target)) == 0;
+    }
+    return n;
+}
+
+/* ---- pushing and working -------------------------------------------------------------------------- */
+
+static inline void rig_stored(void *arg, enum err_code code, const struct err *e)
+{
+    struct acceptance *a = arg;
+
+    (void)e;
+    a->count = code ? 0 : a->count;
+    (void)sem_post(a->ctx);
+}
+
+/* Stores a notification as the senders' side does; returns the case's id. */
+static inline int64_t rig_push(struct rig *r, const char *alert_id, const char *machine_id)
+{
+    const struct alert_ref ref = {.alert_id = alert_id, .machine_id = machine_id};
+    const struct notification n = {.tenant = "contoso",
+                                   .source = "relay",
+                                   .received_ms = clock_wall_ms(&r->hands.clock),
+                                   .alerts = &ref,
+                                   .count = 1};
+    sem_t done;
+    struct acceptance a = {.n = &n, .ctx = &done};
+
+    (void)sem_init(&done, 0, 0);
+    assert_int_equal(store_accept(r->store, &a, rig_stored, NULL), ERR_OK);
+    while (sem_wait(&done))
+        ;
+    (void)sem_destroy(&done);
+    assert_int_equal(a.count, 1);
+    return a.cases[0];
+}
+
+/* Claims one due row of a kind; false: there is none. */
+static inline bool rig_claim(struct rig *r, enum work_kind kind, struct work *ret)
+{
+    size_t room[WORK_KINDS] = {0}, n = 0;
+    int64_t next;
+
+    room[kind] = 1;
+    assert_int_equal(store_work_claim(r->store, "rig", room, 1, ret, &n, &next, NULL), ERR_OK);
+    return n == 1;
+}
+
+/* Runs every case and isolation that is due now; notices stay. Returns how many runs there were. */
+static inline size_t rig_work(struct rig *r)
+{
+    struct work w;
+    size_t n = 0;
+
+    for (bool any = true; any && n < 50;) {
+        any = false;
+        if (rig_claim(r, WORK_CASE, &w)) {
+            expand_run(r->g, &w);
+            any = true;
+            n++;
+        }
+        if (rig_claim(r, WORK_ISOLATION, &w)) {
+            isolation_run(r->g, &w);
+            any = true;
+            n++;
+        }
+    }
+    return n;
+}
+
+/* Time passes in steps, and what becomes due is done. */
+static inline void rig_pass(struct rig *r, int64_t total_ms, int64_t step_ms)
+{
+    for (int64_t t = 0; t < total_ms; t += step_ms) {
+        hands_turn(&r->hands, step_ms);
+        (void)rig_work(r);
+    }
+}
+
+static inline struct case_record rig_case(struct rig *r, int64_t id)
+{
+    struct case_record c;
+
+    assert_int_equal(store_case_load(r->store, r->arena, id, &c, NULL), ERR_OK);
+    return c;
+}
+
+/* The newest isolation of the ledger; its id is 0 when there is none. */
+static inline struct isolation_record rig_isolation(struct rig *r)
+{
+    const struct isolation_filter all = {.limit = 1};
+    struct isolation_record *list;
+    size_t n = 0;
+
+    assert_int_equal(store_isolation_list(r->store, r->arena, &all, &list, &n, NULL), ERR_OK);
+    return n ? list[0] : (struct isolation_record){0};
+}
+
+/* The kinds of a case's notices, in order: "requested isolated". */
+static inline const char *rig_told(struct rig *r, int64_t case_id)
+{
+    struct notice_record *list;
+    size_t n = 0;
+    const char *text = "";
+
+    assert_int_equal(store_notice_list(r->store, r->arena, case_id, &list, &n, NULL), ERR_OK);
+    for (size_t i = 0; i < n; i++)
+        text = arena_fmt(r->arena, "%s%s%s", text, i ? " " : "", list[i].kind);
+    return text;
+}
+
+/* The subject of the last notice. */
+static inline const char *rig_subject(struct rig *r, int64_t case_id)
+{
+    struct notice_record *list;
+    size_t n = 0;
+
+    assert_int_equal(store_notice_list(r->store, r->arena, case_id, &list, &n, NULL), ERR_OK);
+    return n ? list[n - 1].subject : "";
+}
+
+#endif

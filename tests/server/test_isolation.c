@@ -1,0 +1,543 @@
+/* test_isolation.c - from the look to the end of an isolation: what Defender is asked, what the ledger says,
+ * and what people are told, for each answer of Defender's. */
+#include "engine_kit.h"
+
+static const char *list_of(struct rig *r, const char *actions)
+{
+    return arena_fmt(r->arena, "{\"value\":[%s]}", actions);
+}
+
+/* A pushed case whose isolation was posted and whose answer was lost. */
+static int64_t lose_answer(struct rig *r)
+{
+    int64_t id;
+
+    rig_afresh(r);
+    rig_says(r, "GET", LIST, 1, 200, NOTHING);
+    peer_script(r->peer, &(struct peer_answer){
+                             .method = "POST", .target = ISOLATE, .times = 1, .act = PEER_RESET});
+    id = rig_push(r, ALERT, MACHINE);
+    (void)rig_work(r);
+    assert_int_equal(rig_seen(r, "POST", ISOLATE), 1);
+    assert_int_equal(rig_isolation(r).state, ISOLATION_REQUESTED);
+    assert_true(rig_isolation(r).posted > 0);
+    return id;
+}
+
+static const char *own(struct rig *r)
+{
+    char id[ID_TEXT_SIZE];
+
+    return arena_fmt(r->arena, "\"cordon-%s\"", id_format(rig_isolation(r).id, id));
+}
+
+/* An action of ours, made two seconds after the hands' start. */
+static const char *own_action(struct rig *r, const char *status)
+{
+    return arena_fmt(r->arena,
+                     "{\"id\":\"" ACTION "\",\"type\":\"Isolate\",\"status\":\"%s\",\"machineId\":"
+                     "\"" MACHINE "\",\"creationDateTimeUtc\":\"2025-01-07T10:11:14Z\","
+                     "\"lastUpdateDateTimeUtc\":\"2025-01-07T10:11:14Z\",\"externalId\":%s}",
+                     status, own(r));
+}
+
+/* ---- the look ------------------------------------------------------------------------------------ */
+
+/* One row per thing that the machine's actions can say before anything is asked for. */
+static void test_isolation__the_look_decides(void **state)
+{
+    static const struct {
+        const char *label, *actions;
+        size_t posts;
+        enum isolation_state ends;
+        const char *told;
+        bool none; /* no isolation in the ledger */
+    } rows[] = {
+        {"nothing", "", 1, ISOLATION_PENDING, "requested", false},
+        {"an isolation in force", ACTION_DOC("a1", "Isolate", "Succeeded", "null", "01:00"), 0,
+         ISOLATION_ISOLATED, "isolated", false},
+        {"an isolation under way", ACTION_DOC("a1", "Isolate", "Pending", "null", "01:00"), 0,
+         ISOLATION_PENDING, "requested", false},
+        {"one in a state nobody knows", ACTION_DOC("a1", "Isolate", "Paused", "null", "01:00"), 0,
+         ISOLATION_PENDING, "requested", false},
+        {"a release under way",
+         ACTION_DOC("a2", "Unisolate", "InProgress", "null",
+                    "05:00") "," ACTION_DOC("a1", "Isolate", "Succeeded", "null", "01:00"),
+         0, ISOLATION_FAILED, "not_isolated", true},
+        {"a release that is over",
+         ACTION_DOC("a2", "Unisolate", "Succeeded", "null",
+                    "05:00") "," ACTION_DOC("a1", "Isolate", "Succeeded", "null", "01:00"),
+         1, ISOLATION_PENDING, "requested", false},
+        {"a release that failed",
+         ACTION_DOC("a2", "Unisolate", "Failed", "null",
+                    "05:00") "," ACTION_DOC("a1", "Isolate", "Succeeded", "null", "01:00"),
+         0, ISOLATION_ISOLATED, "isolated", false},
+        {"an isolation that failed", ACTION_DOC("a1", "Isolate", "Failed", "null", "01:00"), 1,
+         ISOLATION_PENDING, "requested", false},
+        {"a queued isolation behind a release",
+         ACTION_DOC("a2", "Unisolate", "Succeeded", "null",
+                    "05:00") "," ACTION_DOC("a1", "Isolate", "Pending", "null", "01:00"),
+         0, ISOLATION_PENDING, "requested", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, list_of(&r, rows[i].actions));
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        print_message("  %s\n", rows[i].label);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].posts);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        if (rows[i].none)
+            assert_int_equal(rig_isolation(&r).id, 0);
+        else
+            assert_int_equal(rig_isolation(&r).state, rows[i].ends);
+        assert_int_equal(rig_case(&r, id).state,
+                         rows[i].ends == ISOLATION_PENDING ? CASE_WAITING : CASE_DONE);
+        rig_close(&r);
+    }
+}
+
+/* ---- the POST ------------------------------------------------------------------------------------- */
+
+static void test_isolation__what_an_answer_to_the_post_means(void **state)
+{
+    static const struct {
+        int status;
+        const char *body;
+        enum isolation_state ends;
+        bool unanswered; /* it may have been carried out */
+    } rows[] = {
+        {201, ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"), ISOLATION_PENDING, false},
+        {200, ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"), ISOLATION_ISOLATED,
+         false},
+        {201, ACTION_DOC(ACTION, "Unisolate", "Pending", "null", "11:12"), ISOLATION_REQUESTED,
+         true},
+        {201, "{", ISOLATION_REQUESTED, true},
+        {400, "{\"error\":{\"code\":\"ActiveRequestAlreadyExists\",\"message\":\"m\"}}",
+         ISOLATION_REQUESTED, false},
+        {400, "{\"error\":{\"code\":\"OsPlatformNotSupported\",\"message\":\"m\"}}",
+         ISOLATION_FAILED, false},
+        {403, "{\"error\":{\"code\":\"Forbidden\",\"message\":\"m\"}}", ISOLATION_FAILED, false},
+        {404, "{\"error\":{\"code\":\"ResourceNotFound\",\"message\":\"m\"}}", ISOLATION_FAILED,
+         false},
+        {429, "{\"error\":{\"code\":\"429\",\"message\":\"in 8 seconds\"}}", ISOLATION_REQUESTED,
+         false},
+        {500, "{}", ISOLATION_REQUESTED, true},
+        {502, "<html>", ISOLATION_REQUESTED, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, rows[i].status, rows[i].body);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        print_message("  %d %.40s\n", rows[i].status, rows[i].body);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        assert_int_equal(rig_isolation(&r).state, rows[i].ends);
+        assert_int_equal(rig_isolation(&r).posted != 0, rows[i].unanswered);
+        if (rows[i].ends == ISOLATION_FAILED)
+            assert_string_equal(rig_told(&r, id), "not_isolated");
+        else if (rows[i].ends != ISOLATION_ISOLATED)
+            assert_string_equal(rig_told(&r, id), "requested");
+        rig_close(&r);
+    }
+}
+
+/* ---- an answer that was lost -------------------------------------------------------------------------- */
+
+/* Whatever became of a request whose answer was lost, it is found by its id and never sent again. */
+static void test_isolation__a_lost_request_that_ended_badly_is_not_sent_again(void **state)
+{
+    static const char *const ends[] = {"Failed", "Cancelled", "TimeOut"};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct rig r;
+        int64_t id;
+
+        rig_open(&r, NULL);
+        id = lose_answer(&r);
+        rig_says(&r, "GET", LIST, 0, 200, list_of(&r, own_action(&r, ends[i])));
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "12:12"));
+        rig_pass(&r, 2 * MINUTE_MS, 5 * SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+        assert_string_equal(rig_told(&r, id), "requested not_isolated");
+        rig_close(&r);
+    }
+}
+
+/* A POST that hung for a minute has just been given up: a look at once might come before it. */
+static void test_isolation__settles_from_giving_up_not_from_sending(void **state)
+{
+    struct rig r;
+    struct work w;
+    int64_t posted;
+
+    (void)state;
+    rig_open(&r, NULL);
+    (void)lose_answer(&r);
+    posted = rig_isolation(&r).posted;
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    assert_false(rig_claim(&r, WORK_ISOLATION, &w));
+    /* A crash: the row stands there with `posted`, and its process ended only now. */
+    hands_turn(&r.hands, 60 * SECOND_MS);
+    assert_true(rig_claim(&r, WORK_ISOLATION, &w));
+    assert_int_equal(store_work_recover(r.store, NULL), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "GET", LIST), 1);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_int_equal(rig_isolation(&r).posted, posted);
+    hands_turn(&r.hands, 11 * SECOND_MS); /* now it would be there, or never: it is sent anew */
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "12:30"));
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "GET", LIST), 2);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 2);
+    rig_close(&r);
+}
+
+/* While nobody knows whether a request was carried out, nobody is told that it was not. */
+static void test_isolation__an_unknown_request_is_looked_for_longer_than_it_is_asked_for(
+    void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = lose_answer(&r);
+    rig_says(&r, "GET", LIST, 0, 503, "");
+    rig_pass(&r, 2 * HOUR_MS, 5 * MINUTE_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_REQUESTED);
+    assert_string_equal(rig_told(&r, id), "requested late");
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, list_of(&r, own_action(&r, "Succeeded")));
+    rig_pass(&r, 30 * MINUTE_MS, 5 * MINUTE_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_string_equal(rig_told(&r, id), "requested late isolated");
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    rig_close(&r);
+}
+
+/* ---- people --------------------------------------------------------------------------------------------- */
+
+/* "not yet, cordon tries on" is not the last word, whichever way it ends. */
+static void test_isolation__who_was_told_late_is_told_the_end(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 429, "{\"error\":{\"code\":\"429\",\"message\":\"m\"}}");
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+    assert_string_equal(rig_told(&r, id), "requested late");
+    rig_pass(&r, 90 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+    assert_string_equal(rig_told(&r, id), "requested late not_isolated");
+    assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+    rig_close(&r);
+}
+
+/* A rule that mails before it isolates, and one that mails nobody, are no less owed bad news. */
+static void test_isolation__late_news_reaches_every_rule(void **state)
+{
+    static const struct {
+        const char *rules, *told;
+    } rows[] = {
+        {"rules:\n  - {name: a, do: [email: {}, isolate: {}]}\n", "alert late isolated"},
+        {"rules:\n  - {name: a, do: [isolate: {}]}\n", "late isolated"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct rig r;
+        int64_t id;
+
+        rig_open(&r, rows[i].rules);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 429, "{\"error\":{\"code\":\"429\",\"message\":\"m\"}}");
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "31:12"));
+        rig_pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        rig_close(&r);
+    }
+}
+
+/* The ledger says isolated; since then a person released the machine, and another has asked anew. */
+static void test_isolation__a_pending_isolation_after_a_release_is_not_called_isolated(void **state)
+{
+    struct rig r;
+    int64_t first, second;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    first = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_string_equal(rig_told(&r, first), "isolated");
+    hands_turn(&r.hands, HOUR_MS);
+    peer_forget(r.peer);
+    rig_says(&r, "GET", GET_ALERT, 0, 200,
+             "{\"id\":\"da2_-1\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}");
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(
+        &r, "GET", LIST, 0, 200,
+        list_of(&r, ACTION_DOC("a3", "Isolate", "Pending", "null", "40:00") "," ACTION_DOC(
+                        "a2", "Unisolate", "Succeeded", "null",
+                        "30:00") "," ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12")));
+    second = rig_push(&r, "da2_-1", MACHINE);
+    (void)rig_work(&r);
+    assert_string_equal(rig_told(&r, second), "requested");
+    assert_int_equal(rig_case(&r, second).state, CASE_WAITING);
+    assert_string_equal(rig_isolation(&r).action_id, "a3");
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    rig_close(&r);
+}
+
+/* ---- the policy in force ----------------------------------------------------------------------------------- */
+
+static void change_policy(struct rig *r, const char *rules)
+{
+    engine_use(r->g, rig_runtime(r, rules));
+}
+
+/* The look failed, so the step waits; meanwhile the policy, the alert or the machine changes. */
+static void test_isolation__no_request_by_a_verdict_that_no_longer_holds(void **state)
+{
+    static const struct {
+        const char *label, *rules, *alert, *machine, *why;
+    } rows[] = {
+        {"another rule", RULES_MAIL_ONLY, ALERT_DOC, MACHINE_DOC, "policy"},
+        {"shadow", RULES_ISOLATE_AND_MAIL "safety: {mode: shadow}\n", ALERT_DOC, MACHINE_DOC,
+         "shadow"},
+        {"a protection", RULES_ISOLATE_AND_MAIL "safety: {protected: [{machine.tags: [tier-0]}]}\n",
+         ALERT_DOC, "{\"id\":\"" MACHINE "\",\"machineTags\":[\"tier-0\"]}", "tier-0"},
+        {"the alert is another's now", NULL,
+         "{\"id\":\"" ALERT "\",\"severity\":\"High\",\"machineId\":"
+         "\"0123456789abcdef0123456789abcdef01234567\"}",
+         MACHINE_DOC, "machine"},
+        {"the alert is Low now", NULL,
+         "{\"id\":\"" ALERT "\",\"severity\":\"Low\",\"machineId\":\"" MACHINE "\"}", MACHINE_DOC,
+         "policy"},
+    };
+
+    (void)state;
+    for (int own_run = 0; own_run < 2; own_run++)
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            struct rig r;
+            int64_t id;
+
+            rig_open(&r, NULL);
+            rig_afresh(&r);
+            /* either the look of the case's step fails, or the POST of its isolation */
+            rig_says(&r, "GET", LIST, 0, own_run ? 200 : 503, NOTHING);
+            rig_says(&r, "POST", ISOLATE, 0, 429,
+                     "{\"error\":{\"code\":\"429\",\"message\":\"m\"}}");
+            id = rig_push(&r, ALERT, MACHINE);
+            (void)rig_work(&r);
+            rig_pass(&r, 30 * MINUTE_MS, MINUTE_MS);
+            peer_forget(r.peer);
+            rig_says(&r, "POST", "/0a4a1f60", 0, 200,
+                     "{\"expires_in\":35990,\"access_token\":\"t2\"}");
+            rig_says(&r, "GET", GET_ALERT, 0, 200, rows[i].alert);
+            rig_says(&r, "GET", GET_MACHINE, 0, 200, rows[i].machine);
+            rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+            rig_says(&r, "POST", ISOLATE, 0, 201,
+                     ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "41:12"));
+            if (rows[i].rules)
+                change_policy(&r, rows[i].rules);
+            rig_pass(&r, 25 * MINUTE_MS, MINUTE_MS);
+            print_message("  %s: %s\n", rows[i].label, rig_subject(&r, id));
+            assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+            assert_non_null(strstr(rig_told(&r, id), "late not_isolated"));
+            assert_non_null(strstr(rig_subject(&r, id), rows[i].why));
+            assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+            rig_close(&r);
+        }
+}
+
+/* The same wait, and nothing has changed: it is isolated, by what Defender says now. */
+static void test_isolation__a_verdict_that_still_holds_is_carried_out(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 503, "");
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, 30 * MINUTE_MS, MINUTE_MS);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "41:12"));
+    rig_pass(&r, 25 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_string_equal(rig_told(&r, id), "late isolated");
+    rig_close(&r);
+}
+
+/* ---- following ------------------------------------------------------------------------------------------------ */
+
+static void test_isolation__follows_the_action_to_its_end(void **state)
+{
+    static const struct {
+        const char *status;
+        enum isolation_state ends;
+        const char *told;
+    } rows[] = {
+        {"Pending", ISOLATION_PENDING, "requested"},
+        {"InProgress", ISOLATION_PENDING, "requested"},
+        {"Paused", ISOLATION_PENDING, "requested"},
+        {"Succeeded", ISOLATION_ISOLATED, "requested isolated"},
+        {"Failed", ISOLATION_FAILED, "requested not_isolated"},
+        {"TimeOut", ISOLATION_FAILED, "requested not_isolated"},
+        {"Cancelled", ISOLATION_FAILED, "requested not_isolated"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 arena_fmt(r.arena,
+                           "{\"id\":\"" ACTION
+                           "\",\"type\":\"Isolate\",\"status\":\"%s\",\"machineId\":\"" MACHINE
+                           "\",\"creationDateTimeUtc\":\"2025-01-07T10:11:12Z\"}",
+                           rows[i].status));
+        rig_pass(&r, 5 * SECOND_MS, SECOND_MS);
+        assert_int_equal(rig_isolation(&r).state, rows[i].ends);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        rig_close(&r);
+    }
+}
+
+/* A tenant that is gone from the configuration does not leave cases waiting for ever. */
+static void test_isolation__a_tenant_that_is_gone_ends_it(void **state)
+{
+    static const char *const other = RULES_ISOLATE_AND_MAIL;
+    struct rig r;
+    struct runtime *rt;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = lose_answer(&r);
+    rt = rig_runtime(&r, other);
+    rt->config->tenants[0].name = "fabrikam"; /* the names are borrowed texts */
+    engine_use(r.g, rt);
+    rig_pass(&r, 5 * DAY_MS, HOUR_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+    assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+    assert_string_equal(rig_told(&r, id), "requested late not_isolated");
+    rig_close(&r);
+}
+
+/* ---- leases ----------------------------------------------------------------------------------------------------- */
+
+/* Somebody else holds the case now: its former holder posts nothing and writes nothing. */
+static void test_isolation__a_lost_lease_posts_nothing(void **state)
+{
+    struct rig r;
+    struct work w;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    id = rig_push(&r, ALERT, MACHINE);
+    assert_true(rig_claim(&r, WORK_CASE, &w));
+    w.fence--; /* as if another had claimed it since */
+    expand_run(r.g, &w);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_int_equal(rig_case(&r, id).state, CASE_RECEIVED);
+    assert_int_equal(rig_isolation(&r).id, 0);
+    rig_close(&r);
+}
+
+static void test_isolation__a_lost_lease_on_the_isolation_posts_nothing(void **state)
+{
+    struct rig r;
+    struct work w;
+
+    (void)state;
+    rig_open(&r, NULL);
+    (void)lose_answer(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    hands_turn(&r.hands, MINUTE_MS);
+    assert_true(rig_claim(&r, WORK_ISOLATION, &w));
+    w.fence--;
+    isolation_run(r.g, &w);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1); /* the lost one alone */
+    rig_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_isolation__the_look_decides),
+        cmocka_unit_test(test_isolation__what_an_answer_to_the_post_means),
+        cmocka_unit_test(test_isolation__a_lost_request_that_ended_badly_is_not_sent_again),
+        cmocka_unit_test(test_isolation__settles_from_giving_up_not_from_sending),
+        cmocka_unit_test(
+            test_isolation__an_unknown_request_is_looked_for_longer_than_it_is_asked_for),
+        cmocka_unit_test(test_isolation__who_was_told_late_is_told_the_end),
+        cmocka_unit_test(test_isolation__late_news_reaches_every_rule),
+        cmocka_unit_test(
+            test_isolation__a_pending_isolation_after_a_release_is_not_called_isolated),
+        cmocka_unit_test(test_isolation__no_request_by_a_verdict_that_no_longer_holds),
+        cmocka_unit_test(test_isolation__a_verdict_that_still_holds_is_carried_out),
+        cmocka_unit_test(test_isolation__follows_the_action_to_its_end),
+        cmocka_unit_test(test_isolation__a_tenant_that_is_gone_ends_it),
+        cmocka_unit_test(test_isolation__a_lost_lease_posts_nothing),
+        cmocka_unit_test(test_isolation__a_lost_lease_on_the_isolation_posts_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

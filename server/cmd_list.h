@@ -10,4 +10,5 @@ COMMAND("cases", cmd_cases, "what is known and done about each alert: list, show
 COMMAND("isolations", cmd_isolations, "every episode of a machine being isolated: list")
 COMMAND("healthcheck", cmd_healthcheck, "is the running server ready? for containers and managers")
 COMMAND("fields", cmd_fields, "the fields that rules and templates may name")
+COMMAND("metrics", cmd_metrics, "every metric: what it means, and what to do about it")
 COMMAND("smtp-child", cmd_smtp_child, NULL)

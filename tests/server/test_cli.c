@@ -20,6 +20,7 @@
 #include "json.h"
 #include "kit/peer.h"
 #include "kit/program.h"
+#include "metrics.h"
 #include "verify_standard_webhooks.h"
 
 #define SECRET "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -119,9 +120,9 @@ static void test_cli__without_a_command_it_says_which_there_are(void **state)
 static void test_cli__every_command_explains_itself(void **state)
 {
     static const char *const commands[][2] = {
-        {"init", NULL},       {"check", NULL},        {"fields", NULL},     {"keygen", NULL},
-        {"send", NULL},       {"cases", NULL},        {"cases", "list"},    {"cases", "show"},
-        {"isolations", NULL}, {"isolations", "list"}, {"healthcheck", NULL}};
+        {"init", NULL},       {"check", NULL},        {"fields", NULL},      {"keygen", NULL},
+        {"send", NULL},       {"cases", NULL},        {"cases", "list"},     {"cases", "show"},
+        {"isolations", NULL}, {"isolations", "list"}, {"healthcheck", NULL}, {"metrics", NULL}};
     struct fixture *f = *state;
 
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
@@ -312,6 +313,33 @@ static void test_cli__fields_lists_the_vocabulary(void **state)
 static bool is_base64(const char *text, size_t len)
 {
     return strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=") == len;
+}
+
+static void test_cli__metrics_lists_the_table(void **state)
+{
+    struct fixture *f = *state;
+    AUTO(json_freep) struct json *doc = NULL;
+    const struct json *row;
+
+    assert_int_equal(cordon(f, "metrics", NULL), 0);
+    for (int i = 0; i < METRICS; i++) {
+        assert_says(f->ran.out, metrics_table()[i].name);
+        assert_says(f->ran.out, metrics_table()[i].meaning);
+        assert_says(f->ran.out, metrics_table()[i].advice);
+    }
+    assert_says(f->ran.out, "cordon_deliveries_total{source, outcome}  counter");
+
+    assert_int_equal(cordon(f, "metrics", "--json", NULL), 0);
+    assert_int_equal(json_parse(f->ran.out, strlen(f->ran.out), &doc, NULL), ERR_OK);
+    assert_int_equal(json_count(doc), METRICS);
+    row = json_first(doc);
+    assert_string_equal(json_get_string(row, "name"), "cordon_deliveries_total");
+    assert_string_equal(json_get_string(row, "type"), "counter");
+    assert_string_equal(json_string(json_first(json_get(row, "labels"))), "source");
+    JSON_EACH (m, doc)
+        assert_true(*json_get_string(m, "meaning") && *json_get_string(m, "advice"));
+
+    assert_int_equal(cordon(f, "metrics", "extra", NULL), 2);
 }
 
 static void test_cli__keygen_makes_keys_that_fit(void **state)
@@ -772,6 +800,7 @@ int main(void)
         TEST(init_prints_what_it_would_write),
         TEST(the_configuration_is_found_where_it_is_said_to_be),
         TEST(fields_lists_the_vocabulary),
+        TEST(metrics_lists_the_table),
         TEST(keygen_makes_keys_that_fit),
         TEST(send_signs_as_the_source_would),
         TEST(send_fails_when_the_server_does_not_take_it),

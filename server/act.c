@@ -114,6 +114,8 @@ static void retry_later(struct step *s, const struct handler *h, const struct er
         d.due = engine_late_due(now, d.due, s->c->created);
     if (d.late)
         d.why = arena_fmt(s->arena, "not yet, cordon tries on: %s", why->text);
+    if (why->code == ERR_THROTTLED)
+        engine_throttled(s->engine, s->runtime);
     if (db_write(s->engine->store->db, retry_fn, &d, &e)) {
         log_event(LOG_ERROR, "step_not_written", LOG_ID("case", s->c->id), LOG_ERR(&e));
         engine_again(s->engine, s->work, wait);

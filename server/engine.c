@@ -20,6 +20,9 @@
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_MAX_MS   (15 * MINUTE_MS)
 
+/* While all budgets are used up, a case in so long finds out whether that is still so. */
+#define THROTTLE_LOOK_MS (5 * SECOND_MS)
+
 enum err_code engine_new(struct store *store, struct rest *rest, const struct clock *clock,
                          struct runtime *runtime, struct engine **ret, struct err *e)
 {
@@ -131,6 +134,19 @@ int64_t engine_backoff(int64_t attempts, int64_t retry_ms)
         jitter = (int64_t)(r % 400) - 200; /* per mille */
     wait += wait * jitter / 1000;
     return wait > retry_ms ? wait : retry_ms;
+}
+
+void engine_throttled(struct engine *g, struct runtime *rt)
+{
+    int64_t wait = THROTTLE_LOOK_MS;
+
+    for (size_t i = 0; i < rt->config->n_tenants; i++) {
+        int64_t own = quota_wait(rt->tenants[i].quota);
+
+        wait = own < wait ? own : wait;
+    }
+    if (wait > 0 && g->workers)
+        workers_hold(g->workers, WORK_CASE, wait);
 }
 
 int64_t engine_late_due(int64_t now, int64_t due, int64_t since)

@@ -64,6 +64,10 @@ int64_t engine_backoff(int64_t attempts, int64_t retry_ms);
  *  claim that cannot be given back comes again when its lease runs out. */
 void engine_again(struct engine *g, const struct work *w, int64_t delay_ms);
 
+/** A case met an empty budget. When no tenant of rt has one left, no case is claimed for a while, so that
+ *  thousands that wait cost nothing. */
+void engine_throttled(struct engine *g, struct runtime *rt);
+
 /** due, or the moment when people must hear that what began at `since` is not done yet, if that comes
  *  first. */
 int64_t engine_late_due(int64_t now, int64_t due, int64_t since);

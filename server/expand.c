@@ -158,6 +158,8 @@ static void not_read(struct expansion *x, enum err_code code)
     log_event(retry ? LOG_INFO : LOG_ERROR, retry ? "expand_later" : "case_failed",
               LOG_ID("case", x->c.id), LOG_STR("tenant", x->c.tenant), LOG_ERR(&x->why),
               LOG_INT("attempt", x->w->attempts), LOG_INT("next_ms", retry ? wait : 0));
+    if (code == ERR_THROTTLED)
+        engine_throttled(x->g, x->rt);
     if (db_write(x->g->store->db, retry ? later_fn : fail_fn, x, &e)) {
         log_event(LOG_ERROR, "case_not_written", LOG_ID("case", x->c.id), LOG_ERR(&e));
         engine_again(x->g, x->w, wait);

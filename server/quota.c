@@ -63,17 +63,33 @@ static int64_t less_reserve(int64_t limit, bool action)
     return left > 0 ? left : 1;
 }
 
+static int64_t wait_locked(const struct quota *q, bool action, int64_t now)
+{
+    int64_t wait = q->blocked_until > now ? q->blocked_until - now : 0;
+    int64_t minute = wait_for(q, less_reserve(q->per_minute, action), MINUTE_MS, now);
+    int64_t hour = wait_for(q, less_reserve(q->per_hour, action), HOUR_MS, now);
+
+    wait = minute > wait ? minute : wait;
+    return hour > wait ? hour : wait;
+}
+
+int64_t quota_wait(struct quota *q)
+{
+    int64_t wait;
+
+    pthread_mutex_lock(&q->lock);
+    wait = wait_locked(q, false, clock_mono_ms(q->clock));
+    pthread_mutex_unlock(&q->lock);
+    return wait;
+}
+
 enum err_code quota_take(struct quota *q, bool action, struct err *e)
 {
-    int64_t now, wait, hour;
+    int64_t now, wait;
 
     pthread_mutex_lock(&q->lock);
     now = clock_mono_ms(q->clock);
-    wait = q->blocked_until > now ? q->blocked_until - now : 0;
-    hour = wait_for(q, less_reserve(q->per_minute, action), MINUTE_MS, now);
-    wait = hour > wait ? hour : wait;
-    hour = wait_for(q, less_reserve(q->per_hour, action), HOUR_MS, now);
-    wait = hour > wait ? hour : wait;
+    wait = wait_locked(q, action, now);
     if (!wait)
         q->ring[q->taken++ % q->per_hour] = now;
     pthread_mutex_unlock(&q->lock);

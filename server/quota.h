@@ -22,6 +22,8 @@ AUTO_FREEP(struct quota, quota)
 
 /** Takes one call out of the budget, or ERR_THROTTLED with e->retry_ms until there is one again. */
 enum err_code quota_take(struct quota *q, bool action, struct err *e);
+/** How long until a read may be taken; 0: now. */
+int64_t quota_wait(struct quota *q);
 /** Defender said 429: no call for retry_ms. */
 void quota_block(struct quota *q, int64_t retry_ms);
 /** Calls taken in the last minute and hour (for the metrics). */

@@ -1,0 +1,84 @@
+/* fuzz_intake.c - any body: what intake_read takes has only ids of their alphabets, each alert once, at most
+ * a hundred; written as the canonical body it is read as the same again. What it refuses, it refuses
+ * with a sentence. */
+#include <assert.h>
+#include <ctype.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "intake.h"
+#include "json.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void look_at(const struct intake *in)
+{
+    assert(in->count <= INTAKE_BATCH_MAX);
+    assert(in->count > 0 || in->test);
+    for (size_t i = 0; i < in->count; i++) {
+        const struct alert_ref *a = &in->alerts[i];
+        size_t len = strlen(a->alert_id);
+
+        assert(len >= 1 && len <= 128 && strcmp(a->alert_id, ".") && strcmp(a->alert_id, ".."));
+        for (const char *c = a->alert_id; *c; c++)
+            assert(isalnum((unsigned char)*c) || strchr("_.-", *c));
+        for (size_t j = 0; j < i; j++)
+            assert(strcmp(in->alerts[j].alert_id, a->alert_id) != 0);
+        if (a->machine_id) {
+            assert(strlen(a->machine_id) >= 32 && strlen(a->machine_id) <= 64);
+            assert(strspn(a->machine_id, "0123456789abcdef") == strlen(a->machine_id));
+        }
+        assert(!a->tenant_id || strlen(a->tenant_id) == 36);
+    }
+}
+
+static void write_canonically(const struct intake *in, struct buf *out)
+{
+    struct json_out o = JSON_OUT(out);
+
+    json_out_array(&o, NULL);
+    for (size_t i = 0; i < in->count; i++) {
+        json_out_object(&o, NULL);
+        json_out_string(&o, "alertId", in->alerts[i].alert_id);
+        json_out_string(&o, "machineId", in->alerts[i].machine_id);
+        json_out_string(&o, "tenantId", in->alerts[i].tenant_id);
+        json_out_bool(&o, "test", in->test);
+        json_out_object_end(&o);
+    }
+    json_out_array_end(&o);
+}
+
+static bool same(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    AUTO(buf_clear) struct buf canonical = BUF_INIT(1 << 20);
+    struct intake in, again;
+    struct err e = {0};
+    enum err_code code;
+
+    assert(arena);
+    code = intake_read(arena, (const char *)data, size, &in, &e);
+    assert(code == ERR_OK || code == ERR_INVALID || code == ERR_TOO_BIG);
+    if (code) {
+        assert(e.code == code && e.text[0]);
+        return 0;
+    }
+    look_at(&in);
+    if (!in.count)
+        return 0;
+    write_canonically(&in, &canonical);
+    assert(intake_read(arena, buf_text(&canonical), canonical.len, &again, &e) == ERR_OK);
+    assert(again.count == in.count && again.test == in.test);
+    for (size_t i = 0; i < in.count; i++) {
+        assert(same(again.alerts[i].alert_id, in.alerts[i].alert_id));
+        assert(same(again.alerts[i].machine_id, in.alerts[i].machine_id));
+        assert(same(again.alerts[i].tenant_id, in.alerts[i].tenant_id));
+    }
+    return 0;
+}

@@ -102,6 +102,49 @@ void engine_use(struct engine *g, struct runtime *r)
     runtime_unref(old);
 }
 
+/* The place of a number in posting[], or -1. */
+static int posting_locked(const struct engine *g, int64_t id)
+{
+    for (int i = 0; i < ENGINE_POSTS_MAX; i++)
+        if (g->posting[i] == id)
+            return i;
+    return -1;
+}
+
+bool engine_post_begins(struct engine *g, int64_t isolation)
+{
+    int place = -1;
+
+    pthread_mutex_lock(&g->lock);
+    if (posting_locked(g, isolation) < 0)
+        place = posting_locked(g, 0);
+    if (place >= 0)
+        g->posting[place] = isolation;
+    pthread_mutex_unlock(&g->lock);
+    return place >= 0;
+}
+
+void engine_post_ended(struct engine *g, int64_t isolation)
+{
+    int place;
+
+    pthread_mutex_lock(&g->lock);
+    place = posting_locked(g, isolation);
+    if (place >= 0)
+        g->posting[place] = 0;
+    pthread_mutex_unlock(&g->lock);
+}
+
+bool engine_is_posting(struct engine *g, int64_t isolation)
+{
+    bool posting;
+
+    pthread_mutex_lock(&g->lock);
+    posting = posting_locked(g, isolation) >= 0;
+    pthread_mutex_unlock(&g->lock);
+    return posting;
+}
+
 void engine_kick(struct engine *g)
 {
     if (g->workers)

@@ -22,6 +22,8 @@ struct engine;
 /* Runs a claimed row as far as it goes now, and ends the claim. */
 typedef void (*engine_run)(struct engine *g, struct work *w);
 
+#define ENGINE_POSTS_MAX 32 /* more than there are workers */
+
 struct engine {
     engine_run runs[WORK_KINDS];
     struct store *store;
@@ -31,8 +33,9 @@ struct engine {
     struct metrics *metrics; /* NULL: nobody counts */
     struct health *health;   /* NULL: nobody asks */
     struct workers *workers;
-    pthread_mutex_t lock; /* of runtime */
+    pthread_mutex_t lock; /* of what follows */
     struct runtime *runtime;
+    int64_t posting[ENGINE_POSTS_MAX]; /* isolations whose POST is under way; 0: free */
 };
 
 /** Borrows store, rest and clock; takes over the reference to runtime. */
@@ -48,6 +51,11 @@ void engine_free(struct engine *g);
 struct runtime *engine_runtime(struct engine *g);
 /** Puts another into force, taking over the reference. */
 void engine_use(struct engine *g, struct runtime *r);
+/** Notes that an isolation's POST is under way in this process, until engine_post_ended. A lease is
+ *  measured by the wall clock, which may jump: this is not. False: there is one already. Any thread. */
+bool engine_post_begins(struct engine *g, int64_t isolation);
+void engine_post_ended(struct engine *g, int64_t isolation);
+bool engine_is_posting(struct engine *g, int64_t isolation);
 /** There may be new work: look at once. Any thread, cheap. */
 void engine_kick(struct engine *g);
 /** For intake: keeps a worker free for a case that is about to be stored as claimed; true: give it the

@@ -297,7 +297,8 @@ static void post(struct episode *x)
     char own[ID_TEXT_SIZE + 8];
 
     /* A process that slept through its lease must not send: somebody else may hold it now. */
-    if (clock_wall_ms(x->g->clock) > x->w.lease_end - POST_ROOM_MS) {
+    if (clock_wall_ms(x->g->clock) > x->w.lease_end - POST_ROOM_MS ||
+        !engine_post_begins(x->g, x->row.id)) {
         log_event(LOG_WARN, "post_abandoned", LOG_ID("isolation", x->row.id));
         return;
     }
@@ -311,6 +312,7 @@ static void post(struct episode *x)
     x->now = clock_wall_ms(x->g->clock);
     x->due = x->now + (x->code ? engine_backoff(x->w.attempts, x->why.retry_ms) : FOLLOW_MIN_MS);
     write_outcome(x, posted_fn);
+    engine_post_ended(x->g, x->row.id);
 }
 
 /* ---- 1 and 2, for a case: the handler's part --------------------------------------------------- */
@@ -578,6 +580,22 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     return code;
 }
 
+/* The clock was set back: the request left at a time that is still to come. It rests from now on. */
+static enum err_code rest_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct episode *x = arg;
+    struct isolation_record r = x->row;
+    enum err_code code;
+
+    r.posted = x->now;
+    code = isolation_move(tx, &r, r.state, r.why, x->now, e);
+    if (!code)
+        code = work_again(tx, &x->w, x->now + WORK_SETTLE_MS, x->w.attempts, e);
+    if (!code)
+        x->row = r;
+    return code;
+}
+
 /* Not known, and tried for long enough? What may have been carried out is looked for as long as it could
  * be under way. */
 static bool is_over(struct episode *x)
@@ -598,6 +616,10 @@ static void look_again(struct episode *x)
     struct case_record c;
     struct err e;
 
+    if (x->row.posted > x->now) {
+        write_outcome(x, rest_fn);
+        return;
+    }
     if (x->row.posted && x->now < x->row.posted + WORK_SETTLE_MS) {
         engine_again(x->g, &x->w, x->row.posted + WORK_SETTLE_MS - x->now);
         return;
@@ -654,9 +676,10 @@ static void follow(struct episode *x)
 {
     struct defender_action action = {0};
     int64_t age = x->now - x->row.requested;
-    int64_t wait = age / 2 < FOLLOW_MIN_MS   ? FOLLOW_MIN_MS
-                   : age / 2 > FOLLOW_MAX_MS ? FOLLOW_MAX_MS
-                                             : age / 2;
+    int64_t wait = age < 0 /* the clock was set back */ ? MINUTE_MS
+                   : age / 2 < FOLLOW_MIN_MS            ? FOLLOW_MIN_MS
+                   : age / 2 > FOLLOW_MAX_MS            ? FOLLOW_MAX_MS
+                                                        : age / 2;
 
     x->code = defender_get_action(x->tenant->defender, x->row.action_id, &action, &x->why);
     x->action = &action;
@@ -686,6 +709,12 @@ void isolation_run(struct engine *g, struct work *w)
     enum err_code code = arena ? store_isolation_load(g->store, arena, w->id, &x.row, &e)
                                : err_set(&e, ERR_NOMEM, "isolation");
 
+    if (engine_is_posting(g, w->id)) {
+        /* Our own POST is under way and its lease only seems to have run out: the clock jumped. Nothing
+         * is done until this lease ends; then it is looked for. */
+        log_event(LOG_WARN, "lease_of_a_post_ran_out", LOG_ID("isolation", w->id));
+        return;
+    }
     if (code) {
         log_event(LOG_ERROR, "isolation_unreadable", LOG_ID("isolation", w->id), LOG_ERR(&e));
         engine_again(g, w, engine_backoff(w->attempts, 0));

@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+/* Due times beyond this are not believed after the clock was set back. */
+#define FAR_MS (5 * MINUTE_MS)
+
 struct claim {
     const char *owner;
     const size_t *room; /* by kind */
@@ -118,7 +121,24 @@ enum err_code store_work_recover(struct store *s, struct err *e)
     int64_t now = clock_wall_ms(s->clock);
     enum err_code code = db_write(s->db, recover, &now, e);
 
-    return code ? err_in(e, "free the leases of an earlier run"), code : ERR_OK;
+    return code ? err_in(e, "free the leases of an earlier run"), code : store_work_hurry(s, e);
+}
+
+static enum err_code hurry(struct db_tx *tx, void *arg, struct err *e)
+{
+    const int64_t *now = arg;
+
+    return db_run(tx, e, NULL,
+                  "UPDATE work SET due = $1 WHERE owner IS NULL AND due > $2 AND due < $3", "iii",
+                  *now, *now + FAR_MS, WORK_PARKED);
+}
+
+enum err_code store_work_hurry(struct store *s, struct err *e)
+{
+    int64_t now = clock_wall_ms(s->clock);
+    enum err_code code = db_write(s->db, hurry, &now, e);
+
+    return code ? err_in(e, "after the clock was set back"), code : ERR_OK;
 }
 
 static enum err_code count(struct db_tx *tx, void *arg, struct err *e)

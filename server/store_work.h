@@ -48,6 +48,9 @@ enum err_code store_work_claim(struct store *s, const char *owner, const size_t 
 /** Frees every lease: for a store that only one process can serve (SQLite), at its start. An isolation whose
  *  request may have left with the dead process rests for WORK_SETTLE_MS from now. */
 enum err_code store_work_recover(struct store *s, struct err *e);
+/** The wall clock was set back, or may have been while nobody ran: what is due in more than five minutes is
+ *  due now. Every run looks before it acts, so that it may come early. */
+enum err_code store_work_hurry(struct store *s, struct err *e);
 /** Rows by kind, leased or not (for the metrics). */
 enum err_code store_work_count(struct store *s, int64_t ret[WORK_KINDS], struct err *e);
 

@@ -16,8 +16,9 @@
 #include "id.h"
 #include "log.h"
 
-#define LOOK_MS       5000 /* work that a replica made due, or a kick that got lost */
-#define STORE_SICK_MS 1000 /* pause after a claim that failed */
+#define LOOK_MS       5000      /* work that a replica made due, or a kick that got lost */
+#define SET_BACK_MS   MINUTE_MS /* of the wall clock, and due times are mended */
+#define STORE_SICK_MS 1000      /* pause after a claim that failed */
 
 struct workers {
     struct workers_options o;
@@ -31,7 +32,7 @@ struct workers {
     unsigned queue_head, queue_len;
     unsigned idle, busy[WORK_KINDS]; /* busy: reserved, queued or running */
     unsigned reserved;               /* idle workers that a row is promised to */
-    int64_t hold_until[WORK_KINDS];  /* mono ms */
+    bool claiming; /* a claim is on its way to the disk: all idle workers are spoken for */
     atomic_bool kicked;
     bool stopping, dispatcher_started; /* no more claims */
     bool closing;                      /* workers leave when the queue is empty */
@@ -44,23 +45,14 @@ static void wait_until(struct workers *p, int64_t mono_ms)
     (void)pthread_cond_timedwait(&p->dispatcher_cond, &p->lock, &ts);
 }
 
-/* How much room each kind has now, and when the first hold of one that has room ends. */
-static bool find_room(const struct workers *p, int64_t now, size_t room[WORK_KINDS],
-                      int64_t *ret_wake)
+/* How much room each kind has now. */
+static bool find_room(const struct workers *p, size_t room[WORK_KINDS])
 {
     bool any = false;
 
     for (int k = 0; k < WORK_KINDS; k++) {
-        room[k] = 0;
-        if (p->busy[k] >= p->o.share[k])
-            continue;
-        if (p->hold_until[k] > now) {
-            if (p->hold_until[k] < *ret_wake)
-                *ret_wake = p->hold_until[k];
-            continue;
-        }
-        room[k] = p->o.share[k] - p->busy[k];
-        any = true;
+        room[k] = p->busy[k] < p->o.share[k] ? p->o.share[k] - p->busy[k] : 0;
+        any = any || room[k];
     }
     return any;
 }
@@ -75,11 +67,13 @@ static int64_t fill(struct workers *p, const size_t room[WORK_KINDS], size_t max
     enum err_code code;
 
     max = max > sizeof claimed / sizeof *claimed ? sizeof claimed / sizeof *claimed : max;
+    p->claiming = true;
     pthread_mutex_unlock(&p->lock);
     code = store_work_claim(p->o.store, p->owner, room, max, claimed, &n, &next, &e);
     if (code)
         log_event(LOG_ERROR, "claim_failed", LOG_ERR(&e));
     pthread_mutex_lock(&p->lock);
+    p->claiming = false;
     for (size_t i = 0; i < n; i++) {
         p->queue[(p->queue_head + p->queue_len++) % p->o.threads] = claimed[i];
         p->busy[claimed[i].kind]++;
@@ -93,17 +87,40 @@ static int64_t fill(struct workers *p, const size_t room[WORK_KINDS], size_t max
     return now + (next - wall < LOOK_MS ? next - wall : LOOK_MS);
 }
 
+/* Due times are wall clock. When it is set back, what was due in a minute is due in an hour and a minute:
+ * noticed by the clock that never jumps. Drops the lock meanwhile. */
+static void mind_the_clock(struct workers *p, int64_t *ahead)
+{
+    int64_t now = clock_wall_ms(p->clock) - clock_mono_ms(p->clock);
+    struct err e;
+
+    if (now < *ahead - SET_BACK_MS) {
+        log_event(LOG_WARN, "clock_set_back", LOG_INT("ms", *ahead - now));
+        pthread_mutex_unlock(&p->lock);
+        if (store_work_hurry(p->o.store, &e))
+            log_event(LOG_ERROR, "claim_failed", LOG_ERR(&e));
+        pthread_mutex_lock(&p->lock);
+    }
+    *ahead = now;
+}
+
 static void *dispatch(void *arg)
 {
     struct workers *p = arg;
+    int64_t ahead = clock_wall_ms(p->clock) - clock_mono_ms(p->clock);
     int64_t look = 0; /* mono ms of the next look */
 
     pthread_mutex_lock(&p->lock);
     while (!p->stopping) {
-        int64_t now = clock_mono_ms(p->clock), wake = now + LOOK_MS;
-        size_t room[WORK_KINDS], idle = p->idle - p->queue_len - p->reserved;
-        bool able = find_room(p, now, room, &wake) && idle > 0;
+        int64_t now, wake;
+        size_t room[WORK_KINDS], idle;
+        bool able;
 
+        mind_the_clock(p, &ahead);
+        now = clock_mono_ms(p->clock);
+        wake = now + LOOK_MS;
+        idle = p->idle - p->queue_len - p->reserved;
+        able = find_room(p, room) && idle > 0;
         if (atomic_exchange(&p->kicked, false))
             look = now;
         if (able && look <= now)
@@ -174,6 +191,7 @@ enum err_code workers_start(const struct workers_options *o, struct workers **re
     (void)pthread_condattr_destroy(&monotonic);
     ok = p->queue && p->threads;
     p->idle = o->threads;
+    *ret = p; /* before the first run, which may kick */
     for (; ok && p->started < o->threads; p->started++)
         if (pthread_create(&p->threads[p->started], NULL, serve, p)) {
             ok = false;
@@ -185,9 +203,9 @@ enum err_code workers_start(const struct workers_options *o, struct workers **re
     }
     if (!ok) {
         workers_stop(p);
+        *ret = NULL;
         return err_set(e, ERR_NOMEM, "cannot start %u worker threads", o->threads);
     }
-    *ret = p;
     return ERR_OK;
 }
 
@@ -229,8 +247,8 @@ bool workers_reserve(struct workers *p, enum work_kind kind)
     bool free_one;
 
     pthread_mutex_lock(&p->lock);
-    free_one = !p->stopping && p->idle > p->queue_len + p->reserved &&
-               p->busy[kind] < p->o.share[kind] && p->hold_until[kind] <= clock_mono_ms(p->clock);
+    free_one = !p->stopping && !p->claiming && p->idle > p->queue_len + p->reserved &&
+               p->busy[kind] < p->o.share[kind];
     if (free_one) {
         p->reserved++;
         p->busy[kind]++;
@@ -253,17 +271,6 @@ void workers_let_go(struct workers *p, enum work_kind kind)
     pthread_mutex_lock(&p->lock);
     p->reserved--;
     p->busy[kind]--;
-    pthread_mutex_unlock(&p->lock);
-}
-
-void workers_hold(struct workers *p, enum work_kind kind, int64_t hold_ms)
-{
-    int64_t until;
-
-    pthread_mutex_lock(&p->lock);
-    until = clock_mono_ms(p->clock) + hold_ms;
-    if (until > p->hold_until[kind])
-        p->hold_until[kind] = until;
     pthread_mutex_unlock(&p->lock);
 }
 

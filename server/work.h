@@ -20,6 +20,7 @@ struct workers_options {
     void *ctx;
 };
 
+/** *ret is set before the first run begins, so that a run finds it. */
 enum err_code workers_start(const struct workers_options *o, struct workers **ret, struct err *e);
 /** Claims nothing more, waits for the runs under way, joins, frees. NULL is fine. */
 void workers_stop(struct workers *p);
@@ -30,8 +31,6 @@ void workers_kick(struct workers *p);
 bool workers_reserve(struct workers *p, enum work_kind kind);
 void workers_hand_over(struct workers *p, const struct work *w);
 void workers_let_go(struct workers *p, enum work_kind kind);
-/** Claims no work of this kind for a while: its far end asked for patience. */
-void workers_hold(struct workers *p, enum work_kind kind, int64_t hold_ms);
 /** Runs under way. */
 unsigned workers_busy(struct workers *p);
 

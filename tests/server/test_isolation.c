@@ -518,6 +518,76 @@ static void test_isolation__a_lost_lease_on_the_isolation_posts_nothing(void **s
     rig_close(&r);
 }
 
+/* ---- clocks ------------------------------------------------------------------------------------------ */
+
+static void *work_in_thread(void *arg)
+{
+    struct work w;
+    struct rig *r = arg;
+
+    if (rig_claim(r, WORK_CASE, &w))
+        expand_run(r->g, &w);
+    return NULL;
+}
+
+/* The host's clock jumps (a sleeping laptop, a late NTP) while a POST is under way, and the lease seems to
+ * have run out: the row is claimed again, but nothing is asked for beside the POST. */
+static void test_isolation__a_clock_that_jumps_sends_nothing_twice(void **state)
+{
+    struct rig r;
+    struct work w;
+    struct defender_action action;
+    AUTO(runtime_unrefp) struct runtime *rt = NULL;
+    pthread_t thread;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    peer_script(r.peer, &(struct peer_answer){
+                            .method = "POST",
+                            .target = ISOLATE,
+                            .status = 201,
+                            .body = ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"),
+                            .gather = 6}); /* token, alert, machine, list, POST, and one more */
+    (void)rig_push(&r, ALERT, MACHINE);
+    assert_int_equal(pthread_create(&thread, NULL, work_in_thread, &r), 0);
+    assert_non_null(peer_request(r.peer, 4));
+    atomic_fetch_add(&r.hands.wall, 6 * MINUTE_MS);
+    assert_true(rig_claim(&r, WORK_ISOLATION, &w));
+    isolation_run(r.g, &w);
+    assert_int_equal(peer_count(r.peer), 5);
+    rt = engine_runtime(r.g);
+    (void)defender_get_action(rt->tenants[0].defender, "x", &action, NULL); /* lets the POST end */
+    (void)pthread_join(thread, NULL);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, list_of(&r, own_action(&r, "Succeeded")));
+    rig_pass(&r, 10 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    rig_close(&r);
+}
+
+/* A clock that is set back does not make a lost answer wait until it has caught up. */
+static void test_isolation__a_clock_set_back_delays_no_look(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = lose_answer(&r);
+    atomic_fetch_add(&r.hands.wall, -(2 * HOUR_MS));
+    assert_int_equal(store_work_recover(r.store, NULL), ERR_OK); /* as at a start */
+    rig_says(&r, "GET", LIST, 0, 200, list_of(&r, own_action(&r, "Succeeded")));
+    rig_pass(&r, MINUTE_MS, 5 * SECOND_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_string_equal(rig_told(&r, id), "requested isolated");
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -537,6 +607,8 @@ int main(void)
         cmocka_unit_test(test_isolation__a_tenant_that_is_gone_ends_it),
         cmocka_unit_test(test_isolation__a_lost_lease_posts_nothing),
         cmocka_unit_test(test_isolation__a_lost_lease_on_the_isolation_posts_nothing),
+        cmocka_unit_test(test_isolation__a_clock_that_jumps_sends_nothing_twice),
+        cmocka_unit_test(test_isolation__a_clock_set_back_delays_no_look),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,212 @@
+/* test_work.c - the pool of workers: every claim is run once, and no kind takes more than its share. */
+#include "engine_kit.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define NOTE_MAX 64
+
+/* What a test's workers saw. */
+struct hall {
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    bool open; /* runs wait for it */
+    unsigned running, most, count;
+    int64_t ids[NOTE_MAX];
+    struct store *store;
+    struct workers **pool; /* where workers_start is to write */
+    bool no_pool;          /* a run found nothing there */
+};
+
+static enum err_code end_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    return work_done(tx, arg, e);
+}
+
+static void run(void *ctx, struct work *w)
+{
+    struct hall *h = ctx;
+
+    pthread_mutex_lock(&h->lock);
+    if (h->count < NOTE_MAX)
+        h->ids[h->count] = w->id;
+    h->count++;
+    h->running++;
+    h->most = h->running > h->most ? h->running : h->most;
+    h->no_pool = h->no_pool || !*h->pool;
+    pthread_cond_broadcast(&h->cond);
+    while (!h->open)
+        pthread_cond_wait(&h->cond, &h->lock);
+    h->running--;
+    pthread_mutex_unlock(&h->lock);
+    (void)db_write(h->store->db, end_fn, w, NULL);
+}
+
+static void wait_count(struct hall *h, unsigned count)
+{
+    pthread_mutex_lock(&h->lock);
+    while (h->count < count)
+        pthread_cond_wait(&h->cond, &h->lock);
+    pthread_mutex_unlock(&h->lock);
+}
+
+static void let_run(struct hall *h)
+{
+    pthread_mutex_lock(&h->lock);
+    h->open = true;
+    pthread_cond_broadcast(&h->cond);
+    pthread_mutex_unlock(&h->lock);
+}
+
+/* The writer is held up, as by a slow disk. */
+struct gate {
+    sem_t entered, leave;
+};
+
+static enum err_code wait_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct gate *g = arg;
+
+    (void)tx, (void)e;
+    (void)sem_post(&g->entered);
+    while (sem_wait(&g->leave))
+        ;
+    (void)sem_post(&g->leave); /* a closure may run twice */
+    return ERR_OK;
+}
+
+static void none(void *arg, enum err_code code, const struct err *e)
+{
+    (void)arg, (void)code, (void)e;
+}
+
+struct put {
+    int64_t id;
+    struct work claim;
+    bool claimed;
+};
+
+static enum err_code put_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct put *p = arg;
+
+    return work_put(tx, p->id, WORK_CASE, WORK_NORMAL, 0, 0, p->claimed ? &p->claim : NULL, e);
+}
+
+static void put(struct store *s, int64_t id)
+{
+    struct put p = {.id = id};
+
+    assert_int_equal(db_write(s->db, put_fn, &p, NULL), ERR_OK);
+}
+
+static void open_pool(struct hall *h, struct rig *r, struct workers **pool)
+{
+    const struct workers_options o = {
+        .store = r->store, .threads = 2, .share = {[WORK_CASE] = 2}, .run = run, .ctx = h};
+    struct store *store = r->store;
+
+    *h = (struct hall){.store = store, .pool = pool};
+    (void)pthread_mutex_init(&h->lock, NULL);
+    (void)pthread_cond_init(&h->cond, NULL);
+    assert_int_equal(workers_start(&o, pool, NULL), ERR_OK);
+}
+
+/* While a claim is on its way to the disk, the idle workers it is meant for are not promised again: the
+ * queue would have to hold more than it has places for, and run some claims twice and others never. */
+static void test_work__a_claim_under_way_keeps_its_workers(void **state)
+{
+    struct rig r;
+    struct hall h;
+    struct workers *pool = NULL;
+    struct gate gate;
+    struct db_counts counts;
+    bool reserved[2];
+
+    (void)state;
+    rig_open(&r, NULL);
+    open_pool(&h, &r, &pool);
+    put(r.store, 1);
+    put(r.store, 2);
+    (void)sem_init(&gate.entered, 0, 0);
+    (void)sem_init(&gate.leave, 0, 0);
+    assert_int_equal(db_submit(r.store->db, wait_fn, &gate, none, NULL), ERR_OK);
+    while (sem_wait(&gate.entered))
+        ;
+    workers_kick(pool);
+    do
+        db_counts(r.store->db, &counts);
+    while (counts.queue_len == 0); /* the dispatcher's claim waits for the writer */
+    for (int i = 0; i < 2; i++)
+        reserved[i] = workers_reserve(pool, WORK_CASE);
+    (void)sem_post(&gate.leave);
+    for (int i = 0; i < 2; i++)
+        if (reserved[i]) {
+            struct put p = {.id = 10 + i, .claimed = true};
+
+            assert_int_equal(db_write(r.store->db, put_fn, &p, NULL), ERR_OK);
+            workers_hand_over(pool, &p.claim);
+        }
+    wait_count(&h, 2);
+    let_run(&h);
+    workers_stop(pool);
+    assert_false(reserved[0]);
+    assert_false(reserved[1]);
+    assert_int_equal(h.count, 2);
+    assert_int_equal(h.ids[0] + h.ids[1], 3);
+    rig_close(&r);
+}
+
+/* A run may kick the pool it is in: work that an earlier process left is run before workers_start ends. */
+static void test_work__runs_find_their_pool(void **state)
+{
+    struct rig r;
+    struct hall h;
+    struct workers *pool = NULL;
+
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        rig_open(&r, NULL);
+        for (int64_t id = 1; id <= 4; id++)
+            put(r.store, id);
+        pool = NULL;
+        open_pool(&h, &r, &pool);
+        let_run(&h);
+        wait_count(&h, 4);
+        workers_stop(pool);
+        assert_false(h.no_pool);
+        assert_int_equal(h.count, 4);
+        rig_close(&r);
+    }
+}
+
+static void test_work__no_more_than_a_share_runs_at_once(void **state)
+{
+    struct rig r;
+    struct hall h;
+    struct workers *pool = NULL;
+
+    (void)state;
+    rig_open(&r, NULL);
+    for (int64_t id = 1; id <= 30; id++)
+        put(r.store, id);
+    open_pool(&h, &r, &pool);
+    wait_count(&h, 2);
+    let_run(&h);
+    wait_count(&h, 30);
+    workers_stop(pool);
+    assert_int_equal(h.most, 2);
+    assert_int_equal(h.count, 30);
+    rig_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_work__a_claim_under_way_keeps_its_workers),
+        cmocka_unit_test(test_work__runs_find_their_pool),
+        cmocka_unit_test(test_work__no_more_than_a_share_runs_at_once),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -32,6 +32,7 @@ struct workers {
     unsigned queue_head, queue_len;
     unsigned idle, busy[WORK_KINDS]; /* busy: reserved, queued or running */
     unsigned reserved;               /* idle workers that a row is promised to */
+    int64_t hold_until[WORK_KINDS];  /* mono ms */
     bool claiming; /* a claim is on its way to the disk: all idle workers are spoken for */
     atomic_bool kicked;
     bool stopping, dispatcher_started; /* no more claims */
@@ -45,14 +46,23 @@ static void wait_until(struct workers *p, int64_t mono_ms)
     (void)pthread_cond_timedwait(&p->dispatcher_cond, &p->lock, &ts);
 }
 
-/* How much room each kind has now. */
-static bool find_room(const struct workers *p, size_t room[WORK_KINDS])
+/* How much room each kind has now, and when the first hold of one that has room ends. */
+static bool find_room(const struct workers *p, int64_t now, size_t room[WORK_KINDS],
+                      int64_t *ret_wake)
 {
     bool any = false;
 
     for (int k = 0; k < WORK_KINDS; k++) {
-        room[k] = p->busy[k] < p->o.share[k] ? p->o.share[k] - p->busy[k] : 0;
-        any = any || room[k];
+        room[k] = 0;
+        if (p->busy[k] >= p->o.share[k])
+            continue;
+        if (p->hold_until[k] > now) {
+            if (p->hold_until[k] < *ret_wake)
+                *ret_wake = p->hold_until[k];
+            continue;
+        }
+        room[k] = p->o.share[k] - p->busy[k];
+        any = true;
     }
     return any;
 }
@@ -120,7 +130,7 @@ static void *dispatch(void *arg)
         now = clock_mono_ms(p->clock);
         wake = now + LOOK_MS;
         idle = p->idle - p->queue_len - p->reserved;
-        able = find_room(p, room) && idle > 0;
+        able = find_room(p, now, room, &wake) && idle > 0;
         if (atomic_exchange(&p->kicked, false))
             look = now;
         if (able && look <= now)
@@ -248,7 +258,7 @@ bool workers_reserve(struct workers *p, enum work_kind kind)
 
     pthread_mutex_lock(&p->lock);
     free_one = !p->stopping && !p->claiming && p->idle > p->queue_len + p->reserved &&
-               p->busy[kind] < p->o.share[kind];
+               p->busy[kind] < p->o.share[kind] && p->hold_until[kind] <= clock_mono_ms(p->clock);
     if (free_one) {
         p->reserved++;
         p->busy[kind]++;
@@ -271,6 +281,17 @@ void workers_let_go(struct workers *p, enum work_kind kind)
     pthread_mutex_lock(&p->lock);
     p->reserved--;
     p->busy[kind]--;
+    pthread_mutex_unlock(&p->lock);
+}
+
+void workers_hold(struct workers *p, enum work_kind kind, int64_t hold_ms)
+{
+    int64_t until;
+
+    pthread_mutex_lock(&p->lock);
+    until = clock_mono_ms(p->clock) + hold_ms;
+    if (until > p->hold_until[kind])
+        p->hold_until[kind] = until;
     pthread_mutex_unlock(&p->lock);
 }
 

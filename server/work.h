@@ -31,6 +31,8 @@ void workers_kick(struct workers *p);
 bool workers_reserve(struct workers *p, enum work_kind kind);
 void workers_hand_over(struct workers *p, const struct work *w);
 void workers_let_go(struct workers *p, enum work_kind kind);
+/** Claims no work of this kind for a while: its far end asked for patience. */
+void workers_hold(struct workers *p, enum work_kind kind, int64_t hold_ms);
 /** Runs under way. */
 unsigned workers_busy(struct workers *p);
 

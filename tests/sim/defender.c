@@ -425,6 +425,12 @@ static void machine_alerts(struct request *r)
         list_alerts(r, m, r->count == 4);
 }
 
+/* A list lags behind what was just done (our assumption: nothing promises that it does not). */
+static bool is_listed(const struct world *w, const struct action *a)
+{
+    return simclock_now(&w->clock) - a->created >= w->tuning.actions.listed_after_ms * TICKS_PER_MS;
+}
+
 /* of: only those of this machine; NULL: all. */
 static void list_actions(struct request *r, struct machine *of)
 {
@@ -442,12 +448,15 @@ static void list_actions(struct request *r, struct machine *of)
         struct machine *m = world_machine(w, keys[i], false);
 
         for (size_t k = 0; m && k < m->n_actions; k++)
-            l.all[l.count++] = &m->actions[k]->e;
+            if (is_listed(w, m->actions[k]))
+                l.all[l.count++] = &m->actions[k]->e;
     }
     for (size_t i = 0; of && i < of->n_actions; i++)
-        l.all[l.count++] = &of->actions[i]->e;
+        if (is_listed(w, of->actions[i]))
+            l.all[l.count++] = &of->actions[i]->e;
     for (size_t i = 0; !keys && !of && i < w->n_actions; i++)
-        l.all[l.count++] = &w->actions[i]->e;
+        if (is_listed(w, w->actions[i]))
+            l.all[l.count++] = &w->actions[i]->e;
     answer_list(r->c, &l, &o);
 }
 

@@ -39,6 +39,7 @@ static const struct key keys[] = {
     {"actions", "in_progress_after_ms", KEY_INT, AT(actions.in_progress_after_ms), 200, 0,
      DAYS_30_MS, NULL},
     {"actions", "done_after_ms", KEY_INT, AT(actions.done_after_ms), 600, 0, DAYS_30_MS, NULL},
+    {"actions", "listed_after_ms", KEY_INT, AT(actions.listed_after_ms), 0, 0, DAYS_30_MS, NULL},
     {"actions", "outcome", KEY_WORD, AT(actions.outcome), OUTCOME_SUCCEEDED, 0, 0, action_statuses},
     {"actions", "error_hresult", KEY_INT, AT(actions.error_hresult), 0, INT_MIN, INT_MAX, NULL},
     /* 3 days: section 4.5, machine offline */

@@ -27,7 +27,8 @@ struct tuning {
         int64_t duplicate;            /* enum duplicate_mode, section 4.7 rule 2 */
         int64_t in_progress_after_ms; /* rule 1; simulator's time */
         int64_t done_after_ms;
-        int64_t outcome; /* enum outcome, world.h */
+        int64_t listed_after_ms; /* until then only a GET by its id finds a new action */
+        int64_t outcome;         /* enum outcome, world.h */
         int64_t error_hresult;
         int64_t offline_timeout_ms;
         int64_t unisolate_idle; /* enum idle_mode, rule 4 */

@@ -77,6 +77,26 @@ static bool is_in_force(const struct defender_reads *look)
     return false;
 }
 
+/* A list may lag behind what Defender has said of an action by its id. */
+static const struct defender_action *find_listed(const struct defender_reads *look,
+                                                 const char *action_id)
+{
+    for (size_t i = 0; i < look->n_actions && action_id; i++)
+        if (strcasecmp(look->actions[i].id, action_id) == 0)
+            return &look->actions[i];
+    return NULL;
+}
+
+/* Does the look know more than the row? Not if it was taken before the row was written; and if it does
+ * not list the row's own action, or still calls it open, only when it is too late for a lag. */
+static bool is_newer(const struct defender_reads *look, const struct isolation_record *r)
+{
+    const struct defender_action *own = find_listed(look, r->action_id);
+    bool lags = !own || (r->state == ISOLATION_ISOLATED && defender_action_is_open(own));
+
+    return look->read_ms > r->updated + (lags ? WORK_SETTLE_MS : 0);
+}
+
 /* One isolation at work: what the transactions below share. */
 struct episode {
     struct engine *g;
@@ -404,7 +424,7 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
                           bool *ret_begin, struct err *e)
 {
     struct episode *x = &q->x;
-    bool newer = q->look->read_ms > r->updated; /* the look was taken after the row was written */
+    bool newer = is_newer(q->look, r);
     /* Isolated, says the ledger, but it was released since, and somebody has asked anew: not yet. */
     bool renewed = x->finding == FOUND_ISOLATE && r->state == ISOLATION_ISOLATED && newer &&
                    !is_in_force(q->look);

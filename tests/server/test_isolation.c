@@ -325,6 +325,60 @@ static void test_isolation__a_pending_isolation_after_a_release_is_not_called_is
     rig_close(&r);
 }
 
+/* Defender has just confirmed by the action's id; its list does not show that yet. To take the gap for a
+ * release would isolate the machine a second time. Later the same list means what it says. */
+static void test_isolation__a_list_that_lags_does_not_undo_a_confirmation(void **state)
+{
+    static const struct {
+        const char *label, *actions;
+        int64_t later_ms;
+        size_t posts;
+    } rows[] = {
+        {"not listed yet", "", SECOND_MS, 0},
+        {"not listed yet, but an older release",
+         ACTION_DOC("a2", "Unisolate", "Succeeded", "null",
+                    "05:00") "," ACTION_DOC("a1", "Isolate", "Succeeded", "null", "01:00"),
+         SECOND_MS, 0},
+        {"listed, still pending", ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"),
+         SECOND_MS, 0},
+        {"listed, and released since",
+         ACTION_DOC("a2", "Unisolate", "Succeeded", "null",
+                    "11:13") "," ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"),
+         SECOND_MS, 1},
+        {"not listed for a minute", "", MINUTE_MS, 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t first, second;
+
+        print_message("  %s\n", rows[i].label);
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+        first = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_string_equal(rig_told(&r, first), "isolated");
+        hands_turn(&r.hands, rows[i].later_ms);
+        peer_forget(r.peer);
+        rig_says(&r, "GET", GET_ALERT, 0, 200,
+                 "{\"id\":\"da2_-1\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}");
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 200, list_of(&r, rows[i].actions));
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC("a9", "Isolate", "Pending", "null", "12:30"));
+        second = rig_push(&r, "da2_-1", MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].posts);
+        assert_string_equal(rig_told(&r, second), rows[i].posts ? "requested" : "isolated");
+        assert_string_equal(rig_isolation(&r).action_id, rows[i].posts ? "a9" : ACTION);
+        rig_close(&r);
+    }
+}
+
 /* ---- the policy in force ----------------------------------------------------------------------------------- */
 
 static void change_policy(struct rig *r, const char *rules)
@@ -601,6 +655,7 @@ int main(void)
         cmocka_unit_test(test_isolation__late_news_reaches_every_rule),
         cmocka_unit_test(
             test_isolation__a_pending_isolation_after_a_release_is_not_called_isolated),
+        cmocka_unit_test(test_isolation__a_list_that_lags_does_not_undo_a_confirmation),
         cmocka_unit_test(test_isolation__no_request_by_a_verdict_that_no_longer_holds),
         cmocka_unit_test(test_isolation__a_verdict_that_still_holds_is_carried_out),
         cmocka_unit_test(test_isolation__follows_the_action_to_its_end),

@@ -102,6 +102,12 @@ $(O)/demo: $(O)/obj/tests/e2e/demo.o $(KIT_OBJ) $(O)/libsim.a $(O)/libcordon.a
 	$(call say,LINK,$@)
 	$(link_test)
 
+# Kills the real process: tests/crash/run.
+$(O)/crash/crash: $(O)/obj/tests/crash/crash.o $(KIT_OBJ) $(O)/libsim.a $(O)/libcordon.a
+	$(call say,LINK,$@)
+	$(link_test)
+OBJ += $(O)/obj/tests/crash/crash.o
+
 # ---- bench: what is measured, what it is compared with, and the load -----------------------------------
 BENCH_SRC := $(wildcard tests/bench/*.c)
 BENCH_BIN := $(BENCH_SRC:tests/%.c=$(O)/%)
@@ -141,8 +147,8 @@ fuzz:
 	@T='$(T)' SHORT='$(SHORT)' tests/fuzz/run
 crash:
 	@tests/deps $(BUILD_DEBS) $(TEST_DEBS) $(CRASH_DEBS)
-	$(again) all
-	@SHORT='$(SHORT)' tests/crash/run
+	$(again) all $(O)/crash/crash
+	@CORDON_BUILD='$(CURDIR)/$(O)' SHORT='$(SHORT)' tests/crash/run
 bench:
 	@tests/deps $(BUILD_DEBS) $(TEST_DEBS)
 	$(again) bench-built

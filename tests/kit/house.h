@@ -21,6 +21,7 @@
 
 struct house_options {
     struct sim_options sim;
+    const char *listen_address, *admin_address; /* NULL: 127.0.0.1, any free port */
     const char
         *rules; /* YAML under `rules:`, indented by 2; NULL: High: isolate and mail, rest: mail */
     const char *safety;   /* YAML under `safety:`; NULL: no such part */

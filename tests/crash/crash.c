@@ -1,0 +1,1032 @@
+/* crash.c - `make crash`: cordon is killed with SIGKILL again and again, at random moments and at chosen
+ * ones, while senders push and Defender is asked, each time started again on the same store. Then it may
+ * finish, and what senders were promised is compared with what Defender and the mail server saw
+ * (contract.md section 0):
+ *
+ *   lost     an alert that was answered 2xx and has no case that ended, or a High one whose machine is not
+ *            isolated, or a notice that never reached the mail server                     must be 0
+ *   doubled  a machine that saw more than one isolate request, or two active at once      must be 0
+ *   mails twice   the kill fell between the server's 250 and the record: at-least-once, the same Message-ID
+ *            both times; at most the two under way at a kill (engine.c, SHARE_NOTICES)
+ *
+ * Senders behave as real ones do: no answer or 503 means "send it again". The moments of the kills and all
+ * choices follow from the seed; how the two processes interleave does not. The senders' pace is tied to
+ * cordon's lives: each life allows so many more alerts, so that there is load from the first kill to the last.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "id.h"
+#include "kit/house.h"
+
+#define KILLS            200
+#define SENDERS          4
+#define ALERTS_A_LIFE    6
+#define ALERTS_A_MACHINE 3
+#define ALERTS_A_PUSH    4    /* at most */
+#define PUSHES_MAX       3    /* of one delivery, counting the first */
+#define LIFE_MAX_MS      1200 /* of a life that ends at a random moment */
+#define MOMENT_MS        1500 /* how long a kill at a chosen moment waits for it */
+#define STUBBORN_MS      90000 /* a sender gives up after so long: nothing keeps cordon away that long */
+#define READY_MS         30000
+#define QUIET_MS         240000 /* to finish all that was accepted, after the last kill */
+#define UNDER_WAY        2      /* mails that one kill can double: engine.c, SHARE_NOTICES */
+#define FAULTS_SHOWN     30
+
+extern char **environ;
+
+/* ---- choices: one generator per thread, so that a seed gives the same choices ------------------------ */
+
+struct dice {
+    uint64_t state;
+};
+
+static uint64_t roll(struct dice *d) /* splitmix64 */
+{
+    uint64_t z = d->state += 0x9e3779b97f4a7c15u;
+
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static unsigned below(struct dice *d, unsigned n)
+{
+    return (unsigned)(roll(d) % n);
+}
+
+static bool percent(struct dice *d, unsigned p)
+{
+    return below(d, 100) < p;
+}
+
+/* ---- the run ----------------------------------------------------------------------------------------- */
+
+struct alert {
+    char id[64];
+    unsigned machine;
+    bool high;
+    bool accepted;   /* a 2xx was seen by a sender */
+    int64_t case_id; /* as the 2xx named it; 0: its body was cut off by the kill */
+    unsigned cases;  /* found in the end */
+};
+
+struct mail {
+    int64_t notice, case_id, seq;
+    char kind[16];
+    bool confirmed;
+};
+
+struct crash {
+    struct house *h;
+    struct dice dice;
+    uint64_t seed;
+    unsigned kills, senders;
+    char hooks[100];
+
+    pthread_mutex_t lock; /* of all below, while senders run */
+    pthread_cond_t more, accepted_one;
+    struct alert *alerts;
+    size_t n_alerts, next, allowed;
+    bool over; /* senders go home whatever is left */
+    unsigned long pushes, accepted, duplicates, unanswered, unavailable;
+    unsigned faults;
+
+    struct mail *mails;
+    size_t n_mails, mails_room;
+    unsigned long self_ended;
+};
+
+/* Something that must not be. Any thread; the run goes on, for more may come to light. */
+static void fault(struct crash *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void fault(struct crash *c, const char *fmt, ...)
+{
+    va_list ap;
+    unsigned n = __atomic_add_fetch(&c->faults, 1, __ATOMIC_RELAXED);
+
+    if (n > FAULTS_SHOWN)
+        return;
+    va_start(ap, fmt);
+    flockfile(stdout);
+    (void)printf("  FAULT: ");
+    (void)vprintf(fmt, ap);
+    (void)printf("%s\n", n == FAULTS_SHOWN ? "  (no more of them are shown)" : "");
+    funlockfile(stdout);
+    va_end(ap);
+}
+
+static void machine_id(unsigned n, char out[41])
+{
+    (void)snprintf(out, 41, "c0ffee%034x", n);
+}
+
+/* ---- senders ------------------------------------------------------------------------------------------- */
+
+struct delivery {
+    size_t alerts[ALERTS_A_PUSH];
+    size_t n;
+    bool names_machine;
+    char id[64];
+    unsigned pushed;
+};
+
+struct sender {
+    struct crash *c;
+    pthread_t thread;
+    struct dice dice;
+    unsigned number, serial;
+    struct delivery kept[32]; /* pushed before, to be pushed again */
+    size_t n_kept;
+};
+
+static void name_delivery(struct sender *s, struct delivery *d)
+{
+    (void)snprintf(d->id, sizeof d->id, "msg_%u_%u", s->number, s->serial++);
+}
+
+static const char *body_of(const struct sender *s, const struct delivery *d, struct buf *b)
+{
+    char machine[41];
+
+    buf_adds(b, d->n > 1 ? "[" : "");
+    for (size_t i = 0; i < d->n; i++) {
+        const struct alert *a = &s->c->alerts[d->alerts[i]];
+
+        buf_addf(b, "%s{\"alertId\":\"%s\"", i ? "," : "", a->id);
+        machine_id(a->machine, machine);
+        if (d->names_machine)
+            buf_addf(b, ",\"machineId\":\"%s\"", machine);
+        buf_adds(b, "}");
+    }
+    buf_adds(b, d->n > 1 ? "]" : "");
+    return buf_text(b);
+}
+
+/* A 2xx came: from now on these alerts must not be lost, and belong to the cases it names. */
+static void promised(struct sender *s, const struct delivery *d, const struct fetched *f)
+{
+    struct crash *c = s->c;
+    AUTO(json_freep) struct json *answer = NULL;
+    const struct json *one;
+    bool whole = f->complete && !json_parse(f->body, f->body_len, &answer, NULL);
+    size_t n = 0;
+
+    if (whole && json_count(json_get(answer, "cases")) != d->n)
+        fault(c, "delivery %s of %zu alerts was answered with %s", d->id, d->n, f->body);
+    one = json_first(json_get(answer, "cases"));
+    pthread_mutex_lock(&c->lock);
+    c->accepted += f->status == 202;
+    c->duplicates += f->status == 200;
+    for (; n < d->n; n++, one = json_next(one)) {
+        struct alert *a = &c->alerts[d->alerts[n]];
+        int64_t id = 0;
+
+        a->accepted = true;
+        if (!json_string(one) || id_parse(json_string(one), &id, NULL))
+            continue;
+        if (a->case_id && a->case_id != id)
+            fault(c, "alert %s was answered with two different cases", a->id);
+        a->case_id = id;
+    }
+    pthread_cond_broadcast(&c->accepted_one);
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* One request. True: settled, false: to be sent again. */
+static bool push_once(struct sender *s, const struct delivery *d, const char *body)
+{
+    struct crash *c = s->c;
+    char signature[3][200];
+    const char *headers[] = {"Content-Type: application/json", signature[0], signature[1],
+                             signature[2], NULL};
+    struct fetched f;
+    bool settled = true;
+
+    house_sign(c->h->secret, d->id, time(NULL), body, strlen(body), signature);
+    (void)fetch(&f, "POST", c->hooks, headers, body, strlen(body), 10000);
+    (void)__atomic_add_fetch(&c->pushes, 1, __ATOMIC_RELAXED);
+    switch (f.status) {
+    case 202:
+    case 200:
+        promised(s, d, &f);
+        break;
+    case 0:
+        (void)__atomic_add_fetch(&c->unanswered, 1, __ATOMIC_RELAXED);
+        settled = false;
+        break;
+    case 503:
+        (void)__atomic_add_fetch(&c->unavailable, 1, __ATOMIC_RELAXED);
+        settled = false;
+        break;
+    default:
+        fault(c, "delivery %s was answered with %d %s", d->id, f.status, f.body);
+    }
+    fetched_clear(&f);
+    return settled;
+}
+
+static void push(struct sender *s, struct delivery *d)
+{
+    AUTO(buf_clear) struct buf b = BUF_INIT(4096);
+    const char *body = body_of(s, d, &b);
+    int64_t give_up = house_now_ms() + STUBBORN_MS;
+
+    while (!push_once(s, d, body)) {
+        if (house_now_ms() > give_up) {
+            fault(s->c, "delivery %s was not accepted for %d s", d->id, STUBBORN_MS / 1000);
+            return;
+        }
+        (void)poll(NULL, 0,
+                   5 + (int)below(&s->dice, 40)); /* a sender's pause before it tries again */
+    }
+    d->pushed++;
+}
+
+/* Takes alerts that nobody has pushed, as soon as the pace allows. False: there are none any more. */
+static bool take_new(struct sender *s, struct delivery *d)
+{
+    struct crash *c = s->c;
+    size_t want = percent(&s->dice, 12) ? 2 + below(&s->dice, ALERTS_A_PUSH - 1) : 1;
+    bool any;
+
+    *d = (struct delivery){.names_machine = percent(&s->dice, 70)};
+    name_delivery(s, d);
+    pthread_mutex_lock(&c->lock);
+    while (c->next >= c->allowed && c->allowed < c->n_alerts && !c->over)
+        pthread_cond_wait(&c->more, &c->lock);
+    if (c->next && percent(&s->dice, 5)) /* another sender may be pushing it right now */
+        d->alerts[d->n++] = c->next - 1 - below(&s->dice, c->next < 5 ? (unsigned)c->next : 5);
+    while (d->n < want && c->next < c->allowed && !c->over)
+        d->alerts[d->n++] = c->next++;
+    any = d->n > 0;
+    pthread_mutex_unlock(&c->lock);
+    return any;
+}
+
+static bool all_taken(struct crash *c)
+{
+    bool all;
+
+    pthread_mutex_lock(&c->lock);
+    all = c->over || c->next >= c->n_alerts;
+    pthread_mutex_unlock(&c->lock);
+    return all;
+}
+
+/* About a third of what was pushed is pushed again, now or much later: with the same id, as a sender
+ * that missed the answer, or with another one, as a second flow or a person who presses Resubmit. */
+static void push_again(struct sender *s)
+{
+    size_t i = below(&s->dice, (unsigned)s->n_kept);
+    struct delivery *d = &s->kept[i];
+    struct delivery fresh = *d;
+
+    if (percent(&s->dice, 50)) {
+        push(s, d);
+    } else {
+        name_delivery(s, &fresh);
+        push(s, &fresh);
+        d->pushed++;
+    }
+    if (d->pushed >= PUSHES_MAX)
+        *d = s->kept[--s->n_kept];
+}
+
+static void *send_all(void *arg)
+{
+    struct sender *s = arg;
+
+    while (!all_taken(s->c)) {
+        struct delivery d;
+
+        if (!take_new(s, &d))
+            continue;
+        push(s, &d);
+        if (s->n_kept < sizeof s->kept / sizeof *s->kept)
+            s->kept[s->n_kept++] = d;
+        if (s->n_kept && percent(&s->dice, 40))
+            push_again(s);
+    }
+    while (s->n_kept && !s->c->over && percent(&s->dice, 80))
+        push_again(s);
+    return NULL;
+}
+
+/* ---- cordon: started, killed --------------------------------------------------------------------------- */
+
+/* Not house_cordon_start: nobody waits until it is ready, and its log goes straight into the file, for a
+ * mail's child process that outlives its parent keeps a pipe open. */
+static void start(struct crash *c)
+{
+    struct house *h = c->h;
+    const char *build = getenv("CORDON_BUILD");
+    char exe[400];
+    char *argv[] = {exe, (char *)(uintptr_t) "serve", (char *)(uintptr_t) "-c", h->config_file,
+                    NULL};
+    pid_t parent = getpid();
+    int log;
+
+    (void)snprintf(exe, sizeof exe, "%s/cordon", build ? build : "build");
+    log = open(h->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (log < 0)
+        fail_msg("%s: %s", h->log_file, strerror(errno));
+    h->pid = fork();
+    if (h->pid < 0)
+        fail_msg("fork: %s", strerror(errno));
+    if (h->pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+            _exit(127);
+        (void)dup2(log, STDERR_FILENO);
+        (void)execv(exe, argv);
+        _exit(127);
+    }
+    (void)close(log);
+}
+
+/* Did it end although nobody told it to? */
+static bool ended_by_itself(struct crash *c)
+{
+    siginfo_t info = {0};
+
+    if (waitid(P_PID, (id_t)c->h->pid, &info, WEXITED | WNOHANG | WNOWAIT) || !info.si_pid)
+        return false;
+    fault(c, "cordon ended by itself: %s %d", info.si_code == CLD_EXITED ? "exit code" : "signal",
+          info.si_status);
+    return true;
+}
+
+static void end(struct crash *c, int number, int *ret_status)
+{
+    (void)kill(c->h->pid, number);
+    while (waitpid(c->h->pid, ret_status, 0) < 0 && errno == EINTR)
+        ;
+    c->h->pid = 0;
+}
+
+/* A GET of the admin side; NULL when there is no answer of 200. */
+static char *ask(struct crash *c, const char *path)
+{
+    struct fetched f;
+    char url[300], *body = NULL;
+
+    (void)snprintf(url, sizeof url, "%s%s", c->h->admin, path);
+    if (fetch(&f, "GET", url, NULL, NULL, 0, 20000) && f.status == 200 && f.complete)
+        body = strdup(f.body);
+    fetched_clear(&f);
+    return body;
+}
+
+static void wait_ready(struct crash *c)
+{
+    int64_t deadline = house_now_ms() + READY_MS;
+    char *answer;
+
+    while (!(answer = ask(c, "/readyz"))) {
+        if (house_now_ms() > deadline || ended_by_itself(c))
+            fail_msg("cordon did not get ready after the last kill");
+        (void)poll(NULL, 0, 10); /* between two looks */
+    }
+    free(answer);
+}
+
+/* ---- the moments ---------------------------------------------------------------------------------------- */
+
+enum moment {
+    ANY_TIME,   /* so many ms after the start */
+    AT_START,   /* while it opens its store and its sockets */
+    AT_ACCEPT,  /* a sender has just read its 2xx */
+    AT_ISOLATE, /* Defender has just got an isolate request; the answer may be on its way */
+    AT_MAIL,    /* the mail server has just got a mail; its 250 may be on its way */
+    MOMENTS
+};
+
+static const char *const moment_names[MOMENTS] = {"at any time", "at start", "at a 2xx",
+                                                  "at an isolate request", "at a mail"};
+
+static enum moment choose(struct dice *d)
+{
+    unsigned n = below(d, 100);
+
+    return n < 45   ? ANY_TIME
+           : n < 55 ? AT_START
+           : n < 65 ? AT_ACCEPT
+           : n < 83 ? AT_ISOLATE
+                    : AT_MAIL;
+}
+
+static void pass_us(unsigned us)
+{
+    const struct timespec t = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000L};
+
+    (void)nanosleep(&t, NULL);
+}
+
+static void wait_accept(struct crash *c)
+{
+    struct timespec until;
+    unsigned long before;
+
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += MOMENT_MS / 1000 + 1;
+    pthread_mutex_lock(&c->lock);
+    before = c->accepted;
+    while (c->accepted == before &&
+           pthread_cond_timedwait(&c->accepted_one, &c->lock, &until) != ETIMEDOUT)
+        ;
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void wait_isolate(struct crash *c, unsigned nth)
+{
+    int64_t seen = sim_count_calls(c->h->sim, "POST", SIM_ISOLATE);
+    char path[200];
+
+    (void)snprintf(path, sizeof path,
+                   "/journal/wait?method=POST&path=" SIM_ISOLATE "&limit=0&count=%" PRId64
+                   "&timeout_ms=%d",
+                   seen + nth, MOMENT_MS);
+    json_free(sim_get(c->h->sim, path));
+}
+
+static void take_mails(struct crash *c, int wait_ms);
+
+static void wait_for(struct crash *c, enum moment m)
+{
+    switch (m) {
+    case AT_START:
+        pass_us(below(&c->dice, 60000));
+        break;
+    case AT_ACCEPT:
+        wait_accept(c);
+        break;
+    case AT_ISOLATE:
+        wait_isolate(c, 1 + below(&c->dice, 3));
+        pass_us(below(&c->dice, 25000));
+        break;
+    case AT_MAIL:
+        take_mails(c, MOMENT_MS);
+        pass_us(below(&c->dice, 4000));
+        break;
+    default:
+        pass_us(below(&c->dice, LIFE_MAX_MS * 1000));
+    }
+}
+
+/* ---- what Defender and the mail server know --------------------------------------------------------------- */
+
+/* A header of a raw mail, on one line; "" when absent. */
+static const char *header_of(const char *raw, const char *name, char out[200])
+{
+    const char *at = raw;
+    size_t len = strlen(name);
+
+    out[0] = '\0';
+    for (; at && *at && *at != '\r'; at = (at = strstr(at, "\r\n")) ? at + 2 : NULL)
+        if (strncmp(at, name, len) == 0 && at[len] == ':') {
+            at += len + 1;
+            at += strspn(at, " ");
+            (void)snprintf(out, 200, "%.*s", (int)strcspn(at, "\r\n"), at);
+            break;
+        }
+    return out;
+}
+
+static void note_mail(struct crash *c, const struct json *m)
+{
+    const char *raw = json_get_string(m, "raw");
+    struct mail one = {.confirmed = json_is_true(json_get(m, "confirmed"))};
+    char text[200], id[ID_TEXT_SIZE];
+
+    (void)json_int64(json_get(m, "seq"), &one.seq);
+    if (!raw ||
+        sscanf(header_of(raw, "Message-ID", text), "<cordon.%13[0-9a-z]@contoso", id) != 1 ||
+        id_parse(id, &one.notice, NULL) ||
+        id_parse(header_of(raw, "X-Cordon-Case", text), &one.case_id, NULL)) {
+        fault(c, "a mail that names no notice and case: %.200s", raw ? raw : "(not text)");
+        return;
+    }
+    (void)snprintf(one.kind, sizeof one.kind, "%.15s", header_of(raw, "X-Cordon-State", text));
+    if (c->n_mails == c->mails_room) {
+        c->mails_room = c->mails_room ? 2 * c->mails_room : 1024;
+        c->mails = reallocarray(c->mails, c->mails_room, sizeof *c->mails);
+        if (!c->mails)
+            fail_msg("out of memory");
+    }
+    c->mails[c->n_mails++] = one;
+}
+
+/* Takes the mails that came since the last call; waits for one. */
+static void take_mails(struct crash *c, int wait_ms)
+{
+    char path[100];
+    AUTO(json_freep) struct json *doc = NULL;
+
+    (void)snprintf(path, sizeof path, "/mails?since=%" PRId64 "&wait=%d&timeout_ms=%d",
+                   c->n_mails ? c->mails[c->n_mails - 1].seq : 0, wait_ms ? 1 : 0, wait_ms);
+    doc = sim_get(c->h->sim, path);
+    JSON_EACH (m, json_get(doc, "mails"))
+        note_mail(c, m);
+}
+
+static void make_alerts(struct crash *c)
+{
+    AUTO(buf_clear) struct buf b = BUF_INIT(1 << 20);
+    unsigned machines = (unsigned)(c->n_alerts / ALERTS_A_MACHINE) + 1;
+    char id[41];
+
+    for (unsigned m = 0; m < machines;) {
+        buf_reset(&b);
+        for (unsigned n = 0; n < 500 && m < machines; n++, m++) {
+            machine_id(m, id);
+            buf_addf(&b, "%s{\"id\":\"%s\",\"computerDnsName\":\"ws-%u.corp.example\"}",
+                     n ? "," : "[", id, m);
+        }
+        buf_addc(&b, ']');
+        sim_tell(c->h->sim, "/machines", buf_text(&b));
+    }
+    for (size_t i = 0; i < c->n_alerts;) {
+        buf_reset(&b);
+        for (unsigned n = 0; n < 500 && i < c->n_alerts; n++, i++) {
+            struct alert *a = &c->alerts[i];
+
+            (void)snprintf(a->id, sizeof a->id, "da638712345%09zu_-%zu", i, i);
+            /* alerts of one machine are close together, but not next to each other */
+            a->machine = (unsigned)((i / 12 * 4 + i % 4) % machines);
+            a->high = percent(&c->dice, 45);
+            machine_id(a->machine, id);
+            buf_addf(&b,
+                     "%s{\"id\":\"%s\",\"severity\":\"%s\",\"machineId\":\"%s\","
+                     "\"title\":\"Sensitive credential memory read\"}",
+                     n ? "," : "[", a->id, a->high ? "High" : "Medium", id);
+        }
+        buf_addc(&b, ']');
+        sim_tell(c->h->sim, "/alerts", buf_text(&b));
+    }
+}
+
+/* ---- the comparison ------------------------------------------------------------------------------------------ */
+
+/* Nothing is left to be done: the table of work is empty. */
+static void wait_quiet(struct crash *c)
+{
+    int64_t deadline = house_now_ms() + QUIET_MS;
+
+    for (;;) {
+        AUTO(auto_free) char *text = ask(c, "/metrics");
+        bool quiet = text && strstr(text, "cordon_work{kind=\"case\"} 0\n") &&
+                     strstr(text, "cordon_work{kind=\"isolation\"} 0\n") &&
+                     strstr(text, "cordon_work{kind=\"notice\"} 0\n");
+
+        if (quiet)
+            return;
+        if (ended_by_itself(c) || house_now_ms() > deadline) {
+            const char *work = text ? strstr(text, "cordon_work{") : NULL;
+
+            fault(c, "not finished %d s after the last kill: %.200s", QUIET_MS / 1000,
+                  work ? work : "no answer");
+            return;
+        }
+        (void)poll(NULL, 0, 50); /* between two looks */
+    }
+}
+
+static int by_case(const void *a, const void *b)
+{
+    const struct mail *x = a, *y = b;
+
+    return x->case_id != y->case_id ? (x->case_id < y->case_id ? -1 : 1)
+                                    : (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+/* The mails of a case in the order of their arrival; *ret_n of them. */
+static const struct mail *mails_of(const struct crash *c, int64_t case_id, size_t *ret_n)
+{
+    size_t low = 0, high = c->n_mails, n = 0;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (c->mails[middle].case_id < case_id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    while (low + n < c->n_mails && c->mails[low + n].case_id == case_id)
+        n++;
+    *ret_n = n;
+    return c->mails + low;
+}
+
+struct tally {
+    unsigned long lost_cases, lost_isolations, lost_mails, doubled_isolations, doubled_mails;
+};
+
+/* The notices of a case, each with its mail; nothing mailed that is not on record. */
+static void check_notices(struct crash *c, struct tally *t, const struct alert *a,
+                          const struct json *full)
+{
+    const struct json *notices = json_get(full, "notices");
+    size_t n, distinct = 0, known = 0;
+    const struct mail *mails = mails_of(c, a->case_id, &n);
+    const char *last = "nothing";
+
+    for (size_t i = 0; i < n; i++) {
+        bool again = false;
+
+        for (size_t j = 0; j < i; j++) {
+            again = again || mails[j].notice == mails[i].notice;
+            if (mails[j].notice != mails[i].notice && strcmp(mails[j].kind, mails[i].kind) == 0)
+                fault(c, "alert %s: two notices say %s", a->id, mails[i].kind);
+        }
+        distinct += !again;
+        if (!again)
+            last = mails[i].kind;
+    }
+    t->doubled_mails += n - distinct;
+    JSON_EACH (notice, notices) {
+        const char *text = json_get_string(notice, "id"), *state = json_get_string(notice, "state");
+        int64_t id = 0;
+        bool arrived = false;
+
+        (void)id_parse(text ? text : "", &id, NULL);
+        for (size_t i = 0; i < n; i++)
+            arrived = arrived || mails[i].notice == id;
+        known += arrived;
+        if (!arrived || !state || strcmp(state, "sent") != 0) {
+            t->lost_mails++;
+            fault(c, "alert %s: notice %s is %s, and %s", a->id, text, state ? state : "?",
+                  arrived ? "arrived" : "did not arrive");
+        }
+    }
+    if (known != distinct)
+        fault(c, "alert %s: %zu mails arrived that no notice on record explains", a->id,
+              distinct - known);
+    if (strcmp(last, a->high ? "isolated" : "alert") != 0) {
+        t->lost_mails++;
+        fault(c, "alert %s (%s): the last word that people read is %s", a->id,
+              a->high ? "High" : "Medium", last);
+    }
+}
+
+static void check_case(struct crash *c, struct tally *t, const struct json *one)
+{
+    const char *alert = json_get_string(one, "alert_id"), *state = json_get_string(one, "state");
+    const char *text = json_get_string(one, "id");
+    AUTO(json_freep) struct json *full = NULL;
+    struct alert *a;
+    size_t n = c->n_alerts;
+    int64_t id = 0;
+    char path[60];
+
+    if (!alert || !state || !text || id_parse(text, &id, NULL) ||
+        sscanf(alert, "da638712345%9zu_", &n) != 1 || n >= c->n_alerts) {
+        fault(c, "a case of an alert that nobody pushed: %s", alert ? alert : "?");
+        return;
+    }
+    a = &c->alerts[n];
+    if (++a->cases > 1)
+        fault(c, "alert %s has %u cases", a->id, a->cases);
+    if (a->case_id && a->case_id != id)
+        fault(c, "alert %s: the case is not the one that its sender was told", a->id);
+    a->case_id = id;
+    if (strcmp(state, "done") != 0) {
+        t->lost_cases++;
+        fault(c, "alert %s: the case is %s, why: %s", a->id, state,
+              json_get_string(one, "why") ? json_get_string(one, "why") : "-");
+    }
+    (void)snprintf(path, sizeof path, "/api/cases/%s", text);
+    full = house_get(c->h, path);
+    check_notices(c, t, a, full);
+    if (a->high && !json_get(full, "isolation"))
+        fault(c, "alert %s: the case has no isolation", a->id);
+    if (json_is_true(json_path(full, "isolation", "adopted", NULL)))
+        fault(c, "alert %s: cordon takes its own isolation for somebody else's", a->id);
+}
+
+static void check_cases(struct crash *c, struct tally *t)
+{
+    char path[100] = "/api/cases?limit=200";
+
+    while (path[0]) {
+        AUTO(json_freep) struct json *page = house_get(c->h, path);
+        const char *next = json_get_string(page, "next");
+
+        JSON_EACH (one, json_get(page, "cases"))
+            check_case(c, t, one);
+        path[0] = '\0';
+        if (next)
+            (void)snprintf(path, sizeof path, "/api/cases?limit=200&cursor=%s", next);
+    }
+    for (size_t i = 0; i < c->n_alerts; i++)
+        if (c->alerts[i].accepted && !c->alerts[i].cases) {
+            t->lost_cases++;
+            fault(c, "alert %s was accepted and has no case", c->alerts[i].id);
+        }
+}
+
+static int64_t number(const struct json *v, const char *name)
+{
+    int64_t n = -1;
+
+    (void)json_int64(json_get(v, name), &n);
+    return n;
+}
+
+static void check_machines(struct crash *c, struct tally *t, size_t *ret_isolated)
+{
+    AUTO(json_freep) struct json *state = sim_get(c->h->sim, "/state");
+    unsigned machines = (unsigned)(c->n_alerts / ALERTS_A_MACHINE) + 1;
+    bool *wanted = calloc(machines, sizeof *wanted), *seen = calloc(machines, sizeof *seen);
+
+    if (!wanted || !seen)
+        fail_msg("out of memory");
+    for (size_t i = 0; i < c->n_alerts; i++)
+        if (c->alerts[i].accepted && c->alerts[i].high)
+            wanted[c->alerts[i].machine] = true;
+    *ret_isolated = 0;
+    JSON_EACH (m, json_get(state, "by_machine")) {
+        int64_t posts = number(m, "isolate_posts"), actions = number(m, "isolate_actions");
+        unsigned n = machines;
+
+        if (sscanf(json_name(m), "c0ffee%x", &n) != 1 || n >= machines || !wanted[n]) {
+            fault(c, "machine %s was touched without a High alert", json_name(m));
+            continue;
+        }
+        seen[n] = json_is_true(json_get(m, "isolated"));
+        *ret_isolated += seen[n];
+        if (posts != 1 || actions != 1 || number(m, "max_active_isolates") > 1) {
+            t->doubled_isolations++;
+            fault(c, "machine %s saw %" PRId64 " isolate requests, %" PRId64 " isolations",
+                  json_name(m), posts, actions);
+        }
+        if (number(m, "unisolate_posts") > 0)
+            fault(c, "machine %s was released by nobody's wish", json_name(m));
+    }
+    for (unsigned i = 0; i < machines; i++)
+        if (wanted[i] && !seen[i]) {
+            t->lost_isolations++;
+            fault(c, "machine %u has a High alert and is not isolated", i);
+        }
+    free(wanted);
+    free(seen);
+}
+
+/* No word of a sanitizer or an assert, no secret. */
+static void check_log(struct crash *c)
+{
+    static const char *const bad[] = {"Sanitizer", "runtime error:", "ssertion", "whsec_"};
+    FILE *f = fopen(c->h->log_file, "r");
+    const char *bare = c->h->secret + 6;
+    char *line = NULL;
+    size_t room = 0;
+
+    while (f && getline(&line, &room, f) > 0) {
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+            if (strstr(line, bad[i]))
+                fault(c, "in the log: %.300s", line);
+        if (strstr(line, bare) || strstr(line, c->h->sim->client_secret))
+            fault(c, "a secret is in the log");
+        if (strstr(line, "\"level\":\"error\""))
+            fault(c, "in the log: %.400s", line);
+    }
+    free(line);
+    if (f)
+        (void)fclose(f);
+}
+
+/* The database by itself, with the server gone, seen by another program. */
+static void check_store(struct crash *c)
+{
+    char sql[] = "PRAGMA integrity_check; SELECT count(*) FROM work;"
+                 " SELECT count(*) FROM isolations WHERE state <> 'isolated';";
+    char *argv[] = {(char *)(uintptr_t) "sqlite3", c->h->store_file, sql, NULL};
+    posix_spawn_file_actions_t actions;
+    char out[400] = "";
+    size_t len = 0;
+    ssize_t n;
+    int fds[2], status = -1;
+    pid_t pid;
+
+    if (pipe2(fds, O_CLOEXEC))
+        fail_msg("pipe: %s", strerror(errno));
+    (void)posix_spawn_file_actions_init(&actions);
+    (void)posix_spawn_file_actions_adddup2(&actions, fds[1], STDOUT_FILENO);
+    if (posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ))
+        fail_msg("cannot run sqlite3");
+    (void)posix_spawn_file_actions_destroy(&actions);
+    (void)close(fds[1]);
+    while (len < sizeof out - 1 && (n = read(fds[0], out + len, sizeof out - 1 - len)) > 0)
+        len += (size_t)n;
+    (void)close(fds[0]);
+    (void)waitpid(pid, &status, 0);
+    if (strcmp(out, "ok\n0\n0\n") != 0)
+        fault(c, "the database, on its own: %s", out);
+}
+
+/* ---- main ----------------------------------------------------------------------------------------------------- */
+
+/* A port outside the range that outgoing connections get: while cordon is dead, nobody else may take it. */
+static void free_address(struct dice *d, char out[40])
+{
+    for (int tries = 0; tries < 200; tries++) {
+        unsigned port = 20000 + below(d, 10000);
+        struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        bool good;
+
+        (void)inet_pton(AF_INET, "127.0.0.1", &in.sin_addr);
+        good = fd >= 0 && bind(fd, (struct sockaddr *)&in, sizeof in) == 0;
+        if (fd >= 0)
+            (void)close(fd);
+        if (good) {
+            (void)snprintf(out, 40, "127.0.0.1:%u", port);
+            return;
+        }
+    }
+    fail_msg("no free port between 20000 and 30000");
+}
+
+static void set_up(struct crash *c, struct house_options *o, char listen[40], char admin[40])
+{
+    struct dice ports = {.state = (uint64_t)getpid() << 20 ^ (uint64_t)time(NULL)};
+
+    free_address(&ports, listen);
+    free_address(&ports, admin);
+    *o = (struct house_options){
+        /* a second isolate would be obeyed: the worst of the three ways (defender-api.md section 4.5);
+         * and lists show a new action late, so that looking too soon after a kill sees nothing */
+        .sim =
+            {.config =
+                 "{\"delay_ms\":2,\"delay_jitter_ms\":20,\"actions\":{\"duplicate\":\"second201\","
+                 "\"listed_after_ms\":1000,\"in_progress_after_ms\":100,\"done_after_ms\":400}}"},
+        .listen_address = listen,
+        .admin_address = admin,
+        .not_yet = true,
+    };
+    c->h = house_start(o);
+    c->h->ready_fd = -1;
+    (void)snprintf(c->hooks, sizeof c->hooks, "http://%s/hooks/relay", listen);
+    (void)snprintf(c->h->admin, sizeof c->h->admin, "http://%s", admin);
+    c->n_alerts = (size_t)c->kills * ALERTS_A_LIFE;
+    c->alerts = calloc(c->n_alerts, sizeof *c->alerts);
+    if (!c->alerts)
+        fail_msg("out of memory");
+    (void)pthread_mutex_init(&c->lock, NULL);
+    (void)pthread_cond_init(&c->more, NULL);
+    (void)pthread_cond_init(&c->accepted_one, NULL);
+    make_alerts(c);
+    /* what a network does to an isolate: the answer lost, the request lost; and a Defender with hiccups */
+    sim_tell(
+        c->h->sim, "/faults",
+        "[{\"method\":\"POST\",\"path\":\"" SIM_ISOLATE
+        "\",\"kind\":\"lost\",\"probability\":0.03,\"count\":-1},"
+        "{\"method\":\"POST\",\"path\":\"" SIM_ISOLATE
+        "\",\"kind\":\"reset\",\"probability\":0.03,\"count\":-1},"
+        "{\"method\":\"GET\",\"kind\":\"error\",\"status\":503,\"probability\":0.01,\"count\":-1}]");
+}
+
+static void allow(struct crash *c, size_t n)
+{
+    pthread_mutex_lock(&c->lock);
+    c->allowed = n < c->n_alerts ? n : c->n_alerts;
+    pthread_cond_broadcast(&c->more);
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void kill_again_and_again(struct crash *c, unsigned kills[MOMENTS])
+{
+    for (unsigned life = 0; life < c->kills; life++) {
+        enum moment m = choose(&c->dice);
+        int status = 0;
+
+        start(c);
+        allow(c, (size_t)(life + 1) * ALERTS_A_LIFE);
+        wait_for(c, m);
+        kills[m]++;
+        c->self_ended += ended_by_itself(c);
+        end(c, SIGKILL, &status);
+        if (life % 20 == 19) {
+            take_mails(c, 0);
+            (void)printf("  %u kills, %lu pushes, %lu accepted, %zu mails\n", life + 1,
+                         __atomic_load_n(&c->pushes, __ATOMIC_RELAXED), c->accepted, c->n_mails);
+            (void)fflush(stdout);
+        }
+    }
+}
+
+static void converge(struct crash *c, struct sender *senders)
+{
+    start(c);
+    wait_ready(c);
+    for (unsigned i = 0; i < c->senders; i++)
+        (void)pthread_join(senders[i].thread, NULL);
+    wait_quiet(c);
+    take_mails(c, 0);
+    qsort(c->mails, c->n_mails, sizeof *c->mails, by_case);
+}
+
+static uint64_t number_of(const char *text)
+{
+    char *rest;
+    unsigned long long n = strtoull(text, &rest, 0);
+
+    if (!*text || *rest) {
+        (void)fprintf(stderr, "crash: '%s' is no number\n", text);
+        exit(2);
+    }
+    return n;
+}
+
+int main(int argc, char **argv)
+{
+    struct crash c = {.kills = KILLS, .senders = SENDERS, .seed = (uint64_t)time(NULL)};
+    struct tally t = {0};
+    struct house_options o;
+    struct sender *senders;
+    char listen[40], admin[40];
+    unsigned kills[MOMENTS] = {0};
+    size_t isolated = 0, accepted = 0;
+    int64_t began = house_now_ms(), killed;
+    int status = 0;
+
+    for (int i = 1; i < argc; i += 2) {
+        if (i + 1 < argc && strcmp(argv[i], "--kills") == 0)
+            c.kills = (unsigned)number_of(argv[i + 1]);
+        else if (i + 1 < argc && strcmp(argv[i], "--seed") == 0)
+            c.seed = number_of(argv[i + 1]);
+        else
+            return (void)fprintf(stderr, "usage: crash [--kills N] [--seed N]\n"), 2;
+    }
+    (void)printf("crash: %u kills, seed %" PRIu64 "\n", c.kills, c.seed);
+    (void)fflush(stdout);
+    c.dice.state = c.seed;
+    set_up(&c, &o, listen, admin);
+    senders = calloc(c.senders, sizeof *senders);
+    if (!senders)
+        fail_msg("out of memory");
+    for (unsigned i = 0; i < c.senders; i++) {
+        senders[i] = (struct sender){.c = &c, .number = i, .dice = {.state = c.seed + 1000 + i}};
+        if (pthread_create(&senders[i].thread, NULL, send_all, &senders[i]))
+            fail_msg("pthread_create");
+    }
+    kill_again_and_again(&c, kills);
+    killed = house_now_ms();
+    converge(&c, senders);
+    check_cases(&c, &t);
+    check_machines(&c, &t, &isolated);
+    end(&c, SIGTERM, &status);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        fault(&c, "cordon ended with status 0x%x after SIGTERM", (unsigned)status);
+    check_log(&c);
+    check_store(&c);
+    if (t.doubled_mails > (unsigned long)c.kills * UNDER_WAY)
+        fault(&c, "%lu mails came twice: more than %d a kill", t.doubled_mails, UNDER_WAY);
+    for (size_t i = 0; i < c.n_alerts; i++)
+        accepted += c.alerts[i].accepted;
+    (void)printf("crash: %u kills (", c.kills);
+    for (int m = 0; m < MOMENTS; m++)
+        (void)printf("%s%u %s", m ? ", " : "", kills[m], moment_names[m]);
+    (void)printf(
+        ")\n"
+        "crash: %lu pushes (%lu answered 202, %lu 200, %lu 503, %lu not at all), %zu alerts accepted,"
+        " %lu lost\n"
+        "crash: %zu machines isolated, %lu not, %lu twice; %zu mails, %lu lost, %lu twice\n"
+        "crash: %.1f s of kills, %.1f s to finish; %u faults; %s\n",
+        c.pushes, c.accepted, c.duplicates, c.unavailable, c.unanswered, accepted, t.lost_cases,
+        isolated, t.lost_isolations, t.doubled_isolations, c.n_mails, t.lost_mails, t.doubled_mails,
+        (double)(killed - began) / 1000, (double)(house_now_ms() - killed) / 1000, c.faults,
+        c.faults ? "FAILED" : "well");
+    if (c.faults) { /* what happened stays to be looked at */
+        (void)printf("crash: see %s; once more with --kills %u --seed %" PRIu64 "\n", c.h->dir,
+                     c.kills, c.seed);
+        return 1;
+    }
+    house_stop(c.h);
+    free(senders);
+    free(c.alerts);
+    free(c.mails);
+    return 0;
+}

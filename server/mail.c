@@ -312,34 +312,33 @@ static const char *own_name(char room[HOST_MAX + 1])
     return "localhost";
 }
 
-/* Runs a job over the transport that can do it. */
+/* Runs a job (of which from, to and message are set) over the transport that can do it. */
 static enum err_code transport(const struct mail_server *s, const struct place *place,
-                               struct rest *rest, struct smtp_job *job, char *ret_what,
+                               struct rest *rest, const struct smtp_job *what, char *ret_what,
                                struct mail_result *results, struct err *e)
 {
     AUTO(wipe) struct buf secret = BUF_INIT(SECRET_MAX);
+    struct smtp_job job = *what;
     char name[HOST_MAX + 1];
     enum err_code code = get_password(s, &secret, e);
-    bool by_rest;
 
     if (code)
         return code;
-    job->host = place->host;
-    job->port = place->port;
-    job->plain_ok = place->loopback;
-    job->username = s->username;
-    job->password = s->username ? buf_text(&secret) : NULL;
-    job->ca_file = s->ca_file;
-    job->helo = s->helo ? s->helo : own_name(name);
-    job->timeout_ms = s->timeout_ms ? s->timeout_ms : MAIL_TIMEOUT_MS;
+    job.host = place->host;
+    job.port = place->port;
+    job.plain_ok = place->loopback;
+    job.username = s->username;
+    job.password = s->username ? buf_text(&secret) : NULL;
+    job.ca_file = s->ca_file;
+    job.helo = s->helo ? s->helo : own_name(name);
+    job.timeout_ms = s->timeout_ms ? s->timeout_ms : MAIL_TIMEOUT_MS;
 
-    by_rest = place->tls || s->oauth || place->ipv6 || secret.len > MAIL_PASSWORD_MAX;
-    if (!by_rest)
-        return smtp_send(s->helper, job, results, ret_what, e);
+    if (!place->tls && !s->oauth && !place->ipv6 && secret.len <= MAIL_PASSWORD_MAX)
+        return smtp_send(s->helper, &job, results, ret_what, e);
     if (!rest)
         return err_set(e, ERR_INVALID, "%s: smtps, oauth and IPv6 addresses go through libcurl",
                        s->url);
-    code = send_by_rest(job, rest, place->tls, place->ipv6, s->oauth, results, e);
+    code = send_by_rest(&job, rest, place->tls, place->ipv6, s->oauth, results, e);
     if (!code && ret_what)
         (void)snprintf(ret_what, sizeof results->text, "TLS%s%s",
                        s->username ? ", logged in as " : "",
@@ -351,10 +350,10 @@ enum err_code mail_send(const struct mail_server *server, struct rest *rest, con
                         const char *const *to, size_t n, const char *message, size_t len,
                         struct mail_result *results, struct err *e)
 {
-    struct place place;
+    struct place place = {0};
     struct mail_result sent[MAIL_RECIPIENTS_MAX];
     const char *good[MAIL_RECIPIENTS_MAX];
-    size_t place_of[MAIL_RECIPIENTS_MAX];
+    size_t place_of[MAIL_RECIPIENTS_MAX] = {0};
     struct smtp_job job = {.from = from, .to = good, .message = message, .message_len = len};
     struct err why = {0};
     enum err_code code;
@@ -400,7 +399,7 @@ enum err_code mail_probe(const struct mail_server *server, struct rest *rest, co
     struct smtp_job job = {.from = from, .probe = true};
     struct mail_result unused[1];
     char what[sizeof unused->text] = "";
-    struct place place;
+    struct place place = {0};
     enum err_code code = check_server(server, &place, e);
 
     if (code)

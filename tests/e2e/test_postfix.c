@@ -255,17 +255,27 @@ static void start_postfix(struct fixture *f)
     }
 }
 
+static bool user_id(const char *name, uid_t *ret)
+{
+    struct passwd user, *found = NULL;
+    char room[4096];
+
+    if (getpwnam_r(name, &user, room, sizeof room, &found) || !found)
+        return false;
+    *ret = user.pw_uid;
+    return true;
+}
+
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    const struct passwd *p;
-    uid_t postfix;
+    uid_t postfix, nobody;
 
     if (!f)
         return -1;
     *state = f;
     if (access(MASTER, X_OK) || access(POSTFIX, X_OK) || access(SASLPASSWD, X_OK) ||
-        !(p = getpwnam("postfix"))) {
+        !user_id("postfix", &postfix)) {
         f->missing = "postfix and sasl2-bin are not installed (make deps)";
         return 0;
     }
@@ -273,16 +283,14 @@ static int set_up(void **state)
         f->missing = "Postfix starts as root alone";
         return 0;
     }
-    postfix = p->pw_uid;
-    p = getpwnam("nobody");
-    if (!p)
+    if (!user_id("nobody", &nobody))
         return -1;
     (void)snprintf(f->dir, sizeof f->dir, "/tmp/cordon-postfix.XXXXXX");
     if (!mkdtemp(f->dir) || chmod(f->dir, 0755))
         return -1;
     f->port = free_port();
     f->tls_port = free_port();
-    configure(f, postfix, p->pw_uid);
+    configure(f, postfix, nobody);
     start_postfix(f);
     return rest_new(&(struct rest_options){0}, &f->rest, NULL) == ERR_OK ? 0 : -1;
 }
@@ -319,25 +327,36 @@ static int tear_down(void **state)
 
 /* ---- a mailbox -------------------------------------------------------------------------------- */
 
+static int is_message(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.';
+}
+
+/* How many messages there are; the path of one of them. */
+static int list_mail(const struct fixture *f, char path[400])
+{
+    struct dirent **entries = NULL;
+    int n = scandir(f->maildir, &entries, is_message, alphasort);
+
+    assert_true(n >= 0);
+    for (int i = 0; i < n; i++) {
+        (void)snprintf(path, 400, "%s/%s", f->maildir, entries[i]->d_name);
+        free(entries[i]);
+    }
+    free(entries);
+    return n;
+}
+
 /* Waits for a message, takes it out of the maildir into out. */
 static void take_mail(const struct fixture *f, int watch, struct buf *out)
 {
     int64_t deadline = clock_mono_ms(clock_system()) + DEADLINE_MS;
-    char path[400] = "", piece[4096], events[4096];
+    char path[400], piece[4096], events[4096];
 
-    for (;;) {
-        DIR *dir = opendir(f->maildir);
-        const struct dirent *entry;
+    while (list_mail(f, path) == 0) {
         struct pollfd p = {.fd = watch, .events = POLLIN};
         int64_t left = deadline - clock_mono_ms(clock_system());
 
-        assert_non_null(dir);
-        while ((entry = readdir(dir)))
-            if (entry->d_name[0] != '.')
-                (void)snprintf(path, sizeof path, "%s/%s", f->maildir, entry->d_name);
-        (void)closedir(dir);
-        if (path[0])
-            break;
         if (left <= 0) {
             print_log(f);
             fail_msg("no mail came");
@@ -366,15 +385,9 @@ static int watch_mail(const struct fixture *f)
 
 static bool mailbox_is_empty(const struct fixture *f)
 {
-    DIR *dir = opendir(f->maildir);
-    const struct dirent *entry;
-    bool empty = true;
+    char path[400];
 
-    assert_non_null(dir);
-    while ((entry = readdir(dir)))
-        empty = empty && entry->d_name[0] == '.';
-    (void)closedir(dir);
-    return empty;
+    return list_mail(f, path) == 0;
 }
 
 /* ---- tests ------------------------------------------------------------------------------------ */

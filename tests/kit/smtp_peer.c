@@ -45,7 +45,8 @@ static void extend(X509 *cert, X509 *issuer, int nid, const char *value)
 static X509 *certify(EVP_PKEY *key, const char *name, const struct smtp_ca *issuer,
                      const char *alt_names, int days)
 {
-    static atomic_int serial = 1;
+    static atomic_int serials = 1;
+    int serial = serials++;
     X509 *cert = X509_new();
     X509_NAME *subject = X509_NAME_new();
 
@@ -53,7 +54,7 @@ static X509 *certify(EVP_PKEY *key, const char *name, const struct smtp_ca *issu
     assert(X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1,
                                       -1, 0));
     assert(X509_set_version(cert, X509_VERSION_3));
-    assert(ASN1_INTEGER_set(X509_get_serialNumber(cert), serial++));
+    assert(ASN1_INTEGER_set(X509_get_serialNumber(cert), serial));
     assert(X509_set_subject_name(cert, subject));
     assert(X509_set_issuer_name(cert, issuer ? X509_get_subject_name(issuer->cert) : subject));
     assert(X509_gmtime_adj(X509_getm_notBefore(cert), days < 0 ? 2L * days * 86400 : -86400));

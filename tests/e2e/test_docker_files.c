@@ -325,7 +325,7 @@ static void test_docker_files__the_demonstration_does_what_it_says(void **state)
     const char *sender[] = {arena_fmt(a, "%s/sender", demo), NULL};
     const char *health[] = {arena_fmt(a, "%s/cordon", build), "healthcheck", NULL};
 
-    serving_start(&serving, dir, env);
+    serving_start(&serving, NULL, dir, env);
     program_run(&ran, dir, env, health);
     assert_string_equal(ran.out, "ready\n");
     assert_int_equal(ran.code, 0);

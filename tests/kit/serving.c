@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,13 +62,11 @@ static void open_socket(struct serving *s)
 }
 
 /* The child's side: only calls that are safe after a fork of a threaded program. */
-static void become(const char *path, char *const *env, const char *folder, int log_fd)
+static void become(const char *const *argv, char *const *env, const char *folder, int log_fd)
 {
-    char name[] = "cordon", word[] = "serve", *argv[] = {name, word, NULL};
-
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (dup2(log_fd, STDOUT_FILENO) >= 0 && dup2(log_fd, STDERR_FILENO) >= 0 && chdir(folder) == 0)
-        (void)execve(path, argv, env);
+        (void)execve(argv[0], (char *const *)(uintptr_t)argv, env);
     _exit(127);
 }
 
@@ -96,9 +95,11 @@ static void wait_until_ready(struct serving *s)
     }
 }
 
-void serving_start(struct serving *s, const char *folder, const char *const *env)
+void serving_start(struct serving *s, const char *const *argv, const char *folder,
+                   const char *const *env)
 {
     char notify[120], path[PATH_MAX], *whole[ENV_MAX + 2];
+    const char *const usual[] = {path, "serve", NULL};
     size_t n = 0;
     int log_fd;
 
@@ -117,7 +118,7 @@ void serving_start(struct serving *s, const char *folder, const char *const *env
     assert_true(log_fd >= 0);
     s->pid = fork();
     if (s->pid == 0)
-        become(path, whole, folder, log_fd);
+        become(argv ? argv : usual, whole, folder, log_fd);
     (void)close(log_fd);
     assert_true(s->pid > 0);
     wait_until_ready(s);

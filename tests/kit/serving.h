@@ -22,11 +22,14 @@ const char *serving_program(const char *name);
 /**
  * Starts `cordon serve` and waits until it is ready.
  *
+ * argv      NULL-terminated, argv[0] a path; NULL: cordon serve. A shell that ends with `exec cordon serve`
+ *           will do.
  * folder    its working directory; a file cordon.log is made there.
  * env       "NAME=value" strings on top of the test's environment, from which every CORDON_ variable is
  *           taken; NULL-terminated.
  */
-void serving_start(struct serving *s, const char *folder, const char *const *env);
+void serving_start(struct serving *s, const char *const *argv, const char *folder,
+                   const char *const *env);
 /** SIGTERM; the exit code must be 0. */
 void serving_stop(struct serving *s);
 

@@ -4,6 +4,7 @@
 #include "verify.h"
 
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,11 +38,6 @@ struct verifier {
     size_t count;
     const char *challenge;
 };
-
-bool verify_equal(const void *a, size_t a_len, const void *b, size_t b_len)
-{
-    return a_len == b_len && CRYPTO_memcmp(a, b, a_len) == 0;
-}
 
 /* ---- compiling --------------------------------------------------------------------------------- */
 
@@ -198,4 +194,69 @@ void verifier_check(struct verifier *v, const struct verify_env *env,
         if (ret->verdict == VERIFY_GOOD)
             return;
     }
+}
+
+/* ---- what schemes share ------------------------------------------------------------------------ */
+
+bool verify_equal(const void *a, size_t a_len, const void *b, size_t b_len)
+{
+    return a_len == b_len && CRYPTO_memcmp(a, b, a_len) == 0;
+}
+
+const char *verify_header_once(const struct verify_request *q, const char *name)
+{
+    unsigned count = 0;
+    const char *value = q->header(q->ctx, name, &count);
+
+    return count == 1 ? value : NULL;
+}
+
+size_t verify_stamp(const char *text, int64_t *ret_seconds)
+{
+    int64_t seconds = 0;
+    size_t n = 0;
+
+    if (*text == '0')
+        return 0;
+    for (; text[n]; n++) {
+        if (n >= VERIFY_STAMP_MAX || text[n] < '0' || text[n] > '9')
+            return 0;
+        seconds = seconds * 10 + (text[n] - '0');
+    }
+    *ret_seconds = seconds;
+    return n;
+}
+
+bool verify_is_fresh(const struct verify_request *q, int64_t seconds, int64_t tolerance_s,
+                     const char *scheme, struct verify_result *ret)
+{
+    int64_t off_s = q->now_ms / SECOND_MS - seconds;
+
+    if (off_s <= tolerance_s && off_s >= -tolerance_s)
+        return true;
+    ret->verdict = VERIFY_DENIED;
+    (void)snprintf(ret->why, sizeof ret->why,
+                   "%s: the timestamp is %lld s %s, %lld are tolerated; are both clocks right?",
+                   scheme, off_s > 0 ? (long long)off_s : -(long long)off_s,
+                   off_s > 0 ? "old" : "ahead", (long long)tolerance_s);
+    return false;
+}
+
+bool verify_digest(const void *bytes, size_t len, unsigned char out[VERIFY_DIGEST_SIZE])
+{
+    unsigned n = 0;
+
+    return EVP_Digest(bytes, len, out, &n, EVP_sha256(), NULL) == 1 && n == VERIFY_DIGEST_SIZE;
+}
+
+void verify_deny(struct verify_result *ret, const char *scheme, const char *why)
+{
+    ret->verdict = VERIFY_DENIED;
+    (void)snprintf(ret->why, sizeof ret->why, "%s: %s", scheme, why);
+}
+
+void verify_no_memory(struct verify_result *ret, const char *scheme)
+{
+    ret->verdict = VERIFY_UNAVAILABLE;
+    (void)snprintf(ret->why, sizeof ret->why, "%s: out of memory", scheme);
 }

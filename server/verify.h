@@ -89,7 +89,27 @@ void verifier_check(struct verifier *v, const struct verify_env *env,
 /** The WWW-Authenticate value of this source's 401; static or arena memory of the verifier. */
 const char *verifier_challenge(const struct verifier *v);
 
+/* ---- what schemes share ------------------------------------------------------------------------ */
+
+#define VERIFY_STAMP_MAX   12 /* digits of a time: good for 30,000 years, and no overflow */
+#define VERIFY_DIGEST_SIZE 32
+
 /** The one constant-time comparison: equal only when both lengths and all bytes are. */
 bool verify_equal(const void *a, size_t a_len, const void *b, size_t b_len);
+/** A header that must be there exactly once, or NULL. */
+const char *verify_header_once(const struct verify_request *q, const char *name);
+/** Length of text as a Unix time in seconds: digits alone, no leading zero, so that a time that is signed
+ *  as text cannot be written in two ways (webhook-sources.md section 5, remarks). 0: it is none. */
+size_t verify_stamp(const char *text, int64_t *ret_seconds);
+/** Is a sender's time within the tolerance, both ways? If not, ret is a denial that says by how much. */
+bool verify_is_fresh(const struct verify_request *q, int64_t seconds, int64_t tolerance_s,
+                     const char *scheme, struct verify_result *ret);
+/** SHA-256 of a secret that is compared and never shown: texts of any length in equal time. False when
+ *  out of memory. */
+bool verify_digest(const void *bytes, size_t len, unsigned char out[VERIFY_DIGEST_SIZE]);
+/** ret becomes a denial: "scheme: why", for the log. why: no secret. */
+void verify_deny(struct verify_result *ret, const char *scheme, const char *why);
+/** ret says that memory ran out: the sender is asked to come again. */
+void verify_no_memory(struct verify_result *ret, const char *scheme);
 
 #endif

@@ -4,31 +4,24 @@
  * Everything that is signed is taken as it stands: a timestamp or an id that could be written in two ways
  * is refused, never normalised. Cheap checks come first; the MAC is reached only by a request that is
  * well formed and fresh.
- *
- * This is the hot path of the whole receiver, and a keyed context that is started again is 2.3 times as
- * fast as a new one (library-traps.md, OpenSSL), but contexts are not thread-safe. So each key has a few
- * spare ones; a thread takes one by an atomic exchange and puts it back. A cache per thread was dropped:
- * it would have to learn of reloads, and would keep a secret alive in every thread.
  */
 #include "verify_standard_webhooks.h"
 
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base64.h"
 #include "verify.h"
+#include "verify_mac.h"
 
+#define NAME           "standard_webhooks"
 #define MAC_SIZE       32 /* SHA-256 */
 #define MAC_TEXT       44 /* the same in base64 */
 #define KEYS_MAX       8  /* webhook-sources.md section 5: cap both, say 8 x 8 */
 #define SIGNATURES_MAX 8
 #define ID_MAX         256 /* characters; webhook-sources.md section 5, remarks */
-#define STAMP_MAX      12  /* digits: good for 30,000 years, and no overflow */
-#define SPARES         16  /* contexts per key that wait for a thread */
 
 struct settings {
     struct secret_list secrets;
@@ -54,9 +47,8 @@ static const struct setting table[] = {
 };
 
 struct key {
-    const char *name;   /* the file it came from */
-    EVP_MAC_CTX *keyed; /* only ever copied */
-    _Atomic(EVP_MAC_CTX *) spare[SPARES];
+    const char *name; /* the file it came from */
+    struct verify_mac mac;
 };
 
 struct state {
@@ -98,68 +90,12 @@ enum err_code standard_webhooks_key(const char *secret, unsigned char *ret, size
     return ERR_OK;
 }
 
-/* A context that holds the key, or NULL when out of memory. */
-static EVP_MAC_CTX *keyed_new(const unsigned char *key, size_t len)
-{
-    char digest[] = "SHA256";
-    const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-                                 OSSL_PARAM_construct_end()};
-    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    EVP_MAC_CTX *ctx = mac ? EVP_MAC_CTX_new(mac) : NULL;
-
-    EVP_MAC_free(mac); /* the context keeps its own reference */
-    if (ctx && EVP_MAC_init(ctx, key, len, params) != 1) {
-        EVP_MAC_CTX_free(ctx);
-        ctx = NULL;
-    }
-    return ctx;
-}
-
-/* Where a thread begins to look, so that threads seldom meet. */
-static size_t first_slot(void)
-{
-    static atomic_size_t threads;
-    static _Thread_local size_t own; /* from 1 */
-
-    if (!own)
-        own = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) + 1;
-    return own;
-}
-
-static EVP_MAC_CTX *spare_take(struct key *k)
-{
-    for (size_t i = 0, slot = first_slot(); i < SPARES; i++, slot++) {
-        EVP_MAC_CTX *ctx =
-            atomic_exchange_explicit(&k->spare[slot % SPARES], NULL, memory_order_acquire);
-
-        if (ctx)
-            return ctx;
-    }
-    return EVP_MAC_CTX_dup(k->keyed);
-}
-
-static void spare_put(struct key *k, EVP_MAC_CTX *ctx)
-{
-    for (size_t i = 0, slot = first_slot(); i < SPARES; i++, slot++) {
-        EVP_MAC_CTX *none = NULL;
-
-        if (atomic_compare_exchange_strong_explicit(&k->spare[slot % SPARES], &none, ctx,
-                                                    memory_order_release, memory_order_relaxed))
-            return;
-    }
-    EVP_MAC_CTX_free(ctx);
-}
-
 static void clear(void *arg)
 {
     struct state *s = arg;
 
-    for (size_t i = 0; i < s->count; i++) {
-        for (size_t j = 0; j < SPARES; j++)
-            EVP_MAC_CTX_free(atomic_exchange(&s->keys[i].spare[j], NULL));
-        EVP_MAC_CTX_free(s->keys[i].keyed);
-        s->keys[i].keyed = NULL;
-    }
+    for (size_t i = 0; i < s->count; i++)
+        verify_mac_clear(&s->keys[i].mac);
     s->count = 0;
 }
 
@@ -167,7 +103,7 @@ static void clear(void *arg)
 
 /* What is signed ahead of the body: "id.timestamp." */
 struct signed_head {
-    char text[ID_MAX + 1 + STAMP_MAX + 1 + 1];
+    char text[ID_MAX + 1 + VERIFY_STAMP_MAX + 1 + 1];
     size_t len;
 };
 
@@ -182,28 +118,12 @@ static void signed_head(struct signed_head *h, const char *id, size_t id_len, co
     h->len = (size_t)(end - h->text);
 }
 
-/* ctx: keyed and just started. */
-static bool mac_of(EVP_MAC_CTX *ctx, const struct signed_head *h, const char *body, size_t body_len,
-                   unsigned char out[MAC_SIZE])
+static bool mac_of(struct verify_mac *m, const struct signed_head *h, const char *body,
+                   size_t body_len, unsigned char out[VERIFY_MAC_MAX])
 {
-    size_t n = 0;
+    const struct verify_piece pieces[] = {{h->text, h->len}, {body, body_len}};
 
-    return EVP_MAC_update(ctx, (const unsigned char *)h->text, h->len) == 1 &&
-           EVP_MAC_update(ctx, (const unsigned char *)body, body_len) == 1 &&
-           EVP_MAC_final(ctx, out, &n, MAC_SIZE) == 1 && n == MAC_SIZE;
-}
-
-static bool expected_mac(struct key *k, const struct signed_head *h, const char *body,
-                         size_t body_len, unsigned char out[MAC_SIZE])
-{
-    EVP_MAC_CTX *ctx = spare_take(k);
-    bool good = ctx && EVP_MAC_init(ctx, NULL, 0, NULL) == 1 && mac_of(ctx, h, body, body_len, out);
-
-    if (good)
-        spare_put(k, ctx);
-    else
-        EVP_MAC_CTX_free(ctx);
-    return good;
+    return verify_mac_sign(m, pieces, 2, out);
 }
 
 /* ---- what a sender presents ------------------------------------------------------------------------ */
@@ -216,23 +136,6 @@ static size_t id_length(const char *id)
     for (; id[n]; n++)
         if (n >= ID_MAX || id[n] < ' ' || id[n] > '~' || id[n] == '.')
             return 0;
-    return n;
-}
-
-/* Length of a decimal number without sign, blanks or leading zeros; 0: it is none. */
-static size_t stamp_length(const char *stamp, int64_t *ret_seconds)
-{
-    int64_t seconds = 0;
-    size_t n = 0;
-
-    if (*stamp == '0')
-        return 0;
-    for (; stamp[n]; n++) {
-        if (n >= STAMP_MAX || stamp[n] < '0' || stamp[n] > '9')
-            return 0;
-        seconds = seconds * 10 + (stamp[n] - '0');
-    }
-    *ret_seconds = seconds;
     return n;
 }
 
@@ -263,27 +166,6 @@ static bool read_signatures(const char *list, struct presented *p)
     return true;
 }
 
-/* A header that must be there exactly once, or NULL. */
-static const char *header_once(const struct verify_request *q, const char *name)
-{
-    unsigned count = 0;
-    const char *value = q->header(q->ctx, name, &count);
-
-    return count == 1 ? value : NULL;
-}
-
-static void deny(struct verify_result *ret, const char *why)
-{
-    ret->verdict = VERIFY_DENIED;
-    (void)snprintf(ret->why, sizeof ret->why, "standard_webhooks: %s", why);
-}
-
-static void no_memory(struct verify_result *ret)
-{
-    ret->verdict = VERIFY_UNAVAILABLE;
-    (void)snprintf(ret->why, sizeof ret->why, "standard_webhooks: out of memory");
-}
-
 static void check(void *arg, const struct verify_env *env, const struct verify_request *q,
                   struct verify_result *ret)
 {
@@ -295,56 +177,48 @@ static void check(void *arg, const struct verify_env *env, const struct verify_r
     struct presented p;
     struct signed_head head;
     size_t id_len, stamp_len;
-    int64_t seconds = 0, off_s;
+    int64_t seconds = 0;
 
     (void)env;
     if (svix)
         list = q->header(q->ctx, "svix-signature", &count);
     if (count != 1 || !list) {
-        deny(ret, count > 1 ? "the signature header is there more than once" : "no signature");
+        verify_deny(ret, NAME,
+                    count > 1 ? "the signature header is there more than once" : "no signature");
         return;
     }
-    id = header_once(q, svix ? "svix-id" : "webhook-id");
-    stamp = header_once(q, svix ? "svix-timestamp" : "webhook-timestamp");
+    id = verify_header_once(q, svix ? "svix-id" : "webhook-id");
+    stamp = verify_header_once(q, svix ? "svix-timestamp" : "webhook-timestamp");
     if (!id || !stamp) {
-        deny(ret, "id or timestamp header missing or there more than once");
+        verify_deny(ret, NAME, "id or timestamp header missing or there more than once");
         return;
     }
     id_len = id_length(id);
     if (!id_len) {
-        deny(ret, "the id is empty, too long or has characters that it may not have");
+        verify_deny(ret, NAME, "the id is empty, too long or has characters that it may not have");
         return;
     }
-    stamp_len = stamp_length(stamp, &seconds);
+    stamp_len = verify_stamp(stamp, &seconds);
     if (!stamp_len) {
-        deny(ret, "the timestamp is not a plain number of seconds");
+        verify_deny(ret, NAME, "the timestamp is not a plain number of seconds");
         return;
     }
-    off_s = q->now_ms / SECOND_MS - seconds;
-    if (off_s > s->tolerance_s || off_s < -s->tolerance_s) {
-        deny(ret, "");
-        (void)snprintf(
-            ret->why, sizeof ret->why,
-            "standard_webhooks: the timestamp is %lld s %s, %lld are tolerated; are both "
-            "clocks right?",
-            off_s > 0 ? (long long)off_s : -(long long)off_s, off_s > 0 ? "old" : "ahead",
-            (long long)s->tolerance_s);
+    if (!verify_is_fresh(q, seconds, s->tolerance_s, NAME, ret))
         return;
-    }
     if (!read_signatures(list, &p)) {
-        deny(ret, "too many signatures");
+        verify_deny(ret, NAME, "too many signatures");
         return;
     }
     if (!p.count) {
-        deny(ret, "no v1 signature in the header");
+        verify_deny(ret, NAME, "no v1 signature in the header");
         return;
     }
     signed_head(&head, id, id_len, stamp, stamp_len);
     for (size_t i = 0; i < s->count; i++) {
-        unsigned char mac[MAC_SIZE];
+        unsigned char mac[VERIFY_MAC_MAX];
 
-        if (!expected_mac(&s->keys[i], &head, q->body, q->body_len, mac)) {
-            no_memory(ret);
+        if (!mac_of(&s->keys[i].mac, &head, q->body, q->body_len, mac)) {
+            verify_no_memory(ret, NAME);
             return;
         }
         for (size_t j = 0; j < p.count; j++)
@@ -353,11 +227,11 @@ static void check(void *arg, const struct verify_env *env, const struct verify_r
                 ret->key = s->keys[i].name;
                 ret->verdict = VERIFY_GOOD;
                 if (!ret->delivery_id)
-                    no_memory(ret);
+                    verify_no_memory(ret, NAME);
                 return;
             }
     }
-    deny(ret, "the signature fits no key");
+    verify_deny(ret, NAME, "the signature fits no key");
 }
 
 /* ---- settings ------------------------------------------------------------------------------------ */
@@ -374,8 +248,7 @@ static void add_key(const struct settings_reader *reader, const struct yaml_node
         yaml_fault(reader->faults, at, "%s: %s", secret->file, e.text);
     } else {
         k->name = secret->file;
-        k->keyed = keyed_new(bytes, len);
-        if (k->keyed)
+        if (verify_mac_init(&k->mac, "SHA256", bytes, len))
             s->count++;
         else
             yaml_fault(reader->faults, at, "out of memory");
@@ -396,7 +269,7 @@ static void *compile(const struct settings_reader *reader, const struct yaml_nod
         yaml_fault(reader->faults, node, "out of memory");
         return NULL;
     }
-    settings_read(reader, node, "standard_webhooks", table, set);
+    settings_read(reader, node, NAME, table, set);
     s->tolerance_s = set->tolerance_ms / SECOND_MS;
     files = yaml_get(node, "secret_files");
     if (set->secrets.count > KEYS_MAX)
@@ -413,7 +286,7 @@ static void *compile(const struct settings_reader *reader, const struct yaml_nod
 }
 
 const struct verify_scheme verify_standard_webhooks = {
-    .name = "standard_webhooks",
+    .name = NAME,
     .challenge = "StandardWebhooks",
     .needs_body = true,
     .compile = compile,
@@ -428,21 +301,20 @@ enum err_code standard_webhooks_sign(const unsigned char *key, size_t key_len, c
                                      struct buf *out, struct err *e)
 {
     struct signed_head head;
-    unsigned char mac[MAC_SIZE], text[MAC_TEXT + 1];
+    struct verify_mac m = {0};
+    unsigned char mac[VERIFY_MAC_MAX], text[MAC_TEXT + 1];
     size_t id_len = id_length(id), stamp_len;
     int64_t seconds;
-    EVP_MAC_CTX *ctx;
     bool good;
 
-    stamp_len = stamp_length(timestamp, &seconds);
+    stamp_len = verify_stamp(timestamp, &seconds);
     if (!id_len || !stamp_len)
         return err_set(e, ERR_INVALID, "%s",
                        id_len ? "the timestamp is not a plain number of seconds"
                               : "the id is empty, longer than 256, or holds a '.'");
     signed_head(&head, id, id_len, timestamp, stamp_len);
-    ctx = keyed_new(key, key_len);
-    good = ctx && mac_of(ctx, &head, body, body_len, mac);
-    EVP_MAC_CTX_free(ctx);
+    good = verify_mac_init(&m, "SHA256", key, key_len) && mac_of(&m, &head, body, body_len, mac);
+    verify_mac_clear(&m);
     if (!good)
         return err_set(e, ERR_NOMEM, "HMAC");
     (void)EVP_EncodeBlock(text, mac, MAC_SIZE);

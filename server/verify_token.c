@@ -3,7 +3,6 @@
  * Not a signature: it proves who holds the secret and nothing about the body (webhook-sources.md section
  * 5.2). SHA-256 digests are compared, all of them, so that the time tells neither length nor which.
  */
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -13,7 +12,6 @@
 #define TOKEN_LENGTH_MAX 8192 /* bytes that a header may make us hash */
 #define TOKENS_MAX       8    /* webhook-sources.md section 5: cap both, say 8 x 8 */
 #define TOKEN_LENGTH_MIN 16   /* bytes; less can be guessed */
-#define DIGEST_SIZE      32
 
 struct settings {
     const char *header;
@@ -41,16 +39,9 @@ static const struct setting table[] = {
 struct state {
     const char *header, *word; /* word: "Bearer", or "" */
     size_t count;
-    unsigned char digests[TOKENS_MAX][DIGEST_SIZE];
+    unsigned char digests[TOKENS_MAX][VERIFY_DIGEST_SIZE];
     const char *names[TOKENS_MAX];
 };
-
-static bool digest(const char *text, size_t len, unsigned char out[DIGEST_SIZE])
-{
-    unsigned n = 0;
-
-    return EVP_Digest(text, len, out, &n, EVP_sha256(), NULL) == 1 && n == DIGEST_SIZE;
-}
 
 /* "Name" or "Name: Word". */
 static bool split_header(struct arena *a, const char *text, struct state *s)
@@ -94,7 +85,7 @@ static void *compile(const struct settings_reader *reader, const struct yaml_nod
                        "%s: a token needs at least %d characters; make one with "
                        "`openssl rand -base64 32`",
                        secret->file, TOKEN_LENGTH_MIN);
-        if (!digest(secret->text, secret->len, s->digests[s->count]))
+        if (!verify_digest(secret->text, secret->len, s->digests[s->count]))
             yaml_fault(reader->faults, node, "out of memory");
         s->names[s->count++] = secret->file;
         secret_wipe(secret); /* the digest is enough from here on */
@@ -118,7 +109,7 @@ static void check(void *arg, const struct verify_env *env, const struct verify_r
                   struct verify_result *ret)
 {
     const struct state *s = arg;
-    unsigned char seen[DIGEST_SIZE];
+    unsigned char seen[VERIFY_DIGEST_SIZE];
     unsigned count = 0;
     const char *value = q->header(q->ctx, s->header, &count), *token;
 
@@ -130,13 +121,12 @@ static void check(void *arg, const struct verify_env *env, const struct verify_r
                        count > 1 ? "the header is there more than once" : "no token in the header");
         return;
     }
-    if (!digest(token, strlen(token), seen)) {
-        ret->verdict = VERIFY_UNAVAILABLE;
-        (void)snprintf(ret->why, sizeof ret->why, "token: out of memory");
+    if (!verify_digest(token, strlen(token), seen)) {
+        verify_no_memory(ret, "token");
         return;
     }
     for (size_t i = 0; i < s->count; i++)
-        if (verify_equal(seen, DIGEST_SIZE, s->digests[i], DIGEST_SIZE)) {
+        if (verify_equal(seen, VERIFY_DIGEST_SIZE, s->digests[i], VERIFY_DIGEST_SIZE)) {
             ret->verdict = VERIFY_GOOD;
             ret->key = s->names[i];
         }

@@ -2,4 +2,5 @@
  * cost less to check stand first. */
 SCHEME(token)
 SCHEME(standard_webhooks)
+SCHEME(hmac)
 SCHEME(entra)

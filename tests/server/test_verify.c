@@ -150,7 +150,7 @@ static void test_verify__names_what_is_wrong_with_a_list(void **state)
         {"[{tokens: {secret_files: [token]}}]", "did you mean token?"},
         {"[{standard-webhooks: {secret_files: [key]}}]", "did you mean standard_webhooks?"},
         {"[{oauth2: {}}]", "unknown scheme 'oauth2'"},
-        {"[{hmac: {preset: github}}]", "not available in this version"},
+        {"[{hmc: {preset: github}}]", "did you mean hmac?"},
         {"[{basic: {}}]", "not available in this version"},
         {"[{client_certificate: {}}]", "not available in this version"},
         {"[{none: {insecure: true}}]", "not available in this version"},

@@ -1,0 +1,695 @@
+/* test_verify_hmac.c - every preset takes its vector and nothing else; what is signed can be read in one way.
+ * The vectors are those of webhook-sources.md section 5.1. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kit/scheme.h"
+#include "kit/torture.h"
+
+#define BODY                                                                                       \
+    "{\"alertId\":\"da639000000000000001_-1234567890\","                                           \
+    "\"machineId\":\"0123456789abcdef0123456789abcdef01234567\"}"
+#define STAMP   "1767225600"
+#define STAMP_S INT64_C(1767225600)
+#define T       "test-shared-secret-0001"
+#define K1      "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+#define K1_HEX  "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+#define K2      "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
+#define BODY_T  "79c79154b623433fa57dd301fcb05532aee7cc70847422d8182c981017ed50f6"
+#define STRIPE  "c8c770c0babf27ca78ae0dc2576fd8fecd0d7907ea67c40569e1b888149d4031"
+#define SLACK   "eb5a552c26994ac4134469e9cad5507c8c7b2ed4f4f14194c55cbf50c51b6ce2"
+#define BODY_64 "eceRVLYjQz+lfdMB/LBVMq7nzHCEdCLYGCyYEBftUPY="
+#define TEAMS   "HiLVoybaSjsN0WNBJXynnp6RWWxXpRCx/0QaFAli7cw="
+
+/* A preset, its vector, and where it says the time. */
+static const struct vector {
+    const char *preset, *file, *header, *value, *stamp_header;
+} vectors[] = {
+    {"github", "t", "X-Hub-Signature-256", "sha256=" BODY_T, NULL},
+    {"stripe", "t", "Stripe-Signature", "t=" STAMP ",v1=" STRIPE, NULL},
+    {"slack", "t", "X-Slack-Signature", "v0=" SLACK, "X-Slack-Request-Timestamp"},
+    {"shopify", "t", "X-Shopify-Hmac-Sha256", BODY_64, NULL},
+    {"teams", "k1", "Authorization", "HMAC " TEAMS, NULL},
+};
+#define VECTORS (sizeof vectors / sizeof *vectors)
+
+struct stage {
+    struct scheme s;
+    struct yaml_faults notes;
+};
+
+static int setup(void **state)
+{
+    struct stage *t = calloc(1, sizeof *t);
+
+    assert_non_null(t);
+    scheme_open(&t->s);
+    t->s.hands.wall = STAMP_S * 1000;
+    scheme_file(&t->s, "t", T "\n");
+    scheme_file(&t->s, "k1", K1 "\n");
+    scheme_file(&t->s, "k1hex", K1_HEX "\n");
+    scheme_file(&t->s, "k2", K2 "\n");
+    *state = t;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct stage *t = *state;
+
+    scheme_close(&t->s);
+    free(t);
+    return 0;
+}
+
+static void compile(struct stage *t, const char *settings)
+{
+    char yaml[400];
+
+    (void)snprintf(yaml, sizeof yaml, "[{hmac: {%s}}]", settings);
+    if (!scheme_compile(&t->s, yaml))
+        fail_msg("%s: %s", yaml, scheme_faults(&t->s));
+}
+
+static void preset(struct stage *t, const struct vector *v)
+{
+    char settings[200];
+
+    (void)snprintf(settings, sizeof settings, "preset: %s, secret_files: [%s]", v->preset, v->file);
+    compile(t, settings);
+}
+
+/* Shows a request of a preset; extra may be NULL. */
+static enum verify_verdict ask(struct stage *t, const struct vector *v, const char *value,
+                               const char *stamp, const struct scheme_header *extra,
+                               const char *body, size_t len, struct verify_result *ret)
+{
+    struct scheme_header headers[5] = {{v->header, value}};
+    size_t n = 1;
+
+    if (v->stamp_header && stamp)
+        headers[n++] = (struct scheme_header){v->stamp_header, stamp};
+    for (; extra && extra->name; extra++)
+        headers[n++] = *extra;
+    return scheme_ask(&t->s, headers, body, len, ret);
+}
+
+static bool is_good(struct stage *t, const struct vector *v, const char *value, const char *stamp)
+{
+    struct verify_result r;
+
+    return ask(t, v, value, stamp, NULL, BODY, sizeof BODY - 1, &r) == VERIFY_GOOD;
+}
+
+/* hex (or base64) of an HMAC that is computed here, not by what is tested. */
+static void sign(const EVP_MD *md, const void *key, size_t key_len, const char *text, size_t len,
+                 bool hex, char out[200])
+{
+    unsigned char mac[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+
+    assert_non_null(HMAC(md, key, (int)key_len, (const unsigned char *)text, len, mac, &n));
+    if (!hex)
+        (void)EVP_EncodeBlock((unsigned char *)out, mac, (int)n);
+    for (unsigned i = 0; hex && i < n; i++)
+        (void)snprintf(out + (size_t)2 * i, 3, "%02x", mac[i]);
+}
+
+static void test_hmac__each_preset_takes_its_vector(void **state)
+{
+    struct stage *t = *state;
+
+    for (size_t i = 0; i < VECTORS; i++) {
+        const struct vector *v = &vectors[i];
+        struct verify_result r;
+
+        preset(t, v);
+        for (int twice = 0; twice < 2; twice++)
+            if (ask(t, v, v->value, STAMP, NULL, BODY, sizeof BODY - 1, &r) != VERIFY_GOOD)
+                fail_msg("%s: %s", v->preset, r.why);
+        assert_non_null(strstr(r.key, v->file));
+        assert_null(r.delivery_id);
+        assert_null(r.tenant_id);
+        assert_string_equal(verifier_challenge(t->s.verifier), "HMAC");
+        for (size_t j = 0; j < VECTORS; j++) /* and none that is another's */
+            if (j != i)
+                assert_int_equal(
+                    ask(t, &vectors[j], vectors[j].value, STAMP, NULL, BODY, sizeof BODY - 1, &r),
+                    VERIFY_DENIED);
+    }
+}
+
+static void test_hmac__refuses_every_single_bit_flip(void **state)
+{
+    struct stage *t = *state;
+
+    for (size_t i = 0; i < VECTORS; i++) {
+        const struct vector *v = &vectors[i];
+        char body[] = BODY, stamp[] = STAMP, value[200];
+        struct verify_result r;
+
+        preset(t, v);
+        (void)snprintf(value, sizeof value, "%s", v->value);
+        for (size_t bit = 0; bit < 8 * (sizeof body - 1); bit++) {
+            body[bit / 8] = (char)(body[bit / 8] ^ 1 << bit % 8);
+            assert_int_equal(ask(t, v, value, stamp, NULL, body, sizeof body - 1, &r),
+                             VERIFY_DENIED);
+            body[bit / 8] = (char)(body[bit / 8] ^ 1 << bit % 8);
+        }
+        for (size_t bit = 0; bit < 8 * strlen(v->value); bit++) {
+            value[bit / 8] = (char)(value[bit / 8] ^ 1 << bit % 8);
+            if (ask(t, v, value, stamp, NULL, body, sizeof body - 1, &r) != VERIFY_DENIED)
+                fail_msg("%s: '%s'", v->preset, value);
+            value[bit / 8] = (char)(value[bit / 8] ^ 1 << bit % 8);
+        }
+        for (size_t bit = 0; v->stamp_header && bit < 8 * (sizeof stamp - 1); bit++) {
+            stamp[bit / 8] = (char)(stamp[bit / 8] ^ 1 << bit % 8);
+            assert_int_equal(ask(t, v, value, stamp, NULL, body, sizeof body - 1, &r),
+                             VERIFY_DENIED);
+            stamp[bit / 8] = (char)(stamp[bit / 8] ^ 1 << bit % 8);
+        }
+        assert_int_equal(ask(t, v, value, stamp, NULL, body, sizeof body - 1, &r), VERIFY_GOOD);
+    }
+}
+
+static void test_hmac__refuses_longer_and_shorter_bodies(void **state)
+{
+    struct stage *t = *state;
+
+    for (size_t i = 0; i < VECTORS; i++) {
+        static const char body[] = BODY "\n";
+        struct verify_result r;
+
+        preset(t, &vectors[i]);
+        for (size_t len = 0; len < sizeof body; len++)
+            assert_int_equal(ask(t, &vectors[i], vectors[i].value, STAMP, NULL, body, len, &r),
+                             len == sizeof body - 2 ? VERIFY_GOOD : VERIFY_DENIED);
+    }
+}
+
+static void test_hmac__reads_the_header_strictly(void **state)
+{
+    struct stage *t = *state;
+    static const struct {
+        unsigned v;
+        const char *value;
+    } rows[] = {
+        /* github */
+        {0, ""},
+        {0, "sha256="},
+        {0, BODY_T},
+        {0, "sha256=79C79154B623433FA57DD301FCB05532AEE7CC70847422D8182C981017ED50F6"},
+        {0, "SHA256=" BODY_T},
+        {0, "sha1=" BODY_T},
+        {0, "sha256=" BODY_64},
+        {0, " sha256=" BODY_T},
+        {0, "sha256= " BODY_T},
+        {0, "sha256=" BODY_T " "},
+        {0, "sha256=" BODY_T "\n"},
+        {0, "sha256=" BODY_T "00"},
+        {0, "sha256=" BODY_T "," BODY_T},
+        {0, "sha256=79c79154b623433fa57dd301fcb05532aee7cc70847422d8182c981017ed50f"},
+        {0, "sha256=79c79154b623433fa57dd301fcb05532aee7cc70847422d8182c981017ed50f7"},
+        {0, "sha256=0x79c79154b623433fa57dd301fcb05532aee7cc70847422d8182c981017ed50"},
+        /* stripe */
+        {1, "v1=" STRIPE},
+        {1, "t=" STAMP},
+        {1, "t=,v1=" STRIPE},
+        {1, "t=1767225601,v1=" STRIPE},
+        {1, "t=01767225600,v1=" STRIPE},
+        {1, "t=+1767225600,v1=" STRIPE},
+        {1, "t=1767225600.0,v1=" STRIPE},
+        {1, "t= 1767225600,v1=" STRIPE},
+        {1, "t=1767225600 ,v1=" STRIPE},
+        {1, "t=18446744075476777216,v1=" STRIPE},
+        {1, "t=1767225600000000000000000000000000000000,v1=" STRIPE},
+        {1, "t=" STAMP ",t=" STAMP ",v1=" STRIPE},
+        {1, "t=" STAMP ",v1=" STRIPE ",t=1"},
+        {1, "t=" STAMP ", v1=" STRIPE},
+        {1, "t=" STAMP ";v1=" STRIPE},
+        {1, "t=" STAMP ",v0=" STRIPE},
+        {1, "t=" STAMP ",v10=" STRIPE},
+        {1, "T=" STAMP ",v1=" STRIPE},
+        {1, "t=" STAMP ",v1=" STRIPE " "},
+        {1, "t=" STAMP ",v1=" BODY_T},
+        {1, ",,,"},
+        {1, "t=" STAMP ",,"},
+        /* slack */
+        {2, SLACK},
+        {2, "v1=" SLACK},
+        {2, "v0=" BODY_T},
+        {2, "v0=" SLACK ",v0=" SLACK},
+        /* shopify */
+        {3, "eceRVLYjQz+lfdMB/LBVMq7nzHCEdCLYGCyYEBftUPY"},
+        {3, "eceRVLYjQz+lfdMB/LBVMq7nzHCEdCLYGCyYEBftUPZ="}, /* stray bits */
+        {3, "eceRVLYjQz-lfdMB_LBVMq7nzHCEdCLYGCyYEBftUPY="},
+        {3, "eceRVLYjQz+lfdMB/LBVMq7nzHCEdCLYGCyYEBftUPY=="},
+        {3, "eceRVLYjQz+lfdMB/LBVMq7nzHCEdCLYGCyYEBftUPYA"},
+        {3, " " BODY_64},
+        {3, BODY_T},
+        {3, ""},
+        /* teams */
+        {4, TEAMS},
+        {4, "HMAC" TEAMS},
+        {4, "HMAC  " TEAMS},
+        {4, "hmac " TEAMS},
+        {4, "Bearer " TEAMS},
+        {4, "HMAC " BODY_64},
+        {4, "HMAC "},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        preset(t, &vectors[rows[i].v]);
+        if (is_good(t, &vectors[rows[i].v], rows[i].value, STAMP))
+            fail_msg("%s took '%s'", vectors[rows[i].v].preset, rows[i].value);
+    }
+}
+
+static void test_hmac__takes_stripes_lists(void **state)
+{
+    struct stage *t = *state;
+    static const char bad[] =
+        ",v1=0000000000000000000000000000000000000000000000000000000000000000";
+    static const struct {
+        const char *value;
+        bool good;
+    } rows[] = {
+        {"t=" STAMP ",v1=" BODY_T ",v1=" STRIPE, true},
+        {"t=" STAMP ",v1=" STRIPE ",v1=" BODY_T, true},
+        {"t=" STAMP ",v1=" STRIPE ",v0=" BODY_T, true},
+        {"v1=" STRIPE ",t=" STAMP, true},
+        {"t=" STAMP ",v1=short,v1=" STRIPE ",x,,y=", true},
+        {"t=" STAMP ",v1=" BODY_T ",v1=" BODY_T, false},
+    };
+    char seven[800] = "", text[1200];
+
+    preset(t, &vectors[1]);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (is_good(t, &vectors[1], rows[i].value, NULL) != rows[i].good)
+            fail_msg("'%s'", rows[i].value);
+    /* Eight signatures are looked at; more are nobody's rotation. */
+    for (int i = 0; i < 7; i++)
+        (void)strncat(seven, bad, sizeof seven - strlen(seven) - 1);
+    (void)snprintf(text, sizeof text, "t=" STAMP "%s,v1=" STRIPE, seven);
+    assert_true(is_good(t, &vectors[1], text, NULL));
+    (void)snprintf(text, sizeof text, "t=" STAMP "%s%s,v1=" STRIPE, seven, bad);
+    assert_false(is_good(t, &vectors[1], text, NULL));
+}
+
+static void test_hmac__each_header_stands_there_once(void **state)
+{
+    struct stage *t = *state;
+    struct verify_result r;
+
+    for (size_t i = 0; i < VECTORS; i++) {
+        const struct vector *v = &vectors[i];
+        const struct scheme_header again[] = {{v->header, v->value}, {NULL, NULL}};
+        const struct scheme_header stamp[] = {{v->stamp_header, STAMP}, {NULL, NULL}};
+
+        preset(t, v);
+        assert_int_equal(ask(t, v, v->value, STAMP, again, BODY, sizeof BODY - 1, &r),
+                         VERIFY_DENIED);
+        if (v->stamp_header) {
+            assert_int_equal(ask(t, v, v->value, STAMP, stamp, BODY, sizeof BODY - 1, &r),
+                             VERIFY_DENIED);
+            assert_false(is_good(t, v, v->value, NULL));
+        }
+    }
+    assert_int_equal(
+        scheme_ask(&t->s, (const struct scheme_header[]){{NULL, NULL}}, BODY, sizeof BODY - 1, &r),
+        VERIFY_DENIED);
+    assert_int_equal(ask(t, &vectors[0], vectors[0].value, STAMP, NULL, NULL, 0, &r),
+                     VERIFY_NEEDS_BODY);
+}
+
+static void test_hmac__keeps_to_its_tolerance(void **state)
+{
+    struct stage *t = *state;
+    static const struct {
+        int64_t off_s;
+        bool in_5m, in_30s;
+    } rows[] = {
+        {0, true, true},      {30, true, true},      {-30, true, true},   {31, true, false},
+        {-31, true, false},   {300, true, false},    {-300, true, false}, {301, false, false},
+        {-301, false, false}, {86400, false, false},
+    };
+
+    for (size_t v = 1; v <= 2; v++) { /* the two presets with a time */
+        char settings[120];
+
+        (void)snprintf(settings, sizeof settings, "preset: %s, secret_files: t, tolerance: 30s",
+                       vectors[v].preset);
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            t->s.hands.wall = (STAMP_S + rows[i].off_s) * 1000;
+            preset(t, &vectors[v]);
+            assert_int_equal(is_good(t, &vectors[v], vectors[v].value, STAMP), rows[i].in_5m);
+            compile(t, settings);
+            assert_int_equal(is_good(t, &vectors[v], vectors[v].value, STAMP), rows[i].in_30s);
+        }
+    }
+    preset(t, &vectors[0]); /* without a time a request does not age */
+    assert_true(is_good(t, &vectors[0], vectors[0].value, NULL));
+}
+
+/* Keys that the same secret gives when it is read in the wrong way. */
+static void test_hmac__reads_each_secret_in_one_way(void **state)
+{
+    struct stage *t = *state;
+    static const char whsec[] = "whsec_" K1;
+    unsigned char bytes[48];
+    char text[64 + sizeof BODY], value[200], header[250];
+    int len = snprintf(text, sizeof text, "%s.%s", STAMP, BODY), n;
+
+    scheme_file(&t->s, "whsec", whsec);
+    /* Stripe: the whole text is the key. */
+    compile(t, "preset: stripe, secret_files: whsec");
+    sign(EVP_sha256(), whsec, sizeof whsec - 1, text, (size_t)len, true, value);
+    (void)snprintf(header, sizeof header, "t=%s,v1=%s", STAMP, value);
+    assert_true(is_good(t, &vectors[1], header, NULL));
+    n = EVP_DecodeBlock(bytes, (const unsigned char *)K1, sizeof K1 - 1);
+    assert_true(n >= 32);
+    sign(EVP_sha256(), bytes, 32, text, (size_t)len, true, value); /* base64-decoded by mistake */
+    (void)snprintf(header, sizeof header, "t=%s,v1=%s", STAMP, value);
+    assert_false(is_good(t, &vectors[1], header, NULL));
+    sign(EVP_sha256(), K1, sizeof K1 - 1, text, (size_t)len, true, value); /* without whsec_ */
+    (void)snprintf(header, sizeof header, "t=%s,v1=%s", STAMP, value);
+    assert_false(is_good(t, &vectors[1], header, NULL));
+    /* Teams: base64, and the text of it is no key. */
+    preset(t, &vectors[4]);
+    sign(EVP_sha256(), K1, sizeof K1 - 1, BODY, sizeof BODY - 1, false, value);
+    (void)snprintf(header, sizeof header, "HMAC %s", value);
+    assert_false(is_good(t, &vectors[4], header, NULL));
+}
+
+static void test_hmac__takes_every_key_of_a_rotation(void **state)
+{
+    struct stage *t = *state;
+    struct verify_result r;
+
+    compile(t, "preset: teams, secret_files: [k2, k1]");
+    assert_int_equal(ask(t, &vectors[4], vectors[4].value, NULL, NULL, BODY, sizeof BODY - 1, &r),
+                     VERIFY_GOOD);
+    assert_non_null(strstr(r.key, "/k1"));
+    compile(t, "preset: teams, secret_files: [k2]");
+    assert_false(is_good(t, &vectors[4], vectors[4].value, NULL));
+}
+
+/* A name that is not signed tells deliveries of one body apart, and never those of two. */
+static void test_hmac__an_unsigned_id_counts_only_with_what_is_signed(void **state)
+{
+    struct stage *t = *state;
+    static const struct {
+        unsigned v;
+        const char *header;
+    } rows[] = {{0, "X-GitHub-Delivery"}, {3, "X-Shopify-Webhook-Id"}};
+    static const char other_body[] = "{\"alertId\":\"da2\"}";
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct vector *v = &vectors[rows[i].v];
+        struct scheme_header id[] = {{rows[i].header, "0b1c2d3e-AAAA"}, {NULL, NULL}, {NULL, NULL}};
+        char value[200], other[220];
+        struct verify_result r;
+
+        preset(t, v);
+        assert_int_equal(ask(t, v, v->value, NULL, id, BODY, sizeof BODY - 1, &r), VERIFY_GOOD);
+        assert_string_equal(r.delivery_id, "0b1c2d3e-AAAA/79c79154b623433f");
+        sign(EVP_sha256(), T, sizeof T - 1, other_body, sizeof other_body - 1, rows[i].v == 0,
+             value);
+        (void)snprintf(other, sizeof other, "%s%s", rows[i].v == 0 ? "sha256=" : "", value);
+        assert_int_equal(ask(t, v, other, NULL, id, other_body, sizeof other_body - 1, &r),
+                         VERIFY_GOOD);
+        assert_int_equal(strncmp(r.delivery_id, "0b1c2d3e-AAAA/", 14), 0);
+        assert_string_not_equal(r.delivery_id, "0b1c2d3e-AAAA/79c79154b623433f");
+        /* What cannot be a name is none. */
+        id[0].value = "";
+        assert_int_equal(ask(t, v, v->value, NULL, id, BODY, sizeof BODY - 1, &r), VERIFY_GOOD);
+        assert_null(r.delivery_id);
+        id[0].value = "two words";
+        assert_int_equal(ask(t, v, v->value, NULL, id, BODY, sizeof BODY - 1, &r), VERIFY_GOOD);
+        assert_null(r.delivery_id);
+        id[0].value = "a";
+        id[1] = id[0];
+        assert_int_equal(ask(t, v, v->value, NULL, id, BODY, sizeof BODY - 1, &r), VERIFY_GOOD);
+        assert_null(r.delivery_id);
+    }
+}
+
+static void test_hmac__takes_a_relay_of_ones_own(void **state)
+{
+    struct stage *t = *state;
+    static const struct {
+        const char *what, *settings, *prefix, *form; /* form: \1 time, \2 id, \3 body */
+        bool sha512, hex, hex_key;
+    } rows[] = {
+        {"body", "", "", "\3", false, true, false},
+        {"prefix", ", prefix: \"mac \"", "mac ", "\3", false, true, false},
+        {"base64", ", encoding: base64", "", "\3", false, false, false},
+        {"sha512", ", algorithm: sha512", "", "\3", true, true, false},
+        {"sha512 base64", ", algorithm: sha512, encoding: base64", "", "\3", true, false, false},
+        {"hex key", ", secret_encoding: hex", "", "\3", false, true, true},
+        {"time", ", payload: '{timestamp}.{body}', timestamp_header: X-Time", "", "\1.\3", false,
+         true, false},
+        {"id and time",
+         ", payload: '{id}.{timestamp}.{body}', timestamp_header: X-Time, id_header: X-Id", "",
+         "\2.\1.\3", false, true, false},
+        {"literals around", ", payload: 'v9:{timestamp}:{body}:end', timestamp_header: X-Time", "",
+         "v9:\1:\3:end", false, true, false},
+        {"body first", ", payload: '{body}//{id}', id_header: X-Id", "", "\3//\2", false, true,
+         false},
+        {"members", ", form: members, prefix: 'sig=', payload: '{timestamp}|{body}'",
+         "t=" STAMP ",sig=", "\1|\3", false, true, false},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char settings[300], text[300] = "", mac[200], value[300];
+        unsigned char bytes[32];
+        struct verify_result r;
+        struct scheme_header h[] = {
+            {"X-Signature", value}, {"X-Time", STAMP}, {"X-Id", "m-1"}, {NULL, NULL}};
+        int len;
+
+        for (unsigned j = 0; j < sizeof bytes; j++)
+            bytes[j] = (unsigned char)j;
+        (void)snprintf(settings, sizeof settings, "header: X-Signature, secret_files: [%s]%s",
+                       rows[i].hex_key ? "k1hex" : "t", rows[i].settings);
+        compile(t, settings);
+        for (const char *c = rows[i].form; *c; c++) {
+            const char own[] = {*c, '\0'};
+            const char *piece = *c == 1 ? STAMP : *c == 2 ? "m-1" : *c == 3 ? BODY : own;
+
+            len = (int)strlen(text);
+            (void)snprintf(text + len, sizeof text - (size_t)len, "%s", piece);
+        }
+        len = (int)strlen(text);
+        sign(rows[i].sha512 ? EVP_sha512() : EVP_sha256(),
+             rows[i].hex_key ? (const void *)bytes : T, rows[i].hex_key ? 32 : sizeof T - 1, text,
+             (size_t)len, rows[i].hex, mac);
+        (void)snprintf(value, sizeof value, "%s%s", rows[i].prefix, mac);
+        if (scheme_ask(&t->s, h, BODY, sizeof BODY - 1, &r) != VERIFY_GOOD)
+            fail_msg("%s: %s", rows[i].what, r.why);
+        if (strstr(rows[i].settings, "{id}")) { /* signed: as it stands, and it must be there */
+            assert_string_equal(r.delivery_id, "m-1");
+            h[2].value = "m-2";
+            assert_int_equal(scheme_ask(&t->s, h, BODY, sizeof BODY - 1, &r), VERIFY_DENIED);
+            h[2].name = NULL;
+            assert_int_equal(scheme_ask(&t->s, h, BODY, sizeof BODY - 1, &r), VERIFY_DENIED);
+            h[2].name = "X-Id";
+        }
+        assert_int_equal(scheme_ask(&t->s, h, BODY, sizeof BODY - 2, &r), VERIFY_DENIED);
+    }
+}
+
+/* One MAC, one reading: what is moved from a part into its neighbour is refused. */
+static void test_hmac__parts_cannot_be_shifted(void **state)
+{
+    struct stage *t = *state;
+    static const struct {
+        const char *id, *stamp, *body;
+        bool good;
+    } rows[] = {
+        {"a", STAMP, "1." BODY, true},
+        {"a." STAMP, STAMP, BODY, false},
+        {"a", STAMP ".1", BODY, false},
+        {"a." STAMP, "1", BODY, false},
+        {"a." STAMP ".1", "", BODY, false},
+        {"", "a", STAMP ".1." BODY, false},
+        {"a." STAMP ".1." BODY, STAMP, "", false},
+    };
+    char text[300], value[200];
+    int len = snprintf(text, sizeof text, "a.%s.1.%s", STAMP, BODY);
+
+    compile(t, "header: X-Sig, secret_files: t, payload: '{id}.{timestamp}.{body}', "
+               "timestamp_header: X-Time, id_header: X-Id");
+    sign(EVP_sha256(), T, sizeof T - 1, text, (size_t)len, true, value);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct scheme_header h[] = {
+            {"X-Sig", value}, {"X-Time", rows[i].stamp}, {"X-Id", rows[i].id}, {NULL, NULL}};
+        struct verify_result r;
+
+        assert_int_equal(scheme_ask(&t->s, h, rows[i].body, strlen(rows[i].body), &r),
+                         rows[i].good ? VERIFY_GOOD : VERIFY_DENIED);
+    }
+}
+
+static void test_hmac__names_what_is_wrong_with_its_settings(void **state)
+{
+    struct stage *t = *state;
+    static const struct {
+        const char *yaml, *says;
+    } rows[] = {
+        {"{}", "secret_files"},
+        {"{secret_files: t}", "name a `preset`"},
+        {"{preset: github}", "secret_files"},
+        {"{preset: github, secret_files: []}", "secret_files"},
+        {"{preset: gitlab, secret_files: t}", "github"},
+        {"{preset: github, secret_files: gone}", "gone"},
+        {"{preset: github, secret_files: short}", "at least 16"},
+        {"{preset: github, secret_files: [t, t, t, t, t, t, t, t, t]}", "at most 8"},
+        {"{preset: github, secret_files: t, header: X-Hub-Signature}", "the preset github"},
+        {"{preset: github, secret_files: t, algorithm: sha256}", "the preset github"},
+        {"{preset: github, secret_files: t, secret_encoding: hex}", "the preset github"},
+        {"{preset: github, secret_files: t, tolerance: 5m}", "no time is signed"},
+        {"{preset: slack, secret_files: t, tolerance: 29s}", "tolerance"},
+        {"{preset: slack, secret_files: t, tolerance: 16m}", "tolerance"},
+        {"{preset: teams, secret_files: t}", "base64"},
+        {"{preset: teams, secret_files: short64}", "at least 16"},
+        {"{header: X-Sig, secret_files: t, algorithm: sha1}", "sha256, sha512, found 'sha1'"},
+        {"{header: X-Sig, secret_files: t, algorithm: md5}", "sha256"},
+        {"{header: X-Sig, secret_files: t, encoding: base64url}", "base64"},
+        {"{header: X-Sig, secret_files: t, secret_encoding: hex}", "hex"},
+        {"{header: X Sig, secret_files: t}", "name of a header"},
+        {"{header: '', secret_files: t}", "name of a header"},
+        {"{header: 'X-Sig: v0', secret_files: t}", "name of a header"},
+        {"{header: X-Sig, secret_files: t, payload: ''}", "{body}"},
+        {"{header: X-Sig, secret_files: t, payload: x}", "{body}"},
+        {"{header: X-Sig, secret_files: t, payload: '{body}{body}'}", "something must stand"},
+        {"{header: X-Sig, secret_files: t, payload: '{body}.{body}'}", "once"},
+        {"{header: X-Sig, secret_files: t, payload: '{Body}'}", "{body}, {timestamp} and {id}"},
+        {"{header: X-Sig, secret_files: t, payload: '{ts}.{body}'}", "{timestamp}"},
+        {"{header: X-Sig, secret_files: t, payload: '{body'}", "{body}, {timestamp} and {id}"},
+        {"{header: X-Sig, secret_files: t, payload: '{timestamp}{body}', timestamp_header: X-T}",
+         "something must stand"},
+        {"{header: X-Sig, secret_files: t, payload: '{timestamp}0{body}', timestamp_header: X-T}",
+         "punctuation"},
+        {"{header: X-Sig, secret_files: t, payload: '{id}.x.{body}', id_header: X-T}",
+         "punctuation"},
+        {"{header: X-Sig, secret_files: t, payload: '{timestamp}.{body}'}", "timestamp_header"},
+        {"{header: X-Sig, secret_files: t, payload: '{id}.{body}'}", "id_header"},
+        {"{header: X-Sig, secret_files: t, timestamp_header: X-Time}", "not signed"},
+        {"{header: X-Sig, secret_files: t, tolerance: 1m}", "no time is signed"},
+        {"{header: X-Sig, secret_files: t, form: members, prefix: 'v1='}", "not signed"},
+        {"{header: X-Sig, secret_files: t, form: members, payload: '{timestamp}.{body}'}",
+         "such as `v1=`"},
+        {"{header: X-Sig, secret_files: t, form: members, prefix: 't=1', "
+         "payload: '{timestamp}.{body}'}",
+         "such as `v1=`"},
+        {"{header: X-Sig, secret_files: t, form: members, prefix: 'a,b=', "
+         "payload: '{timestamp}.{body}'}",
+         "without a comma"},
+        {"{header: X-Sig, secret_files: t, form: members, prefix: 'v1=', "
+         "payload: '{timestamp}.{body}', timestamp_header: X-T}",
+         "`t=`"},
+        {"{header: X-Sig, secret_files: t, tolerence: 1m}", "tolerance"},
+        {"{header: X-Sig, secret: " T "}", "secret_files"},
+        {"t", "hmac"},
+    };
+
+    scheme_file(&t->s, "short", "123456789012345");
+    scheme_file(&t->s, "short64", "AAECAwQFBgcICQoLDA0O");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char yaml[300];
+        const char *faults;
+
+        (void)snprintf(yaml, sizeof yaml, "[{hmac: %s}]", rows[i].yaml);
+        assert_false(scheme_compile(&t->s, yaml));
+        faults = scheme_faults(&t->s);
+        if (!strstr(faults, rows[i].says))
+            fail_msg("%s: %s", yaml, faults);
+        assert_null(strstr(faults, "test-shared"));
+        assert_int_equal(strncmp(faults, "1:", 2), 0);
+    }
+}
+
+static size_t notes_of(struct stage *t, const char *files)
+{
+    char yaml[200];
+
+    (void)snprintf(yaml, sizeof yaml, "[{hmac: {preset: %s, secret_files: [%s]}}]",
+                   strcmp(files, "k1") == 0 ? "teams" : "github", files);
+    yaml_faults_init(&t->notes, t->s.arena);
+    t->s.notes = &t->notes;
+    assert_true(scheme_compile(&t->s, yaml));
+    t->s.notes = NULL;
+    return t->notes.count;
+}
+
+static void test_hmac__notes_short_secrets(void **state)
+{
+    struct stage *t = *state;
+
+    scheme_file(&t->s, "long", "0123456789abcdef0123456789abcdef");
+    scheme_file(&t->s, "sixteen", "0123456789abcdef");
+    (void)notes_of(t, "long");
+    for (size_t i = 0; i < 4; i++) {
+        static const char *const files[] = {"long", "t", "sixteen", "k1"};
+        size_t expected = i == 1 || i == 2, n = notes_of(t, files[i]);
+
+        /* Files of this test may be readable by others, which has a note of its own. */
+        for (const struct yaml_fault *f = t->notes.first; f; f = f->next) {
+            n -= strstr(f->text, "is short") == NULL;
+            assert_null(strstr(f->text, "test-shared"));
+        }
+        assert_int_equal(n, expected);
+    }
+}
+
+static void test_hmac__without_memory_nobody_is_denied(void **state)
+{
+    struct stage *t = *state;
+    static const struct scheme_header id[] = {{"X-GitHub-Delivery", "a"}, {NULL, NULL}};
+
+    for (long n = 1;; n++) {
+        struct verify_result r;
+        enum verify_verdict verdict;
+
+        preset(t, &vectors[0]); /* without spare contexts, so that one has to be made */
+        torture_arm(n);
+        verdict = ask(t, &vectors[0], vectors[0].value, NULL, id, BODY, sizeof BODY - 1, &r);
+        if (!torture_disarm())
+            break;
+        assert_true(verdict == VERIFY_UNAVAILABLE || verdict == VERIFY_GOOD);
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(test_hmac__##name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(each_preset_takes_its_vector),
+        TEST(refuses_every_single_bit_flip),
+        TEST(refuses_longer_and_shorter_bodies),
+        TEST(reads_the_header_strictly),
+        TEST(takes_stripes_lists),
+        TEST(each_header_stands_there_once),
+        TEST(keeps_to_its_tolerance),
+        TEST(reads_each_secret_in_one_way),
+        TEST(takes_every_key_of_a_rotation),
+        TEST(an_unsigned_id_counts_only_with_what_is_signed),
+        TEST(takes_a_relay_of_ones_own),
+        TEST(parts_cannot_be_shifted),
+        TEST(names_what_is_wrong_with_its_settings),
+        TEST(notes_short_secrets),
+        TEST(without_memory_nobody_is_denied),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -299,14 +299,20 @@ enum err_code store_case_count(struct store *s, int64_t ret[CASE_STATES], struct
 enum err_code case_move(struct db_tx *tx, struct case_record *c, enum case_state to,
                         const char *why, int64_t now, struct err *e)
 {
+    int64_t changed = 0;
     enum err_code code;
 
     assert(may_become[c->state] & 1u << to);
-    code = db_run(tx, e, NULL, "UPDATE cases SET state = $1, why = $2, updated = $3 WHERE id = $4",
-                  "ttii", case_names[to], why, now, c->id);
-    if (!code)
-        c->state = to;
-    return code;
+    code =
+        db_run(tx, e, &changed,
+               "UPDATE cases SET state = $1, why = $2, updated = $3 WHERE id = $4 AND state = $5",
+               "ttiit", case_names[to], why, now, c->id, case_names[c->state]);
+    if (code)
+        return code;
+    if (changed != 1)
+        return err_set(e, ERR_STALE, "the case is not %s any more", case_names[c->state]);
+    c->state = to;
+    return ERR_OK;
 }
 
 enum err_code case_judged(struct db_tx *tx, struct case_record *c, const char *machine_id,

@@ -82,7 +82,8 @@ enum err_code case_steps(struct db_tx *tx, struct arena *a, int64_t id, struct s
 enum err_code case_list(struct db_tx *tx, struct arena *a, const struct case_filter *f,
                         struct case_record **ret, size_t *ret_count, struct err *e);
 /** Every move goes through here: checked against the diagram (a broken promise is an assert). why: may
- *  be NULL. */
+ *  be NULL. ERR_STALE when the row is not in c's state any more: c was read before another's commit, or
+ *  before one of ours that ended in an error and came to light all the same. */
 enum err_code case_move(struct db_tx *tx, struct case_record *c, enum case_state to,
                         const char *why, int64_t now, struct err *e);
 /** Facts and verdict are there: writes them with the steps and moves the case to ACTING. */

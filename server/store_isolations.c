@@ -144,6 +144,7 @@ enum err_code isolation_move(struct db_tx *tx, struct isolation_record *r, enum 
                              const char *why, int64_t now, struct err *e)
 {
     struct isolation_record next = *r;
+    int64_t changed = 0;
     enum err_code code;
 
     assert(may_become[r->state] & 1u << to);
@@ -154,15 +155,19 @@ enum err_code isolation_move(struct db_tx *tx, struct isolation_record *r, enum 
         next.confirmed = now;
     if (to == ISOLATION_RELEASED)
         next.released = now;
-    code = db_run(tx, e, NULL,
-                  "UPDATE isolations SET state = $1, why = $2, requestor = $3, action_id = $4,"
-                  " adopted = $5, posted = $6, confirmed = $7, released = $8, updated = $9"
-                  " WHERE id = $10",
-                  "ttttiiiiii", names[to], why, next.requestor, next.action_id,
-                  (int64_t)next.adopted, next.posted, next.confirmed, next.released, now, r->id);
-    if (!code)
-        *r = next;
-    return code;
+    code =
+        db_run(tx, e, &changed,
+               "UPDATE isolations SET state = $1, why = $2, requestor = $3, action_id = $4,"
+               " adopted = $5, posted = $6, confirmed = $7, released = $8, updated = $9"
+               " WHERE id = $10 AND state = $11",
+               "ttttiiiiiit", names[to], why, next.requestor, next.action_id, (int64_t)next.adopted,
+               next.posted, next.confirmed, next.released, now, r->id, names[r->state]);
+    if (code)
+        return code;
+    if (changed != 1)
+        return err_set(e, ERR_STALE, "the isolation is not %s any more", names[r->state]);
+    *r = next;
+    return ERR_OK;
 }
 
 enum err_code isolation_count_since(struct db_tx *tx, int64_t since, int64_t *ret, struct err *e)

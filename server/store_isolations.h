@@ -60,7 +60,8 @@ enum err_code isolation_find_open(struct db_tx *tx, struct arena *a, const char 
 /** ERR_CONFLICT when the machine has an open one. */
 enum err_code isolation_insert(struct db_tx *tx, const struct isolation_record *r, struct err *e);
 /** Writes action_id, requestor, posted, adopted of r as they are now, and moves it to `to` (which may be
- *  its own state). Sets confirmed or released when it gets there. */
+ *  its own state). Sets confirmed or released when it gets there. ERR_STALE when the row is not in r's
+ *  state any more. */
 enum err_code isolation_move(struct db_tx *tx, struct isolation_record *r, enum isolation_state to,
                              const char *why, int64_t now, struct err *e);
 /** Isolations that cordon itself asked for since a time, over all tenants. */

@@ -17,7 +17,10 @@
 
 #define PART_MAX    (256 * 1024)
 #define MESSAGE_MAX (1024 * 1024)
-#define WHY_MAX     160 /* characters of a reason in a subject */
+/* Bytes of a text in a mail. Both parts have room for all of them, escaped (at most sixfold). */
+#define VALUE_MAX 2000
+#define BODY_MAX  20000
+#define WHY_MAX   160 /* characters of a reason in a subject */
 
 /* A mail that cannot be delivered is tried for as long as mail servers do (RFC 5321 section 4.5.4.1). */
 #define GIVE_UP_MS (5 * DAY_MS)
@@ -49,9 +52,22 @@ bool notice_was_told(const struct case_record *c, enum notice_kind kind)
 
 /* ---- composing -------------------------------------------------------------------------------- */
 
+/* Text for a mail, cut at a character when it is longer than a person reads. NULL stays NULL. */
+static const char *cut(struct arena *arena, const char *text, size_t max)
+{
+    size_t len = text ? strnlen(text, max + 1) : 0;
+
+    if (len <= max)
+        return text;
+    for (len = max; len && ((unsigned char)text[len] & 0xc0) == 0x80; len--)
+        ;
+    return arena_fmt(arena, "%.*s …", (int)len, text);
+}
+
 /* Both parts at once: a row of the table in HTML is a line in the text. */
 struct letter {
     struct buf text, html;
+    struct arena *arena;
 };
 
 static void paragraph(struct letter *l, const char *what)
@@ -88,7 +104,7 @@ static void fact(struct letter *l, const char *name, const char *value)
 
     if (!value || !value[0])
         return;
-    mime_text_defang(&safe, value);
+    mime_text_defang(&safe, cut(l->arena, value, VALUE_MAX));
     row(l, name, buf_text(&safe));
     if (buf_failed(&safe))
         l->text.failed = buf_failed(&safe);
@@ -213,12 +229,12 @@ static void compose(struct letter *l, const struct notice *n, const struct runti
              kinds[n->kind].colour, kinds[n->kind].headline);
     buf_addf(&l->text, "%s\n\n", kinds[n->kind].headline);
     if (n->why) {
-        mime_text_defang(&body, n->why);
+        mime_text_defang(&body, cut(arena, n->why, VALUE_MAX));
         paragraph(l, arena_fmt(arena, "Why: %s", buf_text(&body)));
         buf_reset(&body);
     }
     if (n->body) {
-        mime_text_defang(&body, n->body);
+        mime_text_defang(&body, cut(arena, n->body, BODY_MAX));
         paragraph(l, buf_text(&body));
     }
     buf_adds(&l->html, "<table style=\"border-collapse:collapse;font-size:15px\">\n");
@@ -234,20 +250,21 @@ static void compose(struct letter *l, const struct notice *n, const struct runti
 static const char *subject_of(const struct notice *n, struct arena *arena)
 {
     const char *severity = n->facts ? json_get_string(n->facts->alert, "severity") : NULL;
-    const char *title = n->facts ? json_get_string(n->facts->alert, "title") : NULL;
+    const char *title =
+        cut(arena, n->facts ? json_get_string(n->facts->alert, "title") : NULL, VALUE_MAX);
     const char *machine = machine_name(n);
     const char *tag = kinds[n->kind].tag;
     struct buf why = BUF_INIT(PART_MAX);
     const char *subject;
 
     if (n->kind == NOTICE_NOT_ISOLATED || n->kind == NOTICE_LATE) {
-        mime_clean_line(&why, n->why ? n->why : "unknown");
+        mime_clean_line(&why, n->why ? cut(arena, n->why, VALUE_MAX) : "unknown");
         tag = arena_fmt(arena, "[NOT ISOLATED: %.*s]", WHY_MAX, buf_text(&why));
     }
     if (!machine)
         machine = n->c->machine_id ? n->c->machine_id : n->c->pushed_machine_id;
     if (n->subject)
-        subject = arena_fmt(arena, "%s %s", tag, n->subject);
+        subject = arena_fmt(arena, "%s %s", tag, cut(arena, n->subject, VALUE_MAX));
     else if (title)
         subject = arena_fmt(arena, "%s %s: %s%s%s", tag, severity ? severity : "unknown severity",
                             title, machine ? " on " : "", machine ? machine : "");
@@ -273,7 +290,7 @@ static enum err_code write_message(const struct notice *n, const struct notice_r
     char case_id[ID_TEXT_SIZE];
     const struct mime_header headers[] = {{"X-Cordon-Case", id_format(n->c->id, case_id)},
                                           {"X-Cordon-State", kinds[n->kind].name}};
-    struct letter l = {.text = BUF_INIT(PART_MAX), .html = BUF_INIT(PART_MAX)};
+    struct letter l = {.text = BUF_INIT(PART_MAX), .html = BUF_INIT(PART_MAX), .arena = arena};
     struct mime_message m = {
         .from = r->sender,
         .to = to,
@@ -395,7 +412,9 @@ static enum err_code sent_fn(struct db_tx *tx, void *arg, struct err *e)
         waiting += to == RECIPIENT_WAITING;
         code = recipient_move(tx, s->n.id, s->who[i]->n, to, r->smtp_code, r->text, s->now, e);
     }
-    if (!code && waiting < s->count) /* somebody's fate is settled: later notices may follow */
+    /* Later notices of the case may follow when somebody's fate is settled, or have waited long enough:
+     * whom they are for may be others. */
+    if (!code && (!waiting || waiting < s->count || s->now - s->n.created >= ENGINE_LATE_MS))
         code = notice_release(tx, s->n.id, s->n.case_id, s->now, e);
     if (code || waiting)
         return code ? code : work_again(tx, s->w, s->due, s->w->attempts, e);

@@ -83,6 +83,15 @@ static enum err_code read_facts(struct expansion *x, struct runtime_tenant *tena
     x->machine_id = json_get_string(reads->alert, "machineId");
     if (x->machine_id && !x->machine_id[0])
         x->machine_id = NULL;
+    if (x->machine_id) { /* one spelling: the ledger allows one open isolation per machine id */
+        char *lower = arena_str(x->arena, x->machine_id);
+
+        if (!lower)
+            return err_set(&x->why, ERR_NOMEM, "machine id");
+        for (char *p = lower; *p; p++)
+            *p = *p >= 'A' && *p <= 'Z' ? (char)(*p - 'A' + 'a') : *p;
+        x->machine_id = lower;
+    }
     if (x->machine_id && (!pushed || !same_machine(pushed, x->machine_id))) {
         struct defender_reads second;
 
@@ -180,17 +189,23 @@ static enum err_code judged_fn(struct db_tx *tx, void *arg, struct err *e)
     return code ? code : work_keep(tx, &w, x->now, e);
 }
 
-static enum err_code judge(struct expansion *x, struct err *e)
+/* Facts as text and the verdict on them, nothing written yet. A failure is told like one of reading: the
+ * same facts would fail again. */
+static enum err_code judge(struct expansion *x)
 {
     enum err_code code;
 
     facts_write(&x->facts_json, &x->facts);
     code = buf_failed(&x->facts_json);
     if (code)
-        return err_set(e, code, "the facts of alert %s", x->c.alert_id);
-    code = decide(x->rt->config->policy, &x->facts, x->now, x->arena, &x->verdict, e);
-    if (!code)
-        code = db_write(x->g->store->db, judged_fn, x, e);
+        return err_set(&x->why, code, "what Defender says cannot be kept (%s)", err_name(code));
+    return decide(x->rt->config->policy, &x->facts, x->now, x->arena, &x->verdict, &x->why);
+}
+
+static enum err_code keep_verdict(struct expansion *x, struct err *e)
+{
+    enum err_code code = db_write(x->g->store->db, judged_fn, x, e);
+
     if (code)
         return code;
     x->c.state = CASE_ACTING;
@@ -240,9 +255,11 @@ static void run_new(struct expansion *x)
     metrics_add(x->g->metrics, METRIC_DEFENDER_CALLS, 1, x->c.tenant, err_name(code));
     (void)health_note(x->g->health, "defender", x->c.tenant, !code || code == ERR_NOT_FOUND,
                       x->why.text);
+    if (!code)
+        code = judge(x);
     if (code) {
         not_read(x, code);
-    } else if (judge(x, &e)) {
+    } else if (keep_verdict(x, &e)) {
         log_event(LOG_ERROR, "case_not_judged", LOG_ID("case", x->c.id), LOG_ERR(&e));
         engine_again(x->g, x->w, engine_backoff(x->w->attempts, 0));
     } else {

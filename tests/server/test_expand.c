@@ -1,0 +1,251 @@
+/* test_expand.c - a case from `received` to its last step: what is read, what a failed read leads to, and
+ * that whatever happens a person hears of it. */
+#include "engine_kit.h"
+
+#include "json.h"
+#include "notice.h"
+
+#define DA2 "da2_-1"
+
+static int64_t push(struct rig *r, const char *alert)
+{
+    peer_forget(r->peer);
+    rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(r, "GET", GET_ALERT, 0, 200, alert);
+    rig_says(r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(r, "POST", ISOLATE, 0, 201, ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    return rig_push(r, ALERT, NULL);
+}
+
+/* ---- reading ------------------------------------------------------------------------------------- */
+
+/* What answers to the reading of the alert come to: tried on, late, and then? */
+static void test_expand__what_a_failed_read_leads_to(void **state)
+{
+    static const struct {
+        int status;
+        const char *body;
+        int64_t for_ms; /* it fails that long, at least */
+        const char *told;
+    } rows[] = {
+        {404, "{\"error\":{\"code\":\"ResourceNotFound\"}}", 14 * MINUTE_MS, "not_isolated"},
+        {400, "{\"error\":{\"code\":\"InvalidInput\"}}", 0, "not_isolated"},
+        {403, "{\"error\":{\"code\":\"Forbidden\"}}", 0, "not_isolated"},
+        {401, "{}", 0, "not_isolated"},
+        {500, "{}", 23 * HOUR_MS, "late not_isolated"},
+        {503, "", 23 * HOUR_MS, "late not_isolated"},
+        {200, "{\"id\":\"another\"}", 23 * HOUR_MS, "late not_isolated"},
+        {429, "{\"error\":{\"code\":\"429\",\"message\":\"in 8 seconds\"}}", 23 * HOUR_MS,
+         "late not_isolated"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        rig_open(&r, NULL);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":359900,\"access_token\":\"t\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, rows[i].status, rows[i].body);
+        id = rig_push(&r, ALERT, NULL);
+        (void)rig_work(&r);
+        if (rows[i].for_ms) {
+            rig_pass(&r, rows[i].for_ms, rows[i].for_ms > HOUR_MS ? 15 * MINUTE_MS : MINUTE_MS);
+            assert_int_equal(rig_case(&r, id).state, CASE_EXPANDING);
+            rig_pass(&r, 4 * HOUR_MS, 15 * MINUTE_MS);
+        }
+        print_message("  %d\n", rows[i].status);
+        assert_int_equal(rig_case(&r, id).state, CASE_FAILED);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        rig_close(&r);
+    }
+}
+
+/* People hear after a quarter of an hour that it takes long, even if Defender said to come back in two. */
+static void test_expand__a_long_patience_is_not_silence(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t\"}");
+    peer_script(r.peer, &(struct peer_answer){.target = GET_ALERT,
+                                              .status = 429,
+                                              .headers = "Retry-After: 7200\r\n",
+                                              .body = "{}"});
+    id = rig_push(&r, ALERT, NULL);
+    (void)rig_work(&r);
+    rig_pass(&r, 16 * MINUTE_MS, MINUTE_MS);
+    assert_string_equal(rig_told(&r, id), "late");
+    assert_int_equal(rig_seen(&r, "GET", GET_ALERT), 1); /* Defender was left in peace */
+    rig_close(&r);
+}
+
+/* Facts that cannot be written down do not make a case that is tried for ever in silence. */
+static void test_expand__facts_that_cannot_be_stored_are_told(void **state)
+{
+    struct rig r;
+    char alert[600] = "{\"id\":\"" ALERT "\",\"severity\":\"High\",\"x\":";
+    size_t len = strlen(alert);
+    int64_t id;
+
+    (void)state;
+    for (int i = 1; i < JSON_DEPTH_MAX; i++)
+        alert[len++] = '[';
+    for (int i = 1; i < JSON_DEPTH_MAX; i++)
+        alert[len++] = ']';
+    alert[len++] = '}';
+    rig_open(&r, NULL);
+    id = push(&r, alert);
+    (void)rig_work(&r);
+    rig_pass(&r, 2 * HOUR_MS, MINUTE_MS);
+    assert_int_equal(rig_case(&r, id).state, CASE_FAILED);
+    assert_string_equal(rig_told(&r, id), "late not_isolated");
+    rig_close(&r);
+}
+
+/* Texts of any length fit into a mail: what is too long is cut, and the mail leaves. */
+static void test_expand__no_text_is_too_long_to_be_told(void **state)
+{
+    struct rig r;
+    struct buf alert = BUF_INIT(1 << 20);
+    int64_t id;
+
+    (void)state;
+    buf_adds(&alert, "{\"id\":\"" ALERT "\",\"severity\":\"High\",\"machineId\":\"" MACHINE
+                     "\",\"title\":\"");
+    for (int i = 0; i < 150000; i++)
+        buf_adds(&alert, "\xc3\xa4<");
+    buf_adds(&alert, "\"}");
+    rig_open(&r, "rules:\n  - {name: a, do: [email: {body: '{{alert.title}}',"
+                 " subject: '{{alert.title}}'}]}\n");
+    id = push(&r, buf_text(&alert));
+    (void)rig_work(&r);
+    assert_string_equal(rig_told(&r, id), "alert");
+    assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+    buf_clear(&alert);
+    rig_close(&r);
+}
+
+/* Machine ids are hexadecimal digits in either case: one machine, one isolation. */
+static void test_expand__one_machine_in_two_spellings_is_one(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    (void)push(&r, ALERT_DOC);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    rig_afresh(&r);
+    peer_forget(r.peer);
+    rig_says(&r, "GET", GET_ALERT, 0, 200,
+             "{\"id\":\"" DA2 "\",\"severity\":\"High\",\"machineId\":"
+             "\"9C1F6F3D2B7A4E58A0D4C3B2E1F0A9B8C7D6E5F4\"}");
+    rig_says(&r, "GET", "/api/machines/", 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING); /* not listed yet */
+    rig_says(&r, "POST", "/api/machines/", 0, 201,
+             ACTION_DOC("a9", "Isolate", "Pending", "null", "11:13"));
+    (void)rig_push(&r, DA2, NULL);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 0);
+    rig_close(&r);
+}
+
+/* ---- the store ------------------------------------------------------------------------------------ */
+
+struct stale {
+    struct case_record c;
+    struct isolation_record i;
+    enum err_code of_case, of_isolation;
+};
+
+static enum err_code stale_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct stale *s = arg;
+    struct case_record c = s->c;
+    struct isolation_record i = s->i;
+
+    s->of_case = case_move(tx, &c, CASE_EXPANDING, NULL, 1, e);
+    s->of_isolation = isolation_move(tx, &i, ISOLATION_FAILED, NULL, 1, e);
+    return ERR_OK;
+}
+
+/* A commit whose answer was an error may have come to light: a record of before it moves nothing. */
+static void test_expand__an_outdated_record_moves_nothing(void **state)
+{
+    struct rig r;
+    struct stale s = {0};
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = push(&r, ALERT_DOC);
+    s.c = rig_case(&r, id); /* received */
+    (void)rig_work(&r);
+    s.i = rig_isolation(&r); /* pending */
+    s.i.state = ISOLATION_REQUESTED;
+    assert_int_equal(db_write(r.store->db, stale_fn, &s, NULL), ERR_OK);
+    assert_int_equal(s.of_case, ERR_STALE);
+    assert_int_equal(s.of_isolation, ERR_STALE);
+    assert_int_equal(rig_case(&r, id).state, CASE_WAITING);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_PENDING);
+    rig_close(&r);
+}
+
+/* ---- notices ------------------------------------------------------------------------------------- */
+
+static size_t run_notices(struct rig *r)
+{
+    struct work w;
+    size_t n = 0;
+
+    for (; rig_claim(r, WORK_NOTICE, &w); n++)
+        notice_run(r->g, &w);
+    return n;
+}
+
+/* A first mail that nobody takes for now holds up the second a while, for the order's sake, not for days. */
+static void test_expand__a_mail_that_hangs_does_not_park_the_next_for_days(void **state)
+{
+    struct rig r;
+    struct notice_record *list;
+    size_t n = 0;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, "rules:\n  - {name: a, do: [email: {to: a@contoso.example},"
+                 " email: {to: b@contoso.example}]}\n");
+    r.g->runtime->mail.url = NULL; /* every attempt is to be repeated */
+    id = push(&r, ALERT_DOC);
+    (void)rig_work(&r);
+    assert_int_equal(run_notices(&r), 1);
+    for (int i = 0; i < 40; i++) {
+        hands_turn(&r.hands, MINUTE_MS);
+        (void)run_notices(&r);
+    }
+    assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 2);
+    assert_non_null(list[0].recipients[0].reply);
+    assert_non_null(list[1].recipients[0].reply); /* it was tried */
+    rig_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_expand__what_a_failed_read_leads_to),
+        cmocka_unit_test(test_expand__a_long_patience_is_not_silence),
+        cmocka_unit_test(test_expand__facts_that_cannot_be_stored_are_told),
+        cmocka_unit_test(test_expand__no_text_is_too_long_to_be_told),
+        cmocka_unit_test(test_expand__one_machine_in_two_spellings_is_one),
+        cmocka_unit_test(test_expand__an_outdated_record_moves_nothing),
+        cmocka_unit_test(test_expand__a_mail_that_hangs_does_not_park_the_next_for_days),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

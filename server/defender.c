@@ -346,6 +346,36 @@ static void fail_rubbish(struct exchange *x, const char *what)
                       x->answer.status, what);
 }
 
+/* The UTF-16 unit of an escape \uXXXX that at is the backslash of; -1 when it is none. */
+static int escaped_unit(const char *at)
+{
+    int unit = 0;
+
+    if (at[0] != '\\' || at[1] != 'u')
+        return -1;
+    for (const char *p = at + 2; p < at + 6; p++) {
+        if (!*p || !strchr("0123456789abcdefABCDEF", *p))
+            return -1;
+        unit = unit << 4 | (*p <= '9' ? *p - '0' : (*p | 0x20) - 'a' + 10);
+    }
+    return unit;
+}
+
+/* Registry values hold NULs and file names of Windows may hold half a surrogate pair. json_parse takes neither,
+ * and an attacker who chose such a name would have made the alert about it unreadable: both are read as
+ * U+FFFD, the mark of what cannot be shown. */
+static void mend_text(char *body)
+{
+    for (char *at = body; (at = strchr(at, '\\')) != NULL;) { /* within strings only */
+        int unit = escaped_unit(at), next = unit < 0 ? -1 : escaped_unit(at + 6);
+        bool pair = unit >= 0xd800 && unit <= 0xdbff && next >= 0xdc00 && next <= 0xdfff;
+
+        if (unit == 0 || (unit >= 0xd800 && unit <= 0xdfff && !pair))
+            memcpy(at + 2, "fffd", 4);
+        at += pair ? 12 : unit >= 0 ? 6 : at[1] ? 2 : 1;
+    }
+}
+
 /* Parses the body of a success. NULL: x has failed. */
 static struct json *parse_answer(struct exchange *x)
 {
@@ -355,6 +385,8 @@ static struct json *parse_answer(struct exchange *x)
 
     if (x->code)
         return NULL;
+    if (x->answer.body)
+        mend_text(x->answer.body);
     code = json_parse(x->answer.body, x->answer.body_len, &doc, &e);
     if (code == ERR_NOMEM) {
         x->code = err_set(&x->err, x->class == DEFENDER_CLASS_ACTION ? ERR_UNKNOWN : ERR_NOMEM,

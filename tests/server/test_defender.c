@@ -615,6 +615,48 @@ static void test_defender__cleans_foreign_words(void **state)
 #define RAW(length, body)                                                                          \
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " length "\r\n\r\n" body
 
+static void test_defender__reads_text_that_is_no_text(void **state)
+{
+    /* What attackers may put into registry values and file names; \xef\xbf\xbd is U+FFFD. */
+    static const struct {
+        const char *sent, *read; /* NULL: no JSON */
+    } rows[] = {
+        {"a\\u0000b", "a\xef\xbf\xbd"
+                      "b"},
+        {"\\u0000\\u0000", "\xef\xbf\xbd\xef\xbf\xbd"},
+        {"\\\\u0000", "\\u0000"},
+        {"\\\\\\u0000", "\\\xef\xbf\xbd"},
+        {"x\\ud800y", "x\xef\xbf\xbdy"},
+        {"x\\uDC00y", "x\xef\xbf\xbdy"},
+        {"\\ud83d\\ud83d\\ude00", "\xef\xbf\xbd\xf0\x9f\x98\x80"},
+        {"\\ud83d\\ude00", "\xf0\x9f\x98\x80"},
+        {"\\ud83d\\u0000", "\xef\xbf\xbd\xef\xbf\xbd"},
+        {"\\ud83d", "\xef\xbf\xbd"},
+        {"\\u00e9\\n", "\xc3\xa9\n"},
+        {"\\u000", NULL},
+        {"\\ud83d\\u", NULL},
+    };
+    struct stage *s = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct defender_reads r;
+        char body[600];
+
+        (void)snprintf(body, sizeof body,
+                       "{\"id\":\"" ALERT "\",\"severity\":\"High\",\"title\":\"%s\"}",
+                       rows[i].sent);
+        gives(s, "/api/alerts/", 1, 200, body);
+        defender_read(s->defender, ALERT, NULL, DEFENDER_READ_ALERT, &r);
+        if (rows[i].read) {
+            assert_int_equal(r.alert_code, ERR_OK);
+            assert_string_equal(json_get_string(r.alert, "title"), rows[i].read);
+        } else {
+            assert_int_equal(r.alert_code, ERR_AGAIN);
+        }
+        defender_reads_clear(&r);
+    }
+}
+
 static void test_defender__takes_no_guess_for_an_alert(void **state)
 {
     char huge[70000];
@@ -1012,6 +1054,7 @@ int main(void)
         T(test_defender__without_a_token_nothing_is_asked),
         T(test_defender__never_tells_the_token),
         T(test_defender__cleans_foreign_words),
+        T(test_defender__reads_text_that_is_no_text),
         T(test_defender__takes_no_guess_for_an_alert),
         T(test_defender__takes_nulls_and_new_words_as_they_are),
         T(test_defender__takes_no_guess_for_a_machine),

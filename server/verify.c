@@ -49,6 +49,15 @@ static const struct verify_scheme *find_scheme(const char *name)
     return NULL;
 }
 
+static size_t scheme_rank(const struct verify_scheme *scheme)
+{
+    size_t i = 0;
+
+    while (schemes[i] != scheme)
+        i++;
+    return i;
+}
+
 static void unknown_scheme(const struct settings_reader *reader, const struct yaml_node *key)
 {
     const char *names[SCHEMES + 1] = {NULL};
@@ -67,6 +76,17 @@ static void unknown_scheme(const struct settings_reader *reader, const struct ya
                nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
 }
 
+/* Puts a part where the table has it: what costs less to check is checked first, whatever the order in the
+ * file, so that a request that fails there makes nobody fetch keys. */
+static void add_part(struct entry *entry, struct part part)
+{
+    size_t i = entry->count++;
+
+    for (; i > 0 && scheme_rank(entry->parts[i - 1].scheme) > scheme_rank(part.scheme); i--)
+        entry->parts[i] = entry->parts[i - 1];
+    entry->parts[i] = part;
+}
+
 static bool compile_entry(const struct settings_reader *reader, const struct yaml_node *node,
                           const struct verify_source *source, struct entry *entry)
 {
@@ -79,16 +99,16 @@ static bool compile_entry(const struct settings_reader *reader, const struct yam
     }
     for (const struct yaml_node *child = node->first; child; child = child->next) {
         const struct verify_scheme *scheme = find_scheme(child->key->text);
-        struct part *part = &entry->parts[entry->count];
+        struct part part = {.scheme = scheme};
 
         if (!scheme) {
             unknown_scheme(reader, child->key);
             continue;
         }
-        part->scheme = scheme;
-        part->state = scheme->compile(reader, child, source);
+        part.state = scheme->compile(reader, child, source);
         entry->needs_body = entry->needs_body || scheme->needs_body;
-        entry->count += part->state != NULL;
+        if (part.state)
+            add_part(entry, part);
     }
     return reader->faults->count == faults;
 }

@@ -30,7 +30,7 @@ static struct arena *settings;
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     static struct yaml_faults faults;
-    struct settings_reader reader;
+    static struct settings_reader reader;
     struct yaml_node *root = NULL;
     char path[] = "/tmp/fuzz-webhooks-XXXXXX", text[100];
     int fd = mkstemp(path);

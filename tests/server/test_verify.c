@@ -117,21 +117,39 @@ static void test_verify__the_head_alone_settles_what_it_can(void **state)
     assert_int_equal(ask(t, true, false, NULL, &r), VERIFY_DENIED);
 }
 
+#define LOOKS_LIKE_A_JWT                                                                           \
+    "eyJhbGciOiJSUzI1NiIsImtpZCI6InQxIiwidHlwIjoiSldUIn0."                                         \
+    "eyJ0aWQiOiIxMTExMTExMS0yMjIyLTMzMzMtNDQ0NC01NTU1NTU1NTU1NTUiLCJ2ZXIiOiIyLjAifQ.AAAA"
+
 static void test_verify__out_of_reach_says_more_than_denied(void **state)
 {
     struct stage *t = *state;
     struct verify_result r;
     /* Entra without keys: what has the looks of a token cannot be judged. */
-    static const char jwt[] =
-        "Bearer eyJhbGciOiJSUzI1NiIsImtpZCI6InQxIiwidHlwIjoiSldUIn0."
-        "eyJ0aWQiOiIxMTExMTExMS0yMjIyLTMzMzMtNDQ0NC01NTU1NTU1NTU1NTUiLCJ2ZXIiOiIyLjAifQ.AAAA";
-    const struct scheme_header headers[] = {{"Authorization", jwt}, {NULL, NULL}};
+    const struct scheme_header headers[] = {{"Authorization", "Bearer " LOOKS_LIKE_A_JWT},
+                                            {NULL, NULL}};
 
     assert_true(scheme_compile(&t->s, "[{" TOKEN_ENTRY
                                       "}, {entra: {audience: [x], roles: [y]}}, {" SW "}]"));
     assert_int_equal(scheme_ask(&t->s, headers, BODY, 2, &r), VERIFY_UNAVAILABLE);
     assert_int_equal(ask(t, false, false, BODY, &r), VERIFY_DENIED);
     assert_int_equal(ask(t, false, true, BODY, &r), VERIFY_GOOD);
+}
+
+static void test_verify__what_costs_less_is_checked_first(void **state)
+{
+    struct stage *t = *state;
+    struct verify_result r;
+    static const struct scheme_header bad[] = {
+        {"Authorization", "Bearer " LOOKS_LIKE_A_JWT}, {"X-Key", "wrong"}, {NULL, NULL}};
+    static const struct scheme_header good[] = {
+        {"Authorization", "Bearer " LOOKS_LIKE_A_JWT}, {"X-Key", TOKEN}, {NULL, NULL}};
+
+    /* Whatever the file's order: the keys of Entra (out of reach here) are not asked for in vain. */
+    assert_true(scheme_compile(&t->s, "[{entra: {audience: [x], roles: [y]},"
+                                      "  token: {header: X-Key, secret_files: [token]}}]"));
+    assert_int_equal(scheme_ask(&t->s, bad, BODY, 2, &r), VERIFY_DENIED);
+    assert_int_equal(scheme_ask(&t->s, good, BODY, 2, &r), VERIFY_UNAVAILABLE);
 }
 
 static void test_verify__names_what_is_wrong_with_a_list(void **state)
@@ -204,6 +222,7 @@ int main(void)
         TEST(all_schemes_of_an_entry_must_be_good),
         TEST(the_head_alone_settles_what_it_can),
         TEST(out_of_reach_says_more_than_denied),
+        TEST(what_costs_less_is_checked_first),
         TEST(names_what_is_wrong_with_a_list),
         TEST(challenges_with_the_first_entry),
         cmocka_unit_test(test_verify__equal_means_of_one_length_and_all_bytes),

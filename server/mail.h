@@ -1,7 +1,8 @@
 /* mail.h - sends one message to its recipients and tells what became of each.
  *
  * smtp://   libesmtp in a child process with a deadline (smtp.h). STARTTLS is demanded; on loopback
- *           it is used when the server offers it and plain text is allowed when not.
+ *           it is used when the server offers it and plain text is allowed when not. A relay on loopback may
+ *           show any certificate (plain text is no worse), unless ca_file says which is good.
  * smtps://  libcurl (rest.h), which speaks implicit TLS; one transaction per recipient. The same way
  *           goes every login with an OAuth token (XOAUTH2), smtp:// with STARTTLS included.
  *

@@ -342,6 +342,18 @@ static bool turned_away(struct request *q)
     }
 }
 
+/* The end of a proof that saw the whole request: only a good one is taken. */
+static void conclude(struct request *q, bool deferred)
+{
+    if (turned_away(q))
+        return;
+    if (q->who.verdict == VERIFY_GOOD)
+        take(q, deferred);
+    else
+        refuse(q, 503, "unavailable", "the proof came to no end",
+               "The request cannot be verified now; send it again.");
+}
+
 /* ---- the slow lane ------------------------------------------------------------------------------ */
 
 static void *slow_lane(void *arg)
@@ -364,8 +376,7 @@ static void *slow_lane(void *arg)
         pthread_mutex_unlock(&r->lock);
 
         check(q, true, true);
-        if (!turned_away(q))
-            take(q, true);
+        conclude(q, true);
 
         pthread_mutex_lock(&r->lock);
     }
@@ -510,8 +521,8 @@ static void body(struct http_request *http, void *ctx)
         if (!enter_lane(q))
             refuse(q, 503, "unavailable", "too many requests wait for keys",
                    "The request cannot be verified now; send it again.");
-    } else if (!turned_away(q)) {
-        take(q, false);
+    } else {
+        conclude(q, false);
     }
 }
 

@@ -220,6 +220,7 @@ static void at_once(int number)
 /* From here on a second signal ends the process at once: what was accepted is on disk anyway. */
 static void arm_second_signal(const sigset_t *signals)
 {
+    (void)signal(SIGHUP, SIG_IGN); /* nothing is reloaded any more */
     (void)signal(SIGTERM, at_once);
     (void)signal(SIGINT, at_once);
     (void)pthread_sigmask(SIG_UNBLOCK, signals, NULL);

@@ -1,0 +1,493 @@
+/* test_serve.c - the life of `cordon serve`: starting, reloading, telling its manager, ending. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "db.h"
+#include "kit/house.h"
+
+#define MACHINE "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
+#define SOON    20000 /* ms; a deadline, not a wait */
+
+#define ISOLATES                                                                                   \
+    "/api/machines/*"                                                                              \
+    "/isolate"
+#define TELL "  - name: tell\n    do: [email: {}]\n"
+
+static void add(struct house *h, const char *alert)
+{
+    sim_tellf(h->sim, "/machines", "{\"id\":\"%s\"}", MACHINE);
+    sim_tellf(h->sim, "/alerts", "{\"id\":\"%s\",\"severity\":\"High\",\"machineId\":\"%s\"}",
+              alert, MACHINE);
+}
+
+/* A whole small file; heap. */
+static char *slurp(const char *path)
+{
+    struct buf b = BUF_INIT(16 << 20);
+    char piece[4096];
+    FILE *f = fopen(path, "r");
+    size_t n;
+
+    while (f && (n = fread(piece, 1, sizeof piece, f)) > 0)
+        buf_add(&b, piece, n);
+    if (f)
+        (void)fclose(f);
+    return buf_take(&b);
+}
+
+/* Replaces one text of the configuration file, which must be there. */
+static void edit(struct house *h, const char *from, const char *to)
+{
+    char *text = slurp(h->config_file), *at;
+    struct buf b = BUF_INIT(1 << 20);
+
+    assert_non_null(text);
+    at = strstr(text, from);
+    assert_non_null(at);
+    buf_add(&b, text, (size_t)(at - text));
+    buf_adds(&b, to);
+    buf_adds(&b, at + strlen(from));
+    free(house_write_file(h, "cordon.yaml", buf_text(&b)));
+    buf_clear(&b);
+    free(text);
+}
+
+static void breathe(void)
+{
+    (void)poll(NULL, 0, 5);
+}
+
+/* Waits until the log holds a line with both texts. */
+static void wait_log(struct house *h, const char *one, const char *two)
+{
+    int64_t deadline = house_now_ms() + SOON;
+
+    for (;;) {
+        char *log = slurp(h->log_file), *rest = log;
+        bool found = false;
+
+        for (char *line; log && (line = strsep(&rest, "\n"));)
+            found = found || (strstr(line, one) && strstr(line, two));
+        free(log);
+        if (found)
+            return;
+        if (house_now_ms() > deadline)
+            fail_msg("no line with %s and %s in the log", one, two);
+        breathe();
+    }
+}
+
+/* ---- reloading -------------------------------------------------------------------------------------- */
+
+static void test_serve__a_good_file_is_in_force_after_sighup(void **state)
+{
+    struct house *h = house_start(&(struct house_options){.rules = TELL});
+
+    (void)state;
+    add(h, "da1_-1");
+    add(h, "da2_-1");
+    AUTO(json_freep) struct json *first = house_push(h, "da1_-1", MACHINE, 202);
+    AUTO(json_freep) struct json *one = house_wait_case(h, first, "done", SOON);
+    assert_int_equal(sim_count_calls(h->sim, "POST", ISOLATES), 0);
+    edit(h, TELL, "  - name: contain\n    do: [isolate: {}, email: {}]\n");
+    house_cordon_signal(h, SIGHUP);
+    wait_log(h, "\"event\":\"reloaded\"", "policy");
+    AUTO(json_freep) struct json *second = house_push(h, "da2_-1", MACHINE, 202);
+    AUTO(json_freep) struct json *two = house_wait_case(h, second, "done", SOON);
+    assert_string_equal(json_get_string(one, "rule"), "tell");
+    assert_string_equal(json_get_string(two, "rule"), "contain");
+    assert_int_equal(sim_count_calls(h->sim, "POST", ISOLATES), 1);
+    house_stop(h);
+}
+
+static void test_serve__a_bad_file_changes_nothing_and_says_so(void **state)
+{
+    static const struct {
+        const char *from, *to, *says;
+    } rows[] = {
+        {TELL, "  - name: tell\n    do: [emial: {}]\n", "faults"},
+        {"store:\n  url: sqlite:", "store:\n  url: sqlite:/tmp/other-", "store.url"},
+        {"admin:\n  address: 127.0.0.1:0", "admin:\n  address: 127.0.0.1:1", "admin.address"},
+        {"listen:\n  address: 127.0.0.1:0", "listen:\n  address: 127.0.0.1:1", "listen.address"},
+    };
+    struct house *h = house_start(&(struct house_options){.rules = TELL});
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char id[40];
+
+        (void)snprintf(id, sizeof id, "da%zu_-1", i);
+        add(h, id);
+        edit(h, rows[i].from, rows[i].to);
+        house_cordon_signal(h, SIGHUP);
+        wait_log(h, "\"event\":\"reload_refused\"", rows[i].says);
+        AUTO(json_freep) struct json *answer = house_push(h, id, MACHINE, 202);
+        AUTO(json_freep) struct json *c = house_wait_case(h, answer, "done", SOON);
+        assert_string_equal(json_get_string(c, "rule"), "tell");
+        edit(h, rows[i].to, rows[i].from);
+    }
+    house_stop(h);
+}
+
+/* ---- ending ------------------------------------------------------------------------------------------- */
+
+struct load {
+    struct house *h;
+    _Atomic bool end;
+    _Atomic unsigned accepted, other;
+    unsigned number;
+};
+
+static void *push_on(void *arg)
+{
+    struct load *l = arg;
+
+    for (unsigned i = 0; i < 5000 && !l->end; i++) {
+        struct fetched f;
+        char body[200];
+
+        (void)snprintf(body, sizeof body,
+                       "{\"alertId\":\"da%u_-%u\",\"machineId\":\"" MACHINE "\"}", i, l->number);
+        (void)house_post(l->h, NULL, body, &f);
+        if (f.status == 202)
+            l->accepted++;
+        else
+            l->other++;
+        if (f.status == 0)
+            l->end = true; /* nobody listens any more */
+        fetched_clear(&f);
+    }
+    return NULL;
+}
+
+static void test_serve__sigterm_under_load_loses_nothing(void **state)
+{
+    struct house *h = house_start(&(struct house_options){.rules = TELL});
+    struct load loads[3] = {0};
+    pthread_t threads[3];
+    unsigned accepted = 0;
+    int64_t deadline = house_now_ms() + SOON;
+    size_t cases = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        loads[i].h = h;
+        loads[i].number = i + 1;
+        assert_int_equal(pthread_create(&threads[i], NULL, push_on, &loads[i]), 0);
+    }
+    while (loads[0].accepted + loads[1].accepted + loads[2].accepted < 60 &&
+           house_now_ms() < deadline)
+        breathe();
+    house_cordon_stop(h); /* fails unless it ends with 0 */
+    for (unsigned i = 0; i < 3; i++) {
+        loads[i].end = true;
+        (void)pthread_join(threads[i], NULL);
+        accepted += loads[i].accepted;
+    }
+    assert_true(accepted >= 60);
+    house_cordon_start(h);
+    for (char cursor[100] = "";;) {
+        char path[200];
+        struct json *list;
+        size_t n;
+
+        (void)snprintf(path, sizeof path, "/api/cases?limit=100%s%s", cursor[0] ? "&cursor=" : "",
+                       cursor);
+        list = house_get(h, path);
+        n = json_count(json_get(list, "cases"));
+        cases += n;
+        JSON_EACH (c, json_get(list, "cases"))
+            (void)snprintf(cursor, sizeof cursor, "%s", json_get_string(c, "id"));
+        json_free(list);
+        if (n < 100)
+            break;
+    }
+    assert_true(cases >= accepted);
+    house_stop(h);
+}
+
+/* Reaps h's process; its wait status. */
+static int reap(struct house *h)
+{
+    int64_t deadline = house_now_ms() + SOON;
+    siginfo_t info = {0};
+
+    while (waitid(P_PID, (id_t)h->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && !info.si_pid) {
+        if (house_now_ms() > deadline)
+            fail_msg("it did not end");
+        breathe();
+    }
+    return info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
+}
+
+/* Has a request met the fault? */
+static bool hung(struct house *h)
+{
+    AUTO(json_freep) struct json *faults = sim_get(h->sim, "/faults");
+    struct buf b = BUF_INIT(1 << 16);
+    bool met;
+
+    json_write(&b, faults);
+    met = strstr(buf_text(&b), "\"hits\"") && !strstr(buf_text(&b), "\"hits\":0");
+    buf_clear(&b);
+    return met;
+}
+
+static void test_serve__a_second_sigterm_ends_it_at_once(void **state)
+{
+    struct house *h = house_start(NULL);
+    int64_t deadline = house_now_ms() + SOON;
+
+    (void)state;
+    add(h, "da1_-1");
+    sim_tell(h->sim, "/faults", "{\"path\":\"/api/alerts/*\",\"kind\":\"hang\",\"count\":-1}");
+    AUTO(json_freep) struct json *answer = house_push(h, "da1_-1", MACHINE, 202);
+    assert_non_null(answer);
+    while (!hung(h) && house_now_ms() < deadline)
+        breathe();
+    house_cordon_signal(h, SIGTERM);
+    wait_log(h, "\"event\":\"stopping\"", "");
+    house_cordon_signal(h, SIGHUP); /* must not end it */
+    house_cordon_signal(h, SIGTERM);
+    assert_int_equal(reap(h), 128 + SIGTERM);
+    house_cordon_kill(h); /* only reaps it */
+    sim_delete(h->sim, "/faults");
+    house_cordon_start(h);
+    AUTO(json_freep) struct json *c = house_wait_case(h, answer, "done", SOON);
+    assert_non_null(c); /* what was under way is begun again */
+    assert_int_equal(sim_count_calls(h->sim, "POST", ISOLATES), 1);
+    house_stop(h);
+}
+
+/* ---- the manager ---------------------------------------------------------------------------------------- */
+
+static void expect_word(int fd, const char *word)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    char text[200];
+    ssize_t n;
+
+    if (poll(&p, 1, SOON) != 1)
+        fail_msg("no %s", word);
+    n = recv(fd, text, sizeof text - 1, 0);
+    assert_true(n > 0);
+    text[n] = '\0';
+    if (strncmp(text, word, strlen(word)) != 0)
+        fail_msg("%s instead of %s", text, word);
+}
+
+static void test_serve__tells_its_manager(void **state)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    char dir[] = "/tmp/cordon-notify-XXXXXX";
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct house *h;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(to.sun_path, sizeof to.sun_path, "%s/socket", dir);
+    assert_int_equal(bind(fd, (struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(setenv("NOTIFY_SOCKET", to.sun_path, 1), 0);
+    h = house_start(NULL);
+    (void)unsetenv("NOTIFY_SOCKET");
+    expect_word(fd, "READY=1");
+    house_cordon_signal(h, SIGHUP);
+    expect_word(fd, "RELOADING=1");
+    expect_word(fd, "READY=1");
+    house_cordon_stop(h);
+    expect_word(fd, "STOPPING=1");
+    house_stop(h);
+    (void)close(fd);
+    (void)unlink(to.sun_path);
+    (void)rmdir(dir);
+}
+
+/* ---- starting -------------------------------------------------------------------------------------------- */
+
+static void assert_refused(struct house *h, const char *why)
+{
+    char *out = NULL;
+    const char *const args[] = {"serve", "-c", h->config_file, NULL};
+    int code = house_run(h, &out, args);
+
+    if (code != 1 || !out || !strstr(out, why))
+        fail_msg("exit %d, and no '%s' in: %s", code, why, out ? out : "");
+    free(out);
+}
+
+static void test_serve__a_second_server_on_the_store_is_refused(void **state)
+{
+    struct house *h = house_start(NULL);
+
+    (void)state;
+    assert_refused(h, "serves it already");
+    add(h, "da1_-1");
+    AUTO(json_freep) struct json *answer = house_push(h, "da1_-1", MACHINE, 202);
+    AUTO(json_freep) struct json *c = house_wait_case(h, answer, "done", SOON);
+    assert_non_null(c); /* the first one is none the worse */
+    house_stop(h);
+}
+
+static void test_serve__a_newer_schema_is_refused(void **state)
+{
+    static const struct db_migration future[] = {
+        {1, ""}, {2, "CREATE TABLE future (x INTEGER)"}, {0, NULL}};
+    struct house *h = house_start(NULL);
+    struct db *db = NULL;
+    char url[400];
+
+    (void)state;
+    house_cordon_stop(h);
+    (void)snprintf(url, sizeof url, "sqlite:%s", h->store_file);
+    assert_int_equal(
+        db_open(&(struct db_options){.url = url, .migrations = future, .queue_max = 8}, &db, NULL),
+        ERR_OK);
+    db_free(db);
+    assert_refused(h, "newer");
+    house_stop(h);
+}
+
+/* ---- the people's side ------------------------------------------------------------------------------------- */
+
+static int admin_status(struct house *h, const char *path, const char *authorization)
+{
+    const char *headers[] = {authorization, NULL};
+    struct fetched f;
+    char url[300];
+    int status;
+
+    (void)snprintf(url, sizeof url, "%s%s", h->admin, path);
+    (void)fetch(&f, "GET", url, authorization ? headers : NULL, NULL, 0, 10000);
+    status = f.status;
+    fetched_clear(&f);
+    return status;
+}
+
+static void test_serve__the_admin_token_opens_all_but_health(void **state)
+{
+    static const struct {
+        const char *path, *authorization;
+        int status;
+    } rows[] = {
+        {"/healthz", NULL, 200},
+        {"/readyz", NULL, 200},
+        {"/metrics", NULL, 401},
+        {"/api/cases", NULL, 401},
+        {"/api/cases", "Authorization: Bearer wrong", 401},
+        {"/api/cases", "Authorization: Bearer 0123456789abcdef0123456789abcde", 401},
+        {"/api/cases", "Authorization: Basic 0123456789abcdef0123456789abcdef", 401},
+        {"/api/cases", "Authorization: Bearer 0123456789abcdef0123456789abcdef", 200},
+        {"/metrics", "Authorization: Bearer 0123456789abcdef0123456789abcdef", 200},
+    };
+    struct house *h = house_start(&(struct house_options){.not_yet = true});
+    char *path = house_write_file(h, "admin-token", "0123456789abcdef0123456789abcdef");
+    char text[400];
+
+    (void)state;
+    (void)snprintf(text, sizeof text, "admin:\n  address: 127.0.0.1:0\n  token_file: %s\n", path);
+    edit(h, "admin:\n  address: 127.0.0.1:0\n", text);
+    free(path);
+    house_cordon_start(h);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (admin_status(h, rows[i].path, rows[i].authorization) != rows[i].status)
+            fail_msg("%s with %s: not %d", rows[i].path,
+                     rows[i].authorization ? rows[i].authorization : "nothing", rows[i].status);
+    house_stop(h);
+}
+
+/* Waits until a part of /readyz is (not) ok. The answer stays 200: a push is accepted all the while. */
+static void wait_part(struct house *h, const char *name, bool ok)
+{
+    int64_t deadline = house_now_ms() + 60000;
+
+    for (;;) {
+        AUTO(json_freep) struct json *ready = house_get(h, "/readyz");
+        const struct json *part = json_get(json_get(ready, "parts"), name);
+
+        if (part && json_is_true(json_get(part, "ok")) == ok &&
+            json_is_true(json_get(ready, "degraded")) == !ok)
+            return;
+        if (house_now_ms() > deadline)
+            fail_msg("%s did not become %s", name, ok ? "good" : "bad");
+        breathe();
+    }
+}
+
+static void test_serve__readyz_names_what_is_wrong_and_when_it_is_over(void **state)
+{
+    struct house *h = house_start(NULL);
+
+    (void)state;
+    add(h, "da1_-1");
+    sim_tell(h->sim, "/faults",
+             "{\"path\":\"/api/alerts/*\",\"kind\":\"error\",\"status\":503,\"count\":-1}");
+    AUTO(json_freep) struct json *answer = house_push(h, "da1_-1", MACHINE, 202);
+    wait_part(h, "defender:contoso", false);
+    sim_delete(h->sim, "/faults");
+    wait_part(h, "defender:contoso", true);
+    AUTO(json_freep) struct json *c = house_wait_case(h, answer, "done", SOON);
+    assert_non_null(c);
+    house_stop(h);
+}
+
+/* ---- unix sockets -------------------------------------------------------------------------------------------- */
+
+static void test_serve__both_sides_on_unix_sockets(void **state)
+{
+    struct house *h = house_start(&(struct house_options){.not_yet = true, .rules = TELL});
+    char listen[400], admin[400];
+    char *out = NULL;
+
+    (void)state;
+    add(h, "da1_-1");
+    (void)snprintf(listen, sizeof listen, "listen:\n  address: unix:%s/listen\n", h->dir);
+    (void)snprintf(admin, sizeof admin, "admin:\n  address: unix:%s/admin\n", h->dir);
+    edit(h, "listen:\n  address: 127.0.0.1:0\n", listen);
+    edit(h, "admin:\n  address: 127.0.0.1:0\n", admin);
+    house_cordon_start(h);
+    const char *const send[] = {"send",  "-c",      h->config_file, "--source",
+                                "relay", "--alert", "da1_-1",       NULL};
+    const char *const list[] = {"cases", "list", "-c", h->config_file, "--json", NULL};
+    assert_int_equal(house_run(h, &out, send), 0);
+    assert_non_null(strstr(out, "accepted"));
+    free(out);
+    assert_int_equal(house_run(h, &out, list), 0);
+    assert_non_null(strstr(out, "da1_-1"));
+    free(out);
+    house_stop(h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_serve__a_good_file_is_in_force_after_sighup),
+        cmocka_unit_test(test_serve__a_bad_file_changes_nothing_and_says_so),
+        cmocka_unit_test(test_serve__sigterm_under_load_loses_nothing),
+        cmocka_unit_test(test_serve__a_second_sigterm_ends_it_at_once),
+        cmocka_unit_test(test_serve__tells_its_manager),
+        cmocka_unit_test(test_serve__a_second_server_on_the_store_is_refused),
+        cmocka_unit_test(test_serve__a_newer_schema_is_refused),
+        cmocka_unit_test(test_serve__the_admin_token_opens_all_but_health),
+        cmocka_unit_test(test_serve__readyz_names_what_is_wrong_and_when_it_is_over),
+        cmocka_unit_test(test_serve__both_sides_on_unix_sockets),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

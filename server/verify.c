@@ -18,7 +18,7 @@ static const struct verify_scheme *const schemes[] = {
 };
 
 /* The contract's schemes that this version does not have yet (contract.md section 4). */
-static const char *const later[] = {"basic", "client_certificate", "none", NULL};
+static const char *const later[] = {"client_certificate", "none", NULL};
 
 #define SCHEMES (sizeof schemes / sizeof *schemes)
 

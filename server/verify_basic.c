@@ -1,0 +1,140 @@
+/* verify_basic.c - a user name and a password in `Authorization: Basic` (RFC 7617), for appliances that know
+ * nothing else.
+ *
+ * As with a token it proves who holds the password and nothing about the body (webhook-sources.md section
+ * 5.2). One digest over "user:password" as a whole is compared, so that neither the time nor the answer
+ * tells a wrong name from a wrong password; a name has no colon, so there is one way to split it.
+ */
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base64.h"
+#include "verify.h"
+
+#define NAME                "basic"
+#define USERNAME_MAX        256  /* bytes */
+#define PASSWORD_MIN        16   /* bytes, as of a token; less can be guessed */
+#define CREDENTIAL_TEXT_MAX 8192 /* characters that a header may make us decode */
+
+struct settings {
+    const char *username;
+    struct secret password;
+};
+
+static const struct setting table[] = {
+    {.key = "username",
+     .type = SET_TEXT,
+     .offset = offsetof(struct settings, username),
+     .meaning = "name that the sender shows; the log names it as the key",
+     .required = true},
+    {.key = "password",
+     .type = SET_SECRET,
+     .offset = offsetof(struct settings, password),
+     .meaning = "file with the password",
+     .required = true},
+    {.key = NULL},
+};
+
+struct state {
+    const char *username;
+    unsigned char digest[VERIFY_DIGEST_SIZE]; /* of "user:password" */
+};
+
+static bool digest_of(const char *username, const struct secret *password,
+                      unsigned char out[VERIFY_DIGEST_SIZE])
+{
+    char text[CREDENTIAL_TEXT_MAX];
+    size_t n = strlen(username);
+    bool good;
+
+    memcpy(text, username, n);
+    text[n++] = ':';
+    memcpy(text + n, password->text, password->len);
+    good = verify_digest(text, n + password->len, out);
+    OPENSSL_cleanse(text, sizeof text);
+    return good;
+}
+
+static void *compile(const struct settings_reader *reader, const struct yaml_node *node,
+                     const struct verify_source *source)
+{
+    struct settings *set = arena_alloc(reader->arena, sizeof *set);
+    struct state *s = arena_alloc(reader->arena, sizeof *s);
+    size_t faults = reader->faults->count;
+
+    if (!set || !s) {
+        yaml_fault(reader->faults, node, "out of memory");
+        return NULL;
+    }
+    settings_read(reader, node, NAME, table, set);
+    if (set->username && (strchr(set->username, ':') || strlen(set->username) > USERNAME_MAX))
+        yaml_fault(reader->faults, yaml_get(node, "username"),
+                   NAME ".username: expected a name without a colon, at most %d bytes",
+                   USERNAME_MAX);
+    if (set->password.text && set->password.len < PASSWORD_MIN)
+        yaml_fault(reader->faults, yaml_get(node, "password_file"),
+                   "%s: a password needs at least %d characters; make one with "
+                   "`openssl rand -base64 32`",
+                   set->password.file, PASSWORD_MIN);
+    if (set->password.text && set->password.len > CREDENTIAL_TEXT_MAX / 2)
+        yaml_fault(reader->faults, yaml_get(node, "password_file"),
+                   "%s: a password of more than %d bytes fits in no header", set->password.file,
+                   CREDENTIAL_TEXT_MAX / 2);
+    if (reader->faults->count == faults) {
+        s->username = set->username;
+        if (!digest_of(set->username, &set->password, s->digest))
+            yaml_fault(reader->faults, node, "out of memory");
+    }
+    secret_wipe(&set->password); /* the digest is enough from here on */
+    if (reader->faults->count != faults)
+        return NULL;
+    if (reader->notes)
+        yaml_fault(reader->notes, node->key ? node->key : node,
+                   "sources.%s: a password is no signature: whoever sees one request can send "
+                   "others as this source",
+                   source->name);
+    return s;
+}
+
+static void check(void *arg, const struct verify_env *env, const struct verify_request *q,
+                  struct verify_result *ret)
+{
+    static const char word[] = "Basic";
+    const struct state *s = arg;
+    unsigned char shown[BASE64_ROOM(CREDENTIAL_TEXT_MAX)], seen[VERIFY_DIGEST_SIZE];
+    const char *value = verify_header_once(q, "Authorization");
+    size_t len;
+    bool good;
+
+    (void)env;
+    if (!value || strncasecmp(value, word, sizeof word - 1) != 0 || value[sizeof word - 1] != ' ') {
+        verify_deny(ret, NAME, "no user name and password in the header, or more than one header");
+        return;
+    }
+    value += sizeof word - 1;
+    value += strspn(value, " ");
+    if (strlen(value) > CREDENTIAL_TEXT_MAX ||
+        !base64_decode(value, strlen(value), shown, sizeof shown, &len)) {
+        verify_deny(ret, NAME, "what stands in the header is too long or no base64");
+        return;
+    }
+    good = verify_digest(shown, len, seen);
+    OPENSSL_cleanse(shown, len);
+    if (!good) {
+        verify_no_memory(ret, NAME);
+    } else if (!verify_equal(seen, sizeof seen, s->digest, sizeof s->digest)) {
+        verify_deny(ret, NAME, "the user name or the password is another");
+    } else {
+        ret->verdict = VERIFY_GOOD;
+        ret->key = s->username;
+    }
+}
+
+const struct verify_scheme verify_basic = {
+    .name = NAME,
+    .challenge = "Basic realm=\"cordon\"",
+    .compile = compile,
+    .check = check,
+};

@@ -1,0 +1,212 @@
+/* test_verify_basic.c - one user name with one password, written in one way. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kit/scheme.h"
+#include "kit/torture.h"
+
+/* webhook-sources.md section 5.1 */
+#define T    "test-shared-secret-0001"
+#define GOOD "cmVsYXk6dGVzdC1zaGFyZWQtc2VjcmV0LTAwMDE="
+
+static int setup(void **state)
+{
+    struct scheme *s = calloc(1, sizeof *s);
+
+    assert_non_null(s);
+    scheme_open(s);
+    scheme_file(s, "t", T "\n");
+    assert_true(scheme_compile(s, "[{basic: {username: relay, password_file: t}}]"));
+    *state = s;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    scheme_close(*state);
+    free(*state);
+    return 0;
+}
+
+static enum verify_verdict ask(struct scheme *s, const char *value, struct verify_result *ret)
+{
+    const struct scheme_header headers[] = {{"Authorization", value}, {NULL, NULL}};
+
+    return scheme_ask(s, headers, NULL, 0, ret);
+}
+
+/* Shows a credential that is encoded here. */
+static enum verify_verdict ask_plain(struct scheme *s, const char *text, size_t len)
+{
+    char value[400] = "Basic ";
+    struct verify_result r;
+
+    (void)EVP_EncodeBlock((unsigned char *)value + 6, (const unsigned char *)text, (int)len);
+    return ask(s, value, &r);
+}
+
+static void test_verify_basic__takes_the_vector(void **state)
+{
+    struct scheme *s = *state;
+    struct verify_result r;
+
+    assert_int_equal(ask(s, "Basic " GOOD, &r), VERIFY_GOOD);
+    assert_string_equal(r.key, "relay");
+    assert_null(r.delivery_id);
+    assert_null(r.tenant_id);
+    assert_int_equal(ask(s, "basic  " GOOD, &r), VERIFY_GOOD);
+    assert_string_equal(verifier_challenge(s->verifier), "Basic realm=\"cordon\"");
+}
+
+static void test_verify_basic__refuses_every_single_bit_flip(void **state)
+{
+    struct scheme *s = *state;
+    char value[] = "Basic " GOOD;
+    struct verify_result r;
+
+    for (size_t bit = 8 * 6; bit < 8 * (sizeof value - 1); bit++) {
+        value[bit / 8] = (char)(value[bit / 8] ^ 1 << bit % 8);
+        assert_int_equal(ask(s, value, &r), VERIFY_DENIED);
+        value[bit / 8] = (char)(value[bit / 8] ^ 1 << bit % 8);
+    }
+    assert_int_equal(ask(s, value, &r), VERIFY_GOOD);
+}
+
+static void test_verify_basic__refuses_all_else(void **state)
+{
+    struct scheme *s = *state;
+    static char huge[12000];
+    static const char *const rows[] = {
+        "",
+        "Basic",
+        "Basic ",
+        "Basic =",
+        GOOD,
+        "Basic" GOOD,
+        "Basic\t" GOOD,
+        "Bearer " GOOD,
+        "Basic " GOOD " ",
+        "Basic " GOOD GOOD,
+        "Basic " GOOD "," GOOD,
+        "Basic cmVsYXk6dGVzdC1zaGFyZWQtc2VjcmV0LTAwMDE",
+        "Basic relay:" T,
+        huge,
+    };
+    static const char *const plain[] = {
+        "",          ":",
+        "relay",     "relay:",
+        ":" T,       "relay:x" T,
+        "Relay:" T,  "relay:" T "x",
+        "relay :" T, "relay: " T,
+        "relay::" T, "relay:" T ":",
+        "x:" T,      "relay:test-shared-secret-000",
+    };
+    struct verify_result r;
+
+    memset(huge, 'A', sizeof huge - 1);
+    memcpy(huge, "Basic ", 6);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (ask(s, rows[i], &r) != VERIFY_DENIED)
+            fail_msg("'%s' was taken", rows[i]);
+        assert_null(strstr(r.why, "secret-0001"));
+    }
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        if (ask_plain(s, plain[i], strlen(plain[i])) != VERIFY_DENIED)
+            fail_msg("'%s' was taken", plain[i]);
+    assert_int_equal(ask_plain(s, "relay:" T "\0", sizeof T + 6), VERIFY_DENIED);
+    assert_int_equal(ask_plain(s, "relay:" T, sizeof T + 5), VERIFY_GOOD);
+    {
+        const struct scheme_header twice[] = {
+            {"Authorization", "Basic " GOOD}, {"Authorization", "Basic " GOOD}, {NULL, NULL}};
+
+        assert_int_equal(scheme_ask(s, twice, NULL, 0, &r), VERIFY_DENIED);
+        assert_int_equal(scheme_ask(s, twice + 2, NULL, 0, &r), VERIFY_DENIED);
+    }
+}
+
+static void test_verify_basic__names_what_is_wrong_with_its_settings(void **state)
+{
+    struct scheme *s = *state;
+    static char long_name[400];
+    const struct {
+        const char *yaml, *says;
+    } rows[] = {
+        {"[{basic: {}}]", "username"},
+        {"[{basic: {username: relay}}]", "password_file"},
+        {"[{basic: {username: '', password_file: t}}]", "username"},
+        {"[{basic: {username: 'a:b', password_file: t}}]", "without a colon"},
+        {long_name, "at most 256"},
+        {"[{basic: {username: relay, password_file: gone}}]", "gone"},
+        {"[{basic: {username: relay, password_file: short}}]", "at least 16"},
+        {"[{basic: {username: relay, password_file: long}}]", "no header"},
+        {"[{basic: {username: relay, password: " T "}}]", "password_file"},
+        {"[{basic: t}]", "basic"},
+    };
+    static char long_password[5000];
+
+    (void)snprintf(long_name, sizeof long_name, "[{basic: {username: %0300d, password_file: t}}]",
+                   7);
+    memset(long_password, 'x', sizeof long_password - 1);
+    scheme_file(s, "short", "123456789012345");
+    scheme_file(s, "long", long_password);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *faults;
+
+        assert_false(scheme_compile(s, rows[i].yaml));
+        faults = scheme_faults(s);
+        if (!strstr(faults, rows[i].says))
+            fail_msg("%s: %s", rows[i].yaml, faults);
+        assert_null(strstr(faults, "test-shared"));
+    }
+}
+
+static void test_verify_basic__notes_that_it_is_no_signature(void **state)
+{
+    struct scheme *s = *state;
+    struct yaml_faults notes;
+    bool said = false;
+
+    yaml_faults_init(&notes, s->arena);
+    s->notes = &notes;
+    assert_true(scheme_compile(s, "[{basic: {username: relay, password_file: t}}]"));
+    for (const struct yaml_fault *f = notes.first; f; f = f->next)
+        said = said || strstr(f->text, "sources.relay: a password is no signature");
+    assert_true(said);
+}
+
+static void test_verify_basic__without_memory_nobody_is_denied(void **state)
+{
+    for (long n = 1;; n++) {
+        struct verify_result r;
+        enum verify_verdict verdict;
+
+        torture_arm(n);
+        verdict = ask(*state, "Basic " GOOD, &r);
+        if (!torture_disarm())
+            break;
+        assert_true(verdict == VERIFY_UNAVAILABLE || verdict == VERIFY_GOOD);
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(test_verify_basic__##name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(takes_the_vector),
+        TEST(refuses_every_single_bit_flip),
+        TEST(refuses_all_else),
+        TEST(names_what_is_wrong_with_its_settings),
+        TEST(notes_that_it_is_no_signature),
+        TEST(without_memory_nobody_is_denied),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -18,7 +18,7 @@ static const struct verify_scheme *const schemes[] = {
 };
 
 /* The contract's schemes that this version does not have yet (contract.md section 4). */
-static const char *const later[] = {"client_certificate", "none", NULL};
+static const char *const later[] = {"client_certificate", NULL};
 
 #define SCHEMES (sizeof schemes / sizeof *schemes)
 
@@ -113,6 +113,16 @@ static bool compile_entry(const struct settings_reader *reader, const struct yam
     return reader->faults->count == faults;
 }
 
+/* That of the first entry, whose schemes stand in the order of the file. */
+static const char *challenge_of(const struct verifier *v)
+{
+    for (size_t i = 0; i < v->count; i++)
+        for (size_t j = 0; j < v->entries[i].count; j++)
+            if (v->entries[i].parts[j].scheme->challenge)
+                return v->entries[i].parts[j].scheme->challenge;
+    return "None"; /* `none` alone denies nobody */
+}
+
 struct verifier *verifier_compile(const struct settings_reader *reader,
                                   const struct yaml_node *list, const struct verify_source *source)
 {
@@ -138,7 +148,7 @@ struct verifier *verifier_compile(const struct settings_reader *reader,
         verifier_clear(v);
         return NULL;
     }
-    v->challenge = v->entries[0].parts[0].scheme->challenge;
+    v->challenge = challenge_of(v);
     return v;
 }
 

@@ -67,7 +67,7 @@ struct verify_source {
 
 struct verify_scheme {
     const char *name;      /* word in the configuration */
-    const char *challenge; /* WWW-Authenticate value of its 401 */
+    const char *challenge; /* WWW-Authenticate value of its 401; NULL: it denies nobody */
     bool needs_body;
     /* Reads its settings; faults to reader->faults. The state lives in reader->arena; NULL on a fault. */
     void *(*compile)(const struct settings_reader *reader, const struct yaml_node *settings,

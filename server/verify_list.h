@@ -1,5 +1,6 @@
 /* verify_list.h - SCHEME(x) means: verify_x.c defines `const struct verify_scheme verify_x`. Schemes that
  * cost less to check stand first. */
+SCHEME(none)
 SCHEME(token)
 SCHEME(basic)
 SCHEME(standard_webhooks)

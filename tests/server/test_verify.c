@@ -170,7 +170,6 @@ static void test_verify__names_what_is_wrong_with_a_list(void **state)
         {"[{oauth2: {}}]", "unknown scheme 'oauth2'"},
         {"[{hmc: {preset: github}}]", "did you mean hmac?"},
         {"[{client_certificate: {}}]", "not available in this version"},
-        {"[{none: {insecure: true}}]", "not available in this version"},
         {"[{" TOKEN_ENTRY "}, {" SW ", none: {}}]", "1:"},
     };
 

@@ -151,6 +151,12 @@ static bool prove_token(struct sending *s, const struct yaml_node *settings)
     const char *header = NULL, *colon;
     struct secret secret;
 
+    if (yaml_get(settings, "query")) {
+        cli_error(
+            "this source's token stands in the query of the URL, which `cordon send` does not "
+            "write: command lines and URLs are seen by others");
+        return false;
+    }
     settings_read_key(&s->reader, settings, "token", &row, &header);
     if (!first_secret(s, settings, "token", &secret))
         return false;

@@ -1,8 +1,14 @@
-/* verify_token.c - a secret in a header: `Authorization: Bearer …`, or a header of the sender's own.
+/* verify_token.c - a secret in a header: `Authorization: Bearer …`, a header of the sender's own, or, for
+ * senders that can only be given a URL (Event Grid), a parameter of the query.
+ *
+ * A URL is written down by many: proxies, senders, histories. So the query is opt-in per source, then no
+ * header is looked at, and nothing of it goes into `why`, which is logged. `+` is a plus and no blank:
+ * secrets in base64 have some, and no secret has blanks.
  *
  * Not a signature: it proves who holds the secret and nothing about the body (webhook-sources.md section
  * 5.2). SHA-256 digests are compared, all of them, so that the time tells neither length nor which.
  */
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -31,13 +37,15 @@ static const struct setting table[] = {
      .meaning = "files with the secrets; all are good, the first is the newest",
      .required = true},
     {.key = "query",
-     .type = SET_UNSUPPORTED,
-     .meaning = "name of a query parameter that carries it"},
+     .type = SET_TEXT,
+     .offset = offsetof(struct settings, query),
+     .meaning = "name of a query parameter that carries the secret, in place of the header"},
     {.key = NULL},
 };
 
 struct state {
     const char *header, *word; /* word: "Bearer", or "" */
+    const char *query;         /* NULL: the header */
     size_t count;
     unsigned char digests[TOKENS_MAX][VERIFY_DIGEST_SIZE];
     const char *names[TOKENS_MAX];
@@ -57,6 +65,33 @@ static bool split_header(struct arena *a, const char *text, struct state *s)
            !strpbrk(s->word, " \t");
 }
 
+/* A name that stands in a URL as it is: the unreserved characters of RFC 3986 section 2.3. */
+static bool is_plain_name(const char *text)
+{
+    size_t len = strlen(text);
+
+    return len && strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                               "0123456789-._~") == len;
+}
+
+static void check_query(const struct settings_reader *reader, const struct yaml_node *node,
+                        const struct verify_source *source, const char *query)
+{
+    const struct yaml_node *at = yaml_get(node, "query");
+
+    if (!is_plain_name(query))
+        yaml_fault(reader->faults, at,
+                   "token.query: expected the name of a parameter, of letters, digits and -._~");
+    if (yaml_get(node, "header"))
+        yaml_fault(reader->faults, at->key,
+                   "token: the secret stands in `header` or in `query`, not in either");
+    if (reader->notes)
+        yaml_fault(reader->notes, at->key,
+                   "sources.%s: a secret in a URL is written down by proxies and senders; prefer a "
+                   "header where the sender can set one",
+                   source->name);
+}
+
 static void *compile(const struct settings_reader *reader, const struct yaml_node *node,
                      const struct verify_source *source)
 {
@@ -64,7 +99,6 @@ static void *compile(const struct settings_reader *reader, const struct yaml_nod
     struct state *s = arena_alloc(reader->arena, sizeof *s);
     size_t faults = reader->faults->count;
 
-    (void)source;
     if (!set || !s) {
         yaml_fault(reader->faults, node, "out of memory");
         return NULL;
@@ -75,6 +109,9 @@ static void *compile(const struct settings_reader *reader, const struct yaml_nod
     if (!split_header(reader->arena, set->header, s))
         yaml_fault(reader->faults, node, "token.header: expected `Name` or `Name: Word`, not '%s'",
                    set->header);
+    if (set->query)
+        check_query(reader, node, source, set->query);
+    s->query = set->query;
     if (set->secrets.count > TOKENS_MAX)
         yaml_fault(reader->faults, node, "token.secret_files: at most %d", TOKENS_MAX);
     for (size_t i = 0; i < set->secrets.count && i < TOKENS_MAX; i++) {
@@ -105,26 +142,105 @@ static const char *presented(const struct state *s, const char *value)
     return value + len + strspn(value + len, " ");
 }
 
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* Undoes percent-encoding; false when it is malformed or out has too little room. */
+static bool percent_decode(const char *text, size_t len, char *out, size_t room, size_t *ret_len)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        char c = text[i];
+
+        if (c == '%') {
+            int high = i + 2 < len ? hex_digit(text[i + 1]) : -1;
+            int low = i + 2 < len ? hex_digit(text[i + 2]) : -1;
+
+            if (high < 0 || low < 0)
+                return false;
+            c = (char)(high << 4 | low);
+            i += 2;
+        }
+        if (n >= room)
+            return false;
+        out[n++] = c;
+    }
+    *ret_len = n;
+    return true;
+}
+
+/* The parameter's value as it stands in the query: there once, or NULL. */
+static const char *query_value(const char *query, const char *name, size_t *ret_len)
+{
+    const size_t name_len = strlen(name);
+    const char *found = NULL;
+
+    for (const char *p = query;; p++) {
+        size_t len = strcspn(p, "&");
+
+        if (len > name_len && strncmp(p, name, name_len) == 0 && p[name_len] == '=') {
+            if (found)
+                return NULL;
+            found = p + name_len + 1;
+            *ret_len = len - name_len - 1;
+        }
+        p += len;
+        if (!*p)
+            return found;
+    }
+}
+
+/* Where the token is, and how long; NULL, and why. room: TOKEN_LENGTH_MAX bytes, for one that must be
+ * decoded. */
+static const char *find(const struct state *s, const struct verify_request *q, char *room,
+                        size_t *ret_len, const char **ret_why)
+{
+    const char *value, *token = NULL;
+    unsigned count = 0;
+
+    if (s->query) {
+        value = query_value(q->query, s->query, ret_len);
+        *ret_why = "no token in the query, or more than one, or it is malformed";
+        if (value && percent_decode(value, *ret_len, room, TOKEN_LENGTH_MAX, ret_len))
+            token = room;
+    } else {
+        value = q->header(q->ctx, s->header, &count);
+        *ret_why = count > 1 ? "the header is there more than once" : "no token in the header";
+        token = count == 1 && value ? presented(s, value) : NULL;
+        *ret_len = token ? strlen(token) : 0;
+    }
+    return *ret_len <= TOKEN_LENGTH_MAX ? token : NULL;
+}
+
 static void check(void *arg, const struct verify_env *env, const struct verify_request *q,
                   struct verify_result *ret)
 {
     const struct state *s = arg;
     unsigned char seen[VERIFY_DIGEST_SIZE];
-    unsigned count = 0;
-    const char *value = q->header(q->ctx, s->header, &count), *token;
+    char room[TOKEN_LENGTH_MAX];
+    size_t len = 0;
+    const char *why, *token = find(s, q, room, &len, &why);
+    bool good;
 
     (void)env;
-    ret->verdict = VERIFY_DENIED;
-    token = count == 1 && value ? presented(s, value) : NULL;
-    if (!token || strlen(token) > TOKEN_LENGTH_MAX) {
-        (void)snprintf(ret->why, sizeof ret->why, "token: %s",
-                       count > 1 ? "the header is there more than once" : "no token in the header");
+    if (!token) {
+        verify_deny(ret, "token", why);
         return;
     }
-    if (!verify_digest(token, strlen(token), seen)) {
+    good = verify_digest(token, len, seen);
+    if (token == room)
+        OPENSSL_cleanse(room, len);
+    if (!good) {
         verify_no_memory(ret, "token");
         return;
     }
+    ret->verdict = VERIFY_DENIED;
     for (size_t i = 0; i < s->count; i++)
         if (verify_equal(seen, VERIFY_DIGEST_SIZE, s->digests[i], VERIFY_DIGEST_SIZE)) {
             ret->verdict = VERIFY_GOOD;

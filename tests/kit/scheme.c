@@ -100,7 +100,7 @@ enum verify_verdict scheme_ask(struct scheme *s, const struct scheme_header *hea
 {
     const struct verify_request q = {.method = "POST",
                                      .path = "/hooks/relay",
-                                     .query = "",
+                                     .query = s->query ? s->query : "",
                                      .header = scheme_header,
                                      .ctx = (void *)headers,
                                      .body = body,

@@ -32,6 +32,7 @@ struct scheme {
     struct verify_env env;
     struct verifier *verifier; /* of the last scheme_compile */
     bool may_block;            /* of the next requests */
+    const char *query;         /* of the next requests, as sent; NULL: none */
     struct yaml_faults
         *notes;          /* where the next scheme_compile notes what is no fault; may be NULL */
     char paths[32][160]; /* of files to remove */

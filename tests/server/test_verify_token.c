@@ -116,6 +116,74 @@ static void test_verify_token__looks_into_a_header_of_the_senders_own(void **sta
     assert_int_equal(ask(s, "X-Auth", T1, &r), VERIFY_DENIED);
 }
 
+static enum verify_verdict ask_query(struct scheme *s, const char *query)
+{
+    static const struct scheme_header none[] = {{NULL, NULL}};
+    struct verify_result r;
+    enum verify_verdict verdict;
+
+    s->query = query;
+    verdict = scheme_ask(s, none, NULL, 0, &r);
+    s->query = NULL;
+    if (strstr(r.why, "0rnQ") || strstr(r.why, "zz/+") || strstr(r.why, "k="))
+        fail_msg("the reason of '%s' tells of the query: %s", query, r.why);
+    return verdict;
+}
+
+static void test_verify_token__looks_into_the_query_where_it_is_told_to(void **state)
+{
+    struct scheme *s = *state;
+    static char huge[20000];
+    static const struct {
+        const char *query;
+        bool good;
+    } rows[] = {
+        {"k=" T1, true},
+        {"a=b&k=" T1 "&c", true},
+        {"a=b&&k=" T1 "&", true},
+        {"k=%30rnQbqHyOWrKxV1Zc0dB2EwS4yYJgS3%4B", true},
+        {"k=%30rnQbqHyOWrKxV1Zc0dB2EwS4yYJgS3%4b", true},
+        {"kk=x&k=zz/+zzzzzzzzzzzzzzzzz==", true},
+        {"k=zz%2F%2Bzzzzzzzzzzzzzzzzz%3D%3D", true},
+        {"", false},
+        {"k", false},
+        {"k=", false},
+        {T1, false},
+        {"k=" T1 "x", false},
+        {"k=" T1 "%00", false},
+        {"k=" T1 "%", false},
+        {"k=" T1 "%4", false},
+        {"k=" T1 "%zz", false},
+        {"k=%", false},
+        {"k= " T1, false},
+        {"k=+" T1, false},
+        {"K=" T1, false},
+        {"%6b=" T1, false},
+        {"kk=" T1, false},
+        {"k=" T1 "&k=" T1, false},
+        {"k=x&k=" T1, false},
+        {"k=" T1 "&k=", false},
+        {"k=" T1 ";k=" T1, false},
+        {"k=zz/ zzzzzzzzzzzzzzzzz==", false},
+        {"?k=" T1, false},
+        {huge, false},
+    };
+    struct verify_result r;
+
+    memset(huge, 'x', sizeof huge - 1);
+    memcpy(huge, "k=", 2);
+    scheme_file(s, "base64", "zz/+zzzzzzzzzzzzzzzzz==");
+    assert_true(scheme_compile(s, "[{token: {query: k, secret_files: [t1, base64]}}]"));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (ask_query(s, rows[i].query) != (rows[i].good ? VERIFY_GOOD : VERIFY_DENIED))
+            fail_msg("'%.80s'", rows[i].query);
+    /* Then no header is good; and without the setting no query is. */
+    assert_int_equal(ask(s, "Authorization", "Bearer " T1, &r), VERIFY_DENIED);
+    assert_true(scheme_compile(s, "[{token: {secret_files: [t1]}}]"));
+    assert_int_equal(ask_query(s, "k=" T1), VERIFY_DENIED);
+    assert_int_equal(ask_query(s, "Authorization=Bearer%20" T1), VERIFY_DENIED);
+}
+
 static void test_verify_token__names_what_is_wrong_with_its_settings(void **state)
 {
     struct scheme *s = *state;
@@ -126,7 +194,10 @@ static void test_verify_token__names_what_is_wrong_with_its_settings(void **stat
         {"[{token: {secret_files: []}}]", "secret_files"},
         {"[{token: {secret_files: [gone]}}]", "gone"},
         {"[{token: {secret_files: [short]}}]", "at least 16"},
-        {"[{token: {secret_files: [t1], query: key}}]", "not available"},
+        {"[{token: {secret_files: [t1], query: ''}}]", "query"},
+        {"[{token: {secret_files: [t1], query: 'a b'}}]", "query"},
+        {"[{token: {secret_files: [t1], query: 'k=v'}}]", "query"},
+        {"[{token: {secret_files: [t1], query: key, header: X-Key}}]", "not in either"},
         {"[{token: {secret_files: [t1], header: \"\"}}]", "header"},
         {"[{token: {secret_files: [t1], header: \"X Key\"}}]", "header"},
         {"[{token: {secret_files: [t1], header: \": Bearer\"}}]", "header"},
@@ -155,6 +226,7 @@ int main(void)
         TEST(takes_a_bearer_of_its_list),
         TEST(refuses_all_else),
         TEST(looks_into_a_header_of_the_senders_own),
+        TEST(looks_into_the_query_where_it_is_told_to),
         TEST(names_what_is_wrong_with_its_settings),
     };
 

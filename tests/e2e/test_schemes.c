@@ -1,0 +1,138 @@
+/* test_schemes.c - how other senders than relays prove who they are, through the whole server: what they get,
+ * what became of it, and what the log tells. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buf.h"
+#include "kit/house.h"
+
+#define SOON   20000 /* ms; a deadline, not a wait */
+#define SECRET "0rnQbqHyOWrKxV1Zc0dB2EwS4yYJgS3K"
+#define BODY   "{\"alertId\":\"da1_-2\"}"
+
+/* A house whose one source verifies by settings; SECRET stands in the file scheme-secret. */
+static struct house *house_with(const char *settings)
+{
+    const struct house_options options = {.source = settings, .not_yet = true};
+    struct house *h = house_start(&options);
+    char *path = house_write_file(h, "scheme-secret", SECRET "\n");
+
+    free(path);
+    house_cordon_start(h);
+    sim_tell(h->sim, "/alerts", "{\"id\":\"da1_-2\",\"severity\":\"Low\",\"title\":\"A title\"}");
+    return h;
+}
+
+/* Posts BODY to /hooks/relay and what follows; the status of the answer. */
+static int post(struct house *h, const char *query, const char *const *headers, struct json **ret)
+{
+    char url[400];
+    struct fetched f;
+    int status;
+
+    (void)snprintf(url, sizeof url, "%s/hooks/relay%s", h->hooks, query);
+    (void)fetch(&f, "POST", url, headers, BODY, sizeof BODY - 1, SOON);
+    status = f.status;
+    if (ret)
+        assert_int_equal(json_parse(f.body, f.body_len, ret, NULL), ERR_OK);
+    fetched_clear(&f);
+    return status;
+}
+
+/* What cordon has logged, after it has stopped. Heap. */
+static char *stop_and_read_log(struct house *h)
+{
+    struct buf out = BUF_INIT(16 * 1024 * 1024);
+    char chunk[4096];
+    size_t n;
+    FILE *f;
+
+    house_cordon_stop(h);
+    f = fopen(h->log_file, "re");
+    assert_non_null(f);
+    while ((n = fread(chunk, 1, sizeof chunk, f)) > 0)
+        buf_add(&out, chunk, n);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(buf_failed(&out), ERR_OK);
+    return buf_take(&out);
+}
+
+static void test_schemes__a_token_in_the_query_is_never_logged(void **state)
+{
+    static const char *const json[] = {"Content-Type: application/json", NULL};
+    static const char *const text[] = {"Content-Type: text/plain", NULL};
+    struct house *h =
+        house_with("    verify: [{token: {query: key, secret_files: scheme-secret}}]\n");
+    char *log;
+
+    (void)state;
+    assert_int_equal(post(h, "?key=" SECRET, json, NULL), 202);
+    assert_int_equal(post(h, "?key=" SECRET "x", json, NULL), 401);
+    assert_int_equal(post(h, "?key=" SECRET "&key=" SECRET, json, NULL), 401);
+    assert_int_equal(post(h, "?key=%zz" SECRET, json, NULL), 401);
+    assert_int_equal(post(h, "/elsewhere?key=" SECRET, json, NULL), 404);
+    assert_int_equal(post(h, "?key=" SECRET, text, NULL), 415);
+    json_free(sim_wait_mails(h->sim, 1, SOON));
+    log = stop_and_read_log(h);
+    assert_non_null(strstr(log, "\"refused\""));
+    assert_null(strstr(log, "0rnQbq"));
+    assert_null(strstr(log, "key="));
+    free(log);
+    house_stop(h);
+}
+
+static void test_schemes__what_github_sends_again_is_done_once(void **state)
+{
+    struct house *h =
+        house_with("    verify: [{hmac: {preset: github, secret_files: scheme-secret}}]\n");
+    char signature[120] = "X-Hub-Signature-256: sha256=", *log;
+    const char *headers[] = {"Content-Type: application/json", signature, "X-GitHub-Delivery: a-1",
+                             NULL};
+    struct json *first = NULL, *again = NULL, *other = NULL;
+    unsigned char mac[32];
+    unsigned n = 0;
+
+    (void)state;
+    assert_non_null(HMAC(EVP_sha256(), SECRET, sizeof SECRET - 1, (const unsigned char *)BODY,
+                         sizeof BODY - 1, mac, &n));
+    for (unsigned i = 0; i < n; i++)
+        (void)snprintf(signature + strlen(signature), 3, "%02x", mac[i]);
+    assert_int_equal(post(h, "", headers, &first), 202);
+    assert_int_equal(post(h, "", headers, &again), 200);
+    assert_string_equal(json_get_string(first, "delivery"), json_get_string(again, "delivery"));
+    headers[2] = "X-GitHub-Delivery: a-2"; /* another delivery, of the same case */
+    assert_int_equal(post(h, "", headers, &other), 200);
+    assert_string_not_equal(json_get_string(first, "delivery"), json_get_string(other, "delivery"));
+    assert_string_equal(json_string(json_first(json_get(first, "cases"))),
+                        json_string(json_first(json_get(other, "cases"))));
+    signature[strlen(signature) - 1] ^= 1;
+    assert_int_equal(post(h, "", headers, NULL), 401);
+    json_free(sim_wait_mails(h->sim, 1, SOON));
+    house_wait_quiet(h, SOON);
+    json_free(first);
+    json_free(again);
+    json_free(other);
+    log = stop_and_read_log(h);
+    assert_null(strstr(log, signature + 29));
+    free(log);
+    house_stop(h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_schemes__a_token_in_the_query_is_never_logged),
+        cmocka_unit_test(test_schemes__what_github_sends_again_is_done_once),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -216,8 +216,10 @@ static void answer(struct writer *w, size_t n)
 {
     static const struct err fine = {.code = ERR_OK};
 
+    log_gather(); /* they have a line each */
     for (size_t i = 0; i < n; i++)
         w->batch[i]->done(w->batch[i]->arg, w->codes[i], w->codes[i] ? &w->errs[i] : &fine);
+    log_release();
 }
 
 static void do_upkeep(struct writer *w, bool idle)

@@ -32,7 +32,9 @@
  *
  * Dropped: epoll mode (stalls when 128 sockets are ready at once); returning from the last handler
  * call without suspending (the library then polls with timeout 0); an answer straight from the
- * replying thread (the library would not know that the request is over).
+ * replying thread (the library would not know that the request is over); waking the pool threads only when
+ * a group commit has answered everybody (half the wake-ups, but senders then go in step with the commits,
+ * nothing overlaps any more, and 64 of them got half as much through).
  */
 #include "http.h"
 

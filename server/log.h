@@ -39,6 +39,14 @@ struct log_field {
 /** Use log_event. fields[0] is a filler, so that an event without fields is possible. */
 void log_fields(enum log_level level, const char *event, const struct log_field *fields, size_t n);
 
+/**
+ * From log_gather on the lines of the calling thread are kept, some 4 KiB of them, and written together,
+ * at the latest by log_release. What they tell of must be safe already: a crash loses those that
+ * wait. Nothing that blocks may stand between the two.
+ */
+void log_gather(void);
+void log_release(void);
+
 /** Sets the lowest level that is written, and the format. Call before threads start. */
 void log_setup(enum log_level level, bool text);
 /** "error", "warn", "info", "debug"; ERR_INVALID otherwise. */

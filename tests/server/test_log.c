@@ -1,6 +1,7 @@
 /* test_log.c - one event, one line: what is written, how it is cut, and that lines never mix. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -371,6 +372,40 @@ static void test_log__a_line_is_one_write(void **state)
     close(fds[1]);
 }
 
+/* No more than a pipe takes in one piece, and none of it before log_release. */
+static void test_log__gathered_lines_go_together(void **state)
+{
+    enum { LINES = 100 };
+    static char piece[9000];
+    int fds[2], saved, seen = 0, pieces = 0;
+    ssize_t n;
+
+    (void)state;
+    assert_int_equal(pipe2(fds, O_DIRECT | O_NONBLOCK), 0);
+    log_divert(NULL, NULL);
+    saved = swap_stderr(fds[1]);
+    log_gather();
+    log_event(LOG_INFO, "line", LOG_INT("n", 0));
+    n = read(fds[0], piece, sizeof piece);
+    for (int i = 1; i < LINES; i++)
+        log_event(LOG_INFO, "line", LOG_INT("n", i));
+    log_release();
+    log_event(LOG_INFO, "line", LOG_INT("n", LINES));
+    put_back_stderr(saved);
+    assert_true(n < 0 && errno == EAGAIN);
+    while ((n = read(fds[0], piece, sizeof piece - 1)) > 0) {
+        assert_true(n <= PIPE_BUF && piece[n - 1] == '\n');
+        piece[n] = '\0';
+        pieces++;
+        for (const char *at = piece; (at = strstr(at, "\"n\":")) != NULL; at++)
+            assert_int_equal(strtol(at + 4, NULL, 10), seen++);
+    }
+    assert_int_equal(seen, LINES + 1);
+    assert_in_range(pieces, 3, LINES / 10);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static void test_log__nobody_listening_is_no_failure(void **state)
 {
     int saved;
@@ -399,6 +434,7 @@ int main(void)
         TEST(test_log__keeps_errno_and_needs_no_memory),
         TEST(test_log__lines_of_threads_never_mix),
         TEST(test_log__a_line_is_one_write),
+        TEST(test_log__gathered_lines_go_together),
         TEST(test_log__nobody_listening_is_no_failure),
     };
 

@@ -59,7 +59,7 @@ static void notify_manager(const char *state)
 
 static void kick(void *engine)
 {
-    engine_kick(engine);
+    engine_kick_cases(engine);
 }
 
 static bool reserve(void *engine)

@@ -151,6 +151,11 @@ void engine_kick(struct engine *g)
         workers_kick(g->workers);
 }
 
+void engine_kick_cases(struct engine *g)
+{
+    workers_kick_for(g->workers, WORK_CASE);
+}
+
 bool engine_reserve(struct engine *g)
 {
     return workers_reserve(g->workers, WORK_CASE);

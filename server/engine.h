@@ -58,6 +58,8 @@ void engine_post_ended(struct engine *g, int64_t isolation);
 bool engine_is_posting(struct engine *g, int64_t isolation);
 /** There may be new work: look at once. Any thread, cheap. */
 void engine_kick(struct engine *g);
+/** The same when all that is new are cases. */
+void engine_kick_cases(struct engine *g);
 /** For intake: keeps a worker free for a case that is about to be stored as claimed; true: give it the
  *  claim with engine_hand_over, NULL when there came none. Any thread, cheap. */
 bool engine_reserve(struct engine *g);

@@ -118,7 +118,8 @@ static void *dispatch(void *arg)
 {
     struct workers *p = arg;
     int64_t ahead = clock_wall_ms(p->clock) - clock_mono_ms(p->clock);
-    int64_t look = 0; /* mono ms of the next look */
+    int64_t look = 0;         /* mono ms of the next look */
+    int64_t held = INT64_MAX; /* and when the first hold ends */
 
     pthread_mutex_lock(&p->lock);
     while (!p->stopping) {
@@ -131,8 +132,9 @@ static void *dispatch(void *arg)
         wake = now + LOOK_MS;
         idle = p->idle - p->queue_len - p->reserved;
         able = find_room(p, now, room, &wake) && idle > 0;
-        if (atomic_exchange(&p->kicked, false))
+        if (atomic_exchange(&p->kicked, false) || held <= now)
             look = now;
+        held = wake < now + LOOK_MS ? wake : INT64_MAX;
         if (able && look <= now)
             look = fill(p, room, idle, now);
         else
@@ -243,6 +245,20 @@ void workers_stop(struct workers *p)
     free(p);
 }
 
+void workers_kick_for(struct workers *p, enum work_kind kind)
+{
+    bool room;
+
+    /* In a storm this comes with each commit of the intake, and a look is a transaction. A worker that
+     * ends looks anyway, and so does the dispatcher when a hold is over. */
+    pthread_mutex_lock(&p->lock);
+    room = p->idle > p->queue_len + p->reserved && p->busy[kind] < p->o.share[kind] &&
+           p->hold_until[kind] <= clock_mono_ms(p->clock);
+    pthread_mutex_unlock(&p->lock);
+    if (room)
+        workers_kick(p);
+}
+
 void workers_kick(struct workers *p)
 {
     if (atomic_exchange(&p->kicked, true))
@@ -282,6 +298,7 @@ void workers_let_go(struct workers *p, enum work_kind kind)
     p->reserved--;
     p->busy[kind]--;
     pthread_mutex_unlock(&p->lock);
+    workers_kick(p); /* somebody may have been told meanwhile that there is no room */
 }
 
 void workers_hold(struct workers *p, enum work_kind kind, int64_t hold_ms)

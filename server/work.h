@@ -25,6 +25,8 @@ enum err_code workers_start(const struct workers_options *o, struct workers **re
 /** Claims nothing more, waits for the runs under way, joins, frees. NULL is fine. */
 void workers_stop(struct workers *p);
 void workers_kick(struct workers *p);
+/** The same when work of one kind alone became due: nothing to do, and cheap, while that kind has no room. */
+void workers_kick_for(struct workers *p, enum work_kind kind);
 /** Keeps an idle worker free for one row that its maker is about to store as claimed (work_put with
  *  ret_claim), which saves the claim's own commit. True: workers_hand_over or workers_let_go must follow,
  *  exactly once. */

@@ -75,6 +75,19 @@ void buf_addc(struct buf *b, char c)
     buf_add(b, &c, 1);
 }
 
+void buf_addi(struct buf *b, int64_t number)
+{
+    char text[20], *at = text + sizeof text; /* -9223372036854775808 */
+    uint64_t left = number < 0 ? -(uint64_t)number : (uint64_t)number;
+
+    do
+        *--at = (char)('0' + left % 10);
+    while (left /= 10);
+    if (number < 0)
+        *--at = '-';
+    buf_add(b, at, (size_t)(text + sizeof text - at));
+}
+
 void buf_addv(struct buf *b, const char *fmt, va_list ap)
 {
     va_list again;

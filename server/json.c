@@ -780,7 +780,7 @@ void json_out_stringn(struct json_out *o, const char *name, const char *text, si
 void json_out_int(struct json_out *o, const char *name, int64_t number)
 {
     begin(o, name);
-    buf_addf(o->buf, "%" PRId64, number);
+    buf_addi(o->buf, number);
 }
 
 void json_out_bool(struct json_out *o, const char *name, bool yes)

@@ -55,6 +55,7 @@ struct request {
 struct receiver {
     struct receiver_options o;
     struct verify_env env;
+    EVP_MD *sha256; /* fetched once: EVP_sha256() would be looked up for each body */
     atomic_bool stopping;
     pthread_mutex_t lock; /* of what follows */
     struct config *config;
@@ -213,13 +214,13 @@ static void stored(void *arg, enum err_code code, const struct err *e)
     answer(q);
 }
 
-static void sha256_hex(const char *bytes, size_t len, char out[65])
+static void sha256_hex(const EVP_MD *sha256, const char *bytes, size_t len, char out[65])
 {
     static const char digits[] = "0123456789abcdef";
     unsigned char hash[EVP_MAX_MD_SIZE] = {0};
     unsigned n = 0;
 
-    if (EVP_Digest(bytes, len, hash, &n, EVP_sha256(), NULL) != 1)
+    if (EVP_Digest(bytes, len, hash, &n, sha256, NULL) != 1)
         n = 32; /* out of memory: zeros, which no body has */
     for (unsigned i = 0; i < 32; i++) {
         out[2 * i] = digits[hash[i] >> 4];
@@ -282,7 +283,7 @@ static void take(struct request *q, bool deferred)
                                      .received_ms = http_received_ms(q->http),
                                      .alerts = in.alerts,
                                      .count = in.count};
-        sha256_hex(body, len, q->n.body_sha256);
+        sha256_hex(q->receiver->sha256, body, len, q->n.body_sha256);
         q->acceptance.n = &q->n;
         q->acceptance.ctx = q;
         if (!deferred)
@@ -546,6 +547,11 @@ enum err_code receiver_new(const struct receiver_options *o, struct receiver **r
     r->lane_end = &r->lane;
     (void)pthread_mutex_init(&r->lock, NULL);
     (void)pthread_cond_init(&r->lane_cond, NULL);
+    r->sha256 = EVP_MD_fetch(NULL, "SHA2-256", NULL);
+    if (!r->sha256) {
+        receiver_free(r);
+        return err_set(e, ERR_NOMEM, "OpenSSL has no SHA-256");
+    }
     if (jwks_new(&(struct jwks_options){.rest = o->rest, .clock = o->clock}, &r->env.keys, e)) {
         receiver_free(r);
         return ERR_NOMEM;
@@ -570,6 +576,7 @@ void receiver_free(struct receiver *r)
     if (r->lane_started)
         (void)pthread_join(r->lane_thread, NULL);
     jwks_free(r->env.keys);
+    EVP_MD_free(r->sha256);
     config_unref(r->config);
     pthread_cond_destroy(&r->lane_cond);
     pthread_mutex_destroy(&r->lock);

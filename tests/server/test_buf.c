@@ -180,9 +180,26 @@ static void test_buf__survives_every_failed_allocation(void **state)
     }
 }
 
+static void test_buf__writes_numbers(void **state)
+{
+    struct buf b = BUF_INIT(200);
+
+    (void)state;
+    buf_addi(&b, 0);
+    buf_addc(&b, ' ');
+    buf_addi(&b, -10);
+    buf_addc(&b, ' ');
+    buf_addi(&b, INT64_MAX);
+    buf_addc(&b, ' ');
+    buf_addi(&b, INT64_MIN);
+    assert_string_equal(buf_text(&b), "0 -10 9223372036854775807 -9223372036854775808");
+    buf_clear(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_buf__writes_numbers),
         cmocka_unit_test(test_buf__is_an_empty_string_at_first),
         cmocka_unit_test(test_buf__appends_in_order),
         cmocka_unit_test(test_buf__holds_any_byte),

@@ -97,6 +97,7 @@ void engine_use(struct engine *g, struct runtime *r)
 
     pthread_mutex_lock(&g->lock);
     old = g->runtime;
+    runtime_inherit(r, old);
     g->runtime = r;
     pthread_mutex_unlock(&g->lock);
     runtime_unref(old);

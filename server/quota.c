@@ -114,6 +114,24 @@ void quota_block(struct quota *q, int64_t retry_ms)
     pthread_mutex_unlock(&q->lock);
 }
 
+void quota_inherit(struct quota *q, struct quota *from)
+{
+    int64_t n;
+
+    if (q == from)
+        return;
+    pthread_mutex_lock(&from->lock);
+    pthread_mutex_lock(&q->lock);
+    n = from->taken < from->per_hour ? from->taken : from->per_hour;
+    n = n < q->per_hour ? n : q->per_hour;
+    for (int64_t i = 0; i < n; i++)
+        q->ring[i] = from->ring[(from->taken - n + i) % from->per_hour];
+    q->taken = n;
+    q->blocked_until = from->blocked_until;
+    pthread_mutex_unlock(&q->lock);
+    pthread_mutex_unlock(&from->lock);
+}
+
 void quota_used(struct quota *q, int64_t *ret_minute, int64_t *ret_hour)
 {
     int64_t now, minute = 0, hour = 0;

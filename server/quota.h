@@ -26,6 +26,8 @@ enum err_code quota_take(struct quota *q, bool action, struct err *e);
 int64_t quota_wait(struct quota *q);
 /** Defender said 429: no call for retry_ms. */
 void quota_block(struct quota *q, int64_t retry_ms);
+/** Takes over what `from` has taken, and its block: Defender counts on over a reload of ours. */
+void quota_inherit(struct quota *q, struct quota *from);
 /** Calls taken in the last minute and hour (for the metrics). */
 void quota_used(struct quota *q, int64_t *ret_minute, int64_t *ret_hour);
 

@@ -98,6 +98,17 @@ enum err_code runtime_new(struct config *config, struct rest *rest, const struct
     return ERR_OK;
 }
 
+void runtime_inherit(struct runtime *r, struct runtime *old)
+{
+    for (size_t i = 0; i < r->config->n_tenants; i++)
+        for (size_t k = 0; k < old->config->n_tenants; k++) {
+            const struct config_tenant *a = r->tenants[i].config, *b = old->tenants[k].config;
+
+            if (strcmp(a->tenant_id, b->tenant_id) == 0 && strcmp(a->client_id, b->client_id) == 0)
+                quota_inherit(r->tenants[i].quota, old->tenants[k].quota);
+        }
+}
+
 struct runtime *runtime_ref(struct runtime *r)
 {
     r->refs++;

@@ -26,6 +26,8 @@ struct runtime {
 /** Takes over the caller's reference to config, also on failure. rest and clock outlive it. */
 enum err_code runtime_new(struct config *config, struct rest *rest, const struct clock *clock,
                           struct runtime **ret, struct err *e);
+/** Budgets go on where those of the same application and tenant in `old` stand. Before r is shared. */
+void runtime_inherit(struct runtime *r, struct runtime *old);
 struct runtime *runtime_ref(struct runtime *r);
 void runtime_unref(struct runtime *r);
 /** By configured name, or NULL. */

@@ -85,6 +85,32 @@ static void test_expand__a_long_patience_is_not_silence(void **state)
     rig_close(&r);
 }
 
+/* A reload does not give a new budget: Defender counts on, and calls before its time lengthen the block. */
+static void test_expand__a_reload_leaves_defender_in_peace(void **state)
+{
+    struct rig r;
+    int64_t minute, hour;
+
+    (void)state;
+    rig_open(&r, NULL);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t\"}");
+    peer_script(r.peer, &(struct peer_answer){.target = GET_ALERT,
+                                              .status = 429,
+                                              .headers = "Retry-After: 600\r\n",
+                                              .body = "{}"});
+    (void)rig_push(&r, ALERT, NULL);
+    (void)rig_work(&r);
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+    (void)rig_push(&r, DA2, NULL);
+    (void)rig_work(&r);
+    rig_pass(&r, 9 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(rig_seen(&r, "GET", GET_ALERT), 1);
+    quota_used(r.g->runtime->tenants[0].quota, &minute, &hour);
+    assert_int_equal(hour, 1);
+    rig_close(&r);
+}
+
 /* Facts that cannot be written down do not make a case that is tried for ever in silence. */
 static void test_expand__facts_that_cannot_be_stored_are_told(void **state)
 {
@@ -240,6 +266,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_expand__what_a_failed_read_leads_to),
         cmocka_unit_test(test_expand__a_long_patience_is_not_silence),
+        cmocka_unit_test(test_expand__a_reload_leaves_defender_in_peace),
         cmocka_unit_test(test_expand__facts_that_cannot_be_stored_are_told),
         cmocka_unit_test(test_expand__no_text_is_too_long_to_be_told),
         cmocka_unit_test(test_expand__one_machine_in_two_spellings_is_one),

@@ -35,6 +35,10 @@
 /* How far our clock and Defender's may differ: an action is older than our request only beyond that. */
 #define SKEW_MS (5 * MINUTE_MS)
 
+/* An isolation of the ledger's that Defender lists nothing of, neither it nor a release, is a doubt and no
+ * reason to ask again; but not for ever, as nobody says for how long actions are listed. */
+#define FORGET_MS (30 * DAY_MS)
+
 #define CASES_AT_ONCE 200 /* cases settled per query */
 
 enum finding {
@@ -439,6 +443,8 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
     }
     if (r->state == ISOLATION_RELEASING)
         return refuse(q, "the machine is being released");
+    if (!x->action && x->now - r->updated < FORGET_MS)
+        return refuse(q, "cordon knows of an isolation that Defender does not list: a doubt");
     *ret_begin = true; /* isolated, says the ledger, but Defender knows of a release */
     return isolation_move(
         tx, r, ISOLATION_RELEASED,

@@ -345,7 +345,6 @@ static void test_isolation__a_list_that_lags_does_not_undo_a_confirmation(void *
          ACTION_DOC("a2", "Unisolate", "Succeeded", "null",
                     "11:13") "," ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"),
          SECOND_MS, 1},
-        {"not listed for a minute", "", MINUTE_MS, 1},
     };
 
     (void)state;
@@ -375,6 +374,45 @@ static void test_isolation__a_list_that_lags_does_not_undo_a_confirmation(void *
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].posts);
         assert_string_equal(rig_told(&r, second), rows[i].posts ? "requested" : "isolated");
         assert_string_equal(rig_isolation(&r).action_id, rows[i].posts ? "a9" : ACTION);
+        rig_close(&r);
+    }
+}
+
+/* Defender lists nothing of an isolation that it confirmed an hour ago: a doubt, so a person decides. */
+static void test_isolation__a_list_without_our_isolation_is_a_doubt(void **state)
+{
+    static const struct {
+        int64_t later_ms;
+        size_t posts;
+        const char *told;
+    } rows[] = {{HOUR_MS, 0, "not_isolated"}, {40 * DAY_MS, 1, "isolated"}};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct rig r;
+        int64_t second;
+
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+        (void)rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+        hands_turn(&r.hands, rows[i].later_ms);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t2\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200,
+                 "{\"id\":\"da2_-1\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}");
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC("a5", "Isolate", "Succeeded", "null", "12:12"));
+        second = rig_push(&r, "da2_-1", MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].posts);
+        assert_string_equal(rig_told(&r, second), rows[i].told);
         rig_close(&r);
     }
 }
@@ -656,6 +694,7 @@ int main(void)
         cmocka_unit_test(
             test_isolation__a_pending_isolation_after_a_release_is_not_called_isolated),
         cmocka_unit_test(test_isolation__a_list_that_lags_does_not_undo_a_confirmation),
+        cmocka_unit_test(test_isolation__a_list_without_our_isolation_is_a_doubt),
         cmocka_unit_test(test_isolation__no_request_by_a_verdict_that_no_longer_holds),
         cmocka_unit_test(test_isolation__a_verdict_that_still_holds_is_carried_out),
         cmocka_unit_test(test_isolation__follows_the_action_to_its_end),

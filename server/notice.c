@@ -100,14 +100,17 @@ static void own_fact(struct letter *l, const char *name, const char *value)
 /* value: text that an attacker may have chosen; NULL or empty leaves the row out. */
 static void fact(struct letter *l, const char *name, const char *value)
 {
-    struct buf safe = BUF_INIT(PART_MAX);
+    struct buf line = BUF_INIT(PART_MAX), safe = BUF_INIT(PART_MAX);
 
     if (!value || !value[0])
         return;
-    mime_text_defang(&safe, cut(l->arena, value, VALUE_MAX));
+    /* a second line could pass for a fact of ours */
+    mime_clean_line(&line, cut(l->arena, value, VALUE_MAX));
+    mime_text_defang(&safe, buf_text(&line));
     row(l, name, buf_text(&safe));
-    if (buf_failed(&safe))
-        l->text.failed = buf_failed(&safe);
+    if (buf_failed(&line) || buf_failed(&safe))
+        l->text.failed = buf_failed(&line) ? buf_failed(&line) : buf_failed(&safe);
+    buf_clear(&line);
     buf_clear(&safe);
 }
 

@@ -365,8 +365,11 @@ enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
                   LOG_STR("why", n->why));
         return case_told(tx, &c, r.kind, e);
     }
-    if (r.n_recipients > MAIL_RECIPIENTS_MAX)
+    if (r.n_recipients > MAIL_RECIPIENTS_MAX) {
+        log_event(LOG_ERROR, "too_many_recipients", LOG_ID("case", c.id),
+                  LOG_INT("not_told", (int64_t)(r.n_recipients - MAIL_RECIPIENTS_MAX)));
         r.n_recipients = MAIL_RECIPIENTS_MAX;
+    }
     r.recipients = arena_array(arena, r.n_recipients, sizeof *r.recipients);
     copy = arena_array(arena, r.n_recipients, sizeof *copy);
     r.subject = subject_of(n, arena);

@@ -117,7 +117,8 @@ struct episode {
     struct grounds *grounds;           /* for a POST */
     enum err_code code;
     struct err why;
-    bool post; /* a look found nothing: post now */
+    bool post;     /* a look found nothing: post now */
+    bool released; /* the action that is followed succeeded, and a release after it did, too */
 };
 
 static const char *own_id(const struct isolation_record *r, char out[ID_TEXT_SIZE + 8])
@@ -687,7 +688,10 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
     struct isolation_record r = x->row;
     enum err_code code;
 
-    if (x->action->status == DEFENDER_SUCCEEDED)
+    if (x->released)
+        code = move(tx, x, &r, ISOLATION_RELEASED,
+                    "it was isolated, and released at Defender since", e);
+    else if (x->action->status == DEFENDER_SUCCEEDED)
         code = move(tx, x, &r, ISOLATION_ISOLATED, NULL, e);
     else if (defender_action_is_open(x->action))
         code = move(tx, x, &r, ISOLATION_PENDING, x->action->status_text, e);
@@ -696,6 +700,26 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
     if (!code)
         x->row = r;
     return code;
+}
+
+/* Did a release succeed after this action? Asked when it was long ago that it was looked at: nobody is told
+ * that a machine is isolated which a person has released meanwhile. Not known: then what is known counts. */
+static bool was_released(struct episode *x, const struct defender_action *action)
+{
+    struct defender_reads look;
+    bool released = false;
+
+    defender_read(x->tenant->defender, NULL, x->row.machine_id, DEFENDER_READ_ACTIONS, &look);
+    for (size_t i = 0; i < look.n_actions && !look.actions_code; i++) {
+        const struct defender_action *a = &look.actions[i];
+
+        if (a->type == DEFENDER_ISOLATE && a->status == DEFENDER_SUCCEEDED)
+            break; /* newest first: this one, or a newer one, is in force */
+        released = released || (a->type == DEFENDER_UNISOLATE && a->status == DEFENDER_SUCCEEDED &&
+                                a->created_ms > action->created_ms);
+    }
+    defender_reads_clear(&look);
+    return released;
 }
 
 static void follow(struct episode *x)
@@ -709,6 +733,8 @@ static void follow(struct episode *x)
 
     x->code = defender_get_action(x->tenant->defender, x->row.action_id, &action, &x->why);
     x->action = &action;
+    x->released = !x->code && action.status == DEFENDER_SUCCEEDED && wait > MINUTE_MS &&
+                  was_released(x, &action);
     x->now = clock_wall_ms(x->g->clock);
     x->due = x->now + (wait > x->why.retry_ms ? wait : x->why.retry_ms);
     if (age > FOLLOW_FOR_MS && (x->code || defender_action_is_open(&action))) {

@@ -26,8 +26,9 @@
 
 /* Two threads of each kind suffice: they parse, verify and hand over, and never wait. */
 #define HTTP_THREADS 2
-/* Heads carry a token of up to 16 KiB and the senders' own headers (webhook-sources.md section 1.4). */
-#define MAX_HEAD          (32 * 1024)
+/* Heads carry a token of up to 16 KiB and the senders' own headers (webhook-sources.md section 1.4). No more
+ * than that: the HTTP library clears all of the memory that it keeps for a head after each request. */
+#define MAX_HEAD          (24 * 1024)
 #define HEAD_DEADLINE_MS  (10 * SECOND_MS)
 #define BODY_DEADLINE_MS  (30 * SECOND_MS)
 #define IDLE_MS           (60 * SECOND_MS)

@@ -114,7 +114,7 @@ static enum err_code open_senders(struct serving *s, struct err *e)
     struct http_options http = {.address = s->config->listen.address,
                                 .certificate_file = s->config->listen.tls.certificate_file,
                                 .key_file = s->config->listen.tls.key_file,
-                                .client_ca_file = s->config->listen.tls.client_ca_file,
+                                .client_certificates = s->config->listen.tls.client_certificates,
                                 .max_body = (size_t)s->config->listen.max_body,
                                 .max_head = MAX_HEAD,
                                 .head_deadline_ms = HEAD_DEADLINE_MS,

@@ -106,7 +106,7 @@ static const struct setting tls_table[] = {
     ROW("key_file", SET_PATH, config_tls, key_file, .required = true,
         .meaning = "its private key, PEM"),
     ROW("client_ca_file", SET_PATH, config_tls, client_ca_file,
-        .meaning = "roots that client certificates are verified against, PEM"),
+        .meaning = "CAs of client certificates, PEM, where a source names none of its own"),
     {.key = NULL},
 };
 
@@ -404,7 +404,9 @@ static void read_source(struct loading *l, const struct yaml_node *map, struct c
     struct verify_source self = {.name = map->key->text,
                                  .tenant_id = zero_guid,
                                  .login_url = cloud_defaults[0].login_url,
-                                 .loopback = settings_listen_is_local(l->config->listen.address)};
+                                 .loopback = settings_listen_is_local(l->config->listen.address),
+                                 .tls = l->config->listen.tls.certificate_file != NULL,
+                                 .client_ca_file = l->config->listen.tls.client_ca_file};
     struct source in = {0};
 
     settings_read(&l->reader, map, name, source_table, &in);
@@ -435,6 +437,8 @@ static void read_source(struct loading *l, const struct yaml_node *map, struct c
         self.login_url = out->tenant->login_url;
     }
     out->verifier = verifier_compile(&l->reader, in.verify, &self);
+    if (verifies_by(in.verify, "client_certificate"))
+        l->config->listen.tls.client_certificates = true;
     if (verifies_by(in.verify, "token"))
         note(l, in.verify->key,
              "%s: a token is no signature: whoever sees one request can send others as this source",
@@ -851,8 +855,6 @@ const char *config_needs_restart(const struct config *old, const struct config *
         {"listen.tls.certificate_file", old->listen.tls.certificate_file,
          new->listen.tls.certificate_file},
         {"listen.tls.key_file", old->listen.tls.key_file, new->listen.tls.key_file},
-        {"listen.tls.client_ca_file", old->listen.tls.client_ca_file,
-         new->listen.tls.client_ca_file},
         {"admin.address", old->admin.address, new->admin.address},
         {"store.url", old->store_url, new->store_url},
     };
@@ -860,5 +862,7 @@ const char *config_needs_restart(const struct config *old, const struct config *
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (differ(rows[i].old, rows[i].new))
             return rows[i].key;
+    if (new->listen.tls.client_certificates && !old->listen.tls.client_certificates)
+        return "client_certificate"; /* connections that stand were not asked for any */
     return NULL;
 }

@@ -16,7 +16,10 @@
 #include "verify.h"
 
 struct config_tls {
-    const char *certificate_file, *key_file, *client_ca_file;
+    const char *certificate_file, *key_file;
+    const char
+        *client_ca_file;      /* for `client_certificate` entries without a ca_file of their own */
+    bool client_certificates; /* a source verifies by them: clients are asked for theirs */
 };
 
 struct config_listen {

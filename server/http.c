@@ -75,7 +75,7 @@
 #define LINGER_MAX    64
 #define LINGER_MS     2000
 #define TICK_MS       250             /* a deadline is enforced at most this late */
-#define PEM_MAX       (1024 * 1024)   /* bytes of a certificate, key or CA file */
+#define PEM_MAX       (1024 * 1024)   /* bytes of a certificate or key file */
 #define SEND_GRACE_MS (1 * SECOND_MS) /* for answers on their way when the server stops */
 
 static const char problem_type[] = "application/problem+json";
@@ -159,9 +159,9 @@ struct peer {
     int fd;
     struct sockaddr_storage address;
     char text[HTTP_PEER_TEXT_SIZE];
-    bool certificate_checked;
-    unsigned char *certificate; /* DER, or NULL */
-    size_t certificate_len;
+    bool certificates_taken;
+    unsigned char *certificates; /* DER, or NULL */
+    size_t certificates_len;
     struct http_request request;
 };
 
@@ -176,7 +176,7 @@ struct http_server {
     struct MHD_Daemon *daemon;
     struct http_socket socket;
     int library_fd; /* the library's duplicate of the listening socket */
-    bool tls, client_certificates;
+    bool tls;
     bool quiesced;
     bool started; /* until then the library's messages are kept in why */
     char why[200];
@@ -211,7 +211,7 @@ static void peer_destroy(struct peer *p)
     free(r->target);
     free(r->body);
     free(r->reply_bytes);
-    free(p->certificate);
+    free(p->certificates);
     free(p);
 }
 
@@ -406,6 +406,14 @@ static struct peer *peer_of(struct MHD_Connection *conn)
     return info ? info->socket_context : NULL;
 }
 
+static gnutls_session_t tls_session(struct MHD_Connection *conn)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(conn, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+
+    return info ? info->tls_session : NULL;
+}
+
 static void connection_opened(struct http_server *s, struct MHD_Connection *conn, void **context)
 {
     const union MHD_ConnectionInfo *info;
@@ -417,6 +425,10 @@ static void connection_opened(struct http_server *s, struct MHD_Connection *conn
     p->conn = conn;
     p->lane = lane_here(s);
     p->request.peer = p;
+    /* The library would ask only for certificates of CAs that it is told; clients choose by that list, and
+     * one that its owner made himself is on none. The handshake begins after this. */
+    if (s->o.client_certificates && tls_session(conn))
+        gnutls_certificate_server_set_request(tls_session(conn), GNUTLS_CERT_REQUEST);
     info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
     p->fd = info->connect_fd;
     info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
@@ -1204,42 +1216,36 @@ void *http_data(const struct http_request *r)
     return r->data;
 }
 
-/* Takes the peer's certificate if it is one for clients and leads to client_ca_file. The library asks
- * for it and looks no further. */
-static void check_certificate(struct peer *p)
+/* Keeps what the peer showed. False when out of memory. */
+static bool take_certificates(struct peer *p)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(p->conn, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-    static const char client_purpose[] = GNUTLS_KP_TLS_WWW_CLIENT;
-    gnutls_typed_vdata_st purpose = {.type = GNUTLS_DT_KEY_PURPOSE_OID,
-                                     .data = (unsigned char *)(uintptr_t)client_purpose};
-    unsigned status = ~0u, count = 0;
-    const gnutls_datum_t *chain;
+    gnutls_session_t session = tls_session(p->conn);
+    unsigned count = 0;
+    const gnutls_datum_t *chain = session ? gnutls_certificate_get_peers(session, &count) : NULL;
+    size_t len = 0;
 
-    if (!info || !info->tls_session)
-        return;
-    chain = gnutls_certificate_get_peers(info->tls_session, &count);
-    if (!chain || !count ||
-        gnutls_certificate_verify_peers(info->tls_session, &purpose, 1, &status) != 0 ||
-        status != 0)
-        return;
-    p->certificate = malloc(chain[0].size);
-    if (!p->certificate)
-        return;
-    memcpy(p->certificate, chain[0].data, chain[0].size);
-    p->certificate_len = chain[0].size;
+    for (unsigned i = 0; chain && i < count; i++)
+        len += chain[i].size; /* bounded by the largest handshake that the library takes */
+    if (!len)
+        return true;
+    p->certificates = malloc(len);
+    if (!p->certificates)
+        return false;
+    for (unsigned i = 0; i < count; i++) {
+        memcpy(p->certificates + p->certificates_len, chain[i].data, chain[i].size);
+        p->certificates_len += chain[i].size;
+    }
+    return true;
 }
 
-const unsigned char *http_client_certificate(struct http_request *r, size_t *ret_len)
+const unsigned char *http_client_certificates(struct http_request *r, size_t *ret_len)
 {
     struct peer *p = r->peer;
 
-    if (p->server->client_certificates && !p->certificate_checked) {
-        check_certificate(p);
-        p->certificate_checked = true; /* renegotiation is not allowed: once per connection */
-    }
-    *ret_len = p->certificate_len;
-    return p->certificate;
+    if (p->server->o.client_certificates && !p->certificates_taken)
+        p->certificates_taken = take_certificates(p); /* renegotiation is not allowed: once */
+    *ret_len = p->certificates_len;
+    return p->certificates;
 }
 
 /* ---- opening ----------------------------------------------------------------------------------- */
@@ -1287,13 +1293,12 @@ static enum err_code read_pem(const char *path, struct buf *out, struct err *e)
 
 /* Tries the files out, so that what is wrong is said in the words of the file. */
 static enum err_code check_pems(const struct http_options *o, const struct buf *certificate,
-                                const struct buf *key, const struct buf *ca, struct err *e)
+                                const struct buf *key, struct err *e)
 {
     gnutls_certificate_credentials_t try;
     const gnutls_datum_t cert_pem = {(unsigned char *)(uintptr_t)buf_text(certificate),
                                      (unsigned)certificate->len};
     const gnutls_datum_t key_pem = {(unsigned char *)(uintptr_t)buf_text(key), (unsigned)key->len};
-    const gnutls_datum_t ca_pem = {(unsigned char *)(uintptr_t)buf_text(ca), (unsigned)ca->len};
     enum err_code rc = ERR_OK;
     int n;
 
@@ -1303,12 +1308,6 @@ static enum err_code check_pems(const struct http_options *o, const struct buf *
     if (n < 0)
         rc = err_set(e, ERR_INVALID, "%s with %s: %s", o->certificate_file, o->key_file,
                      gnutls_strerror(n));
-    if (!rc && o->client_ca_file) {
-        n = gnutls_certificate_set_x509_trust_mem(try, &ca_pem, GNUTLS_X509_FMT_PEM);
-        if (n <= 0)
-            rc = err_set(e, ERR_INVALID, "%s: %s", o->client_ca_file,
-                         n < 0 ? gnutls_strerror(n) : "holds no certificate");
-    }
     gnutls_certificate_free_credentials(try);
     return rc;
 }
@@ -1325,10 +1324,9 @@ static void add_option(struct MHD_OptionItem *list, size_t *n, enum MHD_OPTION w
 static enum err_code start_daemon(struct http_server *s, struct err *e)
 {
     /* The library reads the key and the certificates while it starts and not again. Replacing them later
-     * without a restart would go through MHD_OPTION_HTTPS_CERT_CALLBACK; the CA list cannot be. */
+     * without a restart would go through MHD_OPTION_HTTPS_CERT_CALLBACK. */
     AUTO(buf_clear) struct buf certificate = BUF_INIT(PEM_MAX);
     AUTO(buf_clear) struct buf key = BUF_INIT(PEM_MAX);
-    AUTO(buf_clear) struct buf ca = BUF_INIT(PEM_MAX);
     const struct http_options *o = &s->o;
     unsigned flags =
         MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG;
@@ -1340,8 +1338,7 @@ static enum err_code start_daemon(struct http_server *s, struct err *e)
     if (s->tls) {
         rc = read_pem(o->certificate_file, &certificate, e);
         rc = rc ? rc : read_pem(o->key_file, &key, e);
-        rc = rc || !o->client_ca_file ? rc : read_pem(o->client_ca_file, &ca, e);
-        rc = rc ? rc : check_pems(o, &certificate, &key, &ca, e);
+        rc = rc ? rc : check_pems(o, &certificate, &key, e);
         if (rc)
             goto out;
         flags |= MHD_USE_TLS;
@@ -1351,8 +1348,6 @@ static enum err_code start_daemon(struct http_server *s, struct err *e)
         add_option(
             list, &n, MHD_OPTION_HTTPS_PRIORITIES, 0,
             (void *)(uintptr_t) "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%SERVER_PRECEDENCE");
-        if (o->client_ca_file)
-            add_option(list, &n, MHD_OPTION_HTTPS_MEM_TRUST, 0, (void *)(uintptr_t)buf_text(&ca));
     }
     s->library_fd = fcntl(s->socket.fd, F_DUPFD_CLOEXEC, 0); /* it closes the one it is given */
     if (s->library_fd < 0) {
@@ -1401,7 +1396,7 @@ enum err_code http_server_open(const struct http_options *o, struct http_server 
            o->handler.body);
     if (!o->certificate_file != !o->key_file)
         return err_set(e, ERR_INVALID, "%s: a certificate and its key belong together", o->address);
-    if (o->client_ca_file && !o->certificate_file)
+    if (o->client_certificates && !o->certificate_file)
         return err_set(e, ERR_INVALID, "%s: client certificates need TLS", o->address);
     (void)pthread_once(&once, find_queue_response);
     if (!queue_response)
@@ -1412,7 +1407,6 @@ enum err_code http_server_open(const struct http_options *o, struct http_server 
     s->o = *o;
     s->clock = o->clock ? o->clock : clock_system();
     s->tls = o->certificate_file != NULL;
-    s->client_certificates = o->client_ca_file != NULL;
     s->socket.fd = s->library_fd = -1;
     (void)pthread_mutex_init(&s->lock, NULL);
     (void)sem_init(&s->replied, 0, 0);

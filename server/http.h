@@ -41,9 +41,9 @@ struct http_handler {
 struct http_options {
     const char *address; /* "127.0.0.1:8080", "[::]:8443", "unix:/path", port 0: any free one */
     const char *certificate_file, *key_file; /* both or neither; PEM; TLS 1.2 and newer */
-    const char *client_ca_file; /* asks for client certificates in the first handshake */
-    size_t max_body;            /* bytes; larger: 413 */
-    size_t max_head;            /* bytes of request line and headers; larger: 431 */
+    bool client_certificates; /* asks for them in the first handshake; demands none; needs TLS */
+    size_t max_body;          /* bytes; larger: 413 */
+    size_t max_head;          /* bytes of request line and headers; larger: 431 */
     /* Absolute, however busy the peer is: the head from the accept (or, on a kept connection, from
      * its request line, which must be there idle_ms + head_deadline_ms after the last answer), the
      * body from the end of the head, the answer from its beginning. Late: 408 or a close. */
@@ -102,8 +102,12 @@ const struct sockaddr *http_peer_sockaddr(const struct http_request *r);
 /** Wall clock ms when the head was complete: read once per request. */
 int64_t http_received_ms(const struct http_request *r);
 bool http_is_tls(const struct http_request *r);
-/** DER of the peer's certificate, chain verified against client_ca_file; NULL without one. */
-const unsigned char *http_client_certificate(struct http_request *r, size_t *ret_len);
+/**
+ * The certificates that the peer showed, DER, one after the other, its own first; NULL without any. The
+ * handshake proved that it holds its own certificate's key and nothing else: who issued it, for whom, for
+ * what and until when is for the caller to judge. Lives as long as the request; from head() and body() only.
+ */
+const unsigned char *http_client_certificates(struct http_request *r, size_t *ret_len);
 /** Memory that lives as long as the request. NULL when out of memory. */
 struct arena *http_arena(struct http_request *r);
 /** One pointer for the handler's own use between head(), body() and the reply. */

@@ -44,7 +44,9 @@ struct request {
     /* A reference, held while head() or body() runs and until the answer; not between the two, because
      * a peer may leave there. Whoever ends the request lets it go. */
     struct config *config;
-    uint64_t generation; /* of the configuration that source and who belong to */
+    uint64_t generation;               /* of the configuration that source and who belong to */
+    const unsigned char *certificates; /* of the connection: the slow lane may not ask for them */
+    size_t certificates_len;
     const struct config_source *source;
     struct verify_result who;
     struct notification n;
@@ -315,6 +317,8 @@ static void check(struct request *q, bool with_body, bool may_block)
                                      .ctx = q->http,
                                      .body = with_body && !body ? "" : body,
                                      .body_len = len,
+                                     .certificates = q->certificates,
+                                     .certificates_len = q->certificates_len,
                                      .now_ms = http_received_ms(q->http),
                                      .may_block = may_block,
                                      .arena = http_arena(q->http)};
@@ -478,6 +482,7 @@ static enum http_next head(struct http_request *http, void *ctx, size_t *ret_bod
     (void)take_config(q);
     find_source(q);
     *ret_body_max = (size_t)q->config->listen.max_body;
+    q->certificates = http_client_certificates(http, &q->certificates_len);
     http_set_data(http, q);
     type = http_header(http, "Content-Type", &types);
     if (atomic_load_explicit(&r->stopping, memory_order_relaxed))

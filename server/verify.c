@@ -17,9 +17,6 @@ static const struct verify_scheme *const schemes[] = {
 #undef SCHEME
 };
 
-/* The contract's schemes that this version does not have yet (contract.md section 4). */
-static const char *const later[] = {"client_certificate", NULL};
-
 #define SCHEMES (sizeof schemes / sizeof *schemes)
 
 struct part {
@@ -63,12 +60,6 @@ static void unknown_scheme(const struct settings_reader *reader, const struct ya
     const char *names[SCHEMES + 1] = {NULL};
     const char *nearest;
 
-    for (size_t i = 0; later[i]; i++)
-        if (strcmp(later[i], key->text) == 0) {
-            yaml_fault(reader->faults, key,
-                       "verify: '%s' is not available in this version of cordon", key->text);
-            return;
-        }
     for (size_t i = 0; i < SCHEMES; i++)
         names[i] = schemes[i]->name;
     nearest = yaml_nearest(key->text, names);

@@ -29,6 +29,10 @@ struct verify_request {
     void *ctx;        /* for header() */
     const char *body; /* NULL while only the head is there */
     size_t body_len;
+    /* Certificates that the peer showed in the TLS handshake, DER, one after the other: its own first, whose
+     * key it has proven to hold; nobody has judged them. NULL: none. */
+    const unsigned char *certificates;
+    size_t certificates_len;
     int64_t now_ms; /* wall clock, read once per request */
     bool may_block; /* the caller is no HTTP thread */
     struct arena *arena;
@@ -60,9 +64,11 @@ struct verify_env {
 /* What a scheme knows of the source it is compiled for. */
 struct verify_source {
     const char *name;
-    const char *tenant_id; /* GUID of the source's tenant */
-    const char *login_url; /* authority for discovery, without slash at the end */
-    bool loopback;         /* listen.address is loopback or unix */
+    const char *tenant_id;      /* GUID of the source's tenant */
+    const char *login_url;      /* authority for discovery, without slash at the end */
+    bool loopback;              /* listen.address is loopback or unix */
+    bool tls;                   /* listen speaks TLS */
+    const char *client_ca_file; /* of listen.tls; NULL: none */
 };
 
 struct verify_scheme {

@@ -3,6 +3,7 @@
 SCHEME(none)
 SCHEME(token)
 SCHEME(basic)
+SCHEME(client_certificate)
 SCHEME(standard_webhooks)
 SCHEME(hmac)
 SCHEME(entra)

@@ -13,7 +13,9 @@
 #include <string.h>
 
 #include "buf.h"
+#include "kit/certs.h"
 #include "kit/house.h"
+#include "kit/raw.h"
 
 #define SOON   20000 /* ms; a deadline, not a wait */
 #define SECRET "0rnQbqHyOWrKxV1Zc0dB2EwS4yYJgS3K"
@@ -127,11 +129,93 @@ static void test_schemes__what_github_sends_again_is_done_once(void **state)
     house_stop(h);
 }
 
+/* One push over a connection that shows the certificate in DIR/sender.pem; the status of the answer. */
+static unsigned push_with(struct house *h, const struct cert *own, const char *path)
+{
+    char certificate[300], key[300];
+    struct raw_answer answer;
+    struct buf b = BUF_INIT(1 << 16);
+    struct raw *r;
+
+    (void)snprintf(certificate, sizeof certificate, "%s/sender.pem", h->dir);
+    (void)snprintf(key, sizeof key, "%s/sender-key.pem", h->dir);
+    if (own)
+        cert_save(own, certificate, key);
+    r = raw_open_tls(h->hooks + strlen("http://"), own ? certificate : NULL, key, false);
+    assert_non_null(r);
+    buf_addf(&b,
+             "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+             "Content-Length: %zu\r\n\r\n%s",
+             path, sizeof BODY - 1, BODY);
+    raw_text(r, buf_text(&b));
+    buf_clear(&b);
+    raw_answer(r, &answer, false);
+    raw_free(r);
+    return answer.status;
+}
+
+static void test_schemes__a_certificate_is_asked_for_and_judged_per_source(void **state)
+{
+    struct cert *server =
+        cert_new(&(struct cert_wish){.name = "localhost", .purpose = "serverAuth", .days = 2});
+    struct cert *ca = cert_new(&(struct cert_wish){.name = "A CA", .days = 2});
+    struct cert *named = cert_new(
+        &(struct cert_wish){.name = "relay", .issuer = ca, .purpose = "clientAuth", .days = 2});
+    struct cert *other = cert_new(
+        &(struct cert_wish){.name = "other", .issuer = ca, .purpose = "clientAuth", .days = 2});
+    struct cert *own =
+        cert_new(&(struct cert_wish){.name = "flow", .purpose = "clientAuth", .days = 2});
+    const struct house_options not_yet = {
+        .source = "    verify: [{client_certificate: {ca_file: senders-ca.pem, names: [relay]}}]\n",
+        .not_yet = true};
+    struct house *h = house_start(&not_yet);
+    unsigned char md[32], *der;
+    char path[300], key[300], text[800], print[65] = "";
+    unsigned n = 0;
+    size_t len;
+
+    (void)state;
+    (void)snprintf(path, sizeof path, "%s/senders-ca.pem", h->dir);
+    cert_save(ca, path, NULL);
+    (void)snprintf(path, sizeof path, "%s/own-tls.pem", h->dir);
+    (void)snprintf(key, sizeof key, "%s/own-tls-key.pem", h->dir);
+    cert_save(server, path, key);
+    der = cert_der(own, &len);
+    assert_int_equal(EVP_Digest(der, len, md, &n, EVP_sha256(), NULL), 1);
+    free(der);
+    for (unsigned i = 0; i < n; i++)
+        (void)snprintf(print + (size_t)2 * i, 3, "%02x", md[i]);
+    house_edit(h, "listen:\n  address: 127.0.0.1:0\n",
+               "listen:\n  address: 127.0.0.1:0\n"
+               "  tls: {certificate_file: own-tls.pem, key_file: own-tls-key.pem}\n");
+    (void)snprintf(text, sizeof text,
+                   "sources:\n  flow:\n    tenant: contoso\n    verify: "
+                   "[{client_certificate: {fingerprints: ['%s']}}]\n",
+                   print);
+    house_edit(h, "sources:\n", text);
+    house_cordon_start(h);
+    sim_tell(h->sim, "/alerts", "{\"id\":\"da1_-2\",\"severity\":\"Low\",\"title\":\"A title\"}");
+    assert_int_equal(push_with(h, NULL, "/hooks/relay"), 401);
+    assert_int_equal(push_with(h, own, "/hooks/relay"), 401);
+    assert_int_equal(push_with(h, other, "/hooks/relay"), 403);
+    assert_int_equal(push_with(h, named, "/hooks/flow"), 401);
+    assert_int_equal(push_with(h, named, "/hooks/relay"), 202);
+    assert_int_equal(push_with(h, own, "/hooks/flow"), 200); /* the same alert */
+    json_free(sim_wait_mails(h->sim, 1, SOON));
+    house_stop(h);
+    cert_free(server);
+    cert_free(ca);
+    cert_free(named);
+    cert_free(other);
+    cert_free(own);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_schemes__a_token_in_the_query_is_never_logged),
         cmocka_unit_test(test_schemes__what_github_sends_again_is_done_once),
+        cmocka_unit_test(test_schemes__a_certificate_is_asked_for_and_judged_per_source),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

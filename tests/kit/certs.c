@@ -59,16 +59,17 @@ struct cert *cert_new(const struct cert_wish *wish)
          "name");
     need(X509_set_issuer_name(c->x509, X509_get_subject_name(issuer)), "issuer");
     extend(c->x509, issuer, NID_basic_constraints,
-           wish->purpose ? "critical,CA:FALSE" : "critical,CA:TRUE");
+           wish->purpose && *wish->purpose ? "critical,CA:FALSE" : "critical,CA:TRUE");
     extend(c->x509, issuer, NID_subject_key_identifier, "hash");
-    if (wish->purpose) {
+    if (!wish->purpose) {
+        extend(c->x509, issuer, NID_key_usage, "critical,keyCertSign,cRLSign");
+    } else if (*wish->purpose) {
         extend(c->x509, issuer, NID_key_usage, "critical,digitalSignature");
         extend(c->x509, issuer, NID_ext_key_usage, wish->purpose);
-        (void)snprintf(dns, sizeof dns, "DNS:%s", wish->name);
-        extend(c->x509, issuer, NID_subject_alt_name, dns);
-    } else {
-        extend(c->x509, issuer, NID_key_usage, "critical,keyCertSign,cRLSign");
     }
+    (void)snprintf(dns, sizeof dns, "DNS:%s", wish->name);
+    if (wish->names ? *wish->names != '\0' : wish->purpose != NULL)
+        extend(c->x509, issuer, NID_subject_alt_name, wish->names ? wish->names : dns);
     need(X509_sign(c->x509, wish->issuer ? wish->issuer->key : c->key, EVP_sha256()), "signature");
     return c;
 }

@@ -15,8 +15,11 @@ struct cert {
 struct cert_wish {
     const char *name;          /* common name, and DNS name of a server */
     const struct cert *issuer; /* NULL: signs itself */
-    const char *purpose;       /* "serverAuth", "clientAuth"; NULL: a CA */
-    int days;                  /* valid for; negative: expired so long ago */
+    const char *purpose; /* "serverAuth", "clientAuth"; NULL: a CA; "": says nothing of its use,
+                                * and is a CA as well, like those of `openssl req -x509` */
+    int days;            /* valid for; negative: expired so long ago */
+    const char *names;   /* "URI:spiffe://a/b,email:a@b.example"; NULL: the name as DNS name where
+                                * there is a purpose; "": none */
 };
 
 /* Aborts when it cannot. */

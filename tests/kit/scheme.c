@@ -105,6 +105,8 @@ enum verify_verdict scheme_ask(struct scheme *s, const struct scheme_header *hea
                                      .ctx = (void *)headers,
                                      .body = body,
                                      .body_len = body_len,
+                                     .certificates = s->certificates,
+                                     .certificates_len = s->certificates_len,
                                      .now_ms = clock_wall_ms(&s->hands.clock),
                                      .may_block = s->may_block,
                                      .arena = s->arena};

@@ -30,9 +30,11 @@ struct scheme {
     struct hands hands;
     struct verify_source source; /* tenant 11111111-2222-3333-4444-555555555555 */
     struct verify_env env;
-    struct verifier *verifier; /* of the last scheme_compile */
-    bool may_block;            /* of the next requests */
-    const char *query;         /* of the next requests, as sent; NULL: none */
+    struct verifier *verifier;         /* of the last scheme_compile */
+    bool may_block;                    /* of the next requests */
+    const char *query;                 /* of the next requests, as sent; NULL: none */
+    const unsigned char *certificates; /* of the next requests; NULL: none */
+    size_t certificates_len;
     struct yaml_faults
         *notes;          /* where the next scheme_compile notes what is no fault; may be NULL */
     char paths[32][160]; /* of files to remove */

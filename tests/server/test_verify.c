@@ -169,7 +169,6 @@ static void test_verify__names_what_is_wrong_with_a_list(void **state)
         {"[{standard-webhooks: {secret_files: [key]}}]", "did you mean standard_webhooks?"},
         {"[{oauth2: {}}]", "unknown scheme 'oauth2'"},
         {"[{hmc: {preset: github}}]", "did you mean hmac?"},
-        {"[{client_certificate: {}}]", "not available in this version"},
         {"[{" TOKEN_ENTRY "}, {" SW ", none: {}}]", "1:"},
     };
 

@@ -31,7 +31,7 @@ static void cordon(struct ran *ret, const char *const *words)
 
     (void)snprintf(exe, sizeof exe, "%s/cordon", build ? build : "./build");
     argv[0] = exe;
-    for (size_t i = 0; words[i] && i < 14; i++)
+    for (size_t i = 0; i < 14 && words[i]; i++)
         argv[i + 1] = words[i];
     program_run(ret, NULL, NULL, argv);
 }

@@ -6,7 +6,7 @@
  * not fit is cut, or left out, and the line says so with "cut":true.
  *
  * A thread that has a line for each of many things in a row (a group commit) gathers them, as many as go
- * out in one piece: a write(2) each was a twentieth of the time that accepting a notification took.
+ * out in one piece: a write(2) for each line was half of all writes while notifications poured in.
  */
 #include "log.h"
 

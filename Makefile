@@ -170,7 +170,7 @@ cppcheck:
 	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 -D_GNU_SOURCE -D__linux__ -D__x86_64__ \
 	    --enable=warning,performance,portability --library=posix --inline-suppr \
 	    --suppressions-list=tests/lint/cppcheck.txt --cppcheck-build-dir=build/lint/cppcheck \
-	    -Iserver -Iinclude $(SOURCES)
+	    -Iserver -Iinclude -Itests $(SOURCES)
 # The analyzer looks at one function at a time: that a code other than ERR_OK leaves ret_x alone, and ERR_OK
 # sets it, is a promise it cannot see through calls, and its warnings would be about little else.
 ONE_FUNCTION := -Xclang -analyzer-config -Xclang ipa=none

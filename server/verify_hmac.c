@@ -25,12 +25,11 @@
 #define NAME           "hmac"
 #define KEYS_MAX       8 /* webhook-sources.md section 5: cap both, say 8 x 8 */
 #define SIGNATURES_MAX 8
-#define PREFIX_MAX     64   /* characters */
-#define ID_MAX         256  /* characters; as of Standard Webhooks */
-#define PIECES_MAX     7    /* of a payload: three placeholders, and literals around them */
-#define TEXT_KEY_MIN   16   /* characters of a secret that is text; less can be guessed */
+#define PREFIX_MAX     64  /* characters */
+#define ID_MAX         256 /* characters; as of Standard Webhooks */
+#define PIECES_MAX     7   /* of a payload: three placeholders, and literals around them */
+#define LEAST_KEY      16 /* characters, or bytes of a secret that is decoded; less can be guessed */
 #define TEXT_KEY_GOOD  32   /* webhook-sources.md section 5, remarks, "Weak secrets" */
-#define BYTES_KEY_MIN  16   /* bytes of a secret that is decoded */
 #define BYTES_KEY_GOOD 24   /* the least that a `whsec_` secret has (the same remarks) */
 #define KEY_MAX        4096 /* bytes; vendors' secrets have 32 to 64 */
 
@@ -251,7 +250,7 @@ static void add_key(const struct settings_reader *reader, const struct yaml_node
                     const struct settings *set, const struct secret *secret, struct state *s)
 {
     const bool is_text = set->key_form == KEY_TEXT;
-    const size_t least = is_text ? TEXT_KEY_MIN : BYTES_KEY_MIN;
+    const size_t least = LEAST_KEY;
     const size_t good = is_text ? TEXT_KEY_GOOD : BYTES_KEY_GOOD;
     const char *unit = is_text ? "characters" : "bytes", *wrong;
     unsigned char bytes[KEY_MAX];

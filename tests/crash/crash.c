@@ -55,8 +55,6 @@
 #define UNDER_WAY        2      /* mails that one kill can double: engine.c, SHARE_NOTICES */
 #define FAULTS_SHOWN     30
 
-extern char **environ;
-
 /* ---- choices: one generator per thread, so that a seed gives the same choices ------------------------ */
 
 struct dice {

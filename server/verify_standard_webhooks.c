@@ -1,5 +1,5 @@
-/* verify_standard_webhooks.c - HMAC-SHA256 over `id.timestamp.body`: Standard Webhooks v1, and Svix, which
- * is the same under older header names (webhook-sources.md sections 5 and 6).
+/* verify_standard_webhooks.c - HMAC-SHA256 (v1) or Ed25519 (v1a) over `id.timestamp.body`: Standard Webhooks,
+ * and Svix, which is the same under older header names (webhook-sources.md sections 5 and 6).
  *
  * Everything that is signed is taken as it stands: a timestamp or an id that could be written in two ways
  * is refused, never normalised. Cheap checks come first; the MAC is reached only by a request that is
@@ -8,6 +8,7 @@
 #include "verify_standard_webhooks.h"
 
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +19,9 @@
 
 #define NAME           "standard_webhooks"
 #define MAC_SIZE       32 /* SHA-256 */
+#define ED25519_SIZE   64
+#define ED25519_KEY    32
+#define ED25519_TEXT   88 /* a signature in base64 */
 #define MAC_TEXT       44 /* the same in base64 */
 #define KEYS_MAX       8  /* webhook-sources.md section 5: cap both, say 8 x 8 */
 #define SIGNATURES_MAX 8
@@ -26,15 +30,18 @@
 struct settings {
     struct secret_list secrets;
     int64_t tolerance_ms;
-    const char *public_keys;
+    struct text_list public_keys;
 };
 
 static const struct setting table[] = {
     {.key = "secret",
      .type = SET_SECRET_LIST,
      .offset = offsetof(struct settings, secrets),
-     .meaning = "files with the secrets (`whsec_…`); all are good, the first is the newest",
-     .required = true},
+     .meaning = "files with the secrets (`whsec_…`); all are good, the first is the newest"},
+    {.key = "public_keys",
+     .type = SET_TEXT_LIST,
+     .offset = offsetof(struct settings, public_keys),
+     .meaning = "Ed25519 keys (`whpk_…`) of senders that sign with their own; all are good"},
     {.key = "tolerance",
      .type = SET_DURATION,
      .offset = offsetof(struct settings, tolerance_ms),
@@ -42,7 +49,6 @@ static const struct setting table[] = {
      .least = 30 * SECOND_MS, /* webhook-sources.md section 6: 30-900 s configurable */
      .most = 900 * SECOND_MS,
      .meaning = "how far the sender's timestamp may be off, both ways"},
-    {.key = "public_keys", .type = SET_UNSUPPORTED, .meaning = "Ed25519 (`whpk_…`)"},
     {.key = NULL},
 };
 
@@ -55,6 +61,11 @@ struct state {
     int64_t tolerance_s;
     struct key keys[KEYS_MAX];
     size_t count;
+    struct {
+        const char *name; /* whpk_…: no secret */
+        EVP_PKEY *key;    /* any thread may verify with it */
+    } publics[KEYS_MAX];
+    size_t n_publics;
 };
 
 /* ---- keys -------------------------------------------------------------------------------------- */
@@ -96,6 +107,9 @@ static void clear(void *arg)
 
     for (size_t i = 0; i < s->count; i++)
         verify_mac_clear(&s->keys[i].mac);
+    for (size_t i = 0; i < s->n_publics; i++)
+        EVP_PKEY_free(s->publics[i].key);
+    s->n_publics = 0;
     s->count = 0;
 }
 
@@ -142,15 +156,17 @@ static size_t id_length(const char *id)
 struct presented {
     unsigned char macs[SIGNATURES_MAX][MAC_SIZE];
     size_t count;
+    unsigned char signatures[SIGNATURES_MAX][ED25519_SIZE];
+    size_t n_signatures;
 };
 
-/* "v1,BASE64 v1,BASE64 v2,…": entries of other versions are passed over, and so is what cannot be a
- * signature. false: more entries of v1 than anybody needs. */
+/* "v1,BASE64 v1a,BASE64 v2,…": entries of other versions are passed over, and so is what cannot be a
+ * signature. false: more entries of a version than anybody needs. */
 static bool read_signatures(const char *list, struct presented *p)
 {
-    unsigned seen = 0;
+    unsigned seen = 0, seen_a = 0;
 
-    p->count = 0;
+    p->count = p->n_signatures = 0;
     for (const char *at = list + strspn(list, " "); *at; at += strspn(at, " ")) {
         size_t len = strcspn(at, " "), n;
 
@@ -160,10 +176,71 @@ static bool read_signatures(const char *list, struct presented *p)
             if (len == 3 + MAC_TEXT &&
                 base64_decode(at + 3, MAC_TEXT, p->macs[p->count], MAC_SIZE, &n) && n == MAC_SIZE)
                 p->count++;
+        } else if (strncmp(at, "v1a,", 4) == 0) {
+            if (++seen_a > SIGNATURES_MAX)
+                return false;
+            if (len == 4 + ED25519_TEXT &&
+                base64_decode(at + 4, ED25519_TEXT, p->signatures[p->n_signatures], ED25519_SIZE,
+                              &n) &&
+                n == ED25519_SIZE)
+                p->n_signatures++;
         }
         at += len;
     }
     return true;
+}
+
+/* GOOD, DENIED, or UNAVAILABLE for want of memory. (EVP_DigestVerify itself calls a signature wrong when it has
+ * no memory for the hash, and leaves no error: that one cannot be told apart.) */
+static enum verify_verdict check_ed25519(EVP_PKEY *key, const unsigned char *signature,
+                                         const char *text, size_t len)
+{
+    enum verify_verdict verdict = VERIFY_UNAVAILABLE;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+
+    if (ctx && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key) == 1) {
+        verdict =
+            EVP_DigestVerify(ctx, signature, ED25519_SIZE, (const unsigned char *)text, len) == 1
+                ? VERIFY_GOOD
+                : VERIFY_DENIED;
+    }
+    ERR_clear_error(); /* the queue is the thread's, for whoever comes next */
+    EVP_MD_CTX_free(ctx);
+    return verdict;
+}
+
+/* Every public key with every signature. True when ret is settled. */
+static bool check_publics(const struct state *s, const struct signed_head *head,
+                          const struct verify_request *q, const struct presented *p,
+                          struct verify_result *ret)
+{
+    size_t len = head->len + q->body_len;
+    char *text;
+
+    if (!s->n_publics || !p->n_signatures)
+        return false;
+    text = arena_alloc(q->arena,
+                       len); /* Ed25519 reads what is signed twice: it must be in one piece */
+    if (!text) {
+        verify_no_memory(ret, NAME);
+        return true;
+    }
+    memcpy(mempcpy(text, head->text, head->len), q->body, q->body_len);
+    for (size_t i = 0; i < s->n_publics; i++)
+        for (size_t j = 0; j < p->n_signatures; j++) {
+            enum verify_verdict one = check_ed25519(s->publics[i].key, p->signatures[j], text, len);
+
+            if (one == VERIFY_UNAVAILABLE) {
+                verify_no_memory(ret, NAME);
+                return true;
+            }
+            if (one == VERIFY_GOOD) {
+                ret->verdict = VERIFY_GOOD;
+                ret->key = s->publics[i].name;
+                return true;
+            }
+        }
+    return false;
 }
 
 static void check(void *arg, const struct verify_env *env, const struct verify_request *q,
@@ -209,12 +286,15 @@ static void check(void *arg, const struct verify_env *env, const struct verify_r
         verify_deny(ret, NAME, "too many signatures");
         return;
     }
-    if (!p.count) {
-        verify_deny(ret, NAME, "no v1 signature in the header");
+    if (!(s->count && p.count) && !(s->n_publics && p.n_signatures)) {
+        verify_deny(ret, NAME,
+                    !s->n_publics ? "no v1 signature in the header"
+                    : !s->count   ? "no v1a signature in the header"
+                                  : "no v1 or v1a signature in the header");
         return;
     }
     signed_head(&head, id, id_len, stamp, stamp_len);
-    for (size_t i = 0; i < s->count; i++) {
+    for (size_t i = 0; p.count && i < s->count; i++) {
         unsigned char mac[VERIFY_MAC_MAX];
 
         if (!mac_of(&s->keys[i].mac, &head, q->body, q->body_len, mac)) {
@@ -231,7 +311,13 @@ static void check(void *arg, const struct verify_env *env, const struct verify_r
                 return;
             }
     }
-    verify_deny(ret, NAME, "the signature fits no key");
+    if (!check_publics(s, &head, q, &p, ret)) {
+        verify_deny(ret, NAME, "the signature fits no key");
+    } else if (ret->verdict == VERIFY_GOOD) {
+        ret->delivery_id = arena_strn(q->arena, id, id_len);
+        if (!ret->delivery_id)
+            verify_no_memory(ret, NAME);
+    }
 }
 
 /* ---- settings ------------------------------------------------------------------------------------ */
@@ -256,6 +342,42 @@ static void add_key(const struct settings_reader *reader, const struct yaml_node
     }
 }
 
+static void add_public(const struct settings_reader *reader, const struct yaml_node *at,
+                       const char *text, struct state *s)
+{
+    static const char prefix[] = "whpk_", private_prefix[] = "whsk_";
+    unsigned char bytes[ED25519_KEY];
+    EVP_PKEY *key;
+    size_t n;
+
+    if (strncmp(text, private_prefix, sizeof private_prefix - 1) == 0 ||
+        strncmp(text, "whsec_", 6) == 0) {
+        yaml_fault(reader->faults, at,
+                   NAME
+                   ".public_keys: a `%.5s…` is a secret: it does not belong here, and counts as "
+                   "known now; expected `whpk_…`",
+                   text);
+        return;
+    }
+    if (strncmp(text, prefix, sizeof prefix - 1) != 0 ||
+        !base64_decode(text + sizeof prefix - 1, strlen(text) - (sizeof prefix - 1), bytes,
+                       sizeof bytes, &n) ||
+        n != sizeof bytes) {
+        yaml_fault(reader->faults, at,
+                   NAME ".public_keys: expected `whpk_` and %d bytes in base64; `cordon keygen "
+                        "--ed25519` makes a pair",
+                   ED25519_KEY);
+        return;
+    }
+    key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, bytes, sizeof bytes);
+    if (!key) {
+        yaml_fault(reader->faults, at, "out of memory");
+        return;
+    }
+    s->publics[s->n_publics].name = text;
+    s->publics[s->n_publics++].key = key;
+}
+
 static void *compile(const struct settings_reader *reader, const struct yaml_node *node,
                      const struct verify_source *source)
 {
@@ -272,6 +394,14 @@ static void *compile(const struct settings_reader *reader, const struct yaml_nod
     settings_read(reader, node, NAME, table, set);
     s->tolerance_s = set->tolerance_ms / SECOND_MS;
     files = yaml_get(node, "secret_files");
+    if (set->public_keys.count > KEYS_MAX)
+        yaml_fault(reader->faults, yaml_get(node, "public_keys"), NAME ".public_keys: at most %d",
+                   KEYS_MAX);
+    for (size_t i = 0; i < set->public_keys.count && i < KEYS_MAX; i++)
+        add_public(reader, yaml_get(node, "public_keys"), set->public_keys.items[i], s);
+    if (!set->secrets.count && !set->public_keys.count && reader->faults->count == faults)
+        yaml_fault(reader->faults, node->key ? node->key : node,
+                   NAME ": expected `secret_files` or `public_keys`, or both");
     if (set->secrets.count > KEYS_MAX)
         yaml_fault(reader->faults, files, "standard_webhooks.secret_files: at most %d", KEYS_MAX);
     for (size_t i = 0; i < set->secrets.count; i++) {

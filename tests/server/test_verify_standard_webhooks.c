@@ -30,6 +30,10 @@
 #define ED25519                                                                                    \
     "v1a,OBOm1OOxHyFsJFf6yhy+QQ6DQJgLZ2gywebZiZeWJsT/dBED1TDg1W1Ygg8WoOnydpKdmYgbDPhZxSFSomfgBA=="
 
+#define PUBLIC "whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
+#define THREE  "'" PUBLIC "', '" PUBLIC "', '" PUBLIC "'"
+#define NINE   THREE ", " THREE ", " THREE
+
 struct stage {
     struct scheme s;
 };
@@ -425,6 +429,79 @@ static void test_standard_webhooks__reads_the_list_of_signatures_strictly(void *
     assert_false(is_good(t, ID, STAMP, nine));
 }
 
+static void test_standard_webhooks__takes_ed25519_signatures(void **state)
+{
+    struct stage *t = *state;
+    struct verify_result r;
+    char list[1200] = "", text[1400];
+
+    assert_true(scheme_compile(&t->s, "[{standard_webhooks: {public_keys: '" PUBLIC "'}}]"));
+    assert_int_equal(ask(t, ID, STAMP, ED25519, BODY, sizeof BODY - 1, &r), VERIFY_GOOD);
+    assert_string_equal(r.delivery_id, ID);
+    assert_string_equal(r.key, PUBLIC);
+    assert_true(is_good(t, ID, STAMP, SIG1 " " ED25519)); /* a list may mix versions */
+    assert_true(is_good(t, ID, STAMP, ED25519 " " SIG1));
+    assert_false(is_good(t, ID, STAMP, SIG1)); /* without secrets no v1 is good */
+    assert_false(is_good(t, "msg_test_0002", STAMP, ED25519));
+    assert_false(is_good(t, ID, "1767225601", ED25519));
+    assert_int_equal(ask(t, ID, STAMP, ED25519, BODY "\n", sizeof BODY, &r), VERIFY_DENIED);
+    t->s.hands.wall += INT64_C(301) * 1000;
+    assert_false(is_good(t, ID, STAMP, ED25519));
+    t->s.hands.wall -= INT64_C(602) * 1000;
+    assert_false(is_good(t, ID, STAMP, ED25519));
+    t->s.hands.wall += INT64_C(301) * 1000;
+
+    /* Both kinds of keys, for a sender that changes from one to the other. */
+    assert_true(scheme_compile(
+        &t->s, "[{standard_webhooks: {secret_files: k2, public_keys: '" PUBLIC "'}}]"));
+    assert_true(is_good(t, ID, STAMP, ED25519));
+    assert_true(is_good(t, ID, STAMP, SIG2));
+    assert_true(is_good(t, ID, STAMP, SIG1 " " ED25519));
+    assert_false(is_good(t, ID, STAMP, SIG1));
+    /* A MAC is no signature under the name of one: v1a with K1's MAC, twice as long, or v1 with Ed25519. */
+    assert_false(is_good(t, ID, STAMP, "v1a,uUyIwQHHweHz1yvkwpK3hrLwAtgLpCa7ZmUAoKHybfw="));
+    assert_false(is_good(t, ID, STAMP,
+                         "v1,OBOm1OOxHyFsJFf6yhy+QQ6DQJgLZ2gywebZiZeWJsT/dBED1TDg1W1Ygg8WoOnydpK"
+                         "dmYgbDPhZxSFSomfgBA=="));
+    /* Another's key. */
+    assert_true(scheme_compile(
+        &t->s,
+        "[{standard_webhooks: {public_keys: 'whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo='}}]"));
+    assert_false(is_good(t, ID, STAMP, ED25519));
+    assert_true(scheme_compile(
+        &t->s, "[{standard_webhooks: {public_keys: "
+               "['whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=', '" PUBLIC "']}}]"));
+    assert_true(is_good(t, ID, STAMP, ED25519));
+    /* Eight entries of v1a are looked at. */
+    for (int i = 0; i < 7; i++)
+        (void)strncat(list, "v1a,AAAA ", sizeof list - strlen(list) - 1);
+    (void)snprintf(text, sizeof text, "%s%s", list, ED25519);
+    assert_true(is_good(t, ID, STAMP, text));
+    (void)snprintf(text, sizeof text, "v1a,AAAA %s%s", list, ED25519);
+    assert_false(is_good(t, ID, STAMP, text));
+}
+
+static void test_standard_webhooks__refuses_every_bit_flip_of_ed25519(void **state)
+{
+    struct stage *t = *state;
+    char body[] = BODY, signature[] = ED25519;
+    struct verify_result r;
+
+    assert_true(scheme_compile(&t->s, "[{standard_webhooks: {public_keys: '" PUBLIC "'}}]"));
+    for (size_t bit = 0; bit < 8 * (sizeof body - 1); bit++) {
+        body[bit / 8] = (char)(body[bit / 8] ^ 1 << bit % 8);
+        assert_int_equal(ask(t, ID, STAMP, signature, body, sizeof body - 1, &r), VERIFY_DENIED);
+        body[bit / 8] = (char)(body[bit / 8] ^ 1 << bit % 8);
+    }
+    for (size_t bit = 0; bit < 8 * (sizeof signature - 1); bit++) {
+        signature[bit / 8] = (char)(signature[bit / 8] ^ 1 << bit % 8);
+        if (is_good(t, ID, STAMP, signature))
+            fail_msg("'%s'", signature);
+        signature[bit / 8] = (char)(signature[bit / 8] ^ 1 << bit % 8);
+    }
+    assert_true(is_good(t, ID, STAMP, signature));
+}
+
 static void test_standard_webhooks__waits_for_the_body(void **state)
 {
     struct stage *t = *state;
@@ -516,7 +593,17 @@ static void test_standard_webhooks__names_what_is_wrong_with_its_settings(void *
         {"[{standard_webhooks: {secret_files: [k1], tolerance: 16m}}]", "tolerance"},
         {"[{standard_webhooks: {secret_files: [k1], tolerance: 0}}]", "tolerance"},
         {"[{standard_webhooks: {secret_files: [k1], tolerence: 5m}}]", "tolerance"},
-        {"[{standard_webhooks: {secret_files: [k1], public_keys: [whpk_x]}}]", "not available"},
+        {"[{standard_webhooks: {secret_files: [k1], public_keys: [whpk_x]}}]", "whpk_"},
+        {"[{standard_webhooks: {public_keys: []}}]", "public_keys"},
+        {"[{standard_webhooks: {public_keys: ['" PUBLIC "', 'whpk_']}}]", "whpk_"},
+        {"[{standard_webhooks: {public_keys: 'whpk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg=='}}]",
+         "32 bytes"},
+        {"[{standard_webhooks: {public_keys: 'A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg='}}]",
+         "whpk_"},
+        {"[{standard_webhooks: {public_keys: '" K1 "'}}]", "is a secret"},
+        {"[{standard_webhooks: {public_keys: 'whsk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='}}]",
+         "is a secret"},
+        {"[{standard_webhooks: {public_keys: [" NINE "]}}]", "at most 8"},
         {"[{standard_webhooks: {secret_files: [k1, k1, k1, k1, k1, k1, k1, k1, k1]}}]",
          "at most 8"},
         {"[{standard_webhooks: k1}]", "standard_webhooks"},
@@ -601,6 +688,27 @@ static void test_standard_webhooks__without_memory_nobody_is_denied(void **state
     }
 }
 
+static void test_standard_webhooks__a_lack_of_memory_within_ed25519_leaves_nothing_behind(
+    void **state)
+{
+    struct stage *t = *state;
+
+    assert_true(scheme_compile(&t->s, "[{standard_webhooks: {public_keys: '" PUBLIC "'}}]"));
+    for (long n = 1;; n++) {
+        struct verify_result r;
+        enum verify_verdict verdict;
+
+        torture_arm(n);
+        verdict = ask(t, ID, STAMP, ED25519, BODY, sizeof BODY - 1, &r);
+        if (!torture_disarm())
+            break;
+        /* OpenSSL does not say of each allocation within Ed25519 that it failed. */
+        assert_true(verdict == VERIFY_UNAVAILABLE || verdict == VERIFY_GOOD ||
+                    verdict == VERIFY_DENIED);
+        assert_true(is_good(t, ID, STAMP, ED25519)); /* nothing of it stays behind */
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_standard_webhooks__##name, setup, teardown)
@@ -615,12 +723,15 @@ int main(void)
         TEST(keeps_to_its_tolerance),
         TEST(refuses_malformed_ids_and_timestamps),
         TEST(reads_the_list_of_signatures_strictly),
+        TEST(takes_ed25519_signatures),
+        TEST(refuses_every_bit_flip_of_ed25519),
         TEST(waits_for_the_body),
         TEST(signs_what_it_verifies),
         TEST(knows_a_key_when_it_sees_one),
         TEST(names_what_is_wrong_with_its_settings),
         TEST(serves_more_threads_than_it_has_contexts),
         TEST(without_memory_nobody_is_denied),
+        TEST(a_lack_of_memory_within_ed25519_leaves_nothing_behind),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -653,6 +653,26 @@ static void test_config__a_reload_says_what_needs_a_restart(void **state)
     config_unref(old);
 }
 
+/* Connections are asked for certificates from their beginning, or never. */
+static void test_config__a_first_client_certificate_needs_a_restart(void **state)
+{
+#define TLS  "listen: {tls: {certificate_file: pem, key_file: pem}}\n"
+#define PINS "{client_certificate: {fingerprints: ["
+#define ZERO "'0000000000000000000000000000000000000000000000000000000000000000'"
+    struct config *without = load(*state, TLS ALL);
+    struct config *with =
+        load(*state, TLS TENANTS "sources:\n  relay: {tenant: contoso, verify: [" PINS ZERO
+                                 "]}}]}\n" MAIL RULES);
+
+    assert_false(without->listen.tls.client_certificates);
+    assert_true(with->listen.tls.client_certificates);
+    assert_string_equal(config_needs_restart(without, with), "client_certificate");
+    assert_null(config_needs_restart(with, without));
+    assert_null(config_needs_restart(with, with));
+    config_unref(without);
+    config_unref(with);
+}
+
 static void *hold_and_let_go(void *arg)
 {
     for (int i = 0; i < 2000; i++) {
@@ -760,6 +780,7 @@ int main(void)
         TEST(the_environment_fills_in),
         TEST(the_starter_lacks_its_secrets_and_nothing_else),
         TEST(a_reload_says_what_needs_a_restart),
+        TEST(a_first_client_certificate_needs_a_restart),
         TEST(lives_until_the_last_reference),
         TEST(a_command_sees_the_admin_part_alone),
         TEST(a_sender_is_told_where_to_post),

@@ -108,7 +108,6 @@ struct crash {
     pthread_cond_t more, accepted_one;
     struct alert *alerts;
     size_t n_alerts, next, allowed;
-    bool over; /* senders go home whatever is left */
     unsigned long pushes, accepted, duplicates, unanswered, unavailable;
     unsigned faults;
 
@@ -272,11 +271,11 @@ static bool take_new(struct sender *s, struct delivery *d)
     *d = (struct delivery){.names_machine = percent(&s->dice, 70)};
     name_delivery(s, d);
     pthread_mutex_lock(&c->lock);
-    while (c->next >= c->allowed && c->allowed < c->n_alerts && !c->over)
+    while (c->next >= c->allowed && c->allowed < c->n_alerts)
         pthread_cond_wait(&c->more, &c->lock);
     if (c->next && percent(&s->dice, 5)) /* another sender may be pushing it right now */
         d->alerts[d->n++] = c->next - 1 - below(&s->dice, c->next < 5 ? (unsigned)c->next : 5);
-    while (d->n < want && c->next < c->allowed && !c->over)
+    while (d->n < want && c->next < c->allowed)
         d->alerts[d->n++] = c->next++;
     any = d->n > 0;
     pthread_mutex_unlock(&c->lock);
@@ -288,7 +287,7 @@ static bool all_taken(struct crash *c)
     bool all;
 
     pthread_mutex_lock(&c->lock);
-    all = c->over || c->next >= c->n_alerts;
+    all = c->next >= c->n_alerts;
     pthread_mutex_unlock(&c->lock);
     return all;
 }
@@ -327,7 +326,7 @@ static void *send_all(void *arg)
         if (s->n_kept && percent(&s->dice, 40))
             push_again(s);
     }
-    while (s->n_kept && !s->c->over && percent(&s->dice, 80))
+    while (s->n_kept && percent(&s->dice, 80))
         push_again(s);
     return NULL;
 }
@@ -928,8 +927,10 @@ static void kill_again_and_again(struct crash *c, unsigned kills[MOMENTS])
         end(c, SIGKILL, &status);
         if (life % 20 == 19) {
             take_mails(c, 0);
+            pthread_mutex_lock(&c->lock);
             (void)printf("  %u kills, %lu pushes, %lu accepted, %zu mails\n", life + 1,
                          __atomic_load_n(&c->pushes, __ATOMIC_RELAXED), c->accepted, c->n_mails);
+            pthread_mutex_unlock(&c->lock);
             (void)fflush(stdout);
         }
     }

@@ -1,0 +1,1616 @@
+/* test_store.c - the durable line: accepting, work under leases, the moves of cases and isolations, and
+ * notices in their order. Each test has a real SQLite file of its own and a clock whose hands it turns. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "id.h"
+#include "kit/hands.h"
+#include "store_cases.h"
+#include "store_deliveries.h"
+#include "store_isolations.h"
+#include "store_notices.h"
+#include "store_work.h"
+
+#define SHA_A    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define SHA_B    "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define MACHINE  "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
+#define OTHER    "0123456789abcdef0123456789abcdef01234567"
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+/* ---- a store of the test's own ----------------------------------------------------------------------- */
+
+struct shelf {
+    char dir[64], url[100];
+    struct hands hands;
+    struct store *s;
+    struct arena *a;
+};
+
+static void open_again(struct shelf *f)
+{
+    struct err e = {0};
+
+    store_free(f->s);
+    f->s = NULL;
+    if (store_open(f->url, false, &f->hands.clock, &f->s, &e))
+        fail_msg("%s", e.text);
+}
+
+static int set_up(void **state)
+{
+    struct hands hands = HANDS_INIT;
+    struct shelf *f = calloc(1, sizeof *f);
+    const char *tmp = getenv("TMPDIR");
+
+    assert_non_null(f);
+    f->hands.clock = hands.clock;
+    f->hands.wall = hands.wall;
+    f->hands.mono = hands.mono;
+    (void)snprintf(f->dir, sizeof f->dir, "%.40s/store-XXXXXX", tmp ? tmp : "/tmp");
+    assert_non_null(mkdtemp(f->dir));
+    (void)snprintf(f->url, sizeof f->url, "sqlite:%s/cordon.db", f->dir);
+    f->a = arena_new(0);
+    open_again(f);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct shelf *f = *state;
+    DIR *dir;
+
+    store_free(f->s);
+    arena_free(f->a);
+    dir = opendir(f->dir);
+    for (struct dirent *d; dir && (d = readdir(dir));)
+        if (d->d_name[0] != '.')
+            (void)unlinkat(dirfd(dir), d->d_name, 0);
+    if (dir)
+        (void)closedir(dir);
+    (void)rmdir(f->dir);
+    free(f);
+    return 0;
+}
+
+static int64_t now_of(struct shelf *f)
+{
+    return clock_wall_ms(&f->hands.clock);
+}
+
+/* A closure that has to go through. */
+static void write_ok(struct shelf *f, db_fn fn, void *arg)
+{
+    struct err e = {0};
+
+    if (db_write(f->s->db, fn, arg, &e))
+        fail_msg("%s", e.text);
+}
+
+/* ---- accepting ------------------------------------------------------------------------------------------ */
+
+struct push {
+    const char *tenant, *source, *delivery_id, *sha, *alerts[5], *machine;
+    bool claim;
+};
+
+static void stored(void *arg, enum err_code code, const struct err *e)
+{
+    struct acceptance *a = arg;
+
+    (void)e;
+    if (code)
+        a->count = SIZE_MAX;
+    (void)sem_post(a->ctx);
+}
+
+/* Any thread: asserts nothing. */
+static bool accept_on(struct store *s, int64_t now, const struct push *p, struct acceptance *a)
+{
+    struct alert_ref refs[5];
+    struct notification n = {.tenant = p->tenant ? p->tenant : "contoso",
+                             .source = p->source ? p->source : "relay",
+                             .delivery_id = p->delivery_id,
+                             .key = "new",
+                             .peer = "192.0.2.7",
+                             .received_ms = now,
+                             .alerts = refs};
+    sem_t done;
+    bool good;
+
+    memcpy(n.body_sha256, p->sha ? p->sha : SHA_A, sizeof n.body_sha256);
+    for (; n.count < 5 && p->alerts[n.count]; n.count++)
+        refs[n.count] =
+            (struct alert_ref){.alert_id = p->alerts[n.count], .machine_id = p->machine};
+    *a = (struct acceptance){.n = &n, .ctx = &done, .claim = p->claim};
+    (void)sem_init(&done, 0, 0);
+    good = !store_accept(s, a, stored, NULL);
+    while (good && sem_wait(&done))
+        ;
+    (void)sem_destroy(&done);
+    a->n = NULL;
+    return good && a->count != SIZE_MAX;
+}
+
+static struct acceptance accept_it(struct shelf *f, const struct push *p)
+{
+    struct acceptance a;
+
+    if (!accept_on(f->s, now_of(f), p, &a))
+        fail_msg("not accepted");
+    return a;
+}
+
+static struct case_record case_of(struct shelf *f, int64_t id)
+{
+    struct case_record c;
+    struct err e = {0};
+
+    if (store_case_load(f->s, f->a, id, &c, &e))
+        fail_msg("%s", e.text);
+    return c;
+}
+
+/* Cases and their work in all: what a delivery that made nothing leaves as it was. */
+static int64_t total(struct shelf *f)
+{
+    int64_t cases[CASE_STATES], work[WORK_KINDS], n = 0;
+
+    assert_int_equal(store_case_count(f->s, cases, NULL), ERR_OK);
+    assert_int_equal(store_work_count(f->s, work, NULL), ERR_OK);
+    for (int i = 0; i < CASE_STATES; i++)
+        n += cases[i];
+    assert_int_equal(n, work[WORK_CASE]); /* nothing here works on cases: each still has its row */
+    return n;
+}
+
+static void test_store__what_is_accepted_is_a_case_with_work_and_outlives_the_process(void **state)
+{
+    struct shelf *f = *state;
+    struct acceptance a = accept_it(
+        f,
+        &(struct push){.delivery_id = "msg_1", .alerts = {"da1_-1", "da2_-2"}, .machine = MACHINE});
+    size_t room[WORK_KINDS] = {10, 10, 10}, n;
+    struct work w[10];
+    int64_t next;
+
+    assert_int_equal(a.count, 2);
+    assert_false(a.duplicate);
+    assert_true(a.fresh[0] && a.fresh[1]);
+    open_again(f);
+    for (size_t i = 0; i < 2; i++) {
+        struct case_record c = case_of(f, a.cases[i]);
+
+        assert_string_equal(c.tenant, "contoso");
+        assert_string_equal(c.source, "relay");
+        assert_string_equal(c.alert_id, i ? "da2_-2" : "da1_-1");
+        assert_string_equal(c.pushed_machine_id, MACHINE);
+        assert_int_equal(c.state, CASE_RECEIVED);
+        assert_int_equal(c.delivery, a.delivery);
+        assert_int_equal(c.created, now_of(f));
+        assert_null(c.machine_id);
+        assert_null(c.facts);
+        assert_null(c.told);
+        assert_int_equal(c.isolation, 0);
+    }
+    assert_int_equal(store_work_claim(f->s, "t", room, 10, w, &n, &next, NULL), ERR_OK);
+    assert_int_equal(n, 2);
+    assert_true((w[0].id == a.cases[0] && w[1].id == a.cases[1]) ||
+                (w[0].id == a.cases[1] && w[1].id == a.cases[0]));
+}
+
+static void test_store__a_repeated_delivery_id_gets_the_first_answer(void **state)
+{
+    struct shelf *f = *state;
+    const struct push first = {.delivery_id = "msg_1", .alerts = {"da1_-1", "da2_-2"}};
+    struct acceptance a = accept_it(f, &first), b;
+
+    hands_turn(&f->hands, 3 * DAY_MS); /* senders retry for days */
+    open_again(f);
+    b = accept_it(f, &first);
+    assert_true(b.duplicate);
+    assert_false(b.other_body);
+    assert_int_equal(b.delivery, a.delivery);
+    assert_int_equal(b.count, 2);
+    assert_memory_equal(b.cases, a.cases, 2 * sizeof *a.cases);
+    assert_false(b.fresh[0] || b.fresh[1]);
+    assert_int_equal(total(f), 2);
+}
+
+/* webhook-sources.md section 6, rule 5: act on the first only. */
+static void test_store__another_body_under_a_known_delivery_id_makes_no_case(void **state)
+{
+    struct shelf *f = *state;
+    struct acceptance a =
+        accept_it(f, &(struct push){.delivery_id = "msg_1", .alerts = {"da1_-1"}, .sha = SHA_A});
+    struct acceptance b = accept_it(
+        f, &(struct push){.delivery_id = "msg_1", .alerts = {"da9_-9", "da8_-8"}, .sha = SHA_B});
+
+    assert_true(b.duplicate);
+    assert_true(b.other_body);
+    assert_int_equal(b.count, 1);
+    assert_int_equal(b.cases[0], a.cases[0]);
+    assert_int_equal(total(f), 1);
+}
+
+/* The key of a case is (tenant, alert id); that of a delivery (source, delivery id). */
+static void test_store__an_alert_is_one_case_whatever_brings_it(void **state)
+{
+    struct shelf *f = *state;
+    static const struct {
+        const char *label;
+        struct push p;
+        bool duplicate, same_case, same_delivery;
+    } rows[] = {
+        {"another delivery id", {.delivery_id = "msg_2", .alerts = {"da1_-1"}}, true, true, false},
+        {"no delivery id", {.alerts = {"da1_-1"}}, true, true, false},
+        {"no delivery id once more", {.alerts = {"da1_-1"}}, true, true, false},
+        {"another source, the same delivery id",
+         {.source = "flow", .delivery_id = "msg_1", .alerts = {"da1_-1"}},
+         true,
+         true,
+         false},
+        {"another body",
+         {.delivery_id = "msg_3", .alerts = {"da1_-1"}, .sha = SHA_B},
+         true,
+         true,
+         false},
+        {"another machine",
+         {.delivery_id = "msg_4", .alerts = {"da1_-1"}, .machine = OTHER},
+         true,
+         true,
+         false},
+        {"the first once more", {.delivery_id = "msg_1", .alerts = {"da1_-1"}}, true, true, true},
+        {"another tenant",
+         {.tenant = "fabrikam", .source = "theirs", .delivery_id = "msg_1", .alerts = {"da1_-1"}},
+         false,
+         false,
+         false},
+        {"ids differ by case", {.delivery_id = "msg_5", .alerts = {"DA1_-1"}}, false, false, false},
+        {"so do delivery ids", {.delivery_id = "MSG_1", .alerts = {"da7_-7"}}, false, false, false},
+    };
+    struct acceptance first = accept_it(
+        f, &(struct push){.delivery_id = "msg_1", .alerts = {"da1_-1"}, .machine = MACHINE});
+
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct acceptance a = accept_it(f, &rows[i].p);
+
+        print_message("  %s\n", rows[i].label);
+        assert_int_equal(a.count, 1);
+        assert_int_equal(a.duplicate, rows[i].duplicate);
+        assert_false(a.other_body);
+        assert_int_equal(a.cases[0] == first.cases[0], rows[i].same_case);
+        assert_int_equal(a.fresh[0], !rows[i].same_case);
+        assert_int_equal(a.delivery == first.delivery, rows[i].same_delivery);
+    }
+    assert_string_equal(case_of(f, first.cases[0]).pushed_machine_id, MACHINE);
+    assert_int_equal(total(f), 4);
+}
+
+static void test_store__a_mixed_batch_says_which_cases_are_new(void **state)
+{
+    struct shelf *f = *state;
+    struct acceptance old = accept_it(f, &(struct push){.alerts = {"da2_-2", "da4_-4"}});
+    const struct push batch = {.delivery_id = "msg_b",
+                               .alerts = {"da1_-1", "da2_-2", "da3_-3", "da4_-4"}};
+    struct acceptance a = accept_it(f, &batch), again;
+    static const bool fresh[] = {true, false, true, false};
+
+    assert_false(a.duplicate); /* something was new */
+    assert_int_equal(a.count, 4);
+    assert_memory_equal(a.fresh, fresh, sizeof fresh);
+    assert_int_equal(a.cases[1], old.cases[0]);
+    assert_int_equal(a.cases[3], old.cases[1]);
+    assert_int_equal(total(f), 4);
+    again = accept_it(f, &batch); /* the answer is kept as it was given */
+    assert_true(again.duplicate);
+    assert_int_equal(again.count, 4);
+    assert_memory_equal(again.cases, a.cases, 4 * sizeof *a.cases);
+    assert_int_equal(total(f), 4);
+}
+
+static void test_store__an_alert_twice_in_one_delivery_is_one_case(void **state)
+{
+    struct shelf *f = *state;
+    struct acceptance a = accept_it(f, &(struct push){.alerts = {"da1_-1", "da1_-1", "da2_-2"}});
+
+    assert_int_equal(a.count, 3);
+    assert_int_equal(a.cases[0], a.cases[1]);
+    assert_true(a.fresh[0]);
+    assert_false(a.fresh[1]);
+    assert_int_equal(total(f), 2);
+}
+
+/* The most that a delivery may hold, and its answer read back. */
+static void test_store__a_full_batch_is_kept_whole(void **state)
+{
+    struct shelf *f = *state;
+    static struct alert_ref refs[INTAKE_BATCH_MAX];
+    static struct acceptance a, b;
+    struct notification n = {.tenant = "contoso",
+                             .source = "relay",
+                             .delivery_id = "msg_full",
+                             .body_sha256 = SHA_A,
+                             .received_ms = now_of(f),
+                             .alerts = refs,
+                             .count = INTAKE_BATCH_MAX};
+    sem_t done;
+
+    for (size_t i = 0; i < INTAKE_BATCH_MAX; i++)
+        refs[i].alert_id = arena_fmt(f->a, "da%zu_-1", i);
+    (void)sem_init(&done, 0, 0);
+    a = (struct acceptance){.n = &n, .ctx = &done};
+    b = a;
+    assert_int_equal(store_accept(f->s, &a, stored, NULL), ERR_OK);
+    while (sem_wait(&done))
+        ;
+    assert_int_equal(store_accept(f->s, &b, stored, NULL), ERR_OK);
+    while (sem_wait(&done))
+        ;
+    (void)sem_destroy(&done);
+    assert_int_equal(a.count, INTAKE_BATCH_MAX);
+    assert_false(a.duplicate);
+    assert_int_equal(b.count, INTAKE_BATCH_MAX);
+    assert_true(b.duplicate);
+    assert_memory_equal(a.cases, b.cases, sizeof a.cases);
+    assert_int_equal(total(f), INTAKE_BATCH_MAX);
+}
+
+/* A worker that waits gets the first fresh case with its claim: nobody else can have it. */
+static void test_store__a_case_may_be_born_claimed(void **state)
+{
+    struct shelf *f = *state;
+    size_t room[WORK_KINDS] = {10, 10, 10}, n;
+    struct work w[10];
+    int64_t next;
+    struct acceptance a, b;
+
+    (void)accept_it(f, &(struct push){.alerts = {"da1_-1"}});
+    a = accept_it(f, &(struct push){.alerts = {"da1_-1", "da2_-2", "da3_-3"}, .claim = true});
+    assert_true(a.claimed);
+    assert_int_equal(a.work.id, a.cases[1]);
+    assert_int_equal(a.work.kind, WORK_CASE);
+    assert_int_equal(a.work.attempts, 1);
+    assert_int_equal(a.work.lease_end, now_of(f) + WORK_LEASE_MS);
+    b = accept_it(f, &(struct push){.alerts = {"da1_-1"}, .claim = true});
+    assert_false(b.claimed); /* nothing was fresh */
+    assert_int_equal(store_work_claim(f->s, "t", room, 10, w, &n, &next, NULL), ERR_OK);
+    assert_int_equal(n, 2);
+    for (size_t i = 0; i < n; i++)
+        assert_true(w[i].id != a.work.id);
+}
+
+struct racer {
+    struct shelf *f;
+    pthread_t thread;
+    unsigned number, fresh;
+    int64_t cases[20];
+    bool good;
+};
+
+static void *race(void *arg)
+{
+    struct racer *r = arg;
+
+    r->good = true;
+    for (unsigned i = 0; i < 20 && r->good; i++) {
+        char delivery[40], alert[40];
+        struct push p = {.delivery_id = delivery, .alerts = {alert}};
+        struct acceptance a;
+
+        (void)snprintf(delivery, sizeof delivery, "msg_%u_%u", r->number, i);
+        (void)snprintf(alert, sizeof alert, "da%u_-1", i);
+        r->good = accept_on(r->f->s, now_of(r->f), &p, &a);
+        r->fresh += a.fresh[0];
+        r->cases[i] = a.cases[0];
+    }
+    return NULL;
+}
+
+static void test_store__senders_that_race_with_one_alert_make_one_case(void **state)
+{
+    struct shelf *f = *state;
+    struct racer racers[6] = {0};
+    unsigned fresh = 0;
+
+    for (unsigned i = 0; i < COUNT(racers); i++) {
+        racers[i].f = f;
+        racers[i].number = i;
+        assert_int_equal(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
+    }
+    for (unsigned i = 0; i < COUNT(racers); i++) {
+        (void)pthread_join(racers[i].thread, NULL);
+        assert_true(racers[i].good);
+        assert_memory_equal(racers[i].cases, racers[0].cases, sizeof racers[0].cases);
+        fresh += racers[i].fresh;
+    }
+    assert_int_equal(fresh, 20);
+    assert_int_equal(total(f), 20);
+}
+
+/* ---- work ------------------------------------------------------------------------------------------------- */
+
+struct row {
+    int64_t id;
+    enum work_kind kind;
+    enum work_priority priority;
+    int64_t due;
+    int64_t now;
+};
+
+static enum err_code put_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct row *r = arg;
+
+    return work_put(tx, r->id, r->kind, r->priority, r->due, r->now, NULL, e);
+}
+
+static void put(struct shelf *f, int64_t id, enum work_kind kind, enum work_priority priority,
+                int64_t due)
+{
+    struct row r = {id, kind, priority, due, now_of(f)};
+
+    write_ok(f, put_fn, &r);
+}
+
+static size_t claim_some(struct shelf *f, const size_t room[WORK_KINDS], size_t max, struct work *w,
+                         int64_t *ret_next)
+{
+    size_t n = 0;
+    struct err e = {0};
+
+    if (store_work_claim(f->s, "test", room, max, w, &n, ret_next, &e))
+        fail_msg("%s", e.text);
+    return n;
+}
+
+/* One row of any kind. */
+static bool claim_one(struct shelf *f, struct work *w)
+{
+    static const size_t room[WORK_KINDS] = {1, 1, 1};
+    int64_t next;
+
+    return claim_some(f, room, 1, w, &next) == 1;
+}
+
+static void test_store__claims_the_urgent_first_then_the_longest_due(void **state)
+{
+    struct shelf *f = *state;
+    static const size_t room[WORK_KINDS] = {10, 10, 10};
+    static const int64_t order[] = {4, 3, 2, 1};
+    int64_t now = now_of(f), next;
+    struct work w[10];
+
+    put(f, 1, WORK_CASE, WORK_NORMAL, now);
+    put(f, 2, WORK_CASE, WORK_NORMAL, now - 10);
+    put(f, 3, WORK_ISOLATION, WORK_URGENT, now);
+    put(f, 4, WORK_ISOLATION, WORK_URGENT, now - 5);
+    put(f, 5, WORK_NOTICE, WORK_NORMAL, now + 1000);
+    put(f, 6, WORK_NOTICE, WORK_NORMAL, WORK_PARKED);
+    assert_int_equal(claim_some(f, room, 10, w, &next), 4);
+    for (size_t i = 0; i < COUNT(order); i++)
+        assert_int_equal(w[i].id, order[i]);
+    assert_int_equal(next, now + 1000); /* the earliest of what is left: no lease ends before */
+    assert_int_equal(claim_some(f, room, 10, w, &next), 0);
+    hands_turn(&f->hands, 999);
+    assert_int_equal(claim_some(f, room, 10, w, &next), 0);
+    hands_turn(&f->hands, 1);
+    assert_int_equal(claim_some(f, room, 10, w, &next), 1);
+    assert_int_equal(w[0].id, 5);
+}
+
+static void test_store__claims_no_more_than_there_is_room_for(void **state)
+{
+    struct shelf *f = *state;
+    static const struct {
+        size_t room[WORK_KINDS], max, got[WORK_KINDS];
+    } rows[] = {
+        {{0, 0, 0}, 9, {0, 0, 0}}, {{1, 0, 0}, 9, {1, 0, 0}},
+        {{0, 2, 1}, 9, {0, 2, 1}}, {{9, 9, 9}, 1, {0, 1, 0}},  /* the urgent one */
+        {{9, 9, 9}, 0, {0, 0, 0}}, {{9, 9, 9}, 99, {2, 1, 3}}, /* all that is left */
+    };
+    int64_t now = now_of(f), next;
+    struct work w[99];
+
+    for (int64_t i = 0; i < 12; i++)
+        put(f, i + 1, (enum work_kind)(i % 3), i % 3 == WORK_ISOLATION ? WORK_URGENT : WORK_NORMAL,
+            now);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        size_t got[WORK_KINDS] = {0}, n = claim_some(f, rows[i].room, rows[i].max, w, &next);
+
+        for (size_t k = 0; k < n; k++)
+            got[w[k].kind]++;
+        if (i == COUNT(rows) - 1) { /* 12 less what the rows above took */
+            assert_int_equal(got[WORK_CASE], 3);
+            assert_int_equal(got[WORK_ISOLATION], 1);
+            assert_int_equal(got[WORK_NOTICE], 3);
+        } else {
+            assert_memory_equal(got, rows[i].got, sizeof got);
+        }
+    }
+}
+
+static void test_store__a_lease_hides_a_row_until_it_ends(void **state)
+{
+    struct shelf *f = *state;
+    struct work first, second;
+
+    put(f, 7, WORK_CASE, WORK_NORMAL, now_of(f));
+    assert_true(claim_one(f, &first));
+    assert_int_equal(first.attempts, 1);
+    assert_int_equal(first.lease_end, now_of(f) + WORK_LEASE_MS);
+    assert_false(claim_one(f, &second));
+    hands_turn(&f->hands, WORK_LEASE_MS - 1);
+    assert_false(claim_one(f, &second));
+    hands_turn(&f->hands, 1);
+    assert_true(claim_one(f, &second));
+    assert_int_equal(second.id, 7);
+    assert_int_equal(second.attempts, 2);
+    assert_true(second.fence > first.fence);
+}
+
+struct claimer {
+    struct shelf *f;
+    pthread_t thread;
+    int64_t got[200];
+    size_t n;
+    bool good;
+};
+
+static void *claim_all(void *arg)
+{
+    struct claimer *c = arg;
+    static const size_t room[WORK_KINDS] = {3, 3, 3};
+
+    for (;;) {
+        struct work w[4];
+        size_t n = 0;
+        int64_t next;
+
+        c->good = !store_work_claim(c->f->s, "t", room, 4, w, &n, &next, NULL);
+        if (!c->good || !n)
+            return NULL;
+        for (size_t i = 0; i < n && c->n < COUNT(c->got); i++)
+            c->got[c->n++] = w[i].id;
+    }
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const int64_t *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+static void test_store__claimers_side_by_side_get_different_rows(void **state)
+{
+    struct shelf *f = *state;
+    struct claimer *claimers = calloc(4, sizeof *claimers);
+    int64_t all[200];
+    size_t n = 0;
+
+    assert_non_null(claimers);
+    for (int64_t i = 1; i <= 150; i++)
+        put(f, i, (enum work_kind)(i % 3), WORK_NORMAL, now_of(f));
+    for (unsigned i = 0; i < 4; i++) {
+        claimers[i].f = f;
+        assert_int_equal(pthread_create(&claimers[i].thread, NULL, claim_all, &claimers[i]), 0);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        (void)pthread_join(claimers[i].thread, NULL);
+        assert_true(claimers[i].good);
+        for (size_t k = 0; k < claimers[i].n && n < COUNT(all); k++)
+            all[n++] = claimers[i].got[k];
+    }
+    free(claimers);
+    assert_int_equal(n, 150);
+    qsort(all, n, sizeof *all, by_id);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(all[i], i + 1);
+}
+
+/* A write that ends a claim in one of the three ways, behind a write to another table. */
+struct ending {
+    struct work *w;
+    int64_t case_id, now;
+    enum { DONE, AGAIN, KEEP } how;
+};
+
+static enum err_code ending_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct ending *d = arg;
+    struct case_record c = {.id = d->case_id};
+    enum err_code code = case_told(tx, &c, "by the wrong one", e);
+
+    if (code)
+        return code;
+    switch (d->how) {
+    case DONE:
+        return work_done(tx, d->w, e);
+    case AGAIN:
+        return work_again(tx, d->w, d->now, 0, e);
+    default:
+        return work_keep(tx, d->w, d->now, e);
+    }
+}
+
+static void test_store__a_lost_lease_undoes_every_write(void **state)
+{
+    struct shelf *f = *state;
+    static const struct {
+        const char *label;
+        bool claimed, ended;
+    } rows[] = {
+        {"claimed by another", true, false},
+        {"finished by another", true, true},
+        {"freed at a start", false, false},
+    };
+
+    for (size_t i = 0; i < COUNT(rows); i++)
+        for (int how = DONE; how <= KEEP; how++) {
+            struct acceptance a =
+                accept_it(f, &(struct push){.alerts = {arena_fmt(f->a, "da%zu_-%d", i, how)}});
+            struct work lost, holder = {0};
+            struct ending d = {.w = &lost, .case_id = a.cases[0], .how = (int)how};
+            struct err e = {0};
+
+            assert_true(claim_one(f, &lost));
+            assert_int_equal(lost.id, a.cases[0]);
+            hands_turn(&f->hands, rows[i].claimed ? WORK_LEASE_MS : 0);
+            if (rows[i].claimed)
+                assert_true(claim_one(f, &holder));
+            else
+                assert_int_equal(store_work_recover(f->s, NULL), ERR_OK);
+            d.now = now_of(f);
+            if (rows[i].ended)
+                write_ok(f, ending_fn,
+                         &(struct ending){.w = &holder, .case_id = 1, .now = d.now, .how = DONE});
+            print_message("  %s, then %s\n", rows[i].label,
+                          how == DONE    ? "done"
+                          : how == AGAIN ? "again"
+                                         : "keep");
+            assert_int_equal(db_write(f->s->db, ending_fn, &d, &e), ERR_STALE);
+            assert_null(case_of(f, a.cases[0]).told);
+            if (!rows[i].ended && rows[i].claimed) /* the holder's claim stands */
+                write_ok(f, ending_fn,
+                         &(struct ending){
+                             .w = &holder, .case_id = a.cases[0], .now = d.now, .how = DONE});
+            else if (!rows[i].claimed && claim_one(f, &holder))
+                write_ok(f, ending_fn,
+                         &(struct ending){.w = &holder, .case_id = 1, .now = d.now, .how = DONE});
+        }
+}
+
+static enum err_code again_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct ending *d = arg;
+
+    return work_again(tx, d->w, d->now, 3, e);
+}
+
+static void test_store__a_claim_given_back_comes_again_at_its_time(void **state)
+{
+    struct shelf *f = *state;
+    struct work w, again;
+    struct ending d = {.w = &w};
+
+    put(f, 7, WORK_NOTICE, WORK_NORMAL, now_of(f));
+    assert_true(claim_one(f, &w));
+    d.now = now_of(f) + 2000;
+    write_ok(f, again_fn, &d);
+    assert_false(claim_one(f, &again));
+    hands_turn(&f->hands, 2000);
+    assert_true(claim_one(f, &again));
+    assert_int_equal(again.attempts, 4); /* as counted from then on */
+    assert_int_equal(again.created, w.created);
+    assert_int_equal(db_write(f->s->db, again_fn, &d, NULL), ERR_STALE);
+}
+
+static enum err_code keep_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct ending *d = arg;
+
+    return work_keep(tx, d->w, d->now, e);
+}
+
+static void test_store__a_write_renews_the_lease(void **state)
+{
+    struct shelf *f = *state;
+    struct work w, other;
+    struct ending d = {.w = &w};
+
+    put(f, 7, WORK_CASE, WORK_NORMAL, now_of(f));
+    assert_true(claim_one(f, &w));
+    for (int i = 0; i < 3; i++) {
+        hands_turn(&f->hands, WORK_LEASE_MS - 1);
+        d.now = now_of(f);
+        write_ok(f, keep_fn, &d);
+        assert_int_equal(w.lease_end, d.now + WORK_LEASE_MS);
+        assert_false(claim_one(f, &other));
+    }
+    hands_turn(&f->hands, WORK_LEASE_MS);
+    assert_true(claim_one(f, &other));
+}
+
+struct waking {
+    int64_t id, due;
+};
+
+static enum err_code wake_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct waking *k = arg;
+
+    return work_wake(tx, k->id, k->due, e);
+}
+
+static void test_store__waking_makes_earlier_but_never_later_and_takes_no_lease(void **state)
+{
+    struct shelf *f = *state;
+    int64_t now = now_of(f), next;
+    static const size_t room[WORK_KINDS] = {1, 1, 1};
+    struct work w;
+
+    write_ok(f, wake_fn, &(struct waking){4711, now}); /* no such row: no error */
+    put(f, 1, WORK_CASE, WORK_NORMAL, WORK_PARKED);
+    write_ok(f, wake_fn, &(struct waking){1, now + 500});
+    assert_int_equal(claim_some(f, room, 1, &w, &next), 0);
+    assert_int_equal(next, now + 500);
+    write_ok(f, wake_fn, &(struct waking){1, now + 900});
+    assert_int_equal(claim_some(f, room, 1, &w, &next), 0);
+    assert_int_equal(next, now + 500);
+    hands_turn(&f->hands, 500);
+    assert_true(claim_one(f, &w));
+    write_ok(f, wake_fn, &(struct waking){1, now});
+    assert_false(claim_one(f, &w)); /* leased: whoever holds it goes on */
+}
+
+/* ---- after a crash ------------------------------------------------------------------------------------------ */
+
+struct isolating {
+    struct isolation_record r;
+    struct work w;
+    int64_t now;
+    enum isolation_state to;
+};
+
+static enum err_code isolate_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct isolating *i = arg;
+    enum err_code code = isolation_insert(tx, &i->r, e);
+
+    return code ? code
+                : work_put(tx, i->r.id, WORK_ISOLATION, WORK_URGENT, i->now, i->now, &i->w, e);
+}
+
+static struct isolation_record isolation(int64_t id, const char *machine, int64_t now)
+{
+    return (struct isolation_record){.id = id,
+                                     .case_id = 1,
+                                     .tenant = "contoso",
+                                     .machine_id = machine,
+                                     .type = "Full",
+                                     .comment = "c",
+                                     .state = ISOLATION_REQUESTED,
+                                     .requested = now,
+                                     .updated = now};
+}
+
+/* What had no lease keeps its time; what had one is due at once, but a request that may have left with the
+ * dead process must have time to be seen (isolation.c). */
+static void test_store__a_start_frees_the_leases_of_the_dead(void **state)
+{
+    struct shelf *f = *state;
+    int64_t now = now_of(f), next;
+    static const size_t room[WORK_KINDS] = {9, 9, 9};
+    struct isolating posted = {.r = isolation(11, MACHINE, now), .now = now};
+    struct isolating quiet = {.r = isolation(12, OTHER, now), .now = now};
+    struct work w[9], stale;
+
+    posted.r.posted = now;
+    write_ok(f, isolate_fn, &posted);
+    write_ok(f, isolate_fn, &quiet);
+    put(f, 1, WORK_CASE, WORK_NORMAL, now);
+    assert_true(claim_one(f, &stale));
+    put(f, 2, WORK_NOTICE, WORK_NORMAL, now + MINUTE_MS);
+    put(f, 3, WORK_NOTICE, WORK_NORMAL, WORK_PARKED);
+    hands_turn(&f->hands, SECOND_MS);
+    open_again(f);
+    assert_int_equal(claim_some(f, room, 9, w, &next), 0); /* only a start frees them */
+    assert_int_equal(store_work_recover(f->s, NULL), ERR_OK);
+    assert_int_equal(claim_some(f, room, 9, w, &next), 2);
+    assert_int_equal(w[0].id, 12);
+    assert_int_equal(w[1].id, 1);
+    assert_int_equal(next, now_of(f) + WORK_SETTLE_MS);
+    hands_turn(&f->hands, WORK_SETTLE_MS - 1);
+    assert_int_equal(claim_some(f, room, 9, w, &next), 0);
+    hands_turn(&f->hands, 1);
+    assert_int_equal(claim_some(f, room, 9, w, &next), 1);
+    assert_int_equal(w[0].id, 11);
+    assert_int_equal(next, now + MINUTE_MS); /* parked rows and their order are as they were */
+    assert_int_equal(db_write(f->s->db, keep_fn, &(struct ending){.w = &stale, .now = now}, NULL),
+                     ERR_STALE);
+}
+
+/* A wall clock that was wrong by days must not let a case wait for days. */
+static void test_store__what_is_due_far_away_is_hurried_when_the_clock_was_set_back(void **state)
+{
+    struct shelf *f = *state;
+    int64_t now = now_of(f), next;
+    static const size_t room[WORK_KINDS] = {9, 9, 9};
+    struct work w[9];
+
+    put(f, 1, WORK_CASE, WORK_NORMAL, now + DAY_MS);
+    put(f, 2, WORK_CASE, WORK_NORMAL, now + MINUTE_MS);
+    put(f, 3, WORK_NOTICE, WORK_NORMAL, WORK_PARKED);
+    assert_int_equal(store_work_hurry(f->s, NULL), ERR_OK);
+    assert_int_equal(claim_some(f, room, 9, w, &next), 1);
+    assert_int_equal(w[0].id, 1);
+    assert_int_equal(next, now + MINUTE_MS);
+}
+
+/* ---- cases --------------------------------------------------------------------------------------------------- */
+
+/* Calls fn in a child; true when it ended there by an assert. */
+static bool aborts(void (*fn)(void *arg), void *arg)
+{
+    int status = 0;
+    pid_t pid;
+
+    (void)fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        const struct rlimit none = {0, 0};
+
+        (void)setrlimit(RLIMIT_CORE, &none);
+        (void)signal(SIGABRT, SIG_DFL);
+        (void)close(STDERR_FILENO);
+        fn(arg);
+        _exit(0);
+    }
+    assert_true(pid > 0);
+    (void)waitpid(pid, &status, 0);
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+
+struct moving {
+    struct case_record c;
+    enum case_state to;
+    int64_t now;
+    const char *why;
+};
+
+static enum err_code move_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct moving *m = arg;
+
+    return case_move(tx, &m->c, m->to, m->why, m->now, e);
+}
+
+static void move_nowhere(void *arg)
+{
+    struct moving *m = arg;
+    struct err e;
+
+    (void)case_move(NULL, &m->c, m->to, NULL, 0, &e);
+}
+
+/* The diagram of store_cases.h; a row for each state: where it may go. */
+static const char *const case_ways[CASE_STATES] = {
+    [CASE_RECEIVED] = "expanding deciding acting failed dropped",
+    [CASE_EXPANDING] = "expanding deciding acting failed dropped",
+    [CASE_DECIDING] = "expanding deciding acting failed dropped",
+    [CASE_ACTING] = "waiting done failed dropped",
+    [CASE_WAITING] = "done failed dropped",
+    [CASE_DONE] = "",
+    [CASE_FAILED] = "dropped",
+    [CASE_DROPPED] = "",
+};
+
+static bool is_one_of(const char *list, const char *word)
+{
+    size_t len = strlen(word);
+
+    for (const char *p = list; (p = strstr(p, word)); p += len)
+        if ((p == list || p[-1] == ' ') && (p[len] == ' ' || !p[len]))
+            return true;
+    return false;
+}
+
+static void test_store__a_case_moves_as_drawn_and_no_other_way(void **state)
+{
+    struct shelf *f = *state;
+    struct acceptance a = accept_it(f, &(struct push){.alerts = {"da1_-1"}});
+
+    for (int from = 0; from < CASE_STATES; from++)
+        for (int to = 0; to < CASE_STATES; to++) {
+            struct moving m = {.c = {.id = a.cases[0], .state = (enum case_state)from},
+                               .to = (enum case_state)to,
+                               .now = now_of(f) + 1,
+                               .why = "w"};
+
+            if (is_one_of(case_ways[from], case_state_name(m.to))) {
+                write_ok(f, move_fn, &m);
+                assert_int_equal(m.c.state, to);
+                assert_int_equal(case_of(f, a.cases[0]).state, to);
+                assert_string_equal(case_of(f, a.cases[0]).why, "w");
+                assert_int_equal(case_of(f, a.cases[0]).updated, now_of(f) + 1);
+            } else if (!aborts(move_nowhere, &m)) {
+                fail_msg("%s became %s", case_state_name(m.c.state), case_state_name(m.to));
+            }
+        }
+}
+
+static void test_store__words_of_states_are_those_of_the_contract(void **state)
+{
+    static const char *const cases[] = {"received", "expanding", "deciding", "acting",
+                                        "waiting",  "done",      "failed",   "dropped"};
+    static const char *const isolations[] = {"requested", "pending",  "isolated",
+                                             "releasing", "released", "failed"};
+
+    (void)state;
+    for (int i = 0; i < CASE_STATES; i++) {
+        assert_string_equal(case_state_name((enum case_state)i), cases[i]);
+        assert_int_equal(case_state_parse(cases[i]), i);
+    }
+    assert_int_equal(case_state_parse("Done"), CASE_STATES);
+    assert_int_equal(case_state_parse(""), CASE_STATES);
+    for (int i = 0; i < ISOLATION_STATES; i++)
+        assert_string_equal(isolation_state_name((enum isolation_state)i), isolations[i]);
+}
+
+struct judging {
+    struct case_record c;
+    const struct verdict *v;
+    int64_t now;
+};
+
+static enum err_code judge_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct judging *j = arg;
+
+    return case_judged(tx, &j->c, MACHINE, "{\"alert\":{}}", j->v, j->now, e);
+}
+
+static enum err_code end_steps_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct judging *j = arg;
+    enum err_code code = step_move(tx, j->c.id, 0, STEP_FAILED, "no", j->now + 5, e);
+
+    if (!code)
+        code = step_move(tx, j->c.id, 2, STEP_DONE, NULL, j->now + 6, e);
+    if (!code)
+        code = case_join(tx, &j->c, 99, e);
+    return code ? code : case_told(tx, &j->c, "requested", e);
+}
+
+static void test_store__a_verdict_is_kept_with_its_facts_and_steps(void **state)
+{
+    struct shelf *f = *state;
+    struct verdict_step steps[] = {
+        {.handler = "isolate", .acts = true, .args = "{\"type\":\"Full\"}"},
+        {.handler = "isolate", .acts = true, .args = "{}", .withheld = "protected"},
+        {.handler = "email", .args = "{}"},
+    };
+    const struct verdict v = {
+        .rule = "contain", .doubt = "why not", .steps = steps, .n_steps = 3, .json = "{\"v\":1}"};
+    struct acceptance a = accept_it(f, &(struct push){.alerts = {"da1_-1"}});
+    struct judging j = {.c = case_of(f, a.cases[0]), .v = &v, .now = now_of(f) + 1};
+    struct step_record *list;
+    struct case_record c;
+    size_t n;
+
+    write_ok(f, judge_fn, &j);
+    open_again(f);
+    c = case_of(f, a.cases[0]);
+    assert_int_equal(c.state, CASE_ACTING);
+    assert_string_equal(c.machine_id, MACHINE);
+    assert_string_equal(c.facts, "{\"alert\":{}}");
+    assert_string_equal(c.verdict, "{\"v\":1}");
+    assert_string_equal(c.rule, "contain");
+    assert_string_equal(c.why, "why not");
+    assert_int_equal(store_case_steps(f->s, f->a, c.id, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 3);
+    assert_int_equal(list[0].state, STEP_WAITING);
+    assert_int_equal(list[1].state, STEP_WITHHELD);
+    assert_string_equal(list[1].why, "protected");
+    assert_int_equal(list[2].state, STEP_WAITING);
+    assert_string_equal(list[0].args, "{\"type\":\"Full\"}");
+    write_ok(f, end_steps_fn, &j);
+    assert_int_equal(store_case_steps(f->s, f->a, c.id, &list, &n, NULL), ERR_OK);
+    assert_int_equal(list[0].state, STEP_FAILED);
+    assert_string_equal(list[0].why, "no");
+    assert_int_equal(list[1].state, STEP_WITHHELD);
+    assert_int_equal(list[2].state, STEP_DONE);
+    assert_null(list[2].why);
+    assert_int_equal(list[2].updated, j.now + 6);
+    assert_int_equal(case_of(f, c.id).isolation, 99);
+    assert_string_equal(case_of(f, c.id).told, "requested");
+}
+
+static void test_store__lists_show_every_case_once_newest_first(void **state)
+{
+    struct shelf *f = *state;
+    struct case_filter filter = {.limit = 7};
+    struct case_record *list;
+    int64_t ids[25], middle;
+    size_t n, seen = 0;
+
+    for (size_t i = 0; i < COUNT(ids); i++) {
+        ids[i] = accept_it(f, &(struct push){.tenant = i % 5 ? "contoso" : "fabrikam",
+                                             .alerts = {arena_fmt(f->a, "da%zu_-1", i)}})
+                     .cases[0];
+        hands_turn(&f->hands, 1000);
+    }
+    do {
+        assert_int_equal(store_case_list(f->s, f->a, &filter, &list, &n, NULL), ERR_OK);
+        for (size_t i = 0; i < n; i++)
+            assert_int_equal(list[i].id, ids[COUNT(ids) - 1 - seen++]);
+        if (n)
+            filter.before_id = list[n - 1].id;
+    } while (n == filter.limit);
+    assert_int_equal(seen, COUNT(ids));
+
+    filter = (struct case_filter){.limit = 100, .tenant = "fabrikam"};
+    assert_int_equal(store_case_list(f->s, f->a, &filter, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 5);
+    middle = case_of(f, ids[20]).created;
+    filter = (struct case_filter){.limit = 100, .since = middle};
+    assert_int_equal(store_case_list(f->s, f->a, &filter, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 5);
+    write_ok(f, move_fn,
+             &(struct moving){.c = case_of(f, ids[3]), .to = CASE_FAILED, .now = now_of(f)});
+    filter = (struct case_filter){.limit = 100, .state = "failed"};
+    assert_int_equal(store_case_list(f->s, f->a, &filter, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(list[0].id, ids[3]);
+    filter = (struct case_filter){.limit = 100, .state = "received", .tenant = "contoso"};
+    assert_int_equal(store_case_list(f->s, f->a, &filter, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 19);
+}
+
+struct joining {
+    int64_t *ids;
+    size_t n;
+    int64_t isolation;
+};
+
+static enum err_code join_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct joining *j = arg;
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; i < j->n && !code; i++)
+        code = case_join(tx, &(struct case_record){.id = j->ids[i]}, j->isolation, e);
+    return code;
+}
+
+static void test_store__cases_of_an_isolation_are_listed_oldest_first(void **state)
+{
+    struct shelf *f = *state;
+    int64_t ids[6];
+    struct case_filter filter = {.limit = 2, .isolation = 77};
+    struct case_record *list;
+    size_t n, seen = 0;
+
+    for (size_t i = 0; i < COUNT(ids); i++)
+        ids[i] = accept_it(f, &(struct push){.alerts = {arena_fmt(f->a, "da%zu_-1", i)}}).cases[0];
+    write_ok(f, join_fn, &(struct joining){ids, 5, 77});
+    do {
+        assert_int_equal(store_case_list(f->s, f->a, &filter, &list, &n, NULL), ERR_OK);
+        for (size_t i = 0; i < n; i++)
+            assert_int_equal(list[i].id, ids[seen++]);
+        if (n)
+            filter.after_id = list[n - 1].id;
+    } while (n == filter.limit);
+    assert_int_equal(seen, 5);
+    filter = (struct case_filter){.limit = 9, .isolation = 77, .state = "waiting"};
+    assert_int_equal(store_case_list(f->s, f->a, &filter, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 0);
+}
+
+static void test_store__what_is_not_there_is_not_found(void **state)
+{
+    struct shelf *f = *state;
+    struct isolation_record r;
+    struct notice_record notice;
+    struct step_record *steps;
+    struct case_record c;
+    size_t n = 9;
+    struct err e = {0};
+
+    assert_int_equal(store_case_load(f->s, f->a, 5, &c, &e), ERR_NOT_FOUND);
+    assert_int_equal(store_isolation_load(f->s, f->a, 5, &r, &e), ERR_NOT_FOUND);
+    assert_int_equal(store_notice_load(f->s, f->a, 5, &notice, &e), ERR_NOT_FOUND);
+    assert_int_equal(store_case_steps(f->s, f->a, 5, &steps, &n, &e), ERR_OK);
+    assert_int_equal(n, 0);
+}
+
+/* ---- isolations ------------------------------------------------------------------------------------------------- */
+
+static enum err_code insert_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct isolating *i = arg;
+
+    return isolation_insert(tx, &i->r, e);
+}
+
+static enum err_code isolation_move_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct isolating *i = arg;
+
+    return isolation_move(tx, &i->r, i->to, "w", i->now, e);
+}
+
+static void isolation_move_nowhere(void *arg)
+{
+    struct isolating *i = arg;
+    struct err e;
+
+    (void)isolation_move(NULL, &i->r, i->to, NULL, 0, &e);
+}
+
+static const char *const isolation_ways[ISOLATION_STATES] = {
+    [ISOLATION_REQUESTED] = "requested pending isolated released failed",
+    [ISOLATION_PENDING] = "pending isolated released failed",
+    [ISOLATION_ISOLATED] = "isolated releasing released",
+    [ISOLATION_RELEASING] = "releasing isolated released",
+    [ISOLATION_RELEASED] = "",
+    [ISOLATION_FAILED] = "",
+};
+
+static void test_store__an_isolation_moves_as_drawn_and_no_other_way(void **state)
+{
+    struct shelf *f = *state;
+    int64_t now = now_of(f), id = 1;
+
+    for (int from = 0; from < ISOLATION_STATES; from++)
+        for (int to = 0; to < ISOLATION_STATES; to++, id++) {
+            struct isolating i = {.r = isolation(id, arena_fmt(f->a, "%040x", (unsigned)id), now),
+                                  .now = now + 10,
+                                  .to = (enum isolation_state)to};
+
+            i.r.state = (enum isolation_state)from;
+            write_ok(f, insert_fn, &i);
+            if (is_one_of(isolation_ways[from], isolation_state_name(i.to))) {
+                struct isolation_record r;
+
+                i.r.action_id = "a1";
+                i.r.requestor = "somebody";
+                i.r.adopted = true;
+                i.r.posted = now + 3;
+                write_ok(f, isolation_move_fn, &i);
+                assert_int_equal(store_isolation_load(f->s, f->a, id, &r, NULL), ERR_OK);
+                assert_int_equal(r.state, to);
+                assert_string_equal(r.action_id, "a1");
+                assert_string_equal(r.requestor, "somebody");
+                assert_true(r.adopted);
+                assert_int_equal(r.posted, now + 3);
+                assert_string_equal(r.why, "w");
+                assert_int_equal(r.updated, now + 10);
+                assert_int_equal(r.confirmed, to == ISOLATION_ISOLATED ? now + 10 : 0);
+                assert_int_equal(r.released, to == ISOLATION_RELEASED ? now + 10 : 0);
+                assert_int_equal(i.r.state, to);
+            } else if (!aborts(isolation_move_nowhere, &i)) {
+                fail_msg("%s became %s", isolation_state_name(i.r.state),
+                         isolation_state_name(i.to));
+            }
+        }
+}
+
+static void test_store__the_first_confirmation_stands(void **state)
+{
+    struct shelf *f = *state;
+    int64_t now = now_of(f);
+    struct isolating i = {.r = isolation(1, MACHINE, now), .now = now + 10};
+
+    write_ok(f, insert_fn, &i);
+    i.to = ISOLATION_ISOLATED;
+    write_ok(f, isolation_move_fn, &i);
+    i.now = now + 20;
+    write_ok(f, isolation_move_fn, &i);
+    assert_int_equal(i.r.confirmed, now + 10);
+}
+
+/* The partial unique index is the guard: two processes that both saw none cannot both begin. */
+static void test_store__a_machine_has_one_open_isolation(void **state)
+{
+    struct shelf *f = *state;
+    int64_t now = now_of(f), id = 0;
+
+    for (int s = 0; s < ISOLATION_STATES; s++) {
+        const char *machine = arena_fmt(f->a, "%040x", (unsigned)s);
+        struct isolating first = {.r = isolation(++id, machine, now)};
+        struct isolating second = {.r = isolation(++id, machine, now)};
+        struct isolating elsewhere = {.r = isolation(++id, machine, now)};
+        bool open = isolation_is_open((enum isolation_state)s);
+        struct err e = {0};
+
+        first.r.state = (enum isolation_state)s;
+        elsewhere.r.tenant = "fabrikam";
+        write_ok(f, insert_fn, &first);
+        write_ok(f, insert_fn, &elsewhere);
+        print_message("  %s\n", isolation_state_name(first.r.state));
+        assert_int_equal(db_write(f->s->db, insert_fn, &second, &e), open ? ERR_CONFLICT : ERR_OK);
+        assert_int_equal(open, s != ISOLATION_RELEASED && s != ISOLATION_FAILED);
+    }
+}
+
+static enum err_code two_at_once_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct isolating *i = arg;
+    enum err_code code = work_put(tx, 4711, WORK_CASE, WORK_NORMAL, 0, 0, NULL, e);
+
+    return code ? code : isolation_insert(tx, &i->r, e);
+}
+
+static void test_store__a_refused_isolation_takes_its_transaction_with_it(void **state)
+{
+    struct shelf *f = *state;
+    struct isolating i = {.r = isolation(1, MACHINE, now_of(f))};
+    int64_t work[WORK_KINDS];
+
+    write_ok(f, insert_fn, &i);
+    i.r.id = 2;
+    assert_int_equal(db_write(f->s->db, two_at_once_fn, &i, NULL), ERR_CONFLICT);
+    assert_int_equal(store_work_count(f->s, work, NULL), ERR_OK);
+    assert_int_equal(work[WORK_CASE], 0);
+}
+
+struct looking {
+    struct arena *a;
+    const char *tenant, *machine;
+    struct isolation_record r;
+    bool found;
+    int64_t since, count;
+};
+
+static enum err_code find_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct looking *l = arg;
+
+    return isolation_find_open(tx, l->a, l->tenant, l->machine, &l->r, &l->found, e);
+}
+
+static enum err_code count_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct looking *l = arg;
+
+    return isolation_count_since(tx, l->since, &l->count, e);
+}
+
+static void test_store__finds_the_open_isolation_of_a_machine(void **state)
+{
+    struct shelf *f = *state;
+    int64_t now = now_of(f);
+    struct isolating old = {.r = isolation(1, MACHINE, now)},
+                     other = {.r = isolation(2, OTHER, now)},
+                     open = {.r = isolation(3, MACHINE, now)};
+    struct looking l = {.a = f->a, .tenant = "contoso", .machine = MACHINE};
+
+    old.r.state = ISOLATION_RELEASED;
+    write_ok(f, insert_fn, &old);
+    write_ok(f, insert_fn, &other);
+    write_ok(f, find_fn, &l);
+    assert_false(l.found);
+    write_ok(f, insert_fn, &open);
+    write_ok(f, find_fn, &l);
+    assert_true(l.found);
+    assert_int_equal(l.r.id, 3);
+    l.tenant = "fabrikam";
+    write_ok(f, find_fn, &l);
+    assert_false(l.found);
+}
+
+/* What cordon itself asked for, of all tenants, whatever came of it. */
+static void test_store__limits_count_what_was_asked_for(void **state)
+{
+    struct shelf *f = *state;
+    int64_t now = now_of(f);
+    static const struct {
+        int64_t age;
+        bool adopted;
+        enum isolation_state state;
+        const char *tenant;
+    } rows[] = {
+        {HOUR_MS + 1, false, ISOLATION_ISOLATED, "contoso"},
+        {HOUR_MS, false, ISOLATION_FAILED, "contoso"},
+        {MINUTE_MS, false, ISOLATION_RELEASED, "fabrikam"},
+        {MINUTE_MS, true, ISOLATION_ISOLATED, "contoso"},
+        {0, false, ISOLATION_REQUESTED, "contoso"},
+    };
+    struct looking l = {.since = now - HOUR_MS};
+
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct isolating x = {.r = isolation((int64_t)i + 1, arena_fmt(f->a, "%040x", (unsigned)i),
+                                             now - rows[i].age)};
+
+        x.r.adopted = rows[i].adopted;
+        x.r.state = rows[i].state;
+        x.r.tenant = rows[i].tenant;
+        write_ok(f, insert_fn, &x);
+    }
+    write_ok(f, count_fn, &l);
+    assert_int_equal(l.count, 3);
+    l.since = now - DAY_MS;
+    write_ok(f, count_fn, &l);
+    assert_int_equal(l.count, 4);
+    l.since = now + 1;
+    write_ok(f, count_fn, &l);
+    assert_int_equal(l.count, 0);
+}
+
+static void test_store__the_ledger_is_listed_newest_first(void **state)
+{
+    struct shelf *f = *state;
+    int64_t counts[ISOLATION_STATES];
+    struct isolation_filter filter = {.limit = 4};
+    struct isolation_record *list;
+    size_t n, seen = 0;
+
+    for (int64_t i = 1; i <= 10; i++) {
+        struct isolating x = {.r = isolation(i, arena_fmt(f->a, "%040x", (unsigned)i), now_of(f))};
+
+        x.r.state = i % 2 ? ISOLATION_ISOLATED : ISOLATION_FAILED;
+        x.r.machine_name = i == 3 ? "ws-3" : NULL;
+        write_ok(f, insert_fn, &x);
+    }
+    do {
+        assert_int_equal(store_isolation_list(f->s, f->a, &filter, &list, &n, NULL), ERR_OK);
+        for (size_t i = 0; i < n; i++)
+            assert_int_equal(list[i].id, 10 - (int64_t)seen++);
+        if (n)
+            filter.before_id = list[n - 1].id;
+    } while (n == filter.limit);
+    assert_int_equal(seen, 10);
+    filter = (struct isolation_filter){.limit = 100, .open_only = true};
+    assert_int_equal(store_isolation_list(f->s, f->a, &filter, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 5);
+    assert_int_equal(list[3].id, 3);
+    assert_string_equal(list[3].machine_name, "ws-3");
+    assert_null(list[2].machine_name);
+    assert_int_equal(store_isolation_count(f->s, counts, NULL), ERR_OK);
+    assert_int_equal(counts[ISOLATION_ISOLATED], 5);
+    assert_int_equal(counts[ISOLATION_FAILED], 5);
+    assert_int_equal(counts[ISOLATION_PENDING], 0);
+}
+
+/* ---- notices -------------------------------------------------------------------------------------------------------- */
+
+struct noting {
+    struct shelf *f;
+    int64_t id, case_id, now;
+    const char *to[3];
+    struct recipient_record who[3];
+    int64_t n, moved, ended; /* recipient_move of recipient n, notice_end */
+    enum recipient_state state;
+};
+
+static enum err_code notice_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct noting *x = arg;
+    struct notice_record r = {.id = x->id,
+                              .case_id = x->case_id,
+                              .kind = "alert",
+                              .subject = "s",
+                              .sender = "cordon@contoso.example",
+                              .message = "Subject: s\r\n\r\nbody\r\n",
+                              .recipients = x->who};
+    int64_t first;
+    enum err_code code = notice_thread(tx, x->case_id, &first, &r.after, e);
+
+    for (; r.n_recipients < 3 && x->to[r.n_recipients]; r.n_recipients++)
+        x->who[r.n_recipients].address = x->to[r.n_recipients];
+    return code ? code : notice_insert(tx, &r, x->now, e);
+}
+
+static void notice(struct shelf *f, int64_t id, int64_t case_id, const char *to, const char *to2)
+{
+    struct noting x = {.id = id, .case_id = case_id, .now = now_of(f), .to = {to, to2}};
+
+    write_ok(f, notice_fn, &x);
+}
+
+static enum err_code tried_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct noting *x = arg;
+    enum err_code code = recipient_move(tx, x->id, x->n, x->state, 250, "2.0.0 taken", x->now, e);
+
+    if (!code && x->state != RECIPIENT_WAITING)
+        code = notice_release(tx, x->id, x->case_id, x->now, e);
+    return code;
+}
+
+static void tried(struct shelf *f, int64_t id, int64_t case_id, int64_t n,
+                  enum recipient_state state)
+{
+    struct noting x = {.id = id, .case_id = case_id, .now = now_of(f), .n = n, .state = state};
+
+    write_ok(f, tried_fn, &x);
+}
+
+static void test_store__a_later_notice_waits_until_the_one_before_was_tried(void **state)
+{
+    struct shelf *f = *state;
+    struct work w;
+
+    notice(f, 101, 1, "a@contoso.example", "b@contoso.example");
+    hands_turn(&f->hands, 1);
+    notice(f, 102, 1, "a@contoso.example", NULL);
+    notice(f, 103, 1, "a@contoso.example", NULL);
+    notice(f, 201, 2, "a@contoso.example", NULL); /* another thread of mails */
+    assert_true(claim_one(f, &w));
+    assert_int_equal(w.id, 101);
+    assert_true(claim_one(f, &w));
+    assert_int_equal(w.id, 201);
+    assert_false(claim_one(f, &w));
+    tried(f, 101, 1, 0, RECIPIENT_WAITING); /* the server was away: nobody has got it */
+    assert_false(claim_one(f, &w));
+    tried(f, 101, 1, 1, RECIPIENT_SENT); /* one has: the thread goes on */
+    assert_true(claim_one(f, &w));
+    assert_int_equal(w.id, 102);
+    assert_false(claim_one(f, &w)); /* 103 waits for 102 */
+    tried(f, 102, 1, 0, RECIPIENT_REFUSED);
+    assert_true(claim_one(f, &w));
+    assert_int_equal(w.id, 103);
+    notice(f, 104, 1, "a@contoso.example", NULL); /* 103 is claimed, not tried */
+    assert_false(claim_one(f, &w));
+    tried(f, 103, 1, 0, RECIPIENT_SENT);
+    notice(f, 105, 1, "a@contoso.example", NULL);
+    assert_true(claim_one(f, &w));
+    assert_int_equal(w.id, 104);
+    assert_false(claim_one(f, &w));
+}
+
+struct threading {
+    struct arena *a;
+    int64_t case_id, first, last;
+    const char **to;
+    size_t n;
+};
+
+static enum err_code thread_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct threading *t = arg;
+    enum err_code code = notice_thread(tx, t->case_id, &t->first, &t->last, e);
+
+    return code ? code : notice_audience(tx, t->a, t->case_id, &t->to, &t->n, e);
+}
+
+static void test_store__a_thread_knows_its_ends_and_its_audience(void **state)
+{
+    struct shelf *f = *state;
+    struct threading t = {.a = f->a, .case_id = 1};
+
+    write_ok(f, thread_fn, &t);
+    assert_int_equal(t.first, 0);
+    assert_int_equal(t.last, 0);
+    assert_int_equal(t.n, 0);
+    notice(f, 101, 1, "b@contoso.example", "a@contoso.example");
+    notice(f, 102, 1, "a@contoso.example", "c@contoso.example");
+    notice(f, 201, 2, "d@contoso.example", NULL);
+    write_ok(f, thread_fn, &t);
+    assert_int_equal(t.first, 101);
+    assert_int_equal(t.last, 102);
+    assert_int_equal(t.n, 3); /* each once */
+    assert_string_equal(t.to[0], "a@contoso.example");
+    assert_string_equal(t.to[1], "b@contoso.example");
+    assert_string_equal(t.to[2], "c@contoso.example");
+}
+
+static enum err_code end_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct noting *x = arg;
+
+    return notice_end(tx, x->id, "failed", "nobody took it", x->now, e);
+}
+
+static void test_store__a_notice_keeps_its_bytes_and_each_recipients_fate(void **state)
+{
+    struct shelf *f = *state;
+    struct notice_record r, *list;
+    size_t n;
+
+    notice(f, 101, 1, "a@contoso.example", "b@contoso.example");
+    notice(f, 102, 1, "a@contoso.example", NULL);
+    tried(f, 101, 1, 1, RECIPIENT_REFUSED);
+    write_ok(f, end_fn, &(struct noting){.id = 102, .now = now_of(f) + 9});
+    open_again(f);
+    assert_int_equal(store_notice_load(f->s, f->a, 101, &r, NULL), ERR_OK);
+    assert_string_equal(r.message, "Subject: s\r\n\r\nbody\r\n");
+    assert_string_equal(r.state, "waiting");
+    assert_int_equal(r.after, 0);
+    assert_int_equal(r.n_recipients, 2);
+    assert_string_equal(r.recipients[0].address, "a@contoso.example");
+    assert_int_equal(r.recipients[0].state, RECIPIENT_WAITING);
+    assert_null(r.recipients[0].reply);
+    assert_int_equal(r.recipients[1].state, RECIPIENT_REFUSED);
+    assert_int_equal(r.recipients[1].code, 250);
+    assert_string_equal(r.recipients[1].reply, "2.0.0 taken");
+    assert_int_equal(store_notice_list(f->s, f->a, 1, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 2);
+    assert_null(list[0].message); /* lists are for looking at */
+    assert_int_equal(list[1].after, 101);
+    assert_string_equal(list[1].state, "failed");
+    assert_string_equal(list[1].why, "nobody took it");
+    assert_int_equal(list[1].ended, now_of(f) + 9);
+    assert_string_equal(recipient_state_name(RECIPIENT_SENT), "sent");
+}
+
+/* ---- readers beside the writer ----------------------------------------------------------------------------------------- */
+
+static void test_store__a_second_server_is_refused_and_a_reader_is_not(void **state)
+{
+    struct shelf *f = *state;
+    struct store *second = NULL;
+    struct case_record c;
+    struct err e = {0};
+    struct acceptance a = accept_it(f, &(struct push){.alerts = {"da1_-1"}});
+
+    assert_int_equal(store_open(f->url, false, &f->hands.clock, &second, &e), ERR_CONFLICT);
+    assert_null(second);
+    assert_int_equal(store_open(f->url, true, &f->hands.clock, &second, &e), ERR_OK);
+    assert_int_equal(store_case_load(second, f->a, a.cases[0], &c, NULL), ERR_OK);
+    assert_int_equal(store_work_recover(second, &e), ERR_REFUSED);
+    store_free(second);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(test_store__##name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(what_is_accepted_is_a_case_with_work_and_outlives_the_process),
+        T(a_repeated_delivery_id_gets_the_first_answer),
+        T(another_body_under_a_known_delivery_id_makes_no_case),
+        T(an_alert_is_one_case_whatever_brings_it),
+        T(a_mixed_batch_says_which_cases_are_new),
+        T(an_alert_twice_in_one_delivery_is_one_case),
+        T(a_full_batch_is_kept_whole),
+        T(a_case_may_be_born_claimed),
+        T(senders_that_race_with_one_alert_make_one_case),
+        T(claims_the_urgent_first_then_the_longest_due),
+        T(claims_no_more_than_there_is_room_for),
+        T(a_lease_hides_a_row_until_it_ends),
+        T(claimers_side_by_side_get_different_rows),
+        T(a_lost_lease_undoes_every_write),
+        T(a_claim_given_back_comes_again_at_its_time),
+        T(a_write_renews_the_lease),
+        T(waking_makes_earlier_but_never_later_and_takes_no_lease),
+        T(a_start_frees_the_leases_of_the_dead),
+        T(what_is_due_far_away_is_hurried_when_the_clock_was_set_back),
+        T(a_case_moves_as_drawn_and_no_other_way),
+        T(words_of_states_are_those_of_the_contract),
+        T(a_verdict_is_kept_with_its_facts_and_steps),
+        T(lists_show_every_case_once_newest_first),
+        T(cases_of_an_isolation_are_listed_oldest_first),
+        T(what_is_not_there_is_not_found),
+        T(an_isolation_moves_as_drawn_and_no_other_way),
+        T(the_first_confirmation_stands),
+        T(a_machine_has_one_open_isolation),
+        T(a_refused_isolation_takes_its_transaction_with_it),
+        T(finds_the_open_isolation_of_a_machine),
+        T(limits_count_what_was_asked_for),
+        T(the_ledger_is_listed_newest_first),
+        T(a_later_notice_waits_until_the_one_before_was_tried),
+        T(a_thread_knows_its_ends_and_its_audience),
+        T(a_notice_keeps_its_bytes_and_each_recipients_fate),
+        T(a_second_server_is_refused_and_a_reader_is_not),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

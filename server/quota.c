@@ -1,6 +1,6 @@
 /* quota.c - see quota.h.
  *
- * The times of the last per_hour calls stand in a ring, so that both windows slide exactly: the call
+ * The times of the last calls stand in a ring, so that both windows slide exactly: the call
  * made `per_minute` calls ago must be a minute old, the one made `per_hour` calls ago an hour. A
  * bucket that refills would let through up to twice the limit within one of Defender's minutes.
  */
@@ -17,21 +17,23 @@ struct quota {
     pthread_mutex_t lock;
     int64_t per_minute, per_hour;
     int64_t blocked_until; /* mono ms */
-    int64_t taken;         /* calls ever; call number n is at ring[n % per_hour] */
-    int64_t ring[];        /* mono ms, per_hour of them */
+    int64_t taken;         /* calls ever; call number n is at ring[n % room] */
+    int64_t room;          /* of ring: the larger of the two limits */
+    int64_t ring[];        /* mono ms */
 };
 
 enum err_code quota_new(int64_t per_minute, int64_t per_hour, const struct clock *clock,
                         struct quota **ret, struct err *e)
 {
-    int64_t hour = per_hour > per_minute ? per_hour : per_minute;
-    struct quota *q = calloc(1, sizeof *q + (size_t)hour * sizeof q->ring[0]);
+    int64_t room = per_hour > per_minute ? per_hour : per_minute;
+    struct quota *q = calloc(1, sizeof *q + (size_t)room * sizeof q->ring[0]);
 
     if (!q)
         return err_set(e, ERR_NOMEM, "quota");
     q->clock = clock;
     q->per_minute = per_minute;
-    q->per_hour = hour;
+    q->per_hour = per_hour;
+    q->room = room;
     (void)pthread_mutex_init(&q->lock, NULL); /* cannot fail without attributes on Linux */
     *ret = q;
     return ERR_OK;
@@ -52,7 +54,7 @@ static int64_t wait_for(const struct quota *q, int64_t limit, int64_t window_ms,
 
     if (q->taken < limit)
         return 0;
-    end = q->ring[(q->taken - limit) % q->per_hour] + window_ms;
+    end = q->ring[(q->taken - limit) % q->room] + window_ms;
     return end > now ? end - now : 0;
 }
 
@@ -91,7 +93,7 @@ enum err_code quota_take(struct quota *q, bool action, struct err *e)
     now = clock_mono_ms(q->clock);
     wait = wait_locked(q, action, now);
     if (!wait)
-        q->ring[q->taken++ % q->per_hour] = now;
+        q->ring[q->taken++ % q->room] = now;
     pthread_mutex_unlock(&q->lock);
     if (!wait)
         return ERR_OK;
@@ -122,10 +124,10 @@ void quota_inherit(struct quota *q, struct quota *from)
         return;
     pthread_mutex_lock(&from->lock);
     pthread_mutex_lock(&q->lock);
-    n = from->taken < from->per_hour ? from->taken : from->per_hour;
-    n = n < q->per_hour ? n : q->per_hour;
+    n = from->taken < from->room ? from->taken : from->room;
+    n = n < q->room ? n : q->room;
     for (int64_t i = 0; i < n; i++)
-        q->ring[i] = from->ring[(from->taken - n + i) % from->per_hour];
+        q->ring[i] = from->ring[(from->taken - n + i) % from->room];
     q->taken = n;
     q->blocked_until = from->blocked_until;
     pthread_mutex_unlock(&q->lock);
@@ -138,8 +140,8 @@ void quota_used(struct quota *q, int64_t *ret_minute, int64_t *ret_hour)
 
     pthread_mutex_lock(&q->lock);
     now = clock_mono_ms(q->clock);
-    for (int64_t i = 1; i <= q->taken && i <= q->per_hour; i++) {
-        int64_t age = now - q->ring[(q->taken - i) % q->per_hour];
+    for (int64_t i = 1; i <= q->taken && i <= q->room; i++) {
+        int64_t age = now - q->ring[(q->taken - i) % q->room];
 
         if (age >= HOUR_MS)
             break;

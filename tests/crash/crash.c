@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -554,6 +555,7 @@ static void make_alerts(struct crash *c)
     unsigned machines = (unsigned)(c->n_alerts / ALERTS_A_MACHINE) + 1;
     char id[41];
 
+    assert(machines);
     for (unsigned m = 0; m < machines;) {
         buf_reset(&b);
         for (unsigned n = 0; n < 500 && m < machines; n++, m++) {

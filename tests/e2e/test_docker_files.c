@@ -288,7 +288,7 @@ static void test_docker_files__the_demonstration_does_what_it_says(void **state)
     const char *args[] = {NULL, NULL, NULL, NULL};
     char demo[PATH_MAX], build[PATH_MAX], dir[200], path[300], socket[300];
     const char *tmp = getenv("TMPDIR");
-    struct serving serving;
+    struct serving serving = {.pid = 0};
     struct sim *sim;
     struct ran ran;
 

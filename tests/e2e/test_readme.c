@@ -17,6 +17,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -349,6 +350,7 @@ static bool mail_begins(const struct json *mails, size_t n, const char *subject)
 
 static void node_pushes(const struct scene *s, const struct block *js, struct sim *sim)
 {
+    assert(js); /* the caller has found it */
     const char *script = arena_fmt(
         s->arena,
         "command -v node >/dev/null || exit 0\n"

@@ -389,9 +389,20 @@ static bool is_null(const char *text)
     return false;
 }
 
+/* Where a scalar begins; NULL when nothing is written. libfyaml 0.8 has a mark, behind
+ * the colon, for what is not there. */
+static const struct fy_mark *mark_of(struct fy_token *token)
+{
+    size_t len = 0;
+
+    if (fy_token_scalar_style(token) == FYSS_PLAIN && fy_token_get_text(token, &len) && len == 0)
+        return NULL;
+    return fy_token_start_mark(token);
+}
+
 static void add_scalar(struct builder *b, struct fy_token *token)
 {
-    const struct fy_mark *mark = fy_token_start_mark(token);
+    const struct fy_mark *mark = mark_of(token);
     enum fy_scalar_style style = fy_token_scalar_style(token);
     struct level *top = b->depth ? &b->stack[b->depth - 1] : NULL;
     bool is_key = top && top->node->kind == YAML_MAP && !top->key;

@@ -515,9 +515,6 @@ static void test_readme__what_is_not_there_yet_is_not(void **state)
         {"<!-- not yet: commands -->", "cordon %s 2>&1 || true"},
         {"<!-- not yet: steps -->", "printf 'rules: [{name: x, do: [%s: {}]}]\\n' >later.yaml\n"
                                     "cordon check -c later.yaml 2>&1 || true"},
-        {"<!-- not yet: verifiers -->",
-         "printf 'sources: {x: {tenant: t, verify: [{%s: {}}]}}\\n' >later.yaml\n"
-         "cordon check -c later.yaml 2>&1 || true"},
     };
     const struct readme *r = *state;
     struct scene s;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "admin.h"
@@ -36,6 +37,7 @@
 #define MAX_PER_IP        1000 /* senders may come through one proxy */
 #define ADMIN_CONNECTIONS 64
 #define DRAIN_MS          (10 * SECOND_MS)
+#define OPEN_FILES        (MAX_CONNECTIONS + ADMIN_CONNECTIONS + 256) /* store, far ends, the rest */
 
 struct serving {
     const char *config_file;
@@ -201,6 +203,20 @@ static void block_signals(sigset_t *ret)
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
+/* Every connection is an open file, and what a process usually begins with is a soft limit of 1,024. */
+static void allow_open_files(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= OPEN_FILES)
+        return;
+    files.rlim_cur = files.rlim_max < OPEN_FILES ? files.rlim_max : OPEN_FILES;
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur < OPEN_FILES)
+        log_event(LOG_WARN, "note",
+                  LOG_STR("why", "this process may open few files (ulimit -n): with many "
+                                 "connections at a time some senders would have to come again"));
+}
+
 static void wait_for_end(struct serving *s, const sigset_t *signals)
 {
     for (;;) {
@@ -283,6 +299,7 @@ int cmd_serve(int argc, char **argv)
     if (exit_code != CLI_GO_ON)
         return exit_code;
     block_signals(&signals);
+    allow_open_files();
     for (const char *const *note = s.config->notes; note && *note; note++)
         log_event(LOG_WARN, "note", LOG_STR("why", *note));
     code = open_engine(&s, &e);

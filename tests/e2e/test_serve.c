@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -332,6 +333,23 @@ static void assert_refused(struct house *h, const char *why)
     free(out);
 }
 
+static void test_serve__it_may_open_as_many_files_as_it_has_connections(void **state)
+{
+    struct house *h = house_start(&(struct house_options){.not_yet = true});
+    struct rlimit usual, files;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    files = usual;
+    files.rlim_cur = files.rlim_max < 1024 ? files.rlim_max : 1024; /* what a login begins with */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+    house_cordon_start(h);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
+    assert_int_equal(prlimit(h->pid, RLIMIT_NOFILE, NULL, &files), 0);
+    assert_true(files.rlim_cur > 2000 || files.rlim_cur == files.rlim_max);
+    house_stop(h);
+}
+
 static void test_serve__a_second_server_on_the_store_is_refused(void **state)
 {
     struct house *h = house_start(NULL);
@@ -482,6 +500,7 @@ int main(void)
         cmocka_unit_test(test_serve__sigterm_under_load_loses_nothing),
         cmocka_unit_test(test_serve__a_second_sigterm_ends_it_at_once),
         cmocka_unit_test(test_serve__tells_its_manager),
+        cmocka_unit_test(test_serve__it_may_open_as_many_files_as_it_has_connections),
         cmocka_unit_test(test_serve__a_second_server_on_the_store_is_refused),
         cmocka_unit_test(test_serve__a_newer_schema_is_refused),
         cmocka_unit_test(test_serve__the_admin_token_opens_all_but_health),

@@ -1,4 +1,5 @@
 /* test_http.c - server/http.c seen from raw sockets: what each peer sent, and what it got. */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -303,6 +305,23 @@ static void expect_problem(const struct raw_answer *a, unsigned status, const ch
         fail_msg("%s: the library shows through\n%s%s", label, a->head, a->body);
 }
 
+/* Releases of the library from 1.0 on, told to be strict, end the connection without a word where the line
+ * of a request cannot be read. */
+static bool is_library_1_0(void)
+{
+    const char *(*version)(void) = NULL;
+
+    *(void **)&version = dlsym(RTLD_DEFAULT, "MHD_get_version"); /* the header is http.c's alone */
+    return version && strncmp(version(), "0.", 2) != 0;
+}
+
+/* They are strict with this, too, which is sane but which no sender is known for. */
+static bool is_refused_by_1_0(const char *label)
+{
+    return is_library_1_0() && (strcmp(label, "an empty line before") == 0 ||
+                                strcmp(label, "chunks with extensions and a trailer") == 0);
+}
+
 /* ---- requests as they should be ---------------------------------------------------------------- */
 
 static void test_http__echoes_on_a_kept_connection(void **state)
@@ -429,7 +448,8 @@ static void test_http__takes_what_is_unusual_but_sane(void **state)
         else
             raw_text(r, bytes);
         raw_answer(r, &a, false);
-        if (a.status != 200 || strcmp(a.body, rows[i / 2].body) != 0)
+        if ((a.status != 200 || strcmp(a.body, rows[i / 2].body) != 0) &&
+            !((!a.status || a.status == 400) && is_refused_by_1_0(rows[i / 2].label)))
             fail_msg("%s: %u %s%s", rows[i / 2].label, a.status, a.head, a.body);
         raw_free(r);
     }
@@ -632,7 +652,7 @@ static void check_malformed(struct app *app, size_t i, bool in_pieces)
         raw_send(r, malformed[i].bytes + at, n);
     }
     raw_answer(r, &a, false);
-    if (!malformed[i].status && !a.status) {
+    if (!a.status && (!malformed[i].status || is_library_1_0())) {
         raw_free(r); /* closed without a word: the library gives no say there */
         return;
     }
@@ -700,7 +720,9 @@ static void test_http__library_pages_never_show_through(void **state)
         raw_text(r, big);
         raw_text(r, rows[i].after);
         raw_answer(r, &a, false);
-        expect_problem(&a, rows[i].status, rows[i].label);
+        if (a.status || !is_library_1_0())
+            expect_problem(&a, is_library_1_0() && a.status == 413 ? 413 : rows[i].status,
+                           rows[i].label);
         assert_int_equal(raw_until_closed(r), 0);
         raw_free(r);
     }
@@ -750,8 +772,10 @@ static void test_http__survives_heads_of_many_parts(void **state)
     r = call(app);
     raw_send(r, text.data, text.len);
     raw_answer(r, &a, false);
-    expect_problem(&a, 431, "cookies");
-    assert_int_equal(raw_until_closed(r), 0);
+    if (a.status != 200) { /* from 1.0 on they find room */
+        expect_problem(&a, 431, "cookies");
+        assert_int_equal(raw_until_closed(r), 0);
+    }
     raw_free(r);
     buf_clear(&text);
     wait_connections(app, 0);
@@ -1927,6 +1951,18 @@ static void test_http__says_which_tls_file_is_wrong(void **state)
     pems_drop(&pems);
 }
 
+/* Both ends of each connection are ours: more files than a login is usually given at first. */
+static void allow_open_files(void)
+{
+    struct rlimit files;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+    if (files.rlim_cur < 4096 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max < 4096 ? files.rlim_max : 4096;
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1971,5 +2007,6 @@ int main(void)
         cmocka_unit_test(test_http__says_which_tls_file_is_wrong),
     };
 
+    allow_open_files();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -200,12 +200,210 @@ static void test_work__no_more_than_a_share_runs_at_once(void **state)
     rig_close(&r);
 }
 
+/* ---- by the host's clock: when a row is looked for --------------------------------------------- */
+
+struct timed {
+    int64_t id, due;
+    enum work_kind kind;
+};
+
+static enum err_code timed_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct timed *t = arg;
+
+    return work_put(tx, t->id, t->kind, WORK_NORMAL, t->due, 0, NULL, e);
+}
+
+static void put_timed(struct rig *r, int64_t id, enum work_kind kind, int64_t in_ms)
+{
+    struct timed t = {.id = id, .kind = kind, .due = clock_wall_ms(clock_system()) + in_ms};
+
+    assert_int_equal(db_write(r->store->db, timed_fn, &t, NULL), ERR_OK);
+}
+
+/* A pool that runs cases and notices as they come. */
+static void open_timed(struct hall *h, struct rig *r, struct workers **pool)
+{
+    struct workers_options o = {
+        .threads = 4, .share = {[WORK_CASE] = 2, [WORK_NOTICE] = 2}, .run = run, .ctx = h};
+
+    rig_open(r, NULL);
+    r->store->clock = clock_system();
+    o.store = r->store;
+    *h = (struct hall){.store = r->store, .pool = pool, .open = true};
+    (void)pthread_mutex_init(&h->lock, NULL);
+    (void)pthread_cond_init(&h->cond, NULL);
+    *pool = NULL;
+    assert_int_equal(workers_start(&o, pool, NULL), ERR_OK);
+}
+
+static int64_t mono(void)
+{
+    return clock_mono_ms(clock_system());
+}
+
+/* The dispatcher looks by itself every five seconds: a kick does not wait for that. */
+static void test_work__a_kick_is_a_look_at_once(void **state)
+{
+    struct rig r;
+    struct hall h;
+    struct workers *pool;
+    int64_t began;
+
+    (void)state;
+    open_timed(&h, &r, &pool);
+    put_timed(&r, 1, WORK_CASE, 0);
+    workers_kick(pool);
+    wait_count(&h, 1);
+    began = mono();
+    for (unsigned i = 2; i <= 20; i++) { /* one by one: each falls into an idle pool */
+        put_timed(&r, i, WORK_CASE, 0);
+        workers_kick(pool);
+        wait_count(&h, i);
+    }
+    assert_true(mono() - began < 4500); /* less than one look of its own */
+    workers_stop(pool);
+    assert_int_equal(h.count, 20);
+    rig_close(&r);
+}
+
+static void test_work__what_is_due_later_is_run_then_without_a_kick(void **state)
+{
+    struct rig r;
+    struct hall h;
+    struct workers *pool;
+    int64_t began;
+
+    (void)state;
+    open_timed(&h, &r, &pool);
+    began = mono();
+    put_timed(&r, 1, WORK_CASE, 300);
+    put_timed(&r, 2, WORK_NOTICE, 600);
+    workers_kick(pool); /* it learns the times; nobody kicks again */
+    wait_count(&h, 1);
+    assert_true(mono() - began >= 299);
+    wait_count(&h, 2);
+    assert_true(mono() - began >= 599);
+    assert_true(mono() - began < 4500);
+    assert_int_equal(h.ids[0], 1);
+    assert_int_equal(h.ids[1], 2);
+    workers_stop(pool);
+    rig_close(&r);
+}
+
+/* One far end asks for patience: its kind waits, the others go on. */
+static void test_work__a_held_kind_waits_and_the_others_go_on(void **state)
+{
+    struct rig r;
+    struct hall h;
+    struct workers *pool;
+    int64_t began;
+
+    (void)state;
+    open_timed(&h, &r, &pool);
+    began = mono();
+    workers_hold(pool, WORK_CASE, 700);
+    workers_hold(pool, WORK_CASE, 100); /* a shorter hold does not shorten it */
+    assert_false(workers_reserve(pool, WORK_CASE));
+    put_timed(&r, 1, WORK_CASE, 0);
+    put_timed(&r, 2, WORK_NOTICE, 0);
+    workers_kick(pool);
+    wait_count(&h, 1);
+    assert_int_equal(h.ids[0], 2);
+    wait_count(&h, 2); /* by itself, when the hold ends */
+    assert_int_equal(h.ids[1], 1);
+    assert_true(mono() - began >= 699);
+    assert_true(mono() - began < 4500);
+    workers_stop(pool);
+    rig_close(&r);
+}
+
+/* A kind with all its workers busy leaves the rest to the other kinds. */
+static void test_work__a_kind_that_hangs_holds_up_no_other(void **state)
+{
+    struct rig r;
+    struct hall h;
+    struct workers *pool;
+
+    (void)state;
+    open_timed(&h, &r, &pool);
+    pthread_mutex_lock(&h.lock);
+    h.open = false;
+    pthread_mutex_unlock(&h.lock);
+    for (int64_t id = 1; id <= 5; id++)
+        put_timed(&r, id, WORK_NOTICE, 0);
+    workers_kick(pool);
+    wait_count(&h, 2); /* both of its workers hang */
+    assert_int_equal(workers_busy(pool), 2);
+    put_timed(&r, 11, WORK_CASE, 0);
+    workers_kick(pool);
+    wait_count(&h, 3);
+    assert_int_equal(h.ids[2], 11);
+    assert_true(workers_reserve(pool, WORK_CASE));
+    assert_false(workers_reserve(pool, WORK_CASE)); /* its share is two */
+    workers_let_go(pool, WORK_CASE);
+    let_run(&h);
+    wait_count(&h, 6);
+    workers_stop(pool);
+    assert_int_equal(h.count, 6);
+    rig_close(&r);
+}
+
+struct stopper {
+    struct workers *pool;
+    atomic_bool done;
+};
+
+static void *stop_it(void *arg)
+{
+    struct stopper *s = arg;
+
+    workers_stop(s->pool);
+    atomic_store(&s->done, true);
+    return NULL;
+}
+
+/* What was claimed is run to its end; what was not stays for the next process. */
+static void test_work__stopping_waits_for_what_was_claimed_and_claims_no_more(void **state)
+{
+    struct rig r;
+    struct hall h;
+    struct stopper s = {0};
+    pthread_t thread;
+    int64_t left[WORK_KINDS];
+
+    (void)state;
+    open_timed(&h, &r, &s.pool);
+    pthread_mutex_lock(&h.lock);
+    h.open = false;
+    pthread_mutex_unlock(&h.lock);
+    for (int64_t id = 1; id <= 9; id++)
+        put_timed(&r, id, WORK_CASE, 0);
+    workers_kick(s.pool);
+    wait_count(&h, 2);
+    assert_int_equal(pthread_create(&thread, NULL, stop_it, &s), 0);
+    assert_false(atomic_load(&s.done)); /* two runs are under way */
+    let_run(&h);
+    (void)pthread_join(thread, NULL);
+    assert_true(h.count >= 2);
+    assert_int_equal(h.running, 0);
+    assert_int_equal(store_work_count(r.store, left, NULL), ERR_OK);
+    assert_int_equal(left[WORK_CASE], 9 - h.count); /* all that began has ended its claim */
+    workers_stop(NULL);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_work__a_claim_under_way_keeps_its_workers),
         cmocka_unit_test(test_work__runs_find_their_pool),
         cmocka_unit_test(test_work__no_more_than_a_share_runs_at_once),
+        cmocka_unit_test(test_work__a_kick_is_a_look_at_once),
+        cmocka_unit_test(test_work__what_is_due_later_is_run_then_without_a_kick),
+        cmocka_unit_test(test_work__a_held_kind_waits_and_the_others_go_on),
+        cmocka_unit_test(test_work__a_kind_that_hangs_holds_up_no_other),
+        cmocka_unit_test(test_work__stopping_waits_for_what_was_claimed_and_claims_no_more),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,830 @@
+/* test_admin.c - the people's side as people see it: the real HTTP server on a port, the real store on a disk. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "admin.h"
+#include "api.h"
+#include "id.h"
+#include "json.h"
+#include "kit/disk.h"
+#include "kit/fetch.h"
+#include "kit/hands.h"
+#include "rest.h"
+#include "store_deliveries.h"
+#include "store_notices.h"
+
+#define TOKEN    "Zc0dB2EwS4yYJgS3K0rnQbqHyOWrKxV1"
+#define MACHINE  "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
+#define WAIT_MS  20000
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+/* ---- a people's side of the test's own ---------------------------------------------------------------- */
+
+struct desk {
+    char dir[64], base[80];
+    struct hands hands;
+    struct store *store;
+    struct rest *rest;
+    struct metrics *metrics;
+    struct health *health;
+    struct engine *g;
+    struct admin *admin;
+    struct http_server *http;
+    struct arena *a;
+};
+
+static void put_file(const struct desk *d, const char *name, const char *text)
+{
+    char path[120];
+    FILE *f;
+
+    (void)snprintf(path, sizeof path, "%s/%s", d->dir, name);
+    f = fopen(path, "we");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+static struct runtime *load(struct desk *d, bool token)
+{
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    struct yaml_faults faults;
+    struct config *config = NULL;
+    struct runtime *rt = NULL;
+    struct err e = {0};
+    char text[2000], path[120];
+
+    put_file(d, "secret", "s");
+    put_file(d, "whsec", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=");
+    put_file(d, "token", TOKEN "\n");
+    (void)snprintf(text, sizeof text,
+                   "admin: {address: '127.0.0.1:0'%s}\nstore: {url: 'sqlite:unused.db'}\n"
+                   "tenants:\n  contoso:\n    tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                   "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                   "    client_secret_file: secret\n"
+                   "sources:\n  relay:\n    tenant: contoso\n    verify:\n"
+                   "      - standard_webhooks: {secret_files: [whsec]}\n"
+                   "rules: [{name: tell, do: [email: {}]}]\n"
+                   "mail: {server: 'smtp://127.0.0.1:9', from: a@b.example, to: [c@b.example]}\n",
+                   token ? ", token_file: token" : "");
+    put_file(d, "cordon.yaml", text);
+    (void)snprintf(path, sizeof path, "%s/cordon.yaml", d->dir);
+    yaml_faults_init(&faults, a);
+    if (config_load(path, NULL, a, &config, &faults, &e))
+        fail_msg("%s: %s", e.text, faults.count ? faults.first->text : "");
+    assert_int_equal(runtime_new(config, d->rest, &d->hands.clock, &rt, &e), ERR_OK);
+    return rt;
+}
+
+/* Whoever claims holds on to it: nothing is done here but looked at. */
+static void leave_it(struct engine *g, struct work *w)
+{
+    (void)g;
+    (void)w;
+}
+
+/* On the heap: a test that fails leaves it to the threads that still look at it. */
+static struct desk *open_desk(bool token)
+{
+    struct desk *d = calloc(1, sizeof *d);
+    static const engine_run runs[WORK_KINDS] = {leave_it, leave_it, leave_it};
+    struct hands hands = HANDS_INIT;
+    struct admin_options admin = {.version = "1.2.3", .started_ms = 1736244672000};
+    struct http_options http = {.address = "127.0.0.1:0",
+                                .max_body = 65536,
+                                .max_head = 32768,
+                                .head_deadline_ms = 10000,
+                                .body_deadline_ms = 10000,
+                                .idle_ms = 10000,
+                                .threads = 1,
+                                .max_connections = 16,
+                                .handler = admin_handler(),
+                                .clock = clock_system()};
+    const char *tmp = getenv("TMPDIR");
+    char url[120];
+    struct err e = {0};
+
+    assert_non_null(d);
+    disk_install();
+    d->a = arena_new(0);
+    d->hands.clock = hands.clock;
+    d->hands.wall = hands.wall;
+    d->hands.mono = hands.mono;
+    (void)snprintf(d->dir, sizeof d->dir, "%.40s/admin-XXXXXX", tmp ? tmp : "/tmp");
+    assert_non_null(mkdtemp(d->dir));
+    (void)snprintf(url, sizeof url, "sqlite:%s/cordon.db", d->dir);
+    assert_int_equal(store_open(url, false, &d->hands.clock, &d->store, &e), ERR_OK);
+    assert_int_equal(rest_new(&(struct rest_options){0}, &d->rest, &e), ERR_OK);
+    assert_int_equal(metrics_new(&d->metrics, &e), ERR_OK);
+    assert_int_equal(health_new(&d->hands.clock, &d->health, &e), ERR_OK);
+    assert_int_equal(engine_new(d->store, d->rest, &d->hands.clock, load(d, token), &d->g, &e),
+                     ERR_OK);
+    d->g->metrics = d->metrics;
+    d->g->health = d->health;
+    assert_int_equal(engine_start(d->g, runs, &e), ERR_OK);
+    admin.engine = d->g;
+    assert_int_equal(admin_new(&admin, &d->admin, &e), ERR_OK);
+    http.ctx = d->admin;
+    assert_int_equal(http_server_open(&http, &d->http, &e), ERR_OK);
+    (void)snprintf(d->base, sizeof d->base, "http://%s", http_server_address(d->http));
+    return d;
+}
+
+static void close_desk(struct desk *d)
+{
+    DIR *dir;
+
+    disk_mend();
+    http_server_free(d->http, 5000);
+    engine_stop(d->g);
+    admin_free(d->admin);
+    engine_free(d->g);
+    health_free(d->health);
+    metrics_free(d->metrics);
+    rest_free(d->rest);
+    store_free(d->store);
+    arena_free(d->a);
+    dir = opendir(d->dir);
+    for (struct dirent *f; dir && (f = readdir(dir));)
+        if (f->d_name[0] != '.')
+            (void)unlinkat(dirfd(dir), f->d_name, 0);
+    if (dir)
+        (void)closedir(dir);
+    (void)rmdir(d->dir);
+    free(d);
+}
+
+/* ---- asking --------------------------------------------------------------------------------------------- */
+
+static int ask(struct desk *d, const char *method, const char *path, const char *const *headers,
+               struct fetched *f)
+{
+    char url[3000];
+
+    (void)snprintf(url, sizeof url, "%s%s", d->base, path);
+    if (!fetch(f, method, url, headers, NULL, 0, WAIT_MS))
+        fail_msg("%s %s: %s", method, path, f->why);
+    return f->status;
+}
+
+/* A document in the test's arena is not needed: the caller frees it. */
+static struct json *get(struct desk *d, const char *path, int status)
+{
+    struct json *doc = NULL;
+    struct fetched f;
+    struct err e = {0};
+
+    if (ask(d, "GET", path, NULL, &f) != status)
+        fail_msg("GET %s: %d instead of %d: %s", path, f.status, status, f.body);
+    if (json_parse(f.body, f.body_len, &doc, &e))
+        fail_msg("GET %s: %s: %s", path, e.text, f.body);
+    fetched_clear(&f);
+    return doc;
+}
+
+static void assert_header(const struct fetched *f, const char *name, const char *want)
+{
+    char value[200];
+    const char *is = fetched_header(f, name, value, sizeof value);
+
+    if (!want)
+        assert_null(is);
+    else
+        assert_string_equal(is ? is : "(absent)", want);
+}
+
+/* RFC 9457, and no word on libraries. */
+static void assert_problem(const struct fetched *f, int status)
+{
+    AUTO(json_freep) struct json *doc = NULL;
+    int64_t n = 0;
+
+    assert_int_equal(f->status, status);
+    assert_header(f, "Content-Type", "application/problem+json");
+    assert_header(f, "Cache-Control", "no-store");
+    assert_header(f, "Server", NULL);
+    assert_int_equal(json_parse(f->body, f->body_len, &doc, NULL), ERR_OK);
+    assert_true(json_int64(json_get(doc, "status"), &n));
+    assert_int_equal(n, status);
+    assert_string_equal(json_get_string(doc, "title"), http_status_phrase((unsigned)status));
+    assert_non_null(json_get_string(doc, "type"));
+    assert_non_null(json_get_string(doc, "detail"));
+}
+
+/* ---- filling the store ----------------------------------------------------------------------------------- */
+
+static void stored(void *arg, enum err_code code, const struct err *e)
+{
+    struct acceptance *a = arg;
+
+    (void)e;
+    a->count = code ? 0 : a->count;
+    (void)sem_post(a->ctx);
+}
+
+static int64_t push(struct desk *d, const char *tenant, const char *alert_id)
+{
+    const struct alert_ref ref = {.alert_id = alert_id, .machine_id = MACHINE};
+    const struct notification n = {.tenant = tenant,
+                                   .source = "relay",
+                                   .received_ms = clock_wall_ms(&d->hands.clock),
+                                   .alerts = &ref,
+                                   .count = 1};
+    sem_t done;
+    struct acceptance a = {.n = &n, .ctx = &done};
+
+    (void)sem_init(&done, 0, 0);
+    assert_int_equal(store_accept(d->store, &a, stored, NULL), ERR_OK);
+    while (sem_wait(&done))
+        ;
+    (void)sem_destroy(&done);
+    assert_int_equal(a.count, 1);
+    return a.cases[0];
+}
+
+/* A case that went all the way: judged, its isolation confirmed, two notices. */
+struct story {
+    struct desk *d;
+    struct case_record c;
+    int64_t now;
+};
+
+static enum err_code story_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct story *s = arg;
+    struct verdict_step steps[] = {
+        {.handler = "isolate", .acts = true, .args = "{\"type\":\"Full\"}"},
+        {.handler = "email", .args = "{}", .withheld = "because"}};
+    const struct verdict v = {.rule = "contain",
+                              .steps = steps,
+                              .n_steps = 2,
+                              .json = "{\"rule\":\"contain\",\"why\":[{\"field\":\"x\"}]}"};
+    struct isolation_record i = {.id = 4711,
+                                 .case_id = s->c.id,
+                                 .tenant = "contoso",
+                                 .machine_id = MACHINE,
+                                 .machine_name = "ws-114 <b>\"\xc3\xa5\"</b>",
+                                 .type = "Full",
+                                 .comment = "line 1\nline 2",
+                                 .rule = "contain",
+                                 .state = ISOLATION_REQUESTED,
+                                 .requested = s->now,
+                                 .updated = s->now};
+    struct recipient_record to = {.address = "soc@contoso.example"};
+    struct notice_record n = {.id = 5001,
+                              .case_id = s->c.id,
+                              .kind = "requested",
+                              .subject = "[REQUESTED] High: x",
+                              .sender = "a@b.example",
+                              .message = "secret body of the mail",
+                              .recipients = &to,
+                              .n_recipients = 1};
+    enum err_code code =
+        case_judged(tx, &s->c, MACHINE, "{\"alert\":{\"id\":\"da1_-1\"}}", &v, s->now, e);
+
+    if (!code)
+        code = isolation_insert(tx, &i, e);
+    if (!code)
+        code = isolation_move(tx, &i, ISOLATION_ISOLATED, NULL, s->now + 5, e);
+    if (!code)
+        code = case_join(tx, &s->c, i.id, e);
+    if (!code)
+        code = notice_insert(tx, &n, s->now, e);
+    if (!code)
+        code = recipient_move(tx, 5001, 0, RECIPIENT_SENT, 250, "2.0.0 taken", s->now, e);
+    return code ? code : case_move(tx, &s->c, CASE_DONE, NULL, s->now + 9, e);
+}
+
+static int64_t tell_story(struct desk *d)
+{
+    struct story s = {.d = d, .now = clock_wall_ms(&d->hands.clock)};
+    struct err e = {0};
+    int64_t id = push(d, "contoso", "da1_-1");
+
+    assert_int_equal(store_case_load(d->store, d->a, id, &s.c, &e), ERR_OK);
+    if (db_write(d->store->db, story_fn, &s, &e))
+        fail_msg("%s", e.text);
+    return id;
+}
+
+/* ---- paths --------------------------------------------------------------------------------------------------- */
+
+static void test_admin__serves_what_the_contract_lists_and_nothing_else(void **state)
+{
+    static const struct {
+        const char *method, *path;
+        int status;
+        const char *type; /* NULL: a problem */
+    } rows[] = {
+        {"GET", "/healthz", 200, "application/json"},
+        {"HEAD", "/healthz", 200, "application/json"},
+        {"GET", "/healthz?x=1", 200, "application/json"},
+        {"GET", "/readyz", 200, "application/json"},
+        {"GET", "/metrics", 200, "text/plain; version=0.0.4; charset=utf-8"},
+        {"GET", "/api/cases", 200, "application/json"},
+        {"HEAD", "/api/cases", 200, "application/json"},
+        {"GET", "/api/isolations", 200, "application/json"},
+        {"GET", "/api/isolations?open=1", 200, "application/json"},
+        {"GET", "/api/cases/0000000000000", 404, NULL},
+        {"GET", "/api/cases/zzzzzzzzzzzzz", 404, NULL},
+        {"GET", "/api/cases/1", 404, NULL},
+        {"GET", "/api/cases/", 404, NULL},
+        {"GET", "/api/cases/../isolations", 400, NULL},
+        {"GET", "/api/cases/%2e%2e", 400, NULL},
+        {"GET", "/api", 404, NULL},
+        {"GET", "/API/cases", 404, NULL},
+        {"GET", "/healthz/", 404, NULL},
+        {"GET", "//healthz", 404, NULL},
+        {"GET", "/hooks/relay", 404, NULL},
+        {"POST", "/hooks/relay", 404, NULL},
+        {"POST", "/healthz", 405, NULL},
+        {"PUT", "/api/cases", 405, NULL},
+        {"DELETE", "/api/cases/0000000000000", 405, NULL},
+        {"OPTIONS", "/metrics", 405, NULL},
+    };
+    static const char *const empty[] = {"Content-Length: 0", NULL};
+    struct desk *d;
+
+    (void)state;
+    d = open_desk(false);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct fetched f;
+
+        print_message("  %s %s\n", rows[i].method, rows[i].path);
+        assert_int_equal(ask(d, rows[i].method, rows[i].path, empty, &f), rows[i].status);
+        if (rows[i].type)
+            assert_header(&f, "Content-Type", rows[i].type);
+        else
+            assert_problem(&f, rows[i].status);
+        assert_header(&f, "Allow", rows[i].status == 405 ? "GET, HEAD" : NULL);
+        assert_header(&f, "Cache-Control", "no-store");
+        if (strcmp(rows[i].method, "HEAD") == 0)
+            assert_int_equal(f.body_len, 0);
+        fetched_clear(&f);
+    }
+    close_desk(d);
+}
+
+/* ---- the token --------------------------------------------------------------------------------------------------- */
+
+static void test_admin__asks_for_the_token_where_one_is_set(void **state)
+{
+    static const struct {
+        const char *label, *headers[3];
+        bool good;
+    } rows[] = {
+        {"none", {NULL}, false},
+        {"the token", {"Authorization: Bearer " TOKEN}, true},
+        {"in lower case", {"authorization: bearer " TOKEN}, true},
+        {"nothing behind Bearer", {"Authorization: Bearer "}, false},
+        {"its beginning", {"Authorization: Bearer Zc0dB2EwS4yYJgS3"}, false},
+        {"longer", {"Authorization: Bearer " TOKEN "x"}, false},
+        {"with the line end of the file", {"Authorization: Bearer " TOKEN "\\n"}, false},
+        {"another case", {"Authorization: Bearer zC0dB2EwS4yYJgS3K0rnQbqHyOWrKxV1"}, false},
+        {"another scheme", {"Authorization: Basic " TOKEN}, false},
+        {"bare", {"Authorization: " TOKEN}, false},
+        {"twice", {"Authorization: Bearer " TOKEN, "Authorization: Bearer " TOKEN}, false},
+        {"a good one behind a bad one",
+         {"Authorization: Bearer x", "Authorization: Bearer " TOKEN},
+         false},
+        {"as a cookie", {"Cookie: token=" TOKEN}, false},
+    };
+    static const char *const closed[] = {"/metrics", "/api/cases", "/api/cases/0000000000000",
+                                         "/api/isolations"};
+    static const char *const open[] = {"/healthz", "/readyz"};
+    struct desk *d;
+
+    (void)state;
+    d = open_desk(true);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct fetched f;
+
+        print_message("  %s\n", rows[i].label);
+        for (size_t p = 0; p < COUNT(closed); p++) {
+            int status = ask(d, "GET", closed[p], rows[i].headers, &f);
+
+            if (rows[i].good) {
+                assert_true(status == 200 || status == 404);
+            } else {
+                assert_problem(&f, 401);
+                assert_header(&f, "WWW-Authenticate", "Bearer");
+                assert_null(strstr(f.body, TOKEN));
+            }
+            fetched_clear(&f);
+        }
+        for (size_t p = 0; p < COUNT(open); p++) { /* probes have no token */
+            assert_int_equal(ask(d, "GET", open[p], rows[i].headers, &f), 200);
+            fetched_clear(&f);
+        }
+    }
+    close_desk(d);
+}
+
+/* What is not served is said to everybody, before the token is asked for; and the token in the query is none. */
+static void test_admin__an_unknown_path_tells_nothing_about_the_token(void **state)
+{
+    struct desk *d;
+    struct fetched f;
+
+    (void)state;
+    d = open_desk(true);
+    assert_int_equal(ask(d, "GET", "/api/nothing", NULL, &f), 404);
+    fetched_clear(&f);
+    assert_int_equal(ask(d, "GET", "/api/cases?token=" TOKEN, NULL, &f), 401);
+    fetched_clear(&f);
+    close_desk(d);
+}
+
+/* ---- lists ------------------------------------------------------------------------------------------------------------ */
+
+static void test_admin__pages_show_every_case_once(void **state)
+{
+    struct desk *d;
+    int64_t ids[73];
+    static const size_t limits[] = {1, 7, 50, 72, 73, 74, 500};
+
+    (void)state;
+    d = open_desk(false);
+    for (size_t i = 0; i < COUNT(ids); i++)
+        ids[i] = push(d, "contoso", arena_fmt(d->a, "da%zu_-1", i));
+    for (size_t l = 0; l < COUNT(limits); l++) {
+        char path[100];
+        size_t seen = 0, pages = 0;
+
+        (void)snprintf(path, sizeof path, "/api/cases?limit=%zu", limits[l]);
+        while (path[0]) {
+            AUTO(json_freep) struct json *page = get(d, path, 200);
+            const char *next = json_get_string(page, "next");
+
+            assert_true(json_count(json_get(page, "cases")) <= limits[l]);
+            JSON_EACH (c, json_get(page, "cases")) {
+                char text[ID_TEXT_SIZE];
+
+                assert_true(seen < COUNT(ids));
+                assert_string_equal(json_get_string(c, "id"),
+                                    id_format(ids[COUNT(ids) - 1 - seen++], text));
+            }
+            pages++;
+            path[0] = '\0';
+            if (next)
+                (void)snprintf(path, sizeof path, "/api/cases?limit=%zu&cursor=%s", limits[l],
+                               next);
+        }
+        assert_int_equal(seen, COUNT(ids));
+        assert_true(pages <= COUNT(ids) / limits[l] + 1);
+    }
+    AUTO(json_freep) struct json *usual = get(d, "/api/cases", 200);
+    assert_int_equal(json_count(json_get(usual, "cases")), API_LIMIT_DEFAULT);
+    close_desk(d);
+}
+
+static void test_admin__refuses_parameters_it_cannot_read(void **state)
+{
+    static const struct {
+        const char *query, *names; /* what the detail names */
+    } rows[] = {
+        {"limit=0", "limit"},
+        {"limit=501", "limit"},
+        {"limit=-1", "limit"},
+        {"limit=", "limit"},
+        {"limit=1e2", "limit"},
+        {"limit=+5", "limit"},
+        {"limit=99999999999999999999", "limit"},
+        {"limit=%20"
+         "5",
+         "limit"},
+        {"cursor=x", "id"},
+        {"cursor=", "id"},
+        {"cursor=00000000000000", "id"},
+        {"cursor=000000000000'", "id"},
+        {"state=isolated", "state"},
+        {"state=Done", "state"},
+        {"state=", "state"},
+        {"state=done'--", "state"},
+        {"since=yesterday", "since"},
+        {"since=2026-13-01T00:00:00Z", "since"},
+        {"since=-5m", "since"},
+        {"since=", "since"},
+    };
+    struct desk *d;
+
+    (void)state;
+    d = open_desk(false);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct fetched f;
+        char path[200];
+
+        print_message("  %s\n", rows[i].query);
+        (void)snprintf(path, sizeof path, "/api/cases?%s", rows[i].query);
+        (void)ask(d, "GET", path, NULL, &f);
+        assert_problem(&f, 400);
+        assert_non_null(strstr(f.body, rows[i].names));
+        fetched_clear(&f);
+    }
+    close_desk(d);
+}
+
+static void test_admin__filters_are_obeyed_together(void **state)
+{
+    static const struct {
+        const char *query;
+        size_t count;
+    } rows[] = {
+        {"", 8},
+        {"tenant=contoso", 5},
+        {"tenant=fabrikam", 3},
+        {"tenant=nobody", 0},
+        {"tenant=contoso'%20OR%201=1--", 0},
+        {"state=received", 7},
+        {"state=done", 1},
+        {"state=received&tenant=contoso", 4},
+        {"since=1h", 3},
+        {"since=3d", 8},
+        {"since=2025-01-07T10:11:12Z", 8},
+        {"since=2025-01-08T00:00:00Z", 3},
+        {"since=1h&tenant=fabrikam", 3},
+        {"since=1h&tenant=contoso", 0},
+        {"unknown=parameter", 8},
+    };
+    struct desk *d;
+
+    (void)state;
+    d = open_desk(false);
+    (void)tell_story(d);
+    for (int i = 0; i < 4; i++)
+        (void)push(d, "contoso", arena_fmt(d->a, "dac%d_-1", i));
+    hands_turn(&d->hands, DAY_MS);
+    for (int i = 0; i < 3; i++)
+        (void)push(d, "fabrikam", arena_fmt(d->a, "daf%d_-1", i));
+    hands_turn(&d->hands, MINUTE_MS);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char path[200];
+
+        (void)snprintf(path, sizeof path, "/api/cases?%s", rows[i].query);
+        AUTO(json_freep) struct json *page = get(d, path, 200);
+        print_message("  %s\n", rows[i].query);
+        assert_int_equal(json_count(json_get(page, "cases")), rows[i].count);
+        assert_int_equal(json_type(json_get(page, "next")), JSON_NULL);
+    }
+    close_desk(d);
+}
+
+/* ---- documents ------------------------------------------------------------------------------------------------------------ */
+
+static const char *at(const struct json *doc, const char *a, const char *b)
+{
+    const char *text = json_string(json_path(doc, a, b, NULL));
+
+    return text ? text : "(none)";
+}
+
+static void test_admin__a_case_is_told_whole(void **state)
+{
+    struct desk *d;
+    int64_t id;
+    char text[ID_TEXT_SIZE], path[60];
+    const struct json *step, *notice, *to;
+
+    (void)state;
+    d = open_desk(false);
+    id = tell_story(d);
+    (void)snprintf(path, sizeof path, "/api/cases/%s", id_format(id, text));
+    AUTO(json_freep) struct json *c = get(d, path, 200);
+    assert_string_equal(json_get_string(c, "id"), text);
+    assert_string_equal(json_get_string(c, "tenant"), "contoso");
+    assert_string_equal(json_get_string(c, "alert_id"), "da1_-1");
+    assert_string_equal(json_get_string(c, "machine_id"), MACHINE);
+    assert_string_equal(json_get_string(c, "state"), "done");
+    assert_string_equal(json_get_string(c, "rule"), "contain");
+    assert_string_equal(json_get_string(c, "created"), "2025-01-07T10:11:12.000Z");
+    assert_string_equal(json_get_string(c, "updated"), "2025-01-07T10:11:12.009Z");
+    assert_string_equal(at(c, "verdict", "rule"), "contain");
+    assert_string_equal(at(json_get(c, "facts"), "alert", "id"), "da1_-1");
+    assert_int_equal(json_count(json_get(c, "steps")), 2);
+    step = json_first(json_get(c, "steps"));
+    assert_string_equal(json_get_string(step, "handler"), "isolate");
+    assert_string_equal(json_get_string(step, "state"), "waiting");
+    assert_string_equal(at(step, "args", "type"), "Full");
+    step = json_next(step);
+    assert_string_equal(json_get_string(step, "state"), "withheld");
+    assert_string_equal(json_get_string(step, "why"), "because");
+    assert_string_equal(at(c, "isolation", "state"), "isolated");
+    assert_string_equal(at(c, "isolation", "machine_name"), "ws-114 <b>\"\xc3\xa5\"</b>");
+    assert_string_equal(at(c, "isolation", "comment"), "line 1\nline 2");
+    assert_string_equal(at(c, "isolation", "case"), text);
+    assert_int_equal(json_count(json_get(c, "notices")), 1);
+    notice = json_first(json_get(c, "notices"));
+    assert_string_equal(json_get_string(notice, "kind"), "requested");
+    to = json_first(json_get(notice, "recipients"));
+    assert_string_equal(json_get_string(to, "address"), "soc@contoso.example");
+    assert_string_equal(json_get_string(to, "state"), "sent");
+    assert_string_equal(json_get_string(to, "reply"), "2.0.0 taken");
+
+    AUTO(json_freep) struct json *list = get(d, "/api/cases", 200);
+    const struct json *one = json_first(json_get(list, "cases"));
+    assert_string_equal(json_get_string(one, "id"), text);
+    assert_string_equal(at(one, "verdict", "rule"), "contain");
+    assert_int_equal(json_count(json_get(one, "steps")), 2);
+    close_desk(d);
+}
+
+static void test_admin__a_case_that_has_just_come_is_told_with_nulls(void **state)
+{
+    static const char *const nulls[] = {"rule", "why", "told", "verdict", "facts", "isolation"};
+    struct desk *d;
+    char text[ID_TEXT_SIZE], path[60];
+
+    (void)state;
+    d = open_desk(false);
+    (void)snprintf(path, sizeof path, "/api/cases/%s",
+                   id_format(push(d, "contoso", "da1_-1"), text));
+    AUTO(json_freep) struct json *c = get(d, path, 200);
+    assert_string_equal(json_get_string(c, "state"), "received");
+    assert_string_equal(json_get_string(c, "machine_id"), MACHINE); /* as the sender said */
+    for (size_t i = 0; i < COUNT(nulls); i++)
+        assert_int_equal(json_type(json_get(c, nulls[i])), JSON_NULL);
+    assert_int_equal(json_type(json_get(c, "steps")), JSON_ARRAY);
+    assert_int_equal(json_count(json_get(c, "steps")), 0);
+    assert_int_equal(json_count(json_get(c, "notices")), 0);
+    close_desk(d);
+}
+
+static void test_admin__isolations_are_listed_with_their_times(void **state)
+{
+    static const char *const members[] = {"id",        "tenant",  "machine_id", "machine_name",
+                                          "state",     "why",     "case",       "requested",
+                                          "confirmed", "released"};
+    struct desk *d;
+    const struct json *one;
+
+    (void)state;
+    d = open_desk(false);
+    AUTO(json_freep) struct json *none = get(d, "/api/isolations", 200);
+    assert_int_equal(json_count(json_get(none, "isolations")), 0);
+    (void)tell_story(d);
+    AUTO(json_freep) struct json *list = get(d, "/api/isolations?open=1&limit=1", 200);
+    one = json_first(json_get(list, "isolations"));
+    for (size_t i = 0; i < COUNT(members); i++)
+        assert_int_not_equal(json_type(json_get(one, members[i])), JSON_ABSENT);
+    assert_string_equal(json_get_string(one, "state"), "isolated");
+    assert_string_equal(json_get_string(one, "requested"), "2025-01-07T10:11:12.000Z");
+    assert_string_equal(json_get_string(one, "confirmed"), "2025-01-07T10:11:12.005Z");
+    assert_int_equal(json_type(json_get(one, "released")), JSON_NULL);
+    assert_non_null(json_get_string(list, "next")); /* the page was full */
+    close_desk(d);
+}
+
+/* ---- health and metrics ----------------------------------------------------------------------------------------------------- */
+
+static void test_admin__ready_means_that_a_push_can_be_accepted(void **state)
+{
+    struct desk *d;
+
+    (void)state;
+    d = open_desk(false);
+    (void)health_note(d->health, "defender", "contoso", true, NULL);
+    AUTO(json_freep) struct json *well = get(d, "/readyz", 200);
+    assert_true(json_is_true(json_get(well, "ready")));
+    assert_false(json_is_true(json_get(well, "degraded")));
+    assert_true(json_is_true(json_path(well, "parts", "store", "ok", NULL)));
+    assert_true(json_is_true(json_path(well, "parts", "defender:contoso", "ok", NULL)));
+
+    (void)health_note(d->health, "defender", "contoso", false, "GET /alerts: HTTP 503 \"quoted\"");
+    AUTO(json_freep) struct json *worse = get(d, "/readyz", 200); /* pushes are still taken */
+    assert_true(json_is_true(json_get(worse, "degraded")));
+    assert_string_equal(json_string(json_path(worse, "parts", "defender:contoso", "why", NULL)),
+                        "GET /alerts: HTTP 503 \"quoted\"");
+
+    admin_stopping(d->admin);
+    AUTO(json_freep) struct json *ending = get(d, "/readyz", 503);
+    assert_false(json_is_true(json_get(ending, "ready")));
+    assert_false(json_is_true(json_path(ending, "parts", "senders", "ok", NULL)));
+    AUTO(json_freep) struct json *alive = get(d, "/healthz", 200);
+    assert_string_equal(json_get_string(alive, "status"), "alive");
+    close_desk(d);
+}
+
+static enum err_code touch_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    (void)arg;
+    return db_run(tx, e, NULL, "UPDATE cases SET updated = updated + 1", "");
+}
+
+static void test_admin__a_sick_store_is_not_ready_until_it_is_well(void **state)
+{
+    static const struct {
+        const char *label;
+        enum disk_call call;
+        enum disk_fault fault;
+    } rows[] = {
+        {"a full disk", DISK_WRITE, DISK_FULL},
+        {"a disk that does not sync", DISK_SYNC, DISK_BROKEN},
+    };
+    struct desk *d;
+
+    (void)state;
+    d = open_desk(false);
+    (void)push(d, "contoso", "da1_-1");
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const char *why;
+
+        print_message("  %s\n", rows[i].label);
+        disk_fail(rows[i].call, DISK_LOG, rows[i].fault, 0);
+        assert_int_not_equal(db_write(d->store->db, touch_fn, NULL, NULL), ERR_OK);
+        AUTO(json_freep) struct json *sick = get(d, "/readyz", 503);
+        assert_false(json_is_true(json_get(sick, "ready")));
+        assert_false(json_is_true(json_path(sick, "parts", "store", "ok", NULL)));
+        why = json_string(json_path(sick, "parts", "store", "why", NULL));
+        assert_non_null(why);
+        assert_true(strlen(why) > 5);
+        AUTO(json_freep) struct json *list = get(d, "/api/cases", 200); /* reading goes on */
+        assert_int_equal(json_count(json_get(list, "cases")), 1);
+        disk_mend();
+        assert_int_equal(db_write(d->store->db, touch_fn, NULL, NULL), ERR_OK);
+        AUTO(json_freep) struct json *well = get(d, "/readyz", 200);
+        assert_true(json_is_true(json_get(well, "ready")));
+    }
+    close_desk(d);
+}
+
+/* Every line is a comment or NAME{LABELS} NUMBER, every name has been announced. */
+static void test_admin__metrics_are_text_that_prometheus_reads(void **state)
+{
+    static const char *const wanted[] = {
+        "\ncordon_cases{state=\"received\"} 1\n",
+        "\ncordon_cases{state=\"done\"} 1\n",
+        "\ncordon_isolations{state=\"isolated\"} 1\n",
+        "\ncordon_work{kind=\"case\"} 2\n",
+        "\ncordon_work{kind=\"notice\"} 1\n",
+        "\ncordon_verdicts_total{rule=\"contain\",doubt=\"no\"} 3\n",
+        "\ncordon_quota_used{tenant=\"contoso\",window=\"minute\"} 0\n",
+        "\ncordon_healthy{part=\"mail\"} 0\n",
+        "\ncordon_build_info{version=\"1.2.3\"} 1\n",
+        "\ncordon_start_time_seconds 1736244672\n",
+    };
+    struct desk *d;
+    struct fetched f;
+    const char *line, *end;
+
+    (void)state;
+    d = open_desk(false);
+    (void)tell_story(d);
+    (void)push(d, "contoso", "da2_-2");
+    metrics_add(d->metrics, METRIC_VERDICTS, 3, "contain", "no");
+    (void)health_note(d->health, "mail", NULL, false, "x");
+    assert_int_equal(ask(d, "GET", "/metrics", NULL, &f), 200);
+    for (size_t i = 0; i < COUNT(wanted); i++)
+        if (!strstr(f.body, wanted[i]))
+            fail_msg("no '%s' in\n%s", wanted[i], f.body);
+    for (line = f.body; *line; line = end + 1) {
+        char name[100], type[200];
+        size_t len = strspn(line, "abcdefghijklmnopqrstuvwxyz_");
+
+        end = strchr(line, '\n');
+        assert_non_null(end);
+        if (*line == '#')
+            continue;
+        assert_true(len > 7 && len < sizeof name);
+        (void)snprintf(name, sizeof name, "%.*s", (int)len, line);
+        (void)snprintf(type, sizeof type, "# TYPE %s ", name);
+        assert_non_null(strstr(f.body, type));
+        assert_true(strstr(f.body, type) < line);
+        while (end[-1] >= '0' && end[-1] <= '9')
+            end--;
+        assert_int_equal(end[-1], ' ');
+        end = strchr(end, '\n');
+    }
+    fetched_clear(&f);
+    close_desk(d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_admin__serves_what_the_contract_lists_and_nothing_else),
+        cmocka_unit_test(test_admin__asks_for_the_token_where_one_is_set),
+        cmocka_unit_test(test_admin__an_unknown_path_tells_nothing_about_the_token),
+        cmocka_unit_test(test_admin__pages_show_every_case_once),
+        cmocka_unit_test(test_admin__refuses_parameters_it_cannot_read),
+        cmocka_unit_test(test_admin__filters_are_obeyed_together),
+        cmocka_unit_test(test_admin__a_case_is_told_whole),
+        cmocka_unit_test(test_admin__a_case_that_has_just_come_is_told_with_nulls),
+        cmocka_unit_test(test_admin__isolations_are_listed_with_their_times),
+        cmocka_unit_test(test_admin__ready_means_that_a_push_can_be_accepted),
+        cmocka_unit_test(test_admin__a_sick_store_is_not_ready_until_it_is_well),
+        cmocka_unit_test(test_admin__metrics_are_text_that_prometheus_reads),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -109,19 +109,27 @@ static bool lists(const char *list, const char *entry)
     return false;
 }
 
+/* How many words of the list are of this version. */
+static unsigned entries(const char *list, const char *version)
+{
+    unsigned n = 0;
+
+    for (const char *at = list; (at = strstr(at, version)); at++)
+        n += at == list || at[-1] == ' ';
+    return n;
+}
+
 static bool is_well_formed(const struct sent *s)
 {
     size_t id = strlen(s->id), digits = strspn(s->stamp, "0123456789");
     long long stamp = digits && digits <= 12 && !s->stamp[digits] ? strtoll(s->stamp, NULL, 10) : 0;
-    unsigned v1 = 0;
+    unsigned v1 = entries(s->list, "v1,"), v1a = entries(s->list, "v1a,");
 
-    for (const char *at = s->list; (at = strstr(at, "v1,")); at++)
-        v1 += at == s->list || at[-1] == ' ';
     for (const char *c = s->id; *c; c++)
         if (*c < ' ' || *c > '~' || *c == '.')
             return false;
     return id >= 1 && id <= 256 && s->stamp[0] != '0' && stamp && llabs(stamp - NOW_S) <= 300 &&
-           v1 <= 8;
+           v1 <= 8 && v1a <= 8;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

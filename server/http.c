@@ -291,22 +291,32 @@ static void linger(struct peer *p)
     pthread_mutex_unlock(&s->lock);
 }
 
+static void tell_refusal(const struct peer *p, unsigned status, const char *why)
+{
+    const struct http_options *o = &p->server->o;
+
+    if (o->handler.refused)
+        o->handler.refused(o->ctx, status, p->text, why);
+}
+
 /* Writes the answer in answer to a late request; the library has sent nothing of its own yet. */
-static void send_late(const struct http_server *s, int fd)
+static void send_late(const struct peer *p)
 {
     AUTO(buf_clear) struct buf body = BUF_INIT(1024);
     AUTO(buf_clear) struct buf out = BUF_INIT(4096);
     struct http_answer a = {
         .status = 408, .content_type = problem_type, .headers = {{"Cache-Control", "no-store"}}};
+    static const char why[] = "the request did not arrive in time";
 
-    if (s->tls)
+    tell_refusal(p, a.status, why);
+    if (p->server->tls)
         return; /* the session belongs to the pool thread */
-    http_problem_write(&body, a.status, "the request did not arrive in time");
+    http_problem_write(&body, a.status, why);
     a.body = buf_text(&body);
     a.body_len = body.len;
     http_answer_write(&out, &a, true);
     if (!buf_failed(&out))
-        (void)!send(fd, out.data, out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        (void)!send(p->fd, out.data, out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /* Ends peers that are late; returns the earliest deadline that is left, or INT64_MAX. */
@@ -326,7 +336,7 @@ static int64_t end_late_locked(struct http_server *s, int64_t now)
         if (!atomic_compare_exchange_strong(&p->watch, &watch, WATCH_KILLED))
             continue; /* it moved on just now */
         if (watch % 4 == PHASE_REQUEST)
-            send_late(s, p->fd);
+            send_late(p);
         (void)shutdown(p->fd, SHUT_RDWR); /* its pool thread sees the end and closes */
     }
     return earliest;
@@ -706,6 +716,7 @@ static void problem_past(struct peer *p, unsigned status, const char *detail)
                             .headers = {{"Cache-Control", "no-store"},
                                         {status == 415 ? "Accept-Encoding" : NULL, "identity"}}};
 
+    tell_refusal(p, status, detail);
     http_problem_write(&body, status, detail);
     a.body = buf_text(&body);
     a.body_len = body.len;
@@ -894,6 +905,7 @@ static void problem(struct http_request *r, unsigned status, const char *detail)
 {
     static const char *const later[][2] = {{"Retry-After", "5"}, {NULL, NULL}};
 
+    tell_refusal(r->peer, status, detail);
     r->in_head = true; /* as if the handler had answered */
     http_reply_problem(r, status, detail, status == 503 ? later : NULL);
     r->in_head = false;

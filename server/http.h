@@ -36,6 +36,10 @@ struct http_handler {
      * 405, 415): a short body is then read past and the connection kept, else it is closed. */
     enum http_next (*head)(struct http_request *r, void *ctx, size_t *ret_body_max);
     void (*body)(struct http_request *r, void *ctx); /* must reply or defer before it returns */
+    /* May be NULL. The server has refused a request by itself (malformed, too large, too late, stopping):
+     * for a log line and a count. peer, why: borrowed. Any of the server's threads, maybe within a
+     * lock of its own: must be quick and must not call http_*. */
+    void (*refused)(void *ctx, unsigned status, const char *peer, const char *why);
 };
 
 struct http_options {

@@ -80,10 +80,10 @@ static void count(const struct request *q, const char *outcome)
 }
 
 /* A line about a refusal, but no more than REFUSALS_PER_SECOND: nobody fills the disk from outside. */
-static void log_refusal(const struct request *q, unsigned status, const char *why)
+static void log_refusal(struct receiver *r, int64_t now_ms, const char *source, unsigned status,
+                        const char *peer, const char *why)
 {
-    struct receiver *r = q->receiver;
-    int64_t second = http_received_ms(q->http) / 1000, suppressed = 0;
+    int64_t second = now_ms / 1000, suppressed = 0;
     bool say;
 
     pthread_mutex_lock(&r->lock);
@@ -100,9 +100,17 @@ static void log_refusal(const struct request *q, unsigned status, const char *wh
     if (suppressed)
         log_event(LOG_WARN, "refusals_not_shown", LOG_INT("count", suppressed));
     if (say)
-        log_event(LOG_WARN, "refused", LOG_STR("source", q->source ? q->source->name : NULL),
-                  LOG_INT("status", status), LOG_STR("peer", http_peer(q->http)),
-                  LOG_STR("why", why));
+        log_event(LOG_WARN, "refused", LOG_STR("source", source), LOG_INT("status", status),
+                  LOG_STR("peer", peer), LOG_STR("why", why));
+}
+
+/* What the HTTP server has refused by itself: nobody knows whose it was. */
+static void refused(void *ctx, unsigned status, const char *peer, const char *why)
+{
+    struct receiver *r = ctx;
+
+    metrics_add(r->o.metrics, METRIC_DELIVERIES, 1, "-", status == 503 ? "unavailable" : "bad");
+    log_refusal(r, clock_wall_ms(r->o.clock), NULL, status, peer, why);
 }
 
 /* Ends a request with a problem. why: for the log alone; detail: for the sender. */
@@ -121,7 +129,8 @@ static void refuse(struct request *q, unsigned status, const char *outcome, cons
     struct config *config = q->config;
 
     count(q, outcome);
-    log_refusal(q, status, why);
+    log_refusal(q->receiver, http_received_ms(q->http), q->source ? q->source->name : NULL, status,
+                http_peer(q->http), why);
     http_reply_problem(q->http, status, detail, extra);
     config_unref(config); /* q itself is gone with the reply */
 }
@@ -534,7 +543,7 @@ static void body(struct http_request *http, void *ctx)
 
 struct http_handler receiver_handler(void)
 {
-    return (struct http_handler){.head = head, .body = body};
+    return (struct http_handler){.head = head, .body = body, .refused = refused};
 }
 
 /* ---- life --------------------------------------------------------------------------------------- */

@@ -225,7 +225,7 @@ static struct app *app_open(struct http_options o)
     app->big = calloc(1, BIG);
     assert_non_null(app->big);
     assert_int_equal(pthread_create(&app->replier, NULL, replier_main, app), 0);
-    o.handler = (struct http_handler){on_head, on_body};
+    o.handler = (struct http_handler){.head = on_head, .body = on_body};
     o.ctx = app;
     if (http_server_open(&o, &app->server, &e))
         fail_msg("%s", e.text);
@@ -1673,7 +1673,7 @@ static void test_http__listens_on_a_unix_socket(void **state)
     raw_free(r);
 
     /* Somebody listens there: refused, and he goes on. */
-    o.handler = (struct http_handler){on_head, on_body};
+    o.handler = (struct http_handler){.head = on_head, .body = on_body};
     assert_int_equal(http_server_open(&o, &none, &e), ERR_IO);
     r = call(app);
     raw_text(r, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -1731,7 +1731,7 @@ static void test_http__refuses_addresses_that_are_none(void **state)
     char *long_path;
 
     (void)state;
-    o.handler = (struct http_handler){on_head, on_body};
+    o.handler = (struct http_handler){.head = on_head, .body = on_body};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct err e = {0};
 
@@ -1934,7 +1934,7 @@ static void test_http__says_which_tls_file_is_wrong(void **state)
 
     (void)state;
     pems_make(&pems);
-    o.handler = (struct http_handler){on_head, on_body};
+    o.handler = (struct http_handler){.head = on_head, .body = on_body};
     o.certificate_file = pems.cert;
     assert_int_equal(http_server_open(&o, &s, &e), ERR_INVALID); /* no key */
     o.key_file = pems.client_key;

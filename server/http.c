@@ -178,7 +178,7 @@ struct http_server {
     int library_fd; /* the library's duplicate of the listening socket */
     bool tls;
     bool quiesced;
-    bool started; /* until then the library's messages are kept in why */
+    pthread_t opener; /* the thread that opened it: the library's messages in it are kept in why */
     char why[200];
     struct lane *lanes;
     atomic_uint lanes_used;
@@ -1276,7 +1276,7 @@ on_library_message(void *cls, const char *fmt, va_list ap)
 {
     struct http_server *s = cls;
 
-    if (s->started)
+    if (!pthread_equal(pthread_self(), s->opener))
         return;
     (void)vsnprintf(s->why, sizeof s->why, fmt, ap);
     s->why[strcspn(s->why, "\n")] = '\0';
@@ -1417,6 +1417,7 @@ enum err_code http_server_open(const struct http_options *o, struct http_server 
     if (!s)
         return err_set(e, ERR_NOMEM, "HTTP server");
     s->o = *o;
+    s->opener = pthread_self();
     s->clock = o->clock ? o->clock : clock_system();
     s->tls = o->certificate_file != NULL;
     s->socket.fd = s->library_fd = -1;
@@ -1442,7 +1443,6 @@ enum err_code http_server_open(const struct http_options *o, struct http_server 
         http_server_free(s, 0);
         return rc;
     }
-    s->started = true;
     *ret = s;
     return ERR_OK;
 }

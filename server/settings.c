@@ -666,14 +666,41 @@ static const char *resolve(const struct reading *x, const char *path)
     return out;
 }
 
+/* Has somebody written the secret itself where its file is to be named? "whsec_…" is one; long words of
+ * all kinds of characters are: tokens, and client secrets of Entra ID have 40. */
+static bool looks_like_secret(const char *text)
+{
+    bool upper = false, lower = false, digit = false;
+
+    if (strncmp(text, "whsec_", 6) == 0 || strncmp(text, "whsk_", 5) == 0)
+        return true;
+    for (const char *p = text; *p; p++) {
+        upper = upper || (*p >= 'A' && *p <= 'Z');
+        lower = lower || (*p >= 'a' && *p <= 'z');
+        digit = digit || (*p >= '0' && *p <= '9');
+        if (*p == '/')
+            return false;
+    }
+    return upper && lower && digit && strlen(text) >= 24;
+}
+
 static void file_fault(const struct reading *x, const char *path, int error)
 {
+    const char *slash = strrchr(path, '/'), *last = slash ? slash + 1 : path;
     const char *why = error == ENOENT    ? "there is no such file"
                       : error == EACCES  ? "this user may not read it"
                       : error == EISDIR  ? "it is a folder"
                       : error == ENOTDIR ? "a part of its path is no folder"
                                          : strerrordesc_np(error);
 
+    if ((error == ENOENT || error == ENAMETOOLONG || error == ENOTDIR) && *suffix(x->setting) &&
+        (looks_like_secret(x->node->text) || looks_like_secret(last))) {
+        yaml_fault(x->reader->faults, x->node,
+                   "%s: expected the name of a file; this looks like the secret itself, which does "
+                   "not stand here: write it into a file of its own (chmod 600) and name that",
+                   x->name);
+        return;
+    }
     yaml_fault(x->reader->faults, x->node, "%s: cannot read %s: %s%s", x->name, path,
                why ? why : "unknown error",
                error == ENOENT && *suffix(x->setting) ? "; write the secret into it (chmod 600)"

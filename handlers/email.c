@@ -91,7 +91,7 @@ static enum outcome run(struct step *s, struct err *e)
             list[n++] = json_string(address);
     t.n.to = n ? (const char *const *)list : (const char *const *)s->runtime->config->mail.to.items;
     t.n.n_to = n ? n : s->runtime->config->mail.to.count;
-    if (db_write(s->engine->store->db, tell_fn, &t, e))
+    if (step_write(s, tell_fn, &t, e))
         return OUTCOME_RETRY;
     s->written = true;
     s->work->lease_end = t.now + WORK_LEASE_MS;

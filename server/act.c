@@ -63,6 +63,37 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
     return code ? code : case_move(tx, c, CASE_DONE, c->why, now, e);
 }
 
+/* ---- the transactions of a run ----------------------------------------------------------------- */
+
+struct after_opening {
+    const struct opening *opening;
+    db_fn fn;
+    void *arg;
+};
+
+static enum err_code after_opening_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct after_opening *w = arg;
+    enum err_code code = w->opening->fn(tx, w->opening->arg, e);
+
+    return code ? code : w->fn(tx, w->arg, e);
+}
+
+enum err_code step_write(struct step *s, db_fn fn, void *arg, struct err *e)
+{
+    struct after_opening w = {.opening = &s->opening, .fn = fn, .arg = arg};
+    enum err_code code;
+
+    if (!s->opening.fn)
+        return db_write(s->engine->store->db, fn, arg, e);
+    code = db_write(s->engine->store->db, after_opening_fn, &w, e);
+    if (code)
+        return code;
+    s->opening.written(s->opening.arg);
+    s->opening.fn = NULL;
+    return ERR_OK;
+}
+
 /* ---- writing what a step came to -------------------------------------------------------------- */
 
 struct end {
@@ -116,7 +147,7 @@ static void retry_later(struct step *s, const struct handler *h, const struct er
         d.why = arena_fmt(s->arena, "not yet, cordon tries on: %s", why->text);
     if (why->code == ERR_THROTTLED)
         engine_throttled(s->engine, s->runtime);
-    if (db_write(s->engine->store->db, retry_fn, &d, &e)) {
+    if (step_write(s, retry_fn, &d, &e)) {
         log_event(LOG_ERROR, "step_not_written", LOG_ID("case", s->c->id), LOG_ERR(&e));
         engine_again(s->engine, s->work, wait);
     }
@@ -155,7 +186,7 @@ static enum went run_step(struct step *s, const struct step_record *record)
         log_event(LOG_WARN, "step_refused", LOG_ID("case", s->c->id),
                   LOG_STR("step", record->handler), LOG_ERR(&why));
     }
-    if (!s->written && db_write(s->engine->store->db, end_fn, &d, &e)) {
+    if (!s->written && step_write(s, end_fn, &d, &e)) {
         log_event(LOG_ERROR, "step_not_written", LOG_ID("case", s->c->id), LOG_ERR(&e));
         engine_again(s->engine, s->work, engine_backoff(s->work->attempts, 0));
         return WENT_LATER;
@@ -184,36 +215,31 @@ static enum err_code settle_fn(struct db_tx *tx, void *arg, struct err *e)
     return code ? code : work_done(tx, t->w, e);
 }
 
-void act_run(struct engine *g, struct runtime *rt, struct work *w, struct case_record *c,
-             const struct facts *facts, struct defender_reads *look, struct arena *arena)
+void act_run(const struct acting *a)
 {
+    struct engine *g = a->g;
     struct step s = {.engine = g,
-                     .runtime = rt,
-                     .tenant = runtime_tenant(rt, c->tenant),
-                     .work = w,
-                     .c = c,
-                     .facts = facts,
-                     .look = look,
-                     .arena = arena};
-    struct settle t = {.g = g, .rt = rt, .w = w, .arena = arena, .id = c->id};
-    struct step_record *steps;
-    size_t n = 0;
+                     .runtime = a->rt,
+                     .tenant = runtime_tenant(a->rt, a->c->tenant),
+                     .work = a->w,
+                     .c = a->c,
+                     .facts = a->facts,
+                     .look = a->look,
+                     .arena = a->arena,
+                     .opening = a->opening ? *a->opening : (struct opening){0}};
+    struct settle t = {.g = g, .rt = a->rt, .w = a->w, .arena = a->arena, .id = a->c->id};
     struct err e;
 
-    if (store_case_steps(g->store, arena, c->id, &steps, &n, &e)) {
-        log_event(LOG_ERROR, "case_unreadable", LOG_ID("case", c->id), LOG_ERR(&e));
-        engine_again(g, w, engine_backoff(w->attempts, 0));
-        return;
-    }
-    for (size_t i = 0; i < n; i++)
-        if (steps[i].state == STEP_WAITING && run_step(&s, &steps[i]) == WENT_LATER)
+    for (size_t i = 0; i < a->n_steps; i++)
+        if (a->steps[i].state == STEP_WAITING && run_step(&s, &a->steps[i]) == WENT_LATER)
             return;
     t.now = clock_wall_ms(g->clock);
-    if (db_write(g->store->db, settle_fn, &t, &e)) {
-        log_event(LOG_ERROR, "case_not_written", LOG_ID("case", c->id), LOG_ERR(&e));
-        engine_again(g, w, engine_backoff(w->attempts, 0));
+    if (step_write(&s, settle_fn, &t, &e)) {
+        log_event(LOG_ERROR, "case_not_written", LOG_ID("case", a->c->id), LOG_ERR(&e));
+        engine_again(g, a->w, engine_backoff(a->w->attempts, 0));
         return;
     }
-    log_event(LOG_INFO, "case", LOG_ID("case", c->id), LOG_STR("state", case_state_name(t.state)));
+    log_event(LOG_INFO, "case", LOG_ID("case", a->c->id),
+              LOG_STR("state", case_state_name(t.state)));
     engine_kick(g);
 }

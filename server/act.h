@@ -7,6 +7,14 @@
 #include "facts.h"
 #include "store_cases.h"
 
+/* What the first transaction of a run writes before anything of its own: the verdict that the run acts on. A
+ * case that was judged a moment ago so needs one sync until its request may leave, and not two. */
+struct opening {
+    db_fn fn;
+    void (*written)(void *arg); /* once it is on disk */
+    void *arg;
+};
+
 /* What a handler sees and may use. Borrowed for the call, but for what is said. */
 struct step {
     struct engine *engine;
@@ -18,18 +26,32 @@ struct step {
     const struct json *args; /* object, templates expanded; checked against the handler's table */
     int64_t n;               /* number of this step */
     struct defender_reads
-        *look;           /* the machine's actions as read together with the facts, or NULL; a
+        *look;              /* the machine's actions as read together with the facts, or NULL; a
                                     handler that uses them takes them away (sets NULL) */
-    struct arena *arena; /* lives as long as the run */
-    bool written;        /* the handler has written its step's end in a transaction of its own */
+    struct arena *arena;    /* lives as long as the run */
+    bool written;           /* the handler has written its step's end in a transaction of its own */
+    struct opening opening; /* of act.c: fn NULL when there is none, or it is on disk */
 };
 
-/**
- * Runs the steps that wait, in order, then settles the case. Ends the claim w.
- * c is ACTING. look: as in struct step; may be NULL. Threads: workers.
- */
-void act_run(struct engine *g, struct runtime *rt, struct work *w, struct case_record *c,
-             const struct facts *facts, struct defender_reads *look, struct arena *arena);
+/** db_write for handlers: all that a run writes goes through here. */
+enum err_code step_write(struct step *s, db_fn fn, void *arg, struct err *e);
+
+/* A run over the steps of a case that is ACTING, or will be by its opening. */
+struct acting {
+    struct engine *g;
+    struct runtime *rt;
+    struct work *w; /* the case's claim */
+    struct case_record *c;
+    const struct facts *facts;
+    struct defender_reads *look; /* as in struct step; may be NULL */
+    const struct step_record *steps;
+    size_t n_steps;
+    const struct opening *opening; /* NULL: the verdict is in the store already */
+    struct arena *arena;
+};
+
+/** Runs the steps that wait, in order, then settles the case. Ends the claim. Threads: workers. */
+void act_run(const struct acting *a);
 
 /**
  * Inside a transaction: all steps of c have ended; moves it to WAITING while its isolation is not

@@ -39,6 +39,7 @@ struct expansion {
     struct work *w;
     struct arena *arena;
     struct case_record c;
+    enum case_state before; /* its verdict, which is not written yet */
     struct facts facts;
     struct buf facts_json;
     const char *machine_id;
@@ -185,8 +186,21 @@ static enum err_code judged_fn(struct db_tx *tx, void *arg, struct err *e)
     struct work w = *x->w;
     enum err_code code;
 
+    c.state = x->before;
     code = case_judged(tx, &c, x->machine_id, buf_text(&x->facts_json), &x->verdict, x->now, e);
     return code ? code : work_keep(tx, &w, x->now, e);
+}
+
+static void judged(void *arg)
+{
+    struct expansion *x = arg;
+
+    metrics_add(x->g->metrics, METRIC_VERDICTS, 1, x->verdict.rule,
+                x->verdict.doubt ? "yes" : "no");
+    log_event(LOG_INFO, "verdict", LOG_ID("case", x->c.id), LOG_STR("tenant", x->c.tenant),
+              LOG_STR("alert", x->c.alert_id), LOG_STR("machine", x->machine_id),
+              LOG_STR("rule", x->verdict.rule), LOG_STR("doubt", x->verdict.doubt),
+              LOG_INT("steps", (int64_t)x->verdict.n_steps));
 }
 
 /* Facts as text and the verdict on them, nothing written yet. A failure is told like one of reading: the
@@ -202,25 +216,37 @@ static enum err_code judge(struct expansion *x)
     return decide(x->rt->config->policy, &x->facts, x->now, x->arena, &x->verdict, &x->why);
 }
 
-static enum err_code keep_verdict(struct expansion *x, struct err *e)
+/* Acts on the verdict, which is written with the first thing that is done about it. */
+static void act_on_verdict(struct expansion *x, struct defender_reads *reads)
 {
-    enum err_code code = db_write(x->g->store->db, judged_fn, x, e);
+    const struct opening opening = {.fn = judged_fn, .written = judged, .arg = x};
+    struct acting a = {.g = x->g,
+                       .rt = x->rt,
+                       .w = x->w,
+                       .c = &x->c,
+                       .facts = &x->facts,
+                       .look = reads->actions_code || !x->machine_id ? NULL : reads,
+                       .n_steps = x->verdict.n_steps,
+                       .opening = &opening,
+                       .arena = x->arena};
+    struct step_record *steps = arena_array(x->arena, a.n_steps + 1, sizeof *steps);
 
-    if (code)
-        return code;
+    if (!steps) {
+        log_event(LOG_ERROR, "case_not_judged", LOG_ID("case", x->c.id),
+                  LOG_STR("why", "out of memory"));
+        engine_again(x->g, x->w, engine_backoff(x->w->attempts, 0));
+        return;
+    }
+    for (size_t i = 0; i < a.n_steps; i++)
+        steps[i] = case_step_of(&x->verdict.steps[i], (int64_t)i, x->now);
+    a.steps = steps;
+    x->before = x->c.state;
     x->c.state = CASE_ACTING;
     x->c.machine_id = x->machine_id;
     x->c.rule = x->verdict.rule;
     x->c.why = x->verdict.doubt;
     x->c.verdict = x->verdict.json;
-    x->w->lease_end = x->now + WORK_LEASE_MS;
-    metrics_add(x->g->metrics, METRIC_VERDICTS, 1, x->verdict.rule,
-                x->verdict.doubt ? "yes" : "no");
-    log_event(LOG_INFO, "verdict", LOG_ID("case", x->c.id), LOG_STR("tenant", x->c.tenant),
-              LOG_STR("alert", x->c.alert_id), LOG_STR("machine", x->machine_id),
-              LOG_STR("rule", x->verdict.rule), LOG_STR("doubt", x->verdict.doubt),
-              LOG_INT("steps", (int64_t)x->verdict.n_steps));
-    return ERR_OK;
+    act_run(&a);
 }
 
 /* ---- a run ------------------------------------------------------------------------------------ */
@@ -244,7 +270,6 @@ static void run_new(struct expansion *x)
     struct runtime_tenant *tenant = runtime_tenant(x->rt, x->c.tenant);
     const struct config_source *source = config_source(x->rt->config, x->c.source);
     struct defender_reads reads = {0};
-    struct err e;
     enum err_code code;
 
     if (tenant)
@@ -257,21 +282,18 @@ static void run_new(struct expansion *x)
                       x->why.text);
     if (!code)
         code = judge(x);
-    if (code) {
+    if (code)
         not_read(x, code);
-    } else if (keep_verdict(x, &e)) {
-        log_event(LOG_ERROR, "case_not_judged", LOG_ID("case", x->c.id), LOG_ERR(&e));
-        engine_again(x->g, x->w, engine_backoff(x->w->attempts, 0));
-    } else {
-        act_run(x->g, x->rt, x->w, &x->c, &x->facts,
-                reads.actions_code || !x->machine_id ? NULL : &reads, x->arena);
-    }
+    else
+        act_on_verdict(x, &reads);
     defender_reads_clear(&reads);
 }
 
 static void run_judged(struct expansion *x)
 {
     AUTO(json_freep) struct json *doc = NULL;
+    struct step_record *steps;
+    size_t n;
     struct err e;
 
     if (reload(x, &doc, &e)) {
@@ -280,7 +302,19 @@ static void run_judged(struct expansion *x)
         not_read(x, ERR_REFUSED);
         return;
     }
-    act_run(x->g, x->rt, x->w, &x->c, &x->facts, NULL, x->arena);
+    if (store_case_steps(x->g->store, x->arena, x->c.id, &steps, &n, &e)) {
+        log_event(LOG_ERROR, "case_unreadable", LOG_ID("case", x->c.id), LOG_ERR(&e));
+        engine_again(x->g, x->w, engine_backoff(x->w->attempts, 0));
+        return;
+    }
+    act_run(&(struct acting){.g = x->g,
+                             .rt = x->rt,
+                             .w = x->w,
+                             .c = &x->c,
+                             .facts = &x->facts,
+                             .steps = steps,
+                             .n_steps = n,
+                             .arena = x->arena});
 }
 
 static enum err_code done_fn(struct db_tx *tx, void *arg, struct err *e)

@@ -523,7 +523,7 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
         }
     }
     q.x.now = clock_wall_ms(s->engine->clock);
-    if (db_write(s->engine->store->db, request_fn, &q, e))
+    if (step_write(s, request_fn, &q, e))
         q.outcome = OUTCOME_RETRY;
     else if (q.outcome != OUTCOME_DONE)
         *e = q.x.why;

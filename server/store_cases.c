@@ -315,6 +315,16 @@ enum err_code case_move(struct db_tx *tx, struct case_record *c, enum case_state
     return ERR_OK;
 }
 
+struct step_record case_step_of(const struct verdict_step *s, int64_t n, int64_t now)
+{
+    return (struct step_record){.n = n,
+                                .handler = s->handler,
+                                .args = s->args,
+                                .why = s->withheld,
+                                .state = s->withheld ? STEP_WITHHELD : STEP_WAITING,
+                                .updated = now};
+}
+
 enum err_code case_judged(struct db_tx *tx, struct case_record *c, const char *machine_id,
                           const char *facts_json, const struct verdict *v, int64_t now,
                           struct err *e)
@@ -329,15 +339,14 @@ enum err_code case_judged(struct db_tx *tx, struct case_record *c, const char *m
         "UPDATE cases SET facts = $1, verdict = $2, rule = $3, machine_id = $4 WHERE id = $5",
         "tttti", facts_json, v->json, v->rule, machine_id, c->id);
     for (size_t i = 0; i < v->n_steps && !code; i++) {
-        const struct verdict_step *s = &v->steps[i];
+        const struct step_record s = case_step_of(&v->steps[i], (int64_t)i, now);
 
         code = db_run(tx, e, NULL,
                       "INSERT INTO steps (case_id, n, handler, args, state, why, updated)"
                       " VALUES ($1, $2, $3, $4, $5, $6, $7)",
                       "iittt"
                       "ti",
-                      c->id, (int64_t)i, s->handler, s->args,
-                      step_names[s->withheld ? STEP_WITHHELD : STEP_WAITING], s->withheld, now);
+                      c->id, s.n, s.handler, s.args, step_names[s.state], s.why, s.updated);
     }
     return code;
 }

@@ -86,6 +86,8 @@ enum err_code case_list(struct db_tx *tx, struct arena *a, const struct case_fil
  *  before one of ours that ended in an error and came to light all the same. */
 enum err_code case_move(struct db_tx *tx, struct case_record *c, enum case_state to,
                         const char *why, int64_t now, struct err *e);
+/** A verdict's step as it is written first: waiting, or withheld. Borrows s's texts. */
+struct step_record case_step_of(const struct verdict_step *s, int64_t n, int64_t now);
 /** Facts and verdict are there: writes them with the steps and moves the case to ACTING. */
 enum err_code case_judged(struct db_tx *tx, struct case_record *c, const char *machine_id,
                           const char *facts_json, const struct verdict *v, int64_t now,

@@ -135,14 +135,14 @@ static void retry_later(struct step *s, const struct handler *h, const struct er
                     .why = why->text,
                     .now = now,
                     .due = now + wait,
-                    .late = h->acts && now - s->c->created >= ENGINE_LATE_MS &&
+                    .late = h->acts && now - s->work->created >= ENGINE_LATE_MS &&
                             !notice_was_told(s->c, NOTICE_LATE)};
     struct err e;
 
     log_event(LOG_INFO, "step_later", LOG_ID("case", s->c->id), LOG_STR("step", h->name),
               LOG_INT("attempt", s->work->attempts), LOG_INT("next_ms", wait), LOG_ERR(why));
     if (h->acts)
-        d.due = engine_late_due(now, d.due, s->c->created);
+        d.due = engine_late_due(now, d.due, s->work->created);
     if (d.late)
         d.why = arena_fmt(s->arena, "not yet, cordon tries on: %s", why->text);
     if (why->code == ERR_THROTTLED)
@@ -176,7 +176,7 @@ static enum went run_step(struct step *s, const struct step_record *record)
         outcome = h->run(s, &why);
     }
     d.now = clock_wall_ms(s->engine->clock);
-    if (outcome == OUTCOME_RETRY && d.now - s->c->created < STEP_GIVE_UP_MS) {
+    if (outcome == OUTCOME_RETRY && d.now - s->work->created < STEP_GIVE_UP_MS) {
         retry_later(s, h, &why);
         return WENT_LATER;
     }

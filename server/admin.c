@@ -8,13 +8,15 @@
 #include <strings.h>
 
 #include "api.h"
+#include "desk.h"
 #include "id.h"
 #include "json.h"
 #include "log.h"
 #include "work.h"
 
-#define ANSWER_MAX (32 * 1024 * 1024)
-#define PARTS_MAX  64
+#define ANSWER_MAX    (32 * 1024 * 1024)
+#define PARTS_MAX     64
+#define ROUTE_ID_SIZE 64 /* longer than any id */
 
 struct admin {
     struct admin_options o;
@@ -25,7 +27,7 @@ struct admin {
 struct page {
     struct admin *a;
     struct http_request *r;
-    const char *rest; /* what follows the route's path */
+    const char *id; /* of the path; "" when it has none */
     struct buf out;
     const char *content_type;
     struct err e;
@@ -149,6 +151,8 @@ static unsigned status_of(enum err_code code)
         return 400;
     case ERR_NOT_FOUND:
         return 404;
+    case ERR_CONFLICT:
+        return 409;
     default:
         return 503;
     }
@@ -204,7 +208,7 @@ static unsigned cases(struct page *p)
 static unsigned one_case(struct page *p)
 {
     int64_t id;
-    enum err_code code = id_parse(p->rest, &id, &p->e);
+    enum err_code code = id_parse(p->id, &id, &p->e);
 
     if (code) /* no such thing can exist */
         code = err_set(&p->e, ERR_NOT_FOUND, "there is no case with this id");
@@ -224,28 +228,101 @@ static unsigned isolations(struct page *p)
     return status_of(code);
 }
 
+/* ---- orders ----------------------------------------------------------------------------------- */
+
+/* A text of the body: NULL when it is not there. False: it is no such text. */
+static bool take_text(struct page *p, const struct json *doc, const char *name, size_t max,
+                      const char **ret)
+{
+    const struct json *value = json_get(doc, name);
+
+    *ret = NULL;
+    if (json_type(value) == JSON_ABSENT || json_type(value) == JSON_NULL)
+        return true;
+    *ret = json_string(value);
+    if (*ret && strlen(*ret) <= max)
+        return true;
+    (void)err_set(&p->e, ERR_INVALID, "%s: expected a text of at most %zu bytes", name, max);
+    return false;
+}
+
+/* {"why": "…", "by": "…"}, both optional; an empty body is an empty object. */
+static unsigned order(struct page *p, const char *what,
+                      enum err_code (*give)(struct engine *g, const struct desk_order *o,
+                                            struct err *e),
+                      const char *done)
+{
+    AUTO(json_freep) struct json *doc = NULL;
+    struct json_out o = JSON_OUT(&p->out);
+    struct desk_order order = {0};
+    size_t len;
+    const char *body = http_body(p->r, &len);
+
+    if (id_parse(p->id, &order.id, NULL)) /* no such thing can exist */
+        return status_of(
+            err_set(&p->e, ERR_NOT_FOUND, "there is no %s with the id %.40s", what, p->id));
+    if (len && (json_parse(body, len, &doc, &p->e) || json_type(doc) != JSON_OBJECT))
+        return status_of(err_set(&p->e, ERR_INVALID, "expected a JSON object: {\"why\": \"…\"}"));
+    if (!take_text(p, doc, "why", DESK_WHY_MAX, &order.why) ||
+        !take_text(p, doc, "by", DESK_WHO_MAX, &order.who))
+        return 400;
+    if (give(p->a->o.engine, &order, &p->e))
+        return status_of(p->e.code);
+    json_out_object(&o, NULL);
+    json_out_string(&o, "status", done);
+    json_out_id(&o, what, order.id);
+    json_out_object_end(&o);
+    return 200;
+}
+
+static unsigned retry_case(struct page *p)
+{
+    return order(p, "case", desk_retry, "retried");
+}
+
+static unsigned drop_case(struct page *p)
+{
+    return order(p, "case", desk_drop, "dropped");
+}
+
 /* ---- routing ---------------------------------------------------------------------------------- */
 
+enum { FOR_ALL = 1 << 0, ORDER = 1 << 1 }; /* needs no token; POST instead of GET */
+
 static const struct route {
-    const char *path;
-    bool prefix; /* more follows: p->rest */
-    bool open;   /* without the token */
+    const char *path; /* one '*' stands for an id: page->id */
+    unsigned flags;
     unsigned (*page)(struct page *p);
 } routes[] = {
-    {"/healthz", false, true, healthz},       {"/readyz", false, true, readyz},
-    {"/metrics", false, false, metrics_page}, {"/api/cases", false, false, cases},
-    {"/api/cases/", true, false, one_case},   {"/api/isolations", false, false, isolations},
+    {"/healthz", FOR_ALL, healthz},          {"/readyz", FOR_ALL, readyz},
+    {"/metrics", 0, metrics_page},           {"/api/cases", 0, cases},
+    {"/api/cases/*", 0, one_case},           {"/api/cases/*/retry", ORDER, retry_case},
+    {"/api/cases/*/drop", ORDER, drop_case}, {"/api/isolations", 0, isolations},
 };
 
-static const struct route *find_route(const char *path)
+/* Does the path fit? id gets what stands for the '*' ("" without one). */
+static bool fits(const char *pattern, const char *path, char id[ROUTE_ID_SIZE])
 {
-    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
-        size_t len = strlen(routes[i].path);
+    size_t len = strcspn(pattern, "*"), n;
 
-        if (routes[i].prefix ? strncmp(path, routes[i].path, len) == 0 && path[len]
-                             : strcmp(path, routes[i].path) == 0)
+    id[0] = '\0';
+    if (strncmp(pattern, path, len) != 0)
+        return false;
+    if (!pattern[len])
+        return !path[len];
+    n = strcspn(path + len, "/");
+    if (!n || n >= ROUTE_ID_SIZE || strcmp(pattern + len + 1, path + len + n) != 0)
+        return false;
+    memcpy(id, path + len, n);
+    id[n] = '\0';
+    return true;
+}
+
+static const struct route *find_route(const char *path, char id[ROUTE_ID_SIZE])
+{
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
+        if (fits(routes[i].path, path, id))
             return &routes[i];
-    }
     return NULL;
 }
 
@@ -264,20 +341,70 @@ static bool authorised(const struct admin *a, struct http_request *r)
     return verify_equal(header + 7, strlen(header + 7), token->text, token->len);
 }
 
+/* Without a token the address is a loopback one, which a page of the web in an administrator's browser can
+ * reach, too: by a name that it makes resolve to 127.0.0.1 (then Host is that name), or by sending blindly
+ * (then Origin is the page's). A request of our commands has neither. */
+static bool is_local(struct http_request *r)
+{
+    static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
+    const char *host = http_header(r, "Host", NULL), *origin = http_header(r, "Origin", NULL);
+    bool local = false;
+
+    for (size_t i = 0; host && i < sizeof names / sizeof *names; i++) {
+        size_t len = strlen(names[i]);
+
+        local =
+            local || (strncasecmp(host, names[i], len) == 0 && (!host[len] || host[len] == ':'));
+    }
+    if (!origin || !local)
+        return local || !host; /* HTTP/1.0 has none, and browsers do not speak it */
+    return strncasecmp(origin, "http://", 7) == 0 && strcasecmp(origin + 7, host) == 0;
+}
+
+static bool has_token(const struct admin *a)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(a->o.engine);
+
+    return rt->config->admin.token.text != NULL;
+}
+
+/* A form of another page cannot be sent with this type. */
+static bool is_json(struct http_request *r)
+{
+    unsigned count = 0;
+    const char *type = http_header(r, "Content-Type", &count);
+    size_t len = type ? strcspn(type, "; \t") : 0;
+
+    return count == 1 && len == 16 && strncasecmp(type, "application/json", 16) == 0;
+}
+
 static enum http_next head(struct http_request *r, void *ctx, size_t *ret_body_max)
 {
-    static const char *const allow[][2] = {{"Allow", "GET, HEAD"}, {NULL, NULL}};
+    static const char *const read[][2] = {{"Allow", "GET, HEAD"}, {NULL, NULL}};
+    static const char *const order[][2] = {{"Allow", "POST"}, {NULL, NULL}};
     static const char *const challenge[][2] = {{"WWW-Authenticate", "Bearer"}, {NULL, NULL}};
     const struct admin *a = ctx;
-    const struct route *route = find_route(http_path(r));
+    char id[ROUTE_ID_SIZE];
+    const struct route *route = find_route(http_path(r), id);
+    const char *method = http_method(r);
+    bool gives_order = route && route->flags & ORDER;
 
-    *ret_body_max = 1024; /* nothing here reads a body yet */
+    *ret_body_max = 4096; /* an order and its reason */
     if (!route)
         http_reply_problem(r, 404, "Nothing is served under this path.", NULL);
-    else if (strcmp(http_method(r), "GET") != 0 && strcmp(http_method(r), "HEAD") != 0)
-        http_reply_problem(r, 405, "This path is only for reading.", allow);
-    else if (!route->open && !authorised(a, r))
+    else if (gives_order && strcmp(method, "POST") != 0)
+        http_reply_problem(r, 405, "This path takes orders: POST.", order);
+    else if (!gives_order && strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
+        http_reply_problem(r, 405, "This path is only for reading.", read);
+    else if (!(route->flags & FOR_ALL) && !authorised(a, r))
         http_reply_problem(r, 401, "The admin token is missing or wrong.", challenge);
+    else if (!(route->flags & FOR_ALL) && !has_token(a) && !is_local(r))
+        http_reply_problem(r, 403,
+                           "Without an admin token this side is for this host alone: name it as "
+                           "127.0.0.1 or localhost.",
+                           NULL);
+    else if (gives_order && !is_json(r))
+        http_reply_problem(r, 415, "Orders are JSON: application/json.", NULL);
     else
         return HTTP_GO_ON;
     return HTTP_ANSWERED;
@@ -285,10 +412,11 @@ static enum http_next head(struct http_request *r, void *ctx, size_t *ret_body_m
 
 static void body(struct http_request *r, void *ctx)
 {
-    const struct route *route = find_route(http_path(r));
+    char id[ROUTE_ID_SIZE];
+    const struct route *route = find_route(http_path(r), id);
     struct page p = {.a = ctx,
                      .r = r,
-                     .rest = http_path(r) + strlen(route->path),
+                     .id = id,
                      .out = BUF_INIT(ANSWER_MAX),
                      .content_type = "application/json"};
     unsigned status = route->page(&p);

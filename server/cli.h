@@ -147,6 +147,11 @@ struct json;
 int cli_admin_call(const char *given, const char *method, const char *path, const char *body,
                    const char *what, struct json **ret);
 
+/** Gives an order: POST with {"why", "by"}, `by` being the user at the keyboard. why: NULL is fine. Else as
+ *  cli_admin_call. */
+int cli_admin_order(const char *given, const char *path, const char *why, const char *what,
+                    struct json **ret);
+
 /**
  * Reads a list, page by page, until limit elements are there (0: CLI_LIST_LIMIT) or no more.
  *

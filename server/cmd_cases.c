@@ -169,11 +169,87 @@ static int cases_show(int argc, char **argv)
     return CLI_DONE;
 }
 
+/* ---- orders ----------------------------------------------------------------------------------- */
+
+struct order_options {
+    const char *config, *why;
+    bool json;
+};
+
+static const struct cli_option order_options[] = {
+    CLI_CONFIG(struct order_options, config),
+    CLI_OPTION("why", CLI_TEXT, struct order_options, why, "TEXT", "the reason, for the record"),
+    CLI_JSON(struct order_options, json),
+    {.name = NULL},
+};
+
+static const struct cli_command retry_command = {
+    .name = "cases retry",
+    .args = "ID",
+    .about =
+        "Begins a case anew that failed, or of which a step failed or was withheld: Defender is read\n"
+        "again, and the policy in force judges again.",
+    .options = order_options,
+    .least_args = 1,
+    .most_args = 1,
+};
+
+static const struct cli_command drop_command = {
+    .name = "cases drop",
+    .args = "ID",
+    .about =
+        "Lets a case go that is not over: nothing more is done or told about it. --why is demanded.\n"
+        "An isolation that was requested already is still followed.",
+    .options = order_options,
+    .least_args = 1,
+    .most_args = 1,
+};
+
+/* Sends the order `verb` about one case and says what came of it. */
+static int give_order(int argc, char **argv, const struct cli_command *command, const char *verb,
+                      bool why_demanded, const char *done)
+{
+    AUTO(buf_clear) struct buf path = BUF_INIT(4096), what = BUF_INIT(200);
+    AUTO(json_freep) struct json *answer = NULL;
+    AUTO(auto_free) char *id = NULL;
+    struct order_options o = {0};
+    struct cli_words words;
+    int code = cli_parse(argc, argv, command, &o, &words);
+
+    if (code != CLI_GO_ON)
+        return code;
+    if (why_demanded && !o.why)
+        return cli_usage(command, "--why TEXT is missing: say for what reason");
+    id = rest_encode(words.items[0]);
+    buf_addf(&path, "/api/cases/%s/%s", id ? id : "", verb);
+    buf_addf(&what, "case '%.60s'", words.items[0]);
+    code = cli_admin_order(o.config, buf_text(&path), o.why, buf_text(&what), &answer);
+    if (code != CLI_GO_ON)
+        return code;
+    if (o.json)
+        cli_show_json(answer);
+    else
+        (void)printf("case %s: %s\n", json_get_string(answer, "case"), done);
+    return CLI_DONE;
+}
+
+static int cases_retry(int argc, char **argv)
+{
+    return give_order(argc, argv, &retry_command, "retry", false, "it begins anew");
+}
+
+static int cases_drop(int argc, char **argv)
+{
+    return give_order(argc, argv, &drop_command, "drop", true, "dropped");
+}
+
 int cmd_cases(int argc, char **argv)
 {
     static const struct cli_sub table[] = {
         {"list", cases_list, "the cases, newest first"},
         {"show", cases_show, "everything about one case"},
+        {"retry", cases_retry, "begins one anew that failed"},
+        {"drop", cases_drop, "lets one go that is not over"},
         {NULL, NULL, NULL},
     };
 

@@ -94,6 +94,7 @@ struct runtime *engine_runtime(struct engine *g)
 void engine_use(struct engine *g, struct runtime *r)
 {
     struct runtime *old;
+    struct err e;
 
     pthread_mutex_lock(&g->lock);
     old = g->runtime;
@@ -101,6 +102,9 @@ void engine_use(struct engine *g, struct runtime *r)
     g->runtime = r;
     pthread_mutex_unlock(&g->lock);
     runtime_unref(old);
+    if (store_work_try_now(g->store, &e))
+        log_event(LOG_WARN, "not_hurried", LOG_ERR(&e)); /* they come when they are due */
+    engine_kick(g);
 }
 
 /* The place of a number in posting[], or -1. */

@@ -49,7 +49,8 @@ void engine_stop(struct engine *g);
 void engine_free(struct engine *g);
 /** The configuration in force; runtime_unref it. */
 struct runtime *engine_runtime(struct engine *g);
-/** Puts another into force, taking over the reference; budgets go on as they stand. */
+/** Puts another into force, taking over the reference; budgets go on as they stand. Cases that were tried in
+ *  vain are tried again at once: the new one may be the cure. */
 void engine_use(struct engine *g, struct runtime *r);
 /** Notes that an isolation's POST is under way in this process, until engine_post_ended. A lease is
  *  measured by the wall clock, which may jump: this is not. False: there is one already. Any thread. */

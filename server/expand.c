@@ -19,9 +19,10 @@
  * good. */
 static const struct {
     bool retry;
-    int64_t give_up_ms; /* after the case was made */
+    int64_t give_up_ms; /* after its work began: a case that is tried again gets as long */
 } reactions[ERR_CODES] = {
     [ERR_NOT_FOUND] = {true, 15 * MINUTE_MS},
+    [ERR_DENIED] = {true, DAY_MS}, /* people hear at once, and renew the secret */
     [ERR_AGAIN] = {true, DAY_MS},
     [ERR_THROTTLED] = {true, DAY_MS},
     [ERR_TIMEOUT] = {true, DAY_MS},
@@ -144,7 +145,8 @@ static enum err_code later_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct expansion *x = arg;
     struct case_record c = x->c;
-    bool late = x->now - c.created >= ENGINE_LATE_MS && !c.told;
+    /* A credential that is refused is nothing to wait a quarter of an hour for: people must act. */
+    bool late = (x->now - x->w->created >= ENGINE_LATE_MS || x->why.code == ERR_DENIED) && !c.told;
     struct notice n =
         bad_news(x, late ? arena_fmt(x->arena, "not yet, cordon tries on: %s", x->why.text) : NULL);
     enum err_code code;
@@ -160,10 +162,10 @@ static enum err_code later_fn(struct db_tx *tx, void *arg, struct err *e)
 static void not_read(struct expansion *x, enum err_code code)
 {
     int64_t wait = engine_backoff(x->w->attempts, x->why.retry_ms);
-    bool retry = reactions[code].retry && x->now - x->c.created < reactions[code].give_up_ms;
+    bool retry = reactions[code].retry && x->now - x->w->created < reactions[code].give_up_ms;
     struct err e;
 
-    x->due = engine_late_due(x->now, x->now + wait, x->c.created);
+    x->due = engine_late_due(x->now, x->now + wait, x->w->created);
     (void)err_in(&x->why, "alert %s", x->c.alert_id);
     log_event(retry ? LOG_INFO : LOG_ERROR, retry ? "expand_later" : "case_failed",
               LOG_ID("case", x->c.id), LOG_STR("tenant", x->c.tenant), LOG_ERR(&x->why),

@@ -298,6 +298,7 @@ static enum err_code posted_fn(struct db_tx *tx, void *arg, struct err *e)
         code = postpone(tx, x, &r, e);
         break;
     case ERR_CONFLICT: /* the same action is under way: the look will find it */
+    case ERR_DENIED:   /* an expired secret; it was not carried out */
     case ERR_AGAIN:
     case ERR_THROTTLED:
     case ERR_TIMEOUT:

@@ -17,8 +17,8 @@ static const unsigned may_become[CASE_STATES] = {
     [CASE_DECIDING] = 1u << CASE_EXPANDING | 1u << CASE_DECIDING | 1u << CASE_ACTING | OVER,
     [CASE_ACTING] = 1u << CASE_WAITING | 1u << CASE_DONE | OVER,
     [CASE_WAITING] = 1u << CASE_DONE | OVER,
-    [CASE_DONE] = 0,
-    [CASE_FAILED] = 1u << CASE_DROPPED,
+    [CASE_DONE] = 1u << CASE_EXPANDING,
+    [CASE_FAILED] = 1u << CASE_EXPANDING | 1u << CASE_DROPPED,
     [CASE_DROPPED] = 0,
 };
 
@@ -349,6 +349,20 @@ enum err_code case_judged(struct db_tx *tx, struct case_record *c, const char *m
                       c->id, s.n, s.handler, s.args, step_names[s.state], s.why, s.updated);
     }
     return code;
+}
+
+enum err_code case_reset(struct db_tx *tx, struct case_record *c, struct err *e)
+{
+    enum err_code code = db_run(tx, e, NULL, "DELETE FROM steps WHERE case_id = $1", "i", c->id);
+
+    if (!code)
+        code = db_run(tx, e, NULL, "UPDATE cases SET isolation = NULL, told = NULL WHERE id = $1",
+                      "i", c->id);
+    if (code)
+        return code;
+    c->isolation = 0;
+    c->told = NULL;
+    return ERR_OK;
 }
 
 enum err_code case_join(struct db_tx *tx, struct case_record *c, int64_t isolation, struct err *e)

@@ -13,7 +13,7 @@
  *     |                  | \--steps run, nothing open--------------------->  ^
  *     +------------------+--> FAILED   for good, or out of time: a person was told
  *  DECIDING is the moment between facts and verdict; it is never written unless deciding itself failed.
- *  DROPPED is a person's word.                                                                    */
+ *  DROPPED is a person's word, and so is EXPANDING after DONE or FAILED: tried again (desk.h).     */
 enum case_state {
     CASE_RECEIVED,
     CASE_EXPANDING,
@@ -92,6 +92,8 @@ struct step_record case_step_of(const struct verdict_step *s, int64_t n, int64_t
 enum err_code case_judged(struct db_tx *tx, struct case_record *c, const char *machine_id,
                           const char *facts_json, const struct verdict *v, int64_t now,
                           struct err *e);
+/** Forgets the steps, the isolation and who was told what, before a case is judged once more. */
+enum err_code case_reset(struct db_tx *tx, struct case_record *c, struct err *e);
 enum err_code case_join(struct db_tx *tx, struct case_record *c, int64_t isolation, struct err *e);
 enum err_code case_told(struct db_tx *tx, struct case_record *c, const char *kind, struct err *e);
 enum err_code step_move(struct db_tx *tx, int64_t case_id, int64_t n, enum step_state to,

@@ -141,6 +141,24 @@ enum err_code store_work_hurry(struct store *s, struct err *e)
     return code ? err_in(e, "after the clock was set back"), code : ERR_OK;
 }
 
+static enum err_code try_now(struct db_tx *tx, void *arg, struct err *e)
+{
+    const int64_t *now = arg;
+
+    return db_run(tx, e, NULL,
+                  "UPDATE work SET due = $1 WHERE owner IS NULL AND kind = $2 AND attempts > 0"
+                  " AND due > $3 AND due < $4",
+                  "iiii", *now, (int64_t)WORK_CASE, *now, WORK_PARKED);
+}
+
+enum err_code store_work_try_now(struct store *s, struct err *e)
+{
+    int64_t now = clock_wall_ms(s->clock);
+    enum err_code code = db_write(s->db, try_now, &now, e);
+
+    return code ? err_in(e, "make due what was tried in vain"), code : ERR_OK;
+}
+
 static enum err_code count(struct db_tx *tx, void *arg, struct err *e)
 {
     int64_t *out = arg;
@@ -223,6 +241,11 @@ enum err_code work_keep(struct db_tx *tx, struct work *w, int64_t now, struct er
     if (!code)
         w->lease_end = now + WORK_LEASE_MS;
     return code;
+}
+
+enum err_code work_cancel(struct db_tx *tx, int64_t id, struct err *e)
+{
+    return db_run(tx, e, NULL, "DELETE FROM work WHERE id = $1", "i", id);
 }
 
 enum err_code work_wake(struct db_tx *tx, int64_t id, int64_t due, struct err *e)

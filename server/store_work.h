@@ -51,6 +51,9 @@ enum err_code store_work_recover(struct store *s, struct err *e);
 /** The wall clock was set back, or may have been while nobody ran: what is due in more than five minutes is
  *  due now. Every run looks before it acts, so that it may come early. */
 enum err_code store_work_hurry(struct store *s, struct err *e);
+/** A new configuration is in force, and it may be the cure (a renewed secret): cases that were tried in vain and
+ *  wait to be tried again are due now. */
+enum err_code store_work_try_now(struct store *s, struct err *e);
 /** Rows by kind, leased or not (for the metrics). */
 enum err_code store_work_count(struct store *s, int64_t ret[WORK_KINDS], struct err *e);
 
@@ -67,6 +70,8 @@ enum err_code work_again(struct db_tx *tx, const struct work *w, int64_t due, in
                          struct err *e);
 /** Still ours: renews the lease from now; w->lease_end moves. */
 enum err_code work_keep(struct db_tx *tx, struct work *w, int64_t now, struct err *e);
+/** Nobody is to do it any more: removes the row, whoever holds it; his writes then fail with ERR_STALE. */
+enum err_code work_cancel(struct db_tx *tx, int64_t id, struct err *e);
 /** Makes somebody's row due at `due` if it would be later and is not leased. No row is no error. */
 enum err_code work_wake(struct db_tx *tx, int64_t id, int64_t due, struct err *e);
 

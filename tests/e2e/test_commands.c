@@ -286,6 +286,90 @@ static void test_commands__lists_show_what_the_api_says(void **state)
     house_leave(h);
 }
 
+/* ---- ordering ------------------------------------------------------------------------------------ */
+
+static struct json *pushed_case(struct house *h, const char *alert, const char *state)
+{
+    AUTO(json_freep) struct json *answer = house_push(h, alert, MACHINE, 202);
+
+    return house_wait_case(h, answer, state, SOON);
+}
+
+static void test_commands__a_failed_case_is_tried_again_once_its_cause_is_gone(void **state)
+{
+    struct house *h = house_by_init();
+    const char *config = h->config_file, *id;
+    char path[100];
+
+    (void)state;
+    house_cordon_start(h);
+    add_alert(h, "da1_-1");
+    sim_tell(h->sim, "/faults", "{\"path\":\"/api/alerts/*\",\"kind\":\"forbidden\",\"count\":1}");
+    AUTO(json_freep) struct json *failed = pushed_case(h, "da1_-1", "failed");
+    id = json_get_string(failed, "id");
+    (void)snprintf(path, sizeof path, "/api/cases/%s", id);
+    assert_says(0, id, WORDS("cases", "list", "--state", "failed", "-c", config));
+    assert_says(0, "begins anew",
+                WORDS("cases", "retry", id, "--why", "permission granted", "-c", config));
+    json_free(sim_wait_isolated(h->sim, 1, SOON));
+    json_free(sim_wait_mails(h->sim, 3, SOON)); /* not isolated; requested; isolated */
+    AUTO(json_freep) struct json *done = house_get(h, path);
+    assert_string_equal(json_get_string(done, "state"), "done");
+    assert_int_equal(sim_state(h->sim, "isolate_posts"), 1);
+    house_wait_log(h, "\"event\":\"case_retried\"", 1, SOON);
+    house_wait_log(h, "permission granted", 1, SOON);
+    assert_says(1, "all its steps were done", WORDS("cases", "retry", id, "-c", config));
+    assert_says(1, "there is no case", WORDS("cases", "retry", "nosuchcase", "-c", config));
+    assert_discreet(h);
+    house_leave(h);
+}
+
+static void test_commands__what_was_withheld_is_judged_anew(void **state)
+{
+    struct house *h = house_by_init();
+    const char *config = h->config_file, *id;
+
+    (void)state;
+    house_cordon_start(h);
+    sim_tell(h->sim, "/machines", "{\"id\":\"" MACHINE "\",\"machineTags\":[\"no-isolate\"]}");
+    sim_tell(h->sim, "/alerts",
+             "{\"id\":\"da1_-1\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}");
+    AUTO(json_freep) struct json *told = pushed_case(h, "da1_-1", "done");
+    assert_int_equal(sim_state(h->sim, "isolate_posts"), 0);
+    id = json_get_string(told, "id");
+    sim_tell(h->sim, "/machines", "{\"id\":\"" MACHINE "\",\"machineTags\":[]}");
+    free(says(0, WORDS("cases", "retry", id, "-c", config)));
+    json_free(sim_wait_isolated(h->sim, 1, SOON));
+    assert_int_equal(sim_state(h->sim, "isolate_posts"), 1);
+    house_wait_quiet(h, SOON);
+    house_leave(h);
+}
+
+static void test_commands__a_dropped_case_is_let_go(void **state)
+{
+    struct house *h = house_by_init();
+    const char *config = h->config_file, *id;
+    char path[100];
+
+    (void)state;
+    house_cordon_start(h);
+    add_alert(h, "da1_-1");
+    sim_tell(h->sim, "/faults", "{\"path\":\"/api/alerts/*\",\"kind\":\"error\",\"count\":-1}");
+    AUTO(json_freep) struct json *waits = pushed_case(h, "da1_-1", "expanding");
+    id = json_get_string(waits, "id");
+    (void)snprintf(path, sizeof path, "/api/cases/%s", id);
+    assert_says(2, "--why", WORDS("cases", "drop", id, "-c", config));
+    assert_says(0, "dropped", WORDS("cases", "drop", id, "--why", "a drill", "-c", config));
+    sim_delete(h->sim, "/faults");
+    AUTO(json_freep) struct json *dropped = house_get(h, path);
+    assert_string_equal(json_get_string(dropped, "state"), "dropped");
+    assert_non_null(strstr(json_get_string(dropped, "why"), "a drill"));
+    assert_says(1, "dropped already", WORDS("cases", "drop", id, "--why", "again", "-c", config));
+    json_free(house_push(h, "da1_-1", MACHINE, 200)); /* known: nothing new */
+    assert_int_equal(sim_state(h->sim, "isolate_posts"), 0);
+    house_leave(h);
+}
+
 static void test_commands__every_metric_of_a_running_server_is_explained(void **state)
 {
     struct house *h = house_start(NULL);
@@ -443,6 +527,8 @@ static void test_commands__wrong_usage_exits_with_2(void **state)
         {"cases"},
         {"cases", "lst"},
         {"cases", "show"},
+        {"cases", "retry"},
+        {"cases", "drop", "x"},
         {"cases", "list", "--state", "open"},
         {"cases", "list", "--limit", "-1"},
         {"isolations"},
@@ -467,6 +553,9 @@ int main(void)
         cmocka_unit_test(test_commands__init_check_serve_send),
         cmocka_unit_test(test_commands__the_printed_curl_line_pushes),
         cmocka_unit_test(test_commands__lists_show_what_the_api_says),
+        cmocka_unit_test(test_commands__a_failed_case_is_tried_again_once_its_cause_is_gone),
+        cmocka_unit_test(test_commands__what_was_withheld_is_judged_anew),
+        cmocka_unit_test(test_commands__a_dropped_case_is_let_go),
         cmocka_unit_test(test_commands__every_metric_of_a_running_server_is_explained),
         cmocka_unit_test(test_commands__a_new_secret_works_after_a_sighup),
         cmocka_unit_test(test_commands__the_admin_token_is_shown_and_kept),

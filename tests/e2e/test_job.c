@@ -580,6 +580,28 @@ static void test_job__what_is_permanent_fails_loudly(void **state)
     house_stop(h);
 }
 
+static void test_job__a_secret_that_expired_is_told_at_once_and_tried_on(void **state)
+{
+    struct house *h = house_start(NULL);
+
+    (void)state;
+    add_machine(h, MACHINE, "");
+    add_alert(h, ALERT, "High", "");
+    sim_tellf(h->sim, "/clients", "{\"client_id\":\"%s\",\"secret\":\"another\"}",
+              h->sim->client_id);
+    AUTO(json_freep) struct json *answer = house_push(h, ALERT, MACHINE, 202);
+    AUTO(json_freep) struct json *mails = sim_wait_mails(h->sim, 1, SOON);
+
+    assert_subject(mails, 0, "[NOT ISOLATED: not yet");
+    sim_tellf(h->sim, "/clients", "{\"client_id\":\"%s\",\"secret\":\"%s\"}", h->sim->client_id,
+              h->sim->client_secret);
+    house_cordon_signal(h, SIGHUP); /* the file has the new one: it is used at once */
+    json_free(sim_wait_isolated(h->sim, 1, SOON));
+    json_free(house_wait_case(h, answer, "done", SOON));
+    assert_int_equal(sim_count_calls(h->sim, "POST", ISOLATES), 1);
+    house_stop(h);
+}
+
 /* ---- mail ---------------------------------------------------------------------------------------------- */
 
 static void test_job__a_dead_mail_server_delays_mail_only(void **state)
@@ -684,6 +706,7 @@ int main(void)
         cmocka_unit_test(test_job__what_is_transient_is_tried_again),
         cmocka_unit_test(test_job__an_alert_that_is_too_new_is_read_again),
         cmocka_unit_test(test_job__what_is_permanent_fails_loudly),
+        cmocka_unit_test(test_job__a_secret_that_expired_is_told_at_once_and_tried_on),
         cmocka_unit_test(test_job__a_dead_mail_server_delays_mail_only),
         cmocka_unit_test(test_job__each_recipient_has_a_fate_of_its_own),
         cmocka_unit_test(test_job__a_restart_goes_on_where_it_was),

@@ -20,6 +20,7 @@
 #include "kit/disk.h"
 #include "kit/fetch.h"
 #include "kit/hands.h"
+#include "kit/raw.h"
 #include "rest.h"
 #include "store_deliveries.h"
 #include "store_notices.h"
@@ -431,6 +432,112 @@ static void test_admin__asks_for_the_token_where_one_is_set(void **state)
     close_desk(d);
 }
 
+/* ---- orders ------------------------------------------------------------------------------------------------------ */
+
+static void test_admin__orders_are_json_from_this_host_alone(void **state)
+{
+#define JSON   "Content-Type: application/json"
+#define WHY    "{\"why\":\"a drill\",\"by\":\"maria\"}"
+#define NOBODY "0000000000000"
+    static const struct {
+        const char *label, *method, *id, *verb, *headers[3], *body;
+        int status;
+    } rows[] = {
+        {"read", "GET", NULL, "retry", {JSON}, NULL, 405},
+        {"no type", "POST", NULL, "drop", {NULL}, WHY, 415},
+        {"a form's type", "POST", NULL, "drop", {"Content-Type: text/plain"}, WHY, 415},
+        {"from a page of the web",
+         "POST",
+         NULL,
+         "drop",
+         {JSON, "Origin: https://x.example"},
+         WHY,
+         403},
+        {"from a page without origin", "POST", NULL, "drop", {JSON, "Origin: null"}, WHY, 403},
+        {"no JSON", "POST", NULL, "drop", {JSON}, "why=x", 400},
+        {"no object", "POST", NULL, "drop", {JSON}, "[]", 400},
+        {"a number for a text", "POST", NULL, "drop", {JSON}, "{\"why\":1}", 400},
+        {"no reason to drop", "POST", NULL, "drop", {JSON}, "{}", 400},
+        {"blanks for a reason", "POST", NULL, "drop", {JSON}, "{\"why\":\"  \"}", 400},
+        {"a case that is not there", "POST", NOBODY, "retry", {JSON}, WHY, 404},
+        {"no id", "POST", "x.y", "retry", {JSON}, WHY, 404},
+        {"no such order", "POST", NULL, "isolate", {JSON}, WHY, 404},
+        {"retry of what is under way", "POST", NULL, "retry", {JSON}, WHY, 409},
+        {"drop", "POST", NULL, "drop", {JSON}, WHY, 200},
+        {"drop once more", "POST", NULL, "drop", {JSON}, WHY, 409},
+        {"retry of what was dropped", "POST", NULL, "retry", {JSON}, WHY, 409},
+    };
+    struct desk *d;
+    struct case_record c;
+    char id[ID_TEXT_SIZE];
+    int64_t number;
+
+    (void)state;
+    d = open_desk(false);
+    number = push(d, "contoso", "da1_-1");
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char url[200];
+        struct fetched f;
+
+        (void)snprintf(url, sizeof url, "%s/api/cases/%s/%s", d->base,
+                       rows[i].id ? rows[i].id : id_format(number, id), rows[i].verb);
+        if (!fetch(&f, rows[i].method, url, rows[i].headers, rows[i].body,
+                   rows[i].body ? strlen(rows[i].body) : 0, WAIT_MS))
+            fail_msg("%s: %s", rows[i].label, f.why);
+        if (f.status != rows[i].status)
+            fail_msg("%s: %d instead of %d: %s", rows[i].label, f.status, rows[i].status, f.body);
+        if (f.status != 200)
+            assert_problem(&f, rows[i].status);
+        if (f.status == 405)
+            assert_header(&f, "Allow", "POST");
+        fetched_clear(&f);
+    }
+    assert_int_equal(store_case_load(d->store, d->a, number, &c, NULL), ERR_OK);
+    assert_int_equal(c.state, CASE_DROPPED);
+    assert_string_equal(c.why, "dropped by maria: a drill");
+    close_desk(d);
+}
+
+/* A page of the web whose name was made to mean 127.0.0.1 reads nothing; where a token is asked for, a name is
+ * as good as an address. */
+static void test_admin__names_of_other_hosts_are_refused_without_a_token(void **state)
+{
+    static const struct {
+        const char *host;
+        int status;
+    } rows[] = {
+        {"127.0.0.1", 200},       {"127.0.0.1:9180", 200},
+        {"localhost:9180", 200},  {"[::1]:9180", 200},
+        {"rebound.example", 403}, {"localhost.rebound.example", 403},
+        {"127.0.0.1.x:1", 403},   {"cordon.rebound.example:9180", 403},
+    };
+    static const char *const paths[] = {"/api/cases", "/metrics", "/api/isolations"};
+
+    (void)state;
+    for (int token = 0; token < 2; token++) {
+        struct desk *d = open_desk(token);
+
+        for (size_t i = 0; i < COUNT(rows); i++)
+            for (size_t k = 0; k < COUNT(paths); k++) {
+                struct raw *raw = raw_open(d->base + strlen("http://"));
+                struct raw_answer answer;
+                char request[400];
+
+                (void)snprintf(request, sizeof request,
+                               "GET %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer " TOKEN
+                               "\r\nConnection: close\r\n\r\n",
+                               paths[k], rows[i].host);
+                assert_non_null(raw);
+                raw_text(raw, request);
+                raw_answer(raw, &answer, false);
+                if ((int)answer.status != (token ? 200 : rows[i].status))
+                    fail_msg("%s with Host %s: %u", paths[k], rows[i].host, answer.status);
+                raw_free(raw);
+            }
+        close_desk(d);
+    }
+}
+
 /* What is not served is said to everybody, before the token is asked for; and the token in the query is none. */
 static void test_admin__an_unknown_path_tells_nothing_about_the_token(void **state)
 {
@@ -814,6 +921,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_admin__serves_what_the_contract_lists_and_nothing_else),
         cmocka_unit_test(test_admin__asks_for_the_token_where_one_is_set),
+        cmocka_unit_test(test_admin__orders_are_json_from_this_host_alone),
+        cmocka_unit_test(test_admin__names_of_other_hosts_are_refused_without_a_token),
         cmocka_unit_test(test_admin__an_unknown_path_tells_nothing_about_the_token),
         cmocka_unit_test(test_admin__pages_show_every_case_once),
         cmocka_unit_test(test_admin__refuses_parameters_it_cannot_read),

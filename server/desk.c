@@ -1,0 +1,123 @@
+/* desk.c - see desk.h. */
+#include "desk.h"
+
+#include <string.h>
+
+#include "log.h"
+#include "store_cases.h"
+#include "store_isolations.h"
+
+struct order {
+    const struct desk_order *o;
+    struct arena *arena;
+    int64_t now;
+    struct case_record c; /* as it was before */
+};
+
+/* "tried again by maria: the permission was missing" */
+static const char *sentence(const struct order *q, const char *what)
+{
+    const char *who = q->o->who && q->o->who[0] ? q->o->who : NULL;
+    const char *why = q->o->why && q->o->why[0] ? q->o->why : NULL;
+
+    return arena_fmt(q->arena, "%s%s%s%s%s", what, who ? " by " : "", who ? who : "",
+                     why ? ": " : "", why ? why : "");
+}
+
+static enum err_code order(struct engine *g, const struct desk_order *o, db_fn fn,
+                           const char *event, struct err *e)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    struct order q = {.o = o, .arena = arena, .now = clock_wall_ms(g->clock)};
+    enum err_code code =
+        arena ? db_write(g->store->db, fn, &q, e) : err_set(e, ERR_NOMEM, "an order");
+
+    if (code)
+        return code;
+    log_event(LOG_INFO, event, LOG_ID("case", o->id), LOG_STR("who", o->who),
+              LOG_STR("why", o->why), LOG_STR("before", case_state_name(q.c.state)));
+    engine_kick(g);
+    return ERR_OK;
+}
+
+/* ---- trying again ------------------------------------------------------------------------------ */
+
+/* Was something that the policy wanted not done? */
+static enum err_code find_undone(struct db_tx *tx, struct order *q, bool *ret, struct err *e)
+{
+    struct step_record *steps;
+    size_t n = 0;
+    enum err_code code = case_steps(tx, q->arena, q->c.id, &steps, &n, e);
+
+    *ret = false;
+    for (size_t i = 0; i < n && !code; i++)
+        *ret = *ret || steps[i].state == STEP_FAILED || steps[i].state == STEP_WITHHELD;
+    return code;
+}
+
+static enum err_code check_isolation(struct db_tx *tx, struct order *q, struct err *e)
+{
+    struct isolation_record isolation;
+    enum err_code code = isolation_load(tx, q->arena, q->c.isolation, &isolation, e);
+
+    if (!code && isolation_is_open(isolation.state))
+        return err_set(e, ERR_CONFLICT, "its machine's isolation is %s: there is nothing to retry",
+                       isolation_state_name(isolation.state));
+    return code;
+}
+
+static enum err_code retry_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct order *q = arg;
+    struct case_record c;
+    bool undone = false;
+    enum err_code code = case_load(tx, q->arena, q->o->id, &q->c, e);
+
+    if (!code && q->c.state == CASE_DONE)
+        code = find_undone(tx, q, &undone, e);
+    if (!code && q->c.state != CASE_FAILED && !undone)
+        code = err_set(e, ERR_CONFLICT,
+                       "the case is %s%s: only one that failed, or of which a step failed or was "
+                       "withheld, can be tried again",
+                       case_state_name(q->c.state),
+                       q->c.state == CASE_DONE ? ", and all its steps were done" : "");
+    if (!code && q->c.isolation)
+        code = check_isolation(tx, q, e);
+    if (code)
+        return code;
+    c = q->c;
+    code = case_move(tx, &c, CASE_EXPANDING, sentence(q, "tried again"), q->now, e);
+    if (!code)
+        code = case_reset(tx, &c, e);
+    return code ? code : work_put(tx, c.id, WORK_CASE, WORK_NORMAL, q->now, q->now, NULL, e);
+}
+
+enum err_code desk_retry(struct engine *g, const struct desk_order *o, struct err *e)
+{
+    return order(g, o, retry_fn, "case_retried", e);
+}
+
+/* ---- letting go -------------------------------------------------------------------------------- */
+
+static enum err_code drop_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct order *q = arg;
+    struct case_record c;
+    enum err_code code = case_load(tx, q->arena, q->o->id, &q->c, e);
+
+    if (code)
+        return code;
+    if (q->c.state == CASE_DONE || q->c.state == CASE_DROPPED)
+        return err_set(e, ERR_CONFLICT, "the case is %s already", case_state_name(q->c.state));
+    c = q->c;
+    code = case_move(tx, &c, CASE_DROPPED, sentence(q, "dropped"), q->now, e);
+    /* Whoever is at work on it loses the claim with that, and writes nothing more. */
+    return code ? code : work_cancel(tx, c.id, e);
+}
+
+enum err_code desk_drop(struct engine *g, const struct desk_order *o, struct err *e)
+{
+    if (!o->why || !o->why[strspn(o->why, " \t\r\n")])
+        return err_set(e, ERR_INVALID, "why: a case is dropped for a reason; say which");
+    return order(g, o, drop_fn, "case_dropped", e);
+}

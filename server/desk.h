@@ -1,0 +1,35 @@
+/* desk.h - what people order: a case to be tried again, a case to be let go.
+ *
+ * The other way into the engine than a delivery: orders come from the admin address (commands, console), are
+ * written like everything else before they are acted on, and are logged with their author and reason.
+ */
+#ifndef CORDON_DESK_H
+#define CORDON_DESK_H
+
+#include "engine.h"
+
+#define DESK_WHY_MAX 500 /* bytes of a reason */
+#define DESK_WHO_MAX 100 /* bytes of a name */
+
+struct desk_order {
+    int64_t id;      /* of what it is about */
+    const char *who; /* who gives it, as far as is known; NULL: nobody says */
+    const char *why; /* NULL: not said */
+};
+
+/**
+ * A case that failed, or whose steps failed or were withheld, begins again as if it had just come: Defender is
+ * read anew and the policy in force judges anew. ERR_NOT_FOUND; ERR_CONFLICT with a sentence when it is in no
+ * such state, or its machine's isolation is still open; ERR_AGAIN, ERR_IO. Threads: any that may wait for a
+ * commit.
+ */
+enum err_code desk_retry(struct engine *g, const struct desk_order *o, struct err *e);
+
+/**
+ * A case that is not over is let go: nothing more is done or told about it. An isolation that was requested is
+ * still followed, and an action that is under way may still be carried out. The reason is demanded. Errors as
+ * desk_retry's; ERR_INVALID without a reason.
+ */
+enum err_code desk_drop(struct engine *g, const struct desk_order *o, struct err *e);
+
+#endif

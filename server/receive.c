@@ -19,8 +19,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include "handshake.h"
 #include "id.h"
 #include "intake.h"
+#include "intake_envelope.h"
 #include "jwks.h"
 #include "log.h"
 #include "store_deliveries.h"
@@ -49,6 +51,8 @@ struct request {
     size_t certificates_len;
     const struct config_source *source;
     struct verify_result who;
+    enum handshake handshake;
+    const char *said; /* by the sender, for its handshake */
     struct notification n;
     struct acceptance acceptance;
     struct request *next; /* in the slow lane */
@@ -253,6 +257,21 @@ static bool tenant_fits(const struct request *q, const struct intake *in)
     return true;
 }
 
+/* A sender that proved who it is asked whether it may send. */
+static void greet(struct request *q, const char *grid_code)
+{
+    struct config *config = q->config;
+
+    count(q, "handshake");
+    log_event(LOG_INFO, "handshake", LOG_STR("source", q->source->name),
+              LOG_STR("key", q->who.key));
+    if (grid_code)
+        handshake_answer_event_grid(q->http, grid_code);
+    else
+        handshake_answer(q->http, q->handshake, q->said);
+    config_unref(config);
+}
+
 /* A verified body. deferred: http_defer was called already. */
 static void take(struct request *q, bool deferred)
 {
@@ -273,6 +292,8 @@ static void take(struct request *q, bool deferred)
     } else if (!tenant_fits(q, &in)) {
         refuse(q, 403, "forbidden", "alerts of another tenant",
                "This source may not push alerts of that tenant.");
+    } else if (in.validation_code) {
+        greet(q, in.validation_code);
     } else if (in.test) {
         const struct http_answer reply = {.status = 200,
                                           .content_type = "application/json",
@@ -361,7 +382,11 @@ static void conclude(struct request *q, bool deferred)
 {
     if (turned_away(q))
         return;
-    if (q->who.verdict == VERIFY_GOOD)
+    if (q->who.verdict == VERIFY_GOOD && q->handshake && q->said)
+        greet(q, NULL);
+    else if (q->who.verdict == VERIFY_GOOD && q->handshake)
+        refuse(q, 400, "bad", "handshake", "The handshake's origin or token is malformed.");
+    else if (q->who.verdict == VERIFY_GOOD)
         take(q, deferred);
     else
         refuse(q, 503, "unavailable", "the proof came to no end",
@@ -478,7 +503,7 @@ static enum http_next head(struct http_request *http, void *ctx, size_t *ret_bod
     struct arena *arena = http_arena(http);
     struct request *q = arena ? arena_alloc(arena, sizeof *q) : NULL;
     unsigned types = 0;
-    const char *type;
+    const char *type, *fault;
 
     if (!q) {
         static const char *const later[][2] = {{"Retry-After", RETRY_AFTER}, {NULL, NULL}};
@@ -494,14 +519,17 @@ static enum http_next head(struct http_request *http, void *ctx, size_t *ret_bod
     q->certificates = http_client_certificates(http, &q->certificates_len);
     http_set_data(http, q);
     type = http_header(http, "Content-Type", &types);
+    q->handshake = handshake_of(http, &q->said);
     if (atomic_load_explicit(&r->stopping, memory_order_relaxed))
         refuse_stopping(q);
     else if (!q->source)
         refuse(q, 404, "not_found", "no such source", "There is no source under this path.");
-    else if (strcmp(http_method(http), "POST") != 0)
+    else if (!q->handshake && strcmp(http_method(http), "POST") != 0)
         refuse(q, 405, "bad", "method", "Notifications are sent with POST.");
-    else if (types != 1 || !type_is_json(type))
+    else if (!q->handshake && (types != 1 || !type_is_json(type)))
         refuse(q, 415, "bad", "content type", "Send JSON in UTF-8 as application/json.");
+    else if ((fault = envelope_binary(header_of, http)) != NULL)
+        refuse(q, 400, "bad", fault, fault);
     else {
         check(q, false, false);
         if (!turned_away(q)) {

@@ -1,8 +1,10 @@
 /* fuzz_intake.c - any body: what intake_read takes has only ids of their alphabets, each alert once, at most
- * a hundred; written as the canonical body it is read as the same again. What it refuses, it refuses
- * with a sentence. */
+ * a hundred; written as the canonical body it is read as the same again, and so it is in base64 and within
+ * a CloudEvent. What it refuses, it refuses with a sentence. A validation code
+ * is of harmless characters, and comes alone. */
 #include <assert.h>
 #include <ctype.h>
+#include <openssl/evp.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -15,7 +17,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void look_at(const struct intake *in)
 {
     assert(in->count <= INTAKE_BATCH_MAX);
-    assert(in->count > 0 || in->test);
+    assert(in->count > 0 || in->test || in->validation_code);
+    if (in->validation_code) {
+        size_t len = strlen(in->validation_code);
+
+        assert(!in->count && !in->test && len >= 1 && len <= INTAKE_CODE_MAX);
+        for (const char *c = in->validation_code; *c; c++)
+            assert(isalnum((unsigned char)*c) || *c == '-' || *c == '_');
+    }
     for (size_t i = 0; i < in->count; i++) {
         const struct alert_ref *a = &in->alerts[i];
         size_t len = strlen(a->alert_id);
@@ -54,11 +63,26 @@ static bool same(const char *a, const char *b)
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
+static void read_again(struct arena *arena, const struct buf *body, const struct intake *in)
+{
+    struct intake again;
+    struct err e = {0};
+
+    assert(intake_read(arena, buf_text(body), body->len, &again, &e) == ERR_OK);
+    assert(again.count == in->count && again.test == in->test && !again.validation_code);
+    for (size_t i = 0; i < in->count; i++) {
+        assert(same(again.alerts[i].alert_id, in->alerts[i].alert_id));
+        assert(same(again.alerts[i].machine_id, in->alerts[i].machine_id));
+        assert(same(again.alerts[i].tenant_id, in->alerts[i].tenant_id));
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
-    AUTO(buf_clear) struct buf canonical = BUF_INIT(1 << 20);
-    struct intake in, again;
+    AUTO(buf_clear) struct buf canonical = BUF_INIT(1 << 20), wrapped = BUF_INIT(1 << 20);
+    unsigned char *encoded;
+    struct intake in;
     struct err e = {0};
     enum err_code code;
 
@@ -73,12 +97,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!in.count)
         return 0;
     write_canonically(&in, &canonical);
-    assert(intake_read(arena, buf_text(&canonical), canonical.len, &again, &e) == ERR_OK);
-    assert(again.count == in.count && again.test == in.test);
-    for (size_t i = 0; i < in.count; i++) {
-        assert(same(again.alerts[i].alert_id, in.alerts[i].alert_id));
-        assert(same(again.alerts[i].machine_id, in.alerts[i].machine_id));
-        assert(same(again.alerts[i].tenant_id, in.alerts[i].tenant_id));
-    }
+    read_again(arena, &canonical, &in);
+    buf_addf(&wrapped,
+             "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"x\",\"type\":\"y\",\"data\":%s}",
+             buf_text(&canonical));
+    read_again(arena, &wrapped, &in);
+    encoded = arena_alloc(arena, canonical.len * 2 + 8);
+    assert(encoded);
+    buf_reset(&wrapped);
+    buf_add(&wrapped, (const char *)encoded,
+            (size_t)EVP_EncodeBlock(encoded, (const unsigned char *)buf_text(&canonical),
+                                    (int)canonical.len));
+    read_again(arena, &wrapped, &in);
     return 0;
 }

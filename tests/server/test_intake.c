@@ -19,7 +19,7 @@
 #define T  "11111111-2222-3333-4444-555555555555"
 #define T2 "99999999-2222-3333-4444-555555555555"
 
-/* "A/M/T, …", "test", or the error's name and sentence. */
+/* "A/M/T, …", "test", "validation CODE", or the error's name and sentence. */
 static const char *read_text(const char *body, size_t len, struct buf *out)
 {
     AUTO(arena_freep) struct arena *a = arena_new(0);
@@ -35,6 +35,8 @@ static const char *read_text(const char *body, size_t len, struct buf *out)
     }
     if (in.test)
         buf_adds(out, "test ");
+    if (in.validation_code)
+        buf_addf(out, "validation %s", in.validation_code);
     for (size_t i = 0; i < in.count; i++)
         buf_addf(out, "%s%s/%s/%s", i ? ", " : "", in.alerts[i].alert_id,
                  in.alerts[i].machine_id ? in.alerts[i].machine_id : "-",
@@ -401,6 +403,334 @@ static void test_intake__refuses_what_is_no_notification(void **state)
     REFUSES(rows);
 }
 
+#define EVENT                                                                                      \
+    "{\"specversion\":\"1.0\",\"type\":\"mde.alert.created\",\"source\":\"/soc/relay\",\"id\":"
+#define GRID                                                                                       \
+    "{\"id\":\"e1\",\"eventType\":\"Contoso.Alert\",\"subject\":\"x\",\"eventTime\":\"2026-01-01T00:00:00Z\",\"dataVersion\":\"1\",\"data\":"
+#define VALIDATION                                                                                 \
+    "{\"id\":\"2d1781af\",\"topic\":\"/subscriptions/x\",\"subject\":\"\",\"eventType\":\"Microsoft.EventGrid.SubscriptionValidationEvent\",\"eventTime\":\"2026-01-01T00:00:00Z\",\"metadataVersion\":\"1\",\"dataVersion\":\"2\",\"data\":{\"validationUrl\":\"https://evil.example/\",\"validationCode\":"
+#define CHANGE                                                                                                                                    \
+    "{\"subscriptionId\":\"7f105c7d\",\"clientState\":\"secret\",\"changeType\":\"created\",\"resource\":\"security/alerts/x\",\"tenantId\":\"" T \
+    "\",\"resourceData\":{\"@odata.type\":\"#Microsoft.Graph.alert\",\"id\":\"" A "\"}}"
+#define GRAPH                                                                                                                   \
+    "{\"@odata.type\":\"#microsoft.graph.security.alert\",\"serviceSource\":\"microsoftDefenderForEndpoint\",\"tenantId\":\"" T \
+    "\","
+#define INFO(id)                                                                                                                                                                                \
+    "{\"time\":\"x\",\"tenantId\":\"" T                                                                                                                                                         \
+    "\",\"operationName\":\"Publish\",\"category\":\"AdvancedHunting-AlertInfo\",\"properties\":{\"Severity\":\"High\",\"ServiceSource\":\"Microsoft Defender for Endpoint\",\"AlertId\":\"" id \
+    "\"}}"
+#define EVIDENCE(id, machine)                                                                      \
+    "{\"time\":\"x\",\"tenantId\":\"" T                                                            \
+    "\",\"category\":\"AdvancedHunting-AlertEvidence\",\"properties\":{\"AlertId\":\"" id          \
+    "\",\"EntityType\":\"Machine\",\"DeviceId\":" machine "}}"
+#define OTHER                                                                                      \
+    "{\"time\":\"x\",\"tenantId\":\"" T                                                            \
+    "\",\"category\":\"AdvancedHunting-DeviceEvents\",\"properties\":{\"DeviceId\":\"" M2 "\"}}"
+#define INCIDENT                                                                                   \
+    "{\"eventUniqueId\":\"x\",\"objectSchemaType\":\"Incident\",\"objectEventType\":\"Create\",\"workspaceId\":\"w\",\"object\":{\"id\":\"/subscriptions/x\",\"properties\":{\"title\":\"t\",\"severity\":\"High\",\"alerts\":"
+#define SENTINEL(id, product)                                                                                                              \
+    "{\"id\":\"/subscriptions/x/Entities/y\",\"kind\":\"SecurityAlert\",\"properties\":{\"systemAlertId\":\"s\",\"providerAlertId\":\"" id \
+    "\",\"productName\":\"" product "\"}}"
+
+static void test_intake__reads_cloudevents(void **state)
+{
+    static const struct row good[] = {
+        {EVENT "\"" A "\",\"data\":{\"alertId\":\"" A "\",\"machineId\":\"" M "\"}}", A "/" M "/-"},
+        {EVENT "\"1\",\"datacontenttype\":\"application/json\",\"time\":\"x\",\"data\":{\"id\":\"" A
+               "\"}}",
+         A "/-/-"},
+        /* the batch mode */
+        {"[" EVENT "\"1\",\"data\":{\"alertId\":\"" A "\"}}," EVENT
+         "\"1\",\"data\":{\"alertId\":\"" A2 "\"}}]",
+         A "/-/-, " A2 "/-/-"},
+        {EVENT "\"1\",\"data\":[{\"alertId\":\"" A "\"},{\"alertId\":\"" A2 "\"}]}",
+         A "/-/-, " A2 "/-/-"},
+        {EVENT "\"1\",\"data\":{\"body\":{\"value\":[{\"id\":\"" A "\"}]}}}", A "/-/-"},
+        {EVENT "\"1\",\"data\":{\"records\":[" INFO(A) "]}}", A "/-/" T},
+        /* {"alertId":"da1_-2"} */
+        {EVENT "\"1\",\"data_base64\":\"eyJhbGVydElkIjoiZGExXy0yIn0=\"}", "da1_-2/-/-"},
+        {EVENT "\"1\",\"data\":null,\"data_base64\":\"eyJhbGVydElkIjoiZGExXy0yIn0=\"}",
+         "da1_-2/-/-"},
+        /* named by its alert, without more */
+        {EVENT "\"" A "\"}", A "/-/-"},
+        {EVENT "\"1\",\"data\":{\"test\":true}}", "test "},
+        /* another type's id is no alert's, whatever it looks like */
+        {"{\"specversion\":\"1.0\",\"type\":\"x\",\"source\":\"y\",\"id\":\"" A2
+         "\",\"data\":{\"alertId\":\"" A "\"}}",
+         A "/-/-"},
+    };
+    static const struct row bad[] = {
+        {EVENT "\"1\"}", "no alertId"},
+        {EVENT "\"1\",\"data\":null}", "no alertId"},
+        {EVENT "\"1\",\"data\":{}}", "no alertId"},
+        {EVENT "\"1\",\"data\":\"evil\"}", "expected an object or a list, found a string"},
+        {EVENT "\"1\",\"data\":7}", "expected an object or a list, found a number"},
+        {EVENT "\"" A "\",\"data\":{\"alertId\":\"" A2 "\"}}", "two different alert ids"},
+        {EVENT "\"\",\"data\":{\"alertId\":\"" A "\"}}", "id, source and type"},
+        {EVENT "5,\"data\":{\"alertId\":\"" A "\"}}", "id, source and type"},
+        {"{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"x\",\"data\":{\"alertId\":\"" A "\"}}",
+         "id, source and type"},
+        {"{\"specversion\":\"1.0\",\"id\":\"1\",\"type\":\"x\",\"data\":{\"alertId\":\"" A "\"}}",
+         "id, source and type"},
+        {"{\"specversion\":\"0.3\",\"id\":\"1\",\"type\":\"x\",\"source\":\"y\",\"data\":{\"alertId\":\"" A
+         "\"}}",
+         "specversion 1.0"},
+        {"{\"specversion\":1.0,\"id\":\"1\",\"type\":\"x\",\"source\":\"y\",\"data\":{}}",
+         "specversion 1.0"},
+        {EVENT "\"1\",\"data\":{\"alertId\":\"" A
+               "\"},\"data_base64\":\"eyJhbGVydElkIjoiZGExXy0yIn0=\"}",
+         "either data or data_base64"},
+        {EVENT "\"1\",\"data_base64\":5}", "either data or data_base64"},
+        {EVENT "\"1\",\"data_base64\":null}", "either data or data_base64"},
+        {EVENT "\"1\",\"data_base64\":\"\"}", "what stands in base64 is not JSON"},
+        {EVENT "\"1\",\"data\":" EVENT "\"1\",\"data\":" EVENT "\"1\",\"data\":" EVENT
+               "\"1\",\"data\":" EVENT "\"1\",\"data\":{\"alertId\":\"" A "\"}}}}}}",
+         "wrapped more than 4 times"},
+        {"[" EVENT "\"1\",\"data\":{\"alertId\":\"" A "\"}},{\"evil\":1}]", "item 2 of the list"},
+        {EVENT "\"1\",\"data\":{\"schemaId\":\"azureMonitorCommonAlertSchema\"}}", "Azure Monitor"},
+    };
+
+    (void)state;
+    TAKES(good);
+    REFUSES(bad);
+}
+
+static void test_intake__reads_event_grid_events(void **state)
+{
+    static const struct row good[] = {
+        {"[" GRID "{\"alertId\":\"" A "\",\"machineId\":\"" M "\"}}]", A "/" M "/-"},
+        {"[" GRID "{\"id\":\"" A "\"}}," GRID "{\"id\":\"" A2 "\"}}," GRID "{\"id\":\"" A "\"}}]",
+         A "/-/-, " A2 "/-/-"},
+        {GRID "{\"body\":{\"id\":\"" A "\"}}}", A "/-/-"},
+        {"[" VALIDATION "\"512d38b6-c7b8-40c8-89fe-f46f9e9622b6\"}}]",
+         "validation 512d38b6-c7b8-40c8-89fe-f46f9e9622b6"},
+        {VALIDATION "\"A_b\"}}", "validation A_b"},
+    };
+    static const struct row bad[] = {
+        {"[" GRID "{}}]", "item 1 of the list: no alertId"},
+        {"[" GRID "null}]", "expected an object or a list"},
+        {"[" GRID "{\"alertId\":5}}]", "alertId: expected a string"},
+        {"[{\"id\":\"" A "\",\"eventType\":\"x\",\"eventTime\":\"y\"}]", "no alertId"},
+        {"[" GRID "{\"id\":\"" A "\"}}," VALIDATION "\"x\"}}]", "one event"},
+        {"[" VALIDATION "\"x\"}}," VALIDATION "\"x\"}}]", "one event"},
+        {"[" VALIDATION "\"x\"}},{\"test\":true}]", "one event"},
+        {"[" VALIDATION "\"x\"}}," OTHER "]", "one event"},
+        {"{\"body\":" VALIDATION "\"x\"}}}", "one event, not wrapped"},
+        {"[" GRID VALIDATION "\"x\"}}}]", "one event, not wrapped"},
+        {"[" VALIDATION "\"\"}}]", "validationCode: expected"},
+        {"[" VALIDATION "5}}]", "validationCode: expected"},
+        {"[" VALIDATION "\"<script>evil\"}}]", "validationCode: expected"},
+        {"[" VALIDATION "\"a b\"}}]", "validationCode: expected"},
+        {"[" VALIDATION "\"a\\\"\"}}]", "validationCode: expected"},
+        {"[" VALIDATION "\"0123456789012345678901234567890123456789012345678901234567890123456789"
+         "01234567890123456789012345678901234567890123456789012345678\"}}]",
+         "validationCode: expected"},
+        {"[{\"eventType\":\"Microsoft.EventGrid.SubscriptionValidationEvent\",\"eventTime\":\"x\"}]",
+         "validationCode: expected"},
+    };
+
+    (void)state;
+    TAKES(good);
+    REFUSES(bad);
+}
+
+static void test_intake__reads_what_graph_sends(void **state)
+{
+    static const struct row good[] = {
+        {"{\"value\":[" CHANGE "],\"validationTokens\":[\"x.y.z\"]}", A "/-/" T},
+        {"{\"value\":[" CHANGE "," CHANGE "]}", A "/-/" T},
+        /* of other resources beside it */
+        {"{\"value\":[{\"subscriptionId\":\"x\",\"changeType\":\"created\",\"resource\":\"users/1\","
+         "\"resourceData\":{\"id\":\"evil/1\"}}," CHANGE "]}",
+         A "/-/" T},
+        {GRAPH "\"id\":\"" A "\",\"providerAlertId\":\"" A
+               "\",\"severity\":\"high\",\"evidence\":[{\"@odata.type\":"
+               "\"#microsoft.graph.security.fileEvidence\",\"mdeDeviceId\":null},"
+               "{\"@odata.type\":\"#microsoft.graph.security.deviceEvidence\",\"mdeDeviceId\":\"" M
+               "\"},{\"mdeDeviceId\":\"0123456789ABCDEF0123456789ABCDEF01234567\"}]}",
+         A "/" M "/" T},
+        {GRAPH "\"id\":\"" A2 "\",\"providerAlertId\":\"" A "\"}", A "/-/" T},
+        {GRAPH "\"id\":\"" A "\",\"providerAlertId\":null,\"evidence\":null}", A "/-/" T},
+        {"{\"providerAlertId\":\"" A "\"}", A "/-/-"},
+        {"{\"@odata.context\":\"x\",\"value\":[" GRAPH "\"id\":\"" A "\"}," GRAPH "\"id\":\"" A2
+         "\"}]}",
+         A "/-/" T ", " A2 "/-/" T},
+        /* two devices: Defender knows which is meant */
+        {GRAPH "\"id\":\"" A "\",\"evidence\":[{\"mdeDeviceId\":\"" M "\"},{\"mdeDeviceId\":\"" M2
+               "\"}]}",
+         A "/-/" T},
+        /* an alert of Entra beside one of ours */
+        {"[{\"serviceSource\":\"azureAdIdentityProtection\",\"id\":\"ad1_1\"}," GRAPH "\"id\":\"" A
+         "\"}]",
+         A "/-/" T},
+    };
+    static const struct row bad[] = {
+        {"{\"value\":[{\"subscriptionId\":\"x\",\"changeType\":\"created\",\"resource\":\"users/1\","
+         "\"resourceData\":{\"id\":\"" A "\"}}]}",
+         "only those of security/alerts"},
+        {"{\"value\":[{\"subscriptionId\":\"x\",\"changeType\":\"created\",\"resource\":"
+         "\"security/alerts\"}]}",
+         "resourceData.id is not there"},
+        {"{\"value\":[{\"subscriptionId\":\"x\",\"changeType\":\"created\",\"resource\":"
+         "\"security/alerts\",\"resourceData\":{\"id\":7}}]}",
+         "alertId: expected a string"},
+        {"{\"value\":[{\"subscriptionId\":\"x\",\"lifecycleEvent\":\"missed\",\"tenantId\":\"" T
+         "\"}]}",
+         "lifecycle event"},
+        {"{\"id\":\"" A "\",\"notificationUrl\":\"https://evil.example\",\"clientState\":\"flow\"}",
+         "a subscription"},
+        {"{\"serviceSource\":\"microsoftDefenderForOffice365\",\"id\":\"" A "\"}",
+         "only those of Microsoft Defender for Endpoint"},
+        {"{\"serviceSource\":5,\"id\":\"" A "\"}", "only those of Microsoft Defender for Endpoint"},
+        {"{\"@odata.type\":\"#microsoft.graph.security.incident\",\"id\":\"" A "\"}",
+         "no security alert"},
+        {GRAPH "\"providerAlertId\":5}", "alertId: expected a string"},
+        {GRAPH "\"title\":\"evil\"}", "no alertId"},
+        {GRAPH "\"id\":\"" A "\",\"evidence\":[{\"mdeDeviceId\":5}]}",
+         "machineId: expected a string"},
+        {GRAPH "\"id\":\"" A "\",\"evidence\":[{\"mdeDeviceId\":\"evil\"}]}",
+         "machineId: expected 32"},
+    };
+
+    (void)state;
+    TAKES(good);
+    REFUSES(bad);
+}
+
+static void test_intake__reads_records_of_the_streaming_api(void **state)
+{
+    static const struct row good[] = {
+        {"{\"records\":[" INFO(A) "]}", A "/-/" T},
+        {"{\"records\":[" OTHER "," INFO(A) "," EVIDENCE(A, "\"" M "\"") "," EVIDENCE(
+             A, "\"\"") "," EVIDENCE(A, "null") "," EVIDENCE(A, "\"" M "\"") "]}",
+         A "/" M "/" T},
+        {"[{\"records\":[" OTHER "]},{\"records\":[" INFO(A) "," INFO(A2) "]}]",
+         A "/-/" T ", " A2 "/-/" T},
+        {"[" EVIDENCE(A, "\"" M "\"") "," INFO(A) "]", A "/" M "/" T},
+        {INFO(A), A "/-/" T},
+        /* devices of one alert's evidence differ: none is named, whatever the order */
+        {"{\"records\":[" EVIDENCE(A, "\"" M "\"") "," EVIDENCE(A, "\"" M2 "\"") "," EVIDENCE(
+             A, "\"" M "\"") "," INFO(A2) "]}",
+         A "/-/" T ", " A2 "/-/" T},
+        {"{\"records\":[{\"category\":\"AdvancedHunting-AlertInfo\",\"properties\":{\"AlertId\":\"fa1_1\","
+         "\"ServiceSource\":\"Microsoft Defender for Office 365\"}}," INFO(A) "]}",
+         A "/-/" T},
+    };
+    static const struct row bad[] = {
+        {"{\"records\":[]}", "empty"},
+        {"{\"records\":[" OTHER "," OTHER "]}", "no record is of AlertInfo"},
+        {"{\"records\":[{\"category\":5,\"properties\":{\"AlertId\":\"" A "\"}}]}",
+         "no record is of AlertInfo"},
+        {"{\"records\":[{\"category\":\"AdvancedHunting-AlertInfo\",\"properties\":{\"AlertId\":\"fa1_1\","
+         "\"ServiceSource\":\"Microsoft Defender for Office 365\"}}]}",
+         "no record is of Microsoft Defender for Endpoint"},
+        {"{\"records\":[{\"category\":\"AdvancedHunting-AlertInfo\",\"properties\":{}}]}",
+         "no alertId"},
+        {"{\"records\":[{\"category\":\"AdvancedHunting-AlertInfo\",\"properties\":[]}]}",
+         "no alertId"},
+        {"{\"records\":[" EVIDENCE(A, "5") "]}", "machineId: expected a string"},
+        {"{\"records\":[" INFO("evil/../x") "]}", "alertId: expected 1 to 128"},
+        {"{\"records\":[" INFO(A) ",5]}", "item 2 of the list: expected an object, found a number"},
+        {"{\"records\":[" INFO(A) ",{\"category\":\"AdvancedHunting-AlertInfo\",\"tenantId\":\"" T2
+                                  "\",\"properties\":{\"AlertId\":\"" A "\"}}]}",
+         "two different tenants"},
+        /* two canonical bodies that differ are no evidence */
+        {"[" EVIDENCE(A, "\"" M "\"") ",{\"alertId\":\"" A "\",\"machineId\":\"" M2 "\"}]",
+         "two different machines"},
+    };
+
+    (void)state;
+    TAKES(good);
+    REFUSES(bad);
+}
+
+static void test_intake__reads_incidents_of_sentinel(void **state)
+{
+    static const struct row good[] = {
+        {INCIDENT "[" SENTINEL(A, "Microsoft Defender Advanced Threat Protection") "]}}}",
+         A "/-/-"},
+        {INCIDENT "[" SENTINEL("evil 7", "Azure Sentinel") "," SENTINEL(
+             A,
+             "Microsoft Defender for Endpoint") "," SENTINEL(A2,
+                                                             "Microsoft Defender for Endpoint") "]}}}",
+         A "/-/-, " A2 "/-/-"},
+        {"{\"body\":" INCIDENT "[{\"properties\":{\"providerAlertId\":\"" A "\"}}]}}}}", A "/-/-"},
+    };
+    static const struct row bad[] = {
+        {INCIDENT "[]}}}", "the incident has no alerts"},
+        {INCIDENT "{}}}}", "the incident has no alerts"},
+        {"{\"object\":{\"properties\":{}}}", "the incident has no alerts"},
+        {INCIDENT "[" SENTINEL(A, "Azure Sentinel") "]}}}", "no alert is of Microsoft Defender"},
+        {INCIDENT "[{\"properties\":{\"providerAlertId\":7}}]}}}", "alertId: expected a string"},
+        {INCIDENT "[7]}}}", "item 1 of the list: expected an object"},
+        {INCIDENT "[{\"properties\":{\"systemAlertId\":\"x\"}}]}}}", "no alertId"},
+    };
+
+    (void)state;
+    TAKES(good);
+    REFUSES(bad);
+}
+
+static void test_intake__reads_base64_once(void **state)
+{
+    static const struct row good[] = {
+        /* {"alertId":"da1_-2"}, [{"id":"da1_-2"}], { "id":"da1_-2"} and a line break, {"test":true} */
+        {"eyJhbGVydElkIjoiZGExXy0yIn0=", "da1_-2/-/-"},
+        {"eyJhbGVydElkIjoiZGExXy0yIn0=\r\n", "da1_-2/-/-"},
+        {"W3siaWQiOiJkYTFfLTIifV0=", "da1_-2/-/-"},
+        {"eyAiaWQiOiJkYTFfLTIifQo=", "da1_-2/-/-"},
+        {"eyJ0ZXN0Ijp0cnVlfQ==", "test "},
+        {"\"eyJhbGVydElkIjoiZGExXy0yIn0=\"", "da1_-2/-/-"},
+        {"{\"$content-type\":\"application/json\",\"$content\":\"eyJhbGVydElkIjoiZGExXy0yIn0=\"}",
+         "da1_-2/-/-"},
+        {"{\"headers\":{},\"body\":{\"$content-type\":\"application/octet-stream\",\"$content\":"
+         "\"W3siaWQiOiJkYTFfLTIifV0=\"}}",
+         "da1_-2/-/-"},
+        /* the same alert within and without */
+        {"{\"body\":{\"$content-type\":\"x\",\"$content\":\"eyJhbGVydElkIjoiZGExXy0yIn0=\"},"
+         "\"alert\":{\"id\":\"da1_-2\"}}",
+         "da1_-2/-/-"},
+    };
+    static const struct row bad[] = {
+        {"eyJhbGVydElkIjoiZGExXy0yIn0", "expected base64"},
+        {"eyJhbGVydElkIjoiZGExXy0yIn0==", "expected base64"},
+        {"eyJhbGVydElk\nIjoiZGExXy0yIn0=", "expected base64"},
+        {"eyJhbGVydElkIjoiZGExXy0yIn0= evil", "expected base64"},
+        {"eyJh", "what stands in base64 is not JSON"},
+        {"e30=", "no alertId"},
+        {"\"eyJhbGVydElkIjoiZGExXy0yIn0\"", "expected base64"},
+        {"\"evil\"", "expected an object or a list, found a string"},
+        {"evil", "the body is not JSON"},
+        {"{\"body\":\"eyJhbGVydElkIjoiZGExXy0yIn0=\"}", "no alertId"},
+        {"{\"$content-type\":\"x\",\"$content\":5}", "$content: expected"},
+        {"{\"$content-type\":\"x\",\"$content\":\"\"}", "what stands in base64 is not JSON"},
+        {"{\"$content-type\":\"x\",\"$content\":\"****\"}", "expected base64"},
+        {"{\"$content-type\":\"x\",\"$content\":\"AAAA\"}", "what stands in base64 is not JSON"},
+        /* {"alertId":"x","alertId":"y"} */
+        {"eyJhbGVydElkIjoieCIsImFsZXJ0SWQiOiJ5In0=", "stands twice"},
+        /* {"$content-type":"x","$content":"eyJhbGVydElkIjoiZGExXy0yIn0="} */
+        {"eyIkY29udGVudC10eXBlIjoieCIsIiRjb250ZW50IjoiZXlKaGJHVnlkRWxrSWpvaVpHRXhYeTB5SW4wPSJ9",
+         "base64 within base64"},
+        {"{\"$content-type\":\"x\",\"$content\":\"eyIkY29udGVudC10eXBlIjoieCIsIiRjb250ZW50IjoiZXlK"
+         "aGJHVnlkRWxrSWpvaVpHRXhYeTB5SW4wPSJ9\"}",
+         "base64 within base64"},
+        /* another alert within than without, in both orders */
+        {"{\"body\":{\"$content-type\":\"x\",\"$content\":\"eyJhbGVydElkIjoiZGExXy0yIn0=\"},"
+         "\"alert\":{\"id\":\"" A "\"}}",
+         "two different alert ids"},
+        {"{\"alert\":{\"id\":\"" A "\"},\"body\":{\"$content-type\":\"x\",\"$content\":"
+         "\"eyJhbGVydElkIjoiZGExXy0yIn0=\"}}",
+         "two different alert ids"},
+    };
+    static const char nul[] = "eyJhbGVydElkIjoiZGExXy0yIn0=\0evil===";
+    AUTO(buf_clear) struct buf out = BUF_INIT(1000);
+
+    (void)state;
+    TAKES(good);
+    REFUSES(bad);
+    assert_non_null(strstr(read_text(nul, sizeof nul - 1, &out), "expected base64"));
+}
+
 static void test_intake__refuses_other_peoples_schemas_by_name(void **state)
 {
     static const struct row rows[] = {
@@ -409,37 +739,18 @@ static void test_intake__refuses_other_peoples_schemas_by_name(void **state)
          "Azure Monitor"},
         {"{\"data\":{\"essentials\":{\"alertId\":\"/subscriptions/x\"}}}", "Azure Monitor"},
         {"{\"schemaId\":\"AzureMonitorMetricAlert\",\"data\":{}}", "Azure Monitor"},
+        {"{\"schemaId\":\"Microsoft.Insights/activityLogs\",\"data\":{}}", "Azure Monitor"},
         {"{\"body\":{\"schemaId\":\"azureMonitorCommonAlertSchema\",\"data\":{}}}",
          "Azure Monitor"},
-        {"{\"specversion\":\"1.0\",\"type\":\"mde.alert.created\",\"source\":\"x\",\"id\":\"" A
-         "\",\"data\":{\"alertId\":\"" A "\"}}",
-         "CloudEvents"},
-        {"[{\"specversion\":\"1.0\",\"type\":\"x\",\"source\":\"x\",\"id\":\"1\"}]", "CloudEvents"},
-        {"[{\"id\":\"" A "\",\"eventType\":\"Microsoft.EventGrid.SubscriptionValidationEvent\","
-         "\"subject\":\"\",\"eventTime\":\"2026-01-01T00:00:00Z\",\"data\":{\"validationCode\":\"evil\"},"
-         "\"dataVersion\":\"1\"}]",
-         "Event Grid"},
-        {"{\"value\":[{\"subscriptionId\":\"x\",\"clientState\":\"y\",\"changeType\":\"created\","
-         "\"resource\":\"security/alerts\",\"resourceData\":{\"id\":\"" A "\"}}]}",
-         "Graph change notifications"},
-        {"{\"id\":\"" A "\",\"providerAlertId\":\"" A
-         "\",\"serviceSource\":\"microsoftDefenderForEndpoint\"}",
-         "Graph security alerts"},
-        {"{\"@odata.type\":\"#microsoft.graph.security.alert\",\"id\":\"" A "\"}",
-         "Graph security alerts"},
-        {"{\"value\":[{\"id\":\"" A "\",\"serviceSource\":\"microsoftDefenderForEndpoint\"}]}",
-         "Graph security alerts"},
-        {"{\"records\":[{\"time\":\"x\",\"tenantId\":\"" T
-         "\",\"category\":\"AdvancedHunting-AlertInfo\",\"properties\":{\"AlertId\":\"" A "\"}}]}",
-         "streaming API"},
-        {"[{\"time\":\"x\",\"tenantId\":\"" T
-         "\",\"category\":\"AdvancedHunting-AlertInfo\",\"properties\":{\"AlertId\":\"" A "\"}}]",
-         "streaming API"},
-        {"{\"object\":{\"id\":\"/subscriptions/x\",\"properties\":{\"alerts\":[]}},\"workspaceId\":"
-         "\"x\"}",
-         "Sentinel"},
+        {"[" GRID "{\"schemaId\":\"azureMonitorCommonAlertSchema\",\"data\":{}}}]",
+         "Azure Monitor"},
+        {"[{\"alertId\":\"" A "\"},{\"data\":{\"essentials\":{\"alertId\":\"x\"}}}]",
+         "Azure Monitor"},
+        {"{\"Data\":{\"req\":{\"Url\":\"x\",\"Body\":\"{\\\"alertId\\\":\\\"" A
+         "\\\"}\"}},\"Metadata\":{\"sys\":{}}}",
+         "enableProxyingHttpRequest"},
     };
-    /* Whoever says alertId means ours. */
+    /* Whoever says alertId means us. */
     static const struct row ours[] = {
         {"{\"alertId\":\"" A "\",\"serviceSource\":\"x\",\"records\":[],\"specversion\":\"1.0\"}",
          A "/-/-"},
@@ -449,6 +760,33 @@ static void test_intake__refuses_other_peoples_schemas_by_name(void **state)
     (void)state;
     REFUSES(rows);
     TAKES(ours);
+}
+
+/* Hundreds of rows tell of few alerts: it is these that are counted. */
+static void test_intake__rows_of_evidence_are_no_batch(void **state)
+{
+    static const struct {
+        int alerts, rows_each;
+        bool good;
+    } sizes[] = {{1, 1500, true}, {100, 5, true}, {101, 1, false}};
+    AUTO(buf_clear) struct buf body = BUF_INIT(1 << 20), out = BUF_INIT(1 << 20);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const char *says;
+
+        buf_reset(&body);
+        buf_adds(&body, "{\"records\":[" OTHER);
+        for (int n = 0; n < sizes[i].alerts * sizes[i].rows_each; n++)
+            buf_addf(&body,
+                     ",{\"category\":\"AdvancedHunting-AlertEvidence\",\"properties\":{\"AlertId\":"
+                     "\"da%d_1\",\"DeviceId\":\"" M "\"}}",
+                     n % sizes[i].alerts);
+        buf_adds(&body, "]}");
+        says = read_text(buf_text(&body), body.len, &out);
+        if ((strncmp(says, "too_big: ", 9) != 0) != sizes[i].good || strncmp(says, "inv", 3) == 0)
+            fail_msg("%zu: %.200s", i, says);
+    }
 }
 
 /* A list of n alerts, of which `different` are different, within `around` (a format). */
@@ -492,13 +830,8 @@ static void test_intake__takes_a_hundred_alerts_and_no_more(void **state)
     }
 }
 
-static void test_intake__says_so_when_memory_runs_out(void **state)
+static void without_memory(const char *body)
 {
-    static const char body[] =
-        "{\"tenantId\":\"" T "\",\"value\":[{\"id\":\"" A "\",\"machineId\":\"" M "\"},"
-        "{\"id\":\"" A2 "\",\"n\":12345678901234567890}]}";
-
-    (void)state;
     for (long n = 1;; n++) {
         struct arena *a;
         struct intake in = {.count = 77};
@@ -508,7 +841,7 @@ static void test_intake__says_so_when_memory_runs_out(void **state)
 
         torture_arm(n);
         a = arena_new(16); /* pieces of 16 bytes: nearly everything is an allocation */
-        code = a ? intake_read(a, body, sizeof body - 1, &in, &e) : ERR_NOMEM;
+        code = a ? intake_read(a, body, strlen(body), &in, &e) : ERR_NOMEM;
         failed = torture_disarm();
         arena_free(a);
         if (!failed) {
@@ -518,6 +851,22 @@ static void test_intake__says_so_when_memory_runs_out(void **state)
         assert_int_equal(code, ERR_NOMEM);
         assert_int_equal(in.count, 77);
     }
+}
+
+static void test_intake__says_so_when_memory_runs_out(void **state)
+{
+    static const char *const bodies[] = {
+        "{\"tenantId\":\"" T "\",\"value\":[{\"id\":\"" A "\",\"machineId\":\"" M "\"},"
+        "{\"id\":\"" A2 "\",\"n\":12345678901234567890}]}",
+        "eyJhbGVydElkIjoiZGExXy0yIn0=",
+        "[" VALIDATION "\"x\"}}]",
+        "{\"records\":[" EVIDENCE(A, "\"" M "\"") "," EVIDENCE(A, "\"" M2 "\"") "]}",
+        EVENT "\"1\",\"data_base64\":\"eyJhbGVydElkIjoiZGExXy0yIn0=\"}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++)
+        without_memory(bodies[i]);
 }
 
 int main(void)
@@ -531,7 +880,14 @@ int main(void)
         cmocka_unit_test(test_intake__a_test_is_no_alert),
         cmocka_unit_test(test_intake__refuses_what_can_be_read_in_two_ways),
         cmocka_unit_test(test_intake__refuses_what_is_no_notification),
+        cmocka_unit_test(test_intake__reads_cloudevents),
+        cmocka_unit_test(test_intake__reads_event_grid_events),
+        cmocka_unit_test(test_intake__reads_what_graph_sends),
+        cmocka_unit_test(test_intake__reads_records_of_the_streaming_api),
+        cmocka_unit_test(test_intake__reads_incidents_of_sentinel),
+        cmocka_unit_test(test_intake__reads_base64_once),
         cmocka_unit_test(test_intake__refuses_other_peoples_schemas_by_name),
+        cmocka_unit_test(test_intake__rows_of_evidence_are_no_batch),
         cmocka_unit_test(test_intake__takes_a_hundred_alerts_and_no_more),
         cmocka_unit_test(test_intake__says_so_when_memory_runs_out),
     };

@@ -123,6 +123,7 @@ static struct config *load(struct stage *t, const char *keys)
              "  relay: {tenant: contoso, verify: [{standard_webhooks: {secret_files: [%s]}}]}\n"
              "  other: {tenant: contoso, verify: [{standard_webhooks: {secret_files: [k1]}}]}\n"
              "  token: {tenant: contoso, verify: [{token: {secret_files: [token]}}]}\n"
+             "  query: {tenant: contoso, verify: [{token: {query: key, secret_files: [token]}}]}\n"
              "  flow:\n"
              "    tenant: contoso\n"
              "    verify: [{entra: {audience: [\"api://cordon\"], clients: [" CLIENT "]}}]\n"
@@ -499,6 +500,7 @@ static void test_receive__every_way_of_naming_json_is_taken(void **state)
         {"Application/JSON; Charset=\"utf-8\"", 202},
         {"application/vnd.contoso.alert+json", 202},
         {"application/cloudevents+json; charset=utf-8", 202},
+        {"application/cloudevents-batch+json", 202},
         {"text/plain", 415},
         {"text/json", 415},
         {"application/jsonp", 415},
@@ -622,6 +624,245 @@ static void test_receive__a_test_is_verified_answered_and_not_stored(void **stat
     fetched_clear(&f);
     assert_int_equal(deliveries(t), 0);
     assert_int_equal(atomic_load(&t->kicks), 0);
+}
+
+/* ---- handshakes ------------------------------------------------------------------------------------- */
+
+struct greeting {
+    const char *what, *method, *target, *headers[6];
+    int status;
+    const char *body, *origin; /* of a 200 */
+};
+
+static void greet(struct stage *t, const struct greeting *g, const char *body)
+{
+    char url[3000], origin[300];
+    struct fetched f = {0};
+
+    (void)snprintf(url, sizeof url, "%s/hooks/%s", t->url, g->target);
+    (void)fetch(&f, g->method, url, g->headers, body, body ? strlen(body) : 0, WAIT_MS);
+    if (f.status != g->status)
+        fail_msg("%s: %d instead of %d: %s %s", g->what, f.status, g->status, f.body, f.why);
+    if (f.status != 200) {
+        assert_problem(&f, g->status);
+        assert_null(fetched_header(&f, "WebHook-Allowed-Origin", origin, sizeof origin));
+    } else {
+        if (strcmp(f.body, g->body ? g->body : "") != 0)
+            fail_msg("%s: %s", g->what, f.body);
+        assert_header(&f, "Cache-Control", "no-store");
+    }
+    if (f.status == 200 && g->origin) {
+        assert_header(&f, "WebHook-Allowed-Origin", g->origin);
+        assert_header(&f, "WebHook-Allowed-Rate", "*");
+        assert_header(&f, "Allow", "POST");
+    }
+    if (f.status == 200 && g->body) {
+        assert_header(&f, "Content-Type", "text/plain; charset=utf-8");
+        assert_header(&f, "X-Content-Type-Options", "nosniff");
+    }
+    fetched_clear(&f);
+}
+
+static void greet_all(struct stage *t, const struct greeting *rows_, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        greet(t, &rows_[i], strcmp(rows_[i].method, "POST") == 0 ? "" : NULL);
+    assert_int_equal(deliveries(t), 0);
+    assert_int_equal(cases(t), 0);
+    assert_int_equal(atomic_load(&t->kicks), 0);
+    assert_false(log_holds(t, "evil"));
+    assert_false(log_holds(t, TOKEN));
+}
+
+#define BEARER "Authorization: Bearer " TOKEN
+#define ORIGIN "WebHook-Request-Origin: eventgrid.azure.net"
+
+static void test_receive__consents_to_cloudevents_from_who_shows_the_credential(void **state)
+{
+    struct stage *t = *state;
+    static const struct greeting rows_[] = {
+        {"a header", "OPTIONS", "token", {ORIGIN, BEARER}, 200, NULL, "eventgrid.azure.net"},
+        {"a query", "OPTIONS", "query?key=" TOKEN, {ORIGIN}, 200, NULL, "eventgrid.azure.net"},
+        {"a rate and a callback",
+         "OPTIONS",
+         "token",
+         {"webhook-request-origin: a.example:8443", "WebHook-Request-Rate: 120",
+          "WebHook-Request-Callback: https://evil.example/", BEARER},
+         200,
+         NULL,
+         "a.example:8443"},
+        {"no credential", "OPTIONS", "token", {ORIGIN}, 401, NULL, NULL},
+        {"a wrong one", "OPTIONS", "query?key=evil", {ORIGIN}, 401, NULL, NULL},
+        {"no signature", "OPTIONS", "relay", {ORIGIN}, 401, NULL, NULL},
+        {"no token of Entra", "OPTIONS", "flow", {ORIGIN}, 401, NULL, NULL},
+        {"no origin", "OPTIONS", "token", {BEARER}, 405, NULL, NULL},
+        {"no source", "OPTIONS", "nobody", {ORIGIN, BEARER}, 404, NULL, NULL},
+        {"an empty origin",
+         "OPTIONS",
+         "token",
+         {"WebHook-Request-Origin:", BEARER},
+         400,
+         NULL,
+         NULL},
+        {"two origins", "OPTIONS", "token", {ORIGIN, ORIGIN, BEARER}, 400, NULL, NULL},
+        {"markup",
+         "OPTIONS",
+         "token",
+         {"WebHook-Request-Origin: <b>evil", BEARER},
+         400,
+         NULL,
+         NULL},
+        {"a list", "OPTIONS", "token", {"WebHook-Request-Origin: a, *", BEARER}, 400, NULL, NULL},
+        {"everybody", "OPTIONS", "token", {"WebHook-Request-Origin: *", BEARER}, 400, NULL, NULL},
+        {"another method", "PUT", "token", {ORIGIN, BEARER}, 405, NULL, NULL},
+    };
+
+    greet_all(t, rows_, sizeof rows_ / sizeof *rows_);
+    assert_true(log_holds(t, "\"event\":\"handshake\""));
+}
+
+static void test_receive__waits_for_keys_with_a_handshake_too(void **state)
+{
+    struct stage *t = *state;
+    AUTO(auto_free) char *token = mint(KEY_CURRENT, CLIENT);
+    AUTO(auto_free) char *header = NULL;
+
+    assert_true(asprintf(&header, "Authorization: Bearer %s", token) > 0);
+    for (int i = 0; i < 2; i++) { /* with keys to be fetched, and with keys at hand */
+        const struct greeting g = {
+            "Entra", "OPTIONS", "flow", {ORIGIN, header}, 200, NULL, "eventgrid.azure.net"};
+
+        greet(t, &g, NULL);
+    }
+    assert_int_equal(deliveries(t), 0);
+}
+
+#define PLAIN "Content-Type: text/plain; charset=utf-8"
+#define GRAPH "query?key=" TOKEN "&validationToken="
+#define GRAPH_T                                                                                    \
+    "Validation%3a+Testing+client+application+reachability+for+subscription%20Request-Id%3a+1"
+
+static void test_receive__gives_graph_its_token_back_as_text(void **state)
+{
+    struct stage *t = *state;
+    static char longest[2 * 1024 + 100], longer[2 * 1024 + 100], answer[1025];
+    const struct greeting rows_[] = {
+        {"Graph's own",
+         "POST",
+         GRAPH GRAPH_T,
+         {PLAIN},
+         200,
+         "Validation: Testing client application reachability for subscription Request-Id: 1",
+         NULL},
+        {"in a header", "POST", "token?validationToken=a%26b", {PLAIN, BEARER}, 200, "a&b", NULL},
+        {"the longest", "POST", longest, {PLAIN}, 200, answer, NULL},
+        {"one longer", "POST", longer, {PLAIN}, 400, NULL, NULL},
+        {"nothing", "POST", GRAPH, {PLAIN}, 400, NULL, NULL},
+        {"markup", "POST", GRAPH "%3Cscript%3Eevil", {PLAIN}, 400, NULL, NULL},
+        {"a line break", "POST", GRAPH "a%0d%0aevil:+x", {PLAIN}, 400, NULL, NULL},
+        {"a letter beyond ASCII", "POST", GRAPH "%c3%a4", {PLAIN}, 400, NULL, NULL},
+        {"two tokens", "POST", GRAPH "a&validationToken=b", {PLAIN}, 400, NULL, NULL},
+        {"half an escape", "POST", GRAPH "a%2", {PLAIN}, 400, NULL, NULL},
+        {"no credential", "POST", "query?validationToken=a", {PLAIN}, 401, NULL, NULL},
+        {"a wrong one", "POST", "query?key=evil&validationToken=a", {PLAIN}, 401, NULL, NULL},
+        {"no signature", "POST", "relay?validationToken=a", {PLAIN}, 401, NULL, NULL},
+        {"another parameter",
+         "POST",
+         "query?key=" TOKEN "&validationTokens=a",
+         {PLAIN},
+         415,
+         NULL,
+         NULL},
+        {"as HTML", "POST", GRAPH "a", {"Content-Type: text/html"}, 415, NULL, NULL},
+        {"without a type", "POST", GRAPH "a", {NULL}, 415, NULL, NULL},
+        {"GET", "GET", GRAPH "a", {PLAIN}, 405, NULL, NULL},
+    };
+
+    memset(answer, 'a', sizeof answer - 1);
+    (void)snprintf(longest, sizeof longest, "%s%s", GRAPH, answer);
+    (void)snprintf(longer, sizeof longer, "%sb%s", GRAPH, answer);
+    greet_all(t, rows_, sizeof rows_ / sizeof *rows_);
+}
+
+static void test_receive__a_delivery_is_no_handshake_whatever_its_url_says(void **state)
+{
+    struct stage *t = *state;
+    static const char *const json[] = {"Content-Type: application/json", ORIGIN, NULL};
+    char url[300];
+    struct fetched f;
+
+    (void)snprintf(url, sizeof url, "%s/hooks/" GRAPH "a", t->url);
+    (void)fetch(&f, "POST", url, json, BODY, sizeof BODY - 1, WAIT_MS);
+    assert_int_equal(f.status, 202);
+    fetched_clear(&f);
+    assert_int_equal(cases(t), 1);
+}
+
+static void test_receive__tells_event_grid_its_code(void **state)
+{
+    struct stage *t = *state;
+    static const char validation[] =
+        "[{\"id\":\"1\",\"topic\":\"x\",\"subject\":\"\",\"data\":{\"validationCode\":\"512D38b6\","
+        "\"validationUrl\":\"https://evil.example:553/\"},"
+        "\"eventType\":\"Microsoft.EventGrid.SubscriptionValidationEvent\","
+        "\"eventTime\":\"2026-01-01T00:00:00Z\",\"metadataVersion\":\"1\",\"dataVersion\":\"1\"}]";
+    static const char *const headers[] = {"aeg-event-type: SubscriptionValidation", NULL};
+    static const struct {
+        const char *source;
+        int status;
+    } rows_[] = {
+        {"query?key=" TOKEN, 200}, {"query", 401}, {"query?key=evil", 401}, {"relay", 401}};
+    struct fetched f;
+
+    for (size_t i = 0; i < sizeof rows_ / sizeof *rows_; i++) {
+        post(t, rows_[i].source, headers, validation, &f);
+        assert_int_equal(f.status, rows_[i].status);
+        if (f.status == 200) {
+            assert_string_equal(f.body, "{\"validationResponse\":\"512D38b6\"}");
+            assert_header(&f, "Content-Type", "application/json");
+            assert_header(&f, "Cache-Control", "no-store");
+        }
+        fetched_clear(&f);
+    }
+    push(t, NULL, validation, &f); /* signed will do, too */
+    assert_int_equal(f.status, 200);
+    fetched_clear(&f);
+    assert_int_equal(deliveries(t), 0);
+    assert_false(log_holds(t, "evil"));
+}
+
+static void test_receive__takes_cloudevents_in_binary_mode(void **state)
+{
+    struct stage *t = *state;
+#define CE "ce-specversion: 1.0", "ce-id: e-1", "ce-source: /soc", BEARER
+    static const struct {
+        const char *what, *headers[8];
+        int status;
+    } rows_[] = {
+        {"whole", {CE, "ce-type: mde.alert.created"}, 202},
+        {"with more", {CE, "ce-type: x", "ce-time: y", "ce-subject: z"}, 200},
+        {"the same event", {CE, "ce-type: x"}, 200},
+        {"no type", {CE}, 400},
+        {"two types", {CE, "ce-type: x", "ce-type: x"}, 400},
+        {"an empty type", {CE, "ce-type:"}, 400},
+        {"another version",
+         {"ce-specversion: 0.3", "ce-id: 1", "ce-source: x", "ce-type: x", BEARER},
+         400},
+        {"an id alone", {"ce-id: 1", BEARER}, 400},
+    };
+    struct fetched f;
+
+    for (size_t i = 0; i < sizeof rows_ / sizeof *rows_; i++) {
+        post(t, "token", rows_[i].headers, BODY, &f);
+        if (f.status != rows_[i].status)
+            fail_msg("%s: %d %s", rows_[i].what, f.status, f.body);
+        fetched_clear(&f);
+    }
+    /* the id is the event's and no delivery's: another alert under it is no duplicate */
+    post(t, "token", rows_[0].headers, "{\"alertId\":\"da9_9\"}", &f);
+    assert_int_equal(f.status, 202);
+    fetched_clear(&f);
+    assert_int_equal(cases(t), 2);
 }
 
 /* ---- what is refused --------------------------------------------------------------------------------- */
@@ -1081,6 +1322,12 @@ int main(void)
         TEST(the_same_alert_again_makes_no_second_case),
         TEST(a_delivery_id_used_twice_acts_on_the_first_body_only),
         TEST(a_test_is_verified_answered_and_not_stored),
+        TEST(consents_to_cloudevents_from_who_shows_the_credential),
+        TEST(waits_for_keys_with_a_handshake_too),
+        TEST(gives_graph_its_token_back_as_text),
+        TEST(a_delivery_is_no_handshake_whatever_its_url_says),
+        TEST(tells_event_grid_its_code),
+        TEST(takes_cloudevents_in_binary_mode),
         TEST(answers_as_the_table_says),
         TEST(never_says_which_part_of_a_proof_failed),
         TEST(a_token_in_the_head_is_judged_before_the_body),

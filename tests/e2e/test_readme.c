@@ -295,7 +295,8 @@ static void test_readme__parts_of_a_configuration_are_good(void **state)
 
     scene_open(&s, r->arena);
     starter = run(
-        &s, "mkdir secrets; echo s >secrets/defender; cordon keygen >secrets/relay; cordon init -",
+        &s,
+        "mkdir secrets; echo s >secrets/defender; cordon keygen >secrets/relay; cp secrets/relay secrets/grid; cordon init -",
         0);
     make_certificate(&s);
     for (size_t i = 0; i < r->n_blocks; i++) {

@@ -24,6 +24,7 @@
 #include "receive.h"
 #include "rest.h"
 #include "sdnotify.h"
+#include "upkeep.h"
 
 /* Two threads of each kind suffice: they parse, verify and hand over, and never wait. */
 #define HTTP_THREADS 2
@@ -47,6 +48,7 @@ struct serving {
     struct metrics *metrics;
     struct health *health;
     struct engine *engine;
+    struct upkeep *upkeep;
     struct receiver *receiver;
     struct admin *admin;
     struct http_server *senders, *people;
@@ -254,6 +256,7 @@ static void close_all(struct serving *s)
     http_server_free(s->people, DRAIN_MS); /* it counts the senders' connections: it goes first */
     http_server_free(s->senders, DRAIN_MS);
     receiver_free(s->receiver);
+    upkeep_stop(s->upkeep);
     if (s->engine && s->engine->workers)
         engine_stop(s->engine);
     admin_free(s->admin);
@@ -307,6 +310,8 @@ int cmd_serve(int argc, char **argv)
         code = open_senders(&s, &e);
     if (!code)
         code = open_people(&s, &e);
+    if (!code)
+        code = upkeep_start(s.store, &s.upkeep, &e);
     if (code) {
         log_event(LOG_ERROR, "cannot_start", LOG_ERR(&e));
     } else {

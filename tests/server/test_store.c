@@ -24,6 +24,7 @@
 #include "store_deliveries.h"
 #include "store_isolations.h"
 #include "store_notices.h"
+#include "store_upkeep.h"
 #include "store_work.h"
 
 #define SHA_A    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -230,6 +231,72 @@ static void test_store__a_repeated_delivery_id_gets_the_first_answer(void **stat
     assert_memory_equal(b.cases, a.cases, 2 * sizeof *a.cases);
     assert_false(b.fresh[0] || b.fresh[1]);
     assert_int_equal(total(f), 2);
+}
+
+static int64_t forget(struct shelf *f, int64_t max)
+{
+    int64_t count = -1;
+    struct err e = {0};
+
+    if (store_forget_deliveries(f->s, max, &count, &e))
+        fail_msg("%s", e.text);
+    return count;
+}
+
+static void test_store__forgets_deliveries_after_three_days_and_cases_never(void **state)
+{
+    struct shelf *f = *state;
+    const struct push old = {.delivery_id = "msg_1", .alerts = {"da1_-1"}},
+                      young = {.delivery_id = "msg_2", .alerts = {"da2_-2"}};
+    struct acceptance a = accept_it(f, &old), b, again;
+
+    hands_turn(&f->hands, HOUR_MS);
+    b = accept_it(f, &young);
+    hands_turn(&f->hands, DELIVERY_MEMORY_MS - HOUR_MS);
+    assert_int_equal(forget(f, 100), 0); /* three days to the millisecond */
+    again = accept_it(f, &old);
+    assert_int_equal(again.delivery, a.delivery);
+    hands_turn(&f->hands, 1);
+    assert_int_equal(forget(f, 100), 1);
+    assert_int_equal(forget(f, 100), 0);
+    open_again(f);
+
+    /* its id says nothing any more, its alert does */
+    again = accept_it(f, &old);
+    assert_true(again.duplicate);
+    assert_int_not_equal(again.delivery, a.delivery);
+    assert_int_equal(again.cases[0], a.cases[0]);
+    assert_false(again.fresh[0]);
+    assert_int_equal(case_of(f, a.cases[0]).delivery, a.delivery);
+    again = accept_it(f, &young);
+    assert_int_equal(again.delivery, b.delivery);
+    assert_int_equal(total(f), 2);
+}
+
+static void test_store__forgets_a_few_at_a_time_the_oldest_first(void **state)
+{
+    struct shelf *f = *state;
+    struct acceptance first, last, again;
+    char id[20];
+
+    for (int i = 0; i < 25; i++) {
+        struct push p = {.delivery_id = id, .alerts = {"da1_-1"}};
+
+        (void)snprintf(id, sizeof id, "msg_%d", i);
+        last = accept_it(f, &p);
+        if (i == 0)
+            first = last;
+        hands_turn(&f->hands, 1);
+    }
+    hands_turn(&f->hands, DELIVERY_MEMORY_MS);
+    assert_int_equal(forget(f, 10), 10);
+    assert_int_equal(forget(f, 10), 10);
+    again = accept_it(f, &(struct push){.delivery_id = "msg_24", .alerts = {"da1_-1"}});
+    assert_int_equal(again.delivery, last.delivery);
+    again = accept_it(f, &(struct push){.delivery_id = "msg_0", .alerts = {"da1_-1"}});
+    assert_int_not_equal(again.delivery, first.delivery);
+    assert_int_equal(forget(f, 10), 5);
+    assert_int_equal(forget(f, 10), 0);
 }
 
 /* webhook-sources.md section 6, rule 5: act on the first only. */
@@ -1600,6 +1667,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(what_is_accepted_is_a_case_with_work_and_outlives_the_process),
         T(a_repeated_delivery_id_gets_the_first_answer),
+        T(forgets_deliveries_after_three_days_and_cases_never),
+        T(forgets_a_few_at_a_time_the_oldest_first),
         T(another_body_under_a_known_delivery_id_makes_no_case),
         T(an_alert_is_one_case_whatever_brings_it),
         T(a_mixed_batch_says_which_cases_are_new),

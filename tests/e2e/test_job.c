@@ -6,12 +6,14 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "kit/disk.h"
 #include "kit/house.h"
 
 #define ALERT   "da638712345678901234_-1027384756"
@@ -684,6 +686,52 @@ static void test_job__a_restart_goes_on_where_it_was(void **state)
     house_stop(h);
 }
 
+/* What disk_sql says of the store of a running process. */
+static int64_t rows_of(struct house *h, const char *sql)
+{
+    char out[40] = "";
+
+    assert_string_equal(disk_sql(h->store_file, sql, out, sizeof out), "");
+    return strtoll(out, NULL, 10);
+}
+
+static void test_job__a_delivery_is_forgotten_after_three_days_and_its_alert_is_not(void **state)
+{
+    static const char body[] = "{\"alertId\":\"" ALERT "\"}";
+    struct house *h = house_start(NULL);
+    struct fetched first, again;
+    int64_t deadline;
+
+    (void)state;
+    add_machine(h, MACHINE, "");
+    add_alert(h, ALERT, "Low", "");
+    (void)house_post(h, "msg_old", body, &first);
+    assert_int_equal(first.status, 202);
+    (void)house_post(h, "msg_young", body, &again);
+    assert_int_equal(again.status, 200);
+    fetched_clear(&again);
+    house_wait_quiet(h, SOON);
+    house_cordon_stop(h);
+    (void)rows_of(h, "UPDATE deliveries SET received = received - 3 * 86400000 - 1"
+                     " WHERE delivery_id = 'msg_old'");
+    house_cordon_start(h);
+    for (deadline = house_now_ms() + SOON;
+         rows_of(h, "SELECT count(*) FROM deliveries") > 1 && house_now_ms() < deadline;)
+        (void)poll(NULL, 0, 20);
+    assert_int_equal(rows_of(h, "SELECT count(*) FROM deliveries WHERE delivery_id = 'msg_young'"),
+                     1);
+    assert_int_equal(rows_of(h, "SELECT count(*) FROM deliveries"), 1);
+
+    (void)house_post(h, "msg_old", body, &again);
+    assert_int_equal(again.status, 200);
+    assert_non_null(strstr(again.body, strstr(first.body, "\"cases\"")));
+    assert_int_equal(rows_of(h, "SELECT count(*) FROM cases"), 1);
+    json_free(sim_wait_mails(h->sim, 1, SOON));
+    fetched_clear(&first);
+    fetched_clear(&again);
+    house_stop(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -710,6 +758,7 @@ int main(void)
         cmocka_unit_test(test_job__a_dead_mail_server_delays_mail_only),
         cmocka_unit_test(test_job__each_recipient_has_a_fate_of_its_own),
         cmocka_unit_test(test_job__a_restart_goes_on_where_it_was),
+        cmocka_unit_test(test_job__a_delivery_is_forgotten_after_three_days_and_its_alert_is_not),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -759,6 +759,8 @@ static void test_receive__gives_graph_its_token_back_as_text(void **state)
         {"one longer", "POST", longer, {PLAIN}, 400, NULL, NULL},
         {"nothing", "POST", GRAPH, {PLAIN}, 400, NULL, NULL},
         {"markup", "POST", GRAPH "%3Cscript%3Eevil", {PLAIN}, 400, NULL, NULL},
+        {"its beginning", "POST", GRAPH "%3Cevil", {PLAIN}, 400, NULL, NULL},
+        {"its end", "POST", GRAPH "evil%3E", {PLAIN}, 400, NULL, NULL},
         {"a line break", "POST", GRAPH "a%0d%0aevil:+x", {PLAIN}, 400, NULL, NULL},
         {"a letter beyond ASCII", "POST", GRAPH "%c3%a4", {PLAIN}, 400, NULL, NULL},
         {"two tokens", "POST", GRAPH "a&validationToken=b", {PLAIN}, 400, NULL, NULL},

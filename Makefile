@@ -19,7 +19,7 @@
 comma := ,
 CC ?= gcc
 PREFIX ?= /usr/local
-O := build$(if $(SAN),/$(subst $(comma),-,$(SAN)))
+O := build$(if $(SAN),/$(subst $(comma),-,$(SAN)))$(if $(FAULTS),/faults)
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-5s %s\n' '$(1)' '$(2)')
 
@@ -45,7 +45,7 @@ CFLAGS ?= -O2 -g
 CPP_FLAGS = -std=c17 -D_GNU_SOURCE -Iserver -Iinclude -Itests $(PKG_CFLAGS)
 SAN_FLAGS = -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 ALL_FLAGS = $(CPP_FLAGS) $(WARN) $(if $(DEV),-Werror) -fPIE -pthread -fstack-protector-strong \
-        $(if $(SAN),$(SAN_FLAGS),-D_FORTIFY_SOURCE=2)
+        $(if $(SAN),$(SAN_FLAGS),-D_FORTIFY_SOURCE=2) $(if $(FAULTS),-DCORDON_FAULTS)
 ALL_LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(if $(SAN),$(SAN_FLAGS)) $(LDFLAGS)
 
 LIB_SRC  := $(filter-out server/main.c,$(wildcard server/*.c)) $(wildcard handlers/*.c)
@@ -102,11 +102,13 @@ $(O)/demo: $(O)/obj/tests/e2e/demo.o $(KIT_OBJ) $(O)/libsim.a $(O)/libcordon.a
 	$(call say,LINK,$@)
 	$(link_test)
 
-# Kills the real process: tests/crash/run.
-$(O)/crash/crash: $(O)/obj/tests/crash/crash.o $(KIT_OBJ) $(O)/libsim.a $(O)/libcordon.a
+# They kill the real process: tests/crash/run.
+CRASH_BIN := $(O)/crash/crash $(O)/crash/points
+$(CRASH_BIN): $(O)/crash/%: $(O)/obj/tests/crash/%.o $(O)/obj/tests/crash/life.o $(KIT_OBJ) $(O)/libsim.a \
+$(O)/libcordon.a
 	$(call say,LINK,$@)
 	$(link_test)
-OBJ += $(O)/obj/tests/crash/crash.o
+OBJ += $(patsubst %.c,$(O)/obj/%.o,$(wildcard tests/crash/*.c))
 
 # ---- bench: what is measured, what it is compared with, and the load -----------------------------------
 BENCH_SRC := $(wildcard tests/bench/*.c)
@@ -148,6 +150,7 @@ fuzz:
 crash:
 	@tests/deps $(BUILD_DEBS) $(TEST_DEBS) $(CRASH_DEBS)
 	$(again) all $(O)/crash/crash
+	$(again) FAULTS=1 all $(O)/faults/crash/points
 	@CORDON_BUILD='$(CURDIR)/$(O)' SHORT='$(SHORT)' tests/crash/run
 bench:
 	@tests/deps $(BUILD_DEBS) $(TEST_DEBS)

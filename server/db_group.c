@@ -26,6 +26,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "fault.h"
 #include "log.h"
 
 /* Often enough that an instance is ready again about as soon as a person looks. */
@@ -134,10 +135,14 @@ static enum err_code transact(struct writer *w, size_t n, bool savepoints, struc
         if (!w->codes[i] && d->changes(w->conn) != before)
             wrote = true;
     }
+    if (wrote)
+        fault_point("before a commit");
     start = now_us();
     code = d->commit(w->conn, e);
     ret->commit_us = now_us() - start;
     ret->wrote = wrote && !code;
+    if (ret->wrote)
+        fault_point("after a commit, before its answers");
     return code;
 undo:
     d->rollback(w->conn);

@@ -18,6 +18,7 @@
 #include <strings.h>
 
 #include "buf.h"
+#include "fault.h"
 #include "rest.h"
 #include "token.h"
 
@@ -800,6 +801,7 @@ static enum err_code act(struct defender *d, enum defender_action_type type, con
     AUTO(buf_clear) struct buf body = BUF_INIT(16384);
     AUTO(exchange_clear) struct exchange x;
     struct json_out out = JSON_OUT(&body);
+    enum err_code code;
 
     exchange_init(&x, DEFENDER_CLASS_ACTION, "POST", "/api/machines/", NULL, "");
     if (!is_machine_id(machine_id))
@@ -823,7 +825,10 @@ static enum err_code act(struct defender *d, enum defender_action_type type, con
     exchange_init(&x, DEFENDER_CLASS_ACTION, "POST", "/api/machines/", machine_id,
                   type == DEFENDER_ISOLATE ? "/isolate" : "/unisolate");
     x.body = body.data;
-    return run_action(d, &x, machine_id, NULL, type, ret, e);
+    fault_point("before an action is asked for");
+    code = run_action(d, &x, machine_id, NULL, type, ret, e);
+    fault_point("after an action was asked for");
+    return code;
 }
 
 enum err_code defender_isolate(struct defender *d, const char *machine_id, const char *type,

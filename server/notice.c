@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fault.h"
 #include "id.h"
 #include "log.h"
 #include "mail.h"
@@ -457,9 +458,12 @@ static void send_it(struct sending *s, struct runtime *rt)
             s->to[s->count++] = s->n.recipients[i].address;
         }
     if (s->count && server.url) {
-        enum err_code code = mail_send(&server, s->g->rest, s->n.sender, s->to, s->count,
-                                       s->n.message, strlen(s->n.message), s->results, &e);
+        enum err_code code;
 
+        fault_point("before a mail is sent");
+        code = mail_send(&server, s->g->rest, s->n.sender, s->to, s->count, s->n.message,
+                         strlen(s->n.message), s->results, &e);
+        fault_point("after a mail was sent");
         (void)health_note(s->g->health, "mail", NULL, !code, e.text);
         if (code)
             log_event(LOG_WARN, "mail_failed", LOG_ID("case", s->n.case_id),

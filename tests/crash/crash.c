@@ -39,8 +39,8 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "crash/life.h"
 #include "id.h"
-#include "kit/house.h"
 
 #define KILLS            200
 #define SENDERS          4
@@ -334,36 +334,6 @@ static void *send_all(void *arg)
 
 /* ---- cordon: started, killed --------------------------------------------------------------------------- */
 
-/* Not house_cordon_start: nobody waits until it is ready, and its log goes straight into the file, for a
- * mail's child process that outlives its parent keeps a pipe open. */
-static void start(struct crash *c)
-{
-    struct house *h = c->h;
-    const char *build = getenv("CORDON_BUILD");
-    char exe[400];
-    char *argv[] = {exe, (char *)(uintptr_t) "serve", (char *)(uintptr_t) "-c", h->config_file,
-                    NULL};
-    pid_t parent = getpid();
-    int log;
-
-    (void)snprintf(exe, sizeof exe, "%s/cordon", build ? build : "build");
-    log = open(h->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    if (log < 0)
-        fail_msg("%s: %s", h->log_file, strerror(errno));
-    h->pid = fork();
-    if (h->pid < 0)
-        fail_msg("fork: %s", strerror(errno));
-    if (h->pid == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != parent)
-            _exit(127);
-        (void)dup2(log, STDERR_FILENO);
-        (void)execv(exe, argv);
-        _exit(127);
-    }
-    (void)close(log);
-}
-
 /* Did it end although nobody told it to? */
 static bool ended_by_itself(struct crash *c)
 {
@@ -378,10 +348,7 @@ static bool ended_by_itself(struct crash *c)
 
 static void end(struct crash *c, int number, int *ret_status)
 {
-    (void)kill(c->h->pid, number);
-    while (waitpid(c->h->pid, ret_status, 0) < 0 && errno == EINTR)
-        ;
-    c->h->pid = 0;
+    *ret_status = life_end(c->h, number);
 }
 
 /* A GET of the admin side; NULL when there is no answer of 200. */
@@ -921,7 +888,7 @@ static void kill_again_and_again(struct crash *c, unsigned kills[MOMENTS])
         enum moment m = choose(&c->dice);
         int status = 0;
 
-        start(c);
+        life_start(c->h);
         allow(c, (size_t)(life + 1) * ALERTS_A_LIFE);
         wait_for(c, m);
         kills[m]++;
@@ -940,7 +907,7 @@ static void kill_again_and_again(struct crash *c, unsigned kills[MOMENTS])
 
 static void converge(struct crash *c, struct sender *senders)
 {
-    start(c);
+    life_start(c->h);
     wait_ready(c);
     for (unsigned i = 0; i < c->senders; i++)
         (void)pthread_join(senders[i].thread, NULL);

@@ -1,0 +1,240 @@
+/* points.c - `make crash`: cordon is killed at each of its fault points (server/fault.h) in turn.
+ *
+ * One story: a signed High alert is pushed until it is answered 2xx, its machine is isolated, people are mailed.
+ * It is told once for every point that it passes, from the first commit to the last mail's record; at point N the process ends with SIGKILL and is started again on the same store. Whatever the point:
+ *
+ *   one isolate request and one isolated machine at Defender; the case done; a mail [REQUESTED] and a mail
+ *   [ISOLATED], each once, but for one that was on its way when the process died: that one may come twice.
+ *
+ * The first point that the story ends before is the end of the run. Points are numbered in the order in which
+ * they are passed, so that none has to be named anywhere but where it is. Several stories run side by side, each
+ * with a simulator of its own. Needs a build with FAULTS=1.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "crash/life.h"
+#include "kit/mail_reader.h"
+
+#define SIDE_BY_SIDE 4
+#define POINTS_MAX   500   /* the story passes some thirty */
+#define STORY_MS     90000 /* for all of it, WORK_SETTLE_MS included */
+#define MACHINE      "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
+#define ALERT        "da638712345678901234_-1027384756"
+
+enum end { ENDED_WELL, ENDED_BADLY, ENDED_BEFORE }; /* BEFORE: the story passed fewer points */
+
+struct story {
+    struct house *h;
+    unsigned point;
+    char where[80]; /* what the log calls the point; "" when it was not reached */
+    bool killed;
+    int64_t deadline;
+};
+
+static enum end badly(struct story *s, const char *what)
+{
+    (void)printf("point %u (%s): %s; see %s\n", s->point, s->where, what, s->h->dir);
+    (void)fflush(stdout);
+    return ENDED_BADLY;
+}
+
+/* Waits a moment between two looks; when the process has ended at its point, starts it again. */
+static enum end look_after(struct story *s)
+{
+    siginfo_t info = {0};
+
+    (void)poll(NULL, 0, 10);
+    if (house_now_ms() > s->deadline)
+        return badly(s, "the story does not end");
+    if (waitid(P_PID, (id_t)s->h->pid, &info, WEXITED | WNOHANG | WNOWAIT) || !info.si_pid)
+        return ENDED_WELL;
+    if (s->killed || info.si_code != CLD_KILLED || info.si_status != SIGKILL)
+        return badly(s, "cordon ended by itself");
+    s->killed = true;
+    (void)life_end(s->h, 0);
+    (void)unsetenv("CORDON_FAULT_AT");
+    life_start(s->h);
+    return ENDED_WELL;
+}
+
+/* The name of the last point in the log, which is the one it died at. */
+static void find_name(struct story *s)
+{
+    static const char mark[] = "\"event\":\"fault_point\",\"number\":";
+    FILE *f = fopen(s->h->log_file, "re");
+    char line[1000];
+
+    while (f && fgets(line, sizeof line, f)) {
+        const char *at = strstr(line, mark), *where = at ? strstr(at, "\"where\":\"") : NULL;
+
+        if (!where || strtoul(at + sizeof mark - 1, NULL, 10) != s->point || s->where[0])
+            continue;
+        where += strlen("\"where\":\"");
+        (void)snprintf(s->where, sizeof s->where, "%.*s", (int)strcspn(where, "\""), where);
+    }
+    if (f)
+        (void)fclose(f);
+}
+
+static bool push(struct story *s)
+{
+    struct fetched f;
+    bool taken = house_post(s->h, "msg_once",
+                            "{\"alertId\":\"" ALERT "\",\"machineId\":\"" MACHINE "\"}", &f) &&
+                 (f.status == 200 || f.status == 202);
+
+    fetched_clear(&f);
+    return taken;
+}
+
+/* Is nothing left to do: the case done, and both mails there? */
+static bool is_over(struct story *s)
+{
+    struct fetched f;
+    char url[400];
+    bool done;
+
+    (void)snprintf(url, sizeof url, "%s/metrics", s->h->admin);
+    done = fetch(&f, "GET", url, NULL, NULL, 0, 10000) && f.status == 200 &&
+           strstr(f.body, "\ncordon_cases{state=\"done\"} 1\n") &&
+           strstr(f.body, "\ncordon_work{kind=\"notice\"} 0\n") &&
+           strstr(f.body, "\ncordon_work{kind=\"case\"} 0\n") &&
+           strstr(f.body, "\ncordon_work{kind=\"isolation\"} 0\n");
+    fetched_clear(&f);
+    return done;
+}
+
+static unsigned count_mails(const struct json *mails, const char *tag)
+{
+    unsigned n = 0;
+
+    JSON_EACH (mail, json_get(mails, "mails")) {
+        const char *raw = json_get_string(mail, "raw");
+        struct mail_read m;
+        const char *subject;
+
+        mail_read(&m, raw, strlen(raw));
+        subject = mail_header(&m, "Subject");
+        n += subject && strncmp(subject, tag, strlen(tag)) == 0;
+        mail_read_clear(&m);
+    }
+    return n;
+}
+
+static enum end judge(struct story *s)
+{
+    AUTO(json_freep) struct json *mails = sim_wait_mails(s->h->sim, 0, 1000);
+    unsigned requested = count_mails(mails, "[REQUESTED]"),
+             isolated = count_mails(mails, "[ISOLATED]");
+    unsigned all = (unsigned)json_count(json_get(mails, "mails"));
+    /* At least once: between the server's 250 and the record nobody can know. */
+    unsigned doubled = strstr(s->where, "mail was sent") || strstr(s->where, "commit") ? 1 : 0;
+
+    if (sim_state(s->h->sim, "isolate_posts") != 1)
+        return badly(s, "not one isolate request");
+    if (sim_state(s->h->sim, "max_active_isolates") != 1)
+        return badly(s, "not one isolation");
+    if (!isolated || all > 2 + doubled || requested + isolated != all)
+        return badly(s, "not the mails that there should be");
+    /* An isolation that was confirmed while cordon was away is told as such at once. */
+    if (!requested && all != 1)
+        return badly(s, "a mail is missing");
+    return ENDED_WELL;
+}
+
+static enum end tell(unsigned point)
+{
+    struct story s = {.point = point, .deadline = house_now_ms() + STORY_MS};
+    char doors[2][120], number[16];
+    const struct house_options o = {
+        .sim = {.config = "{\"actions\":{\"duplicate\":\"second201\",\"in_progress_after_ms\":50,"
+                          "\"done_after_ms\":200}}"},
+        .listen_address = doors[0],
+        .admin_address = doors[1],
+        .not_yet = true,
+    };
+    enum end end = ENDED_WELL;
+    const char *tmp = getenv("TMPDIR");
+
+    for (int i = 0; i < 2; i++)
+        (void)snprintf(doors[i], sizeof doors[i], "unix:%.60s/cordon-point-%d-%d.sock",
+                       tmp ? tmp : "/tmp", (int)getpid(), i);
+    s.h = house_start(&o);
+    s.h->ready_fd = -1;
+    (void)snprintf(s.h->hooks, sizeof s.h->hooks, "%s:", doors[0]);
+    (void)snprintf(s.h->admin, sizeof s.h->admin, "%s:", doors[1]);
+    sim_tell(s.h->sim, "/machines", "{\"id\":\"" MACHINE "\"}");
+    sim_tell(s.h->sim, "/alerts",
+             "{\"id\":\"" ALERT "\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}");
+    (void)snprintf(number, sizeof number, "%u", point);
+    (void)setenv("CORDON_FAULT_AT", number, 1);
+    life_start(s.h);
+    while (!end && !push(&s))
+        end = look_after(&s);
+    while (!end && !is_over(&s))
+        end = look_after(&s);
+    find_name(&s);
+    if (!end && !s.killed && s.where[0])
+        end = badly(&s, "the point was passed, and nobody died");
+    if (!end)
+        end = judge(&s);
+    if (end == ENDED_WELL) {
+        (void)printf("point %u: %s\n", point, s.where[0] ? s.where : "(the story ends before)");
+        (void)fflush(stdout);
+        (void)life_end(s.h, SIGKILL);
+        house_stop(s.h);
+        end = s.killed ? ENDED_WELL : ENDED_BEFORE;
+    }
+    for (int i = 0; i < 2; i++)
+        (void)unlink(doors[i] + strlen("unix:"));
+    return end;
+}
+
+int main(void)
+{
+    unsigned next = 1, running = 0, told = 0, bad = 0, last = POINTS_MAX;
+
+    while (running || next < last) {
+        int status;
+
+        if (running < SIDE_BY_SIDE && next < last) {
+            pid_t pid = fork();
+
+            if (pid == 0)
+                _exit((int)tell(next));
+            if (pid < 0)
+                return (void)fprintf(stderr, "points: fork: %s\n", strerror(errno)), 1;
+            running++;
+            next++;
+            continue;
+        }
+        while (wait(&status) < 0 && errno == EINTR)
+            ;
+        running--;
+        if (WIFEXITED(status) && WEXITSTATUS(status) == ENDED_BEFORE) {
+            last = 0; /* those that are under way are the last */
+        } else {
+            told++;
+            bad += !WIFEXITED(status) || WEXITSTATUS(status) != ENDED_WELL;
+        }
+    }
+    if (last)
+        return (void)printf("crash: the story never ended before point %u\n", last), 1;
+    (void)printf("crash: killed at %u fault points, one after the other; %u faults; %s\n", told,
+                 bad, bad ? "FAILED" : "well");
+    return bad || !told;
+}

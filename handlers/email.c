@@ -46,13 +46,21 @@ static enum err_code state_of(struct db_tx *tx, struct telling *t, struct err *e
         return code;
     code = isolation_load(tx, s->arena, s->c->isolation, &t->isolation, e);
     t->n.isolation = &t->isolation;
-    t->n.kind = t->isolation.state == ISOLATION_ISOLATED   ? NOTICE_ISOLATED
-                : isolation_is_settled(t->isolation.state) ? NOTICE_NOT_ISOLATED
-                                                           : NOTICE_REQUESTED;
-    t->n.why = t->n.kind != NOTICE_NOT_ISOLATED ? NULL
-               : t->isolation.why               ? t->isolation.why
-                                                : isolation_state_name(t->isolation.state);
-    return code;
+    if (code)
+        return code;
+    if (t->isolation.state == ISOLATION_ISOLATED) {
+        t->n.kind = NOTICE_ISOLATED;
+    } else if (isolation_is_settled(t->isolation.state)) {
+        t->n.kind = NOTICE_NOT_ISOLATED;
+        t->n.why = t->isolation.why ? t->isolation.why : isolation_state_name(t->isolation.state);
+    } else if (t->isolation.state == ISOLATION_REQUESTED && !t->isolation.posted &&
+               t->isolation.why) {
+        t->n.kind = NOTICE_LATE; /* Defender was asked and took nothing, as far as is known */
+        t->n.why = notice_not_yet(s->arena, t->isolation.why);
+    } else {
+        t->n.kind = NOTICE_REQUESTED;
+    }
+    return ERR_OK;
 }
 
 static enum err_code tell_fn(struct db_tx *tx, void *arg, struct err *e)

@@ -144,7 +144,7 @@ static void retry_later(struct step *s, const struct handler *h, const struct er
     if (h->acts)
         d.due = engine_late_due(now, d.due, s->work->created);
     if (d.late)
-        d.why = arena_fmt(s->arena, "not yet, cordon tries on: %s", why->text);
+        d.why = notice_not_yet(s->arena, why->text);
     if (why->code == ERR_THROTTLED)
         engine_throttled(s->engine, s->runtime);
     if (step_write(s, retry_fn, &d, &e)) {

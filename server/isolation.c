@@ -214,9 +214,11 @@ static enum err_code move(struct db_tx *tx, struct episode *x, struct isolation_
     return code ? code : work_done(tx, &x->w, e);
 }
 
-/* Whoever waits and has not heard yet that it takes long, hears it now. */
-static enum err_code tell_late(struct db_tx *tx, struct episode *x,
-                               const struct isolation_record *r, struct err *e)
+/* Tells those who wait: that it takes long, once; or that Defender has taken the request, if they heard last
+ * that it has not. */
+static enum err_code tell_waiting(struct db_tx *tx, struct episode *x,
+                                  const struct isolation_record *r, enum notice_kind kind,
+                                  struct err *e)
 {
     struct case_filter waiting = {
         .isolation = x->row.id, .state = case_state_name(CASE_WAITING), .limit = CASES_AT_ONCE};
@@ -227,12 +229,13 @@ static enum err_code tell_late(struct db_tx *tx, struct episode *x,
     do {
         code = case_list(tx, x->arena, &waiting, &cases, &n, e);
         for (size_t i = 0; i < n && !code; i++) {
-            struct notice notice = {.kind = NOTICE_LATE, .isolation = r, .c = &cases[i]};
+            struct notice notice = {.kind = kind, .isolation = r, .c = &cases[i]};
 
             waiting.after_id = cases[i].id;
-            if (notice_was_told(&cases[i], NOTICE_LATE))
+            if (notice_was_told(&cases[i], NOTICE_LATE) == (kind == NOTICE_LATE))
                 continue;
-            notice.why = arena_fmt(x->arena, "not yet, cordon tries on: %s", x->why.text);
+            if (kind == NOTICE_LATE)
+                notice.why = notice_not_yet(x->arena, x->why.text);
             code = notice_put(tx, x->g, x->rt, x->arena, &notice, x->now, e);
         }
     } while (!code && n == CASES_AT_ONCE);
@@ -249,7 +252,7 @@ static enum err_code postpone(struct db_tx *tx, struct episode *x, struct isolat
     if (r->state == ISOLATION_REQUESTED) {
         due = engine_late_due(x->now, due, r->requested);
         if (!code && x->now - r->requested >= ENGINE_LATE_MS)
-            code = tell_late(tx, x, r, e);
+            code = tell_waiting(tx, x, r, NOTICE_LATE, e);
     }
     return code ? code : work_again(tx, &x->w, due, x->w.attempts, e);
 }
@@ -291,6 +294,8 @@ static enum err_code posted_fn(struct db_tx *tx, void *arg, struct err *e)
     switch (x->code) {
     case ERR_OK:
         code = move(tx, x, &r, adopt(&r, x->action), NULL, e);
+        if (!code && r.state == ISOLATION_PENDING)
+            code = tell_waiting(tx, x, &r, NOTICE_REQUESTED, e);
         break;
     case ERR_UNKNOWN: /* it may have been carried out: look, but not before it can be seen */
         r.posted = x->now;

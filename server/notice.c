@@ -51,6 +51,11 @@ bool notice_was_told(const struct case_record *c, enum notice_kind kind)
     return c->told && strcmp(c->told, kinds[kind].name) == 0;
 }
 
+const char *notice_not_yet(struct arena *a, const char *why)
+{
+    return arena_fmt(a, "not yet, cordon tries on: %s", why);
+}
+
 /* ---- composing -------------------------------------------------------------------------------- */
 
 /* Text for a mail, cut at a character when it is longer than a person reads. NULL stays NULL. */

@@ -25,6 +25,9 @@ const char *notice_kind_name(enum notice_kind kind);
 /** Is a notice of this kind the last that was made about c? */
 bool notice_was_told(const struct case_record *c, enum notice_kind kind);
 
+/** What a NOTICE_LATE says as its reason. why: borrowed; the text lives in a. */
+const char *notice_not_yet(struct arena *a, const char *why);
+
 struct notice {
     enum notice_kind kind;
     const char *why; /* NOTICE_NOT_ISOLATED, NOTICE_LATE: for people, a few words */

@@ -10,18 +10,16 @@
 
 #include "fault.h"
 #include "id.h"
+#include "letter.h"
 #include "log.h"
 #include "mail.h"
 #include "mime.h"
 #include "rest.h"
 #include "store_notices.h"
 
-#define PART_MAX    (256 * 1024)
-#define MESSAGE_MAX (1024 * 1024)
-/* Bytes of a text in a mail. Both parts have room for all of them, escaped (at most sixfold). */
-#define VALUE_MAX 2000
-#define BODY_MAX  20000
-#define WHY_MAX   160 /* characters of a reason in a subject */
+#define PART_MAX (256 * 1024)
+#define BODY_MAX 20000
+#define WHY_MAX  160 /* characters of a reason in a subject */
 
 /* A mail that cannot be delivered is tried for as long as mail servers do (RFC 5321 section 4.5.4.1). */
 #define GIVE_UP_MS (5 * DAY_MS)
@@ -30,15 +28,15 @@ static const struct {
     const char *name, *tag, *headline;
     const char *colour; /* of the headline in HTML */
 } kinds[] = {
-    [NOTICE_ALERT] = {"alert", "[ALERT]", "Alert", "#1f4e79"},
+    [NOTICE_ALERT] = {"alert", "[ALERT]", "Alert", LETTER_BLUE},
     [NOTICE_REQUESTED] = {"requested", "[REQUESTED]", "Isolation requested - not confirmed yet",
-                          "#8a5a00"},
+                          LETTER_AMBER},
     [NOTICE_ISOLATED] = {"isolated", "[ISOLATED]",
-                         "The machine is isolated - Defender confirmed it", "#1e6b34"},
+                         "The machine is isolated - Defender confirmed it", LETTER_GREEN},
     [NOTICE_NOT_ISOLATED] = {"not_isolated", "[NOT ISOLATED: %s]", "The machine is NOT isolated",
-                             "#a61b1b"},
+                             LETTER_RED},
     [NOTICE_LATE] = {"late", "[NOT ISOLATED: %s]",
-                     "The machine is not isolated yet, as far as cordon knows", "#a61b1b"},
+                     "The machine is not isolated yet, as far as cordon knows", LETTER_RED},
 };
 
 const char *notice_kind_name(enum notice_kind kind)
@@ -57,68 +55,6 @@ const char *notice_not_yet(struct arena *a, const char *why)
 }
 
 /* ---- composing -------------------------------------------------------------------------------- */
-
-/* Text for a mail, cut at a character when it is longer than a person reads. NULL stays NULL. */
-static const char *cut(struct arena *arena, const char *text, size_t max)
-{
-    size_t len = text ? strnlen(text, max + 1) : 0;
-
-    if (len <= max)
-        return text;
-    for (len = max; len && ((unsigned char)text[len] & 0xc0) == 0x80; len--)
-        ;
-    return arena_fmt(arena, "%.*s …", (int)len, text);
-}
-
-/* Both parts at once: a row of the table in HTML is a line in the text. */
-struct letter {
-    struct buf text, html;
-    struct arena *arena;
-};
-
-static void paragraph(struct letter *l, const char *what)
-{
-    buf_addf(&l->text, "%s\n\n", what);
-    buf_adds(&l->html, "<p>");
-    mime_html_escape(&l->html, what);
-    buf_adds(&l->html, "</p>\n");
-}
-
-/* A row of the table; value is harmless already. */
-static void row(struct letter *l, const char *name, const char *value)
-{
-    buf_addf(&l->text, "%-12s %s\n", name, value);
-    buf_addf(&l->html,
-             "<tr><td style=\"padding:2px 14px 2px 0;color:#555;vertical-align:top\">%s</td>"
-             "<td style=\"padding:2px 0\">",
-             name);
-    mime_html_escape(&l->html, value);
-    buf_adds(&l->html, "</td></tr>\n");
-}
-
-/* value: ours, from the configuration or from ids with a narrow alphabet; NULL leaves the row out. */
-static void own_fact(struct letter *l, const char *name, const char *value)
-{
-    if (value && value[0])
-        row(l, name, value);
-}
-
-/* value: text that an attacker may have chosen; NULL or empty leaves the row out. */
-static void fact(struct letter *l, const char *name, const char *value)
-{
-    struct buf line = BUF_INIT(PART_MAX), safe = BUF_INIT(PART_MAX);
-
-    if (!value || !value[0])
-        return;
-    /* a second line could pass for a fact of ours */
-    mime_clean_line(&line, cut(l->arena, value, VALUE_MAX));
-    mime_text_defang(&safe, buf_text(&line));
-    row(l, name, buf_text(&safe));
-    if (buf_failed(&line) || buf_failed(&safe))
-        l->text.failed = buf_failed(&line) ? buf_failed(&line) : buf_failed(&safe);
-    buf_clear(&line);
-    buf_clear(&safe);
-}
 
 /* Defender's timestamps have 0 to 7 digits (trap 15): shown as ours are. */
 static const char *alert_time(const struct json *alert, char out[CLOCK_TEXT_SIZE])
@@ -148,27 +84,31 @@ static void facts_of(struct letter *l, const struct notice *n, struct arena *are
     const char *name = machine_name(n);
     char when[CLOCK_TEXT_SIZE], case_id[ID_TEXT_SIZE];
 
-    fact(l, "Machine", name && id ? arena_fmt(arena, "%s (%s)", name, id) : name ? name : id);
-    fact(l, "User", user);
-    fact(l, "Alert", json_get_string(alert, "title"));
-    fact(l, "Severity", json_get_string(alert, "severity"));
-    fact(l, "Category", json_get_string(alert, "category"));
-    own_fact(l, "Alert time", alert_time(alert, when));
-    own_fact(l, "Alert id", n->c->alert_id);
-    own_fact(l, "Tenant", n->c->tenant);
-    own_fact(l, "Rule", n->c->rule);
-    fact(l, "In doubt", n->doubt);
+    letter_fact(l, "Machine",
+                name && id ? arena_fmt(arena, "%s (%s)", name, id)
+                : name     ? name
+                           : id);
+    letter_fact(l, "User", user);
+    letter_fact(l, "Alert", json_get_string(alert, "title"));
+    letter_fact(l, "Severity", json_get_string(alert, "severity"));
+    letter_fact(l, "Category", json_get_string(alert, "category"));
+    letter_own_fact(l, "Alert time", alert_time(alert, when));
+    letter_own_fact(l, "Alert id", n->c->alert_id);
+    letter_own_fact(l, "Tenant", n->c->tenant);
+    letter_own_fact(l, "Rule", n->c->rule);
+    letter_fact(l, "In doubt", n->doubt);
     if (n->isolation) {
         const struct isolation_record *i = n->isolation;
 
-        own_fact(l, "Isolation",
-                 arena_fmt(arena, "%s, %s, since %s", i->type, isolation_state_name(i->state),
-                           clock_format(i->requested, when)));
-        own_fact(l, "Action id", i->action_id);
-        fact(l, "Asked by", i->adopted ? i->requestor : "cordon");
-        fact(l, "Reason", i->why);
+        letter_own_fact(l, "Isolation",
+                        arena_fmt(arena, "%s, %s, since %s", i->type,
+                                  isolation_state_name(i->state),
+                                  clock_format(i->requested, when)));
+        letter_own_fact(l, "Action id", i->action_id);
+        letter_fact(l, "Asked by", i->adopted ? i->requestor : "cordon");
+        letter_fact(l, "Reason", i->why);
     }
-    own_fact(l, "Case", id_format(n->c->id, case_id));
+    letter_own_fact(l, "Case", id_format(n->c->id, case_id));
 }
 
 static const char *what_now(const struct notice *n, struct arena *arena)
@@ -216,10 +156,7 @@ static void portal_link(struct letter *l, const struct notice *n, const struct r
 
     if (id && t) {
         buf_addf(&url, "https://security.microsoft.com/alerts/%s?tid=%s", id, t->tenant_id);
-        buf_addf(&l->text, "\nIn the portal: %s\n", buf_text(&url));
-        buf_adds(&l->html, "<p><a href=\"");
-        mime_html_escape(&l->html, buf_text(&url));
-        buf_adds(&l->html, "\">Open the alert in the Defender portal</a></p>\n");
+        letter_link(l, "In the portal", "Open the alert in the Defender portal", buf_text(&url));
     }
     buf_clear(&url);
     free(id);
@@ -230,50 +167,42 @@ static void compose(struct letter *l, const struct notice *n, const struct runti
 {
     struct buf body = BUF_INIT(PART_MAX);
 
-    buf_addf(&l->html,
-             "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"></head>\n"
-             "<body style=\"font-family:Segoe UI,Helvetica,Arial,sans-serif;font-size:15px;"
-             "color:#222;max-width:640px\">\n<h2 style=\"font-size:18px;color:%s\">%s</h2>\n",
-             kinds[n->kind].colour, kinds[n->kind].headline);
-    buf_addf(&l->text, "%s\n\n", kinds[n->kind].headline);
+    letter_begin(l, arena, kinds[n->kind].headline, kinds[n->kind].colour);
     if (n->why) {
-        mime_text_defang(&body, cut(arena, n->why, VALUE_MAX));
-        paragraph(l, arena_fmt(arena, "Why: %s", buf_text(&body)));
+        mime_text_defang(&body, letter_cut(arena, n->why, LETTER_VALUE_MAX));
+        letter_paragraph(l, arena_fmt(arena, "Why: %s", buf_text(&body)));
         buf_reset(&body);
     }
     if (n->body) {
-        mime_text_defang(&body, cut(arena, n->body, BODY_MAX));
-        paragraph(l, buf_text(&body));
+        mime_text_defang(&body, letter_cut(arena, n->body, BODY_MAX));
+        letter_paragraph(l, buf_text(&body));
     }
-    buf_adds(&l->html, "<table style=\"border-collapse:collapse;font-size:15px\">\n");
+    letter_table_begin(l);
     facts_of(l, n, arena);
-    buf_adds(&l->html, "</table>\n");
-    buf_addc(&l->text, '\n');
-    paragraph(l, what_now(n, arena));
+    letter_table_end(l);
+    letter_paragraph(l, what_now(n, arena));
     portal_link(l, n, rt);
-    buf_adds(&l->html, "</body></html>\n");
     buf_clear(&body);
 }
 
 static const char *subject_of(const struct notice *n, struct arena *arena)
 {
     const char *severity = n->facts ? json_get_string(n->facts->alert, "severity") : NULL;
-    const char *title =
-        cut(arena, n->facts ? json_get_string(n->facts->alert, "title") : NULL, VALUE_MAX);
+    const char *title = letter_cut(
+        arena, n->facts ? json_get_string(n->facts->alert, "title") : NULL, LETTER_VALUE_MAX);
     const char *machine = machine_name(n);
     const char *tag = kinds[n->kind].tag;
     struct buf why = BUF_INIT(PART_MAX);
     const char *subject;
 
     if (n->kind == NOTICE_NOT_ISOLATED || n->kind == NOTICE_LATE) {
-        mime_clean_line(&why, n->why ? cut(arena, n->why, VALUE_MAX) : "unknown");
+        mime_clean_line(&why, n->why ? letter_cut(arena, n->why, LETTER_VALUE_MAX) : "unknown");
         tag = arena_fmt(arena, "[NOT ISOLATED: %.*s]", WHY_MAX, buf_text(&why));
     }
     if (!machine)
         machine = n->c->machine_id ? n->c->machine_id : n->c->pushed_machine_id;
     if (n->subject)
-        subject = arena_fmt(arena, "%s %s", tag, cut(arena, n->subject, VALUE_MAX));
+        subject = arena_fmt(arena, "%s %s", tag, letter_cut(arena, n->subject, LETTER_VALUE_MAX));
     else if (title)
         subject = arena_fmt(arena, "%s %s: %s%s%s", tag, severity ? severity : "unknown severity",
                             title, machine ? " on " : "", machine ? machine : "");
@@ -282,49 +211,6 @@ static const char *subject_of(const struct notice *n, struct arena *arena)
                             machine ? machine : "");
     buf_clear(&why);
     return subject;
-}
-
-static const char *message_id(struct arena *arena, int64_t id, const char *from)
-{
-    const char *at = strrchr(from, '@');
-    char text[ID_TEXT_SIZE];
-
-    return arena_fmt(arena, "cordon.%s%s", id_format(id, text), at ? at : "@localhost");
-}
-
-static enum err_code write_message(const struct notice *n, const struct notice_record *r,
-                                   const struct runtime *rt, struct arena *arena, int64_t first,
-                                   const char **to, int64_t now, struct buf *out, struct err *e)
-{
-    char case_id[ID_TEXT_SIZE];
-    const struct mime_header headers[] = {{"X-Cordon-Case", id_format(n->c->id, case_id)},
-                                          {"X-Cordon-State", kinds[n->kind].name}};
-    struct letter l = {.text = BUF_INIT(PART_MAX), .html = BUF_INIT(PART_MAX), .arena = arena};
-    struct mime_message m = {
-        .from = r->sender,
-        .to = to,
-        .to_count = r->n_recipients,
-        .subject = r->subject,
-        .message_id = message_id(arena, r->id, r->sender),
-        .in_reply_to = first ? message_id(arena, first, r->sender) : NULL,
-        .references = first ? message_id(arena, first, r->sender) : NULL,
-        .date_ms = now,
-        .headers = headers,
-        .header_count = sizeof headers / sizeof *headers,
-    };
-    enum err_code code;
-
-    compose(&l, n, rt, arena);
-    code = buf_failed(&l.text) ? buf_failed(&l.text) : buf_failed(&l.html);
-    m.text = buf_text(&l.text);
-    m.html = buf_text(&l.html);
-    if (code)
-        (void)err_set(e, code, "compose a notice");
-    else
-        code = mime_build(&m, out, e);
-    buf_clear(&l.text);
-    buf_clear(&l.html);
-    return code;
 }
 
 /* Whom to write to: who is named, else who was told before, else mail.to. */
@@ -356,43 +242,30 @@ enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
                               .case_id = n->c->id,
                               .kind = kinds[n->kind].name,
                               .sender = rt->config->mail.from};
+    char case_id[ID_TEXT_SIZE];
+    const struct mime_header headers[] = {{"X-Cordon-Case", id_format(n->c->id, case_id)},
+                                          {"X-Cordon-State", r.kind}};
+    struct letter_post post = {.headers = headers, .n_headers = sizeof headers / sizeof *headers};
     struct case_record c = *n->c;
-    struct buf message = BUF_INIT(MESSAGE_MAX);
-    const char *const *to;
-    const char **copy;
-    int64_t first;
+    struct letter l;
     enum err_code code;
 
-    code = audience(tx, n, rt->config, arena, &to, &r.n_recipients, e);
+    code = audience(tx, n, rt->config, arena, &post.to, &post.n_to, e);
     if (code)
         return code;
-    if (!rt->config->mail.server || !r.n_recipients) {
+    if (!rt->config->mail.server || !post.n_to) {
         log_event(LOG_WARN, "nobody_told", LOG_ID("case", c.id), LOG_STR("kind", r.kind),
                   LOG_STR("why", n->why));
         return case_told(tx, &c, r.kind, e);
     }
-    if (r.n_recipients > MAIL_RECIPIENTS_MAX) {
-        log_event(LOG_ERROR, "too_many_recipients", LOG_ID("case", c.id),
-                  LOG_INT("not_told", (int64_t)(r.n_recipients - MAIL_RECIPIENTS_MAX)));
-        r.n_recipients = MAIL_RECIPIENTS_MAX;
-    }
-    r.recipients = arena_array(arena, r.n_recipients, sizeof *r.recipients);
-    copy = arena_array(arena, r.n_recipients, sizeof *copy);
     r.subject = subject_of(n, arena);
-    if (!r.recipients || !copy || !r.subject)
-        return err_set(e, ERR_NOMEM, "notice");
-    for (size_t i = 0; i < r.n_recipients; i++)
-        r.recipients[i].address = copy[i] = to[i];
-    code = notice_thread(tx, c.id, &first, &r.after, e);
-    if (!code)
-        code = write_message(n, &r, rt, arena, first, copy, now, &message, e);
-    r.message = buf_text(&message);
-    if (!code)
-        code = notice_insert(tx, &r, now, e);
-    if (!code)
-        code = case_told(tx, &c, r.kind, e);
-    buf_clear(&message);
-    return code;
+    code = notice_thread(tx, c.id, &post.answers_to, &r.after, e);
+    if (code)
+        return code;
+    compose(&l, n, rt, arena);
+    code = letter_put(tx, &l, &post, &r, now, e);
+    letter_clear(&l);
+    return code ? code : case_told(tx, &c, r.kind, e);
 }
 
 /* ---- sending ---------------------------------------------------------------------------------- */
@@ -445,7 +318,8 @@ static void log_fates(const struct sending *s)
         const struct mail_result *r = &s->results[i];
 
         log_event(r->fate == MAIL_SENT ? LOG_INFO : LOG_WARN, "mail", LOG_ID("case", s->n.case_id),
-                  LOG_ID("notice", s->n.id), LOG_STR("kind", s->n.kind), LOG_STR("to", s->to[i]),
+                  LOG_STR("about", s->n.about), LOG_ID("notice", s->n.id),
+                  LOG_STR("kind", s->n.kind), LOG_STR("to", s->to[i]),
                   LOG_STR("fate", mail_fate_name(r->fate)), LOG_INT("code", r->smtp_code),
                   LOG_STR("why", r->fate == MAIL_SENT ? NULL : r->text));
     }
@@ -472,7 +346,8 @@ static void send_it(struct sending *s, struct runtime *rt)
         (void)health_note(s->g->health, "mail", NULL, !code, e.text);
         if (code)
             log_event(LOG_WARN, "mail_failed", LOG_ID("case", s->n.case_id),
-                      LOG_ID("notice", s->n.id), LOG_INT("attempt", s->w->attempts), LOG_ERR(&e));
+                      LOG_STR("about", s->n.about), LOG_ID("notice", s->n.id),
+                      LOG_INT("attempt", s->w->attempts), LOG_ERR(&e));
     } else {
         for (size_t i = 0; i < s->count; i++)
             (void)snprintf(s->results[i].text, sizeof s->results[i].text,

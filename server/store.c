@@ -51,6 +51,8 @@ static const struct db_migration migrations[] = {
      " due BIGINT NOT NULL, owner TEXT, attempts BIGINT NOT NULL, fence BIGINT NOT NULL,"
      " created BIGINT NOT NULL);"
      "CREATE INDEX work_due ON work (kind, priority, due)"},
+    {2, "ALTER TABLE notices ADD COLUMN about TEXT;"
+        "CREATE INDEX notices_about ON notices (about, id) WHERE about IS NOT NULL"},
     {0, NULL},
 };
 

@@ -66,7 +66,7 @@ static enum err_code load_recipients(struct db_tx *tx, struct arena *a, struct n
     return code ? code : nomem ? err_set(e, ERR_NOMEM, "recipients") : ERR_OK;
 }
 
-#define COLUMNS "id, case_id, after, kind, subject, sender, why, state, created, ended"
+#define COLUMNS "id, case_id, after, kind, subject, sender, why, state, created, ended, about"
 
 static void read_row(struct db_rows *rows, struct arena *a, struct notice_record *r, bool *nomem)
 {
@@ -81,6 +81,7 @@ static void read_row(struct db_rows *rows, struct arena *a, struct notice_record
         .state = store_text(a, rows, 7, nomem),
         .created = db_int(rows, 8),
         .ended = db_int(rows, 9),
+        .about = store_text(a, rows, 10, nomem),
     };
 }
 
@@ -105,7 +106,7 @@ static enum err_code read_notice(struct db_tx *tx, void *arg, struct err *e)
     found = db_next(rows);
     if (found) {
         read_row(rows, r->arena, r->list, &nomem);
-        r->list->message = store_text(r->arena, rows, 10, &nomem);
+        r->list->message = store_text(r->arena, rows, 11, &nomem);
     }
     code = db_rows_end(rows, e);
     if (code)
@@ -183,6 +184,26 @@ enum err_code notice_thread(struct db_tx *tx, int64_t case_id, int64_t *ret_firs
     return db_rows_end(rows, e);
 }
 
+enum err_code notice_last(struct db_tx *tx, const char *about, const char *kind, int64_t *ret_id,
+                          int64_t *ret_created, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code;
+
+    code = db_query(tx, e, &rows,
+                    "SELECT id, created FROM notices WHERE about = $1 AND (kind = $2 OR $3 = 1)"
+                    " ORDER BY id DESC LIMIT 1",
+                    "tti", about, kind ? kind : "", (int64_t)!kind);
+    if (code)
+        return code;
+    *ret_id = *ret_created = 0;
+    if (db_next(rows)) {
+        *ret_id = db_int(rows, 0);
+        *ret_created = db_int(rows, 1);
+    }
+    return db_rows_end(rows, e);
+}
+
 enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id, const char ***ret,
                               size_t *ret_count, struct err *e)
 {
@@ -242,11 +263,12 @@ enum err_code notice_insert(struct db_tx *tx, const struct notice_record *n, int
 
     if (code)
         return code;
-    code = db_run(tx, e, NULL,
-                  "INSERT INTO notices (id, case_id, kind, subject, sender, message, state, after,"
-                  " created, ended) VALUES ($1, $2, $3, $4, $5, $6, 'waiting', $7, $8, 0)",
-                  "iittttii", n->id, n->case_id, n->kind, n->subject, n->sender, n->message,
-                  n->after, now);
+    code =
+        db_run(tx, e, NULL,
+               "INSERT INTO notices (id, case_id, kind, subject, sender, message, state, after,"
+               " created, ended, about) VALUES ($1, $2, $3, $4, $5, $6, 'waiting', $7, $8, 0, $9)",
+               "iittttiit", n->id, n->case_id, n->kind, n->subject, n->sender, n->message, n->after,
+               now, n->about);
     for (size_t i = 0; i < n->n_recipients && !code; i++)
         code = db_run(tx, e, NULL,
                       "INSERT INTO recipients (notice_id, n, address, state, code, updated)"

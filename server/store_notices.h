@@ -22,6 +22,7 @@ struct recipient_record {
 
 struct notice_record {
     int64_t id, case_id, after; /* after: the notice before it in its thread; 0: the first */
+    const char *about; /* case_id 0: what of cordon's own it is about ("source:flow"); else NULL */
     const char *kind, *subject, *sender, *message, *why;
     const char *state; /* "waiting", "sent", "failed" (no recipient took it) */
     int64_t created, ended;
@@ -43,6 +44,9 @@ enum err_code notice_thread(struct db_tx *tx, int64_t case_id, int64_t *ret_firs
 /** Addresses of all who were written to about a case so far. */
 enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id, const char ***ret,
                               size_t *ret_count, struct err *e);
+/** The last notice about something of cordon's own; kind NULL: of any kind. Both 0: there is none. */
+enum err_code notice_last(struct db_tx *tx, const char *about, const char *kind, int64_t *ret_id,
+                          int64_t *ret_created, struct err *e);
 /** A new notice with its recipients and its work. */
 enum err_code notice_insert(struct db_tx *tx, const struct notice_record *n, int64_t now,
                             struct err *e);

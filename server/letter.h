@@ -1,0 +1,65 @@
+/* letter.h - one message to people: both parts of it at once, then stored as a notice with its work.
+ *
+ * Everything that an attacker may have chosen goes through letter_fact: defanged in both parts and escaped
+ * in the HTML one. What is ours (letter_own_fact, letter_paragraph) is escaped only.
+ *
+ *     letter_begin(&l, arena, "Headline", "#1f4e79");
+ *     letter_paragraph … letter_table_begin … letter_fact … letter_table_end … letter_link
+ *     code = letter_put(tx, &l, &post, &record, now, e);
+ *     letter_clear(&l);
+ */
+#ifndef CORDON_LETTER_H
+#define CORDON_LETTER_H
+
+#include "arena.h"
+#include "buf.h"
+#include "mime.h"
+#include "store_notices.h"
+
+/* Bytes of a text in a mail. Both parts have room for all of them, escaped (at most sixfold). */
+#define LETTER_VALUE_MAX 2000
+
+/* Colours of headlines. */
+#define LETTER_BLUE  "#1f4e79" /* for your information */
+#define LETTER_AMBER "#8a5a00" /* not the end of it */
+#define LETTER_GREEN "#1e6b34" /* as it should be */
+#define LETTER_RED   "#a61b1b" /* a person should look */
+
+struct letter {
+    struct buf text, html;
+    struct arena *arena;
+};
+
+/** headline, colour: ours. Whatever fails is remembered, and said by letter_put. */
+void letter_begin(struct letter *l, struct arena *arena, const char *headline, const char *colour);
+/** what: harmless already. */
+void letter_paragraph(struct letter *l, const char *what);
+void letter_table_begin(struct letter *l);
+/** value: text that an attacker may have chosen; NULL or empty leaves the row out. */
+void letter_fact(struct letter *l, const char *name, const char *value);
+/** value: ours, from the configuration or from ids with a narrow alphabet; NULL leaves the row out. */
+void letter_own_fact(struct letter *l, const char *name, const char *value);
+void letter_table_end(struct letter *l);
+/** A link of our own. text: before it in the plain part; label: what is clicked on in the other. */
+void letter_link(struct letter *l, const char *text, const char *label, const char *url);
+void letter_clear(struct letter *l);
+
+/** Text for a mail, cut at a character when it is longer than a person reads. NULL stays NULL. */
+const char *letter_cut(struct arena *arena, const char *text, size_t max);
+
+struct letter_post {
+    const char *const *to;
+    size_t n_to;        /* of more than MAIL_RECIPIENTS_MAX the rest is left out, and logged */
+    int64_t answers_to; /* the notice that it is a reply to; 0: none */
+    const struct mime_header *headers;
+    size_t n_headers;
+};
+
+/**
+ * Inside a transaction: ends the letter, builds the message and stores it with its work. r: id, case_id or
+ * about, kind, subject, sender and after are the caller's; the rest is filled here.
+ */
+enum err_code letter_put(struct db_tx *tx, struct letter *l, const struct letter_post *post,
+                         struct notice_record *r, int64_t now, struct err *e);
+
+#endif

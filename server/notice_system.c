@@ -1,0 +1,80 @@
+/* notice_system.c - see notice_system.h. */
+#include "notice_system.h"
+
+#include "id.h"
+#include "letter.h"
+#include "log.h"
+
+static void compose(struct letter *l, struct arena *arena, const struct notice_system *n)
+{
+    letter_begin(l, arena, n->headline, n->good ? LETTER_GREEN : LETTER_RED);
+    letter_paragraph(l, n->body);
+    letter_table_begin(l);
+    for (size_t i = 0; i < n->n_facts; i++)
+        letter_fact(l, n->facts[i].name, n->facts[i].value);
+    letter_table_end(l);
+}
+
+enum err_code notice_system_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                                struct arena *arena, const struct notice_system *n, int64_t now,
+                                struct err *e)
+{
+    const struct config_mail *mail = &rt->config->mail;
+    const struct mime_header headers[] = {{"X-Cordon-About", n->about},
+                                          {"X-Cordon-State", n->kind}};
+    struct letter_post post = {.to = (const char *const *)mail->to.items,
+                               .n_to = mail->to.count,
+                               .headers = headers,
+                               .n_headers = sizeof headers / sizeof *headers};
+    struct notice_record r = {
+        .id = id_new(g->clock), .about = n->about, .kind = n->kind, .sender = mail->from};
+    int64_t same, same_created, created;
+    struct letter l;
+    enum err_code code = notice_last(tx, n->about, n->kind, &same, &same_created, e);
+
+    if (!code)
+        code = notice_last(tx, n->about, NULL, &r.after, &created, e);
+    if (code || (n->not_within && same && now - same_created < n->not_within))
+        return code;
+    log_event(n->good ? LOG_INFO : LOG_WARN, n->kind, LOG_STR("about", n->about),
+              LOG_STR("why", n->subject));
+    if (!mail->server || !post.n_to) {
+        log_event(LOG_WARN, "nobody_told", LOG_STR("about", n->about), LOG_STR("kind", n->kind),
+                  LOG_STR("why", n->subject));
+        return ERR_OK;
+    }
+    post.answers_to = n->follows ? r.after : 0;
+    r.subject = arena_fmt(arena, "[CORDON] %s", n->subject);
+    compose(&l, arena, n);
+    code = letter_put(tx, &l, &post, &r, now, e);
+    letter_clear(&l);
+    return code;
+}
+
+struct tell {
+    struct engine *g;
+    struct runtime *rt;
+    struct arena *arena;
+    const struct notice_system *n;
+};
+
+static enum err_code tell_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct tell *t = arg;
+
+    return notice_system_put(tx, t->g, t->rt, t->arena, t->n, clock_wall_ms(t->g->clock), e);
+}
+
+enum err_code notice_system_tell(struct engine *g, const struct notice_system *n, struct err *e)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
+    struct tell t = {.g = g, .rt = rt, .arena = arena, .n = n};
+    enum err_code code;
+
+    if (!arena)
+        return err_set(e, ERR_NOMEM, "notice");
+    code = db_write(g->store->db, tell_fn, &t, e);
+    engine_kick(g);
+    return code ? err_in(e, "tell about %s", n->about) : ERR_OK;
+}

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
@@ -110,9 +111,23 @@ static const struct setting tls_table[] = {
     {.key = NULL},
 };
 
+/* A thousand a second, twenty thousand at once: a relay that pushes a storm of 10,000 alerts one by one, from
+ * one address, is never turned away; what is more waits for its Retry-After, and nothing is lost. */
+static const struct gate_rate usual_rate = {60000, MINUTE_MS, 20000};
+
+static const struct setting rate_table[] = {
+    ROW("requests", SET_INT, gate_rate, requests, .required = true, .least = 1,
+        .most = GATE_REQUESTS_MAX, .meaning = "so many in each `per`, in the long run"),
+    ROW("per", SET_DURATION, gate_rate, per_ms, .fallback = "1m", .least = SECOND_MS,
+        .most = DAY_MS, .meaning = "the time that `requests` is for"),
+    ROW("burst", SET_INT, gate_rate, burst, .least = 1, .most = GATE_REQUESTS_MAX,
+        .meaning = "so many at once; default: as many as `requests`"),
+    {.key = NULL},
+};
+
 struct listen {
     struct config_listen out;
-    const struct yaml_node *tls;
+    const struct yaml_node *tls, *rate;
 };
 
 static const struct setting listen_table[] = {
@@ -124,6 +139,8 @@ static const struct setting listen_table[] = {
         .most = 16 * KIB * KIB, .meaning = "the largest body of a request"),
     ROW("trusted_proxies", SET_CIDR_LIST, listen, out.trusted_proxies,
         .meaning = "whose X-Forwarded-For counts"),
+    ROW("rate", SET_NODE, listen, rate,
+        .meaning = "requests, per, burst: how often one client address may knock"),
     {.key = NULL},
 };
 
@@ -190,7 +207,8 @@ static const char *const replies[] = {"accept", "status", NULL};
 
 struct source {
     const char *tenant;
-    const struct yaml_node *verify, *may;
+    const struct yaml_node *verify, *may, *rate;
+    struct cidr_list networks;
     int reply;
 };
 
@@ -203,6 +221,9 @@ static const struct setting source_table[] = {
         .meaning = "what the sender is answered"),
     ROW("may", SET_NODE, source, may,
         .meaning = "what its deliveries may lead to: notify, isolate; default both"),
+    ROW("rate", SET_NODE, source, rate, .meaning = "requests, per, burst: how often it may push"),
+    ROW("networks", SET_CIDR_LIST, source, networks,
+        .meaning = "where its requests may come from; default anywhere"),
     {.key = NULL},
 };
 
@@ -270,6 +291,40 @@ static const char *name_of(const struct settings_reader *r, const char *what, co
 
 /* ---- the parts -------------------------------------------------------------------------------- */
 
+/* map NULL, or with a fault: the usual rate. */
+static struct gate_rate read_rate(struct loading *l, const struct yaml_node *map, const char *what)
+{
+    const char *name = arena_fmt(l->reader.arena, "%s.rate", what);
+    size_t faults_before = l->reader.faults->count;
+    struct gate_rate rate = {0};
+
+    if (!map)
+        return usual_rate;
+    settings_read(&l->reader, map, name ? name : what, rate_table, &rate);
+    if (!rate.burst)
+        rate.burst = rate.requests;
+    if (l->reader.faults->count == faults_before && !gate_rate_is_sound(&rate))
+        fault(l, place(map, "burst"),
+              "%s: a burst of %" PRId64 " would take more than a week to come back",
+              name ? name : what, rate.burst);
+    return l->reader.faults->count == faults_before ? rate : usual_rate;
+}
+
+/* A proxy that could be anybody lets anybody say who he is. */
+static void note_proxies(struct loading *l, const struct yaml_node *map,
+                         const struct cidr_list *proxies)
+{
+    static const unsigned char mapped[16] = {[10] = 0xff, [11] = 0xff};
+
+    for (size_t i = 0; i < proxies->count; i++)
+        if (proxies->items[i].bits == 0 ||
+            (proxies->items[i].bits == 96 && memcmp(proxies->items[i].address, mapped, 16) == 0))
+            note(
+                l, place(map, "trusted_proxies"),
+                "listen.trusted_proxies: with all addresses trusted, whoever sends X-Forwarded-For "
+                "chooses his own address; name the proxies alone");
+}
+
 static void read_listen(struct loading *l, const struct yaml_node *map)
 {
     struct listen in = {0};
@@ -277,6 +332,8 @@ static void read_listen(struct loading *l, const struct yaml_node *map)
     settings_read(&l->reader, map, "listen", listen_table, &in);
     if (in.tls)
         settings_read(&l->reader, in.tls, "listen.tls", tls_table, &in.out.tls);
+    in.out.rate = read_rate(l, in.rate, "listen");
+    note_proxies(l, map, &in.out.trusted_proxies);
     l->config->listen = in.out;
     if (!in.tls && !settings_listen_is_local(in.out.address))
         note(
@@ -407,6 +464,7 @@ static void read_source(struct loading *l, const struct yaml_node *map, struct c
                                  .loopback = settings_listen_is_local(l->config->listen.address),
                                  .tls = l->config->listen.tls.certificate_file != NULL,
                                  .client_ca_file = l->config->listen.tls.client_ca_file};
+    const struct yaml_node *networks;
     struct source in = {0};
 
     settings_read(&l->reader, map, name, source_table, &in);
@@ -430,6 +488,12 @@ static void read_source(struct loading *l, const struct yaml_node *map, struct c
               "%s.reply: the reply `status` is not available in this version of cordon", name);
     if (in.may)
         read_may(l, in.may, name, out);
+    out->rate = read_rate(l, in.rate, name);
+    out->networks = in.networks;
+    networks = yaml_get(map, "networks");
+    if (networks && networks->kind == YAML_LIST && !networks->count)
+        fault(l, networks, "%s.networks: none are named; name them, or leave it out: anywhere",
+              name);
     if (!in.verify)
         return;
     if (out->tenant && out->tenant->tenant_id) {

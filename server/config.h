@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "auto.h"
+#include "gate.h"
 #include "policy.h"
 #include "settings.h"
 #include "verify.h"
@@ -27,6 +28,7 @@ struct config_listen {
     struct config_tls tls;
     int64_t max_body; /* bytes */
     struct cidr_list trusted_proxies;
+    struct gate_rate rate; /* of each client address */
 };
 
 struct config_admin {
@@ -53,6 +55,8 @@ struct config_source {
     const struct config_tenant *tenant;
     struct verifier *verifier;
     bool may_notify, may_isolate;
+    struct gate_rate rate;     /* of what it has proven to be its own */
+    struct cidr_list networks; /* where its clients may be; none: anywhere */
 };
 
 struct config_mail {

@@ -1113,6 +1113,19 @@ const char *http_header(const struct http_request *r, const char *name, unsigned
     return value;
 }
 
+const char *http_header_at(const struct http_request *r, const char *name, unsigned n)
+{
+    const size_t len = strlen(name);
+
+    for (size_t i = 0; i < r->header_count; i++) {
+        const struct header *h = &r->headers[i];
+
+        if (h->name_len == len && strncasecmp(h->name, name, len) == 0 && !n--)
+            return h->value;
+    }
+    return NULL;
+}
+
 static int hex_digit(char c)
 {
     return c >= '0' && c <= '9'   ? c - '0'

@@ -98,6 +98,8 @@ const char *http_query(const struct http_request *r);
 const char *http_query_param(struct http_request *r, const char *name);
 /** A header's first value (name without case), or NULL. *ret_count: how often it occurs; may be NULL. */
 const char *http_header(const struct http_request *r, const char *name, unsigned *ret_count);
+/** Its n-th value, from 0, in the order received; NULL when there are no more. */
+const char *http_header_at(const struct http_request *r, const char *name, unsigned n);
 /** The bytes of the body as received; valid in body() and until the reply. */
 const char *http_body(const struct http_request *r, size_t *ret_len);
 /** The peer's address as text without port ("203.0.113.7", "unix"). */

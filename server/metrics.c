@@ -14,7 +14,7 @@ static const struct metric_info table[METRICS] = {
          {"source", "outcome"},
          "requests of senders by what became of them",
          "denied: compare the sender's secret or token with the source's; unavailable: "
-         "look at the store and at the keys of Entra"},
+         "look at the store and at the keys of Entra; throttled: see cordon_throttled_total"},
     [METRIC_CASES_MADE] = {"cordon_cases_made_total",
                            "counter",
                            {"tenant"},
@@ -43,6 +43,13 @@ static const struct metric_info table[METRICS] = {
                       {"fate"},
                       "attempts to hand a mail to the server, by recipient",
                       "retry or refused: look at the log lines `mail` and at mail.server"},
+    [METRIC_THROTTLED] =
+        {"cordon_throttled_total",
+         "counter",
+         {"rate"},
+         "requests that were answered 429, by the rate that was used up: of the client or the source",
+         "client: the log line `throttled` names the address, to be stopped in front of cordon; "
+         "source: raise its rate if it may push that much"},
     [METRIC_CASES] = {"cordon_cases",
                       "gauge",
                       {"state"},

@@ -12,13 +12,16 @@
  */
 #include "receive.h"
 
+#include <inttypes.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "client.h"
 #include "handshake.h"
 #include "id.h"
 #include "intake.h"
@@ -50,6 +53,8 @@ struct request {
     const unsigned char *certificates; /* of the connection: the slow lane may not ask for them */
     size_t certificates_len;
     const struct config_source *source;
+    struct client client;
+    bool proven; /* somebody has shown a good proof: what goes wrong from here on is no attack */
     struct verify_result who;
     enum handshake handshake;
     const char *said; /* by the sender, for its handshake */
@@ -61,6 +66,7 @@ struct request {
 struct receiver {
     struct receiver_options o;
     struct verify_env env;
+    struct gate *gate;
     EVP_MD *sha256; /* fetched once: EVP_sha256() would be looked up for each body */
     atomic_bool stopping;
     pthread_mutex_t lock; /* of what follows */
@@ -117,6 +123,18 @@ static void refused(void *ctx, unsigned status, const char *peer, const char *wh
     log_refusal(r, clock_wall_ms(r->o.clock), NULL, status, peer, why);
 }
 
+/* One line when somebody is first turned away for knocking too often, then one a minute: a flood is one
+ * event. client NULL: only looks whether there is something to tell. */
+static void log_flood(struct receiver *r, const char *client, const char *source, const char *why)
+{
+    struct gate_flood flood;
+
+    if (gate_flood(r->gate, client, source, &flood))
+        log_event(LOG_WARN, "throttled", LOG_INT("count", flood.count),
+                  LOG_STR("peer", flood.client),
+                  LOG_STR("source", *flood.source ? flood.source : NULL), LOG_STR("why", why));
+}
+
 /* Ends a request with a problem. why: for the log alone; detail: for the sender. */
 static void refuse(struct request *q, unsigned status, const char *outcome, const char *why,
                    const char *detail)
@@ -133,10 +151,38 @@ static void refuse(struct request *q, unsigned status, const char *outcome, cons
     struct config *config = q->config;
 
     count(q, outcome);
+    if (status < 500 && !q->proven)
+        gate_blame(q->receiver->gate, q->client.address, &config->listen.rate);
     log_refusal(q->receiver, http_received_ms(q->http), q->source ? q->source->name : NULL, status,
-                http_peer(q->http), why);
+                q->client.text, why);
     http_reply_problem(q->http, status, detail, extra);
     config_unref(config); /* q itself is gone with the reply */
+}
+
+/* Ends a request with 429: there will be a token in wait_ms. by_source: the rate is the source's. */
+static void throttle(struct request *q, int64_t wait_ms, bool by_source)
+{
+    char seconds[24];
+    const char *const later[][2] = {{"Retry-After", seconds}, {NULL, NULL}};
+    const char *why = "the source pushes more than its rate; the peer is the latest of many";
+    struct config *config = q->config;
+
+    if (!by_source)
+        why =
+            http_header(q->http, "X-Forwarded-For", NULL) &&
+                    strcmp(q->client.text, http_peer(q->http)) == 0
+                ? "the client knocks more often than listen.rate allows; it sends "
+                  "X-Forwarded-For: if it is a proxy of yours, name it in listen.trusted_proxies"
+                : "the client knocks more often than listen.rate allows; it is the latest of many";
+    (void)snprintf(seconds, sizeof seconds, "%" PRId64, (wait_ms + SECOND_MS - 1) / SECOND_MS);
+    count(q, "throttled");
+    metrics_add(q->receiver->o.metrics, METRIC_THROTTLED, 1, by_source ? "source" : "client", NULL);
+    log_flood(q->receiver, q->client.text, by_source ? q->source->name : NULL, why);
+    http_reply_problem(q->http, 429,
+                       by_source ? "This source has pushed too much; send it again later."
+                                 : "Too many requests from this address; send it again later.",
+                       later);
+    config_unref(config);
 }
 
 static void refuse_stopping(struct request *q)
@@ -311,7 +357,7 @@ static void take(struct request *q, bool deferred)
                                      .source = q->source->name,
                                      .delivery_id = q->who.delivery_id,
                                      .key = q->who.key,
-                                     .peer = http_peer(q->http),
+                                     .peer = q->client.text,
                                      .received_ms = http_received_ms(q->http),
                                      .alerts = in.alerts,
                                      .count = in.count};
@@ -380,13 +426,20 @@ static bool turned_away(struct request *q)
 /* The end of a proof that saw the whole request: only a good one is taken. */
 static void conclude(struct request *q, bool deferred)
 {
+    const struct config_source *source = q->source;
+    int64_t wait_ms;
+
     if (turned_away(q))
         return;
-    if (q->who.verdict == VERIFY_GOOD && q->handshake && q->said)
+    q->proven = q->who.verdict == VERIFY_GOOD;
+    if (q->proven &&
+        (wait_ms = gate_source_take(q->receiver->gate, source->name, &source->rate)) > 0)
+        throttle(q, wait_ms, true);
+    else if (q->proven && q->handshake && q->said)
         greet(q, NULL);
-    else if (q->who.verdict == VERIFY_GOOD && q->handshake)
+    else if (q->proven && q->handshake)
         refuse(q, 400, "bad", "handshake", "The handshake's origin or token is malformed.");
-    else if (q->who.verdict == VERIFY_GOOD)
+    else if (q->proven)
         take(q, deferred);
     else
         refuse(q, 503, "unavailable", "the proof came to no end",
@@ -497,6 +550,37 @@ static void find_source(struct request *q)
                     : NULL;
 }
 
+static const char *forwarded(void *ctx, unsigned n)
+{
+    return http_header_at(ctx, "X-Forwarded-For", n);
+}
+
+static void find_client(struct request *q)
+{
+    client_find(&q->config->listen.trusted_proxies, http_peer_sockaddr(q->http), forwarded, q->http,
+                &q->client);
+}
+
+/* Before any cryptography: answers clients that are not where the source's may be, and those that come while
+ * its bucket is empty. Only what is proven takes from that one (see conclude): others must not empty it. */
+static bool stopped_at_the_door(struct request *q)
+{
+    const struct config_source *source = q->source;
+    int64_t wait_ms;
+
+    if (source->networks.count && !client_is_in(&q->client, &source->networks)) {
+        refuse(q, 403, "forbidden",
+               q->client.known ? "the client is in none of the source's networks"
+                               : "networks: X-Forwarded-For of a trusted proxy names no address",
+               "This source may not be pushed to from there.");
+        return true;
+    }
+    wait_ms = gate_source_wait(q->receiver->gate, source->name, &source->rate);
+    if (wait_ms > 0)
+        throttle(q, wait_ms, true);
+    return wait_ms > 0;
+}
+
 static enum http_next head(struct http_request *http, void *ctx, size_t *ret_body_max)
 {
     struct receiver *r = ctx;
@@ -504,6 +588,7 @@ static enum http_next head(struct http_request *http, void *ctx, size_t *ret_bod
     struct request *q = arena ? arena_alloc(arena, sizeof *q) : NULL;
     unsigned types = 0;
     const char *type, *fault;
+    int64_t wait_ms;
 
     if (!q) {
         static const char *const later[][2] = {{"Retry-After", RETRY_AFTER}, {NULL, NULL}};
@@ -515,6 +600,8 @@ static enum http_next head(struct http_request *http, void *ctx, size_t *ret_bod
     q->http = http;
     (void)take_config(q);
     find_source(q);
+    find_client(q);
+    log_flood(r, NULL, NULL, "it goes on, or ended in the last minute");
     *ret_body_max = (size_t)q->config->listen.max_body;
     q->certificates = http_client_certificates(http, &q->certificates_len);
     http_set_data(http, q);
@@ -522,6 +609,8 @@ static enum http_next head(struct http_request *http, void *ctx, size_t *ret_bod
     q->handshake = handshake_of(http, &q->said);
     if (atomic_load_explicit(&r->stopping, memory_order_relaxed))
         refuse_stopping(q);
+    else if ((wait_ms = gate_enter(r->gate, q->client.address, &q->config->listen.rate)) > 0)
+        throttle(q, wait_ms, false);
     else if (!q->source)
         refuse(q, 404, "not_found", "no such source", "There is no source under this path.");
     else if (!q->handshake && strcmp(http_method(http), "POST") != 0)
@@ -530,7 +619,7 @@ static enum http_next head(struct http_request *http, void *ctx, size_t *ret_bod
         refuse(q, 415, "bad", "content type", "Send JSON in UTF-8 as application/json.");
     else if ((fault = envelope_binary(header_of, http)) != NULL)
         refuse(q, 400, "bad", fault, fault);
-    else {
+    else if (!stopped_at_the_door(q)) {
         check(q, false, false);
         if (!turned_away(q)) {
             config_unref(q->config);
@@ -544,10 +633,14 @@ static void body(struct http_request *http, void *ctx)
 {
     struct request *q = http_data(http);
 
+    bool judged_again = false;
+
     (void)ctx;
     if (take_config(q)) { /* reloaded since the head was judged: by the new one, from the start */
         find_source(q);
+        find_client(q);
         q->who.verdict = VERIFY_NEEDS_BODY;
+        judged_again = true;
     }
     if (atomic_load_explicit(&q->receiver->stopping, memory_order_relaxed)) {
         refuse_stopping(q);
@@ -557,6 +650,8 @@ static void body(struct http_request *http, void *ctx)
         refuse(q, 404, "not_found", "no such source", "There is no source under this path.");
         return;
     }
+    if (judged_again && stopped_at_the_door(q))
+        return;
     if (q->who.verdict !=
         VERIFY_GOOD) /* a proof that was whole in the head is not asked for again */
         check(q, true, false);
@@ -579,6 +674,7 @@ struct http_handler receiver_handler(void)
 enum err_code receiver_new(const struct receiver_options *o, struct receiver **ret, struct err *e)
 {
     struct receiver *r = calloc(1, sizeof *r);
+    enum err_code code;
 
     if (!r)
         return err_set(e, ERR_NOMEM, "receiver");
@@ -589,6 +685,11 @@ enum err_code receiver_new(const struct receiver_options *o, struct receiver **r
     r->lane_end = &r->lane;
     (void)pthread_mutex_init(&r->lock, NULL);
     (void)pthread_cond_init(&r->lane_cond, NULL);
+    code = gate_new(o->clock, &r->gate, e);
+    if (code) {
+        receiver_free(r);
+        return code;
+    }
     r->sha256 = EVP_MD_fetch(NULL, "SHA2-256", NULL);
     if (!r->sha256) {
         receiver_free(r);
@@ -618,6 +719,7 @@ void receiver_free(struct receiver *r)
     if (r->lane_started)
         (void)pthread_join(r->lane_thread, NULL);
     jwks_free(r->env.keys);
+    gate_free(r->gate);
     EVP_MD_free(r->sha256);
     config_unref(r->config);
     pthread_cond_destroy(&r->lane_cond);

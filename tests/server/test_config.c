@@ -168,6 +168,21 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
          "cordon.yaml:1:20: listen.max_body: expected a size such as 256KiB or 1MiB, found '1 MB'\n"},
         {"listen: {trusted_proxies: [10.0.0.1/8]}\n" ALL,
          "cordon.yaml:1:28: listen.trusted_proxies: '10.0.0.1/8' has bits set behind its prefix of 8\n"},
+        {"listen: {trusted_proxies: [proxy.contoso.example]}\n" ALL,
+         "cordon.yaml:1:28: listen.trusted_proxies: 'proxy.contoso.example' is not a network such as 10.0.0.0/8 or "
+         "2001:db8::/32\n"},
+        {"listen: {rate: {per: 1m}}\n" ALL,
+         "cordon.yaml:1:10: listen.rate.requests is missing: so many in each `per`, in the long run\n"},
+        {"listen: {rate: 100}\n" ALL,
+         "cordon.yaml:1:16: listen.rate: expected a map of settings, found text\n"},
+        {"listen: {rate: {requests: 0, per: 1ms, burst: 1000001}}\n" ALL,
+         "cordon.yaml:1:27: listen.rate.requests: 0 is too little; expected at least 1\n"
+         "cordon.yaml:1:35: listen.rate.per: 1ms is too little; expected at least 1s\n"
+         "cordon.yaml:1:47: listen.rate.burst: 1000001 is too much; expected at most 1000000\n"},
+        {"listen: {rate: {requests: 1, per: 1d, burst: 8}}\n" ALL,
+         "cordon.yaml:1:39: listen.rate: a burst of 8 would take more than a week to come back\n"},
+        {"listen: {rate: {requests: 8, bursts: 8}}\n" ALL,
+         "cordon.yaml:1:30: listen.rate.bursts: unknown key; did you mean listen.rate.burst?\n"},
         {"listen: {tls: {certificate_file: pem}}\n" ALL,
          "cordon.yaml:1:10: listen.tls.key_file is missing: its private key, PEM\n"},
         {"listen: {tls: {certificate_file: pem, key_file: nowhere}}\n" ALL,
@@ -275,8 +290,19 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
          "cordon.yaml:5:19: sources.relay.may: expected notify or isolate, found 'isolat'\n"},
         {SOURCES "    may: []\n" TENANTS MAIL RULES,
          "cordon.yaml:5:10: sources.relay.may: expected a list of notify and isolate\n"},
+        {SOURCES "    rate: {requests: many}\n" TENANTS MAIL RULES,
+         "cordon.yaml:5:22: sources.relay.rate.requests: expected a whole number, found 'many'\n"},
+        {SOURCES "    rate:\n" TENANTS MAIL RULES,
+         "cordon.yaml:5:5: sources.relay.rate is empty\n"},
+        {SOURCES "    networks: [10.0.0.0/8, 2001:db8::/129, 10.1.0.0/8]\n" TENANTS MAIL RULES,
+         "cordon.yaml:5:28: sources.relay.networks: '2001:db8::/129' is not a network such as 10.0.0.0/8 or "
+         "2001:db8::/32\n"
+         "cordon.yaml:5:44: sources.relay.networks: '10.1.0.0/8' has bits set behind its prefix of 8\n"},
+        {SOURCES "    networks: []\n" TENANTS MAIL RULES,
+         "cordon.yaml:5:15: sources.relay.networks: none are named; name them, or leave it out: anywhere\n"},
         {SOURCES "    tolerance: 5m\n" TENANTS MAIL RULES,
-         "cordon.yaml:5:5: sources.relay.tolerance: unknown key; expected one of tenant, verify, reply, may\n"},
+         "cordon.yaml:5:5: sources.relay.tolerance: unknown key; expected one of tenant, verify, reply, may, rate, "
+         "networks\n"},
         {"sources:\n  relay:\n    tenant: contoso\n    verify: [{standard_webhooks: {secret_files: [nowhere]}}]\n" TENANTS
              MAIL RULES,
          "cordon.yaml:4:50: standard_webhooks.secret_files: cannot read nowhere: there is no such file; write the secret "
@@ -444,6 +470,7 @@ static void test_config__the_example_of_the_contract_is_good(void **state)
         "  tls: {certificate_file: pem, key_file: pem, client_ca_file: pem}\n"
         "  max_body: 1MiB\n"
         "  trusted_proxies: [10.0.0.0/8]\n"
+        "  rate: {requests: 100, per: 1s, burst: 200}\n"
         "admin:\n"
         "  address: 127.0.0.1:9180\n"
         "  token_file: token\n"
@@ -469,6 +496,8 @@ static void test_config__the_example_of_the_contract_is_good(void **state)
         "roles: [], objects: []}\n"
         "    reply: accept\n"
         "    may: [notify]\n"
+        "    rate: {requests: 30}\n"
+        "    networks: [10.0.0.0/8, \"2001:db8::/32\"]\n"
         "mail:\n"
         "  server: smtp://smtp.contoso.example:587\n"
         "  from: cordon@contoso.example\n"
@@ -514,6 +543,15 @@ static void test_config__the_example_of_the_contract_is_good(void **state)
     assert_non_null(relay->verifier);
     assert_true(relay->may_notify && relay->may_isolate);
     assert_true(flow->may_notify && !flow->may_isolate);
+    assert_int_equal(c->listen.rate.requests, 100);
+    assert_int_equal(c->listen.rate.per_ms, 1000);
+    assert_int_equal(c->listen.rate.burst, 200);
+    assert_int_equal(flow->rate.per_ms,
+                     60000); /* what is not said: a minute, and all of it at once */
+    assert_int_equal(flow->rate.burst, 30);
+    assert_int_equal(flow->networks.count, 2);
+    assert_int_equal(relay->networks.count, 0);
+    assert_true(relay->rate.burst >= 20000); /* nothing said: a storm of alerts is let in */
     assert_null(config_source(c, "Relay"));
     assert_string_equal(c->mail.username, "cordon");
     assert_int_equal(c->mail.to.count, 1);
@@ -543,6 +581,17 @@ static void test_config__notes_are_worth_a_line(void **state)
         "as this source");
     assert_null(c->notes[2]);
     config_unref(c);
+
+    for (int i = 0; i < 2; i++) {
+        c = load(f, i ? "listen: {trusted_proxies: [10.0.0.7, '0.0.0.0/0']}\n" ALL
+                      : "listen: {trusted_proxies: ['::/0']}\n" ALL);
+        assert_string_equal(
+            c->notes[0],
+            "listen.trusted_proxies: with all addresses trusted, whoever sends X-Forwarded-For "
+            "chooses his own address; name the proxies alone");
+        assert_null(c->notes[1]);
+        config_unref(c);
+    }
 
     c = load(
         f,
@@ -598,9 +647,9 @@ static void test_config__the_starter_lacks_its_secrets_and_nothing_else(void **s
     list_faults(f, &faults, &out);
     assert_string_equal(
         buf_text(&out),
-        "cordon.yaml:35:25: tenants.contoso.client_secret_file: cannot read secrets/defender: there is no "
+        "cordon.yaml:36:25: tenants.contoso.client_secret_file: cannot read secrets/defender: there is no "
         "such file; write the secret into it (chmod 600)\n"
-        "cordon.yaml:45:44: standard_webhooks.secret_files: cannot read secrets/relay: there is no such "
+        "cordon.yaml:46:44: standard_webhooks.secret_files: cannot read secrets/relay: there is no such "
         "file; write the secret into it (chmod 600)\n");
 
     (void)snprintf(path, sizeof path, "%s/secrets", f->folder);
@@ -628,6 +677,7 @@ static void test_config__a_reload_says_what_needs_a_restart(void **state)
     } rows[] = {
         {ALL, NULL},
         {"listen: {max_body: 2MiB, trusted_proxies: [10.0.0.0/8]}\n" ALL, NULL},
+        {"listen: {rate: {requests: 5}}\n" ALL, NULL},
         {"public_url: https://c.example\n" ALL, NULL},
         {"safety: {mode: shadow}\n" ALL, NULL},
         {"admin: {token_file: token}\n" ALL, NULL},

@@ -22,6 +22,7 @@
 #include "kit/fetch.h"
 #include "kit/house.h"
 #include "kit/peer.h"
+#include "kit/raw.h"
 #include "log.h"
 #include "receive.h"
 #include "rest.h"
@@ -52,7 +53,9 @@ struct stage {
     struct http_server *http;
     atomic_int kicks;
     pthread_mutex_t log_lock;
-    struct buf log; /* lines of info and above */
+    struct buf log;     /* lines of info and above */
+    const char *listen; /* more settings of listen, with a comma before them; NULL: none */
+    const char *relay;  /* likewise of the source relay */
 };
 
 static struct keys *signing_keys; /* making them takes long: once for all tests */
@@ -113,14 +116,14 @@ static struct config *load(struct stage *t, const char *keys)
     struct err e = {0};
 
     buf_addf(&yaml,
-             "listen: {address: \"127.0.0.1:0\", max_body: 64KiB}\n"
+             "listen: {address: \"127.0.0.1:0\", max_body: 64KiB%s}\n"
              "store: {url: \"sqlite:%s\"}\n"
              "tenants:\n"
              "  contoso:\n"
              "    {tenant_id: " TENANT ", client_id: " CLIENT ", client_secret_file: secret,\n"
              "     login_url: \"%s\"}\n"
              "sources:\n"
-             "  relay: {tenant: contoso, verify: [{standard_webhooks: {secret_files: [%s]}}]}\n"
+             "  relay: {tenant: contoso, verify: [{standard_webhooks: {secret_files: [%s]}}]%s}\n"
              "  other: {tenant: contoso, verify: [{standard_webhooks: {secret_files: [k1]}}]}\n"
              "  token: {tenant: contoso, verify: [{token: {secret_files: [token]}}]}\n"
              "  query: {tenant: contoso, verify: [{token: {query: key, secret_files: [token]}}]}\n"
@@ -134,7 +137,8 @@ static struct config *load(struct stage *t, const char *keys)
              "        standard_webhooks: {secret_files: [k1]}\n"
              "mail: {server: \"smtp://127.0.0.1:25\", from: a@b.example, to: [c@b.example]}\n"
              "rules: [{name: tell, do: [email: {}]}]\n",
-             t->database, peer_url(t->entra), keys);
+             t->listen ? t->listen : "", t->database, peer_url(t->entra), keys,
+             t->relay ? t->relay : "");
     put(t, "cordon.yaml", buf_text(&yaml));
     (void)snprintf(path, sizeof path, "%s/cordon.yaml", t->folder);
     if (config_load(path, NULL, a, &config, &faults, &e)) {
@@ -417,7 +421,8 @@ static void assert_problem(const struct fetched *f, int status)
     assert_null(strcasestr(f->body, "signature"));
     assert_null(strstr(f->body, "da6374"));
     assert_null(strstr(f->body, "evil"));
-    assert_int_equal(fetched_header(f, "Retry-After", out, sizeof out) != NULL, status == 503);
+    assert_int_equal(fetched_header(f, "Retry-After", out, sizeof out) != NULL,
+                     status == 503 || status == 429);
     assert_int_equal(fetched_header(f, "WWW-Authenticate", out, sizeof out) != NULL, status == 401);
     assert_int_equal(fetched_header(f, "Allow", out, sizeof out) != NULL, status == 405);
 }
@@ -1313,6 +1318,246 @@ static void test_receive__counts_what_became_of_requests(void **state)
             fail_msg("%s is not in\n%s", lines[i], buf_text(&out));
 }
 
+/* ---- the door ---------------------------------------------------------------------------------------------- */
+
+/* Another configuration from now on: more settings of listen and of relay. */
+static void furnish(struct stage *t, const char *listen, const char *relay)
+{
+    struct config *next;
+
+    t->listen = listen;
+    t->relay = relay;
+    next = load(t, "k1");
+    receiver_use(t->receiver, next);
+    config_unref(next);
+}
+
+/* Pushes an alert of its own as a client behind a proxy; forwarded: the header's lines, NULL-terminated. */
+static void push_from(struct stage *t, const char *key, const char *const *forwarded,
+                      struct fetched *f)
+{
+    static atomic_int serial;
+    char headers[3][200], lines[3][120], id[40], body[60];
+    const char *list[8] = {headers[0], headers[1], headers[2]};
+    int n = atomic_fetch_add(&serial, 1);
+
+    for (size_t i = 0; forwarded[i]; i++) {
+        (void)snprintf(lines[i], sizeof lines[i], "X-Forwarded-For: %s", forwarded[i]);
+        list[3 + i] = lines[i];
+    }
+    (void)snprintf(id, sizeof id, "from-%d", n);
+    (void)snprintf(body, sizeof body, "{\"alertId\":\"da9_%d\"}", n);
+    house_sign(key, id, time(NULL), body, strlen(body), headers);
+    post(t, "relay", list, body, f);
+}
+
+static int status_from(struct stage *t, const char *key, const char *client)
+{
+    struct fetched f;
+    int status;
+
+    push_from(t, key, (const char *const[]){client, NULL}, &f);
+    status = f.status;
+    fetched_clear(&f);
+    return status;
+}
+
+static int64_t retry_after(const struct fetched *f)
+{
+    char out[40];
+
+    return fetched_header(f, "Retry-After", out, sizeof out) ? strtoll(out, NULL, 10) : -1;
+}
+
+static void test_receive__who_knocks_too_often_is_429_and_nobody_else(void **state)
+{
+    struct stage *t = *state;
+    AUTO(buf_clear) struct buf out = BUF_INIT(1 << 20);
+    struct fetched f;
+
+    furnish(t, ", trusted_proxies: [127.0.0.1], rate: {requests: 10, per: 1h, burst: 3}", NULL);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(status_from(t, KEY, "192.0.2.1"), 202);
+    for (int i = 0; i < 50; i++) {
+        push_from(t, KEY, (const char *const[]){"192.0.2.1", NULL}, &f);
+        assert_problem(&f, 429);
+        assert_in_range(retry_after(&f), 350, 360); /* a token comes back every six minutes */
+        fetched_clear(&f);
+    }
+    assert_int_equal(status_from(t, KEY, "192.0.2.2"), 202);
+    /* whatever it asks for */
+    post(t, "nobody", (const char *const[]){"X-Forwarded-For: 192.0.2.1", NULL}, BODY, &f);
+    assert_int_equal(f.status, 429);
+    fetched_clear(&f);
+    assert_int_equal(deliveries(t), 4);
+    assert_int_equal(rows(t, "SELECT count(*) FROM deliveries WHERE peer = '192.0.2.1'"), 3);
+
+    assert_int_equal(log_lines(t, "\"event\":\"throttled\""),
+                     1); /* the next one is due in a minute */
+    assert_true(log_holds(t, "\"peer\":\"192.0.2.1\""));
+    assert_int_equal(log_lines(t, "\"event\":\"refused\""), 0);
+    metrics_write(t->metrics, &out);
+    assert_non_null(strstr(buf_text(&out), "cordon_throttled_total{rate=\"client\"} 51"));
+    assert_non_null(strstr(buf_text(&out),
+                           "cordon_deliveries_total{source=\"relay\",outcome=\"throttled\"} 50"));
+}
+
+/* 400 at once at the usual rate; nobody is asked for cryptography after that. */
+static void test_receive__bad_signatures_use_up_the_rate_fifty_times_as_fast(void **state)
+{
+    struct stage *t = *state;
+    int denied = 0, throttled = 0;
+
+    furnish(t, ", trusted_proxies: [127.0.0.1], rate: {requests: 1, per: 1m, burst: 10000}", NULL);
+    for (int i = 0; i < 260; i++) {
+        int status = status_from(t, KEY2, "2001:db8::1");
+
+        denied += status == 401;
+        throttled += status == 429;
+    }
+    assert_int_equal(denied, 197); /* 10,000 / 51 */
+    assert_int_equal(throttled, 63);
+    assert_int_equal(status_from(t, KEY, "2001:db8::beef"), 429); /* the same /64 */
+    assert_int_equal(status_from(t, KEY, "2001:db8:0:1::1"), 202);
+    for (int i = 0; i < 250; i++) /* good ones cost one */
+        assert_int_equal(status_from(t, KEY, "192.0.2.7"), 202);
+}
+
+/* Who has proven who he is, and sends what nobody can read, is no attacker. */
+static void test_receive__a_bad_body_with_a_good_signature_costs_one(void **state)
+{
+    struct stage *t = *state;
+
+    furnish(t, ", rate: {requests: 1, per: 1h, burst: 100}", NULL);
+    for (int i = 0; i < 99; i++)
+        assert_int_equal(push_status(t, NULL, "{"), 400);
+    assert_int_equal(push_status(t, NULL, BODY), 202);
+    assert_int_equal(push_status(t, NULL, BODY), 429);
+}
+
+static void test_receive__a_source_pays_for_what_it_has_proven(void **state)
+{
+    struct stage *t = *state;
+    AUTO(buf_clear) struct buf out = BUF_INIT(1 << 20);
+    struct fetched f;
+
+    furnish(t, NULL, ", rate: {requests: 6, per: 1h, burst: 2}");
+    for (int i = 0; i < 50; i++) { /* others cannot use it up */
+        push_with(t, "relay", KEY2, NULL, BODY, &f);
+        assert_int_equal(f.status, 401);
+        fetched_clear(&f);
+    }
+    assert_int_equal(push_status(t, NULL, "{\"alertId\":\"da1_1\"}"), 202);
+    assert_int_equal(push_status(t, NULL, "{\"alertId\":\"da1_2\"}"), 202);
+    push(t, NULL, "{\"alertId\":\"da1_3\"}", &f);
+    assert_problem(&f, 429);
+    assert_in_range(retry_after(&f), 590, 600);
+    fetched_clear(&f);
+    /* before any cryptography: a wrong key is not even looked at */
+    push_with(t, "relay", KEY2, NULL, BODY, &f);
+    assert_problem(&f, 429);
+    fetched_clear(&f);
+    push_with(t, "other", KEY, NULL, "{\"alertId\":\"da1_3\"}", &f);
+    assert_int_equal(f.status, 202);
+    fetched_clear(&f);
+    assert_int_equal(deliveries(t), 3);
+    assert_true(log_holds(t, "\"source\":\"relay\""));
+    metrics_write(t->metrics, &out);
+    assert_non_null(strstr(buf_text(&out), "cordon_throttled_total{rate=\"source\"} 2"));
+    /* another configuration does not fill the bucket */
+    furnish(t, NULL, ", rate: {requests: 6, per: 1h, burst: 2}");
+    assert_int_equal(push_status(t, NULL, BODY), 429);
+    furnish(t, NULL, ", rate: {requests: 1000, per: 1s}");
+    assert_int_equal(push_status(t, NULL, BODY), 202);
+}
+
+static void test_receive__a_source_is_pushed_to_from_its_networks_alone(void **state)
+{
+    static const struct {
+        const char *label;
+        const char *forwarded[3];
+        int status;
+    } table[] = {
+        {"from the network", {"10.1.2.3"}, 202},
+        {"from the other one", {"2001:db8:77::1"}, 202},
+        {"IPv4 in IPv6", {"::ffff:10.1.2.3"}, 202},
+        {"from elsewhere", {"203.0.113.9"}, 403},
+        {"IPv6 from elsewhere", {"2001:db9::1"}, 403},
+        {"a forged one before the truth", {"10.1.2.3, 203.0.113.9"}, 403},
+        {"a forged line before the truth", {"10.1.2.3", "203.0.113.9"}, 403},
+        {"a forged one before a proxy that cannot tell", {"10.1.2.3, unknown"}, 403},
+        {"a forged one before nothing", {"10.1.2.3,"}, 403},
+        {"no header: the proxy itself, which lies in no network", {NULL}, 403},
+    };
+    struct stage *t = *state;
+    struct fetched f;
+
+    furnish(t, ", trusted_proxies: [127.0.0.1]", ", networks: [10.0.0.0/8, \"2001:db8::/32\"]");
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        push_from(t, KEY, table[i].forwarded, &f);
+        if (f.status != table[i].status)
+            fail_msg("%s: %d %s", table[i].label, f.status, f.body);
+        if (f.status == 403)
+            assert_problem(&f, 403);
+        fetched_clear(&f);
+    }
+    assert_true(log_holds(t, "\"peer\":\"203.0.113.9\""));
+    /* whether or not it is signed well: nobody is told */
+    assert_int_equal(status_from(t, KEY2, "203.0.113.9"), 403);
+    assert_int_equal(status_from(t, KEY2, "10.1.2.3"), 401);
+    push_with(t, "other", KEY, NULL, BODY, &f); /* the others may be anywhere */
+    assert_int_equal(f.status, 202);
+    fetched_clear(&f);
+
+    furnish(t, NULL, ", networks: [10.0.0.0/8]"); /* the proxy is trusted no more */
+    assert_int_equal(status_from(t, KEY, "10.1.2.3"), 403);
+    assert_true(log_holds(t, "\"peer\":\"127.0.0.1\""));
+    furnish(t, NULL, ", networks: [127.0.0.0/8]");
+    assert_int_equal(status_from(t, KEY, "203.0.113.9"), 202);
+}
+
+/* A request whose head was judged before the reload is judged again by what holds now. */
+static void test_receive__networks_count_for_a_body_that_comes_after_a_reload(void **state)
+{
+    struct stage *t = *state;
+    struct raw_answer a;
+    struct raw *r;
+    char headers[3][200];
+
+    furnish(t, NULL, ", networks: [127.0.0.0/8]");
+    house_sign(KEY, "late", time(NULL), BODY, strlen(BODY), headers);
+    r = raw_open(http_server_address(t->http));
+    assert_non_null(r);
+    raw_text(r, "POST /hooks/relay HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+                "Expect: 100-continue\r\n");
+    for (int i = 0; i < 3; i++) {
+        raw_text(r, headers[i]);
+        raw_text(r, "\r\n");
+    }
+    (void)snprintf(headers[0], sizeof headers[0], "Content-Length: %zu\r\n\r\n", strlen(BODY));
+    raw_text(r, headers[0]);
+    assert_true(raw_readable(r, WAIT_MS)); /* 100: the head was judged and found good */
+    furnish(t, NULL, ", networks: [10.0.0.0/8]");
+    raw_text(r, BODY);
+    raw_answer(r, &a, false);
+    if (a.status == 100)
+        raw_answer(r, &a, false);
+    assert_int_equal(a.status, 403);
+    assert_int_equal(deliveries(t), 0);
+    raw_free(r);
+}
+
+/* A proxy that is not named as one hides all who are behind it: the line says the cure. */
+static void test_receive__a_proxy_that_is_not_trusted_is_pointed_at(void **state)
+{
+    struct stage *t = *state;
+
+    furnish(t, ", rate: {requests: 1, per: 1h, burst: 1}", NULL);
+    assert_int_equal(status_from(t, KEY, "192.0.2.1"), 202);
+    assert_int_equal(status_from(t, KEY, "192.0.2.2"), 429);
+    assert_true(log_holds(t, "name it in listen.trusted_proxies"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_receive__##name, setup, teardown)
@@ -1345,6 +1590,13 @@ int main(void)
         TEST(loses_nothing_while_it_is_reloaded),
         TEST(bad_requests_cannot_flood_the_log),
         TEST(counts_what_became_of_requests),
+        TEST(who_knocks_too_often_is_429_and_nobody_else),
+        TEST(bad_signatures_use_up_the_rate_fifty_times_as_fast),
+        TEST(a_bad_body_with_a_good_signature_costs_one),
+        TEST(a_source_pays_for_what_it_has_proven),
+        TEST(a_source_is_pushed_to_from_its_networks_alone),
+        TEST(networks_count_for_a_body_that_comes_after_a_reload),
+        TEST(a_proxy_that_is_not_trusted_is_pointed_at),
     };
 
     return cmocka_run_group_tests(tests, group_setup, group_teardown);

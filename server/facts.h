@@ -14,9 +14,9 @@
 #include "json.h"
 
 struct facts {
-    const char *tenant;            /* configured name */
-    const char *source;            /* configured name of the source that pushed first */
-    bool may_isolate;              /* the source's `may` holds isolate */
+    const char *tenant; /* configured name */
+    const char *source; /* configured name: the first that pushed, or the first that may isolate */
+    bool may_isolate;   /* the source's `may` holds isolate */
     const char *alert_id;          /* as pushed */
     const char *pushed_machine_id; /* as pushed; NULL: none was */
     const struct json *alert;      /* Defender's alert document; never NULL when deciding */

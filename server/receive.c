@@ -208,6 +208,11 @@ static void log_acceptance(const struct request *q)
     log_event(LOG_INFO, a->duplicate ? "duplicate" : "accepted", LOG_STR("source", q->source->name),
               LOG_ID("delivery", a->delivery), LOG_STR("case", ids),
               LOG_INT("alerts", (int64_t)a->count), LOG_STR("key", q->who.key));
+    if (a->reopened)
+        log_event(LOG_INFO, "judged_again", LOG_STR("source", q->source->name),
+                  LOG_ID("delivery", a->delivery), LOG_INT("count", (int64_t)a->reopened),
+                  LOG_STR("why", "pushed before by a source that may only notify; this one may "
+                                 "isolate"));
     if (a->other_body)
         log_event(LOG_WARN, "other_body", LOG_STR("source", q->source->name),
                   LOG_ID("delivery", a->delivery), LOG_STR("body_sha256", q->n.body_sha256),
@@ -268,7 +273,7 @@ static void stored(void *arg, enum err_code code, const struct err *e)
         fresh += a->fresh[i];
     if (fresh)
         metrics_add(o->metrics, METRIC_CASES_MADE, fresh, q->n.tenant, NULL);
-    if (fresh > (a->claimed ? 1 : 0) && o->kick)
+    if (fresh + (int64_t)a->reopened > (a->claimed ? 1 : 0) && o->kick)
         o->kick(o->engine);
     count(q, a->duplicate ? "duplicate" : "accepted");
     log_acceptance(q);
@@ -355,6 +360,7 @@ static void take(struct request *q, bool deferred)
     } else {
         q->n = (struct notification){.tenant = q->source->tenant->name,
                                      .source = q->source->name,
+                                     .may_isolate = q->source->may_isolate,
                                      .delivery_id = q->who.delivery_id,
                                      .key = q->who.key,
                                      .peer = q->client.text,

@@ -53,6 +53,7 @@ static const struct db_migration migrations[] = {
      "CREATE INDEX work_due ON work (kind, priority, due)"},
     {2, "ALTER TABLE notices ADD COLUMN about TEXT;"
         "CREATE INDEX notices_about ON notices (about, id) WHERE about IS NOT NULL"},
+    {3, "ALTER TABLE cases ADD COLUMN may_isolate BIGINT NOT NULL DEFAULT 1"},
     {0, NULL},
 };
 

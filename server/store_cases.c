@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "store_work.h"
+
 static const char *const case_names[CASE_STATES] = {
     [CASE_RECEIVED] = "received", [CASE_EXPANDING] = "expanding", [CASE_DECIDING] = "deciding",
     [CASE_ACTING] = "acting",     [CASE_WAITING] = "waiting",     [CASE_DONE] = "done",
@@ -363,6 +365,36 @@ enum err_code case_reset(struct db_tx *tx, struct case_record *c, struct err *e)
     c->isolation = 0;
     c->told = NULL;
     return ERR_OK;
+}
+
+/* No verdict yet: whose case it is may still be changed without anybody having heard of it. */
+#define UNJUDGED "state IN ('received', 'expanding', 'deciding')"
+
+enum err_code case_strengthen(struct db_tx *tx, int64_t id, const char *source, int64_t delivery,
+                              const char *machine_id, int64_t now, bool *ret_changed, struct err *e)
+{
+    int64_t changed = 0, working = 0;
+    enum err_code code = db_run(
+        tx, e, &changed,
+        "UPDATE cases SET may_isolate = 1, source = $1, delivery = $2, pushed_machine_id = $3,"
+        " state = 'received', updated = $4,"
+        " why = CASE WHEN " UNJUDGED " THEN why ELSE 'pushed again, by a source that may isolate'"
+        " END WHERE id = $5 AND may_isolate = 0 AND (" UNJUDGED
+        " OR (state IN ('acting', 'done') AND isolation IS NULL AND EXISTS"
+        " (SELECT 1 FROM steps WHERE case_id = $6 AND state = 'withheld')))",
+        "titiii", source, delivery, machine_id, now, id, id);
+
+    if (code || changed == 0)
+        return code;
+    code = db_run(tx, e, NULL, "DELETE FROM steps WHERE case_id = $1", "i", id);
+    if (!code) /* whoever is at work on it works for the weaker source: its claim is void */
+        code = db_run(tx, e, &working,
+                      "UPDATE work SET due = $1, owner = NULL, fence = fence + 1 WHERE id = $2",
+                      "ii", now, id);
+    if (!code && working == 0)
+        code = work_put(tx, id, WORK_CASE, WORK_NORMAL, now, now, NULL, e);
+    *ret_changed = !code;
+    return code;
 }
 
 enum err_code case_join(struct db_tx *tx, struct case_record *c, int64_t isolation, struct err *e)

@@ -12,6 +12,7 @@
  *     |               ACTING --steps run, isolation not over--> WAITING --> DONE
  *     |                  | \--steps run, nothing open--------------------->  ^
  *     +------------------+--> FAILED   for good, or out of time: a person was told
+ *  ACTING and DONE become RECEIVED once, when a stronger source pushes (case_strengthen).
  *  DECIDING is the moment between facts and verdict; it is never written unless deciding itself failed.
  *  DROPPED is a person's word, and so is EXPANDING after DONE or FAILED: tried again (desk.h).     */
 enum case_state {
@@ -94,6 +95,16 @@ enum err_code case_judged(struct db_tx *tx, struct case_record *c, const char *m
                           struct err *e);
 /** Forgets the steps, the isolation and who was told what, before a case is judged once more. */
 enum err_code case_reset(struct db_tx *tx, struct case_record *c, struct err *e);
+/**
+ * A source that may isolate pushes a case that so far only sources pushed that may not: the case is its
+ * case from now on, with its delivery and its word for the machine, and is judged anew unless a person dropped
+ * it, it failed for good, or its verdict withheld nothing. So nobody who may only notify can keep a machine from
+ * being isolated by pushing first. What is under way about it loses its claim.
+ * *ret_changed: it will be judged, with this source's right. Once per case: it is strong after that.
+ */
+enum err_code case_strengthen(struct db_tx *tx, int64_t id, const char *source, int64_t delivery,
+                              const char *machine_id, int64_t now, bool *ret_changed,
+                              struct err *e);
 enum err_code case_join(struct db_tx *tx, struct case_record *c, int64_t isolation, struct err *e);
 enum err_code case_told(struct db_tx *tx, struct case_record *c, const char *kind, struct err *e);
 enum err_code step_move(struct db_tx *tx, int64_t case_id, int64_t n, enum step_state to,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "id.h"
+#include "store_cases.h"
 
 /* A delivery id that was used before: answer as the first time. */
 static enum err_code repeated(struct db_tx *tx, struct acceptance *a, struct err *e)
@@ -43,16 +44,30 @@ static enum err_code repeated(struct db_tx *tx, struct acceptance *a, struct err
 
 static enum err_code known_case(struct db_tx *tx, struct acceptance *a, size_t i, struct err *e)
 {
+    const struct notification *n = a->n;
+    bool weak = false, reopened = false;
     struct db_rows *rows;
     enum err_code code;
 
-    code = db_query(tx, e, &rows, "SELECT id FROM cases WHERE tenant = $1 AND alert_id = $2", "tt",
-                    a->n->tenant, a->n->alerts[i].alert_id);
+    code = db_query(tx, e, &rows,
+                    "SELECT id, may_isolate FROM cases WHERE tenant = $1 AND alert_id = $2", "tt",
+                    n->tenant, n->alerts[i].alert_id);
     if (code)
         return code;
-    if (db_next(rows))
+    if (db_next(rows)) {
         a->cases[i] = db_int(rows, 0);
-    return db_rows_end(rows, e);
+        weak = db_int(rows, 1) == 0;
+    }
+    code = db_rows_end(rows, e);
+    if (code || !weak || !n->may_isolate)
+        return code;
+    code = case_strengthen(tx, a->cases[i], n->source, a->delivery, n->alerts[i].machine_id,
+                           n->received_ms, &reopened, e);
+    if (!code && reopened) {
+        a->reopened++;
+        a->duplicate = false;
+    }
+    return code;
 }
 
 static enum err_code one_case(struct db_tx *tx, struct acceptance *a, size_t i, int64_t id,
@@ -65,10 +80,10 @@ static enum err_code one_case(struct db_tx *tx, struct acceptance *a, size_t i, 
     code = db_run(
         tx, e, &changed,
         "INSERT INTO cases (id, tenant, alert_id, source, delivery, pushed_machine_id, state,"
-        " created, updated) VALUES ($1, $2, $3, $4, $5, $6, 'received', $7, $8)"
+        " created, updated, may_isolate) VALUES ($1, $2, $3, $4, $5, $6, 'received', $7, $8, $9)"
         " ON CONFLICT (tenant, alert_id) DO NOTHING",
-        "itttitii", id, n->tenant, n->alerts[i].alert_id, n->source, a->delivery,
-        n->alerts[i].machine_id, n->received_ms, n->received_ms);
+        "itttitiii", id, n->tenant, n->alerts[i].alert_id, n->source, a->delivery,
+        n->alerts[i].machine_id, n->received_ms, n->received_ms, (int64_t)n->may_isolate);
     if (code)
         return code;
     a->fresh[i] = changed == 1;
@@ -110,6 +125,7 @@ static enum err_code accept_fn(struct db_tx *tx, void *arg, struct err *e)
     a->count = n->count;
     a->other_body = false;
     a->claimed = false;
+    a->reopened = 0;
     for (size_t i = 0; i < n->count; i++)
         a->cases[i] = id_new(clock_system());
     code = db_run(tx, e, &changed,

@@ -14,6 +14,7 @@
 
 struct notification {
     const char *tenant, *source; /* configured names */
+    bool may_isolate;            /* the source's right */
     const char *delivery_id;     /* NULL: the scheme has none */
     const char *key;             /* which credential; may be NULL */
     const char *peer;            /* address, for the record */
@@ -34,7 +35,9 @@ struct acceptance {
     int64_t cases[INTAKE_BATCH_MAX]; /* one per alert (of the first delivery, for a repeated one) */
     bool fresh[INTAKE_BATCH_MAX];    /* this delivery made the case */
     size_t count;
-    bool duplicate;  /* nothing new: every case was there before */
+    size_t
+        reopened; /* cases that were pushed before, by sources that may only notify: see case_strengthen */
+    bool duplicate;  /* nothing new: every case was there before, and is not judged anew */
     bool other_body; /* the delivery id was used before, with another body */
 };
 

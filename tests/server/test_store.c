@@ -107,7 +107,7 @@ static void write_ok(struct shelf *f, db_fn fn, void *arg)
 
 struct push {
     const char *tenant, *source, *delivery_id, *sha, *alerts[5], *machine;
-    bool claim;
+    bool claim, weak; /* weak: of a source that may only notify */
 };
 
 static void stored(void *arg, enum err_code code, const struct err *e)
@@ -126,6 +126,7 @@ static bool accept_on(struct store *s, int64_t now, const struct push *p, struct
     struct alert_ref refs[5];
     struct notification n = {.tenant = p->tenant ? p->tenant : "contoso",
                              .source = p->source ? p->source : "relay",
+                             .may_isolate = !p->weak,
                              .delivery_id = p->delivery_id,
                              .key = "new",
                              .peer = "192.0.2.7",
@@ -1133,6 +1134,128 @@ static void test_store__a_verdict_is_kept_with_its_facts_and_steps(void **state)
     assert_string_equal(case_of(f, c.id).told, "requested");
 }
 
+struct final_move {
+    struct case_record *c;
+    enum case_state to;
+    const struct work *w; /* ended with the move; NULL: none */
+    int64_t now;
+};
+
+static enum err_code final_move_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct final_move *m = arg;
+    enum err_code code = case_move(tx, m->c, m->to, NULL, m->now, e);
+
+    return code || !m->w ? code : work_done(tx, m->w, e);
+}
+
+/* A case that `weak` pushed, brought to a state with a verdict that withheld something or did not. */
+static struct case_record weak_case(struct shelf *f, const char *alert, enum case_state state,
+                                    bool withheld)
+{
+    struct verdict_step steps[] = {
+        {.handler = "isolate", .acts = true, .args = "{}", .withheld = withheld ? "no" : NULL},
+        {.handler = "email", .args = "{}"},
+    };
+    const struct verdict v = {.rule = "r", .steps = steps, .n_steps = 2, .json = "{}"};
+    struct acceptance a = accept_it(
+        f, &(struct push){
+               .source = "weak", .weak = true, .alerts = {alert}, .machine = OTHER, .claim = true});
+    struct judging j = {.c = case_of(f, a.cases[0]), .v = &v, .now = now_of(f)};
+    struct final_move m = {.c = &j.c, .to = state, .now = now_of(f)};
+
+    assert_true(a.claimed);
+    if (state == CASE_ACTING || state == CASE_WAITING || state == CASE_DONE)
+        write_ok(f, judge_fn, &j);
+    m.w = state == CASE_DONE || state == CASE_FAILED || state == CASE_DROPPED ? &a.work : NULL;
+    if (state != CASE_RECEIVED && state != CASE_ACTING)
+        write_ok(f, final_move_fn, &m);
+    return case_of(f, a.cases[0]);
+}
+
+/* Who may only notify must not keep a machine from being isolated by pushing its alert first. */
+static void test_store__a_stronger_source_takes_a_case_over_once(void **state)
+{
+    static const struct {
+        const char *label, *alert;
+        enum case_state state;
+        bool withheld, anew;
+    } rows[] = {
+        {"not read yet", "da1_-1", CASE_RECEIVED, false, true},
+        {"not readable so far", "da2_-1", CASE_EXPANDING, false, true},
+        {"its steps are run", "da3_-1", CASE_ACTING, true, true},
+        {"over, and people were told", "da4_-1", CASE_DONE, true, true},
+        {"its steps are run, all of them", "da5_-1", CASE_ACTING, false, false},
+        {"over, and nothing was withheld", "da6_-1", CASE_DONE, false, false},
+        {"it waits for an isolation", "da7_-1", CASE_WAITING, true, false},
+        {"failed for good, and people were told", "da8_-1", CASE_FAILED, false, false},
+        {"dropped by a person", "da9_-1", CASE_DROPPED, false, false},
+    };
+    struct shelf *f = *state;
+
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct case_record before = weak_case(f, rows[i].alert, rows[i].state, rows[i].withheld), c;
+        const struct push strong = {
+            .source = "strong", .alerts = {rows[i].alert}, .machine = MACHINE};
+        struct acceptance weak = accept_it(f, &(struct push){.source = "feeble",
+                                                             .weak = true,
+                                                             .alerts = {rows[i].alert},
+                                                             .machine = MACHINE});
+        struct step_record *steps;
+        struct acceptance a;
+        size_t n;
+
+        print_message("  %s\n", rows[i].label);
+        assert_true(weak.duplicate);
+        assert_int_equal(weak.reopened, 0);
+        a = accept_it(f, &strong);
+        assert_int_equal(a.cases[0], before.id);
+        assert_false(a.fresh[0] || a.claimed);
+        assert_int_equal(a.duplicate, !rows[i].anew);
+        assert_int_equal(a.reopened, rows[i].anew);
+        c = case_of(f, before.id);
+        assert_int_equal(store_case_steps(f->s, f->a, c.id, &steps, &n, NULL), ERR_OK);
+        if (rows[i].anew) {
+            assert_int_equal(c.state, CASE_RECEIVED);
+            assert_string_equal(c.source, "strong");
+            assert_string_equal(c.pushed_machine_id, MACHINE);
+            assert_int_equal(c.delivery, a.delivery);
+            assert_int_equal(n, 0);
+        } else {
+            assert_int_equal(c.state, rows[i].state);
+            assert_string_equal(c.source, "weak");
+            assert_string_equal(c.pushed_machine_id, OTHER);
+        }
+        /* once */
+        a = accept_it(f, &strong);
+        assert_true(a.duplicate);
+        assert_int_equal(a.reopened, 0);
+    }
+}
+
+/* Whoever works on it for the weaker source has read what that one may: nothing of it is written. */
+static void test_store__who_works_for_the_weaker_source_loses_the_claim(void **state)
+{
+    struct shelf *f = *state;
+    struct acceptance a = accept_it(
+        f, &(struct push){.source = "weak", .weak = true, .alerts = {"da1_-1"}, .claim = true});
+    size_t room[WORK_KINDS] = {10, 10, 10}, n;
+    struct final_move m = {.to = CASE_DONE, .w = &a.work, .now = now_of(f)};
+    struct case_record c = case_of(f, a.cases[0]);
+    struct work w[10];
+    struct err e = {0};
+    int64_t next;
+
+    m.c = &c;
+    m.to = CASE_FAILED;
+    (void)accept_it(f, &(struct push){.source = "strong", .alerts = {"da1_-1"}});
+    assert_int_equal(db_write(f->s->db, final_move_fn, &m, &e), ERR_STALE);
+    assert_int_equal(case_of(f, a.cases[0]).state, CASE_RECEIVED);
+    assert_int_equal(store_work_claim(f->s, "t", room, 10, w, &n, &next, NULL), ERR_OK);
+    assert_int_equal(n, 1); /* due at once, for whoever is free */
+    assert_int_equal(w[0].id, a.cases[0]);
+}
+
 static void test_store__lists_show_every_case_once_newest_first(void **state)
 {
     struct shelf *f = *state;
@@ -1690,6 +1813,8 @@ int main(void)
         T(a_record_that_is_out_of_date_moves_nothing),
         T(words_of_states_are_those_of_the_contract),
         T(a_verdict_is_kept_with_its_facts_and_steps),
+        T(a_stronger_source_takes_a_case_over_once),
+        T(who_works_for_the_weaker_source_loses_the_claim),
         T(lists_show_every_case_once_newest_first),
         T(cases_of_an_isolation_are_listed_oldest_first),
         T(what_is_not_there_is_not_found),

@@ -426,8 +426,9 @@ static void read_may(struct loading *l, const struct yaml_node *may, const char 
                      struct config_source *out)
 {
     const struct yaml_node *first = may->kind == YAML_LIST ? may->first : may;
+    bool notify = false;
 
-    out->may_notify = out->may_isolate = false;
+    out->may_isolate = false;
     if (may->kind == YAML_MAP || !first) {
         fault(l, may, "%s.may: expected a list of notify and isolate", name);
         return;
@@ -436,12 +437,15 @@ static void read_may(struct loading *l, const struct yaml_node *may, const char 
         const char *word = settings_text(&l->reader, n);
 
         if (word && strcmp(word, "notify") == 0)
-            out->may_notify = true;
+            notify = true;
         else if (word && strcmp(word, "isolate") == 0)
             out->may_isolate = true;
         else if (word)
             fault(l, n, "%s.may: expected notify or isolate, found '%.60s'", name, word);
     }
+    if (out->may_isolate && !notify)
+        fault(l, may, "%s.may: notify is missing: people are told of every alert that is accepted",
+              name);
 }
 
 /* Is a scheme of this name anywhere in a source's list of entries? */
@@ -468,7 +472,7 @@ static void read_source(struct loading *l, const struct yaml_node *map, struct c
     struct source in = {0};
 
     settings_read(&l->reader, map, name, source_table, &in);
-    *out = (struct config_source){.name = map->key->text, .may_notify = true, .may_isolate = true};
+    *out = (struct config_source){.name = map->key->text, .may_isolate = true};
     if (in.tenant) {
         out->tenant = config_tenant(l->config, in.tenant);
         if (!out->tenant && l->config->n_tenants) {

@@ -54,7 +54,7 @@ struct config_source {
     const char *name; /* path is /hooks/<name> */
     const struct config_tenant *tenant;
     struct verifier *verifier;
-    bool may_notify, may_isolate;
+    bool may_isolate;          /* to notify, everyone may: nothing accepted stays silent */
     struct gate_rate rate;     /* of what it has proven to be its own */
     struct cidr_list networks; /* where its clients may be; none: anywhere */
 };

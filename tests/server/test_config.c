@@ -288,6 +288,8 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
          "cordon.yaml:5:12: sources.relay.reply: expected one of accept, status, found 'acept'; did you mean accept?\n"},
         {SOURCES "    may: [notify, isolat]\n" TENANTS MAIL RULES,
          "cordon.yaml:5:19: sources.relay.may: expected notify or isolate, found 'isolat'\n"},
+        {SOURCES "    may: [isolate]\n" TENANTS MAIL RULES,
+         "cordon.yaml:5:10: sources.relay.may: notify is missing: people are told of every alert that is accepted\n"},
         {SOURCES "    may: []\n" TENANTS MAIL RULES,
          "cordon.yaml:5:10: sources.relay.may: expected a list of notify and isolate\n"},
         {SOURCES "    rate: {requests: many}\n" TENANTS MAIL RULES,
@@ -541,8 +543,8 @@ static void test_config__the_example_of_the_contract_is_good(void **state)
     assert_int_equal(c->n_sources, 2);
     assert_ptr_equal(relay->tenant, config_tenant(c, "contoso"));
     assert_non_null(relay->verifier);
-    assert_true(relay->may_notify && relay->may_isolate);
-    assert_true(flow->may_notify && !flow->may_isolate);
+    assert_true(relay->may_isolate);
+    assert_false(flow->may_isolate);
     assert_int_equal(c->listen.rate.requests, 100);
     assert_int_equal(c->listen.rate.per_ms, 1000);
     assert_int_equal(c->listen.rate.burst, 200);

@@ -17,6 +17,7 @@
 #include "config.h"
 #include "engine.h"
 #include "expand.h"
+#include "flood.h"
 #include "http.h"
 #include "isolation.h"
 #include "log.h"
@@ -77,6 +78,11 @@ static void hand_over(void *engine, const struct work *w)
     engine_hand_over(engine, w);
 }
 
+static void flooded(void *engine, const struct gate_flood *f)
+{
+    flood_tell(engine, f);
+}
+
 /* ---- building --------------------------------------------------------------------------------- */
 
 static enum err_code open_engine(struct serving *s, struct err *e)
@@ -114,6 +120,7 @@ static enum err_code open_senders(struct serving *s, struct err *e)
                                               .kick = kick,
                                               .reserve = reserve,
                                               .hand_over = hand_over,
+                                              .flooded = flooded,
                                               .engine = s->engine};
     struct http_options http = {.address = s->config->listen.address,
                                 .certificate_file = s->config->listen.tls.certificate_file,

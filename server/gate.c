@@ -47,7 +47,9 @@ struct gate {
     uint64_t seed[2];
     pthread_mutex_t lock; /* of all below; held for less than a microsecond */
     struct source_bucket *sources;
-    int64_t told_ms; /* when the last report was made; not yet: far in the past */
+    int64_t told_ms;   /* of the last line; not yet: far in the past */
+    int64_t people_ms; /* likewise of the last message to people */
+    int64_t minute_ms, in_minute;
     struct gate_flood flood;
     struct slot slots[SETS][WAYS];
 };
@@ -63,7 +65,7 @@ enum err_code gate_new(const struct clock *clock, struct gate **ret, struct err 
         return err_set(e, ERR_IO, "getrandom: no randomness");
     }
     g->clock = clock;
-    g->told_ms = INT64_MIN / 2;
+    g->told_ms = g->people_ms = INT64_MIN / 2;
     (void)pthread_mutex_init(&g->lock, NULL); /* cannot fail without attributes on Linux */
     *ret = g;
     return ERR_OK;
@@ -228,7 +230,7 @@ int64_t gate_source_take(struct gate *g, const char *source, const struct gate_r
     return ask_source(g, source, r, true);
 }
 
-/* ---- telling people ---------------------------------------------------------------------------- */
+/* ---- telling of it ----------------------------------------------------------------------------- */
 
 static void copy(char *out, size_t size, const char *text)
 {
@@ -239,26 +241,41 @@ static void copy(char *out, size_t size, const char *text)
     out[len] = '\0';
 }
 
-bool gate_flood(struct gate *g, const char *client, const char *source, struct gate_flood *ret)
+/* Is it so heavy that people should know? Asked once per request that was turned away. */
+static bool heavy_locked(struct gate *g, int64_t now)
 {
+    if (now - g->minute_ms >= GATE_LOG_MS) {
+        g->minute_ms = now;
+        g->in_minute = 0;
+    }
+    if (++g->in_minute != GATE_HEAVY || now - g->people_ms < GATE_PEOPLE_MS)
+        return false;
+    g->people_ms = now;
+    return true;
+}
+
+enum gate_tell gate_flood(struct gate *g, const char *client, const char *source,
+                          struct gate_flood *ret)
+{
+    enum gate_tell tell = 0;
     int64_t now;
-    bool tell;
 
     pthread_mutex_lock(&g->lock);
+    now = client || g->flood.count ? clock_mono_ms(g->clock) : 0;
     if (client) {
         g->flood.count++;
         copy(g->flood.client, sizeof g->flood.client, client);
         copy(g->flood.source, sizeof g->flood.source, source);
     }
-    tell = g->flood.count > 0;
-    if (tell) {
-        now = clock_mono_ms(g->clock);
-        tell = now - g->told_ms >= GATE_TELL_MS;
-        if (tell) {
-            *ret = g->flood;
-            g->flood.count = 0;
-            g->told_ms = now;
-        }
+    if (client && heavy_locked(g, now)) {
+        *ret = g->flood;
+        ret->count = g->in_minute;
+        tell = GATE_PEOPLE;
+    } else if (g->flood.count && now - g->told_ms >= GATE_LOG_MS) {
+        *ret = g->flood;
+        g->flood.count = 0;
+        g->told_ms = now;
+        tell = GATE_LOG;
     }
     pthread_mutex_unlock(&g->lock);
     return tell;

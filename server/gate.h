@@ -50,21 +50,30 @@ int64_t gate_source_wait(struct gate *g, const char *source, const struct gate_r
 /** A proven request of a source: 0, and a token is taken; or ms until there will be one. */
 int64_t gate_source_take(struct gate *g, const char *source, const struct gate_rate *r);
 
-/* ---- telling people, once ---------------------------------------------------------------------- */
+/* ---- telling of it, once ----------------------------------------------------------------------- */
 
-#define GATE_TELL_MS MINUTE_MS
+#define GATE_LOG_MS    MINUTE_MS
+#define GATE_HEAVY     1000 /* turned away within GATE_LOG_MS: people should know */
+#define GATE_PEOPLE_MS (6 * HOUR_MS)
+
+enum gate_tell {
+    GATE_LOG = 1,   /* a line for the log */
+    GATE_PEOPLE = 2 /* a message to people */
+};
 
 struct gate_flood {
-    int64_t count;   /* turned away since the last report; of the first one: 1 */
+    int64_t count;   /* turned away since the last line; for people: in this minute */
     char client[64]; /* the last of them */
     char source[68]; /* whose bucket was empty; "": the client's own */
 };
 
 /**
  * Somebody was turned away (client not NULL; source NULL when it was for the client's own rate), or just: is
- * there something to tell (client NULL)? True, with the report in *ret, for the first of a flood and then once
- * in GATE_TELL_MS while there is something new.
+ * there something to tell (client NULL)? Returns who is to hear of it now, with what in *ret: the log of the
+ * first one of a flood, and then once in GATE_LOG_MS while there is something new; people when GATE_HEAVY were
+ * turned away within a minute, but not within GATE_PEOPLE_MS of the last time. 0: nobody. Never both at once.
  */
-bool gate_flood(struct gate *g, const char *client, const char *source, struct gate_flood *ret);
+enum gate_tell gate_flood(struct gate *g, const char *client, const char *source,
+                          struct gate_flood *ret);
 
 #endif

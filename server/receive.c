@@ -4,7 +4,8 @@
  *
  *   HTTP thread   head(): route, method, type, then what the head can prove
  *                 body(): the rest of the proof, the alert ids, hand over to the store, suspend
- *   slow lane     only where a proof needs keys that must be fetched first: the same again, blocking
+ *   slow lane     only where a proof needs keys that must be fetched first: the same again, blocking;
+ *                 and people are told of floods from here
  *   store         after the commit: answer, resume
  *
  * All that belongs to a request lives in its arena. What is answered never says which part of a proof
@@ -76,6 +77,8 @@ struct receiver {
     struct request *lane, **lane_end;
     unsigned lane_len;
     bool lane_closing, lane_started;
+    bool flooded; /* flood is to be told: by the lane's thread, which may wait */
+    struct gate_flood flood;
     pthread_t lane_thread;
     int64_t refusals_second; /* wall second that `refusals` counts in */
     int64_t refusals, suppressed;
@@ -124,12 +127,20 @@ static void refused(void *ctx, unsigned status, const char *peer, const char *wh
 }
 
 /* One line when somebody is first turned away for knocking too often, then one a minute: a flood is one
- * event. client NULL: only looks whether there is something to tell. */
+ * event. People hear of a heavy one. client NULL: only looks whether there is something to tell. */
 static void log_flood(struct receiver *r, const char *client, const char *source, const char *why)
 {
     struct gate_flood flood;
+    enum gate_tell tell = gate_flood(r->gate, client, source, &flood);
 
-    if (gate_flood(r->gate, client, source, &flood))
+    if (tell == GATE_PEOPLE && r->o.flooded) {
+        pthread_mutex_lock(&r->lock);
+        r->flooded = true;
+        r->flood = flood;
+        pthread_cond_signal(&r->lane_cond);
+        pthread_mutex_unlock(&r->lock);
+    }
+    if (tell == GATE_LOG)
         log_event(LOG_WARN, "throttled", LOG_INT("count", flood.count),
                   LOG_STR("peer", flood.client),
                   LOG_STR("source", *flood.source ? flood.source : NULL), LOG_STR("why", why));
@@ -462,8 +473,17 @@ static void *slow_lane(void *arg)
     for (;;) {
         struct request *q;
 
-        while (!r->lane && !r->lane_closing)
+        while (!r->lane && !r->lane_closing && !r->flooded)
             pthread_cond_wait(&r->lane_cond, &r->lock);
+        if (r->flooded) {
+            struct gate_flood flood = r->flood;
+
+            r->flooded = false;
+            pthread_mutex_unlock(&r->lock);
+            r->o.flooded(r->o.engine, &flood);
+            pthread_mutex_lock(&r->lock);
+            continue;
+        }
         q = r->lane;
         if (!q)
             break;

@@ -261,24 +261,58 @@ static void test_gate__a_flood_is_told_once_and_then_once_a_minute(void **state)
     int told = 0;
 
     (void)state;
-    assert_false(gate_flood(g, NULL, NULL, &f));
-    assert_true(gate_flood(g, "192.0.2.1", NULL, &f));
+    assert_int_equal(gate_flood(g, NULL, NULL, &f), 0);
+    assert_int_equal(gate_flood(g, "192.0.2.1", NULL, &f), GATE_LOG);
     assert_int_equal(f.count, 1);
     assert_string_equal(f.client, "192.0.2.1");
     assert_string_equal(f.source, "");
-    for (int i = 0; i < 10000; i++) {
-        told += gate_flood(g, "192.0.2.1", NULL, &f);
-        told += gate_flood(g, "192.0.2.2", "relay", &f);
-        hands_turn(&h, 5);
+    for (int i = 0; i < 400; i++) {
+        told += gate_flood(g, "192.0.2.1", NULL, &f) != 0;
+        told += gate_flood(g, "192.0.2.2", "relay", &f) != 0;
+        hands_turn(&h, 100);
     }
     assert_int_equal(told, 0);
-    hands_turn(&h, 10 * SECOND_MS);
-    assert_true(gate_flood(g, NULL, NULL, &f)); /* the rest of it, once a minute has passed */
-    assert_int_equal(f.count, 20000);
+    hands_turn(&h, 20 * SECOND_MS);
+    assert_int_equal(gate_flood(g, NULL, NULL, &f),
+                     GATE_LOG); /* the rest, once a minute has passed */
+    assert_int_equal(f.count, 800);
     assert_string_equal(f.client, "192.0.2.2");
     assert_string_equal(f.source, "relay");
     hands_turn(&h, HOUR_MS);
-    assert_false(gate_flood(g, NULL, NULL, &f));
+    assert_int_equal(gate_flood(g, NULL, NULL, &f), 0);
+    gate_free(g);
+}
+
+static void test_gate__people_hear_of_a_heavy_one_and_not_again_for_hours(void **state)
+{
+    struct hands h = HANDS_INIT;
+    struct gate *g = make(&h);
+    struct gate_flood f;
+    int lines = 0, mails = 0;
+
+    (void)state;
+    for (int i = 0; i < 2 * 24 * 60; i++) { /* two days of 999 a minute */
+        for (int k = 0; k < 999; k++)
+            mails += gate_flood(g, "192.0.2.1", NULL, &f) == GATE_PEOPLE;
+        hands_turn(&h, MINUTE_MS);
+    }
+    assert_int_equal(mails, 0);
+    for (int i = 0; i < 24 * 60; i++) { /* and a day of ten times as many */
+        for (int k = 0; k < 9990; k++) {
+            enum gate_tell tell = gate_flood(g, "192.0.2.1", "relay", &f);
+
+            if (tell == GATE_PEOPLE) {
+                assert_int_equal(f.count, GATE_HEAVY);
+                assert_string_equal(f.client, "192.0.2.1");
+                assert_string_equal(f.source, "relay");
+                mails++;
+            }
+            lines += tell == GATE_LOG;
+        }
+        hands_turn(&h, MINUTE_MS);
+    }
+    assert_int_equal(mails, 4);
+    assert_int_equal(lines, 24 * 60);
     gate_free(g);
 }
 
@@ -378,6 +412,7 @@ int main(void)
         cmocka_unit_test(test_gate__another_rate_holds_at_once),
         cmocka_unit_test(test_gate__a_source_pays_for_what_it_takes_alone),
         cmocka_unit_test(test_gate__a_flood_is_told_once_and_then_once_a_minute),
+        cmocka_unit_test(test_gate__people_hear_of_a_heavy_one_and_not_again_for_hours),
         cmocka_unit_test(test_gate__knows_a_rate_that_it_can_count),
         cmocka_unit_test(test_gate__threads_share_one_bucket),
         cmocka_unit_test(test_gate__says_when_there_is_no_memory),

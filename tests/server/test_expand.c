@@ -32,7 +32,7 @@ static void test_expand__what_a_failed_read_leads_to(void **state)
         {404, "{\"error\":{\"code\":\"ResourceNotFound\"}}", 14 * MINUTE_MS, "not_isolated"},
         {400, "{\"error\":{\"code\":\"InvalidInput\"}}", 0, "not_isolated"},
         {403, "{\"error\":{\"code\":\"Forbidden\"}}", 0, "not_isolated"},
-        {401, "{}", 0, "not_isolated"},
+        {401, "{}", 23 * HOUR_MS, "late not_isolated"},
         {500, "{}", 23 * HOUR_MS, "late not_isolated"},
         {503, "", 23 * HOUR_MS, "late not_isolated"},
         {200, "{\"id\":\"another\"}", 23 * HOUR_MS, "late not_isolated"},

@@ -984,8 +984,8 @@ static const char *const case_ways[CASE_STATES] = {
     [CASE_DECIDING] = "expanding deciding acting failed dropped",
     [CASE_ACTING] = "waiting done failed dropped",
     [CASE_WAITING] = "done failed dropped",
-    [CASE_DONE] = "",
-    [CASE_FAILED] = "dropped",
+    [CASE_DONE] = "expanding",
+    [CASE_FAILED] = "expanding dropped",
     [CASE_DROPPED] = "",
 };
 

@@ -69,3 +69,22 @@ bool base64url_decode(const char *text, size_t len, unsigned char *out, size_t r
 {
     return decode(text, len, URL, out, room, ret_len);
 }
+
+void base64url_encode(const unsigned char *bytes, size_t len, char *out)
+{
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    uint32_t bits = 0;
+    unsigned have = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        bits = bits << 8 | bytes[i];
+        for (have += 8; have >= 6;) {
+            have -= 6;
+            *out++ = letters[bits >> have & 63];
+        }
+    }
+    if (have)
+        *out++ = letters[bits << (6 - have) & 63];
+    *out = '\0';
+}

@@ -19,5 +19,8 @@ bool base64_decode(const char *text, size_t len, unsigned char *out, size_t room
 /** The same for section 5 as tokens use it (`-_`, never padded: RFC 7515 section 2). */
 bool base64url_decode(const char *text, size_t len, unsigned char *out, size_t room,
                       size_t *ret_len);
+/** Writes section 5's text of len bytes, without padding: BASE64URL_SIZE(len) characters, the NUL included. */
+#define BASE64URL_SIZE(len) (((len)*8 + 5) / 6 + 1)
+void base64url_encode(const unsigned char *bytes, size_t len, char *out);
 
 #endif

@@ -54,6 +54,8 @@ static const struct db_migration migrations[] = {
     {2, "ALTER TABLE notices ADD COLUMN about TEXT;"
         "CREATE INDEX notices_about ON notices (about, id) WHERE about IS NOT NULL"},
     {3, "ALTER TABLE cases ADD COLUMN may_isolate BIGINT NOT NULL DEFAULT 1"},
+    {4, "CREATE TABLE server_keys (name TEXT PRIMARY KEY, secret TEXT NOT NULL,"
+        " created BIGINT NOT NULL)"},
     {0, NULL},
 };
 

@@ -27,7 +27,7 @@ static void test_base64__reads_the_vectors_of_rfc_4648(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         unsigned char out[16];
-        char url[16];
+        char url[16], text[16];
         size_t n = 99, len = strcspn(rows[i][1], "=");
 
         assert_true(base64_decode(rows[i][1], strlen(rows[i][1]), out, sizeof out, &n));
@@ -39,6 +39,10 @@ static void test_base64__reads_the_vectors_of_rfc_4648(void **state)
         assert_true(base64url_decode(url, len, out, sizeof out, &n));
         assert_int_equal(n, strlen(rows[i][0]));
         assert_memory_equal(out, rows[i][0], n);
+        memset(text, 'x', sizeof text);
+        base64url_encode((const unsigned char *)rows[i][0], strlen(rows[i][0]), text);
+        assert_string_equal(text, url);
+        assert_int_equal(strlen(text) + 1, BASE64URL_SIZE(strlen(rows[i][0])));
     }
 }
 

@@ -37,14 +37,15 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
         if (n.kind == NOTICE_NOT_ISOLATED)
             n.why = isolation.why ? isolation.why : isolation_state_name(isolation.state);
     } else {
-        /* An acting step that failed with nobody told: the rule has no step that tells. */
+        /* An acting step that came to nothing with nobody told: the rule has no step that tells. */
         n.isolation = NULL;
         n.kind = NOTICE_ALERT;
         code = case_steps(tx, arena, c->id, &steps, &n_steps, e);
         for (size_t i = 0; i < n_steps && !code; i++) {
             const struct handler *h = handler_find(steps[i].handler);
 
-            if (steps[i].state == STEP_FAILED && h && h->acts) {
+            if ((steps[i].state == STEP_FAILED || steps[i].state == STEP_WITHHELD) && h &&
+                h->acts) {
                 n.kind = NOTICE_NOT_ISOLATED;
                 n.why = steps[i].why;
             }
@@ -181,7 +182,7 @@ static enum went run_step(struct step *s, const struct step_record *record)
         return WENT_LATER;
     }
     if (outcome != OUTCOME_DONE) {
-        d.state = STEP_FAILED;
+        d.state = outcome == OUTCOME_WITHHELD ? STEP_WITHHELD : STEP_FAILED;
         d.why = why.text;
         log_event(LOG_WARN, "step_refused", LOG_ID("case", s->c->id),
                   LOG_STR("step", record->handler), LOG_ERR(&why));

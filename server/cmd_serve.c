@@ -24,7 +24,9 @@
 #include "notice.h"
 #include "receive.h"
 #include "rest.h"
+#include "routes.h"
 #include "sdnotify.h"
+#include "status.h"
 #include "upkeep.h"
 
 /* Two threads of each kind suffice: they parse, verify and hand over, and never wait. */
@@ -49,8 +51,11 @@ struct serving {
     struct metrics *metrics;
     struct health *health;
     struct engine *engine;
+    struct status *status;
     struct upkeep *upkeep;
     struct receiver *receiver;
+    struct route routes[2];
+    struct routes senders_routes;
     struct admin *admin;
     struct http_server *senders, *people;
 };
@@ -112,16 +117,18 @@ static enum err_code open_engine(struct serving *s, struct err *e)
 
 static enum err_code open_senders(struct serving *s, struct err *e)
 {
-    const struct receiver_options receiver = {.store = s->store,
-                                              .rest = s->rest,
-                                              .clock = clock_system(),
-                                              .metrics = s->metrics,
-                                              .config = s->config,
-                                              .kick = kick,
-                                              .reserve = reserve,
-                                              .hand_over = hand_over,
-                                              .flooded = flooded,
-                                              .engine = s->engine};
+    const struct status_options status = {
+        .store = s->store, .clock = clock_system(), .metrics = s->metrics, .config = s->config};
+    struct receiver_options receiver = {.store = s->store,
+                                        .rest = s->rest,
+                                        .clock = clock_system(),
+                                        .metrics = s->metrics,
+                                        .config = s->config,
+                                        .kick = kick,
+                                        .reserve = reserve,
+                                        .hand_over = hand_over,
+                                        .flooded = flooded,
+                                        .engine = s->engine};
     struct http_options http = {.address = s->config->listen.address,
                                 .certificate_file = s->config->listen.tls.certificate_file,
                                 .key_file = s->config->listen.tls.key_file,
@@ -134,11 +141,17 @@ static enum err_code open_senders(struct serving *s, struct err *e)
                                 .threads = HTTP_THREADS,
                                 .max_connections = MAX_CONNECTIONS,
                                 .max_connections_per_ip = MAX_PER_IP,
-                                .handler = receiver_handler(),
+                                .handler = routes_handler(),
+                                .ctx = &s->senders_routes,
                                 .clock = clock_system()};
-    enum err_code code = receiver_new(&receiver, &s->receiver, e);
+    enum err_code code = status_new(&status, &s->status, e);
 
-    http.ctx = s->receiver;
+    receiver.status = s->status;
+    if (!code)
+        code = receiver_new(&receiver, &s->receiver, e);
+    s->routes[0] = (struct route){STATUS_PATH, status_handler(), s->status};
+    s->routes[1] = (struct route){"", receiver_handler(), s->receiver};
+    s->senders_routes = (struct routes){s->routes, sizeof s->routes / sizeof *s->routes};
     if (!code)
         code = http_server_open(&http, &s->senders, e);
     return code ? err_in(e, "listen") : ERR_OK;
@@ -194,6 +207,7 @@ static void reload(struct serving *s)
         config_unref(fresh);
     } else {
         receiver_use(s->receiver, fresh);
+        status_use(s->status, fresh);
         engine_use(s->engine, rt);
         config_unref(s->config);
         s->config = fresh;
@@ -263,6 +277,7 @@ static void close_all(struct serving *s)
     http_server_free(s->people, DRAIN_MS); /* it counts the senders' connections: it goes first */
     http_server_free(s->senders, DRAIN_MS);
     receiver_free(s->receiver);
+    status_free(s->status);
     upkeep_stop(s->upkeep);
     if (s->engine && s->engine->workers)
         engine_stop(s->engine);

@@ -36,6 +36,7 @@ struct holder {
 struct loading {
     struct settings_reader reader;
     struct config *config;
+    bool has_public_url; /* in the file, right or wrong */
 };
 
 static const char *const clouds[] = {"public", "gcc", "gcc_high", "dod", NULL};
@@ -218,7 +219,7 @@ static const struct setting source_table[] = {
     ROW("verify", SET_NODE, source, verify, .required = true,
         .meaning = "how it proves who it is: any one of the list"),
     ROW("reply", SET_WORD, source, reply, .fallback = "accept", .words = replies,
-        .meaning = "what the sender is answered"),
+        .meaning = "accept: 202; status: 202 and where the outcome is to be had; needs public_url"),
     ROW("may", SET_NODE, source, may,
         .meaning = "what its deliveries may lead to: notify, isolate; default both"),
     ROW("rate", SET_NODE, source, rate, .meaning = "requests, per, burst: how often it may push"),
@@ -487,9 +488,11 @@ static void read_source(struct loading *l, const struct yaml_node *map, struct c
                   in.tenant, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
         }
     }
-    if (in.reply == REPLY_STATUS)
+    out->reply_status = in.reply == REPLY_STATUS;
+    if (out->reply_status && !l->has_public_url)
         fault(l, yaml_get(map, "reply"),
-              "%s.reply: the reply `status` is not available in this version of cordon", name);
+              "%s.reply: status needs public_url, so that the sender can be told where to ask",
+              name);
     if (in.may)
         read_may(l, in.may, name, out);
     out->rate = read_rate(l, in.rate, name);
@@ -607,6 +610,7 @@ static enum err_code read_root(struct loading *l, const struct yaml_node *root)
 
     settings_read(&l->reader, root, "", top_table, &in);
     c->public_url = in.public_url;
+    l->has_public_url = yaml_get(root, "public_url") != NULL;
     read_listen(l, in.listen);
     read_admin(l, in.admin);
     if (strcmp(c->listen.address, c->admin.address) == 0 &&

@@ -382,6 +382,7 @@ static enum err_code check_limits(struct db_tx *tx, struct request *q, struct er
         (void)snprintf(text, sizeof text, "the limit of %lld isolations in %lld minutes is reached",
                        (long long)limits[i].isolations, (long long)(limits[i].per_ms / MINUTE_MS));
         (void)refuse(q, text);
+        q->outcome = OUTCOME_WITHHELD;
     }
     return ERR_OK;
 }
@@ -417,7 +418,7 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
         return code;
     }
     if (x->grounds && x->grounds->code) {
-        q->outcome = x->grounds->code == ERR_REFUSED ? OUTCOME_REFUSED : OUTCOME_RETRY;
+        q->outcome = x->grounds->code == ERR_REFUSED ? OUTCOME_WITHHELD : OUTCOME_RETRY;
         x->why = x->grounds->why;
         return ERR_OK;
     }

@@ -20,6 +20,12 @@ static const struct metric_info table[METRICS] = {
                            {"tenant"},
                            "alerts that were pushed for the first time",
                            "no increase for long: is the flow or Function still switched on?"},
+    [METRIC_STATUS_POLLS] =
+        {"cordon_status_polls_total",
+         "counter",
+         {"outcome"},
+         "requests for the outcome of a delivery (reply: status) by what was answered",
+         "unknown: links that expired, or somebody guesses; unavailable: look at the store"},
     [METRIC_VERDICTS] = {"cordon_verdicts_total",
                          "counter",
                          {"rule", "doubt"},

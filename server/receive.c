@@ -29,6 +29,7 @@
 #include "intake_envelope.h"
 #include "jwks.h"
 #include "log.h"
+#include "status.h"
 #include "store_deliveries.h"
 
 #define HOOKS "/hooks/"
@@ -234,6 +235,7 @@ static void log_acceptance(const struct request *q)
 
 static void answer(struct request *q)
 {
+    const struct receiver_options *o = &q->receiver->o;
     const struct acceptance *a = &q->acceptance;
     char text[128 + INTAKE_BATCH_MAX * (ID_TEXT_SIZE + 3)];
     struct http_answer reply = {.status = a->duplicate ? 200 : 202,
@@ -241,6 +243,7 @@ static void answer(struct request *q)
                                 .body = text,
                                 .headers = {{"Cache-Control", "no-store"}}};
     struct config *config = q->config;
+    const char *link = NULL;
     char *end = text;
 
     /* Ids and fixed words only: nothing here needs escaping. */
@@ -255,6 +258,17 @@ static void answer(struct request *q)
     }
     end = stpcpy(end, "]}");
     reply.body_len = (size_t)(end - text);
+    if (q->source->reply_status && o->status)
+        link = status_link(o->status, http_arena(q->http), config->public_url, a->delivery,
+                           http_received_ms(q->http));
+    if (link) { /* with a 200, too: a flow whose first answer was lost may still want to know */
+        reply.headers[1].name = "Location";
+        reply.headers[1].value = link;
+    }
+    if (link && !a->duplicate) {
+        reply.headers[2].name = "Retry-After";
+        reply.headers[2].value = STATUS_RETRY_SOON;
+    }
     http_reply(q->http, &reply);
     config_unref(config);
 }

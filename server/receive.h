@@ -20,6 +20,7 @@ struct receiver_options {
     const struct clock *clock;
     struct metrics *metrics; /* may be NULL */
     struct config *config;   /* receiver_new takes a reference of its own */
+    struct status *status;   /* makes the links of `reply: status`; NULL: there are none */
     /* The seam to the engine; any thread, quick. kick: cases were stored. reserve: is a worker idle? then
      * hand_over gives it the claim of a stored case, or NULL when there was none. All may be NULL. */
     void (*kick)(void *engine);

@@ -122,6 +122,29 @@ enum err_code case_load(struct db_tx *tx, struct arena *a, int64_t id, struct ca
     return ERR_OK;
 }
 
+enum err_code case_load_row(struct db_tx *tx, struct arena *a, int64_t id, struct case_record *ret,
+                            struct err *e)
+{
+    struct case_record c;
+    struct db_rows *rows;
+    bool found;
+    enum err_code code, end;
+
+    code = db_query(tx, e, &rows, "SELECT " LIST_COLUMNS " FROM cases WHERE id = $1", "i", id);
+    if (code)
+        return code;
+    found = db_next(rows);
+    if (found)
+        code = read_row(rows, a, &c, e);
+    end = db_rows_end(rows, code ? NULL : e);
+    if (code || end)
+        return code ? code : end;
+    if (!found)
+        return err_set(e, ERR_NOT_FOUND, "there is no case with this id");
+    *ret = c;
+    return ERR_OK;
+}
+
 enum err_code case_list(struct db_tx *tx, struct arena *a, const struct case_filter *f,
                         struct case_record **ret, size_t *ret_count, struct err *e)
 {

@@ -78,6 +78,9 @@ enum err_code store_case_count(struct store *s, int64_t ret[CASE_STATES], struct
 
 enum err_code case_load(struct db_tx *tx, struct arena *a, int64_t id, struct case_record *ret,
                         struct err *e);
+/** The same without facts and verdict, which may be large. */
+enum err_code case_load_row(struct db_tx *tx, struct arena *a, int64_t id, struct case_record *ret,
+                            struct err *e);
 enum err_code case_steps(struct db_tx *tx, struct arena *a, int64_t id, struct step_record **ret,
                          size_t *ret_count, struct err *e);
 enum err_code case_list(struct db_tx *tx, struct arena *a, const struct case_filter *f,

@@ -10,6 +10,22 @@
 #include "id.h"
 #include "store_cases.h"
 
+/* The column `cases`: ids of one length, a blank between them. */
+static size_t read_ids(const char *text, int64_t ret[INTAKE_BATCH_MAX])
+{
+    size_t n = 0;
+
+    for (size_t left = strlen(text) + 1; left >= ID_TEXT_SIZE; left -= ID_TEXT_SIZE) {
+        char one[ID_TEXT_SIZE] = "";
+
+        memcpy(one, text, ID_TEXT_SIZE - 1);
+        text += ID_TEXT_SIZE;
+        if (n < INTAKE_BATCH_MAX && !id_parse(one, &ret[n], NULL))
+            n++;
+    }
+    return n;
+}
+
 /* A delivery id that was used before: answer as the first time. */
 static enum err_code repeated(struct db_tx *tx, struct acceptance *a, struct err *e)
 {
@@ -24,20 +40,12 @@ static enum err_code repeated(struct db_tx *tx, struct acceptance *a, struct err
     if (code)
         return code;
     if (db_next(rows)) {
-        const char *ids = db_text(rows, 2);
-
         a->delivery = db_int(rows, 0);
         a->duplicate = true;
         a->other_body = strcmp(db_text(rows, 1), n->body_sha256) != 0;
-        a->count = 0;
-        for (size_t left = strlen(ids) + 1; left >= ID_TEXT_SIZE; left -= ID_TEXT_SIZE) {
-            char one[ID_TEXT_SIZE] = "";
-
-            memcpy(one, ids, ID_TEXT_SIZE - 1);
-            ids += ID_TEXT_SIZE;
-            if (a->count < INTAKE_BATCH_MAX && !id_parse(one, &a->cases[a->count], NULL))
-                a->fresh[a->count++] = false;
-        }
+        a->count = read_ids(db_text(rows, 2), a->cases);
+        for (size_t i = 0; i < a->count; i++)
+            a->fresh[i] = false;
     }
     return db_rows_end(rows, e);
 }
@@ -99,7 +107,7 @@ static enum err_code one_case(struct db_tx *tx, struct acceptance *a, size_t i, 
     return work_put(tx, id, WORK_CASE, WORK_NORMAL, n->received_ms, n->received_ms, NULL, e);
 }
 
-/* The ids of a's cases as the column keeps them: of one length, a blank between them. */
+/* The ids of a's cases as the column keeps them. */
 static const char *list_ids(const struct acceptance *a, char out[INTAKE_BATCH_MAX * ID_TEXT_SIZE])
 {
     for (size_t i = 0; i < a->count; i++) {
@@ -152,4 +160,23 @@ static enum err_code accept_fn(struct db_tx *tx, void *arg, struct err *e)
 enum err_code store_accept(struct store *s, struct acceptance *a, db_done_fn done, struct err *e)
 {
     return db_submit(s->db, accept_fn, a, done, e);
+}
+
+enum err_code delivery_cases(struct db_tx *tx, int64_t id, int64_t ret[INTAKE_BATCH_MAX],
+                             size_t *ret_count, struct err *e)
+{
+    struct db_rows *rows;
+    bool found;
+    enum err_code code;
+
+    code = db_query(tx, e, &rows, "SELECT cases FROM deliveries WHERE id = $1", "i", id);
+    if (code)
+        return code;
+    found = db_next(rows);
+    if (found)
+        *ret_count = read_ids(db_text(rows, 0), ret);
+    code = db_rows_end(rows, e);
+    if (!code && !found)
+        return err_set(e, ERR_NOT_FOUND, "there is no delivery with this id");
+    return code;
 }

@@ -16,9 +16,10 @@ struct step; /* act.h: the case, its facts, the arguments, and what a handler ma
 
 /* What one attempt at a step came to. */
 enum outcome {
-    OUTCOME_DONE,    /* done (for isolate: requested; the isolation is followed on its own) */
-    OUTCOME_RETRY,   /* transient; e says why and e->retry_ms when */
-    OUTCOME_REFUSED, /* for good; e says why, and people are told */
+    OUTCOME_DONE,     /* done (for isolate: requested; the isolation is followed on its own) */
+    OUTCOME_RETRY,    /* transient; e says why and e->retry_ms when */
+    OUTCOME_REFUSED,  /* for good; e says why, and people are told */
+    OUTCOME_WITHHELD, /* the same, and it is the policy that does not let it */
 };
 
 enum arg_type {

@@ -283,7 +283,9 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         {"sources:\n  relay:\n    tenant: contoso\n" TENANTS MAIL RULES,
          "cordon.yaml:2:3: sources.relay.verify is missing: how it proves who it is: any one of the list\n"},
         {SOURCES "    reply: status\n" TENANTS MAIL RULES,
-         "cordon.yaml:5:12: sources.relay.reply: the reply `status` is not available in this version of cordon\n"},
+         "cordon.yaml:5:12: sources.relay.reply: status needs public_url, so that the sender can be told where to ask\n"},
+        {SOURCES "    reply: status\npublic_url: ftp://a\n" TENANTS MAIL RULES,
+         "cordon.yaml:6:13: public_url: expected a URL such as https://host.example, found 'ftp://a'\n"},
         {SOURCES "    reply: acept\n" TENANTS MAIL RULES,
          "cordon.yaml:5:12: sources.relay.reply: expected one of accept, status, found 'acept'; did you mean accept?\n"},
         {SOURCES "    may: [notify, isolat]\n" TENANTS MAIL RULES,
@@ -496,7 +498,7 @@ static void test_config__the_example_of_the_contract_is_good(void **state)
         "    verify:\n"
         "      - entra: {audience: [\"api://cordon\"], clients: [5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50], "
         "roles: [], objects: []}\n"
-        "    reply: accept\n"
+        "    reply: status\n"
         "    may: [notify]\n"
         "    rate: {requests: 30}\n"
         "    networks: [10.0.0.0/8, \"2001:db8::/32\"]\n"
@@ -554,6 +556,7 @@ static void test_config__the_example_of_the_contract_is_good(void **state)
     assert_int_equal(flow->networks.count, 2);
     assert_int_equal(relay->networks.count, 0);
     assert_true(relay->rate.burst >= 20000); /* nothing said: a storm of alerts is let in */
+    assert_true(flow->reply_status && !relay->reply_status);
     assert_null(config_source(c, "Relay"));
     assert_string_equal(c->mail.username, "cordon");
     assert_int_equal(c->mail.to.count, 1);

@@ -12,6 +12,7 @@
 #include "id.h"
 #include "json.h"
 #include "log.h"
+#include "store_heartbeats.h"
 #include "work.h"
 
 #define ANSWER_MAX    (32 * 1024 * 1024)
@@ -80,8 +81,10 @@ static unsigned readyz(struct page *p)
 
 static void gauges_of_store(struct page *p)
 {
-    static const char *const kinds[WORK_KINDS] = {
-        [WORK_CASE] = "case", [WORK_ISOLATION] = "isolation", [WORK_NOTICE] = "notice"};
+    static const char *const kinds[WORK_KINDS] = {[WORK_CASE] = "case",
+                                                  [WORK_ISOLATION] = "isolation",
+                                                  [WORK_NOTICE] = "notice",
+                                                  [WORK_HEARTBEAT] = "heartbeat"};
     struct store *s = p->a->o.engine->store;
     int64_t cases[CASE_STATES], isolations[ISOLATION_STATES], work[WORK_KINDS];
     struct db_counts db;
@@ -118,6 +121,26 @@ static void gauges_of_tenants(struct page *p)
     }
 }
 
+/* Of the sources that are configured and were heard. */
+static void gauges_of_sources(struct page *p)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(p->a->o.engine);
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    int64_t now = clock_wall_ms(p->a->o.engine->clock);
+    struct heartbeat *list;
+    size_t n = 0;
+    int first = 1;
+
+    if (!arena || store_heartbeat_list(p->a->o.engine->store, arena, &list, &n, NULL))
+        return;
+    for (size_t i = 0; i < n; i++)
+        if (list[i].heard && config_source(rt->config, list[i].source)) {
+            metrics_gauge(&p->out, METRIC_SOURCE_SILENCE, first, list[i].source, NULL,
+                          now > list[i].heard ? (now - list[i].heard) / SECOND_MS : 0);
+            first = 0;
+        }
+}
+
 static unsigned metrics_page(struct page *p)
 {
     struct engine *g = p->a->o.engine;
@@ -129,6 +152,7 @@ static unsigned metrics_page(struct page *p)
     metrics_write(g->metrics, &p->out);
     gauges_of_store(p);
     gauges_of_tenants(p);
+    gauges_of_sources(p);
     metrics_gauge(&p->out, METRIC_WORKERS_BUSY, 1, NULL, NULL, workers_busy(g->workers));
     if (p->a->o.senders)
         http_server_counts(p->a->o.senders, &connections, &requests);

@@ -26,6 +26,7 @@
 #include "rest.h"
 #include "routes.h"
 #include "sdnotify.h"
+#include "silence.h"
 #include "status.h"
 #include "upkeep.h"
 
@@ -92,8 +93,10 @@ static void flooded(void *engine, const struct gate_flood *f)
 
 static enum err_code open_engine(struct serving *s, struct err *e)
 {
-    static const engine_run runs[WORK_KINDS] = {
-        [WORK_CASE] = expand_run, [WORK_ISOLATION] = isolation_run, [WORK_NOTICE] = notice_run};
+    static const engine_run runs[WORK_KINDS] = {[WORK_CASE] = expand_run,
+                                                [WORK_ISOLATION] = isolation_run,
+                                                [WORK_NOTICE] = notice_run,
+                                                [WORK_HEARTBEAT] = silence_run};
     const struct rest_options rest = {.user_agent = "cordon/" CORDON_VERSION};
     struct runtime *rt;
     enum err_code code = store_open(s->config->store_url, false, clock_system(), &s->store, e);
@@ -112,7 +115,8 @@ static enum err_code open_engine(struct serving *s, struct err *e)
         return code;
     s->engine->metrics = s->metrics;
     s->engine->health = s->health;
-    return engine_start(s->engine, runs, e);
+    code = silence_watch(s->engine, true, e);
+    return code ? code : engine_start(s->engine, runs, e);
 }
 
 static enum err_code open_senders(struct serving *s, struct err *e)
@@ -209,6 +213,8 @@ static void reload(struct serving *s)
         receiver_use(s->receiver, fresh);
         status_use(s->status, fresh);
         engine_use(s->engine, rt);
+        if (silence_watch(s->engine, false, &e))
+            log_event(LOG_ERROR, "heartbeats_not_watched", LOG_ERR(&e));
         config_unref(s->config);
         s->config = fresh;
         log_event(LOG_INFO, "reloaded", LOG_STR("policy", policy_hash(fresh->policy)));

@@ -210,6 +210,7 @@ struct source {
     const char *tenant;
     const struct yaml_node *verify, *may, *rate;
     struct cidr_list networks;
+    int64_t heartbeat;
     int reply;
 };
 
@@ -225,6 +226,8 @@ static const struct setting source_table[] = {
     ROW("rate", SET_NODE, source, rate, .meaning = "requests, per, burst: how often it may push"),
     ROW("networks", SET_CIDR_LIST, source, networks,
         .meaning = "where its requests may come from; default anywhere"),
+    ROW("heartbeat", SET_DURATION, source, heartbeat, .least = SECOND_MS, .most = 30 * DAY_MS,
+        .meaning = "people are told when nothing comes from it for so long"),
     {.key = NULL},
 };
 
@@ -488,6 +491,7 @@ static void read_source(struct loading *l, const struct yaml_node *map, struct c
                   in.tenant, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
         }
     }
+    out->heartbeat_ms = in.heartbeat;
     out->reply_status = in.reply == REPLY_STATUS;
     if (out->reply_status && !l->has_public_url)
         fault(l, yaml_get(map, "reply"),

@@ -58,6 +58,7 @@ const char config_starter[] =
     "  #   verify:\n"
     "  #     - entra: {audience: [\"api://cordon\"], clients: [the-application-id-of-the-flow]}\n"
     "  #   reply: status                     # it polls for the outcome; needs public_url. accept: it does not\n"
+    "  #   heartbeat: 24h                    # people are told when nothing comes from it for so long\n"
     "\n"
     "# How people are told. STARTTLS is demanded, except on loopback; smtps:// is implicit TLS.\n"
     "mail:\n"

@@ -14,6 +14,7 @@
 #define SHARE_CASES      6
 #define SHARE_ISOLATIONS 4
 #define SHARE_NOTICES    2
+#define SHARE_HEARTBEATS 1
 
 /* 1 s, 2 s, 4 s … but never more than 15 min apart: a person who waits for an isolation looks again after
  * a quarter of an hour. */
@@ -53,7 +54,8 @@ enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], 
         .threads = THREADS,
         .share = {[WORK_CASE] = SHARE_CASES,
                   [WORK_ISOLATION] = SHARE_ISOLATIONS,
-                  [WORK_NOTICE] = SHARE_NOTICES},
+                  [WORK_NOTICE] = SHARE_NOTICES,
+                  [WORK_HEARTBEAT] = SHARE_HEARTBEATS},
         .run = run,
         .ctx = g,
     };

@@ -1,7 +1,7 @@
 /* engine.h - what everything right of the durable line shares, and how a run of work ends.
  *
  * A worker thread gets one claimed row of work and runs it: expand_run for a case, isolation_run for an
- * isolation, notice_run for a notice. A run does one outside effect at a time, writes its outcome and
+ * isolation, notice_run for a notice, silence_run for a heartbeat. A run does one outside effect at a time, writes its outcome and
  * the next due time in one transaction (which fails with ERR_STALE when the lease was lost), and
  * goes on or returns; waiting for a time or for Defender holds no thread.
  */
@@ -42,7 +42,7 @@ struct engine {
 enum err_code engine_new(struct store *store, struct rest *rest, const struct clock *clock,
                          struct runtime *runtime, struct engine **ret, struct err *e);
 /** Frees the leases of an earlier run where that is safe, and starts the workers. runs: who does each kind
- *  of work; expand_run, isolation_run and notice_run stand on this room, so it is told of them. */
+ *  of work; they stand on this room, so it is told of them. */
 enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], struct err *e);
 /** Lets the runs under way finish (each at most a minute or three), gives back what was claimed. */
 void engine_stop(struct engine *g);

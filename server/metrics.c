@@ -104,6 +104,13 @@ static const struct metric_info table[METRICS] = {
          {"tenant", "window"},
          "calls to Defender in the last minute and hour",
          "at the limit: cases wait; Defender allows 100 a minute and 1,500 an hour"},
+    [METRIC_SOURCE_SILENCE] =
+        {"cordon_source_silence_seconds",
+         "gauge",
+         {"source"},
+         "how long ago a source was heard, to the minute",
+         "much longer than usual: is the flow or Function still switched on? `heartbeat` "
+         "of the source mails it"},
     [METRIC_HEALTHY] = {"cordon_healthy",
                         "gauge",
                         {"part"},

@@ -24,6 +24,7 @@
 
 #include "client.h"
 #include "handshake.h"
+#include "heard.h"
 #include "id.h"
 #include "intake.h"
 #include "intake_envelope.h"
@@ -69,6 +70,7 @@ struct receiver {
     struct receiver_options o;
     struct verify_env env;
     struct gate *gate;
+    struct heard *heard;
     EVP_MD *sha256; /* fetched once: EVP_sha256() would be looked up for each body */
     atomic_bool stopping;
     pthread_mutex_t lock; /* of what follows */
@@ -378,6 +380,7 @@ static void take(struct request *q, bool deferred)
                                           .headers = {{"Cache-Control", "no-store"}}};
         struct config *config = q->config;
 
+        heard_note(q->receiver->heard, q->source, http_received_ms(q->http));
         count(q, "test");
         log_event(LOG_INFO, "test", LOG_STR("source", q->source->name), LOG_STR("key", q->who.key));
         http_reply(q->http, &reply);
@@ -395,6 +398,7 @@ static void take(struct request *q, bool deferred)
         sha256_hex(q->receiver->sha256, body, len, q->n.body_sha256);
         q->acceptance.n = &q->n;
         q->acceptance.ctx = q;
+        heard_note(q->receiver->heard, q->source, q->n.received_ms);
         if (!deferred)
             http_defer(q->http);
         q->acceptance.claim = o->reserve && o->hand_over && o->reserve(o->engine);
@@ -735,6 +739,10 @@ enum err_code receiver_new(const struct receiver_options *o, struct receiver **r
         receiver_free(r);
         return err_set(e, ERR_NOMEM, "OpenSSL has no SHA-256");
     }
+    if (heard_new(o->store, &r->heard, e)) {
+        receiver_free(r);
+        return ERR_NOMEM;
+    }
     if (jwks_new(&(struct jwks_options){.rest = o->rest, .clock = o->clock}, &r->env.keys, e)) {
         receiver_free(r);
         return ERR_NOMEM;
@@ -760,6 +768,7 @@ void receiver_free(struct receiver *r)
         (void)pthread_join(r->lane_thread, NULL);
     jwks_free(r->env.keys);
     gate_free(r->gate);
+    heard_free(r->heard);
     EVP_MD_free(r->sha256);
     config_unref(r->config);
     pthread_cond_destroy(&r->lane_cond);

@@ -3,8 +3,8 @@
  * Keys are ids of id.h, so that new rows are appended to their trees; the two unique indexes are the
  * guards against duplicates; one partial unique index allows one open isolation of a machine. Facts and
  * verdicts are kept as the JSON text they were decided by. Columns of time are wall clock ms, 0: never.
- * `work` holds what is to be done next: a row's id is the id of the case, isolation or notice it is
- * about, and a claimed row is one whose `due` lies in the future because its lease ends then.
+ * `work` holds what is to be done next: a row's id is the id of the case, isolation, notice or
+ * heartbeat it is about, and a claimed row is one whose `due` lies in the future because its lease ends then.
  */
 #include "store.h"
 
@@ -56,6 +56,9 @@ static const struct db_migration migrations[] = {
     {3, "ALTER TABLE cases ADD COLUMN may_isolate BIGINT NOT NULL DEFAULT 1"},
     {4, "CREATE TABLE server_keys (name TEXT PRIMARY KEY, secret TEXT NOT NULL,"
         " created BIGINT NOT NULL)"},
+    {5, "CREATE TABLE heartbeats (id INTEGER PRIMARY KEY, source TEXT NOT NULL,"
+        " heard BIGINT NOT NULL, since BIGINT NOT NULL, quiet BIGINT NOT NULL);"
+        "CREATE UNIQUE INDEX heartbeats_once ON heartbeats (source)"},
     {0, NULL},
 };
 

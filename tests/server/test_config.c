@@ -306,7 +306,13 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
          "cordon.yaml:5:15: sources.relay.networks: none are named; name them, or leave it out: anywhere\n"},
         {SOURCES "    tolerance: 5m\n" TENANTS MAIL RULES,
          "cordon.yaml:5:5: sources.relay.tolerance: unknown key; expected one of tenant, verify, reply, may, rate, "
-         "networks\n"},
+         "networks, heartbeat\n"},
+        {SOURCES "    heartbeat: 1\n" TENANTS MAIL RULES,
+         "cordon.yaml:5:16: sources.relay.heartbeat: expected a time such as 30s, 5m, 4h or 3d, found '1'\n"},
+        {SOURCES "    heartbeat: 500ms\n" TENANTS MAIL RULES,
+         "cordon.yaml:5:16: sources.relay.heartbeat: 500ms is too little; expected at least 1s\n"},
+        {SOURCES "    heartbeat: 31d\n" TENANTS MAIL RULES,
+         "cordon.yaml:5:16: sources.relay.heartbeat: 31d is too much; expected at most 30d\n"},
         {"sources:\n  relay:\n    tenant: contoso\n    verify: [{standard_webhooks: {secret_files: [nowhere]}}]\n" TENANTS
              MAIL RULES,
          "cordon.yaml:4:50: standard_webhooks.secret_files: cannot read nowhere: there is no such file; write the secret "
@@ -499,6 +505,7 @@ static void test_config__the_example_of_the_contract_is_good(void **state)
         "      - entra: {audience: [\"api://cordon\"], clients: [5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50], "
         "roles: [], objects: []}\n"
         "    reply: status\n"
+        "    heartbeat: 1h\n"
         "    may: [notify]\n"
         "    rate: {requests: 30}\n"
         "    networks: [10.0.0.0/8, \"2001:db8::/32\"]\n"
@@ -557,6 +564,8 @@ static void test_config__the_example_of_the_contract_is_good(void **state)
     assert_int_equal(relay->networks.count, 0);
     assert_true(relay->rate.burst >= 20000); /* nothing said: a storm of alerts is let in */
     assert_true(flow->reply_status && !relay->reply_status);
+    assert_int_equal(flow->heartbeat_ms, HOUR_MS);
+    assert_int_equal(relay->heartbeat_ms, 0);
     assert_null(config_source(c, "Relay"));
     assert_string_equal(c->mail.username, "cordon");
     assert_int_equal(c->mail.to.count, 1);

@@ -1,0 +1,89 @@
+/* heard.c - see heard.h. The list of sources only grows, so a look at it needs no lock; one of the threads that
+ * come at the same time wins the exchange and writes. */
+#include "heard.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store_heartbeats.h"
+
+struct voice {
+    struct voice *_Atomic next;
+    _Atomic int64_t written; /* wall ms; 0: not by this process */
+    char name[];
+};
+
+struct heard {
+    struct store *store;
+    struct voice *_Atomic list;
+    pthread_mutex_t lock; /* of growing */
+};
+
+enum err_code heard_new(struct store *store, struct heard **ret, struct err *e)
+{
+    struct heard *h = calloc(1, sizeof *h);
+
+    if (!h)
+        return err_set(e, ERR_NOMEM, "heartbeats");
+    h->store = store;
+    (void)pthread_mutex_init(&h->lock, NULL);
+    *ret = h;
+    return ERR_OK;
+}
+
+void heard_free(struct heard *h)
+{
+    if (!h)
+        return;
+    for (struct voice *v = h->list, *next; v; v = next) {
+        next = v->next;
+        free(v);
+    }
+    pthread_mutex_destroy(&h->lock);
+    free(h);
+}
+
+static struct voice *find(struct heard *h, const char *name)
+{
+    struct voice *v = h->list;
+
+    while (v && strcmp(v->name, name) != 0)
+        v = v->next;
+    return v;
+}
+
+static struct voice *grow(struct heard *h, const char *name)
+{
+    size_t size = strlen(name) + 1;
+    struct voice *v;
+
+    pthread_mutex_lock(&h->lock);
+    v = find(h, name); /* another thread may have been first */
+    if (!v && (v = calloc(1, sizeof *v + size)) != NULL) {
+        memcpy(v->name, name, size);
+        v->next = h->list;
+        h->list = v;
+    }
+    pthread_mutex_unlock(&h->lock);
+    return v;
+}
+
+void heard_note(struct heard *h, const struct config_source *source, int64_t now)
+{
+    struct voice *v = find(h, source->name);
+    int64_t written;
+
+    if (!v)
+        v = grow(h, source->name);
+    if (!v)
+        return; /* out of memory: the next delivery tries again */
+    written = atomic_load_explicit(&v->written, memory_order_relaxed);
+    if (written && now >= written && now - written < HEARTBEAT_LAG_MS(source->heartbeat_ms))
+        return;
+    if (!atomic_compare_exchange_strong(&v->written, &written, now))
+        return;
+    if (store_heard(h->store, source->name, now, NULL))
+        atomic_store(&v->written, 0); /* the next delivery tries again */
+}

@@ -1,0 +1,207 @@
+/* store_heartbeats.c - see store_heartbeats.h. */
+#include "store_heartbeats.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "id.h"
+#include "log.h"
+#include "store_work.h"
+
+/* ---- heard ------------------------------------------------------------------------------------ */
+
+struct hearing {
+    int64_t id, now; /* id: of the row, should it be the first time */
+    char source[];
+};
+
+static enum err_code heard_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct hearing *h = arg;
+    enum err_code code;
+
+    code = db_run(tx, e, NULL,
+                  "INSERT INTO heartbeats (id, source, heard, since, quiet)"
+                  " VALUES ($1, $2, $3, 0, 0) ON CONFLICT (source) DO UPDATE SET heard = $4",
+                  "itii", h->id, h->source, h->now, h->now);
+    if (code)
+        return code;
+    return db_run(tx, e, NULL,
+                  "UPDATE work SET due = $1 WHERE owner IS NULL AND due > $2 AND id IN"
+                  " (SELECT id FROM heartbeats WHERE source = $3 AND quiet <> 0)",
+                  "iit", h->now, h->now, h->source);
+}
+
+static void heard_done(void *arg, enum err_code code, const struct err *e)
+{
+    const struct hearing *h = arg;
+
+    if (code)
+        log_event(LOG_WARN, "heard_not_written", LOG_STR("source", h->source), LOG_ERR(e));
+    free(arg);
+}
+
+enum err_code store_heard(struct store *s, const char *source, int64_t now, struct err *e)
+{
+    size_t size = strlen(source) + 1;
+    struct hearing *h = malloc(sizeof *h + size);
+    enum err_code code;
+
+    if (!h)
+        return err_set(e, ERR_NOMEM, "heartbeat");
+    h->id = id_new(s->clock);
+    h->now = now;
+    memcpy(h->source, source, size);
+    code = db_submit(s->db, heard_fn, h, heard_done, e);
+    if (code)
+        free(h);
+    return code;
+}
+
+/* ---- reading ---------------------------------------------------------------------------------- */
+
+#define COLUMNS "id, source, heard, since, quiet"
+
+static void read_row(struct db_rows *rows, struct arena *a, struct heartbeat *ret, bool *nomem)
+{
+    *ret = (struct heartbeat){.id = db_int(rows, 0),
+                              .source = store_text(a, rows, 1, nomem),
+                              .heard = db_int(rows, 2),
+                              .since = db_int(rows, 3),
+                              .quiet = db_int(rows, 4)};
+}
+
+enum err_code heartbeat_load(struct db_tx *tx, struct arena *a, int64_t id, struct heartbeat *ret,
+                             struct err *e)
+{
+    struct db_rows *rows;
+    bool found, nomem = false;
+    enum err_code code;
+
+    code = db_query(tx, e, &rows, "SELECT " COLUMNS " FROM heartbeats WHERE id = $1", "i", id);
+    if (code)
+        return code;
+    found = db_next(rows);
+    if (found)
+        read_row(rows, a, ret, &nomem);
+    code = db_rows_end(rows, e);
+    if (code || nomem)
+        return code ? code : err_set(e, ERR_NOMEM, "heartbeat");
+    return found ? ERR_OK : err_set(e, ERR_NOT_FOUND, "there is no heartbeat with this id");
+}
+
+struct listing {
+    struct arena *arena;
+    struct heartbeat *list;
+    size_t count;
+};
+
+static enum err_code list_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct listing *l = arg;
+    struct db_rows *rows;
+    size_t room = 0;
+    bool nomem = false;
+    enum err_code code = db_query(tx, e, &rows, "SELECT count(*) FROM heartbeats", "");
+
+    if (code)
+        return code;
+    if (db_next(rows))
+        room = (size_t)db_int(rows, 0);
+    code = db_rows_end(rows, e);
+    if (code)
+        return code;
+    l->count = 0;
+    l->list = arena_array(l->arena, room + 1, sizeof *l->list);
+    if (!l->list)
+        return err_set(e, ERR_NOMEM, "heartbeats");
+    code = db_query(tx, e, &rows, "SELECT " COLUMNS " FROM heartbeats ORDER BY source", "");
+    if (code)
+        return code;
+    while (l->count < room && db_next(rows))
+        read_row(rows, l->arena, &l->list[l->count++], &nomem);
+    code = db_rows_end(rows, e);
+    return code ? code : nomem ? err_set(e, ERR_NOMEM, "heartbeats") : ERR_OK;
+}
+
+enum err_code store_heartbeat_list(struct store *s, struct arena *a, struct heartbeat **ret,
+                                   size_t *ret_count, struct err *e)
+{
+    struct listing l = {.arena = a};
+    enum err_code code = db_read(s->db, list_fn, &l, e);
+
+    if (code)
+        return code;
+    *ret = l.list;
+    *ret_count = l.count;
+    return ERR_OK;
+}
+
+/* ---- watching --------------------------------------------------------------------------------- */
+
+/* The row's id, and whether it has its work already. */
+static enum err_code find(struct db_tx *tx, const char *source, int64_t *ret_id, bool *ret_watched,
+                          struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code;
+
+    code =
+        db_query(tx, e, &rows,
+                 "SELECT id, (SELECT count(*) FROM work WHERE work.id = heartbeats.id) AS watched"
+                 " FROM heartbeats WHERE source = $1",
+                 "t", source);
+    if (code)
+        return code;
+    *ret_id = 0;
+    *ret_watched = false;
+    if (db_next(rows)) {
+        *ret_id = db_int(rows, 0);
+        *ret_watched = db_int(rows, 1) != 0;
+    }
+    return db_rows_end(rows, e);
+}
+
+enum err_code heartbeat_watch(struct db_tx *tx, const char *source, bool starting, int64_t now,
+                              struct err *e)
+{
+    int64_t id;
+    bool watched;
+    enum err_code code;
+
+    code = db_run(tx, e, NULL,
+                  "INSERT INTO heartbeats (id, source, heard, since, quiet)"
+                  " VALUES ($1, $2, 0, $3, 0) ON CONFLICT (source) DO NOTHING",
+                  "iti", id_new(clock_system()), source, now);
+    if (!code)
+        code = find(tx, source, &id, &watched, e);
+    if (!code && (starting || !watched))
+        code = db_run(tx, e, NULL, "UPDATE heartbeats SET since = $1 WHERE id = $2", "ii", now, id);
+    if (code)
+        return code;
+    return watched ? work_wake(tx, id, now, e)
+                   : work_put(tx, id, WORK_HEARTBEAT, WORK_NORMAL, now, now, NULL, e);
+}
+
+enum err_code heartbeat_wake_all(struct db_tx *tx, int64_t now, struct err *e)
+{
+    return db_run(tx, e, NULL,
+                  "UPDATE work SET due = $1 WHERE kind = $2 AND owner IS NULL AND due > $3", "iii",
+                  now, (int64_t)WORK_HEARTBEAT, now);
+}
+
+enum err_code heartbeat_move(struct db_tx *tx, const struct heartbeat *from,
+                             const struct heartbeat *to, struct err *e)
+{
+    int64_t changed = 0;
+    enum err_code code;
+
+    code = db_run(tx, e, &changed,
+                  "UPDATE heartbeats SET heard = $1, since = $2, quiet = $3"
+                  " WHERE id = $4 AND heard = $5",
+                  "iiiii", to->heard, to->since, to->quiet, from->id, from->heard);
+    if (code)
+        return code;
+    return changed == 1 ? ERR_OK
+                        : err_set(e, ERR_STALE, "source %s was heard just now", from->source);
+}

@@ -1,0 +1,344 @@
+/* test_silence.c - a source that goes quiet is told of once, and again when it is back: hours pass by the hands. */
+#include "engine_kit.h"
+
+#include "health.h"
+#include "log.h"
+#include "notice_system.h"
+#include "silence.h"
+#include "store_heartbeats.h"
+
+#define LAG HEARTBEAT_LAG_MS(HOUR_MS) /* a minute */
+
+static void no_line(enum log_level level, const char *line, void *ctx)
+{
+    (void)level;
+    (void)line;
+    (void)ctx;
+}
+
+static void beat(struct runtime *rt, int64_t heartbeat_ms)
+{
+    rt->config->sources[0].heartbeat_ms = heartbeat_ms;
+}
+
+static void open_rig(struct rig *r, int64_t heartbeat_ms)
+{
+    rig_open(r, NULL);
+    log_divert(no_line, NULL);
+    assert_int_equal(health_new(&r->hands.clock, &r->g->health, NULL), ERR_OK);
+    beat(r->g->runtime, heartbeat_ms);
+    assert_int_equal(silence_watch(r->g, true, NULL), ERR_OK);
+}
+
+static void close_rig(struct rig *r)
+{
+    struct health *health = r->g->health;
+
+    rig_close(r);
+    health_free(health);
+    log_divert(NULL, NULL);
+}
+
+/* A new process on the same store: another engine, whose health knows nothing. */
+static void restart(struct rig *r, int64_t down_ms)
+{
+    struct health *health = r->g->health;
+    struct err e = {0};
+
+    engine_free(r->g);
+    health_free(health);
+    store_free(r->store);
+    hands_turn(&r->hands, down_ms);
+    assert_int_equal(store_open(r->store_url, false, &r->hands.clock, &r->store, &e), ERR_OK);
+    assert_int_equal(engine_new(r->store, r->rest, &r->hands.clock,
+                                rig_runtime(r, RULES_ISOLATE_AND_MAIL), &r->g, &e),
+                     ERR_OK);
+    assert_int_equal(health_new(&r->hands.clock, &r->g->health, NULL), ERR_OK);
+    beat(r->g->runtime, HOUR_MS);
+    assert_int_equal(silence_watch(r->g, true, NULL), ERR_OK);
+    assert_int_equal(store_work_recover(r->store, NULL), ERR_OK);
+}
+
+/* Looks at what is due, as often as it is. */
+static void look(struct rig *r)
+{
+    struct work w;
+
+    for (int n = 0; rig_claim(r, WORK_HEARTBEAT, &w); n++) {
+        assert_true(n < 5);
+        silence_run(r->g, &w);
+    }
+}
+
+/* Time passes a minute at a time, and what is due is looked at. */
+static void pass(struct rig *r, int64_t ms)
+{
+    for (int64_t t = 0; t < ms; t += MINUTE_MS) {
+        hands_turn(&r->hands, t + MINUTE_MS > ms ? ms - t : MINUTE_MS);
+        look(r);
+    }
+}
+
+static void hear(struct rig *r)
+{
+    struct heartbeat *list;
+    size_t n;
+
+    assert_int_equal(store_heard(r->store, "relay", clock_wall_ms(&r->hands.clock), NULL), ERR_OK);
+    /* what is submitted before is done before */
+    assert_int_equal(store_work_hurry(r->store, NULL), ERR_OK);
+    assert_int_equal(store_heartbeat_list(r->store, r->arena, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(list[0].heard, clock_wall_ms(&r->hands.clock));
+}
+
+/* The kinds of all notices about the source, in order. */
+static enum err_code told_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct buf *out = arg;
+    struct db_rows *rows;
+    enum err_code code;
+
+    buf_reset(out);
+    code = db_query(tx, e, &rows, "SELECT kind, subject FROM notices WHERE about = $1 ORDER BY id",
+                    "t", "source:relay");
+    if (code)
+        return code;
+    while (db_next(rows)) {
+        buf_addf(out, "%s%s", out->len ? " " : "", db_text(rows, 0));
+        assert_int_equal(strncmp(db_text(rows, 1), "[CORDON] source relay is ", 25), 0);
+    }
+    return db_rows_end(rows, e);
+}
+
+static void assert_told(struct rig *r, const char *kinds)
+{
+    struct buf out = BUF_INIT(10000);
+
+    assert_int_equal(db_read(r->store->db, told_fn, &out, NULL), ERR_OK);
+    assert_string_equal(buf_text(&out), kinds);
+    buf_clear(&out);
+}
+
+static void assert_healthy(struct rig *r, bool ok)
+{
+    struct health_part parts[4];
+
+    assert_int_equal(health_list(r->g->health, parts, 4), 1);
+    assert_string_equal(parts[0].name, "source:relay");
+    assert_int_equal(parts[0].ok, ok);
+    if (!ok)
+        assert_int_equal(strncmp(parts[0].why, "quiet: last heard ", 18), 0);
+}
+
+/* ---- quiet and back ------------------------------------------------------------------------------- */
+
+static void test_silence__is_told_once_and_so_is_its_end(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, HOUR_MS);
+    look(&r);
+    assert_healthy(&r, true);
+    pass(&r, 10 * MINUTE_MS);
+    hear(&r);
+    pass(&r, HOUR_MS + LAG - 1);
+    assert_told(&r, "");
+    assert_healthy(&r, true);
+    pass(&r, 1);
+    assert_told(&r, "source_quiet");
+    assert_healthy(&r, false);
+    pass(&r, 2 * DAY_MS);
+    assert_told(&r, "source_quiet");
+    hear(&r);
+    look(&r); /* its row was woken */
+    assert_told(&r, "source_quiet source_back");
+    assert_healthy(&r, true);
+    hear(&r);
+    pass(&r, HOUR_MS);
+    assert_told(&r, "source_quiet source_back");
+    pass(&r, LAG);
+    assert_told(&r, "source_quiet source_back source_quiet");
+    close_rig(&r);
+}
+
+static void test_silence__who_speaks_in_time_is_not_told_of(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, HOUR_MS);
+    for (int i = 0; i < 50; i++) {
+        pass(&r, HOUR_MS);
+        hear(&r);
+    }
+    assert_told(&r, "");
+    assert_healthy(&r, true);
+    close_rig(&r);
+}
+
+static void test_silence__the_mail_says_what_to_do(void **state)
+{
+    struct notice_record n;
+    struct work w;
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, HOUR_MS);
+    pass(&r, HOUR_MS + LAG);
+    assert_true(rig_claim(&r, WORK_NOTICE, &w));
+    assert_int_equal(store_notice_load(r.store, r.arena, w.id, &n, NULL), ERR_OK);
+    assert_string_equal(n.subject, "[CORDON] source relay is quiet: nothing from it for 1h");
+    assert_non_null(strstr(n.message, "cordon send --source relay"));
+    assert_non_null(strstr(n.message, "Last heard   never"));
+    assert_non_null(strstr(n.message, "Heartbeat    1h"));
+    close_rig(&r);
+}
+
+/* ---- restarts -------------------------------------------------------------------------------------- */
+
+static void test_silence__counts_from_the_start_of_the_server(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, HOUR_MS);
+    hear(&r);
+    pass(&r, 30 * MINUTE_MS);
+    restart(&r, 10 * HOUR_MS); /* nobody could be heard meanwhile */
+    look(&r);
+    assert_told(&r, "");
+    assert_healthy(&r, true);
+    pass(&r, HOUR_MS + LAG - 1);
+    assert_told(&r, "");
+    pass(&r, 1);
+    assert_told(&r, "source_quiet");
+    close_rig(&r);
+}
+
+static void test_silence__is_not_told_again_after_a_restart(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, HOUR_MS);
+    pass(&r, HOUR_MS + LAG);
+    assert_told(&r, "source_quiet");
+    restart(&r, MINUTE_MS);
+    look(&r);
+    assert_healthy(&r, false); /* known from the store */
+    pass(&r, DAY_MS);
+    assert_told(&r, "source_quiet");
+    restart(&r, DAY_MS);
+    hear(&r);
+    look(&r);
+    assert_told(&r, "source_quiet source_back");
+    assert_healthy(&r, true);
+    close_rig(&r);
+}
+
+/* The process died with the look in its hands. */
+static void test_silence__a_look_that_died_is_made_again(void **state)
+{
+    struct work w;
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, HOUR_MS);
+    look(&r);
+    hands_turn(&r.hands, HOUR_MS + LAG);
+    assert_true(rig_claim(&r, WORK_HEARTBEAT, &w));
+    restart(&r, 0);
+    pass(&r, HOUR_MS + LAG);
+    assert_told(&r, "source_quiet");
+    close_rig(&r);
+}
+
+/* ---- reloads --------------------------------------------------------------------------------------- */
+
+static void test_silence__a_heartbeat_may_be_shortened_and_taken_away(void **state)
+{
+    struct work w;
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, DAY_MS);
+    pass(&r, 2 * HOUR_MS);
+    assert_told(&r, "");
+    beat(r.g->runtime, HOUR_MS);
+    assert_int_equal(silence_watch(r.g, false, NULL), ERR_OK);
+    look(&r);
+    assert_told(&r, "source_quiet");
+    beat(r.g->runtime, 0);
+    assert_int_equal(silence_watch(r.g, false, NULL), ERR_OK);
+    look(&r);
+    assert_healthy(&r, true);
+    hands_turn(&r.hands, 10 * DAY_MS);
+    assert_false(rig_claim(&r, WORK_HEARTBEAT, &w));
+    assert_told(&r, "source_quiet"); /* it is not back: nobody watches it */
+    beat(r.g->runtime, HOUR_MS);
+    assert_int_equal(silence_watch(r.g, false, NULL), ERR_OK);
+    look(&r);
+    assert_told(&r, "source_quiet"); /* watched anew: from now */
+    pass(&r, HOUR_MS + LAG);
+    assert_told(&r, "source_quiet source_quiet");
+    close_rig(&r);
+}
+
+static void test_silence__without_a_heartbeat_nobody_looks(void **state)
+{
+    struct work w;
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, 0);
+    hands_turn(&r.hands, 10 * DAY_MS);
+    assert_false(rig_claim(&r, WORK_HEARTBEAT, &w));
+    hear(&r); /* noted all the same, for the metric */
+    assert_false(rig_claim(&r, WORK_HEARTBEAT, &w));
+    close_rig(&r);
+}
+
+/* ---- the clock ------------------------------------------------------------------------------------- */
+
+static void test_silence__a_clock_that_is_set_back_hides_nothing(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, HOUR_MS);
+    look(&r);
+    hear(&r);
+    r.hands.wall -= 5 * DAY_MS;
+    assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK); /* as the dispatcher does */
+    look(&r);
+    assert_told(&r, "");
+    pass(&r, HOUR_MS + LAG);
+    assert_told(&r, "source_quiet");
+    r.hands.wall -= 5 * DAY_MS;
+    assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+    look(&r);
+    hands_turn(&r.hands, 1000);
+    hear(&r);
+    look(&r);
+    assert_told(&r, "source_quiet source_back");
+    close_rig(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_silence__is_told_once_and_so_is_its_end),
+        cmocka_unit_test(test_silence__who_speaks_in_time_is_not_told_of),
+        cmocka_unit_test(test_silence__the_mail_says_what_to_do),
+        cmocka_unit_test(test_silence__counts_from_the_start_of_the_server),
+        cmocka_unit_test(test_silence__is_not_told_again_after_a_restart),
+        cmocka_unit_test(test_silence__a_look_that_died_is_made_again),
+        cmocka_unit_test(test_silence__a_heartbeat_may_be_shortened_and_taken_away),
+        cmocka_unit_test(test_silence__without_a_heartbeat_nobody_looks),
+        cmocka_unit_test(test_silence__a_clock_that_is_set_back_hides_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

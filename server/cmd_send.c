@@ -88,7 +88,7 @@ static void add_header(struct sending *s, const char *text, const struct secret 
 
 /* ---- schemes ---------------------------------------------------------------------------------- */
 
-/* The newest of a scheme's secrets; false: said why not. */
+/* The newest of a scheme's secrets that is good now; false: said why not. */
 static bool first_secret(struct sending *s, const struct yaml_node *settings, const char *scheme,
                          struct secret *ret)
 {
@@ -97,6 +97,7 @@ static bool first_secret(struct sending *s, const struct yaml_node *settings, co
                                        .required = true,
                                        .meaning = "there is nothing to sign with"};
     struct secret_list list = {0};
+    struct secret *current;
 
     settings_read_key(&s->reader, settings, scheme, &row, &list);
     if (s->faults.count) {
@@ -107,10 +108,16 @@ static bool first_secret(struct sending *s, const struct yaml_node *settings, co
         cli_error("%s.secret_files is empty: there is nothing to sign with", scheme);
         return false;
     }
-    for (size_t i = 1; i < list.count; i++)
-        secret_wipe(&list.items[i]);
-    *ret = list.items[0];
-    return true;
+    current = secret_current(&list, clock_wall_ms(clock_system()));
+    if (current)
+        *ret = *current;
+    else
+        cli_error("%s.secret_files: none of them is good at this time (not_before, not_after)",
+                  scheme);
+    for (size_t i = 0; i < list.count; i++)
+        if (&list.items[i] != current)
+            secret_wipe(&list.items[i]);
+    return current != NULL;
 }
 
 static bool prove_standard_webhooks(struct sending *s, const struct yaml_node *settings)

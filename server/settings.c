@@ -245,6 +245,45 @@ enum err_code settings_duration(const char *text, int64_t *ret_ms, struct err *e
     return ERR_OK;
 }
 
+/* "+01:00" at the end of a time, in minutes. */
+static bool measure_offset(const char *text, int64_t *ret_minutes)
+{
+    const char hours[] = {text[1], text[2], '\0'}, minutes[] = {text[4], text[5], '\0'};
+    int64_t h, m;
+
+    if (text[3] != ':' || !measure(hours, no_units, 1, &h) || !measure(minutes, no_units, 1, &m) ||
+        h > 23 || m > 59)
+        return false;
+    *ret_minutes = (*text == '-' ? -1 : 1) * (h * 60 + m);
+    return true;
+}
+
+enum err_code settings_time(const char *text, int64_t *ret_ms, struct err *e)
+{
+    char utc[40]; /* one with nine digits behind its seconds has 30 */
+    size_t len = strlen(text), offset_len = sizeof "+01:00" - 1;
+    int64_t ms, offset = 0;
+
+    if (len < sizeof utc - 1 && len > offset_len && strchr("+-", text[len - offset_len])) {
+        if (!measure_offset(text + len - offset_len, &offset))
+            goto bad;
+        len -= offset_len;
+        memcpy(utc, text, len);
+        utc[len++] = 'Z';
+    } else if (len < sizeof utc) {
+        memcpy(utc, text, len);
+    } else {
+        goto bad;
+    }
+    utc[len] = '\0';
+    if (clock_parse(utc, &ms, NULL))
+        goto bad;
+    *ret_ms = ms - offset * MINUTE_MS;
+    return ERR_OK;
+bad:
+    return err_set(e, ERR_INVALID, "'%.40s' is not a time such as 2026-03-01T00:00:00Z", text);
+}
+
 enum err_code settings_size(const char *text, int64_t *ret_bytes, struct err *e)
 {
     if (!measure(text, size_units, sizeof size_units / sizeof size_units[0], ret_bytes))
@@ -315,6 +354,21 @@ static bool read_size(const struct reading *x, int64_t *field)
         return expected(x, what, text);
     if (!in_range(x, value, size_units, n))
         return false;
+    *field = value;
+    return true;
+}
+
+static bool read_time(const struct reading *x, int64_t *field)
+{
+    static const char what[] = "a time such as 2026-03-01T00:00:00Z";
+    bool bare;
+    int64_t value;
+    const char *text = scalar(x, what, &bare);
+
+    if (!text)
+        return false;
+    if (settings_time(text, &value, NULL))
+        return expected(x, what, text);
     *field = value;
     return true;
 }
@@ -713,6 +767,7 @@ static int open_file(const struct reading *x, const char *path, struct stat *ret
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     int error = fd < 0 || fstat(fd, ret) < 0 ? errno : S_ISDIR(ret->st_mode) ? EISDIR : 0;
 
+    watch_note(x->reader->files, path, fd < 0 ? NULL : ret);
     if (!error)
         return fd;
     if (fd >= 0)
@@ -754,7 +809,7 @@ static ssize_t read_all(int fd, char *bytes, size_t room)
     return (ssize_t)len;
 }
 
-static bool take_secret(const struct reading *x, struct secret *ret)
+static bool take_secret_file(const struct reading *x, struct secret *ret)
 {
     char bytes[SECRET_MAX + 1];
     bool bare, good = false;
@@ -797,6 +852,121 @@ static bool take_secret(const struct reading *x, struct secret *ret)
     return good;
 }
 
+/* ---- secrets that are good for a time ---------------------------------------------------------- */
+
+bool window_holds(const struct window *w, int64_t now_ms)
+{
+    return (!w->not_before_ms || now_ms >= w->not_before_ms) &&
+           (!w->not_after_ms || now_ms <= w->not_after_ms);
+}
+
+const char *secret_name(const struct secret *s)
+{
+    return s->name ? s->name : s->file ? s->file : s->text;
+}
+
+struct secret *secret_current(const struct secret_list *list, int64_t now_ms)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (window_holds(&list->items[i].window, now_ms))
+            return &list->items[i];
+    return NULL;
+}
+
+/* The map form of an entry; `file` or `key` comes first in its table. */
+struct entry {
+    const struct yaml_node *what;
+    const char *name;
+    struct window window;
+};
+
+#define ENTRY_ROW(word, kind, field, ...)                                                          \
+    {                                                                                              \
+        .key = (word), .type = (kind), .offset = offsetof(struct entry, field), __VA_ARGS__        \
+    }
+#define ENTRY_REST                                                                                 \
+    ENTRY_ROW("name", SET_TEXT, name, .meaning = "what the log calls it"),                         \
+        ENTRY_ROW("not_before", SET_TIME, window.not_before_ms,                                    \
+                  .meaning = "it is not good before this time"),                                   \
+        ENTRY_ROW("not_after", SET_TIME, window.not_after_ms,                                      \
+                  .meaning = "it is not good after this time"),                                    \
+        {.key = NULL},
+static const struct setting secret_entry[] = {
+    ENTRY_ROW("file", SET_NODE, what, .meaning = "the file with the secret", .required = true),
+    ENTRY_REST};
+static const struct setting public_entry[] = {
+    ENTRY_ROW("key", SET_NODE, what, .meaning = "the public key", .required = true), ENTRY_REST};
+
+static bool take_public_text(const struct reading *x, struct secret *ret)
+{
+    bool bare;
+    const char *text = scalar(x, "text", &bare);
+
+    if (!text)
+        return false;
+    if (!*text) {
+        yaml_fault(x->reader->faults, x->node, "%s: an empty text", x->name);
+        return false;
+    }
+    ret->text = arena_str(x->reader->arena, text);
+    if (!ret->text) {
+        yaml_fault(x->reader->faults, x->node, "%s: %s", x->name, no_memory);
+        return false;
+    }
+    ret->len = strlen(text);
+    return true;
+}
+
+/* One entry of a list: a file or a public key, or a map around it. */
+static bool take_entry(const struct reading *x, void *item)
+{
+    const bool is_public = x->setting->type == SET_PUBLIC_LIST;
+    const struct settings_reader *r = x->reader;
+    const size_t faults = r->faults->count;
+    struct entry in = {.what = x->node};
+    struct secret *ret = item;
+    struct reading one = *x;
+
+    if (x->node->kind == YAML_MAP) {
+        in.what = NULL;
+        settings_read(r, x->node, x->name, is_public ? public_entry : secret_entry, &in);
+        if (in.name && !*in.name)
+            yaml_fault(r->faults, yaml_get(x->node, "name"), "%s.name is empty", x->name);
+        if (in.window.not_before_ms && in.window.not_after_ms &&
+            in.window.not_after_ms <= in.window.not_before_ms)
+            yaml_fault(r->faults, yaml_get(x->node, "not_after"),
+                       "%s.not_after: expected a time after not_before", x->name);
+    }
+    if (!in.what)
+        return false; /* the fault is noted */
+    ret->name = in.name;
+    ret->window = in.window;
+    ret->at = one.node = in.what;
+    return (is_public ? take_public_text(&one, ret) : take_secret_file(&one, ret)) &&
+           r->faults->count == faults;
+}
+
+/* What time has made of a list is worth a line, and no fault. */
+static void note_windows(const struct reading *x, const struct secret_list *list)
+{
+    const struct settings_reader *r = x->reader;
+    const int64_t now = clock_wall_ms(r->clock ? r->clock : clock_system());
+    char text[CLOCK_TEXT_SIZE];
+
+    if (!r->notes)
+        return;
+    if (list->count && !secret_current(list, now))
+        yaml_fault(r->notes, x->node, "%s: none of them is good now: whoever uses one is refused",
+                   x->name);
+    for (size_t i = 0; i < list->count; i++) {
+        const struct secret *s = &list->items[i];
+
+        if (s->window.not_after_ms && now > s->window.not_after_ms)
+            yaml_fault(r->notes, s->at, "%s: %.100s has not been good since %s; take it out",
+                       x->name, secret_name(s), clock_format(s->window.not_after_ms, text));
+    }
+}
+
 void secret_wipe(struct secret *s)
 {
     if (s->text)
@@ -824,7 +994,7 @@ static bool read_list(const struct reading *x, const char *what, size_t size, vo
                        what);
             return false;
         }
-    } else if (x->node->kind == YAML_MAP || x->node->null) {
+    } else if ((x->node->kind == YAML_MAP && take != take_entry) || x->node->null) {
         yaml_fault(x->reader->faults, x->node, "%s: expected %s, found %s", x->name, what,
                    kind_name(x->node));
         return false;
@@ -864,11 +1034,6 @@ static bool take_list_text(const struct reading *x, void *item)
 static bool take_list_address(const struct reading *x, void *item)
 {
     return read_address(x, item);
-}
-
-static bool take_list_secret(const struct reading *x, void *item)
-{
-    return take_secret(x, item);
 }
 
 static bool take_list_cidr(const struct reading *x, void *item)
@@ -911,12 +1076,14 @@ static bool read_address_list(const struct reading *x, struct text_list *field)
 
 static bool read_secret_list(const struct reading *x, struct secret_list *field)
 {
+    const char *what = x->setting->type == SET_PUBLIC_LIST ? "a list of texts" : "a list of files";
     void *items = NULL;
     size_t count = 0;
 
-    if (!read_list(x, "a list of files", sizeof(struct secret), &items, &count, take_list_secret))
+    if (!read_list(x, what, sizeof(struct secret), &items, &count, take_entry))
         return false;
     *field = (struct secret_list){.items = items, .count = count};
+    note_windows(x, field);
     return true;
 }
 
@@ -958,9 +1125,13 @@ static bool read_value(const struct reading *x, void *field)
         return read_duration(x, field);
     case SET_SIZE:
         return read_size(x, field);
+    case SET_TIME:
+        return read_time(x, field);
     case SET_SECRET:
-        return take_secret(x, field);
+        ((struct secret *)field)->at = x->node;
+        return take_secret_file(x, field);
     case SET_SECRET_LIST:
+    case SET_PUBLIC_LIST:
         return read_secret_list(x, field);
     case SET_TEXT_LIST:
         return read_text_list(x, field);
@@ -1024,7 +1195,8 @@ static void apply_fallback(const struct settings_reader *reader, const struct se
     const struct reading x = {.reader = reader, .setting = s, .name = name, .node = &node};
 
     /* There is nothing a file could write for these. */
-    assert(s->type != SET_NODE && s->type != SET_SECRET && s->type != SET_SECRET_LIST);
+    assert(s->type != SET_NODE && s->type != SET_SECRET && s->type != SET_SECRET_LIST &&
+           s->type != SET_PUBLIC_LIST);
     /* Were it no good, the fault would be noted like any other, only without a place. */
     (void)read_value(&x, field);
 }

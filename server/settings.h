@@ -13,6 +13,11 @@
  * anywhere); `$CREDENTIALS_DIRECTORY/name` is the credential that systemd hands over. A SET_SECRET key
  * is written as `KEY_file: path` (or, for the list form, `KEY_files: [newest, older]`; the table holds
  * KEY alone): the text is read from that file, one trailing newline removed.
+ *
+ * Several secrets are good at once, so that a new one comes in without an outage. Each entry of such a list
+ * is a file, or a map {file, name, not_before, not_after}: a name for the log, and the time for which the
+ * secret is good. An entry that is not good any more is worth a note and no fault: time alone must never
+ * turn a configuration that was good into one that does not start.
  */
 #ifndef CORDON_SETTINGS_H
 #define CORDON_SETTINGS_H
@@ -22,6 +27,8 @@
 #include <stdint.h>
 
 #include "arena.h"
+#include "clock.h"
+#include "watch.h"
 #include "yaml.h"
 
 struct text_list {
@@ -29,11 +36,21 @@ struct text_list {
     size_t count;
 };
 
+/* The time for which a key is good: wall ms, both ends included; 0: no such end. */
+struct window {
+    int64_t not_before_ms, not_after_ms;
+};
+
 /* A secret and where it was read. Wipe with secret_wipe before its arena goes. */
 struct secret {
-    const char *file; /* where it was read, resolved: a rotated secret can be read there again */
-    char *text;       /* NUL-terminated, not empty; NULL: not configured */
+    const char
+        *file;  /* where it was read, resolved: a rotated secret can be read there again; NULL for
+                       * a public key, which stands in the configuration itself */
+    char *text; /* NUL-terminated, not empty; NULL: not configured */
     size_t len;
+    const char *name; /* as the configuration has it, for the log; NULL: none, see secret_name */
+    struct window window;
+    const struct yaml_node *at; /* its place, for faults */
 };
 
 struct secret_list {
@@ -64,8 +81,10 @@ enum setting_type {           /* type of the struct's field */
                     SET_INT,      /* int64_t, least..most */
                     SET_DURATION, /* int64_t, ms, "30s 5m 4h 3d" */
                     SET_SIZE,     /* int64_t, bytes, "256KiB" */
-                    SET_SECRET,   /* struct secret, key written KEY_file */
-                    SET_SECRET_LIST,  /* struct secret_list, key written KEY_files */
+                    SET_TIME, /* int64_t, wall ms, RFC 3339: "2026-03-01T00:00:00Z", "…+01:00" */
+                    SET_SECRET,      /* struct secret, key written KEY_file */
+                    SET_SECRET_LIST, /* struct secret_list, key written KEY_files */
+                    SET_PUBLIC_LIST, /* struct secret_list of public keys: texts, or maps with `key` for `file` */
                     SET_TEXT_LIST,    /* struct text_list; one scalar counts as a list of one */
                     SET_ADDRESS_LIST, /* struct text_list of mail addresses */
                     SET_CIDR_LIST,    /* struct cidr_list */
@@ -90,8 +109,10 @@ struct settings_reader {
     struct yaml_faults *faults;
     const char *(*env)(const char *name); /* NULL: getenv; tests pass their own */
     struct yaml_faults
-        *notes; /* what is no fault but worth a line (a secret file that others can read);
+        *notes;          /* what is no fault but worth a line (a secret file that others can read);
                                   NULL: nobody wants to know */
+    struct watch *files; /* every file that is read is noted here; NULL: nobody wants to know */
+    const struct clock *clock; /* NULL: the host's; for notes about what is not good any more */
 };
 
 /**
@@ -110,6 +131,8 @@ const char *settings_text(const struct settings_reader *reader, const struct yam
 enum err_code settings_duration(const char *text, int64_t *ret_ms, struct err *e);
 /** "512", "256KiB", "1MiB", "2GiB" to bytes. */
 enum err_code settings_size(const char *text, int64_t *ret_bytes, struct err *e);
+/** "2026-03-01T00:00:00Z" or with an offset, "2026-03-01T01:00:00+01:00", to wall ms. */
+enum err_code settings_time(const char *text, int64_t *ret_ms, struct err *e);
 /** "10.0.0.0/8", "2001:db8::/32", "192.0.2.1". Bits behind the prefix are ERR_INVALID: a slip there
  *  trusts other machines than was meant. */
 enum err_code settings_cidr(const char *text, struct cidr *ret, struct err *e);
@@ -117,5 +140,10 @@ enum err_code settings_cidr(const char *text, struct cidr *ret, struct err *e);
 bool settings_listen_is_local(const char *address);
 bool cidr_contains(const struct cidr *net, const unsigned char address[16]);
 void secret_wipe(struct secret *s);
+/** What the log calls it: its name, else its file, else (a public key) itself. */
+const char *secret_name(const struct secret *s);
+/** The first of a list, which is the newest, that is good now; NULL: none is. */
+struct secret *secret_current(const struct secret_list *list, int64_t now_ms);
+bool window_holds(const struct window *w, int64_t now_ms);
 
 #endif

@@ -270,6 +270,40 @@ bool verify_digest(const void *bytes, size_t len, unsigned char out[VERIFY_DIGES
     return EVP_Digest(bytes, len, out, &n, EVP_sha256(), NULL) == 1 && n == VERIFY_DIGEST_SIZE;
 }
 
+bool verify_take_key(const struct verify_request *q, const char *scheme, const char *name,
+                     const struct window *window, struct verify_result *ret)
+{
+    char text[CLOCK_TEXT_SIZE];
+
+    if (window_holds(window, q->now_ms)) {
+        *ret = (struct verify_result){.verdict = VERIFY_GOOD, .key = name};
+        return true;
+    }
+    ret->verdict = VERIFY_DENIED;
+    if (window->not_after_ms && q->now_ms > window->not_after_ms)
+        (void)snprintf(ret->why, sizeof ret->why, "%s: %.80s has not been good since %s", scheme,
+                       name, clock_format(window->not_after_ms, text));
+    else
+        (void)snprintf(ret->why, sizeof ret->why, "%s: %.80s is not good before %s", scheme, name,
+                       clock_format(window->not_before_ms, text));
+    return false;
+}
+
+void verify_no_key(struct verify_result *ret, const char *scheme, const char *why)
+{
+    if (!*ret->why)
+        verify_deny(ret, scheme, why);
+}
+
+bool verify_keys_fit(const struct settings_reader *reader, const struct secret_list *list,
+                     const char *what)
+{
+    if (list->count > VERIFY_KEYS_MAX)
+        yaml_fault(reader->faults, list->items[VERIFY_KEYS_MAX].at, "%s: at most %d", what,
+                   VERIFY_KEYS_MAX);
+    return list->count <= VERIFY_KEYS_MAX;
+}
+
 void verify_deny(struct verify_result *ret, const char *scheme, const char *why)
 {
     ret->verdict = VERIFY_DENIED;

@@ -97,6 +97,8 @@ const char *verifier_challenge(const struct verifier *v);
 
 /* ---- what schemes share ------------------------------------------------------------------------ */
 
+/* Keys that are good for a source at the same time: webhook-sources.md section 5: cap both, say 8 x 8. */
+#define VERIFY_KEYS_MAX    8
 #define VERIFY_STAMP_MAX   12 /* digits of a time: good for 30,000 years, and no overflow */
 #define VERIFY_DIGEST_SIZE 32
 
@@ -113,6 +115,17 @@ bool verify_is_fresh(const struct verify_request *q, int64_t seconds, int64_t to
 /** SHA-256 of a secret that is compared and never shown: texts of any length in equal time. False when
  *  out of memory. */
 bool verify_digest(const void *bytes, size_t len, unsigned char out[VERIFY_DIGEST_SIZE]);
+/**
+ * A key fits this request. Is it good at this time? Then ret is good by it. If not, ret is a denial that says
+ * so, and the search goes on: the same secret may stand in another entry.
+ */
+bool verify_take_key(const struct verify_request *q, const char *scheme, const char *name,
+                     const struct window *window, struct verify_result *ret);
+/** Every key was tried and none taken: ret is a denial, with `why` unless verify_take_key has said more. */
+void verify_no_key(struct verify_result *ret, const char *scheme, const char *why);
+/** Notes a fault when a list has more than VERIFY_KEYS_MAX entries; what: "hmac.secret_files". */
+bool verify_keys_fit(const struct settings_reader *reader, const struct secret_list *list,
+                     const char *what);
 /** ret becomes a denial: "scheme: why", for the log. why: no secret. */
 void verify_deny(struct verify_result *ret, const char *scheme, const char *why);
 /** ret says that memory ran out: the sender is asked to come again. */

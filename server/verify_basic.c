@@ -21,6 +21,7 @@
 struct settings {
     const char *username;
     struct secret password;
+    struct secret_list passwords;
 };
 
 static const struct setting table[] = {
@@ -32,14 +33,21 @@ static const struct setting table[] = {
     {.key = "password",
      .type = SET_SECRET,
      .offset = offsetof(struct settings, password),
-     .meaning = "file with the password",
-     .required = true},
+     .meaning = "file with the password"},
+    {.key = "password",
+     .type = SET_SECRET_LIST,
+     .offset = offsetof(struct settings, passwords),
+     .meaning = "in place of it: files with passwords; all are good, the first is the newest"},
     {.key = NULL},
 };
 
 struct state {
-    const char *username;
-    unsigned char digest[VERIFY_DIGEST_SIZE]; /* of "user:password" */
+    size_t count;
+    struct {
+        const char *name; /* of the password if it has one, else the user's */
+        struct window window;
+        unsigned char digest[VERIFY_DIGEST_SIZE]; /* of "user:password" */
+    } keys[VERIFY_KEYS_MAX];
 };
 
 static bool digest_of(const char *username, const struct secret *password,
@@ -57,11 +65,33 @@ static bool digest_of(const char *username, const struct secret *password,
     return good;
 }
 
+/* fits: nothing was wrong so far, so there is a user name, and room for one more. */
+static void add_password(const struct settings_reader *reader, const char *username,
+                         const struct secret *password, bool fits, struct state *s)
+{
+    if (password->len < PASSWORD_MIN)
+        yaml_fault(reader->faults, password->at,
+                   "%s: a password needs at least %d characters; make one with "
+                   "`openssl rand -base64 32`",
+                   password->file, PASSWORD_MIN);
+    else if (password->len > CREDENTIAL_TEXT_MAX / 2)
+        yaml_fault(reader->faults, password->at,
+                   "%s: a password of more than %d bytes fits in no header", password->file,
+                   CREDENTIAL_TEXT_MAX / 2);
+    else if (fits) {
+        if (!digest_of(username, password, s->keys[s->count].digest))
+            yaml_fault(reader->faults, password->at, "out of memory");
+        s->keys[s->count].window = password->window;
+        s->keys[s->count++].name = password->name ? password->name : username;
+    }
+}
+
 static void *compile(const struct settings_reader *reader, const struct yaml_node *node,
                      const struct verify_source *source)
 {
     struct settings *set = arena_alloc(reader->arena, sizeof *set);
     struct state *s = arena_alloc(reader->arena, sizeof *s);
+    struct secret_list list;
     size_t faults = reader->faults->count;
 
     if (!set || !s) {
@@ -73,21 +103,18 @@ static void *compile(const struct settings_reader *reader, const struct yaml_nod
         yaml_fault(reader->faults, yaml_get(node, "username"),
                    NAME ".username: expected a name without a colon, at most %d bytes",
                    USERNAME_MAX);
-    if (set->password.text && set->password.len < PASSWORD_MIN)
-        yaml_fault(reader->faults, yaml_get(node, "password_file"),
-                   "%s: a password needs at least %d characters; make one with "
-                   "`openssl rand -base64 32`",
-                   set->password.file, PASSWORD_MIN);
-    if (set->password.text && set->password.len > CREDENTIAL_TEXT_MAX / 2)
-        yaml_fault(reader->faults, yaml_get(node, "password_file"),
-                   "%s: a password of more than %d bytes fits in no header", set->password.file,
-                   CREDENTIAL_TEXT_MAX / 2);
-    if (reader->faults->count == faults) {
-        s->username = set->username;
-        if (!digest_of(set->username, &set->password, s->digest))
-            yaml_fault(reader->faults, node, "out of memory");
+    list = set->password.text ? (struct secret_list){&set->password, 1} : set->passwords;
+    if (set->password.text && yaml_get(node, "password_files"))
+        yaml_fault(reader->faults, yaml_get(node, "password_files")->key,
+                   NAME ": name `password_file` or `password_files`, not both");
+    else if (!list.count && reader->faults->count == faults)
+        yaml_fault(reader->faults, node->key ? node->key : node,
+                   NAME ".password_file is missing: file with the password");
+    (void)verify_keys_fit(reader, &list, NAME ".password_files");
+    for (size_t i = 0; i < list.count; i++) {
+        add_password(reader, set->username, &list.items[i], reader->faults->count == faults, s);
+        secret_wipe(&list.items[i]); /* the digest is enough from here on */
     }
-    secret_wipe(&set->password); /* the digest is enough from here on */
     if (reader->faults->count != faults)
         return NULL;
     if (reader->notes)
@@ -124,12 +151,14 @@ static void check(void *arg, const struct verify_env *env, const struct verify_r
     OPENSSL_cleanse(shown, len);
     if (!good) {
         verify_no_memory(ret, NAME);
-    } else if (!verify_equal(seen, sizeof seen, s->digest, sizeof s->digest)) {
-        verify_deny(ret, NAME, "the user name or the password is another");
-    } else {
-        ret->verdict = VERIFY_GOOD;
-        ret->key = s->username;
+        return;
     }
+    for (size_t i = 0; i < s->count; i++)
+        if (verify_equal(seen, sizeof seen, s->keys[i].digest, VERIFY_DIGEST_SIZE) &&
+            ret->verdict != VERIFY_GOOD)
+            (void)verify_take_key(q, NAME, s->keys[i].name, &s->keys[i].window, ret);
+    if (ret->verdict != VERIFY_GOOD)
+        verify_no_key(ret, NAME, "the user name or the password is another");
 }
 
 const struct verify_scheme verify_basic = {

@@ -23,8 +23,7 @@
 #include "verify_mac.h"
 
 #define NAME           "hmac"
-#define KEYS_MAX       8 /* webhook-sources.md section 5: cap both, say 8 x 8 */
-#define SIGNATURES_MAX 8
+#define SIGNATURES_MAX 8   /* webhook-sources.md section 5: cap both, say 8 x 8 */
 #define PREFIX_MAX     64  /* characters */
 #define ID_MAX         256 /* characters; as of Standard Webhooks */
 #define PIECES_MAX     7   /* of a payload: three placeholders, and literals around them */
@@ -130,7 +129,8 @@ struct payload {
 };
 
 struct key {
-    const char *name; /* the file it came from */
+    const char *name;
+    struct window window;
     struct verify_mac mac;
 };
 
@@ -141,7 +141,7 @@ struct state {
     struct payload payload;
     size_t mac_size; /* bytes */
     int64_t tolerance_s;
-    struct key keys[KEYS_MAX];
+    struct key keys[VERIFY_KEYS_MAX];
     size_t count;
 };
 
@@ -246,9 +246,10 @@ static const char *decode_key(const struct secret *secret, enum key_form form, u
     return NULL;
 }
 
-static void add_key(const struct settings_reader *reader, const struct yaml_node *at,
-                    const struct settings *set, const struct secret *secret, struct state *s)
+static void add_key(const struct settings_reader *reader, const struct settings *set,
+                    const struct secret *secret, struct state *s)
 {
+    const struct yaml_node *at = secret->at;
     const bool is_text = set->key_form == KEY_TEXT;
     const size_t least = LEAST_KEY;
     const size_t good = is_text ? TEXT_KEY_GOOD : BYTES_KEY_GOOD;
@@ -268,7 +269,8 @@ static void add_key(const struct settings_reader *reader, const struct yaml_node
     else if (!verify_mac_init(&k->mac, set->algorithm == SHA512 ? "SHA512" : "SHA256", bytes, len))
         yaml_fault(reader->faults, at, "out of memory");
     else {
-        k->name = secret->file;
+        k->name = secret_name(secret);
+        k->window = secret->window;
         s->mac_size = k->mac.size;
         s->count++;
         if (len < good && reader->notes)
@@ -379,8 +381,8 @@ static void *compile(const struct settings_reader *reader, const struct yaml_nod
 {
     struct settings *set = arena_alloc(reader->arena, sizeof *set);
     struct state *s = arena_alloc(reader->arena, sizeof *s);
-    const struct yaml_node *files;
     size_t faults = reader->faults->count;
+    bool fit;
 
     (void)source;
     if (!set || !s) {
@@ -408,12 +410,10 @@ static void *compile(const struct settings_reader *reader, const struct yaml_nod
     s->encoding = (enum encoding)set->encoding;
     s->form = (enum form)set->form;
     s->tolerance_s = set->tolerance_ms / SECOND_MS;
-    files = yaml_get(node, "secret_files");
-    if (set->secrets.count > KEYS_MAX)
-        yaml_fault(reader->faults, files, NAME ".secret_files: at most %d", KEYS_MAX);
+    fit = verify_keys_fit(reader, &set->secrets, NAME ".secret_files");
     for (size_t i = 0; i < set->secrets.count; i++) {
-        if (i < KEYS_MAX && set->secrets.items[i].text)
-            add_key(reader, files, set, &set->secrets.items[i], s);
+        if (fit)
+            add_key(reader, set, &set->secrets.items[i], s);
         secret_wipe(&set->secrets.items[i]); /* the keyed contexts are enough from here on */
     }
     if (reader->faults->count == faults)
@@ -574,16 +574,15 @@ static void check(void *arg, const struct verify_env *env, const struct verify_r
             return;
         }
         for (size_t j = 0; j < p.count; j++)
-            if (verify_equal(mac, s->mac_size, p.macs[j], s->mac_size)) {
-                ret->verdict = VERIFY_GOOD;
-                ret->key = s->keys[i].name;
+            if (verify_equal(mac, s->mac_size, p.macs[j], s->mac_size) &&
+                verify_take_key(q, NAME, s->keys[i].name, &s->keys[i].window, ret)) {
                 ret->delivery_id = p.id_len ? delivery_id(s, &p, mac, q->arena) : NULL;
                 if (p.id_len && !ret->delivery_id)
                     verify_no_memory(ret, NAME);
                 return;
             }
     }
-    verify_deny(ret, NAME, "the signature fits no key");
+    verify_no_key(ret, NAME, "the signature fits no key");
 }
 
 const struct verify_scheme verify_hmac = {

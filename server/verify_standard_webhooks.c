@@ -21,16 +21,15 @@
 #define MAC_SIZE       32 /* SHA-256 */
 #define ED25519_SIZE   64
 #define ED25519_KEY    32
-#define ED25519_TEXT   88 /* a signature in base64 */
-#define MAC_TEXT       44 /* the same in base64 */
-#define KEYS_MAX       8  /* webhook-sources.md section 5: cap both, say 8 x 8 */
-#define SIGNATURES_MAX 8
+#define ED25519_TEXT   88  /* a signature in base64 */
+#define MAC_TEXT       44  /* the same in base64 */
+#define SIGNATURES_MAX 8   /* webhook-sources.md section 5: cap both, say 8 x 8 */
 #define ID_MAX         256 /* characters; webhook-sources.md section 5, remarks */
 
 struct settings {
     struct secret_list secrets;
     int64_t tolerance_ms;
-    struct text_list public_keys;
+    struct secret_list public_keys;
 };
 
 static const struct setting table[] = {
@@ -39,7 +38,7 @@ static const struct setting table[] = {
      .offset = offsetof(struct settings, secrets),
      .meaning = "files with the secrets (`whsec_…`); all are good, the first is the newest"},
     {.key = "public_keys",
-     .type = SET_TEXT_LIST,
+     .type = SET_PUBLIC_LIST,
      .offset = offsetof(struct settings, public_keys),
      .meaning = "Ed25519 keys (`whpk_…`) of senders that sign with their own; all are good"},
     {.key = "tolerance",
@@ -53,18 +52,20 @@ static const struct setting table[] = {
 };
 
 struct key {
-    const char *name; /* the file it came from */
+    const char *name;
+    struct window window;
     struct verify_mac mac;
 };
 
 struct state {
     int64_t tolerance_s;
-    struct key keys[KEYS_MAX];
+    struct key keys[VERIFY_KEYS_MAX];
     size_t count;
     struct {
-        const char *name; /* whpk_…: no secret */
-        EVP_PKEY *key;    /* any thread may verify with it */
-    } publics[KEYS_MAX];
+        const char *name;
+        struct window window;
+        EVP_PKEY *key; /* any thread may verify with it */
+    } publics[VERIFY_KEYS_MAX];
     size_t n_publics;
 };
 
@@ -234,11 +235,9 @@ static bool check_publics(const struct state *s, const struct signed_head *head,
                 verify_no_memory(ret, NAME);
                 return true;
             }
-            if (one == VERIFY_GOOD) {
-                ret->verdict = VERIFY_GOOD;
-                ret->key = s->publics[i].name;
+            if (one == VERIFY_GOOD &&
+                verify_take_key(q, NAME, s->publics[i].name, &s->publics[i].window, ret))
                 return true;
-            }
         }
     return false;
 }
@@ -302,17 +301,16 @@ static void check(void *arg, const struct verify_env *env, const struct verify_r
             return;
         }
         for (size_t j = 0; j < p.count; j++)
-            if (verify_equal(mac, MAC_SIZE, p.macs[j], MAC_SIZE)) {
+            if (verify_equal(mac, MAC_SIZE, p.macs[j], MAC_SIZE) &&
+                verify_take_key(q, NAME, s->keys[i].name, &s->keys[i].window, ret)) {
                 ret->delivery_id = arena_strn(q->arena, id, id_len);
-                ret->key = s->keys[i].name;
-                ret->verdict = VERIFY_GOOD;
                 if (!ret->delivery_id)
                     verify_no_memory(ret, NAME);
                 return;
             }
     }
     if (!check_publics(s, &head, q, &p, ret)) {
-        verify_deny(ret, NAME, "the signature fits no key");
+        verify_no_key(ret, NAME, "the signature fits no key");
     } else if (ret->verdict == VERIFY_GOOD) {
         ret->delivery_id = arena_strn(q->arena, id, id_len);
         if (!ret->delivery_id)
@@ -322,9 +320,10 @@ static void check(void *arg, const struct verify_env *env, const struct verify_r
 
 /* ---- settings ------------------------------------------------------------------------------------ */
 
-static void add_key(const struct settings_reader *reader, const struct yaml_node *at,
-                    struct secret *secret, struct state *s)
+static void add_key(const struct settings_reader *reader, const struct secret *secret,
+                    struct state *s)
 {
+    const struct yaml_node *at = secret->at;
     unsigned char bytes[STANDARD_WEBHOOKS_KEY_MAX];
     struct key *k = &s->keys[s->count];
     size_t len;
@@ -333,7 +332,8 @@ static void add_key(const struct settings_reader *reader, const struct yaml_node
     if (standard_webhooks_key(secret->text, bytes, &len, &e)) {
         yaml_fault(reader->faults, at, "%s: %s", secret->file, e.text);
     } else {
-        k->name = secret->file;
+        k->name = secret_name(secret);
+        k->window = secret->window;
         if (verify_mac_init(&k->mac, "SHA256", bytes, len))
             s->count++;
         else
@@ -342,9 +342,11 @@ static void add_key(const struct settings_reader *reader, const struct yaml_node
     }
 }
 
-static void add_public(const struct settings_reader *reader, const struct yaml_node *at,
-                       const char *text, struct state *s)
+static void add_public(const struct settings_reader *reader, const struct secret *public,
+                       struct state *s)
 {
+    const struct yaml_node *at = public->at;
+    const char *text = public->text;
     static const char prefix[] = "whpk_", private_prefix[] = "whsk_";
     unsigned char bytes[ED25519_KEY];
     EVP_PKEY *key;
@@ -374,7 +376,8 @@ static void add_public(const struct settings_reader *reader, const struct yaml_n
         yaml_fault(reader->faults, at, "out of memory");
         return;
     }
-    s->publics[s->n_publics].name = text;
+    s->publics[s->n_publics].name = secret_name(public);
+    s->publics[s->n_publics].window = public->window;
     s->publics[s->n_publics++].key = key;
 }
 
@@ -383,8 +386,8 @@ static void *compile(const struct settings_reader *reader, const struct yaml_nod
 {
     struct settings *set = arena_alloc(reader->arena, sizeof *set);
     struct state *s = arena_alloc(reader->arena, sizeof *s);
-    const struct yaml_node *files;
     size_t faults = reader->faults->count;
+    bool fit;
 
     (void)source;
     if (!set || !s) {
@@ -393,20 +396,16 @@ static void *compile(const struct settings_reader *reader, const struct yaml_nod
     }
     settings_read(reader, node, NAME, table, set);
     s->tolerance_s = set->tolerance_ms / SECOND_MS;
-    files = yaml_get(node, "secret_files");
-    if (set->public_keys.count > KEYS_MAX)
-        yaml_fault(reader->faults, yaml_get(node, "public_keys"), NAME ".public_keys: at most %d",
-                   KEYS_MAX);
-    for (size_t i = 0; i < set->public_keys.count && i < KEYS_MAX; i++)
-        add_public(reader, yaml_get(node, "public_keys"), set->public_keys.items[i], s);
+    fit = verify_keys_fit(reader, &set->public_keys, NAME ".public_keys");
+    for (size_t i = 0; fit && i < set->public_keys.count; i++)
+        add_public(reader, &set->public_keys.items[i], s);
     if (!set->secrets.count && !set->public_keys.count && reader->faults->count == faults)
         yaml_fault(reader->faults, node->key ? node->key : node,
                    NAME ": expected `secret_files` or `public_keys`, or both");
-    if (set->secrets.count > KEYS_MAX)
-        yaml_fault(reader->faults, files, "standard_webhooks.secret_files: at most %d", KEYS_MAX);
+    fit = verify_keys_fit(reader, &set->secrets, NAME ".secret_files");
     for (size_t i = 0; i < set->secrets.count; i++) {
-        if (i < KEYS_MAX && set->secrets.items[i].text)
-            add_key(reader, files, &set->secrets.items[i], s);
+        if (fit)
+            add_key(reader, &set->secrets.items[i], s);
         secret_wipe(&set->secrets.items[i]); /* the keyed contexts are enough from here on */
     }
     if (reader->faults->count == faults)

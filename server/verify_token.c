@@ -16,7 +16,6 @@
 #include "verify.h"
 
 #define TOKEN_LENGTH_MAX 8192 /* bytes that a header may make us hash */
-#define TOKENS_MAX       8    /* webhook-sources.md section 5: cap both, say 8 x 8 */
 #define TOKEN_LENGTH_MIN 16   /* bytes; less can be guessed */
 
 struct settings {
@@ -47,8 +46,11 @@ struct state {
     const char *header, *word; /* word: "Bearer", or "" */
     const char *query;         /* NULL: the header */
     size_t count;
-    unsigned char digests[TOKENS_MAX][VERIFY_DIGEST_SIZE];
-    const char *names[TOKENS_MAX];
+    struct {
+        const char *name;
+        struct window window;
+        unsigned char digest[VERIFY_DIGEST_SIZE];
+    } keys[VERIFY_KEYS_MAX];
 };
 
 /* "Name" or "Name: Word". */
@@ -112,19 +114,20 @@ static void *compile(const struct settings_reader *reader, const struct yaml_nod
     if (set->query)
         check_query(reader, node, source, set->query);
     s->query = set->query;
-    if (set->secrets.count > TOKENS_MAX)
-        yaml_fault(reader->faults, node, "token.secret_files: at most %d", TOKENS_MAX);
-    for (size_t i = 0; i < set->secrets.count && i < TOKENS_MAX; i++) {
+    if (!verify_keys_fit(reader, &set->secrets, "token.secret_files"))
+        return NULL;
+    for (size_t i = 0; i < set->secrets.count; i++) {
         struct secret *secret = &set->secrets.items[i];
 
         if (secret->len < TOKEN_LENGTH_MIN)
-            yaml_fault(reader->faults, node,
+            yaml_fault(reader->faults, secret->at,
                        "%s: a token needs at least %d characters; make one with "
                        "`openssl rand -base64 32`",
                        secret->file, TOKEN_LENGTH_MIN);
-        if (!verify_digest(secret->text, secret->len, s->digests[s->count]))
+        if (!verify_digest(secret->text, secret->len, s->keys[s->count].digest))
             yaml_fault(reader->faults, node, "out of memory");
-        s->names[s->count++] = secret->file;
+        s->keys[s->count].window = secret->window;
+        s->keys[s->count++].name = secret_name(secret);
         secret_wipe(secret); /* the digest is enough from here on */
     }
     return reader->faults->count == faults ? s : NULL;
@@ -240,14 +243,12 @@ static void check(void *arg, const struct verify_env *env, const struct verify_r
         verify_no_memory(ret, "token");
         return;
     }
-    ret->verdict = VERIFY_DENIED;
     for (size_t i = 0; i < s->count; i++)
-        if (verify_equal(seen, VERIFY_DIGEST_SIZE, s->digests[i], VERIFY_DIGEST_SIZE)) {
-            ret->verdict = VERIFY_GOOD;
-            ret->key = s->names[i];
-        }
+        if (verify_equal(seen, VERIFY_DIGEST_SIZE, s->keys[i].digest, VERIFY_DIGEST_SIZE) &&
+            ret->verdict != VERIFY_GOOD)
+            (void)verify_take_key(q, "token", s->keys[i].name, &s->keys[i].window, ret);
     if (ret->verdict != VERIFY_GOOD)
-        (void)snprintf(ret->why, sizeof ret->why, "token: not one of the %zu configured", s->count);
+        verify_no_key(ret, "token", "none of those that are configured");
 }
 
 const struct verify_scheme verify_token = {

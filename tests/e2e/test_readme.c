@@ -294,10 +294,11 @@ static void test_readme__parts_of_a_configuration_are_good(void **state)
     size_t n = 0;
 
     scene_open(&s, r->arena);
-    starter = run(
-        &s,
-        "mkdir secrets; echo s >secrets/defender; cordon keygen >secrets/relay; cp secrets/relay secrets/grid; cordon init -",
-        0);
+    starter = run(&s,
+                  "mkdir secrets; echo s >secrets/defender; cordon keygen >secrets/relay; "
+                  "cp secrets/relay secrets/grid; cp secrets/relay secrets/relay-spring; "
+                  "cordon init -",
+                  0);
     make_certificate(&s);
     for (size_t i = 0; i < r->n_blocks; i++) {
         if (strcmp(r->blocks[i].info, "yaml part") != 0)

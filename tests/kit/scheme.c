@@ -63,8 +63,8 @@ bool scheme_compile(struct scheme *s, const char *yaml)
 
     verifier_clear(s->verifier);
     yaml_faults_init(&s->faults, s->arena);
-    s->reader =
-        (struct settings_reader){.arena = s->arena, .faults = &s->faults, .notes = s->notes};
+    s->reader = (struct settings_reader){
+        .arena = s->arena, .faults = &s->faults, .notes = s->notes, .clock = &s->hands.clock};
     if (yaml_read(s->arena, s->file, yaml, strlen(yaml), &root, &e))
         fail_msg("%s: %s", yaml, e.text);
     s->verifier = verifier_compile(&s->reader, root, &s->source);

@@ -535,6 +535,41 @@ static void test_settings__durations_and_sizes_have_units(void **state)
     }
 }
 
+static void test_settings__times_are_moments(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t ms; /* -1: no time */
+    } rows[] = {
+        {"1970-01-01T00:00:00Z", 0},
+        {"2026-03-01T00:00:00Z", INT64_C(1772323200000)},
+        {"2026-03-01T01:00:00+01:00", INT64_C(1772323200000)},
+        {"2026-02-28T18:30:00.5-05:30", INT64_C(1772323200500)},
+        {"2026-03-01T00:00:00.123456789+00:00", INT64_C(1772323200123)},
+        {"", -1},
+        {"2026-03-01", -1},
+        {"2026-03-01T00:00:00", -1},
+        {"2026-03-01 00:00:00Z", -1},
+        {"2026-03-01T00:00:00+0100", -1},
+        {"2026-03-01T00:00:00+24:00", -1},
+        {"2026-03-01T00:00:00+01:60", -1},
+        {"2026-03-01T00:00:00Z+01:00", -1},
+        {"2026-02-29T00:00:00Z", -1},
+        {"+01:00", -1},
+        {"2026-03-01T00:00:00.00000000000000000000Z", -1},
+        {"2026-03-01T00:00:00.00000000000000000000+01:00", -1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int64_t ms = -1;
+
+        if (settings_time(rows[i].text, &ms, NULL) != (rows[i].ms < 0 ? ERR_INVALID : ERR_OK) ||
+            ms != rows[i].ms)
+            fail_msg("%s: %lld", rows[i].text, (long long)ms);
+    }
+}
+
 static void test_settings__networks_hold_their_addresses(void **state)
 {
     static const struct {
@@ -621,13 +656,21 @@ static void test_settings__memory_that_runs_out_is_a_fault(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(an_absent_map_gives_the_defaults), TEST(reads_every_kind_of_value),
-        TEST(faults_say_what_was_expected),     TEST(a_fault_leaves_the_default),
-        TEST(a_required_key_points_at_its_map), TEST(the_environment_fills_in),
-        TEST(credentials_of_systemd_are_found), TEST(a_secret_others_can_read_is_a_note),
-        TEST(a_secret_has_a_size_limit),        TEST(a_wiped_secret_is_gone),
-        TEST(durations_and_sizes_have_units),   TEST(networks_hold_their_addresses),
-        TEST(knows_which_addresses_are_local),  TEST(memory_that_runs_out_is_a_fault),
+        TEST(an_absent_map_gives_the_defaults),
+        TEST(reads_every_kind_of_value),
+        TEST(faults_say_what_was_expected),
+        TEST(a_fault_leaves_the_default),
+        TEST(a_required_key_points_at_its_map),
+        TEST(the_environment_fills_in),
+        TEST(credentials_of_systemd_are_found),
+        TEST(a_secret_others_can_read_is_a_note),
+        TEST(times_are_moments),
+        TEST(a_secret_has_a_size_limit),
+        TEST(a_wiped_secret_is_gone),
+        TEST(durations_and_sizes_have_units),
+        TEST(networks_hold_their_addresses),
+        TEST(knows_which_addresses_are_local),
+        TEST(memory_that_runs_out_is_a_fault),
     };
 
     return cmocka_run_group_tests_name("settings", tests, NULL, NULL);

@@ -463,6 +463,15 @@ static void test_standard_webhooks__takes_ed25519_signatures(void **state)
     assert_false(is_good(t, ID, STAMP,
                          "v1,OBOm1OOxHyFsJFf6yhy+QQ6DQJgLZ2gywebZiZeWJsT/dBED1TDg1W1Ygg8WoOnydpK"
                          "dmYgbDPhZxSFSomfgBA=="));
+    /* A name for the log, and a time; the clock stands at 2026-01-01T00:00:00Z. */
+    assert_true(scheme_compile(&t->s, "[{standard_webhooks: {public_keys: [{key: '" PUBLIC
+                                      "', name: theirs, not_after: 2026-01-01T00:00:00Z}]}}]"));
+    assert_int_equal(ask(t, ID, STAMP, ED25519, BODY, sizeof BODY - 1, &r), VERIFY_GOOD);
+    assert_string_equal(r.key, "theirs");
+    t->s.hands.wall += 1;
+    assert_int_equal(ask(t, ID, STAMP, ED25519, BODY, sizeof BODY - 1, &r), VERIFY_DENIED);
+    assert_non_null(strstr(r.why, "theirs has not been good since"));
+    t->s.hands.wall -= 1;
     /* Another's key. */
     assert_true(scheme_compile(
         &t->s,

@@ -43,7 +43,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gnutls/gnutls.h>
-#include <gnutls/x509.h>
 #include <microhttpd.h>
 #include <poll.h>
 #include <pthread.h>
@@ -59,6 +58,7 @@
 #include "buf.h"
 #include "http_guard.h"
 #include "http_socket.h"
+#include "http_tls.h"
 #include "log.h"
 
 /* The library's memory per connection beyond the head: its records of 56 bytes per header and
@@ -75,7 +75,6 @@
 #define LINGER_MAX    64
 #define LINGER_MS     2000
 #define TICK_MS       250             /* a deadline is enforced at most this late */
-#define PEM_MAX       (1024 * 1024)   /* bytes of a certificate or key file */
 #define SEND_GRACE_MS (1 * SECOND_MS) /* for answers on their way when the server stops */
 
 static const char problem_type[] = "application/problem+json";
@@ -159,6 +158,7 @@ struct peer {
     int fd;
     struct sockaddr_storage address;
     char text[HTTP_PEER_TEXT_SIZE];
+    struct http_tls_pair *shown; /* in the handshake; NULL: none so far */
     bool certificates_taken;
     unsigned char *certificates; /* DER, or NULL */
     size_t certificates_len;
@@ -177,6 +177,7 @@ struct http_server {
     struct http_socket socket;
     int library_fd; /* the library's duplicate of the listening socket */
     bool tls;
+    struct http_tls_pair *pair; /* under lock: for handshakes from now on */
     bool quiesced;
     pthread_t opener; /* the thread that opened it: the library's messages in it are kept in why */
     char why[200];
@@ -212,6 +213,7 @@ static void peer_destroy(struct peer *p)
     free(r->body);
     free(r->reply_bytes);
     free(p->certificates);
+    http_tls_unref(p->shown);
     free(p);
 }
 
@@ -428,7 +430,10 @@ static void connection_opened(struct http_server *s, struct MHD_Connection *conn
 {
     const union MHD_ConnectionInfo *info;
     struct peer *p = calloc(1, sizeof *p);
+    gnutls_session_t tls = tls_session(conn);
 
+    if (tls)
+        gnutls_session_set_ptr(tls, p); /* the library uses it for shared keys (PSK) alone */
     if (!p)
         return; /* on_request_line then refuses */
     p->server = s;
@@ -437,8 +442,8 @@ static void connection_opened(struct http_server *s, struct MHD_Connection *conn
     p->request.peer = p;
     /* The library would ask only for certificates of CAs that it is told; clients choose by that list, and
      * one that its owner made himself is on none. The handshake begins after this. */
-    if (s->o.client_certificates && tls_session(conn))
-        gnutls_certificate_server_set_request(tls_session(conn), GNUTLS_CERT_REQUEST);
+    if (s->o.client_certificates && tls)
+        gnutls_certificate_server_set_request(tls, GNUTLS_CERT_REQUEST);
     info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
     p->fd = info->connect_fd;
     info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
@@ -1295,46 +1300,27 @@ on_library_message(void *cls, const char *fmt, va_list ap)
     s->why[strcspn(s->why, "\n")] = '\0';
 }
 
-/* Reads a PEM file whole; NUL-terminated. */
-static enum err_code read_pem(const char *path, struct buf *out, struct err *e)
+/* GnuTLS asks, in a handshake, what to show. The pair is held by the connection, because nobody tells when the
+ * library has done with it. */
+static int on_handshake(gnutls_session_t session, const gnutls_datum_t *cas, int n_cas,
+                        const gnutls_pk_algorithm_t *algorithms, int n_algorithms,
+                        gnutls_pcert_st **ret_chain, unsigned *ret_count, gnutls_privkey_t *ret_key)
 {
-    AUTO(auto_free) char *piece = malloc(8192);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = -1;
+    struct peer *p = gnutls_session_get_ptr(session);
 
-    if (fd < 0)
-        return err_set(e, ERR_INVALID, "%s: %s", path, strerror(errno));
-    buf_init(out, PEM_MAX);
-    while (piece && (n = read(fd, piece, 8192)) > 0)
-        buf_add(out, piece, (size_t)n);
-    if (piece)
-        explicit_bzero(piece, 8192); /* a private key went through it */
-    close(fd);
-    if (n < 0 || buf_failed(out))
-        return err_set(e, ERR_INVALID, "%s: cannot be read, or is larger than %d bytes", path,
-                       PEM_MAX);
-    return ERR_OK;
-}
-
-/* Tries the files out, so that what is wrong is said in the words of the file. */
-static enum err_code check_pems(const struct http_options *o, const struct buf *certificate,
-                                const struct buf *key, struct err *e)
-{
-    gnutls_certificate_credentials_t try;
-    const gnutls_datum_t cert_pem = {(unsigned char *)(uintptr_t)buf_text(certificate),
-                                     (unsigned)certificate->len};
-    const gnutls_datum_t key_pem = {(unsigned char *)(uintptr_t)buf_text(key), (unsigned)key->len};
-    enum err_code rc = ERR_OK;
-    int n;
-
-    if (gnutls_certificate_allocate_credentials(&try) != 0)
-        return err_set(e, ERR_NOMEM, "TLS credentials");
-    n = gnutls_certificate_set_x509_key_mem(try, &cert_pem, &key_pem, GNUTLS_X509_FMT_PEM);
-    if (n < 0)
-        rc = err_set(e, ERR_INVALID, "%s with %s: %s", o->certificate_file, o->key_file,
-                     gnutls_strerror(n));
-    gnutls_certificate_free_credentials(try);
-    return rc;
+    (void)cas;
+    (void)n_cas;
+    (void)algorithms;
+    (void)n_algorithms;
+    if (!p)
+        return -1; /* there was no memory for it: the handshake fails */
+    if (!p->shown) {
+        pthread_mutex_lock(&p->server->lock);
+        p->shown = http_tls_ref(p->server->pair);
+        pthread_mutex_unlock(&p->server->lock);
+    }
+    http_tls_show(p->shown, ret_chain, ret_count, ret_key);
+    return 0;
 }
 
 static void add_option(struct MHD_OptionItem *list, size_t *n, enum MHD_OPTION what, intptr_t value,
@@ -1348,10 +1334,6 @@ static void add_option(struct MHD_OptionItem *list, size_t *n, enum MHD_OPTION w
 
 static enum err_code start_daemon(struct http_server *s, struct err *e)
 {
-    /* The library reads the key and the certificates while it starts and not again. Replacing them later
-     * without a restart would go through MHD_OPTION_HTTPS_CERT_CALLBACK. */
-    AUTO(buf_clear) struct buf certificate = BUF_INIT(PEM_MAX);
-    AUTO(buf_clear) struct buf key = BUF_INIT(PEM_MAX);
     const struct http_options *o = &s->o;
     unsigned flags =
         MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG;
@@ -1359,26 +1341,22 @@ static enum err_code start_daemon(struct http_server *s, struct err *e)
     size_t n = 0;
     int64_t idle_s = (o->idle_ms + 999) / 1000;
     enum err_code rc = ERR_OK;
+    void *cert_callback;
 
     if (s->tls) {
-        rc = read_pem(o->certificate_file, &certificate, e);
-        rc = rc ? rc : read_pem(o->key_file, &key, e);
-        rc = rc ? rc : check_pems(o, &certificate, &key, e);
+        rc = http_tls_load(o->certificate_file, o->key_file, &s->pair, e);
         if (rc)
-            goto out;
+            return rc;
         flags |= MHD_USE_TLS;
-        add_option(list, &n, MHD_OPTION_HTTPS_MEM_CERT, 0,
-                   (void *)(uintptr_t)buf_text(&certificate));
-        add_option(list, &n, MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)buf_text(&key));
-        add_option(
-            list, &n, MHD_OPTION_HTTPS_PRIORITIES, 0,
-            (void *)(uintptr_t) "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%SERVER_PRECEDENCE");
+        add_option(list, &n, MHD_OPTION_HTTPS_PRIORITIES, 0,
+                   (void *)(uintptr_t)HTTP_TLS_PRIORITIES);
+        /* not MEM_CERT and MEM_KEY, which are read while the library starts and not again */
+        cert_callback = (void *)(uintptr_t)CALLBACK(on_handshake);
+        add_option(list, &n, MHD_OPTION_HTTPS_CERT_CALLBACK, 0, cert_callback);
     }
     s->library_fd = fcntl(s->socket.fd, F_DUPFD_CLOEXEC, 0); /* it closes the one it is given */
-    if (s->library_fd < 0) {
-        rc = err_set(e, ERR_IO, "%s: %s", s->socket.address, strerror(errno));
-        goto out;
-    }
+    if (s->library_fd < 0)
+        return err_set(e, ERR_IO, "%s: %s", s->socket.address, strerror(errno));
     add_option(list, &n, MHD_OPTION_LISTEN_SOCKET, s->library_fd, NULL);
     if (o->threads > 1)
         add_option(list, &n, MHD_OPTION_THREAD_POOL_SIZE, o->threads, NULL);
@@ -1403,10 +1381,37 @@ static enum err_code start_daemon(struct http_server *s, struct err *e)
     if (!s->daemon)
         rc = err_set(e, ERR_IO, "%s: the HTTP server does not start: %s", s->socket.address,
                      s->why[0] ? s->why : strerror(errno));
-out:
-    if (key.data)
-        explicit_bzero(key.data, key.room);
     return rc;
+}
+
+enum err_code http_server_use_certificate(struct http_server *s, const char *certificate_file,
+                                          const char *key_file, struct err *e)
+{
+    struct http_tls_pair *pair, *old;
+    enum err_code code;
+
+    assert(s->tls);
+    code = http_tls_load(certificate_file, key_file, &pair, e);
+    if (code)
+        return code;
+    pthread_mutex_lock(&s->lock);
+    old = s->pair;
+    s->pair = pair;
+    pthread_mutex_unlock(&s->lock);
+    http_tls_unref(old);
+    return ERR_OK;
+}
+
+int64_t http_server_certificate_end_ms(const struct http_server *s)
+{
+    pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&s->lock;
+    int64_t end = 0;
+
+    pthread_mutex_lock(lock);
+    if (s->pair)
+        end = http_tls_not_after_ms(s->pair);
+    pthread_mutex_unlock(lock);
+    return end;
 }
 
 enum err_code http_server_open(const struct http_options *o, struct http_server **ret,
@@ -1585,6 +1590,7 @@ void http_server_free(struct http_server *s, int64_t deadline_ms)
     http_socket_close(&s->socket);
     if (s->bell >= 0)
         close(s->bell);
+    http_tls_unref(s->pair);
     free(s->lanes);
     (void)sem_destroy(&s->sent);
     (void)sem_destroy(&s->replied);

@@ -71,6 +71,15 @@ enum err_code http_server_open(const struct http_options *o, struct http_server 
                                struct err *e);
 /** The bound address as "127.0.0.1:43121", "[::1]:8443" or "unix:/path"; borrowed. */
 const char *http_server_address(const struct http_server *s);
+/**
+ * Reads a certificate and its key in place of those in use: whoever connects from now on is shown them,
+ * connections that stand go on. When something is wrong with them nothing changes. The server must have been
+ * opened with TLS. Any thread. Returns as http_server_open.
+ */
+enum err_code http_server_use_certificate(struct http_server *s, const char *certificate_file,
+                                          const char *key_file, struct err *e);
+/** When the certificate in use ends, wall ms; 0: no TLS. Any thread. */
+int64_t http_server_certificate_end_ms(const struct http_server *s);
 /** Connections open now, requests since start. Any thread. */
 void http_server_counts(const struct http_server *s, int64_t *ret_connections,
                         int64_t *ret_requests);

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -1951,6 +1953,172 @@ static void test_http__says_which_tls_file_is_wrong(void **state)
     pems_drop(&pems);
 }
 
+/* Is this the certificate that the server showed? */
+static bool was_shown(struct raw *r, const struct cert *c)
+{
+    X509 *shown = SSL_get1_peer_certificate(r->ssl);
+    bool same = shown && X509_cmp(shown, c->x509) == 0;
+
+    X509_free(shown);
+    return same;
+}
+
+static void expect_echo(struct raw *r)
+{
+    struct raw_answer a;
+
+    raw_text(r, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+    raw_answer(r, &a, false);
+    assert_int_equal(a.status, 200);
+}
+
+static void test_http__another_certificate_takes_over_without_a_restart(void **state)
+{
+    struct http_options o = defaults();
+    struct pems pems;
+    struct err e = {0};
+    struct raw *before, *after;
+    struct cert *next;
+    struct app *app;
+    int64_t end;
+
+    (void)state;
+    pems_make(&pems);
+    o.certificate_file = pems.cert;
+    o.key_file = pems.key;
+    app = app_open(o);
+    before = raw_open_tls(http_server_address(app->server), NULL, NULL, false);
+    assert_non_null(before);
+    assert_true(was_shown(before, pems.server));
+    expect_echo(before);
+    end = http_server_certificate_end_ms(app->server);
+    assert_in_range(end / 1000 - time(NULL), 10 * 86400 - 60, 10 * 86400);
+
+    /* A key of another is a fault, and changes nothing. */
+    assert_int_equal(http_server_use_certificate(app->server, pems.cert, pems.client_key, &e),
+                     ERR_INVALID);
+    assert_non_null(strstr(e.text, pems.client_key));
+    after = raw_open_tls(http_server_address(app->server), NULL, NULL, false);
+    assert_non_null(after);
+    assert_true(was_shown(after, pems.server));
+    raw_free(after);
+
+    next = cert_new(&(struct cert_wish){
+        .name = "localhost", .issuer = pems.root, .purpose = "serverAuth", .days = 20});
+    cert_save(next, pems.cert, pems.key);
+    assert_int_equal(http_server_use_certificate(app->server, pems.cert, pems.key, &e), ERR_OK);
+    assert_in_range(http_server_certificate_end_ms(app->server) - end, 9 * DAY_MS, 11 * DAY_MS);
+    after = raw_open_tls(http_server_address(app->server), NULL, NULL, false);
+    assert_non_null(after);
+    assert_true(was_shown(after, next));
+    expect_echo(after);
+    expect_echo(before); /* it stands, and never knew */
+    raw_free(after);
+    raw_free(before);
+    app_close(app);
+    cert_free(next);
+    pems_drop(&pems);
+}
+
+/* In the right order, however the CAs stand in the file behind the server's own. */
+static void test_http__shows_the_whole_chain(void **state)
+{
+    struct http_options o = defaults();
+    struct pems pems;
+    struct app *app;
+
+    (void)state;
+    pems_make(&pems);
+    o.certificate_file = pems.cert;
+    o.key_file = pems.key;
+    for (int mixed = 0; mixed < 2; mixed++) {
+        struct cert *issuing =
+            cert_new(&(struct cert_wish){.name = "issuing", .issuer = pems.root, .days = 10});
+        struct cert *own = cert_new(&(struct cert_wish){
+            .name = "localhost", .issuer = issuing, .purpose = "serverAuth", .days = 10});
+        FILE *f = fopen(pems.cert, "we");
+        STACK_OF(X509) * chain;
+        struct raw *r;
+
+        assert_non_null(f);
+        cert_save(own, NULL, pems.key);
+        assert_int_equal(PEM_write_X509(f, own->x509), 1);
+        assert_int_equal(PEM_write_X509(f, mixed ? pems.root->x509 : issuing->x509), 1);
+        assert_int_equal(PEM_write_X509(f, mixed ? issuing->x509 : pems.root->x509), 1);
+        assert_int_equal(fclose(f), 0);
+        app = app_open(o);
+        r = raw_open_tls(http_server_address(app->server), NULL, NULL, false);
+        assert_non_null(r);
+        assert_true(was_shown(r, own));
+        chain = SSL_get_peer_cert_chain(r->ssl);
+        assert_int_equal(sk_X509_num(chain), 3);
+        assert_int_equal(X509_cmp(sk_X509_value(chain, 1), issuing->x509), 0);
+        assert_int_equal(X509_cmp(sk_X509_value(chain, 2), pems.root->x509), 0);
+        raw_free(r);
+        app_close(app);
+        cert_free(own);
+        cert_free(issuing);
+    }
+    pems_drop(&pems);
+}
+
+static void *connect_often(void *arg)
+{
+    struct app *app = arg;
+    intptr_t failed = 0;
+
+    for (int i = 0; i < 40; i++) {
+        struct raw *r = raw_open_tls(http_server_address(app->server), NULL, NULL, false);
+        struct raw_answer a = {.status = 0};
+
+        if (r) {
+            raw_text(r, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+            raw_answer(r, &a, false);
+        }
+        failed += a.status != 200;
+        raw_free(r);
+    }
+    return (void *)failed;
+}
+
+static void test_http__certificates_change_between_handshakes_not_within(void **state)
+{
+    struct http_options o = defaults();
+    struct pems pems;
+    pthread_t threads[3];
+    struct cert *next;
+    struct app *app;
+    char cert[80], key[80];
+
+    (void)state;
+    pems_make(&pems);
+    o.certificate_file = pems.cert;
+    o.key_file = pems.key;
+    app = app_open(o);
+    next = cert_new(&(struct cert_wish){
+        .name = "localhost", .issuer = pems.root, .purpose = "serverAuth", .days = 20});
+    (void)snprintf(cert, sizeof cert, "%s/next.pem", pems.dir);
+    (void)snprintf(key, sizeof key, "%s/next-key.pem", pems.dir);
+    cert_save(next, cert, key);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, connect_often, app), 0);
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(http_server_use_certificate(app->server, i % 2 ? pems.cert : cert,
+                                                     i % 2 ? pems.key : key, NULL),
+                         ERR_OK);
+    for (size_t i = 0; i < 3; i++) {
+        void *failed = NULL;
+
+        assert_int_equal(pthread_join(threads[i], &failed), 0);
+        assert_null(failed);
+    }
+    app_close(app);
+    (void)unlink(cert);
+    (void)unlink(key);
+    cert_free(next);
+    pems_drop(&pems);
+}
+
 /* Both ends of each connection are ours: more files than a login is usually given at first. */
 static void allow_open_files(void)
 {
@@ -2005,6 +2173,9 @@ int main(void)
         cmocka_unit_test(test_http__ends_slow_handshakes),
         cmocka_unit_test(test_http__passes_on_what_certificates_it_is_shown),
         cmocka_unit_test(test_http__says_which_tls_file_is_wrong),
+        cmocka_unit_test(test_http__another_certificate_takes_over_without_a_restart),
+        cmocka_unit_test(test_http__shows_the_whole_chain),
+        cmocka_unit_test(test_http__certificates_change_between_handshakes_not_within),
     };
 
     allow_open_files();

@@ -1,0 +1,160 @@
+/* http_tls.c - see http_tls.h. */
+#include "http_tls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gnutls/x509.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "auto.h"
+#include "buf.h"
+#include "clock.h"
+
+#define PEM_MAX   (1024 * 1024) /* bytes of a certificate or key file */
+#define CHAIN_MAX 16            /* certificates; GnuTLS sorts no more (DEFAULT_MAX_VERIFY_DEPTH) */
+
+struct http_tls_pair {
+    atomic_uint refs;
+    gnutls_pcert_st chain[CHAIN_MAX]; /* the server's own first */
+    unsigned count;
+    gnutls_privkey_t key;
+    int64_t not_after_ms;
+};
+
+/* Reads a PEM file whole; NUL-terminated. */
+static enum err_code read_pem(const char *path, struct buf *out, struct err *e)
+{
+    AUTO(auto_free) char *piece = malloc(8192);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = -1;
+
+    if (fd < 0)
+        return err_set(e, ERR_INVALID, "%s: %s", path, strerrordesc_np(errno));
+    while (piece && (n = read(fd, piece, 8192)) > 0)
+        buf_add(out, piece, (size_t)n);
+    if (piece)
+        explicit_bzero(piece, 8192); /* a private key went through it */
+    (void)close(fd);                 /* was only read */
+    if (n < 0 || buf_failed(out))
+        return err_set(e, ERR_INVALID, "%s: cannot be read, or is larger than %d bytes", path,
+                       PEM_MAX);
+    return ERR_OK;
+}
+
+static gnutls_datum_t datum(const struct buf *b)
+{
+    return (gnutls_datum_t){(unsigned char *)(uintptr_t)buf_text(b), (unsigned)b->len};
+}
+
+/* Does the key belong to the certificate? GnuTLS asks only when it is given both as credentials. */
+static int try_pair(const gnutls_datum_t *certificate, const gnutls_datum_t *key)
+{
+    gnutls_certificate_credentials_t try;
+    int n = gnutls_certificate_allocate_credentials(&try);
+
+    if (n < 0)
+        return n;
+    n = gnutls_certificate_set_x509_key_mem(try, certificate, key, GNUTLS_X509_FMT_PEM);
+    gnutls_certificate_free_credentials(try);
+    return n;
+}
+
+static int import_chain(struct http_tls_pair *p, const gnutls_datum_t *pem)
+{
+    gnutls_x509_crt_t *list = NULL;
+    unsigned n = 0;
+    int rc = gnutls_x509_crt_list_import2(&list, &n, pem, GNUTLS_X509_FMT_PEM, 0);
+
+    if (rc < 0)
+        return rc;
+    if (n > CHAIN_MAX) {
+        rc = GNUTLS_E_SHORT_MEMORY_BUFFER;
+    } else {
+        p->count = n;
+        rc = gnutls_pcert_import_x509_list(p->chain, list, &p->count, GNUTLS_X509_CRT_LIST_SORT);
+        if (rc < 0)
+            p->count = 0;
+        else
+            p->not_after_ms = (int64_t)gnutls_x509_crt_get_expiration_time(list[0]) * SECOND_MS;
+    }
+    for (unsigned i = 0; i < n; i++)
+        gnutls_x509_crt_deinit(list[i]);
+    gnutls_free(list);
+    return rc;
+}
+
+static int import_key(struct http_tls_pair *p, const gnutls_datum_t *pem)
+{
+    int rc = gnutls_privkey_init(&p->key);
+
+    return rc < 0 ? rc : gnutls_privkey_import_x509_raw(p->key, pem, GNUTLS_X509_FMT_PEM, NULL, 0);
+}
+
+enum err_code http_tls_load(const char *certificate_file, const char *key_file,
+                            struct http_tls_pair **ret, struct err *e)
+{
+    AUTO(buf_clear) struct buf certificate = BUF_INIT(PEM_MAX);
+    AUTO(buf_clear) struct buf key = BUF_INIT(PEM_MAX);
+    struct http_tls_pair *p = calloc(1, sizeof *p);
+    enum err_code code = p ? ERR_OK : err_set(e, ERR_NOMEM, "TLS certificate");
+    gnutls_datum_t certificate_pem, key_pem;
+    int rc;
+
+    code = code ? code : read_pem(certificate_file, &certificate, e);
+    code = code ? code : read_pem(key_file, &key, e);
+    if (!code) {
+        certificate_pem = datum(&certificate);
+        key_pem = datum(&key);
+        atomic_init(&p->refs, 1);
+        rc = try_pair(&certificate_pem, &key_pem);
+        rc = rc < 0 ? rc : import_chain(p, &certificate_pem);
+        rc = rc < 0 ? rc : import_key(p, &key_pem);
+        if (rc < 0)
+            code = err_set(e, rc == GNUTLS_E_MEMORY_ERROR ? ERR_NOMEM : ERR_INVALID,
+                           "%s with %s: %s", certificate_file, key_file, gnutls_strerror(rc));
+    }
+    if (key.data)
+        explicit_bzero(key.data, key.room);
+    if (!code)
+        *ret = p;
+    else if (p) {
+        atomic_store(&p->refs, 1);
+        http_tls_unref(p);
+    }
+    return code;
+}
+
+struct http_tls_pair *http_tls_ref(struct http_tls_pair *p)
+{
+    atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+    return p;
+}
+
+void http_tls_unref(struct http_tls_pair *p)
+{
+    if (!p || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    for (unsigned i = 0; i < p->count; i++)
+        gnutls_pcert_deinit(&p->chain[i]);
+    gnutls_privkey_deinit(p->key);
+    free(p);
+}
+
+int64_t http_tls_not_after_ms(const struct http_tls_pair *p)
+{
+    return p->not_after_ms;
+}
+
+void http_tls_show(const struct http_tls_pair *p, gnutls_pcert_st **ret_chain, unsigned *ret_count,
+                   gnutls_privkey_t *ret_key)
+{
+    struct http_tls_pair *open =
+        (struct http_tls_pair *)(uintptr_t)p; /* GnuTLS writes to neither */
+
+    *ret_chain = open->chain;
+    *ret_count = open->count;
+    *ret_key = open->key;
+}

@@ -1,0 +1,31 @@
+/* http_tls.h - a certificate with its key, as the server shows it: read, judged, swapped while it serves.
+ *
+ * A pair is immutable and shared by counting references: a connection holds the one of its handshake, so
+ * that another pair can take over for those that come later.
+ */
+#ifndef CORDON_HTTP_TLS_H
+#define CORDON_HTTP_TLS_H
+
+#include <gnutls/abstract.h>
+#include <stdint.h>
+
+#include "err.h"
+
+/* TLS 1.2 and 1.3, nothing older (webhook-sources.md section 6). */
+#define HTTP_TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%SERVER_PRECEDENCE"
+
+struct http_tls_pair;
+
+/** Reads both files, PEM. ERR_INVALID, and which file is wrong, when they are no pair. */
+enum err_code http_tls_load(const char *certificate_file, const char *key_file,
+                            struct http_tls_pair **ret, struct err *e);
+struct http_tls_pair *http_tls_ref(struct http_tls_pair *p);
+/** The last one wipes and frees. NULL is fine. Any thread. */
+void http_tls_unref(struct http_tls_pair *p);
+/** When the server's own certificate ends; wall ms. */
+int64_t http_tls_not_after_ms(const struct http_tls_pair *p);
+/** What GnuTLS shows in a handshake; lives as long as p. */
+void http_tls_show(const struct http_tls_pair *p, gnutls_pcert_st **ret_chain, unsigned *ret_count,
+                   gnutls_privkey_t *ret_key);
+
+#endif

@@ -146,7 +146,7 @@ static unsigned metrics_page(struct page *p)
     struct engine *g = p->a->o.engine;
     struct health_part parts[PARTS_MAX];
     unsigned n = health_list(g->health, parts, PARTS_MAX);
-    int64_t connections = 0, requests = 0;
+    int64_t connections = 0, requests = 0, end_ms;
 
     p->content_type = "text/plain; version=0.0.4; charset=utf-8";
     metrics_write(g->metrics, &p->out);
@@ -157,6 +157,9 @@ static unsigned metrics_page(struct page *p)
     if (p->a->o.senders)
         http_server_counts(p->a->o.senders, &connections, &requests);
     metrics_gauge(&p->out, METRIC_CONNECTIONS, 1, "senders", NULL, connections);
+    end_ms = p->a->o.senders ? http_server_certificate_end_ms(p->a->o.senders) : 0;
+    if (end_ms)
+        metrics_gauge(&p->out, METRIC_CERTIFICATE_END, 1, NULL, NULL, end_ms / SECOND_MS);
     for (unsigned i = 0; i < n; i++)
         metrics_gauge(&p->out, METRIC_HEALTHY, i == 0, parts[i].name, NULL, parts[i].ok);
     metrics_gauge(&p->out, METRIC_BUILD, 1, p->a->o.version, NULL, 1);

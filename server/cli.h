@@ -118,15 +118,18 @@ int cli_usage(const struct cli_command *command, const char *fmt, ...)
 /* ---- the configuration ------------------------------------------------------------------------- */
 
 struct config;
+struct watch;
 
 /** The file to read: given (-c), $CORDON_CONFIG, /etc/cordon/cordon.yaml, cordon.yaml; NULL when there
  *  is none (said on stderr). */
 const char *cli_config_file(const char *given);
 /**
- * Reads and checks the configuration; given as for cli_config_file. Every fault goes to stderr.
+ * Reads and checks the configuration; given as for cli_config_file. Every fault goes to stderr. in_force:
+ * NULL, or a configuration whose text is taken in place of its file's. files: see config_load_watched.
  * Returns CLI_GO_ON and *ret (config_unref it), or CLI_FAILED.
  */
-int cli_load_config(const char *given, struct config **ret);
+int cli_load_config(const char *given, const struct config *in_force, struct watch *files,
+                    struct config **ret);
 /** One line per fault on stderr, and how many were not kept. */
 void cli_show_faults(const struct yaml_faults *faults);
 

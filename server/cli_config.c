@@ -42,7 +42,8 @@ void cli_show_faults(const struct yaml_faults *faults)
         (void)fprintf(stderr, "… and %zu more\n", faults->count - shown);
 }
 
-int cli_load_config(const char *given, struct config **ret)
+int cli_load_config(const char *given, const struct config *in_force, struct watch *files,
+                    struct config **ret)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
     const char *file = cli_config_file(given);
@@ -52,7 +53,8 @@ int cli_load_config(const char *given, struct config **ret)
 
     if (!file || !arena)
         return CLI_FAILED;
-    code = config_load(file, NULL, arena, ret, &faults, &e);
+    code = in_force ? config_reread(in_force, NULL, files, arena, ret, &faults, &e)
+                    : config_load_watched(file, NULL, files, arena, ret, &faults, &e);
     if (!code)
         return CLI_GO_ON;
     if (code == ERR_INVALID)

@@ -13,12 +13,14 @@
 #include <unistd.h>
 
 #include "admin.h"
+#include "auto.h"
 #include "cli.h"
 #include "config.h"
 #include "engine.h"
 #include "expand.h"
 #include "flood.h"
 #include "http.h"
+#include "http_tls.h"
 #include "isolation.h"
 #include "log.h"
 #include "notice.h"
@@ -29,6 +31,7 @@
 #include "silence.h"
 #include "status.h"
 #include "upkeep.h"
+#include "watch.h"
 
 /* Two threads of each kind suffice: they parse, verify and hand over, and never wait. */
 #define HTTP_THREADS 2
@@ -59,6 +62,8 @@ struct serving {
     struct routes senders_routes;
     struct admin *admin;
     struct http_server *senders, *people;
+    struct watch *files;          /* what config was read from */
+    int64_t told_end_ms, told_ms; /* of the senders' certificate, and when that was told */
 };
 
 static void notify_manager(const char *state)
@@ -188,38 +193,98 @@ static enum err_code open_people(struct serving *s, struct err *e)
 
 /* ---- while it runs ---------------------------------------------------------------------------- */
 
-/* A faulty file changes nothing and says so. */
-static void reload(struct serving *s)
+static void log_notes(const struct config *c)
 {
-    struct config *fresh = NULL;
+    for (const char *const *note = c->notes; *note; note++)
+        log_event(LOG_WARN, "note", LOG_STR("why", *note));
+}
+
+/* Puts fresh in force, or says why not. The certificate is last of what can fail. */
+static bool put_in_force(struct serving *s, struct config *fresh, const char *changed)
+{
+    const struct config_tls *tls = &fresh->listen.tls;
+    const char *key = config_needs_restart(s->config, fresh);
     struct runtime *rt;
-    const char *key;
     struct err e;
 
-    notify_manager("RELOADING=1");
-    if (cli_load_config(s->config_file, &fresh) != CLI_GO_ON) {
-        log_event(LOG_ERROR, "reload_refused",
-                  LOG_STR("why", "the file has faults, see above; the old "
-                                 "configuration stays in force"));
-    } else if ((key = config_needs_restart(s->config, fresh)) != NULL) {
+    if (key) {
         log_event(
             LOG_ERROR, "reload_refused", LOG_STR("key", key),
             LOG_STR("why", "this setting needs a restart; the old configuration stays in force"));
-        config_unref(fresh);
-    } else if (runtime_new(config_ref(fresh), s->rest, clock_system(), &rt, &e)) {
+        return false;
+    }
+    if (runtime_new(config_ref(fresh), s->rest, clock_system(), &rt, &e)) {
         log_event(LOG_ERROR, "reload_refused", LOG_ERR(&e));
+        return false;
+    }
+    if (tls->certificate_file &&
+        http_server_use_certificate(s->senders, tls->certificate_file, tls->key_file, &e)) {
+        log_event(LOG_ERROR, "reload_refused", LOG_ERR(&e));
+        runtime_unref(rt);
+        return false;
+    }
+    receiver_use(s->receiver, fresh);
+    status_use(s->status, fresh);
+    engine_use(s->engine, rt);
+    if (silence_watch(s->engine, false, &e))
+        log_event(LOG_ERROR, "heartbeats_not_watched", LOG_ERR(&e));
+    config_unref(s->config);
+    s->config = fresh;
+    log_event(LOG_INFO, "reloaded", LOG_STR("policy", policy_hash(fresh->policy)),
+              LOG_STR("changed", changed));
+    log_notes(fresh);
+    return true;
+}
+
+/* A faulty file changes nothing and says so. changed: the file for whose sake those that the configuration
+ * names are read anew, while its own text stays; NULL: a person asks, and that is read too. */
+static void reload(struct serving *s, const char *changed)
+{
+    AUTO(watch_freep) struct watch *files = NULL;
+    struct config *fresh = NULL;
+    struct err e;
+    bool done;
+
+    if (watch_new(&files, &e)) {
+        log_event(LOG_ERROR, "reload_refused", LOG_ERR(&e));
+        return;
+    }
+    notify_manager("RELOADING=1");
+    done = cli_load_config(s->config_file, changed ? s->config : NULL, files, &fresh) == CLI_GO_ON;
+    if (!done)
+        log_event(LOG_ERROR, "reload_refused", LOG_STR("changed", changed),
+                  LOG_STR("why", "the file has faults, see above; the old "
+                                 "configuration stays in force"));
+    else if (!put_in_force(s, fresh, changed)) {
         config_unref(fresh);
-    } else {
-        receiver_use(s->receiver, fresh);
-        status_use(s->status, fresh);
-        engine_use(s->engine, rt);
-        if (silence_watch(s->engine, false, &e))
-            log_event(LOG_ERROR, "heartbeats_not_watched", LOG_ERR(&e));
-        config_unref(s->config);
-        s->config = fresh;
-        log_event(LOG_INFO, "reloaded", LOG_STR("policy", policy_hash(fresh->policy)));
+        done = false;
+    }
+    if (!done && changed) /* the next try is for the next change */
+        watch_take_over(files, s->files);
+    if (done || changed) {
+        struct watch *old = s->files;
+
+        s->files = files;
+        files = old;
     }
     notify_manager("READY=1");
+}
+
+/* A line a day from the fortnight before the certificate's end. */
+static void tell_certificate(struct serving *s)
+{
+    const int64_t end = http_server_certificate_end_ms(s->senders);
+    const int64_t now = clock_wall_ms(clock_system());
+    char text[CLOCK_TEXT_SIZE];
+
+    if (!end || end - now >= HTTP_TLS_ENDS_SOON_MS ||
+        (end == s->told_end_ms && now - s->told_ms < DAY_MS))
+        return;
+    s->told_end_ms = end;
+    s->told_ms = now;
+    log_event(LOG_WARN, "certificate_ends", LOG_STR("at", clock_format(end, text)),
+              LOG_STR("why", end < now ? "senders refuse it; put another in its place"
+                                       : "put another in its place; no restart is needed"));
 }
 
 static void block_signals(sigset_t *ret)
@@ -248,13 +313,18 @@ static void allow_open_files(void)
 
 static void wait_for_end(struct serving *s, const sigset_t *signals)
 {
-    for (;;) {
-        int number = 0;
+    const struct timespec every = {.tv_sec = WATCH_EVERY_MS / 1000,
+                                   .tv_nsec = WATCH_EVERY_MS % 1000 * 1000000};
 
-        if (sigwait(signals, &number) == 0 && number == SIGHUP)
-            reload(s);
-        else if (number == SIGTERM || number == SIGINT)
+    for (;;) {
+        const int number = sigtimedwait(signals, NULL, &every);
+        const char *changed = number < 0 ? watch_look(s->files) : NULL;
+
+        if (number == SIGTERM || number == SIGINT)
             return;
+        if (number == SIGHUP || changed)
+            reload(s, changed);
+        tell_certificate(s);
     }
 }
 
@@ -294,6 +364,7 @@ static void close_all(struct serving *s)
     rest_free(s->rest);
     store_free(s->store);
     config_unref(s->config);
+    watch_free(s->files);
 }
 
 struct options {
@@ -307,8 +378,10 @@ static const struct cli_option options[] = {
 
 static const struct cli_command command = {
     .name = "serve",
-    .about = "Receives alerts, decides and acts, until SIGTERM. Stays in the foreground; ready\n"
-             "when it logs `ready`. SIGHUP reads the configuration again.",
+    .about =
+        "Receives alerts, decides and acts, until SIGTERM. Stays in the foreground; ready\n"
+        "when it logs `ready`. SIGHUP reads the configuration again; secrets and certificates\n"
+        "that change on disk take effect by themselves.",
     .options = options,
 };
 
@@ -326,13 +399,18 @@ int cmd_serve(int argc, char **argv)
     if (exit_code != CLI_GO_ON)
         return exit_code;
     s.config_file = o.config;
-    exit_code = cli_load_config(o.config, &s.config);
-    if (exit_code != CLI_GO_ON)
+    if (watch_new(&s.files, &e)) {
+        cli_error("%s", e.text);
+        return CLI_FAILED;
+    }
+    exit_code = cli_load_config(o.config, NULL, s.files, &s.config);
+    if (exit_code != CLI_GO_ON) {
+        watch_free(s.files);
         return exit_code;
+    }
     block_signals(&signals);
     allow_open_files();
-    for (const char *const *note = s.config->notes; note && *note; note++)
-        log_event(LOG_WARN, "note", LOG_STR("why", *note));
+    log_notes(s.config);
     code = open_engine(&s, &e);
     if (!code)
         code = open_senders(&s, &e);

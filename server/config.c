@@ -20,6 +20,8 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "clock.h"
+#include "http_tls.h"
 #include "mail.h"
 #include "yaml.h"
 
@@ -329,13 +331,37 @@ static void note_proxies(struct loading *l, const struct yaml_node *map,
                 "chooses his own address; name the proxies alone");
 }
 
+static void check_certificate(struct loading *l, const struct yaml_node *map,
+                              const struct config_tls *tls)
+{
+    const struct yaml_node *at = yaml_get(map, "certificate_file");
+    struct http_tls_pair *pair;
+    char text[CLOCK_TEXT_SIZE];
+    struct err e;
+    int64_t end;
+
+    if (!tls->certificate_file || !tls->key_file)
+        return; /* the fault is noted */
+    if (http_tls_load(tls->certificate_file, tls->key_file, &pair, &e)) {
+        fault(l, at, "listen.tls: %s", e.text);
+        return;
+    }
+    end = http_tls_not_after_ms(pair);
+    http_tls_unref(pair);
+    if (end - clock_wall_ms(clock_system()) < HTTP_TLS_ENDS_SOON_MS)
+        note(l, at, "listen.tls.certificate_file: the certificate %s %s",
+             end < clock_wall_ms(clock_system()) ? "ended at" : "ends at", clock_format(end, text));
+}
+
 static void read_listen(struct loading *l, const struct yaml_node *map)
 {
     struct listen in = {0};
 
     settings_read(&l->reader, map, "listen", listen_table, &in);
-    if (in.tls)
+    if (in.tls) {
         settings_read(&l->reader, in.tls, "listen.tls", tls_table, &in.out.tls);
+        check_certificate(l, in.tls, &in.out.tls);
+    }
     in.out.rate = read_rate(l, in.rate, "listen");
     note_proxies(l, map, &in.out.trusted_proxies);
     l->config->listen = in.out;
@@ -710,24 +736,17 @@ static void holder_free(struct holder *h)
     arena_free(h->arena);
 }
 
-enum err_code config_load(const char *file, const char *(*env)(const char *name),
-                          struct arena *faults_arena, struct config **ret,
-                          struct yaml_faults *faults, struct err *e)
+static enum err_code load_text(const char *file, const char *text, size_t text_len,
+                               const char *(*env)(const char *name), struct watch *files,
+                               struct config **ret, struct yaml_faults *faults, struct err *e)
 {
-    AUTO(buf_clear) struct buf text = BUF_INIT(FILE_MAX);
     struct yaml_faults notes;
     struct yaml_node *root;
-    struct arena *arena;
-    struct holder *h;
+    struct arena *arena = arena_new(16384);
+    struct holder *h = arena ? arena_alloc(arena, sizeof *h) : NULL;
     struct loading l;
     enum err_code code;
 
-    yaml_faults_init(faults, faults_arena);
-    code = read_file(file, &text, e);
-    if (code)
-        return code;
-    arena = arena_new(16384);
-    h = arena ? arena_alloc(arena, sizeof *h) : NULL;
     if (!h) {
         arena_free(arena);
         return err_set(e, ERR_NOMEM, "%s", file);
@@ -735,12 +754,16 @@ enum err_code config_load(const char *file, const char *(*env)(const char *name)
     h->arena = arena; /* from here on holder_free releases everything */
     atomic_init(&h->references, 1);
     h->public.file = arena_str(arena, file);
+    h->public.text = arena_strn(arena, text, text_len);
+    h->public.text_len = text_len;
     yaml_faults_init(&notes, arena);
-    l = (struct loading){.reader = {.arena = arena, .faults = faults, .env = env, .notes = &notes},
-                         .config = &h->public};
+    l = (struct loading){
+        .reader = {.arena = arena, .faults = faults, .env = env, .notes = &notes, .files = files},
+        .config = &h->public};
 
-    code = h->public.file ? yaml_read_all(arena, file, buf_text(&text), text.len, faults, &root)
-                          : ERR_NOMEM;
+    code = h->public.file && h->public.text
+               ? yaml_read_all(arena, file, text, text_len, faults, &root)
+               : ERR_NOMEM;
     if (!code)
         code = read_root(&l, root);
     if (!code && !faults->count) {
@@ -753,6 +776,33 @@ enum err_code config_load(const char *file, const char *(*env)(const char *name)
     }
     holder_free(h);
     return end_of_faults(file, code, faults, e);
+}
+
+enum err_code config_load_watched(const char *file, const char *(*env)(const char *name),
+                                  struct watch *files, struct arena *faults_arena,
+                                  struct config **ret, struct yaml_faults *faults, struct err *e)
+{
+    AUTO(buf_clear) struct buf text = BUF_INIT(FILE_MAX);
+    enum err_code code;
+
+    yaml_faults_init(faults, faults_arena);
+    code = read_file(file, &text, e);
+    return code ? code : load_text(file, buf_text(&text), text.len, env, files, ret, faults, e);
+}
+
+enum err_code config_load(const char *file, const char *(*env)(const char *name),
+                          struct arena *faults_arena, struct config **ret,
+                          struct yaml_faults *faults, struct err *e)
+{
+    return config_load_watched(file, env, NULL, faults_arena, ret, faults, e);
+}
+
+enum err_code config_reread(const struct config *old, const char *(*env)(const char *name),
+                            struct watch *files, struct arena *faults_arena, struct config **ret,
+                            struct yaml_faults *faults, struct err *e)
+{
+    yaml_faults_init(faults, faults_arena);
+    return load_text(old->file, old->text, old->text_len, env, files, ret, faults, e);
 }
 
 struct config *config_ref(struct config *c)
@@ -928,9 +978,8 @@ const char *config_needs_restart(const struct config *old, const struct config *
         const char *key, *old, *new;
     } rows[] = {
         {"listen.address", old->listen.address, new->listen.address},
-        {"listen.tls.certificate_file", old->listen.tls.certificate_file,
-         new->listen.tls.certificate_file},
-        {"listen.tls.key_file", old->listen.tls.key_file, new->listen.tls.key_file},
+        {"listen.tls", old->listen.tls.certificate_file ? "on" : "off",
+         new->listen.tls.certificate_file ? "on" : "off"},
         {"admin.address", old->admin.address, new->admin.address},
         {"store.url", old->store_url, new->store_url},
     };

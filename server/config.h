@@ -2,6 +2,10 @@
  *
  * One YAML file (contract.md section 4). SIGHUP reads a new one and swaps the pointer; whoever holds a
  * reference goes on with the old one until it lets go. A faulty file changes nothing.
+ *
+ * Two things change by themselves: what the file says, for which people wait until they have checked it and
+ * send a SIGHUP; and the secrets and certificates that it names, which others rotate at their own time
+ * (watch.h). The second must not bring in half of the first: config_reread takes the text that is in force.
  */
 #ifndef CORDON_CONFIG_H
 #define CORDON_CONFIG_H
@@ -72,6 +76,8 @@ struct config_mail {
 
 struct config {
     const char *file;
+    const char *text; /* what stood in it */
+    size_t text_len;
     struct config_listen listen;
     struct config_admin admin;
     const char *public_url; /* without slash at the end; NULL: not set */
@@ -95,6 +101,14 @@ struct config {
 enum err_code config_load(const char *file, const char *(*env)(const char *name),
                           struct arena *faults_arena, struct config **ret,
                           struct yaml_faults *faults, struct err *e);
+/** The same, and every file that is read beside the configuration's own is noted in files. */
+enum err_code config_load_watched(const char *file, const char *(*env)(const char *name),
+                                  struct watch *files, struct arena *faults_arena,
+                                  struct config **ret, struct yaml_faults *faults, struct err *e);
+/** The same from the text of another configuration, whatever its file holds by now. */
+enum err_code config_reread(const struct config *old, const char *(*env)(const char *name),
+                            struct watch *files, struct arena *faults_arena, struct config **ret,
+                            struct yaml_faults *faults, struct err *e);
 struct config *config_ref(struct config *c);
 /** Lets go; the last one wipes secrets and frees. NULL is fine. */
 void config_unref(struct config *c);

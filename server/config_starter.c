@@ -16,7 +16,7 @@ const char config_starter[] =
     "listen:\n"
     "  address: 127.0.0.1:8080\n"
     "  # address: \"[::]:8443\"\n"
-    "  # tls: {certificate_file: tls/chain.pem, key_file: tls/key.pem}\n"
+    "  # tls: {certificate_file: tls/chain.pem, key_file: tls/key.pem}   # new ones there need no restart\n"
     "  # trusted_proxies: [10.0.0.7]         # whose X-Forwarded-For counts: your proxies, nobody else\n"
     "  # rate: {requests: 60000, per: 1m, burst: 20000}   # of each client address\n"
     "\n"

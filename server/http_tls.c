@@ -11,7 +11,6 @@
 
 #include "auto.h"
 #include "buf.h"
-#include "clock.h"
 
 #define PEM_MAX   (1024 * 1024) /* bytes of a certificate or key file */
 #define CHAIN_MAX 16            /* certificates; GnuTLS sorts no more (DEFAULT_MAX_VERIFY_DEPTH) */
@@ -93,37 +92,58 @@ static int import_key(struct http_tls_pair *p, const gnutls_datum_t *pem)
     return rc < 0 ? rc : gnutls_privkey_import_x509_raw(p->key, pem, GNUTLS_X509_FMT_PEM, NULL, 0);
 }
 
+/* What GnuTLS says, in the words of the file. */
+static enum err_code wrong(struct err *e, int rc, const char *file, const char *what)
+{
+    return err_set(e, rc == GNUTLS_E_MEMORY_ERROR ? ERR_NOMEM : ERR_INVALID, "%s: %s (%s)", file,
+                   what, gnutls_strerror(rc));
+}
+
+static enum err_code fill(struct http_tls_pair *p, const char *certificate_file,
+                          const gnutls_datum_t *certificate, const char *key_file,
+                          const gnutls_datum_t *key, struct err *e)
+{
+    int rc = import_chain(p, certificate);
+
+    if (rc < 0)
+        return wrong(e, rc, certificate_file,
+                     "expected certificates in PEM, the server's own first");
+    rc = import_key(p, key);
+    if (rc < 0)
+        return wrong(e, rc, key_file, "expected a private key in PEM, without a passphrase");
+    rc = try_pair(certificate, key);
+    if (rc < 0)
+        return err_set(e, rc == GNUTLS_E_MEMORY_ERROR ? ERR_NOMEM : ERR_INVALID,
+                       "%s: the key does not belong to the first certificate of %s (%s)", key_file,
+                       certificate_file, gnutls_strerror(rc));
+    return ERR_OK;
+}
+
 enum err_code http_tls_load(const char *certificate_file, const char *key_file,
                             struct http_tls_pair **ret, struct err *e)
 {
     AUTO(buf_clear) struct buf certificate = BUF_INIT(PEM_MAX);
     AUTO(buf_clear) struct buf key = BUF_INIT(PEM_MAX);
     struct http_tls_pair *p = calloc(1, sizeof *p);
-    enum err_code code = p ? ERR_OK : err_set(e, ERR_NOMEM, "TLS certificate");
-    gnutls_datum_t certificate_pem, key_pem;
-    int rc;
+    enum err_code code;
 
-    code = code ? code : read_pem(certificate_file, &certificate, e);
-    code = code ? code : read_pem(key_file, &key, e);
+    if (!p)
+        return err_set(e, ERR_NOMEM, "TLS certificate");
+    atomic_init(&p->refs, 1);
+    code = read_pem(certificate_file, &certificate, e);
+    if (!code)
+        code = read_pem(key_file, &key, e);
     if (!code) {
-        certificate_pem = datum(&certificate);
-        key_pem = datum(&key);
-        atomic_init(&p->refs, 1);
-        rc = try_pair(&certificate_pem, &key_pem);
-        rc = rc < 0 ? rc : import_chain(p, &certificate_pem);
-        rc = rc < 0 ? rc : import_key(p, &key_pem);
-        if (rc < 0)
-            code = err_set(e, rc == GNUTLS_E_MEMORY_ERROR ? ERR_NOMEM : ERR_INVALID,
-                           "%s with %s: %s", certificate_file, key_file, gnutls_strerror(rc));
+        const gnutls_datum_t certificate_pem = datum(&certificate), key_pem = datum(&key);
+
+        code = fill(p, certificate_file, &certificate_pem, key_file, &key_pem, e);
     }
     if (key.data)
         explicit_bzero(key.data, key.room);
-    if (!code)
-        *ret = p;
-    else if (p) {
-        atomic_store(&p->refs, 1);
+    if (code)
         http_tls_unref(p);
-    }
+    else
+        *ret = p;
     return code;
 }
 

@@ -9,10 +9,15 @@
 #include <gnutls/abstract.h>
 #include <stdint.h>
 
+#include "clock.h"
 #include "err.h"
 
 /* TLS 1.2 and 1.3, nothing older (webhook-sources.md section 6). */
 #define HTTP_TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%SERVER_PRECEDENCE"
+
+/* A certificate that ends so soon is worth a line a day: time for a person to see to it. Automatic renewal
+ * comes earlier (ACME clients: a third of the certificate's life, 30 of 90 days). */
+#define HTTP_TLS_ENDS_SOON_MS (14 * DAY_MS)
 
 struct http_tls_pair;
 

@@ -98,6 +98,12 @@ static const struct metric_info table[METRICS] = {
                             {"side"},
                             "open connections",
                             "at the limit: a peer holds connections open"},
+    [METRIC_CERTIFICATE_END] = {"cordon_certificate_end_time_seconds",
+                                "gauge",
+                                {NULL},
+                                "when the certificate that senders are shown ends",
+                                "soon or over: put another in its file's place; no restart is "
+                                "needed"},
     [METRIC_QUOTA_USED] =
         {"cordon_quota_used",
          "gauge",

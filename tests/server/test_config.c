@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <fcntl.h>
+#include <openssl/pem.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +17,8 @@
 
 #include "auto.h"
 #include "buf.h"
+#include "kit/certs.h"
+#include "watch.h"
 
 #define TENANT_KEYS                                                                                \
     "    tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"                                        \
@@ -49,6 +52,23 @@ static void put_file(const struct fixture *f, const char *name, const char *text
 static const char *const files[] = {"cordon.yaml", "secret",   "relay",  "token",
                                     "pem",         "defender", "app.kql"};
 
+/* A certificate and its key in one file, `pem`. */
+static void put_pair(const struct fixture *f, int days)
+{
+    struct cert *c =
+        cert_new(&(struct cert_wish){.name = "localhost", .purpose = "serverAuth", .days = days});
+    char path[200];
+    FILE *out;
+
+    (void)snprintf(path, sizeof path, "%s/pem", f->folder);
+    out = fopen(path, "we");
+    assert_non_null(out);
+    assert_int_equal(PEM_write_PrivateKey(out, c->key, NULL, NULL, 0, NULL, NULL), 1);
+    assert_int_equal(PEM_write_X509(out, c->x509), 1);
+    assert_int_equal(fclose(out), 0);
+    cert_free(c);
+}
+
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
@@ -64,7 +84,7 @@ static int setup(void **state)
     put_file(f, "secret", "s3cret~.+/=\n");
     put_file(f, "relay", "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
     put_file(f, "token", "a-token-of-more-than-thirty-two-characters\n");
-    put_file(f, "pem", "-----BEGIN CERTIFICATE-----\n");
+    put_pair(f, 90);
     f->arena = arena_new(0);
     *state = f;
     return 0;
@@ -187,6 +207,9 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
          "cordon.yaml:1:10: listen.tls.key_file is missing: its private key, PEM\n"},
         {"listen: {tls: {certificate_file: pem, key_file: nowhere}}\n" ALL,
          "cordon.yaml:1:49: listen.tls.key_file: cannot read nowhere: there is no such file\n"},
+        {"listen: {tls: {certificate_file: pem, key_file: token}}\n" ALL,
+         "cordon.yaml:1:34: listen.tls: token: expected a private key in PEM, without a passphrase "
+         "(The requested data were not available.)\n"},
         {"listen: {tls: {cert_file: pem, key_file: pem}}\n" ALL,
          "cordon.yaml:1:10: listen.tls.certificate_file is missing: the certificate chain, PEM\n"
          "cordon.yaml:1:16: listen.tls.cert_file: unknown key; did you mean listen.tls.key_file?\n"},
@@ -697,8 +720,7 @@ static void test_config__a_reload_says_what_needs_a_restart(void **state)
         {"admin: {token_file: token}\n" ALL, NULL},
         {TENANTS "    cloud: gcc\n" SOURCES MAIL RULES, NULL},
         {"listen: {address: 127.0.0.1:8081}\n" ALL, "listen.address"},
-        {"listen: {tls: {certificate_file: pem, key_file: pem}}\n" ALL,
-         "listen.tls.certificate_file"},
+        {"listen: {tls: {certificate_file: pem, key_file: pem}}\n" ALL, "listen.tls"},
         {"admin: {address: 127.0.0.1:9181}\n" ALL, "admin.address"},
         {"store: {url: sqlite:other.db}\n" ALL, "store.url"},
     };
@@ -735,6 +757,55 @@ static void test_config__a_first_client_certificate_needs_a_restart(void **state
     assert_null(config_needs_restart(with, with));
     config_unref(without);
     config_unref(with);
+}
+
+static void test_config__a_certificate_that_ends_soon_is_a_note(void **state)
+{
+    static const struct {
+        int days;
+        const char *note; /* NULL: none */
+    } rows[] = {
+        {15, NULL}, {13, "the certificate ends at 20"}, {-1, "the certificate ended at 20"}};
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct config *c;
+
+        put_pair(*state, rows[i].days);
+        c = load(*state, TLS ALL);
+        if (rows[i].note && !(c->notes[0] && strstr(c->notes[0], rows[i].note)))
+            fail_msg("%d days: %s", rows[i].days, c->notes[0] ? c->notes[0] : "no note");
+        assert_true(rows[i].note || !c->notes[0]);
+        config_unref(c);
+    }
+}
+
+/* What a person has half edited does not come in with a secret that others rotate. */
+static void test_config__a_new_secret_brings_no_new_text(void **state)
+{
+    struct fixture *f = *state;
+    AUTO(watch_freep) struct watch *first = NULL;
+    AUTO(watch_freep) struct watch *again = NULL;
+    struct config *old = NULL, *fresh = NULL;
+    struct yaml_faults faults;
+    struct err e = {0};
+
+    put_file(f, "cordon.yaml", "public_url: https://old.example\n" ALL);
+    assert_int_equal(watch_new(&first, &e), ERR_OK);
+    assert_int_equal(config_load_watched(f->file, no_env, first, f->arena, &old, &faults, &e),
+                     ERR_OK);
+    put_file(f, "cordon.yaml", "public_url: https://new.example\nhalf: [\n");
+    assert_null(watch_look(first)); /* that is for a SIGHUP */
+    assert_null(watch_look(first));
+    put_file(f, "secret", "another\n");
+    assert_null(watch_look(first)); /* it may still be written */
+    assert_non_null(strstr(watch_look(first), "/secret"));
+    assert_int_equal(watch_new(&again, &e), ERR_OK);
+    assert_int_equal(config_reread(old, no_env, again, f->arena, &fresh, &faults, &e), ERR_OK);
+    assert_string_equal(fresh->public_url, "https://old.example");
+    assert_string_equal(fresh->tenants[0].client_secret.text, "another");
+    assert_null(watch_look(again));
+    config_unref(old);
+    config_unref(fresh);
 }
 
 static void *hold_and_let_go(void *arg)
@@ -845,6 +916,8 @@ int main(void)
         TEST(the_starter_lacks_its_secrets_and_nothing_else),
         TEST(a_reload_says_what_needs_a_restart),
         TEST(a_first_client_certificate_needs_a_restart),
+        TEST(a_certificate_that_ends_soon_is_a_note),
+        TEST(a_new_secret_brings_no_new_text),
         TEST(lives_until_the_last_reference),
         TEST(a_command_sees_the_admin_part_alone),
         TEST(a_sender_is_told_where_to_post),

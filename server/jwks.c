@@ -32,6 +32,8 @@
 #define KEEP_MS    (24 * HOUR_MS)
 #define REFRESH_MS HOUR_MS
 #define UNKNOWN_MS (5 * MINUTE_MS)
+#define LOOKS_MAX                                                                                  \
+    4 /* that may be saved up: the advice limits how often, a few at once harm nobody */
 #define FAILED_MS  (10 * SECOND_MS)
 #define TIMEOUT_MS (10 * SECOND_MS) /* senders wait 30 s and more: section 8.2 */
 
@@ -40,6 +42,15 @@
 #define RSA_BITS_MIN 2048         /* section 1.2, verification order 4 */
 #define RSA_BITS_MAX 8192         /* larger ones cost more than a request may */
 #define E_MIN        65537u /* what everybody uses, and the least that NIST SP 800-56B takes */
+
+/* Kids that were shown and are in no document, the latest ones. One that is forgotten counts as never looked
+ * for, which errs to the side of a retry. */
+#define MISSING_MAX 64
+
+struct missing {
+    char kid[JWT_KID_MAX + 1];
+    uint64_t before; /* fetches begun when it was first shown; one that is later looks for it too */
+};
 
 struct entry {
     char *kid;
@@ -63,9 +74,12 @@ struct set {
     int64_t fetched_ms;        /* of the snapshot */
     bool failed;               /* the last fetch */
     int64_t ended_ms;          /* the last fetch */
-    bool asked;                /* an unknown kid made us look, at asked_ms */
-    int64_t asked_ms;
-    struct err why; /* of failed */
+    unsigned looks;            /* that an unknown kid may still cause */
+    int64_t saved_ms;          /* when the last of them was saved up */
+    uint64_t begun, good;      /* fetches begun; the number of that of the snapshot, from 1 */
+    struct missing missing[MISSING_MAX];
+    size_t n_missing; /* ever put there: the place of the next one is the rest */
+    struct err why;   /* of failed */
     enum stage stage;
     bool carried; /* by a thread that has left the lock; it owns call and issuer */
     struct rest_call *call;
@@ -302,6 +316,54 @@ static enum err_code read_keys(const struct set *s, const char *issuer, const st
     return ERR_OK;
 }
 
+/* ---- kids that are missing ----------------------------------------------------------------------- */
+
+/* A kid as of a thumbprint or a GUID; others are in a document or made up, and nobody looks for them. */
+static bool is_kid(const char *kid)
+{
+    size_t len = strlen(kid);
+
+    return len && len <= JWT_KID_MAX &&
+           strspn(kid, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == len;
+}
+
+static struct missing *missing_find(struct set *s, const char *kid)
+{
+    for (size_t i = 0; i < s->n_missing && i < MISSING_MAX; i++)
+        if (strcmp(s->missing[i].kid, kid) == 0)
+            return &s->missing[i];
+    return NULL;
+}
+
+/* Remembers a kid as first shown when so many fetches had begun. */
+static void missing_add(struct set *s, const char *kid, uint64_t before)
+{
+    struct missing *m = missing_find(s, kid);
+
+    if (!m)
+        m = &s->missing[s->n_missing++ % MISSING_MAX];
+    m->before = before;
+    memcpy(m->kid, kid, strlen(kid) + 1);
+}
+
+/* Is it known that there is no such key? Notes a kid that is shown for the first time. */
+static bool was_looked_for(struct set *s, const char *kid)
+{
+    const struct missing *m = missing_find(s, kid);
+
+    if (!m)
+        missing_add(s, kid, s->begun);
+    return m && m->before < s->good;
+}
+
+/* What another document took away needs no look, what it brought is not missing. */
+static void note_change(struct set *s, const struct snapshot *old, const struct snapshot *new)
+{
+    for (size_t i = 0; old && i < old->count; i++)
+        if (!snapshot_find(new, old->entries[i].kid))
+            missing_add(s, old->entries[i].kid, 0);
+}
+
 /* ---- fetching ---------------------------------------------------------------------------------- */
 
 static enum err_code start_call(const struct jwks *k, const char *url, struct rest_call **ret,
@@ -344,8 +406,10 @@ static void start_locked(struct jwks *k, struct set *s)
         url = NULL;
     if (!url)
         (void)err_set(&e, ERR_NOMEM, "keys");
-    else if (start_call(k, url, &s->call, &e) == ERR_OK)
+    else if (start_call(k, url, &s->call, &e) == ERR_OK) {
         s->stage = DISCOVERY;
+        s->begun++;
+    }
     if (e.code)
         end_locked(k, s, &e);
     free(url);
@@ -400,6 +464,8 @@ static void advance_locked(struct jwks *k, struct set *s, bool may_block)
         } else if (made) {
             old = s->snapshot;
             s->snapshot = made;
+            s->good = s->begun; /* one at a time: it is the last that began */
+            note_change(s, old, made);
             end_locked(k, s, NULL);
             s->fetched_ms = s->ended_ms;
             snapshot_free(old);
@@ -437,6 +503,7 @@ static struct set *set_locked(struct jwks *k, const char *login_url, const char 
     if (!s)
         return NULL;
     s->version = version;
+    s->looks = LOOKS_MAX;
     s->login_url = strdup(login_url);
     s->tenant_id = strdup(tenant_id);
     if (!s->login_url || !s->tenant_id) {
@@ -460,13 +527,27 @@ static enum jwks_found found(const struct snapshot *s, const struct entry *one, 
     return JWKS_FOUND;
 }
 
+/* One more per unknown_ms, up to LOOKS_MAX. */
+static void save_looks(const struct jwks *k, struct set *s, int64_t now)
+{
+    int64_t more = (now - s->saved_ms) / k->o.unknown_ms;
+
+    s->saved_ms += more * k->o.unknown_ms;
+    if (more >= LOOKS_MAX - (int64_t)s->looks) {
+        s->looks = LOOKS_MAX;
+        s->saved_ms = now;
+    } else {
+        s->looks += (unsigned)more;
+    }
+}
+
 static enum jwks_found find_locked(struct jwks *k, struct set *s, const char *kid, bool may_block,
                                    struct arena *a, struct jwks_key *ret)
 {
     for (bool waited = false;; waited = true) {
         const struct entry *one;
         int64_t now;
-        bool usable;
+        bool usable, looked, look;
 
         advance_locked(k, s, false);
         now = clock_mono_ms(k->o.clock);
@@ -478,19 +559,25 @@ static enum jwks_found find_locked(struct jwks *k, struct set *s, const char *ki
                 start_locked(k, s); /* the next ones who ask carry it on */
             return found(s->snapshot, one, a, ret);
         }
+        looked = is_kid(kid) && was_looked_for(s, kid); /* noted before a fetch begins */
         if (s->stage == IDLE) {
             if (s->failed && (waited || now - s->ended_ms < k->o.failed_ms))
                 break;
-            /* Only a look that succeeded says that there is no such key. */
-            if (usable &&
-                (waited || (s->asked && !s->failed && now - s->asked_ms < k->o.unknown_ms))) {
+            save_looks(k, s, now);
+            look = s->looks || s->failed; /* one that failed was none */
+            if (usable && (!is_kid(kid) || (looked && (waited || !look ||
+                                                       now - s->fetched_ms < k->o.unknown_ms)))) {
                 (void)snprintf(ret->why, sizeof ret->why, "no such key");
                 return JWKS_UNKNOWN;
             }
-            if (usable) { /* the first fetch is nobody's look: keys may roll right behind it */
-                s->asked = true;
-                s->asked_ms = now;
+            if (usable && !look) {
+                (void)snprintf(ret->why, sizeof ret->why,
+                               "no such key so far; it is looked for in %lld s at the earliest",
+                               (long long)((s->saved_ms + k->o.unknown_ms - now) / SECOND_MS + 1));
+                return JWKS_OUT_OF_REACH;
             }
+            if (usable) /* the first fetch is needed anyway, and leaves the looks for what comes next */
+                s->looks -= !s->failed;
             start_locked(k, s);
             if (s->stage == IDLE)
                 break;

@@ -8,6 +8,13 @@
  * hourly refresh costs nobody a wait, and an HTTP thread never blocks.
  *
  * Rules and times: webhook-sources.md section 1.2, "Key rotation".
+ *
+ * Unknown keys. "No such key" (401, which no sender repeats) is said only of a kid that a look was made for:
+ * a fetch that began after the kid was first shown and did not bring it, or one that took it away. Looks
+ * are rare, whoever asks: one per 5 minutes, of which four may be saved up, so that a few stray tokens are
+ * answered at once and do not stand in the way of keys that roll. When they are used up, a kid that nobody
+ * has looked for yet is out of reach (503, and the sender comes again): whoever makes up kids without end
+ * causes no more fetches than that, and a good sender pays with a retry and loses nothing.
  */
 #ifndef CORDON_JWKS_H
 #define CORDON_JWKS_H
@@ -30,7 +37,8 @@ struct jwks_options {
     /* ms; 0: the default */
     int64_t keep_ms;    /* keys older than this are not trusted: 24 h */
     int64_t refresh_ms; /* keys older than this are fetched anew: 1 h */
-    int64_t unknown_ms; /* an unknown kid makes us look again no more often than this: 5 min */
+    int64_t
+        unknown_ms; /* an unknown kid makes us look again once per so long: 5 min; a few are saved up */
     int64_t failed_ms;  /* after a failed fetch the next one waits so long: 10 s */
     int64_t timeout_ms; /* of one call: 10 s */
 };
@@ -44,9 +52,9 @@ enum jwks_version { JWKS_V1, JWKS_V2 };
 
 enum jwks_found {
     JWKS_FOUND,
-    JWKS_UNKNOWN,      /* the set is fresh and has no such key */
+    JWKS_UNKNOWN,      /* looked for, and there is no such key */
     JWKS_MUST_WAIT,    /* a fetch is under way; ask again with may_block */
-    JWKS_OUT_OF_REACH, /* it may be there, but the documents cannot be had now */
+    JWKS_OUT_OF_REACH, /* it may be there, but the documents cannot be had now, or not again so soon */
 };
 
 struct jwks_key {

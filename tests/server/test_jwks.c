@@ -207,31 +207,115 @@ static void test_jwks__keeps_versions_and_tenants_apart(void **state)
     assert_int_equal(s->warnings, 1);
 }
 
+/* Kids that nobody has use up the looks that are saved up: so many of them have been looked for. */
+static unsigned use_up_looks(struct stage *s)
+{
+    unsigned n = 0;
+
+    for (char stray[] = "stray-a"; find(s, stray, true) == JWKS_UNKNOWN; stray[6]++, n++)
+        assert_int_equal(find(s, stray, false), JWKS_UNKNOWN); /* known by now: no further look */
+    return n;
+}
+
 static void test_jwks__looks_again_for_an_unknown_kid_but_seldom(void **state)
 {
     struct stage *s = *state;
     const char *before = kid(s, KEY_CURRENT), *after;
 
     script(s, V2, 0, s->discovery);
-    script(s, "/keys", 2, document(s, ISSUER));
+    script(s, "/keys", 5, document(s, ISSUER));
     assert_int_equal(find(s, before, true), JWKS_FOUND);
-    assert_int_equal(find(s, "made up", true), JWKS_UNKNOWN); /* having looked */
+    assert_int_equal(find(s, "made-up", true), JWKS_UNKNOWN); /* having looked */
     assert_int_equal(peer_count(s->peer), 4);
+    assert_int_equal(use_up_looks(s), 3);
+    assert_int_equal(peer_count(s->peer), 10);
     assert_int_equal(keys_rotate(s->keys, NULL), ERR_OK);
     after = kid(s, KEY_CURRENT);
     script(s, "/keys", 0, document(s, ISSUER));
 
-    assert_int_equal(find(s, after, true), JWKS_UNKNOWN);
-    assert_int_equal(find(s, "made up", false), JWKS_UNKNOWN);
+    /* Nobody has looked for that one: the sender is asked to come again. */
+    assert_int_equal(find(s, after, true), JWKS_OUT_OF_REACH);
+    assert_int_equal(find(s, after, false), JWKS_OUT_OF_REACH);
+    assert_int_equal(find(s, "made-up", false), JWKS_UNKNOWN);
     hands_turn(&s->hands, 5 * MINUTE_MS - 1);
-    assert_int_equal(find(s, after, true), JWKS_UNKNOWN);
-    assert_int_equal(peer_count(s->peer), 4);
+    assert_int_equal(find(s, after, true), JWKS_OUT_OF_REACH);
+    assert_int_equal(find(s, "made-up", true), JWKS_UNKNOWN);
+    assert_int_equal(peer_count(s->peer), 10);
     hands_turn(&s->hands, 1);
     assert_int_equal(find(s, after, true), JWKS_FOUND);
     assert_int_equal(find(s, before, true), JWKS_FOUND); /* still in the document */
-    assert_int_equal(peer_count(s->peer), 6);
-    assert_int_equal(find(s, "made up", true), JWKS_UNKNOWN);
-    assert_int_equal(peer_count(s->peer), 6);
+    assert_int_equal(peer_count(s->peer), 12);
+    assert_int_equal(find(s, "made-up", true), JWKS_UNKNOWN);
+    assert_int_equal(peer_count(s->peer), 12);
+    /* Nor does quiet save up more than four. */
+    hands_turn(&s->hands, 50 * MINUTE_MS);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(find(s, "made-up", true), JWKS_UNKNOWN); /* long ago: looked for again */
+        assert_int_equal(peer_count(s->peer), 14);
+    }
+    assert_int_equal(use_up_looks(s), 4 + 3); /* four are known by now, three looks were left */
+    assert_int_equal(peer_count(s->peer), 20);
+}
+
+/* Whoever makes up kids all the time gets no fetch more than the limit allows, and does no harm. */
+static void test_jwks__made_up_kids_neither_fetch_nor_get_a_good_one_refused(void **state)
+{
+    struct stage *s = *state;
+    const char *before = kid(s, KEY_CURRENT), *after;
+    char made_up[40];
+    int unknown = 0;
+
+    script(s, V2, 0, s->discovery);
+    script(s, "/keys", 1, document(s, ISSUER));
+    assert_int_equal(find(s, before, true), JWKS_FOUND);
+    assert_int_equal(keys_rotate(s->keys, NULL), ERR_OK);
+    after = kid(s, KEY_CURRENT);
+    script(s, "/keys", 4, buf_text(&s->documents[0])); /* the authority is slow to show it */
+    script(s, "/keys", 0, document(s, ISSUER));
+    for (int minute = 0; minute < 4; minute++) {
+        for (int i = 0; i < 500; i++) {
+            (void)snprintf(made_up, sizeof made_up, "made-up-%d-%d", minute, i);
+            unknown += find(s, made_up, true) == JWKS_UNKNOWN;
+        }
+        assert_int_equal(find(s, after, true), JWKS_OUT_OF_REACH);
+        assert_int_equal(find(s, before, true), JWKS_FOUND);
+        hands_turn(&s->hands, MINUTE_MS);
+    }
+    assert_int_equal(unknown, 4); /* those that were looked for */
+    assert_int_equal(peer_count(s->peer), 10);
+    hands_turn(&s->hands, MINUTE_MS);
+    assert_int_equal(find(s, "made-up-again", true), JWKS_UNKNOWN);
+    assert_int_equal(find(s, after, false), JWKS_FOUND); /* by whomever the look was caused */
+    assert_int_equal(peer_count(s->peer), 12);
+}
+
+static void test_jwks__nobody_looks_for_what_cannot_be_a_kid(void **state)
+{
+    static const char *const rows[] = {"", "a b", "../../etc/passwd", "x' OR '1'='1", "{}", "a,b"};
+    struct stage *s = *state;
+
+    script_good(s);
+    assert_int_equal(find(s, kid(s, KEY_CURRENT), true), JWKS_FOUND);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_int_equal(find(s, rows[i], true), JWKS_UNKNOWN);
+    assert_int_equal(peer_count(s->peer), 2);
+}
+
+/* Any fetch that began after a kid was shown is a look for it, the first and the hourly ones too. */
+static void test_jwks__a_fetch_is_a_look_for_all_that_were_shown_before(void **state)
+{
+    struct stage *s = *state;
+
+    script_good(s);
+    assert_int_equal(find(s, "shown-first", true), JWKS_UNKNOWN);
+    assert_int_equal(peer_count(s->peer), 2);
+    assert_int_equal(use_up_looks(s), 4);
+    assert_int_equal(find(s, "shown-later", true), JWKS_OUT_OF_REACH);
+    assert_int_equal(peer_count(s->peer), 10);
+    hands_turn(&s->hands, HOUR_MS);
+    assert_int_equal(find(s, kid(s, KEY_CURRENT), false), JWKS_FOUND); /* starts the refresh */
+    assert_int_equal(poll_until_not(s, "shown-later", JWKS_MUST_WAIT), JWKS_UNKNOWN);
+    assert_int_equal(peer_count(s->peer), 12);
 }
 
 /* Otherwise a key that rolls within minutes of a start would be refused for good: 401 is not retried. */
@@ -397,7 +481,8 @@ static void test_jwks__many_threads_share_one_fetch(void **state)
     for (size_t i = 0; i < 12; i++)
         for (size_t j = 0; askers[i].may_block && j < 20; j++)
             assert_int_equal(askers[i].found[j], i % 3 ? JWKS_FOUND : JWKS_UNKNOWN);
-    assert_int_equal(peer_count(s->peer), 4); /* the first one, and the one look for the unknown */
+    /* The first one, and the one look for the unknown, unless it was shown before the first began. */
+    assert_true(peer_count(s->peer) == 4 || peer_count(s->peer) == 2);
 }
 
 static void test_jwks__a_fetch_may_be_left_behind(void **state)
@@ -658,6 +743,9 @@ int main(void)
         TEST(never_blocks_who_may_not),
         TEST(keeps_versions_and_tenants_apart),
         TEST(looks_again_for_an_unknown_kid_but_seldom),
+        TEST(made_up_kids_neither_fetch_nor_get_a_good_one_refused),
+        TEST(nobody_looks_for_what_cannot_be_a_kid),
+        TEST(a_fetch_is_a_look_for_all_that_were_shown_before),
         TEST(the_first_fetch_does_not_count_as_looking_again),
         TEST(a_look_that_failed_says_nothing_about_a_kid),
         TEST(an_hourly_refresh_does_not_count_as_looking_again),

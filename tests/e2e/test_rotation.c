@@ -454,6 +454,48 @@ static void test_rotation__a_rotated_secret_brings_no_edited_text(void **state)
     cert_free(ca);
 }
 
+static void test_rotation__send_signs_with_the_secret_that_is_good_now(void **state)
+{
+    const struct house_options o = {
+        .source = "    verify:\n      - standard_webhooks:\n          secret_files:\n"
+                  "            - {file: relay-next, name: next, not_before: 2999-01-01T00:00:00Z}\n"
+                  "            - {file: relay-secret, name: now}\n"
+                  "            - {file: relay-last, name: last, not_after: 2001-01-01T00:00:00Z}\n",
+        .not_yet = true};
+    struct house *h = house_start(&o);
+    const char *args[] = {"send",    "-c",     h->config_file, "--source", "relay",
+                          "--alert", "da1_-1", "--url",        NULL,       NULL};
+    const char *check[] = {"check", "-c", h->config_file, NULL};
+    char next[64], last[64], url[300], *out;
+    struct fetched f;
+
+    (void)state;
+    new_secret(next);
+    new_secret(last);
+    put(h, "relay-next", next);
+    put(h, "relay-last", last);
+    assert_int_equal(house_run(h, &out, check), 0);
+    assert_non_null(strstr(out, "last has not been good since 2001-01-01T00:00:00.000Z"));
+    assert_null(strstr(out, "none of them"));
+    free(out);
+    house_cordon_start(h);
+    house_wait_log(h, "last has not been good since", 1, SOON);
+    (void)snprintf(url, sizeof url, "%s/hooks/relay", h->hooks);
+    args[8] = url;
+    if (house_run(h, &out, args) != 0)
+        fail_msg("%s", out);
+    free(out);
+    house_wait_log(h, "\"key\":\"now\"", 1, SOON);
+    memcpy(h->secret, last, sizeof last);
+    (void)house_post(h, NULL, "{\"alertId\":\"da1_-1\"}", &f);
+    assert_int_equal(f.status, 401);
+    assert_null(strstr(f.body, "last")); /* the log says more, the answer does not */
+    fetched_clear(&f);
+    house_wait_log(h, "standard_webhooks: last has not been good since", 1, SOON);
+    house_cordon_kill(h); /* Defender was told of no such alert */
+    house_stop(h);
+}
+
 static void test_rotation__a_certificate_near_its_end_is_told(void **state)
 {
     static const char name[] = "\ncordon_certificate_end_time_seconds ";
@@ -484,6 +526,7 @@ int main(void)
         cmocka_unit_test(test_rotation__nobody_is_refused_while_everything_rolls),
         cmocka_unit_test(test_rotation__a_faulty_file_changes_nothing_and_says_so),
         cmocka_unit_test(test_rotation__a_rotated_secret_brings_no_edited_text),
+        cmocka_unit_test(test_rotation__send_signs_with_the_secret_that_is_good_now),
         cmocka_unit_test(test_rotation__a_certificate_near_its_end_is_told),
     };
 

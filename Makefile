@@ -76,6 +76,7 @@ all: $(O)/cordon $(if $(SIM_MAIN),$(O)/cordon-sim)
 $(O)/obj/%.o: %.c
 	$(need_pkgs)$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_FLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+$(O)/obj/server/connect_assets.o: $(shell find server/connect -type f) # it takes them in as they are
 $(O)/libcordon.a: $(LIB_OBJ)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $^
@@ -130,6 +131,7 @@ again = +@$(MAKE) --no-print-directory $(jobs)
 deps:
 	@tests/deps $(sort $(BUILD_DEBS) $(TEST_DEBS) $(LINT_DEBS) $(FUZZ_DEBS) $(CRASH_DEBS))
 	@tests/deps-postfix
+	@tests/deps-node
 demo:
 	@tests/deps $(BUILD_DEBS) $(TEST_DEBS)
 	$(again) all $(O)/demo
@@ -141,6 +143,7 @@ run:
 test:
 	@tests/deps $(BUILD_DEBS) $(TEST_DEBS)
 	@tests/deps-postfix
+	@tests/deps-node
 	$(again) DEV=1 built
 	@CORDON_BUILD='$(CURDIR)/$(O)' tests/run $(TEST_PICK)
 built: all $(TEST_PICK)

@@ -872,6 +872,7 @@ static void peek_tenant(const struct settings_reader *reader, const struct yaml_
     const struct setting tenant_row = {.key = "tenant", .type = SET_TEXT, .required = true};
     const struct setting id_row = {.key = "tenant_id", .type = SET_GUID, .required = true};
     const struct setting login_row = {.key = "login_url", .type = SET_URL};
+    const struct setting graph_row = {.key = "graph_url", .type = SET_URL};
     const struct setting cloud_row = {
         .key = "cloud", .type = SET_WORD, .fallback = "public", .words = clouds};
     const struct yaml_node *tenant;
@@ -886,9 +887,12 @@ static void peek_tenant(const struct settings_reader *reader, const struct yaml_
     name = name_of(reader, "tenants", name);
     settings_read_key(reader, tenant, name, &id_row, &sender->tenant_id);
     settings_read_key(reader, tenant, name, &login_row, &sender->login_url);
+    settings_read_key(reader, tenant, name, &graph_row, &sender->graph_url);
     settings_read_key(reader, tenant, name, &cloud_row, &cloud);
     if (!sender->login_url)
         sender->login_url = cloud_defaults[cloud].login_url;
+    if (!sender->graph_url)
+        sender->graph_url = cloud_defaults[cloud].graph_url;
 }
 
 static enum err_code no_such_source(const struct yaml_node *sources, const char *file,
@@ -934,6 +938,7 @@ enum err_code config_peek_source(const char *file, const char *(*env)(const char
         yaml_fault(faults, source->key, "sources.%s.verify is missing", name);
     if (faults->count)
         return end_of_faults(file, ERR_INVALID, faults, e);
+    sender.public_url = public_url;
     if (public_url) {
         base = public_url;
     } else if (strncmp(address, "unix:", 5) == 0) {
@@ -946,6 +951,28 @@ enum err_code config_peek_source(const char *file, const char *(*env)(const char
     if (!sender.url)
         return err_set(e, ERR_NOMEM, "%s", file);
     *ret = sender;
+    return ERR_OK;
+}
+
+enum err_code config_peek_source_names(const char *file, struct arena *a, struct text_list *ret,
+                                       struct yaml_faults *faults, struct err *e)
+{
+    const struct yaml_node *sources;
+    struct text_list list = {0};
+    struct yaml_node *root;
+    enum err_code code = peek_root(file, a, faults, &root, e);
+
+    if (code)
+        return code;
+    sources = yaml_get(root, "sources");
+    if (sources && sources->kind == YAML_MAP && sources->count) {
+        list.items = arena_array(a, sources->count, sizeof *list.items);
+        if (!list.items)
+            return err_set(e, ERR_NOMEM, "%s", file);
+        for (const struct yaml_node *s = sources->first; s; s = s->next)
+            list.items[list.count++] = s->key->text;
+    }
+    *ret = list;
     return ERR_OK;
 }
 

@@ -127,18 +127,24 @@ enum err_code config_peek_admin(const char *file, const char *(*env)(const char 
                                 struct arena *a, struct config_admin *ret,
                                 struct yaml_faults *faults, struct err *e);
 
-struct config_sender {              /* what `cordon send` must know of a source */
-    const char *url;                /* where it posts to, /hooks/NAME included */
-    const char *unix_socket;        /* path of the socket to connect to; NULL: none */
+struct config_sender {       /* what `cordon send` and `cordon connect` must know of a source */
+    const char *url;         /* where it posts to, /hooks/NAME included */
+    const char *public_url;  /* as in the file; NULL: not set */
+    const char *unix_socket; /* path of the socket to connect to; NULL: none */
     const struct yaml_node *verify; /* the source's list of entries */
     const char *tenant_id,
         *login_url; /* of the source's tenant: where it would get a token of Entra */
+    const char *graph_url;
 };
 
 /** A source, seen from its sender; ERR_NOT_FOUND when there is none of this name. Else as config_load. */
 enum err_code config_peek_source(const char *file, const char *(*env)(const char *name),
                                  struct arena *a, const char *name, struct config_sender *ret,
                                  struct yaml_faults *faults, struct err *e);
+
+/** The names of all sources, in the order of the file; there may be none. Returns as config_load. */
+enum err_code config_peek_source_names(const char *file, struct arena *a, struct text_list *ret,
+                                       struct yaml_faults *faults, struct err *e);
 
 /** The starter configuration that `cordon init` writes: commented, complete, checks without a fault. */
 extern const char config_starter[];

@@ -20,6 +20,7 @@
 
 #include "base64.h"
 #include "verify.h"
+#include "verify_hmac.h"
 #include "verify_mac.h"
 
 #define NAME           "hmac"
@@ -593,3 +594,31 @@ const struct verify_scheme verify_hmac = {
     .check = check,
     .clear = clear,
 };
+
+/* ---- the sender's side --------------------------------------------------------------------------- */
+
+void hmac_way(const struct settings_reader *reader, const struct yaml_node *node,
+              struct hmac_way *ret)
+{
+    struct settings set = {.preset = -1};
+
+    settings_read(reader, node, NAME, table, &set);
+    if (set.preset >= 0)
+        take_preset(reader, node, &set);
+    *ret = (struct hmac_way){
+        .header = set.header,
+        .prefix = set.prefix,
+        .payload = set.payload,
+        .timestamp_header = set.timestamp_header,
+        .id_header = set.id_header,
+        .digest = algorithms[set.algorithm],
+        .key_form = key_forms[set.key_form],
+        .base64 = set.encoding == BASE64,
+        .members = set.form == MEMBERS,
+    };
+    for (size_t i = 0; i < set.secrets.count; i++) {
+        if (i == 0)
+            ret->secret_file = set.secrets.items[i].file;
+        secret_wipe(&set.secrets.items[i]);
+    }
+}

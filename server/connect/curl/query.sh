@@ -1,0 +1,2 @@
+{{secret}}headers=
+set -- --url-query "{{query}}=$secret"{{socket}}

@@ -1,0 +1,2 @@
+{{secret}}headers="{{headers}}$secret"
+set --{{socket}}

@@ -168,6 +168,7 @@ static bool audience_is_known(const char *aud)
         "https://outlook.office365.com",
         "https://api-gcc.securitycenter.microsoft.us",
         "https://api-gov.securitycenter.microsoft.us",
+        "api://cordon", /* an application of the tenant itself: the door that senders knock at */
     };
 
     for (size_t i = 0; i < sizeof audiences / sizeof *audiences; i++) {

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <assert.h>
 #include <inttypes.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
@@ -273,6 +274,10 @@ static const struct broken {
     {"issued in the future", "\"iat_in\":330", 401},
     {"no exp", "\"claims\":{\"exp\":null}", 401},
     {"exp is null", "\"claims_null\":[\"exp\"]", 401},
+    {"exp is a fraction", "\"claims\":{\"exp\":9999999999.5}", 401},
+    {"nbf is a text", "\"claims\":{\"nbf\":\"0\"}", 401},
+    {"iat is a text", "\"claims\":{\"iat\":\"0\"}", 401},
+    {"iat is null", "\"claims_null\":[\"iat\"]", 401},
     {"nbf is null", "\"claims_null\":[\"nbf\"]", 401},
     {"exp is a text", "\"claims\":{\"exp\":\"9999999999\"}", 401},
     {"exp is beyond numbers", "\"claims\":{\"exp\":1e400}", 401},
@@ -297,6 +302,8 @@ static const struct broken {
     {"the role is in the user's groups", "\"roles\":[],\"claims\":{\"groups\":[\"Alerts.Push\"]}",
      403},
 };
+
+static_assert(sizeof broken / sizeof *broken >= 70, "the table has lost rows");
 
 /* ---- broken ones, made by hand ------------------------------------------------------------------- */
 

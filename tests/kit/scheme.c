@@ -115,3 +115,47 @@ enum verify_verdict scheme_ask(struct scheme *s, const struct scheme_header *hea
     verifier_check(s->verifier, &s->env, &q, ret);
     return ret->verdict;
 }
+
+/* Shows the request with each bit of text turned, one at a time; text is a part of it. */
+static size_t flip_all(struct scheme *s, const struct scheme_header *headers, const char *body,
+                       size_t body_len, char *text, size_t len, size_t caseless, const char *what)
+{
+    struct verify_result r;
+
+    for (size_t bit = 0; bit < 8 * len; bit++) {
+        bool same = bit / 8 < caseless && bit % 8 == 5; /* what parts a from A */
+
+        text[bit / 8] = (char)(text[bit / 8] ^ 1 << bit % 8);
+        if ((scheme_ask(s, headers, body, body_len, &r) == VERIFY_GOOD) != same)
+            fail_msg("%s with bit %zu turned: verdict %d: %s", what, bit, r.verdict, r.why);
+        text[bit / 8] = (char)(text[bit / 8] ^ 1 << bit % 8);
+    }
+    return 8 * len;
+}
+
+size_t scheme_refuses_flips(struct scheme *s, const struct scheme_header *headers, const char *body,
+                            size_t body_len, bool signs_body, size_t caseless)
+{
+    struct scheme_header copy[12] = {{NULL, NULL}};
+    char *own = body ? arena_strn(s->arena, body, body_len) : NULL;
+    struct verify_result r;
+    size_t count = 0, shown = 0;
+
+    for (; headers[count].name; count++) {
+        assert_true(count + 1 < sizeof copy / sizeof *copy);
+        copy[count] =
+            (struct scheme_header){headers[count].name, arena_str(s->arena, headers[count].value)};
+    }
+    if (scheme_ask(s, copy, own, body_len, &r) != VERIFY_GOOD)
+        fail_msg("not good as it is: %s", r.why);
+    for (size_t i = 0; i < count; i++) {
+        bool is_credential = strcasecmp(copy[i].name, "Authorization") == 0;
+
+        shown += flip_all(s, copy, own, body_len, (char *)copy[i].value, strlen(copy[i].value),
+                          is_credential ? caseless : 0, copy[i].name);
+    }
+    if (signs_body)
+        shown += flip_all(s, copy, own, body_len, own, body_len, 0, "the body");
+    assert_int_equal(scheme_ask(s, copy, own, body_len, &r), VERIFY_GOOD);
+    return shown;
+}

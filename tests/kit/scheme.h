@@ -52,6 +52,12 @@ const char *scheme_faults(struct scheme *s);
 /* Shows the verifier a request; body NULL: only the head is there. */
 enum verify_verdict scheme_ask(struct scheme *s, const struct scheme_header *headers,
                                const char *body, size_t body_len, struct verify_result *ret);
+/* Shows the verifier a good request, then every request that differs from it in one bit of a header's value or,
+ * with signs_body, of the body: none of them may be good. Of an Authorization header the case of the first
+ * `caseless` characters does not count (RFC 9110 section 11.1). body NULL: the head is enough. Returns how
+ * many were shown. */
+size_t scheme_refuses_flips(struct scheme *s, const struct scheme_header *headers, const char *body,
+                            size_t body_len, bool signs_body, size_t caseless);
 /* For struct verify_request.header; ctx is a list of struct scheme_header. */
 const char *scheme_header(void *ctx, const char *name, unsigned *ret_count);
 

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -413,6 +414,14 @@ static void test_verify_entra__refuses_every_broken_token(void **state)
         {"exp beyond 64 bits", {.claims = {{"exp", "99999999999999999999"}}}},
         {"exp negative", {.claims = {{"exp", "-9223372036854775808"}}}},
         {"exp in the past", {.claims = {{"exp", "1"}}}},
+        {"exp true", {.claims = {{"exp", "true"}}}},
+        {"exp a list", {.claims = {{"exp", "[9999999999]"}}}},
+        {"nbf a fraction", {.claims = {{"nbf", "0.5"}}}},
+        {"nbf null", {.claims = {{"nbf", "null"}}}},
+        {"nbf a list", {.claims = {{"nbf", "[0]"}}}},
+        {"iat a fraction", {.claims = {{"iat", "0.5"}}}},
+        {"iat null", {.claims = {{"iat", "null"}}}},
+        {"iat an object", {.claims = {{"iat", "{}"}}}},
         {"no nbf", {.claims = {{"nbf", NULL}}}},
         {"nbf as text", {.claims = {{"nbf", "\"0\""}}}},
         {"nbf in the future", {.claims = {{"nbf", "9999999999"}}}},
@@ -437,6 +446,8 @@ static void test_verify_entra__refuses_every_broken_token(void **state)
         {"empty", {.payload = "{}"}},
         {"no JSON", {.payload = "hello"}},
     };
+
+    static_assert(sizeof rows / sizeof *rows >= 60, "the table has lost rows");
 
     /* So that `gone` has been in the document, and there are two keys in it. */
     assert_int_equal(keys_rotate(t->keys, NULL), ERR_OK);
@@ -491,6 +502,17 @@ static void test_verify_entra__refuses_tokens_cut_and_glued(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (show(t, rows[i], &r) != VERIFY_DENIED)
             fail_msg("row %zu", i);
+}
+
+static void test_verify_entra__refuses_every_single_bit_flip(void **state)
+{
+    struct stage *t = *state;
+    const struct scheme_header headers[] = {
+        {"Authorization", arena_fmt(t->s.arena, "Bearer %s", mint(t, &(struct mint){0}))},
+        {NULL, NULL}};
+
+    /* It says nothing of the body: see the top of verify_entra.c. */
+    assert_true(scheme_refuses_flips(&t->s, headers, NULL, 0, false, strlen("Bearer")) > 4000);
 }
 
 static void test_verify_entra__wants_one_bearer(void **state)
@@ -625,6 +647,7 @@ int main(void)
         TEST(judges_times_with_leeway),
         TEST(refuses_every_broken_token),
         TEST(refuses_tokens_cut_and_glued),
+        TEST(refuses_every_single_bit_flip),
         TEST(wants_one_bearer),
         TEST(follows_a_rotation),
         TEST(keys_out_of_reach_deny_nobody),

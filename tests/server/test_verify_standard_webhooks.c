@@ -190,29 +190,6 @@ static void test_standard_webhooks__each_header_stands_there_once(void **state)
     }
 }
 
-static void test_standard_webhooks__refuses_every_single_bit_flip(void **state)
-{
-    struct stage *t = *state;
-    struct verify_result r;
-    char body[] = BODY, id[] = ID, stamp[] = STAMP, signature[] = SIG1;
-    const struct {
-        char *text;
-        size_t len;
-    } parts[] = {{body, sizeof body - 1},
-                 {id, sizeof id - 1},
-                 {stamp, sizeof stamp - 1},
-                 {signature, sizeof signature - 1}};
-
-    for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
-        for (size_t bit = 0; bit < 8 * parts[p].len; bit++) {
-            parts[p].text[bit / 8] = (char)(parts[p].text[bit / 8] ^ 1 << bit % 8);
-            assert_int_equal(ask(t, id, stamp, signature, body, sizeof body - 1, &r),
-                             VERIFY_DENIED);
-            parts[p].text[bit / 8] = (char)(parts[p].text[bit / 8] ^ 1 << bit % 8);
-        }
-    assert_int_equal(ask(t, id, stamp, signature, body, sizeof body - 1, &r), VERIFY_GOOD);
-}
-
 static void test_standard_webhooks__refuses_longer_and_shorter_bodies(void **state)
 {
     struct stage *t = *state;
@@ -490,27 +467,6 @@ static void test_standard_webhooks__takes_ed25519_signatures(void **state)
     assert_false(is_good(t, ID, STAMP, text));
 }
 
-static void test_standard_webhooks__refuses_every_bit_flip_of_ed25519(void **state)
-{
-    struct stage *t = *state;
-    char body[] = BODY, signature[] = ED25519;
-    struct verify_result r;
-
-    assert_true(scheme_compile(&t->s, "[{standard_webhooks: {public_keys: '" PUBLIC "'}}]"));
-    for (size_t bit = 0; bit < 8 * (sizeof body - 1); bit++) {
-        body[bit / 8] = (char)(body[bit / 8] ^ 1 << bit % 8);
-        assert_int_equal(ask(t, ID, STAMP, signature, body, sizeof body - 1, &r), VERIFY_DENIED);
-        body[bit / 8] = (char)(body[bit / 8] ^ 1 << bit % 8);
-    }
-    for (size_t bit = 0; bit < 8 * (sizeof signature - 1); bit++) {
-        signature[bit / 8] = (char)(signature[bit / 8] ^ 1 << bit % 8);
-        if (is_good(t, ID, STAMP, signature))
-            fail_msg("'%s'", signature);
-        signature[bit / 8] = (char)(signature[bit / 8] ^ 1 << bit % 8);
-    }
-    assert_true(is_good(t, ID, STAMP, signature));
-}
-
 static void test_standard_webhooks__waits_for_the_body(void **state)
 {
     struct stage *t = *state;
@@ -726,14 +682,12 @@ int main(void)
         TEST(takes_either_key_of_a_rotation),
         TEST(takes_the_names_of_svix_but_no_mixture),
         TEST(each_header_stands_there_once),
-        TEST(refuses_every_single_bit_flip),
         TEST(refuses_longer_and_shorter_bodies),
         TEST(parts_cannot_be_shifted),
         TEST(keeps_to_its_tolerance),
         TEST(refuses_malformed_ids_and_timestamps),
         TEST(reads_the_list_of_signatures_strictly),
         TEST(takes_ed25519_signatures),
-        TEST(refuses_every_bit_flip_of_ed25519),
         TEST(waits_for_the_body),
         TEST(signs_what_it_verifies),
         TEST(knows_a_key_when_it_sees_one),

@@ -116,8 +116,8 @@ BENCH_SRC := $(wildcard tests/bench/*.c)
 BENCH_BIN := $(BENCH_SRC:tests/%.c=$(O)/%)
 OBJ       += $(BENCH_SRC:%.c=$(O)/obj/%.o)
 $(O)/bench/db $(O)/bench/deferring: $(O)/libcordon.a # bare and load stand on no room of cordon
-$(O)/bench/latency $(O)/bench/flood: $(KIT_OBJ) $(O)/libsim.a $(O)/libcordon.a
-$(O)/bench/latency $(O)/bench/flood: PKG_LIBS += -lcmocka
+$(O)/bench/latency $(O)/bench/flood $(O)/bench/schemes: $(KIT_OBJ) $(O)/libsim.a $(O)/libcordon.a
+$(O)/bench/latency $(O)/bench/flood $(O)/bench/schemes: PKG_LIBS += -lcmocka
 $(O)/bench/%: $(O)/obj/tests/bench/%.o
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)

@@ -6,7 +6,7 @@
  *     sh serve     the same, in the background until the next such block or the end
  *     sh outside   needs the world outside: only its syntax is checked
  *     yaml part    takes the place of the starter's parts of the same names; `cordon check` must like it
- *     json test    must be JSON
+ *     sh connect   run in a folder of its own whose cordon.yaml is the starter with the parts up to there
  *     js sender    run with Node, where there is one: push() must be answered
  *
  * The world of those that run is the simulator: the test puts its addresses into cordon.yaml after
@@ -209,8 +209,8 @@ static void make_certificate(const struct scene *s)
 
 static void test_readme__every_block_says_how_it_is_tested(void **state)
 {
-    static const char *const known[] = {"sh test",   "sh serve",  "sh outside",
-                                        "yaml part", "json test", "js sender"};
+    static const char *const known[] = {"sh test",   "sh serve",   "sh outside",
+                                        "yaml part", "sh connect", "js sender"};
     const struct readme *r = *state;
 
     assert_true(r->n_blocks > 10);
@@ -238,20 +238,6 @@ static void test_readme__what_needs_the_outside_is_a_shells(void **state)
         if (ran.code != 0)
             fail_msg("README.md:%u: %s", r->blocks[i].line, ran.err);
         ran_clear(&ran);
-    }
-}
-
-static void test_readme__json_is_json(void **state)
-{
-    const struct readme *r = *state;
-
-    for (size_t i = 0; i < r->n_blocks; i++) {
-        AUTO(json_freep) struct json *doc = NULL;
-        struct err e = {0};
-
-        if (strcmp(r->blocks[i].info, "json test") == 0 &&
-            json_parse(r->blocks[i].text, strlen(r->blocks[i].text), &doc, &e))
-            fail_msg("README.md:%u: %s", r->blocks[i].line, e.text);
     }
 }
 
@@ -308,6 +294,38 @@ static void test_readme__parts_of_a_configuration_are_good(void **state)
         n++;
     }
     assert_true(n >= 3);
+    scene_close(&s);
+}
+
+/* What README.md has cordon write is written, and has something in it. */
+static void test_readme__senders_are_connected_as_it_says(void **state)
+{
+    const struct readme *r = *state;
+    struct scene s;
+    const char *text;
+    size_t n = 0;
+
+    scene_open(&s, r->arena);
+    text = run(&s,
+               "mkdir secrets; echo s >secrets/defender; cordon keygen >secrets/relay; "
+               "chmod 600 secrets/*; cordon init -",
+               0);
+    make_certificate(&s);
+    for (size_t i = 0; i < r->n_blocks; i++) {
+        if (strcmp(r->blocks[i].info, "yaml part") == 0)
+            text = merged(r->arena, text, r->blocks[i].text);
+        if (strcmp(r->blocks[i].info, "sh connect") != 0)
+            continue;
+        write_whole(at(&s, "cordon.yaml"), text);
+        (void)run(&s, arena_fmt(r->arena, "%s%s", ids, r->blocks[i].text), r->blocks[i].line);
+        (void)run(&s,
+                  "jq -e . logic-app/*.json relay/*.json >/dev/null; sh -n send-alert.sh\n"
+                  "sh -n logic-app/app-registration.sh; grep -q 'hooks/flow' flow.md\n"
+                  "test -s relay/src/functions/relay.js",
+                  r->blocks[i].line);
+        n++;
+    }
+    assert_int_equal(n, 1);
     scene_close(&s);
 }
 
@@ -593,8 +611,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(every_block_says_how_it_is_tested),
         TEST(what_needs_the_outside_is_a_shells),
-        TEST(json_is_json),
         TEST(parts_of_a_configuration_are_good),
+        TEST(senders_are_connected_as_it_says),
         TEST(the_way_to_a_tenant_leads_there),
         TEST(the_table_of_commands_is_the_programs),
         TEST(the_table_of_verifiers_is_the_programs),

@@ -1,12 +1,15 @@
 /* cmd_send.c - `cordon send`: pushes a notification as one of the configured sources would.
  *
+ * No secret is printed: a command for curl reads it from its file, and a URL is named without its query.
  * It reads the source's own secret, so what it proves is that the server takes what an honest sender
  * sends. A source that shows a token of Entra cannot be played: its credential is not ours to have. For
  * that one the way with curl is shown.
  */
 #include "cli.h"
 
+#include <openssl/evp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "auto.h"
@@ -18,6 +21,7 @@
 #include "mime.h"
 #include "rest.h"
 #include "settings.h"
+#include "verify_hmac.h"
 #include "verify_standard_webhooks.h"
 
 #define TIMEOUT_MS                                                                                 \
@@ -62,9 +66,9 @@ static const struct cli_command command = {
 
 /* One header. What is secret in it stands in a file, so that a printed command does not show it. */
 struct header {
-    const char *text;        /* "Name: value", or the part before the secret */
-    const char *secret_file; /* NULL: none */
-    char *secret;            /* what the file holds */
+    const char *text;  /* "Name: value", or the part before the secret */
+    const char *shell; /* what a shell puts in for the secret; NULL: there is none */
+    char *secret;      /* what follows text */
 };
 
 struct sending {
@@ -73,17 +77,49 @@ struct sending {
     struct settings_reader reader;
     struct config_sender sender;
     const char *url;
+    const char
+        *query; /* parameter that holds a secret, which no message and no command shows; or NULL */
+    struct secret query_secret;
     struct buf body;
     struct header headers[HEADERS_MAX];
     size_t n_headers;
 };
 
-static void add_header(struct sending *s, const char *text, const struct secret *secret)
+static void add_header(struct sending *s, const char *text, const char *shell, char *secret)
 {
     if (text && s->n_headers < HEADERS_MAX)
-        s->headers[s->n_headers++] = (struct header){.text = text,
-                                                     .secret_file = secret ? secret->file : NULL,
-                                                     .secret = secret ? secret->text : NULL};
+        s->headers[s->n_headers++] =
+            (struct header){.text = text, .shell = shell, .secret = secret};
+}
+
+/* text as one word of a shell. */
+static void add_quoted(struct buf *out, const char *text)
+{
+    buf_addc(out, '\'');
+    for (; *text; text++)
+        if (*text == '\'')
+            buf_adds(out, "'\\''");
+        else
+            buf_addc(out, *text);
+    buf_addc(out, '\'');
+}
+
+/* `$(cat 'FILE')`, in the arena; with a user name: what Basic makes of the two. */
+static const char *shell_of(const struct sending *s, const char *file, const char *username)
+{
+    AUTO(buf_clear) struct buf out = BUF_INIT(64 * 1024);
+
+    if (username) {
+        buf_adds(&out, "$(printf '%s:%s' ");
+        add_quoted(&out, username);
+        buf_adds(&out, " \"");
+    }
+    buf_adds(&out, "$(cat ");
+    add_quoted(&out, file);
+    buf_addc(&out, ')');
+    if (username)
+        buf_adds(&out, "\" | openssl base64 -A)");
+    return arena_str(s->arena, buf_text(&out));
 }
 
 /* ---- schemes ---------------------------------------------------------------------------------- */
@@ -145,9 +181,9 @@ static bool prove_standard_webhooks(struct sending *s, const struct yaml_node *s
         cli_error("%s: %s", secret.file, e.text);
         return false;
     }
-    add_header(s, arena_fmt(s->arena, "webhook-id: %s", delivery), NULL);
-    add_header(s, arena_fmt(s->arena, "webhook-timestamp: %s", timestamp), NULL);
-    add_header(s, arena_fmt(s->arena, "webhook-signature: %s", buf_text(&signature)), NULL);
+    add_header(s, arena_fmt(s->arena, "webhook-id: %s", delivery), NULL, NULL);
+    add_header(s, arena_fmt(s->arena, "webhook-timestamp: %s", timestamp), NULL, NULL);
+    add_header(s, arena_fmt(s->arena, "webhook-signature: %s", buf_text(&signature)), NULL, NULL);
     return true;
 }
 
@@ -155,27 +191,71 @@ static bool prove_token(struct sending *s, const struct yaml_node *settings)
 {
     static const struct setting row = {
         .key = "header", .type = SET_TEXT, .fallback = "Authorization: Bearer"};
+    static const struct setting query_row = {.key = "query", .type = SET_TEXT};
     const char *header = NULL, *colon;
     struct secret secret;
 
-    if (yaml_get(settings, "query")) {
-        cli_error(
-            "this source's token stands in the query of the URL, which `cordon send` does not "
-            "write: command lines and URLs are seen by others");
-        return false;
-    }
+    settings_read_key(&s->reader, settings, "token", &query_row, &s->query);
+    if (s->query)
+        return first_secret(s, settings, "token", &s->query_secret);
     settings_read_key(&s->reader, settings, "token", &row, &header);
     if (!first_secret(s, settings, "token", &secret))
         return false;
     colon = strchr(header, ':'); /* "Name" or "Name: Word", as verify_token.c reads it */
-    if (colon)
-        add_header(s,
-                   arena_fmt(s->arena, "%.*s: %s ", (int)(colon - header), header,
-                             colon + 1 + strspn(colon + 1, " ")),
-                   &secret);
-    else
-        add_header(s, arena_fmt(s->arena, "%s: ", header), &secret);
+    add_header(s,
+               colon ? arena_fmt(s->arena, "%.*s: %s ", (int)(colon - header), header,
+                                 colon + 1 + strspn(colon + 1, " "))
+                     : arena_fmt(s->arena, "%s: ", header),
+               shell_of(s, secret.file, NULL), secret.text);
     return true;
+}
+
+static bool prove_hmac(struct sending *s, const struct yaml_node *settings)
+{
+    char id[ID_TEXT_SIZE], timestamp[24];
+    struct text_list headers = {0};
+    struct err e = {0};
+
+    (void)snprintf(timestamp, sizeof timestamp, "%lld",
+                   (long long)(clock_wall_ms(clock_system()) / SECOND_MS));
+    if (hmac_sign(&s->reader, settings, timestamp, id_format(id_new(clock_system()), id),
+                  buf_text(&s->body), s->body.len, &headers, &e)) {
+        cli_show_faults(&s->faults);
+        cli_error("%s", e.text);
+        return false;
+    }
+    for (size_t i = 0; i < headers.count; i++)
+        add_header(s, headers.items[i], NULL, NULL);
+    return true;
+}
+
+static bool prove_basic(struct sending *s, const struct yaml_node *settings)
+{
+    static const struct setting username_row = {
+        .key = "username", .type = SET_TEXT, .required = true};
+    static const struct setting password_row = {
+        .key = "password", .type = SET_SECRET, .required = true};
+    struct secret password = {0};
+    const char *username = NULL;
+    char *plain, *code;
+    size_t len;
+
+    settings_read_key(&s->reader, settings, "basic", &username_row, &username);
+    settings_read_key(&s->reader, settings, "basic", &password_row, &password);
+    if (s->faults.count) {
+        cli_show_faults(&s->faults);
+        return false;
+    }
+    plain = arena_fmt(s->arena, "%s:%s", username, password.text);
+    len = plain ? strlen(plain) : 0;
+    code = arena_alloc(s->arena, len / 3 * 4 + 8);
+    if (plain && code) {
+        (void)EVP_EncodeBlock((unsigned char *)code, (const unsigned char *)plain, (int)len);
+        explicit_bzero(plain, len);
+        add_header(s, "Authorization: Basic ", shell_of(s, password.file, username), code);
+    }
+    secret_wipe(&password);
+    return plain && code;
 }
 
 static const struct {
@@ -183,7 +263,9 @@ static const struct {
     bool (*prove)(struct sending *s, const struct yaml_node *settings);
 } schemes[] = {
     {"standard_webhooks", prove_standard_webhooks},
+    {"hmac", prove_hmac},
     {"token", prove_token},
+    {"basic", prove_basic},
 };
 
 /* Can every scheme of an entry be played? */
@@ -197,18 +279,6 @@ static bool is_playable(const struct yaml_node *entry)
 }
 
 /* ---- curl ------------------------------------------------------------------------------------- */
-
-/* text as one word of a shell. */
-static void add_quoted(struct buf *out, const char *text)
-{
-    buf_addc(out, '\'');
-    for (; *text; text++)
-        if (*text == '\'')
-            buf_adds(out, "'\\''");
-        else
-            buf_addc(out, *text);
-    buf_addc(out, '\'');
-}
 
 static void add_option(struct buf *out, const char *option, const char *value)
 {
@@ -224,12 +294,11 @@ static void add_post(struct buf *out, const struct sending *s)
     add_option(out, "-H", "Content-Type: application/json");
     for (size_t i = 0; i < s->n_headers; i++) {
         add_option(out, "-H", s->headers[i].text);
-        if (s->headers[i].secret_file) {
-            buf_adds(out, "\"$(cat ");
-            add_quoted(out, s->headers[i].secret_file);
-            buf_adds(out, ")\"");
-        }
+        if (s->headers[i].shell)
+            buf_addf(out, "\"%s\"", s->headers[i].shell);
     }
+    if (s->query) /* curl encodes it; it needs 7.87 for that */
+        buf_addf(out, " --url-query %s=\"%s\"", s->query, shell_of(s, s->query_secret.file, NULL));
 }
 
 static void add_end(struct buf *out, const struct sending *s)
@@ -316,6 +385,20 @@ static void show_answer(const struct rest_answer *answer, bool as_json)
     (void)puts(buf_text(&out));
 }
 
+/* The URL with its secret, for the wire alone; in the arena. */
+static const char *with_query(struct sending *s)
+{
+    char *code = rest_encode(s->query_secret.text);
+    const char *url = code ? arena_fmt(s->arena, "%s%c%s=%s", s->url,
+                                       strchr(s->url, '?') ? '&' : '?', s->query, code)
+                           : s->url;
+
+    if (code)
+        explicit_bzero(code, strlen(code));
+    free(code);
+    return url;
+}
+
 static int post(struct sending *s, bool as_json)
 {
     const struct rest_options options_of_rest = {.user_agent = "cordon/" CORDON_VERSION};
@@ -329,6 +412,8 @@ static int post(struct sending *s, bool as_json)
     struct err e = {0};
     enum err_code code;
 
+    if (s->query)
+        q.url = with_query(s);
     q.unix_socket = s->url == s->sender.url ? s->sender.unix_socket : NULL;
     q.headers[0] = "Content-Type: application/json";
     for (size_t i = 0; i < s->n_headers; i++)
@@ -420,6 +505,7 @@ int cmd_send(int argc, char **argv)
     make_body(&s, &o);
     code = send_as(&s, &o);
     buf_clear(&s.body);
+    secret_wipe(&s.query_secret);
     for (size_t i = 0; i < s.n_headers; i++)
         if (s.headers[i].secret)
             explicit_bzero(s.headers[i].secret, strlen(s.headers[i].secret));

@@ -597,6 +597,22 @@ const struct verify_scheme verify_hmac = {
 
 /* ---- the sender's side --------------------------------------------------------------------------- */
 
+static struct hmac_way way_of(const struct settings *set)
+{
+    return (struct hmac_way){
+        .header = set->header,
+        .prefix = set->prefix,
+        .payload = set->payload,
+        .timestamp_header = set->timestamp_header,
+        .id_header = set->id_header,
+        .digest = algorithms[set->algorithm],
+        .key_form = key_forms[set->key_form],
+        .base64 = set->encoding == BASE64,
+        .members = set->form == MEMBERS,
+        .secret_file = set->secrets.count ? set->secrets.items[0].file : NULL,
+    };
+}
+
 void hmac_way(const struct settings_reader *reader, const struct yaml_node *node,
               struct hmac_way *ret)
 {
@@ -605,20 +621,99 @@ void hmac_way(const struct settings_reader *reader, const struct yaml_node *node
     settings_read(reader, node, NAME, table, &set);
     if (set.preset >= 0)
         take_preset(reader, node, &set);
-    *ret = (struct hmac_way){
-        .header = set.header,
-        .prefix = set.prefix,
-        .payload = set.payload,
-        .timestamp_header = set.timestamp_header,
-        .id_header = set.id_header,
-        .digest = algorithms[set.algorithm],
-        .key_form = key_forms[set.key_form],
-        .base64 = set.encoding == BASE64,
-        .members = set.form == MEMBERS,
-    };
-    for (size_t i = 0; i < set.secrets.count; i++) {
-        if (i == 0)
-            ret->secret_file = set.secrets.items[i].file;
+    *ret = way_of(&set);
+    for (size_t i = 0; i < set.secrets.count; i++)
         secret_wipe(&set.secrets.items[i]);
-    }
+}
+
+/* The bytes of what is signed, one after the other: at most PIECES_MAX. */
+static size_t sender_pieces(const struct payload *payload, const char *stamp, const char *id,
+                            const char *body, size_t body_len, struct verify_piece *out)
+{
+    for (size_t i = 0; i < payload->count; i++)
+        out[i] = payload->pieces[i].part == LITERAL
+                     ? (struct verify_piece){payload->pieces[i].text, payload->pieces[i].len}
+                 : payload->pieces[i].part == BODY ? (struct verify_piece){body, body_len}
+                 : payload->pieces[i].part == ID   ? (struct verify_piece){id, strlen(id)}
+                                                   : (struct verify_piece){stamp, strlen(stamp)};
+    return payload->count;
+}
+
+static char *encoded(struct arena *a, const struct hmac_way *way, const unsigned char *mac,
+                     size_t size)
+{
+    char *text = arena_alloc(a, 2 * size + 8); /* hex is the longer one */
+
+    if (text && way->base64)
+        (void)EVP_EncodeBlock((unsigned char *)text, mac, (int)size);
+    for (size_t i = 0; text && !way->base64 && i < size; i++)
+        (void)snprintf(text + 2 * i, 3, "%02x", mac[i]);
+    return text;
+}
+
+static enum err_code sign_payload(const struct settings *set, struct hmac_way *way, struct arena *a,
+                                  const struct verify_piece *pieces, size_t count, char **ret,
+                                  struct err *e)
+{
+    const struct secret *secret = &set->secrets.items[0];
+    unsigned char key[KEY_MAX], mac[VERIFY_MAC_MAX];
+    struct verify_mac m = {0};
+    const char *wrong;
+    size_t len = 0;
+    bool good;
+
+    wrong = decode_key(secret, (enum key_form)set->key_form, key, &len);
+    if (wrong)
+        return err_set(e, ERR_INVALID, "%s: %s", secret->file, wrong);
+    good = verify_mac_init(&m, set->algorithm == SHA512 ? "SHA512" : "SHA256", key, len) &&
+           verify_mac_sign(&m, pieces, count, mac);
+    OPENSSL_cleanse(key, sizeof key);
+    *ret = good ? encoded(a, way, mac, m.size) : NULL;
+    verify_mac_clear(&m);
+    return *ret ? ERR_OK : err_set(e, ERR_NOMEM, "HMAC");
+}
+
+enum err_code hmac_sign(const struct settings_reader *reader, const struct yaml_node *node,
+                        const char *stamp, const char *id, const char *body, size_t body_len,
+                        struct text_list *ret_headers, struct err *e)
+{
+    const char **headers = arena_array(reader->arena, 3, sizeof *headers);
+    struct settings set = {.preset = -1};
+    struct verify_piece pieces[PIECES_MAX];
+    struct payload payload = {.count = 0};
+    enum err_code code = ERR_INVALID;
+    char *signature = NULL;
+    struct hmac_way way;
+    size_t n = 0;
+
+    settings_read(reader, node, NAME, table, &set);
+    if (set.preset >= 0)
+        take_preset(reader, node, &set);
+    way = way_of(&set);
+    if (!headers)
+        code = err_set(e, ERR_NOMEM, NAME);
+    else if (reader->faults->count || !way.header || !set.secrets.count ||
+             read_payload(way.payload, &payload))
+        code =
+            err_set(e, ERR_INVALID, NAME ": its settings cannot be signed by; see `cordon check`");
+    else
+        code =
+            sign_payload(&set, &way, reader->arena, pieces,
+                         sender_pieces(&payload, stamp, id, body, body_len, pieces), &signature, e);
+    for (size_t i = 0; i < set.secrets.count; i++)
+        secret_wipe(&set.secrets.items[i]);
+    if (code)
+        return code;
+    headers[n++] =
+        arena_fmt(reader->arena, "%s: %s%s%s%s%s", way.header, way.members ? "t=" : "",
+                  way.members ? stamp : "", way.members ? "," : "", way.prefix, signature);
+    if (way.timestamp_header)
+        headers[n++] = arena_fmt(reader->arena, "%s: %s", way.timestamp_header, stamp);
+    if (way.id_header)
+        headers[n++] = arena_fmt(reader->arena, "%s: %s", way.id_header, id);
+    for (size_t i = 0; i < n; i++)
+        if (!headers[i])
+            return err_set(e, ERR_NOMEM, NAME);
+    *ret_headers = (struct text_list){headers, n};
+    return ERR_OK;
 }

@@ -1,9 +1,11 @@
-/* verify_hmac.h - how a sender of an `hmac` entry signs, for `cordon connect`. */
+/* verify_hmac.h - how a sender of an `hmac` entry signs, for `cordon connect` and `cordon send`. */
 #ifndef CORDON_VERIFY_HMAC_H
 #define CORDON_VERIFY_HMAC_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
+#include "err.h"
 #include "settings.h"
 
 /* What the entry's settings, or its preset, come to. Texts live in the reader's arena. */
@@ -21,5 +23,16 @@ struct hmac_way {
 /** Reads the settings of an `hmac` entry; faults to reader->faults, then *ret is of no use. */
 void hmac_way(const struct settings_reader *reader, const struct yaml_node *node,
               struct hmac_way *ret);
+
+/**
+ * Signs a request with the newest secret of an `hmac` entry.
+ *
+ * stamp, id     of this delivery: digits, and characters that no payload parts by.
+ * ret_headers   "Name: value" lines that prove it, in the reader's arena.
+ * Returns       ERR_OK; ERR_INVALID: reader->faults or e say what is wrong; ERR_NOMEM.
+ */
+enum err_code hmac_sign(const struct settings_reader *reader, const struct yaml_node *node,
+                        const char *stamp, const char *id, const char *body, size_t body_len,
+                        struct text_list *ret_headers, struct err *e);
 
 #endif

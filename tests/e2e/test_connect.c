@@ -273,6 +273,58 @@ static void test_connect__curl_goes_to_stdout_and_to_a_socket(void **state)
     ran_clear(&ran);
 }
 
+/* `cordon send` proves itself in the same ways, and so does the command that it prints. */
+static void test_connect__send_is_let_in_by_the_same_sources(void **state)
+{
+    static const char *const names[] = {"relay", "github", "stripe", "slack", "shopify", "teams",
+                                        "mine",  "header", "key",    "url",   "basic",   "both"};
+    struct stage *t = *state;
+
+    house_cordon_start(t->h);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char alert[60], url[400];
+        const char *argv[] = {serving_program("cordon"),
+                              "send",
+                              "-c",
+                              t->h->config_file,
+                              "--source",
+                              names[i],
+                              "--url",
+                              url,
+                              "--alert",
+                              alert,
+                              "--print-curl",
+                              NULL};
+        struct ran curl, ran;
+
+        (void)snprintf(alert, sizeof alert, "da%zu_-1", i);
+        (void)snprintf(url, sizeof url, "%s/hooks/%s", t->h->hooks, names[i]);
+        plant(t->h, alert);
+        program_run(&curl, NULL, NULL, argv);
+        if (curl.code != 0 || strstr(curl.out, TOKEN) || strstr(curl.out, t->h->secret + 6) ||
+            strstr(curl.out, K1) || strstr(curl.out, K1_HEX))
+            fail_msg("%s: exit %d\n%s%s", names[i], curl.code, curl.out, curl.err);
+        program_run(&ran, t->dir, NULL, (const char *[]){"/bin/sh", "-euc", curl.out, NULL});
+        if (ran.code != 0 || !strstr(ran.out, " 202 "))
+            fail_msg("%s: exit %d of %s\n%s%s", names[i], ran.code, curl.out, ran.out, ran.err);
+        ran_clear(&ran);
+        ran_clear(&curl);
+        argv[10] = NULL; /* without --print-curl */
+        program_run(&ran, NULL, NULL, argv);
+        if (ran.code != 0 || !strstr(ran.out, "HTTP 200 "))
+            fail_msg("%s: exit %d\n%s%s", names[i], ran.code, ran.out, ran.err);
+        ran_clear(&ran);
+        (void)snprintf(url, sizeof url, "http://127.0.0.1:1/hooks/%s", names[i]); /* nobody there */
+        program_run(&ran, NULL, NULL, argv);
+        assert_int_equal(ran.code, 1);
+        assert_null(strstr(ran.err, TOKEN));
+        assert_null(strstr(ran.err, "key="));
+        ran_clear(&ran);
+    }
+    house_wait_quiet(t->h, SOON);
+    house_log_lacks(t->h, TOKEN);
+}
+
 /* ---- Logic Apps and flows ---------------------------------------------------------------------------- */
 
 static void test_connect__the_logic_app_is_filled_in(void **state)
@@ -698,6 +750,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_curl_script_of_every_scheme_is_let_in),
         TEST(curl_goes_to_stdout_and_to_a_socket),
+        TEST(send_is_let_in_by_the_same_sources),
         TEST(the_logic_app_is_filled_in),
         TEST(the_registration_asks_for_one_role_and_grants_it),
         TEST(a_flow_gets_every_fields_value),

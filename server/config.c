@@ -495,6 +495,7 @@ static void read_source(struct loading *l, const struct yaml_node *map, struct c
     struct verify_source self = {.name = map->key->text,
                                  .tenant_id = zero_guid,
                                  .login_url = cloud_defaults[0].login_url,
+                                 .public_url = l->config->public_url,
                                  .loopback = settings_listen_is_local(l->config->listen.address),
                                  .tls = l->config->listen.tls.certificate_file != NULL,
                                  .client_ca_file = l->config->listen.tls.client_ca_file};

@@ -66,6 +66,7 @@ struct verify_source {
     const char *name;
     const char *tenant_id;      /* GUID of the source's tenant */
     const char *login_url;      /* authority for discovery, without slash at the end */
+    const char *public_url;     /* how senders reach us, without slash at the end; NULL: not set */
     bool loopback;              /* listen.address is loopback or unix */
     bool tls;                   /* listen speaks TLS */
     const char *client_ca_file; /* of listen.tls; NULL: none */

@@ -8,19 +8,17 @@
 #include "verify_standard_webhooks.h"
 
 #include <openssl/crypto.h>
-#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base64.h"
 #include "verify.h"
+#include "verify_ed25519.h"
 #include "verify_mac.h"
 
 #define NAME           "standard_webhooks"
-#define MAC_SIZE       32 /* SHA-256 */
-#define ED25519_SIZE   64
-#define ED25519_KEY    32
+#define MAC_SIZE       32  /* SHA-256 */
 #define ED25519_TEXT   88  /* a signature in base64 */
 #define MAC_TEXT       44  /* the same in base64 */
 #define SIGNATURES_MAX 8   /* webhook-sources.md section 5: cap both, say 8 x 8 */
@@ -157,7 +155,7 @@ static size_t id_length(const char *id)
 struct presented {
     unsigned char macs[SIGNATURES_MAX][MAC_SIZE];
     size_t count;
-    unsigned char signatures[SIGNATURES_MAX][ED25519_SIZE];
+    unsigned char signatures[SIGNATURES_MAX][VERIFY_ED25519_SIZE];
     size_t n_signatures;
 };
 
@@ -181,33 +179,14 @@ static bool read_signatures(const char *list, struct presented *p)
             if (++seen_a > SIGNATURES_MAX)
                 return false;
             if (len == 4 + ED25519_TEXT &&
-                base64_decode(at + 4, ED25519_TEXT, p->signatures[p->n_signatures], ED25519_SIZE,
-                              &n) &&
-                n == ED25519_SIZE)
+                base64_decode(at + 4, ED25519_TEXT, p->signatures[p->n_signatures],
+                              VERIFY_ED25519_SIZE, &n) &&
+                n == VERIFY_ED25519_SIZE)
                 p->n_signatures++;
         }
         at += len;
     }
     return true;
-}
-
-/* GOOD, DENIED, or UNAVAILABLE for want of memory. (EVP_DigestVerify itself calls a signature wrong when it has
- * no memory for the hash, and leaves no error: that one cannot be told apart.) */
-static enum verify_verdict check_ed25519(EVP_PKEY *key, const unsigned char *signature,
-                                         const char *text, size_t len)
-{
-    enum verify_verdict verdict = VERIFY_UNAVAILABLE;
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-
-    if (ctx && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key) == 1) {
-        verdict =
-            EVP_DigestVerify(ctx, signature, ED25519_SIZE, (const unsigned char *)text, len) == 1
-                ? VERIFY_GOOD
-                : VERIFY_DENIED;
-    }
-    ERR_clear_error(); /* the queue is the thread's, for whoever comes next */
-    EVP_MD_CTX_free(ctx);
-    return verdict;
 }
 
 /* Every public key with every signature. True when ret is settled. */
@@ -229,7 +208,8 @@ static bool check_publics(const struct state *s, const struct signed_head *head,
     memcpy(mempcpy(text, head->text, head->len), q->body, q->body_len);
     for (size_t i = 0; i < s->n_publics; i++)
         for (size_t j = 0; j < p->n_signatures; j++) {
-            enum verify_verdict one = check_ed25519(s->publics[i].key, p->signatures[j], text, len);
+            enum verify_verdict one =
+                verify_ed25519(s->publics[i].key, p->signatures[j], text, len);
 
             if (one == VERIFY_UNAVAILABLE) {
                 verify_no_memory(ret, NAME);
@@ -347,33 +327,11 @@ static void add_public(const struct settings_reader *reader, const struct secret
 {
     const struct yaml_node *at = public->at;
     const char *text = public->text;
-    static const char prefix[] = "whpk_", private_prefix[] = "whsk_";
-    unsigned char bytes[ED25519_KEY];
     EVP_PKEY *key;
-    size_t n;
+    struct err e;
 
-    if (strncmp(text, private_prefix, sizeof private_prefix - 1) == 0 ||
-        strncmp(text, "whsec_", 6) == 0) {
-        yaml_fault(reader->faults, at,
-                   NAME
-                   ".public_keys: a `%.5s…` is a secret: it does not belong here, and counts as "
-                   "known now; expected `whpk_…`",
-                   text);
-        return;
-    }
-    if (strncmp(text, prefix, sizeof prefix - 1) != 0 ||
-        !base64_decode(text + sizeof prefix - 1, strlen(text) - (sizeof prefix - 1), bytes,
-                       sizeof bytes, &n) ||
-        n != sizeof bytes) {
-        yaml_fault(reader->faults, at,
-                   NAME ".public_keys: expected `whpk_` and %d bytes in base64; `cordon keygen "
-                        "--ed25519` makes a pair",
-                   ED25519_KEY);
-        return;
-    }
-    key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, bytes, sizeof bytes);
-    if (!key) {
-        yaml_fault(reader->faults, at, "out of memory");
+    if (verify_ed25519_key(text, &key, &e)) {
+        yaml_fault(reader->faults, at, NAME ".public_keys: %s", e.text);
         return;
     }
     s->publics[s->n_publics].name = secret_name(public);

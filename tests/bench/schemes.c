@@ -40,7 +40,7 @@
 /* good, bad: the last header's value. */
 struct row {
     const char *scheme, *entry;
-    struct scheme_header headers[3];
+    struct scheme_header headers[4];
     const char *bad;
 };
 
@@ -82,6 +82,15 @@ static const struct row rows[] = {
      "hmac: {preset: teams, secret_files: k1plain}",
      {{"Authorization", "HMAC HiLVoybaSjsN0WNBJXynnp6RWWxXpRCx/0QaFAli7cw="}},
      "HMAC IiLVoybaSjsN0WNBJXynnp6RWWxXpRCx/0QaFAli7cw="},
+    {"http_signature",
+     "http_signature: {secret_files: k1, url: 'https://hooks.example.com/v1/alerts'}",
+     {{"Content-Type", "application/json"},
+      {"Content-Digest", "sha-256=:dOxNMREBfcXQvyzV9usdkcKQnZYKHNNBTCBIHy6ZA6I=:"},
+      {"Signature-Input",
+       "sig1=(\"@method\" \"@target-uri\" \"content-type\" \"content-digest\");created=" STAMP
+       ";nonce=\"n-0001\";keyid=\"relay-1\";alg=\"hmac-sha256\""},
+      {"Signature", "sig1=:B5PEJid2dzroSIyUFu2PdL4CoWwWje7fajaEX/EiQx0=:"}},
+     "sig1=:C5PEJid2dzroSIyUFu2PdL4CoWwWje7fajaEX/EiQx0=:"},
     {"token", "token: {secret_files: t}", {{"Authorization", "Bearer " T}}, "Bearer x" T},
     {"basic",
      "basic: {username: relay, password_file: t}",
@@ -158,10 +167,10 @@ static void compile(struct scheme *s, const char *entry)
 
 static void bench_row(struct scheme *s, const struct row *row, int64_t batch_ns)
 {
-    struct scheme_header bad[4] = {{NULL, NULL}}, good[4] = {{NULL, NULL}};
+    struct scheme_header bad[5] = {{NULL, NULL}}, good[5] = {{NULL, NULL}};
     size_t n = 0;
 
-    for (; n < 3 && row->headers[n].name; n++)
+    for (; n < 4 && row->headers[n].name; n++)
         good[n] = bad[n] = row->headers[n];
     bad[n - 1].value = row->bad;
     compile(s, row->entry);

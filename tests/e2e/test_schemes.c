@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "buf.h"
 #include "kit/certs.h"
@@ -129,6 +130,57 @@ static void test_schemes__what_github_sends_again_is_done_once(void **state)
     house_stop(h);
 }
 
+/* What RFC 9421 signs is the address that senders use, here behind a proxy, with its query. */
+static void test_schemes__a_signed_message_is_taken_once(void **state)
+{
+    static const char target[] = "https://cordon.contoso.example/hooks/relay?from=flow";
+    const struct house_options options = {
+        .source = "    verify: [{http_signature: {secret_files: relay-secret}}]\n",
+        .more = "public_url: https://cordon.contoso.example\n",
+        .not_yet = true};
+    struct house *h = house_start(&options);
+    unsigned char md[32], mac[32], key[64], code[50];
+    char digest[100], input[300], signature[100], *params, base[900];
+    const char *headers[] = {"Content-Type: application/json", digest, input, signature, NULL};
+    struct json *first = NULL, *again = NULL;
+    unsigned n = 0;
+
+    (void)state;
+    free(house_write_file(h, "relay-secret", h->secret));
+    house_cordon_start(h);
+    sim_tell(h->sim, "/alerts", "{\"id\":\"da1_-2\",\"severity\":\"Low\",\"title\":\"A title\"}");
+    assert_int_equal(EVP_Digest(BODY, sizeof BODY - 1, md, &n, EVP_sha256(), NULL), 1);
+    (void)EVP_EncodeBlock(code, md, 32);
+    (void)snprintf(digest, sizeof digest, "Content-Digest: sha-256=:%s:", (char *)code);
+    (void)snprintf(
+        input, sizeof input,
+        "Signature-Input: s=(\"@method\" \"@target-uri\" \"content-digest\");created=%lld;"
+        "nonce=\"n-1\"",
+        (long long)time(NULL));
+    params = strchr(input, '(');
+    (void)snprintf(base, sizeof base,
+                   "\"@method\": POST\n\"@target-uri\": %s\n\"content-digest\": %s\n"
+                   "\"@signature-params\": %s",
+                   target, digest + strlen("Content-Digest: "), params);
+    assert_int_equal(
+        EVP_DecodeBlock(key, (const unsigned char *)h->secret + 6, (int)strlen(h->secret) - 6), 33);
+    assert_non_null(
+        HMAC(EVP_sha256(), key, 32, (const unsigned char *)base, strlen(base), mac, &n));
+    (void)EVP_EncodeBlock(code, mac, 32);
+    (void)snprintf(signature, sizeof signature, "Signature: s=:%s:", (char *)code);
+    assert_int_equal(post(h, "", headers, NULL), 401); /* the query is signed */
+    assert_int_equal(post(h, "?from=flow", headers, &first), 202);
+    assert_int_equal(post(h, "?from=flow", headers, &again), 200);
+    assert_string_equal(json_get_string(first, "delivery"), json_get_string(again, "delivery"));
+    digest[strlen(digest) - 3] ^= 1;
+    assert_int_equal(post(h, "?from=flow", headers, NULL), 401);
+    json_free(first);
+    json_free(again);
+    json_free(sim_wait_mails(h->sim, 1, SOON));
+    house_log_lacks(h, (char *)code);
+    house_stop(h);
+}
+
 /* One push over a connection that shows the certificate in DIR/sender.pem; the status of the answer. */
 static unsigned push_with(struct house *h, const struct cert *own, const char *path)
 {
@@ -215,6 +267,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_schemes__a_token_in_the_query_is_never_logged),
         cmocka_unit_test(test_schemes__what_github_sends_again_is_done_once),
+        cmocka_unit_test(test_schemes__a_signed_message_is_taken_once),
         cmocka_unit_test(test_schemes__a_certificate_is_asked_for_and_judged_per_source),
     };
 

@@ -1,0 +1,411 @@
+/* test_verify_http_signature.c - what RFC 9421 lets a sender choose, a receiver must not: what must be covered, by
+ * which key, how old, in which form. Each request here is signed over exactly what it shows, by other code than is
+ * tested. The vectors are in test_verify_vectors.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kit/scheme.h"
+#include "kit/torture.h"
+
+#define BODY    "{\"alertId\":\"da1_-2\"}"
+#define K1      "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+#define K2      "whsec_ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
+#define STAMP   "1767225600"
+#define STAMP_S INT64_C(1767225600)
+#define PUBLIC  "whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
+#define TARGET  "https://hooks.example.com/hooks/relay"
+#define LIST    "\"@method\" \"@target-uri\" \"content-digest\""
+#define USUAL   "(" LIST ");created=" STAMP ";keyid=\"relay-1\""
+#define METHOD  "\"@method\": POST\n"
+#define URI     "\"@target-uri\": " TARGET "\n"
+
+struct stage {
+    struct scheme s;
+    char digest[80]; /* of BODY */
+};
+
+static int setup(void **state)
+{
+    struct stage *t = calloc(1, sizeof *t);
+    unsigned char md[32], text[50];
+    unsigned n = 0;
+
+    assert_non_null(t);
+    scheme_open(&t->s);
+    t->s.hands.wall = STAMP_S * 1000;
+    t->s.source.public_url = "https://hooks.example.com";
+    scheme_file(&t->s, "k1", K1);
+    scheme_file(&t->s, "k2", K2);
+    assert_int_equal(EVP_Digest(BODY, sizeof BODY - 1, md, &n, EVP_sha256(), NULL), 1);
+    (void)EVP_EncodeBlock(text, md, 32);
+    (void)snprintf(t->digest, sizeof t->digest, "sha-256=:%s:", (char *)text);
+    assert_true(scheme_compile(&t->s, "[{http_signature: {secret_files: [k2, k1]}}]"));
+    *state = t;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct stage *t = *state;
+
+    scheme_close(&t->s);
+    free(t);
+    return 0;
+}
+
+/* The signature of K1 over base and params, as :base64:. Arena memory. */
+static const char *sign(struct stage *t, const char *base, const char *params)
+{
+    const char *text = arena_fmt(t->s.arena, "%s\"@signature-params\": %s", base, params);
+    unsigned char key[32], mac[32], code[50];
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < sizeof key; i++)
+        key[i] = (unsigned char)i;
+    assert_non_null(
+        HMAC(EVP_sha256(), key, sizeof key, (const unsigned char *)text, strlen(text), mac, &n));
+    (void)EVP_EncodeBlock(code, mac, 32);
+    return arena_fmt(t->s.arena, ":%s:", (char *)code);
+}
+
+/* The base of USUAL's components. */
+static const char *usual_base(struct stage *t)
+{
+    return arena_fmt(t->s.arena, METHOD URI "\"content-digest\": %s\n", t->digest);
+}
+
+static enum verify_verdict show(struct stage *t, const char *input, const char *signature,
+                                const char *digest, struct verify_result *r)
+{
+    const struct scheme_header headers[] = {{"Signature-Input", input},
+                                            {"Signature", signature},
+                                            {digest ? "Content-Digest" : NULL, digest},
+                                            {NULL, NULL}};
+
+    return scheme_ask(&t->s, headers, BODY, sizeof BODY - 1, r);
+}
+
+/* A request with these parameters, signed over the usual base. */
+static enum verify_verdict show_params(struct stage *t, const char *params, struct verify_result *r)
+{
+    return show(t, arena_fmt(t->s.arena, "s=%s", params),
+                arena_fmt(t->s.arena, "s=%s", sign(t, usual_base(t), params)), t->digest, r);
+}
+
+static void test_http_signature__takes_what_covers_enough(void **state)
+{
+    struct stage *t = *state;
+    static const char *const rows[] = {
+        USUAL,
+        "(" LIST ");created=" STAMP,
+        "(" LIST ");created=" STAMP ";alg=\"hmac-sha256\"",
+        "(" LIST ");created=" STAMP ";expires=1767225600",
+        "( " LIST " );created=" STAMP,
+        "(" LIST "); created=" STAMP "; tag=\"alerts\"",
+        "(" LIST ");unknown=\"x\";created=" STAMP ";other=5",
+    };
+    struct verify_result r;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (show_params(t, rows[i], &r) != VERIFY_GOOD)
+            fail_msg("%s: %s", rows[i], r.why);
+    assert_non_null(strstr(r.key, "/k1"));
+    assert_null(r.delivery_id);
+    assert_string_equal(verifier_challenge(t->s.verifier), "Signature");
+    /* A nonce is signed, and names the delivery. */
+    assert_int_equal(show_params(t, USUAL ";nonce=\"n-1\"", &r), VERIFY_GOOD);
+    assert_string_equal(r.delivery_id, "n-1");
+    assert_int_equal(show(t, "s=" USUAL, "s=:AAAA:", NULL, &r), VERIFY_DENIED);
+}
+
+static void test_http_signature__refuses_what_proves_too_little(void **state)
+{
+    struct stage *t = *state;
+    static const struct {
+        const char *params, *says;
+    } rows[] = {
+        {"(" LIST ")", "when it was created"},
+        {"(" LIST ");expires=1767225700", "when it was created"},
+        {"(" LIST ");created=1767225299", "old"},
+        {"(" LIST ");created=1767225901", "ahead"},
+        {"(" LIST ");created=" STAMP ";expires=1767225599", "expired"},
+        {"(" LIST ");created=" STAMP ";alg=\"ed25519\"", "fits no key"},
+        {"(" LIST ");created=" STAMP ";alg=\"none\"", "fits no key"},
+        {"(" LIST ");created=" STAMP ";alg=\"\"", "fits no key"},
+        {"(\"@method\" \"@target-uri\");created=" STAMP, "cover"},
+        {"(\"@method\" \"content-digest\");created=" STAMP, "cover"},
+        {"();created=" STAMP, "cover"},
+        {"(" LIST " \"@method\");created=" STAMP, "twice"},
+        {"(" LIST " \"x\";sf);created=" STAMP, "parameters"},
+        {"(\"@method\";req \"@target-uri\" \"content-digest\");created=" STAMP, "parameters"},
+        {"(" LIST " \"@status\");created=" STAMP, "nobody here knows"},
+        {"(" LIST " \"@query-param\";name=\"x\");created=" STAMP, "nobody here knows"},
+        {"(" LIST " \"Date\");created=" STAMP, "nobody here knows"},
+        {"(" LIST " \"\");created=" STAMP, "nobody here knows"},
+        {"(" LIST " \"x-absent\");created=" STAMP, "missing"},
+        {"(" LIST ");created=" STAMP ";created=" STAMP, "twice"},
+        {"(" LIST ");created=" STAMP ";keyid=\"a\";keyid=\"a\"", "twice"},
+        {"(" LIST ");created=\"" STAMP "\"", "type"},
+        {"(" LIST ");created=" STAMP ".0", "neither"},
+        {"(" LIST ");created=-1", "neither"},
+        {"(" LIST ");created=01767225600", "neither"},
+        {"(" LIST ");created=1767225600000000", "neither"},
+        {"(" LIST ");created=" STAMP ";alg=5", "type"},
+        {"(" LIST ");created=" STAMP ";alg=hmac-sha256", "neither"},
+        {"(" LIST ");created=" STAMP ";keyid=\"a\\\"b\"", "type"},
+        {"(" LIST ");created=" STAMP ";created", "without a value"},
+        {"(" LIST ");created=" STAMP ";=1", "without a value"},
+        {"(" LIST ";created=" STAMP, "parameters"},
+        {LIST ";created=" STAMP, "expected a list"},
+        {"(\"@method\"\"@target-uri\" \"content-digest\");created=" STAMP, "blank"},
+        {"(" LIST ");created=" STAMP " ;keyid=\"a\"", "malformed"},
+        {"(" LIST ");created=" STAMP ",", "malformed"},
+        {"(" LIST ");created=" STAMP ", s", "expected label"},
+        {"", "expected a list"},
+    };
+    struct verify_result r;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (show_params(t, rows[i].params, &r) != VERIFY_DENIED || !strstr(r.why, rows[i].says))
+            fail_msg("%s: %d, %s", rows[i].params, r.verdict, r.why);
+}
+
+static void test_http_signature__holds_the_digest_against_the_body(void **state)
+{
+    struct stage *t = *state;
+    const char *good = t->digest;
+    const struct {
+        const char *digest;
+        bool good;
+    } rows[] = {
+        {good, true},
+        {arena_fmt(t->s.arena, "md5=:AAAA:, %s", good), true}, /* unknown ones are passed over */
+        {arena_fmt(t->s.arena, "%s, %s", good, good), true},
+        {"md5=:AAAA:", false},
+        {"sha-256=:AAAA:", false},
+        {"sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:", false}, /* of nothing */
+        {arena_fmt(t->s.arena, "%s, sha-512=:AAAA:", good), false},        /* any that lies */
+        {arena_fmt(t->s.arena, "%s,", good), false},
+        {arena_fmt(t->s.arena, "%s x", good), false},
+        {arena_fmt(t->s.arena, "SHA-256%s", good + 7), false},
+        {arena_strn(t->s.arena, good, strlen(good) - 1), false},
+        {"sha-256", false},
+        {"", false},
+        {NULL, false},
+    };
+    struct verify_result r;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *base = arena_fmt(t->s.arena, METHOD URI "\"content-digest\": %s\n",
+                                     rows[i].digest ? rows[i].digest : "");
+
+        if ((show(t, "s=" USUAL, arena_fmt(t->s.arena, "s=%s", sign(t, base, USUAL)),
+                  rows[i].digest, &r) == VERIFY_GOOD) != rows[i].good)
+            fail_msg("%s: %s", rows[i].digest, r.why);
+    }
+}
+
+/* text with W and G replaced by a weak and by a good one. Arena memory. */
+static const char *with(struct stage *t, const char *text, const char *weak, const char *good)
+{
+    AUTO(buf_clear) struct buf out = BUF_INIT(1 << 16);
+
+    for (; *text; text++)
+        if (*text == 'W' || *text == 'G')
+            buf_adds(&out, *text == 'W' ? weak : good);
+        else
+            buf_addc(&out, *text);
+    return arena_str(t->s.arena, buf_text(&out));
+}
+
+static void test_http_signature__finds_its_way_among_several(void **state)
+{
+    static const char weak[] = "(\"@method\");created=" STAMP;
+    static const struct {
+        const char *input, *signature;
+        bool good;
+    } rows[] = {
+        {"a=W, b=G", "a=W,b=G", true},   {"b=G,a=W", "b=G, a=W", true},
+        {"a=W", "a=W", false},           /* covers too little, alone or beside a good one */
+        {"a=W, b=G", "a=G, b=W", false}, /* each with the other's signature */
+        {"b=G", "a=G", false},           /* under another label */
+        {"b=G", "b=G, b=G", false},      /* which one counts? */
+        {"b=G", "b=G,", false},          {"b=G", "b=G b=G", false},
+        {"b=G", "B=G", false},           {"B=G", "B=G", false},
+    };
+    struct stage *t = *state;
+    const char *good_signature = sign(t, usual_base(t), USUAL);
+    const char *weak_signature = sign(t, METHOD, weak);
+    struct verify_result r;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if ((show(t, with(t, rows[i].input, weak, USUAL),
+                  with(t, rows[i].signature, weak_signature, good_signature), t->digest,
+                  &r) == VERIFY_GOOD) != rows[i].good)
+            fail_msg("%s / %s: %s", rows[i].input, rows[i].signature, r.why);
+    {
+        const char *nine = "a=" USUAL ",a=" USUAL ",a=" USUAL ",a=" USUAL ",a=" USUAL ",a=" USUAL
+                           ",a=" USUAL ",a=" USUAL ",a=" USUAL;
+
+        assert_int_equal(
+            show(t, nine, arena_fmt(t->s.arena, "a=%s", good_signature), t->digest, &r),
+            VERIFY_DENIED);
+        assert_non_null(strstr(r.why, "too many"));
+    }
+}
+
+static void test_http_signature__signs_the_address_that_senders_use(void **state)
+{
+    struct stage *t = *state;
+    static const char params[] =
+        "(\"@target-uri\" \"@authority\" \"@scheme\" \"@path\" \"@query\" "
+        "\"@request-target\" \"@method\" \"content-digest\");created=" STAMP;
+    static const struct {
+        const char *settings, *query, *uri, *authority, *scheme, *path, *target;
+    } rows[] = {
+        {"", "", TARGET, "hooks.example.com", "https", "/hooks/relay", "/hooks/relay"},
+        {"", "a=%20b&c", TARGET "?a=%20b&c", "hooks.example.com", "https", "/hooks/relay",
+         "/hooks/relay?a=%20b&c"},
+        {", url: 'HTTPS://Hooks.Example.COM:443/In/x'", "", "https://hooks.example.com/In/x",
+         "hooks.example.com", "https", "/In/x", "/In/x"},
+        {", url: 'https://h.example:8443'", "", "https://h.example:8443/", "h.example:8443",
+         "https", "/", "/"},
+        {", url: 'http://127.0.0.1:80/x'", "", "http://127.0.0.1/x", "127.0.0.1", "http", "/x",
+         "/x"},
+    };
+    struct verify_result r;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *base = arena_fmt(
+            t->s.arena,
+            "\"@target-uri\": %s\n\"@authority\": %s\n\"@scheme\": %s\n\"@path\": %s\n"
+            "\"@query\": ?%s\n\"@request-target\": %s\n" METHOD "\"content-digest\": %s\n",
+            rows[i].uri, rows[i].authority, rows[i].scheme, rows[i].path, rows[i].query,
+            rows[i].target, t->digest);
+        const char *signature = arena_fmt(t->s.arena, "s=%s", sign(t, base, params));
+
+        if (!scheme_compile(&t->s, arena_fmt(t->s.arena, "[{http_signature: {secret_files: k1%s}}]",
+                                             rows[i].settings)))
+            fail_msg("%s: %s", rows[i].settings, scheme_faults(&t->s));
+        t->s.query = rows[i].query;
+        if (show(t, arena_fmt(t->s.arena, "s=%s", params), signature, t->digest, &r) != VERIFY_GOOD)
+            fail_msg("%s: %s", rows[i].uri, r.why);
+        t->s.query = "other=1";
+        assert_int_equal(show(t, arena_fmt(t->s.arena, "s=%s", params), signature, t->digest, &r),
+                         VERIFY_DENIED);
+        t->s.query = NULL;
+    }
+}
+
+static void test_http_signature__each_header_stands_there_once(void **state)
+{
+    struct stage *t = *state;
+    const char *signature = arena_fmt(t->s.arena, "s=%s", sign(t, usual_base(t), USUAL));
+    const struct scheme_header all[] = {
+        {"Signature-Input", "s=" USUAL}, {"Signature", signature}, {"Content-Digest", t->digest}};
+    struct verify_result r;
+
+    for (size_t i = 0; i < 3; i++) {
+        struct scheme_header twice[5] = {all[0], all[1], all[2], all[i], {NULL, NULL}};
+        struct scheme_header without[3] = {all[(i + 1) % 3], all[(i + 2) % 3], {NULL, NULL}};
+
+        assert_int_equal(scheme_ask(&t->s, twice, BODY, sizeof BODY - 1, &r), VERIFY_DENIED);
+        assert_int_equal(scheme_ask(&t->s, without, BODY, sizeof BODY - 1, &r), VERIFY_DENIED);
+    }
+    assert_int_equal(show(t, "s=" USUAL, signature, t->digest, &r), VERIFY_GOOD);
+}
+
+static void test_http_signature__keyid_counts_where_it_is_listed(void **state)
+{
+    struct stage *t = *state;
+    struct verify_result r;
+
+    assert_true(scheme_compile(
+        &t->s, "[{http_signature: {secret_files: k1, key_ids: [relay-0, relay-1]}}]"));
+    assert_int_equal(show_params(t, USUAL, &r), VERIFY_GOOD);
+    assert_int_equal(show_params(t, "(" LIST ");created=" STAMP ";keyid=\"relay-2\"", &r),
+                     VERIFY_DENIED);
+    assert_int_equal(show_params(t, "(" LIST ");created=" STAMP, &r), VERIFY_DENIED);
+    assert_non_null(strstr(r.why, "key_ids"));
+}
+
+static void test_http_signature__names_what_is_wrong_with_its_settings(void **state)
+{
+    struct stage *t = *state;
+    static const struct {
+        const char *yaml, *says;
+    } rows[] = {
+        {"[{http_signature: {}}]", "expected `secret_files` or `public_keys`"},
+        {"[{http_signature: {secret_files: gone}}]", "gone"},
+        {"[{http_signature: {secret_files: short}}]", "guessed"},
+        {"[{http_signature: {public_keys: '" K1 "'}}]", "is a secret"},
+        {"[{http_signature: {public_keys: whpk_x}}]", "32 bytes"},
+        {"[{http_signature: {secret_files: k1, components: []}}]", "over nothing"},
+        {"[{http_signature: {secret_files: k1, components: ['@status']}}]", "is no component"},
+        {"[{http_signature: {secret_files: k1, components: [Date]}}]", "lower case"},
+        {"[{http_signature: {secret_files: k1, components: ['']}}]", "component"},
+        {"[{http_signature: {secret_files: k1, url: x}}]", "url"},
+        {"[{http_signature: {secret_files: k1, tolerance: 1h}}]", "tolerance"},
+        {"[{http_signature: {secret_files: [k1, k1, k1, k1, k1, k1, k1, k1, k1]}}]", "at most 8"},
+        {"[{http-signature: {secret_files: k1}}]", "did you mean http_signature?"},
+    };
+
+    scheme_file(&t->s, "short", "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRY=");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (scheme_compile(&t->s, rows[i].yaml) || !strstr(scheme_faults(&t->s), rows[i].says))
+            fail_msg("%s: %s", rows[i].yaml, scheme_faults(&t->s));
+        assert_null(strstr(scheme_faults(&t->s), "AAECAw"));
+    }
+    t->s.source.public_url = NULL;
+    assert_false(scheme_compile(&t->s, "[{http_signature: {secret_files: k1}}]"));
+    assert_non_null(strstr(scheme_faults(&t->s), "public_url"));
+}
+
+/* Out of memory is our fault: it denies nobody. */
+static void test_http_signature__a_lack_of_memory_denies_nobody(void **state)
+{
+    struct stage *t = *state;
+    static const char params[] = USUAL ";nonce=\"n\"";
+    const char *input = arena_fmt(t->s.arena, "s=%s", params);
+    const char *signature = arena_fmt(t->s.arena, "s=%s", sign(t, usual_base(t), params));
+    const struct scheme_header headers[] = {{"Signature-Input", input},
+                                            {"Signature", signature},
+                                            {"Content-Digest", t->digest},
+                                            {NULL, NULL}};
+    bool failed = true;
+
+    for (long n = 1; failed; n++) {
+        enum verify_verdict verdict;
+        struct verify_result r;
+
+        torture_arm(n);
+        verdict = scheme_ask(&t->s, headers, BODY, sizeof BODY - 1, &r);
+        failed = torture_disarm();
+        if (verdict != VERIFY_GOOD && !(failed && verdict == VERIFY_UNAVAILABLE))
+            fail_msg("allocation %ld: %d: %s", n, verdict, r.why);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(test_http_signature__##name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(takes_what_covers_enough),           TEST(refuses_what_proves_too_little),
+        TEST(holds_the_digest_against_the_body),  TEST(finds_its_way_among_several),
+        TEST(signs_the_address_that_senders_use), TEST(each_header_stands_there_once),
+        TEST(keyid_counts_where_it_is_listed),    TEST(names_what_is_wrong_with_its_settings),
+        TEST(a_lack_of_memory_denies_nobody),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -85,11 +85,9 @@ void connect_expand(struct buf *out, const char *file, const struct connect_valu
 
         assert(strncmp(open + 2 + len, "}}", 2) == 0 && value && "a name without a value");
         buf_add(out, text, (size_t)(open - text));
-        if (value->as_is)
-            buf_adds(out, value->text);
-        else if (ends_with(file, ".json"))
+        if (!value->as_is && ends_with(file, ".json"))
             add_json(out, value->text);
-        else if (ends_with(file, ".sh"))
+        else if (!value->as_is && ends_with(file, ".sh"))
             add_shell(out, value->text);
         else
             buf_adds(out, value->text);

@@ -112,7 +112,7 @@ static void mac_of(const struct headers *h, const char *query, char out[60])
 {
     AUTO(buf_clear) struct buf base = BUF_INIT(1 << 20);
     const char *params = strchr(h->input, '(');
-    unsigned char key[32], mac[32];
+    unsigned char key[32], mac[32], code[50];
     unsigned n = 0;
 
     for (unsigned i = 0; i < sizeof key; i++)
@@ -123,9 +123,8 @@ static void mac_of(const struct headers *h, const char *query, char out[60])
              params ? (int)strcspn(params, ",") : 0, params ? params : "");
     assert(HMAC(EVP_sha256(), key, sizeof key, (const unsigned char *)buf_text(&base), base.len,
                 mac, &n));
-    out[0] = ':';
-    (void)EVP_EncodeBlock((unsigned char *)out + 1, mac, 32);
-    (void)strcat(out, ":");
+    (void)EVP_EncodeBlock(code, mac, 32);
+    (void)snprintf(out, 60, ":%s:", (char *)code);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -135,7 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *text = malloc(size + 1), *at = text, word[80], mac[60];
     const char *raw_signature, *raw_digest, *query;
     struct verify_result r = {.verdict = VERIFY_DENIED};
-    struct headers h;
+    struct headers h = {NULL, NULL, NULL};
 
     assert(text);
     memcpy(text, data, size);

@@ -246,6 +246,7 @@ static int connect_source(struct connecting *c, const struct options *o)
         .tenant_id = c->sender.tenant_id,
         .login_url = c->sender.login_url,
         .graph_url = c->sender.graph_url,
+        .reply_status = c->sender.reply_status,
         .settings = c->settings,
     };
     code = connect_fill(c->way, &reader, &about, &values, &e);

@@ -918,7 +918,10 @@ enum err_code config_peek_source(const char *file, const char *(*env)(const char
     const struct setting address_row = {
         .key = "address", .type = SET_LISTEN, .fallback = "127.0.0.1:8080"};
     const struct setting public_row = {.key = "public_url", .type = SET_URL};
+    const struct setting reply_row = {
+        .key = "reply", .type = SET_WORD, .fallback = "accept", .words = replies};
     const struct settings_reader reader = {.arena = a, .faults = faults, .env = env};
+    int reply = 0;
     const char *address = NULL, *public_url = NULL, *base;
     const struct yaml_node *listen, *source;
     struct config_sender sender = {0};
@@ -933,6 +936,8 @@ enum err_code config_peek_source(const char *file, const char *(*env)(const char
     listen = yaml_get(root, "listen");
     settings_read_key(&reader, listen, "listen", &address_row, &address);
     settings_read_key(&reader, root, "", &public_row, &public_url);
+    settings_read_key(&reader, source, name_of(&reader, "sources", name), &reply_row, &reply);
+    sender.reply_status = reply == 1;
     peek_tenant(&reader, root, source, &sender);
     sender.verify = yaml_get(source, "verify");
     if (!sender.verify)

@@ -135,6 +135,7 @@ struct config_sender {       /* what `cordon send` and `cordon connect` must kno
     const char *tenant_id,
         *login_url; /* of the source's tenant: where it would get a token of Entra */
     const char *graph_url;
+    bool reply_status; /* the sender is told where to ask for the outcome */
 };
 
 /** A source, seen from its sender; ERR_NOT_FOUND when there is none of this name. Else as config_load. */

@@ -178,11 +178,27 @@ static void set_entra(const struct settings_reader *reader, const struct connect
 
 /* ---- Logic Apps, Power Automate, Functions ----------------------------------------------------------- */
 
+/* Whether a flow's action polls for the outcome: webhook-sources.md section 1.5, "Async contract". */
+static void set_waiting(const struct connect_about *about, struct connect_values *v)
+{
+    bool waits = about->reply_status;
+
+    set(v, "no_polling", waits ? "" : "\"operationOptions\": \"DisableAsyncPattern\",\n      ",
+        true);
+    set_text(v, "polling", waits ? "On" : "Off");
+    set_text(v, "outcome",
+             waits ? "The source has `reply: status`: the action waits until cordon has done with "
+                     "the alert, and its output is what became\nof it."
+                   : "The action ends when cordon has the alert on disk. To wait for the outcome, "
+                     "give the source `reply: status` and let\ncordon write this anew.");
+}
+
 static bool fill_logic_app(const struct settings_reader *reader, const struct connect_about *about,
                            struct connect_values *v, struct err *e)
 {
     (void)e;
     set_entra(reader, about, "", v);
+    set_waiting(about, v);
     return set_asset(reader, v, "workflow", "logic-app/workflow.json");
 }
 
@@ -190,6 +206,7 @@ static bool fill_flow_entra(const struct settings_reader *reader, const struct c
                             struct connect_values *v, struct err *e)
 {
     (void)e;
+    set_waiting(about, v);
     set_entra(reader, about, "what `sh app-registration.sh client` prints", v);
     return set_asset(reader, v, "script", "app-registration.sh") &&
            set_asset(reader, v, "registration", "power-automate/registration.md") &&
@@ -226,6 +243,7 @@ static bool fill_flow_token(const struct settings_reader *reader, const struct c
                    about->source) == ERR_OK;
     if (!set_secret_file(reader, about, "token", v, e))
         return false;
+    set_waiting(about, v);
     set_token_header(reader, about, v);
     raw = strcmp(text_of(v, "header"), "Authorization") == 0;
     set_text(v, "registration", "");
@@ -256,6 +274,7 @@ static bool fill_flow_basic(const struct settings_reader *reader, const struct c
 {
     (void)e;
     set_basic(reader, about, v);
+    set_waiting(about, v);
     set_text(v, "registration", "");
     return set_asset(reader, v, "authentication", "power-automate/basic.md");
 }

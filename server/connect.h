@@ -34,6 +34,7 @@ struct connect_about {
     const char *url;    /* where it posts to */
     const char *unix_socket;
     const char *tenant_id, *login_url, *graph_url;
+    bool reply_status;                /* the sender may wait for the outcome */
     const struct yaml_node *settings; /* of the scheme */
 };
 

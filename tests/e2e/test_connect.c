@@ -355,9 +355,33 @@ static void test_connect__the_logic_app_is_filled_in(void **state)
     json_write(&within, json_path(app, "properties", "definition", NULL));
     assert_string_equal(buf_text(&alone), buf_text(&within));
     assert_non_null(strstr(readme, t->h->sim->tenant_id));
+    assert_string_equal(
+        json_get_string(json_path(workflow, "actions", "Push_to_cordon", NULL), "operationOptions"),
+        "DisableAsyncPattern");
     buf_clear(&alone);
     buf_clear(&within);
     free(readme);
+    free(dir);
+}
+
+/* With `reply: status` the action is left to poll. */
+static void test_connect__a_sender_may_wait_for_the_outcome(void **state)
+{
+    struct stage *t = *state;
+    struct json *workflow;
+    struct ran ran;
+    char *dir;
+
+    house_edit(t->h, "  flow:\n    tenant: contoso\n",
+               "  flow:\n    tenant: contoso\n    reply: status\n");
+    dir = connect_into(t, "logic-app", "flow");
+    workflow = read_json(dir, "workflow.json");
+    assert_null(json_path(workflow, "actions", "Push_to_cordon", "operationOptions", NULL));
+    assert_non_null(json_path(workflow, "actions", "Push_to_cordon", "runtimeConfiguration", NULL));
+    connect_to(t, &ran, "power-automate", "flow", NULL);
+    assert_non_null(strstr(ran.out, "| Asynchronous pattern | On |"));
+    ran_clear(&ran);
+    json_free(workflow);
     free(dir);
 }
 
@@ -484,7 +508,7 @@ static void test_connect__a_flow_gets_every_fields_value(void **state)
     } rows[] = {
         {"flow",
          {"| URI | `" PUBLIC "/hooks/flow` |", "| Audience | `" API "` |",
-          "| Authentication | `Active Directory OAuth` |", "| Credential type | `Secret` |",
+          "| Asynchronous pattern | Off |", "| Credential type | `Secret` |",
           "@{triggerBody()?['id']}", "role='" ROLE "'", "sh app-registration.sh client"}},
         {"header",
          {"| URI | `" PUBLIC "/hooks/header` |", "| Value | `Bearer ` and then the token"}},
@@ -752,6 +776,7 @@ int main(void)
         TEST(curl_goes_to_stdout_and_to_a_socket),
         TEST(send_is_let_in_by_the_same_sources),
         TEST(the_logic_app_is_filled_in),
+        TEST(a_sender_may_wait_for_the_outcome),
         TEST(the_registration_asks_for_one_role_and_grants_it),
         TEST(a_flow_gets_every_fields_value),
         TEST(the_relay_signs_each_attempt_and_tries_again),

@@ -368,14 +368,22 @@ static bool authorised(const struct admin *a, struct http_request *r)
     return verify_equal(header + 7, strlen(header + 7), token->text, token->len);
 }
 
+/* 127.0.0.0/8 as numbers, which no name resolves to; a port may follow. */
+static bool is_loopback(const char *host)
+{
+    size_t len = strspn(host, "0123456789.");
+
+    return strncmp(host, "127.", 4) == 0 && (!host[len] || host[len] == ':');
+}
+
 /* Without a token the address is a loopback one, which a page of the web in an administrator's browser can
  * reach, too: by a name that it makes resolve to 127.0.0.1 (then Host is that name), or by sending blindly
  * (then Origin is the page's). A request of our commands has neither. */
 static bool is_local(struct http_request *r)
 {
-    static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
+    static const char *const names[] = {"localhost", "[::1]"};
     const char *host = http_header(r, "Host", NULL), *origin = http_header(r, "Origin", NULL);
-    bool local = false;
+    bool local = host && is_loopback(host);
 
     for (size_t i = 0; host && i < sizeof names / sizeof *names; i++) {
         size_t len = strlen(names[i]);

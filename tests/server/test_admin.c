@@ -508,6 +508,7 @@ static void test_admin__names_of_other_hosts_are_refused_without_a_token(void **
     } rows[] = {
         {"127.0.0.1", 200},       {"127.0.0.1:9180", 200},
         {"localhost:9180", 200},  {"[::1]:9180", 200},
+        {"127.64.1.2:9180", 200}, {"127.rebound.example", 403},
         {"rebound.example", 403}, {"localhost.rebound.example", 403},
         {"127.0.0.1.x:1", 403},   {"cordon.rebound.example:9180", 403},
     };

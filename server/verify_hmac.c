@@ -599,6 +599,8 @@ const struct verify_scheme verify_hmac = {
 
 static struct hmac_way way_of(const struct settings *set)
 {
+    const struct secret *current = secret_current(&set->secrets, clock_wall_ms(clock_system()));
+
     return (struct hmac_way){
         .header = set->header,
         .prefix = set->prefix,
@@ -609,7 +611,7 @@ static struct hmac_way way_of(const struct settings *set)
         .key_form = key_forms[set->key_form],
         .base64 = set->encoding == BASE64,
         .members = set->form == MEMBERS,
-        .secret_file = set->secrets.count ? set->secrets.items[0].file : NULL,
+        .secret_file = current ? current->file : NULL,
     };
 }
 
@@ -655,13 +657,17 @@ static enum err_code sign_payload(const struct settings *set, struct hmac_way *w
                                   const struct verify_piece *pieces, size_t count, char **ret,
                                   struct err *e)
 {
-    const struct secret *secret = &set->secrets.items[0];
+    const struct secret *secret = secret_current(&set->secrets, clock_wall_ms(clock_system()));
     unsigned char key[KEY_MAX], mac[VERIFY_MAC_MAX];
     struct verify_mac m = {0};
     const char *wrong;
     size_t len = 0;
     bool good;
 
+    if (!secret)
+        return err_set(e, ERR_INVALID,
+                       NAME
+                       ".secret_files: none of them is good at this time (not_before, not_after)");
     wrong = decode_key(secret, (enum key_form)set->key_form, key, &len);
     if (wrong)
         return err_set(e, ERR_INVALID, "%s: %s", secret->file, wrong);

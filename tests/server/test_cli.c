@@ -235,13 +235,13 @@ static void test_cli__init_and_check_lead_to_a_good_configuration(void **state)
     assert_int_equal(cordon(f, "init", "no/such/folder.yaml", NULL), 1);
 
     assert_int_equal(cordon(f, "check", "-c", "cordon.yaml", NULL), 1);
-    assert_string_equal(
-        f->ran.err,
-        "cordon.yaml:35:25: tenants.contoso.client_secret_file: cannot read secrets/defender: there is "
-        "no such file; write the secret into it (chmod 600)\n"
-        "cordon.yaml:45:44: standard_webhooks.secret_files: cannot read secrets/relay: there is no such "
-        "file; write the secret into it (chmod 600)\n"
-        "cordon: cordon.yaml: 2 faults\n");
+    assert_says(f->ran.err,
+                ": tenants.contoso.client_secret_file: cannot read secrets/defender: there is "
+                "no such file; write the secret into it (chmod 600)\n");
+    assert_says(f->ran.err,
+                ": standard_webhooks.secret_files: cannot read secrets/relay: there is no such "
+                "file; write the secret into it (chmod 600)\n");
+    assert_says(f->ran.err, "cordon: cordon.yaml: 2 faults\n");
     assert_int_equal(cordon(f, "check", "--json", NULL), 1);
     assert_int_equal(json_parse(f->ran.out, strlen(f->ran.out), &answer, NULL), ERR_OK);
     assert_false(json_is_true(json_get(answer, "good")));

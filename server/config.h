@@ -61,7 +61,7 @@ struct config_source {
     bool may_isolate;          /* to notify, everyone may: nothing accepted stays silent */
     struct gate_rate rate;     /* of what it has proven to be its own */
     struct cidr_list networks; /* where its clients may be; none: anywhere */
-    int64_t heartbeat_ms; /* silence after which people are told; 0: never */
+    int64_t heartbeat_ms;      /* silence after which people are told; 0: never */
     bool reply_status; /* its 202 says where the outcome is to be had; public_url is there then */
 };
 

@@ -4,8 +4,9 @@
  * can corrupt a database when two connections write or checkpoint at once in WAL mode
  * (library-traps.md, SQLite 3.40.1). A lock file keeps a second server away.
  *
- * A commit appends to the write-ahead log and syncs it (synchronous=FULL). The pages go home to the
- * database file in checkpoints, which run between transactions, when nobody waits for an answer.
+ * A commit appends to the write-ahead log, in one piece (db_sqlite_log.c), and syncs it
+ * (synchronous=FULL). The pages go home to the database file in checkpoints, which run between
+ * transactions, when nobody waits for an answer.
  *
  * What a failed sync means. The kernel reports it once and then takes the lost pages for clean, so
  * that the next sync succeeds without having written them (library-traps.md, Disk). Hence:
@@ -21,6 +22,7 @@
  *     themselves and synced (rewrite_log), so that what is read is what is on disk.
  */
 #include "db_driver.h"
+#include "db_sqlite_log.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -456,11 +458,15 @@ static enum err_code open_handle(struct db_store *s, enum db_role role, sqlite3 
                                  struct err *e)
 {
     int mode = role == DB_WRITER ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
+    const char *vfs = role == DB_WRITER ? db_sqlite_log_vfs() : NULL;
     sqlite3 *db = NULL;
-    int rc = sqlite3_open_v2(
-        s->path, &db, mode | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOFOLLOW,
-        NULL);
+    int rc;
 
+    if (role == DB_WRITER && !vfs)
+        return err_set(e, ERR_NOMEM, "SQLite takes no VFS");
+    rc = sqlite3_open_v2(s->path, &db,
+                         mode | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOFOLLOW,
+                         vfs);
     if (!rc)
         rc = sqlite3_busy_timeout(db, BUSY_MS);
     /* A file that somebody tampered with shall not run anything while it is read. */

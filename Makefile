@@ -197,8 +197,9 @@ install: all
 	    '$(DESTDIR)$(PREFIX)/lib/systemd/system' '$(DESTDIR)$(PREFIX)/lib/sysusers.d'
 	install -m 755 $(O)/cordon '$(DESTDIR)$(PREFIX)/bin/cordon'
 	install -m 644 LICENSE README.md '$(DESTDIR)$(PREFIX)/share/doc/cordon/'
-	sed 's,/usr/local/,$(PREFIX)/,' docker/cordon.service >build/cordon.service
-	install -m 644 build/cordon.service '$(DESTDIR)$(PREFIX)/lib/systemd/system/cordon.service'
+	for unit in cordon.service cordon.socket; do \
+	    sed 's,/usr/local/,$(PREFIX)/,' docker/$$unit >build/$$unit && \
+	    install -m 644 build/$$unit '$(DESTDIR)$(PREFIX)/lib/systemd/system/' || exit; done
 	install -m 644 docker/cordon.sysusers '$(DESTDIR)$(PREFIX)/lib/sysusers.d/cordon.conf'
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile

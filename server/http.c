@@ -76,6 +76,11 @@
 #define LINGER_MS     2000
 #define TICK_MS       250             /* a deadline is enforced at most this late */
 #define SEND_GRACE_MS (1 * SECOND_MS) /* for answers on their way when the server stops */
+/* And for requests that are on their way then: a round trip, and a sender that is busy. */
+#define LAST_WORDS_MS 500
+/* The library may just be taking a connection from a socket that goes on listening. Nobody can see that;
+ * within this time it has told us of it. */
+#define SETTLE_MS 20
 
 static const char problem_type[] = "application/problem+json";
 
@@ -185,6 +190,7 @@ struct http_server {
     atomic_uint lanes_used;
 
     pthread_mutex_t lock; /* peers, lingerers; never held while calling out */
+    pthread_cond_t gone;  /* a connection was closed while the server stops; monotonic clock */
     struct peer *peers;
     int64_t peer_count, requests_before; /* requests of connections that are gone */
     struct lingerer lingerers[LINGER_MAX];
@@ -480,6 +486,8 @@ static void connection_closed(struct http_server *s, struct peer *p)
         p->next->prev = p->prev;
     s->peer_count--;
     s->requests_before += atomic_load_explicit(&p->requests, memory_order_relaxed);
+    if (atomic_load_explicit(&s->closing, memory_order_relaxed))
+        pthread_cond_signal(&s->gone);
     pthread_mutex_unlock(&s->lock); /* the watchdog has lost sight of p->fd, which is closed next */
     hold_end(p, HOLD_CONNECTION, NULL);
 }
@@ -937,7 +945,7 @@ static enum MHD_Result send_reply(struct http_request *r)
         ok = MHD_add_response_header(response, "Content-Type", a->content_type);
     for (size_t i = 0; ok && i < sizeof a->headers / sizeof *a->headers && a->headers[i].name; i++)
         ok = MHD_add_response_header(response, a->headers[i].name, a->headers[i].value);
-    if (ok && a->close)
+    if (ok && (a->close || atomic_load_explicit(&s->closing, memory_order_relaxed)))
         ok = MHD_add_response_header(response, "Connection", "close");
     if (ok)
         ok = queue_response(p->conn, a->status, response);
@@ -1419,6 +1427,7 @@ enum err_code http_server_open(const struct http_options *o, struct http_server 
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct http_server *s;
+    pthread_condattr_t monotonic;
     enum err_code rc;
 
     assert(o->max_body && o->max_head && o->head_deadline_ms > 0 && o->body_deadline_ms > 0 &&
@@ -1440,6 +1449,10 @@ enum err_code http_server_open(const struct http_options *o, struct http_server 
     s->tls = o->certificate_file != NULL;
     s->socket.fd = s->library_fd = -1;
     (void)pthread_mutex_init(&s->lock, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&s->gone, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
     (void)sem_init(&s->replied, 0, 0);
     (void)sem_init(&s->sent, 0, 0);
     s->lanes = calloc(o->threads, sizeof *s->lanes);
@@ -1449,6 +1462,8 @@ enum err_code http_server_open(const struct http_options *o, struct http_server 
         rc = err_set(e, ERR_NOMEM, "HTTP server");
     else if (s->bell < 0)
         rc = err_set(e, ERR_IO, "eventfd: %s", strerror(errno));
+    else if (o->handed_over)
+        rc = http_socket_take(o->handed_over, o->address, &s->socket, e);
     else
         rc = http_socket_open(o->address, &s->socket, e);
     if (!rc && pthread_create(&s->watchdog, NULL, watchdog_main, s) != 0)
@@ -1557,6 +1572,22 @@ static struct timespec in_ms(int64_t ms)
     return ts;
 }
 
+/* Connections on which nothing is under way: what their peers are sending just now is answered with 503 and
+ * a close by the pool threads; who is silent is closed by the library afterwards. */
+static void hear_last_words(struct http_server *s, int64_t deadline_ms)
+{
+    struct timespec end = in_ms(deadline_ms < LAST_WORDS_MS ? deadline_ms : LAST_WORDS_MS);
+    struct timespec settled = in_ms(deadline_ms < SETTLE_MS ? deadline_ms : SETTLE_MS);
+    int rc = 0;
+
+    pthread_mutex_lock(&s->lock);
+    while (s->socket.handed_over && rc == 0)
+        rc = pthread_cond_timedwait(&s->gone, &s->lock, &settled);
+    for (rc = 0; s->peers && rc == 0;)
+        rc = pthread_cond_timedwait(&s->gone, &s->lock, &end);
+    pthread_mutex_unlock(&s->lock);
+}
+
 static void stop_daemon(struct http_server *s, int64_t deadline_ms)
 {
     struct timespec deadline = in_ms(deadline_ms), grace = in_ms(deadline_ms + SEND_GRACE_MS);
@@ -1570,6 +1601,7 @@ static void stop_daemon(struct http_server *s, int64_t deadline_ms)
         wait_for(&s->replied, &replies, NULL); /* threads inside http_reply or body() */
     }
     wait_for(&s->sent, &answers, &grace);
+    hear_last_words(s, deadline_ms);
     MHD_stop_daemon(s->daemon); /* aborts if a connection were suspended: none is */
     close(s->library_fd);
 }
@@ -1594,6 +1626,7 @@ void http_server_free(struct http_server *s, int64_t deadline_ms)
     free(s->lanes);
     (void)sem_destroy(&s->sent);
     (void)sem_destroy(&s->replied);
+    (void)pthread_cond_destroy(&s->gone);
     (void)pthread_mutex_destroy(&s->lock);
     free(s);
 }

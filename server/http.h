@@ -44,6 +44,7 @@ struct http_handler {
 
 struct http_options {
     const char *address; /* "127.0.0.1:8080", "[::]:8443", "unix:/path", port 0: any free one */
+    int handed_over;     /* a socket that listens there already (handover.h), taken over; 0: none */
     const char *certificate_file, *key_file; /* both or neither; PEM; TLS 1.2 and newer */
     bool client_certificates; /* asks for them in the first handshake; demands none; needs TLS */
     size_t max_body;          /* bytes; larger: 413 */
@@ -88,8 +89,10 @@ void http_server_quiesce(struct http_server *s);
 /**
  * Stops accepting, answers new requests on open connections with 503, waits until the requests that
  * were taken are answered (at most deadline_ms), gives up those still deferred (their peers see a
- * close; a later http_reply for them is allowed and does nothing), then stops and frees. Waits longer only
- * for a handler that does not return. NULL is fine. Not from the server's own threads.
+ * close; a later http_reply for them is allowed and does nothing). A connection that waits for its first or
+ * next request has half a second (at most deadline_ms) to send it and read the 503: what is on its way meets
+ * an answer, not a reset. Then stops and frees. Waits longer only for a handler that does not return. NULL is
+ * fine. Not from the server's own threads.
  */
 void http_server_free(struct http_server *s, int64_t deadline_ms);
 

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stddef.h>
@@ -120,12 +121,27 @@ bad:
                    address);
 }
 
+/* Writes what fd is bound to into s->address. */
+static bool note_tcp(struct http_socket *s)
+{
+    struct sockaddr_storage sa = {0};
+    socklen_t len = sizeof sa;
+    char host[INET6_ADDRSTRLEN + 20], port[8];
+
+    if (getsockname(s->fd, (struct sockaddr *)&sa, &len) < 0 ||
+        getnameinfo((struct sockaddr *)&sa, len, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        return false;
+    (void)snprintf(s->address, sizeof s->address, sa.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s",
+                   host, port);
+    return true;
+}
+
 static enum err_code bind_tcp(struct http_socket *s, const char *address, struct err *e)
 {
     const int on = 1, off = 0;
     struct sockaddr_storage sa = {0};
     socklen_t len = 0;
-    char host[INET6_ADDRSTRLEN + 20], port[8];
     enum err_code rc = parse_tcp(address, &sa, &len, e);
 
     if (rc)
@@ -139,12 +155,8 @@ static enum err_code bind_tcp(struct http_socket *s, const char *address, struct
         (void)setsockopt(s->fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
     if (bind(s->fd, (struct sockaddr *)&sa, len) < 0)
         return err_set(e, ERR_IO, "%s: bind: %s", address, strerror(errno));
-    if (getsockname(s->fd, (struct sockaddr *)&sa, &len) < 0 ||
-        getnameinfo((struct sockaddr *)&sa, len, host, sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+    if (!note_tcp(s))
         return err_set(e, ERR_IO, "%s: the bound address is unreadable", address);
-    (void)snprintf(s->address, sizeof s->address, sa.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s",
-                   host, port);
     return ERR_OK;
 }
 
@@ -164,15 +176,87 @@ enum err_code http_socket_open(const char *address, struct http_socket *ret, str
     return ERR_OK;
 }
 
+/* ---- handed over ------------------------------------------------------------------------------ */
+
+static bool same_tcp(const struct sockaddr_storage *is, const struct sockaddr_storage *asked)
+{
+    const struct sockaddr_in *a4 = (const struct sockaddr_in *)is;
+    const struct sockaddr_in *b4 = (const struct sockaddr_in *)asked;
+    const struct sockaddr_in6 *a6 = (const struct sockaddr_in6 *)is;
+    const struct sockaddr_in6 *b6 = (const struct sockaddr_in6 *)asked;
+
+    if (is->ss_family != asked->ss_family)
+        return false;
+    if (is->ss_family == AF_INET)
+        return a4->sin_addr.s_addr == b4->sin_addr.s_addr &&
+               (!b4->sin_port || a4->sin_port == b4->sin_port);
+    return memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof a6->sin6_addr) == 0 &&
+           (!b6->sin6_port || a6->sin6_port == b6->sin6_port);
+}
+
+/* Is it bound to what is configured? Writes s->address. */
+static enum err_code match(struct http_socket *s, const char *address, struct err *e)
+{
+    struct sockaddr_storage is = {0}, asked = {0};
+    socklen_t len = sizeof is, asked_len;
+    const char *path = address + sizeof unix_prefix - 1;
+    enum err_code rc;
+    bool same;
+
+    if (getsockname(s->fd, (struct sockaddr *)&is, &len) < 0)
+        return err_set(e, ERR_INVALID, "the socket handed over: %s", strerror(errno));
+    if (is.ss_family == AF_UNIX) {
+        /* The name need not end with a NUL (unix(7)); an abstract one begins with it. */
+        (void)snprintf(s->address, sizeof s->address, "%s%.*s", unix_prefix,
+                       (int)(len - offsetof(struct sockaddr_un, sun_path)),
+                       ((const struct sockaddr_un *)&is)->sun_path);
+        s->is_unix = true;
+        same = is_unix(address) && *path && strcmp(s->address, address) == 0;
+    } else {
+        if (!note_tcp(s))
+            return err_set(e, ERR_INVALID,
+                           "the socket handed over has no address to be listened on");
+        if (is_unix(address)) {
+            same = false;
+        } else {
+            rc = parse_tcp(address, &asked, &asked_len, e);
+            if (rc)
+                return rc;
+            same = same_tcp(&is, &asked);
+        }
+    }
+    if (!same)
+        return err_set(e, ERR_INVALID,
+                       "the socket handed over is bound to %s, and the configuration says %.120s: "
+                       "make them the same (in the socket unit: ListenStream=)",
+                       s->address, address);
+    return ERR_OK;
+}
+
+enum err_code http_socket_take(int fd, const char *address, struct http_socket *ret, struct err *e)
+{
+    struct http_socket s = {.fd = fd, .handed_over = true};
+    int flags = fcntl(fd, F_GETFL);
+    enum err_code rc = match(&s, address, e);
+
+    if (rc)
+        return rc;
+    /* Several threads wait for it, and one of them gets the connection: the others must not block. */
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
+        return err_set(e, ERR_IO, "%s: %s", s.address, strerror(errno));
+    *ret = s;
+    return ERR_OK;
+}
+
 void http_socket_quiesce(struct http_socket *s)
 {
-    if (s->fd >= 0)
+    if (s->fd >= 0 && !s->handed_over)
         (void)shutdown(s->fd, SHUT_RDWR); /* a listening socket stops listening */
 }
 
 void http_socket_close(struct http_socket *s)
 {
-    if (s->is_unix) {
+    if (s->is_unix && !s->handed_over) {
         const char *path = s->address + sizeof unix_prefix - 1;
         struct stat st;
 

@@ -15,7 +15,8 @@ struct http_socket {
     /* As bound: "127.0.0.1:43121", "[::1]:8443", "unix:/path" */
     char address[160];
     bool is_unix;
-    uint64_t inode; /* of the socket's file, so that only our own is removed */
+    bool handed_over; /* not ours: it goes on listening for whoever comes after us */
+    uint64_t inode;   /* of the socket's file, so that only our own is removed */
 };
 
 /**
@@ -25,7 +26,15 @@ struct http_socket {
  * Returns ERR_INVALID for an address that cannot be one, ERR_IO when it cannot be bound.
  */
 enum err_code http_socket_open(const char *address, struct http_socket *ret, struct err *e);
-/** Refuses further connections at once; the descriptor stays open until http_socket_close. */
+/**
+ * Takes a listening socket that somebody else opened (handover.h) as *ret; fd is *ret's from then on. It must be
+ * bound to the address that is configured (port 0: any), because that address was checked: an insecure source,
+ * or an admin side without a token, is for loopback alone.
+ * Returns ERR_INVALID when it is another. fd stays the caller's then.
+ */
+enum err_code http_socket_take(int fd, const char *address, struct http_socket *ret, struct err *e);
+/** Refuses further connections at once, unless it was handed over; the descriptor stays open until
+ *  http_socket_close. */
 void http_socket_quiesce(struct http_socket *s);
 /** Closes, and removes the file of a Unix socket if it is still ours. */
 void http_socket_close(struct http_socket *s);

@@ -5,6 +5,7 @@
 #include <malloc.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -1608,7 +1609,155 @@ static void test_http__quiesces_and_goes_on_for_those_inside(void **state)
     app_close(app);
 }
 
+/* A connection was taken and its request is on its way when the server stops: it meets an answer. Of some
+ * rounds, because the request has half a second, and a busy host may be slower than that. */
+static void test_http__a_request_on_its_way_is_answered_when_it_stops(void **state)
+{
+    bool answered = false;
+
+    (void)state;
+    for (int round = 0; round < 20 && !answered; round++) {
+        struct app *app = app_open(defaults());
+        struct raw *fresh = call(app), *kept = call(app), *late;
+        struct stop stop = {app->server, 30000};
+        char address[200];
+        struct raw_answer a, b;
+        pthread_t t;
+
+        (void)snprintf(address, sizeof address, "%s", http_server_address(app->server));
+        raw_text(kept, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        raw_answer(kept, &a, false);
+        assert_int_equal(a.status, 200);
+        wait_connections(app, 2);
+        assert_int_equal(pthread_create(&t, NULL, stop_main, &stop), 0);
+        while ((late = raw_open(address)) != NULL)
+            raw_free(late);
+        raw_text(kept, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        raw_text(fresh, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        raw_answer(kept, &a, false);
+        raw_answer(fresh, &b, false);
+        pthread_join(t, NULL);
+        answered = a.status == 503 && b.status == 503;
+        if (answered) {
+            assert_string_equal(raw_header(&a, "Connection"), "close");
+            assert_string_equal(raw_header(&b, "Connection"), "close");
+            assert_non_null(raw_header(&b, "Retry-After"));
+        }
+        raw_free(kept);
+        raw_free(fresh);
+        app->server = NULL;
+        app_close(app);
+    }
+    assert_true(answered);
+}
+
 /* ---- addresses ----------------------------------------------------------------------------------- */
+
+/* A socket as a service manager opens it; *address: as it would be configured. */
+static int manager_socket(char address[64])
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof in;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof in), 0);
+    assert_int_equal(listen(fd, 100), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+    (void)snprintf(address, 64, "127.0.0.1:%u", ntohs(in.sin_port));
+    return fd;
+}
+
+static void test_http__a_socket_that_was_handed_over_bridges_a_restart(void **state)
+{
+    char address[64];
+    int fd = manager_socket(address);
+    struct http_options o = defaults();
+    struct raw *before, *between;
+    struct raw_answer a;
+    struct app *app;
+
+    (void)state;
+    o.address = address;
+    o.handed_over = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    app = app_open(o);
+    assert_string_equal(http_server_address(app->server), address);
+    before = call(app);
+    raw_text(before, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_answer(before, &a, false);
+    assert_int_equal(a.status, 200);
+    app_close(app);
+    raw_free(before);
+    between = raw_open(address); /* nobody serves, and yet it is not refused */
+    assert_non_null(between);
+    raw_text(between, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    o.address = "127.0.0.1:0"; /* any port */
+    o.handed_over = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    app = app_open(o);
+    raw_answer(between, &a, false);
+    assert_int_equal(a.status, 200);
+    raw_free(between);
+    app_close(app);
+    (void)close(fd);
+}
+
+static void test_http__a_unix_socket_that_was_handed_over_stays(void **state)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    char address[200], dir[] = "/tmp/cordon-handed-XXXXXX";
+    struct http_options o = defaults();
+    struct raw_answer a;
+    struct app *app;
+    struct raw *r;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(un.sun_path, sizeof un.sun_path, "%s/listen", dir);
+    (void)snprintf(address, sizeof address, "unix:%s", un.sun_path);
+    assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof un), 0);
+    assert_int_equal(listen(fd, 100), 0);
+    o.address = address;
+    o.handed_over = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    app = app_open(o);
+    r = call(app);
+    raw_text(r, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_answer(r, &a, false);
+    assert_int_equal(a.status, 200);
+    raw_free(r);
+    app_close(app);
+    assert_int_equal(access(un.sun_path, F_OK), 0); /* the manager's file */
+    r = raw_open(address);
+    assert_non_null(r);
+    raw_free(r);
+    (void)close(fd);
+    (void)unlink(un.sun_path);
+    (void)rmdir(dir);
+}
+
+/* The address that was checked is the one that is listened on. */
+static void test_http__a_socket_bound_elsewhere_is_refused(void **state)
+{
+    static const char *const configured[] = {"127.0.0.1:1", "127.0.0.2:0", "0.0.0.0:0", "[::1]:0",
+                                             "unix:/tmp/x"};
+    char address[64];
+    int fd = manager_socket(address);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof configured / sizeof *configured; i++) {
+        struct http_options o = defaults();
+        struct http_server *server = NULL;
+        struct err e = {0};
+
+        o.handler = (struct http_handler){.head = on_head, .body = on_body};
+        o.address = configured[i];
+        o.handed_over = fd;
+        assert_int_equal(http_server_open(&o, &server, &e), ERR_INVALID);
+        if (!strstr(e.text, address) || !strstr(e.text, configured[i]))
+            fail_msg("%s: %s", configured[i], e.text);
+    }
+    (void)close(fd);
+}
 
 static void test_http__listens_on_ipv6(void **state)
 {
@@ -2166,6 +2315,10 @@ int main(void)
         cmocka_unit_test(test_http__gives_up_what_is_deferred_too_long),
         cmocka_unit_test(test_http__stops_under_load),
         cmocka_unit_test(test_http__quiesces_and_goes_on_for_those_inside),
+        cmocka_unit_test(test_http__a_request_on_its_way_is_answered_when_it_stops),
+        cmocka_unit_test(test_http__a_socket_that_was_handed_over_bridges_a_restart),
+        cmocka_unit_test(test_http__a_unix_socket_that_was_handed_over_stays),
+        cmocka_unit_test(test_http__a_socket_bound_elsewhere_is_refused),
         cmocka_unit_test(test_http__listens_on_ipv6),
         cmocka_unit_test(test_http__listens_on_a_unix_socket),
         cmocka_unit_test(test_http__refuses_addresses_that_are_none),

@@ -2,7 +2,8 @@
  *
  * Order: configuration, store, far ends, engine, people's side, senders' side: a push is accepted only
  * when all that it needs is there. Ending goes the other way round: first nothing more is accepted, then
- * what was accepted is answered, then the workers finish what they hold; the rest is on disk.
+ * what was accepted is answered, then the workers finish what they hold, for as long as a drain may take;
+ * the rest is on disk.
  */
 #include <errno.h>
 #include <signal.h>
@@ -19,6 +20,7 @@
 #include "engine.h"
 #include "expand.h"
 #include "flood.h"
+#include "handover.h"
 #include "http.h"
 #include "http_tls.h"
 #include "isolation.h"
@@ -44,8 +46,11 @@
 #define MAX_CONNECTIONS   2000
 #define MAX_PER_IP        1000 /* senders may come through one proxy */
 #define ADMIN_CONNECTIONS 64
-#define DRAIN_MS          (10 * SECOND_MS)
-#define OPEN_FILES        (MAX_CONNECTIONS + ADMIN_CONNECTIONS + 256) /* store, far ends, the rest */
+/* A drain, in all: less than the 10 s after which `docker stop` kills. Reads are given up before: they are done
+ * again by the next start, whereas a request that acts, if its answer is missed, has to be looked for. */
+#define DRAIN_READS_MS (5 * SECOND_MS)
+#define DRAIN_MS       (8 * SECOND_MS)
+#define OPEN_FILES     (MAX_CONNECTIONS + ADMIN_CONNECTIONS + 256) /* store, far ends, the rest */
 
 struct serving {
     const char *config_file;
@@ -64,6 +69,7 @@ struct serving {
     struct http_server *senders, *people;
     struct watch *files;          /* what config was read from */
     int64_t told_end_ms, told_ms; /* of the senders' certificate, and when that was told */
+    struct handover sockets;
 };
 
 static void notify_manager(const char *state)
@@ -139,6 +145,7 @@ static enum err_code open_senders(struct serving *s, struct err *e)
                                         .flooded = flooded,
                                         .engine = s->engine};
     struct http_options http = {.address = s->config->listen.address,
+                                .handed_over = s->sockets.listen,
                                 .certificate_file = s->config->listen.tls.certificate_file,
                                 .key_file = s->config->listen.tls.key_file,
                                 .client_certificates = s->config->listen.tls.client_certificates,
@@ -173,6 +180,7 @@ static enum err_code open_people(struct serving *s, struct err *e)
                                         .version = CORDON_VERSION,
                                         .started_ms = clock_wall_ms(clock_system())};
     struct http_options http = {.address = s->config->admin.address,
+                                .handed_over = s->sockets.admin,
                                 .max_body = 64 * 1024,
                                 .max_head = MAX_HEAD,
                                 .head_deadline_ms = HEAD_DEADLINE_MS,
@@ -342,21 +350,42 @@ static void arm_second_signal(const sigset_t *signals)
     (void)pthread_sigmask(SIG_UNBLOCK, signals, NULL);
 }
 
+/* What is left of limit_ms that began at began_ms. */
+static int64_t left_of(int64_t limit_ms, int64_t began_ms)
+{
+    int64_t left = began_ms + limit_ms - clock_mono_ms(clock_system());
+
+    return left > 0 ? left : 0;
+}
+
 static void close_all(struct serving *s)
 {
+    const int64_t began = clock_mono_ms(clock_system());
+    const bool runs = s->engine && s->engine->workers;
+
+    if (s->senders)
+        http_server_quiesce(s->senders);
     if (s->receiver)
         receiver_stopping(s->receiver);
     if (s->admin)
         admin_stopping(s->admin);
-    if (s->senders)
-        http_server_quiesce(s->senders);
-    http_server_free(s->people, DRAIN_MS); /* it counts the senders' connections: it goes first */
-    http_server_free(s->senders, DRAIN_MS);
+    if (runs)
+        engine_quiesce(s->engine);
+    /* It counts the senders' connections: it goes first. */
+    http_server_free(s->people, left_of(DRAIN_READS_MS, began));
+    http_server_free(s->senders, left_of(DRAIN_READS_MS, began));
+    if (runs)
+        (void)engine_wait(s->engine, left_of(DRAIN_READS_MS, began));
+    if (s->rest)
+        rest_wind_down(s->rest, false);
     receiver_free(s->receiver);
     status_free(s->status);
     upkeep_stop(s->upkeep);
-    if (s->engine && s->engine->workers)
+    if (runs) {
+        if (!engine_wait(s->engine, left_of(DRAIN_MS, began)))
+            rest_wind_down(s->rest, true);
         engine_stop(s->engine);
+    }
     admin_free(s->admin);
     engine_free(s->engine);
     health_free(s->health);
@@ -381,7 +410,9 @@ static const struct cli_command command = {
     .about =
         "Receives alerts, decides and acts, until SIGTERM. Stays in the foreground; ready\n"
         "when it logs `ready`. SIGHUP reads the configuration again; secrets and certificates\n"
-        "that change on disk take effect by themselves.",
+        "that change on disk take effect by themselves. SIGTERM finishes what is under way, for\n"
+        "8 seconds at most; a second one ends it at once. Sockets that a service manager hands\n"
+        "over (LISTEN_FDS, named `listen` and `admin`) are used as they are.",
     .options = options,
 };
 
@@ -411,7 +442,9 @@ int cmd_serve(int argc, char **argv)
     block_signals(&signals);
     allow_open_files();
     log_notes(s.config);
-    code = open_engine(&s, &e);
+    code = handover_take(&s.sockets, &e);
+    if (!code)
+        code = open_engine(&s, &e);
     if (!code)
         code = open_senders(&s, &e);
     if (!code)

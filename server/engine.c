@@ -66,6 +66,16 @@ enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], 
     return code ? code : workers_start(&options, &g->workers, e);
 }
 
+void engine_quiesce(struct engine *g)
+{
+    workers_quiesce(g->workers);
+}
+
+bool engine_wait(struct engine *g, int64_t wait_ms)
+{
+    return workers_wait(g->workers, wait_ms);
+}
+
 void engine_stop(struct engine *g)
 {
     workers_stop(g->workers);

@@ -44,6 +44,10 @@ enum err_code engine_new(struct store *store, struct rest *rest, const struct cl
 /** Frees the leases of an earlier run where that is safe, and starts the workers. runs: who does each kind
  *  of work; they stand on this room, so it is told of them. */
 enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], struct err *e);
+/** Begins nothing more; what runs goes on. */
+void engine_quiesce(struct engine *g);
+/** After engine_quiesce: waits until nothing runs, at most so long. True: nothing does. */
+bool engine_wait(struct engine *g, int64_t wait_ms);
 /** Lets the runs under way finish (each at most a minute or three), gives back what was claimed. */
 void engine_stop(struct engine *g);
 void engine_free(struct engine *g);

@@ -332,6 +332,7 @@ static enum err_code transport(const struct mail_server *s, const struct place *
     job.ca_file = s->ca_file;
     job.helo = s->helo ? s->helo : own_name(name);
     job.timeout_ms = s->timeout_ms ? s->timeout_ms : MAIL_TIMEOUT_MS;
+    job.stop_fd = rest_stop_fd(rest);
 
     if (!place->tls && !s->oauth && !place->ipv6 && secret.len <= MAIL_PASSWORD_MAX)
         return smtp_send(s->helper, &job, results, ret_what, e);

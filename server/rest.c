@@ -38,6 +38,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -84,12 +85,15 @@ struct lane {
 
     pthread_mutex_t lock; /* what follows */
     struct rest_call *incoming, **incoming_end;
-    bool stopping;
+    bool winding_down; /* nothing is begun any more, and nothing only read */
+    bool giving_up;    /* nor anything else waited for */
+    bool stopping;     /* the thread ends */
 };
 
 struct rest {
     struct lane http, mail;
     char *user_agent, *https_proxy, *no_proxy, *ca_file;
+    int stop_fd; /* eventfd */
     int64_t connect_ms;
     size_t max_answer;
 
@@ -633,7 +637,8 @@ static void finish(struct lane *l, struct rest_call *c, CURLcode curl)
     publish(c);
 }
 
-static void stop_all(struct lane *l, struct rest_call *fresh)
+/* Ends what was not begun, and of what is under way all, or what only reads. */
+static void end_calls(struct lane *l, struct rest_call *fresh, bool all)
 {
     while (fresh) {
         struct rest_call *c = fresh;
@@ -642,10 +647,13 @@ static void stop_all(struct lane *l, struct rest_call *fresh)
         fail(c, ERR_STOPPING, "not sent, shutting down");
         publish(c);
     }
-    while (l->under_way) {
-        struct rest_call *c = l->under_way;
-
-        if (c->left)
+    for (struct rest_call *c = l->under_way, *next; c; c = next) {
+        next = c->next;
+        if (!all && !c->repeatable)
+            continue;
+        if (!all)
+            fail(c, ERR_STOPPING, "given up, shutting down");
+        else if (c->left)
             fail(c, ERR_UNKNOWN, "no answer yet, shutting down");
         else
             fail(c, ERR_STOPPING, "not sent, shutting down");
@@ -666,7 +674,7 @@ static void *run(void *arg)
     (void)pthread_sigmask(SIG_BLOCK, &all, NULL); /* cannot fail with valid arguments */
     for (;;) {
         struct rest_call *fresh;
-        bool stopping;
+        bool stopping, winding_down, giving_up;
         int n;
 
         (void)pthread_mutex_lock(&l->lock);
@@ -674,9 +682,14 @@ static void *run(void *arg)
         l->incoming = NULL;
         l->incoming_end = &l->incoming;
         stopping = l->stopping;
+        winding_down = l->winding_down;
+        giving_up = l->giving_up;
         (void)pthread_mutex_unlock(&l->lock);
+        if (winding_down || stopping) {
+            end_calls(l, fresh, stopping || giving_up);
+            fresh = NULL;
+        }
         if (stopping) {
-            stop_all(l, fresh);
             (void)curl_multi_cleanup(l->multi); /* here, because it may write "close notify" */
             l->multi = NULL;
             return NULL;
@@ -745,12 +758,38 @@ static void lane_close(struct lane *l)
     (void)pthread_mutex_destroy(&l->lock);
 }
 
+static void lane_wind_down(struct lane *l, bool all)
+{
+    (void)pthread_mutex_lock(&l->lock);
+    l->winding_down = true;
+    l->giving_up = l->giving_up || all;
+    (void)curl_multi_wakeup(l->multi); /* under the lock, as in lane_close */
+    (void)pthread_mutex_unlock(&l->lock);
+}
+
+void rest_wind_down(struct rest *r, bool all)
+{
+    const uint64_t one = 1;
+
+    lane_wind_down(&r->http, all);
+    lane_wind_down(&r->mail, all);
+    if (all)
+        (void)!write(r->stop_fd, &one, sizeof one); /* full means readable already */
+}
+
+int rest_stop_fd(const struct rest *r)
+{
+    return r ? r->stop_fd : 0;
+}
+
 void rest_free(struct rest *r)
 {
     if (!r)
         return;
     lane_close(&r->http);
     lane_close(&r->mail);
+    if (r->stop_fd >= 0)
+        (void)close(r->stop_fd);
     (void)pthread_mutex_destroy(&r->lock);
     roots_free(r->roots);
     free(r->user_agent);
@@ -774,6 +813,9 @@ enum err_code rest_new(const struct rest_options *o, struct rest **ret, struct e
     (void)pthread_mutex_init(&r->lock, NULL); /* cannot fail with default attributes */
     (void)pthread_mutex_init(&r->http.lock, NULL);
     (void)pthread_mutex_init(&r->mail.lock, NULL);
+    r->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (r->stop_fd < 0)
+        return err_set(e, ERR_IO, "eventfd: %s", strerror(errno));
     r->connect_ms = o->connect_ms ? o->connect_ms : CONNECT_MS;
     r->max_answer = o->max_answer ? o->max_answer : ANSWER_MAX;
     if (!copy_text(&r->user_agent, o->user_agent ? o->user_agent : "cordon") ||
@@ -1047,7 +1089,7 @@ enum err_code rest_start(struct rest *r, const struct rest_request *q, struct re
 
     l = c->is_mail ? &r->mail : &r->http;
     (void)pthread_mutex_lock(&l->lock);
-    if (l->stopping) {
+    if (l->stopping || l->winding_down) {
         (void)pthread_mutex_unlock(&l->lock);
         return err_set(e, ERR_STOPPING, "%s: not sent, shutting down", c->host);
     }

@@ -77,6 +77,14 @@ struct rest_answer {
 /** ERR_IO: ca_file cannot be read; ERR_INVALID: https_proxy is no URL; ERR_NOMEM. */
 enum err_code rest_new(const struct rest_options *o, struct rest **ret, struct err *e);
 /**
+ * The process is about to end. No call is begun from now on, and those that only read (GET, HEAD, may_repeat)
+ * end at once: all with ERR_STOPPING. With `all` every other one ends too, as rest_free would end it; a child
+ * that hands over mail (smtp.h) learns of it from rest_stop_fd. Any thread; may be called again.
+ */
+void rest_wind_down(struct rest *r, bool all);
+/** Readable from rest_wind_down(r, true) on; borrowed. r NULL: 0. */
+int rest_stop_fd(const struct rest *r);
+/**
  * Ends the calls under way, joins the thread. A call of which nothing has left ends with ERR_STOPPING,
  * any other with ERR_UNKNOWN. Their rest_wait stays valid afterwards. NULL is fine.
  */

@@ -323,23 +323,28 @@ static void child_lines(struct child *c)
     }
 }
 
-/* Feeds and hears the child until it ends or the deadline passes: false for the deadline. */
+/* Feeds and hears the child until it ends: false when the deadline passes, or stop_fd says to stop. */
 static bool child_talk(struct child *c, struct buf *head, const char *message, size_t len,
-                       int64_t deadline_ms)
+                       int stop_fd, int64_t deadline_ms)
 {
     size_t head_sent = 0, message_sent = 0;
     bool sending = true;
 
     for (;;) {
-        struct pollfd p = {.fd = c->fd, .events = (short)(POLLIN | (sending ? POLLOUT : 0))};
+        struct pollfd fds[2] = {{.fd = c->fd, .events = (short)(POLLIN | (sending ? POLLOUT : 0))},
+                                {.fd = stop_fd ? stop_fd : -1, .events = POLLIN}};
+        struct pollfd p;
         int64_t left = deadline_ms - clock_mono_ms(clock_system());
         char piece[4096];
         ssize_t n;
 
         if (left <= 0)
             return c->outcome != NULL;
-        if (poll(&p, 1, (int)left) < 0 && errno != EINTR)
+        if (poll(fds, 2, (int)left) < 0 && errno != EINTR)
             return false;
+        p = fds[0];
+        if (fds[1].revents && !p.revents) /* what it has to say is heard first */
+            return c->outcome != NULL;
         if (sending && (p.revents & (POLLOUT | POLLERR | POLLHUP))) {
             bool first = head_sent < head->len;
 
@@ -455,10 +460,13 @@ enum err_code smtp_send(const char *helper, const struct smtp_job *job, struct m
         return err_set(e, why.code, "%s", why.text);
     }
     in_time = child_talk(&child, &head, job->probe ? "" : job->message,
-                         job->probe ? 0 : job->message_len, deadline);
+                         job->probe ? 0 : job->message_len, job->stop_fd, deadline);
     if (!child.outcome) {
         if (in_time)
             (void)child_died(&child, &why);
+        else if (clock_mono_ms(clock_system()) < deadline)
+            (void)err_set(&why, ERR_STOPPING, "%s:%u: given up, shutting down (%s)", job->host,
+                          job->port, smtp_stage_name(child.stage));
         else
             (void)err_set(&why, ERR_TIMEOUT, "%s:%u: no end after %lld ms (%s)", job->host,
                           job->port, (long long)job->timeout_ms, smtp_stage_name(child.stage));

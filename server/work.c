@@ -84,6 +84,8 @@ static int64_t fill(struct workers *p, const size_t room[WORK_KINDS], size_t max
         log_event(LOG_ERROR, "claim_failed", LOG_ERR(&e));
     pthread_mutex_lock(&p->lock);
     p->claiming = false;
+    if (p->stopping)
+        pthread_cond_broadcast(&p->dispatcher_cond);
     for (size_t i = 0; i < n; i++) {
         p->queue[(p->queue_head + p->queue_len++) % p->o.threads] = claimed[i];
         p->busy[claimed[i].kind]++;
@@ -168,7 +170,10 @@ static void *serve(void *arg)
         p->idle++;
         p->busy[w.kind]--;
         atomic_store(&p->kicked, true); /* what ran may have made more work due */
-        pthread_cond_signal(&p->dispatcher_cond);
+        if (p->stopping)
+            pthread_cond_broadcast(&p->dispatcher_cond); /* workers_wait waits there, too */
+        else
+            pthread_cond_signal(&p->dispatcher_cond);
     }
     pthread_mutex_unlock(&p->lock);
     return NULL;
@@ -221,14 +226,32 @@ enum err_code workers_start(const struct workers_options *o, struct workers **re
     return ERR_OK;
 }
 
-void workers_stop(struct workers *p)
+void workers_quiesce(struct workers *p)
 {
-    if (!p)
-        return;
     pthread_mutex_lock(&p->lock);
     p->stopping = true;
     pthread_cond_broadcast(&p->dispatcher_cond);
     pthread_mutex_unlock(&p->lock);
+}
+
+bool workers_wait(struct workers *p, int64_t wait_ms)
+{
+    int64_t until = clock_mono_ms(clock_system()) + wait_ms;
+    bool idle;
+
+    pthread_mutex_lock(&p->lock);
+    while (!(idle = p->idle == p->o.threads && !p->queue_len && !p->claiming) &&
+           clock_mono_ms(clock_system()) < until)
+        wait_until(p, until);
+    pthread_mutex_unlock(&p->lock);
+    return idle;
+}
+
+void workers_stop(struct workers *p)
+{
+    if (!p)
+        return;
+    workers_quiesce(p);
     if (p->dispatcher_started)
         (void)pthread_join(p->dispatcher, NULL);
     pthread_mutex_lock(&p->lock); /* what the dispatcher claimed last is in the queue now */

@@ -22,6 +22,10 @@ struct workers_options {
 
 /** *ret is set before the first run begins, so that a run finds it. */
 enum err_code workers_start(const struct workers_options *o, struct workers **ret, struct err *e);
+/** Claims nothing more from now on; what runs goes on. */
+void workers_quiesce(struct workers *p);
+/** After workers_quiesce: waits until nothing runs, at most so long. True: nothing does. */
+bool workers_wait(struct workers *p, int64_t wait_ms);
 /** Claims nothing more, waits for the runs under way, joins, frees. NULL is fine. */
 void workers_stop(struct workers *p);
 void workers_kick(struct workers *p);

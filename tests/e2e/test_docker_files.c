@@ -349,7 +349,7 @@ static void test_docker_files__the_demonstration_does_what_it_says(void **state)
 
 /* ---- systemd ----------------------------------------------------------------------------------- */
 
-static void test_docker_files__systemd_understands_the_unit(void **state)
+static void test_docker_files__systemd_understands_the_units(void **state)
 {
     static const char verify[] =
         "command -v systemd-analyze >/dev/null || exit 77\n"
@@ -357,7 +357,8 @@ static void test_docker_files__systemd_understands_the_unit(void **state)
         "sed \"s,^ExecStart=/usr/local/bin/cordon ,ExecStart=$(realpath \"$0\") ,\" docker/cordon.service"
         " >\"$dir/cordon.service\"\n"
         "grep -q \"^ExecStart=$(realpath \"$0\") serve \" \"$dir/cordon.service\" || exit 1\n"
-        "systemd-analyze verify --man=no \"$dir/cordon.service\"";
+        "cp docker/cordon.socket \"$dir\" || exit 1\n"
+        "systemd-analyze verify --man=no \"$dir/cordon.service\" \"$dir/cordon.socket\"";
     const char *argv[] = {"/bin/sh", "-c", verify, serving_program("cordon"), NULL};
     struct ran ran;
     int code;
@@ -380,7 +381,7 @@ int main(void)
         cmocka_unit_test(test_docker_files__every_folder_of_the_sources_is_in_the_context),
         cmocka_unit_test(test_docker_files__no_service_has_more_rights_than_it_needs),
         cmocka_unit_test(test_docker_files__the_demonstration_does_what_it_says),
-        cmocka_unit_test(test_docker_files__systemd_understands_the_unit),
+        cmocka_unit_test(test_docker_files__systemd_understands_the_units),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -239,9 +239,43 @@ static void show_log(const struct house *h)
         (void)fclose(f);
 }
 
+#define ENV_MAX 1024
+
+/* The environment of a process that is handed over a socket; LISTEN_PID is still to be filled in. */
+static void hand_over_env(char *env[ENV_MAX], char pid[32])
+{
+    static char fds[] = "LISTEN_FDS=1", names[] = "LISTEN_FDNAMES=listen";
+    size_t n = 0;
+
+    (void)snprintf(pid, 32, "LISTEN_PID=");
+    env[n++] = pid;
+    env[n++] = fds;
+    env[n++] = names;
+    for (char **e = environ; *e && n < ENV_MAX - 1; e++)
+        env[n++] = *e;
+    env[n] = NULL;
+}
+
+/* In the child, between fork and exec: as a service manager does it. */
+static void hand_over(int fd, char pid[32])
+{
+    char digits[12], *at = pid + strlen(pid);
+    int n = 0;
+
+    for (pid_t own = getpid(); own; own /= 10)
+        digits[n++] = (char)('0' + own % 10);
+    while (n)
+        *at++ = digits[--n];
+    *at = '\0';
+    if (fd == 3)
+        (void)fcntl(fd, F_SETFD, 0);
+    else
+        (void)dup2(fd, 3);
+}
+
 void house_cordon_start(struct house *h)
 {
-    char exe[400];
+    char exe[400], pid_text[32], *handed[ENV_MAX];
     char *argv[] = {exe, (char *)(uintptr_t) "serve", (char *)(uintptr_t) "-c", h->config_file,
                     NULL};
     int log_pipe[2] = {-1, -1}, ready[2] = {-1, -1};
@@ -251,6 +285,7 @@ void house_cordon_start(struct house *h)
 
     assert_int_equal(h->pid, 0);
     program(exe, "cordon");
+    hand_over_env(handed, pid_text);
     if (pipe2(log_pipe, O_CLOEXEC) || pipe2(ready, O_CLOEXEC))
         fail_msg("pipe: %s", strerror(errno));
     h->pid = fork();
@@ -261,7 +296,9 @@ void house_cordon_start(struct house *h)
         (void)dup2(log_pipe[1], 2);
         (void)signal(SIGXFSZ, SIG_DFL); /* whoever runs the tests may ignore these, */
         (void)signal(SIGPIPE, SIG_DFL); /* service managers do not */
-        (void)execv(exe, argv);
+        if (h->listen_fd)
+            hand_over(h->listen_fd, pid_text); /* last: descriptor 3 may have been one of ours */
+        (void)execve(exe, argv, h->listen_fd ? handed : environ);
         _exit(127);
     }
     (void)close(log_pipe[1]);

@@ -45,6 +45,7 @@ struct house {
         [200]; /* "http://127.0.0.1:43121" or "unix:/path:", of the running process; fit for fetch */
     char admin[200];
     unsigned serial; /* of delivery ids */
+    int listen_fd; /* a listening socket that every start is handed over, named `listen`; 0: none */
     /* house.c's own */
     int log_fd, ready_fd;
     pthread_t reader;

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -472,6 +473,66 @@ static void test_rest__stopping_tells_what_may_have_been_done(void **state)
     s->rest = NULL;
     assert_true(rest_is_done(sent));
     assert_int_equal(rest_wait(sent, &a, &e), ERR_UNKNOWN);
+}
+
+static void test_rest__winding_down_ends_reads_first_and_then_the_rest(void **state)
+{
+    struct stage *s = *state;
+    struct rest_request q = request(s, "POST", "/");
+    struct rest_call *sent, *read, *repeatable, *late;
+    struct rest_answer a = {0};
+    struct pollfd stop = {.fd = rest_stop_fd(s->rest), .events = POLLIN};
+    struct err e;
+
+    peer_script(s->peer, &(struct peer_answer){.act = PEER_HANG});
+    assert_int_equal(rest_start(s->rest, &q, &sent, NULL), ERR_OK);
+    q.may_repeat = true;
+    assert_int_equal(rest_start(s->rest, &q, &repeatable, NULL), ERR_OK);
+    q.may_repeat = false;
+    q.method = "GET";
+    assert_int_equal(rest_start(s->rest, &q, &read, NULL), ERR_OK);
+    assert_non_null(peer_request(s->peer, 2));
+    rest_wind_down(s->rest, false);
+    assert_int_equal(rest_wait(read, &a, &e), ERR_STOPPING);
+    assert_int_equal(rest_wait(repeatable, &a, &e), ERR_STOPPING);
+    assert_int_equal(rest_start(s->rest, &q, &late, &e), ERR_STOPPING);
+    assert_false(rest_is_done(sent)); /* what acts is waited for */
+    assert_int_equal(poll(&stop, 1, 0), 0);
+    rest_wind_down(s->rest, true);
+    assert_int_equal(rest_wait(sent, &a, &e), ERR_UNKNOWN);
+    assert_int_equal(poll(&stop, 1, 0), 1);
+    assert_int_equal(peer_count(s->peer), 3);
+}
+
+static void test_rest__what_acts_is_answered_while_it_winds_down(void **state)
+{
+    struct stage *s = *state;
+    struct rest_request post = request(s, "POST", "/act");
+    char read_url[256];
+    struct rest_request get = {.method = "GET", .url = read_url, .timeout_ms = 20000};
+    struct rest_call *sent, *read;
+    struct rest_answer a = {0};
+    struct err e;
+
+    /* The answer to the POST waits for a third request, which comes from another client. */
+    peer_script(s->peer, &(struct peer_answer){
+                             .target = "/act", .status = 201, .body = "done", .gather = 3});
+    peer_script(s->peer, &(struct peer_answer){.target = "/third", .status = 200});
+    peer_script(s->peer, &(struct peer_answer){.act = PEER_HANG});
+    (void)snprintf(read_url, sizeof read_url, "%s/read", peer_url(s->peer));
+    assert_int_equal(rest_start(s->rest, &post, &sent, NULL), ERR_OK);
+    assert_int_equal(rest_start(s->rest, &get, &read, NULL), ERR_OK);
+    assert_non_null(peer_request(s->peer, 1));
+    rest_wind_down(s->rest, false);
+    assert_int_equal(rest_wait(read, &a, &e), ERR_STOPPING);
+    AUTO(rest_freep) struct rest *other = NULL;
+    assert_int_equal(rest_new(&(struct rest_options){0}, &other, &e), ERR_OK);
+    (void)snprintf(read_url, sizeof read_url, "%s/third", peer_url(s->peer));
+    assert_int_equal(rest_do(other, &get, &a, &e), ERR_OK);
+    rest_answer_clear(&a);
+    assert_int_equal(rest_wait(sent, &a, &e), ERR_OK);
+    assert_int_equal(a.status, 201);
+    rest_answer_clear(&a);
 }
 
 static void *many(void *arg)
@@ -949,6 +1010,8 @@ int main(void)
         T(test_rest__repeats_no_post_on_a_connection_found_closed),
         T(test_rest__calls_leave_side_by_side),
         T(test_rest__stopping_tells_what_may_have_been_done),
+        T(test_rest__winding_down_ends_reads_first_and_then_the_rest),
+        T(test_rest__what_acts_is_answered_while_it_winds_down),
         T(test_rest__serves_many_threads),
         T(test_rest__uses_the_proxy_for_what_leaves_the_host_only),
         T(test_rest__trusts_the_roots_it_was_given_and_no_other),

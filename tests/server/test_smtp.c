@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -896,6 +897,32 @@ static void test_smtp__a_server_that_hangs_is_left_at_the_deadline(void **state)
     }
 }
 
+static void test_smtp__a_server_that_hangs_is_left_when_the_process_stops(void **state)
+{
+    static const struct smtp_peer_rule rules[2] = {{"", NULL, PEER_HANG, 0}};
+    struct fixture *f = *state;
+    struct smtp_peer *peer =
+        smtp_peer_new(&(struct smtp_peer_options){.ca = f->ca, .rules = rules});
+    struct smtp_job job = job_for(f, peer);
+    struct mail_result results[3];
+    struct err e = {0};
+    const uint64_t one = 1;
+
+    job.timeout_ms = 60000;
+    job.stop_fd = eventfd(0, EFD_CLOEXEC);
+    assert_true(job.stop_fd > 0);
+    assert_int_equal(write(job.stop_fd, &one, sizeof one), sizeof one);
+    assert_int_equal(smtp_send(NULL, &job, results, NULL, &e), ERR_STOPPING);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(results[i].fate, MAIL_RETRY);
+        assert_false(results[i].maybe_sent);
+    }
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
+    assert_int_equal(errno, ECHILD);
+    (void)close(job.stop_fd);
+    smtp_peer_free(peer);
+}
+
 /* ---- the child -------------------------------------------------------------------------------- */
 
 static void write_script(char *path, size_t room, const struct fixture *f, const char *text)
@@ -1225,6 +1252,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_smtp__on_loopback_tls_is_used_when_offered_and_not_missed_when_not),
         cmocka_unit_test(test_smtp__plain_text_needs_a_host_that_resolves_to_loopback),
         cmocka_unit_test(test_smtp__a_server_that_hangs_is_left_at_the_deadline),
+        cmocka_unit_test(test_smtp__a_server_that_hangs_is_left_when_the_process_stops),
         cmocka_unit_test(test_smtp__a_child_that_fails_is_told_about),
         cmocka_unit_test(test_smtp__sent_needs_every_witness),
         cmocka_unit_test(test_smtp__the_password_is_on_the_childs_stdin_and_nowhere_else),

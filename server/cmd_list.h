@@ -9,6 +9,7 @@ COMMAND("connect", cmd_connect, "write what a sender needs: a Logic App, a flow,
 COMMAND("keygen", cmd_keygen, "make a new secret for a sender, or an Ed25519 pair")
 COMMAND("cases", cmd_cases, "what is known and done about each alert: list, show")
 COMMAND("isolations", cmd_isolations, "every episode of a machine being isolated: list")
+COMMAND("store", cmd_store, "care of the store: check, backup FILE, restore FILE")
 COMMAND("healthcheck", cmd_healthcheck, "is the running server ready? for containers and managers")
 COMMAND("fields", cmd_fields, "the fields that rules and templates may name")
 COMMAND("metrics", cmd_metrics, "every metric: what it means, and what to do about it")

@@ -854,6 +854,25 @@ enum err_code config_peek_admin(const char *file, const char *(*env)(const char 
     return ERR_OK;
 }
 
+enum err_code config_peek_store(const char *file, const char *(*env)(const char *name),
+                                struct arena *a, const char **ret_url, struct yaml_faults *faults,
+                                struct err *e)
+{
+    const struct settings_reader reader = {.arena = a, .faults = faults, .env = env};
+    struct config config = {0};
+    struct loading l = {.reader = reader, .config = &config};
+    struct yaml_node *root;
+    enum err_code code = peek_root(file, a, faults, &root, e);
+
+    if (code)
+        return code;
+    read_store(&l, yaml_get(root, "store"));
+    if (faults->count)
+        return end_of_faults(file, ERR_INVALID, faults, e);
+    *ret_url = config.store_url;
+    return ERR_OK;
+}
+
 /* Where a listen address is reached from this machine: all of its addresses include the loopback one. */
 static const char *local_url(struct arena *a, const char *scheme, const char *address)
 {

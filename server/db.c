@@ -9,6 +9,8 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
@@ -460,4 +462,86 @@ void db_counts(struct db *db, struct db_counts *ret)
     if (db->group)
         db_group_counts(db->group, ret);
     ret->size_bytes = db->driver->size(db->store);
+}
+
+/* ---- care of the files ------------------------------------------------------------------------ */
+
+static enum err_code not_ours_to_do(const struct db_driver *d, struct err *e)
+{
+    return err_set(e, ERR_REFUSED, "%s: the database has tools of its own for that", d->scheme);
+}
+
+enum err_code db_check(struct db *db, db_found_fn found, void *ctx, struct err *e)
+{
+    return db->driver->check ? db->driver->check(db->store, found, ctx, e)
+                             : not_ours_to_do(db->driver, e);
+}
+
+enum err_code db_backup(struct db *db, const char *file, struct err *e)
+{
+    return db->driver->backup ? db->driver->backup(db->store, file, e)
+                              : not_ours_to_do(db->driver, e);
+}
+
+static void first_finding(void *ctx, const char *text)
+{
+    char **first = ctx;
+
+    if (!*first)
+        *first = strdup(text); /* without memory: "damaged" alone */
+    if (!*first)
+        *first = strdup("");
+}
+
+static enum err_code read_version(struct db_tx *tx, void *arg, struct err *e)
+{
+    return schema_version(tx, arg, e);
+}
+
+/* Is it a database of ours, sound, and not too new? */
+static enum err_code fit_to_restore(struct db *from, const struct db_migration *migrations,
+                                    struct err *e)
+{
+    AUTO(auto_free) char *first = NULL;
+    int64_t has = 0;
+    int known = count_steps(migrations);
+    enum err_code code = db_check(from, first_finding, &first, e);
+
+    if (!code && first)
+        code = err_set(e, ERR_REFUSED, "it is damaged: %.200s", first);
+    if (!code)
+        code = db_read(from, read_version, &has, e);
+    if (!code && has > known)
+        code = newer_schema(has, known, e);
+    return code;
+}
+
+enum err_code db_restore(const char *url, const struct db_migration *migrations, const char *file,
+                         char **ret_aside, struct err *e)
+{
+    AUTO(auto_free) char *from_url = NULL;
+    AUTO(db_freep) struct db *from = NULL;
+    const char *rest = NULL;
+    const struct db_driver *driver = find_driver(url, &rest, e);
+    struct db_store *to = NULL;
+    enum err_code code;
+
+    if (!driver)
+        return ERR_INVALID;
+    if (!driver->replace)
+        return not_ours_to_do(driver, e);
+    if (asprintf(&from_url, "%s:%s", driver->scheme, file) < 0)
+        from_url = NULL;
+    if (!from_url)
+        return err_set(e, ERR_NOMEM, "database: out of memory");
+    code = db_open(&(struct db_options){.url = from_url, .read_only = true}, &from, e);
+    if (!code)
+        code = fit_to_restore(from, migrations, e);
+    if (code)
+        return err_in(e, "restore from %s", file);
+    if ((code = driver->open(rest, false, &to, e)))
+        return code;
+    code = driver->replace(to, from->store, ret_aside, e);
+    driver->close(to);
+    return code;
 }

@@ -91,6 +91,25 @@ struct db_counts {
 };
 void db_counts(struct db *db, struct db_counts *ret);
 
+/* ---- care of the files; for an engine that has files of its own ------------------------------- */
+
+typedef void (*db_found_fn)(void *ctx, const char *text);
+
+/** Reads through all of the database and tells every fault of its structure. Any thread, and while another
+ *  process writes. ERR_OK however many there are; ERR_REFUSED where the engine does that itself. */
+enum err_code db_check(struct db *db, db_found_fn found, void *ctx, struct err *e);
+/** Writes what is committed now to a new file, private and synced. Others may write meanwhile.
+ *  ERR_CONFLICT when the file exists; ERR_REFUSED where the engine has a tool of its own for that. */
+enum err_code db_backup(struct db *db, const char *file, struct err *e);
+/**
+ * Puts a copy of `file`, which must be sound, in the place of the database of url.
+ * migrations  as for db_open: a schema newer than the last of them is refused.
+ * ret_aside   where the old one is kept (heap; NULL: there was none).
+ * Returns     ERR_CONFLICT while a server holds it; ERR_REFUSED for a file that is not ours, damaged or too new.
+ */
+enum err_code db_restore(const char *url, const struct db_migration *migrations, const char *file,
+                         char **ret_aside, struct err *e);
+
 /* ---- inside a closure ------------------------------------------------------------------------- */
 
 /*

@@ -111,6 +111,13 @@ struct db_driver {
      * nobody waits. May leave damage and its reason. NULL: nothing to do.
      */
     void (*upkeep)(struct db_conn *c, bool idle);
+
+    /* As db_check, db_backup, db_restore; NULL: the engine's own tools do that. replace: s is open for
+     * writing, and nothing is connected to it. */
+    enum err_code (*check)(struct db_store *s, db_found_fn found, void *ctx, struct err *e);
+    enum err_code (*backup)(struct db_store *s, const char *file, struct err *e);
+    enum err_code (*replace)(struct db_store *s, struct db_store *from, char **ret_aside,
+                             struct err *e);
 };
 
 #endif

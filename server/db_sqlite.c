@@ -22,6 +22,7 @@
  *     themselves and synced (rewrite_log), so that what is read is what is on disk.
  */
 #include "db_driver.h"
+#include "db_sqlite.h"
 #include "db_sqlite_log.h"
 
 #include <assert.h>
@@ -109,6 +110,9 @@ static struct statement *statement(struct db_rows *rows)
 
 /* ---- errors ----------------------------------------------------------------------------------- */
 
+#define CURE                                                                                       \
+    ": `cordon store check` says where, `cordon store restore FILE` puts a backup in its place"
+
 /* sqlite.org/rescode.html. An extended code is looked for first, then its primary one. */
 static const struct result {
     int rc;
@@ -137,8 +141,8 @@ static const struct result {
     {SQLITE_READONLY, ERR_IO, DB_CONN_LOST, NULL},
     {SQLITE_PERM, ERR_IO, DB_CONN_LOST, NULL},
     {SQLITE_AUTH, ERR_IO, DB_CONN_LOST, NULL},
-    {SQLITE_CORRUPT, ERR_IO, DB_TX_LOST, "the database is corrupt: restore it from a backup"},
-    {SQLITE_NOTADB, ERR_IO, DB_TX_LOST, "this is not a database, or a corrupt one"},
+    {SQLITE_CORRUPT, ERR_IO, DB_TX_LOST, "the database is corrupt" CURE},
+    {SQLITE_NOTADB, ERR_IO, DB_TX_LOST, "this is not a database, or a corrupt one" CURE},
 };
 
 static const struct result *find_result(int rc)
@@ -167,6 +171,11 @@ static enum err_code explain(sqlite3 *db, int rc, enum db_damage *ret_damage, st
     if (os)
         return err_set(e, r->code, "%s (SQLite %d; %s)", what, rc, strerror(os));
     return err_set(e, r->code, "%s (SQLite %d)", what, rc);
+}
+
+enum err_code db_sqlite_explain(sqlite3 *db, int rc, struct err *e)
+{
+    return explain(db, rc, NULL, e);
 }
 
 /* explain(), and the connection remembers what of it goes beyond one statement. */
@@ -454,8 +463,7 @@ static int note_log_pages(void *ctx, sqlite3 *db, const char *name, int pages)
     return SQLITE_OK;
 }
 
-static enum err_code open_handle(struct db_store *s, enum db_role role, sqlite3 **ret,
-                                 struct err *e)
+static enum err_code open_handle(const char *path, enum db_role role, sqlite3 **ret, struct err *e)
 {
     int mode = role == DB_WRITER ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
     const char *vfs = role == DB_WRITER ? db_sqlite_log_vfs() : NULL;
@@ -464,9 +472,8 @@ static enum err_code open_handle(struct db_store *s, enum db_role role, sqlite3 
 
     if (role == DB_WRITER && !vfs)
         return err_set(e, ERR_NOMEM, "SQLite takes no VFS");
-    rc = sqlite3_open_v2(s->path, &db,
-                         mode | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOFOLLOW,
-                         vfs);
+    rc = sqlite3_open_v2(
+        path, &db, mode | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOFOLLOW, vfs);
     if (!rc)
         rc = sqlite3_busy_timeout(db, BUSY_MS);
     /* A file that somebody tampered with shall not run anything while it is read. */
@@ -482,6 +489,11 @@ static enum err_code open_handle(struct db_store *s, enum db_role role, sqlite3 
     }
     *ret = db;
     return ERR_OK;
+}
+
+enum err_code db_sqlite_open_reader(const char *path, sqlite3 **ret, struct err *e)
+{
+    return open_handle(path, DB_READER, ret, e);
 }
 
 /* foreign_keys: PostgreSQL knows no other way. secure_delete: nothing secret is stored, and it would
@@ -523,7 +535,7 @@ static enum err_code set_up_writer(struct sqlite_conn *c, bool new, struct err *
 /* Keeps the -shm file's content alive while the writer reconnects. */
 static enum err_code drop_anchor(struct db_store *s, struct err *e)
 {
-    enum err_code code = open_handle(s, DB_READER, &s->anchor, e);
+    enum err_code code = open_handle(s->path, DB_READER, &s->anchor, e);
 
     if (!code && (code = exec(s->anchor, "SELECT 1 FROM sqlite_schema LIMIT 1", e))) {
         (void)sqlite3_close(s->anchor); /* it runs nothing, so nothing can fail */
@@ -580,7 +592,7 @@ static enum err_code driver_connect(struct db_store *s, enum db_role role, struc
     c->base.driver = &db_driver_sqlite;
     c->store = s;
     c->role = role;
-    if ((code = open_handle(s, role, &c->db, e)))
+    if ((code = open_handle(s->path, role, &c->db, e)))
         return code;
     c->base.damage = DB_CONN_LOST; /* until it is complete: no checkpoint when it is closed */
     if ((code = check_ours(c->db, &new, e)))
@@ -958,6 +970,26 @@ static void driver_upkeep(struct db_conn *base, bool idle)
         base->damage = DB_STORE_LOST; /* see the top of this file */
 }
 
+/* ---- care of the files ------------------------------------------------------------------------ */
+
+static enum err_code driver_check(struct db_store *s, db_found_fn found, void *ctx, struct err *e)
+{
+    return db_sqlite_check(s->path, found, ctx, e);
+}
+
+static enum err_code driver_backup(struct db_store *s, const char *file, struct err *e)
+{
+    return db_sqlite_backup(s->path, file, e);
+}
+
+static enum err_code driver_replace(struct db_store *s, struct db_store *from, char **ret_aside,
+                                    struct err *e)
+{
+    if (strcmp(s->path, from->path) == 0)
+        return err_set(e, ERR_INVALID, "%s is the store itself", s->path);
+    return db_sqlite_replace(s->path, from->path, ret_aside, e);
+}
+
 const struct db_driver db_driver_sqlite = {
     .scheme = "sqlite",
     .writers = 1,
@@ -984,4 +1016,7 @@ const struct db_driver db_driver_sqlite = {
     .column_is_null = driver_column_is_null,
     .rows_end = driver_rows_end,
     .upkeep = driver_upkeep,
+    .check = driver_check,
+    .backup = driver_backup,
+    .replace = driver_replace,
 };

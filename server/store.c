@@ -89,6 +89,18 @@ void store_free(struct store *s)
     free(s);
 }
 
+enum err_code store_backup(struct store *s, const char *file, struct err *e)
+{
+    return db_backup(s->db, file, e);
+}
+
+enum err_code store_restore(const char *url, const char *file, char **ret_aside, struct err *e)
+{
+    enum err_code code = db_restore(url, migrations, file, ret_aside, e);
+
+    return code ? err_in(e, "store %s", url) : ERR_OK;
+}
+
 const char *store_text(struct arena *a, struct db_rows *rows, int column, bool *nomem)
 {
     const char *text = db_text(rows, column);

@@ -1,0 +1,170 @@
+/* cmd_store.c - `cordon store`: care of the store's files, beside a running server or without one. */
+#include "cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "auto.h"
+#include "clock.h"
+#include "config.h"
+#include "store.h"
+#include "store_check.h"
+
+struct options {
+    const char *config;
+};
+
+static const struct cli_option options[] = {
+    CLI_CONFIG(struct options, config),
+    {.name = NULL},
+};
+
+/* Reads the options, and of the configuration where the store is. */
+static int begin(int argc, char **argv, const struct cli_command *command, struct arena *a,
+                 const char **ret_url, struct cli_words *words)
+{
+    struct options o = {0};
+    int code = cli_parse(argc, argv, command, &o, words);
+    struct yaml_faults faults;
+    struct err e = {0};
+    enum err_code peeked;
+    const char *file;
+
+    if (code != CLI_GO_ON)
+        return code;
+    file = cli_config_file(o.config);
+    if (!file || !a)
+        return CLI_FAILED;
+    peeked = config_peek_store(file, NULL, a, ret_url, &faults, &e);
+    if (!peeked)
+        return CLI_GO_ON;
+    if (peeked == ERR_INVALID)
+        cli_show_faults(&faults);
+    cli_error("%s", e.text);
+    return CLI_FAILED;
+}
+
+/* ---- check ------------------------------------------------------------------------------------ */
+
+static void show_finding(void *ctx, const char *text)
+{
+    size_t *n = ctx;
+
+    (void)printf("%s\n", text);
+    ++*n;
+}
+
+static int store_check_command(int argc, char **argv)
+{
+    static const struct cli_command command = {
+        .name = "store check",
+        .about =
+            "Reads through all of the store: is its file sound, does the schema fit this program,\n"
+            "does every row lead somewhere? Changes nothing; the server may run meanwhile. Exit\n"
+            "code 1 when something was found.",
+        .options = options,
+    };
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    AUTO(store_freep) struct store *s = NULL;
+    const char *url = NULL;
+    struct err e = {0};
+    size_t found = 0;
+    int code = begin(argc, argv, &command, a, &url, NULL);
+
+    if (code != CLI_GO_ON)
+        return code;
+    if (store_open(url, true, clock_system(), &s, &e) || store_check(s, show_finding, &found, &e)) {
+        cli_error("%s", e.text);
+        return CLI_FAILED;
+    }
+    if (found) {
+        cli_error("the store is not sound. Keep its files, and put a backup in its place: "
+                  "`cordon store restore FILE`");
+        return CLI_FAILED;
+    }
+    (void)printf("%s: sound\n", url);
+    return CLI_DONE;
+}
+
+/* ---- backup ----------------------------------------------------------------------------------- */
+
+static int store_backup_command(int argc, char **argv)
+{
+    static const struct cli_command command = {
+        .name = "store backup",
+        .args = "FILE",
+        .about =
+            "Writes what the store holds now to a new file, which is synced, and readable by its\n"
+            "owner alone. The server may run meanwhile: what it commits from then on is not in the\n"
+            "copy.",
+        .options = options,
+        .least_args = 1,
+        .most_args = 1,
+    };
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    AUTO(store_freep) struct store *s = NULL;
+    const char *url = NULL;
+    struct cli_words words;
+    struct stat st = {0};
+    struct err e = {0};
+    int code = begin(argc, argv, &command, a, &url, &words);
+
+    if (code != CLI_GO_ON)
+        return code;
+    if (store_open(url, true, clock_system(), &s, &e) || store_backup(s, words.items[0], &e)) {
+        cli_error("%s", e.text);
+        return CLI_FAILED;
+    }
+    (void)stat(words.items[0], &st); /* for people: 0 if it is gone already */
+    (void)printf("%s: %lld bytes\n", words.items[0], (long long)st.st_size);
+    return CLI_DONE;
+}
+
+/* ---- restore ---------------------------------------------------------------------------------- */
+
+static int store_restore_command(int argc, char **argv)
+{
+    static const struct cli_command command = {
+        .name = "store restore",
+        .args = "FILE",
+        .about =
+            "Puts a backup in the place of the store, whose old files are kept beside it. Refuses\n"
+            "while a server runs, and a backup that is damaged or of a newer cordon. What the store\n"
+            "learned after the backup is gone: an alert that is pushed again is handled again; its\n"
+            "machine is looked at first, so that no isolation is asked for twice, and people are\n"
+            "told again.",
+        .options = options,
+        .least_args = 1,
+        .most_args = 1,
+    };
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    AUTO(auto_free) char *aside = NULL;
+    const char *url = NULL;
+    struct cli_words words;
+    struct err e = {0};
+    int code = begin(argc, argv, &command, a, &url, &words);
+
+    if (code != CLI_GO_ON)
+        return code;
+    if (store_restore(url, words.items[0], &aside, &e)) {
+        cli_error("%s", e.text);
+        return CLI_FAILED;
+    }
+    (void)printf("%s: restored from %s\n", url, words.items[0]);
+    if (aside)
+        (void)printf("what stood there is kept as %s\n", aside);
+    return CLI_DONE;
+}
+
+int cmd_store(int argc, char **argv)
+{
+    static const struct cli_sub table[] = {
+        {"check", store_check_command, "is it sound, and does every row lead somewhere?"},
+        {"backup", store_backup_command, "a copy of it as a new file; the server may run"},
+        {"restore", store_restore_command, "puts a copy in its place; the server must not run"},
+        {NULL, NULL, NULL},
+    };
+
+    return cli_sub(argc, argv, "store", table);
+}

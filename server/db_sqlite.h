@@ -1,0 +1,27 @@
+/* db_sqlite.h - between the files of the SQLite driver: its copies (db_sqlite_copy.c) and its connections
+ * (db_sqlite.c). Nobody else includes it. */
+#ifndef CORDON_DB_SQLITE_H
+#define CORDON_DB_SQLITE_H
+
+#include <sqlite3.h>
+
+#include "db.h"
+
+/** A connection that only reads, to whatever file stands there; sqlite3_close it. */
+enum err_code db_sqlite_open_reader(const char *path, sqlite3 **ret, struct err *e);
+/** The error of the call on db that returned rc. */
+enum err_code db_sqlite_explain(sqlite3 *db, int rc, struct err *e);
+
+/** Every fault that SQLite finds in the file, FOUND_MAX of them at most. */
+enum err_code db_sqlite_check(const char *path, db_found_fn found, void *ctx, struct err *e);
+/** Writes a consistent, private and synced copy of the database at path as a new file. Others may write
+ *  to it meanwhile: what they commit from now on is not in the copy. */
+enum err_code db_sqlite_backup(const char *path, const char *file, struct err *e);
+/**
+ * Puts a copy of the database `from` in the place of the one at path, which nobody may have open. What stood
+ * there is kept as *ret_aside (heap; NULL: nothing did), its log beside it.
+ */
+enum err_code db_sqlite_replace(const char *path, const char *from, char **ret_aside,
+                                struct err *e);
+
+#endif

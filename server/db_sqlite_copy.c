@@ -1,0 +1,218 @@
+/* db_sqlite_copy.c - checking, copying and replacing a database file; see db_sqlite.h.
+ *
+ * A copy is made by VACUUM INTO, in one reading transaction: it is what was committed at its beginning,
+ * whatever is written meanwhile; it has no log of its own and no free pages; and it is built row by row, so
+ * that a damaged index does not come along unnoticed. Dropped: SQLite's backup API, which begins anew
+ * whenever another process writes; and copying the files, which is consistent only while nobody writes.
+ */
+#include "db_sqlite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clock.h"
+
+#define FOUND_MAX "20" /* more of them help nobody */
+
+static enum err_code os_error(const char *name, struct err *e)
+{
+    return err_set(e, errno == ENOSPC || errno == EDQUOT ? ERR_AGAIN : ERR_IO, "%s: %s", name,
+                   strerror(errno));
+}
+
+/* ---- checking --------------------------------------------------------------------------------- */
+
+struct finding {
+    db_found_fn found;
+    void *ctx;
+    bool any;
+};
+
+static int take_finding(void *arg, int n, char **values, char **names)
+{
+    struct finding *f = arg;
+
+    (void)names;
+    if (n > 0 && values[0] && strcmp(values[0], "ok") != 0) {
+        f->any = true;
+        f->found(f->ctx, values[0]);
+    }
+    return 0;
+}
+
+enum err_code db_sqlite_check(const char *path, db_found_fn found, void *ctx, struct err *e)
+{
+    struct finding f = {.found = found, .ctx = ctx};
+    sqlite3 *db = NULL;
+    enum err_code code = db_sqlite_open_reader(path, &db, e);
+    int rc;
+
+    if (code)
+        return code;
+    rc = sqlite3_exec(db, "PRAGMA integrity_check(" FOUND_MAX ")", take_finding, &f, NULL);
+    if (rc && !f.any) /* it gives up where it has found too much */
+        code = db_sqlite_explain(db, rc, e);
+    (void)sqlite3_close(db); /* it only read */
+    return code;
+}
+
+/* ---- copying ---------------------------------------------------------------------------------- */
+
+/* A name in a folder is on disk when the folder is. */
+static enum err_code sync_folder_of(const char *file, struct err *e)
+{
+    const char *slash = strrchr(file, '/');
+    AUTO(auto_free)
+    char *folder = slash ? strndup(file, slash == file ? 1 : (size_t)(slash - file)) : strdup(".");
+    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    enum err_code code = ERR_OK;
+
+    if (!folder)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    if (fd < 0 || fsync(fd) != 0)
+        code = os_error(folder, e);
+    if (fd >= 0)
+        (void)close(fd);
+    return code;
+}
+
+static enum err_code sync_file(const char *file, struct err *e)
+{
+    int fd = open(file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    enum err_code code = ERR_OK;
+
+    if (fd < 0 || fsync(fd) != 0)
+        code = os_error(file, e);
+    if (fd >= 0 && close(fd) != 0 && !code)
+        code = os_error(file, e);
+    return code;
+}
+
+static enum err_code vacuum_into(const char *path, const char *file, struct err *e)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *st = NULL;
+    enum err_code code = db_sqlite_open_reader(path, &db, e);
+    int rc;
+
+    if (code)
+        return code;
+    rc = sqlite3_prepare_v2(db, "VACUUM INTO $1", -1, &st, NULL);
+    if (!rc)
+        rc = sqlite3_bind_text(st, 1, file, -1, SQLITE_STATIC);
+    if (!rc && (rc = sqlite3_step(st)) == SQLITE_DONE)
+        rc = SQLITE_OK;
+    if (rc)
+        code = db_sqlite_explain(db, rc, e);
+    (void)sqlite3_finalize(st); /* repeats what the step returned */
+    (void)sqlite3_close(db);    /* it only read */
+    return code;
+}
+
+enum err_code db_sqlite_backup(const char *path, const char *file, struct err *e)
+{
+    /* SQLite would create it for everybody to read; it takes an empty file. */
+    int fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    enum err_code code;
+
+    if (fd < 0 && errno == EEXIST)
+        return err_set(e, ERR_CONFLICT, "%s exists: name a new file", file);
+    if (fd < 0)
+        return os_error(file, e);
+    (void)close(fd); /* nothing was written */
+    code = vacuum_into(path, file, e);
+    if (!code)
+        code = sync_file(file, e);
+    if (!code)
+        code = sync_folder_of(file, e);
+    if (code)
+        (void)unlink(file); /* half a copy is none */
+    return code ? err_in(e, "copy it to %s", file) : ERR_OK;
+}
+
+/* ---- replacing -------------------------------------------------------------------------------- */
+
+static char *beside(const char *path, const char *end)
+{
+    char *s = NULL;
+
+    return asprintf(&s, "%s%s", path, end) < 0 ? NULL : s;
+}
+
+/* Gives the file a second name; that there is none is no error. *ret_there: there is one. */
+static enum err_code keep(const char *path, const char *aside, bool *ret_there, struct err *e)
+{
+    struct stat st;
+
+    *ret_there = stat(path, &st) == 0 && st.st_size > 0;
+    if (*ret_there && link(path, aside) != 0)
+        return os_error(aside, e);
+    return ERR_OK;
+}
+
+/* The order matters: everything old has its second name before the log goes, and the log goes before the new
+ * database has its name, because SQLite would apply a log to whatever database stands beside it. */
+static enum err_code swap(const char *path, const char *fresh, const char *aside, bool *ret_kept,
+                          struct err *e)
+{
+    AUTO(auto_free) char *log = beside(path, "-wal");
+    AUTO(auto_free) char *index = beside(path, "-shm");
+    AUTO(auto_free) char *aside_log = beside(aside, "-wal");
+    bool had_log = false;
+    enum err_code code;
+
+    if (!log || !index || !aside_log)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    code = keep(path, aside, ret_kept, e);
+    if (!code)
+        code = keep(log, aside_log, &had_log, e);
+    if (!code)
+        code = sync_folder_of(path, e);
+    if (code)
+        return code;
+    if ((unlink(log) != 0 && errno != ENOENT) || (unlink(index) != 0 && errno != ENOENT))
+        return os_error(log, e);
+    if (rename(fresh, path) != 0)
+        return os_error(path, e);
+    return sync_folder_of(path, e);
+}
+
+enum err_code db_sqlite_replace(const char *path, const char *from, char **ret_aside, struct err *e)
+{
+    AUTO(auto_free) char *fresh = beside(path, ".restoring");
+    AUTO(auto_free) char *aside = NULL;
+    int64_t now_ms = clock_wall_ms(clock_system());
+    time_t now = (time_t)(now_ms / 1000);
+    char when[32] = "";
+    struct tm utc;
+    bool kept = false;
+    enum err_code code;
+
+    if (gmtime_r(&now, &utc))
+        (void)strftime(when, sizeof when, "%Y%m%dT%H%M%S", &utc);
+    if (asprintf(&aside, "%s.before-restore-%s.%03dZ", path, when, (int)(now_ms % 1000)) < 0)
+        aside = NULL;
+    if (!fresh || !aside)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    (void)unlink(fresh); /* of a restore that was cut off */
+    code = db_sqlite_backup(from, fresh, e);
+    if (code)
+        return code;
+    code = swap(path, fresh, aside, &kept, e);
+    if (code) {
+        (void)unlink(fresh);
+        return code;
+    }
+    *ret_aside = NULL;
+    if (kept) {
+        *ret_aside = aside;
+        aside = NULL;
+    }
+    return ERR_OK;
+}

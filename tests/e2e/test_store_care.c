@@ -1,0 +1,332 @@
+/* test_store_care.c - `cordon store`: checking, copying and replacing the store of a whole house, and what becomes
+ * of alerts that the store forgot by that.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "kit/disk.h"
+#include "kit/house.h"
+
+#define MACHINE "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
+#define SOON    30000 /* ms; a deadline, not a wait */
+#define TELL    "  - name: tell\n    do: [email: {}]\n"
+
+static void add(struct house *h, const char *alert, const char *severity)
+{
+    sim_tellf(h->sim, "/machines", "{\"id\":\"%s\"}", MACHINE);
+    sim_tellf(h->sim, "/alerts", "{\"id\":\"%s\",\"severity\":\"%s\",\"machineId\":\"%s\"}", alert,
+              severity, MACHINE);
+}
+
+/* Runs `cordon store WORD [file]`; the exit code must be `code`, and `says` in what it says. */
+static void store(struct house *h, const char *word, const char *file, int code, const char *says)
+{
+    const char *const args[] = {"store", word, "-c", h->config_file, file, NULL};
+    char *out = NULL;
+    int got = house_run(h, &out, args);
+
+    if (got != code || !out || !strstr(out, says))
+        fail_msg("store %s: exit %d, and no '%s' in: %s", word, got, says, out ? out : "");
+    free(out);
+}
+
+static void file_in(const struct house *h, const char *name, char out[400])
+{
+    (void)snprintf(out, 400, "%s/%s", h->dir, name);
+}
+
+static void push_and_wait(struct house *h, const char *alert)
+{
+    AUTO(json_freep) struct json *answer = house_push(h, alert, NULL, 202);
+    AUTO(json_freep) struct json *c = house_wait_case(h, answer, "done", SOON);
+
+    assert_non_null(c);
+}
+
+static size_t count_cases(struct house *h)
+{
+    AUTO(json_freep) struct json *list = house_get(h, "/api/cases?limit=100");
+
+    return json_count(json_get(list, "cases"));
+}
+
+/* ---- check ------------------------------------------------------------------------------------------ */
+
+static void test_store_care__a_sound_store_is_sound_while_it_is_served(void **state)
+{
+    struct house *h = house_start(NULL);
+
+    (void)state;
+    add(h, "da1_-1", "High");
+    push_and_wait(h, "da1_-1");
+    store(h, "check", NULL, 0, "sound");
+    house_cordon_stop(h);
+    store(h, "check", NULL, 0, "sound");
+    house_stop(h);
+}
+
+static void test_store_care__check_names_what_leads_nowhere(void **state)
+{
+    static const struct {
+        const char *sql, *says;
+    } rows[] = {
+        {"INSERT INTO work VALUES (7, 0, 1, 0, NULL, 0, 0, 0)", "work for the case 0000000000007"},
+        {"INSERT INTO work VALUES (8, 1, 1, 0, NULL, 0, 0, 0)", "work for the isolation"},
+        {"INSERT INTO work VALUES (9, 2, 1, 0, NULL, 0, 0, 0)", "work for the notice"},
+        {"UPDATE cases SET state = 'acting'", "no work will take it further"},
+        {"UPDATE cases SET state = 'waiting'", "waits for an isolation that is over"},
+        {"UPDATE cases SET isolation = 77", "names an isolation that is not there"},
+        {"UPDATE isolations SET state = 'pending'", "no work will follow it"},
+        {"UPDATE notices SET state = 'waiting'", "no work will send it"},
+        {"DELETE FROM notices", "recipients of the notice"},
+        {"DELETE FROM cases", "steps of the case"},
+    };
+    struct house *h = house_start(NULL);
+    char sound[400];
+
+    (void)state;
+    file_in(h, "sound", sound);
+    add(h, "da1_-1", "High");
+    push_and_wait(h, "da1_-1");
+    AUTO(json_freep) struct json *mails = sim_wait_mails(h->sim, 2, SOON);
+    assert_non_null(mails);
+    store(h, "backup", sound, 0, "bytes");
+    house_cordon_stop(h);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        store(h, "restore", sound, 0, "restored");
+        store(h, "check", NULL, 0, "sound");
+        assert_string_equal(disk_sql(h->store_file, rows[i].sql, NULL, 0), "");
+        store(h, "check", NULL, 1, rows[i].says);
+    }
+    store(h, "restore", sound, 0, "restored");
+    house_stop(h);
+}
+
+/* ---- backup ----------------------------------------------------------------------------------------- */
+
+struct load {
+    struct house *h;
+    _Atomic bool end;
+    _Atomic unsigned accepted;
+};
+
+static void *push_on(void *arg)
+{
+    struct load *l = arg;
+
+    for (unsigned i = 0; !l->end && i < 20000; i++) {
+        struct fetched f;
+        char body[100];
+
+        (void)snprintf(body, sizeof body, "{\"alertId\":\"da%u_-7\"}", i);
+        (void)house_post(l->h, NULL, body, &f);
+        l->accepted += f.status == 202;
+        fetched_clear(&f);
+    }
+    return NULL;
+}
+
+static void wait_accepted(const struct load *l, unsigned n)
+{
+    int64_t deadline = house_now_ms() + SOON;
+
+    while (l->accepted < n) {
+        if (house_now_ms() > deadline)
+            fail_msg("%u accepted of %u", l->accepted, n);
+        (void)poll(NULL, 0, 2);
+    }
+}
+
+static int number_of(const char *path, const char *sql)
+{
+    char text[40] = "";
+
+    assert_string_equal(disk_sql(path, sql, text, sizeof text), "");
+    return atoi(text);
+}
+
+static void test_store_care__a_backup_under_load_is_whole_and_private(void **state)
+{
+    struct house *h = house_start(&(struct house_options){.rules = TELL});
+    struct load l = {.h = h};
+    char file[400], text[40] = "";
+    struct stat st;
+    pthread_t t;
+
+    (void)state;
+    assert_int_equal(pthread_create(&t, NULL, push_on, &l), 0);
+    for (int i = 0; i < 5; i++) {
+        unsigned before;
+        int cases;
+
+        (void)snprintf(file, sizeof file, "%s/backup-%d", h->dir, i);
+        wait_accepted(&l, (unsigned)(i + 1) * 20);
+        before = l.accepted;
+        store(h, "backup", file, 0, "bytes");
+        cases = number_of(file, "SELECT count(*) FROM cases");
+        if (cases < (int)before) /* what was answered before it is in it */
+            fail_msg("%d cases of %u", cases, before);
+        assert_string_equal(disk_sql(file, "PRAGMA integrity_check", text, sizeof text), "");
+        assert_string_equal(text, "ok");
+        /* of one moment: a case has its delivery */
+        assert_int_equal(number_of(file, "SELECT count(*) FROM cases WHERE delivery NOT IN"
+                                         " (SELECT id FROM deliveries)"),
+                         0);
+        assert_int_equal(stat(file, &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0600);
+    }
+    store(h, "backup", file, 1, "exists");
+    store(h, "backup", "/nonexistent/file", 1, "/nonexistent/file");
+    l.end = true;
+    (void)pthread_join(t, NULL);
+    house_stop(h);
+}
+
+/* ---- restore ---------------------------------------------------------------------------------------- */
+
+/* The old store that a restore put aside; false: there is none. */
+static bool find_aside(const struct house *h, char out[600])
+{
+    DIR *d = opendir(h->dir);
+    bool found = false;
+
+    for (struct dirent *e; d && (e = readdir(d));)
+        if (strncmp(e->d_name, "cordon.db.before-restore-", 25) == 0 &&
+            !strstr(e->d_name, "-wal")) {
+            (void)snprintf(out, 600, "%s/%s", h->dir, e->d_name);
+            found = true;
+        }
+    if (d)
+        (void)closedir(d);
+    return found;
+}
+
+static void test_store_care__after_a_restore_a_forgotten_alert_isolates_nothing_twice(void **state)
+{
+    struct house *h = house_start(NULL);
+    char file[400], aside[600];
+
+    (void)state;
+    file_in(h, "backup", file);
+    add(h, "da1_-1", "Low");
+    add(h, "da2_-1", "High");
+    push_and_wait(h, "da1_-1");
+    store(h, "backup", file, 0, "bytes");
+    push_and_wait(h, "da2_-1");
+    assert_int_equal(sim_count_calls(h->sim, "POST", SIM_ISOLATE), 1);
+    store(h, "restore", file, 1, "serves it already");
+    assert_int_equal(count_cases(h), 2); /* the running one is none the worse */
+    house_cordon_kill(h);                /* its log stays: it must not be applied to the backup */
+    store(h, "restore", file, 0, "is kept as");
+    house_cordon_start(h);
+    assert_int_equal(count_cases(h), 1);
+    push_and_wait(h, "da2_-1"); /* as polling or a sender would bring it again */
+    assert_int_equal(sim_count_calls(h->sim, "POST", SIM_ISOLATE), 1);
+    assert_int_equal(count_cases(h), 2);
+    assert_true(find_aside(h, aside));
+    house_cordon_stop(h);
+    store(h, "restore", aside, 0, "restored"); /* and back: nothing of the old one was lost */
+    house_cordon_start(h);
+    assert_int_equal(count_cases(h), 2);
+    house_stop(h);
+}
+
+static void scribble(const char *path, off_t at, size_t len)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    char junk[4096];
+
+    assert_true(fd >= 0);
+    memset(junk, 0x5a, sizeof junk);
+    for (size_t done = 0; done < len; done += sizeof junk)
+        assert_int_equal(pwrite(fd, junk, sizeof junk, at + (off_t)done), sizeof junk);
+    (void)close(fd);
+}
+
+static void serve_says(struct house *h, const char *says)
+{
+    const char *const args[] = {"serve", "-c", h->config_file, NULL};
+    char *out = NULL;
+    int code = house_run(h, &out, args);
+
+    if (code != 1 || !out || !strstr(out, says))
+        fail_msg("exit %d, and no '%s' in: %s", code, says, out ? out : "");
+    free(out);
+}
+
+static void test_store_care__a_corrupt_store_is_named_and_a_backup_is_the_way_out(void **state)
+{
+    struct house *h = house_start(&(struct house_options){.rules = TELL});
+    char file[400], damaged[400], other[400];
+    struct stat st;
+
+    (void)state;
+    file_in(h, "backup", file);
+    file_in(h, "damaged", damaged);
+    file_in(h, "other", other);
+    for (int i = 0; i < 30; i++) {
+        char id[40];
+
+        (void)snprintf(id, sizeof id, "da%d_-1", i);
+        add(h, id, "Low");
+        push_and_wait(h, id);
+    }
+    store(h, "backup", file, 0, "bytes");
+    store(h, "backup", damaged, 0, "bytes");
+    house_cordon_stop(h);
+    assert_int_equal(stat(h->store_file, &st), 0);
+    assert_true(st.st_size > 16 * 4096);
+    /* in the middle: the start reads its first pages only */
+    scribble(h->store_file, 8 * 4096, 4 * 4096);
+    store(h, "check", NULL, 1, "put a backup in its place");
+    /* and from the start */
+    scribble(h->store_file, 0, 4096);
+    store(h, "check", NULL, 1, "store restore FILE");
+    serve_says(h, "store restore FILE");
+    serve_says(h, h->store_file);
+    /* what is no backup is not put in its place */
+    scribble(damaged, 8 * 4096, 4 * 4096);
+    store(h, "restore", damaged, 1, "damaged");
+    free(house_write_file(h, "other", "Dear diary"));
+    store(h, "restore", other, 1, "not a database");
+    store(h, "restore", "/nonexistent/file", 1, "/nonexistent");
+    store(h, "restore", h->store_file, 1, "restore from");
+    serve_says(h, "store restore FILE");
+    assert_string_equal(disk_sql(file, "INSERT INTO schema_version VALUES (9999, 0)", NULL, 0), "");
+    store(h, "restore", file, 1, "run a newer cordon");
+    assert_string_equal(disk_sql(file, "DELETE FROM schema_version WHERE version = 9999", NULL, 0),
+                        "");
+    store(h, "restore", file, 0, "is kept as");
+    store(h, "check", NULL, 0, "sound");
+    house_cordon_start(h);
+    assert_int_equal(count_cases(h), 30);
+    house_stop(h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_store_care__a_sound_store_is_sound_while_it_is_served),
+        cmocka_unit_test(test_store_care__check_names_what_leads_nowhere),
+        cmocka_unit_test(test_store_care__a_backup_under_load_is_whole_and_private),
+        cmocka_unit_test(test_store_care__after_a_restore_a_forgotten_alert_isolates_nothing_twice),
+        cmocka_unit_test(test_store_care__a_corrupt_store_is_named_and_a_backup_is_the_way_out),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

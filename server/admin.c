@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "api.h"
 #include "desk.h"
@@ -13,6 +14,7 @@
 #include "json.h"
 #include "log.h"
 #include "store_heartbeats.h"
+#include "store_upkeep.h"
 #include "work.h"
 
 #define ANSWER_MAX    (32 * 1024 * 1024)
@@ -60,7 +62,7 @@ static unsigned readyz(struct page *p)
     struct health_part parts[PARTS_MAX];
     unsigned n = health_list(g->health, parts, PARTS_MAX);
     bool stopping = atomic_load(&p->a->stopping);
-    bool store_ok = !db_health(g->store->db, &p->e);
+    bool store_ok = !store_health(g->store, &p->e);
     bool ready = store_ok && !stopping, degraded = false;
     struct json_out o = JSON_OUT(&p->out);
 
@@ -87,6 +89,7 @@ static void gauges_of_store(struct page *p)
                                                   [WORK_HEARTBEAT] = "heartbeat"};
     struct store *s = p->a->o.engine->store;
     int64_t cases[CASE_STATES], isolations[ISOLATION_STATES], work[WORK_KINDS];
+    int64_t used = 0, spare = 0, oldest = 0, now = clock_wall_ms(s->clock);
     struct db_counts db;
 
     if (!store_case_count(s, cases, NULL))
@@ -105,6 +108,39 @@ static void gauges_of_store(struct page *p)
     metrics_gauge(&p->out, METRIC_STORE_COMMITS, 1, NULL, NULL, db.commits);
     metrics_gauge(&p->out, METRIC_STORE_FAILURES, 1, NULL, NULL, db.failures);
     metrics_gauge(&p->out, METRIC_STORE_BYTES, 1, NULL, NULL, db.size_bytes);
+    if (!db_room(s->db, &used, &spare, NULL))
+        metrics_gauge(&p->out, METRIC_STORE_USED, 1, NULL, NULL, used);
+    if (!store_oldest_case(s, &oldest, NULL))
+        metrics_gauge(&p->out, METRIC_OLDEST_CASE, 1, NULL, NULL,
+                      oldest ? (now - oldest) / SECOND_MS : 0);
+}
+
+/* Resident, in bytes; 0 when the kernel does not say. */
+static int64_t memory(void)
+{
+    FILE *f = fopen("/proc/self/statm", "re");
+    long long pages = 0;
+
+    if (f && fscanf(f, "%*s %lld", &pages) != 1)
+        pages = 0;
+    if (f)
+        (void)fclose(f);
+    return pages * sysconf(_SC_PAGESIZE);
+}
+
+/* What is bounded, by the name of its metric. */
+static void gauges_of_limits(struct page *p)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(p->a->o.engine);
+    const struct http_server *senders = p->a->o.senders;
+
+    metrics_gauge(&p->out, METRIC_LIMIT, 1, "store_queue", NULL, STORE_QUEUE_MAX);
+    metrics_gauge(&p->out, METRIC_LIMIT, 0, "store_used_bytes", NULL, rt->config->store_max_size);
+    metrics_gauge(&p->out, METRIC_LIMIT, 0, "oldest_case_seconds", NULL,
+                  rt->config->retention_ms / SECOND_MS);
+    metrics_gauge(&p->out, METRIC_LIMIT, 0, "connections", NULL,
+                  senders ? http_server_limit(senders) : 0);
+    metrics_gauge(&p->out, METRIC_MEMORY, 1, NULL, NULL, memory());
 }
 
 static void gauges_of_tenants(struct page *p)
@@ -153,6 +189,7 @@ static unsigned metrics_page(struct page *p)
     gauges_of_store(p);
     gauges_of_tenants(p);
     gauges_of_sources(p);
+    gauges_of_limits(p);
     metrics_gauge(&p->out, METRIC_WORKERS_BUSY, 1, NULL, NULL, workers_busy(g->workers));
     if (p->a->o.senders)
         http_server_counts(p->a->o.senders, &connections, &requests);

@@ -199,6 +199,19 @@ static enum err_code open_people(struct serving *s, struct err *e)
     return code ? err_in(e, "admin") : ERR_OK;
 }
 
+static struct upkeep_limits limits_of(const struct config *c)
+{
+    return (struct upkeep_limits){.keep_ms = c->retention_ms, .max_bytes = c->store_max_size};
+}
+
+static enum err_code open_upkeep(struct serving *s, struct err *e)
+{
+    return upkeep_start(&(struct upkeep_options){.store = s->store,
+                                                 .metrics = s->metrics,
+                                                 .limits = limits_of(s->config)},
+                        &s->upkeep, e);
+}
+
 /* ---- while it runs ---------------------------------------------------------------------------- */
 
 static void log_notes(const struct config *c)
@@ -210,6 +223,7 @@ static void log_notes(const struct config *c)
 /* Puts fresh in force, or says why not. The certificate is last of what can fail. */
 static bool put_in_force(struct serving *s, struct config *fresh, const char *changed)
 {
+    const struct upkeep_limits limits = limits_of(fresh);
     const struct config_tls *tls = &fresh->listen.tls;
     const char *key = config_needs_restart(s->config, fresh);
     struct runtime *rt;
@@ -234,6 +248,7 @@ static bool put_in_force(struct serving *s, struct config *fresh, const char *ch
     receiver_use(s->receiver, fresh);
     status_use(s->status, fresh);
     engine_use(s->engine, rt);
+    upkeep_use(s->upkeep, &limits);
     if (silence_watch(s->engine, false, &e))
         log_event(LOG_ERROR, "heartbeats_not_watched", LOG_ERR(&e));
     config_unref(s->config);
@@ -450,7 +465,7 @@ int cmd_serve(int argc, char **argv)
     if (!code)
         code = open_people(&s, &e);
     if (!code)
-        code = upkeep_start(s.store, &s.upkeep, &e);
+        code = open_upkeep(&s, &e);
     if (code) {
         log_event(LOG_ERROR, "cannot_start", LOG_ERR(&e));
     } else {

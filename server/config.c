@@ -66,6 +66,11 @@ static const char zero_guid[] = "00000000-0000-0000-0000-000000000000";
 /* ---- tables ----------------------------------------------------------------------------------- */
 
 #define KIB ((int64_t)1024)
+#define GIB (KIB * KIB * KIB)
+
+/* Some hundred thousand cases: a busy year of a large tenant. */
+#define STORE_MAX_SIZE      (16 * GIB)
+#define STORE_MAX_SIZE_TEXT "16GiB"
 
 /* A key, its type, and the field of a struct that it fills. */
 #define ROW(k, t, of, field, ...)                                                                  \
@@ -81,6 +86,7 @@ struct top {
     const struct yaml_node *listen, *admin, *store, *tenants, *sources, *mail, *rules, *safety,
         *polling, *hunts;
     const char *public_url;
+    int64_t retention_ms;
 };
 
 static const struct setting top_table[] = {
@@ -90,6 +96,8 @@ static const struct setting top_table[] = {
     ROW("public_url", SET_URL, top, public_url,
         .meaning = "how senders and mailed links reach `listen`"),
     ROW("store", SET_NODE, top, store, .meaning = "where accepted notifications are kept"),
+    ROW("retention", SET_DURATION, top, retention_ms, .fallback = "400d", .least = 7 * DAY_MS,
+        .most = 36500 * DAY_MS, .meaning = "how long a case is kept after it was over"),
     ROW("tenants", SET_NODE, top, tenants, .required = true,
         .meaning = "whose Defender is read and acted on"),
     ROW("sources", SET_NODE, top, sources, .required = true,
@@ -155,12 +163,18 @@ static const struct setting admin_table[] = {
     {.key = NULL},
 };
 
+struct store_settings {
+    const char *url;
+    int64_t max_size;
+};
+
 static const struct setting store_table[] = {
-    {.key = "url",
-     .type = SET_TEXT,
-     .required = true,
-     .meaning =
-         "sqlite:FILE (relative to the working directory), or postgresql://user@host/database"},
+    ROW("url", SET_TEXT, store_settings, url, .required = true,
+        .meaning =
+            "sqlite:FILE (relative to the working directory), or postgresql://user@host/database"),
+    ROW("max_size", SET_SIZE, store_settings, max_size, .fallback = STORE_MAX_SIZE_TEXT,
+        .least = KIB * KIB, .most = INT64_MAX / 2,
+        .meaning = "from this size on nothing new is accepted; what was accepted goes on"),
     {.key = NULL},
 };
 
@@ -387,12 +401,16 @@ static void read_admin(struct loading *l, const struct yaml_node *map)
 
 static void read_store(struct loading *l, const struct yaml_node *map)
 {
+    struct store_settings in = {0};
     const char **url = &l->config->store_url;
 
     *url = "sqlite:cordon.db";
+    l->config->store_max_size = STORE_MAX_SIZE;
     if (!map)
         return;
-    settings_read(&l->reader, map, "store", store_table, url);
+    settings_read(&l->reader, map, "store", store_table, &in);
+    *url = in.url ? in.url : *url;
+    l->config->store_max_size = in.max_size;
     if (strncmp(*url, "postgresql://", 13) == 0 || strncmp(*url, "postgres://", 11) == 0)
         fault(l, yaml_get(map, "url"),
               "store.url: PostgreSQL is not available in this version of cordon; use sqlite:FILE");
@@ -633,6 +651,23 @@ static void refuse_polling(struct loading *l, const struct yaml_node *polling)
             "out, or write 0");
 }
 
+/* Isolations count against a limit for as long as they are on record. */
+static void read_retention(struct loading *l, const struct yaml_node *root, int64_t keep_ms)
+{
+    size_t n = 0;
+    const struct policy_limit *limits =
+        l->config->policy ? policy_limits(l->config->policy, &n) : NULL;
+
+    l->config->retention_ms = keep_ms;
+    for (size_t i = 0; i < n; i++)
+        if (keep_ms && keep_ms < limits[i].per_ms) {
+            fault(l, place(root, "retention"),
+                  "retention is shorter than a limit of safety.limits: what counts there would be "
+                  "forgotten");
+            return;
+        }
+}
+
 static enum err_code read_root(struct loading *l, const struct yaml_node *root)
 {
     struct config *c = l->config;
@@ -659,6 +694,7 @@ static enum err_code read_root(struct loading *l, const struct yaml_node *root)
         c->policy = policy_compile(&l->reader, in.rules, in.safety);
         check_mail_of_rules(l, in.rules, in.mail);
     }
+    read_retention(l, root, in.retention_ms);
     if (!in.mail)
         note(l, root,
              "mail: there is none, so nobody is told by mail, not even of doubts and failures");

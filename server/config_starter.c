@@ -31,6 +31,8 @@ const char config_starter[] =
     "# Everything accepted is on disk here before its sender is answered. Relative to the working directory.\n"
     "store:\n"
     "  url: sqlite:cordon.db\n"
+    "  # max_size: 16GiB                    # from here on nothing new is accepted; what was accepted goes on\n"
+    "# retention: 400d                       # how long a case is kept after it was over\n"
     "\n"
     "# Whose Defender is read and acted on. The application needs these permissions of WindowsDefenderATP, as\n"
     "# application permissions with admin consent: Alert.Read.All, Machine.Read.All, Machine.Isolate.\n"

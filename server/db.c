@@ -483,6 +483,25 @@ enum err_code db_backup(struct db *db, const char *file, struct err *e)
                               : not_ours_to_do(db->driver, e);
 }
 
+enum err_code db_room(struct db *db, int64_t *ret_used, int64_t *ret_free, struct err *e)
+{
+    struct db_conn *c = NULL;
+    struct err own;
+    enum err_code code;
+
+    e = e ? e : &own;
+    if (!db->driver->room) {
+        *ret_used = db->driver->size(db->store);
+        *ret_free = 0;
+        return ERR_OK;
+    }
+    if ((code = borrow(db, &c, e)))
+        return code;
+    code = db->driver->room(c, ret_used, ret_free, e);
+    give_back(db, c);
+    return code;
+}
+
 static void first_finding(void *ctx, const char *text)
 {
     char **first = ctx;

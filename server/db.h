@@ -110,6 +110,10 @@ enum err_code db_backup(struct db *db, const char *file, struct err *e);
 enum err_code db_restore(const char *url, const struct db_migration *migrations, const char *file,
                          char **ret_aside, struct err *e);
 
+/** What is in use, and what was given up and will be used again before the files grow, in bytes. Where the
+ *  engine does not tell them apart all is in use; where it tells nothing, 0. Any thread. */
+enum err_code db_room(struct db *db, int64_t *ret_used, int64_t *ret_free, struct err *e);
+
 /* ---- inside a closure ------------------------------------------------------------------------- */
 
 /*

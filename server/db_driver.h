@@ -118,6 +118,9 @@ struct db_driver {
     enum err_code (*backup)(struct db_store *s, const char *file, struct err *e);
     enum err_code (*replace)(struct db_store *s, struct db_store *from, char **ret_aside,
                              struct err *e);
+
+    /** As db_room; NULL: not told apart. Outside of transactions. */
+    enum err_code (*room)(struct db_conn *c, int64_t *ret_used, int64_t *ret_free, struct err *e);
 };
 
 #endif

@@ -982,6 +982,26 @@ static enum err_code driver_backup(struct db_store *s, const char *file, struct 
     return db_sqlite_backup(s->path, file, e);
 }
 
+/* Pages that were given up stay in the file and are used first: it never shrinks, and need not. Freeing them
+ * for others (auto_vacuum) would move pages about in every transaction that deletes. */
+static enum err_code driver_room(struct db_conn *base, int64_t *ret_used, int64_t *ret_free,
+                                 struct err *e)
+{
+    sqlite3 *db = sqlite_conn(base)->db;
+    int64_t size = 0, pages = 0, spare = 0;
+    enum err_code code = ask(db, "PRAGMA page_size", &size, e);
+
+    if (!code)
+        code = ask(db, "PRAGMA page_count", &pages, e);
+    if (!code)
+        code = ask(db, "PRAGMA freelist_count", &spare, e);
+    if (code)
+        return code;
+    *ret_used = (pages > spare ? pages - spare : 0) * size;
+    *ret_free = spare * size;
+    return ERR_OK;
+}
+
 static enum err_code driver_replace(struct db_store *s, struct db_store *from, char **ret_aside,
                                     struct err *e)
 {
@@ -1019,4 +1039,5 @@ const struct db_driver db_driver_sqlite = {
     .check = driver_check,
     .backup = driver_backup,
     .replace = driver_replace,
+    .room = driver_room,
 };

@@ -1500,6 +1500,11 @@ void http_server_counts(const struct http_server *s, int64_t *ret_connections,
     pthread_mutex_unlock(lock);
 }
 
+unsigned http_server_limit(const struct http_server *s)
+{
+    return s->o.max_connections;
+}
+
 /* ---- stopping ---------------------------------------------------------------------------------- */
 
 void http_server_quiesce(struct http_server *s)

@@ -84,6 +84,8 @@ int64_t http_server_certificate_end_ms(const struct http_server *s);
 /** Connections open now, requests since start. Any thread. */
 void http_server_counts(const struct http_server *s, int64_t *ret_connections,
                         int64_t *ret_requests);
+/** So many connections may be open; more wait in the kernel's queue. */
+unsigned http_server_limit(const struct http_server *s);
 /** Stops accepting new connections; requests under way go on. */
 void http_server_quiesce(struct http_server *s);
 /**

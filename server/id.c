@@ -40,6 +40,11 @@ int64_t id_new(const struct clock *clock)
     return next;
 }
 
+int64_t id_of_time(int64_t wall_ms)
+{
+    return wall_ms > EPOCH_MS ? (wall_ms - EPOCH_MS) << COUNT_BITS : 0;
+}
+
 char *id_format(int64_t id, char out[ID_TEXT_SIZE])
 {
     uint64_t rest = (uint64_t)id;

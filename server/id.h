@@ -17,6 +17,8 @@
 
 /** A new id, greater than every id this process made before. Any thread. */
 int64_t id_new(const struct clock *clock);
+/** Lower than every id of that moment or later, higher than every older one; 0 before 2020. */
+int64_t id_of_time(int64_t wall_ms);
 /** Writes id as 13 lower-case characters; returns out. */
 char *id_format(int64_t id, char out[ID_TEXT_SIZE]);
 /** Reads what id_format wrote (either case); ERR_INVALID for anything else. */

@@ -405,7 +405,7 @@ static void take(struct request *q, bool deferred)
         if (store_accept(o->store, &q->acceptance, stored, &e)) {
             give(o, &q->acceptance, NULL);
             refuse(q, 503, "unavailable", e.text,
-                   "Too much is waiting for the disk; send it again.");
+                   "It cannot be stored now; send it again.");
         }
     }
 }

@@ -10,8 +10,6 @@
 
 #include <stdlib.h>
 
-#define QUEUE_MAX 4096 /* closures waiting for the writer; the HTTP side answers 503 beyond */
-
 static const struct db_migration migrations[] = {
     {1,
      "CREATE TABLE deliveries (id INTEGER PRIMARY KEY, source TEXT NOT NULL, delivery_id TEXT,"
@@ -66,7 +64,7 @@ enum err_code store_open(const char *url, bool read_only, const struct clock *cl
                          struct store **ret, struct err *e)
 {
     struct db_options options = {
-        .url = url, .migrations = migrations, .queue_max = QUEUE_MAX, .read_only = read_only};
+        .url = url, .migrations = migrations, .queue_max = STORE_QUEUE_MAX, .read_only = read_only};
     AUTO(store_freep) struct store *s = calloc(1, sizeof *s);
     enum err_code code;
 
@@ -87,6 +85,18 @@ void store_free(struct store *s)
         return;
     db_free(s->db);
     free(s);
+}
+
+enum err_code store_health(struct store *s, struct err *e)
+{
+    enum err_code code = db_health(s->db, e);
+
+    if (!code && s->full)
+        code =
+            err_set(e, ERR_AGAIN,
+                    "the store has reached store.max_size: nothing new is accepted; give it more "
+                    "room, or a shorter retention");
+    return code;
 }
 
 enum err_code store_backup(struct store *s, const char *file, struct err *e)

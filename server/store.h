@@ -6,14 +6,19 @@
 #ifndef CORDON_STORE_H
 #define CORDON_STORE_H
 
+#include <stdbool.h>
+
 #include "arena.h"
 #include "auto.h"
 #include "clock.h"
 #include "db.h"
 
+#define STORE_QUEUE_MAX 4096 /* closures waiting for the writer; the HTTP side answers 503 beyond */
+
 struct store {
     struct db *db;
     const struct clock *clock;
+    _Atomic bool full; /* upkeep.c: no new case is accepted, all else goes on */
 };
 
 enum err_code store_open(const char *url, bool read_only, const struct clock *clock,
@@ -21,6 +26,8 @@ enum err_code store_open(const char *url, bool read_only, const struct clock *cl
 void store_free(struct store *s);
 AUTO_FREEP(struct store, store)
 
+/** ERR_OK while a push can be accepted: the last commit worked, and there is room. Else why not. Any thread. */
+enum err_code store_health(struct store *s, struct err *e);
 /** Writes what is committed now to a new file; a server may go on writing. As db_backup. */
 enum err_code store_backup(struct store *s, const char *file, struct err *e);
 /** Puts the backup `file` in the place of the store; no server may hold it. As db_restore. */

@@ -159,6 +159,8 @@ static enum err_code accept_fn(struct db_tx *tx, void *arg, struct err *e)
 
 enum err_code store_accept(struct store *s, struct acceptance *a, db_done_fn done, struct err *e)
 {
+    if (s->full)
+        return err_set(e, ERR_AGAIN, "the store has reached store.max_size");
     return db_submit(s->db, accept_fn, a, done, e);
 }
 

@@ -44,7 +44,7 @@ struct acceptance {
 /**
  * Makes a notification durable without waiting: done(a, code, e) is called once from a thread of the
  * store's when it is on disk (ERR_OK) or could not be put there (ERR_AGAIN, ERR_IO …: 503), unless this
- * returns an error at once (ERR_AGAIN: the queue is full). a and what it borrows must live until then.
+ * returns an error at once (ERR_AGAIN: the queue is full, or the store). a and what it borrows must live until then.
  */
 enum err_code store_accept(struct store *s, struct acceptance *a, db_done_fn done, struct err *e);
 

@@ -1,6 +1,11 @@
-/* store_upkeep.c - see store_upkeep.h. Ids sort by time, so the oldest deliveries stand at the front of their
- * table: no index on the time is needed, and none is paid for with every delivery. */
+/* store_upkeep.c - see store_upkeep.h. Ids sort by time, so the oldest rows stand at the front of their
+ * table: no index on the time is needed, and none is paid for with every delivery. What is looked through in
+ * vain are rows that are old and kept, which are few. */
 #include "store_upkeep.h"
+
+#include <assert.h>
+
+#include "id.h"
 
 struct forgetting {
     int64_t before, max, count;
@@ -26,4 +31,118 @@ enum err_code store_forget_deliveries(struct store *s, int64_t max, int64_t *ret
         return err_in(e, "forget old deliveries"), code;
     *ret_count = f.count;
     return ERR_OK;
+}
+
+/* ---- cases ------------------------------------------------------------------------------------ */
+
+#define BATCH_MAX 200
+
+struct sweep {
+    int64_t before, max;
+    struct forgotten count;
+};
+
+/* Yields ids: older than the first, over since the second. work has no rows of other kinds by these ids. */
+#define OLD_CASES                                                                                  \
+    "SELECT id FROM cases WHERE id < $1 AND updated < $2"                                          \
+    " AND state IN ('done', 'failed', 'dropped')"                                                  \
+    " AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = cases.id)"                                \
+    " AND NOT EXISTS (SELECT 1 FROM isolations WHERE isolations.id = cases.isolation"              \
+    " AND isolations.state IN ('requested', 'pending', 'isolated', 'releasing'))"                  \
+    " AND NOT EXISTS (SELECT 1 FROM notices WHERE notices.case_id = cases.id"                      \
+    " AND notices.state = 'waiting') ORDER BY id LIMIT $3"
+#define OLD_ISOLATIONS                                                                             \
+    "SELECT id FROM isolations WHERE id < $1 AND updated < $2"                                     \
+    " AND state IN ('released', 'failed')"                                                         \
+    " AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = isolations.id)"                           \
+    " AND NOT EXISTS (SELECT 1 FROM cases WHERE cases.isolation = isolations.id)"                  \
+    " ORDER BY id LIMIT $3"
+#define OLD_NOTICES                                                                                \
+    "SELECT id FROM notices WHERE id < $1 AND ended < $2 AND case_id = 0 AND state <> 'waiting'"   \
+    " AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = notices.id) ORDER BY id LIMIT $3"
+
+static enum err_code find_old(struct db_tx *tx, const struct sweep *s, const char *sql,
+                              int64_t ids[BATCH_MAX], int64_t *ret_n, struct err *e)
+{
+    struct db_rows *rows;
+    int64_t n = 0;
+    enum err_code code =
+        db_query(tx, e, &rows, sql, "iii", id_of_time(s->before), s->before, s->max);
+
+    if (code)
+        return code;
+    while (db_next(rows) && n < BATCH_MAX)
+        ids[n++] = db_int(rows, 0);
+    *ret_n = n;
+    return db_rows_end(rows, e);
+}
+
+/* Finds rows and runs the statements, each with one of their ids, on every one. */
+static enum err_code sweep_kind(struct db_tx *tx, const struct sweep *s, const char *find,
+                                const char *const *statements, int64_t *ret_n, struct err *e)
+{
+    int64_t ids[BATCH_MAX];
+    enum err_code code = find_old(tx, s, find, ids, ret_n, e);
+
+    for (int64_t i = 0; !code && i < *ret_n; i++)
+        for (const char *const *sql = statements; *sql && !code; sql++)
+            code = db_run(tx, e, NULL, *sql, "i", ids[i]);
+    return code;
+}
+
+static enum err_code sweep(struct db_tx *tx, void *arg, struct err *e)
+{
+    static const char *const of_case[] = {
+        "DELETE FROM recipients WHERE notice_id IN (SELECT id FROM notices WHERE case_id = $1)",
+        "DELETE FROM notices WHERE case_id = $1",
+        "DELETE FROM steps WHERE case_id = $1",
+        "DELETE FROM cases WHERE id = $1",
+        NULL,
+    };
+    static const char *const of_isolation[] = {"DELETE FROM isolations WHERE id = $1", NULL};
+    static const char *const of_notice[] = {
+        "DELETE FROM recipients WHERE notice_id = $1",
+        "DELETE FROM notices WHERE id = $1",
+        NULL,
+    };
+    struct sweep *s = arg;
+    enum err_code code = sweep_kind(tx, s, OLD_CASES, of_case, &s->count.cases, e);
+
+    if (!code)
+        code = sweep_kind(tx, s, OLD_ISOLATIONS, of_isolation, &s->count.isolations, e);
+    if (!code)
+        code = sweep_kind(tx, s, OLD_NOTICES, of_notice, &s->count.notices, e);
+    return code;
+}
+
+enum err_code store_forget_cases(struct store *s, int64_t keep_ms, int64_t max,
+                                 struct forgotten *ret, struct err *e)
+{
+    struct sweep f = {.before = clock_wall_ms(s->clock) - keep_ms, .max = max};
+    enum err_code code;
+
+    assert(max <= BATCH_MAX);
+    code = db_write(s->db, sweep, &f, e);
+    if (code)
+        return err_in(e, "forget old cases"), code;
+    *ret = f.count;
+    return ERR_OK;
+}
+
+static enum err_code oldest(struct db_tx *tx, void *arg, struct err *e)
+{
+    int64_t *ret = arg;
+    struct db_rows *rows;
+    enum err_code code =
+        db_query(tx, e, &rows, "SELECT created FROM cases ORDER BY id LIMIT 1", "");
+
+    if (code)
+        return code;
+    *ret = db_next(rows) ? db_int(rows, 0) : 0;
+    return db_rows_end(rows, e);
+}
+
+enum err_code store_oldest_case(struct store *s, int64_t *ret_created, struct err *e)
+{
+    return db_read(s->db, oldest, ret_created, e);
 }

@@ -1,4 +1,4 @@
-/* store_upkeep.h - what need not be remembered for ever. Cases are; deliveries are not. */
+/* store_upkeep.h - what need not be remembered for ever: deliveries, and cases that were over long ago. */
 #ifndef CORDON_STORE_UPKEEP_H
 #define CORDON_STORE_UPKEEP_H
 
@@ -14,5 +14,21 @@
  */
 enum err_code store_forget_deliveries(struct store *s, int64_t max, int64_t *ret_count,
                                       struct err *e);
+
+struct forgotten {
+    int64_t cases, isolations, notices;
+};
+
+/**
+ * Forgets cases that were over `keep_ms` ago by the store's clock, with their steps and notices; isolations that
+ * were over then and that no case names any more; notices about no case. At most max of each, the oldest, in one
+ * transaction. Kept however old: a case that is open, whose isolation is open, about which something is still
+ * to be sent; an isolation that is open; whatever has work.
+ * *ret: how many; max of one kind: there may be more of it.
+ */
+enum err_code store_forget_cases(struct store *s, int64_t keep_ms, int64_t max,
+                                 struct forgotten *ret, struct err *e);
+/** When the oldest case was made, wall ms; 0: there is none. */
+enum err_code store_oldest_case(struct store *s, int64_t *ret_created, struct err *e);
 
 #endif

@@ -13,15 +13,25 @@
 #include "store_upkeep.h"
 
 #define LOOK_MS MINUTE_MS
-#define ROWS    200 /* in one transaction: some milliseconds of the writer's time */
-#define ROUNDS  500 /* in one look: 100,000 deliveries a minute, more than arrive for long */
+#define SIZE_MS (5 * SECOND_MS) /* what comes in between is little beside any limit: 1,000 pushes */
+#define ROWS    200             /* in one transaction: some milliseconds of the writer's time */
+#define CASES   20              /* the same: each takes its steps, notices and recipients along */
+#define ROUNDS                                                                                     \
+    500 /* in one look: 100,000 deliveries, 10,000 cases a minute, more than arrive for long */
+#define FILLS_PART 80 /* percent of the limit from which people are warned */
+#define ROOM_PART  95 /* percent of it below which the door is opened again: else it would swing */
+
+enum fill { FILL_FINE, FILL_WARNED, FILL_FULL };
 
 struct upkeep {
     struct store *store;
-    pthread_mutex_t lock; /* of stopping */
+    struct metrics *metrics;
+    pthread_mutex_t lock; /* of stopping, woken, limits */
     pthread_cond_t cond;
     pthread_t thread;
-    bool stopping;
+    bool stopping, woken;
+    struct upkeep_limits limits;
+    enum fill fill; /* the thread's own */
 };
 
 static bool is_stopping(struct upkeep *u)
@@ -34,7 +44,19 @@ static bool is_stopping(struct upkeep *u)
     return stopping;
 }
 
-static void look(struct upkeep *u)
+static struct upkeep_limits limits_of(struct upkeep *u)
+{
+    struct upkeep_limits limits;
+
+    pthread_mutex_lock(&u->lock);
+    limits = u->limits;
+    pthread_mutex_unlock(&u->lock);
+    return limits;
+}
+
+/* ---- forgetting ------------------------------------------------------------------------------- */
+
+static void forget_deliveries(struct upkeep *u)
 {
     int64_t forgotten = 0, count = ROWS;
 
@@ -47,36 +69,130 @@ static void look(struct upkeep *u)
         }
         forgotten += count;
     }
+    metrics_add(u->metrics, METRIC_FORGOTTEN, forgotten, "delivery", NULL);
     if (forgotten)
         log_event(LOG_DEBUG, "deliveries_forgotten", LOG_INT("count", forgotten));
+}
+
+static void forget_cases(struct upkeep *u)
+{
+    struct forgotten all = {0}, n = {.cases = CASES};
+    int64_t keep_ms = limits_of(u).keep_ms;
+
+    if (!keep_ms)
+        return;
+    for (int i = 0; i < ROUNDS && !is_stopping(u) &&
+                    (n.cases == CASES || n.isolations == CASES || n.notices == CASES);
+         i++) {
+        struct err e;
+
+        if (store_forget_cases(u->store, keep_ms, CASES, &n, &e)) {
+            log_event(LOG_WARN, "upkeep_failed", LOG_ERR(&e));
+            break;
+        }
+        all.cases += n.cases;
+        all.isolations += n.isolations;
+        all.notices += n.notices;
+    }
+    metrics_add(u->metrics, METRIC_FORGOTTEN, all.cases, "case", NULL);
+    metrics_add(u->metrics, METRIC_FORGOTTEN, all.isolations, "isolation", NULL);
+    metrics_add(u->metrics, METRIC_FORGOTTEN, all.notices, "notice", NULL);
+    if (all.cases || all.isolations || all.notices)
+        log_event(LOG_INFO, "cases_forgotten", LOG_INT("cases", all.cases),
+                  LOG_INT("isolations", all.isolations), LOG_INT("notices", all.notices));
+}
+
+/* ---- the limit -------------------------------------------------------------------------------- */
+
+static void tell_fill(enum fill fill, int64_t used, int64_t max)
+{
+    static const struct {
+        enum log_level level;
+        const char *event, *why;
+    } words[] = {
+        [FILL_FINE] = {LOG_INFO, "store_has_room", "notifications are accepted"},
+        [FILL_WARNED] = {LOG_WARN, "store_fills",
+                         "when it reaches store.max_size nothing new is accepted: give it more "
+                         "room, or a shorter retention"},
+        [FILL_FULL] = {LOG_ERROR, "store_full",
+                       "nothing new is accepted until there is room: give it more "
+                       "(store.max_size), or a shorter retention; what was accepted goes on"},
+    };
+
+    log_event(words[fill].level, words[fill].event, LOG_INT("used", used), LOG_INT("limit", max),
+              LOG_STR("why", words[fill].why));
+}
+
+static enum fill judge(enum fill before, int64_t used, int64_t max)
+{
+    if (max && used >= max)
+        return FILL_FULL;
+    if (max && before == FILL_FULL && used / 100 >= max / 100 * ROOM_PART / 100)
+        return FILL_FULL;
+    return max && used / 100 >= max / 100 * FILLS_PART / 100 ? FILL_WARNED : FILL_FINE;
+}
+
+static void look_at_size(struct upkeep *u)
+{
+    int64_t used = 0, spare = 0, max = limits_of(u).max_bytes;
+    enum fill fill;
+    struct err e;
+
+    if (db_room(u->store->db, &used, &spare, &e))
+        return; /* db_health says what is wrong with the store; the next look tries again */
+    fill = judge(u->fill, used, max);
+    if (fill == u->fill)
+        return;
+    u->store->full = fill == FILL_FULL;
+    u->fill = fill;
+    tell_fill(fill, used, max);
+}
+
+/* ---- the thread ------------------------------------------------------------------------------- */
+
+/* Sleeps until the next look at the size, or until somebody calls. */
+static void sleep_a_while(struct upkeep *u)
+{
+    struct timespec until;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += SIZE_MS / SECOND_MS;
+    pthread_mutex_lock(&u->lock);
+    while (!u->stopping && !u->woken && pthread_cond_timedwait(&u->cond, &u->lock, &until) == 0)
+        ; /* woken without a reason */
+    u->woken = false;
+    pthread_mutex_unlock(&u->lock);
 }
 
 static void *run(void *arg)
 {
     struct upkeep *u = arg;
+    int64_t look = INT64_MIN; /* mono ms of the next one */
 
     while (!is_stopping(u)) {
-        struct timespec until;
+        int64_t now = clock_mono_ms(clock_system());
 
-        look(u);
-        (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += LOOK_MS / SECOND_MS;
-        pthread_mutex_lock(&u->lock);
-        while (!u->stopping && pthread_cond_timedwait(&u->cond, &u->lock, &until) == 0)
-            ; /* woken without a reason */
-        pthread_mutex_unlock(&u->lock);
+        look_at_size(u); /* first: at the start the door stands open */
+        if (now >= look) {
+            look = now + LOOK_MS;
+            forget_deliveries(u);
+            forget_cases(u);
+        }
+        sleep_a_while(u);
     }
     return NULL;
 }
 
-enum err_code upkeep_start(struct store *s, struct upkeep **ret, struct err *e)
+enum err_code upkeep_start(const struct upkeep_options *o, struct upkeep **ret, struct err *e)
 {
     struct upkeep *u = calloc(1, sizeof *u);
     pthread_condattr_t monotonic;
 
     if (!u)
         return err_set(e, ERR_NOMEM, "upkeep");
-    u->store = s;
+    u->store = o->store;
+    u->metrics = o->metrics;
+    u->limits = o->limits;
     (void)pthread_mutex_init(&u->lock, NULL);
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -90,6 +206,15 @@ enum err_code upkeep_start(struct store *s, struct upkeep **ret, struct err *e)
     }
     *ret = u;
     return ERR_OK;
+}
+
+void upkeep_use(struct upkeep *u, const struct upkeep_limits *limits)
+{
+    pthread_mutex_lock(&u->lock);
+    u->limits = *limits;
+    u->woken = true;
+    pthread_cond_signal(&u->cond);
+    pthread_mutex_unlock(&u->lock);
 }
 
 void upkeep_stop(struct upkeep *u)

@@ -157,7 +157,7 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         /* the top */
         {"lisen: {}\n" ALL, "cordon.yaml:1:1: lisen: unknown key; did you mean listen?\n"},
         {"severity: 1\n" ALL,
-         "cordon.yaml:1:1: severity: unknown key; expected one of listen, admin, public_url, store, tenants, "
+         "cordon.yaml:1:1: severity: unknown key; expected one of listen, admin, public_url, store, retention, tenants, "
          "sources, mail, rules, safety, polling, hunts\n"},
         {SOURCES MAIL RULES,
          "cordon.yaml:1:1: tenants is missing: whose Defender is read and acted on\n"},
@@ -184,6 +184,13 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
          "found 'localhost:8080'\n"},
         {"listen: {max_body: 64MiB}\n" ALL,
          "cordon.yaml:1:20: listen.max_body: 64MiB is too much; expected at most 16MiB\n"},
+        {"store: {url: 'sqlite:x', max_size: 4KiB}\n" ALL,
+         "cordon.yaml:1:34: store.max_size: 4KiB is too little; expected at least 1MiB\n"},
+        {"retention: 6d\n" ALL,
+         "cordon.yaml:1:12: retention: 6d is too little; expected at least 7d\n"},
+        {"retention: 20d\nsafety: {limits: [{isolations: 1, per: 21d}]}\n" ALL,
+         "cordon.yaml:1:12: retention is shorter than a limit of safety.limits: what counts there "
+         "would be forgotten\n"},
         {"listen: {max_body: 1 MB}\n" ALL,
          "cordon.yaml:1:20: listen.max_body: expected a size such as 256KiB or 1MiB, found '1 MB'\n"},
         {"listen: {trusted_proxies: [10.0.0.1/8]}\n" ALL,
@@ -485,6 +492,8 @@ static void test_config__defaults_and_clouds(void **state)
         assert_string_equal(c->admin.address, "127.0.0.1:9180");
         assert_null(c->admin.token.text);
         assert_string_equal(c->store_url, "sqlite:cordon.db");
+        assert_int_equal(c->store_max_size, (int64_t)16 * 1024 * 1024 * 1024);
+        assert_int_equal(c->retention_ms, 400 * DAY_MS);
         assert_null(c->public_url);
         assert_non_null(c->policy);
         assert_null(c->notes[0]);
@@ -684,9 +693,9 @@ static void test_config__the_starter_lacks_its_secrets_and_nothing_else(void **s
     list_faults(f, &faults, &out);
     assert_string_equal(
         buf_text(&out),
-        "cordon.yaml:36:25: tenants.contoso.client_secret_file: cannot read secrets/defender: there is no "
+        "cordon.yaml:38:25: tenants.contoso.client_secret_file: cannot read secrets/defender: there is no "
         "such file; write the secret into it (chmod 600)\n"
-        "cordon.yaml:46:44: standard_webhooks.secret_files: cannot read secrets/relay: there is no such "
+        "cordon.yaml:48:44: standard_webhooks.secret_files: cannot read secrets/relay: there is no such "
         "file; write the secret into it (chmod 600)\n");
 
     (void)snprintf(path, sizeof path, "%s/secrets", f->folder);
@@ -715,6 +724,7 @@ static void test_config__a_reload_says_what_needs_a_restart(void **state)
         {ALL, NULL},
         {"listen: {max_body: 2MiB, trusted_proxies: [10.0.0.0/8]}\n" ALL, NULL},
         {"listen: {rate: {requests: 5}}\n" ALL, NULL},
+        {"retention: 30d\nstore: {url: 'sqlite:cordon.db', max_size: 1MiB}\n" ALL, NULL},
         {"public_url: https://c.example\n" ALL, NULL},
         {"safety: {mode: shadow}\n" ALL, NULL},
         {"admin: {token_file: token}\n" ALL, NULL},

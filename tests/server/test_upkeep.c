@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "id.h"
 #include "kit/house.h"
 #include "kit/hands.h"
 #include "store_deliveries.h"
@@ -59,42 +60,387 @@ static enum err_code fill(struct db_tx *tx, void *arg, struct err *e)
     return ERR_OK;
 }
 
-static void test_upkeep__forgets_all_that_is_old_and_nothing_else(void **state)
-{
-    char dir[] = "/tmp/upkeep-XXXXXX", url[100], path[100];
-    static const char *const files[] = {"cordon.db", "cordon.db-wal", "cordon.db-shm",
-                                        "cordon.db.lock", "cordon.db-lock"};
-    struct hands hands = HANDS_INIT;
-    struct store *s = NULL;
-    struct upkeep *u = NULL;
-    struct err e = {0};
-    int64_t received;
+/* ---- a store of its own --------------------------------------------------------------------------- */
 
-    (void)state;
-    assert_non_null(mkdtemp(dir));
-    (void)snprintf(url, sizeof url, "sqlite:%s/cordon.db", dir);
-    if (store_open(url, false, &hands.clock, &s, &e))
+struct shelf {
+    char dir[40], path[100], url[120];
+    struct hands hands;
+    struct store *s;
+};
+
+static int set_up(void **state)
+{
+    struct shelf *f = calloc(1, sizeof *f);
+    struct err e = {0};
+
+    assert_non_null(f);
+    f->hands = (struct hands)HANDS_INIT;
+    (void)snprintf(f->dir, sizeof f->dir, "/tmp/upkeep-XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    (void)snprintf(f->path, sizeof f->path, "%s/cordon.db", f->dir);
+    (void)snprintf(f->url, sizeof f->url, "sqlite:%s", f->path);
+    if (store_open(f->url, false, &f->hands.clock, &f->s, &e))
         fail_msg("%s", e.text);
-    received = clock_wall_ms(&hands.clock);
-    assert_int_equal(db_write(s->db, fill, &received, &e), ERR_OK);
-    hands_turn(&hands, DELIVERY_MEMORY_MS + 1);
-    assert_int_equal(upkeep_start(s, &u, &e), ERR_OK);
-    for (int64_t deadline = house_now_ms() + 20000; deliveries(s) > 1 && house_now_ms() < deadline;)
-        (void)poll(NULL, 0, 5);
-    upkeep_stop(u); /* which is not a minute away */
-    assert_int_equal(deliveries(s), 1);
-    store_free(s);
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        (void)snprintf(path, sizeof path, "%s/%s", dir, files[i]);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    static const char *const ends[] = {"", "-wal", "-shm", ".lock"};
+    struct shelf *f = *state;
+    char path[120];
+
+    store_free(f->s);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        (void)snprintf(path, sizeof path, "%s%s", f->path, ends[i]);
         (void)unlink(path);
     }
-    assert_int_equal(rmdir(dir), 0);
+    assert_int_equal(rmdir(f->dir), 0);
+    free(f);
+    return 0;
+}
+
+static int64_t now_of(struct shelf *f)
+{
+    return clock_wall_ms(&f->hands.clock);
+}
+
+struct statement {
+    const char *sql;
+    int64_t a, b, c;
+    const char *t;
+    int64_t result;
+};
+
+static enum err_code run_statement(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct statement *x = arg;
+
+    return db_run(tx, e, NULL, x->sql, "iiit", x->a, x->b, x->c, x->t);
+}
+
+/* sql has the parameters $1, $2, $3 (numbers) and $4 (text), all of them, in this order. */
+static void put(struct shelf *f, const char *sql, int64_t a, int64_t b, int64_t c, const char *t)
+{
+    struct statement x = {.sql = sql, .a = a, .b = b, .c = c, .t = t};
+    struct err e = {0};
+
+    if (db_write(f->s->db, run_statement, &x, &e))
+        fail_msg("%s", e.text);
+}
+
+static enum err_code ask_number(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct statement *x = arg;
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows, x->sql, "i", x->a);
+
+    if (code)
+        return code;
+    x->result = db_next(rows) ? db_int(rows, 0) : -1;
+    return db_rows_end(rows, e);
+}
+
+static int64_t ask(struct shelf *f, const char *sql, int64_t a)
+{
+    struct statement x = {.sql = sql, .a = a};
+    struct err e = {0};
+
+    if (db_read(f->s->db, ask_number, &x, &e))
+        fail_msg("%s", e.text);
+    return x.result;
+}
+
+/* ---- deliveries ----------------------------------------------------------------------------------- */
+
+static void test_upkeep__forgets_all_that_is_old_and_nothing_else(void **state)
+{
+    struct shelf *f = *state;
+    struct upkeep *u = NULL;
+    struct err e = {0};
+    int64_t received = now_of(f);
+
+    assert_int_equal(db_write(f->s->db, fill, &received, &e), ERR_OK);
+    hands_turn(&f->hands, DELIVERY_MEMORY_MS + 1);
+    assert_int_equal(upkeep_start(&(struct upkeep_options){.store = f->s}, &u, &e), ERR_OK);
+    for (int64_t deadline = house_now_ms() + 20000;
+         deliveries(f->s) > 1 && house_now_ms() < deadline;)
+        (void)poll(NULL, 0, 5);
+    upkeep_stop(u); /* which is not a minute away */
+    assert_int_equal(deliveries(f->s), 1);
+}
+
+/* ---- cases ---------------------------------------------------------------------------------------- */
+
+#define KEEP (400 * DAY_MS)
+#define OLD  (401 * DAY_MS)
+
+static const struct {
+    const char *label, *state;
+    int64_t made_ago, over_ago;
+    const char *isolation; /* its state; NULL: the case has none */
+    const char *notice;    /* its state; NULL: none */
+    bool work, kept, isolation_kept;
+} rows[] = {
+    {"done long ago", "done", OLD, OLD, NULL, "sent", false, false, false},
+    {"failed long ago", "failed", OLD, OLD, NULL, "failed", false, false, false},
+    {"dropped long ago", "dropped", OLD, OLD, NULL, NULL, false, false, false},
+    {"done of late", "done", 399 * DAY_MS, 399 * DAY_MS, NULL, "sent", false, true, false},
+    {"made long ago, done of late", "done", OLD, DAY_MS, NULL, "sent", false, true, false},
+    {"to the millisecond", "done", KEEP, KEEP, NULL, NULL, false, true, false},
+    {"received", "received", OLD, OLD, NULL, NULL, true, true, false},
+    {"expanding", "expanding", OLD, OLD, NULL, NULL, true, true, false},
+    {"acting", "acting", OLD, OLD, NULL, NULL, false, true, false},
+    {"waiting", "waiting", OLD, OLD, "pending", NULL, false, true, true},
+    {"done, and still has work", "done", OLD, OLD, NULL, NULL, true, true, false},
+    {"done, and somebody is still to be told", "done", OLD, OLD, NULL, "waiting", false, true,
+     false},
+    {"isolated to this day", "done", OLD, OLD, "isolated", "sent", false, true, true},
+    {"being released", "done", OLD, OLD, "releasing", "sent", false, true, true},
+    {"released long ago", "done", OLD, OLD, "released", "sent", false, false, false},
+    {"never isolated", "done", OLD, OLD, "failed", "sent", false, false, false},
+};
+
+#define ROWS (sizeof rows / sizeof *rows)
+
+/* Case i and its isolation and notice; ids of their time. */
+static void put_row(struct shelf *f, size_t i, int64_t ids[3])
+{
+    int64_t made = now_of(f) - rows[i].made_ago, over = now_of(f) - rows[i].over_ago;
+
+    for (int k = 0; k < 3; k++)
+        ids[k] = id_of_time(made) + (int64_t)(3 * i) + k;
+    put(f,
+        "INSERT INTO cases (id, created, updated, state, tenant, alert_id, source, delivery)"
+        " VALUES ($1, $2, $3, $4, 'contoso', $1, 'relay', 1)",
+        ids[0], made, over, rows[i].state);
+    put(f,
+        "INSERT INTO steps (case_id, n, updated, handler, args, state)"
+        " VALUES ($1, $2, $3, $4, '{}', 'done')",
+        ids[0], 0, over, "email");
+    if (rows[i].isolation) {
+        put(f,
+            "INSERT INTO isolations (id, case_id, updated, state, tenant, machine_id, type, comment,"
+            " adopted, posted, requested, confirmed, released)"
+            " VALUES ($1, $2, $3, $4, 'contoso', $1, 'full', '', 0, 0, 0, 0, 0)",
+            ids[1], ids[0], over, rows[i].isolation);
+        put(f, "UPDATE cases SET isolation = $1 WHERE id = $2 AND $3 = 0 AND $4 = ''", ids[1],
+            ids[0], 0, "");
+    }
+    if (rows[i].notice) {
+        put(f,
+            "INSERT INTO notices (id, case_id, ended, state, kind, subject, sender, message, created)"
+            " VALUES ($1, $2, $3, $4, 'alert', '', '', '', 0)",
+            ids[2], ids[0], over, rows[i].notice);
+        put(f,
+            "INSERT INTO recipients (notice_id, n, updated, address, state, code)"
+            " VALUES ($1, $2, $3, $4, 'sent', 250)",
+            ids[2], 0, over, "soc@contoso.example");
+    }
+    if (rows[i].work)
+        put(f,
+            "INSERT INTO work (id, due, created, owner, kind, priority, attempts, fence)"
+            " VALUES ($1, $2, $3, $4, 0, 1, 0, 0)",
+            ids[0], over, over, NULL);
+}
+
+static void test_upkeep__forgets_cases_that_were_over_long_ago(void **state)
+{
+    struct shelf *f = *state;
+    struct forgotten n = {0};
+    struct err e = {0};
+    int64_t ids[ROWS][3], oldest = 0, cases = 0, isolations = 0;
+
+    for (size_t i = 0; i < ROWS; i++)
+        put_row(f, i, ids[i]);
+    put(f,
+        "INSERT INTO notices (id, case_id, ended, state, kind, subject, sender, message, created)"
+        " VALUES ($1, $2, $3, $4, 'cordon', '', '', '', 0)",
+        id_of_time(now_of(f) - OLD) + 999, 0, now_of(f) - OLD, "sent");
+    assert_int_equal(store_forget_cases(f->s, KEEP, 100, &n, &e), ERR_OK);
+    for (size_t i = 0; i < ROWS; i++) {
+        bool kept = ask(f, "SELECT count(*) FROM cases WHERE id = $1", ids[i][0]) == 1;
+
+        if (kept != rows[i].kept)
+            fail_msg("%s: %s", rows[i].label, kept ? "kept" : "forgotten");
+        cases += !kept;
+        isolations += rows[i].isolation && !rows[i].isolation_kept;
+        if (ask(f, "SELECT count(*) FROM steps WHERE case_id = $1", ids[i][0]) != rows[i].kept ||
+            ask(f, "SELECT count(*) FROM isolations WHERE id = $1", ids[i][1]) !=
+                rows[i].isolation_kept ||
+            ask(f, "SELECT count(*) FROM notices WHERE id = $1", ids[i][2]) !=
+                (rows[i].kept && rows[i].notice) ||
+            ask(f, "SELECT count(*) FROM recipients WHERE notice_id = $1", ids[i][2]) !=
+                (rows[i].kept && rows[i].notice))
+            fail_msg("%s: what belongs to it is not as it is", rows[i].label);
+    }
+    assert_int_equal(n.cases, cases);
+    assert_int_equal(n.isolations, isolations);
+    assert_int_equal(n.notices, 1);
+    assert_int_equal(store_oldest_case(f->s, &oldest, &e), ERR_OK);
+    assert_int_equal(oldest, now_of(f) - OLD);
+    assert_int_equal(store_forget_cases(f->s, KEEP, 100, &n, &e), ERR_OK);
+    assert_int_equal(n.cases + n.isolations + n.notices, 0);
+    hands_turn(&f->hands, 1); /* and the one that was to the millisecond */
+    assert_int_equal(store_forget_cases(f->s, KEEP, 100, &n, &e), ERR_OK);
+    assert_int_equal(n.cases, 1);
+}
+
+static void put_cases(struct shelf *f, int64_t from, int64_t count, const char *facts)
+{
+    for (int64_t i = from; i < from + count; i++)
+        put(f,
+            "INSERT INTO cases (id, created, updated, facts, state, tenant, alert_id, source, delivery)"
+            " VALUES ($1, $2, $3, $4, 'done', 'contoso', $1, 'relay', 1)",
+            id_of_time(now_of(f)) + i, now_of(f), now_of(f), facts);
+}
+
+static int64_t wait_cases(struct shelf *f, int64_t want)
+{
+    int64_t deadline = house_now_ms() + 20000, n;
+
+    while ((n = ask(f, "SELECT count(*) FROM cases WHERE $1 = 0", 0)) != want &&
+           house_now_ms() < deadline)
+        (void)poll(NULL, 0, 5);
+    return n;
+}
+
+static void test_upkeep__catches_up_by_itself_and_only_as_far_as_it_is_told(void **state)
+{
+    struct shelf *f = *state;
+    struct upkeep *u = NULL;
+    struct err e = {0};
+
+    put_cases(f, 0, 70, "{}");
+    hands_turn(&f->hands, 100 * DAY_MS);
+    put_cases(f, 0, 5, "{}");
+    hands_turn(&f->hands, 301 * DAY_MS);
+    assert_int_equal(
+        upkeep_start(&(struct upkeep_options){.store = f->s, .limits = {.keep_ms = KEEP}}, &u, &e),
+        ERR_OK);
+    assert_int_equal(wait_cases(f, 5), 5);
+    upkeep_stop(u);
+    assert_int_equal(upkeep_start(&(struct upkeep_options){.store = f->s}, &u, &e), ERR_OK);
+    upkeep_stop(u); /* for ever: the rest stays */
+    assert_int_equal(wait_cases(f, 5), 5);
+}
+
+/* ---- room ----------------------------------------------------------------------------------------- */
+
+static int64_t used(struct shelf *f)
+{
+    int64_t n = 0, spare = 0;
+    struct err e = {0};
+
+    if (db_room(f->s->db, &n, &spare, &e))
+        fail_msg("%s", e.text);
+    return n;
+}
+
+static void test_upkeep__what_was_freed_is_used_again(void **state)
+{
+    struct shelf *f = *state;
+    char *facts = malloc(20000);
+    struct forgotten n = {0};
+    struct err e = {0};
+    int64_t empty = used(f), full, left = 0, spare = 0;
+
+    assert_non_null(facts);
+    memset(facts, 'x', 19999);
+    facts[19999] = '\0';
+    put_cases(f, 0, 200, facts);
+    full = used(f);
+    assert_true(full > empty + 200 * 20000);
+    hands_turn(&f->hands, OLD);
+    assert_int_equal(store_forget_cases(f->s, KEEP, 200, &n, &e), ERR_OK);
+    assert_int_equal(n.cases, 200);
+    assert_true(used(f) < empty + 100000);
+    put_cases(f, 1000, 190, facts);
+    assert_int_equal(ask(f, "SELECT count(*) FROM cases WHERE $1 = 0", 0), 190);
+    assert_int_equal(db_room(f->s->db, &left, &spare, &e), ERR_OK);
+    assert_true(left + spare <= full); /* the file has not grown */
+    free(facts);
+}
+
+static void take_code(void *arg, enum err_code code, const struct err *e)
+{
+    (void)e;
+    *(_Atomic int *)((struct acceptance *)arg)->ctx = (int)code;
+}
+
+/* Pushes an alert; what became of it. */
+static enum err_code push(struct shelf *f, const char *alert, struct err *e)
+{
+    _Atomic int code = -1;
+    const struct alert_ref ref = {.alert_id = alert};
+    const struct notification n = {.tenant = "contoso",
+                                   .source = "relay",
+                                   .body_sha256 = "x",
+                                   .received_ms = now_of(f),
+                                   .alerts = &ref,
+                                   .count = 1};
+    struct acceptance a = {.n = &n, .ctx = &code};
+    enum err_code at_once = store_accept(f->s, &a, take_code, e);
+
+    while (!at_once && code < 0)
+        (void)poll(NULL, 0, 1);
+    return at_once ? at_once : (enum err_code)code;
+}
+
+static void wait_health(struct shelf *f, enum err_code want)
+{
+    int64_t deadline = house_now_ms() + 20000;
+    struct err e = {0};
+
+    while (store_health(f->s, &e) != want && house_now_ms() < deadline)
+        (void)poll(NULL, 0, 5);
+    assert_int_equal(store_health(f->s, &e), want);
+    if (want)
+        assert_non_null(strstr(e.text, "store.max_size"));
+}
+
+static void test_upkeep__a_full_store_takes_nothing_new_and_goes_on(void **state)
+{
+    struct shelf *f = *state;
+    struct upkeep_limits limits = {.max_bytes = used(f)};
+    struct upkeep *u = NULL;
+    struct work w[4];
+    const size_t room[WORK_KINDS] = {[WORK_CASE] = 4};
+    size_t n = 0;
+    int64_t next;
+    struct err e = {0};
+
+    assert_int_equal(push(f, "da1_-1", &e), ERR_OK);
+    assert_int_equal(
+        upkeep_start(&(struct upkeep_options){.store = f->s, .limits = limits}, &u, &e), ERR_OK);
+    wait_health(f, ERR_AGAIN);
+    assert_int_equal(push(f, "da2_-1", &e), ERR_AGAIN);
+    assert_non_null(strstr(e.text, "store.max_size"));
+    /* what was accepted goes on */
+    assert_int_equal(store_work_claim(f->s, "test", room, 4, w, &n, &next, &e), ERR_OK);
+    assert_int_equal(n, 1);
+    put_cases(f, 0, 1, "{}");
+    /* a little more room is not enough: the door would swing */
+    limits.max_bytes = used(f) + 1;
+    upkeep_use(u, &limits);
+    assert_int_equal(push(f, "da2_-1", &e), ERR_AGAIN);
+    limits.max_bytes = used(f) * 10;
+    upkeep_use(u, &limits);
+    wait_health(f, ERR_OK);
+    assert_int_equal(push(f, "da2_-1", &e), ERR_OK);
+    upkeep_stop(u);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_upkeep__forgets_all_that_is_old_and_nothing_else),
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        T(test_upkeep__forgets_all_that_is_old_and_nothing_else),
+        T(test_upkeep__forgets_cases_that_were_over_long_ago),
+        T(test_upkeep__catches_up_by_itself_and_only_as_far_as_it_is_told),
+        T(test_upkeep__what_was_freed_is_used_again),
+        T(test_upkeep__a_full_store_takes_nothing_new_and_goes_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,6 +21,9 @@
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_MAX_MS   (15 * MINUTE_MS)
 
+/* Between two tries to give back a claim on a disk that takes nothing. */
+#define GIVE_BACK_MS 500
+
 /* While all budgets are used up, a case in so long finds out whether that is still so. */
 #define THROTTLE_LOOK_MS (5 * SECOND_MS)
 
@@ -235,9 +238,17 @@ static enum err_code again_fn(struct db_tx *tx, void *arg, struct err *e)
 
 void engine_again(struct engine *g, const struct work *w, int64_t delay_ms)
 {
-    struct again a = {.w = w, .due = clock_wall_ms(g->clock) + delay_ms};
+    struct again a = {.w = w};
+    enum err_code code;
     struct err e;
 
-    if (db_write(g->store->db, again_fn, &a, &e))
+    /* What could not be written down because the disk is full or broken would otherwise wait for the end of
+     * its lease. While nothing can be written, this thread has nothing better to do. */
+    do {
+        a.due = clock_wall_ms(g->clock) + delay_ms;
+        code = db_write(g->store->db, again_fn, &a, &e);
+    } while ((code == ERR_AGAIN || code == ERR_IO) && g->workers &&
+             clock_wall_ms(g->clock) < w->lease_end && workers_pause(g->workers, GIVE_BACK_MS));
+    if (code)
         log_event(LOG_WARN, "work_not_given_back", LOG_ID("work", w->id), LOG_ERR(&e));
 }

@@ -75,8 +75,9 @@ void engine_hand_over(struct engine *g, const struct work *w);
 /** Wait before attempt number attempts + 1: 1 s, 2 s, 4 s … 15 min, give or take a fifth; but at least
  *  what the peer asked for (retry_ms). */
 int64_t engine_backoff(int64_t attempts, int64_t retry_ms);
-/** Gives a claim back, due again after delay_ms, when nothing else is to be written. Logs failures; a
- *  claim that cannot be given back comes again when its lease runs out. */
+/** Gives a claim back, due again after delay_ms, when nothing else is to be written. On a disk
+ *  that takes nothing it tries on until the lease runs out (the claim then comes again by itself) or the
+ *  workers are to stop. Logs failures. */
 void engine_again(struct engine *g, const struct work *w, int64_t delay_ms);
 
 /** A case met an empty budget. When no tenant of rt has one left, no case is claimed for a while, so that

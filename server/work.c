@@ -26,6 +26,7 @@ struct workers {
     char owner[64];
     pthread_mutex_t lock;
     pthread_cond_t dispatcher_cond, worker_cond;
+    pthread_cond_t stop_cond; /* stopping is set */
     pthread_t dispatcher, *threads;
     unsigned started; /* worker threads */
     struct work *queue;
@@ -39,11 +40,16 @@ struct workers {
     bool closing;                      /* workers leave when the queue is empty */
 };
 
-static void wait_until(struct workers *p, int64_t mono_ms)
+static void wait_for(struct workers *p, pthread_cond_t *cond, int64_t mono_ms)
 {
     struct timespec ts = {.tv_sec = mono_ms / 1000, .tv_nsec = mono_ms % 1000 * 1000000};
 
-    (void)pthread_cond_timedwait(&p->dispatcher_cond, &p->lock, &ts);
+    (void)pthread_cond_timedwait(cond, &p->lock, &ts);
+}
+
+static void wait_until(struct workers *p, int64_t mono_ms)
+{
+    wait_for(p, &p->dispatcher_cond, mono_ms);
 }
 
 /* How much room each kind has now, and when the first hold of one that has room ends. */
@@ -204,6 +210,7 @@ enum err_code workers_start(const struct workers_options *o, struct workers **re
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&p->dispatcher_cond, &monotonic);
+    (void)pthread_cond_init(&p->stop_cond, &monotonic);
     (void)pthread_cond_init(&p->worker_cond, NULL);
     (void)pthread_condattr_destroy(&monotonic);
     ok = p->queue && p->threads;
@@ -226,10 +233,24 @@ enum err_code workers_start(const struct workers_options *o, struct workers **re
     return ERR_OK;
 }
 
+bool workers_pause(struct workers *p, int64_t pause_ms)
+{
+    int64_t until = clock_mono_ms(clock_system()) + pause_ms;
+    bool go_on;
+
+    pthread_mutex_lock(&p->lock);
+    while (!p->stopping && clock_mono_ms(clock_system()) < until)
+        wait_for(p, &p->stop_cond, until);
+    go_on = !p->stopping;
+    pthread_mutex_unlock(&p->lock);
+    return go_on;
+}
+
 void workers_quiesce(struct workers *p)
 {
     pthread_mutex_lock(&p->lock);
     p->stopping = true;
+    pthread_cond_broadcast(&p->stop_cond);
     pthread_cond_broadcast(&p->dispatcher_cond);
     pthread_mutex_unlock(&p->lock);
 }
@@ -261,6 +282,7 @@ void workers_stop(struct workers *p)
     for (unsigned i = 0; i < p->started; i++)
         (void)pthread_join(p->threads[i], NULL);
     pthread_cond_destroy(&p->dispatcher_cond);
+    pthread_cond_destroy(&p->stop_cond);
     pthread_cond_destroy(&p->worker_cond);
     pthread_mutex_destroy(&p->lock);
     free(p->threads);

@@ -22,6 +22,8 @@ struct workers_options {
 
 /** *ret is set before the first run begins, so that a run finds it. */
 enum err_code workers_start(const struct workers_options *o, struct workers **ret, struct err *e);
+/** For a run: sleeps so long; false at once when the workers are to stop. */
+bool workers_pause(struct workers *p, int64_t pause_ms);
 /** Claims nothing more from now on; what runs goes on. */
 void workers_quiesce(struct workers *p);
 /** After workers_quiesce: waits until nothing runs, at most so long. True: nothing does. */

@@ -185,11 +185,11 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         {"listen: {max_body: 64MiB}\n" ALL,
          "cordon.yaml:1:20: listen.max_body: 64MiB is too much; expected at most 16MiB\n"},
         {"store: {url: 'sqlite:x', max_size: 4KiB}\n" ALL,
-         "cordon.yaml:1:34: store.max_size: 4KiB is too little; expected at least 1MiB\n"},
+         "cordon.yaml:1:36: store.max_size: 4KiB is too little; expected at least 1MiB\n"},
         {"retention: 6d\n" ALL,
          "cordon.yaml:1:12: retention: 6d is too little; expected at least 7d\n"},
         {"retention: 20d\nsafety: {limits: [{isolations: 1, per: 21d}]}\n" ALL,
-         "cordon.yaml:1:12: retention is shorter than a limit of safety.limits: what counts there "
+         "cordon.yaml:1:1: retention is shorter than a limit of safety.limits: what counts there "
          "would be forgotten\n"},
         {"listen: {max_body: 1 MB}\n" ALL,
          "cordon.yaml:1:20: listen.max_body: expected a size such as 256KiB or 1MiB, found '1 MB'\n"},
@@ -242,7 +242,7 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         {"store: {path: x}\n" ALL,
          "cordon.yaml:1:1: store.url is missing: sqlite:FILE (relative to the working directory), or "
          "postgresql://user@host/database\n"
-         "cordon.yaml:1:9: store.path: unknown key; expected one of url\n"},
+         "cordon.yaml:1:9: store.path: unknown key; expected one of url, max_size\n"},
         /* tenants */
         {"tenants: {}\n" SOURCES MAIL RULES,
          "cordon.yaml:1:1: tenants: expected at least one, each with a name of your choice\n"},

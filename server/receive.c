@@ -404,8 +404,7 @@ static void take(struct request *q, bool deferred)
         q->acceptance.claim = o->reserve && o->hand_over && o->reserve(o->engine);
         if (store_accept(o->store, &q->acceptance, stored, &e)) {
             give(o, &q->acceptance, NULL);
-            refuse(q, 503, "unavailable", e.text,
-                   "It cannot be stored now; send it again.");
+            refuse(q, 503, "unavailable", e.text, "It cannot be stored now; send it again.");
         }
     }
 }

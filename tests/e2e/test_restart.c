@@ -317,7 +317,7 @@ static void test_restart__at_200_pushes_a_second_nothing_is_lost_doubled_or_refu
     AUTO(json_freep) struct json *s = sim_wait_isolated(h->sim, PUSHES / HIGH_EVERY, SOON);
     assert_non_null(s);
     check_mails(h);
-    (void)printf("    %u pushes, %u of them again after a 503\n", PUSHES, l->again);
+    (void)printf("    %d pushes, %u of them again after a 503\n", PUSHES, l->again);
     (void)close(h->listen_fd);
     house_stop(h);
     free(l);

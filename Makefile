@@ -132,6 +132,7 @@ deps:
 	@tests/deps $(sort $(BUILD_DEBS) $(TEST_DEBS) $(LINT_DEBS) $(FUZZ_DEBS) $(CRASH_DEBS))
 	@tests/deps-postfix
 	@tests/deps-node
+	@tests/deps-postgres
 demo:
 	@tests/deps $(BUILD_DEBS) $(TEST_DEBS)
 	$(again) all $(O)/demo
@@ -144,6 +145,7 @@ test:
 	@tests/deps $(BUILD_DEBS) $(TEST_DEBS)
 	@tests/deps-postfix
 	@tests/deps-node
+	@tests/deps-postgres
 	$(again) DEV=1 built
 	@CORDON_BUILD='$(CURDIR)/$(O)' tests/run $(TEST_PICK)
 built: all $(TEST_PICK)

@@ -7,11 +7,17 @@
 #include "db.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "db_driver.h"
@@ -21,10 +27,19 @@
  * by its key), and each connection costs about 150 KiB. */
 #define READERS_MAX 4
 
+/* Between two tries to listen, when the connection was lost. */
+#define LISTEN_AGAIN_MS 1000
+
 struct db {
     const struct db_driver *driver;
     struct db_store *store;
     struct db_group *group; /* NULL when read-only */
+
+    pthread_t listener;
+    bool listens;
+    int wake_fd; /* ends the listener */
+    void (*hinted)(void *ctx);
+    void *hinted_ctx;
 
     pthread_mutex_t lock; /* of the pool: all below */
     pthread_cond_t change;
@@ -316,15 +331,19 @@ static void resume(void *ctx)
     (void)pthread_mutex_unlock(&db->lock);
 }
 
-enum err_code db_read(struct db *db, db_fn fn, void *arg, struct err *e)
+static bool is_lost(const struct db_conn *c)
+{
+    return c->damage >= DB_CONN_LOST;
+}
+
+/* One run of fn on a connection of the pool. *ret_stale: it turned out to be lost, as may others. */
+static enum err_code read_once(struct db *db, db_fn fn, void *arg, bool *ret_stale, struct err *e)
 {
     struct db_conn *c = NULL;
     struct db_tx tx = {0};
-    struct err own; /* closures are promised one */
-    enum err_code code;
+    enum err_code code = borrow(db, &c, e);
 
-    e = e ? e : &own;
-    if ((code = borrow(db, &c, e)))
+    if (code)
         return code;
     tx.conn = c;
     code = db->driver->begin(c, e);
@@ -336,8 +355,108 @@ enum err_code db_read(struct db *db, db_fn fn, void *arg, struct err *e)
             err_set(e, code, "%s", err_name(code)); /* it gave a code without a sentence */
         db->driver->rollback(c);
     }
+    *ret_stale = code && is_lost(c);
     give_back(db, c);
     return code;
+}
+
+enum err_code db_read(struct db *db, db_fn fn, void *arg, struct err *e)
+{
+    struct err own; /* closures are promised one */
+    bool stale = false;
+    enum err_code code;
+
+    e = e ? e : &own;
+    code = read_once(db, fn, arg, &stale, e);
+    /* Where connections are lost one by one: once more on a new one. It has only read. */
+    if (code && stale && db->driver->writers > 1) {
+        (void)pthread_mutex_lock(&db->lock);
+        drop_idle_locked(db);
+        (void)pthread_mutex_unlock(&db->lock);
+        code = read_once(db, fn, arg, &stale, e);
+    }
+    return code;
+}
+
+/* ---- hints between processes ------------------------------------------------------------------ */
+
+void db_hint(struct db_tx *tx)
+{
+    tx->hint = true;
+}
+
+/* Waits for a while, or until the listener is to end. True: go on. */
+static bool rest_a_while(const struct db *db)
+{
+    struct pollfd p = {.fd = db->wake_fd, .events = POLLIN};
+
+    return poll(&p, 1, LISTEN_AGAIN_MS) <= 0;
+}
+
+static void *listen_main(void *arg)
+{
+    struct db *db = arg;
+    const struct db_driver *d = db->driver;
+    bool go_on = true;
+
+    (void)pthread_setname_np(pthread_self(), "db-listener");
+    while (go_on) {
+        struct pollfd p = {.fd = db->wake_fd, .events = POLLIN};
+        struct db_conn *c = NULL;
+        struct err e;
+        bool hint = true; /* one may have been missed */
+        enum err_code code = d->connect(db->store, DB_READER, &c, &e);
+
+        if (!code)
+            code = d->listen(c, &e);
+        while (!code && (go_on = poll(&p, 1, 0) <= 0)) {
+            if (hint)
+                db->hinted(db->hinted_ctx);
+            code = d->await_hint(c, db->wake_fd, &hint, &e);
+        }
+        if (c)
+            d->disconnect(c);
+        if (code) /* nobody is told: hints may be lost, and what uses the database says what is wrong */
+            go_on = rest_a_while(db);
+    }
+    return NULL;
+}
+
+enum err_code db_listen(struct db *db, void (*fn)(void *ctx), void *ctx, struct err *e)
+{
+    sigset_t all, before;
+    int rc;
+
+    if (!db->driver->listen)
+        return ERR_OK;
+    assert(!db->listens);
+    db->hinted = fn;
+    db->hinted_ctx = ctx;
+    db->wake_fd = eventfd(0, EFD_CLOEXEC);
+    if (db->wake_fd < 0)
+        return err_set(e, ERR_IO, "database: no eventfd: %s", strerror(errno));
+    (void)sigfillset(&all); /* signals belong to the main thread */
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    rc = pthread_create(&db->listener, NULL, listen_main, db);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc) {
+        (void)close(db->wake_fd);
+        return err_set(e, ERR_IO, "start a database thread: %s", strerror(rc));
+    }
+    db->listens = true;
+    return ERR_OK;
+}
+
+static void stop_listening(struct db *db)
+{
+    uint64_t one = 1;
+
+    if (!db->listens)
+        return;
+    (void)!write(db->wake_fd, &one, sizeof one); /* an eventfd takes it */
+    (void)pthread_join(db->listener, NULL);
+    (void)close(db->wake_fd);
+    db->listens = false;
 }
 
 /* ---- open, close, the group's calls ----------------------------------------------------------- */
@@ -355,7 +474,9 @@ static const struct db_driver *find_driver(const char *url, const char **ret_res
         }
     }
     if (url[n])
-        err_set(e, ERR_INVALID, "no database is driven by \"%.*s:\"; try sqlite:cordon.db",
+        err_set(e, ERR_INVALID,
+                "no database is driven by \"%.*s:\"; try sqlite:cordon.db or"
+                " postgresql://user@host/database",
                 n > 40 ? 40 : (int)n, url);
     else
         err_set(e, ERR_INVALID, "a database is named by a url such as sqlite:cordon.db");
@@ -406,7 +527,7 @@ enum err_code db_open(const struct db_options *o, struct db **ret, struct err *e
     (void)pthread_mutex_init(&db->lock, NULL);
     (void)pthread_cond_init(&db->change, NULL);
 
-    code = driver->open(rest, o->read_only, &db->store, e);
+    code = driver->open(rest, o->password, o->read_only, &db->store, e);
     if (!code && o->read_only && o->migrations) {
         struct schema_check check = {.known = count_steps(o->migrations)};
 
@@ -427,6 +548,7 @@ void db_free(struct db *db)
 {
     if (!db)
         return;
+    stop_listening(db);
     quiesce(db); /* the readers first: SQLite's last connection tidies up, and only a writer can */
     db_group_free(db->group);
     if (db->store)
@@ -449,6 +571,16 @@ enum err_code db_write(struct db *db, db_fn fn, void *arg, struct err *e)
 enum err_code db_submit(struct db *db, db_fn fn, void *arg, db_done_fn done, struct err *e)
 {
     return db->group ? db_group_submit(db->group, fn, arg, done, e) : refuse_write(e);
+}
+
+const char *db_name(const struct db *db)
+{
+    return db->driver->name(db->store);
+}
+
+bool db_is_shared(const struct db *db)
+{
+    return db->driver->writers > 1;
 }
 
 enum err_code db_health(struct db *db, struct err *e)

@@ -4,17 +4,20 @@
  * and returns when it is durable; db_submit does not wait (HTTP threads) and calls back when it is.
  * With SQLite one writer thread owns the only connection that writes or checkpoints, runs as many
  * closures as are waiting inside one transaction (each in a savepoint), commits once, syncs once and
- * then lets all of them go (library-traps.md, SQLite and Disk). With PostgreSQL a transaction is a
- * transaction. db_read runs closures on read-only connections, in the caller's thread.
+ * then lets all of them go (library-traps.md, SQLite and Disk). With PostgreSQL several threads do the
+ * same side by side, and so do other processes; a transaction is one of a sequence all the same
+ * (serializable), so that a closure may count on what it has read. db_read runs closures on read-only connections, in the caller's thread.
  *
  * SQL: what both engines understand; parameters $1, $2 … whose first uses stand in order; integers and
- * text only. INTEGER has 64 bits, `INTEGER PRIMARY KEY` is what ids are. A SELECT that picks rows which
+ * text only; a parameter has one type. INTEGER has 64 bits, `INTEGER PRIMARY KEY` is what ids are (a
+ * driver that needs another word writes that). A SELECT that picks rows which
  * another replica may be picking ends with the comment "claim" (slash, star, claim, star, slash): an
  * engine with several writers skips the rows that another one holds.
  *
- * A closure may run twice (a batch in which a neighbour failed is rolled back and run again): it must
- * not keep state between runs but in its argument, which it fills anew each time. It does nothing
- * that db.h cannot undo.
+ * A closure may run twice (a batch in which a neighbour failed, or that clashed with another process's
+ * transaction, is rolled back and run again): it must not keep state between runs but in its argument,
+ * which it fills anew each time. It does nothing that db.h cannot undo. A closure that met an error returns
+ * it: after one nothing of what it did can be kept.
  */
 #ifndef CORDON_DB_H
 #define CORDON_DB_H
@@ -43,7 +46,8 @@ struct db_migration {
 };
 
 struct db_options {
-    const char *url;                       /* "sqlite:cordon.db" */
+    const char *url;                       /* "sqlite:cordon.db", "postgresql://user@host/base" */
+    const char *password;                  /* NULL, or what a postgresql: url leaves out */
     const struct db_migration *migrations; /* run at open, each in a transaction */
     size_t queue_max;                      /* waiting closures; more: ERR_AGAIN */
     bool read_only;                        /* no lock file, no writer, no migrations */
@@ -76,6 +80,19 @@ enum err_code db_submit(struct db *db, db_fn fn, void *arg, db_done_fn done, str
  *  call, and one state from first to last. Waits while others read on all connections. Never from
  *  within a closure. Any thread. */
 enum err_code db_read(struct db *db, db_fn fn, void *arg, struct err *e);
+
+/** The url for people: no password. Borrowed from db. */
+const char *db_name(const struct db *db);
+/** Other processes may be at work on the same database. */
+bool db_is_shared(const struct db *db);
+
+/** A hint to other processes, when the transaction is on disk, to look for what it made. It may be lost: they
+ *  look anyway, only later. */
+void db_hint(struct db_tx *tx);
+/** Calls fn whenever another process gave a hint (this one's own may come back), from a thread of the
+ *  database's, until db_free; once per db. Where no other process can be, it never does. fn must be quick
+ *  and must not call db_*. */
+enum err_code db_listen(struct db *db, void (*fn)(void *ctx), void *ctx, struct err *e);
 
 /** ERR_OK while the last commit worked; else why not (for /readyz). While nobody writes, the database
  *  tries by itself once a second whether it can again. Any thread. */
@@ -124,7 +141,8 @@ enum err_code db_room(struct db *db, int64_t *ret_used, int64_t *ret_free, struc
  * that the schema does not take (a fault of ours); ERR_AGAIN, ERR_IO, ERR_NOMEM as db_write.
  */
 
-/** Runs a statement that yields no rows; *ret_changed (may be NULL): how many rows it touched. */
+/** Runs a statement that yields no rows; *ret_changed (may be NULL): how many rows it touched. With NULL
+ *  its error may come later: from the next call of the closure, or as the closure's own. */
 enum err_code db_run(struct db_tx *tx, struct err *e, int64_t *ret_changed, const char *sql,
                      const char *types, ...);
 /** Starts a statement that yields rows (also INSERT/UPDATE … RETURNING). Give *ret to db_rows_end. */

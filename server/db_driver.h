@@ -9,9 +9,9 @@
  * conn->damage with its reason, because a closure is free to swallow what a statement returned: the
  * group never commits on a damaged connection.
  *
- * SQL goes to the driver as db.h describes it. A driver for PostgreSQL writes INTEGER as BIGINT and
- * the comment "claim" (slash, star, claim, star, slash) as FOR UPDATE SKIP LOCKED when it prepares;
- * SQLite, where INTEGER has 64 bits and one connection writes, takes both as they stand.
+ * SQL goes to the driver as db.h describes it. PostgreSQL's writes INTEGER as BIGINT and the comment
+ * "claim" (slash, star, claim, star, slash) as FOR UPDATE SKIP LOCKED when it prepares; SQLite, where
+ * INTEGER has 64 bits and one connection writes, takes both as they stand.
  */
 #ifndef CORDON_DB_DRIVER_H
 #define CORDON_DB_DRIVER_H
@@ -31,6 +31,7 @@ enum db_role {
 /* What an error left behind, in rising order; a worse one replaces a lesser one. */
 enum db_damage {
     DB_SOUND,
+    DB_TX_CLASH,   /* two transactions clashed, this one gives way: it may be run again at once */
     DB_TX_LOST,    /* nothing of this transaction may be committed; the next one may work */
     DB_CONN_LOST,  /* disconnect before the next transaction */
     DB_STORE_LOST, /* disconnect every connection before the next one; only where one writes */
@@ -59,6 +60,7 @@ struct db_rows {
 struct db_tx {
     struct db_conn *conn;
     int rows_open;
+    bool hint; /* db_hint was called */
 };
 
 struct db_driver {
@@ -66,8 +68,10 @@ struct db_driver {
     int writers;      /* connections that write at the same time; 1 for SQLite */
     size_t batch_max; /* closures per transaction, up to DB_BATCH_MAX; 1: every closure its own */
 
-    /** rest: the url after "scheme:". Takes what keeps a second server away. */
-    enum err_code (*open)(const char *rest, bool read_only, struct db_store **ret, struct err *e);
+    /** rest: the url after "scheme:". password: NULL, or what the url leaves out. Takes what keeps a
+     *  second server away, where there may be only one. */
+    enum err_code (*open)(const char *rest, const char *password, bool read_only,
+                          struct db_store **ret, struct err *e);
     /** After the last disconnect. */
     void (*close)(struct db_store *s);
     /** What people may see of the url: no password. Borrowed from s. */
@@ -84,6 +88,9 @@ struct db_driver {
     enum err_code (*begin)(struct db_conn *c, struct err *e);
     enum err_code (*commit)(struct db_conn *c, struct err *e);
     void (*rollback)(struct db_conn *c);
+    /** Waits for the outcome of statements that db_run did not wait for. NULL: there are none such. What
+     *  fails then has moved `changes`. */
+    enum err_code (*settle)(struct db_conn *c, struct err *e);
     /* One savepoint at a time: set it, then forget it or go back to it (which forgets it too). */
     enum err_code (*savepoint)(struct db_conn *c, struct err *e);
     enum err_code (*savepoint_forget)(struct db_conn *c, struct err *e);
@@ -121,6 +128,11 @@ struct db_driver {
 
     /** As db_room; NULL: not told apart. Outside of transactions. */
     enum err_code (*room)(struct db_conn *c, int64_t *ret_used, int64_t *ret_free, struct err *e);
+    /* Hints between processes, as db_hint and db_listen have them. NULL where one process is alone. */
+    void (*hint)(struct db_conn *c);
+    enum err_code (*listen)(struct db_conn *c, struct err *e);
+    /** Waits until a hint comes, or wake_fd can be read. */
+    enum err_code (*await_hint)(struct db_conn *c, int wake_fd, bool *ret_hint, struct err *e);
 };
 
 #endif

@@ -365,13 +365,15 @@ static void set_up_sqlite(void)
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
-static enum err_code driver_open(const char *rest, bool read_only, struct db_store **ret,
-                                 struct err *e)
+static enum err_code driver_open(const char *rest, const char *password, bool read_only,
+                                 struct db_store **ret, struct err *e)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     AUTO(store_freep) struct db_store *s = NULL;
     enum err_code code;
 
+    if (password)
+        return err_set(e, ERR_INVALID, "SQLite takes no password");
     if (!*rest || *rest == ':')
         return err_set(e, ERR_INVALID, "a file is named, as in sqlite:cordon.db");
     if (strncmp(rest, "//", 2) == 0)

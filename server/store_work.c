@@ -30,7 +30,7 @@ static enum err_code claim_level(struct db_tx *tx, struct claim *c, int kind, in
         code = db_query(tx, e, &rows,
                         "UPDATE work SET due = $1, owner = $2, fence = fence + 1,"
                         " attempts = attempts + 1 WHERE id = (SELECT id FROM work WHERE kind = $3"
-                        " AND priority = $4 AND due <= $5 ORDER BY due LIMIT 1)"
+                        " AND priority = $4 AND due <= $5 ORDER BY due LIMIT 1 /*claim*/)"
                         " RETURNING id, attempts, fence, created",
                         "itiii", c->now + WORK_LEASE_MS, c->owner, (int64_t)kind, (int64_t)priority,
                         c->now);

@@ -1,5 +1,6 @@
 /* test_store.c - the durable line: accepting, work under leases, the moves of cases and isolations, and
- * notices in their order. Each test has a real SQLite file of its own and a clock whose hands it turns. */
+ * notices in their order. Each test has a real database of its own and a clock whose hands it turns: all run
+ * on SQLite, and on PostgreSQL again. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +21,7 @@
 
 #include "id.h"
 #include "kit/hands.h"
+#include "kit/postgres.h"
 #include "store_cases.h"
 #include "store_deliveries.h"
 #include "store_isolations.h"
@@ -36,7 +38,7 @@
 /* ---- a store of the test's own ----------------------------------------------------------------------- */
 
 struct shelf {
-    char dir[64], url[100];
+    char dir[64], url[POSTGRES_URL_MAX];
     struct hands hands;
     struct store *s;
     struct arena *a;
@@ -52,7 +54,7 @@ static void open_again(struct shelf *f)
         fail_msg("%s", e.text);
 }
 
-static int set_up(void **state)
+static int set_up_on(void **state, bool postgres)
 {
     struct hands hands = HANDS_INIT;
     struct shelf *f = calloc(1, sizeof *f);
@@ -64,11 +66,24 @@ static int set_up(void **state)
     f->hands.mono = hands.mono;
     (void)snprintf(f->dir, sizeof f->dir, "%.40s/store-XXXXXX", tmp ? tmp : "/tmp");
     assert_non_null(mkdtemp(f->dir));
-    (void)snprintf(f->url, sizeof f->url, "sqlite:%s/cordon.db", f->dir);
+    if (postgres)
+        (void)postgres_url(f->url);
+    else
+        (void)snprintf(f->url, sizeof f->url, "sqlite:%s/cordon.db", f->dir);
     f->a = arena_new(0);
     open_again(f);
     *state = f;
     return 0;
+}
+
+static int set_up(void **state)
+{
+    return set_up_on(state, false);
+}
+
+static int set_up_postgres(void **state)
+{
+    return postgres_start(NULL) ? set_up_on(state, true) : 0;
 }
 
 static int tear_down(void **state)
@@ -76,6 +91,8 @@ static int tear_down(void **state)
     struct shelf *f = *state;
     DIR *dir;
 
+    if (!f)
+        return 0;
     store_free(f->s);
     arena_free(f->a);
     dir = opendir(f->dir);
@@ -1783,53 +1800,71 @@ static void test_store__a_second_server_is_refused_and_a_reader_is_not(void **st
     store_free(second);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(test_store__##name, set_up, tear_down)
+/* X(name) of all that must be so on every engine. */
+#define ON_BOTH(X)                                                                                 \
+    X(what_is_accepted_is_a_case_with_work_and_outlives_the_process)                               \
+    X(a_repeated_delivery_id_gets_the_first_answer)                                                \
+    X(forgets_deliveries_after_three_days_and_cases_never)                                         \
+    X(forgets_a_few_at_a_time_the_oldest_first)                                                    \
+    X(another_body_under_a_known_delivery_id_makes_no_case)                                        \
+    X(an_alert_is_one_case_whatever_brings_it)                                                     \
+    X(a_mixed_batch_says_which_cases_are_new)                                                      \
+    X(an_alert_twice_in_one_delivery_is_one_case)                                                  \
+    X(a_full_batch_is_kept_whole)                                                                  \
+    X(a_case_may_be_born_claimed)                                                                  \
+    X(senders_that_race_with_one_alert_make_one_case)                                              \
+    X(claims_the_urgent_first_then_the_longest_due)                                                \
+    X(claims_no_more_than_there_is_room_for)                                                       \
+    X(a_lease_hides_a_row_until_it_ends)                                                           \
+    X(claimers_side_by_side_get_different_rows)                                                    \
+    X(a_lost_lease_undoes_every_write)                                                             \
+    X(a_claim_given_back_comes_again_at_its_time)                                                  \
+    X(a_write_renews_the_lease)                                                                    \
+    X(waking_makes_earlier_but_never_later_and_takes_no_lease)                                     \
+    X(a_case_moves_as_drawn_and_no_other_way)                                                      \
+    X(a_record_that_is_out_of_date_moves_nothing)                                                  \
+    X(words_of_states_are_those_of_the_contract)                                                   \
+    X(a_verdict_is_kept_with_its_facts_and_steps)                                                  \
+    X(lists_show_every_case_once_newest_first)                                                     \
+    X(cases_of_an_isolation_are_listed_oldest_first)                                               \
+    X(what_is_not_there_is_not_found)                                                              \
+    X(an_isolation_moves_as_drawn_and_no_other_way)                                                \
+    X(the_first_confirmation_stands)                                                               \
+    X(a_machine_has_one_open_isolation)                                                            \
+    X(a_refused_isolation_takes_its_transaction_with_it)                                           \
+    X(finds_the_open_isolation_of_a_machine)                                                       \
+    X(limits_count_what_was_asked_for)                                                             \
+    X(the_ledger_is_listed_newest_first)                                                           \
+    X(a_later_notice_waits_until_the_one_before_was_tried)                                         \
+    X(a_thread_knows_its_ends_and_its_audience)                                                    \
+    X(a_notice_keeps_its_bytes_and_each_recipients_fate)
+
+#define ON_SQLITE(name) cmocka_unit_test_setup_teardown(test_store__##name, set_up, tear_down),
+
+/* The same test on PostgreSQL; skipped where there is none. */
+#define POSTGRES(name)                                                                             \
+    static void test_store_on_postgres__##name(void **state)                                       \
+    {                                                                                              \
+        if (!*state)                                                                               \
+            skip();                                                                                \
+        test_store__##name(state);                                                                 \
+    }
+#define ON_POSTGRES(name)                                                                          \
+    cmocka_unit_test_setup_teardown(test_store_on_postgres__##name, set_up_postgres, tear_down),
+
+ON_BOTH(POSTGRES)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(what_is_accepted_is_a_case_with_work_and_outlives_the_process),
-        T(a_repeated_delivery_id_gets_the_first_answer),
-        T(forgets_deliveries_after_three_days_and_cases_never),
-        T(forgets_a_few_at_a_time_the_oldest_first),
-        T(another_body_under_a_known_delivery_id_makes_no_case),
-        T(an_alert_is_one_case_whatever_brings_it),
-        T(a_mixed_batch_says_which_cases_are_new),
-        T(an_alert_twice_in_one_delivery_is_one_case),
-        T(a_full_batch_is_kept_whole),
-        T(a_case_may_be_born_claimed),
-        T(senders_that_race_with_one_alert_make_one_case),
-        T(claims_the_urgent_first_then_the_longest_due),
-        T(claims_no_more_than_there_is_room_for),
-        T(a_lease_hides_a_row_until_it_ends),
-        T(claimers_side_by_side_get_different_rows),
-        T(a_lost_lease_undoes_every_write),
-        T(a_claim_given_back_comes_again_at_its_time),
-        T(a_write_renews_the_lease),
-        T(waking_makes_earlier_but_never_later_and_takes_no_lease),
-        T(a_start_frees_the_leases_of_the_dead),
-        T(what_is_due_far_away_is_hurried_when_the_clock_was_set_back),
-        T(a_case_moves_as_drawn_and_no_other_way),
-        T(a_record_that_is_out_of_date_moves_nothing),
-        T(words_of_states_are_those_of_the_contract),
-        T(a_verdict_is_kept_with_its_facts_and_steps),
-        T(a_stronger_source_takes_a_case_over_once),
-        T(who_works_for_the_weaker_source_loses_the_claim),
-        T(lists_show_every_case_once_newest_first),
-        T(cases_of_an_isolation_are_listed_oldest_first),
-        T(what_is_not_there_is_not_found),
-        T(an_isolation_moves_as_drawn_and_no_other_way),
-        T(the_first_confirmation_stands),
-        T(a_machine_has_one_open_isolation),
-        T(a_refused_isolation_takes_its_transaction_with_it),
-        T(finds_the_open_isolation_of_a_machine),
-        T(limits_count_what_was_asked_for),
-        T(the_ledger_is_listed_newest_first),
-        T(a_later_notice_waits_until_the_one_before_was_tried),
-        T(a_thread_knows_its_ends_and_its_audience),
-        T(a_notice_keeps_its_bytes_and_each_recipients_fate),
-        T(a_second_server_is_refused_and_a_reader_is_not),
-    };
+        ON_BOTH(ON_SQLITE)
+        /* one process alone */
+        ON_SQLITE(a_start_frees_the_leases_of_the_dead)
+            ON_SQLITE(a_second_server_is_refused_and_a_reader_is_not)
+                ON_SQLITE(what_is_due_far_away_is_hurried_when_the_clock_was_set_back)
+                    ON_BOTH(ON_POSTGRES)};
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    postgres_stop();
+    return failed;
 }

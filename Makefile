@@ -104,7 +104,7 @@ $(O)/demo: $(O)/obj/tests/e2e/demo.o $(KIT_OBJ) $(O)/libsim.a $(O)/libcordon.a
 	$(link_test)
 
 # They kill the real process: tests/crash/run.
-CRASH_BIN := $(O)/crash/crash $(O)/crash/points
+CRASH_BIN := $(O)/crash/crash $(O)/crash/points $(O)/crash/replicas
 $(CRASH_BIN): $(O)/crash/%: $(O)/obj/tests/crash/%.o $(O)/obj/tests/crash/life.o $(KIT_OBJ) $(O)/libsim.a \
 $(O)/libcordon.a
 	$(call say,LINK,$@)
@@ -154,7 +154,8 @@ fuzz:
 	@T='$(T)' SHORT='$(SHORT)' tests/fuzz/run
 crash:
 	@tests/deps $(BUILD_DEBS) $(TEST_DEBS) $(CRASH_DEBS)
-	$(again) all $(O)/crash/crash
+	@tests/deps-postgres
+	$(again) all $(O)/crash/crash $(O)/crash/replicas
 	$(again) FAULTS=1 all $(O)/faults/crash/points
 	@CORDON_BUILD='$(CURDIR)/$(O)' SHORT='$(SHORT)' tests/crash/run
 bench:

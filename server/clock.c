@@ -34,6 +34,11 @@ const struct clock *clock_system(void)
     return &host;
 }
 
+int64_t clock_boot_ms(void)
+{
+    return read_clock(CLOCK_BOOTTIME);
+}
+
 int64_t clock_wall_ms(const struct clock *c)
 {
     return c->wall_ms(c);

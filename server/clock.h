@@ -20,6 +20,9 @@ struct clock {
 #define HOUR_MS   (60 * MINUTE_MS)
 #define DAY_MS    (24 * HOUR_MS)
 
+/** Milliseconds since the host started, the time that it or this process slept included: for deadlines that
+ *  others count on (leases). */
+int64_t clock_boot_ms(void);
 /** The host's clocks. Static storage, any thread. */
 const struct clock *clock_system(void);
 int64_t clock_wall_ms(const struct clock *c);

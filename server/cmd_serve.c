@@ -110,7 +110,8 @@ static enum err_code open_engine(struct serving *s, struct err *e)
                                                 [WORK_HEARTBEAT] = silence_run};
     const struct rest_options rest = {.user_agent = "cordon/" CORDON_VERSION};
     struct runtime *rt;
-    enum err_code code = store_open(s->config->store_url, false, clock_system(), &s->store, e);
+    enum err_code code = store_open_as(s->config->store_url, s->config->store_password.text, false,
+                                       clock_system(), &s->store, e);
 
     if (!code)
         code = rest_new(&rest, &s->rest, e);
@@ -472,7 +473,7 @@ int cmd_serve(int argc, char **argv)
         log_event(
             LOG_INFO, "ready", LOG_STR("version", CORDON_VERSION),
             LOG_STR("listen", http_server_address(s.senders)),
-            LOG_STR("admin", http_server_address(s.people)), LOG_STR("store", s.config->store_url),
+            LOG_STR("admin", http_server_address(s.people)), LOG_STR("store", db_name(s.store->db)),
             LOG_STR("policy", policy_hash(s.config->policy)), LOG_INT("pid", (int64_t)getpid()));
         notify_manager("READY=1");
         wait_for_end(&s, &signals);

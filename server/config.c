@@ -21,6 +21,7 @@
 
 #include "buf.h"
 #include "clock.h"
+#include "db.h"
 #include "http_tls.h"
 #include "mail.h"
 #include "yaml.h"
@@ -163,16 +164,19 @@ static const struct setting admin_table[] = {
     {.key = NULL},
 };
 
-struct store_settings {
+struct store_part {
     const char *url;
+    struct secret password;
     int64_t max_size;
 };
 
 static const struct setting store_table[] = {
-    ROW("url", SET_TEXT, store_settings, url, .required = true,
+    ROW("url", SET_TEXT, store_part, url, .required = true,
         .meaning =
             "sqlite:FILE (relative to the working directory), or postgresql://user@host/database"),
-    ROW("max_size", SET_SIZE, store_settings, max_size, .fallback = STORE_MAX_SIZE_TEXT,
+    ROW("password", SET_SECRET, store_part, password,
+        .meaning = "the password of a postgresql:// url"),
+    ROW("max_size", SET_SIZE, store_part, max_size, .fallback = STORE_MAX_SIZE_TEXT,
         .least = KIB * KIB, .most = INT64_MAX / 2,
         .meaning = "from this size on nothing new is accepted; what was accepted goes on"),
     {.key = NULL},
@@ -401,22 +405,29 @@ static void read_admin(struct loading *l, const struct yaml_node *map)
 
 static void read_store(struct loading *l, const struct yaml_node *map)
 {
-    struct store_settings in = {0};
-    const char **url = &l->config->store_url;
+    struct store_part in = {.url = "sqlite:cordon.db", .max_size = STORE_MAX_SIZE};
+    const struct yaml_node *at = yaml_get(map, "url");
+    bool postgres;
+    struct err e;
 
-    *url = "sqlite:cordon.db";
-    l->config->store_max_size = STORE_MAX_SIZE;
-    if (!map)
-        return;
-    settings_read(&l->reader, map, "store", store_table, &in);
-    *url = in.url ? in.url : *url;
+    if (map)
+        settings_read(&l->reader, map, "store", store_table, &in);
+    l->config->store_url = in.url;
+    l->config->store_password = in.password;
     l->config->store_max_size = in.max_size;
-    if (strncmp(*url, "postgresql://", 13) == 0 || strncmp(*url, "postgres://", 11) == 0)
-        fault(l, yaml_get(map, "url"),
-              "store.url: PostgreSQL is not available in this version of cordon; use sqlite:FILE");
-    else if (strncmp(*url, "sqlite:", 7) != 0 || !(*url)[7])
-        /* not echoed: a URL of this kind may hold a password */
-        fault(l, yaml_get(map, "url"), "store.url: expected sqlite:FILE");
+    if (!at)
+        return;
+    postgres = strncmp(in.url, "postgresql:", 11) == 0;
+    /* not echoed: a URL of this kind may hold a password */
+    if (strncmp(in.url, "postgres:", 9) == 0)
+        fault(l, at, "store.url: expected it to begin with postgresql://");
+    else if (!postgres && (strncmp(in.url, "sqlite:", 7) != 0 || !in.url[7]))
+        fault(l, at, "store.url: expected sqlite:FILE or postgresql://user@host/database");
+    else if (postgres && db_check_url(in.url, in.password.text, &e))
+        fault(l, at, "store.url: %s", e.text);
+    else if (!postgres && in.password.text)
+        fault(l, yaml_get(map, "password_file"),
+              "store.password_file: sqlite: takes no password; remove it");
 }
 
 static void read_tenant(struct loading *l, const struct yaml_node *map, struct config_tenant *out)
@@ -770,6 +781,7 @@ static void holder_free(struct holder *h)
         secret_wipe(&c->tenants[i].client_secret);
     secret_wipe(&c->admin.token);
     secret_wipe(&c->mail.password);
+    secret_wipe(&c->store_password);
     arena_free(h->arena);
 }
 
@@ -1070,6 +1082,7 @@ const char *config_needs_restart(const struct config *old, const struct config *
          new->listen.tls.certificate_file ? "on" : "off"},
         {"admin.address", old->admin.address, new->admin.address},
         {"store.url", old->store_url, new->store_url},
+        {"store.password_file", old->store_password.text, new->store_password.text},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)

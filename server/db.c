@@ -380,9 +380,10 @@ enum err_code db_read(struct db *db, db_fn fn, void *arg, struct err *e)
 
 /* ---- hints between processes ------------------------------------------------------------------ */
 
-void db_hint(struct db_tx *tx)
+void db_hint(struct db *db)
 {
-    tx->hint = true;
+    if (db->driver->hint && db->group)
+        db_group_hint(db->group);
 }
 
 /* Waits for a while, or until the listener is to end. True: go on. */
@@ -447,7 +448,7 @@ enum err_code db_listen(struct db *db, void (*fn)(void *ctx), void *ctx, struct 
     return ERR_OK;
 }
 
-static void stop_listening(struct db *db)
+void db_unlisten(struct db *db)
 {
     uint64_t one = 1;
 
@@ -544,11 +545,21 @@ enum err_code db_open(const struct db_options *o, struct db **ret, struct err *e
     return ERR_OK;
 }
 
+enum err_code db_check_url(const char *url, const char *password, struct err *e)
+{
+    const char *rest = NULL;
+    const struct db_driver *driver = find_driver(url, &rest, e);
+
+    if (!driver)
+        return ERR_INVALID;
+    return driver->check ? driver->check(rest, password, e) : ERR_OK;
+}
+
 void db_free(struct db *db)
 {
     if (!db)
         return;
-    stop_listening(db);
+    db_unlisten(db);
     quiesce(db); /* the readers first: SQLite's last connection tidies up, and only a writer can */
     db_group_free(db->group);
     if (db->store)

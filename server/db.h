@@ -62,6 +62,9 @@ struct db_options {
  * outlives the server with it; it must not call db_*.
  */
 enum err_code db_open(const struct db_options *o, struct db **ret, struct err *e);
+/** Can the url be read, as far as that is known without opening it? ERR_INVALID says what is wrong, without
+ *  repeating it. */
+enum err_code db_check_url(const char *url, const char *password, struct err *e);
 /** Finishes the closures that wait, then closes. No other call may be under way. NULL is fine. */
 void db_free(struct db *db);
 AUTO_FREEP(struct db, db)
@@ -86,13 +89,14 @@ const char *db_name(const struct db *db);
 /** Other processes may be at work on the same database. */
 bool db_is_shared(const struct db *db);
 
-/** A hint to other processes, when the transaction is on disk, to look for what it made. It may be lost: they
- *  look anyway, only later. */
-void db_hint(struct db_tx *tx);
+/** A hint to other processes to look for work that this one cannot do itself. It may be lost: they look anyway,
+ *  only later. Any thread, cheap. */
+void db_hint(struct db *db);
 /** Calls fn whenever another process gave a hint (this one's own may come back), from a thread of the
- *  database's, until db_free; once per db. Where no other process can be, it never does. fn must be quick
+ *  database's, until db_unlisten. Where no other process can be, it never does. fn must be quick
  *  and must not call db_*. */
 enum err_code db_listen(struct db *db, void (*fn)(void *ctx), void *ctx, struct err *e);
+void db_unlisten(struct db *db);
 
 /** ERR_OK while the last commit worked; else why not (for /readyz). While nobody writes, the database
  *  tries by itself once a second whether it can again. Any thread. */

@@ -60,7 +60,6 @@ struct db_rows {
 struct db_tx {
     struct db_conn *conn;
     int rows_open;
-    bool hint; /* db_hint was called */
 };
 
 struct db_driver {
@@ -72,6 +71,8 @@ struct db_driver {
      *  second server away, where there may be only one. */
     enum err_code (*open)(const char *rest, const char *password, bool read_only,
                           struct db_store **ret, struct err *e);
+    /** As db_check_url; NULL: opening says it. */
+    enum err_code (*check)(const char *rest, const char *password, struct err *e);
     /** After the last disconnect. */
     void (*close)(struct db_store *s);
     /** What people may see of the url: no password. Borrowed from s. */

@@ -99,7 +99,7 @@ static enum err_code damage_of(const struct db_conn *c, struct err *e)
 }
 
 /* settle: its outcome is to be known at once, not with the batch's. */
-static enum err_code run_one(struct writer *w, size_t i, bool settle, bool *ret_hint)
+static enum err_code run_one(struct writer *w, size_t i, bool settle)
 {
     const struct db_driver *d = w->conn->driver;
     struct db_tx tx = {.conn = w->conn};
@@ -111,7 +111,6 @@ static enum err_code run_one(struct writer *w, size_t i, bool settle, bool *ret_
     assert(tx.rows_open == 0); /* every db_query has its db_rows_end */
     if (!code && settle && d->settle)
         code = d->settle(w->conn, e);
-    *ret_hint = *ret_hint || (!code && tx.hint);
     if (code && e->code != code)
         err_set(e, code, "%s", err_name(code)); /* it gave a code without a sentence */
     return code;
@@ -120,7 +119,6 @@ static enum err_code run_one(struct writer *w, size_t i, bool settle, bool *ret_
 struct outcome {
     bool begun; /* closures ran */
     bool again; /* rolled back because one failed: run it with savepoints */
-    bool hint;  /* for other processes */
     bool wrote; /* something was committed; it took this long: */
     int64_t commit_us;
 };
@@ -144,7 +142,7 @@ static enum err_code transact(struct writer *w, size_t from, size_t n, bool save
 
         if (savepoints && (code = d->savepoint(w->conn, e)))
             goto undo;
-        w->codes[i] = run_one(w, i, savepoints || n == 1, &ret->hint);
+        w->codes[i] = run_one(w, i, savepoints || n == 1);
         if (w->conn->damage) {
             code = damage_of(w->conn, e);
             goto undo;
@@ -265,13 +263,6 @@ static bool has_clashed(const struct writer *w)
     return w->conn && w->conn->damage == DB_TX_CLASH;
 }
 
-static void note_hint(struct db_group *g)
-{
-    (void)pthread_mutex_lock(&g->lock);
-    g->hint = true;
-    (void)pthread_mutex_unlock(&g->lock);
-}
-
 /* Fills w->codes and w->errs for n closures of w->batch. */
 static void run_batch(struct writer *w, size_t from, size_t n)
 {
@@ -292,11 +283,9 @@ static void run_batch(struct writer *w, size_t from, size_t n)
         w->codes[i] = code;
         w->errs[i] = e;
     }
-    e.code = code; /* not that of an earlier try */
+    e.code = code;                            /* not that of an earlier try */
     if ((code && !has_clashed(w)) || o.wrote) /* a commit of nothing says nothing about the disk */
         note(w->group, &e, &o);
-    if (o.hint && !code && w->conn->driver->hint)
-        note_hint(w->group);
 }
 
 static void answer(struct writer *w, size_t n)
@@ -309,18 +298,13 @@ static void answer(struct writer *w, size_t n)
     log_release();
 }
 
-/* Is there a hint to be given, and is it time? In a storm one writer or another comes by again soon. */
 static bool take_hint(struct db_group *g)
 {
-    int64_t now = now_us();
     bool taken;
 
     (void)pthread_mutex_lock(&g->lock);
-    taken = g->hint && (now - g->hinted_us >= HINT_MS * 1000 || !g->first);
-    if (taken) {
-        g->hint = false;
-        g->hinted_us = now;
-    }
+    taken = g->hint;
+    g->hint = false;
     (void)pthread_mutex_unlock(&g->lock);
     return taken;
 }
@@ -383,7 +367,7 @@ static size_t take(struct writer *w, struct closure *prober)
 
     (void)pthread_mutex_lock(&g->lock);
     while (!g->first && !g->stopping) {
-        if (!w->tidy) {
+        if (!w->tidy || (g->hint && w->conn && !w->conn->damage)) {
             (void)pthread_mutex_unlock(&g->lock);
             do_upkeep(w, true);
             w->tidy = true;
@@ -595,6 +579,22 @@ enum err_code db_group_write(struct db_group *g, db_fn fn, void *arg, struct err
     }
     (void)sem_destroy(&w.done);
     return code;
+}
+
+void db_group_hint(struct db_group *g)
+{
+    int64_t now = now_us();
+    bool wake;
+
+    (void)pthread_mutex_lock(&g->lock);
+    wake = now - g->hinted_us >= HINT_MS * 1000;
+    if (wake) {
+        g->hint = true;
+        g->hinted_us = now;
+    }
+    (void)pthread_mutex_unlock(&g->lock);
+    if (wake)
+        (void)pthread_cond_broadcast(&g->work); /* some may have no connection yet */
 }
 
 enum err_code db_group_health(struct db_group *g, struct err *e)

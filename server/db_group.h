@@ -34,6 +34,8 @@ enum err_code db_group_submit(struct db_group *g, db_fn fn, void *arg, db_done_f
                               struct err *e);
 enum err_code db_group_write(struct db_group *g, db_fn fn, void *arg, struct err *e);
 
+/** As db_hint in db.h; for a driver that has hints. */
+void db_group_hint(struct db_group *g);
 /** As in db.h. db_group_counts leaves size_bytes alone. */
 enum err_code db_group_health(struct db_group *g, struct err *e);
 void db_group_counts(struct db_group *g, struct db_counts *ret);

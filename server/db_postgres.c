@@ -473,8 +473,7 @@ static enum err_code driver_open(const char *rest, const char *password, bool re
     if (!s->parsed)
         return err_set(
             e, ERR_INVALID,
-            "its url cannot be read: expected postgresql://user@host:port/database?name=value,"
-            " with %%XX for what is special; names are libpq's");
+            "it cannot be read: expected postgresql://user@host:port/database?name=value, with %%XX for what is special; the names are libpq's");
     for (PQconninfoOption *o = s->parsed; o->keyword; o++)
         if (o->val)
             set_word(s, &n, o->keyword, o->val);
@@ -499,6 +498,21 @@ static enum err_code driver_open(const char *rest, const char *password, bool re
     *ret = s;
     s = NULL;
     return ERR_OK;
+}
+
+/* For a url that stands in a file which people read. Opening reads it and connects to nothing. */
+static enum err_code driver_check(const char *rest, const char *password, struct err *e)
+{
+    AUTO(store_freep) struct db_store *s = NULL;
+    enum err_code code = driver_open(rest, NULL, false, &s, e);
+
+    (void)password;
+    if (!code && word_of(s, "password"))
+        return err_set(
+            e, ERR_INVALID,
+            "passwords do not stand in this file; put it into a file of its own and name that "
+            "with store.password_file");
+    return code;
 }
 
 static const char *driver_name(struct db_store *s)
@@ -1131,6 +1145,7 @@ const struct db_driver db_driver_postgresql = {
     .writers = 4,
     .batch_max = 32,
     .open = driver_open,
+    .check = driver_check,
     .close = driver_close,
     .name = driver_name,
     .size = driver_size,

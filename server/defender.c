@@ -42,6 +42,7 @@ struct exchange {
     struct buf auth;   /* the header as it was sent */
     struct rest_call *call;
     struct rest_answer answer;
+    int64_t leave_by_ms;
     bool stale; /* 401, and a newer token may be had */
     enum err_code code;
     struct err err;
@@ -197,6 +198,7 @@ static void send_call(struct defender *d, struct exchange *x)
         .body = x->body,
         .body_len = x->body ? strlen(x->body) : 0,
         .timeout_ms = d->o.timeout_ms,
+        .leave_by_ms = x->leave_by_ms,
     };
     enum err_code code;
 
@@ -795,7 +797,7 @@ enum err_code defender_get_action(struct defender *d, const char *action_id,
 
 static enum err_code act(struct defender *d, enum defender_action_type type, const char *machine_id,
                          const char *isolation, const char *comment, const char *external_id,
-                         struct defender_action *ret, struct err *e)
+                         int64_t leave_by_ms, struct defender_action *ret, struct err *e)
 {
     AUTO(auto_free) char *clean = comment ? clean_comment(comment) : NULL;
     AUTO(buf_clear) struct buf body = BUF_INIT(16384);
@@ -825,6 +827,7 @@ static enum err_code act(struct defender *d, enum defender_action_type type, con
     exchange_init(&x, DEFENDER_CLASS_ACTION, "POST", "/api/machines/", machine_id,
                   type == DEFENDER_ISOLATE ? "/isolate" : "/unisolate");
     x.body = body.data;
+    x.leave_by_ms = leave_by_ms;
     fault_point("before an action is asked for");
     code = run_action(d, &x, machine_id, NULL, type, ret, e);
     fault_point("after an action was asked for");
@@ -832,17 +835,17 @@ static enum err_code act(struct defender *d, enum defender_action_type type, con
 }
 
 enum err_code defender_isolate(struct defender *d, const char *machine_id, const char *type,
-                               const char *comment, const char *external_id,
+                               const char *comment, const char *external_id, int64_t leave_by_ms,
                                struct defender_action *ret, struct err *e)
 {
     if (!type || (strcmp(type, "Full") != 0 && strcmp(type, "Selective") != 0))
         return err_set(e, ERR_INVALID, "not a type of isolation: '%.20s'", type ? type : "");
-    return act(d, DEFENDER_ISOLATE, machine_id, type, comment, external_id, ret, e);
+    return act(d, DEFENDER_ISOLATE, machine_id, type, comment, external_id, leave_by_ms, ret, e);
 }
 
 enum err_code defender_unisolate(struct defender *d, const char *machine_id, const char *comment,
                                  const char *external_id, struct defender_action *ret,
                                  struct err *e)
 {
-    return act(d, DEFENDER_UNISOLATE, machine_id, NULL, comment, external_id, ret, e);
+    return act(d, DEFENDER_UNISOLATE, machine_id, NULL, comment, external_id, 0, ret, e);
 }

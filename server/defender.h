@@ -145,11 +145,12 @@ enum err_code defender_get_action(struct defender *d, const char *action_id,
  *              1,000 characters (trap 30). Not empty.
  * external_id  comes back in defender_action.external_id, so that our own action can be told from
  *              another's; NULL: none. ^[A-Za-z0-9_.-]{1,64}$.
+ * leave_by_ms  of rest_request; 0: no such time.
  * ret          the action, on ERR_OK only. It is `requested`: usually Pending, for days if the machine is
  *              offline (trap 27). It may also be an older action that was still open (section 4.5).
  */
 enum err_code defender_isolate(struct defender *d, const char *machine_id, const char *type,
-                               const char *comment, const char *external_id,
+                               const char *comment, const char *external_id, int64_t leave_by_ms,
                                struct defender_action *ret, struct err *e);
 /** Asks Defender to release a machine; the same in every other way. */
 enum err_code defender_unisolate(struct defender *d, const char *machine_id, const char *comment,

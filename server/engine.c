@@ -50,6 +50,11 @@ static void run(void *ctx, struct work *w)
     g->runs[w->kind](g, w);
 }
 
+static void hinted(void *ctx)
+{
+    engine_kick(ctx);
+}
+
 enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], struct err *e)
 {
     const struct workers_options options = {
@@ -62,11 +67,16 @@ enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], 
         .run = run,
         .ctx = g,
     };
-    /* The lock file says that this process is alone with the store, so every lease is a dead one's. */
-    enum err_code code = store_work_recover(g->store, e);
+    enum err_code code = ERR_OK;
 
+    /* SQLite's lock file says that this process is alone with the store, so every lease is a dead one's. Among
+     * replicas leases run out. */
+    if (!db_is_shared(g->store->db))
+        code = store_work_recover(g->store, e);
     memcpy(g->runs, runs, sizeof g->runs);
-    return code ? code : workers_start(&options, &g->workers, e);
+    if (!code)
+        code = workers_start(&options, &g->workers, e);
+    return code ? code : db_listen(g->store->db, hinted, g, e);
 }
 
 void engine_quiesce(struct engine *g)
@@ -81,6 +91,7 @@ bool engine_wait(struct engine *g, int64_t wait_ms)
 
 void engine_stop(struct engine *g)
 {
+    db_unlisten(g->store->db);
     workers_stop(g->workers);
     g->workers = NULL;
 }

@@ -3,11 +3,17 @@
  * The order that makes a second POST impossible:
  *   1. look     read the machine's actions; an open or finished isolation is adopted
  *   2. intent   one transaction: the row (the unique index lets one in), `posted` set, the lease taken
- *   3. POST     by the process that holds the lease
+ *   3. POST     by the process that holds the lease, soon after 2 or not at all
  *   4. record   one transaction: the action's id, or what went wrong
  * A crash after 2 leaves a row with `posted` and no action: whoever runs it waits until WORK_SETTLE_MS
  * after `posted` and after the crash, when a request that had left must be visible or lost, and begins
  * again with 1. `posted` moves to the moment of giving up when an answer was waited for in vain.
+ *
+ * Among replicas nobody knows that the other one crashed: it may be stopped, or cut off from the database and
+ * not from Defender. So the lease that 2 takes lasts as long as a request of it could be under way (store_work.h,
+ * WORK_POST_LEASE_MS), and a process that was stopped between 2 and 3 finds out by a clock that went on
+ * meanwhile, at the last moment that libcurl shows us: when connected, right before the request is written. What
+ * is left is being stopped for a minute and a half within that write.
  */
 #include "isolation.h"
 
@@ -22,8 +28,8 @@
 #include "policy.h"
 #include "work.h"
 
-/* A POST must be able to end within the lease: 60 s (defender-api.md section 7.6) and some. */
-#define POST_ROOM_MS (90 * SECOND_MS)
+/* What must be left of the lease when a POST begins: the rest is for its way to the wire. */
+#define POST_ROOM_MS (WORK_POST_LEASE_MS - WORK_LEAVE_MS)
 /* The verdict stands on facts read live; an hour later it is no ground to act on any more. */
 #define ASK_FOR_MS HOUR_MS
 /* Defender gives up on an absent machine after about 3 days (section 4.5); then it says TimeOut itself. */
@@ -110,6 +116,7 @@ struct episode {
     struct work w; /* the isolation's claim */
     struct isolation_record row;
     int64_t now, due;
+    int64_t leave_by_ms; /* for the POST that the next transaction allows: clock_boot_ms */
     /* an answer of Defender's */
     enum finding finding;
     const struct defender_action *action;
@@ -327,15 +334,18 @@ static void post(struct episode *x)
     struct defender_action action = {0};
     char own[ID_TEXT_SIZE + 8];
 
-    /* A process that slept through its lease must not send: somebody else may hold it now. */
-    if (clock_wall_ms(x->g->clock) > x->w.lease_end - POST_ROOM_MS ||
-        !engine_post_begins(x->g, x->row.id)) {
+    if (!engine_post_begins(x->g, x->row.id)) { /* see isolation_run */
         log_event(LOG_WARN, "post_abandoned", LOG_ID("isolation", x->row.id));
         return;
     }
     log_isolation(LOG_INFO, &x->row, "isolate_post");
-    x->code = defender_isolate(x->tenant->defender, x->row.machine_id, x->row.type, x->row.comment,
-                               own_id(&x->row, own), &action, &x->why);
+    /* A process that slept through its lease must not send: somebody else may hold it now. */
+    if (clock_wall_ms(x->g->clock) > x->w.lease_end - POST_ROOM_MS)
+        x->code = err_set(&x->why, ERR_AGAIN, "this process was stopped for too long");
+    else
+        x->code =
+            defender_isolate(x->tenant->defender, x->row.machine_id, x->row.type, x->row.comment,
+                             own_id(&x->row, own), x->leave_by_ms, &action, &x->why);
     if (!x->code && strcasecmp(action.machine_id, x->row.machine_id) != 0)
         x->code = err_set(&x->why, ERR_UNKNOWN, "Defender answered with an action on machine %s",
                           action.machine_id);
@@ -530,6 +540,7 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
         }
     }
     q.x.now = clock_wall_ms(s->engine->clock);
+    q.x.leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
     if (step_write(s, request_fn, &q, e))
         q.outcome = OUTCOME_RETRY;
     else if (q.outcome != OUTCOME_DONE)
@@ -605,11 +616,11 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
         r.posted = x->now;
         code = isolation_move(tx, &r, ISOLATION_REQUESTED, r.why, x->now, e);
         if (!code)
-            code = work_keep(tx, &w, x->now, e);
+            code = work_keep_for_post(tx, &w, x->now, e);
     }
     if (!code) {
         x->row = r;
-        x->w.lease_end = x->now + WORK_LEASE_MS;
+        x->w.lease_end = w.lease_end;
     }
     return code;
 }
@@ -666,6 +677,7 @@ static void look_again(struct episode *x)
     c.machine_id = x->row.machine_id;
     grounds_read(&c, x->rt, x->tenant, x->row.type, x->g->clock, x->arena, &grounds);
     x->now = clock_wall_ms(x->g->clock);
+    x->leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
     x->due = x->now + FOLLOW_MIN_MS;
     if (grounds.look.actions_code) {
         x->why = grounds.look.actions_err;

@@ -114,8 +114,10 @@ struct rest_call {
     char why[CURL_ERROR_SIZE];
 
     bool is_mail, repeatable;
-    bool left;     /* HTTP: the pre-request callback ran. Mail: all of the message was read */
-    bool twice;    /* it ran again for a request that may leave but once */
+    bool left;  /* HTTP: the pre-request callback ran. Mail: all of the message was read */
+    bool twice; /* it ran again for a request that may leave but once */
+    int64_t leave_by_ms;
+    bool too_late; /* it ran after that */
     bool no_login; /* mail: the server offers none and the request has one */
     bool wants_login, logged_in;
     bool probe; /* mail: to end when MAIL would be next */
@@ -464,6 +466,11 @@ static int before_request(void *arg, char *their_ip, char *our_ip, int their_por
         c->twice = true;
         return CURL_PREREQFUNC_ABORT;
     }
+    if (c->leave_by_ms &&
+        clock_boot_ms() > c->leave_by_ms) { /* the last moment that we see of it */
+        c->too_late = true;
+        return CURL_PREREQFUNC_ABORT;
+    }
     c->left = true;
     return CURL_PREREQFUNC_OK;
 }
@@ -507,6 +514,8 @@ static void judge(struct rest_call *c, CURLcode curl)
         fail(c, c->left ? ERR_UNKNOWN : ERR_NOMEM, "out of memory for the answer");
     else if (c->twice)
         fail(c, ERR_UNKNOWN, "the connection was closed before an answer came");
+    else if (c->too_late)
+        fail(c, ERR_AGAIN, "it came too late to be sent");
     else if (c->no_login)
         fail(c, ERR_AGAIN, "the server offers no login");
     else
@@ -978,6 +987,7 @@ static CURLcode set_http(const struct rest *r, struct rest_call *c, const struct
     if (!add_header(c, "Expect:") || (!has_type && !add_header(c, "Content-Type:")))
         return CURLE_OUT_OF_MEMORY;
 
+    c->leave_by_ms = q->leave_by_ms;
     c->repeatable =
         q->may_repeat || strcmp(q->method, "GET") == 0 || strcmp(q->method, "HEAD") == 0;
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);

@@ -44,7 +44,10 @@ struct rest_request {
     const char *headers[REST_HEADERS_MAX]; /* "Name: value"; NULL ends the list early */
     const char *body;                      /* NULL: none. Mail: the message, CRLF line ends only */
     size_t body_len;
-    int64_t timeout_ms;      /* whole call; 0: 60 s, defender-api.md section 7.6 */
+    int64_t timeout_ms; /* whole call; 0: 60 s, defender-api.md section 7.6 */
+    int64_t
+        leave_by_ms; /* clock_boot_ms(): what has not left by then (the process was stopped, or the
+                                  connection took its time) never does: ERR_AGAIN. 0: no such time */
     int64_t connect_ms;      /* 0: rest_options.connect_ms */
     size_t max_answer;       /* 0: rest_options.max_answer */
     const char *ca_file;     /* PEM roots for this call beside the others; or NULL */

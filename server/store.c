@@ -60,11 +60,14 @@ static const struct db_migration migrations[] = {
     {0, NULL},
 };
 
-enum err_code store_open(const char *url, bool read_only, const struct clock *clock,
-                         struct store **ret, struct err *e)
+enum err_code store_open_as(const char *url, const char *password, bool read_only,
+                            const struct clock *clock, struct store **ret, struct err *e)
 {
-    struct db_options options = {
-        .url = url, .migrations = migrations, .queue_max = STORE_QUEUE_MAX, .read_only = read_only};
+    struct db_options options = {.url = url,
+                                 .password = password,
+                                 .migrations = migrations,
+                                 .queue_max = STORE_QUEUE_MAX,
+                                 .read_only = read_only};
     AUTO(store_freep) struct store *s = calloc(1, sizeof *s);
     enum err_code code;
 
@@ -73,10 +76,16 @@ enum err_code store_open(const char *url, bool read_only, const struct clock *cl
     s->clock = clock;
     code = db_open(&options, &s->db, e);
     if (code)
-        return err_in(e, "store %s", url);
+        return err_in(e, "store");
     *ret = s;
     s = NULL;
     return ERR_OK;
+}
+
+enum err_code store_open(const char *url, bool read_only, const struct clock *clock,
+                         struct store **ret, struct err *e)
+{
+    return store_open_as(url, NULL, read_only, clock, ret, e);
 }
 
 void store_free(struct store *s)

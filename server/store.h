@@ -21,6 +21,11 @@ struct store {
     _Atomic bool full; /* upkeep.c: no new case is accepted, all else goes on */
 };
 
+/** password: what a postgresql: url leaves out; NULL: nothing. Errors as those of db_open; neither says more of
+ *  the url than db_name does. */
+enum err_code store_open_as(const char *url, const char *password, bool read_only,
+                            const struct clock *clock, struct store **ret, struct err *e);
+/** The same with a url that says all. */
 enum err_code store_open(const char *url, bool read_only, const struct clock *clock,
                          struct store **ret, struct err *e);
 void store_free(struct store *s);

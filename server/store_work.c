@@ -105,6 +105,35 @@ enum err_code store_work_claim(struct store *s, const char *owner, const size_t 
     return ERR_OK;
 }
 
+struct keeping {
+    const struct work *rows;
+    size_t n;
+    int64_t now;
+};
+
+/* A row that was given back has no owner, and one that somebody else claimed another fence. */
+static enum err_code keep(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct keeping *k = arg;
+    int64_t end = k->now + WORK_LEASE_MS;
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; i < k->n && !code; i++)
+        code = db_run(tx, e, NULL,
+                      "UPDATE work SET due = $1 WHERE id = $2 AND fence = $3 AND owner IS NOT NULL"
+                      " AND due < $4",
+                      "iiii", end, k->rows[i].id, k->rows[i].fence, end);
+    return code;
+}
+
+enum err_code store_work_keep(struct store *s, const struct work *rows, size_t n, struct err *e)
+{
+    struct keeping k = {.rows = rows, .n = n, .now = clock_wall_ms(s->clock)};
+    enum err_code code = db_write(s->db, keep, &k, e);
+
+    return code ? err_in(e, "renew leases"), code : ERR_OK;
+}
+
 static enum err_code recover(struct db_tx *tx, void *arg, struct err *e)
 {
     const int64_t *now = arg;
@@ -136,8 +165,10 @@ static enum err_code hurry(struct db_tx *tx, void *arg, struct err *e)
 enum err_code store_work_hurry(struct store *s, struct err *e)
 {
     int64_t now = clock_wall_ms(s->clock);
-    enum err_code code = db_write(s->db, hurry, &now, e);
+    enum err_code code = ERR_OK;
 
+    if (!db_is_shared(s->db)) /* else the database keeps hosts with such clocks from writing */
+        code = db_write(s->db, hurry, &now, e);
     return code ? err_in(e, "after the clock was set back"), code : ERR_OK;
 }
 
@@ -186,19 +217,17 @@ enum err_code work_put(struct db_tx *tx, int64_t id, enum work_kind kind,
                        enum work_priority priority, int64_t due, int64_t now,
                        struct work *ret_claim, struct err *e)
 {
+    int64_t end = now + (kind == WORK_ISOLATION ? WORK_POST_LEASE_MS : WORK_LEASE_MS);
+
     if (ret_claim)
-        *ret_claim = (struct work){.id = id,
-                                   .kind = kind,
-                                   .attempts = 1,
-                                   .fence = 1,
-                                   .created = now,
-                                   .lease_end = now + WORK_LEASE_MS};
+        *ret_claim = (struct work){
+            .id = id, .kind = kind, .attempts = 1, .fence = 1, .created = now, .lease_end = end};
     return db_run(tx, e, NULL,
                   "INSERT INTO work (id, kind, priority, due, owner, attempts, fence, created)"
                   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-                  "iiiitiii", id, (int64_t)kind, (int64_t)priority,
-                  ret_claim ? now + WORK_LEASE_MS : due, ret_claim ? "put" : NULL,
-                  (int64_t)(ret_claim ? 1 : 0), (int64_t)(ret_claim ? 1 : 0), now);
+                  "iiiitiii", id, (int64_t)kind, (int64_t)priority, ret_claim ? end : due,
+                  ret_claim ? "put" : NULL, (int64_t)(ret_claim ? 1 : 0),
+                  (int64_t)(ret_claim ? 1 : 0), now);
 }
 
 /* One row touched means that the claim still holds. */
@@ -230,17 +259,27 @@ enum err_code work_again(struct db_tx *tx, const struct work *w, int64_t due, in
     return held(code, changed, w, e);
 }
 
-enum err_code work_keep(struct db_tx *tx, struct work *w, int64_t now, struct err *e)
+static enum err_code keep_until(struct db_tx *tx, struct work *w, int64_t end, struct err *e)
 {
     int64_t changed = 0;
     enum err_code code =
-        db_run(tx, e, &changed, "UPDATE work SET due = $1 WHERE id = $2 AND fence = $3", "iii",
-               now + WORK_LEASE_MS, w->id, w->fence);
+        db_run(tx, e, &changed, "UPDATE work SET due = $1 WHERE id = $2 AND fence = $3", "iii", end,
+               w->id, w->fence);
 
     code = held(code, changed, w, e);
     if (!code)
-        w->lease_end = now + WORK_LEASE_MS;
+        w->lease_end = end;
     return code;
+}
+
+enum err_code work_keep(struct db_tx *tx, struct work *w, int64_t now, struct err *e)
+{
+    return keep_until(tx, w, now + WORK_LEASE_MS, e);
+}
+
+enum err_code work_keep_for_post(struct db_tx *tx, struct work *w, int64_t now, struct err *e)
+{
+    return keep_until(tx, w, now + WORK_POST_LEASE_MS, e);
 }
 
 enum err_code work_cancel(struct db_tx *tx, int64_t id, struct err *e)

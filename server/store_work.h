@@ -18,12 +18,24 @@ enum work_kind { WORK_CASE, WORK_ISOLATION, WORK_NOTICE, WORK_HEARTBEAT, WORK_KI
 
 enum work_priority { WORK_URGENT, WORK_NORMAL, WORK_PRIORITIES };
 
-/* Longer than any run without a write: two rounds of reads and a POST of 60 s each (defender-api.md
- * section 7.6); every write of a run renews it. */
-#define WORK_LEASE_MS (5 * MINUTE_MS)
+/* How long nobody takes over from a process that is gone. Renewed by every write of a run and, while the run
+ * is at work, every WORK_KEEP_MS (work.c). */
+#define WORK_LEASE_MS (30 * SECOND_MS)
+#define WORK_KEEP_MS  (10 * SECOND_MS)
+
+/* Replicas measure leases with clocks of their own, which may differ so much (db_postgres.c). */
+#define WORK_SKEW_MS (5 * SECOND_MS)
 
 /* A request whose sender died or gave up is visible at the far end after this, or never will be. */
 #define WORK_SETTLE_MS (10 * SECOND_MS)
+
+/* A request that acts leaves within WORK_LEAVE_MS of the transaction that allowed it, or never; and it ended, one
+ * way or the other, WORK_ANSWER_MS later (defender-api.md section 7.6). Whoever takes over may look, and then
+ * act, when it has settled after that: the lease of such a row is as long, and needs no renewal, for the process
+ * may be stopped while its request is on its way. */
+#define WORK_LEAVE_MS      (15 * SECOND_MS)
+#define WORK_ANSWER_MS     (60 * SECOND_MS)
+#define WORK_POST_LEASE_MS (WORK_LEAVE_MS + WORK_ANSWER_MS + WORK_SETTLE_MS + WORK_SKEW_MS)
 
 /* A due time that never comes: the row waits for work_wake. */
 #define WORK_PARKED INT64_MAX
@@ -45,6 +57,8 @@ struct work {
 enum err_code store_work_claim(struct store *s, const char *owner, const size_t room[WORK_KINDS],
                                size_t max, struct work *ret, size_t *ret_count, int64_t *ret_next,
                                struct err *e);
+/** Renews the leases of n rows that are still ours; of others nothing happens. */
+enum err_code store_work_keep(struct store *s, const struct work *rows, size_t n, struct err *e);
 /** Frees every lease: for a store that only one process can serve (SQLite), at its start. An isolation whose
  *  request may have left with the dead process rests for WORK_SETTLE_MS from now. */
 enum err_code store_work_recover(struct store *s, struct err *e);
@@ -59,7 +73,8 @@ enum err_code store_work_count(struct store *s, int64_t ret[WORK_KINDS], struct 
 
 /* ---- inside a transaction -------------------------------------------------------------------- */
 
-/** A new row; leased to the caller at once when ret_claim is not NULL. */
+/** A new row; leased to the caller at once when ret_claim is not NULL: an isolation for a POST, as with
+ *  work_keep_for_post. */
 enum err_code work_put(struct db_tx *tx, int64_t id, enum work_kind kind,
                        enum work_priority priority, int64_t due, int64_t now,
                        struct work *ret_claim, struct err *e);
@@ -70,6 +85,8 @@ enum err_code work_again(struct db_tx *tx, const struct work *w, int64_t due, in
                          struct err *e);
 /** Still ours: renews the lease from now; w->lease_end moves. */
 enum err_code work_keep(struct db_tx *tx, struct work *w, int64_t now, struct err *e);
+/** The same, for WORK_POST_LEASE_MS: a request that acts is about to leave. */
+enum err_code work_keep_for_post(struct db_tx *tx, struct work *w, int64_t now, struct err *e);
 /** Nobody is to do it any more: removes the row, whoever holds it; his writes then fail with ERR_STALE. */
 enum err_code work_cancel(struct db_tx *tx, int64_t id, struct err *e);
 /** Makes somebody's row due at `due` if it would be later and is not leased. No row is no error. */

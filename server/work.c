@@ -20,6 +20,12 @@
 #define SET_BACK_MS   MINUTE_MS /* of the wall clock, and due times are mended */
 #define STORE_SICK_MS 1000      /* pause after a claim that failed */
 
+/* A claimed row, in the queue or at work. */
+struct held {
+    struct work w; /* id 0: free */
+    int64_t keep;  /* mono ms: when its lease is to be renewed */
+};
+
 struct workers {
     struct workers_options o;
     const struct clock *clock;
@@ -33,6 +39,7 @@ struct workers {
     unsigned queue_head, queue_len;
     unsigned idle, busy[WORK_KINDS]; /* busy: reserved, queued or running */
     unsigned reserved;               /* idle workers that a row is promised to */
+    struct held *held;               /* a place for each thread */
     int64_t hold_until[WORK_KINDS];  /* mono ms */
     bool claiming; /* a claim is on its way to the disk: all idle workers are spoken for */
     atomic_bool kicked;
@@ -73,6 +80,46 @@ static bool find_room(const struct workers *p, int64_t now, size_t room[WORK_KIN
     return any;
 }
 
+/* A claimed row for the next idle worker. */
+static void enqueue(struct workers *p, const struct work *w)
+{
+    for (unsigned i = 0; i < p->o.threads; i++)
+        if (!p->held[i].w.id) {
+            p->held[i] = (struct held){.w = *w, .keep = clock_mono_ms(p->clock) + WORK_KEEP_MS};
+            break;
+        }
+    p->queue[(p->queue_head + p->queue_len++) % p->o.threads] = *w;
+    pthread_cond_signal(&p->worker_cond);
+}
+
+static void let_go(struct workers *p, const struct work *w)
+{
+    for (unsigned i = 0; i < p->o.threads; i++)
+        if (p->held[i].w.id == w->id && p->held[i].w.fence == w->fence)
+            p->held[i].w.id = 0;
+}
+
+/* Renews the leases of what is at work for long. Drops the lock meanwhile. */
+static void mind_the_leases(struct workers *p)
+{
+    int64_t now = clock_mono_ms(p->clock);
+    struct work rows[64];
+    size_t n = 0;
+    struct err e;
+
+    for (unsigned i = 0; i < p->o.threads && n < sizeof rows / sizeof *rows; i++)
+        if (p->held[i].w.id && p->held[i].keep <= now) {
+            rows[n++] = p->held[i].w;
+            p->held[i].keep = now + WORK_KEEP_MS;
+        }
+    if (!n)
+        return;
+    pthread_mutex_unlock(&p->lock);
+    if (store_work_keep(p->o.store, rows, n, &e))
+        log_event(LOG_WARN, "leases_not_renewed", LOG_ERR(&e)); /* others may take over soon */
+    pthread_mutex_lock(&p->lock);
+}
+
 /* Claims into the queue; returns when to look again (mono ms; now: at once). Drops the lock meanwhile. */
 static int64_t fill(struct workers *p, const size_t room[WORK_KINDS], size_t max, int64_t now)
 {
@@ -93,9 +140,8 @@ static int64_t fill(struct workers *p, const size_t room[WORK_KINDS], size_t max
     if (p->stopping)
         pthread_cond_broadcast(&p->dispatcher_cond);
     for (size_t i = 0; i < n; i++) {
-        p->queue[(p->queue_head + p->queue_len++) % p->o.threads] = claimed[i];
+        enqueue(p, &claimed[i]);
         p->busy[claimed[i].kind]++;
-        pthread_cond_signal(&p->worker_cond);
     }
     if (code)
         return now + STORE_SICK_MS;
@@ -133,15 +179,19 @@ static void *dispatch(void *arg)
     while (!p->stopping) {
         int64_t now, wake;
         size_t room[WORK_KINDS], idle;
-        bool able;
+        bool able, kicked;
 
         mind_the_clock(p, &ahead);
+        mind_the_leases(p);
         now = clock_mono_ms(p->clock);
         wake = now + LOOK_MS;
         idle = p->idle - p->queue_len - p->reserved;
         able = find_room(p, now, room, &wake) && idle > 0;
-        if (atomic_exchange(&p->kicked, false) || held <= now)
+        kicked = atomic_exchange(&p->kicked, false);
+        if (kicked || held <= now)
             look = now;
+        if (kicked && !able)
+            db_hint(p->o.store->db);
         held = wake < now + LOOK_MS ? wake : INT64_MAX;
         if (able && look <= now)
             look = fill(p, room, idle, now);
@@ -173,6 +223,7 @@ static void *serve(void *arg)
         p->o.run(p->o.ctx, &w);
 
         pthread_mutex_lock(&p->lock);
+        let_go(p, &w);
         p->idle++;
         p->busy[w.kind]--;
         atomic_store(&p->kicked, true); /* what ran may have made more work due */
@@ -205,6 +256,7 @@ enum err_code workers_start(const struct workers_options *o, struct workers **re
     p->clock = o->store->clock;
     p->queue = calloc(o->threads, sizeof *p->queue);
     p->threads = calloc(o->threads, sizeof *p->threads);
+    p->held = calloc(o->threads, sizeof *p->held);
     name_owner(p);
     (void)pthread_mutex_init(&p->lock, NULL);
     (void)pthread_condattr_init(&monotonic);
@@ -213,7 +265,7 @@ enum err_code workers_start(const struct workers_options *o, struct workers **re
     (void)pthread_cond_init(&p->stop_cond, &monotonic);
     (void)pthread_cond_init(&p->worker_cond, NULL);
     (void)pthread_condattr_destroy(&monotonic);
-    ok = p->queue && p->threads;
+    ok = p->queue && p->threads && p->held;
     p->idle = o->threads;
     *ret = p; /* before the first run, which may kick */
     for (; ok && p->started < o->threads; p->started++)
@@ -286,6 +338,7 @@ void workers_stop(struct workers *p)
     pthread_cond_destroy(&p->worker_cond);
     pthread_mutex_destroy(&p->lock);
     free(p->threads);
+    free(p->held);
     free(p->queue);
     free(p);
 }
@@ -302,6 +355,8 @@ void workers_kick_for(struct workers *p, enum work_kind kind)
     pthread_mutex_unlock(&p->lock);
     if (room)
         workers_kick(p);
+    else
+        db_hint(p->o.store->db); /* another process may have room */
 }
 
 void workers_kick(struct workers *p)
@@ -332,8 +387,7 @@ void workers_hand_over(struct workers *p, const struct work *w)
 {
     pthread_mutex_lock(&p->lock);
     p->reserved--;
-    p->queue[(p->queue_head + p->queue_len++) % p->o.threads] = *w;
-    pthread_cond_signal(&p->worker_cond);
+    enqueue(p, w);
     pthread_mutex_unlock(&p->lock);
 }
 

@@ -136,14 +136,15 @@ static void write_config(struct house *h, const struct house_options *o)
     buf_addf(&b,
              "listen:\n  address: %s\n%s"
              "admin:\n  address: %s\n"
-             "store:\n  url: sqlite:%s\n"
+             "store:\n  url: %s%s\n"
              "tenants:\n  contoso:\n    tenant_id: %s\n    client_id: %s\n"
              "    client_secret_file: %s/client-secret\n"
              "    api_url: %s\n    api_scope: %s\n    login_url: %s\n    quota: %s\n"
              "sources:\n  relay:\n    tenant: contoso\n",
              o->listen_address ? o->listen_address : "127.0.0.1:0", o->listen ? o->listen : "",
-             o->admin_address ? o->admin_address : "127.0.0.1:0", h->store_file, s->tenant_id,
-             s->client_id, h->dir, s->api_url, s->api_scope, s->login_url,
+             o->admin_address ? o->admin_address : "127.0.0.1:0",
+             o->store_url ? "" : "sqlite:", o->store_url ? o->store_url : h->store_file,
+             s->tenant_id, s->client_id, h->dir, s->api_url, s->api_scope, s->login_url,
              o->quota ? o->quota : "{per_minute: 100000, per_hour: 1000000}");
     if (o->source)
         buf_adds(&b, o->source);
@@ -366,6 +367,18 @@ void house_cordon_kill(struct house *h)
     (void)reap(h, STOP_MS);
 }
 
+static void move_in(struct house *h, struct house *beside)
+{
+    char *dir = NULL;
+
+    h->beside = beside;
+    h->sim = beside->sim;
+    if (asprintf(&dir, "%s/replica-%u", beside->dir, ++beside->replicas) < 0 || mkdir(dir, 0700))
+        fail_msg("%s: %s", dir ? dir : "out of memory", strerror(errno));
+    h->dir = dir;
+    memcpy(h->secret, beside->secret, sizeof h->secret);
+}
+
 struct house *house_start(const struct house_options *o)
 {
     static const struct house_options defaults;
@@ -374,9 +387,13 @@ struct house *house_start(const struct house_options *o)
 
     assert_non_null(h);
     o = o ? o : &defaults;
-    h->sim = sim_start(&o->sim);
-    h->dir = h->sim->dir;
-    new_secret(h->secret);
+    if (o->beside) {
+        move_in(h, o->beside);
+    } else {
+        h->sim = sim_start(&o->sim);
+        h->dir = h->sim->dir;
+        new_secret(h->secret);
+    }
     (void)snprintf(h->config_file, sizeof h->config_file, "%s/cordon.yaml", h->dir);
     (void)snprintf(h->log_file, sizeof h->log_file, "%s/cordon.log", h->dir);
     (void)snprintf(h->store_file, sizeof h->store_file, "%s/cordon.db", h->dir);
@@ -396,7 +413,10 @@ void house_stop(struct house *h)
     if (!h)
         return;
     house_cordon_stop(h);
-    sim_stop(h->sim);
+    if (h->beside)
+        free((char *)(uintptr_t)h->dir); /* ours, unlike the simulator's */
+    else
+        sim_stop(h->sim);
     free(h);
 }
 

@@ -24,15 +24,19 @@ struct house_options {
     const char *listen_address, *admin_address; /* NULL: 127.0.0.1, any free port */
     const char
         *rules; /* YAML under `rules:`, indented by 2; NULL: High: isolate and mail, rest: mail */
-    const char *safety;   /* YAML under `safety:`; NULL: no such part */
-    const char *source;   /* YAML of the source `relay` below `tenant:`, indented by 4; NULL:
+    const char *safety;    /* YAML under `safety:`; NULL: no such part */
+    const char *source;    /* YAML of the source `relay` below `tenant:`, indented by 4; NULL:
                               standard_webhooks with house.secret */
-    const char *mail;     /* more YAML under `mail:`, indented by 2; may be NULL */
-    const char *mail_url; /* NULL: the simulator's smtp:// */
-    const char *listen;   /* more YAML under `listen:`, indented by 2; may be NULL */
-    const char *quota;    /* YAML flow map; NULL: {per_minute: 100000, per_hour: 1000000} */
-    const char *more;     /* whole top-level parts */
-    bool not_yet;         /* do not start cordon: house_cordon_start does */
+    const char *mail;      /* more YAML under `mail:`, indented by 2; may be NULL */
+    const char *mail_url;  /* NULL: the simulator's smtp:// */
+    const char *listen;    /* more YAML under `listen:`, indented by 2; may be NULL */
+    const char *quota;     /* YAML flow map; NULL: {per_minute: 100000, per_hour: 1000000} */
+    const char *more;      /* whole top-level parts */
+    const char *store_url; /* NULL: sqlite:DIR/cordon.db */
+    struct house
+        *beside;  /* a replica of this one: its simulator, secrets and rules, files of its own below
+                              its folder. It is stopped first */
+    bool not_yet; /* do not start cordon: house_cordon_start does */
 };
 
 struct house {
@@ -46,6 +50,8 @@ struct house {
     char admin[200];
     unsigned serial; /* of delivery ids */
     int listen_fd; /* a listening socket that every start is handed over, named `listen`; 0: none */
+    struct house *beside;
+    unsigned replicas; /* that moved in beside this one */
     /* house.c's own */
     int log_fd, ready_fd;
     pthread_t reader;

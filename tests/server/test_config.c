@@ -232,17 +232,38 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         {"admin: {address: 127.0.0.1:8080}\n" ALL,
          "cordon.yaml:1:9: admin.address: 127.0.0.1:8080 is listen.address already\n"},
         /* store */
-        {"store: {url: mysql:x}\n" ALL, "cordon.yaml:1:14: store.url: expected sqlite:FILE\n"},
-        {"store: {url: 'sqlite:'}\n" ALL, "cordon.yaml:1:14: store.url: expected sqlite:FILE\n"},
-        {"store: {url: postgresql://cordon@db/cordon}\n" ALL,
-         "cordon.yaml:1:14: store.url: PostgreSQL is not available in this version of cordon; use sqlite:FILE\n"},
+        {"store: {url: mysql:x}\n" ALL,
+         "cordon.yaml:1:14: store.url: expected sqlite:FILE or postgresql://user@host/database\n"},
+        {"store: {url: 'sqlite:'}\n" ALL,
+         "cordon.yaml:1:14: store.url: expected sqlite:FILE or postgresql://user@host/database\n"},
+        {"store: {url: postgres://cordon@db/cordon}\n" ALL,
+         "cordon.yaml:1:14: store.url: expected it to begin with postgresql://\n"},
+        {"store: {url: postgresql:cordon}\n" ALL,
+         "cordon.yaml:1:14: store.url: expected postgresql://user@host/database\n"},
+        {"store: {url: 'postgresql://cordon:h%unter2@db/cordon'}\n" ALL,
+         "cordon.yaml:1:14: store.url: it cannot be read: expected postgresql://user@host:port/database?name=value, "
+         "with %XX for what is special; the names are libpq's\n"},
+        {"store: {url: 'postgresql://db/cordon?sslmoode=require'}\n" ALL,
+         "cordon.yaml:1:14: store.url: it cannot be read: expected postgresql://user@host:port/database?name=value, "
+         "with %XX for what is special; the names are libpq's\n"},
+        {"store: {url: 'postgresql://cordon:hunter2@db/cordon'}\n" ALL,
+         "cordon.yaml:1:14: store.url: passwords do not stand in this file; put it into a file of its own and name "
+         "that with store.password_file\n"},
+        {"store: {url: 'postgresql://db/cordon?password=hunter2'}\n" ALL,
+         "cordon.yaml:1:14: store.url: passwords do not stand in this file; put it into a file of its own and name "
+         "that with store.password_file\n"},
+        {"store: {url: 'sqlite:x.db', password_file: token}\n" ALL,
+         "cordon.yaml:1:44: store.password_file: sqlite: takes no password; remove it\n"},
+        {"store: {url: 'postgresql://db/cordon', password_file: nowhere}\n" ALL,
+         "cordon.yaml:1:55: store.password_file: cannot read nowhere: there is no such file; write the secret into it "
+         "(chmod 600)\n"},
         {"store: {}\n" ALL,
          "cordon.yaml:1:1: store.url is missing: sqlite:FILE (relative to the working directory), or "
          "postgresql://user@host/database\n"},
         {"store: {path: x}\n" ALL,
          "cordon.yaml:1:1: store.url is missing: sqlite:FILE (relative to the working directory), or "
          "postgresql://user@host/database\n"
-         "cordon.yaml:1:9: store.path: unknown key; expected one of url, max_size\n"},
+         "cordon.yaml:1:9: store.path: unknown key; expected one of url, password_file, max_size\n"},
         /* tenants */
         {"tenants: {}\n" SOURCES MAIL RULES,
          "cordon.yaml:1:1: tenants: expected at least one, each with a name of your choice\n"},
@@ -733,6 +754,7 @@ static void test_config__a_reload_says_what_needs_a_restart(void **state)
         {"listen: {tls: {certificate_file: pem, key_file: pem}}\n" ALL, "listen.tls"},
         {"admin: {address: 127.0.0.1:9181}\n" ALL, "admin.address"},
         {"store: {url: sqlite:other.db}\n" ALL, "store.url"},
+        {"store: {url: 'postgresql://cordon@db/cordon', password_file: token}\n" ALL, "store.url"},
     };
     struct config *old = load(*state, ALL);
 

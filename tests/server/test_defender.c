@@ -132,7 +132,7 @@ static int after(void **state)
 
 static enum err_code isolate(struct stage *s, struct defender_action *ret, struct err *e)
 {
-    return defender_isolate(s->defender, MACHINE, "Full", "why", "ext-1", ret, e);
+    return defender_isolate(s->defender, MACHINE, "Full", "why", "ext-1", 0, ret, e);
 }
 
 static enum err_code read_alert(struct stage *s, struct err *e)
@@ -262,9 +262,9 @@ static void test_defender__isolates_and_releases_as_defender_wants_it(void **sta
     gives(s, "/api/machines/" MACHINE "/isolate", 0, 201, ISOLATE_DOC);
     gives(s, "/api/machines/" MACHINE "/unisolate", 0, 200,
           ACTION_DOC(ACTION, "Unisolate", "InProgress", "2024-12-31T09:36:21Z"));
-    assert_int_equal(
-        defender_isolate(s->defender, MACHINE, "Selective", "alert \"x\"\r\n<y>", "0abc", &a, NULL),
-        ERR_OK);
+    assert_int_equal(defender_isolate(s->defender, MACHINE, "Selective", "alert \"x\"\r\n<y>",
+                                      "0abc", 0, &a, NULL),
+                     ERR_OK);
     q = peer_request_for(s->peer, "/api/machines/" MACHINE "/isolate");
     assert_head(s, q, "POST /api/machines/" MACHINE "/isolate",
                 "Content-Type: application/json\r\nContent-Length: 78\r\n");
@@ -297,7 +297,7 @@ static void test_defender__cuts_a_comment_at_a_thousand_characters(void **state)
         memcpy(comment + i, "\xc3\xa5", 2);
     comment[3000] = '\0';
     gives(s, "/api/", 0, 201, ISOLATE_DOC);
-    assert_int_equal(defender_isolate(s->defender, MACHINE, "Full", comment, NULL, &a, NULL),
+    assert_int_equal(defender_isolate(s->defender, MACHINE, "Full", comment, NULL, 0, &a, NULL),
                      ERR_OK);
     q = peer_request(s->peer, 1);
     comment[2000] = '\0';
@@ -329,7 +329,7 @@ static void test_defender__sends_nothing_unfit(void **state)
         defender_read(s->defender, NULL, machines[i], (enum defender_read_flags)7, &r);
         assert_int_equal(r.machine_code, ERR_INVALID);
         assert_int_equal(r.actions_code, ERR_INVALID);
-        assert_int_equal(defender_isolate(s->defender, machines[i], "Full", "x", NULL, &a, NULL),
+        assert_int_equal(defender_isolate(s->defender, machines[i], "Full", "x", NULL, 0, &a, NULL),
                          ERR_INVALID);
         assert_int_equal(defender_unisolate(s->defender, machines[i], "x", NULL, &a, NULL),
                          ERR_INVALID);
@@ -338,20 +338,21 @@ static void test_defender__sends_nothing_unfit(void **state)
         defender_read(s->defender, alerts[i], NULL, DEFENDER_READ_ALERT, &r);
         assert_int_equal(r.alert_code, ERR_INVALID);
         assert_int_equal(defender_get_action(s->defender, alerts[i], &a, NULL), ERR_INVALID);
-        assert_int_equal(defender_isolate(s->defender, MACHINE, "Full", "x", alerts[i], &a, NULL),
-                         ERR_INVALID);
+        assert_int_equal(
+            defender_isolate(s->defender, MACHINE, "Full", "x", alerts[i], 0, &a, NULL),
+            ERR_INVALID);
     }
     memset(long_id, 'a', 129);
     long_id[129] = '\0';
     defender_read(s->defender, long_id, NULL, DEFENDER_READ_ALERT, &r);
     assert_int_equal(r.alert_code, ERR_INVALID);
-    assert_int_equal(defender_isolate(s->defender, MACHINE, "full", "x", NULL, &a, NULL),
+    assert_int_equal(defender_isolate(s->defender, MACHINE, "full", "x", NULL, 0, &a, NULL),
                      ERR_INVALID);
-    assert_int_equal(defender_isolate(s->defender, MACHINE, NULL, "x", NULL, &a, NULL),
+    assert_int_equal(defender_isolate(s->defender, MACHINE, NULL, "x", NULL, 0, &a, NULL),
                      ERR_INVALID);
-    assert_int_equal(defender_isolate(s->defender, MACHINE, "Full", " \r\n", NULL, &a, NULL),
+    assert_int_equal(defender_isolate(s->defender, MACHINE, "Full", " \r\n", NULL, 0, &a, NULL),
                      ERR_INVALID);
-    assert_int_equal(defender_isolate(s->defender, MACHINE, "Full", NULL, NULL, &a, NULL),
+    assert_int_equal(defender_isolate(s->defender, MACHINE, "Full", NULL, NULL, 0, &a, NULL),
                      ERR_INVALID);
     assert_int_equal(peer_count(s->peer), 0);
 }
@@ -808,7 +809,7 @@ static void test_defender__a_slow_isolate_is_unknown(void **state)
                                   &hasty, NULL),
                      ERR_OK);
     peer_script(s->peer, &(struct peer_answer){.target = "/api/", .act = PEER_HANG});
-    assert_int_equal(defender_isolate(hasty, MACHINE, "Full", "x", NULL, &a, &e), ERR_UNKNOWN);
+    assert_int_equal(defender_isolate(hasty, MACHINE, "Full", "x", NULL, 0, &a, &e), ERR_UNKNOWN);
     defender_free(hasty);
     assert_int_equal(
         defender_new(&(struct defender_options){.api_url = "http://api.example"}, &hasty, &e),
@@ -830,7 +831,7 @@ static void test_defender__nobody_there_means_not_carried_out(void **state)
                                   &d, NULL),
                      ERR_OK);
     peer_free(gone);
-    assert_int_equal(defender_isolate(d, MACHINE, "Full", "x", NULL, &a, &e), ERR_AGAIN);
+    assert_int_equal(defender_isolate(d, MACHINE, "Full", "x", NULL, 0, &a, &e), ERR_AGAIN);
     defender_free(d);
 }
 

@@ -1,0 +1,566 @@
+/* replicas.c - three cordons on one PostgreSQL, while senders push: each is stopped (SIGSTOP), cut off from the
+ * database, killed and started again, at random and whenever Defender has just got an isolate request. Then all
+ * may finish, and Defender's journal and the mails are compared with what senders were promised:
+ *
+ *   lost     an alert answered 2xx without a case that ended; a machine with a High alert that is not isolated;
+ *            a notice that never arrived                                                  must be 0
+ *   doubled  a machine that saw more than one isolate request                             must be 0
+ *   mails twice   counted: who is stopped or cut off between the server's 250 and the record has sent it
+ *
+ * Usage: replicas [--seconds N] [--seed N]. Afterwards it waits for the longest lease, a minute and a half.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "crash/life.h"
+#include "kit/cut.h"
+#include "kit/postgres.h"
+
+#define REPLICAS    3
+#define SENDERS     3
+#define MACHINES    200
+#define ALERTS      1000
+#define SECONDS     60
+#define STUBBORN_MS 120000 /* a sender gives up after so long */
+#define QUIET_MS    300000 /* to finish, after the last blow: leases of 90 s, and what follows */
+
+struct alert {
+    char id[64];
+    unsigned machine, cases;
+    bool high, accepted;
+};
+
+struct replica {
+    struct house *h;
+    struct cut *database; /* its way to it */
+    char hooks[200];
+    pthread_mutex_t lock; /* of hooks */
+};
+
+struct run {
+    struct replica r[REPLICAS];
+    struct alert alerts[ALERTS];
+    struct sim *sim;
+    uint64_t seed, dice;
+    unsigned seconds;
+    unsigned next; /* alert to be pushed; atomic */
+    int64_t began;
+    unsigned faults;
+    unsigned stops, cuts, kills, at_isolate;
+    unsigned long pushes, unanswered, unavailable;
+};
+
+static uint64_t roll(uint64_t *state) /* splitmix64 */
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static unsigned below(uint64_t *state, unsigned n)
+{
+    return (unsigned)(roll(state) % n);
+}
+
+static void fault(struct run *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void fault(struct run *c, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (__atomic_add_fetch(&c->faults, 1, __ATOMIC_RELAXED) > 30)
+        return;
+    va_start(ap, fmt);
+    flockfile(stdout);
+    (void)printf("  FAULT: ");
+    (void)vprintf(fmt, ap);
+    (void)printf("\n");
+    funlockfile(stdout);
+    va_end(ap);
+}
+
+static void machine_id(unsigned n, char out[41])
+{
+    (void)snprintf(out, 41, "c0ffee%034x", n);
+}
+
+/* ---- senders ------------------------------------------------------------------------------------------- */
+
+struct sender {
+    struct run *c;
+    pthread_t thread;
+    uint64_t dice;
+    unsigned number, serial;
+};
+
+/* Pushes until somebody has said that he has it: to one replica after another, as a proxy before them would. */
+static void push(struct sender *s, struct alert *a, const char *delivery_id)
+{
+    struct run *c = s->c;
+    char body[200], machine[41], signature[3][200];
+    const char *headers[] = {"Content-Type: application/json", signature[0], signature[1],
+                             signature[2], NULL};
+    int64_t give_up = house_now_ms() + STUBBORN_MS;
+    unsigned at = below(&s->dice, REPLICAS);
+
+    machine_id(a->machine, machine);
+    (void)snprintf(body, sizeof body, "{\"alertId\":\"%s\",\"machineId\":\"%s\"}", a->id, machine);
+    for (;; at = (at + 1) % REPLICAS) {
+        struct replica *r = &c->r[at];
+        struct fetched f;
+        char url[200];
+        int status;
+
+        (void)pthread_mutex_lock(&r->lock);
+        (void)snprintf(url, sizeof url, "%s", r->hooks);
+        (void)pthread_mutex_unlock(&r->lock);
+        house_sign(r->h->secret, delivery_id, time(NULL), body, strlen(body), signature);
+        (void)fetch(&f, "POST", url, headers, body, strlen(body), 3000);
+        status = f.status;
+        (void)__atomic_add_fetch(&c->pushes, 1, __ATOMIC_RELAXED);
+        if (status != 0 && status != 200 && status != 202 && status != 503)
+            fault(c, "alert %s was answered with %d %s", a->id, status, f.body);
+        fetched_clear(&f);
+        if (status == 200 || status == 202) {
+            __atomic_store_n(&a->accepted, true, __ATOMIC_RELAXED);
+            return;
+        }
+        (void)__atomic_add_fetch(status ? &c->unavailable : &c->unanswered, 1, __ATOMIC_RELAXED);
+        if (house_now_ms() > give_up) {
+            fault(c, "alert %s was not accepted for %d s", a->id, STUBBORN_MS / 1000);
+            return;
+        }
+        (void)poll(NULL, 0, 10); /* a sender's pause before it tries again */
+    }
+}
+
+static void *send_all(void *arg)
+{
+    struct sender *s = arg;
+    struct run *c = s->c;
+
+    for (;;) {
+        unsigned n = __atomic_fetch_add(&c->next, 1, __ATOMIC_RELAXED);
+        int64_t due = c->began + (int64_t)n * c->seconds * 1000 / ALERTS;
+        char id[40], other[40];
+
+        if (n >= ALERTS)
+            return NULL;
+        while (house_now_ms() < due)
+            (void)poll(NULL, 0, (int)(due - house_now_ms())); /* their pace */
+        (void)snprintf(id, sizeof id, "msg_%u_%u", s->number, s->serial++);
+        push(s, &c->alerts[n], id);
+        if (n % 3 == 0) { /* once more as a sender that missed the answer, once as a second flow */
+            (void)snprintf(other, sizeof other, "msg_%u_%u", s->number, s->serial++);
+            push(s, &c->alerts[n], id);
+            push(s, &c->alerts[n], other);
+        }
+    }
+}
+
+/* ---- the replicas ---------------------------------------------------------------------------------------- */
+
+static void start(struct run *c, struct replica *r)
+{
+    struct house *h = r->h;
+
+    (void)c;
+    life_start(h);
+}
+
+/* Did it end although nobody told it to? Then it is started again, and that was a fault. */
+static void mind(struct run *c, struct replica *r)
+{
+    siginfo_t info = {0};
+
+    if (waitid(P_PID, (id_t)r->h->pid, &info, WEXITED | WNOHANG | WNOWAIT) || !info.si_pid)
+        return;
+    /* A start without the database says so and ends: a service manager starts it again. */
+    if (info.si_code != CLD_EXITED || info.si_status != 1)
+        fault(c, "cordon ended by itself: %s %d",
+              info.si_code == CLD_EXITED ? "exit code" : "signal", info.si_status);
+    (void)life_end(r->h, 0);
+    start(c, r);
+}
+
+static void pass_ms(unsigned ms)
+{
+    (void)poll(NULL, 0, (int)ms);
+}
+
+/* Waits for the next isolate request, a moment at most. */
+static void wait_isolate(struct run *c)
+{
+    char path[200];
+
+    (void)snprintf(path, sizeof path,
+                   "/journal/wait?method=POST&path=" SIM_ISOLATE "&limit=0&count=%" PRId64
+                   "&timeout_ms=2000",
+                   sim_count_calls(c->sim, "POST", SIM_ISOLATE) + 1);
+    json_free(sim_get(c->sim, path));
+}
+
+static void strike(struct run *c)
+{
+    struct replica *r = &c->r[below(&c->dice, REPLICAS)];
+    unsigned kind = below(&c->dice, 3);
+
+    if (below(&c->dice, 2)) {
+        wait_isolate(c);
+        c->at_isolate++;
+        pass_ms(below(&c->dice, 20));
+    }
+    mind(c, r);
+    switch (kind) {
+    case 0:
+        (void)kill(r->h->pid, SIGSTOP);
+        pass_ms(100 + below(&c->dice, 4000));
+        (void)kill(r->h->pid, SIGCONT);
+        c->stops++;
+        break;
+    case 1:
+        cut_now(r->database, true);
+        pass_ms(100 + below(&c->dice, 4000));
+        cut_now(r->database, false);
+        c->cuts++;
+        break;
+    default:
+        (void)life_end(r->h, SIGKILL);
+        c->kills++;
+        pass_ms(below(&c->dice, 1000));
+        start(c, r);
+    }
+    pass_ms(below(&c->dice, 500));
+}
+
+/* One is stopped for longer than any lease, with what it holds, while the others go on. */
+static void *stop_one_for_long(void *arg)
+{
+    struct run *c = arg;
+    struct replica *r = &c->r[0];
+
+    (void)kill(r->h->pid, SIGSTOP);
+    pass_ms(100000);
+    (void)kill(r->h->pid, SIGCONT);
+    return NULL;
+}
+
+/* ---- set up ---------------------------------------------------------------------------------------------- */
+
+static void make_alerts(struct run *c)
+{
+    AUTO(buf_clear) struct buf b = BUF_INIT(4 << 20);
+    char id[41];
+
+    buf_addc(&b, '[');
+    for (unsigned m = 0; m < MACHINES; m++) {
+        machine_id(m, id);
+        buf_addf(&b, "%s{\"id\":\"%s\",\"computerDnsName\":\"ws-%u.corp.example\"}", m ? "," : "",
+                 id, m);
+    }
+    buf_addc(&b, ']');
+    sim_tell(c->sim, "/machines", buf_text(&b));
+    for (unsigned i = 0; i < ALERTS;) {
+        buf_reset(&b);
+        for (unsigned n = 0; n < 500 && i < ALERTS; n++, i++) {
+            struct alert *a = &c->alerts[i];
+
+            (void)snprintf(a->id, sizeof a->id, "da638712345%09u_-%u", i, i);
+            a->machine = i % MACHINES;
+            a->high = below(&c->dice, 3) == 0;
+            machine_id(a->machine, id);
+            buf_addf(&b,
+                     "%s{\"id\":\"%s\",\"severity\":\"%s\",\"machineId\":\"%s\","
+                     "\"title\":\"Sensitive credential memory read\"}",
+                     n ? "," : "[", a->id, a->high ? "High" : "Medium", id);
+        }
+        buf_addc(&b, ']');
+        sim_tell(c->sim, "/alerts", buf_text(&b));
+    }
+}
+
+static int free_port(void)
+{
+    struct cut *c = cut_new(1); /* whoever listens knows a free one */
+    int port = cut_port(c);
+
+    cut_free(c);
+    return port;
+}
+
+static void set_up(struct run *c)
+{
+    static const struct postgres_options postgres = {.tcp = true};
+    char base[POSTGRES_URL_MAX];
+    const char *schema;
+
+    if (!postgres_start(&postgres))
+        exit(0); /* it says so */
+    schema = strstr(postgres_url(base), "options=");
+    for (unsigned i = 0; i < REPLICAS; i++) {
+        struct replica *r = &c->r[i];
+        char url[POSTGRES_URL_MAX], listen[40], admin[40];
+        struct house_options o = {
+            .sim = {.config = "{\"delay_ms\":2,\"delay_jitter_ms\":20,\"actions\":{\"duplicate\":"
+                              "\"second201\",\"listed_after_ms\":1000,\"in_progress_after_ms\":100,"
+                              "\"done_after_ms\":400}}"},
+            .store_url = url,
+            .listen_address = listen,
+            .admin_address = admin,
+            .beside = i ? c->r[0].h : NULL,
+            .not_yet = true,
+        };
+
+        r->database = cut_new(postgres_port());
+        (void)snprintf(url, sizeof url, "postgresql://cordon@127.0.0.1:%d/postgres?%s",
+                       cut_port(r->database), schema ? schema : "");
+        (void)snprintf(listen, sizeof listen, "127.0.0.1:%d", free_port());
+        (void)snprintf(admin, sizeof admin, "127.0.0.1:%d", free_port());
+        r->h = house_start(&o);
+        c->sim = r->h->sim;
+        (void)snprintf(r->hooks, sizeof r->hooks, "http://%s/hooks/relay", listen);
+        (void)snprintf(r->h->admin, sizeof r->h->admin, "http://%s", admin);
+        (void)pthread_mutex_init(&r->lock, NULL);
+    }
+    make_alerts(c);
+    for (unsigned i = 0; i < REPLICAS; i++)
+        start(c, &c->r[i]);
+}
+
+/* ---- the comparison ---------------------------------------------------------------------------------------- */
+
+static void wait_quiet(struct run *c)
+{
+    int64_t deadline = house_now_ms() + QUIET_MS;
+
+    for (;;) {
+        struct fetched f;
+        char url[300];
+        bool quiet;
+
+        for (unsigned i = 0; i < REPLICAS; i++)
+            mind(c, &c->r[i]);
+        (void)snprintf(url, sizeof url, "%s/metrics", c->r[1].h->admin);
+        (void)fetch(&f, "GET", url, NULL, NULL, 0, 10000);
+        quiet = f.status == 200 && strstr(f.body, "cordon_work{kind=\"case\"} 0\n") &&
+                strstr(f.body, "cordon_work{kind=\"isolation\"} 0\n") &&
+                strstr(f.body, "cordon_work{kind=\"notice\"} 0\n");
+        if (!quiet && house_now_ms() > deadline) {
+            const char *work = f.body ? strstr(f.body, "cordon_work{") : NULL;
+
+            fault(c, "not finished %d s after the last blow: %.200s", QUIET_MS / 1000,
+                  work ? work : "no answer");
+            quiet = true;
+        }
+        fetched_clear(&f);
+        if (quiet)
+            return;
+        pass_ms(100); /* between two looks */
+    }
+}
+
+static int64_t number(const struct json *v, const char *name)
+{
+    int64_t n = -1;
+
+    (void)json_int64(json_get(v, name), &n);
+    return n;
+}
+
+static void check_machines(struct run *c, unsigned *ret_isolated, unsigned *ret_twice)
+{
+    AUTO(json_freep) struct json *state = sim_get(c->sim, "/state");
+    bool wanted[MACHINES] = {false}, seen[MACHINES] = {false};
+
+    for (unsigned i = 0; i < ALERTS; i++)
+        if (c->alerts[i].accepted && c->alerts[i].high)
+            wanted[c->alerts[i].machine] = true;
+    JSON_EACH (m, json_get(state, "by_machine")) {
+        unsigned n = MACHINES;
+
+        if (sscanf(json_name(m), "c0ffee%x", &n) != 1 || n >= MACHINES || !wanted[n]) {
+            fault(c, "machine %s was touched without a High alert", json_name(m));
+            continue;
+        }
+        seen[n] = json_is_true(json_get(m, "isolated"));
+        *ret_isolated += seen[n];
+        if (number(m, "isolate_posts") != 1 || number(m, "isolate_actions") != 1) {
+            ++*ret_twice;
+            fault(c, "machine %s saw %" PRId64 " isolate requests", json_name(m),
+                  number(m, "isolate_posts"));
+        }
+    }
+    for (unsigned i = 0; i < MACHINES; i++)
+        if (wanted[i] && !seen[i])
+            fault(c, "machine %u has a High alert and is not isolated", i);
+}
+
+/* Every alert has its one case, and it is done; every notice was sent. */
+static void check_cases(struct run *c)
+{
+    char path[100] = "/api/cases?limit=200";
+
+    while (path[0]) {
+        AUTO(json_freep) struct json *page = house_get(c->r[1].h, path);
+        const char *next = json_get_string(page, "next");
+
+        JSON_EACH (one, json_get(page, "cases")) {
+            const char *alert = json_get_string(one, "alert_id");
+            const char *state = json_get_string(one, "state"), *id = json_get_string(one, "id");
+            AUTO(json_freep) struct json *full = NULL;
+            unsigned n = ALERTS;
+
+            if (!alert || sscanf(alert, "da638712345%9u_", &n) != 1 || n >= ALERTS) {
+                fault(c, "a case of an alert that nobody pushed: %s", alert ? alert : "?");
+                continue;
+            }
+            if (++c->alerts[n].cases > 1)
+                fault(c, "alert %s has %u cases", alert, c->alerts[n].cases);
+            if (!state || strcmp(state, "done") != 0)
+                fault(c, "alert %s: the case is %s, why: %s", alert, state ? state : "?",
+                      json_get_string(one, "why") ? json_get_string(one, "why") : "-");
+            (void)snprintf(path, sizeof path, "/api/cases/%s", id ? id : "");
+            full = house_get(c->r[1].h, path);
+            if (json_count(json_get(full, "notices")) == 0)
+                fault(c, "alert %s: nobody was told", alert);
+            JSON_EACH (notice, json_get(full, "notices"))
+                if (!json_get_string(notice, "state") ||
+                    strcmp(json_get_string(notice, "state"), "sent") != 0)
+                    fault(c, "alert %s: a notice is %s", alert, json_get_string(notice, "state"));
+            if (json_is_true(json_path(full, "isolation", "adopted", NULL)))
+                fault(c, "alert %s: cordon takes its own isolation for somebody else's", alert);
+        }
+        path[0] = '\0';
+        if (next)
+            (void)snprintf(path, sizeof path, "/api/cases?limit=200&cursor=%s", next);
+    }
+    for (unsigned i = 0; i < ALERTS; i++)
+        if (c->alerts[i].accepted && !c->alerts[i].cases)
+            fault(c, "alert %s was accepted and has no case", c->alerts[i].id);
+}
+
+/* What people read: each notice's mail arrived; *ret_twice: more than once. */
+static void check_mails(struct run *c, size_t *ret_mails, size_t *ret_twice)
+{
+    AUTO(json_freep) struct json *doc = sim_get(c->sim, "/mails");
+    AUTO(auto_free)
+    char *count = postgres_sql("SELECT count(*) FROM s1.notices WHERE state = 'sent'");
+    AUTO(auto_free) char *left = postgres_sql("SELECT count(*) FROM s1.work");
+    size_t notices = strtoul(count ? count : "0", NULL, 10);
+
+    *ret_mails = json_count(json_get(doc, "mails"));
+    if (*ret_mails < notices)
+        fault(c, "%zu notices were sent, says cordon, and %zu mails arrived", notices, *ret_mails);
+    *ret_twice = *ret_mails - notices;
+    if (!left || strcmp(left, "0") != 0)
+        fault(c, "%s rows of work are left", left ? left : "?");
+}
+
+static void check_log(struct run *c, const struct replica *r)
+{
+    static const char *const bad[] = {"Sanitizer", "runtime error:", "ssertion", "whsec_"};
+    FILE *f = fopen(r->h->log_file, "re");
+    char *line = NULL;
+    size_t room = 0;
+
+    while (f && getline(&line, &room, f) > 0)
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+            if (strstr(line, bad[i]) || strstr(line, c->sim->client_secret))
+                fault(c, "in the log: %.300s", line);
+    free(line);
+    if (f)
+        (void)fclose(f);
+}
+
+int main(int argc, char **argv)
+{
+    static struct run c;
+    static struct sender senders[SENDERS];
+    unsigned isolated = 0, twice = 0;
+    size_t mails = 0, mails_twice = 0;
+    int64_t struck;
+    pthread_t stopped;
+
+    c.seconds = SECONDS;
+    c.seed = (uint64_t)time(NULL);
+    for (int i = 1; i < argc; i += 2) {
+        char *rest = NULL;
+        unsigned long long n = i + 1 < argc ? strtoull(argv[i + 1], &rest, 0) : 0;
+
+        if (rest && !*rest && n && strcmp(argv[i], "--seconds") == 0)
+            c.seconds = (unsigned)n;
+        else if (rest && !*rest && strcmp(argv[i], "--seed") == 0)
+            c.seed = n;
+        else
+            return (void)fprintf(stderr, "usage: replicas [--seconds N] [--seed N]\n"), 2;
+    }
+    (void)printf("replicas: %u s, seed %" PRIu64 "\n", c.seconds, c.seed);
+    (void)fflush(stdout);
+    c.dice = c.seed;
+    set_up(&c);
+    c.began = house_now_ms();
+    for (unsigned i = 0; i < SENDERS; i++) {
+        senders[i] = (struct sender){.c = &c, .number = i, .dice = c.seed + 1000 + i};
+        if (pthread_create(&senders[i].thread, NULL, send_all, &senders[i]))
+            fail_msg("pthread_create");
+    }
+    while (house_now_ms() < c.began + (int64_t)c.seconds * 1000)
+        strike(&c);
+    struck = house_now_ms();
+    for (unsigned i = 0; i < REPLICAS; i++)
+        mind(&c, &c.r[i]);
+    if (pthread_create(&stopped, NULL, stop_one_for_long, &c))
+        fail_msg("pthread_create");
+    for (unsigned i = 0; i < SENDERS; i++)
+        (void)pthread_join(senders[i].thread, NULL);
+    (void)pthread_join(stopped, NULL);
+    wait_quiet(&c);
+    pass_ms(2000); /* what one that wakes up late would do now */
+    check_machines(&c, &isolated, &twice);
+    check_cases(&c);
+    check_mails(&c, &mails, &mails_twice);
+    for (unsigned i = 0; i < REPLICAS; i++) {
+        int status = life_end(c.r[i].h, SIGTERM);
+
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+            fault(&c, "replica %u ended with status 0x%x after SIGTERM", i, (unsigned)status);
+        check_log(&c, &c.r[i]);
+    }
+    (void)printf("replicas: %u stopped, %u cut off, %u killed; %u of them at an isolate request\n"
+                 "replicas: %lu pushes of %d alerts (%lu answered 503, %lu not at all)\n"
+                 "replicas: %u machines isolated, %u twice; %zu mails, %zu of them twice\n"
+                 "replicas: %.1f s of blows, %.1f s to finish; %u faults; %s\n",
+                 c.stops, c.cuts, c.kills, c.at_isolate, c.pushes, ALERTS, c.unavailable,
+                 c.unanswered, isolated, twice, mails, mails_twice,
+                 (double)(struck - c.began) / 1000, (double)(house_now_ms() - struck) / 1000,
+                 c.faults, c.faults ? "FAILED" : "well");
+    if (c.faults) {
+        (void)printf("replicas: see %s; once more with --seconds %u --seed %" PRIu64 "\n",
+                     c.r[0].h->dir, c.seconds, c.seed);
+        postgres_stop();
+        return 1;
+    }
+    for (unsigned i = REPLICAS; i-- > 0;) {
+        house_stop(c.r[i].h);
+        cut_free(c.r[i].database);
+    }
+    postgres_stop();
+    return 0;
+}

@@ -31,6 +31,8 @@ const char config_starter[] =
     "# Everything accepted is on disk here before its sender is answered. Relative to the working directory.\n"
     "store:\n"
     "  url: sqlite:cordon.db\n"
+    "  # url: postgresql://cordon@db.contoso.example/cordon?sslmode=verify-full    # several replicas\n"
+    "  # password_file: secrets/database\n"
     "  # max_size: 16GiB                    # from here on nothing new is accepted; what was accepted goes on\n"
     "# retention: 400d                       # how long a case is kept after it was over\n"
     "\n"

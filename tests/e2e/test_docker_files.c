@@ -347,6 +347,68 @@ static void test_docker_files__the_demonstration_does_what_it_says(void **state)
     sim_stop(sim);
 }
 
+/* ---- replicas ---------------------------------------------------------------------------------- */
+
+#define REPLICAS "docker/compose.replicas.yaml"
+
+static void test_docker_files__three_replicas_share_one_database(void **state)
+{
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    AUTO(auto_free) char *text = read_whole(REPLICAS);
+    struct yaml_node *root = NULL;
+    const struct yaml_node *services, *cordon;
+    struct err e = {0};
+
+    (void)state;
+    if (yaml_read(a, REPLICAS, text, strlen(text), &root, &e))
+        fail_msg("%s", e.text);
+    services = need(root, "services");
+    cordon = need(services, "cordon");
+    assert_string_equal(need(need(cordon, "deploy"), "replicas")->text, "3");
+    assert_null(yaml_get(cordon, "ports")); /* the proxy's alone */
+    assert_null(yaml_get(need(services, "database"), "ports"));
+    for (const struct yaml_node *s = services->first; s; s = s->next) {
+        assert_true(lists(need(s, "security_opt"), "no-new-privileges:true"));
+        if (strcmp(s->key->text, "database") != 0) { /* its image changes the owner of its files */
+            assert_string_equal(need(s, "read_only")->text, "true");
+            assert_true(lists(need(s, "cap_drop"), "ALL"));
+        }
+        for (
+            const struct yaml_node *v = yaml_get(s, "volumes") ? yaml_get(s, "volumes")->first
+                                                               : NULL;
+            v;
+            v = v->next) { /* the project's, or a file of it that is there, or a secret of people's */
+            AUTO(auto_free) char *name = strndup(v->text, strcspn(v->text, ":"));
+            struct stat st;
+
+            if (name[0] != '.')
+                (void)need(need(root, "volumes"), name);
+            else if (!strstr(name, "/secrets") && stat(arena_fmt(a, "docker/%s", name), &st))
+                fail_msg(REPLICAS ": there is no docker/%s", name);
+        }
+    }
+}
+
+/* With secrets in the files that it names, `cordon check` has nothing to say but what people are to fill in. */
+static void test_docker_files__the_replicas_configuration_is_good(void **state)
+{
+    static const char script[] =
+        "dir=$(mktemp -d) && trap 'rm -rf \"$dir\"' EXIT && mkdir \"$dir/secrets\" && umask 077 &&"
+        " cp docker/replicas/cordon.yaml \"$dir\" && cd \"$dir/secrets\" &&"
+        " for name in admin database defender; do echo secret-of-a-test-of-files >$name; done &&"
+        " \"$0\" keygen >relay && \"$0\" check -c \"$dir/cordon.yaml\"";
+    char cordon[PATH_MAX];
+    const char *argv[] = {"/bin/sh", "-c", script, cordon, NULL};
+    struct ran ran;
+
+    (void)state;
+    assert_non_null(realpath(serving_program("cordon"), cordon));
+    program_run(&ran, NULL, NULL, argv);
+    if (ran.code)
+        fail_msg("exit %d: %s%s", ran.code, ran.out, ran.err);
+    ran_clear(&ran);
+}
+
 /* ---- systemd ----------------------------------------------------------------------------------- */
 
 static void test_docker_files__systemd_understands_the_units(void **state)
@@ -381,6 +443,8 @@ int main(void)
         cmocka_unit_test(test_docker_files__every_folder_of_the_sources_is_in_the_context),
         cmocka_unit_test(test_docker_files__no_service_has_more_rights_than_it_needs),
         cmocka_unit_test(test_docker_files__the_demonstration_does_what_it_says),
+        cmocka_unit_test(test_docker_files__three_replicas_share_one_database),
+        cmocka_unit_test(test_docker_files__the_replicas_configuration_is_good),
         cmocka_unit_test(test_docker_files__systemd_understands_the_units),
     };
 

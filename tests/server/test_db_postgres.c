@@ -1,0 +1,555 @@
+/* PostgreSQL as an engine of db.h: on a real one of this program's own (kit/postgres.h). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "db.h"
+#include "kit/cut.h"
+#include "kit/house.h"
+#include "kit/postgres.h"
+#include "log.h"
+
+static const struct db_migration steps[] = {
+    {1, "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT NOT NULL, n INTEGER);"
+        "CREATE UNIQUE INDEX t_name ON t (name)"},
+    {2, "CREATE TABLE counters (id INTEGER PRIMARY KEY, n BIGINT NOT NULL);"
+        "INSERT INTO counters (id, n) VALUES (1, 0)"},
+    {0, NULL},
+};
+
+static void drop_line(enum log_level level, const char *line, void *ctx)
+{
+    (void)level;
+    (void)line;
+    (void)ctx;
+}
+
+static struct db *open_as(const char *url)
+{
+    const struct db_options o = {.url = url, .migrations = steps, .queue_max = 1000};
+    struct db *db = NULL;
+    struct err e = {0};
+
+    if (db_open(&o, &db, &e))
+        fail_msg("%s", e.text);
+    return db;
+}
+
+static int set_up(void **state)
+{
+    static const struct postgres_options o = {.tcp = true};
+    char url[POSTGRES_URL_MAX];
+
+    *state = postgres_start(&o) ? open_as(postgres_url(url)) : NULL;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    db_free(*state);
+    return 0;
+}
+
+/* The same schema by another url; more: "&word=value". */
+static char *url_of_last(char out[POSTGRES_URL_MAX], int port, const char *more)
+{
+    AUTO(auto_free)
+    char *schema = postgres_sql("SELECT nspname FROM pg_namespace WHERE nspname LIKE 's%'"
+                                " ORDER BY oid DESC LIMIT 1");
+
+    (void)snprintf(out, POSTGRES_URL_MAX,
+                   "postgresql://cordon@127.0.0.1:%d/postgres?options=-csearch_path%%3D%s%s", port,
+                   schema, more);
+    return out;
+}
+
+/* ---- closures --------------------------------------------------------------------------------- */
+
+struct row {
+    int64_t id;
+    const char *name;
+    int64_t n;
+};
+
+static enum err_code insert_row(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct row *r = arg;
+
+    return db_run(tx, e, NULL, "INSERT INTO t (id, name, n) VALUES ($1, $2, $3)", "iti", r->id,
+                  r->name, r->n);
+}
+
+static enum err_code get_row(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct row *r = arg;
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows, "SELECT name, n FROM t WHERE id = $1", "i", r->id);
+
+    if (code)
+        return code;
+    free((char *)(uintptr_t)r->name);
+    r->name = NULL;
+    if (db_next(rows)) {
+        r->name = strdup(db_text(rows, 0));
+        r->n = db_int(rows, 1);
+    }
+    return db_rows_end(rows, e);
+}
+
+static enum err_code count_rows(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows, "SELECT count(*) FROM t", "");
+
+    if (code)
+        return code;
+    (void)db_next(rows);
+    *(int64_t *)arg = db_int(rows, 0);
+    return db_rows_end(rows, e);
+}
+
+static int64_t count_of(struct db *db)
+{
+    struct err e = {0};
+    int64_t n = 0;
+
+    if (db_read(db, count_rows, &n, &e))
+        fail_msg("%s", e.text);
+    return n;
+}
+
+static enum err_code add(struct db *db, int64_t id, struct err *e)
+{
+    char name[40];
+    struct row r = {.id = id, .name = name};
+
+    (void)snprintf(name, sizeof name, "row %lld", (long long)id);
+    return db_write(db, insert_row, &r, e);
+}
+
+/* ---- statements ------------------------------------------------------------------------------- */
+
+static void test_db_postgres__values_come_back_as_they_went_in(void **state)
+{
+    static const struct row rows[] = {
+        {1, "", INT64_MIN},
+        {2, "it's \"quoted\" \\ and /*claim*/ INTEGER", INT64_MAX},
+        {3, "\xc3\xa5\xe2\x82\xac\xf0\x9f\x94\x92 \n\t\x01", -1},
+        {INT64_MAX, "big", 0},
+        {INT64_MIN, "small", 1},
+    };
+
+    if (!*state)
+        skip();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct row in = rows[i], out = {.id = in.id};
+
+        assert_int_equal(db_write(*state, insert_row, &in, NULL), ERR_OK);
+        assert_int_equal(db_read(*state, get_row, &out, NULL), ERR_OK);
+        assert_string_equal(out.name, in.name);
+        assert_int_equal(out.n, in.n);
+        free((char *)(uintptr_t)out.name);
+    }
+}
+
+static enum err_code run_bad(struct db_tx *tx, void *arg, struct err *e)
+{
+    enum err_code code;
+
+    switch (*(const int *)arg) {
+    case 0:
+        return db_run(tx, e, NULL, "INSERT INTO t (id, name) VALUES (1, 'a')", "");
+    case 1: /* the unique index, found out with a later statement */
+        code = db_run(tx, e, NULL, "INSERT INTO t (id, name) VALUES (2, 'first')", "");
+        return code ? code : db_run(tx, e, NULL, "DELETE FROM t WHERE id = 77", "");
+    case 2:
+        return db_run(tx, e, NULL, "INSERT INTO t (id, name) VALUES (3, $1)", "t", NULL);
+    case 3:
+        return db_run(tx, e, NULL, "INSERT INTO nowhere (id) VALUES (1)", "");
+    case 4:
+        return db_run(tx, e, NULL, "INSRT", "");
+    case 5:
+        return db_run(tx, e, NULL, "INSERT INTO t (id, name) VALUES (4, $1)", "t", "\xff\xfe");
+    default:
+        return db_run(tx, e, NULL, "SELECT id FROM t", "");
+    }
+}
+
+static void test_db_postgres__a_statement_says_what_is_wrong_with_it(void **state)
+{
+    static const struct {
+        enum err_code code;
+        const char *text;
+    } rows[] = {
+        {ERR_CONFLICT, "unique constraint"},
+        {ERR_CONFLICT, "unique constraint"},
+        {ERR_INVALID, "null value"},
+        {ERR_INVALID, "nowhere"},
+        {ERR_INVALID, "INSRT"},
+        {ERR_INVALID, "UTF8"},
+    };
+    struct row first = {.id = 1, .name = "first"};
+
+    if (!*state)
+        skip();
+    assert_int_equal(db_write(*state, insert_row, &first, NULL), ERR_OK);
+    for (int i = 0; i < (int)(sizeof rows / sizeof *rows); i++) {
+        struct err e = {0};
+        enum err_code code = db_write(*state, run_bad, &i, &e);
+
+        if (code != rows[i].code || !strstr(e.text, rows[i].text))
+            fail_msg("%d: %s: %s", i, err_name(code), e.text);
+        assert_int_equal(count_of(*state), 1);
+        assert_int_equal(db_health(*state, NULL), ERR_OK); /* a fault of the statement's alone */
+    }
+}
+
+/* ---- batches and clashes ---------------------------------------------------------------------- */
+
+struct crowd {
+    sem_t done;
+    atomic_int good, conflicts, other;
+};
+
+struct member {
+    struct crowd *crowd;
+    struct row r;
+    char name[30];
+};
+
+static void member_done(void *arg, enum err_code code, const struct err *e)
+{
+    struct member *m = arg;
+
+    (void)e;
+    atomic_fetch_add(code == ERR_OK         ? &m->crowd->good
+                     : code == ERR_CONFLICT ? &m->crowd->conflicts
+                                            : &m->crowd->other,
+                     1);
+    (void)sem_post(&m->crowd->done);
+}
+
+static enum err_code insert_member(struct db_tx *tx, void *arg, struct err *e)
+{
+    return insert_row(tx, &((struct member *)arg)->r, e);
+}
+
+static void test_db_postgres__a_closure_that_fails_harms_no_other_of_its_batch(void **state)
+{
+    enum { MANY = 600 };
+    static struct member members[MANY];
+    struct crowd crowd = {0};
+
+    if (!*state)
+        skip();
+    (void)sem_init(&crowd.done, 0, 0);
+    for (int i = 0; i < MANY; i++) {
+        struct member *m = &members[i];
+
+        m->crowd = &crowd;
+        (void)snprintf(m->name, sizeof m->name, "name %d", i % 10 == 9 ? i - 1 : i); /* taken */
+        m->r = (struct row){.id = i, .name = m->name};
+        assert_int_equal(db_submit(*state, insert_member, m, member_done, NULL), ERR_OK);
+    }
+    for (int i = 0; i < MANY; i++)
+        while (sem_wait(&crowd.done))
+            ;
+    assert_int_equal(crowd.other, 0);
+    assert_int_equal(crowd.conflicts, MANY / 10);
+    assert_int_equal(crowd.good, MANY - MANY / 10);
+    assert_int_equal(count_of(*state), MANY - MANY / 10);
+}
+
+/* What was read decides what is written: lost updates would show. */
+static enum err_code count_up(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct db_rows *rows;
+    int64_t n;
+    enum err_code code = db_query(tx, e, &rows, "SELECT n FROM counters WHERE id = 1", "");
+
+    (void)arg;
+    if (code)
+        return code;
+    (void)db_next(rows);
+    n = db_int(rows, 0);
+    code = db_rows_end(rows, e);
+    return code ? code : db_run(tx, e, NULL, "UPDATE counters SET n = $1 WHERE id = 1", "i", n + 1);
+}
+
+static void *count_up_often(void *arg)
+{
+    for (intptr_t i = 0; i < 25; i++)
+        while (db_write(arg, count_up, NULL, NULL) == ERR_AGAIN)
+            ;
+    return NULL;
+}
+
+static void test_db_postgres__transactions_are_one_after_the_other(void **state)
+{
+    char url[POSTGRES_URL_MAX];
+    struct db *dbs[2];
+    pthread_t threads[6];
+    AUTO(auto_free) char *n = NULL;
+    AUTO(auto_free) char *schema = NULL;
+    char sql[100];
+
+    if (!*state)
+        skip();
+    dbs[0] = *state;
+    dbs[1] = open_as(url_of_last(url, postgres_port(), ""));
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, count_up_often, dbs[i % 2]), 0);
+    for (int i = 0; i < 6; i++)
+        (void)pthread_join(threads[i], NULL);
+    schema = postgres_sql("SELECT nspname FROM pg_namespace WHERE nspname LIKE 's%'"
+                          " ORDER BY oid DESC LIMIT 1");
+    (void)snprintf(sql, sizeof sql, "SELECT n FROM %s.counters", schema);
+    n = postgres_sql(sql);
+    assert_string_equal(n, "150");
+    assert_int_equal(db_health(dbs[0], NULL), ERR_OK); /* clashes are no failures */
+    db_free(dbs[1]);
+}
+
+/* ---- opening ---------------------------------------------------------------------------------- */
+
+static void *open_it(void *url)
+{
+    const struct db_options o = {.url = url, .migrations = steps, .queue_max = 10};
+    struct db *db = NULL;
+
+    if (db_open(&o, &db, NULL))
+        return NULL;
+    db_free(db);
+    return url;
+}
+
+static void test_db_postgres__replicas_that_start_together_migrate_once(void **state)
+{
+    char url[POSTGRES_URL_MAX];
+    pthread_t threads[5];
+
+    if (!*state)
+        skip();
+    (void)postgres_url(url);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, open_it, url), 0);
+    for (int i = 0; i < 5; i++) {
+        void *good = NULL;
+
+        (void)pthread_join(threads[i], &good);
+        assert_ptr_equal(good, url);
+    }
+}
+
+static void test_db_postgres__no_error_and_no_name_shows_the_password(void **state)
+{
+    static const struct {
+        const char *url, *password;
+        enum err_code code;
+    } rows[] = {
+        {"postgresql://cordon:hunter2@127.0.0.1:1/cordon", NULL, ERR_AGAIN},
+        {"postgresql://cordon@127.0.0.1:1/cordon", "hunter2", ERR_AGAIN},
+        {"postgresql://cordon@127.0.0.1:1/cordon?password=hunter2", NULL, ERR_AGAIN},
+        {"postgresql://cordon:hunter2%zz@127.0.0.1:1/cordon", NULL, ERR_INVALID},
+        {"postgresql://cordon@127.0.0.1:1/cordon?hunter2=1", NULL, ERR_INVALID},
+        {"postgresql://cordon:hunter2@127.0.0.1:1/cordon", "hunter2", ERR_INVALID},
+        {"postgresql:hunter2", NULL, ERR_INVALID},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct db_options o = {
+            .url = rows[i].url, .password = rows[i].password, .queue_max = 10};
+        struct db *db = NULL;
+        struct err e = {0};
+        enum err_code code = db_open(&o, &db, &e);
+
+        if (code != rows[i].code || strstr(e.text, "hunter2"))
+            fail_msg("%s: %s: %s", rows[i].url, err_name(code), e.text);
+        assert_null(db);
+    }
+}
+
+static void test_db_postgres__refuses_what_is_not_its_own(void **state)
+{
+    struct db_options o = {.migrations = steps, .queue_max = 10};
+    char url[POSTGRES_URL_MAX], sql[100];
+    struct db *db = NULL;
+    struct err e = {0};
+
+    if (!*state)
+        skip();
+    o.url = postgres_url(url);
+    (void)snprintf(sql, sizeof sql, "CREATE TABLE %s.people (id int)", strrchr(url, 's'));
+    free(postgres_sql(sql));
+    assert_int_equal(db_open(&o, &db, &e), ERR_REFUSED);
+    assert_non_null(strstr(e.text, "another program"));
+    free(postgres_sql("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0"));
+    (void)snprintf(url, sizeof url, "postgresql://cordon@127.0.0.1:%d/latin", postgres_port());
+    assert_int_equal(db_open(&o, &db, &e), ERR_REFUSED);
+    assert_non_null(strstr(e.text, "LATIN1"));
+}
+
+static enum err_code ask_setting(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows, "SELECT current_setting('synchronous_commit')", "");
+
+    if (code)
+        return code;
+    (void)db_next(rows);
+    (void)snprintf(arg, 20, "%s", db_text(rows, 0));
+    return db_rows_end(rows, e);
+}
+
+static void test_db_postgres__a_commit_waits_for_the_disk_whatever_the_url_says(void **state)
+{
+    char url[POSTGRES_URL_MAX], value[20] = "";
+    struct db *db;
+
+    if (!*state)
+        skip();
+    db = open_as(url_of_last(url, postgres_port(), "%20-csynchronous_commit%3Doff"));
+    assert_int_equal(db_write(db, ask_setting, value, NULL), ERR_OK);
+    assert_string_equal(value, "on");
+    db_free(db);
+}
+
+/* ---- connections that are lost ---------------------------------------------------------------- */
+
+static void test_db_postgres__connections_that_idle_may_be_lost_unnoticed(void **state)
+{
+    struct err e = {0};
+
+    if (!*state)
+        skip();
+    assert_int_equal(add(*state, 1, &e), ERR_OK);
+    assert_int_equal(count_of(*state), 1);
+    free(postgres_sql("SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
+                      " WHERE application_name = 'cordon'"));
+    assert_int_equal(count_of(*state), 1);
+    if (add(*state, 2, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(count_of(*state), 2);
+}
+
+static void test_db_postgres__goes_on_when_the_server_is_back(void **state)
+{
+    struct err e = {0};
+    int64_t deadline;
+
+    if (!*state)
+        skip();
+    log_divert(drop_line, NULL);
+    assert_int_equal(add(*state, 1, &e), ERR_OK);
+    postgres_restart();
+    deadline = house_now_ms() + 20000;
+    for (int64_t id = 2; add(*state, id, &e); id++) /* starting up: for later */
+        assert_true(house_now_ms() < deadline);
+    assert_int_equal(db_health(*state, NULL), ERR_OK);
+    assert_int_equal(count_of(*state), 2);
+    log_divert(NULL, NULL);
+}
+
+static void test_db_postgres__a_cut_network_is_noticed_and_mended(void **state)
+{
+    char url[POSTGRES_URL_MAX];
+    struct cut *cut;
+    struct db *db;
+    struct err e = {0};
+    int64_t began, deadline;
+
+    if (!*state)
+        skip();
+    log_divert(drop_line, NULL);
+    cut = cut_new(postgres_port());
+    db = open_as(url_of_last(url, cut_port(cut), ""));
+    assert_int_equal(add(db, 1, &e), ERR_OK);
+    cut_now(cut, true);
+    began = house_now_ms();
+    assert_int_not_equal(add(db, 2, &e), ERR_OK);
+    assert_true(house_now_ms() - began < 45000);
+    assert_int_not_equal(db_health(db, &e), ERR_OK);
+    cut_now(cut, false);
+    deadline = house_now_ms() + 45000;
+    while (db_health(db, &e)) { /* by itself, while nobody asks */
+        assert_true(house_now_ms() < deadline);
+        (void)poll(NULL, 0, 50); /* between two looks */
+    }
+    assert_int_equal(add(db, 3, &e), ERR_OK);
+    db_free(db);
+    cut_free(cut);
+    log_divert(NULL, NULL);
+}
+
+/* ---- hints ------------------------------------------------------------------------------------ */
+
+static void hinted(void *ctx)
+{
+    (void)sem_post(ctx);
+}
+
+static void wait_hint(sem_t *s)
+{
+    struct timespec until;
+
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 30;
+    while (sem_timedwait(s, &until))
+        assert_int_equal(errno, EINTR);
+}
+
+static void test_db_postgres__a_hint_reaches_another_process(void **state)
+{
+    char url[POSTGRES_URL_MAX];
+    struct db *other;
+    sem_t come;
+
+    if (!*state)
+        skip();
+    (void)sem_init(&come, 0, 0);
+    other = open_as(url_of_last(url, postgres_port(), ""));
+    assert_int_equal(db_listen(other, hinted, &come, NULL), ERR_OK);
+    wait_hint(&come); /* it listens now: what came before is looked for */
+    assert_int_equal(add(*state, 1, NULL), ERR_OK);
+    db_hint(*state);
+    wait_hint(&come);
+    db_unlisten(other);
+    db_free(other);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(test_db_postgres__##name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(values_come_back_as_they_went_in),
+        T(a_statement_says_what_is_wrong_with_it),
+        T(a_closure_that_fails_harms_no_other_of_its_batch),
+        T(transactions_are_one_after_the_other),
+        T(replicas_that_start_together_migrate_once),
+        T(no_error_and_no_name_shows_the_password),
+        T(refuses_what_is_not_its_own),
+        T(a_commit_waits_for_the_disk_whatever_the_url_says),
+        T(connections_that_idle_may_be_lost_unnoticed),
+        T(goes_on_when_the_server_is_back),
+        T(a_cut_network_is_noticed_and_mended),
+        T(a_hint_reaches_another_process),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    postgres_stop();
+    return failed;
+}

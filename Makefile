@@ -104,7 +104,7 @@ $(O)/demo: $(O)/obj/tests/e2e/demo.o $(KIT_OBJ) $(O)/libsim.a $(O)/libcordon.a
 	$(link_test)
 
 # They kill the real process: tests/crash/run.
-CRASH_BIN := $(O)/crash/crash $(O)/crash/points $(O)/crash/replicas
+CRASH_BIN := $(O)/crash/crash $(O)/crash/points $(O)/crash/replicas $(O)/crash/pauses
 $(CRASH_BIN): $(O)/crash/%: $(O)/obj/tests/crash/%.o $(O)/obj/tests/crash/life.o $(KIT_OBJ) $(O)/libsim.a \
 $(O)/libcordon.a
 	$(call say,LINK,$@)
@@ -156,7 +156,7 @@ crash:
 	@tests/deps $(BUILD_DEBS) $(TEST_DEBS) $(CRASH_DEBS)
 	@tests/deps-postgres
 	$(again) all $(O)/crash/crash $(O)/crash/replicas
-	$(again) FAULTS=1 all $(O)/faults/crash/points
+	$(again) FAULTS=1 all $(O)/faults/crash/points $(O)/faults/crash/pauses
 	@CORDON_BUILD='$(CURDIR)/$(O)' SHORT='$(SHORT)' tests/crash/run
 bench:
 	@tests/deps $(BUILD_DEBS) $(TEST_DEBS)

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -12,11 +13,14 @@
 void fault_point(const char *where)
 {
     static _Atomic long passed;
-    const char *at = getenv("CORDON_FAULT_AT");
+    static atomic_bool stopped;
+    const char *at = getenv("CORDON_FAULT_AT"), *stop = getenv("CORDON_STOP_AT");
     long number = atomic_fetch_add(&passed, 1) + 1;
 
     log_event(LOG_INFO, "fault_point", LOG_INT("number", number), LOG_STR("where", where));
     if (at && strtol(at, NULL, 10) == number)
         (void)kill(getpid(), SIGKILL);
+    if (stop && strcmp(stop, where) == 0 && !atomic_exchange(&stopped, true))
+        (void)kill(getpid(), SIGSTOP);
 }
 #endif

@@ -1,7 +1,8 @@
 /* db.c - what a closure costs that does what accepting a notification does: a delivery, a case, and its
  * work, each with its indexes, keys that grow, delivery ids that do not.
  *
- * Usage: db [FOLDER]     (default: $TMPDIR or /tmp; what matters is the disk under it). $SHORT: a tenth.
+ * Usage: db [FOLDER]           (default: $TMPDIR or /tmp; what matters is the disk under it). $SHORT: a tenth.
+ *        db postgresql://…     the same on a PostgreSQL, an empty database of which is filled
  *
  * N closures are kept under way, so that about half of them gather behind those being committed. One
  * JSON line for each N: {"under_way":…,"closures":…,"batch":closures per commit,"us":µs per closure,
@@ -182,6 +183,11 @@ int main(int argc, char **argv)
     char dir[300], path[320], url[340];
 
     (void)snprintf(dir, sizeof dir, "%s/bench-db.XXXXXX", argc > 1 ? argv[1] : tmp ? tmp : "/tmp");
+    if (argc > 1 && strncmp(argv[1], "postgresql:", 11) == 0) {
+        for (size_t i = 0; i < sizeof under_way / sizeof *under_way; i++)
+            measure(argv[1], under_way[i], (i == 0 ? 2000 : 20000) / share);
+        return 0;
+    }
     if (!mkdtemp(dir)) {
         perror(dir);
         return 1;

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +39,15 @@ static const struct db_migration migrations[] = {
 struct delivery {
     int64_t id, case_id, now;
     char delivery_id[40], alert_id[48];
-    sem_t *room;
+    struct room *room;
+    struct delivery *next; /* free */
+};
+
+/* Several writers answer in any order. */
+struct room {
+    sem_t count;
+    pthread_mutex_t lock;
+    struct delivery *free;
 };
 
 static uint64_t next_random(void)
@@ -78,9 +87,16 @@ static enum err_code accept_delivery(struct db_tx *tx, void *arg, struct err *e)
 
 static void done(void *arg, enum err_code code, const struct err *e)
 {
+    struct delivery *d = arg;
+    struct room *room = d->room;
+
     if (code)
         die("write", e);
-    (void)sem_post(((struct delivery *)arg)->room);
+    (void)pthread_mutex_lock(&room->lock);
+    d->next = room->free;
+    room->free = d;
+    (void)pthread_mutex_unlock(&room->lock);
+    (void)sem_post(&room->count);
 }
 
 static double seconds(clockid_t clock)
@@ -104,10 +120,17 @@ static long rss_kib(void)
     return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
-static void take_room(sem_t *room)
+static struct delivery *take_room(struct room *room)
 {
-    while (sem_wait(room) != 0 && errno == EINTR)
+    struct delivery *d;
+
+    while (sem_wait(&room->count) != 0 && errno == EINTR)
         ;
+    (void)pthread_mutex_lock(&room->lock);
+    d = room->free;
+    room->free = d->next;
+    (void)pthread_mutex_unlock(&room->lock);
+    return d;
 }
 
 static void measure(const char *url, int under_way, int closures)
@@ -118,24 +141,26 @@ static void measure(const char *url, int under_way, int closures)
     struct db_counts counts;
     struct err e = {0};
     double wall, cpu, own;
-    sem_t room;
+    struct room room = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
     if (!all)
         abort();
     if (db_open(&o, &db, &e))
         die("open", &e);
-    (void)sem_init(&room, 0, (unsigned)under_way);
+    (void)sem_init(&room.count, 0, (unsigned)under_way);
+    for (int i = 0; i < under_way; i++) {
+        all[i] = (struct delivery){.room = &room, .next = room.free};
+        room.free = &all[i];
+    }
     wall = seconds(CLOCK_MONOTONIC);
     cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
     own = seconds(CLOCK_THREAD_CPUTIME_ID);
     for (int i = 0; i < closures; i++) {
-        struct delivery *d = &all[i % under_way]; /* they come back in the order they went */
+        struct delivery *d = take_room(&room);
 
-        take_room(&room);
         d->id = id_new(clock_system());
         d->case_id = id_new(clock_system());
         d->now = clock_wall_ms(clock_system());
-        d->room = &room;
         (void)snprintf(d->delivery_id, sizeof d->delivery_id, "%016" PRIx64 "-%08x", next_random(),
                        (unsigned)i);
         (void)snprintf(d->alert_id, sizeof d->alert_id, "da%lld_-%u",
@@ -144,7 +169,7 @@ static void measure(const char *url, int under_way, int closures)
             die("submit", &e);
     }
     for (int i = 0; i < under_way; i++)
-        take_room(&room);
+        (void)take_room(&room);
     wall = seconds(CLOCK_MONOTONIC) - wall;
     cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
     own = seconds(CLOCK_THREAD_CPUTIME_ID) - own;

@@ -398,6 +398,25 @@ static void test_rest__says_again_while_nothing_has_left(void **state)
 }
 
 /* curl would send the POST again by itself (library-traps.md: it is a question to look up). */
+/* A process that was stopped must not send what another may have sent by then. */
+static void test_rest__what_comes_too_late_never_leaves(void **state)
+{
+    struct stage *s = *state;
+    struct rest_request q = request(s, "POST", "/");
+    struct rest_answer a = {0};
+    struct err e;
+
+    peer_script(s->peer, &(struct peer_answer){.status = 200});
+    q.leave_by_ms = clock_boot_ms() - 1;
+    assert_int_equal(rest_do(s->rest, &q, &a, &e), ERR_AGAIN);
+    assert_non_null(strstr(e.text, "too late"));
+    assert_int_equal(peer_count(s->peer), 0);
+    q.leave_by_ms = clock_boot_ms() + MINUTE_MS;
+    assert_int_equal(rest_do(s->rest, &q, &a, &e), ERR_OK);
+    assert_int_equal(peer_count(s->peer), 1);
+    rest_answer_clear(&a);
+}
+
 static void test_rest__repeats_no_post_on_a_connection_found_closed(void **state)
 {
     static const struct {
@@ -1007,6 +1026,7 @@ int main(void)
         T(test_rest__leaves_no_connection_to_children),
         T(test_rest__says_unknown_once_the_request_has_left),
         T(test_rest__says_again_while_nothing_has_left),
+        T(test_rest__what_comes_too_late_never_leaves),
         T(test_rest__repeats_no_post_on_a_connection_found_closed),
         T(test_rest__calls_leave_side_by_side),
         T(test_rest__stopping_tells_what_may_have_been_done),

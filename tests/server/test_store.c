@@ -832,6 +832,59 @@ static void test_store__a_write_renews_the_lease(void **state)
     assert_true(claim_one(f, &other));
 }
 
+static enum err_code keep_for_post_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct ending *d = arg;
+
+    return work_keep_for_post(tx, d->w, d->now, e);
+}
+
+/* Its holder may be stopped while its request is on its way: nobody renews it, and nobody takes it early. */
+static void test_store__a_request_that_acts_has_a_lease_as_long_as_it_may_live(void **state)
+{
+    struct shelf *f = *state;
+    struct work w, other;
+    struct ending d = {.w = &w, .now = now_of(f)};
+
+    put(f, 7, WORK_ISOLATION, WORK_URGENT, now_of(f));
+    assert_true(claim_one(f, &w));
+    write_ok(f, keep_for_post_fn, &d);
+    assert_int_equal(w.lease_end, d.now + WORK_POST_LEASE_MS);
+    assert_true(WORK_POST_LEASE_MS >=
+                WORK_LEAVE_MS + WORK_ANSWER_MS + WORK_SETTLE_MS + WORK_SKEW_MS);
+    assert_int_equal(store_work_keep(f->s, &w, 1, NULL), ERR_OK); /* makes it no shorter */
+    hands_turn(&f->hands, WORK_POST_LEASE_MS - 1);
+    assert_false(claim_one(f, &other));
+    hands_turn(&f->hands, 1);
+    assert_true(claim_one(f, &other));
+}
+
+static void test_store__renewing_is_for_what_is_still_ours(void **state)
+{
+    struct shelf *f = *state;
+    struct work held, lost, given_back, other, all[3];
+
+    put(f, 7, WORK_CASE, WORK_NORMAL, now_of(f));
+    assert_true(claim_one(f, &lost));
+    hands_turn(&f->hands, WORK_LEASE_MS);
+    assert_true(claim_one(f, &other));
+    put(f, 8, WORK_CASE, WORK_NORMAL, now_of(f));
+    assert_true(claim_one(f, &held));
+    put(f, 9, WORK_CASE, WORK_NORMAL, now_of(f));
+    assert_true(claim_one(f, &given_back));
+    write_ok(f, again_fn, &(struct ending){.w = &given_back, .now = now_of(f) + 1000});
+    hands_turn(&f->hands, WORK_LEASE_MS - 1000);
+    memcpy(all, (struct work[]){held, lost, given_back}, sizeof all);
+    assert_int_equal(store_work_keep(f->s, all, 3, NULL), ERR_OK);
+    assert_true(claim_one(f, &other)); /* what was given back was due */
+    assert_int_equal(other.id, 9);
+    assert_false(claim_one(f, &other));
+    hands_turn(&f->hands, 1000); /* the lease that somebody else has ends as he left it */
+    assert_true(claim_one(f, &other));
+    assert_int_equal(other.id, 7);
+    assert_false(claim_one(f, &other));
+}
+
 struct waking {
     int64_t id, due;
 };
@@ -1809,6 +1862,8 @@ static void test_store__a_second_server_is_refused_and_a_reader_is_not(void **st
     X(forgets_a_few_at_a_time_the_oldest_first)                                                    \
     X(a_stronger_source_takes_a_case_over_once)                                                    \
     X(who_works_for_the_weaker_source_loses_the_claim)                                             \
+    X(a_request_that_acts_has_a_lease_as_long_as_it_may_live)                                      \
+    X(renewing_is_for_what_is_still_ours)                                                          \
     X(another_body_under_a_known_delivery_id_makes_no_case)                                        \
     X(an_alert_is_one_case_whatever_brings_it)                                                     \
     X(a_mixed_batch_says_which_cases_are_new)                                                      \

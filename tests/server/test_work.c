@@ -113,6 +113,40 @@ static void open_pool(struct hall *h, struct rig *r, struct workers **pool)
     assert_int_equal(workers_start(&o, pool, NULL), ERR_OK);
 }
 
+/* A run may take longer than a lease: as long as its process lives, nobody else gets the row. */
+static void test_work__a_long_run_keeps_its_lease(void **state)
+{
+    struct rig r;
+    struct hall h;
+    struct workers *pool = NULL;
+    static const size_t room[WORK_KINDS] = {9, 9, 9};
+    struct work w[9];
+    size_t n = 0;
+    int64_t next = 0;
+
+    (void)state;
+    rig_open(&r, NULL);
+    open_pool(&h, &r, &pool);
+    put(r.store, 1);
+    workers_kick(pool);
+    wait_count(&h, 1);
+    for (int i = 0; i < 8; i++) { /* two leases and more */
+        int64_t until;
+
+        hands_turn(&r.hands, WORK_KEEP_MS);
+        until = clock_wall_ms(&r.hands.clock) + WORK_LEASE_MS - WORK_KEEP_MS;
+        do { /* until the dispatcher has come by: the lease ends late enough */
+            workers_kick(pool);
+            assert_int_equal(store_work_claim(r.store, "another", room, 9, w, &n, &next, NULL),
+                             ERR_OK);
+            assert_int_equal(n, 0);
+        } while (next < until);
+    }
+    let_run(&h);
+    workers_stop(pool);
+    rig_close(&r);
+}
+
 /* While a claim is on its way to the disk, the idle workers it is meant for are not promised again: the
  * queue would have to hold more than it has places for, and run some claims twice and others never. */
 static void test_work__a_claim_under_way_keeps_its_workers(void **state)
@@ -403,6 +437,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_work__a_claim_under_way_keeps_its_workers),
+        cmocka_unit_test(test_work__a_long_run_keeps_its_lease),
         cmocka_unit_test(test_work__runs_find_their_pool),
         cmocka_unit_test(test_work__no_more_than_a_share_runs_at_once),
         cmocka_unit_test(test_work__a_kick_is_a_look_at_once),

@@ -1,0 +1,171 @@
+/* test_replicas.c - two cordons, one PostgreSQL: they share the work, and one does what the other held when it
+ * was killed. Blows at every moment, and pauses longer than a lease, are `make crash`'s (tests/crash). */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kit/cut.h"
+#include "kit/house.h"
+#include "kit/postgres.h"
+
+#define MACHINE "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f%x"
+#define SOON    30000
+#define LEASED  60000 /* a lease of 30 s, and what follows */
+
+struct pair {
+    struct house *a, *b;
+    struct cut *cut; /* b's way to the database */
+};
+
+static int set_up(void **state)
+{
+    static const struct postgres_options options = {.tcp = true};
+    struct pair *p;
+    char url[POSTGRES_URL_MAX], cut[POSTGRES_URL_MAX];
+    const char *words;
+
+    *state = NULL;
+    if (!postgres_start(&options))
+        return 0;
+    p = calloc(1, sizeof *p);
+    assert_non_null(p);
+    words = strstr(postgres_url(url), "&options=");
+    p->cut = cut_new(postgres_port());
+    (void)snprintf(cut, sizeof cut, "postgresql://cordon@127.0.0.1:%d/postgres?%s",
+                   cut_port(p->cut), words ? words + 1 : "");
+    p->a = house_start(&(struct house_options){.store_url = url});
+    p->b = house_start(&(struct house_options){.store_url = cut, .beside = p->a});
+    for (unsigned i = 0; i < 8; i++) {
+        sim_tellf(p->a->sim, "/machines", "{\"id\":\"" MACHINE "\"}", i);
+        sim_tellf(p->a->sim, "/alerts",
+                  "{\"id\":\"da%u_-1\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}", i, i);
+    }
+    *state = p;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct pair *p = *state;
+
+    if (!p)
+        return 0;
+    house_stop(p->b);
+    house_stop(p->a);
+    cut_free(p->cut);
+    free(p);
+    return 0;
+}
+
+static void test_replicas__a_delivery_is_one_whoever_gets_it(void **state)
+{
+    struct pair *p = *state;
+    struct fetched f;
+
+    if (!p)
+        skip();
+    for (unsigned i = 0; i < 4; i++) {
+        struct house *first = i % 2 ? p->a : p->b, *second = i % 2 ? p->b : p->a;
+        char id[20], body[40];
+
+        (void)snprintf(id, sizeof id, "msg_%u", i);
+        (void)snprintf(body, sizeof body, "{\"alertId\":\"da%u_-1\"}", i);
+        (void)house_post(first, id, body, &f);
+        assert_int_equal(f.status, 202);
+        fetched_clear(&f);
+        (void)house_post(second, id, body, &f);
+        assert_int_equal(f.status, 200);
+        assert_non_null(strstr(f.body, "duplicate"));
+        fetched_clear(&f);
+        (void)house_post(second, NULL, body, &f); /* the same alert by another flow */
+        assert_int_equal(f.status, 200);
+        fetched_clear(&f);
+    }
+    json_free(sim_wait_isolated(p->a->sim, 4, SOON));
+    house_wait_quiet(p->a, SOON);
+    assert_int_equal(sim_state(p->a->sim, "isolate_posts"), 4);
+    json_free(sim_wait_mails(p->a->sim, 8, SOON)); /* requested, isolated */
+    assert_int_equal(sim_count_calls(p->a->sim, "POST", SIM_ISOLATE), 4);
+}
+
+static void test_replicas__what_a_dead_one_held_is_done_by_another(void **state)
+{
+    struct pair *p = *state;
+    AUTO(json_freep) struct json *answer = NULL;
+
+    if (!p)
+        skip();
+    sim_tell(p->a->sim, "/faults",
+             "{\"method\":\"GET\",\"path\":\"" SIM_ALERT
+             "\",\"kind\":\"delay\",\"delay_ms\":8000}");
+    answer = house_push(p->a, "da1_-1", NULL, 202);
+    json_free(sim_wait_calls(p->a->sim, "GET", SIM_ALERT, 1, SOON)); /* it is in a's hand */
+    house_cordon_kill(p->a);
+    json_free(house_wait_case(p->b, answer, "done", LEASED));
+    assert_int_equal(sim_state(p->b->sim, "isolate_posts"), 1);
+    json_free(sim_wait_mails(p->b->sim, 2, SOON));
+}
+
+static int status_of(const char *url)
+{
+    struct fetched f;
+    int status;
+
+    (void)fetch(&f, "GET", url, NULL, NULL, 0, 60000);
+    status = f.status;
+    fetched_clear(&f);
+    return status;
+}
+
+static void test_replicas__one_that_is_cut_off_takes_nothing_and_comes_back(void **state)
+{
+    struct pair *p = *state;
+    AUTO(json_freep) struct json *answer = NULL;
+    struct fetched f;
+    char url[300];
+    int64_t deadline;
+
+    if (!p)
+        skip();
+    cut_now(p->cut, true);
+    (void)house_post(p->b, "msg_1", "{\"alertId\":\"da1_-1\"}", &f);
+    assert_true(f.status == 0 || f.status == 503); /* no promise */
+    fetched_clear(&f);
+    (void)snprintf(url, sizeof url, "%s/readyz", p->b->admin);
+    deadline = house_now_ms() + LEASED;
+    while (status_of(url) != 503) /* until it has noticed */
+        assert_true(house_now_ms() < deadline);
+    answer = house_push(p->a, "da2_-1", NULL, 202); /* the other one goes on */
+    json_free(house_wait_case(p->a, answer, "done", SOON));
+    cut_now(p->cut, false);
+    deadline = house_now_ms() + LEASED;
+    while (status_of(url) != 200) /* until it is ready again, by itself */
+        assert_true(house_now_ms() < deadline);
+    (void)house_post(p->b, "msg_1", "{\"alertId\":\"da1_-1\"}", &f);
+    assert_true(f.status == 202 || f.status == 200); /* its sender came again */
+    fetched_clear(&f);
+    json_free(sim_wait_isolated(p->a->sim, 2, SOON));
+    house_wait_quiet(p->b, LEASED);
+    assert_int_equal(sim_state(p->a->sim, "isolate_posts"), 2);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(test_replicas__##name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(a_delivery_is_one_whoever_gets_it),
+        T(what_a_dead_one_held_is_done_by_another),
+        T(one_that_is_cut_off_takes_nothing_and_comes_back),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    postgres_stop();
+    return failed;
+}

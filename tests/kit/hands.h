@@ -21,11 +21,12 @@ static inline int64_t hands_mono(const struct clock *c)
     return atomic_load(&((const struct hands *)c)->mono);
 }
 
-/* 2025-01-07T10:11:12Z, and a machine that is up for a while. */
+/* 2025-01-07T10:11:12Z, and a machine that is up for thirty years: longer than this one, whose clock ends the
+ * waits until a time of this clock. */
 #define HANDS_INIT                                                                                 \
     {                                                                                              \
         .clock = {.wall_ms = hands_wall, .mono_ms = hands_mono}, .wall = 1736244672000,            \
-        .mono = 5000000                                                                            \
+        .mono = 1000000000000                                                                      \
     }
 
 static inline void hands_turn(struct hands *h, int64_t ms)

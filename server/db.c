@@ -552,7 +552,7 @@ enum err_code db_check_url(const char *url, const char *password, struct err *e)
 
     if (!driver)
         return ERR_INVALID;
-    return driver->check ? driver->check(rest, password, e) : ERR_OK;
+    return driver->check_url ? driver->check_url(rest, password, e) : ERR_OK;
 }
 
 void db_free(struct db *db)
@@ -701,7 +701,7 @@ enum err_code db_restore(const char *url, const struct db_migration *migrations,
         code = fit_to_restore(from, migrations, e);
     if (code)
         return err_in(e, "restore from %s", file);
-    if ((code = driver->open(rest, false, &to, e)))
+    if ((code = driver->open(rest, NULL, false, &to, e)))
         return code;
     code = driver->replace(to, from->store, ret_aside, e);
     driver->close(to);

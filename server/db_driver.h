@@ -72,7 +72,7 @@ struct db_driver {
     enum err_code (*open)(const char *rest, const char *password, bool read_only,
                           struct db_store **ret, struct err *e);
     /** As db_check_url; NULL: opening says it. */
-    enum err_code (*check)(const char *rest, const char *password, struct err *e);
+    enum err_code (*check_url)(const char *rest, const char *password, struct err *e);
     /** After the last disconnect. */
     void (*close)(struct db_store *s);
     /** What people may see of the url: no password. Borrowed from s. */
@@ -129,6 +129,7 @@ struct db_driver {
 
     /** As db_room; NULL: not told apart. Outside of transactions. */
     enum err_code (*room)(struct db_conn *c, int64_t *ret_used, int64_t *ret_free, struct err *e);
+
     /* Hints between processes, as db_hint and db_listen have them. NULL where one process is alone. */
     void (*hint)(struct db_conn *c);
     enum err_code (*listen)(struct db_conn *c, struct err *e);

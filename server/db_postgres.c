@@ -501,7 +501,7 @@ static enum err_code driver_open(const char *rest, const char *password, bool re
 }
 
 /* For a url that stands in a file which people read. Opening reads it and connects to nothing. */
-static enum err_code driver_check(const char *rest, const char *password, struct err *e)
+static enum err_code driver_check_url(const char *rest, const char *password, struct err *e)
 {
     AUTO(store_freep) struct db_store *s = NULL;
     enum err_code code = driver_open(rest, NULL, false, &s, e);
@@ -1145,7 +1145,7 @@ const struct db_driver db_driver_postgresql = {
     .writers = 4,
     .batch_max = 32,
     .open = driver_open,
-    .check = driver_check,
+    .check_url = driver_check_url,
     .close = driver_close,
     .name = driver_name,
     .size = driver_size,

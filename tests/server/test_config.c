@@ -712,12 +712,13 @@ static void test_config__the_starter_lacks_its_secrets_and_nothing_else(void **s
     put_file(f, "cordon.yaml", config_starter);
     assert_int_equal(config_load(f->file, no_env, f->arena, &c, &faults, NULL), ERR_INVALID);
     list_faults(f, &faults, &out);
-    assert_string_equal(
-        buf_text(&out),
-        "cordon.yaml:38:25: tenants.contoso.client_secret_file: cannot read secrets/defender: there is no "
-        "such file; write the secret into it (chmod 600)\n"
-        "cordon.yaml:48:44: standard_webhooks.secret_files: cannot read secrets/relay: there is no such "
-        "file; write the secret into it (chmod 600)\n");
+    assert_int_equal(faults.count, 2); /* wherever they stand: the starter grows */
+    assert_non_null(strstr(buf_text(&out),
+                           ": tenants.contoso.client_secret_file: cannot read secrets/defender: "
+                           "there is no such file; write the secret into it (chmod 600)\n"));
+    assert_non_null(strstr(buf_text(&out),
+                           ": standard_webhooks.secret_files: cannot read secrets/relay: there is "
+                           "no such file; write the secret into it (chmod 600)\n"));
 
     (void)snprintf(path, sizeof path, "%s/secrets", f->folder);
     assert_int_equal(mkdir(path, 0700), 0);

@@ -75,6 +75,8 @@ enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], 
         code = store_work_recover(g->store, e);
     memcpy(g->runs, runs, sizeof g->runs);
     if (!code)
+        code = runtime_keep(g->runtime, g->store, e);
+    if (!code)
         code = workers_start(&options, &g->workers, e);
     return code ? code : db_listen(g->store->db, hinted, g, e);
 }
@@ -125,6 +127,10 @@ void engine_use(struct engine *g, struct runtime *r)
     pthread_mutex_lock(&g->lock);
     old = g->runtime;
     runtime_inherit(r, old);
+    pthread_mutex_unlock(&g->lock);
+    if (runtime_keep(r, g->store, &e)) /* a new tenant's; it is counted all the same */
+        log_event(LOG_WARN, "calls_not_noted", LOG_ERR(&e));
+    pthread_mutex_lock(&g->lock);
     g->runtime = r;
     pthread_mutex_unlock(&g->lock);
     runtime_unref(old);
@@ -220,7 +226,7 @@ void engine_throttled(struct engine *g, struct runtime *rt)
     int64_t wait = THROTTLE_LOOK_MS;
 
     for (size_t i = 0; i < rt->config->n_tenants; i++) {
-        int64_t own = quota_wait(rt->tenants[i].quota);
+        int64_t own = quota_wait(rt->tenants[i].quota, false);
 
         wait = own < wait ? own : wait;
     }

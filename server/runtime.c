@@ -1,6 +1,7 @@
 /* runtime.c - see runtime.h. */
 #include "runtime.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,6 +108,23 @@ void runtime_inherit(struct runtime *r, struct runtime *old)
             if (strcmp(a->tenant_id, b->tenant_id) == 0 && strcmp(a->client_id, b->client_id) == 0)
                 quota_inherit(r->tenants[i].quota, old->tenants[k].quota);
         }
+}
+
+enum err_code runtime_keep(struct runtime *r, struct store *store, struct err *e)
+{
+    for (size_t i = 0; i < r->config->n_tenants; i++) {
+        const struct config_tenant *t = r->tenants[i].config;
+        char app[2 * 36 + 2]; /* two GUIDs */
+        enum err_code code;
+
+        if (quota_is_kept(r->tenants[i].quota))
+            continue;
+        (void)snprintf(app, sizeof app, "%s/%s", t->tenant_id, t->client_id);
+        code = quota_keep(r->tenants[i].quota, store, app, QUOTA_ALONE, e);
+        if (code)
+            return err_in(e, "tenant %s", t->name);
+    }
+    return ERR_OK;
 }
 
 struct runtime *runtime_ref(struct runtime *r)

@@ -28,6 +28,8 @@ enum err_code runtime_new(struct config *config, struct rest *rest, const struct
                           struct runtime **ret, struct err *e);
 /** Budgets go on where those of the same application and tenant in `old` stand. Before r is shared. */
 void runtime_inherit(struct runtime *r, struct runtime *old);
+/** Binds the budgets that are not yet to the store, with what it knows of the last hour. */
+enum err_code runtime_keep(struct runtime *r, struct store *store, struct err *e);
 struct runtime *runtime_ref(struct runtime *r);
 void runtime_unref(struct runtime *r);
 /** By configured name, or NULL. */

@@ -57,6 +57,11 @@ static const struct db_migration migrations[] = {
     {5, "CREATE TABLE heartbeats (id INTEGER PRIMARY KEY, source TEXT NOT NULL,"
         " heard BIGINT NOT NULL, since BIGINT NOT NULL, quiet BIGINT NOT NULL);"
         "CREATE UNIQUE INDEX heartbeats_once ON heartbeats (source)"},
+    {6, "CREATE TABLE quota_budgets (app TEXT NOT NULL, class TEXT NOT NULL,"
+        " slices BIGINT NOT NULL, blocked_until BIGINT NOT NULL, PRIMARY KEY (app, class));"
+        "CREATE TABLE quota_slices (id BIGINT PRIMARY KEY, app TEXT NOT NULL, class TEXT NOT NULL,"
+        " at BIGINT NOT NULL, calls BIGINT NOT NULL);"
+        "CREATE INDEX quota_slices_of ON quota_slices (app, class, at)"},
     {0, NULL},
 };
 

@@ -8,10 +8,15 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "kit/hands.h"
 #include "kit/torture.h"
 #include "quota.h"
+#include "store.h"
+#include "store_quota.h"
 
 static struct quota *make(struct hands *h, int64_t per_minute, int64_t per_hour)
 {
@@ -155,10 +160,10 @@ static void test_quota__a_block_holds_all_back_and_is_never_shortened(void **sta
     struct err e = {0};
 
     (void)state;
-    assert_int_equal(quota_wait(q), 0);
+    assert_int_equal(quota_wait(q, false), 0);
     quota_block(q, 9000);
     quota_block(q, 1000);
-    assert_int_equal(quota_wait(q), 9000);
+    assert_int_equal(quota_wait(q, false), 9000);
     assert_int_equal(quota_take(q, true, &e), ERR_THROTTLED);
     assert_int_equal(e.retry_ms, 9000);
     hands_turn(&h, 8999);
@@ -175,10 +180,10 @@ static void test_quota__waiting_is_told_for_reads(void **state)
 
     (void)state;
     assert_int_equal(drain(q, false), 8);
-    assert_int_equal(quota_wait(q), MINUTE_MS); /* an action could go at once */
+    assert_int_equal(quota_wait(q, false), MINUTE_MS); /* an action could go at once */
     assert_int_equal(quota_take(q, true, NULL), ERR_OK);
     hands_turn(&h, MINUTE_MS);
-    assert_int_equal(quota_wait(q), 0);
+    assert_int_equal(quota_wait(q, false), 0);
     quota_free(q);
 }
 
@@ -225,7 +230,7 @@ static void test_quota__a_reload_inherits_what_was_taken(void **state)
         quota_block(from, 500);
         quota_inherit(to, from);
         quota_inherit(to, to);
-        assert_int_equal(quota_wait(to) >= 500, 1);
+        assert_int_equal(quota_wait(to, false) >= 500, 1);
         assert_int_equal(drain(to, true), 0);
         hands_turn(&h, 500);
         assert_int_equal(drain(to, true), rows[i].left);
@@ -286,6 +291,283 @@ static void test_quota__says_when_there_is_no_memory(void **state)
     quota_free(NULL);
 }
 
+/* ---- kept in the store --------------------------------------------------------------------------- */
+
+struct kept {
+    struct hands h;
+    char dir[64], url[100];
+    struct store *store;
+};
+
+static void kept_open(struct kept *k)
+{
+    struct hands h = HANDS_INIT;
+
+    k->h.clock = h.clock;
+    k->h.wall = h.wall;
+    k->h.mono = h.mono;
+    (void)snprintf(k->dir, sizeof k->dir, "/tmp/cordon-quota-XXXXXX");
+    assert_non_null(mkdtemp(k->dir));
+    (void)snprintf(k->url, sizeof k->url, "sqlite:%s/q.db", k->dir);
+    assert_int_equal(store_open(k->url, false, &k->h.clock, &k->store, NULL), ERR_OK);
+}
+
+static void kept_close(struct kept *k)
+{
+    static const char *const names[] = {"q.db", "q.db-wal", "q.db-shm", "q.db.lock", "q.db-lock"};
+    char path[128];
+
+    store_free(k->store);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", k->dir, names[i]);
+        (void)unlink(path);
+    }
+    assert_int_equal(rmdir(k->dir), 0);
+}
+
+static struct quota *keep(struct kept *k, const char *app, enum quota_keeping keeping)
+{
+    struct quota *q = make(&k->h, 100, 1500);
+
+    assert_int_equal(quota_keep(q, k->store, app, keeping, NULL), ERR_OK);
+    return q;
+}
+
+/* Another process on the same store, after the first has ended. */
+static void reopen(struct kept *k)
+{
+    store_free(k->store);
+    assert_int_equal(store_open(k->url, false, &k->h.clock, &k->store, NULL), ERR_OK);
+}
+
+static void test_quota__a_restart_does_not_begin_the_hour_anew(void **state)
+{
+    struct kept k;
+    struct quota *q;
+    int64_t minute, hour;
+
+    (void)state;
+    kept_open(&k);
+    q = keep(&k, "a/b", QUOTA_ALONE);
+    for (int i = 0; i < 14; i++) { /* 80 a minute, and 1,200 an hour: what reads may */
+        assert_int_equal(drain(q, false), 80);
+        hands_turn(&k.h, MINUTE_MS);
+    }
+    assert_int_equal(drain(q, false), 80);
+    quota_free(q);
+    reopen(&k);
+    q = keep(&k, "a/b", QUOTA_ALONE);
+    quota_used(q, &minute, &hour);
+    assert_int_equal(minute, 80);
+    assert_int_equal(hour, 1200);
+    hands_turn(&k.h, MINUTE_MS);
+    assert_int_equal(drain(q, false), 0);
+    assert_int_equal(drain(q, true), 100); /* what was kept for actions */
+    quota_free(q);
+    q = keep(&k, "a/another", QUOTA_ALONE);
+    assert_int_equal(drain(q, false), 80);
+    quota_free(q);
+    kept_close(&k);
+}
+
+/* A process that was killed has noted all but its last few calls. */
+static void test_quota__a_crash_forgets_a_few_calls_at_most(void **state)
+{
+    struct kept k;
+    struct quota *q, *next;
+    int64_t minute, hour;
+
+    (void)state;
+    kept_open(&k);
+    q = keep(&k, "a/b", QUOTA_ALONE);
+    for (int i = 0; i < 67; i++)
+        assert_int_equal(quota_take(q, false, NULL), ERR_OK);
+    reopen(&k); /* what was handed to the disk is there; q noted nothing more */
+    next = keep(&k, "a/b", QUOTA_ALONE);
+    quota_used(next, &minute, &hour);
+    assert_in_range(hour, 67 - QUOTA_NOTE_CALLS, 67);
+    quota_free(next);
+    assert_int_equal(quota_keep(q, k.store, "a/gone", QUOTA_SHARED, NULL), ERR_OK);
+    quota_free(q);
+    kept_close(&k);
+}
+
+static void test_quota__a_block_outlives_the_process(void **state)
+{
+    struct kept k;
+    struct quota *q;
+
+    (void)state;
+    kept_open(&k);
+    q = keep(&k, "a/b", QUOTA_ALONE);
+    quota_block(q, 10 * MINUTE_MS);
+    quota_block(q, MINUTE_MS);
+    quota_free(q);
+    reopen(&k);
+    hands_turn(&k.h, MINUTE_MS);
+    q = keep(&k, "a/b", QUOTA_ALONE);
+    assert_int_equal(quota_wait(q, true), 9 * MINUTE_MS);
+    quota_free(q);
+    kept_close(&k);
+}
+
+/* Two governors on one store are two processes to it. */
+static void test_quota__those_who_share_take_slices_of_one_budget(void **state)
+{
+    struct kept k;
+    struct quota *one, *two;
+    struct err e = {0};
+    int all = 0, each[2] = {0};
+
+    (void)state;
+    kept_open(&k);
+    one = keep(&k, "a/b", QUOTA_SHARED);
+    two = keep(&k, "a/b", QUOTA_SHARED);
+    for (int i = 0; i < 200; i++)
+        each[i % 2] += !quota_take(i % 2 ? one : two, false, NULL);
+    all = each[0] + each[1];
+    assert_int_equal(all, 80);
+    assert_int_equal(each[0], 40);
+    assert_int_equal(drain(one, true) + drain(two, true), 20);
+    assert_int_equal(quota_take(one, true, &e), ERR_THROTTLED);
+    assert_true(e.retry_ms > 0 && e.retry_ms <= MINUTE_MS + 10 * SECOND_MS);
+    hands_turn(&k.h, e.retry_ms);
+    assert_true(drain(one, true) + drain(two, true) <= 100);
+    quota_free(one);
+    quota_free(two);
+    kept_close(&k);
+}
+
+/* However slices are taken, used and given back: no minute of the calls made holds more than the limit. */
+static void test_quota__slices_never_add_up_to_more(void **state)
+{
+    struct kept k;
+    struct quota *q[3];
+    static int64_t times[4000];
+    unsigned seed = 4711;
+    int n = 0;
+
+    (void)state;
+    kept_open(&k);
+    for (int i = 0; i < 3; i++)
+        q[i] = keep(&k, "a/b", QUOTA_SHARED);
+    for (int i = 0; i < 1500; i++) {
+        seed = seed * 1103515245 + 12345;
+        for (unsigned burst = seed >> 16 & 15; burst; burst--)
+            if (!quota_take(q[(seed >> 20) % 3], (seed >> 24) & 1, NULL) && n < 4000)
+                times[n++] = clock_mono_ms(&k.h.clock);
+        hands_turn(&k.h, (int64_t)(seed >> 16 & 2047));
+    }
+    assert_true(n > 1000);
+    for (int i = 100; i < n; i++)
+        assert_true(times[i] - times[i - 100] >= MINUTE_MS);
+    for (int i = 0; i < 3; i++)
+        quota_free(q[i]);
+    kept_close(&k);
+}
+
+/* A slice that was hardly used goes back to the others. */
+static void test_quota__what_is_not_used_of_a_slice_goes_back(void **state)
+{
+    struct kept k;
+    struct quota *one, *two;
+    int got = 0;
+
+    (void)state;
+    kept_open(&k);
+    one = keep(&k, "a/b", QUOTA_SHARED);
+    two = keep(&k, "a/b", QUOTA_SHARED);
+    for (int i = 0; i < 5; i++) { /* one call of each slice */
+        assert_int_equal(quota_take(one, false, NULL), ERR_OK);
+        hands_turn(&k.h, 10 * SECOND_MS);
+    }
+    got = drain(two, false);
+    assert_in_range(got, 80 - 5 - 10, 80 - 5);
+    quota_free(one);
+    quota_free(two);
+    kept_close(&k);
+}
+
+/* A 429 that one of them gets holds back the others. */
+static void test_quota__a_block_is_for_all_who_share(void **state)
+{
+    struct kept k;
+    struct quota *one, *two;
+
+    (void)state;
+    kept_open(&k);
+    one = keep(&k, "a/b", QUOTA_SHARED);
+    two = keep(&k, "a/b", QUOTA_SHARED);
+    quota_block(one, 8000);
+    assert_int_equal(drain(two, true), 0);
+    hands_turn(&k.h, 8000);
+    assert_true(drain(two, true) > 0);
+    quota_free(one);
+    quota_free(two);
+    kept_close(&k);
+}
+
+/* defender-api.md section 7.4: some APIs allow less, and each of their calls is one of all. */
+static void test_quota__some_apis_allow_less(void **state)
+{
+    static const struct {
+        enum quota_class class;
+        int per_minute, actions;
+    } rows[] = {{QUOTA_ALERT_UPDATES, 8, 10},
+                {QUOTA_ALERT_CREATE, 12, 15},
+                {QUOTA_LIVE_RESPONSE, 8, 10},
+                {QUOTA_PACKAGE_URI, 2, 2},
+                {QUOTA_INDICATORS, 24, 30}};
+
+    (void)state;
+    for (int shared = 0; shared < 2; shared++) {
+        struct kept k;
+
+        kept_open(&k);
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            char app[20];
+            struct quota *q;
+            int n = 0;
+
+            (void)snprintf(app, sizeof app, "a/%zu", i);
+            q = keep(&k, app, shared ? QUOTA_SHARED : QUOTA_ALONE);
+            while (n < 1000 && !quota_take_class(q, rows[i].class, false, NULL))
+                n++;
+            assert_int_equal(n, rows[i].per_minute);
+            while (n < 1000 && !quota_take_class(q, rows[i].class, true, NULL))
+                n++;
+            assert_int_equal(n, rows[i].actions);
+            if (!shared)
+                assert_int_equal(drain(q, true), 100 - n);
+            quota_free(q);
+        }
+        kept_close(&k);
+    }
+}
+
+static void test_quota__says_how_much_is_left(void **state)
+{
+    struct hands h = HANDS_INIT;
+    struct quota *q = make(&h, 100, 1500);
+
+    (void)state;
+    assert_int_equal(quota_room(q, false), 80);
+    assert_int_equal(quota_room(q, true), 100);
+    assert_int_equal(quota_pressure(q), 0);
+    for (int i = 0; i < 40; i++)
+        assert_int_equal(quota_take(q, false, NULL), ERR_OK);
+    assert_int_equal(quota_room(q, false), 40);
+    assert_int_equal(quota_pressure(q), 500);
+    (void)drain(q, true);
+    assert_int_equal(quota_room(q, true), 0);
+    assert_int_equal(quota_pressure(q), 1000);
+    hands_turn(&h, MINUTE_MS);
+    assert_int_equal(quota_pressure(q), 0);
+    quota_block(q, 100);
+    assert_int_equal(quota_room(q, true), 0);
+    quota_free(q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +584,15 @@ int main(void)
         cmocka_unit_test(test_quota__a_reload_inherits_what_was_taken),
         cmocka_unit_test(test_quota__threads_share_one_budget),
         cmocka_unit_test(test_quota__says_when_there_is_no_memory),
+        cmocka_unit_test(test_quota__a_restart_does_not_begin_the_hour_anew),
+        cmocka_unit_test(test_quota__a_crash_forgets_a_few_calls_at_most),
+        cmocka_unit_test(test_quota__a_block_outlives_the_process),
+        cmocka_unit_test(test_quota__those_who_share_take_slices_of_one_budget),
+        cmocka_unit_test(test_quota__slices_never_add_up_to_more),
+        cmocka_unit_test(test_quota__what_is_not_used_of_a_slice_goes_back),
+        cmocka_unit_test(test_quota__a_block_is_for_all_who_share),
+        cmocka_unit_test(test_quota__some_apis_allow_less),
+        cmocka_unit_test(test_quota__says_how_much_is_left),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

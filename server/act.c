@@ -101,7 +101,7 @@ struct end {
     struct step *s;
     enum step_state state;
     const char *why;
-    int64_t now, due; /* due: for a retry */
+    int64_t now, due, attempts; /* due, attempts: for a retry */
     bool late;
     struct case_record c; /* as it is after the transaction */
 };
@@ -124,18 +124,19 @@ static enum err_code retry_fn(struct db_tx *tx, void *arg, struct err *e)
     d->c = *s->c;
     if (!code && d->late)
         code = notice_put(tx, s->engine, s->runtime, s->arena, &n, d->now, e);
-    return code ? code : work_again(tx, s->work, d->due, s->work->attempts, e);
+    return code ? code : work_again(tx, s->work, d->due, d->attempts, e);
 }
 
 /* The claim goes back until the step is tried again. */
 static void retry_later(struct step *s, const struct handler *h, const struct err *why)
 {
     int64_t now = clock_wall_ms(s->engine->clock);
-    int64_t wait = engine_backoff(s->work->attempts, why->retry_ms);
+    int64_t wait = engine_wait_after(s->work, why);
     struct end d = {.s = s,
                     .why = why->text,
                     .now = now,
                     .due = now + wait,
+                    .attempts = engine_attempts_after(s->work, why),
                     .late = h->acts && now - s->work->created >= ENGINE_LATE_MS &&
                             !notice_was_told(s->c, NOTICE_LATE)};
     struct err e;
@@ -226,6 +227,7 @@ void act_run(const struct acting *a)
                      .c = a->c,
                      .facts = a->facts,
                      .look = a->look,
+                     .crowded = a->crowded,
                      .arena = a->arena,
                      .opening = a->opening ? *a->opening : (struct opening){0}};
     struct settle t = {.g = g, .rt = a->rt, .w = a->w, .arena = a->arena, .id = a->c->id};

@@ -28,6 +28,7 @@ struct step {
     struct defender_reads
         *look;              /* the machine's actions as read together with the facts, or NULL; a
                                     handler that uses them takes them away (sets NULL) */
+    bool crowded;           /* many cases wait: what can be done together is left to later */
     struct arena *arena;    /* lives as long as the run */
     bool written;           /* the handler has written its step's end in a transaction of its own */
     struct opening opening; /* of act.c: fn NULL when there is none, or it is on disk */
@@ -44,6 +45,7 @@ struct acting {
     struct case_record *c;
     const struct facts *facts;
     struct defender_reads *look; /* as in struct step; may be NULL */
+    bool crowded;                /* likewise */
     const struct step_record *steps;
     size_t n_steps;
     const struct opening *opening; /* NULL: the verdict is in the store already */

@@ -39,6 +39,7 @@ struct exchange {
     char path[256];    /* with its leading slash, ids encoded; for messages too */
     const char *query; /* with its '?', or NULL */
     const char *body;  /* or NULL */
+    bool list;         /* its answer may be large */
     struct buf auth;   /* the header as it was sent */
     struct rest_call *call;
     struct rest_answer answer;
@@ -191,7 +192,7 @@ static void exchange_init(struct exchange *x, enum defender_class class, const c
 /* Lets the call go, unless it has failed already. */
 static void send_call(struct defender *d, struct exchange *x)
 {
-    AUTO(buf_clear) struct buf url = BUF_INIT(4096);
+    AUTO(buf_clear) struct buf url = BUF_INIT(1 << 16);
     struct rest_request q = {
         .method = x->method,
         .headers = {"Accept: application/json"},
@@ -199,6 +200,7 @@ static void send_call(struct defender *d, struct exchange *x)
         .body_len = x->body ? strlen(x->body) : 0,
         .timeout_ms = d->o.timeout_ms,
         .leave_by_ms = x->leave_by_ms,
+        .max_answer = x->list ? DEFENDER_LIST_MAX : 0,
     };
     enum err_code code;
 
@@ -318,7 +320,8 @@ static void receive(struct defender *d, struct exchange *x)
     x->code = rest_wait(x->call, &x->answer, &x->err);
     x->call = NULL;
     if (x->code) {
-        x->err.code = x->code = without_answer(x->code, x->class);
+        if (x->code != ERR_TOO_BIG || !x->list)
+            x->err.code = x->code = without_answer(x->code, x->class);
         (void)err_in(&x->err, "%s %s", x->method, x->path);
     } else if (x->answer.status != 200 && x->answer.status != 201) { /* section 4.1: both */
         settle_refusal(d, x);
@@ -655,6 +658,197 @@ static bool actions_query(struct buf *out, const char *machine_id)
     return !buf_failed(out);
 }
 
+/* ---- lists ---------------------------------------------------------------------------------------------- */
+
+#define PAGES_MAX 50
+
+/* One element of an answer; NULL, or what is wrong with it. It may be taken out of list. */
+typedef const char *(*element_fn)(void *ctx, struct json *list, const struct json *element);
+
+/* "?$filter=property in ('…','…')more". Ids hold nothing that a URL would need encoded: is_id. */
+static bool in_query(struct buf *out, const char *property, const char *const ids[], size_t n,
+                     const char *more)
+{
+    buf_addf(out, "?$filter=%s%%20in%%20(", property);
+    for (size_t i = 0; i < n; i++)
+        buf_addf(out, "%s'%s'", i ? "," : "", ids[i]);
+    buf_addf(out, ")%s", more);
+    return !buf_failed(out);
+}
+
+/* Where the rest of a list is, out of an @odata.nextLink. Its host is a regional one (section 1.1), which gets no
+ * token of ours: path and query are asked for where the first page was. false: no link to follow. */
+static bool next_page(const char *link, struct exchange *x, struct buf *query)
+{
+    const char *host = strstr(link, "://"), *path = host ? strchr(host + 3, '/') : NULL;
+    size_t len = path ? strcspn(path, "?") : 0;
+
+    if (!path || len >= sizeof x->path || strncasecmp(path, "/api/", 5) != 0 || !path[len])
+        return false;
+    for (const char *p = path; *p; p++)
+        if (*p <= ' ' || *p == 0x7f || *p == '#')
+            return false;
+    (void)snprintf(x->path, sizeof x->path, "%.*s", (int)len, path);
+    buf_reset(query);
+    buf_adds(query, path + len);
+    return !buf_failed(query);
+}
+
+/* Takes the elements of one page. ERR_OK and *ret_more: there is another, which x is made ready for. */
+static enum err_code read_page(struct defender *d, struct exchange *x, struct buf *query,
+                               element_fn fn, void *ctx, bool *ret_more)
+{
+    AUTO(json_freep) struct json *doc = NULL;
+    struct json *list;
+    const char *link;
+
+    x->query = buf_text(query);
+    run_all(d, &x, 1);
+    doc = parse_answer(x);
+    *ret_more = false;
+    if (!doc)
+        return x->code;
+    list = (struct json *)json_get(doc, "value"); /* doc is ours to change */
+    if (json_type(list) != JSON_ARRAY) {
+        fail_rubbish(x, "it holds no list");
+        return x->code;
+    }
+    for (const struct json *v = json_first(list), *next; v; v = next) {
+        const char *bad;
+
+        next = json_next(v);
+        bad = fn(ctx, list, v);
+        if (bad) {
+            fail_rubbish(x, bad);
+            return x->code;
+        }
+    }
+    link = json_get_string(doc, "@odata.nextLink");
+    if (link && !(*ret_more = next_page(link, x, query)))
+        fail_rubbish(x, "the link to its next page cannot be followed");
+    rest_answer_clear(&x->answer);
+    return x->code;
+}
+
+static enum err_code read_list(struct defender *d, const char *path, struct buf *query,
+                               element_fn fn, void *ctx, struct err *e)
+{
+    AUTO(exchange_clear) struct exchange x;
+    bool more = true;
+
+    exchange_init(&x, DEFENDER_CLASS_READ, "GET", path, NULL, "");
+    x.list = true;
+    if (buf_failed(query))
+        x.code = err_set(&x.err, ERR_TOO_BIG, "GET %s: too many ids", path);
+    for (int page = 0; more && !x.code; page++) {
+        if (page == PAGES_MAX)
+            fail_rubbish(&x, "its pages do not end");
+        else
+            (void)read_page(d, &x, query, fn, ctx, &more);
+    }
+    if (x.code && e)
+        *e = x.err;
+    return x.code;
+}
+
+/* What is asked for by ids, and where what comes goes to. */
+struct wanted {
+    const char *const *ids;
+    size_t n;
+    int (*same)(const char *, const char *);
+    const struct field *fields;
+    struct json **docs;
+    struct defender_reads *const *looks;
+    struct defender_action *actions;
+    bool *listed;
+};
+
+/* Index of id among those wanted, or n. */
+static size_t wanted_at(const struct wanted *w, const char *id)
+{
+    size_t i = 0;
+
+    while (id && i < w->n && w->same(w->ids[i], id) != 0)
+        i++;
+    return id ? i : w->n;
+}
+
+static const char *take_doc(void *ctx, struct json *list, const struct json *v)
+{
+    struct wanted *w = ctx;
+    size_t i = wanted_at(w, json_get_string(v, "id"));
+
+    if (i == w->n)
+        return "it holds something that nobody asked for";
+    if (!w->docs[i] &&
+        !misfit(v, w->fields)) /* what does not fit is read alone, and said so then */
+        w->docs[i] = json_detach(list, v);
+    return NULL;
+}
+
+static enum err_code check_ids(const char *const ids[], size_t n, bool machines, struct err *e)
+{
+    assert(n <= DEFENDER_MANY_MAX);
+    for (size_t i = 0; i < n; i++)
+        if (machines ? !is_machine_id(ids[i]) : !is_id(ids[i], 128))
+            return err_set(e, ERR_INVALID, "not an id: '%.40s'", ids[i]);
+    return ERR_OK;
+}
+
+static enum err_code list_docs(struct defender *d, const char *path, const char *more,
+                               struct wanted *w, int64_t *ret_read_ms, struct err *e)
+{
+    AUTO(buf_clear) struct buf query = BUF_INIT(1 << 16);
+    int64_t now = clock_wall_ms(d->o.clock);
+    enum err_code code;
+
+    memset(w->docs, 0, w->n * sizeof *w->docs);
+    (void)in_query(&query, "id", w->ids, w->n, more);
+    code = read_list(d, path, &query, take_doc, w, e);
+    if (!code)
+        *ret_read_ms = now;
+    for (size_t i = 0; code && i < w->n; i++) {
+        json_free(w->docs[i]);
+        w->docs[i] = NULL;
+    }
+    return code;
+}
+
+static const char *take_look(void *ctx, struct json *list, const struct json *v)
+{
+    struct wanted *w = ctx;
+    struct defender_action a;
+    const char *bad = read_action(v, NULL, &a);
+    size_t i;
+
+    (void)list;
+    if (bad)
+        return bad;
+    i = wanted_at(w, a.machine_id);
+    if (i == w->n)
+        return "an action is another machine's";
+    insert_action(w->looks[i], &a);
+    return NULL;
+}
+
+static const char *take_listed(void *ctx, struct json *list, const struct json *v)
+{
+    struct wanted *w = ctx;
+    struct defender_action a;
+    const char *bad = read_action(v, NULL, &a);
+    size_t i;
+
+    (void)list;
+    if (bad) /* read alone, and said so then */
+        return NULL;
+    i = wanted_at(w, a.id);
+    if (i == w->n)
+        return "it holds something that nobody asked for";
+    w->actions[i] = a;
+    w->listed[i] = true;
+    return NULL;
+}
+
 /* ---- the public side -------------------------------------------------------------------------------------- */
 
 enum err_code defender_new(const struct defender_options *o, struct defender **ret, struct err *e)
@@ -793,6 +987,67 @@ enum err_code defender_get_action(struct defender *d, const char *action_id,
         return err_set(e, ERR_INVALID, "not an action id: '%.40s'", action_id ? action_id : "");
     exchange_init(&x, DEFENDER_CLASS_READ, "GET", "/api/machineactions/", action_id, "");
     return run_action(d, &x, NULL, action_id, DEFENDER_OTHER, ret, e);
+}
+
+enum err_code defender_list_alerts(struct defender *d, const char *const ids[], size_t n,
+                                   struct json *docs[], int64_t *ret_read_ms, struct err *e)
+{
+    struct wanted w = {.ids = ids, .n = n, .same = strcmp, .fields = alert_fields, .docs = docs};
+    enum err_code code = check_ids(ids, n, false, e);
+
+    return code ? code : list_docs(d, "/api/alerts", "&$expand=evidence", &w, ret_read_ms, e);
+}
+
+enum err_code defender_list_machines(struct defender *d, const char *const ids[], size_t n,
+                                     struct json *docs[], int64_t *ret_read_ms, struct err *e)
+{
+    struct wanted w = {
+        .ids = ids, .n = n, .same = strcasecmp, .fields = machine_fields, .docs = docs};
+    enum err_code code = check_ids(ids, n, true, e);
+
+    if (!code)
+        code = list_docs(d, "/api/machines", "", &w, ret_read_ms, e);
+    if (code != ERR_NOT_FOUND)
+        return code;
+    *ret_read_ms = clock_wall_ms(d->o.clock); /* none at all: trap 38 */
+    return ERR_OK;
+}
+
+enum err_code defender_look(struct defender *d, const char *const ids[], size_t n,
+                            struct defender_reads *const looks[], struct err *e)
+{
+    AUTO(buf_clear) struct buf query = BUF_INIT(1 << 16);
+    struct wanted w = {.ids = ids, .n = n, .same = strcasecmp, .looks = looks};
+    enum err_code code = check_ids(ids, n, true, e);
+    int64_t now = clock_wall_ms(d->o.clock);
+
+    for (size_t i = 0; i < n; i++)
+        looks[i]->n_actions = 0;
+    if (!code) {
+        (void)in_query(&query, "machineId", ids, n,
+                       "%20and%20(type%20eq%20'Isolate'%20or%20type%20eq%20'Unisolate')");
+        code = read_list(d, "/api/machineactions", &query, take_look, &w, e);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (code)
+            looks[i]->n_actions = 0;
+        looks[i]->read_ms = now;
+    }
+    return code;
+}
+
+enum err_code defender_list_actions(struct defender *d, const char *const ids[], size_t n,
+                                    struct defender_action ret[], bool listed[], struct err *e)
+{
+    AUTO(buf_clear) struct buf query = BUF_INIT(1 << 16);
+    struct wanted w = {.ids = ids, .n = n, .same = strcasecmp, .actions = ret, .listed = listed};
+    enum err_code code = check_ids(ids, n, false, e);
+
+    memset(listed, 0, n * sizeof *listed);
+    if (code)
+        return code;
+    (void)in_query(&query, "id", ids, n, "");
+    return read_list(d, "/api/machineactions", &query, take_listed, &w, e);
 }
 
 static enum err_code act(struct defender *d, enum defender_action_type type, const char *machine_id,

@@ -135,6 +135,39 @@ void defender_reads_clear(struct defender_reads *r);
 enum err_code defender_get_action(struct defender *d, const char *action_id,
                                   struct defender_action *ret, struct err *e);
 
+/* ---- many at once (section 2.4: `id in (…)`) ----------------------------------------------------
+ *
+ * One call reads many, and its pages. Nothing says how long a filter may be, so the caller says how many
+ * ids go into one and halves that when Defender does not take it: ERR_REFUSED (400, 414) and ERR_TOO_BIG
+ * (an answer larger than DEFENDER_LIST_MAX bytes) of these calls mean that. An answer that speaks of
+ * something nobody asked for, or whose pages do not end, is ERR_AGAIN. What is not in the answer is NOT
+ * known not to be: it is to be read alone before anything is concluded from that.
+ */
+
+#define DEFENDER_MANY_MAX 200        /* ids in one call */
+#define DEFENDER_LIST_MAX (32 << 20) /* bytes of one page */
+
+/**
+ * Alerts by their ids, with their evidence, which a list holds only when asked (trap 22).
+ *
+ * ids, n    as for defender_read, at most DEFENDER_MANY_MAX, each once.
+ * docs      n slots; written on ERR_OK only: the document, the caller's to free, or NULL: not listed, or
+ *           listed in a way that cannot be read.
+ * ret_read_ms  wall clock just before the call left.
+ */
+enum err_code defender_list_alerts(struct defender *d, const char *const ids[], size_t n,
+                                   struct json *docs[], int64_t *ret_read_ms, struct err *e);
+/** Machines; the same. Ids are compared without regard to case. */
+enum err_code defender_list_machines(struct defender *d, const char *const ids[], size_t n,
+                                     struct json *docs[], int64_t *ret_read_ms, struct err *e);
+/** The newest actions of many machines at once: fills read_ms and the actions of looks[i] for ids[i], as
+ *  DEFENDER_READ_ACTIONS does. One that cannot be read makes it ERR_AGAIN for all. */
+enum err_code defender_look(struct defender *d, const char *const ids[], size_t n,
+                            struct defender_reads *const looks[], struct err *e);
+/** Actions by their ids. listed[i]: ret[i] is there. */
+enum err_code defender_list_actions(struct defender *d, const char *const ids[], size_t n,
+                                    struct defender_action ret[], bool listed[], struct err *e);
+
 /* ---- acting ----------------------------------------------------------------------------------- */
 
 /**

@@ -64,6 +64,7 @@ enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], 
                   [WORK_ISOLATION] = SHARE_ISOLATIONS,
                   [WORK_NOTICE] = SHARE_NOTICES,
                   [WORK_HEARTBEAT] = SHARE_HEARTBEATS},
+        .crowd = g->crowd,
         .run = run,
         .ctx = g,
     };
@@ -206,6 +207,35 @@ void engine_hand_over(struct engine *g, const struct work *w)
         workers_let_go(g->workers, WORK_CASE);
 }
 
+bool engine_is_crowded(struct engine *g, enum work_kind kind)
+{
+    return atomic_load(&g->crowd[kind]);
+}
+
+void engine_claim_more(struct engine *g, enum work_kind kind, size_t max, struct work ret[],
+                       size_t *ret_count)
+{
+    size_t room[WORK_KINDS] = {0};
+    int64_t next;
+    struct err e;
+
+    *ret_count = 0;
+    room[kind] = max;
+    if (store_work_claim(g->store, g->workers ? workers_owner(g->workers) : "alone", room, max, ret,
+                         ret_count, &next, &e)) {
+        log_event(LOG_ERROR, "claim_failed", LOG_ERR(&e));
+        *ret_count = 0;
+    }
+    if (*ret_count < max)
+        atomic_store(&g->crowd[kind], false);
+}
+
+void engine_hold(struct engine *g, enum work_kind kind, int64_t hold_ms)
+{
+    if (g->workers && hold_ms > 0)
+        workers_hold(g->workers, kind, hold_ms);
+}
+
 int64_t engine_backoff(int64_t attempts, int64_t retry_ms)
 {
     int64_t wait = BACKOFF_FIRST_MS, jitter = 0;
@@ -219,6 +249,18 @@ int64_t engine_backoff(int64_t attempts, int64_t retry_ms)
         jitter = (int64_t)(r % 400) - 200; /* per mille */
     wait += wait * jitter / 1000;
     return wait > retry_ms ? wait : retry_ms;
+}
+
+int64_t engine_wait_after(const struct work *w, const struct err *why)
+{
+    if (why->code == ERR_THROTTLED && why->retry_ms > 0)
+        return why->retry_ms;
+    return engine_backoff(w->attempts, why->retry_ms);
+}
+
+int64_t engine_attempts_after(const struct work *w, const struct err *why)
+{
+    return why->code == ERR_THROTTLED && w->attempts > 0 ? w->attempts - 1 : w->attempts;
 }
 
 void engine_throttled(struct engine *g, struct runtime *rt)

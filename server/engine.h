@@ -9,6 +9,7 @@
 #define CORDON_ENGINE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "health.h"
 #include "metrics.h"
@@ -33,7 +34,8 @@ struct engine {
     struct metrics *metrics; /* NULL: nobody counts */
     struct health *health;   /* NULL: nobody asks */
     struct workers *workers;
-    pthread_mutex_t lock; /* of what follows */
+    atomic_bool crowd[WORK_KINDS]; /* more of it was due than could be claimed */
+    pthread_mutex_t lock;          /* of what follows */
     struct runtime *runtime;
     int64_t posting[ENGINE_POSTS_MAX]; /* isolations whose POST is under way; 0: free */
 };
@@ -70,11 +72,24 @@ void engine_kick_cases(struct engine *g);
 bool engine_reserve(struct engine *g);
 void engine_hand_over(struct engine *g, const struct work *w);
 
+/** Does more work of this kind wait than there are workers for it? Then a run may do several rows at once. */
+bool engine_is_crowded(struct engine *g, enum work_kind kind);
+/** Claims up to max more rows of a kind that are due; *ret_count may be 0. Logs failures. The caller ends
+ *  each claim as if it had been given it. */
+void engine_claim_more(struct engine *g, enum work_kind kind, size_t max, struct work ret[],
+                       size_t *ret_count);
+/** Claims nothing of a kind for a while, so that more of it gathers. */
+void engine_hold(struct engine *g, enum work_kind kind, int64_t hold_ms);
+
 /* ---- how a run of work ends ------------------------------------------------------------------- */
 
 /** Wait before attempt number attempts + 1: 1 s, 2 s, 4 s … 15 min, give or take a fifth; but at least
  *  what the peer asked for (retry_ms). */
 int64_t engine_backoff(int64_t attempts, int64_t retry_ms);
+/** The same for a failure: after ERR_THROTTLED it is known when it is worth while, and it was no attempt. */
+int64_t engine_wait_after(const struct work *w, const struct err *why);
+/** Attempts to be counted from now on, after that failure. */
+int64_t engine_attempts_after(const struct work *w, const struct err *why);
 /** Gives a claim back, due again after delay_ms, when nothing else is to be written. On a disk
  *  that takes nothing it tries on until the lease runs out (the claim then comes again by itself) or the
  *  workers are to stop. Logs failures. */

@@ -3,16 +3,23 @@
  * When the push named a machine, the alert, that machine and its actions are read side by side, so that an
  * isolate can leave one round trip after the push. When it did not, or named another than the alert does,
  * the alert's own machine is read in a second round: facts are always those of the alert's machine.
+ *
+ * When more cases wait than there are workers, a worker takes as many as fit into a list and reads for all
+ * of them (storm.h). Each is judged by itself; those to be isolated are seen to first, and their
+ * isolations look and ask together (isolation.c).
  */
 #include "expand.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "act.h"
+#include "cordon/handler.h"
 #include "decide.h"
 #include "log.h"
 #include "notice.h"
+#include "storm.h"
 
 /* What a failed read means for the case. A new alert may not be readable for a moment (defender-api.md
  * section 7.1, trap 39), but not for a quarter of an hour; what is transient gets a day; the rest is for
@@ -47,6 +54,7 @@ struct expansion {
     struct verdict verdict;
     struct err why; /* of a failed read */
     int64_t now, due;
+    struct storm_case *crowd; /* what was read together with others; NULL: alone */
 };
 
 static bool same_machine(const char *a, const char *b)
@@ -70,35 +78,55 @@ static void take_machine(struct defender_reads *to, struct defender_reads *from)
     *from = (struct defender_reads){0};
 }
 
-/* Reads the alert and the machine it names. ERR_OK with x->facts complete, else the failure in x->why. */
-static enum err_code read_facts(struct expansion *x, struct runtime_tenant *tenant,
-                                const struct config_source *source, struct defender_reads *reads)
+/* The machine that the alert names, in one spelling: the ledger allows one open isolation per machine id. */
+static enum err_code name_machine(struct expansion *x, const struct json *alert)
+{
+    const char *id = json_get_string(alert, "machineId");
+    char *lower;
+
+    x->machine_id = NULL;
+    if (!id || !id[0])
+        return ERR_OK;
+    x->machine_id = lower = arena_str(x->arena, id);
+    if (!lower)
+        return err_set(&x->why, ERR_NOMEM, "machine id");
+    for (char *p = lower; *p; p++)
+        *p = *p >= 'A' && *p <= 'Z' ? (char)(*p - 'A' + 'a') : *p;
+    return ERR_OK;
+}
+
+/* Was the machine that the alert names read with it? */
+static bool has_machine(const struct expansion *x)
 {
     const char *pushed = x->c.pushed_machine_id;
 
-    defender_read(tenant->defender, x->c.alert_id, pushed,
-                  DEFENDER_READ_ALERT | DEFENDER_READ_MACHINE | DEFENDER_READ_ACTIONS, reads);
-    if (reads->alert_code) {
-        x->why = reads->alert_err;
-        return reads->alert_code;
-    }
-    x->machine_id = json_get_string(reads->alert, "machineId");
-    if (x->machine_id && !x->machine_id[0])
-        x->machine_id = NULL;
-    if (x->machine_id) { /* one spelling: the ledger allows one open isolation per machine id */
-        char *lower = arena_str(x->arena, x->machine_id);
+    if (!x->machine_id)
+        return true;
+    return x->crowd ? !x->crowd->machine_missing : pushed && same_machine(pushed, x->machine_id);
+}
 
-        if (!lower)
-            return err_set(&x->why, ERR_NOMEM, "machine id");
-        for (char *p = lower; *p; p++)
-            *p = *p >= 'A' && *p <= 'Z' ? (char)(*p - 'A' + 'a') : *p;
-        x->machine_id = lower;
+/* What was read becomes x->facts, the machine in a second round if need be. ERR_OK, else the failure in
+ * x->why. */
+static enum err_code take_facts(struct expansion *x, struct runtime_tenant *tenant,
+                                struct defender_reads *reads)
+{
+    const struct config_source *source = config_source(x->rt->config, x->c.source);
+    enum err_code code = reads->alert_code;
+
+    if (code) {
+        x->why = reads->alert_err;
+        return code;
     }
-    if (x->machine_id && (!pushed || !same_machine(pushed, x->machine_id))) {
+    code = name_machine(x, reads->alert);
+    if (code)
+        return code;
+    if (!has_machine(x)) {
         struct defender_reads second;
 
         defender_read(tenant->defender, NULL, x->machine_id,
-                      DEFENDER_READ_MACHINE | DEFENDER_READ_ACTIONS, &second);
+                      x->crowd ? DEFENDER_READ_MACHINE
+                               : DEFENDER_READ_MACHINE | DEFENDER_READ_ACTIONS,
+                      &second);
         take_machine(reads, &second);
     }
     /* An id that is none, or that Defender does not know: decide() says what follows from that. */
@@ -112,12 +140,19 @@ static enum err_code read_facts(struct expansion *x, struct runtime_tenant *tena
         .source = x->c.source,
         .may_isolate = source && source->may_isolate,
         .alert_id = x->c.alert_id,
-        .pushed_machine_id = pushed,
+        .pushed_machine_id = x->c.pushed_machine_id,
         .alert = reads->alert,
         .machine = x->machine_id && !reads->machine_code ? reads->machine : NULL,
         .read_ms = reads->read_ms,
     };
     return ERR_OK;
+}
+
+static void read_alone(struct expansion *x, struct runtime_tenant *tenant,
+                       struct defender_reads *reads)
+{
+    defender_read(tenant->defender, x->c.alert_id, x->c.pushed_machine_id,
+                  DEFENDER_READ_ALERT | DEFENDER_READ_MACHINE | DEFENDER_READ_ACTIONS, reads);
 }
 
 /* ---- when it cannot be read ------------------------------------------------------------------- */
@@ -155,12 +190,12 @@ static enum err_code later_fn(struct db_tx *tx, void *arg, struct err *e)
     code = case_move(tx, &c, CASE_EXPANDING, x->why.text, x->now, e);
     if (!code && late)
         code = notice_put(tx, x->g, x->rt, x->arena, &n, x->now, e);
-    return code ? code : work_again(tx, x->w, x->due, x->w->attempts, e);
+    return code ? code : work_again(tx, x->w, x->due, engine_attempts_after(x->w, &x->why), e);
 }
 
 static void not_read(struct expansion *x, enum err_code code)
 {
-    int64_t wait = engine_backoff(x->w->attempts, x->why.retry_ms);
+    int64_t wait = engine_wait_after(x->w, &x->why);
     bool retry = reactions[code].retry && x->now - x->w->created < reactions[code].give_up_ms;
     struct err e;
 
@@ -226,7 +261,8 @@ static void act_on_verdict(struct expansion *x, struct defender_reads *reads)
                        .w = x->w,
                        .c = &x->c,
                        .facts = &x->facts,
-                       .look = reads->actions_code || !x->machine_id ? NULL : reads,
+                       .look = x->crowd || reads->actions_code || !x->machine_id ? NULL : reads,
+                       .crowded = x->crowd != NULL,
                        .n_steps = x->verdict.n_steps,
                        .opening = &opening,
                        .arena = x->arena};
@@ -266,17 +302,13 @@ static enum err_code reload(struct expansion *x, struct json **ret_doc, struct e
     return code;
 }
 
-static void run_new(struct expansion *x)
+/* Facts and verdict out of what was read; false: given back, or failed. */
+static bool ready(struct expansion *x, struct runtime_tenant *tenant, struct defender_reads *reads)
 {
-    struct runtime_tenant *tenant = runtime_tenant(x->rt, x->c.tenant);
-    const struct config_source *source = config_source(x->rt->config, x->c.source);
-    struct defender_reads reads = {0};
-    enum err_code code;
+    enum err_code code =
+        tenant ? take_facts(x, tenant, reads)
+               : err_set(&x->why, ERR_REFUSED, "tenant '%s' is no longer configured", x->c.tenant);
 
-    if (tenant)
-        code = read_facts(x, tenant, source, &reads);
-    else
-        code = err_set(&x->why, ERR_REFUSED, "tenant '%s' is no longer configured", x->c.tenant);
     x->now = clock_wall_ms(x->g->clock);
     metrics_add(x->g->metrics, METRIC_DEFENDER_CALLS, 1, x->c.tenant, err_name(code));
     (void)health_note(x->g->health, "defender", x->c.tenant, !code || code == ERR_NOT_FOUND,
@@ -285,7 +317,17 @@ static void run_new(struct expansion *x)
         code = judge(x);
     if (code)
         not_read(x, code);
-    else
+    return !code;
+}
+
+static void run_new(struct expansion *x)
+{
+    struct runtime_tenant *tenant = runtime_tenant(x->rt, x->c.tenant);
+    struct defender_reads reads = {0};
+
+    if (tenant)
+        read_alone(x, tenant, &reads);
+    if (ready(x, tenant, &reads))
         act_on_verdict(x, &reads);
     defender_reads_clear(&reads);
 }
@@ -325,37 +367,246 @@ static enum err_code done_fn(struct db_tx *tx, void *arg, struct err *e)
     return work_done(tx, x->w, e);
 }
 
-void expand_run(struct engine *g, struct work *w)
+/* Loads the case; false: given back. */
+static bool open_case(struct expansion *x, struct engine *g, struct runtime *rt, struct work *w)
 {
-    AUTO(arena_freep) struct arena *arena = arena_new(16384);
-    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
-    struct expansion x = {.g = g,
-                          .rt = rt,
-                          .w = w,
-                          .arena = arena,
-                          .facts_json = BUF_INIT(4 << 20),
-                          .now = clock_wall_ms(g->clock)};
     struct err e = {0};
-    enum err_code code =
-        arena ? store_case_load(g->store, arena, w->id, &x.c, &e) : err_set(&e, ERR_NOMEM, "case");
+    enum err_code code;
 
-    if (code) {
-        log_event(LOG_ERROR, "case_unreadable", LOG_ID("case", w->id), LOG_ERR(&e));
-        engine_again(g, w, engine_backoff(w->attempts, 0));
+    *x = (struct expansion){.g = g,
+                            .rt = rt,
+                            .w = w,
+                            .arena = arena_new(8192),
+                            .facts_json = BUF_INIT(4 << 20),
+                            .now = clock_wall_ms(g->clock)};
+    code = x->arena ? store_case_load(g->store, x->arena, w->id, &x->c, &e)
+                    : err_set(&e, ERR_NOMEM, "case");
+    if (!code)
+        return true;
+    log_event(LOG_ERROR, "case_unreadable", LOG_ID("case", w->id), LOG_ERR(&e));
+    engine_again(g, w, engine_backoff(w->attempts, 0));
+    return false;
+}
+
+static void close_case(struct expansion *x)
+{
+    buf_clear(&x->facts_json);
+    arena_free(x->arena);
+}
+
+static bool is_new(const struct expansion *x)
+{
+    return x->c.state == CASE_RECEIVED || x->c.state == CASE_EXPANDING ||
+           x->c.state == CASE_DECIDING;
+}
+
+static void run_one(struct expansion *x)
+{
+    struct err e;
+
+    if (is_new(x))
+        run_new(x);
+    else if (x->c.state == CASE_ACTING)
+        run_judged(x);
+    else /* over, or waiting for its isolation: the row is a left-over */
+        if (db_write(x->g->store->db, done_fn, x, &e))
+            engine_again(x->g, x->w, engine_backoff(x->w->attempts, 0));
+}
+
+/* ---- many at once ------------------------------------------------------------------------------- */
+
+/* Calls that a batch may need at the least: alerts, machines. */
+#define CROWD_CALLS 2
+/* A few cases at a time would use up the tenant's calls: the more of them are gone, the longer the next
+ * ones gather, if they were few. */
+#define GATHER_MAX_MS (2 * SECOND_MS)
+/* So often a list may not hold an alert before it is asked for by itself. */
+#define LISTS_WITHOUT 2
+/* What is left of its lease when a case of a batch is begun: two reads and a POST, of 60 s each, do not
+ * matter, as every write is fenced; but it would be in vain. */
+#define LEASE_LEFT_MS MINUTE_MS
+
+struct crowd {
+    struct engine *g;
+    struct runtime *rt;
+    struct work work[STORM_CASES_MAX];
+    struct expansion x[STORM_CASES_MAX];
+    struct storm_case read[STORM_CASES_MAX];
+    bool open[STORM_CASES_MAX];  /* not yet done, nor given back */
+    bool ready[STORM_CASES_MAX]; /* judged */
+    size_t n;
+};
+
+/* It was no attempt. */
+static void give_back(struct engine *g, const struct work *w, int64_t delay_ms)
+{
+    struct work unspent = *w;
+
+    unspent.attempts -= unspent.attempts > 0;
+    engine_again(g, &unspent, delay_ms);
+}
+
+static bool is_of(const struct crowd *k, size_t i, const struct runtime_tenant *tenant)
+{
+    return k->open[i] && !k->ready[i] && is_new(&k->x[i]) &&
+           strcmp(k->x[i].c.tenant, tenant->config->name) == 0;
+}
+
+/* Reads for all cases of one tenant, entered; leaves. */
+static void read_together(struct crowd *k, struct runtime_tenant *tenant)
+{
+    struct storm_case *list = calloc(STORM_CASES_MAX, sizeof *list);
+    size_t at[STORM_CASES_MAX], n = 0;
+    int64_t pressure, rest;
+
+    for (size_t i = 0; i < k->n && list; i++)
+        if (is_of(k, i, tenant)) {
+            list[n].alert_id = k->x[i].c.alert_id;
+            at[n++] = i;
+        }
+    if (n)
+        storm_read(tenant->storm, tenant->defender, list, n);
+    pressure = quota_pressure(tenant->quota);
+    rest = n < STORM_CASES_MAX / 2 ? GATHER_MAX_MS * pressure / 1000 : 0;
+    storm_leave(tenant->storm, rest);
+    engine_hold(k->g, WORK_CASE,
+                rest); /* other tenants' wait that long, too: two seconds at most */
+    for (size_t i = 0; i < n; i++) {
+        k->read[at[i]] = list[i];
+        k->x[at[i]].crowd = &k->read[at[i]];
+    }
+    free(list);
+    log_event(LOG_INFO, "read_together", LOG_STR("tenant", tenant->config->name),
+              LOG_INT("cases", (int64_t)n), LOG_INT("pressure", pressure));
+}
+
+/* One case of those that were read: judged, given back, or left to be read alone. */
+static void judge_one(struct crowd *k, size_t i, struct runtime_tenant *tenant)
+{
+    struct expansion *x = &k->x[i];
+    struct storm_case *r = x->crowd;
+
+    if (r && r->missing && x->w->attempts <= LISTS_WITHOUT) {
+        r->reads.alert_code =
+            err_set(&r->reads.alert_err, ERR_NOT_FOUND, "GET /api/alerts: it is not listed (yet)");
+    } else if (!r || r->alone || r->missing) {
+        x->crowd = NULL;
+        run_new(x);
+        k->open[i] = false;
         return;
     }
-    switch (x.c.state) {
-    case CASE_RECEIVED:
-    case CASE_EXPANDING:
-    case CASE_DECIDING:
-        run_new(&x);
-        break;
-    case CASE_ACTING:
-        run_judged(&x);
-        break;
-    default: /* over, or waiting for its isolation: the row is a left-over */
-        if (db_write(g->store->db, done_fn, &x, &e))
-            engine_again(g, w, engine_backoff(w->attempts, 0));
+    k->ready[i] = ready(x, tenant, &r->reads);
+    k->open[i] = k->ready[i];
+}
+
+/* Will its verdict ask for something to be done to the machine? */
+static bool acts(const struct expansion *x)
+{
+    for (size_t i = 0; i < x->verdict.n_steps; i++)
+        if (x->verdict.steps[i].acts && !x->verdict.steps[i].withheld)
+            return true;
+    return false;
+}
+
+static void act_on_all(struct crowd *k, bool acting)
+{
+    for (size_t i = 0; i < k->n; i++) {
+        struct expansion *x = &k->x[i];
+
+        if (!k->ready[i] || !k->open[i] || acts(x) != acting)
+            continue;
+        if (clock_wall_ms(k->g->clock) > x->w->lease_end - LEASE_LEFT_MS)
+            give_back(k->g, x->w, 0);
+        else
+            act_on_verdict(x, &x->crowd->reads);
+        k->open[i] = false;
+        defender_reads_clear(&x->crowd->reads);
     }
-    buf_clear(&x.facts_json);
+}
+
+/* All cases of one tenant that are open in k. entered: it has been already. */
+static void run_tenant(struct crowd *k, struct runtime_tenant *tenant, bool entered)
+{
+    int64_t wait = entered ? 0 : storm_enter(tenant->storm);
+    bool mine[STORM_CASES_MAX];
+
+    for (size_t i = 0; i < k->n; i++)
+        mine[i] = is_of(k, i, tenant);
+    if (!wait)
+        read_together(k, tenant);
+    for (size_t i = 0; i < k->n; i++) {
+        if (!mine[i])
+            continue;
+        if (wait) {
+            give_back(k->g, k->x[i].w, wait);
+            k->open[i] = false;
+        } else {
+            judge_one(k, i, tenant);
+        }
+    }
+    act_on_all(k, true);
+    act_on_all(k, false);
+}
+
+static void run_crowd(struct crowd *k, struct runtime_tenant *tenant)
+{
+    run_tenant(k, tenant, true);
+    for (size_t i = 0; i < k->n; i++) {
+        if (k->open[i] && is_new(&k->x[i]) && (tenant = runtime_tenant(k->rt, k->x[i].c.tenant)))
+            run_tenant(k, tenant, false);
+        if (k->open[i])
+            run_one(&k->x[i]);
+        k->open[i] = false;
+    }
+}
+
+/* Takes what waits beside x and does it together. false: x is to be run alone. */
+static bool gather(struct expansion *x)
+{
+    struct engine *g = x->g;
+    struct runtime_tenant *tenant = runtime_tenant(x->rt, x->c.tenant);
+    struct crowd *k;
+    int64_t wait;
+    size_t more = 0;
+
+    if (!tenant || quota_room(tenant->quota, false) < CROWD_CALLS)
+        return false;
+    wait = storm_enter(tenant->storm);
+    if (wait) {
+        engine_hold(g, WORK_CASE, wait);
+        give_back(g, x->w, wait);
+        return true;
+    }
+    k = calloc(1, sizeof *k);
+    if (k)
+        engine_claim_more(g, WORK_CASE, STORM_CASES_MAX - 1, k->work, &more);
+    if (!more) {
+        storm_leave(tenant->storm, 0);
+        free(k);
+        return false;
+    }
+    k->g = g;
+    k->rt = x->rt;
+    for (; k->n < more; k->n++)
+        k->open[k->n] = open_case(&k->x[k->n], g, x->rt, &k->work[k->n]);
+    k->x[k->n] = *x; /* which the caller closes */
+    k->open[k->n++] = true;
+    run_crowd(k, tenant);
+    for (size_t i = 0; i < more; i++)
+        close_case(&k->x[i]);
+    x->facts_json = k->x[more].facts_json;
+    for (size_t i = 0; i < k->n; i++)
+        defender_reads_clear(&k->read[i].reads);
+    free(k);
+    return true;
+}
+
+void expand_run(struct engine *g, struct work *w)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
+    struct expansion x;
+
+    if (open_case(&x, g, rt, w) && !(is_new(&x) && engine_is_crowded(g, WORK_CASE) && gather(&x)))
+        run_one(&x);
+    close_case(&x);
 }

@@ -14,10 +14,16 @@
  * WORK_POST_LEASE_MS), and a process that was stopped between 2 and 3 finds out by a clock that went on
  * meanwhile, at the last moment that libcurl shows us: when connected, right before the request is written. What
  * is left is being stopped for a minute and a half within that write.
+ *
+ * When many wait, a case leaves 1 to 4 to the isolation's own run: its row is the intent, `posted` is not
+ * set. Such a run takes as many rows as there are, reads their machines' actions in one list, and goes through
+ * 2 to 4 for each, as long as the tenant's budget lasts; and it reads how those that are under way stand
+ * in one list as well.
  */
 #include "isolation.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -46,6 +52,20 @@
 #define FORGET_MS (30 * DAY_MS)
 
 #define CASES_AT_ONCE 200 /* cases settled per query */
+
+/* Isolations that one run sees to when many wait. A POST each, one after the other: no more than leave
+ * within LOOK_FRESH_MS at a usual pace, and so that several workers have some. */
+#define ROWS_AT_ONCE 50
+/* An older look is no ground for a POST. */
+#define LOOK_FRESH_MS MINUTE_MS
+/* When there are many, they are seen to together, at the same moments; less often when the tenant's calls
+ * are getting scarce. */
+#define GRID_MS         (SECOND_MS / 2)
+#define GRID_BUSY_MS    (3 * SECOND_MS)
+#define FOLLOW_CROWD_MS (10 * SECOND_MS)
+#define YOUNG_MS        (10 * SECOND_MS) /* an isolation that has time for that */
+#define BUSY            300              /* per mille: quota_pressure */
+#define MIN_WAIT_MS     (SECOND_MS / 10)
 
 enum finding {
     FOUND_NONE,     /* not isolated, nothing under way: a POST is right */
@@ -126,7 +146,24 @@ struct episode {
     struct err why;
     bool post;     /* a look found nothing: post now */
     bool released; /* the action that is followed succeeded, and a release after it did, too */
+    bool crowded;  /* one of many */
 };
+
+/* The next of the moments at which those that wait are seen to together. */
+static int64_t next_moment(const struct runtime_tenant *tenant, int64_t due)
+{
+    int64_t grid = quota_pressure(tenant->quota) > BUSY ? GRID_BUSY_MS : GRID_MS;
+
+    return (due + grid - 1) / grid * grid;
+}
+
+/* When to look at it again after wait_ms: together with the others, when there are many. */
+static int64_t follow_due(const struct episode *x, int64_t wait_ms)
+{
+    if (!x->crowded)
+        return x->now + wait_ms;
+    return next_moment(x->tenant, x->now + (wait_ms > FOLLOW_CROWD_MS ? wait_ms : FOLLOW_CROWD_MS));
+}
 
 static const char *own_id(const struct isolation_record *r, char out[ID_TEXT_SIZE + 8])
 {
@@ -261,7 +298,7 @@ static enum err_code postpone(struct db_tx *tx, struct episode *x, struct isolat
         if (!code && x->now - r->requested >= ENGINE_LATE_MS)
             code = tell_waiting(tx, x, r, NOTICE_LATE, e);
     }
-    return code ? code : work_again(tx, &x->w, due, x->w.attempts, e);
+    return code ? code : work_again(tx, &x->w, due, engine_attempts_after(&x->w, &x->why), e);
 }
 
 /* After a transaction: what changed is logged and counted, and whoever waits is woken. */
@@ -351,7 +388,7 @@ static void post(struct episode *x)
                           action.machine_id);
     x->action = &action;
     x->now = clock_wall_ms(x->g->clock);
-    x->due = x->now + (x->code ? engine_backoff(x->w.attempts, x->why.retry_ms) : FOLLOW_MIN_MS);
+    x->due = x->code ? x->now + engine_wait_after(&x->w, &x->why) : follow_due(x, FOLLOW_MIN_MS);
     write_outcome(x, posted_fn);
     engine_post_ended(x->g, x->row.id);
 }
@@ -365,6 +402,8 @@ struct request {
     const struct defender_reads *look;
     struct runtime *rt; /* the configuration in force now; the step's may be older */
     enum outcome outcome;
+    bool later;     /* many wait: the row is made, and its own run looks and asks */
+    bool unsettled; /* but the machine has a row that only a look can tell about */
 };
 
 /* The transaction goes through, with nothing asked for. why: words for people. */
@@ -435,6 +474,12 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
     code = check_limits(tx, q, e);
     if (code || q->outcome != OUTCOME_DONE)
         return code;
+    if (q->later) {
+        code = isolation_insert(tx, r, e);
+        return code ? code
+                    : work_put(tx, r->id, WORK_ISOLATION, WORK_URGENT,
+                               next_moment(x->tenant, x->now), x->now, NULL, e);
+    }
     r->posted = x->now;
     x->post = true;
     code = isolation_insert(tx, r, e);
@@ -452,6 +497,16 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
                    !is_in_force(q->look);
 
     x->row = *r;
+    /* Under way, or found to be so a moment ago: whatever a look would say, its own run sees to it. */
+    if (q->later && r->state != ISOLATION_REQUESTED && r->state != ISOLATION_PENDING &&
+        (r->state != ISOLATION_ISOLATED || x->now < r->updated ||
+         x->now - r->updated >= LOOK_FRESH_MS)) {
+        q->unsettled = true;
+        q->outcome = OUTCOME_RETRY;
+        return ERR_OK;
+    }
+    if (q->later) /* its own run is due, together with others' */
+        return ERR_OK;
     if ((x->finding == FOUND_ISOLATE && !renewed) || r->state == ISOLATION_REQUESTED || !newer)
         return work_wake(tx, r->id, x->now, e); /* its own work finds the same, and records it */
     if (r->state == ISOLATION_PENDING) {
@@ -468,6 +523,8 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
         tx, r, ISOLATION_RELEASED,
         x->action ? "released at Defender" : "Defender lists no isolation any more", x->now, e);
 }
+
+static const struct defender_reads no_look = {.read_ms = 0};
 
 static enum err_code request_fn(struct db_tx *tx, void *arg, struct err *e)
 {
@@ -500,17 +557,41 @@ static enum err_code request_fn(struct db_tx *tx, void *arg, struct err *e)
     return code ? code : work_keep(tx, &claim, q->x.now, e);
 }
 
+/* request_fn is on disk. */
+static enum outcome requested(struct request *q, struct err *e)
+{
+    struct step *s = q->s;
+
+    if (q->outcome != OUTCOME_DONE) {
+        *e = q->x.why;
+        return q->outcome;
+    }
+    s->written = true;
+    s->c->isolation = q->x.row.id;
+    s->work->lease_end = q->x.now + WORK_LEASE_MS;
+    if (q->x.post)
+        post(&q->x);
+    else
+        log_isolation(LOG_INFO, &q->x.row,
+                      q->later && q->x.row.requested == q->x.now ? "isolation_asked_for"
+                                                                 : "isolation_joined");
+    return OUTCOME_DONE;
+}
+
 enum outcome isolation_request(struct step *s, const char *type, const char *comment, struct err *e)
 {
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(s->engine);
     struct runtime_tenant *tenant = runtime_tenant(rt, s->c->tenant);
     struct grounds grounds = {0};
-    struct request q = {
-        .s = s,
-        .type = type,
-        .comment = comment,
-        .rt = rt,
-        .x = {.g = s->engine, .rt = s->runtime, .tenant = tenant, .arena = s->arena}};
+    struct request q = {.s = s,
+                        .type = type,
+                        .comment = comment,
+                        .rt = rt,
+                        .x = {.g = s->engine,
+                              .rt = s->runtime,
+                              .tenant = tenant,
+                              .arena = s->arena,
+                              .crowded = s->crowded || engine_is_crowded(s->engine, WORK_CASE)}};
     enum err_code code;
 
     if (!tenant) {
@@ -522,10 +603,21 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
         return OUTCOME_REFUSED;
     }
     /* What was read with the facts serves, unless the policy changed since. */
-    if (s->look &&
-        strcmp(policy_hash(rt->config->policy), policy_hash(s->runtime->config->policy)) == 0)
+    if (strcmp(policy_hash(rt->config->policy), policy_hash(s->runtime->config->policy)) == 0) {
         q.look = s->look;
+        q.later = s->crowded;
+    }
     s->look = NULL; /* a look is good for one request */
+    if (q.later) {
+        q.look = &no_look;
+        q.x.now = clock_wall_ms(s->engine->clock);
+        if (step_write(s, request_fn, &q, e))
+            return OUTCOME_RETRY;
+        if (!q.unsettled)
+            return requested(&q, e);
+        q.later = false;
+        q.look = NULL;
+    }
     if (!q.look) {
         grounds_read(s->c, rt, tenant, type, s->engine->clock, s->arena, &grounds);
         q.look = &grounds.look;
@@ -543,17 +635,8 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
     q.x.leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
     if (step_write(s, request_fn, &q, e))
         q.outcome = OUTCOME_RETRY;
-    else if (q.outcome != OUTCOME_DONE)
-        *e = q.x.why;
-    if (q.outcome == OUTCOME_DONE) {
-        s->written = true;
-        s->c->isolation = q.x.row.id;
-        s->work->lease_end = q.x.now + WORK_LEASE_MS;
-        if (q.x.post)
-            post(&q.x);
-        else
-            log_isolation(LOG_INFO, &q.x.row, "isolation_joined");
-    }
+    else
+        (void)requested(&q, e);
     defender_reads_clear(&grounds.look);
     return q.outcome;
 }
@@ -608,7 +691,7 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
                     e);
     } else if (x->grounds->code) {
         x->why = x->grounds->why;
-        x->due = x->now + engine_backoff(x->w.attempts, x->why.retry_ms);
+        x->due = x->now + engine_wait_after(&x->w, &x->why);
         r.posted = 0; /* the look has shown that nothing came of it */
         code = postpone(tx, x, &r, e);
     } else {
@@ -655,20 +738,53 @@ static bool is_over(struct episode *x)
     return true;
 }
 
+/* A look was taken: what follows from it, the POST included. */
+static void looked(struct episode *x, struct grounds *grounds)
+{
+    struct err e;
+
+    x->grounds = grounds;
+    x->finding = find(&grounds->look, &x->action);
+    x->own = find_own(&grounds->look, &x->row);
+    if (db_write(x->g->store->db, looked_fn, x, &e)) {
+        log_event(LOG_ERROR, "isolation_not_written", LOG_ID("isolation", x->row.id), LOG_ERR(&e));
+        engine_again(x->g, &x->w, engine_backoff(x->w.attempts, 0));
+    } else if (x->post) {
+        post(x);
+    } else {
+        announce(x, ISOLATION_REQUESTED);
+    }
+}
+
+static void not_looked(struct episode *x, const struct err *why)
+{
+    x->why = *why;
+    x->due = x->now + engine_wait_after(&x->w, &x->why);
+    write_outcome(x, is_over(x) ? fail_fn : postpone_fn);
+}
+
+/* Could a request of before still come to light? Then it rests; true. */
+static bool rests(struct episode *x)
+{
+    if (x->row.posted > x->now) {
+        write_outcome(x, rest_fn);
+        return true;
+    }
+    if (x->row.posted && x->now < x->row.posted + WORK_SETTLE_MS) {
+        engine_again(x->g, &x->w, x->row.posted + WORK_SETTLE_MS - x->now);
+        return true;
+    }
+    return false;
+}
+
 static void look_again(struct episode *x)
 {
     struct grounds grounds;
     struct case_record c;
     struct err e;
 
-    if (x->row.posted > x->now) {
-        write_outcome(x, rest_fn);
+    if (rests(x))
         return;
-    }
-    if (x->row.posted && x->now < x->row.posted + WORK_SETTLE_MS) {
-        engine_again(x->g, &x->w, x->row.posted + WORK_SETTLE_MS - x->now);
-        return;
-    }
     if (store_case_load(x->g->store, x->arena, x->row.case_id, &c, &e)) {
         log_event(LOG_ERROR, "case_unreadable", LOG_ID("case", x->row.case_id), LOG_ERR(&e));
         engine_again(x->g, &x->w, engine_backoff(x->w.attempts, 0));
@@ -680,22 +796,9 @@ static void look_again(struct episode *x)
     x->leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
     x->due = x->now + FOLLOW_MIN_MS;
     if (grounds.look.actions_code) {
-        x->why = grounds.look.actions_err;
-        x->due = x->now + engine_backoff(x->w.attempts, x->why.retry_ms);
-        write_outcome(x, is_over(x) ? fail_fn : postpone_fn);
+        not_looked(x, &grounds.look.actions_err);
     } else {
-        x->grounds = &grounds;
-        x->finding = find(&grounds.look, &x->action);
-        x->own = find_own(&grounds.look, &x->row);
-        if (db_write(x->g->store->db, looked_fn, x, &e)) {
-            log_event(LOG_ERROR, "isolation_not_written", LOG_ID("isolation", x->row.id),
-                      LOG_ERR(&e));
-            engine_again(x->g, &x->w, engine_backoff(x->w.attempts, 0));
-        } else if (x->post) {
-            post(x);
-        } else {
-            announce(x, ISOLATION_REQUESTED);
-        }
+        looked(x, &grounds);
     }
     defender_reads_clear(&grounds.look);
 }
@@ -741,27 +844,41 @@ static bool was_released(struct episode *x, const struct defender_action *action
     return released;
 }
 
-static void follow(struct episode *x)
+/* How long until it is looked at again: half of its age, within bounds. */
+static int64_t follow_wait(const struct episode *x)
 {
-    struct defender_action action = {0};
     int64_t age = x->now - x->row.requested;
-    int64_t wait = age < 0 /* the clock was set back */ ? MINUTE_MS
-                   : age / 2 < FOLLOW_MIN_MS            ? FOLLOW_MIN_MS
-                   : age / 2 > FOLLOW_MAX_MS            ? FOLLOW_MAX_MS
-                                                        : age / 2;
 
-    x->code = defender_get_action(x->tenant->defender, x->row.action_id, &action, &x->why);
-    x->action = &action;
-    x->released = !x->code && action.status == DEFENDER_SUCCEEDED && wait > MINUTE_MS &&
-                  was_released(x, &action);
+    return age < 0 /* the clock was set back */ ? MINUTE_MS
+           : age / 2 < FOLLOW_MIN_MS            ? FOLLOW_MIN_MS
+           : age / 2 > FOLLOW_MAX_MS            ? FOLLOW_MAX_MS
+                                                : age / 2;
+}
+
+/* What came of asking how the action stands: x->code, and action if that is ERR_OK. */
+static void followed(struct episode *x, const struct defender_action *action)
+{
+    int64_t wait = follow_wait(x), age = x->now - x->row.requested;
+
+    x->action = action;
+    x->released = !x->code && action->status == DEFENDER_SUCCEEDED && wait > MINUTE_MS &&
+                  was_released(x, action);
     x->now = clock_wall_ms(x->g->clock);
-    x->due = x->now + (wait > x->why.retry_ms ? wait : x->why.retry_ms);
-    if (age > FOLLOW_FOR_MS && (x->code || defender_action_is_open(&action))) {
+    x->due = follow_due(x, wait > x->why.retry_ms ? wait : x->why.retry_ms);
+    if (age > FOLLOW_FOR_MS && (x->code || defender_action_is_open(action))) {
         (void)err_set(&x->why, ERR_REFUSED, "Defender did not say how it ended for four days");
         write_outcome(x, fail_fn);
     } else {
         write_outcome(x, x->code ? postpone_fn : followed_fn);
     }
+}
+
+static void follow(struct episode *x)
+{
+    struct defender_action action = {0};
+
+    x->code = defender_get_action(x->tenant->defender, x->row.action_id, &action, &x->why);
+    followed(x, &action);
 }
 
 static enum err_code done_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -771,36 +888,249 @@ static enum err_code done_fn(struct db_tx *tx, void *arg, struct err *e)
     return work_done(tx, &x->w, e);
 }
 
-void isolation_run(struct engine *g, struct work *w)
+/* Loads a claimed row; false: nothing is to be done about it now. */
+static bool open_episode(struct episode *x, struct engine *g, struct runtime *rt,
+                         const struct work *w)
 {
-    AUTO(arena_freep) struct arena *arena = arena_new(0);
-    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
-    struct episode x = {.g = g, .rt = rt, .arena = arena, .w = *w, .now = clock_wall_ms(g->clock)};
     struct err e = {0};
-    enum err_code code = arena ? store_isolation_load(g->store, arena, w->id, &x.row, &e)
-                               : err_set(&e, ERR_NOMEM, "isolation");
+    enum err_code code;
 
+    *x = (struct episode){.g = g,
+                          .rt = rt,
+                          .w = *w,
+                          .now = clock_wall_ms(g->clock),
+                          .crowded = engine_is_crowded(g, WORK_CASE) ||
+                                     engine_is_crowded(g, WORK_ISOLATION)};
     if (engine_is_posting(g, w->id)) {
         /* Our own POST is under way and its lease only seems to have run out: the clock jumped. Nothing
          * is done until this lease ends; then it is looked for. */
         log_event(LOG_WARN, "lease_of_a_post_ran_out", LOG_ID("isolation", w->id));
-        return;
+        return false;
     }
+    x->arena = arena_new(0);
+    code = x->arena ? store_isolation_load(g->store, x->arena, w->id, &x->row, &e)
+                    : err_set(&e, ERR_NOMEM, "isolation");
     if (code) {
         log_event(LOG_ERROR, "isolation_unreadable", LOG_ID("isolation", w->id), LOG_ERR(&e));
         engine_again(g, w, engine_backoff(w->attempts, 0));
+        return false;
+    }
+    x->tenant = runtime_tenant(rt, x->row.tenant);
+    return true;
+}
+
+static void run_one(struct episode *x)
+{
+    struct err e;
+
+    if (!x->tenant) {
+        (void)err_set(&x->why, ERR_REFUSED, "tenant '%s' is no longer configured", x->row.tenant);
+        x->due = x->now + engine_backoff(x->w.attempts, 0);
+        write_outcome(x, is_over(x) ? fail_fn : postpone_fn);
+    } else if (x->row.state == ISOLATION_REQUESTED) {
+        look_again(x);
+    } else if (x->row.state == ISOLATION_PENDING) {
+        follow(x);
+    } else if (db_write(x->g->store->db, done_fn, x, &e)) {
+        engine_again(x->g, &x->w, engine_backoff(x->w.attempts, 0));
+    }
+}
+
+/* ---- many at once ------------------------------------------------------------------------------- */
+
+struct crowd {
+    struct episode x[ROWS_AT_ONCE + 1];
+    struct grounds grounds[ROWS_AT_ONCE + 1];
+    struct defender_action actions[ROWS_AT_ONCE + 1];
+    bool listed[ROWS_AT_ONCE + 1];
+    bool open[ROWS_AT_ONCE + 1]; /* not yet seen to */
+    size_t n;
+};
+
+/* Those of one tenant and state that are open, as places in k. */
+static size_t pick(const struct crowd *k, const struct runtime_tenant *tenant,
+                   enum isolation_state state, size_t at[ROWS_AT_ONCE + 1])
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < k->n; i++)
+        if (k->open[i] && k->x[i].tenant == tenant && k->x[i].row.state == state)
+            at[n++] = i;
+    return n;
+}
+
+/* May it be asked for after a look alone: facts and verdict are those of now? */
+static bool is_grounded(struct episode *x)
+{
+    struct case_record c;
+
+    return !store_case_load(x->g->store, x->arena, x->row.case_id, &c, NULL) &&
+           grounds_are_fresh(&c, x->rt, x->now, x->arena);
+}
+
+/* The tenant's calls are used up: it waits, and that is no attempt. */
+static void wait_for_budget(struct episode *x)
+{
+    int64_t wait = quota_wait(x->tenant->quota, true);
+    struct err why;
+
+    (void)err_set(&why, ERR_THROTTLED, "the tenant's calls are used up for the moment");
+    why.retry_ms = wait > MIN_WAIT_MS ? wait : MIN_WAIT_MS;
+    x->now = clock_wall_ms(x->g->clock);
+    not_looked(x, &why);
+}
+
+/* One whose look was taken together with others'. */
+static void ask_one(struct episode *x, struct grounds *grounds)
+{
+    x->crowded = true;
+    x->now = clock_wall_ms(x->g->clock);
+    x->due = follow_due(x, FOLLOW_MIN_MS);
+    if (x->now < grounds->look.read_ms || x->now - grounds->look.read_ms >= LOOK_FRESH_MS)
+        engine_again(x->g, &x->w, 0);
+    else if (quota_wait(x->tenant->quota, true) > 0)
+        wait_for_budget(x);
+    else
+        looked(x, grounds);
+}
+
+/* A look at all that may be asked for after a look alone, then the POSTs, as far as the budget goes. */
+static void ask_together(struct crowd *k, struct runtime_tenant *tenant)
+{
+    const char *ids[ROWS_AT_ONCE + 1];
+    struct defender_reads *looks[ROWS_AT_ONCE + 1];
+    size_t at[ROWS_AT_ONCE + 1], n = pick(k, tenant, ISOLATION_REQUESTED, at), asked = 0;
+    int64_t room = quota_room(tenant->quota, true);
+    struct err why = {0};
+    enum err_code code;
+
+    if (room == 1) /* not enough for a look and a POST; alone it goes as far as that */
         return;
+    for (size_t i = 0; i < n; i++) {
+        struct episode *x = &k->x[at[i]];
+
+        if (x->row.posted || !is_grounded(x))
+            continue;
+        if ((int64_t)asked + 1 < room) { /* the look is a call, too */
+            ids[asked] = x->row.machine_id;
+            looks[asked] = &k->grounds[at[i]].look;
+            at[asked++] = at[i];
+        } else {
+            wait_for_budget(x);
+            k->open[at[i]] = false;
+        }
     }
-    x.tenant = runtime_tenant(rt, x.row.tenant);
-    if (!x.tenant) {
-        (void)err_set(&x.why, ERR_REFUSED, "tenant '%s' is no longer configured", x.row.tenant);
-        x.due = x.now + engine_backoff(w->attempts, 0);
-        write_outcome(&x, is_over(&x) ? fail_fn : postpone_fn);
-    } else if (x.row.state == ISOLATION_REQUESTED) {
-        look_again(&x);
-    } else if (x.row.state == ISOLATION_PENDING) {
-        follow(&x);
-    } else if (db_write(g->store->db, done_fn, &x, &e)) {
-        engine_again(g, w, engine_backoff(w->attempts, 0));
+    code = asked ? storm_look(tenant->storm, tenant->defender, ids, asked, looks, &why) : ERR_OK;
+    if (code == ERR_INVALID) /* no lists */
+        return;
+    for (size_t i = 0; i < asked; i++) {
+        struct episode *x = &k->x[at[i]];
+
+        if (code) {
+            x->now = clock_wall_ms(x->g->clock);
+            not_looked(x, &why);
+        } else {
+            ask_one(x, &k->grounds[at[i]]);
+        }
+        k->open[at[i]] = false;
     }
+}
+
+/* How all that are under way stand. */
+static void follow_together(struct crowd *k, struct runtime_tenant *tenant)
+{
+    const char *ids[ROWS_AT_ONCE + 1];
+    size_t at[ROWS_AT_ONCE + 1], n = pick(k, tenant, ISOLATION_PENDING, at);
+    struct err why = {0};
+    enum err_code code;
+
+    if (n < 2)
+        return;
+    for (size_t i = 0; i < n; i++)
+        ids[i] = k->x[at[i]].row.action_id;
+    code = defender_list_actions(tenant->defender, ids, n, k->actions, k->listed, &why);
+    if (code == ERR_REFUSED || code == ERR_TOO_BIG || code == ERR_INVALID)
+        return; /* not in this way: each alone */
+    for (size_t i = 0; i < n; i++) {
+        struct episode *x = &k->x[at[i]];
+
+        if (!code && !k->listed[i]) /* it is asked for by itself */
+            continue;
+        x->crowded = true;
+        x->code = code;
+        if (code)
+            x->why = why;
+        followed(x, &k->actions[i]);
+        k->open[at[i]] = false;
+    }
+}
+
+static void run_crowd(struct crowd *k)
+{
+    for (size_t i = 0; i < k->n; i++) {
+        struct runtime_tenant *tenant = k->x[i].tenant;
+
+        if (k->open[i] && tenant && k->x[i].row.state == ISOLATION_REQUESTED)
+            ask_together(k, tenant);
+        else if (k->open[i] && tenant && k->x[i].row.state == ISOLATION_PENDING)
+            follow_together(k, tenant);
+        if (k->open[i])
+            run_one(&k->x[i]);
+        k->open[i] = false;
+    }
+}
+
+/* Another worker took the others of this moment, who were many: a young one waits for the next moment. */
+static bool leave_to_next(struct engine *g, struct runtime *rt, const struct work *w)
+{
+    struct work unspent = *w;
+    struct episode x;
+    bool opened = open_episode(&x, g, rt, w);
+    bool young = opened && x.tenant && !x.row.posted && x.now >= x.row.requested &&
+                 x.now - x.row.requested < YOUNG_MS;
+
+    if (young) {
+        unspent.attempts -= unspent.attempts > 0;
+        engine_again(g, &unspent, next_moment(x.tenant, x.now + 1) - x.now);
+    } else if (opened) {
+        run_one(&x);
+    }
+    arena_free(x.arena);
+    return true;
+}
+
+/* Takes what waits beside w and does it together. false: w is to be run alone. */
+static bool gather(struct engine *g, struct runtime *rt, const struct work *w)
+{
+    struct crowd *k = calloc(1, sizeof *k);
+    struct work more[ROWS_AT_ONCE];
+    size_t n = 0;
+
+    if (k)
+        engine_claim_more(g, WORK_ISOLATION, ROWS_AT_ONCE, more, &n);
+    if (!n) {
+        free(k);
+        return leave_to_next(g, rt, w);
+    }
+    k->open[k->n] = open_episode(&k->x[k->n], g, rt, w);
+    k->n++;
+    for (size_t i = 0; i < n; i++, k->n++)
+        k->open[k->n] = open_episode(&k->x[k->n], g, rt, &more[i]);
+    run_crowd(k);
+    for (size_t i = 0; i < k->n; i++)
+        arena_free(k->x[i].arena);
+    free(k);
+    return true;
+}
+
+void isolation_run(struct engine *g, struct work *w)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
+    struct episode x;
+
+    if (engine_is_crowded(g, WORK_ISOLATION) && gather(g, rt, w))
+        return;
+    if (open_episode(&x, g, rt, w))
+        run_one(&x);
+    arena_free(x.arena);
 }

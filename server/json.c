@@ -512,6 +512,11 @@ const char *json_type_name(enum json_type type)
     return (unsigned)type < sizeof names / sizeof *names ? names[type] : "?";
 }
 
+struct json *json_detach(struct json *parent, const struct json *child)
+{
+    return (struct json *)cJSON_DetachItemViaPointer((cJSON *)parent, (cJSON *)child);
+}
+
 const struct json *json_get(const struct json *v, const char *name)
 {
     return json_type(v) == JSON_OBJECT ? value(cJSON_GetObjectItemCaseSensitive(node(v), name))

@@ -55,12 +55,15 @@ static enum err_code open_tenant(struct runtime_tenant *t, const struct config_t
     api.token = t->token;
     if (!code)
         code = defender_new(&api, &t->defender, e);
+    if (!code)
+        code = storm_new(clock, &t->storm, e);
     return code ? err_in(e, "tenant %s", config->name) : ERR_OK;
 }
 
 static void runtime_free(struct runtime *r)
 {
     for (size_t i = 0; r->tenants && i < r->config->n_tenants; i++) {
+        storm_free(r->tenants[i].storm);
         defender_free(r->tenants[i].defender);
         token_free(r->tenants[i].token);
         quota_free(r->tenants[i].quota);

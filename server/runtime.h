@@ -7,6 +7,7 @@
 #include "defender.h"
 #include "mail.h"
 #include "quota.h"
+#include "storm.h"
 #include "token.h"
 
 struct runtime_tenant {
@@ -14,6 +15,7 @@ struct runtime_tenant {
     struct token *token;
     struct quota *quota;
     struct defender *defender;
+    struct storm *storm;
 };
 
 struct runtime {

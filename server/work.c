@@ -139,13 +139,16 @@ static int64_t fill(struct workers *p, const size_t room[WORK_KINDS], size_t max
     p->claiming = false;
     if (p->stopping)
         pthread_cond_broadcast(&p->dispatcher_cond);
+    wall = clock_wall_ms(p->clock);
+    for (int k = 0; k < WORK_KINDS && p->o.crowd; k++)
+        if (room[k] && !code && next <= wall)
+            atomic_store(&p->o.crowd[k], true);
     for (size_t i = 0; i < n; i++) {
         enqueue(p, &claimed[i]);
         p->busy[claimed[i].kind]++;
     }
     if (code)
         return now + STORE_SICK_MS;
-    wall = clock_wall_ms(p->clock);
     if (next <= wall)
         return now;
     return now + (next - wall < LOOK_MS ? next - wall : LOOK_MS);
@@ -353,6 +356,8 @@ void workers_kick_for(struct workers *p, enum work_kind kind)
     room = p->idle > p->queue_len + p->reserved && p->busy[kind] < p->o.share[kind] &&
            p->hold_until[kind] <= clock_mono_ms(p->clock);
     pthread_mutex_unlock(&p->lock);
+    if (!room && p->o.crowd)
+        atomic_store(&p->o.crowd[kind], true);
     if (room)
         workers_kick(p);
     else
@@ -409,6 +414,11 @@ void workers_hold(struct workers *p, enum work_kind kind, int64_t hold_ms)
     if (until > p->hold_until[kind])
         p->hold_until[kind] = until;
     pthread_mutex_unlock(&p->lock);
+}
+
+const char *workers_owner(const struct workers *p)
+{
+    return p->owner;
 }
 
 unsigned workers_busy(struct workers *p)

@@ -7,6 +7,9 @@
 #ifndef CORDON_WORK_H
 #define CORDON_WORK_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
+
 #include "store_work.h"
 
 struct workers;
@@ -16,7 +19,10 @@ struct workers_options {
     struct store *store;
     unsigned threads;
     unsigned share[WORK_KINDS]; /* at most so many runs of a kind at once */
-    work_fn run;                /* must end the claim, or leave it to its lease */
+    /* WORK_KINDS of them, or NULL: set when more of a kind is due than its workers can take; cleared by
+     * whoever finds that this is over */
+    atomic_bool *crowd;
+    work_fn run; /* must end the claim, or leave it to its lease */
     void *ctx;
 };
 
@@ -41,6 +47,8 @@ void workers_hand_over(struct workers *p, const struct work *w);
 void workers_let_go(struct workers *p, enum work_kind kind);
 /** Claims no work of this kind for a while: its far end asked for patience. */
 void workers_hold(struct workers *p, enum work_kind kind, int64_t hold_ms);
+/** The name that stands in this pool's claims. */
+const char *workers_owner(const struct workers *p);
 /** Runs under way. */
 unsigned workers_busy(struct workers *p);
 

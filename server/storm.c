@@ -1,0 +1,402 @@
+/* storm.c - see storm.h.
+ *
+ * How many ids one filter may hold is written nowhere, so it is found out: when Defender does not take a
+ * call for what it is, the next ones hold half as much, and after an hour it is tried again. With
+ * less than a handful it is no use: then everybody reads alone, as in quiet times.
+ */
+#include "storm.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "log.h"
+
+/* Path and query of one call. 8 KiB is the longest request line that the service's own web server
+ * (Kestrel) takes unless told otherwise; the host and the method need some of it. */
+#define URL_MAX    7800
+#define URL_BESIDE 200 /* what is not ids */
+
+#define MANY_MIN    8
+#define MANY_AGAIN  HOUR_MS
+#define MACHINES    4000       /* that are shared at a time */
+#define MACHINE_MAX (32 << 10) /* bytes of one; a larger one is not shared */
+
+struct machine {
+    char *id, *text; /* the document */
+    int64_t read_ms; /* wall */
+};
+
+struct storm {
+    const struct clock *clock;
+    pthread_mutex_t turn;     /* storm_enter */
+    int64_t rests_until;      /* mono; of who has entered */
+    pthread_mutex_t lock;     /* of many, shrunk_ms */
+    size_t many;              /* ids in one call; 0: none */
+    int64_t shrunk_ms;        /* mono */
+    struct machine *machines; /* sorted by id; touched by who has entered alone */
+    size_t n_machines;
+};
+
+enum err_code storm_new(const struct clock *clock, struct storm **ret, struct err *e)
+{
+    struct storm *s = calloc(1, sizeof *s);
+
+    if (!s)
+        return err_set(e, ERR_NOMEM, "storm");
+    s->clock = clock;
+    s->many = DEFENDER_MANY_MAX;
+    (void)pthread_mutex_init(&s->turn, NULL); /* cannot fail without attributes on Linux */
+    (void)pthread_mutex_init(&s->lock, NULL);
+    *ret = s;
+    return ERR_OK;
+}
+
+static void machine_clear(struct machine *m)
+{
+    free(m->id);
+    free(m->text);
+}
+
+void storm_free(struct storm *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < s->n_machines; i++)
+        machine_clear(&s->machines[i]);
+    free(s->machines);
+    pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->turn);
+    free(s);
+}
+
+int64_t storm_enter(struct storm *s)
+{
+    int64_t wait;
+
+    pthread_mutex_lock(&s->turn);
+    wait = s->rests_until - clock_mono_ms(s->clock);
+    if (wait <= 0)
+        return 0;
+    pthread_mutex_unlock(&s->turn);
+    return wait;
+}
+
+void storm_leave(struct storm *s, int64_t rest_ms)
+{
+    s->rests_until = clock_mono_ms(s->clock) + rest_ms;
+    pthread_mutex_unlock(&s->turn);
+}
+
+/* ---- how much goes into one call ----------------------------------------------------------------- */
+
+static size_t many(struct storm *s)
+{
+    size_t n;
+
+    pthread_mutex_lock(&s->lock);
+    if (s->many < DEFENDER_MANY_MAX && clock_mono_ms(s->clock) - s->shrunk_ms >= MANY_AGAIN)
+        s->many = DEFENDER_MANY_MAX;
+    n = s->many;
+    pthread_mutex_unlock(&s->lock);
+    return n;
+}
+
+/* The call for n ids was refused: fewer from now on. */
+static void shrink(struct storm *s, size_t n, const struct err *e)
+{
+    pthread_mutex_lock(&s->lock);
+    if (n / 2 < s->many)
+        s->many = n / 2 < MANY_MIN ? 0 : n / 2;
+    s->shrunk_ms = clock_mono_ms(s->clock);
+    pthread_mutex_unlock(&s->lock);
+    log_event(LOG_WARN, "list_refused", LOG_INT("ids", (int64_t)n), LOG_ERR(e));
+}
+
+/* How many of the first ids go into the next call; 0: lists are no use. */
+static size_t portion(struct storm *s, const char *const ids[], size_t n)
+{
+    size_t most = many(s), i = 0, bytes = URL_BESIDE;
+
+    for (; i < n && i < most; i++) {
+        bytes += strlen(ids[i]) + 3;
+        if (bytes > URL_MAX)
+            break;
+    }
+    return i;
+}
+
+/* Does a shorter call help? */
+static bool is_too_long(enum err_code code)
+{
+    return code == ERR_REFUSED || code == ERR_TOO_BIG || code == ERR_NOT_FOUND;
+}
+
+/* A failure that says nothing about what was asked for. */
+static bool is_transient(enum err_code code)
+{
+    return code == ERR_THROTTLED || code == ERR_AGAIN || code == ERR_STOPPING || code == ERR_NOMEM;
+}
+
+/* One list after the other. fn reads those from `at` on; ERR_INVALID: lists are no use. */
+typedef enum err_code (*portion_fn)(void *ctx, size_t at, size_t n, struct err *e);
+
+static enum err_code in_portions(struct storm *s, const char *const ids[], size_t n, portion_fn fn,
+                                 void *ctx, size_t *ret_done, struct err *e)
+{
+    *ret_done = 0;
+    while (*ret_done < n) {
+        size_t some = portion(s, ids + *ret_done, n - *ret_done);
+        enum err_code code = some ? fn(ctx, *ret_done, some, e)
+                                  : err_set(e, ERR_INVALID, "Defender takes no lists of ids");
+
+        if (!code)
+            *ret_done += some;
+        else if (is_too_long(code))
+            shrink(s, some, e);
+        else
+            return code;
+    }
+    return ERR_OK;
+}
+
+/* ---- machines that are shared ---------------------------------------------------------------------- */
+
+/* Where id is, or would be. */
+static size_t machine_at(const struct storm *s, const char *id)
+{
+    size_t low = 0, high = s->n_machines;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (strcmp(s->machines[middle].id, id) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool is_fresh(const struct machine *m, int64_t now)
+{
+    return m->read_ms <= now && now - m->read_ms < STORM_FRESH_MS;
+}
+
+static const struct machine *shared_machine(const struct storm *s, const char *id, int64_t now)
+{
+    size_t at = machine_at(s, id);
+
+    if (at == s->n_machines || strcmp(s->machines[at].id, id) != 0 ||
+        !is_fresh(&s->machines[at], now))
+        return NULL;
+    return &s->machines[at];
+}
+
+static void forget_old_machines(struct storm *s, int64_t now)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < s->n_machines; i++) {
+        if (is_fresh(&s->machines[i], now))
+            s->machines[kept++] = s->machines[i];
+        else
+            machine_clear(&s->machines[i]);
+    }
+    s->n_machines = kept;
+}
+
+/* Without memory, or when there are too many, it is not shared: the next case reads it anew. */
+static void share_machine(struct storm *s, const char *id, const struct json *doc, int64_t read_ms)
+{
+    struct buf text = BUF_INIT(MACHINE_MAX);
+    struct machine m = {.id = strdup(id), .read_ms = read_ms};
+    size_t at;
+
+    json_write(&text, doc);
+    m.text = buf_failed(&text) ? NULL : buf_take(&text);
+    buf_clear(&text);
+    if (s->n_machines == MACHINES)
+        forget_old_machines(s, read_ms);
+    if (!s->machines)
+        s->machines = calloc(MACHINES, sizeof *s->machines);
+    if (!m.id || !m.text || !s->machines || s->n_machines == MACHINES) {
+        machine_clear(&m);
+        return;
+    }
+    at = machine_at(s, id);
+    if (at < s->n_machines && strcmp(s->machines[at].id, id) == 0) {
+        machine_clear(&s->machines[at]);
+    } else {
+        memmove(&s->machines[at + 1], &s->machines[at], (s->n_machines - at) * sizeof *s->machines);
+        s->n_machines++;
+    }
+    s->machines[at] = m;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------- */
+
+struct reading {
+    struct storm *s;
+    struct defender *d;
+    struct storm_case *cases;
+    const char **ids;
+};
+
+static enum err_code read_alerts(void *ctx, size_t at, size_t n, struct err *e)
+{
+    struct reading *r = ctx;
+    struct json *docs[DEFENDER_MANY_MAX];
+    int64_t read_ms;
+    enum err_code code = defender_list_alerts(r->d, r->ids + at, n, docs, &read_ms, e);
+
+    for (size_t i = 0; i < n && !code; i++) {
+        struct storm_case *c = &r->cases[at + i];
+
+        c->missing = !docs[i];
+        c->reads.alert = docs[i];
+        c->reads.read_ms = read_ms;
+    }
+    return code;
+}
+
+static enum err_code read_machines(void *ctx, size_t at, size_t n, struct err *e)
+{
+    struct reading *r = ctx;
+    struct json *docs[DEFENDER_MANY_MAX];
+    int64_t read_ms;
+    enum err_code code = defender_list_machines(r->d, r->ids + at, n, docs, &read_ms, e);
+
+    for (size_t i = 0; i < n && !code; i++)
+        if (docs[i]) {
+            share_machine(r->s, r->ids[at + i], docs[i], read_ms);
+            json_free(docs[i]);
+        }
+    return code;
+}
+
+/* The machine an alert names, in the one spelling that lists are compared by; false: none fit for a list. */
+static bool machine_of(const struct storm_case *c, char out[65])
+{
+    const char *id = json_get_string(c->reads.alert, "machineId");
+    size_t n = id ? strspn(id, "0123456789abcdefABCDEF") : 0;
+
+    if (n < 32 || n > 64 || id[n])
+        return false;
+    for (size_t i = 0; i <= n; i++)
+        out[i] = id[i] >= 'A' && id[i] <= 'F' ? (char)(id[i] - 'A' + 'a') : id[i];
+    return true;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Gives c its own copy of its machine. Facts are as old as their oldest part. */
+static void hand_out(struct storm_case *c, const char *text, int64_t read_ms)
+{
+    c->reads.machine_code =
+        json_parse(text, strlen(text), &c->reads.machine, &c->reads.machine_err);
+    if (c->reads.machine_code) /* it was parsed before: memory */
+        c->reads.machine_code = ERR_AGAIN;
+    if (read_ms < c->reads.read_ms)
+        c->reads.read_ms = read_ms;
+}
+
+/* ids: of the machines that were to be read; those from `done` on were not, because of code and why. */
+static void give_machines(struct reading *r, size_t n, size_t n_ids, size_t done,
+                          enum err_code code, const struct err *why)
+{
+    int64_t now = clock_wall_ms(r->s->clock);
+
+    for (size_t i = 0; i < n; i++) {
+        struct storm_case *c = &r->cases[i];
+        const struct machine *m;
+        char id[65];
+        const char *key = id;
+        const char **at;
+
+        if (!c->reads.alert || !machine_of(c, id))
+            continue;
+        m = shared_machine(r->s, id, now);
+        at = bsearch(&key, r->ids, n_ids, sizeof *r->ids, compare_ids);
+        if (m) {
+            hand_out(c, m->text, m->read_ms);
+        } else if (at && (size_t)(at - r->ids) >= done && is_transient(code)) {
+            c->reads.machine_code = code;
+            c->reads.machine_err = *why;
+        } else { /* not listed, not to be had by lists, or too large to be shared */
+            c->machine_missing = true;
+        }
+    }
+}
+
+static void with_machines(struct reading *r, size_t n)
+{
+    int64_t now = clock_wall_ms(r->s->clock);
+    char names[STORM_CASES_MAX][65];
+    const char *ids[STORM_CASES_MAX];
+    size_t count = 0, unique = 0, done = 0;
+    struct err e = {0};
+    enum err_code code;
+
+    for (size_t i = 0; i < n; i++)
+        if (r->cases[i].reads.alert && machine_of(&r->cases[i], names[count]) &&
+            !shared_machine(r->s, names[count], now)) {
+            ids[count] = names[count];
+            count++;
+        }
+    qsort(ids, count, sizeof *ids, compare_ids);
+    for (size_t i = 0; i < count; i++)
+        if (!i || strcmp(ids[i], ids[unique - 1]) != 0)
+            ids[unique++] = ids[i];
+    r->ids = ids;
+    code = in_portions(r->s, ids, unique, read_machines, r, &done, &e);
+    give_machines(r, n, unique, done, code, &e);
+}
+
+void storm_read(struct storm *s, struct defender *d, struct storm_case cases[], size_t n)
+{
+    const char *ids[STORM_CASES_MAX] = {NULL};
+    struct reading r = {.s = s, .d = d, .cases = cases, .ids = ids};
+    size_t done;
+    struct err e = {0};
+    enum err_code code;
+
+    for (size_t i = 0; i < n; i++)
+        ids[i] = cases[i].alert_id;
+    code = in_portions(s, ids, n, read_alerts, &r, &done, &e);
+    for (size_t i = done; i < n; i++) {
+        /* What may be for good is concluded from an answer for that one alert only. */
+        cases[i].alone = !is_transient(code);
+        cases[i].reads.alert_code = code;
+        cases[i].reads.alert_err = e;
+    }
+    with_machines(&r, n);
+}
+
+/* ---- looks --------------------------------------------------------------------------------------- */
+
+struct looking {
+    struct defender *d;
+    const char *const *ids;
+    struct defender_reads *const *looks;
+};
+
+static enum err_code look_at(void *ctx, size_t at, size_t n, struct err *e)
+{
+    const struct looking *l = ctx;
+
+    return defender_look(l->d, l->ids + at, n, l->looks + at, e);
+}
+
+enum err_code storm_look(struct storm *s, struct defender *d, const char *const ids[], size_t n,
+                         struct defender_reads *const looks[], struct err *e)
+{
+    struct looking l = {.d = d, .ids = ids, .looks = looks};
+    size_t done;
+
+    return in_portions(s, ids, n, look_at, &l, &done, e);
+}

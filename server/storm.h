@@ -1,0 +1,52 @@
+/* storm.h - when many cases of a tenant wait, what they need of Defender is read together.
+ *
+ * A tenant allows 100 calls a minute (defender-api.md section 7.4): three for each of ten thousand alerts
+ * would take five hours. Two hundred alerts are one call, and so are their machines, which the cases that
+ * share one share for a while. What both promises rest on stays as it is: every fact is Defender's
+ * answer for exactly that id, with the time when it was asked for, and every case is judged by itself.
+ */
+#ifndef CORDON_STORM_H
+#define CORDON_STORM_H
+
+#include "defender.h"
+
+struct storm; /* one tenant's */
+
+/* So long may cases share what was read of a machine. Its tags decide whether it may be isolated at all,
+ * so not for long. */
+#define STORM_FRESH_MS (2 * MINUTE_MS)
+/* Cases that are read together. */
+#define STORM_CASES_MAX DEFENDER_MANY_MAX
+
+enum err_code storm_new(const struct clock *clock, struct storm **ret, struct err *e);
+void storm_free(struct storm *s);
+AUTO_FREEP(struct storm, storm)
+
+/**
+ * Only one thread at a time reads for a tenant: while it does, the next ones gather. Claim what is to be
+ * read once entered, so that it is as much as there is.
+ * Returns 0: entered; else not, and in so many ms it is worth while.
+ */
+int64_t storm_enter(struct storm *s);
+/** rest_ms: how long nobody is to enter, so that more gathers; 0: at once. */
+void storm_leave(struct storm *s, int64_t rest_ms);
+
+struct storm_case {
+    const char *alert_id; /* in; all else is out, zeroed before */
+    bool alone;           /* it could not be read this way: read it alone */
+    bool missing;         /* Defender did not list it, which it may do a moment later */
+    /* the alert and the machine it names, each with its code, as defender_read gives them;
+     * defender_reads_clear it in any case */
+    struct defender_reads reads;
+    bool machine_missing; /* the machine was not listed: read it alone */
+};
+
+/** Reads all of them, entered. Each alert id once; n at most STORM_CASES_MAX. */
+void storm_read(struct storm *s, struct defender *d, struct storm_case cases[], size_t n);
+
+/** Looks at many machines, as defender_look does, in as many calls as it needs. Not entered. ERR_INVALID:
+ *  look at each alone. */
+enum err_code storm_look(struct storm *s, struct defender *d, const char *const ids[], size_t n,
+                         struct defender_reads *const looks[], struct err *e);
+
+#endif

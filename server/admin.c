@@ -15,6 +15,7 @@
 #include "log.h"
 #include "store_heartbeats.h"
 #include "store_upkeep.h"
+#include "store_polls.h"
 #include "work.h"
 
 #define ANSWER_MAX    (32 * 1024 * 1024)
@@ -86,7 +87,8 @@ static void gauges_of_store(struct page *p)
     static const char *const kinds[WORK_KINDS] = {[WORK_CASE] = "case",
                                                   [WORK_ISOLATION] = "isolation",
                                                   [WORK_NOTICE] = "notice",
-                                                  [WORK_HEARTBEAT] = "heartbeat"};
+                                                  [WORK_HEARTBEAT] = "heartbeat",
+                                                  [WORK_POLL] = "poll"};
     struct store *s = p->a->o.engine->store;
     int64_t cases[CASE_STATES], isolations[ISOLATION_STATES], work[WORK_KINDS];
     int64_t used = 0, spare = 0, oldest = 0, now = clock_wall_ms(s->clock);
@@ -157,6 +159,24 @@ static void gauges_of_tenants(struct page *p)
     }
 }
 
+/* Of the tenants that are polled. */
+static void gauges_of_polls(struct page *p)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(p->a->o.engine);
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    int64_t now = clock_wall_ms(p->a->o.engine->clock);
+    struct poll_record *list;
+    size_t n = 0, shown = 0;
+
+    if (!arena || !rt->config->polling.every_ms ||
+        store_poll_list(p->a->o.engine->store, arena, &list, &n, NULL))
+        return;
+    for (size_t i = 0; i < n; i++)
+        if (config_tenant(rt->config, list[i].tenant))
+            metrics_gauge(&p->out, METRIC_POLLING_LAG, shown++ == 0, list[i].tenant, NULL,
+                          (now - (list[i].polled ? list[i].polled : list[i].since)) / SECOND_MS);
+}
+
 /* Of the sources that are configured and were heard. */
 static void gauges_of_sources(struct page *p)
 {
@@ -190,6 +210,7 @@ static unsigned metrics_page(struct page *p)
     gauges_of_tenants(p);
     gauges_of_sources(p);
     gauges_of_limits(p);
+    gauges_of_polls(p);
     metrics_gauge(&p->out, METRIC_WORKERS_BUSY, 1, NULL, NULL, workers_busy(g->workers));
     if (p->a->o.senders)
         http_server_counts(p->a->o.senders, &connections, &requests);

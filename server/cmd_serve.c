@@ -26,6 +26,7 @@
 #include "isolation.h"
 #include "log.h"
 #include "notice.h"
+#include "polling.h"
 #include "receive.h"
 #include "rest.h"
 #include "routes.h"
@@ -107,7 +108,8 @@ static enum err_code open_engine(struct serving *s, struct err *e)
     static const engine_run runs[WORK_KINDS] = {[WORK_CASE] = expand_run,
                                                 [WORK_ISOLATION] = isolation_run,
                                                 [WORK_NOTICE] = notice_run,
-                                                [WORK_HEARTBEAT] = silence_run};
+                                                [WORK_HEARTBEAT] = silence_run,
+                                                [WORK_POLL] = polling_run};
     const struct rest_options rest = {.user_agent = "cordon/" CORDON_VERSION};
     struct runtime *rt;
     enum err_code code = store_open_as(s->config->store_url, s->config->store_password.text, false,
@@ -128,6 +130,8 @@ static enum err_code open_engine(struct serving *s, struct err *e)
     s->engine->metrics = s->metrics;
     s->engine->health = s->health;
     code = silence_watch(s->engine, true, e);
+    if (!code)
+        code = polling_start(s->engine, e);
     return code ? code : engine_start(s->engine, runs, e);
 }
 
@@ -252,6 +256,8 @@ static bool put_in_force(struct serving *s, struct config *fresh, const char *ch
     upkeep_use(s->upkeep, &limits);
     if (silence_watch(s->engine, false, &e))
         log_event(LOG_ERROR, "heartbeats_not_watched", LOG_ERR(&e));
+    if (polling_start(s->engine, &e))
+        log_event(LOG_ERROR, "polling_not_started", LOG_ERR(&e));
     config_unref(s->config);
     s->config = fresh;
     log_event(LOG_INFO, "reloaded", LOG_STR("policy", policy_hash(fresh->policy)),

@@ -101,7 +101,7 @@ static const struct setting top_table[] = {
         .most = 36500 * DAY_MS, .meaning = "how long a case is kept after it was over"),
     ROW("tenants", SET_NODE, top, tenants, .required = true,
         .meaning = "whose Defender is read and acted on"),
-    ROW("sources", SET_NODE, top, sources, .required = true,
+    ROW("sources", SET_NODE, top, sources,
         .meaning = "who may push alerts, and how they prove who they are"),
     ROW("mail", SET_NODE, top, mail, .meaning = "how people are told"),
     ROW("rules", SET_NODE, top, rules, .required = true,
@@ -248,6 +248,22 @@ static const struct setting source_table[] = {
         .meaning = "where its requests may come from; default anywhere"),
     ROW("heartbeat", SET_DURATION, source, heartbeat, .least = SECOND_MS, .most = 30 * DAY_MS,
         .meaning = "people are told when nothing comes from it for so long"),
+    {.key = NULL},
+};
+
+struct polling {
+    int64_t every_ms;
+    const struct yaml_node *may;
+};
+
+/* Six calls a minute for it at most, of the hundred. */
+#define POLLING_LEAST_MS (10 * SECOND_MS)
+
+static const struct setting polling_table[] = {
+    ROW("every", SET_DURATION, polling, every_ms, .required = true, .most = DAY_MS,
+        .meaning = "how often Defender is asked for alerts that nobody pushed; 0: not at all"),
+    ROW("may", SET_NODE, polling, may,
+        .meaning = "what those may lead to: notify, isolate; default both"),
     {.key = NULL},
 };
 
@@ -579,7 +595,11 @@ static void read_source(struct loading *l, const struct yaml_node *map, struct c
 static enum err_code read_sources(struct loading *l, const struct yaml_node *map)
 {
     if (!map || !check_names(l, map, "sources"))
-        return ERR_OK; /* the fault is noted */
+        return ERR_OK; /* the fault is noted, or there need not be any */
+    if (yaml_get(map, CONFIG_POLLING))
+        fault(l, yaml_get(map, CONFIG_POLLING)->key,
+              "sources: '" CONFIG_POLLING
+              "' is what cases of polling are called; choose another name");
     l->config->sources = arena_array(l->reader.arena, map->count, sizeof *l->config->sources);
     if (!l->config->sources)
         return ERR_NOMEM;
@@ -646,20 +666,20 @@ static void check_mail_of_rules(struct loading *l, const struct yaml_node *rules
     }
 }
 
-static void refuse_polling(struct loading *l, const struct yaml_node *polling)
+static void read_polling(struct loading *l, const struct yaml_node *map)
 {
-    const struct yaml_node *every =
-        polling->kind == YAML_MAP ? yaml_get(polling, "every") : polling;
-    const char *text = every ? settings_text(&l->reader, every) : NULL;
-    int64_t ms = -1;
+    struct config_source rights = {.may_isolate = true};
+    struct polling in = {0};
 
-    if (text && polling->kind == YAML_MAP && polling->count > 1)
-        text = NULL;
-    if (!text || settings_duration(text, &ms, NULL) || ms != 0) /* 0 turns it off, which it is */
-        fault(
-            l, polling->key,
-            "polling: asking Defender for alerts is not available in this version of cordon; leave it "
-            "out, or write 0");
+    if (map) {
+        settings_read(&l->reader, map, "polling", polling_table, &in);
+        if (in.may)
+            read_may(l, in.may, "polling", &rights);
+    }
+    if (in.every_ms && in.every_ms < POLLING_LEAST_MS)
+        fault(l, yaml_get(map, "every"), "polling.every: expected 10s to 1d, or 0: not at all");
+    l->config->polling =
+        (struct config_polling){.every_ms = in.every_ms, .may_isolate = rights.may_isolate};
 }
 
 /* Isolations count against a limit for as long as they are on record. */
@@ -712,8 +732,12 @@ static enum err_code read_root(struct loading *l, const struct yaml_node *root)
     else if (!c->mail.to.count && c->mail.server)
         note(l, in.mail->key,
              "mail.to is missing: doubts and failures reach only whom a rule's own email names");
-    if (in.polling)
-        refuse_polling(l, in.polling);
+    read_polling(l, in.polling);
+    if (!in.sources && !l->config->polling.every_ms)
+        fault(
+            l, root,
+            "sources is missing: who may push alerts, and how they prove who they are; or let cordon "
+            "ask for them: polling: {every: 1m}");
     if (in.hunts && !(in.hunts->kind == YAML_LIST && in.hunts->count == 0))
         fault(l, in.hunts->key, "hunts: hunting is not available in this version of cordon");
     return ERR_OK;
@@ -1057,6 +1081,13 @@ const struct config_tenant *config_tenant(const struct config *c, const char *na
         if (strcmp(c->tenants[i].name, name) == 0)
             return &c->tenants[i];
     return NULL;
+}
+
+bool config_may_isolate(const struct config *c, const char *source)
+{
+    const struct config_source *s = config_source(c, source);
+
+    return s ? s->may_isolate : strcmp(source, CONFIG_POLLING) == 0 && c->polling.may_isolate;
 }
 
 const struct config_source *config_source(const struct config *c, const char *name)

@@ -74,6 +74,14 @@ struct config_mail {
     const char *ca_file; /* extra roots for a private CA */
 };
 
+/* The name that cases of polling bear as their source. */
+#define CONFIG_POLLING "polling"
+
+struct config_polling {
+    int64_t every_ms; /* 0: Defender is not asked for alerts */
+    bool may_isolate;
+};
+
 struct config {
     const char *file;
     const char *text; /* what stood in it */
@@ -90,6 +98,7 @@ struct config {
     struct config_source *sources;
     size_t n_sources;
     struct config_mail mail;
+    struct config_polling polling;
     const struct policy *policy;
     const char *const
         *notes; /* not faults, but worth a line at start ("source x: a token is no signature");
@@ -117,6 +126,8 @@ struct config *config_ref(struct config *c);
 void config_unref(struct config *c);
 const struct config_tenant *config_tenant(const struct config *c, const char *name);
 const struct config_source *config_source(const struct config *c, const char *name);
+/** May a case of this source (CONFIG_POLLING included) lead to an isolation? */
+bool config_may_isolate(const struct config *c, const char *source);
 /** Does any tenant's or source's … setting differ so that a socket or store must be opened anew?
  *  Returns the name of the first such key ("listen.address"), or NULL: a reload may swap. */
 const char *config_needs_restart(const struct config *old, const struct config *new);

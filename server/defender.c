@@ -1050,6 +1050,61 @@ enum err_code defender_list_actions(struct defender *d, const char *const ids[],
     return read_list(d, "/api/machineactions", &query, take_listed, &w, e);
 }
 
+struct changes {
+    struct defender_change *out;
+    size_t max, count, listed;
+};
+
+static int64_t time_of(const struct json *v, const char *name)
+{
+    const char *text = json_get_string(v, name);
+    int64_t ms = 0;
+
+    return text && !clock_parse(text, &ms, NULL) ? ms : 0;
+}
+
+static const char *take_change(void *ctx, struct json *list, const struct json *v)
+{
+    struct changes *c = ctx;
+    struct defender_change *to = &c->out[c->count];
+    const char *id = json_get_string(v, "id"), *machine = json_get_string(v, "machineId");
+
+    (void)list;
+    if (++c->listed > c->max)
+        return "it holds more than was asked for";
+    if (!is_id(id, 128)) /* it could not be read */
+        return NULL;
+    *to = (struct defender_change){.created_ms = time_of(v, "alertCreationTime"),
+                                   .updated_ms = time_of(v, "lastUpdateTime")};
+    copy_plain(to->id, sizeof to->id, id);
+    if (is_machine_id(machine))
+        copy_plain(to->machine_id, sizeof to->machine_id, machine);
+    for (char *p = to->machine_id; *p; p++)
+        *p = *p >= 'A' && *p <= 'F' ? (char)(*p - 'A' + 'a') : *p;
+    c->count++;
+    return NULL;
+}
+
+enum err_code defender_changed_alerts(struct defender *d, int64_t since, size_t skip,
+                                      struct defender_change ret[], size_t max, size_t *ret_count,
+                                      size_t *ret_listed, struct err *e)
+{
+    AUTO(buf_clear) struct buf query = BUF_INIT(1 << 16);
+    struct changes c = {.out = ret, .max = max};
+    char from[CLOCK_TEXT_SIZE];
+    enum err_code code;
+
+    buf_addf(&query,
+             "?$filter=lastUpdateTime%%20ge%%20%s&$orderby=lastUpdateTime&$top=%zu&$skip=%zu",
+             clock_format(since, from), max, skip);
+    code = read_list(d, "/api/alerts", &query, take_change, &c, e);
+    if (code == ERR_NOT_FOUND) /* as lists of machines have it: trap 38 */
+        code = ERR_OK;
+    *ret_count = code ? 0 : c.count;
+    *ret_listed = code ? 0 : c.listed;
+    return code;
+}
+
 static enum err_code act(struct defender *d, enum defender_action_type type, const char *machine_id,
                          const char *isolation, const char *comment, const char *external_id,
                          int64_t leave_by_ms, struct defender_action *ret, struct err *e)

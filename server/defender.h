@@ -168,6 +168,25 @@ enum err_code defender_look(struct defender *d, const char *const ids[], size_t 
 enum err_code defender_list_actions(struct defender *d, const char *const ids[], size_t n,
                                     struct defender_action ret[], bool listed[], struct err *e);
 
+/* What polling has to know of an alert. */
+struct defender_change {
+    char id[132];
+    char machine_id[72];            /* lower case; "": none, or none that is fit */
+    int64_t created_ms, updated_ms; /* alertCreationTime, lastUpdateTime; 0: not given */
+};
+
+/**
+ * One page of the alerts whose lastUpdateTime is `since` or later, the oldest change first (section 2.4).
+ *
+ * since       wall ms of Defender's clock.
+ * skip, max   so many of the list are passed over, so many taken at most.
+ * ret         room for max; *ret_count of them are there.
+ * ret_listed  how many the page held: less than max, and it was the last one.
+ */
+enum err_code defender_changed_alerts(struct defender *d, int64_t since, size_t skip,
+                                      struct defender_change ret[], size_t max, size_t *ret_count,
+                                      size_t *ret_listed, struct err *e);
+
 /* ---- acting ----------------------------------------------------------------------------------- */
 
 /**

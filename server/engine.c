@@ -15,6 +15,7 @@
 #define SHARE_ISOLATIONS 4
 #define SHARE_NOTICES    2
 #define SHARE_HEARTBEATS 1
+#define SHARE_POLLS      1
 
 /* 1 s, 2 s, 4 s … but never more than 15 min apart: a person who waits for an isolation looks again after
  * a quarter of an hour. */
@@ -63,7 +64,8 @@ enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], 
         .share = {[WORK_CASE] = SHARE_CASES,
                   [WORK_ISOLATION] = SHARE_ISOLATIONS,
                   [WORK_NOTICE] = SHARE_NOTICES,
-                  [WORK_HEARTBEAT] = SHARE_HEARTBEATS},
+                  [WORK_HEARTBEAT] = SHARE_HEARTBEATS,
+                  [WORK_POLL] = SHARE_POLLS},
         .crowd = g->crowd,
         .run = run,
         .ctx = g,

@@ -110,7 +110,6 @@ static bool has_machine(const struct expansion *x)
 static enum err_code take_facts(struct expansion *x, struct runtime_tenant *tenant,
                                 struct defender_reads *reads)
 {
-    const struct config_source *source = config_source(x->rt->config, x->c.source);
     enum err_code code = reads->alert_code;
 
     if (code) {
@@ -138,7 +137,7 @@ static enum err_code take_facts(struct expansion *x, struct runtime_tenant *tena
     x->facts = (struct facts){
         .tenant = x->c.tenant,
         .source = x->c.source,
-        .may_isolate = source && source->may_isolate,
+        .may_isolate = config_may_isolate(x->rt->config, x->c.source),
         .alert_id = x->c.alert_id,
         .pushed_machine_id = x->c.pushed_machine_id,
         .alert = reads->alert,

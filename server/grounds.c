@@ -49,12 +49,11 @@ static enum err_code judge_again(const struct case_record *c, struct runtime *rt
                                  int64_t now, struct arena *a, const struct defender_reads *r,
                                  struct err *e)
 {
-    const struct config_source *source = config_source(rt->config, c->source);
     const char *machine_id;
     struct verdict v;
     struct facts f = {.tenant = c->tenant,
                       .source = c->source,
-                      .may_isolate = source && source->may_isolate,
+                      .may_isolate = config_may_isolate(rt->config, c->source),
                       .alert_id = c->alert_id,
                       .pushed_machine_id = c->pushed_machine_id,
                       .alert = r->alert,

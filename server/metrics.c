@@ -145,6 +145,17 @@ static const struct metric_info table[METRICS] = {
          "how long ago a source was heard, to the minute",
          "much longer than usual: is the flow or Function still switched on? `heartbeat` "
          "of the source mails it"},
+    [METRIC_POLLS] =
+        {"cordon_polls_total",
+         "counter",
+         {"tenant", "outcome"},
+         "questions to Defender for new alerts, by outcome",
+         "forbidden or denied: check the app registration; throttled: the quota is used"},
+    [METRIC_POLLING_LAG] = {"cordon_polling_lag_seconds",
+                            "gauge",
+                            {"tenant"},
+                            "how long ago polling last read all that was new",
+                            "much more than `polling.every`: /readyz says what is wrong"},
     [METRIC_HEALTHY] = {"cordon_healthy",
                         "gauge",
                         {"part"},

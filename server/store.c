@@ -62,6 +62,9 @@ static const struct db_migration migrations[] = {
         "CREATE TABLE quota_slices (id BIGINT PRIMARY KEY, app TEXT NOT NULL, class TEXT NOT NULL,"
         " at BIGINT NOT NULL, calls BIGINT NOT NULL);"
         "CREATE INDEX quota_slices_of ON quota_slices (app, class, at)"},
+    {7, "CREATE TABLE polls (id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, since BIGINT NOT NULL,"
+        " watermark BIGINT NOT NULL, polled BIGINT NOT NULL, failing BIGINT NOT NULL);"
+        "CREATE UNIQUE INDEX polls_once ON polls (tenant)"},
     {0, NULL},
 };
 

@@ -48,6 +48,10 @@ struct acceptance {
  */
 enum err_code store_accept(struct store *s, struct acceptance *a, db_done_fn done, struct err *e);
 
+/** Inside a transaction: the cases of a->n's alerts, which nobody delivered (polling). Fills a as far as
+ *  it is about cases. a->n->count may be 0. */
+enum err_code acceptance_of_poll(struct db_tx *tx, struct acceptance *a, struct err *e);
+
 /** Inside a transaction: the cases of a delivery, one per alert, whoever made them; ERR_NOT_FOUND. */
 enum err_code delivery_cases(struct db_tx *tx, int64_t id, int64_t ret[INTAKE_BATCH_MAX],
                              size_t *ret_count, struct err *e);

@@ -1,0 +1,247 @@
+/* polling.c - see polling.h.
+ *
+ * The watermark is Defender's own time, never ours, so that clocks may differ. It is cut to milliseconds and
+ * asked from with "ge" and an overlap: alerts of one moment, and those that come to light after younger
+ * ones, are listed again, and the key of their case says that they are known.
+ *
+ * An old alert changes when somebody closes it; that makes no case. Only those do that were made after
+ * polling began for the tenant, less the overlap.
+ */
+#include "polling.h"
+
+#include "log.h"
+#include "store_deliveries.h"
+#include "store_polls.h"
+
+/* How late an alert may come to light, and how far clocks may differ at the first start. */
+#define OVERLAP_MS (5 * MINUTE_MS)
+/* After a longer pause what is older is history and no news: nobody wants a machine isolated for it. */
+#define GAP_MAX_MS (7 * DAY_MS)
+/* Alerts per page; without their evidence some 2 KiB each. */
+#define PAGE      500
+#define PAGES_MAX 400
+/* People who look at /readyz hear of it when polling has failed for so long. */
+#define SICK_MS (5 * MINUTE_MS)
+
+struct polling {
+    struct engine *g;
+    struct runtime *rt;
+    struct arena *arena;
+    struct work *w;
+    struct poll_record row;
+    int64_t now, due, attempts;
+    int64_t newest; /* lastUpdateTime of the newest alert seen */
+    int64_t made;   /* cases */
+};
+
+/* ---- who is polled ------------------------------------------------------------------------------ */
+
+static enum err_code start_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct polling *p = arg;
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; i < p->rt->config->n_tenants && !code; i++)
+        code = poll_watch(tx, p->g->clock, p->rt->config->tenants[i].name, p->now - OVERLAP_MS,
+                          p->now, e);
+    return code;
+}
+
+enum err_code polling_start(struct engine *g, struct err *e)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
+    struct polling p = {.g = g, .rt = rt, .now = clock_wall_ms(g->clock)};
+    enum err_code code = ERR_OK;
+
+    if (rt->config->polling.every_ms) /* else a row that is left ends by itself */
+        code = db_write(g->store->db, start_fn, &p, e);
+    engine_kick(g);
+    return code ? err_in(e, "polling") : ERR_OK;
+}
+
+/* ---- cases ------------------------------------------------------------------------------------- */
+
+struct making {
+    struct polling *p;
+    const struct defender_change *changes;
+    size_t n;
+    int64_t made;
+};
+
+/* Made after polling began, or nobody knows. */
+static bool is_news(const struct polling *p, const struct defender_change *c)
+{
+    return !c->created_ms || c->created_ms >= p->row.since;
+}
+
+static enum err_code make_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct making *m = arg;
+    struct alert_ref refs[INTAKE_BATCH_MAX];
+    struct notification n = {.tenant = m->p->row.tenant,
+                             .source = CONFIG_POLLING,
+                             .may_isolate = m->p->rt->config->polling.may_isolate,
+                             .received_ms = m->p->now,
+                             .alerts = refs};
+    struct acceptance a = {.n = &n};
+    struct work claim = *m->p->w;
+    enum err_code code;
+
+    for (size_t i = 0; i < m->n; i++)
+        if (is_news(m->p, &m->changes[i]))
+            refs[n.count++] = (struct alert_ref){
+                .alert_id = m->changes[i].id,
+                .machine_id = m->changes[i].machine_id[0] ? m->changes[i].machine_id : NULL};
+    code = acceptance_of_poll(tx, &a, e);
+    m->made = (int64_t)a.reopened;
+    for (size_t i = 0; i < n.count && !code; i++)
+        m->made += a.fresh[i];
+    return code ? code : work_keep(tx, &claim, clock_wall_ms(m->p->g->clock), e);
+}
+
+static enum err_code make_cases(struct polling *p, const struct defender_change *changes, size_t n,
+                                struct err *e)
+{
+    for (size_t at = 0; at < n; at += INTAKE_BATCH_MAX) {
+        struct making m = {.p = p,
+                           .changes = changes + at,
+                           .n = n - at < INTAKE_BATCH_MAX ? n - at : INTAKE_BATCH_MAX};
+        enum err_code code = db_write(p->g->store->db, make_fn, &m, e);
+
+        if (code)
+            return code;
+        p->made += m.made;
+        if (m.made) {
+            metrics_add(p->g->metrics, METRIC_CASES_MADE, m.made, p->row.tenant, NULL);
+            engine_kick_cases(p->g);
+        }
+    }
+    return ERR_OK;
+}
+
+/* ---- a poll ------------------------------------------------------------------------------------ */
+
+static enum err_code read_all(struct polling *p, struct runtime_tenant *tenant, struct err *e)
+{
+    struct defender_change *page = arena_array(p->arena, PAGE, sizeof *page);
+    int64_t from = p->row.watermark - OVERLAP_MS;
+    size_t listed = PAGE;
+
+    if (!page)
+        return err_set(e, ERR_NOMEM, "polling");
+    if (p->row.polled && p->now - p->row.polled > GAP_MAX_MS && from < p->now - GAP_MAX_MS) {
+        from = p->now - GAP_MAX_MS;
+        p->row.watermark = from + OVERLAP_MS;
+        log_event(LOG_WARN, "polling_gap", LOG_STR("tenant", p->row.tenant),
+                  LOG_STR("why", "nothing was read for more than seven days; older alerts that "
+                                 "nobody pushed stay unseen"));
+    }
+    for (size_t number = 0; listed == PAGE; number++) {
+        size_t n = 0;
+        enum err_code code;
+
+        if (number == PAGES_MAX)
+            return err_set(e, ERR_AGAIN, "GET /api/alerts: its pages do not end");
+        code = defender_changed_alerts(tenant->defender, from, number * PAGE, page, PAGE, &n,
+                                       &listed, e);
+        if (!code)
+            code = make_cases(p, page, n, e);
+        if (code)
+            return code;
+        for (size_t i = 0; i < n; i++)
+            if (page[i].updated_ms > p->newest)
+                p->newest = page[i].updated_ms;
+    }
+    return ERR_OK;
+}
+
+static enum err_code ended_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct polling *p = arg;
+    enum err_code code = poll_move(tx, &p->row, e);
+
+    return code ? code : work_again(tx, p->w, p->due, p->attempts, e);
+}
+
+static enum err_code over_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct polling *p = arg;
+
+    return work_done(tx, p->w, e);
+}
+
+static enum err_code load_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct polling *p = arg;
+
+    return poll_load(tx, p->arena, p->w->id, &p->row, e);
+}
+
+static void succeeded(struct polling *p, int64_t every_ms)
+{
+    /* A time of Defender's that is still to come by our clock would hide what comes before it. */
+    if (p->newest > p->now)
+        p->newest = p->now;
+    if (p->newest > p->row.watermark)
+        p->row.watermark = p->newest;
+    p->row.polled = p->now;
+    p->row.failing = 0;
+    p->due = p->now + every_ms;
+    p->attempts = 0;
+    log_event(p->made ? LOG_INFO : LOG_DEBUG, "polled", LOG_STR("tenant", p->row.tenant),
+              LOG_INT("cases", p->made));
+}
+
+static void failed(struct polling *p, const struct err *why)
+{
+    int64_t wait = engine_wait_after(p->w, why);
+
+    if (!p->row.failing)
+        p->row.failing = p->now;
+    p->due = clock_wall_ms(p->g->clock) + wait;
+    p->attempts = engine_attempts_after(p->w, why);
+    log_event(LOG_WARN, "poll_failed", LOG_STR("tenant", p->row.tenant), LOG_ERR(why),
+              LOG_INT("next_ms", wait));
+}
+
+static void poll_tenant(struct polling *p, struct runtime_tenant *tenant)
+{
+    struct err why = {0}, e;
+    enum err_code code = read_all(p, tenant, &why);
+
+    metrics_add(p->g->metrics, METRIC_POLLS, 1, p->row.tenant, err_name(code));
+    if (code == ERR_STALE) /* somebody else polls */
+        return;
+    if (code)
+        failed(p, &why);
+    else
+        succeeded(p, p->rt->config->polling.every_ms);
+    (void)health_note(p->g->health, "polling", p->row.tenant,
+                      !p->row.failing || p->now - p->row.failing < SICK_MS, why.text);
+    if (db_write(p->g->store->db, ended_fn, p, &e)) {
+        log_event(LOG_ERROR, "poll_not_written", LOG_STR("tenant", p->row.tenant), LOG_ERR(&e));
+        engine_again(p->g, p->w, engine_backoff(p->w->attempts, 0));
+    }
+}
+
+void polling_run(struct engine *g, struct work *w)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
+    struct polling p = {.g = g, .rt = rt, .arena = arena, .w = w, .now = clock_wall_ms(g->clock)};
+    struct runtime_tenant *tenant;
+    struct err e;
+    enum err_code code =
+        arena ? db_read(g->store->db, load_fn, &p, &e) : err_set(&e, ERR_NOMEM, "poll");
+
+    if (code && code != ERR_NOT_FOUND) {
+        log_event(LOG_ERROR, "poll_unreadable", LOG_ID("work", w->id), LOG_ERR(&e));
+        engine_again(g, w, engine_backoff(w->attempts, 0));
+        return;
+    }
+    tenant = code ? NULL : runtime_tenant(rt, p.row.tenant);
+    if (tenant && rt->config->polling.every_ms)
+        poll_tenant(&p, tenant);
+    else if (db_write(g->store->db, over_fn, &p, &e)) /* the row with its watermark stays */
+        engine_again(g, w, engine_backoff(w->attempts, 0));
+}

@@ -1,0 +1,110 @@
+/* store_polls.c - see store_polls.h. */
+#include "store_polls.h"
+
+#include "id.h"
+
+#define COLUMNS   "id, tenant, since, watermark, polled, failing"
+#define POLLS_MAX 1000 /* tenants, those of earlier configurations included; more are not shown */
+
+static void read_row(struct db_rows *rows, struct arena *a, struct poll_record *ret, bool *nomem)
+{
+    *ret = (struct poll_record){.id = db_int(rows, 0),
+                                .tenant = store_text(a, rows, 1, nomem),
+                                .since = db_int(rows, 2),
+                                .watermark = db_int(rows, 3),
+                                .polled = db_int(rows, 4),
+                                .failing = db_int(rows, 5)};
+}
+
+enum err_code poll_load(struct db_tx *tx, struct arena *a, int64_t id, struct poll_record *ret,
+                        struct err *e)
+{
+    struct db_rows *rows;
+    bool found, nomem = false;
+    enum err_code code =
+        db_query(tx, e, &rows, "SELECT " COLUMNS " FROM polls WHERE id = $1", "i", id);
+
+    if (code)
+        return code;
+    found = db_next(rows);
+    if (found)
+        read_row(rows, a, ret, &nomem);
+    code = db_rows_end(rows, e);
+    if (code)
+        return code;
+    if (nomem)
+        return err_set(e, ERR_NOMEM, "poll");
+    return found ? ERR_OK : err_set(e, ERR_NOT_FOUND, "there is no such poll");
+}
+
+struct listing {
+    struct arena *arena;
+    struct poll_record *list;
+    size_t count;
+};
+
+static enum err_code list_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct listing *l = arg;
+    struct db_rows *rows;
+    bool nomem = false;
+    enum err_code code =
+        db_query(tx, e, &rows, "SELECT " COLUMNS " FROM polls ORDER BY id LIMIT $1", "i",
+                 (int64_t)POLLS_MAX);
+
+    if (code)
+        return code;
+    for (l->count = 0; l->count < POLLS_MAX && db_next(rows); l->count++)
+        read_row(rows, l->arena, &l->list[l->count], &nomem);
+    code = db_rows_end(rows, e);
+    return code || !nomem ? code : err_set(e, ERR_NOMEM, "polls");
+}
+
+enum err_code store_poll_list(struct store *s, struct arena *a, struct poll_record **ret,
+                              size_t *ret_count, struct err *e)
+{
+    struct listing l = {.arena = a, .list = arena_array(a, POLLS_MAX, sizeof *l.list)};
+    enum err_code code = l.list ? db_read(s->db, list_fn, &l, e) : err_set(e, ERR_NOMEM, "polls");
+
+    if (code)
+        return code;
+    *ret = l.list;
+    *ret_count = l.count;
+    return ERR_OK;
+}
+
+enum err_code poll_watch(struct db_tx *tx, const struct clock *clock, const char *tenant,
+                         int64_t since, int64_t now, struct err *e)
+{
+    struct db_rows *rows;
+    int64_t id = 0;
+    bool works = false;
+    enum err_code code = db_run(tx, e, NULL,
+                                "INSERT INTO polls (id, tenant, since, watermark, polled, failing)"
+                                " VALUES ($1, $2, $3, $4, 0, 0) ON CONFLICT (tenant) DO NOTHING",
+                                "itii", id_new(clock), tenant, since, since);
+
+    if (!code)
+        code = db_query(tx, e, &rows,
+                        "SELECT polls.id, work.id FROM polls LEFT JOIN work ON work.id = polls.id"
+                        " WHERE polls.tenant = $1",
+                        "t", tenant);
+    if (code)
+        return code;
+    if (db_next(rows)) {
+        id = db_int(rows, 0);
+        works = !db_is_null(rows, 1);
+    }
+    code = db_rows_end(rows, e);
+    if (code)
+        return code;
+    return works ? work_wake(tx, id, now, e)
+                 : work_put(tx, id, WORK_POLL, WORK_NORMAL, now, now, NULL, e);
+}
+
+enum err_code poll_move(struct db_tx *tx, const struct poll_record *r, struct err *e)
+{
+    return db_run(tx, e, NULL,
+                  "UPDATE polls SET watermark = $1, polled = $2, failing = $3 WHERE id = $4",
+                  "iiii", r->watermark, r->polled, r->failing, r->id);
+}

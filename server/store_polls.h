@@ -1,0 +1,32 @@
+/* store_polls.h - how far Defender's list of alerts was read, per tenant. */
+#ifndef CORDON_STORE_POLLS_H
+#define CORDON_STORE_POLLS_H
+
+#include "store.h"
+#include "store_work.h"
+
+/* A row of `polls`; its id is that of its work. */
+struct poll_record {
+    int64_t id;
+    const char *tenant;
+    int64_t since;     /* wall ms: older alerts are none of polling's business */
+    int64_t watermark; /* Defender's lastUpdateTime up to which all was read, ms */
+    int64_t polled;    /* wall ms of the last poll that read all; 0: none yet */
+    int64_t failing;   /* wall ms of the first failure since; 0: none */
+};
+
+/** All of them. */
+enum err_code store_poll_list(struct store *s, struct arena *a, struct poll_record **ret,
+                              size_t *ret_count, struct err *e);
+
+/* ---- inside a transaction -------------------------------------------------------------------- */
+
+/** Sees to it that a tenant is polled: makes its row, from `since` on, and its work, due now. */
+enum err_code poll_watch(struct db_tx *tx, const struct clock *clock, const char *tenant,
+                         int64_t since, int64_t now, struct err *e);
+enum err_code poll_load(struct db_tx *tx, struct arena *a, int64_t id, struct poll_record *ret,
+                        struct err *e);
+/** Writes watermark, polled and failing. */
+enum err_code poll_move(struct db_tx *tx, const struct poll_record *r, struct err *e);
+
+#endif

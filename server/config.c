@@ -733,7 +733,7 @@ static enum err_code read_root(struct loading *l, const struct yaml_node *root)
         note(l, in.mail->key,
              "mail.to is missing: doubts and failures reach only whom a rule's own email names");
     read_polling(l, in.polling);
-    if (!in.sources && !l->config->polling.every_ms)
+    if (root->kind == YAML_MAP && !in.sources && !l->config->polling.every_ms)
         fault(
             l, root,
             "sources is missing: who may push alerts, and how they prove who they are; or let cordon "

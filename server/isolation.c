@@ -63,8 +63,9 @@
 #define GRID_MS         (SECOND_MS / 2)
 #define GRID_BUSY_MS    (3 * SECOND_MS)
 #define FOLLOW_CROWD_MS (10 * SECOND_MS)
-#define YOUNG_MS        (10 * SECOND_MS) /* an isolation that has time for that */
-#define BUSY            300              /* per mille: quota_pressure */
+#define ROOM_PART       3 /* of what a minute allows: so much is to be free for a look, if not for all */
+#define YOUNG_MS        (3 * SECOND_MS) /* an isolation that has time for that */
+#define BUSY            300             /* per mille: quota_pressure */
 #define MIN_WAIT_MS     (SECOND_MS / 10)
 
 enum finding {
@@ -162,7 +163,9 @@ static int64_t follow_due(const struct episode *x, int64_t wait_ms)
 {
     if (!x->crowded)
         return x->now + wait_ms;
-    return next_moment(x->tenant, x->now + (wait_ms > FOLLOW_CROWD_MS ? wait_ms : FOLLOW_CROWD_MS));
+    if (wait_ms < FOLLOW_CROWD_MS)
+        wait_ms = FOLLOW_CROWD_MS;
+    return (x->now + wait_ms + FOLLOW_CROWD_MS - 1) / FOLLOW_CROWD_MS * FOLLOW_CROWD_MS;
 }
 
 static const char *own_id(const struct isolation_record *r, char out[ID_TEXT_SIZE + 8])
@@ -975,8 +978,9 @@ static void wait_for_budget(struct episode *x)
     struct err why;
 
     (void)err_set(&why, ERR_THROTTLED, "the tenant's calls are used up for the moment");
-    why.retry_ms = wait > MIN_WAIT_MS ? wait : MIN_WAIT_MS;
     x->now = clock_wall_ms(x->g->clock);
+    why.retry_ms =
+        next_moment(x->tenant, x->now + (wait > MIN_WAIT_MS ? wait : MIN_WAIT_MS)) - x->now;
     not_looked(x, &why);
 }
 
@@ -1003,6 +1007,10 @@ static void ask_together(struct crowd *k, struct runtime_tenant *tenant)
     int64_t room = quota_room(tenant->quota, true);
     struct err why = {0};
     enum err_code code;
+
+    /* Calls come free one by one; a look for each few would take a good part of them. */
+    if (room <= (int64_t)n && room < quota_per_minute(tenant->quota) / ROOM_PART)
+        room = 0;
 
     if (room == 1) /* not enough for a look and a POST; alone it goes as far as that */
         return;

@@ -153,6 +153,11 @@ int64_t quota_wait(struct quota *q, bool action)
     return wait;
 }
 
+int64_t quota_per_minute(const struct quota *q)
+{
+    return q->rings[QUOTA_ALL].per_minute;
+}
+
 int64_t quota_room(struct quota *q, bool action)
 {
     const struct ring *r = &q->rings[QUOTA_ALL];

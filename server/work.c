@@ -124,7 +124,7 @@ static void mind_the_leases(struct workers *p)
 static int64_t fill(struct workers *p, const size_t room[WORK_KINDS], size_t max, int64_t now)
 {
     struct work claimed[64];
-    size_t n = 0;
+    size_t n = 0, taken[WORK_KINDS] = {0};
     int64_t next = WORK_PARKED, wall;
     struct err e;
     enum err_code code;
@@ -140,8 +140,10 @@ static int64_t fill(struct workers *p, const size_t room[WORK_KINDS], size_t max
     if (p->stopping)
         pthread_cond_broadcast(&p->dispatcher_cond);
     wall = clock_wall_ms(p->clock);
-    for (int k = 0; k < WORK_KINDS && p->o.crowd; k++)
-        if (room[k] && !code && next <= wall)
+    for (size_t i = 0; i < n; i++)
+        taken[claimed[i].kind]++;
+    for (int k = 0; k < WORK_KINDS && p->o.crowd; k++) /* which kind is due now is not said */
+        if (!code && next <= wall && taken[k] && (taken[k] == room[k] || n == max))
             atomic_store(&p->o.crowd[k], true);
     for (size_t i = 0; i < n; i++) {
         enqueue(p, &claimed[i]);

@@ -162,7 +162,8 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         {SOURCES MAIL RULES,
          "cordon.yaml:1:1: tenants is missing: whose Defender is read and acted on\n"},
         {TENANTS MAIL RULES,
-         "cordon.yaml:1:1: sources is missing: who may push alerts, and how they prove who they are\n"},
+         "cordon.yaml:1:1: sources is missing: who may push alerts, and how they prove who they are; or "
+         "let cordon ask for them: polling: {every: 1m}\n"},
         {TENANTS SOURCES MAIL,
          "cordon.yaml:1:1: rules is missing: what is done about an alert; the first rule that "
          "matches gives the verdict\n"},
@@ -404,12 +405,17 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
          NULL},
         {"safety: {mode: shadwo}\n" ALL,
          "cordon.yaml:1:16: safety.mode: expected one of live, shadow, found 'shadwo'; did you mean shadow?\n"},
-        {"polling: {every: 1m}\n" ALL,
-         "cordon.yaml:1:1: polling: asking Defender for alerts is not available in this version "
-         "of cordon; leave it out, or write 0\n"},
-        {"polling: 5m\n" ALL,
-         "cordon.yaml:1:1: polling: asking Defender for alerts is not available in this version of cordon; "
-         "leave it out, or write 0\n"},
+        {"polling: {every: 9s}\n" ALL,
+         "cordon.yaml:1:18: polling.every: expected 10s to 1d, or 0: not at all\n"},
+        {"polling: {every: 1m, may: [isolate]}\n" ALL,
+         "cordon.yaml:1:27: polling.may: notify is missing: people are told of every alert that is "
+         "accepted\n"},
+        {"polling: {}\n" ALL,
+         "cordon.yaml:1:1: polling.every is missing: how often Defender is asked for alerts that nobody "
+         "pushed; 0: not at all\n"},
+        {"polling: {every: 0}\n" TENANTS MAIL RULES,
+         "cordon.yaml:1:1: sources is missing: who may push alerts, and how they prove who they are; or "
+         "let cordon ask for them: polling: {every: 1m}\n"},
         {"hunts: [{name: x}]\n" ALL,
          "cordon.yaml:1:1: hunts: hunting is not available in this version of cordon\n"},
         /* many at once, in the order of their places, and those of one part do not hide another's */

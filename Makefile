@@ -9,6 +9,7 @@
 #   make fuzz [T=name] [SHORT=1]    the parsers of foreign bytes against libFuzzer
 #   make crash [SHORT=1]    kill the server between any two steps; nothing may be lost
 #   make bench [SHORT=1]    how much it takes, and how fast
+#   make storm              ten thousand alerts at once, by Defender's real limits; some ten minutes
 #   make image              the container image
 #   make install [DESTDIR=] [PREFIX=/usr/local]
 #   make deps               every Debian package that the above need (demo, run, test, lint, fuzz,
@@ -66,7 +67,7 @@ OBJ      := $(LIB_OBJ) $(SIM_OBJ) $(KIT_OBJ) $(O)/obj/server/main.o $(SIM_MAIN:%
 SOURCES  := $(wildcard server/*.c handlers/*.c tests/*/*.c)
 HEADERS  := $(wildcard server/*.h handlers/*.h include/cordon/*.h tests/*/*.h)
 
-.PHONY: all deps demo run test built lint tidy cppcheck format advice fuzz crash bench bench-built \
+.PHONY: all deps demo run test built lint tidy cppcheck format advice fuzz crash bench bench-built storm \
         image install help clean
 .SECONDARY: # keep the objects of test programs
 .DELETE_ON_ERROR:
@@ -162,6 +163,10 @@ bench:
 	@tests/deps $(BUILD_DEBS) $(TEST_DEBS)
 	$(again) bench-built
 	@SHORT='$(SHORT)' tests/bench/run
+storm:
+	@tests/deps $(BUILD_DEBS) $(TEST_DEBS)
+	$(again) all $(O)/e2e/test_storm
+	@STORM=1 CORDON_BUILD='$(CURDIR)/$(O)' $(O)/e2e/test_storm
 image:
 	@docker/build
 

@@ -1068,6 +1068,7 @@ static const char *take_change(void *ctx, struct json *list, const struct json *
     struct changes *c = ctx;
     struct defender_change *to = &c->out[c->count];
     const char *id = json_get_string(v, "id"), *machine = json_get_string(v, "machineId");
+    const char *severity = json_get_string(v, "severity");
 
     (void)list;
     if (++c->listed > c->max)
@@ -1076,6 +1077,7 @@ static const char *take_change(void *ctx, struct json *list, const struct json *
         return NULL;
     *to = (struct defender_change){.created_ms = time_of(v, "alertCreationTime"),
                                    .updated_ms = time_of(v, "lastUpdateTime")};
+    to->high = severity && strcasecmp(severity, "High") == 0; /* trap 5 */
     copy_plain(to->id, sizeof to->id, id);
     if (is_machine_id(machine))
         copy_plain(to->machine_id, sizeof to->machine_id, machine);

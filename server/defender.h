@@ -173,6 +173,7 @@ struct defender_change {
     char id[132];
     char machine_id[72];            /* lower case; "": none, or none that is fit */
     int64_t created_ms, updated_ms; /* alertCreationTime, lastUpdateTime; 0: not given */
+    bool high;                      /* its severity */
 };
 
 /**

@@ -24,7 +24,8 @@
 /* What is said of one alert; borrowed from the document. */
 struct said {
     const char *alert, *machine, *tenant; /* NULL: not given */
-    bool row;                             /* its machine is one of perhaps several */
+    bool likely_high;
+    bool row; /* its machine is one of perhaps several */
 };
 
 /* What objects further out say for all that is inside them. */
@@ -149,6 +150,7 @@ static enum err_code add(struct reading *r, const struct said *s, struct alert_r
         r->count++;
     }
     *ret = a;
+    a->likely_high = a->likely_high || s->likely_high;
     if (s->tenant && a->tenant_id && strcasecmp(s->tenant, a->tenant_id) != 0)
         return err_set(r->e, ERR_INVALID, "the same alert stands there with two different tenants");
     if (s->tenant && !a->tenant_id && !(a->tenant_id = arena_str(r->arena, s->tenant)))
@@ -192,6 +194,9 @@ static enum err_code read_members(struct reading *r, const struct json *o, struc
             code = take_tenant(r, m, &s->tenant);
         } else if (word_is(name, "test")) {
             code = take_test(r, m, test);
+        } else if (word_is(name, "severity") || word_is(name, "alertseverity")) {
+            /* a hint, whatever else stands there: it orders, and decides nothing */
+            s->likely_high = json_string(m) && strcasecmp(json_string(m), "high") == 0;
         } else if (word_is(name, "id")) {
             if (id && (!json_string(id) || !json_string(m) ||
                        strcmp(json_string(id), json_string(m)) != 0))

@@ -19,6 +19,7 @@ struct alert_ref {
     const char *alert_id;   /* ^[A-Za-z0-9_.-]{1,128}$: defender-api.md section 2.5 */
     const char *machine_id; /* ^[0-9a-fA-F]{32,64}$, lower case; NULL: not given */
     const char *tenant_id;  /* GUID as the body says; NULL: not given */
+    bool likely_high; /* the body says that its severity is High: it goes first, and that is all */
 };
 
 struct intake {

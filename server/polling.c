@@ -91,6 +91,7 @@ static enum err_code make_fn(struct db_tx *tx, void *arg, struct err *e)
         if (is_news(m->p, &m->changes[i]))
             refs[n.count++] = (struct alert_ref){
                 .alert_id = m->changes[i].id,
+                .likely_high = m->changes[i].high,
                 .machine_id = m->changes[i].machine_id[0] ? m->changes[i].machine_id : NULL};
     code = acceptance_of_poll(tx, &a, e);
     m->made = (int64_t)a.reopened;

@@ -82,6 +82,7 @@ static enum err_code one_case(struct db_tx *tx, struct acceptance *a, size_t i, 
                               struct err *e)
 {
     const struct notification *n = a->n;
+    enum work_priority priority = n->alerts[i].likely_high ? WORK_URGENT : WORK_NORMAL;
     int64_t changed = 0;
     enum err_code code;
 
@@ -101,10 +102,9 @@ static enum err_code one_case(struct db_tx *tx, struct acceptance *a, size_t i, 
     a->duplicate = false;
     if (a->claim && !a->claimed) {
         a->claimed = true;
-        return work_put(tx, id, WORK_CASE, WORK_NORMAL, n->received_ms, n->received_ms, &a->work,
-                        e);
+        return work_put(tx, id, WORK_CASE, priority, n->received_ms, n->received_ms, &a->work, e);
     }
-    return work_put(tx, id, WORK_CASE, WORK_NORMAL, n->received_ms, n->received_ms, NULL, e);
+    return work_put(tx, id, WORK_CASE, priority, n->received_ms, n->received_ms, NULL, e);
 }
 
 /* The ids of a's cases as the column keeps them. */

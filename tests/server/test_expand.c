@@ -261,6 +261,153 @@ static void test_expand__a_mail_that_hangs_does_not_park_the_next_for_days(void 
     rig_close(&r);
 }
 
+/* ---- many at once --------------------------------------------------------------------------------- */
+
+#define LIST_ALERTS   "/api/alerts?$filter=id%20in%20("
+#define LIST_MACHINES "/api/machines?$filter=id%20in%20("
+#define LOOKS         "/api/machineactions?$filter=machineId%20in%20("
+#define MACHINE2      "1111111111111111111111111111111111111111"
+
+/* Three alerts wait, two of them on one machine. */
+static void push_three(struct rig *r, int64_t ids[3])
+{
+    peer_forget(r->peer);
+    rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    ids[0] = rig_push(r, "da1_-1", NULL);
+    ids[1] = rig_push(r, "da2_-1", NULL);
+    ids[2] = rig_push(r, "da3_-1", NULL);
+    atomic_store(&r->g->crowd[WORK_CASE], true);
+}
+
+#define ONE_ALERT(id, severity, machine)                                                           \
+    "{\"id\":\"" id "\",\"severity\":\"" severity "\",\"machineId\":\"" machine "\"}"
+#define ONE_MACHINE(id, name) "{\"id\":\"" id "\",\"computerDnsName\":\"" name "\"}"
+#define THREE_ALERTS                                                                               \
+    "{\"value\":[" ONE_ALERT("da3_-1", "Low", MACHINE2) "," ONE_ALERT(                             \
+        "da1_-1", "High", MACHINE) "," ONE_ALERT("da2_-1", "High", MACHINE) "]}"
+#define TWO_MACHINES                                                                               \
+    "{\"value\":[" ONE_MACHINE(MACHINE2, "b.example") "," ONE_MACHINE(MACHINE, "a.example") "]}"
+
+/* One call for the alerts, one for the machines, one look; each case its own verdict; one isolation. */
+static void test_expand__cases_that_wait_are_read_together(void **state)
+{
+    struct rig r;
+    int64_t ids[3];
+
+    (void)state;
+    rig_open(&r, NULL);
+    push_three(&r, ids);
+    rig_says(&r, "GET", LIST_ALERTS, 0, 200, THREE_ALERTS);
+    rig_says(&r, "GET", LIST_MACHINES, 0, 200, TWO_MACHINES);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "GET", "/api/alerts"), 1);
+    assert_int_equal(rig_seen(&r, "GET", "/api/machines"), 1);
+    rig_pass(&r, 4 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 1);
+    assert_string_equal(rig_case(&r, ids[0]).rule, "contain");
+    assert_string_equal(rig_case(&r, ids[2]).rule, "tell");
+    assert_int_equal(rig_case(&r, ids[0]).isolation, rig_case(&r, ids[1]).isolation);
+    assert_int_equal(rig_case(&r, ids[2]).isolation, 0);
+    assert_non_null(strstr(rig_case(&r, ids[2]).facts, "b.example"));
+    rig_close(&r);
+}
+
+/* What a list leaves out is not known not to be: it is listed again, then asked for alone, and so is a machine. */
+static void test_expand__what_a_list_leaves_out_is_read_alone(void **state)
+{
+    struct rig r;
+    int64_t ids[3];
+
+    (void)state;
+    rig_open(&r, RULES_MAIL_ONLY);
+    push_three(&r, ids);
+    rig_says(&r, "GET", LIST_ALERTS, 0, 200,
+             "{\"value\":[" ONE_ALERT("da1_-1", "Low", MACHINE2) "," ONE_ALERT("da2_-1", "Low",
+                                                                               MACHINE) "]}");
+    rig_says(&r, "GET", LIST_MACHINES, 0, 200,
+             "{\"value\":[" ONE_MACHINE(MACHINE2, "b.example") "]}");
+    rig_says(&r, "GET", "/api/alerts/da3_-1", 0, 200, ONE_ALERT("da3_-1", "Low", MACHINE2));
+    rig_says(&r, "GET", "/api/machines/" MACHINE2, 0, 200, ONE_MACHINE(MACHINE2, "b.example"));
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    (void)rig_work(&r);
+    assert_int_equal(rig_case(&r, ids[0]).state, CASE_DONE);
+    assert_int_equal(rig_case(&r, ids[1]).state, CASE_DONE); /* its machine was read alone */
+    assert_non_null(strstr(rig_case(&r, ids[1]).facts, "ws-114.corp.example"));
+    assert_int_equal(rig_case(&r, ids[2]).state, CASE_EXPANDING);
+    rig_pass(&r, 20 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_case(&r, ids[2]).state, CASE_DONE);
+    assert_int_equal(rig_seen(&r, "GET", "/api/alerts/da3_-1"), 1);
+    rig_close(&r);
+}
+
+/* Lists that are refused, or speak of something else, decide nothing about any case. */
+static void test_expand__a_bad_list_is_no_answer(void **state)
+{
+    static const struct {
+        int status;
+        const char *body;
+        bool alone; /* lists are given up, and each is read by itself; else they wait */
+    } rows[] = {
+        {414, "", true},
+        {400, "{\"error\":{\"code\":\"ODataError\",\"message\":\"too many nodes\"}}", true},
+        {403, "{\"error\":{\"code\":\"Forbidden\"}}", true},
+        {500, "{}", false},
+        {200, "{\"value\":[" ONE_ALERT("da9_-1", "High", MACHINE) "]}", false},
+        {200, "{\"value\":{}}", false},
+        {200, "{\"value\":[],\"@odata.nextLink\":\"ftp://x\"}", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t ids[3];
+
+        print_message("  row %zu\n", i);
+        rig_open(&r, RULES_MAIL_ONLY);
+        push_three(&r, ids);
+        rig_says(&r, "GET", LIST_ALERTS, 0, rows[i].status, rows[i].body);
+        rig_says(&r, "GET", "/api/alerts/da1_-1", 0, 200, ONE_ALERT("da1_-1", "Low", MACHINE));
+        rig_says(&r, "GET", "/api/alerts/da2_-1", 0, 200, ONE_ALERT("da2_-1", "Low", MACHINE));
+        rig_says(&r, "GET", "/api/alerts/da3_-1", 0, 200, ONE_ALERT("da3_-1", "Low", MACHINE));
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        (void)rig_work(&r);
+        for (int k = 0; k < 3; k++)
+            assert_int_equal(rig_case(&r, ids[k]).state,
+                             rows[i].alone ? CASE_DONE : CASE_EXPANDING);
+        rig_pass(&r, 10 * SECOND_MS, SECOND_MS); /* by themselves, or alone now */
+        for (int k = 0; k < 3; k++)
+            assert_int_equal(rig_case(&r, ids[k]).state, CASE_DONE);
+        rig_close(&r);
+    }
+}
+
+/* A protected machine stays so for every case that shares what was read of it. */
+static void test_expand__protection_holds_for_all_who_share_a_machine(void **state)
+{
+    struct rig r;
+    int64_t ids[3];
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "safety:\n  protected:\n    - machine.tags: [tier-0]\n");
+    push_three(&r, ids);
+    rig_says(&r, "GET", LIST_ALERTS, 0, 200, THREE_ALERTS);
+    rig_says(&r, "GET", LIST_MACHINES, 0, 200,
+             "{\"value\":[" ONE_MACHINE(
+                 MACHINE2, "b.example") ",{\"id\":\"" MACHINE "\",\"machineTags\":[\"tier-0\"]}]}");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    (void)rig_work(&r);
+    rig_pass(&r, 10 * SECOND_MS, SECOND_MS);
+    for (int k = 0; k < 3; k++)
+        assert_int_equal(rig_case(&r, ids[k]).state, CASE_DONE);
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines"), 0);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -271,6 +418,10 @@ int main(void)
         cmocka_unit_test(test_expand__no_text_is_too_long_to_be_told),
         cmocka_unit_test(test_expand__one_machine_in_two_spellings_is_one),
         cmocka_unit_test(test_expand__an_outdated_record_moves_nothing),
+        cmocka_unit_test(test_expand__cases_that_wait_are_read_together),
+        cmocka_unit_test(test_expand__what_a_list_leaves_out_is_read_alone),
+        cmocka_unit_test(test_expand__a_bad_list_is_no_answer),
+        cmocka_unit_test(test_expand__protection_holds_for_all_who_share_a_machine),
         cmocka_unit_test(test_expand__a_mail_that_hangs_does_not_park_the_next_for_days),
     };
 

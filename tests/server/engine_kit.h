@@ -208,9 +208,11 @@ static inline void rig_stored(void *arg, enum err_code code, const struct err *e
 }
 
 /* Stores a notification as the senders' side does; returns the case's id. */
-static inline int64_t rig_push(struct rig *r, const char *alert_id, const char *machine_id)
+static inline int64_t rig_push_hinted(struct rig *r, const char *alert_id, const char *machine_id,
+                                      bool likely_high)
 {
-    const struct alert_ref ref = {.alert_id = alert_id, .machine_id = machine_id};
+    const struct alert_ref ref = {
+        .alert_id = alert_id, .machine_id = machine_id, .likely_high = likely_high};
     const struct notification n = {.tenant = "contoso",
                                    .source = "relay",
                                    .received_ms = clock_wall_ms(&r->hands.clock),
@@ -226,6 +228,11 @@ static inline int64_t rig_push(struct rig *r, const char *alert_id, const char *
     (void)sem_destroy(&done);
     assert_int_equal(a.count, 1);
     return a.cases[0];
+}
+
+static inline int64_t rig_push(struct rig *r, const char *alert_id, const char *machine_id)
+{
+    return rig_push_hinted(r, alert_id, machine_id, false);
 }
 
 /* Claims one due row of a kind; false: there is none. */

@@ -386,6 +386,25 @@ static void test_expand__a_bad_list_is_no_answer(void **state)
     }
 }
 
+/* Of many that wait, those that their sender calls High are first. */
+static void test_expand__a_hint_is_seen_to_first(void **state)
+{
+    struct rig r;
+    struct work w;
+    int64_t low, high;
+
+    (void)state;
+    rig_open(&r, NULL);
+    low = rig_push(&r, "da1_-1", NULL);
+    hands_turn(&r.hands, SECOND_MS);
+    high = rig_push_hinted(&r, "da2_-1", NULL, true);
+    assert_true(rig_claim(&r, WORK_CASE, &w));
+    assert_int_equal(w.id, high);
+    assert_true(rig_claim(&r, WORK_CASE, &w));
+    assert_int_equal(w.id, low);
+    rig_close(&r);
+}
+
 /* A protected machine stays so for every case that shares what was read of it. */
 static void test_expand__protection_holds_for_all_who_share_a_machine(void **state)
 {
@@ -421,6 +440,7 @@ int main(void)
         cmocka_unit_test(test_expand__cases_that_wait_are_read_together),
         cmocka_unit_test(test_expand__what_a_list_leaves_out_is_read_alone),
         cmocka_unit_test(test_expand__a_bad_list_is_no_answer),
+        cmocka_unit_test(test_expand__a_hint_is_seen_to_first),
         cmocka_unit_test(test_expand__protection_holds_for_all_who_share_a_machine),
         cmocka_unit_test(test_expand__a_mail_that_hangs_does_not_park_the_next_for_days),
     };

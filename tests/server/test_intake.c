@@ -869,6 +869,34 @@ static void test_intake__says_so_when_memory_runs_out(void **state)
         without_memory(bodies[i]);
 }
 
+/* A hint orders, and decides nothing: whatever else stands in its place is no fault. */
+static void test_intake__a_severity_is_a_hint(void **state)
+{
+    static const struct {
+        const char *body;
+        bool high;
+    } rows[] = {
+        {"{\"alertId\":\"da1_-1\",\"severity\":\"High\"}", true},
+        {"{\"alertId\":\"da1_-1\",\"Severity\":\"HIGH\"}", true},
+        {"{\"value\":[{\"alert_id\":\"da1_-1\",\"alertSeverity\":\"high\"}]}", true},
+        {"{\"alertId\":\"da1_-1\",\"severity\":\"Low\"}", false},
+        {"{\"alertId\":\"da1_-1\",\"severity\":256}", false},
+        {"{\"alertId\":\"da1_-1\",\"severity\":null}", false},
+        {"{\"alertId\":\"da1_-1\"}", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        AUTO(arena_freep) struct arena *a = arena_new(0);
+        struct intake in;
+
+        assert_int_equal(intake_read(a, rows[i].body, strlen(rows[i].body), &in, NULL), ERR_OK);
+        assert_int_equal(in.count, 1);
+        assert_string_equal(in.alerts[0].alert_id, "da1_-1");
+        assert_int_equal(in.alerts[0].likely_high, rows[i].high);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -890,6 +918,7 @@ int main(void)
         cmocka_unit_test(test_intake__rows_of_evidence_are_no_batch),
         cmocka_unit_test(test_intake__takes_a_hundred_alerts_and_no_more),
         cmocka_unit_test(test_intake__says_so_when_memory_runs_out),
+        cmocka_unit_test(test_intake__a_severity_is_a_hint),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -710,6 +710,145 @@ static void test_isolation__a_clock_set_back_delays_no_look(void **state)
     rig_close(&r);
 }
 
+/* ---- many at once --------------------------------------------------------------------------------- */
+
+#define LOOKS    "/api/machineactions?$filter=machineId%20in%20("
+#define LISTED   "/api/machineactions?$filter=id%20in%20("
+#define MACHINE2 "1111111111111111111111111111111111111111"
+#define ISOLATE2 "/api/machines/" MACHINE2 "/isolate"
+#define OF_OTHER(id, type, status)                                                                 \
+    "{\"id\":\"" id "\",\"type\":\"" type "\",\"status\":\"" status "\",\"machineId\":\"" MACHINE2 \
+    "\",\"creationDateTimeUtc\":\"2025-01-07T10:11:12Z\",\"externalId\":null,"                     \
+    "\"requestor\":\"somebody\"}"
+
+/* Two cases of two machines wait, both to be isolated; their rows are made, nothing is asked for yet. */
+static void ask_for_two(struct rig *r, int64_t ids[2])
+{
+    hands_turn(&r->hands, 1); /* the next moment is not now */
+    peer_forget(r->peer);
+    rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(r, "GET", "/api/alerts?", 0, 200,
+             "{\"value\":[{\"id\":\"da1_-1\",\"severity\":\"High\",\"machineId\":\"" MACHINE
+             "\"},{\"id\":\"da2_-1\",\"severity\":\"High\",\"machineId\":\"" MACHINE2 "\"}]}");
+    rig_says(r, "GET", "/api/machines?", 0, 200,
+             "{\"value\":[{\"id\":\"" MACHINE "\"},{\"id\":\"" MACHINE2 "\"}]}");
+    ids[0] = rig_push(r, "da1_-1", NULL);
+    ids[1] = rig_push(r, "da2_-1", NULL);
+    atomic_store(&r->g->crowd[WORK_CASE], true);
+    (void)rig_work(r);
+    assert_int_equal(rig_seen(r, "POST", "/api/machines/"), 0);
+    atomic_store(&r->g->crowd[WORK_ISOLATION], true);
+}
+
+static int64_t isolation_of(struct rig *r, int64_t case_id)
+{
+    return rig_case(r, case_id).isolation;
+}
+
+static struct isolation_record record_of(struct rig *r, int64_t case_id)
+{
+    struct isolation_record row;
+
+    assert_int_equal(store_isolation_load(r->store, r->arena, isolation_of(r, case_id), &row, NULL),
+                     ERR_OK);
+    return row;
+}
+
+/* One look for both: what a person has isolated is adopted, the other is asked for; and one list says how
+ * both stand. */
+static void test_isolation__many_share_a_look_and_a_list(void **state)
+{
+    struct rig r;
+    int64_t ids[2];
+
+    (void)state;
+    rig_open(&r, NULL);
+    ask_for_two(&r, ids);
+    rig_says(&r, "GET", LOOKS, 0, 200,
+             "{\"value\":[" OF_OTHER("a-person-s", "Isolate", "Pending") "]}");
+    rig_says(&r, "GET", LISTED, 0, 200,
+             "{\"value\":[" OF_OTHER("a-person-s", "Isolate", "Succeeded") "," ACTION_DOC(
+                 ACTION, "Isolate", "Succeeded", "null", "11:12") "]}");
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    hands_turn(&r.hands, 4 * SECOND_MS);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "GET", "/api/machineactions"), 1);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE2), 0);
+    assert_true(record_of(&r, ids[1]).adopted);
+    assert_false(record_of(&r, ids[0]).adopted);
+    atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+    hands_turn(&r.hands, MINUTE_MS);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "GET", LISTED), 1);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(record_of(&r, ids[i]).state, ISOLATION_ISOLATED);
+        assert_int_equal(rig_case(&r, ids[i]).state, CASE_DONE);
+    }
+    rig_close(&r);
+}
+
+/* A look that cannot be read, or that failed, is none: nothing is asked for. */
+static void test_isolation__without_a_look_nothing_is_asked_for_many_either(void **state)
+{
+    static const struct {
+        int status;
+        const char *body;
+    } rows[] = {
+        {500, "{}"},
+        {200, "{\"value\":[{\"id\":\"x\"}]}"},
+        {200, "{\"value\":[" ACTION_DOC("x", "Isolate", "Pending", "null", "11:12") ",7]}"},
+        {200, "[]"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t ids[2];
+
+        rig_open(&r, NULL);
+        ask_for_two(&r, ids);
+        rig_says(&r, "GET", LIST, 0, rows[i].status, rows[i].body);
+        for (int k = 0; k < 5; k++) {
+            atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+            rig_pass(&r, 4 * SECOND_MS, SECOND_MS);
+        }
+        assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 0);
+        assert_int_equal(record_of(&r, ids[0]).state, ISOLATION_REQUESTED);
+        assert_int_equal(record_of(&r, ids[1]).state, ISOLATION_REQUESTED);
+        rig_close(&r);
+    }
+}
+
+/* An answer that was lost among many is looked for, and never sent again blindly. */
+static void test_isolation__a_lost_answer_among_many_is_looked_for(void **state)
+{
+    struct rig r;
+    int64_t ids[2];
+
+    (void)state;
+    rig_open(&r, NULL);
+    ask_for_two(&r, ids);
+    rig_says(&r, "GET", LOOKS, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 503, "");
+    rig_says(&r, "POST", ISOLATE2, 0, 201, OF_OTHER("b2", "Isolate", "Pending"));
+    rig_says(&r, "GET", LIST, 0, 200,
+             "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:20") "]}");
+    rig_says(&r, "GET", "/api/machineactions/b2", 0, 200, OF_OTHER("b2", "Isolate", "Pending"));
+    rig_says(&r, "GET", GET_ACTION ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:20"));
+    for (int k = 0; k < 10; k++) {
+        atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+        rig_pass(&r, 4 * SECOND_MS, SECOND_MS);
+    }
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE2), 1);
+    assert_int_equal(record_of(&r, ids[0]).state, ISOLATION_PENDING);
+    assert_string_equal(record_of(&r, ids[0]).action_id, ACTION);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -734,6 +873,9 @@ int main(void)
         cmocka_unit_test(test_isolation__a_lost_lease_on_the_isolation_posts_nothing),
         cmocka_unit_test(test_isolation__a_clock_that_jumps_sends_nothing_twice),
         cmocka_unit_test(test_isolation__a_clock_set_back_delays_no_look),
+        cmocka_unit_test(test_isolation__many_share_a_look_and_a_list),
+        cmocka_unit_test(test_isolation__without_a_look_nothing_is_asked_for_many_either),
+        cmocka_unit_test(test_isolation__a_lost_answer_among_many_is_looked_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

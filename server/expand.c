@@ -527,7 +527,7 @@ static void act_on_all(struct crowd *k, bool acting)
 static void run_tenant(struct crowd *k, struct runtime_tenant *tenant, bool entered)
 {
     int64_t wait = entered ? 0 : storm_enter(tenant->storm);
-    bool mine[STORM_CASES_MAX];
+    bool mine[STORM_CASES_MAX] = {false};
 
     for (size_t i = 0; i < k->n; i++)
         mine[i] = is_of(k, i, tenant);

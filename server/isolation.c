@@ -65,6 +65,7 @@
 #define FOLLOW_CROWD_MS (10 * SECOND_MS)
 #define ROOM_PART       3 /* of what a minute allows: so much is to be free for a look, if not for all */
 #define YOUNG_MS        (3 * SECOND_MS) /* an isolation that has time for that */
+#define YOUNG_BUSY_MS   (5 * MINUTE_MS) /* a look of its own would cost a call that is scarce */
 #define BUSY            300             /* per mille: quota_pressure */
 #define MIN_WAIT_MS     (SECOND_MS / 10)
 
@@ -1094,8 +1095,10 @@ static bool leave_to_next(struct engine *g, struct runtime *rt, const struct wor
     struct work unspent = *w;
     struct episode x;
     bool opened = open_episode(&x, g, rt, w);
+    int64_t young_ms =
+        opened && x.tenant && quota_pressure(x.tenant->quota) > BUSY ? YOUNG_BUSY_MS : YOUNG_MS;
     bool young = opened && x.tenant && !x.row.posted && x.now >= x.row.requested &&
-                 x.now - x.row.requested < YOUNG_MS;
+                 x.now - x.row.requested < young_ms;
 
     if (young) {
         unspent.attempts -= unspent.attempts > 0;

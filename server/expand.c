@@ -421,9 +421,9 @@ static void run_one(struct expansion *x)
 #define GATHER_MAX_MS (2 * SECOND_MS)
 /* So often a list may not hold an alert before it is asked for by itself. */
 #define LISTS_WITHOUT 2
-/* What is left of its lease when a case of a batch is begun: two reads and a POST, of 60 s each, do not
- * matter, as every write is fenced; but it would be in vain. */
-#define LEASE_LEFT_MS MINUTE_MS
+/* What must be left of its lease when a case of a batch is begun. Nobody renews those; every write is fenced, so
+ * that a later one would do no harm, but it would be in vain. */
+#define LEASE_LEFT_MS (WORK_LEASE_MS / 3)
 
 struct crowd {
     struct engine *g;

@@ -750,6 +750,7 @@ static void looked(struct episode *x, struct grounds *grounds)
     x->grounds = grounds;
     x->finding = find(&grounds->look, &x->action);
     x->own = find_own(&grounds->look, &x->row);
+    x->leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
     if (db_write(x->g->store->db, looked_fn, x, &e)) {
         log_event(LOG_ERROR, "isolation_not_written", LOG_ID("isolation", x->row.id), LOG_ERR(&e));
         engine_again(x->g, &x->w, engine_backoff(x->w.attempts, 0));
@@ -797,7 +798,6 @@ static void look_again(struct episode *x)
     c.machine_id = x->row.machine_id;
     grounds_read(&c, x->rt, x->tenant, x->row.type, x->g->clock, x->arena, &grounds);
     x->now = clock_wall_ms(x->g->clock);
-    x->leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
     x->due = x->now + FOLLOW_MIN_MS;
     if (grounds.look.actions_code) {
         not_looked(x, &grounds.look.actions_err);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store.h"
+
 static enum err_code client_secret(void *ctx, struct buf *out, struct err *e)
 {
     const struct runtime_tenant *t = ctx;
@@ -123,7 +125,8 @@ enum err_code runtime_keep(struct runtime *r, struct store *store, struct err *e
         if (quota_is_kept(r->tenants[i].quota))
             continue;
         (void)snprintf(app, sizeof app, "%s/%s", t->tenant_id, t->client_id);
-        code = quota_keep(r->tenants[i].quota, store, app, QUOTA_ALONE, e);
+        code = quota_keep(r->tenants[i].quota, store, app,
+                          db_is_shared(store->db) ? QUOTA_SHARED : QUOTA_ALONE, e);
         if (code)
             return err_in(e, "tenant %s", t->name);
     }

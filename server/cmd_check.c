@@ -23,8 +23,9 @@ static const struct cli_command command = {
     .name = "check",
     .about =
         "Reads the configuration and its policy and says what is wrong with it: every fault with\n"
-        "file:line:column, what was expected and the nearest valid word. Starts nothing, asks\n"
-        "nobody. Exit code 1 when there is a fault.",
+        "file:line:column, what was expected and the nearest valid word; a test of the policy that\n"
+        "fails, a rule that no alert can reach. Starts nothing, asks nobody. Exit code 1 when\n"
+        "there is a fault.",
     .options = options,
 };
 
@@ -38,6 +39,7 @@ static void show_json(const char *file, const struct config *config,
     json_out_string(&o, "file", file);
     json_out_bool(&o, "good", config != NULL);
     json_out_string(&o, "policy", config ? policy_hash(config->policy) : NULL);
+    json_out_int(&o, "tests", config ? (int64_t)config->n_tests : 0);
     json_out_array(&o, "faults");
     for (const struct yaml_fault *x = faults->first; x; x = x->next) {
         json_out_object(&o, NULL);
@@ -60,9 +62,10 @@ static void show_text(const char *file, const struct config *config)
 {
     for (const char *const *note = config->notes; *note; note++)
         (void)printf("note: %s\n", *note);
-    (void)printf("%s: good. %zu tenant%s, %zu source%s, policy %.12s%s\n", file, config->n_tenants,
-                 config->n_tenants == 1 ? "" : "s", config->n_sources,
-                 config->n_sources == 1 ? "" : "s", policy_hash(config->policy),
+    (void)printf("%s: good. %zu tenant%s, %zu source%s, %zu test%s, policy %.12s%s\n", file,
+                 config->n_tenants, config->n_tenants == 1 ? "" : "s", config->n_sources,
+                 config->n_sources == 1 ? "" : "s", config->n_tests,
+                 config->n_tests == 1 ? "" : "s", policy_hash(config->policy),
                  policy_is_shadow(config->policy) ? " in shadow mode: nothing is isolated" : "");
 }
 

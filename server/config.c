@@ -24,6 +24,7 @@
 #include "db.h"
 #include "http_tls.h"
 #include "mail.h"
+#include "policy_tests.h"
 #include "yaml.h"
 
 #define FILE_MAX       (1024 * 1024 + 1) /* yaml.h takes 1 MiB; one byte more shows that there is more */
@@ -85,7 +86,7 @@ static const char zero_guid[] = "00000000-0000-0000-0000-000000000000";
 
 struct top {
     const struct yaml_node *listen, *admin, *store, *tenants, *sources, *mail, *rules, *safety,
-        *polling, *hunts;
+        *tests, *polling, *hunts;
     const char *public_url;
     int64_t retention_ms;
 };
@@ -108,6 +109,8 @@ static const struct setting top_table[] = {
         .meaning = "what is done about an alert; the first rule that matches gives the verdict"),
     ROW("safety", SET_NODE, top, safety,
         .meaning = "what is never isolated unasked, and how many isolations there may be"),
+    ROW("tests", SET_NODE, top, tests,
+        .meaning = "what the policy is to say of which facts; judged whenever the file is read"),
     ROW("polling", SET_NODE, top, polling, .meaning = "asking Defender for alerts"),
     ROW("hunts", SET_NODE, top, hunts, .meaning = "scheduled hunting queries"),
     {.key = NULL},
@@ -225,13 +228,15 @@ static const struct setting quota_table[] = {
 
 enum { REPLY_ACCEPT, REPLY_STATUS };
 static const char *const replies[] = {"accept", "status", NULL};
+enum { MODE_LIVE, MODE_SHADOW };
+static const char *const modes[] = {"live", "shadow", NULL};
 
 struct source {
     const char *tenant;
     const struct yaml_node *verify, *may, *rate;
     struct cidr_list networks;
     int64_t heartbeat;
-    int reply;
+    int reply, mode;
 };
 
 static const struct setting source_table[] = {
@@ -248,6 +253,8 @@ static const struct setting source_table[] = {
         .meaning = "where its requests may come from; default anywhere"),
     ROW("heartbeat", SET_DURATION, source, heartbeat, .least = SECOND_MS, .most = 30 * DAY_MS,
         .meaning = "people are told when nothing comes from it for so long"),
+    ROW("mode", SET_WORD, source, mode, .fallback = "live", .words = modes,
+        .meaning = "shadow: what its deliveries lead to is told, not done"),
     {.key = NULL},
 };
 
@@ -577,6 +584,7 @@ static void read_source(struct loading *l, const struct yaml_node *map, struct c
     if (networks && networks->kind == YAML_LIST && !networks->count)
         fault(l, networks, "%s.networks: none are named; name them, or leave it out: anywhere",
               name);
+    out->shadow = in.mode == MODE_SHADOW;
     if (!in.verify)
         return;
     if (out->tenant && out->tenant->tenant_id) {
@@ -699,6 +707,38 @@ static void read_retention(struct loading *l, const struct yaml_node *root, int6
         }
 }
 
+/* A rule that can only match what a source pushes which may not isolate does nothing but tell. */
+static void note_pointless_rules(struct loading *l, const struct yaml_node *rules)
+{
+    for (size_t i = 0; i < l->config->n_sources; i++) {
+        const struct config_source *s = &l->config->sources[i];
+        const char *rule;
+        size_t at = 0;
+
+        while ((!s->may_isolate || s->shadow) &&
+               (rule = policy_rule_of_source(l->config->policy, s->name, &at)))
+            note(l, rules->key, "rule %s acts on nothing: source %s %s", rule, s->name,
+                 s->may_isolate ? "is in shadow mode" : "may only notify");
+    }
+}
+
+/* Only with a policy and sources that have no fault. */
+static enum err_code run_tests(struct loading *l, const struct yaml_node *tests)
+{
+    const struct config *c = l->config;
+    struct policy_tests_source *sources =
+        arena_array(l->reader.arena, c->n_sources + 1, sizeof *sources);
+
+    if (!sources)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < c->n_sources; i++)
+        sources[i] = (struct policy_tests_source){.name = c->sources[i].name,
+                                                  .tenant = c->sources[i].tenant->name,
+                                                  .may_isolate = c->sources[i].may_isolate};
+    l->config->n_tests = policy_tests_run(&l->reader, tests, c->policy, sources, c->n_sources);
+    return ERR_OK;
+}
+
 static enum err_code read_root(struct loading *l, const struct yaml_node *root)
 {
     struct config *c = l->config;
@@ -740,6 +780,11 @@ static enum err_code read_root(struct loading *l, const struct yaml_node *root)
             "ask for them: polling: {every: 1m}");
     if (in.hunts && !(in.hunts->kind == YAML_LIST && in.hunts->count == 0))
         fault(l, in.hunts->key, "hunts: hunting is not available in this version of cordon");
+    if (l->reader.faults->count)
+        return ERR_OK;
+    note_pointless_rules(l, in.rules);
+    if (in.tests)
+        return run_tests(l, in.tests);
     return ERR_OK;
 }
 
@@ -1088,6 +1133,13 @@ bool config_may_isolate(const struct config *c, const char *source)
     const struct config_source *s = config_source(c, source);
 
     return s ? s->may_isolate : strcmp(source, CONFIG_POLLING) == 0 && c->polling.may_isolate;
+}
+
+bool config_is_shadow(const struct config *c, const char *source)
+{
+    const struct config_source *s = config_source(c, source);
+
+    return s && s->shadow;
 }
 
 const struct config_source *config_source(const struct config *c, const char *name)

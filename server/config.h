@@ -63,6 +63,7 @@ struct config_source {
     struct cidr_list networks; /* where its clients may be; none: anywhere */
     int64_t heartbeat_ms;      /* silence after which people are told; 0: never */
     bool reply_status; /* its 202 says where the outcome is to be had; public_url is there then */
+    bool shadow;       /* what it leads to is told, not done */
 };
 
 struct config_mail {
@@ -100,6 +101,7 @@ struct config {
     struct config_mail mail;
     struct config_polling polling;
     const struct policy *policy;
+    size_t n_tests; /* of the policy: all of them hold */
     const char *const
         *notes; /* not faults, but worth a line at start ("source x: a token is no signature");
                                  NULL-terminated */
@@ -128,6 +130,8 @@ const struct config_tenant *config_tenant(const struct config *c, const char *na
 const struct config_source *config_source(const struct config *c, const char *name);
 /** May a case of this source (CONFIG_POLLING included) lead to an isolation? */
 bool config_may_isolate(const struct config *c, const char *source);
+/** Is what its deliveries lead to told, and not done? */
+bool config_is_shadow(const struct config *c, const char *source);
 /** Does any tenant's or source's … setting differ so that a socket or store must be opened anew?
  *  Returns the name of the first such key ("listen.address"), or NULL: a reload may swap. */
 const char *config_needs_restart(const struct config *old, const struct config *new);

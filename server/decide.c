@@ -13,7 +13,7 @@
  *   5. Defender does not know the machine, or answered with another one, or merged it (trap 12)
  *   6. the machine is protected, or that cannot be judged
  *   7. the source may only notify
- *   8. shadow mode
+ *   8. shadow mode: of the policy, the rule or the source
  *
  * Nobody stays silent: where no rule matched, or something was withheld, and the rule tells nobody, an
  * email with nothing set is added (contract.md section 0).
@@ -40,13 +40,18 @@
 #define ID_SHOWN_MAX 140                /* bytes; an alert's id has 128 at most */
 #define VERDICT_MAX  (16 * 1024 * 1024) /* bytes; thousands of rules, each predicate explained */
 
+static const char *const holds[] = {
+    [HOLD_NONE] = "",           [HOLD_DOUBT] = "doubt",
+    [HOLD_MACHINE] = "machine", [HOLD_PROTECTED] = "protected",
+    [HOLD_SOURCE] = "source",   [HOLD_SHADOW] = "shadow",
+};
+
 struct deciding {
     const struct policy *policy;
     const struct facts *facts;
     int64_t now_ms;
     struct arena *arena;
-    struct match *rules; /* judged, up to the one that gave the verdict */
-    size_t n_rules;
+    struct match *rules; /* of every one, judged */
     struct match *protections;
 };
 
@@ -130,20 +135,41 @@ static const char *protection(struct deciding *d)
     return NULL;
 }
 
+static const char *in_shadow(struct deciding *d, const struct policy_rule *rule)
+{
+    if (d->policy->shadow)
+        return "shadow mode: nothing is done at Defender";
+    if (rule->shadow)
+        return say(d->arena, "shadow mode of rule %s: nothing is done at Defender", rule->name);
+    if (d->facts->source_shadow)
+        return say(d->arena, "shadow mode of source %s: nothing is done at Defender",
+                   d->facts->source ? d->facts->source : "unknown");
+    return NULL;
+}
+
 /* Why acting steps are withheld; NULL: they are not. doubt: the verdict's. */
-static const char *withhold(struct deciding *d, const char *doubt)
+static const char *withhold(struct deciding *d, const struct policy_rule *rule, const char *doubt,
+                            enum hold *ret_hold)
 {
     const char *why;
 
+    *ret_hold = HOLD_DOUBT;
     if (doubt)
         return say(d->arena, "in doubt: %s", doubt);
-    if ((why = wrong_machine(d->arena, d->facts)) || (why = protection(d)))
+    *ret_hold = HOLD_MACHINE;
+    if ((why = wrong_machine(d->arena, d->facts)))
         return why;
+    *ret_hold = HOLD_PROTECTED;
+    if ((why = protection(d)))
+        return why;
+    *ret_hold = HOLD_SOURCE;
     if (!d->facts->may_isolate)
         return say(d->arena, "source %s may only notify",
                    d->facts->source ? d->facts->source : "unknown");
-    if (d->policy->shadow)
-        return "shadow mode: nothing is done at Defender";
+    *ret_hold = HOLD_SHADOW;
+    if ((why = in_shadow(d, rule)))
+        return why;
+    *ret_hold = HOLD_NONE;
     return NULL;
 }
 
@@ -180,7 +206,7 @@ static enum err_code expand_args(struct deciding *d, const struct policy_step *s
 }
 
 static enum err_code add_step(struct deciding *d, const struct policy_step *step,
-                              const char *withheld, struct verdict *v)
+                              const char *withheld, enum hold hold, struct verdict *v)
 {
     struct verdict_step *out = &v->steps[v->n_steps++];
 
@@ -188,6 +214,7 @@ static enum err_code add_step(struct deciding *d, const struct policy_step *step
         .handler = step->name,
         .acts = step->acts,
         .withheld = step->acts ? withheld : NULL,
+        .hold = step->acts ? hold : HOLD_NONE,
     };
     return expand_args(d, step, &out->args);
 }
@@ -197,17 +224,18 @@ static enum err_code make_steps(struct deciding *d, const struct policy_rule *ru
                                 struct verdict *v)
 {
     const char *withheld = NULL;
+    enum hold hold = HOLD_NONE;
     enum err_code code = ERR_OK;
 
     v->steps = arena_array(d->arena, (rule ? rule->n_steps : 0) + 1, sizeof *v->steps);
     if (!v->steps)
         return ERR_NOMEM;
     if (rule && rule->acts)
-        withheld = withhold(d, v->doubt);
+        withheld = withhold(d, rule, v->doubt, &hold);
     for (size_t i = 0; rule && i < rule->n_steps && !code; i++)
-        code = add_step(d, &rule->steps[i], withheld, v);
+        code = add_step(d, &rule->steps[i], withheld, hold, v);
     if (!code && (!rule || (!rule->tells && (withheld || v->doubt))))
-        code = add_step(d, &d->policy->tell, NULL, v);
+        code = add_step(d, &d->policy->tell, NULL, HOLD_NONE, v);
     return code;
 }
 
@@ -250,11 +278,13 @@ static enum err_code write_verdict(struct deciding *d, struct verdict *v)
         json_out_bool(&o, "acts", v->steps[i].acts);
         json_out_raw(&o, "args", v->steps[i].args);
         json_out_string(&o, "withheld", v->steps[i].withheld);
+        if (v->steps[i].withheld)
+            json_out_string(&o, "by", hold_name(v->steps[i].hold));
         json_out_object_end(&o);
     }
     json_out_array_end(&o);
     json_out_array(&o, "why");
-    for (size_t i = 0; i < d->n_rules; i++) {
+    for (size_t i = 0; i < d->policy->n_rules; i++) {
         json_out_object(&o, NULL);
         json_out_string(&o, "rule", d->policy->rules[i].name);
         write_match(&o, &d->rules[i]);
@@ -275,7 +305,7 @@ static enum err_code write_verdict(struct deciding *d, struct verdict *v)
 
 /* ---- the interface ----------------------------------------------------------------------------- */
 
-/* Judges rules in order until one is not false; *ret_rule NULL: all are. */
+/* Judges all rules; *ret_rule is the first that is not false, NULL: all are. */
 static enum err_code judge_rules(struct deciding *d, const struct policy_rule **ret_rule)
 {
     const struct policy *p = d->policy;
@@ -284,15 +314,15 @@ static enum err_code judge_rules(struct deciding *d, const struct policy_rule **
     if (!d->rules)
         return ERR_NOMEM;
     *ret_rule = NULL;
-    while (d->n_rules < p->n_rules && !*ret_rule) {
-        const struct policy_rule *rule = &p->rules[d->n_rules];
-        struct match *m = &d->rules[d->n_rules++];
+    for (size_t i = 0; i < p->n_rules; i++) {
+        const struct policy_rule *rule = &p->rules[i];
+        struct match *m = &d->rules[i];
 
         if (!rule->when)
             m->result = TRUTH_TRUE;
         else if (condition_match(rule->when, d->facts, d->now_ms, d->arena, m) != ERR_OK)
             return ERR_NOMEM;
-        if (m->result != TRUTH_FALSE)
+        if (m->result != TRUTH_FALSE && !*ret_rule)
             *ret_rule = rule;
     }
     return ERR_OK;
@@ -316,7 +346,7 @@ static enum err_code judge_protections(struct deciding *d)
 static enum err_code find_doubt(struct deciding *d, const struct policy_rule *rule,
                                 const char **ret)
 {
-    const struct match *m = rule ? &d->rules[d->n_rules - 1] : NULL;
+    const struct match *m = rule ? &d->rules[rule - d->policy->rules] : NULL;
     const char *old = stale(d->arena, d->facts, d->now_ms);
     const char *doubt = NULL;
 
@@ -355,6 +385,11 @@ enum err_code decide(const struct policy *p, const struct facts *f, int64_t now_
     return ERR_OK;
 }
 
+const char *hold_name(enum hold hold)
+{
+    return holds[hold];
+}
+
 /* ---- reading it back --------------------------------------------------------------------------- */
 
 static bool text_or_null(const struct json *doc, const char *name, const char **ret)
@@ -369,7 +404,11 @@ static enum err_code read_step(const struct json *doc, struct arena *a, struct v
                                struct err *e)
 {
     AUTO(buf_clear) struct buf args = BUF_INIT(VERDICT_MAX);
+    const char *by = json_get_string(doc, "by");
 
+    for (enum hold h = HOLD_NONE; by && h < HOLDS; h++)
+        if (strcmp(holds[h], by) == 0)
+            ret->hold = h;
     ret->handler = json_get_string(doc, "handler");
     ret->acts = json_is_true(json_get(doc, "acts"));
     if (!ret->handler || json_type(json_get(doc, "acts")) != JSON_BOOL ||

@@ -3,12 +3,15 @@
  * The first rule that matches gives the verdict. Unknown is not false: a rule that needs a field which
  * is missing, or an enumeration value that cordon does not know, cannot be passed over; it gives the
  * verdict with `doubt` set, and its acting steps are withheld. A step is withheld, too, when the
- * machine is protected, the source may only notify, the mode is shadow, the pushed machine contradicts
- * the alert's own, the alert names no machine, the machine was merged into another, Defender answered
- * with something else than was asked for, or the facts are older than ten minutes (the order of the
- * checks is in decide.c). Withheld steps stay in the verdict with the reason, so that people are told:
- * where no rule matched, in doubt, and where a step is withheld, an `email` with nothing set is added
- * unless the rule holds one.
+ * machine is protected, the source may only notify, the pushed machine contradicts the alert's own, the
+ * alert names no machine, the machine was merged into another, Defender answered with something else
+ * than was asked for, the facts are older than ten minutes, or the policy, the rule or the source is in
+ * shadow mode (the order of the checks is in decide.c). Withheld steps stay in the verdict with the
+ * reason, so that people are told: where no rule matched, in doubt, and where a step is withheld, an
+ * `email` with nothing set is added unless the rule holds one.
+ *
+ * Every rule is judged, those behind the one that gave the verdict, too: whoever asks years later why it
+ * was not another one finds the answer in the verdict itself.
  */
 #ifndef CORDON_DECIDE_H
 #define CORDON_DECIDE_H
@@ -21,12 +24,25 @@
 #include "facts.h"
 #include "policy.h"
 
+/* What kind of reason withholds a step. */
+enum hold {
+    HOLD_NONE,
+    HOLD_DOUBT,     /* something could not be judged, or the facts are too old */
+    HOLD_MACHINE,   /* there is no machine, or it is not certain which */
+    HOLD_PROTECTED, /* the machine is protected, or perhaps */
+    HOLD_SOURCE,    /* the source may only notify */
+    HOLD_SHADOW,    /* it would be done but for shadow mode */
+    HOLDS
+};
+
 struct verdict_step {
     const char *handler; /* name */
     bool acts;           /* as in struct handler */
     const char *args;    /* JSON object, templates expanded ("{}" when none) */
     /* NULL: do it; else why not, for people ("protected: machine.tags is tier-0") */
     const char *withheld;
+    enum hold
+        hold; /* the kind of withheld; HOLD_NONE when NULL, or when an old verdict did not say */
 };
 
 struct verdict {
@@ -36,13 +52,16 @@ struct verdict {
     struct verdict_step *steps;
     size_t n_steps;
     /* The whole verdict with its explanation, as stored: {"rule","policy","doubt","at",
-     * "steps":[{"handler","acts","args","withheld"}],
+     * "steps":[{"handler","acts","args","withheld","by"}],
      * "why":[{"rule","result","predicates":[{"field","operator","within","wanted","seen","result"}]}],
-     * "protected":[{"result","predicates":[…]}]}. within is there only where a predicate stands inside
-     * any, all or not; wanted and seen are JSON as text, cut. */
+     * "protected":[{"result","predicates":[…]}]}. by: hold_name, only where a step is withheld. why: every
+     * rule in order; protected: every protection, when the rule acts. within is there only where a
+     * predicate stands inside any, all or not; wanted and seen are JSON as text, cut. */
     const char *json;
 };
 
+/** "doubt", "machine", "protected", "source", "shadow"; "" for HOLD_NONE; static storage. */
+const char *hold_name(enum hold hold);
 /** Decides. Everything in *ret lives in a. ERR_NOMEM, or ERR_INVALID when facts hold no alert. */
 enum err_code decide(const struct policy *p, const struct facts *f, int64_t now_ms, struct arena *a,
                      struct verdict *ret, struct err *e);

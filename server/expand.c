@@ -138,6 +138,7 @@ static enum err_code take_facts(struct expansion *x, struct runtime_tenant *tena
         .tenant = x->c.tenant,
         .source = x->c.source,
         .may_isolate = config_may_isolate(x->rt->config, x->c.source),
+        .source_shadow = config_is_shadow(x->rt->config, x->c.source),
         .alert_id = x->c.alert_id,
         .pushed_machine_id = x->c.pushed_machine_id,
         .alert = reads->alert,

@@ -31,6 +31,7 @@ void facts_write(struct buf *out, const struct facts *f)
     json_out_string(&o, "tenant", f->tenant);
     json_out_string(&o, "source", f->source);
     json_out_bool(&o, "may_isolate", f->may_isolate);
+    json_out_bool(&o, "source_shadow", f->source_shadow);
     json_out_string(&o, "alert_id", f->alert_id);
     json_out_string(&o, "pushed_machine_id", f->pushed_machine_id);
     json_out_int(&o, "read_ms", f->read_ms);
@@ -85,6 +86,7 @@ enum err_code facts_read(const struct json *doc, struct facts *ret, struct err *
     if (bad)
         return err_set(e, ERR_INVALID, "facts: '%s' is missing or no such thing", bad);
     f.may_isolate = json_is_true(may);
+    f.source_shadow = json_is_true(json_get(doc, "source_shadow")); /* older facts do not say */
     *ret = f;
     return ERR_OK;
 }

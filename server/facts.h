@@ -17,6 +17,7 @@ struct facts {
     const char *tenant; /* configured name */
     const char *source; /* configured name: the first that pushed, or the first that may isolate */
     bool may_isolate;   /* the source's `may` holds isolate */
+    bool source_shadow; /* the source's `mode` is shadow */
     const char *alert_id;          /* as pushed */
     const char *pushed_machine_id; /* as pushed; NULL: none was */
     const struct json *alert;      /* Defender's alert document; never NULL when deciding */

@@ -592,7 +592,8 @@ static const struct {
     unsigned ops;
 } types[] = {
     [FIELD_TEXT] = {"text", "list of texts",
-                    SET(IS) | SET(IN) | SET(NOT) | SET(GLOB) | SET(REGEX) | SET(EXISTS)},
+                    SET(IS) | SET(IN) | SET(NOT) | SET(GLOB) | SET(REGEX) | SET(IN_FILE) |
+                        SET(EXISTS)},
     [FIELD_WORD] = {"word", "list of words", SET(IS) | SET(IN) | SET(NOT) | SET(EXISTS)},
     [FIELD_LEVEL] = {"level", "list of levels",
                      SET(IS) | SET(IN) | SET(NOT) | SET(AT_LEAST) | SET(AT_MOST) | SET(EXISTS)},
@@ -601,7 +602,7 @@ static const struct {
     [FIELD_BOOL] = {"bool", "list of bools", SET(IS) | SET(NOT) | SET(EXISTS)},
     [FIELD_TIME] = {"time", "list of times", SET(OLDER_THAN) | SET(NEWER_THAN) | SET(EXISTS)},
     [FIELD_ADDRESS] = {"address", "list of addresses",
-                       SET(IS) | SET(IN) | SET(NOT) | SET(CIDR) | SET(EXISTS)},
+                       SET(IS) | SET(IN) | SET(NOT) | SET(CIDR) | SET(IN_FILE) | SET(EXISTS)},
 };
 
 static const char *const op_names[] = {
@@ -613,6 +614,7 @@ static const char *const op_names[] = {
     [FIELD_OP_AT_LEAST] = "at_least",
     [FIELD_OP_AT_MOST] = "at_most",
     [FIELD_OP_CIDR] = "cidr",
+    [FIELD_OP_IN_FILE] = "in_file",
     [FIELD_OP_OLDER_THAN] = "older_than",
     [FIELD_OP_NEWER_THAN] = "newer_than",
     [FIELD_OP_EXISTS] = "exists",

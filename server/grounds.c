@@ -54,6 +54,7 @@ static enum err_code judge_again(const struct case_record *c, struct runtime *rt
     struct facts f = {.tenant = c->tenant,
                       .source = c->source,
                       .may_isolate = config_may_isolate(rt->config, c->source),
+                      .source_shadow = config_is_shadow(rt->config, c->source),
                       .alert_id = c->alert_id,
                       .pushed_machine_id = c->pushed_machine_id,
                       .alert = r->alert,

@@ -22,49 +22,20 @@
 #include <string.h>
 #include <strings.h>
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
 #include "buf.h"
-#include "fields.h"
+#include "lists.h"
+#include "match_tree.h"
 
 #define SHOWN_CHARACTERS 200 /* of a wanted or seen value in the explanation */
 #define DOUBT_VALUE_MAX  64  /* bytes of a foreign value inside a sentence */
 #define DOUBTS_MAX       4   /* sentences; more do not help anybody */
 #define WORDS_SHOWN_MAX  8   /* expected words named in a fault */
 
-enum node_kind { NODE_ALL, NODE_ANY, NODE_NOT, NODE_TEST };
-
-/* One value of the file that a field is held against. */
-struct operand {
-    const char *text;    /* FIELD_TEXT, as equality of ASCII */
-    pcre2_code *pattern; /* FIELD_TEXT, otherwise */
-    union {
-        int rank;                  /* FIELD_WORD, FIELD_LEVEL */
-        int64_t number;            /* FIELD_NUMBER, FIELD_BOOL; ages in ms; 1, 0 of exists */
-        unsigned char address[16]; /* FIELD_ADDRESS */
-        struct cidr net;           /* FIELD_OP_CIDR */
-    };
-};
-
-struct condition {
-    enum node_kind kind;
-    struct condition *first, *next; /* children */
-    size_t from, end;               /* its tests */
-    /* NODE_TEST */
-    const struct field *field;
-    enum field_op op;
-    const char *within, *wanted;
-    struct operand *operands;
-    size_t n_operands;
-    /* the root */
-    pcre2_match_context *limits;
-};
-
 /* ---- compiling --------------------------------------------------------------------------------- */
 
 struct compiler {
     const struct settings_reader *reader;
+    struct list_files *lists;
     size_t tests;
     pcre2_general_context *memory;
     pcre2_compile_context *rules;
@@ -308,6 +279,14 @@ static pcre2_code *compile_literal(struct compiler *c, const struct yaml_node *a
     return code;
 }
 
+/* defender-api.md section 3.2. A name in a list of ids would protect nothing, and nobody would notice. */
+static bool is_machine_id(const char *text)
+{
+    size_t len = strspn(text, "0123456789abcdefABCDEF");
+
+    return len >= 32 && len <= 64 && !text[len];
+}
+
 static bool compile_text(struct compiler *c, const struct yaml_node *at, const struct field *f,
                          enum field_op op, const char *text, struct operand *ret)
 {
@@ -316,6 +295,7 @@ static bool compile_text(struct compiler *c, const struct yaml_node *at, const s
                    article(field_op_name(op)), field_op_name(op), REGEX_TEXT_MAX);
         return false;
     }
+    ret->text = text;
     if (op == FIELD_OP_REGEX) {
         ret->pattern = compile_regex(c, at, f, text);
     } else if (op == FIELD_OP_GLOB) {
@@ -326,8 +306,13 @@ static bool compile_text(struct compiler *c, const struct yaml_node *at, const s
             "%s: an empty text equals nothing; ask with {exists: false} whether there is none",
             f->name);
         return false;
+    } else if (strcmp(f->name, "machine.id") == 0 && !is_machine_id(text)) {
+        yaml_fault(c->reader->faults, at,
+                   "%s: '%.60s' is no machine id (40 hexadecimal digits); names are compared by "
+                   "machine.name",
+                   f->name, text);
+        return false;
     } else if (is_ascii(text)) {
-        ret->text = text;
         return true;
     } else {
         ret->pattern = compile_literal(c, at, f, text);
@@ -447,6 +432,13 @@ static bool compile_operand(struct compiler *c, const struct yaml_node *at, cons
             return true;
         yaml_fault(faults, at, "%s: cidr: %s", f->name, e.text);
         return false;
+    case FIELD_OP_IN_FILE:
+        if (f->type != FIELD_ADDRESS)
+            break;
+        if (settings_cidr(text, &ret->net, &e) == ERR_OK)
+            return true;
+        yaml_fault(faults, at, "%s: in_file: %s", f->name, e.text);
+        return false;
     default:
         break;
     }
@@ -515,9 +507,41 @@ static const char *show_wanted(struct compiler *c, const struct yaml_node *at,
     return text ? cut_text(c->reader->arena, text, SHOWN_CHARACTERS) : NULL;
 }
 
-/* field against one operator and its value. */
+/* The values of a list that stands in a file; their faults name its lines. */
+static bool compile_list(struct compiler *c, const struct yaml_node *map, struct condition *n)
+{
+    const struct list_file *list = list_file_read(c->reader, c->lists, map, n->field->name);
+    bool good = true;
+
+    if (!list)
+        return false;
+    n->n_operands = list->count;
+    n->operands = arena_array(c->reader->arena, list->count, sizeof *n->operands);
+    if (!n->operands)
+        return no_memory(c, map);
+    for (size_t i = 0; i < list->count; i++) {
+        const struct yaml_node line = {.kind = YAML_SCALAR,
+                                       .file = list->path,
+                                       .line = list->numbers[i],
+                                       .column = 1,
+                                       .text = list->lines[i],
+                                       .quoted = true};
+
+        if (strstr(line.text, "${")) {
+            yaml_fault(c->reader->faults, &line, "%s: a list takes nothing from the environment",
+                       n->field->name);
+            good = false;
+        } else {
+            good = compile_operand(c, &line, n->field, FIELD_OP_IN_FILE, &n->operands[i]) && good;
+        }
+    }
+    return good;
+}
+
+/* field against one operator and its value; map: what `at` stands in, for a list in a file. */
 static struct condition *compile_test(struct compiler *c, const struct yaml_node *at,
-                                      const struct field *f, enum field_op op, const char *within)
+                                      const struct field *f, enum field_op op, const char *within,
+                                      const struct yaml_node *map)
 {
     bool list =
         at->kind == YAML_LIST && (op == FIELD_OP_IN || op == FIELD_OP_NOT || op == FIELD_OP_GLOB ||
@@ -546,11 +570,16 @@ static struct condition *compile_test(struct compiler *c, const struct yaml_node
     n = new_node(c, at, NODE_TEST);
     if (!n)
         return NULL;
+    n->field = f;
+    n->op = op;
+    n->within = within;
     n->n_operands = list ? at->count : 1;
     n->operands = arena_array(c->reader->arena, n->n_operands, sizeof *n->operands);
     if (!n->operands)
         return no_memory(c, at);
-    if (list) {
+    if (op == FIELD_OP_IN_FILE) {
+        good = compile_list(c, map, n);
+    } else if (list) {
         struct operand *to = n->operands;
 
         for (const struct yaml_node *v = at->first; v; v = v->next)
@@ -560,9 +589,6 @@ static struct condition *compile_test(struct compiler *c, const struct yaml_node
     }
     if (!good)
         return NULL;
-    n->field = f;
-    n->op = op;
-    n->within = within;
     n->wanted = show_wanted(c, at, f, op);
     if (!n->wanted)
         return no_memory(c, at);
@@ -635,7 +661,7 @@ static struct condition *compile_ops(struct compiler *c, const struct yaml_node 
             not ->first = compile_ops(c, v, f, inner, depth + 1);
             add_child(&end, close_node(c, not, not ->first != NULL), &good);
         } else {
-            add_child(&end, compile_test(c, v, f, op, within), &good);
+            add_child(&end, compile_test(c, v, f, op, within, map), &good);
         }
     }
     return close_node(c, all, good);
@@ -679,7 +705,8 @@ static struct condition *compile_entry(struct compiler *c, const struct yaml_nod
     if (f) {
         if (v->kind == YAML_MAP)
             return compile_ops(c, v, f, within, depth);
-        return compile_test(c, v, f, v->kind == YAML_LIST ? FIELD_OP_IN : FIELD_OP_IS, within);
+        return compile_test(c, v, f, v->kind == YAML_LIST ? FIELD_OP_IN : FIELD_OP_IS, within,
+                            NULL);
     }
     if (strcmp(word, "any") == 0 || strcmp(word, "all") == 0)
         return compile_group(c, v, word[1] == 'n' ? NODE_ANY : NODE_ALL, within, depth);
@@ -726,7 +753,8 @@ static struct condition *compile_map(struct compiler *c, const struct yaml_node 
 const struct condition *condition_compile(const struct settings_reader *reader,
                                           const struct yaml_node *map, const char *what)
 {
-    struct compiler c = {.reader = reader};
+    struct list_files own = {0};
+    struct compiler c = {.reader = reader, .lists = reader->lists ? reader->lists : &own};
     struct condition *root;
 
     if (!prepare_pcre(&c))
@@ -801,6 +829,10 @@ static enum truth judge_item(struct judge *j, const struct condition *n,
         return truth_of(j->now_ms - item->number < o->number);
     case FIELD_OP_CIDR:
         return truth_of(cidr_contains(&o->net, item->address));
+    case FIELD_OP_IN_FILE:
+        if (n->field->type == FIELD_ADDRESS)
+            return truth_of(cidr_contains(&o->net, item->address));
+        break;
     default:
         break;
     }
@@ -977,6 +1009,15 @@ enum err_code condition_match(const struct condition *c, const struct facts *f, 
     return ERR_OK;
 }
 
+/* The seen value of a negation, without the quotes of a single text. NULL: out of memory. */
+static const char *unquoted(struct arena *a, const char *seen)
+{
+    size_t len = strlen(seen);
+
+    return len > 2 && seen[0] == '"' && seen[len - 1] == '"' ? arena_strn(a, seen + 1, len - 2)
+                                                             : seen;
+}
+
 /* ---- telling ----------------------------------------------------------------------------------- */
 
 const char *match_doubt(const struct match *m, struct arena *a)
@@ -1016,8 +1057,8 @@ const char *match_reason(const struct match *m, struct arena *a)
 
         if (!p->decisive)
             continue;
-        shown = strcmp(p->seen, "null") == 0 ? "missing" : p->hit ? p->hit : p->seen;
-        shown = field_shown(a, shown, DOUBT_VALUE_MAX);
+        shown = strcmp(p->seen, "null") == 0 ? "missing" : p->hit ? p->hit : unquoted(a, p->seen);
+        shown = shown ? field_shown(a, shown, DOUBT_VALUE_MAX) : NULL;
         if (!shown)
             return NULL;
         buf_addf(&b, "%s%s is %s", said++ ? ", " : "", p->field, shown);

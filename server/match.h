@@ -8,6 +8,7 @@
  * tag written `Tier-0` protects as well as `tier-0`. A predicate on a list holds when any element
  * satisfies it; `not` negates that as a whole. `exists` asks for at least one value and is never
  * unknown. `not`, `in`, `glob`, `regex` and `cidr` take one value or a list of which any may match;
+ * `in_file` takes such a list from a file (lists.h), of addresses and networks where the field is one;
  * `not` takes a map of operators, too. older_than and newer_than compare a time's age; at exactly the given age neither holds.
  *
  * A compiled condition is immutable: any number of threads may judge by it.
@@ -15,6 +16,7 @@
 #ifndef CORDON_MATCH_H
 #define CORDON_MATCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -64,6 +66,11 @@ const struct condition *condition_compile(const struct settings_reader *reader,
 /** Judges facts at now_ms. Everything in *ret lives in a (or in c, or f). ERR_NOMEM or ERR_OK. */
 enum err_code condition_match(const struct condition *c, const struct facts *f, int64_t now_ms,
                               struct arena *a, struct match *ret);
+/** Is it certain that wide holds, or is unknown, wherever narrow is not false? false: not that we could tell.
+ *  Both of compilers of this file; nothing is judged. */
+bool condition_implies(const struct condition *narrow, const struct condition *wide);
+/** The same of a text field that must be this text: source, tenant. */
+bool condition_demands(const struct condition *c, const char *field, const char *text);
 /** Why a condition is unknown: the doubts of its decisive predicates, each field once; NULL: out of
  *  memory. Lives in a. */
 const char *match_doubt(const struct match *m, struct arena *a);

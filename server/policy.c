@@ -16,6 +16,7 @@
 #include "buf.h"
 #include "clock.h"
 #include "json.h"
+#include "lists.h"
 #include "policy_rules.h"
 
 #define NAME_MAX_LEN 64                /* characters of a rule's name */
@@ -216,8 +217,12 @@ static void compile_steps(struct compiler *c, const struct yaml_node *list,
 
 /* ---- rules ------------------------------------------------------------------------------------- */
 
+enum { MODE_LIVE, MODE_SHADOW };
+static const char *const modes[] = {"live", "shadow", NULL};
+
 struct rule_settings {
     const char *name;
+    int mode;
     const struct yaml_node *when, *steps;
 };
 
@@ -231,6 +236,12 @@ static const struct setting rule_table[] = {
      .type = SET_NODE,
      .offset = offsetof(struct rule_settings, when),
      .meaning = "a condition; left out: always"},
+    {.key = "mode",
+     .type = SET_WORD,
+     .offset = offsetof(struct rule_settings, mode),
+     .fallback = "live",
+     .words = modes,
+     .meaning = "shadow: what the rule would do is told, not done"},
     {.key = "do",
      .type = SET_NODE,
      .offset = offsetof(struct rule_settings, steps),
@@ -262,6 +273,21 @@ static void check_name(struct compiler *c, const struct yaml_node *map, const ch
     }
 }
 
+/* Is there a rule above that takes every alert which this one would? */
+static void check_reached(struct compiler *c, const struct yaml_node *at,
+                          const struct policy_rule *rule)
+{
+    for (const struct policy_rule *above = c->policy->rules; rule->when && above < rule; above++)
+        if (above->when && condition_implies(rule->when, above->when)) {
+            yaml_fault(
+                c->reader->faults, at,
+                "no alert comes as far as this rule: rule '%.64s' above takes every one that it "
+                "could match; put the narrower rule first",
+                above->name ? above->name : "without a name");
+            return;
+        }
+}
+
 static void compile_rules(struct compiler *c, const struct yaml_node *rules)
 {
     const struct settings_reader *reader = c->reader;
@@ -285,25 +311,25 @@ static void compile_rules(struct compiler *c, const struct yaml_node *rules)
         if (n->kind != YAML_MAP)
             continue;
         rule->name = s.name;
+        rule->shadow = s.mode == MODE_SHADOW;
         if (s.name)
             check_name(c, n, s.name, rules);
         if (always)
             yaml_fault(reader->faults, n,
                        "no alert comes as far as this rule: rule '%.64s' above has no `when`",
                        always);
-        if (s.when)
+        if (s.when) {
             rule->when = condition_compile(reader, s.when, "when");
-        else if (!yaml_get(n, "when"))
+            check_reached(c, n, rule);
+        } else if (!yaml_get(n, "when")) {
             always = s.name ? s.name : "without a name";
+        }
         if (s.steps)
             compile_steps(c, s.steps, rule);
     }
 }
 
 /* ---- safety ------------------------------------------------------------------------------------ */
-
-enum { MODE_LIVE, MODE_SHADOW };
-static const char *const modes[] = {"live", "shadow", NULL};
 
 struct safety_settings {
     int mode;
@@ -467,6 +493,40 @@ static void write_normal(struct compiler *c, struct json_out *o, const char *nam
     }
 }
 
+static int by_name(const void *a, const void *b)
+{
+    const struct list_file *const *x = a, *const *y = b;
+
+    return strcmp((*x)->name, (*y)->name);
+}
+
+/* What stood in files counts as if it stood in the policy. */
+static bool write_lists(struct compiler *c, struct json_out *o)
+{
+    const struct list_file **sorted;
+    size_t n = 0, i = 0;
+
+    for (const struct list_file *f = c->reader->lists->first; f; f = f->next)
+        n++;
+    if (n == 0)
+        return true;
+    sorted = arena_array(c->reader->arena, n, sizeof *sorted);
+    if (!sorted)
+        return false;
+    for (const struct list_file *f = c->reader->lists->first; f; f = f->next)
+        sorted[i++] = f;
+    qsort(sorted, n, sizeof *sorted, by_name);
+    json_out_object(o, "lists");
+    for (i = 0; i < n; i++) {
+        json_out_array(o, sorted[i]->name);
+        for (size_t k = 0; k < sorted[i]->count; k++)
+            json_out_string(o, NULL, sorted[i]->lines[k]);
+        json_out_array_end(o);
+    }
+    json_out_object_end(o);
+    return true;
+}
+
 static void name_policy(struct compiler *c, const struct yaml_node *rules,
                         const struct yaml_node *safety)
 {
@@ -474,13 +534,17 @@ static void name_policy(struct compiler *c, const struct yaml_node *rules,
     struct json_out o = JSON_OUT(&normal);
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned len = 0;
+    bool good;
 
     json_out_object(&o, NULL);
     write_normal(c, &o, "rules", rules);
     if (safety)
         write_normal(c, &o, "safety", safety);
+    good = write_lists(c, &o);
     json_out_object_end(&o);
-    if (buf_failed(&normal) ||
+    good = good && !buf_failed(&normal);
+    c->policy->text = good ? arena_strn(c->reader->arena, buf_text(&normal), normal.len) : NULL;
+    if (!c->policy->text ||
         EVP_Digest(buf_text(&normal), normal.len, digest, &len, EVP_sha256(), NULL) != 1) {
         (void)no_memory(c, rules);
         return;
@@ -495,10 +559,14 @@ static void name_policy(struct compiler *c, const struct yaml_node *rules,
 const struct policy *policy_compile(const struct settings_reader *reader,
                                     const struct yaml_node *rules, const struct yaml_node *safety)
 {
-    struct compiler c = {.reader = reader, .policy = arena_alloc(reader->arena, sizeof *c.policy)};
+    struct list_files lists = {0};
+    struct settings_reader own = *reader;
+    struct compiler c = {.reader = &own, .policy = arena_alloc(reader->arena, sizeof *c.policy)};
     const struct handler *tell = handler_find(TELL);
     size_t before = reader->faults->count;
 
+    if (!own.lists)
+        own.lists = &lists;
     if (!c.policy)
         return no_memory(&c, rules);
     if (safety && safety->kind == YAML_SCALAR && safety->null)
@@ -516,6 +584,49 @@ const struct policy *policy_compile(const struct settings_reader *reader,
 const char *policy_hash(const struct policy *p)
 {
     return p->hash;
+}
+
+const char *policy_text(const struct policy *p)
+{
+    return p->text;
+}
+
+const struct policy *policy_live(const struct policy *p, struct arena *a)
+{
+    struct policy *live = arena_alloc(a, sizeof *live);
+
+    if (!live)
+        return NULL;
+    *live = *p;
+    live->shadow = false;
+    live->rules = arena_array(a, p->n_rules, sizeof *live->rules);
+    if (!live->rules)
+        return NULL;
+    for (size_t i = 0; i < p->n_rules; i++) {
+        live->rules[i] = p->rules[i];
+        live->rules[i].shadow = false;
+    }
+    return live;
+}
+
+const char *const *policy_rule_names(const struct policy *p, struct arena *a)
+{
+    const char **names = arena_array(a, p->n_rules + 1, sizeof *names);
+
+    for (size_t i = 0; names && i < p->n_rules; i++)
+        names[i] = p->rules[i].name;
+    return names;
+}
+
+const char *policy_rule_of_source(const struct policy *p, const char *source, size_t *at)
+{
+    while (*at < p->n_rules) {
+        const struct policy_rule *rule = &p->rules[(*at)++];
+
+        if (rule->acts && rule->when && condition_demands(rule->when, "source", source))
+            return rule->name;
+    }
+    return NULL;
 }
 
 bool policy_is_shadow(const struct policy *p)

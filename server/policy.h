@@ -1,7 +1,8 @@
 /* policy.h - the written policy, compiled: rules, what is protected, limits, mode.
  *
  * Immutable once compiled; any number of threads may decide by it. Named by the hash of its text (the
- * `rules` and `safety` parts, in a normal form, so that white space and comments do not change it).
+ * `rules` and `safety` parts and the lists that their files hold, in a normal form, so that white space
+ * and comments do not change it).
  */
 #ifndef CORDON_POLICY_H
 #define CORDON_POLICY_H
@@ -27,9 +28,23 @@ const struct policy *policy_compile(const struct settings_reader *reader,
                                     const struct yaml_node *rules, const struct yaml_node *safety);
 /** 64 hexadecimal digits. */
 const char *policy_hash(const struct policy *p);
+/** The normal form that the hash is of, one line of JSON with the lists that its files held: what
+ *  policy_restore makes the same policy of, when nothing else is left of it. */
+const char *policy_text(const struct policy *p);
+/** The policy that policy_text was written of. ERR_INVALID: it is none, or today's program does not take it.
+ *  Everything lives in a. */
+enum err_code policy_restore(struct arena *a, const char *text, const struct policy **ret,
+                             struct err *e);
+/** The same policy with nothing in shadow mode; NULL: out of memory. Lives in a, and borrows from p. */
+const struct policy *policy_live(const struct policy *p, struct arena *a);
 /** safety.mode is shadow: everything but the acting. */
 bool policy_is_shadow(const struct policy *p);
 const struct policy_limit *policy_limits(const struct policy *p, size_t *ret_count);
+/** The rules' names in order, NULL-terminated; lives in a; NULL: out of memory. */
+const char *const *policy_rule_names(const struct policy *p, struct arena *a);
+/** The next rule from *at on that can only match alerts of this source, and acts: its name, NULL: none.
+ *  *at begins as 0. */
+const char *policy_rule_of_source(const struct policy *p, const char *source, size_t *at);
 /** Does any rule hold a step of this handler? (what permissions and settings are needed) */
 bool policy_uses(const struct policy *p, const char *handler);
 

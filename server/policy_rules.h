@@ -34,12 +34,15 @@ struct policy_rule {
     const struct condition *when; /* NULL: always */
     struct policy_step *steps;
     size_t n_steps;
-    bool acts;  /* some step does */
-    bool tells; /* some step is an email */
+    bool acts;   /* some step does */
+    bool tells;  /* some step is an email */
+    bool shadow; /* its mode is: what it would do is told, not done */
 };
 
 struct policy {
     char hash[65];
+    const char *text; /* the normal form that hash is of */
+    size_t text_len;
     bool shadow;
     struct policy_rule *rules;
     size_t n_rules;

@@ -388,7 +388,7 @@ static void take(struct request *q, bool deferred)
     } else {
         q->n = (struct notification){.tenant = q->source->tenant->name,
                                      .source = q->source->name,
-                                     .may_isolate = q->source->may_isolate,
+                                     .may_isolate = q->source->may_isolate && !q->source->shadow,
                                      .delivery_id = q->who.delivery_id,
                                      .key = q->who.key,
                                      .peer = q->client.text,

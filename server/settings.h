@@ -104,6 +104,8 @@ struct setting {
     bool required;
 };
 
+struct list_files; /* lists.h */
+
 struct settings_reader {
     struct arena *arena;
     struct yaml_faults *faults;
@@ -113,6 +115,7 @@ struct settings_reader {
                                   NULL: nobody wants to know */
     struct watch *files; /* every file that is read is noted here; NULL: nobody wants to know */
     const struct clock *clock; /* NULL: the host's; for notes about what is not good any more */
+    struct list_files *lists;  /* the lists that conditions named so far; NULL: each is read anew */
 };
 
 /**

@@ -158,7 +158,7 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         {"lisen: {}\n" ALL, "cordon.yaml:1:1: lisen: unknown key; did you mean listen?\n"},
         {"severity: 1\n" ALL,
          "cordon.yaml:1:1: severity: unknown key; expected one of listen, admin, public_url, store, retention, tenants, "
-         "sources, mail, rules, safety, polling, hunts\n"},
+         "sources, mail, rules, safety, tests, polling, hunts\n"},
         {SOURCES MAIL RULES,
          "cordon.yaml:1:1: tenants is missing: whose Defender is read and acted on\n"},
         {TENANTS MAIL RULES,
@@ -358,7 +358,7 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
          "cordon.yaml:5:15: sources.relay.networks: none are named; name them, or leave it out: anywhere\n"},
         {SOURCES "    tolerance: 5m\n" TENANTS MAIL RULES,
          "cordon.yaml:5:5: sources.relay.tolerance: unknown key; expected one of tenant, verify, reply, may, rate, "
-         "networks, heartbeat\n"},
+         "networks, heartbeat, mode\n"},
         {SOURCES "    heartbeat: 1\n" TENANTS MAIL RULES,
          "cordon.yaml:5:16: sources.relay.heartbeat: expected a time such as 30s, 5m, 4h or 3d, found '1'\n"},
         {SOURCES "    heartbeat: 500ms\n" TENANTS MAIL RULES,
@@ -735,6 +735,7 @@ static void test_config__the_starter_lacks_its_secrets_and_nothing_else(void **s
     assert_string_equal(c->notes[1], "tenants.contoso.client_id is still a placeholder");
     assert_null(c->notes[2]);
     assert_true(policy_uses(c->policy, "isolate"));
+    assert_int_equal(c->n_tests, 3);
     config_unref(c);
     (void)snprintf(path, sizeof path, "%s/secrets/defender", f->folder);
     (void)unlink(path);

@@ -238,8 +238,12 @@ static void test_decide__the_first_reason_in_order_is_told(void **state)
     f.machine = plain;
     check("may not", shadow, &f, NOW, "contain-high: isolate(source relay may only notify) email");
     f.may_isolate = true;
+    f.source_shadow = true;
+    check("shadow of the source", starter, &f, NOW,
+          "contain-high: isolate(shadow mode of source relay: nothing is done at Defender) email");
     check("shadow", shadow, &f, NOW,
           "contain-high: isolate(shadow mode: nothing is done at Defender) email");
+    f.source_shadow = false;
     check("nothing", starter, &f, NOW, "contain-high: isolate email");
     f.pushed_machine_id = NULL;
     check("nothing pushed", starter, &f, NOW, "contain-high: isolate email");
@@ -285,6 +289,17 @@ static void test_decide__nobody_stays_silent(void **state)
          "a: isolate(protected: machine.os is Windows11) email"},
         {"in shadow mode", ISOLATE_HIGH "safety: {mode: shadow}", HIGH,
          "a: isolate(shadow mode: nothing is done at Defender) email"},
+        {"a rule in shadow mode",
+         "rules: [{name: a, when: {alert.severity: High}, mode: shadow, do: [isolate: {}]}]", HIGH,
+         "a: isolate(shadow mode of rule a: nothing is done at Defender) email"},
+        {"another rule in shadow mode",
+         "rules: [{name: a, when: {alert.severity: Low}, mode: shadow, do: [isolate: {}]}, "
+         "{name: b, do: [isolate: {}]}]",
+         HIGH, "b: isolate"},
+        {"protected in shadow mode",
+         "rules: [{name: a, mode: shadow, do: [isolate: {}]}]\n"
+         "safety: {protected: [{machine.os: Windows11}]}",
+         HIGH, "a: isolate(protected: machine.os is Windows11) email"},
         {"nothing withheld", PAGE_HIGH "safety: {mode: shadow}", HIGH, "a: page"},
         {"in doubt without acting", PAGE_HIGH, "{'id':'da1','severity':null}", "a: page email"},
         {"a rule that mails before it acts",
@@ -358,7 +373,7 @@ static void test_decide__the_verdict_explains_itself(void **state)
              "\"at\":\"2025-01-01T00:00:00.000Z\",\"steps\":["
              "{\"handler\":\"isolate\",\"acts\":true,\"args\":{\"type\":\"selective\","
              "\"comment\":\"Bad thing (Medium), alert da1\"},"
-             "\"withheld\":\"protected: machine.tags is tier-0\"},"
+             "\"withheld\":\"protected: machine.tags is tier-0\",\"by\":\"protected\"},"
              "{\"handler\":\"email\",\"acts\":false,\"args\":{\"to\":[\"soc@contoso.example\","
              "\"desk@contoso.example\"]},\"withheld\":null}],"
              "\"why\":[{\"rule\":\"contain-high\",\"result\":\"false\",\"predicates\":["
@@ -370,7 +385,8 @@ static void test_decide__the_verdict_explains_itself(void **state)
              "{\"field\":\"machine.os\",\"operator\":\"glob\",\"wanted\":\"\\\"Windows*\\\"\","
              "\"seen\":\"\\\"Windows11\\\"\",\"result\":\"true\"},"
              "{\"field\":\"machine.tags\",\"operator\":\"not\",\"wanted\":\"[\\\"lab\\\"]\","
-             "\"seen\":\"[\\\"tier-0\\\"]\",\"result\":\"true\"}]}],"
+             "\"seen\":\"[\\\"tier-0\\\"]\",\"result\":\"true\"}]},"
+             "{\"rule\":\"tell\",\"result\":\"true\",\"predicates\":[]}],"
              "\"protected\":[{\"result\":\"true\",\"predicates\":["
              "{\"field\":\"machine.tags\",\"operator\":\"in\","
              "\"wanted\":\"[\\\"tier-0\\\",\\\"no-isolate\\\"]\",\"seen\":\"[\\\"tier-0\\\"]\","
@@ -585,6 +601,7 @@ static void vary_frame(struct facts *f, unsigned *seed)
 
     f->pushed_machine_id = pushed[rand_r(seed) % 4];
     f->may_isolate = rand_r(seed) % 5 != 0;
+    f->source_shadow = rand_r(seed) % 9 == 0;
     f->read_ms = NOW - (int64_t)(rand_r(seed) % 12) * 60000;
 }
 
@@ -676,7 +693,7 @@ static void test_decide__never_acts_without_all_that_it_takes(void **state)
             assert_non_null(v.rule);
             assert_null(v.doubt);
             assert_ptr_not_equal(policies[i], shadow);
-            assert_true(f.may_isolate);
+            assert_true(f.may_isolate && !f.source_shadow);
             assert_true(NOW - f.read_ms <= 600000);
             assert_non_null(f.machine);
             assert_string_equal(json_get_string(alert, "id"), "da1");

@@ -9,12 +9,13 @@ static void test_facts__read_back_what_was_written(void **state)
     AUTO(json_freep) struct json *machine = parse("{'id':'m1','machineTags':[]}");
 
     (void)state;
-    for (int shape = 0; shape < 16; shape++) {
+    for (int shape = 0; shape < 32; shape++) {
         AUTO(buf_clear) struct buf first = BUF_INIT(65536), second = BUF_INIT(65536);
         AUTO(json_freep) struct json *doc = NULL;
         struct facts f = facts_of(alert, shape & 1 ? machine : NULL), g;
 
         f.may_isolate = shape & 2;
+        f.source_shadow = shape & 16;
         f.pushed_machine_id = shape & 4 ? "m1" : NULL;
         if (shape & 8)
             f.source = f.tenant = NULL;
@@ -23,6 +24,7 @@ static void test_facts__read_back_what_was_written(void **state)
         assert_int_equal(json_parse(buf_text(&first), first.len, &doc, NULL), ERR_OK);
         assert_int_equal(facts_read(doc, &g, NULL), ERR_OK);
         assert_int_equal(g.may_isolate, f.may_isolate);
+        assert_int_equal(g.source_shadow, f.source_shadow);
         assert_int_equal(g.read_ms, NOW);
         assert_string_equal(g.alert_id, "da1");
         assert_int_equal(g.pushed_machine_id != NULL, f.pushed_machine_id != NULL);

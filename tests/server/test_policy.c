@@ -206,9 +206,9 @@ static void test_policy__every_fault_is_named_with_its_place(void **state)
         {RULES("{}"), "2:3: rule.do is missing: a list of steps\n"
                       "2:3: rule.name is missing: what verdicts and mails call the rule"},
         {RULES("name: a\n  wenn: {}\n  do: [email: {}]"),
-         "3:3: rule.wenn: unknown key; expected one of name, when, do"},
+         "3:3: rule.wenn: unknown key; expected one of name, when, mode, do"},
         {RULES("name: a\n  priority: 1\n  do: [email: {}]"),
-         "3:3: rule.priority: unknown key; expected one of name, when, do"},
+         "3:3: rule.priority: unknown key; expected one of name, when, mode, do"},
         {RULES("name:\n  do: [email: {}]"), "2:3: rule.name is empty; expected text"},
         {RULES("name: ''\n  do: [email: {}]"), "2:9: rule.name is empty"},
         {RULES("name: [a]\n  do: [email: {}]"), "2:9: rule.name: expected text, found a list"},
@@ -243,8 +243,8 @@ static void test_policy__every_fault_is_named_with_its_place(void **state)
         {FIRST "alert.severty: High}, do: [email: {}]}]",
          "1:26: no such field 'alert.severty'; did you mean alert.severity?"},
         {FIRST "alert.title: {matches: x}}, do: [email: {}]}]",
-         "1:40: alert.title: no such operator 'matches'; expected a plain value, in, not, glob, regex "
-         "or exists"},
+         "1:40: alert.title: no such operator 'matches'; expected a plain value, in, not, glob, regex, "
+         "in_file or exists"},
         {FIRST "alert.created: {older_than: 5x}}, do: [email: {}]}]",
          "1:54: alert.created: older_than: '5x' is not a time such as 30s, 5m, 4h or 3d"},
         /* do */
@@ -436,12 +436,130 @@ static void test_policy__faults_do_not_depend_on_those_before(void **state)
     rig_clear(&r);
 }
 
+/* What is kept of a policy is the policy: the same name, and the same rules. */
+static void test_policy__is_restored_from_what_was_kept(void **state)
+{
+    static const char *const texts[] = {
+        NULL, /* the contract's example */
+        "rules: [{name: a, do: [email: {}]}]",
+        "rules: [{name: a, when: {alert.severity: \"${LEVEL}\"}, do: [email: {subject: 'Bad: $${x}'}]}]",
+        "rules: [{name: a, when: {machine.os_build: 22631}, do: [email:]}]",
+        "rules: [{name: a, when: {machine.version: '10'}, do: [email:]}]",
+        "rules: [{name: a, when: {machine.aad_joined: true, alert.title: 'true'}, do: [email:]}]",
+        "rules: [{name: a, when: {alert.title: {exists: false}}, mode: shadow, do: [email: {}]}]\n"
+        "safety: {mode: shadow, protected: [], limits: [{isolations: 3, per: 90m}]}",
+        "rules: [{name: a, when: {any: [{alert.title: \"a\\n'b'\\\\ \\u00e4\"}, {not: {tenant: x}}]},"
+        " do: [isolate: {comment: '{{alert.title}}'}, email: {to: a@b.example}]}]\nsafety:",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        const struct policy *p, *again;
+        struct err e = {0};
+        struct rig r;
+
+        rig_init(&r);
+        p = good(&r, texts[i] ? texts[i] : starter);
+        if (policy_restore(r.arena, policy_text(p), &again, &e))
+            fail_msg("%s\nof: %s", e.text, policy_text(p));
+        assert_string_equal(policy_hash(again), policy_hash(p));
+        assert_string_equal(policy_text(again), policy_text(p));
+        assert_int_equal(policy_is_shadow(again), policy_is_shadow(p));
+        rig_clear(&r);
+    }
+}
+
+static void test_policy__what_is_no_policy_is_not_restored(void **state)
+{
+    static const struct {
+        const char *text, *why;
+    } rows[] = {
+        {"", "the policy as it was kept"},
+        {"{", "the policy as it was kept"},
+        {"{}", "this version of cordon does not take that policy: rules: expected a list"},
+        {"{\"rules\":[{\"name\":\"a\",\"do\":[{\"teleport\":{}}]}]}",
+         "this version of cordon does not take that policy: no such step 'teleport'"},
+        {"{\"rules\":[{\"name\":\"a\",\"when\":{\"machine.name\":{\"in_file\":\"x\"}},"
+         "\"do\":[{\"email\":{}}]}]}",
+         "this version of cordon does not take that policy: machine.name.in_file: 'x' was not kept"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct policy *p = NULL;
+        struct err e = {0};
+        struct rig r;
+
+        rig_init(&r);
+        assert_int_not_equal(policy_restore(r.arena, rows[i].text, &p, &e), ERR_OK);
+        assert_null(p);
+        if (strncmp(e.text, rows[i].why, strlen(rows[i].why)) != 0)
+            fail_msg("%s: %s", rows[i].text, e.text);
+        rig_clear(&r);
+    }
+}
+
+static void test_policy__a_rule_that_no_alert_reaches_is_a_fault(void **state)
+{
+#define TWO(a, b) "rules:\n- {name: a, " a "do: [email: {}]}\n- {name: b, " b "do: [email: {}]}\n"
+#define TAKEN                                                                                      \
+    "no alert comes as far as this rule: rule 'a' above takes every one that it could match; put " \
+    "the narrower rule first"
+    static const struct {
+        const char *text, *faults;
+    } rows[] = {
+        {TWO("when: {alert.severity: High}, ", "when: {alert.severity: Medium}, "), ""},
+        {TWO("when: {alert.severity: High}, ", "when: {alert.severity: high}, "), "3:3: " TAKEN},
+        {TWO("when: {alert.severity: High}, ",
+             "when: {alert.severity: High, machine.os: Ubuntu}, "),
+         "3:3: " TAKEN},
+        {TWO("when: {alert.severity: High, machine.os: Ubuntu}, ",
+             "when: {alert.severity: High}, "),
+         ""},
+        {TWO("when: {alert.severity: {at_least: Medium}}, ", "when: {alert.severity: High}, "),
+         "3:3: " TAKEN},
+        {TWO("when: {alert.severity: High}, mode: shadow, ", "when: {alert.severity: High}, "),
+         "3:3: " TAKEN}, /* a rule in shadow mode gives its verdict all the same */
+        {TWO("", ""), "3:3: no alert comes as far as this rule: rule 'a' above has no `when`"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct rig r;
+
+        rig_init(&r);
+        assert_int_equal(compile(&r, rows[i].text) == NULL, *rows[i].faults != '\0');
+        assert_string_equal(rig_faults(&r), rows[i].faults);
+        rig_clear(&r);
+    }
+}
+
+static void test_policy__live_is_the_same_without_shadows(void **state)
+{
+    const struct policy *p, *live;
+    struct rig r;
+
+    (void)state;
+    rig_init(&r);
+    p = good(&r, "rules: [{name: a, mode: shadow, do: [isolate: {}]}]\nsafety: {mode: shadow}");
+    live = policy_live(p, r.arena);
+    assert_non_null(live);
+    assert_false(policy_is_shadow(live));
+    assert_true(policy_is_shadow(p));
+    assert_string_equal(policy_hash(live), policy_hash(p));
+    rig_clear(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_policy__the_contract_s_example_compiles),
         cmocka_unit_test(test_policy__safety_may_be_left_out),
         cmocka_unit_test(test_policy__shadow_mode),
+        cmocka_unit_test(test_policy__is_restored_from_what_was_kept),
+        cmocka_unit_test(test_policy__what_is_no_policy_is_not_restored),
+        cmocka_unit_test(test_policy__a_rule_that_no_alert_reaches_is_a_fault),
+        cmocka_unit_test(test_policy__live_is_the_same_without_shadows),
         cmocka_unit_test(test_policy__the_name_does_not_change_with_what_does_not_matter),
         cmocka_unit_test(test_policy__the_name_is_the_same_on_every_machine),
         cmocka_unit_test(test_policy__every_fault_is_named_with_its_place),

@@ -1,0 +1,557 @@
+/* policy_tests.c - see policy_tests.h.
+ *
+ * A test's documents are written as JSON, member by member: what `facts` names first, then what is left of
+ * the base (the test's own document, or the ordinary one), and read again, so that a test sees exactly
+ * what the engine would have of Defender.
+ */
+#include "policy_tests.h"
+
+#include <fnmatch.h>
+#include <string.h>
+#include <strings.h>
+
+#include <cordon/handler.h>
+
+#include "buf.h"
+#include "clock.h"
+#include "decide.h"
+#include "fields.h"
+#include "json.h"
+
+#define DOCUMENT_MAX (1024 * 1024) /* bytes; the whole file has as many */
+#define SAID_MAX     4096          /* bytes of a list of steps in a fault */
+#define ALERT_ID     "da-test"
+#define MACHINE_ID   "0000000000000000000000000000000000000001"
+
+/* 2026-01-01T00:00:00Z: one that never changes, so that a test says the same every day. */
+#define USUAL_NOW INT64_C(1767225600000)
+
+struct base {
+    const char *member, *value; /* value: JSON */
+};
+
+static const struct base ordinary_alert[] = {
+    {"id", "\"" ALERT_ID "\""},
+    {"machineId", "\"" MACHINE_ID "\""},
+    {NULL, NULL},
+};
+
+static const struct base ordinary_machine[] = {
+    {"id", "\"" MACHINE_ID "\""},
+    {"computerDnsName", "\"ws-001.corp.example\""},
+    {"osPlatform", "\"Windows11\""},
+    {"version", "\"23H2\""},
+    {"osBuild", "22631"},
+    {"machineTags", "[]"},
+    {"rbacGroupName", "\"Workstations\""},
+    {"rbacGroupId", "1"},
+    {"deviceValue", "\"Normal\""},
+    {"riskScore", "\"None\""},
+    {"exposureLevel", "\"Low\""},
+    {"healthStatus", "\"Active\""},
+    {"onboardingStatus", "\"Onboarded\""},
+    {"lastIpAddress", "\"192.0.2.10\""},
+    {"lastExternalIpAddress", "\"198.51.100.1\""},
+    {"ipAddresses", "[{\"ipAddress\":\"192.0.2.10\"}]"},
+    {"isAadJoined", "true"},
+    {"isExcluded", "false"},
+    {"isPotentialDuplication", "false"},
+    {NULL, NULL},
+};
+
+struct test_settings {
+    const char *name, *at;
+    const struct yaml_node *facts, *alert, *machine, *expect;
+};
+
+static const struct setting test_table[] = {
+    {.key = "name",
+     .type = SET_TEXT,
+     .offset = offsetof(struct test_settings, name),
+     .required = true,
+     .meaning = "what the test is called when it fails"},
+    {.key = "at",
+     .type = SET_TEXT,
+     .offset = offsetof(struct test_settings, at),
+     .meaning = "the present of the test"},
+    {.key = "facts",
+     .type = SET_NODE,
+     .offset = offsetof(struct test_settings, facts),
+     .meaning = "fields and their values"},
+    {.key = "alert",
+     .type = SET_NODE,
+     .offset = offsetof(struct test_settings, alert),
+     .meaning = "an alert as Defender sends it"},
+    {.key = "machine",
+     .type = SET_NODE,
+     .offset = offsetof(struct test_settings, machine),
+     .meaning = "a machine as Defender sends it, or none"},
+    {.key = "expect",
+     .type = SET_NODE,
+     .offset = offsetof(struct test_settings, expect),
+     .required = true,
+     .meaning = "rule, steps, withheld: what the policy is to say"},
+    {.key = NULL},
+};
+
+struct expect_settings {
+    const char *rule, *withheld;
+    const struct yaml_node *steps;
+};
+
+static const struct setting expect_table[] = {
+    {.key = "rule",
+     .type = SET_TEXT,
+     .offset = offsetof(struct expect_settings, rule),
+     .meaning = "the rule that gives the verdict, or none"},
+    {.key = "steps",
+     .type = SET_NODE,
+     .offset = offsetof(struct expect_settings, steps),
+     .meaning = "the steps that would be done, in order"},
+    {.key = "withheld",
+     .type = SET_TEXT,
+     .offset = offsetof(struct expect_settings, withheld),
+     .meaning = "why steps are withheld (a glob), or none"},
+    {.key = NULL},
+};
+
+/* One test on its way. */
+struct testing {
+    const struct settings_reader *reader;
+    const struct policy *policy;
+    const struct policy_tests_source *sources, *source;
+    size_t n_sources;
+    const struct yaml_node *at;
+    struct test_settings s;
+    int64_t now;
+    bool good;
+};
+
+static void fault(struct testing *t, const struct yaml_node *at, const char *what)
+{
+    yaml_fault(t->reader->faults, at, "%s", what ? what : "out of memory");
+    t->good = false;
+}
+
+/* ---- documents ---------------------------------------------------------------------------------- */
+
+/* Whose document a field is of. */
+static bool is_of(const struct field *f, const char *document)
+{
+    size_t len = strlen(document);
+
+    return strncmp(f->name, document, len) == 0 && f->name[len] == '.';
+}
+
+/* YAML as JSON: what stands without quotes may be a number, a truth value or nothing. */
+static void write_node(struct testing *t, struct json_out *o, const char *name,
+                       const struct yaml_node *n)
+{
+    AUTO(json_freep) struct json *bare = NULL;
+    const char *text;
+
+    switch (n->kind) {
+    case YAML_SCALAR:
+        text = n->null ? NULL : settings_text(t->reader, n);
+        if (n->null)
+            json_out_null(o, name);
+        else if (!text)
+            t->good = false;
+        else if (!n->quoted && !json_parse(text, strlen(text), &bare, NULL))
+            json_out_value(o, name, bare);
+        else
+            json_out_string(o, name, text);
+        return;
+    case YAML_LIST:
+        json_out_array(o, name);
+        for (const struct yaml_node *c = n->first; c; c = c->next)
+            write_node(t, o, NULL, c);
+        json_out_array_end(o);
+        return;
+    case YAML_MAP:
+        json_out_object(o, name);
+        for (const struct yaml_node *c = n->first; c; c = c->next)
+            write_node(t, o, c->key->text, c);
+        json_out_object_end(o);
+    }
+}
+
+/* One value of a field, as Defender would send it. */
+static void write_value(struct testing *t, struct json_out *o, const char *name,
+                        const struct field *f, const struct yaml_node *n)
+{
+    const char *text = n->kind == YAML_SCALAR && !n->null ? settings_text(t->reader, n) : NULL;
+    char when[CLOCK_TEXT_SIZE];
+    int64_t age;
+
+    if (n->kind != YAML_SCALAR) {
+        fault(t, n,
+              arena_fmt(t->reader->arena, "%s: expected one value, found a %s", f->name,
+                        n->kind == YAML_LIST ? "list" : "map"));
+    } else if (n->null) {
+        json_out_null(o, name);
+    } else if (!text) {
+        t->good = false;
+    } else if (f->type == FIELD_TIME && !settings_duration(text, &age, NULL)) {
+        json_out_string(o, name, clock_format(t->now - age, when));
+    } else if (f->type == FIELD_NUMBER || f->type == FIELD_BOOL) {
+        write_node(t, o, name, n);
+    } else {
+        json_out_string(o, name, text);
+    }
+}
+
+/* The elements that one field puts into its list. */
+static void write_elements(struct testing *t, struct json_out *o, const struct field *f,
+                           const struct yaml_node *value)
+{
+    bool list = value->kind == YAML_LIST;
+
+    for (const struct yaml_node *n = list ? value->first : value; n; n = list ? n->next : NULL)
+        if (f->inner) {
+            json_out_object(o, NULL);
+            write_value(t, o, f->inner, f, n);
+            json_out_object_end(o);
+        } else {
+            write_value(t, o, NULL, f, n);
+        }
+}
+
+/* Words joined by commas, as Defender sends flags (trap 23). */
+static void write_flags(struct testing *t, struct json_out *o, const struct field *f,
+                        const struct yaml_node *value)
+{
+    AUTO(buf_clear) struct buf b = BUF_INIT(SAID_MAX);
+    bool list = value->kind == YAML_LIST;
+
+    for (const struct yaml_node *n = list ? value->first : value; n; n = list ? n->next : NULL) {
+        const char *text = n->kind == YAML_SCALAR && !n->null ? settings_text(t->reader, n) : NULL;
+
+        if (text)
+            buf_addf(&b, "%s%s", b.len ? "," : "", text);
+        else
+            fault(t, n, arena_fmt(t->reader->arena, "%s: expected words", f->name));
+    }
+    json_out_string(o, f->member, buf_text(&b));
+}
+
+/* A member, by all fields of the test that are read from it. */
+static void write_member(struct testing *t, struct json_out *o, const struct field *f)
+{
+    const struct yaml_node *value = yaml_get(t->s.facts, f->name);
+
+    if (value->kind == YAML_SCALAR && value->null) {
+        json_out_null(o, f->member);
+    } else if (f->list && f->type == FIELD_WORD && !f->inner) {
+        write_flags(t, o, f, value);
+    } else if (f->list) {
+        json_out_array(o, f->member);
+        for (const struct field *other = f; other->name; other++)
+            if (is_of(other, "alert") == is_of(f, "alert") && other->member &&
+                strcmp(other->member, f->member) == 0 && yaml_get(t->s.facts, other->name))
+                write_elements(t, o, other, yaml_get(t->s.facts, other->name));
+        json_out_array_end(o);
+    } else if (f->inner) {
+        json_out_object(o, f->member);
+        write_value(t, o, f->inner, f, value);
+        json_out_object_end(o);
+    } else {
+        write_value(t, o, f->member, f, value);
+    }
+}
+
+/* The field of the test that gives a member of a document, the first in the order of the table; or NULL. */
+static const struct field *giver(const struct testing *t, const char *document, const char *member)
+{
+    for (const struct field *f = field_table(); f->name; f++)
+        if (is_of(f, document) && strcmp(f->member, member) == 0 && yaml_get(t->s.facts, f->name))
+            return f;
+    return NULL;
+}
+
+/* own: the document in the test, or NULL. */
+static struct json *make_document(struct testing *t, const char *document,
+                                  const struct yaml_node *own, const struct base *ordinary)
+{
+    AUTO(buf_clear) struct buf b = BUF_INIT(DOCUMENT_MAX);
+    struct json_out o = JSON_OUT(&b);
+    struct json *doc = NULL;
+
+    json_out_object(&o, NULL);
+    for (const struct field *f = field_table(); f->name; f++)
+        if (is_of(f, document) && f == giver(t, document, f->member))
+            write_member(t, &o, f);
+    for (const struct yaml_node *n = own ? own->first : NULL; n; n = n->next)
+        if (!giver(t, document, n->key->text))
+            write_node(t, &o, n->key->text, n);
+    for (const struct base *x = ordinary; x->member; x++) {
+        /* an own document says all of itself but for the ids that hold the two together */
+        bool id = x->value[0] == '"' &&
+                  (strcmp(x->member, "id") == 0 || strcmp(x->member, "machineId") == 0);
+
+        if ((!own || (id && !yaml_get(own, x->member))) && !giver(t, document, x->member))
+            json_out_raw(&o, x->member, x->value);
+    }
+    json_out_object_end(&o);
+    if (t->good && (buf_failed(&b) || json_parse(buf_text(&b), b.len, &doc, NULL)))
+        fault(t, own ? own : t->at, "the document of this test cannot be read as JSON");
+    return doc;
+}
+
+/* ---- what the file says ------------------------------------------------------------------------- */
+
+static void check_facts(struct testing *t)
+{
+    const struct yaml_node *facts = t->s.facts;
+
+    if (facts && facts->kind != YAML_MAP) {
+        fault(t, facts, "facts: expected a map of fields, such as {alert.severity: High}");
+        t->s.facts = NULL;
+        return;
+    }
+    for (const struct yaml_node *n = facts ? facts->first : NULL; n; n = n->next) {
+        const char *near = field_nearest(n->key->text);
+
+        if (!field_find(n->key->text))
+            fault(t, n->key,
+                  arena_fmt(t->reader->arena, "no such field '%.60s'; %s%s%s", n->key->text,
+                            near ? "did you mean " : "see `cordon fields`", near ? near : "",
+                            near ? "?" : ""));
+        else if (strcmp(n->key->text, "tenant") == 0)
+            fault(t, n->key, "tenant: it follows from the source; name that");
+    }
+}
+
+/* The source that the test is about. */
+static void find_source(struct testing *t)
+{
+    const struct yaml_node *at = yaml_get(t->s.facts, "source");
+    const char *name =
+        at && at->kind == YAML_SCALAR && !at->null ? settings_text(t->reader, at) : NULL;
+    const char **names;
+
+    if (!at)
+        return;
+    for (size_t i = 0; name && i < t->n_sources; i++)
+        if (strcmp(t->sources[i].name, name) == 0) {
+            t->source = &t->sources[i];
+            return;
+        }
+    names = arena_array(t->reader->arena, t->n_sources + 1, sizeof *names);
+    for (size_t i = 0; names && i < t->n_sources; i++)
+        names[i] = t->sources[i].name;
+    name = name ? name : "";
+    fault(t, at,
+          arena_fmt(t->reader->arena, "source: there is no source '%.60s'%s%s%s", name,
+                    names && yaml_nearest(name, names) ? "; did you mean " : "",
+                    names && yaml_nearest(name, names) ? yaml_nearest(name, names) : "",
+                    names && yaml_nearest(name, names) ? "?" : ""));
+}
+
+static void read_document(struct testing *t, const struct yaml_node *n, const char *what,
+                          bool *ret_none)
+{
+    *ret_none = n && n->kind == YAML_SCALAR && strcmp(n->text, "none") == 0;
+    if (n && n->kind != YAML_MAP && !(ret_none && *ret_none && strcmp(what, "machine") == 0))
+        fault(t, n,
+              arena_fmt(t->reader->arena, "%s: expected a map as Defender sends it%s", what,
+                        strcmp(what, "machine") == 0 ? ", or none" : ""));
+}
+
+/* ---- the verdict against what was expected ----------------------------------------------------- */
+
+static bool is_none(const char *text)
+{
+    return strcmp(text, "none") == 0;
+}
+
+static const char *joined(struct arena *a, const struct verdict *v)
+{
+    AUTO(buf_clear) struct buf b = BUF_INIT(SAID_MAX);
+
+    for (size_t i = 0; i < v->n_steps; i++)
+        if (!v->steps[i].withheld)
+            buf_addf(&b, "%s%s", b.len ? ", " : "", v->steps[i].handler);
+    return b.len ? arena_str(a, buf_text(&b)) : "none";
+}
+
+/* "; withheld: isolate (protected: …)", for whoever expected something else. */
+static const char *held_back(struct arena *a, const struct verdict *v)
+{
+    for (size_t i = 0; i < v->n_steps; i++)
+        if (v->steps[i].withheld)
+            return arena_fmt(a, "; withheld is %s: %s", v->steps[i].handler, v->steps[i].withheld);
+    return v->doubt ? arena_fmt(a, "; in doubt: %s", v->doubt) : "";
+}
+
+static void expect_rule(struct testing *t, const struct yaml_node *at, const char *rule,
+                        const struct verdict *v)
+{
+    struct arena *a = t->reader->arena;
+    const char *const *names = policy_rule_names(t->policy, a);
+    const char *near;
+    size_t i = 0;
+
+    while (names && names[i] && strcmp(names[i], rule) != 0)
+        i++;
+    if (!names) {
+        fault(t, at, NULL);
+    } else if (!names[i] && !is_none(rule)) {
+        near = yaml_nearest(rule, names);
+        fault(t, at,
+              arena_fmt(a, "expect.rule: there is no rule '%.64s'%s%s%s", rule,
+                        near ? "; did you mean " : "", near ? near : "", near ? "?" : ""));
+    } else if (v->rule ? strcmp(v->rule, rule) != 0 : names[i] != NULL) {
+        fault(t, at,
+              arena_fmt(a, "test '%s' fails: expected rule %s, got %s%s", t->s.name, rule,
+                        v->rule ? v->rule : "none", v->doubt ? held_back(a, v) : ""));
+    }
+}
+
+static void expect_steps(struct testing *t, const struct yaml_node *list, const struct verdict *v)
+{
+    AUTO(buf_clear) struct buf wanted = BUF_INIT(SAID_MAX);
+    struct arena *a = t->reader->arena;
+    const char *got = joined(a, v);
+
+    if (list->kind != YAML_LIST) {
+        fault(t, list, "expect.steps: expected a list of steps, such as [isolate, email]");
+        return;
+    }
+    for (const struct yaml_node *n = list->first; n; n = n->next) {
+        const char *name = n->kind == YAML_SCALAR && !n->null ? settings_text(t->reader, n) : NULL;
+
+        if (!name || !handler_find(name)) {
+            fault(t, n, arena_fmt(a, "expect.steps: there is no step '%.60s'", name ? name : ""));
+            return;
+        }
+        buf_addf(&wanted, "%s%s", wanted.len ? ", " : "", name);
+    }
+    if (!got || strcmp(wanted.len ? buf_text(&wanted) : "none", got) != 0)
+        fault(t, list,
+              arena_fmt(a, "test '%s' fails: expected the steps %s, got %s%s", t->s.name,
+                        wanted.len ? buf_text(&wanted) : "none", got ? got : "?", held_back(a, v)));
+}
+
+static void expect_withheld(struct testing *t, const struct yaml_node *at, const char *glob,
+                            const struct verdict *v)
+{
+    struct arena *a = t->reader->arena;
+    size_t withheld = 0;
+
+    for (size_t i = 0; i < v->n_steps; i++) {
+        if (!v->steps[i].withheld)
+            continue;
+        withheld++;
+        if (is_none(glob) ||
+            fnmatch(glob, v->steps[i].withheld, FNM_NOESCAPE | FNM_CASEFOLD) != 0) {
+            fault(t, at,
+                  arena_fmt(a, "test '%s' fails: expected withheld %s, got %s: %s", t->s.name, glob,
+                            v->steps[i].handler, v->steps[i].withheld));
+            return;
+        }
+    }
+    if (!withheld && !is_none(glob))
+        fault(t, at,
+              arena_fmt(a, "test '%s' fails: expected steps withheld (%s), got the steps %s",
+                        t->s.name, glob, joined(a, v)));
+}
+
+static void compare(struct testing *t, const struct verdict *v)
+{
+    const struct yaml_node *expect = t->s.expect;
+    struct expect_settings x = {0};
+    size_t before = t->reader->faults->count;
+
+    settings_read(t->reader, expect, "expect", expect_table, &x);
+    if (t->reader->faults->count > before)
+        return;
+    if (!x.rule && !x.steps && !x.withheld) {
+        fault(t, expect, "expect: expected at least one of rule, steps, withheld");
+        return;
+    }
+    if (x.rule)
+        expect_rule(t, yaml_get(expect, "rule"), x.rule, v);
+    if (x.steps && t->good)
+        expect_steps(t, x.steps, v);
+    if (x.withheld && t->good)
+        expect_withheld(t, yaml_get(expect, "withheld"), x.withheld, v);
+}
+
+/* ---- running ------------------------------------------------------------------------------------ */
+
+static void judge(struct testing *t)
+{
+    AUTO(json_freep) struct json *alert = NULL, *machine = NULL;
+    struct arena *a = t->reader->arena;
+    const struct policy *live = policy_live(t->policy, a);
+    struct facts f = {.tenant = t->source->tenant,
+                      .source = t->source->name,
+                      .may_isolate = t->source->may_isolate,
+                      .read_ms = t->now};
+    bool no_alert, no_machine;
+    struct verdict v;
+    struct err e = {0};
+
+    read_document(t, t->s.alert, "alert", &no_alert);
+    read_document(t, t->s.machine, "machine", &no_machine);
+    if (!t->good)
+        return;
+    alert = make_document(t, "alert", t->s.alert, ordinary_alert);
+    if (!no_machine)
+        machine = make_document(t, "machine", t->s.machine, ordinary_machine);
+    if (!t->good)
+        return;
+    f.alert = alert;
+    f.machine = machine;
+    f.alert_id = json_get_string(alert, "id");
+    if (!live || decide(live, &f, t->now, a, &v, &e))
+        fault(t, t->at, live ? arena_str(a, e.text) : NULL);
+    else
+        compare(t, &v);
+}
+
+static void run_test(struct testing *t)
+{
+    size_t before = t->reader->faults->count;
+    struct err e = {0};
+
+    settings_read(t->reader, t->at, "test", test_table, &t->s);
+    check_facts(t);
+    find_source(t);
+    if (t->s.at && clock_parse(t->s.at, &t->now, &e))
+        fault(t, yaml_get(t->at, "at"),
+              arena_fmt(t->reader->arena,
+                        "test.at: expected a time such as 2026-01-01T00:00:00Z, "
+                        "found '%.60s'",
+                        t->s.at));
+    if (t->reader->faults->count == before)
+        judge(t);
+}
+
+size_t policy_tests_run(const struct settings_reader *reader, const struct yaml_node *tests,
+                        const struct policy *p, const struct policy_tests_source *sources, size_t n)
+{
+    const struct policy_tests_source usual = {.name = n ? sources[0].name : "test",
+                                              .tenant = n ? sources[0].tenant : "test",
+                                              .may_isolate = true};
+    size_t count = 0;
+
+    if (tests->kind != YAML_LIST) {
+        yaml_fault(reader->faults, tests, "tests: expected a list of tests");
+        return 0;
+    }
+    for (const struct yaml_node *at = tests->first; at; at = at->next, count++) {
+        struct testing t = {.reader = reader,
+                            .policy = p,
+                            .sources = sources,
+                            .n_sources = n,
+                            .source = &usual,
+                            .at = at,
+                            .now = USUAL_NOW,
+                            .good = true};
+
+        run_test(&t);
+    }
+    return count;
+}

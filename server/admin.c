@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "api.h"
+#include "explain.h"
 #include "desk.h"
 #include "id.h"
 #include "json.h"
@@ -302,6 +303,19 @@ static unsigned one_case(struct page *p)
     return status_of(code);
 }
 
+static unsigned explain(struct page *p)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(p->a->o.engine);
+    int64_t id;
+    enum err_code code = id_parse(p->id, &id, &p->e);
+
+    if (code)
+        code = err_set(&p->e, ERR_NOT_FOUND, "there is no case with this id");
+    else
+        code = explain_case(p->a->o.engine->store, id, rt->config->policy, &p->out, &p->e);
+    return status_of(code);
+}
+
 static unsigned isolations(struct page *p)
 {
     const char *open = http_query_param(p->r, "open");
@@ -379,10 +393,15 @@ static const struct route {
     unsigned flags;
     unsigned (*page)(struct page *p);
 } routes[] = {
-    {"/healthz", FOR_ALL, healthz},          {"/readyz", FOR_ALL, readyz},
-    {"/metrics", 0, metrics_page},           {"/api/cases", 0, cases},
-    {"/api/cases/*", 0, one_case},           {"/api/cases/*/retry", ORDER, retry_case},
-    {"/api/cases/*/drop", ORDER, drop_case}, {"/api/isolations", 0, isolations},
+    {"/healthz", FOR_ALL, healthz},
+    {"/readyz", FOR_ALL, readyz},
+    {"/metrics", 0, metrics_page},
+    {"/api/cases", 0, cases},
+    {"/api/cases/*", 0, one_case},
+    {"/api/cases/*/explain", 0, explain},
+    {"/api/cases/*/retry", ORDER, retry_case},
+    {"/api/cases/*/drop", ORDER, drop_case},
+    {"/api/isolations", 0, isolations},
 };
 
 /* Does the path fit? id gets what stands for the '*' ("" without one). */

@@ -7,6 +7,7 @@
 #include "auto.h"
 #include "buf.h"
 #include "clock.h"
+#include "cmd_cases.h"
 #include "json.h"
 #include "rest.h"
 #include "settings.h"
@@ -248,6 +249,7 @@ int cmd_cases(int argc, char **argv)
     static const struct cli_sub table[] = {
         {"list", cases_list, "the cases, newest first"},
         {"show", cases_show, "everything about one case"},
+        {"explain", cmd_cases_explain, "why one was judged as it was"},
         {"retry", cases_retry, "begins one anew that failed"},
         {"drop", cases_drop, "lets one go that is not over"},
         {NULL, NULL, NULL},

@@ -7,7 +7,7 @@ COMMAND("check", cmd_check, "say what is wrong with the configuration and its po
 COMMAND("send", cmd_send, "push a notification as a source would")
 COMMAND("connect", cmd_connect, "write what a sender needs: a Logic App, a flow, a Function, curl")
 COMMAND("keygen", cmd_keygen, "make a new secret for a sender, or an Ed25519 pair")
-COMMAND("cases", cmd_cases, "what is known and done about each alert: list, show")
+COMMAND("cases", cmd_cases, "what is known and done about each alert: list, show, explain")
 COMMAND("isolations", cmd_isolations, "every episode of a machine being isolated: list")
 COMMAND("store", cmd_store, "care of the store: check, backup FILE, restore FILE")
 COMMAND("healthcheck", cmd_healthcheck, "is the running server ready? for containers and managers")

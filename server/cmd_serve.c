@@ -33,6 +33,7 @@
 #include "sdnotify.h"
 #include "silence.h"
 #include "status.h"
+#include "store_policies.h"
 #include "upkeep.h"
 #include "watch.h"
 
@@ -103,6 +104,13 @@ static void flooded(void *engine, const struct gate_flood *f)
 
 /* ---- building --------------------------------------------------------------------------------- */
 
+/* Before it judges anything: a verdict names it by its hash. */
+static enum err_code keep_policy(struct serving *s, const struct config *config, struct err *e)
+{
+    return store_policy_keep(s->store, policy_hash(config->policy), policy_text(config->policy),
+                             clock_wall_ms(clock_system()), e);
+}
+
 static enum err_code open_engine(struct serving *s, struct err *e)
 {
     static const engine_run runs[WORK_KINDS] = {[WORK_CASE] = expand_run,
@@ -129,7 +137,9 @@ static enum err_code open_engine(struct serving *s, struct err *e)
         return code;
     s->engine->metrics = s->metrics;
     s->engine->health = s->health;
-    code = silence_watch(s->engine, true, e);
+    code = keep_policy(s, s->config, e);
+    if (!code)
+        code = silence_watch(s->engine, true, e);
     if (!code)
         code = polling_start(s->engine, e);
     return code ? code : engine_start(s->engine, runs, e);
@@ -238,6 +248,10 @@ static bool put_in_force(struct serving *s, struct config *fresh, const char *ch
         log_event(
             LOG_ERROR, "reload_refused", LOG_STR("key", key),
             LOG_STR("why", "this setting needs a restart; the old configuration stays in force"));
+        return false;
+    }
+    if (keep_policy(s, fresh, &e)) {
+        log_event(LOG_ERROR, "reload_refused", LOG_ERR(&e));
         return false;
     }
     if (runtime_new(config_ref(fresh), s->rest, clock_system(), &rt, &e)) {

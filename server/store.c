@@ -65,6 +65,7 @@ static const struct db_migration migrations[] = {
     {7, "CREATE TABLE polls (id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, since BIGINT NOT NULL,"
         " watermark BIGINT NOT NULL, polled BIGINT NOT NULL, failing BIGINT NOT NULL);"
         "CREATE UNIQUE INDEX polls_once ON polls (tenant)"},
+    {8, "CREATE TABLE policies (hash TEXT PRIMARY KEY, text TEXT NOT NULL, since BIGINT NOT NULL)"},
     {0, NULL},
 };
 

@@ -1,0 +1,153 @@
+/* explain.c - see explain.h. */
+#include "explain.h"
+
+#include <string.h>
+
+#include "decide.h"
+#include "json.h"
+#include "store_cases.h"
+#include "store_policies.h"
+
+/* What came of giving the verdict again. */
+struct again {
+    const char *why; /* not the same, or not to be said: for people; NULL: the same */
+    bool known, same;
+    const char *verdict; /* JSON, when it is another */
+};
+
+static bool texts_differ(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) != 0 : a != b;
+}
+
+/* The first difference that counts; what else the explanation says may grow with the program. */
+static const char *difference(struct arena *a, const struct verdict *then,
+                              const struct verdict *now)
+{
+    if (texts_differ(then->rule, now->rule))
+        return arena_fmt(a, "the rule would be %s", now->rule ? now->rule : "none");
+    if (texts_differ(then->doubt, now->doubt))
+        return arena_fmt(a, "in doubt would be: %s", now->doubt ? now->doubt : "nothing");
+    for (size_t i = 0; i < then->n_steps && i < now->n_steps; i++) {
+        const struct verdict_step *x = &then->steps[i], *y = &now->steps[i];
+
+        if (strcmp(x->handler, y->handler) != 0)
+            return arena_fmt(a, "step %zu would be %s", i + 1, y->handler);
+        if (strcmp(x->args, y->args) != 0)
+            return arena_fmt(a, "%s would be called with other settings", x->handler);
+        if (texts_differ(x->withheld, y->withheld))
+            return arena_fmt(a, "%s would be %s%s", x->handler, y->withheld ? "withheld: " : "done",
+                             y->withheld ? y->withheld : "");
+    }
+    return then->n_steps == now->n_steps
+               ? NULL
+               : arena_fmt(a, "there would be %zu steps, not %zu", now->n_steps, then->n_steps);
+}
+
+static struct again unknown(struct arena *a, const struct err *e)
+{
+    return (struct again){.why = arena_str(a, e->text)};
+}
+
+/* policy: as it was kept; NULL: it was not. */
+static struct again judge_again(struct arena *a, const struct json *stored,
+                                const struct json *facts, const char *policy)
+{
+    const char *at = json_get_string(stored, "at");
+    struct again r = {.known = true};
+    const struct policy *p;
+    struct verdict then, now;
+    struct facts f;
+    int64_t at_ms;
+    struct err e = {0};
+
+    if (!policy)
+        return (struct again){.why = "its policy came into force before policies were kept"};
+    if (verdict_read(stored, a, &then, &e) || facts_read(facts, &f, &e) ||
+        clock_parse(at ? at : "", &at_ms, &e) || policy_restore(a, policy, &p, &e) ||
+        decide(p, &f, at_ms, a, &now, &e))
+        return unknown(a, &e);
+    r.why = difference(a, &then, &now);
+    r.same = !r.why;
+    r.verdict = r.same ? NULL : now.json;
+    return r;
+}
+
+static void write_again(struct json_out *o, const struct again *r)
+{
+    json_out_object(o, "again");
+    if (r->known)
+        json_out_bool(o, "same", r->same);
+    else
+        json_out_null(o, "same");
+    json_out_string(o, "why", r->why);
+    if (r->verdict)
+        json_out_raw(o, "verdict", r->verdict);
+    json_out_object_end(o);
+}
+
+static void write_steps(struct json_out *o, const struct step_record *steps, size_t n)
+{
+    json_out_array(o, "steps");
+    for (size_t i = 0; i < n; i++) {
+        json_out_object(o, NULL);
+        json_out_string(o, "handler", steps[i].handler);
+        json_out_string(o, "state", step_state_name(steps[i].state));
+        json_out_string(o, "why", steps[i].why);
+        json_out_time(o, "updated", steps[i].updated);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+}
+
+enum err_code explain_case(struct store *s, int64_t id, const struct policy *in_force,
+                           struct buf *out, struct err *e)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(16384);
+    AUTO(json_freep) struct json *verdict = NULL, *facts = NULL;
+    struct json_out o = JSON_OUT(out);
+    const char *hash, *policy = NULL;
+    struct step_record *steps;
+    struct case_record c;
+    struct again again;
+    size_t n_steps = 0;
+    int64_t since = 0;
+    enum err_code code =
+        arena ? store_case_load(s, arena, id, &c, e) : err_set(e, ERR_NOMEM, "case");
+
+    if (!code)
+        code = store_case_steps(s, arena, id, &steps, &n_steps, e);
+    if (code)
+        return code;
+    if (!c.verdict || !c.facts)
+        return err_set(e, ERR_CONFLICT, "the case has no verdict yet: it is %s",
+                       case_state_name(c.state));
+    if (json_parse(c.verdict, strlen(c.verdict), &verdict, e) ||
+        json_parse(c.facts, strlen(c.facts), &facts, e))
+        return err_in(e, "what the store holds of the case");
+    hash = json_get_string(verdict, "policy");
+    hash = hash ? hash : "";
+    code = store_policy_load(s, arena, hash, &policy, &since, e);
+    if (code && code != ERR_NOT_FOUND)
+        return code;
+    again = judge_again(arena, verdict, facts, policy);
+
+    json_out_object(&o, NULL);
+    json_out_id(&o, "case", c.id);
+    json_out_string(&o, "tenant", c.tenant);
+    json_out_string(&o, "alert_id", c.alert_id);
+    json_out_string(&o, "machine_id", c.machine_id);
+    json_out_string(&o, "state", case_state_name(c.state));
+    json_out_raw(&o, "verdict", c.verdict);
+    write_steps(&o, steps, n_steps);
+    json_out_object(&o, "policy");
+    json_out_string(&o, "hash", hash);
+    json_out_bool(&o, "kept", policy != NULL);
+    json_out_time(&o, "since", since);
+    json_out_bool(&o, "in_force", strcmp(hash, policy_hash(in_force)) == 0);
+    json_out_object_end(&o);
+    write_again(&o, &again);
+    json_out_raw(&o, "facts", c.facts);
+    json_out_object_end(&o);
+    return buf_failed(out) ? err_set(e, buf_failed(out), "the answer") : ERR_OK;
+}

@@ -1,0 +1,23 @@
+/* explain.h - why a case was judged as it was, from what is stored alone, and whether today's program would say the
+ * same: the verdict is given again of the stored facts, at the stored time, by the policy that was kept.
+ */
+#ifndef CORDON_EXPLAIN_H
+#define CORDON_EXPLAIN_H
+
+#include "buf.h"
+#include "policy.h"
+#include "store.h"
+
+/**
+ * Writes {"case","tenant","alert_id","machine_id","state","verdict","steps":[{"handler","state","why","updated"}],
+ * "policy":{"hash","kept","since","in_force"},"again":{"same","why","verdict"},"facts"}. again.same is null,
+ * with a reason, where it cannot be said; again.verdict is there where it is another.
+ *
+ * in_force  the policy of now.
+ * Returns   ERR_NOT_FOUND; ERR_CONFLICT when the case has no verdict yet; else as the store's.
+ * Threads   any.
+ */
+enum err_code explain_case(struct store *s, int64_t id, const struct policy *in_force,
+                           struct buf *out, struct err *e);
+
+#endif

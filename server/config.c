@@ -1118,6 +1118,24 @@ enum err_code config_peek_source_names(const char *file, struct arena *a, struct
     return ERR_OK;
 }
 
+enum err_code config_peek_policy(const char *file, const char *(*env)(const char *name),
+                                 struct arena *a, const struct policy **ret,
+                                 struct yaml_faults *faults, struct err *e)
+{
+    const struct settings_reader reader = {.arena = a, .faults = faults, .env = env};
+    const struct policy *p;
+    struct yaml_node *root;
+    enum err_code code = peek_root(file, a, faults, &root, e);
+
+    if (code)
+        return code;
+    p = policy_compile(&reader, yaml_get(root, "rules"), yaml_get(root, "safety"));
+    if (!p)
+        return end_of_faults(file, ERR_INVALID, faults, e);
+    *ret = p;
+    return ERR_OK;
+}
+
 /* ---- asking ----------------------------------------------------------------------------------- */
 
 const struct config_tenant *config_tenant(const struct config *c, const char *name)

@@ -192,7 +192,7 @@ static void exchange_init(struct exchange *x, enum defender_class class, const c
 /* Lets the call go, unless it has failed already. */
 static void send_call(struct defender *d, struct exchange *x)
 {
-    AUTO(buf_clear) struct buf url = BUF_INIT(1 << 16);
+    AUTO(buf_clear) struct buf url = BUF_INIT(1 << 17);
     struct rest_request q = {
         .method = x->method,
         .headers = {"Accept: application/json"},
@@ -1105,6 +1105,38 @@ enum err_code defender_changed_alerts(struct defender *d, int64_t since, size_t 
     *ret_count = code ? 0 : c.count;
     *ret_listed = code ? 0 : c.listed;
     return code;
+}
+
+enum err_code defender_get_page(struct defender *d, enum defender_list list, const char *query,
+                                struct json **ret, struct err *e)
+{
+    AUTO(exchange_clear) struct exchange x;
+    struct exchange *all[] = {&x};
+    struct json *doc;
+
+    exchange_init(&x, DEFENDER_CLASS_READ, "GET",
+                  list == DEFENDER_ALERTS ? "/api/alerts" : "/api/machines", NULL, "");
+    x.query = query;
+    x.list = true;
+    run_all(d, all, 1);
+    doc = parse_answer(&x);
+    if (doc && json_type(json_get(doc, "value")) != JSON_ARRAY)
+        fail_rubbish(&x, "it holds no list");
+    if (x.code) {
+        json_free(doc);
+        if (e)
+            *e = x.err;
+        return x.code;
+    }
+    *ret = doc;
+    return ERR_OK;
+}
+
+const char *defender_misfit(enum defender_list list, const struct json *element)
+{
+    if (!json_get_string(element, "id"))
+        return "id";
+    return misfit(element, list == DEFENDER_ALERTS ? alert_fields : machine_fields);
 }
 
 static enum err_code act(struct defender *d, enum defender_action_type type, const char *machine_id,

@@ -188,6 +188,19 @@ enum err_code defender_changed_alerts(struct defender *d, int64_t since, size_t 
                                       struct defender_change ret[], size_t max, size_t *ret_count,
                                       size_t *ret_listed, struct err *e);
 
+/* ---- any list (section 2.4) ----------------------------------------------------------------------- */
+
+enum defender_list { DEFENDER_ALERTS, DEFENDER_MACHINES };
+
+/**
+ * One page of a list. query: ours, encoded ("?$filter=…&$top=500"), at most 64 KiB. *ret is an object whose `value`
+ * is an array. ERR_TOO_BIG: the page is larger than DEFENDER_LIST_MAX, ask for less; else as above.
+ */
+enum err_code defender_get_page(struct defender *d, enum defender_list list, const char *query,
+                                struct json **ret, struct err *e);
+/** The member of an element that is not of its type, as what was read alone is checked for; NULL: it is good. */
+const char *defender_misfit(enum defender_list list, const struct json *element);
+
 /* ---- acting ----------------------------------------------------------------------------------- */
 
 /**

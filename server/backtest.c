@@ -1,0 +1,514 @@
+/* backtest.c - see backtest.h.
+ *
+ * What grows with the alerts is small: one node per machine and per different reason, one entry per isolation. An
+ * alert itself is forgotten as soon as it is counted.
+ */
+#include "backtest.h"
+
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <cordon/handler.h>
+
+#include "arena.h"
+#include "clock.h"
+#include "decide.h"
+#include "json.h"
+
+#define ISOLATE "isolate"
+/* Different reasons that are counted apart; the rest is one. Doubts quote what Defender sent. */
+#define REASONS_MAX 1000
+
+struct rule_count {
+    const char *name; /* NULL: none matched */
+    int64_t alerts, doubt;
+    int64_t *done, *withheld; /* by handler, as handler_table stands */
+};
+
+/* A machine of a tenant; a node of a tree. */
+struct seen_machine {
+    const char *tenant, *id;
+    bool isolated;
+};
+
+/* A reason of a certain machine: for counting machines by reason. */
+struct reason {
+    enum hold hold;
+    const char *why;
+    int64_t alerts, machines;
+    void *of; /* tree of machine keys */
+};
+
+struct isolated {
+    const char *tenant, *machine_id, *machine_name, *alert_id, *rule, *type;
+    int64_t at;
+};
+
+struct limit_count {
+    int64_t most, hits, first, last;
+};
+
+struct day {
+    int64_t alerts, requested, joined, withheld, over_limit;
+};
+
+struct backtest {
+    const struct policy *policy, *live;
+    int64_t from, to;
+    struct arena *arena;
+    int64_t alerts, unreadable, machines;
+    struct rule_count *rules; /* one more than there are: none matched */
+    size_t n_rules, n_handlers;
+    void *seen; /* tree of machines */
+    struct reason *reasons;
+    size_t n_reasons;
+    const struct policy_limit *limits;
+    struct limit_count *limit_counts;
+    size_t n_limits;
+    struct isolated *isolated; /* in the order of their times */
+    size_t n_isolated, room;
+    int64_t joined, over_limit;
+    struct day *days;
+    size_t n_days;
+};
+
+static void leave(void *node)
+{
+    (void)node; /* lives in the arena */
+}
+
+enum err_code backtest_new(const struct policy *p, int64_t from_ms, int64_t to_ms,
+                           struct backtest **ret, struct err *e)
+{
+    AUTO(backtest_freep) struct backtest *b = calloc(1, sizeof *b);
+    const char *const *names;
+
+    if (!b || !(b->arena = arena_new(0)))
+        return err_set(e, ERR_NOMEM, "backtest");
+    b->policy = p;
+    b->live = policy_live(p, b->arena);
+    b->from = from_ms;
+    b->to = to_ms;
+    names = policy_rule_names(p, b->arena);
+    while (handler_table()[b->n_handlers])
+        b->n_handlers++;
+    while (names && names[b->n_rules])
+        b->n_rules++;
+    b->rules = arena_array(b->arena, b->n_rules + 1, sizeof *b->rules);
+    for (size_t i = 0; b->rules && i <= b->n_rules; i++) {
+        b->rules[i].name = names ? names[i] : NULL;
+        b->rules[i].done = arena_array(b->arena, b->n_handlers + 1, sizeof(int64_t));
+        b->rules[i].withheld = arena_array(b->arena, b->n_handlers + 1, sizeof(int64_t));
+        if (!b->rules[i].done || !b->rules[i].withheld)
+            return err_set(e, ERR_NOMEM, "backtest");
+    }
+    b->reasons = arena_array(b->arena, REASONS_MAX + 1, sizeof *b->reasons);
+    b->limits = policy_limits(p, &b->n_limits);
+    b->limit_counts = arena_array(b->arena, b->n_limits + 1, sizeof *b->limit_counts);
+    b->n_days = (size_t)((to_ms - from_ms) / DAY_MS) + 1;
+    b->days = arena_array(b->arena, b->n_days, sizeof *b->days);
+    if (!b->live || !names || !b->rules || !b->reasons || !b->limit_counts || !b->days)
+        return err_set(e, ERR_NOMEM, "backtest");
+    *ret = b;
+    b = NULL;
+    return ERR_OK;
+}
+
+void backtest_free(struct backtest *b)
+{
+    if (!b)
+        return;
+    for (size_t i = 0; i < b->n_reasons; i++)
+        tdestroy(b->reasons[i].of, leave);
+    tdestroy(b->seen, leave);
+    free(b->isolated);
+    arena_free(b->arena);
+    free(b);
+}
+
+/* ---- machines ----------------------------------------------------------------------------------- */
+
+static int by_machine(const void *a, const void *b)
+{
+    const struct seen_machine *x = a, *y = b;
+    int order = strcmp(x->tenant, y->tenant);
+
+    return order ? order : strcasecmp(x->id, y->id);
+}
+
+static int by_address(const void *a, const void *b)
+{
+    return a < b ? -1 : a > b;
+}
+
+/* The machine of an alert; NULL: it names none. *nomem when memory ran out. */
+static struct seen_machine *machine_of(struct backtest *b, const struct facts *f, bool *nomem)
+{
+    const char *id = json_get_string(f->alert, "machineId");
+    struct seen_machine key = {.tenant = f->tenant, .id = id}, *m, **found;
+
+    if (!id || !*id)
+        return NULL;
+    found = tfind(&key, &b->seen, by_machine);
+    if (found)
+        return *found;
+    m = arena_alloc(b->arena, sizeof *m);
+    if (m) {
+        m->tenant = arena_str(b->arena, f->tenant);
+        m->id = arena_str(b->arena, id);
+    }
+    if (!m || !m->tenant || !m->id || !tsearch(m, &b->seen, by_machine)) {
+        *nomem = true;
+        return NULL;
+    }
+    b->machines++;
+    return m;
+}
+
+/* ---- reasons ------------------------------------------------------------------------------------ */
+
+/* What names a machine in its own words is one reason, told by its kind. */
+static const char *kind_of(const struct verdict_step *s)
+{
+    return s->hold == HOLD_MACHINE ? "there is no such machine, or it is not certain which"
+                                   : s->withheld;
+}
+
+static struct reason *reason_of(struct backtest *b, const struct verdict_step *s)
+{
+    const char *why = kind_of(s);
+    struct reason *r;
+
+    for (size_t i = 0; i < b->n_reasons; i++)
+        if (b->reasons[i].hold == s->hold && strcmp(b->reasons[i].why, why) == 0)
+            return &b->reasons[i];
+    if (b->n_reasons >= REASONS_MAX) {
+        r = &b->reasons[REASONS_MAX];
+        b->n_reasons = REASONS_MAX + 1;
+        r->why = "other reasons";
+        return r;
+    }
+    r = &b->reasons[b->n_reasons];
+    r->hold = s->hold;
+    r->why = arena_str(b->arena, why);
+    if (!r->why)
+        return NULL;
+    b->n_reasons++;
+    return r;
+}
+
+static bool count_reason(struct backtest *b, const struct verdict_step *s, struct seen_machine *m)
+{
+    struct reason *r = reason_of(b, s);
+    void *found;
+
+    if (!r)
+        return false;
+    r->alerts++;
+    if (!m || tfind(m, &r->of, by_address))
+        return true;
+    found = tsearch(m, &r->of, by_address);
+    r->machines += found != NULL;
+    return found != NULL;
+}
+
+/* ---- isolations and limits ----------------------------------------------------------------------- */
+
+/* How many were asked for within per_ms before at. They stand in the order of their times. */
+static int64_t count_since(const struct backtest *b, int64_t at, int64_t per_ms)
+{
+    size_t low = 0, high = b->n_isolated;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (b->isolated[middle].at >= at - per_ms)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return (int64_t)(b->n_isolated - low);
+}
+
+/* Is there room? The first limit that says no is the one that is told, as isolation.c tells it. */
+static bool has_room(struct backtest *b, int64_t at)
+{
+    for (size_t i = 0; i < b->n_limits; i++) {
+        struct limit_count *l = &b->limit_counts[i];
+
+        if (count_since(b, at, b->limits[i].per_ms) < b->limits[i].isolations)
+            continue;
+        if (!l->hits++)
+            l->first = at;
+        l->last = at;
+        return false;
+    }
+    return true;
+}
+
+static bool request(struct backtest *b, const struct facts *f, const struct verdict *v,
+                    const struct verdict_step *s, struct seen_machine *m)
+{
+    AUTO(json_freep) struct json *args = NULL;
+    const char *name = json_get_string(f->machine, "computerDnsName"), *type = NULL;
+    struct isolated *i;
+
+    if (b->n_isolated == b->room) {
+        size_t room = b->room ? b->room * 2 : 64;
+
+        i = reallocarray(b->isolated, room, sizeof *i);
+        if (!i)
+            return false;
+        b->isolated = i;
+        b->room = room;
+    }
+    if (json_parse(s->args, strlen(s->args), &args, NULL) == ERR_OK)
+        type = json_get_string(args, "type");
+    i = &b->isolated[b->n_isolated];
+    *i = (struct isolated){.tenant = m->tenant,
+                           .machine_id = m->id,
+                           .machine_name = name ? arena_str(b->arena, name) : NULL,
+                           .alert_id = arena_str(b->arena, f->alert_id),
+                           .rule = arena_str(b->arena, v->rule),
+                           .type = type ? arena_str(b->arena, type) : NULL,
+                           .at = f->read_ms};
+    if (!i->alert_id || !i->rule)
+        return false;
+    b->n_isolated++;
+    m->isolated = true;
+    for (size_t k = 0; k < b->n_limits; k++) {
+        int64_t now = count_since(b, f->read_ms, b->limits[k].per_ms);
+
+        if (now > b->limit_counts[k].most)
+            b->limit_counts[k].most = now;
+    }
+    return true;
+}
+
+/* ---- one alert ---------------------------------------------------------------------------------- */
+
+static size_t handler_index(const char *name)
+{
+    size_t i = 0;
+
+    while (strcmp(handler_table()[i]->name, name) != 0)
+        i++;
+    return i;
+}
+
+/* What becomes of an isolation that nothing withholds. false: out of memory. */
+static bool isolate(struct backtest *b, const struct facts *f, const struct verdict *v,
+                    const struct verdict_step *s, struct seen_machine *m, struct day *day,
+                    int64_t *done)
+{
+    if (m->isolated) {
+        b->joined++;
+        day->joined++;
+    } else if (!has_room(b, f->read_ms)) {
+        b->over_limit++;
+        day->over_limit++;
+        return true;
+    } else if (!request(b, f, v, s, m)) {
+        return false;
+    } else {
+        day->requested++;
+    }
+    ++*done;
+    return true;
+}
+
+static bool count(struct backtest *b, const struct facts *f, const struct verdict *v)
+{
+    struct rule_count *r = &b->rules[b->n_rules];
+    int64_t n = (f->read_ms - b->from) / DAY_MS;
+    struct day *day = &b->days[n < 0 ? 0 : (size_t)n < b->n_days ? (size_t)n : b->n_days - 1];
+    bool nomem = false, good = true;
+    struct seen_machine *m = machine_of(b, f, &nomem);
+
+    for (size_t i = 0; v->rule && i < b->n_rules; i++)
+        if (strcmp(b->rules[i].name, v->rule) == 0)
+            r = &b->rules[i];
+    b->alerts++;
+    day->alerts++;
+    r->alerts++;
+    r->doubt += v->doubt != NULL;
+    for (size_t i = 0; i < v->n_steps && good && !nomem; i++) {
+        const struct verdict_step *s = &v->steps[i];
+        size_t h = handler_index(s->handler);
+
+        if (s->withheld) {
+            r->withheld[h]++;
+            day->withheld += strcmp(s->handler, ISOLATE) == 0;
+            good = count_reason(b, s, m);
+        } else if (strcmp(s->handler, ISOLATE) == 0 && m) {
+            good = isolate(b, f, v, s, m, day, &r->done[h]);
+        } else {
+            r->done[h]++;
+        }
+    }
+    return good && !nomem;
+}
+
+enum err_code backtest_add(struct backtest *b, const struct facts *f, struct err *e)
+{
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    struct verdict v;
+    enum err_code code =
+        a ? decide(b->live, f, f->read_ms, a, &v, e) : err_set(e, ERR_NOMEM, "backtest");
+
+    if (!code && !count(b, f, &v))
+        code = err_set(e, ERR_NOMEM, "backtest");
+    return code;
+}
+
+void backtest_skip(struct backtest *b)
+{
+    b->unreadable++;
+}
+
+/* ---- the outcome -------------------------------------------------------------------------------- */
+
+static void write_rules(const struct backtest *b, struct json_out *o)
+{
+    json_out_array(o, "rules");
+    for (size_t i = 0; i <= b->n_rules; i++) {
+        const struct rule_count *r = &b->rules[i];
+
+        if (!r->name && !r->alerts)
+            continue;
+        json_out_object(o, NULL);
+        json_out_string(o, "rule", r->name);
+        json_out_int(o, "alerts", r->alerts);
+        json_out_int(o, "doubt", r->doubt);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+    json_out_array(o, "steps");
+    for (size_t i = 0; i <= b->n_rules; i++)
+        for (size_t h = 0; h < b->n_handlers; h++) {
+            const struct rule_count *r = &b->rules[i];
+
+            if (!r->done[h] && !r->withheld[h])
+                continue;
+            json_out_object(o, NULL);
+            json_out_string(o, "rule", r->name);
+            json_out_string(o, "step", handler_table()[h]->name);
+            json_out_int(o, "done", r->done[h]);
+            json_out_int(o, "withheld", r->withheld[h]);
+            json_out_object_end(o);
+        }
+    json_out_array_end(o);
+}
+
+static int by_alerts(const void *a, const void *b)
+{
+    const struct reason *const *x = a, *const *y = b;
+
+    return (*x)->alerts < (*y)->alerts ? 1 : (*x)->alerts > (*y)->alerts ? -1 : 0;
+}
+
+/* The most frequent first. */
+static void write_reasons(const struct backtest *b, struct json_out *o)
+{
+    const struct reason **sorted = arena_array(b->arena, b->n_reasons + 1, sizeof *sorted);
+
+    json_out_array(o, "withheld");
+    for (size_t i = 0; sorted && i < b->n_reasons; i++)
+        sorted[i] = &b->reasons[i];
+    if (sorted)
+        qsort(sorted, b->n_reasons, sizeof *sorted, by_alerts);
+    for (size_t i = 0; i < b->n_reasons; i++) {
+        const struct reason *r = sorted ? sorted[i] : &b->reasons[i];
+
+        json_out_object(o, NULL);
+        json_out_string(o, "by", hold_name(r->hold));
+        json_out_string(o, "why", r->why);
+        json_out_int(o, "alerts", r->alerts);
+        json_out_int(o, "machines", r->machines);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+}
+
+static void write_limits(const struct backtest *b, struct json_out *o)
+{
+    json_out_array(o, "limits");
+    for (size_t i = 0; i < b->n_limits; i++) {
+        const struct limit_count *l = &b->limit_counts[i];
+
+        json_out_object(o, NULL);
+        json_out_int(o, "isolations", b->limits[i].isolations);
+        json_out_int(o, "per_ms", b->limits[i].per_ms);
+        json_out_int(o, "most", l->most);
+        json_out_int(o, "hits", l->hits);
+        json_out_time(o, "first", l->first);
+        json_out_time(o, "last", l->last);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+}
+
+static void write_days(const struct backtest *b, struct json_out *o)
+{
+    json_out_array(o, "days");
+    for (size_t i = 0; i < b->n_days; i++) {
+        const struct day *d = &b->days[i];
+
+        if (i + 1 == b->n_days && !d->alerts) /* the end falls on a day's end */
+            continue;
+        json_out_object(o, NULL);
+        json_out_time(o, "day", b->from + (int64_t)i * DAY_MS);
+        json_out_int(o, "alerts", d->alerts);
+        json_out_int(o, "requested", d->requested);
+        json_out_int(o, "joined", d->joined);
+        json_out_int(o, "withheld", d->withheld);
+        json_out_int(o, "over_limit", d->over_limit);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+}
+
+static void write_isolated(const struct backtest *b, struct json_out *o)
+{
+    json_out_array(o, "isolated");
+    for (size_t i = 0; i < b->n_isolated; i++) {
+        const struct isolated *x = &b->isolated[i];
+
+        json_out_object(o, NULL);
+        json_out_string(o, "tenant", x->tenant);
+        json_out_string(o, "machine_id", x->machine_id);
+        json_out_string(o, "machine_name", x->machine_name);
+        json_out_string(o, "alert_id", x->alert_id);
+        json_out_string(o, "rule", x->rule);
+        json_out_string(o, "type", x->type);
+        json_out_time(o, "at", x->at);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+}
+
+void backtest_write(const struct backtest *b, struct buf *out)
+{
+    struct json_out o = JSON_OUT(out);
+
+    json_out_object(&o, NULL);
+    json_out_string(&o, "policy", policy_hash(b->policy));
+    json_out_time(&o, "from", b->from);
+    json_out_time(&o, "to", b->to);
+    json_out_int(&o, "alerts", b->alerts);
+    json_out_int(&o, "unreadable", b->unreadable);
+    json_out_int(&o, "machines", b->machines);
+    write_rules(b, &o);
+    write_reasons(b, &o);
+    json_out_object(&o, "isolations");
+    json_out_int(&o, "requested", (int64_t)b->n_isolated);
+    json_out_int(&o, "joined", b->joined);
+    json_out_int(&o, "over_limit", b->over_limit);
+    json_out_object_end(&o);
+    write_limits(b, &o);
+    write_days(b, &o);
+    write_isolated(b, &o);
+    json_out_object_end(&o);
+}

@@ -1,0 +1,404 @@
+/* test_backtest.c - 3,000 alerts of the past against a policy: what the command counts is what is counted here by
+ * hand, out of what the simulator holds; Defender sees reads and nothing else. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "kit/house.h"
+
+#define ALERTS 3000
+#define WORDS(...)                                                                                 \
+    (const char *const[])                                                                          \
+    {                                                                                              \
+        __VA_ARGS__, NULL                                                                          \
+    }
+
+static const char rules[] =
+    "  - {name: vip, when: {machine.tags: vip}, do: [email: {}]}\n"
+    "  - {name: contain, when: {alert.severity: High}, do: [isolate: {}, email: {}]}\n"
+    "  - name: review\n"
+    "    when: {alert.severity: Medium, machine.os: {glob: 'Windows1*'}}\n"
+    "    do: [isolate: {type: selective}, email: {}]\n"
+    "  - {name: tell, do: [email: {}]}\n";
+static const char safety[] = "  mode: shadow\n" /* left out of account */
+                             "  protected:\n"
+                             "    - machine.os: {glob: '*Server*'}\n"
+                             "    - machine.value: High\n"
+                             "  limits:\n"
+                             "    - {isolations: 7, per: 1h}\n"
+                             "    - {isolations: 30, per: 24h}\n";
+
+/* Many kinds of machines and alerts. The shares make whole numbers. */
+static void fill(struct house *h)
+{
+    static const char *const orders[] = {
+        "{\"count\":1400,\"machines\":90,\"spread_ms\":432000000,\"prefix\":\"da1\","
+        "\"severity\":{\"High\":0.2,\"Medium\":0.5,\"Low\":0.3},"
+        "\"machine\":{\"osPlatform\":\"Windows11\",\"deviceValue\":\"Normal\",\"machineTags\":[]}}",
+        "{\"count\":500,\"machines\":20,\"spread_ms\":300000000,\"prefix\":\"da2\","
+        "\"machine\":{\"osPlatform\":\"WindowsServer2022\",\"deviceValue\":\"Low\"}}",
+        "{\"count\":300,\"machines\":10,\"spread_ms\":250000000,\"prefix\":\"da3\","
+        "\"severity\":{\"High\":0.5,\"Medium\":0.5},"
+        "\"machine\":{\"osPlatform\":\"Windows10\",\"deviceValue\":\"High\",\"machineTags\":[\"vip\"]}}",
+        "{\"count\":200,\"machines\":15,\"spread_ms\":200000000,\"prefix\":\"da4\","
+        "\"machine\":{\"osPlatform\":\"Windows11\",\"deviceValue\":\"High\"}}",
+        "{\"count\":200,\"machines\":12,\"spread_ms\":410000000,\"prefix\":\"da5\","
+        "\"machine\":{\"osPlatform\":\"Windows11\",\"deviceValue\":null}}",
+        "{\"count\":100,\"machines\":10,\"spread_ms\":390000000,\"prefix\":\"da6\","
+        "\"severity\":{\"Odd\":1.0},"
+        "\"machine\":{\"osPlatform\":\"Windows11\",\"deviceValue\":\"Normal\"}}",
+        "{\"count\":200,\"machines\":50,\"spread_ms\":7200000,\"prefix\":\"da7\","
+        "\"machine\":{\"osPlatform\":\"Windows11\",\"deviceValue\":\"Normal\",\"machineTags\":[\"lab\"]}}",
+        "{\"count\":50,\"machines\":5,\"spread_ms\":100000000,\"prefix\":\"da8\","
+        "\"machine\":{\"osPlatform\":\"Windows11\",\"deviceValue\":\"Normal\","
+        "\"mergedIntoMachineId\":\"00000000000000000000000000000000000000ff\"}}",
+        "{\"count\":50,\"machines\":5,\"spread_ms\":420000000,\"prefix\":\"da9\","
+        "\"severity\":{\"Medium\":1.0},\"machine\":{\"osPlatform\":\"Ubuntu\",\"deviceValue\":\"Normal\"}}",
+    };
+
+    sim_tell(h->sim, "/config", "{\"timestamp_digits\":7}");
+    for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++)
+        sim_tell(h->sim, "/generate", orders[i]);
+    /* and one that is too old to be asked for */
+    sim_tell(
+        h->sim, "/alerts",
+        "{\"id\":\"da0_-1\",\"severity\":\"High\",\"alertCreationTime\":\"2020-01-01T00:00:00Z\"}");
+}
+
+/* ---- counting by hand ------------------------------------------------------------------------- */
+
+struct machine {
+    const char *id, *os, *value;
+    bool vip, merged, isolated;
+};
+
+struct alert {
+    int64_t at;
+    const char *severity, *machine_id;
+};
+
+struct counts {
+    int64_t vip, contain, review, tell, doubt;            /* by rule */
+    int64_t server, value, unknown_value, machine, odd;   /* withheld */
+    int64_t requested, joined, over, hour_hits, day_hits; /* isolations */
+    int64_t contain_done, review_done;
+};
+
+static int by_time(const void *a, const void *b)
+{
+    const struct alert *x = a, *y = b;
+
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+static int64_t within(const int64_t *times, int64_t n, int64_t from)
+{
+    int64_t count = 0;
+
+    for (int64_t i = 0; i < n; i++)
+        count += times[i] >= from;
+    return count;
+}
+
+static bool begins(const char *text, const char *with)
+{
+    return text && strncmp(text, with, strlen(with)) == 0;
+}
+
+/* One alert, in plain words of the policy above. */
+static void judge(struct counts *c, const struct alert *a, struct machine *m, int64_t *times)
+{
+    bool high = strcmp(a->severity, "High") == 0, odd = strcmp(a->severity, "Odd") == 0;
+
+    if (m->vip) {
+        c->vip++;
+        return;
+    }
+    if (!high && !odd && !(strcmp(a->severity, "Medium") == 0 && begins(m->os, "Windows1"))) {
+        c->tell++;
+        return;
+    }
+    if (high || odd)
+        c->contain++;
+    else
+        c->review++;
+    if (odd) {
+        c->doubt++;
+        c->odd++;
+    } else if (m->merged) {
+        c->machine++;
+    } else if (strstr(m->os, "Server")) {
+        c->server++;
+    } else if (m->value && strcmp(m->value, "High") == 0) {
+        c->value++;
+    } else if (!m->value) {
+        c->unknown_value++;
+    } else {
+        if (m->isolated) {
+            c->joined++;
+        } else if (within(times, c->requested, a->at - HOUR_MS) >= 7) {
+            c->hour_hits++;
+            c->over++;
+            return;
+        } else if (within(times, c->requested, a->at - DAY_MS) >= 30) {
+            c->day_hits++;
+            c->over++;
+            return;
+        } else {
+            m->isolated = true;
+            times[c->requested++] = a->at;
+        }
+        if (high)
+            c->contain_done++;
+        else
+            c->review_done++;
+    }
+}
+
+static void count_by_hand(const struct json *alerts, const struct json *machines, struct counts *c)
+{
+    size_t n_alerts = 0, n_machines = 0;
+    struct alert *a = calloc(json_count(json_get(alerts, "value")), sizeof *a);
+    struct machine *m = calloc(json_count(json_get(machines, "value")), sizeof *m);
+    int64_t *times = calloc(ALERTS, sizeof *times);
+
+    assert_true(a && m && times);
+    JSON_EACH (x, json_get(machines, "value")) {
+        struct machine *to = &m[n_machines++];
+
+        to->id = json_get_string(x, "id");
+        to->os = json_get_string(x, "osPlatform");
+        to->value = json_get_string(x, "deviceValue");
+        to->merged = json_get_string(x, "mergedIntoMachineId") != NULL;
+        JSON_EACH (tag, json_get(x, "machineTags"))
+            to->vip |= strcmp(json_string(tag), "vip") == 0;
+    }
+    JSON_EACH (x, json_get(alerts, "value")) {
+        struct alert *to = &a[n_alerts];
+
+        to->severity = json_get_string(x, "severity");
+        to->machine_id = json_get_string(x, "machineId");
+        assert_int_equal(clock_parse(json_get_string(x, "alertCreationTime"), &to->at, NULL),
+                         ERR_OK);
+        n_alerts += to->at > 1600000000000; /* not that of 2020 */
+    }
+    assert_int_equal(n_alerts, ALERTS);
+    qsort(a, n_alerts, sizeof *a, by_time);
+    for (size_t i = 0; i < n_alerts; i++) {
+        size_t k = 0;
+
+        while (strcmp(m[k].id, a[i].machine_id) != 0)
+            k++;
+        judge(c, &a[i], &m[k], times);
+    }
+    free(a);
+    free(m);
+    free(times);
+}
+
+/* ---- what the command says --------------------------------------------------------------------- */
+
+static int64_t number(const struct json *doc, const char *name)
+{
+    int64_t n = -1;
+
+    (void)json_int64(json_get(doc, name), &n);
+    return n;
+}
+
+/* The number `want` of the element of a list whose member has this text (and whose step is that one). */
+static int64_t of(const struct json *list, const char *member, const char *text, const char *step,
+                  const char *want)
+{
+    JSON_EACH (x, list) {
+        const char *v = json_get_string(x, member), *s = json_get_string(x, "step");
+
+        if (v && begins(v, text) && (!step || (s && strcmp(s, step) == 0)))
+            return number(x, want);
+    }
+    return 0;
+}
+
+static struct json *backtest(struct house *h, const char *const *words)
+{
+    struct json *doc = NULL;
+    char *out;
+    int code = house_run(h, &out, words);
+    const char *start = strchr(out, '{'); /* what it waited for goes to stderr */
+
+    if (code || !start || json_parse(start, strlen(start), &doc, NULL))
+        fail_msg("exit code %d: %s", code, out);
+    free(out);
+    return doc;
+}
+
+/* Nothing but tokens was ever posted. */
+static void assert_reads_only(struct house *h)
+{
+    AUTO(json_freep) struct json *calls = sim_calls(h->sim, NULL, NULL, 0);
+
+    assert_true(json_count(json_get(calls, "calls")) > 3);
+    JSON_EACH (call, json_get(calls, "calls")) {
+        const char *method = json_get_string(call, "method"), *path = json_get_string(call, "path");
+
+        if (strcmp(method, "GET") != 0 && !strstr(path, "/oauth2/"))
+            fail_msg("%s %s", method, path);
+    }
+    assert_int_equal(sim_state(h->sim, "actions"), 0);
+    assert_int_equal(sim_state(h->sim, "mails"), 0);
+}
+
+static void assert_counts(const struct json *doc, const struct counts *c)
+{
+    const struct json *rules_said = json_get(doc, "rules"), *steps = json_get(doc, "steps");
+    const struct json *withheld = json_get(doc, "withheld"), *limits = json_get(doc, "limits");
+    const struct json *isolations = json_get(doc, "isolations");
+    const struct json *hour = json_first(limits), *day = json_next(hour);
+    int64_t alerts = 0, requested = 0, over = 0, joined = 0;
+
+    assert_int_equal(number(doc, "alerts"), ALERTS);
+    assert_int_equal(number(doc, "unreadable"), 0);
+    assert_int_equal(of(rules_said, "rule", "vip", NULL, "alerts"), c->vip);
+    assert_int_equal(of(rules_said, "rule", "contain", NULL, "alerts"), c->contain);
+    assert_int_equal(of(rules_said, "rule", "review", NULL, "alerts"), c->review);
+    assert_int_equal(of(rules_said, "rule", "tell", NULL, "alerts"), c->tell);
+    assert_int_equal(of(rules_said, "rule", "contain", NULL, "doubt"), c->doubt);
+    assert_int_equal(of(steps, "rule", "contain", "isolate", "done"), c->contain_done);
+    assert_int_equal(of(steps, "rule", "review", "isolate", "done"), c->review_done);
+    assert_int_equal(of(steps, "rule", "contain", "email", "done"), c->contain);
+    assert_int_equal(
+        of(withheld, "why", "protected: machine.os is WindowsServer2022", NULL, "alerts"),
+        c->server);
+    assert_int_equal(
+        of(withheld, "why", "protected: machine.os is WindowsServer2022", NULL, "machines"), 20);
+    assert_int_equal(of(withheld, "why", "protected: machine.value is High", NULL, "alerts"),
+                     c->value);
+    assert_int_equal(of(withheld, "why", "perhaps protected: machine.value", NULL, "alerts"),
+                     c->unknown_value);
+    assert_int_equal(of(withheld, "by", "machine", NULL, "alerts"), c->machine);
+    assert_int_equal(of(withheld, "by", "doubt", NULL, "alerts"), c->odd);
+    assert_int_equal(number(isolations, "requested"), c->requested);
+    assert_int_equal(number(isolations, "joined"), c->joined);
+    assert_int_equal(number(isolations, "over_limit"), c->over);
+    assert_int_equal(number(hour, "hits"), c->hour_hits);
+    assert_int_equal(number(day, "hits"), c->day_hits);
+    assert_int_equal(number(hour, "most"), 7);
+    assert_int_equal(number(day, "most"), 30);
+    assert_int_equal(json_count(json_get(doc, "isolated")), c->requested);
+    JSON_EACH (d, json_get(doc, "days")) {
+        alerts += number(d, "alerts");
+        requested += number(d, "requested");
+        joined += number(d, "joined");
+        over += number(d, "over_limit");
+    }
+    assert_int_equal(alerts, ALERTS);
+    assert_int_equal(requested, c->requested);
+    assert_int_equal(joined, c->joined);
+    assert_int_equal(over, c->over);
+}
+
+static void test_backtest__equals_a_count_by_hand_and_writes_nothing(void **state)
+{
+    static const struct house_options o = {.rules = rules, .safety = safety, .not_yet = true};
+    struct house *h = house_start(&o);
+    AUTO(json_freep) struct json *alerts = NULL, *machines = NULL, *doc = NULL;
+    struct counts c = {0};
+    char *out;
+
+    (void)state;
+    fill(h);
+    alerts = sim_get(h->sim, "/alerts");
+    machines = sim_get(h->sim, "/machines");
+    count_by_hand(alerts, machines, &c);
+    assert_true(c.vip && c.tell && c.doubt && c.server && c.value && c.unknown_value && c.machine);
+    assert_true(c.joined && c.hour_hits && c.day_hits && c.review_done && c.contain_done);
+    doc = backtest(h, WORDS("backtest", "-c", h->config_file, "--days", "7", "--json"));
+    assert_counts(doc, &c);
+
+    /* pages that Defender makes smaller than they were asked for, and a quota that is used up */
+    sim_tell(h->sim, "/config", "{\"lists\":{\"page_max\":170}}");
+    sim_tell(h->sim, "/faults",
+             "{\"path\":\"/api/alerts\",\"skip\":2,\"kind\":\"throttle\",\"retry_after_s\":1}");
+    sim_tell(h->sim, "/faults", "{\"path\":\"/api/machines\",\"kind\":\"error\",\"status\":503}");
+    json_free(doc);
+    doc = backtest(h, WORDS("backtest", "-c", h->config_file, "--days", "7", "--json"));
+    assert_counts(doc, &c);
+
+    /* for people */
+    assert_int_equal(house_run(h, &out, WORDS("backtest", "-c", h->config_file)), 0);
+    assert_non_null(strstr(out, "3000 alerts on"));
+    assert_non_null(strstr(out, "as if it were not in shadow mode"));
+    assert_non_null(strstr(out, "limit of 7 in 60 minutes: at most 7 of them; it held back"));
+    assert_non_null(strstr(out, "protected: machine.os is WindowsServer2022"));
+    free(out);
+    assert_reads_only(h);
+    house_stop(h);
+}
+
+/* Another policy, from a file of its own that may have faults; another time; a source that may only notify. */
+static void test_backtest__of_another_policy(void **state)
+{
+    static const struct house_options o = {
+        .rules = rules, .safety = safety, .not_yet = true, .source = NULL};
+    struct house *h = house_start(&o);
+    AUTO(json_freep) struct json *doc = NULL;
+    char *other, *faulty, *out;
+
+    (void)state;
+    sim_tell(h->sim, "/generate",
+             "{\"count\":40,\"machines\":4,\"spread_ms\":345600000,"
+             "\"machine\":{\"osPlatform\":\"Ubuntu\",\"deviceValue\":\"Normal\"}}");
+    other = house_write_file(h, "other.yaml",
+                             "rules:\n- {name: all, do: [isolate: {type: selective}]}\n"
+                             "safety: {limits: [{isolations: 3, per: 30d}]}\n");
+    faulty = house_write_file(h, "faulty.yaml", "rules:\n- {name: all, do: [isolat: {}]}\n");
+    doc = backtest(
+        h, WORDS("backtest", "-c", h->config_file, "--policy", other, "--days", "5", "--json"));
+    assert_int_equal(number(doc, "alerts"), 40);
+    assert_int_equal(number(doc, "machines"), 4);
+    assert_int_equal(of(json_get(doc, "rules"), "rule", "all", NULL, "alerts"), 40);
+    assert_int_equal(number(json_get(doc, "isolations"), "requested"), 3);
+    assert_int_equal(number(json_get(doc, "isolations"), "joined"), 27);
+    assert_int_equal(number(json_get(doc, "isolations"), "over_limit"), 10);
+    assert_string_equal(json_get_string(json_first(json_get(doc, "isolated")), "type"),
+                        "selective");
+    json_free(doc);
+    doc = backtest(
+        h, WORDS("backtest", "-c", h->config_file, "--policy", other, "--days", "2", "--json"));
+    assert_int_equal(number(doc, "alerts"), 19); /* one every 144 minutes, the 20th is too old */
+
+    assert_int_equal(
+        house_run(h, &out, WORDS("backtest", "-c", h->config_file, "--policy", faulty)), 1);
+    assert_non_null(strstr(out, "faulty.yaml:2:20: no such step 'isolat'; did you mean isolate?"));
+    free(out);
+    assert_int_equal(
+        house_run(h, &out, WORDS("backtest", "-c", h->config_file, "--tenant", "nobody")), 2);
+    assert_non_null(strstr(out, "there is no tenant 'nobody'"));
+    free(out);
+    /* a credential that is refused is said, and is no empty outcome */
+    sim_tell(h->sim, "/config", "{\"token\":{\"error\":7000215}}");
+    assert_int_equal(house_run(h, &out, WORDS("backtest", "-c", h->config_file, "--json")), 1);
+    assert_non_null(strstr(out, "AADSTS7000215"));
+    free(out);
+    assert_reads_only(h);
+    free(other);
+    free(faulty);
+    house_stop(h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_backtest__equals_a_count_by_hand_and_writes_nothing),
+        cmocka_unit_test(test_backtest__of_another_policy),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

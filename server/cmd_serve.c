@@ -17,6 +17,7 @@
 #include "auto.h"
 #include "cli.h"
 #include "config.h"
+#include "digest.h"
 #include "engine.h"
 #include "expand.h"
 #include "flood.h"
@@ -117,7 +118,8 @@ static enum err_code open_engine(struct serving *s, struct err *e)
                                                 [WORK_ISOLATION] = isolation_run,
                                                 [WORK_NOTICE] = notice_run,
                                                 [WORK_HEARTBEAT] = silence_run,
-                                                [WORK_POLL] = polling_run};
+                                                [WORK_POLL] = polling_run,
+                                                [WORK_DIGEST] = digest_run};
     const struct rest_options rest = {.user_agent = "cordon/" CORDON_VERSION};
     struct runtime *rt;
     enum err_code code = store_open_as(s->config->store_url, s->config->store_password.text, false,
@@ -142,6 +144,8 @@ static enum err_code open_engine(struct serving *s, struct err *e)
         code = silence_watch(s->engine, true, e);
     if (!code)
         code = polling_start(s->engine, e);
+    if (!code)
+        code = digest_watch(s->engine, e);
     return code ? code : engine_start(s->engine, runs, e);
 }
 

@@ -16,6 +16,7 @@
 #define SHARE_NOTICES    2
 #define SHARE_HEARTBEATS 1
 #define SHARE_POLLS      1
+#define SHARE_DIGESTS    1
 
 /* 1 s, 2 s, 4 s … but never more than 15 min apart: a person who waits for an isolation looks again after
  * a quarter of an hour. */
@@ -65,7 +66,8 @@ enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], 
                   [WORK_ISOLATION] = SHARE_ISOLATIONS,
                   [WORK_NOTICE] = SHARE_NOTICES,
                   [WORK_HEARTBEAT] = SHARE_HEARTBEATS,
-                  [WORK_POLL] = SHARE_POLLS},
+                  [WORK_POLL] = SHARE_POLLS,
+                  [WORK_DIGEST] = SHARE_DIGESTS},
         .crowd = g->crowd,
         .run = run,
         .ctx = g,

@@ -66,6 +66,7 @@ static const struct db_migration migrations[] = {
         " watermark BIGINT NOT NULL, polled BIGINT NOT NULL, failing BIGINT NOT NULL);"
         "CREATE UNIQUE INDEX polls_once ON polls (tenant)"},
     {8, "CREATE TABLE policies (hash TEXT PRIMARY KEY, text TEXT NOT NULL, since BIGINT NOT NULL)"},
+    {9, "CREATE TABLE digests (id INTEGER PRIMARY KEY, told BIGINT NOT NULL)"},
     {0, NULL},
 };
 

@@ -7,14 +7,23 @@
  *
  * Every transaction that writes an outcome ends with work_done, work_again or work_keep of its claim;
  * they fail with ERR_STALE, and so undo it all, when the lease was lost and another worker claimed the
- * row. A row's id is the id of the case, isolation, notice or heartbeat it is about.
+ * row. A row's id is the id of the case, isolation, notice or heartbeat it is about;
+ * the daily digest's is DIGEST_ID.
  */
 #ifndef CORDON_STORE_WORK_H
 #define CORDON_STORE_WORK_H
 
 #include "store.h"
 
-enum work_kind { WORK_CASE, WORK_ISOLATION, WORK_NOTICE, WORK_HEARTBEAT, WORK_POLL, WORK_KINDS };
+enum work_kind {
+    WORK_CASE,
+    WORK_ISOLATION,
+    WORK_NOTICE,
+    WORK_HEARTBEAT,
+    WORK_POLL,
+    WORK_DIGEST,
+    WORK_KINDS
+};
 
 enum work_priority { WORK_URGENT, WORK_NORMAL, WORK_PRIORITIES };
 

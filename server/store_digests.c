@@ -1,0 +1,117 @@
+/* store_digests.c - see store_digests.h.
+ *
+ * A step's row says why it is withheld in decide.c's words, and those of shadow mode begin alike. Steps are found
+ * by the ids of their cases, which sort by time, so that a day's digest does not read years; a case that was
+ * tried again long after it came is found as far back as CASE_AGE_MS.
+ */
+#include "store_digests.h"
+
+#include "id.h"
+
+#define CASE_AGE_MS (30 * DAY_MS)
+#define COUNTS_MAX  50
+#define HELD_BACK                                                                                  \
+    " FROM steps JOIN cases ON cases.id = steps.case_id WHERE steps.case_id >= $1"                 \
+    " AND steps.state = 'withheld' AND steps.why LIKE 'shadow mode%'"                              \
+    " AND steps.updated > $2 AND steps.updated <= $3"
+
+enum err_code digest_begin(struct db_tx *tx, int64_t now, int64_t due, struct err *e)
+{
+    int64_t made = 0;
+    enum err_code code = db_run(
+        tx, e, &made, "INSERT INTO digests (id, told) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING",
+        "ii", (int64_t)DIGEST_ID, now);
+
+    if (code || !made)
+        return code;
+    return work_put(tx, DIGEST_ID, WORK_DIGEST, WORK_NORMAL, due, now, NULL, e);
+}
+
+enum err_code digest_told(struct db_tx *tx, int64_t *ret, struct err *e)
+{
+    struct db_rows *rows;
+    bool found;
+    enum err_code code =
+        db_query(tx, e, &rows, "SELECT told FROM digests WHERE id = $1", "i", (int64_t)DIGEST_ID);
+
+    if (code)
+        return code;
+    found = db_next(rows);
+    if (found)
+        *ret = db_int(rows, 0);
+    code = db_rows_end(rows, e);
+    return !code && !found ? err_set(e, ERR_NOT_FOUND, "no digest was begun") : code;
+}
+
+enum err_code digest_set_told(struct db_tx *tx, int64_t told, struct err *e)
+{
+    return db_run(tx, e, NULL, "UPDATE digests SET told = $1 WHERE id = $2", "ii", told,
+                  (int64_t)DIGEST_ID);
+}
+
+enum err_code digest_counts(struct db_tx *tx, struct arena *a, int64_t from, int64_t to,
+                            struct digest_count **ret, size_t *ret_n, struct err *e)
+{
+    struct digest_count *list = arena_array(a, COUNTS_MAX, sizeof *list);
+    struct db_rows *rows;
+    bool nomem = false;
+    enum err_code code;
+    size_t n = 0;
+
+    if (!list)
+        return err_set(e, ERR_NOMEM, "digest");
+    code = db_query(tx, e, &rows,
+                    "SELECT cases.tenant, cases.rule, steps.handler, count(*),"
+                    " count(DISTINCT cases.machine_id)" HELD_BACK
+                    " GROUP BY cases.tenant, cases.rule, steps.handler ORDER BY count(*) DESC,"
+                    " cases.tenant, cases.rule LIMIT $4",
+                    "iiii", id_of_time(from - CASE_AGE_MS), from, to, (int64_t)COUNTS_MAX);
+    if (code)
+        return code;
+    for (; n < COUNTS_MAX && db_next(rows); n++)
+        list[n] = (struct digest_count){.tenant = store_text(a, rows, 0, &nomem),
+                                        .rule = store_text(a, rows, 1, &nomem),
+                                        .handler = store_text(a, rows, 2, &nomem),
+                                        .steps = db_int(rows, 3),
+                                        .machines = db_int(rows, 4)};
+    code = db_rows_end(rows, e);
+    if (!code && nomem)
+        code = err_set(e, ERR_NOMEM, "digest");
+    *ret = list;
+    *ret_n = n;
+    return code;
+}
+
+enum err_code digest_steps(struct db_tx *tx, struct arena *a, int64_t from, int64_t to, size_t max,
+                           struct digest_step **ret, size_t *ret_n, struct err *e)
+{
+    struct digest_step *list = arena_array(a, max, sizeof *list);
+    struct db_rows *rows;
+    bool nomem = false;
+    enum err_code code;
+    size_t n = 0;
+
+    if (!list)
+        return err_set(e, ERR_NOMEM, "digest");
+    code = db_query(tx, e, &rows,
+                    "SELECT cases.id, cases.tenant, cases.rule, steps.handler, cases.alert_id,"
+                    " cases.machine_id, cases.facts" HELD_BACK
+                    " ORDER BY cases.id DESC, steps.n LIMIT $4",
+                    "iiii", id_of_time(from - CASE_AGE_MS), from, to, (int64_t)max);
+    if (code)
+        return code;
+    for (; n < max && db_next(rows); n++)
+        list[n] = (struct digest_step){.case_id = db_int(rows, 0),
+                                       .tenant = store_text(a, rows, 1, &nomem),
+                                       .rule = store_text(a, rows, 2, &nomem),
+                                       .handler = store_text(a, rows, 3, &nomem),
+                                       .alert_id = store_text(a, rows, 4, &nomem),
+                                       .machine_id = store_text(a, rows, 5, &nomem),
+                                       .facts = store_text(a, rows, 6, &nomem)};
+    code = db_rows_end(rows, e);
+    if (!code && nomem)
+        code = err_set(e, ERR_NOMEM, "digest");
+    *ret = list;
+    *ret_n = n;
+    return code;
+}

@@ -1,0 +1,206 @@
+/* test_digest.c - what people hear each morning of what shadow mode held back. */
+#include "digest.h"
+
+#include "engine_kit.h"
+#include "log.h"
+#include "store_digests.h"
+
+#define SHADOW                                                                                        \
+    "rules:\n"                                                                                        \
+    "  - {name: contain, mode: shadow, when: {alert.severity: High}, do: [isolate: {}, email: {}]}\n" \
+    "  - {name: tell, do: [email: {}]}\n"
+#define LIVE "rules:\n  - {name: tell, do: [email: {}]}\n"
+
+static void no_line(enum log_level level, const char *line, void *ctx)
+{
+    (void)level;
+    (void)line;
+    (void)ctx;
+}
+
+struct last {
+    int64_t id, created;
+};
+
+static enum err_code last_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct last *l = arg;
+
+    return notice_last(tx, "digest", NULL, &l->id, &l->created, e);
+}
+
+/* The last digest; id 0: there is none. */
+static struct notice_record last(struct rig *r)
+{
+    struct last l = {0};
+    struct notice_record n = {0};
+
+    assert_int_equal(db_read(r->store->db, last_fn, &l, NULL), ERR_OK);
+    if (l.id)
+        assert_int_equal(store_notice_load(r->store, r->arena, l.id, &n, NULL), ERR_OK);
+    return n;
+}
+
+static void watch(struct rig *r)
+{
+    struct err e = {0};
+
+    if (digest_watch(r->g, &e))
+        fail_msg("%s", e.text);
+}
+
+/* Is it due? Then it is run. */
+static bool run(struct rig *r)
+{
+    struct work w;
+
+    if (!rig_claim(r, WORK_DIGEST, &w))
+        return false;
+    assert_int_equal(w.id, DIGEST_ID);
+    digest_run(r->g, &w);
+    return true;
+}
+
+/* To the next 06:00 UTC, and a second more. */
+static void till_morning(struct rig *r)
+{
+    int64_t now = clock_wall_ms(&r->hands.clock);
+    int64_t into = (now - 6 * HOUR_MS) % DAY_MS;
+
+    hands_turn(&r->hands, DAY_MS - into + SECOND_MS);
+}
+
+static void judge(struct rig *r, const char *alert_id)
+{
+    hands_turn(&r->hands, SECOND_MS);
+    peer_forget(r->peer);
+    rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(r, "GET", GET_ALERT, 0, 200,
+             arena_fmt(r->arena,
+                       "{\"id\":\"%s\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}",
+                       alert_id));
+    rig_says(r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(r, "GET", LIST, 0, 200, NOTHING);
+    (void)rig_push(r, alert_id, NULL);
+    (void)rig_work(r);
+}
+
+static void test_digest__tells_once_a_day_what_was_held_back(void **state)
+{
+    struct notice_record n;
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, SHADOW);
+    log_divert(no_line, NULL);
+    watch(&r);
+    watch(&r); /* the store has it already */
+    assert_false(run(&r));
+    judge(&r, "da1");
+    judge(&r, "da2");
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    till_morning(&r);
+    assert_true(run(&r));
+    n = last(&r);
+    assert_non_null(strstr(n.subject, "[CORDON] shadow mode held back 2 steps since 20"));
+    assert_string_equal(n.kind, "shadow_digest");
+    assert_string_equal(n.recipients[0].address, "soc@contoso.example");
+    assert_non_null(strstr(n.message, "Rule contain"));
+    assert_non_null(strstr(n.message, "isolate: 2 times, on 1 machine of tenant contoso"));
+    assert_non_null(strstr(n.message, "ws-114"));
+    assert_non_null(strstr(n.message, "da1"));
+    assert_non_null(strstr(n.message, "da2"));
+
+    /* the next day: only what is new */
+    assert_false(run(&r));
+    judge(&r, "da3");
+    till_morning(&r);
+    assert_true(run(&r));
+    assert_int_not_equal(last(&r).id, n.id);
+    n = last(&r);
+    assert_non_null(strstr(n.subject, "[CORDON] shadow mode held back 1 step since 20"));
+    assert_null(strstr(n.message, "da1"));
+
+    /* a day on which nothing was */
+    till_morning(&r);
+    assert_true(run(&r));
+    assert_int_equal(last(&r).id, n.id);
+    log_divert(NULL, NULL);
+    rig_close(&r);
+}
+
+/* What is withheld for another reason would not have been done. */
+static void test_digest__leaves_out_what_is_no_shadow(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, "rules:\n  - {name: contain, mode: shadow, do: [isolate: {}, email: {}]}\n"
+                 "safety: {protected: [{machine.name: {glob: 'ws-*'}}]}\n");
+    log_divert(no_line, NULL);
+    watch(&r);
+    judge(&r, "da1");
+    till_morning(&r);
+    assert_true(run(&r));
+    assert_int_equal(last(&r).id, 0);
+    log_divert(NULL, NULL);
+    rig_close(&r);
+}
+
+/* A claim that was lost writes nothing: neither a mail, nor that there was one. */
+static void test_digest__a_lost_claim_tells_nobody(void **state)
+{
+    struct work w;
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, SHADOW);
+    log_divert(no_line, NULL);
+    watch(&r);
+    judge(&r, "da1");
+    till_morning(&r);
+    assert_true(rig_claim(&r, WORK_DIGEST, &w));
+    w.fence--;
+    digest_run(r.g, &w);
+    assert_int_equal(last(&r).id, 0);
+    w.fence++;
+    digest_run(r.g, &w);
+    assert_int_not_equal(last(&r).id, 0);
+    log_divert(NULL, NULL);
+    rig_close(&r);
+}
+
+/* A clock that was set back hurries all work; that makes no second digest of a day. */
+static void test_digest__a_hurried_row_is_no_digest(void **state)
+{
+    struct notice_record n;
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, SHADOW);
+    log_divert(no_line, NULL);
+    watch(&r);
+    judge(&r, "da1");
+    till_morning(&r);
+    assert_true(run(&r));
+    n = last(&r);
+    judge(&r, "da2");
+    hands_turn(&r.hands, -3 * HOUR_MS);
+    assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+    assert_true(run(&r));
+    assert_int_equal(last(&r).id, n.id);
+    log_divert(NULL, NULL);
+    rig_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_digest__tells_once_a_day_what_was_held_back),
+        cmocka_unit_test(test_digest__leaves_out_what_is_no_shadow),
+        cmocka_unit_test(test_digest__a_lost_claim_tells_nobody),
+        cmocka_unit_test(test_digest__a_hurried_row_is_no_digest),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -148,8 +148,7 @@ static void test_cli__wrong_usage_is_2_and_names_the_right_word(void **state)
     } rows[] = {
         {{"chekc"}, "cordon: there is no command 'chekc'; did you mean check?\n"},
         {{"frobnicate"}, "cordon: there is no command 'frobnicate'\n"},
-        {{"backtest"},
-         "cordon: the command 'backtest' is not available in this version of cordon\n"},
+        {{"hunt"}, "cordon: the command 'hunt' is not available in this version of cordon\n"},
         {{"-c", "x", "check"}, "cordon: the command comes first: cordon COMMAND -c …\n"},
         {{"check", "--confg", "x"},
          "cordon check: there is no option --confg; did you mean --config?\n"},
@@ -256,7 +255,7 @@ static void test_cli__init_and_check_lead_to_a_good_configuration(void **state)
     assert_int_equal(cordon(f, "check", NULL), 0);
     assert_string_equal(f->ran.err, "");
     assert_says(f->ran.out, "note: tenants.contoso.tenant_id is still a placeholder\n");
-    assert_says(f->ran.out, "cordon.yaml: good. 1 tenant, 1 source, policy ");
+    assert_says(f->ran.out, "cordon.yaml: good. 1 tenant, 1 source, 3 tests, policy ");
 }
 
 static void test_cli__init_prints_what_it_would_write(void **state)

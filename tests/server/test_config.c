@@ -707,6 +707,37 @@ static void test_config__the_environment_fills_in(void **state)
     config_unref(c);
 }
 
+/* What is no fault and yet not what somebody meant. */
+static void test_config__rules_that_act_on_nothing_are_noted(void **state)
+{
+    static const char rules[] =
+        "rules:\n"
+        "- {name: a, when: {source: relay, alert.severity: High}, do: [isolate: {}]}\n"
+        "- {name: b, when: {alert.severity: High}, do: [isolate: {}]}\n"
+        "- {name: c, when: {source: relay}, do: [email: {}]}\n";
+    static const struct {
+        const char *source, *note;
+    } rows[] = {
+        {"    may: [notify]\n", "rule a acts on nothing: source relay may only notify"},
+        {"    mode: shadow\n", "rule a acts on nothing: source relay is in shadow mode"},
+        {"    may: [notify, isolate]\n    mode: live\n", NULL},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        AUTO(buf_clear) struct buf text = BUF_INIT(65536);
+        struct config *c;
+
+        buf_addf(&text, "%s%s%s%s%s", SOURCES, rows[i].source, TENANTS, MAIL, rules);
+        c = load(f, buf_text(&text));
+        if (rows[i].note)
+            assert_string_equal(c->notes[0], rows[i].note);
+        assert_null(c->notes[rows[i].note ? 1 : 0]);
+        assert_int_equal(config_source(c, "relay")->shadow, i == 1);
+        config_unref(c);
+    }
+}
+
 static void test_config__the_starter_lacks_its_secrets_and_nothing_else(void **state)
 {
     struct fixture *f = *state;
@@ -953,6 +984,7 @@ int main(void)
         TEST(the_example_of_the_contract_is_good),
         TEST(notes_are_worth_a_line),
         TEST(the_environment_fills_in),
+        TEST(rules_that_act_on_nothing_are_noted),
         TEST(the_starter_lacks_its_secrets_and_nothing_else),
         TEST(a_reload_says_what_needs_a_restart),
         TEST(a_first_client_certificate_needs_a_restart),

@@ -127,7 +127,8 @@ static void test_lists__faults_name_the_line_of_the_list(void **state)
         {"a\n${HOME}\n", "machine.name: {in_file: list}",
          "2:1: machine.name: a list takes nothing from the environment"},
         {"a\n", "machine.name: {in_file: other}", "1:25: machine.name.in_file: cannot read "},
-        {"a\n", "machine.name: {in_file: [list]}", "1:25: machine.name.in_file: expected a file, found a list"},
+        {"a\n", "machine.name: {in_file: [list]}",
+         "1:25: machine.name.in_file: expected a file, found a list"},
         {"a\n", "alert.severity: {in_file: list}",
          "1:18: alert.severity is a level: in_file does not apply; it takes "},
     };

@@ -9,7 +9,7 @@
     "- {name: contain, when: {alert.severity: High}, do: [isolate: {}, email: {}]}\n"              \
     "- {name: stale, when: {alert.created: {older_than: 1h}}, do: [page: {}]}\n"                   \
     "- {name: known, when: {alert.evidence.files: bad.exe, alert.evidence.types: File,\n"          \
-    "   alert.detection_source: CustomerTI, machine.vm_cloud: Azure, machine.os_build: 22631,\n"     \
+    "   alert.detection_source: CustomerTI, machine.vm_cloud: Azure, machine.os_build: 22631,\n"   \
     "   machine.aad_joined: true, alert.user: 'CORP\\j.doe', source: flow}, do: [email: {}]}\n"    \
     "safety: {protected: [{machine.tags: tier-0}, {machine.os: {glob: '*Server*'}}]}\n"
 

@@ -348,14 +348,18 @@ static void find_source(struct testing *t)
                     names && yaml_nearest(name, names) ? "?" : ""));
 }
 
-static void read_document(struct testing *t, const struct yaml_node *n, const char *what,
-                          bool *ret_none)
+/* A document must be a map; that of the machine may be `none`, and then *ret_none (which may be NULL). */
+static void check_document(struct testing *t, const struct yaml_node *n, const char *what,
+                           bool *ret_none)
 {
-    *ret_none = n && n->kind == YAML_SCALAR && strcmp(n->text, "none") == 0;
-    if (n && n->kind != YAML_MAP && !(ret_none && *ret_none && strcmp(what, "machine") == 0))
+    bool none = ret_none && n && n->kind == YAML_SCALAR && strcmp(n->text, "none") == 0;
+
+    if (n && n->kind != YAML_MAP && !none)
         fault(t, n,
               arena_fmt(t->reader->arena, "%s: expected a map as Defender sends it%s", what,
-                        strcmp(what, "machine") == 0 ? ", or none" : ""));
+                        ret_none ? ", or none" : ""));
+    if (ret_none)
+        *ret_none = none;
 }
 
 /* ---- the verdict against what was expected ----------------------------------------------------- */
@@ -489,12 +493,12 @@ static void judge(struct testing *t)
                       .source = t->source->name,
                       .may_isolate = t->source->may_isolate,
                       .read_ms = t->now};
-    bool no_alert, no_machine;
+    bool no_machine;
     struct verdict v;
     struct err e = {0};
 
-    read_document(t, t->s.alert, "alert", &no_alert);
-    read_document(t, t->s.machine, "machine", &no_machine);
+    check_document(t, t->s.alert, "alert", NULL);
+    check_document(t, t->s.machine, "machine", &no_machine);
     if (!t->good)
         return;
     alert = make_document(t, "alert", t->s.alert, ordinary_alert);

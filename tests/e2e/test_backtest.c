@@ -194,8 +194,9 @@ static void count_by_hand(const struct json *alerts, const struct json *machines
     for (size_t i = 0; i < n_alerts; i++) {
         size_t k = 0;
 
-        while (strcmp(m[k].id, a[i].machine_id) != 0)
+        while (k < n_machines && m[k].id && strcmp(m[k].id, a[i].machine_id) != 0)
             k++;
+        assert_true(k < n_machines);
         judge(c, &a[i], &m[k], times);
     }
     free(a);

@@ -51,15 +51,33 @@ static struct yaml_node *tree(struct rig *r, const char *text)
     return root;
 }
 
-static enum truth judge(struct rig *r, const char *when, const char *machine)
+static const struct condition *compile(struct rig *r, const char *when)
 {
-    AUTO(json_freep) struct json *alert = parse("{}"), *m = parse(machine);
     const struct condition *c = condition_compile(&r->reader, tree(r, when), "when");
-    struct facts f = facts_of(alert, m);
-    struct match match;
 
     if (!c)
         fail_msg("%s", rig_faults(r));
+    return c;
+}
+
+static const struct policy *compile_policy(struct rig *r, const char *text)
+{
+    const struct yaml_node *root = tree(r, text);
+    const struct policy *p =
+        policy_compile(&r->reader, yaml_get(root, "rules"), yaml_get(root, "safety"));
+
+    if (!p)
+        fail_msg("%s", rig_faults(r));
+    return p;
+}
+
+static enum truth judge(struct rig *r, const char *when, const char *machine)
+{
+    AUTO(json_freep) struct json *alert = parse("{}"), *m = parse(machine);
+    const struct condition *c = compile(r, when);
+    struct facts f = facts_of(alert, m);
+    struct match match;
+
     assert_int_equal(condition_match(c, &f, NOW, r->arena, &match), ERR_OK);
     assert_string_equal(match.predicates[0].op, "in_file");
     assert_string_equal(match.predicates[0].wanted, "\"list\"");
@@ -186,7 +204,6 @@ static void test_lists__a_file_that_is_no_list_is_a_fault(void **state)
 static void test_lists__what_they_hold_is_part_of_the_policy(void **state)
 {
     const struct policy *p, *again, *other;
-    const struct yaml_node *root;
     char hash[65];
     struct rig r;
     struct err e = {0};
@@ -194,20 +211,15 @@ static void test_lists__what_they_hold_is_part_of_the_policy(void **state)
     (void)state;
     rig_init(&r);
     put(M1 "\n", 41);
-    root = tree(&r, POLICY);
-    p = policy_compile(&r.reader, yaml_get(root, "rules"), yaml_get(root, "safety"));
-    if (!p)
-        fail_msg("%s", rig_faults(&r));
+    p = compile_policy(&r, POLICY);
     (void)snprintf(hash, sizeof hash, "%s", policy_hash(p));
     assert_non_null(strstr(policy_text(p), "\"lists\":{\"list\":[\"" M1 "\"]}"));
 
     put("# a comment changes nothing\n" M1 "\n", 28 + 41);
-    root = tree(&r, POLICY);
-    other = policy_compile(&r.reader, yaml_get(root, "rules"), yaml_get(root, "safety"));
+    other = compile_policy(&r, POLICY);
     assert_string_equal(policy_hash(other), hash);
     put(M2 "\n", 41);
-    root = tree(&r, POLICY);
-    other = policy_compile(&r.reader, yaml_get(root, "rules"), yaml_get(root, "safety"));
+    other = compile_policy(&r, POLICY);
     assert_string_not_equal(policy_hash(other), hash);
 
     /* years later: the file is gone, and the policy is not */

@@ -452,9 +452,17 @@ static bool is_plain_value(const struct yaml_node *n, const char *text)
            (*text && text[strspn(text, "-0123456789")] == '\0');
 }
 
-/* The normal form: JSON, keys in order, the environment filled in, quotes only where they matter. */
+/* Below these keys stand conditions. What they hold stays in the order of the file, which is that of an
+ * explanation and of the reasons in it. */
+static bool begins_conditions(const char *key)
+{
+    return strcmp(key, "when") == 0 || strcmp(key, "protected") == 0;
+}
+
+/* The normal form: JSON, keys in order (ordered: as they stand), the environment filled in, quotes only where
+ * they matter. */
 static void write_normal(struct compiler *c, struct json_out *o, const char *name,
-                         const struct yaml_node *n)
+                         const struct yaml_node *n, bool ordered)
 {
     const struct yaml_node **sorted;
     const char *text;
@@ -474,7 +482,7 @@ static void write_normal(struct compiler *c, struct json_out *o, const char *nam
     case YAML_LIST:
         json_out_array(o, name);
         for (const struct yaml_node *child = n->first; child; child = child->next)
-            write_normal(c, o, NULL, child);
+            write_normal(c, o, NULL, child, ordered);
         json_out_array_end(o);
         return;
     case YAML_MAP:
@@ -485,10 +493,12 @@ static void write_normal(struct compiler *c, struct json_out *o, const char *nam
         }
         for (const struct yaml_node *child = n->first; child; child = child->next)
             sorted[i++] = child;
-        qsort(sorted, n->count, sizeof *sorted, by_key);
+        if (!ordered)
+            qsort(sorted, n->count, sizeof *sorted, by_key);
         json_out_object(o, name);
         for (i = 0; i < n->count; i++)
-            write_normal(c, o, sorted[i]->key->text, sorted[i]);
+            write_normal(c, o, sorted[i]->key->text, sorted[i],
+                         ordered || begins_conditions(sorted[i]->key->text));
         json_out_object_end(o);
     }
 }
@@ -537,9 +547,9 @@ static void name_policy(struct compiler *c, const struct yaml_node *rules,
     bool good;
 
     json_out_object(&o, NULL);
-    write_normal(c, &o, "rules", rules);
+    write_normal(c, &o, "rules", rules, false);
     if (safety)
-        write_normal(c, &o, "safety", safety);
+        write_normal(c, &o, "safety", safety, false);
     good = write_lists(c, &o);
     json_out_object_end(&o);
     good = good && !buf_failed(&normal);

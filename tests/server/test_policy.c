@@ -1,6 +1,8 @@
 /* test_policy.c - a policy is compiled whole, or every fault of it is named with its place. */
 #include "policy.h"
 
+#include "decide.h"
+
 #include "handlers_kit.h"
 #include "policy_kit.h"
 
@@ -127,11 +129,14 @@ static void test_policy__the_name_does_not_change_with_what_does_not_matter(void
         "rules:\n  - name: a\n    when: {alert.severity: High, machine.os_build: 1}\n"
         "    do: [isolate: {type: full}]\n",
         "# a comment\nrules:\n- do:\n  - isolate: {type: \"full\"}\n"
-        "  when:\n    machine.os_build: 1   # another\n    alert.severity: 'High'\n  name: a\n",
+        "  when:\n    alert.severity: 'High'\n    machine.os_build: 1   # another\n  name: a\n",
         "rules: [{name: a, when: {alert.severity: \"${LEVEL}\", machine.os_build: 1}, "
         "do: [isolate: {type: full}]}]",
     };
     static const char *const other[] = {
+        /* the order of a condition is that of its explanation */
+        "rules: [{name: a, when: {machine.os_build: 1, alert.severity: High}, "
+        "do: [isolate: {type: full}]}]",
         "rules: [{name: b, when: {alert.severity: High, machine.os_build: 1}, "
         "do: [isolate: {type: full}]}]",
         "rules: [{name: a, when: {alert.severity: Low, machine.os_build: 1}, "
@@ -436,6 +441,17 @@ static void test_policy__faults_do_not_depend_on_those_before(void **state)
     rig_clear(&r);
 }
 
+/* What a policy says of an alert of which little is known, with all doubts, to the byte. */
+static const char *said(struct rig *r, const struct policy *p)
+{
+    AUTO(json_freep) struct json *alert = parse("{'id':'da1'}"), *machine = parse("{}");
+    struct facts f = facts_of(alert, machine);
+    struct verdict v;
+
+    assert_int_equal(decide(p, &f, NOW, r->arena, &v, NULL), ERR_OK);
+    return v.json;
+}
+
 /* What is kept of a policy is the policy: the same name, and the same rules. */
 static void test_policy__is_restored_from_what_was_kept(void **state)
 {
@@ -448,6 +464,8 @@ static void test_policy__is_restored_from_what_was_kept(void **state)
         "rules: [{name: a, when: {machine.aad_joined: true, alert.title: 'true'}, do: [email:]}]",
         "rules: [{name: a, when: {alert.title: {exists: false}}, mode: shadow, do: [email: {}]}]\n"
         "safety: {mode: shadow, protected: [], limits: [{isolations: 3, per: 90m}]}",
+        "rules: [{name: a, when: {machine.value: High, alert.severity: High}, do: [email: {}]}]\n"
+        "safety: {protected: [{machine.os: x, alert.title: y}]}",
         "rules: [{name: a, when: {any: [{alert.title: \"a\\n'b'\\\\ \\u00e4\"}, {not: {tenant: x}}]},"
         " do: [isolate: {comment: '{{alert.title}}'}, email: {to: a@b.example}]}]\nsafety:",
     };
@@ -465,6 +483,7 @@ static void test_policy__is_restored_from_what_was_kept(void **state)
         assert_string_equal(policy_hash(again), policy_hash(p));
         assert_string_equal(policy_text(again), policy_text(p));
         assert_int_equal(policy_is_shadow(again), policy_is_shadow(p));
+        assert_string_equal(said(&r, again), said(&r, p));
         rig_clear(&r);
     }
 }

@@ -24,8 +24,10 @@
 #include "kit/postgres.h"
 #include "store_cases.h"
 #include "store_deliveries.h"
+#include "store_digests.h"
 #include "store_isolations.h"
 #include "store_notices.h"
+#include "store_policies.h"
 #include "store_upkeep.h"
 #include "store_work.h"
 
@@ -1854,8 +1856,82 @@ static void test_store__a_second_server_is_refused_and_a_reader_is_not(void **st
     store_free(second);
 }
 
+/* What shadow mode held back, by rule; a policy by its hash. */
+struct held {
+    struct shelf *f;
+    int64_t now;
+    size_t n_counts, n_steps;
+    struct digest_count *counts;
+    struct digest_step *steps;
+    int64_t told;
+};
+
+static enum err_code held_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct held *h = arg;
+    enum err_code code = digest_begin(tx, h->now, h->now, e);
+
+    if (!code)
+        code = digest_begin(tx, h->now + 1, h->now, e); /* it is there already */
+    if (!code)
+        code = db_run(
+            tx, e, NULL,
+            "INSERT INTO cases (id, tenant, alert_id, source, delivery, machine_id, state,"
+            " rule, created, updated) VALUES ($1, 'contoso', 'da1', 'relay', 1, 'm1', 'done',"
+            " 'contain', $2, $3)",
+            "iii", id_of_time(h->now) + 1, h->now, h->now);
+    if (!code)
+        code =
+            db_run(tx, e, NULL,
+                   "INSERT INTO steps (case_id, n, handler, args, state, why, updated) VALUES"
+                   " ($1, 0, 'isolate', '{}', 'withheld', 'shadow mode: nothing is done', $2),"
+                   " ($3, 1, 'isolate', '{}', 'withheld', 'protected: x', $4)",
+                   "iiii", id_of_time(h->now) + 1, h->now + 5, id_of_time(h->now) + 1, h->now + 5);
+    if (!code)
+        code = digest_counts(tx, h->f->a, h->now, h->now + 5, &h->counts, &h->n_counts, e);
+    if (!code)
+        code = digest_steps(tx, h->f->a, h->now, h->now + 5, 10, &h->steps, &h->n_steps, e);
+    if (!code)
+        code = digest_told(tx, &h->told, e);
+    return code ? code : digest_set_told(tx, h->now + 5, e);
+}
+
+static void test_store__what_shadow_mode_held_back(void **state)
+{
+    struct shelf *f = *state;
+    struct held h = {.f = f, .now = clock_wall_ms(&f->hands.clock)};
+    struct err e = {0};
+
+    if (db_write(f->s->db, held_fn, &h, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(h.told, h.now);
+    assert_int_equal(h.n_counts, 1);
+    assert_string_equal(h.counts[0].rule, "contain");
+    assert_int_equal(h.counts[0].steps, 1);
+    assert_int_equal(h.counts[0].machines, 1);
+    assert_int_equal(h.n_steps, 1);
+    assert_string_equal(h.steps[0].alert_id, "da1");
+}
+
+static void test_store__a_policy_is_kept_for_good(void **state)
+{
+    struct shelf *f = *state;
+    const char *text;
+    int64_t since;
+
+    assert_int_equal(store_policy_keep(f->s, "ab", "{}", 7, NULL), ERR_OK);
+    assert_int_equal(store_policy_keep(f->s, "ab", "[]", 8, NULL), ERR_OK);
+    open_again(f);
+    assert_int_equal(store_policy_load(f->s, f->a, "ab", &text, &since, NULL), ERR_OK);
+    assert_string_equal(text, "{}");
+    assert_int_equal(since, 7);
+    assert_int_equal(store_policy_load(f->s, f->a, "cd", &text, &since, NULL), ERR_NOT_FOUND);
+}
+
 /* X(name) of all that must be so on every engine. */
 #define ON_BOTH(X)                                                                                 \
+    X(what_shadow_mode_held_back)                                                                  \
+    X(a_policy_is_kept_for_good)                                                                   \
     X(what_is_accepted_is_a_case_with_work_and_outlives_the_process)                               \
     X(a_repeated_delivery_id_gets_the_first_answer)                                                \
     X(forgets_deliveries_after_three_days_and_cases_never)                                         \

@@ -91,8 +91,8 @@ struct config {
     struct config_admin admin;
     const char *public_url; /* without slash at the end; NULL: not set */
     const char *store_url;
-    int64_t store_max_size; /* bytes in use; 0: no limit but the disk's */
-    int64_t retention_ms;   /* of cases that are over; 0: for ever */
+    int64_t store_max_size;       /* bytes in use; 0: no limit but the disk's */
+    int64_t retention_ms;         /* of cases that are over; 0: for ever */
     struct secret store_password; /* of a postgresql: url */
     struct config_tenant *tenants;
     size_t n_tenants;

@@ -85,12 +85,9 @@ static unsigned readyz(struct page *p)
 
 static void gauges_of_store(struct page *p)
 {
-    static const char *const kinds[WORK_KINDS] = {[WORK_CASE] = "case",
-                                                  [WORK_ISOLATION] = "isolation",
-                                                  [WORK_NOTICE] = "notice",
-                                                  [WORK_HEARTBEAT] = "heartbeat",
-                                                  [WORK_POLL] = "poll",
-                                                  [WORK_DIGEST] = "digest"};
+    static const char *const kinds[WORK_KINDS] = {
+        [WORK_CASE] = "case",           [WORK_ISOLATION] = "isolation", [WORK_NOTICE] = "notice",
+        [WORK_HEARTBEAT] = "heartbeat", [WORK_POLL] = "poll",           [WORK_DIGEST] = "digest"};
     struct store *s = p->a->o.engine->store;
     int64_t cases[CASE_STATES], isolations[ISOLATION_STATES], work[WORK_KINDS];
     int64_t used = 0, spare = 0, oldest = 0, now = clock_wall_ms(s->clock);

@@ -156,7 +156,8 @@ static void rage(const struct storm *s)
         struct json *state = sim_wait_isolated(h->sim, s->isolated, s->last_isolate_ms + 90000);
     }
     check(h, s);
-    if (getenv("STORM")) /* and nothing is left over; in short, the rest has to wait for the next minute */
+    if (getenv(
+            "STORM")) /* and nothing is left over; in short, the rest has to wait for the next minute */
         house_wait_quiet(h, 20 * 60000);
     house_stop(h);
 }

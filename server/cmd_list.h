@@ -11,6 +11,7 @@ COMMAND("cases", cmd_cases, "what is known and done about each alert: list, show
 COMMAND("isolations", cmd_isolations, "every episode of a machine being isolated: list")
 COMMAND("store", cmd_store, "care of the store: check, backup FILE, restore FILE")
 COMMAND("backtest", cmd_backtest, "say what a policy would have done with real alerts; reads only")
+COMMAND("audit", cmd_audit, "the record of what cordon did: verify, export")
 COMMAND("healthcheck", cmd_healthcheck, "is the running server ready? for containers and managers")
 COMMAND("fields", cmd_fields, "the fields that rules and templates may name")
 COMMAND("metrics", cmd_metrics, "every metric: what it means, and what to do about it")

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "admin.h"
+#include "audit.h"
 #include "auto.h"
 #include "cli.h"
 #include "config.h"
@@ -73,6 +74,7 @@ struct serving {
     struct watch *files;          /* what config was read from */
     int64_t told_end_ms, told_ms; /* of the senders' certificate, and when that was told */
     struct handover sockets;
+    int64_t told_head_ms; /* when the audit's head was logged; mono */
 };
 
 static void notify_manager(const char *state)
@@ -237,6 +239,19 @@ static void log_notes(const struct config *c)
         log_event(LOG_WARN, "note", LOG_STR("why", *note));
 }
 
+/* Which configuration is in force from now on is on record; that it could not be put there does not keep
+ * cordon from working. */
+static void record_config(struct serving *s, const char *event, const char *why)
+{
+    struct err e;
+
+    if (store_audit_put(s->store, &e, AUDIT_CONFIG, LOG_STR("event", event),
+                        LOG_STR("policy", policy_hash(s->config->policy)),
+                        LOG_STR("file", s->config->file), LOG_STR("version", CORDON_VERSION),
+                        LOG_STR("why", why)))
+        log_event(LOG_ERROR, "audit_not_written", LOG_ERR(&e));
+}
+
 /* Puts fresh in force, or says why not. The certificate is last of what can fail. */
 static bool put_in_force(struct serving *s, struct config *fresh, const char *changed)
 {
@@ -278,6 +293,7 @@ static bool put_in_force(struct serving *s, struct config *fresh, const char *ch
     s->config = fresh;
     log_event(LOG_INFO, "reloaded", LOG_STR("policy", policy_hash(fresh->policy)),
               LOG_STR("changed", changed));
+    record_config(s, "reload", changed ? changed : "SIGHUP");
     log_notes(fresh);
     return true;
 }
@@ -307,6 +323,8 @@ static void reload(struct serving *s, const char *changed)
     }
     if (!done && changed) /* the next try is for the next change */
         watch_take_over(files, s->files);
+    if (!done)
+        record_config(s, "reload_refused", changed ? changed : "SIGHUP");
     if (done || changed) {
         struct watch *old = s->files;
 
@@ -331,6 +349,17 @@ static void tell_certificate(struct serving *s)
     log_event(LOG_WARN, "certificate_ends", LOG_STR("at", clock_format(end, text)),
               LOG_STR("why", end < now ? "senders refuse it; put another in its place"
                                        : "put another in its place; no restart is needed"));
+}
+
+/* The head of the audit, once a day, so that it is kept elsewhere than in the store. */
+static void tell_head(struct serving *s)
+{
+    const int64_t now = clock_mono_ms(clock_system());
+
+    if (s->told_head_ms && now - s->told_head_ms < DAY_MS)
+        return;
+    s->told_head_ms = now;
+    audit_log_head(s->store);
 }
 
 static void block_signals(sigset_t *ret)
@@ -371,6 +400,7 @@ static void wait_for_end(struct serving *s, const sigset_t *signals)
         if (number == SIGHUP || changed)
             reload(s, changed);
         tell_certificate(s);
+        tell_head(s);
     }
 }
 
@@ -498,6 +528,7 @@ int cmd_serve(int argc, char **argv)
             LOG_STR("admin", http_server_address(s.people)), LOG_STR("store", db_name(s.store->db)),
             LOG_STR("policy", policy_hash(s.config->policy)), LOG_INT("pid", (int64_t)getpid()));
         notify_manager("READY=1");
+        record_config(&s, "start", NULL);
         wait_for_end(&s, &signals);
         arm_second_signal(&signals);
         log_event(LOG_INFO, "stopping");

@@ -4,11 +4,14 @@
 #include <string.h>
 
 #include "log.h"
+#include "store_audit.h"
 #include "store_cases.h"
 #include "store_isolations.h"
 
 struct order {
     const struct desk_order *o;
+    db_fn fn;
+    const char *event;
     struct arena *arena;
     int64_t now;
     struct case_record c; /* as it was before */
@@ -24,13 +27,26 @@ static const char *sentence(const struct order *q, const char *what)
                      why ? ": " : "", why ? why : "");
 }
 
+/* What was ordered, by whom and why, is on record with what it did. */
+static enum err_code order_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct order *q = arg;
+    enum err_code code = q->fn(tx, q, e);
+
+    return code ? code
+                : audit_put(tx, e, AUDIT_ORDER, q->o->id, q->now, LOG_STR("order", q->event),
+                            LOG_STR("who", q->o->who), LOG_STR("why", q->o->why),
+                            LOG_STR("before", case_state_name(q->c.state)));
+}
+
 static enum err_code order(struct engine *g, const struct desk_order *o, db_fn fn,
                            const char *event, struct err *e)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
-    struct order q = {.o = o, .arena = arena, .now = clock_wall_ms(g->clock)};
+    struct order q = {
+        .o = o, .fn = fn, .event = event, .arena = arena, .now = clock_wall_ms(g->clock)};
     enum err_code code =
-        arena ? db_write(g->store->db, fn, &q, e) : err_set(e, ERR_NOMEM, "an order");
+        arena ? db_write(g->store->db, order_fn, &q, e) : err_set(e, ERR_NOMEM, "an order");
 
     if (code)
         return code;

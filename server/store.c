@@ -67,6 +67,10 @@ static const struct db_migration migrations[] = {
         "CREATE UNIQUE INDEX polls_once ON polls (tenant)"},
     {8, "CREATE TABLE policies (hash TEXT PRIMARY KEY, text TEXT NOT NULL, since BIGINT NOT NULL)"},
     {9, "CREATE TABLE digests (id INTEGER PRIMARY KEY, told BIGINT NOT NULL)"},
+    {10, "CREATE TABLE audit (n INTEGER PRIMARY KEY, time BIGINT NOT NULL, kind TEXT NOT NULL,"
+         " case_id BIGINT NOT NULL, detail TEXT NOT NULL, hash TEXT NOT NULL);"
+         "CREATE TABLE audit_head (id INTEGER PRIMARY KEY, n BIGINT NOT NULL, hash TEXT NOT NULL);"
+         "INSERT INTO audit_head (id, n, hash) VALUES (1, 0, '')"},
     {0, NULL},
 };
 

@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "store_audit.h"
+#include "store_deliveries.h"
 #include "store_work.h"
 
 static const char *const case_names[CASE_STATES] = {
@@ -336,8 +338,15 @@ enum err_code case_move(struct db_tx *tx, struct case_record *c, enum case_state
         return code;
     if (changed != 1)
         return err_set(e, ERR_STALE, "the case is not %s any more", case_names[c->state]);
-    c->state = to;
-    return ERR_OK;
+    if (c->state < CASE_ACTING && (to == CASE_FAILED || to == CASE_DROPPED)) /* before a verdict */
+        code = delivery_audit(tx, c->delivery, c->id, now, e);
+    if (!code && (to == CASE_DONE || to == CASE_FAILED || to == CASE_DROPPED))
+        code = audit_put(tx, e, AUDIT_CASE, c->id, now, LOG_STR("tenant", c->tenant),
+                         LOG_STR("alert", c->alert_id), LOG_STR("state", case_names[to]),
+                         LOG_STR("why", why));
+    if (!code)
+        c->state = to;
+    return code;
 }
 
 struct step_record case_step_of(const struct verdict_step *s, int64_t n, int64_t now)
@@ -350,6 +359,28 @@ struct step_record case_step_of(const struct verdict_step *s, int64_t n, int64_t
                                 .updated = now};
 }
 
+/* What the verdict stands on and what it is: by hash where the case has the text. */
+static enum err_code audit_judged(struct db_tx *tx, const struct case_record *c,
+                                  const char *machine_id, const char *facts_json,
+                                  const struct verdict *v, int64_t now, struct err *e)
+{
+    char facts[AUDIT_HASH_SIZE], verdict[AUDIT_HASH_SIZE];
+    enum err_code code = audit_sha256(facts_json, facts, e);
+
+    if (!code)
+        code = audit_sha256(v->json, verdict, e);
+    if (!code)
+        code = delivery_audit(tx, c->delivery, c->id, now, e);
+    if (!code)
+        code = audit_put(tx, e, AUDIT_FACTS, c->id, now, LOG_STR("tenant", c->tenant),
+                         LOG_STR("alert", c->alert_id), LOG_STR("machine", machine_id),
+                         LOG_STR("sha256", facts));
+    return code ? code
+                : audit_put(tx, e, AUDIT_VERDICT, c->id, now, LOG_STR("policy", v->policy),
+                            LOG_STR("rule", v->rule), LOG_STR("doubt", v->doubt),
+                            LOG_INT("steps", (int64_t)v->n_steps), LOG_STR("sha256", verdict));
+}
+
 enum err_code case_judged(struct db_tx *tx, struct case_record *c, const char *machine_id,
                           const char *facts_json, const struct verdict *v, int64_t now,
                           struct err *e)
@@ -357,6 +388,8 @@ enum err_code case_judged(struct db_tx *tx, struct case_record *c, const char *m
     enum err_code code;
 
     code = case_move(tx, c, CASE_ACTING, v->doubt, now, e);
+    if (!code)
+        code = audit_judged(tx, c, machine_id, facts_json, v, now, e);
     if (code)
         return code;
     code = db_run(
@@ -443,8 +476,13 @@ enum err_code case_told(struct db_tx *tx, struct case_record *c, const char *kin
 enum err_code step_move(struct db_tx *tx, int64_t case_id, int64_t n, enum step_state to,
                         const char *why, int64_t now, struct err *e)
 {
-    return db_run(
-        tx, e, NULL,
-        "UPDATE steps SET state = $1, why = $2, updated = $3 WHERE case_id = $4 AND n = $5",
-        "ttiii", step_names[to], why, now, case_id, n);
+    enum err_code code =
+        db_run(tx, e, NULL,
+               "UPDATE steps SET state = $1, why = $2, updated = $3 WHERE case_id = $4 AND n = $5",
+               "ttiii", step_names[to], why, now, case_id, n);
+
+    if (code || to == STEP_WAITING)
+        return code;
+    return audit_put(tx, e, AUDIT_STEP, case_id, now, LOG_INT("step", n),
+                     LOG_STR("state", step_names[to]), LOG_STR("why", why));
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "id.h"
+#include "store_audit.h"
 #include "store_cases.h"
 
 /* The column `cases`: ids of one length, a blank between them. */
@@ -194,4 +195,38 @@ enum err_code delivery_cases(struct db_tx *tx, int64_t id, int64_t ret[INTAKE_BA
     if (!code && !found)
         return err_set(e, ERR_NOT_FOUND, "there is no delivery with this id");
     return code;
+}
+
+enum err_code delivery_audit(struct db_tx *tx, int64_t id, int64_t case_id, int64_t now,
+                             struct err *e)
+{
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    const char *text[5] = {NULL};
+    struct db_rows *rows;
+    bool found, nomem = !a;
+    int64_t received = 0;
+    enum err_code code;
+
+    if (nomem)
+        return err_set(e, ERR_NOMEM, "a delivery");
+    code = db_query(tx, e, &rows,
+                    "SELECT source, delivery_id, body_sha256, credential, peer, received"
+                    " FROM deliveries WHERE id = $1",
+                    "i", id);
+    if (code)
+        return code;
+    found = db_next(rows);
+    for (int i = 0; found && i < 5; i++)
+        text[i] = store_text(a, rows, i, &nomem);
+    if (found)
+        received = db_int(rows, 5);
+    code = db_rows_end(rows, e);
+    if (!code && nomem)
+        code = err_set(e, ERR_NOMEM, "a delivery");
+    if (code || !found)
+        return code;
+    return audit_put(tx, e, AUDIT_DELIVERY, case_id, now, LOG_ID("delivery", id),
+                     LOG_STR("source", text[0]), LOG_STR("delivery_id", text[1]),
+                     LOG_STR("body_sha256", text[2]), LOG_STR("key", text[3]),
+                     LOG_STR("peer", text[4]), LOG_INT("received_ms", received));
 }

@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "store_audit.h"
+
 static const char *const names[ISOLATION_STATES] = {
     [ISOLATION_REQUESTED] = "requested", [ISOLATION_PENDING] = "pending",
     [ISOLATION_ISOLATED] = "isolated",   [ISOLATION_RELEASING] = "releasing",
@@ -129,15 +131,47 @@ enum err_code isolation_find_open(struct db_tx *tx, struct arena *a, const char 
     return code ? code : read_one(rows, a, ret, ret_found, e);
 }
 
+static enum err_code audit_isolation(struct db_tx *tx, const struct isolation_record *r,
+                                     const char *before, struct err *e)
+{
+    return audit_put(tx, e, AUDIT_ISOLATION, r->case_id, r->updated, LOG_ID("isolation", r->id),
+                     LOG_STR("tenant", r->tenant), LOG_STR("machine", r->machine_id),
+                     LOG_STR("type", r->type), LOG_STR("rule", r->rule), LOG_STR("before", before),
+                     LOG_STR("state", names[r->state]), LOG_INT("posted_ms", r->posted),
+                     LOG_STR("action", r->action_id), LOG_STR("requestor", r->requestor),
+                     LOG_BOOL("adopted", r->adopted), LOG_STR("why", r->why));
+}
+
+/* Does the row say something else than r of what was asked for and what came of it? */
+static enum err_code is_news(struct db_tx *tx, const struct isolation_record *r, bool *ret,
+                             struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code = db_query(
+        tx, e, &rows, "SELECT posted, action_id FROM isolations WHERE id = $1", "i", r->id);
+
+    if (code)
+        return code;
+    if (db_next(rows)) {
+        const char *action = db_text(rows, 1);
+
+        *ret = db_int(rows, 0) != r->posted ||
+               strcmp(action ? action : "", r->action_id ? r->action_id : "") != 0;
+    }
+    return db_rows_end(rows, e);
+}
+
 enum err_code isolation_insert(struct db_tx *tx, const struct isolation_record *r, struct err *e)
 {
-    return db_run(
+    enum err_code code = db_run(
         tx, e, NULL,
         "INSERT INTO isolations (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
         " $11, $12, $13, $14, $15, $16, $17, $18)",
         "iittttttttttiiiiii", r->id, r->case_id, r->tenant, r->machine_id, r->machine_name, r->type,
         r->comment, r->why, r->rule, r->requestor, r->action_id, names[r->state],
         (int64_t)r->adopted, r->posted, r->requested, r->confirmed, r->released, r->updated);
+
+    return code ? code : audit_isolation(tx, r, NULL, e);
 }
 
 enum err_code isolation_move(struct db_tx *tx, struct isolation_record *r, enum isolation_state to,
@@ -145,9 +179,14 @@ enum err_code isolation_move(struct db_tx *tx, struct isolation_record *r, enum 
 {
     struct isolation_record next = *r;
     int64_t changed = 0;
-    enum err_code code;
+    bool news = to != r->state; /* a look that found nothing new is none */
+    enum err_code code = ERR_OK;
 
     assert(may_become[r->state] & 1u << to);
+    if (!news)
+        code = is_news(tx, r, &news, e);
+    if (code)
+        return code;
     next.state = to;
     next.why = why;
     next.updated = now;
@@ -166,8 +205,10 @@ enum err_code isolation_move(struct db_tx *tx, struct isolation_record *r, enum 
         return code;
     if (changed != 1)
         return err_set(e, ERR_STALE, "the isolation is not %s any more", names[r->state]);
-    *r = next;
-    return ERR_OK;
+    code = news ? audit_isolation(tx, &next, names[r->state], e) : ERR_OK;
+    if (!code)
+        *r = next;
+    return code;
 }
 
 enum err_code isolation_count_since(struct db_tx *tx, int64_t since, int64_t *ret, struct err *e)

@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+#include "buf.h"
+#include "store_audit.h"
+
 static const char *const names[RECIPIENT_STATES] = {
     [RECIPIENT_WAITING] = "waiting",
     [RECIPIENT_SENT] = "sent",
@@ -255,6 +258,22 @@ static enum err_code must_wait(struct db_tx *tx, int64_t after, bool *ret, struc
     return code;
 }
 
+static enum err_code audit_made(struct db_tx *tx, const struct notice_record *n, int64_t now,
+                                struct err *e)
+{
+    AUTO(buf_clear) struct buf to = BUF_INIT(AUDIT_TEXT_MAX);
+    char hash[AUDIT_HASH_SIZE];
+    enum err_code code = audit_sha256(n->message, hash, e);
+
+    for (size_t i = 0; i < n->n_recipients; i++)
+        buf_addf(&to, "%s%s", i ? " " : "", n->recipients[i].address);
+    return code ? code
+                : audit_put(tx, e, AUDIT_NOTICE, n->case_id, now, LOG_ID("notice", n->id),
+                            LOG_STR("about", n->about), LOG_STR("kind", n->kind),
+                            LOG_STR("state", "made"), LOG_STR("to", buf_text(&to)),
+                            LOG_STR("message_sha256", hash));
+}
+
 enum err_code notice_insert(struct db_tx *tx, const struct notice_record *n, int64_t now,
                             struct err *e)
 {
@@ -274,6 +293,8 @@ enum err_code notice_insert(struct db_tx *tx, const struct notice_record *n, int
                       "INSERT INTO recipients (notice_id, n, address, state, code, updated)"
                       " VALUES ($1, $2, $3, 'waiting', 0, $4)",
                       "iiti", n->id, (int64_t)i, n->recipients[i].address, now);
+    if (!code)
+        code = audit_made(tx, n, now, e);
     if (code)
         return code;
     return work_put(tx, n->id, WORK_NOTICE, WORK_NORMAL, wait ? WORK_PARKED : now, now, NULL, e);
@@ -292,8 +313,13 @@ enum err_code recipient_move(struct db_tx *tx, int64_t notice_id, int64_t n,
 enum err_code notice_end(struct db_tx *tx, int64_t id, const char *state, const char *why,
                          int64_t now, struct err *e)
 {
-    return db_run(tx, e, NULL, "UPDATE notices SET state = $1, why = $2, ended = $3 WHERE id = $4",
-                  "ttii", state, why, now, id);
+    enum err_code code =
+        db_run(tx, e, NULL, "UPDATE notices SET state = $1, why = $2, ended = $3 WHERE id = $4",
+               "ttii", state, why, now, id);
+
+    return code ? code
+                : audit_put(tx, e, AUDIT_NOTICE, 0, now, LOG_ID("notice", id),
+                            LOG_STR("state", state), LOG_STR("why", why));
 }
 
 enum err_code notice_release(struct db_tx *tx, int64_t id, int64_t case_id, int64_t now,

@@ -44,8 +44,9 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
         for (size_t i = 0; i < n_steps && !code; i++) {
             const struct handler *h = handler_find(steps[i].handler);
 
-            if ((steps[i].state == STEP_FAILED || steps[i].state == STEP_WITHHELD) && h &&
-                h->acts) {
+            /* A handler that this version has not may have been one that acts. */
+            if ((steps[i].state == STEP_FAILED || steps[i].state == STEP_WITHHELD) &&
+                (!h || h->acts)) {
                 n.kind = NOTICE_NOT_ISOLATED;
                 n.why = steps[i].why;
             }

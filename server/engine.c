@@ -187,6 +187,34 @@ bool engine_is_posting(struct engine *g, int64_t isolation)
     return posting;
 }
 
+/* The low bits of ids begin anew each millisecond: multiplied by 2^64 / phi, the high ones say most. */
+static size_t judged_place(int64_t case_id)
+{
+    return (size_t)((uint64_t)case_id * UINT64_C(0x9e3779b97f4a7c15) >> (64 - ENGINE_JUDGED_BITS));
+}
+
+void engine_judged(struct engine *g, int64_t case_id)
+{
+    size_t place = judged_place(case_id);
+
+    pthread_mutex_lock(&g->lock);
+    g->judged[place].id = case_id;
+    g->judged[place].mono_ms = clock_mono_ms(g->clock);
+    pthread_mutex_unlock(&g->lock);
+}
+
+int64_t engine_judged_ago(struct engine *g, int64_t case_id)
+{
+    size_t place = judged_place(case_id);
+    int64_t ago = INT64_MAX;
+
+    pthread_mutex_lock(&g->lock);
+    if (g->judged[place].id == case_id)
+        ago = clock_mono_ms(g->clock) - g->judged[place].mono_ms;
+    pthread_mutex_unlock(&g->lock);
+    return ago;
+}
+
 void engine_kick(struct engine *g)
 {
     if (g->workers)

@@ -25,6 +25,10 @@ typedef void (*engine_run)(struct engine *g, struct work *w);
 
 #define ENGINE_POSTS_MAX 32 /* more than there are workers */
 
+/* Cases whose time of judging is remembered, a power of two; one that is forgotten is read anew, which costs
+ * calls in a storm of isolations: 256 KiB for thousands of them. */
+#define ENGINE_JUDGED_BITS 14
+
 struct engine {
     engine_run runs[WORK_KINDS];
     struct store *store;
@@ -38,6 +42,9 @@ struct engine {
     pthread_mutex_t lock;          /* of what follows */
     struct runtime *runtime;
     int64_t posting[ENGINE_POSTS_MAX]; /* isolations whose POST is under way; 0: free */
+    struct {
+        int64_t id, mono_ms;
+    } judged[1 << ENGINE_JUDGED_BITS]; /* a case's place follows from its id */
 };
 
 /** Borrows store, rest and clock; takes over the reference to runtime. */
@@ -63,6 +70,11 @@ void engine_use(struct engine *g, struct runtime *r);
 bool engine_post_begins(struct engine *g, int64_t isolation);
 void engine_post_ended(struct engine *g, int64_t isolation);
 bool engine_is_posting(struct engine *g, int64_t isolation);
+/** Notes that a case was judged, by facts read not long before. For those that are to be acted on. */
+void engine_judged(struct engine *g, int64_t case_id);
+/** How long ago that was, ms; INT64_MAX when that is not known, as for what an earlier process judged. The
+ *  wall clock may be set back, and makes old facts young again: this does not. Any thread. */
+int64_t engine_judged_ago(struct engine *g, int64_t case_id);
 /** There may be new work: look at once. Any thread, cheap. */
 void engine_kick(struct engine *g);
 /** The same when all that is new are cases. */

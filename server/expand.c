@@ -231,6 +231,9 @@ static void judged(void *arg)
 {
     struct expansion *x = arg;
 
+    for (size_t i = 0; i < x->verdict.n_steps; i++)
+        if (x->verdict.steps[i].acts && !x->verdict.steps[i].withheld)
+            engine_judged(x->g, x->c.id);
     metrics_add(x->g->metrics, METRIC_VERDICTS, 1, x->verdict.rule,
                 x->verdict.doubt ? "yes" : "no");
     log_event(LOG_INFO, "verdict", LOG_ID("case", x->c.id), LOG_STR("tenant", x->c.tenant),

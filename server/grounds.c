@@ -6,14 +6,16 @@
 
 #include "decide.h"
 
-bool grounds_are_fresh(const struct case_record *c, const struct runtime *rt, int64_t now,
+bool grounds_are_fresh(const struct case_record *c, const struct runtime *rt, struct engine *g,
                        struct arena *a)
 {
+    int64_t now = clock_wall_ms(g->clock);
     AUTO(json_freep) struct json *verdict = NULL, *doc = NULL;
     struct verdict v;
     struct facts f;
 
-    if (!c->verdict || !c->facts || json_parse(c->verdict, strlen(c->verdict), &verdict, NULL) ||
+    if (engine_judged_ago(g, c->id) >= GROUNDS_FRESH_MS || !c->verdict || !c->facts ||
+        json_parse(c->verdict, strlen(c->verdict), &verdict, NULL) ||
         verdict_read(verdict, a, &v, NULL) || json_parse(c->facts, strlen(c->facts), &doc, NULL) ||
         facts_read(doc, &f, NULL))
         return false;
@@ -74,9 +76,9 @@ static enum err_code judge_again(const struct case_record *c, struct runtime *rt
 }
 
 void grounds_read(const struct case_record *c, struct runtime *rt, struct runtime_tenant *tenant,
-                  const char *type, const struct clock *clock, struct arena *a, struct grounds *ret)
+                  const char *type, struct engine *g, struct arena *a, struct grounds *ret)
 {
-    bool fresh = grounds_are_fresh(c, rt, clock_wall_ms(clock), a);
+    bool fresh = grounds_are_fresh(c, rt, g, a);
 
     memset(ret, 0, sizeof *ret);
     defender_read(tenant->defender, fresh ? NULL : c->alert_id, c->machine_id,
@@ -84,5 +86,5 @@ void grounds_read(const struct case_record *c, struct runtime *rt, struct runtim
                         : DEFENDER_READ_ALERT | DEFENDER_READ_MACHINE | DEFENDER_READ_ACTIONS,
                   &ret->look);
     if (!fresh)
-        ret->code = judge_again(c, rt, type, clock_wall_ms(clock), a, &ret->look, &ret->why);
+        ret->code = judge_again(c, rt, type, clock_wall_ms(g->clock), a, &ret->look, &ret->why);
 }

@@ -8,7 +8,7 @@
 #define CORDON_GROUNDS_H
 
 #include "defender.h"
-#include "runtime.h"
+#include "engine.h"
 #include "store_cases.h"
 
 /* Older facts are read again; decide.h: facts older than this are a doubt. */
@@ -20,8 +20,8 @@ struct grounds {
     struct err why;     /* of code, for people */
 };
 
-/** Is c's verdict (its stored JSON) one of rt's policy, and are its facts young enough? */
-bool grounds_are_fresh(const struct case_record *c, const struct runtime *rt, int64_t now,
+/** Is c's verdict (its stored JSON) one of rt's policy, and are its facts young enough, by both clocks? */
+bool grounds_are_fresh(const struct case_record *c, const struct runtime *rt, struct engine *g,
                        struct arena *a);
 /**
  * Reads the machine's actions and, where verdict and facts are not fresh, the alert and the machine
@@ -34,7 +34,6 @@ bool grounds_are_fresh(const struct case_record *c, const struct runtime *rt, in
  * Threads    workers; blocks for one round of reads.
  */
 void grounds_read(const struct case_record *c, struct runtime *rt, struct runtime_tenant *tenant,
-                  const char *type, const struct clock *clock, struct arena *a,
-                  struct grounds *ret);
+                  const char *type, struct engine *g, struct arena *a, struct grounds *ret);
 
 #endif

@@ -623,7 +623,7 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
         q.look = NULL;
     }
     if (!q.look) {
-        grounds_read(s->c, rt, tenant, type, s->engine->clock, s->arena, &grounds);
+        grounds_read(s->c, rt, tenant, type, s->engine, s->arena, &grounds);
         q.look = &grounds.look;
         q.x.grounds = &grounds;
         code = grounds.look.actions_code;
@@ -796,7 +796,7 @@ static void look_again(struct episode *x)
         return;
     }
     c.machine_id = x->row.machine_id;
-    grounds_read(&c, x->rt, x->tenant, x->row.type, x->g->clock, x->arena, &grounds);
+    grounds_read(&c, x->rt, x->tenant, x->row.type, x->g, x->arena, &grounds);
     x->now = clock_wall_ms(x->g->clock);
     x->due = x->now + FOLLOW_MIN_MS;
     if (grounds.look.actions_code) {
@@ -969,7 +969,7 @@ static bool is_grounded(struct episode *x)
     struct case_record c;
 
     return !store_case_load(x->g->store, x->arena, x->row.case_id, &c, NULL) &&
-           grounds_are_fresh(&c, x->rt, x->now, x->arena);
+           grounds_are_fresh(&c, x->rt, x->g, x->arena);
 }
 
 /* The tenant's calls are used up: it waits, and that is no attempt. */

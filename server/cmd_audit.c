@@ -68,7 +68,9 @@ static int open_store(const struct options *o, struct store **ret)
 
     if (!o->store && cli_load_config(o->config, NULL, NULL, &config) != CLI_GO_ON)
         return CLI_FAILED;
-    code = store_open(o->store ? o->store : config->store_url, true, clock_system(), ret, &e);
+    code = o->store ? store_open(o->store, true, clock_system(), ret, &e)
+                    : store_open_as(config->store_url, config->store_password.text, true,
+                                    clock_system(), ret, &e);
     config_unref(config);
     if (!code)
         return CLI_GO_ON;

@@ -4,6 +4,7 @@
 COMMAND("serve", cmd_serve, "receive alerts, decide and act, until SIGTERM")
 COMMAND("init", cmd_init, "write a commented starter configuration")
 COMMAND("check", cmd_check, "say what is wrong with the configuration and its policy")
+COMMAND("doctor", cmd_doctor, "ask the outside world whether all that cordon needs is there")
 COMMAND("send", cmd_send, "push a notification as a source would")
 COMMAND("connect", cmd_connect, "write what a sender needs: a Logic App, a flow, a Function, curl")
 COMMAND("keygen", cmd_keygen, "make a new secret for a sender, or an Ed25519 pair")

@@ -108,6 +108,7 @@ struct rest_call {
     CURL *easy;
     CURLU *url;
     struct curl_slist *headers, *to;
+    bool show_peer;
     char *body;
     size_t body_len, body_at;
     char host[HOST_TEXT]; /* for messages */
@@ -546,6 +547,30 @@ static int64_t read_retry_after(CURL *easy)
     return ms < 1 ? 1 : ms > DAY_MS ? DAY_MS : ms;
 }
 
+/* The peer's clock, and the first certificate of its chain ("Subject:…", "Issuer:…", "Expire date:…"). */
+static void read_peer(CURL *easy, struct rest_answer *a)
+{
+    struct curl_certinfo *chain = NULL;
+    struct curl_header *h;
+    time_t at;
+
+    if (curl_easy_header(easy, "Date", 0, CURLH_HEADER, -1, &h) == CURLHE_OK &&
+        (at = curl_getdate(h->value, NULL)) != (time_t)-1)
+        a->date_ms = (int64_t)at * SECOND_MS;
+    if (curl_easy_getinfo(easy, CURLINFO_CERTINFO, &chain) != CURLE_OK || !chain ||
+        chain->num_of_certs < 1)
+        return;
+    for (const struct curl_slist *l = chain->certinfo[0]; l; l = l->next) {
+        if (strncmp(l->data, "Subject:", 8) == 0)
+            (void)snprintf(a->tls_subject, sizeof a->tls_subject, "%s", l->data + 8);
+        else if (strncmp(l->data, "Issuer:", 7) == 0)
+            (void)snprintf(a->tls_issuer, sizeof a->tls_issuer, "%s", l->data + 7);
+        else if (strncmp(l->data, "Expire date:", 12) == 0 &&
+                 (at = curl_getdate(l->data + 12, NULL)) != (time_t)-1)
+            a->tls_end_ms = (int64_t)at * SECOND_MS;
+    }
+}
+
 /* Fills the outcome from the finished easy handle. */
 static void take_outcome(struct rest_call *c, CURLcode curl)
 {
@@ -563,6 +588,8 @@ static void take_outcome(struct rest_call *c, CURLcode curl)
     if (!c->is_mail) {
         (void)curl_easy_getinfo(c->easy, CURLINFO_CONTENT_TYPE, &type);
         a->retry_ms = read_retry_after(c->easy);
+        if (c->show_peer)
+            read_peer(c->easy, a);
     }
     if (!grow(c, 0) || (type && !(a->content_type = strdup(type)))) {
         fail(c, c->left ? ERR_UNKNOWN : ERR_NOMEM, "out of memory for the answer");
@@ -1006,6 +1033,11 @@ static CURLcode set_http(const struct rest *r, struct rest_call *c, const struct
     SET(CURLOPT_WRITEDATA, c);
     SET(CURLOPT_HEADERFUNCTION, on_head);
     SET(CURLOPT_HEADERDATA, c);
+    c->show_peer = q->show_peer;
+    if (q->show_peer) { /* what is known of a certificate is kept from its handshake on, if at all */
+        SET(CURLOPT_CERTINFO, 1L);
+        SET(CURLOPT_FRESH_CONNECT, 1L);
+    }
     if (q->unix_socket)
         SET(CURLOPT_UNIX_SOCKET_PATH, q->unix_socket);
     if (by_proxy) {

@@ -646,6 +646,35 @@ static void test_rest__trusts_the_roots_it_was_given_and_no_other(void **state)
     peer_free(peer);
 }
 
+/* For people who want to know whom they speak to, and by which clock. */
+static void test_rest__shows_the_peer_when_asked(void **state)
+{
+    struct stage *s = *state;
+    struct peer *peer = peer_new(tls);
+    struct rest_request q = {.method = "GET", .url = s->url, .ca_file = pem, .show_peer = true};
+    struct rest_answer a = {0};
+    struct err e;
+
+    peer_script(peer, &(struct peer_answer){.status = 200,
+                                            .headers = "Date: Tue, 07 Jan 2025 10:11:12 GMT\r\n"});
+    (void)snprintf(s->url, sizeof s->url, "%s/", peer_url(peer));
+    for (int i = 0; i < 2; i++) { /* also when there is a connection to it already */
+        if (rest_do(s->rest, &q, &a, &e))
+            fail_msg("%s", e.text);
+        assert_int_equal(a.date_ms, 1736244672000);
+        assert_non_null(strstr(a.tls_subject, "CN"));
+        assert_non_null(strstr(a.tls_issuer, "CN"));
+        assert_true(a.tls_end_ms > clock_wall_ms(clock_system()));
+        rest_answer_clear(&a);
+    }
+    q.show_peer = false;
+    assert_int_equal(rest_do(s->rest, &q, &a, &e), ERR_OK);
+    assert_int_equal(a.date_ms, 0);
+    assert_string_equal(a.tls_subject, "");
+    rest_answer_clear(&a);
+    peer_free(peer);
+}
+
 static void test_rest__reads_a_changed_root_file_again(void **state)
 {
     struct stage *s = *state;
@@ -1035,6 +1064,7 @@ int main(void)
         T(test_rest__serves_many_threads),
         T(test_rest__uses_the_proxy_for_what_leaves_the_host_only),
         T(test_rest__trusts_the_roots_it_was_given_and_no_other),
+        T(test_rest__shows_the_peer_when_asked),
         T(test_rest__reads_a_changed_root_file_again),
         T(test_rest__names_a_bad_root_file),
         T(test_rest__submits_a_mail),

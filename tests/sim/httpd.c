@@ -388,6 +388,14 @@ static const char *phrase(unsigned status)
     return "Status";
 }
 
+static bool has_date(const struct httpd_answer *a)
+{
+    for (size_t i = 0; i < sizeof a->headers / sizeof *a->headers && a->headers[i].name; i++)
+        if (strcasecmp(a->headers[i].name, "Date") == 0)
+            return true;
+    return false;
+}
+
 void httpd_reply(struct httpd_request *q, const struct httpd_answer *a)
 {
     struct httpd_conn *c = q->conn;
@@ -403,7 +411,9 @@ void httpd_reply(struct httpd_request *q, const struct httpd_answer *a)
     }
     assert(c->state == SERVING && c->request == q);
     strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
-    buf_addf(&out, "HTTP/1.1 %u %s\r\nDate: %s\r\n", a->status, phrase(a->status), date);
+    buf_addf(&out, "HTTP/1.1 %u %s\r\n", a->status, phrase(a->status));
+    if (!has_date(a)) /* a fault may say another: a clock that is off */
+        buf_addf(&out, "Date: %s\r\n", date);
     if (a->type)
         buf_addf(&out, "Content-Type: %s\r\n", a->type);
     for (size_t i = 0; i < sizeof a->headers / sizeof *a->headers && a->headers[i].name; i++)

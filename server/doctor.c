@@ -1,0 +1,543 @@
+/* doctor.c - see doctor.h. Sections are those of defender-api.md.
+ *
+ * What is asked is what the server asks, by the same rooms (token.c, defender.c, mail.c), so that what the doctor
+ * sees is what the server would see.
+ */
+#include "doctor.h"
+
+#include <cordon/handler.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "audit.h"
+#include "match.h"
+#include "policy_rules.h"
+#include "runtime.h"
+#include "store_check.h"
+
+#define TEXT_MAX 4096 /* bytes of a sentence */
+
+/* Standard Webhooks and Entra's tokens are taken within 5 minutes (webhook-sources.md sections 1.2, 5): half of
+ * that is too near. A host with NTP is within milliseconds; the header has seconds only. */
+#define SKEW_WARN_MS (5 * SECOND_MS)
+#define SKEW_BAD_MS  (150 * SECOND_MS)
+
+#define ENDS_SOON_MS (14 * DAY_MS)
+
+#define ROOM_WARN ((int64_t)1024 * 1024 * 1024) /* bytes free on the store's disk */
+#define ROOM_BAD  ((int64_t)64 * 1024 * 1024)
+
+#define SHOWN_MAX 8 /* findings of one kind that are shown */
+
+/* An alert and a machine that no tenant has, in the form of one that it could have (sections 2.5, 3.2). */
+#define NO_ALERT   "da000000000000000000_0"
+#define NO_MACHINE "0000000000000000000000000000000000000000"
+
+struct doctor {
+    const struct doctor_options *o;
+    struct arena *arena;
+    struct runtime *rt;
+    const char *part;
+};
+
+static const char *const grades[] = {
+    [DOCTOR_OK] = "ok", [DOCTOR_WARN] = "warn", [DOCTOR_BAD] = "bad"};
+
+const char *doctor_grade_name(enum doctor_grade grade)
+{
+    return grades[grade];
+}
+
+__attribute__((format(printf, 4, 5))) static void say(struct doctor *d, enum doctor_grade grade,
+                                                      const char *cure, const char *fmt, ...)
+{
+    AUTO(buf_clear) struct buf text = BUF_INIT(TEXT_MAX);
+    struct doctor_finding f = {.grade = grade, .part = d->part, .cure = cure};
+    va_list ap;
+
+    va_start(ap, fmt);
+    buf_addv(&text, fmt, ap);
+    va_end(ap);
+    f.text = buf_text(&text);
+    d->o->found(d->o->ctx, &f);
+}
+
+/* ---- hosts --------------------------------------------------------------------------------------- */
+
+static void look_at_tls(struct doctor *d, const char *url, const struct rest_answer *a)
+{
+    const int64_t left = a->tls_end_ms - clock_wall_ms(d->o->clock);
+
+    if (strncmp(url, "https:", 6) != 0)
+        say(d, DOCTOR_OK, NULL, "%s: plain HTTP, which is taken on loopback alone", url);
+    else if (!a->tls_end_ms)
+        say(d, DOCTOR_OK, NULL, "%s: TLS is good", url);
+    else if (left < ENDS_SOON_MS)
+        say(d, DOCTOR_WARN, "its owner has to renew it; if a proxy of yours opens TLS, that is you",
+            "%s: TLS, certificate of %s by %s, ends in %" PRId64 " days", url, a->tls_subject,
+            a->tls_issuer, left / DAY_MS);
+    else
+        say(d, DOCTOR_OK, NULL, "%s: TLS, certificate of %s by %s, good for %" PRId64 " days", url,
+            a->tls_subject, a->tls_issuer, left / DAY_MS);
+}
+
+/* before, after: our clock around the call. */
+static void look_at_clock(struct doctor *d, const char *url, const struct rest_answer *a,
+                          int64_t before, int64_t after)
+{
+    int64_t off = 0;
+
+    if (!a->date_ms)
+        return;
+    /* Its clock showed date_ms to date_ms + 999 at some time between the two. */
+    if (a->date_ms > after)
+        off = a->date_ms - after;
+    else if (a->date_ms + SECOND_MS < before)
+        off = before - a->date_ms - SECOND_MS;
+    if (off < SKEW_WARN_MS)
+        say(d, DOCTOR_OK, NULL, "this host's clock agrees with that of %s", url);
+    else
+        say(d, off < SKEW_BAD_MS ? DOCTOR_WARN : DOCTOR_BAD,
+            "let NTP set this host's clock (chronyc tracking, timedatectl): signatures and tokens "
+            "are good for minutes only",
+            "this host's clock is %" PRId64 " s %s that of %s", off / SECOND_MS,
+            a->date_ms > after ? "behind" : "ahead of", url);
+}
+
+/* Asks without a credential. True, and the answer, when there was one. */
+static bool ask_host(struct doctor *d, const char *base, const char *path, struct rest_answer *ret)
+{
+    const struct rest_request q = {.method = "GET",
+                                   .url = arena_fmt(d->arena, "%s%s", base, path),
+                                   .timeout_ms = 20 * SECOND_MS,
+                                   .show_peer = true};
+    const int64_t before = clock_wall_ms(d->o->clock);
+    struct err e = {0};
+
+    if (rest_do(d->o->rest, &q, ret, &e)) {
+        say(d, DOCTOR_BAD,
+            "let this host reach it: name server, firewall, proxy, and the root certificates of a "
+            "proxy that opens TLS",
+            "%s cannot be reached: %s", base, e.text);
+        return false;
+    }
+    look_at_tls(d, base, ret);
+    look_at_clock(d, base, ret, before, clock_wall_ms(d->o->clock));
+    return true;
+}
+
+/* ---- a tenant's token and what it may ------------------------------------------------------------- */
+
+/* Resources whose tokens Defender's API does not take (section 1.2), and what they are for. */
+static const struct {
+    const char *aud, *is;
+} foreign[] = {
+    {"https://api.security.microsoft.com", "Microsoft Threat Protection (XDR)"},
+    {"https://graph.microsoft.com", "Microsoft Graph"},
+    {"https://outlook.office365.com", "Exchange Online"},
+    {"00000003-0000-0000-c000-000000000000", "Microsoft Graph"},
+};
+
+static void look_at_audience(struct doctor *d, const struct config_tenant *t,
+                             const struct json *claims)
+{
+    const char *aud = json_get_string(claims, "aud"), *tid = json_get_string(claims, "tid");
+    const char *is = NULL;
+
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
+        if (aud && strncasecmp(aud, foreign[i].aud, strlen(foreign[i].aud)) == 0)
+            is = foreign[i].is;
+    if (!aud || is)
+        say(d, DOCTOR_BAD,
+            "take api_scope out of the tenant, or set it to "
+            "https://api.securitycenter.microsoft.com/.default",
+            "the token is for %s (%s), not for Defender for Endpoint", aud ? aud : "nobody",
+            is ? is : "no audience");
+    else
+        say(d, DOCTOR_OK, NULL, "the token is for %s", aud);
+    if (tid && strcasecmp(tid, t->tenant_id) != 0)
+        say(d, DOCTOR_BAD, "set tenant_id to the tenant whose alerts are pushed",
+            "the token is of tenant %s, not of %s", tid, t->tenant_id);
+}
+
+/* The permission or, for a reading one, its writing sister, which allows reading, too (sections 2.1, 3.1). */
+static bool has_role(const struct json *claims, const char *role)
+{
+    static const char tail[] = ".Read.All";
+    size_t len = strlen(role), head = len - (sizeof tail - 1);
+    char sister[80];
+
+    if (token_claims_have_role(claims, role))
+        return true;
+    if (len < sizeof tail || len > 40 || strcmp(role + head, tail) != 0)
+        return false;
+    (void)snprintf(sister, sizeof sister, "%.*s.ReadWrite.All", (int)head, role);
+    return token_claims_have_role(claims, sister);
+}
+
+static unsigned need(struct doctor *d, const struct json *claims, const char *role, const char *why)
+{
+    if (has_role(claims, role))
+        return 0;
+    say(d, DOCTOR_BAD,
+        arena_fmt(d->arena,
+                  "Entra, App registrations, this application, API permissions: add the "
+                  "application permission WindowsDefenderATP %s, then grant admin consent",
+                  role),
+        "the permission %s is missing: %s", role, why);
+    return 1;
+}
+
+static void look_at_roles(struct doctor *d, const struct json *claims)
+{
+    const struct policy *policy = d->o->config->policy;
+    unsigned missing =
+        need(d, claims, "Alert.Read.All", "no alert can be read, so nothing can be judged") +
+        need(d, claims, "Machine.Read.All", "no machine can be read, so none is ever isolated");
+
+    for (const struct handler *const *h = handler_table(); *h; h++)
+        if ((*h)->permission && policy_uses(policy, (*h)->name))
+            missing += need(d, claims, (*h)->permission,
+                            arena_fmt(d->arena, "the policy's step `%s` needs it", (*h)->name));
+    if (!missing)
+        say(d, DOCTOR_OK, NULL, "the token has every permission that the policy needs (%zu roles)",
+            json_count(json_get(claims, "roles")));
+}
+
+/* What a read that names nothing came to: not found is as good as an answer. */
+static void look_at_read(struct doctor *d, const char *what, enum err_code code,
+                         const struct err *why)
+{
+    if (!code || code == ERR_NOT_FOUND)
+        say(d, DOCTOR_OK, NULL, "%s can be read", what);
+    else
+        say(d, code == ERR_THROTTLED || code == ERR_AGAIN ? DOCTOR_WARN : DOCTOR_BAD,
+            code == ERR_FORBIDDEN ? "the permissions above, or the licence of the tenant"
+            : code == ERR_DENIED  ? "see the token above: Defender does not take it"
+                                  : "try again; if it stays so, what Defender said says why",
+            "%s cannot be read: %s", what, why->text);
+}
+
+static void look_at_reads(struct doctor *d, struct runtime_tenant *t)
+{
+    struct defender_reads reads;
+
+    defender_read(t->defender, NO_ALERT, NO_MACHINE,
+                  DEFENDER_READ_ALERT | DEFENDER_READ_MACHINE | DEFENDER_READ_ACTIONS, &reads);
+    look_at_read(d, "alerts", reads.alert_code, &reads.alert_err);
+    look_at_read(d, "machines", reads.machine_code, &reads.machine_err);
+    look_at_read(d, "machine actions", reads.actions_code, &reads.actions_err);
+    defender_reads_clear(&reads);
+}
+
+/* ---- machines that cordon itself stands on ----------------------------------------------------- */
+
+static bool is_protected(struct doctor *d, const struct runtime_tenant *t,
+                         const struct json *machine)
+{
+    static const char text[] = "{\"id\":\"" NO_ALERT "\"}";
+    const struct policy *p = d->o->config->policy;
+    AUTO(json_freep) struct json *alert = NULL;
+    struct facts f = {.tenant = t->config->name,
+                      .alert_id = NO_ALERT,
+                      .machine = machine,
+                      .read_ms = clock_wall_ms(d->o->clock)};
+    struct match m;
+
+    if (json_parse(text, sizeof text - 1, &alert, NULL))
+        return false;
+    f.alert = alert;
+    for (size_t i = 0; i < p->n_protections; i++)
+        if (!condition_match(p->protections[i], &f, f.read_ms, d->arena, &m) &&
+            m.result == TRUTH_TRUE)
+            return true;
+    return false;
+}
+
+/* Is there a machine of this name, and would cordon isolate what it needs itself? */
+static void look_for_machine(struct doctor *d, struct runtime_tenant *t, const char *name,
+                             const char *what)
+{
+    AUTO(rest_answer_clear) struct rest_answer answer = {0};
+    AUTO(auto_free) char *encoded = rest_encode(name);
+    AUTO(buf_clear) struct buf header = BUF_INIT(TOKEN_MAX + 64);
+    AUTO(json_freep) struct json *doc = NULL;
+    struct rest_request q = {.method = "GET", .timeout_ms = 20 * SECOND_MS};
+    const char *id;
+    struct err e = {0};
+
+    buf_adds(&header, "Authorization: Bearer ");
+    if (!encoded || token_get(t->token, &header, &e))
+        return; /* the token was told of above */
+    q.url = arena_fmt(d->arena, "%s/api/machines/%s", t->config->api_url, encoded);
+    q.headers[0] = buf_text(&header);
+    q.headers[1] = "Accept: application/json";
+    if (rest_do(d->o->rest, &q, &answer, &e) || (answer.status != 200 && answer.status != 404)) {
+        say(d, DOCTOR_WARN, "try again; it was only asked whether it needs protection",
+            "%s %s: Defender did not say whether it knows it", what, name);
+    } else if (answer.status == 404 ||
+               json_parse(answer.body, answer.body_len, &doc, NULL) != ERR_OK ||
+               !(id = json_get_string(doc, "id"))) {
+        say(d, DOCTOR_OK, NULL, "%s %s: Defender knows no machine of this name", what, name);
+    } else if (is_protected(d, t, doc)) {
+        say(d, DOCTOR_OK, NULL, "%s %s is machine %s, and protected", what, name, id);
+    } else {
+        say(d, DOCTOR_WARN, arena_fmt(d->arena, "add to safety.protected:  - machine.id: [%s]", id),
+            "%s %s is machine %s, and nothing protects it: isolated, cordon could neither act nor "
+            "tell",
+            what, name, id);
+    }
+    token_wipe(&header);
+}
+
+/* As DNS has it, where it does. */
+static const char *own_name(struct doctor *d)
+{
+    const struct addrinfo hints = {.ai_flags = AI_CANONNAME, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *list = NULL;
+    const char *name = d->o->host_name;
+    char host[256] = "";
+
+    if (name)
+        return name;
+    if (gethostname(host, sizeof host - 1) != 0 || !host[0])
+        return NULL;
+    if (getaddrinfo(host, NULL, &hints, &list) == 0 && list && list->ai_canonname)
+        name = arena_str(d->arena, list->ai_canonname);
+    if (list)
+        freeaddrinfo(list);
+    return name ? name : arena_str(d->arena, host);
+}
+
+/* The host of "smtp://host:587"; NULL when it is an address, or this host. */
+static const char *mail_host(struct doctor *d)
+{
+    const char *url = d->o->config->mail.server, *host = url ? strstr(url, "://") : NULL;
+    size_t len;
+
+    if (!host)
+        return NULL;
+    host += 3;
+    len = strcspn(host, ":/");
+    if (!len || host[0] == '[' || strspn(host, "0123456789.") == len ||
+        (len == 9 && strncasecmp(host, "localhost", 9) == 0))
+        return NULL;
+    return arena_strn(d->arena, host, len);
+}
+
+static void look_at_tenant(struct doctor *d, struct runtime_tenant *t)
+{
+    AUTO(rest_answer_clear) struct rest_answer login = {0}, api = {0};
+    AUTO(json_freep) struct json *claims = NULL;
+    const char *relay = mail_host(d), *own = own_name(d);
+    struct err e = {0};
+    bool reached;
+
+    d->part = arena_fmt(d->arena, "tenant %s", t->config->name);
+    reached = ask_host(
+        d, t->config->login_url,
+        arena_fmt(d->arena, "/%s/v2.0/.well-known/openid-configuration", t->config->tenant_id),
+        &login);
+    if (reached && login.status != 200)
+        say(d, DOCTOR_BAD,
+            "look tenant_id up in Entra, Overview; and cloud, for a government tenant",
+            "Entra knows no tenant %s (HTTP %ld)", t->config->tenant_id, login.status);
+    if (!ask_host(d, t->config->api_url, "/api/", &api) || !reached)
+        return;
+    if (token_claims(t->token, &claims, &e)) {
+        say(d, DOCTOR_BAD,
+            "what Entra says above says which of client_id, secret and tenant_id it is",
+            "no token: %s", e.text);
+        return;
+    }
+    look_at_audience(d, t->config, claims);
+    look_at_roles(d, claims);
+    look_at_reads(d, t);
+    if (own)
+        look_for_machine(d, t, own, "this host");
+    if (relay)
+        look_for_machine(d, t, relay, "the mail server");
+}
+
+/* ---- the rest ------------------------------------------------------------------------------------ */
+
+static void look_at_mail(struct doctor *d)
+{
+    const struct config_mail *mail = &d->o->config->mail;
+    char what[160] = "";
+    struct err e = {0};
+
+    d->part = "mail";
+    if (!mail->server)
+        say(d, DOCTOR_WARN, "set mail.server, mail.from and mail.to",
+            "no mail server is configured: nobody is told anything");
+    else if (mail_probe(&d->rt->mail, d->o->rest, mail->from, what, &e))
+        say(d, DOCTOR_BAD,
+            e.code == ERR_DENIED ? "renew mail.username and mail.password_file, or allow the login "
+                                   "at the mail server"
+                                 : "see mail.server (port 587 with STARTTLS is smtp://, 465 is "
+                                   "smtps://), mail.ca_file, and the firewall",
+            "%s: %s", mail->server, e.text);
+    else
+        say(d, DOCTOR_OK, NULL, "%s: %s; no mail was sent", mail->server, what);
+    if (mail->server && !mail->to.count)
+        say(d, DOCTOR_WARN, "set mail.to",
+            "mail.to is empty: who is told what no rule has a name for?");
+}
+
+struct counted {
+    struct doctor *d;
+    unsigned n;
+};
+
+static void store_found(void *ctx, const char *text)
+{
+    struct counted *c = ctx;
+
+    if (c->n++ < SHOWN_MAX)
+        say(c->d, DOCTOR_BAD, "stop cordon, keep the files, and `cordon store restore` a backup",
+            "%s", text);
+}
+
+static void look_into_store(struct doctor *d, struct store *s)
+{
+    struct counted found = {.d = d};
+    struct audit_report audit;
+    struct err e = {0};
+
+    if (store_check(s, store_found, &found, &e))
+        say(d, DOCTOR_BAD, "see its disk", "the store cannot be read: %s", e.text);
+    else if (!found.n)
+        say(d, DOCTOR_OK, NULL, "%s is sound", db_name(s->db));
+    if (audit_verify(s, NULL, &audit, &e))
+        say(d, DOCTOR_BAD, "see its disk", "the audit cannot be read: %s", e.text);
+    else if (!audit.whole)
+        say(d, DOCTOR_BAD,
+            "somebody wrote to the store beside cordon: find out who, and keep the files",
+            "the audit is broken at record %" PRId64 ": %s", audit.broken, audit.why);
+    else
+        say(d, DOCTOR_OK, NULL, "the audit is whole: %" PRId64 " records", audit.records);
+}
+
+static void look_at_room(struct doctor *d, const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    const char *folder = slash ? arena_strn(d->arena, file, (size_t)(slash - file) + 1) : ".";
+    struct statvfs v;
+    int64_t room;
+
+    if (!folder || statvfs(folder, &v) != 0) {
+        say(d, DOCTOR_BAD, "make the folder, and let cordon's user write into it",
+            "the store's folder %s cannot be seen", folder ? folder : file);
+        return;
+    }
+    room = (int64_t)v.f_bavail * (int64_t)v.f_frsize;
+    if (access(folder, W_OK) != 0)
+        say(d, DOCTOR_WARN,
+            "run this as cordon's own user; if that is who you are, let it write there",
+            "the store's folder %s cannot be written to by this user", folder);
+    if (room < ROOM_WARN)
+        say(d, room < ROOM_BAD ? DOCTOR_BAD : DOCTOR_WARN,
+            "give the disk more room: without any, senders are answered 503",
+            "%" PRId64 " MiB are free on the store's disk", room >> 20);
+    else
+        say(d, DOCTOR_OK, NULL, "%" PRId64 " MiB are free on the store's disk", room >> 20);
+}
+
+static void look_at_store(struct doctor *d)
+{
+    static const char sqlite[] = "sqlite:";
+    const struct config *c = d->o->config;
+    AUTO(store_freep) struct store *s = NULL;
+    struct err e = {0};
+    enum err_code code;
+
+    d->part = "store";
+    code = store_open_as(c->store_url, c->store_password.text, true, d->o->clock, &s, &e);
+    if (code == ERR_NOT_FOUND)
+        say(d, DOCTOR_OK, NULL, "there is no store yet: the first start makes it");
+    else if (code)
+        say(d, DOCTOR_BAD, "what it says says what to do", "%s", e.text);
+    else
+        look_into_store(d, s);
+    if (strncmp(c->store_url, sqlite, sizeof sqlite - 1) == 0)
+        look_at_room(d, c->store_url + sizeof sqlite - 1);
+}
+
+/* A GET of a source's path is refused with 405, and by nobody else in this way. */
+static void look_at_public_url(struct doctor *d, const char *source)
+{
+    const char *base = d->o->config->public_url;
+    AUTO(rest_answer_clear) struct rest_answer a = {0};
+    struct rest_request q = {.method = "GET",
+                             .url = arena_fmt(d->arena, "%s/hooks/%s", base, source),
+                             .timeout_ms = 20 * SECOND_MS,
+                             .show_peer = true};
+    struct err e = {0};
+
+    if (rest_do(d->o->rest, &q, &a, &e)) {
+        say(d, DOCTOR_WARN,
+            "is cordon running? else see public_url, the proxy in front and its certificate; some "
+            "networks only let others come in that way",
+            "%s cannot be reached from here: %s", q.url, e.text);
+        return;
+    }
+    look_at_tls(d, base, &a);
+    if (a.status == 405)
+        say(d, DOCTOR_OK, NULL, "%s is answered by cordon", q.url);
+    else
+        say(d, DOCTOR_WARN,
+            a.status == 404
+                ? "reload cordon if the source is new; else let the proxy in front pass "
+                  "/hooks/ on, path and all"
+                : "is cordon running, and does the proxy in front pass /hooks/ on to it?",
+            "%s is answered with %ld, and not with 405 as cordon does", q.url, a.status);
+}
+
+static void look_at_sources(struct doctor *d)
+{
+    const struct config *c = d->o->config;
+
+    for (size_t i = 0; i < c->n_sources; i++) {
+        const struct config_source *s = &c->sources[i];
+
+        d->part = arena_fmt(d->arena, "source %s", s->name);
+        say(d, DOCTOR_OK, NULL, "its secrets are there; it may %s; tenant %s",
+            s->may_isolate ? "notify and isolate" : "only notify", s->tenant->name);
+        if (c->public_url)
+            look_at_public_url(d, s->name);
+    }
+    d->part = "configuration";
+    if (!c->public_url)
+        say(d, DOCTOR_OK, NULL,
+            "public_url is not set: nobody has asked whether senders reach cordon");
+    for (const char *const *note = c->notes; *note; note++)
+        say(d, DOCTOR_WARN, "see README.md, or leave it so", "%s", *note);
+}
+
+enum err_code doctor_run(const struct doctor_options *o, struct err *e)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    AUTO(runtime_unrefp) struct runtime *rt = NULL;
+    struct doctor d = {.o = o, .arena = arena, .part = ""};
+    enum err_code code;
+
+    if (!arena)
+        return err_set(e, ERR_NOMEM, "doctor");
+    code = runtime_new(config_ref(o->config), o->rest, o->clock, &rt, e);
+    if (code)
+        return code;
+    d.rt = rt;
+    for (size_t i = 0; i < o->config->n_tenants; i++)
+        look_at_tenant(&d, &rt->tenants[i]);
+    look_at_mail(&d);
+    look_at_store(&d);
+    look_at_sources(&d);
+    return ERR_OK;
+}

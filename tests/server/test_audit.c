@@ -2,8 +2,11 @@
  * moved without being found. Edits are made and looked at inside one transaction that is undone. */
 #include "engine_kit.h"
 
+#include <pthread.h>
+
 #include "audit.h"
 #include "desk.h"
+#include "kit/postgres.h"
 #include "store_audit.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
@@ -456,6 +459,61 @@ static void test_audit__hashes_what_is_written_down(void **state)
     assert_string_equal(hash, "4175d58367fba45bc84fc097ba633ba39474e9346a43e9cb9e23278bcabe45fb");
 }
 
+/* ---- several writers ------------------------------------------------------------------------------------ */
+
+#define WRITERS 4 /* threads of each of two processes, as far as the database can tell */
+#define PUTS    20
+
+struct writer {
+    struct store *s;
+    pthread_t thread;
+    enum err_code code;
+    struct err e;
+};
+
+static void *put_many(void *arg)
+{
+    struct writer *w = arg;
+
+    for (int i = 0; i < PUTS && !w->code; i++)
+        w->code = store_audit_put(w->s, &w->e, AUDIT_ORDER, LOG_INT("i", i));
+    return NULL;
+}
+
+/* One chain for all, in one order, and nobody's record is lost. */
+static void test_audit__replicas_write_one_chain(void **state)
+{
+    struct writer writers[2 * WRITERS] = {0};
+    struct store *stores[2] = {NULL};
+    char url[POSTGRES_URL_MAX];
+    struct audit_report report;
+    struct err e = {0};
+
+    (void)state;
+    if (!postgres_start(NULL))
+        skip();
+    (void)postgres_url(url);
+    for (int i = 0; i < 2; i++)
+        if (store_open(url, false, clock_system(), &stores[i], &e))
+            fail_msg("%s", e.text);
+    for (size_t i = 0; i < COUNT(writers); i++) {
+        writers[i].s = stores[i % 2];
+        assert_int_equal(pthread_create(&writers[i].thread, NULL, put_many, &writers[i]), 0);
+    }
+    for (size_t i = 0; i < COUNT(writers); i++) {
+        (void)pthread_join(writers[i].thread, NULL);
+        if (writers[i].code)
+            fail_msg("%s", writers[i].e.text);
+    }
+    if (audit_verify(stores[0], NULL, &report, &e))
+        fail_msg("%s", e.text);
+    if (!report.whole)
+        fail_msg("record %lld: %s", (long long)report.broken, report.why);
+    assert_int_equal(report.records, 2 * WRITERS * PUTS);
+    store_free(stores[0]);
+    store_free(stores[1]);
+}
+
 #define T(name) cmocka_unit_test(test_audit__##name)
 
 int main(void)
@@ -471,7 +529,10 @@ int main(void)
         T(cuts_and_moves_are_found),
         T(a_head_kept_elsewhere_shows_a_clean_cut),
         T(hashes_what_is_written_down),
+        T(replicas_write_one_chain),
     };
+    int failed = cmocka_run_group_tests_name("audit", tests, NULL, NULL);
 
-    return cmocka_run_group_tests_name("audit", tests, NULL, NULL);
+    postgres_stop();
+    return failed;
 }

@@ -156,10 +156,14 @@ static enum err_code verify_fn(struct db_tx *tx, void *arg, struct err *e)
 enum err_code audit_verify(struct store *s, const char *head, struct audit_report *ret,
                            struct err *e)
 {
-    struct reading r = {head, ret};
+    struct audit_report report = {0};
+    struct reading r = {head, &report};
     enum err_code code = db_read(s->db, verify_fn, &r, e);
 
-    return code ? err_in(e, "audit") : ERR_OK;
+    if (code)
+        return err_in(e, "audit");
+    *ret = report;
+    return ERR_OK;
 }
 
 /* ---- showing ----------------------------------------------------------------------------------- */

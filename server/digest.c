@@ -8,6 +8,7 @@
 #include "json.h"
 #include "log.h"
 #include "notice_system.h"
+#include "store_audit.h"
 #include "store_digests.h"
 
 /* When days begin, for people who read mail in Europe's and Africa's morning: 06:00 UTC. */
@@ -62,7 +63,7 @@ static const char *one_step(struct arena *a, const struct digest_step *s)
                      s->rule ? s->rule : "none", s->alert_id, id_format(s->case_id, id));
 }
 
-/* The rows of the mail. NULL: out of memory. */
+/* The rows of the mail, with room for one more. NULL: out of memory. */
 static struct notice_system_fact *rows_of(struct arena *a, const struct digest_count *counts,
                                           size_t n_counts, const struct digest_step *steps,
                                           size_t n_steps)
@@ -96,8 +97,10 @@ static enum err_code tell(struct db_tx *tx, struct digest *d, int64_t from, stru
                               .kind = "shadow_digest",
                               .headline = "What shadow mode held back",
                               .good = true};
+    struct notice_system_fact *rows;
     size_t n_counts = 0, n_steps = 0;
     char text[CLOCK_TEXT_SIZE];
+    struct audit_head head;
     int64_t all = 0;
     enum err_code code = digest_counts(tx, d->arena, from, d->now, &counts, &n_counts, e);
 
@@ -118,9 +121,16 @@ static enum err_code tell(struct db_tx *tx, struct digest *d, int64_t from, stru
         all > (int64_t)n_steps
             ? arena_fmt(d->arena, " The newest %zu are listed one by one.", n_steps)
             : "");
-    n.facts = rows_of(d->arena, counts, n_counts, steps, n_steps);
-    n.n_facts = n_counts + n_steps;
-    if (!n.subject || !n.body || !n.facts)
+    rows = rows_of(d->arena, counts, n_counts, steps, n_steps);
+    code = audit_head_read(tx, &head, e);
+    if (code)
+        return code;
+    if (rows) /* kept with people, and so elsewhere than in the store */
+        rows[n_counts + n_steps] = (struct notice_system_fact){
+            "Audit head", arena_fmt(d->arena, "%s (record %" PRId64 ")", head.hash, head.n)};
+    n.facts = rows;
+    n.n_facts = n_counts + n_steps + 1;
+    if (!n.subject || !n.body || !rows)
         return err_set(e, ERR_NOMEM, "digest");
     return notice_system_put(tx, d->g, d->rt, d->arena, &n, d->now, e);
 }

@@ -109,6 +109,7 @@ static void test_digest__tells_once_a_day_what_was_held_back(void **state)
     assert_non_null(strstr(n.message, "isolate: 2 times, on 1 machine of tenant contoso"));
     assert_non_null(strstr(n.message, "ws-114"));
     assert_non_null(strstr(n.message, "da1"));
+    assert_non_null(strstr(n.message, "Audit head"));
     assert_non_null(strstr(n.message, "da2"));
 
     /* the next day: only what is new */

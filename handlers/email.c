@@ -5,6 +5,8 @@
  */
 #include "cordon/handler.h"
 
+#include <string.h>
+
 #include "act.h"
 #include "isolation.h"
 #include "log.h"
@@ -37,9 +39,14 @@ static enum err_code state_of(struct db_tx *tx, struct telling *t, struct err *e
     for (size_t i = 0; i < n && !code; i++) {
         const struct handler *h = handler_find(steps[i].handler);
 
-        if (h && h->acts && (steps[i].state == STEP_WITHHELD || steps[i].state == STEP_FAILED)) {
+        if (!h || !h->acts || (steps[i].state != STEP_WITHHELD && steps[i].state != STEP_FAILED))
+            continue;
+        if (strcmp(h->name, "isolate") == 0) {
             t->n.kind = NOTICE_NOT_ISOLATED;
             t->n.why = steps[i].why;
+        } else if (t->n.kind == NOTICE_ALERT) {
+            t->n.kind = NOTICE_ACTION_FAILED;
+            t->n.why = arena_fmt(s->arena, "%s: %s", h->name, steps[i].why);
         }
     }
     if (code || !s->c->isolation)

@@ -17,6 +17,8 @@ static const struct handler_arg args[] = {
      "full, or selective: Outlook, Teams and Skype go on (Windows 10 1709 and newer)"},
     {"comment", ARG_TEXT, NULL, "cordon: {{alert.severity}} alert {{alert.id}}: {{alert.title}}",
      "shown in the portal beside the action"},
+    {"release_after", ARG_DURATION, NULL, NULL,
+     "released so long after it was confirmed, unless another High alert of the machine is open"},
     {0},
 };
 

@@ -1,3 +1,11 @@
 /* list.h - HANDLER(x) means: handlers/x.c defines `const struct handler handler_x`. */
+HANDLER(annotate)
+HANDLER(collect)
 HANDLER(email)
 HANDLER(isolate)
+HANDLER(release)
+HANDLER(restrict)
+HANDLER(scan)
+HANDLER(stop_file)
+HANDLER(tag)
+HANDLER(unrestrict)

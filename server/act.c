@@ -45,18 +45,24 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
             const struct handler *h = handler_find(steps[i].handler);
 
             /* A handler that this version has not may have been one that acts. */
-            if ((steps[i].state == STEP_FAILED || steps[i].state == STEP_WITHHELD) &&
-                (!h || h->acts)) {
+            if ((steps[i].state != STEP_FAILED && steps[i].state != STEP_WITHHELD) ||
+                (h && !h->acts))
+                continue;
+            if (!h || strcmp(h->name, "isolate") == 0) {
                 n.kind = NOTICE_NOT_ISOLATED;
                 n.why = steps[i].why;
+            } else if (n.kind == NOTICE_ALERT) {
+                n.kind = NOTICE_ACTION_FAILED;
+                n.why = arena_fmt(arena, "%s: %s", h->name, steps[i].why);
             }
         }
         if (code)
             return code;
     }
     /* Who was told that it is late is owed the end; else a rule that mails nobody hears of bad news only. */
-    if (notice_was_told(c, NOTICE_LATE) || (n.kind != NOTICE_ALERT && !notice_was_told(c, n.kind) &&
-                                            (c->told || n.kind == NOTICE_NOT_ISOLATED))) {
+    if (notice_was_told(c, NOTICE_LATE) ||
+        (n.kind != NOTICE_ALERT && !notice_was_told(c, n.kind) &&
+         (c->told || n.kind == NOTICE_NOT_ISOLATED || n.kind == NOTICE_ACTION_FAILED))) {
         if (c->facts && !json_parse(c->facts, strlen(c->facts), &doc, NULL) &&
             !facts_read(doc, &facts, NULL))
             n.facts = &facts;
@@ -133,18 +139,19 @@ static void retry_later(struct step *s, const struct handler *h, const struct er
 {
     int64_t now = clock_wall_ms(s->engine->clock);
     int64_t wait = engine_wait_after(s->work, why);
+    bool isolates = strcmp(h->name, "isolate") == 0;
     struct end d = {.s = s,
                     .why = why->text,
                     .now = now,
                     .due = now + wait,
                     .attempts = engine_attempts_after(s->work, why),
-                    .late = h->acts && now - s->work->created >= ENGINE_LATE_MS &&
+                    .late = isolates && now - s->work->created >= ENGINE_LATE_MS &&
                             !notice_was_told(s->c, NOTICE_LATE)};
     struct err e;
 
     log_event(LOG_INFO, "step_later", LOG_ID("case", s->c->id), LOG_STR("step", h->name),
               LOG_INT("attempt", s->work->attempts), LOG_INT("next_ms", wait), LOG_ERR(why));
-    if (h->acts)
+    if (isolates)
         d.due = engine_late_due(now, d.due, s->work->created);
     if (d.late)
         d.why = notice_not_yet(s->arena, why->text);
@@ -157,12 +164,55 @@ static void retry_later(struct step *s, const struct handler *h, const struct er
     engine_kick(s->engine);
 }
 
+/* ---- whether it is its turn ------------------------------------------------------------------- */
+
+/* Why a step is left out; NULL: it is not. steps: as they stand now, this one is number n of them. */
+static const char *find_skip(struct arena *a, const struct step_record *steps, size_t n)
+{
+    AUTO(json_freep) struct json *args = NULL;
+    const struct handler *h = handler_find(steps[n].handler);
+    const struct json *wanted;
+
+    /* People must hear of it, whatever went before. */
+    for (size_t i = 0; i < n && h && h->acts; i++) {
+        AUTO(json_freep) struct json *before = NULL;
+        const char *stops;
+
+        if (steps[i].state != STEP_FAILED && steps[i].state != STEP_WITHHELD)
+            continue;
+        if (json_parse(steps[i].args, strlen(steps[i].args), &before, NULL))
+            continue;
+        stops = json_get_string(before, "on_failure");
+        if (stops && strcmp(stops, "stop") == 0)
+            return arena_fmt(a, "%s was %s, and nothing is to be done after that", steps[i].handler,
+                             step_state_name(steps[i].state));
+    }
+    if (json_parse(steps[n].args, strlen(steps[n].args), &args, NULL))
+        return NULL; /* run_step says what is wrong with it */
+    wanted = json_first(json_get(args, "if"));
+    for (size_t i = 0; i < n && wanted; i++)
+        if (strcmp(steps[i].handler, json_name(wanted)) == 0 &&
+            strcmp(step_state_name(steps[i].state), json_string(wanted)) != 0)
+            return arena_fmt(a, "%s was %s, not %s", steps[i].handler,
+                             step_state_name(steps[i].state), json_string(wanted));
+    return NULL;
+}
+
+static enum err_code skip_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct end *d = arg;
+    enum err_code code = step_move(tx, d->s->c->id, d->s->n, STEP_SKIPPED, d->why, d->now, e);
+
+    return code ? code : work_keep(tx, d->s->work, d->now, e);
+}
+
 /* ---- running ---------------------------------------------------------------------------------- */
 
 enum went { WENT_ON, WENT_LATER }; /* next step; or the claim was given back */
 
-static enum went run_step(struct step *s, const struct step_record *record)
+static enum went run_step(struct step *s, struct step_record *steps, size_t at)
 {
+    struct step_record *record = &steps[at];
     const struct handler *h = handler_find(record->handler);
     AUTO(json_freep) struct json *args = NULL;
     struct err why = {0}, e = {0};
@@ -171,6 +221,17 @@ static enum went run_step(struct step *s, const struct step_record *record)
 
     s->n = record->n;
     s->written = false;
+    d.why = find_skip(s->arena, steps, at);
+    if (d.why) {
+        d.now = clock_wall_ms(s->engine->clock);
+        record->state = STEP_SKIPPED;
+        if (step_write(s, skip_fn, &d, &e)) {
+            log_event(LOG_ERROR, "step_not_written", LOG_ID("case", s->c->id), LOG_ERR(&e));
+            engine_again(s->engine, s->work, engine_backoff(s->work->attempts, 0));
+            return WENT_LATER;
+        }
+        return WENT_ON;
+    }
     if (!h)
         (void)err_set(&why, ERR_REFUSED, "this version of cordon has no handler '%s'",
                       record->handler);
@@ -194,6 +255,7 @@ static enum went run_step(struct step *s, const struct step_record *record)
         engine_again(s->engine, s->work, engine_backoff(s->work->attempts, 0));
         return WENT_LATER;
     }
+    record->state = d.state;
     return WENT_ON;
 }
 
@@ -235,7 +297,7 @@ void act_run(const struct acting *a)
     struct err e;
 
     for (size_t i = 0; i < a->n_steps; i++)
-        if (a->steps[i].state == STEP_WAITING && run_step(&s, &a->steps[i]) == WENT_LATER)
+        if (a->steps[i].state == STEP_WAITING && run_step(&s, a->steps, i) == WENT_LATER)
             return;
     t.now = clock_wall_ms(g->clock);
     if (step_write(&s, settle_fn, &t, &e)) {

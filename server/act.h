@@ -46,7 +46,7 @@ struct acting {
     const struct facts *facts;
     struct defender_reads *look; /* as in struct step; may be NULL */
     bool crowded;                /* likewise */
-    const struct step_record *steps;
+    struct step_record *steps;   /* their states are moved along */
     size_t n_steps;
     const struct opening *opening; /* NULL: the verdict is in the store already */
     struct arena *arena;

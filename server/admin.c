@@ -87,7 +87,8 @@ static void gauges_of_store(struct page *p)
 {
     static const char *const kinds[WORK_KINDS] = {
         [WORK_CASE] = "case",           [WORK_ISOLATION] = "isolation", [WORK_NOTICE] = "notice",
-        [WORK_HEARTBEAT] = "heartbeat", [WORK_POLL] = "poll",           [WORK_DIGEST] = "digest"};
+        [WORK_HEARTBEAT] = "heartbeat", [WORK_POLL] = "poll",           [WORK_DIGEST] = "digest",
+        [WORK_LEDGER] = "ledger",       [WORK_ACTION] = "action"};
     struct store *s = p->a->o.engine->store;
     int64_t cases[CASE_STATES], isolations[ISOLATION_STATES], work[WORK_KINDS];
     int64_t used = 0, spare = 0, oldest = 0, now = clock_wall_ms(s->clock);
@@ -317,11 +318,24 @@ static unsigned explain(struct page *p)
 static unsigned isolations(struct page *p)
 {
     const char *open = http_query_param(p->r, "open");
-    struct isolation_filter f = {.open_only = open && strcmp(open, "1") == 0};
+    struct isolation_filter f = {.open_only = open && strcmp(open, "1") == 0,
+                                 .machine = http_query_param(p->r, "machine")};
     enum err_code code = paging(p, &f.limit, &f.before_id);
 
     if (!code)
         code = api_isolations(p->a->o.engine->store, &f, &p->out, &p->e);
+    return status_of(code);
+}
+
+static unsigned one_isolation(struct page *p)
+{
+    int64_t id;
+    enum err_code code = id_parse(p->id, &id, &p->e);
+
+    if (code)
+        code = err_set(&p->e, ERR_NOT_FOUND, "there is no isolation with this id");
+    else
+        code = api_isolation(p->a->o.engine->store, id, &p->out, &p->e);
     return status_of(code);
 }
 
@@ -343,7 +357,7 @@ static bool take_text(struct page *p, const struct json *doc, const char *name, 
     return false;
 }
 
-/* {"why": "…", "by": "…"}, both optional; an empty body is an empty object. */
+/* {"why": "…", "by": "…", "machine": "…", "for": "4h"}, all optional; an empty body is an empty object. */
 static unsigned order(struct page *p, const char *what,
                       enum err_code (*give)(struct engine *g, const struct desk_order *o,
                                             struct err *e),
@@ -352,6 +366,7 @@ static unsigned order(struct page *p, const char *what,
     AUTO(json_freep) struct json *doc = NULL;
     struct json_out o = JSON_OUT(&p->out);
     struct desk_order order = {0};
+    const char *duration = NULL;
     size_t len;
     const char *body = http_body(p->r, &len);
 
@@ -361,8 +376,12 @@ static unsigned order(struct page *p, const char *what,
     if (len && (json_parse(body, len, &doc, &p->e) || json_type(doc) != JSON_OBJECT))
         return status_of(err_set(&p->e, ERR_INVALID, "expected a JSON object: {\"why\": \"…\"}"));
     if (!take_text(p, doc, "why", DESK_WHY_MAX, &order.why) ||
-        !take_text(p, doc, "by", DESK_WHO_MAX, &order.who))
+        !take_text(p, doc, "by", DESK_WHO_MAX, &order.who) ||
+        !take_text(p, doc, "machine", DESK_MACHINE_MAX, &order.machine) ||
+        !take_text(p, doc, "for", DESK_WHO_MAX, &duration))
         return 400;
+    if (duration && settings_duration(duration, &order.for_ms, &p->e))
+        return status_of(err_set(&p->e, ERR_INVALID, "for: expected a time such as 4h"));
     if (give(p->a->o.engine, &order, &p->e))
         return status_of(p->e.code);
     json_out_object(&o, NULL);
@@ -380,6 +399,16 @@ static unsigned retry_case(struct page *p)
 static unsigned drop_case(struct page *p)
 {
     return order(p, "case", desk_drop, "dropped");
+}
+
+static unsigned release_isolation(struct page *p)
+{
+    return order(p, "isolation", desk_release, "releasing");
+}
+
+static unsigned extend_isolation(struct page *p)
+{
+    return order(p, "isolation", desk_extend, "extended");
 }
 
 /* ---- routing ---------------------------------------------------------------------------------- */
@@ -400,6 +429,9 @@ static const struct route {
     {"/api/cases/*/retry", ORDER, retry_case},
     {"/api/cases/*/drop", ORDER, drop_case},
     {"/api/isolations", 0, isolations},
+    {"/api/isolations/*", 0, one_isolation},
+    {"/api/isolations/*/release", ORDER, release_isolation},
+    {"/api/isolations/*/extend", ORDER, extend_isolation},
 };
 
 /* Does the path fit? id gets what stands for the '*' ("" without one). */

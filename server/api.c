@@ -3,6 +3,7 @@
 
 #include "id.h"
 #include "json.h"
+#include "store_actions.h"
 #include "store_notices.h"
 
 static void write_steps(struct json_out *o, const struct step_record *steps, size_t n)
@@ -41,7 +42,8 @@ static void write_case(struct json_out *o, const struct case_record *c,
     json_out_time(o, "updated", c->updated);
 }
 
-static void write_isolation(struct json_out *o, const char *name, const struct isolation_record *i)
+/* The members that every isolation has, without the closing brace. */
+static void begin_isolation(struct json_out *o, const char *name, const struct isolation_record *i)
 {
     json_out_object(o, name);
     json_out_id(o, "id", i->id);
@@ -60,7 +62,17 @@ static void write_isolation(struct json_out *o, const char *name, const struct i
     json_out_time(o, "requested", i->requested);
     json_out_time(o, "confirmed", i->confirmed);
     json_out_time(o, "released", i->released);
+    json_out_time(o, "review", i->state == ISOLATION_ISOLATED ? i->review : 0);
+    json_out_int(o, "reminded", i->reminded);
+    json_out_time(o, "lapsed", i->lapsed);
+    json_out_string(o, "release_action_id", i->release_id);
+    json_out_string(o, "release_why", i->release_why);
     json_out_time(o, "updated", i->updated);
+}
+
+static void write_isolation(struct json_out *o, const char *name, const struct isolation_record *i)
+{
+    begin_isolation(o, name, i);
     json_out_object_end(o);
 }
 
@@ -87,6 +99,26 @@ static void write_notices(struct json_out *o, const struct notice_record *list, 
         }
         json_out_array_end(o);
         json_out_time(o, "created", list[i].created);
+        json_out_time(o, "ended", list[i].ended);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+}
+
+static void write_actions(struct json_out *o, const struct action_record *list, size_t n)
+{
+    json_out_array(o, "actions");
+    for (size_t i = 0; i < n; i++) {
+        json_out_object(o, NULL);
+        json_out_id(o, "id", list[i].id);
+        json_out_string(o, "handler", list[i].handler);
+        json_out_string(o, "detail", list[i].detail);
+        json_out_string(o, "state", action_state_name(list[i].state));
+        json_out_string(o, "why", list[i].why);
+        json_out_string(o, "action_id", list[i].action_id);
+        json_out_bool(o, "adopted", list[i].adopted);
+        json_out_string(o, "requestor", list[i].requestor);
+        json_out_time(o, "requested", list[i].requested);
         json_out_time(o, "ended", list[i].ended);
         json_out_object_end(o);
     }
@@ -140,7 +172,8 @@ enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err 
     struct notice_record *notices;
     struct step_record *steps;
     struct case_record c;
-    size_t n_steps = 0, n_notices = 0;
+    struct action_record *actions;
+    size_t n_steps = 0, n_notices = 0, n_actions = 0;
     enum err_code code =
         arena ? store_case_load(s, arena, id, &c, e) : err_set(e, ERR_NOMEM, "case");
 
@@ -148,6 +181,8 @@ enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err 
         code = store_case_steps(s, arena, id, &steps, &n_steps, e);
     if (!code)
         code = store_notice_list(s, arena, id, &notices, &n_notices, e);
+    if (!code)
+        code = store_action_list(s, arena, id, API_LIMIT_MAX, &actions, &n_actions, e);
     if (!code && c.isolation)
         code = store_isolation_load(s, arena, c.isolation, &isolation, e);
     if (code)
@@ -158,7 +193,38 @@ enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err 
         write_isolation(&o, "isolation", &isolation);
     else
         json_out_null(&o, "isolation");
+    write_actions(&o, actions, n_actions);
     write_notices(&o, notices, n_notices);
+    json_out_object_end(&o);
+    return written(out, e);
+}
+
+enum err_code api_isolation(struct store *s, int64_t id, struct buf *out, struct err *e)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    const struct case_filter of = {.isolation = id, .limit = API_LIMIT_MAX};
+    struct json_out o = JSON_OUT(out);
+    struct isolation_record isolation;
+    struct case_record *cases;
+    size_t n = 0;
+    enum err_code code = arena ? store_isolation_load(s, arena, id, &isolation, e)
+                               : err_set(e, ERR_NOMEM, "isolation");
+
+    if (!code)
+        code = store_case_list(s, arena, &of, &cases, &n, e);
+    if (code)
+        return code;
+    begin_isolation(&o, NULL, &isolation);
+    json_out_array(&o, "cases");
+    for (size_t i = 0; i < n; i++) {
+        json_out_object(&o, NULL);
+        json_out_id(&o, "id", cases[i].id);
+        json_out_string(&o, "alert_id", cases[i].alert_id);
+        json_out_string(&o, "state", case_state_name(cases[i].state));
+        json_out_string(&o, "rule", cases[i].rule);
+        json_out_object_end(&o);
+    }
+    json_out_array_end(&o);
     json_out_object_end(&o);
     return written(out, e);
 }

@@ -14,6 +14,8 @@ enum err_code api_cases(struct store *s, const struct case_filter *f, struct buf
                         struct err *e);
 /** One case with its steps, verdict, facts, isolation and notices: the whole timeline. ERR_NOT_FOUND. */
 enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err *e);
+/** One isolation with the cases that it is for. ERR_NOT_FOUND. */
+enum err_code api_isolation(struct store *s, int64_t id, struct buf *out, struct err *e);
 /** {"isolations":[…],"next":…}. */
 enum err_code api_isolations(struct store *s, const struct isolation_filter *f, struct buf *out,
                              struct err *e);

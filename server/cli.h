@@ -155,6 +155,14 @@ int cli_admin_call(const char *given, const char *method, const char *path, cons
 int cli_admin_order(const char *given, const char *path, const char *why, const char *what,
                     struct json **ret);
 
+/* What an order may say besides; NULL: nothing. */
+struct cli_order {
+    const char *why, *machine;
+    const char *duration; /* "for": 4h */
+};
+int cli_admin_order_with(const char *given, const char *path, const struct cli_order *order,
+                         const char *what, struct json **ret);
+
 /**
  * Reads a list, page by page, until limit elements are there (0: CLI_LIST_LIMIT) or no more.
  *

@@ -154,21 +154,31 @@ static const char *operator_name(void)
     return name && *name ? name : NULL;
 }
 
-int cli_admin_order(const char *given, const char *path, const char *why, const char *what,
-                    struct json **ret)
+int cli_admin_order_with(const char *given, const char *path, const struct cli_order *order,
+                         const char *what, struct json **ret)
 {
     AUTO(buf_clear) struct buf body = BUF_INIT(64 * 1024);
     struct json_out o = JSON_OUT(&body);
 
     json_out_object(&o, NULL);
-    json_out_string(&o, "why", why);
+    json_out_string(&o, "why", order->why);
     json_out_string(&o, "by", operator_name());
+    if (order->machine)
+        json_out_string(&o, "machine", order->machine);
+    if (order->duration)
+        json_out_string(&o, "for", order->duration);
     json_out_object_end(&o);
     if (buf_failed(&body)) {
         cli_error("--why: the reason is too long");
         return CLI_FAILED;
     }
     return cli_admin_call(given, "POST", path, buf_text(&body), what, ret);
+}
+
+int cli_admin_order(const char *given, const char *path, const char *why, const char *what,
+                    struct json **ret)
+{
+    return cli_admin_order_with(given, path, &(struct cli_order){.why = why}, what, ret);
 }
 
 void cli_query_add(struct buf *path, const char *name, const char *value)

@@ -2,9 +2,13 @@
 #include "cli.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "auto.h"
 #include "json.h"
+#include "rest.h"
+#include "settings.h"
 
 struct list_options {
     const char *config;
@@ -75,10 +79,192 @@ static int isolations_list(int argc, char **argv)
     return CLI_DONE;
 }
 
+/* ---- one of them -------------------------------------------------------------------------------- */
+
+/* The isolation that the word means: the open one of a machine (name or id), or one by its own id. ret_named:
+ * it was the machine that was named. Heap. */
+static int find_isolation(const char *config, const char *word, char **ret_id, bool *ret_named)
+{
+    AUTO(buf_clear) struct buf path = BUF_INIT(4096), what = BUF_INIT(400);
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    AUTO(json_freep) struct json *answer = NULL, *one = NULL;
+    AUTO(auto_free) char *encoded = rest_encode(word);
+    const struct json *list;
+
+    buf_adds(&path, "/api/isolations?open=1");
+    cli_query_add(&path, "machine", word);
+    if (!a || cli_admin_list(config, buf_text(&path), "isolations", 0, &answer) != CLI_GO_ON)
+        return CLI_FAILED;
+    list = json_get(answer, "isolations");
+    if (json_count(list) > 1) {
+        show_isolations(list, a);
+        cli_error("%zu machines are called '%.60s': name the machine's id or the isolation's",
+                  json_count(list), word);
+        return CLI_FAILED;
+    }
+    *ret_named = json_count(list) == 1;
+    if (!*ret_named) {
+        buf_reset(&path);
+        buf_addf(&path, "/api/isolations/%s", encoded ? encoded : "");
+        buf_addf(&what, "no machine called '%.60s' is isolated; isolation '%.60s'", word, word);
+        if (cli_admin_call(config, "GET", buf_text(&path), NULL, buf_text(&what), &one) !=
+            CLI_GO_ON)
+            return CLI_FAILED;
+    }
+    *ret_id = strdup(json_get_string(*ret_named ? json_first(list) : one, "id"));
+    if (!*ret_id)
+        cli_error("out of memory");
+    return *ret_id ? CLI_GO_ON : CLI_FAILED;
+}
+
+struct order_options {
+    const char *config, *why, *duration;
+    bool json;
+};
+
+static const struct cli_option show_options[] = {
+    CLI_CONFIG(struct order_options, config),
+    CLI_JSON(struct order_options, json),
+    {.name = NULL},
+};
+
+static const struct cli_command show_command = {
+    .name = "isolations show",
+    .args = "MACHINE",
+    .about =
+        "Everything about one isolation: since when, for which cases, who asked Defender, when people are\n"
+        "asked about it next. MACHINE: the machine's name or id while it is isolated, or the isolation's id.",
+    .options = show_options,
+    .least_args = 1,
+    .most_args = 1,
+};
+
+static int isolations_show(int argc, char **argv)
+{
+    AUTO(buf_clear) struct buf path = BUF_INIT(4096), what = BUF_INIT(200);
+    AUTO(json_freep) struct json *answer = NULL;
+    AUTO(auto_free) char *id = NULL;
+    struct order_options o = {0};
+    struct cli_words words;
+    bool named;
+    int code = cli_parse(argc, argv, &show_command, &o, &words);
+
+    if (code == CLI_GO_ON)
+        code = find_isolation(o.config, words.items[0], &id, &named);
+    if (code != CLI_GO_ON)
+        return code;
+    buf_addf(&path, "/api/isolations/%s", id);
+    buf_addf(&what, "isolation '%.60s'", id);
+    code = cli_admin_call(o.config, "GET", buf_text(&path), NULL, buf_text(&what), &answer);
+    if (code != CLI_GO_ON)
+        return code;
+    if (o.json)
+        cli_show_json(answer);
+    else
+        cli_show_value(answer, NULL);
+    return CLI_DONE;
+}
+
+static const struct cli_option release_options[] = {
+    CLI_CONFIG(struct order_options, config),
+    CLI_OPTION("why", CLI_TEXT, struct order_options, why, "TEXT", "the reason, for the record"),
+    CLI_JSON(struct order_options, json),
+    {.name = NULL},
+};
+
+static const struct cli_command release_command = {
+    .name = "isolations release",
+    .args = "MACHINE",
+    .about =
+        "Has Defender release a machine, and follows that to its end; people are told in the thread of its\n"
+        "alert. --why is demanded. An isolation that somebody else asked for is released only when the\n"
+        "machine is named, by its name or id.",
+    .options = release_options,
+    .least_args = 1,
+    .most_args = 1,
+};
+
+static const struct cli_option extend_options[] = {
+    CLI_CONFIG(struct order_options, config),
+    CLI_OPTION("for", CLI_TEXT, struct order_options, duration, "TIME", "so long from now: 4h, 3d"),
+    CLI_OPTION("why", CLI_TEXT, struct order_options, why, "TEXT", "the reason, for the record"),
+    CLI_JSON(struct order_options, json),
+    {.name = NULL},
+};
+
+static const struct cli_command extend_command = {
+    .name = "isolations extend",
+    .args = "MACHINE",
+    .about =
+        "Says that it is right that a machine is isolated: people are asked again after --for TIME.",
+    .options = extend_options,
+    .least_args = 1,
+    .most_args = 1,
+};
+
+static int give_order(const struct order_options *o, const char *machine, const char *verb,
+                      const char *done)
+{
+    AUTO(buf_clear) struct buf path = BUF_INIT(4096), what = BUF_INIT(400);
+    AUTO(json_freep) struct json *answer = NULL;
+    AUTO(auto_free) char *id = NULL;
+    bool named = false;
+    int code = find_isolation(o->config, machine, &id, &named);
+
+    if (code != CLI_GO_ON)
+        return code;
+    buf_addf(&path, "/api/isolations/%s/%s", id, verb);
+    buf_addf(&what, "isolation '%.60s'", id);
+    code = cli_admin_order_with(o->config, buf_text(&path),
+                                &(struct cli_order){.why = o->why,
+                                                    .machine = named ? machine : NULL,
+                                                    .duration = o->duration},
+                                buf_text(&what), &answer);
+    if (code != CLI_GO_ON)
+        return code;
+    if (o->json)
+        cli_show_json(answer);
+    else
+        (void)printf("isolation %s: %s\n", json_get_string(answer, "isolation"), done);
+    return CLI_DONE;
+}
+
+static int isolations_release(int argc, char **argv)
+{
+    struct order_options o = {0};
+    struct cli_words words;
+    int code = cli_parse(argc, argv, &release_command, &o, &words);
+
+    if (code != CLI_GO_ON)
+        return code;
+    if (!o.why)
+        return cli_usage(&release_command, "--why TEXT is missing: say for what reason");
+    return give_order(&o, words.items[0], "release", "its release is asked for and followed");
+}
+
+static int isolations_extend(int argc, char **argv)
+{
+    struct order_options o = {0};
+    struct cli_words words;
+    int64_t ms;
+    int code = cli_parse(argc, argv, &extend_command, &o, &words);
+
+    if (code != CLI_GO_ON)
+        return code;
+    if (!o.duration || settings_duration(o.duration, &ms, NULL) || ms <= 0)
+        return cli_usage(&extend_command, "--for: expected a time such as 4h or 3d%s%.40s%s",
+                         o.duration ? ", found '" : "", o.duration ? o.duration : "",
+                         o.duration ? "'" : "");
+    return give_order(&o, words.items[0], "extend", "people are asked about it again after that");
+}
+
 int cmd_isolations(int argc, char **argv)
 {
     static const struct cli_sub table[] = {
         {"list", isolations_list, "every episode of a machine being isolated"},
+        {"show", isolations_show, "everything about one of them"},
+        {"release", isolations_release, "has a machine released"},
+        {"extend", isolations_extend, "it is right that it is isolated: ask again later"},
         {NULL, NULL, NULL},
     };
 

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "action.h"
 #include "admin.h"
 #include "audit.h"
 #include "auto.h"
@@ -26,6 +27,7 @@
 #include "http.h"
 #include "http_tls.h"
 #include "isolation.h"
+#include "ledger.h"
 #include "log.h"
 #include "notice.h"
 #include "polling.h"
@@ -119,7 +121,8 @@ static enum err_code open_engine(struct serving *s, struct err *e)
     static const engine_run runs[WORK_KINDS] = {
         [WORK_CASE] = expand_run,   [WORK_ISOLATION] = isolation_run,
         [WORK_NOTICE] = notice_run, [WORK_HEARTBEAT] = silence_run,
-        [WORK_POLL] = polling_run,  [WORK_DIGEST] = digest_run};
+        [WORK_POLL] = polling_run,  [WORK_DIGEST] = digest_run,
+        [WORK_LEDGER] = ledger_run, [WORK_ACTION] = action_run};
     const struct rest_options rest = {.user_agent = "cordon/" CORDON_VERSION};
     struct runtime *rt;
     enum err_code code = store_open_as(s->config->store_url, s->config->store_password.text, false,
@@ -146,6 +149,8 @@ static enum err_code open_engine(struct serving *s, struct err *e)
         code = polling_start(s->engine, e);
     if (!code)
         code = digest_watch(s->engine, e);
+    if (!code)
+        code = ledger_watch(s->engine, e);
     return code ? code : engine_start(s->engine, runs, e);
 }
 

@@ -200,6 +200,13 @@ static enum err_code expand_args(struct deciding *d, const struct policy_step *s
             json_out_array_end(&o);
         }
     }
+    if (step->if_step) { /* for act.c; no handler has arguments of these names */
+        json_out_object(&o, "if");
+        json_out_string(&o, step->if_step, step->if_outcome);
+        json_out_object_end(&o);
+    }
+    if (step->stops)
+        json_out_string(&o, "on_failure", "stop");
     json_out_object_end(&o);
     *ret = buf_failed(&b) ? NULL : arena_strn(d->arena, buf_text(&b), b.len);
     return *ret ? ERR_OK : ERR_NOMEM;

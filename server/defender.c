@@ -593,6 +593,7 @@ static const char *read_action(const struct json *v, const char *machine_id,
                                                  : DEFENDER_OTHER;
     ret->status = status_of(status);
     copy_plain(ret->id, sizeof ret->id, id);
+    copy_plain(ret->type_text, sizeof ret->type_text, type);
     copy_plain(ret->status_text, sizeof ret->status_text, status);
     copy_plain(ret->machine_id, sizeof ret->machine_id, of);
     copy_plain(ret->requestor, sizeof ret->requestor, json_get_string(v, "requestor"));
@@ -640,8 +641,9 @@ static void take_actions(struct exchange *x, const char *machine_id, struct defe
     }
 }
 
-/* "?$filter=…": section 4.5. Quotes in a literal are doubled (section 2.4); machine ids hold none. */
-static bool actions_query(struct buf *out, const char *machine_id)
+/* "?$filter=…": section 4.5. Quotes in a literal are doubled (section 2.4); machine ids hold none. types: a
+ * condition on them. */
+static bool actions_query(struct buf *out, const char *machine_id, const char *types)
 {
     AUTO(buf_clear) struct buf filter = BUF_INIT(1024);
     AUTO(auto_free) char *encoded = NULL;
@@ -649,7 +651,7 @@ static bool actions_query(struct buf *out, const char *machine_id)
     buf_adds(&filter, "machineId eq '");
     for (const char *p = machine_id; *p; p++)
         buf_adds(&filter, *p == '\'' ? "''" : (char[]){*p, '\0'});
-    buf_adds(&filter, "' and (type eq 'Isolate' or type eq 'Unisolate')");
+    buf_addf(&filter, "' and (%s)", types);
     encoded = buf_failed(&filter) ? NULL : rest_encode(filter.data);
     if (!encoded)
         return false;
@@ -912,7 +914,7 @@ void defender_read(struct defender *d, const char *alert_id, const char *machine
         if (!is_machine_id(machine_id))
             actions.code =
                 err_set(&actions.err, ERR_INVALID, "not a machine id: '%.40s'", machine_id);
-        else if (!actions_query(&query, machine_id))
+        else if (!actions_query(&query, machine_id, "type eq 'Isolate' or type eq 'Unisolate'"))
             actions.code = err_set(&actions.err, ERR_NOMEM, "actions of a machine");
         actions.query = query.data;
         wanted[n++] = &actions;
@@ -1139,9 +1141,11 @@ const char *defender_misfit(enum defender_list list, const struct json *element)
     return misfit(element, list == DEFENDER_ALERTS ? alert_fields : machine_fields);
 }
 
-static enum err_code act(struct defender *d, enum defender_action_type type, const char *machine_id,
-                         const char *isolation, const char *comment, const char *external_id,
-                         int64_t leave_by_ms, struct defender_action *ret, struct err *e)
+/* One POST of section 4.1. key, value: what it takes beside the comment, or NULL. */
+static enum err_code act(struct defender *d, enum defender_action_type type, const char *tail,
+                         const char *machine_id, const char *key, const char *value,
+                         const char *comment, const char *external_id, int64_t leave_by_ms,
+                         struct defender_action *ret, struct err *e)
 {
     AUTO(auto_free) char *clean = comment ? clean_comment(comment) : NULL;
     AUTO(buf_clear) struct buf body = BUF_INIT(16384);
@@ -1161,15 +1165,14 @@ static enum err_code act(struct defender *d, enum defender_action_type type, con
 
     json_out_object(&out, NULL); /* key case: trap 1 */
     json_out_string(&out, "Comment", clean);
-    if (isolation)
-        json_out_string(&out, "IsolationType", isolation);
+    if (value)
+        json_out_string(&out, key, value);
     if (external_id)
         json_out_string(&out, "ExternalId", external_id); /* section 4.1, undocumented */
     json_out_object_end(&out);
     if (buf_failed(&body))
         return err_set(e, ERR_NOMEM, "body of an action");
-    exchange_init(&x, DEFENDER_CLASS_ACTION, "POST", "/api/machines/", machine_id,
-                  type == DEFENDER_ISOLATE ? "/isolate" : "/unisolate");
+    exchange_init(&x, DEFENDER_CLASS_ACTION, "POST", "/api/machines/", machine_id, tail);
     x.body = body.data;
     x.leave_by_ms = leave_by_ms;
     fault_point("before an action is asked for");
@@ -1184,12 +1187,157 @@ enum err_code defender_isolate(struct defender *d, const char *machine_id, const
 {
     if (!type || (strcmp(type, "Full") != 0 && strcmp(type, "Selective") != 0))
         return err_set(e, ERR_INVALID, "not a type of isolation: '%.20s'", type ? type : "");
-    return act(d, DEFENDER_ISOLATE, machine_id, type, comment, external_id, leave_by_ms, ret, e);
+    return act(d, DEFENDER_ISOLATE, "/isolate", machine_id, "IsolationType", type, comment,
+               external_id, leave_by_ms, ret, e);
 }
 
 enum err_code defender_unisolate(struct defender *d, const char *machine_id, const char *comment,
-                                 const char *external_id, struct defender_action *ret,
-                                 struct err *e)
+                                 const char *external_id, int64_t leave_by_ms,
+                                 struct defender_action *ret, struct err *e)
 {
-    return act(d, DEFENDER_UNISOLATE, machine_id, NULL, comment, external_id, 0, ret, e);
+    return act(d, DEFENDER_UNISOLATE, "/unisolate", machine_id, NULL, NULL, comment, external_id,
+               leave_by_ms, ret, e);
+}
+
+/* ---- what else can be asked for ------------------------------------------------------------------------ */
+
+static const struct {
+    const char *type, *tail, *key; /* key: of the detail, or NULL */
+} deeds[DEFENDER_DEEDS] = {
+    [DEFENDER_SCAN] = {"RunAntiVirusScan", "/runAntiVirusScan", "ScanType"},
+    [DEFENDER_COLLECT] = {"CollectInvestigationPackage", "/collectInvestigationPackage", NULL},
+    [DEFENDER_RESTRICT] = {"RestrictCodeExecution", "/restrictCodeExecution", NULL},
+    [DEFENDER_UNRESTRICT] = {"UnrestrictCodeExecution", "/unrestrictCodeExecution", NULL},
+    [DEFENDER_STOP_FILE] = {"StopAndQuarantineFile", "/StopAndQuarantineFile", "Sha1"},
+};
+
+void defender_read_deeds(struct defender *d, enum defender_deed deed, const char *machine_id,
+                         struct defender_reads *ret)
+{
+    AUTO(exchange_clear) struct exchange x;
+    AUTO(buf_clear) struct buf query = BUF_INIT(1024);
+    struct exchange *one = &x;
+    char types[80];
+
+    memset(ret, 0, sizeof *ret);
+    (void)snprintf(types, sizeof types, "type eq '%s'", deeds[deed].type);
+    exchange_init(&x, DEFENDER_CLASS_READ, "GET", "/api/machineactions", NULL, "");
+    if (!is_machine_id(machine_id))
+        x.code = err_set(&x.err, ERR_INVALID, "not a machine id: '%.40s'", machine_id);
+    else if (!actions_query(&query, machine_id, types))
+        x.code = err_set(&x.err, ERR_NOMEM, "actions of a machine");
+    x.query = query.data;
+    ret->read_ms = clock_wall_ms(d->o.clock);
+    run_all(d, &one, 1);
+    if (!x.code)
+        take_actions(&x, machine_id, ret);
+    ret->actions_code = x.code;
+    ret->actions_err = x.err;
+}
+
+enum err_code defender_do(struct defender *d, enum defender_deed deed, const char *machine_id,
+                          const char *detail, const char *comment, const char *external_id,
+                          int64_t leave_by_ms, struct defender_action *ret, struct err *e)
+{
+    enum err_code code;
+
+    if (!detail != !deeds[deed].key)
+        return err_set(e, ERR_INVALID, "%s %s", deeds[deed].type,
+                       detail ? "takes no detail" : "needs a detail");
+    code = act(d, DEFENDER_OTHER, deeds[deed].tail, machine_id, deeds[deed].key, detail, comment,
+               external_id, leave_by_ms, ret, e);
+    if (!code && strcmp(ret->type_text, deeds[deed].type) != 0)
+        return err_set(e, ERR_UNKNOWN, "Defender answered with an action of another type: %s",
+                       ret->type_text);
+    return code;
+}
+
+enum err_code defender_package(struct defender *d, const char *action_id, struct buf *ret,
+                               struct err *e)
+{
+    AUTO(exchange_clear) struct exchange x;
+    AUTO(json_freep) struct json *doc = NULL;
+    struct exchange *one = &x;
+    const char *value;
+    size_t len;
+
+    exchange_init(&x, DEFENDER_CLASS_READ, "GET", "/api/machineactions/", NULL, "");
+    if (!is_id(action_id, 63))
+        return err_set(e, ERR_INVALID, "not an action id: '%.40s'", action_id ? action_id : "");
+    exchange_init(&x, DEFENDER_CLASS_READ, "GET", "/api/machineactions/", action_id,
+                  "/getPackageUri");
+    run_all(d, &one, 1);
+    doc = parse_answer(&x);
+    value = json_get_string(doc, "value");
+    if (!x.code) { /* trap 31: a pair of quotes within the string */
+        len = value ? strlen(value) : 0;
+        if (len >= 2 && value[0] == '"' && value[len - 1] == '"') {
+            value++;
+            len -= 2;
+        }
+        buf_add(ret, value ? value : "", len);
+        if (!rest_url_ok(buf_text(ret)) || strpbrk(buf_text(ret), "\"<> ")) {
+            fail_rubbish(&x, "it holds no link");
+            buf_reset(ret);
+        }
+    }
+    if (x.code && e)
+        *e = x.err;
+    return x.code;
+}
+
+/* Runs one change whose answer says nothing that we need. */
+static enum err_code change(struct defender *d, const char *method, const char *head,
+                            const char *id, const char *tail, const struct buf *body, struct err *e)
+{
+    AUTO(exchange_clear) struct exchange x;
+    struct exchange *one = &x;
+
+    exchange_init(&x, DEFENDER_CLASS_ACTION, method, head, id, tail);
+    if (buf_failed(body))
+        x.code = err_set(&x.err, ERR_NOMEM, "body of a change");
+    x.body = body->data;
+    run_all(d, &one, 1);
+    if (x.code && e)
+        *e = x.err;
+    return x.code;
+}
+
+enum err_code defender_tag(struct defender *d, const char *machine_id, const char *tag, bool add,
+                           struct err *e)
+{
+    AUTO(buf_clear) struct buf body = BUF_INIT(4096);
+    struct json_out out = JSON_OUT(&body);
+
+    if (!is_machine_id(machine_id))
+        return err_set(e, ERR_INVALID, "not a machine id: '%.40s'", machine_id ? machine_id : "");
+    if (!tag || !tag[strspn(tag, " ")])
+        return err_set(e, ERR_INVALID, "a tag without a letter");
+    json_out_object(&out, NULL); /* key case: trap 1 */
+    json_out_string(&out, "Value", tag);
+    json_out_string(&out, "Action", add ? "Add" : "Remove");
+    json_out_object_end(&out);
+    return change(d, "POST", "/api/machines/", machine_id, "/tags", &body, e);
+}
+
+enum err_code defender_update_alert(struct defender *d, const char *alert_id, const char *status,
+                                    const char *assigned_to, const char *comment, struct err *e)
+{
+    AUTO(auto_free) char *clean = comment ? clean_comment(comment) : NULL;
+    AUTO(buf_clear) struct buf body = BUF_INIT(16384);
+    struct json_out out = JSON_OUT(&body);
+
+    if (!is_id(alert_id, 128))
+        return err_set(e, ERR_INVALID, "not an alert id: '%.40s'", alert_id ? alert_id : "");
+    if (comment && !clean)
+        return err_set(e, ERR_NOMEM, "comment");
+    json_out_object(&out, NULL); /* lower case here: trap 1 */
+    if (status)
+        json_out_string(&out, "status", status);
+    if (assigned_to)
+        json_out_string(&out, "assignedTo", assigned_to);
+    if (clean)
+        json_out_string(&out, "comment", clean);
+    json_out_object_end(&out);
+    return change(d, "PATCH", "/api/alerts/", alert_id, "", &body, e);
 }

@@ -28,6 +28,7 @@
 #include <stdint.h>
 
 #include "auto.h"
+#include "buf.h"
 #include "clock.h"
 #include "err.h"
 #include "json.h"
@@ -75,6 +76,7 @@ enum defender_action_status {
 struct defender_action {
     char id[64];
     enum defender_action_type type;
+    char type_text[48]; /* as Defender wrote it */
     enum defender_action_status status;
     char status_text[32]; /* as Defender wrote it */
     char machine_id[72];  /* never empty */
@@ -220,7 +222,35 @@ enum err_code defender_isolate(struct defender *d, const char *machine_id, const
                                struct defender_action *ret, struct err *e);
 /** Asks Defender to release a machine; the same in every other way. */
 enum err_code defender_unisolate(struct defender *d, const char *machine_id, const char *comment,
-                                 const char *external_id, struct defender_action *ret,
-                                 struct err *e);
+                                 const char *external_id, int64_t leave_by_ms,
+                                 struct defender_action *ret, struct err *e);
+
+/* What else a machine can be asked for (section 4.1); followed by the action's id as an isolation is. */
+enum defender_deed {
+    DEFENDER_SCAN,       /* detail: "Quick" or "Full" */
+    DEFENDER_COLLECT,    /* an investigation package */
+    DEFENDER_RESTRICT,   /* nothing runs but what Microsoft signed */
+    DEFENDER_UNRESTRICT, /* … any more */
+    DEFENDER_STOP_FILE,  /* detail: the file's SHA-1, 40 hexadecimal digits */
+    DEFENDER_DEEDS
+};
+
+/** The newest actions of this deed on a machine: actions and actions_code of ret, which is written whole. */
+void defender_read_deeds(struct defender *d, enum defender_deed deed, const char *machine_id,
+                         struct defender_reads *ret);
+/** As defender_isolate. detail: NULL where the deed has none. */
+enum err_code defender_do(struct defender *d, enum defender_deed deed, const char *machine_id,
+                          const char *detail, const char *comment, const char *external_id,
+                          int64_t leave_by_ms, struct defender_action *ret, struct err *e);
+/** The link to the package of a DEFENDER_COLLECT that succeeded, into ret: whoever has it may read the package, so
+ *  it is never logged. ERR_NOT_FOUND: not complete yet. 2 calls a minute and 120 an hour (section 4.3). */
+enum err_code defender_package(struct defender *d, const char *action_id, struct buf *ret,
+                               struct err *e);
+/** Gives a machine a tag, or takes it away. Twice is once. */
+enum err_code defender_tag(struct defender *d, const char *machine_id, const char *tag, bool add,
+                           struct err *e);
+/** Changes an alert (section 2.6); what is NULL stays. A comment is added, so look before it is repeated. */
+enum err_code defender_update_alert(struct defender *d, const char *alert_id, const char *status,
+                                    const char *assigned_to, const char *comment, struct err *e);
 
 #endif

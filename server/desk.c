@@ -2,8 +2,11 @@
 #include "desk.h"
 
 #include <string.h>
+#include <strings.h>
 
+#include "ledger.h"
 #include "log.h"
+#include "releasing.h"
 #include "store_audit.h"
 #include "store_cases.h"
 #include "store_isolations.h"
@@ -15,6 +18,7 @@ struct order {
     struct arena *arena;
     int64_t now;
     struct case_record c; /* as it was before */
+    struct isolation_record i;
 };
 
 /* "tried again by maria: the permission was missing" */
@@ -136,4 +140,101 @@ enum err_code desk_drop(struct engine *g, const struct desk_order *o, struct err
     if (!o->why || !o->why[strspn(o->why, " \t\r\n")])
         return err_set(e, ERR_INVALID, "why: a case is dropped for a reason; say which");
     return order(g, o, drop_fn, "case_dropped", e);
+}
+
+/* ---- a machine that is isolated ------------------------------------------------------------------ */
+
+static bool is_given(const char *text)
+{
+    return text && text[strspn(text, " \t\r\n")];
+}
+
+static enum err_code order_about_isolation(struct engine *g, const struct desk_order *o, db_fn fn,
+                                           const char *event, struct err *e)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    struct order q = {.o = o, .arena = arena, .now = clock_wall_ms(g->clock)};
+    enum err_code code =
+        arena ? db_write(g->store->db, fn, &q, e) : err_set(e, ERR_NOMEM, "an order");
+
+    if (code)
+        return code;
+    log_event(LOG_INFO, event, LOG_ID("isolation", o->id), LOG_STR("machine", q.i.machine_id),
+              LOG_STR("who", o->who), LOG_STR("why", o->why), LOG_BOOL("adopted", q.i.adopted));
+    engine_kick(g);
+    return ERR_OK;
+}
+
+/* Loads it into q->i; it is ISOLATED, and of the machine that the order names, if it names one. */
+static enum err_code load_isolated(struct db_tx *tx, struct order *q, struct err *e)
+{
+    const char *named = q->o->machine;
+    enum err_code code = isolation_load(tx, q->arena, q->o->id, &q->i, e);
+
+    if (code)
+        return code;
+    if (named && strcasecmp(named, q->i.machine_id) != 0 &&
+        (!q->i.machine_name || strcasecmp(named, q->i.machine_name) != 0))
+        return err_set(e, ERR_INVALID, "machine: this isolation is of %s (%s), not of '%.60s'",
+                       q->i.machine_name ? q->i.machine_name : "a machine without a name",
+                       q->i.machine_id, named);
+    if (q->i.state == ISOLATION_RELEASING)
+        return err_set(e, ERR_CONFLICT, "the machine is being released already");
+    if (q->i.state == ISOLATION_REQUESTED || q->i.state == ISOLATION_PENDING)
+        return err_set(e, ERR_CONFLICT,
+                       "the machine is not isolated yet, its isolation is %s: cancel the action in "
+                       "the Defender portal, or wait until it is confirmed",
+                       isolation_state_name(q->i.state));
+    if (q->i.state != ISOLATION_ISOLATED)
+        return err_set(e, ERR_CONFLICT, "the machine is not isolated, its isolation is %s",
+                       isolation_state_name(q->i.state));
+    return ERR_OK;
+}
+
+static enum err_code release_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct order *q = arg;
+    const char *why;
+    enum err_code code = load_isolated(tx, q, e);
+
+    if (code)
+        return code;
+    if (q->i.adopted && !q->o->machine)
+        return err_set(e, ERR_CONFLICT,
+                       "%s isolated this machine, not cordon: name the machine to release it all "
+                       "the same (%s)",
+                       q->i.requestor ? q->i.requestor : "somebody else",
+                       q->i.machine_name ? q->i.machine_name : q->i.machine_id);
+    why = sentence(q, "release ordered");
+    return why ? release_order(tx, q->arena, &q->i, why, q->now, e)
+               : err_set(e, ERR_NOMEM, "an order");
+}
+
+enum err_code desk_release(struct engine *g, const struct desk_order *o, struct err *e)
+{
+    if (!is_given(o->why))
+        return err_set(e, ERR_INVALID, "why: a machine is released for a reason; say which");
+    return order_about_isolation(g, o, release_fn, "release_ordered", e);
+}
+
+static enum err_code extend_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct order *q = arg;
+    struct isolation_record r;
+    enum err_code code = load_isolated(tx, q, e);
+
+    if (code)
+        return code;
+    r = q->i;
+    r.reminded = 0;
+    r.review = q->now + q->o->for_ms;
+    code = isolation_move(tx, &r, ISOLATION_ISOLATED, r.why, q->now, e);
+    return code ? code : ledger_take(tx, q->arena, &r, q->now, e);
+}
+
+enum err_code desk_extend(struct engine *g, const struct desk_order *o, struct err *e)
+{
+    if (o->for_ms < MINUTE_MS || o->for_ms > 366 * DAY_MS)
+        return err_set(e, ERR_INVALID, "for: expected 1m to 366d, such as 4h");
+    return order_about_isolation(g, o, extend_fn, "isolation_extended", e);
 }

@@ -1,4 +1,4 @@
-/* desk.h - what people order: a case to be tried again, a case to be let go.
+/* desk.h - what people order: a case to be tried again, a case to be let go, a machine to be released.
  *
  * The other way into the engine than a delivery: orders come from the admin address (commands, console), are
  * written like everything else before they are acted on, and are logged with their author and reason.
@@ -8,13 +8,17 @@
 
 #include "engine.h"
 
-#define DESK_WHY_MAX 500 /* bytes of a reason */
-#define DESK_WHO_MAX 100 /* bytes of a name */
+#define DESK_WHY_MAX     500 /* bytes of a reason */
+#define DESK_WHO_MAX     100 /* bytes of a name */
+#define DESK_MACHINE_MAX 255
 
 struct desk_order {
     int64_t id;      /* of what it is about */
     const char *who; /* who gives it, as far as is known; NULL: nobody says */
     const char *why; /* NULL: not said */
+    const char
+        *machine;   /* the machine as he calls it, by name or id; NULL: he named an isolation */
+    int64_t for_ms; /* desk_extend: from now */
 };
 
 /**
@@ -31,5 +35,16 @@ enum err_code desk_retry(struct engine *g, const struct desk_order *o, struct er
  * desk_retry's; ERR_INVALID without a reason.
  */
 enum err_code desk_drop(struct engine *g, const struct desk_order *o, struct err *e);
+
+/**
+ * A machine that is isolated is to be released: asked for and followed by the ledger, told in the thread of its
+ * case. The reason is demanded. Somebody else's isolation is released only when the order names the machine, and
+ * not the isolation alone: whoever gives it has seen whose it is. ERR_NOT_FOUND; ERR_INVALID without a reason or with
+ * another machine's name; ERR_CONFLICT with a sentence when it is not isolated, or not ours and not named.
+ */
+enum err_code desk_release(struct engine *g, const struct desk_order *o, struct err *e);
+
+/** It is right that the machine is isolated: people are asked again after for_ms. Errors as desk_release's. */
+enum err_code desk_extend(struct engine *g, const struct desk_order *o, struct err *e);
 
 #endif

@@ -40,7 +40,8 @@ static enum ending of_steps(const struct case_record *c, const struct step_recor
                             const char **ret_why)
 {
     for (size_t i = 0; i < n; i++)
-        if (strcmp(steps[i].handler, "isolate") == 0 && steps[i].state != STEP_DONE) {
+        if (strcmp(steps[i].handler, "isolate") == 0 && steps[i].state != STEP_DONE &&
+            steps[i].state != STEP_SKIPPED) {
             *ret_why = steps[i].why;
             return steps[i].state == STEP_WITHHELD ? ENDING_REFUSED : ENDING_FAILED;
         }

@@ -17,6 +17,8 @@
 #define SHARE_HEARTBEATS 1
 #define SHARE_POLLS      1
 #define SHARE_DIGESTS    1
+#define SHARE_LEDGER     2
+#define SHARE_ACTIONS    2
 
 /* 1 s, 2 s, 4 s … but never more than 15 min apart: a person who waits for an isolation looks again after
  * a quarter of an hour. */
@@ -67,7 +69,9 @@ enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], 
                   [WORK_NOTICE] = SHARE_NOTICES,
                   [WORK_HEARTBEAT] = SHARE_HEARTBEATS,
                   [WORK_POLL] = SHARE_POLLS,
-                  [WORK_DIGEST] = SHARE_DIGESTS},
+                  [WORK_DIGEST] = SHARE_DIGESTS,
+                  [WORK_LEDGER] = SHARE_LEDGER,
+                  [WORK_ACTION] = SHARE_ACTIONS},
         .crowd = g->crowd,
         .run = run,
         .ctx = g,

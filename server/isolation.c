@@ -29,6 +29,7 @@
 
 #include "grounds.h"
 #include "id.h"
+#include "ledger.h"
 #include "log.h"
 #include "notice.h"
 #include "policy.h"
@@ -40,6 +41,8 @@
 #define ASK_FOR_MS HOUR_MS
 /* Defender gives up on an absent machine after about 3 days (section 4.5); then it says TimeOut itself. */
 #define FOLLOW_FOR_MS (4 * DAY_MS)
+/* Before that people are told, while they can still go and look for it. */
+#define LAPSING_MS (60 * HOUR_MS)
 /* How often a pending action is looked at: every half of its age, between these. */
 #define FOLLOW_MIN_MS SECOND_MS
 #define FOLLOW_MAX_MS (15 * MINUTE_MS)
@@ -252,18 +255,23 @@ static enum err_code settle_cases(struct db_tx *tx, struct episode *x, struct er
 static enum err_code move(struct db_tx *tx, struct episode *x, struct isolation_record *r,
                           enum isolation_state to, const char *why, struct err *e)
 {
-    enum err_code code = isolation_move(tx, r, to, why, x->now, e);
+    enum err_code code;
 
+    if (to == ISOLATION_ISOLATED && !r->review)
+        r->review = x->now + policy_review(x->rt->config->policy);
+    code = isolation_move(tx, r, to, why, x->now, e);
     if (code)
         return code;
     if (!isolation_is_settled(to))
         return work_again(tx, &x->w, x->due, 0, e);
     code = settle_cases(tx, x, e);
-    return code ? code : work_done(tx, &x->w, e);
+    if (!code)
+        code = work_again(tx, &x->w, x->now, 0, e);
+    return code ? code : ledger_take(tx, x->arena, r, x->now, e);
 }
 
-/* Tells those who wait: that it takes long, once; or that Defender has taken the request, if they heard last
- * that it has not. */
+/* Tells those who wait: that it takes long, once; that Defender is about to give up, once; or that it has taken
+ * the request, if they heard last that it has not. */
 static enum err_code tell_waiting(struct db_tx *tx, struct episode *x,
                                   const struct isolation_record *r, enum notice_kind kind,
                                   struct err *e)
@@ -280,10 +288,14 @@ static enum err_code tell_waiting(struct db_tx *tx, struct episode *x,
             struct notice notice = {.kind = kind, .isolation = r, .c = &cases[i]};
 
             waiting.after_id = cases[i].id;
-            if (notice_was_told(&cases[i], NOTICE_LATE) == (kind == NOTICE_LATE))
+            if (kind == NOTICE_LAPSING
+                    ? notice_was_told(&cases[i], kind)
+                    : notice_was_told(&cases[i], NOTICE_LATE) == (kind == NOTICE_LATE))
                 continue;
             if (kind == NOTICE_LATE)
                 notice.why = notice_not_yet(x->arena, x->why.text);
+            else if (kind == NOTICE_LAPSING)
+                notice.why = "offline for two and a half days, Defender gives up after three";
             code = notice_put(tx, x->g, x->rt, x->arena, &notice, x->now, e);
         }
     } while (!code && n == CASES_AT_ONCE);
@@ -463,8 +475,13 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
     };
     if (x->finding == FOUND_ISOLATE) {
         r->state = adopt(r, x->action);
-        r->confirmed = r->state == ISOLATION_ISOLATED ? x->now : 0;
+        if (r->state == ISOLATION_ISOLATED) {
+            r->confirmed = x->now;
+            r->review = x->now + policy_review(q->rt->config->policy);
+        }
         code = isolation_insert(tx, r, e);
+        if (!code && r->state == ISOLATION_ISOLATED)
+            code = ledger_take(tx, s->arena, r, x->now, e);
         if (!code && r->state == ISOLATION_PENDING)
             code = work_put(tx, r->id, WORK_ISOLATION, WORK_URGENT, x->now + FOLLOW_MIN_MS, x->now,
                             NULL, e);
@@ -499,6 +516,7 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
     /* Isolated, says the ledger, but it was released since, and somebody has asked anew: not yet. */
     bool renewed = x->finding == FOUND_ISOLATE && r->state == ISOLATION_ISOLATED && newer &&
                    !is_in_force(q->look);
+    enum err_code code;
 
     x->row = *r;
     /* Under way, or found to be so a moment ago: whatever a look would say, its own run sees to it. */
@@ -523,9 +541,10 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
     if (!x->action && x->now - r->updated < FORGET_MS)
         return refuse(q, "cordon knows of an isolation that Defender does not list: a doubt");
     *ret_begin = true; /* isolated, says the ledger, but Defender knows of a release */
-    return isolation_move(
+    code = isolation_move(
         tx, r, ISOLATION_RELEASED,
         x->action ? "released at Defender" : "Defender lists no isolation any more", x->now, e);
+    return code ? code : ledger_take(tx, q->s->arena, r, x->now, e);
 }
 
 static const struct defender_reads no_look = {.read_ms = 0};
@@ -819,10 +838,14 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
                     "it was isolated, and released at Defender since", e);
     else if (x->action->status == DEFENDER_SUCCEEDED)
         code = move(tx, x, &r, ISOLATION_ISOLATED, NULL, e);
-    else if (defender_action_is_open(x->action))
+    else if (defender_action_is_open(x->action)) {
         code = move(tx, x, &r, ISOLATION_PENDING, x->action->status_text, e);
-    else
+        if (!code && x->now - r.requested >= LAPSING_MS)
+            code = tell_waiting(tx, x, &r, NOTICE_LAPSING, e);
+    } else {
+        r.lapsed = x->action->status == DEFENDER_TIME_OUT ? x->action->updated_ms : 0;
         code = move(tx, x, &r, ISOLATION_FAILED, end_words(x->action), e);
+    }
     if (!code)
         x->row = r;
     return code;

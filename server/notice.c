@@ -37,6 +37,22 @@ static const struct {
                              LETTER_RED},
     [NOTICE_LATE] = {"late", "[NOT ISOLATED: %s]",
                      "The machine is not isolated yet, as far as cordon knows", LETTER_RED},
+    [NOTICE_LAPSING] = {"lapsing", "[NOT ISOLATED: %s]",
+                        "The machine has been absent for days - Defender is about to give up",
+                        LETTER_RED},
+    [NOTICE_REVIEW] = {"review", "[ISOLATED] Review:",
+                       "The machine is still isolated - is that still right?", LETTER_AMBER},
+    [NOTICE_OVERDUE] = {"overdue", "[ISOLATED] Review overdue:",
+                        "The machine is still isolated, and nobody has said that this is right",
+                        LETTER_RED},
+    [NOTICE_RELEASED] = {"released", "[RELEASED]",
+                         "The machine is released - Defender confirmed it", LETTER_GREEN},
+    [NOTICE_NOT_RELEASED] = {"not_released", "[NOT RELEASED: %s]",
+                             "The machine was to be released, and it is not", LETTER_RED},
+    [NOTICE_ACTION_DONE] = {"action_done", "[DONE: %s]", "Defender says that it is done",
+                            LETTER_GREEN},
+    [NOTICE_ACTION_FAILED] = {"action_failed", "[NOT DONE: %s]",
+                              "A step that the rule asks for was not done", LETTER_RED},
 };
 
 const char *notice_kind_name(enum notice_kind kind)
@@ -107,6 +123,7 @@ static void facts_of(struct letter *l, const struct notice *n, struct arena *are
         letter_own_fact(l, "Action id", i->action_id);
         letter_fact(l, "Asked by", i->adopted ? i->requestor : "cordon");
         letter_fact(l, "Reason", i->why);
+        letter_fact(l, "Release", i->release_why);
     }
     letter_own_fact(l, "Case", id_format(n->c->id, case_id));
 }
@@ -122,9 +139,12 @@ static const char *what_now(const struct notice *n, struct arena *arena)
                "machine follows within a minute or two, an absent one when it comes back within about "
                "three days. A second mail in this thread says how it ended.";
     case NOTICE_ISOLATED:
-        return "Defender reports that the isolation succeeded: the machine reaches nothing but the "
-               "Defender service. To release it, open it in the Defender portal and choose \"Release "
-               "from isolation\".";
+        return arena_fmt(
+            arena,
+            "Defender reports that the isolation succeeded: the machine reaches nothing but the "
+            "Defender service. To release it: `cordon isolations release %s --why TEXT`, or "
+            "\"Release from isolation\" in the Defender portal.",
+            n->c->machine_id);
     case NOTICE_NOT_ISOLATED:
         return arena_fmt(
             arena,
@@ -139,6 +159,29 @@ static const char *what_now(const struct notice *n, struct arena *arena)
             "may decide sooner, in the Defender portal: cordon looks there before it asks. "
             "`cordon cases show %s` tells how it stands.",
             case_id);
+    case NOTICE_LAPSING:
+        return "Defender keeps trying for about three days and gives up then. cordon looks on after that, for "
+               "30 days: when the machine is seen again, the case begins anew and is judged by the policy of "
+               "then. Another mail in this thread says how it ended.";
+    case NOTICE_REVIEW:
+    case NOTICE_OVERDUE:
+        return arena_fmt(
+            arena,
+            "The machine stays isolated until somebody releases it: `cordon isolations release %s "
+            "--why TEXT`. If it is right that it is isolated, `cordon isolations extend %s --for "
+            "24h` says so; else the next mail comes when as much time has passed again.",
+            n->c->machine_id, n->c->machine_id);
+    case NOTICE_RELEASED:
+        return "The machine reaches the network again. The next alert on it may isolate it again.";
+    case NOTICE_NOT_RELEASED:
+        return arena_fmt(
+            arena,
+            "As far as cordon knows the machine is isolated as before. Try again with `cordon "
+            "isolations release %s --why TEXT`, or release it in the Defender portal.",
+            n->c->machine_id);
+    case NOTICE_ACTION_DONE:
+    case NOTICE_ACTION_FAILED:
+        return arena_fmt(arena, "`cordon cases show %s` tells the whole case.", case_id);
     default:
         return arena_fmt(arena,
                          "For your information; the rule asks for no isolation. `cordon cases show "
@@ -181,6 +224,9 @@ static void compose(struct letter *l, const struct notice *n, const struct runti
     facts_of(l, n, arena);
     letter_table_end(l);
     letter_paragraph(l, what_now(n, arena));
+    if (n->link)
+        letter_link(l, "The investigation package (whoever has the link may read it)",
+                    "Download the investigation package", n->link);
     portal_link(l, n, rt);
     buf_clear(&body);
 }
@@ -195,9 +241,9 @@ static const char *subject_of(const struct notice *n, struct arena *arena)
     struct buf why = BUF_INIT(PART_MAX);
     const char *subject;
 
-    if (n->kind == NOTICE_NOT_ISOLATED || n->kind == NOTICE_LATE) {
+    if (strchr(tag, '%')) { /* room for the reason */
         mime_clean_line(&why, n->why ? letter_cut(arena, n->why, LETTER_VALUE_MAX) : "unknown");
-        tag = arena_fmt(arena, "[NOT ISOLATED: %.*s]", WHY_MAX, buf_text(&why));
+        tag = arena_fmt(arena, "%.*s%.*s]", (int)strcspn(tag, "%"), tag, WHY_MAX, buf_text(&why));
     }
     if (!machine)
         machine = n->c->machine_id ? n->c->machine_id : n->c->pushed_machine_id;
@@ -265,7 +311,7 @@ enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
     compose(&l, n, rt, arena);
     code = letter_put(tx, &l, &post, &r, now, e);
     letter_clear(&l);
-    return code ? code : case_told(tx, &c, r.kind, e);
+    return code || n->aside ? code : case_told(tx, &c, r.kind, e);
 }
 
 /* ---- sending ---------------------------------------------------------------------------------- */

@@ -17,6 +17,13 @@ enum notice_kind {
     NOTICE_ISOLATED,     /* [ISOLATED] */
     NOTICE_NOT_ISOLATED, /* [NOT ISOLATED: why] */
     NOTICE_LATE,         /* [NOT ISOLATED: why], and not the last word: cordon tries on */
+    NOTICE_LAPSING,  /* [NOT ISOLATED: why]: Defender is about to give up on an absent machine */
+    NOTICE_REVIEW,   /* [ISOLATED] Review: is that still right? */
+    NOTICE_OVERDUE,  /* the same, and nobody answered the one before */
+    NOTICE_RELEASED, /* [RELEASED] */
+    NOTICE_NOT_RELEASED,  /* [NOT RELEASED: why] */
+    NOTICE_ACTION_DONE,   /* [DONE: what] */
+    NOTICE_ACTION_FAILED, /* [NOT DONE: what and why] */
 };
 
 /** "alert", "requested", "isolated", "not_isolated", "late"; static storage. */
@@ -30,7 +37,7 @@ const char *notice_not_yet(struct arena *a, const char *why);
 
 struct notice {
     enum notice_kind kind;
-    const char *why; /* NOTICE_NOT_ISOLATED, NOTICE_LATE: for people, a few words */
+    const char *why; /* for people, a few words; in the subject where it has room for it */
     const struct case_record *c;
     const struct facts *facts;                /* NULL: Defender could not be read */
     const struct isolation_record *isolation; /* NULL: none */
@@ -38,6 +45,8 @@ struct notice {
     const char *const *to;                    /* addresses */
     size_t n_to;                              /* 0: all who were told before, else mail.to */
     const char *subject, *body; /* the rule's own words, or NULL; plain text, unescaped */
+    const char *link;           /* to an investigation package, https; NULL: none */
+    bool aside; /* says nothing of the isolation: what people know of that stays what it was */
 };
 
 /**

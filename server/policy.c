@@ -24,9 +24,9 @@
 #define TELL         "email"
 
 /* Steps of the contract that no handler of this version takes. */
-static const char *const later[] = {"ask",       "release",    "scan", "collect",
-                                    "restrict",  "unrestrict", "tag",  "annotate",
-                                    "stop_file", "webhook",    NULL};
+static const char *const later[] = {"ask", "webhook", NULL};
+
+const char handler_required[] = "";
 
 struct compiler {
     const struct settings_reader *reader;
@@ -46,13 +46,17 @@ struct slot {
     const char *text;
     int word;
     struct text_list addresses;
+    int64_t duration;
 };
 
-static const enum setting_type type_of[] = {
-    [ARG_TEXT] = SET_TEXT, [ARG_WORD] = SET_WORD, [ARG_ADDRESSES] = SET_ADDRESS_LIST};
+static const enum setting_type type_of[] = {[ARG_TEXT] = SET_TEXT,
+                                            [ARG_WORD] = SET_WORD,
+                                            [ARG_ADDRESSES] = SET_ADDRESS_LIST,
+                                            [ARG_DURATION] = SET_DURATION};
 static const size_t offset_of[] = {[ARG_TEXT] = offsetof(struct slot, text),
                                    [ARG_WORD] = offsetof(struct slot, word),
-                                   [ARG_ADDRESSES] = offsetof(struct slot, addresses)};
+                                   [ARG_ADDRESSES] = offsetof(struct slot, addresses),
+                                   [ARG_DURATION] = offsetof(struct slot, duration)};
 
 static size_t count_args(const struct handler *h)
 {
@@ -101,6 +105,8 @@ static void compile_step(struct compiler *c, const struct yaml_node *args, const
             .fallback = arg->type == ARG_WORD ? arg->words[0] : NULL,
             .meaning = arg->meaning,
             .words = arg->words,
+            .least = arg->type == ARG_DURATION ? MINUTE_MS : 0,
+            .most = arg->type == ARG_DURATION ? 366 * DAY_MS : 0,
         };
     }
     if (n == 0 && args && args->kind == YAML_MAP && args->count) {
@@ -116,7 +122,13 @@ static void compile_step(struct compiler *c, const struct yaml_node *args, const
         out->arg = arg;
         switch (arg->type) {
         case ARG_TEXT:
-            if (slots[i].text && !*slots[i].text && arg->fallback)
+            if (arg->fallback == handler_required) {
+                if (!slots[i].text || !*slots[i].text)
+                    yaml_fault(reader->faults, at ? at : args, "%s.%s is missing", h->name,
+                               arg->name);
+                else
+                    compile_text(c, at, h, slots[i].text, out);
+            } else if (slots[i].text && !*slots[i].text && arg->fallback)
                 yaml_fault(reader->faults, at, "%s.%s is empty; leave it out for the usual one",
                            h->name, arg->name);
             else if (slots[i].text)
@@ -133,6 +145,9 @@ static void compile_step(struct compiler *c, const struct yaml_node *args, const
                 yaml_fault(reader->faults, at,
                            "%s.%s: an empty list tells nobody; leave it out for the usual ones",
                            h->name, arg->name);
+            break;
+        case ARG_DURATION:
+            out->word = slots[i].duration ? settings_text(reader, at) : NULL;
             break;
         }
     }
@@ -174,6 +189,74 @@ static const struct handler *find_handler(struct compiler *c, const struct yaml_
     return NULL;
 }
 
+/* ---- when a step is done, and what follows when it is not --------------------------------------- */
+
+/* if: {isolate: done}: what a step before this one must have come to. */
+static void compile_if(struct compiler *c, const struct yaml_node *map,
+                       const struct policy_rule *rule, struct policy_step *step)
+{
+    static const char *const words[] = {"done", "failed", "withheld", NULL};
+    struct yaml_faults *faults = c->reader->faults;
+    const struct yaml_node *n = map->kind == YAML_MAP && map->count == 1 ? map->first : NULL;
+    const char *text;
+    size_t i = 0, word = 0;
+
+    if (!n || n->kind != YAML_SCALAR || n->null) {
+        yaml_fault(faults, map,
+                   "if: expected a step before this one and what it came to, such as "
+                   "{isolate: done}");
+        return;
+    }
+    text = settings_text(c->reader, n);
+    if (!text)
+        return;
+    while (i < rule->n_steps && strcmp(rule->steps[i].name, n->key->text) != 0)
+        i++;
+    while (words[word] && strcmp(words[word], text) != 0)
+        word++;
+    if (i == rule->n_steps)
+        yaml_fault(faults, n->key, "if: no step before this one is called '%.60s'", n->key->text);
+    else if (strcmp(text, "isolated") == 0)
+        yaml_fault(faults, n,
+                   "if: to wait for the confirmation is not available in this version of "
+                   "cordon; done means that the isolation was requested");
+    else if (!words[word])
+        yaml_fault(faults, n, "if: expected done, failed or withheld, found '%.60s'", text);
+    step->if_step = n->key->text;
+    step->if_outcome = words[word];
+}
+
+/* on_failure: stop, continue. */
+static void compile_on_failure(struct compiler *c, const struct yaml_node *n,
+                               struct policy_step *step)
+{
+    const char *text = n->kind == YAML_SCALAR && !n->null ? settings_text(c->reader, n) : "";
+
+    if (!text)
+        return;
+    if (strcmp(text, "ask") == 0)
+        yaml_fault(c->reader->faults, n,
+                   "on_failure: ask is not available in this version of cordon");
+    else if (strcmp(text, "stop") != 0 && strcmp(text, "continue") != 0)
+        yaml_fault(c->reader->faults, n, "on_failure: expected stop or continue");
+    step->stops = strcmp(text, "stop") == 0;
+}
+
+/* The step itself among the keys of its map; NULL: there is none, or more than one. */
+static const struct yaml_node *find_step(const struct yaml_node *map)
+{
+    const struct yaml_node *found = NULL;
+
+    for (const struct yaml_node *n = map->first; n; n = n->next) {
+        if (strcmp(n->key->text, "if") == 0 || strcmp(n->key->text, "on_failure") == 0)
+            continue;
+        if (found)
+            return NULL;
+        found = n;
+    }
+    return found;
+}
+
 static void compile_steps(struct compiler *c, const struct yaml_node *list,
                           struct policy_rule *rule)
 {
@@ -190,25 +273,29 @@ static void compile_steps(struct compiler *c, const struct yaml_node *list,
     }
     for (const struct yaml_node *n = list->first; n; n = n->next) {
         struct policy_step *step = &rule->steps[rule->n_steps];
+        const struct yaml_node *named = n->kind == YAML_MAP ? find_step(n) : NULL;
         const struct handler *h;
 
-        if (n->kind != YAML_MAP || n->count != 1) {
+        if (!named) {
             if (n->kind == YAML_SCALAR && !n->null && handler_find(n->text))
                 yaml_fault(faults, n, "rule.do: write %s: {} for a step with nothing set", n->text);
             else
                 yaml_fault(faults, n, "rule.do: expected a map of one step, such as email: {}");
             continue;
         }
-        h = find_handler(c, n->first->key);
+        h = find_handler(c, named->key);
         if (!h)
             continue;
         if (h->acts)
             for (size_t i = 0; i < rule->n_steps; i++)
                 if (strcmp(rule->steps[i].name, h->name) == 0)
-                    yaml_fault(faults, n->first->key, "step '%s' stands twice in one rule",
-                               h->name);
+                    yaml_fault(faults, named->key, "step '%s' stands twice in one rule", h->name);
         /* `email:` is `email: {}` */
-        compile_step(c, n->first->kind == YAML_SCALAR && n->first->null ? NULL : n->first, h, step);
+        compile_step(c, named->kind == YAML_SCALAR && named->null ? NULL : named, h, step);
+        if (yaml_get(n, "if"))
+            compile_if(c, yaml_get(n, "if"), rule, step);
+        if (yaml_get(n, "on_failure"))
+            compile_on_failure(c, yaml_get(n, "on_failure"), step);
         rule->n_steps++;
         rule->acts |= h->acts;
         rule->tells |= strcmp(h->name, TELL) == 0;
@@ -333,6 +420,7 @@ static void compile_rules(struct compiler *c, const struct yaml_node *rules)
 
 struct safety_settings {
     int mode;
+    int64_t review;
     const struct yaml_node *protect, *limits;
 };
 
@@ -351,6 +439,14 @@ static const struct setting safety_table[] = {
      .type = SET_NODE,
      .offset = offsetof(struct safety_settings, limits),
      .meaning = "how many isolations within which time"},
+    {.key = "review",
+     .type = SET_DURATION,
+     .offset = offsetof(struct safety_settings, review),
+     .fallback = "24h",
+     .least = MINUTE_MS,
+     .most = 366 * DAY_MS,
+     .meaning =
+         "how long a machine is isolated until people are asked whether that is still right"},
     {.key = NULL},
 };
 
@@ -428,6 +524,7 @@ static void compile_safety(struct compiler *c, const struct yaml_node *safety)
 
     settings_read(c->reader, safety, "safety", safety_table, &s);
     c->policy->shadow = s.mode == MODE_SHADOW;
+    c->policy->review_ms = s.review;
     if (s.protect)
         compile_protections(c, s.protect);
     if (s.limits)
@@ -648,6 +745,11 @@ const struct policy_limit *policy_limits(const struct policy *p, size_t *ret_cou
 {
     *ret_count = p->n_limits;
     return p->limits;
+}
+
+int64_t policy_review(const struct policy *p)
+{
+    return p->review_ms;
 }
 
 bool policy_uses(const struct policy *p, const char *handler)

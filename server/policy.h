@@ -45,6 +45,8 @@ const char *const *policy_rule_names(const struct policy *p, struct arena *a);
 /** The next rule from *at on that can only match alerts of this source, and acts: its name, NULL: none.
  *  *at begins as 0. */
 const char *policy_rule_of_source(const struct policy *p, const char *source, size_t *at);
+/** How long a machine is isolated until people are asked whether that is still right; ms. */
+int64_t policy_review(const struct policy *p);
 /** Does any rule hold a step of this handler? (what permissions and settings are needed) */
 bool policy_uses(const struct policy *p, const char *handler);
 

@@ -18,13 +18,15 @@
 struct policy_arg {
     const struct handler_arg *arg;
     const struct template *text;
-    const char *word;
+    const char *word; /* ARG_DURATION: as written */
     struct text_list addresses;
 };
 
 struct policy_step {
     const char *name; /* of the handler */
     bool acts;
+    bool stops;                       /* on_failure: stop */
+    const char *if_step, *if_outcome; /* what a step before must have come to; NULL: always */
     struct policy_arg *args;
     size_t n_args;
 };
@@ -44,6 +46,7 @@ struct policy {
     const char *text; /* the normal form that hash is of */
     size_t text_len;
     bool shadow;
+    int64_t review_ms;
     struct policy_rule *rules;
     size_t n_rules;
     const struct condition **protections;

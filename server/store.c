@@ -71,6 +71,21 @@ static const struct db_migration migrations[] = {
          " case_id BIGINT NOT NULL, detail TEXT NOT NULL, hash TEXT NOT NULL);"
          "CREATE TABLE audit_head (id INTEGER PRIMARY KEY, n BIGINT NOT NULL, hash TEXT NOT NULL);"
          "INSERT INTO audit_head (id, n, hash) VALUES (1, 0, '')"},
+    {11, "ALTER TABLE isolations ADD COLUMN review BIGINT NOT NULL DEFAULT 0;"
+         "ALTER TABLE isolations ADD COLUMN reminded BIGINT NOT NULL DEFAULT 0;"
+         "ALTER TABLE isolations ADD COLUMN lapsed BIGINT NOT NULL DEFAULT 0;"
+         "ALTER TABLE isolations ADD COLUMN release_id TEXT;"
+         "ALTER TABLE isolations ADD COLUMN release_why TEXT;"
+         "CREATE INDEX cases_of_machine ON cases (machine_id) WHERE machine_id IS NOT NULL"},
+    {12, "CREATE TABLE actions (id INTEGER PRIMARY KEY, case_id BIGINT NOT NULL,"
+         " tenant TEXT NOT NULL, machine_id TEXT NOT NULL, handler TEXT NOT NULL, detail TEXT,"
+         " comment TEXT NOT NULL, state TEXT NOT NULL, why TEXT, action_id TEXT, requestor TEXT,"
+         " adopted BIGINT NOT NULL, posted BIGINT NOT NULL, fetched BIGINT NOT NULL,"
+         " requested BIGINT NOT NULL, ended BIGINT NOT NULL, updated BIGINT NOT NULL);"
+         "CREATE UNIQUE INDEX actions_open ON actions (tenant, machine_id, handler)"
+         " WHERE state IN ('requested', 'pending');"
+         "CREATE INDEX actions_of_case ON actions (case_id);"
+         "CREATE INDEX actions_fetched ON actions (fetched) WHERE fetched > 0"},
     {0, NULL},
 };
 

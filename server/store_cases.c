@@ -27,10 +27,8 @@ static const unsigned may_become[CASE_STATES] = {
 };
 
 static const char *const step_names[STEP_STATES] = {
-    [STEP_WAITING] = "waiting",
-    [STEP_DONE] = "done",
-    [STEP_WITHHELD] = "withheld",
-    [STEP_FAILED] = "failed",
+    [STEP_WAITING] = "waiting", [STEP_DONE] = "done",       [STEP_WITHHELD] = "withheld",
+    [STEP_FAILED] = "failed",   [STEP_SKIPPED] = "skipped",
 };
 
 const char *case_state_name(enum case_state state)
@@ -163,6 +161,12 @@ enum err_code case_list(struct db_tx *tx, struct arena *a, const struct case_fil
                         " AND (state = $2 OR $3 = 1) AND id > $4 ORDER BY id LIMIT $5",
                         "itiii", f->isolation, f->state ? f->state : "", (int64_t)!f->state,
                         f->after_id, (int64_t)f->limit);
+    else if (f->machine_id)
+        code = db_query(tx, e, &rows,
+                        "SELECT " LIST_COLUMNS " FROM cases WHERE machine_id = $1 AND tenant = $2"
+                        " AND id < $3 ORDER BY id DESC LIMIT $4",
+                        "ttii", f->machine_id, f->tenant, f->before_id ? f->before_id : INT64_MAX,
+                        (int64_t)f->limit);
     else
         code = db_query(tx, e, &rows,
                         "SELECT " LIST_COLUMNS " FROM cases WHERE id < $1 AND created >= $2"

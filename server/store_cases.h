@@ -43,7 +43,8 @@ struct case_record {
     int64_t created, updated;                 /* wall ms */
 };
 
-enum step_state { STEP_WAITING, STEP_DONE, STEP_WITHHELD, STEP_FAILED, STEP_STATES };
+/* SKIPPED: its `if` did not hold, or a step before it stopped the rest. */
+enum step_state { STEP_WAITING, STEP_DONE, STEP_WITHHELD, STEP_FAILED, STEP_SKIPPED, STEP_STATES };
 const char *step_state_name(enum step_state state);
 
 struct step_record {
@@ -57,6 +58,7 @@ struct case_filter {
     const char *state, *tenant; /* NULL: any */
     int64_t since;              /* created at or after, wall ms */
     int64_t before_id;          /* cursor: only ids below; 0: from the newest */
+    const char *machine_id;     /* those of this machine, newest first; tenant must be there */
     int64_t isolation;          /* those that share this one, oldest first; 0: any, newest first */
     int64_t after_id;           /* with isolation: only ids above */
     size_t limit;

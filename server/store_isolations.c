@@ -52,7 +52,8 @@ static enum isolation_state parse(const char *name)
 
 #define COLUMNS                                                                                      \
     "id, case_id, tenant, machine_id, machine_name, type, comment, why, rule, requestor, action_id," \
-    " state, adopted, posted, requested, confirmed, released, updated"
+    " state, adopted, posted, requested, confirmed, released, updated, review, reminded, lapsed,"    \
+    " release_id, release_why"
 
 static enum err_code read_row(struct db_rows *rows, struct arena *a, struct isolation_record *r,
                               struct err *e)
@@ -78,6 +79,11 @@ static enum err_code read_row(struct db_rows *rows, struct arena *a, struct isol
         .confirmed = db_int(rows, 15),
         .released = db_int(rows, 16),
         .updated = db_int(rows, 17),
+        .review = db_int(rows, 18),
+        .reminded = db_int(rows, 19),
+        .lapsed = db_int(rows, 20),
+        .release_id = store_text(a, rows, 21, &nomem),
+        .release_why = store_text(a, rows, 22, &nomem),
     };
     if (nomem)
         return err_set(e, ERR_NOMEM, "isolation");
@@ -166,10 +172,11 @@ enum err_code isolation_insert(struct db_tx *tx, const struct isolation_record *
     enum err_code code = db_run(
         tx, e, NULL,
         "INSERT INTO isolations (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
-        " $11, $12, $13, $14, $15, $16, $17, $18)",
-        "iittttttttttiiiiii", r->id, r->case_id, r->tenant, r->machine_id, r->machine_name, r->type,
-        r->comment, r->why, r->rule, r->requestor, r->action_id, names[r->state],
-        (int64_t)r->adopted, r->posted, r->requested, r->confirmed, r->released, r->updated);
+        " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)",
+        "iittttttttttiiiiiiiiitt", r->id, r->case_id, r->tenant, r->machine_id, r->machine_name,
+        r->type, r->comment, r->why, r->rule, r->requestor, r->action_id, names[r->state],
+        (int64_t)r->adopted, r->posted, r->requested, r->confirmed, r->released, r->updated,
+        r->review, r->reminded, r->lapsed, r->release_id, r->release_why);
 
     return code ? code : audit_isolation(tx, r, NULL, e);
 }
@@ -194,13 +201,15 @@ enum err_code isolation_move(struct db_tx *tx, struct isolation_record *r, enum 
         next.confirmed = now;
     if (to == ISOLATION_RELEASED)
         next.released = now;
-    code =
-        db_run(tx, e, &changed,
-               "UPDATE isolations SET state = $1, why = $2, requestor = $3, action_id = $4,"
-               " adopted = $5, posted = $6, confirmed = $7, released = $8, updated = $9"
-               " WHERE id = $10 AND state = $11",
-               "ttttiiiiiit", names[to], why, next.requestor, next.action_id, (int64_t)next.adopted,
-               next.posted, next.confirmed, next.released, now, r->id, names[r->state]);
+    code = db_run(tx, e, &changed,
+                  "UPDATE isolations SET state = $1, why = $2, requestor = $3, action_id = $4,"
+                  " adopted = $5, posted = $6, confirmed = $7, released = $8, updated = $9,"
+                  " review = $10, reminded = $11, lapsed = $12, release_id = $13, release_why = $14"
+                  " WHERE id = $15 AND state = $16",
+                  "ttttiiiiiiiittit", names[to], why, next.requestor, next.action_id,
+                  (int64_t)next.adopted, next.posted, next.confirmed, next.released, now,
+                  next.review, next.reminded, next.lapsed, next.release_id, next.release_why, r->id,
+                  names[r->state]);
     if (code)
         return code;
     if (changed != 1)
@@ -224,6 +233,33 @@ enum err_code isolation_count_since(struct db_tx *tx, int64_t since, int64_t *re
     if (db_next(rows))
         *ret = db_int(rows, 0);
     return db_rows_end(rows, e);
+}
+
+enum err_code isolation_unwatched(struct db_tx *tx, struct arena *a, size_t limit,
+                                  struct isolation_record **ret, size_t *ret_count, struct err *e)
+{
+    struct isolation_record *list = arena_array(a, limit, sizeof *list);
+    struct db_rows *rows;
+    size_t n = 0;
+    enum err_code code, end;
+
+    if (!list)
+        return err_set(e, ERR_NOMEM, "list of isolations");
+    code = db_query(tx, e, &rows,
+                    "SELECT " COLUMNS " FROM isolations WHERE state IN ('isolated', 'releasing')"
+                    " AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = isolations.id)"
+                    " ORDER BY id LIMIT $1",
+                    "i", (int64_t)limit);
+    if (code)
+        return code;
+    while (!code && n < limit && db_next(rows))
+        code = read_row(rows, a, &list[n++], e);
+    end = db_rows_end(rows, code ? NULL : e);
+    if (code || end)
+        return code ? code : end;
+    *ret = list;
+    *ret_count = n;
+    return ERR_OK;
 }
 
 /* ---- outside a transaction -------------------------------------------------------------------- */
@@ -258,9 +294,11 @@ static enum err_code read_list(struct db_tx *tx, void *arg, struct err *e)
     code = db_query(tx, e, &rows,
                     "SELECT " COLUMNS " FROM isolations WHERE id < $1"
                     " AND ($2 = 0 OR state IN ('requested', 'pending', 'isolated', 'releasing'))"
-                    " ORDER BY id DESC LIMIT $3",
-                    "iii", f->before_id ? f->before_id : INT64_MAX, (int64_t)f->open_only,
-                    (int64_t)f->limit);
+                    " AND ($3 = 1 OR lower(machine_id) = lower($4)"
+                    " OR lower(machine_name) = lower($5)) ORDER BY id DESC LIMIT $6",
+                    "iiitti", f->before_id ? f->before_id : INT64_MAX, (int64_t)f->open_only,
+                    (int64_t)!f->machine, f->machine ? f->machine : "",
+                    f->machine ? f->machine : "", (int64_t)f->limit);
     if (code)
         return code;
     while (!code && r->count < f->limit && db_next(rows))

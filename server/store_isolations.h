@@ -33,10 +33,16 @@ struct isolation_record {
     bool adopted;   /* somebody else's isolation: never repeated, never released by us */
     int64_t posted; /* a POST left or was about to; 0: none is unanswered */
     int64_t requested, confirmed, released, updated; /* wall ms, 0: not yet */
+    int64_t review;         /* ISOLATED: when people are to look at it; wall ms */
+    int64_t reminded;       /* how often they were told so since the time was set */
+    int64_t lapsed;         /* FAILED: when Defender gave up on the absent machine; 0: it did not */
+    const char *release_id; /* Defender's action of our release; NULL: none, or not known yet */
+    const char *release_why; /* who ordered the release, and why; NULL: nobody did */
 };
 
 struct isolation_filter {
     bool open_only;
+    const char *machine; /* id or name, in either case; NULL: any */
     int64_t before_id;
     size_t limit;
 };
@@ -59,11 +65,15 @@ enum err_code isolation_find_open(struct db_tx *tx, struct arena *a, const char 
                                   bool *ret_found, struct err *e);
 /** ERR_CONFLICT when the machine has an open one. */
 enum err_code isolation_insert(struct db_tx *tx, const struct isolation_record *r, struct err *e);
-/** Writes action_id, requestor, posted, adopted of r as they are now, and moves it to `to` (which may be
- *  its own state). Sets confirmed or released when it gets there. ERR_STALE when the row is not in r's
+/** Writes action_id, requestor, posted, adopted and what is said of review, lapse and release in r as they are
+ *  now, and moves it to `to` (which may be its own state). Sets confirmed or released when it gets there. ERR_STALE when the row is not in r's
  *  state any more. */
 enum err_code isolation_move(struct db_tx *tx, struct isolation_record *r, enum isolation_state to,
                              const char *why, int64_t now, struct err *e);
+/** Machines that are isolated, or are being released, and of which no work is left: of an older version, or
+ *  adopted by one. Oldest first. */
+enum err_code isolation_unwatched(struct db_tx *tx, struct arena *a, size_t limit,
+                                  struct isolation_record **ret, size_t *ret_count, struct err *e);
 /** Isolations that cordon itself asked for since a time, over all tenants. */
 enum err_code isolation_count_since(struct db_tx *tx, int64_t since, int64_t *ret, struct err *e);
 

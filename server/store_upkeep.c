@@ -49,6 +49,8 @@ struct sweep {
     " AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = cases.id)"                                \
     " AND NOT EXISTS (SELECT 1 FROM isolations WHERE isolations.id = cases.isolation"              \
     " AND isolations.state IN ('requested', 'pending', 'isolated', 'releasing'))"                  \
+    " AND NOT EXISTS (SELECT 1 FROM actions WHERE actions.case_id = cases.id"                      \
+    " AND actions.state IN ('requested', 'pending'))"                                              \
     " AND NOT EXISTS (SELECT 1 FROM notices WHERE notices.case_id = cases.id"                      \
     " AND notices.state = 'waiting') ORDER BY id LIMIT $3"
 #define OLD_ISOLATIONS                                                                             \
@@ -96,6 +98,7 @@ static enum err_code sweep(struct db_tx *tx, void *arg, struct err *e)
         "DELETE FROM recipients WHERE notice_id IN (SELECT id FROM notices WHERE case_id = $1)",
         "DELETE FROM notices WHERE case_id = $1",
         "DELETE FROM steps WHERE case_id = $1",
+        "DELETE FROM actions WHERE case_id = $1",
         "DELETE FROM cases WHERE id = $1",
         NULL,
     };

@@ -138,11 +138,14 @@ static enum err_code recover(struct db_tx *tx, void *arg, struct err *e)
 {
     const int64_t *now = arg;
 
-    return db_run(tx, e, NULL,
-                  "UPDATE work SET due = CASE WHEN kind = $1 AND EXISTS (SELECT 1 FROM isolations"
-                  " WHERE id = work.id AND posted <> 0) THEN $2 ELSE $3 END,"
-                  " owner = NULL, fence = fence + 1 WHERE owner IS NOT NULL",
-                  "iii", (int64_t)WORK_ISOLATION, *now + WORK_SETTLE_MS, *now);
+    return db_run(
+        tx, e, NULL,
+        "UPDATE work SET due = CASE WHEN (kind IN ($1, $2) AND EXISTS (SELECT 1 FROM"
+        " isolations WHERE id = work.id AND posted <> 0)) OR (kind = $3 AND EXISTS"
+        " (SELECT 1 FROM actions WHERE id = work.id AND posted <> 0)) THEN $4 ELSE $5 END,"
+        " owner = NULL, fence = fence + 1 WHERE owner IS NOT NULL",
+        "iiiii", (int64_t)WORK_ISOLATION, (int64_t)WORK_LEDGER, (int64_t)WORK_ACTION,
+        *now + WORK_SETTLE_MS, *now);
 }
 
 enum err_code store_work_recover(struct store *s, struct err *e)
@@ -280,6 +283,19 @@ enum err_code work_keep(struct db_tx *tx, struct work *w, int64_t now, struct er
 enum err_code work_keep_for_post(struct db_tx *tx, struct work *w, int64_t now, struct err *e)
 {
     return keep_until(tx, w, now + WORK_POST_LEASE_MS, e);
+}
+
+enum err_code work_turn(struct db_tx *tx, int64_t id, enum work_kind kind,
+                        enum work_priority priority, int64_t due, int64_t now, struct err *e)
+{
+    int64_t changed = 0;
+    enum err_code code =
+        db_run(tx, e, &changed,
+               "UPDATE work SET kind = $1, priority = $2, due = $3, owner = NULL, attempts = 0,"
+               " fence = fence + 1, created = $4 WHERE id = $5",
+               "iiiii", (int64_t)kind, (int64_t)priority, due, now, id);
+
+    return code || changed ? code : work_put(tx, id, kind, priority, due, now, NULL, e);
 }
 
 enum err_code work_cancel(struct db_tx *tx, int64_t id, struct err *e)

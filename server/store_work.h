@@ -17,11 +17,13 @@
 
 enum work_kind {
     WORK_CASE,
-    WORK_ISOLATION,
+    WORK_ISOLATION, /* until it is known how the request ended */
     WORK_NOTICE,
     WORK_HEARTBEAT,
     WORK_POLL,
     WORK_DIGEST,
+    WORK_LEDGER, /* and from then on: reviews, the release, an absent machine that comes back */
+    WORK_ACTION, /* what a machine was asked for besides, until it is known how that ended */
     WORK_KINDS
 };
 
@@ -96,6 +98,10 @@ enum err_code work_again(struct db_tx *tx, const struct work *w, int64_t due, in
 enum err_code work_keep(struct db_tx *tx, struct work *w, int64_t now, struct err *e);
 /** The same, for WORK_POST_LEASE_MS: a request that acts is about to leave. */
 enum err_code work_keep_for_post(struct db_tx *tx, struct work *w, int64_t now, struct err *e);
+/** The row is about this from now on, under nobody's claim; whoever held it writes nothing more. Makes one when
+ *  there is none. A holder that goes on to it calls work_again first, which checks its claim. */
+enum err_code work_turn(struct db_tx *tx, int64_t id, enum work_kind kind,
+                        enum work_priority priority, int64_t due, int64_t now, struct err *e);
 /** Nobody is to do it any more: removes the row, whoever holds it; his writes then fail with ERR_STALE. */
 enum err_code work_cancel(struct db_tx *tx, int64_t id, struct err *e);
 /** Makes somebody's row due at `due` if it would be later and is not leased. No row is no error. */

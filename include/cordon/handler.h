@@ -26,7 +26,11 @@ enum arg_type {
     ARG_TEXT,      /* may hold {{field}}; expanded when the verdict is made */
     ARG_WORD,      /* one of words[] */
     ARG_ADDRESSES, /* a list of mail addresses, or one */
+    ARG_DURATION,  /* as written, "4h"; a good one */
 };
+
+/* As an ARG_TEXT's fallback: it has none, and a step without it is a fault. */
+extern const char handler_required[];
 
 struct handler_arg {
     const char *name;

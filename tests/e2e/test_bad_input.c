@@ -861,6 +861,13 @@ static const struct {
      "isolations"},
     {"a duration that is none", "rules:\n",
      "safety: {limits: [{isolations: 5, per: 1 hour}]}\nrules:\n", "per"},
+    {"a review at once", "rules:\n", "safety: {review: 0s}\nrules:\n", "safety.review"},
+    {"a release at no time", "{type: full,", "{type: full, release_after: soon,",
+     "isolate.release_after"},
+    {"a file to stop that is not named", "[email: {}]", "[stop_file: {}]", "stop_file.sha1"},
+    {"a kind of scan that is none", "[email: {}]", "[scan: {type: slow}]", "scan.type"},
+    {"a step after one that is none", "[email: {}]", "[{email: {}, if: {isolate: done}}]",
+     "no step before this one"},
 };
 
 static char *read_all(const char *path)

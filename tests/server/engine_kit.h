@@ -27,12 +27,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "action.h"
 #include "engine.h"
 #include "expand.h"
 #include "id.h"
 #include "isolation.h"
 #include "kit/hands.h"
 #include "kit/peer.h"
+#include "ledger.h"
 #include "rest.h"
 #include "store_cases.h"
 #include "store_deliveries.h"
@@ -49,6 +51,7 @@
 #define LIST        "/api/machineactions?"
 #define GET_ACTION  "/api/machineactions/"
 #define ISOLATE     "/api/machines/" MACHINE "/isolate"
+#define UNISOLATE   "/api/machines/" MACHINE "/unisolate"
 
 #define ALERT_DOC                                                                                  \
     "{\"id\":\"" ALERT "\",\"severity\":\"High\",\"title\":\"Credential memory read\","            \
@@ -246,7 +249,7 @@ static inline bool rig_claim(struct rig *r, enum work_kind kind, struct work *re
     return n == 1;
 }
 
-/* Runs every case and isolation that is due now; notices stay. Returns how many runs there were. */
+/* Runs every case, isolation and row of the ledger that is due now; notices stay. Returns how many runs there were. */
 static inline size_t rig_work(struct rig *r)
 {
     struct work w;
@@ -261,6 +264,16 @@ static inline size_t rig_work(struct rig *r)
         }
         if (rig_claim(r, WORK_ISOLATION, &w)) {
             isolation_run(r->g, &w);
+            any = true;
+            n++;
+        }
+        if (rig_claim(r, WORK_LEDGER, &w)) {
+            ledger_run(r->g, &w);
+            any = true;
+            n++;
+        }
+        if (rig_claim(r, WORK_ACTION, &w)) {
+            action_run(r->g, &w);
             any = true;
             n++;
         }

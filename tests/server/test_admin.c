@@ -337,6 +337,9 @@ static void test_admin__serves_what_the_contract_lists_and_nothing_else(void **s
         {"HEAD", "/api/cases", 200, "application/json"},
         {"GET", "/api/isolations", 200, "application/json"},
         {"GET", "/api/isolations?open=1", 200, "application/json"},
+        {"GET", "/api/isolations?machine=ws-114", 200, "application/json"},
+        {"GET", "/api/isolations/0000000000000", 404, NULL},
+        {"GET", "/api/isolations/1", 404, NULL},
         {"GET", "/api/cases/0000000000000", 404, NULL},
         {"GET", "/api/cases/zzzzzzzzzzzzz", 404, NULL},
         {"GET", "/api/cases/1", 404, NULL},
@@ -770,9 +773,10 @@ static void test_admin__a_case_that_has_just_come_is_told_with_nulls(void **stat
 
 static void test_admin__isolations_are_listed_with_their_times(void **state)
 {
-    static const char *const members[] = {"id",        "tenant",  "machine_id", "machine_name",
-                                          "state",     "why",     "case",       "requested",
-                                          "confirmed", "released"};
+    static const char *const members[] = {"id",        "tenant",     "machine_id", "machine_name",
+                                          "state",     "why",        "case",       "requested",
+                                          "confirmed", "released",   "review",     "reminded",
+                                          "lapsed",    "release_why"};
     struct desk *d;
     const struct json *one;
 

@@ -277,7 +277,7 @@ static void test_defender__isolates_and_releases_as_defender_wants_it(void **sta
     assert_int_equal(a.created_ms, 1735637781330);
     assert_true(defender_action_is_open(&a));
 
-    assert_int_equal(defender_unisolate(s->defender, MACHINE, "done", NULL, &a, NULL), ERR_OK);
+    assert_int_equal(defender_unisolate(s->defender, MACHINE, "done", NULL, 0, &a, NULL), ERR_OK);
     q = peer_request_for(s->peer, "/api/machines/" MACHINE "/unisolate");
     assert_string_equal(q->method, "POST");
     assert_string_equal(q->body, "{\"Comment\":\"done\"}");
@@ -331,7 +331,7 @@ static void test_defender__sends_nothing_unfit(void **state)
         assert_int_equal(r.actions_code, ERR_INVALID);
         assert_int_equal(defender_isolate(s->defender, machines[i], "Full", "x", NULL, 0, &a, NULL),
                          ERR_INVALID);
-        assert_int_equal(defender_unisolate(s->defender, machines[i], "x", NULL, &a, NULL),
+        assert_int_equal(defender_unisolate(s->defender, machines[i], "x", NULL, 0, &a, NULL),
                          ERR_INVALID);
     }
     for (size_t i = 0; i < sizeof alerts / sizeof alerts[0]; i++) {

@@ -1,0 +1,509 @@
+/* action.c - see action.h. */
+#include "action.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "grounds.h"
+#include "id.h"
+#include "log.h"
+#include "notice.h"
+#include "policy.h"
+#include "store_actions.h"
+
+/* What must be left of the lease when a POST begins: the rest is for its way to the wire. */
+#define POST_ROOM_MS (WORK_POST_LEASE_MS - WORK_LEAVE_MS)
+#define FOLLOW_FOR_MS                                                                              \
+    (4 * DAY_MS) /* Defender gives up on an absent machine after about 3 (section 4.5) */
+#define FOLLOW_MIN_MS SECOND_MS
+#define FOLLOW_MAX_MS (15 * MINUTE_MS)
+#define SKEW_MS       (5 * MINUTE_MS) /* between our clock and Defender's */
+/* Links to packages: 2 a minute (section 4.3); for how long one is asked for that is not there yet. */
+#define LINKS_PER_MINUTE 2
+#define LINK_FOR_MS      HOUR_MS
+
+static const struct {
+    const char *handler;
+    enum defender_deed deed;
+    const char *words; /* for people: "scan" … */
+} kinds[] = {
+    {"scan", DEFENDER_SCAN, "antivirus scan"},
+    {"collect", DEFENDER_COLLECT, "investigation package"},
+    {"restrict", DEFENDER_RESTRICT, "restriction of applications"},
+    {"unrestrict", DEFENDER_UNRESTRICT, "end of the restriction of applications"},
+    {"stop_file", DEFENDER_STOP_FILE, "stop and quarantine of a file"},
+};
+
+/* The table's row of a handler; -1: none. */
+static int find_kind(const char *handler)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kinds[i].handler, handler) == 0)
+            return (int)i;
+    return -1;
+}
+
+/* ---- the handlers' part --------------------------------------------------------------------------- */
+
+enum outcome action_may(const struct step *s, struct err *e)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(s->engine);
+    int64_t age = clock_wall_ms(s->engine->clock) - s->facts->read_ms;
+
+    if (!s->tenant)
+        (void)err_set(e, ERR_REFUSED, "tenant '%s' is no longer configured", s->c->tenant);
+    else if (age < 0 || age >= GROUNDS_FRESH_MS)
+        (void)err_set(e, ERR_REFUSED, "the facts are too old to act by: `cordon cases retry`");
+    else if (strcmp(policy_hash(rt->config->policy), policy_hash(s->runtime->config->policy)) != 0)
+        (void)err_set(e, ERR_REFUSED, "the policy has changed since: `cordon cases retry`");
+    else
+        return OUTCOME_DONE;
+    return OUTCOME_REFUSED;
+}
+
+enum outcome action_outcome(enum err_code code, struct err *e)
+{
+    switch (code) {
+    case ERR_OK:
+        return OUTCOME_DONE;
+    case ERR_REFUSED:
+    case ERR_FORBIDDEN:
+    case ERR_NOT_FOUND:
+    case ERR_INVALID:
+        return OUTCOME_REFUSED;
+    case ERR_UNKNOWN:
+        if (e->retry_ms < WORK_SETTLE_MS)
+            e->retry_ms = WORK_SETTLE_MS;
+        return OUTCOME_RETRY;
+    default:
+        return OUTCOME_RETRY;
+    }
+}
+
+struct asking {
+    struct step *s;
+    struct action_record r;
+    bool found;
+    int64_t now;
+};
+
+static enum err_code ask_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct asking *q = arg;
+    struct step *s = q->s;
+    struct work claim = *s->work;
+    enum err_code code =
+        action_find_open(tx, q->r.tenant, q->r.machine_id, q->r.handler, &q->found, e);
+
+    if (!code && !q->found)
+        code = action_insert(tx, &q->r, e);
+    if (!code && !q->found)
+        code = work_put(tx, q->r.id, WORK_ACTION, WORK_NORMAL, q->now, q->now, NULL, e);
+    if (!code)
+        code = step_move(tx, s->c->id, s->n, STEP_DONE,
+                         q->found ? "cordon has asked for the same already" : NULL, q->now, e);
+    return code ? code : work_keep(tx, &claim, q->now, e);
+}
+
+enum outcome action_request(struct step *s, const char *name, const char *detail,
+                            const char *comment, struct err *e)
+{
+    struct asking q = {.s = s, .now = clock_wall_ms(s->engine->clock)};
+    enum outcome may = action_may(s, e);
+
+    if (may != OUTCOME_DONE)
+        return may;
+    if (!s->c->machine_id) {
+        (void)err_set(e, ERR_REFUSED, "the alert names no machine");
+        return OUTCOME_REFUSED;
+    }
+    q.r = (struct action_record){.id = id_new(s->engine->clock),
+                                 .case_id = s->c->id,
+                                 .tenant = s->c->tenant,
+                                 .machine_id = s->c->machine_id,
+                                 .handler = name,
+                                 .detail = detail,
+                                 .comment = comment && comment[0] ? comment : "cordon",
+                                 .state = ACTION_REQUESTED,
+                                 .requested = q.now,
+                                 .updated = q.now};
+    if (step_write(s, ask_fn, &q, e))
+        return OUTCOME_RETRY;
+    s->written = true;
+    s->work->lease_end = q.now + WORK_LEASE_MS;
+    log_event(LOG_INFO, "action_asked_for", LOG_ID("case", s->c->id), LOG_STR("step", name),
+              LOG_BOOL("joined", q.found));
+    engine_kick(s->engine);
+    return OUTCOME_DONE;
+}
+
+/* ---- a row's own runs ------------------------------------------------------------------------------ */
+
+struct turn {
+    struct engine *g;
+    struct runtime *rt;
+    struct runtime_tenant *tenant;
+    struct arena *arena;
+    struct work w;
+    struct action_record row;
+    int kind;
+    int64_t now, due;
+    enum err_code code;
+    struct err why;
+    const struct defender_action *action; /* to go on with; NULL: none */
+    struct case_record c;
+    struct buf link;
+    int64_t leave_by_ms; /* for the POST that the next transaction allows: clock_boot_ms */
+    bool post, stale, fetch;
+};
+
+static const char *own_id(const struct action_record *r, char out[ID_TEXT_SIZE + 8])
+{
+    char id[ID_TEXT_SIZE];
+
+    (void)snprintf(out, ID_TEXT_SIZE + 8, "cordon-%s", id_format(r->id, id));
+    return out;
+}
+
+static enum err_code postpone(struct db_tx *tx, struct turn *t, struct action_record *r,
+                              struct err *e)
+{
+    enum err_code code = action_move(tx, r, r->state, t->why.text, t->now, e);
+
+    return code ? code : work_again(tx, &t->w, t->due, t->w.attempts, e);
+}
+
+/* It is over: people hear of it in the thread of the case. */
+static enum err_code end(struct db_tx *tx, struct turn *t, struct action_record *r,
+                         enum action_state to, const char *why, struct err *e)
+{
+    AUTO(json_freep) struct json *doc = NULL;
+    const char *words = kinds[t->kind].words;
+    struct facts facts;
+    struct notice n = {.kind = to == ACTION_DONE ? NOTICE_ACTION_DONE : NOTICE_ACTION_FAILED,
+                       .why = why ? arena_fmt(t->arena, "%s: %s", words, why) : words,
+                       .c = &t->c,
+                       .link = t->link.len ? buf_text(&t->link) : NULL,
+                       .aside = true};
+    enum err_code code = case_load(tx, t->arena, r->case_id, &t->c, e);
+
+    r->posted = 0;
+    if (!code)
+        code = action_move(tx, r, to, why, t->now, e);
+    if (code)
+        return code;
+    if (t->c.facts && !json_parse(t->c.facts, strlen(t->c.facts), &doc, NULL) &&
+        !facts_read(doc, &facts, NULL))
+        n.facts = &facts;
+    code = notice_put(tx, t->g, t->rt, t->arena, &n, t->now, e);
+    return code ? code : work_done(tx, &t->w, e);
+}
+
+static enum err_code take(struct db_tx *tx, struct turn *t, struct action_record *r, struct err *e)
+{
+    const struct defender_action *a = t->action;
+    char own[ID_TEXT_SIZE + 8];
+
+    if (!r->action_id) {
+        r->adopted = a->external_id[0] ? strcmp(a->external_id, own_id(r, own)) != 0
+                                       : !r->posted || a->created_ms < r->requested - SKEW_MS;
+        r->requestor = r->adopted && a->requestor[0] ? a->requestor : NULL;
+    }
+    r->action_id = a->id;
+    r->posted = 0;
+    if (defender_action_is_open(a)) {
+        enum err_code code = action_move(tx, r, ACTION_PENDING, a->status_text, t->now, e);
+
+        return code ? code : work_again(tx, &t->w, t->due, 0, e);
+    }
+    if (a->status != DEFENDER_SUCCEEDED)
+        return end(tx, t, r, ACTION_FAILED,
+                   a->status == DEFENDER_TIME_OUT
+                       ? "the machine stayed offline: Defender gave up (TimeOut)"
+                   : a->status == DEFENDER_CANCELLED ? "somebody cancelled it at Defender"
+                                                     : "the machine could not do it (Failed)",
+                   e);
+    if (kinds[t->kind].deed == DEFENDER_COLLECT && !t->link.len && r->state == ACTION_REQUESTED) {
+        /* found complete: the link comes with the next run */
+        enum err_code code = action_move(tx, r, ACTION_PENDING, a->status_text, t->now, e);
+
+        return code ? code : work_again(tx, &t->w, t->now, 0, e);
+    }
+    return end(tx, t, r, ACTION_DONE, r->detail, e);
+}
+
+static enum err_code posted_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct turn *t = arg;
+    struct action_record r = t->row;
+    enum err_code code;
+
+    switch (t->code) {
+    case ERR_OK:
+        code = take(tx, t, &r, e);
+        break;
+    case ERR_UNKNOWN:
+        r.posted = t->now;
+        t->due = t->now + WORK_SETTLE_MS;
+        code = postpone(tx, t, &r, e);
+        break;
+    case ERR_REFUSED:
+    case ERR_FORBIDDEN:
+    case ERR_NOT_FOUND:
+    case ERR_INVALID:
+        code = end(tx, t, &r, ACTION_FAILED, t->why.text, e);
+        break;
+    default:
+        r.posted = 0;
+        code = postpone(tx, t, &r, e);
+    }
+    if (!code)
+        t->row = r;
+    return code;
+}
+
+static void log_action(const struct turn *t)
+{
+    const struct action_record *r = &t->row;
+
+    log_event(r->state == ACTION_FAILED ? LOG_WARN : LOG_INFO, "action", LOG_ID("action", r->id),
+              LOG_ID("case", r->case_id), LOG_STR("step", r->handler),
+              LOG_STR("machine", r->machine_id), LOG_STR("state", action_state_name(r->state)),
+              LOG_STR("defender", r->action_id), LOG_BOOL("adopted", r->adopted),
+              LOG_STR("why", r->why));
+}
+
+static bool write_outcome(struct turn *t, db_fn fn)
+{
+    struct err e;
+
+    if (db_write(t->g->store->db, fn, t, &e)) {
+        log_event(LOG_ERROR, "action_not_written", LOG_ID("action", t->row.id), LOG_ERR(&e));
+        engine_again(t->g, &t->w, engine_backoff(t->w.attempts, 0));
+        return false;
+    }
+    log_action(t);
+    engine_kick(t->g);
+    return true;
+}
+
+static void post(struct turn *t)
+{
+    struct defender_action action = {0};
+    char own[ID_TEXT_SIZE + 8];
+
+    if (!engine_post_begins(t->g, t->row.id)) { /* see action_run */
+        log_event(LOG_WARN, "post_abandoned", LOG_ID("action", t->row.id));
+        return;
+    }
+    /* A process that slept through its lease must not send: somebody else may hold it now. */
+    if (clock_wall_ms(t->g->clock) > t->w.lease_end - POST_ROOM_MS)
+        t->code = err_set(&t->why, ERR_AGAIN, "this process was stopped for too long");
+    else
+        t->code =
+            defender_do(t->tenant->defender, kinds[t->kind].deed, t->row.machine_id, t->row.detail,
+                        t->row.comment, own_id(&t->row, own), t->leave_by_ms, &action, &t->why);
+    t->action = &action;
+    t->now = clock_wall_ms(t->g->clock);
+    t->due = t->now + (t->code ? engine_backoff(t->w.attempts, t->why.retry_ms) : FOLLOW_MIN_MS);
+    (void)write_outcome(t, posted_fn);
+    engine_post_ended(t->g, t->row.id);
+}
+
+static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct turn *t = arg;
+    struct action_record r = t->row;
+    struct work w = t->w;
+    enum err_code code;
+
+    t->post = false;
+    if (t->action) {
+        code = take(tx, t, &r, e);
+    } else if (t->stale && (!t->code || !r.posted)) {
+        code = end(tx, t, &r, ACTION_FAILED,
+                   arena_fmt(t->arena, "it could not be asked for while facts and policy held: %s",
+                             r.why     ? r.why
+                             : t->code ? t->why.text
+                                       : "they changed"),
+                   e);
+    } else if (t->code && t->now - r.requested > FOLLOW_FOR_MS) {
+        code = end(tx, t, &r, ACTION_FAILED, "it is not known whether it was carried out", e);
+    } else if (t->code) {
+        code = postpone(tx, t, &r, e);
+    } else {
+        t->post = true;
+        r.posted = t->now;
+        code = action_move(tx, &r, ACTION_REQUESTED, r.why, t->now, e);
+        if (!code)
+            code = work_keep_for_post(tx, &w, t->now, e);
+    }
+    if (!code) {
+        t->row = r;
+        t->w.lease_end = w.lease_end;
+    }
+    return code;
+}
+
+/* An action under way is adopted, whoever asked; one that ended is ours only by our id. */
+static const struct defender_action *find(const struct turn *t, const struct defender_reads *look)
+{
+    const struct action_record *r = &t->row;
+    char own[ID_TEXT_SIZE + 8];
+
+    for (size_t i = 0; i < look->n_actions; i++)
+        if (defender_action_is_open(&look->actions[i]) && kinds[t->kind].deed != DEFENDER_STOP_FILE)
+            return &look->actions[i];
+    for (size_t i = 0; i < look->n_actions && r->posted; i++) {
+        const struct defender_action *a = &look->actions[i];
+
+        if (a->external_id[0] ? strcmp(a->external_id, own_id(r, own)) == 0
+                              : a->created_ms >= r->requested - SKEW_MS)
+            return a;
+    }
+    return NULL;
+}
+
+static void look_and_post(struct turn *t)
+{
+    struct defender_reads look;
+
+    if (t->row.posted && t->now < t->row.posted + WORK_SETTLE_MS) {
+        int64_t rest = t->row.posted + WORK_SETTLE_MS - t->now;
+
+        engine_again(t->g, &t->w, rest < WORK_SETTLE_MS ? rest : WORK_SETTLE_MS);
+        return;
+    }
+    defender_read_deeds(t->tenant->defender, kinds[t->kind].deed, t->row.machine_id, &look);
+    t->now = clock_wall_ms(t->g->clock);
+    t->code = look.actions_code;
+    t->why = look.actions_err;
+    t->due = t->now + (t->code ? engine_backoff(t->w.attempts, t->why.retry_ms) : FOLLOW_MIN_MS);
+    t->action = t->code ? NULL : find(t, &look);
+    t->stale = !grounds_are_fresh(&t->c, t->rt, t->now, t->arena);
+    t->leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
+    if (write_outcome(t, looked_fn) && t->post)
+        post(t);
+    defender_reads_clear(&look);
+}
+
+/* ---- following -------------------------------------------------------------------------------------- */
+
+/* Claims one of the minute's links. */
+static enum err_code fetch_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct turn *t = arg;
+    struct action_record r = t->row;
+    int64_t used = 0;
+    enum err_code code = action_count_fetched(tx, r.tenant, t->now - MINUTE_MS, &used, e);
+
+    t->fetch = used < LINKS_PER_MINUTE;
+    if (code || !t->fetch)
+        return code ? code : work_again(tx, &t->w, t->now + MINUTE_MS / 2, t->w.attempts, e);
+    r.fetched = t->now;
+    code = action_move(tx, &r, ACTION_PENDING, r.why, t->now, e);
+    if (!code)
+        code = work_keep(tx, &t->w, t->now, e);
+    if (!code)
+        t->row = r;
+    return code;
+}
+
+static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct turn *t = arg;
+    struct action_record r = t->row;
+    enum err_code code;
+
+    if (!t->code)
+        code = take(tx, t, &r, e);
+    else if (t->now - r.requested > FOLLOW_FOR_MS)
+        code = end(tx, t, &r, ACTION_FAILED, "Defender did not say how it ended for four days", e);
+    else
+        code = postpone(tx, t, &r, e);
+    if (!code)
+        t->row = r;
+    return code;
+}
+
+static void follow(struct turn *t)
+{
+    struct defender_action action = {0};
+    int64_t age = t->now - t->row.requested;
+    int64_t wait = age < 0                   ? MINUTE_MS
+                   : age / 2 < FOLLOW_MIN_MS ? FOLLOW_MIN_MS
+                   : age / 2 > FOLLOW_MAX_MS ? FOLLOW_MAX_MS
+                                             : age / 2;
+
+    t->code = defender_get_action(t->tenant->defender, t->row.action_id, &action, &t->why);
+    t->action = &action;
+    t->now = clock_wall_ms(t->g->clock);
+    if (!t->code && action.status == DEFENDER_SUCCEEDED &&
+        kinds[t->kind].deed == DEFENDER_COLLECT) {
+        struct err e;
+
+        if (db_write(t->g->store->db, fetch_fn, t, &e)) {
+            log_event(LOG_ERROR, "action_not_written", LOG_ID("action", t->row.id), LOG_ERR(&e));
+            engine_again(t->g, &t->w, engine_backoff(t->w.attempts, 0));
+            return;
+        }
+        if (!t->fetch)
+            return;
+        t->code = defender_package(t->tenant->defender, t->row.action_id, &t->link, &t->why);
+        t->now = clock_wall_ms(t->g->clock);
+        if (t->code && t->now - action.updated_ms > LINK_FOR_MS)
+            t->code = ERR_OK; /* the package is there, in the portal; it comes without its link */
+    }
+    t->due = t->now + (wait > t->why.retry_ms ? wait : t->why.retry_ms);
+    if (!t->code && defender_action_is_open(&action) && age > FOLLOW_FOR_MS)
+        t->code = err_set(&t->why, ERR_AGAIN, "%s", action.status_text);
+    (void)write_outcome(t, followed_fn);
+}
+
+static enum err_code done_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct turn *t = arg;
+
+    return work_done(tx, &t->w, e);
+}
+
+void action_run(struct engine *g, struct work *w)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
+    struct turn t = {.g = g,
+                     .rt = rt,
+                     .arena = arena,
+                     .w = *w,
+                     .now = clock_wall_ms(g->clock),
+                     .link = BUF_INIT(16384)};
+    struct err e = {0};
+    enum err_code code = arena ? store_action_load(g->store, arena, w->id, &t.row, &e)
+                               : err_set(&e, ERR_NOMEM, "action");
+
+    if (engine_is_posting(g, w->id)) { /* as in isolation_run: the clock jumped */
+        log_event(LOG_WARN, "lease_of_a_post_ran_out", LOG_ID("action", w->id));
+        return;
+    }
+    if (!code)
+        code = store_case_load(g->store, arena, t.row.case_id, &t.c, &e);
+    if (code) {
+        log_event(LOG_ERROR, "action_unreadable", LOG_ID("action", w->id), LOG_ERR(&e));
+        engine_again(g, w, engine_backoff(w->attempts, 0));
+        return;
+    }
+    t.kind = find_kind(t.row.handler);
+    t.tenant = runtime_tenant(rt, t.row.tenant);
+    if (t.kind < 0 || t.row.state == ACTION_DONE || t.row.state == ACTION_FAILED) {
+        if (db_write(g->store->db, done_fn, &t, &e))
+            engine_again(g, w, engine_backoff(w->attempts, 0));
+    } else if (!t.tenant) {
+        engine_again(g, w, HOUR_MS);
+    } else if (t.row.state == ACTION_REQUESTED) {
+        look_and_post(&t);
+    } else {
+        follow(&t);
+    }
+    buf_clear(&t.link);
+}

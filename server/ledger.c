@@ -1,0 +1,384 @@
+/* ledger.c - see ledger.h: whose turn it is, and the review of a machine that is isolated.
+ *
+ * A review looks before it speaks: at the machine's actions (a person may have released it meanwhile) and at
+ * the alert (whether it was called a false positive since, which is offered as a reason to release and is none
+ * for us). What cannot be read for a quarter of an hour does not keep people from being asked.
+ */
+#include "ledger.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "log.h"
+#include "lookout.h"
+#include "releasing.h"
+#include "settings.h"
+
+#define UNWATCHED_AT_ONCE 200
+/* So often it is looked whether somebody has released the machine at Defender: one call a machine, of the 1,500
+ * an hour that a tenant has (defender-api.md section 7.4). */
+#define LOOK_EVERY_MS (4 * HOUR_MS)
+/* Cases of one machine that are looked at before it is released unasked; with more it is not. */
+#define CASES_MAX 20
+
+/* ---- what releasing.c and lookout.c share --------------------------------------------------------- */
+
+enum err_code ledger_tell(struct db_tx *tx, const struct ledger_turn *t,
+                          const struct isolation_record *r, enum notice_kind kind, const char *why,
+                          const char *body, struct err *e)
+{
+    AUTO(json_freep) struct json *doc = NULL;
+    struct case_record c;
+    struct facts facts;
+    struct notice n = {.kind = kind, .why = why, .body = body, .c = &c, .isolation = r};
+    enum err_code code = case_load(tx, t->arena, r->case_id, &c, e);
+
+    if (code)
+        return code;
+    if (c.facts && !json_parse(c.facts, strlen(c.facts), &doc, NULL) &&
+        !facts_read(doc, &facts, NULL))
+        n.facts = &facts;
+    return notice_put(tx, t->g, t->rt, t->arena, &n, t->now, e);
+}
+
+void ledger_moved(const struct ledger_turn *t, enum isolation_state before)
+{
+    const struct isolation_record *r = &t->row;
+    bool moved = r->state != before;
+
+    log_event(moved ? LOG_INFO : LOG_DEBUG, "isolation", LOG_ID("isolation", r->id),
+              LOG_ID("case", r->case_id), LOG_STR("tenant", r->tenant),
+              LOG_STR("machine", r->machine_id), LOG_STR("state", isolation_state_name(r->state)),
+              LOG_STR("action", r->release_id), LOG_BOOL("adopted", r->adopted),
+              LOG_STR("why", r->why));
+    if (moved && r->state == ISOLATION_RELEASED)
+        metrics_add(t->g->metrics, METRIC_ISOLATIONS_ENDED, 1, r->tenant,
+                    isolation_state_name(r->state));
+    engine_kick(t->g);
+}
+
+void ledger_not_written(const struct ledger_turn *t, const struct err *e)
+{
+    log_event(e->code == ERR_STALE ? LOG_INFO : LOG_ERROR, "isolation_not_written",
+              LOG_ID("isolation", t->row.id), LOG_ERR(e));
+    engine_again(t->g, &t->w, engine_backoff(t->w.attempts, 0));
+}
+
+/* ---- when ------------------------------------------------------------------------------------------ */
+
+/* When the rule lets it end by itself, wall ms; 0: never. Somebody else's isolation never does. */
+static enum err_code find_release_at(struct db_tx *tx, struct arena *a,
+                                     const struct isolation_record *r, int64_t *ret, struct err *e)
+{
+    struct step_record *steps;
+    size_t n = 0;
+    int64_t after;
+    enum err_code code = case_steps(tx, a, r->case_id, &steps, &n, e);
+
+    *ret = 0;
+    for (size_t i = 0; i < n && !code && !r->adopted; i++) {
+        AUTO(json_freep) struct json *args = NULL;
+        const char *text;
+
+        if (strcmp(steps[i].handler, "isolate") != 0 ||
+            json_parse(steps[i].args, strlen(steps[i].args), &args, NULL))
+            continue;
+        text = json_get_string(args, "release_after");
+        if (text && !settings_duration(text, &after, NULL))
+            *ret = r->confirmed + after;
+    }
+    return code;
+}
+
+/* The release that the rule asks for comes once: after it was not to be, the review decides. */
+static int64_t next_due(const struct isolation_record *r, int64_t release_at, int64_t now)
+{
+    int64_t due = release_at && release_at < r->review && release_at > now ? release_at : r->review;
+
+    return due < now + LOOK_EVERY_MS ? due : now + LOOK_EVERY_MS;
+}
+
+enum err_code ledger_take(struct db_tx *tx, struct arena *a, const struct isolation_record *r,
+                          int64_t now, struct err *e)
+{
+    int64_t release_at = 0;
+    enum err_code code;
+
+    switch (r->state) {
+    case ISOLATION_ISOLATED:
+        code = find_release_at(tx, a, r, &release_at, e);
+        return code ? code
+                    : work_turn(tx, r->id, WORK_LEDGER, WORK_NORMAL, next_due(r, release_at, now),
+                                now, e);
+    case ISOLATION_RELEASING:
+        return work_turn(tx, r->id, WORK_LEDGER, WORK_URGENT, now, now, e);
+    case ISOLATION_FAILED:
+        if (r->lapsed)
+            return work_turn(tx, r->id, WORK_LEDGER, WORK_NORMAL, now + LOOKOUT_EVERY_MS, now, e);
+        return work_cancel(tx, r->id, e);
+    default:
+        return work_cancel(tx, r->id, e);
+    }
+}
+
+struct watching {
+    struct runtime *rt;
+    int64_t now;
+    size_t n;
+};
+
+static enum err_code watch_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct watching *w = arg;
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    struct isolation_record *list;
+    enum err_code code = a ? isolation_unwatched(tx, a, UNWATCHED_AT_ONCE, &list, &w->n, e)
+                           : err_set(e, ERR_NOMEM, "isolations");
+
+    for (size_t i = 0; i < w->n && !code; i++) {
+        struct isolation_record *r = &list[i];
+
+        if (!r->review)
+            r->review = w->now + policy_review(w->rt->config->policy);
+        code = isolation_move(tx, r, r->state, r->why, w->now, e);
+        if (!code)
+            code = ledger_take(tx, a, r, w->now, e);
+    }
+    return code;
+}
+
+enum err_code ledger_watch(struct engine *g, struct err *e)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
+    struct watching w = {.rt = rt, .now = clock_wall_ms(g->clock)};
+    enum err_code code;
+    int met = 0; /* another replica that starts at the same moment */
+
+    do {
+        w.n = 0;
+        code = db_write(g->store->db, watch_fn, &w, e);
+    } while ((!code && w.n == UNWATCHED_AT_ONCE) || (code == ERR_CONFLICT && met++ < 5));
+    return code ? err_in(e, "isolations") : ERR_OK;
+}
+
+/* ---- the review ------------------------------------------------------------------------------------ */
+
+struct review {
+    struct ledger_turn *t;
+    struct defender_reads reads;
+    int64_t release_at;
+    bool looked;         /* the machine's actions could be read */
+    bool released;       /* somebody has released it at Defender */
+    bool may_release;    /* it is time, and nothing speaks against it */
+    const char *against; /* what does, for people */
+    const char *body;
+    enum isolation_state before;
+};
+
+static bool is_released(const struct defender_reads *look)
+{
+    for (size_t i = 0; i < look->n_actions; i++)
+        if (look->actions[i].status == DEFENDER_SUCCEEDED)
+            return look->actions[i].type == DEFENDER_UNISOLATE;
+    return false;
+}
+
+/* Is the alert of this case High, as far as anybody can tell, and not resolved? In doubt it is. */
+static bool is_open_high(struct review *v, const struct case_record *row)
+{
+    AUTO(json_freep) struct json *doc = NULL;
+    struct ledger_turn *t = v->t;
+    struct defender_reads reads;
+    const char *severity, *status;
+    struct case_record c;
+    struct facts facts;
+    bool open;
+
+    if (row->state == CASE_DROPPED)
+        return false;
+    if (row->state != CASE_DONE && row->state != CASE_FAILED)
+        return true;
+    if (store_case_load(t->g->store, t->arena, row->id, &c, NULL) || !c.facts ||
+        json_parse(c.facts, strlen(c.facts), &doc, NULL) || facts_read(doc, &facts, NULL))
+        return true;
+    severity = json_get_string(facts.alert, "severity");
+    if (severity && (strcasecmp(severity, "Medium") == 0 || strcasecmp(severity, "Low") == 0 ||
+                     strcasecmp(severity, "Informational") == 0))
+        return false;
+    defender_read(t->tenant->defender, c.alert_id, NULL, DEFENDER_READ_ALERT, &reads);
+    status = json_get_string(reads.alert, "status");
+    open = reads.alert_code || !status || strcasecmp(status, "Resolved") != 0;
+    defender_reads_clear(&reads);
+    return open;
+}
+
+/* Why the machine is not released although the rule says that it is time; NULL: nothing speaks against it. */
+static const char *find_against(struct review *v)
+{
+    const struct isolation_record *r = &v->t->row;
+    const struct case_filter same = {
+        .tenant = r->tenant, .machine_id = r->machine_id, .limit = CASES_MAX + 1};
+    struct case_record *cases;
+    size_t n = 0;
+
+    if (!v->looked)
+        return "Defender could not be read";
+    if (store_case_list(v->t->g->store, v->t->arena, &same, &cases, &n, NULL))
+        return "the other cases of the machine could not be read";
+    if (n > CASES_MAX)
+        return "the machine has too many cases to look at";
+    for (size_t i = 0; i < n; i++)
+        if (cases[i].id != r->case_id && is_open_high(v, &cases[i]))
+            return arena_fmt(v->t->arena, "alert %s of the machine is not closed",
+                             cases[i].alert_id);
+    return NULL;
+}
+
+static void read_review(struct review *v, const struct case_record *c)
+{
+    struct ledger_turn *t = v->t;
+    const char *classification;
+
+    defender_read(t->tenant->defender, c->alert_id, t->row.machine_id,
+                  DEFENDER_READ_ALERT | DEFENDER_READ_ACTIONS, &v->reads);
+    v->looked = !v->reads.actions_code;
+    v->released = v->looked && is_released(&v->reads);
+    classification = json_get_string(v->reads.alert, "classification");
+    if (classification && strcasecmp(classification, "FalsePositive") == 0)
+        v->body = arena_fmt(
+            t->arena,
+            "In Defender the alert is classified as a false positive by now. cordon does not "
+            "release the machine for that; you can: cordon isolations release %s "
+            "--why \"false positive\"",
+            t->row.machine_id);
+    else if (!v->looked)
+        v->body = "Defender could not be read just now: this is what the ledger says.";
+}
+
+static enum err_code review_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct review *v = arg;
+    struct ledger_turn *t = v->t;
+    struct isolation_record r = t->row;
+    enum err_code code = work_again(tx, &t->w, t->now, 0, e);
+
+    if (code)
+        return code;
+    if (v->released) {
+        code = isolation_move(tx, &r, ISOLATION_RELEASED, "released at Defender", t->now, e);
+        if (!code)
+            code = ledger_tell(tx, t, &r, NOTICE_RELEASED, "released at Defender", NULL, e);
+    } else if (v->may_release) {
+        code = release_order(tx, t->arena, &r, "the rule's release_after has passed", t->now, e);
+    } else if (t->now >= r.review) {
+        enum notice_kind kind = r.reminded ? NOTICE_OVERDUE : NOTICE_REVIEW;
+
+        r.reminded++;
+        r.review = t->now + policy_review(t->rt->config->policy);
+        code = isolation_move(tx, &r, ISOLATION_ISOLATED, r.why, t->now, e);
+        if (!code)
+            code = ledger_tell(tx, t, &r, kind, v->against, v->body, e);
+    }
+    if (!code && !v->may_release)
+        code = ledger_take(tx, t->arena, &r, t->now, e);
+    if (!code)
+        t->row = r;
+    return code;
+}
+
+static enum err_code plan_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct review *v = arg;
+
+    return find_release_at(tx, v->t->arena, &v->t->row, &v->release_at, e);
+}
+
+static void review(struct ledger_turn *t)
+{
+    struct review v = {.t = t, .before = t->row.state};
+    struct case_record c;
+    bool release_due, due;
+    struct err e;
+    enum err_code code = db_read(t->g->store->db, plan_fn, &v, &e);
+
+    if (!code)
+        code = store_case_load(t->g->store, t->arena, t->row.case_id, &c, &e);
+    if (code) {
+        ledger_not_written(t, &e);
+        return;
+    }
+    /* Tried once at its time, and then with every review. */
+    release_due = v.release_at && t->now >= v.release_at;
+    due = t->now >= t->row.review;
+    if (release_due || due) {
+        read_review(&v, &c);
+        if (!v.looked && t->now - (due ? t->row.review : v.release_at) < ENGINE_LATE_MS) {
+            log_event(LOG_INFO, "review_later", LOG_ID("isolation", t->row.id),
+                      LOG_ERR(&v.reads.actions_err));
+            engine_again(t->g, &t->w, engine_backoff(t->w.attempts, v.reads.actions_err.retry_ms));
+            defender_reads_clear(&v.reads);
+            return;
+        }
+        if (release_due && !v.released) {
+            v.against = find_against(&v);
+            v.may_release = !v.against;
+            if (v.against)
+                v.against = arena_fmt(t->arena, "not released by itself: %s", v.against);
+        }
+    } else { /* not known: at the next look */
+        defender_read(t->tenant->defender, NULL, t->row.machine_id, DEFENDER_READ_ACTIONS,
+                      &v.reads);
+        v.released = !v.reads.actions_code && is_released(&v.reads);
+    }
+    t->now = clock_wall_ms(t->g->clock);
+    code = db_write(t->g->store->db, review_fn, &v, &e);
+    defender_reads_clear(&v.reads);
+    if (code)
+        ledger_not_written(t, &e);
+    else
+        ledger_moved(t, v.before);
+}
+
+/* ---- a run ---------------------------------------------------------------------------------------- */
+
+static enum err_code done_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct ledger_turn *t = arg;
+
+    return work_done(tx, &t->w, e);
+}
+
+void ledger_run(struct engine *g, struct work *w)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
+    struct ledger_turn t = {
+        .g = g, .rt = rt, .arena = arena, .w = *w, .now = clock_wall_ms(g->clock)};
+    struct err e = {0};
+    enum err_code code = arena ? store_isolation_load(g->store, arena, w->id, &t.row, &e)
+                               : err_set(&e, ERR_NOMEM, "isolation");
+
+    if (engine_is_posting(g, w->id)) { /* as in isolation_run: the clock jumped */
+        log_event(LOG_WARN, "lease_of_a_post_ran_out", LOG_ID("isolation", w->id));
+        return;
+    }
+    if (code) {
+        log_event(LOG_ERROR, "isolation_unreadable", LOG_ID("isolation", w->id), LOG_ERR(&e));
+        engine_again(g, w, engine_backoff(w->attempts, 0));
+        return;
+    }
+    t.tenant = runtime_tenant(rt, t.row.tenant);
+    if (!t.tenant) {
+        log_event(LOG_WARN, "tenant_gone", LOG_ID("isolation", w->id),
+                  LOG_STR("tenant", t.row.tenant));
+        engine_again(g, w, HOUR_MS);
+    } else if (t.row.state == ISOLATION_ISOLATED) {
+        review(&t);
+    } else if (t.row.state == ISOLATION_RELEASING) {
+        release_run(&t);
+    } else if (t.row.state == ISOLATION_FAILED && t.row.lapsed) {
+        lookout_run(&t);
+    } else if (db_write(g->store->db, done_fn, &t, &e)) {
+        engine_again(g, w, engine_backoff(w->attempts, 0));
+    }
+}

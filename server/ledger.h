@@ -1,0 +1,48 @@
+/* ledger.h - what remains to be done about an isolation once it is known how the request ended.
+ *
+ *     isolated   people are asked at its time of review whether that is still right, and again until somebody
+ *                extends the time or releases the machine; the rule may say that it ends by itself; now and
+ *                then it is looked whether somebody has released it at Defender
+ *     releasing  the release is asked for once, and followed (releasing.h)
+ *     failed     because the machine stayed absent: it is looked out for (lookout.h)
+ *
+ * One row of work per isolation, of the kind WORK_LEDGER; its id is the isolation's.
+ */
+#ifndef CORDON_LEDGER_H
+#define CORDON_LEDGER_H
+
+#include "defender.h"
+#include "engine.h"
+#include "notice.h"
+#include "store_isolations.h"
+
+/* One run over one row; releasing.c and lookout.c share it. */
+struct ledger_turn {
+    struct engine *g;
+    struct runtime *rt;
+    struct runtime_tenant *tenant;
+    struct arena *arena;
+    struct work w;
+    struct isolation_record row;
+    int64_t now;
+};
+
+/** Inside a transaction, after r was moved: puts the work that remains about it, or none. Whoever holds its row
+ *  of work checks his claim first (work_again). */
+enum err_code ledger_take(struct db_tx *tx, struct arena *a, const struct isolation_record *r,
+                          int64_t now, struct err *e);
+/** Inside a transaction: a notice about r in the thread of the case that asked for it. body: ours; NULL: none. */
+enum err_code ledger_tell(struct db_tx *tx, const struct ledger_turn *t,
+                          const struct isolation_record *r, enum notice_kind kind, const char *why,
+                          const char *body, struct err *e);
+/** Logs and counts a move that is on disk, and wakes whoever waits. */
+void ledger_moved(const struct ledger_turn *t, enum isolation_state before);
+/** The transaction went wrong: the claim goes back, and the row comes again. */
+void ledger_not_written(const struct ledger_turn *t, const struct err *e);
+
+/** Takes over machines that an older version isolated. Before the engine starts. */
+enum err_code ledger_watch(struct engine *g, struct err *e);
+/** Runs a claimed row. Ends the claim. Threads: workers. */
+void ledger_run(struct engine *g, struct work *w);
+
+#endif

@@ -1,0 +1,115 @@
+/* lookout.c - see lookout.h. */
+#include "lookout.h"
+
+#include "log.h"
+
+#define LOOKOUT_FOR_MS (30 * DAY_MS)
+#define CASES_AT_ONCE  200
+
+struct lookout {
+    struct ledger_turn *t;
+    enum { LOOK_ON, SEEN, TO_A_PERSON } outcome;
+    const char *why;
+    size_t begun; /* cases */
+};
+
+/* "ws-114.corp.example (9c1f…)": the record that ours was merged into, as far as it can be read. For people only. */
+static const char *other_machine(struct ledger_turn *t, const char *id)
+{
+    struct defender_reads reads;
+    const char *name, *text;
+
+    defender_read(t->tenant->defender, NULL, id, DEFENDER_READ_MACHINE, &reads);
+    name = json_get_string(reads.machine, "computerDnsName");
+    text = name ? arena_fmt(t->arena, "%s (%s)", name, id) : arena_str(t->arena, id);
+    defender_reads_clear(&reads);
+    return text;
+}
+
+static void judge(struct lookout *x, const struct json *machine)
+{
+    struct ledger_turn *t = x->t;
+    const char *merged = json_get_string(machine, "mergedIntoMachineId");
+    const char *seen = json_get_string(machine, "lastSeen");
+    int64_t seen_ms;
+
+    if (merged && *merged) {
+        x->outcome = TO_A_PERSON;
+        x->why = arena_fmt(t->arena, "the machine was merged into %s, which was not asked for",
+                           other_machine(t, merged));
+    } else if (seen && !clock_parse(seen, &seen_ms, NULL) && seen_ms > t->row.lapsed) {
+        x->outcome = SEEN;
+        x->why = arena_fmt(t->arena, "the machine was seen again at %.30s", seen);
+    } else if (t->now - t->row.lapsed >= LOOKOUT_FOR_MS) {
+        x->outcome = TO_A_PERSON;
+        x->why = "the machine was not seen for 30 days, cordon looks out for it no longer";
+    }
+}
+
+/* All that waited for this isolation and are over begin anew; a dropped one stays dropped. */
+static enum err_code begin_anew(struct db_tx *tx, struct lookout *x, struct err *e)
+{
+    struct ledger_turn *t = x->t;
+    struct case_filter f = {
+        .isolation = t->row.id, .state = case_state_name(CASE_DONE), .limit = CASES_AT_ONCE};
+    struct case_record *cases;
+    size_t n;
+    enum err_code code;
+
+    do {
+        code = case_list(tx, t->arena, &f, &cases, &n, e);
+        for (size_t i = 0; i < n && !code; i++) {
+            code = case_move(tx, &cases[i], CASE_EXPANDING, x->why, t->now, e);
+            if (!code)
+                code = case_reset(tx, &cases[i], e);
+            if (!code)
+                code = work_turn(tx, cases[i].id, WORK_CASE, WORK_NORMAL, t->now, t->now, e);
+            f.after_id = cases[i].id;
+            x->begun++;
+        }
+    } while (!code && n == CASES_AT_ONCE);
+    return code;
+}
+
+static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct lookout *x = arg;
+    struct ledger_turn *t = x->t;
+    struct isolation_record open;
+    bool found = false;
+    enum err_code code;
+
+    x->begun = 0;
+    if (x->outcome == LOOK_ON)
+        return work_again(tx, &t->w, t->now + LOOKOUT_EVERY_MS, 0, e);
+    code = isolation_find_open(tx, t->arena, t->row.tenant, t->row.machine_id, &open, &found, e);
+    if (!code && x->outcome == SEEN)
+        code = begin_anew(tx, x, e);
+    else if (!code && !found)
+        code = ledger_tell(tx, t, &t->row, NOTICE_NOT_ISOLATED, x->why, NULL, e);
+    return code ? code : work_done(tx, &t->w, e);
+}
+
+void lookout_run(struct ledger_turn *t)
+{
+    struct lookout x = {.t = t, .outcome = LOOK_ON};
+    struct defender_reads reads;
+    struct err e;
+
+    defender_read(t->tenant->defender, NULL, t->row.machine_id, DEFENDER_READ_MACHINE, &reads);
+    t->now = clock_wall_ms(t->g->clock);
+    if (reads.machine_code)
+        log_event(LOG_INFO, "lookout_later", LOG_ID("isolation", t->row.id),
+                  LOG_ERR(&reads.machine_err));
+    judge(&x, reads.machine);
+    defender_reads_clear(&reads);
+    if (db_write(t->g->store->db, looked_fn, &x, &e)) {
+        ledger_not_written(t, &e);
+        return;
+    }
+    if (x.outcome != LOOK_ON)
+        log_event(LOG_INFO, "lookout_ended", LOG_ID("isolation", t->row.id),
+                  LOG_STR("machine", t->row.machine_id), LOG_STR("why", x.why),
+                  LOG_INT("cases", (int64_t)x.begun));
+    engine_kick(t->g);
+}

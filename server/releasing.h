@@ -1,0 +1,24 @@
+/* releasing.h - the end of an isolation that cordon asks for: ordered, asked for at most once, followed.
+ *
+ *     ISOLATED --release_order--> RELEASING --Defender says Succeeded--> RELEASED
+ *         ^                          |
+ *         +--------------------------+ Defender refused, or it failed: people are told, it is isolated as before
+ *
+ * The same discipline as in isolation.h: look, intent on disk (`posted`), POST, record. A release that somebody
+ * began at Defender is followed and none is asked for beside it. The order may come from a person (desk.h), from
+ * a rule (the handler `release`) or from the time a rule set (ledger.c); somebody else's isolation is ended by a
+ * person's order alone, and whoever gives it has checked that.
+ */
+#ifndef CORDON_RELEASING_H
+#define CORDON_RELEASING_H
+
+#include "ledger.h"
+
+/** Inside a transaction: an isolation that is ISOLATED is to be released. why: who says so and for what reason;
+ *  shown in the portal too. Kick the engine after the commit. */
+enum err_code release_order(struct db_tx *tx, struct arena *a, struct isolation_record *r,
+                            const char *why, int64_t now, struct err *e);
+/** A run over a row that is RELEASING. Ends the claim. */
+void release_run(struct ledger_turn *t);
+
+#endif

@@ -1,0 +1,194 @@
+/* store_actions.c - see store_actions.h. */
+#include "store_actions.h"
+
+#include <assert.h>
+#include <string.h>
+
+static const char *const names[ACTION_STATES] = {
+    [ACTION_REQUESTED] = "requested",
+    [ACTION_PENDING] = "pending",
+    [ACTION_DONE] = "done",
+    [ACTION_FAILED] = "failed",
+};
+
+const char *action_state_name(enum action_state state)
+{
+    return names[state];
+}
+
+#define COLUMNS                                                                                    \
+    "id, case_id, tenant, machine_id, handler, detail, comment, state, why, action_id, requestor," \
+    " adopted, posted, fetched, requested, ended, updated"
+
+static enum err_code read_row(struct db_rows *rows, struct arena *a, struct action_record *r,
+                              struct err *e)
+{
+    bool nomem = false;
+    int state = 0;
+
+    *r = (struct action_record){
+        .id = db_int(rows, 0),
+        .case_id = db_int(rows, 1),
+        .tenant = store_text(a, rows, 2, &nomem),
+        .machine_id = store_text(a, rows, 3, &nomem),
+        .handler = store_text(a, rows, 4, &nomem),
+        .detail = store_text(a, rows, 5, &nomem),
+        .comment = store_text(a, rows, 6, &nomem),
+        .why = store_text(a, rows, 8, &nomem),
+        .action_id = store_text(a, rows, 9, &nomem),
+        .requestor = store_text(a, rows, 10, &nomem),
+        .adopted = db_int(rows, 11) != 0,
+        .posted = db_int(rows, 12),
+        .fetched = db_int(rows, 13),
+        .requested = db_int(rows, 14),
+        .ended = db_int(rows, 15),
+        .updated = db_int(rows, 16),
+    };
+    if (nomem)
+        return err_set(e, ERR_NOMEM, "action");
+    while (state < ACTION_STATES && strcmp(names[state], db_text(rows, 7)) != 0)
+        state++;
+    if (state == ACTION_STATES)
+        return err_set(e, ERR_REFUSED, "the store holds an action in state '%.40s'",
+                       db_text(rows, 7));
+    r->state = (enum action_state)state;
+    return ERR_OK;
+}
+
+struct read {
+    struct arena *arena;
+    int64_t id;
+    size_t limit, count;
+    struct action_record *list;
+};
+
+static enum err_code read_rows(struct read *r, struct db_rows *rows, struct err *e)
+{
+    enum err_code code = ERR_OK, end;
+
+    r->count = 0;
+    while (!code && r->count < r->limit && db_next(rows))
+        code = read_row(rows, r->arena, &r->list[r->count++], e);
+    end = db_rows_end(rows, code ? NULL : e);
+    return code ? code : end;
+}
+
+static enum err_code load_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct read *r = arg;
+    struct db_rows *rows;
+    enum err_code code =
+        db_query(tx, e, &rows, "SELECT " COLUMNS " FROM actions WHERE id = $1", "i", r->id);
+
+    if (!code)
+        code = read_rows(r, rows, e);
+    if (!code && !r->count)
+        return err_set(e, ERR_NOT_FOUND, "there is no action with this id");
+    return code;
+}
+
+enum err_code store_action_load(struct store *s, struct arena *a, int64_t id,
+                                struct action_record *ret, struct err *e)
+{
+    struct read r = {.arena = a, .id = id, .limit = 1, .list = ret};
+
+    return db_read(s->db, load_fn, &r, e);
+}
+
+static enum err_code list_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct read *r = arg;
+    struct db_rows *rows;
+    enum err_code code;
+
+    r->list = arena_array(r->arena, r->limit, sizeof *r->list);
+    if (!r->list)
+        return err_set(e, ERR_NOMEM, "list of actions");
+    code = db_query(tx, e, &rows,
+                    "SELECT " COLUMNS " FROM actions WHERE case_id = $1 ORDER BY id LIMIT $2", "ii",
+                    r->id, (int64_t)r->limit);
+    return code ? code : read_rows(r, rows, e);
+}
+
+enum err_code store_action_list(struct store *s, struct arena *a, int64_t case_id, size_t limit,
+                                struct action_record **ret, size_t *ret_count, struct err *e)
+{
+    struct read r = {.arena = a, .id = case_id, .limit = limit};
+    enum err_code code = db_read(s->db, list_fn, &r, e);
+
+    if (code)
+        return code;
+    *ret = r.list;
+    *ret_count = r.count;
+    return ERR_OK;
+}
+
+enum err_code action_find_open(struct db_tx *tx, const char *tenant, const char *machine_id,
+                               const char *handler, bool *ret_found, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT id FROM actions WHERE tenant = $1 AND machine_id = $2 AND handler = $3"
+                 " AND state IN ('requested', 'pending')",
+                 "ttt", tenant, machine_id, handler);
+
+    if (code)
+        return code;
+    *ret_found = db_next(rows);
+    return db_rows_end(rows, e);
+}
+
+enum err_code action_insert(struct db_tx *tx, const struct action_record *r, struct err *e)
+{
+    return db_run(tx, e, NULL,
+                  "INSERT INTO actions (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,"
+                  " $10, $11, $12, $13, $14, $15, $16, $17)",
+                  "iitttttttttiiiiii", r->id, r->case_id, r->tenant, r->machine_id, r->handler,
+                  r->detail, r->comment, names[r->state], r->why, r->action_id, r->requestor,
+                  (int64_t)r->adopted, r->posted, r->fetched, r->requested, r->ended, r->updated);
+}
+
+enum err_code action_move(struct db_tx *tx, struct action_record *r, enum action_state to,
+                          const char *why, int64_t now, struct err *e)
+{
+    struct action_record next = *r;
+    int64_t changed = 0;
+    enum err_code code;
+
+    assert(r->state < ACTION_DONE); /* what is over stays so */
+    next.state = to;
+    next.why = why;
+    next.updated = now;
+    if (to == ACTION_DONE || to == ACTION_FAILED)
+        next.ended = now;
+    code =
+        db_run(tx, e, &changed,
+               "UPDATE actions SET state = $1, why = $2, action_id = $3, requestor = $4,"
+               " adopted = $5, posted = $6, fetched = $7, ended = $8, updated = $9"
+               " WHERE id = $10 AND state = $11",
+               "ttttiiiiiit", names[to], why, next.action_id, next.requestor, (int64_t)next.adopted,
+               next.posted, next.fetched, next.ended, now, r->id, names[r->state]);
+    if (code)
+        return code;
+    if (changed != 1)
+        return err_set(e, ERR_STALE, "the action is not %s any more", names[r->state]);
+    *r = next;
+    return ERR_OK;
+}
+
+enum err_code action_count_fetched(struct db_tx *tx, const char *tenant, int64_t since,
+                                   int64_t *ret, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT count(*) FROM actions WHERE fetched > $1 AND fetched > 0 AND tenant = $2",
+                 "it", since, tenant);
+
+    if (code)
+        return code;
+    if (db_next(rows))
+        *ret = db_int(rows, 0);
+    return db_rows_end(rows, e);
+}

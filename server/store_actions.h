@@ -1,0 +1,50 @@
+/* store_actions.h - what a machine was asked for besides isolation: one row per action of Defender's. */
+#ifndef CORDON_STORE_ACTIONS_H
+#define CORDON_STORE_ACTIONS_H
+
+#include "store.h"
+
+/*  REQUESTED --Defender took it, or had one under way--> PENDING --Succeeded--> DONE
+ *      +--> FAILED <-------- Failed, TimeOut, Cancelled ----+
+ *  Open (one per machine and handler, by a unique index): REQUESTED, PENDING.                       */
+enum action_state { ACTION_REQUESTED, ACTION_PENDING, ACTION_DONE, ACTION_FAILED, ACTION_STATES };
+
+const char *action_state_name(enum action_state state);
+
+struct action_record {
+    int64_t id, case_id;
+    const char *tenant, *machine_id;
+    const char *handler;       /* "scan" */
+    const char *detail;        /* "Quick", a SHA-1; NULL: it has none */
+    const char *comment, *why; /* why: may be NULL */
+    const char *action_id;     /* Defender's; NULL: not known yet */
+    const char *requestor;     /* when it was not us */
+    enum action_state state;
+    bool adopted;
+    int64_t posted;                    /* a POST left or was about to; 0: none is unanswered */
+    int64_t fetched;                   /* when its package's link was asked for last; 0: never */
+    int64_t requested, ended, updated; /* wall ms, 0: not yet */
+};
+
+enum err_code store_action_load(struct store *s, struct arena *a, int64_t id,
+                                struct action_record *ret, struct err *e);
+/** Those of a case, oldest first, at most `limit`. */
+enum err_code store_action_list(struct store *s, struct arena *a, int64_t case_id, size_t limit,
+                                struct action_record **ret, size_t *ret_count, struct err *e);
+
+/* ---- inside a transaction -------------------------------------------------------------------- */
+
+/** Is one of this handler open on the machine? */
+enum err_code action_find_open(struct db_tx *tx, const char *tenant, const char *machine_id,
+                               const char *handler, bool *ret_found, struct err *e);
+/** ERR_CONFLICT when one is open. */
+enum err_code action_insert(struct db_tx *tx, const struct action_record *r, struct err *e);
+/** Writes action_id, requestor, adopted, posted and fetched of r, and moves it; ERR_STALE when it is not in r's
+ *  state any more. */
+enum err_code action_move(struct db_tx *tx, struct action_record *r, enum action_state to,
+                          const char *why, int64_t now, struct err *e);
+/** How many links of a tenant were asked for since a time. */
+enum err_code action_count_fetched(struct db_tx *tx, const char *tenant, int64_t since,
+                                   int64_t *ret, struct err *e);
+
+#endif

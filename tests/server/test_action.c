@@ -1,0 +1,427 @@
+/* test_action.c - the handlers beside isolate and email: what Defender is asked for, in whose spelling, how it is
+ * followed, and what people are told. */
+#include "engine_kit.h"
+
+#include "store_actions.h"
+
+#define SHA1    "da39a3ee5e6b4b0d3255bfef95601890afd80709"
+#define AT      "/api/machines/" MACHINE
+#define COMMENT "cordon: High alert " ALERT ": Credential memory read"
+
+static const char *rules_of(struct rig *r, const char *steps)
+{
+    return arena_fmt(r->arena,
+                     "rules:\n  - {name: act, when: {alert.severity: High}, do: [%s]}\n"
+                     "  - {name: tell, do: [email: {}]}\n",
+                     steps);
+}
+
+static void open_with(struct rig *r, const char *steps)
+{
+    rig_open(r, NULL);
+    engine_use(r->g, rig_runtime(r, rules_of(r, steps)));
+    rig_afresh(r);
+}
+
+/* The same, and a mail at its end. */
+static void open_with_mail(struct rig *r, const char *step)
+{
+    char steps[300];
+
+    (void)snprintf(steps, sizeof steps, "%s, email: {}", step);
+    open_with(r, steps);
+}
+
+/* The body of the last request whose method and target begin so. */
+static const char *body_of(struct rig *r, const char *method, const char *target)
+{
+    const char *body = NULL;
+
+    for (size_t i = 0; i < peer_count(r->peer); i++) {
+        const struct peer_request *q = peer_request(r->peer, i);
+
+        if (strcmp(q->method, method) == 0 && strncmp(q->target, target, strlen(target)) == 0)
+            body = q->body;
+    }
+    return body ? body : "";
+}
+
+static struct action_record the_action(struct rig *r, int64_t case_id)
+{
+    struct action_record *list;
+    size_t n = 0;
+
+    assert_int_equal(store_action_list(r->store, r->arena, case_id, 10, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 1);
+    return list[0];
+}
+
+static struct step_record step_of(struct rig *r, int64_t case_id, size_t at)
+{
+    struct step_record *list;
+    size_t n = 0;
+
+    assert_int_equal(store_case_steps(r->store, r->arena, case_id, &list, &n, NULL), ERR_OK);
+    assert_true(at < n);
+    return list[at];
+}
+
+static const char *action_doc(struct rig *r, const char *type, const char *status)
+{
+    return arena_fmt(r->arena,
+                     "{\"id\":\"" ACTION "\",\"type\":\"%s\",\"status\":\"%s\",\"machineId\":"
+                     "\"" MACHINE "\",\"creationDateTimeUtc\":\"2025-01-07T10:11:12Z\","
+                     "\"requestor\":\"somebody\",\"externalId\":null}",
+                     type, status);
+}
+
+static const struct kind {
+    const char *step, *tail, *type, *body; /* body: beside the comment and our id */
+    const char *words;
+} kinds[] = {
+    {"scan: {}", "/runAntiVirusScan", "RunAntiVirusScan", "\"ScanType\":\"Quick\"",
+     "antivirus scan: Quick"},
+    {"scan: {type: full}", "/runAntiVirusScan", "RunAntiVirusScan", "\"ScanType\":\"Full\"",
+     "antivirus scan: Full"},
+    {"restrict: {}", "/restrictCodeExecution", "RestrictCodeExecution", NULL,
+     "restriction of applications"},
+    {"unrestrict: {}", "/unrestrictCodeExecution", "UnrestrictCodeExecution", NULL,
+     "end of the restriction"},
+    {"stop_file: {sha1: " SHA1 "}", "/StopAndQuarantineFile", "StopAndQuarantineFile",
+     "\"Sha1\":\"" SHA1 "\"", "stop and quarantine of a file: " SHA1},
+    {"collect: {}", "/collectInvestigationPackage", "CollectInvestigationPackage", NULL,
+     "investigation package"},
+};
+
+static void test_action__each_is_asked_for_once_in_defenders_spelling_and_followed(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        const struct kind *k = &kinds[i];
+        const char *target, *body;
+        struct rig r;
+        int64_t id;
+
+        open_with_mail(&r, k->step);
+        print_message("  %s\n", k->step);
+        target = arena_fmt(r.arena, AT "%s", k->tail);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", target, 0, 201, action_doc(&r, k->type, "Pending"));
+        rig_says(&r, "GET", GET_ACTION ACTION "/getPackageUri", 0, 200,
+                 "{\"value\":\"\\\"https://packages.example/p?sig=abc\\\"\"}");
+        rig_says(&r, "GET", GET_ACTION, 1, 200, action_doc(&r, k->type, "InProgress"));
+        rig_says(&r, "GET", GET_ACTION, 0, 200, action_doc(&r, k->type, "Succeeded"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(the_action(&r, id).state, ACTION_PENDING);
+        assert_string_equal(rig_told(&r, id), "alert");
+        rig_pass(&r, 20 * SECOND_MS, SECOND_MS);
+        assert_int_equal(the_action(&r, id).state, ACTION_DONE);
+        assert_false(the_action(&r, id).adopted);
+        assert_int_equal(rig_seen(&r, "POST", AT), 1);
+        body = body_of(&r, "POST", target);
+        assert_non_null(strstr(body, "{\"Comment\":\"" COMMENT "\","));
+        assert_non_null(strstr(body, "\"ExternalId\":\"cordon-"));
+        if (k->body)
+            assert_non_null(strstr(body, k->body));
+        assert_string_equal(rig_told(&r, id), "alert action_done");
+        assert_non_null(strstr(rig_subject(&r, id), arena_fmt(r.arena, "[DONE: %s", k->words)));
+        assert_int_equal(rig_seen(&r, "GET", GET_ACTION ACTION "/getPackageUri"),
+                         strcmp(k->step, "collect: {}") == 0);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+        rig_close(&r);
+    }
+}
+
+static void test_action__how_it_ended_badly_is_told(void **state)
+{
+    static const struct {
+        int status;
+        const char *answer; /* to the POST; NULL: the action, with this status */
+        const char *ends;
+        const char *subject; /* NULL: it is not over */
+        size_t posts;
+    } rows[] = {
+        {201, NULL, "Failed", "[NOT DONE: antivirus scan: the machine could not do it", 1},
+        {201, NULL, "Cancelled", "[NOT DONE: antivirus scan: somebody cancelled it", 1},
+        {201, NULL, "TimeOut", "[NOT DONE: antivirus scan: the machine stayed offline", 1},
+        {403, "{\"error\":{\"code\":\"Forbidden\",\"message\":\"m\"}}", NULL,
+         "[NOT DONE: antivirus scan: POST ", 1},
+        {400, "{\"error\":{\"code\":\"OsPlatformNotSupported\",\"message\":\"m\"}}", NULL,
+         "[NOT DONE: antivirus scan: POST ", 1},
+        {201, NULL, "Pending", NULL, 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        open_with(&r, "scan: {}, email: {}");
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", AT "/runAntiVirusScan", 0, rows[i].status,
+                 rows[i].answer ? rows[i].answer : action_doc(&r, "RunAntiVirusScan", "Pending"));
+        if (rows[i].ends)
+            rig_says(&r, "GET", GET_ACTION, 0, 200,
+                     action_doc(&r, "RunAntiVirusScan", rows[i].ends));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, MINUTE_MS, 2 * SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", AT), rows[i].posts);
+        if (rows[i].subject) {
+            assert_string_equal(rig_told(&r, id), "alert action_failed");
+            assert_non_null(strstr(rig_subject(&r, id), rows[i].subject));
+        } else {
+            assert_string_equal(rig_told(&r, id), "alert");
+        }
+        rig_close(&r);
+    }
+}
+
+static void test_action__one_under_way_is_adopted(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    open_with(&r, "scan: {}, email: {}");
+    rig_says(
+        &r, "GET", LIST, 0, 200,
+        arena_fmt(r.arena, "{\"value\":[%s]}", action_doc(&r, "RunAntiVirusScan", "InProgress")));
+    rig_says(&r, "GET", GET_ACTION, 0, 200, action_doc(&r, "RunAntiVirusScan", "Succeeded"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, 10 * SECOND_MS, SECOND_MS);
+    assert_int_equal(the_action(&r, id).state, ACTION_DONE);
+    assert_true(the_action(&r, id).adopted);
+    assert_string_equal(the_action(&r, id).requestor, "somebody");
+    assert_int_equal(rig_seen(&r, "POST", AT), 0);
+    rig_close(&r);
+}
+
+static void test_action__a_lost_answer_is_looked_for(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    open_with(&r, "restrict: {}, email: {}");
+    rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+    rig_says(&r, "GET", LIST, 0, 200,
+             arena_fmt(r.arena, "{\"value\":[%s]}",
+                       action_doc(&r, "RestrictCodeExecution", "Succeeded")));
+    peer_script(r.peer, &(struct peer_answer){.method = "POST",
+                                              .target = AT "/restrictCodeExecution",
+                                              .times = 1,
+                                              .act = PEER_RESET});
+    rig_says(&r, "POST", AT "/restrictCodeExecution", 0, 201,
+             action_doc(&r, "RestrictCodeExecution", "Pending"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_true(the_action(&r, id).posted > 0);
+    rig_pass(&r, 9 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&r, "GET", LIST), 2); /* isolations of the machine, and the look */
+    rig_pass(&r, 30 * SECOND_MS, SECOND_MS);
+    assert_int_equal(the_action(&r, id).state, ACTION_DONE);
+    assert_int_equal(rig_seen(&r, "POST", AT), 1);
+    rig_close(&r);
+}
+
+/* What could not be asked for while facts and policy held is not asked for later. */
+static void test_action__old_facts_are_no_grounds(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    open_with(&r, "scan: {}, email: {}");
+    rig_says(&r, "GET", LIST, 1, 200, NOTHING); /* with the facts */
+    rig_says(&r, "GET", LIST, 3, 503, "");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", AT "/runAntiVirusScan", 0, 201,
+             action_doc(&r, "RunAntiVirusScan", "Pending"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    hands_turn(&r.hands, 11 * MINUTE_MS);
+    rig_pass(&r, 5 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(the_action(&r, id).state, ACTION_FAILED);
+    assert_string_equal(rig_told(&r, id), "alert action_failed");
+    assert_int_equal(rig_seen(&r, "POST", AT), 0);
+    rig_close(&r);
+}
+
+static void test_action__shadow_and_protection_withhold_each(void **state)
+{
+    static const char *const steps[] = {"scan: {}",
+                                        "collect: {}",
+                                        "restrict: {}",
+                                        "unrestrict: {}",
+                                        "stop_file: {sha1: " SHA1 "}",
+                                        "tag: {add: seen}",
+                                        "annotate: {comment: seen}",
+                                        "release: {}"};
+    static const char *const safety[] = {"safety: {mode: shadow}\n",
+                                         "safety: {protected: [{machine.name: {glob: '*'}}]}\n"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        for (size_t k = 0; k < 2; k++) {
+            struct rig r;
+            int64_t id;
+
+            rig_open(&r, NULL);
+            engine_use(r.g, rig_runtime(
+                                &r, arena_fmt(r.arena, "%s%s", rules_of(&r, steps[i]), safety[k])));
+            rig_afresh(&r);
+            rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+            id = rig_push(&r, ALERT, MACHINE);
+            (void)rig_work(&r);
+            rig_pass(&r, 10 * SECOND_MS, SECOND_MS);
+            print_message("  %s\n", steps[i]);
+            assert_int_equal(step_of(&r, id, 0).state, STEP_WITHHELD);
+            assert_int_equal(rig_seen(&r, "POST", "/api"), 0);
+            assert_int_equal(rig_seen(&r, "PATCH", "/api"), 0);
+            assert_string_equal(rig_told(&r, id), "action_failed"); /* and people hear of it */
+            rig_close(&r);
+        }
+}
+
+/* ---- tags and alerts ---------------------------------------------------------------------------------- */
+
+static void test_action__a_tag_is_given_and_taken_and_never_twice(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    engine_use(r.g, rig_runtime(&r, rules_of(&r, "tag: {add: seen, remove: clean}, email: {}")));
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+    rig_says(&r, "GET", GET_MACHINE, 2, 200,
+             "{\"id\":\"" MACHINE "\",\"machineTags\":[\"clean\"]}");
+    rig_says(&r, "GET", GET_MACHINE, 0, 200,
+             "{\"id\":\"" MACHINE "\",\"machineTags\":[\"clean\",\"seen\"]}");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    peer_script(r.peer, &(struct peer_answer){/* carried out, and the answer was lost */
+                                              .method = "POST",
+                                              .target = AT "/tags",
+                                              .times = 1,
+                                              .act = PEER_RESET});
+    rig_says(&r, "POST", AT "/tags", 0, 200, "{\"id\":\"" MACHINE "\"}");
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_string_equal(body_of(&r, "POST", AT "/tags"), "{\"Value\":\"seen\",\"Action\":\"Add\"}");
+    rig_pass(&r, 30 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", AT "/tags"), 2); /* the second takes the other away */
+    assert_string_equal(body_of(&r, "POST", AT "/tags"),
+                        "{\"Value\":\"clean\",\"Action\":\"Remove\"}");
+    assert_int_equal(step_of(&r, id, 0).state, STEP_DONE);
+    assert_string_equal(rig_told(&r, id), "alert");
+    rig_close(&r);
+}
+
+static void test_action__an_alert_is_written_on_once(void **state)
+{
+    static const struct {
+        const char *step, *alert, *body; /* body NULL: nothing is to be written */
+    } rows[] = {
+        {"annotate: {comment: 'seen by cordon', status: in_progress, assignee: a@b.example}", "",
+         "{\"status\":\"InProgress\",\"assignedTo\":\"a@b.example\",\"comment\":\"seen by cordon\"}"},
+        {"annotate: {comment: 'seen by cordon', status: in_progress}",
+         ",\"status\":\"InProgress\",\"comments\":[{\"comment\":\"other\"},{\"comment\":null}]",
+         "{\"comment\":\"seen by cordon\"}"},
+        {"annotate: {comment: 'seen by cordon', status: resolved}",
+         ",\"status\":\"Resolved\",\"comments\":[{\"comment\":\"seen by cordon\"}]", NULL},
+        {"annotate: {status: unchanged}", "", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        open_with_mail(&r, rows[i].step);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200,
+                 arena_fmt(r.arena,
+                           "{\"id\":\"" ALERT "\",\"severity\":\"High\",\"machineId\":\"" MACHINE
+                           "\"%s}",
+                           rows[i].alert));
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "PATCH", GET_ALERT, 0, 200, "{\"id\":\"" ALERT "\"}");
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        print_message("  %s\n", rows[i].step);
+        assert_int_equal(rig_seen(&r, "PATCH", GET_ALERT), rows[i].body ? 1 : 0);
+        assert_string_equal(body_of(&r, "PATCH", GET_ALERT), rows[i].body ? rows[i].body : "");
+        assert_int_equal(step_of(&r, id, 0).state, STEP_DONE);
+        rig_close(&r);
+    }
+}
+
+/* ---- conditions ---------------------------------------------------------------------------------------- */
+
+static void test_action__steps_follow_what_came_before(void **state)
+{
+    static const struct {
+        const char *steps;
+        int status; /* of the answer to the tag */
+        size_t comments;
+        enum step_state second;
+        const char *told;
+    } rows[] = {
+        {"{tag: {add: x}}, {annotate: {comment: c}, if: {tag: done}}, {email: {}}", 200, 1,
+         STEP_DONE, "alert"},
+        {"{tag: {add: x}}, {annotate: {comment: c}, if: {tag: done}}, {email: {}}", 403, 0,
+         STEP_SKIPPED, "action_failed"},
+        {"{tag: {add: x}}, {annotate: {comment: c}, if: {tag: failed}}, {email: {}}", 403, 1,
+         STEP_DONE, "action_failed"},
+        {"{tag: {add: x}}, {annotate: {comment: c}, if: {tag: failed}}, {email: {}}", 200, 0,
+         STEP_SKIPPED, "alert"},
+        {"{tag: {add: x}, on_failure: stop}, {annotate: {comment: c}}, {email: {}}", 403, 0,
+         STEP_SKIPPED, "action_failed"},
+        {"{tag: {add: x}, on_failure: continue}, {annotate: {comment: c}}, {email: {}}", 403, 1,
+         STEP_DONE, "action_failed"},
+        {"{tag: {add: x}, on_failure: stop}, {annotate: {comment: c}}, {email: {}}", 200, 1,
+         STEP_DONE, "alert"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        open_with(&r, rows[i].steps);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", AT "/tags", 0, rows[i].status, "{\"id\":\"" MACHINE "\"}");
+        rig_says(&r, "PATCH", GET_ALERT, 0, 200, "{\"id\":\"" ALERT "\"}");
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        print_message("  %d %s\n", rows[i].status, rows[i].steps);
+        assert_int_equal(rig_seen(&r, "PATCH", GET_ALERT), rows[i].comments);
+        assert_int_equal(step_of(&r, id, 1).state, rows[i].second);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        rig_close(&r);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_action__each_is_asked_for_once_in_defenders_spelling_and_followed),
+        cmocka_unit_test(test_action__how_it_ended_badly_is_told),
+        cmocka_unit_test(test_action__one_under_way_is_adopted),
+        cmocka_unit_test(test_action__a_lost_answer_is_looked_for),
+        cmocka_unit_test(test_action__old_facts_are_no_grounds),
+        cmocka_unit_test(test_action__shadow_and_protection_withhold_each),
+        cmocka_unit_test(test_action__a_tag_is_given_and_taken_and_never_twice),
+        cmocka_unit_test(test_action__an_alert_is_written_on_once),
+        cmocka_unit_test(test_action__steps_follow_what_came_before),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,605 @@
+/* test_ledger.c - what happens to an isolation once it is known how the request ended: reviews, the release, an
+ * absent machine that is seen again. */
+#include "engine_kit.h"
+
+#include "desk.h"
+
+#define RELEASE_ACTION "c3d0c1f4-7a83-4f5e-9f66-0a1b2c3d4e5f"
+#define IN_FORCE       "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13") "]}"
+#define RULES_FREE_AFTER                                                                           \
+    "rules:\n  - {name: contain, when: {alert.severity: High}, do: ["                              \
+    "isolate: {release_after: 8h}, email: {}]}\n  - {name: tell, do: [email: {}]}\n"
+
+/* A machine that Defender says is isolated, told about; what is said next is the test's. */
+static int64_t isolated(struct rig *r)
+{
+    int64_t id;
+
+    rig_afresh(r);
+    rig_says(r, "GET", LIST, 1, 200, NOTHING);
+    rig_says(r, "POST", ISOLATE, 1, 201, ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(r, "GET", GET_ACTION, 1, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    id = rig_push(r, ALERT, MACHINE);
+    (void)rig_work(r);
+    rig_pass(r, 2 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_isolation(r).state, ISOLATION_ISOLATED);
+    assert_string_equal(rig_told(r, id), "requested isolated");
+    rig_afresh(r);
+    return id;
+}
+
+static enum err_code release(struct rig *r, const char *machine, struct err *e)
+{
+    const struct desk_order o = {
+        .id = rig_isolation(r).id, .who = "maria", .why = "all clear", .machine = machine};
+
+    return desk_release(r->g, &o, e);
+}
+
+/* ---- reviews ------------------------------------------------------------------------------------- */
+
+static void test_ledger__people_are_asked_again_until_somebody_answers(void **state)
+{
+    struct desk_order extend = {.who = "maria", .for_ms = 4 * HOUR_MS};
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = isolated(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_pass(&r, 23 * HOUR_MS, HOUR_MS);
+    assert_string_equal(rig_told(&r, id), "requested isolated");
+    assert_int_equal(rig_seen(&r, "GET", LIST), 5); /* one call in four hours */
+    rig_pass(&r, 2 * HOUR_MS, HOUR_MS);
+    assert_string_equal(rig_told(&r, id), "requested isolated review");
+    assert_non_null(strstr(rig_subject(&r, id), "[ISOLATED] Review: High: Credential memory read"));
+    rig_pass(&r, 24 * HOUR_MS, HOUR_MS);
+    assert_string_equal(rig_told(&r, id), "requested isolated review overdue");
+    assert_non_null(strstr(rig_subject(&r, id), "[ISOLATED] Review overdue: "));
+    assert_int_equal(rig_isolation(&r).reminded, 2);
+    /* An answer begins it anew, at the time that it names. */
+    extend.id = rig_isolation(&r).id;
+    assert_int_equal(desk_extend(r.g, &extend, NULL), ERR_OK);
+    rig_pass(&r, 3 * HOUR_MS, HOUR_MS);
+    assert_string_equal(rig_told(&r, id), "requested isolated review overdue");
+    rig_pass(&r, 2 * HOUR_MS, HOUR_MS);
+    assert_string_equal(rig_told(&r, id), "requested isolated review overdue review");
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+    rig_close(&r);
+}
+
+static void test_ledger__the_time_of_review_is_a_setting(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "safety: {review: 2h}\n");
+    id = isolated(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_pass(&r, HOUR_MS, 10 * MINUTE_MS);
+    assert_string_equal(rig_told(&r, id), "requested isolated");
+    rig_pass(&r, HOUR_MS + 10 * MINUTE_MS, 10 * MINUTE_MS);
+    assert_string_equal(rig_told(&r, id), "requested isolated review");
+    rig_close(&r);
+}
+
+static const char *last_message(struct rig *r, int64_t case_id)
+{
+    struct notice_record *list, one;
+    size_t n = 0;
+
+    assert_int_equal(store_notice_list(r->store, r->arena, case_id, &list, &n, NULL), ERR_OK);
+    assert_true(n > 0);
+    assert_int_equal(store_notice_load(r->store, r->arena, list[n - 1].id, &one, NULL), ERR_OK);
+    /* unfolded: a line of quoted-printable that goes on ends with '=' */
+    char *text = arena_str(r->arena, one.message), *to = text;
+
+    for (const char *p = text; *p; p++)
+        if (strncmp(p, "=\r\n", 3) == 0)
+            p += 2;
+        else
+            *to++ = *p;
+    *to = '\0';
+    return text;
+}
+
+static void test_ledger__a_false_positive_is_offered_not_released(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = isolated(&r);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT, 0, 200,
+             "{\"id\":\"" ALERT "\",\"severity\":\"High\",\"classification\":\"FalsePositive\"}");
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_pass(&r, 25 * HOUR_MS, HOUR_MS);
+    assert_string_equal(rig_told(&r, id), "requested isolated review");
+    assert_non_null(strstr(last_message(&r, id), "classified as a false positive"));
+    assert_non_null(strstr(last_message(&r, id), "cordon isolations release " MACHINE));
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    rig_close(&r);
+}
+
+/* A Defender that cannot be read holds the mail up for a quarter of an hour, not longer. */
+static void test_ledger__people_are_asked_without_defender_too(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = isolated(&r);
+    rig_says(&r, "GET", LIST, 0, 503, "");
+    rig_pass(&r, 24 * HOUR_MS + 5 * MINUTE_MS, 5 * MINUTE_MS);
+    assert_string_equal(rig_told(&r, id), "requested isolated");
+    rig_pass(&r, 30 * MINUTE_MS, MINUTE_MS);
+    assert_string_equal(rig_told(&r, id), "requested isolated review");
+    assert_non_null(strstr(last_message(&r, id), "Defender could not be read"));
+    rig_close(&r);
+}
+
+static void test_ledger__a_release_at_defender_closes_ours(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = isolated(&r);
+    rig_says(&r, "GET", LIST, 0, 200,
+             "{\"value\":[" ACTION_DOC("a2", "Unisolate", "Succeeded", "null",
+                                       "30:00") "," ACTION_DOC(ACTION, "Isolate", "Succeeded",
+                                                               "null", "11:13") "]}");
+    rig_pass(&r, 5 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_string_equal(rig_isolation(&r).why, "released at Defender");
+    assert_string_equal(rig_told(&r, id), "requested isolated released");
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+    rig_close(&r);
+}
+
+/* ---- the release ----------------------------------------------------------------------------------- */
+
+static void test_ledger__a_release_is_asked_for_once_and_followed(void **state)
+{
+    struct rig r;
+    struct err e = {0};
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = isolated(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+    rig_says(&r, "GET", GET_ACTION, 2, 200,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "InProgress", "null", "12:12"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+    assert_int_equal(release(&r, MACHINE, &e), ERR_OK);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASING);
+    assert_int_equal(release(&r, MACHINE, &e), ERR_CONFLICT); /* once is enough */
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASING);
+    assert_string_equal(rig_told(&r, id), "requested isolated");
+    rig_pass(&r, 20 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_string_equal(rig_isolation(&r).why, "release ordered by maria: all clear");
+    assert_string_equal(rig_told(&r, id), "requested isolated released");
+    assert_non_null(strstr(rig_subject(&r, id), "[RELEASED] High: "));
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+    rig_close(&r);
+}
+
+static void test_ledger__what_an_answer_to_the_release_means(void **state)
+{
+    static const struct {
+        int status;
+        const char *body;
+        enum isolation_state ends;
+        bool unanswered;
+    } rows[] = {
+        {201, ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"),
+         ISOLATION_RELEASING, false},
+        {200, ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"),
+         ISOLATION_RELEASED, false},
+        {201, ACTION_DOC(RELEASE_ACTION, "Unisolate", "Failed", "null", "12:12"),
+         ISOLATION_ISOLATED, false},
+        {201, ACTION_DOC(RELEASE_ACTION, "Isolate", "Pending", "null", "12:12"),
+         ISOLATION_RELEASING, true},
+        {201, "{", ISOLATION_RELEASING, true},
+        {400, "{\"error\":{\"code\":\"ActiveRequestAlreadyExists\",\"message\":\"m\"}}",
+         ISOLATION_RELEASING, false},
+        {400, "{\"error\":{\"code\":\"OsPlatformNotSupported\",\"message\":\"m\"}}",
+         ISOLATION_ISOLATED, false},
+        {403, "{\"error\":{\"code\":\"Forbidden\",\"message\":\"m\"}}", ISOLATION_ISOLATED, false},
+        {404, "{\"error\":{\"code\":\"ResourceNotFound\",\"message\":\"m\"}}", ISOLATION_ISOLATED,
+         false},
+        {429, "{\"error\":{\"code\":\"429\",\"message\":\"in 8 seconds\"}}", ISOLATION_RELEASING,
+         false},
+        {500, "{}", ISOLATION_RELEASING, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        rig_open(&r, NULL);
+        id = isolated(&r);
+        rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+        rig_says(&r, "POST", UNISOLATE, 0, rows[i].status, rows[i].body);
+        assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+        (void)rig_work(&r);
+        print_message("  %d %.40s\n", rows[i].status, rows[i].body);
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+        assert_int_equal(rig_isolation(&r).state, rows[i].ends);
+        assert_int_equal(rig_isolation(&r).posted != 0, rows[i].unanswered);
+        assert_string_equal(rig_told(&r, id),
+                            rows[i].ends == ISOLATION_RELEASED   ? "requested isolated released"
+                            : rows[i].ends == ISOLATION_ISOLATED ? "requested isolated not_released"
+                                                                 : "requested isolated");
+        if (rows[i].ends == ISOLATION_ISOLATED)
+            assert_non_null(strstr(rig_subject(&r, id), "[NOT RELEASED: "));
+        rig_close(&r);
+    }
+}
+
+/* A lost answer: looked for, and neither asked again while it may be there nor forgotten. */
+static void test_ledger__a_lost_release_is_looked_for_and_not_sent_again(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = isolated(&r);
+    rig_says(&r, "GET", LIST, 1, 200, IN_FORCE);
+    rig_says(&r, "GET", LIST, 0, 200,
+             "{\"value\":[" ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null",
+                                       "11:15") "," ACTION_DOC(ACTION, "Isolate", "Succeeded",
+                                                               "null", "11:13") "]}");
+    peer_script(r.peer, &(struct peer_answer){
+                            .method = "POST", .target = UNISOLATE, .times = 1, .act = PEER_RESET});
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+    assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASING);
+    assert_true(rig_isolation(&r).posted > 0);
+    rig_pass(&r, 9 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&r, "GET", LIST), 1); /* not before it can be seen */
+    rig_pass(&r, MINUTE_MS, SECOND_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+    assert_string_equal(rig_told(&r, id), "requested isolated released");
+    rig_close(&r);
+}
+
+static void test_ledger__somebody_elses_release_is_followed_and_none_is_asked_for(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    (void)isolated(&r);
+    rig_says(&r, "GET", LIST, 0, 200,
+             "{\"value\":[" ACTION_DOC("a2", "Unisolate", "InProgress", "null",
+                                       "11:20") "," ACTION_DOC(ACTION, "Isolate", "Succeeded",
+                                                               "null", "11:13") "]}");
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC("a2", "Unisolate", "Succeeded", "null", "11:20"));
+    assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+    (void)rig_work(&r);
+    rig_pass(&r, 10 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_string_equal(rig_isolation(&r).release_id, "a2");
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+    rig_close(&r);
+}
+
+static void test_ledger__somebody_elses_isolation_is_released_by_name_alone(void **state)
+{
+    struct rig r;
+    struct err e = {0};
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    (void)rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_true(rig_isolation(&r).adopted);
+    assert_int_equal(release(&r, NULL, &e), ERR_CONFLICT);
+    assert_non_null(strstr(e.text, "somebody isolated this machine, not cordon"));
+    assert_int_equal(release(&r, "another.corp.example", &e), ERR_INVALID);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_int_equal(release(&r, "WS-114.corp.example", &e), ERR_OK);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASING);
+    rig_close(&r);
+}
+
+static void test_ledger__an_order_needs_a_reason_and_a_machine_that_is_isolated(void **state)
+{
+    struct desk_order o = {.why = " ", .for_ms = HOUR_MS};
+    struct rig r;
+    struct err e = {0};
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    (void)rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    o.id = rig_isolation(&r).id;
+    assert_int_equal(desk_release(r.g, &o, &e), ERR_INVALID);
+    o.why = "all clear";
+    assert_int_equal(desk_release(r.g, &o, &e), ERR_CONFLICT);
+    assert_non_null(strstr(e.text, "pending"));
+    assert_int_equal(desk_extend(r.g, &o, &e), ERR_CONFLICT);
+    o.id++;
+    assert_int_equal(desk_release(r.g, &o, &e), ERR_NOT_FOUND);
+    o.for_ms = 0;
+    assert_int_equal(desk_extend(r.g, &o, &e), ERR_INVALID);
+    rig_close(&r);
+}
+
+/* ---- a rule that lets it end by itself ---------------------------------------------------------------- */
+
+#define OTHER_ALERT "da637_2"
+
+static void test_ledger__a_rule_may_end_it_unless_another_high_alert_is_open(void **state)
+{
+    static const struct {
+        const char *label, *then; /* the other alert, when it is read at the time */
+        bool other, released;
+    } rows[] = {
+        {"no other alert", NULL, false, true},
+        {"another, open", "\"status\":\"InProgress\"", true, false},
+        {"another, without a status", "\"title\":\"x\"", true, false},
+        {"another, resolved", "\"status\":\"Resolved\"", true, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        rig_open(&r, RULES_FREE_AFTER);
+        id = isolated(&r);
+        if (rows[i].other) {
+            peer_forget(r.peer);
+            rig_says(&r, "POST", "/0a4a1f60", 0, 200,
+                     "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+            rig_says(&r, "GET", GET_ALERT OTHER_ALERT, 0, 200,
+                     arena_fmt(r.arena,
+                               "{\"id\":\"" OTHER_ALERT "\",\"severity\":\"High\",%s,"
+                               "\"machineId\":\"" MACHINE "\"}",
+                               rows[i].then));
+            rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+            rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        }
+        rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+        rig_says(&r, "POST", UNISOLATE, 0, 201,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+        if (rows[i].other) {
+            (void)rig_push(&r, OTHER_ALERT, MACHINE);
+            (void)rig_work(&r);
+        }
+        rig_pass(&r, 7 * HOUR_MS, HOUR_MS);
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+        rig_pass(&r, 2 * HOUR_MS, HOUR_MS);
+        print_message("  %s\n", rows[i].label);
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), rows[i].released ? 1 : 0);
+        assert_int_equal(rig_isolation(&r).state,
+                         rows[i].released ? ISOLATION_RELEASED : ISOLATION_ISOLATED);
+        assert_string_equal(rig_told(&r, id), rows[i].released ? "requested isolated released"
+                                                               : "requested isolated");
+        if (!rows[i].released) { /* and people hear why */
+            rig_pass(&r, 16 * HOUR_MS, HOUR_MS);
+            assert_string_equal(rig_told(&r, id), "requested isolated review");
+            assert_non_null(strstr(last_message(&r, id), "not released by itself: alert"));
+        }
+        rig_close(&r);
+    }
+}
+
+static void test_ledger__somebody_elses_isolation_never_ends_by_a_rule(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, RULES_FREE_AFTER);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    (void)rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_true(rig_isolation(&r).adopted);
+    rig_pass(&r, 50 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_int_equal(rig_isolation(&r).reminded, 2); /* but people are asked */
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+    rig_close(&r);
+}
+
+/* ---- absent machines --------------------------------------------------------------------------------- */
+
+/* Pending until Defender gives up, at a time that the test's hands have passed. */
+static int64_t lapsed(struct rig *r)
+{
+    int64_t id;
+
+    rig_afresh(r);
+    rig_says(r, "GET", LIST, 1, 200, NOTHING);
+    rig_says(r, "POST", ISOLATE, 1, 201, ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    id = rig_push(r, ALERT, MACHINE);
+    (void)rig_work(r);
+    rig_pass(r, 59 * HOUR_MS, HOUR_MS);
+    assert_string_equal(rig_told(r, id), "requested");
+    rig_pass(r, 10 * HOUR_MS, HOUR_MS);
+    assert_string_equal(rig_told(r, id), "requested lapsing"); /* once */
+    assert_non_null(strstr(rig_subject(r, id), "[NOT ISOLATED: offline for two and a half days"));
+    peer_forget(r->peer);
+    rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(r, "GET", GET_ACTION, 0, 200,
+             "{\"id\":\"" ACTION
+             "\",\"type\":\"Isolate\",\"status\":\"TimeOut\",\"machineId\":\"" MACHINE
+             "\",\"creationDateTimeUtc\":\"2025-01-07T10:11:12Z\","
+             "\"lastUpdateDateTimeUtc\":\"2025-01-10T10:11:12Z\",\"externalId\":null}");
+    rig_pass(r, HOUR_MS, 15 * MINUTE_MS);
+    assert_int_equal(rig_isolation(r).state, ISOLATION_FAILED);
+    assert_string_equal(rig_told(r, id), "requested lapsing not_isolated");
+    assert_true(rig_isolation(r).lapsed > 0);
+    return id;
+}
+
+static void machine_seen(struct rig *r, const char *fields)
+{
+    peer_forget(r->peer);
+    rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+    rig_says(r, "GET", GET_MACHINE, 0, 200,
+             arena_fmt(r->arena,
+                       "{\"id\":\"" MACHINE "\",\"computerDnsName\":\"ws-114.corp.example\"%s}",
+                       fields));
+    rig_says(r, "GET", LIST, 0, 200,
+             "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "TimeOut", "null", "11:12") "]}");
+    rig_says(r, "POST", ISOLATE, 0, 201, ACTION_DOC("d4", "Isolate", "Succeeded", "null", "12:12"));
+}
+
+static void test_ledger__an_absent_machine_is_isolated_when_it_is_seen(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = lapsed(&r);
+    machine_seen(&r, ",\"lastSeen\":\"2025-01-10T10:11:12Z\""); /* not after Defender gave up */
+    rig_pass(&r, 12 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_true(rig_seen(&r, "GET", GET_MACHINE) >= 11);
+    assert_true(rig_seen(&r, "GET", GET_MACHINE) <= 13); /* now and then */
+    machine_seen(&r, ",\"lastSeen\":\"2025-01-10T21:00:00.5Z\"");
+    rig_pass(&r, 2 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_int_equal(rig_case(&r, id).isolation, rig_isolation(&r).id);
+    assert_string_equal(rig_told(&r, id), "requested lapsing not_isolated isolated");
+    rig_pass(&r, 5 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    rig_close(&r);
+}
+
+/* The policy in force decides then, not the one of the first time. */
+static void test_ledger__a_machine_that_is_seen_is_judged_anew(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    (void)lapsed(&r);
+    machine_seen(&r, ",\"lastSeen\":\"2025-01-10T21:00:00Z\",\"machineTags\":[\"tier-0\"]");
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL
+                                "safety: {protected: [{machine.tags: [tier-0]}]}\n"));
+    rig_pass(&r, 2 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    rig_close(&r);
+}
+
+static void test_ledger__a_merged_or_lost_machine_is_a_persons_business(void **state)
+{
+    static const struct {
+        const char *fields, *why;
+        int64_t wait_ms;
+    } rows[] = {
+        {",\"mergedIntoMachineId\":\"1111111111111111111111111111111111111111\"",
+         "merged into ws-115.corp.example (1111111111111111111111111111111111111111)", 2 * HOUR_MS},
+        {"", "not seen for 30 days", 31 * DAY_MS},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+        size_t looked;
+
+        rig_open(&r, NULL);
+        id = lapsed(&r);
+        machine_seen(&r, rows[i].fields);
+        rig_says(&r, "GET", "/api/machines/1111", 0, 200,
+                 "{\"id\":\"1111111111111111111111111111111111111111\",\"computerDnsName\":"
+                 "\"ws-115.corp.example\",\"lastSeen\":\"2025-01-10T21:00:00Z\"}");
+        rig_pass(&r, rows[i].wait_ms, HOUR_MS);
+        assert_non_null(strstr(rig_subject(&r, id), rows[i].why));
+        assert_string_equal(rig_told(&r, id), "requested lapsing not_isolated not_isolated");
+        looked = rig_seen(&r, "GET", GET_MACHINE);
+        rig_pass(&r, 5 * HOUR_MS, HOUR_MS); /* that was the last look */
+        assert_int_equal(rig_seen(&r, "GET", GET_MACHINE), looked);
+        assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 0);
+        rig_close(&r);
+    }
+}
+
+/* ---- an older version's -------------------------------------------------------------------------------- */
+
+static enum err_code forget_work(struct db_tx *tx, void *arg, struct err *e)
+{
+    (void)arg;
+    return db_run(tx, e, NULL, "DELETE FROM work", "");
+}
+
+static void test_ledger__machines_that_nobody_watches_are_taken_over(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = isolated(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    assert_int_equal(db_write(r.store->db, forget_work, NULL, NULL), ERR_OK);
+    assert_int_equal(ledger_watch(r.g, NULL), ERR_OK);
+    assert_int_equal(ledger_watch(r.g, NULL), ERR_OK); /* twice is once */
+    rig_pass(&r, 25 * HOUR_MS, HOUR_MS);
+    assert_string_equal(rig_told(&r, id), "requested isolated review");
+    rig_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ledger__people_are_asked_again_until_somebody_answers),
+        cmocka_unit_test(test_ledger__the_time_of_review_is_a_setting),
+        cmocka_unit_test(test_ledger__a_false_positive_is_offered_not_released),
+        cmocka_unit_test(test_ledger__people_are_asked_without_defender_too),
+        cmocka_unit_test(test_ledger__a_release_at_defender_closes_ours),
+        cmocka_unit_test(test_ledger__a_release_is_asked_for_once_and_followed),
+        cmocka_unit_test(test_ledger__what_an_answer_to_the_release_means),
+        cmocka_unit_test(test_ledger__a_lost_release_is_looked_for_and_not_sent_again),
+        cmocka_unit_test(test_ledger__somebody_elses_release_is_followed_and_none_is_asked_for),
+        cmocka_unit_test(test_ledger__somebody_elses_isolation_is_released_by_name_alone),
+        cmocka_unit_test(test_ledger__an_order_needs_a_reason_and_a_machine_that_is_isolated),
+        cmocka_unit_test(test_ledger__a_rule_may_end_it_unless_another_high_alert_is_open),
+        cmocka_unit_test(test_ledger__somebody_elses_isolation_never_ends_by_a_rule),
+        cmocka_unit_test(test_ledger__an_absent_machine_is_isolated_when_it_is_seen),
+        cmocka_unit_test(test_ledger__a_machine_that_is_seen_is_judged_anew),
+        cmocka_unit_test(test_ledger__a_merged_or_lost_machine_is_a_persons_business),
+        cmocka_unit_test(test_ledger__machines_that_nobody_watches_are_taken_over),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

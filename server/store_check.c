@@ -16,12 +16,15 @@ static const struct {
     {"SELECT id FROM work WHERE kind = 0 AND NOT EXISTS"
      " (SELECT 1 FROM cases WHERE cases.id = work.id) ORDER BY id",
      "work for the case", ", which is not there"},
-    {"SELECT id FROM work WHERE kind = 1 AND NOT EXISTS"
+    {"SELECT id FROM work WHERE kind IN (1, 6) AND NOT EXISTS"
      " (SELECT 1 FROM isolations WHERE isolations.id = work.id) ORDER BY id",
      "work for the isolation", ", which is not there"},
     {"SELECT id FROM work WHERE kind = 2 AND NOT EXISTS"
      " (SELECT 1 FROM notices WHERE notices.id = work.id) ORDER BY id",
      "work for the notice", ", which is not there"},
+    {"SELECT id FROM work WHERE kind = 7 AND NOT EXISTS"
+     " (SELECT 1 FROM actions WHERE actions.id = work.id) ORDER BY id",
+     "work for the action", ", which is not there"},
     {"SELECT id FROM cases WHERE state IN ('received', 'expanding', 'deciding', 'acting') AND NOT"
      " EXISTS (SELECT 1 FROM work WHERE work.id = cases.id) ORDER BY id",
      "the case", " is open, and no work will take it further"},
@@ -33,7 +36,7 @@ static const struct {
      " (SELECT 1 FROM isolations WHERE isolations.id = cases.isolation) ORDER BY id",
      "the case", " names an isolation that is not there"},
     {"SELECT id FROM isolations WHERE state IN ('requested', 'pending') AND NOT EXISTS"
-     " (SELECT 1 FROM work WHERE work.id = isolations.id) ORDER BY id",
+     " (SELECT 1 FROM work WHERE work.id = isolations.id AND kind = 1) ORDER BY id",
      "the isolation", " is under way, and no work will follow it"},
     {"SELECT id FROM notices WHERE state = 'waiting' AND NOT EXISTS"
      " (SELECT 1 FROM work WHERE work.id = notices.id) ORDER BY id",

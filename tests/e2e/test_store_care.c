@@ -88,6 +88,7 @@ static void test_store_care__check_names_what_leads_nowhere(void **state)
         {"INSERT INTO work VALUES (7, 0, 1, 0, NULL, 0, 0, 0)", "work for the case 0000000000007"},
         {"INSERT INTO work VALUES (8, 1, 1, 0, NULL, 0, 0, 0)", "work for the isolation"},
         {"INSERT INTO work VALUES (9, 2, 1, 0, NULL, 0, 0, 0)", "work for the notice"},
+        {"INSERT INTO work VALUES (10, 7, 1, 0, NULL, 0, 0, 0)", "work for the action"},
         {"UPDATE cases SET state = 'acting'", "no work will take it further"},
         {"UPDATE cases SET state = 'waiting'", "waits for an isolation that is over"},
         {"UPDATE cases SET isolation = 77", "names an isolation that is not there"},

@@ -6,6 +6,7 @@
  */
 #include "work.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -83,6 +84,7 @@ static bool find_room(const struct workers *p, int64_t now, size_t room[WORK_KIN
 /* A claimed row for the next idle worker. */
 static void enqueue(struct workers *p, const struct work *w)
 {
+    assert(p->queue_len < p->o.threads); /* no more is claimed than there are idle workers */
     for (unsigned i = 0; i < p->o.threads; i++)
         if (!p->held[i].w.id) {
             p->held[i] = (struct held){.w = *w, .keep = clock_mono_ms(p->clock) + WORK_KEEP_MS};

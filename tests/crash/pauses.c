@@ -250,7 +250,7 @@ int main(void)
             ;
         failed += status != 0;
     }
-    (void)printf("pauses: %u places, %d of them FAILED\n", STORIES, failed);
+    (void)printf("pauses: %d places, %d of them FAILED\n", (int)STORIES, failed);
     postgres_stop();
     return failed != 0;
 }

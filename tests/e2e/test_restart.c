@@ -267,10 +267,13 @@ static void check_mails(struct house *h)
 
         assert_non_null(id);
         assert_true(n < want + PUSHES);
+        if (!id)
+            continue; /* for the analyzer: the assertion does not come back */
         id += strlen("\r\nMessage-ID: ");
         ids[n++] = strndup(id, strcspn(id, "\r"));
     }
-    qsort(ids, n, sizeof *ids, by_text);
+    if (ids)
+        qsort(ids, n, sizeof *ids, by_text);
     for (size_t i = 1; i < n; i++)
         if (strcmp(ids[i - 1], ids[i]) == 0)
             fail_msg("the mail %s came twice", ids[i]);

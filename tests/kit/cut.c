@@ -28,7 +28,7 @@ struct cut {
     struct pair pairs[PAIRS_MAX];
 };
 
-static void die(const char *what)
+static _Noreturn void die(const char *what)
 {
     perror(what);
     abort();

@@ -272,12 +272,16 @@ static enum err_code settle_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct settle *t = arg;
     struct case_record c;
-    enum err_code code = case_load(tx, t->arena, t->id, &c, e);
+    /* The fence first: a process that was stopped for long may find the case settled by another. */
+    enum err_code code = work_done(tx, t->w, e);
 
     if (!code)
+        code = case_load(tx, t->arena, t->id, &c, e);
+    if (!code)
         code = act_settle(tx, t->g, t->rt, t->arena, &c, t->now, e);
-    t->state = c.state;
-    return code ? code : work_done(tx, t->w, e);
+    if (!code)
+        t->state = c.state;
+    return code;
 }
 
 void act_run(const struct acting *a)

@@ -740,6 +740,8 @@ static bool read_job(const struct buf *job, struct session *s, struct json **ret
                                  strlen(s->job.password) <= MAIL_PASSWORD_MAX));
 }
 
+#define NICENESS 10 /* a tenth of a processor's time, where both want all of it */
+
 int smtp_child_main(int in, int out)
 {
     struct session session = {.out = out}; /* the library keeps pointers to it until the end */
@@ -750,6 +752,8 @@ int smtp_child_main(int in, int out)
     /* Whoever started us is gone: so is the reason to go on. And no core file with a password in it. */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     (void)setrlimit(RLIMIT_CORE, &(struct rlimit){0});
+    /* A mail may take its time; an isolation that is under way meanwhile may not. */
+    (void)setpriority(PRIO_PROCESS, 0, NICENESS);
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGALRM, SIG_DFL);
     (void)alarm(600); /* until the job says how long */

@@ -2,9 +2,9 @@
  * Defender answers every call after D ms?
  *
  * Alert, machine and actions are read side by side, so it should be D and a little when the push names the
- * machine, 2 D and a little when it does not. Each push is of a new alert on a new machine; between two
- * the case is awaited, so every one is alone. Prints one JSON line per row. $SHORT: 11 pushes per row
- * instead of 41.
+ * machine, 2 D and a little when it does not. Each push is of a new alert on a new machine; between two the case
+ * and its mails are awaited, so every one is alone. Prints one JSON line per row. $SHORT: 11 pushes per row instead
+ * of 41.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,6 +20,7 @@
 #include "kit/house.h"
 
 #define PUSHES_MAX 41
+#define MAILS      2 /* of a case: that the isolation was requested, and how it ended */
 
 static double now_ms(void)
 {
@@ -95,6 +96,7 @@ static void measure(int delay_ms, bool with_machine, int pushes)
             took[i - 3] = call_ms(calls) - offset - pushed;
         sim_tell(h->sim, "/config", "{\"delay_ms\":0}");
         json_free(house_wait_case(h, answer, "done", 30000));
+        json_free(sim_wait_mails(h->sim, MAILS * (i + 1), 30000));
     }
     qsort(took, (size_t)pushes, sizeof took[0], by_value);
     (void)printf(

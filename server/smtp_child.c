@@ -740,7 +740,7 @@ static bool read_job(const struct buf *job, struct session *s, struct json **ret
                                  strlen(s->job.password) <= MAIL_PASSWORD_MAX));
 }
 
-#define NICENESS 10 /* a tenth of a processor's time, where both want all of it */
+#define NICENESS 5 /* a quarter of a processor, where both want all of it */
 
 int smtp_child_main(int in, int out)
 {

@@ -14,6 +14,7 @@
 #include "id.h"
 #include "json.h"
 #include "log.h"
+#include "pause.h"
 #include "store_heartbeats.h"
 #include "store_upkeep.h"
 #include "store_polls.h"
@@ -58,8 +59,17 @@ static void part(struct json_out *o, const char *name, bool ok, const char *why,
 
 /* Ready means that a push can be accepted; what is wrong beyond that is named but keeps nobody away:
  * an accepted alert is worth more than one turned away because Defender does not answer. */
+static bool read_pause(struct engine *g, struct arena *a, struct pause *ret)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
+
+    return a && !store_pause(g->store, rt, a, ret, NULL);
+}
+
 static unsigned readyz(struct page *p)
 {
+    AUTO(arena_freep) struct arena *arena = arena_new(1024);
+    struct pause pause = {0};
     struct engine *g = p->a->o.engine;
     struct health_part parts[PARTS_MAX];
     unsigned n = health_list(g->health, parts, PARTS_MAX);
@@ -76,6 +86,10 @@ static unsigned readyz(struct page *p)
     for (unsigned i = 0; i < n; i++) {
         part(&o, parts[i].name, parts[i].ok, parts[i].why, parts[i].since);
         degraded = degraded || !parts[i].ok;
+    }
+    if (store_ok && read_pause(g, arena, &pause)) {
+        part(&o, "pause", !pause.on, pause.on ? pause_words(&pause, arena) : NULL, pause.since);
+        degraded = degraded || pause.on;
     }
     json_out_object_end(&o);
     json_out_bool(&o, "degraded", degraded);
@@ -199,6 +213,8 @@ static void gauges_of_sources(struct page *p)
 
 static unsigned metrics_page(struct page *p)
 {
+    AUTO(arena_freep) struct arena *arena = arena_new(1024);
+    struct pause pause;
     struct engine *g = p->a->o.engine;
     struct health_part parts[PARTS_MAX];
     unsigned n = health_list(g->health, parts, PARTS_MAX);
@@ -211,6 +227,8 @@ static unsigned metrics_page(struct page *p)
     gauges_of_sources(p);
     gauges_of_limits(p);
     gauges_of_polls(p);
+    if (read_pause(g, arena, &pause))
+        metrics_gauge(&p->out, METRIC_PAUSED, 1, NULL, NULL, pause.on);
     metrics_gauge(&p->out, METRIC_WORKERS_BUSY, 1, NULL, NULL, workers_busy(g->workers));
     if (p->a->o.senders)
         http_server_counts(p->a->o.senders, &connections, &requests);
@@ -357,11 +375,11 @@ static bool take_text(struct page *p, const struct json *doc, const char *name, 
     return false;
 }
 
-/* {"why": "…", "by": "…", "machine": "…", "for": "4h"}, all optional; an empty body is an empty object. */
-static unsigned order(struct page *p, const char *what,
-                      enum err_code (*give)(struct engine *g, const struct desk_order *o,
-                                            struct err *e),
-                      const char *done)
+typedef enum err_code (*desk_fn)(struct engine *g, const struct desk_order *o, struct err *e);
+
+/* {"why": "…", "by": "…", "machine": "…", "for": "4h"}, all optional; an empty body is an empty object.
+ * what: whose id the path holds, or NULL. */
+static unsigned order(struct page *p, const char *what, desk_fn give, const char *done)
 {
     AUTO(json_freep) struct json *doc = NULL;
     struct json_out o = JSON_OUT(&p->out);
@@ -370,7 +388,7 @@ static unsigned order(struct page *p, const char *what,
     size_t len;
     const char *body = http_body(p->r, &len);
 
-    if (id_parse(p->id, &order.id, NULL)) /* no such thing can exist */
+    if (what && id_parse(p->id, &order.id, NULL)) /* no such thing can exist */
         return status_of(
             err_set(&p->e, ERR_NOT_FOUND, "there is no %s with the id %.40s", what, p->id));
     if (len && (json_parse(body, len, &doc, &p->e) || json_type(doc) != JSON_OBJECT))
@@ -386,7 +404,8 @@ static unsigned order(struct page *p, const char *what,
         return status_of(p->e.code);
     json_out_object(&o, NULL);
     json_out_string(&o, "status", done);
-    json_out_id(&o, what, order.id);
+    if (what)
+        json_out_id(&o, what, order.id);
     json_out_object_end(&o);
     return 200;
 }
@@ -411,6 +430,16 @@ static unsigned extend_isolation(struct page *p)
     return order(p, "isolation", desk_extend, "extended");
 }
 
+static unsigned pause_all(struct page *p)
+{
+    return order(p, NULL, desk_pause, "paused");
+}
+
+static unsigned resume_all(struct page *p)
+{
+    return order(p, NULL, desk_resume, "resumed");
+}
+
 /* ---- routing ---------------------------------------------------------------------------------- */
 
 enum { FOR_ALL = 1 << 0, ORDER = 1 << 1 }; /* needs no token; POST instead of GET */
@@ -432,6 +461,8 @@ static const struct route {
     {"/api/isolations/*", 0, one_isolation},
     {"/api/isolations/*/release", ORDER, release_isolation},
     {"/api/isolations/*/extend", ORDER, extend_isolation},
+    {"/api/pause", ORDER, pause_all},
+    {"/api/resume", ORDER, resume_all},
 };
 
 /* Does the path fit? id gets what stands for the '*' ("" without one). */

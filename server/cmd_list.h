@@ -11,6 +11,8 @@ COMMAND("keygen", cmd_keygen, "make a new secret for a sender, or an Ed25519 pai
 COMMAND("cases", cmd_cases, "what is known and done about each alert: list, show, explain")
 COMMAND("isolations", cmd_isolations,
         "every episode of a machine being isolated: list, show, release, extend")
+COMMAND("pause", cmd_pause, "stop isolating, until `resume`: the kill switch")
+COMMAND("resume", cmd_resume, "go on after `pause`")
 COMMAND("store", cmd_store, "care of the store: check, backup FILE, restore FILE")
 COMMAND("backtest", cmd_backtest, "say what a policy would have done with real alerts; reads only")
 COMMAND("audit", cmd_audit, "the record of what cordon did: verify, export")

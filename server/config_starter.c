@@ -134,6 +134,7 @@ const char config_starter[] =
     "  limits:                               # a storm of alerts does not cut off a whole company\n"
     "    - {isolations: 10, per: 1h}\n"
     "    - {isolations: 30, per: 24h}\n"
+    "  # pause_file: /run/cordon/pause       # while it is there nothing is isolated; `cordon pause` needs no file\n"
     "  # review: 24h                        # then people are asked whether the isolation is still right\n"
     "\n"
     "# What the policy is to say of which facts. Judged by `cordon check` and before a reload, which is refused when\n"

@@ -6,6 +6,8 @@
 
 #include "ledger.h"
 #include "log.h"
+#include "notice_system.h"
+#include "pause.h"
 #include "releasing.h"
 #include "store_audit.h"
 #include "store_cases.h"
@@ -75,11 +77,13 @@ static enum err_code find_undone(struct db_tx *tx, struct order *q, bool *ret, s
     return code;
 }
 
-static enum err_code check_isolation(struct db_tx *tx, struct order *q, struct err *e)
+static enum err_code check_isolation(struct db_tx *tx, struct order *q, bool *undone, struct err *e)
 {
     struct isolation_record isolation;
     enum err_code code = isolation_load(tx, q->arena, q->c.isolation, &isolation, e);
 
+    if (!code && isolation.state == ISOLATION_FAILED)
+        *undone = true;
     if (!code && isolation_is_open(isolation.state))
         return err_set(e, ERR_CONFLICT, "its machine's isolation is %s: there is nothing to retry",
                        isolation_state_name(isolation.state));
@@ -95,14 +99,14 @@ static enum err_code retry_fn(struct db_tx *tx, void *arg, struct err *e)
 
     if (!code && q->c.state == CASE_DONE)
         code = find_undone(tx, q, &undone, e);
+    if (!code && q->c.isolation)
+        code = check_isolation(tx, q, &undone, e);
     if (!code && q->c.state != CASE_FAILED && !undone)
         code = err_set(e, ERR_CONFLICT,
                        "the case is %s%s: only one that failed, or of which a step failed or was "
                        "withheld, can be tried again",
                        case_state_name(q->c.state),
                        q->c.state == CASE_DONE ? ", and all its steps were done" : "");
-    if (!code && q->c.isolation)
-        code = check_isolation(tx, q, e);
     if (code)
         return code;
     c = q->c;
@@ -237,4 +241,111 @@ enum err_code desk_extend(struct engine *g, const struct desk_order *o, struct e
     if (o->for_ms < MINUTE_MS || o->for_ms > 366 * DAY_MS)
         return err_set(e, ERR_INVALID, "for: expected 1m to 366d, such as 4h");
     return order_about_isolation(g, o, extend_fn, "isolation_extended", e);
+}
+
+/* ---- the kill switch ---------------------------------------------------------------------------- */
+
+struct throw
+{
+    struct engine *g;
+    struct runtime *rt;
+    struct arena *arena;
+    const struct desk_order *o;
+    int64_t now;
+    bool was;
+    struct pause p; /* as it is then */
+};
+
+static const char *given(const char *text)
+{
+    return is_given(text) ? text : NULL;
+}
+
+static enum err_code record_order(struct db_tx *tx, const struct throw *t, const char *what,
+                                  struct err *e)
+{
+    return audit_put(tx, e, AUDIT_ORDER, 0, t->now, LOG_STR("order", what),
+                     LOG_STR("who", given(t->o->who)), LOG_STR("why", given(t->o->why)));
+}
+
+static enum err_code pause_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct throw *t = arg;
+    struct notice_system n = {
+        .about = "pause",
+        .kind = "paused",
+        .headline = "cordon is paused: nothing is isolated",
+        .body =
+            "What the rules want isolated meanwhile is told as [NOT ISOLATED: paused ...] and can be "
+            "begun anew after `cordon resume`, with `cordon cases retry`. Releases, notices and "
+            "reading go on."};
+    enum err_code code = pause_set(tx, given(t->o->who), given(t->o->why), t->now, e);
+
+    if (!code)
+        code = pause_read(tx, t->rt, t->arena, &t->p, e);
+    if (!code)
+        code = record_order(tx, t, "pause", e);
+    if (code)
+        return code;
+    n.subject = pause_words(&t->p, t->arena);
+    return notice_system_put(tx, t->g, t->rt, t->arena, &n, t->now, e);
+}
+
+static enum err_code resume_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct throw *t = arg;
+    const char *who = given(t->o->who), *why = given(t->o->why);
+    struct notice_system n = {
+        .about = "pause",
+        .kind = "resumed",
+        .headline = "cordon goes on",
+        .body = "Isolations are asked for again. What was wanted meanwhile is not made "
+                "up for by itself: `cordon cases retry` begins a case anew.",
+        .good = true,
+        .follows = true};
+    enum err_code code = pause_clear(tx, &t->was, e);
+
+    if (!code)
+        code = pause_read(tx, t->rt, t->arena, &t->p, e);
+    if (code || !t->was)
+        return code;
+    code = record_order(tx, t, "resume", e);
+    if (code)
+        return code;
+    n.subject = arena_fmt(t->arena, "resumed%s%s%s%s", who ? " by " : "", who ? who : "",
+                          why ? ": " : "", why ? why : "");
+    return notice_system_put(tx, t->g, t->rt, t->arena, &n, t->now, e);
+}
+
+static enum err_code throw(struct throw *t, db_fn fn, const char *event, struct err *e) {
+    enum err_code code =
+        t->arena ? db_write(t->g->store->db, fn, t, e) : err_set(e, ERR_NOMEM, "an order");
+
+    if (code) return code;
+    log_event(LOG_WARN, event, LOG_STR("who", t->o->who), LOG_STR("why", t->o->why));
+    engine_kick(t->g);
+    return ERR_OK;
+}
+
+enum err_code desk_pause(struct engine *g, const struct desk_order *o, struct err *e)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
+    struct throw t = {.g = g, .rt = rt, .arena = arena, .o = o, .now = clock_wall_ms(g->clock)};
+
+    return throw(&t, pause_fn, "pause", e);
+}
+
+enum err_code desk_resume(struct engine *g, const struct desk_order *o, struct err *e)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
+    struct throw t = {.g = g, .rt = rt, .arena = arena, .o = o, .now = clock_wall_ms(g->clock)};
+    enum err_code code = throw(&t, resume_fn, "resume", e);
+
+    if (code)
+        return code;
+    if (t.p.file)
+        return err_set(e, ERR_CONFLICT, "%s still pauses: remove this file", t.p.file);
+    return t.was ? ERR_OK : err_set(e, ERR_CONFLICT, "cordon is not paused");
 }

@@ -47,4 +47,10 @@ enum err_code desk_release(struct engine *g, const struct desk_order *o, struct 
 /** It is right that the machine is isolated: people are asked again after for_ms. Errors as desk_release's. */
 enum err_code desk_extend(struct engine *g, const struct desk_order *o, struct err *e);
 
+/** The kill switch (pause.h): o->id means nothing. People are told. ERR_AGAIN, ERR_IO. Threads as desk_retry. */
+enum err_code desk_pause(struct engine *g, const struct desk_order *o, struct err *e);
+/** Takes desk_pause back. ERR_CONFLICT when there is nothing to take back, or the file safety.pause_file still
+ *  pauses: then the sentence says so. */
+enum err_code desk_resume(struct engine *g, const struct desk_order *o, struct err *e);
+
 #endif

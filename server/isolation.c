@@ -32,6 +32,7 @@
 #include "ledger.h"
 #include "log.h"
 #include "notice.h"
+#include "pause.h"
 #include "policy.h"
 #include "work.h"
 
@@ -430,6 +431,30 @@ static enum err_code refuse(struct request *q, const char *why)
     return ERR_OK;
 }
 
+/* Why no isolation may be asked for now; *ret NULL: it may. Of the configuration in force. */
+static enum err_code find_pause(struct db_tx *tx, const struct runtime *rt, struct arena *arena,
+                                const char **ret, struct err *e)
+{
+    struct pause p;
+    enum err_code code = pause_read(tx, rt, arena, &p, e);
+
+    if (!code)
+        *ret = p.on ? pause_words(&p, arena) : NULL;
+    return code;
+}
+
+static enum err_code check_pause(struct db_tx *tx, struct request *q, struct err *e)
+{
+    const char *paused = NULL;
+    enum err_code code = find_pause(tx, q->rt, q->x.arena, &paused, e);
+
+    if (code || !paused)
+        return code;
+    (void)refuse(q, paused);
+    q->outcome = OUTCOME_WITHHELD;
+    return ERR_OK;
+}
+
 static enum err_code check_limits(struct db_tx *tx, struct request *q, struct err *e)
 {
     size_t n;
@@ -492,7 +517,9 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
         x->why = x->grounds->why;
         return ERR_OK;
     }
-    code = check_limits(tx, q, e);
+    code = check_pause(tx, q, e);
+    if (!code)
+        code = check_limits(tx, q, e);
     if (code || q->outcome != OUTCOME_DONE)
         return code;
     if (q->later) {
@@ -693,8 +720,11 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     struct episode *x = arg;
     struct isolation_record r = x->row;
     struct work w = x->w;
-    enum err_code code;
+    const char *paused = NULL;
+    enum err_code code = find_pause(tx, x->rt, x->arena, &paused, e);
 
+    if (code)
+        return code;
     x->post = false;
     if (x->finding == FOUND_ISOLATE) {
         code = move(tx, x, &r, adopt(&r, x->action), NULL, e);
@@ -704,6 +734,9 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     } else if (x->own) { /* it came, and it ended */
         (void)adopt(&r, x->own);
         code = move(tx, x, &r, ISOLATION_FAILED, end_words(x->own), e);
+    } else if (paused) { /* nothing is under way: nothing is begun */
+        r.posted = 0;
+        code = move(tx, x, &r, ISOLATION_FAILED, paused, e);
     } else if (x->grounds->code == ERR_REFUSED) {
         r.posted = 0;
         code = move(tx, x, &r, ISOLATION_FAILED, x->grounds->why.text, e);

@@ -41,6 +41,24 @@ void letter_paragraph(struct letter *l, const char *what)
     buf_adds(&l->html, "</p>\n");
 }
 
+void letter_paused(struct letter *l, const char *words, const char *case_id)
+{
+    struct buf safe = BUF_INIT(PART_MAX);
+
+    mime_text_defang(&safe, words);
+    letter_paragraph(l, arena_fmt(l->arena,
+                                  "cordon is %s. No new isolation is asked for until `cordon "
+                                  "resume`; releases and notices go on.%s%s%s",
+                                  buf_text(&safe),
+                                  case_id ? " What was not done here begins anew with `cordon "
+                                            "cases retry "
+                                          : "",
+                                  case_id ? case_id : "", case_id ? "`." : ""));
+    if (buf_failed(&safe))
+        l->text.failed = buf_failed(&safe);
+    buf_clear(&safe);
+}
+
 void letter_table_begin(struct letter *l)
 {
     buf_adds(&l->html, "<table style=\"border-collapse:collapse;font-size:15px\">\n");

@@ -34,6 +34,8 @@ struct letter {
 void letter_begin(struct letter *l, struct arena *arena, const char *headline, const char *colour);
 /** what: harmless already. */
 void letter_paragraph(struct letter *l, const char *what);
+/** Says that cordon is paused. words: of pause_words; case_id: what to retry then, or NULL. */
+void letter_paused(struct letter *l, const char *words, const char *case_id);
 void letter_table_begin(struct letter *l);
 /** value: text that an attacker may have chosen; NULL or empty leaves the row out. */
 void letter_fact(struct letter *l, const char *name, const char *value);

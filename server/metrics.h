@@ -26,6 +26,7 @@ enum metric {
     /* gauges */
     METRIC_CASES,
     METRIC_ISOLATIONS,
+    METRIC_PAUSED,
     METRIC_WORK,
     METRIC_WORKERS_BUSY,
     METRIC_STORE_QUEUE,

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "mail.h"
 #include "mime.h"
+#include "pause.h"
 #include "rest.h"
 #include "store_notices.h"
 
@@ -206,11 +207,15 @@ static void portal_link(struct letter *l, const struct notice *n, const struct r
 }
 
 static void compose(struct letter *l, const struct notice *n, const struct runtime *rt,
-                    struct arena *arena)
+                    const struct pause *pause, struct arena *arena)
 {
     struct buf body = BUF_INIT(PART_MAX);
+    char case_id[ID_TEXT_SIZE];
 
     letter_begin(l, arena, kinds[n->kind].headline, kinds[n->kind].colour);
+    if (pause->on)
+        letter_paused(l, pause_words(pause, arena),
+                      n->kind == NOTICE_NOT_ISOLATED ? id_format(n->c->id, case_id) : NULL);
     if (n->why) {
         mime_text_defang(&body, letter_cut(arena, n->why, LETTER_VALUE_MAX));
         letter_paragraph(l, arena_fmt(arena, "Why: %s", buf_text(&body)));
@@ -293,9 +298,13 @@ enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
                                           {"X-Cordon-State", r.kind}};
     struct letter_post post = {.headers = headers, .n_headers = sizeof headers / sizeof *headers};
     struct case_record c = *n->c;
+    struct pause pause;
     struct letter l;
     enum err_code code;
 
+    code = pause_read(tx, rt, arena, &pause, e);
+    if (code)
+        return code;
     code = audience(tx, n, rt->config, arena, &post.to, &post.n_to, e);
     if (code)
         return code;
@@ -308,7 +317,7 @@ enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
     code = notice_thread(tx, c.id, &post.answers_to, &r.after, e);
     if (code)
         return code;
-    compose(&l, n, rt, arena);
+    compose(&l, n, rt, &pause, arena);
     code = letter_put(tx, &l, &post, &r, now, e);
     letter_clear(&l);
     return code || n->aside ? code : case_told(tx, &c, r.kind, e);

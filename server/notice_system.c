@@ -4,10 +4,14 @@
 #include "id.h"
 #include "letter.h"
 #include "log.h"
+#include "pause.h"
 
-static void compose(struct letter *l, struct arena *arena, const struct notice_system *n)
+static void compose(struct letter *l, struct arena *arena, const struct notice_system *n,
+                    const struct pause *pause)
 {
     letter_begin(l, arena, n->headline, n->good ? LETTER_GREEN : LETTER_RED);
+    if (pause->on)
+        letter_paused(l, pause_words(pause, arena), NULL);
     letter_paragraph(l, n->body);
     letter_table_begin(l);
     for (size_t i = 0; i < n->n_facts; i++)
@@ -29,9 +33,12 @@ enum err_code notice_system_put(struct db_tx *tx, struct engine *g, struct runti
     struct notice_record r = {
         .id = id_new(g->clock), .about = n->about, .kind = n->kind, .sender = mail->from};
     int64_t same, same_created, created;
+    struct pause pause;
     struct letter l;
     enum err_code code = notice_last(tx, n->about, n->kind, &same, &same_created, e);
 
+    if (!code)
+        code = pause_read(tx, rt, arena, &pause, e);
     if (!code)
         code = notice_last(tx, n->about, NULL, &r.after, &created, e);
     if (code || (n->not_within && same && now - same_created < n->not_within))
@@ -45,7 +52,7 @@ enum err_code notice_system_put(struct db_tx *tx, struct engine *g, struct runti
     }
     post.answers_to = n->follows ? r.after : 0;
     r.subject = arena_fmt(arena, "[CORDON] %s", n->subject);
-    compose(&l, arena, n);
+    compose(&l, arena, n, &pause);
     code = letter_put(tx, &l, &post, &r, now, e);
     letter_clear(&l);
     return code;

@@ -421,6 +421,7 @@ static void compile_rules(struct compiler *c, const struct yaml_node *rules)
 struct safety_settings {
     int mode;
     int64_t review;
+    const char *pause_file;
     const struct yaml_node *protect, *limits;
 };
 
@@ -447,6 +448,10 @@ static const struct setting safety_table[] = {
      .most = 366 * DAY_MS,
      .meaning =
          "how long a machine is isolated until people are asked whether that is still right"},
+    {.key = "pause_file",
+     .type = SET_TEXT,
+     .offset = offsetof(struct safety_settings, pause_file),
+     .meaning = "while this file is there nothing is isolated"},
     {.key = NULL},
 };
 
@@ -525,6 +530,12 @@ static void compile_safety(struct compiler *c, const struct yaml_node *safety)
     settings_read(c->reader, safety, "safety", safety_table, &s);
     c->policy->shadow = s.mode == MODE_SHADOW;
     c->policy->review_ms = s.review;
+    c->policy->pause_file = s.pause_file;
+    if (s.pause_file && s.pause_file[0] != '/') /* whoever makes it stands in another folder */
+        yaml_fault(c->reader->faults, yaml_get(safety, "pause_file"),
+                   "safety.pause_file: expected a whole path, such as /run/cordon/pause, found "
+                   "'%.60s'",
+                   s.pause_file);
     if (s.protect)
         compile_protections(c, s.protect);
     if (s.limits)
@@ -739,6 +750,11 @@ const char *policy_rule_of_source(const struct policy *p, const char *source, si
 bool policy_is_shadow(const struct policy *p)
 {
     return p->shadow;
+}
+
+const char *policy_pause_file(const struct policy *p)
+{
+    return p->pause_file;
 }
 
 const struct policy_limit *policy_limits(const struct policy *p, size_t *ret_count)

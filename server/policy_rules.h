@@ -53,6 +53,7 @@ struct policy {
     size_t n_protections;
     struct policy_limit *limits;
     size_t n_limits;
+    const char *pause_file;
     struct policy_step tell; /* an email with nothing set, so that nobody stays silent */
 };
 

@@ -86,6 +86,7 @@ static const struct db_migration migrations[] = {
          " WHERE state IN ('requested', 'pending');"
          "CREATE INDEX actions_of_case ON actions (case_id);"
          "CREATE INDEX actions_fetched ON actions (fetched) WHERE fetched > 0"},
+    {13, "CREATE TABLE switches (name TEXT PRIMARY KEY, who TEXT, why TEXT, since BIGINT NOT NULL)"},
     {0, NULL},
 };
 

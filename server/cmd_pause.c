@@ -1,0 +1,66 @@
+/* cmd_pause.c - `cordon pause` and `cordon resume`: the kill switch of the running server. */
+#include "cli.h"
+
+#include <stdio.h>
+
+#include "auto.h"
+#include "json.h"
+
+struct options {
+    const char *config, *why;
+    bool json;
+};
+
+static const struct cli_option options[] = {
+    CLI_CONFIG(struct options, config),
+    CLI_OPTION("why", CLI_TEXT, struct options, why, "TEXT", "the reason, for the record"),
+    CLI_JSON(struct options, json),
+    {.name = NULL},
+};
+
+static const struct cli_command pause_command = {
+    .name = "pause",
+    .about = "Stops isolating: from now on no new isolation is asked for, by any replica, until\n"
+             "`cordon resume`, also after a restart. What the rules want meanwhile is told as not\n"
+             "isolated; releases, notices and reading go on.",
+    .options = options,
+};
+
+static const struct cli_command resume_command = {
+    .name = "resume",
+    .about =
+        "Goes on after `cordon pause`. What was wanted meanwhile is not made up for by itself:\n"
+        "`cordon cases retry ID` begins a case anew.",
+    .options = options,
+};
+
+static int give(int argc, char **argv, const struct cli_command *command, const char *path,
+                const char *done)
+{
+    AUTO(json_freep) struct json *answer = NULL;
+    struct options o = {0};
+    int code = cli_parse(argc, argv, command, &o, NULL);
+
+    if (code != CLI_GO_ON)
+        return code;
+    code = cli_admin_order(o.config, path, o.why, NULL, &answer);
+    if (code != CLI_GO_ON)
+        return code;
+    if (o.json)
+        cli_show_json(answer);
+    else
+        (void)puts(done);
+    return CLI_DONE;
+}
+
+int cmd_pause(int argc, char **argv)
+{
+    return give(argc, argv, &pause_command, "/api/pause",
+                "paused: no new isolation is asked for until `cordon resume`");
+}
+
+int cmd_resume(int argc, char **argv)
+{
+    return give(argc, argv, &resume_command, "/api/resume",
+                "resumed; `cordon cases retry ID` begins anew what was not done meanwhile");
+}

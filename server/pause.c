@@ -1,0 +1,95 @@
+/* pause.c - see pause.h. */
+#include "pause.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "policy.h"
+
+#define NAME "pause"
+
+/* In doubt it is there: a folder that cannot be looked into is no leave to isolate. */
+static bool is_there(const char *file)
+{
+    struct stat st;
+
+    return stat(file, &st) == 0 || (errno != ENOENT && errno != ENOTDIR);
+}
+
+enum err_code pause_read(struct db_tx *tx, const struct runtime *rt, struct arena *a,
+                         struct pause *ret, struct err *e)
+{
+    const char *file = rt->config->policy ? policy_pause_file(rt->config->policy) : NULL;
+    struct pause p = {.file = file && is_there(file) ? file : NULL};
+    struct db_rows *rows;
+    bool nomem = false;
+    enum err_code code =
+        db_query(tx, e, &rows, "SELECT who, why, since FROM switches WHERE name = '" NAME "'", "");
+
+    if (code)
+        return code;
+    p.on = p.file != NULL;
+    if (db_next(rows)) {
+        p.on = true;
+        p.who = store_text(a, rows, 0, &nomem);
+        p.why = store_text(a, rows, 1, &nomem);
+        p.since = db_int(rows, 2);
+    }
+    code = db_rows_end(rows, e);
+    if (code || nomem)
+        return code ? code : err_set(e, ERR_NOMEM, "the switch");
+    *ret = p;
+    return ERR_OK;
+}
+
+enum err_code pause_set(struct db_tx *tx, const char *who, const char *why, int64_t now,
+                        struct err *e)
+{
+    return db_run(tx, e, NULL,
+                  "INSERT INTO switches (name, who, why, since) VALUES ('" NAME "', $1, $2, $3)"
+                  " ON CONFLICT (name) DO UPDATE SET who = excluded.who, why = excluded.why",
+                  "tti", who, why, now);
+}
+
+enum err_code pause_clear(struct db_tx *tx, bool *ret_was, struct err *e)
+{
+    int64_t changed = 0;
+    enum err_code code =
+        db_run(tx, e, &changed, "DELETE FROM switches WHERE name = '" NAME "'", "");
+
+    if (!code)
+        *ret_was = changed > 0;
+    return code;
+}
+
+struct reading {
+    const struct runtime *rt;
+    struct arena *arena;
+    struct pause p;
+};
+
+static enum err_code read_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct reading *r = arg;
+
+    return pause_read(tx, r->rt, r->arena, &r->p, e);
+}
+
+enum err_code store_pause(struct store *s, const struct runtime *rt, struct arena *a,
+                          struct pause *ret, struct err *e)
+{
+    struct reading r = {.rt = rt, .arena = a};
+    enum err_code code = db_read(s->db, read_fn, &r, e);
+
+    if (!code)
+        *ret = r.p;
+    return code;
+}
+
+const char *pause_words(const struct pause *p, struct arena *a)
+{
+    if (!p->since)
+        return arena_fmt(a, "paused: %s is there", p->file);
+    return arena_fmt(a, "paused%s%s%s%s", p->who ? " by " : "", p->who ? p->who : "",
+                     p->why ? ": " : "", p->why ? p->why : "");
+}

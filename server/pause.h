@@ -1,0 +1,40 @@
+/* pause.h - the kill switch: while it is thrown no new isolation is asked for.
+ *
+ * It is a row of the store, so that it survives restarts and holds for every replica; and, where
+ * safety.pause_file names one, a file whose mere presence pauses, for whoever cannot reach the admin address. It is
+ * read in the transaction that writes an isolation's intent: what has its intent written is being sent, and
+ * nothing else is. Releases, notices and reading go on.
+ */
+#ifndef CORDON_PAUSE_H
+#define CORDON_PAUSE_H
+
+#include "runtime.h"
+#include "store.h"
+
+struct pause {
+    bool on;
+    const char *who, *why; /* whose order, and his reason; either may be NULL */
+    const char *file;      /* it is there (or nobody can tell); NULL: it is not */
+    int64_t since;         /* of the order, wall ms; 0: there is none, it is the file */
+};
+
+/* ---- inside a transaction -------------------------------------------------------------------- */
+
+/** How the switch stands. Texts live in a, or in rt. */
+enum err_code pause_read(struct db_tx *tx, const struct runtime *rt, struct arena *a,
+                         struct pause *ret, struct err *e);
+/** Throws it. Thrown already: author and reason are the new ones, the time stays. */
+enum err_code pause_set(struct db_tx *tx, const char *who, const char *why, int64_t now,
+                        struct err *e);
+/** Takes the order back; *ret_was: there was one. The file is none of ours. */
+enum err_code pause_clear(struct db_tx *tx, bool *ret_was, struct err *e);
+
+/* ---------------------------------------------------------------------------------------------- */
+
+/** The same from outside of one. */
+enum err_code store_pause(struct store *s, const struct runtime *rt, struct arena *a,
+                          struct pause *ret, struct err *e);
+/** "paused by maria: a drill", as a few words of a subject; in a. p->on. */
+const char *pause_words(const struct pause *p, struct arena *a);
+
+#endif

@@ -1,0 +1,197 @@
+/* test_pause.c - the kill switch: what is not asked for while it is thrown, what people are told, and that
+ * nothing of it is forgotten. */
+#include "engine_kit.h"
+
+#include <sys/stat.h>
+
+#include "desk.h"
+#include "pause.h"
+
+static const struct desk_order drill = {.who = "maria", .why = "a drill"};
+
+static bool subject_has(struct rig *r, int64_t id, const char *text)
+{
+    return strstr(rig_subject(r, id), text) != NULL;
+}
+
+/* The stored message of the last notice, as sent. */
+static const char *last_message(struct rig *r, int64_t case_id)
+{
+    struct notice_record *list, n;
+    size_t count = 0;
+
+    assert_int_equal(store_notice_list(r->store, r->arena, case_id, &list, &count, NULL), ERR_OK);
+    assert_true(count > 0);
+    assert_int_equal(store_notice_load(r->store, r->arena, list[count - 1].id, &n, NULL), ERR_OK);
+    return n.message;
+}
+
+static void test_pause__withholds_what_rules_want_and_a_retry_does_it_later(void **state)
+{
+    struct rig r;
+    struct err e = {0};
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    assert_int_equal(desk_pause(r.g, &drill, &e), ERR_OK);
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_int_equal(rig_isolation(&r).id, 0);
+    assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+    assert_true(subject_has(&r, id, "[NOT ISOLATED: paused by maria: a drill]"));
+    assert_non_null(strstr(last_message(&r, id), "cordon is paused by maria: a drill"));
+    assert_non_null(strstr(last_message(&r, id), "cordon cases retry"));
+
+    assert_int_equal(desk_resume(r.g, &drill, &e), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0); /* nothing by itself */
+    assert_int_equal(desk_retry(r.g, &(struct desk_order){.id = id}, &e), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_true(subject_has(&r, id, "[REQUESTED]"));
+    assert_null(strstr(last_message(&r, id), "cordon is paused"));
+    rig_close(&r);
+}
+
+/* A request that Defender has not taken yet is tried on; not while it is paused. */
+static void test_pause__stops_what_waits_to_be_asked_for_again(void **state)
+{
+    struct rig r;
+    struct err e = {0};
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 1, 429,
+             "{\"error\":{\"code\":\"429\",\"message\":\"in 8 seconds\"}}");
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_REQUESTED);
+    assert_int_equal(desk_pause(r.g, &drill, &e), ERR_OK);
+    rig_pass(&r, 2 * MINUTE_MS, 5 * SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+    assert_true(subject_has(&r, id, "[NOT ISOLATED: paused by maria: a drill]"));
+
+    assert_int_equal(desk_resume(r.g, &drill, &e), ERR_OK);
+    assert_int_equal(desk_retry(r.g, &(struct desk_order){.id = id}, &e), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 2);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_PENDING);
+    rig_close(&r);
+}
+
+/* What Defender has taken is followed to its end, and told. */
+static void test_pause__lets_what_was_asked_for_come_to_its_end(void **state)
+{
+    struct rig r;
+    struct err e = {0};
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(desk_pause(r.g, &drill, &e), ERR_OK);
+    rig_pass(&r, 10 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_true(subject_has(&r, id, "[ISOLATED]"));
+    assert_non_null(strstr(last_message(&r, id), "cordon is paused by maria: a drill"));
+    rig_close(&r);
+}
+
+static void test_pause__survives_a_restart(void **state)
+{
+    struct rig r;
+    struct err e = {0};
+    struct pause p;
+    struct runtime *rt;
+
+    (void)state;
+    rig_open(&r, NULL);
+    assert_int_equal(desk_pause(r.g, &drill, &e), ERR_OK);
+    rt = engine_runtime(r.g);
+    store_free(r.store);
+    assert_int_equal(store_open(r.store_url, false, &r.hands.clock, &r.store, &e), ERR_OK);
+    r.g->store = r.store;
+    assert_int_equal(store_pause(r.store, rt, r.arena, &p, &e), ERR_OK);
+    assert_true(p.on);
+    assert_string_equal(pause_words(&p, r.arena), "paused by maria: a drill");
+    runtime_unref(rt);
+    rig_close(&r);
+}
+
+static void test_pause__a_file_pauses_as_long_as_it_is_there(void **state)
+{
+    struct rig r;
+    struct err e = {0};
+    const char *file, *rules;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    file = arena_fmt(r.arena, "%s/stop", r.dir);
+    rules = arena_fmt(r.arena, RULES_ISOLATE_AND_MAIL "safety: {pause_file: '%s'}\n", file);
+    engine_use(r.g, rig_runtime(&r, rules));
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_write(&r, "stop", "");
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_true(
+        subject_has(&r, id, arena_fmt(r.arena, "[NOT ISOLATED: paused: %s is there]", file)));
+    /* the order of a person does not lift it, and says so */
+    assert_int_equal(desk_resume(r.g, &drill, &e), ERR_CONFLICT);
+    assert_non_null(strstr(e.text, "remove this file"));
+
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(desk_retry(r.g, &(struct desk_order){.id = id}, &e), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    rig_close(&r);
+}
+
+static void test_pause__a_resume_of_nothing_says_so(void **state)
+{
+    struct rig r;
+    struct err e = {0};
+
+    (void)state;
+    rig_open(&r, NULL);
+    assert_int_equal(desk_resume(r.g, &drill, &e), ERR_CONFLICT);
+    assert_string_equal(e.text, "cordon is not paused");
+    rig_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pause__withholds_what_rules_want_and_a_retry_does_it_later),
+        cmocka_unit_test(test_pause__stops_what_waits_to_be_asked_for_again),
+        cmocka_unit_test(test_pause__lets_what_was_asked_for_come_to_its_end),
+        cmocka_unit_test(test_pause__survives_a_restart),
+        cmocka_unit_test(test_pause__a_file_pauses_as_long_as_it_is_there),
+        cmocka_unit_test(test_pause__a_resume_of_nothing_says_so),
+    };
+
+    return cmocka_run_group_tests_name("pause", tests, NULL, NULL);
+}

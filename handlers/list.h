@@ -1,5 +1,6 @@
 /* list.h - HANDLER(x) means: handlers/x.c defines `const struct handler handler_x`. */
 HANDLER(annotate)
+HANDLER(ask)
 HANDLER(collect)
 HANDLER(email)
 HANDLER(isolate)

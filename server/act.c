@@ -239,6 +239,8 @@ static enum went run_step(struct step *s, struct step_record *steps, size_t at)
         s->args = args;
         outcome = h->run(s, &why);
     }
+    if (outcome == OUTCOME_WAITS)
+        return WENT_LATER;
     d.now = clock_wall_ms(s->engine->clock);
     if (outcome == OUTCOME_RETRY && d.now - s->work->created < STEP_GIVE_UP_MS) {
         retry_later(s, h, &why);

@@ -102,7 +102,7 @@ static void gauges_of_store(struct page *p)
     static const char *const kinds[WORK_KINDS] = {
         [WORK_CASE] = "case",           [WORK_ISOLATION] = "isolation", [WORK_NOTICE] = "notice",
         [WORK_HEARTBEAT] = "heartbeat", [WORK_POLL] = "poll",           [WORK_DIGEST] = "digest",
-        [WORK_LEDGER] = "ledger",       [WORK_ACTION] = "action"};
+        [WORK_LEDGER] = "ledger",       [WORK_ACTION] = "action",       [WORK_QUESTION] = "question"};
     struct store *s = p->a->o.engine->store;
     int64_t cases[CASE_STATES], isolations[ISOLATION_STATES], work[WORK_KINDS];
     int64_t used = 0, spare = 0, oldest = 0, now = clock_wall_ms(s->clock);
@@ -214,6 +214,7 @@ static void gauges_of_sources(struct page *p)
 static unsigned metrics_page(struct page *p)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(1024);
+    int64_t asked[QUESTION_STATES];
     struct pause pause;
     struct engine *g = p->a->o.engine;
     struct health_part parts[PARTS_MAX];
@@ -227,6 +228,8 @@ static unsigned metrics_page(struct page *p)
     gauges_of_sources(p);
     gauges_of_limits(p);
     gauges_of_polls(p);
+    if (!store_question_count(g->store, asked, NULL))
+        metrics_gauge(&p->out, METRIC_OPEN_QUESTIONS, 1, NULL, NULL, asked[QUESTION_OPEN]);
     if (read_pause(g, arena, &pause))
         metrics_gauge(&p->out, METRIC_PAUSED, 1, NULL, NULL, pause.on);
     metrics_gauge(&p->out, METRIC_WORKERS_BUSY, 1, NULL, NULL, workers_busy(g->workers));
@@ -357,6 +360,22 @@ static unsigned one_isolation(struct page *p)
     return status_of(code);
 }
 
+static unsigned questions(struct page *p)
+{
+    const char *word = http_query_param(p->r, "state");
+    enum question_state state = word ? question_state_parse(word) : QUESTION_STATES;
+    int64_t before;
+    size_t limit;
+    enum err_code code = paging(p, &limit, &before);
+
+    if (!code && word && state == QUESTION_STATES)
+        code =
+            err_set(&p->e, ERR_INVALID, "state: expected open, approved, refused, expired or void");
+    if (!code)
+        code = api_questions(p->a->o.engine->store, state, before, limit, &p->out, &p->e);
+    return status_of(code);
+}
+
 /* ---- orders ----------------------------------------------------------------------------------- */
 
 /* A text of the body: NULL when it is not there. False: it is no such text. */
@@ -430,6 +449,16 @@ static unsigned extend_isolation(struct page *p)
     return order(p, "isolation", desk_extend, "extended");
 }
 
+static unsigned approve(struct page *p)
+{
+    return order(p, "question", desk_approve, "answered: yes");
+}
+
+static unsigned refuse(struct page *p)
+{
+    return order(p, "question", desk_refuse, "answered: no");
+}
+
 static unsigned pause_all(struct page *p)
 {
     return order(p, NULL, desk_pause, "paused");
@@ -461,6 +490,9 @@ static const struct route {
     {"/api/isolations/*", 0, one_isolation},
     {"/api/isolations/*/release", ORDER, release_isolation},
     {"/api/isolations/*/extend", ORDER, extend_isolation},
+    {"/api/questions", 0, questions},
+    {"/api/questions/*/approve", ORDER, approve},
+    {"/api/questions/*/refuse", ORDER, refuse},
     {"/api/pause", ORDER, pause_all},
     {"/api/resume", ORDER, resume_all},
 };

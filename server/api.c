@@ -250,3 +250,94 @@ enum err_code api_isolations(struct store *s, const struct isolation_filter *f, 
     json_out_object_end(&o);
     return written(out, e);
 }
+
+struct question_reading {
+    struct arena *arena;
+    struct json_out *o;
+    const struct question_record *q;
+};
+
+static enum err_code write_question(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct question_reading *r = arg;
+    const struct question_record *q = r->q;
+    struct json_out *o = r->o;
+    struct question_case *cases;
+    struct answer_record *answers;
+    size_t n_cases = 0, n_answers = 0;
+    int64_t total = 0;
+    enum err_code code =
+        question_cases(tx, r->arena, q->id, 0, API_QUESTION_CASES, &cases, &n_cases, e);
+
+    if (!code)
+        code = question_count_cases(tx, q->id, &total, e);
+    if (!code)
+        code = answer_list(tx, r->arena, q->id, &answers, &n_answers, e);
+    if (code)
+        return code;
+    json_out_object(o, NULL);
+    json_out_id(o, "id", q->id);
+    json_out_string(o, "kind", question_kind_name(q->kind));
+    json_out_string(o, "state", question_state_name(q->state));
+    json_out_string(o, "what", q->what);
+    json_out_string(o, "why", q->why);
+    json_out_string(o, "policy", q->policy);
+    json_out_int(o, "people", q->people);
+    json_out_int(o, "count", total);
+    json_out_array(o, "cases");
+    for (size_t i = 0; i < n_cases; i++) {
+        json_out_object(o, NULL);
+        json_out_id(o, "case", cases[i].case_id);
+        json_out_string(o, "tenant", cases[i].tenant);
+        json_out_string(o, "alert_id", cases[i].alert_id);
+        json_out_string(o, "machine_id", cases[i].machine_id);
+        json_out_string(o, "machine_name", cases[i].machine_name);
+        json_out_string(o, "action", cases[i].action);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+    json_out_array(o, "answers");
+    for (size_t i = 0; i < n_answers; i++) {
+        json_out_object(o, NULL);
+        json_out_string(o, "person", answers[i].person);
+        json_out_bool(o, "yes", answers[i].yes);
+        json_out_string(o, "why", answers[i].why);
+        json_out_string(o, "way", answers[i].way);
+        json_out_time(o, "at", answers[i].at);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+    json_out_time(o, "created", q->created);
+    json_out_time(o, "expires", q->expires);
+    json_out_time(o, "ended", q->ended);
+    json_out_object_end(o);
+    return ERR_OK;
+}
+
+enum err_code api_questions(struct store *s, enum question_state state, int64_t before_id,
+                            size_t limit, struct buf *out, struct err *e)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    struct json_out o = JSON_OUT(out);
+    struct question_record *list;
+    size_t n = 0;
+    enum err_code code = arena
+                             ? store_question_list(s, arena, state, before_id, limit, &list, &n, e)
+                             : err_set(e, ERR_NOMEM, "list of questions");
+
+    if (code)
+        return code;
+    json_out_object(&o, NULL);
+    json_out_array(&o, "questions");
+    for (size_t i = 0; i < n && !code; i++) {
+        struct question_reading r = {.arena = arena, .o = &o, .q = &list[i]};
+
+        code = db_read(s->db, write_question, &r, e);
+    }
+    if (code)
+        return code;
+    json_out_array_end(&o);
+    json_out_id(&o, "next", n == limit ? list[n - 1].id : 0);
+    json_out_object_end(&o);
+    return written(out, e);
+}

@@ -5,9 +5,11 @@
 #include "buf.h"
 #include "store_cases.h"
 #include "store_isolations.h"
+#include "store_questions.h"
 
-#define API_LIMIT_DEFAULT 50
-#define API_LIMIT_MAX     500
+#define API_LIMIT_DEFAULT  50
+#define API_LIMIT_MAX      500
+#define API_QUESTION_CASES 1000 /* of one question, by name */
 
 /** {"cases":[…],"next":"cursor or null"}. f->limit is 1 to API_LIMIT_MAX. */
 enum err_code api_cases(struct store *s, const struct case_filter *f, struct buf *out,
@@ -19,5 +21,9 @@ enum err_code api_isolation(struct store *s, int64_t id, struct buf *out, struct
 /** {"isolations":[…],"next":…}. */
 enum err_code api_isolations(struct store *s, const struct isolation_filter *f, struct buf *out,
                              struct err *e);
+
+/** {"questions":[…],"next":…}; state QUESTION_STATES: any. */
+enum err_code api_questions(struct store *s, enum question_state state, int64_t before_id,
+                            size_t limit, struct buf *out, struct err *e);
 
 #endif

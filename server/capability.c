@@ -25,6 +25,7 @@ _Static_assert(SIZE % 3 == 0, "no bit to spare, so that there is one spelling");
 /* Signed before the rest, NUL included, so that none is the beginning of another. */
 static const char *const purposes[CAPABILITY_PURPOSES] = {
     [CAPABILITY_STATUS] = "cordon capability: status",
+    [CAPABILITY_APPROVE] = "cordon capability: approve",
 };
 
 struct capabilities {

@@ -23,7 +23,8 @@
 
 /* What a capability is for; the words that are signed are in capability.c. */
 enum capability_purpose {
-    CAPABILITY_STATUS, /* reads the outcome of a delivery; the id is the delivery's */
+    CAPABILITY_STATUS,  /* reads the outcome of a delivery; the id is the delivery's */
+    CAPABILITY_APPROVE, /* answers a question; the id is the invitation's, so it says who */
     CAPABILITY_PURPOSES
 };
 

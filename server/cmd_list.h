@@ -11,6 +11,9 @@ COMMAND("keygen", cmd_keygen, "make a new secret for a sender, or an Ed25519 pai
 COMMAND("cases", cmd_cases, "what is known and done about each alert: list, show, explain")
 COMMAND("isolations", cmd_isolations,
         "every episode of a machine being isolated: list, show, release, extend")
+COMMAND("questions", cmd_questions, "what people are asked: list")
+COMMAND("approve", cmd_approve, "say yes to a question")
+COMMAND("refuse", cmd_refuse, "say no to a question")
 COMMAND("pause", cmd_pause, "stop isolating, until `resume`: the kill switch")
 COMMAND("resume", cmd_resume, "go on after `pause`")
 COMMAND("store", cmd_store, "care of the store: check, backup FILE, restore FILE")

@@ -17,6 +17,7 @@
 #include "admin.h"
 #include "audit.h"
 #include "auto.h"
+#include "capability.h"
 #include "cli.h"
 #include "config.h"
 #include "digest.h"
@@ -31,12 +32,15 @@
 #include "log.h"
 #include "notice.h"
 #include "polling.h"
+#include "question.h"
+#include "question_page.h"
 #include "receive.h"
 #include "rest.h"
 #include "routes.h"
 #include "sdnotify.h"
 #include "silence.h"
 #include "status.h"
+#include "store_keys.h"
 #include "store_policies.h"
 #include "upkeep.h"
 #include "watch.h"
@@ -66,10 +70,12 @@ struct serving {
     struct metrics *metrics;
     struct health *health;
     struct engine *engine;
+    struct capabilities *capabilities;
     struct status *status;
+    struct question_page *questions;
     struct upkeep *upkeep;
     struct receiver *receiver;
-    struct route routes[2];
+    struct route routes[3];
     struct routes senders_routes;
     struct admin *admin;
     struct http_server *senders, *people;
@@ -122,7 +128,8 @@ static enum err_code open_engine(struct serving *s, struct err *e)
         [WORK_CASE] = expand_run,   [WORK_ISOLATION] = isolation_run,
         [WORK_NOTICE] = notice_run, [WORK_HEARTBEAT] = silence_run,
         [WORK_POLL] = polling_run,  [WORK_DIGEST] = digest_run,
-        [WORK_LEDGER] = ledger_run, [WORK_ACTION] = action_run};
+        [WORK_LEDGER] = ledger_run, [WORK_ACTION] = action_run,
+        [WORK_QUESTION] = question_run};
     const struct rest_options rest = {.user_agent = "cordon/" CORDON_VERSION};
     struct runtime *rt;
     enum err_code code = store_open_as(s->config->store_url, s->config->store_password.text, false,
@@ -138,8 +145,11 @@ static enum err_code open_engine(struct serving *s, struct err *e)
         code = runtime_new(config_ref(s->config), s->rest, clock_system(), &rt, e);
     if (!code)
         code = engine_new(s->store, s->rest, clock_system(), rt, &s->engine, e);
+    if (!code)
+        code = capabilities_open(s->store, &s->capabilities, e);
     if (code)
         return code;
+    s->engine->capabilities = s->capabilities;
     s->engine->metrics = s->metrics;
     s->engine->health = s->health;
     code = keep_policy(s, s->config, e);
@@ -188,9 +198,12 @@ static enum err_code open_senders(struct serving *s, struct err *e)
 
     receiver.status = s->status;
     if (!code)
+        code = question_page_new(s->engine, &s->questions, e);
+    if (!code)
         code = receiver_new(&receiver, &s->receiver, e);
     s->routes[0] = (struct route){STATUS_PATH, status_handler(), s->status};
-    s->routes[1] = (struct route){"", receiver_handler(), s->receiver};
+    s->routes[1] = (struct route){QUESTION_PATH, question_page_handler(), s->questions};
+    s->routes[2] = (struct route){"", receiver_handler(), s->receiver};
     s->senders_routes = (struct routes){s->routes, sizeof s->routes / sizeof *s->routes};
     if (!code)
         code = http_server_open(&http, &s->senders, e);
@@ -453,6 +466,7 @@ static void close_all(struct serving *s)
         rest_wind_down(s->rest, false);
     receiver_free(s->receiver);
     status_free(s->status);
+    question_page_free(s->questions);
     upkeep_stop(s->upkeep);
     if (runs) {
         if (!engine_wait(s->engine, left_of(DRAIN_MS, began)))
@@ -461,6 +475,7 @@ static void close_all(struct serving *s)
     }
     admin_free(s->admin);
     engine_free(s->engine);
+    capabilities_free(s->capabilities);
     health_free(s->health);
     metrics_free(s->metrics);
     rest_free(s->rest);

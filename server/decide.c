@@ -14,6 +14,8 @@
  *   6. the machine is protected, or that cannot be judged
  *   7. the source may only notify
  *   8. shadow mode: of the policy, the rule or the source
+ * Where a person can be asked, 1 (but for stale facts) and 6 become what he is asked about, when nothing
+ * else withholds.
  *
  * Nobody stays silent: where no rule matched, or something was withheld, and the rule tells nobody, an
  * email with nothing set is added (contract.md section 0).
@@ -177,7 +179,7 @@ static const char *withhold(struct deciding *d, const struct policy_rule *rule, 
 
 /* The arguments as a JSON object, templates filled in. */
 static enum err_code expand_args(struct deciding *d, const struct policy_step *step,
-                                 const char **ret)
+                                 const char *reason, const char **ret)
 {
     AUTO(buf_clear) struct buf b = BUF_INIT(VERDICT_MAX);
     struct json_out o = JSON_OUT(&b);
@@ -198,6 +200,8 @@ static enum err_code expand_args(struct deciding *d, const struct policy_step *s
             for (size_t k = 0; k < arg->addresses.count; k++)
                 json_out_string(&o, NULL, arg->addresses.items[k]);
             json_out_array_end(&o);
+        } else if (arg->arg->type == ARG_NUMBER) {
+            json_out_int(&o, arg->arg->name, arg->number);
         }
     }
     if (step->if_step) { /* for act.c; no handler has arguments of these names */
@@ -207,42 +211,83 @@ static enum err_code expand_args(struct deciding *d, const struct policy_step *s
     }
     if (step->stops)
         json_out_string(&o, "on_failure", "stop");
+    if (reason)
+        json_out_string(&o, "reason", reason);
     json_out_object_end(&o);
     *ret = buf_failed(&b) ? NULL : arena_strn(d->arena, buf_text(&b), b.len);
     return *ret ? ERR_OK : ERR_NOMEM;
 }
 
+/* What is said of the steps of a rule that acts. */
+struct say_so {
+    const char *withheld; /* NULL: do them, … */
+    enum hold hold;       /* of withheld */
+    const char *asks;     /* … and not NULL: once a person has said yes to this */
+};
+
 static enum err_code add_step(struct deciding *d, const struct policy_step *step,
-                              const char *withheld, enum hold hold, struct verdict *v)
+                              const struct say_so *so, struct verdict *v)
 {
     struct verdict_step *out = &v->steps[v->n_steps++];
+    bool is_ask = d->policy->ask.name && strcmp(step->name, d->policy->ask.name) == 0;
 
     *out = (struct verdict_step){
         .handler = step->name,
         .acts = step->acts,
-        .withheld = step->acts ? withheld : NULL,
-        .hold = step->acts ? hold : HOLD_NONE,
+        .withheld = step->acts || is_ask ? so->withheld : NULL, /* nothing to ask about */
+        .hold = step->acts || is_ask ? so->hold : HOLD_NONE,
+        .asks = step->acts ? so->asks : NULL,
     };
-    return expand_args(d, step, &out->args);
+    return expand_args(d, step, is_ask ? so->asks : NULL, &out->args);
+}
+
+/* Does something stand against acting that is no matter for a person's yes? */
+static bool is_out_of_question(struct deciding *d, const struct policy_rule *rule)
+{
+    return stale(d->arena, d->facts, d->now_ms) || wrong_machine(d->arena, d->facts) ||
+           !d->facts->may_isolate || in_shadow(d, rule);
+}
+
+static struct say_so judge_acting(struct deciding *d, const struct policy_rule *rule,
+                                  const char *doubt)
+{
+    struct say_so so = {0};
+
+    so.withheld = withhold(d, rule, doubt, &so.hold);
+    if ((!rule->asks && !d->policy->asks_in_doubt) || is_out_of_question(d, rule))
+        return so;
+    so.asks = so.withheld;
+    so.withheld = NULL;
+    so.hold = HOLD_NONE;
+    if (!so.asks && rule->asks)
+        so.asks = say(d->arena, "rule '%s' asks a person", rule->name);
+    return so;
 }
 
 /* rule NULL: none matched. */
 static enum err_code make_steps(struct deciding *d, const struct policy_rule *rule,
                                 struct verdict *v)
 {
-    const char *withheld = NULL;
-    enum hold hold = HOLD_NONE;
+    struct say_so so = {0};
+    bool asked;
     enum err_code code = ERR_OK;
 
-    v->steps = arena_array(d->arena, (rule ? rule->n_steps : 0) + 1, sizeof *v->steps);
+    v->steps = arena_array(d->arena, (rule ? rule->n_steps : 0) + 2, sizeof *v->steps);
     if (!v->steps)
         return ERR_NOMEM;
     if (rule && rule->acts)
-        withheld = withhold(d, rule, v->doubt, &hold);
-    for (size_t i = 0; rule && i < rule->n_steps && !code; i++)
-        code = add_step(d, &rule->steps[i], withheld, hold, v);
-    if (!code && (!rule || (!rule->tells && (withheld || v->doubt))))
-        code = add_step(d, &d->policy->tell, NULL, HOLD_NONE, v);
+        so = judge_acting(d, rule, v->doubt);
+    asked = !so.asks || (rule && rule->asks);
+    for (size_t i = 0; rule && i < rule->n_steps && !code; i++) {
+        if (rule->steps[i].acts && !asked) {
+            code = add_step(d, &d->policy->ask, &so, v);
+            asked = true;
+        }
+        if (!code)
+            code = add_step(d, &rule->steps[i], &so, v);
+    }
+    if (!code && (!rule || (!rule->tells && (so.withheld || v->doubt))))
+        code = add_step(d, &d->policy->tell, &so, v);
     return code;
 }
 
@@ -287,6 +332,8 @@ static enum err_code write_verdict(struct deciding *d, struct verdict *v)
         json_out_string(&o, "withheld", v->steps[i].withheld);
         if (v->steps[i].withheld)
             json_out_string(&o, "by", hold_name(v->steps[i].hold));
+        if (v->steps[i].asks)
+            json_out_string(&o, "asks", v->steps[i].asks);
         json_out_object_end(&o);
     }
     json_out_array_end(&o);
@@ -420,7 +467,8 @@ static enum err_code read_step(const struct json *doc, struct arena *a, struct v
     ret->acts = json_is_true(json_get(doc, "acts"));
     if (!ret->handler || json_type(json_get(doc, "acts")) != JSON_BOOL ||
         json_type(json_get(doc, "args")) != JSON_OBJECT ||
-        !text_or_null(doc, "withheld", &ret->withheld))
+        !text_or_null(doc, "withheld", &ret->withheld) ||
+        (json_type(json_get(doc, "asks")) != JSON_ABSENT && !text_or_null(doc, "asks", &ret->asks)))
         return err_set(e, ERR_INVALID, "verdict: a step that is none");
     json_write(&args, json_get(doc, "args"));
     ret->args = buf_failed(&args) ? NULL : arena_strn(a, buf_text(&args), args.len);

@@ -6,9 +6,11 @@
  * machine is protected, the source may only notify, the pushed machine contradicts the alert's own, the
  * alert names no machine, the machine was merged into another, Defender answered with something else
  * than was asked for, the facts are older than ten minutes, or the policy, the rule or the source is in
- * shadow mode (the order of the checks is in decide.c). Withheld steps stay in the verdict with the
- * reason, so that people are told: where no rule matched, in doubt, and where a step is withheld, an
- * `email` with nothing set is added unless the rule holds one.
+ * shadow mode (the order of the checks is in decide.c). Doubt about a rule and protection are put to a
+ * person instead where the rule holds an `ask`, or the policy says safety.ask: then the acting steps say
+ * what a yes must be to. Withheld steps stay in the verdict with the reason, so that people are told:
+ * where no rule matched, in doubt, and where a step is withheld, an `email` with nothing set is added
+ * unless the rule holds one.
  *
  * Every rule is judged, those behind the one that gave the verdict, too: whoever asks years later why it
  * was not another one finds the answer in the verdict itself.
@@ -43,6 +45,8 @@ struct verdict_step {
     const char *withheld;
     enum hold
         hold; /* the kind of withheld; HOLD_NONE when NULL, or when an old verdict did not say */
+    /* Of an acting step. NULL: it needs nobody's word; else why an `ask` before it has to come to a yes */
+    const char *asks;
 };
 
 struct verdict {
@@ -52,11 +56,11 @@ struct verdict {
     struct verdict_step *steps;
     size_t n_steps;
     /* The whole verdict with its explanation, as stored: {"rule","policy","doubt","at",
-     * "steps":[{"handler","acts","args","withheld","by"}],
+     * "steps":[{"handler","acts","args","withheld","by","asks"}],
      * "why":[{"rule","result","predicates":[{"field","operator","within","wanted","seen","result"}]}],
-     * "protected":[{"result","predicates":[…]}]}. by: hold_name, only where a step is withheld. why: every
-     * rule in order; protected: every protection, when the rule acts. within is there only where a
-     * predicate stands inside any, all or not; wanted and seen are JSON as text, cut. */
+     * "protected":[{"result","predicates":[…]}]}. by: hold_name, only where a step is withheld; asks, only
+     * where it is set. why: every rule in order; protected: every protection, when the rule acts. within is
+     * there only where a predicate stands inside any, all or not; wanted and seen are JSON as text, cut. */
     const char *json;
 };
 

@@ -8,6 +8,7 @@
 #include "log.h"
 #include "notice_system.h"
 #include "pause.h"
+#include "question.h"
 #include "releasing.h"
 #include "store_audit.h"
 #include "store_cases.h"
@@ -113,6 +114,8 @@ static enum err_code retry_fn(struct db_tx *tx, void *arg, struct err *e)
     code = case_move(tx, &c, CASE_EXPANDING, sentence(q, "tried again"), q->now, e);
     if (!code)
         code = case_reset(tx, &c, e);
+    if (!code)
+        code = question_forget_case(tx, c.id, q->now, e);
     return code ? code : work_put(tx, c.id, WORK_CASE, WORK_NORMAL, q->now, q->now, NULL, e);
 }
 
@@ -135,6 +138,8 @@ static enum err_code drop_fn(struct db_tx *tx, void *arg, struct err *e)
         return err_set(e, ERR_CONFLICT, "the case is %s already", case_state_name(q->c.state));
     c = q->c;
     code = case_move(tx, &c, CASE_DROPPED, sentence(q, "dropped"), q->now, e);
+    if (!code)
+        code = question_forget_case(tx, c.id, q->now, e);
     /* Whoever is at work on it loses the claim with that, and writes nothing more. */
     return code ? code : work_cancel(tx, c.id, e);
 }
@@ -243,6 +248,35 @@ enum err_code desk_extend(struct engine *g, const struct desk_order *o, struct e
     return order_about_isolation(g, o, extend_fn, "isolation_extended", e);
 }
 
+/* ---- answers ------------------------------------------------------------------------------------ */
+
+static const char *given(const char *text)
+{
+    return is_given(text) ? text : NULL;
+}
+
+static enum err_code answer(struct engine *g, const struct desk_order *o, bool yes, struct err *e)
+{
+    const struct question_answer a = {.question = o->id,
+                                      .person = given(o->who) ? o->who : "an operator",
+                                      .way = "operator",
+                                      .why = given(o->why),
+                                      .yes = yes};
+    enum question_state state;
+
+    return question_answer(g, &a, &state, e);
+}
+
+enum err_code desk_approve(struct engine *g, const struct desk_order *o, struct err *e)
+{
+    return answer(g, o, true, e);
+}
+
+enum err_code desk_refuse(struct engine *g, const struct desk_order *o, struct err *e)
+{
+    return answer(g, o, false, e);
+}
+
 /* ---- the kill switch ---------------------------------------------------------------------------- */
 
 struct throw
@@ -255,11 +289,6 @@ struct throw
     bool was;
     struct pause p; /* as it is then */
 };
-
-static const char *given(const char *text)
-{
-    return is_given(text) ? text : NULL;
-}
 
 static enum err_code record_order(struct db_tx *tx, const struct throw *t, const char *what,
                                   struct err *e)

@@ -46,6 +46,9 @@ enum err_code desk_release(struct engine *g, const struct desk_order *o, struct 
 
 /** It is right that the machine is isolated: people are asked again after for_ms. Errors as desk_release's. */
 enum err_code desk_extend(struct engine *g, const struct desk_order *o, struct err *e);
+/** An operator's answer to the question o->id; ERR_CONFLICT as question_answer. */
+enum err_code desk_approve(struct engine *g, const struct desk_order *o, struct err *e);
+enum err_code desk_refuse(struct engine *g, const struct desk_order *o, struct err *e);
 
 /** The kill switch (pause.h): o->id means nothing. People are told. ERR_AGAIN, ERR_IO. Threads as desk_retry. */
 enum err_code desk_pause(struct engine *g, const struct desk_order *o, struct err *e);

@@ -55,6 +55,9 @@ enum ending ending_of(const struct case_record *c, const struct isolation_record
     *ret_why = NULL;
     switch (c->state) {
     case CASE_WAITING:
+        if (!isolation) /* for a person's answer */
+            return ENDING_NONE_YET;
+        return of_isolation(isolation, now, ret_why);
     case CASE_DONE:
         return isolation ? of_isolation(isolation, now, ret_why)
                          : of_steps(c, steps, n_steps, ret_why);

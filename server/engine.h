@@ -18,6 +18,7 @@
 #include "store_work.h"
 
 struct workers;
+struct capabilities;
 
 struct engine;
 /* Runs a claimed row as far as it goes now, and ends the claim. */
@@ -34,9 +35,10 @@ struct engine {
     struct store *store;
     struct rest *rest;
     const struct clock *clock;
-    const char *mail_helper; /* program for mail_server.helper; NULL: this one */
-    struct metrics *metrics; /* NULL: nobody counts */
-    struct health *health;   /* NULL: nobody asks */
+    const char *mail_helper;           /* program for mail_server.helper; NULL: this one */
+    struct metrics *metrics;           /* NULL: nobody counts */
+    struct health *health;             /* NULL: nobody asks */
+    struct capabilities *capabilities; /* for links in mails; NULL: they hold none */
     struct workers *workers;
     atomic_bool crowd[WORK_KINDS]; /* more of it was due than could be claimed */
     pthread_mutex_t lock;          /* of what follows */

@@ -23,8 +23,25 @@ bool grounds_are_fresh(const struct case_record *c, const struct runtime *rt, st
            now - f.read_ms < GROUNDS_FRESH_MS;
 }
 
+/* Is what a step of now asks a person about what he has said yes to? */
+static enum err_code check_approval(const struct verdict_step *s, const char *policy,
+                                    const char *machine_id, const struct approval *p, struct err *e)
+{
+    if (!p->step)
+        return err_set(e, ERR_REFUSED, "judged again: a person must be asked: %s", s->asks);
+    if (strcmp(p->policy, policy) != 0)
+        return err_set(e, ERR_REFUSED, "the approval is void: the policy has changed since");
+    if (!p->machine_id || strcasecmp(p->machine_id, machine_id) != 0)
+        return err_set(e, ERR_REFUSED, "the approval is void: it was for another machine");
+    if (strcmp(p->what, s->asks) != 0)
+        return err_set(e, ERR_REFUSED, "the approval is void: it was given to '%s', and now %s",
+                       p->what, s->asks);
+    return ERR_OK;
+}
+
 /* Does a verdict of now ask for this isolation? */
-static enum err_code compare(const struct verdict *v, const char *type, struct err *e)
+static enum err_code compare(const struct verdict *v, const char *type, const char *machine_id,
+                             const struct approval *approval, struct err *e)
 {
     for (size_t i = 0; i < v->n_steps; i++) {
         const struct verdict_step *s = &v->steps[i];
@@ -41,15 +58,15 @@ static enum err_code compare(const struct verdict *v, const char *type, struct e
         if (strcasecmp(now ? now : "full", type) != 0)
             return err_set(e, ERR_REFUSED, "the policy in force now asks for another isolation: %s",
                            now ? now : "full");
-        return ERR_OK;
+        return s->asks ? check_approval(s, v->policy, machine_id, approval, e) : ERR_OK;
     }
     return err_set(e, ERR_REFUSED, "the policy in force now asks for no isolation (rule '%s')",
                    v->rule ? v->rule : "none");
 }
 
 static enum err_code judge_again(const struct case_record *c, struct runtime *rt, const char *type,
-                                 int64_t now, struct arena *a, const struct defender_reads *r,
-                                 struct err *e)
+                                 const struct approval *approval, int64_t now, struct arena *a,
+                                 const struct defender_reads *r, struct err *e)
 {
     const char *machine_id;
     struct verdict v;
@@ -72,13 +89,14 @@ static enum err_code judge_again(const struct case_record *c, struct runtime *rt
     if (!machine_id || strcasecmp(machine_id, c->machine_id) != 0)
         return err_set(e, ERR_REFUSED, "the alert names another machine now");
     code = decide(rt->config->policy, &f, now, a, &v, e);
-    return code ? code : compare(&v, type, e);
+    return code ? code : compare(&v, type, machine_id, approval, e);
 }
 
 void grounds_read(const struct case_record *c, struct runtime *rt, struct runtime_tenant *tenant,
-                  const char *type, struct engine *g, struct arena *a, struct grounds *ret)
+                  const char *type, const struct approval *approval, struct engine *g,
+                  struct arena *a, struct grounds *ret)
 {
-    bool fresh = grounds_are_fresh(c, rt, g, a);
+    bool fresh = !approval_is_given(approval) && grounds_are_fresh(c, rt, g, a);
 
     memset(ret, 0, sizeof *ret);
     defender_read(tenant->defender, fresh ? NULL : c->alert_id, c->machine_id,
@@ -86,5 +104,6 @@ void grounds_read(const struct case_record *c, struct runtime *rt, struct runtim
                         : DEFENDER_READ_ALERT | DEFENDER_READ_MACHINE | DEFENDER_READ_ACTIONS,
                   &ret->look);
     if (!fresh)
-        ret->code = judge_again(c, rt, type, clock_wall_ms(g->clock), a, &ret->look, &ret->why);
+        ret->code =
+            judge_again(c, rt, type, approval, clock_wall_ms(g->clock), a, &ret->look, &ret->why);
 }

@@ -10,6 +10,7 @@
 #include "defender.h"
 #include "engine.h"
 #include "store_cases.h"
+#include "store_questions.h"
 
 /* Older facts are read again; decide.h: facts older than this are a doubt. */
 #define GROUNDS_FRESH_MS (10 * MINUTE_MS)
@@ -30,10 +31,13 @@ bool grounds_are_fresh(const struct case_record *c, const struct runtime *rt, st
  * c          judged: with facts, verdict and machine_id.
  * rt         the configuration in force now; tenant is c's in it.
  * type       "Full" or "Selective": what is to be asked for.
+ * approval   what people have said yes to. With one all is read and judged anew, and what asks for a person's word
+ *            then must be what he gave it to: the same reason, machine and policy.
  * ret        written whole; defender_reads_clear its look.
  * Threads    workers; blocks for one round of reads.
  */
 void grounds_read(const struct case_record *c, struct runtime *rt, struct runtime_tenant *tenant,
-                  const char *type, struct engine *g, struct arena *a, struct grounds *ret);
+                  const char *type, const struct approval *approval, struct engine *g,
+                  struct arena *a, struct grounds *ret);
 
 #endif

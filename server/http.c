@@ -1167,9 +1167,10 @@ static bool form_decode(const char *text, size_t len, char *out)
     return true;
 }
 
-const char *http_query_param(struct http_request *r, const char *name)
+/* One of the parameters in text. */
+static const char *find_param(struct http_request *r, const char *params, const char *name)
 {
-    const char *found = NULL, *p = r->query;
+    const char *found = NULL, *p = params;
 
     while (*p) {
         size_t len = strcspn(p, "&"), key = strcspn(p, "=&");
@@ -1188,6 +1189,20 @@ const char *http_query_param(struct http_request *r, const char *name)
         p += len + !last;
     }
     return found;
+}
+
+const char *http_query_param(struct http_request *r, const char *name)
+{
+    return find_param(r, r->query, name);
+}
+
+const char *http_form_param(struct http_request *r, const char *name)
+{
+    size_t len;
+    const char *body = http_body(r, &len);
+    const char *text = http_arena(r) ? arena_strn(http_arena(r), body, len) : NULL;
+
+    return text && strlen(text) == len ? find_param(r, text, name) : NULL;
 }
 
 const char *http_body(const struct http_request *r, size_t *ret_len)

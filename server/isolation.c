@@ -418,6 +418,7 @@ struct request {
     const char *type, *comment;
     const struct defender_reads *look;
     struct runtime *rt; /* the configuration in force now; the step's may be older */
+    struct approval approval;
     enum outcome outcome;
     bool later;     /* many wait: the row is made, and its own run looks and asks */
     bool unsettled; /* but the machine has a row that only a look can tell about */
@@ -658,6 +659,8 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
         q.later = s->crowded;
     }
     s->look = NULL; /* a look is good for one request */
+    if (store_approval(s->engine->store, s->arena, s->c->id, &q.approval, e))
+        return OUTCOME_RETRY;
     if (q.later) {
         q.look = &no_look;
         q.x.now = clock_wall_ms(s->engine->clock);
@@ -669,7 +672,7 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
         q.look = NULL;
     }
     if (!q.look) {
-        grounds_read(s->c, rt, tenant, type, s->engine, s->arena, &grounds);
+        grounds_read(s->c, rt, tenant, type, &q.approval, s->engine, s->arena, &grounds);
         q.look = &grounds.look;
         q.x.grounds = &grounds;
         code = grounds.look.actions_code;
@@ -836,6 +839,7 @@ static bool rests(struct episode *x)
 
 static void look_again(struct episode *x)
 {
+    struct approval approval;
     struct grounds grounds;
     struct case_record c;
     struct err e;
@@ -848,7 +852,12 @@ static void look_again(struct episode *x)
         return;
     }
     c.machine_id = x->row.machine_id;
-    grounds_read(&c, x->rt, x->tenant, x->row.type, x->g, x->arena, &grounds);
+    if (store_approval(x->g->store, x->arena, c.id, &approval, &e)) {
+        log_event(LOG_ERROR, "case_unreadable", LOG_ID("case", x->row.case_id), LOG_ERR(&e));
+        engine_again(x->g, &x->w, engine_backoff(x->w.attempts, 0));
+        return;
+    }
+    grounds_read(&c, x->rt, x->tenant, x->row.type, &approval, x->g, x->arena, &grounds);
     x->now = clock_wall_ms(x->g->clock);
     x->due = x->now + FOLLOW_MIN_MS;
     if (grounds.look.actions_code) {
@@ -1019,13 +1028,16 @@ static size_t pick(const struct crowd *k, const struct runtime_tenant *tenant,
     return n;
 }
 
-/* May it be asked for after a look alone: facts and verdict are those of now? */
+/* May it be asked for after a look alone: facts and verdict are those of now? What a person has said yes to is
+ * judged anew. */
 static bool is_grounded(struct episode *x)
 {
+    struct approval approval;
     struct case_record c;
 
     return !store_case_load(x->g->store, x->arena, x->row.case_id, &c, NULL) &&
-           grounds_are_fresh(&c, x->rt, x->g, x->arena);
+           !store_approval(x->g->store, x->arena, x->row.case_id, &approval, NULL) &&
+           !approval_is_given(&approval) && grounds_are_fresh(&c, x->rt, x->g, x->arena);
 }
 
 /* The tenant's calls are used up: it waits, and that is no attempt. */

@@ -44,6 +44,19 @@ static const struct metric_info table[METRICS] = {
          {"tenant", "state"},
          "isolations by the state they came to",
          "failed: `cordon isolations list` says why; the machine is not isolated"},
+    [METRIC_QUESTIONS] =
+        {"cordon_questions_total",
+         "counter",
+         {"kind", "outcome"},
+         "questions to people by what they are about (step, canary, storm, limit) and what became of "
+         "them",
+         "expired: nobody answered, and the machines are not isolated: who reads those mails?"},
+    [METRIC_OPEN_QUESTIONS] =
+        {"cordon_questions_open",
+         "gauge",
+         {NULL},
+         "questions that wait for a person",
+         "above 0: `cordon approve` or `refuse`; the console and the mails name them"},
     [METRIC_MAILS] = {"cordon_mails_total",
                       "counter",
                       {"fate"},

@@ -36,6 +36,8 @@ static const struct {
                          "The machine is isolated - Defender confirmed it", LETTER_GREEN},
     [NOTICE_NOT_ISOLATED] = {"not_isolated", "[NOT ISOLATED: %s]", "The machine is NOT isolated",
                              LETTER_RED},
+    [NOTICE_QUESTION] = {"question", "[QUESTION]",
+                         "A person must decide: the machine is not isolated", LETTER_AMBER},
     [NOTICE_LATE] = {"late", "[NOT ISOLATED: %s]",
                      "The machine is not isolated yet, as far as cordon knows", LETTER_RED},
     [NOTICE_LAPSING] = {"lapsing", "[NOT ISOLATED: %s]",
@@ -153,6 +155,21 @@ static const char *what_now(const struct notice *n, struct arena *arena)
             "decided in the Defender portal; `cordon cases show %s` tells what cordon saw and "
             "did.",
             case_id);
+    case NOTICE_QUESTION: {
+        char when[CLOCK_TEXT_SIZE], id[ID_TEXT_SIZE];
+
+        id_format(n->question->id, id);
+        return arena_fmt(
+            arena,
+            "cordon wants to: %s. %s Until %s a yes lets it; when nobody answers, nothing "
+            "is done and you are told again. By command: `cordon approve %s --why TEXT`, "
+            "`cordon refuse %s --why TEXT`.",
+            n->question->action,
+            n->question->people > 1 ? arena_fmt(arena, "It needs the yes of %lld persons.",
+                                                (long long)n->question->people)
+                                    : "It needs a person's yes.",
+            clock_format(n->question->expires, when), id, id);
+    }
     case NOTICE_LATE:
         return arena_fmt(
             arena,
@@ -206,8 +223,9 @@ static void portal_link(struct letter *l, const struct notice *n, const struct r
     free(id);
 }
 
+/* link: of this message's reader, to answer a question by; NULL: none. */
 static void compose(struct letter *l, const struct notice *n, const struct runtime *rt,
-                    const struct pause *pause, struct arena *arena)
+                    const struct pause *pause, const char *link, struct arena *arena)
 {
     struct buf body = BUF_INIT(PART_MAX);
     char case_id[ID_TEXT_SIZE];
@@ -232,6 +250,8 @@ static void compose(struct letter *l, const struct notice *n, const struct runti
     if (n->link)
         letter_link(l, "The investigation package (whoever has the link may read it)",
                     "Download the investigation package", n->link);
+    if (link)
+        letter_link(l, "Decide (opening the page does nothing)", "Look at it and decide", link);
     portal_link(l, n, rt);
     buf_clear(&body);
 }
@@ -289,38 +309,47 @@ static enum err_code audience(struct db_tx *tx, const struct notice *n, const st
 enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
                          struct arena *arena, const struct notice *n, int64_t now, struct err *e)
 {
-    struct notice_record r = {.id = id_new(g->clock),
-                              .case_id = n->c->id,
-                              .kind = kinds[n->kind].name,
-                              .sender = rt->config->mail.from};
+    const struct notice_question *q = n->question;
+    const char *const *to = NULL;
+    const char *kind = kinds[n->kind].name, *subject;
     char case_id[ID_TEXT_SIZE];
     const struct mime_header headers[] = {{"X-Cordon-Case", id_format(n->c->id, case_id)},
-                                          {"X-Cordon-State", r.kind}};
+                                          {"X-Cordon-State", kind}};
     struct letter_post post = {.headers = headers, .n_headers = sizeof headers / sizeof *headers};
     struct case_record c = *n->c;
+    size_t n_to = 0, messages = q ? q->n_links : 1;
     struct pause pause;
-    struct letter l;
+    int64_t after = 0;
     enum err_code code;
 
     code = pause_read(tx, rt, arena, &pause, e);
+    if (!code && !q)
+        code = audience(tx, n, rt->config, arena, &to, &n_to, e);
     if (code)
         return code;
-    code = audience(tx, n, rt->config, arena, &post.to, &post.n_to, e);
-    if (code)
-        return code;
-    if (!rt->config->mail.server || !post.n_to) {
-        log_event(LOG_WARN, "nobody_told", LOG_ID("case", c.id), LOG_STR("kind", r.kind),
+    if (!rt->config->mail.server || !(q ? messages : n_to)) {
+        log_event(LOG_WARN, "nobody_told", LOG_ID("case", c.id), LOG_STR("kind", kind),
                   LOG_STR("why", n->why));
-        return case_told(tx, &c, r.kind, e);
+        return case_told(tx, &c, kind, e);
     }
-    r.subject = subject_of(n, arena);
-    code = notice_thread(tx, c.id, &post.answers_to, &r.after, e);
-    if (code)
-        return code;
-    compose(&l, n, rt, &pause, arena);
-    code = letter_put(tx, &l, &post, &r, now, e);
-    letter_clear(&l);
-    return code || n->aside ? code : case_told(tx, &c, r.kind, e);
+    subject = subject_of(n, arena);
+    code = notice_thread(tx, c.id, &post.answers_to, &after, e);
+    for (size_t i = 0; i < messages && !code; i++) {
+        struct notice_record r = {.id = id_new(g->clock),
+                                  .case_id = c.id,
+                                  .kind = kind,
+                                  .sender = rt->config->mail.from,
+                                  .subject = subject,
+                                  .after = after};
+        struct letter l;
+
+        post.to = q ? &q->links[i].address : to;
+        post.n_to = q ? 1 : n_to;
+        compose(&l, n, rt, &pause, q ? q->links[i].url : NULL, arena);
+        code = letter_put(tx, &l, &post, &r, now, e);
+        letter_clear(&l);
+    }
+    return code || n->aside ? code : case_told(tx, &c, kind, e);
 }
 
 /* ---- sending ---------------------------------------------------------------------------------- */

@@ -16,6 +16,7 @@ enum notice_kind {
     NOTICE_REQUESTED,    /* [REQUESTED] */
     NOTICE_ISOLATED,     /* [ISOLATED] */
     NOTICE_NOT_ISOLATED, /* [NOT ISOLATED: why] */
+    NOTICE_QUESTION,     /* [QUESTION]: a person must decide; goes to those of notice.question */
     NOTICE_LATE,         /* [NOT ISOLATED: why], and not the last word: cordon tries on */
     NOTICE_LAPSING,  /* [NOT ISOLATED: why]: Defender is about to give up on an absent machine */
     NOTICE_REVIEW,   /* [ISOLATED] Review: is that still right? */
@@ -35,6 +36,17 @@ bool notice_was_told(const struct case_record *c, enum notice_kind kind);
 /** What a NOTICE_LATE says as its reason. why: borrowed; the text lives in a. */
 const char *notice_not_yet(struct arena *a, const char *why);
 
+struct notice_link {
+    const char *address, *url; /* url NULL: there is none to give */
+};
+
+struct notice_question {
+    int64_t id, expires, people;
+    const char *action; /* "isolate full" */
+    struct notice_link *links;
+    size_t n_links;
+};
+
 struct notice {
     enum notice_kind kind;
     const char *why; /* for people, a few words; in the subject where it has room for it */
@@ -44,6 +56,7 @@ struct notice {
     const char *doubt;                        /* what could not be judged; NULL: nothing */
     const char *const *to;                    /* addresses */
     size_t n_to;                              /* 0: all who were told before, else mail.to */
+    const struct notice_question *question; /* NOTICE_QUESTION: one message to each of its links */
     const char *subject, *body; /* the rule's own words, or NULL; plain text, unescaped */
     const char *link;           /* to an investigation package, https; NULL: none */
     bool aside; /* says nothing of the isolation: what people know of that stays what it was */

@@ -22,9 +22,10 @@
 #define NAME_MAX_LEN 64                /* characters of a rule's name */
 #define NORMAL_MAX   (8 * 1024 * 1024) /* bytes of the normal form; a file has 1 MiB (yaml.h) */
 #define TELL         "email"
+#define ASK          "ask"
 
 /* Steps of the contract that no handler of this version takes. */
-static const char *const later[] = {"ask", "webhook", NULL};
+static const char *const later[] = {"webhook", NULL};
 
 const char handler_required[] = "";
 
@@ -46,17 +47,19 @@ struct slot {
     const char *text;
     int word;
     struct text_list addresses;
-    int64_t duration;
+    int64_t number;
 };
 
 static const enum setting_type type_of[] = {[ARG_TEXT] = SET_TEXT,
                                             [ARG_WORD] = SET_WORD,
                                             [ARG_ADDRESSES] = SET_ADDRESS_LIST,
-                                            [ARG_DURATION] = SET_DURATION};
+                                            [ARG_DURATION] = SET_DURATION,
+                                            [ARG_NUMBER] = SET_INT};
 static const size_t offset_of[] = {[ARG_TEXT] = offsetof(struct slot, text),
                                    [ARG_WORD] = offsetof(struct slot, word),
                                    [ARG_ADDRESSES] = offsetof(struct slot, addresses),
-                                   [ARG_DURATION] = offsetof(struct slot, duration)};
+                                   [ARG_DURATION] = offsetof(struct slot, number),
+                                   [ARG_NUMBER] = offsetof(struct slot, number)};
 
 static size_t count_args(const struct handler *h)
 {
@@ -78,6 +81,21 @@ static void compile_text(struct compiler *c, const struct yaml_node *at, const s
         return;
     assert(at || code == ERR_NOMEM);
     yaml_fault(c->reader->faults, at, "%s.%s: %s", h->name, arg->arg->name, e.text);
+}
+
+static void set_range(const struct handler_arg *arg, struct setting *row)
+{
+    if (arg->type == ARG_NUMBER) {
+        row->least = strtoll(arg->words[0], NULL, 10);
+        row->most = strtoll(arg->words[1], NULL, 10);
+    } else if (arg->type == ARG_DURATION) {
+        row->least = MINUTE_MS;
+        row->most = 366 * DAY_MS;
+        if (arg->words) {
+            (void)settings_duration(arg->words[0], &row->least, NULL);
+            (void)settings_duration(arg->words[1], &row->most, NULL);
+        }
+    }
 }
 
 /* args: the map in the file; NULL: nothing is set. */
@@ -102,12 +120,15 @@ static void compile_step(struct compiler *c, const struct yaml_node *args, const
             .key = arg->name,
             .type = type_of[arg->type],
             .offset = i * sizeof *slots + offset_of[arg->type],
-            .fallback = arg->type == ARG_WORD ? arg->words[0] : NULL,
+            .fallback = arg->type == ARG_WORD                                  ? arg->words[0]
+                        : arg->type == ARG_DURATION || arg->type == ARG_NUMBER ? arg->fallback
+                                                                               : NULL,
             .meaning = arg->meaning,
             .words = arg->words,
             .least = arg->type == ARG_DURATION ? MINUTE_MS : 0,
             .most = arg->type == ARG_DURATION ? 366 * DAY_MS : 0,
         };
+        set_range(arg, &table[i]);
     }
     if (n == 0 && args && args->kind == YAML_MAP && args->count) {
         yaml_fault(reader->faults, args->first->key, "%s takes no settings", h->name);
@@ -139,15 +160,19 @@ static void compile_step(struct compiler *c, const struct yaml_node *args, const
         case ARG_WORD:
             out->word = arg->words[slots[i].word];
             break;
+        case ARG_DURATION:
+            out->word = at ? settings_text(reader, at) : arg->fallback;
+            out->number = slots[i].number;
+            break;
+        case ARG_NUMBER:
+            out->number = slots[i].number;
+            break;
         case ARG_ADDRESSES:
             out->addresses = slots[i].addresses;
             if (at && at->kind == YAML_LIST && at->count == 0)
                 yaml_fault(reader->faults, at,
                            "%s.%s: an empty list tells nobody; leave it out for the usual ones",
                            h->name, arg->name);
-            break;
-        case ARG_DURATION:
-            out->word = slots[i].duration ? settings_text(reader, at) : NULL;
             break;
         }
     }
@@ -290,6 +315,14 @@ static void compile_steps(struct compiler *c, const struct yaml_node *list,
             for (size_t i = 0; i < rule->n_steps; i++)
                 if (strcmp(rule->steps[i].name, h->name) == 0)
                     yaml_fault(faults, named->key, "step '%s' stands twice in one rule", h->name);
+        if (strcmp(h->name, ASK) == 0) {
+            if (rule->acts || rule->asks)
+                yaml_fault(faults, named->key,
+                           rule->acts ? "ask: the steps behind it wait for a person; it must stand "
+                                        "before the first that acts"
+                                      : "step 'ask' stands twice in one rule");
+            rule->asks = true;
+        }
         /* `email:` is `email: {}` */
         compile_step(c, named->kind == YAML_SCALAR && named->null ? NULL : named, h, step);
         if (yaml_get(n, "if"))
@@ -300,6 +333,8 @@ static void compile_steps(struct compiler *c, const struct yaml_node *list,
         rule->acts |= h->acts;
         rule->tells |= strcmp(h->name, TELL) == 0;
     }
+    if (rule->asks && !rule->acts)
+        yaml_fault(faults, list, "ask: no step behind it acts, so there is nothing to ask for");
 }
 
 /* ---- rules ------------------------------------------------------------------------------------- */
@@ -422,7 +457,8 @@ struct safety_settings {
     int mode;
     int64_t review;
     const char *pause_file;
-    const struct yaml_node *protect, *limits;
+    const struct yaml_node *protect, *limits, *ask, *storm;
+    int64_t canary;
 };
 
 static const struct setting safety_table[] = {
@@ -448,6 +484,20 @@ static const struct setting safety_table[] = {
      .most = 366 * DAY_MS,
      .meaning =
          "how long a machine is isolated until people are asked whether that is still right"},
+    {.key = "ask",
+     .type = SET_NODE,
+     .offset = offsetof(struct safety_settings, ask),
+     .meaning = "whom to ask, and for how long, when safety wants a person's word"},
+    {.key = "storm",
+     .type = SET_NODE,
+     .offset = offsetof(struct safety_settings, storm),
+     .meaning = "one detector on so many machines is one decision for a person"},
+    {.key = "canary",
+     .type = SET_INT,
+     .least = 0,
+     .most = 1000,
+     .offset = offsetof(struct safety_settings, canary),
+     .meaning = "so many first isolations of a changed policy ask a person"},
     {.key = "pause_file",
      .type = SET_TEXT,
      .offset = offsetof(struct safety_settings, pause_file),
@@ -455,30 +505,53 @@ static const struct setting safety_table[] = {
     {.key = NULL},
 };
 
-struct limit_settings {
-    struct policy_limit limit;
-    const struct yaml_node *percent;
-};
-
-static const struct setting limit_table[] = {
-    {.key = "isolations",
+static const struct setting storm_table[] = {
+    {.key = "machines",
      .type = SET_INT,
      .required = true,
      .least = 1,
      .most = 1000000,
-     .offset = offsetof(struct limit_settings, limit.isolations),
+     .offset = offsetof(struct policy_storm, machines),
+     .meaning = "on more machines than these"},
+    {.key = "within",
+     .type = SET_DURATION,
+     .required = true,
+     .least = MINUTE_MS,
+     .most = 30 * DAY_MS,
+     .offset = offsetof(struct policy_storm, within_ms),
+     .meaning = "within this time"},
+    {.key = NULL},
+};
+
+/* By enum policy_scope. */
+static const char *const scopes[] = {"all", "tenant", "rule", "group", NULL};
+
+static const struct setting limit_table[] = {
+    {.key = "isolations",
+     .type = SET_INT,
+     .least = 1,
+     .most = 1000000,
+     .offset = offsetof(struct policy_limit, isolations),
      .meaning = "at most so many isolations"},
     {.key = "per",
      .type = SET_DURATION,
      .required = true,
      .least = MINUTE_MS,
      .most = 366 * DAY_MS,
-     .offset = offsetof(struct limit_settings, limit.per_ms),
+     .offset = offsetof(struct policy_limit, per_ms),
      .meaning = "within this time"},
     {.key = "percent",
-     .type = SET_UNSUPPORTED,
-     .offset = offsetof(struct limit_settings, percent),
-     .meaning = "a limit by share of the machines"},
+     .type = SET_INT,
+     .least = 1,
+     .most = 100,
+     .offset = offsetof(struct policy_limit, percent),
+     .meaning = "at most so much of the machines of a device group; of: group"},
+    {.key = "of",
+     .type = SET_WORD,
+     .fallback = "all",
+     .words = scopes,
+     .offset = offsetof(struct policy_limit, of),
+     .meaning = "which isolations are counted together: all, those of a tenant, a rule, a group"},
     {.key = NULL},
 };
 
@@ -516,10 +589,43 @@ static void compile_limits(struct compiler *c, const struct yaml_node *list)
         return;
     }
     for (const struct yaml_node *n = list->first; n; n = n->next) {
-        struct limit_settings s = {0};
+        struct policy_limit *l = &p->limits[p->n_limits++];
+        size_t before = c->reader->faults->count;
 
-        settings_read(c->reader, n, "limit", limit_table, &s);
-        p->limits[p->n_limits++] = s.limit;
+        settings_read(c->reader, n, "limit", limit_table, l);
+        if (c->reader->faults->count != before)
+            continue;
+        if (!l->isolations == !l->percent)
+            yaml_fault(c->reader->faults, n,
+                       "limit: expected either isolations or percent, such as "
+                       "{isolations: 10, per: 1h} or {percent: 5, per: 24h, of: group}");
+        else if (l->percent && l->of != POLICY_GROUP)
+            yaml_fault(c->reader->faults, n,
+                       "limit.percent: a share is one of a device group; add "
+                       "of: group");
+    }
+}
+
+static void compile_ask(struct compiler *c, const struct yaml_node *node)
+{
+    const struct handler *ask = handler_find(ASK);
+    struct policy *p = c->policy;
+
+    if (!ask) /* a test's own table of handlers */
+        return;
+    compile_step(c, node && node->kind == YAML_SCALAR && node->null ? NULL : node, ask, &p->ask);
+    p->asks_in_doubt = node != NULL;
+    for (size_t i = 0; p->ask.args && i < p->ask.n_args; i++) {
+        const struct policy_arg *arg = &p->ask.args[i];
+
+        if (!arg->arg)
+            continue;
+        if (strcmp(arg->arg->name, "within") == 0)
+            p->terms.within_ms = arg->number;
+        else if (strcmp(arg->arg->name, "people") == 0)
+            p->terms.people = arg->number;
+        else if (strcmp(arg->arg->name, "approvers") == 0)
+            p->terms.approvers = arg->addresses;
     }
 }
 
@@ -536,6 +642,10 @@ static void compile_safety(struct compiler *c, const struct yaml_node *safety)
                    "safety.pause_file: expected a whole path, such as /run/cordon/pause, found "
                    "'%.60s'",
                    s.pause_file);
+    c->policy->canary = s.canary;
+    compile_ask(c, s.ask);
+    if (s.storm)
+        settings_read(c->reader, s.storm, "safety.storm", storm_table, &c->policy->storm);
     if (s.protect)
         compile_protections(c, s.protect);
     if (s.limits)
@@ -750,6 +860,21 @@ const char *policy_rule_of_source(const struct policy *p, const char *source, si
 bool policy_is_shadow(const struct policy *p)
 {
     return p->shadow;
+}
+
+const struct policy_terms *policy_terms(const struct policy *p)
+{
+    return &p->terms;
+}
+
+const struct policy_storm *policy_storm(const struct policy *p)
+{
+    return &p->storm;
+}
+
+int64_t policy_canary(const struct policy *p)
+{
+    return p->canary;
 }
 
 const char *policy_pause_file(const struct policy *p)

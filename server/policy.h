@@ -15,9 +15,23 @@
 
 struct policy; /* opaque; lives in the arena it was compiled into */
 
+enum policy_scope { POLICY_ALL, POLICY_TENANT, POLICY_RULE, POLICY_GROUP };
+
 struct policy_limit {
-    int64_t isolations; /* at most so many … */
-    int64_t per_ms;     /* … requested within this time */
+    int64_t isolations; /* at most so many, or 0: … */
+    int64_t percent;    /* … of the machines of a device group */
+    int64_t per_ms;     /* requested within this time */
+    int of;             /* enum policy_scope: those that are counted together */
+};
+
+/* Whom to ask when the policy wants a person's word, and for how long. */
+struct policy_terms {
+    int64_t within_ms, people;
+    struct text_list approvers; /* none: mail.to */
+};
+
+struct policy_storm {
+    int64_t machines, within_ms; /* machines 0: no storm breaker */
 };
 
 /**
@@ -49,6 +63,11 @@ const char *const *policy_rule_names(const struct policy *p, struct arena *a);
 const char *policy_rule_of_source(const struct policy *p, const char *source, size_t *at);
 /** How long a machine is isolated until people are asked whether that is still right; ms. */
 int64_t policy_review(const struct policy *p);
+/** Terms for what the safety settings ask of people; safety.ask or its defaults. */
+const struct policy_terms *policy_terms(const struct policy *p);
+const struct policy_storm *policy_storm(const struct policy *p);
+/** safety.canary: so many first isolations of a policy are asked for; 0: none. */
+int64_t policy_canary(const struct policy *p);
 /** Does any rule hold a step of this handler? (what permissions and settings are needed) */
 bool policy_uses(const struct policy *p, const char *handler);
 

@@ -14,12 +14,13 @@
 #include "policy.h"
 #include "template.h"
 
-/* One argument of a step; which of the three is set follows from arg->type. None: absent. */
+/* One argument of a step; which of the four is set follows from arg->type. None: absent. */
 struct policy_arg {
     const struct handler_arg *arg;
     const struct template *text;
     const char *word; /* ARG_DURATION: as written */
     struct text_list addresses;
+    int64_t number; /* ARG_NUMBER; ARG_DURATION: in ms */
 };
 
 struct policy_step {
@@ -37,6 +38,7 @@ struct policy_rule {
     struct policy_step *steps;
     size_t n_steps;
     bool acts;   /* some step does */
+    bool asks;   /* an `ask` stands before those that do */
     bool tells;  /* some step is an email */
     bool shadow; /* its mode is: what it would do is told, not done */
 };
@@ -54,6 +56,11 @@ struct policy {
     struct policy_limit *limits;
     size_t n_limits;
     const char *pause_file;
+    struct policy_step ask;    /* with what safety.ask sets; name NULL: there is no such handler */
+    bool asks_in_doubt;        /* safety.ask is set: doubt and protection are put to a person */
+    struct policy_terms terms; /* of ask */
+    struct policy_storm storm;
+    int64_t canary;
     struct policy_step tell; /* an email with nothing set, so that nobody stays silent */
 };
 

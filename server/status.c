@@ -1,12 +1,11 @@
 /* status.c - see status.h.
  *
  * The HTTP thread judges the capability, so that what is forged never comes to the disk; then the request is
- * suspended and stands in a bounded line for the one thread that reads. Reading in the HTTP threads, as the admin
+ * suspended and stands in line (line.h) for the one thread that reads. Reading in the HTTP threads, as the admin
  * side does, would let a slow disk hold up pushes; reading in the store's writer would hold up commits.
  */
 #include "status.h"
 
-#include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,13 +13,12 @@
 #include "capability.h"
 #include "ending.h"
 #include "json.h"
+#include "line.h"
 #include "log.h"
 #include "store_cases.h"
 #include "store_deliveries.h"
 #include "store_isolations.h"
 #include "store_keys.h"
-
-#define KEY_NAME "capability"
 
 /* Polls that wait to be read; beyond this they are told to come again. */
 #define POLLS_MAX 256
@@ -33,7 +31,6 @@
 struct poll {
     struct http_request *http;
     int64_t delivery, made_ms;
-    struct poll *next; /* in the line */
 };
 
 struct status {
@@ -41,11 +38,7 @@ struct status {
     struct capabilities *capabilities;
     pthread_mutex_t lock; /* of what follows */
     struct config *config;
-    pthread_cond_t cond;
-    struct poll *line, **line_end;
-    unsigned line_len;
-    bool closing, started;
-    pthread_t thread;
+    struct line *line; /* of polls to be read */
 };
 
 /* ---- the outcome ---------------------------------------------------------------------------------- */
@@ -196,31 +189,9 @@ static void read_one(struct status *s, const struct poll *p)
 
 /* ---- the line ------------------------------------------------------------------------------------- */
 
-static void *serve(void *arg)
+static void serve(struct http_request *http, void *ctx)
 {
-    struct status *s = arg;
-
-    pthread_mutex_lock(&s->lock);
-    for (;;) {
-        struct poll *p;
-
-        while (!s->line && !s->closing)
-            pthread_cond_wait(&s->cond, &s->lock);
-        p = s->line;
-        if (!p)
-            break;
-        s->line = p->next;
-        if (!s->line)
-            s->line_end = &s->line;
-        s->line_len--;
-        pthread_mutex_unlock(&s->lock);
-
-        read_one(s, p);
-
-        pthread_mutex_lock(&s->lock);
-    }
-    pthread_mutex_unlock(&s->lock);
-    return NULL;
+    read_one(ctx, http_data(http));
 }
 
 static enum http_next head(struct http_request *http, void *ctx, size_t *ret_body_max)
@@ -260,21 +231,8 @@ static enum http_next head(struct http_request *http, void *ctx, size_t *ret_bod
 static void body(struct http_request *http, void *ctx)
 {
     struct status *s = ctx;
-    struct poll *p = http_data(http);
-    bool room;
 
-    http_defer(http);
-    pthread_mutex_lock(&s->lock);
-    room = s->line_len < POLLS_MAX && !s->closing;
-    if (room) {
-        p->next = NULL;
-        *s->line_end = p;
-        s->line_end = &p->next;
-        s->line_len++;
-        pthread_cond_signal(&s->cond);
-    }
-    pthread_mutex_unlock(&s->lock);
-    if (!room)
+    if (!line_put(s->line, http))
         unavailable(s, http);
 }
 
@@ -288,7 +246,6 @@ struct http_handler status_handler(void)
 enum err_code status_new(const struct status_options *o, struct status **ret, struct err *e)
 {
     struct status *s = calloc(1, sizeof *s);
-    unsigned char key[CAPABILITY_KEY_SIZE];
     enum err_code code;
 
     if (!s)
@@ -296,18 +253,10 @@ enum err_code status_new(const struct status_options *o, struct status **ret, st
     s->o = *o;
     s->o.config = NULL;
     s->config = config_ref(o->config);
-    s->line_end = &s->line;
     (void)pthread_mutex_init(&s->lock, NULL);
-    (void)pthread_cond_init(&s->cond, NULL);
-    code = store_key(o->store, KEY_NAME, key, e);
+    code = capabilities_open(o->store, &s->capabilities, e);
     if (!code)
-        code = capabilities_new(key, &s->capabilities, e);
-    OPENSSL_cleanse(key, sizeof key);
-    if (!code) {
-        s->started = pthread_create(&s->thread, NULL, serve, s) == 0;
-        if (!s->started)
-            code = err_set(e, ERR_NOMEM, "cannot start a thread");
-    }
+        code = line_new(serve, s, POLLS_MAX, &s->line, e);
     if (code) {
         status_free(s);
         return code;
@@ -320,15 +269,9 @@ void status_free(struct status *s)
 {
     if (!s)
         return;
-    pthread_mutex_lock(&s->lock);
-    s->closing = true;
-    pthread_cond_signal(&s->cond);
-    pthread_mutex_unlock(&s->lock);
-    if (s->started)
-        (void)pthread_join(s->thread, NULL);
+    line_free(s->line);
     capabilities_free(s->capabilities);
     config_unref(s->config);
-    pthread_cond_destroy(&s->cond);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }

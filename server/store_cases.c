@@ -6,6 +6,7 @@
 
 #include "store_audit.h"
 #include "store_deliveries.h"
+#include "store_questions.h"
 #include "store_work.h"
 
 static const char *const case_names[CASE_STATES] = {
@@ -20,7 +21,7 @@ static const unsigned may_become[CASE_STATES] = {
     [CASE_EXPANDING] = 1u << CASE_EXPANDING | 1u << CASE_DECIDING | 1u << CASE_ACTING | OVER,
     [CASE_DECIDING] = 1u << CASE_EXPANDING | 1u << CASE_DECIDING | 1u << CASE_ACTING | OVER,
     [CASE_ACTING] = 1u << CASE_WAITING | 1u << CASE_DONE | OVER,
-    [CASE_WAITING] = 1u << CASE_DONE | OVER,
+    [CASE_WAITING] = 1u << CASE_ACTING | 1u << CASE_DONE | OVER,
     [CASE_DONE] = 1u << CASE_EXPANDING,
     [CASE_FAILED] = 1u << CASE_EXPANDING | 1u << CASE_DROPPED,
     [CASE_DROPPED] = 0,
@@ -447,6 +448,8 @@ enum err_code case_strengthen(struct db_tx *tx, int64_t id, const char *source, 
     if (code || changed == 0)
         return code;
     code = db_run(tx, e, NULL, "DELETE FROM steps WHERE case_id = $1", "i", id);
+    if (!code)
+        code = question_forget_case(tx, id, now, e);
     if (!code) /* whoever is at work on it works for the weaker source: its claim is void */
         code = db_run(tx, e, &working,
                       "UPDATE work SET due = $1, owner = NULL, fence = fence + 1 WHERE id = $2",

@@ -12,6 +12,7 @@
  *     |               ACTING --steps run, isolation not over--> WAITING --> DONE
  *     |                  | \--steps run, nothing open--------------------->  ^
  *     +------------------+--> FAILED   for good, or out of time: a person was told
+ *  A case whose step asks a person is WAITING, too, and ACTING again when it is known what he says.
  *  ACTING and DONE become RECEIVED once, when a stronger source pushes (case_strengthen).
  *  DECIDING is the moment between facts and verdict; it is never written unless deciding itself failed.
  *  DROPPED is a person's word, and so is EXPANDING after DONE or FAILED: tried again (desk.h).     */

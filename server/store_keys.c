@@ -61,3 +61,14 @@ enum err_code store_key(struct store *s, const char *name, unsigned char ret[STO
     OPENSSL_cleanse(fresh, sizeof fresh);
     return code ? err_in(e, "key '%s'", name) : ERR_OK;
 }
+
+enum err_code capabilities_open(struct store *s, struct capabilities **ret, struct err *e)
+{
+    unsigned char key[STORE_KEY_SIZE];
+    enum err_code code = store_key(s, "capability", key, e);
+
+    if (!code)
+        code = capabilities_new(key, ret, e);
+    OPENSSL_cleanse(key, sizeof key);
+    return code;
+}

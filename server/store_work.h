@@ -7,7 +7,7 @@
  *
  * Every transaction that writes an outcome ends with work_done, work_again or work_keep of its claim;
  * they fail with ERR_STALE, and so undo it all, when the lease was lost and another worker claimed the
- * row. A row's id is the id of the case, isolation, notice or heartbeat it is about;
+ * row. A row's id is the id of the case, isolation, notice, heartbeat or question it is about;
  * the daily digest's is DIGEST_ID.
  */
 #ifndef CORDON_STORE_WORK_H
@@ -24,6 +24,7 @@ enum work_kind {
     WORK_DIGEST,
     WORK_LEDGER, /* and from then on: reviews, the release, an absent machine that comes back */
     WORK_ACTION, /* what a machine was asked for besides, until it is known how that ended */
+    WORK_QUESTION,
     WORK_KINDS
 };
 

@@ -20,6 +20,7 @@ enum outcome {
     OUTCOME_RETRY,    /* transient; e says why and e->retry_ms when */
     OUTCOME_REFUSED,  /* for good; e says why, and people are told */
     OUTCOME_WITHHELD, /* the same, and it is the policy that does not let it */
+    OUTCOME_WAITS, /* a person is asked: step and case are written as waiting, the claim has ended */
 };
 
 enum arg_type {
@@ -27,6 +28,7 @@ enum arg_type {
     ARG_WORD,      /* one of words[] */
     ARG_ADDRESSES, /* a list of mail addresses, or one */
     ARG_DURATION,  /* as written, "4h"; a good one */
+    ARG_NUMBER,
 };
 
 /* As an ARG_TEXT's fallback: it has none, and a step without it is a fault. */
@@ -35,8 +37,11 @@ extern const char handler_required[];
 struct handler_arg {
     const char *name;
     enum arg_type type;
-    const char *const *words; /* ARG_WORD: NULL-terminated, the first is the default */
-    const char *fallback;     /* ARG_TEXT: template used when absent; NULL: absent stays absent */
+    const char *const *words; /* ARG_WORD: NULL-terminated, the first is the default; ARG_DURATION,
+                                 ARG_NUMBER: the least and the most, as they would be written */
+    const char
+        *fallback; /* ARG_TEXT: template used when absent; NULL: absent stays absent. ARG_DURATION,
+                             ARG_NUMBER: as it would be written, not NULL */
     const char *meaning;
 };
 

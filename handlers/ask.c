@@ -1,0 +1,60 @@
+/* ask.c - a person must say yes before the steps behind this one may act.
+ *
+ * The case waits, and no thread with it: question.c writes the question, mails it, and lets the case go on with the
+ * answer. What the answer does to the steps behind is done there, so this runs once.
+ */
+#include "cordon/handler.h"
+
+#include "act.h"
+#include "question.h"
+#include "settings.h"
+
+static const char *const within_range[] = {"1m", "7d", NULL}, *const people_range[] = {"1", "10",
+                                                                                       NULL};
+
+static const struct handler_arg args[] = {
+    {.name = "within",
+     .type = ARG_DURATION,
+     .fallback = "4h",
+     .words = within_range,
+     .meaning = "how long; then nothing is done, and people are told again"},
+    {.name = "people",
+     .type = ARG_NUMBER,
+     .fallback = "1",
+     .words = people_range,
+     .meaning = "how many persons must say yes"},
+    {.name = "approvers",
+     .type = ARG_ADDRESSES,
+     .meaning = "who may answer: each gets a link of his own; instead of mail.to"},
+    {0},
+};
+
+static enum outcome run(struct step *s, struct err *e)
+{
+    const struct json *to = json_get(s->args, "approvers");
+    const char *reason = json_get_string(s->args, "reason");
+    const char *within = json_get_string(s->args, "within");
+    struct policy_terms terms = {.within_ms = 4 * HOUR_MS, .people = 1};
+
+    if (within)
+        (void)settings_duration(within, &terms.within_ms, NULL);
+    (void)json_int64(json_get(s->args, "people"), &terms.people);
+    terms.approvers.items = arena_array(s->arena, json_count(to) + 1, sizeof(char *));
+    if (!terms.approvers.items) {
+        (void)err_set(e, ERR_NOMEM, "approvers");
+        return OUTCOME_RETRY;
+    }
+    JSON_EACH (address, to)
+        if (json_string(address))
+            terms.approvers.items[terms.approvers.count++] = json_string(address);
+    return question_ask(s, &terms, reason ? reason : "the rule asks a person", e);
+}
+
+const struct handler handler_ask = {
+    .name = "ask",
+    .meaning = "asks a person; the steps behind it that act wait for a yes",
+    .permission = NULL,
+    .acts = false,
+    .args = args,
+    .run = run,
+};

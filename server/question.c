@@ -1,0 +1,594 @@
+/* question.c - see question.h.
+ *
+ * Cases wait in state WAITING without work of their own; whatever ends a question puts their work back in the same
+ * transaction. When a question over many ends without a yes its cases are not run again, as each would write a
+ * mail of its own: one mail tells of all of them.
+ */
+#include "question.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "capability.h"
+#include "id.h"
+#include "letter.h"
+#include "log.h"
+#include "notice.h"
+#include "pause.h"
+#include "policy.h"
+#include "store_notices.h"
+
+#define CASES_AT_ONCE 200
+#define CASES_SHOWN   50 /* in a mail */
+
+/* ---- whom to ask ------------------------------------------------------------------------------ */
+
+/* What a link of each of the addresses stands for. */
+static enum err_code invite(struct db_tx *tx, struct engine *g, int64_t question,
+                            const char *const *to, size_t n, struct err *e)
+{
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; i < n && !code; i++)
+        code = invitation_insert(tx, id_new(g->clock), question, to[i], e);
+    return code;
+}
+
+/* The people of terms, else mail.to. */
+static void people_of(const struct policy_terms *terms, const struct runtime *rt,
+                      const char *const **ret, size_t *ret_count)
+{
+    const struct text_list *list =
+        terms->approvers.count ? &terms->approvers : &rt->config->mail.to;
+
+    *ret = (const char *const *)list->items;
+    *ret_count = list->count;
+}
+
+/* NULL: there is no way to reach this server, or no key. */
+static const char *link_of(struct engine *g, const struct runtime *rt, struct arena *a,
+                           int64_t invitation, int64_t expires)
+{
+    char text[CAPABILITY_TEXT_SIZE];
+
+    if (!rt->config->public_url || !g->capabilities ||
+        capability_make(g->capabilities, CAPABILITY_APPROVE, invitation,
+                        expires + QUESTION_SHOWN_MS, text, NULL))
+        return NULL;
+    return arena_fmt(a, "%s" QUESTION_PATH "%s", rt->config->public_url, text);
+}
+
+/* ---- asking about one case -------------------------------------------------------------------- */
+
+struct asking {
+    struct step *s;
+    const struct policy_terms *terms;
+    const char *reason;
+    int64_t now;
+};
+
+/* "isolate full", of what waits behind the ask. */
+static enum err_code find_action(struct db_tx *tx, struct step *s, const char **ret, struct err *e)
+{
+    struct step_record *steps;
+    size_t n = 0;
+    const char *text = NULL;
+    enum err_code code = case_steps(tx, s->arena, s->c->id, &steps, &n, e);
+
+    for (size_t i = 0; i < n && !code; i++) {
+        const struct handler *h = handler_find(steps[i].handler);
+        AUTO(json_freep) struct json *args = NULL;
+        const char *type;
+
+        if (steps[i].n <= s->n || steps[i].state != STEP_WAITING || !h || !h->acts)
+            continue;
+        (void)json_parse(steps[i].args, strlen(steps[i].args), &args, NULL);
+        type = json_get_string(args, "type");
+        text = arena_fmt(s->arena, "%s%s%s%s%s", text ? text : "", text ? ", " : "",
+                         steps[i].handler, type ? " " : "", type ? type : "");
+    }
+    *ret = text ? text : "nothing";
+    return code;
+}
+
+static enum err_code add_case(struct db_tx *tx, struct step *s, int64_t question,
+                              const char *action, struct err *e)
+{
+    const struct question_case c = {.case_id = s->c->id,
+                                    .n = s->n,
+                                    .tenant = s->c->tenant,
+                                    .alert_id = s->c->alert_id,
+                                    .machine_id = s->c->machine_id,
+                                    .machine_name =
+                                        json_get_string(s->facts->machine, "computerDnsName"),
+                                    .action = action};
+
+    return question_add_case(tx, question, &c, e);
+}
+
+/* The case waits, and nobody works on it. */
+static enum err_code wait(struct db_tx *tx, struct step *s, const char *why, int64_t now,
+                          struct err *e)
+{
+    struct case_record c = *s->c;
+    struct work claim = *s->work;
+    enum err_code code = step_move(tx, c.id, s->n, STEP_WAITING, why, now, e);
+
+    if (!code)
+        code = case_move(tx, &c, CASE_WAITING, c.why, now, e);
+    return code ? code : work_done(tx, &claim, e);
+}
+
+static enum err_code mail_case(struct db_tx *tx, struct asking *x, const struct question_record *q,
+                               const char *action, struct err *e)
+{
+    struct step *s = x->s;
+    struct invitation *list;
+    size_t n = 0;
+    struct notice notice = {
+        .kind = NOTICE_QUESTION, .why = q->what, .c = s->c, .facts = s->facts, .doubt = s->c->why};
+    struct notice_question nq = {
+        .id = q->id, .expires = q->expires, .people = q->people, .action = action};
+    enum err_code code = invitation_list(tx, s->arena, q->id, &list, &n, e);
+
+    if (code)
+        return code;
+    nq.links = arena_array(s->arena, n + 1, sizeof *nq.links);
+    if (!nq.links)
+        return err_set(e, ERR_NOMEM, "question");
+    for (size_t i = 0; i < n; i++)
+        nq.links[nq.n_links++] = (struct notice_link){
+            list[i].address, link_of(s->engine, s->runtime, s->arena, list[i].id, q->expires)};
+    notice.question = &nq;
+    return notice_put(tx, s->engine, s->runtime, s->arena, &notice, x->now, e);
+}
+
+static enum err_code ask_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct asking *x = arg;
+    struct step *s = x->s;
+    char case_id[ID_TEXT_SIZE];
+    struct question_record q = {.id = id_new(s->engine->clock),
+                                .kind = QUESTION_STEP,
+                                .what = x->reason,
+                                .policy = policy_hash(s->runtime->config->policy),
+                                .people = x->terms->people,
+                                .created = x->now,
+                                .expires = x->now + x->terms->within_ms};
+    const char *action = NULL;
+    const char *const *to;
+    size_t n_to;
+    enum err_code code;
+
+    q.scope = arena_fmt(s->arena, "step:%s:%lld", id_format(s->c->id, case_id), (long long)s->n);
+    people_of(x->terms, s->runtime, &to, &n_to);
+    code = find_action(tx, s, &action, e);
+    if (!code)
+        code = question_insert(tx, &q, q.expires, e);
+    if (!code)
+        code = add_case(tx, s, q.id, action, e);
+    if (!code)
+        code = invite(tx, s->engine, q.id, to, n_to, e);
+    if (!code)
+        code = mail_case(tx, x, &q, action, e);
+    return code ? code : wait(tx, s, "a person is asked", x->now, e);
+}
+
+enum outcome question_ask(struct step *s, const struct policy_terms *terms, const char *reason,
+                          struct err *e)
+{
+    struct asking x = {
+        .s = s, .terms = terms, .reason = reason, .now = clock_wall_ms(s->engine->clock)};
+
+    if (step_write(s, ask_fn, &x, e))
+        return OUTCOME_RETRY;
+    metrics_add(s->engine->metrics, METRIC_QUESTIONS, 1, "step", "asked");
+    log_event(LOG_INFO, "question", LOG_ID("case", s->c->id), LOG_STR("kind", "step"),
+              LOG_STR("why", reason));
+    engine_kick(s->engine);
+    return OUTCOME_WAITS;
+}
+
+/* ---- a question over many --------------------------------------------------------------------- */
+
+enum err_code question_hold(struct db_tx *tx, struct step *s, struct runtime *rt,
+                            const struct question_hold *h, int64_t now, struct err *e)
+{
+    const struct policy_terms *terms = policy_terms(rt->config->policy);
+    struct question_record q;
+    const char *const *to;
+    size_t n_to;
+    bool found = false;
+    enum err_code code = question_find_open(tx, s->arena, h->scope, &q, &found, e);
+
+    if (!code && !found) {
+        q = (struct question_record){.id = id_new(s->engine->clock),
+                                     .kind = h->kind,
+                                     .scope = h->scope,
+                                     .what = h->what,
+                                     .policy = policy_hash(rt->config->policy),
+                                     .people = terms->people,
+                                     .created = now,
+                                     .expires = now + terms->within_ms};
+        people_of(terms, rt, &to, &n_to);
+        code = question_insert(tx, &q, now + QUESTION_GATHER_MS, e);
+        if (!code)
+            code = invite(tx, s->engine, q.id, to, n_to, e);
+    }
+    if (!code)
+        code = add_case(tx, s, q.id, h->action, e);
+    return code ? code : wait(tx, s, h->what, now, e);
+}
+
+/* Rows that name the cases, and how many more there are. */
+static enum err_code show_cases(struct db_tx *tx, struct letter *l, struct arena *a,
+                                const struct question_record *q, int64_t total, struct err *e)
+{
+    struct question_case *list;
+    size_t n = 0;
+    enum err_code code = question_cases(tx, a, q->id, 0, CASES_SHOWN, &list, &n, e);
+    char id[ID_TEXT_SIZE];
+
+    for (size_t i = 0; i < n && !code; i++)
+        letter_fact(l, "Machine",
+                    arena_fmt(a, "%s, case %s",
+                              list[i].machine_name ? list[i].machine_name
+                              : list[i].machine_id ? list[i].machine_id
+                                                   : "unknown",
+                              id_format(list[i].case_id, id)));
+    if (total > (int64_t)n)
+        letter_own_fact(l, "And", arena_fmt(a, "%lld more", (long long)(total - (int64_t)n)));
+    return code;
+}
+
+/* A mail about a question over many; link NULL: none. */
+static enum err_code mail_one(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                              struct arena *a, const struct question_record *q,
+                              const struct invitation *who, int64_t total, int64_t now,
+                              struct err *e)
+{
+    bool open = q->state == QUESTION_OPEN;
+    char id[ID_TEXT_SIZE], when[CLOCK_TEXT_SIZE];
+    const struct mime_header headers[] = {
+        {"X-Cordon-About", arena_fmt(a, "question:%s", id_format(q->id, id))},
+        {"X-Cordon-State", open ? "question" : "not_isolated"}};
+    struct letter_post post = {.to = &who->address,
+                               .n_to = 1,
+                               .headers = headers,
+                               .n_headers = sizeof headers / sizeof *headers};
+    struct notice_record r = {.id = id_new(g->clock),
+                              .about = headers[0].value,
+                              .kind = headers[1].value,
+                              .sender = rt->config->mail.from};
+    const char *link = open ? link_of(g, rt, a, who->id, q->expires) : NULL;
+    struct pause pause;
+    struct letter l;
+    enum err_code code = pause_read(tx, rt, a, &pause, e);
+
+    if (code)
+        return code;
+    if (open)
+        r.subject = arena_fmt(a, "[QUESTION] %lld machine%s: %s", (long long)total,
+                              total == 1 ? "" : "s", q->what);
+    else
+        r.subject = arena_fmt(a, "[NOT ISOLATED: %s] %lld machine%s", q->why, (long long)total,
+                              total == 1 ? "" : "s");
+    letter_begin(&l, a,
+                 open ? "A person must decide: these machines are not isolated"
+                      : "These machines are NOT isolated",
+                 open ? LETTER_AMBER : LETTER_RED);
+    if (pause.on)
+        letter_paused(&l, pause_words(&pause, a), NULL);
+    letter_paragraph(
+        &l, open ? arena_fmt(a,
+                             "The rules want %lld machine%s isolated, and safety holds that back: "
+                             "%s. Until %s you can let them go, or refuse. When nobody answers "
+                             "nothing is isolated, and you are told again.",
+                             (long long)total, total == 1 ? "" : "s", q->what,
+                             clock_format(q->expires, when))
+                 : arena_fmt(a,
+                             "Safety held %lld isolation%s back (%s). Nothing is isolated: %s. A "
+                             "person should look at these machines now; `cordon cases retry ID` "
+                             "begins one of these cases anew.",
+                             (long long)total, total == 1 ? "" : "s", q->what, q->why));
+    letter_table_begin(&l);
+    letter_own_fact(&l, "Question", id);
+    if (open && q->people > 1)
+        letter_own_fact(&l, "Persons needed", arena_fmt(a, "%lld", (long long)q->people));
+    code = show_cases(tx, &l, a, q, total, e);
+    letter_table_end(&l);
+    if (open)
+        letter_paragraph(&l,
+                         arena_fmt(a,
+                                   "By command: `cordon approve %s --why TEXT`, `cordon refuse %s "
+                                   "--why TEXT`.",
+                                   id, id));
+    if (link)
+        letter_link(&l, "Decide (opening the page does nothing)", "Look at it and decide", link);
+    if (!code)
+        code = letter_put(tx, &l, &post, &r, now, e);
+    letter_clear(&l);
+    return code;
+}
+
+/* One mail to each who may answer, and the number of cases that it named. */
+static enum err_code mail_many(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                               struct arena *a, const struct question_record *q, int64_t now,
+                               struct err *e)
+{
+    struct invitation *list;
+    int64_t total = 0;
+    size_t n = 0;
+    enum err_code code = question_count_cases(tx, q->id, &total, e);
+
+    if (!code)
+        code = invitation_list(tx, a, q->id, &list, &n, e);
+    if (code)
+        return code;
+    if (q->state == QUESTION_OPEN && total <= q->told)
+        return ERR_OK; /* nothing new */
+    if (!rt->config->mail.server || !n)
+        log_event(LOG_WARN, "nobody_told", LOG_ID("question", q->id), LOG_STR("why", q->what));
+    for (size_t i = 0; i < n && !code && rt->config->mail.server; i++)
+        code = mail_one(tx, g, rt, a, q, &list[i], total, now, e);
+    return code ? code : question_told(tx, q, total, e);
+}
+
+/* ---- the end of a question -------------------------------------------------------------------- */
+
+struct closing {
+    struct engine *g;
+    struct runtime *rt;
+    struct arena *arena;
+    int64_t now;
+};
+
+/* The steps behind an ask are withheld, so far as they act, unless the answer was yes. */
+static enum err_code go_on(struct db_tx *tx, struct closing *x, const struct question_record *q,
+                           const struct question_case *m, struct case_record *c, struct err *e)
+{
+    struct step_record *steps;
+    size_t n = 0;
+    bool yes = q->state == QUESTION_APPROVED;
+    enum err_code code = case_steps(tx, x->arena, c->id, &steps, &n, e);
+
+    for (size_t i = 0; i < n && !code; i++) {
+        const struct handler *h = handler_find(steps[i].handler);
+
+        if (steps[i].n < m->n || steps[i].state != STEP_WAITING)
+            continue;
+        if (steps[i].n == m->n)
+            code = step_move(tx, c->id, m->n, STEP_DONE, q->why, x->now, e);
+        else if (!yes && h && h->acts)
+            code = step_move(tx, c->id, steps[i].n, STEP_WITHHELD, q->why, x->now, e);
+    }
+    if (!code)
+        code = case_move(tx, c, CASE_ACTING, c->why, x->now, e);
+    return code ? code : work_put(tx, c->id, WORK_CASE, WORK_NORMAL, x->now, x->now, NULL, e);
+}
+
+/* Of many: a yes lets the step be tried; else the case is over, and one mail tells of all. */
+static enum err_code release(struct db_tx *tx, struct closing *x, const struct question_record *q,
+                             const struct question_case *m, struct case_record *c, struct err *e)
+{
+    struct step_record *steps;
+    size_t n = 0;
+    enum err_code code = ERR_OK;
+
+    if (q->state == QUESTION_APPROVED) {
+        code = case_move(tx, c, CASE_ACTING, c->why, x->now, e);
+        return code ? code : work_put(tx, c->id, WORK_CASE, WORK_NORMAL, x->now, x->now, NULL, e);
+    }
+    code = case_steps(tx, x->arena, c->id, &steps, &n, e);
+    for (size_t i = 0; i < n && !code; i++) {
+        const struct handler *h = handler_find(steps[i].handler);
+
+        if (steps[i].n < m->n || steps[i].state != STEP_WAITING)
+            continue;
+        if (h && h->acts)
+            code = step_move(tx, c->id, steps[i].n, STEP_WITHHELD, q->why, x->now, e);
+        else
+            code = step_move(tx, c->id, steps[i].n, STEP_DONE, "told together with the others",
+                             x->now, e);
+    }
+    if (!code)
+        code = case_told(tx, c, notice_kind_name(NOTICE_NOT_ISOLATED), e);
+    return code ? code : case_move(tx, c, CASE_DONE, c->why, x->now, e);
+}
+
+/* Ends q and lets everything go on that waits for it. why: for people. */
+static enum err_code close_question(struct db_tx *tx, struct closing *x, struct question_record *q,
+                                    enum question_state to, const char *why, struct err *e)
+{
+    struct question_case *list;
+    int64_t after = 0;
+    size_t n;
+    enum err_code code = question_end(tx, q, to, why, x->now, e);
+
+    if (code)
+        return code;
+    do {
+        n = 0;
+        code = question_cases(tx, x->arena, q->id, after, CASES_AT_ONCE, &list, &n, e);
+        for (size_t i = 0; i < n && !code; i++) {
+            struct case_record c;
+
+            after = list[i].case_id;
+            code = case_load_row(tx, x->arena, list[i].case_id, &c, e);
+            if (code || c.state != CASE_WAITING)
+                continue; /* somebody dropped it */
+            code = q->kind == QUESTION_STEP ? go_on(tx, x, q, &list[i], &c, e)
+                                            : release(tx, x, q, &list[i], &c, e);
+        }
+    } while (!code && n == CASES_AT_ONCE);
+    if (!code && q->kind != QUESTION_STEP && to != QUESTION_APPROVED)
+        code = mail_many(tx, x->g, x->rt, x->arena, q, x->now, e);
+    return code;
+}
+
+static void closed(struct engine *g, const struct question_record *q)
+{
+    metrics_add(g->metrics, METRIC_QUESTIONS, 1, question_kind_name(q->kind),
+                question_state_name(q->state));
+    log_event(LOG_INFO, "question_over", LOG_ID("question", q->id),
+              LOG_STR("kind", question_kind_name(q->kind)),
+              LOG_STR("state", question_state_name(q->state)), LOG_STR("why", q->why));
+    engine_kick(g);
+}
+
+/* ---- answering -------------------------------------------------------------------------------- */
+
+/* May these be two names of one person? An operator is known by his login alone. */
+static bool is_same_person(const char *a, const char *b)
+{
+    size_t la = strcspn(a, "@"), lb = strcspn(b, "@");
+
+    if (a[la] && b[lb])
+        return strcasecmp(a, b) == 0;
+    return la == lb && strncasecmp(a, b, la) == 0;
+}
+
+struct answering {
+    struct closing x;
+    const struct question_answer *a;
+    struct question_record q; /* as it is afterwards */
+    bool ended;
+};
+
+const char *question_outcome(const struct question_record *q, struct arena *a)
+{
+    char when[CLOCK_TEXT_SIZE];
+
+    return arena_fmt(a, "%s (at %s)", q->why ? q->why : question_state_name(q->state),
+                     clock_format(q->ended, when));
+}
+
+/* "approved by a@b and c@d: reason" */
+static const char *sentence(const struct answering *w, const struct answer_record *before, size_t n)
+{
+    const struct question_answer *a = w->a;
+    const char *text = a->yes ? "approved by " : "refused by ";
+
+    for (size_t i = 0; i < n && a->yes; i++)
+        text = arena_fmt(w->x.arena, "%s%s and ", text, before[i].person);
+    return arena_fmt(w->x.arena, "%s%s%s%s", text, a->person, a->why ? ": " : "",
+                     a->why ? a->why : "");
+}
+
+static enum err_code answer_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct answering *w = arg;
+    const struct question_answer *a = w->a;
+    const struct answer_record r = {
+        .person = a->person, .why = a->why, .way = a->way, .yes = a->yes, .at = w->x.now};
+    struct answer_record *before;
+    size_t n = 0;
+    enum err_code code = question_load(tx, w->x.arena, a->question, &w->q, e);
+
+    w->ended = false;
+    if (!code)
+        code = answer_list(tx, w->x.arena, a->question, &before, &n, e);
+    if (code)
+        return code;
+    if (w->q.state != QUESTION_OPEN)
+        return err_set(e, ERR_CONFLICT, "this question is over: %s",
+                       question_outcome(&w->q, w->x.arena));
+    for (size_t i = 0; i < n; i++)
+        if (is_same_person(before[i].person, a->person) && a->yes)
+            return err_set(e, ERR_CONFLICT,
+                           "%s has said yes already; another person must say so, too",
+                           before[i].person);
+    if (w->x.now >= w->q.expires) {
+        w->ended = true;
+        return close_question(tx, &w->x, &w->q, QUESTION_EXPIRED, "nobody answered in time", e);
+    }
+    if (strcmp(w->q.policy, policy_hash(w->x.rt->config->policy)) != 0) {
+        w->ended = true;
+        return close_question(tx, &w->x, &w->q, QUESTION_VOID,
+                              "the policy has changed since people were asked", e);
+    }
+    code = answer_insert(tx, w->q.id, &r, e); /* yes, and now no: the no is what counts */
+    if (code)
+        return code;
+    if (a->yes && (int64_t)n + 1 < w->q.people)
+        return ERR_OK;
+    w->ended = true;
+    return close_question(tx, &w->x, &w->q, a->yes ? QUESTION_APPROVED : QUESTION_REFUSED,
+                          sentence(w, before, n), e);
+}
+
+enum err_code question_answer(struct engine *g, const struct question_answer *a,
+                              enum question_state *ret_state, struct err *e)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
+    struct answering w = {.x = {.g = g, .rt = rt, .arena = arena, .now = clock_wall_ms(g->clock)},
+                          .a = a};
+    enum err_code code =
+        arena ? db_write(g->store->db, answer_fn, &w, e) : err_set(e, ERR_NOMEM, "an answer");
+
+    if (code)
+        return code;
+    log_event(LOG_INFO, "answer", LOG_ID("question", a->question), LOG_STR("who", a->person),
+              LOG_STR("way", a->way), LOG_BOOL("yes", a->yes), LOG_STR("why", a->why));
+    if (w.ended)
+        closed(g, &w.q);
+    if (w.q.state == QUESTION_EXPIRED || w.q.state == QUESTION_VOID)
+        return err_set(e, ERR_CONFLICT, "this question is over: %s", w.q.why);
+    *ret_state = w.q.state;
+    return ERR_OK;
+}
+
+/* ---- when it is due --------------------------------------------------------------------------- */
+
+struct due {
+    struct closing x;
+    struct work *w;
+    struct question_record q;
+    bool ended;
+};
+
+static enum err_code due_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct due *d = arg;
+    int64_t next = d->x.now + QUESTION_AGAIN_MS;
+    enum err_code code = question_load(tx, d->x.arena, d->w->id, &d->q, e);
+
+    d->ended = false;
+    if (code)
+        return code;
+    if (d->q.state != QUESTION_OPEN)
+        return work_done(tx, d->w, e);
+    if (d->x.now >= d->q.expires) {
+        code = work_keep(tx, d->w, d->x.now, e); /* is it still ours? */
+        d->ended = true;
+        return code ? code
+                    : close_question(tx, &d->x, &d->q, QUESTION_EXPIRED, "nobody answered in time",
+                                     e);
+    }
+    if (d->q.kind == QUESTION_STEP)
+        return work_again(tx, d->w, d->q.expires, 0, e);
+    code = mail_many(tx, d->x.g, d->x.rt, d->x.arena, &d->q, d->x.now, e);
+    return code ? code : work_again(tx, d->w, next < d->q.expires ? next : d->q.expires, 0, e);
+}
+
+void question_run(struct engine *g, struct work *w)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
+    struct due d = {.x = {.g = g, .rt = rt, .arena = arena, .now = clock_wall_ms(g->clock)},
+                    .w = w};
+    struct err e = {0};
+    enum err_code code =
+        arena ? db_write(g->store->db, due_fn, &d, &e) : err_set(&e, ERR_NOMEM, "a question");
+
+    if (code) {
+        log_event(LOG_ERROR, "question_not_written", LOG_ID("question", w->id), LOG_ERR(&e));
+        engine_again(g, w, engine_backoff(w->attempts, 0));
+        return;
+    }
+    if (d.ended)
+        closed(g, &d.q);
+    engine_kick(g);
+}

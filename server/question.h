@@ -1,0 +1,70 @@
+/* question.h - a person decides: he is asked, his answer is written, and what waited for it goes on.
+ *
+ * Two ways lead here. An `ask` of a verdict asks about one case; when safety.limits, safety.storm or
+ * safety.canary hold isolations back, one question stands over all the cases that the same one holds back while it is
+ * open, so that a storm costs people one decision. Each person who may answer gets a mail with a link of
+ * his own (question_page.h); operators answer by command. One no ends a question; a yes counts as many persons as the
+ * policy wants; when nobody answers nothing is done, and people are told again. A yes is to a machine, an
+ * action, a reason and a policy: what is done about it is judged anew, and if anything of these has changed
+ * it is void (grounds.h).
+ */
+#ifndef CORDON_QUESTION_H
+#define CORDON_QUESTION_H
+
+#include "act.h"
+#include "store_questions.h"
+
+/* The first mail about a question over many waits so long, so that it can name more than the first of them; the
+ * next one comes when more have joined, and not sooner than this. */
+#define QUESTION_GATHER_MS (5 * SECOND_MS)
+#define QUESTION_AGAIN_MS  (15 * MINUTE_MS)
+
+/* A link shows how it ended for so long after nobody may answer any more. */
+#define QUESTION_SHOWN_MS (30 * DAY_MS)
+
+#define QUESTION_PATH "/approve/"
+
+/** For the handler `ask`: asks about s's case. reason: the verdict's, for people. Returns OUTCOME_WAITS, or
+ *  OUTCOME_RETRY with e. */
+enum outcome question_ask(struct step *s, const struct policy_terms *terms, const char *reason,
+                          struct err *e);
+
+/* What holds a case back, for question_hold. */
+struct question_hold {
+    enum question_kind kind; /* not QUESTION_STEP */
+    const char *scope;       /* the same for all that it holds back together */
+    const char *what;        /* for people */
+    const char *action;      /* "isolate full" */
+};
+
+/** Inside the transaction of s's run: the case waits for the question over what holds it back, which begins with
+ *  the first. Ends the claim: the step's outcome is OUTCOME_WAITS. rt: whose policy holds it back. */
+enum err_code question_hold(struct db_tx *tx, struct step *s, struct runtime *rt,
+                            const struct question_hold *h, int64_t now, struct err *e);
+
+struct question_answer {
+    int64_t question;
+    const char *person; /* a mail address whose link it was, or an operator's name */
+    const char *way;    /* "link", "operator" */
+    const char *why;    /* NULL: not said */
+    bool yes;
+};
+
+/**
+ * Writes an answer, and lets go on what waited for it when that decides.
+ *
+ * ret_state  what the question is then: still OPEN when another person must say yes, too.
+ * Returns    ERR_CONFLICT with a sentence when it is answered already (by whom), or this person has answered, or
+ *            its time is over, or the policy has changed; ERR_NOT_FOUND; ERR_AGAIN, ERR_IO.
+ * Threads    any that may wait for a commit.
+ */
+enum err_code question_answer(struct engine *g, const struct question_answer *a,
+                              enum question_state *ret_state, struct err *e);
+
+/** How a question that is over ended: "approved by a@b at …: the reason". In a. */
+const char *question_outcome(const struct question_record *q, struct arena *a);
+
+/** A claimed question is due: tells people of it, or its time is over. Ends the claim. Threads: workers. */
+void question_run(struct engine *g, struct work *w);
+
+#endif

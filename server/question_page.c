@@ -1,0 +1,357 @@
+/* question_page.c - see question_page.h. */
+#include "question_page.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "capability.h"
+#include "desk.h"
+#include "id.h"
+#include "line.h"
+#include "log.h"
+#include "mime.h"
+#include "question.h"
+
+#define WAITING_MAX 256
+#define PAGE_MAX    (256 * 1024)
+#define CASES_SHOWN 100
+#define FORM_MAX    4096 /* an answer and its reason, each byte of it encoded */
+#define FORM_TYPE   "application/x-www-form-urlencoded"
+
+/* Nothing is loaded, run or framed; the form goes to the same place alone. */
+#define POLICY "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+struct question_page {
+    struct engine *g;
+    struct line *line;
+};
+
+/* One request, in the arena of its own. */
+struct visit {
+    int64_t invitation;
+    bool answers; /* POST */
+};
+
+/* ---- reading ---------------------------------------------------------------------------------- */
+
+struct view {
+    struct arena *arena;
+    int64_t invitation;
+    const char *person;
+    struct question_record q;
+    struct question_case *cases;
+    struct answer_record *answers;
+    size_t n_cases, n_answers;
+    int64_t total;
+};
+
+static enum err_code view_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct view *v = arg;
+    int64_t id = 0;
+    enum err_code code = invitation_load(tx, v->arena, v->invitation, &id, &v->person, e);
+
+    if (!code)
+        code = question_load(tx, v->arena, id, &v->q, e);
+    if (!code)
+        code = question_count_cases(tx, id, &v->total, e);
+    if (!code)
+        code = question_cases(tx, v->arena, id, 0, CASES_SHOWN, &v->cases, &v->n_cases, e);
+    if (!code)
+        code = answer_list(tx, v->arena, id, &v->answers, &v->n_answers, e);
+    return code;
+}
+
+/* ---- the page --------------------------------------------------------------------------------- */
+
+static void row(struct buf *out, const char *name, const char *value)
+{
+    if (!value || !*value)
+        return;
+    buf_addf(out, "<tr><th align=\"left\" valign=\"top\">%s</th><td>", name);
+    mime_html_escape(out, value);
+    buf_adds(out, "</td></tr>\n");
+}
+
+static void begin(struct buf *out, const char *headline)
+{
+    buf_adds(out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+                  "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
+                  "<title>cordon</title></head>\n<body>\n<h1>");
+    mime_html_escape(out, headline);
+    buf_adds(out, "</h1>\n");
+}
+
+static void paragraph(struct buf *out, const char *text)
+{
+    buf_adds(out, "<p>");
+    mime_html_escape(out, text);
+    buf_adds(out, "</p>\n");
+}
+
+static void facts(struct buf *out, const struct view *v)
+{
+    char when[CLOCK_TEXT_SIZE], id[ID_TEXT_SIZE];
+
+    buf_adds(out, "<table>\n");
+    row(out, "Why you are asked", v->q.what);
+    for (size_t i = 0; i < v->n_cases; i++) {
+        const struct question_case *c = &v->cases[i];
+
+        row(out, "Machine",
+            arena_fmt(v->arena, "%s (%s)", c->machine_name ? c->machine_name : "no name",
+                      c->machine_id ? c->machine_id : "no id"));
+        if (i == 0 || v->q.kind == QUESTION_STEP) {
+            row(out, "Action", c->action);
+            row(out, "Tenant", c->tenant);
+        }
+        row(out, "Alert",
+            arena_fmt(v->arena, "%s, case %s", c->alert_id, id_format(c->case_id, id)));
+    }
+    if (v->total > (int64_t)v->n_cases)
+        row(out, "And",
+            arena_fmt(v->arena, "%lld more", (long long)(v->total - (int64_t)v->n_cases)));
+    row(out, "Asked", clock_format(v->q.created, when));
+    row(out, "Until", clock_format(v->q.expires, when));
+    if (v->q.people > 1)
+        row(out, "Persons needed", arena_fmt(v->arena, "%lld", (long long)v->q.people));
+    for (size_t i = 0; i < v->n_answers; i++)
+        row(out, v->answers[i].yes ? "Yes" : "No",
+            arena_fmt(v->arena, "%s, %s%s%s", v->answers[i].person,
+                      clock_format(v->answers[i].at, when), v->answers[i].why ? ": " : "",
+                      v->answers[i].why ? v->answers[i].why : ""));
+    row(out, "You are", v->person);
+    row(out, "Question", id_format(v->q.id, id));
+    buf_adds(out, "</table>\n");
+}
+
+static void form(struct buf *out)
+{
+    buf_addf(out,
+             "<form method=\"post\">\n<p><label>Your reason, for the record:<br>"
+             "<input name=\"why\" size=\"60\" maxlength=\"%d\"></label></p>\n"
+             "<p><button name=\"answer\" value=\"approve\">Yes, do it</button>\n"
+             "<button name=\"answer\" value=\"refuse\">No, do not</button></p>\n</form>\n",
+             DESK_WHY_MAX / 4); /* characters; the limit counts bytes */
+}
+
+static void send_page(struct http_request *r, unsigned status, struct buf *out)
+{
+    struct http_answer a = {.status = status,
+                            .content_type = "text/html; charset=utf-8",
+                            .headers = {{"Cache-Control", "no-store"},
+                                        {"Content-Security-Policy", POLICY},
+                                        {"Referrer-Policy", "no-referrer"},
+                                        {"X-Content-Type-Options", "nosniff"},
+                                        {"X-Frame-Options", "DENY"}}};
+
+    buf_adds(out, "</body></html>\n");
+    if (buf_failed(out)) {
+        http_reply_problem(r, 503, "The page cannot be made now; come again.", NULL);
+        return;
+    }
+    a.body = buf_text(out);
+    a.body_len = out->len;
+    http_reply(r, &a);
+}
+
+static void not_found(struct http_request *r)
+{
+    AUTO(buf_clear) struct buf out = BUF_INIT(PAGE_MAX);
+
+    begin(&out, "There is nothing to decide under this link.");
+    send_page(r, 404, &out);
+}
+
+static void unavailable(struct http_request *r)
+{
+    static const char *const later[][2] = {{"Retry-After", "20"}, {NULL, NULL}};
+
+    http_reply_problem(r, 503, "This cannot be read or written now; come again.", later);
+}
+
+/* What the question is now, said above the facts. */
+static const char *headline(const struct view *v)
+{
+    switch (v->q.state) {
+    case QUESTION_OPEN:
+        return "A person must decide";
+    case QUESTION_APPROVED:
+        return "This was approved";
+    case QUESTION_REFUSED:
+        return "This was refused: nothing is done";
+    default:
+        return "This is over: nothing is done";
+    }
+}
+
+/* said: what came of an answer, or NULL. */
+static void show(struct http_request *r, const struct view *v, unsigned status, const char *said,
+                 int64_t now)
+{
+    AUTO(buf_clear) struct buf out = BUF_INIT(PAGE_MAX);
+
+    begin(&out, headline(v));
+    if (said)
+        paragraph(&out, said);
+    else if (v->q.state != QUESTION_OPEN)
+        paragraph(&out, question_outcome(&v->q, v->arena));
+    facts(&out, v);
+    if (v->q.state == QUESTION_OPEN && now < v->q.expires && !said)
+        form(&out);
+    send_page(r, status, &out);
+}
+
+/* ---- answering -------------------------------------------------------------------------------- */
+
+/* The form as an answer; false: it is none. */
+static bool read_form(struct http_request *r, const struct view *v, struct question_answer *ret)
+{
+    const char *answer = http_form_param(r, "answer"), *why = http_form_param(r, "why");
+
+    if (!answer || (strcmp(answer, "approve") != 0 && strcmp(answer, "refuse") != 0) ||
+        (why && strlen(why) > DESK_WHY_MAX))
+        return false;
+    *ret = (struct question_answer){.question = v->q.id,
+                                    .person = v->person,
+                                    .way = "link",
+                                    .why = why && why[strspn(why, " \t\r\n")] ? why : NULL,
+                                    .yes = strcmp(answer, "approve") == 0};
+    return true;
+}
+
+static void answer(struct question_page *p, struct http_request *r, struct view *v)
+{
+    enum question_state state = QUESTION_OPEN;
+    struct question_answer a;
+    struct err e = {0};
+    enum err_code code;
+    const char *said;
+
+    if (!read_form(r, v, &a)) {
+        AUTO(buf_clear) struct buf out = BUF_INIT(PAGE_MAX);
+
+        begin(&out, "This is no answer.");
+        paragraph(&out, "Open the link again and use its form.");
+        send_page(r, 400, &out);
+        return;
+    }
+    code = question_answer(p->g, &a, &state, &e);
+    said = code                     ? e.text
+           : state == QUESTION_OPEN ? "Your yes is written. Another person must say yes, too."
+           : a.yes                  ? "Your yes is written: what waited for it goes on."
+                                    : "Your no is written: nothing is done.";
+    if ((code && code != ERR_CONFLICT) || db_read(p->g->store->db, view_fn, v, &e)) {
+        log_event(LOG_ERROR, "answer_not_written", LOG_ID("question", v->q.id), LOG_ERR(&e));
+        unavailable(r);
+        return;
+    }
+    show(r, v, code ? 409 : 200, said, clock_wall_ms(p->g->clock));
+}
+
+static void serve(struct http_request *r, void *ctx)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    struct question_page *p = ctx;
+    const struct visit *visit = http_data(r);
+    struct view v = {.arena = arena, .invitation = visit->invitation};
+    struct err e = {0};
+    enum err_code code =
+        arena ? db_read(p->g->store->db, view_fn, &v, &e) : err_set(&e, ERR_NOMEM, "a page");
+
+    if (code == ERR_NOT_FOUND) {
+        not_found(r);
+    } else if (code) {
+        log_event(LOG_ERROR, "question_unreadable", LOG_ERR(&e));
+        unavailable(r);
+    } else if (visit->answers) {
+        answer(p, r, &v);
+    } else {
+        show(r, &v, 200, NULL, clock_wall_ms(p->g->clock));
+    }
+}
+
+/* ---- HTTP ------------------------------------------------------------------------------------- */
+
+static bool is_form(struct http_request *r)
+{
+    unsigned count = 0;
+    const char *type = http_header(r, "Content-Type", &count);
+    size_t len = type ? strcspn(type, "; \t") : 0;
+
+    return count == 1 && len == strlen(FORM_TYPE) && strncasecmp(type, FORM_TYPE, len) == 0;
+}
+
+static enum http_next head(struct http_request *r, void *ctx, size_t *ret_body_max)
+{
+    static const char *const allow[][2] = {{"Allow", "GET, HEAD, POST"}, {NULL, NULL}};
+    struct question_page *p = ctx;
+    struct arena *arena = http_arena(r);
+    struct visit *v = arena ? arena_alloc(arena, sizeof *v) : NULL;
+    const char *method = http_method(r);
+    enum err_code code;
+
+    *ret_body_max = FORM_MAX;
+    if (!v) {
+        unavailable(r);
+        return HTTP_ANSWERED;
+    }
+    *v = (struct visit){.answers = strcmp(method, "POST") == 0};
+    if (!v->answers && strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
+        http_reply_problem(r, 405, "This page is read, and its form is sent.", allow);
+        return HTTP_ANSWERED;
+    }
+    code = capability_check(p->g->capabilities, CAPABILITY_APPROVE,
+                            http_path(r) + strlen(QUESTION_PATH), clock_wall_ms(p->g->clock),
+                            &v->invitation, NULL, NULL);
+    if (code == ERR_NOT_FOUND)
+        not_found(r);
+    else if (code)
+        unavailable(r);
+    else if (v->answers && !is_form(r))
+        http_reply_problem(r, 415, "An answer is sent by the form of this page.", NULL);
+    else {
+        http_set_data(r, v);
+        return HTTP_GO_ON;
+    }
+    return HTTP_ANSWERED;
+}
+
+static void body(struct http_request *r, void *ctx)
+{
+    struct question_page *p = ctx;
+
+    if (!line_put(p->line, r))
+        unavailable(r);
+}
+
+struct http_handler question_page_handler(void)
+{
+    return (struct http_handler){.head = head, .body = body};
+}
+
+enum err_code question_page_new(struct engine *g, struct question_page **ret, struct err *e)
+{
+    struct question_page *p = calloc(1, sizeof *p);
+    enum err_code code;
+
+    if (!p)
+        return err_set(e, ERR_NOMEM, "the page of questions");
+    p->g = g;
+    code = line_new(serve, p, WAITING_MAX, &p->line, e);
+    if (code) {
+        free(p);
+        return code;
+    }
+    *ret = p;
+    return ERR_OK;
+}
+
+void question_page_free(struct question_page *p)
+{
+    if (!p)
+        return;
+    line_free(p->line);
+    free(p);
+}

@@ -1,0 +1,463 @@
+/* store_questions.c - see store_questions.h. */
+#include "store_questions.h"
+
+#include <string.h>
+
+#include "store_work.h"
+
+static const char *const kinds[QUESTION_KINDS] = {[QUESTION_STEP] = "step",
+                                                  [QUESTION_CANARY] = "canary",
+                                                  [QUESTION_STORM] = "storm",
+                                                  [QUESTION_LIMIT] = "limit"};
+static const char *const states[QUESTION_STATES] = {[QUESTION_OPEN] = "open",
+                                                    [QUESTION_APPROVED] = "approved",
+                                                    [QUESTION_REFUSED] = "refused",
+                                                    [QUESTION_EXPIRED] = "expired",
+                                                    [QUESTION_VOID] = "void"};
+
+const char *question_kind_name(enum question_kind kind)
+{
+    return kinds[kind];
+}
+
+const char *question_state_name(enum question_state state)
+{
+    return states[state];
+}
+
+static int find(const char *const *names, int count, const char *name)
+{
+    int i = 0;
+
+    while (i < count && strcmp(names[i], name) != 0)
+        i++;
+    return i;
+}
+
+enum question_state question_state_parse(const char *name)
+{
+    return (enum question_state)find(states, QUESTION_STATES, name);
+}
+
+/* ---- questions -------------------------------------------------------------------------------- */
+
+#define COLUMNS "id, kind, state, scope, what, policy, why, people, told, created, expires, ended"
+
+static enum err_code read_row(struct db_rows *rows, struct arena *a, struct question_record *q,
+                              struct err *e)
+{
+    bool nomem = false;
+
+    *q = (struct question_record){
+        .id = db_int(rows, 0),
+        .kind = (enum question_kind)find(kinds, QUESTION_KINDS, db_text(rows, 1)),
+        .state = question_state_parse(db_text(rows, 2)),
+        .scope = store_text(a, rows, 3, &nomem),
+        .what = store_text(a, rows, 4, &nomem),
+        .policy = store_text(a, rows, 5, &nomem),
+        .why = store_text(a, rows, 6, &nomem),
+        .people = db_int(rows, 7),
+        .told = db_int(rows, 8),
+        .created = db_int(rows, 9),
+        .expires = db_int(rows, 10),
+        .ended = db_int(rows, 11)};
+    if (nomem)
+        return err_set(e, ERR_NOMEM, "question");
+    if (q->kind == QUESTION_KINDS || q->state == QUESTION_STATES)
+        return err_set(e, ERR_REFUSED, "the store holds a question that is none");
+    return ERR_OK;
+}
+
+/* At most one row; ends the query. */
+static enum err_code read_one(struct db_rows *rows, struct arena *a, struct question_record *ret,
+                              bool *ret_found, struct err *e)
+{
+    bool found = db_next(rows);
+    enum err_code code = found ? read_row(rows, a, ret, e) : ERR_OK;
+    enum err_code end = db_rows_end(rows, code ? NULL : e);
+
+    if (!code && !end)
+        *ret_found = found;
+    return code ? code : end;
+}
+
+enum err_code question_load(struct db_tx *tx, struct arena *a, int64_t id,
+                            struct question_record *ret, struct err *e)
+{
+    struct db_rows *rows;
+    bool found = false;
+    enum err_code code =
+        db_query(tx, e, &rows, "SELECT " COLUMNS " FROM questions WHERE id = $1", "i", id);
+
+    if (!code)
+        code = read_one(rows, a, ret, &found, e);
+    return code || found ? code : err_set(e, ERR_NOT_FOUND, "there is no question with this id");
+}
+
+enum err_code question_find_open(struct db_tx *tx, struct arena *a, const char *scope,
+                                 struct question_record *ret, bool *ret_found, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT " COLUMNS " FROM questions WHERE scope = $1"
+                                  " AND state = 'open'",
+                                  "t", scope);
+
+    return code ? code : read_one(rows, a, ret, ret_found, e);
+}
+
+enum err_code question_insert(struct db_tx *tx, const struct question_record *q, int64_t due,
+                              struct err *e)
+{
+    enum err_code code =
+        db_run(tx, e, NULL,
+               "INSERT INTO questions (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,"
+               " $10, $11, $12)",
+               "ittttttiiiii", q->id, kinds[q->kind], states[q->state], q->scope, q->what,
+               q->policy, q->why, q->people, q->told, q->created, q->expires, q->ended);
+
+    return code ? code : work_put(tx, q->id, WORK_QUESTION, WORK_NORMAL, due, q->created, NULL, e);
+}
+
+enum err_code question_end(struct db_tx *tx, struct question_record *q, enum question_state to,
+                           const char *why, int64_t now, struct err *e)
+{
+    int64_t changed = 0;
+    enum err_code code = db_run(tx, e, &changed,
+                                "UPDATE questions SET state = $1, why = $2, ended = $3"
+                                " WHERE id = $4 AND state = 'open'",
+                                "ttii", states[to], why, now, q->id);
+
+    if (!code && changed != 1)
+        return err_set(e, ERR_STALE, "the question is not open any more");
+    if (!code)
+        code = work_cancel(tx, q->id, e);
+    if (code)
+        return code;
+    q->state = to;
+    q->why = why;
+    q->ended = now;
+    return ERR_OK;
+}
+
+enum err_code question_told(struct db_tx *tx, const struct question_record *q, int64_t told,
+                            struct err *e)
+{
+    return db_run(tx, e, NULL, "UPDATE questions SET told = $1 WHERE id = $2", "ii", told, q->id);
+}
+
+/* ---- cases ------------------------------------------------------------------------------------ */
+
+enum err_code question_add_case(struct db_tx *tx, int64_t id, const struct question_case *c,
+                                struct err *e)
+{
+    return db_run(
+        tx, e, NULL,
+        "INSERT INTO question_cases (question_id, case_id, n, tenant, alert_id, machine_id,"
+        " machine_name, action, spent) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)"
+        " ON CONFLICT (question_id, case_id) DO UPDATE SET n = excluded.n,"
+        " machine_id = excluded.machine_id, machine_name = excluded.machine_name,"
+        " action = excluded.action, spent = 0",
+        "iiittttt", id, c->case_id, c->n, c->tenant, c->alert_id, c->machine_id, c->machine_name,
+        c->action);
+}
+
+enum err_code question_cases(struct db_tx *tx, struct arena *a, int64_t id, int64_t after,
+                             size_t limit, struct question_case **ret, size_t *ret_count,
+                             struct err *e)
+{
+    struct question_case *list = arena_array(a, limit + 1, sizeof *list);
+    struct db_rows *rows;
+    bool nomem = false;
+    size_t n = 0;
+    enum err_code code;
+
+    if (!list)
+        return err_set(e, ERR_NOMEM, "cases of a question");
+    code = db_query(tx, e, &rows,
+                    "SELECT case_id, n, tenant, alert_id, machine_id, machine_name, action"
+                    " FROM question_cases WHERE question_id = $1 AND case_id > $2 AND spent = 0"
+                    " ORDER BY case_id LIMIT $3",
+                    "iii", id, after, (int64_t)limit);
+    if (code)
+        return code;
+    for (; n < limit && db_next(rows); n++)
+        list[n] = (struct question_case){.case_id = db_int(rows, 0),
+                                         .n = db_int(rows, 1),
+                                         .tenant = store_text(a, rows, 2, &nomem),
+                                         .alert_id = store_text(a, rows, 3, &nomem),
+                                         .machine_id = store_text(a, rows, 4, &nomem),
+                                         .machine_name = store_text(a, rows, 5, &nomem),
+                                         .action = store_text(a, rows, 6, &nomem)};
+    code = db_rows_end(rows, e);
+    if (code || nomem)
+        return code ? code : err_set(e, ERR_NOMEM, "cases of a question");
+    *ret = list;
+    *ret_count = n;
+    return ERR_OK;
+}
+
+enum err_code question_count_cases(struct db_tx *tx, int64_t id, int64_t *ret, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code = db_query(
+        tx, e, &rows, "SELECT count(*) FROM question_cases WHERE question_id = $1 AND spent = 0",
+        "i", id);
+
+    if (code)
+        return code;
+    *ret = db_next(rows) ? db_int(rows, 0) : 0;
+    return db_rows_end(rows, e);
+}
+
+enum err_code question_forget_case(struct db_tx *tx, int64_t case_id, int64_t now, struct err *e)
+{
+    enum err_code code =
+        db_run(tx, e, NULL,
+               "DELETE FROM work WHERE id IN (SELECT question_id FROM question_cases"
+               " WHERE case_id = $1) AND id IN (SELECT id FROM questions WHERE kind = 'step')",
+               "i", case_id);
+
+    if (!code)
+        code = db_run(tx, e, NULL,
+                      "UPDATE questions SET state = 'void', why = 'the case is over', ended = $1"
+                      " WHERE state = 'open' AND kind = 'step' AND id IN"
+                      " (SELECT question_id FROM question_cases WHERE case_id = $2)",
+                      "ii", now, case_id);
+    if (!code)
+        code = db_run(tx, e, NULL, "UPDATE question_cases SET spent = 1 WHERE case_id = $1", "i",
+                      case_id);
+    return code;
+}
+
+bool approval_is_given(const struct approval *p)
+{
+    return p->step || p->canary || p->limits;
+}
+
+enum err_code approval_load(struct db_tx *tx, struct arena *a, int64_t case_id,
+                            struct approval *ret, struct err *e)
+{
+    struct approval p = {0};
+    struct db_rows *rows;
+    bool nomem = false;
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT q.kind, q.what, q.policy, m.machine_id, m.action FROM question_cases m"
+                 " JOIN questions q ON q.id = m.question_id WHERE m.case_id = $1 AND m.spent = 0"
+                 " AND q.state = 'approved' ORDER BY q.id",
+                 "i", case_id);
+
+    if (code)
+        return code;
+    while (db_next(rows)) {
+        int kind = find(kinds, QUESTION_KINDS, db_text(rows, 0));
+
+        p.canary = p.canary || kind > QUESTION_STEP;
+        p.limits = p.limits || kind > QUESTION_CANARY;
+        if (kind > QUESTION_STEP) {
+            p.other_policy = store_text(a, rows, 2, &nomem);
+            continue;
+        }
+        p.step = true;
+        p.what = store_text(a, rows, 1, &nomem);
+        p.policy = store_text(a, rows, 2, &nomem);
+        p.machine_id = store_text(a, rows, 3, &nomem);
+        p.action = store_text(a, rows, 4, &nomem);
+    }
+    code = db_rows_end(rows, e);
+    if (code || nomem)
+        return code ? code : err_set(e, ERR_NOMEM, "approval");
+    *ret = p;
+    return ERR_OK;
+}
+
+/* ---- answers and invitations ------------------------------------------------------------------ */
+
+enum err_code answer_insert(struct db_tx *tx, int64_t id, const struct answer_record *r,
+                            struct err *e)
+{
+    return db_run(
+        tx, e, NULL,
+        "INSERT INTO answers (question_id, person, yes, why, way, at)"
+        " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (question_id, person) DO UPDATE"
+        " SET yes = excluded.yes, why = excluded.why, way = excluded.way, at = excluded.at",
+        "ititti", id, r->person, (int64_t)r->yes, r->why, r->way, r->at);
+}
+
+enum err_code answer_list(struct db_tx *tx, struct arena *a, int64_t id, struct answer_record **ret,
+                          size_t *ret_count, struct err *e)
+{
+    enum { ANSWERS_MAX = 100 }; /* people is 10 at most, and one no ends it */
+    struct answer_record *list = arena_array(a, ANSWERS_MAX, sizeof *list);
+    struct db_rows *rows;
+    bool nomem = false;
+    size_t n = 0;
+    enum err_code code;
+
+    if (!list)
+        return err_set(e, ERR_NOMEM, "answers");
+    code = db_query(tx, e, &rows,
+                    "SELECT person, yes, why, way, at FROM answers WHERE question_id = $1"
+                    " ORDER BY at, person",
+                    "i", id);
+    if (code)
+        return code;
+    for (; n < ANSWERS_MAX && db_next(rows); n++)
+        list[n] = (struct answer_record){.person = store_text(a, rows, 0, &nomem),
+                                         .yes = db_int(rows, 1) != 0,
+                                         .why = store_text(a, rows, 2, &nomem),
+                                         .way = store_text(a, rows, 3, &nomem),
+                                         .at = db_int(rows, 4)};
+    code = db_rows_end(rows, e);
+    if (code || nomem)
+        return code ? code : err_set(e, ERR_NOMEM, "answers");
+    *ret = list;
+    *ret_count = n;
+    return ERR_OK;
+}
+
+enum err_code invitation_insert(struct db_tx *tx, int64_t id, int64_t question, const char *address,
+                                struct err *e)
+{
+    return db_run(tx, e, NULL,
+                  "INSERT INTO invitations (id, question_id, address) VALUES ($1, $2, $3)", "iit",
+                  id, question, address);
+}
+
+enum err_code invitation_load(struct db_tx *tx, struct arena *a, int64_t id, int64_t *ret_question,
+                              const char **ret_address, struct err *e)
+{
+    struct db_rows *rows;
+    bool found, nomem = false;
+    enum err_code code = db_query(
+        tx, e, &rows, "SELECT question_id, address FROM invitations WHERE id = $1", "i", id);
+
+    if (code)
+        return code;
+    found = db_next(rows);
+    if (found) {
+        *ret_question = db_int(rows, 0);
+        *ret_address = store_text(a, rows, 1, &nomem);
+    }
+    code = db_rows_end(rows, e);
+    if (code || nomem)
+        return code ? code : err_set(e, ERR_NOMEM, "invitation");
+    return found ? ERR_OK : err_set(e, ERR_NOT_FOUND, "nobody was asked by this link");
+}
+
+enum err_code invitation_list(struct db_tx *tx, struct arena *a, int64_t question,
+                              struct invitation **ret, size_t *ret_count, struct err *e)
+{
+    enum { INVITATIONS_MAX = 100 }; /* MAIL_RECIPIENTS_MAX */
+    struct invitation *list = arena_array(a, INVITATIONS_MAX, sizeof *list);
+    struct db_rows *rows;
+    bool nomem = false;
+    size_t n = 0;
+    enum err_code code;
+
+    if (!list)
+        return err_set(e, ERR_NOMEM, "invitations");
+    code = db_query(tx, e, &rows,
+                    "SELECT id, address FROM invitations WHERE question_id = $1 ORDER BY id", "i",
+                    question);
+    if (code)
+        return code;
+    for (; n < INVITATIONS_MAX && db_next(rows); n++)
+        list[n] =
+            (struct invitation){.id = db_int(rows, 0), .address = store_text(a, rows, 1, &nomem)};
+    code = db_rows_end(rows, e);
+    if (code || nomem)
+        return code ? code : err_set(e, ERR_NOMEM, "invitations");
+    *ret = list;
+    *ret_count = n;
+    return ERR_OK;
+}
+
+/* ---- outside a transaction -------------------------------------------------------------------- */
+
+struct read {
+    struct arena *arena;
+    int64_t id;
+    enum question_state state;
+    size_t limit, count;
+    struct question_record *list;
+    struct approval *approval;
+};
+
+static enum err_code read_list(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct read *r = arg;
+    struct db_rows *rows;
+    enum err_code code, end;
+
+    r->count = 0;
+    r->list = arena_array(r->arena, r->limit + 1, sizeof *r->list);
+    if (!r->list)
+        return err_set(e, ERR_NOMEM, "questions");
+    code = db_query(tx, e, &rows,
+                    "SELECT " COLUMNS " FROM questions WHERE id < $1 AND (state = $2 OR $3 = 1)"
+                    " ORDER BY id DESC LIMIT $4",
+                    "itii", r->id ? r->id : INT64_MAX,
+                    r->state < QUESTION_STATES ? states[r->state] : "",
+                    (int64_t)(r->state == QUESTION_STATES), (int64_t)r->limit);
+    if (code)
+        return code;
+    while (!code && r->count < r->limit && db_next(rows))
+        code = read_row(rows, r->arena, &r->list[r->count++], e);
+    end = db_rows_end(rows, code ? NULL : e);
+    return code ? code : end;
+}
+
+enum err_code store_question_list(struct store *s, struct arena *a, enum question_state state,
+                                  int64_t before_id, size_t limit, struct question_record **ret,
+                                  size_t *ret_count, struct err *e)
+{
+    struct read r = {.arena = a, .id = before_id, .state = state, .limit = limit};
+    enum err_code code = db_read(s->db, read_list, &r, e);
+
+    if (code)
+        return code;
+    *ret = r.list;
+    *ret_count = r.count;
+    return ERR_OK;
+}
+
+static enum err_code read_counts(struct db_tx *tx, void *arg, struct err *e)
+{
+    int64_t *counts = arg;
+    struct db_rows *rows;
+    enum err_code code;
+
+    memset(counts, 0, QUESTION_STATES * sizeof *counts);
+    code = db_query(tx, e, &rows, "SELECT state, count(*) FROM questions GROUP BY state", "");
+    if (code)
+        return code;
+    while (db_next(rows)) {
+        enum question_state state = question_state_parse(db_text(rows, 0));
+
+        if (state < QUESTION_STATES)
+            counts[state] = db_int(rows, 1);
+    }
+    return db_rows_end(rows, e);
+}
+
+enum err_code store_question_count(struct store *s, int64_t ret[QUESTION_STATES], struct err *e)
+{
+    return db_read(s->db, read_counts, ret, e);
+}
+
+static enum err_code read_approval(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct read *r = arg;
+
+    return approval_load(tx, r->arena, r->id, r->approval, e);
+}
+
+enum err_code store_approval(struct store *s, struct arena *a, int64_t case_id,
+                             struct approval *ret, struct err *e)
+{
+    struct read r = {.arena = a, .id = case_id, .approval = ret};
+
+    return db_read(s->db, read_approval, &r, e);
+}

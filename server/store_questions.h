@@ -1,0 +1,129 @@
+/* store_questions.h - what people are asked before something is done: questions, whose cases wait for them, whom
+ * they were sent to, and who said what.
+ *
+ * A question stands over one case (its rule asks) or over many (a limit holds them back). The case waits with no
+ * work of its own; the question's own work (WORK_QUESTION, its id) is due when nobody may answer any more. What was
+ * asked and answered stays: `spent` marks a case that the question has no word on any more.
+ */
+#ifndef CORDON_STORE_QUESTIONS_H
+#define CORDON_STORE_QUESTIONS_H
+
+#include "store.h"
+
+/* In the order of what a yes lifts: each may do what those before it may, but for the first. */
+enum question_kind {
+    QUESTION_STEP,   /* an `ask` of the verdict: the steps behind it */
+    QUESTION_CANARY, /* the first isolations of a policy */
+    QUESTION_STORM,  /* one detector on many machines */
+    QUESTION_LIMIT,  /* safety.limits */
+    QUESTION_KINDS
+};
+const char *question_kind_name(enum question_kind kind);
+
+/*  OPEN --enough say yes--> APPROVED     REFUSED: one said no     EXPIRED: not enough did in time
+ *       \--> VOID: the policy is another one than people were asked by, or the case is over       */
+enum question_state {
+    QUESTION_OPEN,
+    QUESTION_APPROVED,
+    QUESTION_REFUSED,
+    QUESTION_EXPIRED,
+    QUESTION_VOID,
+    QUESTION_STATES
+};
+const char *question_state_name(enum question_state state);
+/** The state of that name, or QUESTION_STATES. */
+enum question_state question_state_parse(const char *name);
+
+struct question_record {
+    int64_t id;
+    enum question_kind kind;
+    enum question_state state;
+    const char *scope;  /* at most one open question has it */
+    const char *what;   /* why people are asked, for people */
+    const char *policy; /* hash: by another one the question is void */
+    const char *why;    /* how it ended, for people; NULL: it did not */
+    int64_t people;     /* how many must say yes */
+    int64_t told;       /* how many cases its last mail named */
+    int64_t created, expires, ended;
+};
+
+struct question_case {
+    int64_t case_id, n; /* n: the step that waits */
+    const char *tenant, *alert_id, *machine_id,
+        *machine_name;  /* may be NULL but for the first two */
+    const char *action; /* "isolate full" */
+};
+
+struct answer_record {
+    const char *person, *why, *way; /* way: "link", "operator" */
+    bool yes;
+    int64_t at;
+};
+
+/* What a person has said yes to, of one case. */
+struct approval {
+    bool step, canary, limits;
+    const char *what, *policy, *machine_id, *action; /* of the newest yes to a step; NULL: none */
+    const char *other_policy;                        /* of a yes to the others; NULL: none */
+};
+
+/** To anything at all? */
+bool approval_is_given(const struct approval *p);
+
+/** Newest first; state QUESTION_STATES: any. */
+enum err_code store_question_list(struct store *s, struct arena *a, enum question_state state,
+                                  int64_t before_id, size_t limit, struct question_record **ret,
+                                  size_t *ret_count, struct err *e);
+enum err_code store_question_count(struct store *s, int64_t ret[QUESTION_STATES], struct err *e);
+enum err_code store_approval(struct store *s, struct arena *a, int64_t case_id,
+                             struct approval *ret, struct err *e);
+
+/* ---- inside a transaction -------------------------------------------------------------------- */
+
+enum err_code question_load(struct db_tx *tx, struct arena *a, int64_t id,
+                            struct question_record *ret, struct err *e);
+enum err_code question_find_open(struct db_tx *tx, struct arena *a, const char *scope,
+                                 struct question_record *ret, bool *ret_found, struct err *e);
+/** With its work, due at `due`. */
+enum err_code question_insert(struct db_tx *tx, const struct question_record *q, int64_t due,
+                              struct err *e);
+/** Out of OPEN, once: ERR_STALE when it is not open any more. Its work ends. */
+enum err_code question_end(struct db_tx *tx, struct question_record *q, enum question_state to,
+                           const char *why, int64_t now, struct err *e);
+enum err_code question_told(struct db_tx *tx, const struct question_record *q, int64_t told,
+                            struct err *e);
+
+enum err_code question_add_case(struct db_tx *tx, int64_t id, const struct question_case *c,
+                                struct err *e);
+/** Cases that wait for it, in their order, after a case's id. */
+enum err_code question_cases(struct db_tx *tx, struct arena *a, int64_t id, int64_t after,
+                             size_t limit, struct question_case **ret, size_t *ret_count,
+                             struct err *e);
+enum err_code question_count_cases(struct db_tx *tx, int64_t id, int64_t *ret, struct err *e);
+/** No question has a word on this case any more: it begins anew, or is let go. A question over it alone is
+ *  void then. */
+enum err_code question_forget_case(struct db_tx *tx, int64_t case_id, int64_t now, struct err *e);
+enum err_code approval_load(struct db_tx *tx, struct arena *a, int64_t case_id,
+                            struct approval *ret, struct err *e);
+
+/** In place of what this person answered before, if he did. */
+enum err_code answer_insert(struct db_tx *tx, int64_t id, const struct answer_record *r,
+                            struct err *e);
+/** In the order they came. */
+enum err_code answer_list(struct db_tx *tx, struct arena *a, int64_t id, struct answer_record **ret,
+                          size_t *ret_count, struct err *e);
+
+/** Whom the question is sent to: the id is what his link stands for. */
+enum err_code invitation_insert(struct db_tx *tx, int64_t id, int64_t question, const char *address,
+                                struct err *e);
+/** ERR_NOT_FOUND. */
+enum err_code invitation_load(struct db_tx *tx, struct arena *a, int64_t id, int64_t *ret_question,
+                              const char **ret_address, struct err *e);
+struct invitation {
+    int64_t id;
+    const char *address;
+};
+enum err_code invitation_list(struct db_tx *tx, struct arena *a, int64_t question,
+                              struct invitation **ret, size_t *ret_count, struct err *e);
+
+#endif

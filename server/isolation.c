@@ -27,6 +27,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "brakes.h"
 #include "grounds.h"
 #include "id.h"
 #include "ledger.h"
@@ -456,26 +457,29 @@ static enum err_code check_pause(struct db_tx *tx, struct request *q, struct err
     return ERR_OK;
 }
 
-static enum err_code check_limits(struct db_tx *tx, struct request *q, struct err *e)
+static struct braking braking_of(const struct request *q)
 {
-    size_t n;
-    const struct policy_limit *limits = policy_limits(q->rt->config->policy, &n);
+    return (struct braking){.rt = q->rt,
+                            .c = q->s->c,
+                            .facts = q->s->facts,
+                            .approval = &q->approval,
+                            .arena = q->x.arena,
+                            .now = q->x.now};
+}
 
-    for (size_t i = 0; i < n && q->outcome == OUTCOME_DONE; i++) {
-        int64_t used = 0;
-        enum err_code code = isolation_count_since(tx, q->x.now - limits[i].per_ms, &used, e);
-        char text[120];
+/* Does safety hold it back? Then the case waits for a person, and the claim has ended. */
+static enum err_code check_brakes(struct db_tx *tx, struct request *q, struct err *e)
+{
+    const struct braking b = braking_of(q);
+    struct question_hold hold;
+    bool held = false;
+    enum err_code code = brakes_check(tx, &b, &held, &hold, e);
 
-        if (code)
-            return code;
-        if (used < limits[i].isolations)
-            continue;
-        (void)snprintf(text, sizeof text, "the limit of %lld isolations in %lld minutes is reached",
-                       (long long)limits[i].isolations, (long long)(limits[i].per_ms / MINUTE_MS));
-        (void)refuse(q, text);
-        q->outcome = OUTCOME_WITHHELD;
-    }
-    return ERR_OK;
+    if (code || !held)
+        return code;
+    q->outcome = OUTCOME_WAITS;
+    hold.action = strcmp(q->type, "Full") == 0 ? "isolate full" : "isolate selective";
+    return question_hold(tx, q->s, q->rt, &hold, q->x.now, e);
 }
 
 /* No row is open for the machine: makes one, adopted from Defender or to be posted. */
@@ -483,6 +487,7 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
 {
     struct episode *x = &q->x;
     const struct step *s = q->s;
+    const struct braking b = braking_of(q);
     struct isolation_record *r = &x->row;
     enum err_code code;
 
@@ -519,19 +524,20 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
         return ERR_OK;
     }
     code = check_pause(tx, q, e);
-    if (!code)
-        code = check_limits(tx, q, e);
+    if (!code && q->outcome == OUTCOME_DONE)
+        code = check_brakes(tx, q, e);
     if (code || q->outcome != OUTCOME_DONE)
         return code;
-    if (q->later) {
-        code = isolation_insert(tx, r, e);
-        return code ? code
-                    : work_put(tx, r->id, WORK_ISOLATION, WORK_URGENT,
-                               next_moment(x->tenant, x->now), x->now, NULL, e);
+    if (!q->later) {
+        r->posted = x->now;
+        x->post = true;
     }
-    r->posted = x->now;
-    x->post = true;
     code = isolation_insert(tx, r, e);
+    if (!code)
+        code = brakes_count(tx, &b, r->id, e);
+    if (!code && q->later)
+        return work_put(tx, r->id, WORK_ISOLATION, WORK_URGENT, next_moment(x->tenant, x->now),
+                        x->now, NULL, e);
     return code ? code : work_put(tx, r->id, WORK_ISOLATION, WORK_URGENT, x->now, x->now, &x->w, e);
 }
 
@@ -613,6 +619,10 @@ static enum outcome requested(struct request *q, struct err *e)
 {
     struct step *s = q->s;
 
+    if (q->outcome == OUTCOME_WAITS) {
+        engine_kick(s->engine);
+        return OUTCOME_WAITS;
+    }
     if (q->outcome != OUTCOME_DONE) {
         *e = q->x.why;
         return q->outcome;

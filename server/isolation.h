@@ -19,7 +19,8 @@
  * Returns   OUTCOME_DONE: the case has an isolation (requested at least); the step is written.
  *           OUTCOME_RETRY: Defender could not be looked at; nothing was asked for.
  *           OUTCOME_REFUSED: not to be isolated; e says why in words for people.
- *           OUTCOME_WITHHELD: the same: a limit is reached, or the policy asks for it no more.
+ *           OUTCOME_WITHHELD: the same: cordon is paused, or the policy asks for it no more.
+ *           OUTCOME_WAITS: safety holds it back until a person says yes (brakes.h).
  */
 enum outcome isolation_request(struct step *s, const char *type, const char *comment,
                                struct err *e);

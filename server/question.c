@@ -546,7 +546,7 @@ struct due {
     struct closing x;
     struct work *w;
     struct question_record q;
-    bool ended;
+    bool ended, first; /* first: its first mail */
 };
 
 static enum err_code due_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -555,7 +555,7 @@ static enum err_code due_fn(struct db_tx *tx, void *arg, struct err *e)
     int64_t next = d->x.now + QUESTION_AGAIN_MS;
     enum err_code code = question_load(tx, d->x.arena, d->w->id, &d->q, e);
 
-    d->ended = false;
+    d->ended = d->first = false;
     if (code)
         return code;
     if (d->q.state != QUESTION_OPEN)
@@ -569,6 +569,7 @@ static enum err_code due_fn(struct db_tx *tx, void *arg, struct err *e)
     }
     if (d->q.kind == QUESTION_STEP)
         return work_again(tx, d->w, d->q.expires, 0, e);
+    d->first = d->q.told == 0;
     code = mail_many(tx, d->x.g, d->x.rt, d->x.arena, &d->q, d->x.now, e);
     return code ? code : work_again(tx, d->w, next < d->q.expires ? next : d->q.expires, 0, e);
 }
@@ -587,6 +588,11 @@ void question_run(struct engine *g, struct work *w)
         log_event(LOG_ERROR, "question_not_written", LOG_ID("question", w->id), LOG_ERR(&e));
         engine_again(g, w, engine_backoff(w->attempts, 0));
         return;
+    }
+    if (d.first) {
+        metrics_add(g->metrics, METRIC_QUESTIONS, 1, question_kind_name(d.q.kind), "asked");
+        log_event(LOG_WARN, "question", LOG_ID("question", d.q.id),
+                  LOG_STR("kind", question_kind_name(d.q.kind)), LOG_STR("why", d.q.what));
     }
     if (d.ended)
         closed(g, &d.q);

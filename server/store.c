@@ -104,6 +104,14 @@ static const struct db_migration migrations[] = {
      "CREATE TABLE invitations (id INTEGER PRIMARY KEY, question_id BIGINT NOT NULL,"
      " address TEXT NOT NULL);"
      "CREATE INDEX invitations_of_question ON invitations (question_id)"},
+    {15,
+     "ALTER TABLE isolations ADD COLUMN machine_group TEXT;"
+     "CREATE TABLE machines (tenant TEXT NOT NULL, machine_id TEXT NOT NULL, machine_group TEXT,"
+     " seen BIGINT NOT NULL, PRIMARY KEY (tenant, machine_id));"
+     "CREATE INDEX machines_of_group ON machines (tenant, machine_group);"
+     "CREATE TABLE detections (tenant TEXT NOT NULL, detector TEXT NOT NULL,"
+     " machine_id TEXT NOT NULL, seen BIGINT NOT NULL, PRIMARY KEY (tenant, detector, machine_id));"
+     "CREATE TABLE canaries (policy TEXT PRIMARY KEY, isolations BIGINT NOT NULL)"},
     {0, NULL},
 };
 

@@ -1,0 +1,236 @@
+/* brakes.c - see brakes.h. */
+#include "brakes.h"
+
+#include <string.h>
+
+#include "policy.h"
+#include "store_isolations.h"
+
+#define SEEN_FOR_MS (90 * DAY_MS)
+
+static const char *group_of(const struct braking *b)
+{
+    const char *name = json_get_string(b->facts->machine, "rbacGroupName");
+
+    return name ? name : "";
+}
+
+static enum err_code read_count(struct db_rows *rows, int64_t *ret, struct err *e)
+{
+    *ret = db_next(rows) ? db_int(rows, 0) : 0;
+    return db_rows_end(rows, e);
+}
+
+/* ---- what has been seen ----------------------------------------------------------------------- */
+
+/* What names the detector (defender-api.md section 3.1): its id, or without one where the alert comes from and what
+ * it is called. */
+static const char *detector_of(const struct braking *b)
+{
+    const struct json *alert = b->facts->alert;
+    const char *id = json_get_string(alert, "detectorId");
+    const char *source = json_get_string(alert, "detectionSource");
+    const char *title = json_get_string(alert, "title");
+
+    if (id && *id)
+        return id;
+    return arena_fmt(b->arena, "%s/%s", source ? source : "", title ? title : "");
+}
+
+static enum err_code see_machine(struct db_tx *tx, const struct braking *b, struct err *e)
+{
+    return db_run(tx, e, NULL,
+                  "INSERT INTO machines (tenant, machine_id, machine_group, seen)"
+                  " VALUES ($1, $2, $3, $4) ON CONFLICT (tenant, machine_id) DO UPDATE"
+                  " SET machine_group = excluded.machine_group, seen = excluded.seen",
+                  "ttti", b->c->tenant, b->c->machine_id, group_of(b), b->now);
+}
+
+/* ---- the brakes ------------------------------------------------------------------------------- */
+
+static enum err_code check_canary(struct db_tx *tx, const struct braking *b, bool *ret_held,
+                                  struct question_hold *ret, struct err *e)
+{
+    const struct policy *p = b->rt->config->policy;
+    int64_t least = policy_canary(p), used = 0;
+    struct db_rows *rows;
+    enum err_code code;
+
+    if (!least || b->approval->canary)
+        return ERR_OK;
+    code = db_query(tx, e, &rows, "SELECT isolations FROM canaries WHERE policy = $1", "t",
+                    policy_hash(p));
+    if (!code)
+        code = read_count(rows, &used, e);
+    if (code || used >= least)
+        return code;
+    *ret_held = true;
+    *ret = (struct question_hold){
+        .kind = QUESTION_CANARY,
+        .scope = arena_fmt(b->arena, "canary:%s", policy_hash(p)),
+        .what = arena_fmt(b->arena, "the first %lld isolations of a changed policy are asked for",
+                          (long long)least)};
+    return ERR_OK;
+}
+
+static enum err_code check_storm(struct db_tx *tx, const struct braking *b, bool *ret_held,
+                                 struct question_hold *ret, struct err *e)
+{
+    const struct policy_storm *storm = policy_storm(b->rt->config->policy);
+    const char *detector = detector_of(b);
+    int64_t machines = 0;
+    struct db_rows *rows;
+    enum err_code code;
+
+    if (!storm->machines)
+        return ERR_OK;
+    code = db_run(tx, e, NULL,
+                  "INSERT INTO detections (tenant, detector, machine_id, seen)"
+                  " VALUES ($1, $2, $3, $4) ON CONFLICT (tenant, detector, machine_id) DO UPDATE"
+                  " SET seen = excluded.seen",
+                  "ttti", b->c->tenant, detector, b->c->machine_id, b->now);
+    if (!code)
+        code = db_run(tx, e, NULL,
+                      "DELETE FROM detections WHERE tenant = $1 AND detector = $2 AND seen < $3",
+                      "tti", b->c->tenant, detector, b->now - storm->within_ms);
+    if (!code)
+        code = db_query(tx, e, &rows,
+                        "SELECT count(*) FROM detections WHERE tenant = $1 AND detector = $2", "tt",
+                        b->c->tenant, detector);
+    if (!code)
+        code = read_count(rows, &machines, e);
+    if (code || machines <= storm->machines || b->approval->limits)
+        return code;
+    *ret_held = true;
+    *ret = (struct question_hold){
+        .kind = QUESTION_STORM,
+        .scope = arena_fmt(b->arena, "storm:%s:%s", b->c->tenant, detector),
+        .what =
+            arena_fmt(b->arena, "one detector fired on more than %lld machines within %lld minutes",
+                      (long long)storm->machines, (long long)(storm->within_ms / MINUTE_MS))};
+    return ERR_OK;
+}
+
+/* Isolations that cordon asked for, of those that a limit counts together. */
+static enum err_code count_used(struct db_tx *tx, const struct braking *b,
+                                const struct policy_limit *l, int64_t *ret, struct err *e)
+{
+    static const char tenant[] = "SELECT count(*) FROM isolations WHERE requested >= $1"
+                                 " AND adopted = 0 AND tenant = $2";
+    static const char rule[] = "SELECT count(*) FROM isolations WHERE requested >= $1"
+                               " AND adopted = 0 AND rule = $2";
+    static const char group[] = "SELECT count(*) FROM isolations WHERE requested >= $1"
+                                " AND adopted = 0 AND tenant = $2 AND machine_group = $3";
+    int64_t since = b->now - l->per_ms;
+    struct db_rows *rows;
+    enum err_code code;
+
+    switch (l->of) {
+    case POLICY_TENANT:
+        code = db_query(tx, e, &rows, tenant, "it", since, b->c->tenant);
+        break;
+    case POLICY_RULE:
+        code = db_query(tx, e, &rows, rule, "it", since, b->c->rule ? b->c->rule : "");
+        break;
+    case POLICY_GROUP:
+        code = db_query(tx, e, &rows, group, "itt", since, b->c->tenant, group_of(b));
+        break;
+    default:
+        return isolation_count_since(tx, since, ret, e);
+    }
+    return code ? code : read_count(rows, ret, e);
+}
+
+/* How many a limit allows here. */
+static enum err_code count_allowed(struct db_tx *tx, const struct braking *b,
+                                   const struct policy_limit *l, int64_t *ret, struct err *e)
+{
+    struct db_rows *rows;
+    int64_t machines = 0;
+    enum err_code code;
+
+    *ret = l->isolations;
+    if (!l->percent)
+        return ERR_OK;
+    code = see_machine(tx, b, e);
+    if (!code)
+        code = db_query(tx, e, &rows,
+                        "SELECT count(*) FROM machines WHERE tenant = $1 AND machine_group = $2"
+                        " AND seen >= $3",
+                        "tti", b->c->tenant, group_of(b), b->now - SEEN_FOR_MS);
+    if (!code)
+        code = read_count(rows, &machines, e);
+    *ret = machines * l->percent / 100;
+    if (*ret < 1)
+        *ret = 1;
+    return code;
+}
+
+/* What is counted together, as a word of the scope and of the sentence; "" for all. */
+static const char *among(const struct braking *b, const struct policy_limit *l)
+{
+    switch (l->of) {
+    case POLICY_TENANT:
+        return arena_fmt(b->arena, " of tenant %s", b->c->tenant);
+    case POLICY_RULE:
+        return arena_fmt(b->arena, " of rule %s", b->c->rule ? b->c->rule : "none");
+    case POLICY_GROUP:
+        return arena_fmt(b->arena, " of device group %s", *group_of(b) ? group_of(b) : "none");
+    default:
+        return "";
+    }
+}
+
+static enum err_code check_limit(struct db_tx *tx, const struct braking *b, size_t i,
+                                 const struct policy_limit *l, bool *ret_held,
+                                 struct question_hold *ret, struct err *e)
+{
+    int64_t used = 0, allowed = 0;
+    enum err_code code = count_allowed(tx, b, l, &allowed, e);
+
+    if (!code)
+        code = count_used(tx, b, l, &used, e);
+    if (code || used < allowed || b->approval->limits)
+        return code;
+    *ret_held = true;
+    *ret = (struct question_hold){
+        .kind = QUESTION_LIMIT,
+        .scope = arena_fmt(b->arena, "limit:%zu:%lld:%lld%s%s%s", i, (long long)l->per_ms,
+                           (long long)(l->percent ? -l->percent : l->isolations), among(b, l),
+                           l->of == POLICY_GROUP ? " in " : "",
+                           l->of == POLICY_GROUP ? b->c->tenant : ""),
+        .what = arena_fmt(b->arena, "the limit of %lld isolations%s in %lld minutes is reached",
+                          (long long)allowed, among(b, l), (long long)(l->per_ms / MINUTE_MS))};
+    return ERR_OK;
+}
+
+enum err_code brakes_check(struct db_tx *tx, const struct braking *b, bool *ret_held,
+                           struct question_hold *ret, struct err *e)
+{
+    size_t n;
+    const struct policy_limit *limits = policy_limits(b->rt->config->policy, &n);
+    enum err_code code;
+
+    *ret_held = false;
+    code = check_storm(tx, b, ret_held, ret, e); /* first, as it notes the machine */
+    if (!code && !*ret_held)
+        code = check_canary(tx, b, ret_held, ret, e);
+    for (size_t i = 0; i < n && !code && !*ret_held; i++)
+        code = check_limit(tx, b, i, &limits[i], ret_held, ret, e);
+    return code;
+}
+
+enum err_code brakes_count(struct db_tx *tx, const struct braking *b, int64_t isolation,
+                           struct err *e)
+{
+    enum err_code code =
+        db_run(tx, e, NULL, "UPDATE isolations SET machine_group = $1 WHERE id = $2", "ti",
+               group_of(b), isolation);
+
+    if (code || !policy_canary(b->rt->config->policy))
+        return code;
+    return db_run(tx, e, NULL,
+                  "INSERT INTO canaries (policy, isolations) VALUES ($1, 1)"
+                  " ON CONFLICT (policy) DO UPDATE SET isolations = canaries.isolations + 1",
+                  "t", policy_hash(b->rt->config->policy));
+}

@@ -78,22 +78,10 @@ static enum err_code find_undone(struct db_tx *tx, struct order *q, bool *ret, s
     return code;
 }
 
-static enum err_code check_isolation(struct db_tx *tx, struct order *q, bool *undone, struct err *e)
-{
-    struct isolation_record isolation;
-    enum err_code code = isolation_load(tx, q->arena, q->c.isolation, &isolation, e);
-
-    if (!code && isolation.state == ISOLATION_FAILED)
-        *undone = true;
-    if (!code && isolation_is_open(isolation.state))
-        return err_set(e, ERR_CONFLICT, "its machine's isolation is %s: there is nothing to retry",
-                       isolation_state_name(isolation.state));
-    return code;
-}
-
 static enum err_code retry_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct order *q = arg;
+    struct isolation_record isolation = {.state = ISOLATION_RELEASED};
     struct case_record c;
     bool undone = false;
     enum err_code code = case_load(tx, q->arena, q->o->id, &q->c, e);
@@ -101,13 +89,17 @@ static enum err_code retry_fn(struct db_tx *tx, void *arg, struct err *e)
     if (!code && q->c.state == CASE_DONE)
         code = find_undone(tx, q, &undone, e);
     if (!code && q->c.isolation)
-        code = check_isolation(tx, q, &undone, e);
+        code = isolation_load(tx, q->arena, q->c.isolation, &isolation, e);
+    undone = undone || isolation.state == ISOLATION_FAILED;
     if (!code && q->c.state != CASE_FAILED && !undone)
         code = err_set(e, ERR_CONFLICT,
                        "the case is %s%s: only one that failed, or of which a step failed or was "
                        "withheld, can be tried again",
                        case_state_name(q->c.state),
                        q->c.state == CASE_DONE ? ", and all its steps were done" : "");
+    if (!code && isolation_is_open(isolation.state))
+        code = err_set(e, ERR_CONFLICT, "its machine's isolation is %s: there is nothing to retry",
+                       isolation_state_name(isolation.state));
     if (code)
         return code;
     c = q->c;

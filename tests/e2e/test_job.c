@@ -496,10 +496,11 @@ static void test_job__a_limit_holds(void **state)
     AUTO(json_freep) struct json *one = house_wait_case(h, first, "done", SOON);
     AUTO(json_freep) struct json *before = sim_wait_mails(h->sim, 2, SOON);
     AUTO(json_freep) struct json *second = house_push(h, "da2_-1", OTHER, 202);
-    AUTO(json_freep) struct json *two = house_wait_case(h, second, "done", SOON);
+    AUTO(json_freep) struct json *two = house_wait_case(h, second, "waiting", SOON);
     AUTO(json_freep) struct json *mails = sim_wait_mails(h->sim, 3, SOON);
 
-    assert_subject(mails, 2, "[NOT ISOLATED: the limit of 1 isolations in 60 minutes is reached]");
+    assert_subject(mails, 2,
+                   "[QUESTION] 1 machine: the limit of 1 isolations in 60 minutes is reached");
     assert_int_equal(sim_count_calls(h->sim, "POST", ISOLATES), 1);
     assert_non_null(before);
     assert_non_null(one);

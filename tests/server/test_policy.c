@@ -268,7 +268,6 @@ static void test_policy__every_fault_is_named_with_its_place(void **state)
         {STEP("mail: {}"), "4:5: no such step 'mail'; did you mean email?"},
         {STEP("Email: {}"), "4:5: no such step 'Email'; did you mean email?"},
         {STEP("reboot: {}"), "4:5: no such step 'reboot'; expected email, isolate or page"},
-        {STEP("ask: {within: 4h}"), "4:5: step 'ask' is not available in this version of cordon"},
         {STEP("webhook: {}"), "4:5: step 'webhook' is not available in this version of cordon"},
         {STEP("isolate: {}\n  - isolate: {}"), "5:5: step 'isolate' stands twice in one rule"},
         /* what stands beside a step */
@@ -354,7 +353,8 @@ static void test_policy__every_fault_is_named_with_its_place(void **state)
         {SAFETY("limits: [5]"), "3:12: limit: expected a map of settings, found text"},
         {SAFETY("limits: [{isolations: 5}]"), "3:12: limit.per is missing: within this time"},
         {SAFETY("limits: [{per: 1h}]"),
-         "3:12: limit.isolations is missing: at most so many isolations"},
+         "3:12: limit: expected either isolations or percent, such as {isolations: 10, per: 1h} or "
+         "{percent: 5, per: 24h, of: group}"},
         {SAFETY("limits: [{isolations: many, per: 1h}]"),
          "3:25: limit.isolations: expected a whole number, found 'many'"},
         {SAFETY("limits: [{isolations: '5', per: 1h}]"),
@@ -368,10 +368,22 @@ static void test_policy__every_fault_is_named_with_its_place(void **state)
         {SAFETY("limits: [{isolations: 5, per: 1s}]"),
          "3:33: limit.per: 1s is too little; expected at least 1m"},
         {SAFETY("limits: [{percent: 5, isolations: 5, per: 1h}]"),
-         "3:13: limit.percent: a limit by share of the machines is not available in this version of "
-         "cordon"},
+         "3:12: limit: expected either isolations or percent, such as {isolations: 10, per: 1h} or "
+         "{percent: 5, per: 24h, of: group}"},
+        {SAFETY("limits: [{percent: 5, per: 1h}]"),
+         "3:12: limit.percent: a share is one of a device group; add of: group"},
+        {SAFETY("limits: [{percent: 101, per: 1h, of: group}]"),
+         "3:22: limit.percent: 101 is too much; expected at most 100"},
+        {SAFETY("limits: [{isolations: 5, per: 1h, of: rules}]"),
+         "3:41: limit.of: expected one of all, tenant, rule, group, found 'rules'; did you mean "
+         "rule?"},
+        {SAFETY("storm: {machines: 5}"), "3:3: safety.storm.within is missing: within this time"},
+        {SAFETY("storm: 5"), "3:10: safety.storm: expected a map of settings, found text"},
+        {SAFETY("canary: 1001"), "3:11: safety.canary: 1001 is too much; expected at most 1000"},
+        {SAFETY("pause_file: run/pause"),
+         "3:15: safety.pause_file: expected a whole path, such as /run/cordon/pause, found "
+         "'run/pause'"},
         {SAFETY("limits: [{isolation: 5, per: 1h}]"),
-         "3:12: limit.isolations is missing: at most so many isolations\n"
          "3:13: limit.isolation: unknown key; did you mean limit.isolations?"},
         /* all of them at once */
         {"rules:\n- name: A\n  when: {alert.severity: Hgih}\n  do: [isolat: {}, email: {t: x}]\n"
@@ -381,7 +393,6 @@ static void test_policy__every_fault_is_named_with_its_place(void **state)
          "4:8: no such step 'isolat'; did you mean isolate?\n"
          "4:28: email.t: unknown key; expected one of to, subject, body\n"
          "5:16: safety.mode: expected one of live, shadow, found 'lve'; did you mean live?\n"
-         "5:30: limit.isolations is missing: at most so many isolations\n"
          "5:30: limit.per is missing: within this time"},
     };
     size_t wrong = 0;

@@ -291,6 +291,216 @@ static void test_question__a_pause_stands_above_a_yes(void **state)
     rig_close(&r);
 }
 
+/* ---- what safety holds back ----------------------------------------------------------------------- */
+
+#define MACHINES 6
+
+static const char *machine_of(struct rig *r, int i)
+{
+    return arena_fmt(r->arena, "%040x", i + 1);
+}
+
+/* Alerts da0_-1 … on machines of their own, all of one group and one detector. */
+static void many(struct rig *r, const char *safety)
+{
+    char rules[600];
+
+    (void)snprintf(rules, sizeof rules, RULES_ISOLATE_AND_MAIL "safety: %s\n", safety);
+    rig_open(r, rules);
+    peer_forget(r->peer);
+    rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(r, "GET", LIST, 0, 200, NOTHING);
+    for (int i = 0; i < MACHINES; i++) {
+        const char *m = machine_of(r, i);
+
+        rig_says(r, "GET", arena_fmt(r->arena, GET_ALERT "da%d_-1", i), 0, 200,
+                 arena_fmt(r->arena,
+                           "{\"id\":\"da%d_-1\",\"severity\":\"High\",\"title\":\"T\","
+                           "\"detectorId\":\"d1\",\"machineId\":\"%s\"}",
+                           i, m));
+        rig_says(r, "GET", arena_fmt(r->arena, "/api/machines/%s", m), 0, 200,
+                 arena_fmt(r->arena,
+                           "{\"id\":\"%s\",\"computerDnsName\":\"ws-%d\",\"rbacGroupName\":"
+                           "\"%s\"}",
+                           m, i, i < 4 ? "Desks" : "Labs"));
+        rig_says(r, "POST", arena_fmt(r->arena, "/api/machines/%s/isolate", m), 0, 201,
+                 arena_fmt(r->arena,
+                           "{\"id\":\"00000000-0000-0000-0000-00000000000%d\",\"type\":\"Isolate\","
+                           "\"status\":\"Succeeded\",\"machineId\":\"%s\",\"creationDateTimeUtc\":"
+                           "\"2025-01-07T10:11:14Z\",\"lastUpdateDateTimeUtc\":"
+                           "\"2025-01-07T10:11:14Z\"}",
+                           i, m));
+    }
+}
+
+static int64_t push_many(struct rig *r, int from, int to)
+{
+    int64_t last = 0;
+
+    for (int i = from; i < to; i++) {
+        last = rig_push(r, arena_fmt(r->arena, "da%d_-1", i), machine_of(r, i));
+        work_all(r);
+    }
+    return last;
+}
+
+static size_t posts(struct rig *r)
+{
+    size_t n = 0;
+
+    for (int i = 0; i < MACHINES; i++)
+        n += rig_seen(r, "POST", arena_fmt(r->arena, "/api/machines/%s/isolate", machine_of(r, i)));
+    return n;
+}
+
+/* Each row: what holds back, how many of six go, why the rest do not. */
+static void test_question__what_safety_holds_back_is_one_question(void **state)
+{
+    static const struct {
+        const char *safety;
+        size_t go, questions;
+        const char *what;
+    } rows[] = {
+        {"{limits: [{isolations: 2, per: 1h}]}", 2, 1,
+         "the limit of 2 isolations in 60 minutes is reached"},
+        {"{limits: [{isolations: 2, per: 1h, of: rule}]}", 2, 1,
+         "the limit of 2 isolations of rule contain in 60 minutes is reached"},
+        {"{limits: [{isolations: 2, per: 1h, of: tenant}]}", 2, 1,
+         "the limit of 2 isolations of tenant contoso in 60 minutes is reached"},
+        {"{limits: [{isolations: 3, per: 1h, of: group}]}", 5, 1,
+         "the limit of 3 isolations of device group Desks in 60 minutes is reached"},
+        /* of 4 machines seen so far 50 % are 2, and of 2 it is 1 */
+        {"{limits: [{percent: 50, per: 1h, of: group}]}", 3, 2,
+         "the limit of 1 isolations of device group Labs in 60 minutes is reached"},
+        {"{storm: {machines: 4, within: 1h}}", 4, 1,
+         "one detector fired on more than 4 machines within 60 minutes"},
+        {"{canary: 2}", 0, 1, "the first 2 isolations of a changed policy are asked for"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct question_record *list;
+        struct rig r;
+        size_t n = 0;
+
+        print_message("  %s\n", rows[i].safety);
+        many(&r, rows[i].safety);
+        (void)push_many(&r, 0, MACHINES);
+        assert_int_equal(posts(&r), rows[i].go);
+        assert_int_equal(
+            store_question_list(r.store, r.arena, QUESTION_OPEN, 0, 9, &list, &n, NULL), ERR_OK);
+        assert_int_equal(n, rows[i].questions);
+        assert_string_equal(list[0].what, rows[i].what);
+        rig_close(&r);
+    }
+}
+
+/* One yes for all of them; and a yes to the canary is none to the limits. */
+static void test_question__a_yes_lifts_what_it_was_given_to(void **state)
+{
+    enum question_state now;
+    struct err e = {0};
+    struct rig r;
+
+    (void)state;
+    many(&r, "{limits: [{isolations: 2, per: 1h}], canary: 1}");
+    (void)push_many(&r, 0, 4);
+    assert_int_equal(posts(&r), 0);
+    assert_int_equal(newest(&r).kind, QUESTION_CANARY);
+    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+    work_all(&r);
+    assert_int_equal(posts(&r), 2);
+    assert_int_equal(newest(&r).kind, QUESTION_LIMIT);
+    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+    work_all(&r);
+    assert_int_equal(posts(&r), 4);
+    rig_close(&r);
+}
+
+/* A no to many is one mail, and each of the cases says why it is over. */
+static void test_question__a_no_to_many_is_told_in_one_mail(void **state)
+{
+    enum question_state now;
+    struct err e = {0};
+    struct case_record c;
+    struct rig r;
+    int64_t last;
+
+    (void)state;
+    many(&r, "{limits: [{isolations: 1, per: 1h}]}");
+    last = push_many(&r, 0, MACHINES);
+    assert_int_equal(say(&r, "a@x.example", false, "a drill", &now, &e), ERR_OK);
+    work_all(&r);
+    assert_int_equal(posts(&r), 1);
+    c = rig_case(&r, last);
+    assert_int_equal(c.state, CASE_DONE);
+    assert_string_equal(c.told, "not_isolated");
+    assert_string_equal(rig_told(&r, last), ""); /* none of its own */
+    /* and it can be begun anew: the limit asks anew */
+    assert_int_equal(desk_retry(r.g, &(struct desk_order){.id = last}, &e), ERR_OK);
+    work_all(&r);
+    assert_int_equal(posts(&r), 1);
+    assert_int_equal(newest(&r).state, QUESTION_OPEN);
+    rig_close(&r);
+}
+
+/* Who stands in the same place twice is one machine of a storm. */
+static void test_question__a_storm_counts_machines(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    many(&r, "{storm: {machines: 2, within: 1h}}");
+    (void)push_many(&r, 0, 2);
+    assert_int_equal(posts(&r), 2);
+    hands_turn(&r.hands, HOUR_MS + MINUTE_MS); /* those are forgotten */
+    (void)push_many(&r, 2, 4);
+    assert_int_equal(posts(&r), 4);
+    (void)push_many(&r, 4, 5);
+    assert_int_equal(posts(&r), 4);
+    assert_int_equal(newest(&r).kind, QUESTION_STORM);
+    rig_close(&r);
+}
+
+/* ---- the words of the file ------------------------------------------------------------------------ */
+
+static void test_question__a_rule_that_asks_for_nothing_is_a_fault(void **state)
+{
+    static const struct {
+        const char *steps, *fault;
+    } rows[] = {
+        {"[ask: {}, email: {}]", "ask: no step behind it acts, so there is nothing to ask for"},
+        {"[isolate: {}, ask: {}]", "it must stand before the first that acts"},
+        {"[ask: {}, ask: {}, isolate: {}]", "step 'ask' stands twice in one rule"},
+        {"[ask: {within: 30s}, isolate: {}]", "ask.within: 30s is too little"},
+        {"[ask: {within: 8d}, isolate: {}]", "ask.within: 8d is too much"},
+        {"[ask: {people: 0}, isolate: {}]", "ask.people: 0 is too little"},
+        {"[ask: {people: two}, isolate: {}]", "ask.people: expected a whole number"},
+        {"[ask: {approvers: []}, isolate: {}]", "ask.approvers: an empty list tells nobody"},
+        {"[ask: {approvers: [nobody]}, isolate: {}]", "ask.approvers"},
+        {"[ask: {approver: a@x.example}, isolate: {}]", "did you mean ask.approvers?"},
+        {"[ask: {reason: mine}, isolate: {}]", "ask.reason: unknown key"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct arena *arena = arena_new(0);
+        struct yaml_node *root = NULL;
+        struct err e = {0};
+        struct yaml_faults faults;
+        struct settings_reader reader = {.arena = arena, .faults = &faults};
+        char text[300];
+
+        (void)snprintf(text, sizeof text, "rules: [{name: a, do: %s}]\n", rows[i].steps);
+        yaml_faults_init(&faults, arena);
+        assert_int_equal(yaml_read(arena, "p", text, strlen(text), &root, &e), ERR_OK);
+        assert_null(policy_compile(&reader, yaml_get(root, "rules"), NULL));
+        if (!strstr(faults.first->text, rows[i].fault))
+            fail_msg("%s: '%s', not '%s'", rows[i].steps, faults.first->text, rows[i].fault);
+        arena_free(arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,6 +514,11 @@ int main(void)
         cmocka_unit_test(test_question__protection_is_put_to_a_person_where_safety_says_so),
         cmocka_unit_test(test_question__a_case_let_go_waits_for_nobody),
         cmocka_unit_test(test_question__a_pause_stands_above_a_yes),
+        cmocka_unit_test(test_question__what_safety_holds_back_is_one_question),
+        cmocka_unit_test(test_question__a_yes_lifts_what_it_was_given_to),
+        cmocka_unit_test(test_question__a_no_to_many_is_told_in_one_mail),
+        cmocka_unit_test(test_question__a_storm_counts_machines),
+        cmocka_unit_test(test_question__a_rule_that_asks_for_nothing_is_a_fault),
     };
 
     return cmocka_run_group_tests_name("question", tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* test_status.c - what a sender that polls is answered: the real HTTP server, store and engine runs, a scripted
  * Defender, and hands that are turned. */
 #include "engine_kit.h"
+#include "question.h"
 
 #include "ending.h"
 #include "http.h"
@@ -259,8 +260,8 @@ static void test_status__says_what_the_policy_refused_and_why(void **state)
     }
 }
 
-/* A limit is the policy's word, too, though it is known only when Defender would be asked; and it is told, also by
- * a rule that mails nobody. */
+/* A limit asks a person; when nobody answers it is the policy's word, and told, also by a rule that mails
+ * nobody. */
 static void test_status__a_limit_is_a_refusal_and_is_told(void **state)
 {
     static const char *const dos[] = {"[isolate: {}, email: {}]", "[isolate: {}]"};
@@ -269,6 +270,7 @@ static void test_status__a_limit_is_a_refusal_and_is_told(void **state)
     for (size_t i = 0; i < 2; i++) {
         char rules[600];
         struct stage t;
+        struct work w;
         const char *path;
         int64_t id, other;
 
@@ -292,8 +294,12 @@ static void test_status__a_limit_is_a_refusal_and_is_told(void **state)
         rig_pass(&t.r, 3000, 1000); /* uses up the limit */
         path = push(&t, &id);
         (void)rig_work(&t.r);
-        poll(&t, path, 200, "refused", "the limit of 1 isolations in 60 minutes is reached", NULL);
-        assert_string_equal(rig_told(&t.r, id), "not_isolated");
+        poll(&t, path, 202, NULL, NULL, "5"); /* a person is asked */
+        hands_turn(&t.r.hands, 4 * HOUR_MS + SECOND_MS);
+        assert_true(rig_claim(&t.r, WORK_QUESTION, &w));
+        question_run(t.r.g, &w);
+        poll(&t, path, 200, "refused", "nobody answered in time", NULL);
+        assert_string_equal(rig_case(&t.r, id).told, "not_isolated");
         close_stage(&t);
     }
 }

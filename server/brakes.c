@@ -5,8 +5,7 @@
 
 #include "policy.h"
 #include "store_isolations.h"
-
-#define SEEN_FOR_MS (90 * DAY_MS)
+#include "store_upkeep.h"
 
 static const char *group_of(const struct braking *b)
 {
@@ -46,6 +45,12 @@ static enum err_code see_machine(struct db_tx *tx, const struct braking *b, stru
                   "ttti", b->c->tenant, b->c->machine_id, group_of(b), b->now);
 }
 
+/* Has a person said yes to it, under the policy in force? */
+static bool is_lifted(const struct braking *b, bool yes)
+{
+    return yes && strcmp(b->approval->other_policy, policy_hash(b->rt->config->policy)) == 0;
+}
+
 /* ---- the brakes ------------------------------------------------------------------------------- */
 
 static enum err_code check_canary(struct db_tx *tx, const struct braking *b, bool *ret_held,
@@ -56,7 +61,7 @@ static enum err_code check_canary(struct db_tx *tx, const struct braking *b, boo
     struct db_rows *rows;
     enum err_code code;
 
-    if (!least || b->approval->canary)
+    if (!least || is_lifted(b, b->approval->canary))
         return ERR_OK;
     code = db_query(tx, e, &rows, "SELECT isolations FROM canaries WHERE policy = $1", "t",
                     policy_hash(p));
@@ -99,7 +104,7 @@ static enum err_code check_storm(struct db_tx *tx, const struct braking *b, bool
                         b->c->tenant, detector);
     if (!code)
         code = read_count(rows, &machines, e);
-    if (code || machines <= storm->machines || b->approval->limits)
+    if (code || machines <= storm->machines || is_lifted(b, b->approval->limits))
         return code;
     *ret_held = true;
     *ret = (struct question_hold){
@@ -157,7 +162,7 @@ static enum err_code count_allowed(struct db_tx *tx, const struct braking *b,
         code = db_query(tx, e, &rows,
                         "SELECT count(*) FROM machines WHERE tenant = $1 AND machine_group = $2"
                         " AND seen >= $3",
-                        "tti", b->c->tenant, group_of(b), b->now - SEEN_FOR_MS);
+                        "tti", b->c->tenant, group_of(b), b->now - SEEN_MACHINE_MS);
     if (!code)
         code = read_count(rows, &machines, e);
     *ret = machines * l->percent / 100;
@@ -190,7 +195,7 @@ static enum err_code check_limit(struct db_tx *tx, const struct braking *b, size
 
     if (!code)
         code = count_used(tx, b, l, &used, e);
-    if (code || used < allowed || b->approval->limits)
+    if (code || used < allowed || is_lifted(b, b->approval->limits))
         return code;
     *ret_held = true;
     *ret = (struct question_hold){

@@ -93,7 +93,7 @@ static enum err_code find_action(struct db_tx *tx, struct step *s, const char **
 }
 
 static enum err_code add_case(struct db_tx *tx, struct step *s, int64_t question,
-                              const char *action, struct err *e)
+                              const char *action, int64_t now, struct err *e)
 {
     const struct question_case c = {.case_id = s->c->id,
                                     .n = s->n,
@@ -104,7 +104,7 @@ static enum err_code add_case(struct db_tx *tx, struct step *s, int64_t question
                                         json_get_string(s->facts->machine, "computerDnsName"),
                                     .action = action};
 
-    return question_add_case(tx, question, &c, e);
+    return question_add_case(tx, question, &c, now, e);
 }
 
 /* The case waits, and nobody works on it. */
@@ -167,7 +167,7 @@ static enum err_code ask_fn(struct db_tx *tx, void *arg, struct err *e)
     if (!code)
         code = question_insert(tx, &q, q.expires, e);
     if (!code)
-        code = add_case(tx, s, q.id, action, e);
+        code = add_case(tx, s, q.id, action, x->now, e);
     if (!code)
         code = invite(tx, s->engine, q.id, to, n_to, e);
     if (!code)
@@ -217,7 +217,7 @@ enum err_code question_hold(struct db_tx *tx, struct step *s, struct runtime *rt
             code = invite(tx, s->engine, q.id, to, n_to, e);
     }
     if (!code)
-        code = add_case(tx, s, q.id, h->action, e);
+        code = add_case(tx, s, q.id, h->action, now, e);
     return code ? code : wait(tx, s, h->what, now, e);
 }
 

@@ -109,8 +109,10 @@ static const struct db_migration migrations[] = {
      "CREATE TABLE machines (tenant TEXT NOT NULL, machine_id TEXT NOT NULL, machine_group TEXT,"
      " seen BIGINT NOT NULL, PRIMARY KEY (tenant, machine_id));"
      "CREATE INDEX machines_of_group ON machines (tenant, machine_group);"
+     "CREATE INDEX machines_seen ON machines (seen);"
      "CREATE TABLE detections (tenant TEXT NOT NULL, detector TEXT NOT NULL,"
      " machine_id TEXT NOT NULL, seen BIGINT NOT NULL, PRIMARY KEY (tenant, detector, machine_id));"
+     "CREATE INDEX detections_seen ON detections (seen);"
      "CREATE TABLE canaries (policy TEXT PRIMARY KEY, isolations BIGINT NOT NULL)"},
     {0, NULL},
 };

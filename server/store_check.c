@@ -22,6 +22,9 @@ static const struct {
     {"SELECT id FROM work WHERE kind = 2 AND NOT EXISTS"
      " (SELECT 1 FROM notices WHERE notices.id = work.id) ORDER BY id",
      "work for the notice", ", which is not there"},
+    {"SELECT id FROM work WHERE kind = 8 AND NOT EXISTS"
+     " (SELECT 1 FROM questions WHERE questions.id = work.id) ORDER BY id",
+     "work for the question", ", which is not there"},
     {"SELECT id FROM work WHERE kind = 7 AND NOT EXISTS"
      " (SELECT 1 FROM actions WHERE actions.id = work.id) ORDER BY id",
      "work for the action", ", which is not there"},
@@ -30,8 +33,13 @@ static const struct {
      "the case", " is open, and no work will take it further"},
     {"SELECT id FROM cases WHERE state = 'waiting' AND NOT EXISTS (SELECT 1 FROM isolations"
      " WHERE isolations.id = cases.isolation AND isolations.state IN ('requested', 'pending'))"
-     " ORDER BY id",
-     "the case", " waits for an isolation that is over, or not there"},
+     " AND NOT EXISTS (SELECT 1 FROM question_cases JOIN questions"
+     " ON questions.id = question_cases.question_id WHERE question_cases.case_id = cases.id"
+     " AND question_cases.spent = 0 AND questions.state = 'open') ORDER BY id",
+     "the case", " waits for an isolation that is over, or not there, and for no question"},
+    {"SELECT id FROM questions WHERE state = 'open' AND NOT EXISTS"
+     " (SELECT 1 FROM work WHERE work.id = questions.id AND kind = 8) ORDER BY id",
+     "the question", " is open, and no work will end it"},
     {"SELECT id FROM cases WHERE isolation IS NOT NULL AND NOT EXISTS"
      " (SELECT 1 FROM isolations WHERE isolations.id = cases.isolation) ORDER BY id",
      "the case", " names an isolation that is not there"},

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "store_audit.h"
 #include "store_work.h"
 
 static const char *const kinds[QUESTION_KINDS] = {[QUESTION_STEP] = "step",
@@ -116,6 +117,11 @@ enum err_code question_insert(struct db_tx *tx, const struct question_record *q,
                "ittttttiiiii", q->id, kinds[q->kind], states[q->state], q->scope, q->what,
                q->policy, q->why, q->people, q->told, q->created, q->expires, q->ended);
 
+    if (!code)
+        code = audit_put(tx, e, AUDIT_QUESTION, 0, q->created, LOG_ID("question", q->id),
+                         LOG_STR("state", states[q->state]), LOG_STR("kind", kinds[q->kind]),
+                         LOG_STR("what", q->what), LOG_STR("policy", q->policy),
+                         LOG_INT("people", q->people), LOG_INT("expires_ms", q->expires));
     return code ? code : work_put(tx, q->id, WORK_QUESTION, WORK_NORMAL, due, q->created, NULL, e);
 }
 
@@ -132,6 +138,9 @@ enum err_code question_end(struct db_tx *tx, struct question_record *q, enum que
         return err_set(e, ERR_STALE, "the question is not open any more");
     if (!code)
         code = work_cancel(tx, q->id, e);
+    if (!code)
+        code = audit_put(tx, e, AUDIT_QUESTION, 0, now, LOG_ID("question", q->id),
+                         LOG_STR("state", states[to]), LOG_STR("why", why));
     if (code)
         return code;
     q->state = to;
@@ -149,9 +158,9 @@ enum err_code question_told(struct db_tx *tx, const struct question_record *q, i
 /* ---- cases ------------------------------------------------------------------------------------ */
 
 enum err_code question_add_case(struct db_tx *tx, int64_t id, const struct question_case *c,
-                                struct err *e)
+                                int64_t now, struct err *e)
 {
-    return db_run(
+    enum err_code code = db_run(
         tx, e, NULL,
         "INSERT INTO question_cases (question_id, case_id, n, tenant, alert_id, machine_id,"
         " machine_name, action, spent) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)"
@@ -160,6 +169,10 @@ enum err_code question_add_case(struct db_tx *tx, int64_t id, const struct quest
         " action = excluded.action, spent = 0",
         "iiittttt", id, c->case_id, c->n, c->tenant, c->alert_id, c->machine_id, c->machine_name,
         c->action);
+
+    return code ? code
+                : audit_put(tx, e, AUDIT_QUESTION, c->case_id, now, LOG_ID("question", id),
+                            LOG_STR("machine", c->machine_id), LOG_STR("action", c->action));
 }
 
 enum err_code question_cases(struct db_tx *tx, struct arena *a, int64_t id, int64_t after,
@@ -212,6 +225,7 @@ enum err_code question_count_cases(struct db_tx *tx, int64_t id, int64_t *ret, s
 
 enum err_code question_forget_case(struct db_tx *tx, int64_t case_id, int64_t now, struct err *e)
 {
+    int64_t ended = 0;
     enum err_code code =
         db_run(tx, e, NULL,
                "DELETE FROM work WHERE id IN (SELECT question_id FROM question_cases"
@@ -219,11 +233,15 @@ enum err_code question_forget_case(struct db_tx *tx, int64_t case_id, int64_t no
                "i", case_id);
 
     if (!code)
-        code = db_run(tx, e, NULL,
+        code = db_run(tx, e, &ended,
                       "UPDATE questions SET state = 'void', why = 'the case is over', ended = $1"
                       " WHERE state = 'open' AND kind = 'step' AND id IN"
                       " (SELECT question_id FROM question_cases WHERE case_id = $2)",
                       "ii", now, case_id);
+    if (!code && ended)
+        code = audit_put(tx, e, AUDIT_QUESTION, case_id, now,
+                         LOG_STR("state", states[QUESTION_VOID]),
+                         LOG_STR("why", "the case is over"));
     if (!code)
         code = db_run(tx, e, NULL, "UPDATE question_cases SET spent = 1 WHERE case_id = $1", "i",
                       case_id);
@@ -277,12 +295,17 @@ enum err_code approval_load(struct db_tx *tx, struct arena *a, int64_t case_id,
 enum err_code answer_insert(struct db_tx *tx, int64_t id, const struct answer_record *r,
                             struct err *e)
 {
-    return db_run(
+    enum err_code code = db_run(
         tx, e, NULL,
         "INSERT INTO answers (question_id, person, yes, why, way, at)"
         " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (question_id, person) DO UPDATE"
         " SET yes = excluded.yes, why = excluded.why, way = excluded.way, at = excluded.at",
         "ititti", id, r->person, (int64_t)r->yes, r->why, r->way, r->at);
+
+    return code ? code
+                : audit_put(tx, e, AUDIT_ANSWER, 0, r->at, LOG_ID("question", id),
+                            LOG_STR("who", r->person), LOG_STR("way", r->way),
+                            LOG_BOOL("yes", r->yes), LOG_STR("why", r->why));
 }
 
 enum err_code answer_list(struct db_tx *tx, struct arena *a, int64_t id, struct answer_record **ret,

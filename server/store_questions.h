@@ -94,7 +94,7 @@ enum err_code question_told(struct db_tx *tx, const struct question_record *q, i
                             struct err *e);
 
 enum err_code question_add_case(struct db_tx *tx, int64_t id, const struct question_case *c,
-                                struct err *e);
+                                int64_t now, struct err *e);
 /** Cases that wait for it, in their order, after a case's id. */
 enum err_code question_cases(struct db_tx *tx, struct arena *a, int64_t id, int64_t after,
                              size_t limit, struct question_case **ret, size_t *ret_count,

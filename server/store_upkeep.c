@@ -38,7 +38,7 @@ enum err_code store_forget_deliveries(struct store *s, int64_t max, int64_t *ret
 #define BATCH_MAX 200
 
 struct sweep {
-    int64_t before, max;
+    int64_t now, before, max;
     struct forgotten count;
 };
 
@@ -62,6 +62,28 @@ struct sweep {
 #define OLD_NOTICES                                                                                \
     "SELECT id FROM notices WHERE id < $1 AND ended < $2 AND case_id = 0 AND state <> 'waiting'"   \
     " AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = notices.id) ORDER BY id LIMIT $3"
+
+#define OLD_QUESTIONS                                                                              \
+    "SELECT id FROM questions WHERE id < $1 AND ended < $2 AND state <> 'open'"                    \
+    " AND NOT EXISTS (SELECT 1 FROM question_cases WHERE question_cases.question_id ="             \
+    " questions.id) AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = questions.id)"              \
+    " ORDER BY id LIMIT $3"
+
+/* What brakes.c has seen and counts no more. */
+static enum err_code forget_seen(struct db_tx *tx, int64_t now, int64_t max, struct err *e)
+{
+    enum err_code code =
+        db_run(tx, e, NULL,
+               "DELETE FROM detections WHERE (tenant, detector, machine_id) IN (SELECT tenant,"
+               " detector, machine_id FROM detections WHERE seen < $1 ORDER BY seen LIMIT $2)",
+               "ii", now - SEEN_DETECTOR_MS, max);
+
+    return code ? code
+                : db_run(tx, e, NULL,
+                         "DELETE FROM machines WHERE (tenant, machine_id) IN (SELECT tenant,"
+                         " machine_id FROM machines WHERE seen < $1 ORDER BY seen LIMIT $2)",
+                         "ii", now - SEEN_MACHINE_MS, max);
+}
 
 static enum err_code find_old(struct db_tx *tx, const struct sweep *s, const char *sql,
                               int64_t ids[BATCH_MAX], int64_t *ret_n, struct err *e)
@@ -99,6 +121,7 @@ static enum err_code sweep(struct db_tx *tx, void *arg, struct err *e)
         "DELETE FROM notices WHERE case_id = $1",
         "DELETE FROM steps WHERE case_id = $1",
         "DELETE FROM actions WHERE case_id = $1",
+        "DELETE FROM question_cases WHERE case_id = $1",
         "DELETE FROM cases WHERE id = $1",
         NULL,
     };
@@ -108,6 +131,12 @@ static enum err_code sweep(struct db_tx *tx, void *arg, struct err *e)
         "DELETE FROM notices WHERE id = $1",
         NULL,
     };
+    static const char *const of_question[] = {
+        "DELETE FROM answers WHERE question_id = $1",
+        "DELETE FROM invitations WHERE question_id = $1",
+        "DELETE FROM questions WHERE id = $1",
+        NULL,
+    };
     struct sweep *s = arg;
     enum err_code code = sweep_kind(tx, s, OLD_CASES, of_case, &s->count.cases, e);
 
@@ -115,13 +144,18 @@ static enum err_code sweep(struct db_tx *tx, void *arg, struct err *e)
         code = sweep_kind(tx, s, OLD_ISOLATIONS, of_isolation, &s->count.isolations, e);
     if (!code)
         code = sweep_kind(tx, s, OLD_NOTICES, of_notice, &s->count.notices, e);
+    if (!code)
+        code = sweep_kind(tx, s, OLD_QUESTIONS, of_question, &s->count.questions, e);
+    if (!code)
+        code = forget_seen(tx, s->now, s->max, e);
     return code;
 }
 
 enum err_code store_forget_cases(struct store *s, int64_t keep_ms, int64_t max,
                                  struct forgotten *ret, struct err *e)
 {
-    struct sweep f = {.before = clock_wall_ms(s->clock) - keep_ms, .max = max};
+    int64_t now = clock_wall_ms(s->clock);
+    struct sweep f = {.now = now, .before = now - keep_ms, .max = max};
     enum err_code code;
 
     assert(max <= BATCH_MAX);

@@ -8,6 +8,10 @@
  * (webhook-sources.md section 6, rule 2). After that the alert's case still says that it was here. */
 #define DELIVERY_MEMORY_MS (72 * HOUR_MS)
 
+/* What brakes.c counts: detectors for as long as safety.storm may look back, machines of a device group. */
+#define SEEN_DETECTOR_MS (30 * DAY_MS)
+#define SEEN_MACHINE_MS  (90 * DAY_MS)
+
 /**
  * Forgets at most max of the oldest deliveries, those that were received longer than DELIVERY_MEMORY_MS ago
  * by the store's clock, in one transaction. *ret_count: how many; max: there may be more.
@@ -16,12 +20,13 @@ enum err_code store_forget_deliveries(struct store *s, int64_t max, int64_t *ret
                                       struct err *e);
 
 struct forgotten {
-    int64_t cases, isolations, notices;
+    int64_t cases, isolations, notices, questions;
 };
 
 /**
  * Forgets cases that were over `keep_ms` ago by the store's clock, with their steps and notices; isolations that
- * were over then and that no case names any more; notices about no case. At most max of each, the oldest, in one
+ * were over then and that no case names any more; notices about no case; questions that were over then and of
+ * which no case is left; and what the brakes have seen and count no more. At most max of each, the oldest, in one
  * transaction. Kept however old: a case that is open, whose isolation is open, about which something is still
  * to be sent; an isolation that is open; whatever has work.
  * *ret: how many; max of one kind: there may be more of it.

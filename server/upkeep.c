@@ -82,7 +82,8 @@ static void forget_cases(struct upkeep *u)
     if (!keep_ms)
         return;
     for (int i = 0; i < ROUNDS && !is_stopping(u) &&
-                    (n.cases == CASES || n.isolations == CASES || n.notices == CASES);
+                    (n.cases == CASES || n.isolations == CASES || n.notices == CASES ||
+                     n.questions == CASES);
          i++) {
         struct err e;
 
@@ -93,13 +94,16 @@ static void forget_cases(struct upkeep *u)
         all.cases += n.cases;
         all.isolations += n.isolations;
         all.notices += n.notices;
+        all.questions += n.questions;
     }
     metrics_add(u->metrics, METRIC_FORGOTTEN, all.cases, "case", NULL);
     metrics_add(u->metrics, METRIC_FORGOTTEN, all.isolations, "isolation", NULL);
     metrics_add(u->metrics, METRIC_FORGOTTEN, all.notices, "notice", NULL);
-    if (all.cases || all.isolations || all.notices)
+    metrics_add(u->metrics, METRIC_FORGOTTEN, all.questions, "question", NULL);
+    if (all.cases || all.isolations || all.notices || all.questions)
         log_event(LOG_INFO, "cases_forgotten", LOG_INT("cases", all.cases),
-                  LOG_INT("isolations", all.isolations), LOG_INT("notices", all.notices));
+                  LOG_INT("isolations", all.isolations), LOG_INT("notices", all.notices),
+                  LOG_INT("questions", all.questions));
 }
 
 /* ---- the limit -------------------------------------------------------------------------------- */

@@ -35,6 +35,7 @@
 #include "kit/hands.h"
 #include "kit/peer.h"
 #include "ledger.h"
+#include "question.h"
 #include "rest.h"
 #include "store_cases.h"
 #include "store_deliveries.h"
@@ -274,6 +275,11 @@ static inline size_t rig_work(struct rig *r)
         }
         if (rig_claim(r, WORK_ACTION, &w)) {
             action_run(r->g, &w);
+            any = true;
+            n++;
+        }
+        if (rig_claim(r, WORK_QUESTION, &w)) {
+            question_run(r->g, &w);
             any = true;
             n++;
         }

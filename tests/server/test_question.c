@@ -2,7 +2,6 @@
 #include "engine_kit.h"
 
 #include "desk.h"
-#include "question.h"
 
 #define RULES_ASK                                                                                  \
     "rules:\n  - {name: contain, when: {alert.severity: High}, do: [ask: {within: 4h}, isolate: "  \
@@ -33,20 +32,6 @@ static struct question_record newest(struct rig *r)
     return list[0];
 }
 
-/* Questions that are due; cases and isolations after them. */
-static void work_all(struct rig *r)
-{
-    struct work w;
-
-    for (bool any = true; any;) {
-        any = rig_work(r) > 0;
-        if (rig_claim(r, WORK_QUESTION, &w)) {
-            question_run(r->g, &w);
-            any = true;
-        }
-    }
-}
-
 static enum err_code say(struct rig *r, const char *person, bool yes, const char *why,
                          enum question_state *ret, struct err *e)
 {
@@ -66,7 +51,7 @@ static void test_question__nothing_is_done_before_a_yes(void **state)
     (void)state;
     scene(&r, RULES_ASK);
     id = rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
     assert_int_equal(rig_case(&r, id).state, CASE_WAITING);
     assert_string_equal(rig_told(&r, id), "question");
@@ -78,7 +63,7 @@ static void test_question__nothing_is_done_before_a_yes(void **state)
     assert_int_equal(say(&r, "soc@contoso.example", true, "seen it", &now, &e), ERR_OK);
     assert_int_equal(now, QUESTION_APPROVED);
     assert_string_equal(newest(&r).why, "approved by soc@contoso.example: seen it");
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
     /* read anew before it: the alert and the machine once more than for the verdict */
     assert_int_equal(rig_seen(&r, "GET", GET_ALERT), 2);
@@ -95,11 +80,11 @@ static void test_question__an_answer_counts_once(void **state)
     (void)state;
     scene(&r, RULES_ASK);
     (void)rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
     assert_int_equal(say(&r, "b@x.example", false, NULL, &now, &e), ERR_CONFLICT);
     assert_non_null(strstr(e.text, "approved by a@x.example"));
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
     rig_close(&r);
 }
@@ -114,17 +99,17 @@ static void test_question__a_no_is_told_and_can_be_retried(void **state)
     (void)state;
     scene(&r, RULES_ASK);
     id = rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(say(&r, "a@x.example", false, "a test", &now, &e), ERR_OK);
     assert_int_equal(now, QUESTION_REFUSED);
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
     assert_int_equal(rig_case(&r, id).state, CASE_DONE);
     assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED: refused by a@x.example: a test]"));
 
     /* begun anew it asks anew: no word of before counts */
     assert_int_equal(desk_retry(r.g, &(struct desk_order){.id = id}, &e), ERR_OK);
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
     assert_int_equal(newest(&r).state, QUESTION_OPEN);
     rig_close(&r);
@@ -140,15 +125,15 @@ static void test_question__when_nobody_answers_people_are_told_again(void **stat
     (void)state;
     scene(&r, RULES_ASK);
     id = rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
+    (void)rig_work(&r);
     hands_turn(&r.hands, 4 * HOUR_MS + SECOND_MS);
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(newest(&r).state, QUESTION_EXPIRED);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
     assert_string_equal(rig_told(&r, id), "question not_isolated");
     assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED: nobody answered in time]"));
     assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_CONFLICT);
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
     rig_close(&r);
 }
@@ -163,22 +148,22 @@ static void test_question__two_people_are_two_people(void **state)
     (void)state;
     scene(&r, RULES_TWO);
     id = rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
+    (void)rig_work(&r);
     assert_string_equal(rig_told(&r, id), "question question"); /* a link for each */
     assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
     assert_int_equal(now, QUESTION_OPEN);
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
     assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_CONFLICT);
     assert_non_null(strstr(e.text, "another person"));
     /* an operator is known by his login alone: a may be a@x.example */
     assert_int_equal(desk_approve(r.g, &(struct desk_order){.id = newest(&r).id, .who = "a"}, &e),
                      ERR_CONFLICT);
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
     assert_int_equal(say(&r, "b@x.example", true, "agreed", &now, &e), ERR_OK);
     assert_int_equal(now, QUESTION_APPROVED);
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
     assert_string_equal(newest(&r).why, "approved by a@x.example and b@x.example: agreed");
     rig_close(&r);
@@ -194,11 +179,11 @@ static void test_question__another_policy_makes_it_void(void **state)
     (void)state;
     scene(&r, RULES_ASK);
     id = rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
+    (void)rig_work(&r);
     engine_use(r.g, rig_runtime(&r, RULES_OTHER));
     assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_CONFLICT);
     assert_non_null(strstr(e.text, "the policy has changed"));
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
     assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED: the policy has changed"));
     rig_close(&r);
@@ -215,7 +200,7 @@ static void test_question__a_machine_that_changed_makes_the_yes_void(void **stat
     (void)state;
     scene(&r, RULES_ASK "safety: {protected: [{machine.tags: [tier-0]}]}\n");
     id = rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
+    (void)rig_work(&r);
     peer_forget(r.peer);
     rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
     rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
@@ -225,7 +210,7 @@ static void test_question__a_machine_that_changed_makes_the_yes_void(void **stat
     rig_says(&r, "POST", ISOLATE, 0, 201,
              ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
     assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
     assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED: the approval is void"));
     rig_close(&r);
@@ -243,12 +228,12 @@ static void test_question__protection_is_put_to_a_person_where_safety_says_so(vo
     scene(&r, RULES_ISOLATE_AND_MAIL
           "safety: {protected: [{machine.name: {glob: 'ws-*'}}], ask: {within: 1h}}\n");
     id = rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
     assert_non_null(strstr(newest(&r).what, "protected: machine.name"));
     assert_string_equal(rig_told(&r, id), "question");
     assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
     rig_close(&r);
 }
@@ -263,11 +248,11 @@ static void test_question__a_case_let_go_waits_for_nobody(void **state)
     (void)state;
     scene(&r, RULES_ASK);
     id = rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(desk_drop(r.g, &(struct desk_order){.id = id, .why = "a drill"}, &e), ERR_OK);
     assert_int_equal(newest(&r).state, QUESTION_VOID);
     assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_CONFLICT);
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
     rig_close(&r);
 }
@@ -282,10 +267,10 @@ static void test_question__a_pause_stands_above_a_yes(void **state)
     (void)state;
     scene(&r, RULES_ASK);
     id = rig_push(&r, ALERT, MACHINE);
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(desk_pause(r.g, &(struct desk_order){.who = "maria"}, &e), ERR_OK);
     assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
     assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED: paused by maria]"));
     rig_close(&r);
@@ -339,7 +324,7 @@ static int64_t push_many(struct rig *r, int from, int to)
 
     for (int i = from; i < to; i++) {
         last = rig_push(r, arena_fmt(r->arena, "da%d_-1", i), machine_of(r, i));
-        work_all(r);
+        (void)rig_work(r);
     }
     return last;
 }
@@ -408,11 +393,11 @@ static void test_question__a_yes_lifts_what_it_was_given_to(void **state)
     assert_int_equal(posts(&r), 0);
     assert_int_equal(newest(&r).kind, QUESTION_CANARY);
     assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(posts(&r), 2);
     assert_int_equal(newest(&r).kind, QUESTION_LIMIT);
     assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(posts(&r), 4);
     rig_close(&r);
 }
@@ -430,7 +415,7 @@ static void test_question__a_no_to_many_is_told_in_one_mail(void **state)
     many(&r, "{limits: [{isolations: 1, per: 1h}]}");
     last = push_many(&r, 0, MACHINES);
     assert_int_equal(say(&r, "a@x.example", false, "a drill", &now, &e), ERR_OK);
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(posts(&r), 1);
     c = rig_case(&r, last);
     assert_int_equal(c.state, CASE_DONE);
@@ -438,7 +423,7 @@ static void test_question__a_no_to_many_is_told_in_one_mail(void **state)
     assert_string_equal(rig_told(&r, last), ""); /* none of its own */
     /* and it can be begun anew: the limit asks anew */
     assert_int_equal(desk_retry(r.g, &(struct desk_order){.id = last}, &e), ERR_OK);
-    work_all(&r);
+    (void)rig_work(&r);
     assert_int_equal(posts(&r), 1);
     assert_int_equal(newest(&r).state, QUESTION_OPEN);
     rig_close(&r);

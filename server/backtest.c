@@ -13,6 +13,7 @@
 #include <cordon/handler.h>
 
 #include "arena.h"
+#include "brakes.h"
 #include "clock.h"
 #include "decide.h"
 #include "json.h"
@@ -24,18 +25,36 @@
 struct rule_count {
     const char *name; /* NULL: none matched */
     int64_t alerts, doubt;
-    int64_t *done, *withheld; /* by handler, as handler_table stands */
+    int64_t *done, *withheld, *asked; /* by handler, as handler_table stands */
 };
 
 /* A machine of a tenant; a node of a tree. */
 struct seen_machine {
     const char *tenant, *id;
     bool isolated;
+    struct group *group; /* once it was counted among its machines */
+};
+
+/* A device group of a tenant, and how many of its machines a limit has met. */
+struct group {
+    const char *tenant, *name;
+    int64_t machines;
+};
+
+/* A detector, and when it fired last on which machine; those that storms count no more may be gone. */
+struct detector {
+    const char *tenant, *name;
+    struct sighting {
+        const struct seen_machine *machine;
+        int64_t at;
+    } *seen;
+    size_t n, room;
 };
 
 /* A reason of a certain machine: for counting machines by reason. */
 struct reason {
     enum hold hold;
+    bool asked; /* it does not withhold: a person is asked */
     const char *why;
     int64_t alerts, machines;
     void *of; /* tree of machine keys */
@@ -43,6 +62,7 @@ struct reason {
 
 struct isolated {
     const char *tenant, *machine_id, *machine_name, *alert_id, *rule, *type;
+    const struct group *group;
     int64_t at;
 };
 
@@ -51,7 +71,7 @@ struct limit_count {
 };
 
 struct day {
-    int64_t alerts, requested, joined, withheld, over_limit;
+    int64_t alerts, requested, joined, withheld, asked, over_limit;
 };
 
 struct backtest {
@@ -61,7 +81,9 @@ struct backtest {
     int64_t alerts, unreadable, machines;
     struct rule_count *rules; /* one more than there are: none matched */
     size_t n_rules, n_handlers;
-    void *seen; /* tree of machines */
+    void *seen;      /* tree of machines */
+    void *groups;    /* tree */
+    void *detectors; /* tree */
     struct reason *reasons;
     size_t n_reasons;
     const struct policy_limit *limits;
@@ -69,7 +91,7 @@ struct backtest {
     size_t n_limits;
     struct isolated *isolated; /* in the order of their times */
     size_t n_isolated, room;
-    int64_t joined, over_limit;
+    int64_t joined, over_limit, asked, storms;
     struct day *days;
     size_t n_days;
 };
@@ -101,7 +123,8 @@ enum err_code backtest_new(const struct policy *p, int64_t from_ms, int64_t to_m
         b->rules[i].name = names ? names[i] : NULL;
         b->rules[i].done = arena_array(b->arena, b->n_handlers + 1, sizeof(int64_t));
         b->rules[i].withheld = arena_array(b->arena, b->n_handlers + 1, sizeof(int64_t));
-        if (!b->rules[i].done || !b->rules[i].withheld)
+        b->rules[i].asked = arena_array(b->arena, b->n_handlers + 1, sizeof(int64_t));
+        if (!b->rules[i].done || !b->rules[i].withheld || !b->rules[i].asked)
             return err_set(e, ERR_NOMEM, "backtest");
     }
     b->reasons = arena_array(b->arena, REASONS_MAX + 1, sizeof *b->reasons);
@@ -116,6 +139,12 @@ enum err_code backtest_new(const struct policy *p, int64_t from_ms, int64_t to_m
     return ERR_OK;
 }
 
+/* Its list alone is on the heap. */
+static void forget_detector(void *node)
+{
+    free(((struct detector *)node)->seen);
+}
+
 void backtest_free(struct backtest *b)
 {
     if (!b)
@@ -123,6 +152,8 @@ void backtest_free(struct backtest *b)
     for (size_t i = 0; i < b->n_reasons; i++)
         tdestroy(b->reasons[i].of, leave);
     tdestroy(b->seen, leave);
+    tdestroy(b->groups, leave);
+    tdestroy(b->detectors, forget_detector);
     free(b->isolated);
     arena_free(b->arena);
     free(b);
@@ -172,7 +203,8 @@ static struct seen_machine *machine_of(struct backtest *b, const struct facts *f
 /* What names a machine in its own words is one reason, told by its kind. */
 static const char *kind_of(const struct verdict_step *s)
 {
-    return s->hold == HOLD_MACHINE ? "there is no such machine, or it is not certain which"
+    return s->asks                   ? s->asks
+           : s->hold == HOLD_MACHINE ? "there is no such machine, or it is not certain which"
                                    : s->withheld;
 }
 
@@ -182,7 +214,8 @@ static struct reason *reason_of(struct backtest *b, const struct verdict_step *s
     struct reason *r;
 
     for (size_t i = 0; i < b->n_reasons; i++)
-        if (b->reasons[i].hold == s->hold && strcmp(b->reasons[i].why, why) == 0)
+        if (b->reasons[i].hold == s->hold && b->reasons[i].asked == (s->asks != NULL) &&
+            strcmp(b->reasons[i].why, why) == 0)
             return &b->reasons[i];
     if (b->n_reasons >= REASONS_MAX) {
         r = &b->reasons[REASONS_MAX];
@@ -192,6 +225,7 @@ static struct reason *reason_of(struct backtest *b, const struct verdict_step *s
     }
     r = &b->reasons[b->n_reasons];
     r->hold = s->hold;
+    r->asked = s->asks != NULL;
     r->why = arena_str(b->arena, why);
     if (!r->why)
         return NULL;
@@ -216,41 +250,163 @@ static bool count_reason(struct backtest *b, const struct verdict_step *s, struc
 
 /* ---- isolations and limits ----------------------------------------------------------------------- */
 
-/* How many were asked for within per_ms before at. They stand in the order of their times. */
-static int64_t count_since(const struct backtest *b, int64_t at, int64_t per_ms)
+/* What an isolation is counted by. */
+struct counting {
+    const struct facts *f;
+    const char *rule;
+    struct seen_machine *m;
+    const struct group *group;
+};
+
+static bool is_counted(const struct isolated *x, const struct counting *c, int of)
 {
+    switch (of) {
+    case POLICY_TENANT:
+        return strcmp(x->tenant, c->m->tenant) == 0;
+    case POLICY_RULE:
+        return strcmp(x->rule, c->rule) == 0;
+    case POLICY_GROUP:
+        return x->group == c->group;
+    default:
+        return true;
+    }
+}
+
+/* How many of those that a limit counts with this one were asked for within its time. They stand in the order of
+ * their times. */
+static int64_t count_since(const struct backtest *b, const struct counting *c,
+                           const struct policy_limit *l)
+{
+    int64_t since = c->f->read_ms - l->per_ms, count = 0;
     size_t low = 0, high = b->n_isolated;
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
 
-        if (b->isolated[middle].at >= at - per_ms)
+        if (b->isolated[middle].at >= since)
             high = middle;
         else
             low = middle + 1;
     }
-    return (int64_t)(b->n_isolated - low);
+    if (l->of == POLICY_ALL)
+        return (int64_t)(b->n_isolated - low);
+    for (; low < b->n_isolated; low++)
+        count += is_counted(&b->isolated[low], c, l->of);
+    return count;
 }
 
-/* Is there room? The first limit that says no is the one that is told, as isolation.c tells it. */
-static bool has_room(struct backtest *b, int64_t at)
+static int by_group(const void *a, const void *b)
+{
+    const struct group *x = a, *y = b;
+    int order = strcmp(x->tenant, y->tenant);
+
+    return order ? order : strcmp(x->name, y->name);
+}
+
+/* The machine's device group, the machine counted among it; NULL: out of memory. */
+static struct group *group_of(struct backtest *b, const struct facts *f, struct seen_machine *m)
+{
+    const char *name = json_get_string(f->machine, "rbacGroupName");
+    struct group key = {.tenant = m->tenant, .name = name ? name : ""}, *g, **found;
+
+    if (m->group)
+        return m->group;
+    found = tfind(&key, &b->groups, by_group);
+    g = found ? *found : arena_alloc(b->arena, sizeof *g);
+    if (!found && g) {
+        *g = (struct group){.tenant = m->tenant, .name = arena_str(b->arena, key.name)};
+        if (!g->name || !tsearch(g, &b->groups, by_group))
+            return NULL;
+    }
+    if (g) {
+        m->group = g;
+        g->machines++;
+    }
+    return g;
+}
+
+/* How many a limit allows here, as brakes.c has it. */
+static int64_t allowed(const struct policy_limit *l, const struct group *g)
+{
+    int64_t n = l->percent ? g->machines * l->percent / 100 : l->isolations;
+
+    return n < 1 ? 1 : n;
+}
+
+/* Is there room? The first limit that says no is the one that is told, as brakes.c tells it. */
+static bool has_room(struct backtest *b, const struct counting *c)
 {
     for (size_t i = 0; i < b->n_limits; i++) {
         struct limit_count *l = &b->limit_counts[i];
 
-        if (count_since(b, at, b->limits[i].per_ms) < b->limits[i].isolations)
+        if (count_since(b, c, &b->limits[i]) < allowed(&b->limits[i], c->group))
             continue;
         if (!l->hits++)
-            l->first = at;
-        l->last = at;
+            l->first = c->f->read_ms;
+        l->last = c->f->read_ms;
         return false;
     }
     return true;
 }
 
-static bool request(struct backtest *b, const struct facts *f, const struct verdict *v,
-                    const struct verdict_step *s, struct seen_machine *m)
+static int by_detector(const void *a, const void *b)
 {
+    const struct detector *x = a, *y = b;
+    int order = strcmp(x->tenant, y->tenant);
+
+    return order ? order : strcmp(x->name, y->name);
+}
+
+static struct detector *find_detector(struct backtest *b, const struct counting *c)
+{
+    struct detector key = {.tenant = c->m->tenant,
+                           .name = brakes_detector(c->f->alert, b->arena)}, *d, **found;
+
+    if (!key.name)
+        return NULL;
+    found = tfind(&key, &b->detectors, by_detector);
+    if (found)
+        return *found;
+    d = arena_alloc(b->arena, sizeof *d);
+    if (d)
+        *d = key;
+    return d && tsearch(d, &b->detectors, by_detector) ? d : NULL;
+}
+
+/* Notes the machine; *ret_storm: the detector has fired on too many. false: out of memory. */
+static bool check_storm(struct backtest *b, const struct counting *c, bool *ret_storm)
+{
+    const struct policy_storm *storm = policy_storm(b->policy);
+    struct detector *d = storm->machines ? find_detector(b, c) : NULL;
+    size_t kept = 0;
+
+    *ret_storm = false;
+    if (!storm->machines)
+        return true;
+    if (!d)
+        return false;
+    for (size_t i = 0; i < d->n; i++)
+        if (d->seen[i].machine != c->m && d->seen[i].at >= c->f->read_ms - storm->within_ms)
+            d->seen[kept++] = d->seen[i];
+    d->n = kept;
+    if (d->n == d->room) {
+        size_t room = d->room ? d->room * 2 : 16;
+        struct sighting *seen = reallocarray(d->seen, room, sizeof *seen);
+
+        if (!seen)
+            return false;
+        d->seen = seen;
+        d->room = room;
+    }
+    d->seen[d->n++] = (struct sighting){.machine = c->m, .at = c->f->read_ms};
+    *ret_storm = (int64_t)d->n > storm->machines;
+    return true;
+}
+
+static bool request(struct backtest *b, const struct counting *c, const struct verdict_step *s)
+{
+    const struct facts *f = c->f;
+    struct seen_machine *m = c->m;
     AUTO(json_freep) struct json *args = NULL;
     const char *name = json_get_string(f->machine, "computerDnsName"), *type = NULL;
     struct isolated *i;
@@ -271,7 +427,8 @@ static bool request(struct backtest *b, const struct facts *f, const struct verd
                            .machine_id = m->id,
                            .machine_name = name ? arena_str(b->arena, name) : NULL,
                            .alert_id = arena_str(b->arena, f->alert_id),
-                           .rule = arena_str(b->arena, v->rule),
+                           .rule = arena_str(b->arena, c->rule),
+                           .group = c->group,
                            .type = type ? arena_str(b->arena, type) : NULL,
                            .at = f->read_ms};
     if (!i->alert_id || !i->rule)
@@ -279,7 +436,7 @@ static bool request(struct backtest *b, const struct facts *f, const struct verd
     b->n_isolated++;
     m->isolated = true;
     for (size_t k = 0; k < b->n_limits; k++) {
-        int64_t now = count_since(b, f->read_ms, b->limits[k].per_ms);
+        int64_t now = count_since(b, c, &b->limits[k]);
 
         if (now > b->limit_counts[k].most)
             b->limit_counts[k].most = now;
@@ -303,14 +460,27 @@ static bool isolate(struct backtest *b, const struct facts *f, const struct verd
                     const struct verdict_step *s, struct seen_machine *m, struct day *day,
                     int64_t *done)
 {
+    struct counting c = {.f = f, .rule = v->rule, .m = m};
+    bool storm = false;
+
     if (m->isolated) {
         b->joined++;
         day->joined++;
-    } else if (!has_room(b, f->read_ms)) {
+        ++*done;
+        return true;
+    }
+    c.group = group_of(b, f, m);
+    if (!c.group || !check_storm(b, &c, &storm))
+        return false;
+    if (storm) {
+        b->storms++;
+        return true;
+    }
+    if (!has_room(b, &c)) {
         b->over_limit++;
         day->over_limit++;
         return true;
-    } else if (!request(b, f, v, s, m)) {
+    } else if (!request(b, &c, s)) {
         return false;
     } else {
         day->requested++;
@@ -341,6 +511,11 @@ static bool count(struct backtest *b, const struct facts *f, const struct verdic
         if (s->withheld) {
             r->withheld[h]++;
             day->withheld += strcmp(s->handler, ISOLATE) == 0;
+            good = count_reason(b, s, m);
+        } else if (s->asks) {
+            r->asked[h]++;
+            day->asked += strcmp(s->handler, ISOLATE) == 0;
+            b->asked += strcmp(s->handler, ISOLATE) == 0;
             good = count_reason(b, s, m);
         } else if (strcmp(s->handler, ISOLATE) == 0 && m) {
             good = isolate(b, f, v, s, m, day, &r->done[h]);
@@ -390,13 +565,14 @@ static void write_rules(const struct backtest *b, struct json_out *o)
         for (size_t h = 0; h < b->n_handlers; h++) {
             const struct rule_count *r = &b->rules[i];
 
-            if (!r->done[h] && !r->withheld[h])
+            if (!r->done[h] && !r->withheld[h] && !r->asked[h])
                 continue;
             json_out_object(o, NULL);
             json_out_string(o, "rule", r->name);
             json_out_string(o, "step", handler_table()[h]->name);
             json_out_int(o, "done", r->done[h]);
             json_out_int(o, "withheld", r->withheld[h]);
+            json_out_int(o, "asked", r->asked[h]);
             json_out_object_end(o);
         }
     json_out_array_end(o);
@@ -409,12 +585,13 @@ static int by_alerts(const void *a, const void *b)
     return (*x)->alerts < (*y)->alerts ? 1 : (*x)->alerts > (*y)->alerts ? -1 : 0;
 }
 
-/* The most frequent first. */
-static void write_reasons(const struct backtest *b, struct json_out *o)
+/* The most frequent first; of what withholds, or of what a person is asked about. */
+static void write_reasons(const struct backtest *b, struct json_out *o, const char *name,
+                          bool asked)
 {
     const struct reason **sorted = arena_array(b->arena, b->n_reasons + 1, sizeof *sorted);
 
-    json_out_array(o, "withheld");
+    json_out_array(o, name);
     for (size_t i = 0; sorted && i < b->n_reasons; i++)
         sorted[i] = &b->reasons[i];
     if (sorted)
@@ -422,8 +599,11 @@ static void write_reasons(const struct backtest *b, struct json_out *o)
     for (size_t i = 0; i < b->n_reasons; i++) {
         const struct reason *r = sorted ? sorted[i] : &b->reasons[i];
 
+        if (r->asked != asked)
+            continue;
         json_out_object(o, NULL);
-        json_out_string(o, "by", hold_name(r->hold));
+        if (!asked)
+            json_out_string(o, "by", hold_name(r->hold));
         json_out_string(o, "why", r->why);
         json_out_int(o, "alerts", r->alerts);
         json_out_int(o, "machines", r->machines);
@@ -439,7 +619,11 @@ static void write_limits(const struct backtest *b, struct json_out *o)
         const struct limit_count *l = &b->limit_counts[i];
 
         json_out_object(o, NULL);
-        json_out_int(o, "isolations", b->limits[i].isolations);
+        if (b->limits[i].percent)
+            json_out_int(o, "percent", b->limits[i].percent);
+        else
+            json_out_int(o, "isolations", b->limits[i].isolations);
+        json_out_string(o, "of", policy_scope_name(b->limits[i].of));
         json_out_int(o, "per_ms", b->limits[i].per_ms);
         json_out_int(o, "most", l->most);
         json_out_int(o, "hits", l->hits);
@@ -464,6 +648,7 @@ static void write_days(const struct backtest *b, struct json_out *o)
         json_out_int(o, "requested", d->requested);
         json_out_int(o, "joined", d->joined);
         json_out_int(o, "withheld", d->withheld);
+        json_out_int(o, "asked", d->asked);
         json_out_int(o, "over_limit", d->over_limit);
         json_out_object_end(o);
     }
@@ -501,11 +686,14 @@ void backtest_write(const struct backtest *b, struct buf *out)
     json_out_int(&o, "unreadable", b->unreadable);
     json_out_int(&o, "machines", b->machines);
     write_rules(b, &o);
-    write_reasons(b, &o);
+    write_reasons(b, &o, "withheld", false);
+    write_reasons(b, &o, "asked", true);
     json_out_object(&o, "isolations");
     json_out_int(&o, "requested", (int64_t)b->n_isolated);
     json_out_int(&o, "joined", b->joined);
     json_out_int(&o, "over_limit", b->over_limit);
+    json_out_int(&o, "asked", b->asked);
+    json_out_int(&o, "storm", b->storms);
     json_out_object_end(&o);
     write_limits(b, &o);
     write_days(b, &o);

@@ -5,7 +5,8 @@
  *
  * Judged as if nothing were in shadow mode. An alert is judged as of its creation, but by what Defender says of it
  * and of its machine today. A machine that was isolated stays so: later alerts of it join that isolation, as
- * they would have until somebody released it. Limits are kept as isolation.c keeps them, over all tenants.
+ * they would have until somebody released it. Limits and storms are kept as brakes.c keeps them; nobody answers a
+ * question, and the canary is taken as answered with yes.
  */
 #ifndef CORDON_BACKTEST_H
 #define CORDON_BACKTEST_H
@@ -32,11 +33,12 @@ void backtest_skip(struct backtest *b);
 
 /**
  * Writes {"policy","from","to","alerts","unreadable","machines","rules":[{"rule","alerts","doubt"}],
- * "steps":[{"rule","step","done","withheld"}],"withheld":[{"by","why","alerts","machines"}],"isolations":{"requested",
- * "joined","over_limit"},"limits":[{"isolations","per_ms","most","hits","first","last"}],
- * "days":[{"day","alerts","requested","joined","withheld","over_limit"}],"isolated":[{"tenant","machine_id",
+ * "steps":[{"rule","step","done","withheld","asked"}],"withheld":[{"by","why","alerts","machines"}],
+ * "asked":[{"why","alerts","machines"}],"isolations":{"requested","joined","over_limit","asked","storm"},
+ * "limits":[{"isolations" or "percent","of","per_ms","most","hits","first","last"}],
+ * "days":[{"day","alerts","requested","joined","withheld","asked","over_limit"}],"isolated":[{"tenant","machine_id",
  * "machine_name","alert_id","rule","type","at"}]}. steps: done counts what was asked for or joined, not what
- * a limit held back. rule null: none matched.
+ * a limit or a storm held back; asked, what waits for a person's yes. rule null: none matched.
  */
 void backtest_write(const struct backtest *b, struct buf *out);
 

@@ -24,16 +24,15 @@ static enum err_code read_count(struct db_rows *rows, int64_t *ret, struct err *
 
 /* What names the detector (defender-api.md section 3.1): its id, or without one where the alert comes from and what
  * it is called. */
-static const char *detector_of(const struct braking *b)
+const char *brakes_detector(const struct json *alert, struct arena *a)
 {
-    const struct json *alert = b->facts->alert;
     const char *id = json_get_string(alert, "detectorId");
     const char *source = json_get_string(alert, "detectionSource");
     const char *title = json_get_string(alert, "title");
 
     if (id && *id)
-        return id;
-    return arena_fmt(b->arena, "%s/%s", source ? source : "", title ? title : "");
+        return arena_str(a, id);
+    return arena_fmt(a, "%s/%s", source ? source : "", title ? title : "");
 }
 
 static enum err_code see_machine(struct db_tx *tx, const struct braking *b, struct err *e)
@@ -82,7 +81,7 @@ static enum err_code check_storm(struct db_tx *tx, const struct braking *b, bool
                                  struct question_hold *ret, struct err *e)
 {
     const struct policy_storm *storm = policy_storm(b->rt->config->policy);
-    const char *detector = detector_of(b);
+    const char *detector = brakes_detector(b->facts->alert, b->arena);
     int64_t machines = 0;
     struct db_rows *rows;
     enum err_code code;

@@ -24,6 +24,8 @@ struct braking {
     int64_t now;
 };
 
+/** What names the detector of an alert (as Defender sends it); lives in a. NULL: out of memory. */
+const char *brakes_detector(const struct json *alert, struct arena *a);
 /** Does anything hold it back? *ret_held; then *ret says what, all but its action. Notes what it has seen. */
 enum err_code brakes_check(struct db_tx *tx, const struct braking *b, bool *ret_held,
                            struct question_hold *ret, struct err *e);

@@ -257,11 +257,17 @@ static void show_limits(struct arena *a, const struct json *limits)
 {
     JSON_EACH (l, limits) {
         int64_t per_ms = 0, hits = 0;
+        const char *of;
+        bool share, all;
 
         (void)json_int64(json_get(l, "per_ms"), &per_ms);
         (void)json_int64(json_get(l, "hits"), &hits);
-        (void)printf("limit of %s in %" PRId64 " minutes: at most %s of them",
-                     number(a, l, "isolations"), per_ms / MINUTE_MS, number(a, l, "most"));
+        share = json_get(l, "percent") != NULL;
+        of = json_get_string(l, "of");
+        all = !of || strcmp(of, policy_scope_name(POLICY_ALL)) == 0;
+        (void)printf("limit of %s%s%s%s in %" PRId64 " minutes: at most %s of them",
+                     number(a, l, share ? "percent" : "isolations"), share ? " %" : "",
+                     all ? "" : " of a ", all ? "" : of, per_ms / MINUTE_MS, number(a, l, "most"));
         if (hits)
             (void)printf("; it held back %" PRId64 ", first %s, last %s", hits,
                          cli_time(a, json_get_string(l, "first")),
@@ -279,16 +285,20 @@ static void show(const struct json *doc, struct arena *a, const struct policy *p
         {"rules", NULL, {"RULE", "ALERTS", "IN DOUBT", NULL}, {"rule", "alerts", "doubt", NULL}},
         {"steps",
          NULL,
-         {"RULE", "STEP", "DONE", "WITHHELD", NULL},
-         {"rule", "step", "done", "withheld", NULL}},
+         {"RULE", "STEP", "DONE", "WITHHELD", "ASKED", NULL},
+         {"rule", "step", "done", "withheld", "asked", NULL}},
         {"withheld",
          NULL,
          {"WITHHELD BY", "ALERTS", "MACHINES", "WHY", NULL},
          {"by", "alerts", "machines", "why", NULL}},
+        {"asked",
+         NULL,
+         {"A PERSON IS ASKED", "ALERTS", "MACHINES", NULL},
+         {"why", "alerts", "machines", NULL}},
         {"days",
          NULL,
-         {"DAY FROM", "ALERTS", "ISOLATED", "JOINED", "WITHHELD", "OVER LIMIT", NULL},
-         {"day", "alerts", "requested", "joined", "withheld", "over_limit", NULL}},
+         {"DAY FROM", "ALERTS", "ISOLATED", "JOINED", "WITHHELD", "ASKED", "OVER LIMIT", NULL},
+         {"day", "alerts", "requested", "joined", "withheld", "asked", "over_limit", NULL}},
         {"isolated",
          NULL,
          {"ISOLATED", "MACHINE", "ALERT", "RULE", "AT", NULL},
@@ -302,10 +312,11 @@ static void show(const struct json *doc, struct arena *a, const struct policy *p
                  policy_hash(policy),
                  policy_is_shadow(policy) ? ", as if it were not in shadow mode" : "");
     (void)printf(
-        "isolations: %s asked for, %s more alerts would have joined them, %s held back by a "
-        "limit\n",
+        "isolations: %s asked for, %s more alerts would have joined them, %s wait for a person, "
+        "%s held back by a limit, %s by the storm breaker\n",
         number(a, isolations, "requested"), number(a, isolations, "joined"),
-        number(a, isolations, "over_limit"));
+        number(a, isolations, "asked"), number(a, isolations, "over_limit"),
+        number(a, isolations, "storm"));
     if (strcmp(number(a, doc, "unreadable"), "0") != 0)
         (void)printf("%s alerts could not be read and were left out\n",
                      number(a, doc, "unreadable"));

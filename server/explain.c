@@ -38,6 +38,10 @@ static const char *difference(struct arena *a, const struct verdict *then,
         if (texts_differ(x->withheld, y->withheld))
             return arena_fmt(a, "%s would be %s%s", x->handler, y->withheld ? "withheld: " : "done",
                              y->withheld ? y->withheld : "");
+        if (texts_differ(x->asks, y->asks))
+            return arena_fmt(a, "%s would %s%s", x->handler,
+                             y->asks ? "wait for a person: " : "be done unasked",
+                             y->asks ? y->asks : "");
     }
     return then->n_steps == now->n_steps
                ? NULL

@@ -882,6 +882,11 @@ const char *policy_pause_file(const struct policy *p)
     return p->pause_file;
 }
 
+const char *policy_scope_name(int scope)
+{
+    return scopes[scope];
+}
+
 const struct policy_limit *policy_limits(const struct policy *p, size_t *ret_count)
 {
     *ret_count = p->n_limits;

@@ -55,6 +55,8 @@ const struct policy *policy_live(const struct policy *p, struct arena *a);
 bool policy_is_shadow(const struct policy *p);
 /** safety.pause_file: while it is there nothing is isolated; NULL: none is named. */
 const char *policy_pause_file(const struct policy *p);
+/** "all", "tenant", "rule", "group"; static storage. */
+const char *policy_scope_name(int scope);
 const struct policy_limit *policy_limits(const struct policy *p, size_t *ret_count);
 /** The rules' names in order, NULL-terminated; lives in a; NULL: out of memory. */
 const char *const *policy_rule_names(const struct policy *p, struct arena *a);

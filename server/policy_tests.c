@@ -90,12 +90,12 @@ static const struct setting test_table[] = {
      .type = SET_NODE,
      .offset = offsetof(struct test_settings, expect),
      .required = true,
-     .meaning = "rule, steps, withheld: what the policy is to say"},
+     .meaning = "rule, steps, withheld, asks: what the policy is to say"},
     {.key = NULL},
 };
 
 struct expect_settings {
-    const char *rule, *withheld;
+    const char *rule, *withheld, *asks;
     const struct yaml_node *steps;
 };
 
@@ -112,6 +112,10 @@ static const struct setting expect_table[] = {
      .type = SET_TEXT,
      .offset = offsetof(struct expect_settings, withheld),
      .meaning = "why steps are withheld (a glob), or none"},
+    {.key = "asks",
+     .type = SET_TEXT,
+     .offset = offsetof(struct expect_settings, asks),
+     .meaning = "why a person is asked before steps that act (a glob), or none"},
     {.key = NULL},
 };
 
@@ -461,6 +465,21 @@ static void expect_withheld(struct testing *t, const struct yaml_node *at, const
                         t->s.name, glob, joined(a, v)));
 }
 
+static void expect_asks(struct testing *t, const struct yaml_node *at, const char *glob,
+                        const struct verdict *v)
+{
+    struct arena *a = t->reader->arena;
+    const char *asks = NULL;
+
+    for (size_t i = 0; i < v->n_steps && !asks; i++) /* of one verdict all are the same */
+        asks = v->steps[i].asks;
+    if (is_none(glob) ? asks != NULL
+                      : !asks || fnmatch(glob, asks, FNM_NOESCAPE | FNM_CASEFOLD) != 0)
+        fault(t, at,
+              arena_fmt(a, "test '%s' fails: expected that a person is asked about %s, got %s%s",
+                        t->s.name, glob, asks ? asks : "none", asks ? "" : held_back(a, v)));
+}
+
 static void compare(struct testing *t, const struct verdict *v)
 {
     const struct yaml_node *expect = t->s.expect;
@@ -470,8 +489,8 @@ static void compare(struct testing *t, const struct verdict *v)
     settings_read(t->reader, expect, "expect", expect_table, &x);
     if (t->reader->faults->count > before)
         return;
-    if (!x.rule && !x.steps && !x.withheld) {
-        fault(t, expect, "expect: expected at least one of rule, steps, withheld");
+    if (!x.rule && !x.steps && !x.withheld && !x.asks) {
+        fault(t, expect, "expect: expected at least one of rule, steps, withheld, asks");
         return;
     }
     if (x.rule)
@@ -480,6 +499,8 @@ static void compare(struct testing *t, const struct verdict *v)
         expect_steps(t, x.steps, v);
     if (x.withheld && t->good)
         expect_withheld(t, yaml_get(expect, "withheld"), x.withheld, v);
+    if (x.asks && t->good)
+        expect_asks(t, yaml_get(expect, "asks"), x.asks, v);
 }
 
 /* ---- running ------------------------------------------------------------------------------------ */

@@ -25,6 +25,16 @@ static const struct handler_arg kit_email_args[] = {
     {NULL, ARG_TEXT, NULL, NULL, NULL},
 };
 
+static const char *const kit_within[] = {"1m", "7d", NULL}, *const kit_people[] = {"1", "10", NULL};
+
+static const struct handler_arg kit_ask_args[] = {
+    {"within", ARG_DURATION, kit_within, "4h", "how long"},
+    {"people", ARG_NUMBER, kit_people, "1", "how many"},
+    {"approvers", ARG_ADDRESSES, NULL, NULL, "who"},
+    {NULL, ARG_TEXT, NULL, NULL, NULL},
+};
+
+static const struct handler kit_ask = {.name = "ask", .meaning = "asks", .args = kit_ask_args};
 static const struct handler kit_isolate = {
     .name = "isolate", .meaning = "isolates", .acts = true, .args = kit_isolate_args};
 static const struct handler kit_email = {
@@ -33,7 +43,8 @@ static const struct handler kit_page = {.name = "page", .meaning = "calls somebo
 
 const struct handler *const *handler_table(void)
 {
-    static const struct handler *const table[] = {&kit_email, &kit_isolate, &kit_page, NULL};
+    static const struct handler *const table[] = {&kit_ask, &kit_email, &kit_isolate, &kit_page,
+                                                 NULL};
 
     return table;
 }

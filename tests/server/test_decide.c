@@ -67,6 +67,9 @@ static const char *brief(struct rig *r, const struct verdict *v)
         buf_addf(&b, " %s", v->steps[i].handler);
         if (v->steps[i].withheld)
             buf_addf(&b, "(%s)", v->steps[i].withheld);
+        if (v->steps[i].asks)
+            buf_addf(&b, "[%s]", v->steps[i].asks);
+        assert_int_equal(v->steps[i].hold != HOLD_NONE, v->steps[i].withheld != NULL);
         assert_int_equal(v->steps[i].acts, strcmp(v->steps[i].handler, "isolate") == 0);
     }
     text = arena_str(r->arena, buf_text(&b));
@@ -314,6 +317,59 @@ static void test_decide__nobody_stays_silent(void **state)
         struct facts f = facts_of(alert, machine);
 
         check(rows[i].label, rows[i].policy, &f, NOW, rows[i].verdict);
+    }
+}
+
+/* A rule that asks, and safety.ask: what a person's yes must be to, and what no yes is good for. */
+static void test_decide__a_person_is_asked_where_a_yes_may_lift_it(void **state)
+{
+#define ASKS  "rules: [{name: a, when: {alert.severity: High}, do: [ask: {}, isolate: {}, email: {}]}]\n"
+#define LISTS "rules: [{name: a, when: {alert.severity: High}, do: [email: {}, isolate: {}]}]\n"
+#define DOUBT "in doubt: alert.severity: " SEEN("Odd")
+#define ODD   "{'id':'da1','severity':'Odd','machineId':'" M1 "'}"
+    static const struct {
+        const char *label, *policy, *alert, *verdict;
+    } rows[] = {
+        {"the rule asks", ASKS, HIGH, "a: ask isolate[rule 'a' asks a person] email"},
+        {"the rule asks, in doubt", ASKS, ODD, "a: ask isolate[" DOUBT "] email"},
+        {"the rule asks, and the machine is protected",
+         ASKS "safety: {protected: [{machine.os: Windows11}]}", HIGH,
+         "a: ask isolate[protected: machine.os is Windows11] email"},
+        {"the rule asks in shadow mode", ASKS "safety: {mode: shadow}", HIGH,
+         "a: ask(shadow mode: nothing is done at Defender) isolate(shadow mode: nothing is done at "
+         "Defender) email"},
+        {"a rule in shadow mode asks nobody",
+         "rules: [{name: a, mode: shadow, do: [ask: {}, isolate: {}]}]", HIGH,
+         "a: ask(shadow mode of rule a: nothing is done at Defender) isolate(shadow mode of rule a: "
+         "nothing is done at Defender) email"},
+        {"safety asks nobody where nothing stands against it", LISTS "safety: {ask: {}}", HIGH,
+         "a: email isolate"},
+        {"safety asks, in doubt", LISTS "safety: {ask: {}}", ODD,
+         "a: email ask isolate[" DOUBT "]"},
+        {"safety asks about a protected machine",
+         LISTS "safety: {ask: {}, protected: [{machine.os: Windows11}]}", HIGH,
+         "a: email ask isolate[protected: machine.os is Windows11]"},
+        {"no yes makes a machine of an alert without one", ASKS "safety: {ask: {}}",
+         "{'id':'da1','severity':'High','machineId':null}",
+         "a: ask(the alert names no machine) isolate(the alert names no machine) email"},
+        {"safety asks nobody in shadow mode", LISTS "safety: {ask: {}, mode: shadow}", ODD,
+         "a: email isolate(" DOUBT ")"},
+    };
+    AUTO(json_freep) struct json *machine = parse(PLAIN);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        AUTO(json_freep) struct json *alert = parse(rows[i].alert);
+        struct facts f = facts_of(alert, machine);
+
+        check(rows[i].label, rows[i].policy, &f, NOW, rows[i].verdict);
+        f.source_shadow = true;
+        if (strstr(rows[i].verdict, "["))
+            check(rows[i].label, ASKS, &f, NOW,
+                  strstr(rows[i].alert, "Odd")
+                      ? "a: ask(" DOUBT ") isolate(" DOUBT ") email"
+                      : "a: ask(shadow mode of source relay: nothing is done at Defender) "
+                        "isolate(shadow mode of source relay: nothing is done at Defender) email");
     }
 }
 
@@ -886,6 +942,7 @@ int main(void)
         cmocka_unit_test(test_decide__the_first_reason_in_order_is_told),
         cmocka_unit_test(test_decide__facts_are_good_for_ten_minutes),
         cmocka_unit_test(test_decide__nobody_stays_silent),
+        cmocka_unit_test(test_decide__a_person_is_asked_where_a_yes_may_lift_it),
         cmocka_unit_test(test_decide__arguments_are_filled_in),
         cmocka_unit_test(test_decide__the_verdict_explains_itself),
         cmocka_unit_test(test_decide__a_predicate_inside_says_where),

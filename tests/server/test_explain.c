@@ -11,6 +11,12 @@
     "  - {name: named, when: {alert.title: {glob: 'Cred*'}}, do: [email: {}]}\n"                   \
     "safety: {protected: [{machine.name: {glob: 'ws-*'}}]}\n"
 
+#define RULES_ASK                                                                                  \
+    "rules: [{name: contain, when: {alert.severity: High}, do: [isolate: {}, email: {}]}]\n"       \
+    "safety:\n  protected: [{machine.name: {glob: 'ws-*'}}]\n"                                     \
+    "  ask: {within: 2h, approvers: [a@x.example]}\n"                                              \
+    "  limits: [{percent: 5, per: 24h, of: group}]\n"
+
 static const struct policy *in_force(struct rig *r)
 {
     return r->g->runtime->config->policy;
@@ -144,6 +150,44 @@ static const char *replaced(struct rig *r, const char *text, const char *from, c
     return arena_fmt(r->arena, "%.*s%s%s", (int)(place - text), text, to, place + strlen(from));
 }
 
+/* What a person was asked about is judged again to the same, and another reason is named. */
+static void test_explain__what_a_person_was_asked_is_judged_again(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, RULES_ASK);
+    keep(&r);
+    rig_afresh(&r);
+    id = rig_push(&r, ALERT, NULL);
+    (void)rig_work(&r);
+    assert_int_equal(rig_case(&r, id).state, CASE_WAITING);
+    {
+        AUTO(json_freep) struct json *doc = explain(&r, id);
+        const struct json *steps = json_get(json_get(doc, "verdict"), "steps");
+
+        assert_string_equal(json_get_string(at(steps, 0), "handler"), "ask");
+        assert_string_equal(json_get_string(json_get(at(steps, 0), "args"), "within"), "2h");
+        assert_string_equal(json_get_string(at(steps, 1), "asks"),
+                            "protected: machine.name is ws-114.corp.example");
+        assert_true(json_is_true(json_get(json_get(doc, "again"), "same")));
+    }
+    change(&r, SET_VERDICT,
+           replaced(&r, rig_case(&r, id).verdict,
+                    "\"asks\":\"protected: machine.name is ws-114.corp.example\"",
+                    "\"asks\":\"the moon\""),
+           id);
+    {
+        AUTO(json_freep) struct json *doc = explain(&r, id);
+
+        assert_string_equal(
+            json_get_string(json_get(doc, "again"), "why"),
+            "isolate would wait for a person: protected: machine.name is ws-114.corp.example");
+    }
+    rig_close(&r);
+}
+
 /* Whatever is another than it was is found, and named. */
 static void test_explain__a_verdict_that_would_be_another_is_named(void **state)
 {
@@ -251,6 +295,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_explain__tells_every_rule_and_what_came_of_it),
         cmocka_unit_test(test_explain__is_the_same_years_later),
+        cmocka_unit_test(test_explain__what_a_person_was_asked_is_judged_again),
         cmocka_unit_test(test_explain__a_verdict_that_would_be_another_is_named),
         cmocka_unit_test(test_explain__says_why_it_cannot_be_judged_again),
         cmocka_unit_test(test_explain__a_case_without_a_verdict_has_none_to_explain),

@@ -267,7 +267,16 @@ static void test_policy__every_fault_is_named_with_its_place(void **state)
         {STEP("isolat: {}"), "4:5: no such step 'isolat'; did you mean isolate?"},
         {STEP("mail: {}"), "4:5: no such step 'mail'; did you mean email?"},
         {STEP("Email: {}"), "4:5: no such step 'Email'; did you mean email?"},
-        {STEP("reboot: {}"), "4:5: no such step 'reboot'; expected email, isolate or page"},
+        {STEP("reboot: {}"), "4:5: no such step 'reboot'; expected ask, email, isolate or page"},
+        /* a person is asked before something is done, and once */
+        {STEP("ask: {}"), "4:3: ask: no step behind it acts, so there is nothing to ask for"},
+        {STEP("isolate: {}\n  - ask: {}"),
+         "5:5: ask: the steps behind it wait for a person; it must stand before the first that acts"},
+        {STEP("ask: {}\n  - ask: {}\n  - isolate: {}"), "5:5: step 'ask' stands twice in one rule"},
+        {STEP("ask: {within: 8d}\n  - isolate: {}"),
+         "4:19: ask.within: 8d is too much; expected at most 7d"},
+        {STEP("ask: {people: 0}\n  - isolate: {}"),
+         "4:19: ask.people: 0 is too little; expected at least 1"},
         {STEP("webhook: {}"), "4:5: step 'webhook' is not available in this version of cordon"},
         {STEP("isolate: {}\n  - isolate: {}"), "5:5: step 'isolate' stands twice in one rule"},
         /* what stands beside a step */

@@ -88,6 +88,20 @@ static void test_policy_tests__hold(void **state)
         check(POLICY, rows[i], "");
 }
 
+static void test_policy_tests__know_what_a_person_is_asked(void **state)
+{
+#define ASKS "rules: [{name: a, when: {alert.severity: High}, do: [ask: {}, isolate: {}]}]\n"
+    (void)state;
+    check(ASKS, CASE(HIGH, "steps: [ask, isolate], asks: rule*, withheld: none"), "");
+    check(ASKS, CASE(HIGH, "asks: none"),
+          "1:59: test 't' fails: expected that a person is asked about none, got rule 'a' asks a "
+          "person");
+    check(POLICY, CASE(HIGH, "asks: none"), "");
+    check(POLICY, CASE(HIGH ", machine.tags: tier-0", "asks: protected*"),
+          "1:81: test 't' fails: expected that a person is asked about protected*, got none; withheld "
+          "is isolate: protected: machine.tags is tier-0");
+}
+
 /* In shadow mode nothing is done, and the policy's tests say what would be. */
 static void test_policy_tests__judge_as_if_nothing_were_in_shadow(void **state)
 {
@@ -127,8 +141,8 @@ static void test_policy_tests__a_failure_says_expected_and_got(void **state)
         {"- {name: t, expect: {rule: contain}, fact: {}}",
          "1:38: test.fact: unknown key; did you mean test.facts?"},
         {"- {name: t, facts: {alert.severity: High}}",
-         "1:3: test.expect is missing: rule, steps, withheld: what the policy is to say"},
-        {CASE(HIGH, ""), "1:52: expect: expected at least one of rule, steps, withheld"},
+         "1:3: test.expect is missing: rule, steps, withheld, asks: what the policy is to say"},
+        {CASE(HIGH, ""), "1:52: expect: expected at least one of rule, steps, withheld, asks"},
         {CASE(HIGH, "rule: contian"),
          "1:59: expect.rule: there is no rule 'contian'; did you mean contain?"},
         {CASE(HIGH, "steps: [isolat]"), "1:61: expect.steps: there is no step 'isolat'"},
@@ -178,6 +192,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_policy_tests__hold),
+        cmocka_unit_test(test_policy_tests__know_what_a_person_is_asked),
         cmocka_unit_test(test_policy_tests__judge_as_if_nothing_were_in_shadow),
         cmocka_unit_test(test_policy_tests__a_failure_says_expected_and_got),
         cmocka_unit_test(test_policy_tests__all_are_run),

@@ -100,9 +100,11 @@ static unsigned readyz(struct page *p)
 static void gauges_of_store(struct page *p)
 {
     static const char *const kinds[WORK_KINDS] = {
-        [WORK_CASE] = "case",           [WORK_ISOLATION] = "isolation", [WORK_NOTICE] = "notice",
-        [WORK_HEARTBEAT] = "heartbeat", [WORK_POLL] = "poll",           [WORK_DIGEST] = "digest",
-        [WORK_LEDGER] = "ledger",       [WORK_ACTION] = "action",       [WORK_QUESTION] = "question"};
+        [WORK_CASE] = "case",        [WORK_ISOLATION] = "isolation",
+        [WORK_NOTICE] = "notice",    [WORK_HEARTBEAT] = "heartbeat",
+        [WORK_POLL] = "poll",        [WORK_DIGEST] = "digest",
+        [WORK_LEDGER] = "ledger",    [WORK_ACTION] = "action",
+        [WORK_QUESTION] = "question"};
     struct store *s = p->a->o.engine->store;
     int64_t cases[CASE_STATES], isolations[ISOLATION_STATES], work[WORK_KINDS];
     int64_t used = 0, spare = 0, oldest = 0, now = clock_wall_ms(s->clock);

@@ -41,13 +41,15 @@ struct group {
     int64_t machines;
 };
 
+struct sighting {
+    const struct seen_machine *machine;
+    int64_t at;
+};
+
 /* A detector, and when it fired last on which machine; those that storms count no more may be gone. */
 struct detector {
     const char *tenant, *name;
-    struct sighting {
-        const struct seen_machine *machine;
-        int64_t at;
-    } *seen;
+    struct sighting *seen;
     size_t n, room;
 };
 
@@ -205,7 +207,7 @@ static const char *kind_of(const struct verdict_step *s)
 {
     return s->asks                   ? s->asks
            : s->hold == HOLD_MACHINE ? "there is no such machine, or it is not certain which"
-                                   : s->withheld;
+                                     : s->withheld;
 }
 
 static struct reason *reason_of(struct backtest *b, const struct verdict_step *s)
@@ -359,8 +361,8 @@ static int by_detector(const void *a, const void *b)
 
 static struct detector *find_detector(struct backtest *b, const struct counting *c)
 {
-    struct detector key = {.tenant = c->m->tenant,
-                           .name = brakes_detector(c->f->alert, b->arena)}, *d, **found;
+    struct detector key = {.tenant = c->m->tenant, .name = brakes_detector(c->f->alert, b->arena)};
+    struct detector *d, **found;
 
     if (!key.name)
         return NULL;

@@ -133,7 +133,8 @@ static void show_steps(const struct json *doc)
         const char *asks = json_get_string(step, "asks");
 
         say("    %s%s%s%s: %s%s%s", or_dash(json_get_string(step, "handler")),
-            asks ? " (after a yes to: " : "", asks ? asks : "", asks ? ")" : "", came ? or_dash(json_get_string(came, "state")) : "not written", why ? ", " : "",
+            asks ? " (after a yes to: " : "", asks ? asks : "", asks ? ")" : "",
+            came ? or_dash(json_get_string(came, "state")) : "not written", why ? ", " : "",
             why ? why : "");
         came = came ? json_next(came) : NULL;
     }

@@ -125,10 +125,10 @@ static enum err_code keep_policy(struct serving *s, const struct config *config,
 static enum err_code open_engine(struct serving *s, struct err *e)
 {
     static const engine_run runs[WORK_KINDS] = {
-        [WORK_CASE] = expand_run,   [WORK_ISOLATION] = isolation_run,
-        [WORK_NOTICE] = notice_run, [WORK_HEARTBEAT] = silence_run,
-        [WORK_POLL] = polling_run,  [WORK_DIGEST] = digest_run,
-        [WORK_LEDGER] = ledger_run, [WORK_ACTION] = action_run,
+        [WORK_CASE] = expand_run,      [WORK_ISOLATION] = isolation_run,
+        [WORK_NOTICE] = notice_run,    [WORK_HEARTBEAT] = silence_run,
+        [WORK_POLL] = polling_run,     [WORK_DIGEST] = digest_run,
+        [WORK_LEDGER] = ledger_run,    [WORK_ACTION] = action_run,
         [WORK_QUESTION] = question_run};
     const struct rest_options rest = {.user_agent = "cordon/" CORDON_VERSION};
     struct runtime *rt;

@@ -86,24 +86,24 @@ static const struct db_migration migrations[] = {
          " WHERE state IN ('requested', 'pending');"
          "CREATE INDEX actions_of_case ON actions (case_id);"
          "CREATE INDEX actions_fetched ON actions (fetched) WHERE fetched > 0"},
-    {13, "CREATE TABLE switches (name TEXT PRIMARY KEY, who TEXT, why TEXT, since BIGINT NOT NULL)"},
-    {14,
-     "CREATE TABLE questions (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, state TEXT NOT NULL,"
-     " scope TEXT NOT NULL, what TEXT NOT NULL, policy TEXT NOT NULL, why TEXT,"
-     " people BIGINT NOT NULL, told BIGINT NOT NULL, created BIGINT NOT NULL,"
-     " expires BIGINT NOT NULL, ended BIGINT NOT NULL);"
-     "CREATE UNIQUE INDEX questions_open ON questions (scope) WHERE state = 'open';"
-     "CREATE TABLE question_cases (question_id BIGINT NOT NULL, case_id BIGINT NOT NULL,"
-     " n BIGINT NOT NULL, tenant TEXT NOT NULL, alert_id TEXT NOT NULL, machine_id TEXT,"
-     " machine_name TEXT, action TEXT NOT NULL, spent BIGINT NOT NULL,"
-     " PRIMARY KEY (question_id, case_id));"
-     "CREATE INDEX questions_of_case ON question_cases (case_id);"
-     "CREATE TABLE answers (question_id BIGINT NOT NULL, person TEXT NOT NULL,"
-     " yes BIGINT NOT NULL, why TEXT, way TEXT NOT NULL, at BIGINT NOT NULL,"
-     " PRIMARY KEY (question_id, person));"
-     "CREATE TABLE invitations (id INTEGER PRIMARY KEY, question_id BIGINT NOT NULL,"
-     " address TEXT NOT NULL);"
-     "CREATE INDEX invitations_of_question ON invitations (question_id)"},
+    {13,
+     "CREATE TABLE switches (name TEXT PRIMARY KEY, who TEXT, why TEXT, since BIGINT NOT NULL)"},
+    {14, "CREATE TABLE questions (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, state TEXT NOT NULL,"
+         " scope TEXT NOT NULL, what TEXT NOT NULL, policy TEXT NOT NULL, why TEXT,"
+         " people BIGINT NOT NULL, told BIGINT NOT NULL, created BIGINT NOT NULL,"
+         " expires BIGINT NOT NULL, ended BIGINT NOT NULL);"
+         "CREATE UNIQUE INDEX questions_open ON questions (scope) WHERE state = 'open';"
+         "CREATE TABLE question_cases (question_id BIGINT NOT NULL, case_id BIGINT NOT NULL,"
+         " n BIGINT NOT NULL, tenant TEXT NOT NULL, alert_id TEXT NOT NULL, machine_id TEXT,"
+         " machine_name TEXT, action TEXT NOT NULL, spent BIGINT NOT NULL,"
+         " PRIMARY KEY (question_id, case_id));"
+         "CREATE INDEX questions_of_case ON question_cases (case_id);"
+         "CREATE TABLE answers (question_id BIGINT NOT NULL, person TEXT NOT NULL,"
+         " yes BIGINT NOT NULL, why TEXT, way TEXT NOT NULL, at BIGINT NOT NULL,"
+         " PRIMARY KEY (question_id, person));"
+         "CREATE TABLE invitations (id INTEGER PRIMARY KEY, question_id BIGINT NOT NULL,"
+         " address TEXT NOT NULL);"
+         "CREATE INDEX invitations_of_question ON invitations (question_id)"},
     {15,
      "ALTER TABLE isolations ADD COLUMN machine_group TEXT;"
      "CREATE TABLE machines (tenant TEXT NOT NULL, machine_id TEXT NOT NULL, machine_group TEXT,"

@@ -160,15 +160,15 @@ enum err_code question_told(struct db_tx *tx, const struct question_record *q, i
 enum err_code question_add_case(struct db_tx *tx, int64_t id, const struct question_case *c,
                                 int64_t now, struct err *e)
 {
-    enum err_code code = db_run(
-        tx, e, NULL,
-        "INSERT INTO question_cases (question_id, case_id, n, tenant, alert_id, machine_id,"
-        " machine_name, action, spent) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)"
-        " ON CONFLICT (question_id, case_id) DO UPDATE SET n = excluded.n,"
-        " machine_id = excluded.machine_id, machine_name = excluded.machine_name,"
-        " action = excluded.action, spent = 0",
-        "iiittttt", id, c->case_id, c->n, c->tenant, c->alert_id, c->machine_id, c->machine_name,
-        c->action);
+    enum err_code code =
+        db_run(tx, e, NULL,
+               "INSERT INTO question_cases (question_id, case_id, n, tenant, alert_id, machine_id,"
+               " machine_name, action, spent) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)"
+               " ON CONFLICT (question_id, case_id) DO UPDATE SET n = excluded.n,"
+               " machine_id = excluded.machine_id, machine_name = excluded.machine_name,"
+               " action = excluded.action, spent = 0",
+               "iiittttt", id, c->case_id, c->n, c->tenant, c->alert_id, c->machine_id,
+               c->machine_name, c->action);
 
     return code ? code
                 : audit_put(tx, e, AUDIT_QUESTION, c->case_id, now, LOG_ID("question", id),
@@ -239,9 +239,9 @@ enum err_code question_forget_case(struct db_tx *tx, int64_t case_id, int64_t no
                       " (SELECT question_id FROM question_cases WHERE case_id = $2)",
                       "ii", now, case_id);
     if (!code && ended)
-        code = audit_put(tx, e, AUDIT_QUESTION, case_id, now,
-                         LOG_STR("state", states[QUESTION_VOID]),
-                         LOG_STR("why", "the case is over"));
+        code =
+            audit_put(tx, e, AUDIT_QUESTION, case_id, now, LOG_STR("state", states[QUESTION_VOID]),
+                      LOG_STR("why", "the case is over"));
     if (!code)
         code = db_run(tx, e, NULL, "UPDATE question_cases SET spent = 1 WHERE case_id = $1", "i",
                       case_id);
@@ -295,12 +295,12 @@ enum err_code approval_load(struct db_tx *tx, struct arena *a, int64_t case_id,
 enum err_code answer_insert(struct db_tx *tx, int64_t id, const struct answer_record *r,
                             struct err *e)
 {
-    enum err_code code = db_run(
-        tx, e, NULL,
-        "INSERT INTO answers (question_id, person, yes, why, way, at)"
-        " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (question_id, person) DO UPDATE"
-        " SET yes = excluded.yes, why = excluded.why, way = excluded.way, at = excluded.at",
-        "ititti", id, r->person, (int64_t)r->yes, r->why, r->way, r->at);
+    enum err_code code =
+        db_run(tx, e, NULL,
+               "INSERT INTO answers (question_id, person, yes, why, way, at)"
+               " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (question_id, person) DO UPDATE"
+               " SET yes = excluded.yes, why = excluded.why, way = excluded.way, at = excluded.at",
+               "ititti", id, r->person, (int64_t)r->yes, r->why, r->way, r->at);
 
     return code ? code
                 : audit_put(tx, e, AUDIT_ANSWER, 0, r->at, LOG_ID("question", id),

@@ -81,9 +81,9 @@ static void forget_cases(struct upkeep *u)
 
     if (!keep_ms)
         return;
-    for (int i = 0; i < ROUNDS && !is_stopping(u) &&
-                    (n.cases == CASES || n.isolations == CASES || n.notices == CASES ||
-                     n.questions == CASES);
+    for (int i = 0;
+         i < ROUNDS && !is_stopping(u) &&
+         (n.cases == CASES || n.isolations == CASES || n.notices == CASES || n.questions == CASES);
          i++) {
         struct err e;
 

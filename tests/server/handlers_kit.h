@@ -44,7 +44,7 @@ static const struct handler kit_page = {.name = "page", .meaning = "calls somebo
 const struct handler *const *handler_table(void)
 {
     static const struct handler *const table[] = {&kit_ask, &kit_email, &kit_isolate, &kit_page,
-                                                 NULL};
+                                                  NULL};
 
     return table;
 }

@@ -23,13 +23,13 @@ static const struct policy *compile(struct rig *r, const char *text)
 static void add(struct rig *r, struct backtest *b, int minute, int machine, const char *group,
                 const char *detector)
 {
-    AUTO(json_freep) struct json *alert =
-        parse(arena_fmt(r->arena,
-                        "{'id':'da1','severity':'High','machineId':'%040d','detectorId':'%s'}",
-                        machine, detector));
-    AUTO(json_freep) struct json *doc =
-        parse(arena_fmt(r->arena, "{'id':'%040d','osPlatform':'Windows11','rbacGroupName':'%s'}",
-                        machine, group));
+    AUTO(json_freep)
+    struct json *alert = parse(
+        arena_fmt(r->arena, "{'id':'da1','severity':'High','machineId':'%040d','detectorId':'%s'}",
+                  machine, detector));
+    AUTO(json_freep)
+    struct json *doc = parse(arena_fmt(
+        r->arena, "{'id':'%040d','osPlatform':'Windows11','rbacGroupName':'%s'}", machine, group));
     const struct facts f = {.tenant = "contoso",
                             .source = "relay",
                             .may_isolate = true,
@@ -74,10 +74,9 @@ static const char *outcome(struct rig *r, const char *policy, const struct move 
                      (long long)of[4], (long long)hits, (long long)most);
 }
 
-static const struct move six[] = {{0, 1, "Desks", "d1"}, {1, 2, "Desks", "d1"},
-                                  {2, 3, "Desks", "d2"}, {3, 4, "Labs", "d1"},
-                                  {4, 5, "Labs", "d1"},  {5, 1, "Desks", "d1"},
-                                  {0, 0, NULL, NULL}};
+static const struct move six[] = {
+    {0, 1, "Desks", "d1"}, {1, 2, "Desks", "d1"}, {2, 3, "Desks", "d2"}, {3, 4, "Labs", "d1"},
+    {4, 5, "Labs", "d1"},  {5, 1, "Desks", "d1"}, {0, 0, NULL, NULL}};
 
 static void test_backtest__limits_count_what_they_are_of(void **state)
 {
@@ -112,16 +111,15 @@ static void test_backtest__limits_count_what_they_are_of(void **state)
 /* d1 fires on four machines; the third within ten minutes is one too many, and half an hour on it is the first. */
 static void test_backtest__a_storm_is_one_detector_on_many_machines(void **state)
 {
-    static const struct move moves[] = {
-        {0, 1, "Desks", "d1"}, {1, 2, "Desks", "d1"}, {2, 3, "Desks", "d2"},
-        {3, 4, "Labs", "d1"},  {40, 5, "Labs", "d1"}, {0, 0, NULL, NULL}};
+    static const struct move moves[] = {{0, 1, "Desks", "d1"}, {1, 2, "Desks", "d1"},
+                                        {2, 3, "Desks", "d2"}, {3, 4, "Labs", "d1"},
+                                        {40, 5, "Labs", "d1"}, {0, 0, NULL, NULL}};
     struct rig r;
 
     (void)state;
     rig_init(&r);
-    assert_string_equal(
-        outcome(&r, ISOLATES "safety: {storm: {machines: 2, within: 10m}}", moves),
-        "4 requested, 0 joined, 0 over, 0 asked, 1 storm, 0 hits, most 0");
+    assert_string_equal(outcome(&r, ISOLATES "safety: {storm: {machines: 2, within: 10m}}", moves),
+                        "4 requested, 0 joined, 0 over, 0 asked, 1 storm, 0 hits, most 0");
     rig_clear(&r);
 }
 
@@ -133,12 +131,11 @@ static void test_backtest__what_waits_for_a_person_is_not_isolated(void **state)
     rig_init(&r);
     assert_string_equal(outcome(&r, "rules: [{name: a, do: [ask: {}, isolate: {}]}]", six),
                         "0 requested, 0 joined, 0 over, 6 asked, 0 storm, 0 hits, most 0");
-    assert_string_equal(
-        outcome(&r,
-                ISOLATES "safety: {ask: {}, protected: [{machine.group: Labs}], "
-                         "limits: [{isolations: 9, per: 1h}]}",
-                six),
-        "3 requested, 1 joined, 0 over, 2 asked, 0 storm, 0 hits, most 3");
+    assert_string_equal(outcome(&r,
+                                ISOLATES "safety: {ask: {}, protected: [{machine.group: Labs}], "
+                                         "limits: [{isolations: 9, per: 1h}]}",
+                                six),
+                        "3 requested, 1 joined, 0 over, 2 asked, 0 storm, 0 hits, most 3");
     rig_clear(&r);
 }
 

@@ -323,7 +323,8 @@ static void test_decide__nobody_stays_silent(void **state)
 /* A rule that asks, and safety.ask: what a person's yes must be to, and what no yes is good for. */
 static void test_decide__a_person_is_asked_where_a_yes_may_lift_it(void **state)
 {
-#define ASKS  "rules: [{name: a, when: {alert.severity: High}, do: [ask: {}, isolate: {}, email: {}]}]\n"
+#define ASKS                                                                                       \
+    "rules: [{name: a, when: {alert.severity: High}, do: [ask: {}, isolate: {}, email: {}]}]\n"
 #define LISTS "rules: [{name: a, when: {alert.severity: High}, do: [email: {}, isolate: {}]}]\n"
 #define DOUBT "in doubt: alert.severity: " SEEN("Odd")
 #define ODD   "{'id':'da1','severity':'Odd','machineId':'" M1 "'}"

@@ -268,15 +268,6 @@ static void test_policy__every_fault_is_named_with_its_place(void **state)
         {STEP("mail: {}"), "4:5: no such step 'mail'; did you mean email?"},
         {STEP("Email: {}"), "4:5: no such step 'Email'; did you mean email?"},
         {STEP("reboot: {}"), "4:5: no such step 'reboot'; expected ask, email, isolate or page"},
-        /* a person is asked before something is done, and once */
-        {STEP("ask: {}"), "4:3: ask: no step behind it acts, so there is nothing to ask for"},
-        {STEP("isolate: {}\n  - ask: {}"),
-         "5:5: ask: the steps behind it wait for a person; it must stand before the first that acts"},
-        {STEP("ask: {}\n  - ask: {}\n  - isolate: {}"), "5:5: step 'ask' stands twice in one rule"},
-        {STEP("ask: {within: 8d}\n  - isolate: {}"),
-         "4:19: ask.within: 8d is too much; expected at most 7d"},
-        {STEP("ask: {people: 0}\n  - isolate: {}"),
-         "4:19: ask.people: 0 is too little; expected at least 1"},
         {STEP("webhook: {}"), "4:5: step 'webhook' is not available in this version of cordon"},
         {STEP("isolate: {}\n  - isolate: {}"), "5:5: step 'isolate' stands twice in one rule"},
         /* what stands beside a step */
@@ -489,6 +480,9 @@ static void test_policy__is_restored_from_what_was_kept(void **state)
         "rules: [{name: a, when: {machine.aad_joined: true, alert.title: 'true'}, do: [email:]}]",
         "rules: [{name: a, when: {alert.title: {exists: false}}, mode: shadow, do: [email: {}]}]\n"
         "safety: {mode: shadow, protected: [], limits: [{isolations: 3, per: 90m}]}",
+        "rules: [{name: a, do: [ask: {people: 2, approvers: [a@b.example]}, isolate: {}]}]\n"
+        "safety: {ask: {within: 90m}, storm: {machines: 3, within: 1h}, canary: 2, limits: "
+        "[{percent: 5, per: 1d, of: group}], pause_file: /run/cordon/pause}",
         "rules: [{name: a, when: {machine.value: High, alert.severity: High}, do: [email: {}]}]\n"
         "safety: {protected: [{machine.os: x, alert.title: y}]}",
         "rules: [{name: a, when: {any: [{alert.title: \"a\\n'b'\\\\ \\u00e4\"}, {not: {tenant: x}}]},"

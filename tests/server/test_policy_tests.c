@@ -97,9 +97,10 @@ static void test_policy_tests__know_what_a_person_is_asked(void **state)
           "1:59: test 't' fails: expected that a person is asked about none, got rule 'a' asks a "
           "person");
     check(POLICY, CASE(HIGH, "asks: none"), "");
-    check(POLICY, CASE(HIGH ", machine.tags: tier-0", "asks: protected*"),
-          "1:81: test 't' fails: expected that a person is asked about protected*, got none; withheld "
-          "is isolate: protected: machine.tags is tier-0");
+    check(
+        POLICY, CASE(HIGH ", machine.tags: tier-0", "asks: protected*"),
+        "1:81: test 't' fails: expected that a person is asked about protected*, got none; withheld "
+        "is isolate: protected: machine.tags is tier-0");
 }
 
 /* In shadow mode nothing is done, and the policy's tests say what would be. */

@@ -2,6 +2,7 @@
 #include "engine_kit.h"
 
 #include "desk.h"
+#include "store_audit.h"
 
 #define RULES_ASK                                                                                  \
     "rules:\n  - {name: contain, when: {alert.severity: High}, do: [ask: {within: 4h}, isolate: "  \
@@ -402,6 +403,104 @@ static void test_question__a_yes_lifts_what_it_was_given_to(void **state)
     rig_close(&r);
 }
 
+/* Given under a policy that is none any more, it lifts nothing: people are asked by the one in force. */
+static void test_question__a_yes_to_many_is_to_a_policy(void **state)
+{
+    enum question_state now;
+    struct err e = {0};
+    struct rig r;
+
+    (void)state;
+    many(&r, "{limits: [{isolations: 2, per: 1h}]}");
+    (void)push_many(&r, 0, 4);
+    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL
+                                "safety: {limits: [{isolations: 2, per: 2h}]}\n"));
+    (void)rig_work(&r);
+    assert_int_equal(posts(&r), 2);
+    assert_int_equal(newest(&r).state, QUESTION_OPEN);
+    assert_string_equal(newest(&r).what, "the limit of 2 isolations in 120 minutes is reached");
+    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(posts(&r), 4);
+    rig_close(&r);
+}
+
+/* ---- the record ----------------------------------------------------------------------------------- */
+
+struct record {
+    struct arena *arena;
+    struct audit_record *list;
+    size_t n;
+};
+
+static enum err_code record_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct record *x = arg;
+
+    return audit_read(tx, x->arena, 0, 100, &x->list, &x->n, e);
+}
+
+/* Kinds and some words of the records that people make, in their order. */
+static const char *on_record(struct rig *r)
+{
+    struct record x = {.arena = r->arena};
+    const char *text = "";
+
+    assert_int_equal(db_read(r->store->db, record_fn, &x, NULL), ERR_OK);
+    for (size_t i = 0; i < x.n; i++) {
+        AUTO(json_freep) struct json *doc = NULL;
+        const char *words[4];
+        bool yes;
+
+        if (strcmp(x.list[i].kind, "question") != 0 && strcmp(x.list[i].kind, "answer") != 0 &&
+            strcmp(x.list[i].kind, "order") != 0)
+            continue;
+        assert_int_equal(json_parse(x.list[i].detail, strlen(x.list[i].detail), &doc, NULL),
+                         ERR_OK);
+        yes = json_is_true(json_get(doc, "yes"));
+        words[0] = json_get_string(doc, "state");
+        words[1] = json_get_string(doc, "action");
+        words[2] = json_get_string(doc, "order");
+        words[3] = json_get_string(doc, "who");
+        text = arena_fmt(r->arena, "%s%s%s", text, *text ? "; " : "", x.list[i].kind);
+        for (size_t k = 0; k < 4; k++)
+            if (words[k])
+                text = arena_fmt(r->arena, "%s %s", text, words[k]);
+        if (yes)
+            text = arena_fmt(r->arena, "%s yes", text);
+    }
+    return text;
+}
+
+static void test_question__what_people_say_is_on_record(void **state)
+{
+    enum question_state now;
+    struct err e = {0};
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    scene(&r, RULES_TWO);
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(say(&r, "a@x.example", true, "seen it", &now, &e), ERR_OK);
+    assert_int_equal(say(&r, "b@x.example", false, NULL, &now, &e), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(desk_pause(r.g, &(struct desk_order){.who = "maria"}, &e), ERR_OK);
+    assert_int_equal(desk_resume(r.g, &(struct desk_order){.who = "joe"}, &e), ERR_OK);
+    assert_int_equal(desk_retry(r.g, &(struct desk_order){.id = id, .who = "joe"}, &e), ERR_OK);
+    assert_string_equal(on_record(&r),
+                        "question open; question isolate full; answer a@x.example yes; answer "
+                        "b@x.example; question refused; order pause maria; order resume joe; order "
+                        "case_retried joe");
+    (void)rig_work(&r);
+    assert_int_equal(desk_drop(r.g, &(struct desk_order){.id = id, .why = "a drill"}, &e), ERR_OK);
+    assert_non_null(strstr(on_record(&r), "question open; question isolate full; question void; "
+                                          "order case_dropped"));
+    rig_close(&r);
+}
+
 /* A no to many is one mail, and each of the cases says why it is over. */
 static void test_question__a_no_to_many_is_told_in_one_mail(void **state)
 {
@@ -501,6 +600,8 @@ int main(void)
         cmocka_unit_test(test_question__a_pause_stands_above_a_yes),
         cmocka_unit_test(test_question__what_safety_holds_back_is_one_question),
         cmocka_unit_test(test_question__a_yes_lifts_what_it_was_given_to),
+        cmocka_unit_test(test_question__a_yes_to_many_is_to_a_policy),
+        cmocka_unit_test(test_question__what_people_say_is_on_record),
         cmocka_unit_test(test_question__a_no_to_many_is_told_in_one_mail),
         cmocka_unit_test(test_question__a_storm_counts_machines),
         cmocka_unit_test(test_question__a_rule_that_asks_for_nothing_is_a_fault),

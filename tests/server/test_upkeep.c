@@ -287,6 +287,79 @@ static void test_upkeep__forgets_cases_that_were_over_long_ago(void **state)
     assert_int_equal(n.cases, 1);
 }
 
+/* Over of late, over long ago with a case of it left, open; and the one that is forgotten. */
+static void test_upkeep__forgets_questions_of_which_no_case_is_left(void **state)
+{
+    static const struct {
+        const char *state;
+        int64_t over_ago, of_case;
+        bool kept;
+    } asked[] = {{"approved", OLD, 0, false},
+                 {"approved", OLD, 1, false}, /* forgotten with its case */
+                 {"refused", OLD, 2, true},
+                 {"expired", DAY_MS, 0, true},
+                 {"open", OLD, 0, true}};
+    struct shelf *f = *state;
+    struct forgotten n = {0};
+    struct err e = {0};
+    int64_t first = id_of_time(now_of(f) - OLD) + 1000;
+
+    for (int64_t i = 0; i < 5; i++) {
+        int64_t id = first + i;
+
+        put(f,
+            "INSERT INTO questions (id, created, ended, state, kind, scope, what, policy, people, told,"
+            " expires) VALUES ($1, $2, $3, $4, 'step', $1, '', '', 1, 0, 0)",
+            id, now_of(f) - OLD, now_of(f) - asked[i].over_ago, asked[i].state);
+        put(f,
+            "INSERT INTO answers (question_id, yes, at, person, way) VALUES ($1, $2, $3, $4, 'link')",
+            id, 1, 0, "a@x.example");
+        put(f, "INSERT INTO invitations (id, question_id, address) VALUES ($1 + $2, $3, $4)",
+            first + 100, i, id, "a@x.example");
+        if (asked[i].of_case)
+            put(f,
+                "INSERT INTO question_cases (question_id, case_id, n, tenant, alert_id, action, spent)"
+                " VALUES ($1, $2, $3, 'contoso', 'da1', $4, 0)",
+                id, first + 200 + asked[i].of_case, 1, "isolate full");
+    }
+    for (int64_t i = 1; i <= 2; i++)
+        put(f,
+            "INSERT INTO cases (id, created, updated, state, tenant, alert_id, source, delivery)"
+            " VALUES ($1, $2, $3, $4, 'contoso', $1, 'relay', 1)",
+            first + 200 + i, now_of(f) - OLD, now_of(f) - (i == 1 ? OLD : DAY_MS), "done");
+    assert_int_equal(store_forget_cases(f->s, KEEP, 100, &n, &e), ERR_OK);
+    assert_int_equal(n.cases, 1);
+    assert_int_equal(n.questions, 2);
+    for (int64_t i = 0; i < 5; i++) {
+        assert_int_equal(ask(f, "SELECT count(*) FROM questions WHERE id = $1", first + i),
+                         asked[i].kept);
+        assert_int_equal(ask(f, "SELECT count(*) FROM answers WHERE question_id = $1", first + i),
+                         asked[i].kept);
+        assert_int_equal(
+            ask(f, "SELECT count(*) FROM invitations WHERE question_id = $1", first + i),
+            asked[i].kept);
+    }
+}
+
+static void test_upkeep__forgets_what_the_brakes_count_no_more(void **state)
+{
+    static const int64_t days[] = {29, 31, 89, 91};
+    struct shelf *f = *state;
+    struct forgotten n = {0};
+    struct err e = {0};
+
+    for (int64_t i = 0; i < 4; i++) {
+        put(f,
+            "INSERT INTO detections (machine_id, seen, detector, tenant) VALUES ($1 + $3, $2, $1, $4)",
+            i, now_of(f) - days[i] * DAY_MS, 0, "contoso");
+        put(f, "INSERT INTO machines (machine_id, seen, tenant) VALUES ($1 + $3, $2, $4)", i,
+            now_of(f) - days[i] * DAY_MS, 0, "contoso");
+    }
+    assert_int_equal(store_forget_cases(f->s, KEEP, 100, &n, &e), ERR_OK);
+    assert_int_equal(ask(f, "SELECT count(*) FROM detections WHERE $1 = 0", 0), 1);
+    assert_int_equal(ask(f, "SELECT count(*) FROM machines WHERE $1 = 0", 0), 3);
+}
+
 static void put_cases(struct shelf *f, int64_t from, int64_t count, const char *facts)
 {
     for (int64_t i = from; i < from + count; i++)
@@ -438,6 +511,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         T(test_upkeep__forgets_all_that_is_old_and_nothing_else),
         T(test_upkeep__forgets_cases_that_were_over_long_ago),
+        T(test_upkeep__forgets_questions_of_which_no_case_is_left),
+        T(test_upkeep__forgets_what_the_brakes_count_no_more),
         T(test_upkeep__catches_up_by_itself_and_only_as_far_as_it_is_told),
         T(test_upkeep__what_was_freed_is_used_again),
         T(test_upkeep__a_full_store_takes_nothing_new_and_goes_on),

@@ -350,10 +350,11 @@ static void test_upkeep__forgets_what_the_brakes_count_no_more(void **state)
 
     for (int64_t i = 0; i < 4; i++) {
         put(f,
-            "INSERT INTO detections (machine_id, seen, detector, tenant) VALUES ($1 + $3, $2, $1, $4)",
+            "INSERT INTO detections (machine_id, seen, detector, tenant) VALUES ($1, $2, $3, $4)",
             i, now_of(f) - days[i] * DAY_MS, 0, "contoso");
-        put(f, "INSERT INTO machines (machine_id, seen, tenant) VALUES ($1 + $3, $2, $4)", i,
-            now_of(f) - days[i] * DAY_MS, 0, "contoso");
+        put(f,
+            "INSERT INTO machines (machine_id, seen, machine_group, tenant) VALUES ($1, $2, $3, $4)",
+            i, now_of(f) - days[i] * DAY_MS, 0, "contoso");
     }
     assert_int_equal(store_forget_cases(f->s, KEEP, 100, &n, &e), ERR_OK);
     assert_int_equal(ask(f, "SELECT count(*) FROM detections WHERE $1 = 0", 0), 1);

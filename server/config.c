@@ -23,7 +23,6 @@
 #include "clock.h"
 #include "db.h"
 #include "http_tls.h"
-#include "mail.h"
 #include "policy_tests.h"
 #include "yaml.h"
 
@@ -86,7 +85,7 @@ static const char zero_guid[] = "00000000-0000-0000-0000-000000000000";
 
 struct top {
     const struct yaml_node *listen, *admin, *store, *tenants, *sources, *mail, *rules, *safety,
-        *tests, *polling, *hunts;
+        *tests, *polling, *hunts, *webhooks;
     const char *public_url;
     int64_t retention_ms;
 };
@@ -105,6 +104,8 @@ static const struct setting top_table[] = {
     ROW("sources", SET_NODE, top, sources,
         .meaning = "who may push alerts, and how they prove who they are"),
     ROW("mail", SET_NODE, top, mail, .meaning = "how people are told"),
+    ROW("webhooks", SET_NODE, top, webhooks,
+        .meaning = "where `webhook` steps post to: Teams, Slack, programs of your own"),
     ROW("rules", SET_NODE, top, rules, .required = true,
         .meaning = "what is done about an alert; the first rule that matches gives the verdict"),
     ROW("safety", SET_NODE, top, safety,
@@ -274,21 +275,6 @@ static const struct setting polling_table[] = {
     {.key = NULL},
 };
 
-static const struct setting mail_table[] = {
-    ROW("server", SET_TEXT, config_mail, server, .required = true,
-        .meaning = "smtp://host:587 or smtps://host:465"),
-    ROW("from", SET_ADDRESS, config_mail, from, .required = true,
-        .meaning = "whom the mails come from"),
-    ROW("to", SET_ADDRESS_LIST, config_mail, to,
-        .meaning = "whom they go to where a step names nobody"),
-    ROW("username", SET_TEXT, config_mail, username, .meaning = "the login"),
-    ROW("password", SET_SECRET, config_mail, password, .meaning = "its password"),
-    ROW("ca_file", SET_PATH, config_mail, ca_file,
-        .meaning = "more roots to trust, for a private CA, PEM"),
-    NOT_YET("oauth", "OAuth for mail"),
-    {.key = NULL},
-};
-
 /* ---- helpers ---------------------------------------------------------------------------------- */
 
 #define fault(l, ...) yaml_fault((l)->reader.faults, __VA_ARGS__)
@@ -302,15 +288,14 @@ static const struct yaml_node *place(const struct yaml_node *map, const char *ke
     return child ? child->key : map && map->key ? map->key : map;
 }
 
-/* A map of things that the user named: each name fit for a path and a log. */
-static bool check_names(struct loading *l, const struct yaml_node *map, const char *what)
+bool config_names_ok(const struct settings_reader *r, const struct yaml_node *map, const char *what)
 {
     static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz0123456789_-";
     bool good = true;
 
     if (map->kind != YAML_MAP || map->count == 0) {
-        fault(l, map->key ? map->key : map,
-              "%s: expected at least one, each with a name of your choice", what);
+        yaml_fault(r->faults, map->key ? map->key : map,
+                   "%s: expected at least one, each with a name of your choice", what);
         return false;
     }
     for (const struct yaml_node *child = map->first; child; child = child->next) {
@@ -318,8 +303,8 @@ static bool check_names(struct loading *l, const struct yaml_node *map, const ch
         size_t len = strlen(name);
 
         if (len > NAME_MAX_CHARS || *name == '-' || strspn(name, alphabet) != len) {
-            fault(
-                l, child->key,
+            yaml_fault(
+                r->faults, child->key,
                 "%s: expected a name of a-z, 0-9, - and _, at most %d, that does not begin with -, "
                 "found '%.60s'",
                 what, NAME_MAX_CHARS, name);
@@ -494,7 +479,7 @@ static void read_tenant(struct loading *l, const struct yaml_node *map, struct c
 
 static enum err_code read_tenants(struct loading *l, const struct yaml_node *map)
 {
-    if (!map || !check_names(l, map, "tenants"))
+    if (!map || !config_names_ok(&l->reader, map, "tenants"))
         return ERR_OK; /* the fault is noted */
     l->config->tenants = arena_array(l->reader.arena, map->count, sizeof *l->config->tenants);
     if (!l->config->tenants)
@@ -602,7 +587,7 @@ static void read_source(struct loading *l, const struct yaml_node *map, struct c
 
 static enum err_code read_sources(struct loading *l, const struct yaml_node *map)
 {
-    if (!map || !check_names(l, map, "sources"))
+    if (!map || !config_names_ok(&l->reader, map, "sources"))
         return ERR_OK; /* the fault is noted, or there need not be any */
     if (yaml_get(map, CONFIG_POLLING))
         fault(l, yaml_get(map, CONFIG_POLLING)->key,
@@ -614,64 +599,6 @@ static enum err_code read_sources(struct loading *l, const struct yaml_node *map
     for (const struct yaml_node *child = map->first; child; child = child->next)
         read_source(l, child, &l->config->sources[l->config->n_sources++]);
     return ERR_OK;
-}
-
-static void read_mail(struct loading *l, const struct yaml_node *map)
-{
-    struct config_mail *mail = &l->config->mail;
-    struct mail_server server;
-    struct err e = {0};
-
-    if (!map)
-        return;
-    settings_read(&l->reader, map, "mail", mail_table, mail);
-    if (!mail->server)
-        return;
-    if (strncasecmp(mail->server, "graph:", 6) == 0) {
-        fault(
-            l, yaml_get(map, "server"),
-            "mail.server: mail through Microsoft Graph is not available in this version of cordon; use "
-            "smtp:// or smtps://");
-        return;
-    }
-    if (mail->username && !yaml_get(map, "password_file")) {
-        fault(l, place(map, "username"), "mail.password_file is missing: mail.username needs it");
-        return;
-    }
-    if (!mail->username && mail->password.text) {
-        fault(l, place(map, "password_file"),
-              "mail.username is missing: mail.password_file needs it");
-        return;
-    }
-    server = (struct mail_server){.url = mail->server,
-                                  .username = mail->password.text ? mail->username : NULL,
-                                  .password = mail->password.text,
-                                  .ca_file = mail->ca_file};
-    if (mail_server_check(&server, &e))
-        fault(l, yaml_get(map, "server"), "mail.server: %s", e.text);
-}
-
-/* Every email step that names nobody needs mail.to; every one needs a server. */
-static void check_mail_of_rules(struct loading *l, const struct yaml_node *rules,
-                                const struct yaml_node *mail)
-{
-    for (const struct yaml_node *rule = rules->kind == YAML_LIST ? rules->first : NULL; rule;
-         rule = rule->next) {
-        const struct yaml_node *steps = yaml_get(rule, "do");
-
-        for (const struct yaml_node *step = steps && steps->kind == YAML_LIST ? steps->first : NULL;
-             step; step = step->next) {
-            const struct yaml_node *email = yaml_get(step, "email");
-
-            if (!email)
-                continue;
-            if (!mail)
-                fault(l, email->key,
-                      "email: there is no mail: to send it with (mail.server, mail.from)");
-            else if (!yaml_get(email, "to") && !yaml_get(mail, "to"))
-                fault(l, email->key, "email: it names nobody; give it `to`, or set mail.to");
-        }
-    }
 }
 
 static void read_polling(struct loading *l, const struct yaml_node *map)
@@ -760,10 +687,14 @@ static enum err_code read_root(struct loading *l, const struct yaml_node *root)
         code = read_sources(l, in.sources);
     if (code)
         return code;
-    read_mail(l, in.mail);
+    code = config_read_webhooks(&l->reader, in.webhooks, c);
+    if (!code)
+        code = config_read_mail(&l->reader, in.mail, c);
+    if (code)
+        return code;
     if (in.rules) {
         c->policy = policy_compile(&l->reader, in.rules, in.safety);
-        check_mail_of_rules(l, in.rules, in.mail);
+        config_check_telling(&l->reader, in.rules, in.mail, c);
     }
     read_retention(l, root, in.retention_ms);
     if (!in.mail)
@@ -849,7 +780,7 @@ static void holder_free(struct holder *h)
     for (size_t i = 0; i < c->n_tenants; i++)
         secret_wipe(&c->tenants[i].client_secret);
     secret_wipe(&c->admin.token);
-    secret_wipe(&c->mail.password);
+    config_wipe_mail(c);
     secret_wipe(&c->store_password);
     arena_free(h->arena);
 }
@@ -1165,6 +1096,14 @@ const struct config_source *config_source(const struct config *c, const char *na
     for (size_t i = 0; i < c->n_sources; i++)
         if (strcmp(c->sources[i].name, name) == 0)
             return &c->sources[i];
+    return NULL;
+}
+
+const struct config_webhook *config_webhook(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_webhooks; i++)
+        if (strcmp(c->webhooks[i].name, name) == 0)
+            return &c->webhooks[i];
     return NULL;
 }
 

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "auto.h"
+#include "config_mail.h"
 #include "gate.h"
 #include "policy.h"
 #include "settings.h"
@@ -66,15 +67,6 @@ struct config_source {
     bool shadow;       /* what it leads to is told, not done */
 };
 
-struct config_mail {
-    const char *server; /* smtp:// or smtps:// URL; NULL: no mail configured */
-    const char *from;
-    struct text_list to;
-    const char *username;
-    struct secret password;
-    const char *ca_file; /* extra roots for a private CA */
-};
-
 /* The name that cases of polling bear as their source. */
 #define CONFIG_POLLING "polling"
 
@@ -99,6 +91,8 @@ struct config {
     struct config_source *sources;
     size_t n_sources;
     struct config_mail mail;
+    struct config_webhook *webhooks;
+    size_t n_webhooks;
     struct config_polling polling;
     const struct policy *policy;
     size_t n_tests; /* of the policy: all of them hold */
@@ -128,6 +122,7 @@ struct config *config_ref(struct config *c);
 void config_unref(struct config *c);
 const struct config_tenant *config_tenant(const struct config *c, const char *name);
 const struct config_source *config_source(const struct config *c, const char *name);
+const struct config_webhook *config_webhook(const struct config *c, const char *name);
 /** May a case of this source (CONFIG_POLLING included) lead to an isolation? */
 bool config_may_isolate(const struct config *c, const char *source);
 /** Is what its deliveries lead to told, and not done? */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "audit.h"
+#include "mail_graph.h"
 #include "match.h"
 #include "policy_rules.h"
 #include "runtime.h"
@@ -367,25 +368,51 @@ static void look_at_tenant(struct doctor *d, struct runtime_tenant *t)
 
 /* ---- the rest ------------------------------------------------------------------------------------ */
 
+/* What a way's failing is mended with. */
+static const char *cure_of_way(const struct config_way *w, enum err_code code)
+{
+    if (w->kind == CONFIG_WAY_GRAPH)
+        return code == ERR_FORBIDDEN
+                   ? "Entra, App registrations, this application, API permissions: add the application "
+                     "permission Microsoft Graph " MAIL_GRAPH_ROLE
+                     ", then grant admin consent; and "
+                     "limit in Exchange (RBAC for Applications) which mailboxes it is good for"
+                   : "what it says of the token says which of client_id, secret and tenant_id it is";
+    if (w->oauth && w->tenant)
+        return code == ERR_DENIED
+                   ? "Exchange Online takes the token when the application has its permission "
+                     "SMTP.SendAsApp with admin consent, is known there (New-ServicePrincipal) and may use "
+                     "the mailbox (Add-MailboxPermission), and the mailbox allows SMTP AUTH"
+                   : "see the token, mail.server and the firewall";
+    if (w->oauth)
+        return "see that what writes oauth.token_file writes one that is good, mail.server, and the "
+               "firewall";
+    return code == ERR_DENIED
+               ? "renew mail.username and mail.password_file, or allow the login at the mail server"
+               : "see mail.server (port 587 with STARTTLS is smtp://, 465 is smtps://), mail.ca_file, and "
+                 "the firewall";
+}
+
 static void look_at_mail(struct doctor *d)
 {
     const struct config_mail *mail = &d->o->config->mail;
-    char what[160] = "";
-    struct err e = {0};
 
     d->part = "mail";
     if (!mail->server)
         say(d, DOCTOR_WARN, "set mail.server, mail.from and mail.to",
-            "no mail server is configured: nobody is told anything");
-    else if (mail_probe(&d->rt->mail, d->o->rest, mail->from, what, &e))
-        say(d, DOCTOR_BAD,
-            e.code == ERR_DENIED ? "renew mail.username and mail.password_file, or allow the login "
-                                   "at the mail server"
-                                 : "see mail.server (port 587 with STARTTLS is smtp://, 465 is "
-                                   "smtps://), mail.ca_file, and the firewall",
-            "%s: %s", mail->server, e.text);
-    else
-        say(d, DOCTOR_OK, NULL, "%s: %s; no mail was sent", mail->server, what);
+            "no mail server is configured: nobody is told anything by mail");
+    for (size_t i = 0; i < mail->n_ways; i++) {
+        struct way *w = d->rt->ways[i];
+        char what[160] = "";
+        struct err e = {0};
+
+        d->part = way_name(w);
+        if (way_probe(w, mail->from, NULL, what, &e))
+            say(d, DOCTOR_BAD, cure_of_way(&mail->ways[i], e.code), "%s: %s", way_words(w), e.text);
+        else
+            say(d, DOCTOR_OK, NULL, "%s: %s; no mail was sent", way_words(w), what);
+    }
+    d->part = "mail";
     if (mail->server && !mail->to.count)
         say(d, DOCTOR_WARN, "set mail.to",
             "mail.to is empty: who is told what no rule has a name for?");

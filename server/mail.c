@@ -181,6 +181,15 @@ __attribute__((format(printf, 4, 5))) static void set_result(struct mail_result 
     memcpy(r->text, buf_text(&clean), len);
 }
 
+void mail_results_set(struct mail_result *results, size_t n, enum mail_fate fate, bool maybe_sent,
+                      const char *text)
+{
+    for (size_t i = 0; i < n; i++) {
+        set_result(&results[i], fate, 0, "%s", text);
+        results[i].maybe_sent = maybe_sent;
+    }
+}
+
 static void retry_all(struct mail_result *results, size_t n, const char *why)
 {
     for (size_t i = 0; i < n; i++)

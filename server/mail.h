@@ -4,7 +4,7 @@
  *           it is used when the server offers it and plain text is allowed when not. A relay on loopback may
  *           show any certificate (plain text is no worse), unless ca_file says which is good.
  * smtps://  libcurl (rest.h), which speaks implicit TLS; one transaction per recipient. The same way
- *           goes every login with an OAuth token (XOAUTH2), smtp:// with STARTTLS included.
+ *           goes every login with an OAuth token (XOAUTH2, OAUTHBEARER), smtp:// with STARTTLS included.
  *
  * A notice is work of its own that is tried again (design.md section 4), so nothing here waits or
  * repeats. A message may arrive twice when an answer was lost (`maybe_sent`): build it once with one
@@ -38,7 +38,7 @@ struct mail_server {
     /* Reads the password (or token) anew for each message, into ret; its bytes are wiped after use. */
     enum err_code (*read_password)(void *ctx, struct buf *ret, struct err *e);
     void *read_password_ctx;
-    bool oauth; /* the password is an access token: XOAUTH2 (defender-api.md section 9.2) */
+    bool oauth;          /* the password is an access token (defender-api.md sections 9.2, 9.3) */
     const char *ca_file; /* extra PEM roots, for a private CA; NULL: the system's alone */
     const char *helo;    /* the name in EHLO; NULL: the host's own */
     int64_t timeout_ms;  /* for all of a message, from look-up to answer; 0: MAIL_TIMEOUT_MS */
@@ -63,6 +63,10 @@ struct mail_result {
 
 /** "sent", "retry", "refused"; static storage. */
 const char *mail_fate_name(enum mail_fate fate);
+
+/** The same fate for n recipients; text is cleaned, and cut where it is too long. */
+void mail_results_set(struct mail_result *results, size_t n, enum mail_fate fate, bool maybe_sent,
+                      const char *text);
 
 /**
  * Sends message from `from` to each of to[]. Blocks, for server->timeout_ms and a second at most.

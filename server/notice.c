@@ -411,21 +411,28 @@ static void log_fates(const struct sending *s)
 
 static void send_it(struct sending *s, struct runtime *rt)
 {
-    struct mail_server server = rt->mail;
     struct err e = {0};
 
-    server.helper = s->g->mail_helper;
     for (size_t i = 0; i < s->n.n_recipients && s->count < MAIL_RECIPIENTS_MAX; i++)
         if (s->n.recipients[i].state == RECIPIENT_WAITING) {
             s->who[s->count] = &s->n.recipients[i];
             s->to[s->count++] = s->n.recipients[i].address;
         }
-    if (s->count && server.url) {
+    if (s->count && rt->config->mail.n_ways) {
+        const struct way_mail mail = {.id = s->n.id,
+                                      .case_id = s->n.case_id,
+                                      .kind = s->n.kind,
+                                      .subject = s->n.subject,
+                                      .from = s->n.sender,
+                                      .to = s->to,
+                                      .n = s->count,
+                                      .message = s->n.message,
+                                      .len = strlen(s->n.message),
+                                      .helper = s->g->mail_helper};
         enum err_code code;
 
         fault_point("before a mail is sent");
-        code = mail_send(&server, s->g->rest, s->n.sender, s->to, s->count, s->n.message,
-                         strlen(s->n.message), s->results, &e);
+        code = way_send(rt->ways[0], &mail, s->results, &e);
         fault_point("after a mail was sent");
         (void)health_note(s->g->health, "mail", NULL, !code, e.text);
         if (code)

@@ -491,6 +491,7 @@ static const struct {
     {CURLE_UNSUPPORTED_PROTOCOL, ERR_INVALID, ERR_UNKNOWN},
     {CURLE_OUT_OF_MEMORY, ERR_NOMEM, ERR_UNKNOWN},
     {CURLE_FILESIZE_EXCEEDED, ERR_AGAIN, ERR_TOO_BIG}, /* by its Content-Length */
+    {CURLE_LOGIN_DENIED, ERR_DENIED, ERR_UNKNOWN},     /* mail: before the server's own 5xx */
 };
 
 static void fail(struct rest_call *c, enum err_code code, const char *what)
@@ -1063,7 +1064,8 @@ static CURLcode set_mail(struct rest_call *c, const struct rest_request *q, bool
         SET(CURLOPT_USERNAME, q->username);
     if (q->username && q->bearer) {
         SET(CURLOPT_XOAUTH2_BEARER, q->bearer);
-        SET(CURLOPT_LOGIN_OPTIONS, "AUTH=XOAUTH2"); /* section 9.2: what Exchange Online takes */
+        /* Sections 9.2, 9.3: XOAUTH2 is what Exchange Online takes; OAUTHBEARER (RFC 7628) the standard's own. */
+        SET(CURLOPT_LOGIN_OPTIONS, "AUTH=XOAUTH2;AUTH=OAUTHBEARER");
     } else if (q->username && q->password) {
         SET(CURLOPT_PASSWORD, q->password);
     }

@@ -62,7 +62,7 @@ struct rest_request {
     bool mail_probe;      /* connect, start TLS, log in and end there: no mail_to, no body */
     const char *username; /* NULL: no AUTH */
     const char *password; /* NULL with bearer */
-    const char *bearer;   /* access token for AUTH XOAUTH2; NULL with password */
+    const char *bearer;   /* access token for AUTH XOAUTH2 or OAUTHBEARER; NULL with password */
 };
 
 struct rest_answer {
@@ -116,6 +116,7 @@ void rest_abandon(struct rest_call *call);
  * then to be given to rest_answer_clear.
  * Otherwise: ERR_AGAIN  no connection, name not found, TLS failed, too slow to connect: the request
  *                       never left. Mail: the message was not handed over completely;
+ *            ERR_DENIED  mail: the login was refused, and no 5xx said so;
  *            ERR_UNKNOWN the request may have arrived (timeout, reset, cut answer), for every method;
  *            ERR_TOO_BIG the answer is larger than it may be (the request was carried out, maybe);
  *            ERR_INVALID (url), ERR_STOPPING, ERR_NOMEM.

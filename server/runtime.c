@@ -71,6 +71,9 @@ static void runtime_free(struct runtime *r)
         quota_free(r->tenants[i].quota);
     }
     free(r->tenants);
+    for (size_t i = 0; r->ways && i < r->config->mail.n_ways; i++)
+        way_free(r->ways[i]);
+    free(r->ways);
     config_unref(r->config);
     free(r);
 }
@@ -92,10 +95,11 @@ enum err_code runtime_new(struct config *config, struct rest *rest, const struct
         code = err_set(e, ERR_NOMEM, "runtime");
     for (size_t i = 0; i < config->n_tenants && !code; i++)
         code = open_tenant(&r->tenants[i], &config->tenants[i], rest, clock, e);
-    r->mail = (struct mail_server){.url = config->mail.server,
-                                   .username = config->mail.username,
-                                   .password = config->mail.password.text,
-                                   .ca_file = config->mail.ca_file};
+    r->ways = calloc(config->mail.n_ways + 1, sizeof *r->ways);
+    if (!r->ways && !code)
+        code = err_set(e, ERR_NOMEM, "runtime");
+    for (size_t i = 0; i < config->mail.n_ways && !code; i++)
+        code = way_new(&config->mail.ways[i], rest, clock, &r->ways[i], e);
     if (code) {
         runtime_free(r);
         return code;

@@ -1,14 +1,14 @@
 /* runtime.h - the configuration in force and what is built from it: a Defender client per tenant, the
- * way to the mail server. A reload builds a new one; whoever works with the old goes on with it. */
+ * ways out of mails. A reload builds a new one; whoever works with the old goes on with it. */
 #ifndef CORDON_RUNTIME_H
 #define CORDON_RUNTIME_H
 
 #include "config.h"
 #include "defender.h"
-#include "mail.h"
 #include "quota.h"
 #include "storm.h"
 #include "token.h"
+#include "way.h"
 
 struct runtime_tenant {
     const struct config_tenant *config;
@@ -21,7 +21,8 @@ struct runtime_tenant {
 struct runtime {
     struct config *config;
     struct runtime_tenant *tenants; /* config->n_tenants of them, in its order */
-    struct mail_server mail;        /* url NULL: no mail configured */
+    struct way *
+        *ways; /* of mails, in their order: config->mail.n_ways of them; none: no mail configured */
     _Atomic int refs;
 };
 

@@ -112,7 +112,7 @@ void token_wipe(struct buf *b)
     buf_reset(b);
 }
 
-static void wipe_and_clear(struct buf *b)
+void token_clear(struct buf *b)
 {
     token_wipe(b);
     buf_clear(b);
@@ -355,7 +355,7 @@ static void collect_locked(struct token *t)
 
 static enum err_code add_secret(const struct token *t, struct buf *form, struct err *e)
 {
-    AUTO(wipe_and_clear) struct buf secret = BUF_INIT(8192);
+    AUTO(token_clear) struct buf secret = BUF_INIT(8192);
     enum err_code code;
     size_t len;
 
@@ -378,7 +378,7 @@ static enum err_code add_secret(const struct token *t, struct buf *form, struct 
 
 static enum err_code ask(struct token *t, struct rest_call **ret_call, struct err *e)
 {
-    AUTO(wipe_and_clear) struct buf form = BUF_INIT(FORM_MAX);
+    AUTO(token_clear) struct buf form = BUF_INIT(FORM_MAX);
     enum err_code code;
 
     make_room(&form, FORM_MAX);
@@ -554,7 +554,7 @@ static bool decode(struct buf *out, const char *text, size_t len)
 
 enum err_code token_claims(struct token *t, struct json **ret_claims, struct err *e)
 {
-    AUTO(wipe_and_clear) struct buf text = BUF_INIT(TOKEN_MAX);
+    AUTO(token_clear) struct buf text = BUF_INIT(TOKEN_MAX);
     AUTO(buf_clear) struct buf payload = BUF_INIT(TOKEN_MAX);
     enum err_code code;
     char *first, *second;

@@ -84,5 +84,7 @@ bool token_claims_have_role(const struct json *claims, const char *role);
 void token_form_add(struct buf *form, const char *name, const char *value, size_t len);
 /** Overwrites all the memory of b, then empties it; for buffers that held a secret. */
 void token_wipe(struct buf *b);
+/** The same, and frees it: for AUTO. */
+void token_clear(struct buf *b);
 
 #endif

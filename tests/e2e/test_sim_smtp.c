@@ -291,6 +291,9 @@ static void test_sim_smtp__knows_xoauth2(void **state)
 
     (void)state;
     sim_tell(sim, "/config", "{\"smtp\":{\"xoauth2\":true}}");
+    sim_tell(sim, "/clients",
+             "{\"client_id\":\"5d1f6c2e-8f3b-4a7d-9c11-2e4b6a8c0d13\","
+             "\"exchange_roles\":[\"SMTP.SendAsApp\"]}");
     snprintf(url, sizeof url, "%s/%s/oauth2/v2.0/token", sim->login_url, sim->tenant_id);
     assert_true(fetch(&f, "POST", url, headers, form, strlen(form), WAIT_MS));
     assert_int_equal(json_parse(f.body, f.body_len, &doc, NULL), ERR_OK);

@@ -139,13 +139,14 @@ static void write_config(struct house *h, const struct house_options *o)
              "store:\n  url: %s%s\n"
              "tenants:\n  contoso:\n    tenant_id: %s\n    client_id: %s\n"
              "    client_secret_file: %s/client-secret\n"
-             "    api_url: %s\n    api_scope: %s\n    login_url: %s\n    quota: %s\n"
+             "    api_url: %s\n    api_scope: %s\n    login_url: %s\n"
+             "    graph_url: %s\n    quota: %s\n"
              "sources:\n  relay:\n    tenant: contoso\n",
              o->listen_address ? o->listen_address : "127.0.0.1:0", o->listen ? o->listen : "",
              o->admin_address ? o->admin_address : "127.0.0.1:0",
              o->store_url ? "" : "sqlite:", o->store_url ? o->store_url : h->store_file,
              s->tenant_id, s->client_id, h->dir, s->api_url, s->api_scope, s->login_url,
-             o->quota ? o->quota : "{per_minute: 100000, per_hour: 1000000}");
+             s->graph_url, o->quota ? o->quota : "{per_minute: 100000, per_hour: 1000000}");
     if (o->source)
         buf_adds(&b, o->source);
     else

@@ -158,7 +158,7 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         {"lisen: {}\n" ALL, "cordon.yaml:1:1: lisen: unknown key; did you mean listen?\n"},
         {"severity: 1\n" ALL,
          "cordon.yaml:1:1: severity: unknown key; expected one of listen, admin, public_url, store, retention, tenants, "
-         "sources, mail, rules, safety, tests, polling, hunts\n"},
+         "sources, mail, webhooks, rules, safety, tests, polling, hunts\n"},
         {SOURCES MAIL RULES,
          "cordon.yaml:1:1: tenants is missing: whose Defender is read and acted on\n"},
         {TENANTS MAIL RULES,
@@ -373,10 +373,12 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         {"mail: {server: 'smtp://localhost'}\n" TENANTS SOURCES RULES,
          "cordon.yaml:1:1: mail.from is missing: whom the mails come from\n"
          "cordon.yaml:11:27: email: it names nobody; give it `to`, or set mail.to\n"},
-        {"mail: {server: 'graph:soc@contoso.example', from: a@b.example, to: c@d.example}\n" TENANTS
+        {"mail: {server: 'graph:soc', from: a@b.example, to: c@d.example}\n" TENANTS SOURCES RULES,
+         "cordon.yaml:1:16: mail.server: expected graph: and the address of a mailbox: \"soc\" is not a mail "
+         "address: no @\n"},
+        {"mail: {server: 'graph:a@b.example', from: a@b.example, to: c@d.example, username: x}\n" TENANTS
              SOURCES RULES,
-         "cordon.yaml:1:16: mail.server: mail through Microsoft Graph is not available in this version of cordon; use "
-         "smtp:// or smtps://\n"},
+         "cordon.yaml:1:73: mail.username: Graph has no such login; take it out\n"},
         {"mail: {server: 'smtp://localhost', from: cordon, to: c@d.example}\n" TENANTS SOURCES
              RULES,
          "cordon.yaml:1:42: mail.from: \"cordon\" is not a mail address: no @\n"},
@@ -389,9 +391,40 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, password_file: secret}\n" TENANTS
              SOURCES RULES,
          "cordon.yaml:1:72: mail.username is missing: mail.password_file needs it\n"},
-        {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, oauth: {tenant: contoso}}\n" TENANTS
+        {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, oauth: {tenant: contosa}}\n" TENANTS
              SOURCES RULES,
-         "cordon.yaml:1:72: mail.oauth: OAuth for mail is not available in this version of cordon\n"},
+         "cordon.yaml:1:88: mail.oauth.tenant: there is no tenant 'contosa'; did you mean contoso?\n"},
+        {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, oauth: {scope: x}}\n" TENANTS
+             SOURCES RULES,
+         "cordon.yaml:1:72: mail.oauth.tenant is missing: the tenant whose application gets the token\n"},
+        {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, oauth: {tenant: contoso, token_file: secret}}\n" TENANTS
+             SOURCES RULES,
+         "cordon.yaml:1:72: mail.oauth: the token of token_file is somebody else's business; take tenant out\n"},
+        {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, oauth: {tenant: contoso}, password_file: secret}\n" TENANTS
+             SOURCES RULES,
+         "cordon.yaml:1:98: mail: oauth logs in with a token; take password_file out\n"},
+        {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, fallback: {ways: []}}\n" TENANTS
+             SOURCES RULES,
+         "cordon.yaml:1:89: mail.fallback.ways: expected a list of ways, one at least\n"},
+        {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, fallback: {ways: [{}, {webhook: tems}]}}\n" TENANTS
+             "webhooks: {teams: {url: 'https://teams.example', template: teams}}\n" SOURCES RULES,
+         "cordon.yaml:1:90: mail.fallback.ways[1]: expected a server, or a webhook\n"
+         "cordon.yaml:1:104: mail.fallback.ways[2].webhook: there is no webhook 'tems' under webhooks; did you "
+         "mean teams?\n"},
+        {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, desk: {call: x}}\n" TENANTS
+             SOURCES RULES,
+         "cordon.yaml:1:72: mail.desk.to is missing: whom mails with `audience: desk` go to\n"},
+        /* webhooks */
+        {"webhooks: {teams: {template: teams}}\n" ALL,
+         "cordon.yaml:1:12: webhooks.teams.url_file is missing: the file with the URL that posts go to\n"},
+        {"webhooks: {teams: {template: teams, url: 'https://x.example', url_file: secret}}\n" ALL,
+         "cordon.yaml:1:63: webhooks.teams.url_file: its text is no https:// URL (http:// is for loopback "
+         "alone)\n"
+         "cordon.yaml:1:63: webhooks.teams: url and url_file are the same thing; keep one of them\n"},
+        {"webhooks: {siem: {url: 'https://x.example'}}\n" ALL,
+         "cordon.yaml:1:12: webhooks.siem.secret_files is missing: whoever gets such posts must be able to "
+         "tell that they are cordon's; `cordon keygen` makes a secret\n"},
+        {"webhooks: {siem: {url: 'https://x.example', secret_files: secret}}\n" ALL, NULL},
         {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, ca_file: nowhere}\n" TENANTS
              SOURCES RULES,
          "cordon.yaml:1:81: mail.ca_file: cannot read nowhere: there is no such file\n"},
@@ -626,7 +659,7 @@ static void test_config__the_example_of_the_contract_is_good(void **state)
     assert_int_equal(flow->heartbeat_ms, HOUR_MS);
     assert_int_equal(relay->heartbeat_ms, 0);
     assert_null(config_source(c, "Relay"));
-    assert_string_equal(c->mail.username, "cordon");
+    assert_string_equal(c->mail.ways[0].username, "cordon");
     assert_int_equal(c->mail.to.count, 1);
     assert_true(policy_uses(c->policy, "isolate"));
     assert_false(policy_is_shadow(c->policy));

@@ -220,6 +220,17 @@ static enum err_code post_clients(struct order *o)
     return put_each(o, put_client);
 }
 
+static enum err_code put_sink(struct order *o, const struct json *object, const char **ret_id)
+{
+    *ret_id = json_get_string(object, "name");
+    return sink_put(o->house, object, &o->e);
+}
+
+static enum err_code post_sinks(struct order *o)
+{
+    return put_each(o, put_sink);
+}
+
 /* {"value":[…]} of those whose field is the query's `name`, or of all. */
 static enum err_code show(struct order *o, const char *name, int field, size_t count,
                           struct entity *(*at)(struct world *w, size_t i))
@@ -508,6 +519,7 @@ static enum err_code post_reset(struct order *o)
     (void)faults_remove(&h->faults, NULL);
     limits_clear(&h->limits);
     entra_forget(h);
+    sinks_forget(h);
     h->keys_down = false;
     if (house_furnish(h, &o->e))
         return ERR_INVALID;
@@ -983,6 +995,7 @@ static const struct {
     {"POST", "/actions", post_actions},
     {"GET", "/actions", get_actions},
     {"POST", "/clients", post_clients},
+    {"POST", "/sinks", post_sinks},
     {"POST", "/generate", post_generate},
     {"GET", "/config", get_config},
     {"POST", "/config", post_config},

@@ -250,8 +250,10 @@ static bool make_token(struct call *c, const struct client *client, const char *
     struct world *w = &c->house->world;
     AUTO(buf_clear) struct buf header = BUF_INIT(4096), payload = BUF_INIT(65536);
     struct json_out o = JSON_OUT(&header), p = JSON_OUT(&payload);
-    bool graph = strstr(aud, "graph.microsoft") != NULL;
-    char **roles = graph ? client->graph_roles : client->roles;
+    /* each resource has permissions of its own: sections 1.2, 9.2, 10 */
+    char **roles = strstr(aud, "graph.microsoft")     ? client->graph_roles
+                   : strstr(aud, "outlook.office365") ? client->exchange_roles
+                                                      : client->roles;
     char text[160], kid[64];
 
     keys_kid(c->house->keys, KEY_CURRENT, false, kid);

@@ -269,7 +269,7 @@ static void carry_out(struct call *c)
     }
     if (strncasecmp(c->q->path, "/api/", 5) == 0)
         defender_serve(c);
-    else if (!entra_serve(c))
+    else if (!graph_mail_serve(c) && !sink_serve(c) && !entra_serve(c))
         c->status = 404;
 }
 

@@ -38,6 +38,7 @@ struct house {
     struct map bearers;  /* token to struct bearer: entra.c */
     struct map seen_jti; /* client assertions used: entra.c */
     char base_url[128];  /* http://127.0.0.1:P */
+    struct sink *sinks;  /* sink.c */
     bool keys_down;      /* discovery and JWKS answer 503 */
     /* what a reset returns to */
     const char *start_config; /* JSON or NULL */
@@ -96,6 +97,17 @@ struct bearer {
 /** What a token of ours says; ERR_DENIED: not ours, or stale now. *ret lives until the next call. */
 enum err_code entra_check(struct house *h, const char *token, struct bearer **ret, struct err *e);
 void entra_forget(struct house *h);
+
+/* graph_mail.c */
+/** false: the path is not sendMail's. */
+bool graph_mail_serve(struct call *c);
+
+/* sink.c */
+/** false: the path is none of a sink. */
+bool sink_serve(struct call *c);
+/** A sink as POST /sim/sinks describes it; one of the same name is replaced. */
+enum err_code sink_put(struct house *h, const struct json *object, struct err *e);
+void sinks_forget(struct house *h);
 
 /* front.c */
 void front_door(struct httpd_request *q, void *house);

@@ -143,6 +143,7 @@ static void house_clear(struct house *h)
     (void)faults_remove(&h->faults, NULL);
     limits_clear(&h->limits);
     entra_forget(h);
+    sinks_forget(h);
     world_clear(&h->world);
     journal_free(h->journal);
     mails_free(h->mails);

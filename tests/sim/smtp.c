@@ -62,6 +62,7 @@ struct session {
     char in[4096];
     size_t in_len, in_at;
     struct arena *arena; /* of the mail being sent */
+    bool by_token;       /* user was logged in by a token of Exchange Online */
     char *helo, *user, *from;
     char *rcpt[RCPT_MAX];
     size_t n_rcpt;
@@ -274,11 +275,13 @@ static bool do_ehlo(struct session *s, const char *args)
     forget_mail(s);
     (void)json_int64(json_get(s->tune, "size"), &size); /* has a default */
     return reply(s,
-                 "250-cordon-sim greets you\r\n250-SIZE %lld\r\n250-8BITMIME%s%s%s\r\n250 "
+                 "250-cordon-sim greets you\r\n250-SIZE %lld\r\n250-8BITMIME%s%s%s%s%s\r\n250 "
                  "ENHANCEDSTATUSCODES",
                  (long long)size, tuned(s, "starttls") && !s->ssl ? "\r\n250-STARTTLS" : "",
-                 offers_auth(s) ? "\r\n250-AUTH PLAIN LOGIN" : "",
-                 offers_auth(s) && tuned(s, "xoauth2") ? " XOAUTH2" : "");
+                 offers_auth(s) ? "\r\n250-AUTH" : "",
+                 offers_auth(s) && tuned(s, "basic") ? " PLAIN LOGIN" : "",
+                 offers_auth(s) && tuned(s, "xoauth2") ? " XOAUTH2" : "",
+                 offers_auth(s) && tuned(s, "oauthbearer") ? " OAUTHBEARER" : "");
 }
 
 static bool do_helo(struct session *s, const char *args)
@@ -387,18 +390,35 @@ static bool auth_login(struct session *s, const char *initial)
     return !ok || auth_done(s, buf_text(&user), buf_text(&password));
 }
 
-/* Section 9.2: "user=" mailbox ^A "auth=Bearer " token ^A ^A. */
-static bool auth_xoauth2(struct session *s, const char *initial)
+/* A token of ours for Exchange Online whose application may send: section 9.2. */
+static bool token_is_good(struct session *s, const char *token)
 {
-    /* {"status":"401","schemes":"bearer mac","scope":"https://mail.google.com/"}: section 9.3 */
-    static const char sorry[] =
-        "eyJzdGF0dXMiOiI0MDEiLCJzY2hlbWVzIjoiYmVhcmVyIG1hYyIsInNjb3BlIjoiaHR0"
-        "cHM6Ly9tYWlsLmdvb2dsZS5jb20vIn0=";
-    AUTO(buf_clear) struct buf b = BUF_INIT(LINE_MAX_BYTES), empty = BUF_INIT(LINE_MAX_BYTES);
     AUTO(json_freep) struct json *claims = NULL;
-    char *end, *token;
+    const char *aud;
     int64_t exp = 0;
-    bool ok = true, good;
+
+    if (keys_verify(s->sink->o.keys, token, &claims, NULL))
+        return false;
+    aud = json_get_string(claims, "aud");
+    if (!aud || strcmp(aud, OUTLOOK_AUD) != 0 || !json_int64(json_get(claims, "exp"), &exp) ||
+        exp <= (int64_t)time(NULL) || bad_text(s, "auth_refused"))
+        return false;
+    JSON_EACH (role, json_get(claims, "roles"))
+        if (json_string(role) && strcmp(json_string(role), "SMTP.SendAsApp") == 0)
+            return true;
+    return false;
+}
+
+/* What both mechanisms have in common. begin, end: around the mailbox; sorry: the challenge of a refusal, which
+ * the client has to answer before it gets the 5xx. */
+static bool auth_token(struct session *s, const char *initial, const char *begin, const char *end,
+                       const char *sorry)
+{
+    static const char bearer[] = "\x01"
+                                 "auth=Bearer ";
+    AUTO(buf_clear) struct buf b = BUF_INIT(LINE_MAX_BYTES), empty = BUF_INIT(LINE_MAX_BYTES);
+    char *user = NULL, *token, *stop;
+    bool ok = true;
 
     if (*initial)
         (void)b64_read(initial, strlen(initial), &b); /* nonsense is refused below */
@@ -406,32 +426,39 @@ static bool auth_xoauth2(struct session *s, const char *initial)
         return false;
     if (!ok)
         return true;
-    token = b.len ? strstr(b.data, "\x01"
-                                   "auth=Bearer ")
-                  : NULL;
-    good = token && strncmp(b.data, "user=", 5) == 0;
-    if (good) {
-        *token = '\0';
-        token += sizeof "\x01"
-                        "auth=Bearer " -
-                 1;
-        end = strchr(token, '\x01');
-        good = end != NULL;
-        if (end)
-            *end = '\0';
+    token = b.len ? strstr(b.data, bearer) : NULL;
+    if (token && strncmp(b.data, begin, strlen(begin)) == 0) {
+        token += sizeof bearer - 1;
+        user = b.data + strlen(begin);
+        user[strcspn(user, end)] = '\0';
+        stop = strchr(token, '\x01');
+        if (stop)
+            *stop = '\0';
     }
-    good = good && !keys_verify(s->sink->o.keys, token, &claims, NULL) &&
-           json_get_string(claims, "aud") &&
-           strcmp(json_get_string(claims, "aud"), OUTLOOK_AUD) == 0 &&
-           json_int64(json_get(claims, "exp"), &exp) && exp > (int64_t)time(NULL) &&
-           !bad_text(s, "auth_refused");
-    if (good) {
+    if (user && token_is_good(s, token)) {
         free(s->user);
-        s->user = strdup(b.data + 5);
+        s->user = strdup(user);
+        s->by_token = true;
         return reply(s, "235 2.7.0 Authentication successful");
     }
-    /* the client answers with an empty line and then gets the 5xx */
     return ask(s, sorry, &empty, &ok) && (!ok || auth_refused(s));
+}
+
+/* Section 9.2: "user=" mailbox ^A "auth=Bearer " token ^A ^A. The client answers a refusal with an empty line. */
+static bool auth_xoauth2(struct session *s, const char *initial)
+{
+    /* {"status":"401","schemes":"bearer mac","scope":"https://mail.google.com/"}: section 9.3 */
+    return auth_token(s, initial, "user=", "\x01",
+                      "eyJzdGF0dXMiOiI0MDEiLCJzY2hlbWVzIjoiYmVhcmVyIG1hYyIsInNjb3BlIjoiaHR0"
+                      "cHM6Ly9tYWlsLmdvb2dsZS5jb20vIn0=");
+}
+
+/* RFC 7628 section 3.1: "n,a=" mailbox "," ^A "host=" … ^A "port=" … ^A "auth=Bearer " token ^A ^A. The client
+ * answers a refusal with one ^A (section 3.2.3). */
+static bool auth_oauthbearer(struct session *s, const char *initial)
+{
+    /* {"status":"invalid_token"}: section 3.2.2 */
+    return auth_token(s, initial, "n,a=", ",", "eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIn0=");
 }
 
 static bool do_auth(struct session *s, const char *args)
@@ -439,7 +466,11 @@ static bool do_auth(struct session *s, const char *args)
     static const struct {
         const char *name;
         bool (*fn)(struct session *s, const char *initial);
-    } mechanisms[] = {{"PLAIN", auth_plain}, {"LOGIN", auth_login}, {"XOAUTH2", auth_xoauth2}};
+        const char *offered; /* the key that says so */
+    } mechanisms[] = {{"PLAIN", auth_plain, "basic"},
+                      {"LOGIN", auth_login, "basic"},
+                      {"XOAUTH2", auth_xoauth2, "xoauth2"},
+                      {"OAUTHBEARER", auth_oauthbearer, "oauthbearer"}};
     size_t len = strcspn(args, " ");
     const char *initial = args + len + strspn(args + len, " ");
 
@@ -452,7 +483,7 @@ static bool do_auth(struct session *s, const char *args)
         initial = "";
     for (size_t i = 0; i < sizeof mechanisms / sizeof *mechanisms; i++)
         if (strncasecmp(mechanisms[i].name, args, len) == 0 && !mechanisms[i].name[len] &&
-            (mechanisms[i].fn != auth_xoauth2 || tuned(s, "xoauth2")))
+            tuned(s, mechanisms[i].offered))
             return mechanisms[i].fn(s, initial);
     return reply(s, "504 5.5.4 Unrecognized authentication type");
 }
@@ -600,6 +631,8 @@ static bool do_data(struct session *s, const char *args)
     (void)json_int64(json_get(s->tune, "size"), &size_max); /* has a default */
     if (!told && (int64_t)data.len > size_max)
         told = "552 5.3.4 Message too big";
+    if (!told && s->by_token && strcasecmp(s->from, s->user) != 0) /* section 9.2 */
+        told = "554 5.2.252 SendAsDenied; not allowed to send as this sender";
     if (!told)
         keep(s, &data, true);
     forget_mail(s);

@@ -56,13 +56,16 @@ static const struct key keys[] = {
     {"lists", "page_max", KEY_INT, AT(lists.page_max), 10000, 1, 10000, NULL}, /* section 2.1 */
     {"lists", "next_link_host", KEY_TEXT, AT(lists.next_link_host), 0, 0, 0, NULL},
     {"lists", "empty_machines_404", KEY_BOOL, AT(lists.empty_machines_404), 0, 0, 0, NULL},
+    {"graph", "mailboxes", KEY_TEXT, AT(graph.mailboxes), 0, 0, 0, NULL},
+    {"graph", "reject", KEY_TEXT, AT(graph.reject), 0, 0, 0, NULL},
+    {"graph", "per_minute", KEY_INT, AT(graph.per_minute), 0, 0, INT_MAX, NULL},
 };
 #define KEYS (sizeof keys / sizeof *keys)
 
 /* The sink's keys and their defaults; each keeps the JSON type it has here, or is null. */
 static const char smtp_defaults[] =
     "{\"starttls\":true,\"starttls_refused\":false,\"auth\":true,\"auth_refused\":null,"
-    "\"require_auth\":false,\"xoauth2\":false,\"reject\":{},\"refuse_from\":null,\"data_reply\":null,"
+    "\"require_auth\":false,\"basic\":true,\"xoauth2\":false,\"oauthbearer\":false,\"reject\":{},\"refuse_from\":null,\"data_reply\":null,"
     "\"connect\":null,\"drop\":null,\"hang\":null,\"reply_delay_ms\":0,\"size\":36700160,\"count\":-1}";
 
 void tuning_init(struct tuning *t)
@@ -80,9 +83,16 @@ void tuning_init(struct tuning *t)
     assert(t->smtp);
 }
 
+static char **text_of(struct tuning *t, const struct key *k)
+{
+    return (char **)(void *)((char *)t + k->offset);
+}
+
 void tuning_clear(struct tuning *t)
 {
-    free(t->lists.next_link_host);
+    for (size_t i = 0; i < KEYS; i++)
+        if (keys[i].kind == KEY_TEXT)
+            free(*text_of(t, &keys[i]));
     free(t->smtp);
     *t = (struct tuning){0};
 }
@@ -194,7 +204,11 @@ enum err_code tuning_read(struct tuning *t, const struct json *object, struct er
     enum err_code code;
 
     next.smtp = strdup(t->smtp);
-    next.lists.next_link_host = t->lists.next_link_host ? strdup(t->lists.next_link_host) : NULL;
+    for (size_t i = 0; i < KEYS; i++)
+        if (keys[i].kind == KEY_TEXT && *text_of(&next, &keys[i])) {
+            *text_of(&next, &keys[i]) = strdup(*text_of(t, &keys[i]));
+            assert(*text_of(&next, &keys[i]));
+        }
     code = read_group(&next, NULL, object, e);
     tuning_clear(code ? &next : t);
     if (!code)

@@ -44,6 +44,11 @@ struct tuning {
         char *next_link_host;
         bool empty_machines_404;
     } lists;
+    struct {
+        char *mailboxes;    /* those that there are, blanks between; NULL: any */
+        char *reject;       /* addresses that it takes for none, blanks between */
+        int64_t per_minute; /* mails; 0: no limit; section 9.1: 30 */
+    } graph;
     int64_t timestamp_digits; /* 0 to 7; -1: random (trap 15) */
     int64_t max_url;          /* bytes of path and query; longer: 414 */
     char *smtp;               /* the object's JSON text, all keys */

@@ -95,6 +95,7 @@ static void client_free(struct client *c)
     free(c->secret);
     texts_free(c->roles);
     texts_free(c->graph_roles);
+    texts_free(c->exchange_roles);
     free(c->certificate);
     free(c->assertion);
     free(c);
@@ -205,8 +206,9 @@ static void replace(char **slot, const struct json *v)
 enum err_code world_put_client(struct world *w, const struct json *object, struct client **ret,
                                struct err *e)
 {
-    static const char *const names[] = {"client_id", "name",        "secret",    "roles",
-                                        "expired",   "certificate", "assertion", "graph_roles"};
+    static const char *const names[] = {"client_id", "name",        "secret",
+                                        "roles",     "expired",     "certificate",
+                                        "assertion", "graph_roles", "exchange_roles"};
     const char *id = json_get_string(object, "client_id");
     struct client *c = id ? world_client(w, id) : NULL;
 
@@ -227,6 +229,7 @@ enum err_code world_put_client(struct world *w, const struct json *object, struc
         c->name = copy("defender-responder");
         c->roles = default_roles();
         c->graph_roles = texts(NULL);
+        c->exchange_roles = texts(NULL);
         w->clients = grow(w->clients, w->n_clients, sizeof(struct client *));
         w->clients[w->n_clients++] = c;
     }
@@ -241,6 +244,10 @@ enum err_code world_put_client(struct world *w, const struct json *object, struc
     if (json_get(object, "graph_roles")) {
         texts_free(c->graph_roles);
         c->graph_roles = texts(json_get(object, "graph_roles"));
+    }
+    if (json_get(object, "exchange_roles")) {
+        texts_free(c->exchange_roles);
+        c->exchange_roles = texts(json_get(object, "exchange_roles"));
     }
     if (json_get(object, "expired"))
         c->expired = json_is_true(json_get(object, "expired"));

@@ -68,11 +68,11 @@ struct action {
 };
 
 struct client {
-    char *id, *name, *secret;    /* secret NULL: has none */
-    char **roles, **graph_roles; /* NULL-terminated */
-    char *certificate;           /* PEM; NULL: none */
-    char *assertion;             /* federated credential, exact text; NULL: none */
-    bool expired;                /* its secret */
+    char *id, *name, *secret;                      /* secret NULL: has none */
+    char **roles, **graph_roles, **exchange_roles; /* NULL-terminated */
+    char *certificate;                             /* PEM; NULL: none */
+    char *assertion; /* federated credential, exact text; NULL: none */
+    bool expired;    /* its secret */
 };
 
 struct world {
@@ -88,6 +88,7 @@ struct world {
     struct map alert_by_id, machine_by_key, action_by_id;
     size_t open_actions;
     int64_t isolate_posts, unisolate_posts, max_active_isolates;
+    int64_t graph_window, graph_mails; /* ticks; of graph.per_minute */
     int64_t tokens_issued;
     int64_t tokens_dead_before; /* number of the token: those issued earlier are stale */
 };

@@ -1,0 +1,501 @@
+/* config_mail.c - see config_mail.h. */
+#include "config_mail.h"
+
+#include <stddef.h>
+#include <string.h>
+#include <strings.h>
+
+#include "config.h"
+#include "mail.h"
+#include "mime.h"
+#include "rest.h"
+#include "verify_standard_webhooks.h"
+
+#define fault(r, ...) yaml_fault((r)->faults, __VA_ARGS__)
+
+#define ROW(k, t, of, field, ...)                                                                  \
+    {                                                                                              \
+        .key = (k), .type = (t), .offset = offsetof(struct of, field), __VA_ARGS__                 \
+    }
+
+/* The resource whose tokens Exchange Online's SMTP takes, by cloud: defender-api.md section 1.2 and 9.2 for the
+ * public one, which GCC shares; those of the other two follow its hosts (inferred: `scope` overrides them). */
+static const char *const exchange_scopes[] = {
+    "https://outlook.office365.com/.default",
+    "https://outlook.office365.com/.default",
+    "https://outlook.office365.us/.default",
+    "https://outlook-dod.office365.us/.default",
+};
+
+/* Graph's, whatever graph_url a proxy has: sections 1.1 and 1.2. */
+static const char *const graph_scopes[] = {
+    "https://graph.microsoft.com/.default",
+    "https://graph.microsoft.com/.default",
+    "https://graph.microsoft.us/.default",
+    "https://dod-graph.microsoft.us/.default",
+};
+
+/* ---- tables ----------------------------------------------------------------------------------- */
+
+struct mail_part {
+    struct config_mail out;
+    struct config_way way;
+    const struct yaml_node *oauth, *fallback, *desk;
+};
+
+static const struct setting mail_table[] = {
+    ROW("server", SET_TEXT, mail_part, way.server, .required = true,
+        .meaning = "smtp://host:587, smtps://host:465 or graph:mailbox@domain"),
+    ROW("from", SET_ADDRESS, mail_part, out.from, .required = true,
+        .meaning = "whom the mails come from"),
+    ROW("to", SET_ADDRESS_LIST, mail_part, out.to,
+        .meaning = "whom they go to where a step names nobody"),
+    ROW("username", SET_TEXT, mail_part, way.username,
+        .meaning = "the login; with oauth the mailbox, default mail.from"),
+    ROW("password", SET_SECRET, mail_part, way.password, .meaning = "its password"),
+    ROW("oauth", SET_NODE, mail_part, oauth,
+        .meaning = "tenant, scope or token_file: log in with a token and not with a password"),
+    ROW("ca_file", SET_PATH, mail_part, way.ca_file,
+        .meaning = "more roots to trust, for a private CA, PEM"),
+    ROW("fallback", SET_NODE, mail_part, fallback,
+        .meaning = "after, ways: what is used when the server fails for that long"),
+    ROW("desk", SET_NODE, mail_part, desk, .meaning = "to, call: the helpdesk, and whom it calls"),
+    {.key = NULL},
+};
+
+struct way_part {
+    struct config_way out;
+    const char *webhook;
+    const struct yaml_node *oauth;
+};
+
+static const struct setting way_table[] = {
+    ROW("server", SET_TEXT, way_part, out.server,
+        .meaning = "smtp://host:587, smtps://host:465 or graph:mailbox@domain"),
+    ROW("webhook", SET_TEXT, way_part, webhook,
+        .meaning = "one of webhooks: it gets the mail's subject"),
+    ROW("username", SET_TEXT, way_part, out.username, .meaning = "the login"),
+    ROW("password", SET_SECRET, way_part, out.password, .meaning = "its password"),
+    ROW("oauth", SET_NODE, way_part, oauth, .meaning = "as in mail.oauth"),
+    ROW("ca_file", SET_PATH, way_part, out.ca_file,
+        .meaning = "more roots to trust, for a private CA, PEM"),
+    {.key = NULL},
+};
+
+struct oauth_part {
+    const char *tenant, *scope;
+    struct secret token;
+};
+
+static const struct setting oauth_table[] = {
+    ROW("tenant", SET_TEXT, oauth_part, tenant,
+        .meaning = "the tenant whose application gets the token"),
+    ROW("scope", SET_TEXT, oauth_part, scope,
+        .meaning = "what the token is asked for with; default the cloud's Exchange Online"),
+    ROW("token", SET_SECRET, oauth_part, token,
+        .meaning = "a token that something else keeps fresh (Gmail)"),
+    {.key = NULL},
+};
+
+struct fallback_part {
+    int64_t after_ms;
+    const struct yaml_node *ways;
+};
+
+static const struct setting fallback_table[] = {
+    ROW("after", SET_DURATION, fallback_part, after_ms, .fallback = CONFIG_FALLBACK_AFTER_TEXT,
+        .least = 30 * SECOND_MS, .most = DAY_MS,
+        .meaning = "a way that failed for so long gives way to the next"),
+    ROW("ways", SET_NODE, fallback_part, ways, .required = true,
+        .meaning = "a list: server with its login, or webhook"),
+    {.key = NULL},
+};
+
+static const struct setting desk_table[] = {
+    ROW("to", SET_ADDRESS_LIST, config_mail, desk_to, .required = true,
+        .meaning = "whom mails with `audience: desk` go to"),
+    ROW("call", SET_TEXT, config_mail, desk_call,
+        .meaning = "whom the helpdesk calls, as it stands in those mails"),
+    {.key = NULL},
+};
+
+static const char *const templates[] = {"cordon", "teams", "slack", NULL};
+
+static const struct setting webhook_table[] = {
+    ROW("url", SET_URL, config_webhook, plain_url,
+        .meaning = "where posts go, if that is no secret"),
+    ROW("url", SET_SECRET, config_webhook, url,
+        .meaning = "the file with the URL: Teams' and Slack's are secrets"),
+    ROW("template", SET_WORD, config_webhook, template, .fallback = "cordon", .words = templates,
+        .meaning = "cordon: JSON of ours; teams: an Adaptive Card for Workflows; slack"),
+    ROW("secret", SET_SECRET_LIST, config_webhook, secrets,
+        .meaning = "files with `whsec_…` that posts are signed with (Standard Webhooks)"),
+    ROW("ca_file", SET_PATH, config_webhook, ca_file,
+        .meaning = "more roots to trust, for a private CA, PEM"),
+    {.key = NULL},
+};
+
+/* ---- helpers ---------------------------------------------------------------------------------- */
+
+static const struct yaml_node *place(const struct yaml_node *map, const char *key)
+{
+    const struct yaml_node *child = yaml_get(map, key);
+
+    return child ? child->key : map && map->key ? map->key : map;
+}
+
+/* "a.b", or b when there is no memory: for messages. */
+static const char *name_of(const struct settings_reader *r, const char *a, const char *b)
+{
+    const char *out = arena_fmt(r->arena, "%s.%s", a, b);
+
+    return out ? out : b;
+}
+
+/* "; did you mean NAME?", or nothing. */
+static const char *meant(const struct settings_reader *r, const char *text,
+                         const char *const *names)
+{
+    const char *near = names ? yaml_nearest(text, names) : NULL;
+    const char *out = near ? arena_fmt(r->arena, "; did you mean %s?", near) : "";
+
+    return out ? out : "";
+}
+
+static const struct config_tenant *find_tenant(const struct settings_reader *r,
+                                               const struct config *c, const struct yaml_node *at,
+                                               const char *what, const char *name)
+{
+    const struct config_tenant *t = config_tenant(c, name);
+    const char **names;
+
+    if (t || !c->n_tenants)
+        return t; /* without tenants there is a fault already */
+    names = arena_array(r->arena, c->n_tenants + 1, sizeof *names);
+    for (size_t i = 0; names && i < c->n_tenants; i++)
+        names[i] = c->tenants[i].name;
+    fault(r, at, "%s: there is no tenant '%.60s'%s", what, name, meant(r, name, names));
+    return NULL;
+}
+
+static const struct config_webhook *find_webhook(const struct settings_reader *r,
+                                                 const struct config *c, const struct yaml_node *at,
+                                                 const char *what, const char *name)
+{
+    const struct config_webhook *w = config_webhook(c, name);
+    const char **names = arena_array(r->arena, c->n_webhooks + 1, sizeof *names);
+
+    for (size_t i = 0; names && i < c->n_webhooks; i++)
+        names[i] = c->webhooks[i].name;
+    if (!w)
+        fault(r, at, "%s: there is no webhook '%.60s' under webhooks%s", what, name,
+              meant(r, name, names));
+    return w;
+}
+
+/* ---- webhooks --------------------------------------------------------------------------------- */
+
+const char *config_webhook_url(const struct config_webhook *w)
+{
+    return w->url.text ? w->url.text : w->plain_url;
+}
+
+static void read_webhook(const struct settings_reader *r, const struct yaml_node *map,
+                         struct config_webhook *w)
+{
+    const char *name = name_of(r, "webhooks", map->key->text);
+    bool has_url = yaml_get(map, "url"), has_file = yaml_get(map, "url_file");
+    struct err e = {0};
+
+    settings_read(r, map, name, webhook_table, w);
+    w->name = map->key->text;
+    w->way = arena_fmt(r->arena, "webhook:%s", w->name);
+    if (map->kind != YAML_MAP)
+        return;
+    if (has_url == has_file)
+        fault(r, has_url ? place(map, "url_file") : map->key,
+              has_url ? "%s: url and url_file are the same thing; keep one of them"
+                      : "%s.url_file is missing: the file with the URL that posts go to",
+              name);
+    if (w->url.text && !rest_url_ok(w->url.text)) /* not echoed: it is a secret */
+        fault(r, place(map, "url_file"),
+              "%s.url_file: its text is no https:// URL (http:// is for loopback alone)", name);
+    for (size_t i = 0; i < w->secrets.count; i++) {
+        unsigned char key[STANDARD_WEBHOOKS_KEY_MAX];
+        size_t len;
+
+        if (standard_webhooks_key(w->secrets.items[i].text, key, &len, &e))
+            fault(r, w->secrets.items[i].at, "%s.secret_files: %s", name, e.text);
+        explicit_bzero(key, sizeof key);
+    }
+    if (w->template == CONFIG_TEMPLATE_CORDON && !yaml_get(map, "secret_files"))
+        fault(
+            r, map->key,
+            "%s.secret_files is missing: whoever gets such posts must be able to tell that they are "
+            "cordon's; `cordon keygen` makes a secret",
+            name);
+}
+
+enum err_code config_read_webhooks(const struct settings_reader *r, const struct yaml_node *map,
+                                   struct config *c)
+{
+    if (!map || !config_names_ok(r, map, "webhooks"))
+        return ERR_OK; /* the fault is noted, or there need not be any */
+    c->webhooks = arena_array(r->arena, map->count, sizeof *c->webhooks);
+    if (!c->webhooks)
+        return ERR_NOMEM;
+    for (const struct yaml_node *child = map->first; child; child = child->next)
+        read_webhook(r, child, &c->webhooks[c->n_webhooks++]);
+    for (size_t i = 0; i < c->n_webhooks; i++)
+        if (!c->webhooks[i].way)
+            return ERR_NOMEM;
+    return ERR_OK;
+}
+
+/* ---- the ways of mails ------------------------------------------------------------------------ */
+
+static void read_oauth(const struct settings_reader *r, const struct yaml_node *map,
+                       const char *what, const struct config *c, struct config_way *way)
+{
+    struct oauth_part in = {0};
+    size_t before = r->faults->count;
+
+    settings_read(r, map, what, oauth_table, &in);
+    way->oauth = true;
+    way->token = in.token;
+    way->scope = in.scope;
+    if (in.tenant)
+        way->tenant =
+            find_tenant(r, c, yaml_get(map, "tenant"), name_of(r, what, "tenant"), in.tenant);
+    if (r->faults->count != before)
+        return;
+    if (!in.tenant && !in.token.text)
+        fault(r, map->key, "%s.tenant is missing: the tenant whose application gets the token",
+              what);
+    if (in.token.text && (in.tenant || in.scope))
+        fault(r, map->key, "%s: the token of token_file is somebody else's business; take %s out",
+              what, in.tenant ? "tenant" : "scope");
+}
+
+static void check_smtp(const struct settings_reader *r, const struct yaml_node *map,
+                       const char *what, const struct config_way *way)
+{
+    struct mail_server server;
+    struct err e = {0};
+
+    if (!way->oauth && way->username && !yaml_get(map, "password_file")) {
+        fault(r, place(map, "username"), "%s.password_file is missing: %s.username needs it", what,
+              what);
+        return;
+    }
+    if (!way->oauth && !way->username && way->password.text) {
+        fault(r, place(map, "password_file"), "%s.username is missing: %s.password_file needs it",
+              what, what);
+        return;
+    }
+    if (way->oauth && yaml_get(map, "password_file")) {
+        fault(r, place(map, "password_file"),
+              "%s: oauth logs in with a token; take password_file out", what);
+        return;
+    }
+    server =
+        (struct mail_server){.url = way->server,
+                             .username = way->oauth || way->password.text ? way->username : NULL,
+                             .password = way->oauth ? "token" : way->password.text,
+                             .oauth = way->oauth,
+                             .ca_file = way->ca_file};
+    if (mail_server_check(&server, &e))
+        fault(r, yaml_get(map, "server"), "%s.server: %s", what, e.text);
+}
+
+static void check_graph(const struct settings_reader *r, const struct yaml_node *map,
+                        const char *what, const struct config *c, struct config_way *way)
+{
+    static const char *const needless[] = {"username", "password_file", "ca_file"};
+    struct err e = {0};
+
+    way->kind = CONFIG_WAY_GRAPH;
+    way->mailbox = way->server + strlen("graph:");
+    if (!mime_address_ok(way->mailbox, &e))
+        fault(r, yaml_get(map, "server"),
+              "%s.server: expected graph: and the address of a mailbox: %s", what, e.text);
+    for (size_t i = 0; i < sizeof needless / sizeof *needless; i++)
+        if (yaml_get(map, needless[i]))
+            fault(r, place(map, needless[i]), "%s.%s: Graph has no such login; take it out", what,
+                  needless[i]);
+    if (way->oauth && way->token.text)
+        fault(r, place(map, "oauth"), "%s.oauth: Graph wants a tenant; take token_file out", what);
+    if (!way->oauth && c->n_tenants == 1)
+        way->tenant = &c->tenants[0];
+    else if (!way->oauth && c->n_tenants)
+        fault(r, yaml_get(map, "server"),
+              "%s.oauth is missing: there are several tenants; oauth: {tenant: NAME}", what);
+    if (way->tenant && !way->scope)
+        way->scope = graph_scopes[way->tenant->cloud];
+}
+
+/* What the tables cannot say of a way. way: as they read it. */
+static void finish_way(const struct settings_reader *r, const struct yaml_node *map,
+                       const struct yaml_node *oauth, const char *what, const struct config *c,
+                       struct config_way *way)
+{
+    if (oauth)
+        read_oauth(r, oauth, name_of(r, what, "oauth"), c, way);
+    if (!way->server)
+        return;
+    if (strncasecmp(way->server, "graph:", 6) == 0) {
+        check_graph(r, map, what, c, way);
+        return;
+    }
+    if (way->oauth && !way->username)
+        way->username = c->mail.from;
+    if (way->oauth && way->tenant && !way->scope)
+        way->scope = exchange_scopes[way->tenant->cloud];
+    if (!way->oauth || way->username) /* else mail.from has a fault */
+        check_smtp(r, map, what, way);
+}
+
+static void read_way(const struct settings_reader *r, const struct yaml_node *map, size_t n,
+                     const struct config *c, struct config_way *ret)
+{
+    const char *what = arena_fmt(r->arena, "mail.fallback.ways[%zu]", n);
+    const char *name = arena_fmt(r->arena, "mail:fallback-%zu", n);
+    size_t before = r->faults->count;
+    struct way_part in = {0};
+
+    what = what ? what : "mail.fallback.ways";
+    settings_read(r, map, what, way_table, &in);
+    in.out.name = name ? name : "mail:fallback";
+    if (map->kind == YAML_MAP && r->faults->count == before && !in.webhook == !in.out.server)
+        fault(r, map, "%s: expected a server, or a webhook%s", what,
+              in.webhook ? ", and not both" : "");
+    if (in.webhook) {
+        in.out.kind = CONFIG_WAY_WEBHOOK;
+        in.out.webhook =
+            find_webhook(r, c, yaml_get(map, "webhook"), name_of(r, what, "webhook"), in.webhook);
+        if (in.out.webhook && in.out.webhook->way)
+            in.out.name = in.out.webhook->way;
+    }
+    finish_way(r, map, in.oauth, what, c, &in.out);
+    *ret = in.out;
+}
+
+static enum err_code read_fallback(const struct settings_reader *r, const struct yaml_node *map,
+                                   struct config *c)
+{
+    struct fallback_part in = {.after_ms = CONFIG_FALLBACK_AFTER_MS};
+    struct config_mail *mail = &c->mail;
+    struct config_way *ways;
+
+    if (map)
+        settings_read(r, map, "mail.fallback", fallback_table, &in);
+    mail->fallback_after_ms = in.after_ms;
+    if (!in.ways)
+        return ERR_OK;
+    if (in.ways->kind != YAML_LIST || !in.ways->count) {
+        fault(r, in.ways, "mail.fallback.ways: expected a list of ways, one at least");
+        return ERR_OK;
+    }
+    ways = arena_array(r->arena, in.ways->count + 1, sizeof *ways);
+    if (!ways)
+        return ERR_NOMEM;
+    ways[0] = mail->ways[0];
+    mail->ways = ways;
+    for (const struct yaml_node *n = in.ways->first; n; n = n->next, mail->n_ways++)
+        read_way(r, n, mail->n_ways, c, &ways[mail->n_ways]);
+    return ERR_OK;
+}
+
+enum err_code config_read_mail(const struct settings_reader *r, const struct yaml_node *map,
+                               struct config *c)
+{
+    struct mail_part in = {0};
+
+    if (!map)
+        return ERR_OK;
+    settings_read(r, map, "mail", mail_table, &in);
+    c->mail = in.out;
+    c->mail.server = in.way.server;
+    in.way.name = "mail";
+    finish_way(r, map, in.oauth, "mail", c, &in.way);
+    c->mail.ways = arena_array(r->arena, 1, sizeof *c->mail.ways);
+    if (!c->mail.ways)
+        return ERR_NOMEM;
+    c->mail.ways[0] = in.way;
+    c->mail.n_ways = 1;
+    if (in.desk)
+        settings_read(r, in.desk, "mail.desk", desk_table, &c->mail);
+    return read_fallback(r, in.fallback, c);
+}
+
+void config_wipe_mail(struct config *c)
+{
+    for (size_t i = 0; i < c->mail.n_ways; i++) {
+        secret_wipe(&c->mail.ways[i].password);
+        secret_wipe(&c->mail.ways[i].token);
+    }
+    for (size_t i = 0; i < c->n_webhooks; i++) {
+        secret_wipe(&c->webhooks[i].url);
+        for (size_t k = 0; k < c->webhooks[i].secrets.count; k++)
+            secret_wipe(&c->webhooks[i].secrets.items[k]);
+    }
+}
+
+/* ---- whom the rules tell ---------------------------------------------------------------------- */
+
+struct told {
+    bool people; /* somebody who can judge: by mail or a webhook */
+    const struct yaml_node *desk;
+};
+
+static void check_email(const struct settings_reader *r, const struct yaml_node *email,
+                        const struct yaml_node *mail, struct told *told)
+{
+    const struct yaml_node *audience = yaml_get(email, "audience");
+    bool desk = audience && audience->text && strcmp(audience->text, "desk") == 0;
+
+    told->people = told->people || !desk;
+    if (desk)
+        told->desk = email->key;
+    if (!mail)
+        fault(r, email->key, "email: there is no mail: to send it with (mail.server, mail.from)");
+    else if (desk && !yaml_get(email, "to") && !yaml_get(mail, "desk"))
+        fault(r, email->key, "email: it names no helpdesk; give it `to`, or set mail.desk");
+    else if (!desk && !yaml_get(email, "to") && !yaml_get(mail, "to"))
+        fault(r, email->key, "email: it names nobody; give it `to`, or set mail.to");
+}
+
+static void check_webhook(const struct settings_reader *r, const struct yaml_node *webhook,
+                          const struct config *c, struct told *told)
+{
+    const struct yaml_node *to = yaml_get(webhook, "to");
+
+    told->people = true;
+    if (to && to->kind == YAML_SCALAR && to->text)
+        (void)find_webhook(r, c, to, "webhook.to", to->text);
+}
+
+void config_check_telling(const struct settings_reader *r, const struct yaml_node *rules,
+                          const struct yaml_node *mail, const struct config *c)
+{
+    for (const struct yaml_node *rule = rules->kind == YAML_LIST ? rules->first : NULL; rule;
+         rule = rule->next) {
+        const struct yaml_node *steps = yaml_get(rule, "do");
+        struct told told = {0};
+
+        for (const struct yaml_node *step = steps && steps->kind == YAML_LIST ? steps->first : NULL;
+             step; step = step->next) {
+            const struct yaml_node *email = yaml_get(step, "email");
+            const struct yaml_node *webhook = yaml_get(step, "webhook");
+
+            if (email)
+                check_email(r, email, mail, &told);
+            if (webhook)
+                check_webhook(r, webhook, c, &told);
+        }
+        if (told.desk && !told.people)
+            fault(r, told.desk,
+                  "email: the helpdesk is told nothing of the alert; add a step for those who are "
+                  "to judge it: email: {}");
+    }
+}

@@ -1,0 +1,212 @@
+/* way.c - see way.h. */
+#include "way.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mail_graph.h"
+#include "rest.h"
+#include "token.h"
+
+/* Where a far end that is throttled does not say for how long: Graph's windows are a minute and more (section 9.1). */
+#define THROTTLED_MS MINUTE_MS
+
+struct way {
+    const struct config_way *config;
+    struct rest *rest;
+    const struct clock *clock;
+    struct token *token; /* NULL: it needs none of ours */
+    char words[300];
+    _Atomic int64_t not_before_ms; /* wall */
+};
+
+static enum err_code client_secret(void *ctx, struct buf *out, struct err *e)
+{
+    const struct config_tenant *t = ctx;
+
+    (void)e;
+    buf_add(out, t->client_secret.text, t->client_secret.len);
+    return buf_failed(out);
+}
+
+/* A token of the way's tenant, for Graph or for what the login asks for. */
+static enum err_code open_token(struct way *w, struct err *e)
+{
+    const struct config_tenant *t = w->config->tenant;
+    struct token_options o = {.rest = w->rest,
+                              .clock = w->clock,
+                              .login_url = t->login_url,
+                              .tenant_id = t->tenant_id,
+                              .client_id = t->client_id,
+                              .scope = w->config->scope,
+                              .secret = client_secret,
+                              .ctx = (void *)t};
+
+    return token_new(&o, &w->token, e);
+}
+
+enum err_code way_new(const struct config_way *config, struct rest *rest, const struct clock *clock,
+                      struct way **ret, struct err *e)
+{
+    struct way *w = calloc(1, sizeof *w);
+    enum err_code code = ERR_OK;
+
+    if (!w)
+        return err_set(e, ERR_NOMEM, "a way out");
+    w->config = config;
+    w->rest = rest;
+    w->clock = clock;
+    if (config->webhook)
+        (void)snprintf(w->words, sizeof w->words, "webhook %s", config->webhook->name);
+    else
+        (void)snprintf(w->words, sizeof w->words, "%s", config->server);
+    if (config->tenant)
+        code = open_token(w, e);
+    if (code) {
+        way_free(w);
+        return err_in(e, "%s", config->name);
+    }
+    *ret = w;
+    return ERR_OK;
+}
+
+void way_free(struct way *w)
+{
+    if (!w)
+        return;
+    token_free(w->token);
+    free(w);
+}
+
+const char *way_name(const struct way *w)
+{
+    return w->config->name;
+}
+
+const char *way_words(const struct way *w)
+{
+    return w->words;
+}
+
+bool way_can_be_probed(const struct way *w)
+{
+    return w->config->kind == CONFIG_WAY_SMTP;
+}
+
+/* ---- SMTP ------------------------------------------------------------------------------------- */
+
+/* The password or token of the login, as it is now. */
+static enum err_code read_secret(void *ctx, struct buf *out, struct err *e)
+{
+    const struct way *w = ctx;
+    const struct secret *s = w->config->oauth ? &w->config->token : &w->config->password;
+
+    if (w->token)
+        return token_get(w->token, out, e);
+    buf_add(out, s->text, s->len);
+    return ERR_OK; /* buf_failed is looked at by the reader */
+}
+
+static struct mail_server smtp_server(struct way *w, const char *helper)
+{
+    const struct config_way *c = w->config;
+
+    return (struct mail_server){.url = c->server,
+                                .username = c->oauth || c->password.text ? c->username : NULL,
+                                .read_password = read_secret,
+                                .read_password_ctx = w,
+                                .oauth = c->oauth,
+                                .ca_file = c->ca_file,
+                                .helper = helper};
+}
+
+/* A login that was refused: with a token of ours, the next try gets a new one. */
+static void forget_token(struct way *w)
+{
+    AUTO(token_clear) struct buf now = BUF_INIT(TOKEN_MAX);
+
+    if (w->token && !token_get(w->token, &now, NULL))
+        (void)token_drop(w->token, buf_text(&now));
+}
+
+/* ---- all -------------------------------------------------------------------------------------- */
+
+static enum err_code left_alone(const struct way *w, struct err *e)
+{
+    int64_t until = atomic_load(&w->not_before_ms), now = clock_wall_ms(w->clock);
+
+    if (until <= now ||
+        until > now + DAY_MS) /* longer than anybody asks for: the clock was set back */
+        return ERR_OK;
+    (void)err_set(e, ERR_THROTTLED, "%s wants to be left alone for %lld s more", w->words,
+                  (long long)((until - now + SECOND_MS - 1) / SECOND_MS));
+    if (e)
+        e->retry_ms = until - now;
+    return ERR_THROTTLED;
+}
+
+enum err_code way_send(struct way *w, const struct way_mail *m, struct mail_result *results,
+                       struct err *e)
+{
+    struct err why = {0};
+    enum err_code code = left_alone(w, &why);
+    struct mail_server server;
+
+    if (code) {
+        mail_results_set(results, m->n, MAIL_RETRY, false, why.text);
+    } else if (w->config->kind == CONFIG_WAY_GRAPH) {
+        const struct mail_graph graph = {.rest = w->rest,
+                                         .token = w->token,
+                                         .base_url = w->config->tenant->graph_url,
+                                         .mailbox = w->config->mailbox};
+
+        code = mail_graph_send(&graph, m->to, m->n, m->message, m->len, results, &why);
+    } else {
+        server = smtp_server(w, m->helper);
+        code = mail_send(&server, w->rest, m->from, m->to, m->n, m->message, m->len, results, &why);
+        if (code == ERR_DENIED)
+            forget_token(w);
+    }
+    if (code == ERR_THROTTLED || (code == ERR_AGAIN && why.retry_ms)) {
+        int64_t wait = why.retry_ms ? why.retry_ms : THROTTLED_MS;
+
+        why.retry_ms = wait;
+        atomic_store(&w->not_before_ms, clock_wall_ms(w->clock) + wait);
+    }
+    if (code && e)
+        *e = why;
+    return code;
+}
+
+static enum err_code probe_graph(struct way *w, char ret_what[160], struct err *e)
+{
+    AUTO(json_freep) struct json *claims = NULL;
+    enum err_code code = token_claims(w->token, &claims, e);
+
+    if (code)
+        return code;
+    if (!token_claims_have_role(claims, MAIL_GRAPH_ROLE))
+        return err_set(e, ERR_FORBIDDEN,
+                       "the application has not the permission Microsoft Graph " MAIL_GRAPH_ROLE);
+    (void)snprintf(ret_what, 160, "the token may send (" MAIL_GRAPH_ROLE ")");
+    return ERR_OK;
+}
+
+enum err_code way_probe(struct way *w, const char *from, const char *helper, char ret_what[160],
+                        struct err *e)
+{
+    struct mail_server server = smtp_server(w, helper);
+
+    switch (w->config->kind) {
+    case CONFIG_WAY_GRAPH:
+        return probe_graph(w, ret_what, e);
+    case CONFIG_WAY_WEBHOOK:
+        (void)snprintf(ret_what, 160, "to ask would be to post");
+        return ERR_OK;
+    case CONFIG_WAY_SMTP:
+        break;
+    }
+    return mail_probe(&server, w->rest, from, ret_what, e);
+}

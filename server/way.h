@@ -1,0 +1,53 @@
+/* way.h - one way out for mails: SMTP with a password or a token, Graph's sendMail, a webhook.
+ *
+ * Made from the configuration with the runtime, and used by any number of threads. What it holds besides
+ * lives as long: the token of its login, and until when its far end wants to be left alone.
+ */
+#ifndef CORDON_WAY_H
+#define CORDON_WAY_H
+
+#include "config.h"
+#include "mail.h"
+
+struct way; /* opaque */
+
+/** config: borrowed, outlives the way, as rest and clock do. ERR_NOMEM, ERR_INVALID. */
+enum err_code way_new(const struct config_way *config, struct rest *rest, const struct clock *clock,
+                      struct way **ret, struct err *e);
+void way_free(struct way *w);
+/** "mail", "mail:fallback-1", "webhook:soc"; lives as long as the way. */
+const char *way_name(const struct way *w);
+/** How people know it: its server, or "webhook NAME". Never a secret. */
+const char *way_words(const struct way *w);
+/** Is it SMTP, so that way_probe says whether it would work? */
+bool way_can_be_probed(const struct way *w);
+
+struct way_mail { /* borrowed for the call */
+    int64_t id;   /* of the notice */
+    int64_t case_id;
+    const char *kind, *subject;
+    const char *from;
+    const char *const *to;
+    size_t n; /* 1 to MAIL_RECIPIENTS_MAX */
+    const char *message;
+    size_t len;
+    const char *helper; /* as in struct mail_server */
+};
+
+/**
+ * Sends m. Blocks, for MAIL_TIMEOUT_MS and a second at most.
+ *
+ * results   m->n elements, always filled.
+ * Returns   as mail_send and mail_graph_send. While the far end wants to be left alone ERR_THROTTLED without a
+ *           call, and e->retry_ms says for how long.
+ * Threads   any.
+ */
+enum err_code way_send(struct way *w, const struct way_mail *m, struct mail_result *results,
+                       struct err *e);
+
+/** Connects and logs in, and sends nothing: as mail_probe. For Graph: is there a token, and may it? For a
+ *  webhook nothing is asked, because to ask is to post. helper: as in struct mail_server. */
+enum err_code way_probe(struct way *w, const char *from, const char *helper, char ret_what[160],
+                        struct err *e);
+
+#endif

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "channel.h"
 #include "log.h"
 #include "notice.h"
 #include "store_isolations.h"
@@ -67,6 +68,8 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
             !facts_read(doc, &facts, NULL))
             n.facts = &facts;
         code = notice_put(tx, g, rt, arena, &n, now, e);
+    } else if (!code && c->isolation) {
+        code = channels_settle(tx, g, rt, arena, &n, now, e);
     }
     return code ? code : case_move(tx, c, CASE_DONE, c->why, now, e);
 }

@@ -18,6 +18,7 @@
 #include "store_heartbeats.h"
 #include "store_upkeep.h"
 #include "store_polls.h"
+#include "store_ways.h"
 #include "work.h"
 
 #define ANSWER_MAX    (32 * 1024 * 1024)
@@ -100,11 +101,11 @@ static unsigned readyz(struct page *p)
 static void gauges_of_store(struct page *p)
 {
     static const char *const kinds[WORK_KINDS] = {
-        [WORK_CASE] = "case",        [WORK_ISOLATION] = "isolation",
-        [WORK_NOTICE] = "notice",    [WORK_HEARTBEAT] = "heartbeat",
-        [WORK_POLL] = "poll",        [WORK_DIGEST] = "digest",
-        [WORK_LEDGER] = "ledger",    [WORK_ACTION] = "action",
-        [WORK_QUESTION] = "question"};
+        [WORK_CASE] = "case",         [WORK_ISOLATION] = "isolation",
+        [WORK_NOTICE] = "notice",     [WORK_HEARTBEAT] = "heartbeat",
+        [WORK_POLL] = "poll",         [WORK_DIGEST] = "digest",
+        [WORK_LEDGER] = "ledger",     [WORK_ACTION] = "action",
+        [WORK_QUESTION] = "question", [WORK_WAY] = "way"};
     struct store *s = p->a->o.engine->store;
     int64_t cases[CASE_STATES], isolations[ISOLATION_STATES], work[WORK_KINDS];
     int64_t used = 0, spare = 0, oldest = 0, now = clock_wall_ms(s->clock);
@@ -213,6 +214,31 @@ static void gauges_of_sources(struct page *p)
         }
 }
 
+/* Of the ways out that are configured. */
+static void gauges_of_ways(struct page *p)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(p->a->o.engine);
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    int64_t now = clock_wall_ms(p->a->o.engine->clock);
+    size_t n = 0, n_ways = rt->config->mail.n_ways, all = n_ways + rt->config->n_webhooks;
+    struct way_record *list;
+
+    if (!arena || store_way_list(p->a->o.engine->store, arena, &list, &n, NULL))
+        return;
+    for (size_t i = 0, shown = 0; i < all; i++) {
+        const struct way *way = i < n_ways ? rt->ways[i] : rt->posts[i - n_ways];
+        int64_t since = 0;
+
+        if (i < n_ways && rt->config->mail.ways[i].webhook)
+            continue; /* it comes with the webhooks */
+        for (size_t k = 0; k < n; k++)
+            if (strcmp(list[k].name, way_name(way)) == 0)
+                since = list[k].failing;
+        metrics_gauge(&p->out, METRIC_WAY_FAILING, shown++ == 0, way_name(way), NULL,
+                      since && since < now ? (now - since) / SECOND_MS : 0);
+    }
+}
+
 static unsigned metrics_page(struct page *p)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(1024);
@@ -228,6 +254,7 @@ static unsigned metrics_page(struct page *p)
     gauges_of_store(p);
     gauges_of_tenants(p);
     gauges_of_sources(p);
+    gauges_of_ways(p);
     gauges_of_limits(p);
     gauges_of_polls(p);
     if (!store_question_count(g->store, asked, NULL))

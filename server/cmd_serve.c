@@ -43,6 +43,7 @@
 #include "store_keys.h"
 #include "store_policies.h"
 #include "upkeep.h"
+#include "ways.h"
 #include "watch.h"
 
 /* Two threads of each kind suffice: they parse, verify and hand over, and never wait. */
@@ -125,11 +126,11 @@ static enum err_code keep_policy(struct serving *s, const struct config *config,
 static enum err_code open_engine(struct serving *s, struct err *e)
 {
     static const engine_run runs[WORK_KINDS] = {
-        [WORK_CASE] = expand_run,      [WORK_ISOLATION] = isolation_run,
-        [WORK_NOTICE] = notice_run,    [WORK_HEARTBEAT] = silence_run,
-        [WORK_POLL] = polling_run,     [WORK_DIGEST] = digest_run,
-        [WORK_LEDGER] = ledger_run,    [WORK_ACTION] = action_run,
-        [WORK_QUESTION] = question_run};
+        [WORK_CASE] = expand_run,       [WORK_ISOLATION] = isolation_run,
+        [WORK_NOTICE] = notice_run,     [WORK_HEARTBEAT] = silence_run,
+        [WORK_POLL] = polling_run,      [WORK_DIGEST] = digest_run,
+        [WORK_LEDGER] = ledger_run,     [WORK_ACTION] = action_run,
+        [WORK_QUESTION] = question_run, [WORK_WAY] = ways_run};
     const struct rest_options rest = {.user_agent = "cordon/" CORDON_VERSION};
     struct runtime *rt;
     enum err_code code = store_open_as(s->config->store_url, s->config->store_password.text, false,
@@ -155,6 +156,8 @@ static enum err_code open_engine(struct serving *s, struct err *e)
     code = keep_policy(s, s->config, e);
     if (!code)
         code = silence_watch(s->engine, true, e);
+    if (!code)
+        code = ways_watch(s->engine, e);
     if (!code)
         code = polling_start(s->engine, e);
     if (!code)
@@ -305,6 +308,8 @@ static bool put_in_force(struct serving *s, struct config *fresh, const char *ch
     upkeep_use(s->upkeep, &limits);
     if (silence_watch(s->engine, false, &e))
         log_event(LOG_ERROR, "heartbeats_not_watched", LOG_ERR(&e));
+    if (ways_watch(s->engine, &e))
+        log_event(LOG_ERROR, "ways_not_watched", LOG_ERR(&e));
     if (polling_start(s->engine, &e))
         log_event(LOG_ERROR, "polling_not_started", LOG_ERR(&e));
     config_unref(s->config);

@@ -92,6 +92,7 @@ struct config {
     size_t n_sources;
     struct config_mail mail;
     struct config_webhook *webhooks;
+    struct config_way *webhook_ways; /* the same as ways out, in the same order */
     size_t n_webhooks;
     struct config_polling polling;
     const struct policy *policy;

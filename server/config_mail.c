@@ -122,7 +122,7 @@ static const struct setting desk_table[] = {
 static const char *const templates[] = {"cordon", "teams", "slack", NULL};
 
 static const struct setting webhook_table[] = {
-    ROW("url", SET_URL, config_webhook, plain_url,
+    ROW("url", SET_TEXT, config_webhook, plain_url,
         .meaning = "where posts go, if that is no secret"),
     ROW("url", SET_SECRET, config_webhook, url,
         .meaning = "the file with the URL: Teams' and Slack's are secrets"),
@@ -217,6 +217,15 @@ static void read_webhook(const struct settings_reader *r, const struct yaml_node
               has_url ? "%s: url and url_file are the same thing; keep one of them"
                       : "%s.url_file is missing: the file with the URL that posts go to",
               name);
+    if (w->plain_url && !rest_url_ok(w->plain_url))
+        fault(r, yaml_get(map, "url"),
+              "%s.url: expected an https:// URL (http:// is for loopback alone)", name);
+    else if (w->plain_url && strchr(w->plain_url, '?'))
+        fault(
+            r, yaml_get(map, "url"),
+            "%s.url: what stands behind a ? is a secret; put the whole URL into a file of its own "
+            "and name that with url_file",
+            name);
     if (w->url.text && !rest_url_ok(w->url.text)) /* not echoed: it is a secret */
         fault(r, place(map, "url_file"),
               "%s.url_file: its text is no https:// URL (http:// is for loopback alone)", name);
@@ -242,13 +251,17 @@ enum err_code config_read_webhooks(const struct settings_reader *r, const struct
     if (!map || !config_names_ok(r, map, "webhooks"))
         return ERR_OK; /* the fault is noted, or there need not be any */
     c->webhooks = arena_array(r->arena, map->count, sizeof *c->webhooks);
-    if (!c->webhooks)
+    c->webhook_ways = arena_array(r->arena, map->count, sizeof *c->webhook_ways);
+    if (!c->webhooks || !c->webhook_ways)
         return ERR_NOMEM;
     for (const struct yaml_node *child = map->first; child; child = child->next)
         read_webhook(r, child, &c->webhooks[c->n_webhooks++]);
-    for (size_t i = 0; i < c->n_webhooks; i++)
+    for (size_t i = 0; i < c->n_webhooks; i++) {
+        c->webhook_ways[i] = (struct config_way){
+            .name = c->webhooks[i].way, .kind = CONFIG_WAY_WEBHOOK, .webhook = &c->webhooks[i]};
         if (!c->webhooks[i].way)
             return ERR_NOMEM;
+    }
     return ERR_OK;
 }
 
@@ -459,6 +472,9 @@ static void check_email(const struct settings_reader *r, const struct yaml_node 
         told->desk = email->key;
     if (!mail)
         fault(r, email->key, "email: there is no mail: to send it with (mail.server, mail.from)");
+    else if (desk && (yaml_get(email, "subject") || yaml_get(email, "body")))
+        fault(r, place(email, yaml_get(email, "subject") ? "subject" : "body"),
+              "email: what the helpdesk is told has a text of its own; take subject and body out");
     else if (desk && !yaml_get(email, "to") && !yaml_get(mail, "desk"))
         fault(r, email->key, "email: it names no helpdesk; give it `to`, or set mail.desk");
     else if (!desk && !yaml_get(email, "to") && !yaml_get(mail, "to"))

@@ -20,6 +20,7 @@
 #define SHARE_LEDGER     2
 #define SHARE_ACTIONS    2
 #define SHARE_QUESTIONS  1
+#define SHARE_WAYS       1
 
 /* 1 s, 2 s, 4 s … but never more than 15 min apart: a person who waits for an isolation looks again after
  * a quarter of an hour. */
@@ -73,7 +74,8 @@ enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], 
                   [WORK_DIGEST] = SHARE_DIGESTS,
                   [WORK_LEDGER] = SHARE_LEDGER,
                   [WORK_ACTION] = SHARE_ACTIONS,
-                  [WORK_QUESTION] = SHARE_QUESTIONS},
+                  [WORK_QUESTION] = SHARE_QUESTIONS,
+                  [WORK_WAY] = SHARE_WAYS},
         .crowd = g->crowd,
         .run = run,
         .ctx = g,

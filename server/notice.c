@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "channel.h"
 #include "fault.h"
 #include "id.h"
 #include "letter.h"
@@ -17,6 +18,7 @@
 #include "pause.h"
 #include "rest.h"
 #include "store_notices.h"
+#include "ways.h"
 
 #define PART_MAX (256 * 1024)
 #define BODY_MAX 20000
@@ -208,25 +210,24 @@ static const char *what_now(const struct notice *n, struct arena *arena)
     }
 }
 
-static void portal_link(struct letter *l, const struct notice *n, const struct runtime *rt)
+static const char *portal_url(const struct notice *n, const struct runtime *rt, struct arena *arena)
 {
     const struct config_tenant *t = config_tenant(rt->config, n->c->tenant);
     char *id =
         rest_encode(n->c->alert_id); /* defender-api.md section 9.4: portal link for an alert */
-    struct buf url = BUF_INIT(1024);
+    const char *url = NULL;
 
-    if (id && t) {
-        buf_addf(&url, "https://security.microsoft.com/alerts/%s?tid=%s", id, t->tenant_id);
-        letter_link(l, "In the portal", "Open the alert in the Defender portal", buf_text(&url));
-    }
-    buf_clear(&url);
+    if (id && t)
+        url = arena_fmt(arena, "https://security.microsoft.com/alerts/%s?tid=%s", id, t->tenant_id);
     free(id);
+    return url;
 }
 
 /* link: of this message's reader, to answer a question by; NULL: none. */
 static void compose(struct letter *l, const struct notice *n, const struct runtime *rt,
                     const struct pause *pause, const char *link, struct arena *arena)
 {
+    const char *portal = portal_url(n, rt, arena);
     struct buf body = BUF_INIT(PART_MAX);
     char case_id[ID_TEXT_SIZE];
 
@@ -252,7 +253,8 @@ static void compose(struct letter *l, const struct notice *n, const struct runti
                     "Download the investigation package", n->link);
     if (link)
         letter_link(l, "Decide (opening the page does nothing)", "Look at it and decide", link);
-    portal_link(l, n, rt);
+    if (portal)
+        letter_link(l, "In the portal", "Open the alert in the Defender portal", portal);
     buf_clear(&body);
 }
 
@@ -282,6 +284,17 @@ static const char *subject_of(const struct notice *n, struct arena *arena)
                             machine ? machine : "");
     buf_clear(&why);
     return subject;
+}
+
+void notice_gist(const struct notice *n, const struct runtime *rt, struct arena *arena,
+                 struct notice_gist *ret)
+{
+    *ret = (struct notice_gist){.subject = subject_of(n, arena),
+                                .headline = kinds[n->kind].headline,
+                                .next = what_now(n, arena),
+                                .machine = machine_name(n),
+                                .portal = portal_url(n, rt, arena),
+                                .bad = strcmp(kinds[n->kind].colour, LETTER_RED) == 0};
 }
 
 /* Whom to write to: who is named, else who was told before, else mail.to. */
@@ -318,11 +331,18 @@ enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
     struct letter_post post = {.headers = headers, .n_headers = sizeof headers / sizeof *headers};
     struct case_record c = *n->c;
     size_t n_to = 0, messages = q ? q->n_links : 1;
+    bool only_others = false;
     struct pause pause;
     int64_t after = 0;
     enum err_code code;
 
-    code = pause_read(tx, rt, arena, &pause, e);
+    if (n->webhook || n->desk)
+        return channel_step(tx, g, rt, arena, n, now, e);
+    code = n->n_to ? ERR_OK : channels_tell(tx, g, rt, arena, n, now, &only_others, e);
+    if (!code && only_others && !q)
+        return n->aside ? ERR_OK : case_told(tx, &c, kind, e);
+    if (!code)
+        code = pause_read(tx, rt, arena, &pause, e);
     if (!code && !q)
         code = audience(tx, n, rt->config, arena, &to, &n_to, e);
     if (code)
@@ -362,6 +382,11 @@ struct sending {
     struct recipient_record *who[MAIL_RECIPIENTS_MAX];
     struct mail_result results[MAIL_RECIPIENTS_MAX];
     size_t count; /* of the three above: those who have not got it */
+    struct runtime *rt;
+    struct arena *arena;
+    struct way *const *way; /* those that it may take, n_ways of them */
+    size_t n_ways;
+    struct ways_sent ways; /* what was tried */
     int64_t now, due;
     bool give_up;
 };
@@ -383,6 +408,8 @@ static enum err_code sent_fn(struct db_tx *tx, void *arg, struct err *e)
     }
     /* Later notices of the case may follow when somebody's fate is settled, or have waited long enough:
      * whom they are for may be others. */
+    if (!code)
+        code = ways_note(tx, s->g, s->rt, s->arena, &s->ways, s->now, e);
     if (!code && (!waiting || waiting < s->count || s->now - s->n.created >= ENGINE_LATE_MS))
         code = notice_release(tx, s->n.id, s->n.case_id, s->now, e);
     if (code || waiting)
@@ -396,29 +423,48 @@ static enum err_code sent_fn(struct db_tx *tx, void *arg, struct err *e)
     return code ? code : work_done(tx, s->w, e);
 }
 
+static bool is_post(const struct sending *s)
+{
+    return s->n.channel && strncmp(s->n.channel, "webhook:", 8) == 0;
+}
+
 static void log_fates(const struct sending *s)
 {
     for (size_t i = 0; i < s->count; i++) {
         const struct mail_result *r = &s->results[i];
 
-        log_event(r->fate == MAIL_SENT ? LOG_INFO : LOG_WARN, "mail", LOG_ID("case", s->n.case_id),
-                  LOG_STR("about", s->n.about), LOG_ID("notice", s->n.id),
-                  LOG_STR("kind", s->n.kind), LOG_STR("to", s->to[i]),
+        log_event(r->fate == MAIL_SENT ? LOG_INFO : LOG_WARN, is_post(s) ? "post" : "mail",
+                  LOG_ID("case", s->n.case_id), LOG_STR("about", s->n.about),
+                  LOG_ID("notice", s->n.id), LOG_STR("kind", s->n.kind), LOG_STR("to", s->to[i]),
                   LOG_STR("fate", mail_fate_name(r->fate)), LOG_INT("code", r->smtp_code),
                   LOG_STR("why", r->fate == MAIL_SENT ? NULL : r->text));
     }
 }
 
+/* A post has the one way that it is for. */
+static void find_ways(struct sending *s, struct runtime *rt)
+{
+    s->way = rt->ways;
+    s->n_ways = is_post(s) ? 0 : rt->config->mail.n_ways;
+    for (size_t i = 0; is_post(s) && i < rt->config->n_webhooks; i++)
+        if (strcmp(way_name(rt->posts[i]), s->n.channel) == 0) {
+            s->way = &rt->posts[i];
+            s->n_ways = 1;
+        }
+}
+
 static void send_it(struct sending *s, struct runtime *rt)
 {
     struct err e = {0};
+    int64_t wait;
 
+    find_ways(s, rt);
     for (size_t i = 0; i < s->n.n_recipients && s->count < MAIL_RECIPIENTS_MAX; i++)
         if (s->n.recipients[i].state == RECIPIENT_WAITING) {
             s->who[s->count] = &s->n.recipients[i];
             s->to[s->count++] = s->n.recipients[i].address;
         }
-    if (s->count && rt->config->mail.n_ways) {
+    if (s->count && s->n_ways) {
         const struct way_mail mail = {.id = s->n.id,
                                       .case_id = s->n.case_id,
                                       .kind = s->n.kind,
@@ -428,28 +474,30 @@ static void send_it(struct sending *s, struct runtime *rt)
                                       .n = s->count,
                                       .message = s->n.message,
                                       .len = strlen(s->n.message),
+                                      .is_post = is_post(s),
                                       .helper = s->g->mail_helper};
-        enum err_code code;
-
         fault_point("before a mail is sent");
-        code = way_send(rt->ways[0], &mail, s->results, &e);
+        ways_send(s->g, rt, s->way, s->n_ways, &mail, s->n.created, s->results, &s->ways);
         fault_point("after a mail was sent");
-        (void)health_note(s->g->health, "mail", NULL, !code, e.text);
-        if (code)
-            log_event(LOG_WARN, "mail_failed", LOG_ID("case", s->n.case_id),
-                      LOG_STR("about", s->n.about), LOG_ID("notice", s->n.id),
-                      LOG_INT("attempt", s->w->attempts), LOG_ERR(&e));
     } else {
         for (size_t i = 0; i < s->count; i++)
             (void)snprintf(s->results[i].text, sizeof s->results[i].text,
-                           "no mail server configured");
+                           s->n.channel ? "this webhook is not configured any more"
+                                        : "no mail server configured");
     }
     s->now = clock_wall_ms(s->g->clock);
-    s->due = s->now + engine_backoff(s->w->attempts, 0);
+    wait = engine_backoff(s->w->attempts, s->ways.retry_ms);
+    s->due = s->now + wait;
+    if (s->ways.by && s->ways.by < s->due) /* the next way may be used then */
+        s->due = s->ways.by > s->now ? s->ways.by : s->now;
     s->give_up = s->now - s->n.created >= GIVE_UP_MS;
     log_fates(s);
     for (size_t i = 0; i < s->count; i++)
-        metrics_add(s->g->metrics, METRIC_MAILS, 1, mail_fate_name(s->results[i].fate), NULL);
+        if (is_post(s))
+            metrics_add(s->g->metrics, METRIC_POSTS, 1, s->n.channel + strlen("webhook:"),
+                        mail_fate_name(s->results[i].fate));
+        else
+            metrics_add(s->g->metrics, METRIC_MAILS, 1, mail_fate_name(s->results[i].fate), NULL);
     if (db_write(s->g->store->db, sent_fn, s, &e)) {
         log_event(LOG_ERROR, "notice_not_written", LOG_ID("notice", s->n.id), LOG_ERR(&e));
         engine_again(s->g, s->w, engine_backoff(s->w->attempts, 0));
@@ -461,7 +509,7 @@ void notice_run(struct engine *g, struct work *w)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
-    struct sending s = {.g = g, .w = w};
+    struct sending s = {.g = g, .w = w, .rt = rt, .arena = arena};
     struct err e;
     enum err_code code = arena ? store_notice_load(g->store, arena, w->id, &s.n, &e)
                                : err_set(&e, ERR_NOMEM, "notice");

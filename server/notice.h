@@ -59,6 +59,8 @@ struct notice {
     const struct notice_question *question; /* NOTICE_QUESTION: one message to each of its links */
     const char *subject, *body; /* the rule's own words, or NULL; plain text, unescaped */
     const char *link;           /* to an investigation package, https; NULL: none */
+    const char *webhook;        /* to this one, and no mail; NULL: mail */
+    bool desk;                  /* to the users' helpdesk: nothing of the alert */
     bool aside; /* says nothing of the isolation: what people know of that stays what it was */
 };
 
@@ -69,6 +71,16 @@ struct notice {
  */
 enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
                          struct arena *arena, const struct notice *n, int64_t now, struct err *e);
+
+/* What a notice comes to in other words than a mail's. */
+struct notice_gist {
+    const char *subject, *headline, *next, *machine, *portal; /* machine, portal may be NULL */
+    bool bad;                                                 /* a person should look */
+};
+
+/** Everything lives in arena. */
+void notice_gist(const struct notice *n, const struct runtime *rt, struct arena *arena,
+                 struct notice_gist *ret);
 
 /** Sends a claimed notice to those who have not got it. Ends the claim. Threads: workers. */
 void notice_run(struct engine *g, struct work *w);

@@ -24,9 +24,6 @@
 #define TELL         "email"
 #define ASK          "ask"
 
-/* Steps of the contract that no handler of this version takes. */
-static const char *const later[] = {"webhook", NULL};
-
 const char handler_required[] = "";
 
 struct compiler {
@@ -188,12 +185,6 @@ static const struct handler *find_handler(struct compiler *c, const struct yaml_
 
     if (h)
         return h;
-    for (size_t i = 0; later[i]; i++)
-        if (strcmp(later[i], key->text) == 0) {
-            yaml_fault(c->reader->faults, key,
-                       "step '%s' is not available in this version of cordon", key->text);
-            return NULL;
-        }
     while (table[known])
         known++;
     names = arena_array(c->reader->arena, known + 1, sizeof *names);

@@ -72,10 +72,35 @@ static void runtime_free(struct runtime *r)
     }
     free(r->tenants);
     for (size_t i = 0; r->ways && i < r->config->mail.n_ways; i++)
-        way_free(r->ways[i]);
+        if (r->config->mail.ways[i].kind != CONFIG_WAY_WEBHOOK)
+            way_free(r->ways[i]);
+    for (size_t i = 0; r->posts && i < r->config->n_webhooks; i++)
+        way_free(r->posts[i]);
     free(r->ways);
+    free(r->posts);
     config_unref(r->config);
     free(r);
+}
+
+/* A webhook that mails may take is the same way as where steps post to. */
+static enum err_code open_ways(struct runtime *r, struct rest *rest, const struct clock *clock,
+                               struct err *e)
+{
+    const struct config *c = r->config;
+    enum err_code code = ERR_OK;
+
+    r->posts = calloc(c->n_webhooks + 1, sizeof *r->posts);
+    r->ways = calloc(c->mail.n_ways + 1, sizeof *r->ways);
+    if (!r->posts || !r->ways)
+        return err_set(e, ERR_NOMEM, "runtime");
+    for (size_t i = 0; i < c->n_webhooks && !code; i++)
+        code = way_new(&c->webhook_ways[i], rest, clock, &r->posts[i], e);
+    for (size_t i = 0; i < c->mail.n_ways && !code; i++)
+        if (c->mail.ways[i].webhook)
+            r->ways[i] = r->posts[c->mail.ways[i].webhook - c->webhooks];
+        else
+            code = way_new(&c->mail.ways[i], rest, clock, &r->ways[i], e);
+    return code;
 }
 
 enum err_code runtime_new(struct config *config, struct rest *rest, const struct clock *clock,
@@ -95,11 +120,8 @@ enum err_code runtime_new(struct config *config, struct rest *rest, const struct
         code = err_set(e, ERR_NOMEM, "runtime");
     for (size_t i = 0; i < config->n_tenants && !code; i++)
         code = open_tenant(&r->tenants[i], &config->tenants[i], rest, clock, e);
-    r->ways = calloc(config->mail.n_ways + 1, sizeof *r->ways);
-    if (!r->ways && !code)
-        code = err_set(e, ERR_NOMEM, "runtime");
-    for (size_t i = 0; i < config->mail.n_ways && !code; i++)
-        code = way_new(&config->mail.ways[i], rest, clock, &r->ways[i], e);
+    if (!code)
+        code = open_ways(r, rest, clock, e);
     if (code) {
         runtime_free(r);
         return code;

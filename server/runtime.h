@@ -21,8 +21,8 @@ struct runtime_tenant {
 struct runtime {
     struct config *config;
     struct runtime_tenant *tenants; /* config->n_tenants of them, in its order */
-    struct way *
-        *ways; /* of mails, in their order: config->mail.n_ways of them; none: no mail configured */
+    struct way **ways;              /* of mails, in their order: config->mail.n_ways of them */
+    struct way **posts;             /* the webhooks: config->n_webhooks of them, in its order */
     _Atomic int refs;
 };
 

@@ -114,6 +114,10 @@ static const struct db_migration migrations[] = {
      " machine_id TEXT NOT NULL, seen BIGINT NOT NULL, PRIMARY KEY (tenant, detector, machine_id));"
      "CREATE INDEX detections_seen ON detections (seen);"
      "CREATE TABLE canaries (policy TEXT PRIMARY KEY, isolations BIGINT NOT NULL)"},
+    {16, "CREATE TABLE ways (id INTEGER PRIMARY KEY, name TEXT NOT NULL, failing BIGINT NOT NULL,"
+         " told BIGINT NOT NULL, why TEXT);"
+         "CREATE UNIQUE INDEX ways_once ON ways (name)"},
+    {17, "ALTER TABLE notices ADD COLUMN channel TEXT"},
     {0, NULL},
 };
 

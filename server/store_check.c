@@ -28,6 +28,9 @@ static const struct {
     {"SELECT id FROM work WHERE kind = 7 AND NOT EXISTS"
      " (SELECT 1 FROM actions WHERE actions.id = work.id) ORDER BY id",
      "work for the action", ", which is not there"},
+    {"SELECT id FROM work WHERE kind = 9 AND NOT EXISTS"
+     " (SELECT 1 FROM ways WHERE ways.id = work.id) ORDER BY id",
+     "work for the way out", ", which is not there"},
     {"SELECT id FROM cases WHERE state IN ('received', 'expanding', 'deciding', 'acting') AND NOT"
      " EXISTS (SELECT 1 FROM work WHERE work.id = cases.id) ORDER BY id",
      "the case", " is open, and no work will take it further"},

@@ -69,7 +69,9 @@ static enum err_code load_recipients(struct db_tx *tx, struct arena *a, struct n
     return code ? code : nomem ? err_set(e, ERR_NOMEM, "recipients") : ERR_OK;
 }
 
-#define COLUMNS "id, case_id, after, kind, subject, sender, why, state, created, ended, about"
+#define COLUMNS                                                                                    \
+    "id, case_id, after, kind, subject, sender, why, state, created, ended, about,"                \
+    " channel"
 
 static void read_row(struct db_rows *rows, struct arena *a, struct notice_record *r, bool *nomem)
 {
@@ -85,6 +87,7 @@ static void read_row(struct db_rows *rows, struct arena *a, struct notice_record
         .created = db_int(rows, 8),
         .ended = db_int(rows, 9),
         .about = store_text(a, rows, 10, nomem),
+        .channel = store_text(a, rows, 11, nomem),
     };
 }
 
@@ -109,7 +112,7 @@ static enum err_code read_notice(struct db_tx *tx, void *arg, struct err *e)
     found = db_next(rows);
     if (found) {
         read_row(rows, r->arena, r->list, &nomem);
-        r->list->message = store_text(r->arena, rows, 11, &nomem);
+        r->list->message = store_text(r->arena, rows, 12, &nomem);
     }
     code = db_rows_end(rows, e);
     if (code)
@@ -175,8 +178,9 @@ enum err_code notice_thread(struct db_tx *tx, int64_t case_id, int64_t *ret_firs
     struct db_rows *rows;
     enum err_code code;
 
-    code = db_query(tx, e, &rows, "SELECT min(id), max(id) FROM notices WHERE case_id = $1", "i",
-                    case_id);
+    code = db_query(tx, e, &rows,
+                    "SELECT min(id), max(id) FROM notices WHERE case_id = $1 AND channel IS NULL",
+                    "i", case_id);
     if (code)
         return code;
     *ret_first = *ret_last = 0;
@@ -185,6 +189,30 @@ enum err_code notice_thread(struct db_tx *tx, int64_t case_id, int64_t *ret_firs
         *ret_last = db_int(rows, 1);
     }
     return db_rows_end(rows, e);
+}
+
+enum err_code notice_channel(struct db_tx *tx, struct arena *a, int64_t case_id,
+                             const char *channel, int64_t *ret_first, int64_t *ret_last,
+                             const char **ret_kind, struct err *e)
+{
+    struct db_rows *rows;
+    bool nomem = false;
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT id, kind FROM notices WHERE case_id = $1 AND channel = $2 ORDER BY id",
+                 "it", case_id, channel);
+
+    if (code)
+        return code;
+    *ret_first = *ret_last = 0;
+    *ret_kind = NULL;
+    while (db_next(rows)) {
+        *ret_last = db_int(rows, 0);
+        *ret_first = *ret_first ? *ret_first : *ret_last;
+        *ret_kind = store_text(a, rows, 1, &nomem);
+    }
+    code = db_rows_end(rows, e);
+    return code ? code : nomem ? err_set(e, ERR_NOMEM, "notices") : ERR_OK;
 }
 
 enum err_code notice_last(struct db_tx *tx, const char *about, const char *kind, int64_t *ret_id,
@@ -218,7 +246,7 @@ enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id
 
     code = count_of(tx,
                     "SELECT count(*) FROM recipients WHERE notice_id IN"
-                    " (SELECT id FROM notices WHERE case_id = $1)",
+                    " (SELECT id FROM notices WHERE case_id = $1 AND channel IS NULL)",
                     case_id, &count, e);
     if (code)
         return code;
@@ -227,7 +255,8 @@ enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id
         return err_set(e, ERR_NOMEM, "recipients");
     code = db_query(tx, e, &rows,
                     "SELECT DISTINCT address FROM recipients WHERE notice_id IN"
-                    " (SELECT id FROM notices WHERE case_id = $1) ORDER BY address",
+                    " (SELECT id FROM notices WHERE case_id = $1 AND channel IS NULL)"
+                    " ORDER BY address",
                     "i", case_id);
     if (code)
         return code;
@@ -282,12 +311,12 @@ enum err_code notice_insert(struct db_tx *tx, const struct notice_record *n, int
 
     if (code)
         return code;
-    code =
-        db_run(tx, e, NULL,
-               "INSERT INTO notices (id, case_id, kind, subject, sender, message, state, after,"
-               " created, ended, about) VALUES ($1, $2, $3, $4, $5, $6, 'waiting', $7, $8, 0, $9)",
-               "iittttiit", n->id, n->case_id, n->kind, n->subject, n->sender, n->message, n->after,
-               now, n->about);
+    code = db_run(tx, e, NULL,
+                  "INSERT INTO notices (id, case_id, kind, subject, sender, message, state, after,"
+                  " created, ended, about, channel)"
+                  " VALUES ($1, $2, $3, $4, $5, $6, 'waiting', $7, $8, 0, $9, $10)",
+                  "iittttiitt", n->id, n->case_id, n->kind, n->subject, n->sender, n->message,
+                  n->after, now, n->about, n->channel);
     for (size_t i = 0; i < n->n_recipients && !code; i++)
         code = db_run(tx, e, NULL,
                       "INSERT INTO recipients (notice_id, n, address, state, code, updated)"
@@ -329,4 +358,12 @@ enum err_code notice_release(struct db_tx *tx, int64_t id, int64_t case_id, int6
                   "UPDATE work SET due = $1 WHERE owner IS NULL AND due > $2 AND id IN"
                   " (SELECT id FROM notices WHERE case_id = $3 AND after = $4)",
                   "iiii", now, now, case_id, id);
+}
+
+enum err_code notices_hurry(struct db_tx *tx, int64_t now, struct err *e)
+{
+    return db_run(tx, e, NULL,
+                  "UPDATE work SET due = $1 WHERE kind = $2 AND owner IS NULL AND due > $3"
+                  " AND due < $4",
+                  "iiii", now, (int64_t)WORK_NOTICE, now, WORK_PARKED);
 }

@@ -23,6 +23,8 @@ struct recipient_record {
 struct notice_record {
     int64_t id, case_id, after; /* after: the notice before it in its thread; 0: the first */
     const char *about; /* case_id 0: what of cordon's own it is about ("source:flow"); else NULL */
+    const char *
+        channel; /* "webhook:NAME": a post; "desk": to the helpdesk; NULL: a mail to those who judge the case */
     const char *kind, *subject, *sender, *message, *why;
     const char *state; /* "waiting", "sent", "failed" (no recipient took it) */
     int64_t created, ended;
@@ -38,10 +40,14 @@ enum err_code store_notice_list(struct store *s, struct arena *a, int64_t case_i
 
 /* ---- inside a transaction -------------------------------------------------------------------- */
 
-/** First and last notice of a case; 0: none. */
+/** First and last notice of a case by mail; 0: none. */
 enum err_code notice_thread(struct db_tx *tx, int64_t case_id, int64_t *ret_first,
                             int64_t *ret_last, struct err *e);
-/** Addresses of all who were written to about a case so far. */
+/** The same by a channel, with the kind of the last; NULL: there is none. */
+enum err_code notice_channel(struct db_tx *tx, struct arena *a, int64_t case_id,
+                             const char *channel, int64_t *ret_first, int64_t *ret_last,
+                             const char **ret_kind, struct err *e);
+/** Addresses of all who were written to by mail about a case so far. */
 enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id, const char ***ret,
                               size_t *ret_count, struct err *e);
 /** The last notice about something of cordon's own; kind NULL: of any kind. Both 0: there is none. */
@@ -57,6 +63,8 @@ enum err_code recipient_move(struct db_tx *tx, int64_t notice_id, int64_t n,
 /** The notice is over: state "sent" or "failed". */
 enum err_code notice_end(struct db_tx *tx, int64_t id, const char *state, const char *why,
                          int64_t now, struct err *e);
+/** A way out works again: notices that wait to be tried again are due now. */
+enum err_code notices_hurry(struct db_tx *tx, int64_t now, struct err *e);
 /** Lets the notices that wait for this one go. */
 enum err_code notice_release(struct db_tx *tx, int64_t id, int64_t case_id, int64_t now,
                              struct err *e);

@@ -6,9 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "id.h"
 #include "mail_graph.h"
+#include "post.h"
 #include "rest.h"
 #include "token.h"
+#include "webhook.h"
 
 /* Where a far end that is throttled does not say for how long: Graph's windows are a minute and more (section 9.1). */
 #define THROTTLED_MS MINUTE_MS
@@ -131,6 +134,51 @@ static void forget_token(struct way *w)
         (void)token_drop(w->token, buf_text(&now));
 }
 
+/* ---- a webhook -------------------------------------------------------------------------------- */
+
+/* A message that is a post already, or what a mail comes to in one: to whom it should have gone, and its subject. */
+static enum err_code post_gist(struct way *w, const struct way_mail *m, struct mail_result *results,
+                               struct err *e)
+{
+    AUTO(buf_clear) struct buf to = BUF_INIT(64 * 1024), body = BUF_INIT(POST_MAX * 4);
+    char case_id[ID_TEXT_SIZE] = "";
+    struct post_fact facts[] = {{"For", NULL}, {"Case", case_id}};
+    const struct post p = {.id = m->id,
+                           .case_id = m->case_id,
+                           .now = clock_wall_ms(w->clock),
+                           .kind = m->kind,
+                           .subject = m->subject,
+                           .headline = "A mail of cordon that could not leave by its own way",
+                           .bad = true,
+                           .next = m->case_id
+                                       ? "`cordon cases show` tells the whole case."
+                                       : "`cordon doctor` says what is wrong and how to mend it.",
+                           .facts = facts,
+                           .n_facts = sizeof facts / sizeof *facts};
+    const char *text = m->message;
+    size_t len = m->len;
+    enum err_code code = ERR_OK;
+
+    if (!m->is_post) {
+        for (size_t i = 0; i < m->n; i++)
+            buf_addf(&to, "%s%s", i ? ", " : "", m->to[i]);
+        facts[0].value = buf_text(&to);
+        if (m->case_id)
+            id_format(m->case_id, case_id);
+        code = post_write(w->config->webhook->template, &p, &body, e);
+        text = buf_text(&body);
+        len = body.len;
+    }
+    if (!code)
+        code = webhook_post(w->rest, w->config->webhook, m->id, text, len, clock_wall_ms(w->clock),
+                            &results[0], e);
+    else
+        mail_results_set(results, 1, MAIL_RETRY, false, e->text);
+    for (size_t i = 1; i < m->n; i++)
+        results[i] = results[0];
+    return code;
+}
+
 /* ---- all -------------------------------------------------------------------------------------- */
 
 static enum err_code left_alone(const struct way *w, struct err *e)
@@ -163,6 +211,8 @@ enum err_code way_send(struct way *w, const struct way_mail *m, struct mail_resu
                                          .mailbox = w->config->mailbox};
 
         code = mail_graph_send(&graph, m->to, m->n, m->message, m->len, results, &why);
+    } else if (w->config->kind == CONFIG_WAY_WEBHOOK) {
+        code = post_gist(w, m, results, &why);
     } else {
         server = smtp_server(w, m->helper);
         code = mail_send(&server, w->rest, m->from, m->to, m->n, m->message, m->len, results, &why);

@@ -31,6 +31,7 @@ struct way_mail { /* borrowed for the call */
     size_t n; /* 1 to MAIL_RECIPIENTS_MAX */
     const char *message;
     size_t len;
+    bool is_post;       /* it is what a webhook gets, and no mail */
     const char *helper; /* as in struct mail_server */
 };
 

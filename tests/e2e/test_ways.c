@@ -285,6 +285,247 @@ static void test_ways__graph_keeps_the_rest_where_one_address_is_bad(void **stat
     house_stop(h);
 }
 
+/* ---- webhooks ------------------------------------------------------------------------------------ */
+
+#define SECRET "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="
+
+/* A cordon that posts to the simulator's sinks siem (signed), teams and slack. rules: as in house_options. */
+static struct house *house_with_webhooks(const char *rules, const char *mail)
+{
+    struct house *h =
+        house_start(&(struct house_options){.rules = rules, .mail = mail, .not_yet = true});
+    struct buf more = BUF_INIT(1 << 16), url = BUF_INIT(1 << 16);
+
+    sim_tell(h->sim, "/sinks",
+             "[{\"name\":\"siem\",\"kind\":\"standard\",\"secret\":\"" SECRET "\"},"
+             "{\"name\":\"teams\",\"kind\":\"teams\",\"sig\":\"t0psecret\"},"
+             "{\"name\":\"slack\",\"kind\":\"slack\"}]");
+    free(house_write_file(h, "siem", SECRET));
+    buf_addf(&url, "%s/sink/teams?sig=t0psecret\n", h->sim->api_url);
+    free(house_write_file(h, "teams", buf_text(&url)));
+    buf_addf(&more,
+             "webhooks:\n  siem: {url: '%s/sink/siem', secret_files: [siem]}\n"
+             "  teams: {url_file: teams, template: teams}\n"
+             "  slack: {url: '%s/sink/slack', template: slack}\nrules:\n",
+             h->sim->api_url, h->sim->api_url);
+    house_edit(h, "rules:\n", buf_text(&more));
+    buf_clear(&more);
+    buf_clear(&url);
+    return h;
+}
+
+#define ISOLATE_AND(steps)                                                                         \
+    "  - name: contain\n    when: {alert.severity: High}\n    do: [isolate: {}, " steps "]\n"      \
+    "  - name: tell\n    do: [email: {}]\n"
+
+static const struct json *nth(const struct json *list, size_t n)
+{
+    const struct json *v = json_first(list);
+
+    while (n-- && v)
+        v = json_next(v);
+    return v;
+}
+
+static int64_t status_of(const struct json *call)
+{
+    int64_t status = -1;
+
+    (void)json_int64(json_get(call, "status"), &status);
+    return status;
+}
+
+static void assert_kind(const struct json *call, const char *kind)
+{
+    const char *body = json_get_string(call, "body");
+    AUTO(json_freep) struct json *doc = NULL;
+
+    assert_int_equal(json_parse(body, strlen(body), &doc, NULL), ERR_OK);
+    assert_string_equal(json_get_string(doc, "kind"), kind);
+    assert_string_equal(json_get_string(doc, "machine_id"), MACHINE);
+    assert_string_equal(json_get_string(doc, "alert_id"), "da1_-1");
+}
+
+static void test_ways__a_webhook_is_told_the_truth_and_signed(void **state)
+{
+    struct house *h = house_with_webhooks(ISOLATE_AND("webhook: {to: siem}, email: {}"), NULL);
+    AUTO(json_freep) struct json *calls = NULL, *more = NULL;
+    const struct json *first, *second;
+
+    (void)state;
+    sim_tell(h->sim, "/config",
+             "{\"actions\":{\"in_progress_after_ms\":86400000,\"done_after_ms\":90000000}}");
+    house_cordon_start(h);
+    push(h, "da1_-1", "High");
+    calls = sim_wait_calls(h->sim, "POST", "/sink/siem", 1, SOON);
+    first = json_first(json_get(calls, "calls"));
+    assert_int_equal(status_of(first), 200); /* the signature is good */
+    assert_kind(first, "requested");
+    assert_null(strstr(json_get_string(first, "body"), "[ISOLATED]"));
+    sim_tell(h->sim, "/clock", "{\"advance_ms\":100000000}"); /* Defender says that it succeeded */
+    more = sim_wait_calls(h->sim, "POST", "/sink/siem", 2, 60000);
+    second = nth(json_get(more, "calls"), 1);
+    assert_int_equal(status_of(second), 200);
+    assert_kind(second, "isolated");
+    assert_string_not_equal(json_get_string(first, "action_id"),
+                            json_get_string(second, "action_id"));
+    house_wait_quiet(h, SOON);
+    json_free(sim_wait_mails(h->sim, 2, SOON)); /* mails are as they were */
+    assert_int_equal(sim_count_calls(h->sim, "POST", "/sink/siem"), 2);
+    house_stop(h);
+}
+
+static void test_ways__posts_alone_are_enough(void **state)
+{
+    struct house *h = house_with_webhooks(ISOLATE_AND("webhook: {to: siem}"), NULL);
+    AUTO(json_freep) struct json *calls = NULL;
+
+    (void)state;
+    house_cordon_start(h);
+    push(h, "da1_-1", "High");
+    calls = sim_wait_calls(h->sim, "POST", "/sink/siem", 2, SOON);
+    assert_kind(nth(json_get(calls, "calls"), 0), "requested");
+    assert_kind(nth(json_get(calls, "calls"), 1), "isolated");
+    house_wait_quiet(h, SOON);
+    assert_int_equal(sim_state(h->sim, "mails"), 0);
+    house_stop(h);
+}
+
+/* What attackers choose becomes no link, no mention and no markup. */
+static void test_ways__teams_and_slack_get_what_they_take(void **state)
+{
+    static const char title[] =
+        "[click](https://evil.example/x) <https://evil.example|y> <!channel> <at>all</at> **b** `c`";
+    struct house *h = house_with_webhooks(
+        "  - name: tell\n    do: [webhook: {to: teams}, webhook: {to: slack}]\n", NULL);
+    AUTO(json_freep) struct json *teams = NULL, *slack = NULL;
+    const char *body;
+
+    (void)state;
+    house_cordon_start(h);
+    sim_tell(h->sim, "/machines", "{\"id\":\"" MACHINE "\",\"computerDnsName\":\"ws-114\"}");
+    sim_tellf(h->sim, "/alerts",
+              "{\"id\":\"da1_-1\",\"severity\":\"Medium\",\"title\":\"%s\",\"machineId\":\"" MACHINE
+              "\"}",
+              title);
+    json_free(house_push(h, "da1_-1", MACHINE, 202));
+    teams = sim_wait_calls(h->sim, "POST", "/sink/teams", 1, SOON);
+    slack = sim_wait_calls(h->sim, "POST", "/sink/slack", 1, SOON);
+    assert_int_equal(status_of(json_first(json_get(teams, "calls"))), 202);
+    assert_int_equal(status_of(json_first(json_get(slack, "calls"))), 200);
+    body = json_get_string(json_first(json_get(teams, "calls")), "body");
+    assert_non_null(strstr(body, "\"AdaptiveCard\""));
+    assert_non_null(strstr(body, "https://security.microsoft.com/alerts/da1_-1?tid="));
+    assert_null(strstr(body, "evil.example"));
+    assert_null(strstr(body, "<at>"));
+    assert_null(strstr(body, " **b"));
+    assert_null(strstr(body, "]("));
+    body = json_get_string(json_first(json_get(slack, "calls")), "body");
+    assert_null(strstr(body, "evil.example"));
+    assert_null(strstr(body, "<!"));
+    assert_null(strstr(body, "\"mrkdwn\""));
+    house_log_lacks(h, "t0psecret");
+    house_stop(h);
+}
+
+static void test_ways__a_post_is_repeated_as_itself(void **state)
+{
+    struct house *h = house_with_webhooks("  - name: tell\n    do: [webhook: {to: siem}]\n", NULL);
+    AUTO(json_freep) struct json *calls = NULL;
+    const char *id;
+
+    (void)state;
+    sim_tell(h->sim, "/faults",
+             "[{\"path\":\"/sink/siem\",\"kind\":\"answer\",\"status\":503,\"count\":1},"
+             "{\"path\":\"/sink/siem\",\"kind\":\"reset\",\"count\":1}]");
+    house_cordon_start(h);
+    push(h, "da1_-1", "Medium");
+    calls = sim_wait_calls(h->sim, "POST", "/sink/siem", 3, SOON);
+    id = json_get_string(nth(json_get(calls, "calls"), 2), "action_id");
+    assert_int_equal(status_of(nth(json_get(calls, "calls"), 2)), 200);
+    house_wait_log(h, "\"fate\":\"sent\"", 1, SOON);
+    JSON_EACH (call, json_get(calls, "calls")) {
+        const char *body = json_get_string(call, "body");
+
+        assert_string_equal(body, json_get_string(nth(json_get(calls, "calls"), 2), "body"));
+    }
+    assert_non_null(id);
+    assert_int_equal(sim_count_calls(h->sim, "POST", "/sink/siem"), 3);
+    house_stop(h);
+}
+
+static void test_ways__a_webhook_that_takes_nothing_is_said(void **state)
+{
+    static const struct {
+        const char *label, *path, *json, *words;
+    } rows[] = {
+        {"another secret", "/sinks",
+         "{\"name\":\"siem\",\"kind\":\"standard\",\"secret\":\"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}",
+         "does not take the signature"},
+        {"a redirect", "/faults",
+         "{\"path\":\"/sink/siem\",\"kind\":\"answer\",\"status\":307,\"count\":-1,"
+         "\"headers\":{\"Location\":\"/sink/elsewhere\"}}",
+         "not followed"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct house *h =
+            house_with_webhooks("  - name: tell\n    do: [webhook: {to: siem}]\n", NULL);
+
+        print_message("  %s\n", rows[i].label);
+        sim_tell(h->sim, rows[i].path, rows[i].json);
+        house_cordon_start(h);
+        push(h, "da1_-1", "Medium");
+        wait_until_sick(h, "webhook:siem", rows[i].words);
+        assert_int_equal(sim_count_calls(h->sim, NULL, "/sink/elsewhere"), 0);
+        house_log_lacks(h, SECRET);
+        house_stop(h);
+    }
+}
+
+/* ---- the helpdesk -------------------------------------------------------------------------------- */
+
+static void test_ways__the_helpdesk_hears_of_the_machine_and_not_of_the_alert(void **state)
+{
+    struct house *h =
+        house_with_webhooks(ISOLATE_AND("email: {audience: desk}, email: {}"),
+                            "  desk: {to: [desk@contoso.example], call: the SOC at 4711}\n");
+    AUTO(json_freep) struct json *mails = NULL;
+    size_t desk = 0, soc = 0;
+
+    (void)state;
+    house_cordon_start(h);
+    push(h, "da1_-1", "High");
+    json_free(sim_wait_mails(h->sim, 4, SOON));
+    push(h, "da2_-1", "Medium"); /* nothing is done to a machine: none of its business */
+    json_free(sim_wait_mails(h->sim, 5, SOON));
+    house_wait_quiet(h, SOON);
+    mails = sim_get(h->sim, "/mails");
+    assert_int_equal(json_count(json_get(mails, "mails")), 5);
+    JSON_EACH (mail, json_get(mails, "mails")) {
+        const char *raw = json_get_string(mail, "raw");
+
+        assert_int_equal(json_count(json_get(mail, "rcpt")), 1);
+        if (strcmp(json_string(json_first(json_get(mail, "rcpt"))), "desk@contoso.example") != 0) {
+            soc++;
+            assert_non_null(strstr(raw, "Credential memory read"));
+            continue;
+        }
+        assert_non_null(strstr(raw, desk++ ? "Subject: [ISOLATED] ws-114\r\n"
+                                           : "Subject: [REQUESTED] ws-114\r\n"));
+        assert_non_null(strstr(raw, "the SOC at 4711"));
+        assert_non_null(strstr(raw, "What to tell the user"));
+        assert_null(strstr(raw, "Credential"));
+        assert_null(strstr(raw, "High"));
+        assert_null(strstr(raw, "da1_-1"));
+        assert_null(strstr(raw, "security.microsoft.com"));
+    }
+    assert_int_equal(desk, 2);
+    assert_int_equal(soc, 3);
+    house_stop(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +535,12 @@ int main(void)
         cmocka_unit_test(test_ways__graph_refuses_and_says_what_is_missing),
         cmocka_unit_test(test_ways__graph_is_left_alone_for_as_long_as_it_asks),
         cmocka_unit_test(test_ways__graph_keeps_the_rest_where_one_address_is_bad),
+        cmocka_unit_test(test_ways__a_webhook_is_told_the_truth_and_signed),
+        cmocka_unit_test(test_ways__posts_alone_are_enough),
+        cmocka_unit_test(test_ways__teams_and_slack_get_what_they_take),
+        cmocka_unit_test(test_ways__a_post_is_repeated_as_itself),
+        cmocka_unit_test(test_ways__a_webhook_that_takes_nothing_is_said),
+        cmocka_unit_test(test_ways__the_helpdesk_hears_of_the_machine_and_not_of_the_alert),
     };
 
     return cmocka_run_group_tests_name("ways", tests, NULL, NULL);

@@ -407,7 +407,7 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
              SOURCES RULES,
          "cordon.yaml:1:89: mail.fallback.ways: expected a list of ways, one at least\n"},
         {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, fallback: {ways: [{}, {webhook: tems}]}}\n" TENANTS
-             "webhooks: {teams: {url: 'https://teams.example', template: teams}}\n" SOURCES RULES,
+         "webhooks: {teams: {url: 'https://teams.example', template: teams}}\n" SOURCES RULES,
          "cordon.yaml:1:90: mail.fallback.ways[1]: expected a server, or a webhook\n"
          "cordon.yaml:1:104: mail.fallback.ways[2].webhook: there is no webhook 'tems' under webhooks; did you "
          "mean teams?\n"},
@@ -424,6 +424,11 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         {"webhooks: {siem: {url: 'https://x.example'}}\n" ALL,
          "cordon.yaml:1:12: webhooks.siem.secret_files is missing: whoever gets such posts must be able to "
          "tell that they are cordon's; `cordon keygen` makes a secret\n"},
+        {"webhooks: {soc: {url: 'https://x.example/a?sig=b', template: teams}}\n" ALL,
+         "cordon.yaml:1:23: webhooks.soc.url: what stands behind a ? is a secret; put the whole URL into a "
+         "file of its own and name that with url_file\n"},
+        {"webhooks: {soc: {url: 'http://x.example/a', template: slack}}\n" ALL,
+         "cordon.yaml:1:23: webhooks.soc.url: expected an https:// URL (http:// is for loopback alone)\n"},
         {"webhooks: {siem: {url: 'https://x.example', secret_files: secret}}\n" ALL, NULL},
         {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, ca_file: nowhere}\n" TENANTS
              SOURCES RULES,
@@ -925,6 +930,63 @@ static void *hold_and_let_go(void *arg)
     return NULL;
 }
 
+static void test_config__mail_has_ways_in_their_order(void **state)
+{
+    static const struct {
+        const char *cloud, *exchange, *graph;
+    } clouds[] = {
+        {"public", "https://outlook.office365.com/.default",
+         "https://graph.microsoft.com/.default"},
+        {"gcc", "https://outlook.office365.com/.default", "https://graph.microsoft.com/.default"},
+        {"gcc_high", "https://outlook.office365.us/.default",
+         "https://graph.microsoft.us/.default"},
+        {"dod", "https://outlook-dod.office365.us/.default",
+         "https://dod-graph.microsoft.us/.default"},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof clouds / sizeof *clouds; i++) {
+        AUTO(buf_clear) struct buf text = BUF_INIT(65536);
+        const struct config_way *ways;
+        struct config *c = NULL;
+        struct yaml_faults faults;
+        struct err e = {0};
+
+        buf_addf(&text,
+                 TENANTS
+                 "    cloud: %s\n" SOURCES RULES
+                 "mail:\n  server: smtp://smtp.office365.com:587\n  from: a@b.example\n"
+                 "  to: c@d.example\n  oauth: {tenant: contoso}\n"
+                 "  desk: {to: desk@b.example, call: the SOC}\n"
+                 "  fallback:\n    ways:\n      - server: graph:m@b.example\n"
+                 "      - {server: 'smtps://mail.b.example', oauth: {token_file: token}}\n"
+                 "      - webhook: siem\n"
+                 "webhooks: {siem: {url: 'https://siem.example/in', secret_files: [relay]}}\n",
+                 clouds[i].cloud);
+        put_file(f, "cordon.yaml", buf_text(&text));
+        if (config_load(f->file, no_env, f->arena, &c, &faults, &e))
+            fail_msg("%s: %s", e.text, faults.count ? faults.first->text : "");
+        ways = c->mail.ways;
+        assert_int_equal(c->mail.n_ways, 4);
+        assert_int_equal(c->mail.fallback_after_ms, 10 * MINUTE_MS);
+        assert_string_equal(ways[0].name, "mail");
+        assert_string_equal(ways[0].username, "a@b.example"); /* the mailbox is mail.from */
+        assert_string_equal(ways[0].scope, clouds[i].exchange);
+        assert_int_equal(ways[1].kind, CONFIG_WAY_GRAPH);
+        assert_string_equal(ways[1].name, "mail:fallback-1");
+        assert_string_equal(ways[1].mailbox, "m@b.example");
+        assert_ptr_equal(ways[1].tenant, &c->tenants[0]); /* the only one there is */
+        assert_string_equal(ways[1].scope, clouds[i].graph);
+        assert_null(ways[2].tenant);
+        assert_true(ways[2].token.len > 0);
+        assert_int_equal(ways[3].kind, CONFIG_WAY_WEBHOOK);
+        assert_string_equal(ways[3].name, "webhook:siem");
+        assert_string_equal(config_webhook_url(ways[3].webhook), "https://siem.example/in");
+        assert_string_equal(c->mail.desk_to.items[0], "desk@b.example");
+        config_unref(c);
+    }
+}
+
 static void test_config__lives_until_the_last_reference(void **state)
 {
     struct config *c = load(*state, ALL);
@@ -1023,6 +1085,7 @@ int main(void)
         TEST(a_first_client_certificate_needs_a_restart),
         TEST(a_certificate_that_ends_soon_is_a_note),
         TEST(a_new_secret_brings_no_new_text),
+        TEST(mail_has_ways_in_their_order),
         TEST(lives_until_the_last_reference),
         TEST(a_command_sees_the_admin_part_alone),
         TEST(a_sender_is_told_where_to_post),

@@ -246,7 +246,7 @@ static void test_expand__a_mail_that_hangs_does_not_park_the_next_for_days(void 
     (void)state;
     rig_open(&r, "rules:\n  - {name: a, do: [email: {to: a@contoso.example},"
                  " email: {to: b@contoso.example}]}\n");
-    r.g->runtime->mail.url = NULL; /* every attempt is to be repeated */
+    r.g->mail_helper = "/bin/false"; /* every attempt is to be repeated */
     id = push(&r, ALERT_DOC);
     (void)rig_work(&r);
     assert_int_equal(run_notices(&r), 1);

@@ -268,7 +268,6 @@ static void test_policy__every_fault_is_named_with_its_place(void **state)
         {STEP("mail: {}"), "4:5: no such step 'mail'; did you mean email?"},
         {STEP("Email: {}"), "4:5: no such step 'Email'; did you mean email?"},
         {STEP("reboot: {}"), "4:5: no such step 'reboot'; expected ask, email, isolate or page"},
-        {STEP("webhook: {}"), "4:5: step 'webhook' is not available in this version of cordon"},
         {STEP("isolate: {}\n  - isolate: {}"), "5:5: step 'isolate' stands twice in one rule"},
         /* what stands beside a step */
         {STEP("email: {}\n    if: {isolate: done}"),

@@ -1,0 +1,285 @@
+/* channel.c - see channel.h. */
+#include "channel.h"
+
+#include <string.h>
+
+#include "helpdesk.h"
+#include "id.h"
+#include "log.h"
+#include "post.h"
+#include "store_notices.h"
+
+/* Bytes of a value in JSON of ours; the templates for people cut further. */
+#define VALUE_MAX 2000
+
+/* ---- a post ------------------------------------------------------------------------------------ */
+
+static const char *short_text(struct arena *arena, const char *text)
+{
+    size_t len = text ? strnlen(text, VALUE_MAX + 1) : 0;
+
+    if (len <= VALUE_MAX)
+        return text;
+    for (len = VALUE_MAX; len && ((unsigned char)text[len] & 0xc0) == 0x80; len--)
+        ;
+    return arena_fmt(arena, "%.*s …", (int)len, text);
+}
+
+static enum err_code write_post(const struct config_webhook *w, const struct notice *n,
+                                const struct runtime *rt, struct arena *arena, int64_t id,
+                                int64_t now, const char **ret_subject, struct buf *out,
+                                struct err *e)
+{
+    const struct json *alert = n->facts ? n->facts->alert : NULL;
+    const char *machine = n->c->machine_id ? n->c->machine_id : n->c->pushed_machine_id;
+    const struct isolation_record *i = n->isolation;
+    char since[CLOCK_TEXT_SIZE], case_id[ID_TEXT_SIZE];
+    struct notice_gist gist;
+
+    notice_gist(n, rt, arena, &gist);
+    {
+        const struct post_fact facts[] = {
+            {"Machine", short_text(arena, gist.machine ? gist.machine : machine)},
+            {"User",
+             short_text(arena, json_get_string(json_get(alert, "relatedUser"), "userName"))},
+            {"Alert", short_text(arena, json_get_string(alert, "title"))},
+            {"Severity", json_get_string(alert, "severity")},
+            {"Category", short_text(arena, json_get_string(alert, "category"))},
+            {"Rule", n->c->rule},
+            {"In doubt", short_text(arena, n->doubt)},
+            {"Isolation",
+             i ? arena_fmt(arena, "%s, %s, since %s", i->type, isolation_state_name(i->state),
+                           clock_format(i->requested, since))
+               : NULL},
+            {"Case", id_format(n->c->id, case_id)},
+        };
+        const struct post p = {
+            .id = id,
+            .case_id = n->c->id,
+            .now = now,
+            .kind = notice_kind_name(n->kind),
+            .subject = gist.subject,
+            .headline = gist.headline,
+            .bad = gist.bad,
+            .why = n->why ? arena_fmt(arena, "Why: %s", short_text(arena, n->why)) : NULL,
+            .next = gist.next,
+            .tenant = n->c->tenant,
+            .alert_id = n->c->alert_id,
+            .machine_id = machine,
+            .facts = facts,
+            .n_facts = sizeof facts / sizeof *facts,
+            .link = gist.portal,
+            .link_words = "Open the alert in the Defender portal",
+        };
+
+        if (!gist.subject || !gist.next)
+            return err_set(e, ERR_NOMEM, "a post to a webhook");
+        *ret_subject = gist.subject;
+        return post_write(w->template, &p, out, e);
+    }
+}
+
+static enum err_code put_post(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                              struct arena *arena, const struct notice *n,
+                              const struct config_webhook *w, int64_t after, int64_t now,
+                              struct err *e)
+{
+    AUTO(buf_clear) struct buf body = BUF_INIT((size_t)256 * 1024);
+    struct recipient_record to = {.address = w->way};
+    struct notice_record r = {.id = id_new(g->clock),
+                              .case_id = n->c->id,
+                              .after = after,
+                              .channel = w->way,
+                              .kind = notice_kind_name(n->kind),
+                              .sender = "cordon",
+                              .recipients = &to,
+                              .n_recipients = 1};
+    enum err_code code = write_post(w, n, rt, arena, r.id, now, &r.subject, &body, e);
+
+    r.message = buf_text(&body);
+    return code ? code : notice_insert(tx, &r, now, e);
+}
+
+/* How the isolation stands: said once. A review is asked for again and again. */
+static bool is_state(enum notice_kind kind)
+{
+    return kind == NOTICE_REQUESTED || kind == NOTICE_ISOLATED || kind == NOTICE_NOT_ISOLATED;
+}
+
+/* Says n to one webhook, unless it knows that. */
+static enum err_code tell_webhook(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                                  struct arena *arena, const struct notice *n, const char *name,
+                                  int64_t now, struct err *e)
+{
+    const struct config_webhook *w = config_webhook(rt->config, name);
+    int64_t first, last;
+    const char *kind;
+    enum err_code code;
+
+    if (!w) {
+        log_event(LOG_WARN, "nobody_told", LOG_ID("case", n->c->id),
+                  LOG_STR("kind", notice_kind_name(n->kind)), LOG_STR("webhook", name),
+                  LOG_STR("why", "there is no such webhook any more"));
+        return ERR_OK;
+    }
+    code = notice_channel(tx, arena, n->c->id, w->way, &first, &last, &kind, e);
+    if (code || (kind && is_state(n->kind) && strcmp(kind, notice_kind_name(n->kind)) == 0))
+        return code;
+    return put_post(tx, g, rt, arena, n, w, last, now, e);
+}
+
+/* ---- the channels of a case -------------------------------------------------------------------- */
+
+struct channels {
+    const char *webhooks
+        [16]; /* more steps of one rule than anybody writes: the rest hears of their own step alone */
+    size_t n;
+    const char **desk; /* addresses of the helpdesk; NULL: no step wrote to it */
+    size_t n_desk;
+};
+
+static bool has(const struct channels *c, const char *name)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (strcmp(c->webhooks[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* A webhook step: by its name. False: no memory. */
+static bool add_webhook(struct channels *c, struct arena *arena, const struct json *args)
+{
+    const char *to = json_get_string(args, "to");
+
+    if (!to || has(c, to) || c->n == sizeof c->webhooks / sizeof *c->webhooks)
+        return true;
+    c->webhooks[c->n] = arena_str(arena, to);
+    return c->webhooks[c->n++] != NULL;
+}
+
+/* An email step for the helpdesk: whom it names, else the configured one. False: no memory. */
+static bool add_desk(struct channels *c, const struct config *config, struct arena *arena,
+                     const struct json *args)
+{
+    const char *audience = json_get_string(args, "audience");
+    const struct json *to = json_get(args, "to");
+    size_t count = json_count(to);
+    const char **more;
+
+    if (!audience || strcmp(audience, "desk") != 0)
+        return true;
+    if (!count) {
+        c->desk = config->mail.desk_to.items;
+        c->n_desk = config->mail.desk_to.count;
+        return true;
+    }
+    more = arena_array(arena, count, sizeof *more);
+    c->desk = more;
+    c->n_desk = 0;
+    JSON_EACH (address, to)
+        if (more && json_string(address) &&
+            !(more[c->n_desk++] = arena_str(arena, json_string(address))))
+            return false;
+    return more != NULL;
+}
+
+/* Those that a step of the case has opened. */
+static enum err_code load(struct db_tx *tx, const struct config *config, struct arena *arena,
+                          int64_t case_id, struct channels *ret, struct err *e)
+{
+    struct step_record *steps;
+    size_t n;
+    enum err_code code = case_steps(tx, arena, case_id, &steps, &n, e);
+
+    *ret = (struct channels){0};
+    for (size_t i = 0; i < n && !code; i++) {
+        AUTO(json_freep) struct json *args = NULL;
+        bool webhook = strcmp(steps[i].handler, "webhook") == 0;
+
+        if (steps[i].state != STEP_DONE || (!webhook && strcmp(steps[i].handler, "email") != 0) ||
+            json_parse(steps[i].args, strlen(steps[i].args), &args, NULL))
+            continue;
+        if (webhook ? !add_webhook(ret, arena, args) : !add_desk(ret, config, arena, args))
+            code = err_set(e, ERR_NOMEM, "channels");
+    }
+    return code;
+}
+
+/* Says n to the helpdesk, where it is news. */
+static enum err_code tell_desk(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                               struct arena *arena, const struct notice *n, const char *const *to,
+                               size_t n_to, int64_t now, struct err *e)
+{
+    int64_t first, last;
+    const char *kind;
+    enum err_code code =
+        notice_channel(tx, arena, n->c->id, HELPDESK_CHANNEL, &first, &last, &kind, e);
+
+    if (code || !helpdesk_cares(n->kind, kind != NULL) ||
+        (kind && strcmp(kind, notice_kind_name(n->kind)) == 0))
+        return code;
+    return helpdesk_put(tx, g, rt, arena, n, to, n_to, first, last, now, e);
+}
+
+static enum err_code tell_all(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                              struct arena *arena, const struct notice *n, const struct channels *c,
+                              int64_t now, struct err *e)
+{
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; i < c->n && !code; i++)
+        code = tell_webhook(tx, g, rt, arena, n, c->webhooks[i], now, e);
+    if (!code && c->desk)
+        code = tell_desk(tx, g, rt, arena, n, c->desk, c->n_desk, now, e);
+    return code;
+}
+
+enum err_code channel_step(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                           struct arena *arena, const struct notice *n, int64_t now, struct err *e)
+{
+    struct case_record c = *n->c;
+    enum err_code code;
+
+    if (n->desk) /* it judges nothing: what those know who do stays what it was */
+        return tell_desk(tx, g, rt, arena, n, n->to, n->n_to, now, e);
+    code = tell_webhook(tx, g, rt, arena, n, n->webhook, now, e);
+    return code || c.told ? code : case_told(tx, &c, notice_kind_name(n->kind), e);
+}
+
+enum err_code channels_tell(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                            struct arena *arena, const struct notice *n, int64_t now,
+                            bool *ret_enough, struct err *e)
+{
+    int64_t first = 0, last = 0;
+    struct notice_gist gist;
+    struct channels c;
+    enum err_code code = load(tx, rt->config, arena, n->c->id, &c, e);
+
+    *ret_enough = false;
+    if (!code)
+        code = tell_all(tx, g, rt, arena, n, &c, now, e);
+    if (code || !c.n)
+        return code;
+    code = notice_thread(tx, n->c->id, &first, &last, e);
+    notice_gist(n, rt, arena, &gist);
+    *ret_enough = !first && !gist.bad;
+    return code;
+}
+
+enum err_code channels_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                              struct arena *arena, const struct notice *n, int64_t now,
+                              struct err *e)
+{
+    AUTO(json_freep) struct json *doc = NULL;
+    struct notice mine = *n;
+    struct facts facts;
+    struct channels c;
+    enum err_code code = load(tx, rt->config, arena, n->c->id, &c, e);
+
+    if (code || (!c.n && !c.desk))
+        return code;
+    if (!mine.facts && n->c->facts && !json_parse(n->c->facts, strlen(n->c->facts), &doc, NULL) &&
+        !facts_read(doc, &facts, NULL))
+        mine.facts = &facts;
+    return tell_all(tx, g, rt, arena, &mine, &c, now, e);
+}

@@ -1,0 +1,31 @@
+/* channel.h - whom a case is told besides by mail to those who judge it: webhooks, and the users' helpdesk.
+ *
+ * A step opens a channel for its case; from then on whatever the mails say of the case later is said there, too:
+ * never "isolated" before Defender says so, and the end as a post of its own. A channel knows what it was told last
+ * and is not told it twice. It is a thread: its notices leave in their order, whatever the mails do.
+ */
+#ifndef CORDON_CHANNEL_H
+#define CORDON_CHANNEL_H
+
+#include "notice.h"
+
+/** Inside a transaction: the notice of a step that names n->webhook, or is for the helpdesk (n->desk, to n->to). After
+ *  a post people know this much of the case, where they knew nothing yet. */
+enum err_code channel_step(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                           struct arena *arena, const struct notice *n, int64_t now, struct err *e);
+
+/**
+ * Inside a transaction: says n to every channel of its case. *ret_enough: there are such, nobody was mailed of
+ * the case, and the news is not bad, so that nobody need be now.
+ */
+enum err_code channels_tell(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                            struct arena *arena, const struct notice *n, int64_t now,
+                            bool *ret_enough, struct err *e);
+
+/** The same for how an isolation ended when the mails said it already: only channels that were told of it and not
+ *  of its end. n->facts may be NULL, they are read then. */
+enum err_code channels_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                              struct arena *arena, const struct notice *n, int64_t now,
+                              struct err *e);
+
+#endif

@@ -1,0 +1,91 @@
+/* helpdesk.c - see helpdesk.h. */
+#include "helpdesk.h"
+
+#include "id.h"
+#include "letter.h"
+#include "log.h"
+
+/* What a helpdesk is told, by what happened. Everything is ours. */
+static const struct {
+    const char *tag, *headline, *colour, *done, *tell;
+} news[] = {
+    [NOTICE_REQUESTED] =
+        {"[REQUESTED]", "A machine is being cut off from the network", LETTER_AMBER,
+         "The security team is cutting this machine off from the network. That has been asked for and "
+         "is not confirmed yet: a machine that is switched on follows within minutes.",
+         "Leave the machine switched on and do not restart, reinstall or repair it. Network drives, "
+         "mail and the web will stop working on it. It is no fault of the network, and nothing is wrong with "
+         "the user's account. Work can go on at another machine."},
+    [NOTICE_ISOLATED] =
+        {"[ISOLATED]", "A machine is cut off from the network", LETTER_RED,
+         "The security team has cut this machine off from the network. It reaches nothing but the "
+         "security service until it is released.",
+         "Leave the machine switched on and do not restart, reinstall or repair it. Network drives, "
+         "mail and the web do not work on it, and will again when it is released. Work can go on at another "
+         "machine."},
+    [NOTICE_NOT_ISOLATED] =
+        {"[NOT ISOLATED]", "A machine stays on the network", LETTER_BLUE,
+         "This machine was to be cut off from the network, and it was not.",
+         "The user can go on working as usual. The security team is looking into it and may call."},
+    [NOTICE_RELEASED] =
+        {"[RELEASED]", "A machine is back on the network", LETTER_GREEN,
+         "The machine reaches the network again.",
+         "The user can go on working as usual. If something still does not connect, "
+         "restarting the machine is fine now."},
+};
+
+bool helpdesk_cares(enum notice_kind kind, bool told)
+{
+    if ((size_t)kind >= sizeof news / sizeof *news || !news[kind].tag)
+        return false;
+    return told || kind == NOTICE_REQUESTED || kind == NOTICE_ISOLATED;
+}
+
+enum err_code helpdesk_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                           struct arena *arena, const struct notice *n, const char *const *to,
+                           size_t n_to, int64_t first, int64_t last, int64_t now, struct err *e)
+{
+    const struct config_mail *mail = &rt->config->mail;
+    const char *machine = n->c->machine_id ? n->c->machine_id : n->c->pushed_machine_id;
+    struct notice_record r = {.id = id_new(g->clock),
+                              .case_id = n->c->id,
+                              .after = last,
+                              .channel = HELPDESK_CHANNEL,
+                              .kind = notice_kind_name(n->kind),
+                              .sender = mail->from};
+    char case_id[ID_TEXT_SIZE], since[CLOCK_TEXT_SIZE];
+    const struct mime_header headers[] = {{"X-Cordon-Case", id_format(n->c->id, case_id)},
+                                          {"X-Cordon-State", r.kind}};
+    struct letter_post post = {.to = to,
+                               .n_to = n_to,
+                               .answers_to = first,
+                               .headers = headers,
+                               .n_headers = sizeof headers / sizeof *headers};
+    struct notice_gist gist;
+    struct letter l;
+    enum err_code code;
+
+    if (!mail->server || !n_to) {
+        log_event(LOG_WARN, "nobody_told", LOG_ID("case", n->c->id), LOG_STR("kind", r.kind),
+                  LOG_STR("why", "there is no helpdesk to write to"));
+        return ERR_OK;
+    }
+    notice_gist(n, rt, arena, &gist);
+    if (gist.machine)
+        machine = gist.machine;
+    r.subject = arena_fmt(arena, "%s %s", news[n->kind].tag,
+                          letter_cut(arena, machine ? machine : "a machine", LETTER_VALUE_MAX));
+    letter_begin(&l, arena, news[n->kind].headline, news[n->kind].colour);
+    letter_paragraph(&l, news[n->kind].done);
+    letter_table_begin(&l);
+    letter_fact(&l, "Machine", machine);
+    if (n->isolation)
+        letter_own_fact(&l, "Since", clock_format(n->isolation->requested, since));
+    letter_own_fact(&l, "Call", mail->desk_call);
+    letter_own_fact(&l, "Reference", case_id);
+    letter_table_end(&l);
+    letter_paragraph(&l, arena_fmt(arena, "What to tell the user: %s", news[n->kind].tell));
+    code = letter_put(tx, &l, &post, &r, now, e);
+    letter_clear(&l);
+    return code;
+}

@@ -1,0 +1,19 @@
+/* telling.h - what the steps that tell people have in common: where the case stands is read in the transaction
+ * that stores the notice, so it cannot be older than what the ledger says. */
+#ifndef CORDON_TELLING_H
+#define CORDON_TELLING_H
+
+#include "act.h"
+#include "notice.h"
+
+struct telling {
+    struct step *s;
+    struct notice n; /* whom and how, by the handler; kind, why and isolation are filled here */
+    struct isolation_record isolation;
+    int64_t now;
+};
+
+/** Stores the notice, ends the step, kicks the engine. */
+enum outcome telling_run(struct telling *t, struct err *e);
+
+#endif

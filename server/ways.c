@@ -1,0 +1,288 @@
+/* ways.c - see ways.h. */
+#include "ways.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "log.h"
+#include "notice_system.h"
+#include "store_notices.h"
+
+static const struct way_record *record_of(const struct way_record *list, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(list[i].name, name) == 0)
+            return &list[i];
+    return NULL;
+}
+
+static int64_t after_of(const struct runtime *rt)
+{
+    return rt->config->mail.fallback_after_ms ? rt->config->mail.fallback_after_ms
+                                              : CONFIG_FALLBACK_AFTER_MS;
+}
+
+/* The way of this name in the configuration in force: a mail's, or a webhook's. */
+static struct way *find(struct runtime *rt, const char *name)
+{
+    for (size_t i = 0; i < rt->config->mail.n_ways; i++)
+        if (strcmp(way_name(rt->ways[i]), name) == 0)
+            return rt->ways[i];
+    for (size_t i = 0; i < rt->config->n_webhooks; i++)
+        if (strcmp(way_name(rt->posts[i]), name) == 0)
+            return rt->posts[i];
+    return NULL;
+}
+
+/* ---- sending ---------------------------------------------------------------------------------- */
+
+struct pending {
+    const char *to[MAIL_RECIPIENTS_MAX];
+    size_t at[MAIL_RECIPIENTS_MAX]; /* place in the caller's list */
+    size_t n;
+};
+
+/* Those of p who have not got it yet. */
+static void keep_waiting(struct pending *p, const struct mail_result *results)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < p->n; i++)
+        if (results[p->at[i]].fate == MAIL_RETRY) {
+            p->to[n] = p->to[i];
+            p->at[n++] = p->at[i];
+        }
+    p->n = n;
+}
+
+/* One way, for all that wait. False: it failed, whatever single recipients came to. */
+static bool try_way(struct engine *g, struct way *way, const struct way_mail *m, struct pending *p,
+                    struct mail_result *results, struct ways_sent *ret)
+{
+    struct mail_result sent[MAIL_RECIPIENTS_MAX];
+    struct way_mail mine = *m;
+    struct err e = {0};
+    enum err_code code;
+    size_t t = ret->n++;
+
+    mine.to = p->to;
+    mine.n = p->n;
+    code = way_send(way, &mine, sent, &e);
+    for (size_t i = 0; i < p->n; i++)
+        results[p->at[i]] = sent[i];
+    ret->tries[t].name = way_name(way);
+    ret->tries[t].words = way_words(way);
+    ret->tries[t].ok = !code;
+    (void)snprintf(ret->tries[t].why, sizeof ret->tries[t].why, "%.*s",
+                   (int)sizeof ret->tries[t].why - 1, code ? e.text : "");
+    if (e.retry_ms)
+        ret->retry_ms = e.retry_ms;
+    (void)health_note(g->health, way_name(way), NULL, !code, e.text);
+    if (code)
+        log_event(LOG_WARN, "mail_failed", LOG_ID("case", m->case_id), LOG_ID("notice", m->id),
+                  LOG_STR("way", way_name(way)), LOG_ERR(&e));
+    return !code;
+}
+
+void ways_send(struct engine *g, struct runtime *rt, struct way *const *ways, size_t n,
+               const struct way_mail *m, int64_t created, struct mail_result *results,
+               struct ways_sent *ret)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    int64_t now = clock_wall_ms(g->clock), after = after_of(rt);
+    struct way_record *known = NULL;
+    size_t n_known = 0;
+    struct pending p = {.n = m->n};
+    struct err e;
+
+    *ret = (struct ways_sent){0};
+    mail_results_set(results, m->n, MAIL_RETRY, false, "not tried");
+    for (size_t i = 0; i < m->n; i++) {
+        p.to[i] = m->to[i];
+        p.at[i] = i;
+    }
+    /* Not to know is no reason to keep a notice: then the first way is tried. */
+    if (arena && store_way_list(g->store, arena, &known, &n_known, &e))
+        log_event(LOG_WARN, "ways_unreadable", LOG_ERR(&e));
+    for (size_t i = 0; i < n && p.n && ret->n < WAYS_MAX; i++) {
+        const struct way_record *r = record_of(known, n_known, way_name(ways[i]));
+        int64_t since = r && r->failing && r->failing < created ? r->failing : created;
+        bool last = i + 1 == n, worked;
+
+        /* It failed for so long, and is asked by itself whether it works. */
+        if (!last && r && r->failing && now - r->failing >= after && way_can_be_probed(ways[i]))
+            continue;
+        worked = try_way(g, ways[i], m, &p, results, ret);
+        keep_waiting(&p, results);
+        /* Where the way works and only somebody's server is slow, the notice itself must be that old. */
+        if (worked)
+            since = created;
+        if (p.n && !last && now - since < after) {
+            ret->by = since + after;
+            break;
+        }
+    }
+}
+
+/* ---- what is known of them --------------------------------------------------------------------- */
+
+static enum err_code tell(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                          struct arena *arena, const struct way_record *r, const char *words,
+                          bool back, int64_t now, struct err *e)
+{
+    char since[CLOCK_TEXT_SIZE];
+    const struct notice_system_fact facts[] = {
+        {"Way", words},
+        {"Failing since", clock_format(r->failing, since)},
+        {"Last failure", r->why},
+    };
+    bool others = strncmp(r->name, "webhook:", 8) == 0 || rt->config->mail.n_ways > 1;
+    struct notice_system n = {
+        .about = arena_fmt(arena, "way:%s", r->name),
+        .kind = back ? "way_works" : "way_fails",
+        .good = back,
+        .follows = back,
+        .headline = back ? "A way out of notices works again" : "A way out of notices fails",
+        .subject = back ? arena_fmt(arena, "notices leave by %s again", words)
+                        : arena_fmt(arena, "notices do not leave by %s", words),
+        .body =
+            back
+                ? "What waited for it is on its way. Where others took notices meanwhile, those are not "
+                  "sent again."
+                : "It has failed for as long as mail.fallback.after allows. Notices that were for it go "
+                  "by the next way of mail.fallback.ways, where there is one; this one did. What has "
+                  "none is kept and tried for five days. `cordon doctor` says what is wrong and how to "
+                  "mend it; another mail follows when it works again.",
+        .facts = facts,
+        .n_facts = sizeof facts / sizeof *facts,
+    };
+
+    if (!n.about || !n.subject)
+        return err_set(e, ERR_NOMEM, "notice");
+    /* By itself it could only be told late. */
+    return back || others ? notice_system_put(tx, g, rt, arena, &n, now, e) : ERR_OK;
+}
+
+/* It works: the end of its failing, where it did. */
+static enum err_code note_worked(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                                 struct arena *arena, const char *name, const char *words,
+                                 int64_t now, struct err *e)
+{
+    struct way_record before;
+    enum err_code code = way_worked(tx, arena, name, &before, e);
+
+    if (code || !before.failing)
+        return code;
+    code = notices_hurry(tx, now, e);
+    if (!code && before.told)
+        code = tell(tx, g, rt, arena, &before, words, true, now, e);
+    return code;
+}
+
+enum err_code ways_note(struct db_tx *tx, struct engine *g, struct runtime *rt, struct arena *arena,
+                        const struct ways_sent *s, int64_t now, struct err *e)
+{
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; i < s->n && !code; i++)
+        code = s->tries[i].ok
+                   ? note_worked(tx, g, rt, arena, s->tries[i].name, s->tries[i].words, now, e)
+                   : way_failed(tx, s->tries[i].name, s->tries[i].why, after_of(rt), now, e);
+    return code;
+}
+
+enum err_code ways_watch(struct engine *g, struct err *e)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
+    struct way_record *list;
+    size_t n = 0;
+    enum err_code code =
+        arena ? store_way_list(g->store, arena, &list, &n, e) : err_set(e, ERR_NOMEM, "ways");
+
+    for (size_t i = 0; i < n && !code; i++)
+        if (list[i].failing && find(rt, list[i].name))
+            (void)health_note(g->health, list[i].name, NULL, false, list[i].why);
+    return code;
+}
+
+/* ---- a look ----------------------------------------------------------------------------------- */
+
+struct look {
+    struct engine *g;
+    struct runtime *rt;
+    struct arena *arena;
+    struct work *w;
+    struct way_record r;
+    struct way *way; /* NULL: it is not configured any more */
+    bool works;
+    char why[200];
+    int64_t now;
+};
+
+static enum err_code load_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct look *l = arg;
+
+    return way_load(tx, l->arena, l->w->id, &l->r, e);
+}
+
+/* A claim that another worker's first failure took over ends with ERR_STALE, and nothing is written. */
+static enum err_code look_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct look *l = arg;
+    struct way_record unused;
+    enum err_code code = way_load(tx, l->arena, l->w->id, &l->r, e);
+
+    if (code == ERR_NOT_FOUND)
+        return work_done(tx, l->w, e);
+    if (code)
+        return code;
+    if (!l->r.failing || !l->way) {
+        code = l->way ? ERR_OK : way_worked(tx, l->arena, l->r.name, &unused, e);
+        return code ? code : work_done(tx, l->w, e);
+    }
+    if (l->works) {
+        code = note_worked(tx, l->g, l->rt, l->arena, l->r.name, way_words(l->way), l->now, e);
+        return code ? code : work_done(tx, l->w, e);
+    }
+    if (l->why[0])
+        code = way_failed(tx, l->r.name, l->why, 0, l->now, e);
+    if (!code && !l->r.told && l->now - l->r.failing >= after_of(l->rt)) {
+        code = tell(tx, l->g, l->rt, l->arena, &l->r, way_words(l->way), false, l->now, e);
+        if (!code)
+            code = way_told(tx, l->r.id, l->now, e);
+    }
+    return code ? code : work_again(tx, l->w, l->now + WAYS_LOOK_MS, 0, e);
+}
+
+void ways_run(struct engine *g, struct work *w)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
+    struct look l = {.g = g, .rt = rt, .arena = arena, .w = w};
+    struct err e = {0};
+    enum err_code code =
+        arena ? db_read(g->store->db, load_fn, &l, &e) : err_set(&e, ERR_NOMEM, "ways");
+    char what[160];
+
+    if (!code)
+        l.way = find(rt, l.r.name);
+    if (!code && l.way && l.r.failing && way_can_be_probed(l.way)) {
+        l.works = !way_probe(l.way, rt->config->mail.from, g->mail_helper, what, &e);
+        if (!l.works)
+            (void)snprintf(l.why, sizeof l.why, "%.*s", (int)sizeof l.why - 1, e.text);
+        (void)health_note(g->health, l.r.name, NULL, l.works, e.text);
+    }
+    l.now = clock_wall_ms(g->clock);
+    if (!code || code == ERR_NOT_FOUND)
+        code = db_write(g->store->db, look_fn, &l, &e);
+    if (code) {
+        log_event(code == ERR_STALE ? LOG_INFO : LOG_ERROR, "way_not_written",
+                  LOG_ID("work", w->id), LOG_ERR(&e));
+        engine_again(g, w, engine_backoff(w->attempts, 0));
+        return;
+    }
+    engine_kick(g);
+}

@@ -1,0 +1,56 @@
+/* ways.h - the ways out in their order: which one a notice takes, and what becomes of one that fails.
+ *
+ *   works --fails--> failing --for mail.fallback.after--> told (the next way is used) --works--> works
+ *
+ * A notice that waited for so long at one way is tried at the next; and when a way has failed for so long,
+ * every notice goes to the next at once. Then people are told, once, by a notice that takes the same ways;
+ * /readyz and cordon_way_failing_seconds say it from the first failure on. A way that can be asked without
+ * sending (SMTP) is asked every WAYS_LOOK_MS until it works again, and others are whenever there is a notice.
+ */
+#ifndef CORDON_WAYS_H
+#define CORDON_WAYS_H
+
+#include "engine.h"
+#include "store_ways.h"
+#include "way.h"
+
+#define WAYS_MAX     8               /* tried for one notice: mail.server and seven more */
+#define WAYS_LOOK_MS (5 * MINUTE_MS) /* a wrong password tried more often locks the account */
+
+struct ways_sent {
+    struct {
+        const char *name, *words;
+        bool ok;
+        char why[200];
+    } tries[WAYS_MAX]; /* in their order */
+    size_t n;
+    int64_t
+        by; /* wall ms: when to try again at the latest, because the next way may be used then; 0: no such time */
+    int64_t retry_ms; /* before that no try makes sense; 0: nobody said so */
+};
+
+/**
+ * Sends m to those who have not got it, by the first way that is to be used, and by the next ones where it fails.
+ *
+ * ways, n   in their order; those of the configuration in force.
+ * created   when the notice was made, wall ms.
+ * results   m->n elements, always filled.
+ * ret       what was tried: write it with ways_note in the transaction that writes the fates.
+ * Threads   workers.
+ */
+void ways_send(struct engine *g, struct runtime *rt, struct way *const *ways, size_t n,
+               const struct way_mail *m, int64_t created, struct mail_result *results,
+               struct ways_sent *ret);
+
+/** Inside a transaction: notes which ways worked and which did not; tells people that one works again of which
+ *  they were told. Kick the engine after the commit. */
+enum err_code ways_note(struct db_tx *tx, struct engine *g, struct runtime *rt, struct arena *arena,
+                        const struct ways_sent *s, int64_t now, struct err *e);
+
+/** Has /readyz say what an earlier process knew. Before the workers run, and after a reload. Reads the store. */
+enum err_code ways_watch(struct engine *g, struct err *e);
+
+/** A claimed way that fails: tells people when it is time, asks it whether it works. Ends the claim. */
+void ways_run(struct engine *g, struct work *w);
+
+#endif

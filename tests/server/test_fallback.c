@@ -1,0 +1,338 @@
+/* test_fallback.c - what becomes of notices when a way out fails, on a clock whose hands the test turns.
+ *
+ * The mail server is the simulator's: what counts is what it took. Two of them stand for two servers.
+ */
+#include "engine_kit.h"
+
+#include "kit/sim.h"
+#include "log.h"
+#include "notice.h"
+#include "notice_system.h"
+#include "smtp.h"
+#include "store_ways.h"
+#include "ways.h"
+
+#define DOWN "{\"smtp\":{\"connect\":\"421 4.3.2 try later\"}}"
+#define UP   "{\"smtp\":{\"connect\":null}}"
+#define WAIT 20000
+
+static void no_line(enum log_level level, const char *line, void *ctx)
+{
+    (void)level, (void)line, (void)ctx;
+}
+
+/* A rig whose mails take these ways: YAML of the part `mail` behind from and to, and whole parts. */
+static void open_rig(struct rig *r, const char *rules, const char *mail, const char *more)
+{
+    struct arena *arena = arena_new(0);
+    struct yaml_faults faults;
+    struct config *config = NULL;
+    struct runtime *rt = NULL;
+    struct err e = {0};
+    char text[6000], whole[8000], *at, *end;
+    size_t len;
+    FILE *f;
+
+    rig_open(r, rules);
+    f = fopen(r->config_file, "r");
+    assert_non_null(f);
+    len = fread(text, 1, sizeof text - 1, f);
+    (void)fclose(f);
+    text[len] = '\0';
+    at = strstr(text, "mail: {");
+    assert_non_null(at);
+    end = strchr(at, '\n');
+    *at = '\0';
+    (void)snprintf(whole, sizeof whole,
+                   "%smail:\n  from: cordon@contoso.example\n  to: [soc@contoso.example]\n%s%s%s",
+                   text, mail, more, end);
+    rig_write(r, "cordon.yaml", whole);
+    yaml_faults_init(&faults, arena);
+    if (config_load(r->config_file, NULL, arena, &config, &faults, &e))
+        fail_msg("%s: %s", e.text, faults.count ? faults.first->text : "");
+    arena_free(arena);
+    assert_int_equal(runtime_new(config, r->rest, &r->hands.clock, &rt, &e), ERR_OK);
+    engine_use(r->g, rt);
+    assert_int_equal(health_new(&r->hands.clock, &r->g->health, &e), ERR_OK);
+    rig_afresh(r);
+    rig_says(r, "GET", LIST, 0, 200, NOTHING);
+    log_divert(no_line, NULL); /* failures are what this is about */
+}
+
+static void close_rig(struct rig *r)
+{
+    struct health *health = r->g->health;
+
+    log_divert(NULL, NULL);
+    rig_close(r);
+    health_free(health);
+}
+
+/* Everything that is due now. */
+static void work_all(struct rig *r)
+{
+    struct work w;
+
+    for (bool any = true; any;) {
+        any = rig_work(r) > 0;
+        for (; rig_claim(r, WORK_NOTICE, &w); any = true)
+            notice_run(r->g, &w);
+        for (; rig_claim(r, WORK_WAY, &w); any = true)
+            ways_run(r->g, &w);
+    }
+}
+
+static void pass(struct rig *r, int64_t total_ms, int64_t step_ms)
+{
+    for (int64_t t = 0; t < total_ms; t += step_ms) {
+        hands_turn(&r->hands, step_ms);
+        work_all(r);
+    }
+}
+
+/* How many mails a server took whose subject begins so. */
+static size_t taken(struct sim *sim, const char *subject)
+{
+    AUTO(json_freep) struct json *mails = sim_get(sim, "/mails");
+    char header[200];
+    size_t n = 0;
+
+    (void)snprintf(header, sizeof header, "\r\nSubject: %s", subject);
+    JSON_EACH (mail, json_get(mails, "mails"))
+        n += strstr(json_get_string(mail, "raw"), header) != NULL;
+    return n;
+}
+
+static struct way_record record(struct rig *r, const char *name)
+{
+    struct way_record *list;
+    size_t n = 0;
+
+    assert_int_equal(store_way_list(r->store, r->arena, &list, &n, NULL), ERR_OK);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(list[i].name, name) == 0)
+            return list[i];
+    return (struct way_record){0};
+}
+
+static bool is_well(struct rig *r, const char *name)
+{
+    struct health_part parts[16];
+    unsigned n = health_list(r->g->health, parts, 16);
+
+    for (unsigned i = 0; i < n; i++)
+        if (strcmp(parts[i].name, name) == 0)
+            return parts[i].ok;
+    return true;
+}
+
+/* ---- one way ---------------------------------------------------------------------------------------- */
+
+static void test_fallback__a_server_down_for_two_hours_gets_all_of_it_once(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200], alert[600];
+    struct rig r;
+    int64_t isolated;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_ISOLATE_AND_MAIL, mail, "");
+    sim_tell(sim, "/config", DOWN);
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    isolated = rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, 10 * MINUTE_MS, MINUTE_MS);
+    /* Mail holds no isolation up. */
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_string_equal(rig_told(&r, isolated), "requested isolated");
+    for (int i = 0; i < 4; i++) {
+        char id[40];
+
+        (void)snprintf(id, sizeof id, "da%d_-1", i);
+        (void)snprintf(
+            alert, sizeof alert,
+            "{\"id\":\"%s\",\"severity\":\"Medium\",\"title\":\"Number %d\",\"machineId\":\"" MACHINE
+            "\"}",
+            id, i);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200, alert);
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        (void)rig_push(&r, id, MACHINE);
+        work_all(&r);
+        pass(&r, 27 * MINUTE_MS, MINUTE_MS);
+    }
+    assert_true(record(&r, "mail").failing > 0);
+    assert_false(is_well(&r, "mail"));
+    assert_int_equal(sim_state(sim, "mails"), 0);
+
+    sim_tell(sim, "/config", UP); /* two hours later */
+    pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(taken(sim, "[REQUESTED]"), 1);
+    assert_int_equal(taken(sim, "[ISOLATED]"), 1);
+    assert_int_equal(taken(sim, "[ALERT]"), 4);
+    assert_int_equal(taken(sim, "[CORDON] notices leave by"), 1); /* and why they came so late */
+    assert_int_equal(sim_state(sim, "mails"), 7);
+    assert_int_equal(record(&r, "mail").failing, 0);
+    assert_true(is_well(&r, "mail"));
+    pass(&r, 12 * HOUR_MS, HOUR_MS);
+    assert_int_equal(sim_state(sim, "mails"), 7);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
+/* ---- the next way ------------------------------------------------------------------------------------ */
+
+static void test_fallback__the_next_way_is_used_and_people_hear_of_it(void **state)
+{
+    struct sim *first = sim_start(NULL), *second = sim_start(NULL);
+    char mail[400];
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail,
+                   "  server: %s\n  fallback: {after: 10m, ways: [{server: '%s'}]}\n",
+                   first->smtp_url, second->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    sim_tell(first, "/config", DOWN);
+    id = rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    assert_false(is_well(&r, "mail")); /* from the first failure on */
+    pass(&r, 9 * MINUTE_MS, 30 * SECOND_MS);
+    assert_int_equal(sim_state(second, "mails"), 0);
+    pass(&r, 90 * SECOND_MS, 30 * SECOND_MS);
+    assert_int_equal(taken(second, "[ALERT]"), 1);
+    assert_int_equal(taken(second, "[CORDON] notices do not leave by smtp:"), 1);
+    assert_true(record(&r, "mail").told > 0);
+    assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+
+    /* What comes now does not wait, and the sick server is not asked for each. */
+    rig_says(
+        &r, "GET", "/api/alerts/da2_-1", 0, 200,
+        "{\"id\":\"da2_-1\",\"severity\":\"Low\",\"title\":\"Another\",\"machineId\":\"" MACHINE
+        "\"}");
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(
+        &r, "GET", GET_ALERT, 0, 200,
+        "{\"id\":\"da2_-1\",\"severity\":\"Low\",\"title\":\"Another\",\"machineId\":\"" MACHINE
+        "\"}");
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    (void)rig_push(&r, "da2_-1", MACHINE);
+    work_all(&r);
+    assert_int_equal(taken(second, "[ALERT]"), 2);
+    pass(&r, HOUR_MS, MINUTE_MS); /* nor is it told again */
+    assert_int_equal(sim_state(second, "mails"), 3);
+    assert_false(is_well(&r, "mail"));
+
+    /* It works again: seen without a notice that needs it, and told there. */
+    sim_tell(first, "/config", UP);
+    pass(&r, 10 * MINUTE_MS, MINUTE_MS);
+    assert_true(is_well(&r, "mail"));
+    assert_int_equal(taken(first, "[CORDON] notices leave by smtp:"), 1);
+    assert_int_equal(sim_state(first, "mails"), 1); /* none of those that the other took */
+    assert_int_equal(sim_state(second, "mails"), 3);
+    close_rig(&r);
+    sim_stop(first);
+    sim_stop(second);
+}
+
+static void test_fallback__a_restart_begins_no_time_anew(void **state)
+{
+    struct sim *first = sim_start(NULL), *second = sim_start(NULL);
+    struct notice_system n = {.about = "source:flow",
+                              .kind = "source_quiet",
+                              .subject = "source flow is quiet",
+                              .headline = "x",
+                              .body = "x"};
+    char mail[400];
+    struct health *health;
+    struct err e;
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail,
+                   "  server: %s\n  fallback: {after: 10m, ways: [{server: '%s'}]}\n",
+                   first->smtp_url, second->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    sim_tell(first, "/config", DOWN);
+    assert_int_equal(notice_system_tell(r.g, &n, &e), ERR_OK);
+    pass(&r, 12 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(sim_state(second, "mails"), 2);
+    health = r.g->health; /* another process knows it from the store */
+    assert_int_equal(health_new(&r.hands.clock, &r.g->health, &e), ERR_OK);
+    health_free(health);
+    assert_true(is_well(&r, "mail"));
+    assert_int_equal(ways_watch(r.g, &e), ERR_OK);
+    assert_false(is_well(&r, "mail"));
+    close_rig(&r);
+    sim_stop(first);
+    sim_stop(second);
+}
+
+/* A server that STARTTLS was dropped from gets nothing, and somebody hears of it. */
+static void test_fallback__without_starttls_the_webhook_hears_of_it(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    AUTO(json_freep) struct json *calls = NULL, *smtp = NULL;
+    char mail[300], more[600], url[400];
+    struct rig r;
+    FILE *f;
+
+    (void)state;
+    sim_tell(sim, "/config", "{\"smtp\":{\"starttls\":false}}");
+    sim_tell(sim, "/sinks", "{\"name\":\"soc\",\"kind\":\"teams\",\"sig\":\"s3cret\"}");
+    /* 127.1 is no name of loopback's for cordon */
+    (void)snprintf(mail, sizeof mail,
+                   "  server: smtp://127.1%s\n  fallback: {ways: [{webhook: soc}]}\n",
+                   strrchr(sim->smtp_url, ':'));
+    (void)snprintf(url, sizeof url, "%s/url", sim->dir);
+    f = fopen(url, "w");
+    assert_non_null(f);
+    assert_true(fprintf(f, "%s/sink/soc?sig=s3cret\n", sim->api_url) > 0);
+    assert_int_equal(fclose(f), 0);
+    (void)snprintf(more, sizeof more, "webhooks: {soc: {url_file: '%s', template: teams}}\n", url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, more);
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    assert_false(is_well(&r, "mail"));
+    pass(&r, 11 * MINUTE_MS, 30 * SECOND_MS);
+    calls = sim_wait_calls(sim, "POST", "/sink/soc", 2, WAIT);
+    assert_int_equal(json_count(json_get(calls, "calls")), 2);
+    JSON_EACH (call, json_get(calls, "calls")) {
+        int64_t status = 0;
+
+        assert_true(json_int64(json_get(call, "status"), &status) && status == 202);
+    }
+    assert_non_null(strstr(json_get_string(json_first(json_get(calls, "calls")), "body"), "ALERT"));
+    smtp = sim_get(sim, "/smtp");
+    JSON_EACH (command, json_get(smtp, "commands"))
+        assert_null(strstr(json_string(command), "MAIL FROM"));
+    assert_int_equal(sim_state(sim, "mails"), 0);
+    assert_false(is_well(&r, "mail"));
+    pass(&r, DAY_MS, HOUR_MS); /* once each */
+    assert_int_equal(sim_count_calls(sim, "POST", "/sink/soc"), 2);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fallback__a_server_down_for_two_hours_gets_all_of_it_once),
+        cmocka_unit_test(test_fallback__the_next_way_is_used_and_people_hear_of_it),
+        cmocka_unit_test(test_fallback__a_restart_begins_no_time_anew),
+        cmocka_unit_test(test_fallback__without_starttls_the_webhook_hears_of_it),
+    };
+
+    if (argc == 2 && !strcmp(argv[1], "smtp-child"))
+        return smtp_child_main(STDIN_FILENO, STDOUT_FILENO);
+    return cmocka_run_group_tests_name("fallback", tests, NULL, NULL);
+}

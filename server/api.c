@@ -82,6 +82,7 @@ static void write_notices(struct json_out *o, const struct notice_record *list, 
     for (size_t i = 0; i < n; i++) {
         json_out_object(o, NULL);
         json_out_id(o, "id", list[i].id);
+        json_out_string(o, "channel", list[i].channel);
         json_out_string(o, "kind", list[i].kind);
         json_out_string(o, "subject", list[i].subject);
         json_out_string(o, "state", list[i].state);

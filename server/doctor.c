@@ -418,6 +418,24 @@ static void look_at_mail(struct doctor *d)
             "mail.to is empty: who is told what no rule has a name for?");
 }
 
+/* Nothing is posted: only whether the host can be reached, by its root. The rest of a URL may be a secret. */
+static void look_at_webhooks(struct doctor *d)
+{
+    for (size_t i = 0; i < d->o->config->n_webhooks; i++) {
+        const struct config_webhook *w = &d->o->config->webhooks[i];
+        AUTO(rest_answer_clear) struct rest_answer unused = {0};
+        const char *url = config_webhook_url(w), *host = strstr(url, "://");
+        const char *base =
+            host ? arena_strn(d->arena, url, (size_t)(host - url) + 3 + strcspn(host + 3, "/?#"))
+                 : NULL;
+
+        d->part = w->way;
+        if (base && ask_host(d, base, "/", &unused))
+            say(d, DOCTOR_OK, NULL, "%s can be reached; nothing was posted%s", base,
+                w->secrets.count ? "; posts are signed" : "");
+    }
+}
+
 struct counted {
     struct doctor *d;
     unsigned n;
@@ -564,6 +582,7 @@ enum err_code doctor_run(const struct doctor_options *o, struct err *e)
     for (size_t i = 0; i < o->config->n_tenants; i++)
         look_at_tenant(&d, &rt->tenants[i]);
     look_at_mail(&d);
+    look_at_webhooks(&d);
     look_at_store(&d);
     look_at_sources(&d);
     return ERR_OK;

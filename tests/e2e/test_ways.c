@@ -179,7 +179,7 @@ static void test_ways__graph_sends_the_message_as_it_is(void **state)
 {
     struct house *h = house_by_graph(MAIL_SEND, NULL);
     AUTO(json_freep) struct json *mails = NULL;
-    const char *raw[2], *message_id;
+    const char *raw[2] = {"", ""}, *message_id;
     size_t n = 0;
 
     (void)state;
@@ -355,6 +355,8 @@ static void test_ways__a_webhook_is_told_the_truth_and_signed(void **state)
     (void)state;
     sim_tell(h->sim, "/config",
              "{\"actions\":{\"in_progress_after_ms\":86400000,\"done_after_ms\":90000000}}");
+    assert_doctor(h, "webhook:siem", "ok", "posts are signed");
+    assert_int_equal(sim_count_calls(h->sim, "POST", "/sink/*"), 0);
     house_cordon_start(h);
     push(h, "da1_-1", "High");
     calls = sim_wait_calls(h->sim, "POST", "/sink/siem", 1, SOON);

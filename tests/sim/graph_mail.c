@@ -76,6 +76,24 @@ static bool may_send(struct call *c)
     return false;
 }
 
+static bool there_is(struct call *c, const char *mailbox)
+{
+    const char *all = c->house->world.tuning.graph.mailboxes;
+
+    if (!all || is_in(all, mailbox))
+        return true;
+    refuse(c, 404, "ErrorInvalidUser", "The requested user is invalid.");
+    return false;
+}
+
+static bool fits(struct call *c)
+{
+    if (c->q->body_len <= REQUEST_MAX)
+        return true;
+    refuse(c, 413, "RequestEntityTooLarge", "The request is too large.");
+    return false;
+}
+
 static bool has_room(struct call *c)
 {
     struct world *w = &c->house->world;
@@ -216,18 +234,10 @@ bool graph_mail_serve(struct call *c)
     mailbox = arena_strn(c->arena, path + head, len - head - tail);
     if (!query_decode(mailbox))
         mailbox[0] = '\0';
-    if (strcmp(c->q->method, "POST") != 0) {
+    if (strcmp(c->q->method, "POST") != 0)
         refuse(c, 405, "Request_BadRequest", "The OData request is not supported.");
-    } else if (!may_send(c)) {
-        return true;
-    } else if (c->house->world.tuning.graph.mailboxes &&
-               !is_in(c->house->world.tuning.graph.mailboxes, mailbox)) {
-        refuse(c, 404, "ErrorInvalidUser", "The requested user is invalid.");
-    } else if (!has_room(c)) {
-        return true;
-    } else if (c->q->body_len > REQUEST_MAX) {
-        refuse(c, 413, "RequestEntityTooLarge", "The request is too large.");
-    } else if (read_message(c, &l, &message)) {
+    else if (may_send(c) && there_is(c, mailbox) && has_room(c) && fits(c) &&
+             read_message(c, &l, &message)) {
         const struct mail m = {.from = mailbox,
                                .helo = "graph",
                                .user = c->client,

@@ -144,6 +144,13 @@ static bool is_card(const struct json *doc)
            strcmp(card, "AdaptiveCard") == 0;
 }
 
+static bool is_shaped(const struct sink *s, const struct json *doc)
+{
+    if (strcmp(s->kind, "teams") == 0)
+        return is_card(doc);
+    return strcmp(s->kind, "slack") != 0 || json_get_string(doc, "text") || json_get(doc, "blocks");
+}
+
 static void say(struct call *c, unsigned status, const char *text)
 {
     c->status = status;
@@ -172,14 +179,9 @@ bool sink_serve(struct call *c)
         say(c, 401, "the signature of the URL is wrong");
     else if (s->secret && !is_signed(c, s))
         say(c, 401, "not signed with the secret, or long ago");
-    else if (json_parse(c->q->body, c->q->body_len, &doc, NULL))
-        say(c, 400, "invalid_payload");
     else if (strcmp(s->kind, "teams") == 0 && c->q->body_len > TEAMS_MAX)
         say(c, 413, "too large");
-    else if (strcmp(s->kind, "teams") == 0 && !is_card(doc))
-        say(c, 400, "no adaptive card");
-    else if (strcmp(s->kind, "slack") == 0 && !json_get_string(doc, "text") &&
-             !json_get(doc, "blocks"))
+    else if (json_parse(c->q->body, c->q->body_len, &doc, NULL) || !is_shaped(s, doc))
         say(c, 400, "invalid_payload");
     else if (strcmp(s->kind, "slack") == 0)
         say(c, 200, "ok");

@@ -29,7 +29,7 @@ say = $(if $(V),,@printf '  %-5s %s\n' '$(1)' '$(2)')
 PKGS := libmicrohttpd libcjson libcurl libesmtp-1.0 openssl libfyaml libpcre2-8 sqlite3 gnutls libpq
 BUILD_DEBS := gcc libc6-dev pkgconf libmicrohttpd-dev libcjson-dev libcurl4-openssl-dev libesmtp-dev \
         libssl-dev libfyaml-dev libpcre2-dev libsqlite3-dev libgnutls28-dev libpq-dev
-TEST_DEBS := libcmocka-dev openssl curl jq
+TEST_DEBS := libcmocka-dev openssl curl jq python3 tzdata
 LINT_DEBS := libcmocka-dev clang-format clang-tidy cppcheck
 FUZZ_DEBS := clang libclang-rt-dev
 CRASH_DEBS := strace sqlite3

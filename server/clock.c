@@ -65,7 +65,7 @@ char *clock_format(int64_t wall_ms, char out[CLOCK_TEXT_SIZE])
     /* 0000-01-01 and 9999-12-31T23:59:59.999: what four digits of a year can say */
     const int64_t first = -62167219200000, last = 253402300799999;
     int64_t ms = wall_ms < first ? first : wall_ms > last ? last : wall_ms;
-    /* The inverse of days_from_civil, counted from 0000-03-01 less one era, so that nothing is negative. */
+    /* The inverse of clock_day_of, counted from 0000-03-01 less one era, so that nothing is negative. */
     uint64_t since = (uint64_t)(ms + (719468 + 146097) * DAY_MS);
     unsigned day = (unsigned)(since / DAY_MS), of_day = (unsigned)(since % DAY_MS);
     unsigned era = day / 146097, day_of_era = day % 146097;
@@ -104,7 +104,7 @@ static bool digits(const char **p, int n, char after, int *ret)
     return true;
 }
 
-static int days_in(int year, int month)
+int clock_month_length(int64_t year, int month)
 {
     static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
@@ -114,12 +114,12 @@ static int days_in(int year, int month)
 
 /* Days from 1970-01-01 to a date of the Gregorian calendar (years counted from March, in eras of
  * 400 years, so that the leap day is the last of its year). */
-static int64_t days_from_civil(int year, int month, int day)
+int64_t clock_day_of(int64_t year, int month, int day)
 {
     int64_t y = month <= 2 ? year - 1 : year;
     int64_t era = (y >= 0 ? y : y - 399) / 400;
     int64_t year_of_era = y - era * 400;
-    int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    int64_t day_of_year = (153 * ((int64_t)month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
 
     return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year -
            719468;
@@ -144,10 +144,10 @@ enum err_code clock_parse(const char *text, int64_t *ret_ms, struct err *e)
         for (; n < 3; n++)
             ms *= 10;
     }
-    if (strcmp(p, "Z") != 0 || month < 1 || month > 12 || day < 1 || day > days_in(year, month) ||
-        hour > 23 || minute > 59 || second > 59)
+    if (strcmp(p, "Z") != 0 || month < 1 || month > 12 || day < 1 ||
+        day > clock_month_length(year, month) || hour > 23 || minute > 59 || second > 59)
         goto bad;
-    *ret_ms = ((days_from_civil(year, month, day) * 24 + hour) * 60 + minute) * MINUTE_MS +
+    *ret_ms = ((clock_day_of(year, month, day) * 24 + hour) * 60 + minute) * MINUTE_MS +
               second * SECOND_MS + ms;
     return ERR_OK;
 bad:

@@ -40,4 +40,9 @@ char *clock_format(int64_t wall_ms, char out[CLOCK_TEXT_SIZE]);
  */
 enum err_code clock_parse(const char *text, int64_t *ret_ms, struct err *e);
 
+/** Days from 1970-01-01 to a date of the Gregorian calendar; month and day from 1. */
+int64_t clock_day_of(int64_t year, int month, int day);
+/** 28 to 31. */
+int clock_month_length(int64_t year, int month);
+
 #endif

@@ -352,36 +352,6 @@ static void fail_rubbish(struct exchange *x, const char *what)
                       x->answer.status, what);
 }
 
-/* The UTF-16 unit of an escape \uXXXX that at is the backslash of; -1 when it is none. */
-static int escaped_unit(const char *at)
-{
-    int unit = 0;
-
-    if (at[0] != '\\' || at[1] != 'u')
-        return -1;
-    for (const char *p = at + 2; p < at + 6; p++) {
-        if (!*p || !strchr("0123456789abcdefABCDEF", *p))
-            return -1;
-        unit = unit << 4 | (*p <= '9' ? *p - '0' : (*p | 0x20) - 'a' + 10);
-    }
-    return unit;
-}
-
-/* Registry values hold NULs and file names of Windows may hold half a surrogate pair. json_parse takes neither,
- * and an attacker who chose such a name would have made the alert about it unreadable: both are read as
- * U+FFFD, the mark of what cannot be shown. */
-static void mend_text(char *body)
-{
-    for (char *at = body; (at = strchr(at, '\\')) != NULL;) { /* within strings only */
-        int unit = escaped_unit(at), next = unit < 0 ? -1 : escaped_unit(at + 6);
-        bool pair = unit >= 0xd800 && unit <= 0xdbff && next >= 0xdc00 && next <= 0xdfff;
-
-        if (unit == 0 || (unit >= 0xd800 && unit <= 0xdfff && !pair))
-            memcpy(at + 2, "fffd", 4);
-        at += pair ? 12 : unit >= 0 ? 6 : at[1] ? 2 : 1;
-    }
-}
-
 /* Parses the body of a success. NULL: x has failed. */
 static struct json *parse_answer(struct exchange *x)
 {
@@ -392,7 +362,7 @@ static struct json *parse_answer(struct exchange *x)
     if (x->code)
         return NULL;
     if (x->answer.body)
-        mend_text(x->answer.body);
+        json_mend(x->answer.body);
     code = json_parse(x->answer.body, x->answer.body_len, &doc, &e);
     if (code == ERR_NOMEM) {
         x->code = err_set(&x->err, x->class == DEFENDER_CLASS_ACTION ? ERR_UNKNOWN : ERR_NOMEM,
@@ -1340,4 +1310,43 @@ enum err_code defender_update_alert(struct defender *d, const char *alert_id, co
         json_out_string(&out, "comment", clean);
     json_out_object_end(&out);
     return change(d, "PATCH", "/api/alerts/", alert_id, "", &body, e);
+}
+
+enum err_code defender_create_alert(struct defender *d, const struct defender_new_alert *a,
+                                    char ret_id[DEFENDER_ALERT_ID_SIZE], struct err *e)
+{
+    AUTO(buf_clear) struct buf body = BUF_INIT(65536);
+    AUTO(exchange_clear) struct exchange x;
+    AUTO(json_freep) struct json *doc = NULL;
+    struct exchange *one = &x;
+    struct json_out out = JSON_OUT(&body);
+    const char *id;
+
+    exchange_init(&x, DEFENDER_CLASS_ACTION, "POST", "/api/alerts/CreateAlertByReference", NULL,
+                  "");
+    if (!is_machine_id(a->machine_id))
+        return err_set(e, ERR_INVALID, "not a machine id: '%.40s'", a->machine_id);
+    json_out_object(&out, NULL);
+    json_out_string(&out, "machineId", a->machine_id);
+    json_out_string(&out, "severity", a->severity);
+    json_out_string(&out, "title", a->title);
+    json_out_string(&out, "description", a->description);
+    json_out_string(&out, "recommendedAction", a->recommended_action);
+    json_out_string(&out, "eventTime", a->event_time);
+    json_out_string(&out, "reportId", a->report_id);
+    json_out_string(&out, "category", a->category);
+    json_out_object_end(&out);
+    if (buf_failed(&body))
+        x.code = err_set(&x.err, ERR_NOMEM, "body of an alert");
+    x.body = body.data;
+    run_all(d, &one, 1);
+    doc = parse_answer(&x);
+    id = json_get_string(doc, "id");
+    if (doc && !is_id(id, DEFENDER_ALERT_ID_SIZE - 1))
+        fail_rubbish(&x, "it has no id");
+    if (!x.code)
+        (void)snprintf(ret_id, DEFENDER_ALERT_ID_SIZE, "%s", id);
+    else if (e)
+        *e = x.err;
+    return x.code;
 }

@@ -253,4 +253,16 @@ enum err_code defender_tag(struct defender *d, const char *machine_id, const cha
 enum err_code defender_update_alert(struct defender *d, const char *alert_id, const char *status,
                                     const char *assigned_to, const char *comment, struct err *e);
 
+/* An alert about an event that a hunting query found (section 2.7). All but category must be there. */
+struct defender_new_alert {
+    const char *machine_id, *severity, *category, *title, *description, *recommended_action;
+    const char *event_time, *report_id; /* as the row has them, to the letter */
+};
+#define DEFENDER_ALERT_ID_SIZE 129
+
+/** Makes one. Twice is once: Defender takes the second for a part of an open alert with the same title on the same
+ *  machine, and names that one. 15 calls a minute. ERR_NOT_FOUND: it knows no such event (yet). */
+enum err_code defender_create_alert(struct defender *d, const struct defender_new_alert *a,
+                                    char ret_id[DEFENDER_ALERT_ID_SIZE], struct err *e);
+
 #endif

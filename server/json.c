@@ -646,6 +646,33 @@ bool json_double(const struct json *v, double *ret)
     return true;
 }
 
+/* The UTF-16 unit of an escape \uXXXX that at is the backslash of; -1 when it is none. */
+static int escaped_unit(const char *at)
+{
+    int unit = 0;
+
+    if (at[0] != '\\' || at[1] != 'u')
+        return -1;
+    for (const char *p = at + 2; p < at + 6; p++) {
+        if (!*p || !strchr("0123456789abcdefABCDEF", *p))
+            return -1;
+        unit = unit << 4 | (*p <= '9' ? *p - '0' : (*p | 0x20) - 'a' + 10);
+    }
+    return unit;
+}
+
+void json_mend(char *body)
+{
+    for (char *at = body; (at = strchr(at, '\\')) != NULL;) { /* within strings only */
+        int unit = escaped_unit(at), next = unit < 0 ? -1 : escaped_unit(at + 6);
+        bool pair = unit >= 0xd800 && unit <= 0xdbff && next >= 0xdc00 && next <= 0xdfff;
+
+        if (unit == 0 || (unit >= 0xd800 && unit <= 0xdfff && !pair))
+            memcpy(at + 2, "fffd", 4);
+        at += pair ? 12 : unit >= 0 ? 6 : at[1] ? 2 : 1;
+    }
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 /* Quoted and escaped. DEL and the C1 controls (U+0080 to U+009F) are escaped although JSON does not ask

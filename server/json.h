@@ -42,6 +42,10 @@ enum json_type {
  * Threads: any; one document belongs to one thread at a time.
  */
 enum err_code json_parse(const char *bytes, size_t len, struct json **ret_doc, struct err *e);
+/** Mends a document before it is parsed, in place: Microsoft's hold NULs (of registry values) and halves of surrogate
+ *  pairs (of file names), which json_parse does not take; an attacker who chose such a name would have made the
+ *  alert about it unreadable. Both are read as U+FFFD, the mark of what cannot be shown. */
+void json_mend(char *body);
 /** Frees a document (the root only). NULL is fine. */
 void json_free(struct json *doc);
 AUTO_FREEP(struct json, json)

@@ -13,6 +13,7 @@
 
 #include "glob.h"
 #include "house.h"
+#include "hunting.h"
 #include "odata.h"
 #include "smtp.h"
 
@@ -229,6 +230,16 @@ static enum err_code put_sink(struct order *o, const struct json *object, const 
 static enum err_code post_sinks(struct order *o)
 {
     return put_each(o, put_sink);
+}
+
+static enum err_code post_hunts(struct order *o)
+{
+    struct json_out out = JSON_OUT(&o->out);
+    enum err_code code = hunting_put(o->house, o->body, &o->e);
+
+    json_out_object(&out, NULL);
+    json_out_object_end(&out);
+    return code;
 }
 
 /* {"value":[…]} of those whose field is the query's `name`, or of all. */
@@ -520,6 +531,7 @@ static enum err_code post_reset(struct order *o)
     limits_clear(&h->limits);
     entra_forget(h);
     sinks_forget(h);
+    hunting_forget(h);
     h->keys_down = false;
     if (house_furnish(h, &o->e))
         return ERR_INVALID;
@@ -997,6 +1009,7 @@ static const struct {
     {"POST", "/clients", post_clients},
     {"POST", "/sinks", post_sinks},
     {"POST", "/generate", post_generate},
+    {"POST", "/hunts", post_hunts},
     {"GET", "/config", get_config},
     {"POST", "/config", post_config},
     {"GET", "/clock", get_clock},

@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "house.h"
+#include "hunting.h"
 #include "odata.h"
 
 /* Real answers name a regional host that the client did not ask for: section 1.1. */
@@ -362,6 +363,63 @@ static void alert_patch(struct request *r)
         entity_set_time(&a->e, ALERT_RESOLVED_TIME, now, world_digits(w));
     entity_set_time(&a->e, ALERT_LAST_UPDATE_TIME, now, world_digits(w));
     answer_entity(c, 200, &a->e);
+}
+
+/* Section 2.7. An open alert with the same title on the same device absorbs the new one. */
+static void alert_by_reference(struct request *r)
+{
+    static const char *const known[] = {"machineId",   "severity",          "title",
+                                        "description", "recommendedAction", "eventTime",
+                                        "reportId",    "category",          NULL};
+    static const int fields[] = {ALERT_MACHINE_ID, ALERT_SEVERITY, ALERT_TITLE, ALERT_DESCRIPTION};
+    struct call *c = r->c;
+    struct world *w = &c->house->world;
+    AUTO(json_freep) struct json *body = NULL, *object = NULL;
+    AUTO(buf_clear) struct buf text = BUF_INIT(SIZE_MAX);
+    struct json_out o = JSON_OUT(&text);
+    struct alert *a = NULL;
+    struct err e;
+
+    if (!read_body(c, &body) || !keys_are_known(c, body, known))
+        return;
+    for (size_t i = 0; known[i]; i++)
+        if (!json_get_string(body, known[i]) && strcmp(known[i], "category") != 0) {
+            defender_error(c, 400, "BadRequest", "%s argument is missing", known[i]);
+            return;
+        }
+    if (!hunting_has_event(c->house, json_get_string(body, "machineId"),
+                           json_get_string(body, "reportId"), json_get_string(body, "eventTime"))) {
+        not_found(c, "Event", json_get_string(body, "reportId"));
+        return;
+    }
+    for (size_t i = 0; i < w->n_alerts && !a; i++)
+        if (strcasecmp(entity_text(&w->alerts[i]->e, ALERT_MACHINE_ID),
+                       json_get_string(body, "machineId")) == 0 &&
+            strcmp(entity_text(&w->alerts[i]->e, ALERT_TITLE), json_get_string(body, "title")) ==
+                0 &&
+            strcmp(entity_text(&w->alerts[i]->e, ALERT_STATUS), "Resolved") != 0)
+            a = w->alerts[i];
+    if (!a) {
+        json_out_object(&o, NULL);
+        for (size_t i = 0; i < 4; i++)
+            json_out_string(&o, alert_schema.fields[fields[i]].name,
+                            json_get_string(body, known[i]));
+        if (json_get_string(body, "category"))
+            json_out_string(&o, "category", json_get_string(body, "category"));
+        json_out_string(&o, "detectionSource", "CustomerTI");
+        json_out_object_end(&o);
+        if (json_parse(buf_text(&text), text.len, &object, &e) ||
+            world_put_alert(w, object, &a, &e)) {
+            defender_error(c, 400, "BadRequest", "%s", e.text);
+            return;
+        }
+    }
+    answer_entity(c, 200, &a->e);
+}
+
+static void hunting_run(struct request *r)
+{
+    hunting_serve_defender(r->c);
 }
 
 /* ---- machines (section 3) ---------------------------------------------------------------------- */
@@ -781,6 +839,8 @@ static const struct route {
     {"GET", "alerts/$count", ALERT_READ, alerts_count},
     {"GET", "alerts/{}", ALERT_READ, alert_get},
     {"PATCH", "alerts/{}", ALERT_WRITE, alert_patch},
+    {"POST", "alerts/CreateAlertByReference", ALERT_WRITE, alert_by_reference},
+    {"POST", "advancedqueries/run", "AdvancedQuery.Read.All", hunting_run},
     {"GET", "alerts/{}/machine", MACHINE_READ, alert_machine},
     {"GET", "machines", MACHINE_READ, machines_list},
     {"GET", "machines/$count", MACHINE_READ, machines_count},

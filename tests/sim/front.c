@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "house.h"
+#include "hunting.h"
 
 #define ARENA_FIRST 8192
 
@@ -269,7 +270,7 @@ static void carry_out(struct call *c)
     }
     if (strncasecmp(c->q->path, "/api/", 5) == 0)
         defender_serve(c);
-    else if (!graph_mail_serve(c) && !sink_serve(c) && !entra_serve(c))
+    else if (!graph_mail_serve(c) && !hunting_serve_graph(c) && !sink_serve(c) && !entra_serve(c))
         c->status = 404;
 }
 

@@ -23,6 +23,7 @@
 
 struct smtp_sink;
 struct control;
+struct planted;
 
 struct house {
     struct loop *loop;
@@ -35,11 +36,12 @@ struct house {
     struct mails *mails;
     struct smtp_sink *sink;
     struct control *control;
-    struct map bearers;  /* token to struct bearer: entra.c */
-    struct map seen_jti; /* client assertions used: entra.c */
-    char base_url[128];  /* http://127.0.0.1:P */
-    struct sink *sinks;  /* sink.c */
-    bool keys_down;      /* discovery and JWKS answer 503 */
+    struct map bearers;    /* token to struct bearer: entra.c */
+    struct map seen_jti;   /* client assertions used: entra.c */
+    char base_url[128];    /* http://127.0.0.1:P */
+    struct sink *sinks;    /* sink.c */
+    bool keys_down;        /* discovery and JWKS answer 503 */
+    struct planted *hunts; /* hunting.c */
     /* what a reset returns to */
     const char *start_config; /* JSON or NULL */
     int64_t start_delay_ms;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "house.h"
+#include "hunting.h"
 #include "log.h"
 #include "smtp.h"
 
@@ -144,6 +145,7 @@ static void house_clear(struct house *h)
     limits_clear(&h->limits);
     entra_forget(h);
     sinks_forget(h);
+    hunting_forget(h);
     world_clear(&h->world);
     journal_free(h->journal);
     mails_free(h->mails);

@@ -20,6 +20,7 @@ struct key {
 
 static const char *const duplicate_words[] = {"error400", "existing201", "second201", NULL};
 static const char *const scope_words[] = {"null", "echo", "random", NULL};
+static const char *const casing_words[] = {"usual", "lower", "upper", "mixed", NULL};
 static const char *const idle_words[] = {"Succeeded", "Failed", NULL};
 
 #define AT(member) offsetof(struct tuning, member)
@@ -59,6 +60,8 @@ static const struct key keys[] = {
     {"graph", "mailboxes", KEY_TEXT, AT(graph.mailboxes), 0, 0, 0, NULL},
     {"graph", "reject", KEY_TEXT, AT(graph.reject), 0, 0, 0, NULL},
     {"graph", "per_minute", KEY_INT, AT(graph.per_minute), 0, 0, INT_MAX, NULL},
+    {"hunting", "casing", KEY_WORD, AT(hunting.casing), 0, 0, 0, casing_words}, /* trap 6 */
+    {"hunting", "annotations", KEY_BOOL, AT(hunting.annotations), 0, 0, 0, NULL},
 };
 #define KEYS (sizeof keys / sizeof *keys)
 

@@ -15,6 +15,7 @@
 enum duplicate_mode { DUPLICATE_ERROR400, DUPLICATE_EXISTING201, DUPLICATE_SECOND201 };
 enum scope_mode { SCOPE_NULL, SCOPE_ECHO, SCOPE_RANDOM };
 enum idle_mode { IDLE_SUCCEEDED, IDLE_FAILED };
+enum casing_mode { CASING_USUAL, CASING_LOWER, CASING_UPPER, CASING_MIXED };
 
 struct tuning {
     int64_t delay_ms, delay_jitter_ms;
@@ -49,6 +50,10 @@ struct tuning {
         char *reject;       /* addresses that it takes for none, blanks between */
         int64_t per_minute; /* mails; 0: no limit; section 9.1: 30 */
     } graph;
+    struct {
+        int64_t casing;   /* how an answer's names are written: enum casing_mode */
+        bool annotations; /* "…@odata.type" beside the columns */
+    } hunting;
     int64_t timestamp_digits; /* 0 to 7; -1: random (trap 15) */
     int64_t max_url;          /* bytes of path and query; longer: 414 */
     char *smtp;               /* the object's JSON text, all keys */

@@ -1,6 +1,7 @@
 /* letter.c - see letter.h. A row of the table in HTML is a line in the text. */
 #include "letter.h"
 
+#include <stdint.h>
 #include <string.h>
 
 #include "id.h"
@@ -104,6 +105,55 @@ void letter_table_end(struct letter *l)
     buf_addc(&l->text, '\n');
 }
 
+/* One line, harmless, short enough. */
+static const char *safe_cell(struct letter *l, const char *text, struct buf *line, struct buf *safe)
+{
+    mime_clean_line(line, letter_cut(l->arena, text, LETTER_CELL_MAX));
+    mime_text_defang(safe, buf_text(line));
+    if (buf_failed(line) || buf_failed(safe))
+        l->text.failed = buf_failed(line) ? buf_failed(line) : buf_failed(safe);
+    return buf_text(safe);
+}
+
+static void grid_cell(struct letter *l, const char *title, const char *value)
+{
+    struct buf line = BUF_INIT(PART_MAX), safe = BUF_INIT(PART_MAX);
+    const char *text = safe_cell(l, value, &line, &safe);
+
+    if (*text)
+        buf_addf(&l->text, "%-20s %s\n", title, text);
+    buf_adds(&l->html, "<td style=\"border:1px solid #ccc;padding:2px 6px\">");
+    mime_html_escape(&l->html, text);
+    buf_adds(&l->html, "</td>");
+    buf_clear(&line);
+    buf_clear(&safe);
+}
+
+void letter_grid(struct letter *l, const char *const *titles, size_t n_columns, size_t n_rows,
+                 void (*cell)(void *ctx, size_t row, size_t column, struct buf *out), void *ctx)
+{
+    buf_adds(&l->html, "<table style=\"border-collapse:collapse;font-size:13px\">\n<tr>");
+    for (size_t i = 0; i < n_columns; i++) {
+        buf_adds(&l->html, "<th style=\"border:1px solid #ccc;padding:2px 6px;text-align:left\">");
+        mime_html_escape(&l->html, titles[i]);
+        buf_adds(&l->html, "</th>");
+    }
+    buf_adds(&l->html, "</tr>\n");
+    for (size_t r = 0; r < n_rows; r++) {
+        buf_adds(&l->html, "<tr>");
+        for (size_t i = 0; i < n_columns; i++) {
+            struct buf value = BUF_INIT(SIZE_MAX);
+
+            cell(ctx, r, i, &value);
+            grid_cell(l, titles[i], buf_text(&value));
+            buf_clear(&value);
+        }
+        buf_adds(&l->html, "</tr>\n");
+        buf_addc(&l->text, '\n');
+    }
+    buf_adds(&l->html, "</table>\n");
+}
+
 void letter_link(struct letter *l, const char *text, const char *label, const char *url)
 {
     buf_addf(&l->text, "\n%s: %s\n", text, url);
@@ -140,6 +190,7 @@ static enum err_code build(struct letter *l, const struct letter_post *post,
         .date_ms = now,
         .headers = post->headers,
         .header_count = post->n_headers,
+        .attachment = post->attachment,
     };
     enum err_code code;
 

@@ -19,6 +19,9 @@
 /* Bytes of a text in a mail. Both parts have room for all of them, escaped (at most sixfold). */
 #define LETTER_VALUE_MAX 2000
 
+/* Twenty rows of ten cells have room in a part, whatever is in them. */
+#define LETTER_CELL_MAX 120
+
 /* Colours of headlines. */
 #define LETTER_BLUE  "#1f4e79" /* for your information */
 #define LETTER_AMBER "#8a5a00" /* not the end of it */
@@ -42,6 +45,10 @@ void letter_fact(struct letter *l, const char *name, const char *value);
 /** value: ours, from the configuration or from ids with a narrow alphabet; NULL leaves the row out. */
 void letter_own_fact(struct letter *l, const char *name, const char *value);
 void letter_table_end(struct letter *l);
+/** A table of strangers' texts: titles, then n_rows rows of as many cells; cell appends its text. A cell is cut at
+ *  LETTER_CELL_MAX bytes. In the plain part a row is a paragraph, a line for each cell that holds something. */
+void letter_grid(struct letter *l, const char *const *titles, size_t n_columns, size_t n_rows,
+                 void (*cell)(void *ctx, size_t row, size_t column, struct buf *out), void *ctx);
 /** A link of our own. text: before it in the plain part; label: what is clicked on in the other. */
 void letter_link(struct letter *l, const char *text, const char *label, const char *url);
 void letter_clear(struct letter *l);
@@ -55,6 +62,7 @@ struct letter_post {
     int64_t answers_to; /* the notice that it is a reply to; 0: none */
     const struct mime_header *headers;
     size_t n_headers;
+    const struct mime_attachment *attachment; /* NULL: none */
 };
 
 /**

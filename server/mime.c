@@ -21,6 +21,8 @@
 #define LINE_MAX_CHARS 76 /* RFC 2045 section 6.7 (5) and 6.8, RFC 2047 section 2 */
 #define WORD_MAX_CHARS 75 /* an encoded word: RFC 2047 section 2 */
 #define BOUNDARY       "=_cordon_part"
+#define OUTER_BOUNDARY "=_cordon_whole" /* no beginning of the other */
+#define FILE_NAME_MAX  100
 #define ID_MAX         200 /* characters of one message id */
 #define REFERENCES_MAX 20  /* ids in References; the rest (the middle) is dropped, RFC 5537 3.4.4 */
 #define NAME_MAX_CHARS 40  /* of a header */
@@ -718,6 +720,53 @@ static enum err_code add_part(struct buf *out, const char *type, const char *tex
     return ERR_OK;
 }
 
+static enum err_code add_bodies(struct buf *out, const struct mime_message *m, struct err *e)
+{
+    enum err_code code;
+
+    if (!m->html)
+        return add_part(out, "text/plain", m->text, e);
+    buf_adds(out, "Content-Type: multipart/alternative; boundary=\"" BOUNDARY "\"\r\n"
+                  "\r\n"
+                  "--" BOUNDARY "\r\n");
+    code = add_part(out, "text/plain", m->text, e);
+    buf_adds(out, "\r\n--" BOUNDARY "\r\n");
+    if (!code)
+        code = add_part(out, "text/html", m->html, e);
+    buf_adds(out, "\r\n--" BOUNDARY "--\r\n");
+    return code;
+}
+
+static bool file_name_ok(const char *name)
+{
+    for (const char *p = name; *p; p++)
+        if (!isalnum((unsigned char)*p) && !strchr("-_.", *p))
+            return false;
+    return *name && *name != '.' && strlen(name) <= FILE_NAME_MAX;
+}
+
+static enum err_code add_attachment(struct buf *out, const struct mime_attachment *a, struct err *e)
+{
+    const size_t line = LINE_MAX_CHARS / 4 * 3;
+
+    if (!file_name_ok(a->name) || a->len > MIME_PART_MAX)
+        return err_set(e, ERR_INVALID, "the attachment's name or size is not fit to be sent");
+    buf_addf(out,
+             "\r\n--" OUTER_BOUNDARY "\r\n"
+             "Content-Type: %s\r\n"
+             "Content-Disposition: attachment; filename=\"%s\"\r\n"
+             "Content-Transfer-Encoding: base64\r\n"
+             "\r\n",
+             a->type, a->name);
+    for (size_t at = 0; at < a->len; at += line) {
+        add_base64(out, (const unsigned char *)a->bytes + at,
+                   a->len - at < line ? a->len - at : line);
+        buf_adds(out, "\r\n");
+    }
+    buf_adds(out, "--" OUTER_BOUNDARY "--\r\n");
+    return ERR_OK;
+}
+
 enum err_code mime_build(const struct mime_message *m, struct buf *out, struct err *e)
 {
     enum err_code code;
@@ -749,18 +798,13 @@ enum err_code mime_build(const struct mime_message *m, struct buf *out, struct e
     }
     buf_adds(out, "MIME-Version: 1.0\r\n");
 
-    if (!m->html) {
-        code = add_part(out, "text/plain", m->text, e);
-    } else {
-        buf_adds(out, "Content-Type: multipart/alternative; boundary=\"" BOUNDARY "\"\r\n"
+    if (m->attachment)
+        buf_adds(out, "Content-Type: multipart/mixed; boundary=\"" OUTER_BOUNDARY "\"\r\n"
                       "\r\n"
-                      "--" BOUNDARY "\r\n");
-        code = add_part(out, "text/plain", m->text, e);
-        buf_adds(out, "\r\n--" BOUNDARY "\r\n");
-        if (!code)
-            code = add_part(out, "text/html", m->html, e);
-        buf_adds(out, "\r\n--" BOUNDARY "--\r\n");
-    }
+                      "--" OUTER_BOUNDARY "\r\n");
+    code = add_bodies(out, m, e);
+    if (m->attachment && !code)
+        code = add_attachment(out, m->attachment, e);
     if (!code && buf_failed(out))
         code = err_set(e, buf_failed(out), "%zu bytes", out->len);
     if (code)

@@ -36,6 +36,13 @@ struct mime_header {
     const char *value; /* UTF-8, cleaned and encoded by mime_build */
 };
 
+struct mime_attachment {
+    const char *name;  /* letters, digits, - _ and . alone */
+    const char *type;  /* "text/csv; charset=UTF-8" */
+    const char *bytes; /* sent as they are, in base64 */
+    size_t len;
+};
+
 struct mime_message {
     const char *from;      /* one address, as mime_address_ok wants it */
     const char *const *to; /* likewise; shown in the To header */
@@ -50,6 +57,7 @@ struct mime_message {
     size_t header_count;
     const char *text; /* UTF-8 with LF or CRLF; required */
     const char *html; /* the same as a whole HTML document; NULL: plain text alone */
+    const struct mime_attachment *attachment; /* NULL: none */
 };
 
 /**

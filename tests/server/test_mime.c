@@ -843,6 +843,29 @@ static void test_mime__another_reader_reads_the_same(void **state)
     mail_read_clear(&r);
 }
 
+static void test_mime__an_attachment_stands_beside_the_text(void **state)
+{
+    struct mime_attachment file = {
+        .name = "rows.csv", .type = "text/csv; charset=UTF-8", .bytes = "\"a\"\r\n", .len = 5};
+    AUTO(buf_clear) struct buf b = BUF_INIT(65536), refused = BUF_INIT(65536);
+    struct mime_message m = plain();
+    const char *outer, *inner, *part;
+    struct err e;
+
+    (void)state;
+    m.html = "<p>text</p>";
+    m.attachment = &file;
+    assert_int_equal(mime_build(&m, &b, &e), ERR_OK);
+    outer = strstr(b.data, "multipart/mixed");
+    inner = strstr(b.data, "multipart/alternative");
+    part = strstr(b.data, "Content-Type: text/csv; charset=UTF-8\r\n"
+                          "Content-Disposition: attachment; filename=\"rows.csv\"\r\n"
+                          "Content-Transfer-Encoding: base64\r\n\r\nImEiDQo=\r\n");
+    assert_true(outer && inner && part && outer < inner && inner < part);
+    file.name = "a\"; x=\"y";
+    assert_int_equal(mime_build(&m, &refused, &e), ERR_INVALID);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -863,6 +886,7 @@ int main(void)
         cmocka_unit_test(test_mime__defang_leaves_nothing_to_click),
         cmocka_unit_test(test_mime__defang_takes_linear_time),
         cmocka_unit_test(test_mime__another_reader_reads_the_same),
+        cmocka_unit_test(test_mime__an_attachment_stands_beside_the_text),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

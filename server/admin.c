@@ -10,12 +10,14 @@
 
 #include "api.h"
 #include "explain.h"
+#include "hunting.h"
 #include "desk.h"
 #include "id.h"
 #include "json.h"
 #include "log.h"
 #include "pause.h"
 #include "store_heartbeats.h"
+#include "store_hunts.h"
 #include "store_upkeep.h"
 #include "store_polls.h"
 #include "store_ways.h"
@@ -105,7 +107,8 @@ static void gauges_of_store(struct page *p)
         [WORK_NOTICE] = "notice",     [WORK_HEARTBEAT] = "heartbeat",
         [WORK_POLL] = "poll",         [WORK_DIGEST] = "digest",
         [WORK_LEDGER] = "ledger",     [WORK_ACTION] = "action",
-        [WORK_QUESTION] = "question", [WORK_WAY] = "way"};
+        [WORK_QUESTION] = "question", [WORK_WAY] = "way",
+        [WORK_HUNT] = "hunt"};
     struct store *s = p->a->o.engine->store;
     int64_t cases[CASE_STATES], isolations[ISOLATION_STATES], work[WORK_KINDS];
     int64_t used = 0, spare = 0, oldest = 0, now = clock_wall_ms(s->clock);
@@ -194,6 +197,24 @@ static void gauges_of_polls(struct page *p)
                           (now - (list[i].polled ? list[i].polled : list[i].since)) / SECOND_MS);
 }
 
+/* Of the hunts that ran. */
+static void gauges_of_hunts(struct page *p)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(p->a->o.engine);
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    int64_t now = clock_wall_ms(p->a->o.engine->clock);
+    struct hunt_record *list;
+    size_t n = 0, shown = 0;
+
+    if (!arena || !rt->config->n_hunts ||
+        store_hunt_list(p->a->o.engine->store, arena, &list, &n, NULL))
+        return;
+    for (size_t i = 0; i < n; i++)
+        if (list[i].ran && config_hunt(rt->config, list[i].name))
+            metrics_gauge(&p->out, METRIC_HUNT_LAG, shown++ == 0, list[i].name, NULL,
+                          (now - list[i].ran) / SECOND_MS);
+}
+
 /* Of the sources that are configured and were heard. */
 static void gauges_of_sources(struct page *p)
 {
@@ -261,6 +282,7 @@ static unsigned metrics_page(struct page *p)
         metrics_gauge(&p->out, METRIC_OPEN_QUESTIONS, 1, NULL, NULL, asked[QUESTION_OPEN]);
     if (read_pause(g, arena, &pause))
         metrics_gauge(&p->out, METRIC_PAUSED, 1, NULL, NULL, pause.on);
+    gauges_of_hunts(p);
     metrics_gauge(&p->out, METRIC_WORKERS_BUSY, 1, NULL, NULL, workers_busy(g->workers));
     if (p->a->o.senders)
         http_server_counts(p->a->o.senders, &connections, &requests);
@@ -405,6 +427,20 @@ static unsigned questions(struct page *p)
     return status_of(code);
 }
 
+static unsigned hunts(struct page *p)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(p->a->o.engine);
+
+    return status_of(api_hunts(p->a->o.engine->store, rt->config, &p->out, &p->e));
+}
+
+static unsigned one_hunt(struct page *p)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(p->a->o.engine);
+
+    return status_of(api_hunt(p->a->o.engine->store, rt->config, p->id, &p->out, &p->e));
+}
+
 /* ---- orders ----------------------------------------------------------------------------------- */
 
 /* A text of the body: NULL when it is not there. False: it is no such text. */
@@ -498,6 +534,33 @@ static unsigned resume_all(struct page *p)
     return order(p, NULL, desk_resume, "resumed");
 }
 
+/* {"by": "…"}, optional; ?dry=1: it is only asked. */
+static unsigned run_hunt(struct page *p)
+{
+    AUTO(json_freep) struct json *doc = NULL;
+    struct json_out o = JSON_OUT(&p->out);
+    const char *dry = http_query_param(p->r, "dry");
+    struct hunting_order order = {.name = p->id, .dry = dry && strcmp(dry, "1") == 0};
+    int64_t id;
+    size_t len;
+    const char *body = http_body(p->r, &len);
+
+    if (dry && !order.dry && strcmp(dry, "0") != 0)
+        return status_of(err_set(&p->e, ERR_INVALID, "dry: expected 0 or 1"));
+    if (len && (json_parse(body, len, &doc, &p->e) || json_type(doc) != JSON_OBJECT))
+        return status_of(err_set(&p->e, ERR_INVALID, "expected a JSON object: {\"by\": \"…\"}"));
+    if (!take_text(p, doc, "by", DESK_WHO_MAX, &order.who))
+        return 400;
+    if (hunting_order(p->a->o.engine, &order, &id, &p->e))
+        return status_of(p->e.code);
+    json_out_object(&o, NULL);
+    json_out_string(&o, "status", "ordered");
+    json_out_string(&o, "hunt", p->id);
+    json_out_id(&o, "order", id);
+    json_out_object_end(&o);
+    return 200;
+}
+
 /* ---- routing ---------------------------------------------------------------------------------- */
 
 enum { FOR_ALL = 1 << 0, ORDER = 1 << 1 }; /* needs no token; POST instead of GET */
@@ -515,6 +578,9 @@ static const struct route {
     {"/api/cases/*/explain", 0, explain},
     {"/api/cases/*/retry", ORDER, retry_case},
     {"/api/cases/*/drop", ORDER, drop_case},
+    {"/api/hunts", 0, hunts},
+    {"/api/hunts/*", 0, one_hunt},
+    {"/api/hunts/*/run", ORDER, run_hunt},
     {"/api/isolations", 0, isolations},
     {"/api/isolations/*", 0, one_isolation},
     {"/api/isolations/*/release", ORDER, release_isolation},

@@ -26,4 +26,11 @@ enum err_code api_isolations(struct store *s, const struct isolation_filter *f, 
 enum err_code api_questions(struct store *s, enum question_state state, int64_t before_id,
                             size_t limit, struct buf *out, struct err *e);
 
+struct config;
+/** {"hunts":[…],"next":null}: those of the configuration, with what the store knows of their runs. */
+enum err_code api_hunts(struct store *s, const struct config *c, struct buf *out, struct err *e);
+/** One, with its query and what came of the last order. ERR_NOT_FOUND. */
+enum err_code api_hunt(struct store *s, const struct config *c, const char *name, struct buf *out,
+                       struct err *e);
+
 #endif

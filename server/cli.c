@@ -31,8 +31,8 @@ static const struct command commands[] = {
 };
 
 /* Commands that are planned; one that has come is found in the table before. */
-static const char *const later[] = {"doctor", "approve", "refuse",  "pause", "resume",
-                                    "hunt",   "audit",   "metrics", NULL};
+static const char *const later[] = {"doctor", "approve", "refuse",  "pause",
+                                    "resume", "audit",   "metrics", NULL};
 
 /* ---- saying it -------------------------------------------------------------------------------- */
 

@@ -24,7 +24,7 @@ static const struct cli_command command = {
     .about =
         "Reads the configuration and its policy and says what is wrong with it: every fault with\n"
         "file:line:column, what was expected and the nearest valid word; a test of the policy that\n"
-        "fails, a rule that no alert can reach. Starts nothing, asks nobody. Exit code 1 when\n"
+        "or of a hunt fails, a rule that no alert can reach. Starts nothing, asks nobody. Exit code 1 when\n"
         "there is a fault.",
     .options = options,
 };
@@ -40,6 +40,7 @@ static void show_json(const char *file, const struct config *config,
     json_out_bool(&o, "good", config != NULL);
     json_out_string(&o, "policy", config ? policy_hash(config->policy) : NULL);
     json_out_int(&o, "tests", config ? (int64_t)config->n_tests : 0);
+    json_out_int(&o, "hunts", config ? (int64_t)config->n_hunts : 0);
     json_out_array(&o, "faults");
     for (const struct yaml_fault *x = faults->first; x; x = x->next) {
         json_out_object(&o, NULL);
@@ -60,6 +61,10 @@ static void show_json(const char *file, const struct config *config,
 
 static void show_text(const char *file, const struct config *config)
 {
+    size_t tests = 0;
+
+    for (size_t i = 0; i < config->n_hunts; i++)
+        tests += config->hunts[i].n_tests;
     for (const char *const *note = config->notes; *note; note++)
         (void)printf("note: %s\n", *note);
     (void)printf("%s: good. %zu tenant%s, %zu source%s, %zu test%s, policy %.12s%s\n", file,
@@ -67,6 +72,9 @@ static void show_text(const char *file, const struct config *config)
                  config->n_sources == 1 ? "" : "s", config->n_tests,
                  config->n_tests == 1 ? "" : "s", policy_hash(config->policy),
                  policy_is_shadow(config->policy) ? " in shadow mode: nothing is isolated" : "");
+    if (config->n_hunts)
+        (void)printf("hunts: %zu, with %zu test%s\n", config->n_hunts, tests,
+                     tests == 1 ? "" : "s");
 }
 
 int cmd_check(int argc, char **argv)

@@ -31,6 +31,7 @@
 #include "ledger.h"
 #include "log.h"
 #include "notice.h"
+#include "hunting.h"
 #include "polling.h"
 #include "question.h"
 #include "question_page.h"
@@ -130,7 +131,8 @@ static enum err_code open_engine(struct serving *s, struct err *e)
         [WORK_NOTICE] = notice_run,     [WORK_HEARTBEAT] = silence_run,
         [WORK_POLL] = polling_run,      [WORK_DIGEST] = digest_run,
         [WORK_LEDGER] = ledger_run,     [WORK_ACTION] = action_run,
-        [WORK_QUESTION] = question_run, [WORK_WAY] = ways_run};
+        [WORK_QUESTION] = question_run, [WORK_WAY] = ways_run,
+        [WORK_HUNT] = hunting_run};
     const struct rest_options rest = {.user_agent = "cordon/" CORDON_VERSION};
     struct runtime *rt;
     enum err_code code = store_open_as(s->config->store_url, s->config->store_password.text, false,
@@ -160,6 +162,8 @@ static enum err_code open_engine(struct serving *s, struct err *e)
         code = ways_watch(s->engine, e);
     if (!code)
         code = polling_start(s->engine, e);
+    if (!code)
+        code = hunting_start(s->engine, e);
     if (!code)
         code = digest_watch(s->engine, e);
     if (!code)
@@ -312,6 +316,8 @@ static bool put_in_force(struct serving *s, struct config *fresh, const char *ch
         log_event(LOG_ERROR, "ways_not_watched", LOG_ERR(&e));
     if (polling_start(s->engine, &e))
         log_event(LOG_ERROR, "polling_not_started", LOG_ERR(&e));
+    if (hunting_start(s->engine, &e))
+        log_event(LOG_ERROR, "hunts_not_started", LOG_ERR(&e));
     config_unref(s->config);
     s->config = fresh;
     log_event(LOG_INFO, "reloaded", LOG_STR("policy", policy_hash(fresh->policy)),

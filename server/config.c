@@ -47,19 +47,20 @@ static const char *const clouds[] = {"public", "gcc", "gcc_high", "dod", NULL};
 /* Hosts: defender-api.md section 1.1; scopes: section 1.2 (the public cloud's resource stays
  * securitycenter whichever host is called; the government clouds' is the API's own host). */
 static const struct {
-    const char *api_url, *api_scope, *login_url, *graph_url;
+    const char *api_url, *api_scope, *login_url, *graph_url, *graph_scope;
 } cloud_defaults[] = {
     {"https://api.security.microsoft.com", "https://api.securitycenter.microsoft.com/.default",
-     "https://login.microsoftonline.com", "https://graph.microsoft.com"},
+     "https://login.microsoftonline.com", "https://graph.microsoft.com",
+     "https://graph.microsoft.com/.default"},
     {"https://api-gcc.securitycenter.microsoft.us",
      "https://api-gcc.securitycenter.microsoft.us/.default", "https://login.microsoftonline.com",
-     "https://graph.microsoft.com"},
+     "https://graph.microsoft.com", "https://graph.microsoft.com/.default"},
     {"https://api-gov.securitycenter.microsoft.us",
      "https://api-gov.securitycenter.microsoft.us/.default", "https://login.microsoftonline.us",
-     "https://graph.microsoft.us"},
+     "https://graph.microsoft.us", "https://graph.microsoft.us/.default"},
     {"https://api-gov.securitycenter.microsoft.us",
      "https://api-gov.securitycenter.microsoft.us/.default", "https://login.microsoftonline.us",
-     "https://dod-graph.microsoft.us"},
+     "https://dod-graph.microsoft.us", "https://dod-graph.microsoft.us/.default"},
 };
 
 static const char zero_guid[] = "00000000-0000-0000-0000-000000000000";
@@ -475,6 +476,7 @@ static void read_tenant(struct loading *l, const struct yaml_node *map, struct c
         out->login_url = cloud_defaults[out->cloud].login_url;
     if (!out->graph_url)
         out->graph_url = cloud_defaults[out->cloud].graph_url;
+    out->graph_scope = cloud_defaults[out->cloud].graph_scope;
 }
 
 static enum err_code read_tenants(struct loading *l, const struct yaml_node *map)
@@ -704,13 +706,17 @@ static enum err_code read_root(struct loading *l, const struct yaml_node *root)
         note(l, in.mail->key,
              "mail.to is missing: doubts and failures reach only whom a rule's own email names");
     read_polling(l, in.polling);
-    if (root->kind == YAML_MAP && !in.sources && !l->config->polling.every_ms)
+    code = config_hunts_read(
+        &l->reader,
+        &(struct config_hunts_input){.hunts = in.hunts, .config = c, .has_mail = in.mail != NULL},
+        &c->hunts, &c->n_hunts);
+    if (code)
+        return code;
+    if (root->kind == YAML_MAP && !in.sources && !l->config->polling.every_ms && !c->n_hunts)
         fault(
             l, root,
             "sources is missing: who may push alerts, and how they prove who they are; or let cordon "
             "ask for them: polling: {every: 1m}");
-    if (in.hunts && !(in.hunts->kind == YAML_LIST && in.hunts->count == 0))
-        fault(l, in.hunts->key, "hunts: hunting is not available in this version of cordon");
     if (l->reader.faults->count)
         return ERR_OK;
     note_pointless_rules(l, in.rules);
@@ -1081,14 +1087,19 @@ bool config_may_isolate(const struct config *c, const char *source)
 {
     const struct config_source *s = config_source(c, source);
 
-    return s ? s->may_isolate : strcmp(source, CONFIG_POLLING) == 0 && c->polling.may_isolate;
+    const struct config_hunt *hunt = config_hunt_of_source(c, source);
+
+    if (s || hunt)
+        return s ? s->may_isolate : hunt->may_isolate;
+    return strcmp(source, CONFIG_POLLING) == 0 && c->polling.may_isolate;
 }
 
 bool config_is_shadow(const struct config *c, const char *source)
 {
     const struct config_source *s = config_source(c, source);
+    const struct config_hunt *hunt = config_hunt_of_source(c, source);
 
-    return s && s->shadow;
+    return s ? s->shadow : hunt && hunt->shadow;
 }
 
 const struct config_source *config_source(const struct config *c, const char *name)

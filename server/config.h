@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "auto.h"
+#include "config_hunts.h"
 #include "config_mail.h"
 #include "gate.h"
 #include "policy.h"
@@ -51,7 +52,8 @@ struct config_tenant {
     struct secret client_secret;
     int cloud; /* index into public, gcc, gcc_high, dod */
     const char *api_url, *api_scope, *login_url,
-        *graph_url; /* resolved: the cloud's or overridden */
+        *graph_url;          /* resolved: the cloud's or overridden */
+    const char *graph_scope; /* the cloud's */
     struct config_quota quota;
 };
 
@@ -95,6 +97,8 @@ struct config {
     struct config_way *webhook_ways; /* the same as ways out, in the same order */
     size_t n_webhooks;
     struct config_polling polling;
+    struct config_hunt *hunts;
+    size_t n_hunts;
     const struct policy *policy;
     size_t n_tests; /* of the policy: all of them hold */
     const char *const
@@ -124,7 +128,7 @@ void config_unref(struct config *c);
 const struct config_tenant *config_tenant(const struct config *c, const char *name);
 const struct config_source *config_source(const struct config *c, const char *name);
 const struct config_webhook *config_webhook(const struct config *c, const char *name);
-/** May a case of this source (CONFIG_POLLING included) lead to an isolation? */
+/** May a case of this source (CONFIG_POLLING and hunts included) lead to an isolation? */
 bool config_may_isolate(const struct config *c, const char *source);
 /** Is what its deliveries lead to told, and not done? */
 bool config_is_shadow(const struct config *c, const char *source);

@@ -182,20 +182,69 @@ static bool has_role(const struct json *claims, const char *role)
     return token_claims_have_role(claims, sister);
 }
 
-static unsigned need(struct doctor *d, const struct json *claims, const char *role, const char *why)
+/* resource: as the list of permissions in Entra calls it. */
+static unsigned need_of(struct doctor *d, const struct json *claims, const char *resource,
+                        const char *role, const char *why)
 {
     if (has_role(claims, role))
         return 0;
     say(d, DOCTOR_BAD,
         arena_fmt(d->arena,
                   "Entra, App registrations, this application, API permissions: add the "
-                  "application permission WindowsDefenderATP %s, then grant admin consent",
-                  role),
+                  "application permission %s %s, then grant admin consent",
+                  resource, role),
         "the permission %s is missing: %s", role, why);
     return 1;
 }
 
-static void look_at_roles(struct doctor *d, const struct json *claims)
+static unsigned need(struct doctor *d, const struct json *claims, const char *role, const char *why)
+{
+    return need_of(d, claims, "WindowsDefenderATP", role, why);
+}
+
+/* What a tenant's hunts need of Defender's own API. */
+static unsigned look_at_hunts(struct doctor *d, const struct config_tenant *t,
+                              const struct json *claims)
+{
+    unsigned missing = 0;
+
+    for (size_t i = 0; i < d->o->config->n_hunts; i++) {
+        const struct config_hunt *h = &d->o->config->hunts[i];
+
+        if (h->tenant != t)
+            continue;
+        if (h->api == GRAPH_API_DEFENDER)
+            missing += need(d, claims, "AdvancedQuery.Read.All",
+                            arena_fmt(d->arena, "the hunt %s needs it", h->name));
+        if (h->event.severity)
+            missing += need(d, claims, "Alert.ReadWrite.All",
+                            arena_fmt(d->arena, "the hunt %s makes alerts", h->name));
+    }
+    return missing;
+}
+
+/* And those that ask Microsoft Graph, of that. */
+static void look_at_graph(struct doctor *d, struct runtime_tenant *t)
+{
+    AUTO(json_freep) struct json *claims = NULL;
+    const struct config_hunt *first = NULL;
+    struct err e = {0};
+
+    for (size_t i = 0; i < d->o->config->n_hunts && !first; i++)
+        if (d->o->config->hunts[i].tenant == t->config &&
+            d->o->config->hunts[i].api == GRAPH_API_GRAPH)
+            first = &d->o->config->hunts[i];
+    if (!first)
+        return;
+    if (token_claims(t->graph_token, &claims, &e))
+        say(d, DOCTOR_BAD, "what Entra says says why", "no token for Microsoft Graph: %s", e.text);
+    else if (!need_of(d, claims, "Microsoft Graph", "ThreatHunting.Read.All",
+                      arena_fmt(d->arena, "the hunt %s needs it", first->name)))
+        say(d, DOCTOR_OK, NULL, "the token for Microsoft Graph has the permission that hunts need");
+}
+
+static void look_at_roles(struct doctor *d, const struct config_tenant *t,
+                          const struct json *claims)
 {
     const struct policy *policy = d->o->config->policy;
     unsigned missing =
@@ -206,6 +255,7 @@ static void look_at_roles(struct doctor *d, const struct json *claims)
         if ((*h)->permission && policy_uses(policy, (*h)->name))
             missing += need(d, claims, (*h)->permission,
                             arena_fmt(d->arena, "the policy's step `%s` needs it", (*h)->name));
+    missing += look_at_hunts(d, t, claims);
     if (!missing)
         say(d, DOCTOR_OK, NULL, "the token has every permission that the policy needs (%zu roles)",
             json_count(json_get(claims, "roles")));
@@ -358,7 +408,8 @@ static void look_at_tenant(struct doctor *d, struct runtime_tenant *t)
         return;
     }
     look_at_audience(d, t->config, claims);
-    look_at_roles(d, claims);
+    look_at_roles(d, t->config, claims);
+    look_at_graph(d, t);
     look_at_reads(d, t);
     if (own)
         look_for_machine(d, t, own, "this host");

@@ -9,8 +9,9 @@
 #include "work.h"
 
 /* Two notices at once: a hanging mail server holds its share and nothing else. Six cases: each reads
- * three documents side by side, and a tenant allows 100 calls a minute. */
-#define THREADS          12
+ * three documents side by side, and a tenant allows 100 calls a minute. Two hunts, each of which may wait
+ * minutes for its answer (defender-api.md section 5.3: never more than two or three), have threads of their own. */
+#define THREADS          14
 #define SHARE_CASES      6
 #define SHARE_ISOLATIONS 4
 #define SHARE_NOTICES    2
@@ -21,6 +22,7 @@
 #define SHARE_ACTIONS    2
 #define SHARE_QUESTIONS  1
 #define SHARE_WAYS       1
+#define SHARE_HUNTS      2
 
 /* 1 s, 2 s, 4 s … but never more than 15 min apart: a person who waits for an isolation looks again after
  * a quarter of an hour. */
@@ -75,7 +77,8 @@ enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], 
                   [WORK_LEDGER] = SHARE_LEDGER,
                   [WORK_ACTION] = SHARE_ACTIONS,
                   [WORK_QUESTION] = SHARE_QUESTIONS,
-                  [WORK_WAY] = SHARE_WAYS},
+                  [WORK_WAY] = SHARE_WAYS,
+                  [WORK_HUNT] = SHARE_HUNTS},
         .crowd = g->crowd,
         .run = run,
         .ctx = g,

@@ -35,8 +35,7 @@ enum err_code list_file_add(struct arena *a, struct list_files *files, const cha
     return ERR_OK;
 }
 
-/* The whole file; NULL with a fault noted. */
-static char *slurp(const struct settings_reader *r, const struct yaml_node *at, const char *path)
+char *list_file_text(const struct settings_reader *r, const struct yaml_node *at, const char *path)
 {
     AUTO(buf_clear) struct buf text = BUF_INIT(LIST_FILE_MAX + 1);
     FILE *file = fopen(path, "re");
@@ -128,7 +127,7 @@ const struct list_file *list_file_read(const struct settings_reader *reader,
         return NULL;
     }
     settings_read_key(reader, map, what, &row, &path); /* its faults are the usual ones */
-    if (!path || !name || !(text = slurp(reader, at, path)))
+    if (!path || !name || !(text = list_file_text(reader, at, path)))
         return NULL;
     f = arena_alloc(reader->arena, sizeof *f);
     if (!f) {

@@ -37,6 +37,8 @@ struct list_files {
 const struct list_file *list_file_read(const struct settings_reader *reader,
                                        struct list_files *files, const struct yaml_node *map,
                                        const char *what);
+/** The whole text of a file, at most LIST_FILE_MAX bytes; lives in the arena. NULL with a fault noted. */
+char *list_file_text(const struct settings_reader *r, const struct yaml_node *at, const char *path);
 /** Adds one whose lines are known. ERR_NOMEM or ERR_OK. */
 enum err_code list_file_add(struct arena *a, struct list_files *files, const char *name,
                             const char **lines, size_t count);

@@ -31,6 +31,35 @@ static void throttled(void *ctx, enum defender_class class, int64_t retry_ms)
     quota_block(t->quota, retry_ms);
 }
 
+/* defender-api.md section 7.4: 45 a minute, of Graph at least; 1,500 an hour for the older call. */
+#define HUNTS_PER_MINUTE 45
+#define HUNTS_PER_HOUR   1500
+
+static enum err_code open_graph(struct runtime_tenant *t, struct rest *rest,
+                                const struct clock *clock, struct err *e)
+{
+    const struct config_tenant *config = t->config;
+    struct token_options token = {.rest = rest,
+                                  .clock = clock,
+                                  .login_url = config->login_url,
+                                  .tenant_id = config->tenant_id,
+                                  .client_id = config->client_id,
+                                  .scope = config->graph_scope,
+                                  .secret = client_secret,
+                                  .ctx = t};
+    struct graph_options graph = {.rest = rest,
+                                  .defender_token = t->token,
+                                  .graph_url = config->graph_url,
+                                  .api_url = config->api_url};
+    enum err_code code = token_new(&token, &t->graph_token, e);
+
+    if (!code)
+        code = quota_new(HUNTS_PER_MINUTE, HUNTS_PER_HOUR, clock, &t->hunt_quota, e);
+    graph.token = t->graph_token;
+    graph.quota = t->hunt_quota;
+    return code ? code : graph_new(&graph, &t->graph, e);
+}
+
 static enum err_code open_tenant(struct runtime_tenant *t, const struct config_tenant *config,
                                  struct rest *rest, const struct clock *clock, struct err *e)
 {
@@ -59,12 +88,17 @@ static enum err_code open_tenant(struct runtime_tenant *t, const struct config_t
         code = defender_new(&api, &t->defender, e);
     if (!code)
         code = storm_new(clock, &t->storm, e);
+    if (!code)
+        code = open_graph(t, rest, clock, e);
     return code ? err_in(e, "tenant %s", config->name) : ERR_OK;
 }
 
 static void runtime_free(struct runtime *r)
 {
     for (size_t i = 0; r->tenants && i < r->config->n_tenants; i++) {
+        graph_free(r->tenants[i].graph);
+        quota_free(r->tenants[i].hunt_quota);
+        token_free(r->tenants[i].graph_token);
         storm_free(r->tenants[i].storm);
         defender_free(r->tenants[i].defender);
         token_free(r->tenants[i].token);
@@ -136,8 +170,11 @@ void runtime_inherit(struct runtime *r, struct runtime *old)
         for (size_t k = 0; k < old->config->n_tenants; k++) {
             const struct config_tenant *a = r->tenants[i].config, *b = old->tenants[k].config;
 
-            if (strcmp(a->tenant_id, b->tenant_id) == 0 && strcmp(a->client_id, b->client_id) == 0)
+            if (strcmp(a->tenant_id, b->tenant_id) == 0 &&
+                strcmp(a->client_id, b->client_id) == 0) {
                 quota_inherit(r->tenants[i].quota, old->tenants[k].quota);
+                quota_inherit(r->tenants[i].hunt_quota, old->tenants[k].hunt_quota);
+            }
         }
 }
 
@@ -146,13 +183,16 @@ enum err_code runtime_keep(struct runtime *r, struct store *store, struct err *e
     for (size_t i = 0; i < r->config->n_tenants; i++) {
         const struct config_tenant *t = r->tenants[i].config;
         char app[2 * 36 + 2]; /* two GUIDs */
+        const enum quota_keeping keeping = db_is_shared(store->db) ? QUOTA_SHARED : QUOTA_ALONE;
         enum err_code code;
 
         if (quota_is_kept(r->tenants[i].quota))
             continue;
         (void)snprintf(app, sizeof app, "%s/%s", t->tenant_id, t->client_id);
-        code = quota_keep(r->tenants[i].quota, store, app,
-                          db_is_shared(store->db) ? QUOTA_SHARED : QUOTA_ALONE, e);
+        code = quota_keep(r->tenants[i].quota, store, app, keeping, e);
+        (void)snprintf(app, sizeof app, "%s/hunting", t->tenant_id); /* counted by tenant */
+        if (!code)
+            code = quota_keep(r->tenants[i].hunt_quota, store, app, keeping, e);
         if (code)
             return err_in(e, "tenant %s", t->name);
     }

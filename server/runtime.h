@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "defender.h"
+#include "graph.h"
 #include "quota.h"
 #include "storm.h"
 #include "token.h"
@@ -16,6 +17,9 @@ struct runtime_tenant {
     struct quota *quota;
     struct defender *defender;
     struct storm *storm;
+    struct token *graph_token; /* for Microsoft Graph */
+    struct quota *hunt_quota;  /* hunting has a budget of its own: defender-api.md section 7.4 */
+    struct graph *graph;
 };
 
 struct runtime {

@@ -118,6 +118,14 @@ static const struct db_migration migrations[] = {
          " told BIGINT NOT NULL, why TEXT);"
          "CREATE UNIQUE INDEX ways_once ON ways (name)"},
     {17, "ALTER TABLE notices ADD COLUMN channel TEXT"},
+    {18, "CREATE TABLE hunts (id INTEGER PRIMARY KEY, name TEXT NOT NULL, query TEXT, plan TEXT,"
+         " due BIGINT NOT NULL, covered BIGINT NOT NULL, ran BIGINT NOT NULL,"
+         " failing BIGINT NOT NULL, why TEXT, found BIGINT NOT NULL, fresh BIGINT NOT NULL,"
+         " ordered BIGINT NOT NULL, ordered_dry BIGINT NOT NULL, result TEXT);"
+         "CREATE UNIQUE INDEX hunts_once ON hunts (name);"
+         "CREATE TABLE hunt_rows (hunt BIGINT NOT NULL, key TEXT NOT NULL, seen BIGINT NOT NULL,"
+         " untold BIGINT NOT NULL, PRIMARY KEY (hunt, key));"
+         "CREATE INDEX hunt_rows_seen ON hunt_rows (hunt, seen)"},
     {0, NULL},
 };
 

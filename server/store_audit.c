@@ -18,11 +18,18 @@
 
 #define DETAIL_MAX ((size_t)1024 * 1024) /* 40 texts, each byte of them escaped */
 
-static const char *const names[AUDIT_KINDS] = {
-    [AUDIT_DELIVERY] = "delivery", [AUDIT_FACTS] = "facts",         [AUDIT_VERDICT] = "verdict",
-    [AUDIT_STEP] = "step",         [AUDIT_CASE] = "case",           [AUDIT_ISOLATION] = "isolation",
-    [AUDIT_NOTICE] = "notice",     [AUDIT_QUESTION] = "question",   [AUDIT_ANSWER] = "answer",
-    [AUDIT_ORDER] = "order",       [AUDIT_CONFIG] = "configuration"};
+static const char *const names[AUDIT_KINDS] = {[AUDIT_DELIVERY] = "delivery",
+                                               [AUDIT_FACTS] = "facts",
+                                               [AUDIT_VERDICT] = "verdict",
+                                               [AUDIT_STEP] = "step",
+                                               [AUDIT_CASE] = "case",
+                                               [AUDIT_ISOLATION] = "isolation",
+                                               [AUDIT_NOTICE] = "notice",
+                                               [AUDIT_QUESTION] = "question",
+                                               [AUDIT_ANSWER] = "answer",
+                                               [AUDIT_ORDER] = "order",
+                                               [AUDIT_CONFIG] = "configuration",
+                                               [AUDIT_HUNT] = "hunt"};
 
 const char *audit_kind_name(enum audit_kind kind)
 {

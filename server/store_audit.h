@@ -32,6 +32,7 @@ enum audit_kind {
     AUDIT_ANSWER,    /* a person's word on a question */
     AUDIT_ORDER,     /* what a person has ordered: commands, console, API */
     AUDIT_CONFIG,    /* which configuration is in force: start, reload, reload refused */
+    AUDIT_HUNT,      /* a hunt's baseline, or its new rows: how many, and the hash of its query */
     AUDIT_KINDS
 };
 

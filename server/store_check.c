@@ -31,6 +31,12 @@ static const struct {
     {"SELECT id FROM work WHERE kind = 9 AND NOT EXISTS"
      " (SELECT 1 FROM ways WHERE ways.id = work.id) ORDER BY id",
      "work for the way out", ", which is not there"},
+    {"SELECT id FROM work WHERE kind = 10 AND NOT EXISTS"
+     " (SELECT 1 FROM hunts WHERE hunts.id = work.id) ORDER BY id",
+     "work for the hunt", ", which is not there"},
+    {"SELECT DISTINCT hunt FROM hunt_rows WHERE NOT EXISTS"
+     " (SELECT 1 FROM hunts WHERE hunts.id = hunt_rows.hunt) ORDER BY hunt",
+     "rows of the hunt", ", which is not there"},
     {"SELECT id FROM cases WHERE state IN ('received', 'expanding', 'deciding', 'acting') AND NOT"
      " EXISTS (SELECT 1 FROM work WHERE work.id = cases.id) ORDER BY id",
      "the case", " is open, and no work will take it further"},

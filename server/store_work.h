@@ -25,7 +25,8 @@ enum work_kind {
     WORK_LEDGER, /* and from then on: reviews, the release, an absent machine that comes back */
     WORK_ACTION, /* what a machine was asked for besides, until it is known how that ended */
     WORK_QUESTION,
-    WORK_WAY,    /* a way out that fails, until it works again */
+    WORK_WAY, /* a way out that fails, until it works again */
+    WORK_HUNT,
     WORK_KINDS
 };
 

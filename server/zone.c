@@ -381,7 +381,7 @@ static enum err_code read_zone_file(const char *path, unsigned char *out, size_t
 
 enum err_code zone_load(const char *name, struct arena *a, const struct zone **ret, struct err *e)
 {
-    unsigned char *bytes;
+    AUTO(auto_free) unsigned char *bytes = NULL;
     const char *path;
     size_t len = 0;
     enum err_code code;
@@ -398,7 +398,7 @@ enum err_code zone_load(const char *name, struct arena *a, const struct zone **r
         return ERR_OK;
     }
     path = arena_fmt(a, FOLDER "%s", name);
-    bytes = arena_alloc(a, FILE_MAX);
+    bytes = malloc(FILE_MAX);
     if (!path || !bytes)
         return err_set(e, ERR_NOMEM, "a time zone");
     code = read_zone_file(path, bytes, &len, e);

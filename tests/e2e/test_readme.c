@@ -528,34 +528,6 @@ static void test_readme__the_table_of_verifiers_is_the_programs(void **state)
     assert_int_equal(n, sizeof there / sizeof *there);
 }
 
-/* What is said not to be there yet is not: cordon says the same. */
-static void test_readme__what_is_not_there_yet_is_not(void **state)
-{
-    static const struct {
-        const char *mark, *script;
-    } lists[] = {
-        {"<!-- not yet: commands -->", "cordon %s 2>&1 || true"},
-    };
-    const struct readme *r = *state;
-    struct scene s;
-
-    scene_open(&s, r->arena);
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
-        const char *list = after(r, lists[i].mark, "\n"), *word;
-        size_t n = 0;
-
-        for (; (word = next_word(r->arena, &list)) != NULL; n++) {
-            const char *script = changed(r->arena, lists[i].script, "%s", word, false);
-            const char *said = run(&s, script, 0);
-
-            if (!strstr(said, arena_fmt(r->arena, "'%s' is not available in this version", word)))
-                fail_msg("README.md says that %s is not there yet; cordon says: %s", word, said);
-        }
-        assert_true(n > 0);
-    }
-    scene_close(&s);
-}
-
 /* Does the tour name a path: itself, its folder, or its group ("verify_*")? */
 static bool tours(const struct readme *r, const char *tour, const char *name)
 {
@@ -616,7 +588,6 @@ int main(void)
         TEST(the_way_to_a_tenant_leads_there),
         TEST(the_table_of_commands_is_the_programs),
         TEST(the_table_of_verifiers_is_the_programs),
-        TEST(what_is_not_there_yet_is_not),
         TEST(the_tour_comes_by_every_room_and_no_other),
     };
 

@@ -148,7 +148,6 @@ static void test_cli__wrong_usage_is_2_and_names_the_right_word(void **state)
     } rows[] = {
         {{"chekc"}, "cordon: there is no command 'chekc'; did you mean check?\n"},
         {{"frobnicate"}, "cordon: there is no command 'frobnicate'\n"},
-        {{"hunt"}, "cordon: the command 'hunt' is not available in this version of cordon\n"},
         {{"-c", "x", "check"}, "cordon: the command comes first: cordon COMMAND -c …\n"},
         {{"check", "--confg", "x"},
          "cordon check: there is no option --confg; did you mean --config?\n"},

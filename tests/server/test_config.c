@@ -454,8 +454,26 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         {"polling: {every: 0}\n" TENANTS MAIL RULES,
          "cordon.yaml:1:1: sources is missing: who may push alerts, and how they prove who they are; or "
          "let cordon ask for them: polling: {every: 1m}\n"},
+        {"hunts: {x: 1}\n" ALL, "cordon.yaml:1:8: hunts: expected a list, each with a name\n"},
         {"hunts: [{name: x}]\n" ALL,
-         "cordon.yaml:1:1: hunts: hunting is not available in this version of cordon\n"},
+         "cordon.yaml:1:9: hunts.x.do is missing: what becomes of new rows: email, case\n"
+         "cordon.yaml:1:9: hunts.x.query is missing: the query, or query_file with its file\n"
+         "cordon.yaml:1:9: hunts.x.schedule is missing: minute, hour, day, month, day of the week, as in crontab(5); or "
+         "@hourly and its kind\n"},
+        {"hunts: [{name: x, tenant: contosso, schedule: '61 * * * *', timezone: Mars, query: ' ', do: [isolate: {}]}]\n" ALL,
+         "cordon.yaml:1:27: hunts.x.tenant: there is no tenant 'contosso'; did you mean contoso?\n"
+         "cordon.yaml:1:47: hunts.x.schedule: minute: found '61', expected *, a number that it can have, or a range of "
+         "them\n"
+         "cordon.yaml:1:71: hunts.x.timezone: there is no time zone 'Mars'; expected one such as Europe/Stockholm\n"
+         "cordon.yaml:1:84: hunts.x: its query is empty\n"
+         "cordon.yaml:1:94: hunts.x.do: 'isolate' is no step of a hunt; email tells of new rows, and case hands them to "
+         "the rules, which isolate and do all else\n"},
+        {"hunts: [{name: X, schedule: '@daily', query: a, do: [case: {severity: Urgent}]}]\n" ALL,
+         "cordon.yaml:1:16: hunts: expected a name of a-z, 0-9, - and _, at most 48, that does not begin with -, found "
+         "'X'\n"
+         "cordon.yaml:1:71: case.severity: expected Informational, Low, Medium or High, found 'Urgent'\n"},
+        {"hunts: [{name: x, schedule: '@daily', query: a, api: graf, do: [email: {}]}]\n" ALL,
+         "cordon.yaml:1:54: hunts.x.api: expected one of graph, defender, found 'graf'\n"},
         /* many at once, in the order of their places, and those of one part do not hide another's */
         {"safety: {mode: on}\nadmin: {adress: x}\nlisten: {max_body: x}\n" TENANTS
          "    cloud: mars\n" SOURCES "    reply: no\n" MAIL RULES,

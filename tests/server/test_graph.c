@@ -67,7 +67,7 @@ static int set_up(void **state)
                                .quota = r->quota,
                                .graph_url = r->sim->graph_url,
                                .api_url = r->sim->api_url,
-                               .timeout_ms = 5000};
+                               .timeout_ms = 12000};
     assert_int_equal(graph_new(&g, &r->graph, &e), ERR_OK);
     sim_tell(
         r->sim, "/hunts",

@@ -1,0 +1,135 @@
+/* hunt_notice.c - see hunt_notice.h. */
+#include "hunt_notice.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "id.h"
+#include "letter.h"
+#include "log.h"
+#include "notice_system.h"
+
+static void cell(void *ctx, size_t row, size_t column, struct buf *out)
+{
+    const struct hunt_news *n = ctx;
+
+    hunt_cell_write(out, n->answer, n->rows[row], column);
+}
+
+static void say(struct letter *l, const struct hunt_news *n, size_t attached)
+{
+    struct arena *a = l->arena;
+    size_t shown = n->n_rows < HUNT_ROWS_SHOWN ? n->n_rows : HUNT_ROWS_SHOWN;
+    const char *text;
+
+    if (n->hunt->makes_cases) {
+        text = arena_fmt(
+            a, "%zu case%s came of them: what the rules do about those is told by itself.",
+            n->n_cases, n->n_cases == 1 ? "" : "s");
+        letter_paragraph(l, text ? text : "");
+    }
+    if (n->refused)
+        letter_paragraph(l, "These rows could not become cases; a person should look.");
+    if (n->cut)
+        letter_paragraph(l,
+                         "The answer is as long as Defender gives out at most: there may be more "
+                         "rows. Let the query find fewer.");
+    text = arena_fmt(a,
+                     "%zu of %zu row%s and %zu of %zu column%s are below; the attachment has %zu "
+                     "rows with all columns.",
+                     shown, n->n_rows, n->n_rows == 1 ? "" : "s",
+                     n->answer->n_columns < HUNT_COLUMNS_SHOWN ? n->answer->n_columns
+                                                               : (size_t)HUNT_COLUMNS_SHOWN,
+                     n->answer->n_columns, n->answer->n_columns == 1 ? "" : "s", attached);
+    letter_paragraph(l, text ? text : "");
+    letter_table_begin(l);
+    letter_own_fact(l, "Hunt", n->hunt->name);
+    letter_own_fact(l, "Tenant", n->hunt->tenant->name);
+    letter_fact(l, "Why no case", n->refused);
+    letter_table_end(l);
+    letter_grid(l, n->answer->columns,
+                n->answer->n_columns < HUNT_COLUMNS_SHOWN ? n->answer->n_columns
+                                                          : (size_t)HUNT_COLUMNS_SHOWN,
+                shown, cell, (void *)n);
+}
+
+enum err_code hunt_notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                              struct arena *arena, const struct hunt_news *n, int64_t now,
+                              struct err *e)
+{
+    const struct config_mail *mail = &rt->config->mail;
+    const struct text_list *to = n->hunt->to.count ? &n->hunt->to : &mail->to;
+    const struct mime_header headers[] = {{"X-Cordon-About", n->hunt->source},
+                                          {"X-Cordon-State", "hunt_found"}};
+    AUTO(buf_clear) struct buf csv = BUF_INIT(HUNT_CSV_MAX);
+    struct mime_attachment file = {.type = "text/csv; charset=UTF-8"};
+    struct letter_post post = {.to = (const char *const *)to->items,
+                               .n_to = to->count,
+                               .headers = headers,
+                               .n_headers = sizeof headers / sizeof *headers,
+                               .attachment = &file};
+    struct notice_record r = {.id = id_new(g->clock),
+                              .about = n->hunt->source,
+                              .kind = "hunt_found",
+                              .sender = mail->from};
+    char time[CLOCK_TEXT_SIZE];
+    size_t attached;
+    struct letter l;
+    enum err_code code;
+
+    log_event(LOG_INFO, "hunt_found", LOG_STR("hunt", n->hunt->name),
+              LOG_INT("rows", (int64_t)n->n_rows));
+    if (!mail->server || !post.n_to) {
+        log_event(LOG_WARN, "nobody_told", LOG_STR("about", n->hunt->source),
+                  LOG_STR("kind", r.kind));
+        return ERR_OK;
+    }
+    attached = hunt_csv(&csv, n->answer, n->rows, n->n_rows, HUNT_CSV_MAX);
+    clock_format(now, time);
+    file.name = arena_fmt(arena, "%s-%.10s.csv", n->hunt->name, time);
+    file.bytes = buf_text(&csv);
+    file.len = csv.len;
+    r.subject = n->hunt->subject ? arena_fmt(arena, "[HUNT] %s", n->hunt->subject)
+                                 : arena_fmt(arena, "[HUNT] %s: %zu new row%s", n->hunt->name,
+                                             n->n_rows, n->n_rows == 1 ? "" : "s");
+    if (!file.name || !r.subject || buf_failed(&csv))
+        return err_set(e, ERR_NOMEM, "a hunt's mail");
+    letter_begin(&l, arena, "A hunt found something new", LETTER_BLUE);
+    say(&l, n, attached);
+    code = letter_put(tx, &l, &post, &r, now, e);
+    letter_clear(&l);
+    return code;
+}
+
+enum err_code hunt_notice_state(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                                struct arena *arena, const struct config_hunt *hunt,
+                                const char *why, int64_t now, struct err *e)
+{
+    const struct notice_system_fact facts[] = {
+        {"Hunt", hunt->name}, {"Tenant", hunt->tenant->name}, {"Why", why ? why : ""}};
+    struct notice_system n = {
+        .about = hunt->source,
+        .kind = why ? "hunt_fails" : "hunt_works",
+        .subject =
+            arena_fmt(arena, why ? "the hunt %s fails" : "the hunt %s works again", hunt->name),
+        .headline = why ? "A hunt fails" : "A hunt works again",
+        .body = why ? "Its query was not answered. What it would have found since is not lost: the "
+                      "next run that works looks back so far, thirty days at most. cordon "
+                      "tries again at its next time; `cordon hunt run` tries now."
+                    : "Its query is answered again, and what came meanwhile was looked at.",
+        .good = !why,
+        .follows = !why,
+        .not_within = why ? DAY_MS : 0,
+        .facts = facts,
+        .n_facts = why ? 3 : 2};
+    int64_t fails, works, created;
+    enum err_code code = notice_last(tx, hunt->source, "hunt_fails", &fails, &created, e);
+
+    if (!code)
+        code = notice_last(tx, hunt->source, "hunt_works", &works, &created, e);
+    if (code || (!why && fails <= works)) /* nobody was told that it failed */
+        return code;
+    if (!n.subject)
+        return err_set(e, ERR_NOMEM, "a hunt's mail");
+    return notice_system_put(tx, g, rt, arena, &n, now, e);
+}

@@ -1,0 +1,706 @@
+/* hunting.c - see hunting.h.
+ *
+ * In which order a run writes, so that a process may die anywhere: rows that are to be told of are noted as untold, a
+ * few hundred in a transaction; cases stand in the transaction of their rows; the mail, the end of the window and the next
+ * time are the last one. What dies before it is run again with the same window: rows that are noted make no second
+ * case, and the untold ones are told.
+ *
+ * A window ends when the run began, by our clock, and not with the newest row: rows come late (defender-api.md section
+ * 5.3), which is what look_back is for.
+ */
+#include "hunting.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "hunt_notice.h"
+#include "id.h"
+#include "log.h"
+#include "store_audit.h"
+#include "store_deliveries.h"
+#include "store_hunts.h"
+
+/* Rows noted in one transaction: the writer is everybody's. */
+#define ROWS_AT_ONCE 200
+/* A row that was not in an answer for so long is new when it comes back: no event is as old. */
+#define ROWS_KEEP_MS (HUNT_BACK_MAX_MS + 5 * DAY_MS)
+/* Noted again only so often that it is not forgotten while it still comes. */
+#define ROWS_AGAIN_MS DAY_MS
+#define ROWS_FORGET   1000 /* in one run */
+/* A slow query ends with a 500 or 504 (section 5.2): tried again a few times, not at once, then at its next time. */
+#define TRIES      4
+#define TRY_MS     (30 * SECOND_MS)
+#define SICK_MS    HOUR_MS /* people hear of a hunt that has failed for so long */
+#define RESULT_MAX (256 * 1024)
+#define SAMPLE     20 /* rows of an order's answer */
+
+struct hunting {
+    struct engine *g;
+    struct runtime *rt;
+    struct runtime_tenant *tenant;
+    struct arena *arena;
+    struct work *w;
+    const struct config_hunt *hunt;
+    struct hunt_record row;
+    int64_t now, due, attempts;
+    bool baseline, dry;
+    /* what the query found */
+    struct hunt_answer answer;
+    char (*keys)[HUNT_KEY_SIZE];
+    enum hunt_seen *seen;
+    bool *again;  /* the same row as an earlier one of this answer */
+    size_t *told; /* rows to tell of, n_told of them */
+    size_t n_told, n_fresh, n_cases;
+    const char *refused;
+    const char *sick; /* why people are to hear of it; NULL: nothing */
+    bool well;
+    struct buf result;
+};
+
+/* ---- who hunts --------------------------------------------------------------------------------- */
+
+static enum err_code start_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct hunting *x = arg;
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; i < x->rt->config->n_hunts && !code; i++)
+        code = hunt_watch(tx, x->g->clock, x->rt->config->hunts[i].name, x->now, e);
+    return code;
+}
+
+enum err_code hunting_start(struct engine *g, struct err *e)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
+    struct hunting x = {.g = g, .rt = rt, .now = clock_wall_ms(g->clock)};
+    enum err_code code = ERR_OK;
+
+    if (rt->config->n_hunts) /* a row that is left ends by itself */
+        code = db_write(g->store->db, start_fn, &x, e);
+    engine_kick(g);
+    return code ? err_in(e, "hunts") : ERR_OK;
+}
+
+struct ordering {
+    const struct hunting_order *o;
+    struct engine *g;
+    struct arena *arena;
+    int64_t id;
+};
+
+static enum err_code order_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct ordering *x = arg;
+    int64_t now = clock_wall_ms(x->g->clock);
+    struct hunt_record row;
+    enum err_code code = hunt_load_named(tx, x->arena, x->o->name, &row, e);
+
+    if (!code)
+        code = hunt_order(tx, row.id, x->id, x->o->dry, now, e);
+    if (!code && !x->o->dry)
+        code = audit_put(tx, e, AUDIT_ORDER, 0, now, LOG_STR("what", "hunt"),
+                         LOG_STR("hunt", x->o->name), LOG_STR("who", x->o->who));
+    return code;
+}
+
+enum err_code hunting_order(struct engine *g, const struct hunting_order *o, int64_t *ret_order,
+                            struct err *e)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    struct ordering x = {.o = o, .g = g, .arena = arena, .id = id_new(g->clock)};
+    enum err_code code;
+
+    if (!arena)
+        return err_set(e, ERR_NOMEM, "hunt");
+    if (!config_hunt(rt->config, o->name))
+        return err_set(e, ERR_NOT_FOUND, "there is no hunt called '%.60s'", o->name);
+    code = db_write(g->store->db, order_fn, &x, e);
+    if (code)
+        return code;
+    log_event(LOG_INFO, "hunt_ordered", LOG_STR("hunt", o->name), LOG_STR("who", o->who),
+              LOG_BOOL("dry", o->dry));
+    engine_kick(g);
+    *ret_order = x.id;
+    return ERR_OK;
+}
+
+/* ---- which rows are new ------------------------------------------------------------------------ */
+
+static int by_key(const void *a, const void *b, void *keys)
+{
+    const size_t i = *(const size_t *)a, k = *(const size_t *)b;
+    int order = strcmp(((char(*)[HUNT_KEY_SIZE])keys)[i], ((char(*)[HUNT_KEY_SIZE])keys)[k]);
+
+    return order ? order : (i > k) - (i < k);
+}
+
+/* Marks all but the first of rows with one key. */
+static enum err_code mark_repeated(struct hunting *x, struct err *e)
+{
+    size_t n = x->answer.n_rows;
+    size_t *sorted = arena_array(x->arena, n + 1, sizeof *sorted);
+
+    if (!sorted)
+        return err_set(e, ERR_NOMEM, "%zu rows", n);
+    for (size_t i = 0; i < n; i++)
+        sorted[i] = i;
+    qsort_r(sorted, n, sizeof *sorted, by_key, x->keys);
+    for (size_t i = 1; i < n; i++)
+        x->again[sorted[i]] = strcmp(x->keys[sorted[i]], x->keys[sorted[i - 1]]) == 0;
+    return ERR_OK;
+}
+
+static enum err_code look_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct hunting *x = arg;
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; i < x->answer.n_rows && !code; i++)
+        if (!x->again[i])
+            code = hunt_row_look(tx, x->row.id, x->keys[i], x->now - ROWS_AGAIN_MS, &x->seen[i], e);
+    return code;
+}
+
+static enum err_code tell_apart(struct hunting *x, struct err *e)
+{
+    size_t n = x->answer.n_rows;
+    struct hunt_key key;
+    enum err_code code = hunt_key_find(&x->answer, &x->hunt->key, &key, e);
+
+    x->keys = arena_array(x->arena, n + 1, sizeof *x->keys);
+    x->seen = arena_array(x->arena, n + 1, sizeof *x->seen);
+    x->again = arena_array(x->arena, n + 1, sizeof *x->again);
+    x->told = arena_array(x->arena, n + 1, sizeof *x->told);
+    if (!code && (!x->keys || !x->seen || !x->again || !x->told))
+        code = err_set(e, ERR_NOMEM, "%zu rows", n);
+    for (size_t i = 0; i < n && !code; i++)
+        code = hunt_row_key(&x->answer, &key, i, x->keys[i], e);
+    if (!code)
+        code = mark_repeated(x, e);
+    return code ? code : db_read(x->g->store->db, look_fn, x, e);
+}
+
+static bool is_fresh(const struct hunting *x, size_t i)
+{
+    return !x->again[i] && !x->baseline && (x->seen[i] == HUNT_NEW || x->seen[i] == HUNT_UNTOLD);
+}
+
+/* ---- noting and making cases ------------------------------------------------------------------- */
+
+/* Some rows, with the cases that they make. */
+struct batch {
+    struct hunting *x;
+    const size_t *rows;
+    size_t n_rows;
+    const struct alert_ref *alerts;
+    size_t n_alerts;
+    bool untold;
+    size_t made;
+};
+
+static enum err_code batch_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct batch *b = arg;
+    const struct hunting *x = b->x;
+    struct notification n = {.tenant = x->hunt->tenant->name,
+                             .source = x->hunt->source,
+                             .may_isolate = x->hunt->may_isolate,
+                             .received_ms = x->now,
+                             .alerts = b->alerts,
+                             .count = b->n_alerts};
+    struct acceptance a = {.n = &n};
+    struct work claim = *x->w;
+    enum err_code code = acceptance_of_poll(tx, &a, e);
+
+    b->made = a.reopened;
+    for (size_t i = 0; i < n.count && !code; i++)
+        b->made += a.fresh[i];
+    for (size_t i = 0; i < b->n_rows && !code; i++)
+        code = hunt_row_put(tx, x->row.id, x->keys[b->rows[i]], b->untold, x->now, e);
+    return code ? code : work_keep(tx, &claim, clock_wall_ms(x->g->clock), e);
+}
+
+static enum err_code write_batch(struct hunting *x, struct batch *b, struct err *e)
+{
+    enum err_code code;
+
+    b->x = x;
+    code = db_write(x->g->store->db, batch_fn, b, e);
+    if (code || !b->made)
+        return code;
+    x->n_cases += b->made;
+    metrics_add(x->g->metrics, METRIC_CASES_MADE, (int64_t)b->made, x->hunt->tenant->name, NULL);
+    engine_kick_cases(x->g);
+    return ERR_OK;
+}
+
+/* An alert for an event. ERR_REFUSED: none can be made of it, and *ret_why says why. */
+static enum err_code make_alert(struct hunting *x, const struct hunt_row_ids *ids,
+                                char ret_id[DEFENDER_ALERT_ID_SIZE], struct err *e)
+{
+    struct defender_new_alert alert = x->hunt->event;
+    enum err_code code;
+
+    alert.machine_id = ids->machine_id;
+    alert.report_id = ids->report_id;
+    alert.event_time = ids->time;
+    /* Counted twice in the whole budget, here and by the call: at most fifteen a minute, and what is kept for
+     * isolations stays. */
+    code = quota_take_class(x->tenant->quota, QUOTA_ALERT_CREATE, false, e);
+    if (!code)
+        code = defender_create_alert(x->tenant->defender, &alert, ret_id, e);
+    /* The event is none that Defender has, or none that it takes. A missing permission concerns them all. */
+    return code == ERR_NOT_FOUND || code == ERR_INVALID ? ERR_REFUSED : code;
+}
+
+static void refuse(struct hunting *x, size_t row, const char *why)
+{
+    if (!x->refused)
+        x->refused = arena_str(x->arena, why);
+    if (!x->hunt->tells)
+        x->told[x->n_told++] = row; /* somebody has to hear of it */
+}
+
+/* The case of one new row. *ret_alert: its alert; NULL when it can have none (told). */
+static enum err_code alert_of(struct hunting *x, size_t row, struct alert_ref *ret, bool *ret_found,
+                              struct err *e)
+{
+    char made[DEFENDER_ALERT_ID_SIZE];
+    struct hunt_row_ids ids;
+    struct err why = {0};
+    enum err_code code = hunt_row_ids(x->arena, &x->answer, row, &ids, e);
+
+    *ret_found = false;
+    if (code)
+        return code;
+    if (!ids.alert_id && ids.report_id && x->hunt->event.severity) {
+        code = make_alert(x, &ids, made, &why);
+        if (code == ERR_REFUSED) {
+            refuse(x, row, why.text);
+            return ERR_OK;
+        }
+        if (code) {
+            *e = why;
+            return code;
+        }
+        ids.alert_id = arena_str(x->arena, made);
+        if (!ids.alert_id)
+            return err_set(e, ERR_NOMEM, "an alert");
+    }
+    if (!ids.alert_id) {
+        refuse(x, row,
+               ids.report_id ? "case.severity is not set, so no alert is made for an event"
+                             : "a case needs AlertId, or DeviceId, ReportId and Timestamp");
+        return ERR_OK;
+    }
+    *ret = (struct alert_ref){.alert_id = ids.alert_id,
+                              .machine_id = ids.machine_id,
+                              .likely_high = x->hunt->event.severity &&
+                                             strcmp(x->hunt->event.severity, "High") == 0};
+    *ret_found = true;
+    return ERR_OK;
+}
+
+static enum err_code make_cases(struct hunting *x, struct err *e)
+{
+    struct alert_ref alerts[INTAKE_BATCH_MAX];
+    size_t rows[INTAKE_BATCH_MAX], n = 0;
+    enum err_code code = ERR_OK, failed = ERR_OK;
+    struct err why = {0};
+
+    for (size_t i = 0; i < x->answer.n_rows && !code && !failed; i++) {
+        bool found;
+
+        if (!is_fresh(x, i) || x->seen[i] != HUNT_NEW)
+            continue;
+        failed = alert_of(x, i, &alerts[n], &found, &why);
+        if (failed || !found)
+            continue;
+        rows[n++] = i;
+        if (n == INTAKE_BATCH_MAX) {
+            struct batch b = {.rows = rows,
+                              .n_rows = n,
+                              .alerts = alerts,
+                              .n_alerts = n,
+                              .untold = x->hunt->tells};
+
+            code = write_batch(x, &b, e);
+            n = 0;
+        }
+        if (!x->hunt->tells)
+            x->seen[i] = HUNT_KNOWN; /* written with its case */
+    }
+    if (!code && n) { /* also after a failure: what was made is made */
+        struct batch b = {
+            .rows = rows, .n_rows = n, .alerts = alerts, .n_alerts = n, .untold = x->hunt->tells};
+
+        code = write_batch(x, &b, e);
+    }
+    if (!code && failed) {
+        *e = why;
+        return failed;
+    }
+    return code;
+}
+
+/* Notes all rows that are not noted yet: known ones anew, new ones as untold where somebody is to hear of them. */
+static enum err_code note_rows(struct hunting *x, struct err *e)
+{
+    for (int untold = 0; untold < 2; untold++) {
+        size_t rows[ROWS_AT_ONCE], n = 0;
+
+        for (size_t i = 0; i <= x->answer.n_rows; i++) {
+            bool end = i == x->answer.n_rows;
+            enum err_code code = ERR_OK;
+
+            if (!end && !x->again[i] && x->seen[i] != HUNT_KNOWN && is_fresh(x, i) == (untold == 1))
+                rows[n++] = i;
+            if (n == ROWS_AT_ONCE || (end && n)) {
+                struct batch b = {.rows = rows, .n_rows = n, .untold = untold == 1};
+
+                code = write_batch(x, &b, e);
+                n = 0;
+            }
+            if (code)
+                return code;
+        }
+    }
+    return ERR_OK;
+}
+
+/* ---- a run ------------------------------------------------------------------------------------- */
+
+static enum err_code ask(struct hunting *x, struct json **ret, struct err *e)
+{
+    int64_t from = (x->row.covered ? x->row.covered : x->now) - x->hunt->look_back_ms;
+    enum err_code code;
+
+    if (from < x->now - HUNT_BACK_MAX_MS) {
+        if (x->row.covered && x->row.covered < x->now - HUNT_BACK_MAX_MS)
+            log_event(
+                LOG_WARN, "hunt_gap", LOG_STR("hunt", x->hunt->name),
+                LOG_STR("why",
+                        "it was not run for more than thirty days; what is older stays unseen"));
+        from = x->now - HUNT_BACK_MAX_MS;
+    }
+    code = graph_hunt(x->tenant->graph, (enum graph_api)x->hunt->api, x->hunt->query, from, ret, e);
+    if (!code)
+        code = hunt_answer_read(x->arena, *ret, &x->answer, e);
+    return code ? code : tell_apart(x, e);
+}
+
+static void count(struct hunting *x)
+{
+    x->n_told = x->n_fresh = 0;
+    for (size_t i = 0; i < x->answer.n_rows; i++)
+        if (is_fresh(x, i)) {
+            x->n_fresh++;
+            if (x->hunt->tells || x->seen[i] == HUNT_UNTOLD)
+                x->told[x->n_told++] = i;
+            if (!x->hunt->tells &&
+                x->seen[i] == HUNT_UNTOLD) /* by a run that died before its mail */
+                x->refused = "an earlier run could not make cases of them";
+        }
+}
+
+static void write_result(struct hunting *x, const struct err *why)
+{
+    struct json_out o = JSON_OUT(&x->result);
+    size_t shown = 0;
+
+    json_out_object(&o, NULL);
+    json_out_id(&o, "order", x->row.ordered);
+    json_out_bool(&o, "dry", x->dry);
+    json_out_time(&o, "ran", x->now);
+    json_out_string(&o, "error", why ? why->text : NULL);
+    json_out_bool(&o, "baseline", x->baseline);
+    json_out_int(&o, "rows", (int64_t)x->answer.n_rows);
+    json_out_int(&o, "new", (int64_t)x->n_fresh);
+    json_out_int(&o, "cases", (int64_t)x->n_cases);
+    json_out_array(&o, "columns");
+    for (size_t i = 0; i < x->answer.n_columns && !why; i++)
+        json_out_string(&o, NULL, x->answer.columns[i]);
+    json_out_array_end(&o);
+    json_out_array(&o, "sample"); /* new rows first; of a baseline, what there is */
+    for (size_t i = 0;
+         i < x->answer.n_rows && shown < SAMPLE && x->result.len < RESULT_MAX / 2 && !why; i++) {
+        if (x->again[i] || (x->n_fresh && !is_fresh(x, i)))
+            continue;
+        shown++;
+        json_out_array(&o, NULL);
+        for (size_t k = 0; k < x->answer.n_columns; k++) {
+            AUTO(buf_clear) struct buf cell = BUF_INIT(1 << 20);
+
+            hunt_cell_write(&cell, &x->answer, i, k);
+            json_out_stringn(&o, NULL, buf_text(&cell), cell.len < 400 ? cell.len : 400);
+        }
+        json_out_array_end(&o);
+    }
+    json_out_array_end(&o);
+    json_out_object_end(&o);
+}
+
+static enum err_code news_fn(struct db_tx *tx, struct hunting *x, struct err *e)
+{
+    const struct hunt_news news = {.hunt = x->hunt,
+                                   .answer = &x->answer,
+                                   .rows = x->told,
+                                   .n_rows = x->n_told,
+                                   .n_fresh = x->n_fresh,
+                                   .n_cases = x->n_cases,
+                                   .refused = x->refused,
+                                   .cut = x->answer.n_rows >= GRAPH_ROWS_MAX};
+    enum err_code code = ERR_OK;
+
+    if (x->n_told)
+        code = hunt_notice_put(tx, x->g, x->rt, x->arena, &news, x->now, e);
+    if (!code && x->n_told)
+        code = hunt_rows_told(tx, x->row.id, e);
+    if (!code && (x->n_fresh || x->baseline))
+        code =
+            audit_put(tx, e, AUDIT_HUNT, 0, x->now, LOG_STR("hunt", x->hunt->name),
+                      LOG_STR("query", x->hunt->hash), LOG_BOOL("baseline", x->baseline),
+                      LOG_INT("rows", (int64_t)x->answer.n_rows),
+                      LOG_INT("new", (int64_t)x->n_fresh), LOG_INT("cases", (int64_t)x->n_cases));
+    if (!code)
+        code = hunt_rows_forget(tx, x->row.id, x->now - ROWS_KEEP_MS, ROWS_FORGET, e);
+    return code;
+}
+
+static enum err_code ended_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct hunting *x = arg;
+    bool waiting = false;
+    enum err_code code = ERR_OK;
+
+    if (x->well && !x->dry)
+        code = news_fn(tx, x, e);
+    if (!code && (x->sick || x->well) && !x->dry)
+        code = hunt_notice_state(tx, x->g, x->rt, x->arena, x->hunt, x->sick, x->now, e);
+    if (!code)
+        code = hunt_move(tx, &x->row, e);
+    if (!code)
+        code = hunt_answered(tx, x->row.id, x->result.len ? x->row.ordered : 0,
+                             buf_text(&x->result), &waiting, e);
+    return code ? code : work_again(tx, x->w, waiting ? x->now : x->due, x->attempts, e);
+}
+
+/* The same delay for the same time, however often it is reckoned, and another for each hunt. */
+static int64_t jitter(const struct config_hunt *h, int64_t due)
+{
+    uint64_t hash = 1469598103934665603u; /* FNV-1a */
+
+    if (!h->jitter_ms)
+        return 0;
+    for (const char *p = h->name; *p; p++)
+        hash = (hash ^ (unsigned char)*p) * 1099511628211u;
+    for (int i = 0; i < 8; i++)
+        hash = (hash ^ (unsigned char)(due >> 8 * i)) * 1099511628211u;
+    return (int64_t)(hash >> 11) % h->jitter_ms;
+}
+
+static void plan(struct hunting *x, int64_t after)
+{
+    x->row.plan = x->hunt->plan;
+    x->row.due = cron_next(&x->hunt->cron, x->hunt->zone, after);
+    x->due = x->row.due == CRON_NEVER ? WORK_PARKED : x->row.due + jitter(x->hunt, x->row.due);
+    x->attempts = 0;
+}
+
+static void write_end(struct hunting *x)
+{
+    struct err e;
+
+    if (db_write(x->g->store->db, ended_fn, x, &e)) {
+        log_event(e.code == ERR_STALE ? LOG_WARN : LOG_ERROR, "hunt_not_written",
+                  LOG_STR("hunt", x->hunt->name), LOG_ERR(&e));
+        if (e.code != ERR_STALE)
+            engine_again(x->g, x->w, engine_backoff(x->w->attempts, 0));
+        return;
+    }
+    engine_kick(x->g);
+}
+
+static void succeeded(struct hunting *x)
+{
+    x->well = true;
+    x->row.query = x->hunt->hash;
+    x->row.covered = x->row.ran = x->now;
+    x->row.failing = 0;
+    x->row.why = "";
+    x->row.rows = (int64_t)x->answer.n_rows;
+    x->row.fresh = (int64_t)x->n_fresh;
+    plan(x, x->now > x->row.due ? x->now : x->row.due);
+    if (x->answer.n_rows >= GRAPH_ROWS_MAX)
+        log_event(LOG_WARN, "hunt_cut", LOG_STR("hunt", x->hunt->name),
+                  LOG_STR("why", "Defender gives out 100,000 rows at most: there may be more"));
+    log_event(x->n_fresh || x->baseline ? LOG_INFO : LOG_DEBUG,
+              x->baseline ? "hunt_baseline" : "hunted", LOG_STR("hunt", x->hunt->name),
+              LOG_INT("rows", x->row.rows), LOG_INT("new", x->row.fresh),
+              LOG_INT("cases", (int64_t)x->n_cases));
+    metrics_add(x->g->metrics, METRIC_HUNT_ROWS, (int64_t)x->n_fresh, x->hunt->name, NULL);
+}
+
+/* Is it worth while to try again before the next time? */
+static bool may_pass(enum err_code code)
+{
+    return code == ERR_AGAIN || code == ERR_THROTTLED || code == ERR_UNKNOWN || code == ERR_NOMEM ||
+           code == ERR_IO || code == ERR_STOPPING || code == ERR_CONFLICT;
+}
+
+static void failed(struct hunting *x, const struct err *why)
+{
+    int64_t wait = engine_wait_after(x->w, why), at = clock_wall_ms(x->g->clock);
+    bool again = may_pass(why->code) && (x->w->attempts < TRIES || why->code == ERR_THROTTLED);
+
+    if (!x->row.failing)
+        x->row.failing = x->now;
+    x->row.why = arena_str(x->arena, why->text) ? arena_str(x->arena, why->text) : "";
+    if (!may_pass(why->code) || at - x->row.failing >= SICK_MS)
+        x->sick = x->row.why;
+    if (again) {
+        x->due = at + (wait < TRY_MS && why->code != ERR_STOPPING ? TRY_MS : wait);
+        x->attempts = engine_attempts_after(x->w, why);
+    } else {
+        plan(x, x->now > x->row.due ? x->now : x->row.due);
+    }
+    log_event(LOG_WARN, "hunt_failed", LOG_STR("hunt", x->hunt->name), LOG_ERR(why),
+              LOG_INT("next_ms", x->due - at));
+}
+
+static enum err_code fresh_start_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct hunting *x = arg;
+    struct work claim = *x->w;
+    enum err_code code = hunt_rows_clear(tx, x->row.id, e);
+
+    if (!code)
+        code = hunt_move(tx, &x->row, e);
+    return code ? code : work_keep(tx, &claim, clock_wall_ms(x->g->clock), e);
+}
+
+/* Another query than before: what it finds is to be compared with nothing else. */
+static enum err_code begin_anew(struct hunting *x, struct err *e)
+{
+    if (x->dry || strcmp(x->row.query, x->hunt->hash) == 0)
+        return ERR_OK;
+    x->row.query = x->hunt->hash;
+    x->row.covered = 0;
+    return db_write(x->g->store->db, fresh_start_fn, x, e);
+}
+
+static void hunt(struct hunting *x)
+{
+    AUTO(json_freep) struct json *doc = NULL;
+    struct err why = {0};
+    bool ordered = x->row.ordered != 0;
+    enum err_code code = begin_anew(x, &why);
+
+    x->baseline = !x->row.covered || strcmp(x->row.query, x->hunt->hash) != 0;
+    if (!code)
+        code = ask(x, &doc, &why);
+    if (!code)
+        count(x);
+    if (!code && !x->dry && x->hunt->makes_cases && !x->baseline)
+        code = make_cases(x, &why);
+    if (!code && !x->dry)
+        code = note_rows(x, &why);
+    metrics_add(x->g->metrics, METRIC_HUNTS, 1, x->hunt->name, err_name(code));
+    if (code == ERR_STALE) /* somebody else runs it */
+        return;
+    if (ordered)
+        write_result(x, code ? &why : NULL);
+    if (x->dry)
+        x->due = x->row.due + jitter(x->hunt, x->row.due);
+    else if (code)
+        failed(x, &why);
+    else
+        succeeded(x);
+    if (!x->dry)
+        (void)health_note(x->g->health, "hunt", x->hunt->name,
+                          !x->row.failing || (may_pass(code) && x->now - x->row.failing < SICK_MS),
+                          x->row.why);
+    write_end(x);
+}
+
+/* ---- when it is due ---------------------------------------------------------------------------- */
+
+/* Is it time? Else x->due says when. */
+static bool is_time(struct hunting *x)
+{
+    int64_t latest;
+
+    if (strcmp(x->row.plan, x->hunt->plan) != 0) /* new, or at other times than before */
+        plan(x, x->now);
+    x->due = x->row.due == CRON_NEVER ? WORK_PARKED : x->row.due + jitter(x->hunt, x->row.due);
+    x->attempts = 0;
+    if (x->row.ordered)
+        return true;
+    if (x->now < x->due)
+        return false;
+    if (x->now - x->due <= MINUTE_MS || x->row.failing)
+        return true;
+    /* Late: nobody was there at its time. One run makes up for all that fell into the horizon. */
+    latest = cron_next(&x->hunt->cron, x->hunt->zone, x->now - x->hunt->catch_up_ms - 1);
+    if (x->hunt->catch_up_ms && latest <= x->now) {
+        log_event(LOG_INFO, "hunt_caught_up", LOG_STR("hunt", x->hunt->name),
+                  LOG_INT("late_ms", x->now - x->row.due));
+        return true;
+    }
+    log_event(
+        LOG_WARN, "hunt_missed", LOG_STR("hunt", x->hunt->name),
+        LOG_INT("late_ms", x->now - x->row.due),
+        LOG_STR("why", "its time was longer ago than catch_up; the next run looks back so far"));
+    plan(x, x->now);
+    return false;
+}
+
+static enum err_code load_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct hunting *x = arg;
+
+    return hunt_load(tx, x->arena, x->w->id, &x->row, e);
+}
+
+static enum err_code over_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct hunting *x = arg;
+    enum err_code code = hunt_forget(tx, x->w->id, e);
+
+    return code ? code : work_done(tx, x->w, e);
+}
+
+void hunting_run(struct engine *g, struct work *w)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
+    struct hunting x = {.g = g,
+                        .rt = rt,
+                        .arena = arena,
+                        .w = w,
+                        .now = clock_wall_ms(g->clock),
+                        .result = BUF_INIT(RESULT_MAX)};
+    struct err e;
+    enum err_code code =
+        arena ? db_read(g->store->db, load_fn, &x, &e) : err_set(&e, ERR_NOMEM, "hunt");
+
+    if (code && code != ERR_NOT_FOUND) {
+        log_event(LOG_ERROR, "hunt_unreadable", LOG_ID("work", w->id), LOG_ERR(&e));
+        engine_again(g, w, engine_backoff(w->attempts, 0));
+        return;
+    }
+    x.hunt = code ? NULL : config_hunt(rt->config, x.row.name);
+    x.tenant = x.hunt ? runtime_tenant(rt, x.hunt->tenant->name) : NULL;
+    if (!x.tenant) { /* it was taken out of the configuration */
+        if (db_write(g->store->db, over_fn, &x, &e))
+            engine_again(g, w, engine_backoff(w->attempts, 0));
+        return;
+    }
+    x.dry = x.row.ordered && x.row.ordered_dry;
+    if (is_time(&x))
+        hunt(&x);
+    else
+        write_end(&x);
+    buf_clear(&x.result);
+}

@@ -1,0 +1,231 @@
+/* test_hunting.c - when a hunt runs: its time, what is made up for after a pause, what is tried again; and that a process
+ * may die between noting a row and telling of it. */
+#include "engine_kit.h"
+
+#include "hunt_rows.h"
+#include "hunting.h"
+#include "store_hunts.h"
+
+#define QUERY "/api/advancedqueries/run"
+#define HUNT(more)                                                                                 \
+    RULES_MAIL_ONLY "hunts:\n  - {name: x, schedule: '0 * * * *', api: defender, query: q, " more  \
+                    "do: [email: {}]}\n"
+#define ANSWER(rows) "{\"Schema\":[{\"Name\":\"n\",\"Type\":\"String\"}],\"Results\":[" rows "]}"
+
+static void open_hunt(struct rig *r, const char *config)
+{
+    rig_open(r, config);
+    rig_afresh(r);
+    rig_says(r, "POST", QUERY, 0, 200, ANSWER("{\"n\":\"1\"}"));
+    assert_int_equal(hunting_start(r->g, NULL), ERR_OK);
+}
+
+/* Runs what is due now; returns how many queries were asked meanwhile. */
+static size_t due(struct rig *r)
+{
+    size_t before = rig_seen(r, "POST", QUERY);
+    struct work w;
+
+    for (int n = 0; rig_claim(r, WORK_HUNT, &w); n++) {
+        assert_true(n < 5);
+        hunting_run(r->g, &w);
+    }
+    return rig_seen(r, "POST", QUERY) - before;
+}
+
+static void turn(struct rig *r, int64_t minutes)
+{
+    hands_turn(&r->hands, minutes * MINUTE_MS);
+}
+
+static struct hunt_record row(struct rig *r)
+{
+    struct hunt_record *list;
+    size_t n = 0;
+
+    assert_int_equal(store_hunt_list(r->store, r->arena, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 1);
+    return list[0];
+}
+
+/* It is 10:11:12 when the hands start. */
+static void test_hunting__runs_at_its_time(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    open_hunt(&r, HUNT(""));
+    assert_int_equal(due(&r), 0);
+    turn(&r, 48); /* 10:59:12 */
+    assert_int_equal(due(&r), 0);
+    turn(&r, 1); /* 11:00:12 */
+    assert_int_equal(due(&r), 1);
+    assert_int_equal(due(&r), 0);
+    assert_true(row(&r).covered > 0);
+    turn(&r, 59); /* 11:59:12 */
+    assert_int_equal(due(&r), 0);
+    turn(&r, 1);
+    assert_int_equal(due(&r), 1);
+    rig_close(&r);
+}
+
+/* After a pause one run makes up for all of it, and the next comes at its own time. */
+static void test_hunting__catches_up_once(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    open_hunt(&r, HUNT("catch_up: 3h, "));
+    assert_int_equal(due(&r), 0);
+    turn(&r, 49 + 5 * 60 + 30); /* 16:30:12 */
+    assert_int_equal(due(&r), 1);
+    turn(&r, 29);
+    assert_int_equal(due(&r), 0);
+    turn(&r, 1); /* 17:00:12 */
+    assert_int_equal(due(&r), 1);
+    rig_close(&r);
+}
+
+static void test_hunting__what_is_beyond_the_horizon_is_not_made_up_for(void **state)
+{
+    static const char *const rows[] = {HUNT("catch_up: 30m, "), HUNT("catch_up: 0, ")};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct rig r;
+
+        open_hunt(&r, rows[i]);
+        assert_int_equal(due(&r), 0);
+        turn(&r, 49 + 2 * 60 + 45); /* 13:45:12 */
+        assert_int_equal(due(&r), 0);
+        turn(&r, 15); /* 14:00:12 */
+        assert_int_equal(due(&r), 1);
+        rig_close(&r);
+    }
+}
+
+static void test_hunting__jitter_is_the_same_for_the_same_time(void **state)
+{
+    int first = 0;
+
+    (void)state;
+    for (int again = 0; again < 2; again++) {
+        struct rig r;
+        int minute = 0;
+
+        open_hunt(&r, HUNT("jitter: 40m, "));
+        assert_int_equal(due(&r), 0);
+        turn(&r, 49);
+        for (; !due(&r); minute++) {
+            assert_true(minute <= 40);
+            turn(&r, 1);
+        }
+        if (again)
+            assert_int_equal(minute, first);
+        first = minute;
+        rig_close(&r);
+    }
+    assert_true(first > 0); /* as this name and this time have it */
+}
+
+/* A slow query ends with a 504: a few times again, never at once, then at its next time. */
+static void test_hunting__tries_again_a_few_times(void **state)
+{
+    struct rig r;
+    size_t asked = 0;
+
+    (void)state;
+    open_hunt(&r, HUNT(""));
+    assert_int_equal(due(&r), 0);
+    rig_afresh(&r);
+    rig_says(&r, "POST", QUERY, 0, 504, "{\"error\":{\"code\":\"UnknownError\",\"message\":\"\"}}");
+    turn(&r, 49);
+    assert_int_equal(due(&r), 1);
+    assert_int_equal(due(&r), 0);
+    hands_turn(&r.hands, 29 * SECOND_MS);
+    assert_int_equal(due(&r), 0);
+    for (int minute = 0; minute < 50; minute++) {
+        turn(&r, 1);
+        asked += due(&r);
+    }
+    assert_int_equal(asked, 3); /* and the one before: four in all */
+    assert_true(row(&r).failing > 0);
+    assert_int_equal(row(&r).covered, 0);
+    rig_close(&r);
+}
+
+struct noting {
+    int64_t hunt;
+    const char *key;
+    bool untold;
+};
+
+static enum err_code note_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct noting *n = arg;
+
+    return hunt_row_put(tx, n->hunt, n->key, n->untold, 1736244672000, e);
+}
+
+static enum err_code last_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    int64_t created;
+
+    return notice_last(tx, "hunt:x", "hunt_found", arg, &created, e);
+}
+
+/* Noted as untold, and then the process died: the next run tells of it after all, and of nothing else. */
+static void test_hunting__a_row_that_was_noted_but_not_told_is_told(void **state)
+{
+    static const char text[] = ANSWER("{\"n\":\"1\"},{\"n\":\"2\"},{\"n\":\"3\"}");
+    AUTO(json_freep) struct json *doc = NULL;
+    const struct text_list none = {0};
+    struct hunt_answer t;
+    struct hunt_key key;
+    char keys[3][HUNT_KEY_SIZE];
+    struct notice_record notice;
+    int64_t last = 0;
+    struct rig r;
+
+    (void)state;
+    open_hunt(&r, HUNT(""));
+    assert_int_equal(due(&r), 0);
+    turn(&r, 49);
+    assert_int_equal(due(&r), 1); /* the baseline: row 1 */
+    assert_int_equal(json_parse(text, sizeof text - 1, &doc, NULL), ERR_OK);
+    assert_int_equal(hunt_answer_read(r.arena, doc, &t, NULL), ERR_OK);
+    assert_int_equal(hunt_key_find(&t, &none, &key, NULL), ERR_OK);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(hunt_row_key(&t, &key, i, keys[i], NULL), ERR_OK);
+    for (size_t i = 1; i < 3; i++) {
+        struct noting n = {.hunt = row(&r).id, .key = keys[i], .untold = i == 1};
+
+        assert_int_equal(db_write(r.store->db, note_fn, &n, NULL), ERR_OK);
+    }
+    rig_afresh(&r);
+    rig_says(&r, "POST", QUERY, 0, 200, text);
+    turn(&r, 60);
+    assert_int_equal(due(&r), 1);
+    assert_int_equal(db_read(r.store->db, last_fn, &last, NULL), ERR_OK);
+    assert_true(last > 0);
+    assert_int_equal(store_notice_load(r.store, r.arena, last, &notice, NULL), ERR_OK);
+    assert_string_equal(notice.subject, "[HUNT] x: 1 new row");
+    turn(&r, 60);
+    assert_int_equal(due(&r), 1);
+    assert_int_equal(row(&r).fresh, 0);
+    rig_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hunting__runs_at_its_time),
+        cmocka_unit_test(test_hunting__catches_up_once),
+        cmocka_unit_test(test_hunting__what_is_beyond_the_horizon_is_not_made_up_for),
+        cmocka_unit_test(test_hunting__jitter_is_the_same_for_the_same_time),
+        cmocka_unit_test(test_hunting__tries_again_a_few_times),
+        cmocka_unit_test(test_hunting__a_row_that_was_noted_but_not_told_is_told),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

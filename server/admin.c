@@ -108,7 +108,7 @@ static void gauges_of_store(struct page *p)
         [WORK_POLL] = "poll",         [WORK_DIGEST] = "digest",
         [WORK_LEDGER] = "ledger",     [WORK_ACTION] = "action",
         [WORK_QUESTION] = "question", [WORK_WAY] = "way",
-        [WORK_HUNT] = "hunt"};
+        [WORK_HUNT] = "hunt",         [WORK_RECONCILE] = "reconcile"};
     struct store *s = p->a->o.engine->store;
     int64_t cases[CASE_STATES], isolations[ISOLATION_STATES], work[WORK_KINDS];
     int64_t used = 0, spare = 0, oldest = 0, now = clock_wall_ms(s->clock);
@@ -189,7 +189,7 @@ static void gauges_of_polls(struct page *p)
     size_t n = 0, shown = 0;
 
     if (!arena || !rt->config->polling.every_ms ||
-        store_poll_list(p->a->o.engine->store, arena, &list, &n, NULL))
+        store_poll_list(p->a->o.engine->store, POLL_ALERTS, arena, &list, &n, NULL))
         return;
     for (size_t i = 0; i < n; i++)
         if (config_tenant(rt->config, list[i].tenant))

@@ -35,6 +35,7 @@
 #include "polling.h"
 #include "question.h"
 #include "question_page.h"
+#include "reconcile.h"
 #include "receive.h"
 #include "rest.h"
 #include "routes.h"
@@ -132,7 +133,7 @@ static enum err_code open_engine(struct serving *s, struct err *e)
         [WORK_POLL] = polling_run,      [WORK_DIGEST] = digest_run,
         [WORK_LEDGER] = ledger_run,     [WORK_ACTION] = action_run,
         [WORK_QUESTION] = question_run, [WORK_WAY] = ways_run,
-        [WORK_HUNT] = hunting_run};
+        [WORK_HUNT] = hunting_run,      [WORK_RECONCILE] = reconcile_run};
     const struct rest_options rest = {.user_agent = "cordon/" CORDON_VERSION};
     struct runtime *rt;
     enum err_code code = store_open_as(s->config->store_url, s->config->store_password.text, false,
@@ -164,6 +165,8 @@ static enum err_code open_engine(struct serving *s, struct err *e)
         code = polling_start(s->engine, e);
     if (!code)
         code = hunting_start(s->engine, e);
+    if (!code)
+        code = reconcile_start(s->engine, e);
     if (!code)
         code = digest_watch(s->engine, e);
     if (!code)
@@ -318,6 +321,8 @@ static bool put_in_force(struct serving *s, struct config *fresh, const char *ch
         log_event(LOG_ERROR, "polling_not_started", LOG_ERR(&e));
     if (hunting_start(s->engine, &e))
         log_event(LOG_ERROR, "hunts_not_started", LOG_ERR(&e));
+    if (reconcile_start(s->engine, &e))
+        log_event(LOG_ERROR, "reconcile_not_started", LOG_ERR(&e));
     config_unref(s->config);
     s->config = fresh;
     log_event(LOG_INFO, "reloaded", LOG_STR("policy", policy_hash(fresh->policy)),

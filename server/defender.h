@@ -80,6 +80,7 @@ struct defender_action {
     enum defender_action_status status;
     char status_text[32]; /* as Defender wrote it */
     char machine_id[72];  /* never empty */
+    char machine_name[256];
     char requestor[128];
     char comment[256];
     char external_id[72];
@@ -188,6 +189,14 @@ struct defender_change {
  */
 enum err_code defender_changed_alerts(struct defender *d, int64_t since, size_t skip,
                                       struct defender_change ret[], size_t max, size_t *ret_count,
+                                      size_t *ret_listed, struct err *e);
+
+/**
+ * One page of the Isolate and Unisolate actions of all machines that were made at `since` or later, the oldest first;
+ * parameters as above. One that cannot be read, though its machine can, has the type DEFENDER_OTHER.
+ */
+enum err_code defender_recent_actions(struct defender *d, int64_t since, size_t skip,
+                                      struct defender_action ret[], size_t max, size_t *ret_count,
                                       size_t *ret_listed, struct err *e);
 
 /* ---- any list (section 2.4) ----------------------------------------------------------------------- */

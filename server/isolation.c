@@ -608,6 +608,8 @@ static enum err_code request_fn(struct db_tx *tx, void *arg, struct err *e)
     if (code || q->outcome != OUTCOME_DONE)
         return code;
     code = case_join(tx, &c, q->x.row.id, e);
+    if (!code && !q->x.row.case_id)
+        code = isolation_give(tx, q->x.row.id, c.id, e);
     if (!code)
         code = step_move(tx, c.id, s->n, STEP_DONE,
                          found && !fresh ? "joined an open isolation" : NULL, q->x.now, e);

@@ -11,6 +11,7 @@
 
 #include "log.h"
 #include "lookout.h"
+#include "notice_system.h"
 #include "releasing.h"
 #include "settings.h"
 
@@ -23,6 +24,53 @@
 
 /* ---- what releasing.c and lookout.c share --------------------------------------------------------- */
 
+/* No case asked for r, and so there is no thread: it was adopted from Defender (reconcile.h). */
+static enum err_code tell_without_case(struct db_tx *tx, const struct ledger_turn *t,
+                                       const struct isolation_record *r, enum notice_kind kind,
+                                       const char *why, const char *body, struct err *e)
+{
+    const bool asks = kind == NOTICE_REVIEW || kind == NOTICE_OVERDUE;
+    const bool good = kind == NOTICE_RELEASED;
+    const char *name = r->machine_name ? r->machine_name : r->machine_id;
+    char since[CLOCK_TEXT_SIZE];
+    const struct notice_system_fact facts[] = {
+        {"Machine", arena_fmt(t->arena, "%s (%s)", name, r->machine_id)},
+        {"Tenant", r->tenant},
+        {"Asked by", r->requestor},
+        {"Isolated since", clock_format(r->requested, since)},
+        {"Reason", r->comment},
+        {"Action id", r->action_id},
+        {"Why", why},
+    };
+    const struct notice_system n = {
+        .about = arena_fmt(t->arena, "machine:%s", r->machine_id),
+        .kind = notice_kind_name(kind),
+        .subject = arena_fmt(t->arena,
+                             asks   ? "%s is still isolated: is that still right?"
+                             : good ? "%s is released"
+                                    : "%s: what was asked for was not done",
+                             name),
+        .headline = asks   ? "A machine is still isolated - is that still right?"
+                    : good ? "A machine is released - Defender confirmed it"
+                           : "What was asked for was not done",
+        .body = body ? body
+                : asks
+                    ? arena_fmt(t->arena,
+                                "No alert that cordon knows has led to this: somebody isolated the "
+                                "machine at Defender, and cordon leaves it as it is. `cordon "
+                                "isolations release %s --why TEXT` ends it; `cordon isolations "
+                                "extend %s --for 24h` says that it is right.",
+                                r->machine_id, r->machine_id)
+                    : "`cordon isolations list` tells which machines are isolated.",
+        .good = good,
+        .follows = true,
+        .facts = facts,
+        .n_facts = sizeof facts / sizeof *facts,
+    };
+
+    return notice_system_put(tx, t->g, t->rt, t->arena, &n, t->now, e);
+}
+
 enum err_code ledger_tell(struct db_tx *tx, const struct ledger_turn *t,
                           const struct isolation_record *r, enum notice_kind kind, const char *why,
                           const char *body, struct err *e)
@@ -31,8 +79,11 @@ enum err_code ledger_tell(struct db_tx *tx, const struct ledger_turn *t,
     struct case_record c;
     struct facts facts;
     struct notice n = {.kind = kind, .why = why, .body = body, .c = &c, .isolation = r};
-    enum err_code code = case_load(tx, t->arena, r->case_id, &c, e);
+    enum err_code code;
 
+    if (!r->case_id)
+        return tell_without_case(tx, t, r, kind, why, body, e);
+    code = case_load(tx, t->arena, r->case_id, &c, e);
     if (code)
         return code;
     if (c.facts && !json_parse(c.facts, strlen(c.facts), &doc, NULL) &&
@@ -266,7 +317,7 @@ static enum err_code review_fn(struct db_tx *tx, void *arg, struct err *e)
         return code;
     if (v->released) {
         code = isolation_move(tx, &r, ISOLATION_RELEASED, "released at Defender", t->now, e);
-        if (!code)
+        if (!code && ledger_is_known(&r))
             code = ledger_tell(tx, t, &r, NOTICE_RELEASED, "released at Defender", NULL, e);
     } else if (v->may_release) {
         code = release_order(tx, t->arena, &r, "the rule's release_after has passed", t->now, e);
@@ -296,12 +347,12 @@ static enum err_code plan_fn(struct db_tx *tx, void *arg, struct err *e)
 static void review(struct ledger_turn *t)
 {
     struct review v = {.t = t, .before = t->row.state};
-    struct case_record c;
+    struct case_record c = {0};
     bool release_due, due;
     struct err e;
     enum err_code code = db_read(t->g->store->db, plan_fn, &v, &e);
 
-    if (!code)
+    if (!code && t->row.case_id)
         code = store_case_load(t->g->store, t->arena, t->row.case_id, &c, &e);
     if (code) {
         ledger_not_written(t, &e);

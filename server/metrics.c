@@ -174,6 +174,13 @@ static const struct metric_info table[METRICS] = {
          {"tenant", "outcome"},
          "questions to Defender for new alerts, by outcome",
          "forbidden or denied: check the app registration; throttled: the quota is used"},
+    [METRIC_RECONCILED] =
+        {"cordon_reconciled_total",
+         "counter",
+         {"tenant", "outcome"},
+         "reads of Defender's list of isolations and releases, by outcome; and what others did that "
+         "came into the ledger: adopted, released",
+         "forbidden or denied: check the app registration; adopted: who else isolates?"},
     [METRIC_POLLING_LAG] = {"cordon_polling_lag_seconds",
                             "gauge",
                             {"tenant"},

@@ -25,6 +25,7 @@ enum metric {
     METRIC_THROTTLED,
     METRIC_FORGOTTEN,
     METRIC_POLLS,
+    METRIC_RECONCILED,
     /* gauges */
     METRIC_CASES,
     METRIC_ISOLATIONS,

@@ -42,8 +42,8 @@ static enum err_code start_fn(struct db_tx *tx, void *arg, struct err *e)
     enum err_code code = ERR_OK;
 
     for (size_t i = 0; i < p->rt->config->n_tenants && !code; i++)
-        code = poll_watch(tx, p->g->clock, p->rt->config->tenants[i].name, p->now - OVERLAP_MS,
-                          p->now, e);
+        code = poll_watch(tx, p->g->clock, p->rt->config->tenants[i].name, POLL_ALERTS,
+                          p->now - OVERLAP_MS, p->now, e);
     return code;
 }
 

@@ -126,6 +126,10 @@ static const struct db_migration migrations[] = {
          "CREATE TABLE hunt_rows (hunt BIGINT NOT NULL, key TEXT NOT NULL, seen BIGINT NOT NULL,"
          " untold BIGINT NOT NULL, PRIMARY KEY (hunt, key));"
          "CREATE INDEX hunt_rows_seen ON hunt_rows (hunt, seen)"},
+    {19, "ALTER TABLE polls ADD COLUMN list TEXT NOT NULL DEFAULT 'alerts';"
+         "DROP INDEX polls_once;"
+         "CREATE UNIQUE INDEX polls_once ON polls (tenant, list);"
+         "CREATE INDEX isolations_action ON isolations (action_id) WHERE action_id IS NOT NULL"},
     {0, NULL},
 };
 

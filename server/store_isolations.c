@@ -137,6 +137,26 @@ enum err_code isolation_find_open(struct db_tx *tx, struct arena *a, const char 
     return code ? code : read_one(rows, a, ret, ret_found, e);
 }
 
+enum err_code isolation_find_action(struct db_tx *tx, struct arena *a, const char *tenant,
+                                    const char *action_id, struct isolation_record *ret,
+                                    bool *ret_found, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code;
+
+    code = db_query(tx, e, &rows,
+                    "SELECT " COLUMNS " FROM isolations WHERE action_id = $1 AND tenant = $2"
+                    " ORDER BY id DESC LIMIT 1",
+                    "tt", action_id, tenant);
+    return code ? code : read_one(rows, a, ret, ret_found, e);
+}
+
+enum err_code isolation_give(struct db_tx *tx, int64_t id, int64_t case_id, struct err *e)
+{
+    return db_run(tx, e, NULL, "UPDATE isolations SET case_id = $1 WHERE id = $2 AND case_id = 0",
+                  "ii", case_id, id);
+}
+
 static enum err_code audit_isolation(struct db_tx *tx, const struct isolation_record *r,
                                      const char *before, struct err *e)
 {

@@ -25,7 +25,7 @@ bool isolation_is_open(enum isolation_state state);
 bool isolation_is_settled(enum isolation_state state);
 
 struct isolation_record {
-    int64_t id, case_id; /* case_id: the case that asked first */
+    int64_t id, case_id; /* case_id: the case that asked first; 0: none, it is somebody else's */
     const char *tenant, *machine_id, *machine_name, *type, *comment, *why, *rule;
     const char *requestor; /* who asked Defender, when it was not us */
     const char *action_id; /* Defender's; NULL: not known yet */
@@ -63,6 +63,12 @@ enum err_code isolation_load(struct db_tx *tx, struct arena *a, int64_t id,
 enum err_code isolation_find_open(struct db_tx *tx, struct arena *a, const char *tenant,
                                   const char *machine_id, struct isolation_record *ret,
                                   bool *ret_found, struct err *e);
+/** The newest with this action of Defender's, open or not. */
+enum err_code isolation_find_action(struct db_tx *tx, struct arena *a, const char *tenant,
+                                    const char *action_id, struct isolation_record *ret,
+                                    bool *ret_found, struct err *e);
+/** An isolation that no case asked for is this one's from now on: people hear of it in its thread. */
+enum err_code isolation_give(struct db_tx *tx, int64_t id, int64_t case_id, struct err *e);
 /** ERR_CONFLICT when the machine has an open one. */
 enum err_code isolation_insert(struct db_tx *tx, const struct isolation_record *r, struct err *e);
 /** Writes action_id, requestor, posted, adopted and what is said of review, lapse and release in r as they are

@@ -6,6 +6,14 @@
 #define COLUMNS   "id, tenant, since, watermark, polled, failing"
 #define POLLS_MAX 1000 /* tenants, those of earlier configurations included; more are not shown */
 
+static const struct {
+    const char *name; /* in the column `list` */
+    enum work_kind work;
+} lists[POLL_LISTS] = {
+    [POLL_ALERTS] = {"alerts", WORK_POLL},
+    [POLL_ACTIONS] = {"actions", WORK_RECONCILE},
+};
+
 static void read_row(struct db_rows *rows, struct arena *a, struct poll_record *ret, bool *nomem)
 {
     *ret = (struct poll_record){.id = db_int(rows, 0),
@@ -38,6 +46,7 @@ enum err_code poll_load(struct db_tx *tx, struct arena *a, int64_t id, struct po
 }
 
 struct listing {
+    const char *name;
     struct arena *arena;
     struct poll_record *list;
     size_t count;
@@ -49,8 +58,8 @@ static enum err_code list_fn(struct db_tx *tx, void *arg, struct err *e)
     struct db_rows *rows;
     bool nomem = false;
     enum err_code code =
-        db_query(tx, e, &rows, "SELECT " COLUMNS " FROM polls ORDER BY id LIMIT $1", "i",
-                 (int64_t)POLLS_MAX);
+        db_query(tx, e, &rows, "SELECT " COLUMNS " FROM polls WHERE list = $1 ORDER BY id LIMIT $2",
+                 "ti", l->name, (int64_t)POLLS_MAX);
 
     if (code)
         return code;
@@ -60,10 +69,11 @@ static enum err_code list_fn(struct db_tx *tx, void *arg, struct err *e)
     return code || !nomem ? code : err_set(e, ERR_NOMEM, "polls");
 }
 
-enum err_code store_poll_list(struct store *s, struct arena *a, struct poll_record **ret,
-                              size_t *ret_count, struct err *e)
+enum err_code store_poll_list(struct store *s, enum poll_list list, struct arena *a,
+                              struct poll_record **ret, size_t *ret_count, struct err *e)
 {
-    struct listing l = {.arena = a, .list = arena_array(a, POLLS_MAX, sizeof *l.list)};
+    struct listing l = {
+        .name = lists[list].name, .arena = a, .list = arena_array(a, POLLS_MAX, sizeof *l.list)};
     enum err_code code = l.list ? db_read(s->db, list_fn, &l, e) : err_set(e, ERR_NOMEM, "polls");
 
     if (code)
@@ -74,21 +84,22 @@ enum err_code store_poll_list(struct store *s, struct arena *a, struct poll_reco
 }
 
 enum err_code poll_watch(struct db_tx *tx, const struct clock *clock, const char *tenant,
-                         int64_t since, int64_t now, struct err *e)
+                         enum poll_list list, int64_t since, int64_t due, struct err *e)
 {
     struct db_rows *rows;
     int64_t id = 0;
     bool works = false;
     enum err_code code = db_run(tx, e, NULL,
-                                "INSERT INTO polls (id, tenant, since, watermark, polled, failing)"
-                                " VALUES ($1, $2, $3, $4, 0, 0) ON CONFLICT (tenant) DO NOTHING",
-                                "itii", id_new(clock), tenant, since, since);
+                                "INSERT INTO polls (id, tenant, list, since, watermark, polled,"
+                                " failing) VALUES ($1, $2, $3, $4, $5, 0, 0)"
+                                " ON CONFLICT (tenant, list) DO NOTHING",
+                                "ittii", id_new(clock), tenant, lists[list].name, since, since);
 
     if (!code)
         code = db_query(tx, e, &rows,
                         "SELECT polls.id, work.id FROM polls LEFT JOIN work ON work.id = polls.id"
-                        " WHERE polls.tenant = $1",
-                        "t", tenant);
+                        " WHERE polls.tenant = $1 AND polls.list = $2",
+                        "tt", tenant, lists[list].name);
     if (code)
         return code;
     if (db_next(rows)) {
@@ -98,8 +109,9 @@ enum err_code poll_watch(struct db_tx *tx, const struct clock *clock, const char
     code = db_rows_end(rows, e);
     if (code)
         return code;
-    return works ? work_wake(tx, id, now, e)
-                 : work_put(tx, id, WORK_POLL, WORK_NORMAL, now, now, NULL, e);
+    return works ? work_wake(tx, id, due, e)
+                 : work_put(tx, id, lists[list].work, WORK_NORMAL, due, clock_wall_ms(clock), NULL,
+                            e);
 }
 
 enum err_code poll_move(struct db_tx *tx, const struct poll_record *r, struct err *e)

@@ -1,29 +1,35 @@
-/* store_polls.h - how far Defender's list of alerts was read, per tenant. */
+/* store_polls.h - how far Defender's lists were read, per tenant and list. */
 #ifndef CORDON_STORE_POLLS_H
 #define CORDON_STORE_POLLS_H
 
 #include "store.h"
 #include "store_work.h"
 
+enum poll_list {
+    POLL_ALERTS,  /* polling.h, by lastUpdateTime */
+    POLL_ACTIONS, /* reconcile.h, by creationDateTimeUtc */
+    POLL_LISTS
+};
+
 /* A row of `polls`; its id is that of its work. */
 struct poll_record {
     int64_t id;
     const char *tenant;
-    int64_t since;     /* wall ms: older alerts are none of polling's business */
-    int64_t watermark; /* Defender's lastUpdateTime up to which all was read, ms */
+    int64_t since;     /* wall ms: what is older is none of our business */
+    int64_t watermark; /* Defender's time up to which all was read, ms */
     int64_t polled;    /* wall ms of the last poll that read all; 0: none yet */
     int64_t failing;   /* wall ms of the first failure since; 0: none */
 };
 
-/** All of them. */
-enum err_code store_poll_list(struct store *s, struct arena *a, struct poll_record **ret,
-                              size_t *ret_count, struct err *e);
+/** All tenants' of one list. */
+enum err_code store_poll_list(struct store *s, enum poll_list list, struct arena *a,
+                              struct poll_record **ret, size_t *ret_count, struct err *e);
 
 /* ---- inside a transaction -------------------------------------------------------------------- */
 
-/** Sees to it that a tenant is polled: makes its row, from `since` on, and its work, due now. */
+/** Sees to it that a tenant's list is read: makes its row, from `since` on, and its work, due at `due`. */
 enum err_code poll_watch(struct db_tx *tx, const struct clock *clock, const char *tenant,
-                         int64_t since, int64_t now, struct err *e);
+                         enum poll_list list, int64_t since, int64_t due, struct err *e);
 enum err_code poll_load(struct db_tx *tx, struct arena *a, int64_t id, struct poll_record *ret,
                         struct err *e);
 /** Writes watermark, polled and failing. */

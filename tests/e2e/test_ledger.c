@@ -191,6 +191,30 @@ static void test_ledger__an_analysts_isolation_is_released_by_the_machines_name_
     house_stop(h);
 }
 
+/* Nobody pushed anything: what people do in the portal is in the ledger all the same, and stays theirs. */
+static void test_ledger__what_others_do_at_defender_is_known_without_an_alert(void **state)
+{
+    struct house *h = open_house();
+
+    (void)state;
+    sim_tell(h->sim, "/machines", "{\"id\":\"" MACHINE "\",\"computerDnsName\":\"" NAME "\"}");
+    sim_tell(h->sim, "/actions",
+             "{\"machineId\":\"" MACHINE "\",\"type\":\"Isolate\",\"status\":\"Pending\","
+             "\"requestor\":\"analyst@contoso.example\"}");
+    house_cordon_stop(h); /* the list is read every five minutes, and at every start */
+    house_cordon_start(h);
+    wait_state(h, "isolated"); /* followed until Defender says so */
+    assert_says(h, 0, "analyst@contoso.example", WORDS("show", NAME));
+    sim_tell(h->sim, "/actions",
+             "{\"machineId\":\"" MACHINE "\",\"type\":\"Unisolate\",\"status\":\"Succeeded\","
+             "\"requestor\":\"analyst@contoso.example\"}");
+    house_cordon_kill(h);
+    house_cordon_start(h);
+    wait_state(h, "released");
+    assert_int_equal(sim_count_calls(h->sim, "POST", "/api/*"), 0);
+    house_stop(h);
+}
+
 /* ---- an absent machine ------------------------------------------------------------------------------- */
 
 static void test_ledger__an_absent_machine_is_isolated_after_defender_gave_up(void **state)
@@ -299,6 +323,7 @@ int main(void)
         cmocka_unit_test(test_ledger__the_release_is_asked_for_once),
         cmocka_unit_test(test_ledger__a_killed_release_is_not_asked_for_twice),
         cmocka_unit_test(test_ledger__an_analysts_isolation_is_released_by_the_machines_name_alone),
+        cmocka_unit_test(test_ledger__what_others_do_at_defender_is_known_without_an_alert),
         cmocka_unit_test(test_ledger__an_absent_machine_is_isolated_after_defender_gave_up),
         cmocka_unit_test(test_ledger__each_step_is_carried_out_once_and_told),
         cmocka_unit_test(test_ledger__a_killed_step_is_not_carried_out_twice),

@@ -1,0 +1,457 @@
+/* test_reconcile.c - what others do about isolation at Defender, and what the ledger makes of it. */
+#include "engine_kit.h"
+
+#include "desk.h"
+#include "reconcile.h"
+#include "store_polls.h"
+
+#define OTHER    "c3d0c1f4-7a83-4f5e-9f66-0a1b2c3d4e5f"
+#define RELEASE  "d4d0c1f4-7a83-4f5e-9f66-0a1b2c3d4e5f"
+#define RECENT   "/api/machineactions?$filter=creationDateTimeUtc"
+#define OF_ONE   "/api/machineactions?$filter=machineId"
+#define ONE(doc) "{\"value\":[" doc "]}"
+#define EVERY_MS (5 * MINUTE_MS)
+
+/* Reads the list if it is due; false: it is not. */
+static bool reconciled(struct rig *r)
+{
+    struct work w;
+
+    if (!rig_claim(r, WORK_RECONCILE, &w))
+        return false;
+    reconcile_run(r->g, &w);
+    return true;
+}
+
+static void begin(struct rig *r)
+{
+    rig_open(r, NULL);
+    rig_afresh(r);
+    assert_int_equal(reconcile_start(r->g, NULL), ERR_OK);
+}
+
+/* The list says this from now on; it is read at its next time. */
+static void next(struct rig *r, const char *list)
+{
+    rig_afresh(r);
+    rig_says(r, "GET", RECENT, 0, 200, list);
+    hands_turn(&r->hands, EVERY_MS);
+    assert_true(reconciled(r));
+}
+
+static size_t isolations(struct rig *r)
+{
+    const struct isolation_filter all = {.limit = 100};
+    struct isolation_record *list;
+    size_t n = 0;
+
+    assert_int_equal(store_isolation_list(r->store, r->arena, &all, &list, &n, NULL), ERR_OK);
+    return n;
+}
+
+/* What people were told beside any case, "review released": the subject of the last is *ret. */
+static enum err_code alone_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct db_rows *rows;
+    char *text = arg;
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT subject FROM notices WHERE about = 'machine:" MACHINE "' ORDER BY id", "");
+
+    if (code)
+        return code;
+    while (db_next(rows)) {
+        (void)strcat(text, db_text(rows, 0));
+        (void)strcat(text, "\n");
+    }
+    return db_rows_end(rows, e);
+}
+
+static const char *told_alone(struct rig *r)
+{
+    char text[2000] = "";
+
+    assert_int_equal(db_read(r->store->db, alone_fn, text, NULL), ERR_OK);
+    return arena_str(r->arena, text);
+}
+
+/* One that cordon asked for and Defender confirmed. */
+static int64_t isolated(struct rig *r)
+{
+    int64_t id;
+
+    rig_says(r, "GET", OF_ONE, 1, 200, NOTHING);
+    rig_says(r, "POST", ISOLATE, 1, 201, ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(r, "GET", GET_ACTION, 1, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    id = rig_push(r, ALERT, MACHINE);
+    (void)rig_work(r);
+    rig_pass(r, 2 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_isolation(r).state, ISOLATION_ISOLATED);
+    return id;
+}
+
+/* ---- somebody else's isolation --------------------------------------------------------------------- */
+
+static void test_reconcile__somebody_elses_isolation_is_adopted_unasked(void **state)
+{
+    struct isolation_record i;
+    struct rig r;
+
+    (void)state;
+    begin(&r);
+    rig_says(&r, "GET", RECENT, 0, 200,
+             ONE(ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12")));
+    assert_true(reconciled(&r));
+    i = rig_isolation(&r);
+    assert_int_equal(i.state, ISOLATION_ISOLATED);
+    assert_true(i.adopted);
+    assert_int_equal(i.case_id, 0);
+    assert_string_equal(i.machine_id, MACHINE);
+    assert_string_equal(i.action_id, ACTION);
+    assert_string_equal(i.requestor, "somebody");
+    assert_false(reconciled(&r)); /* not before its time */
+    next(&r, ONE(ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12")));
+    assert_int_equal(isolations(&r), 1); /* listed again by the overlap, adopted once */
+    assert_int_equal(rig_seen(&r, "GET", "/api/"), 1); /* one call */
+    assert_int_equal(rig_seen(&r, "POST", "/api/"), 0);
+    rig_close(&r);
+}
+
+/* An alert that comes later joins it: nothing is asked for, and people hear of it in the alert's thread. */
+static void test_reconcile__an_alert_joins_what_was_adopted(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    begin(&r);
+    rig_says(&r, "GET", "/api/machineactions?", 0, 200,
+             ONE(ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12")));
+    assert_true(reconciled(&r));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(isolations(&r), 1);
+    assert_int_equal(rig_seen(&r, "POST", "/api/"), 0);
+    assert_string_equal(rig_told(&r, id), "isolated");
+    assert_int_equal(rig_isolation(&r).case_id, id);
+    rig_pass(&r, 25 * HOUR_MS, HOUR_MS);
+    assert_string_equal(rig_told(&r, id), "isolated review");
+    assert_string_equal(told_alone(&r), "");
+    rig_close(&r);
+}
+
+/* A pending one is followed to its end by the ledger's own means. */
+static void test_reconcile__a_pending_one_is_followed(void **state)
+{
+    static const struct {
+        const char *status;
+        enum isolation_state state;
+    } rows[] = {
+        {"Succeeded", ISOLATION_ISOLATED},
+        {"Cancelled", ISOLATION_FAILED},
+        {"TimeOut", ISOLATION_FAILED},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+
+        print_message("row: %s\n", rows[i].status);
+        begin(&r);
+        rig_says(&r, "GET", RECENT, 0, 200,
+                 ONE(ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12")));
+        assert_true(reconciled(&r));
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_PENDING);
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 arena_fmt(r.arena,
+                           "{\"id\":\"" ACTION "\",\"type\":\"Isolate\",\"status\":\"%s\","
+                           "\"machineId\":\"" MACHINE
+                           "\",\"creationDateTimeUtc\":\"2025-01-07T10:11:12Z\"}",
+                           rows[i].status));
+        (void)rig_work(&r);
+        assert_int_equal(rig_isolation(&r).state, rows[i].state);
+        /* Over, and the list lags: it does not come back. */
+        next(&r, ONE(ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12")));
+        assert_int_equal(isolations(&r), 1);
+        assert_int_equal(rig_seen(&r, "POST", "/api/"), 0);
+        rig_close(&r);
+    }
+}
+
+/* People are asked about it as about any other, by a mail of its own; a person's order ends it. */
+static void test_reconcile__people_are_asked_about_it_and_may_end_it(void **state)
+{
+    struct desk_order o = {.who = "maria", .why = "all clear"};
+    struct rig r;
+
+    (void)state;
+    begin(&r);
+    rig_says(&r, "GET", "/api/machineactions?", 0, 200,
+             ONE(ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12")));
+    assert_true(reconciled(&r));
+    rig_pass(&r, 23 * HOUR_MS, HOUR_MS);
+    assert_string_equal(told_alone(&r), "");
+    rig_pass(&r, 2 * HOUR_MS, HOUR_MS);
+    assert_string_equal(told_alone(&r),
+                        "[CORDON] " MACHINE " is still isolated: is that still right?\n");
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+    o.id = rig_isolation(&r).id;
+    assert_int_equal(desk_release(r.g, &o, NULL), ERR_CONFLICT); /* not without its name */
+    o.machine = MACHINE;
+    assert_int_equal(desk_release(r.g, &o, NULL), ERR_OK);
+    rig_says(&r, "POST", UNISOLATE, 1, 201,
+             ACTION_DOC(RELEASE, "Unisolate", "Succeeded", "null", "11:14"));
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_non_null(strstr(told_alone(&r), "\n[CORDON] " MACHINE " is released\n"));
+    rig_close(&r);
+}
+
+static void test_reconcile__what_is_not_in_force_is_not_adopted(void **state)
+{
+    static const struct {
+        const char *label, *list;
+    } rows[] = {
+        {"nothing", NOTHING},
+        {"released since",
+         "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12") "," ACTION_DOC(
+             RELEASE, "Unisolate", "Succeeded", "null", "11:14") "]}"},
+        {"being released",
+         "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12") "," ACTION_DOC(
+             RELEASE, "Unisolate", "InProgress", "null", "11:14") "]}"},
+        {"failed", ONE(ACTION_DOC(ACTION, "Isolate", "Failed", "null", "11:12"))},
+        {"one that cannot be read",
+         "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null",
+                                   "11:12") ",{\"id\":\"x\",\"machineId\":\"" MACHINE "\"}]}"},
+        {"of nothing that is a machine",
+         "{\"value\":[{\"id\":\"x\",\"type\":\"Isolate\",\"machineId\":null}]}"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+
+        print_message("row: %s\n", rows[i].label);
+        begin(&r);
+        rig_says(&r, "GET", RECENT, 0, 200, rows[i].list);
+        assert_true(reconciled(&r));
+        assert_int_equal(isolations(&r), 0);
+        rig_close(&r);
+    }
+}
+
+/* ---- somebody else's release ----------------------------------------------------------------------- */
+
+static void test_reconcile__a_release_at_defender_ends_ours(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    begin(&r);
+    id = isolated(&r);
+    next(&r,
+         "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12") "," ACTION_DOC(
+             RELEASE, "Unisolate", "Succeeded", "null", "11:14") "]}");
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_string_equal(rig_told(&r, id), "requested isolated released");
+    rig_pass(&r, 5 * HOUR_MS, HOUR_MS);
+    assert_string_equal(rig_told(&r, id),
+                        "requested isolated released"); /* its work is over, too */
+    assert_int_equal(rig_seen(&r, "POST", "/api/"), 0);
+    rig_close(&r);
+}
+
+/* Only what is certainly younger than our own ends it: neither an older release, while the list lags behind
+ * ours, nor one that failed or goes on. */
+static void test_reconcile__an_older_or_unfinished_release_ends_nothing(void **state)
+{
+    static const struct {
+        const char *label, *list;
+    } rows[] = {
+        {"ours is not listed yet",
+         ONE(ACTION_DOC(RELEASE, "Unisolate", "Succeeded", "null", "11:10"))},
+        {"older than ours",
+         "{\"value\":[" ACTION_DOC(RELEASE, "Unisolate", "Succeeded", "null",
+                                   "11:10") "," ACTION_DOC(ACTION, "Isolate", "Succeeded", "null",
+                                                           "11:12") "]}"},
+        {"failed",
+         "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12") "," ACTION_DOC(
+             RELEASE, "Unisolate", "Failed", "null", "11:14") "]}"},
+        {"goes on",
+         "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12") "," ACTION_DOC(
+             RELEASE, "Unisolate", "Pending", "null", "11:14") "]}"},
+        {"nothing at all", NOTHING},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("row: %s\n", rows[i].label);
+        begin(&r);
+        id = isolated(&r);
+        next(&r, rows[i].list);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+        assert_string_equal(rig_told(&r, id), "requested isolated");
+        rig_close(&r);
+    }
+}
+
+/* Released, and isolated again by somebody else: that is another episode, and not ours to end. */
+static void test_reconcile__isolated_anew_by_somebody_else_is_another_episode(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    begin(&r);
+    id = isolated(&r);
+    next(&r,
+         "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12") "," ACTION_DOC(
+             RELEASE, "Unisolate", "Succeeded", "null",
+             "11:14") "," ACTION_DOC(OTHER, "Isolate", "Succeeded", "null", "11:16") "]}");
+    assert_int_equal(isolations(&r), 2);
+    assert_string_equal(rig_isolation(&r).action_id, OTHER);
+    assert_true(rig_isolation(&r).adopted);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_string_equal(rig_told(&r, id), "requested isolated released");
+    rig_close(&r);
+}
+
+/* A release of an absent machine may take days: the watermark waits for it. */
+static void test_reconcile__a_release_that_takes_days_is_waited_for(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    begin(&r);
+    id = isolated(&r);
+    next(&r,
+         "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12") "," ACTION_DOC(
+             RELEASE, "Unisolate", "Pending", "null", "11:14") "]}");
+    for (int h = 0; h < 24; h++) {
+        const struct peer_request *q;
+
+        hands_turn(&r.hands, HOUR_MS - EVERY_MS);
+        next(&r, "{\"value\":[" ACTION_DOC(
+                     ACTION, "Isolate", "Succeeded", "null",
+                     "11:12") "," ACTION_DOC(RELEASE, "Unisolate", "Pending", "null",
+                                             "11:14") "," ACTION_DOC(OTHER, "Isolate", "Failed",
+                                                                     "null", "11:20") "]}");
+        q = peer_request(r.peer, peer_count(r.peer) - 1);
+        assert_non_null(strstr(q->target, "ge%202025-01-07T10:06:14")); /* less the overlap */
+    }
+    next(&r,
+         "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12") "," ACTION_DOC(
+             RELEASE, "Unisolate", "Succeeded", "null", "11:14") "]}");
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_string_equal(rig_told(&r, id), "requested isolated released");
+    rig_close(&r);
+}
+
+/* ---- what cordon has under way ---------------------------------------------------------------------- */
+
+static void test_reconcile__what_is_under_way_is_left_to_its_own_work(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    begin(&r);
+    rig_says(&r, "GET", OF_ONE, 1, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_PENDING);
+    next(&r, ONE(ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12")));
+    assert_int_equal(isolations(&r), 1);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_PENDING);
+    assert_false(rig_isolation(&r).adopted);
+    assert_string_equal(rig_told(&r, id), "requested");
+    rig_close(&r);
+}
+
+/* ---- reading ---------------------------------------------------------------------------------------- */
+
+static void test_reconcile__the_watermark_is_durable_and_the_first_read_looks_back(void **state)
+{
+    const struct peer_request *q;
+    struct poll_record *list;
+    size_t n;
+    struct rig r;
+
+    (void)state;
+    begin(&r);
+    rig_says(&r, "GET", RECENT, 0, 200,
+             ONE(ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12")));
+    assert_true(reconciled(&r));
+    q = peer_request(r.peer, peer_count(r.peer) - 1);
+    assert_non_null(strstr(q->target, "ge%202024-12-31T10:")); /* seven days */
+    assert_int_equal(store_poll_list(r.store, POLL_ACTIONS, r.arena, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 1);
+    assert_true(list[0].polled > 0);
+    assert_int_equal(store_poll_list(r.store, POLL_ALERTS, r.arena, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 0); /* polling is another matter */
+    /* A failure moves nothing, and is no reason to hurry. */
+    rig_afresh(&r);
+    rig_says(&r, "GET", RECENT, 1, 503, "");
+    hands_turn(&r.hands, EVERY_MS);
+    assert_true(reconciled(&r));
+    assert_false(reconciled(&r));
+    next(&r, NOTHING);
+    q = peer_request(r.peer, peer_count(r.peer) - 1);
+    assert_non_null(strstr(q->target, "ge%202025-01-07T10:06:12"));
+    rig_close(&r);
+}
+
+/* A list of several pages is read to its end. */
+static void test_reconcile__all_pages_are_read(void **state)
+{
+    struct buf page = BUF_INIT(1 << 20);
+    struct rig r;
+
+    (void)state;
+    begin(&r);
+    buf_adds(&page, "{\"value\":[");
+    for (int i = 0; i < 500; i++)
+        buf_addf(
+            &page,
+            "%s{\"id\":\"a%d\",\"type\":\"Isolate\",\"status\":\"Succeeded\",\"machineId\":\"%040x\","
+            "\"creationDateTimeUtc\":\"2025-01-07T10:00:00Z\"}",
+            i ? "," : "", i, i % 50);
+    buf_adds(&page, "]}");
+    rig_says(&r, "GET", RECENT, 1, 200, buf_text(&page));
+    rig_says(&r, "GET", RECENT, 0, 200,
+             ONE(ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12")));
+    assert_true(reconciled(&r));
+    assert_int_equal(isolations(&r), 51);
+    assert_string_equal(rig_isolation(&r).machine_id, MACHINE);
+    assert_non_null(strstr(peer_request(r.peer, peer_count(r.peer) - 1)->target, "$skip=500"));
+    buf_clear(&page);
+    rig_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reconcile__somebody_elses_isolation_is_adopted_unasked),
+        cmocka_unit_test(test_reconcile__an_alert_joins_what_was_adopted),
+        cmocka_unit_test(test_reconcile__a_pending_one_is_followed),
+        cmocka_unit_test(test_reconcile__people_are_asked_about_it_and_may_end_it),
+        cmocka_unit_test(test_reconcile__what_is_not_in_force_is_not_adopted),
+        cmocka_unit_test(test_reconcile__a_release_at_defender_ends_ours),
+        cmocka_unit_test(test_reconcile__an_older_or_unfinished_release_ends_nothing),
+        cmocka_unit_test(test_reconcile__isolated_anew_by_somebody_else_is_another_episode),
+        cmocka_unit_test(test_reconcile__a_release_that_takes_days_is_waited_for),
+        cmocka_unit_test(test_reconcile__what_is_under_way_is_left_to_its_own_work),
+        cmocka_unit_test(test_reconcile__the_watermark_is_durable_and_the_first_read_looks_back),
+        cmocka_unit_test(test_reconcile__all_pages_are_read),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -162,6 +162,8 @@ static void gauges_of_limits(struct page *p)
                   rt->config->retention_ms / SECOND_MS);
     metrics_gauge(&p->out, METRIC_LIMIT, 0, "connections", NULL,
                   senders ? http_server_limit(senders) : 0);
+    metrics_gauge(&p->out, METRIC_LIMIT, 0, "body_bytes", NULL,
+                  senders ? http_server_bodies_limit(senders) : 0);
     metrics_gauge(&p->out, METRIC_MEMORY, 1, NULL, NULL, memory());
 }
 
@@ -287,6 +289,8 @@ static unsigned metrics_page(struct page *p)
     if (p->a->o.senders)
         http_server_counts(p->a->o.senders, &connections, &requests);
     metrics_gauge(&p->out, METRIC_CONNECTIONS, 1, "senders", NULL, connections);
+    metrics_gauge(&p->out, METRIC_BODIES, 1, "senders", NULL,
+                  p->a->o.senders ? http_server_bodies(p->a->o.senders) : 0);
     end_ms = p->a->o.senders ? http_server_certificate_end_ms(p->a->o.senders) : 0;
     if (end_ms)
         metrics_gauge(&p->out, METRIC_CERTIFICATE_END, 1, NULL, NULL, end_ms / SECOND_MS);

@@ -23,6 +23,7 @@
 #include "digest.h"
 #include "engine.h"
 #include "expand.h"
+#include "fill.h"
 #include "flood.h"
 #include "handover.h"
 #include "http.h"
@@ -56,6 +57,7 @@
 #define HEAD_DEADLINE_MS  (10 * SECOND_MS)
 #define BODY_DEADLINE_MS  (30 * SECOND_MS)
 #define IDLE_MS           (60 * SECOND_MS)
+#define MAX_BODIES        (64 << 20) /* of all connections together; at least a few of the largest */
 #define MAX_CONNECTIONS   2000
 #define MAX_PER_IP        1000 /* senders may come through one proxy */
 #define ADMIN_CONNECTIONS 64
@@ -174,6 +176,13 @@ static enum err_code open_engine(struct serving *s, struct err *e)
     return code ? code : engine_start(s->engine, runs, e);
 }
 
+static size_t max_bodies(const struct config *c)
+{
+    size_t few = 4 * (size_t)c->listen.max_body;
+
+    return few > MAX_BODIES ? few : MAX_BODIES;
+}
+
 static enum err_code open_senders(struct serving *s, struct err *e)
 {
     const struct status_options status = {
@@ -194,6 +203,7 @@ static enum err_code open_senders(struct serving *s, struct err *e)
                                 .key_file = s->config->listen.tls.key_file,
                                 .client_certificates = s->config->listen.tls.client_certificates,
                                 .max_body = (size_t)s->config->listen.max_body,
+                                .max_bodies = max_bodies(s->config),
                                 .max_head = MAX_HEAD,
                                 .head_deadline_ms = HEAD_DEADLINE_MS,
                                 .body_deadline_ms = BODY_DEADLINE_MS,
@@ -251,11 +261,18 @@ static struct upkeep_limits limits_of(const struct config *c)
     return (struct upkeep_limits){.keep_ms = c->retention_ms, .max_bytes = c->store_max_size};
 }
 
+static bool filled(void *engine, bool full, int64_t used, int64_t max)
+{
+    return fill_tell(engine, full, used, max);
+}
+
 static enum err_code open_upkeep(struct serving *s, struct err *e)
 {
     return upkeep_start(&(struct upkeep_options){.store = s->store,
                                                  .metrics = s->metrics,
-                                                 .limits = limits_of(s->config)},
+                                                 .limits = limits_of(s->config),
+                                                 .filled = filled,
+                                                 .engine = s->engine},
                         &s->upkeep, e);
 }
 

@@ -236,7 +236,8 @@ void engine_kick(struct engine *g)
 
 void engine_kick_cases(struct engine *g)
 {
-    workers_kick_for(g->workers, WORK_CASE);
+    if (g->workers)
+        workers_kick_for(g->workers, WORK_CASE);
 }
 
 bool engine_reserve(struct engine *g)

@@ -131,6 +131,7 @@ struct http_request {
 
     char *body;
     size_t body_len, body_room, body_max, swallowed;
+    size_t body_counted; /* of body_room, in the server's `bodies` */
 
     struct arena *arena;
     void *data;
@@ -195,6 +196,8 @@ struct http_server {
     int64_t peer_count, requests_before; /* requests of connections that are gone */
     struct lingerer lingerers[LINGER_MAX];
     size_t lingerer_count;
+
+    _Atomic int64_t bodies; /* bytes, of requests under way */
 
     atomic_bool closing, abandoning;
     sem_t replied, sent; /* posted per hold that ends after HOLD_CLOSING */
@@ -777,6 +780,18 @@ enum MHD_Result MHD_queue_response(struct MHD_Connection *conn, unsigned status,
 /* ---- requests ---------------------------------------------------------------------------------- */
 
 /* Makes the request ready for the next one on this connection. */
+/* What r's body takes counts towards all bodies; false: they take too much. A small one is let through: a flood of
+ * large ones keeps no notification out. */
+static bool count_body(struct http_request *r, size_t room)
+{
+    struct http_server *s = r->peer->server;
+    int64_t more = (int64_t)room - (int64_t)r->body_counted;
+    int64_t all = atomic_fetch_add_explicit(&s->bodies, more, memory_order_relaxed) + more;
+
+    r->body_counted = room;
+    return more <= 0 || room <= KEEP_MAX || !s->o.max_bodies || all <= (int64_t)s->o.max_bodies;
+}
+
 static void request_end(struct http_request *r)
 {
     struct peer *p = r->peer;
@@ -798,6 +813,7 @@ static void request_end(struct http_request *r)
         r->suspended = r->answered = false;
         if (r->arena)
             arena_reset(r->arena);
+        (void)count_body(r, 0);
         shrink(&r->body, &r->body_room);
         shrink(&r->reply_bytes, &r->reply_room);
         shrink(&r->target, &r->target_room);
@@ -985,6 +1001,12 @@ static enum MHD_Result begin(struct http_request *r, const char *url, const char
     }
     if (!r->answered && r->guard.has_length && r->guard.content_length > r->body_max)
         problem(r, 413, "the body is too large");
+    else if (!r->answered && s->o.max_bodies && r->guard.has_length &&
+             r->guard.content_length > KEEP_MAX &&
+             atomic_load_explicit(&s->bodies, memory_order_relaxed) +
+                     (int64_t)r->guard.content_length >
+                 (int64_t)s->o.max_bodies)
+        problem(r, 503, "too many large bodies at once");
 
     /* A short body is read past, so that the connection can be kept. */
     more = r->guard.chunked || r->guard.content_length > 0;
@@ -1006,8 +1028,11 @@ static enum MHD_Result add_body(struct http_request *r, const char *bytes, size_
             problem(r, 413, "the body is too large");
         else if (!grow(&r->body, &r->body_room, r->body_len + n + 1, BODY_FIRST))
             problem(r, 503, "out of memory");
+        else if (!count_body(r, r->body_room))
+            problem(r, 503, "too many large bodies at once");
     }
     if (r->answered) {
+        (void)count_body(r, 0);
         r->body_len = 0;
         shrink(&r->body, &r->body_room);
         r->swallowed += n;
@@ -1513,6 +1538,16 @@ void http_server_counts(const struct http_server *s, int64_t *ret_connections,
     *ret_connections = s->peer_count;
     *ret_requests = requests;
     pthread_mutex_unlock(lock);
+}
+
+int64_t http_server_bodies(const struct http_server *s)
+{
+    return atomic_load_explicit(&s->bodies, memory_order_relaxed);
+}
+
+int64_t http_server_bodies_limit(const struct http_server *s)
+{
+    return (int64_t)s->o.max_bodies;
 }
 
 unsigned http_server_limit(const struct http_server *s)

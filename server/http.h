@@ -49,6 +49,9 @@ struct http_options {
     bool client_certificates; /* asks for them in the first handshake; demands none; needs TLS */
     size_t max_body;          /* bytes; larger: 413 */
     size_t max_head;          /* bytes of request line and headers; larger: 431 */
+    /* Bytes that the bodies of all connections may take together; what would be more is answered 503 with
+     * Retry-After, but for bodies so small that the connections bound them anyway (16 KiB). 0: any number. */
+    size_t max_bodies;
     /* Absolute, however busy the peer is: the head from the accept (or, on a kept connection, from
      * its request line, which must be there idle_ms + head_deadline_ms after the last answer), the
      * body from the end of the head, the answer from its beginning. Late: 408 or a close. */
@@ -84,6 +87,10 @@ int64_t http_server_certificate_end_ms(const struct http_server *s);
 /** Connections open now, requests since start. Any thread. */
 void http_server_counts(const struct http_server *s, int64_t *ret_connections,
                         int64_t *ret_requests);
+/** Bytes that bodies take now, over all connections. Any thread. */
+int64_t http_server_bodies(const struct http_server *s);
+/** And so many may they take; 0: any number. */
+int64_t http_server_bodies_limit(const struct http_server *s);
 /** So many connections may be open; more wait in the kernel's queue. */
 unsigned http_server_limit(const struct http_server *s);
 /** Stops accepting new connections; requests under way go on. */

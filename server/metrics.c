@@ -149,6 +149,12 @@ static const struct metric_info table[METRICS] = {
                             {"side"},
                             "open connections",
                             "at the limit: a peer holds connections open"},
+    [METRIC_BODIES] =
+        {"cordon_body_bytes",
+         "gauge",
+         {"side"},
+         "memory that the bodies of requests under way take",
+         "at the limit: larger bodies are answered 503; somebody pushes many of them at once"},
     [METRIC_CERTIFICATE_END] = {"cordon_certificate_end_time_seconds",
                                 "gauge",
                                 {NULL},

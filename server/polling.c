@@ -20,6 +20,8 @@
 /* Alerts per page; without their evidence some 2 KiB each. */
 #define PAGE      500
 #define PAGES_MAX 400
+/* So often it is looked whether a full store has room again. */
+#define FULL_MS (30 * SECOND_MS)
 /* People who look at /readyz hear of it when polling has failed for so long. */
 #define SICK_MS (5 * MINUTE_MS)
 
@@ -107,8 +109,11 @@ static enum err_code make_cases(struct polling *p, const struct defender_change 
         struct making m = {.p = p,
                            .changes = changes + at,
                            .n = n - at < INTAKE_BATCH_MAX ? n - at : INTAKE_BATCH_MAX};
-        enum err_code code = db_write(p->g->store->db, make_fn, &m, e);
+        enum err_code code;
 
+        if (p->g->store->full)
+            return err_set(e, ERR_AGAIN, "the store has reached store.max_size");
+        code = db_write(p->g->store->db, make_fn, &m, e);
         if (code)
             return code;
         p->made += m.made;
@@ -205,10 +210,27 @@ static void failed(struct polling *p, const struct err *why)
               LOG_INT("next_ms", wait));
 }
 
+/* Nothing new is accepted, from nobody: what is not read now is read when there is room, by the watermark. */
+static bool waits_for_room(struct polling *p)
+{
+    struct work unspent = *p->w;
+
+    if (!p->g->store->full)
+        return false;
+    (void)health_note(p->g->health, "polling", p->row.tenant, false, "the store is full");
+    unspent.attempts -= unspent.attempts > 0;
+    engine_again(p->g, &unspent, FULL_MS);
+    return true;
+}
+
 static void poll_tenant(struct polling *p, struct runtime_tenant *tenant)
 {
     struct err why = {0}, e;
-    enum err_code code = read_all(p, tenant, &why);
+    enum err_code code;
+
+    if (waits_for_room(p))
+        return;
+    code = read_all(p, tenant, &why);
 
     metrics_add(p->g->metrics, METRIC_POLLS, 1, p->row.tenant, err_name(code));
     if (code == ERR_STALE) /* somebody else polls */

@@ -326,7 +326,10 @@ enum err_code notice_insert(struct db_tx *tx, const struct notice_record *n, int
         code = audit_made(tx, n, now, e);
     if (code)
         return code;
-    return work_put(tx, n->id, WORK_NOTICE, WORK_NORMAL, wait ? WORK_PARKED : now, now, NULL, e);
+    /* In a storm thousands of mails that are for information would stand before the one about an isolation. */
+    return work_put(tx, n->id, WORK_NOTICE,
+                    strcmp(n->kind, "alert") == 0 ? WORK_NORMAL : WORK_URGENT,
+                    wait ? WORK_PARKED : now, now, NULL, e);
 }
 
 enum err_code recipient_move(struct db_tx *tx, int64_t notice_id, int64_t n,

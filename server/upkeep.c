@@ -26,12 +26,16 @@ enum fill { FILL_FINE, FILL_WARNED, FILL_FULL };
 struct upkeep {
     struct store *store;
     struct metrics *metrics;
+    bool (*filled)(void *engine, bool full, int64_t used, int64_t max);
+    void *engine;
     pthread_mutex_t lock; /* of stopping, woken, limits */
     pthread_cond_t cond;
     pthread_t thread;
     bool stopping, woken;
     struct upkeep_limits limits;
-    enum fill fill; /* the thread's own */
+    /* the thread's own */
+    enum fill fill;
+    bool told; /* people know whether it is full */
 };
 
 static bool is_stopping(struct upkeep *u)
@@ -145,11 +149,14 @@ static void look_at_size(struct upkeep *u)
     if (db_room(u->store->db, &used, &spare, &e))
         return; /* db_health says what is wrong with the store; the next look tries again */
     fill = judge(u->fill, used, max);
-    if (fill == u->fill)
-        return;
+    if ((fill == FILL_FULL) != (u->fill == FILL_FULL))
+        u->told = false;
     u->store->full = fill == FILL_FULL;
+    if (fill != u->fill)
+        tell_fill(fill, used, max);
     u->fill = fill;
-    tell_fill(fill, used, max);
+    if (!u->told)
+        u->told = !u->filled || u->filled(u->engine, fill == FILL_FULL, used, max);
 }
 
 /* ---- the thread ------------------------------------------------------------------------------- */
@@ -197,6 +204,8 @@ enum err_code upkeep_start(const struct upkeep_options *o, struct upkeep **ret, 
     u->store = o->store;
     u->metrics = o->metrics;
     u->limits = o->limits;
+    u->filled = o->filled;
+    u->engine = o->engine;
     (void)pthread_mutex_init(&u->lock, NULL);
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

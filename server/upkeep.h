@@ -17,6 +17,10 @@ struct upkeep_options {
     struct store *store;     /* borrowed until upkeep_stop */
     struct metrics *metrics; /* likewise; NULL: nobody counts */
     struct upkeep_limits limits;
+    /* Tells people that the store is full, or has room again: at the first look and whenever that changes, again until
+     * it says true. Knows by itself what they were told before. In the thread; may be NULL. */
+    bool (*filled)(void *engine, bool full, int64_t used, int64_t max);
+    void *engine; /* for filled; outlives the upkeep */
 };
 
 /** Begins at once, then looks every minute for what is old and every few seconds at the size. */

@@ -310,6 +310,19 @@ static void test_disks__a_full_file_system_is_outlived(void **state)
 
 /* ---- store.max_size --------------------------------------------------------------------------------- */
 
+/* One of the mails holds this. */
+static void wait_mail(struct house *h, const char *line)
+{
+    for (int64_t deadline = house_now_ms() + SOON; house_now_ms() < deadline; (void)usleep(20000)) {
+        AUTO(json_freep) struct json *mails = sim_wait_mails(h->sim, 0, SOON);
+
+        JSON_EACH (m, json_get(mails, "mails"))
+            if (strstr(json_get_string(m, "raw"), line))
+                return;
+    }
+    fail_msg("no mail says '%s'", line);
+}
+
 static void test_disks__at_its_limit_the_store_takes_nothing_new_and_finishes_the_rest(void **state)
 {
     struct house *h = house_start(&(struct house_options){.not_yet = true});
@@ -343,18 +356,22 @@ static void test_disks__at_its_limit_the_store_takes_nothing_new_and_finishes_th
     wait_ready(h, 503, "store.max_size");
     house_wait_log(h, "\"event\":\"store_full\"", 1, SOON);
     house_wait_quiet(h, 4 * SOON); /* isolations and mails go on */
+    wait_mail(h, "Subject: [CORDON] the store is full");
     posts = sim_state(h->sim, "isolate_posts");
     assert_int_equal(posts, 5);
     (void)snprintf(url, sizeof url, "%s/metrics", h->admin);
     (void)fetch(&f, "GET", url, NULL, NULL, 0, SOON);
     assert_non_null(strstr(f.body, "cordon_limit{of=\"store_used_bytes\"} 1048576\n"));
     assert_non_null(strstr(f.body, "\ncordon_store_used_bytes "));
+    assert_non_null(strstr(f.body, "\ncordon_body_bytes{side=\"senders\"} "));
+    assert_non_null(strstr(f.body, "cordon_limit{of=\"body_bytes\"} 67108864\n"));
     assert_non_null(strstr(f.body, "\ncordon_memory_bytes "));
     assert_non_null(strstr(f.body, "\ncordon_oldest_case_seconds "));
     fetched_clear(&f);
     house_edit(h, "max_size: 1MiB", "max_size: 64MiB");
     house_cordon_signal(h, SIGHUP);
     wait_ready(h, 200, NULL);
+    wait_mail(h, "Subject: [CORDON] the store has room again");
     sim_tell(h->sim, "/alerts", "{\"id\":\"da900000_-1\",\"severity\":\"Low\"}");
     AUTO(json_freep) struct json *answer = push_again(h, "da900000_-1");
     AUTO(json_freep) struct json *c = house_wait_case(h, answer, "done", SOON);

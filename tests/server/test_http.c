@@ -2280,6 +2280,74 @@ static void allow_open_files(void)
     }
 }
 
+/* ---- the memory of all bodies --------------------------------------------------------------------- */
+
+static void wait_bodies(struct app *app, int64_t least, int64_t most)
+{
+    int64_t bodies = -1, give_up = now_ms() + 20000;
+
+    do {
+        const struct timespec pause = {.tv_nsec = 2000000};
+
+        bodies = http_server_bodies(app->server);
+        if (bodies < least || bodies > most)
+            (void)nanosleep(&pause, NULL);
+    } while ((bodies < least || bodies > most) && now_ms() < give_up);
+    if (bodies < least || bodies > most)
+        fail_msg("bodies take %lld bytes, not %lld to %lld", (long long)bodies, (long long)least,
+                 (long long)most);
+}
+
+/* Large bodies that come slowly, on several connections: beyond the limit they are told to come again, small
+ * ones pass, and what they took is given back however they end. */
+static void test_http__large_bodies_are_bounded_all_together(void **state)
+{
+    static const char announced[] =
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n";
+    static const char chunked[] =
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nc350\r\n";
+    struct http_options o = defaults();
+    char *bytes = repeat('x', 60000);
+    struct raw *first, *other;
+    struct raw_answer a;
+    struct app *app;
+
+    (void)state;
+    o.max_bodies = 100 * 1024;
+    app = app_open(o);
+    first = call(app);
+    raw_text(first, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n");
+    raw_send(first, bytes, 50000);
+    wait_bodies(app, 50000, 70000);
+    for (int i = 0; i < 4; i++) {
+        other = call(app);
+        raw_text(other, i % 2 ? chunked : announced);
+        raw_send(other, bytes, 50000);
+        raw_text(other, i % 2 ? "\r\n0\r\n\r\n" : "");
+        raw_answer(other, &a, false);
+        expect_problem(&a, 503, i % 2 ? "chunked" : "announced");
+        assert_non_null(raw_header(&a, "Retry-After"));
+        raw_free(other);
+    }
+    other = call(app);
+    raw_text(other, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123456789");
+    raw_answer(other, &a, false);
+    assert_int_equal(a.status, 200);
+    raw_free(other);
+    raw_send(first, bytes, 10000);
+    raw_answer(first, &a, false);
+    assert_int_equal(a.status, 200);
+    assert_int_equal(a.body_len, 60000);
+    wait_bodies(app, 0, 0);
+    raw_text(first, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n");
+    raw_send(first, bytes, 50000);
+    wait_bodies(app, 50000, 70000);
+    raw_free(first); /* gone in the middle */
+    wait_bodies(app, 0, 0);
+    free(bytes);
+    app_close(app);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -2329,6 +2397,7 @@ int main(void)
         cmocka_unit_test(test_http__another_certificate_takes_over_without_a_restart),
         cmocka_unit_test(test_http__shows_the_whole_chain),
         cmocka_unit_test(test_http__certificates_change_between_handshakes_not_within),
+        cmocka_unit_test(test_http__large_bodies_are_bounded_all_together),
     };
 
     allow_open_files();

@@ -40,6 +40,7 @@ struct exchange {
     const char *query; /* with its '?', or NULL */
     const char *body;  /* or NULL */
     bool list;         /* its answer may be large */
+    bool to_act;       /* a read that an action hangs on */
     struct buf auth;   /* the header as it was sent */
     struct rest_call *call;
     struct rest_answer answer;
@@ -219,7 +220,7 @@ static void send_call(struct defender *d, struct exchange *x)
         return;
     }
     if (d->o.acquire) {
-        x->code = d->o.acquire(d->o.ctx, x->class, &x->err);
+        x->code = d->o.acquire(d->o.ctx, x->to_act ? DEFENDER_CLASS_ACTION : x->class, &x->err);
         if (x->code) {
             x->err.code = x->code;
             (void)err_in(&x->err, "%s %s", x->method, x->path);
@@ -703,7 +704,7 @@ static enum err_code read_page(struct defender *d, struct exchange *x, struct bu
     return x->code;
 }
 
-static enum err_code read_list(struct defender *d, const char *path, struct buf *query,
+static enum err_code read_list(struct defender *d, const char *path, struct buf *query, bool to_act,
                                element_fn fn, void *ctx, struct err *e)
 {
     AUTO(exchange_clear) struct exchange x;
@@ -711,6 +712,7 @@ static enum err_code read_list(struct defender *d, const char *path, struct buf 
 
     exchange_init(&x, DEFENDER_CLASS_READ, "GET", path, NULL, "");
     x.list = true;
+    x.to_act = to_act;
     if (buf_failed(query))
         x.code = err_set(&x.err, ERR_TOO_BIG, "GET %s: too many ids", path);
     for (int page = 0; more && !x.code; page++) {
@@ -777,7 +779,7 @@ static enum err_code list_docs(struct defender *d, const char *path, const char 
 
     memset(w->docs, 0, w->n * sizeof *w->docs);
     (void)in_query(&query, "id", w->ids, w->n, more);
-    code = read_list(d, path, &query, take_doc, w, e);
+    code = read_list(d, path, &query, false, take_doc, w, e);
     if (!code)
         *ret_read_ms = now;
     for (size_t i = 0; code && i < w->n; i++) {
@@ -891,6 +893,8 @@ void defender_read(struct defender *d, const char *alert_id, const char *machine
         wanted[n++] = &actions;
     }
 
+    for (size_t i = 0; i < n; i++)
+        wanted[i]->to_act = flags & DEFENDER_READ_TO_ACT;
     ret->read_ms = clock_wall_ms(d->o.clock);
     run_all(d, wanted, n);
     for (size_t i = 0; i < n; i++) {
@@ -999,7 +1003,7 @@ enum err_code defender_look(struct defender *d, const char *const ids[], size_t 
     if (!code) {
         (void)in_query(&query, "machineId", ids, n,
                        "%20and%20(type%20eq%20'Isolate'%20or%20type%20eq%20'Unisolate')");
-        code = read_list(d, "/api/machineactions", &query, take_look, &w, e);
+        code = read_list(d, "/api/machineactions", &query, true, take_look, &w, e);
     }
     for (size_t i = 0; i < n; i++) {
         if (code)
@@ -1020,7 +1024,7 @@ enum err_code defender_list_actions(struct defender *d, const char *const ids[],
     if (code)
         return code;
     (void)in_query(&query, "id", ids, n, "");
-    return read_list(d, "/api/machineactions", &query, take_listed, &w, e);
+    return read_list(d, "/api/machineactions", &query, false, take_listed, &w, e);
 }
 
 struct changes {
@@ -1072,7 +1076,7 @@ enum err_code defender_changed_alerts(struct defender *d, int64_t since, size_t 
     buf_addf(&query,
              "?$filter=lastUpdateTime%%20ge%%20%s&$orderby=lastUpdateTime&$top=%zu&$skip=%zu",
              clock_format(since, from), max, skip);
-    code = read_list(d, "/api/alerts", &query, take_change, &c, e);
+    code = read_list(d, "/api/alerts", &query, false, take_change, &c, e);
     if (code == ERR_NOT_FOUND) /* as lists of machines have it: trap 38 */
         code = ERR_OK;
     *ret_count = code ? 0 : c.count;
@@ -1118,7 +1122,7 @@ enum err_code defender_recent_actions(struct defender *d, int64_t since, size_t 
              "?$filter=creationDateTimeUtc%%20ge%%20%s%%20and%%20(type%%20eq%%20'Isolate'%%20or%%20"
              "type%%20eq%%20'Unisolate')&$orderby=creationDateTimeUtc&$top=%zu&$skip=%zu",
              clock_format(since, from), max, skip);
-    code = read_list(d, "/api/machineactions", &query, take_recent, &r, e);
+    code = read_list(d, "/api/machineactions", &query, false, take_recent, &r, e);
     if (code == ERR_NOT_FOUND) /* as lists of machines have it: trap 38 */
         code = ERR_OK;
     *ret_count = code ? 0 : r.count;

@@ -99,7 +99,8 @@ bool defender_action_is_open(const struct defender_action *a);
 enum defender_read_flags {
     DEFENDER_READ_ALERT = 1 << 0,
     DEFENDER_READ_MACHINE = 1 << 1,
-    DEFENDER_READ_ACTIONS = 1 << 2
+    DEFENDER_READ_ACTIONS = 1 << 2,
+    DEFENDER_READ_TO_ACT = 1 << 3 /* an action hangs on it: of the calls that are kept for those */
 };
 
 struct defender_reads {
@@ -163,7 +164,7 @@ enum err_code defender_list_alerts(struct defender *d, const char *const ids[], 
 /** Machines; the same. Ids are compared without regard to case. */
 enum err_code defender_list_machines(struct defender *d, const char *const ids[], size_t n,
                                      struct json *docs[], int64_t *ret_read_ms, struct err *e);
-/** The newest actions of many machines at once: fills read_ms and the actions of looks[i] for ids[i], as
+/** The newest actions of many machines at once, of the calls that are kept for actions: fills read_ms and the actions of looks[i] for ids[i], as
  *  DEFENDER_READ_ACTIONS does. One that cannot be read makes it ERR_AGAIN for all. */
 enum err_code defender_look(struct defender *d, const char *const ids[], size_t n,
                             struct defender_reads *const looks[], struct err *e);

@@ -201,16 +201,26 @@ bool engine_is_posting(struct engine *g, int64_t isolation)
 }
 
 /* The low bits of ids begin anew each millisecond: multiplied by 2^64 / phi, the high ones say most. */
-static size_t judged_place(int64_t case_id)
+static size_t judged_place(int64_t case_id, size_t probe)
 {
-    return (size_t)((uint64_t)case_id * UINT64_C(0x9e3779b97f4a7c15) >> (64 - ENGINE_JUDGED_BITS));
+    size_t first =
+        (size_t)((uint64_t)case_id * UINT64_C(0x9e3779b97f4a7c15) >> (64 - ENGINE_JUDGED_BITS));
+
+    return (first + probe) % (1 << ENGINE_JUDGED_BITS);
 }
 
 void engine_judged(struct engine *g, int64_t case_id)
 {
-    size_t place = judged_place(case_id);
+    size_t place = judged_place(case_id, 0);
 
     pthread_mutex_lock(&g->lock);
+    for (size_t i = 0; i < ENGINE_JUDGED_PROBES && g->judged[place].id != case_id; i++) {
+        size_t other = judged_place(case_id, i);
+
+        if (g->judged[other].id == case_id || !g->judged[other].id ||
+            (g->judged[place].id && g->judged[other].mono_ms < g->judged[place].mono_ms))
+            place = other; /* its own, a free one, or else the oldest */
+    }
     g->judged[place].id = case_id;
     g->judged[place].mono_ms = clock_mono_ms(g->clock);
     pthread_mutex_unlock(&g->lock);
@@ -218,12 +228,15 @@ void engine_judged(struct engine *g, int64_t case_id)
 
 int64_t engine_judged_ago(struct engine *g, int64_t case_id)
 {
-    size_t place = judged_place(case_id);
     int64_t ago = INT64_MAX;
 
     pthread_mutex_lock(&g->lock);
-    if (g->judged[place].id == case_id)
-        ago = clock_mono_ms(g->clock) - g->judged[place].mono_ms;
+    for (size_t i = 0; i < ENGINE_JUDGED_PROBES; i++) {
+        size_t place = judged_place(case_id, i);
+
+        if (g->judged[place].id == case_id)
+            ago = clock_mono_ms(g->clock) - g->judged[place].mono_ms;
+    }
     pthread_mutex_unlock(&g->lock);
     return ago;
 }
@@ -258,9 +271,10 @@ bool engine_is_crowded(struct engine *g, enum work_kind kind)
     return atomic_load(&g->crowd[kind]);
 }
 
-void engine_claim_more(struct engine *g, enum work_kind kind, size_t max, struct work ret[],
+void engine_claim_more(struct engine *g, const struct work *w, size_t max, struct work ret[],
                        size_t *ret_count)
 {
+    enum work_kind kind = w->kind;
     size_t room[WORK_KINDS] = {0};
     int64_t next;
     struct err e;
@@ -272,6 +286,8 @@ void engine_claim_more(struct engine *g, enum work_kind kind, size_t max, struct
         log_event(LOG_ERROR, "claim_failed", LOG_ERR(&e));
         *ret_count = 0;
     }
+    if (g->workers)
+        workers_keep_more(g->workers, w, ret, *ret_count);
     if (*ret_count < max)
         atomic_store(&g->crowd[kind], false);
 }

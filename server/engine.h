@@ -29,6 +29,8 @@ typedef void (*engine_run)(struct engine *g, struct work *w);
 /* Cases whose time of judging is remembered, a power of two; one that is forgotten is read anew, which costs
  * calls in a storm of isolations: 256 KiB for thousands of them. */
 #define ENGINE_JUDGED_BITS 14
+#define ENGINE_JUDGED_PROBES                                                                       \
+    8 /* places that a case may stand at: thousands of them get in nobody's way */
 
 struct engine {
     engine_run runs[WORK_KINDS];
@@ -46,7 +48,7 @@ struct engine {
     int64_t posting[ENGINE_POSTS_MAX]; /* isolations whose POST is under way; 0: free */
     struct {
         int64_t id, mono_ms;
-    } judged[1 << ENGINE_JUDGED_BITS]; /* a case's place follows from its id */
+    } judged[1 << ENGINE_JUDGED_BITS]; /* a case's places follow from its id */
 };
 
 /** Borrows store, rest and clock; takes over the reference to runtime. */
@@ -88,9 +90,9 @@ void engine_hand_over(struct engine *g, const struct work *w);
 
 /** Does more work of this kind wait than there are workers for it? Then a run may do several rows at once. */
 bool engine_is_crowded(struct engine *g, enum work_kind kind);
-/** Claims up to max more rows of a kind that are due; *ret_count may be 0. Logs failures. The caller ends
- *  each claim as if it had been given it. */
-void engine_claim_more(struct engine *g, enum work_kind kind, size_t max, struct work ret[],
+/** For the run of w: claims up to max more rows of its kind that are due; *ret_count may be 0. Logs failures. The
+ *  run ends each claim as if it had been given it; until it returns, their leases are renewed as w's own. */
+void engine_claim_more(struct engine *g, const struct work *w, size_t max, struct work ret[],
                        size_t *ret_count);
 /** Claims nothing of a kind for a while, so that more of it gathers. */
 void engine_hold(struct engine *g, enum work_kind kind, int64_t hold_ms);

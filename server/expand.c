@@ -423,11 +423,12 @@ static void run_one(struct expansion *x)
 /* A few cases at a time would use up the tenant's calls: the more of them are gone, the longer the next
  * ones gather, if they were few. */
 #define GATHER_MAX_MS (2 * SECOND_MS)
+/* Those that wait for calls come due together. */
+#define GATHER_GRID_MS (SECOND_MS / 2)
+/* With so much of a minute's calls gone (per mille, quota_pressure), a case looks for others before it reads alone. */
+#define SCARCE 500
 /* So often a list may not hold an alert before it is asked for by itself. */
 #define LISTS_WITHOUT 2
-/* What must be left of its lease when a case of a batch is begun. Nobody renews those; every write is fenced, so
- * that a later one would do no harm, but it would be in vain. */
-#define LEASE_LEFT_MS (WORK_LEASE_MS / 3)
 
 struct crowd {
     struct engine *g;
@@ -447,6 +448,25 @@ static void give_back(struct engine *g, const struct work *w, int64_t delay_ms)
 
     unspent.attempts -= unspent.attempts > 0;
     engine_again(g, &unspent, delay_ms);
+}
+
+/* Gives it back, to come again together with those that do the same. */
+static void gather_later(struct engine *g, const struct work *w, int64_t delay_ms)
+{
+    int64_t now = clock_wall_ms(g->clock);
+
+    delay_ms = (now + delay_ms + GATHER_GRID_MS) / GATHER_GRID_MS * GATHER_GRID_MS - now;
+    give_back(g, w, delay_ms);
+}
+
+/* Do others wait that will be due in a moment? */
+static bool others_wait(struct engine *g)
+{
+    int64_t n = 0;
+
+    return !store_work_waiting(g->store, WORK_CASE, clock_wall_ms(g->clock) + GATHER_MAX_MS, &n,
+                               NULL) &&
+           n > 0;
 }
 
 static bool is_of(const struct crowd *k, size_t i, const struct runtime_tenant *tenant)
@@ -518,10 +538,7 @@ static void act_on_all(struct crowd *k, bool acting)
 
         if (!k->ready[i] || !k->open[i] || acts(x) != acting)
             continue;
-        if (clock_wall_ms(k->g->clock) > x->w->lease_end - LEASE_LEFT_MS)
-            give_back(k->g, x->w, 0);
-        else
-            act_on_verdict(x, &x->crowd->reads);
+        act_on_verdict(x, &x->crowd->reads);
         k->open[i] = false;
         defender_reads_clear(&x->crowd->reads);
     }
@@ -541,7 +558,7 @@ static void run_tenant(struct crowd *k, struct runtime_tenant *tenant, bool ente
         if (!mine[i])
             continue;
         if (wait) {
-            give_back(k->g, k->x[i].w, wait);
+            gather_later(k->g, k->x[i].w, wait);
             k->open[i] = false;
         } else {
             judge_one(k, i, tenant);
@@ -572,21 +589,29 @@ static bool gather(struct expansion *x)
     int64_t wait;
     size_t more = 0;
 
-    if (!tenant || quota_room(tenant->quota, false) < CROWD_CALLS)
+    if (!tenant)
         return false;
-    wait = storm_enter(tenant->storm);
+    /* Calls come free one by one: a case that took the next one for itself would leave none for a list, and so would
+     * all that come after it. */
+    wait = quota_wait_for(tenant->quota, false, CROWD_CALLS);
+    if (!wait)
+        wait = storm_enter(tenant->storm);
     if (wait) {
-        engine_hold(g, WORK_CASE, wait);
+        engine_hold(g, WORK_CASE,
+                    wait < GATHER_MAX_MS ? wait : GATHER_MAX_MS); /* others' as well */
         give_back(g, x->w, wait);
         return true;
     }
     k = calloc(1, sizeof *k);
     if (k)
-        engine_claim_more(g, WORK_CASE, STORM_CASES_MAX - 1, k->work, &more);
+        engine_claim_more(g, x->w, STORM_CASES_MAX - 1, k->work, &more);
     if (!more) {
         storm_leave(tenant->storm, 0);
         free(k);
-        return false;
+        if (!others_wait(g))
+            return false;
+        gather_later(g, x->w, GATHER_MAX_MS / 2);
+        return true;
     }
     k->g = g;
     k->rt = x->rt;
@@ -604,12 +629,21 @@ static bool gather(struct expansion *x)
     return true;
 }
 
+/* Is it one of many, as far as anybody knows? */
+static bool is_crowded(struct expansion *x)
+{
+    struct runtime_tenant *tenant = runtime_tenant(x->rt, x->c.tenant);
+
+    return engine_is_crowded(x->g, WORK_CASE) ||
+           (tenant && quota_pressure(tenant->quota) > SCARCE && others_wait(x->g));
+}
+
 void expand_run(struct engine *g, struct work *w)
 {
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
     struct expansion x;
 
-    if (open_case(&x, g, rt, w) && !(is_new(&x) && engine_is_crowded(g, WORK_CASE) && gather(&x)))
+    if (open_case(&x, g, rt, w) && !(is_new(&x) && is_crowded(&x) && gather(&x)))
         run_one(&x);
     close_case(&x);
 }

@@ -100,8 +100,8 @@ void grounds_read(const struct case_record *c, struct runtime *rt, struct runtim
 
     memset(ret, 0, sizeof *ret);
     defender_read(tenant->defender, fresh ? NULL : c->alert_id, c->machine_id,
-                  fresh ? DEFENDER_READ_ACTIONS
-                        : DEFENDER_READ_ALERT | DEFENDER_READ_MACHINE | DEFENDER_READ_ACTIONS,
+                  DEFENDER_READ_TO_ACT | DEFENDER_READ_ACTIONS |
+                      (fresh ? 0 : DEFENDER_READ_ALERT | DEFENDER_READ_MACHINE),
                   &ret->look);
     if (!fresh)
         ret->code =

@@ -68,11 +68,15 @@
 #define GRID_MS         (SECOND_MS / 2)
 #define GRID_BUSY_MS    (3 * SECOND_MS)
 #define FOLLOW_CROWD_MS (10 * SECOND_MS)
-#define ROOM_PART       3 /* of what a minute allows: so much is to be free for a look, if not for all */
-#define YOUNG_MS        (3 * SECOND_MS) /* an isolation that has time for that */
-#define YOUNG_BUSY_MS   (5 * MINUTE_MS) /* a look of its own would cost a call that is scarce */
-#define BUSY            300             /* per mille: quota_pressure */
-#define MIN_WAIT_MS     (SECOND_MS / 10)
+#define FOLLOW_BUSY_MS  MINUTE_MS
+/* A look is a call, too: so much of what a minute allows is to be free for one, if not for all that wait, and if it
+ * comes free soon. */
+#define ROOM_PART     3
+#define SOON_MS       (10 * SECOND_MS)
+#define YOUNG_MS      (3 * SECOND_MS) /* an isolation that has time for that */
+#define YOUNG_BUSY_MS (5 * MINUTE_MS) /* a look of its own would cost a call that is scarce */
+#define BUSY          300             /* per mille: quota_pressure */
+#define MIN_WAIT_MS   (SECOND_MS / 10)
 
 enum finding {
     FOUND_NONE,     /* not isolated, nothing under way: a POST is right */
@@ -167,11 +171,15 @@ static int64_t next_moment(const struct runtime_tenant *tenant, int64_t due)
 /* When to look at it again after wait_ms: together with the others, when there are many. */
 static int64_t follow_due(const struct episode *x, int64_t wait_ms)
 {
+    int64_t grid;
+
     if (!x->crowded)
         return x->now + wait_ms;
-    if (wait_ms < FOLLOW_CROWD_MS)
-        wait_ms = FOLLOW_CROWD_MS;
-    return (x->now + wait_ms + FOLLOW_CROWD_MS - 1) / FOLLOW_CROWD_MS * FOLLOW_CROWD_MS;
+    /* Calls that others wait for, to be isolated at all, are not spent on asking how it goes. */
+    grid = quota_pressure(x->tenant->quota) > BUSY ? FOLLOW_BUSY_MS : FOLLOW_CROWD_MS;
+    if (wait_ms < grid)
+        wait_ms = grid;
+    return (x->now + wait_ms + grid - 1) / grid * grid;
 }
 
 static const char *own_id(const struct isolation_record *r, char out[ID_TEXT_SIZE + 8])
@@ -835,6 +843,18 @@ static void not_looked(struct episode *x, const struct err *why)
     write_outcome(x, is_over(x) ? fail_fn : postpone_fn);
 }
 
+/* The tenant's calls are used up until then: it waits, and that is no attempt. */
+static void wait_for_budget(struct episode *x, int64_t wait_ms)
+{
+    struct err why;
+
+    (void)err_set(&why, ERR_THROTTLED, "the tenant's calls are used up for the moment");
+    x->now = clock_wall_ms(x->g->clock);
+    why.retry_ms =
+        next_moment(x->tenant, x->now + (wait_ms > MIN_WAIT_MS ? wait_ms : MIN_WAIT_MS)) - x->now;
+    not_looked(x, &why);
+}
+
 /* Could a request of before still come to light? Then it rests; true. */
 static bool rests(struct episode *x)
 {
@@ -858,6 +878,11 @@ static void look_again(struct episode *x)
 
     if (rests(x))
         return;
+    /* A look alone would be one in vain. */
+    if (quota_room(x->tenant->quota, true) < 2 && quota_per_minute(x->tenant->quota) >= 2) {
+        wait_for_budget(x, quota_wait_for(x->tenant->quota, true, 2));
+        return;
+    }
     if (store_case_load(x->g->store, x->arena, x->row.case_id, &c, &e)) {
         log_event(LOG_ERROR, "case_unreadable", LOG_ID("case", x->row.case_id), LOG_ERR(&e));
         engine_again(x->g, &x->w, engine_backoff(x->w.attempts, 0));
@@ -1052,19 +1077,6 @@ static bool is_grounded(struct episode *x)
            !approval_is_given(&approval) && grounds_are_fresh(&c, x->rt, x->g, x->arena);
 }
 
-/* The tenant's calls are used up: it waits, and that is no attempt. */
-static void wait_for_budget(struct episode *x)
-{
-    int64_t wait = quota_wait(x->tenant->quota, true);
-    struct err why;
-
-    (void)err_set(&why, ERR_THROTTLED, "the tenant's calls are used up for the moment");
-    x->now = clock_wall_ms(x->g->clock);
-    why.retry_ms =
-        next_moment(x->tenant, x->now + (wait > MIN_WAIT_MS ? wait : MIN_WAIT_MS)) - x->now;
-    not_looked(x, &why);
-}
-
 /* One whose look was taken together with others'. */
 static void ask_one(struct episode *x, struct grounds *grounds)
 {
@@ -1074,9 +1086,46 @@ static void ask_one(struct episode *x, struct grounds *grounds)
     if (x->now < grounds->look.read_ms || x->now - grounds->look.read_ms >= LOOK_FRESH_MS)
         engine_again(x->g, &x->w, 0);
     else if (quota_wait(x->tenant->quota, true) > 0)
-        wait_for_budget(x);
+        wait_for_budget(x, quota_wait(x->tenant->quota, true));
     else
         looked(x, grounds);
+}
+
+/* Calls that are left to the reading of cases, while many wait for it: who is to be isolated comes out of that. Half
+ * of what a minute allows at the most, so that neither waits for the end of the other; and none while reads have had
+ * their part of this minute, as the rest is kept for actions. */
+static int64_t left_to_cases(struct engine *g, struct runtime_tenant *tenant)
+{
+    int64_t cases = 0, calls, half = quota_per_minute(tenant->quota) / 2;
+
+    if (quota_wait_for(tenant->quota, false, 2) > SOON_MS ||
+        store_work_waiting(g->store, WORK_CASE, clock_wall_ms(g->clock) + MINUTE_MS, &cases, NULL))
+        return 0;
+    calls = cases / (STORM_CASES_MAX * 4 / 5); /* their machines, too */
+    return calls < half ? calls : half;
+}
+
+/* How many of n machines may be asked for now, after a look at them; 0: none before *ret_wait ms have passed. Calls for
+ * them and the look are spoken for then. */
+static int64_t affordable(struct engine *g, struct runtime_tenant *tenant, int64_t n,
+                          int64_t *ret_wait)
+{
+    int64_t part = quota_per_minute(tenant->quota) / ROOM_PART;
+    int64_t wanted = n + 1 < part ? n + 1 : part, left = left_to_cases(g, tenant);
+    int64_t room = quota_room(tenant->quota, true) - left, got;
+
+    wanted = wanted > 2 ? wanted : 2;
+    *ret_wait = quota_wait_for(tenant->quota, true, wanted + left);
+    if (left && *ret_wait > SOON_MS) /* by then the cases may be read */
+        *ret_wait = SOON_MS;
+    if (room < 2 || (room < wanted && *ret_wait <= SOON_MS))
+        return 0;
+    got = storm_speak_for(tenant->storm, room, n + 1);
+    if (got >= 2)
+        return got - 1;
+    storm_spent(tenant->storm, got);
+    *ret_wait = GRID_BUSY_MS;
+    return 0;
 }
 
 /* A look at all that may be asked for after a look alone, then the POSTs, as far as the budget goes. */
@@ -1084,45 +1133,46 @@ static void ask_together(struct crowd *k, struct runtime_tenant *tenant)
 {
     const char *ids[ROWS_AT_ONCE + 1];
     struct defender_reads *looks[ROWS_AT_ONCE + 1];
-    size_t at[ROWS_AT_ONCE + 1], n = pick(k, tenant, ISOLATION_REQUESTED, at), asked = 0;
-    int64_t room = quota_room(tenant->quota, true);
+    size_t at[ROWS_AT_ONCE + 1], n = 0, all = pick(k, tenant, ISOLATION_REQUESTED, at), asked;
+    int64_t wait = 0, may;
     struct err why = {0};
     enum err_code code;
 
-    /* Calls come free one by one; a look for each few would take a good part of them. */
-    if (room <= (int64_t)n && room < quota_per_minute(tenant->quota) / ROOM_PART)
-        room = 0;
-
-    if (room == 1) /* not enough for a look and a POST; alone it goes as far as that */
+    if (quota_per_minute(tenant->quota) < 2)
         return;
+    for (size_t i = 0; i < all; i++)
+        if (!k->x[at[i]].row.posted && is_grounded(&k->x[at[i]]))
+            at[n++] = at[i];
+    if (!n)
+        return;
+    may = affordable(k->x[at[0]].g, tenant, (int64_t)n, &wait);
+    asked = (size_t)may < n ? (size_t)may : n;
+    for (size_t i = 0; i < n; i++) {
+        ids[i] = k->x[at[i]].row.machine_id;
+        looks[i] = &k->grounds[at[i]].look;
+    }
+    code = asked ? storm_look(tenant->storm, tenant->defender, ids, asked, looks, &why) : ERR_OK;
+    if (asked)
+        storm_spent(tenant->storm, 1); /* the look */
     for (size_t i = 0; i < n; i++) {
         struct episode *x = &k->x[at[i]];
 
-        if (x->row.posted || !is_grounded(x))
+        if (code == ERR_INVALID) { /* no lists: each alone */
+            storm_spent(tenant->storm, i < asked);
             continue;
-        if ((int64_t)asked + 1 < room) { /* the look is a call, too */
-            ids[asked] = x->row.machine_id;
-            looks[asked] = &k->grounds[at[i]].look;
-            at[asked++] = at[i];
-        } else {
-            wait_for_budget(x);
-            k->open[at[i]] = false;
         }
-    }
-    code = asked ? storm_look(tenant->storm, tenant->defender, ids, asked, looks, &why) : ERR_OK;
-    if (code == ERR_INVALID) /* no lists */
-        return;
-    for (size_t i = 0; i < asked; i++) {
-        struct episode *x = &k->x[at[i]];
-
-        if (code) {
+        if (i >= asked) {
+            wait_for_budget(x, wait);
+        } else if (code) {
             x->now = clock_wall_ms(x->g->clock);
             not_looked(x, &why);
         } else {
             ask_one(x, &k->grounds[at[i]]);
         }
+        storm_spent(tenant->storm, i < asked);
         k->open[at[i]] = false;
     }
+    storm_spent(tenant->storm, may > 0 ? may - (int64_t)asked : 0);
 }
 
 /* How all that are under way stand. */
@@ -1198,7 +1248,7 @@ static bool gather(struct engine *g, struct runtime *rt, const struct work *w)
     size_t n = 0;
 
     if (k)
-        engine_claim_more(g, WORK_ISOLATION, ROWS_AT_ONCE, more, &n);
+        engine_claim_more(g, w, ROWS_AT_ONCE, more, &n);
     if (!n) {
         free(k);
         return leave_to_next(g, rt, w);

@@ -153,6 +153,24 @@ int64_t quota_wait(struct quota *q, bool action)
     return wait;
 }
 
+int64_t quota_wait_for(struct quota *q, bool action, int64_t calls)
+{
+    const struct ring *r = &q->rings[QUOTA_ALL];
+    int64_t now, wait, minute, hour, per_minute, per_hour;
+
+    pthread_mutex_lock(&q->lock);
+    now = clock_mono_ms(q->clock);
+    per_minute = less_reserve(r->per_minute, action) - calls + 1;
+    per_hour = less_reserve(r->per_hour, action) - calls + 1;
+    minute = wait_for(r, per_minute > 0 ? per_minute : 1, MINUTE_MS, now);
+    hour = wait_for(r, per_hour > 0 ? per_hour : 1, HOUR_MS, now);
+    wait = own_wait(q, action, now);
+    wait = minute > wait ? minute : wait;
+    wait = hour > wait ? hour : wait;
+    pthread_mutex_unlock(&q->lock);
+    return wait;
+}
+
 int64_t quota_per_minute(const struct quota *q)
 {
     return q->rings[QUOTA_ALL].per_minute;

@@ -270,7 +270,8 @@ static void look_and_post(struct release *x)
         engine_again(t->g, &t->w, rest < WORK_SETTLE_MS ? rest : WORK_SETTLE_MS);
         return;
     }
-    defender_read(t->tenant->defender, NULL, t->row.machine_id, DEFENDER_READ_ACTIONS, &look);
+    defender_read(t->tenant->defender, NULL, t->row.machine_id,
+                  DEFENDER_READ_TO_ACT | DEFENDER_READ_ACTIONS, &look);
     t->now = clock_wall_ms(t->g->clock);
     x->code = look.actions_code;
     x->why = look.actions_err;

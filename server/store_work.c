@@ -214,6 +214,36 @@ enum err_code store_work_count(struct store *s, int64_t ret[WORK_KINDS], struct 
     return db_read(s->db, count, ret, e);
 }
 
+struct waiting {
+    enum work_kind kind;
+    int64_t until, count;
+};
+
+static enum err_code count_waiting(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct waiting *w = arg;
+    struct db_rows *rows;
+    enum err_code code = db_query(
+        tx, e, &rows, "SELECT count(*) FROM work WHERE kind = $1 AND due <= $2 AND owner IS NULL",
+        "ii", (int64_t)w->kind, w->until);
+
+    if (code)
+        return code;
+    w->count = db_next(rows) ? db_int(rows, 0) : 0;
+    return db_rows_end(rows, e);
+}
+
+enum err_code store_work_waiting(struct store *s, enum work_kind kind, int64_t until, int64_t *ret,
+                                 struct err *e)
+{
+    struct waiting w = {.kind = kind, .until = until};
+    enum err_code code = db_read(s->db, count_waiting, &w, e);
+
+    if (!code)
+        *ret = w.count;
+    return code;
+}
+
 /* ---- inside a transaction -------------------------------------------------------------------- */
 
 enum err_code work_put(struct db_tx *tx, int64_t id, enum work_kind kind,

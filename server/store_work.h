@@ -83,6 +83,9 @@ enum err_code store_work_hurry(struct store *s, struct err *e);
 /** A new configuration is in force, and it may be the cure (a renewed secret): cases that were tried in vain and
  *  wait to be tried again are due now. */
 enum err_code store_work_try_now(struct store *s, struct err *e);
+/** Rows of a kind that nobody holds and that are due until then, wall ms. */
+enum err_code store_work_waiting(struct store *s, enum work_kind kind, int64_t until, int64_t *ret,
+                                 struct err *e);
 /** Rows by kind, leased or not (for the metrics). */
 enum err_code store_work_count(struct store *s, int64_t ret[WORK_KINDS], struct err *e);
 

@@ -32,9 +32,10 @@ struct storm {
     const struct clock *clock;
     pthread_mutex_t turn;     /* storm_enter */
     int64_t rests_until;      /* mono; of who has entered */
-    pthread_mutex_t lock;     /* of many, shrunk_ms */
+    pthread_mutex_t lock;     /* of many, shrunk_ms, spoken_for */
     size_t many;              /* ids in one call; 0: none */
     int64_t shrunk_ms;        /* mono */
+    int64_t spoken_for;       /* calls */
     struct machine *machines; /* sorted by id; touched by who has entered alone */
     size_t n_machines;
 };
@@ -87,6 +88,25 @@ void storm_leave(struct storm *s, int64_t rest_ms)
 {
     s->rests_until = clock_mono_ms(s->clock) + rest_ms;
     pthread_mutex_unlock(&s->turn);
+}
+
+int64_t storm_speak_for(struct storm *s, int64_t free_calls, int64_t want)
+{
+    int64_t got;
+
+    pthread_mutex_lock(&s->lock);
+    got = free_calls - s->spoken_for < want ? free_calls - s->spoken_for : want;
+    got = got > 0 ? got : 0;
+    s->spoken_for += got;
+    pthread_mutex_unlock(&s->lock);
+    return got;
+}
+
+void storm_spent(struct storm *s, int64_t calls)
+{
+    pthread_mutex_lock(&s->lock);
+    s->spoken_for -= calls;
+    pthread_mutex_unlock(&s->lock);
 }
 
 /* ---- how much goes into one call ----------------------------------------------------------------- */

@@ -31,6 +31,13 @@ int64_t storm_enter(struct storm *s);
 /** rest_ms: how long nobody is to enter, so that more gathers; 0: at once. */
 void storm_leave(struct storm *s, int64_t rest_ms);
 
+/**
+ * Speaks for up to `want` of the calls that are free, so that several who ask at a moment do not all count on the
+ * same ones. Returns how many; storm_spent gives them back, one by one or together, once they were made or not. Any thread.
+ */
+int64_t storm_speak_for(struct storm *s, int64_t free_calls, int64_t want);
+void storm_spent(struct storm *s, int64_t calls);
+
 struct storm_case {
     const char *alert_id; /* in; all else is out, zeroed before */
     bool alone;           /* it could not be read this way: read it alone */

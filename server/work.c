@@ -21,10 +21,12 @@
 #define SET_BACK_MS   MINUTE_MS /* of the wall clock, and due times are mended */
 #define STORE_SICK_MS 1000      /* pause after a claim that failed */
 
-/* A claimed row, in the queue or at work. */
+/* A claimed row, in the queue or at work, and what its run claimed beside it. */
 struct held {
-    struct work w; /* id 0: free */
-    int64_t keep;  /* mono ms: when its lease is to be renewed */
+    struct work w;     /* id 0: free */
+    int64_t keep;      /* mono ms: when the leases are to be renewed */
+    struct work *more; /* n_more of them; some may be over already */
+    size_t n_more;
 };
 
 struct workers {
@@ -94,31 +96,64 @@ static void enqueue(struct workers *p, const struct work *w)
     pthread_cond_signal(&p->worker_cond);
 }
 
-static void let_go(struct workers *p, const struct work *w)
+static struct held *find_held(struct workers *p, const struct work *w)
 {
     for (unsigned i = 0; i < p->o.threads; i++)
         if (p->held[i].w.id == w->id && p->held[i].w.fence == w->fence)
-            p->held[i].w.id = 0;
+            return &p->held[i];
+    return NULL;
+}
+
+static void let_go(struct workers *p, const struct work *w)
+{
+    struct held *h = find_held(p, w);
+
+    if (!h)
+        return;
+    free(h->more);
+    *h = (struct held){0};
+}
+
+/* All whose time it is to be renewed, on the heap; NULL: none, or no memory, and then at the next look. */
+static struct work *due_to_be_kept(struct workers *p, int64_t now, size_t *ret_n)
+{
+    struct work *rows;
+    size_t n = 0;
+
+    for (unsigned i = 0; i < p->o.threads; i++)
+        if (p->held[i].w.id && p->held[i].keep <= now)
+            n += 1 + p->held[i].n_more;
+    rows = n ? calloc(n, sizeof *rows) : NULL;
+    if (!rows)
+        return NULL;
+    n = 0;
+    for (unsigned i = 0; i < p->o.threads; i++) {
+        struct held *h = &p->held[i];
+
+        if (!h->w.id || h->keep > now)
+            continue;
+        rows[n++] = h->w;
+        for (size_t k = 0; k < h->n_more; k++)
+            rows[n++] = h->more[k];
+        h->keep = now + WORK_KEEP_MS;
+    }
+    *ret_n = n;
+    return rows;
 }
 
 /* Renews the leases of what is at work for long. Drops the lock meanwhile. */
 static void mind_the_leases(struct workers *p)
 {
-    int64_t now = clock_mono_ms(p->clock);
-    struct work rows[64];
     size_t n = 0;
+    struct work *rows = due_to_be_kept(p, clock_mono_ms(p->clock), &n);
     struct err e;
 
-    for (unsigned i = 0; i < p->o.threads && n < sizeof rows / sizeof *rows; i++)
-        if (p->held[i].w.id && p->held[i].keep <= now) {
-            rows[n++] = p->held[i].w;
-            p->held[i].keep = now + WORK_KEEP_MS;
-        }
-    if (!n)
+    if (!rows)
         return;
     pthread_mutex_unlock(&p->lock);
     if (store_work_keep(p->o.store, rows, n, &e))
         log_event(LOG_WARN, "leases_not_renewed", LOG_ERR(&e)); /* others may take over soon */
+    free(rows);
     pthread_mutex_lock(&p->lock);
 }
 
@@ -417,6 +452,22 @@ void workers_hold(struct workers *p, enum work_kind kind, int64_t hold_ms)
     until = clock_mono_ms(p->clock) + hold_ms;
     if (until > p->hold_until[kind])
         p->hold_until[kind] = until;
+    pthread_mutex_unlock(&p->lock);
+}
+
+void workers_keep_more(struct workers *p, const struct work *w, const struct work more[], size_t n)
+{
+    struct work *all;
+    struct held *h;
+
+    pthread_mutex_lock(&p->lock);
+    h = find_held(p, w);
+    all = h && n ? realloc(h->more, (h->n_more + n) * sizeof *all) : NULL;
+    if (all) { /* else their leases may run out, and what comes of them is in vain */
+        memcpy(all + h->n_more, more, n * sizeof *all);
+        h->more = all;
+        h->n_more += n;
+    }
     pthread_mutex_unlock(&p->lock);
 }
 

@@ -45,6 +45,9 @@ void workers_kick_for(struct workers *p, enum work_kind kind);
 bool workers_reserve(struct workers *p, enum work_kind kind);
 void workers_hand_over(struct workers *p, const struct work *w);
 void workers_let_go(struct workers *p, enum work_kind kind);
+/** The run of w has claimed these rows as well: their leases are renewed until it returns, as far as they are still
+ *  its own by then. */
+void workers_keep_more(struct workers *p, const struct work *w, const struct work more[], size_t n);
 /** Claims no work of this kind for a while: its far end asked for patience. */
 void workers_hold(struct workers *p, enum work_kind kind, int64_t hold_ms);
 /** The name that stands in this pool's claims. */

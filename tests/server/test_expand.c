@@ -427,6 +427,36 @@ static void test_expand__protection_holds_for_all_who_share_a_machine(void **sta
     rig_close(&r);
 }
 
+/* Calls come free one by one. A case that took the next one for itself would leave none for a list. */
+static void test_expand__cases_that_wait_do_not_take_calls_one_by_one(void **state)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = NULL;
+    struct quota *q;
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, RULES_MAIL_ONLY);
+    rig_afresh(&r);
+    rt = engine_runtime(r.g);
+    q = runtime_tenant(rt, "contoso")->quota;
+    assert_int_equal(quota_take(q, false, NULL), ERR_OK);
+    hands_turn(&r.hands, 10 * SECOND_MS);
+    while (quota_room(q, false))
+        assert_int_equal(quota_take(q, false, NULL), ERR_OK);
+    for (int i = 0; i < 5; i++)
+        (void)rig_push(&r, arena_fmt(r.arena, "da%d_-1", i), NULL);
+    hands_turn(&r.hands, 50 * SECOND_MS); /* one call is free */
+    assert_int_equal(quota_room(q, false), 1);
+    atomic_store(&r.g->crowd[WORK_CASE], true);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "GET", "/api/"), 0);
+    rig_says(&r, "GET", "/api/alerts?", 0, 200, NOTHING);
+    hands_turn(&r.hands, 10 * SECOND_MS); /* all of them are */
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "GET", "/api/alerts?"), 1);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -443,6 +473,7 @@ int main(void)
         cmocka_unit_test(test_expand__a_hint_is_seen_to_first),
         cmocka_unit_test(test_expand__protection_holds_for_all_who_share_a_machine),
         cmocka_unit_test(test_expand__a_mail_that_hangs_does_not_park_the_next_for_days),
+        cmocka_unit_test(test_expand__cases_that_wait_do_not_take_calls_one_by_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -849,6 +849,75 @@ static void test_isolation__a_lost_answer_among_many_is_looked_for(void **state)
     rig_close(&r);
 }
 
+/* Takes calls of the tenant's until so many are left for actions. */
+static void leave_calls(struct rig *r, int64_t left)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(r->g);
+    struct quota *q = runtime_tenant(rt, "contoso")->quota;
+
+    while (quota_room(q, true) > left)
+        assert_int_equal(quota_take(q, true, NULL), ERR_OK);
+}
+
+/* What is kept for actions serves the look before them as well; and a look that leaves no call for the request is
+ * not taken. */
+static void test_isolation__the_reserve_is_for_the_look_too(void **state)
+{
+    struct rig r;
+    int64_t ids[2];
+
+    (void)state;
+    rig_open(&r, NULL);
+    ask_for_two(&r, ids);
+    rig_says(&r, "GET", "/api/machineactions?", 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&r, "POST", ISOLATE2, 0, 201, OF_OTHER("other", "Isolate", "Pending"));
+    leave_calls(&r, 1);
+    hands_turn(&r.hands, 4 * SECOND_MS);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "GET", "/api/machineactions"), 0);
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 0);
+    rig_pass(&r, 50 * SECOND_MS, 5 * SECOND_MS); /* still the same minute */
+    assert_int_equal(rig_seen(&r, "GET", "/api/machineactions"), 0);
+    hands_turn(&r.hands, 10 * SECOND_MS);
+    leave_calls(&r, 3); /* reads have none */
+    atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+    rig_pass(&r, 5 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&r, "GET", "/api/machineactions"), 1);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE2), 1);
+    rig_close(&r);
+}
+
+/* Thousands of cases that were judged meanwhile do not make cordon forget when this one was. */
+static void test_isolation__a_storm_does_not_age_the_grounds(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    for (int64_t id = 1; id <= 8000; id++)
+        engine_judged(r.g, id_new(&r.hands.clock));
+    {
+        int64_t ids[600], lost = 0;
+
+        for (int i = 0; i < 600; i++)
+            engine_judged(r.g, ids[i] = id_new(&r.hands.clock));
+        for (int i = 0; i < 600; i++)
+            lost += engine_judged_ago(r.g, ids[i]) != 0;
+        assert_int_equal(lost, 0);
+        hands_turn(&r.hands, SECOND_MS);
+        for (int i = 0; i < 2000; i++)
+            engine_judged(r.g, id_new(&r.hands.clock));
+        for (int i = 0; i < 600; i++)
+            lost += engine_judged_ago(r.g, ids[i]) != SECOND_MS;
+        assert_true(lost < 6); /* one in a hundred */
+        assert_int_equal(engine_judged_ago(r.g, 1), INT64_MAX);
+    }
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -876,6 +945,8 @@ int main(void)
         cmocka_unit_test(test_isolation__many_share_a_look_and_a_list),
         cmocka_unit_test(test_isolation__without_a_look_nothing_is_asked_for_many_either),
         cmocka_unit_test(test_isolation__a_lost_answer_among_many_is_looked_for),
+        cmocka_unit_test(test_isolation__the_reserve_is_for_the_look_too),
+        cmocka_unit_test(test_isolation__a_storm_does_not_age_the_grounds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

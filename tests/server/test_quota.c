@@ -568,6 +568,29 @@ static void test_quota__says_how_much_is_left(void **state)
     quota_free(q);
 }
 
+/* When there will be several at once: what comes free first must not be taken one by one. */
+static void test_quota__says_when_several_calls_are_free(void **state)
+{
+    struct hands h = HANDS_INIT;
+    struct quota *q = make(&h, 100, 1500);
+
+    (void)state;
+    assert_int_equal(quota_wait_for(q, true, 100), 0);
+    for (int i = 0; i < 100; i++) { /* one every 100 ms */
+        assert_int_equal(quota_take(q, true, NULL), ERR_OK);
+        hands_turn(&h, 100);
+    }
+    assert_int_equal(quota_wait_for(q, true, 1), 50000);
+    assert_int_equal(quota_wait_for(q, true, 2), 50100);
+    assert_int_equal(quota_wait_for(q, true, 100), 59900);
+    assert_int_equal(quota_wait_for(q, true, 101), 59900); /* there never are more */
+    assert_int_equal(quota_wait_for(q, false, 1), 52000);  /* those after the actions' fifth */
+    hands_turn(&h, 50100);
+    assert_int_equal(quota_wait_for(q, true, 2), 0);
+    assert_int_equal(quota_room(q, true), 2);
+    quota_free(q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -593,6 +616,7 @@ int main(void)
         cmocka_unit_test(test_quota__a_block_is_for_all_who_share),
         cmocka_unit_test(test_quota__some_apis_allow_less),
         cmocka_unit_test(test_quota__says_how_much_is_left),
+        cmocka_unit_test(test_quota__says_when_several_calls_are_free),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -83,6 +83,7 @@ static void none(void *arg, enum err_code code, const struct err *e)
 
 struct put {
     int64_t id;
+    enum work_kind kind;
     struct work claim;
     bool claimed;
 };
@@ -91,7 +92,7 @@ static enum err_code put_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct put *p = arg;
 
-    return work_put(tx, p->id, WORK_CASE, WORK_NORMAL, 0, 0, p->claimed ? &p->claim : NULL, e);
+    return work_put(tx, p->id, p->kind, WORK_NORMAL, 0, 0, p->claimed ? &p->claim : NULL, e);
 }
 
 static void put(struct store *s, int64_t id)
@@ -433,6 +434,51 @@ static void test_work__stopping_waits_for_what_was_claimed_and_claims_no_more(vo
     rig_close(&r);
 }
 
+/* What a run claimed beside its own row is kept as long, until it gives it back or returns. */
+static void test_work__a_long_run_keeps_what_it_claimed_beside_its_own(void **state)
+{
+    static const size_t room[WORK_KINDS] = {9, 9, 9};
+    struct rig r;
+    struct hall h;
+    struct workers *pool = NULL;
+    struct work own = {0}, more[3], w[9];
+    size_t n = 0;
+    int64_t next = 0;
+
+    (void)state;
+    rig_open(&r, NULL);
+    open_pool(&h, &r, &pool);
+    put(r.store, 1);
+    workers_kick(pool);
+    wait_count(&h, 1);
+    for (int64_t id = 2; id <= 4; id++) { /* of a kind that the pool by itself leaves alone */
+        struct put p = {.id = id, .kind = WORK_ISOLATION};
+
+        assert_int_equal(db_write(r.store->db, put_fn, &p, NULL), ERR_OK);
+    }
+    assert_int_equal(store_work_claim(r.store, workers_owner(pool), room, 3, more, &n, &next, NULL),
+                     ERR_OK);
+    own = (struct work){.id = 1, .fence = 1};
+    assert_int_equal(n, 3);
+    workers_keep_more(pool, &own, more, n);
+    assert_int_equal(db_write(r.store->db, end_fn, &more[1], NULL), ERR_OK); /* done meanwhile */
+    for (int i = 0; i < 8; i++) {
+        int64_t until;
+
+        hands_turn(&r.hands, WORK_KEEP_MS);
+        until = clock_wall_ms(&r.hands.clock) + WORK_LEASE_MS - WORK_KEEP_MS;
+        do {
+            workers_kick(pool);
+            assert_int_equal(store_work_claim(r.store, "another", room, 9, w, &n, &next, NULL),
+                             ERR_OK);
+            assert_int_equal(n, 0);
+        } while (next < until);
+    }
+    let_run(&h);
+    workers_stop(pool);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -445,6 +491,7 @@ int main(void)
         cmocka_unit_test(test_work__a_held_kind_waits_and_the_others_go_on),
         cmocka_unit_test(test_work__a_kind_that_hangs_holds_up_no_other),
         cmocka_unit_test(test_work__stopping_waits_for_what_was_claimed_and_claims_no_more),
+        cmocka_unit_test(test_work__a_long_run_keeps_what_it_claimed_beside_its_own),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

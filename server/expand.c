@@ -425,8 +425,9 @@ static void run_one(struct expansion *x)
 #define GATHER_MAX_MS (2 * SECOND_MS)
 /* Those that wait for calls come due together. */
 #define GATHER_GRID_MS (SECOND_MS / 2)
-/* With so much of a minute's calls gone (per mille, quota_pressure), a case looks for others before it reads alone. */
-#define SCARCE 500
+/* So many others, or any with so much of a minute's calls gone (per mille, quota_pressure), and they are read together. */
+#define SEVERAL 5
+#define SCARCE  500
 /* So often a list may not hold an alert before it is asked for by itself. */
 #define LISTS_WITHOUT 2
 
@@ -459,14 +460,14 @@ static void gather_later(struct engine *g, const struct work *w, int64_t delay_m
     give_back(g, w, delay_ms);
 }
 
-/* Do others wait that will be due in a moment? */
-static bool others_wait(struct engine *g)
+/* How many others wait, and will be due in a moment? */
+static int64_t others(struct engine *g)
 {
     int64_t n = 0;
 
-    return !store_work_waiting(g->store, WORK_CASE, clock_wall_ms(g->clock) + GATHER_MAX_MS, &n,
-                               NULL) &&
-           n > 0;
+    (void)store_work_waiting(g->store, WORK_CASE, clock_wall_ms(g->clock) + GATHER_MAX_MS, &n,
+                             NULL); /* none, as far as anybody knows */
+    return n;
 }
 
 static bool is_of(const struct crowd *k, size_t i, const struct runtime_tenant *tenant)
@@ -608,7 +609,7 @@ static bool gather(struct expansion *x)
     if (!more) {
         storm_leave(tenant->storm, 0);
         free(k);
-        if (!others_wait(g))
+        if (!others(g))
             return false;
         gather_later(g, x->w, GATHER_MAX_MS / 2);
         return true;
@@ -633,9 +634,12 @@ static bool gather(struct expansion *x)
 static bool is_crowded(struct expansion *x)
 {
     struct runtime_tenant *tenant = runtime_tenant(x->rt, x->c.tenant);
+    int64_t n;
 
-    return engine_is_crowded(x->g, WORK_CASE) ||
-           (tenant && quota_pressure(tenant->quota) > SCARCE && others_wait(x->g));
+    if (engine_is_crowded(x->g, WORK_CASE) || !tenant)
+        return true;
+    n = others(x->g);
+    return n >= SEVERAL || (n && quota_pressure(tenant->quota) > SCARCE);
 }
 
 void expand_run(struct engine *g, struct work *w)

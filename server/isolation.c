@@ -77,6 +77,7 @@
 #define YOUNG_BUSY_MS (5 * MINUTE_MS) /* a look of its own would cost a call that is scarce */
 #define BUSY          300             /* per mille: quota_pressure */
 #define MIN_WAIT_MS   (SECOND_MS / 10)
+#define SEVERAL       5 /* others that wait, and it is one of many */
 
 enum finding {
     FOUND_NONE,     /* not isolated, nothing under way: a POST is right */
@@ -1091,18 +1092,18 @@ static void ask_one(struct episode *x, struct grounds *grounds)
         looked(x, grounds);
 }
 
-/* Calls that are left to the reading of cases, while many wait for it: who is to be isolated comes out of that. Half
- * of what a minute allows at the most, so that neither waits for the end of the other; and none while reads have had
+/* Calls that are left to the reading of cases, while many wait for it: who is to be isolated comes out of that. Two
+ * thirds of what a minute allows at the most, so that neither waits for the end of the other; and none while reads have had
  * their part of this minute, as the rest is kept for actions. */
 static int64_t left_to_cases(struct engine *g, struct runtime_tenant *tenant)
 {
-    int64_t cases = 0, calls, half = quota_per_minute(tenant->quota) / 2;
+    int64_t cases = 0, calls, most = quota_per_minute(tenant->quota) * 2 / 3;
 
     if (quota_wait_for(tenant->quota, false, 2) > SOON_MS ||
         store_work_waiting(g->store, WORK_CASE, clock_wall_ms(g->clock) + MINUTE_MS, &cases, NULL))
         return 0;
     calls = cases / (STORM_CASES_MAX * 4 / 5); /* their machines, too */
-    return calls < half ? calls : half;
+    return calls < most ? calls : most;
 }
 
 /* How many of n machines may be asked for now, after a look at them; 0: none before *ret_wait ms have passed. Calls for
@@ -1219,6 +1220,17 @@ static void run_crowd(struct crowd *k)
     }
 }
 
+/* Are there others, who will be due in a moment and are seen to together? */
+static bool is_one_of_many(struct engine *g)
+{
+    int64_t n = 0;
+
+    return engine_is_crowded(g, WORK_ISOLATION) ||
+           (!store_work_waiting(g->store, WORK_ISOLATION, clock_wall_ms(g->clock) + SECOND_MS, &n,
+                                NULL) &&
+            n >= SEVERAL);
+}
+
 /* Another worker took the others of this moment, who were many: a young one waits for the next moment. */
 static bool leave_to_next(struct engine *g, struct runtime *rt, const struct work *w)
 {
@@ -1226,7 +1238,9 @@ static bool leave_to_next(struct engine *g, struct runtime *rt, const struct wor
     struct episode x;
     bool opened = open_episode(&x, g, rt, w);
     int64_t young_ms =
-        opened && x.tenant && quota_pressure(x.tenant->quota) > BUSY ? YOUNG_BUSY_MS : YOUNG_MS;
+        is_one_of_many(g) || (opened && x.tenant && quota_pressure(x.tenant->quota) > BUSY)
+            ? YOUNG_BUSY_MS
+            : YOUNG_MS;
     bool young = opened && x.tenant && !x.row.posted && x.now >= x.row.requested &&
                  x.now - x.row.requested < young_ms;
 
@@ -1269,7 +1283,7 @@ void isolation_run(struct engine *g, struct work *w)
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
     struct episode x;
 
-    if (engine_is_crowded(g, WORK_ISOLATION) && gather(g, rt, w))
+    if (is_one_of_many(g) && gather(g, rt, w))
         return;
     if (open_episode(&x, g, rt, w))
         run_one(&x);

@@ -170,8 +170,9 @@ static int64_t fill(struct workers *p, const size_t room[WORK_KINDS], size_t max
     p->claiming = true;
     pthread_mutex_unlock(&p->lock);
     code = store_work_claim(p->o.store, p->owner, room, max, claimed, &n, &next, &e);
-    if (code)
-        log_event(LOG_ERROR, "claim_failed", LOG_ERR(&e));
+    if (code) /* replicas get into each other's way now and then: it is tried again */
+        log_event(code == ERR_AGAIN && db_is_shared(p->o.store->db) ? LOG_WARN : LOG_ERROR,
+                  "claim_failed", LOG_ERR(&e));
     pthread_mutex_lock(&p->lock);
     p->claiming = false;
     if (p->stopping)

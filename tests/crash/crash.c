@@ -40,6 +40,7 @@
 
 #include "buf.h"
 #include "crash/life.h"
+#include "kit/postgres.h"
 #include "id.h"
 
 #define KILLS            200
@@ -103,7 +104,8 @@ struct crash {
     struct dice dice;
     uint64_t seed;
     unsigned kills, senders;
-    char hooks[100];
+    bool postgresql; /* the store is one; else SQLite */
+    char store[POSTGRES_URL_MAX], hooks[100];
 
     pthread_mutex_t lock; /* of all below, while senders run */
     pthread_cond_t more, accepted_one;
@@ -783,6 +785,22 @@ static void check_log(struct crash *c)
         (void)fclose(f);
 }
 
+/* The same on PostgreSQL; its server looks after its own files. */
+static void check_store_postgresql(struct crash *c)
+{
+    static const char *const none[] = {
+        "SELECT count(*) FROM s1.work WHERE kind <= 2",
+        "SELECT count(*) FROM s1.isolations WHERE state <> 'isolated'",
+    };
+
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        AUTO(auto_free) char *count = postgres_sql(none[i]);
+
+        if (!count || strcmp(count, "0") != 0)
+            fault(c, "the database, on its own: %s: %s", none[i], count ? count : "nothing");
+    }
+}
+
 /* The database by itself, with the server gone, seen by another program. */
 static void check_store(struct crash *c)
 {
@@ -850,6 +868,7 @@ static void set_up(struct crash *c, struct house_options *o, char listen[40], ch
                  "\"listed_after_ms\":1000,\"in_progress_after_ms\":100,\"done_after_ms\":400}}"},
         .listen_address = listen,
         .admin_address = admin,
+        .store_url = c->postgresql ? postgres_url(c->store) : NULL,
         .not_yet = true,
     };
     c->h = house_start(o);
@@ -940,15 +959,20 @@ int main(int argc, char **argv)
     int64_t began = house_now_ms(), killed;
     int status = 0;
 
-    for (int i = 1; i < argc; i += 2) {
-        if (i + 1 < argc && strcmp(argv[i], "--kills") == 0)
-            c.kills = (unsigned)number_of(argv[i + 1]);
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--postgresql") == 0)
+            c.postgresql = true;
+        else if (i + 1 < argc && strcmp(argv[i], "--kills") == 0)
+            c.kills = (unsigned)number_of(argv[++i]);
         else if (i + 1 < argc && strcmp(argv[i], "--seed") == 0)
-            c.seed = number_of(argv[i + 1]);
+            c.seed = number_of(argv[++i]);
         else
-            return (void)fprintf(stderr, "usage: crash [--kills N] [--seed N]\n"), 2;
+            return (void)fprintf(stderr, "usage: crash [--postgresql] [--kills N] [--seed N]\n"), 2;
     }
-    (void)printf("crash: %u kills, seed %" PRIu64 "\n", c.kills, c.seed);
+    if (c.postgresql && !postgres_start(NULL))
+        return 1;
+    (void)printf("crash: %u kills on %s, seed %" PRIu64 "\n", c.kills,
+                 c.postgresql ? "PostgreSQL" : "SQLite", c.seed);
     (void)fflush(stdout);
     c.dice.state = c.seed;
     set_up(&c, &o, listen, admin);
@@ -969,7 +993,10 @@ int main(int argc, char **argv)
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         fault(&c, "cordon ended with status 0x%x after SIGTERM", (unsigned)status);
     check_log(&c);
-    check_store(&c);
+    if (c.postgresql)
+        check_store_postgresql(&c);
+    else
+        check_store(&c);
     if (t.doubled_mails > (unsigned long)c.kills * UNDER_WAY)
         fault(&c, "%lu mails came twice: more than %d a kill", t.doubled_mails, UNDER_WAY);
     for (size_t i = 0; i < c.n_alerts; i++)
@@ -988,11 +1015,13 @@ int main(int argc, char **argv)
         (double)(killed - began) / 1000, (double)(house_now_ms() - killed) / 1000, c.faults,
         c.faults ? "FAILED" : "well");
     if (c.faults) { /* what happened stays to be looked at */
-        (void)printf("crash: see %s; once more with --kills %u --seed %" PRIu64 "\n", c.h->dir,
-                     c.kills, c.seed);
+        (void)printf("crash: see %s; once more with %s--kills %u --seed %" PRIu64 "\n", c.h->dir,
+                     c.postgresql ? "--postgresql " : "", c.kills, c.seed);
+        postgres_stop();
         return 1;
     }
     house_stop(c.h);
+    postgres_stop();
     free(senders);
     free(c.alerts);
     free(c.mails);

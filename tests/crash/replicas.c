@@ -30,6 +30,7 @@
 
 #include "buf.h"
 #include "crash/life.h"
+#include "kit/cable.h"
 #include "kit/cut.h"
 #include "kit/postgres.h"
 
@@ -49,13 +50,14 @@ struct alert {
 
 struct replica {
     struct house *h;
-    struct cut *database; /* its way to it */
+    struct cut *database; /* its way to it; NULL: a cable */
     char hooks[200];
     pthread_mutex_t lock; /* of hooks */
 };
 
 struct run {
     struct replica r[REPLICAS];
+    struct cables *cables; /* to the database; NULL: not permitted here */
     struct alert alerts[ALERTS];
     struct sim *sim;
     uint64_t seed, dice;
@@ -218,6 +220,14 @@ static void wait_isolate(struct run *c)
     json_free(sim_get(c->sim, path));
 }
 
+static void cut(struct run *c, struct replica *r, bool out)
+{
+    if (c->cables)
+        cables_pull(c->cables, (unsigned)(r - c->r), out);
+    else
+        cut_now(r->database, out);
+}
+
 static void strike(struct run *c)
 {
     struct replica *r = &c->r[below(&c->dice, REPLICAS)];
@@ -237,9 +247,9 @@ static void strike(struct run *c)
         c->stops++;
         break;
     case 1:
-        cut_now(r->database, true);
+        cut(c, r, true);
         pass_ms(100 + below(&c->dice, 4000));
-        cut_now(r->database, false);
+        cut(c, r, false);
         c->cuts++;
         break;
     default:
@@ -322,10 +332,12 @@ static int free_port(void)
 
 static void set_up(struct run *c)
 {
-    static const struct postgres_options postgres = {.tcp = true};
+    struct postgres_options postgres = {.tcp = true};
     char base[POSTGRES_URL_MAX];
     const char *schema;
 
+    c->cables = cables_new(REPLICAS);
+    postgres.net_namespace = c->cables ? cables_namespace(c->cables) : NULL;
     if (!postgres_start(&postgres))
         exit(0); /* it says so */
     schema = strstr(postgres_url(base), "options=");
@@ -343,9 +355,10 @@ static void set_up(struct run *c)
             .not_yet = true,
         };
 
-        r->database = cut_new(postgres_port());
-        (void)snprintf(url, sizeof url, "postgresql://cordon@127.0.0.1:%d/postgres?%s",
-                       cut_port(r->database), schema ? schema : "");
+        r->database = c->cables ? NULL : cut_new(postgres_port());
+        (void)snprintf(url, sizeof url, "postgresql://cordon@%s:%d/postgres?%s",
+                       c->cables ? cables_address(c->cables, i) : "127.0.0.1",
+                       c->cables ? postgres_port() : cut_port(r->database), schema ? schema : "");
         (void)snprintf(listen, sizeof listen, "127.0.0.1:%d", free_port());
         (void)snprintf(admin, sizeof admin, "127.0.0.1:%d", free_port());
         r->h = house_start(&o);
@@ -559,6 +572,7 @@ int main(int argc, char **argv)
             fault(&c, "replica %u ended with status 0x%x after SIGTERM", i, (unsigned)status);
         check_log(&c, &c.r[i]);
     }
+    (void)printf("replicas: cuts by %s\n", c.cables ? "cables of a network namespace" : "a proxy");
     (void)printf("replicas: %u stopped, %u cut off, %u killed; %u of them at an isolate request\n"
                  "replicas: %lu pushes of %d alerts (%lu answered 503, %lu not at all)\n"
                  "replicas: %u machines isolated, %u twice; %zu mails, %zu of them twice\n"
@@ -571,6 +585,7 @@ int main(int argc, char **argv)
         (void)printf("replicas: see %s; once more with --seconds %u --seed %" PRIu64 "\n",
                      c.r[0].h->dir, c.seconds, c.seed);
         postgres_stop();
+        cables_free(c.cables);
         return 1;
     }
     for (unsigned i = REPLICAS; i-- > 0;) {
@@ -578,5 +593,6 @@ int main(int argc, char **argv)
         cut_free(c.r[i].database);
     }
     postgres_stop();
+    cables_free(c.cables);
     return 0;
 }

@@ -20,6 +20,7 @@
 
 struct postgres_options {
     bool tcp;                    /* on a port of 127.0.0.1, too: for what can be cut */
+    const char *net_namespace;   /* it lives there, on all its addresses (cable.h); NULL: here */
     const char *const *settings; /* "name=value", NULL-terminated; may be NULL */
 };
 

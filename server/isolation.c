@@ -931,23 +931,19 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
     return code;
 }
 
-/* Did a release succeed after this action? Asked when it was long ago that it was looked at: nobody is told
- * that a machine is isolated which a person has released meanwhile. Not known: then what is known counts. */
-static bool was_released(struct episode *x, const struct defender_action *action)
+/* Did a release succeed after this action? */
+static bool was_released(const struct defender_reads *look, const struct defender_action *action)
 {
-    struct defender_reads look;
     bool released = false;
 
-    defender_read(x->tenant->defender, NULL, x->row.machine_id, DEFENDER_READ_ACTIONS, &look);
-    for (size_t i = 0; i < look.n_actions && !look.actions_code; i++) {
-        const struct defender_action *a = &look.actions[i];
+    for (size_t i = 0; i < look->n_actions && !look->actions_code; i++) {
+        const struct defender_action *a = &look->actions[i];
 
         if (a->type == DEFENDER_ISOLATE && a->status == DEFENDER_SUCCEEDED)
             break; /* newest first: this one, or a newer one, is in force */
         released = released || (a->type == DEFENDER_UNISOLATE && a->status == DEFENDER_SUCCEEDED &&
                                 a->created_ms > action->created_ms);
     }
-    defender_reads_clear(&look);
     return released;
 }
 
@@ -962,14 +958,22 @@ static int64_t follow_wait(const struct episode *x)
                                                 : age / 2;
 }
 
-/* What came of asking how the action stands: x->code, and action if that is ERR_OK. */
-static void followed(struct episode *x, const struct defender_action *action)
+/* Is it so long ago that the machine was looked at that a person may have released it meanwhile? Nobody is told that
+ * it is isolated then without a look. */
+static bool needs_look(const struct episode *x, const struct defender_action *action)
+{
+    return action->status == DEFENDER_SUCCEEDED && follow_wait(x) > MINUTE_MS;
+}
+
+/* What came of asking how the action stands: x->code, and action if that is ERR_OK. look: for those that need one; what
+ * could not be looked at is not known, and what is known counts. */
+static void followed(struct episode *x, const struct defender_action *action,
+                     const struct defender_reads *look)
 {
     int64_t wait = follow_wait(x), age = x->now - x->row.requested;
 
     x->action = action;
-    x->released = !x->code && action->status == DEFENDER_SUCCEEDED && wait > MINUTE_MS &&
-                  was_released(x, action);
+    x->released = !x->code && needs_look(x, action) && was_released(look, action);
     x->now = clock_wall_ms(x->g->clock);
     x->due = follow_due(x, wait > x->why.retry_ms ? wait : x->why.retry_ms);
     if (age > FOLLOW_FOR_MS && (x->code || defender_action_is_open(action))) {
@@ -983,9 +987,13 @@ static void followed(struct episode *x, const struct defender_action *action)
 static void follow(struct episode *x)
 {
     struct defender_action action = {0};
+    struct defender_reads look = {0};
 
     x->code = defender_get_action(x->tenant->defender, x->row.action_id, &action, &x->why);
-    followed(x, &action);
+    if (!x->code && needs_look(x, &action))
+        defender_read(x->tenant->defender, NULL, x->row.machine_id, DEFENDER_READ_ACTIONS, &look);
+    followed(x, &action, &look);
+    defender_reads_clear(&look);
 }
 
 static enum err_code done_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -1176,6 +1184,26 @@ static void ask_together(struct crowd *k, struct runtime_tenant *tenant)
     storm_spent(tenant->storm, may > 0 ? may - (int64_t)asked : 0);
 }
 
+/* Looks at those of the n at `at` that need it, together. */
+static void look_at_followed(struct crowd *k, struct runtime_tenant *tenant, const size_t at[],
+                             size_t n)
+{
+    const char *ids[ROWS_AT_ONCE + 1];
+    struct defender_reads *looks[ROWS_AT_ONCE + 1];
+    struct err e = {0};
+    enum err_code code;
+    size_t some = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (k->listed[i] && needs_look(&k->x[at[i]], &k->actions[i])) {
+            looks[some] = &k->grounds[at[i]].look;
+            ids[some++] = k->x[at[i]].row.machine_id;
+        }
+    code = some ? storm_look(tenant->storm, tenant->defender, ids, some, looks, &e) : ERR_OK;
+    for (size_t i = 0; i < some; i++)
+        looks[i]->actions_code = code;
+}
+
 /* How all that are under way stand. */
 static void follow_together(struct crowd *k, struct runtime_tenant *tenant)
 {
@@ -1191,6 +1219,8 @@ static void follow_together(struct crowd *k, struct runtime_tenant *tenant)
     code = defender_list_actions(tenant->defender, ids, n, k->actions, k->listed, &why);
     if (code == ERR_REFUSED || code == ERR_TOO_BIG || code == ERR_INVALID)
         return; /* not in this way: each alone */
+    if (!code)
+        look_at_followed(k, tenant, at, n);
     for (size_t i = 0; i < n; i++) {
         struct episode *x = &k->x[at[i]];
 
@@ -1200,7 +1230,7 @@ static void follow_together(struct crowd *k, struct runtime_tenant *tenant)
         x->code = code;
         if (code)
             x->why = why;
-        followed(x, &k->actions[i]);
+        followed(x, &k->actions[i], &k->grounds[at[i]].look);
         k->open[at[i]] = false;
     }
 }

@@ -283,7 +283,8 @@ void engine_claim_more(struct engine *g, const struct work *w, size_t max, struc
     room[kind] = max;
     if (store_work_claim(g->store, g->workers ? workers_owner(g->workers) : "alone", room, max, ret,
                          ret_count, &next, &e)) {
-        log_event(LOG_ERROR, "claim_failed", LOG_ERR(&e));
+        log_event(e.code == ERR_AGAIN && db_is_shared(g->store->db) ? LOG_WARN : LOG_ERROR,
+                  "claim_failed", LOG_ERR(&e));
         *ret_count = 0;
     }
     if (g->workers)

@@ -71,7 +71,7 @@
 #define FOLLOW_BUSY_MS  MINUTE_MS
 /* A look is a call, too: so much of what a minute allows is to be free for one, if not for all that wait, and if it
  * comes free soon. */
-#define ROOM_PART     3
+#define ROOM_PART     2
 #define SOON_MS       (10 * SECOND_MS)
 #define YOUNG_MS      (3 * SECOND_MS) /* an isolation that has time for that */
 #define YOUNG_BUSY_MS (5 * MINUTE_MS) /* a look of its own would cost a call that is scarce */
@@ -1125,8 +1125,8 @@ static int64_t affordable(struct engine *g, struct runtime_tenant *tenant, int64
 
     wanted = wanted > 2 ? wanted : 2;
     *ret_wait = quota_wait_for(tenant->quota, true, wanted + left);
-    if (left && *ret_wait > SOON_MS) /* by then the cases may be read */
-        *ret_wait = SOON_MS;
+    if (left && *ret_wait > GRID_BUSY_MS) /* by then the cases may be read */
+        *ret_wait = GRID_BUSY_MS;
     if (room < 2 || (room < wanted && *ret_wait <= SOON_MS))
         return 0;
     got = storm_speak_for(tenant->storm, room, n + 1);

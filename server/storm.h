@@ -14,7 +14,7 @@ struct storm; /* one tenant's */
 
 /* So long may cases share what was read of a machine. Its tags decide whether it may be isolated at all,
  * so not for long. */
-#define STORM_FRESH_MS (2 * MINUTE_MS)
+#define STORM_FRESH_MS (3 * MINUTE_MS)
 /* Cases that are read together. */
 #define STORM_CASES_MAX DEFENDER_MANY_MAX
 

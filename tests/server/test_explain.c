@@ -202,8 +202,8 @@ static void test_explain__a_verdict_that_would_be_another_is_named(void **state)
         {"\"handler\":\"isolate\"", "\"handler\":\"email\"", "step 1 would be isolate"},
         {"\"type\":\"full\"", "\"type\":\"selective\"",
          "isolate would be called with other settings"},
-        {",{\"handler\":\"email\",\"acts\":false,\"args\":{},\"withheld\":null}", "",
-         "there would be 2 steps, not 1"},
+        {",{\"handler\":\"email\",\"acts\":false,\"args\":{\"audience\":\"soc\"},\"withheld\":null}",
+         "", "there would be 2 steps, not 1"},
     };
     struct rig r;
     int64_t id = judged(&r, RULES);

@@ -164,6 +164,7 @@ static void test_docker_files__the_image_has_the_libraries_that_cordon_needs(voi
     if ((word = lacks(&image, &needed)))
         fail_msg("cordon is linked with a library of %s, which " DOCKERFILE " lacks", word);
     needed.items[needed.n++] = "ca-certificates"; /* the roots that Defender is checked against */
+    needed.items[needed.n++] = "tzdata";          /* the zones that hunts are scheduled in */
     if ((word = lacks(&needed, &image)))
         fail_msg("%s is in " DOCKERFILE ", but nothing of cordon needs it", word);
     words_clear(&image);

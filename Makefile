@@ -10,6 +10,7 @@
 #   make crash [SHORT=1]    kill the server between any two steps; nothing may be lost
 #   make bench [SHORT=1]    how much it takes, and how fast
 #   make storm              ten thousand alerts at once, by Defender's real limits; some ten minutes
+#   make look               every kind of mail as a picture: desktop, phone, night; to be looked at
 #   make image              the container image
 #   make install [DESTDIR=] [PREFIX=/usr/local]
 #   make deps               every Debian package that the above need (demo, run, test, lint, fuzz,
@@ -124,6 +125,12 @@ $(O)/bench/%: $(O)/obj/tests/bench/%.o
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 bench-built: all $(BENCH_BIN)
 
+# ---- look: letters as pictures -------------------------------------------------------------------------
+$(O)/look/look: $(O)/obj/tests/look/look.o $(O)/libcordon.a
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+OBJ += $(O)/obj/tests/look/look.o
+
 # ---- the targets that set themselves up -----------------------------------------------------------
 # Packages first; what pkg-config says of them is known to a second make only.
 jobs = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -167,6 +174,10 @@ storm:
 	@tests/deps $(BUILD_DEBS) $(TEST_DEBS)
 	$(again) all $(O)/e2e/test_storm
 	@STORM=1 CORDON_BUILD='$(CURDIR)/$(O)' $(O)/e2e/test_storm
+look:
+	@tests/deps $(BUILD_DEBS) chromium
+	$(again) $(O)/look/look
+	@tests/look/run '$(CURDIR)/$(O)/look/look' '$(CURDIR)/$(O)/look'
 image:
 	@docker/build
 

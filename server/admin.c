@@ -16,6 +16,7 @@
 #include "json.h"
 #include "log.h"
 #include "pause.h"
+#include "preview.h"
 #include "store_heartbeats.h"
 #include "store_hunts.h"
 #include "store_upkeep.h"
@@ -108,7 +109,8 @@ static void gauges_of_store(struct page *p)
         [WORK_POLL] = "poll",         [WORK_DIGEST] = "digest",
         [WORK_LEDGER] = "ledger",     [WORK_ACTION] = "action",
         [WORK_QUESTION] = "question", [WORK_WAY] = "way",
-        [WORK_HUNT] = "hunt",         [WORK_RECONCILE] = "reconcile"};
+        [WORK_HUNT] = "hunt",         [WORK_RECONCILE] = "reconcile",
+        [WORK_BURST] = "burst"};
     struct store *s = p->a->o.engine->store;
     int64_t cases[CASE_STATES], isolations[ISOLATION_STATES], work[WORK_KINDS];
     int64_t used = 0, spare = 0, oldest = 0, now = clock_wall_ms(s->clock);
@@ -391,6 +393,18 @@ static unsigned explain(struct page *p)
     return status_of(code);
 }
 
+static unsigned notice_of_case(struct page *p)
+{
+    int64_t id;
+    enum err_code code = id_parse(p->id, &id, &p->e);
+
+    if (code)
+        code = err_set(&p->e, ERR_NOT_FOUND, "there is no case with this id");
+    else
+        code = preview_case(p->a->o.engine, id, &p->out, &p->e);
+    return status_of(code);
+}
+
 static unsigned isolations(struct page *p)
 {
     const char *open = http_query_param(p->r, "open");
@@ -580,6 +594,7 @@ static const struct route {
     {"/api/cases", 0, cases},
     {"/api/cases/*", 0, one_case},
     {"/api/cases/*/explain", 0, explain},
+    {"/api/cases/*/notice", 0, notice_of_case},
     {"/api/cases/*/retry", ORDER, retry_case},
     {"/api/cases/*/drop", ORDER, drop_case},
     {"/api/hunts", 0, hunts},

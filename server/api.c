@@ -87,6 +87,7 @@ static void write_notices(struct json_out *o, const struct notice_record *list, 
         json_out_string(o, "subject", list[i].subject);
         json_out_string(o, "state", list[i].state);
         json_out_string(o, "why", list[i].why);
+        json_out_id(o, "digest", list[i].digest);
         json_out_array(o, "recipients");
         for (size_t r = 0; r < list[i].n_recipients; r++) {
             const struct recipient_record *to = &list[i].recipients[r];

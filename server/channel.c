@@ -250,7 +250,7 @@ enum err_code channels_tell(struct db_tx *tx, struct engine *g, struct runtime *
                             struct arena *arena, const struct notice *n, int64_t now,
                             bool *ret_enough, struct err *e)
 {
-    int64_t first = 0, last = 0;
+    struct notice_thread thread = {0};
     struct notice_gist gist;
     struct channels c;
     enum err_code code = load(tx, rt->config, arena, n->c->id, &c, e);
@@ -260,9 +260,9 @@ enum err_code channels_tell(struct db_tx *tx, struct engine *g, struct runtime *
         code = tell_all(tx, g, rt, arena, n, &c, now, e);
     if (code || !c.n)
         return code;
-    code = notice_thread(tx, n->c->id, &first, &last, e);
+    code = notice_thread(tx, arena, n->c->id, "", &thread, e);
     notice_gist(n, rt, arena, &gist);
-    *ret_enough = !first && !gist.bad;
+    *ret_enough = !thread.last_of_case && !gist.bad;
     return code;
 }
 

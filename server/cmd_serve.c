@@ -16,6 +16,7 @@
 #include "action.h"
 #include "admin.h"
 #include "audit.h"
+#include "burst.h"
 #include "auto.h"
 #include "capability.h"
 #include "cli.h"
@@ -135,7 +136,8 @@ static enum err_code open_engine(struct serving *s, struct err *e)
         [WORK_POLL] = polling_run,      [WORK_DIGEST] = digest_run,
         [WORK_LEDGER] = ledger_run,     [WORK_ACTION] = action_run,
         [WORK_QUESTION] = question_run, [WORK_WAY] = ways_run,
-        [WORK_HUNT] = hunting_run,      [WORK_RECONCILE] = reconcile_run};
+        [WORK_HUNT] = hunting_run,      [WORK_RECONCILE] = reconcile_run,
+        [WORK_BURST] = burst_run};
     const struct rest_options rest = {.user_agent = "cordon/" CORDON_VERSION};
     struct runtime *rt;
     enum err_code code = store_open_as(s->config->store_url, s->config->store_password.text, false,

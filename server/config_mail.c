@@ -9,6 +9,7 @@
 #include "mail.h"
 #include "mime.h"
 #include "rest.h"
+#include "template.h"
 #include "verify_standard_webhooks.h"
 
 #define fault(r, ...) yaml_fault((r)->faults, __VA_ARGS__)
@@ -40,7 +41,8 @@ static const char *const graph_scopes[] = {
 struct mail_part {
     struct config_mail out;
     struct config_way way;
-    const struct yaml_node *oauth, *fallback, *desk;
+    const struct yaml_node *oauth, *fallback, *desk, *group;
+    const char *subject, *body, *body_file;
 };
 
 static const struct setting mail_table[] = {
@@ -60,6 +62,28 @@ static const struct setting mail_table[] = {
     ROW("fallback", SET_NODE, mail_part, fallback,
         .meaning = "after, ways: what is used when the server fails for that long"),
     ROW("desk", SET_NODE, mail_part, desk, .meaning = "to, call: the helpdesk, and whom it calls"),
+    ROW("subject", SET_TEXT, mail_part, subject,
+        .meaning = "follows the state in subjects, where a step has none; {{field}}"),
+    ROW("body", SET_TEXT, mail_part, body,
+        .meaning = "a paragraph below the facts, where a step has none; {{field}}"),
+    ROW("body_file", SET_PATH, mail_part, body_file, .meaning = "the same, out of a file"),
+    ROW("group", SET_NODE, mail_part, group,
+        .meaning = "by, wait, interval: cases that come in a burst are told in one mail"),
+    {.key = NULL},
+};
+
+struct group_part {
+    struct config_group out;
+    struct text_list by;
+};
+
+static const struct setting group_table[] = {
+    ROW("by", SET_TEXT_LIST, group_part, by,
+        .meaning = "incident, machine, rule: what cases have in common; default all of them"),
+    ROW("wait", SET_DURATION, group_part, out.wait_ms, .fallback = "30s", .least = SECOND_MS,
+        .most = DAY_MS, .meaning = "how long what follows a first mail is collected"),
+    ROW("interval", SET_DURATION, group_part, out.interval_ms, .fallback = "5m", .most = DAY_MS,
+        .meaning = "the time between two digests; 0: every notice is a mail of its own"),
     {.key = NULL},
 };
 
@@ -419,6 +443,47 @@ static enum err_code read_fallback(const struct settings_reader *r, const struct
     return ERR_OK;
 }
 
+static void read_group(const struct settings_reader *r, const struct yaml_node *map,
+                       struct config_group *ret)
+{
+    static const char *const words[CONFIG_GROUPS] = {[CONFIG_GROUP_INCIDENT] = "incident",
+                                                     [CONFIG_GROUP_MACHINE] = "machine",
+                                                     [CONFIG_GROUP_RULE] = "rule"};
+    struct group_part in = {0};
+
+    settings_read(r, map, "mail.group", group_table, &in);
+    *ret = in.out;
+    for (size_t i = 0; i < in.by.count; i++) {
+        size_t k = 0;
+
+        while (k < CONFIG_GROUPS && strcmp(in.by.items[i], words[k]) != 0)
+            k++;
+        if (k == CONFIG_GROUPS)
+            fault(r, yaml_get(map, "by"),
+                  "mail.group.by: expected incident, machine or rule, found '%.60s'",
+                  in.by.items[i]);
+        else
+            ret->by[k] = true;
+    }
+    for (size_t k = 0; k < CONFIG_GROUPS && !yaml_get(map, "by"); k++)
+        ret->by[k] = true;
+}
+
+/* file: text is the name of the file that it stands in. */
+static const struct template *read_template(const struct settings_reader *r,
+                                            const struct yaml_node *map, const char *key,
+                                            const char *text, bool file)
+{
+    const struct template *compiled = NULL;
+    struct err e;
+
+    if (text && (file ? template_load(r->arena, text, &compiled, &e)
+                      : template_compile(r->arena, text, &compiled, &e)))
+        fault(r, yaml_get(map, key), "mail.%s: %s", key, e.text);
+    /* cppcheck-suppress CastIntegerToAddressAtReturn ; it takes `template` for the word of C++ */
+    return compiled;
+}
+
 enum err_code config_read_mail(const struct settings_reader *r, const struct yaml_node *map,
                                struct config *c)
 {
@@ -438,6 +503,13 @@ enum err_code config_read_mail(const struct settings_reader *r, const struct yam
     c->mail.n_ways = 1;
     if (in.desk)
         settings_read(r, in.desk, "mail.desk", desk_table, &c->mail);
+    read_group(r, in.group, &c->mail.group);
+    if (in.body && in.body_file)
+        fault(r, place(map, "body_file"),
+              "mail.body_file: mail.body is there already; one of them");
+    c->mail.subject = read_template(r, map, "subject", in.subject, false);
+    c->mail.body = in.body_file ? read_template(r, map, "body_file", in.body_file, true)
+                                : read_template(r, map, "body", in.body, false);
     return read_fallback(r, in.fallback, c);
 }
 

@@ -53,6 +53,21 @@ struct config_way {
     const struct config_webhook *webhook;
 };
 
+/* What makes notices of several cases one digest, in the order they are asked. */
+enum config_group_by {
+    CONFIG_GROUP_INCIDENT,
+    CONFIG_GROUP_MACHINE,
+    CONFIG_GROUP_RULE,
+    CONFIG_GROUPS
+};
+
+struct config_group {
+    int64_t wait_ms, interval_ms; /* interval_ms 0: every notice is a mail of its own */
+    bool by[CONFIG_GROUPS];
+};
+
+struct template;
+
 struct config_mail {
     const char *server; /* the first way's; NULL: no mail configured */
     const char *from;
@@ -62,6 +77,8 @@ struct config_mail {
     int64_t fallback_after_ms; /* a way that failed for so long gives way to the next */
     struct text_list desk_to;  /* the users' helpdesk */
     const char *desk_call;     /* whom it calls; NULL: nobody is named */
+    struct config_group group;
+    const struct template *subject, *body; /* where a step has none; NULL: the usual one, none */
 };
 
 /* Where `mail.fallback.after` is not said: a mail server that is restarted is back by then, and a person who is

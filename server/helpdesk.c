@@ -58,7 +58,8 @@ enum err_code helpdesk_put(struct db_tx *tx, struct engine *g, struct runtime *r
                                           {"X-Cordon-State", r.kind}};
     struct letter_post post = {.to = to,
                                .n_to = n_to,
-                               .answers_to = first,
+                               .root = first,
+                               .answers_to = last,
                                .headers = headers,
                                .n_headers = sizeof headers / sizeof *headers};
     struct notice_gist gist;

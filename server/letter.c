@@ -1,15 +1,18 @@
-/* letter.c - see letter.h. A row of the table in HTML is a line in the text. */
+/* letter.c - see letter.h. A row of the table in HTML is a line in the text. Once anything failed, nothing of the
+ * letter is sent. */
 #include "letter.h"
 
 #include <stdint.h>
 #include <string.h>
 
+#include "auto.h"
 #include "id.h"
+#include "letter_html.h"
 #include "log.h"
 #include "mail.h"
+#include "store_audit.h"
 
-#define PART_MAX    (256 * 1024)
-#define MESSAGE_MAX (1024 * 1024)
+#define PART_MAX MIME_PART_MAX
 
 const char *letter_cut(struct arena *arena, const char *text, size_t max)
 {
@@ -25,21 +28,57 @@ const char *letter_cut(struct arena *arena, const char *text, size_t max)
 void letter_begin(struct letter *l, struct arena *arena, const char *headline, const char *colour)
 {
     *l = (struct letter){.text = BUF_INIT(PART_MAX), .html = BUF_INIT(PART_MAX), .arena = arena};
-    buf_addf(&l->html,
-             "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"></head>\n"
-             "<body style=\"font-family:Segoe UI,Helvetica,Arial,sans-serif;font-size:15px;"
-             "color:#222;max-width:640px\">\n<h2 style=\"font-size:18px;color:%s\">%s</h2>\n",
-             colour, headline);
+    letter_html_begin(&l->html, headline, colour);
     buf_addf(&l->text, "%s\n\n", headline);
+}
+
+static void paragraph(struct letter *l, const char *label, const char *what)
+{
+    buf_addf(&l->text, "%s%s%s\n\n", label ? label : "", label ? ": " : "", what);
+    letter_html_paragraph(&l->html, label, what, true);
 }
 
 void letter_paragraph(struct letter *l, const char *what)
 {
-    buf_addf(&l->text, "%s\n\n", what);
-    buf_adds(&l->html, "<p>");
-    mime_html_escape(&l->html, what);
-    buf_adds(&l->html, "</p>\n");
+    paragraph(l, NULL, what);
+}
+
+void letter_labelled(struct letter *l, const char *label, const char *what)
+{
+    paragraph(l, label, what);
+}
+
+/* What was meant to be defanged and could not be is not sent at all. */
+static void keep_failure(struct letter *l, const struct buf *b)
+{
+    if (buf_failed(b))
+        l->text.failed = buf_failed(b);
+}
+
+void letter_words(struct letter *l, const char *words)
+{
+    AUTO(buf_clear) struct buf safe = BUF_INIT(PART_MAX);
+
+    mime_text_defang(&safe, words);
+    keep_failure(l, &safe);
+    /* Every line is set in: none of them can pass for a line of ours. */
+    for (const char *line = buf_text(&safe); *line;
+         line += strcspn(line, "\n"), line += *line == '\n')
+        buf_addf(&l->text, "  %.*s\n", (int)strcspn(line, "\n"), line);
+    buf_addc(&l->text, '\n');
+    letter_html_paragraph(&l->html, NULL, buf_text(&safe), false);
+}
+
+void letter_own_words(struct letter *l, const char *label, const char *words)
+{
+    buf_addf(&l->text, "%s: %s\n\n", label, words);
+    letter_html_paragraph(&l->html, label, words, false);
+}
+
+void letter_heading(struct letter *l, const char *what)
+{
+    buf_addf(&l->text, "%s\n", what);
+    letter_html_heading(&l->html, what);
 }
 
 void letter_paused(struct letter *l, const char *words, const char *case_id)
@@ -62,104 +101,121 @@ void letter_paused(struct letter *l, const char *words, const char *case_id)
 
 void letter_table_begin(struct letter *l)
 {
-    buf_adds(&l->html, "<table style=\"border-collapse:collapse;font-size:15px\">\n");
+    letter_html_table_begin(&l->html);
 }
 
 /* A row of the table; value is harmless already. */
-static void row(struct letter *l, const char *name, const char *value)
+static void row(struct letter *l, const char *name, const char *value, bool first)
 {
     buf_addf(&l->text, "%-12s %s\n", name, value);
-    buf_addf(&l->html,
-             "<tr><td style=\"padding:2px 14px 2px 0;color:#555;vertical-align:top\">%s</td>"
-             "<td style=\"padding:2px 0\">",
-             name);
-    mime_html_escape(&l->html, value);
-    buf_adds(&l->html, "</td></tr>\n");
+    letter_html_row(&l->html, name, value, first);
 }
 
 void letter_own_fact(struct letter *l, const char *name, const char *value)
 {
     if (value && value[0])
-        row(l, name, value);
+        row(l, name, value, false);
+}
+
+/* One line: a second one could pass for a fact of ours. */
+const char *letter_harmless(struct letter *l, const char *value, size_t max)
+{
+    AUTO(buf_clear) struct buf line = BUF_INIT(PART_MAX), safe = BUF_INIT(PART_MAX);
+    const char *text;
+
+    mime_clean_line(&line, letter_cut(l->arena, value, max));
+    mime_text_defang(&safe, buf_text(&line));
+    keep_failure(l, &line);
+    keep_failure(l, &safe);
+    text = arena_str(l->arena, buf_text(&safe));
+    if (!text)
+        l->text.failed = ERR_NOMEM;
+    return text ? text : "";
+}
+
+static void fact(struct letter *l, const char *name, const char *value, bool first)
+{
+    if (value && value[0])
+        row(l, name, letter_harmless(l, value, LETTER_VALUE_MAX), first);
 }
 
 void letter_fact(struct letter *l, const char *name, const char *value)
 {
-    struct buf line = BUF_INIT(PART_MAX), safe = BUF_INIT(PART_MAX);
+    fact(l, name, value, false);
+}
 
-    if (!value || !value[0])
-        return;
-    /* a second line could pass for a fact of ours */
-    mime_clean_line(&line, letter_cut(l->arena, value, LETTER_VALUE_MAX));
-    mime_text_defang(&safe, buf_text(&line));
-    row(l, name, buf_text(&safe));
-    if (buf_failed(&line) || buf_failed(&safe))
-        l->text.failed = buf_failed(&line) ? buf_failed(&line) : buf_failed(&safe);
-    buf_clear(&line);
-    buf_clear(&safe);
+void letter_first_fact(struct letter *l, const char *name, const char *value)
+{
+    fact(l, name, value, true);
 }
 
 void letter_table_end(struct letter *l)
 {
-    buf_adds(&l->html, "</table>\n");
+    letter_html_table_end(&l->html);
     buf_addc(&l->text, '\n');
 }
 
-/* One line, harmless, short enough. */
-static const char *safe_cell(struct letter *l, const char *text, struct buf *line, struct buf *safe)
+static void list_row(struct letter *l, const char *const *cells, size_t n, bool head)
 {
-    mime_clean_line(line, letter_cut(l->arena, text, LETTER_CELL_MAX));
-    mime_text_defang(safe, buf_text(line));
-    if (buf_failed(line) || buf_failed(safe))
-        l->text.failed = buf_failed(line) ? buf_failed(line) : buf_failed(safe);
-    return buf_text(safe);
+    for (size_t i = 0; i < n; i++)
+        buf_addf(&l->text, "%s%s", i ? " | " : "", cells[i]);
+    buf_addc(&l->text, '\n');
+    letter_html_list_row(&l->html, cells, n, head);
 }
 
-static void grid_cell(struct letter *l, const char *title, const char *value)
+void letter_list_begin(struct letter *l, const char *const *head, size_t n)
 {
-    struct buf line = BUF_INIT(PART_MAX), safe = BUF_INIT(PART_MAX);
-    const char *text = safe_cell(l, value, &line, &safe);
+    letter_html_list_begin(&l->html);
+    list_row(l, head, n, true);
+}
 
-    if (*text)
-        buf_addf(&l->text, "%-20s %s\n", title, text);
-    buf_adds(&l->html, "<td style=\"border:1px solid #ccc;padding:2px 6px\">");
-    mime_html_escape(&l->html, text);
-    buf_adds(&l->html, "</td>");
-    buf_clear(&line);
-    buf_clear(&safe);
+void letter_list_row(struct letter *l, const char *const *cells, size_t n)
+{
+    const char **safe = arena_array(l->arena, n, sizeof *safe);
+
+    for (size_t i = 0; i < n && safe; i++)
+        safe[i] = cells[i] ? letter_harmless(l, cells[i], LETTER_CELL_MAX) : "-";
+    if (!safe || l->text.failed)
+        l->text.failed = l->text.failed ? l->text.failed : ERR_NOMEM;
+    else
+        list_row(l, safe, n, false);
+}
+
+void letter_list_end(struct letter *l)
+{
+    letter_html_list_end(&l->html);
+    buf_addc(&l->text, '\n');
 }
 
 void letter_grid(struct letter *l, const char *const *titles, size_t n_columns, size_t n_rows,
                  void (*cell)(void *ctx, size_t row, size_t column, struct buf *out), void *ctx)
 {
-    buf_adds(&l->html, "<table style=\"border-collapse:collapse;font-size:13px\">\n<tr>");
-    for (size_t i = 0; i < n_columns; i++) {
-        buf_adds(&l->html, "<th style=\"border:1px solid #ccc;padding:2px 6px;text-align:left\">");
-        mime_html_escape(&l->html, titles[i]);
-        buf_adds(&l->html, "</th>");
-    }
-    buf_adds(&l->html, "</tr>\n");
-    for (size_t r = 0; r < n_rows; r++) {
-        buf_adds(&l->html, "<tr>");
+    const char **cells = arena_array(l->arena, n_columns + 1, sizeof *cells);
+
+    letter_html_list_begin(&l->html);
+    letter_html_list_row(&l->html, titles, n_columns, true);
+    for (size_t r = 0; r < n_rows && cells; r++) {
         for (size_t i = 0; i < n_columns; i++) {
             struct buf value = BUF_INIT(SIZE_MAX);
 
             cell(ctx, r, i, &value);
-            grid_cell(l, titles[i], buf_text(&value));
+            cells[i] = letter_harmless(l, buf_text(&value), LETTER_CELL_MAX);
             buf_clear(&value);
+            if (cells[i][0])
+                buf_addf(&l->text, "%-20s %s\n", titles[i], cells[i]);
         }
-        buf_adds(&l->html, "</tr>\n");
+        letter_html_list_row(&l->html, cells, n_columns, false);
         buf_addc(&l->text, '\n');
     }
-    buf_adds(&l->html, "</table>\n");
+    letter_html_list_end(&l->html);
+    if (!cells)
+        l->text.failed = ERR_NOMEM;
 }
 
 void letter_link(struct letter *l, const char *text, const char *label, const char *url)
 {
-    buf_addf(&l->text, "\n%s: %s\n", text, url);
-    buf_adds(&l->html, "<p><a href=\"");
-    mime_html_escape(&l->html, url);
-    buf_addf(&l->html, "\">%s</a></p>\n", label);
+    buf_addf(&l->text, "%s:\n%s\n\n", text, url);
+    letter_html_link(&l->html, label, url);
 }
 
 void letter_clear(struct letter *l)
@@ -176,17 +232,39 @@ static const char *message_id(struct arena *arena, int64_t id, const char *from)
     return arena_fmt(arena, "cordon.%s%s", id_format(id, text), at ? at : "@localhost");
 }
 
-static enum err_code build(struct letter *l, const struct letter_post *post,
-                           const struct notice_record *r, const char *const *to, int64_t now,
-                           struct buf *out, struct err *e)
+/* Of the SHA-256 of what names the thread. */
+static enum err_code thread_id(const char *thread, unsigned char ret[MIME_THREAD_ID], struct err *e)
 {
+    char hash[AUDIT_HASH_SIZE];
+    enum err_code code = audit_sha256(thread, hash, e);
+
+    for (size_t i = 0; i < MIME_THREAD_ID && !code; i++) {
+        const char pair[3] = {hash[2 * i], hash[2 * i + 1]};
+
+        ret[i] = (unsigned char)strtoul(pair, NULL, 16);
+    }
+    return code;
+}
+
+enum err_code letter_build(struct letter *l, const struct letter_post *post,
+                           const struct notice_record *r, const char *const *to, size_t n_to,
+                           int64_t now, struct buf *out, struct err *e)
+{
+    unsigned char thread[MIME_THREAD_ID];
+    const char *root = post->root ? message_id(l->arena, post->root, r->sender) : NULL;
+    const char *last = post->answers_to ? message_id(l->arena, post->answers_to, r->sender) : NULL;
     struct mime_message m = {
         .from = r->sender,
         .to = to,
-        .to_count = r->n_recipients,
+        .to_count = n_to,
         .subject = r->subject,
         .message_id = message_id(l->arena, r->id, r->sender),
-        .in_reply_to = post->answers_to ? message_id(l->arena, post->answers_to, r->sender) : NULL,
+        .in_reply_to = last,
+        .references = root && post->root != post->answers_to
+                          ? arena_fmt(l->arena, "%s %s", root, last ? last : "")
+                          : last,
+        .thread_topic = post->topic,
+        .thread_id = r->thread ? thread : NULL,
         .date_ms = now,
         .headers = post->headers,
         .header_count = post->n_headers,
@@ -194,8 +272,10 @@ static enum err_code build(struct letter *l, const struct letter_post *post,
     };
     enum err_code code;
 
-    m.references = m.in_reply_to;
-    buf_adds(&l->html, "</body></html>\n");
+    code = r->thread ? thread_id(r->thread, thread, e) : ERR_OK;
+    if (code)
+        return code;
+    letter_html_end(&l->html);
     code = buf_failed(&l->text) ? buf_failed(&l->text) : buf_failed(&l->html);
     if (code)
         return err_set(e, code, "compose a notice");
@@ -207,7 +287,7 @@ static enum err_code build(struct letter *l, const struct letter_post *post,
 enum err_code letter_put(struct db_tx *tx, struct letter *l, const struct letter_post *post,
                          struct notice_record *r, int64_t now, struct err *e)
 {
-    struct buf message = BUF_INIT(MESSAGE_MAX);
+    struct buf message = BUF_INIT(LETTER_MESSAGE_MAX);
     const char **to;
     enum err_code code;
 
@@ -224,7 +304,7 @@ enum err_code letter_put(struct db_tx *tx, struct letter *l, const struct letter
         return err_set(e, ERR_NOMEM, "notice");
     for (size_t i = 0; i < r->n_recipients; i++)
         r->recipients[i].address = to[i] = post->to[i];
-    code = build(l, post, r, to, now, &message, e);
+    code = letter_build(l, post, r, to, r->n_recipients, now, &message, e);
     r->message = buf_text(&message);
     if (!code)
         code = notice_insert(tx, r, now, e);

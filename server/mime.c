@@ -628,6 +628,19 @@ static bool header_name_ok(const char *name)
     return true;
 }
 
+/* 22 bytes: 1, the upper five bytes of a FILETIME, a GUID: MS-OXOMSG section 2.2.1.3. The time only sorts, and is
+ * left out. */
+static void add_thread(struct buf *out, const struct mime_message *m)
+{
+    unsigned char index[6 + MIME_THREAD_ID] = {1};
+
+    memcpy(index + 6, m->thread_id, MIME_THREAD_ID);
+    add_header(out, "Thread-Topic", m->thread_topic);
+    buf_adds(out, "Thread-Index: ");
+    add_base64(out, index, sizeof index);
+    buf_adds(out, "\r\n");
+}
+
 /* ---- bodies ----------------------------------------------------------------------------------- */
 
 static bool qp_plain(char c)
@@ -790,6 +803,8 @@ enum err_code mime_build(const struct mime_message *m, struct buf *out, struct e
         add_ids(out, "In-Reply-To", m->in_reply_to);
     if (m->references)
         add_ids(out, "References", m->references);
+    if (m->thread_topic && m->thread_id)
+        add_thread(out, m);
     buf_adds(out, "Auto-Submitted: auto-generated\r\n");
     for (size_t i = 0; i < m->header_count; i++) {
         if (!header_name_ok(m->headers[i].name))

@@ -31,6 +31,8 @@
  * 10 MB that mail servers commonly take. */
 #define MIME_PART_MAX (2 * 1024 * 1024)
 
+#define MIME_THREAD_ID 16
+
 struct mime_header {
     const char *name;  /* "X-" and letters, digits, hyphens; anything else is ERR_INVALID */
     const char *value; /* UTF-8, cleaned and encoded by mime_build */
@@ -52,7 +54,11 @@ struct mime_message {
         *message_id; /* "left@right", without <>; characters that an id may not hold become _ */
     const char *in_reply_to; /* likewise; NULL: none */
     const char *references;  /* ids separated by blanks, oldest first; NULL: none */
-    int64_t date_ms;         /* ms since 1970 UTC */
+    /* Outlook and Exchange thread by these (MS-OXOMSG section 2.2.1.3 and .5), and the subjects of one thread
+     * differ: NULL: none. Both or neither. */
+    const char *thread_topic;       /* UTF-8, one line */
+    const unsigned char *thread_id; /* MIME_THREAD_ID bytes, the same in all messages of a thread */
+    int64_t date_ms;                /* ms since 1970 UTC */
     const struct mime_header *headers;
     size_t header_count;
     const char *text; /* UTF-8 with LF or CRLF; required */

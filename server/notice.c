@@ -1,301 +1,24 @@
-/* notice.c - see notice.h.
- *
- * A message is composed once, from values that attackers may have chosen: everything of the alert's is
- * defanged in both parts and escaped in the HTML one; only our own link to the portal is a link.
- */
+/* notice.c - see notice.h. What it says: notice_letter.c. Whether it goes out at once or with others: burst.c. */
 #include "notice.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "burst.h"
 #include "channel.h"
 #include "fault.h"
 #include "id.h"
-#include "letter.h"
 #include "log.h"
 #include "mail.h"
-#include "mime.h"
+#include "notice_letter.h"
 #include "pause.h"
-#include "rest.h"
 #include "store_notices.h"
+#include "template.h"
 #include "ways.h"
-
-#define PART_MAX (256 * 1024)
-#define BODY_MAX 20000
-#define WHY_MAX  160 /* characters of a reason in a subject */
 
 /* A mail that cannot be delivered is tried for as long as mail servers do (RFC 5321 section 4.5.4.1). */
 #define GIVE_UP_MS (5 * DAY_MS)
-
-static const struct {
-    const char *name, *tag, *headline;
-    const char *colour; /* of the headline in HTML */
-} kinds[] = {
-    [NOTICE_ALERT] = {"alert", "[ALERT]", "Alert", LETTER_BLUE},
-    [NOTICE_REQUESTED] = {"requested", "[REQUESTED]", "Isolation requested - not confirmed yet",
-                          LETTER_AMBER},
-    [NOTICE_ISOLATED] = {"isolated", "[ISOLATED]",
-                         "The machine is isolated - Defender confirmed it", LETTER_GREEN},
-    [NOTICE_NOT_ISOLATED] = {"not_isolated", "[NOT ISOLATED: %s]", "The machine is NOT isolated",
-                             LETTER_RED},
-    [NOTICE_QUESTION] = {"question", "[QUESTION]",
-                         "A person must decide: the machine is not isolated", LETTER_AMBER},
-    [NOTICE_LATE] = {"late", "[NOT ISOLATED: %s]",
-                     "The machine is not isolated yet, as far as cordon knows", LETTER_RED},
-    [NOTICE_LAPSING] = {"lapsing", "[NOT ISOLATED: %s]",
-                        "The machine has been absent for days - Defender is about to give up",
-                        LETTER_RED},
-    [NOTICE_REVIEW] = {"review", "[ISOLATED] Review:",
-                       "The machine is still isolated - is that still right?", LETTER_AMBER},
-    [NOTICE_OVERDUE] = {"overdue", "[ISOLATED] Review overdue:",
-                        "The machine is still isolated, and nobody has said that this is right",
-                        LETTER_RED},
-    [NOTICE_RELEASED] = {"released", "[RELEASED]",
-                         "The machine is released - Defender confirmed it", LETTER_GREEN},
-    [NOTICE_NOT_RELEASED] = {"not_released", "[NOT RELEASED: %s]",
-                             "The machine was to be released, and it is not", LETTER_RED},
-    [NOTICE_ACTION_DONE] = {"action_done", "[DONE: %s]", "Defender says that it is done",
-                            LETTER_GREEN},
-    [NOTICE_ACTION_FAILED] = {"action_failed", "[NOT DONE: %s]",
-                              "A step that the rule asks for was not done", LETTER_RED},
-};
-
-const char *notice_kind_name(enum notice_kind kind)
-{
-    return kinds[kind].name;
-}
-
-bool notice_was_told(const struct case_record *c, enum notice_kind kind)
-{
-    return c->told && strcmp(c->told, kinds[kind].name) == 0;
-}
-
-const char *notice_not_yet(struct arena *a, const char *why)
-{
-    return arena_fmt(a, "not yet, cordon tries on: %s", why);
-}
-
-/* ---- composing -------------------------------------------------------------------------------- */
-
-/* Defender's timestamps have 0 to 7 digits (trap 15): shown as ours are. */
-static const char *alert_time(const struct json *alert, char out[CLOCK_TEXT_SIZE])
-{
-    const char *text = json_get_string(alert, "alertCreationTime");
-    int64_t ms;
-
-    return text && !clock_parse(text, &ms, NULL) ? clock_format(ms, out) : NULL;
-}
-
-static const char *machine_name(const struct notice *n)
-{
-    const char *name = n->facts ? json_get_string(n->facts->machine, "computerDnsName") : NULL;
-
-    if (!name && n->isolation)
-        name = n->isolation->machine_name;
-    if (!name && n->facts)
-        name = json_get_string(n->facts->alert, "computerDnsName");
-    return name && name[0] ? name : NULL;
-}
-
-static void facts_of(struct letter *l, const struct notice *n, struct arena *arena)
-{
-    const struct json *alert = n->facts ? n->facts->alert : NULL;
-    const char *user = json_get_string(json_get(alert, "relatedUser"), "userName");
-    const char *id = n->c->machine_id ? n->c->machine_id : n->c->pushed_machine_id;
-    const char *name = machine_name(n);
-    char when[CLOCK_TEXT_SIZE], case_id[ID_TEXT_SIZE];
-
-    letter_fact(l, "Machine",
-                name && id ? arena_fmt(arena, "%s (%s)", name, id)
-                : name     ? name
-                           : id);
-    letter_fact(l, "User", user);
-    letter_fact(l, "Alert", json_get_string(alert, "title"));
-    letter_fact(l, "Severity", json_get_string(alert, "severity"));
-    letter_fact(l, "Category", json_get_string(alert, "category"));
-    letter_own_fact(l, "Alert time", alert_time(alert, when));
-    letter_own_fact(l, "Alert id", n->c->alert_id);
-    letter_own_fact(l, "Tenant", n->c->tenant);
-    letter_own_fact(l, "Rule", n->c->rule);
-    letter_fact(l, "In doubt", n->doubt);
-    if (n->isolation) {
-        const struct isolation_record *i = n->isolation;
-
-        letter_own_fact(l, "Isolation",
-                        arena_fmt(arena, "%s, %s, since %s", i->type,
-                                  isolation_state_name(i->state),
-                                  clock_format(i->requested, when)));
-        letter_own_fact(l, "Action id", i->action_id);
-        letter_fact(l, "Asked by", i->adopted ? i->requestor : "cordon");
-        letter_fact(l, "Reason", i->why);
-        letter_fact(l, "Release", i->release_why);
-    }
-    letter_own_fact(l, "Case", id_format(n->c->id, case_id));
-}
-
-static const char *what_now(const struct notice *n, struct arena *arena)
-{
-    char case_id[ID_TEXT_SIZE];
-
-    id_format(n->c->id, case_id);
-    switch (n->kind) {
-    case NOTICE_REQUESTED:
-        return "Defender has been asked to isolate the machine. This is not a confirmation: an online "
-               "machine follows within a minute or two, an absent one when it comes back within about "
-               "three days. A second mail in this thread says how it ended.";
-    case NOTICE_ISOLATED:
-        return arena_fmt(
-            arena,
-            "Defender reports that the isolation succeeded: the machine reaches nothing but the "
-            "Defender service. To release it: `cordon isolations release %s --why TEXT`, or "
-            "\"Release from isolation\" in the Defender portal.",
-            n->c->machine_id);
-    case NOTICE_NOT_ISOLATED:
-        return arena_fmt(
-            arena,
-            "A person should look at this now. Whether and how to isolate the machine is "
-            "decided in the Defender portal; `cordon cases show %s` tells what cordon saw and "
-            "did.",
-            case_id);
-    case NOTICE_QUESTION: {
-        char when[CLOCK_TEXT_SIZE], id[ID_TEXT_SIZE];
-
-        id_format(n->question->id, id);
-        return arena_fmt(
-            arena,
-            "cordon wants to: %s. %s Until %s a yes lets it; when nobody answers, nothing "
-            "is done and you are told again. By command: `cordon approve %s --why TEXT`, "
-            "`cordon refuse %s --why TEXT`.",
-            n->question->action,
-            n->question->people > 1 ? arena_fmt(arena, "It needs the yes of %lld persons.",
-                                                (long long)n->question->people)
-                                    : "It needs a person's yes.",
-            clock_format(n->question->expires, when), id, id);
-    }
-    case NOTICE_LATE:
-        return arena_fmt(
-            arena,
-            "cordon tries on, and another mail in this thread says how it ended. A person "
-            "may decide sooner, in the Defender portal: cordon looks there before it asks. "
-            "`cordon cases show %s` tells how it stands.",
-            case_id);
-    case NOTICE_LAPSING:
-        return "Defender keeps trying for about three days and gives up then. cordon looks on after that, for "
-               "30 days: when the machine is seen again, the case begins anew and is judged by the policy of "
-               "then. Another mail in this thread says how it ended.";
-    case NOTICE_REVIEW:
-    case NOTICE_OVERDUE:
-        return arena_fmt(
-            arena,
-            "The machine stays isolated until somebody releases it: `cordon isolations release %s "
-            "--why TEXT`. If it is right that it is isolated, `cordon isolations extend %s --for "
-            "24h` says so; else the next mail comes when as much time has passed again.",
-            n->c->machine_id, n->c->machine_id);
-    case NOTICE_RELEASED:
-        return "The machine reaches the network again. The next alert on it may isolate it again.";
-    case NOTICE_NOT_RELEASED:
-        return arena_fmt(
-            arena,
-            "As far as cordon knows the machine is isolated as before. Try again with `cordon "
-            "isolations release %s --why TEXT`, or release it in the Defender portal.",
-            n->c->machine_id);
-    case NOTICE_ACTION_DONE:
-    case NOTICE_ACTION_FAILED:
-        return arena_fmt(arena, "`cordon cases show %s` tells the whole case.", case_id);
-    default:
-        return arena_fmt(arena,
-                         "For your information; the rule asks for no isolation. `cordon cases show "
-                         "%s` tells the whole case.",
-                         case_id);
-    }
-}
-
-static const char *portal_url(const struct notice *n, const struct runtime *rt, struct arena *arena)
-{
-    const struct config_tenant *t = config_tenant(rt->config, n->c->tenant);
-    char *id =
-        rest_encode(n->c->alert_id); /* defender-api.md section 9.4: portal link for an alert */
-    const char *url = NULL;
-
-    if (id && t)
-        url = arena_fmt(arena, "https://security.microsoft.com/alerts/%s?tid=%s", id, t->tenant_id);
-    free(id);
-    return url;
-}
-
-/* link: of this message's reader, to answer a question by; NULL: none. */
-static void compose(struct letter *l, const struct notice *n, const struct runtime *rt,
-                    const struct pause *pause, const char *link, struct arena *arena)
-{
-    const char *portal = portal_url(n, rt, arena);
-    struct buf body = BUF_INIT(PART_MAX);
-    char case_id[ID_TEXT_SIZE];
-
-    letter_begin(l, arena, kinds[n->kind].headline, kinds[n->kind].colour);
-    if (pause->on)
-        letter_paused(l, pause_words(pause, arena),
-                      n->kind == NOTICE_NOT_ISOLATED ? id_format(n->c->id, case_id) : NULL);
-    if (n->why) {
-        mime_text_defang(&body, letter_cut(arena, n->why, LETTER_VALUE_MAX));
-        letter_paragraph(l, arena_fmt(arena, "Why: %s", buf_text(&body)));
-        buf_reset(&body);
-    }
-    if (n->body) {
-        mime_text_defang(&body, letter_cut(arena, n->body, BODY_MAX));
-        letter_paragraph(l, buf_text(&body));
-    }
-    letter_table_begin(l);
-    facts_of(l, n, arena);
-    letter_table_end(l);
-    letter_paragraph(l, what_now(n, arena));
-    if (n->link)
-        letter_link(l, "The investigation package (whoever has the link may read it)",
-                    "Download the investigation package", n->link);
-    if (link)
-        letter_link(l, "Decide (opening the page does nothing)", "Look at it and decide", link);
-    if (portal)
-        letter_link(l, "In the portal", "Open the alert in the Defender portal", portal);
-    buf_clear(&body);
-}
-
-static const char *subject_of(const struct notice *n, struct arena *arena)
-{
-    const char *severity = n->facts ? json_get_string(n->facts->alert, "severity") : NULL;
-    const char *title = letter_cut(
-        arena, n->facts ? json_get_string(n->facts->alert, "title") : NULL, LETTER_VALUE_MAX);
-    const char *machine = machine_name(n);
-    const char *tag = kinds[n->kind].tag;
-    struct buf why = BUF_INIT(PART_MAX);
-    const char *subject;
-
-    if (strchr(tag, '%')) { /* room for the reason */
-        mime_clean_line(&why, n->why ? letter_cut(arena, n->why, LETTER_VALUE_MAX) : "unknown");
-        tag = arena_fmt(arena, "%.*s%.*s]", (int)strcspn(tag, "%"), tag, WHY_MAX, buf_text(&why));
-    }
-    if (!machine)
-        machine = n->c->machine_id ? n->c->machine_id : n->c->pushed_machine_id;
-    if (n->subject)
-        subject = arena_fmt(arena, "%s %s", tag, letter_cut(arena, n->subject, LETTER_VALUE_MAX));
-    else if (title)
-        subject = arena_fmt(arena, "%s %s: %s%s%s", tag, severity ? severity : "unknown severity",
-                            title, machine ? " on " : "", machine ? machine : "");
-    else
-        subject = arena_fmt(arena, "%s alert %s%s%s", tag, n->c->alert_id, machine ? " on " : "",
-                            machine ? machine : "");
-    buf_clear(&why);
-    return subject;
-}
-
-void notice_gist(const struct notice *n, const struct runtime *rt, struct arena *arena,
-                 struct notice_gist *ret)
-{
-    *ret = (struct notice_gist){.subject = subject_of(n, arena),
-                                .headline = kinds[n->kind].headline,
-                                .next = what_now(n, arena),
-                                .machine = machine_name(n),
-                                .portal = portal_url(n, rt, arena),
-                                .bad = strcmp(kinds[n->kind].colour, LETTER_RED) == 0};
-}
 
 /* Whom to write to: who is named, else who was told before, else mail.to. */
 static enum err_code audience(struct db_tx *tx, const struct notice *n, const struct config *config,
@@ -319,21 +42,136 @@ static enum err_code audience(struct db_tx *tx, const struct notice *n, const st
     return ERR_OK;
 }
 
+/* What the caller did not have at hand: the facts, and the words of the rule's own email step, so that later mails of
+ * a case are called as its first. */
+struct background {
+    struct json *doc, *args;
+    struct facts facts;
+};
+
+static enum err_code read_facts(struct db_tx *tx, struct arena *a, struct notice *n,
+                                struct background *b, struct err *e)
+{
+    struct case_record c = *n->c;
+    enum err_code code = c.facts ? ERR_OK : case_load(tx, a, c.id, &c, e);
+
+    if (!code && c.facts && !json_parse(c.facts, strlen(c.facts), &b->doc, NULL) &&
+        !facts_read(b->doc, &b->facts, NULL))
+        n->facts = &b->facts;
+    return code;
+}
+
+static enum err_code read_words(struct db_tx *tx, struct arena *a, struct notice *n,
+                                struct background *b, struct err *e)
+{
+    struct step_record *steps;
+    size_t n_steps = 0;
+    enum err_code code = case_steps(tx, a, n->c->id, &steps, &n_steps, e);
+
+    for (size_t i = 0; i < n_steps && !code; i++) {
+        const char *subject;
+
+        if (strcmp(steps[i].handler, "email") != 0 ||
+            json_parse(steps[i].args, strlen(steps[i].args), &b->args, NULL))
+            continue;
+        subject = json_get_string(b->args, "subject"); /* a mail to the helpdesk has none */
+        if (subject) {
+            n->subject = subject;
+            return code;
+        }
+        json_free(b->args);
+        b->args = NULL;
+    }
+    return code;
+}
+
+/* "contoso incident 924521": mails of one incident are one conversation. */
+static const char *conversation(const struct notice *n, struct arena *a)
+{
+    char case_id[ID_TEXT_SIZE];
+    int64_t incident;
+
+    if (n->facts && json_int64_lax(json_get(n->facts->alert, "incidentId"), &incident))
+        return arena_fmt(a, "%s incident %" PRId64, n->c->tenant, incident);
+    return arena_fmt(a, "%s case %s", n->c->tenant, id_format(n->c->id, case_id));
+}
+
+/* All that a notice is before it is stored. */
+struct draft {
+    struct notice n;
+    struct background background;
+    struct notice_record r;
+    struct letter_post post;
+    struct mime_header headers[2];
+    char case_id[ID_TEXT_SIZE];
+};
+
+static void draft_clear(struct draft *d)
+{
+    json_free(d->background.doc);
+    json_free(d->background.args);
+}
+
+/* The user's own words, where the rule has none. */
+static enum err_code use_templates(struct draft *d, const struct config_mail *mail, struct arena *a)
+{
+    enum err_code code = ERR_OK;
+
+    if (d->n.facts && !d->n.subject && mail->subject)
+        code = template_expand(mail->subject, d->n.facts, a, &d->n.subject);
+    if (d->n.facts && !d->n.body && mail->body && !code)
+        code = template_expand(mail->body, d->n.facts, a, &d->n.body);
+    return code;
+}
+
+/* d: n, r.id and post.to are there. */
+static enum err_code fill(struct db_tx *tx, struct runtime *rt, struct arena *a, struct draft *d,
+                          struct err *e)
+{
+    struct notice *n = &d->n;
+    struct notice_record *r = &d->r;
+    struct notice_thread thread;
+    enum err_code code = ERR_OK;
+
+    if (!n->facts)
+        code = read_facts(tx, a, n, &d->background, e);
+    if (!code && !n->subject)
+        code = read_words(tx, a, n, &d->background, e);
+    if (!code && use_templates(d, &rt->config->mail, a))
+        code = err_set(e, ERR_NOMEM, "notice");
+    if (!code)
+        code = notice_thread(tx, a, n->c->id, conversation(n, a), &thread, e);
+    if (code)
+        return code;
+    r->case_id = n->c->id;
+    r->kind = notice_kind_name(n->kind);
+    r->sender = rt->config->mail.from;
+    r->thread = thread.name;
+    r->after = thread.last_of_case;
+    r->subject = notice_subject(n, a);
+    r->said = notice_said(n, a);
+    r->machine = notice_machine(n);
+    r->alert = notice_alert(n, a);
+    d->headers[0] = (struct mime_header){"X-Cordon-Case", id_format(n->c->id, d->case_id)};
+    d->headers[1] = (struct mime_header){"X-Cordon-State", r->kind};
+    d->post.headers = d->headers;
+    d->post.n_headers = 2;
+    d->post.root = thread.first;
+    d->post.answers_to = thread.last;
+    d->post.topic = strstr(thread.name, " incident ") ? thread.name : notice_topic(n, a);
+    return r->subject && r->said && d->post.topic ? ERR_OK : err_set(e, ERR_NOMEM, "notice");
+}
+
 enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
                          struct arena *arena, const struct notice *n, int64_t now, struct err *e)
 {
+    AUTO(draft_clear) struct draft d = {.n = *n};
     const struct notice_question *q = n->question;
-    const char *const *to = NULL;
-    const char *kind = kinds[n->kind].name, *subject;
-    char case_id[ID_TEXT_SIZE];
-    const struct mime_header headers[] = {{"X-Cordon-Case", id_format(n->c->id, case_id)},
-                                          {"X-Cordon-State", kind}};
-    struct letter_post post = {.headers = headers, .n_headers = sizeof headers / sizeof *headers};
     struct case_record c = *n->c;
-    size_t n_to = 0, messages = q ? q->n_links : 1;
+    const char *kind = notice_kind_name(n->kind);
+    size_t messages = q ? q->n_links : 1;
     bool only_others = false;
     struct pause pause;
-    int64_t after = 0;
     enum err_code code;
 
     if (n->webhook || n->desk)
@@ -344,32 +182,61 @@ enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
     if (!code)
         code = pause_read(tx, rt, arena, &pause, e);
     if (!code && !q)
-        code = audience(tx, n, rt->config, arena, &to, &n_to, e);
+        code = audience(tx, n, rt->config, arena, &d.post.to, &d.post.n_to, e);
     if (code)
         return code;
-    if (!rt->config->mail.server || !(q ? messages : n_to)) {
+    if (!rt->config->mail.server || !(q ? messages : d.post.n_to)) {
         log_event(LOG_WARN, "nobody_told", LOG_ID("case", c.id), LOG_STR("kind", kind),
                   LOG_STR("why", n->why));
         return case_told(tx, &c, kind, e);
     }
-    subject = subject_of(n, arena);
-    code = notice_thread(tx, c.id, &post.answers_to, &after, e);
+    code = fill(tx, rt, arena, &d, e);
     for (size_t i = 0; i < messages && !code; i++) {
-        struct notice_record r = {.id = id_new(g->clock),
-                                  .case_id = c.id,
-                                  .kind = kind,
-                                  .sender = rt->config->mail.from,
-                                  .subject = subject,
-                                  .after = after};
         struct letter l;
 
-        post.to = q ? &q->links[i].address : to;
-        post.n_to = q ? 1 : n_to;
-        compose(&l, n, rt, &pause, q ? q->links[i].url : NULL, arena);
-        code = letter_put(tx, &l, &post, &r, now, e);
+        d.r.id = id_new(g->clock);
+        if (q) { /* a link is one person's, and a question is never held */
+            d.post.to = &q->links[i].address;
+            d.post.n_to = 1;
+        } else {
+            code = burst_gate(tx, g, rt, arena, &c, &d.r, d.post.to, d.post.n_to, now, e);
+        }
+        if (code)
+            return code;
+        notice_compose(&l, &d.n, rt, &pause, q ? q->links[i].url : NULL, arena);
+        code = letter_put(tx, &l, &d.post, &d.r, now, e);
         letter_clear(&l);
     }
     return code || n->aside ? code : case_told(tx, &c, kind, e);
+}
+
+enum err_code notice_preview(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                             struct arena *arena, const struct notice *n, int64_t now,
+                             struct notice_record *ret, struct err *e)
+{
+    AUTO(draft_clear) struct draft d = {.n = *n, .r.id = id_new(g->clock)};
+    AUTO(buf_clear) struct buf message = BUF_INIT(LETTER_MESSAGE_MAX);
+    struct pause pause;
+    struct letter l;
+    enum err_code code = audience(tx, n, rt->config, arena, &d.post.to, &d.post.n_to, e);
+
+    if (!code)
+        code = pause_read(tx, rt, arena, &pause, e);
+    if (!code && (!rt->config->mail.server || !d.post.n_to))
+        code = err_set(e, ERR_NOT_FOUND, "no mail is configured, or nobody to write to");
+    if (!code)
+        code = fill(tx, rt, arena, &d, e);
+    if (code)
+        return code;
+    notice_compose(&l, &d.n, rt, &pause, NULL, arena);
+    code = letter_build(&l, &d.post, &d.r, d.post.to, d.post.n_to, now, &message, e);
+    letter_clear(&l);
+    d.r.message = code ? NULL : arena_str(arena, buf_text(&message));
+    if (!code && !d.r.message)
+        code = err_set(e, ERR_NOMEM, "preview");
+    if (!code)
+        *ret = d.r;
+    return code;
 }
 
 /* ---- sending ---------------------------------------------------------------------------------- */
@@ -411,7 +278,7 @@ static enum err_code sent_fn(struct db_tx *tx, void *arg, struct err *e)
     if (!code)
         code = ways_note(tx, s->g, s->rt, s->arena, &s->ways, s->now, e);
     if (!code && (!waiting || waiting < s->count || s->now - s->n.created >= ENGINE_LATE_MS))
-        code = notice_release(tx, s->n.id, s->n.case_id, s->now, e);
+        code = notice_release(tx, s->n.id, s->now, e);
     if (code || waiting)
         return code ? code : work_again(tx, s->w, s->due, s->w->attempts, e);
     for (size_t i = 0; i < s->n.n_recipients; i++)

@@ -10,6 +10,7 @@
 #include "facts.h"
 #include "store_cases.h"
 #include "store_isolations.h"
+#include "store_notices.h"
 
 enum notice_kind {
     NOTICE_ALERT,        /* [ALERT] */
@@ -81,6 +82,13 @@ struct notice_gist {
 /** Everything lives in arena. */
 void notice_gist(const struct notice *n, const struct runtime *rt, struct arena *arena,
                  struct notice_gist *ret);
+/**
+ * Inside a transaction, which writes nothing: the notice as notice_put would make it now. ret: subject, kind, sender and
+ * message, in arena. ERR_NOT_FOUND when there is nobody to write to.
+ */
+enum err_code notice_preview(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                             struct arena *arena, const struct notice *n, int64_t now,
+                             struct notice_record *ret, struct err *e);
 
 /** Sends a claimed notice to those who have not got it. Ends the claim. Threads: workers. */
 void notice_run(struct engine *g, struct work *w);

@@ -50,7 +50,7 @@ enum err_code notice_system_put(struct db_tx *tx, struct engine *g, struct runti
                   LOG_STR("why", n->subject));
         return ERR_OK;
     }
-    post.answers_to = n->follows ? r.after : 0;
+    post.root = post.answers_to = n->follows ? r.after : 0;
     r.subject = arena_fmt(arena, "[CORDON] %s", n->subject);
     compose(&l, arena, n, &pause);
     code = letter_put(tx, &l, &post, &r, now, e);

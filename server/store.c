@@ -130,6 +130,22 @@ static const struct db_migration migrations[] = {
          "DROP INDEX polls_once;"
          "CREATE UNIQUE INDEX polls_once ON polls (tenant, list);"
          "CREATE INDEX isolations_action ON isolations (action_id) WHERE action_id IS NOT NULL"},
+    {20,
+     "ALTER TABLE notices ADD COLUMN thread TEXT;"
+     "ALTER TABLE notices ADD COLUMN said TEXT;"
+     "ALTER TABLE notices ADD COLUMN machine TEXT;"
+     "ALTER TABLE notices ADD COLUMN alert TEXT;"
+     "ALTER TABLE notices ADD COLUMN burst BIGINT NOT NULL DEFAULT 0;"
+     "ALTER TABLE notices ADD COLUMN digest BIGINT NOT NULL DEFAULT 0;"
+     "CREATE INDEX notices_thread ON notices (thread) WHERE thread IS NOT NULL;"
+     "CREATE INDEX notices_after ON notices (after);"
+     "CREATE INDEX notices_held ON notices (burst) WHERE state = 'held';"
+     "CREATE TABLE bursts (id INTEGER PRIMARY KEY, lead_case BIGINT NOT NULL,"
+     " first_mail BIGINT NOT NULL, last_mail BIGINT NOT NULL, mailed BIGINT NOT NULL,"
+     " held BIGINT NOT NULL);"
+     "CREATE TABLE burst_keys (name TEXT NOT NULL, audience TEXT NOT NULL, burst BIGINT NOT NULL,"
+     " PRIMARY KEY (name, audience));"
+     "CREATE INDEX burst_keys_of ON burst_keys (burst)"},
     {0, NULL},
 };
 

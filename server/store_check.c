@@ -58,6 +58,12 @@ static const struct {
     {"SELECT id FROM notices WHERE state = 'waiting' AND NOT EXISTS"
      " (SELECT 1 FROM work WHERE work.id = notices.id) ORDER BY id",
      "the notice", " is to be sent, and no work will send it"},
+    {"SELECT id FROM work WHERE kind = 12 AND NOT EXISTS"
+     " (SELECT 1 FROM bursts WHERE bursts.id = work.id) ORDER BY id",
+     "work for the burst", ", which is not there"},
+    {"SELECT id FROM notices WHERE state = 'held' AND NOT EXISTS (SELECT 1 FROM work"
+     " WHERE work.id = notices.burst AND work.kind = 12) ORDER BY id",
+     "the notice", " is held for a digest, and no work will tell it"},
     {"SELECT DISTINCT notice_id FROM recipients WHERE NOT EXISTS"
      " (SELECT 1 FROM notices WHERE notices.id = recipients.notice_id) ORDER BY notice_id",
      "recipients of the notice", ", which is not there"},

@@ -10,6 +10,7 @@ static const char *const names[RECIPIENT_STATES] = {
     [RECIPIENT_WAITING] = "waiting",
     [RECIPIENT_SENT] = "sent",
     [RECIPIENT_REFUSED] = "refused",
+    [RECIPIENT_GROUPED] = "grouped",
 };
 
 const char *recipient_state_name(enum recipient_state state)
@@ -71,7 +72,9 @@ static enum err_code load_recipients(struct db_tx *tx, struct arena *a, struct n
 
 #define COLUMNS                                                                                    \
     "id, case_id, after, kind, subject, sender, why, state, created, ended, about,"                \
-    " channel"
+    " thread, burst, digest, said, machine, alert, channel"
+
+#define NOTICE_COLUMNS 18
 
 static void read_row(struct db_rows *rows, struct arena *a, struct notice_record *r, bool *nomem)
 {
@@ -87,7 +90,13 @@ static void read_row(struct db_rows *rows, struct arena *a, struct notice_record
         .created = db_int(rows, 8),
         .ended = db_int(rows, 9),
         .about = store_text(a, rows, 10, nomem),
-        .channel = store_text(a, rows, 11, nomem),
+        .thread = store_text(a, rows, 11, nomem),
+        .burst = db_int(rows, 12),
+        .digest = db_int(rows, 13),
+        .said = store_text(a, rows, 14, nomem),
+        .machine = store_text(a, rows, 15, nomem),
+        .alert = store_text(a, rows, 16, nomem),
+        .channel = store_text(a, rows, 17, nomem),
     };
 }
 
@@ -112,7 +121,7 @@ static enum err_code read_notice(struct db_tx *tx, void *arg, struct err *e)
     found = db_next(rows);
     if (found) {
         read_row(rows, r->arena, r->list, &nomem);
-        r->list->message = store_text(r->arena, rows, 12, &nomem);
+        r->list->message = store_text(r->arena, rows, NOTICE_COLUMNS, &nomem);
     }
     code = db_rows_end(rows, e);
     if (code)
@@ -122,6 +131,14 @@ static enum err_code read_notice(struct db_tx *tx, void *arg, struct err *e)
     if (!found)
         return err_set(e, ERR_NOT_FOUND, "there is no notice with this id");
     return load_recipients(tx, r->arena, r->list, e);
+}
+
+enum err_code notice_load(struct db_tx *tx, struct arena *a, int64_t id, struct notice_record *ret,
+                          struct err *e)
+{
+    struct read r = {.arena = a, .id = id, .list = ret};
+
+    return read_notice(tx, &r, e);
 }
 
 static enum err_code read_list(struct db_tx *tx, void *arg, struct err *e)
@@ -172,22 +189,41 @@ enum err_code store_notice_list(struct store *s, struct arena *a, int64_t case_i
     return ERR_OK;
 }
 
-enum err_code notice_thread(struct db_tx *tx, int64_t case_id, int64_t *ret_first,
-                            int64_t *ret_last, struct err *e)
-{
-    struct db_rows *rows;
-    enum err_code code;
+/* Whom to answer: a notice that was grouped was never a mail, its digest is one; one that is held is none yet. */
+#define MAIL_ID "CASE WHEN digest > 0 THEN digest ELSE id END"
 
-    code = db_query(tx, e, &rows,
-                    "SELECT min(id), max(id) FROM notices WHERE case_id = $1 AND channel IS NULL",
-                    "i", case_id);
+enum err_code notice_thread(struct db_tx *tx, struct arena *a, int64_t case_id, const char *name,
+                            struct notice_thread *ret, struct err *e)
+{
+    struct notice_thread t = {.name = name};
+    struct db_rows *rows;
+    bool nomem = false;
+    enum err_code code = db_query(
+        tx, e, &rows,
+        "SELECT id, thread FROM notices WHERE case_id = $1 AND channel IS NULL ORDER BY id", "i",
+        case_id);
+
     if (code)
         return code;
-    *ret_first = *ret_last = 0;
-    if (db_next(rows)) {
-        *ret_first = db_int(rows, 0);
-        *ret_last = db_int(rows, 1);
+    while (db_next(rows)) {
+        if (!t.last_of_case && db_text(rows, 1))
+            t.name = store_text(a, rows, 1, &nomem);
+        t.last_of_case = db_int(rows, 0);
     }
+    code = db_rows_end(rows, e);
+    if (code || nomem)
+        return code ? code : err_set(e, ERR_NOMEM, "thread");
+    code = db_query(tx, e, &rows,
+                    "SELECT min(" MAIL_ID "), max(" MAIL_ID ") FROM notices"
+                    " WHERE (thread = $1 OR case_id = $2) AND channel IS NULL AND state <> 'held'",
+                    "ti", t.name, case_id);
+    if (code)
+        return code;
+    if (db_next(rows)) {
+        t.first = db_int(rows, 0);
+        t.last = db_int(rows, 1);
+    }
+    *ret = t;
     return db_rows_end(rows, e);
 }
 
@@ -299,8 +335,8 @@ static enum err_code audit_made(struct db_tx *tx, const struct notice_record *n,
     return code ? code
                 : audit_put(tx, e, AUDIT_NOTICE, n->case_id, now, LOG_ID("notice", n->id),
                             LOG_STR("about", n->about), LOG_STR("kind", n->kind),
-                            LOG_STR("state", "made"), LOG_STR("to", buf_text(&to)),
-                            LOG_STR("message_sha256", hash));
+                            LOG_STR("state", n->burst ? "held" : "made"),
+                            LOG_STR("to", buf_text(&to)), LOG_STR("message_sha256", hash));
 }
 
 enum err_code notice_insert(struct db_tx *tx, const struct notice_record *n, int64_t now,
@@ -311,12 +347,14 @@ enum err_code notice_insert(struct db_tx *tx, const struct notice_record *n, int
 
     if (code)
         return code;
-    code = db_run(tx, e, NULL,
-                  "INSERT INTO notices (id, case_id, kind, subject, sender, message, state, after,"
-                  " created, ended, about, channel)"
-                  " VALUES ($1, $2, $3, $4, $5, $6, 'waiting', $7, $8, 0, $9, $10)",
-                  "iittttiitt", n->id, n->case_id, n->kind, n->subject, n->sender, n->message,
-                  n->after, now, n->about, n->channel);
+    code = db_run(
+        tx, e, NULL,
+        "INSERT INTO notices (id, case_id, kind, subject, sender, message, state, after,"
+        " created, ended, about, thread, burst, digest, said, machine, alert, channel)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, $12, 0, $13, $14, $15, $16)",
+        "iitttttiittitttt", n->id, n->case_id, n->kind, n->subject, n->sender, n->message,
+        n->burst ? "held" : "waiting", n->after, now, n->about, n->thread, n->burst, n->said,
+        n->machine, n->alert, n->channel);
     for (size_t i = 0; i < n->n_recipients && !code; i++)
         code = db_run(tx, e, NULL,
                       "INSERT INTO recipients (notice_id, n, address, state, code, updated)"
@@ -324,12 +362,41 @@ enum err_code notice_insert(struct db_tx *tx, const struct notice_record *n, int
                       "iiti", n->id, (int64_t)i, n->recipients[i].address, now);
     if (!code)
         code = audit_made(tx, n, now, e);
-    if (code)
+    if (code || n->burst)
         return code;
     /* In a storm thousands of mails that are for information would stand before the one about an isolation. */
     return work_put(tx, n->id, WORK_NOTICE,
                     strcmp(n->kind, "alert") == 0 ? WORK_NORMAL : WORK_URGENT,
                     wait ? WORK_PARKED : now, now, NULL, e);
+}
+
+enum err_code notice_grouped(struct db_tx *tx, int64_t id, int64_t case_id, int64_t digest,
+                             int64_t now, struct err *e)
+{
+    enum err_code code = db_run(
+        tx, e, NULL, "UPDATE notices SET state = 'grouped', digest = $1, ended = $2 WHERE id = $3",
+        "iii", digest, now, id);
+
+    if (!code)
+        code = db_run(tx, e, NULL,
+                      "UPDATE recipients SET state = $1, updated = $2 WHERE notice_id = $3", "tii",
+                      names[RECIPIENT_GROUPED], now, id);
+    return code ? code
+                : audit_put(tx, e, AUDIT_NOTICE, case_id, now, LOG_ID("notice", id),
+                            LOG_STR("state", "grouped"), LOG_ID("digest", digest));
+}
+
+enum err_code notice_unhold(struct db_tx *tx, int64_t id, int64_t after, int64_t now, struct err *e)
+{
+    bool wait;
+    enum err_code code = must_wait(tx, after, &wait, e);
+
+    if (!code)
+        code = db_run(tx, e, NULL, "UPDATE notices SET state = 'waiting', burst = 0 WHERE id = $1",
+                      "i", id);
+    return code
+               ? code
+               : work_put(tx, id, WORK_NOTICE, WORK_NORMAL, wait ? WORK_PARKED : now, now, NULL, e);
 }
 
 enum err_code recipient_move(struct db_tx *tx, int64_t notice_id, int64_t n,
@@ -354,13 +421,12 @@ enum err_code notice_end(struct db_tx *tx, int64_t id, const char *state, const 
                             LOG_STR("state", state), LOG_STR("why", why));
 }
 
-enum err_code notice_release(struct db_tx *tx, int64_t id, int64_t case_id, int64_t now,
-                             struct err *e)
+enum err_code notice_release(struct db_tx *tx, int64_t id, int64_t now, struct err *e)
 {
     return db_run(tx, e, NULL,
                   "UPDATE work SET due = $1 WHERE owner IS NULL AND due > $2 AND id IN"
-                  " (SELECT id FROM notices WHERE case_id = $3 AND after = $4)",
-                  "iiii", now, now, case_id, id);
+                  " (SELECT id FROM notices WHERE after = $3)",
+                  "iii", now, now, id);
 }
 
 enum err_code notices_hurry(struct db_tx *tx, int64_t now, struct err *e)

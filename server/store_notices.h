@@ -10,7 +10,14 @@
 #include "store.h"
 #include "store_work.h"
 
-enum recipient_state { RECIPIENT_WAITING, RECIPIENT_SENT, RECIPIENT_REFUSED, RECIPIENT_STATES };
+/* GROUPED: the notice was told in a digest, which has recipients of its own. */
+enum recipient_state {
+    RECIPIENT_WAITING,
+    RECIPIENT_SENT,
+    RECIPIENT_REFUSED,
+    RECIPIENT_GROUPED,
+    RECIPIENT_STATES
+};
 const char *recipient_state_name(enum recipient_state state);
 
 struct recipient_record {
@@ -25,8 +32,15 @@ struct notice_record {
     const char *about; /* case_id 0: what of cordon's own it is about ("source:flow"); else NULL */
     const char *
         channel; /* "webhook:NAME": a post; "desk": to the helpdesk; NULL: a mail to those who judge the case */
+    const char *thread; /* names the conversation: of an incident, or of a case; NULL: of neither */
     const char *kind, *subject, *sender, *message, *why;
-    const char *state; /* "waiting", "sent", "failed" (no recipient took it) */
+    const char *
+        state; /* "waiting", "sent", "failed" (no recipient took it); "held" for a digest until it is
+                          "waiting" by itself or "grouped": told in the notice `digest` */
+    int64_t burst, digest; /* store_bursts.h; 0: none */
+    const char *said, *machine,
+        *alert; /* for a digest: the state in its subject, "ws-114.corp.example",
+                                            "High: title"; NULL: of no case */
     int64_t created, ended;
     struct recipient_record *recipients;
     size_t n_recipients;
@@ -40,10 +54,16 @@ enum err_code store_notice_list(struct store *s, struct arena *a, int64_t case_i
 
 /* ---- inside a transaction -------------------------------------------------------------------- */
 
-/** First and last notice of a case by mail; 0: none. */
-enum err_code notice_thread(struct db_tx *tx, int64_t case_id, int64_t *ret_first,
-                            int64_t *ret_last, struct err *e);
-/** The same by a channel, with the kind of the last; NULL: there is none. */
+struct notice_thread {
+    const char *name;     /* of the conversation */
+    int64_t first, last;  /* mails of it, digests among them; 0: none yet */
+    int64_t last_of_case; /* the last notice of the case, whatever became of it; 0: none */
+};
+
+/** The conversation that a case's mails are in: that of the first of them, else `name`. */
+enum err_code notice_thread(struct db_tx *tx, struct arena *a, int64_t case_id, const char *name,
+                            struct notice_thread *ret, struct err *e);
+/** First and last notice of a case by a channel, with the kind of the last; NULL: there is none. */
 enum err_code notice_channel(struct db_tx *tx, struct arena *a, int64_t case_id,
                              const char *channel, int64_t *ret_first, int64_t *ret_last,
                              const char **ret_kind, struct err *e);
@@ -53,7 +73,16 @@ enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id
 /** The last notice about something of cordon's own; kind NULL: of any kind. Both 0: there is none. */
 enum err_code notice_last(struct db_tx *tx, const char *about, const char *kind, int64_t *ret_id,
                           int64_t *ret_created, struct err *e);
-/** A new notice with its recipients and its work. */
+/** One notice as store_notice_load has it. */
+enum err_code notice_load(struct db_tx *tx, struct arena *a, int64_t id, struct notice_record *ret,
+                          struct err *e);
+/** A held notice was told in the mail `digest`. */
+enum err_code notice_grouped(struct db_tx *tx, int64_t id, int64_t case_id, int64_t digest,
+                             int64_t now, struct err *e);
+/** A held notice is sent as it is, after the one before it. */
+enum err_code notice_unhold(struct db_tx *tx, int64_t id, int64_t after, int64_t now,
+                            struct err *e);
+/** A new notice with its recipients and, unless it is held by a burst, its work. */
 enum err_code notice_insert(struct db_tx *tx, const struct notice_record *n, int64_t now,
                             struct err *e);
 /** What one recipient's server said. */
@@ -65,8 +94,7 @@ enum err_code notice_end(struct db_tx *tx, int64_t id, const char *state, const 
                          int64_t now, struct err *e);
 /** A way out works again: notices that wait to be tried again are due now. */
 enum err_code notices_hurry(struct db_tx *tx, int64_t now, struct err *e);
-/** Lets the notices that wait for this one go. */
-enum err_code notice_release(struct db_tx *tx, int64_t id, int64_t case_id, int64_t now,
-                             struct err *e);
+/** Lets the notices that wait for this one go: of its case, or a digest that follows it. */
+enum err_code notice_release(struct db_tx *tx, int64_t id, int64_t now, struct err *e);
 
 #endif

@@ -52,7 +52,7 @@ struct sweep {
     " AND NOT EXISTS (SELECT 1 FROM actions WHERE actions.case_id = cases.id"                      \
     " AND actions.state IN ('requested', 'pending'))"                                              \
     " AND NOT EXISTS (SELECT 1 FROM notices WHERE notices.case_id = cases.id"                      \
-    " AND notices.state = 'waiting') ORDER BY id LIMIT $3"
+    " AND notices.state IN ('waiting', 'held')) ORDER BY id LIMIT $3"
 #define OLD_ISOLATIONS                                                                             \
     "SELECT id FROM isolations WHERE id < $1 AND updated < $2"                                     \
     " AND state IN ('released', 'failed')"                                                         \

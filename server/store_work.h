@@ -28,6 +28,7 @@ enum work_kind {
     WORK_WAY, /* a way out that fails, until it works again */
     WORK_HUNT,
     WORK_RECONCILE, /* what others did about isolation at Defender, into the ledger */
+    WORK_BURST,     /* notices that are held are told together */
     WORK_KINDS
 };
 

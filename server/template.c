@@ -1,8 +1,11 @@
 /* template.c - see template.h. A template is a chain of pieces: literal text, or a field. */
 #include "template.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "auto.h"
 #include "buf.h"
 #include "fields.h"
 
@@ -22,14 +25,23 @@ static size_t skip_blanks(const char *p)
     return strspn(p, " \t");
 }
 
-/* How people count: characters, from 1. */
-static size_t character_at(const char *text, const char *p)
+/* How people count: lines and characters, from 1. "character 7", "line 3, character 7", or "body.txt:3:7". */
+static const char *place(struct arena *a, const char *path, const char *text, const char *p)
 {
-    size_t n = 1;
+    size_t line = 1, column = 1;
+    const char *at;
 
-    for (; text < p; text++)
-        n += ((unsigned char)*text & 0xc0) != 0x80;
-    return n;
+    for (; text < p; text++) {
+        column += ((unsigned char)*text & 0xc0) != 0x80;
+        if (*text == '\n') {
+            line++;
+            column = 1;
+        }
+    }
+    at = path       ? arena_fmt(a, "%s:%zu:%zu", path, line, column)
+         : line > 1 ? arena_fmt(a, "line %zu, character %zu", line, column)
+                    : arena_fmt(a, "character %zu", column);
+    return at ? at : "somewhere";
 }
 
 static enum err_code add_piece(struct arena *a, struct piece ***end, const char *text, size_t len,
@@ -48,8 +60,9 @@ static enum err_code add_piece(struct arena *a, struct piece ***end, const char 
     return ERR_OK;
 }
 
-enum err_code template_compile(struct arena *a, const char *text, const struct template **ret,
-                               struct err *e)
+/* path: where it was read, NULL: it stood in the configuration. */
+static enum err_code compile(struct arena *a, const char *path, const char *text,
+                             const struct template **ret, struct err *e)
 {
     struct template *t = arena_alloc(a, sizeof *t);
     struct piece **end;
@@ -59,31 +72,30 @@ enum err_code template_compile(struct arena *a, const char *text, const struct t
     if (!t)
         return err_set(e, ERR_NOMEM, "template");
     if (strlen(text) > TEMPLATE_SOURCE_MAX)
-        return err_set(e, ERR_TOO_BIG, "longer than %d bytes", TEMPLATE_SOURCE_MAX);
+        return err_set(e, ERR_TOO_BIG, "%s%slonger than %d bytes", path ? path : "",
+                       path ? ": " : "", TEMPLATE_SOURCE_MAX);
     end = &t->first;
     while ((open = strstr(p, "{{"))) {
         const char *name = open + 2 + skip_blanks(open + 2);
         size_t len = strcspn(name, "{} \t\n");
         const char *close = name + len + skip_blanks(name + len);
-        size_t at = character_at(text, open);
+        const char *at = place(a, path, text, open);
         char *word = arena_strn(a, name, len);
         const struct field *field;
 
         if (!word)
             return err_set(e, ERR_NOMEM, "template");
         if (open[2] == '{')
-            return err_set(e, ERR_INVALID,
-                           "character %zu: '{{{' means nothing here; write {{field}}", at);
+            return err_set(e, ERR_INVALID, "%s: '{{{' means nothing here; write {{field}}", at);
         if (!strstr(name, "}}"))
-            return err_set(e, ERR_INVALID, "character %zu: '{{' without '}}'", at);
+            return err_set(e, ERR_INVALID, "%s: '{{' without '}}'", at);
         if (len == 0 || strncmp(close, "}}", 2) != 0)
-            return err_set(e, ERR_INVALID,
-                           "character %zu: expected one field name between '{{' and '}}'", at);
+            return err_set(e, ERR_INVALID, "%s: expected one field name between '{{' and '}}'", at);
         field = field_find(word);
         if (!field) {
             const char *nearest = field_nearest(word);
 
-            return err_set(e, ERR_INVALID, "character %zu: no such field '%.60s'; %s%s%s", at, word,
+            return err_set(e, ERR_INVALID, "%s: no such field '%.60s'; %s%s%s", at, word,
                            nearest ? "did you mean " : "see `cordon fields`",
                            nearest ? nearest : "", nearest ? "?" : "");
         }
@@ -96,6 +108,36 @@ enum err_code template_compile(struct arena *a, const char *text, const struct t
         return code;
     *ret = t;
     return ERR_OK;
+}
+
+enum err_code template_compile(struct arena *a, const char *text, const struct template **ret,
+                               struct err *e)
+{
+    return compile(a, NULL, text, ret, e);
+}
+
+enum err_code template_load(struct arena *a, const char *path, const struct template **ret,
+                            struct err *e)
+{
+    AUTO(buf_clear) struct buf text = BUF_INIT(TEMPLATE_SOURCE_MAX + 1);
+    FILE *file = fopen(path, "re");
+    char piece[4096];
+    bool broken;
+    size_t n;
+
+    if (!file)
+        return err_set(e, ERR_IO, "%s: %s", path, strerrordesc_np(errno));
+    while ((n = fread(piece, 1, sizeof piece, file)) > 0 && !buf_failed(&text))
+        buf_add(&text, piece, n);
+    broken = ferror(file) != 0;
+    (void)fclose(file); /* was only read */
+    if (broken)
+        return err_set(e, ERR_IO, "%s: cannot be read", path);
+    if (buf_failed(&text))
+        return err_set(e, ERR_TOO_BIG, "%s: longer than %d bytes", path, TEMPLATE_SOURCE_MAX);
+    if (strlen(buf_text(&text)) != text.len)
+        return err_set(e, ERR_INVALID, "%s is no text: it holds a NUL", path);
+    return compile(a, path, buf_text(&text), ret, e);
 }
 
 /* A field's values, cleaned, as one text. */

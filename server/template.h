@@ -19,11 +19,14 @@
 struct template; /* opaque, immutable; lives in the arena it was compiled into */
 
 /**
- * Compiles text (copied). ERR_INVALID with "character N: what is wrong" for unknown fields, `{{{`,
+ * Compiles text (copied). ERR_INVALID with "character N: what is wrong" ("line L, character N" behind its first line) for unknown fields, `{{{`,
  * `{{` without `}}`; ERR_TOO_BIG; ERR_NOMEM.
  */
 enum err_code template_compile(struct arena *a, const char *text, const struct template **ret,
                                struct err *e);
+/** The same of a file; faults say "PATH:LINE:COLUMN: what is wrong". ERR_IO: it cannot be read. */
+enum err_code template_load(struct arena *a, const char *path, const struct template **ret,
+                            struct err *e);
 /** The text with its fields filled in; lives in a. ERR_NOMEM or ERR_OK. */
 enum err_code template_expand(const struct template *t, const struct facts *f, struct arena *a,
                               const char **ret);

@@ -110,6 +110,8 @@ static void fill_in(struct house *h)
     house_edit(h, "    cloud: public ", text);
     house_edit(h, "smtp://${CORDON_MAIL_HOST:-localhost}:${CORDON_MAIL_PORT:-25}",
                h->sim->smtp_url);
+    house_edit(h, "  # group: {by: [incident, machine, rule], wait: 30s, interval: 5m}",
+               "  group: {interval: 0}");
     (void)snprintf(text, sizeof text, "  url: sqlite:%s\n", h->store_file);
     house_edit(h, "  url: sqlite:cordon.db\n", text);
     (void)snprintf(text, sizeof text, "  address: unix:%s/in.sock\n", h->dir);
@@ -275,6 +277,11 @@ static void test_commands__lists_show_what_the_api_says(void **state)
     assert_says(0, "da1_-1", WORDS("cases", "show", id, "-c", config));
     assert_says(0, "isolated", WORDS("cases", "show", id, "-c", config));
     assert_as_the_api(h, path, NULL, WORDS("cases", "show", id, "--json", "-c", config));
+    assert_says(0, "Subject: [", WORDS("notify", "preview", id, "-c", config));
+    assert_says(0, "Next: ", WORDS("notify", "preview", id, "--text", "-c", config));
+    assert_says(0, "<!DOCTYPE html>", WORDS("notify", "preview", id, "--html", "-c", config));
+    assert_says(1, "no digest", WORDS("notify", "preview", id, "--digest", "-c", config));
+    assert_says(1, "case 'nosuchcase'", WORDS("notify", "preview", "nosuchcase", "-c", config));
     assert_says(1, "there is no case 'nosuchcase'",
                 WORDS("cases", "show", "nosuchcase", "-c", config));
     assert_says(0, "ws-114", WORDS("isolations", "list", "-c", config));

@@ -105,7 +105,7 @@ static void test_door__a_source_that_may_only_notify_never_isolates(void **state
     assert_int_equal(sim_count_calls(h->sim, "POST", SIM_ISOLATE), 0);
     assert_int_equal(sim_state(h->sim, "mails"), 1);
     assert_holds(mail(mails, 0), "Subject: [NOT ISOLATED: source relay may only notify]");
-    assert_holds(mail(mails, 0), "Why: source relay may only notify");
+    assert_holds(mail(mails, 0), "Why          source relay may only notify");
     /* the explanation says so, too: in the steps and in the verdict as it is kept */
     assert_string_equal(json_get_string(step, "handler"), "isolate");
     assert_string_equal(json_get_string(step, "state"), "withheld");

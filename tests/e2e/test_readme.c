@@ -354,6 +354,9 @@ static void move_to_simulator(const struct scene *s, const struct sim *sim)
                    false);
     text = changed(a, text, "smtp://${CORDON_MAIL_HOST:-localhost}:${CORDON_MAIL_PORT:-25}",
                    arena_fmt(a, "%s\n  ca_file: %s", sim->smtp_url, sim->smtp_ca_file), false);
+    /* the second alert would be told half a minute after the first */
+    text = changed(a, text, "  # group: {by: [incident, machine, rule], wait: 30s, interval: 5m}",
+                   "  group: {interval: 0}", false);
     write_whole(at(s, "cordon.yaml"), text);
 }
 

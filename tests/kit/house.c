@@ -154,8 +154,10 @@ static void write_config(struct house *h, const struct house_options *o)
                  h->secret_file);
     buf_addf(&b,
              "mail:\n  server: %s\n  from: cordon@contoso.example\n  to: [soc@contoso.example]\n"
-             "  ca_file: %s\n%s",
-             o->mail_url ? o->mail_url : s->smtp_url, s->smtp_ca_file, o->mail ? o->mail : "");
+             "  ca_file: %s\n%s%s",
+             o->mail_url ? o->mail_url : s->smtp_url, s->smtp_ca_file,
+             o->mail && strstr(o->mail, "group:") ? "" : "  group: {interval: 0}\n",
+             o->mail ? o->mail : "");
     buf_addf(&b, "rules:\n%s", o->rules ? o->rules : default_rules);
     if (o->safety)
         buf_addf(&b, "safety:\n%s", o->safety);

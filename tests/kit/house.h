@@ -24,10 +24,12 @@ struct house_options {
     const char *listen_address, *admin_address; /* NULL: 127.0.0.1, any free port */
     const char
         *rules; /* YAML under `rules:`, indented by 2; NULL: High: isolate and mail, rest: mail */
-    const char *safety;    /* YAML under `safety:`; NULL: no such part */
-    const char *source;    /* YAML of the source `relay` below `tenant:`, indented by 4; NULL:
+    const char *safety; /* YAML under `safety:`; NULL: no such part */
+    const char *source; /* YAML of the source `relay` below `tenant:`, indented by 4; NULL:
                               standard_webhooks with house.secret */
-    const char *mail;      /* more YAML under `mail:`, indented by 2; may be NULL */
+    const char *
+        mail; /* more YAML under `mail:`, indented by 2; may be NULL. Notices are not grouped unless
+                              it has a `group:` */
     const char *mail_url;  /* NULL: the simulator's smtp:// */
     const char *listen;    /* more YAML under `listen:`, indented by 2; may be NULL */
     const char *quota;     /* YAML flow map; NULL: {per_minute: 100000, per_hour: 1000000} */

@@ -113,7 +113,7 @@ static inline struct runtime *rig_runtime(struct rig *r, const char *rules)
                    "sources:\n  relay:\n    tenant: contoso\n    verify:\n"
                    "      - standard_webhooks: {secret_files: [%s/whsec]}\n"
                    "mail: {server: 'smtp://127.0.0.1:9', from: cordon@contoso.example,"
-                   " to: [soc@contoso.example]}\n%s",
+                   " to: [soc@contoso.example], group: {interval: 0}}\n%s",
                    r->dir, peer_url(r->peer), peer_url(r->peer), r->dir, rules);
     rig_write(r, "cordon.yaml", text);
     yaml_faults_init(&faults, faults_arena);

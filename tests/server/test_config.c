@@ -430,6 +430,23 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         {"webhooks: {soc: {url: 'http://x.example/a', template: slack}}\n" ALL,
          "cordon.yaml:1:23: webhooks.soc.url: expected an https:// URL (http:// is for loopback alone)\n"},
         {"webhooks: {siem: {url: 'https://x.example', secret_files: secret}}\n" ALL, NULL},
+        {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, subject: '{{alert.titel}}'}\n" TENANTS
+             SOURCES RULES,
+         "cordon.yaml:1:81: mail.subject: character 1: no such field 'alert.titel'; did you mean "
+         "alert.title?\n"},
+        {"mail:\n  server: smtp://localhost\n  from: a@b.example\n  to: c@d.example\n  body: |\n    Runbook\n"
+         "    {{if}}\n" TENANTS SOURCES RULES,
+         "cordon.yaml:5:9: mail.body: line 2, character 1: no such field 'if'; see `cordon fields`\n"},
+        {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, body: x, body_file: secret}\n" TENANTS
+             SOURCES RULES,
+         "cordon.yaml:1:81: mail.body_file: mail.body is there already; one of them\n"},
+        {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, group: {by: [rule, host]}}\n" TENANTS
+             SOURCES RULES,
+         "cordon.yaml:1:84: mail.group.by: expected incident, machine or rule, found 'host'\n"},
+        {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, group: {wait: 0, intervall: 5m}}\n" TENANTS
+             SOURCES RULES,
+         "cordon.yaml:1:86: mail.group.wait: 0ms is too little; expected at least 1s\n"
+         "cordon.yaml:1:89: mail.group.intervall: unknown key; did you mean mail.group.interval?\n"},
         {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, ca_file: nowhere}\n" TENANTS
              SOURCES RULES,
          "cordon.yaml:1:81: mail.ca_file: cannot read nowhere: there is no such file\n"},

@@ -44,7 +44,8 @@ static void open_rig(struct rig *r, const char *rules, const char *mail, const c
     end = strchr(at, '\n');
     *at = '\0';
     (void)snprintf(whole, sizeof whole,
-                   "%smail:\n  from: cordon@contoso.example\n  to: [soc@contoso.example]\n%s%s%s",
+                   "%smail:\n  from: cordon@contoso.example\n  to: [soc@contoso.example]\n"
+                   "  group: {interval: 0}\n%s%s%s",
                    text, mail, more, end);
     rig_write(r, "cordon.yaml", whole);
     yaml_faults_init(&faults, arena);

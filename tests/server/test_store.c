@@ -1679,6 +1679,7 @@ static void test_store__the_ledger_is_listed_newest_first(void **state)
 /* ---- notices -------------------------------------------------------------------------------------------------------- */
 
 struct noting {
+    struct arena *arena;
     struct shelf *f;
     int64_t id, case_id, now;
     const char *to[3];
@@ -1697,17 +1698,21 @@ static enum err_code notice_fn(struct db_tx *tx, void *arg, struct err *e)
                               .sender = "cordon@contoso.example",
                               .message = "Subject: s\r\n\r\nbody\r\n",
                               .recipients = x->who};
-    int64_t first;
-    enum err_code code = notice_thread(tx, x->case_id, &first, &r.after, e);
+    struct notice_thread thread;
+    enum err_code code = notice_thread(tx, x->arena, x->case_id, "t", &thread, e);
 
     for (; r.n_recipients < 3 && x->to[r.n_recipients]; r.n_recipients++)
         x->who[r.n_recipients].address = x->to[r.n_recipients];
-    return code ? code : notice_insert(tx, &r, x->now, e);
+    if (code)
+        return code;
+    r.after = thread.last_of_case;
+    return notice_insert(tx, &r, x->now, e);
 }
 
 static void notice(struct shelf *f, int64_t id, int64_t case_id, const char *to, const char *to2)
 {
-    struct noting x = {.id = id, .case_id = case_id, .now = now_of(f), .to = {to, to2}};
+    struct noting x = {
+        .arena = f->a, .id = id, .case_id = case_id, .now = now_of(f), .to = {to, to2}};
 
     write_ok(f, notice_fn, &x);
 }
@@ -1718,7 +1723,7 @@ static enum err_code tried_fn(struct db_tx *tx, void *arg, struct err *e)
     enum err_code code = recipient_move(tx, x->id, x->n, x->state, 250, "2.0.0 taken", x->now, e);
 
     if (!code && x->state != RECIPIENT_WAITING)
-        code = notice_release(tx, x->id, x->case_id, x->now, e);
+        code = notice_release(tx, x->id, x->now, e);
     return code;
 }
 
@@ -1773,8 +1778,11 @@ struct threading {
 static enum err_code thread_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct threading *t = arg;
-    enum err_code code = notice_thread(tx, t->case_id, &t->first, &t->last, e);
+    struct notice_thread thread = {0};
+    enum err_code code = notice_thread(tx, t->a, t->case_id, "t", &thread, e);
 
+    t->first = thread.first;
+    t->last = thread.last;
     return code ? code : notice_audience(tx, t->a, t->case_id, &t->to, &t->n, e);
 }
 

@@ -1,6 +1,8 @@
 /* test_template.c - fields in texts, and nothing else. */
 #include "template.h"
 
+#include <unistd.h>
+
 #include "policy_kit.h"
 
 static void test_template__fills_fields_in(void **state)
@@ -67,6 +69,7 @@ static void test_template__faults_tell_the_character(void **state)
         {"x{{", "character 2: '{{' without '}}'"},
         {"{{alert.title", "character 1: '{{' without '}}'"},
         {"{{alert.title}", "character 1: '{{' without '}}'"},
+        {"a\nb\n \xc3\xa4{{x}}", "line 3, character 3: no such field 'x'; see `cordon fields`"},
         {"{{}}", "character 1: expected one field name between '{{' and '}}'"},
         {"{{ }}", "character 1: expected one field name between '{{' and '}}'"},
         {"{{alert.title alert.id}}", "character 1: expected one field name between '{{' and '}}'"},
@@ -165,6 +168,30 @@ static void test_template__a_value_of_just_the_limit_is_whole(void **state)
     }
 }
 
+static void test_template__faults_of_a_file_have_line_and_column(void **state)
+{
+    char path[] = "/tmp/cordon-template-XXXXXX", want[120];
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    const struct template *t = NULL;
+    struct err e = {0};
+    FILE *f;
+    int fd = mkstemp(path);
+
+    (void)state;
+    assert_true(fd >= 0);
+    f = fdopen(fd, "w");
+    assert_non_null(f);
+    assert_true(fputs("Runbook 7\n\nOf {{alert.title}} {{ alert.titel }}\n", f) >= 0);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(template_load(a, path, &t, &e), ERR_INVALID);
+    (void)snprintf(want, sizeof want,
+                   "%s:3:20: no such field 'alert.titel'; did you mean alert.title?", path);
+    assert_string_equal(e.text, want);
+    assert_null(t);
+    (void)unlink(path);
+    assert_int_equal(template_load(a, path, &t, &e), ERR_IO);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -172,6 +199,7 @@ int main(void)
         cmocka_unit_test(test_template__faults_tell_the_character),
         cmocka_unit_test(test_template__lengths_are_bounded),
         cmocka_unit_test(test_template__a_value_of_just_the_limit_is_whole),
+        cmocka_unit_test(test_template__faults_of_a_file_have_line_and_column),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,409 @@
+/* notice_letter.c - see notice_letter.h. Values that attackers may have chosen go through letter_fact and letter_words,
+ * or, for a subject, through harmless(). */
+#include "notice_letter.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "auto.h"
+#include "id.h"
+#include "mime.h"
+#include "rest.h"
+
+#define PART_MAX (256 * 1024)
+#define BODY_MAX 20000
+#define WHY_MAX  160 /* bytes of a reason in a subject */
+#define TITLE_MAX                                                                                  \
+    300 /* of a title: the machine comes behind it, and a subject is cut at MIME_VALUE_MAX */
+
+static const struct {
+    const char *name;
+    const char *said, *more; /* in brackets, with room for a reason; behind them */
+    const char *headline, *colour;
+    int urgency;
+} kinds[] = {
+    [NOTICE_ALERT] = {"alert", "ALERT", "", "Alert", LETTER_BLUE, 1},
+    [NOTICE_REQUESTED] = {"requested", "REQUESTED", "", "Isolation requested - not confirmed yet",
+                          LETTER_AMBER, 3},
+    [NOTICE_ISOLATED] = {"isolated", "ISOLATED", "",
+                         "The machine is isolated - Defender confirmed it", LETTER_GREEN, 2},
+    [NOTICE_NOT_ISOLATED] = {"not_isolated", "NOT ISOLATED: %s", "", "The machine is NOT isolated",
+                             LETTER_RED, 5},
+    [NOTICE_QUESTION] = {"question", "QUESTION", "",
+                         "A person must decide: the machine is not isolated", LETTER_AMBER, 5},
+    [NOTICE_LATE] = {"late", "NOT ISOLATED: %s", "",
+                     "The machine is not isolated yet, as far as cordon knows", LETTER_RED, 5},
+    [NOTICE_LAPSING] = {"lapsing", "NOT ISOLATED: %s", "",
+                        "The machine has been absent for days - Defender is about to give up",
+                        LETTER_RED, 5},
+    [NOTICE_REVIEW] = {"review", "ISOLATED", " Review:",
+                       "The machine is still isolated - is that still right?", LETTER_AMBER, 3},
+    [NOTICE_OVERDUE] = {"overdue", "ISOLATED", " Review overdue:",
+                        "The machine is still isolated, and nobody has said that this is right",
+                        LETTER_RED, 4},
+    [NOTICE_RELEASED] = {"released", "RELEASED", "",
+                         "The machine is released - Defender confirmed it", LETTER_GREEN, 2},
+    [NOTICE_NOT_RELEASED] = {"not_released", "NOT RELEASED: %s", "",
+                             "The machine was to be released, and it is not", LETTER_RED, 4},
+    [NOTICE_ACTION_DONE] = {"action_done", "DONE: %s", "", "Defender says that it is done",
+                            LETTER_GREEN, 1},
+    [NOTICE_ACTION_FAILED] = {"action_failed", "NOT DONE: %s", "",
+                              "A step that the rule asks for was not done", LETTER_RED, 4},
+};
+
+#define KINDS (sizeof kinds / sizeof *kinds)
+
+const char *notice_kind_name(enum notice_kind kind)
+{
+    return kinds[kind].name;
+}
+
+bool notice_was_told(const struct case_record *c, enum notice_kind kind)
+{
+    return c->told && strcmp(c->told, kinds[kind].name) == 0;
+}
+
+const char *notice_not_yet(struct arena *a, const char *why)
+{
+    return arena_fmt(a, "not yet, cordon tries on: %s", why);
+}
+
+static size_t find_kind(const char *name)
+{
+    for (size_t i = 0; i < KINDS; i++)
+        if (strcmp(kinds[i].name, name) == 0)
+            return i;
+    return NOTICE_ALERT;
+}
+
+const char *notice_colour(const char *kind)
+{
+    return kinds[find_kind(kind)].colour;
+}
+
+int notice_urgency(const char *kind)
+{
+    return kinds[find_kind(kind)].urgency;
+}
+
+/* ---- composing -------------------------------------------------------------------------------- */
+
+/* Defender's timestamps have 0 to 7 digits (trap 15): shown as ours are. */
+static const char *alert_time(const struct json *alert, char out[CLOCK_TEXT_SIZE])
+{
+    const char *text = json_get_string(alert, "alertCreationTime");
+    int64_t ms;
+
+    return text && !clock_parse(text, &ms, NULL) ? clock_format(ms, out) : NULL;
+}
+
+/* NULL: nobody knows it. */
+static const char *machine_name(const struct notice *n)
+{
+    const char *name = n->facts ? json_get_string(n->facts->machine, "computerDnsName") : NULL;
+
+    if (!name && n->isolation)
+        name = n->isolation->machine_name;
+    if (!name && n->facts)
+        name = json_get_string(n->facts->alert, "computerDnsName");
+    return name && name[0] ? name : NULL;
+}
+
+const char *notice_machine(const struct notice *n)
+{
+    const char *name = machine_name(n);
+
+    return name ? name : n->c->machine_id ? n->c->machine_id : n->c->pushed_machine_id;
+}
+
+const char *notice_alert(const struct notice *n, struct arena *a)
+{
+    const struct json *alert = n->facts ? n->facts->alert : NULL;
+    const char *severity = json_get_string(alert, "severity");
+    const char *title = json_get_string(alert, "title");
+
+    return title ? arena_fmt(a, "%s: %s", severity ? severity : "unknown severity",
+                             letter_cut(a, title, LETTER_VALUE_MAX))
+                 : arena_fmt(a, "alert %s", n->c->alert_id);
+}
+
+/* "full, isolated, since …": the word is the ledger's. */
+static const char *isolation_of(const struct notice *n, struct arena *a)
+{
+    const struct isolation_record *i = n->isolation;
+    char when[CLOCK_TEXT_SIZE];
+
+    if (n->kind == NOTICE_ALERT && !i)
+        return "none; the rule asks for none";
+    return i ? arena_fmt(a, "%s, %s, since %s", i->type, isolation_state_name(i->state),
+                         clock_format(i->state == ISOLATION_ISOLATED && i->confirmed ? i->confirmed
+                                                                                     : i->requested,
+                                      when))
+             : NULL;
+}
+
+/* What a person wants to know first. */
+static void first_facts(struct letter *l, const struct notice *n, struct arena *a)
+{
+    const struct json *alert = n->facts ? n->facts->alert : NULL;
+    const struct json *user = json_get(alert, "relatedUser");
+    const char *domain = json_get_string(user, "domainName");
+    const char *name = json_get_string(user, "userName");
+
+    letter_first_fact(l, "Machine", notice_machine(n));
+    letter_fact(l, "User", name && domain ? arena_fmt(a, "%s (%s)", name, domain) : name);
+    letter_first_fact(l, "Alert", json_get_string(alert, "title"));
+    letter_fact(l, "Severity", json_get_string(alert, "severity"));
+    letter_own_fact(l, "Isolation", isolation_of(n, a));
+    letter_fact(l, "Why", letter_cut(a, n->why, LETTER_VALUE_MAX));
+    letter_fact(l, "In doubt", n->doubt);
+    letter_own_fact(l, "Rule", n->c->rule);
+}
+
+static void other_facts(struct letter *l, const struct notice *n, struct arena *a)
+{
+    const struct json *alert = n->facts ? n->facts->alert : NULL;
+    const char *id = n->c->machine_id ? n->c->machine_id : n->c->pushed_machine_id;
+    char when[CLOCK_TEXT_SIZE], case_id[ID_TEXT_SIZE];
+    int64_t incident;
+
+    letter_fact(l, "Category", json_get_string(alert, "category"));
+    letter_own_fact(l, "Alert time", alert_time(alert, when));
+    letter_own_fact(l, "Alert id", n->c->alert_id);
+    letter_fact(l, "Machine id", id);
+    if (json_int64_lax(json_get(alert, "incidentId"), &incident))
+        letter_own_fact(l, "Incident", arena_fmt(a, "%" PRId64, incident));
+    letter_own_fact(l, "Tenant", n->c->tenant);
+    if (n->isolation) {
+        letter_own_fact(l, "Action id", n->isolation->action_id);
+        letter_fact(l, "Asked by", n->isolation->adopted ? n->isolation->requestor : "cordon");
+        letter_fact(l, "Reason", n->isolation->why);
+        letter_fact(l, "Release", n->isolation->release_why);
+    }
+    letter_own_fact(l, "Case", id_format(n->c->id, case_id));
+}
+
+static const char *what_now(const struct notice *n, struct arena *arena)
+{
+    char case_id[ID_TEXT_SIZE];
+
+    id_format(n->c->id, case_id);
+    switch (n->kind) {
+    case NOTICE_REQUESTED:
+        return "Defender has been asked to isolate the machine. This is not a confirmation: an online "
+               "machine follows within a minute or two, an absent one when it comes back within about "
+               "three days. A second mail in this thread says how it ended.";
+    case NOTICE_ISOLATED:
+        return "Defender reports that the isolation succeeded: the machine reaches nothing but the "
+               "Defender service. Nothing more happens by itself, unless the rule says so; after a while "
+               "people are asked whether it is still right.";
+    case NOTICE_NOT_ISOLATED:
+        return arena_fmt(
+            arena,
+            "A person should look at this now. Whether and how to isolate the machine is "
+            "decided in the Defender portal; `cordon cases show %s` tells what cordon saw and "
+            "did.",
+            case_id);
+    case NOTICE_QUESTION: {
+        char when[CLOCK_TEXT_SIZE], id[ID_TEXT_SIZE];
+
+        if (!n->question) /* a preview of what was never asked */
+            return "A person is asked.";
+        id_format(n->question->id, id);
+        return arena_fmt(
+            arena,
+            "cordon wants to: %s. %s Until %s a yes lets it; when nobody answers, nothing "
+            "is done and you are told again. By command: `cordon approve %s --why TEXT`, "
+            "`cordon refuse %s --why TEXT`.",
+            n->question->action,
+            n->question->people > 1 ? arena_fmt(arena, "It needs the yes of %lld persons.",
+                                                (long long)n->question->people)
+                                    : "It needs a person's yes.",
+            clock_format(n->question->expires, when), id, id);
+    }
+    case NOTICE_LATE:
+        return arena_fmt(
+            arena,
+            "cordon tries on, and another mail in this thread says how it ended. A person "
+            "may decide sooner, in the Defender portal: cordon looks there before it asks. "
+            "`cordon cases show %s` tells how it stands.",
+            case_id);
+    case NOTICE_LAPSING:
+        return "Defender keeps trying for about three days and gives up then. cordon looks on after that, for "
+               "30 days: when the machine is seen again, the case begins anew and is judged by the policy of "
+               "then. Another mail in this thread says how it ended.";
+    case NOTICE_REVIEW:
+    case NOTICE_OVERDUE:
+        return arena_fmt(
+            arena,
+            "The machine stays isolated until somebody releases it. If that is right, "
+            "`cordon isolations extend %s --for 24h` says so; else the next mail comes when as "
+            "much time has passed again.",
+            n->c->machine_id);
+    case NOTICE_RELEASED:
+        return "The machine reaches the network again. The next alert on it may isolate it again.";
+    case NOTICE_NOT_RELEASED:
+        return "As far as cordon knows the machine is isolated as before.";
+    case NOTICE_ACTION_DONE:
+    case NOTICE_ACTION_FAILED:
+        return arena_fmt(arena, "`cordon cases show %s` tells the whole case.", case_id);
+    default:
+        return arena_fmt(arena,
+                         "For your information; the rule asks for no isolation. `cordon cases show "
+                         "%s` tells the whole case.",
+                         case_id);
+    }
+}
+
+/* How to release the machine; NULL: it is not isolated, as far as anybody knows. */
+static const char *how_to_release(const struct notice *n, struct arena *a)
+{
+    static const bool isolated[] = {[NOTICE_ISOLATED] = true,
+                                    [NOTICE_REVIEW] = true,
+                                    [NOTICE_OVERDUE] = true,
+                                    [NOTICE_NOT_RELEASED] = true};
+
+    return (size_t)n->kind < sizeof isolated / sizeof *isolated && isolated[n->kind]
+               ? arena_fmt(
+                     a,
+                     "`cordon isolations release %s --why TEXT`, or \"Release from isolation\" in "
+                     "the Defender portal.",
+                     n->c->machine_id)
+               : NULL;
+}
+
+/* NULL: there is none. */
+static const char *portal_url(const struct notice *n, const struct runtime *rt, struct arena *a)
+{
+    const struct config_tenant *t = config_tenant(rt->config, n->c->tenant);
+    char *id =
+        rest_encode(n->c->alert_id); /* defender-api.md section 9.4: portal link for an alert */
+    const char *url = NULL;
+
+    if (id && t)
+        url = arena_fmt(a, "https://security.microsoft.com/alerts/%s?tid=%s", id, t->tenant_id);
+    free(id);
+    return url;
+}
+
+void notice_compose(struct letter *l, const struct notice *n, const struct runtime *rt,
+                    const struct pause *pause, const char *link, struct arena *a)
+{
+    const char *release = how_to_release(n, a), *portal = portal_url(n, rt, a);
+    char case_id[ID_TEXT_SIZE];
+
+    letter_begin(l, a, kinds[n->kind].headline, kinds[n->kind].colour);
+    if (pause->on)
+        letter_paused(l, pause_words(pause, a),
+                      n->kind == NOTICE_NOT_ISOLATED ? id_format(n->c->id, case_id) : NULL);
+    letter_table_begin(l);
+    first_facts(l, n, a);
+    letter_table_end(l);
+    letter_labelled(l, "Next", what_now(n, a));
+    if (release)
+        letter_labelled(l, "To release it", release);
+    if (n->body)
+        letter_words(l, letter_cut(a, n->body, BODY_MAX));
+    if (n->link)
+        letter_link(l, "The investigation package (whoever has the link may read it)",
+                    "Download the investigation package", n->link);
+    if (link)
+        letter_link(l, "Decide (opening the page does nothing)", "Look at it and decide", link);
+    if (portal)
+        letter_link(l, "The alert in the Defender portal", "Open the alert in the Defender portal",
+                    portal);
+    letter_heading(l, "Details");
+    letter_table_begin(l);
+    other_facts(l, n, a);
+    letter_table_end(l);
+}
+
+/* ---- subjects ----------------------------------------------------------------------------------- */
+
+/* A reason is mostly ours, and reads better as it stands; what may hold an address of theirs is defanged. */
+static bool is_plain(const char *why)
+{
+    return !strstr(why, "://") && !strstr(why, "\\\\") && !strcasestr(why, "www.");
+}
+
+/* A mark that needs no encoding: what is plain in a subject is to be so on its way, too. */
+static char *cut(struct arena *a, const char *text, size_t max)
+{
+    size_t len = strnlen(text, max + 1);
+
+    if (len <= max)
+        return arena_str(a, text);
+    for (len = max; len && ((unsigned char)text[len] & 0xc0) == 0x80; len--)
+        ;
+    return arena_fmt(a, "%.*s...", (int)len, text);
+}
+
+/* One line without brackets or links of theirs. Cut first, so that the work is bounded. */
+static const char *harmless(struct arena *a, const char *text, size_t max, bool is_reason)
+{
+    AUTO(buf_clear) struct buf line = BUF_INIT(PART_MAX), safe = BUF_INIT(PART_MAX);
+    char *own = cut(a, text, max);
+
+    if (!own)
+        return NULL;
+    for (char *p = own; *p; p++)
+        *p = *p == '[' ? '(' : *p == ']' ? ')' : *p;
+    mime_clean_line(&line, own);
+    if (is_reason && is_plain(own))
+        mime_clean_line(&safe, own);
+    else
+        mime_text_defang(&safe, buf_text(&line));
+    return buf_failed(&line) || buf_failed(&safe) ? NULL : arena_str(a, buf_text(&safe));
+}
+
+/* "ws-114" of "ws-114.corp.example": a subject is read on a phone, and what looks like a link is none. */
+const char *notice_short_name(struct arena *a, const char *name)
+{
+    size_t len = strcspn(name, ".");
+
+    return len && strspn(name, "0123456789") < len ? arena_strn(a, name, len) : name;
+}
+
+const char *notice_said(const struct notice *n, struct arena *a)
+{
+    const char *said = kinds[n->kind].said;
+    size_t len = strcspn(said, "%");
+    const char *why = said[len] ? harmless(a, n->why ? n->why : "unknown", WHY_MAX, true) : "";
+
+    return why ? arena_fmt(a, "%.*s%s", (int)len, said, why) : NULL;
+}
+
+const char *notice_topic(const struct notice *n, struct arena *a)
+{
+    const char *machine = notice_machine(n), *alert = notice_alert(n, a);
+
+    if (n->subject)
+        return harmless(a, n->subject, LETTER_VALUE_MAX, false);
+    if (machine)
+        machine = notice_short_name(a, machine);
+    return alert ? harmless(a,
+                            machine ? arena_fmt(a, "%s on %s", cut(a, alert, TITLE_MAX),
+                                                cut(a, machine, TITLE_MAX))
+                                    : alert,
+                            LETTER_VALUE_MAX, false)
+                 : NULL;
+}
+
+const char *notice_subject(const struct notice *n, struct arena *a)
+{
+    const char *said = notice_said(n, a), *topic = notice_topic(n, a);
+
+    return said && topic ? arena_fmt(a, "[%s]%s %s", said, kinds[n->kind].more, topic) : NULL;
+}
+
+void notice_gist(const struct notice *n, const struct runtime *rt, struct arena *arena,
+                 struct notice_gist *ret)
+{
+    *ret = (struct notice_gist){.subject = notice_subject(n, arena),
+                                .headline = kinds[n->kind].headline,
+                                .next = what_now(n, arena),
+                                .machine = machine_name(n),
+                                .portal = portal_url(n, rt, arena),
+                                .bad = strcmp(kinds[n->kind].colour, LETTER_RED) == 0};
+}

@@ -1,0 +1,37 @@
+/* notice_letter.h - what a notice of a case says: its state, its subject, its letter.
+ *
+ * The state stands in brackets before everything else, and no bracket of anybody's else comes into a subject: a title
+ * that begins with "[ISOLATED]" reads "(ISOLATED)". The letter has the facts first, then what comes next and how
+ * to release the machine, the rule's own words, and the rest of the facts.
+ */
+#ifndef CORDON_NOTICE_LETTER_H
+#define CORDON_NOTICE_LETTER_H
+
+#include "letter.h"
+#include "notice.h"
+#include "pause.h"
+
+/** "NOT ISOLATED: why", as the subject has it in brackets. Lives in a; NULL: out of memory. */
+const char *notice_said(const struct notice *n, struct arena *a);
+/** The rest of the subject, the same in all notices of a case: n->subject, or the alert and the machine. */
+const char *notice_topic(const struct notice *n, struct arena *a);
+/** The whole of it. */
+const char *notice_subject(const struct notice *n, struct arena *a);
+/** "ws-114.corp.example", or the id; NULL: nobody knows. As Defender has it: hostile. */
+const char *notice_machine(const struct notice *n);
+/** "ws-114" of "ws-114.corp.example"; an address stays whole. NULL: out of memory. */
+const char *notice_short_name(struct arena *a, const char *name);
+/** "High: title", or "alert da…"; hostile. */
+const char *notice_alert(const struct notice *n, struct arena *a);
+/** Composes l from its beginning up to letter_put or letter_build. link: of this message's reader, to answer a
+ *  question by; NULL: none. */
+void notice_compose(struct letter *l, const struct notice *n, const struct runtime *rt,
+                    const struct pause *pause, const char *link, struct arena *a);
+/** The colour of a kind, by its name; that of an alert for a name nobody knows. */
+const char *notice_colour(const char *kind);
+/* From this urgency on a person should look now. */
+#define NOTICE_URGENT 4
+/** How much a kind needs a person: greater is more. */
+int notice_urgency(const char *kind);
+
+#endif

@@ -1,0 +1,119 @@
+/* preview.c - see preview.h. */
+#include "preview.h"
+
+#include <string.h>
+
+#include "json.h"
+#include "mime.h"
+#include "mime_read.h"
+#include "standing.h"
+
+struct looking {
+    struct engine *g;
+    struct runtime *rt;
+    struct arena *arena;
+    int64_t id;
+    struct notice_record mail, digest;
+};
+
+/* The words of the case's own email step, as when it mails. */
+static enum err_code words_of(struct db_tx *tx, struct looking *k, struct notice *n,
+                              struct json **ret_args, struct err *e)
+{
+    struct step_record *steps;
+    size_t count = 0;
+    enum err_code code = case_steps(tx, k->arena, k->id, &steps, &count, e);
+
+    for (size_t i = 0; i < count && !code && !*ret_args; i++)
+        if (strcmp(steps[i].handler, "email") == 0)
+            (void)json_parse(steps[i].args, strlen(steps[i].args), ret_args, NULL);
+    n->subject = json_get_string(*ret_args, "subject");
+    n->body = json_get_string(*ret_args, "body");
+    return code;
+}
+
+static enum err_code would_be(struct db_tx *tx, struct looking *k, const struct case_record *c,
+                              struct err *e)
+{
+    AUTO(json_freep) struct json *args = NULL;
+    struct isolation_record isolation;
+    struct notice n = {.c = c, .doubt = c->why};
+    enum err_code code = standing_read(tx, k->arena, c, &n, &isolation, e);
+
+    if (!code)
+        code = words_of(tx, k, &n, &args, e);
+    if (!code)
+        code =
+            notice_preview(tx, k->g, k->rt, k->arena, &n, clock_wall_ms(k->g->clock), &k->mail, e);
+    k->mail.id = 0;
+    k->mail.state = "preview";
+    return code;
+}
+
+static enum err_code look(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct looking *k = arg;
+    struct notice_thread thread;
+    struct case_record c;
+    enum err_code code = case_load(tx, k->arena, k->id, &c, e);
+
+    if (!code)
+        code = notice_thread(tx, k->arena, k->id, "", &thread, e);
+    if (code)
+        return code;
+    if (!thread.last_of_case)
+        return would_be(tx, k, &c, e);
+    code = notice_load(tx, k->arena, thread.last_of_case, &k->mail, e);
+    if (!code && k->mail.digest)
+        code = notice_load(tx, k->arena, k->mail.digest, &k->digest, e);
+    return code;
+}
+
+static enum err_code write_mail(struct json_out *o, const struct notice_record *r, struct err *e)
+{
+    static const struct {
+        const char *name, *type;
+    } parts[] = {{"text", "text/plain"}, {"html", "text/html"}};
+    enum err_code code = ERR_OK;
+
+    json_out_string(o, "kind", r->kind);
+    json_out_string(o, "state", r->state);
+    json_out_id(o, "notice", r->id);
+    json_out_string(o, "from", r->sender);
+    json_out_string(o, "subject", r->subject);
+    json_out_array(o, "to");
+    for (size_t i = 0; i < r->n_recipients; i++)
+        json_out_string(o, NULL, r->recipients[i].address);
+    json_out_array_end(o);
+    for (size_t i = 0; i < 2 && !code; i++) {
+        AUTO(buf_clear) struct buf part = BUF_INIT(2 * (size_t)MIME_PART_MAX);
+
+        code = mime_part(r->message, parts[i].type, &part, e);
+        json_out_string(o, parts[i].name, buf_text(&part));
+    }
+    json_out_string(o, "message", r->message);
+    return code;
+}
+
+enum err_code preview_case(struct engine *g, int64_t id, struct buf *out, struct err *e)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
+    struct looking k = {.g = g, .rt = rt, .arena = arena, .id = id};
+    struct json_out o = JSON_OUT(out);
+    enum err_code code =
+        arena ? db_read(g->store->db, look, &k, e) : err_set(e, ERR_NOMEM, "preview");
+
+    if (code)
+        return code;
+    json_out_object(&o, NULL);
+    json_out_id(&o, "case", id);
+    code = write_mail(&o, &k.mail, e);
+    if (!code && k.mail.digest) {
+        json_out_object(&o, "digest");
+        code = write_mail(&o, &k.digest, e);
+        json_out_object_end(&o);
+    }
+    json_out_object_end(&o);
+    return code ? code : buf_failed(out) ? err_set(e, buf_failed(out), "the answer") : ERR_OK;
+}

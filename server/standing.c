@@ -1,0 +1,57 @@
+/* standing.c - see standing.h. */
+#include "standing.h"
+
+#include <string.h>
+
+#include "cordon/handler.h"
+
+/* What the steps came to so far. */
+static enum err_code of_steps(struct db_tx *tx, struct arena *a, const struct case_record *c,
+                              struct notice *n, struct err *e)
+{
+    struct step_record *steps;
+    size_t count = 0;
+    enum err_code code = case_steps(tx, a, c->id, &steps, &count, e);
+
+    n->kind = NOTICE_ALERT;
+    n->why = NULL;
+    for (size_t i = 0; i < count && !code; i++) {
+        const struct handler *h = handler_find(steps[i].handler);
+
+        if (!h || !h->acts || (steps[i].state != STEP_WITHHELD && steps[i].state != STEP_FAILED))
+            continue;
+        if (strcmp(h->name, "isolate") == 0) {
+            n->kind = NOTICE_NOT_ISOLATED;
+            n->why = steps[i].why;
+        } else if (n->kind == NOTICE_ALERT) {
+            n->kind = NOTICE_ACTION_FAILED;
+            n->why = arena_fmt(a, "%s: %s", h->name, steps[i].why);
+        }
+    }
+    return code;
+}
+
+enum err_code standing_read(struct db_tx *tx, struct arena *a, const struct case_record *c,
+                            struct notice *n, struct isolation_record *isolation, struct err *e)
+{
+    enum err_code code = of_steps(tx, a, c, n, e);
+
+    if (code || !c->isolation)
+        return code;
+    code = isolation_load(tx, a, c->isolation, isolation, e);
+    n->isolation = isolation;
+    if (code)
+        return code;
+    if (isolation->state == ISOLATION_ISOLATED) {
+        n->kind = NOTICE_ISOLATED;
+    } else if (isolation_is_settled(isolation->state)) {
+        n->kind = NOTICE_NOT_ISOLATED;
+        n->why = isolation->why ? isolation->why : isolation_state_name(isolation->state);
+    } else if (isolation->state == ISOLATION_REQUESTED && !isolation->posted && isolation->why) {
+        n->kind = NOTICE_LATE; /* Defender was asked and took nothing, as far as is known */
+        n->why = notice_not_yet(a, isolation->why);
+    } else {
+        n->kind = NOTICE_REQUESTED;
+    }
+    return ERR_OK;
+}

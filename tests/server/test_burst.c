@@ -1,0 +1,366 @@
+/* test_burst.c - what is held, for how long, and what a digest says of it. */
+#include "engine_kit.h"
+
+#include "burst.h"
+#include "id.h"
+#include "log.h"
+#include "notice.h"
+#include "store_bursts.h"
+
+#define WAIT     (30 * SECOND_MS)
+#define INTERVAL (5 * MINUTE_MS)
+
+static void no_line(enum log_level level, const char *line, void *ctx)
+{
+    (void)level;
+    (void)line;
+    (void)ctx;
+}
+
+struct crowd {
+    struct rig r;
+    int64_t cases[8];
+};
+
+static void set_up(struct crowd *k, const char *group)
+{
+    struct runtime *rt;
+
+    memset(k, 0, sizeof *k);
+    rig_open(&k->r, RULES_MAIL_ONLY);
+    log_divert(no_line, NULL);
+    rig_afresh(&k->r);
+    rt = engine_runtime(k->r.g);
+    rt->config->mail.group = (struct config_group){
+        .wait_ms = WAIT,
+        .interval_ms = INTERVAL,
+        .by = {strstr(group, "incident"), strstr(group, "machine"), strstr(group, "rule")}};
+    runtime_unref(rt);
+}
+
+static void tear_down(struct crowd *k)
+{
+    log_divert(NULL, NULL);
+    rig_close(&k->r);
+}
+
+struct telling {
+    struct rig *r;
+    struct case_record c;
+    struct notice n;
+};
+
+static enum err_code tell_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct telling *t = arg;
+    struct runtime *rt = engine_runtime(t->r->g);
+    enum err_code code =
+        notice_put(tx, t->r->g, rt, t->r->arena, &t->n, clock_wall_ms(&t->r->hands.clock), e);
+
+    runtime_unref(rt);
+    return code;
+}
+
+/* A case of its own alert: of machine "…m", by rule `rule`. */
+static void tell_of(struct crowd *k, size_t i, const char *machine, const char *rule,
+                    enum notice_kind kind, const char *to)
+{
+    struct telling t = {.r = &k->r, .n = {.kind = kind, .why = "as it is"}};
+    char alert[40];
+    struct err e = {0};
+
+    (void)snprintf(alert, sizeof alert, "da%zu_-1", i + 1);
+    if (!k->cases[i])
+        k->cases[i] = rig_push(&k->r, alert, NULL);
+    t.c = rig_case(&k->r, k->cases[i]);
+    t.c.machine_id = machine;
+    t.c.rule = rule;
+    t.n.c = &t.c;
+    t.n.to = to ? &to : NULL;
+    t.n.n_to = to != NULL;
+    if (db_write(k->r.store->db, tell_fn, &t, &e))
+        fail_msg("%s", e.text);
+}
+
+static void tell(struct crowd *k, size_t i, enum notice_kind kind)
+{
+    tell_of(k, i, NULL, "tell", kind, NULL);
+}
+
+static struct notice_record last_of(struct crowd *k, size_t i)
+{
+    struct notice_record *list;
+    size_t n = 0;
+
+    assert_int_equal(store_notice_list(k->r.store, k->r.arena, k->cases[i], &list, &n, NULL),
+                     ERR_OK);
+    assert_true(n > 0);
+    return list[n - 1];
+}
+
+static void assert_state(struct crowd *k, size_t i, const char *state)
+{
+    assert_string_equal(last_of(k, i).state, state);
+}
+
+/* Runs every burst that is due. */
+static size_t run_bursts(struct crowd *k)
+{
+    struct work w;
+    size_t n = 0;
+
+    for (; rig_claim(&k->r, WORK_BURST, &w); n++)
+        burst_run(k->r.g, &w);
+    return n;
+}
+
+static struct notice_record digest_of(struct crowd *k, size_t i)
+{
+    struct notice_record n, r = last_of(k, i);
+
+    assert_string_equal(r.state, "grouped");
+    assert_true(r.digest > 0);
+    assert_int_equal(store_notice_load(k->r.store, k->r.arena, r.digest, &n, NULL), ERR_OK);
+    return n;
+}
+
+static void assert_names(struct crowd *k, const struct notice_record *digest, size_t i)
+{
+    char id[ID_TEXT_SIZE];
+
+    if (!strstr(digest->message, id_format(k->cases[i], id)))
+        fail_msg("case %s is not in %s", id, digest->message);
+}
+
+static void test_burst__the_first_is_not_held_and_what_follows_is_one_mail(void **state)
+{
+    struct crowd k;
+    struct notice_record d;
+
+    (void)state;
+    set_up(&k, "rule");
+    tell(&k, 0, NOTICE_ALERT);
+    assert_state(&k, 0, "waiting");
+    tell(&k, 1, NOTICE_ALERT);
+    hands_turn(&k.r.hands, WAIT - 1);
+    tell(&k, 2, NOTICE_NOT_ISOLATED);
+    assert_int_equal(run_bursts(&k), 0);
+    assert_state(&k, 1, "held");
+    hands_turn(&k.r.hands, 1);
+    assert_int_equal(run_bursts(&k), 1);
+    d = digest_of(&k, 1);
+    assert_int_equal(digest_of(&k, 2).id, d.id);
+    assert_string_equal(d.subject, "[1 NOT ISOLATED, 1 ALERT] 2 cases");
+    assert_string_equal(d.state, "waiting");
+    assert_string_equal(d.recipients[0].address, "soc@contoso.example");
+    assert_int_equal(d.after, last_of(&k, 0).id);
+    assert_names(&k, &d, 1);
+    assert_names(&k, &d, 2);
+    assert_state(&k, 0, "waiting"); /* the first is what it was */
+    tear_down(&k);
+}
+
+static void test_burst__the_next_digest_comes_after_the_interval(void **state)
+{
+    struct crowd k;
+
+    (void)state;
+    set_up(&k, "rule");
+    tell(&k, 0, NOTICE_ALERT);
+    tell(&k, 1, NOTICE_ALERT);
+    tell(&k, 2, NOTICE_ALERT);
+    hands_turn(&k.r.hands, WAIT);
+    assert_int_equal(run_bursts(&k), 1);
+    tell(&k, 3, NOTICE_ALERT);
+    tell(&k, 4, NOTICE_ALERT);
+    hands_turn(&k.r.hands, INTERVAL - 1);
+    assert_int_equal(run_bursts(&k), 0);
+    hands_turn(&k.r.hands, 1);
+    assert_int_equal(run_bursts(&k), 1);
+    assert_int_equal(digest_of(&k, 3).id, digest_of(&k, 4).id);
+    assert_int_not_equal(digest_of(&k, 3).id, digest_of(&k, 1).id);
+    assert_int_equal(digest_of(&k, 3).after, digest_of(&k, 1).id); /* one thread, in order */
+    hands_turn(&k.r.hands, INTERVAL);
+    assert_int_equal(run_bursts(&k), 1); /* over */
+    tell(&k, 5, NOTICE_ALERT);
+    assert_state(&k, 5, "waiting");
+    tear_down(&k);
+}
+
+static void test_burst__one_alone_is_a_mail_as_any_other(void **state)
+{
+    struct crowd k;
+    struct notice_record n;
+    struct work w;
+
+    (void)state;
+    set_up(&k, "rule");
+    tell(&k, 0, NOTICE_ALERT);
+    tell(&k, 1, NOTICE_NOT_ISOLATED);
+    hands_turn(&k.r.hands, WAIT);
+    assert_int_equal(run_bursts(&k), 1);
+    n = last_of(&k, 1);
+    assert_string_equal(n.state, "waiting");
+    assert_string_equal(n.subject, "[NOT ISOLATED: as it is] alert da2_-1");
+    assert_int_equal(n.digest, 0);
+    assert_true(rig_claim(&k.r, WORK_NOTICE, &w));
+    assert_true(rig_claim(&k.r, WORK_NOTICE, &w));
+    assert_int_equal(w.id, n.id);
+    tear_down(&k);
+}
+
+/* What the leading case has to say is news of a mail that people have. */
+static void test_burst__the_leading_case_is_never_held(void **state)
+{
+    struct crowd k;
+
+    (void)state;
+    set_up(&k, "rule");
+    tell(&k, 0, NOTICE_REQUESTED);
+    tell(&k, 1, NOTICE_REQUESTED);
+    tell(&k, 0, NOTICE_NOT_ISOLATED);
+    assert_state(&k, 0, "waiting");
+    assert_state(&k, 1, "held");
+    tear_down(&k);
+}
+
+/* A case that moved on while it was held is told as it stands, once. */
+static void test_burst__a_digest_says_the_newest_of_each_case(void **state)
+{
+    struct crowd k;
+    struct notice_record d;
+
+    (void)state;
+    set_up(&k, "rule");
+    tell(&k, 0, NOTICE_REQUESTED);
+    tell(&k, 1, NOTICE_REQUESTED);
+    tell(&k, 2, NOTICE_REQUESTED);
+    tell(&k, 1, NOTICE_NOT_ISOLATED);
+    hands_turn(&k.r.hands, WAIT);
+    assert_int_equal(run_bursts(&k), 1);
+    d = digest_of(&k, 1);
+    assert_string_equal(d.subject, "[1 NOT ISOLATED, 1 REQUESTED] 2 cases");
+    /* and says how that ended in the next one */
+    tell(&k, 1, NOTICE_ISOLATED);
+    tell(&k, 2, NOTICE_ISOLATED);
+    hands_turn(&k.r.hands, INTERVAL);
+    assert_int_equal(run_bursts(&k), 1);
+    assert_string_equal(digest_of(&k, 2).subject, "[2 ISOLATED] 2 cases");
+    tear_down(&k);
+}
+
+static void test_burst__other_people_and_other_names_are_other_bursts(void **state)
+{
+    struct crowd k;
+
+    (void)state;
+    set_up(&k, "machine rule");
+    tell_of(&k, 0, MACHINE, "a", NOTICE_ALERT, NULL);
+    tell_of(&k, 1, MACHINE, "a", NOTICE_ALERT, "desk@contoso.example");
+    assert_state(&k, 1, "waiting"); /* they have had no mail */
+    tell_of(&k, 2, "another", "b", NOTICE_ALERT, NULL);
+    assert_state(&k, 2, "waiting");
+    tell_of(&k, 3, MACHINE, "c", NOTICE_ALERT, NULL);
+    assert_state(&k, 3, "held"); /* by the machine */
+    tell_of(&k, 4, "a third", "a", NOTICE_ALERT, NULL);
+    assert_state(&k, 4, "held"); /* by the rule */
+    hands_turn(&k.r.hands, WAIT);
+    assert_int_equal(run_bursts(&k), 1);
+    assert_int_equal(digest_of(&k, 3).id, digest_of(&k, 4).id);
+    tear_down(&k);
+}
+
+static void test_burst__without_an_interval_nothing_is_held(void **state)
+{
+    struct crowd k;
+    struct runtime *rt;
+
+    (void)state;
+    set_up(&k, "rule");
+    rt = engine_runtime(k.r.g);
+    rt->config->mail.group.interval_ms = 0;
+    runtime_unref(rt);
+    tell(&k, 0, NOTICE_ALERT);
+    tell(&k, 1, NOTICE_ALERT);
+    assert_state(&k, 0, "waiting");
+    assert_state(&k, 1, "waiting");
+    tear_down(&k);
+}
+
+/* The next mail of a case that was told in a digest answers the digest: the held notice was never a mail. */
+static void test_burst__a_thread_goes_on_from_the_digest(void **state)
+{
+    struct crowd k;
+    struct notice_record d, n;
+    char id[ID_TEXT_SIZE], reply[80];
+
+    (void)state;
+    set_up(&k, "rule");
+    tell(&k, 0, NOTICE_REQUESTED);
+    tell(&k, 1, NOTICE_REQUESTED);
+    tell(&k, 2, NOTICE_REQUESTED);
+    hands_turn(&k.r.hands, WAIT);
+    assert_int_equal(run_bursts(&k), 1);
+    d = digest_of(&k, 1);
+    hands_turn(&k.r.hands, INTERVAL);
+    assert_int_equal(run_bursts(&k), 1);
+    tell(&k, 1, NOTICE_NOT_ISOLATED);
+    n = last_of(&k, 1);
+    assert_int_equal(store_notice_load(k.r.store, k.r.arena, n.id, &n, NULL), ERR_OK);
+    assert_string_equal(n.state, "waiting");
+    (void)snprintf(reply, sizeof reply, "\r\nIn-Reply-To: <cordon.%s@contoso.example>\r\n",
+                   id_format(d.id, id));
+    assert_non_null(strstr(n.message, reply));
+    tear_down(&k);
+}
+
+static enum err_code release_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct notice_record *n = arg;
+    enum err_code code = recipient_move(tx, n->id, 0, RECIPIENT_SENT, 250, "taken", n->created, e);
+
+    return code ? code : notice_release(tx, n->id, n->created, e);
+}
+
+/* The leading mail is still to be tried when its digest is made: that one waits, and not for ever. */
+static void test_burst__a_digest_follows_the_leading_mail(void **state)
+{
+    struct crowd k;
+    struct notice_record lead, digest;
+    struct work w;
+
+    (void)state;
+    set_up(&k, "rule");
+    tell(&k, 0, NOTICE_ALERT);
+    tell(&k, 1, NOTICE_ALERT);
+    tell(&k, 2, NOTICE_ALERT);
+    hands_turn(&k.r.hands, WAIT);
+    assert_int_equal(run_bursts(&k), 1);
+    lead = last_of(&k, 0);
+    digest = digest_of(&k, 1);
+    assert_true(rig_claim(&k.r, WORK_NOTICE, &w));
+    assert_int_equal(w.id, lead.id);
+    assert_false(rig_claim(&k.r, WORK_NOTICE, &w));
+    lead.created = clock_wall_ms(&k.r.hands.clock);
+    assert_int_equal(db_write(k.r.store->db, release_fn, &lead, NULL), ERR_OK);
+    assert_true(rig_claim(&k.r, WORK_NOTICE, &w));
+    assert_int_equal(w.id, digest.id);
+    tear_down(&k);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_burst__the_first_is_not_held_and_what_follows_is_one_mail),
+        cmocka_unit_test(test_burst__the_next_digest_comes_after_the_interval),
+        cmocka_unit_test(test_burst__one_alone_is_a_mail_as_any_other),
+        cmocka_unit_test(test_burst__the_leading_case_is_never_held),
+        cmocka_unit_test(test_burst__a_digest_says_the_newest_of_each_case),
+        cmocka_unit_test(test_burst__other_people_and_other_names_are_other_bursts),
+        cmocka_unit_test(test_burst__without_an_interval_nothing_is_held),
+        cmocka_unit_test(test_burst__a_thread_goes_on_from_the_digest),
+        cmocka_unit_test(test_burst__a_digest_follows_the_leading_mail),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,298 @@
+/* test_notice.c - what mails of cases say: threads, subjects, templates, the preview. */
+#include "engine_kit.h"
+
+#include "id.h"
+#include "log.h"
+#include "mime_read.h"
+#include "notice.h"
+#include "preview.h"
+#include "template.h"
+
+static void no_line(enum log_level level, const char *line, void *ctx)
+{
+    (void)level;
+    (void)line;
+    (void)ctx;
+}
+
+struct telling {
+    struct rig *r;
+    struct case_record c;
+    struct notice n;
+    struct facts facts;
+    struct json *doc;
+};
+
+static enum err_code tell_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct telling *t = arg;
+    struct runtime *rt = engine_runtime(t->r->g);
+    enum err_code code =
+        notice_put(tx, t->r->g, rt, t->r->arena, &t->n, clock_wall_ms(&t->r->hands.clock), e);
+
+    runtime_unref(rt);
+    return code;
+}
+
+static void set_up(struct rig *r)
+{
+    rig_open(r, RULES_MAIL_ONLY);
+    log_divert(no_line, NULL);
+    rig_afresh(r);
+}
+
+static void tear_down(struct rig *r)
+{
+    log_divert(NULL, NULL);
+    rig_close(r);
+}
+
+/* Tells of a case whose alert has this title and incident; returns the notice as it is stored. */
+static struct notice_record tell(struct rig *r, int64_t id, enum notice_kind kind,
+                                 const char *title, int64_t incident, const char *subject)
+{
+    struct telling t = {.r = r, .c = rig_case(r, id)};
+    struct notice_record *list, n;
+    struct buf doc = BUF_INIT(1 << 20);
+    struct json_out o = JSON_OUT(&doc);
+    struct err e = {0};
+    size_t count = 0;
+
+    json_out_object(&o, NULL);
+    json_out_string(&o, "id", "da1_-1");
+    json_out_string(&o, "severity", "High");
+    json_out_string(&o, "title", title);
+    if (incident)
+        json_out_int(&o, "incidentId", incident);
+    json_out_string(&o, "computerDnsName", "ws-114.corp.example");
+    json_out_object_end(&o);
+    assert_int_equal(json_parse(buf_text(&doc), doc.len, &t.doc, NULL), ERR_OK);
+    t.facts = (struct facts){.tenant = "contoso", .alert_id = "da1_-1", .alert = t.doc};
+    t.n = (struct notice){.kind = kind, .c = &t.c, .facts = &t.facts, .subject = subject};
+    if (db_write(r->store->db, tell_fn, &t, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(store_notice_list(r->store, r->arena, id, &list, &count, NULL), ERR_OK);
+    assert_true(count > 0);
+    assert_int_equal(store_notice_load(r->store, r->arena, list[count - 1].id, &n, NULL), ERR_OK);
+    json_free(t.doc);
+    buf_clear(&doc);
+    return n;
+}
+
+static const char *header(struct rig *r, const struct notice_record *n, const char *name)
+{
+    const char *at = strstr(n->message, arena_fmt(r->arena, "\r\n%s: ", name));
+
+    if (!at)
+        return "";
+    at += strlen(name) + 4;
+    return arena_strn(r->arena, at, strcspn(at, "\r"));
+}
+
+static const char *part(struct rig *r, const struct notice_record *n, const char *type)
+{
+    struct buf b = BUF_INIT(4 << 20);
+    struct err e = {0};
+    const char *text;
+
+    if (mime_part(n->message, type, &b, &e))
+        fail_msg("%s", e.text);
+    text = arena_str(r->arena, buf_text(&b));
+    buf_clear(&b);
+    return text;
+}
+
+static void test_notice__mails_of_one_incident_are_one_thread(void **state)
+{
+    struct rig r;
+    struct notice_record a, b, c, other;
+    int64_t one, two, three;
+
+    (void)state;
+    set_up(&r);
+    one = rig_push(&r, "da1_-1", NULL);
+    two = rig_push(&r, "da2_-1", NULL);
+    three = rig_push(&r, "da3_-1", NULL);
+    a = tell(&r, one, NOTICE_REQUESTED, "Stolen", 77, NULL);
+    b = tell(&r, two, NOTICE_ALERT, "Spread", 77, NULL);
+    c = tell(&r, one, NOTICE_NOT_ISOLATED, "Stolen", 77, NULL);
+    other = tell(&r, three, NOTICE_ALERT, "Else", 78, NULL);
+    assert_string_equal(header(&r, &a, "In-Reply-To"), "");
+    assert_string_equal(header(&r, &b, "In-Reply-To"), header(&r, &a, "Message-ID"));
+    assert_string_equal(header(&r, &c, "In-Reply-To"), header(&r, &b, "Message-ID"));
+    assert_string_equal(header(&r, &c, "References"), header(&r, &a, "Message-ID"));
+    assert_string_equal(header(&r, &other, "In-Reply-To"), "");
+    /* Outlook's word for it */
+    assert_string_equal(header(&r, &a, "Thread-Topic"), "contoso incident 77");
+    assert_string_equal(header(&r, &a, "Thread-Index"), header(&r, &c, "Thread-Index"));
+    assert_string_not_equal(header(&r, &a, "Thread-Index"), header(&r, &other, "Thread-Index"));
+    assert_int_equal(c.after, a.id); /* mails of a case leave in their order */
+    assert_int_equal(b.after, 0);
+    tear_down(&r);
+}
+
+/* A case of which nothing could be read begins a thread of its own, and stays in it. */
+static void test_notice__a_case_stays_in_the_thread_that_it_began(void **state)
+{
+    struct rig r;
+    struct notice_record a, b;
+    int64_t id;
+
+    (void)state;
+    set_up(&r);
+    id = rig_push(&r, "da1_-1", NULL);
+    a = tell(&r, id, NOTICE_LATE, "Stolen", 0, NULL);
+    b = tell(&r, id, NOTICE_REQUESTED, "Stolen", 77, NULL);
+    assert_string_equal(header(&r, &b, "In-Reply-To"), header(&r, &a, "Message-ID"));
+    assert_string_equal(header(&r, &b, "Thread-Index"), header(&r, &a, "Thread-Index"));
+    tear_down(&r);
+}
+
+/* Nobody's words claim a state, become a link or end the line. */
+static void test_notice__subjects_have_one_state_and_it_is_ours(void **state)
+{
+    static const struct {
+        const char *title, *own, *subject;
+    } rows[] = {
+        {"Stolen", NULL, "[ALERT] High: Stolen on ws-114"},
+        {"[ISOLATED] all is well", NULL, "[ALERT] High: (ISOLATED) all is well on ws-114"},
+        {"a\r\nBcc: x@evil.example", NULL, "[ALERT] High: a  Bcc: x[@]evil[.]example on ws-114"},
+        {"see https://evil.example/x", NULL,
+         "[ALERT] High: see hxxps[:]//evil[.]example/x on ws-114"},
+        {"x", "] [RELEASED] \\\\evil.example\\a", "[ALERT] ) (RELEASED) [\\\\]evil[.]example\\a"},
+        {"x", "desk: \x1b[31m", "[ALERT] desk:  (31m"},
+    };
+    struct rig r;
+
+    (void)state;
+    set_up(&r);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char alert[40];
+
+        (void)snprintf(alert, sizeof alert, "da%zu_-9", i);
+        assert_string_equal(
+            tell(&r, rig_push(&r, alert, NULL), NOTICE_ALERT, rows[i].title, 0, rows[i].own)
+                .subject,
+            rows[i].subject);
+    }
+    tear_down(&r);
+}
+
+static void test_notice__facts_come_first(void **state)
+{
+    static const char *const order[] = {"Machine      ws-114[.]corp[.]example",
+                                        "Alert        Stolen",
+                                        "Severity     High",
+                                        "Next: ",
+                                        "https://security.microsoft.com/",
+                                        "Details",
+                                        "Incident     77",
+                                        "Case         "};
+    struct rig r;
+    struct notice_record n;
+    const char *text, *at, *page;
+
+    (void)state;
+    set_up(&r);
+    n = tell(&r, rig_push(&r, "da1_-1", NULL), NOTICE_NOT_ISOLATED, "Stolen", 77, NULL);
+    text = at = part(&r, &n, "text/plain");
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        at = strstr(at, order[i]);
+        if (!at)
+            fail_msg("'%s' is not there, or too early, in\n%s", order[i], text);
+    }
+    page = part(&r, &n, "text/html");
+    assert_non_null(strstr(page, "max-width:620px"));
+    assert_non_null(strstr(page, "prefers-color-scheme:dark"));
+    assert_null(strstr(page, "<img"));
+    assert_null(strstr(page, "url("));
+    tear_down(&r);
+}
+
+/* The words of the configuration, where the rule has none. */
+static void test_notice__templates_of_the_configuration(void **state)
+{
+    struct runtime *rt;
+    struct rig r;
+    struct notice_record n;
+    struct err e = {0};
+
+    (void)state;
+    set_up(&r);
+    rt = engine_runtime(r.g);
+    assert_int_equal(template_compile(r.arena, "{{alert.severity}}! {{alert.title}}",
+                                      &rt->config->mail.subject, &e),
+                     ERR_OK);
+    assert_int_equal(
+        template_compile(r.arena, "Runbook 7.\nTitle: {{alert.title}}", &rt->config->mail.body, &e),
+        ERR_OK);
+    runtime_unref(rt);
+    n = tell(&r, rig_push(&r, "da1_-1", NULL), NOTICE_ALERT, "[ISOLATED] http://evil.example", 0,
+             NULL);
+    assert_string_equal(n.subject, "[ALERT] High! (ISOLATED) hxxp[:]//evil[.]example");
+    assert_non_null(strstr(part(&r, &n, "text/plain"),
+                           "  Runbook 7.\n  Title: [ISOLATED] hxxp[:]//evil[.]example\n"));
+    n = tell(&r, rig_push(&r, "da2_-1", NULL), NOTICE_ALERT, "x", 0, "the rule's own");
+    assert_string_equal(n.subject, "[ALERT] the rule's own");
+    tear_down(&r);
+}
+
+static struct json *preview(struct rig *r, int64_t id)
+{
+    struct buf out = BUF_INIT(8 << 20);
+    struct json *doc = NULL;
+    struct err e = {0};
+
+    if (preview_case(r->g, id, &out, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(json_parse(buf_text(&out), out.len, &doc, NULL), ERR_OK);
+    buf_clear(&out);
+    return doc;
+}
+
+static void test_notice__the_preview_is_the_mail(void **state)
+{
+    struct rig r;
+    struct notice_record n;
+    struct json *doc;
+    size_t count = 1;
+    struct notice_record *list;
+    struct buf out = BUF_INIT(1 << 20);
+    struct err e = {0};
+    int64_t id;
+
+    (void)state;
+    set_up(&r);
+    id = rig_push(&r, "da1_-1", NULL);
+    doc = preview(&r, id); /* before anything was mailed, and nothing is by it */
+    assert_string_equal(json_get_string(doc, "state"), "preview");
+    assert_string_equal(json_get_string(doc, "kind"), "alert");
+    assert_non_null(strstr(json_get_string(doc, "html"), "<h1"));
+    json_free(doc);
+    assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &count, NULL), ERR_OK);
+    assert_int_equal(count, 0);
+    n = tell(&r, id, NOTICE_ALERT, "<b>Stolen \xc3\xa9</b>", 0, NULL);
+    doc = preview(&r, id);
+    assert_string_equal(json_get_string(doc, "state"), "waiting");
+    assert_string_equal(json_get_string(doc, "subject"), n.subject);
+    assert_string_equal(json_get_string(doc, "message"), n.message);
+    assert_string_equal(json_get_string(doc, "text"), part(&r, &n, "text/plain"));
+    assert_non_null(strstr(json_get_string(doc, "html"), "&lt;b&gt;Stolen \xc3\xa9&lt;/b&gt;"));
+    json_free(doc);
+    assert_int_equal(preview_case(r.g, 12345, &out, &e), ERR_NOT_FOUND);
+    tear_down(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_notice__mails_of_one_incident_are_one_thread),
+        cmocka_unit_test(test_notice__a_case_stays_in_the_thread_that_it_began),
+        cmocka_unit_test(test_notice__subjects_have_one_state_and_it_is_ours),
+        cmocka_unit_test(test_notice__facts_come_first),
+        cmocka_unit_test(test_notice__templates_of_the_configuration),
+        cmocka_unit_test(test_notice__the_preview_is_the_mail),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

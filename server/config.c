@@ -21,6 +21,7 @@
 
 #include "buf.h"
 #include "clock.h"
+#include "credential.h"
 #include "db.h"
 #include "http_tls.h"
 #include "policy_tests.h"
@@ -195,14 +196,20 @@ struct tenant {
 static const struct setting tenant_table[] = {
     ROW("tenant_id", SET_GUID, tenant, out.tenant_id, .required = true,
         .meaning = "the Entra tenant's id"),
-    ROW("client_id", SET_GUID, tenant, out.client_id, .required = true,
+    ROW("client_id", SET_GUID, tenant, out.client_id,
         .meaning = "the id of cordon's application in that tenant"),
     ROW("client_secret", SET_SECRET, tenant, out.client_secret,
         .meaning = "the application's client secret"),
-    NOT_YET("certificate_file", "a certificate as the credential"),
-    NOT_YET("key_file", "a certificate as the credential"),
-    NOT_YET("federated_token_file", "a federated credential"),
-    NOT_YET("managed_identity", "a managed identity"),
+    ROW("certificate_file", SET_PATH, tenant, out.certificate_file,
+        .meaning = "or a certificate that is registered with the application, PEM"),
+    ROW("key_file", SET_PATH, tenant, out.key_file, .meaning = "the certificate's RSA key, PEM"),
+    ROW("federated_token_file", SET_PATH, tenant, out.federated_token_file,
+        .meaning =
+            "or the file that the platform writes a token of its own into (workload identity)"),
+    ROW("managed_identity", SET_BOOL, tenant, out.managed_identity,
+        .meaning =
+            "true: or the identity of the Azure machine or app that cordon runs on; client_id "
+            "only where it has several"),
     ROW("cloud", SET_WORD, tenant, out.cloud, .fallback = "public", .words = clouds,
         .meaning = "which of Microsoft's clouds"),
     ROW("api_url", SET_URL, tenant, out.api_url,
@@ -439,6 +446,39 @@ static void read_store(struct loading *l, const struct yaml_node *map)
               "store.password_file: sqlite: takes no password; remove it");
 }
 
+/* How often is the credential named? One way is wanted. */
+static void check_credential(struct loading *l, const struct yaml_node *map, const char *name,
+                             const struct config_tenant *t)
+{
+    const bool by_certificate = t->certificate_file || t->key_file;
+    int ways = (t->client_secret.text != NULL) + by_certificate +
+               (t->federated_token_file != NULL) + t->managed_identity;
+    int64_t end_ms = 0;
+    struct err e;
+
+    if (!t->client_id && !t->managed_identity)
+        fault(l, map->key, "%s.client_id is missing: the id of cordon's application in that tenant",
+              name);
+    if (ways == 0)
+        fault(l, map->key,
+              "%s.client_secret_file is missing: the file with the application's client secret; or "
+              "certificate_file and key_file, federated_token_file, managed_identity: true",
+              name);
+    else if (ways > 1)
+        fault(l, map->key,
+              "%s: expected one of client_secret_file, certificate_file with key_file, "
+              "federated_token_file and managed_identity, not several",
+              name);
+    else if (by_certificate && !(t->certificate_file && t->key_file))
+        fault(l, map->key, "%s.%s is missing: a certificate and its key are named together", name,
+              t->key_file ? "certificate_file" : "key_file");
+    else if (by_certificate && credential_check(t->certificate_file, t->key_file, &end_ms, &e))
+        fault(l, place(map, "certificate_file"), "%s.certificate_file: %s", name, e.text);
+    else if (by_certificate && end_ms < clock_wall_ms(clock_system()))
+        note(l, place(map, "certificate_file"), "%s.certificate_file: the certificate has ended",
+             name);
+}
+
 static void read_tenant(struct loading *l, const struct yaml_node *map, struct config_tenant *out)
 {
     const char *name = name_of(&l->reader, "tenants", map->key->text);
@@ -450,12 +490,8 @@ static void read_tenant(struct loading *l, const struct yaml_node *map, struct c
                   &in.out.quota);
     *out = in.out;
     out->name = map->key->text;
-    if (map->kind == YAML_MAP && !out->client_secret.text &&
-        l->reader.faults->count == faults_before)
-        fault(l, map->key,
-              "%s.client_secret_file is missing: the file with the application's client "
-              "secret",
-              name);
+    if (map->kind == YAML_MAP && l->reader.faults->count == faults_before)
+        check_credential(l, map, name, out);
     if (out->api_url && strlen(out->api_url) > 4 &&
         strcmp(out->api_url + strlen(out->api_url) - 4, "/api") == 0)
         fault(l, yaml_get(map, "api_url"), "%s.api_url: expected without /api at its end", name);

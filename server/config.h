@@ -47,9 +47,13 @@ struct config_quota {
 };
 
 struct config_tenant {
-    const char *name; /* the key under tenants: */
-    const char *tenant_id, *client_id;
+    const char *name;                  /* the key under tenants: */
+    const char *tenant_id, *client_id; /* client_id: NULL for the machine's only identity */
+    /* The credential (credential.h): one of these four. */
     struct secret client_secret;
+    const char *certificate_file, *key_file;
+    const char *federated_token_file;
+    bool managed_identity;
     int cloud; /* index into public, gcc, gcc_high, dod */
     const char *api_url, *api_scope, *login_url,
         *graph_url;          /* resolved: the cloud's or overridden */

@@ -43,6 +43,8 @@ const char config_starter[] =
     "    tenant_id: ${CORDON_TENANT_ID:-00000000-0000-0000-0000-000000000000}\n"
     "    client_id: ${CORDON_CLIENT_ID:-00000000-0000-0000-0000-000000000000}\n"
     "    client_secret_file: secrets/defender\n"
+    "    # in place of the secret: certificate_file and key_file; federated_token_file (workload identity); or\n"
+    "    # managed_identity: true, on a machine or in an app of Azure\n"
     "    cloud: public                       # public, gcc, gcc_high, dod\n"
     "\n"
     "# Who may push alerts, and how they prove who they are. What a sender says beyond the ids decides nothing:\n"

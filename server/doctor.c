@@ -403,7 +403,7 @@ static void look_at_tenant(struct doctor *d, struct runtime_tenant *t)
         return;
     if (token_claims(t->token, &claims, &e)) {
         say(d, DOCTOR_BAD,
-            "what Entra says above says which of client_id, secret and tenant_id it is",
+            "what Entra says above says which of client_id, credential and tenant_id it is",
             "no token: %s", e.text);
         return;
     }
@@ -428,7 +428,7 @@ static const char *cure_of_way(const struct config_way *w, enum err_code code)
                      "permission Microsoft Graph " MAIL_GRAPH_ROLE
                      ", then grant admin consent; and "
                      "limit in Exchange (RBAC for Applications) which mailboxes it is good for"
-                   : "what it says of the token says which of client_id, secret and tenant_id it is";
+                   : "what it says of the token says which of client_id, credential and tenant_id it is";
     if (w->oauth && w->tenant)
         return code == ERR_DENIED
                    ? "Exchange Online takes the token when the application has its permission "

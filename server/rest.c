@@ -140,6 +140,10 @@ struct rest_call {
 
 /* ---- URLs ------------------------------------------------------------------------------------- */
 
+/* Where Azure tells a virtual machine's own token, in plain HTTP and to itself only: defender-api.md
+ * section 1.5. */
+#define METADATA_HOST "169.254.169.254"
+
 static bool is_loopback(const char *host)
 {
     struct in6_addr six;
@@ -163,7 +167,7 @@ static bool is_loopback(const char *host)
  * differ ("http://127.0.0.1@elsewhere", "http://127.1"). NULL when it is not fit to be used. Paths are
  * taken as they are: "/api/alerts/.." must not become "/api/".
  */
-static CURLU *parse_url(const char *url, enum scheme *ret_scheme, bool *ret_loopback,
+static CURLU *parse_url(const char *url, bool metadata, enum scheme *ret_scheme, bool *ret_loopback,
                         char host[HOST_TEXT], bool *ret_nomem)
 {
     static const struct {
@@ -193,7 +197,9 @@ static CURLU *parse_url(const char *url, enum scheme *ret_scheme, bool *ret_loop
         *ret_loopback = is_loopback(name);
         *ret_scheme = found;
         (void)snprintf(host, HOST_TEXT, "%s", name); /* for messages: may be cut */
-        ok = name[0] && found != SCHEME_OTHER && (found != SCHEME_HTTP || *ret_loopback);
+        ok = name[0] && found != SCHEME_OTHER &&
+             (found != SCHEME_HTTP || *ret_loopback ||
+              (metadata && strcmp(name, METADATA_HOST) == 0));
     }
     curl_free(name);
     curl_free(scheme);
@@ -209,7 +215,7 @@ bool rest_url_ok(const char *url)
     enum scheme scheme;
     bool loopback, nomem;
     char host[HOST_TEXT];
-    CURLU *u = parse_url(url, &scheme, &loopback, host, &nomem);
+    CURLU *u = parse_url(url, false, &scheme, &loopback, host, &nomem);
 
     curl_url_cleanup(u);
     return u && (scheme == SCHEME_HTTP || scheme == SCHEME_HTTPS);
@@ -1097,7 +1103,7 @@ enum err_code rest_start(struct rest *r, const struct rest_request *q, struct re
 
     if (!c || sem_init(&c->done, 0, 0) != 0)
         return err_set(e, ERR_NOMEM, "rest call");
-    c->url = parse_url(q->url, &scheme, &loopback, c->host, &nomem);
+    c->url = parse_url(q->url, q->metadata, &scheme, &loopback, c->host, &nomem);
     if (!c->url && nomem)
         return err_set(e, ERR_NOMEM, "rest call");
     if (!c->url) /* the URL itself may hold a secret */

@@ -55,6 +55,7 @@ struct rest_request {
     /* A kept connection may turn out closed only when the request is written to it. GET and HEAD are
      * then sent again on a fresh one; anything else ends with ERR_UNKNOWN, unless this is set. */
     bool may_repeat;
+    bool metadata;  /* the url may be of the machine's own metadata service, in plain http */
     bool show_peer; /* fill tls_* and date_ms of the answer; on a connection of its own */
 
     /* Mail only. One recipient per call, so that each has its own fate. */

@@ -5,16 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "credential.h"
 #include "store.h"
-
-static enum err_code client_secret(void *ctx, struct buf *out, struct err *e)
-{
-    const struct runtime_tenant *t = ctx;
-
-    (void)e;
-    buf_add(out, t->config->client_secret.text, t->config->client_secret.len);
-    return buf_failed(out);
-}
 
 static enum err_code acquire(void *ctx, enum defender_class class, struct err *e)
 {
@@ -39,20 +31,15 @@ static enum err_code open_graph(struct runtime_tenant *t, struct rest *rest,
                                 const struct clock *clock, struct err *e)
 {
     const struct config_tenant *config = t->config;
-    struct token_options token = {.rest = rest,
-                                  .clock = clock,
-                                  .login_url = config->login_url,
-                                  .tenant_id = config->tenant_id,
-                                  .client_id = config->client_id,
-                                  .scope = config->graph_scope,
-                                  .secret = client_secret,
-                                  .ctx = t};
+    struct token_options token = {.rest = rest, .clock = clock, .scope = config->graph_scope};
     struct graph_options graph = {.rest = rest,
                                   .defender_token = t->token,
                                   .graph_url = config->graph_url,
                                   .api_url = config->api_url};
-    enum err_code code = token_new(&token, &t->graph_token, e);
+    enum err_code code;
 
+    credential_use(config, &token);
+    code = token_new(&token, &t->graph_token, e);
     if (!code)
         code = quota_new(HUNTS_PER_MINUTE, HUNTS_PER_HOUR, clock, &t->hunt_quota, e);
     graph.token = t->graph_token;
@@ -63,14 +50,7 @@ static enum err_code open_graph(struct runtime_tenant *t, struct rest *rest,
 static enum err_code open_tenant(struct runtime_tenant *t, const struct config_tenant *config,
                                  struct rest *rest, const struct clock *clock, struct err *e)
 {
-    struct token_options token = {.rest = rest,
-                                  .clock = clock,
-                                  .login_url = config->login_url,
-                                  .tenant_id = config->tenant_id,
-                                  .client_id = config->client_id,
-                                  .scope = config->api_scope,
-                                  .secret = client_secret,
-                                  .ctx = t};
+    struct token_options token = {.rest = rest, .clock = clock, .scope = config->api_scope};
     struct defender_options api = {.rest = rest,
                                    .clock = clock,
                                    .api_url = config->api_url,
@@ -80,6 +60,7 @@ static enum err_code open_tenant(struct runtime_tenant *t, const struct config_t
     enum err_code code;
 
     t->config = config;
+    credential_use(config, &token);
     code = quota_new(config->quota.per_minute, config->quota.per_hour, clock, &t->quota, e);
     if (!code)
         code = token_new(&token, &t->token, e);
@@ -164,14 +145,19 @@ enum err_code runtime_new(struct config *config, struct rest *rest, const struct
     return ERR_OK;
 }
 
+/* The machine's only identity needs no name. */
+static const char *app_of(const struct config_tenant *t)
+{
+    return t->client_id ? t->client_id : "managed-identity";
+}
+
 void runtime_inherit(struct runtime *r, struct runtime *old)
 {
     for (size_t i = 0; i < r->config->n_tenants; i++)
         for (size_t k = 0; k < old->config->n_tenants; k++) {
             const struct config_tenant *a = r->tenants[i].config, *b = old->tenants[k].config;
 
-            if (strcmp(a->tenant_id, b->tenant_id) == 0 &&
-                strcmp(a->client_id, b->client_id) == 0) {
+            if (strcmp(a->tenant_id, b->tenant_id) == 0 && strcmp(app_of(a), app_of(b)) == 0) {
                 quota_inherit(r->tenants[i].quota, old->tenants[k].quota);
                 quota_inherit(r->tenants[i].hunt_quota, old->tenants[k].hunt_quota);
             }
@@ -188,7 +174,7 @@ enum err_code runtime_keep(struct runtime *r, struct store *store, struct err *e
 
         if (quota_is_kept(r->tenants[i].quota))
             continue;
-        (void)snprintf(app, sizeof app, "%s/%s", t->tenant_id, t->client_id);
+        (void)snprintf(app, sizeof app, "%s/%s", t->tenant_id, app_of(t));
         code = quota_keep(r->tenants[i].quota, store, app, keeping, e);
         (void)snprintf(app, sizeof app, "%s/hunting", t->tenant_id); /* counted by tenant */
         if (!code)

@@ -28,9 +28,11 @@
 #define EARLY_MS    (5 * MINUTE_MS)                     /* renew before the end: section 1.2 */
 #define MARGIN_MS   (10 * SECOND_MS) /* not used so shortly before the end: it must live on the way */
 #define DROP_GAP_MS MINUTE_MS        /* trap 36 */
-#define ANSWER_MAX  (64 * 1024)
-#define FORM_MAX    (32 * 1024) /* a client assertion has 2 to 8 KiB */
-#define LIFE_MAX_S  (24 * 3600) /* managed identities give a day: section 1.6 */
+#define IDENTITY_CONNECT_MS                                                                        \
+    (2 * SECOND_MS) /* section 7.6: it is this machine's, or not there at all */
+#define ANSWER_MAX (64 * 1024)
+#define FORM_MAX   (32 * 1024) /* a client assertion has 2 to 8 KiB */
+#define LIFE_MAX_S (24 * 3600) /* managed identities give a day: section 1.6 */
 
 /* How long a failure is remembered: doubling from `first` to `last` while it goes on. A person who
  * mends a secret waits five minutes at most; Entra sees a dozen wrong requests an hour, no storm. */
@@ -212,7 +214,7 @@ static int64_t aadsts_of(const struct json *doc, const char *description)
 }
 
 /* Sets *e for an answer other than 200; returns how long to remember it. */
-static const struct pace *refused(const struct rest_answer *a, struct err *e)
+static const struct pace *refused(const struct token *t, const struct rest_answer *a, struct err *e)
 {
     AUTO(json_freep) struct json *doc = NULL;
     const char *error = NULL, *description = NULL, *trace = NULL;
@@ -236,7 +238,9 @@ static const struct pace *refused(const struct rest_answer *a, struct err *e)
                                     : "");
 
     /* 429 and 5xx are transient whatever they say; so is what was not written by Entra. */
-    if (a->status == 429 || a->status >= 500 || !error) {
+    if (a->status == 429 || a->status >= 500 || !error ||
+        (t->o.identity &&
+         (a->status == 404 || a->status == 410))) { /* being updated: section 1.5 */
         (void)err_set(e, ERR_AGAIN, "Entra ID: HTTP %ld%s%s", a->status, says[0] ? ": " : "", says);
         e->retry_ms = a->retry_ms;
         return found && found->pace == &looping ? &looping : &transient;
@@ -321,7 +325,7 @@ static void take_locked(struct token *t, enum err_code code, struct rest_answer 
             remember(t, e, pace);
     } else {
         if (code == ERR_OK) {
-            pace = refused(a, e);
+            pace = refused(t, a, e);
         } else {
             /* No look-up is needed: a token asked for twice hurts nobody. */
             if (code == ERR_UNKNOWN || code == ERR_TOO_BIG)
@@ -376,17 +380,43 @@ static enum err_code add_secret(const struct token *t, struct buf *form, struct 
     return ERR_OK;
 }
 
+static enum err_code ask_identity(struct token *t, struct rest_call **ret_call, struct err *e)
+{
+    AUTO(buf_clear) struct buf url = BUF_INIT(8192);
+    AUTO(token_clear) struct buf header = BUF_INIT(8192);
+    enum err_code code = t->o.identity(t->o.ctx, t->scope, &url, &header, e);
+
+    if (code)
+        return code;
+    return rest_start(t->o.rest,
+                      &(struct rest_request){
+                          .method = "GET",
+                          .url = buf_text(&url),
+                          .headers = {buf_text(&header), "Accept: application/json"},
+                          .timeout_ms = TIMEOUT_MS,
+                          .connect_ms = IDENTITY_CONNECT_MS,
+                          .metadata = true,
+                          .max_answer = ANSWER_MAX,
+                      },
+                      ret_call, e);
+}
+
 static enum err_code ask(struct token *t, struct rest_call **ret_call, struct err *e)
 {
     AUTO(token_clear) struct buf form = BUF_INIT(FORM_MAX);
+    struct token_grant grant;
     enum err_code code;
 
+    if (t->o.identity)
+        return ask_identity(t, ret_call, e);
     make_room(&form, FORM_MAX);
     buf_adds(&form, "client_id=");
     add_encoded(&form, t->client_id, strlen(t->client_id));
     token_form_add(&form, "scope", t->scope, strlen(t->scope));
     buf_adds(&form, "&grant_type=client_credentials");
-    code = t->o.grant ? t->o.grant(t->o.ctx, &form, e) : add_secret(t, &form, e);
+    grant = (struct token_grant){
+        .url = t->url, .client_id = t->client_id, .now_ms = clock_wall_ms(t->o.clock)};
+    code = t->o.grant ? t->o.grant(t->o.ctx, &grant, &form, e) : add_secret(t, &form, e);
     if (code)
         return code;
     if (buf_failed(&form))
@@ -447,7 +477,7 @@ enum err_code token_new(const struct token_options *o, struct token **ret, struc
     t->o = *o;
     while (len && login[len - 1] == '/') /* AZURE_AUTHORITY_HOST may end so: section 1.4 */
         len--;
-    t->client_id = strdup(o->client_id);
+    t->client_id = strdup(o->client_id ? o->client_id : "");
     t->scope = strdup(o->scope);
     if (asprintf(&t->url, "%.*s/%s/oauth2/v2.0/token", len, login, tenant) < 0)
         t->url = NULL;

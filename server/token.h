@@ -25,14 +25,20 @@ struct token; /* opaque */
 
 #define TOKEN_MAX 16384 /* bytes of an access token; Entra's are 1 to 4 KiB */
 
+/* What is asked, for an assertion that is made for it. Borrowed for the call. */
+struct token_grant {
+    const char *url, *client_id;
+    int64_t now_ms; /* wall */
+};
+
 struct token_options {
     struct rest *rest;         /* borrowed, outlives the token */
     const struct clock *clock; /* borrowed */
     const char
         *login_url; /* NULL: "https://login.microsoftonline.com"; copied, like the next three */
     const char *tenant_id; /* GUID or domain */
-    const char *client_id;
-    const char *scope; /* "https://api.securitycenter.microsoft.com/.default" (section 1.2) */
+    const char *client_id; /* NULL: only with identity */
+    const char *scope;     /* "https://api.securitycenter.microsoft.com/.default" (section 1.2) */
 
     /* Appends the client secret to out; called anew for every request, so that a rotated file works.
      * One trailing line end is ignored. out is wiped afterwards. */
@@ -40,8 +46,12 @@ struct token_options {
     /* Another credential than a secret: appends its fields to a form that already holds client_id,
      * scope and grant_type, "&client_assertion_type=…&client_assertion=…" (sections 1.3, 1.4), values
      * encoded with token_form_add. NULL: client_secret from secret(). */
-    enum err_code (*grant)(void *ctx, struct buf *form, struct err *e);
-    void *ctx; /* for both, borrowed */
+    enum err_code (*grant)(void *ctx, const struct token_grant *g, struct buf *form, struct err *e);
+    /* A managed identity, which is asked with a GET instead (sections 1.5, 1.6): writes the URL, and the header
+     * that goes with it. NULL: login_url is asked. */
+    enum err_code (*identity)(void *ctx, const char *scope, struct buf *url, struct buf *header,
+                              struct err *e);
+    void *ctx; /* for the three, borrowed */
 };
 
 enum err_code token_new(const struct token_options *o, struct token **ret, struct err *e);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "credential.h"
 #include "id.h"
 #include "mail_graph.h"
 #include "post.h"
@@ -25,28 +26,12 @@ struct way {
     _Atomic int64_t not_before_ms; /* wall */
 };
 
-static enum err_code client_secret(void *ctx, struct buf *out, struct err *e)
-{
-    const struct config_tenant *t = ctx;
-
-    (void)e;
-    buf_add(out, t->client_secret.text, t->client_secret.len);
-    return buf_failed(out);
-}
-
 /* A token of the way's tenant, for Graph or for what the login asks for. */
 static enum err_code open_token(struct way *w, struct err *e)
 {
-    const struct config_tenant *t = w->config->tenant;
-    struct token_options o = {.rest = w->rest,
-                              .clock = w->clock,
-                              .login_url = t->login_url,
-                              .tenant_id = t->tenant_id,
-                              .client_id = t->client_id,
-                              .scope = w->config->scope,
-                              .secret = client_secret,
-                              .ctx = (void *)t};
+    struct token_options o = {.rest = w->rest, .clock = w->clock, .scope = w->config->scope};
 
+    credential_use(w->config->tenant, &o);
     return token_new(&o, &w->token, e);
 }
 

@@ -284,7 +284,8 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
          "'contoso.example'\n"},
         {"tenants:\n  contoso:\n    tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
          "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n" SOURCES MAIL RULES,
-         "cordon.yaml:2:3: tenants.contoso.client_secret_file is missing: the file with the application's client secret\n"},
+         "cordon.yaml:2:3: tenants.contoso.client_secret_file is missing: the file with the application's client secret; or "
+         "certificate_file and key_file, federated_token_file, managed_identity: true\n"},
         {"tenants:\n  contoso:\n    tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
          "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n    client_secret: hunter2\n" SOURCES
              MAIL RULES,
@@ -295,19 +296,12 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
              MAIL RULES,
          "cordon.yaml:5:25: tenants.contoso.client_secret_file: cannot read nowhere: there is no such file; write the "
          "secret into it (chmod 600)\n"},
+        {TENANTS "    managed_identity: true\n" SOURCES MAIL RULES,
+         "cordon.yaml:2:3: tenants.contoso: expected one of client_secret_file, certificate_file with key_file, "
+         "federated_token_file and managed_identity, not several\n"},
         {"tenants:\n  contoso:\n    tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
-         "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n    managed_identity: true\n" SOURCES
-             MAIL RULES,
-         "cordon.yaml:5:5: tenants.contoso.managed_identity: a managed identity is not available in this version of "
-         "cordon\n"},
-        {TENANTS "    certificate_file: pem\n    key_file: pem\n" SOURCES MAIL RULES,
-         "cordon.yaml:6:5: tenants.contoso.certificate_file: a certificate as the credential is not available in this "
-         "version of cordon\n"
-         "cordon.yaml:7:5: tenants.contoso.key_file: a certificate as the credential is not available in this version of "
-         "cordon\n"},
-        {TENANTS "    federated_token_file: x\n" SOURCES MAIL RULES,
-         "cordon.yaml:6:5: tenants.contoso.federated_token_file: a federated credential is not available in this version "
-         "of cordon\n"},
+         "    client_secret_file: secret\n" SOURCES MAIL RULES,
+         "cordon.yaml:2:3: tenants.contoso.client_id is missing: the id of cordon's application in that tenant\n"},
         {TENANTS "    cloud: gcchigh\n" SOURCES MAIL RULES,
          "cordon.yaml:6:12: tenants.contoso.cloud: expected one of public, gcc, gcc_high, dod, found 'gcchigh'; did you "
          "mean gcc_high?\n"},

@@ -109,9 +109,12 @@ static void test_token__asks_as_entra_wants_it(void **state)
     assert_int_equal(peer_count(s->peer), 1);
 }
 
-static enum err_code assertion(void *ctx, struct buf *form, struct err *e)
+static enum err_code assertion(void *ctx, const struct token_grant *g, struct buf *form,
+                               struct err *e)
 {
     (void)ctx, (void)e;
+    assert_non_null(strstr(g->url, "/t/oauth2/v2.0/token"));
+    assert_string_equal(g->client_id, "c");
     token_form_add(form, "client_assertion", "a b", 3);
     return ERR_OK;
 }

@@ -15,6 +15,7 @@
 #include "id.h"
 #include "json.h"
 #include "log.h"
+#include "mute_desk.h"
 #include "pause.h"
 #include "preview.h"
 #include "store_heartbeats.h"
@@ -110,7 +111,7 @@ static void gauges_of_store(struct page *p)
         [WORK_LEDGER] = "ledger",     [WORK_ACTION] = "action",
         [WORK_QUESTION] = "question", [WORK_WAY] = "way",
         [WORK_HUNT] = "hunt",         [WORK_RECONCILE] = "reconcile",
-        [WORK_BURST] = "burst"};
+        [WORK_BURST] = "burst",       [WORK_MUTE] = "silence"};
     struct store *s = p->a->o.engine->store;
     int64_t cases[CASE_STATES], isolations[ISOLATION_STATES], work[WORK_KINDS];
     int64_t used = 0, spare = 0, oldest = 0, now = clock_wall_ms(s->clock);
@@ -267,7 +268,7 @@ static void gauges_of_ways(struct page *p)
 static unsigned metrics_page(struct page *p)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(1024);
-    int64_t asked[QUESTION_STATES];
+    int64_t asked[QUESTION_STATES], silences[MUTE_STATES];
     struct pause pause;
     struct engine *g = p->a->o.engine;
     struct health_part parts[PARTS_MAX];
@@ -287,6 +288,10 @@ static unsigned metrics_page(struct page *p)
     if (read_pause(g, arena, &pause))
         metrics_gauge(&p->out, METRIC_PAUSED, 1, NULL, NULL, pause.on);
     gauges_of_hunts(p);
+    if (!store_mute_count(g->store, silences, NULL))
+        for (int i = 0; i < MUTE_ENDED; i++)
+            metrics_gauge(&p->out, METRIC_SILENCES, i == 0, mute_state_name((enum mute_state)i),
+                          NULL, silences[i]);
     metrics_gauge(&p->out, METRIC_WORKERS_BUSY, 1, NULL, NULL, workers_busy(g->workers));
     if (p->a->o.senders)
         http_server_counts(p->a->o.senders, &connections, &requests);
@@ -579,6 +584,80 @@ static unsigned run_hunt(struct page *p)
     return 200;
 }
 
+/* ---- silences --------------------------------------------------------------------------------- */
+
+static unsigned silences(struct page *p)
+{
+    const char *open = http_query_param(p->r, "open");
+    int64_t before;
+    size_t limit;
+    enum err_code code = paging(p, &limit, &before);
+
+    if (!code)
+        code = mute_desk_list(p->a->o.engine->store, open && strcmp(open, "1") == 0, before, limit,
+                              &p->out, &p->e);
+    return status_of(code);
+}
+
+static unsigned one_silence(struct page *p)
+{
+    int64_t id;
+    enum err_code code = id_parse(p->id, &id, &p->e);
+
+    if (code)
+        code = err_set(&p->e, ERR_NOT_FOUND, "there is no silence with this id");
+    else
+        code = mute_desk_show(p->a->o.engine->store, id, &p->out, &p->e);
+    return status_of(code);
+}
+
+/* {"when": "…", "for": "4h" or "until": "…", "why": "…", "by": "…"}; a preview needs `when` alone. */
+static unsigned take_silence(struct page *p, bool preview)
+{
+    AUTO(json_freep) struct json *doc = NULL;
+    struct engine *g = p->a->o.engine;
+    struct mute_order o = {0};
+    const char *duration, *until;
+    size_t len;
+    const char *body = http_body(p->r, &len);
+
+    if (json_parse(body, len, &doc, &p->e) || json_type(doc) != JSON_OBJECT)
+        return status_of(err_set(&p->e, ERR_INVALID, "expected a JSON object: {\"when\": \"…\"}"));
+    if (!take_text(p, doc, "when", MUTE_WHEN_MAX, &o.when) ||
+        !take_text(p, doc, "why", DESK_WHY_MAX, &o.why) ||
+        !take_text(p, doc, "by", DESK_WHO_MAX, &o.who) ||
+        !take_text(p, doc, "for", DESK_WHO_MAX, &duration) ||
+        !take_text(p, doc, "until", DESK_WHO_MAX, &until))
+        return 400;
+    if (duration && settings_duration(duration, &o.for_ms, &p->e))
+        return status_of(err_set(&p->e, ERR_INVALID, "for: expected a time such as 4h"));
+    if (until && settings_time(until, &o.until_ms, &p->e))
+        return status_of(
+            err_set(&p->e, ERR_INVALID, "until: expected a time such as 2026-01-01T00:00:00Z"));
+    return status_of(preview ? mute_desk_preview(g, o.when, &p->out, &p->e)
+                             : mute_desk_add(g, &o, &p->out, &p->e));
+}
+
+static unsigned add_silence(struct page *p)
+{
+    return take_silence(p, false);
+}
+
+static unsigned preview_silence(struct page *p)
+{
+    return take_silence(p, true);
+}
+
+static unsigned approve_silence(struct page *p)
+{
+    return order(p, "silence", mute_desk_approve, "active");
+}
+
+static unsigned end_silence(struct page *p)
+{
+    return order(p, "silence", mute_desk_end, "ended");
+}
+
 /* ---- routing ---------------------------------------------------------------------------------- */
 
 enum { FOR_ALL = 1 << 0, ORDER = 1 << 1 }; /* needs no token; POST instead of GET */
@@ -607,6 +686,12 @@ static const struct route {
     {"/api/questions", 0, questions},
     {"/api/questions/*/approve", ORDER, approve},
     {"/api/questions/*/refuse", ORDER, refuse},
+    {"/api/silences", 0, silences},
+    {"/api/silences/add", ORDER, add_silence},
+    {"/api/silences/preview", ORDER, preview_silence},
+    {"/api/silences/*", 0, one_silence},
+    {"/api/silences/*/approve", ORDER, approve_silence},
+    {"/api/silences/*/end", ORDER, end_silence},
     {"/api/pause", ORDER, pause_all},
     {"/api/resume", ORDER, resume_all},
 };

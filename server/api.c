@@ -3,6 +3,7 @@
 
 #include "id.h"
 #include "json.h"
+#include "mute.h"
 #include "store_actions.h"
 #include "store_notices.h"
 
@@ -175,7 +176,9 @@ enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err 
     struct step_record *steps;
     struct case_record c;
     struct action_record *actions;
+    struct mute_record mute;
     size_t n_steps = 0, n_notices = 0, n_actions = 0;
+    bool muted = false;
     enum err_code code =
         arena ? store_case_load(s, arena, id, &c, e) : err_set(e, ERR_NOMEM, "case");
 
@@ -185,11 +188,17 @@ enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err 
         code = store_notice_list(s, arena, id, &notices, &n_notices, e);
     if (!code)
         code = store_action_list(s, arena, id, API_LIMIT_MAX, &actions, &n_actions, e);
+    if (!code) {
+        code = store_mute_of_case(s, arena, id, &mute, e);
+        muted = !code;
+        code = code == ERR_NOT_FOUND ? ERR_OK : code;
+    }
     if (!code && c.isolation)
         code = store_isolation_load(s, arena, c.isolation, &isolation, e);
     if (code)
         return code;
     write_case(&o, &c, steps, n_steps);
+    json_out_string(&o, "silenced", muted ? mute_words(&mute, arena) : NULL);
     json_out_raw(&o, "facts", c.facts);
     if (c.isolation)
         write_isolation(&o, "isolation", &isolation);

@@ -159,6 +159,7 @@ int cli_admin_order(const char *given, const char *path, const char *why, const 
 struct cli_order {
     const char *why, *machine;
     const char *duration; /* "for": 4h */
+    const char *when, *until;
 };
 int cli_admin_order_with(const char *given, const char *path, const struct cli_order *order,
                          const char *what, struct json **ret);

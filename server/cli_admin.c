@@ -167,6 +167,10 @@ int cli_admin_order_with(const char *given, const char *path, const struct cli_o
         json_out_string(&o, "machine", order->machine);
     if (order->duration)
         json_out_string(&o, "for", order->duration);
+    if (order->when)
+        json_out_string(&o, "when", order->when);
+    if (order->until)
+        json_out_string(&o, "until", order->until);
     json_out_object_end(&o);
     if (buf_failed(&body)) {
         cli_error("--why: the reason is too long");

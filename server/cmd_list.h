@@ -14,6 +14,8 @@ COMMAND("isolations", cmd_isolations,
 COMMAND("questions", cmd_questions, "what people are asked: list")
 COMMAND("approve", cmd_approve, "say yes to a question")
 COMMAND("refuse", cmd_refuse, "say no to a question")
+COMMAND("silences", cmd_silences,
+        "alerts that nobody is told of for a while: list, show, preview, add, approve, end")
 COMMAND("pause", cmd_pause, "stop isolating, until `resume`: the kill switch")
 COMMAND("resume", cmd_resume, "go on after `pause`")
 COMMAND("hunt", cmd_hunt, "queries of your own on a schedule: list, run NAME [--dry]")

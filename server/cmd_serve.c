@@ -32,6 +32,7 @@
 #include "isolation.h"
 #include "ledger.h"
 #include "log.h"
+#include "mute.h"
 #include "notice.h"
 #include "hunting.h"
 #include "polling.h"
@@ -137,7 +138,7 @@ static enum err_code open_engine(struct serving *s, struct err *e)
         [WORK_LEDGER] = ledger_run,     [WORK_ACTION] = action_run,
         [WORK_QUESTION] = question_run, [WORK_WAY] = ways_run,
         [WORK_HUNT] = hunting_run,      [WORK_RECONCILE] = reconcile_run,
-        [WORK_BURST] = burst_run};
+        [WORK_BURST] = burst_run,       [WORK_MUTE] = mute_run};
     const struct rest_options rest = {.user_agent = "cordon/" CORDON_VERSION};
     struct runtime *rt;
     enum err_code code = store_open_as(s->config->store_url, s->config->store_password.text, false,

@@ -25,6 +25,7 @@
 #define SHARE_HUNTS      2
 #define SHARE_RECONCILE  1
 #define SHARE_BURSTS     1
+#define SHARE_MUTES      1
 
 /* 1 s, 2 s, 4 s … but never more than 15 min apart: a person who waits for an isolation looks again after
  * a quarter of an hour. */
@@ -82,7 +83,8 @@ enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], 
                   [WORK_WAY] = SHARE_WAYS,
                   [WORK_HUNT] = SHARE_HUNTS,
                   [WORK_RECONCILE] = SHARE_RECONCILE,
-                  [WORK_BURST] = SHARE_BURSTS},
+                  [WORK_BURST] = SHARE_BURSTS,
+                  [WORK_MUTE] = SHARE_MUTES},
         .crowd = g->crowd,
         .run = run,
         .ctx = g,

@@ -146,6 +146,14 @@ static const struct db_migration migrations[] = {
      "CREATE TABLE burst_keys (name TEXT NOT NULL, audience TEXT NOT NULL, burst BIGINT NOT NULL,"
      " PRIMARY KEY (name, audience));"
      "CREATE INDEX burst_keys_of ON burst_keys (burst)"},
+    {21, "CREATE TABLE mutes (id INTEGER PRIMARY KEY, state TEXT NOT NULL, matcher TEXT NOT NULL,"
+         " author TEXT NOT NULL, why TEXT NOT NULL, broad TEXT, second TEXT, ended_by TEXT,"
+         " ended_why TEXT, created BIGINT NOT NULL, began BIGINT NOT NULL, ends BIGINT NOT NULL,"
+         " ended BIGINT NOT NULL);"
+         "CREATE INDEX mutes_open ON mutes (id) WHERE state <> 'ended';"
+         "CREATE TABLE muted_cases (mute_id BIGINT NOT NULL, case_id BIGINT NOT NULL,"
+         " at BIGINT NOT NULL, what TEXT NOT NULL, PRIMARY KEY (mute_id, case_id));"
+         "CREATE INDEX muted_of_case ON muted_cases (case_id)"},
     {0, NULL},
 };
 

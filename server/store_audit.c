@@ -29,7 +29,8 @@ static const char *const names[AUDIT_KINDS] = {[AUDIT_DELIVERY] = "delivery",
                                                [AUDIT_ANSWER] = "answer",
                                                [AUDIT_ORDER] = "order",
                                                [AUDIT_CONFIG] = "configuration",
-                                               [AUDIT_HUNT] = "hunt"};
+                                               [AUDIT_HUNT] = "hunt",
+                                               [AUDIT_SILENCE] = "silence"};
 
 const char *audit_kind_name(enum audit_kind kind)
 {

@@ -33,6 +33,7 @@ enum audit_kind {
     AUDIT_ORDER,     /* what a person has ordered: commands, console, API */
     AUDIT_CONFIG,    /* which configuration is in force: start, reload, reload refused */
     AUDIT_HUNT,      /* a hunt's baseline, or its new rows: how many, and the hash of its query */
+    AUDIT_SILENCE,   /* put up, approved, ended, run out */
     AUDIT_KINDS
 };
 

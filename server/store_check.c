@@ -25,6 +25,12 @@ static const struct {
     {"SELECT id FROM work WHERE kind = 8 AND NOT EXISTS"
      " (SELECT 1 FROM questions WHERE questions.id = work.id) ORDER BY id",
      "work for the question", ", which is not there"},
+    {"SELECT id FROM work WHERE kind = 13 AND NOT EXISTS"
+     " (SELECT 1 FROM mutes WHERE mutes.id = work.id) ORDER BY id",
+     "work for the silence", ", which is not there"},
+    {"SELECT id FROM mutes WHERE state <> 'ended' AND NOT EXISTS"
+     " (SELECT 1 FROM work WHERE work.id = mutes.id AND kind = 13) ORDER BY id",
+     "the silence", " is open, and no work will end it"},
     {"SELECT id FROM work WHERE kind = 7 AND NOT EXISTS"
      " (SELECT 1 FROM actions WHERE actions.id = work.id) ORDER BY id",
      "work for the action", ", which is not there"},

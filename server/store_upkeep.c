@@ -69,6 +69,10 @@ struct sweep {
     " questions.id) AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = questions.id)"              \
     " ORDER BY id LIMIT $3"
 
+#define OLD_MUTES                                                                                  \
+    "SELECT id FROM mutes WHERE id < $1 AND ended < $2 AND state = 'ended'"                        \
+    " AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = mutes.id) ORDER BY id LIMIT $3"
+
 /* What brakes.c has seen and counts no more. */
 static enum err_code forget_seen(struct db_tx *tx, int64_t now, int64_t max, struct err *e)
 {
@@ -137,7 +141,13 @@ static enum err_code sweep(struct db_tx *tx, void *arg, struct err *e)
         "DELETE FROM questions WHERE id = $1",
         NULL,
     };
+    static const char *const of_mute[] = {
+        "DELETE FROM muted_cases WHERE mute_id = $1",
+        "DELETE FROM mutes WHERE id = $1",
+        NULL,
+    };
     struct sweep *s = arg;
+    int64_t n_mutes; /* few, and of no interest */
     enum err_code code = sweep_kind(tx, s, OLD_CASES, of_case, &s->count.cases, e);
 
     if (!code)
@@ -146,6 +156,8 @@ static enum err_code sweep(struct db_tx *tx, void *arg, struct err *e)
         code = sweep_kind(tx, s, OLD_NOTICES, of_notice, &s->count.notices, e);
     if (!code)
         code = sweep_kind(tx, s, OLD_QUESTIONS, of_question, &s->count.questions, e);
+    if (!code)
+        code = sweep_kind(tx, s, OLD_MUTES, of_mute, &n_mutes, e);
     if (!code)
         code = forget_seen(tx, s->now, s->max, e);
     return code;

@@ -7,7 +7,7 @@
  *
  * Every transaction that writes an outcome ends with work_done, work_again or work_keep of its claim;
  * they fail with ERR_STALE, and so undo it all, when the lease was lost and another worker claimed the
- * row. A row's id is the id of the case, isolation, notice, heartbeat or question it is about;
+ * row. A row's id is the id of the case, isolation, notice, heartbeat, question or silence it is about;
  * the daily digest's is DIGEST_ID.
  */
 #ifndef CORDON_STORE_WORK_H
@@ -29,6 +29,7 @@ enum work_kind {
     WORK_HUNT,
     WORK_RECONCILE, /* what others did about isolation at Defender, into the ledger */
     WORK_BURST,     /* notices that are held are told together */
+    WORK_MUTE,      /* a silence, until its end is told */
     WORK_KINDS
 };
 

@@ -4,16 +4,18 @@
 #define CORDON_TELLING_H
 
 #include "act.h"
+#include "mute.h"
 #include "notice.h"
 
 struct telling {
     struct step *s;
     struct notice n; /* whom and how, by the handler; kind, why and isolation are filled here */
     struct isolation_record isolation;
+    struct mute_hold mute; /* filled here, too */
     int64_t now;
 };
 
-/** Stores the notice, ends the step, kicks the engine. */
+/** Stores the notice, unless a silence withholds it, ends the step, kicks the engine. */
 enum outcome telling_run(struct telling *t, struct err *e);
 
 #endif

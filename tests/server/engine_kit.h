@@ -35,6 +35,7 @@
 #include "kit/hands.h"
 #include "kit/peer.h"
 #include "ledger.h"
+#include "mute.h"
 #include "question.h"
 #include "rest.h"
 #include "store_cases.h"
@@ -280,6 +281,11 @@ static inline size_t rig_work(struct rig *r)
         }
         if (rig_claim(r, WORK_QUESTION, &w)) {
             question_run(r->g, &w);
+            any = true;
+            n++;
+        }
+        if (rig_claim(r, WORK_MUTE, &w)) {
+            mute_run(r->g, &w);
             any = true;
             n++;
         }

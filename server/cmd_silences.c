@@ -1,0 +1,339 @@
+/* cmd_silences.c - `cordon silences`: for a while people are not told of the alerts that a condition matches. */
+#include "cli.h"
+
+#include <stdio.h>
+
+#include "auto.h"
+#include "buf.h"
+#include "json.h"
+#include "rest.h"
+
+/* ---- list and show ---------------------------------------------------------------------------- */
+
+struct list_options {
+    const char *config;
+    int64_t limit;
+    bool open, json;
+};
+
+static const struct cli_option list_options[] = {
+    CLI_CONFIG(struct list_options, config),
+    CLI_OPTION("open", CLI_FLAG, struct list_options, open, NULL, "only those that have not ended"),
+    CLI_OPTION("limit", CLI_NUMBER, struct list_options, limit, "N", "so many; else 50"),
+    CLI_JSON(struct list_options, json),
+    {.name = NULL},
+};
+
+static const struct cli_command list_command = {
+    .name = "silences list",
+    .about = "The silences, newest first. One that is `proposed` waits for a second person.",
+    .options = list_options,
+};
+
+static int silences_list(int argc, char **argv)
+{
+    static const char *const titles[] = {"SILENCE", "STATE", "BY",       "UNTIL",
+                                         "WHEN",    "WHY",   "WITHHELD", NULL};
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    AUTO(json_freep) struct json *answer = NULL;
+    struct list_options o = {0};
+    struct cli_table t;
+    int code = cli_parse(argc, argv, &list_command, &o, NULL);
+
+    if (code != CLI_GO_ON)
+        return code;
+    code = cli_admin_list(o.config, o.open ? "/api/silences?open=1" : "/api/silences", "silences",
+                          o.limit, &answer);
+    if (code != CLI_GO_ON || !a)
+        return CLI_FAILED;
+    if (o.json) {
+        cli_show_json(answer);
+        return CLI_DONE;
+    }
+    cli_table_init(&t, a, titles);
+    JSON_EACH (s, json_get(answer, "silences")) {
+        int64_t withheld = 0;
+
+        (void)json_int64(json_get(s, "withheld"), &withheld);
+        cli_table_row(&t, (const char *const[]){
+                              json_get_string(s, "id"), json_get_string(s, "state"),
+                              json_get_string(s, "by"), cli_time(a, json_get_string(s, "until")),
+                              json_get_string(s, "when"), json_get_string(s, "why"),
+                              arena_fmt(a, "%lld", (long long)withheld)});
+    }
+    cli_table_show(&t, cli_width());
+    return CLI_DONE;
+}
+
+struct one_options {
+    const char *config, *why;
+    bool json;
+};
+
+static const struct cli_option show_options[] = {
+    CLI_CONFIG(struct one_options, config),
+    CLI_JSON(struct one_options, json),
+    {.name = NULL},
+};
+
+static const struct cli_option order_options[] = {
+    CLI_CONFIG(struct one_options, config),
+    CLI_OPTION("why", CLI_TEXT, struct one_options, why, "TEXT", "the reason, for the record"),
+    CLI_JSON(struct one_options, json),
+    {.name = NULL},
+};
+
+static const struct cli_command show_command = {
+    .name = "silences show",
+    .args = "ID",
+    .about = "Everything about one silence, and what it has withheld so far.",
+    .options = show_options,
+    .least_args = 1,
+    .most_args = 1,
+};
+
+static const struct cli_command approve_command = {
+    .name = "silences approve",
+    .args = "ID",
+    .about = "Says yes to a broad silence, as the second person: not its author. It begins now.",
+    .options = order_options,
+    .least_args = 1,
+    .most_args = 1,
+};
+
+static const struct cli_command end_command = {
+    .name = "silences end",
+    .args = "ID",
+    .about =
+        "Ends a silence before its time, or says no to one that is proposed. --why is demanded. What\n"
+        "it withheld is mailed.",
+    .options = order_options,
+    .least_args = 1,
+    .most_args = 1,
+};
+
+/* verb: of an order; NULL: shows it. */
+static int about_one(int argc, char **argv, const struct cli_command *command, const char *verb,
+                     bool why_demanded, const char *done)
+{
+    AUTO(buf_clear) struct buf path = BUF_INIT(4096), what = BUF_INIT(200);
+    AUTO(json_freep) struct json *answer = NULL;
+    AUTO(auto_free) char *id = NULL;
+    struct one_options o = {0};
+    struct cli_words words;
+    int code = cli_parse(argc, argv, command, &o, &words);
+
+    if (code != CLI_GO_ON)
+        return code;
+    if (why_demanded && !o.why)
+        return cli_usage(command, "--why TEXT is missing: say for what reason");
+    id = rest_encode(words.items[0]);
+    buf_addf(&path, "/api/silences/%s%s%s", id ? id : "", verb ? "/" : "", verb ? verb : "");
+    buf_addf(&what, "silence '%.60s'", words.items[0]);
+    code = verb ? cli_admin_order(o.config, buf_text(&path), o.why, buf_text(&what), &answer)
+                : cli_admin_call(o.config, "GET", buf_text(&path), NULL, buf_text(&what), &answer);
+    if (code != CLI_GO_ON)
+        return code;
+    if (o.json)
+        cli_show_json(answer);
+    else if (!verb)
+        cli_show_value(answer, NULL);
+    else
+        (void)printf("silence %s: %s\n", json_get_string(answer, "silence"), done);
+    return CLI_DONE;
+}
+
+static int silences_show(int argc, char **argv)
+{
+    return about_one(argc, argv, &show_command, NULL, false, NULL);
+}
+
+static int silences_approve(int argc, char **argv)
+{
+    return about_one(argc, argv, &approve_command, "approve", false, "it has begun");
+}
+
+static int silences_end(int argc, char **argv)
+{
+    return about_one(argc, argv, &end_command, "end", true,
+                     "it has ended; what it withheld is mailed");
+}
+
+/* ---- add and preview -------------------------------------------------------------------------- */
+
+struct add_options {
+    const char *config, *when, *duration, *until, *why;
+    bool json;
+};
+
+static const struct cli_option add_options[] = {
+    CLI_CONFIG(struct add_options, config),
+    {.name = "when",
+     .type = CLI_TEXT,
+     .offset = offsetof(struct add_options, when),
+     .value = "COND",
+     .help = "as in a rule: 'alert.title: \"Nmap*\"', '{alert.severity: Low, machine.tags: lab}'",
+     .required = true},
+    CLI_OPTION("for", CLI_TEXT, struct add_options, duration, "TIME",
+               "how long: 4h, 3d; at most 30d"),
+    CLI_OPTION("until", CLI_TEXT, struct add_options, until, "TIME",
+               "or until when: 2026-01-01T00:00:00Z"),
+    {.name = "why",
+     .type = CLI_TEXT,
+     .offset = offsetof(struct add_options, why),
+     .value = "TEXT",
+     .help = "the reason, which every case of it will say",
+     .required = true},
+    CLI_JSON(struct add_options, json),
+    {.name = NULL},
+};
+
+static const struct cli_option preview_options[] = {
+    CLI_CONFIG(struct add_options, config),
+    {.name = "when",
+     .type = CLI_TEXT,
+     .offset = offsetof(struct add_options, when),
+     .value = "COND",
+     .help = "as in a rule",
+     .required = true},
+    CLI_JSON(struct add_options, json),
+    {.name = NULL},
+};
+
+static const struct cli_command add_command = {
+    .name = "silences add",
+    .about =
+        "Withholds the mails about alerts that a condition matches (`cordon fields` names what it may\n"
+        "ask for), until its end; then what it withheld is mailed. It hides no isolation: what acts,\n"
+        "what is in doubt, questions and failures are told as ever. A broad one (see `silences\n"
+        "preview`) begins only when another person says `silences approve`.",
+    .options = add_options,
+};
+
+static const struct cli_command preview_command = {
+    .name = "silences preview",
+    .about =
+        "What a silence would have matched among the cases of the last 7 days, and whether it is\n"
+        "broad: above 20 % of them, without any field, or without a history to tell by while it\n"
+        "demands no certain title, detector, alert or machine. Changes nothing.",
+    .options = preview_options,
+};
+
+static void show_preview(const struct json *p, struct arena *a)
+{
+    static const char *const titles[] = {"CASE", "SEVERITY", "TITLE", "MACHINE",
+                                         "RULE", "IT IS",    NULL};
+    const struct json *cases = json_get(p, "cases");
+    int64_t matched = 0, seen = 0, share = 0, withheld = 0;
+    struct cli_table t;
+
+    (void)json_int64(json_get(p, "matched"), &matched);
+    (void)json_int64(json_get(p, "cases_seen"), &seen);
+    (void)json_int64(json_get(p, "percent"), &share);
+    (void)json_int64(json_get(p, "withheld"), &withheld);
+    (void)printf(
+        "In the last 7 days it would have matched %lld of %lld cases (%lld %%)%s; the mails "
+        "about %lld would have been withheld.\n",
+        (long long)matched, (long long)seen, (long long)share,
+        json_is_true(json_get(p, "complete")) ? "" : ", as far as there was time to look",
+        (long long)withheld);
+    if (json_count(cases) == 0)
+        return;
+    cli_table_init(&t, a, titles);
+    JSON_EACH (c, cases) {
+        const char *name = json_get_string(c, "machine_name");
+        const char *because = json_get_string(c, "told_because");
+
+        cli_table_row(
+            &t, (const char *const[]){json_get_string(c, "case"), json_get_string(c, "severity"),
+                                      json_get_string(c, "title"),
+                                      name ? name : json_get_string(c, "machine_id"),
+                                      json_get_string(c, "rule"),
+                                      because ? arena_fmt(a, "told: %s", because) : "withheld"});
+    }
+    cli_table_show(&t, cli_width());
+    if (matched > (int64_t)json_count(cases))
+        (void)printf("These are the newest %zu.\n", json_count(cases));
+}
+
+static int send(int argc, char **argv, const struct cli_command *command, const char *path,
+                struct add_options *o, struct json **ret)
+{
+    struct cli_order order;
+    int code = cli_parse(argc, argv, command, o, NULL);
+
+    if (code != CLI_GO_ON)
+        return code;
+    if (o->duration && o->until)
+        return cli_usage(command, "--for and --until: one of them");
+    if (command == &add_command && !o->duration && !o->until)
+        return cli_usage(command, "--for 4h (or --until TIME) is missing: a silence has an end");
+    order = (struct cli_order){
+        .why = o->why, .duration = o->duration, .when = o->when, .until = o->until};
+    return cli_admin_order_with(o->config, path, &order, NULL, ret);
+}
+
+static int silences_add(int argc, char **argv)
+{
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    AUTO(json_freep) struct json *answer = NULL;
+    struct add_options o = {0};
+    int code = send(argc, argv, &add_command, "/api/silences/add", &o, &answer);
+    const char *id, *broad;
+
+    if (code != CLI_GO_ON || !a)
+        return code == CLI_GO_ON ? CLI_FAILED : code;
+    if (o.json) {
+        cli_show_json(answer);
+        return CLI_DONE;
+    }
+    show_preview(json_get(answer, "preview"), a);
+    id = json_get_string(answer, "silence");
+    broad = json_get_string(answer, "broad");
+    if (broad)
+        (void)printf(
+            "silence %s: proposed, not begun. It is broad: %s. Another person says yes with "
+            "`cordon silences approve %s`.\n",
+            id, broad, id);
+    else
+        (void)printf("silence %s: until %s\n", id, cli_time(a, json_get_string(answer, "until")));
+    return CLI_DONE;
+}
+
+static int silences_preview(int argc, char **argv)
+{
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    AUTO(json_freep) struct json *answer = NULL;
+    struct add_options o = {0};
+    int code = send(argc, argv, &preview_command, "/api/silences/preview", &o, &answer);
+    const char *broad;
+
+    if (code != CLI_GO_ON || !a)
+        return code == CLI_GO_ON ? CLI_FAILED : code;
+    if (o.json) {
+        cli_show_json(answer);
+        return CLI_DONE;
+    }
+    show_preview(answer, a);
+    broad = json_get_string(answer, "broad");
+    if (broad)
+        (void)printf("It is broad, and would need a second person: %s.\n", broad);
+    else
+        (void)puts("It is not broad: one person may put it up.");
+    return CLI_DONE;
+}
+
+int cmd_silences(int argc, char **argv)
+{
+    static const struct cli_sub table[] = {
+        {"list", silences_list, "the silences, newest first"},
+        {"show", silences_show, "one, and what it has withheld"},
+        {"preview", silences_preview, "what one would have matched in the last 7 days"},
+        {"add", silences_add, "puts one up"},
+        {"approve", silences_approve, "lets a broad one begin, as the second person"},
+        {"end", silences_end, "ends one before its time"},
+        {NULL, NULL, NULL},
+    };
+
+    return cli_sub(argc, argv, "silences", table);
+}

@@ -381,7 +381,7 @@ static void look_and_post(struct turn *t)
     t->why = look.actions_err;
     t->due = t->now + (t->code ? engine_backoff(t->w.attempts, t->why.retry_ms) : FOLLOW_MIN_MS);
     t->action = t->code ? NULL : find(t, &look);
-    t->stale = !grounds_are_fresh(&t->c, t->rt, t->g, t->arena);
+    t->stale = !grounds_are_fresh(&t->c, NULL, t->rt, t->g, t->arena);
     t->leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
     if (write_outcome(t, looked_fn) && t->post)
         post(t);

@@ -7,6 +7,10 @@
  * When more cases wait than there are workers, a worker takes as many as fit into a list and reads for all
  * of them (storm.h). Each is judged by itself; those to be isolated are seen to first, and their
  * isolations look and ask together (isolation.c).
+ *
+ * A case that waited for a person is read and judged again in the same way: facts of hours ago are no ground to
+ * act by. Its steps stay what they are; those that the new verdict does not ask for any more, or that need
+ * a word which the person did not give, are withheld.
  */
 #include "expand.h"
 
@@ -17,6 +21,7 @@
 #include "act.h"
 #include "cordon/handler.h"
 #include "decide.h"
+#include "grounds.h"
 #include "log.h"
 #include "notice.h"
 #include "storm.h"
@@ -47,7 +52,10 @@ struct expansion {
     struct work *w;
     struct arena *arena;
     struct case_record c;
-    enum case_state before; /* its verdict, which is not written yet */
+    enum case_state before;    /* its verdict, which is not written yet */
+    struct step_record *steps; /* of a case that was judged before */
+    size_t n_steps;
+    bool *voided; /* of each: withheld by the new verdict */
     struct facts facts;
     struct buf facts_json;
     const char *machine_id;
@@ -56,6 +64,12 @@ struct expansion {
     int64_t now, due;
     struct storm_case *crowd; /* what was read together with others; NULL: alone */
 };
+
+/* Was it judged before, and is so again? */
+static bool is_judged(const struct expansion *x)
+{
+    return x->c.state == CASE_DECIDING;
+}
 
 static bool same_machine(const char *a, const char *b)
 {
@@ -95,14 +109,20 @@ static enum err_code name_machine(struct expansion *x, const struct json *alert)
     return ERR_OK;
 }
 
+/* The machine that is read beside the alert: the one it was about before, else what the sender says. */
+static const char *likely_machine(const struct expansion *x)
+{
+    return x->c.machine_id ? x->c.machine_id : x->c.pushed_machine_id;
+}
+
 /* Was the machine that the alert names read with it? */
 static bool has_machine(const struct expansion *x)
 {
-    const char *pushed = x->c.pushed_machine_id;
+    const char *likely = likely_machine(x);
 
     if (!x->machine_id)
         return true;
-    return x->crowd ? !x->crowd->machine_missing : pushed && same_machine(pushed, x->machine_id);
+    return x->crowd ? !x->crowd->machine_missing : likely && same_machine(likely, x->machine_id);
 }
 
 /* What was read becomes x->facts, the machine in a second round if need be. ERR_OK, else the failure in
@@ -151,7 +171,7 @@ static enum err_code take_facts(struct expansion *x, struct runtime_tenant *tena
 static void read_alone(struct expansion *x, struct runtime_tenant *tenant,
                        struct defender_reads *reads)
 {
-    defender_read(tenant->defender, x->c.alert_id, x->c.pushed_machine_id,
+    defender_read(tenant->defender, x->c.alert_id, likely_machine(x),
                   DEFENDER_READ_ALERT | DEFENDER_READ_MACHINE | DEFENDER_READ_ACTIONS, reads);
 }
 
@@ -187,7 +207,7 @@ static enum err_code later_fn(struct db_tx *tx, void *arg, struct err *e)
 
     n.c = &c;
     n.kind = NOTICE_LATE;
-    code = case_move(tx, &c, CASE_EXPANDING, x->why.text, x->now, e);
+    code = case_move(tx, &c, is_judged(x) ? CASE_DECIDING : CASE_EXPANDING, x->why.text, x->now, e);
     if (!code && late)
         code = notice_put(tx, x->g, x->rt, x->arena, &n, x->now, e);
     return code ? code : work_again(tx, x->w, x->due, engine_attempts_after(x->w, &x->why), e);
@@ -223,7 +243,13 @@ static enum err_code judged_fn(struct db_tx *tx, void *arg, struct err *e)
     enum err_code code;
 
     c.state = x->before;
-    code = case_judged(tx, &c, x->machine_id, buf_text(&x->facts_json), &x->verdict, x->now, e);
+    if (c.state != CASE_DECIDING)
+        code = case_judged(tx, &c, x->machine_id, buf_text(&x->facts_json), &x->verdict, x->now, e);
+    else
+        code = case_rejudged(tx, &c, buf_text(&x->facts_json), &x->verdict, x->now, e);
+    for (size_t i = 0; i < x->n_steps && !code; i++)
+        if (x->voided && x->voided[i])
+            code = step_move(tx, c.id, x->steps[i].n, STEP_WITHHELD, x->steps[i].why, x->now, e);
     return code ? code : work_keep(tx, &w, x->now, e);
 }
 
@@ -255,6 +281,71 @@ static enum err_code judge(struct expansion *x)
     return decide(x->rt->config->policy, &x->facts, x->now, x->arena, &x->verdict, &x->why);
 }
 
+/* The steps of a verdict that nobody has acted on yet. */
+static enum err_code take_steps(struct expansion *x, struct err *e)
+{
+    x->n_steps = x->verdict.n_steps;
+    x->steps = arena_array(x->arena, x->n_steps + 1, sizeof *x->steps);
+    if (!x->steps)
+        return err_set(e, ERR_NOMEM, "steps");
+    for (size_t i = 0; i < x->n_steps; i++)
+        x->steps[i] = case_step_of(&x->verdict.steps[i], (int64_t)i, x->now);
+    return ERR_OK;
+}
+
+/* Does the new verdict let step i of an earlier one be done? */
+static enum err_code compare(struct expansion *x, size_t i, const struct approval *approval,
+                             struct err *e)
+{
+    const struct step_record *s = &x->steps[i];
+    AUTO(json_freep) struct json *args = NULL;
+    const char *type = NULL;
+    size_t nth = 0;
+
+    if (!x->machine_id || !x->c.machine_id || !same_machine(x->machine_id, x->c.machine_id))
+        return err_set(e, ERR_REFUSED, "the alert names another machine now");
+    for (size_t k = 0; k < i; k++)
+        nth += strcmp(x->steps[k].handler, s->handler) == 0;
+    if (strcmp(s->handler, "isolate") == 0) {
+        if (json_parse(s->args, strlen(s->args), &args, e))
+            return ERR_AGAIN;
+        type = json_get_string(args, "type");
+        type = type ? type : "full";
+    }
+    return grounds_compare(&x->verdict, s->handler, nth, type, x->machine_id, approval, e);
+}
+
+/* The steps of the earlier verdict, so far as they may still be done by this one. */
+static enum err_code keep_steps(struct expansion *x, struct err *e)
+{
+    struct approval approval;
+    enum err_code code =
+        store_case_steps(x->g->store, x->arena, x->c.id, &x->steps, &x->n_steps, e);
+
+    if (!code)
+        code = store_approval(x->g->store, x->arena, x->c.id, &approval, e);
+    if (code)
+        return code;
+    x->voided = arena_array(x->arena, x->n_steps + 1, sizeof *x->voided);
+    if (!x->voided)
+        return err_set(e, ERR_NOMEM, "steps");
+    for (size_t i = 0; i < x->n_steps; i++) {
+        struct step_record *s = &x->steps[i];
+        const struct handler *h = handler_find(s->handler);
+        struct err why = {0};
+
+        x->voided[i] = s->state == STEP_WAITING && h && h->acts &&
+                       compare(x, i, &approval, &why) == ERR_REFUSED;
+        if (!x->voided[i])
+            continue;
+        s->state = STEP_WITHHELD;
+        s->why = arena_str(x->arena, why.text);
+        log_event(LOG_WARN, "step_refused", LOG_ID("case", x->c.id), LOG_STR("step", s->handler),
+                  LOG_ERR(&why));
+    }
+    return ERR_OK;
+}
+
 /* Acts on the verdict, which is written with the first thing that is done about it. */
 static void act_on_verdict(struct expansion *x, struct defender_reads *reads)
 {
@@ -266,23 +357,21 @@ static void act_on_verdict(struct expansion *x, struct defender_reads *reads)
                        .facts = &x->facts,
                        .look = x->crowd || reads->actions_code || !x->machine_id ? NULL : reads,
                        .crowded = x->crowd != NULL,
-                       .n_steps = x->verdict.n_steps,
                        .opening = &opening,
                        .arena = x->arena};
-    struct step_record *steps = arena_array(x->arena, a.n_steps + 1, sizeof *steps);
+    struct err e;
 
-    if (!steps) {
-        log_event(LOG_ERROR, "case_not_judged", LOG_ID("case", x->c.id),
-                  LOG_STR("why", "out of memory"));
+    if (is_judged(x) ? keep_steps(x, &e) : take_steps(x, &e)) {
+        log_event(LOG_ERROR, "case_not_judged", LOG_ID("case", x->c.id), LOG_ERR(&e));
         engine_again(x->g, x->w, engine_backoff(x->w->attempts, 0));
         return;
     }
-    for (size_t i = 0; i < a.n_steps; i++)
-        steps[i] = case_step_of(&x->verdict.steps[i], (int64_t)i, x->now);
-    a.steps = steps;
+    a.steps = x->steps;
+    a.n_steps = x->n_steps;
     x->before = x->c.state;
     x->c.state = CASE_ACTING;
-    x->c.machine_id = x->machine_id;
+    if (x->before != CASE_DECIDING)
+        x->c.machine_id = x->machine_id;
     x->c.rule = x->verdict.rule;
     x->c.why = x->verdict.doubt;
     x->c.verdict = x->verdict.json;

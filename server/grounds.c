@@ -4,10 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "decide.h"
-
-bool grounds_are_fresh(const struct case_record *c, const struct runtime *rt, struct engine *g,
-                       struct arena *a)
+bool grounds_are_fresh(const struct case_record *c, const struct approval *approval,
+                       const struct runtime *rt, struct engine *g, struct arena *a)
 {
     int64_t now = clock_wall_ms(g->clock);
     AUTO(json_freep) struct json *verdict = NULL, *doc = NULL;
@@ -20,7 +18,7 @@ bool grounds_are_fresh(const struct case_record *c, const struct runtime *rt, st
         facts_read(doc, &f, NULL))
         return false;
     return strcmp(v.policy, policy_hash(rt->config->policy)) == 0 && now >= f.read_ms &&
-           now - f.read_ms < GROUNDS_FRESH_MS;
+           now - f.read_ms < GROUNDS_FRESH_MS && (!approval || f.read_ms >= approval->given);
 }
 
 /* Is what a step of now asks a person about what he has said yes to? */
@@ -39,28 +37,29 @@ static enum err_code check_approval(const struct verdict_step *s, const char *po
     return ERR_OK;
 }
 
-/* Does a verdict of now ask for this isolation? */
-static enum err_code compare(const struct verdict *v, const char *type, const char *machine_id,
-                             const struct approval *approval, struct err *e)
+enum err_code grounds_compare(const struct verdict *v, const char *handler, size_t nth,
+                              const char *type, const char *machine_id,
+                              const struct approval *approval, struct err *e)
 {
     for (size_t i = 0; i < v->n_steps; i++) {
         const struct verdict_step *s = &v->steps[i];
         AUTO(json_freep) struct json *args = NULL;
         const char *now;
 
-        if (strcmp(s->handler, "isolate") != 0)
+        if (strcmp(s->handler, handler) != 0 || nth-- > 0)
             continue;
         if (s->withheld)
             return err_set(e, ERR_REFUSED, "judged again: %s", s->withheld);
         if (json_parse(s->args, strlen(s->args), &args, e))
             return ERR_AGAIN;
         now = json_get_string(args, "type");
-        if (strcasecmp(now ? now : "full", type) != 0)
+        if (type && strcasecmp(now ? now : "full", type) != 0)
             return err_set(e, ERR_REFUSED, "the policy in force now asks for another isolation: %s",
                            now ? now : "full");
         return s->asks ? check_approval(s, v->policy, machine_id, approval, e) : ERR_OK;
     }
-    return err_set(e, ERR_REFUSED, "the policy in force now asks for no isolation (rule '%s')",
+    return err_set(e, ERR_REFUSED, "the policy in force now asks for no %s (rule '%s')",
+                   strcmp(handler, "isolate") == 0 ? "isolation" : handler,
                    v->rule ? v->rule : "none");
 }
 
@@ -89,14 +88,14 @@ static enum err_code judge_again(const struct case_record *c, struct runtime *rt
     if (!machine_id || strcasecmp(machine_id, c->machine_id) != 0)
         return err_set(e, ERR_REFUSED, "the alert names another machine now");
     code = decide(rt->config->policy, &f, now, a, &v, e);
-    return code ? code : compare(&v, type, machine_id, approval, e);
+    return code ? code : grounds_compare(&v, "isolate", 0, type, machine_id, approval, e);
 }
 
 void grounds_read(const struct case_record *c, struct runtime *rt, struct runtime_tenant *tenant,
                   const char *type, const struct approval *approval, struct engine *g,
                   struct arena *a, struct grounds *ret)
 {
-    bool fresh = !approval_is_given(approval) && grounds_are_fresh(c, rt, g, a);
+    bool fresh = grounds_are_fresh(c, approval, rt, g, a);
 
     memset(ret, 0, sizeof *ret);
     defender_read(tenant->defender, fresh ? NULL : c->alert_id, c->machine_id,

@@ -7,6 +7,7 @@
 #ifndef CORDON_GROUNDS_H
 #define CORDON_GROUNDS_H
 
+#include "decide.h"
 #include "defender.h"
 #include "engine.h"
 #include "store_cases.h"
@@ -21,9 +22,22 @@ struct grounds {
     struct err why;     /* of code, for people */
 };
 
-/** Is c's verdict (its stored JSON) one of rt's policy, and are its facts young enough, by both clocks? */
-bool grounds_are_fresh(const struct case_record *c, const struct runtime *rt, struct engine *g,
-                       struct arena *a);
+/** Is c's verdict (its stored JSON) one of rt's policy, and are its facts young enough, by both clocks, and
+ *  read after approval (NULL: none), so that the verdict on them was compared with what it was given to? */
+bool grounds_are_fresh(const struct case_record *c, const struct approval *approval,
+                       const struct runtime *rt, struct engine *g, struct arena *a);
+/**
+ * Does a verdict of now ask for the step that an earlier one asked for?
+ *
+ * nth        the how-manieth step of this handler it is, from 0.
+ * type       of an isolation: "full", "selective", either case; NULL: no isolation.
+ * approval   what the step needs a person's word for must be what he gave it to: the same reason, machine and
+ *            policy.
+ * Returns    ERR_REFUSED with a sentence for people; ERR_AGAIN.
+ */
+enum err_code grounds_compare(const struct verdict *v, const char *handler, size_t nth,
+                              const char *type, const char *machine_id,
+                              const struct approval *approval, struct err *e);
 /**
  * Reads the machine's actions and, where verdict and facts are not fresh, the alert and the machine
  * as well, and decides again. Writes nothing.
@@ -31,8 +45,8 @@ bool grounds_are_fresh(const struct case_record *c, const struct runtime *rt, st
  * c          judged: with facts, verdict and machine_id.
  * rt         the configuration in force now; tenant is c's in it.
  * type       "Full" or "Selective": what is to be asked for.
- * approval   what people have said yes to. With one all is read and judged anew, and what asks for a person's word
- *            then must be what he gave it to: the same reason, machine and policy.
+ * approval   what people have said yes to. When facts and verdict are older than that, all is read and judged
+ *            anew, and grounds_compare says whether the yes is to what is judged now.
  * ret        written whole; defender_reads_clear its look.
  * Threads    workers; blocks for one round of reads.
  */

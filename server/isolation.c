@@ -1074,8 +1074,7 @@ static size_t pick(const struct crowd *k, const struct runtime_tenant *tenant,
     return n;
 }
 
-/* May it be asked for after a look alone: facts and verdict are those of now? What a person has said yes to is
- * judged anew. */
+/* May it be asked for after a look alone: facts and verdict are those of now? */
 static bool is_grounded(struct episode *x)
 {
     struct approval approval;
@@ -1083,7 +1082,7 @@ static bool is_grounded(struct episode *x)
 
     return !store_case_load(x->g->store, x->arena, x->row.case_id, &c, NULL) &&
            !store_approval(x->g->store, x->arena, x->row.case_id, &approval, NULL) &&
-           !approval_is_given(&approval) && grounds_are_fresh(&c, x->rt, x->g, x->arena);
+           grounds_are_fresh(&c, &approval, x->rt, x->g, x->arena);
 }
 
 /* One whose look was taken together with others'. */

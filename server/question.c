@@ -1,7 +1,8 @@
 /* question.c - see question.h.
  *
  * Cases wait in state WAITING without work of their own; whatever ends a question puts their work back in the same
- * transaction. When a question over many ends without a yes its cases are not run again, as each would write a
+ * transaction. After a yes that work begins with reading the facts again (expand.c), together with others' if many
+ * were said yes to. When a question over many ends without a yes its cases are not run again, as each would write a
  * mail of its own: one mail tells of all of them.
  */
 #include "question.h"
@@ -364,7 +365,7 @@ static enum err_code go_on(struct db_tx *tx, struct closing *x, const struct que
             code = step_move(tx, c->id, steps[i].n, STEP_WITHHELD, q->why, x->now, e);
     }
     if (!code)
-        code = case_move(tx, c, CASE_ACTING, c->why, x->now, e);
+        code = case_move(tx, c, yes ? CASE_DECIDING : CASE_ACTING, c->why, x->now, e);
     return code ? code : work_put(tx, c->id, WORK_CASE, WORK_NORMAL, x->now, x->now, NULL, e);
 }
 
@@ -377,7 +378,7 @@ static enum err_code release(struct db_tx *tx, struct closing *x, const struct q
     enum err_code code = ERR_OK;
 
     if (q->state == QUESTION_APPROVED) {
-        code = case_move(tx, c, CASE_ACTING, c->why, x->now, e);
+        code = case_move(tx, c, CASE_DECIDING, c->why, x->now, e);
         return code ? code : work_put(tx, c->id, WORK_CASE, WORK_NORMAL, x->now, x->now, NULL, e);
     }
     code = case_steps(tx, x->arena, c->id, &steps, &n, e);

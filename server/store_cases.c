@@ -17,11 +17,11 @@ static const char *const case_names[CASE_STATES] = {
 
 #define OVER (1u << CASE_FAILED | 1u << CASE_DROPPED)
 static const unsigned may_become[CASE_STATES] = {
-    [CASE_RECEIVED] = 1u << CASE_EXPANDING | 1u << CASE_DECIDING | 1u << CASE_ACTING | OVER,
-    [CASE_EXPANDING] = 1u << CASE_EXPANDING | 1u << CASE_DECIDING | 1u << CASE_ACTING | OVER,
-    [CASE_DECIDING] = 1u << CASE_EXPANDING | 1u << CASE_DECIDING | 1u << CASE_ACTING | OVER,
+    [CASE_RECEIVED] = 1u << CASE_EXPANDING | 1u << CASE_ACTING | OVER,
+    [CASE_EXPANDING] = 1u << CASE_EXPANDING | 1u << CASE_ACTING | OVER,
+    [CASE_DECIDING] = 1u << CASE_DECIDING | 1u << CASE_ACTING | OVER,
     [CASE_ACTING] = 1u << CASE_WAITING | 1u << CASE_DONE | OVER,
-    [CASE_WAITING] = 1u << CASE_ACTING | 1u << CASE_DONE | OVER,
+    [CASE_WAITING] = 1u << CASE_DECIDING | 1u << CASE_ACTING | 1u << CASE_DONE | OVER,
     [CASE_DONE] = 1u << CASE_EXPANDING,
     [CASE_FAILED] = 1u << CASE_EXPANDING | 1u << CASE_DROPPED,
     [CASE_DROPPED] = 0,
@@ -414,6 +414,19 @@ enum err_code case_judged(struct db_tx *tx, struct case_record *c, const char *m
     return code;
 }
 
+enum err_code case_rejudged(struct db_tx *tx, struct case_record *c, const char *facts_json,
+                            const struct verdict *v, int64_t now, struct err *e)
+{
+    enum err_code code = case_move(tx, c, CASE_ACTING, v->doubt, now, e);
+
+    if (!code)
+        code = audit_judged(tx, c, c->machine_id, facts_json, v, now, e);
+    return code ? code
+                : db_run(tx, e, NULL,
+                         "UPDATE cases SET facts = $1, verdict = $2, rule = $3 WHERE id = $4",
+                         "ttti", facts_json, v->json, v->rule, c->id);
+}
+
 enum err_code case_reset(struct db_tx *tx, struct case_record *c, struct err *e)
 {
     enum err_code code = db_run(tx, e, NULL, "DELETE FROM steps WHERE case_id = $1", "i", c->id);
@@ -429,7 +442,7 @@ enum err_code case_reset(struct db_tx *tx, struct case_record *c, struct err *e)
 }
 
 /* No verdict yet: whose case it is may still be changed without anybody having heard of it. */
-#define UNJUDGED "state IN ('received', 'expanding', 'deciding')"
+#define UNJUDGED "state IN ('received', 'expanding')"
 
 enum err_code case_strengthen(struct db_tx *tx, int64_t id, const char *source, int64_t delivery,
                               const char *machine_id, int64_t now, bool *ret_changed, struct err *e)

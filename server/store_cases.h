@@ -12,9 +12,9 @@
  *     |               ACTING --steps run, isolation not over--> WAITING --> DONE
  *     |                  | \--steps run, nothing open--------------------->  ^
  *     +------------------+--> FAILED   for good, or out of time: a person was told
- *  A case whose step asks a person is WAITING, too, and ACTING again when it is known what he says.
+ *  A case whose step asks a person is WAITING, too. After a no it is ACTING again; after a yes it is DECIDING: its
+ *  facts are read again before anything is done, its steps and what is done of them stay.
  *  ACTING and DONE become RECEIVED once, when a stronger source pushes (case_strengthen).
- *  DECIDING is the moment between facts and verdict; it is never written unless deciding itself failed.
  *  DROPPED is a person's word, and so is EXPANDING after DONE or FAILED: tried again (desk.h).     */
 enum case_state {
     CASE_RECEIVED,
@@ -99,6 +99,9 @@ struct step_record case_step_of(const struct verdict_step *s, int64_t n, int64_t
 enum err_code case_judged(struct db_tx *tx, struct case_record *c, const char *machine_id,
                           const char *facts_json, const struct verdict *v, int64_t now,
                           struct err *e);
+/** The same for a case that is DECIDING: its steps and its machine stay what they are. */
+enum err_code case_rejudged(struct db_tx *tx, struct case_record *c, const char *facts_json,
+                            const struct verdict *v, int64_t now, struct err *e);
 /** Forgets the steps, the isolation and who was told what, before a case is judged once more. */
 enum err_code case_reset(struct db_tx *tx, struct case_record *c, struct err *e);
 /**

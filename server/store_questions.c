@@ -250,7 +250,7 @@ enum err_code question_forget_case(struct db_tx *tx, int64_t case_id, int64_t no
 
 bool approval_is_given(const struct approval *p)
 {
-    return p->step || p->canary || p->limits;
+    return p->given != 0;
 }
 
 enum err_code approval_load(struct db_tx *tx, struct arena *a, int64_t case_id,
@@ -259,18 +259,20 @@ enum err_code approval_load(struct db_tx *tx, struct arena *a, int64_t case_id,
     struct approval p = {0};
     struct db_rows *rows;
     bool nomem = false;
-    enum err_code code =
-        db_query(tx, e, &rows,
-                 "SELECT q.kind, q.what, q.policy, m.machine_id, m.action FROM question_cases m"
-                 " JOIN questions q ON q.id = m.question_id WHERE m.case_id = $1 AND m.spent = 0"
-                 " AND q.state = 'approved' ORDER BY q.id",
-                 "i", case_id);
+    enum err_code code = db_query(
+        tx, e, &rows,
+        "SELECT q.kind, q.what, q.policy, m.machine_id, m.action, q.ended FROM question_cases m"
+        " JOIN questions q ON q.id = m.question_id WHERE m.case_id = $1 AND m.spent = 0"
+        " AND q.state = 'approved' ORDER BY q.id",
+        "i", case_id);
 
     if (code)
         return code;
     while (db_next(rows)) {
         int kind = find(kinds, QUESTION_KINDS, db_text(rows, 0));
 
+        if (db_int(rows, 5) > p.given)
+            p.given = db_int(rows, 5);
         p.canary = p.canary || kind > QUESTION_STEP;
         p.limits = p.limits || kind > QUESTION_CANARY;
         if (kind > QUESTION_STEP) {

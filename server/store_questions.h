@@ -63,6 +63,7 @@ struct answer_record {
 /* What a person has said yes to, of one case. */
 struct approval {
     bool step, canary, limits;
+    int64_t given;                                   /* when the last of them came; 0: none */
     const char *what, *policy, *machine_id, *action; /* of the newest yes to a step; NULL: none */
     const char *other_policy;                        /* of a yes to the others; NULL: none */
 };

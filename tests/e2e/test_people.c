@@ -24,6 +24,8 @@
 
 #define STORM   300 /* alerts, each on a machine of its own */
 #define ALLOWED 10
+/* Lists of alerts, machines, actions before and after the POSTs: tens, not four for each machine. */
+#define READS_MAX 90
 
 /* ---- what was mailed ------------------------------------------------------------------------------ */
 
@@ -125,6 +127,12 @@ static void push_storm(struct house *h)
     }
 }
 
+/* Calls that read from Defender. */
+static int64_t count_reads(struct house *h)
+{
+    return sim_count_calls(h->sim, "GET", "/api/*");
+}
+
 /* ---- a storm -------------------------------------------------------------------------------------- */
 
 static void test_people__a_storm_is_one_decision(void **state)
@@ -135,6 +143,7 @@ static void test_people__a_storm_is_one_decision(void **state)
     struct house *h = house_start(&o);
     char id[20], path[100];
     struct mailed *mails;
+    int64_t before;
     size_t n;
 
     (void)state;
@@ -148,6 +157,7 @@ static void test_people__a_storm_is_one_decision(void **state)
     assert_int_equal(count_subjects(mails, n, "[QUESTION]"), 1);
     assert_int_equal(count_subjects(mails, n, "[ISOLATED]"), ALLOWED);
 
+    before = count_reads(h);
     (void)snprintf(path, sizeof path, "/api/questions/%s/approve", id);
     assert_int_equal(order(h, path, "{\"by\":\"maria\",\"why\":\"it is real\"}"), 200);
     assert_int_equal(order(h, path, "{\"by\":\"joe\"}"), 409);
@@ -155,6 +165,8 @@ static void test_people__a_storm_is_one_decision(void **state)
     struct json *calls = sim_wait_calls(h->sim, "POST", SIM_ISOLATE, STORM, 2 * SOON);
     AUTO(json_freep) struct json *isolated = sim_wait_isolated(h->sim, STORM, SOON);
     assert_int_equal(sim_state(h->sim, "max_active_isolates"), 1);
+    /* all of them are read and judged again, together */
+    assert_in_range(count_reads(h) - before, 2, READS_MAX);
     house_stop(h);
 }
 

@@ -7,6 +7,11 @@
 #define RULES_ASK                                                                                  \
     "rules:\n  - {name: contain, when: {alert.severity: High}, do: [ask: {within: 4h}, isolate: "  \
     "{}, email: {}]}\n  - {name: tell, do: [email: {}]}\n"
+#define RULES_SCAN                                                                                 \
+    "rules:\n  - {name: contain, when: {alert.severity: High}, do: [ask: {within: 4h}, scan: {}, " \
+    "isolate: {}, email: {}]}\n  - {name: tell, do: [email: {}]}\n"
+#define SCAN        "/api/machines/" MACHINE "/runAntiVirusScan"
+#define SCAN_ACTION "b2d0c1f4-7a83-4f5e-9f66-0a1b2c3d4e60"
 #define RULES_TWO                                                                                  \
     "rules:\n  - {name: contain, when: {alert.severity: High}, do: [ask: {people: 2, approvers: "  \
     "[a@x.example, b@x.example]}, isolate: {}, email: {}]}\n"
@@ -69,6 +74,86 @@ static void test_question__nothing_is_done_before_a_yes(void **state)
     /* read anew before it: the alert and the machine once more than for the verdict */
     assert_int_equal(rig_seen(&r, "GET", GET_ALERT), 2);
     assert_string_equal(rig_told(&r, id), "question requested");
+    rig_close(&r);
+}
+
+/* However late it comes: what acts behind the ask is done by facts of now, other steps than `isolate`, too. */
+static void test_question__a_late_yes_is_as_good_as_an_early_one(void **state)
+{
+    enum question_state now;
+    struct err e = {0};
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    scene(&r, RULES_SCAN);
+    rig_says(&r, "POST", SCAN, 0, 201,
+             ACTION_DOC(SCAN_ACTION, "RunAntiVirusScan", "Pending", "null", "11:13"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, 3 * HOUR_MS, 10 * MINUTE_MS);
+    assert_int_equal(say(&r, "soc@contoso.example", true, NULL, &now, &e), ERR_OK);
+    assert_int_equal(rig_case(&r, id).state, CASE_DECIDING);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", SCAN), 1);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_int_equal(rig_seen(&r, "GET", GET_ALERT), 2);
+    assert_int_equal(rig_case(&r, id).state, CASE_WAITING); /* for the isolation's end */
+    rig_close(&r);
+}
+
+/* The severity was lowered meanwhile: the rule asks for nothing any more, and nothing is done. */
+static void test_question__a_late_yes_to_what_is_not_asked_for_any_more_does_nothing(void **state)
+{
+    enum question_state now;
+    struct err e = {0};
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    scene(&r, RULES_SCAN);
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT, 0, 200,
+             "{\"id\":\"" ALERT "\",\"severity\":\"Low\",\"machineId\":\"" MACHINE "\"}");
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_pass(&r, HOUR_MS, 10 * MINUTE_MS);
+    assert_int_equal(say(&r, "soc@contoso.example", true, NULL, &now, &e), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", SCAN), 0);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+    assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED"));
+    rig_close(&r);
+}
+
+/* Defender cannot be read when the yes comes: what was said yes to waits for it. */
+static void test_question__a_yes_outlasts_a_failed_read(void **state)
+{
+    enum question_state now;
+    struct err e = {0};
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    scene(&r, RULES_ASK);
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", "/api/", 0, 503, "");
+    assert_int_equal(say(&r, "soc@contoso.example", true, NULL, &now, &e), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(rig_case(&r, id).state, CASE_DECIDING);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
     rig_close(&r);
 }
 
@@ -589,6 +674,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_question__nothing_is_done_before_a_yes),
+        cmocka_unit_test(test_question__a_late_yes_is_as_good_as_an_early_one),
+        cmocka_unit_test(test_question__a_late_yes_to_what_is_not_asked_for_any_more_does_nothing),
+        cmocka_unit_test(test_question__a_yes_outlasts_a_failed_read),
         cmocka_unit_test(test_question__an_answer_counts_once),
         cmocka_unit_test(test_question__a_no_is_told_and_can_be_retried),
         cmocka_unit_test(test_question__when_nobody_answers_people_are_told_again),

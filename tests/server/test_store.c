@@ -1052,11 +1052,11 @@ static void move_nowhere(void *arg)
 
 /* The diagram of store_cases.h; a row for each state: where it may go. */
 static const char *const case_ways[CASE_STATES] = {
-    [CASE_RECEIVED] = "expanding deciding acting failed dropped",
-    [CASE_EXPANDING] = "expanding deciding acting failed dropped",
-    [CASE_DECIDING] = "expanding deciding acting failed dropped",
+    [CASE_RECEIVED] = "expanding acting failed dropped",
+    [CASE_EXPANDING] = "expanding acting failed dropped",
+    [CASE_DECIDING] = "deciding acting failed dropped",
     [CASE_ACTING] = "waiting done failed dropped",
-    [CASE_WAITING] = "acting done failed dropped",
+    [CASE_WAITING] = "deciding acting done failed dropped",
     [CASE_DONE] = "expanding",
     [CASE_FAILED] = "expanding dropped",
     [CASE_DROPPED] = "",

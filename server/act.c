@@ -2,7 +2,8 @@
  *
  * A step that ends writes its state in the transaction of its effect where it has one (a notice, an
  * isolation), so that a crash finds it done or not begun. A step that is refused does not stop the ones
- * after it: people must hear of it.
+ * after it: people must hear of it. One that waits for the isolation to be confirmed is passed over until that
+ * is known; then the case is read and judged again (expand.c), as that may take days.
  */
 #include "act.h"
 
@@ -11,10 +12,34 @@
 #include "channel.h"
 #include "log.h"
 #include "notice.h"
+#include "question.h"
 #include "store_isolations.h"
 
 /* Steps are tried for a day; then they failed. */
 #define STEP_GIVE_UP_MS DAY_MS
+
+/* The isolation is over, people are told; what is left of the case? */
+static enum err_code go_on(struct db_tx *tx, struct arena *arena, struct case_record *c,
+                           int64_t now, struct err *e)
+{
+    struct step_record *steps;
+    size_t n = 0, left = 0;
+    bool held = false;
+    enum err_code code = case_steps(tx, arena, c->id, &steps, &n, e);
+
+    for (size_t i = 0; i < n && !code; i++)
+        left += steps[i].state == STEP_WAITING;
+    if (!code && left)
+        code = question_holds(tx, c->id, &held, e);
+    if (code)
+        return code;
+    if (!left)
+        return case_move(tx, c, CASE_DONE, c->why, now, e);
+    if (held)
+        return c->state == CASE_WAITING ? ERR_OK : case_move(tx, c, CASE_WAITING, c->why, now, e);
+    code = case_move(tx, c, CASE_DECIDING, c->why, now, e);
+    return code ? code : work_put(tx, c->id, WORK_CASE, WORK_NORMAL, now, now, NULL, e);
+}
 
 enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
                          struct arena *arena, struct case_record *c, int64_t now, struct err *e)
@@ -71,7 +96,7 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
     } else if (!code && c->isolation) {
         code = channels_settle(tx, g, rt, arena, &n, now, e);
     }
-    return code ? code : case_move(tx, c, CASE_DONE, c->why, now, e);
+    return code ? code : go_on(tx, arena, c, now, e);
 }
 
 /* ---- the transactions of a run ----------------------------------------------------------------- */
@@ -169,6 +194,12 @@ static void retry_later(struct step *s, const struct handler *h, const struct er
 
 /* ---- whether it is its turn ------------------------------------------------------------------- */
 
+/* if: {isolate: isolated} */
+static bool is_confirmed(const struct json *wanted)
+{
+    return json_string(wanted) && strcmp(json_string(wanted), "isolated") == 0;
+}
+
 /* Why a step is left out; NULL: it is not. steps: as they stand now, this one is number n of them. */
 static const char *find_skip(struct arena *a, const struct step_record *steps, size_t n)
 {
@@ -195,10 +226,61 @@ static const char *find_skip(struct arena *a, const struct step_record *steps, s
     wanted = json_first(json_get(args, "if"));
     for (size_t i = 0; i < n && wanted; i++)
         if (strcmp(steps[i].handler, json_name(wanted)) == 0 &&
-            strcmp(step_state_name(steps[i].state), json_string(wanted)) != 0)
+            strcmp(step_state_name(steps[i].state),
+                   is_confirmed(wanted) ? "done" : json_string(wanted)) != 0)
             return arena_fmt(a, "%s was %s, not %s", steps[i].handler,
                              step_state_name(steps[i].state), json_string(wanted));
     return NULL;
+}
+
+/* A step that is to be done once the machine is isolated: is it? *ret_later: nobody knows yet. *ret_skip: why it
+ * never will be. */
+static enum err_code check_confirmed(struct step *s, const struct step_record *record,
+                                     bool *ret_later, const char **ret_skip, struct err *e)
+{
+    AUTO(json_freep) struct json *args = NULL;
+    struct isolation_record r;
+    enum err_code code;
+
+    *ret_later = false;
+    if (json_parse(record->args, strlen(record->args), &args, NULL) ||
+        !is_confirmed(json_first(json_get(args, "if"))))
+        return ERR_OK;
+    code = store_isolation_load(s->engine->store, s->arena, s->c->isolation, &r, e);
+    if (code)
+        return code;
+    *ret_later = !isolation_is_settled(r.state);
+    if (!*ret_later && r.state != ISOLATION_ISOLATED)
+        *ret_skip = arena_fmt(s->arena, "the machine is not isolated: the isolation is %s",
+                              isolation_state_name(r.state));
+    return ERR_OK;
+}
+
+/* The step before number n of steps that was not done, and after which a person is to say how to go on; NULL:
+ * there is none, or he has. */
+static enum err_code find_open_failure(struct step *s, const struct step_record *steps, size_t n,
+                                       const struct step_record **ret, struct err *e)
+{
+    const struct handler *h = handler_find(steps[n].handler);
+    enum err_code code = ERR_OK;
+
+    *ret = NULL;
+    for (size_t i = 0; i < n && h && h->acts && !code && !*ret; i++) {
+        AUTO(json_freep) struct json *args = NULL;
+        const char *then;
+        bool goes_on = false;
+
+        if ((steps[i].state != STEP_FAILED && steps[i].state != STEP_WITHHELD) ||
+            json_parse(steps[i].args, strlen(steps[i].args), &args, NULL))
+            continue;
+        then = json_get_string(args, "on_failure");
+        if (!then || strcmp(then, "ask") != 0)
+            continue;
+        code = store_question_goes_on(s->engine->store, s->c->id, steps[i].n, &goes_on, e);
+        if (!code && !goes_on)
+            *ret = &steps[i];
+    }
+    return code;
 }
 
 static enum err_code skip_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -221,10 +303,24 @@ static enum went run_step(struct step *s, struct step_record *steps, size_t at)
     struct err why = {0}, e = {0};
     struct end d = {.s = s, .state = STEP_DONE};
     enum outcome outcome = OUTCOME_REFUSED;
+    const struct step_record *failed = NULL;
+    enum err_code code = ERR_OK;
+    bool later = false;
 
     s->n = record->n;
     s->written = false;
     d.why = find_skip(s->arena, steps, at);
+    if (!d.why)
+        code = check_confirmed(s, record, &later, &d.why, &why);
+    if (!code && later)
+        return WENT_ON;
+    if (!code && !d.why)
+        code = find_open_failure(s, steps, at, &failed, &why);
+    if (code) {
+        log_event(LOG_ERROR, "step_not_read", LOG_ID("case", s->c->id), LOG_ERR(&why));
+        engine_again(s->engine, s->work, engine_backoff(s->work->attempts, 0));
+        return WENT_LATER;
+    }
     if (d.why) {
         d.now = clock_wall_ms(s->engine->clock);
         record->state = STEP_SKIPPED;
@@ -235,7 +331,9 @@ static enum went run_step(struct step *s, struct step_record *steps, size_t at)
         }
         return WENT_ON;
     }
-    if (!h)
+    if (failed)
+        outcome = question_ask_after(s, failed, &why);
+    else if (!h)
         (void)err_set(&why, ERR_REFUSED, "this version of cordon has no handler '%s'",
                       record->handler);
     else if (!json_parse(record->args, strlen(record->args), &args, &why)) {
@@ -261,6 +359,7 @@ static enum went run_step(struct step *s, struct step_record *steps, size_t at)
         return WENT_LATER;
     }
     record->state = d.state;
+    record->why = d.why ? arena_str(s->arena, d.why) : NULL;
     return WENT_ON;
 }
 

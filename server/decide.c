@@ -209,8 +209,8 @@ static enum err_code expand_args(struct deciding *d, const struct policy_step *s
         json_out_string(&o, step->if_step, step->if_outcome);
         json_out_object_end(&o);
     }
-    if (step->stops)
-        json_out_string(&o, "on_failure", "stop");
+    if (step->stops || step->asks_on)
+        json_out_string(&o, "on_failure", step->stops ? "stop" : "ask");
     if (reason)
         json_out_string(&o, "reason", reason);
     json_out_object_end(&o);

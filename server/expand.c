@@ -179,7 +179,9 @@ static void read_alone(struct expansion *x, struct runtime_tenant *tenant,
 
 static struct notice bad_news(const struct expansion *x, const char *why)
 {
-    return (struct notice){.kind = NOTICE_NOT_ISOLATED, .why = why, .c = &x->c};
+    return (struct notice){.kind = x->c.isolation ? NOTICE_ACTION_FAILED : NOTICE_NOT_ISOLATED,
+                           .why = why,
+                           .c = &x->c};
 }
 
 static enum err_code fail_fn(struct db_tx *tx, void *arg, struct err *e)

@@ -243,7 +243,7 @@ static void log_isolation(enum log_level level, const struct isolation_record *r
 
 static enum err_code settle_cases(struct db_tx *tx, struct episode *x, struct err *e)
 {
-    const struct case_filter waiting = {
+    struct case_filter waiting = {
         .isolation = x->row.id, .state = case_state_name(CASE_WAITING), .limit = CASES_AT_ONCE};
     struct case_record *cases;
     size_t n;
@@ -254,6 +254,7 @@ static enum err_code settle_cases(struct db_tx *tx, struct episode *x, struct er
         for (size_t i = 0; i < n && !code; i++) {
             struct case_record c;
 
+            waiting.after_id = cases[i].id; /* one that waits for a person stays */
             code = case_load(tx, x->arena, cases[i].id, &c, e); /* with its facts */
             if (!code)
                 code = act_settle(tx, x->g, x->rt, x->arena, &c, x->now, e);

@@ -211,7 +211,7 @@ static const struct handler *find_handler(struct compiler *c, const struct yaml_
 static void compile_if(struct compiler *c, const struct yaml_node *map,
                        const struct policy_rule *rule, struct policy_step *step)
 {
-    static const char *const words[] = {"done", "failed", "withheld", NULL};
+    static const char *const words[] = {"done", "failed", "withheld", "isolated", NULL};
     struct yaml_faults *faults = c->reader->faults;
     const struct yaml_node *n = map->kind == YAML_MAP && map->count == 1 ? map->first : NULL;
     const char *text;
@@ -232,17 +232,17 @@ static void compile_if(struct compiler *c, const struct yaml_node *map,
         word++;
     if (i == rule->n_steps)
         yaml_fault(faults, n->key, "if: no step before this one is called '%.60s'", n->key->text);
-    else if (strcmp(text, "isolated") == 0)
-        yaml_fault(faults, n,
-                   "if: to wait for the confirmation is not available in this version of "
-                   "cordon; done means that the isolation was requested");
+    else if (strcmp(text, "isolated") == 0 && strcmp(n->key->text, "isolate") != 0)
+        yaml_fault(faults, n, "if: isolated is what an isolate may come to, not '%.60s'",
+                   n->key->text);
     else if (!words[word])
-        yaml_fault(faults, n, "if: expected done, failed or withheld, found '%.60s'", text);
+        yaml_fault(faults, n, "if: expected done, failed, withheld or isolated, found '%.60s'",
+                   text);
     step->if_step = n->key->text;
     step->if_outcome = words[word];
 }
 
-/* on_failure: stop, continue. */
+/* on_failure: stop, continue, ask. */
 static void compile_on_failure(struct compiler *c, const struct yaml_node *n,
                                struct policy_step *step)
 {
@@ -250,12 +250,10 @@ static void compile_on_failure(struct compiler *c, const struct yaml_node *n,
 
     if (!text)
         return;
-    if (strcmp(text, "ask") == 0)
-        yaml_fault(c->reader->faults, n,
-                   "on_failure: ask is not available in this version of cordon");
-    else if (strcmp(text, "stop") != 0 && strcmp(text, "continue") != 0)
-        yaml_fault(c->reader->faults, n, "on_failure: expected stop or continue");
     step->stops = strcmp(text, "stop") == 0;
+    step->asks_on = strcmp(text, "ask") == 0;
+    if (!step->stops && !step->asks_on && strcmp(text, "continue") != 0)
+        yaml_fault(c->reader->faults, n, "on_failure: expected stop, continue or ask");
 }
 
 /* The step itself among the keys of its map; NULL: there is none, or more than one. */

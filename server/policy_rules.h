@@ -26,7 +26,7 @@ struct policy_arg {
 struct policy_step {
     const char *name; /* of the handler */
     bool acts;
-    bool stops;                       /* on_failure: stop */
+    bool stops, asks_on;              /* on_failure: stop, ask */
     const char *if_step, *if_outcome; /* what a step before must have come to; NULL: always */
     struct policy_arg *args;
     size_t n_args;

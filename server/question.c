@@ -66,11 +66,14 @@ struct asking {
     struct step *s;
     const struct policy_terms *terms;
     const char *reason;
+    enum question_kind kind;
+    int64_t n; /* the step that asks, or that failed */
     int64_t now;
 };
 
-/* "isolate full", of what waits behind the ask. */
-static enum err_code find_action(struct db_tx *tx, struct step *s, const char **ret, struct err *e)
+/* "isolate full", of what waits behind step `after`. */
+static enum err_code find_action(struct db_tx *tx, struct step *s, int64_t after, const char **ret,
+                                 struct err *e)
 {
     struct step_record *steps;
     size_t n = 0;
@@ -82,7 +85,7 @@ static enum err_code find_action(struct db_tx *tx, struct step *s, const char **
         AUTO(json_freep) struct json *args = NULL;
         const char *type;
 
-        if (steps[i].n <= s->n || steps[i].state != STEP_WAITING || !h || !h->acts)
+        if (steps[i].n <= after || steps[i].state != STEP_WAITING || !h || !h->acts)
             continue;
         (void)json_parse(steps[i].args, strlen(steps[i].args), &args, NULL);
         type = json_get_string(args, "type");
@@ -93,11 +96,11 @@ static enum err_code find_action(struct db_tx *tx, struct step *s, const char **
     return code;
 }
 
-static enum err_code add_case(struct db_tx *tx, struct step *s, int64_t question,
+static enum err_code add_case(struct db_tx *tx, struct step *s, int64_t n, int64_t question,
                               const char *action, int64_t now, struct err *e)
 {
     const struct question_case c = {.case_id = s->c->id,
-                                    .n = s->n,
+                                    .n = n,
                                     .tenant = s->c->tenant,
                                     .alert_id = s->c->alert_id,
                                     .machine_id = s->c->machine_id,
@@ -151,7 +154,7 @@ static enum err_code ask_fn(struct db_tx *tx, void *arg, struct err *e)
     struct step *s = x->s;
     char case_id[ID_TEXT_SIZE];
     struct question_record q = {.id = id_new(s->engine->clock),
-                                .kind = QUESTION_STEP,
+                                .kind = x->kind,
                                 .what = x->reason,
                                 .policy = policy_hash(s->runtime->config->policy),
                                 .people = x->terms->people,
@@ -162,13 +165,13 @@ static enum err_code ask_fn(struct db_tx *tx, void *arg, struct err *e)
     size_t n_to;
     enum err_code code;
 
-    q.scope = arena_fmt(s->arena, "step:%s:%lld", id_format(s->c->id, case_id), (long long)s->n);
+    q.scope = arena_fmt(s->arena, "step:%s:%lld", id_format(s->c->id, case_id), (long long)x->n);
     people_of(x->terms, s->runtime, &to, &n_to);
-    code = find_action(tx, s, &action, e);
+    code = find_action(tx, s, x->n, &action, e);
     if (!code)
         code = question_insert(tx, &q, q.expires, e);
     if (!code)
-        code = add_case(tx, s, q.id, action, x->now, e);
+        code = add_case(tx, s, x->n, q.id, action, x->now, e);
     if (!code)
         code = invite(tx, s->engine, q.id, to, n_to, e);
     if (!code)
@@ -176,19 +179,39 @@ static enum err_code ask_fn(struct db_tx *tx, void *arg, struct err *e)
     return code ? code : wait(tx, s, "a person is asked", x->now, e);
 }
 
+static enum outcome ask(struct asking *x, struct err *e)
+{
+    struct engine *g = x->s->engine;
+
+    x->now = clock_wall_ms(g->clock);
+    if (step_write(x->s, ask_fn, x, e))
+        return OUTCOME_RETRY;
+    metrics_add(g->metrics, METRIC_QUESTIONS, 1, question_kind_name(x->kind), "asked");
+    log_event(LOG_INFO, "question", LOG_ID("case", x->s->c->id),
+              LOG_STR("kind", question_kind_name(x->kind)), LOG_STR("why", x->reason));
+    engine_kick(g);
+    return OUTCOME_WAITS;
+}
+
 enum outcome question_ask(struct step *s, const struct policy_terms *terms, const char *reason,
                           struct err *e)
 {
-    struct asking x = {
-        .s = s, .terms = terms, .reason = reason, .now = clock_wall_ms(s->engine->clock)};
+    struct asking x = {.s = s, .terms = terms, .reason = reason, .kind = QUESTION_STEP, .n = s->n};
 
-    if (step_write(s, ask_fn, &x, e))
-        return OUTCOME_RETRY;
-    metrics_add(s->engine->metrics, METRIC_QUESTIONS, 1, "step", "asked");
-    log_event(LOG_INFO, "question", LOG_ID("case", s->c->id), LOG_STR("kind", "step"),
-              LOG_STR("why", reason));
-    engine_kick(s->engine);
-    return OUTCOME_WAITS;
+    return ask(&x, e);
+}
+
+enum outcome question_ask_after(struct step *s, const struct step_record *failed, struct err *e)
+{
+    struct asking x = {.s = s,
+                       .terms = policy_terms(s->runtime->config->policy),
+                       .reason = arena_fmt(s->arena, "%s was %s%s%s", failed->handler,
+                                           step_state_name(failed->state), failed->why ? ": " : "",
+                                           failed->why ? failed->why : ""),
+                       .kind = QUESTION_FAILURE,
+                       .n = failed->n};
+
+    return ask(&x, e);
 }
 
 /* ---- a question over many --------------------------------------------------------------------- */
@@ -218,7 +241,7 @@ enum err_code question_hold(struct db_tx *tx, struct step *s, struct runtime *rt
             code = invite(tx, s->engine, q.id, to, n_to, e);
     }
     if (!code)
-        code = add_case(tx, s, q.id, h->action, now, e);
+        code = add_case(tx, s, s->n, q.id, h->action, now, e);
     return code ? code : wait(tx, s, h->what, now, e);
 }
 
@@ -419,11 +442,11 @@ static enum err_code close_question(struct db_tx *tx, struct closing *x, struct 
             code = case_load_row(tx, x->arena, list[i].case_id, &c, e);
             if (code || c.state != CASE_WAITING)
                 continue; /* somebody dropped it */
-            code = q->kind == QUESTION_STEP ? go_on(tx, x, q, &list[i], &c, e)
-                                            : release(tx, x, q, &list[i], &c, e);
+            code = question_is_of_one(q->kind) ? go_on(tx, x, q, &list[i], &c, e)
+                                               : release(tx, x, q, &list[i], &c, e);
         }
     } while (!code && n == CASES_AT_ONCE);
-    if (!code && q->kind != QUESTION_STEP && to != QUESTION_APPROVED)
+    if (!code && !question_is_of_one(q->kind) && to != QUESTION_APPROVED)
         code = mail_many(tx, x->g, x->rt, x->arena, q, x->now, e);
     return code;
 }
@@ -568,7 +591,7 @@ static enum err_code due_fn(struct db_tx *tx, void *arg, struct err *e)
                     : close_question(tx, &d->x, &d->q, QUESTION_EXPIRED, "nobody answered in time",
                                      e);
     }
-    if (d->q.kind == QUESTION_STEP)
+    if (question_is_of_one(d->q.kind))
         return work_again(tx, d->w, d->q.expires, 0, e);
     d->first = d->q.told == 0;
     code = mail_many(tx, d->x.g, d->x.rt, d->x.arena, &d->q, d->x.now, e);

@@ -1,6 +1,6 @@
 /* question.h - a person decides: he is asked, his answer is written, and what waited for it goes on.
  *
- * Two ways lead here. An `ask` of a verdict asks about one case; when safety.limits, safety.storm or
+ * Two ways lead here. An `ask` of a verdict, or a step that failed with `on_failure: ask`, asks about one case; when safety.limits, safety.storm or
  * safety.canary hold isolations back, one question stands over all the cases that the same one holds back while it is
  * open, so that a storm costs people one decision. Each person who may answer gets a mail with a link of
  * his own (question_page.h); operators answer by command. One no ends a question; a yes counts as many persons as the
@@ -29,9 +29,13 @@
 enum outcome question_ask(struct step *s, const struct policy_terms *terms, const char *reason,
                           struct err *e);
 
+/** A step with `on_failure: ask` was not done: are the ones behind it to be done, s's the first of them? By the
+ *  terms of safety.ask. Returns as question_ask. */
+enum outcome question_ask_after(struct step *s, const struct step_record *failed, struct err *e);
+
 /* What holds a case back, for question_hold. */
 struct question_hold {
-    enum question_kind kind; /* not QUESTION_STEP */
+    enum question_kind kind; /* one over many */
     const char *scope;       /* the same for all that it holds back together */
     const char *what;        /* for people */
     const char *action;      /* "isolate full" */

@@ -102,7 +102,7 @@ static void facts(struct buf *out, const struct view *v)
         row(out, "Machine",
             arena_fmt(v->arena, "%s (%s)", c->machine_name ? c->machine_name : "no name",
                       c->machine_id ? c->machine_id : "no id"));
-        if (i == 0 || v->q.kind == QUESTION_STEP) {
+        if (i == 0 || question_is_of_one(v->q.kind)) {
             row(out, "Action", c->action);
             row(out, "Tenant", c->tenant);
         }

@@ -13,7 +13,8 @@
  *     |                  | \--steps run, nothing open--------------------->  ^
  *     +------------------+--> FAILED   for good, or out of time: a person was told
  *  A case whose step asks a person is WAITING, too. After a no it is ACTING again; after a yes it is DECIDING: its
- *  facts are read again before anything is done, its steps and what is done of them stay.
+ *  facts are read again before anything is done, its steps and what is done of them stay. So it is, too, when
+ *  its isolation is over and a step waited for that.
  *  ACTING and DONE become RECEIVED once, when a stronger source pushes (case_strengthen).
  *  DROPPED is a person's word, and so is EXPANDING after DONE or FAILED: tried again (desk.h).     */
 enum case_state {

@@ -6,7 +6,8 @@
 #include "store_audit.h"
 #include "store_work.h"
 
-static const char *const kinds[QUESTION_KINDS] = {[QUESTION_STEP] = "step",
+static const char *const kinds[QUESTION_KINDS] = {[QUESTION_FAILURE] = "failure",
+                                                  [QUESTION_STEP] = "step",
                                                   [QUESTION_CANARY] = "canary",
                                                   [QUESTION_STORM] = "storm",
                                                   [QUESTION_LIMIT] = "limit"};
@@ -19,6 +20,11 @@ static const char *const states[QUESTION_STATES] = {[QUESTION_OPEN] = "open",
 const char *question_kind_name(enum question_kind kind)
 {
     return kinds[kind];
+}
+
+bool question_is_of_one(enum question_kind kind)
+{
+    return kind <= QUESTION_STEP;
 }
 
 const char *question_state_name(enum question_state state)
@@ -223,19 +229,39 @@ enum err_code question_count_cases(struct db_tx *tx, int64_t id, int64_t *ret, s
     return db_rows_end(rows, e);
 }
 
+/* Is there a row? */
+static enum err_code read_any(struct db_rows *rows, bool *ret, struct err *e)
+{
+    *ret = db_next(rows);
+    return db_rows_end(rows, e);
+}
+
+enum err_code question_holds(struct db_tx *tx, int64_t case_id, bool *ret, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT 1 FROM question_cases m JOIN questions q"
+                                  " ON q.id = m.question_id WHERE m.case_id = $1 AND m.spent = 0"
+                                  " AND q.state = 'open' LIMIT 1",
+                                  "i", case_id);
+
+    return code ? code : read_any(rows, ret, e);
+}
+
 enum err_code question_forget_case(struct db_tx *tx, int64_t case_id, int64_t now, struct err *e)
 {
     int64_t ended = 0;
     enum err_code code =
         db_run(tx, e, NULL,
                "DELETE FROM work WHERE id IN (SELECT question_id FROM question_cases"
-               " WHERE case_id = $1) AND id IN (SELECT id FROM questions WHERE kind = 'step')",
+               " WHERE case_id = $1) AND id IN (SELECT id FROM questions WHERE kind IN ('step',"
+               " 'failure'))",
                "i", case_id);
 
     if (!code)
         code = db_run(tx, e, &ended,
                       "UPDATE questions SET state = 'void', why = 'the case is over', ended = $1"
-                      " WHERE state = 'open' AND kind = 'step' AND id IN"
+                      " WHERE state = 'open' AND kind IN ('step', 'failure') AND id IN"
                       " (SELECT question_id FROM question_cases WHERE case_id = $2)",
                       "ii", now, case_id);
     if (!code && ended)
@@ -246,11 +272,6 @@ enum err_code question_forget_case(struct db_tx *tx, int64_t case_id, int64_t no
         code = db_run(tx, e, NULL, "UPDATE question_cases SET spent = 1 WHERE case_id = $1", "i",
                       case_id);
     return code;
-}
-
-bool approval_is_given(const struct approval *p)
-{
-    return p->given != 0;
 }
 
 enum err_code approval_load(struct db_tx *tx, struct arena *a, int64_t case_id,
@@ -275,6 +296,8 @@ enum err_code approval_load(struct db_tx *tx, struct arena *a, int64_t case_id,
             p.given = db_int(rows, 5);
         p.canary = p.canary || kind > QUESTION_STEP;
         p.limits = p.limits || kind > QUESTION_CANARY;
+        if (kind == QUESTION_FAILURE)
+            continue;
         if (kind > QUESTION_STEP) {
             p.other_policy = store_text(a, rows, 2, &nomem);
             continue;
@@ -477,6 +500,36 @@ static enum err_code read_approval(struct db_tx *tx, void *arg, struct err *e)
     struct read *r = arg;
 
     return approval_load(tx, r->arena, r->id, r->approval, e);
+}
+
+struct going_on {
+    int64_t case_id, n;
+    bool found;
+};
+
+static enum err_code read_going_on(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct going_on *r = arg;
+    struct db_rows *rows;
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT 1 FROM question_cases m JOIN questions q ON q.id = m.question_id"
+                 " WHERE m.case_id = $1 AND m.n = $2 AND m.spent = 0 AND q.kind = 'failure'"
+                 " AND q.state = 'approved' LIMIT 1",
+                 "ii", r->case_id, r->n);
+
+    return code ? code : read_any(rows, &r->found, e);
+}
+
+enum err_code store_question_goes_on(struct store *s, int64_t case_id, int64_t n, bool *ret,
+                                     struct err *e)
+{
+    struct going_on r = {.case_id = case_id, .n = n};
+    enum err_code code = db_read(s->db, read_going_on, &r, e);
+
+    if (!code)
+        *ret = r.found;
+    return code;
 }
 
 enum err_code store_approval(struct store *s, struct arena *a, int64_t case_id,

@@ -10,15 +10,18 @@
 
 #include "store.h"
 
-/* In the order of what a yes lifts: each may do what those before it may, but for the first. */
+/* In the order of what a yes lifts: each may do what those before it may, but for the first two. */
 enum question_kind {
-    QUESTION_STEP,   /* an `ask` of the verdict: the steps behind it */
-    QUESTION_CANARY, /* the first isolations of a policy */
-    QUESTION_STORM,  /* one detector on many machines */
-    QUESTION_LIMIT,  /* safety.limits */
+    QUESTION_FAILURE, /* a step with `on_failure: ask` was not done: the steps behind it */
+    QUESTION_STEP,    /* an `ask` of the verdict: the steps behind it */
+    QUESTION_CANARY,  /* the first isolations of a policy */
+    QUESTION_STORM,   /* one detector on many machines */
+    QUESTION_LIMIT,   /* safety.limits */
     QUESTION_KINDS
 };
 const char *question_kind_name(enum question_kind kind);
+/** Does it stand over one case only? */
+bool question_is_of_one(enum question_kind kind);
 
 /*  OPEN --enough say yes--> APPROVED     REFUSED: one said no     EXPIRED: not enough did in time
  *       \--> VOID: the policy is another one than people were asked by, or the case is over       */
@@ -48,7 +51,7 @@ struct question_record {
 };
 
 struct question_case {
-    int64_t case_id, n; /* n: the step that waits */
+    int64_t case_id, n; /* n: the step that waits, or that failed */
     const char *tenant, *alert_id, *machine_id,
         *machine_name;  /* may be NULL but for the first two */
     const char *action; /* "isolate full" */
@@ -68,14 +71,14 @@ struct approval {
     const char *other_policy;                        /* of a yes to the others; NULL: none */
 };
 
-/** To anything at all? */
-bool approval_is_given(const struct approval *p);
-
 /** Newest first; state QUESTION_STATES: any. */
 enum err_code store_question_list(struct store *s, struct arena *a, enum question_state state,
                                   int64_t before_id, size_t limit, struct question_record **ret,
                                   size_t *ret_count, struct err *e);
 enum err_code store_question_count(struct store *s, int64_t ret[QUESTION_STATES], struct err *e);
+/** Has a person said that what stands behind step n, which failed, is to be done all the same? */
+enum err_code store_question_goes_on(struct store *s, int64_t case_id, int64_t n, bool *ret,
+                                     struct err *e);
 enum err_code store_approval(struct store *s, struct arena *a, int64_t case_id,
                              struct approval *ret, struct err *e);
 
@@ -101,6 +104,8 @@ enum err_code question_cases(struct db_tx *tx, struct arena *a, int64_t id, int6
                              size_t limit, struct question_case **ret, size_t *ret_count,
                              struct err *e);
 enum err_code question_count_cases(struct db_tx *tx, int64_t id, int64_t *ret, struct err *e);
+/** Does one that is open hold this case back? */
+enum err_code question_holds(struct db_tx *tx, int64_t case_id, bool *ret, struct err *e);
 /** No question has a word on this case any more: it begins anew, or is let go. A question over it alone is
  *  void then. */
 enum err_code question_forget_case(struct db_tx *tx, int64_t case_id, int64_t now, struct err *e);

@@ -409,6 +409,57 @@ static void test_action__steps_follow_what_came_before(void **state)
     }
 }
 
+/* The scan waits until the machine is isolated, and is not done when it never is; the facts are read again by then. */
+static void test_action__a_step_may_wait_for_the_isolation(void **state)
+{
+    static const struct {
+        const char *status; /* how the isolation ends */
+        size_t scans;
+        enum step_state scan;
+        const char *told;
+    } rows[] = {
+        {"Succeeded", 1, STEP_DONE, "requested isolated"},
+        {"Failed", 0, STEP_SKIPPED, "requested not_isolated"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        open_with(&r, "{isolate: {}}, {scan: {}, if: {isolate: isolated}}, {email: {}}");
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+        rig_says(&r, "GET", GET_ACTION, 3, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 arena_fmt(r.arena,
+                           "{\"id\":\"" ACTION "\",\"type\":\"Isolate\",\"status\":\"%s\","
+                           "\"machineId\":\"" MACHINE
+                           "\",\"creationDateTimeUtc\":\"2025-01-07T10:11:13Z\","
+                           "\"lastUpdateDateTimeUtc\":\"2025-01-07T10:30:13Z\"}",
+                           rows[i].status));
+        rig_says(&r, "POST", AT "/runAntiVirusScan", 0, 201,
+                 ACTION_DOC("b2d0c1f4-7a83-4f5e-9f66-0a1b2c3d4e60", "RunAntiVirusScan", "Pending",
+                            "null", "30:13"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(step_of(&r, id, 1).state, STEP_WAITING);
+        assert_int_equal(rig_case(&r, id).state, CASE_WAITING);
+        assert_int_equal(rig_seen(&r, "POST", AT "/runAntiVirusScan"), 0);
+        assert_string_equal(rig_told(&r, id), "requested");
+        rig_pass(&r, HOUR_MS, 16 * MINUTE_MS);
+        print_message("  %s\n", rows[i].status);
+        assert_int_equal(rig_seen(&r, "POST", AT "/runAntiVirusScan"), rows[i].scans);
+        assert_int_equal(step_of(&r, id, 1).state, rows[i].scan);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        rig_close(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -416,6 +467,7 @@ int main(void)
         cmocka_unit_test(test_action__how_it_ended_badly_is_told),
         cmocka_unit_test(test_action__one_under_way_is_adopted),
         cmocka_unit_test(test_action__a_lost_answer_is_looked_for),
+        cmocka_unit_test(test_action__a_step_may_wait_for_the_isolation),
         cmocka_unit_test(test_action__old_facts_are_no_grounds),
         cmocka_unit_test(test_action__shadow_and_protection_withhold_each),
         cmocka_unit_test(test_action__a_tag_is_given_and_taken_and_never_twice),

@@ -362,6 +362,71 @@ static void test_question__a_pause_stands_above_a_yes(void **state)
     rig_close(&r);
 }
 
+/* ---- a step that was not done ------------------------------------------------------------------ */
+
+#define RULES_FAILURE                                                                              \
+    "rules:\n  - {name: contain, when: {alert.severity: High}, do: [{tag: {add: x}, on_failure: "  \
+    "ask}, isolate: {}, {scan: {}, if: {tag: failed}}, email: {}]}\n"
+
+/* The tag is refused; people say whether the machine is to be isolated without. */
+static int64_t fail_the_tag(struct rig *r, int status)
+{
+    int64_t id;
+
+    scene(r, RULES_FAILURE);
+    rig_says(r, "POST", "/api/machines/" MACHINE "/tags", 0, status, "{\"id\":\"" MACHINE "\"}");
+    rig_says(r, "POST", SCAN, 0, 201,
+             ACTION_DOC(SCAN_ACTION, "RunAntiVirusScan", "Pending", "null", "11:13"));
+    id = rig_push(r, ALERT, MACHINE);
+    (void)rig_work(r);
+    return id;
+}
+
+static void test_question__a_failure_asks_how_to_go_on(void **state)
+{
+    static const bool yes[] = {true, false};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof yes / sizeof *yes; i++) {
+        enum question_state now;
+        struct err e = {0};
+        struct rig r;
+        int64_t id = fail_the_tag(&r, 403);
+
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+        assert_int_equal(rig_case(&r, id).state, CASE_WAITING);
+        assert_int_equal(newest(&r).kind, QUESTION_FAILURE);
+        assert_non_null(strstr(newest(&r).what, "tag was failed: "));
+        assert_string_equal(rig_told(&r, id), "question");
+        rig_pass(&r, HOUR_MS, 10 * MINUTE_MS);
+        assert_int_equal(say(&r, "a@x.example", yes[i], NULL, &now, &e), ERR_OK);
+        (void)rig_work(&r);
+        /* asked once: the second step behind it goes the way of the first */
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), yes[i]);
+        assert_int_equal(rig_seen(&r, "POST", SCAN), yes[i]);
+        assert_int_equal(rig_case(&r, id).state, yes[i] ? CASE_WAITING : CASE_DONE);
+        if (!yes[i])
+            assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED: refused by a@x.example]"));
+        rig_close(&r);
+    }
+}
+
+static void test_question__what_was_done_asks_nobody(void **state)
+{
+    struct question_record *list;
+    struct rig r;
+    size_t n = 0;
+
+    (void)state;
+    (void)fail_the_tag(&r, 200);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_int_equal(rig_seen(&r, "POST", SCAN), 0);
+    assert_int_equal(store_question_list(r.store, r.arena, QUESTION_STATES, 0, 1, &list, &n, NULL),
+                     ERR_OK);
+    assert_int_equal(n, 0);
+    rig_close(&r);
+}
+
 /* ---- what safety holds back ----------------------------------------------------------------------- */
 
 #define MACHINES 6
@@ -677,6 +742,8 @@ int main(void)
         cmocka_unit_test(test_question__a_late_yes_is_as_good_as_an_early_one),
         cmocka_unit_test(test_question__a_late_yes_to_what_is_not_asked_for_any_more_does_nothing),
         cmocka_unit_test(test_question__a_yes_outlasts_a_failed_read),
+        cmocka_unit_test(test_question__a_failure_asks_how_to_go_on),
+        cmocka_unit_test(test_question__what_was_done_asks_nobody),
         cmocka_unit_test(test_question__an_answer_counts_once),
         cmocka_unit_test(test_question__a_no_is_told_and_can_be_retried),
         cmocka_unit_test(test_question__when_nobody_answers_people_are_told_again),

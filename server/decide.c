@@ -14,8 +14,8 @@
  *   6. the machine is protected, or that cannot be judged
  *   7. the source may only notify
  *   8. shadow mode: of the policy, the rule or the source
- * Where a person can be asked, 1 (but for stale facts) and 6 become what he is asked about, when nothing
- * else withholds.
+ * Where a person can be asked, 1, 4 and 6 become what he is asked about, all that apply, when nothing
+ * else withholds. What was too old is read again after his yes, so that is asked about only when nothing else is.
  *
  * Nobody stays silent: where no rule matched, or something was withheld, and the rule tells nobody, an
  * email with nothing set is added (contract.md section 0).
@@ -55,6 +55,8 @@ struct deciding {
     struct arena *arena;
     struct match *rules; /* of every one, judged */
     struct match *protections;
+    const char *unjudged,
+        *old; /* the two parts of a doubt: of the rule, of the facts' age; NULL: none */
 };
 
 /* ---- why not ----------------------------------------------------------------------------------- */
@@ -92,7 +94,18 @@ static const char *stale(struct arena *a, const struct facts *f, int64_t now_ms)
     return NULL;
 }
 
-/* NULL: alert and machine are what they should be. */
+/* NULL: the sender named the machine that the alert names, or none. */
+static const char *contradiction(struct arena *a, const struct facts *f)
+{
+    const char *wanted = json_get_string(f->alert, "machineId");
+
+    if (!f->pushed_machine_id || !wanted || strcasecmp(f->pushed_machine_id, wanted) == 0)
+        return NULL;
+    return say(a, "the sender named machine %s, the alert names machine %s",
+               shown_id(a, f->pushed_machine_id), shown_id(a, wanted));
+}
+
+/* NULL: alert and machine are what they should be, whatever the sender says. */
 static const char *wrong_machine(struct arena *a, const struct facts *f)
 {
     const char *alert_id = json_get_string(f->alert, "id");
@@ -105,9 +118,6 @@ static const char *wrong_machine(struct arena *a, const struct facts *f)
                    shown_id(a, alert_id ? alert_id : "without an id"), shown_id(a, f->alert_id));
     if (!wanted || !*wanted)
         return "the alert names no machine";
-    if (f->pushed_machine_id && strcasecmp(f->pushed_machine_id, wanted) != 0)
-        return say(a, "the sender named machine %s, the alert names machine %s",
-                   shown_id(a, f->pushed_machine_id), shown_id(a, wanted));
     if (!f->machine)
         return say(a, "Defender does not know machine %s", shown_id(a, wanted));
     if (!got || strcasecmp(got, wanted) != 0)
@@ -117,6 +127,16 @@ static const char *wrong_machine(struct arena *a, const struct facts *f)
         return say(a, "machine %s was merged into %s", shown_id(a, wanted),
                    shown_id(a, json_string(merged) ? json_string(merged) : "another"));
     return NULL;
+}
+
+/* The same, in the order in which it is told. */
+static const char *wrong_or_contradicted(struct arena *a, const struct facts *f)
+{
+    const char *alert_id = json_get_string(f->alert, "id");
+    const char *other = alert_id && strcmp(alert_id, f->alert_id) == 0 ? contradiction(a, f) : NULL;
+    const char *wanted = json_get_string(f->alert, "machineId");
+
+    return other && *wanted ? other : wrong_machine(a, f);
 }
 
 /* NULL: no protection. Certain ones are named before doubtful ones. */
@@ -159,7 +179,7 @@ static const char *withhold(struct deciding *d, const struct policy_rule *rule, 
     if (doubt)
         return say(d->arena, "in doubt: %s", doubt);
     *ret_hold = HOLD_MACHINE;
-    if ((why = wrong_machine(d->arena, d->facts)))
+    if ((why = wrong_or_contradicted(d->arena, d->facts)))
         return why;
     *ret_hold = HOLD_PROTECTED;
     if ((why = protection(d)))
@@ -244,8 +264,26 @@ static enum err_code add_step(struct deciding *d, const struct policy_step *step
 /* Does something stand against acting that is no matter for a person's yes? */
 static bool is_out_of_question(struct deciding *d, const struct policy_rule *rule)
 {
-    return stale(d->arena, d->facts, d->now_ms) || wrong_machine(d->arena, d->facts) ||
-           !d->facts->may_isolate || in_shadow(d, rule);
+    return wrong_machine(d->arena, d->facts) || !d->facts->may_isolate || in_shadow(d, rule);
+}
+
+static const char *and_then(struct deciding *d, const char *before, const char *why)
+{
+    return before && why ? say(d->arena, "%s; %s", before, why) : before ? before : why;
+}
+
+/* What a person is asked about; NULL: nothing. */
+static const char *to_ask(struct deciding *d, const struct policy_rule *rule)
+{
+    const char *why = d->unjudged ? say(d->arena, "in doubt: %s", d->unjudged) : NULL;
+
+    why = and_then(d, why, contradiction(d->arena, d->facts));
+    why = and_then(d, why, protection(d));
+    if (!why && rule->asks)
+        why = say(d->arena, "rule '%s' asks a person", rule->name);
+    if (!why && d->old)
+        why = say(d->arena, "in doubt: %s", d->old);
+    return why;
 }
 
 static struct say_so judge_acting(struct deciding *d, const struct policy_rule *rule,
@@ -256,11 +294,9 @@ static struct say_so judge_acting(struct deciding *d, const struct policy_rule *
     so.withheld = withhold(d, rule, doubt, &so.hold);
     if ((!rule->asks && !d->policy->asks_in_doubt) || is_out_of_question(d, rule))
         return so;
-    so.asks = so.withheld;
+    so.asks = to_ask(d, rule);
     so.withheld = NULL;
     so.hold = HOLD_NONE;
-    if (!so.asks && rule->asks)
-        so.asks = say(d->arena, "rule '%s' asks a person", rule->name);
     return so;
 }
 
@@ -401,7 +437,6 @@ static enum err_code find_doubt(struct deciding *d, const struct policy_rule *ru
                                 const char **ret)
 {
     const struct match *m = rule ? &d->rules[rule - d->policy->rules] : NULL;
-    const char *old = stale(d->arena, d->facts, d->now_ms);
     const char *doubt = NULL;
 
     if (m && m->result == TRUTH_UNKNOWN) {
@@ -409,7 +444,9 @@ static enum err_code find_doubt(struct deciding *d, const struct policy_rule *ru
         if (!doubt)
             return ERR_NOMEM;
     }
-    *ret = doubt && old ? say(d->arena, "%s; %s", doubt, old) : doubt ? doubt : old;
+    d->unjudged = doubt;
+    d->old = stale(d->arena, d->facts, d->now_ms);
+    *ret = and_then(d, doubt, d->old);
     return ERR_OK;
 }
 

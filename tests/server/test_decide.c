@@ -353,6 +353,9 @@ static void test_decide__a_person_is_asked_where_a_yes_may_lift_it(void **state)
         {"no yes makes a machine of an alert without one", ASKS "safety: {ask: {}}",
          "{'id':'da1','severity':'High','machineId':null}",
          "a: ask(the alert names no machine) isolate(the alert names no machine) email"},
+        {"an unknown word and protection are asked about together",
+         LISTS "safety: {ask: {}, protected: [{machine.os: Windows11}]}", ODD,
+         "a: email ask isolate[" DOUBT "; protected: machine.os is Windows11]"},
         {"safety asks nobody in shadow mode", LISTS "safety: {ask: {}, mode: shadow}", ODD,
          "a: email isolate(" DOUBT ")"},
     };
@@ -371,6 +374,44 @@ static void test_decide__a_person_is_asked_where_a_yes_may_lift_it(void **state)
                       ? "a: ask(" DOUBT ") isolate(" DOUBT ") email"
                       : "a: ask(shadow mode of source relay: nothing is done at Defender) "
                         "isolate(shadow mode of source relay: nothing is done at Defender) email");
+    }
+}
+
+static void test_decide__what_a_person_can_settle_is_put_to_him(void **state)
+{
+    static const struct {
+        const char *label, *policy, *pushed;
+        int64_t age_ms;
+        bool no_machine;
+        const char *verdict;
+    } rows[] = {
+        {"the sender names another machine", LISTS "safety: {ask: {}}", M2, 0, false,
+         "a: email ask isolate[the sender named machine " M2 ", the alert names machine " M1 "]"},
+        {"and nobody is to be asked", LISTS, M2, 0, false,
+         "a: email isolate(the sender named machine " M2 ", the alert names machine " M1 ")"},
+        {"another machine, and Defender does not know the alert's", LISTS "safety: {ask: {}}", M2,
+         0, true,
+         "a: email isolate(the sender named machine " M2 ", the alert names machine " M1 ")"},
+        {"old facts", LISTS "safety: {ask: {}}", NULL, 11 * 60000, false,
+         "a: email ask isolate[in doubt: the facts were read 11 minutes ago]"},
+        {"facts of the future", LISTS "safety: {ask: {}}", NULL, -11 * 60000, false,
+         "a: email ask isolate[in doubt: the time at which the facts were read lies ahead of the "
+         "clock]"},
+        {"the rule asks anyway: the facts will be read again", ASKS, NULL, 11 * 60000, false,
+         "a: ask isolate[rule 'a' asks a person] email"},
+        {"another machine and old facts: likewise", LISTS "safety: {ask: {}}", M2, 11 * 60000,
+         false,
+         "a: email ask isolate[the sender named machine " M2 ", the alert names machine " M1 "]"},
+    };
+    AUTO(json_freep) struct json *alert = parse(HIGH), *machine = parse(PLAIN);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct facts f = facts_of(alert, rows[i].no_machine ? NULL : machine);
+
+        f.pushed_machine_id = rows[i].pushed;
+        f.read_ms = NOW - rows[i].age_ms;
+        check(rows[i].label, rows[i].policy, &f, NOW, rows[i].verdict);
     }
 }
 
@@ -944,6 +985,7 @@ int main(void)
         cmocka_unit_test(test_decide__facts_are_good_for_ten_minutes),
         cmocka_unit_test(test_decide__nobody_stays_silent),
         cmocka_unit_test(test_decide__a_person_is_asked_where_a_yes_may_lift_it),
+        cmocka_unit_test(test_decide__what_a_person_can_settle_is_put_to_him),
         cmocka_unit_test(test_decide__arguments_are_filled_in),
         cmocka_unit_test(test_decide__the_verdict_explains_itself),
         cmocka_unit_test(test_decide__a_predicate_inside_says_where),

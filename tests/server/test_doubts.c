@@ -433,6 +433,44 @@ static const struct doubt certain[] = {
      .pass_ms = HOUR_MS},
 };
 
+/* What a person's word can settle, where the policy says who is to be asked. */
+#define ASKS           "ask: {within: 1h}"
+#define CONTAIN_OR_ASK RULES_ISOLATE_AND_MAIL "safety: {" ASKS "}\n"
+#define PROTECT_OR_ASK                                                                             \
+    RULES_ISOLATE_AND_MAIL                                                                         \
+    "safety: {" ASKS ", protected: [{machine.tags: [tier-0]}, {machine.value: High}]}\n"
+
+static const struct doubt asked[] = {
+    {.label = "the sender names another machine", .rules = CONTAIN_OR_ASK, .pushed = OTHER},
+    {.label = "the severity is a word that nobody knows",
+     .rules = CONTAIN_OR_ASK,
+     .says = SAYS("GET", GET_ALERT, 200, ALERT_WITH(",\"severity\":\"Critical\""))},
+    {.label = "the severity is null",
+     .rules = CONTAIN_OR_ASK,
+     .says = SAYS("GET", GET_ALERT, 200, ALERT_WITH(",\"severity\":null"))},
+    {.label = "there is no severity",
+     .rules = CONTAIN_OR_ASK,
+     .says = SAYS("GET", GET_ALERT, 200, ALERT_WITH(""))},
+    {.label = "a word that nobody knows, to be at least",
+     .rules = WHEN("alert.severity: {at_least: Medium}") "safety: {" ASKS "}\n",
+     .says = SAYS("GET", GET_ALERT, 200, ALERT_WITH(",\"severity\":\"Critical\""))},
+    {.label = "a word that nobody knows, and another machine",
+     .rules = CONTAIN_OR_ASK,
+     .pushed = OTHER,
+     .says = SAYS("GET", GET_ALERT, 200, ALERT_WITH(",\"severity\":\"Critical\""))},
+    {.label = "the machine's tags are null, and tags protect",
+     .rules = PROTECT_OR_ASK,
+     .says = SAYS("GET", GET_MACHINE, 200, MACHINE_WITH(",\"machineTags\":null"))},
+    {.label = "the machine's value is a word that nobody knows, and values protect",
+     .rules = PROTECT_OR_ASK,
+     .says = SAYS("GET", GET_MACHINE, 200,
+                  MACHINE_WITH(",\"machineTags\":[],\"deviceValue\":\"Crown\""))},
+    {.label = "the machine is protected",
+     .rules = PROTECT_OR_ASK,
+     .says = SAYS("GET", GET_MACHINE, 200,
+                  MACHINE_WITH(",\"machineTags\":[\"tier-0\"],\"deviceValue\":\"Normal\""))},
+};
+
 /* ---- a row --------------------------------------------------------------------------------------- */
 
 static int64_t push(struct rig *r, const struct doubt *d)
@@ -536,6 +574,55 @@ static void test_doubts__none_isolates_and_none_is_silent(void **state)
     assert_int_equal(failed, 0);
 }
 
+/* Each row three times: a person says yes, says no, or nothing. */
+static void test_doubts__what_a_person_can_settle_is_a_question(void **state)
+{
+    enum { YES, NO, NOTHING_SAID, WAYS };
+    unsigned failed = 0;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(asked) * WAYS; i++) {
+        const struct doubt *d = &asked[i / WAYS];
+        size_t way = i % WAYS, n = 0, posts;
+        struct question_record *list;
+        enum question_state now;
+        const char *why = NULL;
+        struct err e = {0};
+        struct rig r;
+        int64_t id;
+
+        posts = live(&r, d, &id);
+        assert_int_equal(
+            store_question_list(r.store, r.arena, QUESTION_STATES, 0, 2, &list, &n, NULL), ERR_OK);
+        if (posts)
+            why = "an isolate was sent unasked";
+        else if (n != 1 || list[0].state != QUESTION_OPEN ||
+                 strncmp(rig_subject(&r, id), "[QUESTION] ", 11) != 0)
+            why = "nobody was asked";
+        else if (way != NOTHING_SAID &&
+                 question_answer(r.g,
+                                 &(struct question_answer){.question = list[0].id,
+                                                           .person = "a@x.example",
+                                                           .way = "link",
+                                                           .yes = way == YES},
+                                 &now, &e))
+            why = e.text;
+        rig_pass(&r, 2 * HOUR_MS, 20 * MINUTE_MS);
+        if (!why && rig_seen(&r, "POST", ISOLATE) != (way == YES))
+            why = way == YES ? "the yes led to nothing" : "it was isolated without a yes";
+        else if (!why && way != YES && strncmp(rig_subject(&r, id), "[NOT ISOLATED: ", 15) != 0)
+            why = "people were not told how it ended";
+        if (why) {
+            print_error("%s, way %zu: %s (told: %s, '%s')\n", d->label, way, why, rig_told(&r, id),
+                        rig_subject(&r, id));
+            failed++;
+        }
+        assert_int_equal(rig_seen(&r, "POST", "/api/machines/" OTHER), 0);
+        rig_close(&r);
+    }
+    assert_int_equal(failed, 0);
+}
+
 static void test_doubts__without_one_the_machine_is_isolated(void **state)
 {
     (void)state;
@@ -553,6 +640,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_doubts__none_isolates_and_none_is_silent),
+        cmocka_unit_test(test_doubts__what_a_person_can_settle_is_a_question),
         cmocka_unit_test(test_doubts__without_one_the_machine_is_isolated),
     };
 

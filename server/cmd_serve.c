@@ -221,7 +221,7 @@ static enum err_code open_senders(struct serving *s, struct err *e)
 
     receiver.status = s->status;
     if (!code)
-        code = question_page_new(s->engine, &s->questions, e);
+        code = question_page_new(s->engine, s->rest, &s->questions, e);
     if (!code)
         code = receiver_new(&receiver, &s->receiver, e);
     s->routes[0] = (struct route){STATUS_PATH, status_handler(), s->status};

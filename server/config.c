@@ -87,7 +87,7 @@ static const char zero_guid[] = "00000000-0000-0000-0000-000000000000";
 
 struct top {
     const struct yaml_node *listen, *admin, *store, *tenants, *sources, *mail, *rules, *safety,
-        *tests, *polling, *hunts, *webhooks;
+        *approvers, *tests, *polling, *hunts, *webhooks;
     const char *public_url;
     int64_t retention_ms;
 };
@@ -115,6 +115,8 @@ static const struct setting top_table[] = {
     ROW("tests", SET_NODE, top, tests,
         .meaning = "what the policy is to say of which facts; judged whenever the file is read"),
     ROW("polling", SET_NODE, top, polling, .meaning = "asking Defender for alerts"),
+    ROW("approvers", SET_NODE, top, approvers,
+        .meaning = "how those who answer questions prove who they are; absent: by their link"),
     ROW("hunts", SET_NODE, top, hunts, .meaning = "scheduled hunting queries"),
     {.key = NULL},
 };
@@ -623,6 +625,67 @@ static void read_source(struct loading *l, const struct yaml_node *map, struct c
              name);
 }
 
+/* ---- approvers -------------------------------------------------------------------------------- */
+
+struct approvers {
+    const char *tenant;
+    const struct yaml_node *verify;
+};
+
+static const struct setting approvers_table[] = {
+    ROW("tenant", SET_TEXT, approvers, tenant,
+        .meaning = "whose Entra people sign in to; needed for `entra`"),
+    ROW("verify", SET_NODE, approvers, verify, .required = true,
+        .meaning = "any one of a list: `entra` (with `roles` or `objects`), `client_certificate`"),
+    {.key = NULL},
+};
+
+/* What else verifies a request proves no person. */
+static void check_proofs(struct loading *l, const struct yaml_node *list)
+{
+    for (const struct yaml_node *entry = list->kind == YAML_LIST ? list->first : NULL; entry;
+         entry = entry->next)
+        for (const struct yaml_node *n = entry->kind == YAML_MAP ? entry->first : NULL; n;
+             n = n->next)
+            if (strcmp(n->key->text, "entra") != 0 &&
+                strcmp(n->key->text, "client_certificate") != 0)
+                fault(l, n->key,
+                      "approvers.verify: '%.60s' proves no person; expected entra or "
+                      "client_certificate",
+                      n->key->text);
+}
+
+static void read_approvers(struct loading *l, const struct yaml_node *map)
+{
+    struct verify_source self = {.name = "approvers",
+                                 .people = true,
+                                 .tenant_id = zero_guid,
+                                 .login_url = cloud_defaults[0].login_url,
+                                 .public_url = l->config->public_url,
+                                 .tls = l->config->listen.tls.certificate_file != NULL,
+                                 .client_ca_file = l->config->listen.tls.client_ca_file};
+    const struct config_tenant *tenant;
+    struct approvers in = {0};
+
+    settings_read(&l->reader, map, "approvers", approvers_table, &in);
+    tenant = in.tenant ? config_tenant(l->config, in.tenant) : NULL;
+    if (in.tenant && !tenant)
+        fault(l, yaml_get(map, "tenant"), "approvers.tenant: there is no tenant '%.60s'",
+              in.tenant);
+    if (!in.verify)
+        return;
+    if (!in.tenant && verifies_by(in.verify, "entra"))
+        fault(l, in.verify, "approvers.tenant is missing: whose Entra people sign in to");
+    check_proofs(l, in.verify);
+    if (tenant && tenant->tenant_id) {
+        self.tenant_id = tenant->tenant_id;
+        self.login_url = tenant->login_url;
+    }
+    l->config->approvers = verifier_compile(&l->reader, in.verify, &self);
+    if (verifies_by(in.verify, "client_certificate"))
+        l->config->listen.tls.client_certificates = true;
+}
+
 static enum err_code read_sources(struct loading *l, const struct yaml_node *map)
 {
     if (!map || !config_names_ok(&l->reader, map, "sources"))
@@ -725,6 +788,8 @@ static enum err_code read_root(struct loading *l, const struct yaml_node *root)
         code = read_sources(l, in.sources);
     if (code)
         return code;
+    if (in.approvers)
+        read_approvers(l, in.approvers);
     code = config_read_webhooks(&l->reader, in.webhooks, c);
     if (!code)
         code = config_read_mail(&l->reader, in.mail, c);
@@ -819,6 +884,7 @@ static void holder_free(struct holder *h)
 
     for (size_t i = 0; i < c->n_sources; i++)
         verifier_clear(c->sources[i].verifier);
+    verifier_clear(c->approvers);
     for (size_t i = 0; i < c->n_tenants; i++)
         secret_wipe(&c->tenants[i].client_secret);
     secret_wipe(&c->admin.token);

@@ -26,7 +26,7 @@ struct config_tls {
     const char *certificate_file, *key_file;
     const char
         *client_ca_file;      /* for `client_certificate` entries without a ca_file of their own */
-    bool client_certificates; /* a source verifies by them: clients are asked for theirs */
+    bool client_certificates; /* somebody is verified by them: clients are asked for theirs */
 };
 
 struct config_listen {
@@ -104,7 +104,8 @@ struct config {
     struct config_hunt *hunts;
     size_t n_hunts;
     const struct policy *policy;
-    size_t n_tests; /* of the policy: all of them hold */
+    struct verifier *approvers; /* who may answer questions; NULL: whoever has a link */
+    size_t n_tests;             /* of the policy: all of them hold */
     const char *const
         *notes; /* not faults, but worth a line at start ("source x: a token is no signature");
                                  NULL-terminated */

@@ -48,9 +48,10 @@ enum err_code question_hold(struct db_tx *tx, struct step *s, struct runtime *rt
 
 struct question_answer {
     int64_t question;
-    const char *person; /* a mail address whose link it was, or an operator's name */
-    const char *way;    /* "link", "operator" */
-    const char *why;    /* NULL: not said */
+    const char *
+        person; /* a mail address whose link it was, or the name that he has proven; an operator's */
+    const char *way; /* "link", "entra", "client_certificate", "operator" */
+    const char *why; /* NULL: not said */
     bool yes;
 };
 

@@ -5,9 +5,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "approver.h"
 #include "capability.h"
 #include "desk.h"
 #include "id.h"
+#include "jwks.h"
 #include "line.h"
 #include "log.h"
 #include "mime.h"
@@ -25,12 +27,15 @@
 struct question_page {
     struct engine *g;
     struct line *line;
+    struct verify_env env; /* for approvers */
 };
 
 /* One request, in the arena of its own. */
 struct visit {
     int64_t invitation;
     bool answers; /* POST */
+    const unsigned char *certificates;
+    size_t certificates_len;
 };
 
 /* ---- reading ---------------------------------------------------------------------------------- */
@@ -39,6 +44,7 @@ struct view {
     struct arena *arena;
     int64_t invitation;
     const char *person;
+    bool proves; /* the link alone says nothing about who answers */
     struct question_record q;
     struct question_case *cases;
     struct answer_record *answers;
@@ -121,7 +127,7 @@ static void facts(struct buf *out, const struct view *v)
             arena_fmt(v->arena, "%s, %s%s%s", v->answers[i].person,
                       clock_format(v->answers[i].at, when), v->answers[i].why ? ": " : "",
                       v->answers[i].why ? v->answers[i].why : ""));
-    row(out, "You are", v->person);
+    row(out, "You are", v->proves ? "whom your sign-in or certificate says" : v->person);
     row(out, "Question", id_format(v->q.id, id));
     buf_adds(out, "</table>\n");
 }
@@ -205,8 +211,36 @@ static void show(struct http_request *r, const struct view *v, unsigned status, 
 
 /* ---- answering -------------------------------------------------------------------------------- */
 
+/* Who answers, by what he has proven; false: he was turned away. */
+static bool prove(struct question_page *p, struct http_request *r, const struct config *c,
+                  struct view *v, const char **ret_way)
+{
+    const struct visit *visit = http_data(r);
+    struct approver who;
+
+    approver_prove(c, &p->env, r, visit->certificates, visit->certificates_len, v->arena, &who);
+    if (who.verdict == VERIFY_GOOD && who.name && who.name[0]) {
+        v->person = who.name;
+        *ret_way = who.way;
+        return true;
+    }
+    log_event(LOG_WARN, "approver_refused", LOG_ID("question", v->q.id), LOG_STR("why", who.why));
+    if (who.verdict == VERIFY_FORBIDDEN) {
+        http_reply_problem(r, 403, "You are not one of those who may answer.", NULL);
+    } else if (who.verdict == VERIFY_DENIED) {
+        const char *const challenge[][2] = {{"WWW-Authenticate", who.challenge}, {NULL, NULL}};
+
+        http_reply_problem(r, 401, "Who answers must prove who he is.",
+                           who.challenge ? challenge : NULL);
+    } else {
+        unavailable(r);
+    }
+    return false;
+}
+
 /* The form as an answer; false: it is none. */
-static bool read_form(struct http_request *r, const struct view *v, struct question_answer *ret)
+static bool read_form(struct http_request *r, const struct view *v, const char *way,
+                      struct question_answer *ret)
 {
     const char *answer = http_form_param(r, "answer"), *why = http_form_param(r, "why");
 
@@ -215,21 +249,25 @@ static bool read_form(struct http_request *r, const struct view *v, struct quest
         return false;
     *ret = (struct question_answer){.question = v->q.id,
                                     .person = v->person,
-                                    .way = "link",
+                                    .way = way,
                                     .why = why && why[strspn(why, " \t\r\n")] ? why : NULL,
                                     .yes = strcmp(answer, "approve") == 0};
     return true;
 }
 
-static void answer(struct question_page *p, struct http_request *r, struct view *v)
+static void answer(struct question_page *p, struct http_request *r, const struct config *c,
+                   struct view *v)
 {
+    const char *way = "link";
     enum question_state state = QUESTION_OPEN;
     struct question_answer a;
     struct err e = {0};
     enum err_code code;
     const char *said;
 
-    if (!read_form(r, v, &a)) {
+    if (v->proves && !prove(p, r, c, v, &way))
+        return;
+    if (!read_form(r, v, way, &a)) {
         AUTO(buf_clear) struct buf out = BUF_INIT(PAGE_MAX);
 
         begin(&out, "This is no answer.");
@@ -254,8 +292,10 @@ static void serve(struct http_request *r, void *ctx)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
     struct question_page *p = ctx;
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(p->g);
     const struct visit *visit = http_data(r);
-    struct view v = {.arena = arena, .invitation = visit->invitation};
+    struct view v = {
+        .arena = arena, .invitation = visit->invitation, .proves = approver_is_wanted(rt->config)};
     struct err e = {0};
     enum err_code code =
         arena ? db_read(p->g->store->db, view_fn, &v, &e) : err_set(&e, ERR_NOMEM, "a page");
@@ -266,7 +306,7 @@ static void serve(struct http_request *r, void *ctx)
         log_event(LOG_ERROR, "question_unreadable", LOG_ERR(&e));
         unavailable(r);
     } else if (visit->answers) {
-        answer(p, r, &v);
+        answer(p, r, rt->config, &v);
     } else {
         show(r, &v, 200, NULL, clock_wall_ms(p->g->clock));
     }
@@ -298,6 +338,7 @@ static enum http_next head(struct http_request *r, void *ctx, size_t *ret_body_m
         return HTTP_ANSWERED;
     }
     *v = (struct visit){.answers = strcmp(method, "POST") == 0};
+    v->certificates = http_client_certificates(r, &v->certificates_len);
     if (!v->answers && strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
         http_reply_problem(r, 405, "This page is read, and its form is sent.", allow);
         return HTTP_ANSWERED;
@@ -331,7 +372,8 @@ struct http_handler question_page_handler(void)
     return (struct http_handler){.head = head, .body = body};
 }
 
-enum err_code question_page_new(struct engine *g, struct question_page **ret, struct err *e)
+enum err_code question_page_new(struct engine *g, struct rest *rest, struct question_page **ret,
+                                struct err *e)
 {
     struct question_page *p = calloc(1, sizeof *p);
     enum err_code code;
@@ -339,8 +381,12 @@ enum err_code question_page_new(struct engine *g, struct question_page **ret, st
     if (!p)
         return err_set(e, ERR_NOMEM, "the page of questions");
     p->g = g;
-    code = line_new(serve, p, WAITING_MAX, &p->line, e);
+    p->env.clock = g->clock;
+    code = jwks_new(&(struct jwks_options){.rest = rest, .clock = g->clock}, &p->env.keys, e);
+    if (!code)
+        code = line_new(serve, p, WAITING_MAX, &p->line, e);
     if (code) {
+        jwks_free(p->env.keys);
         free(p);
         return code;
     }
@@ -353,5 +399,6 @@ void question_page_free(struct question_page *p)
     if (!p)
         return;
     line_free(p->line);
+    jwks_free(p->env.keys);
     free(p);
 }

@@ -64,6 +64,7 @@ struct verify_env {
 /* What a scheme knows of the source it is compiled for. */
 struct verify_source {
     const char *name;
+    bool people;                /* no source: persons who answer questions */
     const char *tenant_id;      /* GUID of the source's tenant */
     const char *login_url;      /* authority for discovery, without slash at the end */
     const char *public_url;     /* how senders reach us, without slash at the end; NULL: not set */

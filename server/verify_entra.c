@@ -4,6 +4,9 @@
  * Every application of a tenant can get a token for our audience without any role (section 0, fact 4), so
  * a good signature admits nobody: the source's lists of clients, roles and objects do. A token does not
  * bind the body and is used for many requests: no delivery id comes from here.
+ *
+ * Persons (verify_source.people) sign in with tokens of the same making. Check 9 is then the other way round, no
+ * application is let in, and `clients` says nothing about who somebody is: objects and roles do.
  */
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -15,6 +18,7 @@
 #include "verify.h"
 
 #define GUID_LENGTH 36
+#define PERSON_MAX  254 /* characters of a mail address: RFC 5321 */
 
 struct settings {
     struct text_list audience, clients, roles, objects;
@@ -53,6 +57,7 @@ struct state {
     struct text_list audience; /* both spellings of ours */
     struct text_list clients, roles, objects;
     int64_t leeway_s;
+    bool people;
 };
 
 /* ---- settings ------------------------------------------------------------------------------------ */
@@ -131,11 +136,18 @@ static void *compile(const struct settings_reader *reader, const struct yaml_nod
         yaml_fault(reader->faults, node, "entra: an empty text in a list matches nothing");
     if (!set->audience.count)
         yaml_fault(reader->faults, node, "entra.audience: expected at least one");
+    if (source->people && set->clients.count)
+        yaml_fault(reader->faults, yaml_get(node, "clients"),
+                   "entra.clients: these are applications, and approvers are persons: name "
+                   "`roles` or `objects`");
     if (!set->clients.count && !set->roles.count && !set->objects.count)
         yaml_fault(
             reader->faults, node->key ? node->key : node,
-            "entra: start refused without an allow-list: every application of the tenant can "
-            "get a token for this audience; name `clients`, `roles` or `objects`");
+            source->people
+                ? "entra: everybody of the tenant can sign in; name the `roles` or `objects` of those "
+                  "who may answer"
+                : "entra: start refused without an allow-list: every application of the tenant can "
+                  "get a token for this audience; name `clients`, `roles` or `objects`");
     if (reader->faults->count != faults)
         return NULL;
     *s = (struct state){.tenant_id = source->tenant_id,
@@ -143,7 +155,8 @@ static void *compile(const struct settings_reader *reader, const struct yaml_nod
                         .clients = set->clients,
                         .roles = set->roles,
                         .objects = set->objects,
-                        .leeway_s = set->leeway_ms / SECOND_MS};
+                        .leeway_s = set->leeway_ms / SECOND_MS,
+                        .people = source->people};
     if (!spell_audience(reader->arena, &set->audience, &s->audience)) {
         yaml_fault(reader->faults, node, "out of memory");
         return NULL;
@@ -234,6 +247,36 @@ static const char *not_an_app(const struct json *claims, const char *client)
     return NULL;
 }
 
+/* The other way round. A person's subject is another for each application that he signs in to, so it is never
+ * his object's id. */
+static const char *not_a_person(const struct json *claims)
+{
+    const char *idtyp = json_get_string(claims, "idtyp");
+    const char *sub = json_get_string(claims, "sub"), *oid = json_get_string(claims, "oid");
+
+    if (json_get(claims, "idtyp") && !(idtyp && strcmp(idtyp, "user") == 0))
+        return "an application's token, not a person's";
+    if (!sub || !*sub || !oid || !*oid)
+        return "no subject or object";
+    if (strcmp(sub, oid) == 0)
+        return "the subject is an application";
+    return NULL;
+}
+
+/* What people call him: for the record, and to tell two persons from one. */
+static const char *person_of(const struct json *claims)
+{
+    static const char *const names[] = {"preferred_username", "upn", "unique_name", "email"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *name = json_get_string(claims, names[i]);
+
+        if (name && *name && strlen(name) <= PERSON_MAX)
+            return name;
+    }
+    return json_get_string(claims, "oid");
+}
+
 /* Check 10. */
 static bool is_allowed(const struct state *s, const struct json *claims, const char *client)
 {
@@ -285,17 +328,19 @@ static void judge(const struct state *s, const struct verify_env *env,
     if (!why)
         why = wrong_times(s, t->claims, q->now_ms / SECOND_MS);
     if (!why)
-        why = not_an_app(t->claims, client);
+        why = s->people ? not_a_person(t->claims) : not_an_app(t->claims, client);
     if (why) {
         end(ret, VERIFY_DENIED, why);
         return;
     }
-    ret->key = arena_str(q->arena, client);
+    ret->key = arena_str(q->arena, s->people ? person_of(t->claims) : client);
     ret->tenant_id = s->tenant_id;
     if (!ret->key)
         end(ret, VERIFY_UNAVAILABLE, "out of memory");
     else if (!is_allowed(s, t->claims, client))
-        end(ret, VERIFY_FORBIDDEN, "the application is on none of the source's lists");
+        end(ret, VERIFY_FORBIDDEN,
+            s->people ? "the person is on none of the lists of approvers"
+                      : "the application is on none of the source's lists");
     else
         ret->verdict = VERIFY_GOOD;
 }

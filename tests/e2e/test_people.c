@@ -14,8 +14,10 @@
 #include "arena.h"
 #include "auto.h"
 #include "buf.h"
+#include "kit/certs.h"
 #include "kit/house.h"
 #include "kit/mail_reader.h"
+#include "kit/raw.h"
 
 #define ALERT   "da638712345678901234_-1027384756"
 #define MACHINE "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
@@ -212,9 +214,10 @@ static void test_people__a_pause_in_the_middle_stops_within_a_second(void **stat
     "      - ask: {approvers: [ann@x.example, bob@x.example]}\n      - isolate: {}\n"              \
     "      - email: {}\n"
 
-static struct house *open_question(struct arena *a, struct mailed **mails)
+static struct house *open_question_with(struct arena *a, const char *more, struct mailed **mails)
 {
-    const struct house_options o = {.rules = RULES, .more = "public_url: " PUBLIC "\n"};
+    const struct house_options o = {.rules = RULES,
+                                    .more = arena_fmt(a, "public_url: " PUBLIC "\n%s", more)};
     struct house *h = house_start(&o);
     char id[20];
 
@@ -227,6 +230,11 @@ static struct house *open_question(struct arena *a, struct mailed **mails)
     wait_mails(h, 2);
     assert_int_equal(read_mails(h, a, mails), 2);
     return h;
+}
+
+static struct house *open_question(struct arena *a, struct mailed **mails)
+{
+    return open_question_with(a, "", mails);
 }
 
 static int visit(struct house *h, const char *method, const char *path, const char *type,
@@ -352,6 +360,193 @@ static void test_people__what_is_no_answer_is_none(void **state)
     house_stop(h);
 }
 
+/* ---- more than a link ------------------------------------------------------------------------------ */
+
+#define APP "6f1c0de0-1111-4222-8333-944444444444"
+#define APPROVERS                                                                                  \
+    "approvers:\n  tenant: contoso\n  verify:\n"                                                   \
+    "    - entra: {audience: [\"api://" APP "\"], roles: [Cordon.Approver]}\n"
+#define PERSON(name, roles)                                                                        \
+    "{\"aud\":\"" APP "\",\"roles\":[" roles "],\"claims\":{\"sub\":\"s-" name                     \
+    "\",\"scp\":\"answer\",\"preferred_username\":\"" name "\"}}"
+
+/* Sends the form with a token; the answer's status. */
+static int answer_with(struct house *h, const char *token, const char *link, const char *form)
+{
+    char bearer[8192], url[500];
+    const char *headers[] = {FORM, token ? bearer : NULL, NULL};
+    struct fetched f;
+    int status;
+
+    (void)snprintf(bearer, sizeof bearer, "Authorization: Bearer %s", token ? token : "");
+    (void)snprintf(url, sizeof url, "%s%s", h->hooks, link);
+    if (!fetch(&f, "POST", url, headers, form, strlen(form), 10000))
+        fail_msg("%s", f.why);
+    status = f.status;
+    fetched_clear(&f);
+    return status;
+}
+
+static int answer_as(struct house *h, const char *spec, const char *link, const char *form)
+{
+    char *token = sim_mint(h->sim, spec);
+    int status = answer_with(h, token, link, form);
+
+    free(token);
+    return status;
+}
+
+static void test_people__a_sign_in_proves_who_answers(void **state)
+{
+    /* each with ann's link: who answers is whom the token says */
+    static const struct {
+        const char *label, *spec;
+        int status;
+    } rows[] = {
+        {"the link alone", NULL, 401},
+        {"a person without the role", PERSON("carl@x.example", "\"Other\""), 403},
+        {"an application with the role", "{\"aud\":\"" APP "\",\"roles\":[\"Cordon.Approver\"]}",
+         401},
+        {"one that says it is an application's",
+         "{\"aud\":\"" APP "\",\"roles\":[\"Cordon.Approver\"],\"claims\":{\"sub\":\"s\",\"idtyp\":"
+         "\"app\"}}",
+         401},
+        {"another audience",
+         "{\"aud\":\"other\",\"roles\":[\"Cordon.Approver\"],\"claims\":{\"sub\":\"s\",\"scp\":\"x\"}}",
+         401},
+        {"another tenant",
+         "{\"aud\":\"" APP "\",\"tenant\":\"0f0f0f0f-98ab-4f0a-9d5e-0b1c2d3e4f50\",\"roles\":"
+         "[\"Cordon.Approver\"],\"claims\":{\"sub\":\"s\",\"scp\":\"x\"}}",
+         401},
+        {"no signature",
+         "{\"aud\":\"" APP
+         "\",\"roles\":[\"Cordon.Approver\"],\"claims\":{\"sub\":\"s\",\"scp\":\"x\"},"
+         "\"breaks\":[\"no_signature\"]}",
+         401},
+        {"expired",
+         "{\"aud\":\"" APP
+         "\",\"roles\":[\"Cordon.Approver\"],\"exp_in\":-400,\"claims\":{\"sub\":\"s\","
+         "\"scp\":\"x\"}}",
+         401},
+    };
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    struct mailed *mails;
+    struct house *h = open_question_with(a, APPROVERS, &mails);
+    const struct mailed *ann = mail_to(mails, "ann@x.example");
+    char id[20];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int status = rows[i].spec ? answer_as(h, rows[i].spec, ann->link, "answer=approve")
+                                  : answer_with(h, NULL, ann->link, "answer=approve");
+
+        if (status != rows[i].status)
+            fail_msg("%s: HTTP %d, not %d", rows[i].label, status, rows[i].status);
+    }
+    wait_question(h, 1, id); /* open still */
+    assert_int_equal(sim_count_calls(h->sim, "POST", SIM_ISOLATE), 0);
+    assert_int_equal(answer_as(h, PERSON("bob@x.example", "\"Cordon.Approver\""), ann->link,
+                               "answer=approve&why=real"),
+                     200);
+    AUTO(json_freep) struct json *isolated = sim_wait_isolated(h->sim, 1, SOON);
+    AUTO(json_freep) struct json *doc = house_get(h, "/api/questions");
+    const struct json *said =
+        json_first(json_get(json_first(json_get(doc, "questions")), "answers"));
+    assert_string_equal(json_get_string(said, "person"), "bob@x.example");
+    assert_string_equal(json_get_string(said, "way"), "entra");
+    house_stop(h);
+}
+
+/* Sends bytes over a connection that shows a certificate (NULL: none); the status of the answer. */
+static unsigned send_with(struct house *h, const struct cert *own, const char *path,
+                          const char *type, const char *body)
+{
+    char certificate[300], key[300];
+    struct raw_answer answer;
+    struct buf b = BUF_INIT(1 << 16);
+    struct raw *r;
+
+    (void)snprintf(certificate, sizeof certificate, "%s/own.pem", h->dir);
+    (void)snprintf(key, sizeof key, "%s/own-key.pem", h->dir);
+    if (own)
+        cert_save(own, certificate, key);
+    r = raw_open_tls(h->hooks + strlen("http://"), own ? certificate : NULL, key, false);
+    assert_non_null(r);
+    buf_addf(
+        &b,
+        "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%s",
+        path, type, strlen(body), body);
+    raw_text(r, buf_text(&b));
+    buf_clear(&b);
+    raw_answer(r, &answer, false);
+    raw_free(r);
+    return answer.status;
+}
+
+static void test_people__a_certificate_proves_who_answers(void **state)
+{
+    static const char form[] = "application/x-www-form-urlencoded";
+    const struct house_options o = {
+        .rules = RULES,
+        .source = "    verify: [{client_certificate: {ca_file: staff-ca.pem, names: [relay]}}]\n",
+        .more = "public_url: " PUBLIC
+                "\napprovers: {verify: [{client_certificate: {ca_file: staff-ca.pem, "
+                "names: [ann@x.example]}}]}\n",
+        .not_yet = true};
+    struct cert *server =
+        cert_new(&(struct cert_wish){.name = "localhost", .purpose = "serverAuth", .days = 2});
+    struct cert *ca = cert_new(&(struct cert_wish){.name = "A CA", .days = 2});
+    struct cert *relay = cert_new(
+        &(struct cert_wish){.name = "relay", .issuer = ca, .purpose = "clientAuth", .days = 2});
+    struct cert *ann = cert_new(&(struct cert_wish){.name = "Ann",
+                                                    .issuer = ca,
+                                                    .purpose = "clientAuth",
+                                                    .names = "email:ann@x.example",
+                                                    .days = 2});
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    struct house *h = house_start(&o);
+    char path[300], key[300], id[20];
+    struct mailed *mails;
+    const char *link;
+
+    (void)state;
+    (void)snprintf(path, sizeof path, "%s/staff-ca.pem", h->dir);
+    cert_save(ca, path, NULL);
+    (void)snprintf(path, sizeof path, "%s/own-tls.pem", h->dir);
+    (void)snprintf(key, sizeof key, "%s/own-tls-key.pem", h->dir);
+    cert_save(server, path, key);
+    house_edit(h, "listen:\n  address: 127.0.0.1:0\n",
+               "listen:\n  address: 127.0.0.1:0\n"
+               "  tls: {certificate_file: own-tls.pem, key_file: own-tls-key.pem}\n");
+    house_cordon_start(h);
+    sim_tell(h->sim, "/machines",
+             "{\"id\":\"" MACHINE "\",\"computerDnsName\":\"ws-114.corp.example\"}");
+    sim_tell(h->sim, "/alerts",
+             "{\"id\":\"" ALERT "\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}");
+    assert_int_equal(
+        send_with(h, relay, "/hooks/relay", "application/json", "{\"alertId\":\"" ALERT "\"}"),
+        202);
+    wait_question(h, 1, id);
+    wait_mails(h, 2);
+    assert_int_equal(read_mails(h, a, &mails), 2);
+    link = mail_to(mails, "bob@x.example")->link;
+    assert_int_equal(send_with(h, NULL, link, form, "answer=approve"), 401);
+    assert_int_equal(send_with(h, relay, link, form, "answer=approve"), 403);
+    assert_int_equal(sim_count_calls(h->sim, "POST", SIM_ISOLATE), 0);
+    assert_int_equal(send_with(h, ann, link, form, "answer=approve"), 200);
+    AUTO(json_freep) struct json *isolated = sim_wait_isolated(h->sim, 1, SOON);
+    AUTO(json_freep) struct json *doc = house_get(h, "/api/questions");
+    const struct json *said =
+        json_first(json_get(json_first(json_get(doc, "questions")), "answers"));
+    assert_string_equal(json_get_string(said, "person"), "ann@x.example");
+    assert_string_equal(json_get_string(said, "way"), "client_certificate");
+    house_stop(h);
+    cert_free(server);
+    cert_free(ca);
+    cert_free(relay);
+    cert_free(ann);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +555,8 @@ int main(void)
         cmocka_unit_test(test_people__a_scanner_that_opens_every_link_decides_nothing),
         cmocka_unit_test(test_people__one_click_acts_once_and_the_second_is_told_who_did),
         cmocka_unit_test(test_people__what_is_no_answer_is_none),
+        cmocka_unit_test(test_people__a_sign_in_proves_who_answers),
+        cmocka_unit_test(test_people__a_certificate_proves_who_answers),
     };
 
     return cmocka_run_group_tests_name("people", tests, NULL, NULL);

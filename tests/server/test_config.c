@@ -158,7 +158,23 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         {"lisen: {}\n" ALL, "cordon.yaml:1:1: lisen: unknown key; did you mean listen?\n"},
         {"severity: 1\n" ALL,
          "cordon.yaml:1:1: severity: unknown key; expected one of listen, admin, public_url, store, retention, tenants, "
-         "sources, mail, webhooks, rules, safety, tests, polling, hunts\n"},
+         "sources, mail, webhooks, rules, safety, tests, polling, approvers, hunts\n"},
+        {"approvers: {tenant: contoso, verify: [{standard_webhooks: {secret_files: [relay]}}]}\n" ALL,
+         "cordon.yaml:1:40: approvers.verify: 'standard_webhooks' proves no person; expected entra or "
+         "client_certificate\n"},
+        {"approvers: {tenant: contoso, verify: [{entra: {audience: [a]}}]}\n" ALL,
+         "cordon.yaml:1:40: entra: everybody of the tenant can sign in; name the `roles` or `objects` "
+         "of those who may answer\n"},
+        {"approvers: {tenant: contoso, verify: [{entra: {audience: [a], clients: [b]}}]}\n" ALL,
+         "cordon.yaml:1:72: entra.clients: these are applications, and approvers are persons: name "
+         "`roles` or `objects`\n"},
+        {"approvers: {tenant: fabrikam, verify: [{entra: {audience: [a], roles: [b]}}]}\n" ALL,
+         "cordon.yaml:1:21: approvers.tenant: there is no tenant 'fabrikam'\n"},
+        {"approvers: {verify: [{entra: {audience: [a], roles: [b]}}]}\n" ALL,
+         "cordon.yaml:1:21: approvers.tenant is missing: whose Entra people sign in to\n"},
+        {"approvers: {tenant: contoso}\n" ALL,
+         "cordon.yaml:1:1: approvers.verify is missing: any one of a list: `entra` (with `roles` or "
+         "`objects`), `client_certificate`\n"},
         {SOURCES MAIL RULES,
          "cordon.yaml:1:1: tenants is missing: whose Defender is read and acted on\n"},
         {TENANTS MAIL RULES,

@@ -322,6 +322,44 @@ static void test_db_postgres__transactions_are_one_after_the_other(void **state)
     db_free(dbs[1]);
 }
 
+/* Loses to another process so often, and then no more. */
+struct loser {
+    struct db *other;
+    int times;
+};
+
+static enum err_code lose(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct loser *l = arg;
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows, "SELECT n FROM counters WHERE id = 1", "");
+    int64_t n = code || !db_next(rows) ? 0 : db_int(rows, 0);
+
+    if (!code)
+        code = db_rows_end(rows, e);
+    if (!code && l->times > 0) {
+        l->times--;
+        while (db_write(l->other, count_up, NULL, NULL) == ERR_AGAIN)
+            ;
+    }
+    return code ? code : db_run(tx, e, NULL, "UPDATE counters SET n = $1 WHERE id = 1", "i", n + 1);
+}
+
+static void test_db_postgres__who_loses_often_is_not_turned_away(void **state)
+{
+    char url[POSTGRES_URL_MAX];
+    struct loser l = {.times = 20};
+    struct err e = {0};
+
+    if (!*state)
+        skip();
+    l.other = open_as(url_of_last(url, postgres_port(), ""));
+    if (db_write(*state, lose, &l, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(l.times, 0);
+    db_free(l.other);
+}
+
 /* ---- opening ---------------------------------------------------------------------------------- */
 
 static void *open_it(void *url)
@@ -539,6 +577,7 @@ int main(void)
         T(a_statement_says_what_is_wrong_with_it),
         T(a_closure_that_fails_harms_no_other_of_its_batch),
         T(transactions_are_one_after_the_other),
+        T(who_loses_often_is_not_turned_away),
         T(replicas_that_start_together_migrate_once),
         T(no_error_and_no_name_shows_the_password),
         T(refuses_what_is_not_its_own),

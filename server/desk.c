@@ -150,13 +150,26 @@ static bool is_given(const char *text)
     return text && text[strspn(text, " \t\r\n")];
 }
 
+static enum err_code isolation_order_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct order *q = arg;
+    enum err_code code = q->fn(tx, q, e);
+
+    return code ? code
+                : audit_put(tx, e, AUDIT_ORDER, q->i.case_id, q->now, LOG_STR("order", q->event),
+                            LOG_ID("isolation", q->o->id), LOG_STR("machine", q->i.machine_id),
+                            LOG_STR("who", q->o->who), LOG_STR("why", q->o->why),
+                            LOG_INT("for_ms", q->o->for_ms));
+}
+
 static enum err_code order_about_isolation(struct engine *g, const struct desk_order *o, db_fn fn,
                                            const char *event, struct err *e)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
-    struct order q = {.o = o, .arena = arena, .now = clock_wall_ms(g->clock)};
-    enum err_code code =
-        arena ? db_write(g->store->db, fn, &q, e) : err_set(e, ERR_NOMEM, "an order");
+    struct order q = {
+        .o = o, .fn = fn, .event = event, .arena = arena, .now = clock_wall_ms(g->clock)};
+    enum err_code code = arena ? db_write(g->store->db, isolation_order_fn, &q, e)
+                               : err_set(e, ERR_NOMEM, "an order");
 
     if (code)
         return code;

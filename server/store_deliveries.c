@@ -1,7 +1,8 @@
 /* store_deliveries.c - see store_deliveries.h.
  *
  * The hot path: one delivery, its cases and their work are six tree insertions, most of them appends.
- * A repeated delivery or alert costs one failed insertion and one look-up.
+ * A repeated delivery or alert costs one failed insertion, one look-up and a record of the audit: the first of
+ * a case is on record when it is judged (delivery_audit), later ones lead to no such moment.
  */
 #include "store_deliveries.h"
 
@@ -48,7 +49,13 @@ static enum err_code repeated(struct db_tx *tx, struct acceptance *a, struct err
         for (size_t i = 0; i < a->count; i++)
             a->fresh[i] = false;
     }
-    return db_rows_end(rows, e);
+    code = db_rows_end(rows, e);
+    return code ? code
+                : audit_put(tx, e, AUDIT_DELIVERY, a->count ? a->cases[0] : 0, n->received_ms,
+                            LOG_ID("delivery", a->delivery), LOG_STR("source", n->source),
+                            LOG_STR("delivery_id", n->delivery_id),
+                            LOG_STR("body_sha256", n->body_sha256), LOG_STR("key", n->key),
+                            LOG_STR("peer", n->peer), LOG_BOOL("repeated", true));
 }
 
 static enum err_code known_case(struct db_tx *tx, struct acceptance *a, size_t i, struct err *e)
@@ -119,6 +126,15 @@ static const char *list_ids(const struct acceptance *a, char out[INTAKE_BATCH_MA
     return out;
 }
 
+/* Has the delivery named the same case before? */
+static bool stands_before(const struct acceptance *a, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (a->cases[k] == a->cases[i])
+            return true;
+    return false;
+}
+
 /* The delivery's key decides before its alerts do: the same id with another body acts on the first only
  * (webhook-sources.md section 6, rule 5), so its alerts must not make cases. */
 static enum err_code accept_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -154,8 +170,12 @@ static enum err_code accept_fn(struct db_tx *tx, void *arg, struct err *e)
     }
     if (code || all_fresh)
         return code;
-    return db_run(tx, e, NULL, "UPDATE deliveries SET cases = $1 WHERE id = $2", "ti",
+    code = db_run(tx, e, NULL, "UPDATE deliveries SET cases = $1 WHERE id = $2", "ti",
                   list_ids(a, ids), a->delivery);
+    for (size_t i = 0; i < a->count && !code; i++)
+        if (!a->fresh[i] && !stands_before(a, i))
+            code = delivery_audit(tx, a->delivery, a->cases[i], n->received_ms, e);
+    return code;
 }
 
 enum err_code acceptance_of_poll(struct db_tx *tx, struct acceptance *a, struct err *e)

@@ -248,30 +248,43 @@ enum err_code question_holds(struct db_tx *tx, int64_t case_id, bool *ret, struc
     return code ? code : read_any(rows, ret, e);
 }
 
+/* Such questions of a case that are open at a time: it waits for each, so there is one. */
+#define OWN_MAX 4
+
+/* Questions over this case alone that are open. */
+static enum err_code find_own(struct db_tx *tx, int64_t case_id, int64_t ret[OWN_MAX],
+                              size_t *ret_count, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT q.id FROM question_cases m JOIN questions q"
+                                  " ON q.id = m.question_id WHERE m.case_id = $1"
+                                  " AND q.state = 'open' AND q.kind IN ('step', 'failure')"
+                                  " ORDER BY q.id",
+                                  "i", case_id);
+
+    if (code)
+        return code;
+    for (*ret_count = 0; *ret_count < OWN_MAX && db_next(rows); ++*ret_count)
+        ret[*ret_count] = db_int(rows, 0);
+    return db_rows_end(rows, e);
+}
+
 enum err_code question_forget_case(struct db_tx *tx, int64_t case_id, int64_t now, struct err *e)
 {
-    int64_t ended = 0;
-    enum err_code code =
-        db_run(tx, e, NULL,
-               "DELETE FROM work WHERE id IN (SELECT question_id FROM question_cases"
-               " WHERE case_id = $1) AND id IN (SELECT id FROM questions WHERE kind IN ('step',"
-               " 'failure'))",
-               "i", case_id);
+    static const char why[] = "the case is over";
+    int64_t own[OWN_MAX];
+    size_t n = 0;
+    enum err_code code = find_own(tx, case_id, own, &n, e);
 
-    if (!code)
-        code = db_run(tx, e, &ended,
-                      "UPDATE questions SET state = 'void', why = 'the case is over', ended = $1"
-                      " WHERE state = 'open' AND kind IN ('step', 'failure') AND id IN"
-                      " (SELECT question_id FROM question_cases WHERE case_id = $2)",
-                      "ii", now, case_id);
-    if (!code && ended)
-        code =
-            audit_put(tx, e, AUDIT_QUESTION, case_id, now, LOG_STR("state", states[QUESTION_VOID]),
-                      LOG_STR("why", "the case is over"));
-    if (!code)
-        code = db_run(tx, e, NULL, "UPDATE question_cases SET spent = 1 WHERE case_id = $1", "i",
-                      case_id);
-    return code;
+    for (size_t i = 0; i < n && !code; i++) {
+        struct question_record q = {.id = own[i]};
+
+        code = question_end(tx, &q, QUESTION_VOID, why, now, e);
+    }
+    return code ? code
+                : db_run(tx, e, NULL, "UPDATE question_cases SET spent = 1 WHERE case_id = $1", "i",
+                         case_id);
 }
 
 enum err_code approval_load(struct db_tx *tx, struct arena *a, int64_t case_id,

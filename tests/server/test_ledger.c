@@ -3,6 +3,7 @@
 #include "engine_kit.h"
 
 #include "desk.h"
+#include "store_audit.h"
 
 #define RELEASE_ACTION "c3d0c1f4-7a83-4f5e-9f66-0a1b2c3d4e5f"
 #define IN_FORCE       "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13") "]}"
@@ -37,6 +38,39 @@ static enum err_code release(struct rig *r, const char *machine, struct err *e)
     return desk_release(r->g, &o, e);
 }
 
+struct orders {
+    struct rig *r;
+    const char *text;
+};
+
+static enum err_code orders_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct orders *o = arg;
+    struct audit_record *list;
+    size_t n = 0;
+    enum err_code code = audit_read(tx, o->r->arena, 0, 100, &list, &n, e);
+
+    for (size_t i = 0; i < n && !code; i++) {
+        AUTO(json_freep) struct json *doc = NULL;
+
+        if (strcmp(list[i].kind, "order") != 0)
+            continue;
+        assert_int_equal(json_parse(list[i].detail, strlen(list[i].detail), &doc, NULL), ERR_OK);
+        o->text = arena_fmt(o->r->arena, "%s%s %s %s;", o->text, json_get_string(doc, "order"),
+                            json_get_string(doc, "machine"), json_get_string(doc, "who"));
+    }
+    return code;
+}
+
+/* The operators' orders that are on record. */
+static const char *orders(struct rig *r)
+{
+    struct orders o = {.r = r, .text = ""};
+
+    assert_int_equal(db_read(r->store->db, orders_fn, &o, NULL), ERR_OK);
+    return o.text;
+}
+
 /* ---- reviews ------------------------------------------------------------------------------------- */
 
 static void test_ledger__people_are_asked_again_until_somebody_answers(void **state)
@@ -62,6 +96,7 @@ static void test_ledger__people_are_asked_again_until_somebody_answers(void **st
     /* An answer begins it anew, at the time that it names. */
     extend.id = rig_isolation(&r).id;
     assert_int_equal(desk_extend(r.g, &extend, NULL), ERR_OK);
+    assert_string_equal(orders(&r), "isolation_extended " MACHINE " maria;");
     rig_pass(&r, 3 * HOUR_MS, HOUR_MS);
     assert_string_equal(rig_told(&r, id), "requested isolated review overdue");
     rig_pass(&r, 2 * HOUR_MS, HOUR_MS);
@@ -188,6 +223,7 @@ static void test_ledger__a_release_is_asked_for_once_and_followed(void **state)
     assert_int_equal(release(&r, MACHINE, &e), ERR_OK);
     assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASING);
     assert_int_equal(release(&r, MACHINE, &e), ERR_CONFLICT); /* once is enough */
+    assert_string_equal(orders(&r), "release_ordered " MACHINE " maria;");
     (void)rig_work(&r);
     assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASING);
     assert_string_equal(rig_told(&r, id), "requested isolated");

@@ -601,7 +601,7 @@ static const char *on_record(struct rig *r)
     for (size_t i = 0; i < x.n; i++) {
         AUTO(json_freep) struct json *doc = NULL;
         const char *words[4];
-        bool yes;
+        bool yes, named;
 
         if (strcmp(x.list[i].kind, "question") != 0 && strcmp(x.list[i].kind, "answer") != 0 &&
             strcmp(x.list[i].kind, "order") != 0)
@@ -609,6 +609,9 @@ static const char *on_record(struct rig *r)
         assert_int_equal(json_parse(x.list[i].detail, strlen(x.list[i].detail), &doc, NULL),
                          ERR_OK);
         yes = json_is_true(json_get(doc, "yes"));
+        /* whatever is said of a question names it */
+        named = json_get_string(doc, "question") != NULL;
+        assert_int_equal(named, strcmp(x.list[i].kind, "order") != 0);
         words[0] = json_get_string(doc, "state");
         words[1] = json_get_string(doc, "action");
         words[2] = json_get_string(doc, "order");

@@ -22,6 +22,7 @@
 #include "id.h"
 #include "kit/hands.h"
 #include "kit/postgres.h"
+#include "store_audit.h"
 #include "store_cases.h"
 #include "store_deliveries.h"
 #include "store_digests.h"
@@ -233,6 +234,41 @@ static void test_store__what_is_accepted_is_a_case_with_work_and_outlives_the_pr
     assert_int_equal(n, 2);
     assert_true((w[0].id == a.cases[0] && w[1].id == a.cases[1]) ||
                 (w[0].id == a.cases[1] && w[1].id == a.cases[0]));
+}
+
+struct recorded {
+    struct arena *a;
+    struct audit_record *list;
+    size_t n;
+};
+
+static enum err_code recorded_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct recorded *r = arg;
+
+    return audit_read(tx, r->a, 0, 100, &r->list, &r->n, e);
+}
+
+/* Who pushes what is there already is on record at once: no verdict will follow that could say so. */
+static void test_store__what_is_pushed_again_is_on_record(void **state)
+{
+    struct shelf *f = *state;
+    const struct push first = {.delivery_id = "msg_1", .alerts = {"da1_-1", "da1_-1"}};
+    struct acceptance a = accept_it(f, &first);
+    struct recorded r = {.a = f->a};
+
+    assert_int_equal(db_read(f->s->db, recorded_fn, &r, NULL), ERR_OK);
+    assert_int_equal(r.n, 0); /* it will be, with its verdict */
+    (void)accept_it(f, &first);
+    (void)accept_it(f, &(struct push){.delivery_id = "msg_2", .alerts = {"da2_-2", "da1_-1"}});
+    assert_int_equal(db_read(f->s->db, recorded_fn, &r, NULL), ERR_OK);
+    assert_int_equal(r.n, 2);
+    for (size_t i = 0; i < 2; i++) {
+        assert_string_equal(r.list[i].kind, "delivery");
+        assert_int_equal(r.list[i].case_id, a.cases[0]);
+        assert_non_null(strstr(r.list[i].detail, i ? "\"delivery_id\":\"msg_2\"" : "\"msg_1\""));
+        assert_int_equal(strstr(r.list[i].detail, "\"repeated\":true") != NULL, i == 0);
+    }
 }
 
 static void test_store__a_repeated_delivery_id_gets_the_first_answer(void **state)
@@ -1941,6 +1977,7 @@ static void test_store__a_policy_is_kept_for_good(void **state)
     X(what_shadow_mode_held_back)                                                                  \
     X(a_policy_is_kept_for_good)                                                                   \
     X(what_is_accepted_is_a_case_with_work_and_outlives_the_process)                               \
+    X(what_is_pushed_again_is_on_record)                                                           \
     X(a_repeated_delivery_id_gets_the_first_answer)                                                \
     X(forgets_deliveries_after_three_days_and_cases_never)                                         \
     X(forgets_a_few_at_a_time_the_oldest_first)                                                    \

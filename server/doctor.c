@@ -6,6 +6,7 @@
 #include "doctor.h"
 
 #include <cordon/handler.h>
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <netdb.h>
 #include <stdarg.h>
@@ -21,6 +22,7 @@
 #include "policy_rules.h"
 #include "runtime.h"
 #include "store_check.h"
+#include "store_deliveries.h"
 
 #define TEXT_MAX 4096 /* bytes of a sentence */
 
@@ -34,7 +36,8 @@
 #define ROOM_WARN ((int64_t)1024 * 1024 * 1024) /* bytes free on the store's disk */
 #define ROOM_BAD  ((int64_t)64 * 1024 * 1024)
 
-#define SHOWN_MAX 8 /* findings of one kind that are shown */
+#define RELAYS_MAX 8 /* hosts of a source that are looked at, the latest */
+#define SHOWN_MAX  8 /* findings of one kind that are shown */
 
 /* An alert and a machine that no tenant has, in the form of one that it could have (sections 2.5, 3.2). */
 #define NO_ALERT   "da000000000000000000_0"
@@ -289,6 +292,21 @@ static void look_at_reads(struct doctor *d, struct runtime_tenant *t)
 
 /* ---- machines that cordon itself stands on ----------------------------------------------------- */
 
+/* An address inside an organisation: RFC 1918 and RFC 4193; digits, dots, colons and a to f only. */
+static bool is_private(const char *address)
+{
+    struct in_addr four;
+    struct in6_addr six;
+    uint32_t a;
+
+    if (inet_pton(AF_INET6, address, &six) == 1)
+        return (six.s6_addr[0] & 0xfe) == 0xfc;
+    if (inet_pton(AF_INET, address, &four) != 1)
+        return false;
+    a = ntohl(four.s_addr);
+    return a >> 24 == 10 || a >> 20 == 0xac1 || a >> 16 == 0xc0a8;
+}
+
 static bool is_protected(struct doctor *d, const struct runtime_tenant *t,
                          const struct json *machine)
 {
@@ -311,40 +329,92 @@ static bool is_protected(struct doctor *d, const struct runtime_tenant *t,
     return false;
 }
 
-/* Is there a machine of this name, and would cordon isolate what it needs itself? */
+/* GET of a path below the tenant's API; false: said already, or the token was told of above. */
+static bool ask_api(struct doctor *d, struct runtime_tenant *t, const char *path, const char *what,
+                    struct rest_answer *ret)
+{
+    AUTO(token_clear) struct buf header = BUF_INIT(TOKEN_MAX + 64);
+    struct rest_request q = {.method = "GET", .timeout_ms = 20 * SECOND_MS};
+    struct err e = {0};
+
+    buf_adds(&header, "Authorization: Bearer ");
+    if (!path || token_get(t->token, &header, &e))
+        return false;
+    q.url = arena_fmt(d->arena, "%s/api%s", t->config->api_url, path);
+    q.headers[0] = buf_text(&header);
+    q.headers[1] = "Accept: application/json";
+    if (!rest_do(d->o->rest, &q, ret, &e) && (ret->status == 200 || ret->status == 404))
+        return true;
+    say(d, DOCTOR_WARN, "try again; it was only asked whether it needs protection",
+        "%s: Defender did not say whether it knows it", what);
+    return false;
+}
+
+/* Would cordon isolate what it needs itself? */
+static void look_at_machine(struct doctor *d, const struct runtime_tenant *t,
+                            const struct json *machine, const char *what)
+{
+    const char *id = json_get_string(machine, "id");
+
+    if (!id)
+        return;
+    if (is_protected(d, t, machine))
+        say(d, DOCTOR_OK, NULL, "%s is machine %s, and protected", what, id);
+    else
+        say(d, DOCTOR_WARN, arena_fmt(d->arena, "add to safety.protected:  - machine.id: [%s]", id),
+            "%s is machine %s, and nothing protects it: isolated, cordon could neither act nor "
+            "tell",
+            what, id);
+}
+
 static void look_for_machine(struct doctor *d, struct runtime_tenant *t, const char *name,
                              const char *what)
 {
     AUTO(rest_answer_clear) struct rest_answer answer = {0};
     AUTO(auto_free) char *encoded = rest_encode(name);
-    AUTO(buf_clear) struct buf header = BUF_INIT(TOKEN_MAX + 64);
     AUTO(json_freep) struct json *doc = NULL;
-    struct rest_request q = {.method = "GET", .timeout_ms = 20 * SECOND_MS};
-    const char *id;
-    struct err e = {0};
 
-    buf_adds(&header, "Authorization: Bearer ");
-    if (!encoded || token_get(t->token, &header, &e))
-        return; /* the token was told of above */
-    q.url = arena_fmt(d->arena, "%s/api/machines/%s", t->config->api_url, encoded);
-    q.headers[0] = buf_text(&header);
-    q.headers[1] = "Accept: application/json";
-    if (rest_do(d->o->rest, &q, &answer, &e) || (answer.status != 200 && answer.status != 404)) {
-        say(d, DOCTOR_WARN, "try again; it was only asked whether it needs protection",
-            "%s %s: Defender did not say whether it knows it", what, name);
-    } else if (answer.status == 404 ||
-               json_parse(answer.body, answer.body_len, &doc, NULL) != ERR_OK ||
-               !(id = json_get_string(doc, "id"))) {
-        say(d, DOCTOR_OK, NULL, "%s %s: Defender knows no machine of this name", what, name);
-    } else if (is_protected(d, t, doc)) {
-        say(d, DOCTOR_OK, NULL, "%s %s is machine %s, and protected", what, name, id);
-    } else {
-        say(d, DOCTOR_WARN, arena_fmt(d->arena, "add to safety.protected:  - machine.id: [%s]", id),
-            "%s %s is machine %s, and nothing protects it: isolated, cordon could neither act nor "
-            "tell",
-            what, name, id);
+    what = arena_fmt(d->arena, "%s %s", what, name);
+    if (!encoded || !ask_api(d, t, arena_fmt(d->arena, "/machines/%s", encoded), what, &answer))
+        return;
+    if (answer.status == 404 || json_parse(answer.body, answer.body_len, &doc, NULL) != ERR_OK ||
+        !json_get_string(doc, "id"))
+        say(d, DOCTOR_OK, NULL, "%s: Defender knows no machine of this name", what);
+    else
+        look_at_machine(d, t, doc, what);
+}
+
+/* Hosts that push: a relay that is isolated pushes no more. By the address they came from, where that is not of the
+ * Internet: there many share one. */
+static void look_for_relays(struct doctor *d, struct runtime_tenant *t, struct store *s)
+{
+    const struct config *c = d->o->config;
+
+    for (size_t i = 0; i < c->n_sources; i++) {
+        const char **peers = NULL;
+        size_t n = 0;
+        struct err e;
+
+        if (c->sources[i].tenant != t->config ||
+            store_delivery_peers(s, d->arena, c->sources[i].name, RELAYS_MAX, &peers, &n, &e))
+            continue; /* what is wrong with the store is said elsewhere */
+        for (size_t k = 0; k < n; k++) {
+            AUTO(rest_answer_clear) struct rest_answer answer = {0};
+            AUTO(json_freep) struct json *doc = NULL;
+            const char *what =
+                arena_fmt(d->arena, "%s, which pushes to source %s,", peers[k], c->sources[i].name);
+
+            if (!is_private(peers[k]) ||
+                !ask_api(d, t,
+                         arena_fmt(d->arena, "/machines?$filter=lastIpAddress%%20eq%%20%%27%s%%27",
+                                   peers[k]),
+                         what, &answer) ||
+                json_parse(answer.body, answer.body_len, &doc, NULL) != ERR_OK)
+                continue;
+            JSON_EACH (machine, json_get(doc, "value"))
+                look_at_machine(d, t, machine, what);
+        }
     }
-    token_wipe(&header);
 }
 
 /* As DNS has it, where it does. */
@@ -386,6 +456,7 @@ static void look_at_tenant(struct doctor *d, struct runtime_tenant *t)
 {
     AUTO(rest_answer_clear) struct rest_answer login = {0}, api = {0};
     AUTO(json_freep) struct json *claims = NULL;
+    AUTO(store_freep) struct store *store = NULL;
     const char *relay = mail_host(d), *own = own_name(d);
     struct err e = {0};
     bool reached;
@@ -415,6 +486,9 @@ static void look_at_tenant(struct doctor *d, struct runtime_tenant *t)
         look_for_machine(d, t, own, "this host");
     if (relay)
         look_for_machine(d, t, relay, "the mail server");
+    if (!store_open_as(d->o->config->store_url, d->o->config->store_password.text, true,
+                       d->o->clock, &store, &e))
+        look_for_relays(d, t, store);
 }
 
 /* ---- the rest ------------------------------------------------------------------------------------ */

@@ -250,3 +250,48 @@ enum err_code delivery_audit(struct db_tx *tx, int64_t id, int64_t case_id, int6
                      LOG_STR("body_sha256", text[2]), LOG_STR("key", text[3]),
                      LOG_STR("peer", text[4]), LOG_INT("received_ms", received));
 }
+
+struct peers {
+    struct arena *arena;
+    const char *source;
+    size_t limit;
+    const char **items;
+    size_t count;
+};
+
+static enum err_code peers_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct peers *p = arg;
+    struct db_rows *rows;
+    bool nomem = false;
+    enum err_code code;
+
+    code = db_query(tx, e, &rows,
+                    "SELECT peer FROM deliveries WHERE source = $1 AND peer IS NOT NULL"
+                    " GROUP BY peer ORDER BY max(received) DESC LIMIT $2",
+                    "ti", p->source, (int64_t)p->limit);
+    if (code)
+        return code;
+    while (!nomem && p->count < p->limit && db_next(rows))
+        p->items[p->count++] = store_text(p->arena, rows, 0, &nomem);
+    code = db_rows_end(rows, e);
+    return !code && nomem ? err_set(e, ERR_NOMEM, "the peers of a source") : code;
+}
+
+enum err_code store_delivery_peers(struct store *s, struct arena *a, const char *source,
+                                   size_t limit, const char ***ret, size_t *ret_count,
+                                   struct err *e)
+{
+    struct peers p = {.arena = a, .source = source, .limit = limit};
+    enum err_code code;
+
+    p.items = arena_array(a, limit, sizeof *p.items);
+    if (!p.items)
+        return err_set(e, ERR_NOMEM, "the peers of a source");
+    code = db_read(s->db, peers_fn, &p, e);
+    if (code)
+        return code;
+    *ret = p.items;
+    *ret_count = p.count;
+    return ERR_OK;
+}

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kit/disk.h"
 #include "kit/house.h"
 
 #define MACHINE "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
@@ -273,6 +274,26 @@ static void test_doctor__what_is_wrong_is_found(void **state)
     }
 }
 
+/* Whoever pushed last, from an address inside, is a machine that must not be isolated unasked. */
+static void test_doctor__a_relay_that_nothing_protects_is_found(void **state)
+{
+    struct house *h = house_start(NULL);
+    AUTO(json_freep) struct json *answer = NULL;
+    AUTO(json_freep) struct json *doc = NULL;
+
+    (void)state;
+    sim_tell(h->sim, "/machines", "{\"id\":\"" MACHINE "\",\"lastIpAddress\":\"10.20.4.17\"}");
+    answer = house_push(h, "da1_-1", NULL, 202);
+    house_cordon_stop(h);
+    assert_string_equal(
+        disk_sql(h->store_file, "UPDATE deliveries SET peer = '10.20.4.17'", NULL, 0), "");
+    doc = doctor(h, "a relay", 0);
+    assert_finding(doc, "a relay", "warn",
+                   "10.20.4.17, which pushes to source relay, is machine " MACHINE
+                   ", and nothing protects it");
+    house_stop(h);
+}
+
 /* For people: a line each, the cure below, and no secret. */
 static void test_doctor__speaks_to_people(void **state)
 {
@@ -297,6 +318,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_doctor__all_is_well),
         cmocka_unit_test(test_doctor__what_is_wrong_is_found),
+        cmocka_unit_test(test_doctor__a_relay_that_nothing_protects_is_found),
         cmocka_unit_test(test_doctor__speaks_to_people),
     };
 

@@ -33,6 +33,8 @@
 #define SICK_MS    HOUR_MS /* people hear of a hunt that has failed for so long */
 #define RESULT_MAX (256 * 1024)
 #define SAMPLE     20 /* rows of an order's answer */
+/* So often it is looked whether a full store has room again. */
+#define FULL_MS (30 * SECOND_MS)
 
 struct hunting {
     struct engine *g;
@@ -302,6 +304,13 @@ static enum err_code alert_of(struct hunting *x, size_t row, struct alert_ref *r
     return ERR_OK;
 }
 
+/* Nothing new is accepted, from nobody, and no alert is made at Defender that could not be kept. */
+static enum err_code is_full(const struct hunting *x, struct err *e)
+{
+    return x->g->store->full ? err_set(e, ERR_AGAIN, "the store has reached store.max_size")
+                             : ERR_OK;
+}
+
 static enum err_code make_cases(struct hunting *x, struct err *e)
 {
     struct alert_ref alerts[INTAKE_BATCH_MAX];
@@ -314,7 +323,9 @@ static enum err_code make_cases(struct hunting *x, struct err *e)
 
         if (!is_fresh(x, i) || x->seen[i] != HUNT_NEW)
             continue;
-        failed = alert_of(x, i, &alerts[n], &found, &why);
+        failed = is_full(x, &why);
+        if (!failed)
+            failed = alert_of(x, i, &alerts[n], &found, &why);
         if (failed || !found)
             continue;
         rows[n++] = i;
@@ -624,6 +635,27 @@ static void hunt(struct hunting *x)
     write_end(x);
 }
 
+/* What is not asked for now is when there is room: the window begins where the last run ended. A person who ordered
+ * the run is told at once. */
+static bool waits_for_room(struct hunting *x)
+{
+    struct work unspent = *x->w;
+    struct err why = {0};
+
+    if (x->dry || !x->hunt->makes_cases || !is_full(x, &why))
+        return false;
+    (void)health_note(x->g->health, "hunt", x->hunt->name, false, "the store is full");
+    if (x->row.ordered) {
+        write_result(x, &why);
+        x->due = x->now + FULL_MS; /* whether it is time is looked at then */
+        write_end(x);
+        return true;
+    }
+    unspent.attempts -= unspent.attempts > 0;
+    engine_again(x->g, &unspent, FULL_MS);
+    return true;
+}
+
 /* ---- when it is due ---------------------------------------------------------------------------- */
 
 /* Is it time? Else x->due says when. */
@@ -698,9 +730,11 @@ void hunting_run(struct engine *g, struct work *w)
         return;
     }
     x.dry = x.row.ordered && x.row.ordered_dry;
-    if (is_time(&x))
-        hunt(&x);
-    else
-        write_end(&x);
+    if (!waits_for_room(&x)) {
+        if (is_time(&x))
+            hunt(&x);
+        else
+            write_end(&x);
+    }
     buf_clear(&x.result);
 }

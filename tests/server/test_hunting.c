@@ -216,6 +216,48 @@ static void test_hunting__a_row_that_was_noted_but_not_told_is_told(void **state
     rig_close(&r);
 }
 
+/* No case is made that could not be kept; with room again, what was found meanwhile becomes one. Who ordered a run hears
+ * why there is none, and a dry one is answered. */
+static void test_hunting__a_full_store_is_not_filled_further(void **state)
+{
+    struct hunting_order order = {.name = "x", .who = "soc"};
+    int64_t id;
+    struct rig r;
+    struct work w;
+
+    (void)state;
+    open_hunt(&r, RULES_MAIL_ONLY "hunts:\n  - {name: x, schedule: '0 * * * *', api: defender, "
+                                  "query: q, do: [case: {severity: Low}]}\n");
+    assert_int_equal(due(&r), 0);
+    turn(&r, 49);
+    assert_int_equal(due(&r), 1); /* the baseline */
+    rig_afresh(&r);
+    rig_says(
+        &r, "POST", QUERY, 0, 200,
+        "{\"Schema\":[{\"Name\":\"AlertId\",\"Type\":\"String\"}],\"Results\":[{\"AlertId\":\"" ALERT
+        "\"}]}");
+    turn(&r, 59);
+    r.store->full = true;
+    turn(&r, 1);
+    assert_int_equal(due(&r), 0);
+    for (int i = 0; i < 10; i++) {
+        hands_turn(&r.hands, 30 * SECOND_MS);
+        assert_int_equal(due(&r), 0);
+    }
+    assert_int_equal(hunting_order(r.g, &order, &id, NULL), ERR_OK);
+    assert_int_equal(due(&r), 0);
+    assert_non_null(strstr(row(&r).result, "store.max_size"));
+    order.dry = true;
+    assert_int_equal(hunting_order(r.g, &order, &id, NULL), ERR_OK);
+    assert_int_equal(due(&r), 1);
+    assert_false(rig_claim(&r, WORK_CASE, &w));
+    r.store->full = false;
+    turn(&r, 1);
+    assert_int_equal(due(&r), 1);
+    assert_true(rig_claim(&r, WORK_CASE, &w));
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +267,7 @@ int main(void)
         cmocka_unit_test(test_hunting__jitter_is_the_same_for_the_same_time),
         cmocka_unit_test(test_hunting__tries_again_a_few_times),
         cmocka_unit_test(test_hunting__a_row_that_was_noted_but_not_told_is_told),
+        cmocka_unit_test(test_hunting__a_full_store_is_not_filled_further),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,3 +55,22 @@ int life_end(struct house *h, int number)
     h->pid = 0;
     return status;
 }
+
+int64_t life_work_left(const char *metrics)
+{
+    static const char *const names[] = {
+        "cordon_work{kind=\"case\"} ",
+        "cordon_work{kind=\"isolation\"} ",
+        "cordon_work{kind=\"notice\"} ",
+    };
+    int64_t left = 0;
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *at = metrics ? strstr(metrics, names[i]) : NULL;
+
+        if (!at)
+            return -1;
+        left += strtoll(at + strlen(names[i]), NULL, 10);
+    }
+    return left;
+}

@@ -12,5 +12,7 @@
 void life_start(struct house *h);
 /** Sends a signal (0: none) and reaps; returns the status as waitpid has it. */
 int life_end(struct house *h, int number);
+/** Rows of work of cases, isolations and notices that are left, as /metrics has them; NULL, or without them: -1. */
+int64_t life_work_left(const char *metrics);
 
 #endif

@@ -69,13 +69,18 @@
 #define GRID_BUSY_MS    (3 * SECOND_MS)
 #define FOLLOW_CROWD_MS (10 * SECOND_MS)
 #define FOLLOW_BUSY_MS  MINUTE_MS
-/* A look is a call, too: so much of what a minute allows is to be free for one, if not for all that wait, and if it
- * comes free soon. */
+/* A look is a call, too: so much of what a minute allows is to be free for one, if not for all that wait. Calls that are
+ * taken a few at a time come free a few at a time, a minute later, and cost a look each time; but calls that lie idle are
+ * lost as well. So fewer are taken only if so many calls (as calls times ms) would lie idle until there are enough. */
 #define ROOM_PART     2
+#define IDLE_MAX      (5 * MINUTE_MS)
 #define SOON_MS       (10 * SECOND_MS)
-#define YOUNG_MS      (3 * SECOND_MS) /* an isolation that has time for that */
-#define YOUNG_BUSY_MS (5 * MINUTE_MS) /* a look of its own would cost a call that is scarce */
-#define BUSY          300             /* per mille: quota_pressure */
+#define YOUNG_MS      (3 * SECOND_MS)  /* an isolation that has time for that */
+#define YOUNG_BUSY_MS (20 * MINUTE_MS) /* a look of its own would cost a call that is scarce */
+/* An isolation that was confirmed so lately is joined without a look while many cases wait, for the look would be one
+ * call for each of them, and joining asks Defender for nothing. What a person releases meanwhile, reconcile.h finds. */
+#define JOIN_CROWD_MS (5 * MINUTE_MS)
+#define BUSY          300 /* per mille: quota_pressure */
 #define MIN_WAIT_MS   (SECOND_MS / 10)
 #define SEVERAL       5 /* others that wait, and it is one of many */
 
@@ -566,7 +571,7 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
     /* Under way, or found to be so a moment ago: whatever a look would say, its own run sees to it. */
     if (q->later && r->state != ISOLATION_REQUESTED && r->state != ISOLATION_PENDING &&
         (r->state != ISOLATION_ISOLATED || x->now < r->updated ||
-         x->now - r->updated >= LOOK_FRESH_MS)) {
+         x->now - r->updated >= JOIN_CROWD_MS)) {
         q->unsettled = true;
         q->outcome = OUTCOME_RETRY;
         return ERR_OK;
@@ -852,8 +857,10 @@ static void wait_for_budget(struct episode *x, int64_t wait_ms)
 
     (void)err_set(&why, ERR_THROTTLED, "the tenant's calls are used up for the moment");
     x->now = clock_wall_ms(x->g->clock);
-    why.retry_ms =
-        next_moment(x->tenant, x->now + (wait_ms > MIN_WAIT_MS ? wait_ms : MIN_WAIT_MS)) - x->now;
+    /* They all wait for the same call to come free. */
+    why.retry_ms = (x->now + (wait_ms > MIN_WAIT_MS ? wait_ms : MIN_WAIT_MS) + GRID_MS - 1) /
+                       GRID_MS * GRID_MS -
+                   x->now;
     not_looked(x, &why);
 }
 
@@ -1114,20 +1121,39 @@ static int64_t left_to_cases(struct engine *g, struct runtime_tenant *tenant)
     return calls < most ? calls : most;
 }
 
+/* How many others wait, and will be due within so long? None, as far as anybody knows. */
+static int64_t others(struct engine *g, int64_t within_ms)
+{
+    int64_t n = 0;
+
+    (void)store_work_waiting(g->store, WORK_ISOLATION, clock_wall_ms(g->clock) + within_ms, &n,
+                             NULL);
+    return n;
+}
+
+/* How many machines are to be asked for, in all? */
+static int64_t to_be_asked_for(struct engine *g)
+{
+    int64_t n[ISOLATION_STATES] = {0};
+
+    return store_isolation_count(g->store, n, NULL) ? 0 : n[ISOLATION_REQUESTED];
+}
+
 /* How many of n machines may be asked for now, after a look at them; 0: none before *ret_wait ms have passed. Calls for
  * them and the look are spoken for then. */
 static int64_t affordable(struct engine *g, struct runtime_tenant *tenant, int64_t n,
                           int64_t *ret_wait)
 {
-    int64_t part = quota_per_minute(tenant->quota) / ROOM_PART;
-    int64_t wanted = n + 1 < part ? n + 1 : part, left = left_to_cases(g, tenant);
-    int64_t room = quota_room(tenant->quota, true) - left, got;
+    int64_t part = quota_per_minute(tenant->quota) / ROOM_PART, many = to_be_asked_for(g);
+    int64_t all = many > n ? many : n, wanted = all + 1 < part ? all + 1 : part;
+    int64_t left = left_to_cases(g, tenant);
+    int64_t room = quota_room(tenant->quota, true) - left, got, wait;
 
     wanted = wanted > 2 ? wanted : 2;
-    *ret_wait = quota_wait_for(tenant->quota, true, wanted + left);
+    *ret_wait = wait = quota_wait_for(tenant->quota, true, wanted + left);
     if (left && *ret_wait > GRID_BUSY_MS) /* by then the cases may be read */
         *ret_wait = GRID_BUSY_MS;
-    if (room < 2 || (room < wanted && *ret_wait <= SOON_MS))
+    if (room < 2 || (room < wanted && room * wait < IDLE_MAX))
         return 0;
     got = storm_speak_for(tenant->storm, room, n + 1);
     if (got >= 2)
@@ -1250,15 +1276,18 @@ static void run_crowd(struct crowd *k)
     }
 }
 
-/* Are there others, who will be due in a moment and are seen to together? */
-static bool is_one_of_many(struct engine *g)
+/* Are there others, who will be due in a moment, or in a minute if calls are scarce or they are so many that calls will
+ * be, and are seen to together? */
+static bool is_one_of_many(struct engine *g, const struct runtime *rt)
 {
-    int64_t n = 0;
+    bool busy = false;
 
-    return engine_is_crowded(g, WORK_ISOLATION) ||
-           (!store_work_waiting(g->store, WORK_ISOLATION, clock_wall_ms(g->clock) + SECOND_MS, &n,
-                                NULL) &&
-            n >= SEVERAL);
+    if (engine_is_crowded(g, WORK_ISOLATION))
+        return true;
+    for (size_t i = 0; i < rt->config->n_tenants; i++)
+        busy = busy || quota_pressure(rt->tenants[i].quota) > BUSY;
+    return others(g, SECOND_MS) >= SEVERAL ||
+           others(g, MINUTE_MS) >= (busy ? SEVERAL : ROWS_AT_ONCE / 2);
 }
 
 /* Another worker took the others of this moment, who were many: a young one waits for the next moment. */
@@ -1267,12 +1296,13 @@ static bool leave_to_next(struct engine *g, struct runtime *rt, const struct wor
     struct work unspent = *w;
     struct episode x;
     bool opened = open_episode(&x, g, rt, w);
-    int64_t young_ms =
-        is_one_of_many(g) || (opened && x.tenant && quota_pressure(x.tenant->quota) > BUSY)
-            ? YOUNG_BUSY_MS
-            : YOUNG_MS;
-    bool young = opened && x.tenant && !x.row.posted && x.now >= x.row.requested &&
-                 x.now - x.row.requested < young_ms;
+    /* The last one to be asked for has nobody to wait for: those that are only followed come once a minute. */
+    bool last = opened && x.row.state == ISOLATION_REQUESTED && to_be_asked_for(g) < 2;
+    bool many =
+        is_one_of_many(g, rt) || (opened && x.tenant && quota_pressure(x.tenant->quota) > BUSY);
+    int64_t young_ms = many && !last ? YOUNG_BUSY_MS : YOUNG_MS;
+    bool young = opened && x.tenant && (!x.row.posted || x.row.state == ISOLATION_PENDING) &&
+                 x.now >= x.row.requested && x.now - x.row.requested < young_ms;
 
     if (young) {
         unspent.attempts -= unspent.attempts > 0;
@@ -1313,7 +1343,7 @@ void isolation_run(struct engine *g, struct work *w)
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
     struct episode x;
 
-    if (is_one_of_many(g) && gather(g, rt, w))
+    if (is_one_of_many(g, rt) && gather(g, rt, w))
         return;
     if (open_episode(&x, g, rt, w))
         run_one(&x);

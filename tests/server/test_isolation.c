@@ -890,6 +890,74 @@ static void test_isolation__the_reserve_is_for_the_look_too(void **state)
     rig_close(&r);
 }
 
+/* Calls that come free a few at a time are left until there are enough for many: each look is a call. */
+static void test_isolation__a_few_calls_are_left_to_come_together(void **state)
+{
+    struct rig r;
+    int64_t ids[2];
+
+    (void)state;
+    rig_open(&r, NULL);
+    ask_for_two(&r, ids);
+    rig_says(&r, "GET", "/api/machineactions?", 0, 200, NOTHING);
+    rig_says(&r, "POST", "/api/machines/", 0, 500, "{}");
+    leave_calls(&r, 40);
+    hands_turn(&r.hands, 20 * SECOND_MS); /* the others are a minute old in forty seconds */
+    leave_calls(&r, 2);                   /* a look and one request */
+    atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "GET", "/api/machineactions"), 0);
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 0);
+    rig_close(&r);
+}
+
+/* Nor does one look by itself because another worker took the others of that moment; nor ask how it stands. */
+static void test_isolation__who_is_one_of_many_waits_for_the_others(void **state)
+{
+    struct rig r;
+    int64_t ids[2];
+    struct work one, other;
+
+    (void)state;
+    rig_open(&r, NULL);
+    ask_for_two(&r, ids);
+    rig_says(&r, "GET", LOOKS, 0, 200, NOTHING);
+    rig_says(&r, "GET", LISTED, 0, 200,
+             "{\"value\":[" OF_OTHER("b2", "Isolate", "Succeeded") "," ACTION_DOC(
+                 ACTION, "Isolate", "Succeeded", "null", "11:12") "]}");
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&r, "POST", ISOLATE2, 0, 201, OF_OTHER("b2", "Isolate", "Pending"));
+    hands_turn(&r.hands, 20 * SECOND_MS);
+    assert_true(rig_claim(&r, WORK_ISOLATION, &one));
+    assert_true(rig_claim(&r, WORK_ISOLATION, &other));
+    leave_calls(&r, 50);
+    atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+    isolation_run(r.g, &one);
+    atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+    isolation_run(r.g, &other);
+    assert_int_equal(rig_seen(&r, "GET", "/api/machineactions"), 0);
+    atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+    hands_turn(&r.hands, 4 * SECOND_MS);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "GET", "/api/machineactions"), 1);
+    assert_int_equal(record_of(&r, ids[0]).state, ISOLATION_PENDING);
+    hands_turn(&r.hands, 7 * MINUTE_MS);
+    assert_true(rig_claim(&r, WORK_ISOLATION, &one));
+    assert_true(rig_claim(&r, WORK_ISOLATION, &other));
+    leave_calls(&r, 50);
+    atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+    isolation_run(r.g, &one);
+    atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+    isolation_run(r.g, &other);
+    assert_int_equal(rig_seen(&r, "GET", "/api/machineactions"), 1);
+    atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+    hands_turn(&r.hands, 4 * SECOND_MS);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "GET", LISTED), 1);
+    rig_close(&r);
+}
+
 /* Thousands of cases that were judged meanwhile do not make cordon forget when this one was. */
 static void test_isolation__a_storm_does_not_age_the_grounds(void **state)
 {
@@ -946,6 +1014,8 @@ int main(void)
         cmocka_unit_test(test_isolation__without_a_look_nothing_is_asked_for_many_either),
         cmocka_unit_test(test_isolation__a_lost_answer_among_many_is_looked_for),
         cmocka_unit_test(test_isolation__the_reserve_is_for_the_look_too),
+        cmocka_unit_test(test_isolation__a_few_calls_are_left_to_come_together),
+        cmocka_unit_test(test_isolation__who_is_one_of_many_waits_for_the_others),
         cmocka_unit_test(test_isolation__a_storm_does_not_age_the_grounds),
     };
 

@@ -284,8 +284,7 @@ enum err_code desk_refuse(struct engine *g, const struct desk_order *o, struct e
 
 /* ---- the kill switch ---------------------------------------------------------------------------- */
 
-struct throw
-{
+struct switching {
     struct engine *g;
     struct runtime *rt;
     struct arena *arena;
@@ -295,7 +294,7 @@ struct throw
     struct pause p; /* as it is then */
 };
 
-static enum err_code record_order(struct db_tx *tx, const struct throw *t, const char *what,
+static enum err_code record_order(struct db_tx *tx, const struct switching *t, const char *what,
                                   struct err *e)
 {
     return audit_put(tx, e, AUDIT_ORDER, 0, t->now, LOG_STR("order", what),
@@ -304,7 +303,7 @@ static enum err_code record_order(struct db_tx *tx, const struct throw *t, const
 
 static enum err_code pause_fn(struct db_tx *tx, void *arg, struct err *e)
 {
-    struct throw *t = arg;
+    struct switching *t = arg;
     struct notice_system n = {
         .about = "pause",
         .kind = "paused",
@@ -327,7 +326,7 @@ static enum err_code pause_fn(struct db_tx *tx, void *arg, struct err *e)
 
 static enum err_code resume_fn(struct db_tx *tx, void *arg, struct err *e)
 {
-    struct throw *t = arg;
+    struct switching *t = arg;
     const char *who = given(t->o->who), *why = given(t->o->why);
     struct notice_system n = {
         .about = "pause",
@@ -351,11 +350,13 @@ static enum err_code resume_fn(struct db_tx *tx, void *arg, struct err *e)
     return notice_system_put(tx, t->g, t->rt, t->arena, &n, t->now, e);
 }
 
-static enum err_code throw(struct throw *t, db_fn fn, const char *event, struct err *e) {
+static enum err_code switch_over(struct switching *t, db_fn fn, const char *event, struct err *e)
+{
     enum err_code code =
         t->arena ? db_write(t->g->store->db, fn, t, e) : err_set(e, ERR_NOMEM, "an order");
 
-    if (code) return code;
+    if (code)
+        return code;
     log_event(LOG_WARN, event, LOG_STR("who", t->o->who), LOG_STR("why", t->o->why));
     engine_kick(t->g);
     return ERR_OK;
@@ -365,17 +366,17 @@ enum err_code desk_pause(struct engine *g, const struct desk_order *o, struct er
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
-    struct throw t = {.g = g, .rt = rt, .arena = arena, .o = o, .now = clock_wall_ms(g->clock)};
+    struct switching t = {.g = g, .rt = rt, .arena = arena, .o = o, .now = clock_wall_ms(g->clock)};
 
-    return throw(&t, pause_fn, "pause", e);
+    return switch_over(&t, pause_fn, "pause", e);
 }
 
 enum err_code desk_resume(struct engine *g, const struct desk_order *o, struct err *e)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
-    struct throw t = {.g = g, .rt = rt, .arena = arena, .o = o, .now = clock_wall_ms(g->clock)};
-    enum err_code code = throw(&t, resume_fn, "resume", e);
+    struct switching t = {.g = g, .rt = rt, .arena = arena, .o = o, .now = clock_wall_ms(g->clock)};
+    enum err_code code = switch_over(&t, resume_fn, "resume", e);
 
     if (code)
         return code;

@@ -78,8 +78,8 @@
 #define YOUNG_MS      (3 * SECOND_MS)  /* an isolation that has time for that */
 #define YOUNG_BUSY_MS (20 * MINUTE_MS) /* a look of its own would cost a call that is scarce */
 /* An isolation that was confirmed so lately is joined without a look while many cases wait, for the look would be one
- * call for each of them, and joining asks Defender for nothing. What a person releases meanwhile, reconcile.h finds. */
-#define JOIN_CROWD_MS (5 * MINUTE_MS)
+ * call for each of them, and joining asks Defender for nothing. Longer would be to say what may have changed. */
+#define JOIN_CROWD_MS MINUTE_MS
 #define BUSY          300 /* per mille: quota_pressure */
 #define MIN_WAIT_MS   (SECOND_MS / 10)
 #define SEVERAL       5 /* others that wait, and it is one of many */

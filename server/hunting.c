@@ -319,7 +319,7 @@ static enum err_code make_cases(struct hunting *x, struct err *e)
     struct err why = {0};
 
     for (size_t i = 0; i < x->answer.n_rows && !code && !failed; i++) {
-        bool found;
+        bool found = false;
 
         if (!is_fresh(x, i) || x->seen[i] != HUNT_NEW)
             continue;

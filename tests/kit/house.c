@@ -587,3 +587,9 @@ int house_run(struct house *h, char **out, const char *const *args)
     *out = buf_take(&text);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
+
+int64_t house_asked_defender(struct house *h)
+{
+    return sim_count_calls(h->sim, NULL, "/api/*") -
+           sim_count_calls(h->sim, "GET", "/api/machineactions*");
+}

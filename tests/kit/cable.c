@@ -18,7 +18,6 @@ struct cables {
     char address[CABLES_MAX][24];
 };
 
-
 /* Runs `ip WORDS`, given as one text with blanks between; false when it fails. */
 static bool ip(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static bool ip(const char *fmt, ...)

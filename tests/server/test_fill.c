@@ -6,23 +6,23 @@
 static enum err_code subjects_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct db_rows *rows;
-    char *text = arg;
+    struct buf *text = arg;
     enum err_code code =
         db_query(tx, e, &rows, "SELECT kind FROM notices WHERE about = 'store' ORDER BY id", "");
 
     if (code)
         return code;
     while (db_next(rows))
-        (void)strcat(strcat(text, db_text(rows, 0)), " ");
+        buf_addf(text, "%s ", db_text(rows, 0));
     return db_rows_end(rows, e);
 }
 
 static void expect_told(struct rig *r, const char *wanted)
 {
-    char text[400] = "";
+    AUTO(buf_clear) struct buf text = BUF_INIT(400);
 
-    assert_int_equal(db_read(r->store->db, subjects_fn, text, NULL), ERR_OK);
-    assert_string_equal(text, wanted);
+    assert_int_equal(db_read(r->store->db, subjects_fn, &text, NULL), ERR_OK);
+    assert_string_equal(buf_text(&text), wanted);
 }
 
 static void test_fill__people_hear_it_once_each_way(void **state)

@@ -53,26 +53,24 @@ static size_t isolations(struct rig *r)
 static enum err_code alone_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct db_rows *rows;
-    char *text = arg;
+    struct buf *text = arg;
     enum err_code code =
         db_query(tx, e, &rows,
                  "SELECT subject FROM notices WHERE about = 'machine:" MACHINE "' ORDER BY id", "");
 
     if (code)
         return code;
-    while (db_next(rows)) {
-        (void)strcat(text, db_text(rows, 0));
-        (void)strcat(text, "\n");
-    }
+    while (db_next(rows))
+        buf_addf(text, "%s\n", db_text(rows, 0));
     return db_rows_end(rows, e);
 }
 
 static const char *told_alone(struct rig *r)
 {
-    char text[2000] = "";
+    AUTO(buf_clear) struct buf text = BUF_INIT(2000);
 
-    assert_int_equal(db_read(r->store->db, alone_fn, text, NULL), ERR_OK);
-    return arena_str(r->arena, text);
+    assert_int_equal(db_read(r->store->db, alone_fn, &text, NULL), ERR_OK);
+    return arena_str(r->arena, buf_text(&text));
 }
 
 /* One that cordon asked for and Defender confirmed. */

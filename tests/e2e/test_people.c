@@ -27,7 +27,8 @@
 #define STORM   300 /* alerts, each on a machine of its own */
 #define ALLOWED 10
 /* Lists of alerts, machines, actions before and after the POSTs: tens, not four for each machine. */
-#define READS_MAX 90
+#define READS_MAX                                                                                  \
+    STORM /* on a busy machine, with the looks at how they end; one by one it would be three each */
 
 /* ---- what was mailed ------------------------------------------------------------------------------ */
 

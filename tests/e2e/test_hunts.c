@@ -244,7 +244,7 @@ static void test_hunts__fifty_devices_under_a_limit_are_fifty_pushes(void **stat
     struct house *h = open_house(
         "hunts:\n  - {name: tools, " NEVER ", query: AlertEvidence, do: [case: {}]}\n", &o);
     AUTO(buf_clear) struct buf text = BUF_INIT(1 << 20);
-    char id[41];
+    char id[41], question[20];
 
     (void)state;
     sim_tell(
@@ -277,8 +277,24 @@ static void test_hunts__fifty_devices_under_a_limit_are_fifty_pushes(void **stat
         /* every one is judged, and what the limit holds back is held back by the same rules as a push is */
         house_wait_log(h, "\"event\":\"verdict\"", 50, 2 * SOON);
     }
+    house_wait_question(h, 40,
+                        question); /* all of them have come to their end, or wait for a person */
     assert_int_equal(sim_state(h->sim, "isolate_posts"), 10);
     run_says(h, "tools", false, "100 rows, 0 of them new");
+    house_stop(h);
+
+    h = house_start(&o); /* the same, pushed */
+    for (unsigned i = 0; i < 50; i++) {
+        char alert[40];
+
+        (void)snprintf(alert, sizeof alert, "da%u_-1", i);
+        sim_tellf(h->sim, "/machines", "{\"id\":\"%s\"}", machine(i, id));
+        sim_tellf(h->sim, "/alerts", "{\"id\":\"%s\",\"severity\":\"High\",\"machineId\":\"%s\"}",
+                  alert, id);
+        json_free(house_push(h, alert, id, 202));
+    }
+    house_wait_question(h, 40, question);
+    assert_int_equal(sim_state(h->sim, "isolate_posts"), 10);
     house_stop(h);
 }
 

@@ -96,27 +96,6 @@ static int order(struct house *h, const char *path, const char *body)
     return status;
 }
 
-/* The one open question; waits until it stands over `count` cases. The id into out. */
-static void wait_question(struct house *h, int64_t count, char out[20])
-{
-    int64_t deadline = house_now_ms() + SOON, now = -1;
-
-    for (;;) {
-        AUTO(json_freep) struct json *doc = house_get(h, "/api/questions?state=open");
-        const struct json *list = json_get(doc, "questions");
-
-        if (json_count(list) == 1 && json_int64(json_get(json_first(list), "count"), &now) &&
-            now == count) {
-            (void)snprintf(out, 20, "%s", json_get_string(json_first(list), "id"));
-            return;
-        }
-        if (house_now_ms() > deadline)
-            fail_msg("%zu questions, the first over %lld cases, not %lld", json_count(list),
-                     (long long)now, (long long)count);
-        (void)poll(NULL, 0, 20);
-    }
-}
-
 static void push_storm(struct house *h)
 {
     AUTO(json_freep)
@@ -151,7 +130,7 @@ static void test_people__a_storm_is_one_decision(void **state)
 
     (void)state;
     push_storm(h);
-    wait_question(h, STORM - ALLOWED, id);
+    house_wait_question(h, STORM - ALLOWED, id);
     assert_int_equal(sim_count_calls(h->sim, "POST", SIM_ISOLATE), ALLOWED);
     /* two for each that was isolated, and one about all the others */
     wait_mails(h, 2 * ALLOWED + 1);
@@ -184,7 +163,7 @@ static void test_people__a_pause_in_the_middle_stops_within_a_second(void **stat
 
     (void)state;
     push_storm(h);
-    wait_question(h, STORM - ALLOWED, id);
+    house_wait_question(h, STORM - ALLOWED, id);
     (void)snprintf(path, sizeof path, "/api/questions/%s/approve", id);
     assert_int_equal(order(h, path, "{\"by\":\"maria\"}"), 200);
     AUTO(json_freep)
@@ -227,7 +206,7 @@ static struct house *open_question_with(struct arena *a, const char *more, struc
     sim_tell(h->sim, "/alerts",
              "{\"id\":\"" ALERT "\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}");
     AUTO(json_freep) struct json *answer = house_push(h, ALERT, MACHINE, 202);
-    wait_question(h, 1, id);
+    house_wait_question(h, 1, id);
     wait_mails(h, 2);
     assert_int_equal(read_mails(h, a, mails), 2);
     return h;
@@ -285,7 +264,7 @@ static void test_people__a_scanner_that_opens_every_link_decides_nothing(void **
             assert_non_null(strstr(f.body, mails[i].to));
             fetched_clear(&f);
         }
-    wait_question(h, 1, id);
+    house_wait_question(h, 1, id);
     assert_int_equal(sim_count_calls(h->sim, "POST", SIM_ISOLATE), 0);
     house_stop(h);
 }
@@ -356,7 +335,7 @@ static void test_people__what_is_no_answer_is_none(void **state)
     forged[strlen(forged) - 1] = forged[strlen(forged) - 1] == 'A' ? 'B' : 'A';
     assert_int_equal(visit(h, "POST", forged, FORM, "answer=approve", &f), 404);
     fetched_clear(&f);
-    wait_question(h, 1, id);
+    house_wait_question(h, 1, id);
     assert_int_equal(sim_count_calls(h->sim, "POST", SIM_ISOLATE), 0);
     house_stop(h);
 }
@@ -444,7 +423,7 @@ static void test_people__a_sign_in_proves_who_answers(void **state)
         if (status != rows[i].status)
             fail_msg("%s: HTTP %d, not %d", rows[i].label, status, rows[i].status);
     }
-    wait_question(h, 1, id); /* open still */
+    house_wait_question(h, 1, id); /* open still */
     assert_int_equal(sim_count_calls(h->sim, "POST", SIM_ISOLATE), 0);
     assert_int_equal(answer_as(h, PERSON("bob@x.example", "\"Cordon.Approver\""), ann->link,
                                "answer=approve&why=real"),
@@ -527,7 +506,7 @@ static void test_people__a_certificate_proves_who_answers(void **state)
     assert_int_equal(
         send_with(h, relay, "/hooks/relay", "application/json", "{\"alertId\":\"" ALERT "\"}"),
         202);
-    wait_question(h, 1, id);
+    house_wait_question(h, 1, id);
     wait_mails(h, 2);
     assert_int_equal(read_mails(h, a, &mails), 2);
     link = mail_to(mails, "bob@x.example")->link;

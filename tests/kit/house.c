@@ -593,3 +593,23 @@ int64_t house_asked_defender(struct house *h)
     return sim_count_calls(h->sim, NULL, "/api/*") -
            sim_count_calls(h->sim, "GET", "/api/machineactions*");
 }
+
+void house_wait_question(struct house *h, int64_t count, char out[20])
+{
+    int64_t deadline = house_now_ms() + 60000, now = -1;
+
+    for (;;) {
+        AUTO(json_freep) struct json *doc = house_get(h, "/api/questions?state=open");
+        const struct json *list = json_get(doc, "questions");
+
+        if (json_count(list) == 1 && json_int64(json_get(json_first(list), "count"), &now) &&
+            now == count) {
+            (void)snprintf(out, 20, "%s", json_get_string(json_first(list), "id"));
+            return;
+        }
+        if (house_now_ms() > deadline)
+            fail_msg("%zu questions, the first over %lld cases, not %lld", json_count(list),
+                     (long long)now, (long long)count);
+        (void)poll(NULL, 0, 20);
+    }
+}

@@ -99,6 +99,8 @@ struct json *house_get(struct house *h, const char *path);
 /** Waits until the case of an answer's first id has a state; returns the whole case. */
 struct json *house_wait_case(struct house *h, const struct json *answer, const char *state,
                              int64_t timeout_ms);
+/** Waits until one question is open, and over so many cases; its id in out. */
+void house_wait_question(struct house *h, int64_t count, char out[20]);
 /** Calls of Defender's API so far, but for the look at what others isolated, which every server takes by itself. */
 int64_t house_asked_defender(struct house *h);
 /** Waits until no case is in a state other than done, failed or dropped. */

@@ -399,11 +399,14 @@ static void test_job__a_duplicate_answer_is_adopted(void **state)
         sim_tellf(h->sim, "/config", "{\"actions\":{\"duplicate\":\"%s\"}}", modes[i]);
         add_machine(h, MACHINE, "");
         add_alert(h, ALERT, "High", "");
+        /* the look at all machines, made at the start, has not seen it either */
+        AUTO(json_freep)
+        struct json *start = sim_wait_calls(h->sim, "GET", "/api/machineactions", 1, SOON);
         /* somebody isolates between our look and our POST: the look is answered from before */
-        sim_tell(
-            h->sim, "/faults",
-            "{\"method\":\"GET\",\"path\":\"/api/machineactions\",\"kind\":\"answer\",\"status\":200,"
-            "\"json\":{\"value\":[]}}");
+        sim_tell(h->sim, "/faults",
+                 "{\"method\":\"GET\",\"path\":\"/api/machineactions\",\"query\":\"*machineId*\","
+                 "\"kind\":\"answer\",\"status\":200,"
+                 "\"json\":{\"value\":[]}}");
         sim_tell(h->sim, "/actions",
                  "{\"machineId\":\"" MACHINE "\",\"type\":\"Isolate\",\"status\":\"Pending\","
                  "\"requestor\":\"analyst@contoso.example\"}");
@@ -520,7 +523,7 @@ static void test_job__what_is_transient_is_tried_again(void **state)
         "{\"path\":\"/api/alerts/*\",\"kind\":\"reset\"}",
         "{\"path\":\"/api/alerts/*\",\"kind\":\"throttle\",\"retry_after_s\":1}",
         "{\"path\":\"/api/machines/*\",\"kind\":\"close\"}",
-        "{\"path\":\"/api/machineactions\",\"kind\":\"error\",\"status\":503}",
+        "{\"path\":\"/api/machineactions\",\"query\":\"*machineId*\",\"kind\":\"error\",\"status\":503}",
         "{\"path\":\"/*/oauth2/*\",\"kind\":\"error\",\"status\":503}",
         "{\"method\":\"POST\",\"path\":\"/api/machines/*\",\"kind\":\"throttle\",\"retry_after_s\":1}",
     };

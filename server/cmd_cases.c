@@ -1,7 +1,6 @@
 /* cmd_cases.c - `cordon cases`: what is known and done about each alert, as the running server has it. */
-#include "cli.h"
+#include "cli_record.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "auto.h"
@@ -9,12 +8,32 @@
 #include "clock.h"
 #include "cmd_cases.h"
 #include "json.h"
-#include "rest.h"
 #include "settings.h"
 
 /* contract.md section 6 */
 static const char *const states[] = {"received", "expanding", "deciding", "acting", "waiting",
                                      "done",     "failed",    "dropped",  NULL};
+
+static const char *const titles[] = {"CASE",    "STATE", "TENANT",  "ALERT",
+                                     "MACHINE", "RULE",  "UPDATED", NULL};
+
+static void row(struct arena *a, const struct json *c, const char **cells)
+{
+    cells[0] = json_get_string(c, "id");
+    cells[1] = json_get_string(c, "state");
+    cells[2] = json_get_string(c, "tenant");
+    cells[3] = json_get_string(c, "alert_id");
+    cells[4] = json_get_string(c, "machine_id");
+    cells[5] = json_get_string(c, "rule");
+    cells[6] = cli_time(a, json_get_string(c, "updated"));
+}
+
+static const struct cli_kind kind = {.name = "case",
+                                     .path = "/api/cases",
+                                     .list = "cases",
+                                     .titles = titles,
+                                     .but = "facts", /* Defender's whole documents: for programs */
+                                     .row = row};
 
 /* ---- list ------------------------------------------------------------------------------------- */
 
@@ -53,39 +72,16 @@ static int64_t parse_since(const char *text)
     return clock_parse(text, &ms, NULL) ? 0 : ms;
 }
 
-static void show_cases(const struct json *cases, struct arena *a)
-{
-    static const char *const titles[] = {"CASE",    "STATE", "TENANT",  "ALERT",
-                                         "MACHINE", "RULE",  "UPDATED", NULL};
-    struct cli_table t;
-
-    cli_table_init(&t, a, titles);
-    JSON_EACH (c, cases) {
-        const char *const cells[] = {json_get_string(c, "id"),
-                                     json_get_string(c, "state"),
-                                     json_get_string(c, "tenant"),
-                                     json_get_string(c, "alert_id"),
-                                     json_get_string(c, "machine_id"),
-                                     json_get_string(c, "rule"),
-                                     cli_time(a, json_get_string(c, "updated"))};
-
-        cli_table_row(&t, cells);
-    }
-    cli_table_show(&t, cli_width());
-}
-
 static int cases_list(int argc, char **argv)
 {
     AUTO(buf_clear) struct buf path = BUF_INIT(4096);
-    AUTO(arena_freep) struct arena *a = arena_new(0);
-    AUTO(json_freep) struct json *answer = NULL;
     struct list_options o = {0};
     int code = cli_parse(argc, argv, &list_command, &o, NULL);
     char text[CLOCK_TEXT_SIZE];
 
     if (code != CLI_GO_ON)
         return code;
-    buf_adds(&path, "/api/cases");
+    buf_adds(&path, kind.path);
     if (o.state) {
         size_t i = 0;
 
@@ -109,31 +105,10 @@ static int cases_list(int argc, char **argv)
                              o.since);
         cli_query_add(&path, "since", clock_format(since, text));
     }
-    code = cli_admin_list(o.config, buf_text(&path), "cases", o.limit, &answer);
-    if (code != CLI_GO_ON || !a)
-        return CLI_FAILED;
-    if (o.json) {
-        cli_show_json(answer);
-        return CLI_DONE;
-    }
-    show_cases(json_get(answer, "cases"), a);
-    if (json_get_string(answer, "next"))
-        (void)fputs("There are more: --limit N shows more of them.\n", stderr);
-    return CLI_DONE;
+    return cli_list(o.config, &kind, buf_text(&path), o.limit, o.json);
 }
 
-/* ---- show ------------------------------------------------------------------------------------- */
-
-struct show_options {
-    const char *config;
-    bool json;
-};
-
-static const struct cli_option show_options[] = {
-    CLI_CONFIG(struct show_options, config),
-    CLI_JSON(struct show_options, json),
-    {.name = NULL},
-};
+/* ---- show and orders -------------------------------------------------------------------------- */
 
 static const struct cli_command show_command = {
     .name = "cases show",
@@ -141,47 +116,9 @@ static const struct cli_command show_command = {
     .about =
         "Everything about one case: its alert and machine, the verdict and why, every step, who\n"
         "was told. With --json also the facts that the verdict was given by.",
-    .options = show_options,
+    .options = cli_show_options,
     .least_args = 1,
     .most_args = 1,
-};
-
-static int cases_show(int argc, char **argv)
-{
-    AUTO(buf_clear) struct buf path = BUF_INIT(4096), what = BUF_INIT(200);
-    AUTO(json_freep) struct json *answer = NULL;
-    AUTO(auto_free) char *id = NULL;
-    struct show_options o = {0};
-    struct cli_words words;
-    int code = cli_parse(argc, argv, &show_command, &o, &words);
-
-    if (code != CLI_GO_ON)
-        return code;
-    id = rest_encode(words.items[0]);
-    buf_addf(&path, "/api/cases/%s", id ? id : "");
-    buf_addf(&what, "case '%.60s'", words.items[0]);
-    code = cli_admin_call(o.config, "GET", buf_text(&path), NULL, buf_text(&what), &answer);
-    if (code != CLI_GO_ON)
-        return code;
-    if (o.json)
-        cli_show_json(answer);
-    else
-        cli_show_value(answer, "facts"); /* Defender's whole documents: for programs */
-    return CLI_DONE;
-}
-
-/* ---- orders ----------------------------------------------------------------------------------- */
-
-struct order_options {
-    const char *config, *why;
-    bool json;
-};
-
-static const struct cli_option order_options[] = {
-    CLI_CONFIG(struct order_options, config),
-    CLI_OPTION("why", CLI_TEXT, struct order_options, why, "TEXT", "the reason, for the record"),
-    CLI_JSON(struct order_options, json),
-    {.name = NULL},
 };
 
 static const struct cli_command retry_command = {
@@ -190,7 +127,7 @@ static const struct cli_command retry_command = {
     .about =
         "Begins a case anew that failed, or of which a step failed or was withheld: Defender is read\n"
         "again, and the policy in force judges again.",
-    .options = order_options,
+    .options = cli_order_options,
     .least_args = 1,
     .most_args = 1,
 };
@@ -201,47 +138,28 @@ static const struct cli_command drop_command = {
     .about =
         "Lets a case go that is not over: nothing more is done or told about it. --why is demanded.\n"
         "An isolation that was requested already is still followed.",
-    .options = order_options,
+    .options = cli_order_options,
     .least_args = 1,
     .most_args = 1,
 };
 
-/* Sends the order `verb` about one case and says what came of it. */
-static int give_order(int argc, char **argv, const struct cli_command *command, const char *verb,
-                      bool why_demanded, const char *done)
+static int cases_show(int argc, char **argv)
 {
-    AUTO(buf_clear) struct buf path = BUF_INIT(4096), what = BUF_INIT(200);
-    AUTO(json_freep) struct json *answer = NULL;
-    AUTO(auto_free) char *id = NULL;
-    struct order_options o = {0};
-    struct cli_words words;
-    int code = cli_parse(argc, argv, command, &o, &words);
-
-    if (code != CLI_GO_ON)
-        return code;
-    if (why_demanded && !o.why)
-        return cli_usage(command, "--why TEXT is missing: say for what reason");
-    id = rest_encode(words.items[0]);
-    buf_addf(&path, "/api/cases/%s/%s", id ? id : "", verb);
-    buf_addf(&what, "case '%.60s'", words.items[0]);
-    code = cli_admin_order(o.config, buf_text(&path), o.why, buf_text(&what), &answer);
-    if (code != CLI_GO_ON)
-        return code;
-    if (o.json)
-        cli_show_json(answer);
-    else
-        (void)printf("case %s: %s\n", json_get_string(answer, "case"), done);
-    return CLI_DONE;
+    return cli_show_command(argc, argv, &show_command, &kind);
 }
 
 static int cases_retry(int argc, char **argv)
 {
-    return give_order(argc, argv, &retry_command, "retry", false, "it begins anew");
+    static const struct cli_verb retry = {.word = "retry", .done = "it begins anew"};
+
+    return cli_order_command(argc, argv, &retry_command, &kind, &retry);
 }
 
 static int cases_drop(int argc, char **argv)
 {
-    return give_order(argc, argv, &drop_command, "drop", true, "dropped");
+    static const struct cli_verb drop = {.word = "drop", .done = "dropped", .why_demanded = true};
+
+    return cli_order_command(argc, argv, &drop_command, &kind, &drop);
 }
 
 int cmd_cases(int argc, char **argv)

@@ -1,7 +1,6 @@
 /* cmd_isolations.c - `cordon isolations`: the ledger, as the running server has it. */
-#include "cli.h"
+#include "cli_record.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,18 +9,33 @@
 #include "rest.h"
 #include "settings.h"
 
-struct list_options {
-    const char *config;
-    int64_t limit;
-    bool open, json;
-};
+static const char *const titles[] = {"ISOLATION", "STATE",    "MACHINE", "TENANT", "REQUESTED",
+                                     "CONFIRMED", "RELEASED", "CASE",    "WHY",    NULL};
+
+static void row(struct arena *a, const struct json *i, const char **cells)
+{
+    const char *name = json_get_string(i, "machine_name");
+
+    cells[0] = json_get_string(i, "id");
+    cells[1] = json_get_string(i, "state");
+    cells[2] = name ? name : json_get_string(i, "machine_id");
+    cells[3] = json_get_string(i, "tenant");
+    cells[4] = cli_time(a, json_get_string(i, "requested"));
+    cells[5] = cli_time(a, json_get_string(i, "confirmed"));
+    cells[6] = cli_time(a, json_get_string(i, "released"));
+    cells[7] = json_get_string(i, "case");
+    cells[8] = json_get_string(i, "why");
+}
+
+static const struct cli_kind isolation = {.name = "isolation",
+                                          .path = "/api/isolations",
+                                          .list = "isolations",
+                                          .open = "?open=1",
+                                          .titles = titles,
+                                          .row = row};
 
 static const struct cli_option list_options[] = {
-    CLI_CONFIG(struct list_options, config),
-    CLI_OPTION("open", CLI_FLAG, struct list_options, open, NULL, "only those that are not over"),
-    CLI_OPTION("limit", CLI_NUMBER, struct list_options, limit, "N", "so many; else 50"),
-    CLI_JSON(struct list_options, json),
-    {.name = NULL},
+    CLI_LIST_OPTIONS("only those that are not over"),
 };
 
 static const struct cli_command list_command = {
@@ -32,51 +46,9 @@ static const struct cli_command list_command = {
     .options = list_options,
 };
 
-static void show_isolations(const struct json *isolations, struct arena *a)
-{
-    static const char *const titles[] = {"ISOLATION", "STATE",    "MACHINE", "TENANT", "REQUESTED",
-                                         "CONFIRMED", "RELEASED", "CASE",    "WHY",    NULL};
-    struct cli_table t;
-
-    cli_table_init(&t, a, titles);
-    JSON_EACH (i, isolations) {
-        const char *name = json_get_string(i, "machine_name");
-        const char *const cells[] = {json_get_string(i, "id"),
-                                     json_get_string(i, "state"),
-                                     name ? name : json_get_string(i, "machine_id"),
-                                     json_get_string(i, "tenant"),
-                                     cli_time(a, json_get_string(i, "requested")),
-                                     cli_time(a, json_get_string(i, "confirmed")),
-                                     cli_time(a, json_get_string(i, "released")),
-                                     json_get_string(i, "case"),
-                                     json_get_string(i, "why")};
-
-        cli_table_row(&t, cells);
-    }
-    cli_table_show(&t, cli_width());
-}
-
 static int isolations_list(int argc, char **argv)
 {
-    AUTO(arena_freep) struct arena *a = arena_new(0);
-    AUTO(json_freep) struct json *answer = NULL;
-    struct list_options o = {0};
-    int code = cli_parse(argc, argv, &list_command, &o, NULL);
-
-    if (code != CLI_GO_ON)
-        return code;
-    code = cli_admin_list(o.config, o.open ? "/api/isolations?open=1" : "/api/isolations",
-                          "isolations", o.limit, &answer);
-    if (code != CLI_GO_ON || !a)
-        return CLI_FAILED;
-    if (o.json) {
-        cli_show_json(answer);
-        return CLI_DONE;
-    }
-    show_isolations(json_get(answer, "isolations"), a);
-    if (json_get_string(answer, "next"))
-        (void)fputs("There are more: --limit N shows more of them.\n", stderr);
-    return CLI_DONE;
+    return cli_list_command(argc, argv, &list_command, &isolation);
 }
 
 /* ---- one of them -------------------------------------------------------------------------------- */
@@ -97,7 +69,7 @@ static int find_isolation(const char *config, const char *word, char **ret_id, b
         return CLI_FAILED;
     list = json_get(answer, "isolations");
     if (json_count(list) > 1) {
-        show_isolations(list, a);
+        cli_show_list(a, &isolation, list);
         cli_error("%zu machines are called '%.60s': name the machine's id or the isolation's",
                   json_count(list), word);
         return CLI_FAILED;
@@ -117,60 +89,29 @@ static int find_isolation(const char *config, const char *word, char **ret_id, b
     return *ret_id ? CLI_GO_ON : CLI_FAILED;
 }
 
-struct order_options {
-    const char *config, *why, *duration;
-    bool json;
-};
-
-static const struct cli_option show_options[] = {
-    CLI_CONFIG(struct order_options, config),
-    CLI_JSON(struct order_options, json),
-    {.name = NULL},
-};
-
 static const struct cli_command show_command = {
     .name = "isolations show",
     .args = "MACHINE",
     .about =
         "Everything about one isolation: since when, for which cases, who asked Defender, when people are\n"
         "asked about it next. MACHINE: the machine's name or id while it is isolated, or the isolation's id.",
-    .options = show_options,
+    .options = cli_show_options,
     .least_args = 1,
     .most_args = 1,
 };
 
 static int isolations_show(int argc, char **argv)
 {
-    AUTO(buf_clear) struct buf path = BUF_INIT(4096), what = BUF_INIT(200);
-    AUTO(json_freep) struct json *answer = NULL;
     AUTO(auto_free) char *id = NULL;
-    struct order_options o = {0};
+    struct cli_about_one o = {0};
     struct cli_words words;
     bool named;
     int code = cli_parse(argc, argv, &show_command, &o, &words);
 
     if (code == CLI_GO_ON)
         code = find_isolation(o.config, words.items[0], &id, &named);
-    if (code != CLI_GO_ON)
-        return code;
-    buf_addf(&path, "/api/isolations/%s", id);
-    buf_addf(&what, "isolation '%.60s'", id);
-    code = cli_admin_call(o.config, "GET", buf_text(&path), NULL, buf_text(&what), &answer);
-    if (code != CLI_GO_ON)
-        return code;
-    if (o.json)
-        cli_show_json(answer);
-    else
-        cli_show_value(answer, NULL);
-    return CLI_DONE;
+    return code == CLI_GO_ON ? cli_show_one(o.config, &isolation, id, o.json) : code;
 }
-
-static const struct cli_option release_options[] = {
-    CLI_CONFIG(struct order_options, config),
-    CLI_OPTION("why", CLI_TEXT, struct order_options, why, "TEXT", "the reason, for the record"),
-    CLI_JSON(struct order_options, json),
-    {.name = NULL},
-};
 
 static const struct cli_command release_command = {
     .name = "isolations release",
@@ -179,16 +120,22 @@ static const struct cli_command release_command = {
         "Has Defender release a machine, and follows that to its end; people are told in the thread of its\n"
         "alert. --why is demanded. An isolation that somebody else asked for is released only when the\n"
         "machine is named, by its name or id.",
-    .options = release_options,
+    .options = cli_order_options,
     .least_args = 1,
     .most_args = 1,
 };
 
+struct extend_options {
+    const char *config, *why, *duration;
+    bool json;
+};
+
 static const struct cli_option extend_options[] = {
-    CLI_CONFIG(struct order_options, config),
-    CLI_OPTION("for", CLI_TEXT, struct order_options, duration, "TIME", "so long from now: 4h, 3d"),
-    CLI_OPTION("why", CLI_TEXT, struct order_options, why, "TEXT", "the reason, for the record"),
-    CLI_JSON(struct order_options, json),
+    CLI_CONFIG(struct extend_options, config),
+    CLI_OPTION("for", CLI_TEXT, struct extend_options, duration, "TIME",
+               "so long from now: 4h, 3d"),
+    CLI_OPTION("why", CLI_TEXT, struct extend_options, why, "TEXT", "the reason, for the record"),
+    CLI_JSON(struct extend_options, json),
     {.name = NULL},
 };
 
@@ -202,50 +149,36 @@ static const struct cli_command extend_command = {
     .most_args = 1,
 };
 
-static int give_order(const struct order_options *o, const char *machine, const char *verb,
-                      const char *done)
-{
-    AUTO(buf_clear) struct buf path = BUF_INIT(4096), what = BUF_INIT(400);
-    AUTO(json_freep) struct json *answer = NULL;
-    AUTO(auto_free) char *id = NULL;
-    bool named = false;
-    int code = find_isolation(o->config, machine, &id, &named);
-
-    if (code != CLI_GO_ON)
-        return code;
-    buf_addf(&path, "/api/isolations/%s/%s", id, verb);
-    buf_addf(&what, "isolation '%.60s'", id);
-    code = cli_admin_order_with(o->config, buf_text(&path),
-                                &(struct cli_order){.why = o->why,
-                                                    .machine = named ? machine : NULL,
-                                                    .duration = o->duration},
-                                buf_text(&what), &answer);
-    if (code != CLI_GO_ON)
-        return code;
-    if (o->json)
-        cli_show_json(answer);
-    else
-        (void)printf("isolation %s: %s\n", json_get_string(answer, "isolation"), done);
-    return CLI_DONE;
-}
-
 static int isolations_release(int argc, char **argv)
 {
-    struct order_options o = {0};
+    static const struct cli_verb release = {.word = "release",
+                                            .done = "its release is asked for and followed"};
+    AUTO(auto_free) char *id = NULL;
+    struct cli_about_one o = {0};
     struct cli_words words;
+    bool named;
     int code = cli_parse(argc, argv, &release_command, &o, &words);
 
     if (code != CLI_GO_ON)
         return code;
     if (!o.why)
         return cli_usage(&release_command, "--why TEXT is missing: say for what reason");
-    return give_order(&o, words.items[0], "release", "its release is asked for and followed");
+    code = find_isolation(o.config, words.items[0], &id, &named);
+    if (code != CLI_GO_ON)
+        return code;
+    return cli_give_order(
+        o.config, &isolation, id, &release,
+        &(struct cli_order){.why = o.why, .machine = named ? words.items[0] : NULL}, o.json);
 }
 
 static int isolations_extend(int argc, char **argv)
 {
-    struct order_options o = {0};
+    static const struct cli_verb extend = {.word = "extend",
+                                           .done = "people are asked about it again after that"};
+    AUTO(auto_free) char *id = NULL;
+    struct extend_options o = {0};
     struct cli_words words;
+    bool named;
     int64_t ms;
     int code = cli_parse(argc, argv, &extend_command, &o, &words);
 
@@ -255,7 +188,14 @@ static int isolations_extend(int argc, char **argv)
         return cli_usage(&extend_command, "--for: expected a time such as 4h or 3d%s%.40s%s",
                          o.duration ? ", found '" : "", o.duration ? o.duration : "",
                          o.duration ? "'" : "");
-    return give_order(&o, words.items[0], "extend", "people are asked about it again after that");
+    code = find_isolation(o.config, words.items[0], &id, &named);
+    if (code != CLI_GO_ON)
+        return code;
+    return cli_give_order(o.config, &isolation, id, &extend,
+                          &(struct cli_order){.why = o.why,
+                                              .machine = named ? words.items[0] : NULL,
+                                              .duration = o.duration},
+                          o.json);
 }
 
 int cmd_isolations(int argc, char **argv)

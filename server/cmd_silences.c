@@ -1,27 +1,39 @@
 /* cmd_silences.c - `cordon silences`: for a while people are not told of the alerts that a condition matches. */
-#include "cli.h"
+#include "cli_record.h"
 
 #include <stdio.h>
 
 #include "auto.h"
-#include "buf.h"
 #include "json.h"
-#include "rest.h"
 
-/* ---- list and show ---------------------------------------------------------------------------- */
+/* ---- list, show, approve and end -------------------------------------------------------------- */
 
-struct list_options {
-    const char *config;
-    int64_t limit;
-    bool open, json;
-};
+static const char *const titles[] = {"SILENCE", "STATE", "BY",       "UNTIL",
+                                     "WHEN",    "WHY",   "WITHHELD", NULL};
+
+static void row(struct arena *a, const struct json *s, const char **cells)
+{
+    int64_t withheld = 0;
+
+    (void)json_int64(json_get(s, "withheld"), &withheld);
+    cells[0] = json_get_string(s, "id");
+    cells[1] = json_get_string(s, "state");
+    cells[2] = json_get_string(s, "by");
+    cells[3] = cli_time(a, json_get_string(s, "until"));
+    cells[4] = json_get_string(s, "when");
+    cells[5] = json_get_string(s, "why");
+    cells[6] = arena_fmt(a, "%lld", (long long)withheld);
+}
+
+static const struct cli_kind silence = {.name = "silence",
+                                        .path = "/api/silences",
+                                        .list = "silences",
+                                        .open = "?open=1",
+                                        .titles = titles,
+                                        .row = row};
 
 static const struct cli_option list_options[] = {
-    CLI_CONFIG(struct list_options, config),
-    CLI_OPTION("open", CLI_FLAG, struct list_options, open, NULL, "only those that have not ended"),
-    CLI_OPTION("limit", CLI_NUMBER, struct list_options, limit, "N", "so many; else 50"),
-    CLI_JSON(struct list_options, json),
-    {.name = NULL},
+    CLI_LIST_OPTIONS("only those that have not ended"),
 };
 
 static const struct cli_command list_command = {
@@ -30,64 +42,11 @@ static const struct cli_command list_command = {
     .options = list_options,
 };
 
-static int silences_list(int argc, char **argv)
-{
-    static const char *const titles[] = {"SILENCE", "STATE", "BY",       "UNTIL",
-                                         "WHEN",    "WHY",   "WITHHELD", NULL};
-    AUTO(arena_freep) struct arena *a = arena_new(0);
-    AUTO(json_freep) struct json *answer = NULL;
-    struct list_options o = {0};
-    struct cli_table t;
-    int code = cli_parse(argc, argv, &list_command, &o, NULL);
-
-    if (code != CLI_GO_ON)
-        return code;
-    code = cli_admin_list(o.config, o.open ? "/api/silences?open=1" : "/api/silences", "silences",
-                          o.limit, &answer);
-    if (code != CLI_GO_ON || !a)
-        return CLI_FAILED;
-    if (o.json) {
-        cli_show_json(answer);
-        return CLI_DONE;
-    }
-    cli_table_init(&t, a, titles);
-    JSON_EACH (s, json_get(answer, "silences")) {
-        int64_t withheld = 0;
-
-        (void)json_int64(json_get(s, "withheld"), &withheld);
-        cli_table_row(&t, (const char *const[]){
-                              json_get_string(s, "id"), json_get_string(s, "state"),
-                              json_get_string(s, "by"), cli_time(a, json_get_string(s, "until")),
-                              json_get_string(s, "when"), json_get_string(s, "why"),
-                              arena_fmt(a, "%lld", (long long)withheld)});
-    }
-    cli_table_show(&t, cli_width());
-    return CLI_DONE;
-}
-
-struct one_options {
-    const char *config, *why;
-    bool json;
-};
-
-static const struct cli_option show_options[] = {
-    CLI_CONFIG(struct one_options, config),
-    CLI_JSON(struct one_options, json),
-    {.name = NULL},
-};
-
-static const struct cli_option order_options[] = {
-    CLI_CONFIG(struct one_options, config),
-    CLI_OPTION("why", CLI_TEXT, struct one_options, why, "TEXT", "the reason, for the record"),
-    CLI_JSON(struct one_options, json),
-    {.name = NULL},
-};
-
 static const struct cli_command show_command = {
     .name = "silences show",
     .args = "ID",
     .about = "Everything about one silence, and what it has withheld so far.",
-    .options = show_options,
+    .options = cli_show_options,
     .least_args = 1,
     .most_args = 1,
 };
@@ -96,7 +55,7 @@ static const struct cli_command approve_command = {
     .name = "silences approve",
     .args = "ID",
     .about = "Says yes to a broad silence, as the second person: not its author. It begins now.",
-    .options = order_options,
+    .options = cli_order_options,
     .least_args = 1,
     .most_args = 1,
 };
@@ -107,56 +66,34 @@ static const struct cli_command end_command = {
     .about =
         "Ends a silence before its time, or says no to one that is proposed. --why is demanded. What\n"
         "it withheld is mailed.",
-    .options = order_options,
+    .options = cli_order_options,
     .least_args = 1,
     .most_args = 1,
 };
 
-/* verb: of an order; NULL: shows it. */
-static int about_one(int argc, char **argv, const struct cli_command *command, const char *verb,
-                     bool why_demanded, const char *done)
+static int silences_list(int argc, char **argv)
 {
-    AUTO(buf_clear) struct buf path = BUF_INIT(4096), what = BUF_INIT(200);
-    AUTO(json_freep) struct json *answer = NULL;
-    AUTO(auto_free) char *id = NULL;
-    struct one_options o = {0};
-    struct cli_words words;
-    int code = cli_parse(argc, argv, command, &o, &words);
-
-    if (code != CLI_GO_ON)
-        return code;
-    if (why_demanded && !o.why)
-        return cli_usage(command, "--why TEXT is missing: say for what reason");
-    id = rest_encode(words.items[0]);
-    buf_addf(&path, "/api/silences/%s%s%s", id ? id : "", verb ? "/" : "", verb ? verb : "");
-    buf_addf(&what, "silence '%.60s'", words.items[0]);
-    code = verb ? cli_admin_order(o.config, buf_text(&path), o.why, buf_text(&what), &answer)
-                : cli_admin_call(o.config, "GET", buf_text(&path), NULL, buf_text(&what), &answer);
-    if (code != CLI_GO_ON)
-        return code;
-    if (o.json)
-        cli_show_json(answer);
-    else if (!verb)
-        cli_show_value(answer, NULL);
-    else
-        (void)printf("silence %s: %s\n", json_get_string(answer, "silence"), done);
-    return CLI_DONE;
+    return cli_list_command(argc, argv, &list_command, &silence);
 }
 
 static int silences_show(int argc, char **argv)
 {
-    return about_one(argc, argv, &show_command, NULL, false, NULL);
+    return cli_show_command(argc, argv, &show_command, &silence);
 }
 
 static int silences_approve(int argc, char **argv)
 {
-    return about_one(argc, argv, &approve_command, "approve", false, "it has begun");
+    static const struct cli_verb approve = {.word = "approve", .done = "it has begun"};
+
+    return cli_order_command(argc, argv, &approve_command, &silence, &approve);
 }
 
 static int silences_end(int argc, char **argv)
 {
-    return about_one(argc, argv, &end_command, "end", true,
-                     "it has ended; what it withheld is mailed");
+    static const struct cli_verb end = {
+        .word = "end", .done = "it has ended; what it withheld is mailed", .why_demanded = true};
+
+    return cli_order_command(argc, argv, &end_command, &silence, &end);
 }
 
 /* ---- add and preview -------------------------------------------------------------------------- */
@@ -221,8 +158,8 @@ static const struct cli_command preview_command = {
 
 static void show_preview(const struct json *p, struct arena *a)
 {
-    static const char *const titles[] = {"CASE", "SEVERITY", "TITLE", "MACHINE",
-                                         "RULE", "IT IS",    NULL};
+    static const char *const found[] = {"CASE", "SEVERITY", "TITLE", "MACHINE",
+                                        "RULE", "IT IS",    NULL};
     const struct json *cases = json_get(p, "cases");
     int64_t matched = 0, seen = 0, share = 0, withheld = 0;
     struct cli_table t;
@@ -239,7 +176,7 @@ static void show_preview(const struct json *p, struct arena *a)
         (long long)withheld);
     if (json_count(cases) == 0)
         return;
-    cli_table_init(&t, a, titles);
+    cli_table_init(&t, a, found);
     JSON_EACH (c, cases) {
         const char *name = json_get_string(c, "machine_name");
         const char *because = json_get_string(c, "told_because");

@@ -188,12 +188,12 @@ static int count_steps(const struct db_migration *steps)
     return n;
 }
 
-/* Inside a transaction: takes the first step that was not taken yet. *ret_done: there is none left. */
-static enum err_code take_step(struct db_tx *tx, const struct db_migration *steps, int n,
-                               bool *ret_done, struct err *e)
+/* Inside a transaction: takes the steps that were not taken yet. */
+static enum err_code take_steps(struct db_tx *tx, const struct db_migration *steps, int n,
+                                struct err *e)
 {
     const struct db_driver *d = tx->conn->driver;
-    int64_t has = 0;
+    int64_t has = 0, now = clock_wall_ms(clock_system());
     enum err_code code = d->lock_schema ? d->lock_schema(tx->conn, e) : ERR_OK;
 
     if (!code)
@@ -203,43 +203,35 @@ static enum err_code take_step(struct db_tx *tx, const struct db_migration *step
         code = db_run(tx, e, NULL,
                       "INSERT INTO schema_version (version, applied) VALUES (0, $1)"
                       " ON CONFLICT (version) DO NOTHING",
-                      "i", clock_wall_ms(clock_system()));
+                      "i", now);
     if (!code)
         code = schema_version(tx, &has, e);
-    if (code)
-        return code;
-    if (has > n)
+    if (!code && has > n)
         return newer_schema(has, n, e);
-    *ret_done = has == n;
-    if (has == n)
-        return ERR_OK;
-    if ((code = d->script(tx->conn, steps[has].sql, e)))
-        return err_in(e, "migration to schema %d", steps[has].version);
-    return db_run(tx, e, NULL, "INSERT INTO schema_version (version, applied) VALUES ($1, $2)",
-                  "ii", (int64_t)steps[has].version, clock_wall_ms(clock_system()));
+    for (; !code && has < n; has++) {
+        if ((code = d->script(tx->conn, steps[has].sql, e)))
+            return err_in(e, "migration to schema %d", steps[has].version);
+        code = db_run(tx, e, NULL, "INSERT INTO schema_version (version, applied) VALUES ($1, $2)",
+                      "ii", (int64_t)steps[has].version, now);
+    }
+    return code;
 }
 
-/* Each step in a transaction of its own: a start that was interrupted goes on where it stopped. */
+/* All steps in one transaction: a start either brings the schema up to date or leaves it as the older program
+ * knows it; and a new database waits for the disk once, not once per step. */
 static enum err_code migrate(struct db_conn *c, const struct db_migration *steps, struct err *e)
 {
-    int n = count_steps(steps);
-    bool done = false;
+    struct db_tx tx = {.conn = c};
+    enum err_code code = c->driver->begin(c, e);
 
-    while (!done) {
-        struct db_tx tx = {.conn = c};
-        enum err_code code = c->driver->begin(c, e);
-
-        if (code)
-            return code;
-        code = take_step(&tx, steps, n, &done, e);
-        if (code) {
-            c->driver->rollback(c);
-            return code;
-        }
-        if ((code = c->driver->commit(c, e)))
-            return code;
+    if (code)
+        return code;
+    code = take_steps(&tx, steps, count_steps(steps), e);
+    if (code) {
+        c->driver->rollback(c);
+        return code;
     }
-    return ERR_OK;
+    return c->driver->commit(c, e);
 }
 
 struct schema_check {

@@ -536,19 +536,23 @@ static void test_db__migrates_step_by_step_and_refuses_a_newer_schema(void **sta
     assert_string_equal(cell, "3");
 }
 
-static void test_db__a_failing_step_leaves_the_schema_before_it(void **state)
+static void test_db__a_failing_step_leaves_the_schema_as_it_was(void **state)
 {
+    static const struct db_migration old[] = {STEP_1, {0, NULL}};
     static const struct db_migration bad[] = {
         STEP_1,
-        {2, "CREATE TABLE b (x INTEGER); INSERT INTO nowhere (x) VALUES (2)"},
+        STEP_2,
+        {3, "CREATE TABLE c (x INTEGER); INSERT INTO nowhere (x) VALUES (2)"},
         {0, NULL},
     };
-    static const struct db_migration good[] = {STEP_1, STEP_2, {0, NULL}};
+    static const struct db_migration good[] = {STEP_1, STEP_2, STEP_3, {0, NULL}};
     struct place *p = *state;
     struct err e = {0};
 
+    assert_int_equal(try_open(p->url, old, false, &e), ERR_OK);
     assert_int_equal(try_open(p->url, bad, false, &e), ERR_INVALID);
-    assert_non_null(strstr(e.text, "migration to schema 2: no such table: nowhere"));
+    assert_non_null(strstr(e.text, "migration to schema 3: no such table: nowhere"));
+    assert_int_equal(try_open(p->url, old, false, &e), ERR_OK); /* the program that was in use */
     assert_int_equal(try_open(p->url, good, false, &e), ERR_OK);
 }
 
@@ -1804,7 +1808,7 @@ int main(int argc, char **argv)
         TEST(test_db__says_corrupt_when_a_page_is),
         TEST(test_db__a_second_server_is_told_who_the_first_is),
         TEST(test_db__migrates_step_by_step_and_refuses_a_newer_schema),
-        TEST(test_db__a_failing_step_leaves_the_schema_before_it),
+        TEST(test_db__a_failing_step_leaves_the_schema_as_it_was),
         TEST(test_db__a_statement_says_what_is_wrong_with_it),
         TEST(test_db__values_come_back_as_they_went_in),
         TEST(test_db__statements_are_known_by_text_not_by_address_alone),

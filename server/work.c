@@ -1,7 +1,9 @@
 /* work.c - see work.h.
  *
  * The queue between dispatcher and workers has one place for each thread: what stands in it was
- * claimed for a worker that is idle. Waiting uses the monotonic clock; due times are wall clock, so a
+ * claimed for a worker that is idle. The first worker is there from the start, the others are started when a row
+ * finds none asleep: most servers never need all of them, and each takes time of the start and some pages.
+ * Waiting uses the monotonic clock; due times are wall clock, so a
  * wall clock that jumps is noticed after LOOK_MS at the latest.
  */
 #include "work.h"
@@ -37,7 +39,8 @@ struct workers {
     pthread_cond_t dispatcher_cond, worker_cond;
     pthread_cond_t stop_cond; /* stopping is set */
     pthread_t dispatcher, *threads;
-    unsigned started; /* worker threads */
+    unsigned started; /* worker threads; no more once `closing` is set */
+    unsigned asleep;  /* of them; one that was woken counts until it has the lock */
     struct work *queue;
     unsigned queue_head, queue_len;
     unsigned idle, busy[WORK_KINDS]; /* busy: reserved, queued or running */
@@ -83,6 +86,16 @@ static bool find_room(const struct workers *p, int64_t now, size_t room[WORK_KIN
     return any;
 }
 
+static void *serve(void *arg);
+
+static bool start_worker(struct workers *p)
+{
+    if (pthread_create(&p->threads[p->started], NULL, serve, p))
+        return false;
+    p->started++;
+    return true;
+}
+
 /* A claimed row for the next idle worker. */
 static void enqueue(struct workers *p, const struct work *w)
 {
@@ -93,6 +106,8 @@ static void enqueue(struct workers *p, const struct work *w)
             break;
         }
     p->queue[(p->queue_head + p->queue_len++) % p->o.threads] = *w;
+    if (p->queue_len > p->asleep && p->started < p->o.threads && !p->closing && !start_worker(p))
+        log_event(LOG_WARN, "worker_not_started", LOG_STR("why", "the row waits for another"));
     pthread_cond_signal(&p->worker_cond);
 }
 
@@ -249,12 +264,16 @@ static void *serve(void *arg)
 {
     struct workers *p = arg;
 
+    (void)pthread_setname_np(pthread_self(), "worker"); /* not that of whoever needed it */
     pthread_mutex_lock(&p->lock);
     for (;;) {
         struct work w;
 
-        while (!p->queue_len && !p->closing)
+        while (!p->queue_len && !p->closing) {
+            p->asleep++;
             pthread_cond_wait(&p->worker_cond, &p->lock);
+            p->asleep--;
+        }
         if (!p->queue_len)
             break;
         w = p->queue[p->queue_head];
@@ -308,14 +327,9 @@ enum err_code workers_start(const struct workers_options *o, struct workers **re
     (void)pthread_cond_init(&p->stop_cond, &monotonic);
     (void)pthread_cond_init(&p->worker_cond, NULL);
     (void)pthread_condattr_destroy(&monotonic);
-    ok = p->queue && p->threads && p->held;
     p->idle = o->threads;
     *ret = p; /* before the first run, which may kick */
-    for (; ok && p->started < o->threads; p->started++)
-        if (pthread_create(&p->threads[p->started], NULL, serve, p)) {
-            ok = false;
-            break;
-        }
+    ok = p->queue && p->threads && p->held && start_worker(p);
     if (ok) {
         ok = pthread_create(&p->dispatcher, NULL, dispatch, p) == 0;
         p->dispatcher_started = ok;
@@ -323,7 +337,7 @@ enum err_code workers_start(const struct workers_options *o, struct workers **re
     if (!ok) {
         workers_stop(p);
         *ret = NULL;
-        return err_set(e, ERR_NOMEM, "cannot start %u worker threads", o->threads);
+        return err_set(e, ERR_NOMEM, "cannot start a worker thread");
     }
     return ERR_OK;
 }

@@ -1,6 +1,7 @@
 /* test_work.c - the pool of workers: every claim is run once, and no kind takes more than its share. */
 #include "engine_kit.h"
 
+#include <dirent.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -233,6 +234,41 @@ static void test_work__no_more_than_a_share_runs_at_once(void **state)
     workers_stop(pool);
     assert_int_equal(h.most, 2);
     assert_int_equal(h.count, 30);
+    rig_close(&r);
+}
+
+static unsigned threads_of_process(void)
+{
+    DIR *d = opendir("/proc/self/task");
+    unsigned n = 0;
+
+    assert_non_null(d);
+    for (const struct dirent *f; (f = readdir(d));)
+        n += f->d_name[0] != '.';
+    closedir(d);
+    return n;
+}
+
+static void test_work__workers_are_started_when_rows_need_them(void **state)
+{
+    struct rig r;
+    struct hall h;
+    struct workers *pool = NULL;
+    unsigned before;
+
+    (void)state;
+    rig_open(&r, NULL);
+    before = threads_of_process();
+    open_pool(&h, &r, &pool);
+    assert_int_equal(threads_of_process(), before + 2); /* the dispatcher and one worker */
+    put(r.store, 1);
+    put(r.store, 2);
+    workers_kick(pool);
+    wait_count(&h, 2);
+    assert_int_equal(h.running, 2); /* neither waits for the other */
+    assert_int_equal(threads_of_process(), before + 3);
+    let_run(&h);
+    workers_stop(pool);
     rig_close(&r);
 }
 
@@ -486,6 +522,7 @@ int main(void)
         cmocka_unit_test(test_work__a_long_run_keeps_its_lease),
         cmocka_unit_test(test_work__runs_find_their_pool),
         cmocka_unit_test(test_work__no_more_than_a_share_runs_at_once),
+        cmocka_unit_test(test_work__workers_are_started_when_rows_need_them),
         cmocka_unit_test(test_work__a_kick_is_a_look_at_once),
         cmocka_unit_test(test_work__what_is_due_later_is_run_then_without_a_kick),
         cmocka_unit_test(test_work__a_held_kind_waits_and_the_others_go_on),

@@ -14,7 +14,7 @@ struct claim {
     /* out */
     struct work *out;
     size_t count, taken[WORK_KINDS];
-    int64_t next;
+    int64_t due[WORK_PRIORITIES][WORK_KINDS]; /* the earliest; WORK_PARKED: none */
 };
 
 /* Takes the rows one by one: RETURNING gives no order, and a claim takes few rows. */
@@ -55,39 +55,46 @@ static enum err_code claim_level(struct db_tx *tx, struct claim *c, int kind, in
     return ERR_OK;
 }
 
-static enum err_code next_due(struct db_tx *tx, struct claim *c, int kind, int priority,
-                              struct err *e)
+/* The earliest due times of all kinds and priorities. One statement: most have nothing due, and a look is made
+ * often, in the thread that everybody who writes waits for. */
+static enum err_code look(struct db_tx *tx, struct claim *c, struct err *e)
 {
     struct db_rows *rows;
     enum err_code code;
 
     code = db_query(tx, e, &rows,
-                    "SELECT due FROM work WHERE kind = $1 AND priority = $2 ORDER BY due LIMIT 1",
-                    "ii", (int64_t)kind, (int64_t)priority);
+                    "WITH RECURSIVE levels (n) AS (SELECT CAST(0 AS BIGINT) UNION ALL"
+                    " SELECT n + 1 FROM levels WHERE n + 1 < $1) SELECT n,"
+                    " (SELECT min(due) FROM work WHERE priority = n / $2 AND kind = n % $2)"
+                    " FROM levels",
+                    "ii", (int64_t)WORK_PRIORITIES * WORK_KINDS, (int64_t)WORK_KINDS);
     if (code)
         return code;
-    if (db_next(rows) && db_int(rows, 0) < c->next)
-        c->next = db_int(rows, 0);
+    while (db_next(rows)) {
+        int64_t n = db_int(rows, 0);
+
+        c->due[n / WORK_KINDS][n % WORK_KINDS] =
+            db_is_null(rows, 1) ? WORK_PARKED : db_int(rows, 1);
+    }
     return db_rows_end(rows, e);
 }
 
 static enum err_code claim(struct db_tx *tx, void *arg, struct err *e)
 {
     struct claim *c = arg;
-    enum err_code code = ERR_OK;
+    bool some = false;
+    enum err_code code = look(tx, c, e);
 
     c->count = 0;
     memset(c->taken, 0, sizeof c->taken);
-    c->next = WORK_PARKED;
     for (int priority = 0; priority < WORK_PRIORITIES && !code; priority++)
         for (int kind = 0; kind < WORK_KINDS && !code; kind++) {
-            if (!c->room[kind])
+            if (!c->room[kind] || c->due[priority][kind] > c->now)
                 continue;
             code = claim_level(tx, c, kind, priority, e);
-            if (!code)
-                code = next_due(tx, c, kind, priority, e);
+            some = true;
         }
-    return code;
+    return !code && some ? look(tx, c, e) : code;
 }
 
 enum err_code store_work_claim(struct store *s, const char *owner, const size_t room[WORK_KINDS],
@@ -101,7 +108,11 @@ enum err_code store_work_claim(struct store *s, const char *owner, const size_t 
     if (code)
         return err_in(e, "claim work"), code;
     *ret_count = c.count;
-    *ret_next = c.next;
+    *ret_next = WORK_PARKED;
+    for (int priority = 0; priority < WORK_PRIORITIES; priority++)
+        for (int kind = 0; kind < WORK_KINDS; kind++)
+            if (room[kind] && c.due[priority][kind] < *ret_next)
+                *ret_next = c.due[priority][kind];
     return ERR_OK;
 }
 

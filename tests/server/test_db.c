@@ -1135,7 +1135,8 @@ static void wait_for_health(struct db *db)
 /* SQLite itself makes two calls for each page. */
 static void test_db__a_commit_reaches_the_log_in_few_calls(void **state)
 {
-    enum { N = 60, CALLS = 6 }; /* a page in the table and one in its index; 30 pages in a call */
+    /* A page in the table and one in its index; 30 pages in a call; and twice the log grows, by four calls. */
+    enum { N = 60, CALLS = 6 + 2 * 4 };
     static struct member members[N];
     static char pages[N][PAGE_TEXT];
     struct place *p = *state;
@@ -1164,6 +1165,37 @@ static void test_db__a_commit_reaches_the_log_in_few_calls(void **state)
     assert_in_range(after - before, 2, CALLS);
     assert_false(disk_log_is_dirty());
     assert_int_equal(count_rows(db, 100, 100 + N), N);
+    db_free(db);
+}
+
+static int64_t log_size(const struct place *p)
+{
+    char path[400];
+    struct stat st;
+
+    (void)snprintf(path, sizeof path, "%s-wal", p->path);
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_size;
+}
+
+/* The file's length is one more thing for a sync to write. */
+static void test_db__the_log_becomes_longer_in_pieces(void **state)
+{
+    struct place *p = *state;
+    struct db *db = open_url(p->url, 100);
+    struct err e = {0};
+    int64_t size;
+    int times = 0;
+
+    assert_int_equal(add(db, 1, &e), ERR_OK);
+    size = log_size(p);
+    assert_int_equal(size % (256 * 1024), 0);
+    for (int i = 2; i < 60; i++) { /* two pages each, at least: more than one piece */
+        assert_int_equal(add(db, i, &e), ERR_OK);
+        times += log_size(p) > size;
+        size = log_size(p);
+    }
+    assert_in_range(times, 1, 3);
     db_free(db);
 }
 
@@ -1821,6 +1853,7 @@ int main(int argc, char **argv)
         TEST(test_db__a_reader_sees_one_state),
         TEST(test_db__nobody_is_answered_before_the_sync_of_his_commit),
         TEST(test_db__a_commit_reaches_the_log_in_few_calls),
+        TEST(test_db__the_log_becomes_longer_in_pieces),
         TEST(test_db__a_commit_that_fails_is_nobodys),
         TEST(test_db__finds_out_by_itself_that_the_disk_has_room_again),
         TEST(test_db__a_closure_cannot_swallow_a_full_disk),

@@ -31,6 +31,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -425,7 +426,10 @@ static void come_soon(void)
         int32_t nice;
         uint32_t priority;
         uint64_t runtime_ns, deadline_ns, period_ns;
-    } a = {.size = sizeof a, .policy = SCHED_OTHER, .runtime_ns = SLICE_NS};
+    } a = {.size = sizeof a,
+           .policy = SCHED_OTHER,
+           .nice = getpriority(PRIO_PROCESS, 0),
+           .runtime_ns = SLICE_NS};
 
     (void)syscall(SYS_sched_setattr, 0, &a, 0);
 }

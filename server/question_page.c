@@ -8,21 +8,17 @@
 #include "approver.h"
 #include "capability.h"
 #include "desk.h"
+#include "html.h"
 #include "id.h"
 #include "jwks.h"
 #include "line.h"
 #include "log.h"
-#include "mime.h"
 #include "question.h"
 
 #define WAITING_MAX 256
-#define PAGE_MAX    (256 * 1024)
 #define CASES_SHOWN 100
 #define FORM_MAX    4096 /* an answer and its reason, each byte of it encoded */
 #define FORM_TYPE   "application/x-www-form-urlencoded"
-
-/* Nothing is loaded, run or framed; the form goes to the same place alone. */
-#define POLICY "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 struct question_page {
     struct engine *g;
@@ -71,100 +67,71 @@ static enum err_code view_fn(struct db_tx *tx, void *arg, struct err *e)
 
 /* ---- the page --------------------------------------------------------------------------------- */
 
-static void row(struct buf *out, const char *name, const char *value)
-{
-    if (!value || !*value)
-        return;
-    buf_addf(out, "<tr><th align=\"left\" valign=\"top\">%s</th><td>", name);
-    mime_html_escape(out, value);
-    buf_adds(out, "</td></tr>\n");
-}
-
 static void begin(struct buf *out, const char *headline)
 {
-    buf_adds(out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-                  "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
-                  "<title>cordon</title></head>\n<body>\n<h1>");
-    mime_html_escape(out, headline);
-    buf_adds(out, "</h1>\n");
-}
-
-static void paragraph(struct buf *out, const char *text)
-{
-    buf_adds(out, "<p>");
-    mime_html_escape(out, text);
-    buf_adds(out, "</p>\n");
+    html_begin(out, "cordon");
+    buf_adds(out, "<main>\n");
+    html_line(out, "h1", NULL, headline);
 }
 
 static void facts(struct buf *out, const struct view *v)
 {
     char when[CLOCK_TEXT_SIZE], id[ID_TEXT_SIZE];
 
-    buf_adds(out, "<table>\n");
-    row(out, "Why you are asked", v->q.what);
+    buf_adds(out, "<section>\n");
+    html_pairs_begin(out);
+    html_pair(out, "Why you are asked", v->q.what);
     for (size_t i = 0; i < v->n_cases; i++) {
         const struct question_case *c = &v->cases[i];
 
-        row(out, "Machine",
-            arena_fmt(v->arena, "%s (%s)", c->machine_name ? c->machine_name : "no name",
-                      c->machine_id ? c->machine_id : "no id"));
+        html_pair(out, "Machine",
+                  arena_fmt(v->arena, "%s (%s)", c->machine_name ? c->machine_name : "no name",
+                            c->machine_id ? c->machine_id : "no id"));
         if (i == 0 || question_is_of_one(v->q.kind)) {
-            row(out, "Action", c->action);
-            row(out, "Tenant", c->tenant);
+            html_pair(out, "Action", c->action);
+            html_pair(out, "Tenant", c->tenant);
         }
-        row(out, "Alert",
-            arena_fmt(v->arena, "%s, case %s", c->alert_id, id_format(c->case_id, id)));
+        html_pair(out, "Alert",
+                  arena_fmt(v->arena, "%s, case %s", c->alert_id, id_format(c->case_id, id)));
     }
     if (v->total > (int64_t)v->n_cases)
-        row(out, "And",
-            arena_fmt(v->arena, "%lld more", (long long)(v->total - (int64_t)v->n_cases)));
-    row(out, "Asked", clock_format(v->q.created, when));
-    row(out, "Until", clock_format(v->q.expires, when));
+        html_pair(out, "And",
+                  arena_fmt(v->arena, "%lld more", (long long)(v->total - (int64_t)v->n_cases)));
+    html_pair(out, "Asked", clock_format(v->q.created, when));
+    html_pair(out, "Until", clock_format(v->q.expires, when));
     if (v->q.people > 1)
-        row(out, "Persons needed", arena_fmt(v->arena, "%lld", (long long)v->q.people));
+        html_pair(out, "Persons needed", arena_fmt(v->arena, "%lld", (long long)v->q.people));
     for (size_t i = 0; i < v->n_answers; i++)
-        row(out, v->answers[i].yes ? "Yes" : "No",
-            arena_fmt(v->arena, "%s, %s%s%s", v->answers[i].person,
-                      clock_format(v->answers[i].at, when), v->answers[i].why ? ": " : "",
-                      v->answers[i].why ? v->answers[i].why : ""));
-    row(out, "You are", v->proves ? "whom your sign-in or certificate says" : v->person);
-    row(out, "Question", id_format(v->q.id, id));
-    buf_adds(out, "</table>\n");
+        html_pair(out, v->answers[i].yes ? "Yes" : "No",
+                  arena_fmt(v->arena, "%s, %s%s%s", v->answers[i].person,
+                            clock_format(v->answers[i].at, when), v->answers[i].why ? ": " : "",
+                            v->answers[i].why ? v->answers[i].why : ""));
+    html_pair(out, "You are", v->proves ? "whom your sign-in or certificate says" : v->person);
+    html_pair(out, "Question", id_format(v->q.id, id));
+    html_pairs_end(out);
+    buf_adds(out, "</section>\n");
 }
 
 static void form(struct buf *out)
 {
     buf_addf(out,
              "<form method=\"post\">\n<p><label>Your reason, for the record:<br>"
-             "<input name=\"why\" size=\"60\" maxlength=\"%d\"></label></p>\n"
-             "<p><button name=\"answer\" value=\"approve\">Yes, do it</button>\n"
+             "<input class=\"why\" name=\"why\" maxlength=\"%d\"></label></p>\n"
+             "<p><button class=\"danger\" name=\"answer\" value=\"approve\">Yes, do it</button>\n"
              "<button name=\"answer\" value=\"refuse\">No, do not</button></p>\n</form>\n",
              DESK_WHY_MAX / 4); /* characters; the limit counts bytes */
 }
 
 static void send_page(struct http_request *r, unsigned status, struct buf *out)
 {
-    struct http_answer a = {.status = status,
-                            .content_type = "text/html; charset=utf-8",
-                            .headers = {{"Cache-Control", "no-store"},
-                                        {"Content-Security-Policy", POLICY},
-                                        {"Referrer-Policy", "no-referrer"},
-                                        {"X-Content-Type-Options", "nosniff"},
-                                        {"X-Frame-Options", "DENY"}}};
-
-    buf_adds(out, "</body></html>\n");
-    if (buf_failed(out)) {
-        http_reply_problem(r, 503, "The page cannot be made now; come again.", NULL);
-        return;
-    }
-    a.body = buf_text(out);
-    a.body_len = out->len;
-    http_reply(r, &a);
+    buf_adds(out, "</main>\n");
+    html_end(out);
+    html_reply(r, status, out, NULL);
 }
 
 static void not_found(struct http_request *r)
 {
-    AUTO(buf_clear) struct buf out = BUF_INIT(PAGE_MAX);
+    AUTO(buf_clear) struct buf out = BUF_INIT(HTML_PAGE_MAX);
 
     begin(&out, "There is nothing to decide under this link.");
     send_page(r, 404, &out);
@@ -196,13 +163,13 @@ static const char *headline(const struct view *v)
 static void show(struct http_request *r, const struct view *v, unsigned status, const char *said,
                  int64_t now)
 {
-    AUTO(buf_clear) struct buf out = BUF_INIT(PAGE_MAX);
+    AUTO(buf_clear) struct buf out = BUF_INIT(HTML_PAGE_MAX);
 
     begin(&out, headline(v));
     if (said)
-        paragraph(&out, said);
+        html_line(&out, "p", NULL, said);
     else if (v->q.state != QUESTION_OPEN)
-        paragraph(&out, question_outcome(&v->q, v->arena));
+        html_line(&out, "p", NULL, question_outcome(&v->q, v->arena));
     facts(&out, v);
     if (v->q.state == QUESTION_OPEN && now < v->q.expires && !said)
         form(&out);
@@ -268,10 +235,10 @@ static void answer(struct question_page *p, struct http_request *r, const struct
     if (v->proves && !prove(p, r, c, v, &way))
         return;
     if (!read_form(r, v, way, &a)) {
-        AUTO(buf_clear) struct buf out = BUF_INIT(PAGE_MAX);
+        AUTO(buf_clear) struct buf out = BUF_INIT(HTML_PAGE_MAX);
 
         begin(&out, "This is no answer.");
-        paragraph(&out, "Open the link again and use its form.");
+        html_line(&out, "p", NULL, "Open the link again and use its form.");
         send_page(r, 400, &out);
         return;
     }

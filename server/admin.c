@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "api.h"
+#include "door.h"
 #include "explain.h"
 #include "hunting.h"
 #include "desk.h"
@@ -16,8 +17,9 @@
 #include "json.h"
 #include "log.h"
 #include "mute_desk.h"
-#include "pause.h"
 #include "preview.h"
+#include "readiness.h"
+#include "routes.h"
 #include "store_heartbeats.h"
 #include "store_hunts.h"
 #include "store_upkeep.h"
@@ -25,9 +27,8 @@
 #include "store_ways.h"
 #include "work.h"
 
-#define ANSWER_MAX    (32 * 1024 * 1024)
-#define PARTS_MAX     64
-#define ROUTE_ID_SIZE 64 /* longer than any id */
+#define ANSWER_MAX (32 * 1024 * 1024)
+#define PARTS_MAX  64
 
 struct admin {
     struct admin_options o;
@@ -52,54 +53,9 @@ static unsigned healthz(struct page *p)
     return 200;
 }
 
-static void part(struct json_out *o, const char *name, bool ok, const char *why, int64_t since)
-{
-    json_out_object(o, name);
-    json_out_bool(o, "ok", ok);
-    json_out_string(o, "why", ok ? NULL : why);
-    if (since)
-        json_out_time(o, "since", since);
-    json_out_object_end(o);
-}
-
-/* Ready means that a push can be accepted; what is wrong beyond that is named but keeps nobody away:
- * an accepted alert is worth more than one turned away because Defender does not answer. */
-static bool read_pause(struct engine *g, struct arena *a, struct pause *ret)
-{
-    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
-
-    return a && !store_pause(g->store, rt, a, ret, NULL);
-}
-
 static unsigned readyz(struct page *p)
 {
-    AUTO(arena_freep) struct arena *arena = arena_new(1024);
-    struct pause pause = {0};
-    struct engine *g = p->a->o.engine;
-    struct health_part parts[PARTS_MAX];
-    unsigned n = health_list(g->health, parts, PARTS_MAX);
-    bool stopping = atomic_load(&p->a->stopping);
-    bool store_ok = !store_health(g->store, &p->e);
-    bool ready = store_ok && !stopping, degraded = false;
-    struct json_out o = JSON_OUT(&p->out);
-
-    json_out_object(&o, NULL);
-    json_out_bool(&o, "ready", ready);
-    json_out_object(&o, "parts");
-    part(&o, "store", store_ok, p->e.text, 0);
-    part(&o, "senders", !stopping, "stopping", 0);
-    for (unsigned i = 0; i < n; i++) {
-        part(&o, parts[i].name, parts[i].ok, parts[i].why, parts[i].since);
-        degraded = degraded || !parts[i].ok;
-    }
-    if (store_ok && read_pause(g, arena, &pause)) {
-        part(&o, "pause", !pause.on, pause.on ? pause_words(&pause, arena) : NULL, pause.since);
-        degraded = degraded || pause.on;
-    }
-    json_out_object_end(&o);
-    json_out_bool(&o, "degraded", degraded);
-    json_out_object_end(&o);
-    return ready ? 200 : 503;
+    return readiness_write(p->a->o.engine, atomic_load(&p->a->stopping), &p->out) ? 200 : 503;
 }
 
 static void gauges_of_store(struct page *p)
@@ -285,7 +241,7 @@ static unsigned metrics_page(struct page *p)
     gauges_of_polls(p);
     if (!store_question_count(g->store, asked, NULL))
         metrics_gauge(&p->out, METRIC_OPEN_QUESTIONS, 1, NULL, NULL, asked[QUESTION_OPEN]);
-    if (read_pause(g, arena, &pause))
+    if (readiness_pause(g, arena, &pause))
         metrics_gauge(&p->out, METRIC_PAUSED, 1, NULL, NULL, pause.on);
     gauges_of_hunts(p);
     if (!store_mute_count(g->store, silences, NULL))
@@ -662,7 +618,7 @@ static unsigned end_silence(struct page *p)
 
 enum { FOR_ALL = 1 << 0, ORDER = 1 << 1 }; /* needs no token; POST instead of GET */
 
-static const struct route {
+static const struct admin_route {
     const char *path; /* one '*' stands for an id: page->id */
     unsigned flags;
     unsigned (*page)(struct page *p);
@@ -696,80 +652,12 @@ static const struct route {
     {"/api/resume", ORDER, resume_all},
 };
 
-/* Does the path fit? id gets what stands for the '*' ("" without one). */
-static bool fits(const char *pattern, const char *path, char id[ROUTE_ID_SIZE])
-{
-    size_t len = strcspn(pattern, "*"), n;
-
-    id[0] = '\0';
-    if (strncmp(pattern, path, len) != 0)
-        return false;
-    if (!pattern[len])
-        return !path[len];
-    n = strcspn(path + len, "/");
-    if (!n || n >= ROUTE_ID_SIZE || strcmp(pattern + len + 1, path + len + n) != 0)
-        return false;
-    memcpy(id, path + len, n);
-    id[n] = '\0';
-    return true;
-}
-
-static const struct route *find_route(const char *path, char id[ROUTE_ID_SIZE])
+static const struct admin_route *find_route(const char *path, char id[ROUTE_ID_SIZE])
 {
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
-        if (fits(routes[i].path, path, id))
+        if (route_fits(routes[i].path, path, id))
             return &routes[i];
     return NULL;
-}
-
-static bool authorised(const struct admin *a, struct http_request *r)
-{
-    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(a->o.engine);
-    const struct secret *token = &rt->config->admin.token;
-    unsigned count = 0;
-    const char *header;
-
-    if (!token->text)
-        return true;
-    header = http_header(r, "Authorization", &count);
-    if (count != 1 || strncasecmp(header, "Bearer ", 7) != 0)
-        return false;
-    return verify_equal(header + 7, strlen(header + 7), token->text, token->len);
-}
-
-/* 127.0.0.0/8 as numbers, which no name resolves to; a port may follow. */
-static bool is_loopback(const char *host)
-{
-    size_t len = strspn(host, "0123456789.");
-
-    return strncmp(host, "127.", 4) == 0 && (!host[len] || host[len] == ':');
-}
-
-/* Without a token the address is a loopback one, which a page of the web in an administrator's browser can
- * reach, too: by a name that it makes resolve to 127.0.0.1 (then Host is that name), or by sending blindly
- * (then Origin is the page's). A request of our commands has neither. */
-static bool is_local(struct http_request *r)
-{
-    static const char *const names[] = {"localhost", "[::1]"};
-    const char *host = http_header(r, "Host", NULL), *origin = http_header(r, "Origin", NULL);
-    bool local = host && is_loopback(host);
-
-    for (size_t i = 0; host && i < sizeof names / sizeof *names; i++) {
-        size_t len = strlen(names[i]);
-
-        local =
-            local || (strncasecmp(host, names[i], len) == 0 && (!host[len] || host[len] == ':'));
-    }
-    if (!origin || !local)
-        return local || !host; /* HTTP/1.0 has none, and browsers do not speak it */
-    return strncasecmp(origin, "http://", 7) == 0 && strcasecmp(origin + 7, host) == 0;
-}
-
-static bool has_token(const struct admin *a)
-{
-    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(a->o.engine);
-
-    return rt->config->admin.token.text != NULL;
 }
 
 /* A form of another page cannot be sent with this type. */
@@ -789,9 +677,16 @@ static enum http_next head(struct http_request *r, void *ctx, size_t *ret_body_m
     static const char *const challenge[][2] = {{"WWW-Authenticate", "Bearer"}, {NULL, NULL}};
     const struct admin *a = ctx;
     char id[ROUTE_ID_SIZE];
-    const struct route *route = find_route(http_path(r), id);
+    const struct admin_route *route = find_route(http_path(r), id);
     const char *method = http_method(r);
     bool gives_order = route && route->flags & ORDER;
+    enum door_answer door = DOOR_IN;
+
+    if (route && !(route->flags & FOR_ALL)) {
+        AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(a->o.engine);
+
+        door = door_knock(&rt->config->admin, r);
+    }
 
     *ret_body_max = 4096; /* an order and its reason */
     if (!route)
@@ -800,9 +695,9 @@ static enum http_next head(struct http_request *r, void *ctx, size_t *ret_body_m
         http_reply_problem(r, 405, "This path takes orders: POST.", order);
     else if (!gives_order && strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
         http_reply_problem(r, 405, "This path is only for reading.", read);
-    else if (!(route->flags & FOR_ALL) && !authorised(a, r))
+    else if (door == DOOR_TOKEN)
         http_reply_problem(r, 401, "The admin token is missing or wrong.", challenge);
-    else if (!(route->flags & FOR_ALL) && !has_token(a) && !is_local(r))
+    else if (door == DOOR_FOREIGN)
         http_reply_problem(r, 403,
                            "Without an admin token this side is for this host alone: name it as "
                            "127.0.0.1 or localhost.",
@@ -817,13 +712,13 @@ static enum http_next head(struct http_request *r, void *ctx, size_t *ret_body_m
 static void body(struct http_request *r, void *ctx)
 {
     char id[ROUTE_ID_SIZE];
-    const struct route *route = find_route(http_path(r), id);
+    const struct admin_route *route = find_route(http_path(r), id);
     struct page p = {.a = ctx,
                      .r = r,
                      .id = id,
                      .out = BUF_INIT(ANSWER_MAX),
                      .content_type = "application/json"};
-    unsigned status = route->page(&p);
+    unsigned status = route ? route->page(&p) : 404; /* head() has turned away what is no route */
 
     if (buf_failed(&p.out)) {
         http_reply_problem(r, 503, "The answer grew too large: ask for less with limit=.", NULL);

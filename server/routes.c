@@ -40,3 +40,20 @@ struct http_handler routes_handler(void)
 {
     return (struct http_handler){.head = head, .body = body, .refused = refused};
 }
+
+bool route_fits(const char *pattern, const char *path, char id[ROUTE_ID_SIZE])
+{
+    size_t len = strcspn(pattern, "*"), n;
+
+    id[0] = '\0';
+    if (strncmp(pattern, path, len) != 0)
+        return false;
+    if (!pattern[len])
+        return !path[len];
+    n = strcspn(path + len, "/");
+    if (!n || n >= ROUTE_ID_SIZE || strcmp(pattern + len + 1, path + len + n) != 0)
+        return false;
+    memcpy(id, path + len, n);
+    id[n] = '\0';
+    return true;
+}

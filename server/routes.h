@@ -2,6 +2,7 @@
 #ifndef CORDON_ROUTES_H
 #define CORDON_ROUTES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "http.h"
@@ -19,5 +20,10 @@ struct routes {
 
 /** What http_options wants: ctx is the struct routes. What the server refuses by itself is told to the last. */
 struct http_handler routes_handler(void);
+
+#define ROUTE_ID_SIZE 64 /* longer than any id */
+
+/** Does a path fit? One '*' of the pattern stands for an id, which id gets ("" without one). */
+bool route_fits(const char *pattern, const char *path, char id[ROUTE_ID_SIZE]);
 
 #endif

@@ -406,6 +406,26 @@ static unsigned questions(struct page *p)
     return status_of(code);
 }
 
+static unsigned one_question(struct page *p)
+{
+    int64_t id;
+    enum err_code code = id_parse(p->id, &id, &p->e);
+
+    if (code)
+        code = err_set(&p->e, ERR_NOT_FOUND, "there is no question with this id");
+    else
+        code = api_question(p->a->o.engine->store, id, &p->out, &p->e);
+    return status_of(code);
+}
+
+static unsigned sources(struct page *p)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(p->a->o.engine);
+    struct engine *g = p->a->o.engine;
+
+    return status_of(api_sources(g->store, rt->config, g->metrics, &p->out, &p->e));
+}
+
 static unsigned hunts(struct page *p)
 {
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(p->a->o.engine);
@@ -640,8 +660,10 @@ static const struct admin_route {
     {"/api/isolations/*/release", ORDER, release_isolation},
     {"/api/isolations/*/extend", ORDER, extend_isolation},
     {"/api/questions", 0, questions},
+    {"/api/questions/*", 0, one_question},
     {"/api/questions/*/approve", ORDER, approve},
     {"/api/questions/*/refuse", ORDER, refuse},
+    {"/api/sources", 0, sources},
     {"/api/silences", 0, silences},
     {"/api/silences/add", ORDER, add_silence},
     {"/api/silences/preview", ORDER, preview_silence},

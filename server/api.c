@@ -1,6 +1,8 @@
 /* api.c - see api.h. */
 #include "api.h"
 
+#include <string.h>
+
 #include "id.h"
 #include "json.h"
 #include "mute.h"
@@ -22,6 +24,22 @@ static void write_steps(struct json_out *o, const struct step_record *steps, siz
     json_out_array_end(o);
 }
 
+/* What people call the alert and its machine: nothing of it is known before Defender was read. */
+static void write_names(struct json_out *o, const char *facts)
+{
+    AUTO(json_freep) struct json *doc = NULL;
+    const struct json *alert, *machine;
+
+    if (facts)
+        (void)json_parse(facts, strlen(facts), &doc,
+                         NULL); /* of our own store; else null is written */
+    alert = json_get(doc, "alert");
+    machine = json_get(doc, "machine");
+    json_out_string(o, "severity", json_get_string(alert, "severity"));
+    json_out_string(o, "title", json_get_string(alert, "title"));
+    json_out_string(o, "machine_name", json_get_string(machine, "computerDnsName"));
+}
+
 /* The members that every case has, without the closing brace. */
 static void write_case(struct json_out *o, const struct case_record *c,
                        const struct step_record *steps, size_t n_steps)
@@ -31,6 +49,7 @@ static void write_case(struct json_out *o, const struct case_record *c,
     json_out_string(o, "tenant", c->tenant);
     json_out_string(o, "alert_id", c->alert_id);
     json_out_string(o, "machine_id", c->machine_id ? c->machine_id : c->pushed_machine_id);
+    write_names(o, c->facts);
     json_out_string(o, "state", case_state_name(c->state));
     json_out_string(o, "rule", c->rule);
     json_out_string(o, "why", c->why);
@@ -351,4 +370,30 @@ enum err_code api_questions(struct store *s, enum question_state state, int64_t 
     json_out_id(&o, "next", n == limit ? list[n - 1].id : 0);
     json_out_object_end(&o);
     return written(out, e);
+}
+
+struct question_loading {
+    struct question_reading r;
+    struct question_record q;
+    int64_t id;
+};
+
+static enum err_code load_question(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct question_loading *l = arg;
+    enum err_code code = question_load(tx, l->r.arena, l->id, &l->q, e);
+
+    return code ? code : write_question(tx, &l->r, e);
+}
+
+enum err_code api_question(struct store *s, int64_t id, struct buf *out, struct err *e)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    struct json_out o = JSON_OUT(out);
+    struct question_loading l = {.r = {.arena = arena, .o = &o}, .id = id};
+    enum err_code code;
+
+    l.r.q = &l.q;
+    code = arena ? db_read(s->db, load_question, &l, e) : err_set(e, ERR_NOMEM, "question");
+    return code ? code : written(out, e);
 }

@@ -26,7 +26,15 @@ enum err_code api_isolations(struct store *s, const struct isolation_filter *f, 
 enum err_code api_questions(struct store *s, enum question_state state, int64_t before_id,
                             size_t limit, struct buf *out, struct err *e);
 
+/** One of them. ERR_NOT_FOUND. */
+enum err_code api_question(struct store *s, int64_t id, struct buf *out, struct err *e);
+
 struct config;
+struct metrics;
+/** {"sources":[…],"next":null}: those of the configuration and each polled tenant, when they were last heard, and
+ *  what became of their requests since this process started. m may be NULL. */
+enum err_code api_sources(struct store *s, const struct config *c, struct metrics *m,
+                          struct buf *out, struct err *e);
 /** {"hunts":[…],"next":null}: those of the configuration, with what the store knows of their runs. */
 enum err_code api_hunts(struct store *s, const struct config *c, struct buf *out, struct err *e);
 /** One, with its query and what came of the last order. ERR_NOT_FOUND. */

@@ -7,6 +7,7 @@
 #include "auto.h"
 #include "buf.h"
 #include "cli.h"
+#include "explain.h"
 #include "json.h"
 #include "mime.h"
 #include "rest.h"
@@ -83,22 +84,8 @@ static void show_rules(const struct json *verdict)
 
     say("Rules, in order:");
     JSON_EACH (rule, json_get(verdict, "why")) {
-        const char *name = or_dash(json_get_string(rule, "rule"));
-        const char *result = or_dash(json_get_string(rule, "result"));
-        const char *says;
-
-        if (!found && gave && strcmp(name, gave) == 0) {
-            found = true;
-            says = strcmp(result, "true") == 0 ? "matches, and gives the verdict"
-                                               : "cannot be judged, and gives the verdict in doubt";
-        } else if (found) {
-            says = strcmp(result, "true") == 0      ? "would match; a rule above gave the verdict"
-                   : strcmp(result, "unknown") == 0 ? "could not be judged; not asked"
-                                                    : "would not match; not asked";
-        } else {
-            says = "does not match";
-        }
-        say("    %s: %s", name, says);
+        say("    %s: %s", or_dash(json_get_string(rule, "rule")),
+            explain_rule_says(rule, gave, &found));
         show_predicates(rule);
     }
     if (!gave)
@@ -113,11 +100,7 @@ static void show_protections(const struct json *verdict)
         return;
     say("Protected machines:");
     JSON_EACH (p, list) {
-        const char *result = or_dash(json_get_string(p, "result"));
-
-        say("    %s", strcmp(result, "true") == 0      ? "protects:"
-                      : strcmp(result, "unknown") == 0 ? "cannot be judged, so it protects:"
-                                                       : "does not protect:");
+        say("    %s:", explain_protection_says(p));
         show_predicates(p);
     }
 }

@@ -155,3 +155,32 @@ enum err_code explain_case(struct store *s, int64_t id, const struct policy *in_
     json_out_object_end(&o);
     return buf_failed(out) ? err_set(e, buf_failed(out), "the answer") : ERR_OK;
 }
+
+static bool is_result(const struct json *judged, const char *result)
+{
+    const char *text = json_get_string(judged, "result");
+
+    return text && strcmp(text, result) == 0;
+}
+
+const char *explain_rule_says(const struct json *rule, const char *gave, bool *found)
+{
+    const char *name = json_get_string(rule, "rule");
+
+    if (*found)
+        return is_result(rule, "true")      ? "would match; a rule above gave the verdict"
+               : is_result(rule, "unknown") ? "could not be judged; not asked"
+                                            : "would not match; not asked";
+    if (!gave || !name || strcmp(name, gave) != 0)
+        return "does not match";
+    *found = true;
+    return is_result(rule, "true") ? "matches, and gives the verdict"
+                                   : "cannot be judged, and gives the verdict in doubt";
+}
+
+const char *explain_protection_says(const struct json *protection)
+{
+    return is_result(protection, "true")      ? "protects"
+           : is_result(protection, "unknown") ? "cannot be judged, so it protects"
+                                              : "does not protect";
+}

@@ -20,4 +20,16 @@
 enum err_code explain_case(struct store *s, int64_t id, const struct policy *in_force,
                            struct buf *out, struct err *e);
 
+struct json;
+/**
+ * What came of a rule, one of a verdict's "why" in their order, in words.
+ *
+ * gave    the name of the rule that gave the verdict; NULL: none did.
+ * *found  false before the first; whether it was met.
+ * Returns static storage.
+ */
+const char *explain_rule_says(const struct json *rule, const char *gave, bool *found);
+/** The same of one of "protected": "protects", … */
+const char *explain_protection_says(const struct json *protection);
+
 #endif

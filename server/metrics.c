@@ -331,6 +331,15 @@ void metrics_add(struct metrics *m, enum metric which, int64_t n, const char *a,
         atomic_fetch_add_explicit(&c->value, n, memory_order_relaxed);
 }
 
+void metrics_each(struct metrics *m, enum metric which,
+                  void (*each)(void *ctx, const char *a, const char *b, int64_t value), void *ctx)
+{
+    if (!m)
+        return;
+    for (struct counter *c = m->lists[which]; c; c = c->next)
+        each(ctx, c->a, c->b, atomic_load_explicit(&c->value, memory_order_relaxed));
+}
+
 /* A label value: backslash, quote and line end are escaped (Prometheus text format 0.0.4). */
 static void write_label(struct buf *out, const char *name, const char *value)
 {

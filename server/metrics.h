@@ -80,6 +80,9 @@ AUTO_FREEP(struct metrics, metrics)
  *  each pair is kept for ever: never an id or an address. m NULL is fine. Any thread. */
 void metrics_add(struct metrics *m, enum metric which, int64_t n, const char *a, const char *b);
 
+/** Calls each with every value that a counter has had so far. Any thread. */
+void metrics_each(struct metrics *m, enum metric which,
+                  void (*each)(void *ctx, const char *a, const char *b, int64_t value), void *ctx);
 /** Writes all counters as Prometheus text. */
 void metrics_write(struct metrics *m, struct buf *out);
 /** Writes one value of a gauge, with its HELP and TYPE lines when first is set. */

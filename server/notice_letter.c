@@ -273,15 +273,12 @@ static const char *how_to_release(const struct notice *n, struct arena *a)
                : NULL;
 }
 
-/* NULL: there is none. */
-static const char *portal_url(const struct notice *n, const struct runtime *rt, struct arena *a)
+const char *notice_portal_url(const struct config_tenant *t, const char *alert_id, struct arena *a)
 {
-    const struct config_tenant *t = config_tenant(rt->config, n->c->tenant);
-    char *id =
-        rest_encode(n->c->alert_id); /* defender-api.md section 9.4: portal link for an alert */
+    char *id = rest_encode(alert_id); /* defender-api.md section 9.4: portal link for an alert */
     const char *url = NULL;
 
-    if (id && t)
+    if (id)
         url = arena_fmt(a, "https://security.microsoft.com/alerts/%s?tid=%s", id, t->tenant_id);
     free(id);
     return url;
@@ -290,7 +287,9 @@ static const char *portal_url(const struct notice *n, const struct runtime *rt, 
 void notice_compose(struct letter *l, const struct notice *n, const struct runtime *rt,
                     const struct pause *pause, const char *link, struct arena *a)
 {
-    const char *release = how_to_release(n, a), *portal = portal_url(n, rt, a);
+    const struct config_tenant *tenant = config_tenant(rt->config, n->c->tenant);
+    const char *portal = tenant ? notice_portal_url(tenant, n->c->alert_id, a) : NULL;
+    const char *release = how_to_release(n, a);
     char case_id[ID_TEXT_SIZE];
 
     letter_begin(l, a, kinds[n->kind].headline, kinds[n->kind].colour);
@@ -400,10 +399,13 @@ const char *notice_subject(const struct notice *n, struct arena *a)
 void notice_gist(const struct notice *n, const struct runtime *rt, struct arena *arena,
                  struct notice_gist *ret)
 {
+    const struct config_tenant *tenant = config_tenant(rt->config, n->c->tenant);
+
     *ret = (struct notice_gist){.subject = notice_subject(n, arena),
                                 .headline = kinds[n->kind].headline,
                                 .next = what_now(n, arena),
                                 .machine = machine_name(n),
-                                .portal = portal_url(n, rt, arena),
+                                .portal = tenant ? notice_portal_url(tenant, n->c->alert_id, arena)
+                                                 : NULL,
                                 .bad = strcmp(kinds[n->kind].colour, LETTER_RED) == 0};
 }

@@ -27,6 +27,8 @@ const char *notice_alert(const struct notice *n, struct arena *a);
  *  question by; NULL: none. */
 void notice_compose(struct letter *l, const struct notice *n, const struct runtime *rt,
                     const struct pause *pause, const char *link, struct arena *a);
+/** Where Defender's portal shows an alert; in a. NULL: out of memory. */
+const char *notice_portal_url(const struct config_tenant *t, const char *alert_id, struct arena *a);
 /** The colour of a kind, by its name; that of an alert for a name nobody knows. */
 const char *notice_colour(const char *kind);
 /* From this urgency on a person should look now. */

@@ -328,6 +328,8 @@ static void test_admin__serves_what_the_contract_lists_and_nothing_else(void **s
         int status;
         const char *type; /* NULL: a problem */
     } rows[] = {
+        {"GET", "/api/sources", 200, "application/json"},
+        {"GET", "/api/questions/0000000000000", 404, NULL},
         {"GET", "/healthz", 200, "application/json"},
         {"HEAD", "/healthz", 200, "application/json"},
         {"GET", "/healthz?x=1", 200, "application/json"},

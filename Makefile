@@ -10,7 +10,7 @@
 #   make crash [SHORT=1]    kill the server between any two steps; nothing may be lost
 #   make bench [SHORT=1]    how much it takes, and how fast
 #   make storm              ten thousand alerts at once, by Defender's real limits; some ten minutes
-#   make look               every kind of mail as a picture: desktop, phone, night; to be looked at
+#   make look               every kind of mail, and the console, as pictures: desktop, phone, night; to be looked at
 #   make image              the container image
 #   make install [DESTDIR=] [PREFIX=/usr/local]
 #   make deps               every Debian package that the above need (demo, run, test, lint, fuzz,
@@ -125,7 +125,7 @@ $(O)/bench/%: $(O)/obj/tests/bench/%.o
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 bench-built: all $(BENCH_BIN)
 
-# ---- look: letters as pictures -------------------------------------------------------------------------
+# ---- look: letters and pages as pictures -------------------------------------------------------------------------
 $(O)/look/look: $(O)/obj/tests/look/look.o $(O)/libcordon.a
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
@@ -176,8 +176,9 @@ storm:
 	@STORM=1 CORDON_BUILD='$(CURDIR)/$(O)' $(O)/e2e/test_storm
 look:
 	@tests/deps $(BUILD_DEBS) chromium
-	$(again) $(O)/look/look
-	@tests/look/run '$(CURDIR)/$(O)/look/look' '$(CURDIR)/$(O)/look'
+	$(again) all $(O)/look/look $(O)/e2e/test_console
+	@CORDON_BUILD='$(CURDIR)/$(O)' tests/look/run '$(CURDIR)/$(O)/look/look' \
+	    '$(CURDIR)/$(O)/e2e/test_console' '$(CURDIR)/$(O)/look'
 image:
 	@docker/build
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "api.h"
+#include "console.h"
 #include "door.h"
 #include "explain.h"
 #include "hunting.h"
@@ -33,6 +34,7 @@
 struct admin {
     struct admin_options o;
     atomic_bool stopping;
+    struct console *console;
 };
 
 /* Renders an answer. Returns an HTTP status; 4xx and 5xx: e->text is the problem's detail. */
@@ -704,6 +706,8 @@ static enum http_next head(struct http_request *r, void *ctx, size_t *ret_body_m
     bool gives_order = route && route->flags & ORDER;
     enum door_answer door = DOOR_IN;
 
+    if (console_serves(http_path(r)))
+        return console_handler().head(r, a->console, ret_body_max);
     if (route && !(route->flags & FOR_ALL)) {
         AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(a->o.engine);
 
@@ -734,13 +738,17 @@ static enum http_next head(struct http_request *r, void *ctx, size_t *ret_body_m
 static void body(struct http_request *r, void *ctx)
 {
     char id[ROUTE_ID_SIZE];
+    struct admin *a = ctx;
     const struct admin_route *route = find_route(http_path(r), id);
-    struct page p = {.a = ctx,
-                     .r = r,
-                     .id = id,
-                     .out = BUF_INIT(ANSWER_MAX),
-                     .content_type = "application/json"};
-    unsigned status = route ? route->page(&p) : 404; /* head() has turned away what is no route */
+    struct page p = {
+        .a = a, .r = r, .id = id, .out = BUF_INIT(ANSWER_MAX), .content_type = "application/json"};
+    unsigned status;
+
+    if (!route) { /* head() let it pass: it is the console's */
+        console_handler().body(r, a->console);
+        return;
+    }
+    status = route->page(&p);
 
     if (buf_failed(&p.out)) {
         http_reply_problem(r, 503, "The answer grew too large: ask for less with limit=.", NULL);
@@ -767,16 +775,27 @@ struct http_handler admin_handler(void)
 enum err_code admin_new(const struct admin_options *o, struct admin **ret, struct err *e)
 {
     struct admin *a = calloc(1, sizeof *a);
+    enum err_code code;
 
     if (!a)
         return err_set(e, ERR_NOMEM, "admin");
     a->o = *o;
+    code = console_new(&(struct console_options){.engine = o->engine,
+                                                 .version = o->version,
+                                                 .stopping = &a->stopping},
+                       &a->console, e);
+    if (code) {
+        free(a);
+        return code;
+    }
     *ret = a;
     return ERR_OK;
 }
 
 void admin_free(struct admin *a)
 {
+    if (a)
+        console_free(a->console);
     free(a);
 }
 

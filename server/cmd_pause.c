@@ -22,7 +22,8 @@ static const struct cli_command pause_command = {
     .name = "pause",
     .about = "Stops isolating: from now on no new isolation is asked for, by any replica, until\n"
              "`cordon resume`, also after a restart. What the rules want meanwhile is told as not\n"
-             "isolated; releases, notices and reading go on.",
+             "isolated; releases, notices and reading go on. The console (admin.address, with a\n"
+             "browser) has the same switch.",
     .options = options,
 };
 

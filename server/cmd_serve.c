@@ -536,7 +536,8 @@ static const struct cli_command command = {
         "when it logs `ready`. SIGHUP reads the configuration again; secrets and certificates\n"
         "that change on disk take effect by themselves. SIGTERM finishes what is under way, for\n"
         "8 seconds at most; a second one ends it at once. Sockets that a service manager hands\n"
-        "over (LISTEN_FDS, named `listen` and `admin`) are used as they are.",
+        "over (LISTEN_FDS, named `listen` and `admin`) are used as they are. What it does and\n"
+        "waits for is seen with a browser at admin.address.",
     .options = options,
 };
 

@@ -328,6 +328,9 @@ static void test_admin__serves_what_the_contract_lists_and_nothing_else(void **s
         int status;
         const char *type; /* NULL: a problem */
     } rows[] = {
+        {"GET", "/", 200, "text/html; charset=utf-8"},
+        {"HEAD", "/", 200, "text/html; charset=utf-8"},
+        {"GET", "/cases", 200, "text/html; charset=utf-8"},
         {"GET", "/api/sources", 200, "application/json"},
         {"GET", "/api/questions/0000000000000", 404, NULL},
         {"GET", "/healthz", 200, "application/json"},
@@ -517,7 +520,7 @@ static void test_admin__names_of_other_hosts_are_refused_without_a_token(void **
         {"rebound.example", 403}, {"localhost.rebound.example", 403},
         {"127.0.0.1.x:1", 403},   {"cordon.rebound.example:9180", 403},
     };
-    static const char *const paths[] = {"/api/cases", "/metrics", "/api/isolations"};
+    static const char *const paths[] = {"/", "/api/cases", "/metrics", "/api/isolations"};
 
     (void)state;
     for (int token = 0; token < 2; token++) {
@@ -852,6 +855,7 @@ static void test_admin__a_sick_store_is_not_ready_until_it_is_well(void **state)
     (void)push(d, "contoso", "da1_-1");
     for (size_t i = 0; i < COUNT(rows); i++) {
         const char *why;
+        struct fetched f;
 
         print_message("  %s\n", rows[i].label);
         disk_fail(rows[i].call, DISK_LOG, rows[i].fault, 0);
@@ -864,6 +868,10 @@ static void test_admin__a_sick_store_is_not_ready_until_it_is_well(void **state)
         assert_true(strlen(why) > 5);
         AUTO(json_freep) struct json *list = get(d, "/api/cases", 200); /* reading goes on */
         assert_int_equal(json_count(json_get(list, "cases")), 1);
+        assert_int_equal(ask(d, "GET", "/", NULL, &f), 200);
+        assert_non_null(strstr(f.body, "NOT READY: nothing is accepted"));
+        assert_non_null(strstr(f.body, "/cases/")); /* the one there is */
+        fetched_clear(&f);
         disk_mend();
         assert_int_equal(db_write(d->store->db, touch_fn, NULL, NULL), ERR_OK);
         AUTO(json_freep) struct json *well = get(d, "/readyz", 200);

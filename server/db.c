@@ -537,6 +537,17 @@ enum err_code db_open(const struct db_options *o, struct db **ret, struct err *e
     return ERR_OK;
 }
 
+enum err_code db_locks(const char *url, struct db_locks *ret, struct err *e)
+{
+    const char *rest = NULL;
+    const struct db_driver *driver = find_driver(url, &rest, e);
+
+    if (!driver)
+        return ERR_INVALID;
+    *ret = (struct db_locks){0};
+    return driver->locks ? driver->locks(rest, ret, e) : ERR_OK;
+}
+
 enum err_code db_check_url(const char *url, const char *password, struct err *e)
 {
     const char *rest = NULL;

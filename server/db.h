@@ -62,6 +62,24 @@ struct db_options {
  * outlives the server with it; it must not call db_*.
  */
 enum err_code db_open(const struct db_options *o, struct db **ret, struct err *e);
+
+/* Who has hold of an embedded database's files. Numbers of processes: 0: nobody, -1: somebody whose number is not
+ * known here (of another container). */
+struct db_locks {
+    bool embedded;     /* false: the engine keeps its own locks, and nothing else is said */
+    bool tried, works; /* could it be tried whether the filesystem keeps locks, and does it? */
+    char why[120];     /* why it does not work */
+    const char *
+        network; /* "NFS": other hosts or kernels see the files, too; NULL: they do not; static storage */
+    int64_t server; /* serves it */
+    int64_t writer; /* another one that is writing */
+    int64_t other;  /* another one that has it open; with a server that is not always seen */
+};
+/**
+ * Looks without opening it. This process must have nothing of it open: looking would let its locks go (POSIX locks end with
+ * any close of the file). ERR_INVALID for a url that no driver reads; ERR_NOMEM.
+ */
+enum err_code db_locks(const char *url, struct db_locks *ret, struct err *e);
 /** Can the url be read, as far as that is known without opening it? ERR_INVALID says what is wrong, without
  *  repeating it. */
 enum err_code db_check_url(const char *url, const char *password, struct err *e);

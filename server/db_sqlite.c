@@ -1042,6 +1042,7 @@ const struct db_driver db_driver_sqlite = {
     .rows_end = driver_rows_end,
     .upkeep = driver_upkeep,
     .check = driver_check,
+    .locks = db_sqlite_locks,
     .backup = driver_backup,
     .replace = driver_replace,
     .room = driver_room,

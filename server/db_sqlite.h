@@ -24,4 +24,7 @@ enum err_code db_sqlite_backup(const char *path, const char *file, struct err *e
 enum err_code db_sqlite_replace(const char *path, const char *from, char **ret_aside,
                                 struct err *e);
 
+/** As db_locks; rest: the url after "sqlite:". */
+enum err_code db_sqlite_locks(const char *rest, struct db_locks *ret, struct err *e);
+
 #endif

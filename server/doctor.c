@@ -620,6 +620,61 @@ static void look_at_room(struct doctor *d, const char *file)
         say(d, DOCTOR_OK, NULL, "%" PRId64 " MiB are free on the store's disk", room >> 20);
 }
 
+/* "4711 (sqlite3)"; -1: nobody here knows its number. In the arena. */
+static const char *process(struct doctor *d, int64_t pid)
+{
+    char path[64], name[64] = "";
+    const char *text = NULL;
+    FILE *f;
+
+    if (pid < 0)
+        return "of another container or user";
+    (void)snprintf(path, sizeof path, "/proc/%" PRId64 "/comm", pid);
+    f = fopen(path, "re");
+    if (f && fgets(name, sizeof name, f))
+        text = arena_fmt(d->arena, "%" PRId64 " (%.*s)", pid, (int)strcspn(name, "\n"), name);
+    else
+        text = arena_fmt(d->arena, "%" PRId64, pid);
+    if (f)
+        (void)fclose(f);
+    return text ? text : "";
+}
+
+/* Who has hold of it, before this process opens it itself. */
+static void look_at_locks(struct doctor *d)
+{
+    struct db_locks l;
+    struct err e = {0};
+
+    if (db_locks(d->o->config->store_url, &l, &e) || !l.embedded)
+        return; /* a url that is wrong is said where it is opened */
+    if (l.network)
+        say(d,
+            strcmp(l.network, "FUSE") == 0 ? DOCTOR_WARN : DOCTOR_BAD, /* that may be local, too */
+            "put store.url on a disk of this host, or use postgresql: for several hosts",
+            "the store is on a network or shared filesystem (%s): its locks and memory hold within one host alone, "
+            "and two servers could write at once",
+            l.network);
+    if (l.tried && !l.works)
+        say(d, DOCTOR_BAD,
+            "put store.url on a local filesystem (ext4, xfs, btrfs): without locks a second server would not be kept away",
+            "the filesystem of the store keeps no locks: %s", l.why);
+    if (l.server)
+        say(d, DOCTOR_OK, NULL, "process %s serves the store and holds its lock",
+            process(d, l.server));
+    else if (l.tried && l.works && !l.writer && !l.other)
+        say(d, DOCTOR_OK, NULL, "the store's lock is free: no server runs on it");
+    if (l.writer)
+        say(d, DOCTOR_BAD,
+            "end it: cordon alone may write to its store; `cordon store backup` makes a copy to work with",
+            "process %s, which is not the server, is writing to the store", process(d, l.writer));
+    else if (l.other)
+        say(d, DOCTOR_WARN,
+            "end it when it is not yours: reading does no harm for a moment, but keeps the log from being cut; "
+            "`cordon store backup` makes a copy to work with",
+            "process %s, which is not the server, has the store open", process(d, l.other));
+}
+
 static void look_at_store(struct doctor *d)
 {
     static const char sqlite[] = "sqlite:";
@@ -629,6 +684,7 @@ static void look_at_store(struct doctor *d)
     enum err_code code;
 
     d->part = "store";
+    look_at_locks(d);
     code = store_open_as(c->store_url, c->store_password.text, true, d->o->clock, &s, &e);
     if (code == ERR_NOT_FOUND)
         say(d, DOCTOR_OK, NULL, "there is no store yet: the first start makes it");

@@ -6,14 +6,23 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "kit/disk.h"
 #include "kit/house.h"
+#include "kit/serving.h"
 
 #define MACHINE "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
 
@@ -294,6 +303,101 @@ static void test_doctor__a_relay_that_nothing_protects_is_found(void **state)
     house_stop(h);
 }
 
+/* ---- who has hold of the store ------------------------------------------------------------------- */
+
+static void test_doctor__says_who_has_hold_of_the_store(void **state)
+{
+    struct house *h = house_start(&(struct house_options){.not_yet = true});
+    char words[200];
+    sqlite3 *db = NULL;
+
+    (void)state;
+    AUTO(json_freep) struct json *before = doctor(h, "before the start", 0);
+    assert_finding(before, "before the start", "ok", "the store's lock is free");
+
+    house_cordon_start(h);
+    AUTO(json_freep) struct json *served = doctor(h, "served", 0);
+    (void)snprintf(words, sizeof words, "process %ld (cordon) serves the store", (long)h->pid);
+    assert_finding(served, "served", "ok", words);
+
+    /* somebody who writes beside it */
+    assert_int_equal(sqlite3_open(h->store_file, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_busy_timeout(db, 20000), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    AUTO(json_freep) struct json *beside = doctor(h, "written beside", 1);
+    (void)snprintf(words, sizeof words,
+                   "process %ld (test_doctor), which is not the server, is writing",
+                   (long)getpid());
+    assert_finding(beside, "written beside", "bad", words);
+    assert_finding(beside, "written beside", "ok", "(cordon) serves the store");
+    assert_int_equal(sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    house_cordon_stop(h);
+
+    /* and who keeps it open when nobody serves it */
+    assert_int_equal(sqlite3_exec(db, "SELECT count(*) FROM cases", NULL, NULL, NULL), SQLITE_OK);
+    AUTO(json_freep) struct json *open = doctor(h, "open", 0);
+    (void)snprintf(words, sizeof words,
+                   "process %ld (test_doctor), which is not the server, has the store open",
+                   (long)getpid());
+    assert_finding(open, "open", "warn", words);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    house_stop(h);
+}
+
+/* As on a filesystem whose lock daemon is out of reach: the kernel answers every attempt with ENOLCK. */
+static void take_no_locks(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fcntl, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, F_OFD_SETLK, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOLCK),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog filter = {sizeof code / sizeof *code, code};
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter))
+        _exit(99);
+}
+
+static void test_doctor__a_filesystem_that_keeps_no_locks_is_found(void **state)
+{
+    struct house *h = house_start(&(struct house_options){.not_yet = true});
+    char file[300], text[64 * 1024] = "";
+    int status, fd;
+    FILE *f;
+    pid_t pid;
+
+    (void)state;
+    (void)snprintf(file, sizeof file, "%s/doctor.txt", h->dir);
+    pid = fork();
+    assert_int_not_equal(pid, -1);
+    if (pid == 0) {
+        fd = open(file, O_WRONLY | O_CREAT, 0600);
+        if (fd < 0 || dup2(fd, 1) != 1)
+            _exit(98);
+        take_no_locks();
+        (void)execl(serving_program("cordon"), "cordon", "doctor", "-c", h->config_file,
+                    (char *)NULL);
+        _exit(97);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 1);
+    f = fopen(file, "re");
+    assert_non_null(f);
+    text[fread(text, 1, sizeof text - 1, f)] = '\0';
+    assert_int_equal(fclose(f), 0);
+    if (!strstr(
+            text,
+            "the filesystem of the store keeps no locks: it takes no lock: No locks available") ||
+        !strstr(text, "put store.url on a local filesystem"))
+        fail_msg("%s", text);
+    house_stop(h);
+}
+
 /* For people: a line each, the cure below, and no secret. */
 static void test_doctor__speaks_to_people(void **state)
 {
@@ -319,6 +423,8 @@ int main(void)
         cmocka_unit_test(test_doctor__all_is_well),
         cmocka_unit_test(test_doctor__what_is_wrong_is_found),
         cmocka_unit_test(test_doctor__a_relay_that_nothing_protects_is_found),
+        cmocka_unit_test(test_doctor__says_who_has_hold_of_the_store),
+        cmocka_unit_test(test_doctor__a_filesystem_that_keeps_no_locks_is_found),
         cmocka_unit_test(test_doctor__speaks_to_people),
     };
 

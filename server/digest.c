@@ -10,6 +10,7 @@
 #include "notice_system.h"
 #include "store_audit.h"
 #include "store_digests.h"
+#include "store_isolations.h"
 
 /* When days begin, for people who read mail in Europe's and Africa's morning: 06:00 UTC. */
 #define HOUR_OF_DAY_MS (6 * HOUR_MS)
@@ -63,74 +64,115 @@ static const char *one_step(struct arena *a, const struct digest_step *s)
                      s->rule ? s->rule : "none", s->alert_id, id_format(s->case_id, id));
 }
 
-/* The rows of the mail, with room for one more. NULL: out of memory. */
-static struct notice_system_fact *rows_of(struct arena *a, const struct digest_count *counts,
-                                          size_t n_counts, const struct digest_step *steps,
-                                          size_t n_steps)
+/* What a day came to. */
+struct day {
+    int64_t from, cases, isolations;
+    struct digest_count *counts;
+    struct digest_step *steps;
+    size_t n_counts, n_steps;
+    int64_t held_back; /* steps, of all counts */
+    struct audit_head head;
+};
+
+static enum err_code read_day(struct db_tx *tx, struct digest *d, struct day *day, struct err *e)
 {
-    struct notice_system_fact *rows = arena_array(a, n_counts + n_steps + 1, sizeof *rows);
+    enum err_code code =
+        digest_counts(tx, d->arena, day->from, d->now, &day->counts, &day->n_counts, e);
+
+    if (!code && day->n_counts)
+        code =
+            digest_steps(tx, d->arena, day->from, d->now, STEPS_MAX, &day->steps, &day->n_steps, e);
+    if (!code)
+        code = digest_cases(tx, day->from, d->now, &day->cases, e);
+    if (!code)
+        code = isolation_count_since(tx, day->from, &day->isolations, e);
+    if (!code)
+        code = audit_head_read(tx, &day->head, e);
+    for (size_t i = 0; !code && i < day->n_counts; i++)
+        day->held_back += day->counts[i].steps;
+    return code;
+}
+
+#define ROWS_BESIDES 3 /* cases, isolations, the audit head */
+
+/* The rows of the mail. NULL: out of memory. */
+static struct notice_system_fact *rows_of(struct arena *a, const struct day *day, size_t *ret_count)
+{
+    const struct digest_count *c = day->counts;
+    struct notice_system_fact *rows =
+        arena_array(a, day->n_counts + day->n_steps + ROWS_BESIDES, sizeof *rows);
     size_t n = 0;
 
     if (!rows)
         return NULL;
-    for (size_t i = 0; i < n_counts; i++)
+    for (size_t i = 0; i < day->n_counts; i++, c++)
         rows[n++] = (struct notice_system_fact){
-            .name = arena_fmt(a, "Rule %s", counts[i].rule ? counts[i].rule : "none"),
+            .name = arena_fmt(a, "Rule %s", c->rule ? c->rule : "none"),
             .value = arena_fmt(a, "%s: %" PRId64 " time%s, on %" PRId64 " machine%s of tenant %s",
-                               counts[i].handler, counts[i].steps, counts[i].steps == 1 ? "" : "s",
-                               counts[i].machines, counts[i].machines == 1 ? "" : "s",
-                               counts[i].tenant)};
-    for (size_t i = 0; i < n_steps; i++)
-        rows[n++] =
-            (struct notice_system_fact){.name = steps[i].handler, .value = one_step(a, &steps[i])};
+                               c->handler, c->steps, c->steps == 1 ? "" : "s", c->machines,
+                               c->machines == 1 ? "" : "s", c->tenant)};
+    for (size_t i = 0; i < day->n_steps; i++)
+        rows[n++] = (struct notice_system_fact){.name = day->steps[i].handler,
+                                                .value = one_step(a, &day->steps[i])};
+    rows[n++] = (struct notice_system_fact){"Cases", arena_fmt(a, "%" PRId64 " came", day->cases)};
+    rows[n++] = (struct notice_system_fact){"Isolations",
+                                            arena_fmt(a, "%" PRId64 " asked for", day->isolations)};
+    /* kept with people, and so elsewhere than in the store */
+    rows[n++] = (struct notice_system_fact){
+        "Audit head", arena_fmt(a, "%s (record %" PRId64 ")", day->head.hash, day->head.n)};
     for (size_t i = 0; i < n; i++)
         if (!rows[i].name || !rows[i].value)
             return NULL;
+    *ret_count = n;
     return rows;
+}
+
+/* What stands above the rows, and the subject. */
+static void words_of(struct digest *d, const struct day *day, struct notice_system *n)
+{
+    static const char keep[] =
+        "Keep the audit head below, elsewhere than in the store: `cordon audit verify --head HASH` says "
+        "later whether the record up to here is what it was.";
+    char since[CLOCK_TEXT_SIZE];
+
+    clock_format(day->from, since);
+    if (!day->n_counts) {
+        n->kind = "daily";
+        n->headline = "The day in numbers";
+        n->subject = arena_fmt(d->arena,
+                               "daily report: %" PRId64 " case%s, %" PRId64 " isolation%s since %s",
+                               day->cases, day->cases == 1 ? "" : "s", day->isolations,
+                               day->isolations == 1 ? "" : "s", since);
+        n->body = arena_fmt(d->arena, "What came and was asked for since %s. %s", since, keep);
+        return;
+    }
+    n->kind = "shadow_digest";
+    n->headline = "What shadow mode held back";
+    n->subject = arena_fmt(d->arena, "shadow mode held back %" PRId64 " step%s since %s",
+                           day->held_back, day->held_back == 1 ? "" : "s", since);
+    n->body = arena_fmt(
+        d->arena,
+        "This would have been done at Defender since %s, and was not, because the policy, the rule or the "
+        "source is in shadow mode. Limits are not counted in: `cordon backtest` does that. `cordon cases "
+        "explain CASE` tells of one why.%s %s",
+        since,
+        day->held_back > (int64_t)day->n_steps
+            ? arena_fmt(d->arena, " The newest %zu are listed one by one.", day->n_steps)
+            : "",
+        keep);
 }
 
 static enum err_code tell(struct db_tx *tx, struct digest *d, int64_t from, struct err *e)
 {
-    struct digest_count *counts;
-    struct digest_step *steps;
-    struct notice_system n = {.about = "digest",
-                              .kind = "shadow_digest",
-                              .headline = "What shadow mode held back",
-                              .good = true};
-    struct notice_system_fact *rows;
-    size_t n_counts = 0, n_steps = 0;
-    char text[CLOCK_TEXT_SIZE];
-    struct audit_head head;
-    int64_t all = 0;
-    enum err_code code = digest_counts(tx, d->arena, from, d->now, &counts, &n_counts, e);
+    struct notice_system n = {.about = "digest", .good = true};
+    struct day day = {.from = from};
+    enum err_code code = read_day(tx, d, &day, e);
 
-    if (!code && n_counts)
-        code = digest_steps(tx, d->arena, from, d->now, STEPS_MAX, &steps, &n_steps, e);
-    if (code || !n_counts)
-        return code;
-    for (size_t i = 0; i < n_counts; i++)
-        all += counts[i].steps;
-    n.subject = arena_fmt(d->arena, "shadow mode held back %" PRId64 " step%s since %s", all,
-                          all == 1 ? "" : "s", clock_format(from, text));
-    n.body = arena_fmt(
-        d->arena,
-        "This would have been done at Defender since %s, and was not, because the policy, the rule or the "
-        "source is in shadow mode. Limits are not counted in: `cordon backtest` does that. `cordon cases "
-        "explain CASE` tells of one why.%s",
-        clock_format(from, text),
-        all > (int64_t)n_steps
-            ? arena_fmt(d->arena, " The newest %zu are listed one by one.", n_steps)
-            : "");
-    rows = rows_of(d->arena, counts, n_counts, steps, n_steps);
-    code = audit_head_read(tx, &head, e);
     if (code)
         return code;
-    if (rows) /* kept with people, and so elsewhere than in the store */
-        rows[n_counts + n_steps] = (struct notice_system_fact){
-            "Audit head", arena_fmt(d->arena, "%s (record %" PRId64 ")", head.hash, head.n)};
-    n.facts = rows;
-    n.n_facts = n_counts + n_steps + 1;
-    if (!n.subject || !n.body || !rows)
+    words_of(d, &day, &n);
+    n.facts = rows_of(d->arena, &day, &n.n_facts);
+    if (!n.subject || !n.body || !n.facts)
         return err_set(e, ERR_NOMEM, "digest");
     return notice_system_put(tx, d->g, d->rt, d->arena, &n, d->now, e);
 }

@@ -1,5 +1,6 @@
-/* digest.h - once a day, people hear what shadow mode held back: what would have been done, by which rule, on which
- * machines. A day without any is a day without a mail. */
+/* digest.h - once a day, people hear what the day came to, and what shadow mode held back of it: what would have been
+ * done, by which rule, on which machines. The mail carries the head of the audit, so that it is kept with people and
+ * elsewhere than in the store; therefore it comes on a quiet day, too. */
 #ifndef CORDON_DIGEST_H
 #define CORDON_DIGEST_H
 

@@ -13,7 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "kit/disk.h"
 #include "kit/house.h"
+#include "kit/mail_reader.h"
 
 #define MACHINE "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
 #define OTHER   "0000000000000000000000000000000000000002"
@@ -184,6 +186,55 @@ static void test_trust__a_rule_or_a_source_in_shadow_mode_tells_and_does_not_do(
     house_stop(h);
 }
 
+/* Nobody and nothing is in shadow mode; the daily mail comes all the same, and what it holds is what `audit verify` takes. */
+static void test_trust__the_daily_mail_carries_the_head_of_the_audit(void **state)
+{
+    struct house *h = open_house((struct house_options){0});
+    char subject[200], head[65] = "";
+    struct mail_read mail = {0};
+    bool found = false;
+
+    (void)state;
+    add_alert(h, "da1_-1", "High", MACHINE);
+    house_cordon_start(h);
+    AUTO(json_freep) struct json *c = push(h, "da1_-1", "done");
+    AUTO(json_freep) struct json *before = sim_wait_mails(h->sim, 2, SOON);
+    house_cordon_stop(h);
+    /* a day goes by */
+    assert_string_equal(
+        disk_sql(h->store_file, "UPDATE digests SET told = told - 86400000", NULL, 0), "");
+    assert_string_equal(disk_sql(h->store_file,
+                                 "UPDATE work SET due = 0 WHERE id = (SELECT id FROM digests)",
+                                 NULL, 0),
+                        "");
+    house_cordon_start(h);
+    AUTO(json_freep) struct json *mails = sim_wait_mails(h->sim, 3, SOON);
+    JSON_EACH (m, json_get(mails, "mails")) {
+        const char *raw = json_get_string(m, "raw"), *at;
+
+        if (found)
+            break;
+        mail_read(&mail, raw, strlen(raw));
+        (void)snprintf(subject, sizeof subject, "%s", mail_header(&mail, "Subject"));
+        found = strncmp(subject, "[CORDON] daily report: 1 case, 1 isolation since ", 49) == 0;
+        at = found ? strstr(mail.parts[0].body, "Audit head") : NULL;
+        if (at) {
+            at += strlen("Audit head");
+            at += strspn(at, ": \r\n");
+            (void)snprintf(head, sizeof head, "%s", at);
+        }
+        mail_read_clear(&mail);
+    }
+    assert_true(found);
+    assert_int_equal(strspn(head, "0123456789abcdef"), 64);
+    assert_runs(h, 0, WORDS("audit", "verify", "--head", head, "-c", h->config_file),
+                WORDS("whole"));
+    head[0] = head[0] == '0' ? '1' : '0';
+    assert_runs(h, 1, WORDS("audit", "verify", "--head", head, "-c", h->config_file),
+                WORDS("no record has the hash"));
+    house_stop(h);
+}
+
 static void test_trust__a_list_counts_as_soon_as_it_is_saved(void **state)
 {
     static const struct house_options o = {
@@ -224,6 +275,7 @@ int main(void)
         cmocka_unit_test(test_trust__a_policy_that_fails_its_tests_never_comes_into_force),
         cmocka_unit_test(test_trust__a_verdict_explains_itself_after_the_rules_have_changed),
         cmocka_unit_test(test_trust__a_rule_or_a_source_in_shadow_mode_tells_and_does_not_do),
+        cmocka_unit_test(test_trust__the_daily_mail_carries_the_head_of_the_audit),
         cmocka_unit_test(test_trust__a_list_counts_as_soon_as_it_is_saved),
     };
 

@@ -398,7 +398,7 @@ void act_run(const struct acting *a)
                      .c = a->c,
                      .facts = a->facts,
                      .look = a->look,
-                     .crowded = a->crowded,
+                     .together = a->together,
                      .arena = a->arena,
                      .opening = a->opening ? *a->opening : (struct opening){0}};
     struct settle t = {.g = g, .rt = a->rt, .w = a->w, .arena = a->arena, .id = a->c->id};

@@ -15,6 +15,15 @@ struct opening {
     void *arg;
 };
 
+/* Many cases are acted on at once: what Defender is asked about their machines before they are isolated is left until
+ * the last of them is judged, and then is one question about all. */
+#define TOGETHER_MAX 200
+struct together {
+    int64_t
+        isolations[TOGETHER_MAX]; /* begun meanwhile, due when all of them are, or a little later */
+    size_t n;
+};
+
 /* What a handler sees and may use. Borrowed for the call, but for what is said. */
 struct step {
     struct engine *engine;
@@ -26,10 +35,10 @@ struct step {
     const struct json *args; /* object, templates expanded; checked against the handler's table */
     int64_t n;               /* number of this step */
     struct defender_reads
-        *look;              /* the machine's actions as read together with the facts, or NULL; a
+        *look;                 /* the machine's actions as read together with the facts, or NULL; a
                                     handler that uses them takes them away (sets NULL) */
-    bool crowded;           /* many cases wait: what can be done together is left to later */
-    struct arena *arena;    /* lives as long as the run */
+    struct together *together; /* NULL: this case is acted on alone */
+    struct arena *arena;       /* lives as long as the run */
     bool written;           /* the handler has written its step's end in a transaction of its own */
     struct opening opening; /* of act.c: fn NULL when there is none, or it is on disk */
 };
@@ -45,7 +54,7 @@ struct acting {
     struct case_record *c;
     const struct facts *facts;
     struct defender_reads *look; /* as in struct step; may be NULL */
-    bool crowded;                /* likewise */
+    struct together *together;   /* likewise */
     struct step_record *steps;   /* their states are moved along */
     size_t n_steps;
     const struct opening *opening; /* NULL: the verdict is in the store already */

@@ -230,6 +230,18 @@ void engine_judged(struct engine *g, int64_t case_id)
     pthread_mutex_unlock(&g->lock);
 }
 
+void engine_forget_judged(struct engine *g, int64_t case_id)
+{
+    pthread_mutex_lock(&g->lock);
+    for (size_t i = 0; i < ENGINE_JUDGED_PROBES; i++) {
+        size_t place = judged_place(case_id, i);
+
+        if (g->judged[place].id == case_id)
+            g->judged[place].id = 0;
+    }
+    pthread_mutex_unlock(&g->lock);
+}
+
 int64_t engine_judged_ago(struct engine *g, int64_t case_id)
 {
     int64_t ago = INT64_MAX;

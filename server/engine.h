@@ -76,6 +76,8 @@ void engine_post_ended(struct engine *g, int64_t isolation);
 bool engine_is_posting(struct engine *g, int64_t isolation);
 /** Notes that a case was judged, by facts read not long before. For those that are to be acted on. */
 void engine_judged(struct engine *g, int64_t case_id);
+/** Nothing will be asked for by this case's own verdict: the place is for others. */
+void engine_forget_judged(struct engine *g, int64_t case_id);
 /** How long ago that was, ms; INT64_MAX when that is not known, as for what an earlier process judged. The
  *  wall clock may be set back, and makes old facts young again: this does not. Any thread. */
 int64_t engine_judged_ago(struct engine *g, int64_t case_id);

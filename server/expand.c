@@ -14,6 +14,7 @@
  */
 #include "expand.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -22,6 +23,7 @@
 #include "cordon/handler.h"
 #include "decide.h"
 #include "grounds.h"
+#include "isolation.h"
 #include "log.h"
 #include "notice.h"
 #include "storm.h"
@@ -62,7 +64,8 @@ struct expansion {
     struct verdict verdict;
     struct err why; /* of a failed read */
     int64_t now, due;
-    struct storm_case *crowd; /* what was read together with others; NULL: alone */
+    struct storm_case *crowd;  /* what was read together with others; NULL: alone */
+    struct together *together; /* those; NULL: alone */
 };
 
 /* Was it judged before, and is so again? */
@@ -358,7 +361,7 @@ static void act_on_verdict(struct expansion *x, struct defender_reads *reads)
                        .c = &x->c,
                        .facts = &x->facts,
                        .look = x->crowd || reads->actions_code || !x->machine_id ? NULL : reads,
-                       .crowded = x->crowd != NULL,
+                       .together = x->together,
                        .opening = &opening,
                        .arena = x->arena};
     struct err e;
@@ -530,8 +533,11 @@ struct crowd {
     struct storm_case read[STORM_CASES_MAX];
     bool open[STORM_CASES_MAX];  /* not yet done, nor given back */
     bool ready[STORM_CASES_MAX]; /* judged */
+    struct together together;
     size_t n;
 };
+
+static_assert(TOGETHER_MAX >= STORM_CASES_MAX, "each case may begin an isolation");
 
 /* It was no attempt. */
 static void give_back(struct engine *g, const struct work *w, int64_t delay_ms)
@@ -577,6 +583,8 @@ static void read_together(struct crowd *k, struct runtime_tenant *tenant)
     for (size_t i = 0; i < k->n && list; i++)
         if (is_of(k, i, tenant)) {
             list[n].alert_id = k->x[i].c.alert_id;
+            /* A person was asked meanwhile: his word is held against what is so after it. */
+            list[n].since_ms = is_judged(&k->x[i]) ? k->x[i].w->created : 0;
             at[n++] = i;
         }
     if (n)
@@ -630,6 +638,7 @@ static void act_on_all(struct crowd *k, bool acting)
 
         if (!k->ready[i] || !k->open[i] || acts(x) != acting)
             continue;
+        x->together = &k->together;
         act_on_verdict(x, &x->crowd->reads);
         k->open[i] = false;
         defender_reads_clear(&x->crowd->reads);
@@ -657,6 +666,8 @@ static void run_tenant(struct crowd *k, struct runtime_tenant *tenant, bool ente
         }
     }
     act_on_all(k, true);
+    isolation_begun_together(k->g, tenant, &k->together);
+    k->together.n = 0;
     act_on_all(k, false);
 }
 
@@ -680,14 +691,23 @@ static bool gather(struct expansion *x)
     struct crowd *k;
     int64_t wait;
     size_t more = 0;
+    bool mine = true;
 
     if (!tenant)
         return false;
     /* Calls come free one by one: a case that took the next one for itself would leave none for a list, and so would
      * all that come after it. */
     wait = quota_wait_for(tenant->quota, false, CROWD_CALLS);
-    if (!wait)
+    if (!wait && quota_room(tenant->quota, true) < storm_spoken_for(tenant->storm) + CROWD_CALLS)
+        wait = GATHER_GRID_MS; /* who has looked at machines is about to ask for their isolation */
+    if (!wait && !storm_try_enter(tenant->storm, &wait)) {
+        /* Whoever reads now, or is the next to do so, takes it with the others; alone it would be left over. */
+        give_back(g, x->w, 0);
+        mine = false;
         wait = storm_enter(tenant->storm);
+        if (wait)
+            return true;
+    }
     if (wait) {
         engine_hold(g, WORK_CASE,
                     wait < GATHER_MAX_MS ? wait : GATHER_MAX_MS); /* others' as well */
@@ -696,10 +716,12 @@ static bool gather(struct expansion *x)
     }
     k = calloc(1, sizeof *k);
     if (k)
-        engine_claim_more(g, x->w, STORM_CASES_MAX - 1, k->work, &more);
+        engine_claim_more(g, x->w, STORM_CASES_MAX - mine, k->work, &more);
     if (!more) {
         storm_leave(tenant->storm, 0);
         free(k);
+        if (!mine)
+            return true;
         if (!others(g))
             return false;
         gather_later(g, x->w, GATHER_MAX_MS / 2);
@@ -709,12 +731,15 @@ static bool gather(struct expansion *x)
     k->rt = x->rt;
     for (; k->n < more; k->n++)
         k->open[k->n] = open_case(&k->x[k->n], g, x->rt, &k->work[k->n]);
-    k->x[k->n] = *x; /* which the caller closes */
-    k->open[k->n++] = true;
+    if (mine) {
+        k->x[k->n] = *x; /* which the caller closes */
+        k->open[k->n++] = true;
+    }
     run_crowd(k, tenant);
     for (size_t i = 0; i < more; i++)
         close_case(&k->x[i]);
-    x->facts_json = k->x[more].facts_json;
+    if (mine)
+        x->facts_json = k->x[more].facts_json;
     for (size_t i = 0; i < k->n; i++)
         defender_reads_clear(&k->read[i].reads);
     free(k);

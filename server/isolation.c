@@ -59,21 +59,23 @@
 #define CASES_AT_ONCE 200 /* cases settled per query */
 
 /* Isolations that one run sees to when many wait. A POST each, one after the other: no more than leave
- * within LOOK_FRESH_MS at a usual pace, and so that several workers have some. */
-#define ROWS_AT_ONCE 50
+ * within LOOK_FRESH_MS at a usual pace, which is what a minute allows. */
+#define ROWS_AT_ONCE 100
 /* An older look is no ground for a POST. */
 #define LOOK_FRESH_MS MINUTE_MS
 /* When there are many, they are seen to together, at the same moments; less often when the tenant's calls
  * are getting scarce. */
-#define GRID_MS         (SECOND_MS / 2)
-#define GRID_BUSY_MS    (3 * SECOND_MS)
+#define GRID_MS      (SECOND_MS / 2)
+#define GRID_BUSY_MS (3 * SECOND_MS)
+/* Those of cases that are judged one after the other wait for the last of them, but not longer than that. */
+#define TOGETHER_MS     (3 * SECOND_MS)
 #define FOLLOW_CROWD_MS (10 * SECOND_MS)
 #define FOLLOW_BUSY_MS  MINUTE_MS
 /* A look is a call, too: so much of what a minute allows is to be free for one, if not for all that wait. Calls that are
  * taken a few at a time come free a few at a time, a minute later, and cost a look each time; but calls that lie idle are
  * lost as well. So fewer are taken only if so many calls (as calls times ms) would lie idle until there are enough. */
 #define ROOM_PART     2
-#define IDLE_MAX      (5 * MINUTE_MS)
+#define IDLE_MAX      (10 * MINUTE_MS)
 #define SOON_MS       (10 * SECOND_MS)
 #define YOUNG_MS      (3 * SECOND_MS)  /* an isolation that has time for that */
 #define YOUNG_BUSY_MS (20 * MINUTE_MS) /* a look of its own would cost a call that is scarce */
@@ -82,7 +84,8 @@
 #define JOIN_CROWD_MS MINUTE_MS
 #define BUSY          300 /* per mille: quota_pressure */
 #define MIN_WAIT_MS   (SECOND_MS / 10)
-#define SEVERAL       5 /* others that wait, and it is one of many */
+#define SEVERAL       5  /* others that wait, and it is one of many */
+#define MANY          25 /* so many within a minute, and calls will be scarce */
 
 enum finding {
     FOUND_NONE,     /* not isolated, nothing under way: a POST is right */
@@ -438,6 +441,7 @@ struct request {
     enum outcome outcome;
     bool later;     /* many wait: the row is made, and its own run looks and asks */
     bool unsettled; /* but the machine has a row that only a look can tell about */
+    bool begun;     /* the row is new */
 };
 
 /* The transaction goes through, with nothing asked for. why: words for people. */
@@ -551,8 +555,8 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
     if (!code)
         code = brakes_count(tx, &b, r->id, e);
     if (!code && q->later)
-        return work_put(tx, r->id, WORK_ISOLATION, WORK_URGENT, next_moment(x->tenant, x->now),
-                        x->now, NULL, e);
+        return work_put(tx, r->id, WORK_ISOLATION, WORK_URGENT,
+                        next_moment(x->tenant, x->now + TOGETHER_MS), x->now, NULL, e);
     return code ? code : work_put(tx, r->id, WORK_ISOLATION, WORK_URGENT, x->now, x->now, &x->w, e);
 }
 
@@ -609,7 +613,7 @@ static enum err_code request_fn(struct db_tx *tx, void *arg, struct err *e)
     enum err_code code;
 
     q->outcome = OUTCOME_DONE;
-    q->x.post = false;
+    q->x.post = q->begun = false;
     q->x.finding = find(q->look, &q->x.action);
     if (q->x.finding == FOUND_RELEASING)
         return refuse(q, "somebody is releasing the machine at Defender");
@@ -622,6 +626,7 @@ static enum err_code request_fn(struct db_tx *tx, void *arg, struct err *e)
         code = begin(tx, q, e);
     if (code || q->outcome != OUTCOME_DONE)
         return code;
+    q->begun = fresh;
     code = case_join(tx, &c, q->x.row.id, e);
     if (!code && !q->x.row.case_id)
         code = isolation_give(tx, q->x.row.id, c.id, e);
@@ -647,12 +652,17 @@ static enum outcome requested(struct request *q, struct err *e)
     s->written = true;
     s->c->isolation = q->x.row.id;
     s->work->lease_end = q->x.now + WORK_LEASE_MS;
-    if (q->x.post)
+    if (q->x.post) {
         post(&q->x);
-    else
-        log_isolation(LOG_INFO, &q->x.row,
-                      q->later && q->x.row.requested == q->x.now ? "isolation_asked_for"
-                                                                 : "isolation_joined");
+    } else if (q->later && q->begun) {
+        s->together->isolations[s->together->n++] = q->x.row.id;
+        log_isolation(LOG_INFO, &q->x.row, "isolation_asked_for");
+    } else {
+        /* Of thousands of cases on a machine its own is the oldest, and would be the first to be forgotten. */
+        if (q->x.row.case_id != s->c->id)
+            engine_forget_judged(s->engine, s->c->id);
+        log_isolation(LOG_INFO, &q->x.row, "isolation_joined");
+    }
     return OUTCOME_DONE;
 }
 
@@ -669,7 +679,7 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
                               .rt = s->runtime,
                               .tenant = tenant,
                               .arena = s->arena,
-                              .crowded = s->crowded || engine_is_crowded(s->engine, WORK_CASE)}};
+                              .crowded = s->together || engine_is_crowded(s->engine, WORK_CASE)}};
     enum err_code code;
 
     if (!tenant) {
@@ -683,7 +693,7 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
     /* What was read with the facts serves, unless the policy changed since. */
     if (strcmp(policy_hash(rt->config->policy), policy_hash(s->runtime->config->policy)) == 0) {
         q.look = s->look;
-        q.later = s->crowded;
+        q.later = s->together && s->together->n < TOGETHER_MAX;
     }
     s->look = NULL; /* a look is good for one request */
     if (store_approval(s->engine->store, s->arena, s->c->id, &q.approval, e))
@@ -719,6 +729,35 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
         (void)requested(&q, e);
     defender_reads_clear(&grounds.look);
     return q.outcome;
+}
+
+struct waking {
+    const struct together *t;
+    int64_t due;
+};
+
+static enum err_code wake_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct waking *k = arg;
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; i < k->t->n && !code; i++)
+        code = work_wake(tx, k->t->isolations[i], k->due, e);
+    return code;
+}
+
+void isolation_begun_together(struct engine *g, const struct runtime_tenant *tenant,
+                              const struct together *t)
+{
+    struct waking k = {.t = t, .due = next_moment(tenant, clock_wall_ms(g->clock))};
+    struct err e;
+
+    if (!t->n)
+        return;
+    if (db_write(g->store->db, wake_fn, &k,
+                 &e)) /* then they are due a moment later, by themselves */
+        log_event(LOG_WARN, "not_hurried", LOG_ERR(&e));
+    engine_kick(g);
 }
 
 /* ---- an isolation's own runs ------------------------------------------------------------------- */
@@ -1147,18 +1186,20 @@ static int64_t affordable(struct engine *g, struct runtime_tenant *tenant, int64
     int64_t part = quota_per_minute(tenant->quota) / ROOM_PART, many = to_be_asked_for(g);
     int64_t all = many > n ? many : n, wanted = all + 1 < part ? all + 1 : part;
     int64_t left = left_to_cases(g, tenant);
-    int64_t room = quota_room(tenant->quota, true) - left, got, wait;
+    int64_t free_calls = quota_room(tenant->quota, true) - left;
+    int64_t room = free_calls - storm_spoken_for(tenant->storm), least = 2, got, wait;
 
     wanted = wanted > 2 ? wanted : 2;
     *ret_wait = wait = quota_wait_for(tenant->quota, true, wanted + left);
     if (left && *ret_wait > GRID_BUSY_MS) /* by then the cases may be read */
         *ret_wait = GRID_BUSY_MS;
-    if (room < 2 || (room < wanted && room * wait < IDLE_MAX))
+    if (room < least || (room < wanted && room * wait < IDLE_MAX))
         return 0;
-    got = storm_speak_for(tenant->storm, room, n + 1);
-    if (got >= 2)
+    if (room >= wanted)
+        least = wanted < n + 1 ? wanted : n + 1;
+    got = storm_speak_for(tenant->storm, free_calls, least, n + 1);
+    if (got)
         return got - 1;
-    storm_spent(tenant->storm, got);
     *ret_wait = GRID_BUSY_MS;
     return 0;
 }
@@ -1286,8 +1327,7 @@ static bool is_one_of_many(struct engine *g, const struct runtime *rt)
         return true;
     for (size_t i = 0; i < rt->config->n_tenants; i++)
         busy = busy || quota_pressure(rt->tenants[i].quota) > BUSY;
-    return others(g, SECOND_MS) >= SEVERAL ||
-           others(g, MINUTE_MS) >= (busy ? SEVERAL : ROWS_AT_ONCE / 2);
+    return others(g, SECOND_MS) >= SEVERAL || others(g, MINUTE_MS) >= (busy ? SEVERAL : MANY);
 }
 
 /* Another worker took the others of this moment, who were many: a young one waits for the next moment. */

@@ -25,6 +25,11 @@
 enum outcome isolation_request(struct step *s, const char *type, const char *comment,
                                struct err *e);
 
+/** The last of a tenant's cases that were acted on together is judged: what was begun for them is due, with whatever
+ *  else is at that moment. */
+void isolation_begun_together(struct engine *g, const struct runtime_tenant *tenant,
+                              const struct together *t);
+
 /** Follows a claimed isolation: looks, posts, confirms. Ends the claim. Threads: workers. */
 void isolation_run(struct engine *g, struct work *w);
 

@@ -72,16 +72,29 @@ void storm_free(struct storm *s)
     free(s);
 }
 
-int64_t storm_enter(struct storm *s)
+/* It is this thread's turn, unless everybody is to rest. */
+static int64_t entered(struct storm *s)
 {
-    int64_t wait;
+    int64_t wait = s->rests_until - clock_mono_ms(s->clock);
 
-    pthread_mutex_lock(&s->turn);
-    wait = s->rests_until - clock_mono_ms(s->clock);
     if (wait <= 0)
         return 0;
     pthread_mutex_unlock(&s->turn);
     return wait;
+}
+
+int64_t storm_enter(struct storm *s)
+{
+    pthread_mutex_lock(&s->turn);
+    return entered(s);
+}
+
+bool storm_try_enter(struct storm *s, int64_t *ret_wait)
+{
+    if (pthread_mutex_trylock(&s->turn))
+        return false;
+    *ret_wait = entered(s);
+    return true;
 }
 
 void storm_leave(struct storm *s, int64_t rest_ms)
@@ -90,16 +103,26 @@ void storm_leave(struct storm *s, int64_t rest_ms)
     pthread_mutex_unlock(&s->turn);
 }
 
-int64_t storm_speak_for(struct storm *s, int64_t free_calls, int64_t want)
+int64_t storm_speak_for(struct storm *s, int64_t free_calls, int64_t least, int64_t want)
 {
     int64_t got;
 
     pthread_mutex_lock(&s->lock);
     got = free_calls - s->spoken_for < want ? free_calls - s->spoken_for : want;
-    got = got > 0 ? got : 0;
+    got = got >= least && got > 0 ? got : 0;
     s->spoken_for += got;
     pthread_mutex_unlock(&s->lock);
     return got;
+}
+
+int64_t storm_spoken_for(struct storm *s)
+{
+    int64_t n;
+
+    pthread_mutex_lock(&s->lock);
+    n = s->spoken_for;
+    pthread_mutex_unlock(&s->lock);
+    return n;
 }
 
 void storm_spent(struct storm *s, int64_t calls)
@@ -204,12 +227,14 @@ static bool is_fresh(const struct machine *m, int64_t now)
     return m->read_ms <= now && now - m->read_ms < STORM_FRESH_MS;
 }
 
-static const struct machine *shared_machine(const struct storm *s, const char *id, int64_t now)
+/* What others read of it since then; NULL: nothing that is fresh. */
+static const struct machine *shared_machine(const struct storm *s, const char *id, int64_t now,
+                                            int64_t since_ms)
 {
     size_t at = machine_at(s, id);
 
     if (at == s->n_machines || strcmp(s->machines[at].id, id) != 0 ||
-        !is_fresh(&s->machines[at], now))
+        !is_fresh(&s->machines[at], now) || s->machines[at].read_ms < since_ms)
         return NULL;
     return &s->machines[at];
 }
@@ -340,7 +365,7 @@ static void give_machines(struct reading *r, size_t n, size_t n_ids, size_t done
 
         if (!c->reads.alert || !machine_of(c, id))
             continue;
-        m = shared_machine(r->s, id, now);
+        m = shared_machine(r->s, id, now, c->since_ms);
         at = bsearch(&key, r->ids, n_ids, sizeof *r->ids, compare_ids);
         if (m) {
             hand_out(c, m->text, m->read_ms);
@@ -364,7 +389,7 @@ static void with_machines(struct reading *r, size_t n)
 
     for (size_t i = 0; i < n; i++)
         if (r->cases[i].reads.alert && machine_of(&r->cases[i], names[count]) &&
-            !shared_machine(r->s, names[count], now)) {
+            !shared_machine(r->s, names[count], now, r->cases[i].since_ms)) {
             ids[count] = names[count];
             count++;
         }

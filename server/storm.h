@@ -28,20 +28,27 @@ AUTO_FREEP(struct storm, storm)
  * Returns 0: entered; else not, and in so many ms it is worth while.
  */
 int64_t storm_enter(struct storm *s);
+/** The same without waiting for who has entered: false, he is at it still. *ret_wait: as storm_enter's. */
+bool storm_try_enter(struct storm *s, int64_t *ret_wait);
 /** rest_ms: how long nobody is to enter, so that more gathers; 0: at once. */
 void storm_leave(struct storm *s, int64_t rest_ms);
 
 /**
  * Speaks for up to `want` of the calls that are free, so that several who ask at a moment do not all count on the
- * same ones. Returns how many; storm_spent gives them back, one by one or together, once they were made or not. Any thread.
+ * same ones. Returns how many; 0 when they would be fewer than `least`. storm_spent gives them back, one by one or
+ * together, once they were made or not. Any thread.
  */
-int64_t storm_speak_for(struct storm *s, int64_t free_calls, int64_t want);
+int64_t storm_speak_for(struct storm *s, int64_t free_calls, int64_t least, int64_t want);
 void storm_spent(struct storm *s, int64_t calls);
+/** Calls that somebody has spoken for and not made yet: others are to leave as many free. Any thread. */
+int64_t storm_spoken_for(struct storm *s);
 
 struct storm_case {
-    const char *alert_id; /* in; all else is out, zeroed before */
-    bool alone;           /* it could not be read this way: read it alone */
-    bool missing;         /* Defender did not list it, which it may do a moment later */
+    const char *alert_id; /* in, as the next; all else is out, zeroed before */
+    int64_t
+        since_ms; /* what was read of its machine for other cases before that does not count (wall) */
+    bool alone;   /* it could not be read this way: read it alone */
+    bool missing; /* Defender did not list it, which it may do a moment later */
     /* the alert and the machine it names, each with its code, as defender_read gives them;
      * defender_reads_clear it in any case */
     struct defender_reads reads;

@@ -654,6 +654,45 @@ static void test_question__what_people_say_is_on_record(void **state)
     rig_close(&r);
 }
 
+/* What is said yes to within minutes is read and judged again all the same, the machines as well: by lists, and none of
+ * them by itself before its isolation. */
+static void test_question__a_yes_to_many_is_read_for_together(void **state)
+{
+    AUTO(buf_clear) struct buf alerts = BUF_INIT(4096);
+    AUTO(buf_clear) struct buf machines = BUF_INIT(4096);
+    enum question_state now;
+    struct err e = {0};
+    struct rig r;
+
+    (void)state;
+    many(&r, "{canary: 1}");
+    for (int i = 0; i < MACHINES; i++) {
+        buf_addf(&alerts, "%s{\"id\":\"da%d_-1\",\"severity\":\"High\",\"machineId\":\"%s\"}",
+                 i ? "," : "{\"value\":[", i, machine_of(&r, i));
+        buf_addf(&machines, "%s{\"id\":\"%s\"}", i ? "," : "{\"value\":[", machine_of(&r, i));
+    }
+    buf_adds(&alerts, "]}");
+    buf_adds(&machines, "]}");
+    rig_says(&r, "GET", "/api/alerts?", 0, 200, buf_text(&alerts));
+    rig_says(&r, "GET", "/api/machines?", 0, 200, buf_text(&machines));
+    for (int i = 0; i < MACHINES; i++)
+        (void)rig_push(&r, arena_fmt(r.arena, "da%d_-1", i), NULL);
+    atomic_store(&r.g->crowd[WORK_CASE], true);
+    (void)rig_work(&r);
+    hands_turn(&r.hands, 10 * SECOND_MS);
+    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+    atomic_store(&r.g->crowd[WORK_CASE], true);
+    (void)rig_work(&r);
+    atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+    rig_pass(&r, 4 * SECOND_MS, SECOND_MS);
+    assert_int_equal(posts(&r), MACHINES);
+    assert_int_equal(rig_seen(&r, "GET", "/api/alerts?"), 2);
+    assert_int_equal(rig_seen(&r, "GET", "/api/machines?"), 2);
+    assert_int_equal(rig_seen(&r, "GET", "/api/alerts/"), 0);
+    assert_int_equal(rig_seen(&r, "GET", "/api/machines/"), 0);
+    rig_close(&r);
+}
+
 /* A no to many is one mail, and each of the cases says why it is over. */
 static void test_question__a_no_to_many_is_told_in_one_mail(void **state)
 {
@@ -760,6 +799,7 @@ int main(void)
         cmocka_unit_test(test_question__a_yes_lifts_what_it_was_given_to),
         cmocka_unit_test(test_question__a_yes_to_many_is_to_a_policy),
         cmocka_unit_test(test_question__what_people_say_is_on_record),
+        cmocka_unit_test(test_question__a_yes_to_many_is_read_for_together),
         cmocka_unit_test(test_question__a_no_to_many_is_told_in_one_mail),
         cmocka_unit_test(test_question__a_storm_counts_machines),
         cmocka_unit_test(test_question__a_rule_that_asks_for_nothing_is_a_fault),

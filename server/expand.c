@@ -48,6 +48,9 @@ static const struct {
     [ERR_TOO_BIG] = {true, HOUR_MS},
 };
 
+/* Those that wait for calls come due together. */
+#define GATHER_GRID_MS (SECOND_MS / 2)
+
 struct expansion {
     struct engine *g;
     struct runtime *rt;
@@ -64,8 +67,9 @@ struct expansion {
     struct verdict verdict;
     struct err why; /* of a failed read */
     int64_t now, due;
-    struct storm_case *crowd;  /* what was read together with others; NULL: alone */
-    struct together *together; /* those; NULL: alone */
+    struct storm_case *crowd;    /* what was read together with others; NULL: alone */
+    struct together *together;   /* those; NULL: alone */
+    struct defender_reads *look; /* at its machine, taken for many; NULL: none was needed */
 };
 
 /* Was it judged before, and is so again? */
@@ -218,12 +222,20 @@ static enum err_code later_fn(struct db_tx *tx, void *arg, struct err *e)
     return code ? code : work_again(tx, x->w, x->due, engine_attempts_after(x->w, &x->why), e);
 }
 
+/* The wait until the next of the moments at which all that wait for calls come again. */
+static int64_t until_grid(int64_t now, int64_t wait_ms)
+{
+    return (now + wait_ms + GATHER_GRID_MS) / GATHER_GRID_MS * GATHER_GRID_MS - now;
+}
+
 static void not_read(struct expansion *x, enum err_code code)
 {
     int64_t wait = engine_wait_after(x->w, &x->why);
     bool retry = reactions[code].retry && x->now - x->w->created < reactions[code].give_up_ms;
     struct err e;
 
+    if (code == ERR_THROTTLED) /* so do others, and they come again together */
+        wait = until_grid(x->now, wait);
     x->due = engine_late_due(x->now, x->now + wait, x->w->created);
     (void)err_in(&x->why, "alert %s", x->c.alert_id);
     log_event(retry ? LOG_INFO : LOG_ERROR, retry ? "expand_later" : "case_failed",
@@ -360,8 +372,10 @@ static void act_on_verdict(struct expansion *x, struct defender_reads *reads)
                        .w = x->w,
                        .c = &x->c,
                        .facts = &x->facts,
-                       .look = x->crowd || reads->actions_code || !x->machine_id ? NULL : reads,
-                       .together = x->together,
+                       .look = x->look                                             ? x->look
+                               : x->crowd || reads->actions_code || !x->machine_id ? NULL
+                                                                                   : reads,
+                       .together = x->look ? NULL : x->together,
                        .opening = &opening,
                        .arena = x->arena};
     struct err e;
@@ -517,8 +531,6 @@ static void run_one(struct expansion *x)
 /* A few cases at a time would use up the tenant's calls: the more of them are gone, the longer the next
  * ones gather, if they were few. */
 #define GATHER_MAX_MS (2 * SECOND_MS)
-/* Those that wait for calls come due together. */
-#define GATHER_GRID_MS (SECOND_MS / 2)
 /* So many others, or any with so much of a minute's calls gone (per mille, quota_pressure), and they are read together. */
 #define SEVERAL 5
 #define SCARCE  500
@@ -551,10 +563,7 @@ static void give_back(struct engine *g, const struct work *w, int64_t delay_ms)
 /* Gives it back, to come again together with those that do the same. */
 static void gather_later(struct engine *g, const struct work *w, int64_t delay_ms)
 {
-    int64_t now = clock_wall_ms(g->clock);
-
-    delay_ms = (now + delay_ms + GATHER_GRID_MS) / GATHER_GRID_MS * GATHER_GRID_MS - now;
-    give_back(g, w, delay_ms);
+    give_back(g, w, until_grid(clock_wall_ms(g->clock), delay_ms));
 }
 
 /* How many others wait, and will be due in a moment? */
@@ -645,11 +654,51 @@ static void act_on_all(struct crowd *k, bool acting)
     }
 }
 
+/* Looks at the machines that were isolated a while ago: may the cases join that? One question for all. Without an answer
+ * they are given back, for nothing about them is written yet. */
+static void look_together(struct crowd *k, struct runtime_tenant *tenant,
+                          struct defender_reads looks[STORM_CASES_MAX])
+{
+    struct defender_reads *at[STORM_CASES_MAX];
+    const char *ids[STORM_CASES_MAX];
+    size_t of[STORM_CASES_MAX], n = 0;
+    struct err e = {0};
+    enum err_code code;
+
+    for (size_t i = 0; i < k->n; i++) {
+        struct expansion *x = &k->x[i];
+        size_t same = 0;
+
+        of[i] = STORM_CASES_MAX;
+        if (!k->ready[i] || !k->open[i] || !acts(x) || !x->machine_id ||
+            !isolation_needs_look(k->g, x->c.tenant, x->machine_id, x->arena))
+            continue;
+        while (same < n && strcmp(ids[same], x->machine_id) != 0)
+            same++;
+        of[i] = same;
+        if (same == n) {
+            at[n] = &looks[n];
+            ids[n++] = x->machine_id;
+        }
+    }
+    code = n ? storm_look(tenant->storm, tenant->defender, ids, n, at, &e) : ERR_OK;
+    for (size_t i = 0; i < k->n; i++) {
+        if (of[i] == STORM_CASES_MAX || code == ERR_INVALID) /* no lists: each alone */
+            continue;
+        k->x[i].look = code ? NULL : at[of[i]];
+        if (!code)
+            continue;
+        gather_later(k->g, k->x[i].w, e.retry_ms > GATHER_MAX_MS ? e.retry_ms : GATHER_MAX_MS);
+        k->open[i] = false;
+    }
+}
+
 /* All cases of one tenant that are open in k. entered: it has been already. */
 static void run_tenant(struct crowd *k, struct runtime_tenant *tenant, bool entered)
 {
     int64_t wait = entered ? 0 : storm_enter(tenant->storm);
     bool mine[STORM_CASES_MAX] = {false};
+    struct defender_reads *looks;
 
     for (size_t i = 0; i < k->n; i++)
         mine[i] = is_of(k, i, tenant);
@@ -665,7 +714,13 @@ static void run_tenant(struct crowd *k, struct runtime_tenant *tenant, bool ente
             judge_one(k, i, tenant);
         }
     }
+    looks = calloc(STORM_CASES_MAX, sizeof *looks);
+    if (looks)
+        look_together(k, tenant, looks);
     act_on_all(k, true);
+    for (size_t i = 0; i < STORM_CASES_MAX && looks; i++)
+        defender_reads_clear(&looks[i]);
+    free(looks);
     isolation_begun_together(k->g, tenant, &k->together);
     k->together.n = 0;
     act_on_all(k, false);
@@ -711,7 +766,13 @@ static bool gather(struct expansion *x)
     if (wait) {
         engine_hold(g, WORK_CASE,
                     wait < GATHER_MAX_MS ? wait : GATHER_MAX_MS); /* others' as well */
-        give_back(g, x->w, wait);
+        if (!x->c.told && x->now + wait >= x->w->created + ENGINE_LATE_MS) {
+            (void)err_set(&x->why, ERR_THROTTLED, "the tenant's calls are used up for the moment");
+            x->why.retry_ms = wait;
+            not_read(x, ERR_THROTTLED); /* people hear of it in time */
+        } else {
+            give_back(g, x->w, wait);
+        }
         return true;
     }
     k = calloc(1, sizeof *k);
@@ -755,7 +816,11 @@ static bool is_crowded(struct expansion *x)
     if (engine_is_crowded(x->g, WORK_CASE) || !tenant)
         return true;
     n = others(x->g);
-    return n >= SEVERAL || (n && quota_pressure(tenant->quota) > SCARCE);
+    if (n >= SEVERAL)
+        return true;
+    /* The last of many, perhaps: an alert without its machine would be a call in vain. */
+    return quota_pressure(tenant->quota) > SCARCE &&
+           (n || quota_wait_for(tenant->quota, false, CROWD_CALLS) > 0);
 }
 
 void expand_run(struct engine *g, struct work *w)

@@ -92,10 +92,10 @@ static enum err_code judge_again(const struct case_record *c, struct runtime *rt
 }
 
 void grounds_read(const struct case_record *c, struct runtime *rt, struct runtime_tenant *tenant,
-                  const char *type, const struct approval *approval, struct engine *g,
-                  struct arena *a, struct grounds *ret)
+                  const char *type, bool judged_now, const struct approval *approval,
+                  struct engine *g, struct arena *a, struct grounds *ret)
 {
-    bool fresh = grounds_are_fresh(c, approval, rt, g, a);
+    bool fresh = judged_now || grounds_are_fresh(c, approval, rt, g, a);
 
     memset(ret, 0, sizeof *ret);
     defender_read(tenant->defender, fresh ? NULL : c->alert_id, c->machine_id,

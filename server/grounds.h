@@ -45,13 +45,14 @@ enum err_code grounds_compare(const struct verdict *v, const char *handler, size
  * c          judged: with facts, verdict and machine_id.
  * rt         the configuration in force now; tenant is c's in it.
  * type       "Full" or "Selective": what is to be asked for.
+ * judged_now the verdict is of this very run: its facts are fresh, though they are not in c yet.
  * approval   what people have said yes to. When facts and verdict are older than that, all is read and judged
  *            anew, and grounds_compare says whether the yes is to what is judged now.
  * ret        written whole; defender_reads_clear its look.
  * Threads    workers; blocks for one round of reads.
  */
 void grounds_read(const struct case_record *c, struct runtime *rt, struct runtime_tenant *tenant,
-                  const char *type, const struct approval *approval, struct engine *g,
-                  struct arena *a, struct grounds *ret);
+                  const char *type, bool judged_now, const struct approval *approval,
+                  struct engine *g, struct arena *a, struct grounds *ret);
 
 #endif

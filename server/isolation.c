@@ -68,9 +68,11 @@
 #define GRID_MS      (SECOND_MS / 2)
 #define GRID_BUSY_MS (3 * SECOND_MS)
 /* Those of cases that are judged one after the other wait for the last of them, but not longer than that. */
-#define TOGETHER_MS     (3 * SECOND_MS)
-#define FOLLOW_CROWD_MS (10 * SECOND_MS)
-#define FOLLOW_BUSY_MS  MINUTE_MS
+#define TOGETHER_MS (3 * SECOND_MS)
+/* So long before people are told that it takes long, an isolation waits by itself. */
+#define TOGETHER_EARLY_MS (2 * MINUTE_MS)
+#define FOLLOW_CROWD_MS   (10 * SECOND_MS)
+#define FOLLOW_BUSY_MS    MINUTE_MS
 /* A look is a call, too: so much of what a minute allows is to be free for one, if not for all that wait. Calls that are
  * taken a few at a time come free a few at a time, a minute later, and cost a look each time; but calls that lie idle are
  * lost as well. So fewer are taken only if so many calls (as calls times ms) would lie idle until there are enough. */
@@ -560,6 +562,14 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
     return code ? code : work_put(tx, r->id, WORK_ISOLATION, WORK_URGENT, x->now, x->now, &x->w, e);
 }
 
+/* Under way, or found to be so a moment ago? Else what the ledger says of it may have changed at Defender. */
+static bool is_settled_for_long(const struct isolation_record *r, int64_t now)
+{
+    return r->state != ISOLATION_REQUESTED && r->state != ISOLATION_PENDING &&
+           (r->state != ISOLATION_ISOLATED || now < r->updated ||
+            now - r->updated >= JOIN_CROWD_MS);
+}
+
 /* The machine has an open row: what the look says of it. *ret_begin: it is over, make a new one. */
 static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_record *r,
                           bool *ret_begin, struct err *e)
@@ -572,10 +582,7 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
     enum err_code code;
 
     x->row = *r;
-    /* Under way, or found to be so a moment ago: whatever a look would say, its own run sees to it. */
-    if (q->later && r->state != ISOLATION_REQUESTED && r->state != ISOLATION_PENDING &&
-        (r->state != ISOLATION_ISOLATED || x->now < r->updated ||
-         x->now - r->updated >= JOIN_CROWD_MS)) {
+    if (q->later && is_settled_for_long(r, x->now)) {
         q->unsettled = true;
         q->outcome = OUTCOME_RETRY;
         return ERR_OK;
@@ -680,6 +687,7 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
                               .tenant = tenant,
                               .arena = s->arena,
                               .crowded = s->together || engine_is_crowded(s->engine, WORK_CASE)}};
+    bool same_policy;
     enum err_code code;
 
     if (!tenant) {
@@ -691,7 +699,9 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
         return OUTCOME_REFUSED;
     }
     /* What was read with the facts serves, unless the policy changed since. */
-    if (strcmp(policy_hash(rt->config->policy), policy_hash(s->runtime->config->policy)) == 0) {
+    same_policy =
+        strcmp(policy_hash(rt->config->policy), policy_hash(s->runtime->config->policy)) == 0;
+    if (same_policy) {
         q.look = s->look;
         q.later = s->together && s->together->n < TOGETHER_MAX;
     }
@@ -709,7 +719,8 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
         q.look = NULL;
     }
     if (!q.look) {
-        grounds_read(s->c, rt, tenant, type, &q.approval, s->engine, s->arena, &grounds);
+        grounds_read(s->c, rt, tenant, type, s->opening.fn && same_policy, &q.approval, s->engine,
+                     s->arena, &grounds);
         q.look = &grounds.look;
         q.x.grounds = &grounds;
         code = grounds.look.actions_code;
@@ -729,6 +740,32 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
         (void)requested(&q, e);
     defender_reads_clear(&grounds.look);
     return q.outcome;
+}
+
+struct needing {
+    struct engine *g;
+    const char *tenant, *machine_id;
+    struct arena *arena;
+    bool needs;
+};
+
+static enum err_code needs_look_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct needing *n = arg;
+    struct isolation_record r;
+    bool found = false;
+    enum err_code code = isolation_find_open(tx, n->arena, n->tenant, n->machine_id, &r, &found, e);
+
+    n->needs = !code && found && is_settled_for_long(&r, clock_wall_ms(n->g->clock));
+    return code;
+}
+
+bool isolation_needs_look(struct engine *g, const char *tenant, const char *machine_id,
+                          struct arena *a)
+{
+    struct needing n = {.g = g, .tenant = tenant, .machine_id = machine_id, .arena = a};
+
+    return !db_read(g->store->db, needs_look_fn, &n, NULL) && n.needs;
 }
 
 struct waking {
@@ -942,7 +979,7 @@ static void look_again(struct episode *x)
         engine_again(x->g, &x->w, engine_backoff(x->w.attempts, 0));
         return;
     }
-    grounds_read(&c, x->rt, x->tenant, x->row.type, &approval, x->g, x->arena, &grounds);
+    grounds_read(&c, x->rt, x->tenant, x->row.type, false, &approval, x->g, x->arena, &grounds);
     x->now = clock_wall_ms(x->g->clock);
     x->due = x->now + FOLLOW_MIN_MS;
     if (grounds.look.actions_code) {
@@ -1170,12 +1207,44 @@ static int64_t others(struct engine *g, int64_t within_ms)
     return n;
 }
 
-/* How many machines are to be asked for, in all? */
-static int64_t to_be_asked_for(struct engine *g)
+/* How many machines of a tenant are to be asked for, in all? None, as far as anybody knows. */
+static int64_t to_be_asked_for(struct engine *g, const struct runtime_tenant *tenant)
 {
-    int64_t n[ISOLATION_STATES] = {0};
+    int64_t n = 0;
 
-    return store_isolation_count(g->store, n, NULL) ? 0 : n[ISOLATION_REQUESTED];
+    (void)store_isolation_count_asked(g->store, tenant->config->name, &n, NULL);
+    return n;
+}
+
+/* What a tenant's budget allows at this moment. */
+struct means {
+    int64_t free_calls; /* what is spoken for is among them */
+    int64_t least; /* calls that it is worth while to take; 0: none before wait_ms have passed */
+    int64_t wait_ms;
+};
+
+/* For n machines in hand, and as many as there are besides. */
+static struct means find_means(struct engine *g, struct runtime_tenant *tenant, int64_t n)
+{
+    int64_t part = quota_per_minute(tenant->quota) / ROOM_PART, room;
+    int64_t many = to_be_asked_for(g, tenant), all = many > n ? many : n;
+    int64_t wanted = all + 1 < part ? all + 1 : part;
+    int64_t spoken = storm_spoken_for(tenant->storm);
+    int64_t left = left_to_cases(g, tenant), reads = quota_room(tenant->quota, false);
+    struct means m = {.least = 0};
+
+    left = left < reads ? left : reads; /* what is kept for actions is no use to them */
+    wanted = wanted > 2 ? wanted : 2;
+    m.free_calls = quota_room(tenant->quota, true) - left;
+    m.wait_ms = quota_wait_for(tenant->quota, true, wanted + left + spoken);
+    room = m.free_calls - spoken;
+    if (room >= wanted)
+        m.least = wanted < n + 1 ? wanted : n + 1;
+    else if (room >= 2 && room * m.wait_ms >= IDLE_MAX)
+        m.least = 2;
+    if (left && m.wait_ms > GRID_BUSY_MS) /* by then the cases may be read */
+        m.wait_ms = GRID_BUSY_MS;
+    return m;
 }
 
 /* How many of n machines may be asked for now, after a look at them; 0: none before *ret_wait ms have passed. Calls for
@@ -1183,25 +1252,11 @@ static int64_t to_be_asked_for(struct engine *g)
 static int64_t affordable(struct engine *g, struct runtime_tenant *tenant, int64_t n,
                           int64_t *ret_wait)
 {
-    int64_t part = quota_per_minute(tenant->quota) / ROOM_PART, many = to_be_asked_for(g);
-    int64_t all = many > n ? many : n, wanted = all + 1 < part ? all + 1 : part;
-    int64_t left = left_to_cases(g, tenant);
-    int64_t free_calls = quota_room(tenant->quota, true) - left;
-    int64_t room = free_calls - storm_spoken_for(tenant->storm), least = 2, got, wait;
+    struct means m = find_means(g, tenant, n);
+    int64_t got = m.least ? storm_speak_for(tenant->storm, m.free_calls, m.least, n + 1) : 0;
 
-    wanted = wanted > 2 ? wanted : 2;
-    *ret_wait = wait = quota_wait_for(tenant->quota, true, wanted + left);
-    if (left && *ret_wait > GRID_BUSY_MS) /* by then the cases may be read */
-        *ret_wait = GRID_BUSY_MS;
-    if (room < least || (room < wanted && room * wait < IDLE_MAX))
-        return 0;
-    if (room >= wanted)
-        least = wanted < n + 1 ? wanted : n + 1;
-    got = storm_speak_for(tenant->storm, free_calls, least, n + 1);
-    if (got)
-        return got - 1;
-    *ret_wait = GRID_BUSY_MS;
-    return 0;
+    *ret_wait = m.wait_ms;
+    return got ? got - 1 : 0;
 }
 
 /* A look at all that may be asked for after a look alone, then the POSTs, as far as the budget goes. */
@@ -1271,6 +1326,20 @@ static void look_at_followed(struct crowd *k, struct runtime_tenant *tenant, con
         looks[i]->actions_code = code;
 }
 
+/* One that is under way alone, while calls are scarce: is it young enough to wait for others? Then it does; true. */
+static bool wait_for_more(struct episode *x)
+{
+    struct work unspent = x->w;
+    int64_t age = x->now - x->row.requested;
+
+    if (quota_pressure(x->tenant->quota) <= BUSY || age < 0 || age >= YOUNG_BUSY_MS)
+        return false;
+    unspent.attempts -= unspent.attempts > 0;
+    x->crowded = true;
+    engine_again(x->g, &unspent, follow_due(x, FOLLOW_MIN_MS) - x->now);
+    return true;
+}
+
 /* How all that are under way stand. */
 static void follow_together(struct crowd *k, struct runtime_tenant *tenant)
 {
@@ -1279,8 +1348,11 @@ static void follow_together(struct crowd *k, struct runtime_tenant *tenant)
     struct err why = {0};
     enum err_code code;
 
-    if (n < 2)
+    if (n < 2) { /* a call of its own is scarce: in a minute there will be more */
+        if (n && wait_for_more(&k->x[at[0]]))
+            k->open[at[0]] = false;
         return;
+    }
     for (size_t i = 0; i < n; i++)
         ids[i] = k->x[at[i]].row.action_id;
     code = defender_list_actions(tenant->defender, ids, n, k->actions, k->listed, &why);
@@ -1337,7 +1409,8 @@ static bool leave_to_next(struct engine *g, struct runtime *rt, const struct wor
     struct episode x;
     bool opened = open_episode(&x, g, rt, w);
     /* The last one to be asked for has nobody to wait for: those that are only followed come once a minute. */
-    bool last = opened && x.row.state == ISOLATION_REQUESTED && to_be_asked_for(g) < 2;
+    bool last = opened && x.tenant && x.row.state == ISOLATION_REQUESTED &&
+                to_be_asked_for(g, x.tenant) < 2;
     bool many =
         is_one_of_many(g, rt) || (opened && x.tenant && quota_pressure(x.tenant->quota) > BUSY);
     int64_t young_ms = many && !last ? YOUNG_BUSY_MS : YOUNG_MS;
@@ -1354,6 +1427,32 @@ static bool leave_to_next(struct engine *g, struct runtime *rt, const struct wor
     return true;
 }
 
+/* When the tenant's calls are used up all that are to be asked for wait for the same moment, whoever of them came first:
+ * then they share a look again, in the order in which they came. One transaction, for they may be a thousand. True: so
+ * it is, and w waits with them. */
+static bool wait_together(struct engine *g, struct runtime *rt, const struct work *w)
+{
+    struct episode x;
+    struct means m;
+    bool opened = open_episode(&x, g, rt, w), waits = !opened;
+    struct err e;
+
+    if (opened && x.tenant && x.row.state == ISOLATION_REQUESTED && !x.row.posted &&
+        quota_per_minute(x.tenant->quota) >= 2) {
+        m = find_means(g, x.tenant, 1);
+        waits = m.least == 0;
+    }
+    if (opened && waits) {
+        wait_for_budget(&x, m.wait_ms);
+        /* Those that people must soon hear of go through their own runs. */
+        if (store_isolation_wait(g->store, x.tenant->config->name, x.due,
+                                 x.now - ENGINE_LATE_MS + TOGETHER_EARLY_MS, &e))
+            log_event(LOG_WARN, "not_postponed", LOG_ERR(&e));
+    }
+    arena_free(x.arena);
+    return waits;
+}
+
 /* Takes what waits beside w and does it together. false: w is to be run alone. */
 static bool gather(struct engine *g, struct runtime *rt, const struct work *w)
 {
@@ -1361,6 +1460,10 @@ static bool gather(struct engine *g, struct runtime *rt, const struct work *w)
     struct work more[ROWS_AT_ONCE];
     size_t n = 0;
 
+    if (wait_together(g, rt, w)) {
+        free(k);
+        return true;
+    }
     if (k)
         engine_claim_more(g, w, ROWS_AT_ONCE, more, &n);
     if (!n) {

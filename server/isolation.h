@@ -25,6 +25,11 @@
 enum outcome isolation_request(struct step *s, const char *type, const char *comment,
                                struct err *e);
 
+/** Would a case that is acted on together with others join an isolation that was confirmed so long ago that Defender is
+ *  to be asked first whether it is in force still? Then the look can be taken for many. */
+bool isolation_needs_look(struct engine *g, const char *tenant, const char *machine_id,
+                          struct arena *a);
+
 /** The last of a tenant's cases that were acted on together is judged: what was begun for them is due, with whatever
  *  else is at that moment. */
 void isolation_begun_together(struct engine *g, const struct runtime_tenant *tenant,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "store_audit.h"
+#include "store_work.h"
 
 static const char *const names[ISOLATION_STATES] = {
     [ISOLATION_REQUESTED] = "requested", [ISOLATION_PENDING] = "pending",
@@ -373,4 +374,56 @@ enum err_code store_isolation_count(struct store *s, int64_t ret[ISOLATION_STATE
     struct read r = {.counts = ret};
 
     return db_read(s->db, read_counts, &r, e);
+}
+
+struct asked {
+    const char *tenant;
+    int64_t count, due, since;
+};
+
+static enum err_code count_asked(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct asked *a = arg;
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT count(*) FROM work w JOIN isolations i ON i.id = w.id"
+                                  " WHERE w.kind = $1 AND i.tenant = $2 AND i.state = 'requested'"
+                                  " AND i.posted = 0",
+                                  "it", (int64_t)WORK_ISOLATION, a->tenant);
+
+    if (code)
+        return code;
+    a->count = db_next(rows) ? db_int(rows, 0) : 0;
+    return db_rows_end(rows, e);
+}
+
+enum err_code store_isolation_count_asked(struct store *s, const char *tenant, int64_t *ret,
+                                          struct err *e)
+{
+    struct asked a = {.tenant = tenant};
+    enum err_code code = db_read(s->db, count_asked, &a, e);
+
+    if (!code)
+        *ret = a.count;
+    return code;
+}
+
+static enum err_code wait_asked(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct asked *a = arg;
+
+    return db_run(
+        tx, e, NULL,
+        "UPDATE work SET due = $1 WHERE kind = $2 AND owner IS NULL AND due < $3 AND EXISTS"
+        " (SELECT 1 FROM isolations i WHERE i.id = work.id AND i.tenant = $4"
+        " AND i.state = 'requested' AND i.posted = 0 AND i.requested >= $5)",
+        "iiiti", a->due, (int64_t)WORK_ISOLATION, a->due, a->tenant, a->since);
+}
+
+enum err_code store_isolation_wait(struct store *s, const char *tenant, int64_t due, int64_t since,
+                                   struct err *e)
+{
+    struct asked a = {.tenant = tenant, .due = due, .since = since};
+
+    return db_write(s->db, wait_asked, &a, e);
 }

@@ -12,6 +12,7 @@
  * Senders behave as real ones do: no answer or 503 means "send it again". The moments of the kills and all
  * choices follow from the seed; how the two processes interleave does not. The senders' pace is tied to
  * cordon's lives: each life allows so many more alerts, so that there is load from the first kill to the last.
+ * Thousands of kills are many runs side by side (tests/crash/many): most of a life is waiting.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -45,17 +46,19 @@
 
 #define KILLS            200
 #define SENDERS          4
-#define ALERTS_A_LIFE    6
+#define ALERTS_A_LIFE    6 /* each costs a few calls and a mail or two, each of which is a process */
 #define ALERTS_A_MACHINE 3
 #define ALERTS_A_PUSH    4    /* at most */
 #define PUSHES_MAX       3    /* of one delivery, counting the first */
-#define LIFE_MAX_MS      1200 /* of a life that ends at a random moment */
+#define LIFE_MAX_MS      1200 /* once ready, of a life that ends at a random moment */
+#define START_MS         150  /* until it is ready, to begin with: it is measured */
 #define MOMENT_MS        1500 /* how long a kill at a chosen moment waits for it */
-#define STUBBORN_MS      90000 /* a sender gives up after so long: nothing keeps cordon away that long */
-#define READY_MS         30000
-#define QUIET_MS         120000 /* to finish something of what was accepted, after the last kill */
-#define UNDER_WAY        2      /* mails that one kill can double: engine.c, SHARE_NOTICES */
-#define FAULTS_SHOWN     30
+/* a sender gives up after so long: nothing keeps cordon away that long */
+#define STUBBORN_MS  240000
+#define READY_MS     30000
+#define QUIET_MS     120000 /* to finish something of what was accepted, after the last kill */
+#define UNDER_WAY    2      /* mails that one kill can double: engine.c, SHARE_NOTICES */
+#define FAULTS_SHOWN 30
 
 /* ---- choices: one generator per thread, so that a seed gives the same choices ------------------------ */
 
@@ -103,8 +106,9 @@ struct crash {
     struct house *h;
     struct dice dice;
     uint64_t seed;
-    unsigned kills, senders;
-    bool postgresql; /* the store is one; else SQLite */
+    unsigned kills, senders, alerts_a_life;
+    unsigned start_ms; /* as long as starting takes, about */
+    bool postgresql;   /* the store is one; else SQLite */
     char store[POSTGRES_URL_MAX], hooks[100];
 
     pthread_mutex_t lock; /* of all below, while senders run */
@@ -259,7 +263,7 @@ static void push(struct sender *s, struct delivery *d)
             return;
         }
         (void)poll(NULL, 0,
-                   5 + (int)below(&s->dice, 40)); /* a sender's pause before it tries again */
+                   20 + (int)below(&s->dice, 80)); /* a sender's pause before it tries again */
     }
     d->pushed++;
 }
@@ -366,17 +370,19 @@ static char *ask(struct crash *c, const char *path)
     return body;
 }
 
-static void wait_ready(struct crash *c)
+/* False: it did not get ready for so long. */
+static bool wait_ready(struct crash *c, int64_t wait_ms)
 {
-    int64_t deadline = house_now_ms() + READY_MS;
+    int64_t deadline = house_now_ms() + wait_ms;
     char *answer;
 
     while (!(answer = ask(c, "/readyz"))) {
         if (house_now_ms() > deadline || ended_by_itself(c))
-            fail_msg("cordon did not get ready after the last kill");
+            return false;
         (void)poll(NULL, 0, 10); /* between two looks */
     }
     free(answer);
+    return true;
 }
 
 /* ---- the moments ---------------------------------------------------------------------------------------- */
@@ -384,23 +390,25 @@ static void wait_ready(struct crash *c)
 enum moment {
     ANY_TIME,   /* so many ms after the start */
     AT_START,   /* while it opens its store and its sockets */
+    AT_READY,   /* it has just got ready, and takes up what the last life left */
     AT_ACCEPT,  /* a sender has just read its 2xx */
     AT_ISOLATE, /* Defender has just got an isolate request; the answer may be on its way */
     AT_MAIL,    /* the mail server has just got a mail; its 250 may be on its way */
     MOMENTS
 };
 
-static const char *const moment_names[MOMENTS] = {"at any time", "at start", "at a 2xx",
-                                                  "at an isolate request", "at a mail"};
+static const char *const moment_names[MOMENTS] = {
+    "at any time", "at start", "once ready", "at a 2xx", "at an isolate request", "at a mail"};
 
 static enum moment choose(struct dice *d)
 {
     unsigned n = below(d, 100);
 
-    return n < 45   ? ANY_TIME
-           : n < 55 ? AT_START
-           : n < 65 ? AT_ACCEPT
-           : n < 83 ? AT_ISOLATE
+    return n < 35   ? ANY_TIME
+           : n < 47 ? AT_START
+           : n < 57 ? AT_READY
+           : n < 67 ? AT_ACCEPT
+           : n < 84 ? AT_ISOLATE
                     : AT_MAIL;
 }
 
@@ -442,9 +450,17 @@ static void take_mails(struct crash *c, int wait_ms);
 
 static void wait_for(struct crash *c, enum moment m)
 {
+    int64_t began;
+
     switch (m) {
     case AT_START:
-        pass_us(below(&c->dice, 60000));
+        pass_us(below(&c->dice, c->start_ms * 1000));
+        break;
+    case AT_READY:
+        began = house_now_ms();
+        if (wait_ready(c, READY_MS)) /* which depends on what else the machine has to do */
+            c->start_ms = (unsigned)(((int64_t)c->start_ms + house_now_ms() - began) / 2);
+        pass_us(below(&c->dice, 40000));
         break;
     case AT_ACCEPT:
         wait_accept(c);
@@ -458,7 +474,7 @@ static void wait_for(struct crash *c, enum moment m)
         pass_us(below(&c->dice, 4000));
         break;
     default:
-        pass_us(below(&c->dice, LIFE_MAX_MS * 1000));
+        pass_us(below(&c->dice, (c->start_ms + LIFE_MAX_MS) * 1000));
     }
 }
 
@@ -558,10 +574,11 @@ static void make_alerts(struct crash *c)
 /* ---- the comparison ------------------------------------------------------------------------------------------ */
 
 /* Nothing is left to be done: the table of work is empty. How long that takes depends on the machine, for each mail is
- * a process; that less and less is left does not. */
+ * a process, and some make room for others; that less is left, or one more mail came, does not. */
 static void wait_quiet(struct crash *c)
 {
     int64_t deadline = house_now_ms() + QUIET_MS, least = INT64_MAX;
+    size_t mails = 0;
 
     for (;;) {
         AUTO(auto_free) char *text = ask(c, "/metrics");
@@ -569,8 +586,10 @@ static void wait_quiet(struct crash *c)
 
         if (!left)
             return;
-        if (left > 0 && left < least) {
-            least = left;
+        take_mails(c, 0);
+        if (left > 0 && (left < least || c->n_mails > mails)) {
+            least = left < least ? left : least;
+            mails = c->n_mails;
             deadline = house_now_ms() + QUIET_MS;
         }
         if (ended_by_itself(c) || house_now_ms() > deadline) {
@@ -878,7 +897,7 @@ static void set_up(struct crash *c, struct house_options *o, char listen[40], ch
     c->h->ready_fd = -1;
     (void)snprintf(c->hooks, sizeof c->hooks, "http://%s/hooks/relay", listen);
     (void)snprintf(c->h->admin, sizeof c->h->admin, "http://%s", admin);
-    c->n_alerts = (size_t)c->kills * ALERTS_A_LIFE;
+    c->n_alerts = (size_t)c->kills * c->alerts_a_life;
     c->alerts = calloc(c->n_alerts, sizeof *c->alerts);
     if (!c->alerts)
         fail_msg("out of memory");
@@ -907,11 +926,11 @@ static void allow(struct crash *c, size_t n)
 static void kill_again_and_again(struct crash *c, unsigned kills[MOMENTS])
 {
     for (unsigned life = 0; life < c->kills; life++) {
-        enum moment m = choose(&c->dice);
+        enum moment m = life ? choose(&c->dice) : AT_READY; /* how long does that take here? */
         int status = 0;
 
         life_start(c->h);
-        allow(c, (size_t)(life + 1) * ALERTS_A_LIFE);
+        allow(c, (size_t)(life + 1) * c->alerts_a_life);
         wait_for(c, m);
         kills[m]++;
         c->self_ended += ended_by_itself(c);
@@ -930,7 +949,8 @@ static void kill_again_and_again(struct crash *c, unsigned kills[MOMENTS])
 static void converge(struct crash *c, struct sender *senders)
 {
     life_start(c->h);
-    wait_ready(c);
+    if (!wait_ready(c, READY_MS))
+        fail_msg("cordon did not get ready after the last kill");
     for (unsigned i = 0; i < c->senders; i++)
         (void)pthread_join(senders[i].thread, NULL);
     wait_quiet(c);
@@ -952,7 +972,11 @@ static uint64_t number_of(const char *text)
 
 int main(int argc, char **argv)
 {
-    struct crash c = {.kills = KILLS, .senders = SENDERS, .seed = (uint64_t)time(NULL)};
+    struct crash c = {.kills = KILLS,
+                      .senders = SENDERS,
+                      .alerts_a_life = ALERTS_A_LIFE,
+                      .start_ms = START_MS,
+                      .seed = (uint64_t)time(NULL)};
     struct tally t = {0};
     struct house_options o;
     struct sender *senders;
@@ -967,11 +991,17 @@ int main(int argc, char **argv)
             c.postgresql = true;
         else if (i + 1 < argc && strcmp(argv[i], "--kills") == 0)
             c.kills = (unsigned)number_of(argv[++i]);
+        else if (i + 1 < argc && strcmp(argv[i], "--alerts") == 0)
+            c.alerts_a_life = (unsigned)number_of(argv[++i]);
         else if (i + 1 < argc && strcmp(argv[i], "--seed") == 0)
             c.seed = number_of(argv[++i]);
         else
-            return (void)fprintf(stderr, "usage: crash [--postgresql] [--kills N] [--seed N]\n"), 2;
+            return (void)fprintf(stderr, "usage: crash [--postgresql] [--kills N] [--alerts N] "
+                                         "[--seed N]\n"),
+                   2;
     }
+    if (!c.kills || !c.alerts_a_life)
+        return (void)fprintf(stderr, "crash: expected a kill and an alert at least\n"), 2;
     if (c.postgresql && !postgres_start(NULL))
         return 1;
     (void)printf("crash: %u kills on %s, seed %" PRIu64 "\n", c.kills,
@@ -1018,8 +1048,9 @@ int main(int argc, char **argv)
         (double)(killed - began) / 1000, (double)(house_now_ms() - killed) / 1000, c.faults,
         c.faults ? "FAILED" : "well");
     if (c.faults) { /* what happened stays to be looked at */
-        (void)printf("crash: see %s; once more with %s--kills %u --seed %" PRIu64 "\n", c.h->dir,
-                     c.postgresql ? "--postgresql " : "", c.kills, c.seed);
+        (void)printf("crash: see %s; once more with %s--kills %u --alerts %u --seed %" PRIu64 "\n",
+                     c.h->dir, c.postgresql ? "--postgresql " : "", c.kills, c.alerts_a_life,
+                     c.seed);
         postgres_stop();
         return 1;
     }

@@ -4,7 +4,8 @@
 #   make demo               one signed High alert from the sender to the isolated machine and the mail
 #   make run [CONFIG=FILE]  build, then serve in the foreground
 #   make test [T=name] [SAN=address,undefined | SAN=thread]
-#                           build and run every test (or those whose name holds T)
+#                           build and run every test (or those whose name holds a word of T)
+#   make races              the tests with the most threads, and 20 kills, by the thread sanitizer
 #   make lint               clang-format, cppcheck, clang-tidy; `make advice`: gcc -fanalyzer
 #   make fuzz [T=name] [SHORT=1]    the parsers of foreign bytes against libFuzzer
 #   make crash [SHORT=1]    kill the server between any two steps; nothing may be lost
@@ -47,48 +48,60 @@ CFLAGS ?= -O2 -g
 CPP_FLAGS = -std=c17 -D_GNU_SOURCE -Iserver -Iinclude -Itests $(PKG_CFLAGS)
 SAN_FLAGS = -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 ALL_FLAGS = $(CPP_FLAGS) $(WARN) $(if $(DEV),-Werror) -fPIE -pthread -fstack-protector-strong \
-        $(if $(SAN),$(SAN_FLAGS),-D_FORTIFY_SOURCE=2) $(if $(FAULTS),-DCORDON_FAULTS)
+        $(if $(SAN),$(SAN_FLAGS),-D_FORTIFY_SOURCE=2) $(if $(FAULTS),$(if $(filter $(O)/%,$@),-DCORDON_FAULTS))
 ALL_LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(if $(SAN),$(SAN_FLAGS)) $(LDFLAGS)
 
 LIB_SRC  := $(filter-out server/main.c,$(wildcard server/*.c)) $(wildcard handlers/*.c)
-LIB_OBJ  := $(LIB_SRC:%.c=$(O)/obj/%.o)
+# With FAULTS=1 only what has fault points is compiled anew; all else is the other build's.
+P := $(patsubst %/faults,%,$(O))
+FAULT_SRC := $(if $(FAULTS),$(shell grep -l '"fault\.h"' server/*.c))
+objects = $(foreach s,$(1),$(if $(filter $(s),$(FAULT_SRC)),$(O),$(P))/obj/$(s:.c=.o))
+LIB_OBJ  := $(call objects,$(LIB_SRC))
 SIM_SRC  := $(filter-out tests/sim/main.c tests/sim/test_%,$(wildcard tests/sim/*.c))
-SIM_OBJ  := $(SIM_SRC:%.c=$(O)/obj/%.o)
+SIM_OBJ  := $(call objects,$(SIM_SRC))
 SIM_MAIN := $(wildcard tests/sim/main.c)
 KIT_SRC  := $(wildcard tests/kit/*.c)
-KIT_OBJ  := $(KIT_SRC:%.c=$(O)/obj/%.o)
+KIT_OBJ  := $(call objects,$(KIT_SRC))
 TEST_SRC := $(wildcard tests/server/test_*.c tests/handlers/test_*.c tests/e2e/test_*.c \
         tests/sim/test_*.c)
 # tests/server/test_x.c becomes build/test_x, tests/handlers/test_x.c build/handlers/test_x
 TEST_BIN := $(patsubst server/%,$(O)/%,$(patsubst tests/%.c,%,$(filter tests/server/%,$(TEST_SRC)))) \
         $(patsubst tests/%.c,$(O)/%,$(filter-out tests/server/%,$(TEST_SRC)))
-TEST_PICK = $(if $(T),$(foreach t,$(TEST_BIN),$(if $(findstring $(T),$(notdir $(t))),$(t))),$(TEST_BIN))
-OBJ      := $(LIB_OBJ) $(SIM_OBJ) $(KIT_OBJ) $(O)/obj/server/main.o $(SIM_MAIN:%.c=$(O)/obj/%.o) \
+TEST_PICK = $(if $(T),$(foreach t,$(TEST_BIN),\
+        $(if $(strip $(foreach w,$(T),$(findstring $(w),$(notdir $(t))))),$(t))),$(TEST_BIN))
+OBJ      := $(LIB_OBJ) $(SIM_OBJ) $(KIT_OBJ) $(call objects,server/main.c $(SIM_MAIN)) \
         $(TEST_SRC:%.c=$(O)/obj/%.o)
 SOURCES  := $(wildcard server/*.c handlers/*.c tests/*/*.c)
 HEADERS  := $(wildcard server/*.h handlers/*.h include/cordon/*.h tests/*/*.h)
 
-.PHONY: all deps demo run test built lint tidy cppcheck format advice fuzz crash bench bench-built storm \
+.PHONY: all deps demo run test races picked built lint tidy cppcheck format advice fuzz crash bench bench-built storm \
         image install help clean
 .SECONDARY: # keep the objects of test programs
 .DELETE_ON_ERROR:
 
 all: $(O)/cordon $(if $(SIM_MAIN),$(O)/cordon-sim)
 
+define compile
+$(need_pkgs)$(call say,CC,$<)
+$(Q)mkdir -p $(@D) && $(CC) $(ALL_FLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+endef
 $(O)/obj/%.o: %.c
-	$(need_pkgs)$(call say,CC,$<)
-	$(Q)mkdir -p $(@D) && $(CC) $(ALL_FLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
-$(O)/obj/server/connect_assets.o: $(shell find server/connect -type f) # it takes them in as they are
+	$(compile)
+ifneq ($(P),$(O))
+$(P)/obj/%.o: %.c
+	$(compile)
+endif
+$(P)/obj/server/connect_assets.o: $(shell find server/connect -type f) # it takes them in as they are
 $(O)/libcordon.a: $(LIB_OBJ)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $^
 $(O)/libsim.a: $(SIM_OBJ)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $^
-$(O)/cordon: $(O)/obj/server/main.o $(O)/libcordon.a
+$(O)/cordon: $(call objects,server/main.c) $(O)/libcordon.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
-$(O)/cordon-sim: $(SIM_MAIN:%.c=$(O)/obj/%.o) $(O)/libsim.a $(O)/libcordon.a
+$(O)/cordon-sim: $(call objects,$(SIM_MAIN)) $(O)/libsim.a $(O)/libcordon.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
@@ -156,6 +169,19 @@ test:
 	@tests/deps-postgres
 	$(again) DEV=1 built
 	@CORDON_BUILD='$(CURDIR)/$(O)' tests/run $(TEST_PICK)
+# What storms, replicas, people, restarts, ways, bursts and hunts do side by side. The sanitizer of gcc 12 wants to
+# know where memory is: setarch -R, where a container allows it.
+RACES := storm replicas people restart job ways burst hunts work db post notice capability
+races:
+	@tests/deps $(BUILD_DEBS) $(TEST_DEBS) $(CRASH_DEBS)
+	@tests/deps-postgres
+	$(again) SAN=thread T='$(RACES)' built build/thread/crash/crash
+	@fixed=; setarch -R true 2>/dev/null && fixed='setarch -R'; export TEST_DEADLINE=900 TEST_JOBS=2; \
+	CORDON_BUILD='$(CURDIR)/build/thread' $$fixed tests/run \
+	    $$($(MAKE) -s --no-print-directory SAN=thread T='$(RACES)' picked) && \
+	CORDON_BUILD='$(CURDIR)/build/thread' $$fixed build/thread/crash/crash --kills 20
+picked:
+	@echo $(TEST_PICK)
 built: all $(TEST_PICK)
 fuzz:
 	@tests/deps $(BUILD_DEBS) $(FUZZ_DEBS)

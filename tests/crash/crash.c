@@ -52,7 +52,7 @@
 #define PUSHES_MAX       3    /* of one delivery, counting the first */
 #define LIFE_MAX_MS      1200 /* once ready, of a life that ends at a random moment */
 #define START_MS         150  /* until it is ready, to begin with: it is measured */
-#define MOMENT_MS        1500 /* how long a kill at a chosen moment waits for it */
+#define MOMENT_MS        3000 /* once ready, how long a kill at a chosen moment waits for it */
 /* a sender gives up after so long: nothing keeps cordon away that long */
 #define STUBBORN_MS  240000
 #define READY_MS     30000
@@ -425,7 +425,7 @@ static void wait_accept(struct crash *c)
     unsigned long before;
 
     (void)clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += MOMENT_MS / 1000 + 1;
+    until.tv_sec += (c->start_ms + MOMENT_MS) / 1000 + 1;
     pthread_mutex_lock(&c->lock);
     before = c->accepted;
     while (c->accepted == before &&
@@ -442,7 +442,7 @@ static void wait_isolate(struct crash *c, unsigned nth)
     (void)snprintf(path, sizeof path,
                    "/journal/wait?method=POST&path=" SIM_ISOLATE "&limit=0&count=%" PRId64
                    "&timeout_ms=%d",
-                   seen + nth, MOMENT_MS);
+                   seen + nth, (int)c->start_ms + MOMENT_MS);
     json_free(sim_get(c->h->sim, path));
 }
 
@@ -470,7 +470,7 @@ static void wait_for(struct crash *c, enum moment m)
         pass_us(below(&c->dice, 25000));
         break;
     case AT_MAIL:
-        take_mails(c, MOMENT_MS);
+        take_mails(c, (int)c->start_ms + MOMENT_MS);
         pass_us(below(&c->dice, 4000));
         break;
     default:

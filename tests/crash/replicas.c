@@ -60,6 +60,7 @@ struct run {
     struct replica r[REPLICAS];
     struct cables *cables; /* to the database; NULL: not permitted here */
     struct alert alerts[ALERTS];
+    unsigned n_alerts, n_machines; /* of a shorter run, fewer: the pace is the same */
     struct sim *sim;
     uint64_t seed, dice;
     unsigned seconds;
@@ -162,10 +163,10 @@ static void *send_all(void *arg)
 
     for (;;) {
         unsigned n = __atomic_fetch_add(&c->next, 1, __ATOMIC_RELAXED);
-        int64_t due = c->began + (int64_t)n * c->seconds * 1000 / ALERTS;
+        int64_t due = c->began + (int64_t)n * c->seconds * 1000 / c->n_alerts;
         char id[40], other[40];
 
-        if (n >= ALERTS)
+        if (n >= c->n_alerts)
             return NULL;
         while (house_now_ms() < due)
             (void)poll(NULL, 0, (int)(due - house_now_ms())); /* their pace */
@@ -282,20 +283,20 @@ static void make_alerts(struct run *c)
     char id[41];
 
     buf_addc(&b, '[');
-    for (unsigned m = 0; m < MACHINES; m++) {
+    for (unsigned m = 0; m < c->n_machines; m++) {
         machine_id(m, id);
         buf_addf(&b, "%s{\"id\":\"%s\",\"computerDnsName\":\"ws-%u.corp.example\"}", m ? "," : "",
                  id, m);
     }
     buf_addc(&b, ']');
     sim_tell(c->sim, "/machines", buf_text(&b));
-    for (unsigned i = 0; i < ALERTS;) {
+    for (unsigned i = 0; i < c->n_alerts;) {
         buf_reset(&b);
-        for (unsigned n = 0; n < 500 && i < ALERTS; n++, i++) {
+        for (unsigned n = 0; n < 500 && i < c->n_alerts; n++, i++) {
             struct alert *a = &c->alerts[i];
 
             (void)snprintf(a->id, sizeof a->id, "da638712345%09u_-%u", i, i);
-            a->machine = i % MACHINES;
+            a->machine = i % c->n_machines;
             a->high = below(&c->dice, 3) == 0;
             machine_id(a->machine, id);
             buf_addf(&b,
@@ -421,7 +422,7 @@ static void check_machines(struct run *c, unsigned *ret_isolated, unsigned *ret_
     AUTO(json_freep) struct json *state = sim_get(c->sim, "/state");
     bool wanted[MACHINES] = {false}, seen[MACHINES] = {false};
 
-    for (unsigned i = 0; i < ALERTS; i++)
+    for (unsigned i = 0; i < c->n_alerts; i++)
         if (c->alerts[i].accepted && c->alerts[i].high)
             wanted[c->alerts[i].machine] = true;
     JSON_EACH (m, json_get(state, "by_machine")) {
@@ -459,7 +460,7 @@ static void check_cases(struct run *c)
             AUTO(json_freep) struct json *full = NULL;
             unsigned n = ALERTS;
 
-            if (!alert || sscanf(alert, "da638712345%9u_", &n) != 1 || n >= ALERTS) {
+            if (!alert || sscanf(alert, "da638712345%9u_", &n) != 1 || n >= c->n_alerts) {
                 fault(c, "a case of an alert that nobody pushed: %s", alert ? alert : "?");
                 continue;
             }
@@ -483,7 +484,7 @@ static void check_cases(struct run *c)
         if (next)
             (void)snprintf(path, sizeof path, "/api/cases?limit=200&cursor=%s", next);
     }
-    for (unsigned i = 0; i < ALERTS; i++)
+    for (unsigned i = 0; i < c->n_alerts; i++)
         if (c->alerts[i].accepted && !c->alerts[i].cases)
             fault(c, "alert %s was accepted and has no case", c->alerts[i].id);
 }
@@ -537,7 +538,7 @@ int main(int argc, char **argv)
         char *rest = NULL;
         unsigned long long n = i + 1 < argc ? strtoull(argv[i + 1], &rest, 0) : 0;
 
-        if (rest && !*rest && n && strcmp(argv[i], "--seconds") == 0)
+        if (rest && !*rest && n >= 5 && n <= 3600 && strcmp(argv[i], "--seconds") == 0)
             c.seconds = (unsigned)n;
         else if (rest && !*rest && strcmp(argv[i], "--seed") == 0)
             c.seed = n;
@@ -546,6 +547,8 @@ int main(int argc, char **argv)
     }
     (void)printf("replicas: %u s, seed %" PRIu64 "\n", c.seconds, c.seed);
     (void)fflush(stdout);
+    c.n_alerts = c.seconds < SECONDS ? ALERTS * c.seconds / SECONDS : ALERTS;
+    c.n_machines = c.n_alerts / (ALERTS / MACHINES);
     c.dice = c.seed;
     set_up(&c);
     c.began = house_now_ms();
@@ -578,10 +581,10 @@ int main(int argc, char **argv)
     }
     (void)printf("replicas: cuts by %s\n", c.cables ? "cables of a network namespace" : "a proxy");
     (void)printf("replicas: %u stopped, %u cut off, %u killed; %u of them at an isolate request\n"
-                 "replicas: %lu pushes of %d alerts (%lu answered 503, %lu not at all)\n"
+                 "replicas: %lu pushes of %u alerts (%lu answered 503, %lu not at all)\n"
                  "replicas: %u machines isolated, %u twice; %zu mails, %zu of them twice\n"
                  "replicas: %.1f s of blows, %.1f s to finish; %u faults; %s\n",
-                 c.stops, c.cuts, c.kills, c.at_isolate, c.pushes, ALERTS, c.unavailable,
+                 c.stops, c.cuts, c.kills, c.at_isolate, c.pushes, c.n_alerts, c.unavailable,
                  c.unanswered, isolated, twice, mails, mails_twice,
                  (double)(struck - c.began) / 1000, (double)(house_now_ms() - struck) / 1000,
                  c.faults, c.faults ? "FAILED" : "well");

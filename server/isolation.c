@@ -73,6 +73,8 @@
 #define TOGETHER_EARLY_MS (2 * MINUTE_MS)
 #define FOLLOW_CROWD_MS   (10 * SECOND_MS)
 #define FOLLOW_BUSY_MS    MINUTE_MS
+/* Until then the look before the request still counts: those of a storm are asked after together once a minute or two. */
+#define LOOKED_MS (3 * MINUTE_MS)
 /* A look is a call, too: so much of what a minute allows is to be free for one, if not for all that wait. Calls that are
  * taken a few at a time come free a few at a time, a minute later, and cost a look each time; but calls that lie idle are
  * lost as well. So fewer are taken only if so many calls (as calls times ms) would lie idle until there are enough. */
@@ -84,7 +86,8 @@
 /* An isolation that was confirmed so lately is joined without a look while many cases wait, for the look would be one
  * call for each of them, and joining asks Defender for nothing. Longer would be to say what may have changed. */
 #define JOIN_CROWD_MS MINUTE_MS
-#define BUSY          300 /* per mille: quota_pressure */
+#define JOIN_SOON_MS  (MINUTE_MS / 2) /* by the time it is a case's turn, it may be longer ago */
+#define BUSY          300             /* per mille: quota_pressure */
 #define MIN_WAIT_MS   (SECOND_MS / 10)
 #define SEVERAL       5  /* others that wait, and it is one of many */
 #define MANY          25 /* so many within a minute, and calls will be scarce */
@@ -563,11 +566,10 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
 }
 
 /* Under way, or found to be so a moment ago? Else what the ledger says of it may have changed at Defender. */
-static bool is_settled_for_long(const struct isolation_record *r, int64_t now)
+static bool is_settled_for_long(const struct isolation_record *r, int64_t now, int64_t long_ms)
 {
     return r->state != ISOLATION_REQUESTED && r->state != ISOLATION_PENDING &&
-           (r->state != ISOLATION_ISOLATED || now < r->updated ||
-            now - r->updated >= JOIN_CROWD_MS);
+           (r->state != ISOLATION_ISOLATED || now < r->updated || now - r->updated >= long_ms);
 }
 
 /* The machine has an open row: what the look says of it. *ret_begin: it is over, make a new one. */
@@ -582,7 +584,7 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
     enum err_code code;
 
     x->row = *r;
-    if (q->later && is_settled_for_long(r, x->now)) {
+    if (q->later && is_settled_for_long(r, x->now, JOIN_CROWD_MS)) {
         q->unsettled = true;
         q->outcome = OUTCOME_RETRY;
         return ERR_OK;
@@ -756,7 +758,8 @@ static enum err_code needs_look_fn(struct db_tx *tx, void *arg, struct err *e)
     bool found = false;
     enum err_code code = isolation_find_open(tx, n->arena, n->tenant, n->machine_id, &r, &found, e);
 
-    n->needs = !code && found && is_settled_for_long(&r, clock_wall_ms(n->g->clock));
+    n->needs = !code && found &&
+               is_settled_for_long(&r, clock_wall_ms(n->g->clock), JOIN_CROWD_MS - JOIN_SOON_MS);
     return code;
 }
 
@@ -1046,7 +1049,7 @@ static int64_t follow_wait(const struct episode *x)
  * it is isolated then without a look. */
 static bool needs_look(const struct episode *x, const struct defender_action *action)
 {
-    return action->status == DEFENDER_SUCCEEDED && follow_wait(x) > MINUTE_MS;
+    return action->status == DEFENDER_SUCCEEDED && follow_wait(x) > LOOKED_MS / 2;
 }
 
 /* What came of asking how the action stands: x->code, and action if that is ERR_OK. look: for those that need one; what

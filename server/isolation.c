@@ -75,10 +75,10 @@
 #define FOLLOW_BUSY_MS    MINUTE_MS
 /* Until then the look before the request still counts: those of a storm are asked after together once a minute or two. */
 #define LOOKED_MS (3 * MINUTE_MS)
-/* A look is a call, too: so much of what a minute allows is to be free for one, if not for all that wait. Calls that are
- * taken a few at a time come free a few at a time, a minute later, and cost a look each time; but calls that lie idle are
- * lost as well. So fewer are taken only if so many calls (as calls times ms) would lie idle until there are enough. */
-#define ROOM_PART     2
+/* Those that wait for calls go on when so much of what a minute allows is free: a round of them costs the store some
+ * work. But calls that lie idle are lost, and so fewer are taken if so many calls (as calls times ms) would lie idle until
+ * there are enough. */
+#define ROOM_PART     8
 #define IDLE_MAX      (10 * MINUTE_MS)
 #define SOON_MS       (10 * SECOND_MS)
 #define YOUNG_MS      (3 * SECOND_MS)  /* an isolation that has time for that */
@@ -943,6 +943,29 @@ static void wait_for_budget(struct episode *x, int64_t wait_ms)
     not_looked(x, &why);
 }
 
+/* The same for one of many: nothing is written about it but when it is due, until it is time that people hear. */
+static void wait_with_others(struct episode *x, int64_t due)
+{
+    struct work unspent = x->w;
+
+    x->now = clock_wall_ms(x->g->clock);
+    x->due = due;
+    unspent.attempts -= unspent.attempts > 0;
+    if (x->now < x->row.requested ||
+        x->now - x->row.requested >= ENGINE_LATE_MS - TOGETHER_EARLY_MS)
+        wait_for_budget(x, due - x->now);
+    else
+        engine_again(x->g, &unspent, due - x->now);
+}
+
+static int64_t budget_due(const struct engine *g, int64_t wait_ms)
+{
+    int64_t now = clock_wall_ms(g->clock);
+
+    return (now + (wait_ms > MIN_WAIT_MS ? wait_ms : MIN_WAIT_MS) + GRID_MS - 1) / GRID_MS *
+           GRID_MS;
+}
+
 /* Could a request of before still come to light? Then it rests; true. */
 static bool rests(struct episode *x)
 {
@@ -1172,18 +1195,31 @@ static bool is_grounded(struct episode *x)
            grounds_are_fresh(&c, &approval, x->rt, x->g, x->arena);
 }
 
+/* Is the look that it goes by young enough, and taken since the row was written last? */
+static bool is_look_good(const struct episode *x, int64_t read_ms)
+{
+    int64_t now = clock_wall_ms(x->g->clock);
+
+    return read_ms > 0 && read_ms >= x->row.updated && now >= read_ms &&
+           now - read_ms < LOOK_FRESH_MS;
+}
+
 /* One whose look was taken together with others'. */
 static void ask_one(struct episode *x, struct grounds *grounds)
 {
     x->crowded = true;
     x->now = clock_wall_ms(x->g->clock);
     x->due = follow_due(x, FOLLOW_MIN_MS);
-    if (x->now < grounds->look.read_ms || x->now - grounds->look.read_ms >= LOOK_FRESH_MS)
+    if (x->now < grounds->look.read_ms || x->now - grounds->look.read_ms >= LOOK_FRESH_MS) {
         engine_again(x->g, &x->w, 0);
-    else if (quota_wait(x->tenant->quota, true) > 0)
-        wait_for_budget(x, quota_wait(x->tenant->quota, true));
-    else
-        looked(x, grounds);
+        return;
+    }
+    if (quota_wait(x->tenant->quota, true) > 0) {
+        wait_with_others(x, budget_due(x->g, quota_wait(x->tenant->quota, true)));
+        return;
+    }
+    storm_forget_bare(x->tenant->storm, x->row.machine_id); /* a look is good for one request */
+    looked(x, grounds);
 }
 
 /* Calls that are left to the reading of cases, while many wait for it: who is to be isolated comes out of that. Two
@@ -1250,27 +1286,81 @@ static struct means find_means(struct engine *g, struct runtime_tenant *tenant, 
     return m;
 }
 
-/* How many of n machines may be asked for now, after a look at them; 0: none before *ret_wait ms have passed. Calls for
- * them and the look are spoken for then. */
-static int64_t affordable(struct engine *g, struct runtime_tenant *tenant, int64_t n,
-                          int64_t *ret_wait)
-{
-    struct means m = find_means(g, tenant, n);
-    int64_t got = m.least ? storm_speak_for(tenant->storm, m.free_calls, m.least, n + 1) : 0;
-
-    *ret_wait = m.wait_ms;
-    return got ? got - 1 : 0;
-}
-
-/* A look at all that may be asked for after a look alone, then the POSTs, as far as the budget goes. */
-static void ask_together(struct crowd *k, struct runtime_tenant *tenant)
-{
+/* Machines that are to be looked at in one list, and where to. */
+struct list {
     const char *ids[ROWS_AT_ONCE + 1];
     struct defender_reads *looks[ROWS_AT_ONCE + 1];
+    size_t n;
+};
+
+static bool is_listed(const struct list *l, const char *machine_id)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (strcmp(l->ids[i], machine_id) == 0)
+            return true;
+    return false;
+}
+
+/* Fills the list with those that are next, while calls are scarce: their turn comes within a minute. own: the looks are
+ * put there. */
+static void list_the_next(struct episode *x, struct list *l, struct defender_reads own[])
+{
+    const char *ids[2 * ROWS_AT_ONCE];
+    size_t n = 0;
+
+    if (!own || quota_pressure(x->tenant->quota) <= BUSY ||
+        store_isolation_list_asked(x->g->store, x->arena, x->row.tenant, 2 * ROWS_AT_ONCE, ids, &n,
+                                   NULL))
+        return;
+    for (size_t i = 0; i < n && l->n < ROWS_AT_ONCE; i++) {
+        int64_t read_ms = storm_find_bare(x->tenant->storm, ids[i]);
+
+        if (is_listed(l, ids[i]) ||
+            (read_ms && clock_wall_ms(x->g->clock) - read_ms < LOOK_FRESH_MS))
+            continue;
+        l->looks[l->n] = &own[l->n];
+        l->ids[l->n++] = ids[i];
+    }
+}
+
+/* Looks at those of the n rows at `at` for which no good look is kept, and at as many as come next. Of what is
+ * bare the look is kept, for not all of them will be asked for now. */
+static enum err_code look_together(struct crowd *k, const size_t at[], size_t n, struct err *e)
+{
+    struct defender_reads *own = calloc(ROWS_AT_ONCE + 1, sizeof *own);
+    struct runtime_tenant *tenant = k->x[at[0]].tenant;
+    struct list l = {.n = 0};
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; i < n; i++) {
+        struct defender_reads *look = &k->grounds[at[i]].look;
+
+        look->read_ms = storm_find_bare(tenant->storm, k->x[at[i]].row.machine_id);
+        if (is_look_good(&k->x[at[i]], look->read_ms))
+            continue;
+        l.looks[l.n] = look;
+        l.ids[l.n++] = k->x[at[i]].row.machine_id;
+    }
+    if (l.n) {
+        list_the_next(&k->x[at[0]], &l, own);
+        code = storm_look(tenant->storm, tenant->defender, l.ids, l.n, l.looks, e);
+    }
+    for (size_t i = 0; i < l.n && !code; i++)
+        if (!l.looks[i]->n_actions)
+            storm_note_bare(tenant->storm, l.ids[i], l.looks[i]->read_ms);
+    free(own);
+    return code;
+}
+
+/* Looks at all that may be asked for after a look alone, then the POSTs, as far as the budget goes. */
+static void ask_together(struct crowd *k, struct runtime_tenant *tenant)
+{
     size_t at[ROWS_AT_ONCE + 1], n = 0, all = pick(k, tenant, ISOLATION_REQUESTED, at), asked;
-    int64_t wait = 0, may;
+    struct engine *g = k->x[0].g;
     struct err why = {0};
-    enum err_code code;
+    struct means m;
+    int64_t got;
+    enum err_code code = ERR_OK;
 
     if (quota_per_minute(tenant->quota) < 2)
         return;
@@ -1279,15 +1369,13 @@ static void ask_together(struct crowd *k, struct runtime_tenant *tenant)
             at[n++] = at[i];
     if (!n)
         return;
-    may = affordable(k->x[at[0]].g, tenant, (int64_t)n, &wait);
-    asked = (size_t)may < n ? (size_t)may : n;
-    for (size_t i = 0; i < n; i++) {
-        ids[i] = k->x[at[i]].row.machine_id;
-        looks[i] = &k->grounds[at[i]].look;
-    }
-    code = asked ? storm_look(tenant->storm, tenant->defender, ids, asked, looks, &why) : ERR_OK;
+    m = find_means(g, tenant, (int64_t)n);
+    got = m.least ? storm_speak_for(tenant->storm, m.free_calls, m.least, (int64_t)n + 1) : 0;
+    asked = got > 1 ? (size_t)got - 1 : 0; /* one is for the look */
     if (asked)
-        storm_spent(tenant->storm, 1); /* the look */
+        code = look_together(k, at, asked, &why);
+    if (got)
+        storm_spent(tenant->storm, 1);
     for (size_t i = 0; i < n; i++) {
         struct episode *x = &k->x[at[i]];
 
@@ -1296,9 +1384,9 @@ static void ask_together(struct crowd *k, struct runtime_tenant *tenant)
             continue;
         }
         if (i >= asked) {
-            wait_for_budget(x, wait);
+            wait_with_others(x, budget_due(g, m.wait_ms));
         } else if (code) {
-            x->now = clock_wall_ms(x->g->clock);
+            x->now = clock_wall_ms(g->clock);
             not_looked(x, &why);
         } else {
             ask_one(x, &k->grounds[at[i]]);
@@ -1306,7 +1394,6 @@ static void ask_together(struct crowd *k, struct runtime_tenant *tenant)
         storm_spent(tenant->storm, i < asked);
         k->open[at[i]] = false;
     }
-    storm_spent(tenant->storm, may > 0 ? may - (int64_t)asked : 0);
 }
 
 /* Looks at those of the n at `at` that need it, together. */
@@ -1433,27 +1520,32 @@ static bool leave_to_next(struct engine *g, struct runtime *rt, const struct wor
 /* When the tenant's calls are used up all that are to be asked for wait for the same moment, whoever of them came first:
  * then they share a look again, in the order in which they came. One transaction, for they may be a thousand. True: so
  * it is, and w waits with them. */
-static bool wait_together(struct engine *g, struct runtime *rt, const struct work *w)
+static bool wait_together(struct engine *g, struct runtime *rt, const struct work *w,
+                          size_t *ret_most)
 {
     struct episode x;
-    struct means m;
-    bool opened = open_episode(&x, g, rt, w), waits = !opened;
+    struct means m = {.least = 1};
+    bool opened = open_episode(&x, g, rt, w);
+    int64_t room;
     struct err e;
 
+    *ret_most = ROWS_AT_ONCE;
     if (opened && x.tenant && x.row.state == ISOLATION_REQUESTED && !x.row.posted &&
         quota_per_minute(x.tenant->quota) >= 2) {
         m = find_means(g, x.tenant, 1);
-        waits = m.least == 0;
+        room = m.free_calls - storm_spoken_for(x.tenant->storm);
+        if (room < ROWS_AT_ONCE) /* no more than can be asked for: the others need not be touched */
+            *ret_most = room > 1 ? (size_t)room : 1;
     }
-    if (opened && waits) {
-        wait_for_budget(&x, m.wait_ms);
+    if (opened && !m.least) {
+        wait_with_others(&x, budget_due(g, m.wait_ms));
         /* Those that people must soon hear of go through their own runs. */
         if (store_isolation_wait(g->store, x.tenant->config->name, x.due,
                                  x.now - ENGINE_LATE_MS + TOGETHER_EARLY_MS, &e))
             log_event(LOG_WARN, "not_postponed", LOG_ERR(&e));
     }
     arena_free(x.arena);
-    return waits;
+    return !opened || !m.least;
 }
 
 /* Takes what waits beside w and does it together. false: w is to be run alone. */
@@ -1461,14 +1553,14 @@ static bool gather(struct engine *g, struct runtime *rt, const struct work *w)
 {
     struct crowd *k = calloc(1, sizeof *k);
     struct work more[ROWS_AT_ONCE];
-    size_t n = 0;
+    size_t n = 0, most;
 
-    if (wait_together(g, rt, w)) {
+    if (wait_together(g, rt, w, &most)) {
         free(k);
         return true;
     }
     if (k)
-        engine_claim_more(g, w, ROWS_AT_ONCE, more, &n);
+        engine_claim_more(g, w, most, more, &n);
     if (!n) {
         free(k);
         return leave_to_next(g, rt, w);

@@ -408,6 +408,42 @@ enum err_code store_isolation_count_asked(struct store *s, const char *tenant, i
     return code;
 }
 
+struct listing {
+    struct arena *arena;
+    const char *tenant, **ret;
+    size_t max, n;
+};
+
+static enum err_code list_asked(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct listing *l = arg;
+    struct db_rows *rows;
+    bool nomem = false;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT i.machine_id FROM work w JOIN isolations i ON i.id = w.id"
+                                  " WHERE w.kind = $1 AND i.tenant = $2 AND i.state = 'requested'"
+                                  " AND i.posted = 0 ORDER BY i.id LIMIT $3",
+                                  "iti", (int64_t)WORK_ISOLATION, l->tenant, (int64_t)l->max);
+
+    if (code)
+        return code;
+    for (l->n = 0; l->n < l->max && db_next(rows); l->n++)
+        l->ret[l->n] = store_text(l->arena, rows, 0, &nomem);
+    code = db_rows_end(rows, e);
+    return code || !nomem ? code : err_set(e, ERR_NOMEM, "machines");
+}
+
+enum err_code store_isolation_list_asked(struct store *s, struct arena *a, const char *tenant,
+                                         size_t n, const char *ret[], size_t *ret_count,
+                                         struct err *e)
+{
+    struct listing l = {.arena = a, .tenant = tenant, .ret = ret, .max = n};
+    enum err_code code = db_read(s->db, list_asked, &l, e);
+
+    *ret_count = code ? 0 : l.n;
+    return code;
+}
+
 static enum err_code wait_asked(struct db_tx *tx, void *arg, struct err *e)
 {
     const struct asked *a = arg;

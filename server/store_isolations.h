@@ -57,6 +57,10 @@ enum err_code store_isolation_count(struct store *s, int64_t ret[ISOLATION_STATE
 /** Machines of a tenant that are to be asked for, and for which no request is on its way. */
 enum err_code store_isolation_count_asked(struct store *s, const char *tenant, int64_t *ret,
                                           struct err *e);
+/** The machines of the first n of them, in the order in which they were asked for. */
+enum err_code store_isolation_list_asked(struct store *s, struct arena *a, const char *tenant,
+                                         size_t n, const char *ret[], size_t *ret_count,
+                                         struct err *e);
 /** Those of them that nobody has in hand, that were asked for since `since` and would be due before, are due at `due`. */
 enum err_code store_isolation_wait(struct store *s, const char *tenant, int64_t due, int64_t since,
                                    struct err *e);

@@ -23,6 +23,9 @@
 #define MACHINES    4000       /* that are shared at a time */
 #define MACHINE_MAX (32 << 10) /* bytes of one; a larger one is not shared */
 
+#define BARE    512 /* looks that are kept: those of a minute or two */
+#define ID_SIZE 72
+
 struct machine {
     char *id, *text; /* the document */
     int64_t read_ms; /* wall */
@@ -30,12 +33,17 @@ struct machine {
 
 struct storm {
     const struct clock *clock;
-    pthread_mutex_t turn;     /* storm_enter */
-    int64_t rests_until;      /* mono; of who has entered */
-    pthread_mutex_t lock;     /* of many, shrunk_ms, spoken_for */
-    size_t many;              /* ids in one call; 0: none */
-    int64_t shrunk_ms;        /* mono */
-    int64_t spoken_for;       /* calls */
+    pthread_mutex_t turn; /* storm_enter */
+    int64_t rests_until;  /* mono; of who has entered */
+    pthread_mutex_t lock; /* of the next six */
+    size_t many;          /* ids in one call; 0: none */
+    int64_t shrunk_ms;    /* mono */
+    int64_t spoken_for;   /* calls */
+    struct {
+        char id[ID_SIZE];
+        int64_t read_ms; /* wall; 0: free */
+    } bare[BARE];
+    size_t next_bare;         /* the oldest */
     struct machine *machines; /* sorted by id; touched by who has entered alone */
     size_t n_machines;
 };
@@ -129,6 +137,55 @@ void storm_spent(struct storm *s, int64_t calls)
 {
     pthread_mutex_lock(&s->lock);
     s->spoken_for -= calls;
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Its place, or -1. */
+static int bare_locked(const struct storm *s, const char *machine_id)
+{
+    for (int i = 0; i < BARE; i++)
+        if (s->bare[i].read_ms && strcasecmp(s->bare[i].id, machine_id) == 0)
+            return i;
+    return -1;
+}
+
+void storm_note_bare(struct storm *s, const char *machine_id, int64_t read_ms)
+{
+    int at;
+
+    if (strlen(machine_id) >= ID_SIZE)
+        return;
+    pthread_mutex_lock(&s->lock);
+    at = bare_locked(s, machine_id);
+    if (at < 0) {
+        at = (int)s->next_bare;
+        s->next_bare = (s->next_bare + 1) % BARE;
+    }
+    (void)strcpy(s->bare[at].id, machine_id);
+    s->bare[at].read_ms = read_ms;
+    pthread_mutex_unlock(&s->lock);
+}
+
+int64_t storm_find_bare(struct storm *s, const char *machine_id)
+{
+    int64_t read_ms;
+    int at;
+
+    pthread_mutex_lock(&s->lock);
+    at = bare_locked(s, machine_id);
+    read_ms = at < 0 ? 0 : s->bare[at].read_ms;
+    pthread_mutex_unlock(&s->lock);
+    return read_ms;
+}
+
+void storm_forget_bare(struct storm *s, const char *machine_id)
+{
+    int at;
+
+    pthread_mutex_lock(&s->lock);
+    at = bare_locked(s, machine_id);
+    if (at >= 0)
+        s->bare[at].read_ms = 0;
     pthread_mutex_unlock(&s->lock);
 }
 

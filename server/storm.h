@@ -43,6 +43,15 @@ void storm_spent(struct storm *s, int64_t calls);
 /** Calls that somebody has spoken for and not made yet: others are to leave as many free. Any thread. */
 int64_t storm_spoken_for(struct storm *s);
 
+/**
+ * A look at a machine that found no action at all is kept for the request that is to follow it when the calls allow:
+ * so one look serves a hundred machines that are asked for a few at a time. It is found until it is forgotten, which it
+ * must be before the request leaves; 0: none is kept. Any thread.
+ */
+void storm_note_bare(struct storm *s, const char *machine_id, int64_t read_ms);
+int64_t storm_find_bare(struct storm *s, const char *machine_id);
+void storm_forget_bare(struct storm *s, const char *machine_id);
+
 struct storm_case {
     const char *alert_id; /* in, as the next; all else is out, zeroed before */
     int64_t

@@ -7,6 +7,7 @@
 #include "storm.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -161,7 +162,7 @@ void storm_note_bare(struct storm *s, const char *machine_id, int64_t read_ms)
         at = (int)s->next_bare;
         s->next_bare = (s->next_bare + 1) % BARE;
     }
-    (void)strcpy(s->bare[at].id, machine_id);
+    (void)snprintf(s->bare[at].id, sizeof s->bare[at].id, "%s", machine_id);
     s->bare[at].read_ms = read_ms;
     pthread_mutex_unlock(&s->lock);
 }

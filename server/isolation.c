@@ -68,7 +68,7 @@
 #define GRID_MS      (SECOND_MS / 2)
 #define GRID_BUSY_MS (3 * SECOND_MS)
 /* Those of cases that are judged one after the other wait for the last of them, but not longer than that. */
-#define TOGETHER_MS (3 * SECOND_MS)
+#define TOGETHER_MS (10 * SECOND_MS)
 /* So long before people are told that it takes long, an isolation waits by itself. */
 #define TOGETHER_EARLY_MS (2 * MINUTE_MS)
 #define FOLLOW_CROWD_MS   (10 * SECOND_MS)

@@ -106,7 +106,7 @@ void house_log_lacks(struct house *h, const char *text)
 
 void house_wait_log(struct house *h, const char *text, unsigned count, int64_t timeout_ms)
 {
-    int64_t deadline = house_now_ms() + timeout_ms;
+    int64_t deadline = house_now_ms() + sim_patience(timeout_ms);
 
     for (;;) {
         char *log = read_file(h->log_file);
@@ -511,7 +511,7 @@ struct json *house_wait_case(struct house *h, const struct json *answer, const c
                              int64_t timeout_ms)
 {
     const char *id = json_string(json_first(json_get(answer, "cases")));
-    int64_t deadline = house_now_ms() + timeout_ms;
+    int64_t deadline = house_now_ms() + sim_patience(timeout_ms);
     char path[100];
 
     assert_non_null(id);
@@ -537,7 +537,7 @@ struct json *house_wait_case(struct house *h, const struct json *answer, const c
 void house_wait_quiet(struct house *h, int64_t timeout_ms)
 {
     static const char *const open[] = {"received", "expanding", "deciding", "acting", "waiting"};
-    int64_t deadline = house_now_ms() + timeout_ms;
+    int64_t deadline = house_now_ms() + sim_patience(timeout_ms);
 
     for (size_t i = 0; i < sizeof open / sizeof *open;) {
         char path[100];

@@ -566,6 +566,13 @@ static void gather_later(struct engine *g, const struct work *w, int64_t delay_m
     give_back(g, w, until_grid(clock_wall_ms(g->clock), delay_ms));
 }
 
+/* The next moment that all who are few and see others due before it choose, too: whoever waits for others from a moment
+ * of its own may see them do the same for ever. */
+static void gather_with_others(struct engine *g, const struct work *w)
+{
+    give_back(g, w, GATHER_MAX_MS - clock_wall_ms(g->clock) % GATHER_MAX_MS);
+}
+
 /* How many others wait, and will be due in a moment? */
 static int64_t others(struct engine *g)
 {
@@ -785,7 +792,7 @@ static bool gather(struct expansion *x)
             return true;
         if (!others(g))
             return false;
-        gather_later(g, x->w, GATHER_MAX_MS / 2);
+        gather_with_others(g, x->w);
         return true;
     }
     k->g = g;

@@ -85,7 +85,7 @@
 #define YOUNG_BUSY_MS (20 * MINUTE_MS) /* a look of its own would cost a call that is scarce */
 /* An isolation that was confirmed so lately is joined without a look while many cases wait, for the look would be one
  * call for each of them, and joining asks Defender for nothing. Longer would be to say what may have changed. */
-#define JOIN_CROWD_MS (3 * MINUTE_MS)
+#define JOIN_CROWD_MS MINUTE_MS
 #define JOIN_SOON_MS  (MINUTE_MS / 2) /* by the time it is a case's turn, it may be longer ago */
 #define BUSY          300             /* per mille: quota_pressure */
 #define MIN_WAIT_MS   (SECOND_MS / 10)

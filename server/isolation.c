@@ -1081,10 +1081,13 @@ static void followed(struct episode *x, const struct defender_action *action,
                      const struct defender_reads *look)
 {
     int64_t wait = follow_wait(x), age = x->now - x->row.requested;
+    int64_t backoff = engine_wait_after(&x->w, &x->why);
 
     x->action = action;
     x->released = !x->code && needs_look(x, action) && was_released(look, action);
     x->now = clock_wall_ms(x->g->clock);
+    if (x->code && backoff < wait) /* that there was no answer is no reason to ask later */
+        wait = backoff;
     x->due = follow_due(x, wait > x->why.retry_ms ? wait : x->why.retry_ms);
     if (age > FOLLOW_FOR_MS && (x->code || defender_action_is_open(action))) {
         (void)err_set(&x->why, ERR_REFUSED, "Defender did not say how it ended for four days");

@@ -56,7 +56,7 @@
 /* a sender gives up after so long: nothing keeps cordon away that long */
 #define STUBBORN_MS  240000
 #define READY_MS     30000
-#define QUIET_MS     120000 /* to finish something of what was accepted, after the last kill */
+#define QUIET_MS     300000 /* to finish something of what was accepted, after the last kill */
 #define UNDER_WAY    2      /* mails that one kill can double: engine.c, SHARE_NOTICES */
 #define FAULTS_SHOWN 30
 

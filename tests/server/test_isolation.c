@@ -547,6 +547,34 @@ static void test_isolation__follows_the_action_to_its_end(void **state)
     }
 }
 
+/* An action is asked after the less often the older it is, but only when there was an answer. */
+static void test_isolation__no_answer_is_no_reason_to_ask_later(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    rig_says(&r, "GET", LIST, 0, 200,
+             list_of(&r, ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12")));
+    rig_says(&r, "GET", GET_ACTION, 1, 503, "{}");
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    hands_turn(&r.hands, 20 * MINUTE_MS);
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_PENDING);
+    rig_pass(&r, MINUTE_MS, SECOND_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_string_equal(rig_told(&r, id), "requested isolated");
+    rig_close(&r);
+}
+
 /* A machine that was away for hours came back, was isolated, and a person released it before cordon looked. */
 static void test_isolation__a_machine_released_before_the_look_is_not_called_isolated(void **state)
 {
@@ -1004,6 +1032,7 @@ int main(void)
         cmocka_unit_test(test_isolation__no_request_by_a_verdict_that_no_longer_holds),
         cmocka_unit_test(test_isolation__a_verdict_that_still_holds_is_carried_out),
         cmocka_unit_test(test_isolation__follows_the_action_to_its_end),
+        cmocka_unit_test(test_isolation__no_answer_is_no_reason_to_ask_later),
         cmocka_unit_test(test_isolation__a_machine_released_before_the_look_is_not_called_isolated),
         cmocka_unit_test(test_isolation__a_tenant_that_is_gone_ends_it),
         cmocka_unit_test(test_isolation__a_lost_lease_posts_nothing),

@@ -565,7 +565,7 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
     return code ? code : work_put(tx, r->id, WORK_ISOLATION, WORK_URGENT, x->now, x->now, &x->w, e);
 }
 
-/* Under way, or found to be so a moment ago? Else what the ledger says of it may have changed at Defender. */
+/* Neither under way nor found to be isolated lately: what the ledger says of it may have changed at Defender. */
 static bool is_settled_for_long(const struct isolation_record *r, int64_t now, int64_t long_ms)
 {
     return r->state != ISOLATION_REQUESTED && r->state != ISOLATION_PENDING &&

@@ -83,23 +83,6 @@ static void wait_mails(struct house *h, int64_t count)
     assert_non_null(doc);
 }
 
-/* ---- orders --------------------------------------------------------------------------------------- */
-
-static int order(struct house *h, const char *path, const char *body)
-{
-    static const char *const headers[] = {"Content-Type: application/json", NULL};
-    struct fetched f;
-    char url[400];
-    int status;
-
-    (void)snprintf(url, sizeof url, "%s%s", h->admin, path);
-    if (!fetch(&f, "POST", url, headers, body, strlen(body), 30000))
-        fail_msg("POST %s: %s", path, f.why);
-    status = f.status;
-    fetched_clear(&f);
-    return status;
-}
-
 static void push_storm(struct house *h)
 {
     AUTO(json_freep)
@@ -148,8 +131,8 @@ static void test_people__a_storm_is_one_decision(void **state)
 
     before = count_reads(h);
     (void)snprintf(path, sizeof path, "/api/questions/%s/approve", id);
-    assert_int_equal(order(h, path, "{\"by\":\"maria\",\"why\":\"it is real\"}"), 200);
-    assert_int_equal(order(h, path, "{\"by\":\"joe\"}"), 409);
+    assert_int_equal(house_order(h, path, "{\"by\":\"maria\",\"why\":\"it is real\"}"), 200);
+    assert_int_equal(house_order(h, path, "{\"by\":\"joe\"}"), 409);
     AUTO(json_freep)
     struct json *calls = sim_wait_calls(h->sim, "POST", SIM_ISOLATE, STORM, 2 * SOON);
     AUTO(json_freep) struct json *isolated = sim_wait_isolated(h->sim, STORM, SOON);
@@ -172,11 +155,11 @@ static void test_people__a_pause_in_the_middle_stops_within_a_second(void **stat
     push_storm(h);
     house_wait_question(h, STORM - ALLOWED, id);
     (void)snprintf(path, sizeof path, "/api/questions/%s/approve", id);
-    assert_int_equal(order(h, path, "{\"by\":\"maria\"}"), 200);
+    assert_int_equal(house_order(h, path, "{\"by\":\"maria\"}"), 200);
     AUTO(json_freep)
     struct json *calls = sim_wait_calls(h->sim, "POST", SIM_ISOLATE, ALLOWED + 20, SOON);
     begin = house_now_ms();
-    assert_int_equal(order(h, "/api/pause", "{\"by\":\"joe\",\"why\":\"a mistake\"}"), 200);
+    assert_int_equal(house_order(h, "/api/pause", "{\"by\":\"joe\",\"why\":\"a mistake\"}"), 200);
     while (house_now_ms() < begin + 1000)
         (void)poll(NULL, 0, 10);
     after_a_second = sim_count_calls(h->sim, "POST", SIM_ISOLATE);

@@ -116,6 +116,32 @@ static void test_replicas__what_a_dead_one_held_is_done_by_another(void **state)
     json_free(sim_wait_mails(p->b->sim, 2, SOON));
 }
 
+/* The one that was told is gone, and the other one knows. */
+static void test_replicas__a_pause_holds_for_all(void **state)
+{
+    struct pair *p = *state;
+    AUTO(json_freep) struct json *answer = NULL, *held = NULL;
+    char retry[60];
+
+    if (!p) {
+        skip();
+        return; /* for the analyzer: skip() does not come back */
+    }
+    assert_int_equal(house_order(p->a, "/api/pause", "{\"by\":\"maria\",\"why\":\"a drill\"}"),
+                     200);
+    house_cordon_kill(p->a);
+    answer = house_push(p->b, "da1_-1", NULL, 202);
+    held = house_wait_case(p->b, answer, "done", LEASED);
+    json_free(
+        sim_wait_mails(p->b->sim, 2, SOON)); /* that it is paused, and what was not isolated */
+    assert_int_equal(sim_count_calls(p->b->sim, "POST", SIM_ISOLATE), 0);
+    assert_int_equal(house_order(p->b, "/api/resume", "{\"by\":\"joe\"}"), 200);
+    (void)snprintf(retry, sizeof retry, "/api/cases/%s/retry", json_get_string(held, "id"));
+    assert_int_equal(house_order(p->b, retry, "{\"by\":\"joe\"}"), 200);
+    json_free(sim_wait_isolated(p->b->sim, 1, LEASED));
+    assert_int_equal(sim_state(p->b->sim, "isolate_posts"), 1);
+}
+
 static int status_of(const char *url)
 {
     struct fetched f;
@@ -168,6 +194,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_delivery_is_one_whoever_gets_it),
         T(what_a_dead_one_held_is_done_by_another),
+        T(a_pause_holds_for_all),
         T(one_that_is_cut_off_takes_nothing_and_comes_back),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -507,6 +507,21 @@ struct json *house_get(struct house *h, const char *path)
     return answer;
 }
 
+int house_order(struct house *h, const char *path, const char *body)
+{
+    static const char *const headers[] = {"Content-Type: application/json", NULL};
+    struct fetched f;
+    char url[400];
+    int status;
+
+    (void)snprintf(url, sizeof url, "%s%s", h->admin, path);
+    if (!fetch(&f, "POST", url, headers, body, strlen(body), 30000))
+        fail_msg("POST %s: %s", path, f.why);
+    status = f.status;
+    fetched_clear(&f);
+    return status;
+}
+
 struct json *house_wait_case(struct house *h, const struct json *answer, const char *state,
                              int64_t timeout_ms)
 {

@@ -96,6 +96,8 @@ void house_sign(const char *secret, const char *delivery_id, int64_t now_s, cons
 
 /** GET of the admin side, parsed; fails the test unless the answer is 200. */
 struct json *house_get(struct house *h, const char *path);
+/** Gives an order at the admin address ("/api/pause"); body: JSON. Returns the answer's status. */
+int house_order(struct house *h, const char *path, const char *body);
 /** Waits until the case of an answer's first id has a state; returns the whole case. */
 struct json *house_wait_case(struct house *h, const struct json *answer, const char *state,
                              int64_t timeout_ms);

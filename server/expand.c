@@ -531,6 +531,7 @@ static void run_one(struct expansion *x)
 /* A few cases at a time would use up the tenant's calls: the more of them are gone, the longer the next
  * ones gather, if they were few. */
 #define GATHER_MAX_MS (2 * SECOND_MS)
+#define READ_EVERY_MS (15 * SECOND_MS)
 /* So many others, or any with so much of a minute's calls gone (per mille, quota_pressure), and they are read together. */
 #define SEVERAL 5
 #define SCARCE  500
@@ -745,13 +746,31 @@ static void run_crowd(struct crowd *k, struct runtime_tenant *tenant)
     }
 }
 
+/* While isolations wait for the calls that are free they come first: a case that is not read yet is of a machine that
+ * comes after theirs, if it is to be isolated at all. Every READ_EVERY_MS it is the turn of the cases all the same, for
+ * people wait to hear of them. How long x is to wait; 0: not for that. */
+static int64_t leave_to_isolations(const struct expansion *x, struct runtime_tenant *tenant)
+{
+    int64_t waiting = isolation_count_next(x->g, tenant), ago = storm_read_ago(tenant->storm);
+
+    if (!waiting)
+        return 0;
+    if (ago >= READ_EVERY_MS) {
+        storm_wait_turn(tenant->storm);
+        return 0;
+    }
+    if (quota_room(tenant->quota, true) >= waiting + CROWD_CALLS)
+        return 0;
+    return READ_EVERY_MS - ago < GATHER_MAX_MS ? READ_EVERY_MS - ago : GATHER_MAX_MS;
+}
+
 /* Takes what waits beside x and does it together. false: x is to be run alone. */
 static bool gather(struct expansion *x)
 {
     struct engine *g = x->g;
     struct runtime_tenant *tenant = runtime_tenant(x->rt, x->c.tenant);
     struct crowd *k;
-    int64_t wait;
+    int64_t wait, others_first;
     size_t more = 0;
     bool mine = true;
 
@@ -760,6 +779,8 @@ static bool gather(struct expansion *x)
     /* Calls come free one by one: a case that took the next one for itself would leave none for a list, and so would
      * all that come after it. */
     wait = quota_wait_for(tenant->quota, false, CROWD_CALLS);
+    others_first = leave_to_isolations(x, tenant);
+    wait = others_first > wait ? others_first : wait;
     if (!wait && quota_room(tenant->quota, true) < storm_spoken_for(tenant->storm) + CROWD_CALLS)
         wait = GATHER_GRID_MS; /* who has looked at machines is about to ask for their isolation */
     if (!wait && !storm_try_enter(tenant->storm, &wait)) {
@@ -769,6 +790,11 @@ static bool gather(struct expansion *x)
         wait = storm_enter(tenant->storm);
         if (wait)
             return true;
+        if (leave_to_isolations(
+                x, tenant)) { /* he was at it in the turn of the cases, which is over */
+            storm_leave(tenant->storm, 0);
+            return true;
+        }
     }
     if (wait) {
         engine_hold(g, WORK_CASE,

@@ -79,8 +79,10 @@
  * work. But calls that lie idle are lost, and so fewer are taken if so many calls (as calls times ms) would lie idle until
  * there are enough. */
 #define ROOM_PART     8
-#define IDLE_MAX      (10 * MINUTE_MS)
-#define SOON_MS       (10 * SECOND_MS)
+#define IDLE_MANY_MAX (10 * SECOND_MS)
+#define IDLE_MAX      (2 * MINUTE_MS) /* if they are few and a look would serve no others */
+#define SOON_MS       (5 * SECOND_MS)
+#define CASES_CALLS   2                /* that are left to the reading of cases: alerts, machines */
 #define YOUNG_MS      (3 * SECOND_MS)  /* an isolation that has time for that */
 #define YOUNG_BUSY_MS (20 * MINUTE_MS) /* a look of its own would cost a call that is scarce */
 /* An isolation that was confirmed so lately is joined without a look while many cases wait, for the look would be one
@@ -1225,20 +1227,6 @@ static void ask_one(struct episode *x, struct grounds *grounds)
     looked(x, grounds);
 }
 
-/* Calls that are left to the reading of cases, while many wait for it: who is to be isolated comes out of that. Two
- * thirds of what a minute allows at the most, so that neither waits for the end of the other; and none while reads have had
- * their part of this minute, as the rest is kept for actions. */
-static int64_t left_to_cases(struct engine *g, struct runtime_tenant *tenant)
-{
-    int64_t cases = 0, calls, most = quota_per_minute(tenant->quota) * 2 / 3;
-
-    if (quota_wait_for(tenant->quota, false, 2) > SOON_MS ||
-        store_work_waiting(g->store, WORK_CASE, clock_wall_ms(g->clock) + MINUTE_MS, &cases, NULL))
-        return 0;
-    calls = cases / (STORM_CASES_MAX * 4 / 5); /* their machines, too */
-    return calls < most ? calls : most;
-}
-
 /* How many others wait, and will be due within so long? None, as far as anybody knows. */
 static int64_t others(struct engine *g, int64_t within_ms)
 {
@@ -1249,13 +1237,18 @@ static int64_t others(struct engine *g, int64_t within_ms)
     return n;
 }
 
-/* How many machines of a tenant are to be asked for, in all? None, as far as anybody knows. */
-static int64_t to_be_asked_for(struct engine *g, const struct runtime_tenant *tenant)
+/* How many machines of a tenant are to be asked for until then (wall)? None, as far as anybody knows. */
+static int64_t to_be_asked_for(struct engine *g, const struct runtime_tenant *tenant, int64_t until)
 {
     int64_t n = 0;
 
-    (void)store_isolation_count_asked(g->store, tenant->config->name, &n, NULL);
+    (void)store_isolation_count_asked(g->store, tenant->config->name, until, &n, NULL);
     return n;
+}
+
+int64_t isolation_count_next(struct engine *g, const struct runtime_tenant *tenant)
+{
+    return to_be_asked_for(g, tenant, clock_wall_ms(g->clock) + TOGETHER_MS);
 }
 
 /* What a tenant's budget allows at this moment. */
@@ -1265,27 +1258,45 @@ struct means {
     int64_t wait_ms;
 };
 
-/* For n machines in hand, and as many as there are besides. */
-static struct means find_means(struct engine *g, struct runtime_tenant *tenant, int64_t n)
+/* It is the turn of the reading of cases: what it needs is left to it, and with that what is kept for actions, for
+ * whatever is taken of this counts against reads. Not if that would be long. */
+static void leave_to_cases(struct runtime_tenant *tenant, struct means *m)
 {
-    int64_t part = quota_per_minute(tenant->quota) / ROOM_PART, room;
-    int64_t many = to_be_asked_for(g, tenant), all = many > n ? many : n;
-    int64_t wanted = all + 1 < part ? all + 1 : part;
-    int64_t spoken = storm_spoken_for(tenant->storm);
-    int64_t left = left_to_cases(g, tenant), reads = quota_room(tenant->quota, false);
+    int64_t wait = quota_wait_for(tenant->quota, false, CASES_CALLS), most;
+
+    if (wait > SOON_MS || !storm_is_waited_for(tenant->storm))
+        return;
+    most = quota_room(tenant->quota, false) - CASES_CALLS;
+    m->free_calls = most < m->free_calls ? most : m->free_calls;
+    m->wait_ms = wait + GRID_MS;
+}
+
+/* For n machines in hand, and as many as there are besides; looks: calls for looking at them. */
+static struct means find_means(struct engine *g, struct runtime_tenant *tenant, int64_t n,
+                               int64_t looks)
+{
+    int64_t part = quota_per_minute(tenant->quota) / ROOM_PART, least = looks + 1, room, idle_max;
+    int64_t many = to_be_asked_for(g, tenant, INT64_MAX), all = many > n ? many : n;
+    int64_t wanted = all + looks < part ? all + looks : part;
+    int64_t spoken = storm_spoken_for(tenant->storm), latest;
     struct means m = {.least = 0};
 
-    left = left < reads ? left : reads; /* what is kept for actions is no use to them */
-    wanted = wanted > 2 ? wanted : 2;
-    m.free_calls = quota_room(tenant->quota, true) - left;
-    m.wait_ms = quota_wait_for(tenant->quota, true, wanted + left + spoken);
+    wanted = wanted > least ? wanted : least;
+    idle_max = looks && all <= part ? IDLE_MAX : IDLE_MANY_MAX;
+    latest = m.wait_ms = quota_wait_for(tenant->quota, true, wanted + spoken);
+    for (int64_t some = least; some < wanted; some++) {
+        int64_t wait = quota_wait_for(tenant->quota, true, some + spoken);
+
+        if (some * (latest - wait) >= idle_max && wait < m.wait_ms)
+            m.wait_ms = wait;
+    }
+    m.free_calls = quota_room(tenant->quota, true);
+    leave_to_cases(tenant, &m);
     room = m.free_calls - spoken;
     if (room >= wanted)
-        m.least = wanted < n + 1 ? wanted : n + 1;
-    else if (room >= 2 && room * m.wait_ms >= IDLE_MAX)
-        m.least = 2;
-    if (left && m.wait_ms > GRID_BUSY_MS) /* by then the cases may be read */
-        m.wait_ms = GRID_BUSY_MS;
+        m.least = wanted < n + looks ? wanted : n + looks;
+    else if (room >= least && room * latest >= idle_max)
+        m.least = least;
     return m;
 }
 
@@ -1326,6 +1337,20 @@ static void list_the_next(struct episode *x, struct list *l, struct defender_rea
     }
 }
 
+static bool has_look(const struct episode *x)
+{
+    return is_look_good(x, storm_find_bare(x->tenant->storm, x->row.machine_id));
+}
+
+/* Calls for looking at the n rows at `at`: none if a good look is kept for each. */
+static int64_t need_look(const struct crowd *k, const size_t at[], size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!has_look(&k->x[at[i]]))
+            return 1;
+    return 0;
+}
+
 /* Looks at those of the n rows at `at` for which no good look is kept, and at as many as come next. Of what is
  * bare the look is kept, for not all of them will be asked for now. */
 static enum err_code look_together(struct crowd *k, const size_t at[], size_t n, struct err *e)
@@ -1362,7 +1387,7 @@ static void ask_together(struct crowd *k, struct runtime_tenant *tenant)
     struct engine *g = k->x[0].g;
     struct err why = {0};
     struct means m;
-    int64_t got;
+    int64_t looks, got;
     enum err_code code = ERR_OK;
 
     if (quota_per_minute(tenant->quota) < 2)
@@ -1372,13 +1397,14 @@ static void ask_together(struct crowd *k, struct runtime_tenant *tenant)
             at[n++] = at[i];
     if (!n)
         return;
-    m = find_means(g, tenant, (int64_t)n);
-    got = m.least ? storm_speak_for(tenant->storm, m.free_calls, m.least, (int64_t)n + 1) : 0;
-    asked = got > 1 ? (size_t)got - 1 : 0; /* one is for the look */
+    looks = need_look(k, at, n);
+    m = find_means(g, tenant, (int64_t)n, looks);
+    got = m.least ? storm_speak_for(tenant->storm, m.free_calls, m.least, (int64_t)n + looks) : 0;
+    asked = got > looks ? (size_t)(got - looks) : 0;
     if (asked)
         code = look_together(k, at, asked, &why);
     if (got)
-        storm_spent(tenant->storm, 1);
+        storm_spent(tenant->storm, looks);
     for (size_t i = 0; i < n; i++) {
         struct episode *x = &k->x[at[i]];
 
@@ -1503,7 +1529,7 @@ static bool leave_to_next(struct engine *g, struct runtime *rt, const struct wor
     bool opened = open_episode(&x, g, rt, w);
     /* The last one to be asked for has nobody to wait for: those that are only followed come once a minute. */
     bool last = opened && x.tenant && x.row.state == ISOLATION_REQUESTED &&
-                to_be_asked_for(g, x.tenant) < 2;
+                to_be_asked_for(g, x.tenant, INT64_MAX) < 2;
     bool many =
         is_one_of_many(g, rt) || (opened && x.tenant && quota_pressure(x.tenant->quota) > BUSY);
     int64_t young_ms = many && !last ? YOUNG_BUSY_MS : YOUNG_MS;
@@ -1535,7 +1561,7 @@ static bool wait_together(struct engine *g, struct runtime *rt, const struct wor
     *ret_most = ROWS_AT_ONCE;
     if (opened && x.tenant && x.row.state == ISOLATION_REQUESTED && !x.row.posted &&
         quota_per_minute(x.tenant->quota) >= 2) {
-        m = find_means(g, x.tenant, 1);
+        m = find_means(g, x.tenant, 1, has_look(&x) ? 0 : 1);
         room = m.free_calls - storm_spoken_for(x.tenant->storm);
         if (room < ROWS_AT_ONCE) /* no more than can be asked for: the others need not be touched */
             *ret_most = room > 1 ? (size_t)room : 1;

@@ -35,6 +35,10 @@ bool isolation_needs_look(struct engine *g, const char *tenant, const char *mach
 void isolation_begun_together(struct engine *g, const struct runtime_tenant *tenant,
                               const struct together *t);
 
+/** How many machines of a tenant are to be asked for in a moment? They have the calls before more cases are read: those are
+ *  of machines that come after them. None, as far as anybody knows. */
+int64_t isolation_count_next(struct engine *g, const struct runtime_tenant *tenant);
+
 /** Follows a claimed isolation: looks, posts, confirms. Ends the claim. Threads: workers. */
 void isolation_run(struct engine *g, struct work *w);
 

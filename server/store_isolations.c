@@ -388,8 +388,8 @@ static enum err_code count_asked(struct db_tx *tx, void *arg, struct err *e)
     enum err_code code = db_query(tx, e, &rows,
                                   "SELECT count(*) FROM work w JOIN isolations i ON i.id = w.id"
                                   " WHERE w.kind = $1 AND i.tenant = $2 AND i.state = 'requested'"
-                                  " AND i.posted = 0",
-                                  "it", (int64_t)WORK_ISOLATION, a->tenant);
+                                  " AND i.posted = 0 AND (w.due <= $3 OR w.owner IS NOT NULL)",
+                                  "iti", (int64_t)WORK_ISOLATION, a->tenant, a->due);
 
     if (code)
         return code;
@@ -397,10 +397,10 @@ static enum err_code count_asked(struct db_tx *tx, void *arg, struct err *e)
     return db_rows_end(rows, e);
 }
 
-enum err_code store_isolation_count_asked(struct store *s, const char *tenant, int64_t *ret,
-                                          struct err *e)
+enum err_code store_isolation_count_asked(struct store *s, const char *tenant, int64_t until,
+                                          int64_t *ret, struct err *e)
 {
-    struct asked a = {.tenant = tenant};
+    struct asked a = {.tenant = tenant, .due = until};
     enum err_code code = db_read(s->db, count_asked, &a, e);
 
     if (!code)

@@ -54,9 +54,9 @@ enum err_code store_isolation_list(struct store *s, struct arena *a,
                                    const struct isolation_filter *f, struct isolation_record **ret,
                                    size_t *ret_count, struct err *e);
 enum err_code store_isolation_count(struct store *s, int64_t ret[ISOLATION_STATES], struct err *e);
-/** Machines of a tenant that are to be asked for, and for which no request is on its way. */
-enum err_code store_isolation_count_asked(struct store *s, const char *tenant, int64_t *ret,
-                                          struct err *e);
+/** Machines of a tenant that are to be asked for until then (wall), and for which no request is on its way. */
+enum err_code store_isolation_count_asked(struct store *s, const char *tenant, int64_t until,
+                                          int64_t *ret, struct err *e);
 /** The machines of the first n of them, in the order in which they were asked for. */
 enum err_code store_isolation_list_asked(struct store *s, struct arena *a, const char *tenant,
                                          size_t n, const char *ret[], size_t *ret_count,

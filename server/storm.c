@@ -24,6 +24,9 @@
 #define MACHINES    4000       /* that are shared at a time */
 #define MACHINE_MAX (32 << 10) /* bytes of one; a larger one is not shared */
 
+/* A reader that waits says so every other second or more often. */
+#define WAITED_MS (3 * SECOND_MS)
+
 #define BARE    512 /* looks that are kept: those of a minute or two */
 #define ID_SIZE 72
 
@@ -36,10 +39,12 @@ struct storm {
     const struct clock *clock;
     pthread_mutex_t turn; /* storm_enter */
     int64_t rests_until;  /* mono; of who has entered */
-    pthread_mutex_t lock; /* of the next six */
+    pthread_mutex_t lock; /* of the next eight */
     size_t many;          /* ids in one call; 0: none */
     int64_t shrunk_ms;    /* mono */
     int64_t spoken_for;   /* calls */
+    int64_t waited_ms;    /* mono; that a reader said it waits. 0: none does */
+    int64_t last_read_ms; /* mono; 0: never */
     struct {
         char id[ID_SIZE];
         int64_t read_ms; /* wall; 0: free */
@@ -138,6 +143,41 @@ void storm_spent(struct storm *s, int64_t calls)
 {
     pthread_mutex_lock(&s->lock);
     s->spoken_for -= calls;
+    pthread_mutex_unlock(&s->lock);
+}
+
+void storm_wait_turn(struct storm *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->waited_ms = clock_mono_ms(s->clock);
+    pthread_mutex_unlock(&s->lock);
+}
+
+bool storm_is_waited_for(struct storm *s)
+{
+    bool waits;
+
+    pthread_mutex_lock(&s->lock);
+    waits = s->waited_ms && clock_mono_ms(s->clock) - s->waited_ms < WAITED_MS;
+    pthread_mutex_unlock(&s->lock);
+    return waits;
+}
+
+int64_t storm_read_ago(struct storm *s)
+{
+    int64_t ago;
+
+    pthread_mutex_lock(&s->lock);
+    ago = s->last_read_ms ? clock_mono_ms(s->clock) - s->last_read_ms : INT64_MAX;
+    pthread_mutex_unlock(&s->lock);
+    return ago;
+}
+
+static void note_read(struct storm *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->last_read_ms = clock_mono_ms(s->clock);
+    s->waited_ms = 0;
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -478,6 +518,7 @@ void storm_read(struct storm *s, struct defender *d, struct storm_case cases[], 
         cases[i].reads.alert_err = e;
     }
     with_machines(&r, n);
+    note_read(s);
 }
 
 /* ---- looks --------------------------------------------------------------------------------------- */

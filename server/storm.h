@@ -44,6 +44,16 @@ void storm_spent(struct storm *s, int64_t calls);
 int64_t storm_spoken_for(struct storm *s);
 
 /**
+ * Isolations that wait take the calls before the reading of cases does; but now and then it is the turn of the reading,
+ * and then they are to leave it some. Whoever waits for calls to read says so, again and again: it is forgotten after a
+ * few seconds, so that nobody waits for a reader that has gone, and once something was read. Any thread.
+ */
+void storm_wait_turn(struct storm *s);
+bool storm_is_waited_for(struct storm *s);
+/** How long ago was anything read for cases? INT64_MAX: never. Any thread. */
+int64_t storm_read_ago(struct storm *s);
+
+/**
  * A look at a machine that found no action at all is kept for the request that is to follow it when the calls allow:
  * so one look serves a hundred machines that are asked for a few at a time. It is found until it is forgotten, which it
  * must be before the request leaves; 0: none is kept. Any thread.

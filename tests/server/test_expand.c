@@ -457,6 +457,77 @@ static void test_expand__cases_that_wait_do_not_take_calls_one_by_one(void **sta
     rig_close(&r);
 }
 
+#define ASKED 40
+
+/* So many machines are to be isolated, and their turn has come. */
+static void ask_for_many(struct rig *r)
+{
+    struct buf alerts = BUF_INIT(1 << 20), machines = BUF_INIT(1 << 20);
+
+    hands_turn(&r->hands, 1);
+    buf_adds(&alerts, "{\"value\":[");
+    buf_adds(&machines, "{\"value\":[");
+    for (int i = 0; i < ASKED; i++) {
+        buf_addf(&alerts, "%s{\"id\":\"da%d_-1\",\"severity\":\"High\",\"machineId\":\"%040x\"}",
+                 i ? "," : "", i, i + 1);
+        buf_addf(&machines, "%s{\"id\":\"%040x\"}", i ? "," : "", i + 1);
+        (void)rig_push(r, arena_fmt(r->arena, "da%d_-1", i), NULL);
+    }
+    buf_adds(&alerts, "]}");
+    buf_adds(&machines, "]}");
+    rig_says(r, "GET", "/api/alerts?", 1, 200, buf_text(&alerts));
+    rig_says(r, "GET", "/api/machines?", 0, 200, buf_text(&machines));
+    rig_says(r, "GET", "/api/alerts?", 0, 200, NOTHING);
+    atomic_store(&r->g->crowd[WORK_CASE], true);
+    (void)rig_work(r);
+    assert_int_equal(rig_seen(r, "GET", "/api/alerts?"), 1);
+    buf_clear(&alerts);
+    buf_clear(&machines);
+}
+
+/* One of several cases that wait is run. */
+static void run_a_case(struct rig *r)
+{
+    struct work w;
+
+    assert_true(rig_claim(r, WORK_CASE, &w));
+    atomic_store(&r->g->crowd[WORK_CASE], true);
+    expand_run(r->g, &w);
+}
+
+/* Machines that are to be isolated have the calls that are free before more alerts are read, which may be of the same
+ * ones; but after a while it is the turn of those. */
+static void test_expand__isolations_that_wait_come_first(void **state)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = NULL;
+    struct rig r;
+    struct quota *q;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "safety:\n  limits: [{isolations: 1000, per: 1h}]\n");
+    rig_afresh(&r);
+    ask_for_many(&r);
+    rt = engine_runtime(r.g);
+    q = runtime_tenant(rt, "contoso")->quota;
+    while (quota_room(q, true) > ASKED + 1)
+        assert_int_equal(quota_take(q, true, NULL), ERR_OK);
+    for (int i = 0; i < 10; i++)
+        (void)rig_push(&r, arena_fmt(r.arena, "da%d_-2", i), NULL);
+    run_a_case(&r);
+    assert_int_equal(rig_seen(&r, "GET", "/api/alerts?"), 1);
+    hands_turn(&r.hands, 16 * SECOND_MS);
+    run_a_case(&r);
+    assert_int_equal(rig_seen(&r, "GET", "/api/alerts?"), 2);
+    for (int i = 0; i < 10; i++)
+        (void)rig_push(&r, arena_fmt(r.arena, "da%d_-3", i), NULL);
+    run_a_case(&r);
+    assert_int_equal(rig_seen(&r, "GET", "/api/alerts?"), 2);
+    hands_turn(&r.hands, 45 * SECOND_MS); /* calls for all of them */
+    run_a_case(&r);
+    assert_int_equal(rig_seen(&r, "GET", "/api/alerts?"), 3);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -474,6 +545,7 @@ int main(void)
         cmocka_unit_test(test_expand__protection_holds_for_all_who_share_a_machine),
         cmocka_unit_test(test_expand__a_mail_that_hangs_does_not_park_the_next_for_days),
         cmocka_unit_test(test_expand__cases_that_wait_do_not_take_calls_one_by_one),
+        cmocka_unit_test(test_expand__isolations_that_wait_come_first),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -939,6 +939,72 @@ static void test_isolation__a_few_calls_are_left_to_come_together(void **state)
     rig_close(&r);
 }
 
+static struct runtime_tenant *tenant_of(struct runtime *rt)
+{
+    return runtime_tenant(rt, "contoso");
+}
+
+/* A look that is kept costs no call, and then one call is enough; nor does it wait until there are more, if that
+ * would be long after. */
+static void test_isolation__a_single_call_is_used_when_looks_are_kept(void **state)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = NULL;
+    struct rig r;
+    int64_t ids[2], now;
+
+    (void)state;
+    rig_open(&r, NULL);
+    ask_for_two(&r, ids);
+    rt = engine_runtime(r.g);
+    rig_says(&r, "GET", "/api/machineactions?", 0, 200, NOTHING);
+    rig_says(&r, "POST", "/api/machines/", 0, 500, "{}");
+    hands_turn(&r.hands, 61 * SECOND_MS);
+    assert_int_equal(quota_take(tenant_of(rt)->quota, true, NULL), ERR_OK);
+    hands_turn(&r.hands, 40 * SECOND_MS);
+    leave_calls(&r, 0); /* one is free in 20 s, the next in 60 */
+    now = clock_wall_ms(&r.hands.clock);
+    storm_note_bare(tenant_of(rt)->storm, MACHINE, now);
+    storm_note_bare(tenant_of(rt)->storm, MACHINE2, now);
+    atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 0);
+    hands_turn(&r.hands, 21 * SECOND_MS);
+    atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 1);
+    assert_int_equal(rig_seen(&r, "GET", "/api/machineactions?"), 0);
+    rig_close(&r);
+}
+
+/* When it is the turn of the cases, isolations leave what reads may use, and that is not for long: who said that he
+ * waits may have gone. */
+static void test_isolation__leaves_calls_to_who_reads_next(void **state)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = NULL;
+    struct rig r;
+    int64_t ids[2];
+
+    (void)state;
+    rig_open(&r, NULL);
+    ask_for_two(&r, ids);
+    rt = engine_runtime(r.g);
+    rig_says(&r, "GET", "/api/machineactions?", 0, 200, NOTHING);
+    rig_says(&r, "POST", "/api/machines/", 0, 500, "{}");
+    hands_turn(&r.hands, 61 * SECOND_MS);
+    leave_calls(&r, 22); /* two for reads, twenty for actions */
+    storm_wait_turn(tenant_of(rt)->storm);
+    atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 0);
+    for (int i = 0; i < 4; i++) {
+        hands_turn(&r.hands, SECOND_MS);
+        atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+        (void)rig_work(&r);
+    }
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 2);
+    rig_close(&r);
+}
+
 /* Nor does one look by itself because another worker took the others of that moment; nor ask how it stands. */
 static void test_isolation__who_is_one_of_many_waits_for_the_others(void **state)
 {
@@ -1044,6 +1110,8 @@ int main(void)
         cmocka_unit_test(test_isolation__a_lost_answer_among_many_is_looked_for),
         cmocka_unit_test(test_isolation__the_reserve_is_for_the_look_too),
         cmocka_unit_test(test_isolation__a_few_calls_are_left_to_come_together),
+        cmocka_unit_test(test_isolation__a_single_call_is_used_when_looks_are_kept),
+        cmocka_unit_test(test_isolation__leaves_calls_to_who_reads_next),
         cmocka_unit_test(test_isolation__who_is_one_of_many_waits_for_the_others),
         cmocka_unit_test(test_isolation__a_storm_does_not_age_the_grounds),
     };

@@ -513,6 +513,7 @@ static void test_expand__isolations_that_wait_come_first(void **state)
         assert_int_equal(quota_take(q, true, NULL), ERR_OK);
     for (int i = 0; i < 10; i++)
         (void)rig_push(&r, arena_fmt(r.arena, "da%d_-2", i), NULL);
+    hands_turn(&r.hands, 3 * SECOND_MS); /* nobody rests any more */
     run_a_case(&r);
     assert_int_equal(rig_seen(&r, "GET", "/api/alerts?"), 1);
     hands_turn(&r.hands, 16 * SECOND_MS);
@@ -520,9 +521,10 @@ static void test_expand__isolations_that_wait_come_first(void **state)
     assert_int_equal(rig_seen(&r, "GET", "/api/alerts?"), 2);
     for (int i = 0; i < 10; i++)
         (void)rig_push(&r, arena_fmt(r.arena, "da%d_-3", i), NULL);
+    hands_turn(&r.hands, 3 * SECOND_MS);
     run_a_case(&r);
     assert_int_equal(rig_seen(&r, "GET", "/api/alerts?"), 2);
-    hands_turn(&r.hands, 45 * SECOND_MS); /* calls for all of them */
+    hands_turn(&r.hands, 42 * SECOND_MS); /* calls for all of them */
     run_a_case(&r);
     assert_int_equal(rig_seen(&r, "GET", "/api/alerts?"), 3);
     rig_close(&r);

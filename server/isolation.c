@@ -1521,29 +1521,46 @@ static bool is_one_of_many(struct engine *g, const struct runtime *rt)
     return others(g, SECOND_MS) >= SEVERAL || others(g, MINUTE_MS) >= (busy ? SEVERAL : MANY);
 }
 
-/* Another worker took the others of this moment, who were many: a young one waits for the next moment. */
-static bool leave_to_next(struct engine *g, struct runtime *rt, const struct work *w)
+/* Is it the first of those that are to be asked for, or is a look kept for it? */
+static bool leads(struct episode *x)
+{
+    const char *first = NULL;
+    size_t n = 0;
+
+    if (x->row.state != ISOLATION_REQUESTED || x->row.posted)
+        return false;
+    return has_look(x) || (!store_isolation_list_asked(x->g->store, x->arena, x->row.tenant, 1,
+                                                       &first, &n, NULL) &&
+                           n && strcmp(first, x->row.machine_id) == 0);
+}
+
+/* Another worker took the others of this moment, who were many: a young one waits for the next moment. But one of them
+ * goes on, or those that are as many as the workers would wait for each other for ever; its look serves the others. */
+static void leave_to_next(struct crowd *k, struct engine *g, struct runtime *rt,
+                          const struct work *w)
 {
     struct work unspent = *w;
-    struct episode x;
-    bool opened = open_episode(&x, g, rt, w);
+    struct episode *x = &k->x[0];
+    bool opened = open_episode(x, g, rt, w), known = opened && x->tenant;
     /* The last one to be asked for has nobody to wait for: those that are only followed come once a minute. */
-    bool last = opened && x.tenant && x.row.state == ISOLATION_REQUESTED &&
-                to_be_asked_for(g, x.tenant, INT64_MAX) < 2;
-    bool many =
-        is_one_of_many(g, rt) || (opened && x.tenant && quota_pressure(x.tenant->quota) > BUSY);
+    bool last = known && x->row.state == ISOLATION_REQUESTED &&
+                to_be_asked_for(g, x->tenant, INT64_MAX) < 2;
+    bool many = is_one_of_many(g, rt) || (known && quota_pressure(x->tenant->quota) > BUSY);
     int64_t young_ms = many && !last ? YOUNG_BUSY_MS : YOUNG_MS;
-    bool young = opened && x.tenant && (!x.row.posted || x.row.state == ISOLATION_PENDING) &&
-                 x.now >= x.row.requested && x.now - x.row.requested < young_ms;
+    bool young = known && (!x->row.posted || x->row.state == ISOLATION_PENDING) &&
+                 x->now >= x->row.requested && x->now - x->row.requested < young_ms;
 
-    if (young) {
+    if (many && (young || last) && leads(x)) {
+        k->open[0] = true;
+        k->n = 1;
+        run_crowd(k);
+    } else if (young) {
         unspent.attempts -= unspent.attempts > 0;
-        engine_again(g, &unspent, next_moment(x.tenant, x.now + 1) - x.now);
+        engine_again(g, &unspent, next_moment(x->tenant, x->now + 1) - x->now);
     } else if (opened) {
-        run_one(&x);
+        run_one(x);
     }
-    arena_free(x.arena);
-    return true;
+    arena_free(x->arena);
 }
 
 /* When the tenant's calls are used up all that are to be asked for wait for the same moment, whoever of them came first:
@@ -1580,19 +1597,20 @@ static bool wait_together(struct engine *g, struct runtime *rt, const struct wor
 /* Takes what waits beside w and does it together. false: w is to be run alone. */
 static bool gather(struct engine *g, struct runtime *rt, const struct work *w)
 {
-    struct crowd *k = calloc(1, sizeof *k);
+    struct crowd *k;
     struct work more[ROWS_AT_ONCE];
     size_t n = 0, most;
 
-    if (wait_together(g, rt, w, &most)) {
+    if (wait_together(g, rt, w, &most))
+        return true;
+    k = calloc(1, sizeof *k);
+    if (!k)
+        return false;
+    engine_claim_more(g, w, most, more, &n);
+    if (!n) {
+        leave_to_next(k, g, rt, w);
         free(k);
         return true;
-    }
-    if (k)
-        engine_claim_more(g, w, most, more, &n);
-    if (!n) {
-        free(k);
-        return leave_to_next(g, rt, w);
     }
     k->open[k->n] = open_episode(&k->x[k->n], g, rt, w);
     k->n++;

@@ -6,7 +6,9 @@
  *
  * When more cases wait than there are workers, a worker takes as many as fit into a list and reads for all
  * of them (storm.h). Each is judged by itself; those to be isolated are seen to first, and their
- * isolations look and ask together (isolation.c).
+ * isolations look and ask together (isolation.c). While isolations wait for calls they come first, and now and
+ * then it is the turn of the cases. Sharing a minute's calls between both was tried: reads took a third of them for
+ * alerts of machines that were known, and nothing that was left to them stayed theirs.
  *
  * A case that waited for a person is read and judged again in the same way: facts of hours ago are no ground to
  * act by. Its steps stay what they are; those that the new verdict does not ask for any more, or that need

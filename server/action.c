@@ -147,6 +147,8 @@ struct turn {
     struct arena *arena;
     struct work w;
     struct action_record row;
+    struct action_record after; /* what a transaction makes of it, once it went through (save) */
+    int64_t lease_after;        /* likewise of w.lease_end; 0: as it was */
     int kind;
     int64_t now, due;
     enum err_code code;
@@ -258,8 +260,7 @@ static enum err_code posted_fn(struct db_tx *tx, void *arg, struct err *e)
         r.posted = 0;
         code = postpone(tx, t, &r, e);
     }
-    if (!code)
-        t->row = r;
+    t->after = r;
     return code;
 }
 
@@ -274,11 +275,25 @@ static void log_action(const struct turn *t)
               LOG_STR("why", r->why));
 }
 
+/* Runs one of the transactions that fill t->after. They may run twice, so they leave t->row as they found it. */
+static enum err_code save(struct turn *t, db_fn fn, struct err *e)
+{
+    enum err_code code = db_write(t->g->store->db, fn, t, e);
+
+    if (code)
+        return code;
+    t->row = t->after;
+    if (t->lease_after)
+        t->w.lease_end = t->lease_after;
+    t->lease_after = 0;
+    return ERR_OK;
+}
+
 static bool write_outcome(struct turn *t, db_fn fn)
 {
     struct err e;
 
-    if (db_write(t->g->store->db, fn, t, &e)) {
+    if (save(t, fn, &e)) {
         log_event(LOG_ERROR, "action_not_written", LOG_ID("action", t->row.id), LOG_ERR(&e));
         engine_again(t->g, &t->w, engine_backoff(t->w.attempts, 0));
         return false;
@@ -339,10 +354,8 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
         if (!code)
             code = work_keep_for_post(tx, &w, t->now, e);
     }
-    if (!code) {
-        t->row = r;
-        t->w.lease_end = w.lease_end;
-    }
+    t->after = r;
+    t->lease_after = w.lease_end;
     return code;
 }
 
@@ -398,6 +411,7 @@ static enum err_code fetch_fn(struct db_tx *tx, void *arg, struct err *e)
     int64_t used = 0;
     enum err_code code = action_count_fetched(tx, r.tenant, t->now - MINUTE_MS, &used, e);
 
+    t->after = r;
     t->fetch = used < LINKS_PER_MINUTE;
     if (code || !t->fetch)
         return code ? code : work_again(tx, &t->w, t->now + MINUTE_MS / 2, t->w.attempts, e);
@@ -405,8 +419,7 @@ static enum err_code fetch_fn(struct db_tx *tx, void *arg, struct err *e)
     code = action_move(tx, &r, ACTION_PENDING, r.why, t->now, e);
     if (!code)
         code = work_keep(tx, &t->w, t->now, e);
-    if (!code)
-        t->row = r;
+    t->after = r;
     return code;
 }
 
@@ -422,8 +435,7 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
         code = end(tx, t, &r, ACTION_FAILED, "Defender did not say how it ended for four days", e);
     else
         code = postpone(tx, t, &r, e);
-    if (!code)
-        t->row = r;
+    t->after = r;
     return code;
 }
 
@@ -443,7 +455,7 @@ static void follow(struct turn *t)
         kinds[t->kind].deed == DEFENDER_COLLECT) {
         struct err e;
 
-        if (db_write(t->g->store->db, fetch_fn, t, &e)) {
+        if (save(t, fetch_fn, &e)) {
             log_event(LOG_ERROR, "action_not_written", LOG_ID("action", t->row.id), LOG_ERR(&e));
             engine_again(t->g, &t->w, engine_backoff(t->w.attempts, 0));
             return;

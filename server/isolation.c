@@ -162,6 +162,8 @@ struct episode {
     struct arena *arena;
     struct work w; /* the isolation's claim */
     struct isolation_record row;
+    struct isolation_record after; /* what a transaction makes of it, once it went through (save) */
+    int64_t lease_after;           /* likewise of w.lease_end; 0: as it was */
     int64_t now, due;
     int64_t leave_by_ms; /* for the POST that the next transaction allows: clock_boot_ms */
     /* an answer of Defender's */
@@ -356,12 +358,26 @@ static void announce(struct episode *x, enum isolation_state before)
     engine_kick(x->g);
 }
 
+/* Runs one of the transactions that fill x->after. They may run twice, so they leave x->row as they found it. */
+static enum err_code save(struct episode *x, db_fn fn, struct err *e)
+{
+    enum err_code code = db_write(x->g->store->db, fn, x, e);
+
+    if (code)
+        return code;
+    x->row = x->after;
+    if (x->lease_after)
+        x->w.lease_end = x->lease_after;
+    x->lease_after = 0;
+    return ERR_OK;
+}
+
 static void write_outcome(struct episode *x, db_fn fn)
 {
     enum isolation_state before = x->row.state;
     struct err e;
 
-    if (db_write(x->g->store->db, fn, x, &e)) {
+    if (save(x, fn, &e)) {
         /* Nothing is lost: `posted` stands in the row, so the next run looks before it asks. */
         log_event(LOG_ERROR, "isolation_not_written", LOG_ID("isolation", x->row.id), LOG_ERR(&e));
         engine_again(x->g, &x->w, engine_backoff(x->w.attempts, 0));
@@ -404,8 +420,7 @@ static enum err_code posted_fn(struct db_tx *tx, void *arg, struct err *e)
         r.posted = 0;
         code = move(tx, x, &r, ISOLATION_FAILED, x->why.text, e);
     }
-    if (!code)
-        x->row = r;
+    x->after = r;
     return code;
 }
 
@@ -810,8 +825,7 @@ static enum err_code postpone_fn(struct db_tx *tx, void *arg, struct err *e)
     struct isolation_record r = x->row;
     enum err_code code = postpone(tx, x, &r, e);
 
-    if (!code)
-        x->row = r;
+    x->after = r;
     return code;
 }
 
@@ -821,8 +835,7 @@ static enum err_code fail_fn(struct db_tx *tx, void *arg, struct err *e)
     struct isolation_record r = x->row;
     enum err_code code = move(tx, x, &r, ISOLATION_FAILED, x->why.text, e);
 
-    if (!code)
-        x->row = r;
+    x->after = r;
     return code;
 }
 
@@ -868,10 +881,8 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
         if (!code)
             code = work_keep_for_post(tx, &w, x->now, e);
     }
-    if (!code) {
-        x->row = r;
-        x->w.lease_end = w.lease_end;
-    }
+    x->after = r;
+    x->lease_after = w.lease_end;
     return code;
 }
 
@@ -886,8 +897,7 @@ static enum err_code rest_fn(struct db_tx *tx, void *arg, struct err *e)
     code = isolation_move(tx, &r, r.state, r.why, x->now, e);
     if (!code)
         code = work_again(tx, &x->w, x->now + WORK_SETTLE_MS, x->w.attempts, e);
-    if (!code)
-        x->row = r;
+    x->after = r;
     return code;
 }
 
@@ -914,7 +924,7 @@ static void looked(struct episode *x, struct grounds *grounds)
     x->finding = find(&grounds->look, &x->action);
     x->own = find_own(&grounds->look, &x->row);
     x->leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
-    if (db_write(x->g->store->db, looked_fn, x, &e)) {
+    if (save(x, looked_fn, &e)) {
         log_event(LOG_ERROR, "isolation_not_written", LOG_ID("isolation", x->row.id), LOG_ERR(&e));
         engine_again(x->g, &x->w, engine_backoff(x->w.attempts, 0));
     } else if (x->post) {
@@ -1038,8 +1048,7 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
         r.lapsed = x->action->status == DEFENDER_TIME_OUT ? x->action->updated_ms : 0;
         code = move(tx, x, &r, ISOLATION_FAILED, end_words(x->action), e);
     }
-    if (!code)
-        x->row = r;
+    x->after = r;
     return code;
 }
 

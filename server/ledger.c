@@ -92,6 +92,19 @@ enum err_code ledger_tell(struct db_tx *tx, const struct ledger_turn *t,
     return notice_put(tx, t->g, t->rt, t->arena, &n, t->now, e);
 }
 
+enum err_code ledger_write(struct ledger_turn *t, db_fn fn, void *arg, struct err *e)
+{
+    enum err_code code = db_write(t->g->store->db, fn, arg, e);
+
+    if (code)
+        return code;
+    t->row = t->after;
+    if (t->lease_after)
+        t->w.lease_end = t->lease_after;
+    t->lease_after = 0;
+    return ERR_OK;
+}
+
 void ledger_moved(const struct ledger_turn *t, enum isolation_state before)
 {
     const struct isolation_record *r = &t->row;
@@ -332,8 +345,7 @@ static enum err_code review_fn(struct db_tx *tx, void *arg, struct err *e)
     }
     if (!code && !v->may_release)
         code = ledger_take(tx, t->arena, &r, t->now, e);
-    if (!code)
-        t->row = r;
+    t->after = r;
     return code;
 }
 
@@ -382,7 +394,7 @@ static void review(struct ledger_turn *t)
         v.released = !v.reads.actions_code && is_released(&v.reads);
     }
     t->now = clock_wall_ms(t->g->clock);
-    code = db_write(t->g->store->db, review_fn, &v, &e);
+    code = ledger_write(t, review_fn, &v, &e);
     defender_reads_clear(&v.reads);
     if (code)
         ledger_not_written(t, &e);

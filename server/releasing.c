@@ -133,8 +133,7 @@ static enum err_code posted_fn(struct db_tx *tx, void *arg, struct err *e)
     default:
         code = end(tx, x, &r, ISOLATION_ISOLATED, x->why.text, e);
     }
-    if (!code)
-        x->t->row = r;
+    x->t->after = r;
     return code;
 }
 
@@ -168,10 +167,8 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
         if (!code)
             code = work_keep_for_post(tx, &w, t->now, e);
     }
-    if (!code) {
-        t->row = r;
-        t->w.lease_end = w.lease_end;
-    }
+    t->after = r;
+    t->lease_after = w.lease_end;
     return code;
 }
 
@@ -181,8 +178,7 @@ static enum err_code give_up_fn(struct db_tx *tx, void *arg, struct err *e)
     struct isolation_record r = x->t->row;
     enum err_code code = end(tx, x, &r, ISOLATION_ISOLATED, x->why.text, e);
 
-    if (!code)
-        x->t->row = r;
+    x->t->after = r;
     return code;
 }
 
@@ -191,7 +187,7 @@ static void write_outcome(struct release *x, db_fn fn)
     enum isolation_state before = x->t->row.state;
     struct err e;
 
-    if (db_write(x->t->g->store->db, fn, x, &e))
+    if (ledger_write(x->t, fn, x, &e))
         ledger_not_written(x->t, &e); /* `posted` stands in the row: the next run looks first */
     else
         ledger_moved(x->t, before);
@@ -284,7 +280,7 @@ static void look_and_post(struct release *x)
     if (!x->code)
         read_look(x, &look);
     x->leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
-    if (db_write(t->g->store->db, looked_fn, x, &e))
+    if (ledger_write(t, looked_fn, x, &e))
         ledger_not_written(t, &e);
     else if (x->post)
         post(x);
@@ -299,8 +295,7 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
     struct isolation_record r = x->t->row;
     enum err_code code = x->code ? postpone(tx, x, &r, e) : take(tx, x, &r, e);
 
-    if (!code)
-        x->t->row = r;
+    x->t->after = r;
     return code;
 }
 

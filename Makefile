@@ -6,6 +6,7 @@
 #   make test [T=name] [SAN=address,undefined | SAN=thread]
 #                           build and run every test (or those whose name holds a word of T)
 #   make races              the tests with the most threads, and 20 kills, by the thread sanitizer
+#   make twice              the tests that act, with every transaction run, taken back and run again
 #   make lint               clang-format, cppcheck, clang-tidy; `make advice`: gcc -fanalyzer
 #   make fuzz [T=name] [SHORT=1]    the parsers of foreign bytes against libFuzzer
 #   make crash [SHORT=1]    kill the server between any two steps; nothing may be lost
@@ -74,7 +75,7 @@ OBJ      := $(LIB_OBJ) $(SIM_OBJ) $(KIT_OBJ) $(call objects,server/main.c $(SIM_
 SOURCES  := $(wildcard server/*.c handlers/*.c tests/*/*.c)
 HEADERS  := $(wildcard server/*.h handlers/*.h include/cordon/*.h tests/*/*.h)
 
-.PHONY: all deps demo run test races picked built lint tidy cppcheck format advice fuzz crash bench bench-built storm \
+.PHONY: all deps demo run test races twice picked built lint tidy cppcheck format advice fuzz crash bench bench-built storm \
         image install help clean
 .SECONDARY: # keep the objects of test programs
 .DELETE_ON_ERROR:
@@ -180,6 +181,15 @@ races:
 	CORDON_BUILD='$(CURDIR)/build/thread' $$fixed tests/run \
 	    $$($(MAKE) -s --no-print-directory SAN=thread T='$(RACES)' picked) && \
 	CORDON_BUILD='$(CURDIR)/build/thread' $$fixed build/thread/crash/crash --kills 20
+# What db.h demands of a closure: run again, it does the same. (The tests of the database itself count the runs.)
+TWICE := job isolation action ledger releasing people question replicas restart reconcile polling hunts ways notice burst \
+        trust console mute silences digest disks
+twice:
+	@tests/deps $(BUILD_DEBS) $(TEST_DEBS)
+	@tests/deps-postgres
+	$(again) DEV=1 FAULTS=1 T='$(TWICE)' built
+	@CORDON_TWICE=1 CORDON_BUILD='$(CURDIR)/$(O)/faults' tests/run \
+	    $$($(MAKE) -s --no-print-directory FAULTS=1 T='$(TWICE)' picked)
 picked:
 	@echo $(TEST_PICK)
 built: all $(TEST_PICK)

@@ -129,6 +129,18 @@ static enum err_code run_one(struct writer *w, size_t i, bool settle)
     return code;
 }
 
+/* For fault_twice: as a batch that is run again does it. */
+static enum err_code rehearse(struct writer *w, size_t i, struct err *e)
+{
+    const struct db_driver *d = w->conn->driver;
+    enum err_code code = d->savepoint(w->conn, e);
+
+    if (code)
+        return code;
+    (void)run_one(w, i, true);
+    return w->conn->damage ? damage_of(w->conn, e) : d->savepoint_back(w->conn, e);
+}
+
 struct outcome {
     bool begun; /* closures ran */
     bool again; /* rolled back because one failed: run it with savepoints */
@@ -151,8 +163,11 @@ static enum err_code transact(struct writer *w, size_t from, size_t n, bool save
         return code;
     ret->begun = true;
     for (size_t i = from; i < from + n; i++) {
-        int64_t before = d->changes(w->conn);
+        int64_t before;
 
+        if (fault_twice() && (code = rehearse(w, i, e)))
+            goto undo;
+        before = d->changes(w->conn);
         if (savepoints && (code = d->savepoint(w->conn, e)))
             goto undo;
         w->codes[i] = run_one(w, i, savepoints || n == 1);

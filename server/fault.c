@@ -23,4 +23,11 @@ void fault_point(const char *where)
     if (stop && strcmp(stop, where) == 0 && !atomic_exchange(&stopped, true))
         (void)kill(getpid(), SIGSTOP);
 }
+
+bool fault_twice(void)
+{
+    const char *twice = getenv("CORDON_TWICE");
+
+    return twice && *twice;
+}
 #endif

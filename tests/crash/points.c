@@ -8,7 +8,8 @@
  *
  * The first point that the story ends before is the end of the run. Points are numbered in the order in which
  * they are passed, so that none has to be named anywhere but where it is. Several stories run side by side, each
- * with a simulator of its own. Needs a build with FAULTS=1.
+ * with a simulator of its own. All the while every transaction is run twice (CORDON_TWICE), as a database may have it
+ * run. Needs a build with FAULTS=1.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -182,6 +183,8 @@ static enum end tell(unsigned point)
              "{\"id\":\"" ALERT "\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}");
     (void)snprintf(number, sizeof number, "%u", point);
     (void)setenv("CORDON_FAULT_AT", number, 1);
+    (void)setenv("CORDON_TWICE", "1",
+                 1); /* and whatever is written would be the same, written again */
     life_start(s.h);
     while (!end && !push(&s))
         end = look_after(&s);

@@ -63,6 +63,18 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* A machine that was isolated before anybody could be told that it was asked for makes one mail, else two. */
+static void wait_isolated_mails(struct sim *sim, int64_t count)
+{
+    for (int64_t mails = count, isolated = 0; isolated < count; mails++) {
+        AUTO(json_freep) struct json *doc = sim_wait_mails(sim, mails, SOON);
+
+        isolated = 0;
+        JSON_EACH (mail, json_get(doc, "mails"))
+            isolated += strstr(json_get_string(mail, "raw"), "Subject: [ISOLATED]") != NULL;
+    }
+}
+
 static void test_replicas__a_delivery_is_one_whoever_gets_it(void **state)
 {
     struct pair *p = *state;
@@ -85,14 +97,15 @@ static void test_replicas__a_delivery_is_one_whoever_gets_it(void **state)
         assert_int_equal(f.status, 200);
         assert_non_null(strstr(f.body, "duplicate"));
         fetched_clear(&f);
-        (void)house_post(second, NULL, body, &f); /* the same alert by another flow */
+        (void)snprintf(id, sizeof id, "flow_%u", i);
+        (void)house_post(second, id, body, &f); /* the same alert by another flow */
         assert_int_equal(f.status, 200);
         fetched_clear(&f);
     }
     json_free(sim_wait_isolated(p->a->sim, 4, SOON));
     house_wait_quiet(p->a, SOON);
     assert_int_equal(sim_state(p->a->sim, "isolate_posts"), 4);
-    json_free(sim_wait_mails(p->a->sim, 8, SOON)); /* requested, isolated */
+    wait_isolated_mails(p->a->sim, 4);
     assert_int_equal(sim_count_calls(p->a->sim, "POST", SIM_ISOLATE), 4);
 }
 

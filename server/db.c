@@ -222,7 +222,7 @@ static enum err_code take_steps(struct db_tx *tx, const struct db_migration *ste
 static enum err_code migrate(struct db_conn *c, const struct db_migration *steps, struct err *e)
 {
     struct db_tx tx = {.conn = c};
-    enum err_code code = c->driver->begin(c, e);
+    enum err_code code = c->driver->begin(c, false, e);
 
     if (code)
         return code;
@@ -338,7 +338,7 @@ static enum err_code read_once(struct db *db, db_fn fn, void *arg, bool *ret_sta
     if (code)
         return code;
     tx.conn = c;
-    code = db->driver->begin(c, e);
+    code = db->driver->begin(c, false, e);
     if (!code) {
         e->code = ERR_OK;
         code = fn(&tx, arg, e);
@@ -579,12 +579,17 @@ static enum err_code refuse_write(struct err *e)
 
 enum err_code db_write(struct db *db, db_fn fn, void *arg, struct err *e)
 {
-    return db->group ? db_group_write(db->group, fn, arg, e) : refuse_write(e);
+    return db->group ? db_group_write(db->group, false, fn, arg, e) : refuse_write(e);
+}
+
+enum err_code db_write_loose(struct db *db, db_fn fn, void *arg, struct err *e)
+{
+    return db->group ? db_group_write(db->group, true, fn, arg, e) : refuse_write(e);
 }
 
 enum err_code db_submit(struct db *db, db_fn fn, void *arg, db_done_fn done, struct err *e)
 {
-    return db->group ? db_group_submit(db->group, fn, arg, done, e) : refuse_write(e);
+    return db->group ? db_group_submit(db->group, false, fn, arg, done, e) : refuse_write(e);
 }
 
 const char *db_name(const struct db *db)

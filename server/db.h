@@ -95,7 +95,13 @@ AUTO_FREEP(struct db, db)
  * ERR_STOPPING; ERR_REFUSED when opened read-only. Never from within a closure. Any thread.
  */
 enum err_code db_write(struct db *db, db_fn fn, void *arg, struct err *e);
-/** The same without waiting: done(arg, …) is called once, unless this returns an error at once. */
+/**
+ * The same for a closure that counts on nothing it has read but what its own statements say in their WHERE: each of them
+ * sees what was committed when it began, so it does not clash with what others do meanwhile, and is not batched with
+ * any that may. Claiming work is such a thing: it reads what everybody changes.
+ */
+enum err_code db_write_loose(struct db *db, db_fn fn, void *arg, struct err *e);
+/** As db_write, without waiting: done(arg, …) is called once, unless this returns an error at once. */
 enum err_code db_submit(struct db *db, db_fn fn, void *arg, db_done_fn done, struct err *e);
 /** Runs fn on a read-only connection, in the caller's thread: it sees everything committed before the
  *  call, and one state from first to last. Waits while others read on all connections. Never from

@@ -87,8 +87,9 @@ struct db_driver {
                              struct err *e);
     void (*disconnect)(struct db_conn *c);
 
-    /* One transaction at a time. A failed commit has rolled back; rollback always works. */
-    enum err_code (*begin)(struct db_conn *c, struct err *e);
+    /* One transaction at a time. A failed commit has rolled back; rollback always works. loose: of a writer, as
+     * db_write_loose has it; where one connection writes it is the same. */
+    enum err_code (*begin)(struct db_conn *c, bool loose, struct err *e);
     enum err_code (*commit)(struct db_conn *c, struct err *e);
     void (*rollback)(struct db_conn *c);
     /** Waits for the outcome of statements that db_run did not wait for. NULL: there are none such. What

@@ -65,6 +65,7 @@
 
 struct closure {
     struct closure *next;
+    bool loose; /* a batch of its own */
     db_fn fn;
     void *arg;
     db_done_fn done;
@@ -157,7 +158,7 @@ static enum err_code transact(struct writer *w, size_t from, size_t n, bool save
                               struct outcome *ret, struct err *e)
 {
     const struct db_driver *d = w->conn->driver;
-    enum err_code code = d->begin(w->conn, e);
+    enum err_code code = d->begin(w->conn, w->batch[from]->loose, e);
     bool wrote = false;
     int64_t start;
 
@@ -421,7 +422,8 @@ static size_t take(struct writer *w, struct closure *prober)
         w->tidy = true;
         (void)pthread_mutex_lock(&g->lock);
     }
-    while (g->first && n < g->o.driver->batch_max && n < DB_BATCH_MAX) {
+    while (g->first && n < g->o.driver->batch_max && n < DB_BATCH_MAX &&
+           !(n && (g->first->loose || w->batch[0]->loose))) {
         w->batch[n++] = g->first;
         g->first = g->first->next;
         g->waiting--;
@@ -558,7 +560,7 @@ void db_group_free(struct db_group *g)
     free(g);
 }
 
-enum err_code db_group_submit(struct db_group *g, db_fn fn, void *arg, db_done_fn done,
+enum err_code db_group_submit(struct db_group *g, bool loose, db_fn fn, void *arg, db_done_fn done,
                               struct err *e)
 {
     struct closure *c;
@@ -577,7 +579,8 @@ enum err_code db_group_submit(struct db_group *g, db_fn fn, void *arg, db_done_f
         else
             c = malloc(sizeof *c);
         if (c) {
-            *c = (struct closure){.fn = fn, .arg = arg, .done = done};
+            *c = (struct closure){
+                .loose = loose && g->o.driver->writers > 1, .fn = fn, .arg = arg, .done = done};
             *g->last = c;
             g->last = &c->next;
             g->waiting++;
@@ -627,7 +630,7 @@ static void wake_waiter(void *arg, enum err_code code, const struct err *e)
     (void)sem_post(&w->done); /* the waiter's stack may be gone from here on */
 }
 
-enum err_code db_group_write(struct db_group *g, db_fn fn, void *arg, struct err *e)
+enum err_code db_group_write(struct db_group *g, bool loose, db_fn fn, void *arg, struct err *e)
 {
     struct waiting_writer w = {.fn = fn, .arg = arg, .e = e};
     enum err_code code;
@@ -635,7 +638,7 @@ enum err_code db_group_write(struct db_group *g, db_fn fn, void *arg, struct err
     for (int i = 0; i < g->n_writers; i++) /* from within a closure it would wait for itself */
         assert(!pthread_equal(pthread_self(), g->writers[i]->thread));
     (void)sem_init(&w.done, 0, 0);
-    code = db_group_submit(g, run_for_waiter, &w, wake_waiter, e);
+    code = db_group_submit(g, loose, run_for_waiter, &w, wake_waiter, e);
     if (!code) {
         while (sem_wait(&w.done) != 0) /* EINTR only */
             ;

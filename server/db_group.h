@@ -29,10 +29,10 @@ enum err_code db_group_new(const struct db_group_options *o, struct db_conn *fir
 /** Runs what waits, answers it, ends the threads, disconnects. NULL is fine. */
 void db_group_free(struct db_group *g);
 
-/** As db_submit and db_write in db.h. */
-enum err_code db_group_submit(struct db_group *g, db_fn fn, void *arg, db_done_fn done,
+/** As db_submit, db_write and (loose) db_write_loose in db.h. */
+enum err_code db_group_submit(struct db_group *g, bool loose, db_fn fn, void *arg, db_done_fn done,
                               struct err *e);
-enum err_code db_group_write(struct db_group *g, db_fn fn, void *arg, struct err *e);
+enum err_code db_group_write(struct db_group *g, bool loose, db_fn fn, void *arg, struct err *e);
 
 /** As db_hint in db.h; for a driver that has hints. */
 void db_group_hint(struct db_group *g);

@@ -3,7 +3,8 @@
  * A transaction that writes is SERIALIZABLE: its closures were written for an engine with one writer, and
  * what they count or look for before they write (room under a limit, the notice before, the open
  * isolation) must still be so when they commit. Two that cannot have run one after the other are a clash
- * (DB_TX_CLASH): db_group.c runs the batch again. Readers get one snapshot (REPEATABLE READ).
+ * (DB_TX_CLASH): db_group.c runs the batch again. A loose one (db_write_loose) is READ COMMITTED: claiming work
+ * reads what all workers change, and as the slowest it lost to them for minutes. Readers get one snapshot (REPEATABLE READ).
  *
  * Everything goes through libpq's pipeline (library-traps.md, PostgreSQL): what yields nothing that the
  * caller asked for (BEGIN, SAVEPOINT, a statement whose number of rows nobody wants) waits for the next one
@@ -945,7 +946,7 @@ static void driver_rollback(struct db_conn *base)
         note_damage(c, DB_CONN_LOST); /* closing rolls back */
 }
 
-static enum err_code driver_begin(struct db_conn *base, struct err *e)
+static enum err_code driver_begin(struct db_conn *base, bool loose, struct err *e)
 {
     struct pg_conn *c = pg_conn(base);
     struct err why = {0};
@@ -955,7 +956,7 @@ static enum err_code driver_begin(struct db_conn *base, struct err *e)
         c->failed = false;
     c->in_tx = true;
     c->begun_ms = clock_wall_ms(clock_system());
-    queue_text(c, OP_STATEMENT, "BEGIN");
+    queue_text(c, OP_STATEMENT, loose ? "BEGIN ISOLATION LEVEL READ COMMITTED" : "BEGIN");
     if (c->role == DB_WRITER) {
         queue_text(c, OP_CLOCK, "SELECT (extract(epoch FROM now()) * 1000)::bigint");
         /* A round trip of its own: a connection that was lost since is noticed before any closure ran, so

@@ -898,8 +898,9 @@ static enum err_code control(struct db_conn *base, const char *sql, const char *
     return code;
 }
 
-static enum err_code driver_begin(struct db_conn *base, struct err *e)
+static enum err_code driver_begin(struct db_conn *base, bool loose, struct err *e)
 {
+    (void)loose; /* nobody else writes */
     if (sqlite_conn(base)->role == DB_READER)
         return control(base, "BEGIN", "begin", e);
     return control(base, "BEGIN IMMEDIATE", "begin", e);

@@ -103,7 +103,7 @@ enum err_code store_work_claim(struct store *s, const char *owner, const size_t 
 {
     struct claim c = {
         .owner = owner, .room = room, .max = max, .now = clock_wall_ms(s->clock), .out = ret};
-    enum err_code code = db_write(s->db, claim, &c, e);
+    enum err_code code = db_write_loose(s->db, claim, &c, e);
 
     if (code)
         return err_in(e, "claim work"), code;
@@ -122,7 +122,8 @@ struct keeping {
     int64_t now;
 };
 
-/* A row that was given back has no owner, and one that somebody else claimed another fence. */
+/* A row that was given back has no owner, and one that somebody else claimed another fence. One that somebody is just
+ * writing is passed over: its worker renews it by that. */
 static enum err_code keep(struct db_tx *tx, void *arg, struct err *e)
 {
     const struct keeping *k = arg;
@@ -131,8 +132,8 @@ static enum err_code keep(struct db_tx *tx, void *arg, struct err *e)
 
     for (size_t i = 0; i < k->n && !code; i++)
         code = db_run(tx, e, NULL,
-                      "UPDATE work SET due = $1 WHERE id = $2 AND fence = $3 AND owner IS NOT NULL"
-                      " AND due < $4",
+                      "UPDATE work SET due = $1 WHERE id = (SELECT id FROM work WHERE id = $2"
+                      " AND fence = $3 AND owner IS NOT NULL AND due < $4 /*claim*/)",
                       "iiii", end, k->rows[i].id, k->rows[i].fence, end);
     return code;
 }
@@ -140,7 +141,7 @@ static enum err_code keep(struct db_tx *tx, void *arg, struct err *e)
 enum err_code store_work_keep(struct store *s, const struct work *rows, size_t n, struct err *e)
 {
     struct keeping k = {.rows = rows, .n = n, .now = clock_wall_ms(s->clock)};
-    enum err_code code = db_write(s->db, keep, &k, e);
+    enum err_code code = db_write_loose(s->db, keep, &k, e);
 
     return code ? err_in(e, "renew leases"), code : ERR_OK;
 }

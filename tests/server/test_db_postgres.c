@@ -360,6 +360,24 @@ static void test_db_postgres__who_loses_often_is_not_turned_away(void **state)
     db_free(l.other);
 }
 
+/* The same closure, and what others do in its midst is no matter: it runs once. */
+static void test_db_postgres__a_loose_transaction_does_not_clash(void **state)
+{
+    char url[POSTGRES_URL_MAX];
+    struct loser l = {.times = 1000};
+    struct err e = {0};
+
+    if (!*state)
+        skip();
+    l.other = open_as(url_of_last(url, postgres_port(), ""));
+    for (int i = 1; i <= 20; i++) {
+        if (db_write_loose(*state, lose, &l, &e))
+            fail_msg("%s", e.text);
+        assert_int_equal(l.times, 1000 - i);
+    }
+    db_free(l.other);
+}
+
 /* ---- opening ---------------------------------------------------------------------------------- */
 
 static void *open_it(void *url)
@@ -578,6 +596,7 @@ int main(void)
         T(a_closure_that_fails_harms_no_other_of_its_batch),
         T(transactions_are_one_after_the_other),
         T(who_loses_often_is_not_turned_away),
+        T(a_loose_transaction_does_not_clash),
         T(replicas_that_start_together_migrate_once),
         T(no_error_and_no_name_shows_the_password),
         T(refuses_what_is_not_its_own),

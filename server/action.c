@@ -148,7 +148,6 @@ struct turn {
     struct work w;
     struct action_record row;
     struct action_record after; /* what a transaction makes of it, once it went through (save) */
-    int64_t lease_after;        /* likewise of w.lease_end; 0: as it was */
     int kind;
     int64_t now, due;
     enum err_code code;
@@ -280,13 +279,9 @@ static enum err_code save(struct turn *t, db_fn fn, struct err *e)
 {
     enum err_code code = db_write(t->g->store->db, fn, t, e);
 
-    if (code)
-        return code;
-    t->row = t->after;
-    if (t->lease_after)
-        t->w.lease_end = t->lease_after;
-    t->lease_after = 0;
-    return ERR_OK;
+    if (!code)
+        t->row = t->after;
+    return code;
 }
 
 static bool write_outcome(struct turn *t, db_fn fn)
@@ -355,7 +350,8 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
             code = work_keep_for_post(tx, &w, t->now, e);
     }
     t->after = r;
-    t->lease_after = w.lease_end;
+    if (!code)
+        t->w.lease_end = w.lease_end;
     return code;
 }
 

@@ -163,7 +163,6 @@ struct episode {
     struct work w; /* the isolation's claim */
     struct isolation_record row;
     struct isolation_record after; /* what a transaction makes of it, once it went through (save) */
-    int64_t lease_after;           /* likewise of w.lease_end; 0: as it was */
     int64_t now, due;
     int64_t leave_by_ms; /* for the POST that the next transaction allows: clock_boot_ms */
     /* an answer of Defender's */
@@ -363,13 +362,9 @@ static enum err_code save(struct episode *x, db_fn fn, struct err *e)
 {
     enum err_code code = db_write(x->g->store->db, fn, x, e);
 
-    if (code)
-        return code;
-    x->row = x->after;
-    if (x->lease_after)
-        x->w.lease_end = x->lease_after;
-    x->lease_after = 0;
-    return ERR_OK;
+    if (!code)
+        x->row = x->after;
+    return code;
 }
 
 static void write_outcome(struct episode *x, db_fn fn)
@@ -882,7 +877,8 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
             code = work_keep_for_post(tx, &w, x->now, e);
     }
     x->after = r;
-    x->lease_after = w.lease_end;
+    if (!code)
+        x->w.lease_end = w.lease_end;
     return code;
 }
 

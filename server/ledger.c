@@ -96,13 +96,9 @@ enum err_code ledger_write(struct ledger_turn *t, db_fn fn, void *arg, struct er
 {
     enum err_code code = db_write(t->g->store->db, fn, arg, e);
 
-    if (code)
-        return code;
-    t->row = t->after;
-    if (t->lease_after)
-        t->w.lease_end = t->lease_after;
-    t->lease_after = 0;
-    return ERR_OK;
+    if (!code)
+        t->row = t->after;
+    return code;
 }
 
 void ledger_moved(const struct ledger_turn *t, enum isolation_state before)

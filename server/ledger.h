@@ -25,8 +25,7 @@ struct ledger_turn {
     struct work w;
     struct isolation_record row;
     struct isolation_record
-        after;           /* what a transaction makes of it, once it went through (ledger_write) */
-    int64_t lease_after; /* likewise of w.lease_end; 0: as it was */
+        after; /* what a transaction makes of it, once it went through (ledger_write) */
     int64_t now;
 };
 
@@ -43,7 +42,7 @@ static inline bool ledger_is_known(const struct isolation_record *r)
 {
     return r->case_id || r->reminded;
 }
-/** db_write for a transaction that fills t->after (and t->lease_after) and leaves t->row as it is: it may run twice. Then
+/** db_write for a transaction that fills t->after and leaves t->row as it is: it may run twice. Then
  *  t->row is t->after. */
 enum err_code ledger_write(struct ledger_turn *t, db_fn fn, void *arg, struct err *e);
 /** Logs and counts a move that is on disk, and wakes whoever waits. */

@@ -168,7 +168,8 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
             code = work_keep_for_post(tx, &w, t->now, e);
     }
     t->after = r;
-    t->lease_after = w.lease_end;
+    if (!code)
+        t->w.lease_end = w.lease_end;
     return code;
 }
 

@@ -183,8 +183,7 @@ static enum end tell(unsigned point)
              "{\"id\":\"" ALERT "\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}");
     (void)snprintf(number, sizeof number, "%u", point);
     (void)setenv("CORDON_FAULT_AT", number, 1);
-    (void)setenv("CORDON_TWICE", "1",
-                 1); /* and whatever is written would be the same, written again */
+    (void)setenv("CORDON_TWICE", "1", 1);
     life_start(s.h);
     while (!end && !push(&s))
         end = look_after(&s);

@@ -779,6 +779,54 @@ static void test_smtp__without_a_ca_file_only_the_systems_roots_count(void **sta
     smtp_peer_free(peer);
 }
 
+/* The system's roots are a directory of hashes, a file, or both; either is enough (openssl-verify(1)). */
+static void test_smtp__the_systems_roots_are_found_by_hash_and_in_the_file(void **state)
+{
+    static const struct {
+        const char *label;
+        bool by_hash, in_file;
+        enum err_code code;
+    } row[] = {
+        {"by hash", true, false, ERR_OK},
+        {"in the file", false, true, ERR_OK},
+        {"nowhere", false, false, ERR_AGAIN},
+    };
+    struct fixture *f = *state;
+    char roots[220], by_hash[240];
+    FILE *file = fopen(f->ca_file, "r");
+    X509 *ca = file ? PEM_read_X509(file, NULL, NULL, NULL) : NULL;
+
+    assert_non_null(ca);
+    (void)fclose(file);
+    (void)snprintf(roots, sizeof roots, "%s/roots", f->dir);
+    (void)snprintf(by_hash, sizeof by_hash, "%s/%08lx.0", roots, X509_subject_name_hash(ca));
+    X509_free(ca);
+    assert_int_equal(mkdir(roots, 0700), 0);
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        struct smtp_peer *peer = smtp_peer_new(&(struct smtp_peer_options){.ca = f->ca});
+        struct smtp_job job = job_for(f, peer);
+        struct mail_result results[3];
+        struct err e = {0};
+        enum err_code code;
+
+        job.ca_file = NULL;
+        if (row[i].by_hash)
+            assert_int_equal(symlink(f->ca_file, by_hash), 0);
+        assert_int_equal(setenv("SSL_CERT_DIR", roots, 1), 0);
+        assert_int_equal(setenv("SSL_CERT_FILE", row[i].in_file ? f->ca_file : "/nowhere.pem", 1),
+                         0);
+        code = smtp_send(NULL, &job, results, NULL, &e);
+        (void)unlink(by_hash);
+        (void)unsetenv("SSL_CERT_DIR");
+        (void)unsetenv("SSL_CERT_FILE");
+        if (code != row[i].code)
+            fail_msg("%s: %s: %s", row[i].label, err_name(code), e.text);
+        assert_int_equal(smtp_peer_message(peer, 0, &(size_t){0}) != NULL, code == ERR_OK);
+        smtp_peer_free(peer);
+    }
+    (void)rmdir(roots);
+}
+
 /* ---- loopback --------------------------------------------------------------------------------- */
 
 static void test_smtp__on_loopback_tls_is_used_when_offered_and_not_missed_when_not(void **state)
@@ -1249,6 +1297,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_smtp__a_port_where_nobody_listens_is_worth_another_try),
         cmocka_unit_test(test_smtp__an_unreadable_ca_file_is_named),
         cmocka_unit_test(test_smtp__without_a_ca_file_only_the_systems_roots_count),
+        cmocka_unit_test(test_smtp__the_systems_roots_are_found_by_hash_and_in_the_file),
         cmocka_unit_test(test_smtp__on_loopback_tls_is_used_when_offered_and_not_missed_when_not),
         cmocka_unit_test(test_smtp__plain_text_needs_a_host_that_resolves_to_loopback),
         cmocka_unit_test(test_smtp__a_server_that_hangs_is_left_at_the_deadline),

@@ -599,7 +599,7 @@ static void wait_quiet(struct crash *c)
                   work ? work : "no answer");
             return;
         }
-        (void)poll(NULL, 0, 50); /* between two looks */
+        (void)poll(NULL, 0, 250); /* between two looks */
     }
 }
 

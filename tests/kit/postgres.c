@@ -169,7 +169,7 @@ static void start_postmaster(void)
     static const char *const fixed[] = {"fsync=off",
                                         "shared_buffers=16MB",
                                         "max_connections=80",
-                                        "autovacuum_naptime=5s",
+                                        "autovacuum_naptime=30s",
                                         "log_line_prefix=%m [%p] ",
                                         "log_statement=none"};
 

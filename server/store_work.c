@@ -29,7 +29,8 @@ static enum err_code claim_level(struct db_tx *tx, struct claim *c, int kind, in
 
         code = db_query(tx, e, &rows,
                         "UPDATE work SET due = $1, owner = $2, fence = fence + 1,"
-                        " attempts = attempts + 1 WHERE id = (SELECT id FROM work WHERE kind = $3"
+                        " attempts = attempts + CASE WHEN owner IS NULL THEN 1 ELSE 0 END"
+                        " WHERE id = (SELECT id FROM work WHERE kind = $3"
                         " AND priority = $4 AND due <= $5 ORDER BY due LIMIT 1 /*claim*/)"
                         " RETURNING id, attempts, fence, created",
                         "itiii", c->now + WORK_LEASE_MS, c->owner, (int64_t)kind, (int64_t)priority,
@@ -155,7 +156,8 @@ static enum err_code recover(struct db_tx *tx, void *arg, struct err *e)
         "UPDATE work SET due = CASE WHEN (kind IN ($1, $2) AND EXISTS (SELECT 1 FROM"
         " isolations WHERE id = work.id AND posted <> 0)) OR (kind = $3 AND EXISTS"
         " (SELECT 1 FROM actions WHERE id = work.id AND posted <> 0)) THEN $4 ELSE $5 END,"
-        " owner = NULL, fence = fence + 1 WHERE owner IS NOT NULL",
+        " owner = NULL, fence = fence + 1,"
+        " attempts = attempts - CASE WHEN attempts > 0 THEN 1 ELSE 0 END WHERE owner IS NOT NULL",
         "iiiii", (int64_t)WORK_ISOLATION, (int64_t)WORK_LEDGER, (int64_t)WORK_ACTION,
         *now + WORK_SETTLE_MS, *now);
 }

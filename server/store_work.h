@@ -1,6 +1,7 @@
 /* store_work.h - what is to be done next: claimed under a lease, finished with a fence.
  *
- *     claim: due moves to the end of the lease, fence + 1, attempts + 1
+ *     claim: due moves to the end of the lease, fence + 1, attempts + 1 unless the last holder is gone: a
+ *            run that a kill cut short failed at nothing, and the next failure must not wait as if it had
  *     due <= now --claim--> leased --work_done--> (row gone)
  *          ^                  | \---work_again--> due later, not leased
  *          +-- lease ran out -+
@@ -60,7 +61,8 @@ enum work_priority { WORK_URGENT, WORK_NORMAL, WORK_PRIORITIES };
 struct work {
     int64_t id;
     enum work_kind kind;
-    int64_t attempts; /* claims so far, this one counted; work_again may reset it */
+    int64_t
+        attempts; /* runs so far, this one counted, not those cut short; work_again may reset it */
     int64_t fence;
     int64_t created; /* wall ms */
     int64_t lease_end;

@@ -294,6 +294,7 @@ static void test_hunts__fifty_devices_under_a_limit_are_fifty_pushes(void **stat
         json_free(house_push(h, alert, id, 202));
     }
     house_wait_question(h, 40, question);
+    json_free(sim_wait_isolated(h->sim, 10, SOON)); /* the question does not wait for them */
     assert_int_equal(sim_state(h->sim, "isolate_posts"), 10);
     house_stop(h);
 }

@@ -1,7 +1,8 @@
 /* points.c - `make crash`: cordon is killed at each of its fault points (server/fault.h) in turn.
  *
  * One story: a signed High alert is pushed until it is answered 2xx, its machine is isolated, people are mailed.
- * It is told once for every point that it passes, from the first commit to the last mail's record; at point N the process ends with SIGKILL and is started again on the same store. Whatever the point:
+ * It is told once for every point that it passes, from the first commit to the last mail's record; at point N the
+ * process ends with SIGKILL and is started again on the same store. Whatever the point:
  *
  *   one isolate request and one isolated machine at Defender; the case done; a mail [REQUESTED] and a mail
  *   [ISOLATED], each once, but for one that was on its way when the process died: that one may come twice.
@@ -10,6 +11,9 @@
  * they are passed, so that none has to be named anywhere but where it is. Several stories run side by side, each
  * with a simulator of its own. All the while every transaction is run twice (CORDON_TWICE), as a database may have it
  * run. Needs a build with FAULTS=1.
+ *
+ * On SQLite, or with --postgresql on that: nobody there knows that the process is gone, so what it had in hand waits for
+ * its lease to run out.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,12 +33,18 @@
 
 #include "crash/life.h"
 #include "kit/mail_reader.h"
+#include "kit/postgres.h"
 
-#define SIDE_BY_SIDE 4
-#define POINTS_MAX   500   /* the story passes some thirty */
-#define STORY_MS     90000 /* for all of it, WORK_SETTLE_MS included */
-#define MACHINE      "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
-#define ALERT        "da638712345678901234_-1027384756"
+#define POINTS_MAX 500 /* the story passes some fifty */
+#define MACHINE    "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
+#define ALERT      "da638712345678901234_-1027384756"
+
+/* How long a story may take: on SQLite WORK_SETTLE_MS, on PostgreSQL the lease of a POST besides. There most of it is
+ * waiting, so more are told at once. */
+static const struct kind {
+    unsigned side_by_side;
+    int64_t story_ms;
+} on_sqlite = {4, 90000}, on_postgresql = {16, 300000};
 
 enum end { ENDED_WELL, ENDED_BADLY, ENDED_BEFORE }; /* BEFORE: the story passed fewer points */
 
@@ -157,15 +167,17 @@ static enum end judge(struct story *s)
     return ENDED_WELL;
 }
 
-static enum end tell(unsigned point)
+/* url: of the store; NULL: SQLite. */
+static enum end tell(unsigned point, const struct kind *kind, const char *url)
 {
-    struct story s = {.point = point, .deadline = house_now_ms() + STORY_MS};
+    struct story s = {.point = point, .deadline = house_now_ms() + kind->story_ms};
     char doors[2][120], number[16];
     const struct house_options o = {
         .sim = {.config = "{\"actions\":{\"duplicate\":\"second201\",\"in_progress_after_ms\":50,"
                           "\"done_after_ms\":200}}"},
         .listen_address = doors[0],
         .admin_address = doors[1],
+        .store_url = url,
         .not_yet = true,
     };
     enum end end = ENDED_WELL;
@@ -206,18 +218,22 @@ static enum end tell(unsigned point)
     return end;
 }
 
-int main(void)
+/* The exit code. */
+static int tell_all(const struct kind *kind)
 {
+    bool shared = kind == &on_postgresql;
     unsigned next = 1, running = 0, told = 0, bad = 0, last = POINTS_MAX;
 
     while (running || next < last) {
         int status;
 
-        if (running < SIDE_BY_SIDE && next < last) {
+        if (running < kind->side_by_side && next < last) {
+            char url[POSTGRES_URL_MAX];
+            const char *store = shared ? postgres_url(url) : NULL;
             pid_t pid = fork();
 
             if (pid == 0)
-                _exit((int)tell(next));
+                _exit((int)tell(next, kind, store));
             if (pid < 0)
                 return (void)fprintf(stderr, "points: fork: %s\n", strerror(errno)), 1;
             running++;
@@ -236,7 +252,23 @@ int main(void)
     }
     if (last)
         return (void)printf("crash: the story never ended before point %u\n", last), 1;
-    (void)printf("crash: killed at %u fault points, one after the other; %u faults; %s\n", told,
-                 bad, bad ? "FAILED" : "well");
+    (void)printf("crash: killed at %u fault points on %s, one after the other; %u faults; %s\n",
+                 told, shared ? "PostgreSQL" : "SQLite", bad, bad ? "FAILED" : "well");
     return bad || !told;
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const settings[] = {"max_connections=400", NULL};
+    bool shared = argc == 2 && strcmp(argv[1], "--postgresql") == 0;
+    int status;
+
+    if (argc > 1 && !shared)
+        return (void)fprintf(stderr, "usage: points [--postgresql]\n"), 2;
+    if (shared && !postgres_start(&(struct postgres_options){.settings = settings}))
+        return 1;
+    status = tell_all(shared ? &on_postgresql : &on_sqlite);
+    if (shared)
+        postgres_stop();
+    return status;
 }

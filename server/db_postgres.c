@@ -4,7 +4,8 @@
  * what they count or look for before they write (room under a limit, the notice before, the open
  * isolation) must still be so when they commit. Two that cannot have run one after the other are a clash
  * (DB_TX_CLASH): db_group.c runs the batch again. A loose one (db_write_loose) is READ COMMITTED: claiming work
- * reads what all workers change, and as the slowest it lost to them for minutes. Readers get one snapshot (REPEATABLE READ).
+ * reads what all workers change, and as the slowest it lost to them for minutes. Readers get one snapshot
+ * (REPEATABLE READ).
  *
  * Everything goes through libpq's pipeline (library-traps.md, PostgreSQL): what yields nothing that the
  * caller asked for (BEGIN, SAVEPOINT, a statement whose number of rows nobody wants) waits for the next one

@@ -61,8 +61,7 @@ enum work_priority { WORK_URGENT, WORK_NORMAL, WORK_PRIORITIES };
 struct work {
     int64_t id;
     enum work_kind kind;
-    int64_t
-        attempts; /* runs so far, this one counted, not those cut short; work_again may reset it */
+    int64_t attempts; /* runs with this one, less those cut short; work_again may reset it */
     int64_t fence;
     int64_t created; /* wall ms */
     int64_t lease_end;

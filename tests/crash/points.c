@@ -12,8 +12,8 @@
  * with a simulator of its own. All the while every transaction is run twice (CORDON_TWICE), as a database may have it
  * run. Needs a build with FAULTS=1.
  *
- * On SQLite, or with --postgresql on that: nobody there knows that the process is gone, so what it had in hand waits for
- * its lease to run out.
+ * The store is SQLite, or with --postgresql PostgreSQL. There nobody knows that the process is gone, so what it had in
+ * hand waits for its lease to run out.
  */
 #include <stdarg.h>
 #include <stddef.h>

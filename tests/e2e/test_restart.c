@@ -151,8 +151,7 @@ static void *send_all(void *arg)
 
         if (wait > 0)
             (void)poll(NULL, 0, (int)wait);
-        give_up =
-            house_now_ms() + STUBBORN; /* not from `due`: a slow host is late with all of them */
+        give_up = house_now_ms() + STUBBORN; /* from `due` on a slow host had none left */
         alert_id(n, id);
         (void)snprintf(delivery, sizeof delivery, "msg_%u", n);
         (void)snprintf(body, sizeof body, "{\"alertId\":\"%s\"}", id);

@@ -408,21 +408,9 @@ static void crowd_stop(struct crowd *c)
 }
 
 /* What the server itself counts. */
-static long connections(struct house *h)
+static int64_t connections(struct house *h)
 {
-    static const char name[] = "\ncordon_connections{side=\"senders\"} ";
-    struct fetched f;
-    char url[300];
-    const char *at;
-    long n;
-
-    (void)snprintf(url, sizeof url, "%s/metrics", h->admin);
-    (void)fetch(&f, "GET", url, NULL, NULL, 0, SOON);
-    at = strstr(f.body, name);
-    assert_non_null(at);
-    n = strtol(at + strlen(name), NULL, 10);
-    fetched_clear(&f);
-    return n;
+    return (int64_t)house_metric(h, "cordon_connections{side=\"senders\"}");
 }
 
 static int compare(const void *a, const void *b)

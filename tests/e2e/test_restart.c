@@ -198,27 +198,6 @@ static void fill(struct sim *sim)
     buf_clear(&b);
 }
 
-/* Waits until nothing is left to be done. */
-static void wait_idle(struct house *h)
-{
-    int64_t deadline = house_now_ms() + QUIET_MS;
-    char url[300];
-
-    (void)snprintf(url, sizeof url, "%s/metrics", h->admin);
-    for (bool idle = false; !idle;) {
-        struct fetched f;
-
-        (void)fetch(&f, "GET", url, NULL, NULL, 0, SOON);
-        idle = f.status == 200 && strstr(f.body, "cordon_work{kind=\"case\"} 0\n") &&
-               strstr(f.body, "cordon_work{kind=\"isolation\"} 0\n") &&
-               strstr(f.body, "cordon_work{kind=\"notice\"} 0\n");
-        if (!idle && house_now_ms() > deadline)
-            fail_msg("work is left: %s", f.body);
-        fetched_clear(&f);
-        breathe();
-    }
-}
-
 /* Every alert has one case, which is done. */
 static void check_cases(struct house *h)
 {
@@ -315,7 +294,7 @@ static void test_restart__at_200_pushes_a_second_nothing_is_lost_doubled_or_refu
     if (l->errors)
         fail_msg("%u connection errors, the first: %s", l->errors, l->why);
     assert_int_equal(l->accepted, PUSHES);
-    wait_idle(h);
+    house_wait_idle(h, QUIET_MS);
     check_cases(h);
     assert_int_equal(sim_count_calls(h->sim, "POST", SIM_ISOLATE), PUSHES / HIGH_EVERY);
     AUTO(json_freep) struct json *s = sim_wait_isolated(h->sim, PUSHES / HIGH_EVERY, SOON);

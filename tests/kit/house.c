@@ -507,6 +507,30 @@ struct json *house_get(struct house *h, const char *path)
     return answer;
 }
 
+double house_metric(struct house *h, const char *series)
+{
+    size_t len = strlen(series);
+    struct fetched f;
+    const char *at;
+    char url[400];
+    double value;
+
+    (void)snprintf(url, sizeof url, "%s/metrics", h->admin);
+    (void)fetch(&f, "GET", url, NULL, NULL, 0, 10000);
+    if (f.status != 200)
+        fail_msg("GET /metrics: HTTP %d: %s %s", f.status, f.body, f.why);
+    at = f.body;
+    while (at && !(strncmp(at, series, len) == 0 && at[len] == ' ')) {
+        at = strchr(at, '\n');
+        at = at ? at + 1 : NULL;
+    }
+    if (!at)
+        fail_msg("/metrics has no %s: %s", series, f.body);
+    value = strtod(at + len, NULL);
+    fetched_clear(&f);
+    return value;
+}
+
 int house_order(struct house *h, const char *path, const char *body)
 {
     static const char *const headers[] = {"Content-Type: application/json", NULL};
@@ -570,6 +594,27 @@ void house_wait_quiet(struct house *h, int64_t timeout_ms)
         if (house_now_ms() > deadline) {
             show_log(h);
             fail_msg("there are still cases in state %s", open[i]);
+        }
+        breathe();
+    }
+}
+
+void house_wait_idle(struct house *h, int64_t timeout_ms)
+{
+    static const char *const kinds[] = {"case", "isolation", "notice"};
+    int64_t deadline = house_now_ms() + sim_patience(timeout_ms);
+
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds;) {
+        char series[60];
+
+        (void)snprintf(series, sizeof series, "cordon_work{kind=\"%s\"}", kinds[i]);
+        if (house_metric(h, series) == 0) {
+            i++; /* each makes work of the next ones only */
+            continue;
+        }
+        if (house_now_ms() > deadline) {
+            show_log(h);
+            fail_msg("there is still work: %s", series);
         }
         breathe();
     }

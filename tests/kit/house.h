@@ -96,6 +96,9 @@ void house_sign(const char *secret, const char *delivery_id, int64_t now_s, cons
 
 /** GET of the admin side, parsed; fails the test unless the answer is 200. */
 struct json *house_get(struct house *h, const char *path);
+/** What a series shows on /metrics, its name as it is printed there (`cordon_work{kind="notice"}`); fails the test
+ *  when there is none. */
+double house_metric(struct house *h, const char *series);
 /** Gives an order at the admin address ("/api/pause"); body: JSON. Returns the answer's status. */
 int house_order(struct house *h, const char *path, const char *body);
 /** Waits until the case of an answer's first id has a state; returns the whole case. */
@@ -107,6 +110,9 @@ void house_wait_question(struct house *h, int64_t count, char out[20]);
 int64_t house_asked_defender(struct house *h);
 /** Waits until no case is in a state other than done, failed or dropped. */
 void house_wait_quiet(struct house *h, int64_t timeout_ms);
+/** Waits until nothing is left to be done for cases, isolations and notices: what became of the last mail is on disk,
+ *  too. */
+void house_wait_idle(struct house *h, int64_t timeout_ms);
 
 /** Runs build/cordon with arguments (argv[0] aside, NULL-terminated); stdout and stderr into out (heap).
  *  Returns the exit code. */

@@ -1,6 +1,6 @@
 /* isolate.c - asks Defender to isolate the alert's machine, or joins the isolation that is open.
  *
- * Done means requested: how it ended is followed by the isolation itself (isolation.c), and told by a
+ * Done means requested: how it ended is followed by the isolation itself (episode_run.c), and told by a
  * second notice. Permission and words: defender-api.md sections 4.1 and 4.6.
  */
 #include "cordon/handler.h"

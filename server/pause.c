@@ -42,6 +42,17 @@ enum err_code pause_read(struct db_tx *tx, const struct runtime *rt, struct aren
     return ERR_OK;
 }
 
+enum err_code pause_reason(struct db_tx *tx, const struct runtime *rt, struct arena *a,
+                           const char **ret, struct err *e)
+{
+    struct pause p;
+    enum err_code code = pause_read(tx, rt, a, &p, e);
+
+    if (!code)
+        *ret = p.on ? pause_words(&p, a) : NULL;
+    return code;
+}
+
 enum err_code pause_set(struct db_tx *tx, const char *who, const char *why, int64_t now,
                         struct err *e)
 {

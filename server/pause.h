@@ -23,6 +23,9 @@ struct pause {
 /** How the switch stands. Texts live in a, or in rt. */
 enum err_code pause_read(struct db_tx *tx, const struct runtime *rt, struct arena *a,
                          struct pause *ret, struct err *e);
+/** Why no isolation may be asked for now, in words for people; *ret NULL: it may. */
+enum err_code pause_reason(struct db_tx *tx, const struct runtime *rt, struct arena *a,
+                           const char **ret, struct err *e);
 /** Throws it. Thrown already: author and reason are the new ones, the time stays. */
 enum err_code pause_set(struct db_tx *tx, const char *who, const char *why, int64_t now,
                         struct err *e);

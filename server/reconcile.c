@@ -5,7 +5,7 @@
  * at a release that has not ended yet, which may take the three days that Defender keeps trying; an isolation that
  * has not ended is followed by its own work as soon as it is adopted.
  *
- * What a machine's newest actions say is read as in isolation.c: an open one decides before any that ended, and among
+ * What a machine's newest actions say is read as in episode.c: an open one decides before any that ended, and among
  * those the newest that succeeded. What the list is too short for, or too young, is left as it is: the ledger
  * looks at each machine of its own every four hours, and every alert looks before it asks.
  */

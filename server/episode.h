@@ -1,0 +1,132 @@
+/* episode.h - one isolation at work: what its transactions share, and what is done about it alone.
+ *
+ * For isolation_request.c, which begins it for a case, and isolation.c, which sees to many at once. episode.c has what
+ * an answer of Defender's means and how it is written down, with the POST; episode_run.c an isolation's own runs.
+ * Threads: workers; an episode is one worker's.
+ */
+#ifndef CORDON_EPISODE_H
+#define CORDON_EPISODE_H
+
+#include "defender.h"
+#include "engine.h"
+#include "grounds.h"
+#include "log.h"
+#include "notice.h"
+#include "store_isolations.h"
+#include "work.h"
+
+/* A pending action is looked at so long after the request, at the earliest. */
+#define EPISODE_FOLLOW_MIN_MS SECOND_MS
+/* When there are many, they are seen to together, at the same moments: whole multiples of this. */
+#define EPISODE_GRID_MS (SECOND_MS / 2)
+/* Those of cases that are judged one after the other wait for the last of them, but not longer than that. */
+#define EPISODE_TOGETHER_MS (10 * SECOND_MS)
+/* So long before people are told that it takes long, an isolation waits by itself. */
+#define EPISODE_EARLY_MS (2 * MINUTE_MS)
+/* Calls are scarce: quota_pressure, per mille. */
+#define EPISODE_BUSY 300
+
+enum finding {
+    FOUND_NONE,     /* not isolated, nothing under way: a POST is right */
+    FOUND_ISOLATE,  /* an isolation is open or in force: adopt it */
+    FOUND_RELEASING /* somebody is releasing the machine: never against a person */
+};
+
+/* One isolation at work: what the transactions below share. */
+struct episode {
+    struct engine *g;
+    struct runtime *rt;
+    struct runtime_tenant *tenant;
+    struct arena *arena;
+    struct work w; /* the isolation's claim */
+    struct isolation_record row;
+    struct isolation_record after; /* what a transaction makes of it, once it went through (save) */
+    int64_t now, due;
+    int64_t leave_by_ms; /* for the POST that the next transaction allows: clock_boot_ms */
+    /* an answer of Defender's */
+    enum finding finding;
+    const struct defender_action *action;
+    const struct defender_action *own; /* of an unanswered request of ours, if it is listed */
+    struct grounds *grounds;           /* for a POST */
+    enum err_code code;
+    struct err why;
+    bool post;     /* a look found nothing: post now */
+    bool released; /* the action that is followed succeeded, and a release after it did, too */
+    bool crowded;  /* one of many */
+};
+
+/* ---- what a look says (section 4.5) ------------------------------------------------------------ */
+
+/** What the newest actions say; *ret: the one that does, NULL for none. An open action decides before any that ended; a
+ *  status nobody knows counts as open: in doubt nothing is posted. */
+enum finding episode_find(const struct defender_reads *look, const struct defender_action **ret);
+/** Does the newest action that succeeded say that the machine is isolated? */
+bool episode_is_in_force(const struct defender_reads *look);
+/** Does the look know more than the row? Not if it was taken before the row was written; and if it does not list the
+ *  row's own action, or still calls it open, only when it is too late for a lag. */
+bool episode_is_newer(const struct defender_reads *look, const struct isolation_record *r);
+/** What became of a request whose answer was lost: the action with our id or, where ids do not come back (section 4.1:
+ *  undocumented), an isolation made since we first asked. NULL: none is listed. */
+const struct defender_action *episode_find_own(const struct defender_reads *look,
+                                               const struct isolation_record *r);
+/** Why an action that ended well for nobody did, in words for people. */
+const char *episode_end_words(const struct defender_action *a);
+/** Fills r with Defender's action: ours, or adopted from somebody else. Returns the state that it has. */
+enum isolation_state episode_adopt(struct isolation_record *r, const struct defender_action *a);
+
+/* ---- when it is its turn ----------------------------------------------------------------------- */
+
+/** The next of the moments (wall ms) at which those that wait are seen to together. */
+int64_t episode_next_moment(const struct runtime_tenant *tenant, int64_t due);
+/** When to look at it again after wait_ms: together with the others, when there are many. */
+int64_t episode_follow_due(const struct episode *x, int64_t wait_ms);
+/** The moment at which all go on that wait for a call to come free, wait_ms from now. */
+int64_t episode_budget_due(const struct engine *g, int64_t wait_ms);
+
+/* ---- inside a transaction ---------------------------------------------------------------------- */
+
+/** Moves the row; when it is settled by that, its cases go on and its work ends. */
+enum err_code episode_move(struct db_tx *tx, struct episode *x, struct isolation_record *r,
+                           enum isolation_state to, const char *why, struct err *e);
+/** Tells those who wait: that it takes long, once; that Defender is about to give up, once; or that it has taken the
+ *  request, if they heard last that it has not. */
+enum err_code episode_tell(struct db_tx *tx, struct episode *x, const struct isolation_record *r,
+                           enum notice_kind kind, struct err *e);
+/** Not yet: the same state, tried again at x->due; people who wait too long are told. */
+enum err_code episode_postpone(struct db_tx *tx, struct episode *x, struct isolation_record *r,
+                               struct err *e);
+
+/* ---- a step, with its record ------------------------------------------------------------------- */
+
+/** A line about the isolation as it stands; that one failed is a warning. */
+void episode_log(enum log_level level, const struct isolation_record *r, const char *event);
+/** After a transaction: what changed is logged and counted, and whoever waits is woken. */
+void episode_announce(struct episode *x, enum isolation_state before);
+/** Runs one of the transactions that fill x->after. They may run twice, so they leave x->row as they found it. */
+enum err_code episode_save(struct episode *x, db_fn fn, struct err *e);
+/** The same, then announces it; one that failed is logged, and the claim comes again. */
+void episode_write(struct episode *x, db_fn fn);
+/** The POST whose intent is on disk (x->row.posted, x->leave_by_ms), and its record. */
+void episode_post(struct episode *x);
+
+/* ---- an isolation's own runs: episode_run.c ---------------------------------------------------- */
+
+/** Loads a claimed row; false: nothing is to be done about it now. x->arena is to be freed in either case. */
+bool episode_open(struct episode *x, struct engine *g, struct runtime *rt, const struct work *w);
+/** Does what its state asks for: looks and posts, or follows. Ends the claim. */
+void episode_run(struct episode *x);
+/** A look was taken: what follows from it, the POST included. */
+void episode_looked(struct episode *x, struct grounds *grounds);
+/** The look failed: later again, or given up. */
+void episode_not_looked(struct episode *x, const struct err *why);
+/** One of many waits for calls until due: nothing is written about it but that, until it is time that people hear. */
+void episode_wait(struct episode *x, int64_t due);
+/** Is it so long ago that the machine was looked at that a person may have released it meanwhile? Nobody is told that it
+ *  is isolated then without a look. */
+bool episode_needs_look(const struct episode *x, const struct defender_action *action);
+/** What came of asking how the action stands: x->code, and action if that is ERR_OK. look: for those that need one; what
+ *  could not be looked at is not known, and what is known counts. */
+void episode_followed(struct episode *x, const struct defender_action *action,
+                      const struct defender_reads *look);
+
+#endif

@@ -1,0 +1,359 @@
+/* episode_run.c - an isolation's own runs: looks before it asks, and follows what it asked for to its end. See episode.h.
+ */
+#include "episode.h"
+
+#include "pause.h"
+
+/* The verdict stands on facts read live; an hour later it is no ground to act on any more. */
+#define ASK_FOR_MS HOUR_MS
+/* Defender gives up on an absent machine after about 3 days (section 4.5); then it says TimeOut itself. */
+#define FOLLOW_FOR_MS (4 * DAY_MS)
+/* Before that people are told, while they can still go and look for it. */
+#define LAPSING_MS (60 * HOUR_MS)
+/* How often a pending action is looked at: every half of its age, between EPISODE_FOLLOW_MIN_MS and this. */
+#define FOLLOW_MAX_MS (15 * MINUTE_MS)
+/* Until then the look before the request still counts: those of a storm are asked after together once a minute or two. */
+#define LOOKED_MS (3 * MINUTE_MS)
+
+/* ---- the look, and what follows from it ---------------------------------------------------------- */
+
+static enum err_code postpone_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct episode *x = arg;
+    struct isolation_record r = x->row;
+    enum err_code code = episode_postpone(tx, x, &r, e);
+
+    x->after = r;
+    return code;
+}
+
+static enum err_code fail_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct episode *x = arg;
+    struct isolation_record r = x->row;
+    enum err_code code = episode_move(tx, x, &r, ISOLATION_FAILED, x->why.text, e);
+
+    x->after = r;
+    return code;
+}
+
+static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct episode *x = arg;
+    struct isolation_record r = x->row;
+    struct work w = x->w;
+    const char *paused = NULL;
+    enum err_code code = pause_reason(tx, x->rt, x->arena, &paused, e);
+
+    if (code)
+        return code;
+    x->post = false;
+    if (x->finding == FOUND_ISOLATE) {
+        code = episode_move(tx, x, &r, episode_adopt(&r, x->action), NULL, e);
+    } else if (x->finding == FOUND_RELEASING) {
+        code = episode_move(tx, x, &r, ISOLATION_FAILED,
+                            "somebody is releasing the machine at Defender", e);
+    } else if (x->own) { /* it came, and it ended */
+        (void)episode_adopt(&r, x->own);
+        code = episode_move(tx, x, &r, ISOLATION_FAILED, episode_end_words(x->own), e);
+    } else if (paused) { /* nothing is under way: nothing is begun */
+        r.posted = 0;
+        code = episode_move(tx, x, &r, ISOLATION_FAILED, paused, e);
+    } else if (x->grounds->code == ERR_REFUSED) {
+        r.posted = 0;
+        code = episode_move(tx, x, &r, ISOLATION_FAILED, x->grounds->why.text, e);
+    } else if (x->now - r.requested >= ASK_FOR_MS) {
+        code = episode_move(tx, x, &r, ISOLATION_FAILED,
+                            arena_fmt(x->arena, "Defender took no request for an hour: %s",
+                                      r.why ? r.why : "no answer"),
+                            e);
+    } else if (x->grounds->code) {
+        x->why = x->grounds->why;
+        x->due = x->now + engine_wait_after(&x->w, &x->why);
+        r.posted = 0; /* the look has shown that nothing came of it */
+        code = episode_postpone(tx, x, &r, e);
+    } else {
+        x->post = true;
+        r.posted = x->now;
+        code = isolation_move(tx, &r, ISOLATION_REQUESTED, r.why, x->now, e);
+        if (!code)
+            code = work_keep_for_post(tx, &w, x->now, e);
+    }
+    x->after = r;
+    if (!code)
+        x->w.lease_end = w.lease_end;
+    return code;
+}
+
+/* The clock was set back: the request left at a time that is still to come. It rests from now on. */
+static enum err_code rest_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct episode *x = arg;
+    struct isolation_record r = x->row;
+    enum err_code code;
+
+    r.posted = x->now;
+    code = isolation_move(tx, &r, r.state, r.why, x->now, e);
+    if (!code)
+        code = work_again(tx, &x->w, x->now + WORK_SETTLE_MS, x->w.attempts, e);
+    x->after = r;
+    return code;
+}
+
+/* Not known, and tried for long enough? What may have been carried out is looked for as long as it could
+ * be under way. */
+static bool is_over(struct episode *x)
+{
+    const struct isolation_record *r = &x->row;
+    bool unknown = r->posted || r->state == ISOLATION_PENDING;
+
+    if (x->now - r->requested < (unknown ? FOLLOW_FOR_MS : ASK_FOR_MS))
+        return false;
+    if (unknown)
+        (void)err_in(&x->why, "it is not known whether the machine is isolated");
+    return true;
+}
+
+void episode_looked(struct episode *x, struct grounds *grounds)
+{
+    struct err e;
+
+    x->grounds = grounds;
+    x->finding = episode_find(&grounds->look, &x->action);
+    x->own = episode_find_own(&grounds->look, &x->row);
+    x->leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
+    if (episode_save(x, looked_fn, &e)) {
+        log_event(LOG_ERROR, "isolation_not_written", LOG_ID("isolation", x->row.id), LOG_ERR(&e));
+        engine_again(x->g, &x->w, engine_backoff(x->w.attempts, 0));
+    } else if (x->post) {
+        episode_post(x);
+    } else {
+        episode_announce(x, ISOLATION_REQUESTED);
+    }
+}
+
+void episode_not_looked(struct episode *x, const struct err *why)
+{
+    x->why = *why;
+    x->due = x->now + engine_wait_after(&x->w, &x->why);
+    episode_write(x, is_over(x) ? fail_fn : postpone_fn);
+}
+
+/* The tenant's calls are used up until then: it waits, and that is no attempt. */
+static void wait_for_budget(struct episode *x, int64_t wait_ms)
+{
+    struct err why;
+
+    (void)err_set(&why, ERR_THROTTLED, "the tenant's calls are used up for the moment");
+    x->now = clock_wall_ms(x->g->clock);
+    why.retry_ms = episode_budget_due(x->g, wait_ms) - x->now;
+    episode_not_looked(x, &why);
+}
+
+void episode_wait(struct episode *x, int64_t due)
+{
+    struct work unspent = x->w;
+
+    x->now = clock_wall_ms(x->g->clock);
+    x->due = due;
+    unspent.attempts -= unspent.attempts > 0;
+    if (x->now < x->row.requested || x->now - x->row.requested >= ENGINE_LATE_MS - EPISODE_EARLY_MS)
+        wait_for_budget(x, due - x->now);
+    else
+        engine_again(x->g, &unspent, due - x->now);
+}
+
+/* Could a request of before still come to light? Then it rests; true. */
+static bool rests(struct episode *x)
+{
+    if (x->row.posted > x->now) {
+        episode_write(x, rest_fn);
+        return true;
+    }
+    if (x->row.posted && x->now < x->row.posted + WORK_SETTLE_MS) {
+        engine_again(x->g, &x->w, x->row.posted + WORK_SETTLE_MS - x->now);
+        return true;
+    }
+    return false;
+}
+
+static void look_again(struct episode *x)
+{
+    struct approval approval;
+    struct grounds grounds;
+    struct case_record c;
+    struct err e;
+
+    if (rests(x))
+        return;
+    /* A look alone would be one in vain. */
+    if (quota_room(x->tenant->quota, true) < 2 && quota_per_minute(x->tenant->quota) >= 2) {
+        wait_for_budget(x, quota_wait_for(x->tenant->quota, true, 2));
+        return;
+    }
+    if (store_case_load(x->g->store, x->arena, x->row.case_id, &c, &e)) {
+        log_event(LOG_ERROR, "case_unreadable", LOG_ID("case", x->row.case_id), LOG_ERR(&e));
+        engine_again(x->g, &x->w, engine_backoff(x->w.attempts, 0));
+        return;
+    }
+    c.machine_id = x->row.machine_id;
+    if (store_approval(x->g->store, x->arena, c.id, &approval, &e)) {
+        log_event(LOG_ERROR, "case_unreadable", LOG_ID("case", x->row.case_id), LOG_ERR(&e));
+        engine_again(x->g, &x->w, engine_backoff(x->w.attempts, 0));
+        return;
+    }
+    grounds_read(&c, x->rt, x->tenant, x->row.type, false, &approval, x->g, x->arena, &grounds);
+    x->now = clock_wall_ms(x->g->clock);
+    x->due = x->now + EPISODE_FOLLOW_MIN_MS;
+    if (grounds.look.actions_code) {
+        episode_not_looked(x, &grounds.look.actions_err);
+    } else {
+        episode_looked(x, &grounds);
+    }
+    defender_reads_clear(&grounds.look);
+}
+
+/* ---- following what was asked for ---------------------------------------------------------------- */
+
+/* How a pending action stands; x->action is what Defender says of it. */
+static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct episode *x = arg;
+    struct isolation_record r = x->row;
+    enum err_code code;
+
+    if (x->released)
+        code = episode_move(tx, x, &r, ISOLATION_RELEASED,
+                            "it was isolated, and released at Defender since", e);
+    else if (x->action->status == DEFENDER_SUCCEEDED)
+        code = episode_move(tx, x, &r, ISOLATION_ISOLATED, NULL, e);
+    else if (defender_action_is_open(x->action)) {
+        code = episode_move(tx, x, &r, ISOLATION_PENDING, x->action->status_text, e);
+        if (!code && x->now - r.requested >= LAPSING_MS)
+            code = episode_tell(tx, x, &r, NOTICE_LAPSING, e);
+    } else {
+        r.lapsed = x->action->status == DEFENDER_TIME_OUT ? x->action->updated_ms : 0;
+        code = episode_move(tx, x, &r, ISOLATION_FAILED, episode_end_words(x->action), e);
+    }
+    x->after = r;
+    return code;
+}
+
+/* Did a release succeed after this action? */
+static bool was_released(const struct defender_reads *look, const struct defender_action *action)
+{
+    bool released = false;
+
+    for (size_t i = 0; i < look->n_actions && !look->actions_code; i++) {
+        const struct defender_action *a = &look->actions[i];
+
+        if (a->type == DEFENDER_ISOLATE && a->status == DEFENDER_SUCCEEDED)
+            break; /* newest first: this one, or a newer one, is in force */
+        released = released || (a->type == DEFENDER_UNISOLATE && a->status == DEFENDER_SUCCEEDED &&
+                                a->created_ms > action->created_ms);
+    }
+    return released;
+}
+
+/* How long until it is looked at again: half of its age, within bounds. */
+static int64_t follow_wait(const struct episode *x)
+{
+    int64_t age = x->now - x->row.requested;
+
+    return age < 0 /* the clock was set back */ ? MINUTE_MS
+           : age / 2 < EPISODE_FOLLOW_MIN_MS    ? EPISODE_FOLLOW_MIN_MS
+           : age / 2 > FOLLOW_MAX_MS            ? FOLLOW_MAX_MS
+                                                : age / 2;
+}
+
+bool episode_needs_look(const struct episode *x, const struct defender_action *action)
+{
+    return action->status == DEFENDER_SUCCEEDED && follow_wait(x) > LOOKED_MS / 2;
+}
+
+void episode_followed(struct episode *x, const struct defender_action *action,
+                      const struct defender_reads *look)
+{
+    int64_t wait = follow_wait(x), age = x->now - x->row.requested;
+    int64_t backoff = engine_wait_after(&x->w, &x->why);
+
+    x->action = action;
+    x->released = !x->code && episode_needs_look(x, action) && was_released(look, action);
+    x->now = clock_wall_ms(x->g->clock);
+    if (x->code && backoff < wait) /* that there was no answer is no reason to ask later */
+        wait = backoff;
+    x->due = episode_follow_due(x, wait > x->why.retry_ms ? wait : x->why.retry_ms);
+    if (age > FOLLOW_FOR_MS && (x->code || defender_action_is_open(action))) {
+        (void)err_set(&x->why, ERR_REFUSED, "Defender did not say how it ended for four days");
+        episode_write(x, fail_fn);
+    } else {
+        episode_write(x, x->code ? postpone_fn : followed_fn);
+    }
+}
+
+static void follow(struct episode *x)
+{
+    struct defender_action action = {0};
+    struct defender_reads look = {0};
+
+    x->code = defender_get_action(x->tenant->defender, x->row.action_id, &action, &x->why);
+    if (!x->code && episode_needs_look(x, &action))
+        defender_read(x->tenant->defender, NULL, x->row.machine_id, DEFENDER_READ_ACTIONS, &look);
+    episode_followed(x, &action, &look);
+    defender_reads_clear(&look);
+}
+
+/* ---- a run ------------------------------------------------------------------------------------------- */
+
+static enum err_code done_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct episode *x = arg;
+
+    return work_done(tx, &x->w, e);
+}
+
+bool episode_open(struct episode *x, struct engine *g, struct runtime *rt, const struct work *w)
+{
+    struct err e = {0};
+    enum err_code code;
+
+    *x = (struct episode){.g = g,
+                          .rt = rt,
+                          .w = *w,
+                          .now = clock_wall_ms(g->clock),
+                          .crowded = engine_is_crowded(g, WORK_CASE) ||
+                                     engine_is_crowded(g, WORK_ISOLATION)};
+    if (engine_is_posting(g, w->id)) {
+        /* Our own POST is under way and its lease only seems to have run out: the clock jumped. Nothing
+         * is done until this lease ends; then it is looked for. */
+        log_event(LOG_WARN, "lease_of_a_post_ran_out", LOG_ID("isolation", w->id));
+        return false;
+    }
+    x->arena = arena_new(0);
+    code = x->arena ? store_isolation_load(g->store, x->arena, w->id, &x->row, &e)
+                    : err_set(&e, ERR_NOMEM, "isolation");
+    if (code) {
+        log_event(LOG_ERROR, "isolation_unreadable", LOG_ID("isolation", w->id), LOG_ERR(&e));
+        engine_again(g, w, engine_backoff(w->attempts, 0));
+        return false;
+    }
+    x->tenant = runtime_tenant(rt, x->row.tenant);
+    return true;
+}
+
+void episode_run(struct episode *x)
+{
+    struct err e;
+
+    if (!x->tenant) {
+        (void)err_set(&x->why, ERR_REFUSED, "tenant '%s' is no longer configured", x->row.tenant);
+        x->due = x->now + engine_backoff(x->w.attempts, 0);
+        episode_write(x, is_over(x) ? fail_fn : postpone_fn);
+    } else if (x->row.state == ISOLATION_REQUESTED) {
+        look_again(x);
+    } else if (x->row.state == ISOLATION_PENDING) {
+        follow(x);
+    } else if (db_write(x->g->store->db, done_fn, x, &e)) {
+        engine_again(x->g, &x->w, engine_backoff(x->w.attempts, 0));
+    }
+}

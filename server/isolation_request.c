@@ -1,0 +1,377 @@
+/* isolation_request.c - an isolation for a case: the handler's part of isolation.h.
+ *
+ * The look and the intent (steps 1 and 2 in episode.c) are the case's, and so is the POST; when many wait, a case leaves
+ * all of it to the isolation's own run: its row is the intent, `posted` is not set.
+ */
+#include "isolation.h"
+
+#include <string.h>
+
+#include "brakes.h"
+#include "episode.h"
+#include "id.h"
+#include "ledger.h"
+#include "pause.h"
+#include "policy.h"
+
+/* An isolation of the ledger's that Defender lists nothing of, neither it nor a release, is a doubt and no
+ * reason to ask again; but not for ever, as nobody says for how long actions are listed. */
+#define FORGET_MS (30 * DAY_MS)
+
+/* An isolation that was confirmed so lately is joined without a look while many cases wait, for the look would be one
+ * call for each of them, and joining asks Defender for nothing. Longer would be to say what may have changed. */
+#define JOIN_CROWD_MS MINUTE_MS
+#define JOIN_SOON_MS  (MINUTE_MS / 2) /* by the time it is a case's turn, it may be longer ago */
+
+struct request {
+    struct step *s;
+    struct episode x;
+    const char *type, *comment;
+    const struct defender_reads *look;
+    struct runtime *rt; /* the configuration in force now; the step's may be older */
+    struct approval approval;
+    enum outcome outcome;
+    bool later;     /* many wait: the row is made, and its own run looks and asks */
+    bool unsettled; /* but the machine has a row that only a look can tell about */
+    bool begun;     /* the row is new */
+};
+
+/* The transaction goes through, with nothing asked for. why: words for people. */
+static enum err_code refuse(struct request *q, const char *why)
+{
+    q->outcome = OUTCOME_REFUSED;
+    (void)err_set(&q->x.why, ERR_REFUSED, "%s", why);
+    return ERR_OK;
+}
+
+static enum err_code check_pause(struct db_tx *tx, struct request *q, struct err *e)
+{
+    const char *paused = NULL;
+    enum err_code code = pause_reason(tx, q->rt, q->x.arena, &paused, e);
+
+    if (code || !paused)
+        return code;
+    (void)refuse(q, paused);
+    q->outcome = OUTCOME_WITHHELD;
+    return ERR_OK;
+}
+
+static struct braking braking_of(const struct request *q)
+{
+    return (struct braking){.rt = q->rt,
+                            .c = q->s->c,
+                            .facts = q->s->facts,
+                            .approval = &q->approval,
+                            .arena = q->x.arena,
+                            .now = q->x.now};
+}
+
+/* Does safety hold it back? Then the case waits for a person, and the claim has ended. */
+static enum err_code check_brakes(struct db_tx *tx, struct request *q, struct err *e)
+{
+    const struct braking b = braking_of(q);
+    struct question_hold hold;
+    bool held = false;
+    enum err_code code = brakes_check(tx, &b, &held, &hold, e);
+
+    if (code || !held)
+        return code;
+    q->outcome = OUTCOME_WAITS;
+    hold.action = strcmp(q->type, "Full") == 0 ? "isolate full" : "isolate selective";
+    return question_hold(tx, q->s, q->rt, &hold, q->x.now, e);
+}
+
+/* No row is open for the machine: makes one, adopted from Defender or to be posted. */
+static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
+{
+    struct episode *x = &q->x;
+    const struct step *s = q->s;
+    const struct braking b = braking_of(q);
+    struct isolation_record *r = &x->row;
+    enum err_code code;
+
+    *r = (struct isolation_record){
+        .id = id_new(x->g->clock),
+        .case_id = s->c->id,
+        .tenant = s->c->tenant,
+        .machine_id = s->c->machine_id,
+        .machine_name = json_get_string(s->facts->machine, "computerDnsName"),
+        .type = q->type,
+        .comment = q->comment,
+        .rule = s->c->rule,
+        .state = ISOLATION_REQUESTED,
+        .requested = x->now,
+        .updated = x->now,
+    };
+    if (x->finding == FOUND_ISOLATE) {
+        r->state = episode_adopt(r, x->action);
+        if (r->state == ISOLATION_ISOLATED) {
+            r->confirmed = x->now;
+            r->review = x->now + policy_review(q->rt->config->policy);
+        }
+        code = isolation_insert(tx, r, e);
+        if (!code && r->state == ISOLATION_ISOLATED)
+            code = ledger_take(tx, s->arena, r, x->now, e);
+        if (!code && r->state == ISOLATION_PENDING)
+            code = work_put(tx, r->id, WORK_ISOLATION, WORK_URGENT, x->now + EPISODE_FOLLOW_MIN_MS,
+                            x->now, NULL, e);
+        return code;
+    }
+    if (x->grounds && x->grounds->code) {
+        q->outcome = x->grounds->code == ERR_REFUSED ? OUTCOME_WITHHELD : OUTCOME_RETRY;
+        x->why = x->grounds->why;
+        return ERR_OK;
+    }
+    code = check_pause(tx, q, e);
+    if (!code && q->outcome == OUTCOME_DONE)
+        code = check_brakes(tx, q, e);
+    if (code || q->outcome != OUTCOME_DONE)
+        return code;
+    if (!q->later) {
+        r->posted = x->now;
+        x->post = true;
+    }
+    code = isolation_insert(tx, r, e);
+    if (!code)
+        code = brakes_count(tx, &b, r->id, e);
+    if (!code && q->later)
+        return work_put(tx, r->id, WORK_ISOLATION, WORK_URGENT,
+                        episode_next_moment(x->tenant, x->now + EPISODE_TOGETHER_MS), x->now, NULL,
+                        e);
+    return code ? code : work_put(tx, r->id, WORK_ISOLATION, WORK_URGENT, x->now, x->now, &x->w, e);
+}
+
+/* Neither under way nor found to be isolated lately: what the ledger says of it may have changed at Defender. */
+static bool is_settled_for_long(const struct isolation_record *r, int64_t now, int64_t long_ms)
+{
+    return r->state != ISOLATION_REQUESTED && r->state != ISOLATION_PENDING &&
+           (r->state != ISOLATION_ISOLATED || now < r->updated || now - r->updated >= long_ms);
+}
+
+/* The machine has an open row: what the look says of it. *ret_begin: it is over, make a new one. */
+static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_record *r,
+                          bool *ret_begin, struct err *e)
+{
+    struct episode *x = &q->x;
+    bool newer = episode_is_newer(q->look, r);
+    /* Isolated, says the ledger, but it was released since, and somebody has asked anew: not yet. */
+    bool renewed = x->finding == FOUND_ISOLATE && r->state == ISOLATION_ISOLATED && newer &&
+                   !episode_is_in_force(q->look);
+    enum err_code code;
+
+    x->row = *r;
+    if (q->later && is_settled_for_long(r, x->now, JOIN_CROWD_MS)) {
+        q->unsettled = true;
+        q->outcome = OUTCOME_RETRY;
+        return ERR_OK;
+    }
+    if (q->later) /* its own run is due, together with others' */
+        return ERR_OK;
+    if ((x->finding == FOUND_ISOLATE && !renewed) || r->state == ISOLATION_REQUESTED || !newer)
+        return work_wake(tx, r->id, x->now, e); /* its own work finds the same, and records it */
+    if (r->state == ISOLATION_PENDING) {
+        q->outcome = OUTCOME_RETRY;
+        (void)err_set(&x->why, ERR_AGAIN, "an earlier isolation of this machine is just ending");
+        return work_wake(tx, r->id, x->now, e);
+    }
+    if (r->state == ISOLATION_RELEASING)
+        return refuse(q, "the machine is being released");
+    if (!x->action && x->now - r->updated < FORGET_MS)
+        return refuse(q, "cordon knows of an isolation that Defender does not list: a doubt");
+    *ret_begin = true; /* isolated, says the ledger, but Defender knows of a release */
+    code = isolation_move(
+        tx, r, ISOLATION_RELEASED,
+        x->action ? "released at Defender" : "Defender lists no isolation any more", x->now, e);
+    return code ? code : ledger_take(tx, q->s->arena, r, x->now, e);
+}
+
+static const struct defender_reads no_look = {.read_ms = 0};
+
+static enum err_code request_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct request *q = arg;
+    struct step *s = q->s;
+    struct case_record c = *s->c;
+    struct isolation_record open;
+    struct work claim = *s->work;
+    bool found = false, fresh = true;
+    enum err_code code;
+
+    q->outcome = OUTCOME_DONE;
+    q->x.post = q->begun = false;
+    q->x.finding = episode_find(q->look, &q->x.action);
+    if (q->x.finding == FOUND_RELEASING)
+        return refuse(q, "somebody is releasing the machine at Defender");
+    code = isolation_find_open(tx, s->arena, c.tenant, c.machine_id, &open, &found, e);
+    if (!code && found) {
+        fresh = false;
+        code = join(tx, q, &open, &fresh, e);
+    }
+    if (!code && fresh)
+        code = begin(tx, q, e);
+    if (code || q->outcome != OUTCOME_DONE)
+        return code;
+    q->begun = fresh;
+    code = case_join(tx, &c, q->x.row.id, e);
+    if (!code && !q->x.row.case_id)
+        code = isolation_give(tx, q->x.row.id, c.id, e);
+    if (!code)
+        code = step_move(tx, c.id, s->n, STEP_DONE,
+                         found && !fresh ? "joined an open isolation" : NULL, q->x.now, e);
+    return code ? code : work_keep(tx, &claim, q->x.now, e);
+}
+
+/* request_fn is on disk. */
+static enum outcome requested(struct request *q, struct err *e)
+{
+    struct step *s = q->s;
+
+    if (q->outcome == OUTCOME_WAITS) {
+        engine_kick(s->engine);
+        return OUTCOME_WAITS;
+    }
+    if (q->outcome != OUTCOME_DONE) {
+        *e = q->x.why;
+        return q->outcome;
+    }
+    s->written = true;
+    s->c->isolation = q->x.row.id;
+    s->work->lease_end = q->x.now + WORK_LEASE_MS;
+    if (q->x.post) {
+        episode_post(&q->x);
+    } else if (q->later && q->begun) {
+        s->together->isolations[s->together->n++] = q->x.row.id;
+        episode_log(LOG_INFO, &q->x.row, "isolation_asked_for");
+    } else {
+        /* Of thousands of cases on a machine its own is the oldest, and would be the first to be forgotten. */
+        if (q->x.row.case_id != s->c->id)
+            engine_forget_judged(s->engine, s->c->id);
+        episode_log(LOG_INFO, &q->x.row, "isolation_joined");
+    }
+    return OUTCOME_DONE;
+}
+
+enum outcome isolation_request(struct step *s, const char *type, const char *comment, struct err *e)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(s->engine);
+    struct runtime_tenant *tenant = runtime_tenant(rt, s->c->tenant);
+    struct grounds grounds = {0};
+    struct request q = {.s = s,
+                        .type = type,
+                        .comment = comment,
+                        .rt = rt,
+                        .x = {.g = s->engine,
+                              .rt = s->runtime,
+                              .tenant = tenant,
+                              .arena = s->arena,
+                              .crowded = s->together || engine_is_crowded(s->engine, WORK_CASE)}};
+    bool same_policy;
+    enum err_code code;
+
+    if (!tenant) {
+        (void)err_set(e, ERR_REFUSED, "tenant '%s' is no longer configured", s->c->tenant);
+        return OUTCOME_REFUSED;
+    }
+    if (!s->c->machine_id) {
+        (void)err_set(e, ERR_REFUSED, "the alert names no machine");
+        return OUTCOME_REFUSED;
+    }
+    /* What was read with the facts serves, unless the policy changed since. */
+    same_policy =
+        strcmp(policy_hash(rt->config->policy), policy_hash(s->runtime->config->policy)) == 0;
+    if (same_policy) {
+        q.look = s->look;
+        q.later = s->together && s->together->n < TOGETHER_MAX;
+    }
+    s->look = NULL; /* a look is good for one request */
+    if (store_approval(s->engine->store, s->arena, s->c->id, &q.approval, e))
+        return OUTCOME_RETRY;
+    if (q.later) {
+        q.look = &no_look;
+        q.x.now = clock_wall_ms(s->engine->clock);
+        if (step_write(s, request_fn, &q, e))
+            return OUTCOME_RETRY;
+        if (!q.unsettled)
+            return requested(&q, e);
+        q.later = false;
+        q.look = NULL;
+    }
+    if (!q.look) {
+        grounds_read(s->c, rt, tenant, type, s->opening.fn && same_policy, &q.approval, s->engine,
+                     s->arena, &grounds);
+        q.look = &grounds.look;
+        q.x.grounds = &grounds;
+        code = grounds.look.actions_code;
+        if (code) {
+            *e = grounds.look.actions_err;
+            defender_reads_clear(&grounds.look);
+            return code == ERR_FORBIDDEN || code == ERR_REFUSED || code == ERR_INVALID
+                       ? OUTCOME_REFUSED
+                       : OUTCOME_RETRY;
+        }
+    }
+    q.x.now = clock_wall_ms(s->engine->clock);
+    q.x.leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
+    if (step_write(s, request_fn, &q, e))
+        q.outcome = OUTCOME_RETRY;
+    else
+        (void)requested(&q, e);
+    defender_reads_clear(&grounds.look);
+    return q.outcome;
+}
+
+struct needing {
+    struct engine *g;
+    const char *tenant, *machine_id;
+    struct arena *arena;
+    bool needs;
+};
+
+static enum err_code needs_look_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct needing *n = arg;
+    struct isolation_record r;
+    bool found = false;
+    enum err_code code = isolation_find_open(tx, n->arena, n->tenant, n->machine_id, &r, &found, e);
+
+    n->needs = !code && found &&
+               is_settled_for_long(&r, clock_wall_ms(n->g->clock), JOIN_CROWD_MS - JOIN_SOON_MS);
+    return code;
+}
+
+bool isolation_needs_look(struct engine *g, const char *tenant, const char *machine_id,
+                          struct arena *a)
+{
+    struct needing n = {.g = g, .tenant = tenant, .machine_id = machine_id, .arena = a};
+
+    return !db_read(g->store->db, needs_look_fn, &n, NULL) && n.needs;
+}
+
+struct waking {
+    const struct together *t;
+    int64_t due;
+};
+
+static enum err_code wake_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct waking *k = arg;
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; i < k->t->n && !code; i++)
+        code = work_wake(tx, k->t->isolations[i], k->due, e);
+    return code;
+}
+
+void isolation_begun_together(struct engine *g, const struct runtime_tenant *tenant,
+                              const struct together *t)
+{
+    struct waking k = {.t = t, .due = episode_next_moment(tenant, clock_wall_ms(g->clock))};
+    struct err e;
+
+    if (!t->n)
+        return;
+    if (db_write(g->store->db, wake_fn, &k,
+                 &e)) /* then they are due a moment later, by themselves */
+        log_event(LOG_WARN, "not_hurried", LOG_ERR(&e));
+    engine_kick(g);
+}

@@ -121,11 +121,11 @@ void episode_looked(struct episode *x, struct grounds *grounds);
 void episode_not_looked(struct episode *x, const struct err *why);
 /** One of many waits for calls until due: nothing is written about it but that, until it is time that people hear. */
 void episode_wait(struct episode *x, int64_t due);
-/** Is it so long ago that the machine was looked at that a person may have released it meanwhile? Nobody is told that it
- *  is isolated then without a look. */
+/** Is it so long ago that the machine was looked at that a person may have released it meanwhile? Nobody is told that
+ *  it is isolated then without a look. */
 bool episode_needs_look(const struct episode *x, const struct defender_action *action);
-/** What came of asking how the action stands: x->code, and action if that is ERR_OK. look: for those that need one; what
- *  could not be looked at is not known, and what is known counts. */
+/** What came of asking how the action stands: x->code, and action if that is ERR_OK. look: for those that need one;
+ *  what could not be looked at is not known, and what is known counts. */
 void episode_followed(struct episode *x, const struct defender_action *action,
                       const struct defender_reads *look);
 

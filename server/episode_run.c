@@ -1,5 +1,5 @@
-/* episode_run.c - an isolation's own runs: looks before it asks, and follows what it asked for to its end. See episode.h.
- */
+/* episode_run.c - an isolation's own runs: looks before it asks, and follows what it asked for to its end. See
+ * episode.h. */
 #include "episode.h"
 
 #include "pause.h"
@@ -12,7 +12,8 @@
 #define LAPSING_MS (60 * HOUR_MS)
 /* How often a pending action is looked at: every half of its age, between EPISODE_FOLLOW_MIN_MS and this. */
 #define FOLLOW_MAX_MS (15 * MINUTE_MS)
-/* Until then the look before the request still counts: those of a storm are asked after together once a minute or two. */
+/* Until then the look before the request still counts: those of a storm are asked after together once a minute or
+ * two. */
 #define LOOKED_MS (3 * MINUTE_MS)
 
 /* ---- the look, and what follows from it ---------------------------------------------------------- */

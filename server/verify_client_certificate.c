@@ -1,7 +1,7 @@
 /* verify_client_certificate.c - the certificate that a sender showed in the TLS handshake: issued by a known
  * CA to a name on the list, or one of those whose fingerprints are listed (webhook-sources.md section 5.2).
  *
- * The handshake has proven that the peer holds the certificate's key, and http.c hands over what it showed
+ * The handshake has proven that the peer holds the certificate's key, and http_request.c hands over what it showed
  * without a judgement: that is made here alone, so that each source has its own CA, a reload can change it,
  * and certificates that flow authors made themselves can be pinned, which no CA vouches for.
  *

@@ -315,7 +315,7 @@ static bool is_library_1_0(void)
 {
     const char *(*version)(void) = NULL;
 
-    *(void **)&version = dlsym(RTLD_DEFAULT, "MHD_get_version"); /* the header is http.c's alone */
+    *(void **)&version = dlsym(RTLD_DEFAULT, "MHD_get_version"); /* the header is for http*.c */
     return version && strncmp(version(), "0.", 2) != 0;
 }
 

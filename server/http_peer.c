@@ -1,0 +1,300 @@
+/* http_peer.c - who is connected, what keeps its memory, and the watchdog that ends who is too slow. See http_own.h. */
+#include "http_own.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define TICK_MS 250 /* a deadline is enforced at most this late */
+
+/* ---- holds ----------------------------------------------------------------------------------- */
+
+static void peer_destroy(struct peer *p)
+{
+    struct http_request *r = &p->request;
+
+    arena_free(r->arena);
+    free(r->target);
+    free(r->body);
+    free(r->reply_bytes);
+    free(p->certificates);
+    http_tls_unref(p->shown);
+    free(p);
+}
+
+bool http_hold_exchange(struct peer *p)
+{
+    unsigned old = atomic_load_explicit(&p->holds, memory_order_relaxed);
+
+    do {
+        if (old & HOLD_CLOSING)
+            return false;
+    } while (!atomic_compare_exchange_weak(&p->holds, &old, old + HOLD_EXCHANGE + HOLD_REPLIER));
+    return true;
+}
+
+void http_hold_end(struct peer *p, unsigned hold, sem_t *done)
+{
+    unsigned old = atomic_fetch_sub(&p->holds, hold);
+
+    if ((old & ~(unsigned)HOLD_CLOSING) == hold)
+        peer_destroy(p);
+    if ((old & HOLD_CLOSING) && done)
+        sem_post(done); /* last: the server may be gone right after it */
+}
+
+/* ---- the watchdog's view --------------------------------------------------------------------- */
+
+int64_t http_now_ms(const struct http_server *s)
+{
+    return clock_mono_ms(s->clock);
+}
+
+bool http_watch_set(struct peer *p, int64_t watch)
+{
+    int64_t old = atomic_exchange_explicit(&p->watch, watch, memory_order_acq_rel);
+
+    if (old != WATCH_KILLED)
+        return true;
+    atomic_store(&p->watch, WATCH_KILLED);
+    return false;
+}
+
+bool http_watch_until(struct peer *p, int64_t deadline_ms, enum phase phase)
+{
+    return http_watch_set(p, deadline_ms * 4 + phase);
+}
+
+void http_ring_bell(struct http_server *s)
+{
+    const uint64_t one = 1;
+
+    (void)!write(s->bell, &one, sizeof one); /* full means rung already */
+}
+
+/* Hands a socket whose answer is out to the watchdog, which drains it for a while. */
+static void linger_locked(struct http_server *s, int fd)
+{
+    int copy;
+
+    (void)shutdown(fd, SHUT_WR);
+    if (s->lingerer_count == HTTP_LINGER_MAX || (copy = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0)
+        return; /* closed at once then: the answer may be lost to a reset, nothing else */
+    s->lingerers[s->lingerer_count++] =
+        (struct lingerer){.fd = copy, .until_ms = http_now_ms(s) + HTTP_LINGER_MS};
+    http_ring_bell(s);
+}
+
+void http_linger(struct peer *p)
+{
+    struct http_server *s = p->server;
+
+    pthread_mutex_lock(&s->lock);
+    linger_locked(s, p->fd);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void http_tell_refusal(const struct peer *p, unsigned status, const char *why)
+{
+    const struct http_options *o = &p->server->o;
+
+    if (o->handler.refused)
+        o->handler.refused(o->ctx, status, p->text, why);
+}
+
+/* Writes the answer in answer to a late request; the library has sent nothing of its own yet. */
+static void send_late(const struct peer *p)
+{
+    AUTO(buf_clear) struct buf body = BUF_INIT(1024);
+    AUTO(buf_clear) struct buf out = BUF_INIT(4096);
+    struct http_answer a = {.status = 408,
+                            .content_type = HTTP_PROBLEM_TYPE,
+                            .headers = {{"Cache-Control", "no-store"}}};
+    static const char why[] = "the request did not arrive in time";
+
+    http_tell_refusal(p, a.status, why);
+    if (p->server->tls)
+        return; /* the session belongs to the pool thread */
+    http_problem_write(&body, a.status, why);
+    a.body = buf_text(&body);
+    a.body_len = body.len;
+    http_answer_write(&out, &a, true);
+    if (!buf_failed(&out))
+        (void)!send(p->fd, out.data, out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Ends peers that are late; returns the earliest deadline that is left, or INT64_MAX. */
+static int64_t end_late_locked(struct http_server *s, int64_t now)
+{
+    int64_t earliest = INT64_MAX;
+
+    for (struct peer *p = s->peers; p; p = p->next) {
+        int64_t watch = atomic_load_explicit(&p->watch, memory_order_acquire);
+
+        if (watch == WATCH_NONE || watch == WATCH_KILLED)
+            continue;
+        if (watch / 4 > now) {
+            earliest = watch / 4 < earliest ? watch / 4 : earliest;
+            continue;
+        }
+        if (!atomic_compare_exchange_strong(&p->watch, &watch, WATCH_KILLED))
+            continue; /* it moved on just now */
+        if (watch % 4 == PHASE_REQUEST)
+            send_late(p);
+        (void)shutdown(p->fd, SHUT_RDWR); /* its pool thread sees the end and closes */
+    }
+    return earliest;
+}
+
+/* Reads past what a refused peer still sends; drops those that are done or late. */
+static void drain_lingerers_locked(struct http_server *s, int64_t now)
+{
+    char sink[16 * 1024];
+
+    for (size_t i = 0; i < s->lingerer_count;) {
+        struct lingerer *l = &s->lingerers[i];
+        ssize_t n = recv(l->fd, sink, sizeof sink, MSG_DONTWAIT);
+
+        if ((n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))) && now < l->until_ms) {
+            i++; /* one piece per turn: others wait too */
+            continue;
+        }
+        close(l->fd);
+        *l = s->lingerers[--s->lingerer_count];
+    }
+}
+
+void *http_watchdog(void *arg)
+{
+    struct http_server *s = arg;
+    int timeout = -1;
+
+    while (!atomic_load(&s->watchdog_stop)) {
+        struct pollfd fds[1 + HTTP_LINGER_MAX] = {{.fd = s->bell, .events = POLLIN}};
+        nfds_t n = 1;
+        int64_t now, next;
+        uint64_t count;
+
+        pthread_mutex_lock(&s->lock);
+        for (size_t i = 0; i < s->lingerer_count; i++)
+            fds[n++] = (struct pollfd){.fd = s->lingerers[i].fd, .events = POLLIN};
+        pthread_mutex_unlock(&s->lock);
+        (void)poll(fds, n, timeout); /* an interruption is a look too many */
+        if (fds[0].revents)
+            (void)!read(s->bell, &count, sizeof count);
+
+        now = http_now_ms(s);
+        pthread_mutex_lock(&s->lock);
+        next = end_late_locked(s, now);
+        drain_lingerers_locked(s, now);
+        /* A deadline set from now on may be nearer than any seen here: hence the tick. */
+        timeout = !s->peers && !s->lingerer_count ? -1
+                  : next - now < TICK_MS          ? (int)(next - now)
+                                                  : TICK_MS;
+        pthread_mutex_unlock(&s->lock);
+    }
+    return NULL;
+}
+
+/* ---- connections ----------------------------------------------------------------------------- */
+
+/* The lane of the calling pool thread, which serves this server only, from its first to its last day. */
+static struct lane *lane_here(struct http_server *s)
+{
+    static _Thread_local struct lane *here;
+
+    if (!here) {
+        unsigned n = atomic_fetch_add(&s->lanes_used, 1);
+
+        assert(n < s->o.threads);
+        here = &s->lanes[n];
+    }
+    return here;
+}
+
+struct peer *http_peer_of(struct MHD_Connection *conn)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info ? info->socket_context : NULL;
+}
+
+gnutls_session_t http_tls_session(struct MHD_Connection *conn)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(conn, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+
+    return info ? info->tls_session : NULL;
+}
+
+static void connection_opened(struct http_server *s, struct MHD_Connection *conn, void **context)
+{
+    const union MHD_ConnectionInfo *info;
+    struct peer *p = calloc(1, sizeof *p);
+    gnutls_session_t tls = http_tls_session(conn);
+
+    if (tls)
+        gnutls_session_set_ptr(tls, p); /* the library uses it for shared keys (PSK) alone */
+    if (!p)
+        return; /* http_on_request_line then refuses */
+    p->server = s;
+    p->conn = conn;
+    p->lane = lane_here(s);
+    p->request.peer = p;
+    /* The library would ask only for certificates of CAs that it is told; clients choose by that list, and
+     * one that its owner made himself is on none. The handshake begins after this. */
+    if (s->o.client_certificates && tls)
+        gnutls_certificate_server_set_request(tls, GNUTLS_CERT_REQUEST);
+    info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+    p->fd = info->connect_fd;
+    info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    http_peer_normalise(s->socket.is_unix ? NULL : info->client_addr, &p->address);
+    (void)http_peer_text((struct sockaddr *)&p->address, p->text);
+    atomic_store(&p->watch, (http_now_ms(s) + s->o.head_deadline_ms) * 4 + PHASE_QUIET);
+    *context = p;
+
+    pthread_mutex_lock(&s->lock);
+    atomic_store(&p->holds, HOLD_CONNECTION | (atomic_load(&s->closing) ? HOLD_CLOSING : 0u));
+    p->next = s->peers;
+    if (s->peers)
+        s->peers->prev = p;
+    else
+        http_ring_bell(s);
+    s->peers = p;
+    s->peer_count++;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void connection_closed(struct http_server *s, struct peer *p)
+{
+    /* The library forgets to say that a request ended when it cannot even refuse it. */
+    if (p->request.stage != STAGE_IDLE)
+        http_request_end(&p->request);
+    pthread_mutex_lock(&s->lock);
+    if (p->prev)
+        p->prev->next = p->next;
+    else
+        s->peers = p->next;
+    if (p->next)
+        p->next->prev = p->prev;
+    s->peer_count--;
+    s->requests_before += atomic_load_explicit(&p->requests, memory_order_relaxed);
+    if (atomic_load_explicit(&s->closing, memory_order_relaxed))
+        pthread_cond_signal(&s->gone);
+    pthread_mutex_unlock(&s->lock); /* the watchdog has lost sight of p->fd, which is closed next */
+    http_hold_end(p, HOLD_CONNECTION, NULL);
+}
+
+void http_on_connection(void *cls, struct MHD_Connection *conn, void **context,
+                        enum MHD_ConnectionNotificationCode what)
+{
+    if (what == MHD_CONNECTION_NOTIFY_STARTED)
+        connection_opened(cls, conn, context);
+    else if (*context)
+        connection_closed(cls, *context);
+}

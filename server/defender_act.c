@@ -1,4 +1,5 @@
-/* defender_act.c - what changes something at Defender: isolation, and what else can be asked for. See defender_own.h. */
+/* defender_act.c - what changes something at Defender: isolation, and what else can be asked for. See
+ * defender_own.h. */
 #include "defender_own.h"
 
 #include <stdio.h>

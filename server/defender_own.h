@@ -82,8 +82,8 @@ const char *defender_read_action(const struct json *v, const char *machine_id,
 void defender_insert_action(struct defender_reads *r, const struct defender_action *a);
 /** Takes a machine's actions out of a finished exchange; one that cannot be read fails it. */
 void defender_take_actions(struct exchange *x, const char *machine_id, struct defender_reads *r);
-/** "?$filter=…": section 4.5. Quotes in a literal are doubled (section 2.4); machine ids hold none. types: a condition
- *  on them. false: out of memory. */
+/** "?$filter=…": section 4.5. Quotes in a literal are doubled (section 2.4); machine ids hold none. types: a
+ *  condition on them. false: out of memory. */
 bool defender_actions_query(struct buf *out, const char *machine_id, const char *types);
 
 /* ---- defender.c -------------------------------------------------------------------------------- */

@@ -1,24 +1,16 @@
 /* settings.c - see settings.h.
  *
  * One function per kind of value, each of which either writes the field or notes a fault; settings_read
- * walks the table. What a file says is echoed in faults so that people find it, secrets never are: a
- * secret is only ever named by its file.
+ * walks the table. Network addresses are in settings_net.c, files and secrets in settings_secret.c. What a file says is
+ * echoed in faults so that people find it, secrets never are: a secret is only ever named by its file.
  */
-#include "settings.h"
+#include "settings_own.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "auto.h"
 #include "buf.h"
@@ -26,26 +18,13 @@
 #include "mime.h"
 
 #define EXPANDED_MAX (64 * 1024) /* bytes of a scalar after ${…} */
-#define SECRET_MAX   (64 * 1024) /* bytes of a secret file; a token has a few KiB at most */
 #define SHOWN_MAX    60          /* bytes of a value that a fault echoes */
 #define FAULTS_WORTH_WORDS                                                                         \
     100 /* yaml.h keeps no more: looking for the nearest word is lost on the rest */
-#define CREDENTIALS "$CREDENTIALS_DIRECTORY"
-
-/* One key on its way into the struct. */
-struct reading {
-    const struct settings_reader *reader;
-    const struct setting *setting;
-    const char *name;             /* with the map's own, for messages */
-    const struct yaml_node *node; /* the value */
-};
-
-static const char no_memory[] = "out of memory";
 
 /* ---- saying it -------------------------------------------------------------------------------- */
 
-/* A value for a message: in quotes, and cut. */
-static const char *shown(const struct settings_reader *r, const char *text)
+const char *settings_shown(const struct settings_reader *r, const char *text)
 {
     size_t len = strlen(text);
     bool cut = len > SHOWN_MAX;
@@ -55,7 +34,7 @@ static const char *shown(const struct settings_reader *r, const char *text)
         for (len = SHOWN_MAX; len && ((unsigned char)text[len] & 0xc0) == 0x80;)
             len--;
     out = arena_fmt(r->arena, "'%.*s%s'", (int)len, text, cut ? "…" : "");
-    return out ? out : no_memory;
+    return out ? out : SETTINGS_NO_MEMORY;
 }
 
 static const char *kind_name(const struct yaml_node *n)
@@ -78,25 +57,24 @@ static const char *join(const struct settings_reader *r, const char *const *word
 
     for (; out && *words; words++)
         out = arena_fmt(r->arena, "%s%s%s", out, *out ? ", " : "", *words);
-    return out ? out : no_memory;
+    return out ? out : SETTINGS_NO_MEMORY;
 }
 
-static bool expected(const struct reading *x, const char *what, const char *found)
+bool settings_expected(const struct reading *x, const char *what, const char *found)
 {
     yaml_fault(x->reader->faults, x->node, "%s: expected %s, found %s", x->name, what,
-               shown(x->reader, found));
+               settings_shown(x->reader, found));
     return false;
 }
 
-/* What a key of secrets is written with at its end. */
-static const char *suffix(const struct setting *s)
+const char *settings_suffix(const struct setting *s)
 {
     return s->type == SET_SECRET ? "_file" : s->type == SET_SECRET_LIST ? "_files" : "";
 }
 
 /* ---- scalars ---------------------------------------------------------------------------------- */
 
-static const char *environment(const struct settings_reader *r, const char *name)
+const char *settings_environment(const struct settings_reader *r, const char *name)
 {
     return r->env ? r->env(name) : getenv(name);
 }
@@ -118,11 +96,11 @@ static const char *expand_one(const struct settings_reader *r, const struct yaml
         name_end++;
     if (name_end == start || (name_end < end && strncmp(name_end, ":-", 2) != 0)) {
         yaml_fault(r->faults, node, "expected ${NAME} or ${NAME:-default}, found %s",
-                   shown(r, arena_strn(r->arena, p, (size_t)(end + 1 - p))));
+                   settings_shown(r, arena_strn(r->arena, p, (size_t)(end + 1 - p))));
         return NULL;
     }
     name = arena_strn(r->arena, start, (size_t)(name_end - start));
-    value = name ? environment(r, name) : NULL;
+    value = name ? settings_environment(r, name) : NULL;
     if (name_end < end && (!value || !*value))
         buf_add(out, name_end + 2, (size_t)(end - name_end - 2));
     else if (value)
@@ -130,7 +108,7 @@ static const char *expand_one(const struct settings_reader *r, const struct yaml
     else {
         yaml_fault(r->faults, node,
                    "the environment has no %s; set it, or give a default: ${%s:-default}",
-                   name ? name : no_memory, name ? name : "NAME");
+                   name ? name : SETTINGS_NO_MEMORY, name ? name : "NAME");
         return NULL;
     }
     return end + 1;
@@ -168,7 +146,7 @@ static const char *expand(const struct settings_reader *r, const struct yaml_nod
         yaml_fault(r->faults, node, "%s",
                    buf_failed(&out) == ERR_TOO_BIG
                        ? "longer than 64 KiB with the environment's values"
-                       : no_memory);
+                       : SETTINGS_NO_MEMORY);
     return text;
 }
 
@@ -183,8 +161,7 @@ const char *settings_text(const struct settings_reader *reader, const struct yam
     return expand(reader, node, &bare);
 }
 
-/* A scalar that must be there; what: as in "expected …". NULL with a fault noted. */
-static const char *scalar(const struct reading *x, const char *what, bool *ret_bare)
+const char *settings_scalar(const struct reading *x, const char *what, bool *ret_bare)
 {
     if (x->node->kind != YAML_SCALAR) {
         yaml_fault(x->reader->faults, x->node, "%s: expected %s, found %s", x->name, what,
@@ -236,6 +213,11 @@ static bool measure(const char *text, const struct unit *units, size_t n, int64_
         return true;
     }
     return false;
+}
+
+bool settings_digits(const char *text, int64_t *ret)
+{
+    return measure(text, no_units, 1, ret);
 }
 
 enum err_code settings_duration(const char *text, int64_t *ret_ms, struct err *e)
@@ -301,7 +283,7 @@ static const char *measured(const struct settings_reader *r, int64_t value,
     while (i + 1 < n && (value == 0 || value % units[i].factor))
         i++;
     out = arena_fmt(r->arena, "%lld%s", (long long)(value / units[i].factor), units[i].name);
-    return out ? out : no_memory;
+    return out ? out : SETTINGS_NO_MEMORY;
 }
 
 static bool in_range(const struct reading *x, int64_t value, const struct unit *units, size_t n)
@@ -328,12 +310,12 @@ static bool read_duration(const struct reading *x, int64_t *field)
     const size_t n = sizeof time_units / sizeof time_units[0];
     bool bare;
     int64_t value;
-    const char *text = scalar(x, what, &bare);
+    const char *text = settings_scalar(x, what, &bare);
 
     if (!text)
         return false;
     if (settings_duration(text, &value, NULL))
-        return expected(x, what, text);
+        return settings_expected(x, what, text);
     if (!in_range(x, value, time_units, n))
         return false;
     *field = value;
@@ -346,12 +328,12 @@ static bool read_size(const struct reading *x, int64_t *field)
     const size_t n = sizeof size_units / sizeof size_units[0];
     bool bare;
     int64_t value;
-    const char *text = scalar(x, what, &bare);
+    const char *text = settings_scalar(x, what, &bare);
 
     if (!text)
         return false;
     if (settings_size(text, &value, NULL))
-        return expected(x, what, text);
+        return settings_expected(x, what, text);
     if (!in_range(x, value, size_units, n))
         return false;
     *field = value;
@@ -363,12 +345,12 @@ static bool read_time(const struct reading *x, int64_t *field)
     static const char what[] = "a time such as 2026-03-01T00:00:00Z";
     bool bare;
     int64_t value;
-    const char *text = scalar(x, what, &bare);
+    const char *text = settings_scalar(x, what, &bare);
 
     if (!text)
         return false;
     if (settings_time(text, &value, NULL))
-        return expected(x, what, text);
+        return settings_expected(x, what, text);
     *field = value;
     return true;
 }
@@ -378,14 +360,14 @@ static bool read_int(const struct reading *x, int64_t *field)
     static const char what[] = "a whole number";
     bool bare, minus;
     int64_t value;
-    const char *text = scalar(x, what, &bare);
+    const char *text = settings_scalar(x, what, &bare);
 
     if (!text)
         return false;
     minus = *text == '-';
     if (!bare || !measure(text + minus, no_units, 1, &value)) {
         if (bare)
-            return expected(x, what, text);
+            return settings_expected(x, what, text);
         yaml_fault(x->reader->faults, x->node, "%s: expected %s, found text in quotes", x->name,
                    what);
         return false;
@@ -400,12 +382,12 @@ static bool read_bool(const struct reading *x, bool *field)
 {
     static const char what[] = "true or false";
     bool bare;
-    const char *text = scalar(x, what, &bare);
+    const char *text = settings_scalar(x, what, &bare);
 
     if (!text)
         return false;
     if (!bare || (strcmp(text, "true") != 0 && strcmp(text, "false") != 0))
-        return expected(x, what, text);
+        return settings_expected(x, what, text);
     *field = *text == 't';
     return true;
 }
@@ -415,7 +397,7 @@ static bool read_bool(const struct reading *x, bool *field)
 static bool read_text(const struct reading *x, const char **field)
 {
     bool bare;
-    const char *text = scalar(x, "text", &bare);
+    const char *text = settings_scalar(x, "text", &bare);
 
     if (!text)
         return false;
@@ -431,7 +413,7 @@ static bool read_word(const struct reading *x, int *field)
 {
     const char *const *words = x->setting->words;
     bool bare;
-    const char *text = scalar(x, join(x->reader, words), &bare), *near;
+    const char *text = settings_scalar(x, join(x->reader, words), &bare), *near;
 
     if (!text)
         return false;
@@ -442,8 +424,8 @@ static bool read_word(const struct reading *x, int *field)
         }
     near = yaml_nearest(text, words);
     yaml_fault(x->reader->faults, x->node, "%s: expected one of %s, found %s%s%s%s", x->name,
-               join(x->reader, words), shown(x->reader, text), near ? "; did you mean " : "",
-               near ? near : "", near ? "?" : "");
+               join(x->reader, words), settings_shown(x->reader, text),
+               near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     return false;
 }
 
@@ -452,7 +434,7 @@ static bool read_guid(const struct reading *x, const char **field)
     static const char what[] = "a GUID such as 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50";
     static const char shape[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
     bool bare, good;
-    const char *text = scalar(x, what, &bare);
+    const char *text = settings_scalar(x, what, &bare);
     char *lower;
 
     if (!text)
@@ -461,10 +443,10 @@ static bool read_guid(const struct reading *x, const char **field)
     for (size_t i = 0; good && shape[i]; i++)
         good = shape[i] == '-' ? text[i] == '-' : isxdigit((unsigned char)text[i]) != 0;
     if (!good)
-        return expected(x, what, text);
+        return settings_expected(x, what, text);
     lower = arena_str(x->reader->arena, text);
     if (!lower)
-        return expected(x, what, no_memory);
+        return settings_expected(x, what, SETTINGS_NO_MEMORY);
     for (char *p = lower; *p; p++)
         *p = (char)tolower((unsigned char)*p);
     *field = lower;
@@ -486,493 +468,9 @@ static bool take_address(const struct reading *x, const char *text, const char *
 static bool read_address(const struct reading *x, const char **field)
 {
     bool bare;
-    const char *text = scalar(x, "a mail address such as soc@contoso.example", &bare);
+    const char *text = settings_scalar(x, "a mail address such as soc@contoso.example", &bare);
 
     return text && take_address(x, text, field);
-}
-
-/* ---- network addresses -------------------------------------------------------------------------- */
-
-static bool is_loopback(const unsigned char address[16])
-{
-    static const unsigned char v4[13] = {[10] = 0xff, [11] = 0xff, [12] = 127};
-
-    return memcmp(address, v4, sizeof v4) == 0 ||
-           memcmp(address, &in6addr_loopback, sizeof in6addr_loopback) == 0;
-}
-
-/* An address literal of either family, IPv4 as ::ffff:a.b.c.d. */
-static bool take_ip(const char *text, bool *ret_v4, unsigned char ret[16])
-{
-    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
-    struct in_addr v4;
-    struct in6_addr v6;
-
-    if (inet_pton(AF_INET, text, &v4) == 1) {
-        memcpy(ret, mapped, sizeof mapped);
-        memcpy(ret + sizeof mapped, &v4, sizeof v4);
-        *ret_v4 = true;
-        return true;
-    }
-    if (inet_pton(AF_INET6, text, &v6) == 1) {
-        memcpy(ret, &v6, sizeof v6);
-        *ret_v4 = false;
-        return true;
-    }
-    return false;
-}
-
-enum err_code settings_cidr(const char *text, struct cidr *ret, struct err *e)
-{
-    char address[INET6_ADDRSTRLEN];
-    const char *slash = strchr(text, '/');
-    size_t len = slash ? (size_t)(slash - text) : strlen(text);
-    struct cidr net;
-    int64_t bits;
-    bool v4;
-
-    if (len >= sizeof address)
-        goto bad;
-    memcpy(address, text, len);
-    address[len] = '\0';
-    if (!take_ip(address, &v4, net.address))
-        goto bad;
-    bits = v4 ? 32 : 128;
-    if (slash && (strlen(slash + 1) > 3 || !measure(slash + 1, no_units, 1, &bits) ||
-                  bits > (v4 ? 32 : 128)))
-        goto bad;
-    net.bits = (unsigned)bits + (v4 ? 96 : 0);
-    for (unsigned i = net.bits; i < 128; i++)
-        if (net.address[i / 8] & (0x80u >> i % 8))
-            return err_set(e, ERR_INVALID, "'%.60s' has bits set behind its prefix of %lld", text,
-                           (long long)bits);
-    *ret = net;
-    return ERR_OK;
-bad:
-    return err_set(e, ERR_INVALID, "'%.60s' is not a network such as 10.0.0.0/8 or 2001:db8::/32",
-                   text);
-}
-
-bool cidr_contains(const struct cidr *net, const unsigned char address[16])
-{
-    unsigned whole = net->bits / 8, rest = net->bits % 8;
-
-    if (memcmp(net->address, address, whole) != 0)
-        return false;
-    return rest == 0 || ((net->address[whole] ^ address[whole]) >> (8 - rest)) == 0;
-}
-
-/* Splits "host:port", "[v6]:port"; an address literal and a port, or false. */
-static bool take_listen(const char *text, unsigned char ret_address[16])
-{
-    char host[INET6_ADDRSTRLEN];
-    const char *start = text, *end;
-    bool bracket = *text == '[', v4;
-    int64_t port;
-
-    if (bracket)
-        start++;
-    end = bracket ? strchr(start, ']') : strchr(start, ':');
-    if (!end || (size_t)(end - start) >= sizeof host)
-        return false;
-    memcpy(host, start, (size_t)(end - start));
-    host[end - start] = '\0';
-    if (bracket && *++end != ':')
-        return false;
-    if (strlen(end + 1) > 5 || !measure(end + 1, no_units, 1, &port) || port > 65535)
-        return false;
-    return take_ip(host, &v4, ret_address) && v4 == !bracket;
-}
-
-bool settings_listen_is_local(const char *address)
-{
-    unsigned char ip[16];
-
-    return strncmp(address, "unix:", 5) == 0 || (take_listen(address, ip) && is_loopback(ip));
-}
-
-static bool read_listen(const struct reading *x, const char **field)
-{
-    static const char what[] = "an address such as 127.0.0.1:8080, [::]:8443 or unix:/path";
-    unsigned char ip[16];
-    bool bare, good;
-    const char *text = scalar(x, what, &bare);
-
-    if (!text)
-        return false;
-    if (strncmp(text, "unix:", 5) == 0)
-        /* sun_path holds 107 bytes and the NUL */
-        good = text[5] == '/' && strlen(text + 5) < sizeof((struct sockaddr_un *)0)->sun_path;
-    else
-        good = take_listen(text, ip);
-    if (!good)
-        return expected(x, what, text);
-    *field = text;
-    return true;
-}
-
-/* Does an URL's host (len bytes, brackets included) name this machine? As rest.h has it. */
-static bool host_is_loopback(const char *host, size_t len)
-{
-    char address[INET6_ADDRSTRLEN];
-    unsigned char ip[16];
-    bool v4;
-
-    if (len == 9 && strncasecmp(host, "localhost", 9) == 0)
-        return true;
-    if (len > 2 && host[0] == '[') {
-        host++;
-        len -= 2;
-    }
-    if (len >= sizeof address)
-        return false;
-    memcpy(address, host, len);
-    address[len] = '\0';
-    return take_ip(address, &v4, ip) && is_loopback(ip);
-}
-
-static bool read_url(const struct reading *x, const char **field)
-{
-    static const char what[] = "a URL such as https://host.example";
-    const char *text, *host, *out;
-    size_t host_len, len;
-    bool bare, https;
-
-    text = scalar(x, what, &bare);
-    if (!text)
-        return false;
-    https = strncasecmp(text, "https://", 8) == 0;
-    if (!https && strncasecmp(text, "http://", 7) != 0)
-        return expected(x, what, text);
-    host = text + (https ? 8 : 7);
-    host_len = strcspn(host, "/?#");
-    if (memchr(host, '@', host_len)) { /* not echoed: it may be a password */
-        yaml_fault(x->reader->faults, x->node, "%s: a URL here has no user name or password",
-                   x->name);
-        return false;
-    }
-    if (*host == '[') {
-        const char *end = memchr(host, ']', host_len);
-
-        host_len = end ? (size_t)(end + 1 - host) : 0;
-    } else {
-        host_len = strcspn(host, ":/?#");
-    }
-    if (host_len == 0 || strpbrk(host, "?# \\\"<>"))
-        return expected(x, what, text);
-    for (const char *p = text; *p; p++)
-        if ((unsigned char)*p <= 0x20 || (unsigned char)*p >= 0x7f)
-            return expected(x, what, text);
-    if (host[host_len] == ':') {
-        const char *port = host + host_len + 1;
-        size_t digits = strspn(port, "0123456789");
-
-        if (digits == 0 || digits > 5 || (port[digits] && port[digits] != '/'))
-            return expected(x, what, text);
-    } else if (host[host_len] && host[host_len] != '/') {
-        return expected(x, what, text);
-    }
-    if (!https && !host_is_loopback(host, host_len)) {
-        yaml_fault(x->reader->faults, x->node,
-                   "%s: expected https:// (plain http is for this machine alone), found %s",
-                   x->name, shown(x->reader, text));
-        return false;
-    }
-    for (len = strlen(text); text[len - 1] == '/';)
-        len--;
-    out = arena_strn(x->reader->arena, text, len);
-    if (!out)
-        return expected(x, what, no_memory);
-    *field = out;
-    return true;
-}
-
-/* ---- files ------------------------------------------------------------------------------------ */
-
-/* The path as it is to be opened; NULL with a fault noted. */
-static const char *resolve(const struct reading *x, const char *path)
-{
-    const struct settings_reader *r = x->reader;
-    const char *file = x->node->file, *slash = file ? strrchr(file, '/') : NULL, *out = path;
-
-    if (!*path) {
-        yaml_fault(r->faults, x->node, "%s is empty", x->name);
-        return NULL;
-    }
-    if (strncmp(path, CREDENTIALS, strlen(CREDENTIALS)) == 0 &&
-        (path[strlen(CREDENTIALS)] == '/' || !path[strlen(CREDENTIALS)])) {
-        const char *folder = environment(r, &CREDENTIALS[1]);
-
-        if (!folder || !*folder) {
-            yaml_fault(
-                r->faults, x->node,
-                "%s: the environment has no CREDENTIALS_DIRECTORY; systemd sets it for a unit "
-                "with LoadCredential=",
-                x->name);
-            return NULL;
-        }
-        out = arena_fmt(r->arena, "%s%s", folder, path + strlen(CREDENTIALS));
-    } else if (*path != '/' && slash) {
-        out = arena_fmt(r->arena, "%.*s/%s", (int)(slash - file), file, path);
-    }
-    if (!out)
-        yaml_fault(r->faults, x->node, "%s: %s", x->name, no_memory);
-    return out;
-}
-
-/* Has somebody written the secret itself where its file is to be named? "whsec_…" is one; long words of
- * all kinds of characters are: tokens, and client secrets of Entra ID have 40. */
-static bool looks_like_secret(const char *text)
-{
-    bool upper = false, lower = false, digit = false;
-
-    if (strncmp(text, "whsec_", 6) == 0 || strncmp(text, "whsk_", 5) == 0)
-        return true;
-    for (const char *p = text; *p; p++) {
-        upper = upper || (*p >= 'A' && *p <= 'Z');
-        lower = lower || (*p >= 'a' && *p <= 'z');
-        digit = digit || (*p >= '0' && *p <= '9');
-        if (*p == '/')
-            return false;
-    }
-    return upper && lower && digit && strlen(text) >= 24;
-}
-
-static void file_fault(const struct reading *x, const char *path, int error)
-{
-    const char *slash = strrchr(path, '/'), *last = slash ? slash + 1 : path;
-    const char *why = error == ENOENT    ? "there is no such file"
-                      : error == EACCES  ? "this user may not read it"
-                      : error == EISDIR  ? "it is a folder"
-                      : error == ENOTDIR ? "a part of its path is no folder"
-                                         : strerrordesc_np(error);
-
-    if ((error == ENOENT || error == ENAMETOOLONG || error == ENOTDIR) && *suffix(x->setting) &&
-        (looks_like_secret(x->node->text) || looks_like_secret(last))) {
-        yaml_fault(x->reader->faults, x->node,
-                   "%s: expected the name of a file; this looks like the secret itself, which does "
-                   "not stand here: write it into a file of its own (chmod 600) and name that",
-                   x->name);
-        return;
-    }
-    yaml_fault(x->reader->faults, x->node, "%s: cannot read %s: %s%s", x->name, path,
-               why ? why : "unknown error",
-               error == ENOENT && *suffix(x->setting) ? "; write the secret into it (chmod 600)"
-                                                      : "");
-}
-
-/* Opens for reading; -1 with a fault noted. */
-static int open_file(const struct reading *x, const char *path, struct stat *ret)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    int error = fd < 0 || fstat(fd, ret) < 0 ? errno : S_ISDIR(ret->st_mode) ? EISDIR : 0;
-
-    watch_note(x->reader->files, path, fd < 0 ? NULL : ret);
-    if (!error)
-        return fd;
-    if (fd >= 0)
-        (void)close(fd); /* was only read */
-    file_fault(x, path, error);
-    return -1;
-}
-
-static bool read_path(const struct reading *x, const char **field)
-{
-    bool bare;
-    const char *text = scalar(x, "a file", &bare), *path = text ? resolve(x, text) : NULL;
-    struct stat st;
-    int fd;
-
-    if (!path || (fd = open_file(x, path, &st)) < 0)
-        return false;
-    (void)close(fd); /* was only looked at */
-    *field = path;
-    return true;
-}
-
-/* Reads at most room bytes; -1 and errno. */
-static ssize_t read_all(int fd, char *bytes, size_t room)
-{
-    size_t len = 0;
-
-    while (len < room) {
-        ssize_t n = read(fd, bytes + len, room - len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        len += (size_t)n;
-    }
-    return (ssize_t)len;
-}
-
-static bool take_secret_file(const struct reading *x, struct secret *ret)
-{
-    char bytes[SECRET_MAX + 1];
-    bool bare, good = false;
-    const char *text = scalar(x, "a file", &bare), *path = text ? resolve(x, text) : NULL;
-    struct stat st;
-    ssize_t len;
-    int fd;
-
-    if (!path)
-        return false;
-    fd = open_file(x, path, &st);
-    if (fd < 0)
-        return false;
-    len = read_all(fd, bytes, sizeof bytes);
-    if (len < 0)
-        file_fault(x, path, errno);
-    (void)close(fd); /* was only read */
-    if (len > 0 && bytes[len - 1] == '\n')
-        len -= len > 1 && bytes[len - 2] == '\r' ? 2 : 1;
-    if (len > SECRET_MAX) {
-        yaml_fault(x->reader->faults, x->node,
-                   "%s: %s is larger than 64 KiB, too large for a secret", x->name, path);
-    } else if (len == 0) {
-        yaml_fault(x->reader->faults, x->node, "%s: %s is empty", x->name, path);
-    } else if (len > 0 && memchr(bytes, '\0', (size_t)len)) {
-        yaml_fault(x->reader->faults, x->node, "%s: %s holds a zero byte", x->name, path);
-    } else if (len > 0) {
-        ret->file = path;
-        ret->text = arena_strn(x->reader->arena, bytes, (size_t)len);
-        ret->len = ret->text ? (size_t)len : 0;
-        good = ret->text != NULL;
-        if (!good)
-            yaml_fault(x->reader->faults, x->node, "%s: %s", x->name, no_memory);
-        if (x->reader->notes && S_ISREG(st.st_mode) && (st.st_mode & (S_IROTH | S_IWOTH)))
-            yaml_fault(x->reader->notes, x->node,
-                       "%s: everybody on this machine can read %s; chmod 600 would keep it secret",
-                       x->name, path);
-    }
-    explicit_bzero(bytes, sizeof bytes);
-    return good;
-}
-
-/* ---- secrets that are good for a time ---------------------------------------------------------- */
-
-bool window_holds(const struct window *w, int64_t now_ms)
-{
-    return (!w->not_before_ms || now_ms >= w->not_before_ms) &&
-           (!w->not_after_ms || now_ms <= w->not_after_ms);
-}
-
-const char *secret_name(const struct secret *s)
-{
-    return s->name ? s->name : s->file ? s->file : s->text;
-}
-
-struct secret *secret_current(const struct secret_list *list, int64_t now_ms)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (window_holds(&list->items[i].window, now_ms))
-            return &list->items[i];
-    return NULL;
-}
-
-/* The map form of an entry; `file` or `key` comes first in its table. */
-struct entry {
-    const struct yaml_node *what;
-    const char *name;
-    struct window window;
-};
-
-#define ENTRY_ROW(word, kind, field, ...)                                                          \
-    {                                                                                              \
-        .key = (word), .type = (kind), .offset = offsetof(struct entry, field), __VA_ARGS__        \
-    }
-#define ENTRY_REST                                                                                 \
-    ENTRY_ROW("name", SET_TEXT, name, .meaning = "what the log calls it"),                         \
-        ENTRY_ROW("not_before", SET_TIME, window.not_before_ms,                                    \
-                  .meaning = "it is not good before this time"),                                   \
-        ENTRY_ROW("not_after", SET_TIME, window.not_after_ms,                                      \
-                  .meaning = "it is not good after this time"),                                    \
-        {.key = NULL},
-static const struct setting secret_entry[] = {
-    ENTRY_ROW("file", SET_NODE, what, .meaning = "the file with the secret", .required = true),
-    ENTRY_REST};
-static const struct setting public_entry[] = {
-    ENTRY_ROW("key", SET_NODE, what, .meaning = "the public key", .required = true), ENTRY_REST};
-
-static bool take_public_text(const struct reading *x, struct secret *ret)
-{
-    bool bare;
-    const char *text = scalar(x, "text", &bare);
-
-    if (!text)
-        return false;
-    if (!*text) {
-        yaml_fault(x->reader->faults, x->node, "%s: an empty text", x->name);
-        return false;
-    }
-    ret->text = arena_str(x->reader->arena, text);
-    if (!ret->text) {
-        yaml_fault(x->reader->faults, x->node, "%s: %s", x->name, no_memory);
-        return false;
-    }
-    ret->len = strlen(text);
-    return true;
-}
-
-/* One entry of a list: a file or a public key, or a map around it. */
-static bool take_entry(const struct reading *x, void *item)
-{
-    const bool is_public = x->setting->type == SET_PUBLIC_LIST;
-    const struct settings_reader *r = x->reader;
-    const size_t faults = r->faults->count;
-    struct entry in = {.what = x->node};
-    struct secret *ret = item;
-    struct reading one = *x;
-
-    if (x->node->kind == YAML_MAP) {
-        in.what = NULL;
-        settings_read(r, x->node, x->name, is_public ? public_entry : secret_entry, &in);
-        if (in.name && !*in.name)
-            yaml_fault(r->faults, yaml_get(x->node, "name"), "%s.name is empty", x->name);
-        if (in.window.not_before_ms && in.window.not_after_ms &&
-            in.window.not_after_ms <= in.window.not_before_ms)
-            yaml_fault(r->faults, yaml_get(x->node, "not_after"),
-                       "%s.not_after: expected a time after not_before", x->name);
-    }
-    if (!in.what)
-        return false; /* the fault is noted */
-    ret->name = in.name;
-    ret->window = in.window;
-    ret->at = one.node = in.what;
-    return (is_public ? take_public_text(&one, ret) : take_secret_file(&one, ret)) &&
-           r->faults->count == faults;
-}
-
-/* What time has made of a list is worth a line, and no fault. */
-static void note_windows(const struct reading *x, const struct secret_list *list)
-{
-    const struct settings_reader *r = x->reader;
-    const int64_t now = clock_wall_ms(r->clock ? r->clock : clock_system());
-    char text[CLOCK_TEXT_SIZE];
-
-    if (!r->notes)
-        return;
-    if (list->count && !secret_current(list, now))
-        yaml_fault(r->notes, x->node, "%s: none of them is good now: whoever uses one is refused",
-                   x->name);
-    for (size_t i = 0; i < list->count; i++) {
-        const struct secret *s = &list->items[i];
-
-        if (s->window.not_after_ms && now > s->window.not_after_ms)
-            yaml_fault(r->notes, s->at, "%s: %.100s has not been good since %s; take it out",
-                       x->name, secret_name(s), clock_format(s->window.not_after_ms, text));
-    }
-}
-
-void secret_wipe(struct secret *s)
-{
-    if (s->text)
-        explicit_bzero(s->text, s->len);
-    s->text = NULL;
-    s->len = 0;
 }
 
 /* ---- lists ------------------------------------------------------------------------------------ */
@@ -994,14 +492,14 @@ static bool read_list(const struct reading *x, const char *what, size_t size, vo
                        what);
             return false;
         }
-    } else if ((x->node->kind == YAML_MAP && take != take_entry) || x->node->null) {
+    } else if ((x->node->kind == YAML_MAP && take != settings_take_entry) || x->node->null) {
         yaml_fault(x->reader->faults, x->node, "%s: expected %s, found %s", x->name, what,
                    kind_name(x->node));
         return false;
     }
     items = arena_array(x->reader->arena, count ? count : 1, size);
     if (!items) {
-        yaml_fault(x->reader->faults, x->node, "%s: %s", x->name, no_memory);
+        yaml_fault(x->reader->faults, x->node, "%s: %s", x->name, SETTINGS_NO_MEMORY);
         return false;
     }
     for (const struct yaml_node *n = first; n && done < count; n = n->next, done++) {
@@ -1021,7 +519,7 @@ static bool read_list(const struct reading *x, const char *what, size_t size, vo
 static bool take_list_text(const struct reading *x, void *item)
 {
     bool bare;
-    const char *text = scalar(x, "text", &bare);
+    const char *text = settings_scalar(x, "text", &bare);
 
     if (text && !*text) {
         yaml_fault(x->reader->faults, x->node, "%s: an empty text", x->name);
@@ -1040,7 +538,7 @@ static bool take_list_cidr(const struct reading *x, void *item)
 {
     struct err e = {0};
     bool bare;
-    const char *text = scalar(x, "a network such as 10.0.0.0/8", &bare);
+    const char *text = settings_scalar(x, "a network such as 10.0.0.0/8", &bare);
 
     if (!text)
         return false;
@@ -1080,10 +578,10 @@ static bool read_secret_list(const struct reading *x, struct secret_list *field)
     void *items = NULL;
     size_t count = 0;
 
-    if (!read_list(x, what, sizeof(struct secret), &items, &count, take_entry))
+    if (!read_list(x, what, sizeof(struct secret), &items, &count, settings_take_entry))
         return false;
     *field = (struct secret_list){.items = items, .count = count};
-    note_windows(x, field);
+    settings_note_windows(x, field);
     return true;
 }
 
@@ -1106,11 +604,11 @@ static bool read_value(const struct reading *x, void *field)
     case SET_TEXT:
         return read_text(x, field);
     case SET_URL:
-        return read_url(x, field);
+        return settings_read_url(x, field);
     case SET_LISTEN:
-        return read_listen(x, field);
+        return settings_read_listen(x, field);
     case SET_PATH:
-        return read_path(x, field);
+        return settings_read_path(x, field);
     case SET_ADDRESS:
         return read_address(x, field);
     case SET_GUID:
@@ -1129,7 +627,7 @@ static bool read_value(const struct reading *x, void *field)
         return read_time(x, field);
     case SET_SECRET:
         ((struct secret *)field)->at = x->node;
-        return take_secret_file(x, field);
+        return settings_take_secret_file(x, field);
     case SET_SECRET_LIST:
     case SET_PUBLIC_LIST:
         return read_secret_list(x, field);
@@ -1161,7 +659,7 @@ static bool is_key(const struct setting *s, const char *text)
 {
     size_t len = strlen(s->key);
 
-    return strncmp(text, s->key, len) == 0 && strcmp(text + len, suffix(s)) == 0;
+    return strncmp(text, s->key, len) == 0 && strcmp(text + len, settings_suffix(s)) == 0;
 }
 
 static const struct yaml_node *find_value(const struct yaml_node *map, const struct setting *s)
@@ -1176,7 +674,8 @@ static const struct yaml_node *find_value(const struct yaml_node *map, const str
 /* The key as it is written in the file, for messages. */
 static const char *written(const struct settings_reader *r, const struct setting *s)
 {
-    const char *key = *suffix(s) ? arena_fmt(r->arena, "%s%s", s->key, suffix(s)) : s->key;
+    const char *key =
+        *settings_suffix(s) ? arena_fmt(r->arena, "%s%s", s->key, settings_suffix(s)) : s->key;
 
     return key ? key : s->key;
 }
@@ -1209,7 +708,7 @@ static void unknown_key(const struct settings_reader *reader, const struct yaml_
     size_t n = 0;
 
     for (s = table; s->key; s++) {
-        if (*suffix(s) && strcmp(key->text, s->key) == 0) {
+        if (*settings_suffix(s) && strcmp(key->text, s->key) == 0) {
             yaml_fault(
                 reader->faults, key,
                 "%s: secrets do not stand in this file; put it into a file of its own and name "
@@ -1232,7 +731,8 @@ static void unknown_key(const struct settings_reader *reader, const struct yaml_
                    full_name(reader, what, key->text), full_name(reader, what, near));
     else
         yaml_fault(reader->faults, key, "%s: unknown key; expected one of %s",
-                   full_name(reader, what, key->text), words ? join(reader, words) : no_memory);
+                   full_name(reader, what, key->text),
+                   words ? join(reader, words) : SETTINGS_NO_MEMORY);
 }
 
 void settings_read_key(const struct settings_reader *reader, const struct yaml_node *map,

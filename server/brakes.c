@@ -5,6 +5,7 @@
 
 #include "policy.h"
 #include "store_isolations.h"
+#include "store_rows.h"
 #include "store_upkeep.h"
 
 static const char *group_of(const struct braking *b)
@@ -12,12 +13,6 @@ static const char *group_of(const struct braking *b)
     const char *name = json_get_string(b->facts->machine, "rbacGroupName");
 
     return name ? name : "";
-}
-
-static enum err_code read_count(struct db_rows *rows, int64_t *ret, struct err *e)
-{
-    *ret = db_next(rows) ? db_int(rows, 0) : 0;
-    return db_rows_end(rows, e);
 }
 
 /* ---- what has been seen ----------------------------------------------------------------------- */
@@ -65,7 +60,7 @@ static enum err_code check_canary(struct db_tx *tx, const struct braking *b, boo
     code = db_query(tx, e, &rows, "SELECT isolations FROM canaries WHERE policy = $1", "t",
                     policy_hash(p));
     if (!code)
-        code = read_count(rows, &used, e);
+        code = store_take_int(rows, &used, e);
     if (code || used >= least)
         return code;
     *ret_held = true;
@@ -102,7 +97,7 @@ static enum err_code check_storm(struct db_tx *tx, const struct braking *b, bool
                         "SELECT count(*) FROM detections WHERE tenant = $1 AND detector = $2", "tt",
                         b->c->tenant, detector);
     if (!code)
-        code = read_count(rows, &machines, e);
+        code = store_take_int(rows, &machines, e);
     if (code || machines <= storm->machines || is_lifted(b, b->approval->limits))
         return code;
     *ret_held = true;
@@ -142,7 +137,7 @@ static enum err_code count_used(struct db_tx *tx, const struct braking *b,
     default:
         return isolation_count_since(tx, since, ret, e);
     }
-    return code ? code : read_count(rows, ret, e);
+    return code ? code : store_take_int(rows, ret, e);
 }
 
 /* How many a limit allows here. */
@@ -163,7 +158,7 @@ static enum err_code count_allowed(struct db_tx *tx, const struct braking *b,
                         " AND seen >= $3",
                         "tti", b->c->tenant, group_of(b), b->now - SEEN_MACHINE_MS);
     if (!code)
-        code = read_count(rows, &machines, e);
+        code = store_take_int(rows, &machines, e);
     *ret = machines * l->percent / 100;
     if (*ret < 1)
         *ret = 1;

@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "store_rows.h"
+
 static const char *const names[ACTION_STATES] = {
     [ACTION_REQUESTED] = "requested",
     [ACTION_PENDING] = "pending",
@@ -20,9 +22,9 @@ const char *action_state_name(enum action_state state)
     "id, case_id, tenant, machine_id, handler, detail, comment, state, why, action_id, requestor," \
     " adopted, posted, fetched, requested, ended, updated"
 
-static enum err_code read_row(struct db_rows *rows, struct arena *a, struct action_record *r,
-                              struct err *e)
+static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item, struct err *e)
 {
+    struct action_record *r = item;
     bool nomem = false;
     int state = 0;
 
@@ -58,20 +60,10 @@ static enum err_code read_row(struct db_rows *rows, struct arena *a, struct acti
 struct read {
     struct arena *arena;
     int64_t id;
-    size_t limit, count;
-    struct action_record *list;
+    size_t limit;
+    struct action_record *one;
+    struct store_list list;
 };
-
-static enum err_code read_rows(struct read *r, struct db_rows *rows, struct err *e)
-{
-    enum err_code code = ERR_OK, end;
-
-    r->count = 0;
-    while (!code && r->count < r->limit && db_next(rows))
-        code = read_row(rows, r->arena, &r->list[r->count++], e);
-    end = db_rows_end(rows, code ? NULL : e);
-    return code ? code : end;
-}
 
 static enum err_code load_fn(struct db_tx *tx, void *arg, struct err *e)
 {
@@ -80,17 +72,15 @@ static enum err_code load_fn(struct db_tx *tx, void *arg, struct err *e)
     enum err_code code =
         db_query(tx, e, &rows, "SELECT " COLUMNS " FROM actions WHERE id = $1", "i", r->id);
 
-    if (!code)
-        code = read_rows(r, rows, e);
-    if (!code && !r->count)
-        return err_set(e, ERR_NOT_FOUND, "there is no action with this id");
-    return code;
+    return code ? code
+                : store_take_one(rows, r->arena, read_row, r->one,
+                                 "there is no action with this id", e);
 }
 
 enum err_code store_action_load(struct store *s, struct arena *a, int64_t id,
                                 struct action_record *ret, struct err *e)
 {
-    struct read r = {.arena = a, .id = id, .limit = 1, .list = ret};
+    struct read r = {.arena = a, .id = id, .one = ret};
 
     return db_read(s->db, load_fn, &r, e);
 }
@@ -99,15 +89,12 @@ static enum err_code list_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct read *r = arg;
     struct db_rows *rows;
-    enum err_code code;
+    enum err_code code = db_query(
+        tx, e, &rows, "SELECT " COLUMNS " FROM actions WHERE case_id = $1 ORDER BY id LIMIT $2",
+        "ii", r->id, (int64_t)r->limit);
 
-    r->list = arena_array(r->arena, r->limit, sizeof *r->list);
-    if (!r->list)
-        return err_set(e, ERR_NOMEM, "list of actions");
-    code = db_query(tx, e, &rows,
-                    "SELECT " COLUMNS " FROM actions WHERE case_id = $1 ORDER BY id LIMIT $2", "ii",
-                    r->id, (int64_t)r->limit);
-    return code ? code : read_rows(r, rows, e);
+    return code ? code
+                : store_take(rows, r->arena, sizeof(struct action_record), read_row, &r->list, e);
 }
 
 enum err_code store_action_list(struct store *s, struct arena *a, int64_t case_id, size_t limit,
@@ -118,8 +105,8 @@ enum err_code store_action_list(struct store *s, struct arena *a, int64_t case_i
 
     if (code)
         return code;
-    *ret = r.list;
-    *ret_count = r.count;
+    *ret = r.list.items;
+    *ret_count = r.list.count;
     return ERR_OK;
 }
 
@@ -133,10 +120,7 @@ enum err_code action_find_open(struct db_tx *tx, const char *tenant, const char 
                  " AND state IN ('requested', 'pending')",
                  "ttt", tenant, machine_id, handler);
 
-    if (code)
-        return code;
-    *ret_found = db_next(rows);
-    return db_rows_end(rows, e);
+    return code ? code : store_take_any(rows, ret_found, e);
 }
 
 enum err_code action_insert(struct db_tx *tx, const struct action_record *r, struct err *e)
@@ -186,9 +170,5 @@ enum err_code action_count_fetched(struct db_tx *tx, const char *tenant, int64_t
                  "SELECT count(*) FROM actions WHERE fetched > $1 AND fetched > 0 AND tenant = $2",
                  "it", since, tenant);
 
-    if (code)
-        return code;
-    if (db_next(rows))
-        *ret = db_int(rows, 0);
-    return db_rows_end(rows, e);
+    return code ? code : store_take_int(rows, ret, e);
 }

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "json.h"
+#include "store_rows.h"
 
 #define DETAIL_MAX ((size_t)1024 * 1024) /* 40 texts, each byte of them escaped */
 
@@ -235,41 +236,41 @@ static const char *text_of(struct audit_record *r, struct arena *a, struct db_ro
     return text ? text : "";
 }
 
+static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item, struct err *e)
+{
+    struct audit_record *r = item;
+    bool nomem = false;
+
+    *r = (struct audit_record){
+        .n = db_int(rows, 0), .time = db_int(rows, 1), .case_id = db_int(rows, 3)};
+    r->kind = text_of(r, a, rows, 2, &nomem);
+    r->detail = text_of(r, a, rows, 4, &nomem);
+    r->hash = text_of(r, a, rows, 5, &nomem);
+    return nomem ? err_set(e, ERR_NOMEM, "audit") : ERR_OK;
+}
+
 enum err_code audit_read(struct db_tx *tx, struct arena *a, int64_t after, size_t max,
                          struct audit_record **ret, size_t *ret_count, struct err *e)
 {
-    struct audit_record *list = arena_array(a, max, sizeof *list);
+    struct store_list list;
+    struct audit_record *items;
     struct db_rows *rows;
-    bool nomem = false;
-    size_t n = 0;
-    enum err_code code;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT n, time, kind, case_id, detail, hash FROM audit"
+                                  " WHERE n > $1 ORDER BY n LIMIT $2",
+                                  "ii", after, (int64_t)max);
 
-    if (!list)
-        return err_set(e, ERR_NOMEM, "audit");
-    code = db_query(tx, e, &rows,
-                    "SELECT n, time, kind, case_id, detail, hash FROM audit WHERE n > $1"
-                    " ORDER BY n LIMIT $2",
-                    "ii", after, (int64_t)max);
+    if (!code)
+        code = store_take(rows, a, sizeof *items, read_row, &list, e);
     if (code)
         return code;
-    for (; n < max && db_next(rows); n++) {
-        struct audit_record *r = &list[n];
-
-        *r = (struct audit_record){
-            .n = db_int(rows, 0), .time = db_int(rows, 1), .case_id = db_int(rows, 3)};
-        r->kind = text_of(r, a, rows, 2, &nomem);
-        r->detail = text_of(r, a, rows, 4, &nomem);
-        r->hash = text_of(r, a, rows, 5, &nomem);
-    }
-    code = db_rows_end(rows, e);
-    if (!code && nomem)
-        code = err_set(e, ERR_NOMEM, "audit");
-    for (size_t i = 0; i < n && !code; i++)
-        code = look_for(tx, &list[i], e);
+    items = list.items;
+    for (size_t i = 0; i < list.count && !code; i++)
+        code = look_for(tx, &items[i], e);
     if (code)
         return code;
-    *ret = list;
-    *ret_count = n;
+    *ret = items;
+    *ret_count = list.count;
     return ERR_OK;
 }
 

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "store_rows.h"
+
 #define COLUMNS "bursts.id, lead_case, first_mail, last_mail, mailed, held"
 
 static enum err_code take(struct db_rows *rows, struct burst *ret, struct err *e)
@@ -73,19 +75,33 @@ enum err_code burst_hold(struct db_tx *tx, const struct burst *b, int64_t due, s
     return code || b->held ? code : work_wake(tx, b->id, due, e);
 }
 
+static enum err_code read_held(struct db_rows *rows, struct arena *a, void *item, struct err *e)
+{
+    bool nomem = false;
+
+    *(struct burst_notice *)item =
+        (struct burst_notice){.id = db_int(rows, 0),
+                              .case_id = db_int(rows, 1),
+                              .after = db_int(rows, 2),
+                              .kind = store_text(a, rows, 3, &nomem),
+                              .said = store_text(a, rows, 4, &nomem),
+                              .machine = store_text(a, rows, 5, &nomem),
+                              .alert = store_text(a, rows, 6, &nomem),
+                              .thread = store_text(a, rows, 7, &nomem),
+                              .rule = store_text(a, rows, 8, &nomem),
+                              .machine_id = store_text(a, rows, 9, &nomem),
+                              .tenant = store_text(a, rows, 10, &nomem),
+                              .stale = db_int(rows, 11) != 0};
+    return nomem ? err_set(e, ERR_NOMEM, "burst") : ERR_OK;
+}
+
 enum err_code burst_held(struct db_tx *tx, struct arena *a, int64_t id, size_t max,
                          struct burst_notice **ret, size_t *ret_n, struct err *e)
 {
-    struct burst_notice *list = arena_array(a, max, sizeof *list);
+    struct store_list list;
     struct db_rows *rows;
-    bool nomem = false;
-    enum err_code code;
-    size_t n = 0;
-
-    if (!list)
-        return err_set(e, ERR_NOMEM, "burst");
     /* What a step of a machine came to says nothing of its isolation, and makes nothing stale. */
-    code = db_query(
+    enum err_code code = db_query(
         tx, e, &rows,
         "SELECT n.id, n.case_id, n.after, n.kind, n.said, n.machine, n.alert, n.thread, c.rule,"
         " c.machine_id, c.tenant, CASE WHEN n.kind NOT IN ('action_done', 'action_failed')"
@@ -95,26 +111,13 @@ enum err_code burst_held(struct db_tx *tx, struct arena *a, int64_t id, size_t m
         " FROM notices n JOIN cases c ON c.id = n.case_id"
         " WHERE n.burst = $1 AND n.state = 'held' ORDER BY n.id LIMIT $2",
         "ii", id, (int64_t)max);
+
+    if (!code)
+        code = store_take(rows, a, sizeof **ret, read_held, &list, e);
     if (code)
         return code;
-    for (; n < max && db_next(rows); n++)
-        list[n] = (struct burst_notice){.id = db_int(rows, 0),
-                                        .case_id = db_int(rows, 1),
-                                        .after = db_int(rows, 2),
-                                        .kind = store_text(a, rows, 3, &nomem),
-                                        .said = store_text(a, rows, 4, &nomem),
-                                        .machine = store_text(a, rows, 5, &nomem),
-                                        .alert = store_text(a, rows, 6, &nomem),
-                                        .thread = store_text(a, rows, 7, &nomem),
-                                        .rule = store_text(a, rows, 8, &nomem),
-                                        .machine_id = store_text(a, rows, 9, &nomem),
-                                        .tenant = store_text(a, rows, 10, &nomem),
-                                        .stale = db_int(rows, 11) != 0};
-    code = db_rows_end(rows, e);
-    if (code || nomem)
-        return code ? code : err_set(e, ERR_NOMEM, "burst");
-    *ret = list;
-    *ret_n = n;
+    *ret = list.items;
+    *ret_n = list.count;
     return ERR_OK;
 }
 

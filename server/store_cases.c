@@ -7,6 +7,7 @@
 #include "store_audit.h"
 #include "store_deliveries.h"
 #include "store_questions.h"
+#include "store_rows.h"
 #include "store_work.h"
 
 static const char *const case_names[CASE_STATES] = {
@@ -64,9 +65,9 @@ static enum step_state step_state_parse(const char *name)
     "id, delivery, isolation, tenant, alert_id, source, pushed_machine_id, machine_id, state, rule, why," \
     " told, created, updated"
 
-static enum err_code read_row(struct db_rows *rows, struct arena *a, struct case_record *c,
-                              struct err *e)
+static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item, struct err *e)
 {
+    struct case_record *c = item;
     bool nomem = false;
 
     *c = (struct case_record){
@@ -92,70 +93,49 @@ static enum err_code read_row(struct db_rows *rows, struct arena *a, struct case
     return ERR_OK;
 }
 
+/* The same, and the two columns that are long. */
+static enum err_code read_whole(struct db_rows *rows, struct arena *a, void *item, struct err *e)
+{
+    struct case_record *c = item;
+    bool nomem = false;
+    enum err_code code = read_row(rows, a, c, e);
+
+    if (code)
+        return code;
+    c->facts = store_text(a, rows, 14, &nomem);
+    c->verdict = store_text(a, rows, 15, &nomem);
+    return nomem ? err_set(e, ERR_NOMEM, "case") : ERR_OK;
+}
+
+static const char no_case[] = "there is no case with this id";
+
 enum err_code case_load(struct db_tx *tx, struct arena *a, int64_t id, struct case_record *ret,
                         struct err *e)
 {
-    struct case_record c;
     struct db_rows *rows;
-    bool found, nomem = false;
-    enum err_code code, end;
+    enum err_code code = db_query(
+        tx, e, &rows, "SELECT " LIST_COLUMNS ", facts, verdict FROM cases WHERE id = $1", "i", id);
 
-    code = db_query(tx, e, &rows,
-                    "SELECT " LIST_COLUMNS ", facts, verdict FROM cases WHERE id = $1", "i", id);
-    if (code)
-        return code;
-    found = db_next(rows);
-    if (found) {
-        code = read_row(rows, a, &c, e);
-        if (!code) {
-            c.facts = store_text(a, rows, 14, &nomem);
-            c.verdict = store_text(a, rows, 15, &nomem);
-            if (nomem)
-                code = err_set(e, ERR_NOMEM, "case");
-        }
-    }
-    end = db_rows_end(rows, code ? NULL : e);
-    if (code || end)
-        return code ? code : end;
-    if (!found)
-        return err_set(e, ERR_NOT_FOUND, "there is no case with this id");
-    *ret = c;
-    return ERR_OK;
+    return code ? code : store_take_one(rows, a, read_whole, ret, no_case, e);
 }
 
 enum err_code case_load_row(struct db_tx *tx, struct arena *a, int64_t id, struct case_record *ret,
                             struct err *e)
 {
-    struct case_record c;
     struct db_rows *rows;
-    bool found;
-    enum err_code code, end;
+    enum err_code code =
+        db_query(tx, e, &rows, "SELECT " LIST_COLUMNS " FROM cases WHERE id = $1", "i", id);
 
-    code = db_query(tx, e, &rows, "SELECT " LIST_COLUMNS " FROM cases WHERE id = $1", "i", id);
-    if (code)
-        return code;
-    found = db_next(rows);
-    if (found)
-        code = read_row(rows, a, &c, e);
-    end = db_rows_end(rows, code ? NULL : e);
-    if (code || end)
-        return code ? code : end;
-    if (!found)
-        return err_set(e, ERR_NOT_FOUND, "there is no case with this id");
-    *ret = c;
-    return ERR_OK;
+    return code ? code : store_take_one(rows, a, read_row, ret, no_case, e);
 }
 
 enum err_code case_list(struct db_tx *tx, struct arena *a, const struct case_filter *f,
                         struct case_record **ret, size_t *ret_count, struct err *e)
 {
-    struct case_record *list = arena_array(a, f->limit, sizeof *list);
+    struct store_list list;
     struct db_rows *rows;
-    size_t n = 0;
-    enum err_code code, end;
+    enum err_code code;
 
-    if (!list)
-        return err_set(e, ERR_NOMEM, "list of cases");
     if (f->isolation)
         code = db_query(tx, e, &rows,
                         "SELECT " LIST_COLUMNS " FROM cases WHERE isolation = $1"
@@ -176,61 +156,49 @@ enum err_code case_list(struct db_tx *tx, struct arena *a, const struct case_fil
                         "iititii", f->before_id ? f->before_id : INT64_MAX, f->since,
                         f->state ? f->state : "", (int64_t)!f->state, f->tenant ? f->tenant : "",
                         (int64_t)!f->tenant, (int64_t)f->limit);
+    if (!code)
+        code = store_take(rows, a, sizeof **ret, read_row, &list, e);
     if (code)
         return code;
-    while (!code && n < f->limit && db_next(rows))
-        code = read_row(rows, a, &list[n++], e);
-    end = db_rows_end(rows, code ? NULL : e);
-    if (code || end)
-        return code ? code : end;
-    *ret = list;
-    *ret_count = n;
+    *ret = list.items;
+    *ret_count = list.count;
+    return ERR_OK;
+}
+
+static enum err_code read_step(struct db_rows *rows, struct arena *a, void *item, struct err *e)
+{
+    struct step_record *s = item;
+    bool nomem = false;
+
+    *s = (struct step_record){.n = db_int(rows, 0),
+                              .handler = store_text(a, rows, 1, &nomem),
+                              .args = store_text(a, rows, 2, &nomem),
+                              .why = store_text(a, rows, 3, &nomem),
+                              .state = step_state_parse(db_text(rows, 4)),
+                              .updated = db_int(rows, 5)};
+    if (nomem)
+        return err_set(e, ERR_NOMEM, "step");
+    if (s->state == STEP_STATES)
+        return err_set(e, ERR_REFUSED, "the store holds a step in state '%.40s'", db_text(rows, 4));
     return ERR_OK;
 }
 
 enum err_code case_steps(struct db_tx *tx, struct arena *a, int64_t id, struct step_record **ret,
                          size_t *ret_count, struct err *e)
 {
-    struct step_record *list;
+    struct store_list list;
     struct db_rows *rows;
-    size_t n = 0, count = 0;
-    bool nomem = false;
-    enum err_code code;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT n, handler, args, why, state, updated FROM steps"
+                                  " WHERE case_id = $1 ORDER BY n",
+                                  "i", id);
 
-    code = db_query(tx, e, &rows, "SELECT count(*) FROM steps WHERE case_id = $1", "i", id);
+    if (!code)
+        code = store_take(rows, a, sizeof **ret, read_step, &list, e);
     if (code)
         return code;
-    if (db_next(rows))
-        count = (size_t)db_int(rows, 0);
-    code = db_rows_end(rows, e);
-    if (code)
-        return code;
-    list = arena_array(a, count + 1, sizeof *list);
-    if (!list)
-        return err_set(e, ERR_NOMEM, "steps");
-    code = db_query(tx, e, &rows,
-                    "SELECT n, handler, args, why, state, updated FROM steps WHERE case_id = $1"
-                    " ORDER BY n",
-                    "i", id);
-    if (code)
-        return code;
-    for (; n < count && db_next(rows); n++) {
-        list[n] = (struct step_record){.n = db_int(rows, 0),
-                                       .handler = store_text(a, rows, 1, &nomem),
-                                       .args = store_text(a, rows, 2, &nomem),
-                                       .why = store_text(a, rows, 3, &nomem),
-                                       .state = step_state_parse(db_text(rows, 4)),
-                                       .updated = db_int(rows, 5)};
-        if (list[n].state == STEP_STATES)
-            nomem = true; /* a word nobody wrote: reported below like unreadable memory */
-    }
-    code = db_rows_end(rows, e);
-    if (code)
-        return code;
-    if (nomem)
-        return err_set(e, ERR_NOMEM, "steps could not be read");
-    *ret = list;
-    *ret_count = n;
+    *ret = list.items;
+    *ret_count = list.count;
     return ERR_OK;
 }
 

@@ -11,6 +11,7 @@
 #include "id.h"
 #include "store_audit.h"
 #include "store_cases.h"
+#include "store_rows.h"
 
 /* The column `cases`: ids of one length, a blank between them. */
 static size_t read_ids(const char *text, int64_t ret[INTAKE_BATCH_MAX])
@@ -255,27 +256,21 @@ struct peers {
     struct arena *arena;
     const char *source;
     size_t limit;
-    const char **items;
-    size_t count;
+    struct store_list list;
 };
 
 static enum err_code peers_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct peers *p = arg;
     struct db_rows *rows;
-    bool nomem = false;
-    enum err_code code;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT peer FROM deliveries WHERE source = $1"
+                                  " AND peer IS NOT NULL GROUP BY peer"
+                                  " ORDER BY max(received) DESC LIMIT $2",
+                                  "ti", p->source, (int64_t)p->limit);
 
-    code = db_query(tx, e, &rows,
-                    "SELECT peer FROM deliveries WHERE source = $1 AND peer IS NOT NULL"
-                    " GROUP BY peer ORDER BY max(received) DESC LIMIT $2",
-                    "ti", p->source, (int64_t)p->limit);
-    if (code)
-        return code;
-    while (!nomem && p->count < p->limit && db_next(rows))
-        p->items[p->count++] = store_text(p->arena, rows, 0, &nomem);
-    code = db_rows_end(rows, e);
-    return !code && nomem ? err_set(e, ERR_NOMEM, "the peers of a source") : code;
+    return code ? code
+                : store_take(rows, p->arena, sizeof(const char *), store_text_row, &p->list, e);
 }
 
 enum err_code store_delivery_peers(struct store *s, struct arena *a, const char *source,
@@ -283,15 +278,11 @@ enum err_code store_delivery_peers(struct store *s, struct arena *a, const char 
                                    struct err *e)
 {
     struct peers p = {.arena = a, .source = source, .limit = limit};
-    enum err_code code;
+    enum err_code code = db_read(s->db, peers_fn, &p, e);
 
-    p.items = arena_array(a, limit, sizeof *p.items);
-    if (!p.items)
-        return err_set(e, ERR_NOMEM, "the peers of a source");
-    code = db_read(s->db, peers_fn, &p, e);
     if (code)
         return code;
-    *ret = p.items;
-    *ret_count = p.count;
+    *ret = p.list.items;
+    *ret_count = p.list.count;
     return ERR_OK;
 }

@@ -7,6 +7,7 @@
 #include "store_digests.h"
 
 #include "id.h"
+#include "store_rows.h"
 
 #define CASE_AGE_MS (30 * DAY_MS)
 #define COUNTS_MAX  50
@@ -58,76 +59,73 @@ enum err_code digest_cases(struct db_tx *tx, int64_t from, int64_t to, int64_t *
                  "SELECT count(*) FROM cases WHERE id >= $1 AND created > $2 AND created <= $3",
                  "iii", id_of_time(from - HOUR_MS), from, to);
 
-    if (code)
-        return code;
-    if (db_next(rows))
-        *ret = db_int(rows, 0);
-    return db_rows_end(rows, e);
+    return code ? code : store_take_int(rows, ret, e);
+}
+
+static enum err_code read_count(struct db_rows *rows, struct arena *a, void *item, struct err *e)
+{
+    bool nomem = false;
+
+    *(struct digest_count *)item = (struct digest_count){.tenant = store_text(a, rows, 0, &nomem),
+                                                         .rule = store_text(a, rows, 1, &nomem),
+                                                         .handler = store_text(a, rows, 2, &nomem),
+                                                         .steps = db_int(rows, 3),
+                                                         .machines = db_int(rows, 4)};
+    return nomem ? err_set(e, ERR_NOMEM, "digest") : ERR_OK;
 }
 
 enum err_code digest_counts(struct db_tx *tx, struct arena *a, int64_t from, int64_t to,
                             struct digest_count **ret, size_t *ret_n, struct err *e)
 {
-    struct digest_count *list = arena_array(a, COUNTS_MAX, sizeof *list);
+    struct store_list list;
     struct db_rows *rows;
-    bool nomem = false;
-    enum err_code code;
-    size_t n = 0;
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT cases.tenant, cases.rule, steps.handler, count(*),"
+                 " count(DISTINCT cases.machine_id)" HELD_BACK
+                 " GROUP BY cases.tenant, cases.rule, steps.handler ORDER BY count(*) DESC,"
+                 " cases.tenant, cases.rule LIMIT $4",
+                 "iiii", id_of_time(from - CASE_AGE_MS), from, to, (int64_t)COUNTS_MAX);
 
-    if (!list)
-        return err_set(e, ERR_NOMEM, "digest");
-    code = db_query(tx, e, &rows,
-                    "SELECT cases.tenant, cases.rule, steps.handler, count(*),"
-                    " count(DISTINCT cases.machine_id)" HELD_BACK
-                    " GROUP BY cases.tenant, cases.rule, steps.handler ORDER BY count(*) DESC,"
-                    " cases.tenant, cases.rule LIMIT $4",
-                    "iiii", id_of_time(from - CASE_AGE_MS), from, to, (int64_t)COUNTS_MAX);
+    if (!code)
+        code = store_take(rows, a, sizeof **ret, read_count, &list, e);
     if (code)
         return code;
-    for (; n < COUNTS_MAX && db_next(rows); n++)
-        list[n] = (struct digest_count){.tenant = store_text(a, rows, 0, &nomem),
-                                        .rule = store_text(a, rows, 1, &nomem),
-                                        .handler = store_text(a, rows, 2, &nomem),
-                                        .steps = db_int(rows, 3),
-                                        .machines = db_int(rows, 4)};
-    code = db_rows_end(rows, e);
-    if (!code && nomem)
-        code = err_set(e, ERR_NOMEM, "digest");
-    *ret = list;
-    *ret_n = n;
-    return code;
+    *ret = list.items;
+    *ret_n = list.count;
+    return ERR_OK;
+}
+
+static enum err_code read_step(struct db_rows *rows, struct arena *a, void *item, struct err *e)
+{
+    bool nomem = false;
+
+    *(struct digest_step *)item = (struct digest_step){.case_id = db_int(rows, 0),
+                                                       .tenant = store_text(a, rows, 1, &nomem),
+                                                       .rule = store_text(a, rows, 2, &nomem),
+                                                       .handler = store_text(a, rows, 3, &nomem),
+                                                       .alert_id = store_text(a, rows, 4, &nomem),
+                                                       .machine_id = store_text(a, rows, 5, &nomem),
+                                                       .facts = store_text(a, rows, 6, &nomem)};
+    return nomem ? err_set(e, ERR_NOMEM, "digest") : ERR_OK;
 }
 
 enum err_code digest_steps(struct db_tx *tx, struct arena *a, int64_t from, int64_t to, size_t max,
                            struct digest_step **ret, size_t *ret_n, struct err *e)
 {
-    struct digest_step *list = arena_array(a, max, sizeof *list);
+    struct store_list list;
     struct db_rows *rows;
-    bool nomem = false;
-    enum err_code code;
-    size_t n = 0;
+    enum err_code code = db_query(
+        tx, e, &rows,
+        "SELECT cases.id, cases.tenant, cases.rule, steps.handler, cases.alert_id,"
+        " cases.machine_id, cases.facts" HELD_BACK " ORDER BY cases.id DESC, steps.n LIMIT $4",
+        "iiii", id_of_time(from - CASE_AGE_MS), from, to, (int64_t)max);
 
-    if (!list)
-        return err_set(e, ERR_NOMEM, "digest");
-    code = db_query(tx, e, &rows,
-                    "SELECT cases.id, cases.tenant, cases.rule, steps.handler, cases.alert_id,"
-                    " cases.machine_id, cases.facts" HELD_BACK
-                    " ORDER BY cases.id DESC, steps.n LIMIT $4",
-                    "iiii", id_of_time(from - CASE_AGE_MS), from, to, (int64_t)max);
+    if (!code)
+        code = store_take(rows, a, sizeof **ret, read_step, &list, e);
     if (code)
         return code;
-    for (; n < max && db_next(rows); n++)
-        list[n] = (struct digest_step){.case_id = db_int(rows, 0),
-                                       .tenant = store_text(a, rows, 1, &nomem),
-                                       .rule = store_text(a, rows, 2, &nomem),
-                                       .handler = store_text(a, rows, 3, &nomem),
-                                       .alert_id = store_text(a, rows, 4, &nomem),
-                                       .machine_id = store_text(a, rows, 5, &nomem),
-                                       .facts = store_text(a, rows, 6, &nomem)};
-    code = db_rows_end(rows, e);
-    if (!code && nomem)
-        code = err_set(e, ERR_NOMEM, "digest");
-    *ret = list;
-    *ret_n = n;
-    return code;
+    *ret = list.items;
+    *ret_n = list.count;
+    return ERR_OK;
 }

@@ -6,6 +6,7 @@
 
 #include "id.h"
 #include "log.h"
+#include "store_rows.h"
 #include "store_work.h"
 
 /* ---- heard ------------------------------------------------------------------------------------ */
@@ -62,66 +63,43 @@ enum err_code store_heard(struct store *s, const char *source, int64_t now, stru
 
 #define COLUMNS "id, source, heard, since, quiet"
 
-static void read_row(struct db_rows *rows, struct arena *a, struct heartbeat *ret, bool *nomem)
+static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item, struct err *e)
 {
-    *ret = (struct heartbeat){.id = db_int(rows, 0),
-                              .source = store_text(a, rows, 1, nomem),
-                              .heard = db_int(rows, 2),
-                              .since = db_int(rows, 3),
-                              .quiet = db_int(rows, 4)};
+    bool nomem = false;
+
+    *(struct heartbeat *)item = (struct heartbeat){.id = db_int(rows, 0),
+                                                   .source = store_text(a, rows, 1, &nomem),
+                                                   .heard = db_int(rows, 2),
+                                                   .since = db_int(rows, 3),
+                                                   .quiet = db_int(rows, 4)};
+    return nomem ? err_set(e, ERR_NOMEM, "heartbeat") : ERR_OK;
 }
 
 enum err_code heartbeat_load(struct db_tx *tx, struct arena *a, int64_t id, struct heartbeat *ret,
                              struct err *e)
 {
     struct db_rows *rows;
-    bool found, nomem = false;
-    enum err_code code;
+    enum err_code code =
+        db_query(tx, e, &rows, "SELECT " COLUMNS " FROM heartbeats WHERE id = $1", "i", id);
 
-    code = db_query(tx, e, &rows, "SELECT " COLUMNS " FROM heartbeats WHERE id = $1", "i", id);
-    if (code)
-        return code;
-    found = db_next(rows);
-    if (found)
-        read_row(rows, a, ret, &nomem);
-    code = db_rows_end(rows, e);
-    if (code || nomem)
-        return code ? code : err_set(e, ERR_NOMEM, "heartbeat");
-    return found ? ERR_OK : err_set(e, ERR_NOT_FOUND, "there is no heartbeat with this id");
+    return code ? code
+                : store_take_one(rows, a, read_row, ret, "there is no heartbeat with this id", e);
 }
 
 struct listing {
     struct arena *arena;
-    struct heartbeat *list;
-    size_t count;
+    struct store_list list;
 };
 
 static enum err_code list_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct listing *l = arg;
     struct db_rows *rows;
-    size_t room = 0;
-    bool nomem = false;
-    enum err_code code = db_query(tx, e, &rows, "SELECT count(*) FROM heartbeats", "");
+    enum err_code code =
+        db_query(tx, e, &rows, "SELECT " COLUMNS " FROM heartbeats ORDER BY source", "");
 
-    if (code)
-        return code;
-    if (db_next(rows))
-        room = (size_t)db_int(rows, 0);
-    code = db_rows_end(rows, e);
-    if (code)
-        return code;
-    l->count = 0;
-    l->list = arena_array(l->arena, room + 1, sizeof *l->list);
-    if (!l->list)
-        return err_set(e, ERR_NOMEM, "heartbeats");
-    code = db_query(tx, e, &rows, "SELECT " COLUMNS " FROM heartbeats ORDER BY source", "");
-    if (code)
-        return code;
-    while (l->count < room && db_next(rows))
-        read_row(rows, l->arena, &l->list[l->count++], &nomem);
-    code = db_rows_end(rows, e);
-    return code ? code : nomem ? err_set(e, ERR_NOMEM, "heartbeats") : ERR_OK;
+    return code ? code
+                : store_take(rows, l->arena, sizeof(struct heartbeat), read_row, &l->list, e);
 }
 
 enum err_code store_heartbeat_list(struct store *s, struct arena *a, struct heartbeat **ret,
@@ -132,8 +110,8 @@ enum err_code store_heartbeat_list(struct store *s, struct arena *a, struct hear
 
     if (code)
         return code;
-    *ret = l.list;
-    *ret_count = l.count;
+    *ret = l.list.items;
+    *ret_count = l.list.count;
     return ERR_OK;
 }
 

@@ -2,6 +2,7 @@
 #include "store_hunts.h"
 
 #include "id.h"
+#include "store_rows.h"
 
 #define COLUMNS                                                                                    \
     "id, name, query, plan, due, covered, ran, failing, why, found, fresh, ordered, ordered_dry,"  \
@@ -15,39 +16,29 @@ static const char *text_or_empty(struct arena *a, struct db_rows *rows, int colu
     return text ? text : "";
 }
 
-static void read_row(struct db_rows *rows, struct arena *a, struct hunt_record *ret, bool *nomem)
+static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item, struct err *e)
 {
-    *ret = (struct hunt_record){.id = db_int(rows, 0),
-                                .name = text_or_empty(a, rows, 1, nomem),
-                                .query = text_or_empty(a, rows, 2, nomem),
-                                .plan = text_or_empty(a, rows, 3, nomem),
-                                .due = db_int(rows, 4),
-                                .covered = db_int(rows, 5),
-                                .ran = db_int(rows, 6),
-                                .failing = db_int(rows, 7),
-                                .why = text_or_empty(a, rows, 8, nomem),
-                                .rows = db_int(rows, 9),
-                                .fresh = db_int(rows, 10),
-                                .ordered = db_int(rows, 11),
-                                .ordered_dry = db_int(rows, 12) != 0,
-                                .result = text_or_empty(a, rows, 13, nomem)};
+    bool nomem = false;
+
+    *(struct hunt_record *)item =
+        (struct hunt_record){.id = db_int(rows, 0),
+                             .name = text_or_empty(a, rows, 1, &nomem),
+                             .query = text_or_empty(a, rows, 2, &nomem),
+                             .plan = text_or_empty(a, rows, 3, &nomem),
+                             .due = db_int(rows, 4),
+                             .covered = db_int(rows, 5),
+                             .ran = db_int(rows, 6),
+                             .failing = db_int(rows, 7),
+                             .why = text_or_empty(a, rows, 8, &nomem),
+                             .rows = db_int(rows, 9),
+                             .fresh = db_int(rows, 10),
+                             .ordered = db_int(rows, 11),
+                             .ordered_dry = db_int(rows, 12) != 0,
+                             .result = text_or_empty(a, rows, 13, &nomem)};
+    return nomem ? err_set(e, ERR_NOMEM, "hunt") : ERR_OK;
 }
 
-static enum err_code read_one(struct db_rows *rows, struct arena *a, struct hunt_record *ret,
-                              struct err *e)
-{
-    bool found = db_next(rows), nomem = false;
-    enum err_code code;
-
-    if (found)
-        read_row(rows, a, ret, &nomem);
-    code = db_rows_end(rows, e);
-    if (code)
-        return code;
-    if (nomem)
-        return err_set(e, ERR_NOMEM, "hunt");
-    return found ? ERR_OK : err_set(e, ERR_NOT_FOUND, "there is no such hunt");
-}
+static const char no_hunt[] = "there is no such hunt";
 
 enum err_code hunt_load(struct db_tx *tx, struct arena *a, int64_t id, struct hunt_record *ret,
                         struct err *e)
@@ -56,7 +47,7 @@ enum err_code hunt_load(struct db_tx *tx, struct arena *a, int64_t id, struct hu
     enum err_code code =
         db_query(tx, e, &rows, "SELECT " COLUMNS " FROM hunts WHERE id = $1", "i", id);
 
-    return code ? code : read_one(rows, a, ret, e);
+    return code ? code : store_take_one(rows, a, read_row, ret, no_hunt, e);
 }
 
 enum err_code hunt_load_named(struct db_tx *tx, struct arena *a, const char *name,
@@ -66,42 +57,36 @@ enum err_code hunt_load_named(struct db_tx *tx, struct arena *a, const char *nam
     enum err_code code =
         db_query(tx, e, &rows, "SELECT " COLUMNS " FROM hunts WHERE name = $1", "t", name);
 
-    return code ? code : read_one(rows, a, ret, e);
+    return code ? code : store_take_one(rows, a, read_row, ret, no_hunt, e);
 }
 
 struct listing {
     struct arena *arena;
-    struct hunt_record *list;
-    size_t count;
+    struct store_list list;
 };
 
 static enum err_code list_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct listing *l = arg;
     struct db_rows *rows;
-    bool nomem = false;
     enum err_code code =
         db_query(tx, e, &rows, "SELECT " COLUMNS " FROM hunts ORDER BY name LIMIT $1", "i",
                  (int64_t)HUNTS_MAX);
 
-    if (code)
-        return code;
-    for (l->count = 0; l->count < HUNTS_MAX && db_next(rows); l->count++)
-        read_row(rows, l->arena, &l->list[l->count], &nomem);
-    code = db_rows_end(rows, e);
-    return code || !nomem ? code : err_set(e, ERR_NOMEM, "hunts");
+    return code ? code
+                : store_take(rows, l->arena, sizeof(struct hunt_record), read_row, &l->list, e);
 }
 
 enum err_code store_hunt_list(struct store *s, struct arena *a, struct hunt_record **ret,
                               size_t *ret_count, struct err *e)
 {
-    struct listing l = {.arena = a, .list = arena_array(a, HUNTS_MAX, sizeof *l.list)};
-    enum err_code code = l.list ? db_read(s->db, list_fn, &l, e) : err_set(e, ERR_NOMEM, "hunts");
+    struct listing l = {.arena = a};
+    enum err_code code = db_read(s->db, list_fn, &l, e);
 
     if (code)
         return code;
-    *ret = l.list;
-    *ret_count = l.count;
+    *ret = l.list.items;
+    *ret_count = l.list.count;
     return ERR_OK;
 }
 
@@ -169,10 +154,7 @@ enum err_code hunt_answered(struct db_tx *tx, int64_t id, int64_t order, const c
     if (!code)
         code =
             db_query(tx, e, &rows, "SELECT 1 FROM hunts WHERE id = $1 AND ordered <> 0", "i", id);
-    if (code)
-        return code;
-    *ret_waiting = db_next(rows);
-    return db_rows_end(rows, e);
+    return code ? code : store_take_any(rows, ret_waiting, e);
 }
 
 enum err_code hunt_rows_clear(struct db_tx *tx, int64_t id, struct err *e)
@@ -235,8 +217,5 @@ enum err_code hunt_rows_count(struct db_tx *tx, int64_t id, int64_t *ret, struct
     enum err_code code =
         db_query(tx, e, &rows, "SELECT count(*) FROM hunt_rows WHERE hunt = $1", "i", id);
 
-    if (code)
-        return code;
-    *ret = db_next(rows) ? db_int(rows, 0) : 0;
-    return db_rows_end(rows, e);
+    return code ? code : store_take_int(rows, ret, e);
 }

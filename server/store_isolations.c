@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "store_audit.h"
+#include "store_rows.h"
 #include "store_work.h"
 
 static const char *const names[ISOLATION_STATES] = {
@@ -56,9 +57,9 @@ static enum isolation_state parse(const char *name)
     " state, adopted, posted, requested, confirmed, released, updated, review, reminded, lapsed,"    \
     " release_id, release_why"
 
-static enum err_code read_row(struct db_rows *rows, struct arena *a, struct isolation_record *r,
-                              struct err *e)
+static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item, struct err *e)
 {
+    struct isolation_record *r = item;
     bool nomem = false;
 
     *r = (struct isolation_record){
@@ -94,34 +95,15 @@ static enum err_code read_row(struct db_rows *rows, struct arena *a, struct isol
     return ERR_OK;
 }
 
-/* Reads at most one row and ends the query. */
-static enum err_code read_one(struct db_rows *rows, struct arena *a, struct isolation_record *ret,
-                              bool *ret_found, struct err *e)
-{
-    enum err_code code = ERR_OK, end;
-    bool found = db_next(rows);
-
-    if (found)
-        code = read_row(rows, a, ret, e);
-    end = db_rows_end(rows, code ? NULL : e);
-    if (!code && !end)
-        *ret_found = found;
-    return code ? code : end;
-}
-
 enum err_code isolation_load(struct db_tx *tx, struct arena *a, int64_t id,
                              struct isolation_record *ret, struct err *e)
 {
     struct db_rows *rows;
-    bool found = false;
-    enum err_code code;
+    enum err_code code =
+        db_query(tx, e, &rows, "SELECT " COLUMNS " FROM isolations WHERE id = $1", "i", id);
 
-    code = db_query(tx, e, &rows, "SELECT " COLUMNS " FROM isolations WHERE id = $1", "i", id);
-    if (!code)
-        code = read_one(rows, a, ret, &found, e);
-    if (!code && !found)
-        return err_set(e, ERR_NOT_FOUND, "there is no isolation with this id");
-    return code;
+    return code ? code
+                : store_take_one(rows, a, read_row, ret, "there is no isolation with this id", e);
 }
 
 enum err_code isolation_find_open(struct db_tx *tx, struct arena *a, const char *tenant,
@@ -135,7 +117,7 @@ enum err_code isolation_find_open(struct db_tx *tx, struct arena *a, const char 
                     "SELECT " COLUMNS " FROM isolations WHERE tenant = $1 AND machine_id = $2"
                     " AND state IN ('requested', 'pending', 'isolated', 'releasing')",
                     "tt", tenant, machine_id);
-    return code ? code : read_one(rows, a, ret, ret_found, e);
+    return code ? code : store_take_first(rows, a, read_row, ret, ret_found, e);
 }
 
 enum err_code isolation_find_action(struct db_tx *tx, struct arena *a, const char *tenant,
@@ -149,7 +131,7 @@ enum err_code isolation_find_action(struct db_tx *tx, struct arena *a, const cha
                     "SELECT " COLUMNS " FROM isolations WHERE action_id = $1 AND tenant = $2"
                     " ORDER BY id DESC LIMIT 1",
                     "tt", action_id, tenant);
-    return code ? code : read_one(rows, a, ret, ret_found, e);
+    return code ? code : store_take_first(rows, a, read_row, ret, ret_found, e);
 }
 
 enum err_code isolation_give(struct db_tx *tx, int64_t id, int64_t case_id, struct err *e)
@@ -249,37 +231,27 @@ enum err_code isolation_count_since(struct db_tx *tx, int64_t since, int64_t *re
     code = db_query(tx, e, &rows,
                     "SELECT count(*) FROM isolations WHERE requested >= $1 AND adopted = 0", "i",
                     since);
-    if (code)
-        return code;
-    if (db_next(rows))
-        *ret = db_int(rows, 0);
-    return db_rows_end(rows, e);
+    return code ? code : store_take_int(rows, ret, e);
 }
 
 enum err_code isolation_unwatched(struct db_tx *tx, struct arena *a, size_t limit,
                                   struct isolation_record **ret, size_t *ret_count, struct err *e)
 {
-    struct isolation_record *list = arena_array(a, limit, sizeof *list);
+    struct store_list list;
     struct db_rows *rows;
-    size_t n = 0;
-    enum err_code code, end;
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT " COLUMNS " FROM isolations WHERE state IN ('isolated', 'releasing')"
+                 " AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = isolations.id)"
+                 " ORDER BY id LIMIT $1",
+                 "i", (int64_t)limit);
 
-    if (!list)
-        return err_set(e, ERR_NOMEM, "list of isolations");
-    code = db_query(tx, e, &rows,
-                    "SELECT " COLUMNS " FROM isolations WHERE state IN ('isolated', 'releasing')"
-                    " AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = isolations.id)"
-                    " ORDER BY id LIMIT $1",
-                    "i", (int64_t)limit);
+    if (!code)
+        code = store_take(rows, a, sizeof **ret, read_row, &list, e);
     if (code)
         return code;
-    while (!code && n < limit && db_next(rows))
-        code = read_row(rows, a, &list[n++], e);
-    end = db_rows_end(rows, code ? NULL : e);
-    if (code || end)
-        return code ? code : end;
-    *ret = list;
-    *ret_count = n;
+    *ret = list.items;
+    *ret_count = list.count;
     return ERR_OK;
 }
 
@@ -289,8 +261,8 @@ struct read {
     struct arena *arena;
     int64_t id;
     const struct isolation_filter *filter;
-    struct isolation_record *list;
-    size_t count;
+    struct isolation_record *one;
+    struct store_list list;
     int64_t *counts;
 };
 
@@ -298,7 +270,7 @@ static enum err_code read_isolation(struct db_tx *tx, void *arg, struct err *e)
 {
     struct read *r = arg;
 
-    return isolation_load(tx, r->arena, r->id, r->list, e);
+    return isolation_load(tx, r->arena, r->id, r->one, e);
 }
 
 static enum err_code read_list(struct db_tx *tx, void *arg, struct err *e)
@@ -306,26 +278,19 @@ static enum err_code read_list(struct db_tx *tx, void *arg, struct err *e)
     struct read *r = arg;
     const struct isolation_filter *f = r->filter;
     struct db_rows *rows;
-    enum err_code code, end;
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT " COLUMNS " FROM isolations WHERE id < $1"
+                 " AND ($2 = 0 OR state IN ('requested', 'pending', 'isolated', 'releasing'))"
+                 " AND ($3 = 1 OR lower(machine_id) = lower($4)"
+                 " OR lower(machine_name) = lower($5)) ORDER BY id DESC LIMIT $6",
+                 "iiitti", f->before_id ? f->before_id : INT64_MAX, (int64_t)f->open_only,
+                 (int64_t)!f->machine, f->machine ? f->machine : "", f->machine ? f->machine : "",
+                 (int64_t)f->limit);
 
-    r->count = 0;
-    r->list = arena_array(r->arena, f->limit, sizeof *r->list);
-    if (!r->list)
-        return err_set(e, ERR_NOMEM, "list of isolations");
-    code = db_query(tx, e, &rows,
-                    "SELECT " COLUMNS " FROM isolations WHERE id < $1"
-                    " AND ($2 = 0 OR state IN ('requested', 'pending', 'isolated', 'releasing'))"
-                    " AND ($3 = 1 OR lower(machine_id) = lower($4)"
-                    " OR lower(machine_name) = lower($5)) ORDER BY id DESC LIMIT $6",
-                    "iiitti", f->before_id ? f->before_id : INT64_MAX, (int64_t)f->open_only,
-                    (int64_t)!f->machine, f->machine ? f->machine : "",
-                    f->machine ? f->machine : "", (int64_t)f->limit);
-    if (code)
-        return code;
-    while (!code && r->count < f->limit && db_next(rows))
-        code = read_row(rows, r->arena, &r->list[r->count++], e);
-    end = db_rows_end(rows, code ? NULL : e);
-    return code ? code : end;
+    return code
+               ? code
+               : store_take(rows, r->arena, sizeof(struct isolation_record), read_row, &r->list, e);
 }
 
 static enum err_code read_counts(struct db_tx *tx, void *arg, struct err *e)
@@ -350,7 +315,7 @@ static enum err_code read_counts(struct db_tx *tx, void *arg, struct err *e)
 enum err_code store_isolation_load(struct store *s, struct arena *a, int64_t id,
                                    struct isolation_record *ret, struct err *e)
 {
-    struct read r = {.arena = a, .id = id, .list = ret};
+    struct read r = {.arena = a, .id = id, .one = ret};
 
     return db_read(s->db, read_isolation, &r, e);
 }
@@ -364,8 +329,8 @@ enum err_code store_isolation_list(struct store *s, struct arena *a,
 
     if (code)
         return code;
-    *ret = r.list;
-    *ret_count = r.count;
+    *ret = r.list.items;
+    *ret_count = r.list.count;
     return ERR_OK;
 }
 
@@ -391,10 +356,7 @@ static enum err_code count_asked(struct db_tx *tx, void *arg, struct err *e)
                                   " AND i.posted = 0 AND (w.due <= $3 OR w.owner IS NOT NULL)",
                                   "iti", (int64_t)WORK_ISOLATION, a->tenant, a->due);
 
-    if (code)
-        return code;
-    a->count = db_next(rows) ? db_int(rows, 0) : 0;
-    return db_rows_end(rows, e);
+    return code ? code : store_take_int(rows, &a->count, e);
 }
 
 enum err_code store_isolation_count_asked(struct store *s, const char *tenant, int64_t until,

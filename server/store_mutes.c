@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "id.h"
+#include "store_rows.h"
 #include "store_work.h"
 
 static const char *const states[MUTE_STATES] = {
@@ -36,9 +37,9 @@ static enum mute_state parse_state(const char *name)
     "id, state, matcher, author, why, broad, second, ended_by, ended_why, created, began, ends,"   \
     " ended, (SELECT count(*) FROM muted_cases WHERE muted_cases.mute_id = mutes.id) AS withheld"
 
-static enum err_code read_row(struct db_rows *rows, struct arena *a, struct mute_record *m,
-                              struct err *e)
+static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item, struct err *e)
 {
+    struct mute_record *m = item;
     bool nomem = false;
 
     *m = (struct mute_record){.id = db_int(rows, 0),
@@ -62,19 +63,6 @@ static enum err_code read_row(struct db_rows *rows, struct arena *a, struct mute
     return ERR_OK;
 }
 
-/* At most one row; ends the query. */
-static enum err_code read_one(struct db_rows *rows, struct arena *a, const char *missing,
-                              struct mute_record *ret, struct err *e)
-{
-    bool found = db_next(rows);
-    enum err_code code = found ? read_row(rows, a, ret, e) : ERR_OK;
-    enum err_code end = db_rows_end(rows, code ? NULL : e);
-
-    if (code || end)
-        return code ? code : end;
-    return found ? ERR_OK : err_set(e, ERR_NOT_FOUND, "%s", missing);
-}
-
 enum err_code mute_load(struct db_tx *tx, struct arena *a, int64_t id, struct mute_record *ret,
                         struct err *e)
 {
@@ -82,7 +70,8 @@ enum err_code mute_load(struct db_tx *tx, struct arena *a, int64_t id, struct mu
     enum err_code code =
         db_query(tx, e, &rows, "SELECT " COLUMNS " FROM mutes WHERE id = $1", "i", id);
 
-    return code ? code : read_one(rows, a, "there is no silence with this id", ret, e);
+    return code ? code
+                : store_take_one(rows, a, read_row, ret, "there is no silence with this id", e);
 }
 
 enum err_code mute_insert(struct db_tx *tx, const struct mute_record *m, struct err *e)
@@ -121,10 +110,7 @@ enum err_code mute_count_open(struct db_tx *tx, int64_t *ret, struct err *e)
     enum err_code code =
         db_query(tx, e, &rows, "SELECT count(*) FROM mutes WHERE state <> 'ended'", "");
 
-    if (code)
-        return code;
-    *ret = db_next(rows) ? db_int(rows, 0) : 0;
-    return db_rows_end(rows, e);
+    return code ? code : store_take_int(rows, ret, e);
 }
 
 /* ---- what they withheld ----------------------------------------------------------------------- */
@@ -138,10 +124,8 @@ enum err_code mute_note(struct db_tx *tx, int64_t id, const struct muted_case *c
                                   " AND ends > $2",
                                   "ii", id, c->at);
 
-    if (code)
-        return code;
-    *ret_active = db_next(rows);
-    code = db_rows_end(rows, e);
+    if (!code)
+        code = store_take_any(rows, ret_active, e);
     if (code || !*ret_active)
         return code;
     return db_run(tx, e, NULL,
@@ -150,33 +134,32 @@ enum err_code mute_note(struct db_tx *tx, int64_t id, const struct muted_case *c
                   "iiit", id, c->case_id, c->at, c->what);
 }
 
+static enum err_code read_case(struct db_rows *rows, struct arena *a, void *item, struct err *e)
+{
+    bool nomem = false;
+
+    *(struct muted_case *)item = (struct muted_case){
+        .case_id = db_int(rows, 0), .at = db_int(rows, 1), .what = store_text(a, rows, 2, &nomem)};
+    return nomem ? err_set(e, ERR_NOMEM, "what a silence withheld") : ERR_OK;
+}
+
 enum err_code mute_cases(struct db_tx *tx, struct arena *a, int64_t id, size_t limit,
                          struct muted_case **ret, size_t *ret_count, struct err *e)
 {
-    struct muted_case *list = arena_array(a, limit + 1, sizeof *list);
+    struct store_list list;
     struct db_rows *rows;
-    bool nomem = false;
-    size_t n = 0;
-    enum err_code code;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT case_id, at, what FROM muted_cases WHERE mute_id = $1"
+                                  " ORDER BY at DESC, case_id DESC LIMIT $2",
+                                  "ii", id, (int64_t)limit);
 
-    if (!list)
-        return err_set(e, ERR_NOMEM, "what a silence withheld");
-    code = db_query(tx, e, &rows,
-                    "SELECT case_id, at, what FROM muted_cases WHERE mute_id = $1"
-                    " ORDER BY at DESC, case_id DESC LIMIT $2",
-                    "ii", id, (int64_t)limit);
+    if (!code)
+        code = store_take(rows, a, sizeof **ret, read_case, &list, e);
     if (code)
         return code;
-    for (; n < limit && db_next(rows); n++)
-        list[n] = (struct muted_case){.case_id = db_int(rows, 0),
-                                      .at = db_int(rows, 1),
-                                      .what = store_text(a, rows, 2, &nomem)};
-    code = db_rows_end(rows, e);
-    if (!code && nomem)
-        code = err_set(e, ERR_NOMEM, "what a silence withheld");
-    *ret = list;
-    *ret_count = n;
-    return code;
+    *ret = list.items;
+    *ret_count = list.count;
+    return ERR_OK;
 }
 
 /* ---- reading from outside of a transaction ----------------------------------------------------- */
@@ -185,10 +168,11 @@ struct reading {
     struct arena *arena;
     bool open_only;
     int64_t id, since; /* id: of the one, of a case, or a cursor */
-    size_t limit, count;
-    struct mute_record one, *list;
+    size_t limit;
+    struct mute_record one;
+    struct store_list list;
     struct muted_case *cases;
-    struct mute_past *past;
+    size_t n_cases;
     int64_t *by_state;
 };
 
@@ -196,26 +180,18 @@ static enum err_code list_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct reading *r = arg;
     struct db_rows *rows;
-    enum err_code code, end;
+    enum err_code code = r->open_only
+                             ? db_query(tx, e, &rows,
+                                        "SELECT " COLUMNS " FROM mutes WHERE state <> 'ended'"
+                                        " AND id < $1 ORDER BY id DESC LIMIT $2",
+                                        "ii", r->id, (int64_t)r->limit)
+                             : db_query(tx, e, &rows,
+                                        "SELECT " COLUMNS " FROM mutes WHERE id < $1"
+                                        " ORDER BY id DESC LIMIT $2",
+                                        "ii", r->id, (int64_t)r->limit);
 
-    r->count = 0;
-    r->list = arena_array(r->arena, r->limit + 1, sizeof *r->list);
-    if (!r->list)
-        return err_set(e, ERR_NOMEM, "silences");
-    code = r->open_only ? db_query(tx, e, &rows,
-                                   "SELECT " COLUMNS " FROM mutes WHERE state <> 'ended'"
-                                   " AND id < $1 ORDER BY id DESC LIMIT $2",
-                                   "ii", r->id, (int64_t)r->limit)
-                        : db_query(tx, e, &rows,
-                                   "SELECT " COLUMNS " FROM mutes WHERE id < $1"
-                                   " ORDER BY id DESC LIMIT $2",
-                                   "ii", r->id, (int64_t)r->limit);
-    if (code)
-        return code;
-    while (!code && r->count < r->limit && db_next(rows))
-        code = read_row(rows, r->arena, &r->list[r->count++], e);
-    end = db_rows_end(rows, code ? NULL : e);
-    return code ? code : end;
+    return code ? code
+                : store_take(rows, r->arena, sizeof(struct mute_record), read_row, &r->list, e);
 }
 
 enum err_code store_mute_list(struct store *s, struct arena *a, bool open_only, int64_t before_id,
@@ -230,8 +206,8 @@ enum err_code store_mute_list(struct store *s, struct arena *a, bool open_only, 
 
     if (code)
         return code;
-    *ret = r.list;
-    *ret_count = r.count;
+    *ret = r.list.items;
+    *ret_count = r.list.count;
     return ERR_OK;
 }
 
@@ -252,7 +228,8 @@ static enum err_code of_case_fn(struct db_tx *tx, void *arg, struct err *e)
                                   " LIMIT 1)",
                                   "i", r->id);
 
-    return code ? code : read_one(rows, r->arena, "no silence withheld it", &r->one, e);
+    return code ? code
+                : store_take_one(rows, r->arena, read_row, &r->one, "no silence withheld it", e);
 }
 
 static enum err_code read_mute(struct store *s, struct arena *a, db_fn fn, int64_t id,
@@ -282,7 +259,7 @@ static enum err_code cases_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct reading *r = arg;
 
-    return mute_cases(tx, r->arena, r->id, r->limit, &r->cases, &r->count, e);
+    return mute_cases(tx, r->arena, r->id, r->limit, &r->cases, &r->n_cases, e);
 }
 
 enum err_code store_mute_cases(struct store *s, struct arena *a, int64_t id, size_t limit,
@@ -294,7 +271,7 @@ enum err_code store_mute_cases(struct store *s, struct arena *a, int64_t id, siz
     if (code)
         return code;
     *ret = r.cases;
-    *ret_count = r.count;
+    *ret_count = r.n_cases;
     return ERR_OK;
 }
 
@@ -324,33 +301,32 @@ enum err_code store_mute_count(struct store *s, int64_t ret[MUTE_STATES], struct
     return db_read(s->db, count_fn, &r, e);
 }
 
+static enum err_code read_past(struct db_rows *rows, struct arena *a, void *item, struct err *e)
+{
+    bool nomem = false;
+
+    *(struct mute_past *)item = (struct mute_past){.case_id = db_int(rows, 0),
+                                                   .tenant = store_text(a, rows, 1, &nomem),
+                                                   .alert_id = store_text(a, rows, 2, &nomem),
+                                                   .machine_id = store_text(a, rows, 3, &nomem),
+                                                   .rule = store_text(a, rows, 4, &nomem),
+                                                   .facts = store_text(a, rows, 5, &nomem),
+                                                   .verdict = store_text(a, rows, 6, &nomem)};
+    return nomem ? err_set(e, ERR_NOMEM, "past case") : ERR_OK;
+}
+
 static enum err_code past_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct reading *r = arg;
     struct db_rows *rows;
-    bool nomem = false;
-    enum err_code code;
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT id, tenant, alert_id, machine_id, rule, facts, verdict FROM cases"
+                 " WHERE id > $1 AND id < $2 AND facts IS NOT NULL ORDER BY id DESC LIMIT $3",
+                 "iii", id_of_time(r->since), r->id, (int64_t)r->limit);
 
-    r->count = 0;
-    r->past = arena_array(r->arena, r->limit + 1, sizeof *r->past);
-    if (!r->past)
-        return err_set(e, ERR_NOMEM, "past cases");
-    code = db_query(tx, e, &rows,
-                    "SELECT id, tenant, alert_id, machine_id, rule, facts, verdict FROM cases"
-                    " WHERE id > $1 AND id < $2 AND facts IS NOT NULL ORDER BY id DESC LIMIT $3",
-                    "iii", id_of_time(r->since), r->id, (int64_t)r->limit);
-    if (code)
-        return code;
-    for (; r->count < r->limit && db_next(rows); r->count++)
-        r->past[r->count] = (struct mute_past){.case_id = db_int(rows, 0),
-                                               .tenant = store_text(r->arena, rows, 1, &nomem),
-                                               .alert_id = store_text(r->arena, rows, 2, &nomem),
-                                               .machine_id = store_text(r->arena, rows, 3, &nomem),
-                                               .rule = store_text(r->arena, rows, 4, &nomem),
-                                               .facts = store_text(r->arena, rows, 5, &nomem),
-                                               .verdict = store_text(r->arena, rows, 6, &nomem)};
-    code = db_rows_end(rows, e);
-    return !code && nomem ? err_set(e, ERR_NOMEM, "past cases") : code;
+    return code ? code
+                : store_take(rows, r->arena, sizeof(struct mute_past), read_past, &r->list, e);
 }
 
 enum err_code store_mute_past(struct store *s, struct arena *a, int64_t since, int64_t before_id,
@@ -362,7 +338,7 @@ enum err_code store_mute_past(struct store *s, struct arena *a, int64_t since, i
 
     if (code)
         return code;
-    *ret = r.past;
-    *ret_count = r.count;
+    *ret = r.list.items;
+    *ret_count = r.list.count;
     return ERR_OK;
 }

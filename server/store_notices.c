@@ -5,6 +5,7 @@
 
 #include "buf.h"
 #include "store_audit.h"
+#include "store_rows.h"
 
 static const char *const names[RECIPIENT_STATES] = {
     [RECIPIENT_WAITING] = "waiting",
@@ -26,48 +27,37 @@ static enum recipient_state parse(const char *name)
     return RECIPIENT_REFUSED; /* nobody writes another word; never mail to what cannot be read */
 }
 
-static enum err_code count_of(struct db_tx *tx, const char *sql, int64_t id, size_t *ret,
-                              struct err *e)
+static enum err_code read_recipient(struct db_rows *rows, struct arena *a, void *item,
+                                    struct err *e)
 {
-    struct db_rows *rows;
-    enum err_code code = db_query(tx, e, &rows, sql, "i", id);
+    bool nomem = false;
 
-    if (code)
-        return code;
-    *ret = db_next(rows) ? (size_t)db_int(rows, 0) : 0;
-    return db_rows_end(rows, e);
+    *(struct recipient_record *)item =
+        (struct recipient_record){.n = db_int(rows, 0),
+                                  .address = store_text(a, rows, 1, &nomem),
+                                  .reply = store_text(a, rows, 2, &nomem),
+                                  .state = parse(db_text(rows, 3)),
+                                  .code = db_int(rows, 4)};
+    return nomem ? err_set(e, ERR_NOMEM, "recipient") : ERR_OK;
 }
 
 static enum err_code load_recipients(struct db_tx *tx, struct arena *a, struct notice_record *r,
                                      struct err *e)
 {
+    struct store_list list;
     struct db_rows *rows;
-    bool nomem = false;
-    size_t count;
-    enum err_code code;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT n, address, reply, state, code FROM recipients"
+                                  " WHERE notice_id = $1 ORDER BY n",
+                                  "i", r->id);
 
-    code = count_of(tx, "SELECT count(*) FROM recipients WHERE notice_id = $1", r->id, &count, e);
+    if (!code)
+        code = store_take(rows, a, sizeof *r->recipients, read_recipient, &list, e);
     if (code)
         return code;
-    r->n_recipients = 0;
-    r->recipients = arena_array(a, count + 1, sizeof *r->recipients);
-    if (!r->recipients)
-        return err_set(e, ERR_NOMEM, "recipients");
-    code = db_query(tx, e, &rows,
-                    "SELECT n, address, reply, state, code FROM recipients WHERE notice_id = $1"
-                    " ORDER BY n",
-                    "i", r->id);
-    if (code)
-        return code;
-    while (r->n_recipients < count && db_next(rows))
-        r->recipients[r->n_recipients++] =
-            (struct recipient_record){.n = db_int(rows, 0),
-                                      .address = store_text(a, rows, 1, &nomem),
-                                      .reply = store_text(a, rows, 2, &nomem),
-                                      .state = parse(db_text(rows, 3)),
-                                      .code = db_int(rows, 4)};
-    code = db_rows_end(rows, e);
-    return code ? code : nomem ? err_set(e, ERR_NOMEM, "recipients") : ERR_OK;
+    r->recipients = list.items;
+    r->n_recipients = list.count;
+    return ERR_OK;
 }
 
 #define COLUMNS                                                                                    \
@@ -76,67 +66,70 @@ static enum err_code load_recipients(struct db_tx *tx, struct arena *a, struct n
 
 #define NOTICE_COLUMNS 18
 
-static void read_row(struct db_rows *rows, struct arena *a, struct notice_record *r, bool *nomem)
+static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item, struct err *e)
 {
-    *r = (struct notice_record){
+    bool nomem = false;
+
+    *(struct notice_record *)item = (struct notice_record){
         .id = db_int(rows, 0),
         .case_id = db_int(rows, 1),
         .after = db_int(rows, 2),
-        .kind = store_text(a, rows, 3, nomem),
-        .subject = store_text(a, rows, 4, nomem),
-        .sender = store_text(a, rows, 5, nomem),
-        .why = store_text(a, rows, 6, nomem),
-        .state = store_text(a, rows, 7, nomem),
+        .kind = store_text(a, rows, 3, &nomem),
+        .subject = store_text(a, rows, 4, &nomem),
+        .sender = store_text(a, rows, 5, &nomem),
+        .why = store_text(a, rows, 6, &nomem),
+        .state = store_text(a, rows, 7, &nomem),
         .created = db_int(rows, 8),
         .ended = db_int(rows, 9),
-        .about = store_text(a, rows, 10, nomem),
-        .thread = store_text(a, rows, 11, nomem),
+        .about = store_text(a, rows, 10, &nomem),
+        .thread = store_text(a, rows, 11, &nomem),
         .burst = db_int(rows, 12),
         .digest = db_int(rows, 13),
-        .said = store_text(a, rows, 14, nomem),
-        .machine = store_text(a, rows, 15, nomem),
-        .alert = store_text(a, rows, 16, nomem),
-        .channel = store_text(a, rows, 17, nomem),
+        .said = store_text(a, rows, 14, &nomem),
+        .machine = store_text(a, rows, 15, &nomem),
+        .alert = store_text(a, rows, 16, &nomem),
+        .channel = store_text(a, rows, 17, &nomem),
     };
+    return nomem ? err_set(e, ERR_NOMEM, "notice") : ERR_OK;
 }
 
 struct read {
     struct arena *arena;
     int64_t id;
-    struct notice_record *list;
-    size_t count;
+    struct notice_record *one;
+    struct store_list list;
 };
+
+/* The same, and its message. */
+static enum err_code read_whole(struct db_rows *rows, struct arena *a, void *item, struct err *e)
+{
+    struct notice_record *r = item;
+    bool nomem = false;
+    enum err_code code = read_row(rows, a, r, e);
+
+    if (code)
+        return code;
+    r->message = store_text(a, rows, NOTICE_COLUMNS, &nomem);
+    return nomem ? err_set(e, ERR_NOMEM, "notice") : ERR_OK;
+}
 
 static enum err_code read_notice(struct db_tx *tx, void *arg, struct err *e)
 {
     struct read *r = arg;
     struct db_rows *rows;
-    bool found, nomem = false;
-    enum err_code code;
+    enum err_code code = db_query(
+        tx, e, &rows, "SELECT " COLUMNS ", message FROM notices WHERE id = $1", "i", r->id);
 
-    code = db_query(tx, e, &rows, "SELECT " COLUMNS ", message FROM notices WHERE id = $1", "i",
-                    r->id);
-    if (code)
-        return code;
-    found = db_next(rows);
-    if (found) {
-        read_row(rows, r->arena, r->list, &nomem);
-        r->list->message = store_text(r->arena, rows, NOTICE_COLUMNS, &nomem);
-    }
-    code = db_rows_end(rows, e);
-    if (code)
-        return code;
-    if (nomem)
-        return err_set(e, ERR_NOMEM, "notice");
-    if (!found)
-        return err_set(e, ERR_NOT_FOUND, "there is no notice with this id");
-    return load_recipients(tx, r->arena, r->list, e);
+    if (!code)
+        code = store_take_one(rows, r->arena, read_whole, r->one, "there is no notice with this id",
+                              e);
+    return code ? code : load_recipients(tx, r->arena, r->one, e);
 }
 
 enum err_code notice_load(struct db_tx *tx, struct arena *a, int64_t id, struct notice_record *ret,
                           struct err *e)
 {
-    struct read r = {.arena = a, .id = id, .list = ret};
+    struct read r = {.arena = a, .id = id, .one = ret};
 
     return read_notice(tx, &r, e);
 }
@@ -144,34 +137,25 @@ enum err_code notice_load(struct db_tx *tx, struct arena *a, int64_t id, struct 
 static enum err_code read_list(struct db_tx *tx, void *arg, struct err *e)
 {
     struct read *r = arg;
+    struct notice_record *items;
     struct db_rows *rows;
-    bool nomem = false;
-    size_t count;
-    enum err_code code;
+    enum err_code code = db_query(
+        tx, e, &rows, "SELECT " COLUMNS " FROM notices WHERE case_id = $1 ORDER BY id", "i", r->id);
 
-    r->count = 0;
-    code = count_of(tx, "SELECT count(*) FROM notices WHERE case_id = $1", r->id, &count, e);
+    if (!code)
+        code = store_take(rows, r->arena, sizeof *items, read_row, &r->list, e);
     if (code)
         return code;
-    r->list = arena_array(r->arena, count + 1, sizeof *r->list);
-    if (!r->list)
-        return err_set(e, ERR_NOMEM, "notices");
-    code = db_query(tx, e, &rows, "SELECT " COLUMNS " FROM notices WHERE case_id = $1 ORDER BY id",
-                    "i", r->id);
-    if (code)
-        return code;
-    while (r->count < count && db_next(rows))
-        read_row(rows, r->arena, &r->list[r->count++], &nomem);
-    code = db_rows_end(rows, e);
-    for (size_t i = 0; i < r->count && !code; i++)
-        code = load_recipients(tx, r->arena, &r->list[i], e);
-    return code ? code : nomem ? err_set(e, ERR_NOMEM, "notices") : ERR_OK;
+    items = r->list.items;
+    for (size_t i = 0; i < r->list.count && !code; i++)
+        code = load_recipients(tx, r->arena, &items[i], e);
+    return code;
 }
 
 enum err_code store_notice_load(struct store *s, struct arena *a, int64_t id,
                                 struct notice_record *ret, struct err *e)
 {
-    struct read r = {.arena = a, .id = id, .list = ret};
+    struct read r = {.arena = a, .id = id, .one = ret};
 
     return db_read(s->db, read_notice, &r, e);
 }
@@ -184,8 +168,8 @@ enum err_code store_notice_list(struct store *s, struct arena *a, int64_t case_i
 
     if (code)
         return code;
-    *ret = r.list;
-    *ret_count = r.count;
+    *ret = r.list.items;
+    *ret_count = r.list.count;
     return ERR_OK;
 }
 
@@ -274,53 +258,38 @@ enum err_code notice_last(struct db_tx *tx, const char *about, const char *kind,
 enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id, const char ***ret,
                               size_t *ret_count, struct err *e)
 {
+    struct store_list list;
     struct db_rows *rows;
-    const char **list;
-    size_t count, n = 0;
-    bool nomem = false;
-    enum err_code code;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT DISTINCT address FROM recipients WHERE notice_id IN"
+                                  " (SELECT id FROM notices WHERE case_id = $1 AND channel IS NULL)"
+                                  " ORDER BY address",
+                                  "i", case_id);
 
-    code = count_of(tx,
-                    "SELECT count(*) FROM recipients WHERE notice_id IN"
-                    " (SELECT id FROM notices WHERE case_id = $1 AND channel IS NULL)",
-                    case_id, &count, e);
+    if (!code)
+        code = store_take(rows, a, sizeof **ret, store_text_row, &list, e);
     if (code)
         return code;
-    list = arena_array(a, count + 1, sizeof *list);
-    if (!list)
-        return err_set(e, ERR_NOMEM, "recipients");
-    code = db_query(tx, e, &rows,
-                    "SELECT DISTINCT address FROM recipients WHERE notice_id IN"
-                    " (SELECT id FROM notices WHERE case_id = $1 AND channel IS NULL)"
-                    " ORDER BY address",
-                    "i", case_id);
-    if (code)
-        return code;
-    while (n < count && db_next(rows))
-        list[n++] = store_text(a, rows, 0, &nomem);
-    code = db_rows_end(rows, e);
-    if (code || nomem)
-        return code ? code : err_set(e, ERR_NOMEM, "recipients");
-    *ret = list;
-    *ret_count = n;
+    *ret = list.items;
+    *ret_count = list.count;
     return ERR_OK;
 }
 
 /* Parked while the notice before it waits untried: mails of one thread leave in their order. */
 static enum err_code must_wait(struct db_tx *tx, int64_t after, bool *ret, struct err *e)
 {
-    size_t untried = 0;
-    enum err_code code = ERR_OK;
+    struct db_rows *rows;
+    enum err_code code;
 
-    if (after)
-        code = count_of(tx,
-                        "SELECT count(*) FROM notices WHERE id = $1 AND state = 'waiting'"
-                        " AND NOT EXISTS (SELECT 1 FROM recipients WHERE notice_id = notices.id"
-                        " AND state <> 'waiting')",
-                        after, &untried, e);
-    if (!code)
-        *ret = untried > 0;
-    return code;
+    *ret = false;
+    if (!after)
+        return ERR_OK;
+    code = db_query(tx, e, &rows,
+                    "SELECT 1 FROM notices WHERE id = $1 AND state = 'waiting'"
+                    " AND NOT EXISTS (SELECT 1 FROM recipients WHERE notice_id = notices.id"
+                    " AND state <> 'waiting')",
+                    "i", after);
+    return code ? code : store_take_any(rows, ret, e);
 }
 
 static enum err_code audit_made(struct db_tx *tx, const struct notice_record *n, int64_t now,

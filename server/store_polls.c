@@ -2,6 +2,7 @@
 #include "store_polls.h"
 
 #include "id.h"
+#include "store_rows.h"
 
 #define COLUMNS   "id, tenant, since, watermark, polled, failing"
 #define POLLS_MAX 1000 /* tenants, those of earlier configurations included; more are not shown */
@@ -14,72 +15,57 @@ static const struct {
     [POLL_ACTIONS] = {"actions", WORK_RECONCILE},
 };
 
-static void read_row(struct db_rows *rows, struct arena *a, struct poll_record *ret, bool *nomem)
+static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item, struct err *e)
 {
-    *ret = (struct poll_record){.id = db_int(rows, 0),
-                                .tenant = store_text(a, rows, 1, nomem),
-                                .since = db_int(rows, 2),
-                                .watermark = db_int(rows, 3),
-                                .polled = db_int(rows, 4),
-                                .failing = db_int(rows, 5)};
+    bool nomem = false;
+
+    *(struct poll_record *)item = (struct poll_record){.id = db_int(rows, 0),
+                                                       .tenant = store_text(a, rows, 1, &nomem),
+                                                       .since = db_int(rows, 2),
+                                                       .watermark = db_int(rows, 3),
+                                                       .polled = db_int(rows, 4),
+                                                       .failing = db_int(rows, 5)};
+    return nomem ? err_set(e, ERR_NOMEM, "poll") : ERR_OK;
 }
 
 enum err_code poll_load(struct db_tx *tx, struct arena *a, int64_t id, struct poll_record *ret,
                         struct err *e)
 {
     struct db_rows *rows;
-    bool found, nomem = false;
     enum err_code code =
         db_query(tx, e, &rows, "SELECT " COLUMNS " FROM polls WHERE id = $1", "i", id);
 
-    if (code)
-        return code;
-    found = db_next(rows);
-    if (found)
-        read_row(rows, a, ret, &nomem);
-    code = db_rows_end(rows, e);
-    if (code)
-        return code;
-    if (nomem)
-        return err_set(e, ERR_NOMEM, "poll");
-    return found ? ERR_OK : err_set(e, ERR_NOT_FOUND, "there is no such poll");
+    return code ? code : store_take_one(rows, a, read_row, ret, "there is no such poll", e);
 }
 
 struct listing {
     const char *name;
     struct arena *arena;
-    struct poll_record *list;
-    size_t count;
+    struct store_list list;
 };
 
 static enum err_code list_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct listing *l = arg;
     struct db_rows *rows;
-    bool nomem = false;
     enum err_code code =
         db_query(tx, e, &rows, "SELECT " COLUMNS " FROM polls WHERE list = $1 ORDER BY id LIMIT $2",
                  "ti", l->name, (int64_t)POLLS_MAX);
 
-    if (code)
-        return code;
-    for (l->count = 0; l->count < POLLS_MAX && db_next(rows); l->count++)
-        read_row(rows, l->arena, &l->list[l->count], &nomem);
-    code = db_rows_end(rows, e);
-    return code || !nomem ? code : err_set(e, ERR_NOMEM, "polls");
+    return code ? code
+                : store_take(rows, l->arena, sizeof(struct poll_record), read_row, &l->list, e);
 }
 
 enum err_code store_poll_list(struct store *s, enum poll_list list, struct arena *a,
                               struct poll_record **ret, size_t *ret_count, struct err *e)
 {
-    struct listing l = {
-        .name = lists[list].name, .arena = a, .list = arena_array(a, POLLS_MAX, sizeof *l.list)};
-    enum err_code code = l.list ? db_read(s->db, list_fn, &l, e) : err_set(e, ERR_NOMEM, "polls");
+    struct listing l = {.name = lists[list].name, .arena = a};
+    enum err_code code = db_read(s->db, list_fn, &l, e);
 
     if (code)
         return code;
-    *ret = l.list;
-    *ret_count = l.count;
+    *ret = l.list.items;
+    *ret_count = l.list.count;
     return ERR_OK;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "store_audit.h"
+#include "store_rows.h"
 #include "store_work.h"
 
 static const char *const kinds[QUESTION_KINDS] = {[QUESTION_FAILURE] = "failure",
@@ -50,9 +51,9 @@ enum question_state question_state_parse(const char *name)
 
 #define COLUMNS "id, kind, state, scope, what, policy, why, people, told, created, expires, ended"
 
-static enum err_code read_row(struct db_rows *rows, struct arena *a, struct question_record *q,
-                              struct err *e)
+static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item, struct err *e)
 {
+    struct question_record *q = item;
     bool nomem = false;
 
     *q = (struct question_record){
@@ -75,30 +76,15 @@ static enum err_code read_row(struct db_rows *rows, struct arena *a, struct ques
     return ERR_OK;
 }
 
-/* At most one row; ends the query. */
-static enum err_code read_one(struct db_rows *rows, struct arena *a, struct question_record *ret,
-                              bool *ret_found, struct err *e)
-{
-    bool found = db_next(rows);
-    enum err_code code = found ? read_row(rows, a, ret, e) : ERR_OK;
-    enum err_code end = db_rows_end(rows, code ? NULL : e);
-
-    if (!code && !end)
-        *ret_found = found;
-    return code ? code : end;
-}
-
 enum err_code question_load(struct db_tx *tx, struct arena *a, int64_t id,
                             struct question_record *ret, struct err *e)
 {
     struct db_rows *rows;
-    bool found = false;
     enum err_code code =
         db_query(tx, e, &rows, "SELECT " COLUMNS " FROM questions WHERE id = $1", "i", id);
 
-    if (!code)
-        code = read_one(rows, a, ret, &found, e);
-    return code || found ? code : err_set(e, ERR_NOT_FOUND, "there is no question with this id");
+    return code ? code
+                : store_take_one(rows, a, read_row, ret, "there is no question with this id", e);
 }
 
 enum err_code question_find_open(struct db_tx *tx, struct arena *a, const char *scope,
@@ -110,7 +96,7 @@ enum err_code question_find_open(struct db_tx *tx, struct arena *a, const char *
                                   " AND state = 'open'",
                                   "t", scope);
 
-    return code ? code : read_one(rows, a, ret, ret_found, e);
+    return code ? code : store_take_first(rows, a, read_row, ret, ret_found, e);
 }
 
 enum err_code question_insert(struct db_tx *tx, const struct question_record *q, int64_t due,
@@ -181,38 +167,40 @@ enum err_code question_add_case(struct db_tx *tx, int64_t id, const struct quest
                             LOG_STR("machine", c->machine_id), LOG_STR("action", c->action));
 }
 
+static enum err_code read_case(struct db_rows *rows, struct arena *a, void *item, struct err *e)
+{
+    bool nomem = false;
+
+    *(struct question_case *)item =
+        (struct question_case){.case_id = db_int(rows, 0),
+                               .n = db_int(rows, 1),
+                               .tenant = store_text(a, rows, 2, &nomem),
+                               .alert_id = store_text(a, rows, 3, &nomem),
+                               .machine_id = store_text(a, rows, 4, &nomem),
+                               .machine_name = store_text(a, rows, 5, &nomem),
+                               .action = store_text(a, rows, 6, &nomem)};
+    return nomem ? err_set(e, ERR_NOMEM, "case of a question") : ERR_OK;
+}
+
 enum err_code question_cases(struct db_tx *tx, struct arena *a, int64_t id, int64_t after,
                              size_t limit, struct question_case **ret, size_t *ret_count,
                              struct err *e)
 {
-    struct question_case *list = arena_array(a, limit + 1, sizeof *list);
+    struct store_list list;
     struct db_rows *rows;
-    bool nomem = false;
-    size_t n = 0;
-    enum err_code code;
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT case_id, n, tenant, alert_id, machine_id, machine_name, action"
+                 " FROM question_cases WHERE question_id = $1 AND case_id > $2 AND spent = 0"
+                 " ORDER BY case_id LIMIT $3",
+                 "iii", id, after, (int64_t)limit);
 
-    if (!list)
-        return err_set(e, ERR_NOMEM, "cases of a question");
-    code = db_query(tx, e, &rows,
-                    "SELECT case_id, n, tenant, alert_id, machine_id, machine_name, action"
-                    " FROM question_cases WHERE question_id = $1 AND case_id > $2 AND spent = 0"
-                    " ORDER BY case_id LIMIT $3",
-                    "iii", id, after, (int64_t)limit);
+    if (!code)
+        code = store_take(rows, a, sizeof **ret, read_case, &list, e);
     if (code)
         return code;
-    for (; n < limit && db_next(rows); n++)
-        list[n] = (struct question_case){.case_id = db_int(rows, 0),
-                                         .n = db_int(rows, 1),
-                                         .tenant = store_text(a, rows, 2, &nomem),
-                                         .alert_id = store_text(a, rows, 3, &nomem),
-                                         .machine_id = store_text(a, rows, 4, &nomem),
-                                         .machine_name = store_text(a, rows, 5, &nomem),
-                                         .action = store_text(a, rows, 6, &nomem)};
-    code = db_rows_end(rows, e);
-    if (code || nomem)
-        return code ? code : err_set(e, ERR_NOMEM, "cases of a question");
-    *ret = list;
-    *ret_count = n;
+    *ret = list.items;
+    *ret_count = list.count;
     return ERR_OK;
 }
 
@@ -223,17 +211,7 @@ enum err_code question_count_cases(struct db_tx *tx, int64_t id, int64_t *ret, s
         tx, e, &rows, "SELECT count(*) FROM question_cases WHERE question_id = $1 AND spent = 0",
         "i", id);
 
-    if (code)
-        return code;
-    *ret = db_next(rows) ? db_int(rows, 0) : 0;
-    return db_rows_end(rows, e);
-}
-
-/* Is there a row? */
-static enum err_code read_any(struct db_rows *rows, bool *ret, struct err *e)
-{
-    *ret = db_next(rows);
-    return db_rows_end(rows, e);
+    return code ? code : store_take_int(rows, ret, e);
 }
 
 enum err_code question_holds(struct db_tx *tx, int64_t case_id, bool *ret, struct err *e)
@@ -245,7 +223,7 @@ enum err_code question_holds(struct db_tx *tx, int64_t case_id, bool *ret, struc
                                   " AND q.state = 'open' LIMIT 1",
                                   "i", case_id);
 
-    return code ? code : read_any(rows, ret, e);
+    return code ? code : store_take_any(rows, ret, e);
 }
 
 /* Such questions of a case that are open at a time: it waits for each, so there is one. */
@@ -346,35 +324,34 @@ enum err_code answer_insert(struct db_tx *tx, int64_t id, const struct answer_re
                             LOG_BOOL("yes", r->yes), LOG_STR("why", r->why));
 }
 
+static enum err_code read_answer(struct db_rows *rows, struct arena *a, void *item, struct err *e)
+{
+    bool nomem = false;
+
+    *(struct answer_record *)item = (struct answer_record){.person = store_text(a, rows, 0, &nomem),
+                                                           .yes = db_int(rows, 1) != 0,
+                                                           .why = store_text(a, rows, 2, &nomem),
+                                                           .way = store_text(a, rows, 3, &nomem),
+                                                           .at = db_int(rows, 4)};
+    return nomem ? err_set(e, ERR_NOMEM, "answer") : ERR_OK;
+}
+
 enum err_code answer_list(struct db_tx *tx, struct arena *a, int64_t id, struct answer_record **ret,
                           size_t *ret_count, struct err *e)
 {
-    enum { ANSWERS_MAX = 100 }; /* people is 10 at most, and one no ends it */
-    struct answer_record *list = arena_array(a, ANSWERS_MAX, sizeof *list);
+    struct store_list list;
     struct db_rows *rows;
-    bool nomem = false;
-    size_t n = 0;
-    enum err_code code;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT person, yes, why, way, at FROM answers"
+                                  " WHERE question_id = $1 ORDER BY at, person",
+                                  "i", id);
 
-    if (!list)
-        return err_set(e, ERR_NOMEM, "answers");
-    code = db_query(tx, e, &rows,
-                    "SELECT person, yes, why, way, at FROM answers WHERE question_id = $1"
-                    " ORDER BY at, person",
-                    "i", id);
+    if (!code)
+        code = store_take(rows, a, sizeof **ret, read_answer, &list, e);
     if (code)
         return code;
-    for (; n < ANSWERS_MAX && db_next(rows); n++)
-        list[n] = (struct answer_record){.person = store_text(a, rows, 0, &nomem),
-                                         .yes = db_int(rows, 1) != 0,
-                                         .why = store_text(a, rows, 2, &nomem),
-                                         .way = store_text(a, rows, 3, &nomem),
-                                         .at = db_int(rows, 4)};
-    code = db_rows_end(rows, e);
-    if (code || nomem)
-        return code ? code : err_set(e, ERR_NOMEM, "answers");
-    *ret = list;
-    *ret_count = n;
+    *ret = list.items;
+    *ret_count = list.count;
     return ERR_OK;
 }
 
@@ -386,52 +363,49 @@ enum err_code invitation_insert(struct db_tx *tx, int64_t id, int64_t question, 
                   id, question, address);
 }
 
+static enum err_code read_invitation(struct db_rows *rows, struct arena *a, void *item,
+                                     struct err *e)
+{
+    bool nomem = false;
+
+    *(struct invitation *)item =
+        (struct invitation){.id = db_int(rows, 0), .address = store_text(a, rows, 1, &nomem)};
+    return nomem ? err_set(e, ERR_NOMEM, "invitation") : ERR_OK;
+}
+
 enum err_code invitation_load(struct db_tx *tx, struct arena *a, int64_t id, int64_t *ret_question,
                               const char **ret_address, struct err *e)
 {
+    struct invitation of_question; /* its id is the question's */
     struct db_rows *rows;
-    bool found, nomem = false;
     enum err_code code = db_query(
         tx, e, &rows, "SELECT question_id, address FROM invitations WHERE id = $1", "i", id);
 
+    if (!code)
+        code = store_take_one(rows, a, read_invitation, &of_question,
+                              "nobody was asked by this link", e);
     if (code)
         return code;
-    found = db_next(rows);
-    if (found) {
-        *ret_question = db_int(rows, 0);
-        *ret_address = store_text(a, rows, 1, &nomem);
-    }
-    code = db_rows_end(rows, e);
-    if (code || nomem)
-        return code ? code : err_set(e, ERR_NOMEM, "invitation");
-    return found ? ERR_OK : err_set(e, ERR_NOT_FOUND, "nobody was asked by this link");
+    *ret_question = of_question.id;
+    *ret_address = of_question.address;
+    return ERR_OK;
 }
 
 enum err_code invitation_list(struct db_tx *tx, struct arena *a, int64_t question,
                               struct invitation **ret, size_t *ret_count, struct err *e)
 {
-    enum { INVITATIONS_MAX = 100 }; /* MAIL_RECIPIENTS_MAX */
-    struct invitation *list = arena_array(a, INVITATIONS_MAX, sizeof *list);
+    struct store_list list;
     struct db_rows *rows;
-    bool nomem = false;
-    size_t n = 0;
-    enum err_code code;
+    enum err_code code = db_query(
+        tx, e, &rows, "SELECT id, address FROM invitations WHERE question_id = $1 ORDER BY id", "i",
+        question);
 
-    if (!list)
-        return err_set(e, ERR_NOMEM, "invitations");
-    code = db_query(tx, e, &rows,
-                    "SELECT id, address FROM invitations WHERE question_id = $1 ORDER BY id", "i",
-                    question);
+    if (!code)
+        code = store_take(rows, a, sizeof **ret, read_invitation, &list, e);
     if (code)
         return code;
-    for (; n < INVITATIONS_MAX && db_next(rows); n++)
-        list[n] =
-            (struct invitation){.id = db_int(rows, 0), .address = store_text(a, rows, 1, &nomem)};
-    code = db_rows_end(rows, e);
-    if (code || nomem)
-        return code ? code : err_set(e, ERR_NOMEM, "invitations");
-    *ret = list;
-    *ret_count = n;
+    *ret = list.items;
+    *ret_count = list.count;
     return ERR_OK;
 }
 
@@ -441,8 +415,8 @@ struct read {
     struct arena *arena;
     int64_t id;
     enum question_state state;
-    size_t limit, count;
-    struct question_record *list;
+    size_t limit;
+    struct store_list list;
     struct approval *approval;
 };
 
@@ -450,24 +424,15 @@ static enum err_code read_list(struct db_tx *tx, void *arg, struct err *e)
 {
     struct read *r = arg;
     struct db_rows *rows;
-    enum err_code code, end;
+    enum err_code code = db_query(
+        tx, e, &rows,
+        "SELECT " COLUMNS " FROM questions WHERE id < $1 AND (state = $2 OR $3 = 1)"
+        " ORDER BY id DESC LIMIT $4",
+        "itii", r->id ? r->id : INT64_MAX, r->state < QUESTION_STATES ? states[r->state] : "",
+        (int64_t)(r->state == QUESTION_STATES), (int64_t)r->limit);
 
-    r->count = 0;
-    r->list = arena_array(r->arena, r->limit + 1, sizeof *r->list);
-    if (!r->list)
-        return err_set(e, ERR_NOMEM, "questions");
-    code = db_query(tx, e, &rows,
-                    "SELECT " COLUMNS " FROM questions WHERE id < $1 AND (state = $2 OR $3 = 1)"
-                    " ORDER BY id DESC LIMIT $4",
-                    "itii", r->id ? r->id : INT64_MAX,
-                    r->state < QUESTION_STATES ? states[r->state] : "",
-                    (int64_t)(r->state == QUESTION_STATES), (int64_t)r->limit);
-    if (code)
-        return code;
-    while (!code && r->count < r->limit && db_next(rows))
-        code = read_row(rows, r->arena, &r->list[r->count++], e);
-    end = db_rows_end(rows, code ? NULL : e);
-    return code ? code : end;
+    return code ? code
+                : store_take(rows, r->arena, sizeof(struct question_record), read_row, &r->list, e);
 }
 
 enum err_code store_question_list(struct store *s, struct arena *a, enum question_state state,
@@ -479,8 +444,8 @@ enum err_code store_question_list(struct store *s, struct arena *a, enum questio
 
     if (code)
         return code;
-    *ret = r.list;
-    *ret_count = r.count;
+    *ret = r.list.items;
+    *ret_count = r.list.count;
     return ERR_OK;
 }
 
@@ -531,7 +496,7 @@ static enum err_code read_going_on(struct db_tx *tx, void *arg, struct err *e)
                  " AND q.state = 'approved' LIMIT 1",
                  "ii", r->case_id, r->n);
 
-    return code ? code : read_any(rows, &r->found, e);
+    return code ? code : store_take_any(rows, &r->found, e);
 }
 
 enum err_code store_question_goes_on(struct store *s, int64_t case_id, int64_t n, bool *ret,

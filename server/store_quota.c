@@ -10,6 +10,7 @@
 
 #include "id.h"
 #include "log.h"
+#include "store_rows.h"
 
 /* ---- slices ------------------------------------------------------------------------------------ */
 
@@ -61,10 +62,7 @@ static enum err_code blocked_until(struct db_tx *tx, const char *app, const char
         tx, e, &rows, "SELECT blocked_until FROM quota_budgets WHERE app = $1 AND class = $2", "tt",
         app, class);
 
-    if (code)
-        return code;
-    *ret = db_next(rows) ? db_int(rows, 0) : 0;
-    return db_rows_end(rows, e);
+    return code ? code : store_take_int(rows, ret, e);
 }
 
 struct taking {

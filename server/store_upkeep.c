@@ -6,6 +6,7 @@
 #include <assert.h>
 
 #include "id.h"
+#include "store_rows.h"
 
 struct forgetting {
     int64_t before, max, count;
@@ -185,10 +186,7 @@ static enum err_code oldest(struct db_tx *tx, void *arg, struct err *e)
     enum err_code code =
         db_query(tx, e, &rows, "SELECT created FROM cases ORDER BY id LIMIT 1", "");
 
-    if (code)
-        return code;
-    *ret = db_next(rows) ? db_int(rows, 0) : 0;
-    return db_rows_end(rows, e);
+    return code ? code : store_take_int(rows, ret, e);
 }
 
 enum err_code store_oldest_case(struct store *s, int64_t *ret_created, struct err *e)

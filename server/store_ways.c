@@ -2,51 +2,36 @@
 #include "store_ways.h"
 
 #include "id.h"
+#include "store_rows.h"
 #include "store_work.h"
 
 #define COLUMNS "id, name, failing, told, why"
 
-static void read_row(struct db_rows *rows, struct arena *a, struct way_record *ret, bool *nomem)
+static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item, struct err *e)
 {
-    *ret = (struct way_record){.id = db_int(rows, 0),
-                               .name = store_text(a, rows, 1, nomem),
-                               .failing = db_int(rows, 2),
-                               .told = db_int(rows, 3),
-                               .why = store_text(a, rows, 4, nomem)};
+    bool nomem = false;
+
+    *(struct way_record *)item = (struct way_record){.id = db_int(rows, 0),
+                                                     .name = store_text(a, rows, 1, &nomem),
+                                                     .failing = db_int(rows, 2),
+                                                     .told = db_int(rows, 3),
+                                                     .why = store_text(a, rows, 4, &nomem)};
+    return nomem ? err_set(e, ERR_NOMEM, "way") : ERR_OK;
 }
 
 struct listing {
     struct arena *arena;
-    struct way_record *list;
-    size_t count;
+    struct store_list list;
 };
 
 static enum err_code list_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct listing *l = arg;
     struct db_rows *rows;
-    size_t room = 0;
-    bool nomem = false;
-    enum err_code code = db_query(tx, e, &rows, "SELECT count(*) FROM ways", "");
+    enum err_code code = db_query(tx, e, &rows, "SELECT " COLUMNS " FROM ways ORDER BY name", "");
 
-    if (code)
-        return code;
-    if (db_next(rows))
-        room = (size_t)db_int(rows, 0);
-    code = db_rows_end(rows, e);
-    if (code)
-        return code;
-    l->count = 0;
-    l->list = arena_array(l->arena, room + 1, sizeof *l->list);
-    if (!l->list)
-        return err_set(e, ERR_NOMEM, "ways");
-    code = db_query(tx, e, &rows, "SELECT " COLUMNS " FROM ways ORDER BY name", "");
-    if (code)
-        return code;
-    while (l->count < room && db_next(rows))
-        read_row(rows, l->arena, &l->list[l->count++], &nomem);
-    code = db_rows_end(rows, e);
-    return code ? code : nomem ? err_set(e, ERR_NOMEM, "ways") : ERR_OK;
+    return code ? code
+                : store_take(rows, l->arena, sizeof(struct way_record), read_row, &l->list, e);
 }
 
 enum err_code store_way_list(struct store *s, struct arena *a, struct way_record **ret,
@@ -57,8 +42,8 @@ enum err_code store_way_list(struct store *s, struct arena *a, struct way_record
 
     if (code)
         return code;
-    *ret = l.list;
-    *ret_count = l.count;
+    *ret = l.list.items;
+    *ret_count = l.list.count;
     return ERR_OK;
 }
 
@@ -67,18 +52,11 @@ static enum err_code find(struct db_tx *tx, struct arena *a, int64_t id, const c
                           struct way_record *ret, bool *ret_found, struct err *e)
 {
     struct db_rows *rows;
-    bool nomem = false;
-    enum err_code code;
+    enum err_code code =
+        name ? db_query(tx, e, &rows, "SELECT " COLUMNS " FROM ways WHERE name = $1", "t", name)
+             : db_query(tx, e, &rows, "SELECT " COLUMNS " FROM ways WHERE id = $1", "i", id);
 
-    code = name ? db_query(tx, e, &rows, "SELECT " COLUMNS " FROM ways WHERE name = $1", "t", name)
-                : db_query(tx, e, &rows, "SELECT " COLUMNS " FROM ways WHERE id = $1", "i", id);
-    if (code)
-        return code;
-    *ret_found = db_next(rows);
-    if (*ret_found)
-        read_row(rows, a, ret, &nomem);
-    code = db_rows_end(rows, e);
-    return code ? code : nomem ? err_set(e, ERR_NOMEM, "ways") : ERR_OK;
+    return code ? code : store_take_first(rows, a, read_row, ret, ret_found, e);
 }
 
 enum err_code way_load(struct db_tx *tx, struct arena *a, int64_t id, struct way_record *ret,
@@ -95,10 +73,7 @@ static enum err_code id_of(struct db_tx *tx, const char *name, int64_t *ret, str
     struct db_rows *rows;
     enum err_code code = db_query(tx, e, &rows, "SELECT id FROM ways WHERE name = $1", "t", name);
 
-    if (code)
-        return code;
-    *ret = db_next(rows) ? db_int(rows, 0) : 0;
-    return db_rows_end(rows, e);
+    return code ? code : store_take_int(rows, ret, e);
 }
 
 enum err_code way_failed(struct db_tx *tx, const char *name, const char *why, int64_t look_ms,

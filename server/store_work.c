@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "store_rows.h"
+
 /* Due times beyond this are not believed after the clock was set back. */
 #define FAR_MS (5 * MINUTE_MS)
 
@@ -241,10 +243,7 @@ static enum err_code count_waiting(struct db_tx *tx, void *arg, struct err *e)
         tx, e, &rows, "SELECT count(*) FROM work WHERE kind = $1 AND due <= $2 AND owner IS NULL",
         "ii", (int64_t)w->kind, w->until);
 
-    if (code)
-        return code;
-    w->count = db_next(rows) ? db_int(rows, 0) : 0;
-    return db_rows_end(rows, e);
+    return code ? code : store_take_int(rows, &w->count, e);
 }
 
 enum err_code store_work_waiting(struct store *s, enum work_kind kind, int64_t until, int64_t *ret,

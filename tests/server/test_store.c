@@ -29,6 +29,7 @@
 #include "store_isolations.h"
 #include "store_notices.h"
 #include "store_policies.h"
+#include "store_rows.h"
 #include "store_upkeep.h"
 #include "store_work.h"
 
@@ -1973,10 +1974,66 @@ static void test_store__a_policy_is_kept_for_good(void **state)
     assert_int_equal(store_policy_load(f->s, f->a, "cd", &text, &since, NULL), ERR_NOT_FOUND);
 }
 
+/* ---- rows ------------------------------------------------------------------------------------------ */
+
+struct numbers {
+    struct arena *a;
+    int64_t n, bad; /* so many rows, 1, 2, …; that one cannot be read */
+    struct store_list list;
+};
+
+static enum err_code read_number(struct db_rows *rows, struct arena *a, void *item, struct err *e)
+{
+    (void)a;
+    *(int64_t *)item = db_int(rows, 0);
+    return db_int(rows, 0) == db_int(rows, 1) ? err_set(e, ERR_REFUSED, "no such number") : ERR_OK;
+}
+
+static enum err_code read_numbers(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct numbers *n = arg;
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "WITH RECURSIVE numbers (i) AS (SELECT CAST(1 AS BIGINT)"
+                                  " UNION ALL SELECT i + 1 FROM numbers WHERE i < $1)"
+                                  " SELECT i, CAST($2 AS BIGINT) FROM numbers WHERE i <= $3",
+                                  "iii", n->n, n->bad, n->n);
+
+    return code ? code : store_take(rows, n->a, sizeof(int64_t), read_number, &n->list, e);
+}
+
+static void test_store__takes_as_many_rows_as_there_are(void **state)
+{
+    static const int64_t counts[] = {0, 1, 7, 8, 9, 16, 17, 1000};
+    struct shelf *f = *state;
+    struct numbers n = {.a = f->a};
+    struct err e = {0};
+
+    for (size_t i = 0; i < COUNT(counts); i++) {
+        const int64_t *items;
+
+        n.n = counts[i];
+        if (db_read(f->s->db, read_numbers, &n, &e))
+            fail_msg("%s", e.text);
+        assert_int_equal(n.list.count, n.n);
+        items = n.list.items;
+        assert_non_null(items);
+        for (int64_t k = 0; k < n.n; k++)
+            assert_int_equal(items[k], k + 1);
+    }
+    n.bad = 12; /* what it is read by has the last word, and the connection goes on */
+    assert_int_equal(db_read(f->s->db, read_numbers, &n, &e), ERR_REFUSED);
+    assert_string_equal(e.text, "no such number");
+    n.bad = 0;
+    assert_int_equal(db_read(f->s->db, read_numbers, &n, &e), ERR_OK);
+    assert_int_equal(n.list.count, 1000);
+}
+
 /* X(name) of all that must be so on every engine. */
 #define ON_BOTH(X)                                                                                 \
     X(what_shadow_mode_held_back)                                                                  \
     X(a_policy_is_kept_for_good)                                                                   \
+    X(takes_as_many_rows_as_there_are)                                                             \
     X(what_is_accepted_is_a_case_with_work_and_outlives_the_process)                               \
     X(what_is_pushed_again_is_on_record)                                                           \
     X(a_repeated_delivery_id_gets_the_first_answer)                                                \

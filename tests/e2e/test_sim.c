@@ -1284,11 +1284,14 @@ static void test_sim__answers_after_the_delay_and_no_earlier(void **state)
     start = clock_mono_ms(c);
     expect("GET", "/api/alerts/da1_-2", NULL, 200, "");
     assert_true(clock_mono_ms(c) - start >= 150);
-    fault("{\"kind\":\"delay\",\"delay_ms\":100,\"path\":\"/api/*\"}");
-    start = clock_mono_ms(c);
-    expect("GET", "/api/alerts/da1_-2", NULL, 200, "");
-    assert_true(clock_mono_ms(c) - start >= 250);
-    sim_tell(sim, "/config", "{\"delay_ms\":0}");
+    for (int exact = 0; exact < 2; exact++) {
+        fault("{\"kind\":\"delay\",\"delay_ms\":100,\"path\":\"/api/*\"}");
+        sim_tell(sim, "/config", exact ? "{\"delay_exact\":true}" : "{\"delay_exact\":false}");
+        start = clock_mono_ms(c);
+        expect("GET", "/api/alerts/da1_-2", NULL, 200, "");
+        assert_true(clock_mono_ms(c) - start >= 250);
+    }
+    sim_tell(sim, "/config", "{\"delay_ms\":0,\"delay_exact\":false}");
 }
 
 static void test_sim__hangs_until_the_peer_gives_up(void **state)

@@ -149,6 +149,9 @@ static void spoil(struct call *c, const struct fault *f)
 
 /* ---- going out --------------------------------------------------------------------------------- */
 
+/* An idle core needs so long at most to come back to a thread whose time has come. */
+#define AWAKE_US 1000
+
 /* An answer that waits for its time. */
 struct due {
     struct loop_timer timer;
@@ -234,6 +237,7 @@ static void send_when_due(struct call *c)
     d->call = c;
     d->timer.fn = due_now;
     d->timer.ctx = d;
+    d->timer.awake_us = t->delay_exact ? AWAKE_US : 0;
     loop_arm(c->house->loop, &d->timer, c->q->arrived_us + us);
 }
 

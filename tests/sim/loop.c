@@ -194,8 +194,10 @@ static int wait_events(struct loop *l, struct epoll_event *events)
     int64_t left_us = l->count ? l->heap[1]->due_us - loop_now_us() : -1;
     struct timespec t;
 
-    if (l->count && left_us < 0)
-        left_us = 0;
+    if (l->count) {
+        left_us -= l->heap[1]->awake_us;
+        left_us = left_us < 0 ? 0 : left_us;
+    }
     if (!l->coarse) {
         t.tv_sec = left_us / 1000000;
         t.tv_nsec = left_us % 1000000 * 1000;

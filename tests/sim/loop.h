@@ -24,7 +24,8 @@ struct loop_watch {
 /* A point in time; part of its owner's struct, zeroed at first. */
 struct loop_timer {
     int64_t due_us;
-    size_t slot; /* 1 and up while armed */
+    int64_t awake_us; /* so long before it the loop stays awake: out of its sleep it comes late */
+    size_t slot;      /* 1 and up while armed */
     void (*fn)(void *ctx);
     void *ctx;
 };

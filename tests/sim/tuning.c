@@ -29,6 +29,7 @@ static const char *const idle_words[] = {"Succeeded", "Failed", NULL};
 static const struct key keys[] = {
     {NULL, "delay_ms", KEY_INT, AT(delay_ms), 0, 0, 3600000, NULL},
     {NULL, "delay_jitter_ms", KEY_INT, AT(delay_jitter_ms), 0, 0, 3600000, NULL},
+    {NULL, "delay_exact", KEY_BOOL, AT(delay_exact), 0, 0, 0, NULL},
     {NULL, "timestamp_digits", KEY_INT, AT(timestamp_digits), -1, -1, 7, NULL},
     {NULL, "max_url", KEY_INT, AT(max_url), 16384, 256, 65536, NULL}, /* HTTP.sys' own default */
     /* section 1.2: about one hour */

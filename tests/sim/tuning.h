@@ -19,6 +19,7 @@ enum casing_mode { CASING_USUAL, CASING_LOWER, CASING_UPPER, CASING_MIXED };
 
 struct tuning {
     int64_t delay_ms, delay_jitter_ms;
+    bool delay_exact;
     struct {
         int64_t lifetime_s;
         bool numbers_as_text, no_roles;

@@ -106,6 +106,7 @@ void defender_reads_clear(struct defender_reads *r)
 {
     json_free(r->alert);
     json_free(r->machine);
+    free(r->actions);
     memset(r, 0, sizeof *r);
 }
 

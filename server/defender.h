@@ -116,7 +116,7 @@ struct defender_reads {
 
     enum err_code actions_code;
     struct err actions_err;
-    struct defender_action actions[DEFENDER_ACTIONS_MAX]; /* newest first, by creation time */
+    struct defender_action *actions; /* newest first, by creation time; NULL: there never was one */
     size_t n_actions;
 };
 

@@ -175,8 +175,7 @@ static const char *take_look(void *ctx, struct json *list, const struct json *v)
     i = wanted_at(w, a.machine_id);
     if (i == w->n)
         return "an action is another machine's";
-    defender_insert_action(w->looks[i], &a);
-    return NULL;
+    return defender_insert_action(w->looks[i], &a);
 }
 
 static const char *take_listed(void *ctx, struct json *list, const struct json *v)

@@ -78,8 +78,9 @@ struct json *defender_take_entity(struct exchange *x, enum defender_list of, con
  *  *ret is then undefined. An action that cannot be read may not be skipped: it might be the open isolation. */
 const char *defender_read_action(const struct json *v, const char *machine_id,
                                  struct defender_action *ret);
-/** Keeps the newest of the list, newest first; among equals Defender's order, which is the same. */
-void defender_insert_action(struct defender_reads *r, const struct defender_action *a);
+/** Keeps the newest of the list, newest first; among equals Defender's order, which is the same. NULL, or what is wrong:
+ *  one that cannot be kept may not be skipped, either. */
+const char *defender_insert_action(struct defender_reads *r, const struct defender_action *a);
 /** Takes a machine's actions out of a finished exchange; one that cannot be read fails it. */
 void defender_take_actions(struct exchange *x, const char *machine_id, struct defender_reads *r);
 /** "?$filter=…": section 4.5. Quotes in a literal are doubled (section 2.4); machine ids hold none. types: a

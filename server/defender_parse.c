@@ -2,6 +2,7 @@
 #include "defender_own.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -266,18 +267,23 @@ const char *defender_read_action(const struct json *v, const char *machine_id,
     return NULL;
 }
 
-void defender_insert_action(struct defender_reads *r, const struct defender_action *a)
+const char *defender_insert_action(struct defender_reads *r, const struct defender_action *a)
 {
     size_t at = r->n_actions;
 
+    if (!r->actions) /* most machines have none, and hundreds are looked at together */
+        r->actions = calloc(DEFENDER_ACTIONS_MAX, sizeof *r->actions);
+    if (!r->actions)
+        return "there is no memory for it";
     while (at > 0 && r->actions[at - 1].created_ms < a->created_ms)
         at--;
     if (at == DEFENDER_ACTIONS_MAX)
-        return;
+        return NULL;
     if (r->n_actions < DEFENDER_ACTIONS_MAX)
         r->n_actions++;
     memmove(&r->actions[at + 1], &r->actions[at], (r->n_actions - at - 1) * sizeof r->actions[0]);
     r->actions[at] = *a;
+    return NULL;
 }
 
 void defender_take_actions(struct exchange *x, const char *machine_id, struct defender_reads *r)
@@ -295,12 +301,13 @@ void defender_take_actions(struct exchange *x, const char *machine_id, struct de
     JSON_EACH (v, list) {
         const char *bad = defender_read_action(v, machine_id, &a);
 
+        if (!bad)
+            bad = defender_insert_action(r, &a);
         if (bad) {
             exchange_spoil(x, bad);
             r->n_actions = 0;
             return;
         }
-        defender_insert_action(r, &a);
     }
 }
 

@@ -94,6 +94,7 @@ static void take_machine(struct defender_reads *to, struct defender_reads *from)
     int64_t read_ms = to->read_ms;
 
     json_free(to->machine);
+    free(to->actions);
     *to = *from;
     to->alert = alert;
     to->alert_code = ERR_OK;

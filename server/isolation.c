@@ -38,6 +38,13 @@ struct crowd {
     size_t n;
 };
 
+static void crowd_free(struct crowd *k)
+{
+    for (size_t i = 0; i <= ROWS_AT_ONCE; i++)
+        defender_reads_clear(&k->grounds[i].look);
+    free(k);
+}
+
 /* Those of one tenant and state that are open, as places in k. */
 static size_t pick(const struct crowd *k, const struct runtime_tenant *tenant,
                    enum isolation_state state, size_t at[ROWS_AT_ONCE + 1])
@@ -241,6 +248,8 @@ static enum err_code look_together(struct crowd *k, const size_t at[], size_t n,
     for (size_t i = 0; i < l.n && !code; i++)
         if (!l.looks[i]->n_actions)
             storm_note_bare(tenant->storm, l.ids[i], l.looks[i]->read_ms);
+    for (size_t i = 0; own && i <= ROWS_AT_ONCE; i++)
+        defender_reads_clear(&own[i]);
     free(own);
     return code;
 }
@@ -478,7 +487,7 @@ static bool gather(struct engine *g, struct runtime *rt, const struct work *w)
     engine_claim_more(g, w, most, more, &n);
     if (!n) {
         leave_to_next(k, g, rt, w);
-        free(k);
+        crowd_free(k);
         return true;
     }
     k->open[k->n] = episode_open(&k->x[k->n], g, rt, w);
@@ -488,7 +497,7 @@ static bool gather(struct engine *g, struct runtime *rt, const struct work *w)
     run_crowd(k);
     for (size_t i = 0; i < k->n; i++)
         arena_free(k->x[i].arena);
-    free(k);
+    crowd_free(k);
     return true;
 }
 

@@ -20,9 +20,10 @@
 
 #include "kit/house.h"
 
-#define SENDERS    8
-#define PER_MINUTE 100
-#define IDLE_MS    2500 /* shorter ones are those of gathering */
+#define SENDERS        8
+#define MEMORY_MAX_KIB (128 * 1024L)
+#define PER_MINUTE     100
+#define IDLE_MS        2500 /* shorter ones are those of gathering */
 
 struct storm {
     int64_t alerts, machines,
@@ -210,6 +211,26 @@ static void check(struct house *h, const struct storm *s)
     free(times);
 }
 
+/* What the process has taken of memory at most: what waits lies in the store. A sanitizer takes more by itself. */
+static void check_memory(const struct house *h)
+{
+    char path[40], line[200];
+    long peak_kib = 0;
+    FILE *f;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/status", (int)h->pid);
+    f = fopen(path, "re");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f))
+        (void)sscanf(line, "VmHWM: %ld", &peak_kib);
+    (void)fclose(f);
+    print_message("  %.1f MiB at most\n", (double)peak_kib / 1024);
+    assert_true(peak_kib > 1024);
+#if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
+    assert_true(peak_kib < MEMORY_MAX_KIB);
+#endif
+}
+
 static void rage(const struct storm *s)
 {
     struct house *h = house_start(&(struct house_options){
@@ -232,6 +253,7 @@ static void rage(const struct storm *s)
     if (getenv(
             "STORM")) /* and nothing is left over; in short, the rest has to wait for the next minute */
         house_wait_quiet(h, 20 * 60000);
+    check_memory(h);
     house_stop(h);
 }
 

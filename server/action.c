@@ -490,7 +490,7 @@ void action_run(struct engine *g, struct work *w)
     enum err_code code = arena ? store_action_load(g->store, arena, w->id, &t.row, &e)
                                : err_set(&e, ERR_NOMEM, "action");
 
-    if (engine_is_posting(g, w->id)) { /* as in isolation_run: the clock jumped */
+    if (engine_is_posting(g, w->id)) { /* as in episode_open: the clock jumped */
         log_event(LOG_WARN, "lease_of_a_post_ran_out", LOG_ID("action", w->id));
         return;
     }

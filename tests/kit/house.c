@@ -507,26 +507,37 @@ struct json *house_get(struct house *h, const char *path)
     return answer;
 }
 
-double house_metric(struct house *h, const char *series)
+static void get_metrics(struct house *h, struct fetched *f)
 {
-    size_t len = strlen(series);
-    struct fetched f;
-    const char *at;
     char url[400];
-    double value;
 
     (void)snprintf(url, sizeof url, "%s/metrics", h->admin);
-    (void)fetch(&f, "GET", url, NULL, NULL, 0, 10000);
-    if (f.status != 200)
-        fail_msg("GET /metrics: HTTP %d: %s %s", f.status, f.body, f.why);
-    at = f.body;
+    (void)fetch(f, "GET", url, NULL, NULL, 0, 10000);
+    if (f->status != 200)
+        fail_msg("GET /metrics: HTTP %d: %s %s", f->status, f->body, f->why);
+}
+
+static double metric_of(const char *text, const char *series)
+{
+    size_t len = strlen(series);
+    const char *at = text;
+
     while (at && !(strncmp(at, series, len) == 0 && at[len] == ' ')) {
         at = strchr(at, '\n');
         at = at ? at + 1 : NULL;
     }
     if (!at)
-        fail_msg("/metrics has no %s: %s", series, f.body);
-    value = strtod(at + len, NULL);
+        fail_msg("/metrics has no %s: %s", series, text);
+    return strtod(at + len, NULL);
+}
+
+double house_metric(struct house *h, const char *series)
+{
+    struct fetched f;
+    double value;
+
+    get_metrics(h, &f);
+    value = metric_of(f.body, series);
     fetched_clear(&f);
     return value;
 }
@@ -601,21 +612,23 @@ void house_wait_quiet(struct house *h, int64_t timeout_ms)
 
 void house_wait_idle(struct house *h, int64_t timeout_ms)
 {
-    static const char *const kinds[] = {"case", "isolation", "notice"};
     int64_t deadline = house_now_ms() + sim_patience(timeout_ms);
 
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds;) {
-        char series[60];
+    for (;;) {
+        struct fetched f;
+        bool idle;
 
-        (void)snprintf(series, sizeof series, "cordon_work{kind=\"%s\"}", kinds[i]);
-        if (house_metric(h, series) == 0) {
-            i++; /* each makes work of the next ones only */
-            continue;
-        }
-        if (house_now_ms() > deadline) {
+        get_metrics(h, &f); /* all of one moment: an isolation that ends makes work for its cases */
+        idle = metric_of(f.body, "cordon_work{kind=\"case\"}") == 0 &&
+               metric_of(f.body, "cordon_work{kind=\"isolation\"}") == 0 &&
+               metric_of(f.body, "cordon_work{kind=\"notice\"}") == 0;
+        if (!idle && house_now_ms() > deadline) {
             show_log(h);
-            fail_msg("there is still work: %s", series);
+            fail_msg("there is still work: %s", f.body);
         }
+        fetched_clear(&f);
+        if (idle)
+            return;
         breathe();
     }
 }

@@ -3,8 +3,8 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
+#include "deed.h"
 #include "grounds.h"
 #include "id.h"
 #include "log.h"
@@ -12,13 +12,6 @@
 #include "policy.h"
 #include "store_actions.h"
 
-/* What must be left of the lease when a POST begins: the rest is for its way to the wire. */
-#define POST_ROOM_MS (WORK_POST_LEASE_MS - WORK_LEAVE_MS)
-#define FOLLOW_FOR_MS                                                                              \
-    (4 * DAY_MS) /* Defender gives up on an absent machine after about 3 (section 4.5) */
-#define FOLLOW_MIN_MS SECOND_MS
-#define FOLLOW_MAX_MS (15 * MINUTE_MS)
-#define SKEW_MS       (5 * MINUTE_MS) /* between our clock and Defender's */
 /* Links to packages: 2 a minute (section 4.3); for how long one is asked for that is not there yet. */
 #define LINKS_PER_MINUTE 2
 #define LINK_FOR_MS      HOUR_MS
@@ -159,12 +152,9 @@ struct turn {
     bool post, stale, fetch;
 };
 
-static const char *own_id(const struct action_record *r, char out[ID_TEXT_SIZE + 8])
+static const char *own_id(const struct turn *t, char out[DEED_ID_SIZE])
 {
-    char id[ID_TEXT_SIZE];
-
-    (void)snprintf(out, ID_TEXT_SIZE + 8, "cordon-%s", id_format(r->id, id));
-    return out;
+    return deed_id(kinds[t->kind].deed, t->row.id, out);
 }
 
 static enum err_code postpone(struct db_tx *tx, struct turn *t, struct action_record *r,
@@ -204,11 +194,10 @@ static enum err_code end(struct db_tx *tx, struct turn *t, struct action_record 
 static enum err_code take(struct db_tx *tx, struct turn *t, struct action_record *r, struct err *e)
 {
     const struct defender_action *a = t->action;
-    char own[ID_TEXT_SIZE + 8];
+    char own[DEED_ID_SIZE];
 
     if (!r->action_id) {
-        r->adopted = a->external_id[0] ? strcmp(a->external_id, own_id(r, own)) != 0
-                                       : !r->posted || a->created_ms < r->requested - SKEW_MS;
+        r->adopted = !deed_is_own(a, own_id(t, own), r->posted ? r->requested : 0);
         r->requestor = r->adopted && a->requestor[0] ? a->requestor : NULL;
     }
     r->action_id = a->id;
@@ -219,12 +208,7 @@ static enum err_code take(struct db_tx *tx, struct turn *t, struct action_record
         return code ? code : work_again(tx, &t->w, t->due, 0, e);
     }
     if (a->status != DEFENDER_SUCCEEDED)
-        return end(tx, t, r, ACTION_FAILED,
-                   a->status == DEFENDER_TIME_OUT
-                       ? "the machine stayed offline: Defender gave up (TimeOut)"
-                   : a->status == DEFENDER_CANCELLED ? "somebody cancelled it at Defender"
-                                                     : "the machine could not do it (Failed)",
-                   e);
+        return end(tx, t, r, ACTION_FAILED, deed_failure(a), e);
     if (kinds[t->kind].deed == DEFENDER_COLLECT && !t->link.len && r->state == ACTION_REQUESTED) {
         /* found complete: the link comes with the next run */
         enum err_code code = action_move(tx, r, ACTION_PENDING, a->status_text, t->now, e);
@@ -240,24 +224,21 @@ static enum err_code posted_fn(struct db_tx *tx, void *arg, struct err *e)
     struct action_record r = t->row;
     enum err_code code;
 
-    switch (t->code) {
-    case ERR_OK:
+    switch (deed_end_of(t->code)) {
+    case DEED_TAKEN:
         code = take(tx, t, &r, e);
         break;
-    case ERR_UNKNOWN:
+    case DEED_UNKNOWN:
         r.posted = t->now;
         t->due = t->now + WORK_SETTLE_MS;
         code = postpone(tx, t, &r, e);
         break;
-    case ERR_REFUSED:
-    case ERR_FORBIDDEN:
-    case ERR_NOT_FOUND:
-    case ERR_INVALID:
-        code = end(tx, t, &r, ACTION_FAILED, t->why.text, e);
-        break;
-    default:
+    case DEED_LATER:
         r.posted = 0;
         code = postpone(tx, t, &r, e);
+        break;
+    default:
+        code = end(tx, t, &r, ACTION_FAILED, t->why.text, e);
     }
     t->after = r;
     return code;
@@ -301,22 +282,21 @@ static bool write_outcome(struct turn *t, db_fn fn)
 static void post(struct turn *t)
 {
     struct defender_action action = {0};
-    char own[ID_TEXT_SIZE + 8];
+    char own[DEED_ID_SIZE];
+    const struct defender_request q = {.deed = kinds[t->kind].deed,
+                                       .machine_id = t->row.machine_id,
+                                       .detail = t->row.detail,
+                                       .comment = t->row.comment,
+                                       .external_id = own_id(t, own),
+                                       .leave_by_ms = t->leave_by_ms};
 
-    if (!engine_post_begins(t->g, t->row.id)) { /* see action_run */
-        log_event(LOG_WARN, "post_abandoned", LOG_ID("action", t->row.id));
+    if (!deed_begin(t->g, "action", t->row.id)) /* see action_run */
         return;
-    }
-    /* A process that slept through its lease must not send: somebody else may hold it now. */
-    if (clock_wall_ms(t->g->clock) > t->w.lease_end - POST_ROOM_MS)
-        t->code = err_set(&t->why, ERR_AGAIN, "this process was stopped for too long");
-    else
-        t->code =
-            defender_do(t->tenant->defender, kinds[t->kind].deed, t->row.machine_id, t->row.detail,
-                        t->row.comment, own_id(&t->row, own), t->leave_by_ms, &action, &t->why);
+    t->code = deed_send(t->g, t->tenant->defender, &t->w, &q, &action, &t->why);
     t->action = &action;
     t->now = clock_wall_ms(t->g->clock);
-    t->due = t->now + (t->code ? engine_backoff(t->w.attempts, t->why.retry_ms) : FOLLOW_MIN_MS);
+    t->due =
+        t->now + (t->code ? engine_backoff(t->w.attempts, t->why.retry_ms) : DEED_FOLLOW_MIN_MS);
     (void)write_outcome(t, posted_fn);
     engine_post_ended(t->g, t->row.id);
 }
@@ -338,7 +318,7 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
                              : t->code ? t->why.text
                                        : "they changed"),
                    e);
-    } else if (t->code && t->now - r.requested > FOLLOW_FOR_MS) {
+    } else if (t->code && t->now - r.requested > DEED_FOLLOW_FOR_MS) {
         code = end(tx, t, &r, ACTION_FAILED, "it is not known whether it was carried out", e);
     } else if (t->code) {
         code = postpone(tx, t, &r, e);
@@ -359,36 +339,48 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
 static const struct defender_action *find(const struct turn *t, const struct defender_reads *look)
 {
     const struct action_record *r = &t->row;
-    char own[ID_TEXT_SIZE + 8];
+    char own[DEED_ID_SIZE];
 
     for (size_t i = 0; i < look->n_actions; i++)
         if (defender_action_is_open(&look->actions[i]) && kinds[t->kind].deed != DEFENDER_STOP_FILE)
             return &look->actions[i];
-    for (size_t i = 0; i < look->n_actions && r->posted; i++) {
-        const struct defender_action *a = &look->actions[i];
-
-        if (a->external_id[0] ? strcmp(a->external_id, own_id(r, own)) == 0
-                              : a->created_ms >= r->requested - SKEW_MS)
-            return a;
-    }
+    (void)own_id(t, own);
+    for (size_t i = 0; i < look->n_actions && r->posted; i++)
+        if (deed_is_own(&look->actions[i], own, r->requested))
+            return &look->actions[i];
     return NULL;
+}
+
+/* The clock was set back: the request left at a time that is still to come. It rests from now on. */
+static enum err_code rest_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct turn *t = arg;
+    struct action_record r = t->row;
+    enum err_code code;
+
+    r.posted = t->now;
+    code = action_move(tx, &r, r.state, r.why, t->now, e);
+    t->after = r;
+    return code ? code : work_again(tx, &t->w, t->now + WORK_SETTLE_MS, t->w.attempts, e);
 }
 
 static void look_and_post(struct turn *t)
 {
+    int64_t rest = deed_rest_ms(t->row.posted, t->now);
     struct defender_reads look;
 
-    if (t->row.posted && t->now < t->row.posted + WORK_SETTLE_MS) {
-        int64_t rest = t->row.posted + WORK_SETTLE_MS - t->now;
-
-        engine_again(t->g, &t->w, rest < WORK_SETTLE_MS ? rest : WORK_SETTLE_MS);
+    if (t->row.posted > t->now)
+        (void)write_outcome(t, rest_fn);
+    else if (rest)
+        engine_again(t->g, &t->w, rest);
+    if (rest)
         return;
-    }
     defender_read_deeds(t->tenant->defender, kinds[t->kind].deed, t->row.machine_id, &look);
     t->now = clock_wall_ms(t->g->clock);
     t->code = look.actions_code;
     t->why = look.actions_err;
-    t->due = t->now + (t->code ? engine_backoff(t->w.attempts, t->why.retry_ms) : FOLLOW_MIN_MS);
+    t->due =
+        t->now + (t->code ? engine_backoff(t->w.attempts, t->why.retry_ms) : DEED_FOLLOW_MIN_MS);
     t->action = t->code ? NULL : find(t, &look);
     t->stale = !grounds_are_fresh(&t->c, NULL, t->rt, t->g, t->arena);
     t->leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
@@ -427,7 +419,7 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
 
     if (!t->code)
         code = take(tx, t, &r, e);
-    else if (t->now - r.requested > FOLLOW_FOR_MS)
+    else if (t->now - r.requested > DEED_FOLLOW_FOR_MS)
         code = end(tx, t, &r, ACTION_FAILED, "Defender did not say how it ended for four days", e);
     else
         code = postpone(tx, t, &r, e);
@@ -439,10 +431,7 @@ static void follow(struct turn *t)
 {
     struct defender_action action = {0};
     int64_t age = t->now - t->row.requested;
-    int64_t wait = age < 0                   ? MINUTE_MS
-                   : age / 2 < FOLLOW_MIN_MS ? FOLLOW_MIN_MS
-                   : age / 2 > FOLLOW_MAX_MS ? FOLLOW_MAX_MS
-                                             : age / 2;
+    int64_t wait = deed_follow_ms(age);
 
     t->code = defender_get_action(t->tenant->defender, t->row.action_id, &action, &t->why);
     t->action = &action;
@@ -464,7 +453,7 @@ static void follow(struct turn *t)
             t->code = ERR_OK; /* the package is there, in the portal; it comes without its link */
     }
     t->due = t->now + (wait > t->why.retry_ms ? wait : t->why.retry_ms);
-    if (!t->code && defender_action_is_open(&action) && age > FOLLOW_FOR_MS)
+    if (!t->code && defender_action_is_open(&action) && age > DEED_FOLLOW_FOR_MS)
         t->code = err_set(&t->why, ERR_AGAIN, "%s", action.status_text);
     (void)write_outcome(t, followed_fn);
 }

@@ -111,7 +111,7 @@ void defender_reads_clear(struct defender_reads *r)
 }
 
 enum err_code defender_run_action(struct defender *d, struct exchange *x, const char *machine_id,
-                                  const char *action_id, enum defender_action_type type,
+                                  const char *action_id, const char *type,
                                   struct defender_action *ret, struct err *e)
 {
     AUTO(json_freep) struct json *doc = NULL;
@@ -124,7 +124,7 @@ enum err_code defender_run_action(struct defender *d, struct exchange *x, const 
 
         if (!bad && action_id && strcasecmp(a.id, action_id) != 0) /* a GUID */
             bad = "it speaks of another id";
-        if (!bad && type != DEFENDER_OTHER && a.type != type)
+        if (!bad && type && strcmp(a.type_text, type) != 0)
             bad = "it is an action of another type";
         if (bad)
             exchange_spoil(x, bad);
@@ -145,5 +145,5 @@ enum err_code defender_get_action(struct defender *d, const char *action_id,
     if (!defender_is_id(action_id, sizeof ret->id - 1))
         return err_set(e, ERR_INVALID, "not an action id: '%.40s'", action_id ? action_id : "");
     exchange_init(&x, DEFENDER_CLASS_READ, "GET", "/api/machineactions/", action_id, "");
-    return defender_run_action(d, &x, NULL, action_id, DEFENDER_OTHER, ret, e);
+    return defender_run_action(d, &x, NULL, action_id, NULL, ret, e);
 }

@@ -215,28 +215,10 @@ const char *defender_misfit(enum defender_list list, const struct json *element)
 
 /* ---- acting ----------------------------------------------------------------------------------- */
 
-/**
- * Asks Defender to isolate a machine. Look before: defender_read with DEFENDER_READ_ACTIONS.
- *
- * type         "Full" or "Selective" (section 4.6).
- * comment      shown in the portal to every reader; control characters become blanks, and it is cut at
- *              1,000 characters (trap 30). Not empty.
- * external_id  comes back in defender_action.external_id, so that our own action can be told from
- *              another's; NULL: none. ^[A-Za-z0-9_.-]{1,64}$.
- * leave_by_ms  of rest_request; 0: no such time.
- * ret          the action, on ERR_OK only. It is `requested`: usually Pending, for days if the machine is
- *              offline (trap 27). It may also be an older action that was still open (section 4.5).
- */
-enum err_code defender_isolate(struct defender *d, const char *machine_id, const char *type,
-                               const char *comment, const char *external_id, int64_t leave_by_ms,
-                               struct defender_action *ret, struct err *e);
-/** Asks Defender to release a machine; the same in every other way. */
-enum err_code defender_unisolate(struct defender *d, const char *machine_id, const char *comment,
-                                 const char *external_id, int64_t leave_by_ms,
-                                 struct defender_action *ret, struct err *e);
-
-/* What else a machine can be asked for (section 4.1); followed by the action's id as an isolation is. */
+/* What a machine can be asked for (section 4.1). */
 enum defender_deed {
+    DEFENDER_ISOLATION,  /* detail: "Full" or "Selective" (section 4.6) */
+    DEFENDER_RELEASE,    /* the end of it */
     DEFENDER_SCAN,       /* detail: "Quick" or "Full" */
     DEFENDER_COLLECT,    /* an investigation package */
     DEFENDER_RESTRICT,   /* nothing runs but what Microsoft signed */
@@ -245,13 +227,31 @@ enum defender_deed {
     DEFENDER_DEEDS
 };
 
+struct defender_request {
+    enum defender_deed deed;
+    const char *machine_id;
+    const char *detail; /* NULL where the deed has none */
+    /* shown in the portal to every reader; control characters become blanks, and it is cut at 1,000
+     * characters (trap 30). Not empty. */
+    const char *comment;
+    /* comes back in defender_action.external_id, so that our own action can be told from another's; NULL: none.
+     * ^[A-Za-z0-9_.-]{1,64}$. */
+    const char *external_id;
+    int64_t leave_by_ms; /* of rest_request; 0: no such time */
+};
+
+/**
+ * Asks for it. Look before: defender_read with DEFENDER_READ_ACTIONS, or defender_read_deeds.
+ *
+ * q    borrowed for the call.
+ * ret  the action, on ERR_OK only: of this machine and this deed. It is `requested`: usually Pending, for days if the
+ *      machine is offline (trap 27). It may also be an older action that was still open (section 4.5).
+ */
+enum err_code defender_ask(struct defender *d, const struct defender_request *q,
+                           struct defender_action *ret, struct err *e);
 /** The newest actions of this deed on a machine: actions and actions_code of ret, which is written whole. */
 void defender_read_deeds(struct defender *d, enum defender_deed deed, const char *machine_id,
                          struct defender_reads *ret);
-/** As defender_isolate. detail: NULL where the deed has none. */
-enum err_code defender_do(struct defender *d, enum defender_deed deed, const char *machine_id,
-                          const char *detail, const char *comment, const char *external_id,
-                          int64_t leave_by_ms, struct defender_action *ret, struct err *e);
 /** The link to the package of a DEFENDER_COLLECT that succeeded, into ret: whoever has it may read the package, so
  *  it is never logged. ERR_NOT_FOUND: not complete yet. 2 calls a minute and 120 an hour (section 4.3). */
 enum err_code defender_package(struct defender *d, const char *action_id, struct buf *ret,

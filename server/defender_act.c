@@ -1,5 +1,4 @@
-/* defender_act.c - what changes something at Defender: isolation, and what else can be asked for. See
- * defender_own.h. */
+/* defender_act.c - what changes something at Defender: machines, alerts. See defender_own.h. */
 #include "defender_own.h"
 
 #include <stdio.h>
@@ -9,77 +8,79 @@
 
 #define EXTERNAL_MAX 64
 
-/* ---- isolation ------------------------------------------------------------------------------- */
+/* ---- what a machine can be asked for ----------------------------------------------------------- */
 
-/* One POST of section 4.1. key, value: what it takes beside the comment, or NULL. */
-static enum err_code act(struct defender *d, enum defender_action_type type, const char *tail,
-                         const char *machine_id, const char *key, const char *value,
-                         const char *comment, const char *external_id, int64_t leave_by_ms,
-                         struct defender_action *ret, struct err *e)
+static const struct {
+    const char *type, *tail;
+    const char *key;      /* of the detail, or NULL */
+    const char *words[2]; /* that the detail may be; NULL: any */
+} deeds[DEFENDER_DEEDS] = {
+    [DEFENDER_ISOLATION] = {"Isolate", "/isolate", "IsolationType", {"Full", "Selective"}},
+    [DEFENDER_RELEASE] = {"Unisolate", "/unisolate", NULL, {NULL}},
+    [DEFENDER_SCAN] = {"RunAntiVirusScan", "/runAntiVirusScan", "ScanType", {"Quick", "Full"}},
+    [DEFENDER_COLLECT] = {"CollectInvestigationPackage",
+                          "/collectInvestigationPackage",
+                          NULL,
+                          {NULL}},
+    [DEFENDER_RESTRICT] = {"RestrictCodeExecution", "/restrictCodeExecution", NULL, {NULL}},
+    [DEFENDER_UNRESTRICT] = {"UnrestrictCodeExecution", "/unrestrictCodeExecution", NULL, {NULL}},
+    [DEFENDER_STOP_FILE] = {"StopAndQuarantineFile", "/StopAndQuarantineFile", "Sha1", {NULL}},
+};
+
+static enum err_code check(const struct defender_request *q, struct err *e)
 {
-    AUTO(auto_free) char *clean = comment ? defender_clean_comment(comment) : NULL;
+    const char *type = deeds[q->deed].type, *const *words = deeds[q->deed].words;
+
+    if (!defender_is_machine_id(q->machine_id))
+        return err_set(e, ERR_INVALID, "not a machine id: '%.40s'",
+                       q->machine_id ? q->machine_id : "");
+    if (q->external_id && !defender_is_id(q->external_id, EXTERNAL_MAX))
+        return err_set(e, ERR_INVALID, "not an external id: '%.40s'", q->external_id);
+    if (!q->detail != !deeds[q->deed].key)
+        return err_set(e, ERR_INVALID, "%s %s", type,
+                       q->detail ? "takes no detail" : "needs a detail");
+    if (q->detail && words[0] && strcmp(q->detail, words[0]) != 0 &&
+        strcmp(q->detail, words[1]) != 0)
+        return err_set(e, ERR_INVALID, "%s: expected %s or %s, found '%.20s'", type, words[0],
+                       words[1], q->detail);
+    return ERR_OK;
+}
+
+enum err_code defender_ask(struct defender *d, const struct defender_request *q,
+                           struct defender_action *ret, struct err *e)
+{
+    AUTO(auto_free) char *clean = q->comment ? defender_clean_comment(q->comment) : NULL;
     AUTO(buf_clear) struct buf body = BUF_INIT(16384);
     AUTO(exchange_clear) struct exchange x;
     struct json_out out = JSON_OUT(&body);
-    enum err_code code;
+    enum err_code code = check(q, e);
 
     exchange_init(&x, DEFENDER_CLASS_ACTION, "POST", "/api/machines/", NULL, "");
-    if (!defender_is_machine_id(machine_id))
-        return err_set(e, ERR_INVALID, "not a machine id: '%.40s'", machine_id ? machine_id : "");
-    if (external_id && !defender_is_id(external_id, EXTERNAL_MAX))
-        return err_set(e, ERR_INVALID, "not an external id: '%.40s'", external_id);
-    if (comment && !clean)
+    if (code)
+        return code;
+    if (q->comment && !clean)
         return err_set(e, ERR_NOMEM, "comment");
     if (!clean || !clean[strspn(clean, " ")])
         return err_set(e, ERR_INVALID, "an action needs a comment"); /* section 4.1 */
 
     json_out_object(&out, NULL); /* key case: trap 1 */
     json_out_string(&out, "Comment", clean);
-    if (value)
-        json_out_string(&out, key, value);
-    if (external_id)
-        json_out_string(&out, "ExternalId", external_id); /* section 4.1, undocumented */
+    if (q->detail)
+        json_out_string(&out, deeds[q->deed].key, q->detail);
+    if (q->external_id)
+        json_out_string(&out, "ExternalId", q->external_id); /* section 4.1, undocumented */
     json_out_object_end(&out);
     if (buf_failed(&body))
         return err_set(e, ERR_NOMEM, "body of an action");
-    exchange_init(&x, DEFENDER_CLASS_ACTION, "POST", "/api/machines/", machine_id, tail);
+    exchange_init(&x, DEFENDER_CLASS_ACTION, "POST", "/api/machines/", q->machine_id,
+                  deeds[q->deed].tail);
     x.body = body.data;
-    x.leave_by_ms = leave_by_ms;
+    x.leave_by_ms = q->leave_by_ms;
     fault_point("before an action is asked for");
-    code = defender_run_action(d, &x, machine_id, NULL, type, ret, e);
+    code = defender_run_action(d, &x, q->machine_id, NULL, deeds[q->deed].type, ret, e);
     fault_point("after an action was asked for");
     return code;
 }
-
-enum err_code defender_isolate(struct defender *d, const char *machine_id, const char *type,
-                               const char *comment, const char *external_id, int64_t leave_by_ms,
-                               struct defender_action *ret, struct err *e)
-{
-    if (!type || (strcmp(type, "Full") != 0 && strcmp(type, "Selective") != 0))
-        return err_set(e, ERR_INVALID, "not a type of isolation: '%.20s'", type ? type : "");
-    return act(d, DEFENDER_ISOLATE, "/isolate", machine_id, "IsolationType", type, comment,
-               external_id, leave_by_ms, ret, e);
-}
-
-enum err_code defender_unisolate(struct defender *d, const char *machine_id, const char *comment,
-                                 const char *external_id, int64_t leave_by_ms,
-                                 struct defender_action *ret, struct err *e)
-{
-    return act(d, DEFENDER_UNISOLATE, "/unisolate", machine_id, NULL, NULL, comment, external_id,
-               leave_by_ms, ret, e);
-}
-
-/* ---- what else can be asked for -------------------------------------------------------------- */
-
-static const struct {
-    const char *type, *tail, *key; /* key: of the detail, or NULL */
-} deeds[DEFENDER_DEEDS] = {
-    [DEFENDER_SCAN] = {"RunAntiVirusScan", "/runAntiVirusScan", "ScanType"},
-    [DEFENDER_COLLECT] = {"CollectInvestigationPackage", "/collectInvestigationPackage", NULL},
-    [DEFENDER_RESTRICT] = {"RestrictCodeExecution", "/restrictCodeExecution", NULL},
-    [DEFENDER_UNRESTRICT] = {"UnrestrictCodeExecution", "/unrestrictCodeExecution", NULL},
-    [DEFENDER_STOP_FILE] = {"StopAndQuarantineFile", "/StopAndQuarantineFile", "Sha1"},
-};
 
 void defender_read_deeds(struct defender *d, enum defender_deed deed, const char *machine_id,
                          struct defender_reads *ret)
@@ -103,23 +104,6 @@ void defender_read_deeds(struct defender *d, enum defender_deed deed, const char
         defender_take_actions(&x, machine_id, ret);
     ret->actions_code = x.code;
     ret->actions_err = x.err;
-}
-
-enum err_code defender_do(struct defender *d, enum defender_deed deed, const char *machine_id,
-                          const char *detail, const char *comment, const char *external_id,
-                          int64_t leave_by_ms, struct defender_action *ret, struct err *e)
-{
-    enum err_code code;
-
-    if (!detail != !deeds[deed].key)
-        return err_set(e, ERR_INVALID, "%s %s", deeds[deed].type,
-                       detail ? "takes no detail" : "needs a detail");
-    code = act(d, DEFENDER_OTHER, deeds[deed].tail, machine_id, deeds[deed].key, detail, comment,
-               external_id, leave_by_ms, ret, e);
-    if (!code && strcmp(ret->type_text, deeds[deed].type) != 0)
-        return err_set(e, ERR_UNKNOWN, "Defender answered with an action of another type: %s",
-                       ret->type_text);
-    return code;
 }
 
 enum err_code defender_package(struct defender *d, const char *action_id, struct buf *ret,

@@ -89,9 +89,9 @@ bool defender_actions_query(struct buf *out, const char *machine_id, const char 
 
 /* ---- defender.c -------------------------------------------------------------------------------- */
 
-/** Runs one exchange that answers with an action of this type (DEFENDER_OTHER: any). */
+/** Runs one exchange that answers with an action of this machine, id and type, as Defender writes them; NULL: any. */
 enum err_code defender_run_action(struct defender *d, struct exchange *x, const char *machine_id,
-                                  const char *action_id, enum defender_action_type type,
+                                  const char *action_id, const char *type,
                                   struct defender_action *ret, struct err *e);
 
 #endif

@@ -1,36 +1,13 @@
-/* episode.c - see episode.h.
- *
- * The order that makes a second POST impossible:
- *   1. look     read the machine's actions; an open or finished isolation is adopted
- *   2. intent   one transaction: the row (the unique index lets one in), `posted` set, the lease taken
- *   3. POST     by the process that holds the lease, soon after 2 or not at all
- *   4. record   one transaction: the action's id, or what went wrong
- * A crash after 2 leaves a row with `posted` and no action: whoever runs it waits until WORK_SETTLE_MS
- * after `posted` and after the crash, when a request that had left must be visible or lost, and begins
- * again with 1. `posted` moves to the moment of giving up when an answer was waited for in vain.
- *
- * Among replicas nobody knows that the other one crashed: it may be stopped, or cut off from the database and
- * not from Defender. So the lease that 2 takes lasts as long as a request of it could be under way (store_work.h,
- * WORK_POST_LEASE_MS), and a process that was stopped between 2 and 3 finds out by a clock that went on
- * meanwhile, at the last moment that libcurl shows us: when connected, right before the request is written. What
- * is left is being stopped for a minute and a half within that write.
- */
+/* episode.c - see episode.h; the order of its steps is deed.h's. */
 #include "episode.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "act.h"
-#include "id.h"
+#include "deed.h"
 #include "ledger.h"
 #include "policy.h"
-
-/* What must be left of the lease when a POST begins: the rest is for its way to the wire. */
-#define POST_ROOM_MS (WORK_POST_LEASE_MS - WORK_LEAVE_MS)
-
-/* How far our clock and Defender's may differ: an action is older than our request only beyond that. */
-#define SKEW_MS (5 * MINUTE_MS)
 
 #define CASES_AT_ONCE 200 /* cases settled per query */
 
@@ -92,46 +69,29 @@ bool episode_is_newer(const struct defender_reads *look, const struct isolation_
     return look->read_ms > r->updated + (lags ? WORK_SETTLE_MS : 0);
 }
 
-static const char *own_id(const struct isolation_record *r, char out[ID_TEXT_SIZE + 8])
-{
-    char id[ID_TEXT_SIZE];
-
-    (void)snprintf(out, ID_TEXT_SIZE + 8, "cordon-%s", id_format(r->id, id));
-    return out;
-}
-
 const struct defender_action *episode_find_own(const struct defender_reads *look,
                                                const struct isolation_record *r)
 {
-    char own[ID_TEXT_SIZE + 8];
+    char own[DEED_ID_SIZE];
 
+    (void)deed_id(DEFENDER_ISOLATION, r->id, own);
     for (size_t i = 0; i < look->n_actions && r->posted; i++) {
         const struct defender_action *a = &look->actions[i];
 
-        if (a->type == DEFENDER_ISOLATE &&
-            (a->external_id[0] ? strcmp(a->external_id, own_id(r, own)) == 0
-                               : a->created_ms >= r->requested - SKEW_MS))
+        if (a->type == DEFENDER_ISOLATE && deed_is_own(a, own, r->requested))
             return a;
     }
     return NULL;
 }
 
-const char *episode_end_words(const struct defender_action *a)
-{
-    return a->status == DEFENDER_TIME_OUT ? "the machine stayed offline: Defender gave up (TimeOut)"
-           : a->status == DEFENDER_CANCELLED ? "somebody cancelled it at Defender"
-                                             : "the machine could not do it (Failed)";
-}
-
 enum isolation_state episode_adopt(struct isolation_record *r, const struct defender_action *a)
 {
-    char own[ID_TEXT_SIZE + 8];
+    char own[DEED_ID_SIZE];
 
     r->action_id = a->id;
     r->requestor = a->requestor[0] ? a->requestor : NULL;
-    /* Ours when it carries our id; without one, when it was made after our POST left. */
-    r->adopted = a->external_id[0] ? strcmp(a->external_id, own_id(r, own)) != 0
-                                   : !r->posted || a->created_ms < r->requested - SKEW_MS;
+    r->adopted =
+        !deed_is_own(a, deed_id(DEFENDER_ISOLATION, r->id, own), r->posted ? r->requested : 0);
     r->posted = 0;
     return a->status == DEFENDER_SUCCEEDED ? ISOLATION_ISOLATED : ISOLATION_PENDING;
 }
@@ -304,25 +264,18 @@ static enum err_code posted_fn(struct db_tx *tx, void *arg, struct err *e)
     struct isolation_record r = x->row;
     enum err_code code;
 
-    switch (x->code) {
-    case ERR_OK:
+    switch (deed_end_of(x->code)) {
+    case DEED_TAKEN:
         code = episode_move(tx, x, &r, episode_adopt(&r, x->action), NULL, e);
         if (!code && r.state == ISOLATION_PENDING)
             code = episode_tell(tx, x, &r, NOTICE_REQUESTED, e);
         break;
-    case ERR_UNKNOWN: /* it may have been carried out: look, but not before it can be seen */
+    case DEED_UNKNOWN:
         r.posted = x->now;
         x->due = x->now + WORK_SETTLE_MS;
         code = episode_postpone(tx, x, &r, e);
         break;
-    case ERR_CONFLICT: /* the same action is under way: the look will find it */
-    case ERR_DENIED:   /* an expired secret; it was not carried out */
-    case ERR_AGAIN:
-    case ERR_THROTTLED:
-    case ERR_TIMEOUT:
-    case ERR_IO:
-    case ERR_NOMEM:
-    case ERR_STOPPING:
+    case DEED_LATER:
         r.posted = 0;
         code = episode_postpone(tx, x, &r, e);
         break;
@@ -337,27 +290,22 @@ static enum err_code posted_fn(struct db_tx *tx, void *arg, struct err *e)
 void episode_post(struct episode *x)
 {
     struct defender_action action = {0};
-    char own[ID_TEXT_SIZE + 8];
+    char own[DEED_ID_SIZE];
+    const struct defender_request q = {.deed = DEFENDER_ISOLATION,
+                                       .machine_id = x->row.machine_id,
+                                       .detail = x->row.type,
+                                       .comment = x->row.comment,
+                                       .external_id = deed_id(DEFENDER_ISOLATION, x->row.id, own),
+                                       .leave_by_ms = x->leave_by_ms};
 
-    if (!engine_post_begins(x->g, x->row.id)) { /* see episode_open */
-        log_event(LOG_WARN, "post_abandoned", LOG_ID("isolation", x->row.id));
+    if (!deed_begin(x->g, "isolation", x->row.id)) /* see episode_open */
         return;
-    }
     episode_log(LOG_INFO, &x->row, "isolate_post");
-    /* A process that slept through its lease must not send: somebody else may hold it now. */
-    if (clock_wall_ms(x->g->clock) > x->w.lease_end - POST_ROOM_MS)
-        x->code = err_set(&x->why, ERR_AGAIN, "this process was stopped for too long");
-    else
-        x->code =
-            defender_isolate(x->tenant->defender, x->row.machine_id, x->row.type, x->row.comment,
-                             own_id(&x->row, own), x->leave_by_ms, &action, &x->why);
-    if (!x->code && strcasecmp(action.machine_id, x->row.machine_id) != 0)
-        x->code = err_set(&x->why, ERR_UNKNOWN, "Defender answered with an action on machine %s",
-                          action.machine_id);
+    x->code = deed_send(x->g, x->tenant->defender, &x->w, &q, &action, &x->why);
     x->action = &action;
     x->now = clock_wall_ms(x->g->clock);
     x->due = x->code ? x->now + engine_wait_after(&x->w, &x->why)
-                     : episode_follow_due(x, EPISODE_FOLLOW_MIN_MS);
+                     : episode_follow_due(x, DEED_FOLLOW_MIN_MS);
     episode_write(x, posted_fn);
     engine_post_ended(x->g, x->row.id);
 }

@@ -15,8 +15,6 @@
 #include "store_isolations.h"
 #include "work.h"
 
-/* A pending action is looked at so long after the request, at the earliest. */
-#define EPISODE_FOLLOW_MIN_MS SECOND_MS
 /* When there are many, they are seen to together, at the same moments: whole multiples of this. */
 #define EPISODE_GRID_MS (SECOND_MS / 2)
 /* Those of cases that are judged one after the other wait for the last of them, but not longer than that. */
@@ -69,8 +67,6 @@ bool episode_is_newer(const struct defender_reads *look, const struct isolation_
  *  undocumented), an isolation made since we first asked. NULL: none is listed. */
 const struct defender_action *episode_find_own(const struct defender_reads *look,
                                                const struct isolation_record *r);
-/** Why an action that ended well for nobody did, in words for people. */
-const char *episode_end_words(const struct defender_action *a);
 /** Fills r with Defender's action: ours, or adopted from somebody else. Returns the state that it has. */
 enum isolation_state episode_adopt(struct isolation_record *r, const struct defender_action *a);
 

@@ -2,16 +2,11 @@
  * episode.h. */
 #include "episode.h"
 
+#include "deed.h"
 #include "pause.h"
 
-/* The verdict stands on facts read live; an hour later it is no ground to act on any more. */
-#define ASK_FOR_MS HOUR_MS
-/* Defender gives up on an absent machine after about 3 days (section 4.5); then it says TimeOut itself. */
-#define FOLLOW_FOR_MS (4 * DAY_MS)
-/* Before that people are told, while they can still go and look for it. */
+/* Before Defender gives up, people are told, while they can still go and look for it. */
 #define LAPSING_MS (60 * HOUR_MS)
-/* How often a pending action is looked at: every half of its age, between EPISODE_FOLLOW_MIN_MS and this. */
-#define FOLLOW_MAX_MS (15 * MINUTE_MS)
 /* Until then the look before the request still counts: those of a storm are asked after together once a minute or
  * two. */
 #define LOOKED_MS (3 * MINUTE_MS)
@@ -56,14 +51,14 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
                             "somebody is releasing the machine at Defender", e);
     } else if (x->own) { /* it came, and it ended */
         (void)episode_adopt(&r, x->own);
-        code = episode_move(tx, x, &r, ISOLATION_FAILED, episode_end_words(x->own), e);
+        code = episode_move(tx, x, &r, ISOLATION_FAILED, deed_failure(x->own), e);
     } else if (paused) { /* nothing is under way: nothing is begun */
         r.posted = 0;
         code = episode_move(tx, x, &r, ISOLATION_FAILED, paused, e);
     } else if (x->grounds->code == ERR_REFUSED) {
         r.posted = 0;
         code = episode_move(tx, x, &r, ISOLATION_FAILED, x->grounds->why.text, e);
-    } else if (x->now - r.requested >= ASK_FOR_MS) {
+    } else if (x->now - r.requested >= DEED_ASK_FOR_MS) {
         code = episode_move(tx, x, &r, ISOLATION_FAILED,
                             arena_fmt(x->arena, "Defender took no request for an hour: %s",
                                       r.why ? r.why : "no answer"),
@@ -108,7 +103,7 @@ static bool is_over(struct episode *x)
     const struct isolation_record *r = &x->row;
     bool unknown = r->posted || r->state == ISOLATION_PENDING;
 
-    if (x->now - r->requested < (unknown ? FOLLOW_FOR_MS : ASK_FOR_MS))
+    if (x->now - r->requested < (unknown ? DEED_FOLLOW_FOR_MS : DEED_ASK_FOR_MS))
         return false;
     if (unknown)
         (void)err_in(&x->why, "it is not known whether the machine is isolated");
@@ -167,15 +162,13 @@ void episode_wait(struct episode *x, int64_t due)
 /* Could a request of before still come to light? Then it rests; true. */
 static bool rests(struct episode *x)
 {
-    if (x->row.posted > x->now) {
+    int64_t rest = deed_rest_ms(x->row.posted, x->now);
+
+    if (x->row.posted > x->now)
         episode_write(x, rest_fn);
-        return true;
-    }
-    if (x->row.posted && x->now < x->row.posted + WORK_SETTLE_MS) {
-        engine_again(x->g, &x->w, x->row.posted + WORK_SETTLE_MS - x->now);
-        return true;
-    }
-    return false;
+    else if (rest)
+        engine_again(x->g, &x->w, rest);
+    return rest > 0;
 }
 
 static void look_again(struct episode *x)
@@ -205,7 +198,7 @@ static void look_again(struct episode *x)
     }
     grounds_read(&c, x->rt, x->tenant, x->row.type, false, &approval, x->g, x->arena, &grounds);
     x->now = clock_wall_ms(x->g->clock);
-    x->due = x->now + EPISODE_FOLLOW_MIN_MS;
+    x->due = x->now + DEED_FOLLOW_MIN_MS;
     if (grounds.look.actions_code) {
         episode_not_looked(x, &grounds.look.actions_err);
     } else {
@@ -234,7 +227,7 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
             code = episode_tell(tx, x, &r, NOTICE_LAPSING, e);
     } else {
         r.lapsed = x->action->status == DEFENDER_TIME_OUT ? x->action->updated_ms : 0;
-        code = episode_move(tx, x, &r, ISOLATION_FAILED, episode_end_words(x->action), e);
+        code = episode_move(tx, x, &r, ISOLATION_FAILED, deed_failure(x->action), e);
     }
     x->after = r;
     return code;
@@ -256,15 +249,10 @@ static bool was_released(const struct defender_reads *look, const struct defende
     return released;
 }
 
-/* How long until it is looked at again: half of its age, within bounds. */
+/* How long until it is looked at again. */
 static int64_t follow_wait(const struct episode *x)
 {
-    int64_t age = x->now - x->row.requested;
-
-    return age < 0 /* the clock was set back */ ? MINUTE_MS
-           : age / 2 < EPISODE_FOLLOW_MIN_MS    ? EPISODE_FOLLOW_MIN_MS
-           : age / 2 > FOLLOW_MAX_MS            ? FOLLOW_MAX_MS
-                                                : age / 2;
+    return deed_follow_ms(x->now - x->row.requested);
 }
 
 bool episode_needs_look(const struct episode *x, const struct defender_action *action)
@@ -284,7 +272,7 @@ void episode_followed(struct episode *x, const struct defender_action *action,
     if (x->code && backoff < wait) /* that there was no answer is no reason to ask later */
         wait = backoff;
     x->due = episode_follow_due(x, wait > x->why.retry_ms ? wait : x->why.retry_ms);
-    if (age > FOLLOW_FOR_MS && (x->code || defender_action_is_open(action))) {
+    if (age > DEED_FOLLOW_FOR_MS && (x->code || defender_action_is_open(action))) {
         (void)err_set(&x->why, ERR_REFUSED, "Defender did not say how it ended for four days");
         episode_write(x, fail_fn);
     } else {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "deed.h"
 #include "episode.h"
 
 /* Isolations that one run sees to when many wait. A POST each, one after the other: no more than leave
@@ -82,7 +83,7 @@ static void ask_one(struct episode *x, struct grounds *grounds)
 {
     x->crowded = true;
     x->now = clock_wall_ms(x->g->clock);
-    x->due = episode_follow_due(x, EPISODE_FOLLOW_MIN_MS);
+    x->due = episode_follow_due(x, DEED_FOLLOW_MIN_MS);
     if (x->now < grounds->look.read_ms || x->now - grounds->look.read_ms >= LOOK_FRESH_MS) {
         engine_again(x->g, &x->w, 0);
         return;
@@ -331,7 +332,7 @@ static bool wait_for_more(struct episode *x)
         return false;
     unspent.attempts -= unspent.attempts > 0;
     x->crowded = true;
-    engine_again(x->g, &unspent, episode_follow_due(x, EPISODE_FOLLOW_MIN_MS) - x->now);
+    engine_again(x->g, &unspent, episode_follow_due(x, DEED_FOLLOW_MIN_MS) - x->now);
     return true;
 }
 

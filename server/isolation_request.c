@@ -1,6 +1,6 @@
 /* isolation_request.c - an isolation for a case: the handler's part of isolation.h.
  *
- * The look and the intent (steps 1 and 2 in episode.c) are the case's, and so is the POST; when many wait, a case leaves
+ * The look and the intent (steps 1 and 2 in deed.h) are the case's, and so is the POST; when many wait, a case leaves
  * all of it to the isolation's own run: its row is the intent, `posted` is not set.
  */
 #include "isolation.h"
@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "brakes.h"
+#include "deed.h"
 #include "episode.h"
 #include "id.h"
 #include "ledger.h"
@@ -113,7 +114,7 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
         if (!code && r->state == ISOLATION_ISOLATED)
             code = ledger_take(tx, s->arena, r, x->now, e);
         if (!code && r->state == ISOLATION_PENDING)
-            code = work_put(tx, r->id, WORK_ISOLATION, WORK_URGENT, x->now + EPISODE_FOLLOW_MIN_MS,
+            code = work_put(tx, r->id, WORK_ISOLATION, WORK_URGENT, x->now + DEED_FOLLOW_MIN_MS,
                             x->now, NULL, e);
         return code;
     }

@@ -1,23 +1,8 @@
 /* releasing.c - see releasing.h. */
 #include "releasing.h"
 
-#include <stdio.h>
-#include <string.h>
-#include <strings.h>
-
-#include "id.h"
+#include "deed.h"
 #include "log.h"
-
-/* What must be left of the lease when a POST begins: the rest is for its way to the wire. */
-#define POST_ROOM_MS (WORK_POST_LEASE_MS - WORK_LEAVE_MS)
-/* Who ordered it is told after so long that nothing came of it. */
-#define ASK_FOR_MS HOUR_MS
-/* An absent machine is released when it comes back, within about 3 days (section 4.5). */
-#define FOLLOW_FOR_MS (4 * DAY_MS)
-#define FOLLOW_MIN_MS SECOND_MS
-#define FOLLOW_MAX_MS (15 * MINUTE_MS)
-/* How far our clock and Defender's may differ. */
-#define SKEW_MS (5 * MINUTE_MS)
 
 struct release {
     struct ledger_turn *t;
@@ -41,14 +26,6 @@ enum err_code release_order(struct db_tx *tx, struct arena *a, struct isolation_
     r->release_why = why;
     code = isolation_move(tx, r, ISOLATION_RELEASING, why, now, e);
     return code ? code : ledger_take(tx, a, r, now, e);
-}
-
-static const char *own_id(const struct isolation_record *r, char out[ID_TEXT_SIZE + 24])
-{
-    char id[ID_TEXT_SIZE];
-
-    (void)snprintf(out, ID_TEXT_SIZE + 24, "cordon-release-%s", id_format(r->id, id));
-    return out;
 }
 
 /* ---- what a run came to, inside a transaction ------------------------------------------------------- */
@@ -96,12 +73,7 @@ static enum err_code take(struct db_tx *tx, struct release *x, struct isolation_
         (void)err_set(&x->why, ERR_AGAIN, "%s", a->status_text);
         return postpone(tx, x, r, e);
     }
-    return end(tx, x, r, ISOLATION_ISOLATED,
-               a->status == DEFENDER_TIME_OUT
-                   ? "the machine stayed offline: Defender gave up (TimeOut)"
-               : a->status == DEFENDER_CANCELLED ? "somebody cancelled it at Defender"
-                                                 : "the machine could not do it (Failed)",
-               e);
+    return end(tx, x, r, ISOLATION_ISOLATED, deed_failure(a), e);
 }
 
 static enum err_code posted_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -110,23 +82,16 @@ static enum err_code posted_fn(struct db_tx *tx, void *arg, struct err *e)
     struct isolation_record r = x->t->row;
     enum err_code code;
 
-    switch (x->code) {
-    case ERR_OK:
+    switch (deed_end_of(x->code)) {
+    case DEED_TAKEN:
         code = take(tx, x, &r, e);
         break;
-    case ERR_UNKNOWN: /* it may have been carried out: look, but not before it can be seen */
+    case DEED_UNKNOWN:
         r.posted = x->t->now;
         x->due = x->t->now + WORK_SETTLE_MS;
         code = postpone(tx, x, &r, e);
         break;
-    case ERR_CONFLICT:
-    case ERR_DENIED:
-    case ERR_AGAIN:
-    case ERR_THROTTLED:
-    case ERR_TIMEOUT:
-    case ERR_IO:
-    case ERR_NOMEM:
-    case ERR_STOPPING:
+    case DEED_LATER:
         r.posted = 0;
         code = postpone(tx, x, &r, e);
         break;
@@ -155,7 +120,7 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     } else if (x->asked_again) {
         code =
             end(tx, x, &r, ISOLATION_ISOLATED, "Defender has another isolation of it under way", e);
-    } else if (t->now - t->w.created >= ASK_FOR_MS) {
+    } else if (t->now - t->w.created >= DEED_ASK_FOR_MS) {
         code = end(tx, x, &r, ISOLATION_ISOLATED,
                    arena_fmt(t->arena, "Defender took no request for an hour: %s",
                              r.why ? r.why : "no answer"),
@@ -200,28 +165,24 @@ static void post(struct release *x)
 {
     struct ledger_turn *t = x->t;
     struct defender_action action = {0};
-    char own[ID_TEXT_SIZE + 24];
+    char own[DEED_ID_SIZE];
+    const struct defender_request q = {
+        .deed = DEFENDER_RELEASE,
+        .machine_id = t->row.machine_id,
+        .comment =
+            arena_fmt(t->arena, "cordon: %s", t->row.release_why ? t->row.release_why : "release"),
+        .external_id = deed_id(DEFENDER_RELEASE, t->row.id, own),
+        .leave_by_ms = x->leave_by_ms};
 
-    if (!engine_post_begins(t->g, t->row.id)) { /* see ledger_run */
-        log_event(LOG_WARN, "post_abandoned", LOG_ID("isolation", t->row.id));
+    if (!deed_begin(t->g, "isolation", t->row.id)) /* see ledger_run */
         return;
-    }
     log_event(LOG_INFO, "release_post", LOG_ID("isolation", t->row.id),
               LOG_STR("machine", t->row.machine_id), LOG_STR("why", t->row.release_why));
-    /* A process that slept through its lease must not send: somebody else may hold it now. */
-    if (clock_wall_ms(t->g->clock) > t->w.lease_end - POST_ROOM_MS)
-        x->code = err_set(&x->why, ERR_AGAIN, "this process was stopped for too long");
-    else
-        x->code = defender_unisolate(
-            t->tenant->defender, t->row.machine_id,
-            arena_fmt(t->arena, "cordon: %s", t->row.release_why ? t->row.release_why : "release"),
-            own_id(&t->row, own), x->leave_by_ms, &action, &x->why);
-    if (!x->code && strcasecmp(action.machine_id, t->row.machine_id) != 0)
-        x->code = err_set(&x->why, ERR_UNKNOWN, "Defender answered with an action on machine %s",
-                          action.machine_id);
+    x->code = deed_send(t->g, t->tenant->defender, &t->w, &q, &action, &x->why);
     x->action = &action;
     t->now = clock_wall_ms(t->g->clock);
-    x->due = t->now + (x->code ? engine_backoff(t->w.attempts, x->why.retry_ms) : FOLLOW_MIN_MS);
+    x->due =
+        t->now + (x->code ? engine_backoff(t->w.attempts, x->why.retry_ms) : DEED_FOLLOW_MIN_MS);
     write_outcome(x, posted_fn);
     engine_post_ended(t->g, t->row.id);
 }
@@ -233,13 +194,13 @@ static void read_look(struct release *x, const struct defender_reads *look)
 {
     const struct isolation_record *r = &x->t->row;
     bool settled = false;
-    char own[ID_TEXT_SIZE + 24];
+    char own[DEED_ID_SIZE];
 
+    (void)deed_id(DEFENDER_RELEASE, r->id, own);
     for (size_t i = 0; i < look->n_actions; i++) {
         const struct defender_action *a = &look->actions[i];
-        bool ours = r->posted && a->type == DEFENDER_UNISOLATE &&
-                    (a->external_id[0] ? strcmp(a->external_id, own_id(r, own)) == 0
-                                       : a->created_ms >= x->t->w.created - SKEW_MS);
+        bool ours =
+            r->posted && a->type == DEFENDER_UNISOLATE && deed_is_own(a, own, x->t->w.created);
 
         if (defender_action_is_open(a)) {
             x->asked_again = x->asked_again || a->type == DEFENDER_ISOLATE;
@@ -255,25 +216,42 @@ static void read_look(struct release *x, const struct defender_reads *look)
     }
 }
 
+/* The clock was set back: the request left at a time that is still to come. It rests from now on. */
+static enum err_code rest_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct release *x = arg;
+    struct ledger_turn *t = x->t;
+    struct isolation_record r = t->row;
+    enum err_code code;
+
+    r.posted = t->now;
+    code = isolation_move(tx, &r, ISOLATION_RELEASING, r.why, t->now, e);
+    t->after = r;
+    return code ? code : work_again(tx, &t->w, t->now + WORK_SETTLE_MS, t->w.attempts, e);
+}
+
 static void look_and_post(struct release *x)
 {
     struct ledger_turn *t = x->t;
+    int64_t rest = deed_rest_ms(t->row.posted, t->now);
     struct defender_reads look;
     struct err e;
 
-    if (t->row.posted && t->now < t->row.posted + WORK_SETTLE_MS) {
-        int64_t rest = t->row.posted + WORK_SETTLE_MS - t->now;
-
-        engine_again(t->g, &t->w, rest < WORK_SETTLE_MS ? rest : WORK_SETTLE_MS);
+    if (t->row.posted > t->now)
+        write_outcome(x, rest_fn);
+    else if (rest)
+        engine_again(t->g, &t->w, rest);
+    if (rest)
         return;
-    }
     defender_read(t->tenant->defender, NULL, t->row.machine_id,
                   DEFENDER_READ_TO_ACT | DEFENDER_READ_ACTIONS, &look);
     t->now = clock_wall_ms(t->g->clock);
     x->code = look.actions_code;
     x->why = look.actions_err;
-    x->due = t->now + (x->code ? engine_backoff(t->w.attempts, x->why.retry_ms) : FOLLOW_MIN_MS);
-    if (x->code && t->now - t->w.created >= (t->row.posted ? FOLLOW_FOR_MS : ASK_FOR_MS)) {
+    x->due =
+        t->now + (x->code ? engine_backoff(t->w.attempts, x->why.retry_ms) : DEED_FOLLOW_MIN_MS);
+    if (x->code &&
+        t->now - t->w.created >= (t->row.posted ? DEED_FOLLOW_FOR_MS : DEED_ASK_FOR_MS)) {
         write_outcome(x, give_up_fn);
         defender_reads_clear(&look);
         return;
@@ -305,16 +283,13 @@ static void follow(struct release *x)
     struct ledger_turn *t = x->t;
     struct defender_action action = {0};
     int64_t age = t->now - t->w.created;
-    int64_t wait = age < 0 /* the clock was set back */ ? MINUTE_MS
-                   : age / 2 < FOLLOW_MIN_MS            ? FOLLOW_MIN_MS
-                   : age / 2 > FOLLOW_MAX_MS            ? FOLLOW_MAX_MS
-                                                        : age / 2;
+    int64_t wait = deed_follow_ms(age);
 
     x->code = defender_get_action(t->tenant->defender, t->row.release_id, &action, &x->why);
     x->action = &action;
     t->now = clock_wall_ms(t->g->clock);
     x->due = t->now + (wait > x->why.retry_ms ? wait : x->why.retry_ms);
-    if (age > FOLLOW_FOR_MS && (x->code || defender_action_is_open(&action))) {
+    if (age > DEED_FOLLOW_FOR_MS && (x->code || defender_action_is_open(&action))) {
         (void)err_set(&x->why, ERR_REFUSED, "Defender did not say how it ended for four days");
         write_outcome(x, give_up_fn);
     } else {

@@ -130,9 +130,22 @@ static int after(void **state)
     return 0;
 }
 
+static enum err_code ask(struct defender *d, enum defender_deed deed, const char *machine,
+                         const char *detail, const char *comment, const char *external_id,
+                         struct defender_action *ret, struct err *e)
+{
+    const struct defender_request q = {.deed = deed,
+                                       .machine_id = machine,
+                                       .detail = detail,
+                                       .comment = comment,
+                                       .external_id = external_id};
+
+    return defender_ask(d, &q, ret, e);
+}
+
 static enum err_code isolate(struct stage *s, struct defender_action *ret, struct err *e)
 {
-    return defender_isolate(s->defender, MACHINE, "Full", "why", "ext-1", 0, ret, e);
+    return ask(s->defender, DEFENDER_ISOLATION, MACHINE, "Full", "why", "ext-1", ret, e);
 }
 
 static enum err_code read_alert(struct stage *s, struct err *e)
@@ -262,8 +275,8 @@ static void test_defender__isolates_and_releases_as_defender_wants_it(void **sta
     gives(s, "/api/machines/" MACHINE "/isolate", 0, 201, ISOLATE_DOC);
     gives(s, "/api/machines/" MACHINE "/unisolate", 0, 200,
           ACTION_DOC(ACTION, "Unisolate", "InProgress", "2024-12-31T09:36:21Z"));
-    assert_int_equal(defender_isolate(s->defender, MACHINE, "Selective", "alert \"x\"\r\n<y>",
-                                      "0abc", 0, &a, NULL),
+    assert_int_equal(ask(s->defender, DEFENDER_ISOLATION, MACHINE, "Selective",
+                         "alert \"x\"\r\n<y>", "0abc", &a, NULL),
                      ERR_OK);
     q = peer_request_for(s->peer, "/api/machines/" MACHINE "/isolate");
     assert_head(s, q, "POST /api/machines/" MACHINE "/isolate",
@@ -277,7 +290,8 @@ static void test_defender__isolates_and_releases_as_defender_wants_it(void **sta
     assert_int_equal(a.created_ms, 1735637781330);
     assert_true(defender_action_is_open(&a));
 
-    assert_int_equal(defender_unisolate(s->defender, MACHINE, "done", NULL, 0, &a, NULL), ERR_OK);
+    assert_int_equal(ask(s->defender, DEFENDER_RELEASE, MACHINE, NULL, "done", NULL, &a, NULL),
+                     ERR_OK);
     q = peer_request_for(s->peer, "/api/machines/" MACHINE "/unisolate");
     assert_string_equal(q->method, "POST");
     assert_string_equal(q->body, "{\"Comment\":\"done\"}");
@@ -297,7 +311,7 @@ static void test_defender__cuts_a_comment_at_a_thousand_characters(void **state)
         memcpy(comment + i, "\xc3\xa5", 2);
     comment[3000] = '\0';
     gives(s, "/api/", 0, 201, ISOLATE_DOC);
-    assert_int_equal(defender_isolate(s->defender, MACHINE, "Full", comment, NULL, 0, &a, NULL),
+    assert_int_equal(ask(s->defender, DEFENDER_ISOLATION, MACHINE, "Full", comment, NULL, &a, NULL),
                      ERR_OK);
     q = peer_request(s->peer, 1);
     comment[2000] = '\0';
@@ -329,9 +343,10 @@ static void test_defender__sends_nothing_unfit(void **state)
         defender_read(s->defender, NULL, machines[i], (enum defender_read_flags)7, &r);
         assert_int_equal(r.machine_code, ERR_INVALID);
         assert_int_equal(r.actions_code, ERR_INVALID);
-        assert_int_equal(defender_isolate(s->defender, machines[i], "Full", "x", NULL, 0, &a, NULL),
-                         ERR_INVALID);
-        assert_int_equal(defender_unisolate(s->defender, machines[i], "x", NULL, 0, &a, NULL),
+        assert_int_equal(
+            ask(s->defender, DEFENDER_ISOLATION, machines[i], "Full", "x", NULL, &a, NULL),
+            ERR_INVALID);
+        assert_int_equal(ask(s->defender, DEFENDER_RELEASE, machines[i], NULL, "x", NULL, &a, NULL),
                          ERR_INVALID);
     }
     for (size_t i = 0; i < sizeof alerts / sizeof alerts[0]; i++) {
@@ -339,22 +354,54 @@ static void test_defender__sends_nothing_unfit(void **state)
         assert_int_equal(r.alert_code, ERR_INVALID);
         assert_int_equal(defender_get_action(s->defender, alerts[i], &a, NULL), ERR_INVALID);
         assert_int_equal(
-            defender_isolate(s->defender, MACHINE, "Full", "x", alerts[i], 0, &a, NULL),
+            ask(s->defender, DEFENDER_ISOLATION, MACHINE, "Full", "x", alerts[i], &a, NULL),
             ERR_INVALID);
     }
     memset(long_id, 'a', 129);
     long_id[129] = '\0';
     defender_read(s->defender, long_id, NULL, DEFENDER_READ_ALERT, &r);
     assert_int_equal(r.alert_code, ERR_INVALID);
-    assert_int_equal(defender_isolate(s->defender, MACHINE, "full", "x", NULL, 0, &a, NULL),
+    assert_int_equal(ask(s->defender, DEFENDER_ISOLATION, MACHINE, "full", "x", NULL, &a, NULL),
                      ERR_INVALID);
-    assert_int_equal(defender_isolate(s->defender, MACHINE, NULL, "x", NULL, 0, &a, NULL),
+    assert_int_equal(ask(s->defender, DEFENDER_ISOLATION, MACHINE, NULL, "x", NULL, &a, NULL),
                      ERR_INVALID);
-    assert_int_equal(defender_isolate(s->defender, MACHINE, "Full", " \r\n", NULL, 0, &a, NULL),
+    assert_int_equal(ask(s->defender, DEFENDER_ISOLATION, MACHINE, "Full", " \r\n", NULL, &a, NULL),
                      ERR_INVALID);
-    assert_int_equal(defender_isolate(s->defender, MACHINE, "Full", NULL, NULL, 0, &a, NULL),
+    assert_int_equal(ask(s->defender, DEFENDER_ISOLATION, MACHINE, "Full", NULL, NULL, &a, NULL),
+                     ERR_INVALID);
+    assert_int_equal(ask(s->defender, DEFENDER_SCAN, MACHINE, "quick", "x", NULL, &a, NULL),
+                     ERR_INVALID);
+    assert_int_equal(ask(s->defender, DEFENDER_STOP_FILE, MACHINE, NULL, "x", NULL, &a, NULL),
+                     ERR_INVALID);
+    assert_int_equal(ask(s->defender, DEFENDER_RELEASE, MACHINE, "Full", "x", NULL, &a, NULL),
                      ERR_INVALID);
     assert_int_equal(peer_count(s->peer), 0);
+}
+
+/* An answer about another deed or another machine: what was asked for may have been done. */
+static void test_defender__an_answer_about_another_deed_is_unknown(void **state)
+{
+    static const struct {
+        enum defender_deed deed;
+        const char *path, *detail;
+    } asked[] = {
+        {DEFENDER_ISOLATION, "/api/machines/" MACHINE "/isolate", "Full"},
+        {DEFENDER_RELEASE, "/api/machines/" MACHINE "/unisolate", NULL},
+        {DEFENDER_SCAN, "/api/machines/" MACHINE "/runAntiVirusScan", "Quick"},
+        {DEFENDER_COLLECT, "/api/machines/" MACHINE "/collectInvestigationPackage", NULL},
+    };
+    struct stage *s = *state;
+    struct defender_action a;
+    struct err e;
+
+    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        gives(s, asked[i].path, 0, 201,
+              ACTION_DOC(ACTION, "RestrictCodeExecution", "Pending", "2024-12-31T09:36:21Z"));
+        assert_int_equal(
+            ask(s->defender, asked[i].deed, MACHINE, asked[i].detail, "x", NULL, &a, &e),
+            ERR_UNKNOWN);
+        assert_non_null(strstr(e.text, "another type"));
+    }
 }
 
 /* ---- the table of outcomes --------------------------------------------------------------------------- */
@@ -809,7 +856,8 @@ static void test_defender__a_slow_isolate_is_unknown(void **state)
                                   &hasty, NULL),
                      ERR_OK);
     peer_script(s->peer, &(struct peer_answer){.target = "/api/", .act = PEER_HANG});
-    assert_int_equal(defender_isolate(hasty, MACHINE, "Full", "x", NULL, 0, &a, &e), ERR_UNKNOWN);
+    assert_int_equal(ask(hasty, DEFENDER_ISOLATION, MACHINE, "Full", "x", NULL, &a, &e),
+                     ERR_UNKNOWN);
     defender_free(hasty);
     assert_int_equal(
         defender_new(&(struct defender_options){.api_url = "http://api.example"}, &hasty, &e),
@@ -831,7 +879,7 @@ static void test_defender__nobody_there_means_not_carried_out(void **state)
                                   &d, NULL),
                      ERR_OK);
     peer_free(gone);
-    assert_int_equal(defender_isolate(d, MACHINE, "Full", "x", NULL, 0, &a, &e), ERR_AGAIN);
+    assert_int_equal(ask(d, DEFENDER_ISOLATION, MACHINE, "Full", "x", NULL, &a, &e), ERR_AGAIN);
     defender_free(d);
 }
 
@@ -1047,6 +1095,7 @@ int main(void)
         T(test_defender__isolates_and_releases_as_defender_wants_it),
         T(test_defender__cuts_a_comment_at_a_thousand_characters),
         T(test_defender__sends_nothing_unfit),
+        T(test_defender__an_answer_about_another_deed_is_unknown),
         T(test_defender__settles_every_refusal),
         T(test_defender__obeys_a_throttle),
         T(test_defender__asks_the_governor_first),

@@ -290,6 +290,27 @@ static void test_ledger__what_an_answer_to_the_release_means(void **state)
     }
 }
 
+/* A release is under way whose answer was lost; the next look finds it. Returns the case. */
+static int64_t lose_release(struct rig *r)
+{
+    int64_t id = isolated(r);
+
+    rig_says(r, "GET", LIST, 1, 200, IN_FORCE);
+    rig_says(r, "GET", LIST, 0, 200,
+             "{\"value\":[" ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null",
+                                       "11:15") "," ACTION_DOC(ACTION, "Isolate", "Succeeded",
+                                                               "null", "11:13") "]}");
+    peer_script(r->peer, &(struct peer_answer){
+                             .method = "POST", .target = UNISOLATE, .times = 1, .act = PEER_RESET});
+    rig_says(r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+    assert_int_equal(release(r, MACHINE, NULL), ERR_OK);
+    (void)rig_work(r);
+    assert_int_equal(rig_isolation(r).state, ISOLATION_RELEASING);
+    assert_true(rig_isolation(r).posted > 0);
+    return id;
+}
+
 /* A lost answer: looked for, and neither asked again while it may be there nor forgotten. */
 static void test_ledger__a_lost_release_is_looked_for_and_not_sent_again(void **state)
 {
@@ -298,26 +319,31 @@ static void test_ledger__a_lost_release_is_looked_for_and_not_sent_again(void **
 
     (void)state;
     rig_open(&r, NULL);
-    id = isolated(&r);
-    rig_says(&r, "GET", LIST, 1, 200, IN_FORCE);
-    rig_says(&r, "GET", LIST, 0, 200,
-             "{\"value\":[" ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null",
-                                       "11:15") "," ACTION_DOC(ACTION, "Isolate", "Succeeded",
-                                                               "null", "11:13") "]}");
-    peer_script(r.peer, &(struct peer_answer){
-                            .method = "POST", .target = UNISOLATE, .times = 1, .act = PEER_RESET});
-    rig_says(&r, "POST", UNISOLATE, 0, 201,
-             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
-    assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
-    (void)rig_work(&r);
-    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASING);
-    assert_true(rig_isolation(&r).posted > 0);
+    id = lose_release(&r);
     rig_pass(&r, 9 * SECOND_MS, SECOND_MS);
     assert_int_equal(rig_seen(&r, "GET", LIST), 1); /* not before it can be seen */
     rig_pass(&r, MINUTE_MS, SECOND_MS);
     assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
     assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
     assert_string_equal(rig_told(&r, id), "requested isolated released");
+    rig_close(&r);
+}
+
+/* A clock that is set back does not make a lost answer wait until it has caught up. */
+static void test_ledger__a_clock_set_back_delays_no_release(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    (void)lose_release(&r);
+    atomic_fetch_add(&r.hands.wall, -(2 * HOUR_MS));
+    assert_int_equal(store_work_recover(r.store, NULL), ERR_OK); /* as at a start */
+    rig_pass(&r, 9 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&r, "GET", LIST), 1); /* not before it can be seen */
+    rig_pass(&r, MINUTE_MS, SECOND_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
     rig_close(&r);
 }
 
@@ -626,6 +652,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_release_is_asked_for_once_and_followed),
         cmocka_unit_test(test_ledger__what_an_answer_to_the_release_means),
         cmocka_unit_test(test_ledger__a_lost_release_is_looked_for_and_not_sent_again),
+        cmocka_unit_test(test_ledger__a_clock_set_back_delays_no_release),
         cmocka_unit_test(test_ledger__somebody_elses_release_is_followed_and_none_is_asked_for),
         cmocka_unit_test(test_ledger__somebody_elses_isolation_is_released_by_name_alone),
         cmocka_unit_test(test_ledger__an_order_needs_a_reason_and_a_machine_that_is_isolated),

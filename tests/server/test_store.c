@@ -988,7 +988,7 @@ static struct isolation_record isolation(int64_t id, const char *machine, int64_
 }
 
 /* What had no lease keeps its time; what had one is due at once, but a request that may have left with the
- * dead process must have time to be seen (episode.c). */
+ * dead process must have time to be seen (deed.h). */
 static void test_store__a_start_frees_the_leases_of_the_dead(void **state)
 {
     struct shelf *f = *state;

@@ -1,0 +1,89 @@
+/* deed.c - see deed.h. */
+#include "deed.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "log.h"
+
+/* What must be left of the lease when a POST begins: the rest is for its way to the wire. */
+#define ROOM_MS (WORK_POST_LEASE_MS - WORK_LEAVE_MS)
+/* How far our clock and Defender's may differ: an action is older than our request only beyond that. */
+#define SKEW_MS (5 * MINUTE_MS)
+/* How often a pending action is looked at: every half of its age, between DEED_FOLLOW_MIN_MS and this. */
+#define FOLLOW_MAX_MS (15 * MINUTE_MS)
+
+const char *deed_id(enum defender_deed deed, int64_t row_id, char out[DEED_ID_SIZE])
+{
+    char id[ID_TEXT_SIZE];
+
+    (void)snprintf(out, DEED_ID_SIZE, "cordon-%s%s", deed == DEFENDER_RELEASE ? "release-" : "",
+                   id_format(row_id, id));
+    return out;
+}
+
+bool deed_is_own(const struct defender_action *a, const char *own_id, int64_t asked_ms)
+{
+    return a->external_id[0] ? strcmp(a->external_id, own_id) == 0
+                             : asked_ms && a->created_ms >= asked_ms - SKEW_MS;
+}
+
+const char *deed_failure(const struct defender_action *a)
+{
+    return a->status == DEFENDER_TIME_OUT ? "the machine stayed offline: Defender gave up (TimeOut)"
+           : a->status == DEFENDER_CANCELLED ? "somebody cancelled it at Defender"
+                                             : "the machine could not do it (Failed)";
+}
+
+int64_t deed_rest_ms(int64_t posted, int64_t now)
+{
+    if (!posted || now >= posted + WORK_SETTLE_MS)
+        return 0;
+    return posted > now ? WORK_SETTLE_MS : posted + WORK_SETTLE_MS - now;
+}
+
+int64_t deed_follow_ms(int64_t age_ms)
+{
+    return age_ms < 0                        ? MINUTE_MS
+           : age_ms / 2 < DEED_FOLLOW_MIN_MS ? DEED_FOLLOW_MIN_MS
+           : age_ms / 2 > FOLLOW_MAX_MS      ? FOLLOW_MAX_MS
+                                             : age_ms / 2;
+}
+
+bool deed_begin(struct engine *g, const char *what, int64_t row_id)
+{
+    if (engine_post_begins(g, row_id))
+        return true;
+    log_event(LOG_WARN, "post_abandoned", LOG_ID(what, row_id));
+    return false;
+}
+
+enum err_code deed_send(struct engine *g, struct defender *d, const struct work *w,
+                        const struct defender_request *q, struct defender_action *ret,
+                        struct err *e)
+{
+    if (clock_wall_ms(g->clock) > w->lease_end - ROOM_MS)
+        return err_set(e, ERR_AGAIN, "this process was stopped for too long");
+    return defender_ask(d, q, ret, e);
+}
+
+enum deed_end deed_end_of(enum err_code code)
+{
+    switch (code) {
+    case ERR_OK:
+        return DEED_TAKEN;
+    case ERR_UNKNOWN:
+        return DEED_UNKNOWN;
+    case ERR_CONFLICT: /* the same action is under way: the look will find it */
+    case ERR_DENIED:   /* an expired secret */
+    case ERR_AGAIN:
+    case ERR_THROTTLED:
+    case ERR_TIMEOUT:
+    case ERR_IO:
+    case ERR_NOMEM:
+    case ERR_STOPPING:
+        return DEED_LATER;
+    default:
+        return DEED_REFUSED;
+    }
+}

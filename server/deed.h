@@ -1,0 +1,79 @@
+/* deed.h - a request that Defender is to carry out once: what isolating, releasing and the other actions have in
+ * common.
+ *
+ * The order that makes a second one impossible:
+ *   1. look     read the machine's actions; one that is open or in force is adopted
+ *   2. intent   one transaction: the row (a unique index lets one in), `posted` set, the lease taken
+ *   3. POST     by the process that holds the lease, soon after 2 or not at all
+ *   4. record   one transaction: the action's id, or what went wrong
+ * A crash after 2 leaves a row with `posted` and no action: whoever runs it waits until WORK_SETTLE_MS
+ * after `posted` and after the crash, when a request that had left must be visible or lost, and begins
+ * again with 1. `posted` moves to the moment of giving up when an answer was waited for in vain.
+ *
+ * Among replicas nobody knows that the other one crashed: it may be stopped, or cut off from the database and
+ * not from Defender. So the lease that 2 takes lasts as long as a request of it could be under way (store_work.h,
+ * WORK_POST_LEASE_MS), and a process that was stopped between 2 and 3 finds out by a clock that went on
+ * meanwhile, at the last moment that libcurl shows us: when connected, right before the request is written. What
+ * is left is being stopped for a minute and a half within that write.
+ *
+ * The rows differ, and so do their transactions: episode.c, releasing.c, action.c. Threads: workers.
+ */
+#ifndef CORDON_DEED_H
+#define CORDON_DEED_H
+
+#include "defender.h"
+#include "engine.h"
+#include "id.h"
+#include "work.h"
+
+/* Defender took no request for so long: people are told, and no more is asked for. The verdict stands on facts read
+ * live; later it is no ground to act on any more. */
+#define DEED_ASK_FOR_MS HOUR_MS
+/* Defender gives up on an absent machine after about 3 days (section 4.5); then it says TimeOut itself. */
+#define DEED_FOLLOW_FOR_MS (4 * DAY_MS)
+/* A pending action is looked at so long after the request, at the earliest. */
+#define DEED_FOLLOW_MIN_MS SECOND_MS
+
+/* ---- whose action is it ------------------------------------------------------------------------ */
+
+/* Our id, as Defender keeps it with the action (ExternalId, section 4.1). */
+#define DEED_ID_SIZE (ID_TEXT_SIZE + 24)
+/** "cordon-release-" and the row's id for DEFENDER_RELEASE, "cordon-" and it for every other deed. Returns out. */
+const char *deed_id(enum defender_deed deed, int64_t row_id, char out[DEED_ID_SIZE]);
+/** Is it ours? By own_id (of deed_id); where ids do not come back (section 4.1: undocumented), by its time: made since
+ *  we first asked (wall ms; 0: nothing of ours has left), as far as two clocks agree. Its type is the caller's to know. */
+bool deed_is_own(const struct defender_action *a, const char *own_id, int64_t asked_ms);
+/** Why one that ended, and did not succeed, did not, in words for people. Static storage. */
+const char *deed_failure(const struct defender_action *a);
+
+/* ---- the way there ----------------------------------------------------------------------------- */
+
+/** How long a request that left at posted (wall ms, 0: none) rests before a look shows what came of it; 0: not at all.
+ *  A `posted` that is still to come was written before the clock was set back: it rests from now on, and now is to be
+ *  written in its place, or it would rest until the clock has caught up. */
+int64_t deed_rest_ms(int64_t posted, int64_t now);
+/** How long until a pending action is looked at again: half its age, within bounds. A negative age (the clock was set
+ *  back): a minute. */
+int64_t deed_follow_ms(int64_t age_ms);
+
+/** Before step 3: false, and a line in the log, when our own POST for this row is still under way. what: "isolation",
+ *  "action". True: engine_post_ended follows, after step 4. */
+bool deed_begin(struct engine *g, const char *what, int64_t row_id);
+/**
+ * Step 3. w: the row's claim, as step 2 left it: a process that slept through that lease sends nothing (ERR_AGAIN),
+ * because somebody else may hold it now. Otherwise as defender_ask.
+ */
+enum err_code deed_send(struct engine *g, struct defender *d, const struct work *w,
+                        const struct defender_request *q, struct defender_action *ret,
+                        struct err *e);
+
+/* What it came to, for step 4. */
+enum deed_end {
+    DEED_TAKEN,   /* there is an action */
+    DEED_UNKNOWN, /* it may have been carried out: look, but not before it can be seen */
+    DEED_LATER,   /* it was not; a repeat may help, after a look */
+    DEED_REFUSED, /* it was not, and a repeat will not help */
+};
+enum deed_end deed_end_of(enum err_code code);
+
+#endif

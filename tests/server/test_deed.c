@@ -1,0 +1,104 @@
+/* test_deed.c - whose an action is, when to look, what a POST came to. The order of the steps is tested where it is
+ * used: test_isolation.c, test_ledger.c, test_action.c. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "deed.h"
+
+#define ASKED (INT64_C(1700000000) * SECOND_MS)
+
+static void test_deed__ids_tell_a_release_from_the_rest(void **state)
+{
+    char a[DEED_ID_SIZE], b[DEED_ID_SIZE], id[ID_TEXT_SIZE];
+
+    (void)state;
+    (void)id_format(INT64_MAX, id);
+    assert_string_equal(deed_id(DEFENDER_ISOLATION, INT64_MAX, a) + strlen("cordon-"), id);
+    assert_string_equal(deed_id(DEFENDER_SCAN, INT64_MAX, b), a);
+    assert_string_equal(deed_id(DEFENDER_RELEASE, INT64_MAX, b) + strlen("cordon-release-"), id);
+    assert_true(strncmp(a, "cordon-", 7) == 0 && strncmp(b, "cordon-release-", 15) == 0);
+}
+
+static void test_deed__an_action_is_ours_by_its_id_or_else_by_its_time(void **state)
+{
+    static const struct {
+        const char *label, *external_id;
+        int64_t made_ms, asked_ms;
+        bool ours;
+    } rows[] = {
+        {"our id, however old", "cordon-1", 0, ASKED, true},
+        {"our id, though nothing is known to have left", "cordon-1", ASKED, 0, true},
+        {"another id, made right then", "cordon-2", ASKED, ASKED, false},
+        {"no id, made since", "", ASKED + 1, ASKED, true},
+        {"no id, and two clocks differ", "", ASKED - 5 * MINUTE_MS, ASKED, true},
+        {"no id, older", "", ASKED - 5 * MINUTE_MS - 1, ASKED, false},
+        {"no id, and nothing of ours has left", "", ASKED, 0, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct defender_action a = {.created_ms = rows[i].made_ms};
+
+        (void)snprintf(a.external_id, sizeof a.external_id, "%s", rows[i].external_id);
+        if (deed_is_own(&a, "cordon-1", rows[i].asked_ms) != rows[i].ours)
+            fail_msg("%s", rows[i].label);
+    }
+}
+
+static void test_deed__a_request_rests_until_it_can_be_seen(void **state)
+{
+    (void)state;
+    assert_int_equal(deed_rest_ms(0, ASKED), 0);
+    assert_int_equal(deed_rest_ms(ASKED, ASKED), WORK_SETTLE_MS);
+    assert_int_equal(deed_rest_ms(ASKED, ASKED + WORK_SETTLE_MS - 1), 1);
+    assert_int_equal(deed_rest_ms(ASKED, ASKED + WORK_SETTLE_MS), 0);
+    assert_int_equal(deed_rest_ms(ASKED, ASKED - DAY_MS), WORK_SETTLE_MS); /* set back */
+}
+
+static void test_deed__what_is_pending_is_looked_at_ever_more_seldom(void **state)
+{
+    (void)state;
+    assert_int_equal(deed_follow_ms(0), SECOND_MS);
+    assert_int_equal(deed_follow_ms(10 * SECOND_MS), 5 * SECOND_MS);
+    assert_int_equal(deed_follow_ms(DAY_MS), 15 * MINUTE_MS);
+    assert_int_equal(deed_follow_ms(-DAY_MS), MINUTE_MS); /* set back */
+}
+
+/* Every code there is: a new one has to be thought of here. */
+static void test_deed__every_error_has_one_meaning(void **state)
+{
+    static const enum deed_end ends[ERR_CODES] = {
+        [ERR_OK] = DEED_TAKEN,          [ERR_INVALID] = DEED_REFUSED,
+        [ERR_DENIED] = DEED_LATER,      [ERR_FORBIDDEN] = DEED_REFUSED,
+        [ERR_NOT_FOUND] = DEED_REFUSED, [ERR_CONFLICT] = DEED_LATER,
+        [ERR_STALE] = DEED_REFUSED,     [ERR_TOO_BIG] = DEED_REFUSED,
+        [ERR_REFUSED] = DEED_REFUSED,   [ERR_AGAIN] = DEED_LATER,
+        [ERR_THROTTLED] = DEED_LATER,   [ERR_TIMEOUT] = DEED_LATER,
+        [ERR_UNKNOWN] = DEED_UNKNOWN,   [ERR_IO] = DEED_LATER,
+        [ERR_NOMEM] = DEED_LATER,       [ERR_STOPPING] = DEED_LATER,
+    };
+
+    (void)state;
+    for (int i = 0; i < ERR_CODES; i++)
+        if (deed_end_of((enum err_code)i) != ends[i])
+            fail_msg("%s", err_name((enum err_code)i));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_deed__ids_tell_a_release_from_the_rest),
+        cmocka_unit_test(test_deed__an_action_is_ours_by_its_id_or_else_by_its_time),
+        cmocka_unit_test(test_deed__a_request_rests_until_it_can_be_seen),
+        cmocka_unit_test(test_deed__what_is_pending_is_looked_at_ever_more_seldom),
+        cmocka_unit_test(test_deed__every_error_has_one_meaning),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -16,8 +16,10 @@
  * Nobody is answered before the commit returned, not even a closure that failed: what it saw may have
  * been written by its neighbour in the batch. When the commit fails, all of the batch get its error.
  *
- * Dropped: a second thread that syncs one batch while the next one runs. 64 or 256 senders got no more through
- * (two cores, medians of six runs): the batches became smaller, and the cores had no time to spare.
+ * Dropped: syncing one batch while the next one runs, by a second thread or by the kernel's (IOCB_CMD_FDSYNC). 64 or 256
+ * senders got no more through (two cores, medians of six runs): with the cores busy a sync takes as much longer as the
+ * closures beside it take, and a second thread costs a fifth more CPU time. Nor do more closures at once help, that came
+ * while a batch ran: what bounds 64 senders is how long a sync takes.
  *
  * After a failure nothing would be written, and so nobody would learn that the disk has room again,
  * if the load balancer in front believed /readyz and kept the requests away: while the last commit

@@ -1,4 +1,4 @@
-/* match_tree.h - a compiled condition from inside; for match.c, which builds and judges it, and
+/* match_tree.h - a compiled condition from inside; for match_compile.c, which builds it, match.c, which judges it, and
  * match_implies.c, which compares two.
  */
 #ifndef CORDON_MATCH_TREE_H
@@ -40,5 +40,10 @@ struct condition {
     /* the root */
     pcre2_match_context *limits;
 };
+
+/* Characters of a wanted or seen value in the explanation. */
+#define MATCH_SHOWN_MAX 200
+/** text cut to as many, with an ellipsis when it was cut; lives in a. NULL: out of memory. */
+const char *match_cut(struct arena *a, const char *text);
 
 #endif

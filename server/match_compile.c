@@ -1,0 +1,745 @@
+/* match_compile.c - condition_compile of match.h: from YAML to a tree, and every fault with its place.
+ *
+ * Tests are numbered in the order of the file, so that a node knows its tests as a range.
+ *
+ * Equality of plain ASCII is strcasecmp; with other letters PCRE2 compares, which knows their cases.
+ * A glob becomes an expression that never backtracks over a `*` (each piece between two stars is
+ * matched at the first place where it fits, for good), so its time is bounded by the text's length.
+ * Written expressions run under limits of steps, depth and memory; who meets one is unknown. PCRE2
+ * counts steps anew for each place where a match may start, which would allow 16,384 times the limit;
+ * so an expression is tried at the start alone, behind a lazy `.*?` of ours, and all steps count as one
+ * try's. No JIT: its limits count differently, and a verdict must come out the same on every machine.
+ *
+ * PCRE2's memory for compiled expressions comes from the arena, which is why a policy needs no free.
+ */
+#include <assert.h>
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+#include "buf.h"
+#include "lists.h"
+#include "match_tree.h"
+
+#define WORDS_SHOWN_MAX 8 /* expected words named in a fault */
+
+struct compiler {
+    const struct settings_reader *reader;
+    struct list_files *lists;
+    size_t tests;
+    pcre2_general_context *memory;
+    pcre2_compile_context *rules;
+    pcre2_match_context *limits;
+};
+
+static struct condition *compile_map(struct compiler *c, const struct yaml_node *map,
+                                     const char *what, const char *within, int depth);
+
+static void *take_memory(size_t size, void *arena)
+{
+    return arena_alloc(arena, size);
+}
+
+static void leave_memory(void *p, void *arena)
+{
+    (void)p;
+    (void)arena; /* it goes with the arena */
+}
+
+static bool prepare_pcre(struct compiler *c)
+{
+    c->memory = pcre2_general_context_create(take_memory, leave_memory, c->reader->arena);
+    if (!c->memory)
+        return false;
+    c->rules = pcre2_compile_context_create(c->memory);
+    c->limits = pcre2_match_context_create(c->memory);
+    if (!c->rules || !c->limits)
+        return false;
+    (void)pcre2_set_match_limit(c->limits, REGEX_MATCH_LIMIT); /* these setters always return 0 */
+    (void)pcre2_set_depth_limit(c->limits, REGEX_DEPTH_LIMIT);
+    (void)pcre2_set_heap_limit(c->limits, REGEX_HEAP_KIB);
+    return true;
+}
+
+static void *no_memory(struct compiler *c, const struct yaml_node *at)
+{
+    yaml_fault(c->reader->faults, at, "out of memory");
+    return NULL;
+}
+
+static struct condition *new_node(struct compiler *c, const struct yaml_node *at,
+                                  enum node_kind kind)
+{
+    struct condition *n = arena_alloc(c->reader->arena, sizeof *n);
+
+    if (!n)
+        return no_memory(c, at);
+    n->kind = kind;
+    n->from = n->end = c->tests;
+    return n;
+}
+
+/* "a glob", "an address" */
+static const char *article(const char *word)
+{
+    return strchr("aeiou", *word) ? "an" : "a";
+}
+
+/* What a field takes, for people: "a plain value, in, not or exists". */
+static const char *list_ops(const struct field *f, struct arena *a)
+{
+    AUTO(buf_clear) struct buf b = BUF_INIT(256);
+    unsigned left = field_ops(f);
+    const char *text;
+
+    for (enum field_op op = FIELD_OP_IS; op < FIELD_OPS; op++) {
+        if (!(left & 1u << op))
+            continue;
+        left &= ~(1u << op);
+        buf_addf(&b, "%s%s",
+                 b.len == 0 ? ""
+                 : left     ? ", "
+                            : " or ",
+                 op == FIELD_OP_IS ? "a plain value" : field_op_name(op));
+    }
+    text = arena_str(a, buf_text(&b));
+    return text ? text : "";
+}
+
+static bool is_ascii(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text >= 0x80)
+            return false;
+    return true;
+}
+
+#define WHOLE_TEXT      (PCRE2_ANCHORED | PCRE2_ENDANCHORED)
+#define PATTERN_OPTIONS (PCRE2_UTF | PCRE2_CASELESS | PCRE2_NEVER_BACKSLASH_C)
+
+static pcre2_code *try_compile(struct compiler *c, const char *text, uint32_t options,
+                               int *ret_error, size_t *ret_offset)
+{
+    return pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, options, ret_error, ret_offset,
+                         c->rules);
+}
+
+/* Notes why PCRE2 would not take a text; kind: "glob". */
+static void refuse_pattern(struct compiler *c, const struct yaml_node *at, const struct field *f,
+                           const char *kind, int error, size_t offset)
+{
+    PCRE2_UCHAR why[160];
+
+    if (error == PCRE2_ERROR_HEAP_FAILED || pcre2_get_error_message(error, why, sizeof why) < 0)
+        (void)no_memory(c, at);
+    else if (offset)
+        yaml_fault(c->reader->faults, at, "%s: not %s %s: %s (after character %zu)", f->name,
+                   article(kind), kind, (const char *)why, offset);
+    else
+        yaml_fault(c->reader->faults, at, "%s: not %s %s: %s", f->name, article(kind), kind,
+                   (const char *)why);
+}
+
+/* Compiles the expression as written, for its faults, and then behind a lazy run, for its limits. */
+static pcre2_code *compile_regex(struct compiler *c, const struct yaml_node *at,
+                                 const struct field *f, const char *text)
+{
+    /* an expression that ends in a comment of (?x) swallows the bracket of the first form; then it is
+     * in extended mode, where the line end of the second means nothing */
+    static const char *const ends[] = {")", "\n)"};
+    AUTO(buf_clear) struct buf whole = BUF_INIT(REGEX_TEXT_MAX + 64);
+    pcre2_code *code;
+    size_t offset;
+    int error;
+
+    if (!try_compile(c, text, PATTERN_OPTIONS, &error, &offset)) {
+        refuse_pattern(c, at, f, "regular expression", error, offset);
+        return NULL;
+    }
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        buf_reset(&whole);
+        buf_adds(&whole, "(?s:.*?)(?:");
+        buf_adds(&whole, text);
+        buf_adds(&whole, ends[i]);
+        code = try_compile(c, buf_text(&whole), PATTERN_OPTIONS | PCRE2_ANCHORED, &error, &offset);
+        if (code)
+            return code;
+    }
+    if (error == PCRE2_ERROR_HEAP_FAILED)
+        return no_memory(c, at);
+    yaml_fault(c->reader->faults, at,
+               "%s: not a regular expression: settings such as (*UCP) at its start are not taken",
+               f->name);
+    return NULL;
+}
+
+/* One character for an expression, its special meaning taken away. */
+static void add_literal(struct buf *b, char ch)
+{
+    if (ch == '\n')
+        buf_adds(b, "\\n");
+    else if ((unsigned char)ch < 0x80 && ispunct((unsigned char)ch))
+        buf_addf(b, "\\%c", ch);
+    else
+        buf_addc(b, ch);
+}
+
+/* [abc], [a-z], [!abc]; p at the bracket. Returns the end behind it, or NULL when it has none. */
+static const char *add_class(struct buf *b, const char *p)
+{
+    const char *first;
+
+    buf_addc(b, '[');
+    p++;
+    if (*p == '!' || *p == '^') {
+        buf_addc(b, '^');
+        p++;
+    }
+    for (first = p; *p && (*p != ']' || p == first); p++) {
+        if (*p == '-' && p != first && p[1] && p[1] != ']')
+            buf_addc(b, '-');
+        else
+            add_literal(b, *p);
+    }
+    buf_addc(b, ']');
+    return *p ? p + 1 : NULL;
+}
+
+/* `*` any run, `?` any character, [..] any of these; all else is itself, the backslash too, because
+ * what is matched is full of Windows paths. */
+static pcre2_code *compile_glob(struct compiler *c, const struct yaml_node *at,
+                                const struct field *f, const char *glob)
+{
+    AUTO(buf_clear) struct buf whole = BUF_INIT(REGEX_TEXT_MAX * 8);
+    AUTO(buf_clear) struct buf piece = BUF_INIT(REGEX_TEXT_MAX * 8);
+    bool star = false; /* one stands before the piece */
+    pcre2_code *code;
+    size_t offset;
+    int error;
+
+    for (const char *p = glob;;) {
+        if (*p && *p != '*') {
+            if (*p == '?') {
+                buf_addc(&piece, '.');
+                p++;
+            } else if (*p == '[') {
+                p = add_class(&piece, p);
+                if (!p) {
+                    yaml_fault(c->reader->faults, at, "%s: not a glob: '[' without ']'", f->name);
+                    return NULL;
+                }
+            } else {
+                add_literal(&piece, *p++);
+            }
+            continue;
+        }
+        if (!star)
+            buf_adds(&whole, buf_text(&piece)); /* stands at the start */
+        else if (!*p)
+            buf_addf(&whole, ".*%s", buf_text(&piece)); /* stands at the end: one place only */
+        else if (piece.len)
+            buf_addf(&whole, "(?>.*?%s)", buf_text(&piece));
+        buf_reset(&piece);
+        if (!*p)
+            break;
+        star = true;
+        p++;
+    }
+    if (buf_failed(&whole) || buf_failed(&piece))
+        return no_memory(c, at); /* the limits fit the longest glob */
+    code = try_compile(c, buf_text(&whole), PATTERN_OPTIONS | WHOLE_TEXT | PCRE2_DOTALL, &error,
+                       &offset);
+    if (!code)
+        refuse_pattern(c, at, f, "glob", error, 0); /* the offset is not the glob's */
+    return code;
+}
+
+/* Equality with a text that is not ASCII. */
+static pcre2_code *compile_literal(struct compiler *c, const struct yaml_node *at,
+                                   const struct field *f, const char *text)
+{
+    pcre2_code *code;
+    size_t offset;
+    int error;
+
+    code = try_compile(c, text, PCRE2_UTF | PCRE2_CASELESS | PCRE2_LITERAL | WHOLE_TEXT, &error,
+                       &offset);
+    if (!code)
+        refuse_pattern(c, at, f, "text", error, offset);
+    return code;
+}
+
+/* defender-api.md section 3.2. A name in a list of ids would protect nothing, and nobody would notice. */
+static bool is_machine_id(const char *text)
+{
+    size_t len = strspn(text, "0123456789abcdefABCDEF");
+
+    return len >= 32 && len <= 64 && !text[len];
+}
+
+static bool compile_text(struct compiler *c, const struct yaml_node *at, const struct field *f,
+                         enum field_op op, const char *text, struct operand *ret)
+{
+    if ((op == FIELD_OP_REGEX || op == FIELD_OP_GLOB) && strlen(text) > REGEX_TEXT_MAX) {
+        yaml_fault(c->reader->faults, at, "%s: %s %s of more than %d characters", f->name,
+                   article(field_op_name(op)), field_op_name(op), REGEX_TEXT_MAX);
+        return false;
+    }
+    ret->text = text;
+    if (op == FIELD_OP_REGEX) {
+        ret->pattern = compile_regex(c, at, f, text);
+    } else if (op == FIELD_OP_GLOB) {
+        ret->pattern = compile_glob(c, at, f, text);
+    } else if (!*text) {
+        yaml_fault(
+            c->reader->faults, at,
+            "%s: an empty text equals nothing; ask with {exists: false} whether there is none",
+            f->name);
+        return false;
+    } else if (strcmp(f->name, "machine.id") == 0 && !is_machine_id(text)) {
+        yaml_fault(c->reader->faults, at,
+                   "%s: '%.60s' is no machine id (40 hexadecimal digits); names are compared by "
+                   "machine.name",
+                   f->name, text);
+        return false;
+    } else if (is_ascii(text)) {
+        return true;
+    } else {
+        ret->pattern = compile_literal(c, at, f, text);
+    }
+    return ret->pattern != NULL;
+}
+
+static bool compile_word(struct compiler *c, const struct yaml_node *at, const struct field *f,
+                         const char *text, struct operand *ret)
+{
+    const char *noun, *nearest;
+    size_t count = 0;
+
+    ret->rank = field_word(f->words, text);
+    if (ret->rank >= 0)
+        return true;
+    noun = field_noun(f, c->reader->arena);
+    nearest = yaml_nearest(text, f->words);
+    while (f->words[count])
+        count++;
+    if (nearest) {
+        yaml_fault(c->reader->faults, at, "%s: '%.60s' is no %s; did you mean %s?", f->name, text,
+                   noun ? noun : "value", nearest);
+    } else if (count > WORDS_SHOWN_MAX) {
+        yaml_fault(c->reader->faults, at, "%s: '%.60s' is no %s; see `cordon fields`", f->name,
+                   text, noun ? noun : "value");
+    } else {
+        AUTO(buf_clear) struct buf words = BUF_INIT(512);
+
+        for (size_t i = 0; i < count; i++)
+            buf_addf(&words, "%s%s", i == 0 ? "" : i + 1 < count ? ", " : " or ", f->words[i]);
+        yaml_fault(c->reader->faults, at, "%s: '%.60s' is no %s; expected %s", f->name, text,
+                   noun ? noun : "value", buf_text(&words));
+    }
+    return false;
+}
+
+/* Digits with a sign, nothing else. */
+static bool read_number(const char *text, int64_t *ret)
+{
+    size_t digits = strspn(text + (*text == '-'), "0123456789");
+    struct json *v;
+    bool good;
+
+    if (digits == 0 || text[(*text == '-') + digits] ||
+        json_parse(text, strlen(text), &v, NULL) != ERR_OK)
+        return false;
+    good = json_int64(v, ret);
+    json_free(v);
+    return good;
+}
+
+/* May a scalar be a number or a truth value? "${BUILD}" needs its quotes and says nothing by them. */
+static bool is_bare(const struct yaml_node *at)
+{
+    return !at->quoted || strstr(at->text, "${");
+}
+
+/* true and false as YAML 1.2 has them. */
+static bool read_bool(const struct yaml_node *at, const char *text, int64_t *ret)
+{
+    *ret = strcmp(text, "true") == 0;
+    return is_bare(at) && (*ret || strcmp(text, "false") == 0);
+}
+
+static bool compile_address(struct compiler *c, const struct yaml_node *at, const struct field *f,
+                            const char *text, struct operand *ret)
+{
+    struct cidr net;
+
+    if (field_address(text, ret->address))
+        return true;
+    if (strchr(text, '/') && settings_cidr(text, &net, NULL) == ERR_OK)
+        yaml_fault(c->reader->faults, at, "%s: '%.60s' is a network; write {cidr: %.60s}", f->name,
+                   text, text);
+    else
+        yaml_fault(c->reader->faults, at, "%s: expected an IP address, found '%.60s'", f->name,
+                   text);
+    return false;
+}
+
+/* Reads one scalar as what op and the field's type ask for. */
+static bool compile_operand(struct compiler *c, const struct yaml_node *at, const struct field *f,
+                            enum field_op op, struct operand *ret)
+{
+    struct yaml_faults *faults = c->reader->faults;
+    struct err e;
+    const char *text;
+
+    if (at->kind != YAML_SCALAR) {
+        yaml_fault(faults, at, "%s: expected one value, found a %s", f->name,
+                   at->kind == YAML_LIST ? "list" : "map");
+        return false;
+    }
+    if (at->null) {
+        yaml_fault(faults, at,
+                   "%s: expected a value; ask with {exists: false} whether there is none", f->name);
+        return false;
+    }
+    text = settings_text(c->reader, at);
+    if (!text)
+        return false;
+    switch (op) {
+    case FIELD_OP_EXISTS:
+        if (read_bool(at, text, &ret->number))
+            return true;
+        yaml_fault(faults, at, "%s: exists takes true or false, found '%.60s'", f->name, text);
+        return false;
+    case FIELD_OP_OLDER_THAN:
+    case FIELD_OP_NEWER_THAN:
+        if (settings_duration(text, &ret->number, &e) == ERR_OK)
+            return true;
+        yaml_fault(faults, at, "%s: %s: %s", f->name, field_op_name(op), e.text);
+        return false;
+    case FIELD_OP_CIDR:
+        if (settings_cidr(text, &ret->net, &e) == ERR_OK)
+            return true;
+        yaml_fault(faults, at, "%s: cidr: %s", f->name, e.text);
+        return false;
+    case FIELD_OP_IN_FILE:
+        if (f->type != FIELD_ADDRESS)
+            break;
+        if (settings_cidr(text, &ret->net, &e) == ERR_OK)
+            return true;
+        yaml_fault(faults, at, "%s: in_file: %s", f->name, e.text);
+        return false;
+    default:
+        break;
+    }
+    switch (f->type) {
+    case FIELD_TEXT:
+        return compile_text(c, at, f, op, text, ret);
+    case FIELD_WORD:
+    case FIELD_LEVEL:
+        return compile_word(c, at, f, text, ret);
+    case FIELD_NUMBER:
+        if (is_bare(at) && read_number(text, &ret->number))
+            return true;
+        yaml_fault(faults, at, "%s: expected a whole number, found '%.60s'%s", f->name, text,
+                   is_bare(at) ? "" : " in quotes");
+        return false;
+    case FIELD_BOOL:
+        if (read_bool(at, text, &ret->number))
+            return true;
+        yaml_fault(faults, at, "%s: expected true or false, found '%.60s'%s", f->name, text,
+                   is_bare(at) ? "" : " in quotes");
+        return false;
+    case FIELD_ADDRESS:
+        return compile_address(c, at, f, text, ret);
+    case FIELD_TIME:
+        break;
+    }
+    assert(!"a time is only asked for its age");
+    return false;
+}
+
+/* The operand as JSON text: what stands in quotes or is no number or truth value is a string. */
+static const char *show_wanted(struct compiler *c, const struct yaml_node *at,
+                               const struct field *f, enum field_op op)
+{
+    AUTO(buf_clear) struct buf b = BUF_INIT(4096); /* far beyond the cut; what is beyond is lost */
+    struct json_out o = JSON_OUT(&b);
+    bool raw = op == FIELD_OP_EXISTS || ((f->type == FIELD_NUMBER || f->type == FIELD_BOOL));
+    const char *text;
+
+    if (at->kind == YAML_LIST)
+        json_out_array(&o, NULL);
+    for (const struct yaml_node *n = at->kind == YAML_LIST ? at->first : at; n; n = n->next) {
+        const char *scalar = settings_text(c->reader, n);
+
+        if (raw)
+            json_out_raw(&o, NULL, scalar);
+        else
+            json_out_string(&o, NULL, scalar);
+        if (at->kind != YAML_LIST)
+            break;
+    }
+    if (at->kind == YAML_LIST)
+        json_out_array_end(&o);
+    text = buf_failed(&b) == ERR_NOMEM ? NULL : arena_str(c->reader->arena, buf_text(&b));
+    return text ? match_cut(c->reader->arena, text) : NULL;
+}
+
+/* The values of a list that stands in a file; their faults name its lines. */
+static bool compile_list(struct compiler *c, const struct yaml_node *map, struct condition *n)
+{
+    const struct list_file *list = list_file_read(c->reader, c->lists, map, n->field->name);
+    bool good = true;
+
+    if (!list)
+        return false;
+    n->n_operands = list->count;
+    n->operands = arena_array(c->reader->arena, list->count, sizeof *n->operands);
+    if (!n->operands)
+        return no_memory(c, map);
+    for (size_t i = 0; i < list->count; i++) {
+        const struct yaml_node line = {.kind = YAML_SCALAR,
+                                       .file = list->path,
+                                       .line = list->numbers[i],
+                                       .column = 1,
+                                       .text = list->lines[i],
+                                       .quoted = true};
+
+        if (strstr(line.text, "${")) {
+            yaml_fault(c->reader->faults, &line, "%s: a list takes nothing from the environment",
+                       n->field->name);
+            good = false;
+        } else {
+            good = compile_operand(c, &line, n->field, FIELD_OP_IN_FILE, &n->operands[i]) && good;
+        }
+    }
+    return good;
+}
+
+/* field against one operator and its value; map: what `at` stands in, for a list in a file. */
+static struct condition *compile_test(struct compiler *c, const struct yaml_node *at,
+                                      const struct field *f, enum field_op op, const char *within,
+                                      const struct yaml_node *map)
+{
+    bool list =
+        at->kind == YAML_LIST && (op == FIELD_OP_IN || op == FIELD_OP_NOT || op == FIELD_OP_GLOB ||
+                                  op == FIELD_OP_REGEX || op == FIELD_OP_CIDR);
+    struct condition *n;
+    bool good = true;
+
+    if (!(field_ops(f) & 1u << op)) {
+        const char *type = field_type_name(f);
+        const char *ops = list_ops(f, c->reader->arena);
+
+        if (op == FIELD_OP_IS || op == FIELD_OP_IN)
+            yaml_fault(c->reader->faults, at, "%s is %s %s and takes no %s; it takes %s", f->name,
+                       article(type), type, op == FIELD_OP_IS ? "plain value" : "list of values",
+                       ops);
+        else
+            yaml_fault(c->reader->faults, at->key ? at->key : at,
+                       "%s is %s %s: %s does not apply; it takes %s", f->name, article(type), type,
+                       field_op_name(op), ops);
+        return NULL;
+    }
+    if (list && at->count == 0) {
+        yaml_fault(c->reader->faults, at, "%s: an empty list matches nothing", f->name);
+        return NULL;
+    }
+    n = new_node(c, at, NODE_TEST);
+    if (!n)
+        return NULL;
+    n->field = f;
+    n->op = op;
+    n->within = within;
+    n->n_operands = list ? at->count : 1;
+    n->operands = arena_array(c->reader->arena, n->n_operands, sizeof *n->operands);
+    if (!n->operands)
+        return no_memory(c, at);
+    if (op == FIELD_OP_IN_FILE) {
+        good = compile_list(c, map, n);
+    } else if (list) {
+        struct operand *to = n->operands;
+
+        for (const struct yaml_node *v = at->first; v; v = v->next)
+            good = compile_operand(c, v, f, op, to++) && good;
+    } else {
+        good = compile_operand(c, at, f, op, n->operands);
+    }
+    if (!good)
+        return NULL;
+    n->wanted = show_wanted(c, at, f, op);
+    if (!n->wanted)
+        return no_memory(c, at);
+    n->end = ++c->tests;
+    return n;
+}
+
+/* Hangs a child to the end of a chain; NULL (a fault was noted) makes the whole void. */
+static void add_child(struct condition ***end, struct condition *child, bool *good)
+{
+    if (!child) {
+        *good = false;
+        return;
+    }
+    **end = child;
+    *end = &child->next;
+}
+
+static struct condition *close_node(struct compiler *c, struct condition *n, bool good)
+{
+    n->end = c->tests;
+    return good ? n : NULL;
+}
+
+/* field: {operator: value, …} */
+static struct condition *compile_ops(struct compiler *c, const struct yaml_node *map,
+                                     const struct field *f, const char *within, int depth)
+{
+    struct condition *all = new_node(c, map, NODE_ALL), **end;
+    bool good = true;
+
+    if (!all)
+        return NULL;
+    if (map->count == 0) {
+        yaml_fault(c->reader->faults, map, "%s: expected an operator: %s", f->name,
+                   list_ops(f, c->reader->arena));
+        return NULL;
+    }
+    if (depth > CONDITION_DEPTH_MAX) {
+        yaml_fault(c->reader->faults, map, "nested more than %d deep", CONDITION_DEPTH_MAX);
+        return NULL;
+    }
+    end = &all->first;
+    for (const struct yaml_node *v = map->first; v; v = v->next) {
+        enum field_op op;
+
+        if (!field_op_find(v->key->text, &op)) {
+            const char *names[FIELD_OPS + 1], *nearest;
+            size_t count = 0;
+
+            for (op = FIELD_OP_IN; op < FIELD_OPS; op++)
+                if (field_ops(f) & 1u << op)
+                    names[count++] = field_op_name(op);
+            names[count] = NULL;
+            nearest = yaml_nearest(v->key->text, names);
+            if (nearest)
+                yaml_fault(c->reader->faults, v->key,
+                           "%s: no such operator '%.60s'; did you mean %s?", f->name, v->key->text,
+                           nearest);
+            else
+                yaml_fault(c->reader->faults, v->key, "%s: no such operator '%.60s'; expected %s",
+                           f->name, v->key->text, list_ops(f, c->reader->arena));
+            good = false;
+        } else if (op == FIELD_OP_NOT && v->kind == YAML_MAP) {
+            const char *inner = arena_fmt(c->reader->arena, "%s%snot", within, *within ? "." : "");
+            struct condition *not = new_node(c, v, NODE_NOT);
+
+            if (!inner || !not )
+                return no_memory(c, v);
+            not ->first = compile_ops(c, v, f, inner, depth + 1);
+            add_child(&end, close_node(c, not, not ->first != NULL), &good);
+        } else {
+            add_child(&end, compile_test(c, v, f, op, within, map), &good);
+        }
+    }
+    return close_node(c, all, good);
+}
+
+/* any: or all: with a list of maps. */
+static struct condition *compile_group(struct compiler *c, const struct yaml_node *list,
+                                       enum node_kind kind, const char *within, int depth)
+{
+    const char *word = list->key->text;
+    struct condition *group = new_node(c, list, kind), **end;
+    bool good = true;
+    size_t i = 0;
+
+    if (!group)
+        return NULL;
+    if (list->kind != YAML_LIST || list->count == 0) {
+        yaml_fault(c->reader->faults, list, "%s: expected a list of maps, one at least", word);
+        return NULL;
+    }
+    end = &group->first;
+    for (const struct yaml_node *map = list->first; map; map = map->next) {
+        const char *inner =
+            arena_fmt(c->reader->arena, "%s%s%s[%zu]", within, *within ? "." : "", word, ++i);
+
+        if (!inner)
+            return no_memory(c, map);
+        add_child(&end, compile_map(c, map, word, inner, depth + 1), &good);
+    }
+    return close_node(c, group, good);
+}
+
+/* One entry of a condition's map. */
+static struct condition *compile_entry(struct compiler *c, const struct yaml_node *v,
+                                       const char *within, int depth)
+{
+    const char *word = v->key->text;
+    const struct field *f = field_find(word);
+    const char *nearest;
+
+    if (f) {
+        if (v->kind == YAML_MAP)
+            return compile_ops(c, v, f, within, depth);
+        return compile_test(c, v, f, v->kind == YAML_LIST ? FIELD_OP_IN : FIELD_OP_IS, within,
+                            NULL);
+    }
+    if (strcmp(word, "any") == 0 || strcmp(word, "all") == 0)
+        return compile_group(c, v, word[1] == 'n' ? NODE_ANY : NODE_ALL, within, depth);
+    if (strcmp(word, "not") == 0) {
+        const char *inner = arena_fmt(c->reader->arena, "%s%snot", within, *within ? "." : "");
+        struct condition *not = new_node(c, v, NODE_NOT);
+
+        if (!inner || !not )
+            return no_memory(c, v);
+        not ->first = compile_map(c, v, "not", inner, depth + 1);
+        return close_node(c, not, not ->first != NULL);
+    }
+    nearest = field_nearest(word);
+    yaml_fault(c->reader->faults, v->key, "no such field '%.60s'; %s%s%s", word,
+               nearest ? "did you mean " : "see `cordon fields`", nearest ? nearest : "",
+               nearest ? "?" : "");
+    return NULL;
+}
+
+static struct condition *compile_map(struct compiler *c, const struct yaml_node *map,
+                                     const char *what, const char *within, int depth)
+{
+    struct condition *all, **end;
+    bool good = true;
+
+    if (map->kind != YAML_MAP || map->count == 0) {
+        yaml_fault(c->reader->faults, map,
+                   "%s: expected a map of fields, such as {alert.severity: High}", what);
+        return NULL;
+    }
+    if (depth > CONDITION_DEPTH_MAX) {
+        yaml_fault(c->reader->faults, map, "nested more than %d deep", CONDITION_DEPTH_MAX);
+        return NULL;
+    }
+    all = new_node(c, map, NODE_ALL);
+    if (!all)
+        return NULL;
+    end = &all->first;
+    for (const struct yaml_node *v = map->first; v; v = v->next)
+        add_child(&end, compile_entry(c, v, within, depth), &good);
+    return close_node(c, all, good);
+}
+
+const struct condition *condition_compile(const struct settings_reader *reader,
+                                          const struct yaml_node *map, const char *what)
+{
+    struct list_files own = {0};
+    struct compiler c = {.reader = reader, .lists = reader->lists ? reader->lists : &own};
+    struct condition *root;
+
+    if (!prepare_pcre(&c))
+        return no_memory(&c, map);
+    root = compile_map(&c, map, what, "", 1);
+    if (root)
+        root->limits = c.limits;
+    return root;
+}

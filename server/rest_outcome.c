@@ -1,0 +1,324 @@
+/* rest_outcome.c - what curl calls back, and what became of a call; see rest_own.h.
+ *
+ * Has the request left? It decides between "try again" and "look first". curl's own times and sizes
+ * are also filled by proxies and handshakes; its pre-request callback is not: it runs when the
+ * connection stands and before the first byte of the request. Before it nothing has left, after it
+ * anything may have. It also is where curl's silent repeat is stopped: when a kept connection is closed
+ * without an answer, curl sends the request again on a new one, POST included (multi.c,
+ * Curl_retry_request). A machine would be isolated twice; so the second time ends with ERR_UNKNOWN.
+ */
+#include "rest_own.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "clock.h"
+
+#define HEAD_MAX  (64 * 1024) /* bytes of all headers of an answer; no peer of ours sends 8 KiB */
+#define REPLY_MAX 2048        /* bytes kept of an SMTP reply; RFC 5321 4.5.3.1.5: 512 a line */
+#define QUIT_MS   (2 * SECOND_MS) /* for the answer to QUIT, which changes nothing any more */
+
+/* ---- callbacks, all on the lane's thread ------------------------------------------------------- */
+
+static bool grow(struct rest_call *c, size_t extra)
+{
+    size_t need = c->data_len + extra + 1, room = c->data_room ? c->data_room : 4096;
+    char *data;
+
+    if (need <= c->data_room)
+        return true;
+    while (room < need)
+        room *= 2; /* need is at most data_max + a chunk: no overflow */
+    data = malloc(room);
+    if (!data) {
+        c->no_memory = true;
+        return false;
+    }
+    if (c->data) {
+        memcpy(data, c->data, c->data_len);
+        explicit_bzero(c->data, c->data_room);
+        free(c->data);
+    }
+    c->data = data;
+    c->data_room = room;
+    return true;
+}
+
+static size_t on_body(char *bytes, size_t one, size_t len, void *arg)
+{
+    struct rest_call *c = arg;
+
+    (void)one; /* always 1 */
+    if (len > c->data_max - c->data_len) {
+        c->too_big = true;
+        return 0;
+    }
+    if (!grow(c, len))
+        return 0;
+    memcpy(c->data + c->data_len, bytes, len);
+    c->data_len += len;
+    c->data[c->data_len] = '\0';
+    return len;
+}
+
+static size_t on_head(char *bytes, size_t one, size_t len, void *arg)
+{
+    struct rest_call *c = arg;
+
+    (void)one;
+    (void)bytes; /* read from curl's own table at the end */
+    if (len > HEAD_MAX - c->head_len) {
+        c->too_big = true;
+        return 0;
+    }
+    c->head_len += len;
+    return len;
+}
+
+/* A line of the mail server: the last reply is kept, lines joined; but not the one to QUIT. */
+static size_t on_reply_line(char *line, size_t one, size_t len, void *arg)
+{
+    struct rest_call *c = arg;
+    size_t text = len;
+
+    (void)one;
+    while (text && (line[text - 1] == '\n' || line[text - 1] == '\r'))
+        text--;
+    if (text < 3 || memcmp(line, "221", 3) == 0)
+        return len;
+    if (!c->reply_open)
+        c->data_len = 0;
+    if (grow(c, REPLY_MAX) && c->data_len + text + 1 < REPLY_MAX) {
+        if (c->data_len)
+            c->data[c->data_len++] = '\n';
+        memcpy(c->data + c->data_len, line, text);
+        c->data_len += text;
+        c->data[c->data_len] = '\0';
+    }
+    c->reply_open = text > 3 && line[3] == '-';
+    if (memcmp(line, "235", 3) == 0) /* RFC 4954 section 6: authentication succeeded */
+        c->logged_in = true;
+    if (c->ready && !c->reply_open)
+        c->step++;
+    c->settled_ms = c->left || line[0] >= '4' ? clock_mono_ms(clock_system()) : 0;
+    return len;
+}
+
+/* Called at least every second while curl waits. */
+static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+    const struct rest_call *call = arg;
+
+    (void)a, (void)b, (void)c, (void)d;
+    return call->settled_ms && clock_mono_ms(clock_system()) - call->settled_ms > QUIT_MS;
+}
+
+static size_t on_upload(char *out, size_t one, size_t room, void *arg)
+{
+    struct rest_call *c = arg;
+    size_t len = c->body_len - c->body_at;
+
+    (void)one;
+    if (len > room)
+        len = room;
+    memcpy(out, c->body + c->body_at, len);
+    c->body_at += len;
+    c->left = c->body_at == c->body_len;
+    return len;
+}
+
+/* curl's own sockets outlive an exec: no child process may hold a connection to Defender open. */
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
+{
+    (void)arg, (void)purpose;
+    return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+}
+
+static int before_request(void *arg, char *their_ip, char *our_ip, int their_port, int our_port)
+{
+    struct rest_call *c = arg;
+
+    (void)their_ip, (void)our_ip, (void)their_port, (void)our_port;
+    if (c->is_mail) {
+        c->no_login = c->wants_login && !c->logged_in; /* curl goes on where no AUTH is offered */
+        c->ready = !c->no_login;
+        return c->ready && !c->probe ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+    }
+    if (c->left && !c->repeatable) {
+        c->twice = true;
+        return CURL_PREREQFUNC_ABORT;
+    }
+    if (c->leave_by_ms &&
+        clock_boot_ms() > c->leave_by_ms) { /* the last moment that we see of it */
+        c->too_late = true;
+        return CURL_PREREQFUNC_ABORT;
+    }
+    c->left = true;
+    return CURL_PREREQFUNC_OK;
+}
+
+CURLcode rest_hook(struct rest_call *c)
+{
+    CURLcode bad = CURLE_OK;
+
+    REST_SET(CURLOPT_PRIVATE, c);
+    REST_SET(CURLOPT_ERRORBUFFER, c->why);
+    REST_SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    REST_SET(CURLOPT_PREREQFUNCTION, before_request);
+    REST_SET(CURLOPT_PREREQDATA, c);
+    return bad;
+}
+
+CURLcode rest_hook_http(struct rest_call *c)
+{
+    CURLcode bad = CURLE_OK;
+
+    REST_SET(CURLOPT_WRITEFUNCTION, on_body);
+    REST_SET(CURLOPT_WRITEDATA, c);
+    REST_SET(CURLOPT_HEADERFUNCTION, on_head);
+    REST_SET(CURLOPT_HEADERDATA, c);
+    return bad;
+}
+
+CURLcode rest_hook_mail(struct rest_call *c)
+{
+    CURLcode bad = CURLE_OK;
+
+    REST_SET(CURLOPT_NOPROGRESS, 0L);
+    REST_SET(CURLOPT_XFERINFOFUNCTION, on_progress);
+    REST_SET(CURLOPT_XFERINFODATA, c);
+    REST_SET(CURLOPT_READFUNCTION, on_upload);
+    REST_SET(CURLOPT_READDATA, c);
+    REST_SET(CURLOPT_HEADERFUNCTION, on_reply_line);
+    REST_SET(CURLOPT_HEADERDATA, c);
+    return bad;
+}
+
+/* ---- outcomes ---------------------------------------------------------------------------------- */
+
+/*
+ * What a CURLcode means, by whether the request has left. Everything that is not here: ERR_AGAIN before,
+ * ERR_UNKNOWN after. (Garbage for a status line is "unsupported protocol" to curl, so INVALID holds only
+ * before.)
+ */
+static const struct {
+    CURLcode curl;
+    enum err_code before, after;
+} outcomes[] = {
+    {CURLE_URL_MALFORMAT, ERR_INVALID, ERR_UNKNOWN},
+    {CURLE_UNSUPPORTED_PROTOCOL, ERR_INVALID, ERR_UNKNOWN},
+    {CURLE_OUT_OF_MEMORY, ERR_NOMEM, ERR_UNKNOWN},
+    {CURLE_FILESIZE_EXCEEDED, ERR_AGAIN, ERR_TOO_BIG}, /* by its Content-Length */
+    {CURLE_LOGIN_DENIED, ERR_DENIED, ERR_UNKNOWN},     /* mail: before the server's own 5xx */
+};
+
+void rest_call_fail(struct rest_call *c, enum err_code code, const char *what)
+{
+    c->code = err_set(&c->err, code, "%s: %s", c->host, what);
+}
+
+static void judge(struct rest_call *c, CURLcode curl)
+{
+    enum err_code code = c->left ? ERR_UNKNOWN : ERR_AGAIN;
+    const char *what = c->why[0] ? c->why : curl_easy_strerror(curl);
+
+    for (size_t i = 0; i < sizeof outcomes / sizeof outcomes[0]; i++)
+        if (outcomes[i].curl == curl)
+            code = c->left ? outcomes[i].after : outcomes[i].before;
+    for (char *p = c->why; *p; p++) /* may quote the peer's certificate or reply */
+        if (*p < ' ' || *p > '~')
+            *p = '?';
+    if (c->too_big)
+        rest_call_fail(c, ERR_TOO_BIG, "the answer is larger than it may be");
+    else if (c->no_memory)
+        rest_call_fail(c, c->left ? ERR_UNKNOWN : ERR_NOMEM, "out of memory for the answer");
+    else if (c->twice)
+        rest_call_fail(c, ERR_UNKNOWN, "the connection was closed before an answer came");
+    else if (c->too_late)
+        rest_call_fail(c, ERR_AGAIN, "it came too late to be sent");
+    else if (c->no_login)
+        rest_call_fail(c, ERR_AGAIN, "the server offers no login");
+    else
+        rest_call_fail(c, code, what);
+}
+
+static int64_t read_retry_after(CURL *easy)
+{
+    struct curl_header *h;
+    int64_t ms = 0;
+    char *end;
+
+    if (curl_easy_header(easy, "Retry-After", 0, CURLH_HEADER, -1, &h) != CURLHE_OK)
+        return 0;
+    if (h->value[0] >= '0' && h->value[0] <= '9') {
+        unsigned long long s = strtoull(h->value, &end, 10);
+
+        if (*end)
+            return 0;
+        ms = s > (unsigned long long)(DAY_MS / SECOND_MS) ? DAY_MS : (int64_t)s * SECOND_MS;
+    } else {
+        time_t at = curl_getdate(h->value, NULL);
+
+        if (at == (time_t)-1)
+            return 0;
+        ms = (int64_t)at * SECOND_MS - clock_wall_ms(clock_system());
+    }
+    return ms < 1 ? 1 : ms > DAY_MS ? DAY_MS : ms;
+}
+
+/* The peer's clock, and the first certificate of its chain ("Subject:…", "Issuer:…", "Expire date:…"). */
+static void read_peer(CURL *easy, struct rest_answer *a)
+{
+    struct curl_certinfo *chain = NULL;
+    struct curl_header *h;
+    time_t at;
+
+    if (curl_easy_header(easy, "Date", 0, CURLH_HEADER, -1, &h) == CURLHE_OK &&
+        (at = curl_getdate(h->value, NULL)) != (time_t)-1)
+        a->date_ms = (int64_t)at * SECOND_MS;
+    if (curl_easy_getinfo(easy, CURLINFO_CERTINFO, &chain) != CURLE_OK || !chain ||
+        chain->num_of_certs < 1)
+        return;
+    for (const struct curl_slist *l = chain->certinfo[0]; l; l = l->next) {
+        if (strncmp(l->data, "Subject:", 8) == 0)
+            (void)snprintf(a->tls_subject, sizeof a->tls_subject, "%s", l->data + 8);
+        else if (strncmp(l->data, "Issuer:", 7) == 0)
+            (void)snprintf(a->tls_issuer, sizeof a->tls_issuer, "%s", l->data + 7);
+        else if (strncmp(l->data, "Expire date:", 12) == 0 &&
+                 (at = curl_getdate(l->data + 12, NULL)) != (time_t)-1)
+            a->tls_end_ms = (int64_t)at * SECOND_MS;
+    }
+}
+
+void rest_call_outcome(struct rest_call *c, CURLcode curl)
+{
+    struct rest_answer *a = &c->answer;
+    char *type = NULL;
+
+    (void)curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &a->status);
+    /* A mail server's no is an answer: nothing of ours follows a reply of 400 and more. */
+    if (curl != CURLE_OK && !(c->is_mail && a->status >= 400 && !c->no_login) &&
+        !(c->probe && c->ready)) {
+        judge(c, curl);
+        return;
+    }
+    a->mail_step = c->step;
+    if (!c->is_mail) {
+        (void)curl_easy_getinfo(c->easy, CURLINFO_CONTENT_TYPE, &type);
+        a->retry_ms = read_retry_after(c->easy);
+        if (c->show_peer)
+            read_peer(c->easy, a);
+    }
+    if (!grow(c, 0) || (type && !(a->content_type = strdup(type)))) {
+        rest_call_fail(c, c->left ? ERR_UNKNOWN : ERR_NOMEM, "out of memory for the answer");
+        return;
+    }
+    c->data[c->data_len] = '\0';
+    a->body = c->data;
+    a->body_len = c->data_len;
+    c->data = NULL;
+    c->code = ERR_OK;
+}

@@ -1,6 +1,6 @@
 /* settings.h - reads the settings of one YAML map into a struct, by a table.
  *
- * One row parses, checks, gives the default and explains itself: config.c, every verifier and every
+ * One row parses, checks, gives the default and explains itself: config_parts.c, every verifier and every
  * handler describe their settings this way, so that unknown keys, wrong types, missing files and
  * values out of range are named alike, with file:line:column, what was expected and the nearest
  * valid word (contract.md section 4).

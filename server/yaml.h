@@ -3,7 +3,7 @@
  *
  * Aliases, anchors, merge keys, tags and duplicate keys are faults (library-traps.md, libfyaml: an
  * alias can be a bomb), as are several documents in a file and an empty one. Scalars keep whether they
- * were quoted, so that "10" is text and 10 a number. Nothing here knows what a key means: config.c does.
+ * were quoted, so that "10" is text and 10 a number. Nothing here knows what a key means: config_parts.c does.
  */
 #ifndef CORDON_YAML_H
 #define CORDON_YAML_H

@@ -1,0 +1,50 @@
+/* config_own.h - what the rooms of config.h share. For config*.c alone.
+ *
+ * config.c has the file as a whole: read, kept, asked; config_parts.c what each part of it may hold; config_peek.c a corner
+ * of it for commands that need no more; config_mail.c and config_hunts.c two large parts.
+ */
+#ifndef CORDON_CONFIG_OWN_H
+#define CORDON_CONFIG_OWN_H
+
+#include "buf.h"
+#include "config.h"
+#include "settings.h"
+#include "yaml.h"
+
+/* yaml.h takes 1 MiB; one byte more shows that there is more. */
+#define CONFIG_FILE_MAX (1024 * 1024 + 1)
+
+/* A configuration while it is read. */
+struct config_loading {
+    struct settings_reader reader;
+    struct config *config;
+    bool has_public_url; /* in the file, right or wrong */
+};
+
+/* ---- config_parts.c ----------------------------------------------------------------------------- */
+
+/* The words of `cloud`, NULL at the end, and what each means. */
+struct config_cloud {
+    const char *api_url, *api_scope, *login_url, *graph_url, *graph_scope;
+};
+extern const char *const config_clouds[];
+extern const struct config_cloud config_cloud_defaults[];
+/* The words of a source's `reply`: at once, or with a page to ask again. */
+extern const char *const config_replies[];
+extern const struct setting config_admin_table[];
+
+/** Reads all of it into l->config; faults go to l->reader.faults. ERR_NOMEM or ERR_OK. */
+enum err_code config_read_root(struct config_loading *l, const struct yaml_node *root);
+/** The same of `store`; map NULL: there is none. */
+void config_read_store(struct config_loading *l, const struct yaml_node *map);
+/** "WHAT.NAME", or name without memory. */
+const char *config_name_of(const struct settings_reader *r, const char *what, const char *name);
+
+/* ---- config.c ----------------------------------------------------------------------------------- */
+
+enum err_code config_read_file(const char *file, struct buf *out, struct err *e);
+/** The end of a reading that came to nothing: sorts the faults, says how many there are. Returns e's code. */
+enum err_code config_end_of_faults(const char *file, enum err_code code, struct yaml_faults *faults,
+                                   struct err *e);
+
+#endif

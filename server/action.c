@@ -48,7 +48,7 @@ enum outcome action_may(const struct step *s, struct err *e)
         (void)err_set(e, ERR_REFUSED, "tenant '%s' is no longer configured", s->c->tenant);
     else if (age < 0 || age >= GROUNDS_FRESH_MS)
         (void)err_set(e, ERR_REFUSED, "the facts are too old to act by: `cordon cases retry`");
-    else if (strcmp(policy_hash(rt->config->policy), policy_hash(s->runtime->config->policy)) != 0)
+    else if (!grounds_same_terms(rt->config, s->runtime->config, s->c->source))
         (void)err_set(e, ERR_REFUSED, "the policy has changed since: `cordon cases retry`");
     else
         return OUTCOME_DONE;

@@ -17,6 +17,8 @@
 
 /* When there are many, they are seen to together, at the same moments: whole multiples of this. */
 #define EPISODE_GRID_MS (SECOND_MS / 2)
+/* An older look is no ground for a POST. */
+#define EPISODE_LOOK_FRESH_MS MINUTE_MS
 /* Those of cases that are judged one after the other wait for the last of them, but not longer than that. */
 #define EPISODE_TOGETHER_MS (10 * SECOND_MS)
 /* So long before people are told that it takes long, an isolation waits by itself. */

@@ -11,6 +11,8 @@
  * two. */
 #define LOOKED_MS (3 * MINUTE_MS)
 
+#define HEIRS_AT_ONCE 50 /* cases read per query */
+
 /* ---- the look, and what follows from it ---------------------------------------------------------- */
 
 static enum err_code postpone_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -33,14 +35,48 @@ static enum err_code fail_fn(struct db_tx *tx, void *arg, struct err *e)
     return code;
 }
 
+/* The case that the row stands for asks for it no longer. Another that waits for it takes its place, and is looked at
+ * next; without any it is over. Nothing of ours is under way. */
+static enum err_code hand_on(struct db_tx *tx, struct episode *x, struct isolation_record *r,
+                             const char *why, struct err *e)
+{
+    struct case_filter others = {
+        .isolation = r->id, .after_id = r->case_id, .limit = HEIRS_AT_ONCE};
+    int64_t heir = 0;
+    struct case_record *cases;
+    size_t n;
+    enum err_code code;
+
+    r->posted = 0;
+    do {
+        code = case_list(tx, x->arena, &others, &cases, &n, e);
+        for (size_t i = 0; i < n && !code && !heir; i++) {
+            others.after_id = cases[i].id;
+            if (cases[i].state == CASE_WAITING || cases[i].state == CASE_ACTING)
+                heir = cases[i].id;
+        }
+    } while (!code && !heir && n == HEIRS_AT_ONCE);
+    if (code)
+        return code;
+    if (!heir)
+        return episode_move(tx, x, r, ISOLATION_FAILED, why, e);
+    r->case_id = heir;
+    x->due = x->now;
+    code = isolation_give(tx, r->id, heir, e);
+    return code ? code : episode_move(tx, x, r, ISOLATION_REQUESTED, why, e);
+}
+
 static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct episode *x = arg;
     struct isolation_record r = x->row;
     struct work w = x->w;
     const char *paused = NULL;
+    struct case_record c;
     enum err_code code = pause_reason(tx, x->rt, x->arena, &paused, e);
 
+    if (!code)
+        code = case_load_row(tx, x->arena, r.case_id, &c, e);
     if (code)
         return code;
     x->post = false;
@@ -55,9 +91,10 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     } else if (paused) { /* nothing is under way: nothing is begun */
         r.posted = 0;
         code = episode_move(tx, x, &r, ISOLATION_FAILED, paused, e);
+    } else if (c.state == CASE_DROPPED) {
+        code = hand_on(tx, x, &r, "a person has dropped the case", e);
     } else if (x->grounds->code == ERR_REFUSED) {
-        r.posted = 0;
-        code = episode_move(tx, x, &r, ISOLATION_FAILED, x->grounds->why.text, e);
+        code = hand_on(tx, x, &r, x->grounds->why.text, e);
     } else if (x->now - r.requested >= DEED_ASK_FOR_MS) {
         code = episode_move(tx, x, &r, ISOLATION_FAILED,
                             arena_fmt(x->arena, "Defender took no request for an hour: %s",

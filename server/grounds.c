@@ -4,21 +4,55 @@
 #include <string.h>
 #include <strings.h>
 
+bool grounds_same_terms(const struct config *a, const struct config *b, const char *source)
+{
+    return strcmp(policy_hash(a->policy), policy_hash(b->policy)) == 0 &&
+           config_may_isolate(a, source) == config_may_isolate(b, source) &&
+           config_is_shadow(a, source) == config_is_shadow(b, source);
+}
+
+/* What is stored of a case's last judgement. */
+struct stored {
+    struct json *verdict_doc, *facts_doc;
+    struct verdict verdict;
+    struct facts facts;
+};
+
+static void stored_clear(struct stored *s)
+{
+    json_freep(&s->verdict_doc);
+    json_freep(&s->facts_doc);
+}
+
+static bool read_stored(const struct case_record *c, struct arena *a, struct stored *ret)
+{
+    *ret = (struct stored){0};
+    return c->verdict && c->facts &&
+           !json_parse(c->verdict, strlen(c->verdict), &ret->verdict_doc, NULL) &&
+           !verdict_read(ret->verdict_doc, a, &ret->verdict, NULL) &&
+           !json_parse(c->facts, strlen(c->facts), &ret->facts_doc, NULL) &&
+           !facts_read(ret->facts_doc, &ret->facts, NULL);
+}
+
+static bool is_fresh(const struct stored *s, const struct case_record *c,
+                     const struct approval *approval, const struct config *config, struct engine *g)
+{
+    int64_t now = clock_wall_ms(g->clock);
+
+    return engine_judged_ago(g, c->id) < GROUNDS_FRESH_MS &&
+           strcmp(s->verdict.policy, policy_hash(config->policy)) == 0 &&
+           s->facts.may_isolate == config_may_isolate(config, c->source) &&
+           s->facts.source_shadow == config_is_shadow(config, c->source) &&
+           now >= s->facts.read_ms && now - s->facts.read_ms < GROUNDS_FRESH_MS &&
+           (!approval || s->facts.read_ms >= approval->given);
+}
+
 bool grounds_are_fresh(const struct case_record *c, const struct approval *approval,
                        const struct runtime *rt, struct engine *g, struct arena *a)
 {
-    int64_t now = clock_wall_ms(g->clock);
-    AUTO(json_freep) struct json *verdict = NULL, *doc = NULL;
-    struct verdict v;
-    struct facts f;
+    AUTO(stored_clear) struct stored s;
 
-    if (engine_judged_ago(g, c->id) >= GROUNDS_FRESH_MS || !c->verdict || !c->facts ||
-        json_parse(c->verdict, strlen(c->verdict), &verdict, NULL) ||
-        verdict_read(verdict, a, &v, NULL) || json_parse(c->facts, strlen(c->facts), &doc, NULL) ||
-        facts_read(doc, &f, NULL))
-        return false;
-    return strcmp(v.policy, policy_hash(rt->config->policy)) == 0 && now >= f.read_ms &&
-           now - f.read_ms < GROUNDS_FRESH_MS && (!approval || f.read_ms >= approval->given);
+    return read_stored(c, a, &s) && is_fresh(&s, c, approval, rt->config, g);
 }
 
 /* Is what a step of now asks a person about what he has said yes to? */
@@ -63,11 +97,38 @@ enum err_code grounds_compare(const struct verdict *v, const char *handler, size
                    v->rule ? v->rule : "none");
 }
 
+static enum err_code check_machine(const struct json *alert, const char *machine_id, struct err *e)
+{
+    const char *named = json_get_string(alert, "machineId");
+
+    return named && strcasecmp(named, machine_id) == 0
+               ? ERR_OK
+               : err_set(e, ERR_REFUSED, "the alert names another machine now");
+}
+
+/* What is stored is fresh: does it ask for this? The case may have been judged anew since it was asked for. */
+static enum err_code check_stored(const struct stored *s, const char *machine_id, const char *type,
+                                  const struct approval *approval, struct err *e)
+{
+    enum err_code code = check_machine(s->facts.alert, machine_id, e);
+
+    return code ? code : grounds_compare(&s->verdict, "isolate", 0, type, machine_id, approval, e);
+}
+
+bool grounds_hold(const struct case_record *c, const char *type, const struct approval *approval,
+                  const struct runtime *rt, struct engine *g, struct arena *a)
+{
+    AUTO(stored_clear) struct stored s;
+    struct err e;
+
+    return read_stored(c, a, &s) && is_fresh(&s, c, approval, rt->config, g) &&
+           !check_stored(&s, c->machine_id, type, approval, &e);
+}
+
 static enum err_code judge_again(const struct case_record *c, struct runtime *rt, const char *type,
                                  const struct approval *approval, int64_t now, struct arena *a,
                                  const struct defender_reads *r, struct err *e)
 {
-    const char *machine_id;
     struct verdict v;
     struct facts f = {.tenant = c->tenant,
                       .source = c->source,
@@ -84,25 +145,28 @@ static enum err_code judge_again(const struct case_record *c, struct runtime *rt
         *e = r->alert_code ? r->alert_err : r->machine_err;
         return r->alert_code ? r->alert_code : r->machine_code;
     }
-    machine_id = json_get_string(r->alert, "machineId");
-    if (!machine_id || strcasecmp(machine_id, c->machine_id) != 0)
-        return err_set(e, ERR_REFUSED, "the alert names another machine now");
-    code = decide(rt->config->policy, &f, now, a, &v, e);
-    return code ? code : grounds_compare(&v, "isolate", 0, type, machine_id, approval, e);
+    code = check_machine(r->alert, c->machine_id, e);
+    if (!code)
+        code = decide(rt->config->policy, &f, now, a, &v, e);
+    return code ? code : grounds_compare(&v, "isolate", 0, type, c->machine_id, approval, e);
 }
 
 void grounds_read(const struct case_record *c, struct runtime *rt, struct runtime_tenant *tenant,
                   const char *type, bool judged_now, const struct approval *approval,
                   struct engine *g, struct arena *a, struct grounds *ret)
 {
-    bool fresh = judged_now || grounds_are_fresh(c, approval, rt, g, a);
+    AUTO(stored_clear) struct stored s = {0};
+    bool stored = !judged_now && read_stored(c, a, &s) && is_fresh(&s, c, approval, rt->config, g);
+    bool fresh = judged_now || stored;
 
     memset(ret, 0, sizeof *ret);
     defender_read(tenant->defender, fresh ? NULL : c->alert_id, c->machine_id,
                   DEFENDER_READ_TO_ACT | DEFENDER_READ_ACTIONS |
                       (fresh ? 0 : DEFENDER_READ_ALERT | DEFENDER_READ_MACHINE),
                   &ret->look);
-    if (!fresh)
+    if (stored)
+        ret->code = check_stored(&s, c->machine_id, type, approval, &ret->why);
+    else if (!fresh)
         ret->code =
             judge_again(c, rt, type, approval, clock_wall_ms(g->clock), a, &ret->look, &ret->why);
 }

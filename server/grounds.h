@@ -22,7 +22,9 @@ struct grounds {
     struct err why;     /* of code, for people */
 };
 
-/** Is c's verdict (its stored JSON) one of rt's policy, and are its facts young enough, by both clocks, and
+/** Would two configurations judge alike what comes from this source: policy, what it may, shadow? */
+bool grounds_same_terms(const struct config *a, const struct config *b, const char *source);
+/** Is c's verdict (its stored JSON) one of rt's terms, and are its facts young enough, by both clocks, and
  *  read after approval (NULL: none), so that the verdict on them was compared with what it was given to? */
 bool grounds_are_fresh(const struct case_record *c, const struct approval *approval,
                        const struct runtime *rt, struct engine *g, struct arena *a);
@@ -38,11 +40,15 @@ bool grounds_are_fresh(const struct case_record *c, const struct approval *appro
 enum err_code grounds_compare(const struct verdict *v, const char *handler, size_t nth,
                               const char *type, const char *machine_id,
                               const struct approval *approval, struct err *e);
+/** Are they fresh, and do they ask for the isolation of c->machine_id? type, approval: as grounds_read has them. */
+bool grounds_hold(const struct case_record *c, const char *type, const struct approval *approval,
+                  const struct runtime *rt, struct engine *g, struct arena *a);
 /**
  * Reads the machine's actions and, where verdict and facts are not fresh, the alert and the machine
  * as well, and decides again. Writes nothing.
  *
- * c          judged: with facts, verdict and machine_id.
+ * c          judged: with facts and verdict; machine_id: the machine that is to be isolated. A case that was judged anew
+ *            since it asked for it must ask for it still.
  * rt         the configuration in force now; tenant is c's in it.
  * type       "Full" or "Selective": what is to be asked for.
  * judged_now the verdict is of this very run: its facts are fresh, though they are not in c yet.

@@ -13,10 +13,8 @@
 #include "episode.h"
 
 /* Isolations that one run sees to when many wait. A POST each, one after the other: no more than leave
- * within LOOK_FRESH_MS at a usual pace, which is what a minute allows. */
+ * within EPISODE_LOOK_FRESH_MS at a usual pace, which is what a minute allows. */
 #define ROWS_AT_ONCE 100
-/* An older look is no ground for a POST. */
-#define LOOK_FRESH_MS MINUTE_MS
 /* Those that wait for calls go on when so much of what a minute allows is free: a round of them costs the store some
  * work. But calls that lie idle are lost, and so fewer are taken if so many calls (as calls times ms) would lie idle until
  * there are enough. */
@@ -58,15 +56,17 @@ static size_t pick(const struct crowd *k, const struct runtime_tenant *tenant,
     return n;
 }
 
-/* May it be asked for after a look alone: facts and verdict are those of now? */
+/* May it be asked for after a look alone: facts and verdict are those of now, and ask for it? */
 static bool is_grounded(struct episode *x)
 {
     struct approval approval;
     struct case_record c;
 
-    return !store_case_load(x->g->store, x->arena, x->row.case_id, &c, NULL) &&
-           !store_approval(x->g->store, x->arena, x->row.case_id, &approval, NULL) &&
-           grounds_are_fresh(&c, &approval, x->rt, x->g, x->arena);
+    if (store_case_load(x->g->store, x->arena, x->row.case_id, &c, NULL) ||
+        store_approval(x->g->store, x->arena, x->row.case_id, &approval, NULL))
+        return false;
+    c.machine_id = x->row.machine_id;
+    return grounds_hold(&c, x->row.type, &approval, x->rt, x->g, x->arena);
 }
 
 /* Is the look that it goes by young enough, and taken since the row was written last? */
@@ -75,7 +75,7 @@ static bool is_look_good(const struct episode *x, int64_t read_ms)
     int64_t now = clock_wall_ms(x->g->clock);
 
     return read_ms > 0 && read_ms >= x->row.updated && now >= read_ms &&
-           now - read_ms < LOOK_FRESH_MS;
+           now - read_ms < EPISODE_LOOK_FRESH_MS;
 }
 
 /* One whose look was taken together with others'. */
@@ -84,7 +84,7 @@ static void ask_one(struct episode *x, struct grounds *grounds)
     x->crowded = true;
     x->now = clock_wall_ms(x->g->clock);
     x->due = episode_follow_due(x, DEED_FOLLOW_MIN_MS);
-    if (x->now < grounds->look.read_ms || x->now - grounds->look.read_ms >= LOOK_FRESH_MS) {
+    if (x->now < grounds->look.read_ms || x->now - grounds->look.read_ms >= EPISODE_LOOK_FRESH_MS) {
         engine_again(x->g, &x->w, 0);
         return;
     }
@@ -203,7 +203,7 @@ static void list_the_next(struct episode *x, struct list *l, struct defender_rea
         int64_t read_ms = storm_find_bare(x->tenant->storm, ids[i]);
 
         if (is_listed(l, ids[i]) ||
-            (read_ms && clock_wall_ms(x->g->clock) - read_ms < LOOK_FRESH_MS))
+            (read_ms && clock_wall_ms(x->g->clock) - read_ms < EPISODE_LOOK_FRESH_MS))
             continue;
         l->looks[l->n] = &own[l->n];
         l->ids[l->n++] = ids[i];

@@ -252,6 +252,11 @@ static enum outcome requested(struct request *q, struct err *e)
     return OUTCOME_DONE;
 }
 
+static bool is_young(const struct defender_reads *look, int64_t now)
+{
+    return now >= look->read_ms && now - look->read_ms < EPISODE_LOOK_FRESH_MS;
+}
+
 enum outcome isolation_request(struct step *s, const char *type, const char *comment, struct err *e)
 {
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(s->engine);
@@ -266,7 +271,7 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
                               .tenant = tenant,
                               .arena = s->arena,
                               .crowded = s->together || engine_is_crowded(s->engine, WORK_CASE)}};
-    bool same_policy;
+    bool same_terms;
     enum err_code code;
 
     if (!tenant) {
@@ -277,11 +282,11 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
         (void)err_set(e, ERR_REFUSED, "the alert names no machine");
         return OUTCOME_REFUSED;
     }
-    /* What was read with the facts serves, unless the policy changed since. */
-    same_policy =
-        strcmp(policy_hash(rt->config->policy), policy_hash(s->runtime->config->policy)) == 0;
-    if (same_policy) {
-        q.look = s->look;
+    /* What was read with the facts serves, unless what they are judged by has changed since, or it is old: a step before
+     * this one took long. */
+    same_terms = grounds_same_terms(rt->config, s->runtime->config, s->c->source);
+    if (same_terms) {
+        q.look = s->look && is_young(s->look, clock_wall_ms(s->engine->clock)) ? s->look : NULL;
         q.later = s->together && s->together->n < TOGETHER_MAX;
     }
     s->look = NULL; /* a look is good for one request */
@@ -298,7 +303,7 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
         q.look = NULL;
     }
     if (!q.look) {
-        grounds_read(s->c, rt, tenant, type, s->opening.fn && same_policy, &q.approval, s->engine,
+        grounds_read(s->c, rt, tenant, type, s->opening.fn && same_terms, &q.approval, s->engine,
                      s->arena, &grounds);
         q.look = &grounds.look;
         q.x.grounds = &grounds;

@@ -136,8 +136,8 @@ enum err_code isolation_find_action(struct db_tx *tx, struct arena *a, const cha
 
 enum err_code isolation_give(struct db_tx *tx, int64_t id, int64_t case_id, struct err *e)
 {
-    return db_run(tx, e, NULL, "UPDATE isolations SET case_id = $1 WHERE id = $2 AND case_id = 0",
-                  "ii", case_id, id);
+    return db_run(tx, e, NULL, "UPDATE isolations SET case_id = $1 WHERE id = $2", "ii", case_id,
+                  id);
 }
 
 static enum err_code audit_isolation(struct db_tx *tx, const struct isolation_record *r,

@@ -35,6 +35,14 @@ static enum err_code fail_fn(struct db_tx *tx, void *arg, struct err *e)
     return code;
 }
 
+/* Defender's action ended, and did not succeed. An absent machine is looked out for. */
+static enum err_code end_badly(struct db_tx *tx, struct episode *x, struct isolation_record *r,
+                               const struct defender_action *a, struct err *e)
+{
+    r->lapsed = a->status == DEFENDER_TIME_OUT ? a->updated_ms : 0;
+    return episode_move(tx, x, r, ISOLATION_FAILED, deed_failure(a), e);
+}
+
 /* The case that the row stands for asks for it no longer. Another that waits for it takes its place, and is looked at
  * next; without any it is over. Nothing of ours is under way. */
 static enum err_code hand_on(struct db_tx *tx, struct episode *x, struct isolation_record *r,
@@ -87,7 +95,7 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
                             "somebody is releasing the machine at Defender", e);
     } else if (x->own) { /* it came, and it ended */
         (void)episode_adopt(&r, x->own);
-        code = episode_move(tx, x, &r, ISOLATION_FAILED, deed_failure(x->own), e);
+        code = end_badly(tx, x, &r, x->own, e);
     } else if (paused) { /* nothing is under way: nothing is begun */
         r.posted = 0;
         code = episode_move(tx, x, &r, ISOLATION_FAILED, paused, e);
@@ -263,8 +271,7 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
         if (!code && x->now - r.requested >= LAPSING_MS)
             code = episode_tell(tx, x, &r, NOTICE_LAPSING, e);
     } else {
-        r.lapsed = x->action->status == DEFENDER_TIME_OUT ? x->action->updated_ms : 0;
-        code = episode_move(tx, x, &r, ISOLATION_FAILED, deed_failure(x->action), e);
+        code = end_badly(tx, x, &r, x->action, e);
     }
     x->after = r;
     return code;

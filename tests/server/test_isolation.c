@@ -179,6 +179,7 @@ static void test_isolation__a_lost_request_that_ended_badly_is_not_sent_again(vo
         rig_pass(&r, 2 * MINUTE_MS, 5 * SECOND_MS);
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
         assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+        assert_int_equal(rig_isolation(&r).lapsed > 0, strcmp(ends[i], "TimeOut") == 0);
         assert_string_equal(rig_told(&r, id), "requested not_isolated");
         rig_close(&r);
     }

@@ -235,15 +235,21 @@ static void not_read(struct expansion *x, enum err_code code)
 {
     int64_t wait = engine_wait_after(x->w, &x->why);
     bool retry = reactions[code].retry && x->now - x->w->created < reactions[code].give_up_ms;
+    bool news;
     struct err e;
 
     if (code == ERR_THROTTLED) /* so do others, and they come again together */
         wait = until_grid(x->now, wait);
     x->due = engine_late_due(x->now, x->now + wait, x->w->created);
     (void)err_in(&x->why, "alert %s", x->c.alert_id);
-    log_event(retry ? LOG_INFO : LOG_ERROR, retry ? "expand_later" : "case_failed",
-              LOG_ID("case", x->c.id), LOG_STR("tenant", x->c.tenant), LOG_ERR(&x->why),
-              LOG_INT("attempt", x->w->attempts), LOG_INT("next_ms", retry ? wait : 0));
+    /* The same reason as last time is no news: in a storm thousands of cases wait for calls, and come again and again. */
+    news = !x->c.why || strcmp(x->c.why, x->why.text) != 0;
+    log_event(!retry ? LOG_ERROR
+              : news ? LOG_INFO
+                     : LOG_DEBUG,
+              retry ? "expand_later" : "case_failed", LOG_ID("case", x->c.id),
+              LOG_STR("tenant", x->c.tenant), LOG_ERR(&x->why), LOG_INT("attempt", x->w->attempts),
+              LOG_INT("next_ms", retry ? wait : 0));
     if (code == ERR_THROTTLED)
         engine_throttled(x->g, x->rt);
     if (db_write(x->g->store->db, retry ? later_fn : fail_fn, x, &e)) {

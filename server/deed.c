@@ -3,13 +3,12 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "log.h"
 
 /* What must be left of the lease when a POST begins: the rest is for its way to the wire. */
 #define ROOM_MS (WORK_POST_LEASE_MS - WORK_LEAVE_MS)
-/* How far our clock and Defender's may differ: an action is older than our request only beyond that. */
-#define SKEW_MS (5 * MINUTE_MS)
 /* How often a pending action is looked at: every half of its age, between DEED_FOLLOW_MIN_MS and this. */
 #define FOLLOW_MAX_MS (15 * MINUTE_MS)
 
@@ -25,7 +24,7 @@ const char *deed_id(enum defender_deed deed, int64_t row_id, char out[DEED_ID_SI
 bool deed_is_own(const struct defender_action *a, const char *own_id, int64_t asked_ms)
 {
     return a->external_id[0] ? strcmp(a->external_id, own_id) == 0
-                             : asked_ms && a->created_ms >= asked_ms - SKEW_MS;
+                             : asked_ms && a->created_ms >= asked_ms - DEED_SKEW_MS;
 }
 
 const char *deed_failure(const struct defender_action *a)
@@ -33,6 +32,40 @@ const char *deed_failure(const struct defender_action *a)
     return a->status == DEFENDER_TIME_OUT ? "the machine stayed offline: Defender gave up (TimeOut)"
            : a->status == DEFENDER_CANCELLED ? "somebody cancelled it at Defender"
                                              : "the machine could not do it (Failed)";
+}
+
+/* Did a take effect after b? Without times of update, and at the same one, in the order in which they were made. */
+static bool is_later(const struct defender_action *a, const struct defender_action *b)
+{
+    return a->updated_ms == b->updated_ms ? a->created_ms > b->created_ms
+                                          : a->updated_ms > b->updated_ms;
+}
+
+const struct defender_action *deed_in_force(const struct defender_action *actions, size_t n)
+{
+    const struct defender_action *last = NULL;
+
+    for (size_t i = 0; i < n; i++)
+        if (actions[i].type != DEFENDER_OTHER && actions[i].status == DEFENDER_SUCCEEDED &&
+            (!last || is_later(&actions[i], last)))
+            last = &actions[i];
+    return last;
+}
+
+bool deed_was_released(const struct defender_action *actions, size_t n, const char *own_id,
+                       int64_t by_ms)
+{
+    const struct defender_action *own = NULL;
+    bool released = false;
+
+    for (size_t i = 0; i < n && own_id; i++)
+        if (actions[i].status == DEFENDER_SUCCEEDED && strcasecmp(actions[i].id, own_id) == 0)
+            own = &actions[i];
+    for (size_t i = 0; i < n; i++)
+        released = released || (actions[i].type == DEFENDER_UNISOLATE &&
+                                actions[i].status == DEFENDER_SUCCEEDED &&
+                                (own ? is_later(&actions[i], own) : actions[i].updated_ms > by_ms));
+    return released;
 }
 
 int64_t deed_rest_ms(int64_t posted, int64_t now)

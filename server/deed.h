@@ -34,6 +34,9 @@
 /* A pending action is looked at so long after the request, at the earliest. */
 #define DEED_FOLLOW_MIN_MS SECOND_MS
 
+/* How far our clock and Defender's may differ. */
+#define DEED_SKEW_MS (5 * MINUTE_MS)
+
 /* ---- whose action is it ------------------------------------------------------------------------ */
 
 /* Our id, as Defender keeps it with the action (ExternalId, section 4.1). */
@@ -45,6 +48,17 @@ const char *deed_id(enum defender_deed deed, int64_t row_id, char out[DEED_ID_SI
 bool deed_is_own(const struct defender_action *a, const char *own_id, int64_t asked_ms);
 /** Why one that ended, and did not succeed, did not, in words for people. Static storage. */
 const char *deed_failure(const struct defender_action *a);
+
+/* ---- what a list of actions says (section 4.5) -------------------------------------------------- */
+
+/** The isolation or release that is in force: of those that succeeded the one that took effect last. Lists are ordered
+ *  by creation, and what waits for an absent machine may run after what was made later. NULL: none succeeded. */
+const struct defender_action *deed_in_force(const struct defender_action *actions, size_t n);
+/** Did a release of the list take effect after the isolation own_id (NULL: not known)? For certain: where the list does
+ *  not show that one, or not yet as one that succeeded, only a release after by_ms counts (Defender's clock; own_id had
+ *  taken effect by then), because a list may lag, or begin later. */
+bool deed_was_released(const struct defender_action *actions, size_t n, const char *own_id,
+                       int64_t by_ms);
 
 /* ---- the way there ----------------------------------------------------------------------------- */
 

@@ -31,24 +31,15 @@ enum finding episode_find(const struct defender_reads *look, const struct defend
             return a->type == DEFENDER_ISOLATE ? FOUND_ISOLATE : FOUND_RELEASING;
         }
     }
-    for (size_t i = 0; i < look->n_actions; i++) {
-        const struct defender_action *a = &look->actions[i];
-
-        if (a->type != DEFENDER_OTHER && a->status == DEFENDER_SUCCEEDED) {
-            *ret = a;
-            return a->type == DEFENDER_ISOLATE ? FOUND_ISOLATE : FOUND_NONE;
-        }
-    }
-    return FOUND_NONE;
+    *ret = deed_in_force(look->actions, look->n_actions);
+    return episode_is_in_force(look) ? FOUND_ISOLATE : FOUND_NONE;
 }
 
 bool episode_is_in_force(const struct defender_reads *look)
 {
-    for (size_t i = 0; i < look->n_actions; i++)
-        if (look->actions[i].type != DEFENDER_OTHER &&
-            look->actions[i].status == DEFENDER_SUCCEEDED)
-            return look->actions[i].type == DEFENDER_ISOLATE;
-    return false;
+    const struct defender_action *a = deed_in_force(look->actions, look->n_actions);
+
+    return a && a->type == DEFENDER_ISOLATE;
 }
 
 /* A list may lag behind what Defender has said of an action by its id. */

@@ -277,20 +277,11 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
     return code;
 }
 
-/* Did a release succeed after this action? */
+/* Is the machine free again, after this action succeeded? */
 static bool was_released(const struct defender_reads *look, const struct defender_action *action)
 {
-    bool released = false;
-
-    for (size_t i = 0; i < look->n_actions && !look->actions_code; i++) {
-        const struct defender_action *a = &look->actions[i];
-
-        if (a->type == DEFENDER_ISOLATE && a->status == DEFENDER_SUCCEEDED)
-            break; /* newest first: this one, or a newer one, is in force */
-        released = released || (a->type == DEFENDER_UNISOLATE && a->status == DEFENDER_SUCCEEDED &&
-                                a->created_ms > action->created_ms);
-    }
-    return released;
+    return !look->actions_code && !episode_is_in_force(look) &&
+           deed_was_released(look->actions, look->n_actions, action->id, action->updated_ms);
 }
 
 /* How long until it is looked at again. */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "deed.h"
 #include "log.h"
 #include "lookout.h"
 #include "notice_system.h"
@@ -237,10 +238,9 @@ struct review {
 
 static bool is_released(const struct defender_reads *look)
 {
-    for (size_t i = 0; i < look->n_actions; i++)
-        if (look->actions[i].status == DEFENDER_SUCCEEDED)
-            return look->actions[i].type == DEFENDER_UNISOLATE;
-    return false;
+    const struct defender_action *a = deed_in_force(look->actions, look->n_actions);
+
+    return a && a->type == DEFENDER_UNISOLATE;
 }
 
 /* Is the alert of this case High, as far as anybody can tell, and not resolved? In doubt it is. */

@@ -6,15 +6,15 @@
  * has not ended is followed by its own work as soon as it is adopted.
  *
  * What a machine's newest actions say is read as in episode.c: an open one decides before any that ended, and among
- * those the newest that succeeded. What the list is too short for, or too young, is left as it is: the ledger
- * looks at each machine of its own every four hours, and every alert looks before it asks.
+ * those that succeeded the one that took effect last. What the list is too short for, or too young, is left as it is:
+ * the ledger looks at each machine of its own every four hours, and every alert looks before it asks.
  */
 #include "reconcile.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "deed.h"
 #include "defender.h"
 #include "id.h"
 #include "ledger.h"
@@ -29,8 +29,6 @@
 #define BACK_MS (7 * DAY_MS)
 /* A release that has not ended by then never will (section 4.5: about three days). */
 #define RELEASE_MS (4 * DAY_MS)
-/* How far our clock and Defender's may differ. */
-#define SKEW_MS (5 * MINUTE_MS)
 
 /* While more of a minute's calls than this is used, others need them: per mille, quota_pressure. But not for ever. */
 #define BUSY      500
@@ -85,20 +83,18 @@ struct digest {
     const struct defender_action *actions; /* all of its, newest first */
     size_t n;
     const struct defender_action *isolate, *release; /* the newest that are open; NULL: none */
-    const struct defender_action *last;              /* the newest that succeeded; NULL: none */
-    bool unclear;                                    /* one of them cannot be read */
+    const struct defender_action *last; /* what is in force; NULL: nothing that succeeded */
+    bool unclear;                       /* one of them cannot be read */
 };
 
 static struct digest digest_of(const struct defender_action *actions, size_t n)
 {
-    struct digest d = {.actions = actions, .n = n};
+    struct digest d = {.actions = actions, .n = n, .last = deed_in_force(actions, n)};
 
     for (size_t i = 0; i < n; i++) {
         const struct defender_action *a = &actions[i];
 
         d.unclear = d.unclear || a->type == DEFENDER_OTHER;
-        if (a->status == DEFENDER_SUCCEEDED && !d.last)
-            d.last = a;
         if (a->type == DEFENDER_ISOLATE && defender_action_is_open(a) && !d.isolate)
             d.isolate = a;
         if (a->type == DEFENDER_UNISOLATE && defender_action_is_open(a) && !d.release)
@@ -118,21 +114,10 @@ static const struct defender_action *standing(const struct digest *d)
 }
 
 /* Was r, which the ledger calls isolated, released by an action of the list? Only when that is certainly younger than
- * r's own: by the list, or because r's own is older than all of it. */
-static bool was_released(const struct reconciling *p, const struct digest *d,
-                         const struct isolation_record *r)
+ * r's own. */
+static bool was_released(const struct digest *d, const struct isolation_record *r)
 {
-    int64_t made = r->adopted ? r->requested : r->confirmed; /* not before that, by our clock */
-    int64_t after = made < p->from - SKEW_MS ? INT64_MIN : INT64_MAX;
-
-    for (size_t i = 0; i < d->n && r->action_id; i++)
-        if (strcasecmp(d->actions[i].id, r->action_id) == 0)
-            after = d->actions[i].created_ms;
-    for (size_t i = 0; i < d->n; i++)
-        if (d->actions[i].type == DEFENDER_UNISOLATE &&
-            d->actions[i].status == DEFENDER_SUCCEEDED && d->actions[i].created_ms > after)
-            return true;
-    return false;
+    return deed_was_released(d->actions, d->n, r->action_id, r->confirmed + DEED_SKEW_MS);
 }
 
 struct settling {
@@ -225,7 +210,7 @@ static enum err_code settle_fn(struct db_tx *tx, void *arg, struct err *e)
     s->released.id = s->adopted.id = 0;
     if (code || (found && open.state != ISOLATION_ISOLATED)) /* its own work sees to it */
         return code;
-    over = found && was_released(p, s->d, &open);
+    over = found && was_released(s->d, &open);
     if (a && (!found || over))
         code = is_over(tx, s, a, &known, e);
     s->needed = over || (a && !found && !known);

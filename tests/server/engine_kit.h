@@ -65,6 +65,11 @@
     "\",\"creationDateTimeUtc\":\"2025-01-07T10:" second                                           \
     "Z\",\"lastUpdateDateTimeUtc\":\"2025-01-07T10:" second "Z\",\"externalId\":" external         \
     ",\"requestor\":\"somebody\"}"
+/* One that succeeded, made and done in seconds of the test's choice. */
+#define DONE_DOC(id, type, created, updated)                                                       \
+    "{\"id\":\"" id "\",\"type\":\"" type "\",\"status\":\"Succeeded\",\"machineId\":\"" MACHINE   \
+    "\",\"creationDateTimeUtc\":\"2025-01-07T10:" created                                          \
+    "Z\",\"lastUpdateDateTimeUtc\":\"2025-01-07T10:" updated "Z\",\"requestor\":\"somebody\"}"
 #define NOTHING "{\"value\":[]}"
 
 #define RULES_ISOLATE_AND_MAIL                                                                     \

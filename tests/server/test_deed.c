@@ -51,6 +51,90 @@ static void test_deed__an_action_is_ours_by_its_id_or_else_by_its_time(void **st
     }
 }
 
+static void test_deed__the_last_that_took_effect_is_in_force(void **state)
+{
+    /* newest first, by creation */
+    static const struct {
+        const char *label;
+        struct defender_action actions[3];
+        const char *in_force; /* "": none */
+    } rows[] = {
+        {"none that succeeded", {{"a", DEFENDER_ISOLATE, .status = DEFENDER_FAILED}}, ""},
+        {"made and done in the same order",
+         {{"b", DEFENDER_UNISOLATE, .status = DEFENDER_SUCCEEDED, .created_ms = 2, .updated_ms = 4},
+          {"a", DEFENDER_ISOLATE, .status = DEFENDER_SUCCEEDED, .created_ms = 1, .updated_ms = 3}},
+         "b"},
+        {"made first, done last",
+         {{"b", DEFENDER_UNISOLATE, .status = DEFENDER_SUCCEEDED, .created_ms = 2, .updated_ms = 3},
+          {"a", DEFENDER_ISOLATE, .status = DEFENDER_SUCCEEDED, .created_ms = 1, .updated_ms = 4}},
+         "a"},
+        {"done at once: the one that was made later",
+         {{"b", DEFENDER_ISOLATE, .status = DEFENDER_SUCCEEDED, .created_ms = 2, .updated_ms = 4},
+          {"a", DEFENDER_UNISOLATE, .status = DEFENDER_SUCCEEDED, .created_ms = 1,
+           .updated_ms = 4}},
+         "b"},
+        {"neither an open one, nor one that failed, nor one of another type",
+         {{"c", DEFENDER_ISOLATE, .status = DEFENDER_IN_PROGRESS, .created_ms = 3, .updated_ms = 9},
+          {"b", DEFENDER_OTHER, .status = DEFENDER_SUCCEEDED, .created_ms = 2, .updated_ms = 8},
+          {"a", DEFENDER_UNISOLATE, .status = DEFENDER_SUCCEEDED, .created_ms = 1,
+           .updated_ms = 2}},
+         "a"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct defender_action *a = deed_in_force(rows[i].actions, 3);
+
+        print_message("  %s\n", rows[i].label);
+        assert_string_equal(a ? a->id : "", rows[i].in_force);
+    }
+    assert_null(deed_in_force(NULL, 0));
+}
+
+/* What is certainly younger than our own ends it, and nothing else does. */
+static void test_deed__a_release_counts_that_took_effect_after_ours(void **state)
+{
+    static const struct {
+        const char *label;
+        struct defender_action release, own; /* own has the id "A" in the list */
+        bool released;
+    } rows[] = {
+        {"after ours", {.created_ms = 20, .updated_ms = 30}, {"A", .updated_ms = 29}, true},
+        {"made after ours, done before",
+         {.created_ms = 20, .updated_ms = 28},
+         {"A", .updated_ms = 29},
+         false},
+        {"ours is not listed",
+         {.created_ms = 20, .updated_ms = 50},
+         {"b", .updated_ms = 40},
+         false},
+        {"nor is it now, but it had been done before",
+         {.created_ms = 20, .updated_ms = 51},
+         {"b", .updated_ms = 40},
+         true},
+        {"ours is open, says a list that lags",
+         {.created_ms = 20, .updated_ms = 50},
+         {"A", .status = DEFENDER_PENDING, .updated_ms = 10},
+         false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct defender_action list[] = {rows[i].release, rows[i].own};
+
+        print_message("  %s\n", rows[i].label);
+        list[0].type = DEFENDER_UNISOLATE;
+        list[1].type = DEFENDER_ISOLATE;
+        list[0].status = DEFENDER_SUCCEEDED;
+        if (!list[1].status)
+            list[1].status = DEFENDER_SUCCEEDED;
+        assert_int_equal(deed_was_released(list, 2, "a", 50), rows[i].released);
+        list[0].status = DEFENDER_FAILED;
+        assert_false(deed_was_released(list, 2, "a", 0));
+    }
+    assert_false(deed_was_released(NULL, 0, "a", 0));
+}
+
 static void test_deed__a_request_rests_until_it_can_be_seen(void **state)
 {
     (void)state;
@@ -95,6 +179,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_deed__ids_tell_a_release_from_the_rest),
         cmocka_unit_test(test_deed__an_action_is_ours_by_its_id_or_else_by_its_time),
+        cmocka_unit_test(test_deed__the_last_that_took_effect_is_in_force),
+        cmocka_unit_test(test_deed__a_release_counts_that_took_effect_after_ours),
         cmocka_unit_test(test_deed__a_request_rests_until_it_can_be_seen),
         cmocka_unit_test(test_deed__what_is_pending_is_looked_at_ever_more_seldom),
         cmocka_unit_test(test_deed__every_error_has_one_meaning),

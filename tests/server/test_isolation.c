@@ -604,6 +604,32 @@ static void test_isolation__a_machine_released_before_the_look_is_not_called_iso
     rig_close(&r);
 }
 
+/* Section 4.5: an isolation that stays pending runs after a release that was made, and done, later than it was made. */
+static void test_isolation__one_that_ran_after_a_release_is_in_force(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    id = rig_push(&r, ALERT, MACHINE);
+    rig_says(&r, "GET", GET_ACTION, 7, 200,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200, DONE_DOC(ACTION, "Isolate", "11:12", "19:00"));
+    rig_says(&r, "GET", LIST, 0, 200,
+             list_of(&r, DONE_DOC("a2", "Unisolate", "13:00",
+                                  "13:05") "," DONE_DOC(ACTION, "Isolate", "11:12", "19:00")));
+    (void)rig_work(&r);
+    rig_pass(&r, 30 * MINUTE_MS, 10 * SECOND_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_string_equal(rig_told(&r, id), "requested isolated");
+    rig_close(&r);
+}
+
 /* A tenant that is gone from the configuration does not leave cases waiting for ever. */
 static void test_isolation__a_tenant_that_is_gone_ends_it(void **state)
 {
@@ -1099,6 +1125,7 @@ int main(void)
         cmocka_unit_test(test_isolation__follows_the_action_to_its_end),
         cmocka_unit_test(test_isolation__no_answer_is_no_reason_to_ask_later),
         cmocka_unit_test(test_isolation__a_machine_released_before_the_look_is_not_called_isolated),
+        cmocka_unit_test(test_isolation__one_that_ran_after_a_release_is_in_force),
         cmocka_unit_test(test_isolation__a_tenant_that_is_gone_ends_it),
         cmocka_unit_test(test_isolation__a_lost_lease_posts_nothing),
         cmocka_unit_test(test_isolation__a_lost_lease_on_the_isolation_posts_nothing),

@@ -202,6 +202,32 @@ static void test_ledger__a_release_at_defender_closes_ours(void **state)
     rig_close(&r);
 }
 
+/* The release was made after our isolation and done before it: the machine is isolated, whoever looks. */
+static void test_ledger__a_release_that_was_done_before_ours_ends_nothing(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = isolated(&r);
+    rig_says(&r, "GET", LIST, 0, 200,
+             "{\"value\":[" DONE_DOC("a2", "Unisolate", "11:20", "11:25") "," DONE_DOC(
+                 ACTION, "Isolate", "11:12", "11:40") "]}");
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+    rig_pass(&r, 5 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_string_equal(rig_told(&r, id), "requested isolated");
+    assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASING);
+    rig_close(&r);
+}
+
 /* ---- the release ----------------------------------------------------------------------------------- */
 
 static void test_ledger__a_release_is_asked_for_once_and_followed(void **state)
@@ -649,6 +675,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_false_positive_is_offered_not_released),
         cmocka_unit_test(test_ledger__people_are_asked_without_defender_too),
         cmocka_unit_test(test_ledger__a_release_at_defender_closes_ours),
+        cmocka_unit_test(test_ledger__a_release_that_was_done_before_ours_ends_nothing),
         cmocka_unit_test(test_ledger__a_release_is_asked_for_once_and_followed),
         cmocka_unit_test(test_ledger__what_an_answer_to_the_release_means),
         cmocka_unit_test(test_ledger__a_lost_release_is_looked_for_and_not_sent_again),

@@ -274,6 +274,9 @@ static void test_reconcile__an_older_or_unfinished_release_ends_nothing(void **s
          "{\"value\":[" ACTION_DOC(RELEASE, "Unisolate", "Succeeded", "null",
                                    "11:10") "," ACTION_DOC(ACTION, "Isolate", "Succeeded", "null",
                                                            "11:12") "]}"},
+        {"made after ours, and done before it",
+         "{\"value\":[" DONE_DOC(ACTION, "Isolate", "11:12", "11:40") "," DONE_DOC(
+             RELEASE, "Unisolate", "11:14", "11:16") "]}"},
         {"failed",
          "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12") "," ACTION_DOC(
              RELEASE, "Unisolate", "Failed", "null", "11:14") "]}"},

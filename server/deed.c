@@ -68,6 +68,14 @@ bool deed_was_released(const struct defender_action *actions, size_t n, const ch
     return released;
 }
 
+bool deed_is_free(const struct defender_action *actions, size_t n, const char *own_id,
+                  int64_t by_ms)
+{
+    const struct defender_action *last = deed_in_force(actions, n);
+
+    return last && last->type == DEFENDER_UNISOLATE && deed_was_released(actions, n, own_id, by_ms);
+}
+
 int64_t deed_rest_ms(int64_t posted, int64_t now)
 {
     if (!posted || now >= posted + WORK_SETTLE_MS)

@@ -59,6 +59,9 @@ const struct defender_action *deed_in_force(const struct defender_action *action
  *  taken effect by then), because a list may lag, or begin later. */
 bool deed_was_released(const struct defender_action *actions, size_t n, const char *own_id,
                        int64_t by_ms);
+/** The same, and no isolation after that release: the machine is free. */
+bool deed_is_free(const struct defender_action *actions, size_t n, const char *own_id,
+                  int64_t by_ms);
 
 /* ---- the way there ----------------------------------------------------------------------------- */
 

@@ -277,13 +277,6 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
     return code;
 }
 
-/* Is the machine free again, after this action succeeded? */
-static bool was_released(const struct defender_reads *look, const struct defender_action *action)
-{
-    return !look->actions_code && !episode_is_in_force(look) &&
-           deed_was_released(look->actions, look->n_actions, action->id, action->updated_ms);
-}
-
 /* How long until it is looked at again. */
 static int64_t follow_wait(const struct episode *x)
 {
@@ -302,7 +295,8 @@ void episode_followed(struct episode *x, const struct defender_action *action,
     int64_t backoff = engine_wait_after(&x->w, &x->why);
 
     x->action = action;
-    x->released = !x->code && episode_needs_look(x, action) && was_released(look, action);
+    x->released = !x->code && episode_needs_look(x, action) && !look->actions_code &&
+                  deed_is_free(look->actions, look->n_actions, action->id, action->updated_ms);
     x->now = clock_wall_ms(x->g->clock);
     if (x->code && backoff < wait) /* that there was no answer is no reason to ask later */
         wait = backoff;

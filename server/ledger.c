@@ -93,6 +93,12 @@ enum err_code ledger_tell(struct db_tx *tx, const struct ledger_turn *t,
     return notice_put(tx, t->g, t->rt, t->arena, &n, t->now, e);
 }
 
+bool ledger_is_free(const struct isolation_record *r, const struct defender_reads *look)
+{
+    return !look->actions_code &&
+           deed_is_free(look->actions, look->n_actions, r->action_id, r->confirmed + DEED_SKEW_MS);
+}
+
 enum err_code ledger_write(struct ledger_turn *t, db_fn fn, void *arg, struct err *e)
 {
     enum err_code code = db_write(t->g->store->db, fn, arg, e);
@@ -236,13 +242,6 @@ struct review {
     enum isolation_state before;
 };
 
-static bool is_released(const struct defender_reads *look)
-{
-    const struct defender_action *a = deed_in_force(look->actions, look->n_actions);
-
-    return a && a->type == DEFENDER_UNISOLATE;
-}
-
 /* Is the alert of this case High, as far as anybody can tell, and not resolved? In doubt it is. */
 static bool is_open_high(struct review *v, const struct case_record *row)
 {
@@ -302,7 +301,7 @@ static void read_review(struct review *v, const struct case_record *c)
     defender_read(t->tenant->defender, c->alert_id, t->row.machine_id,
                   DEFENDER_READ_ALERT | DEFENDER_READ_ACTIONS, &v->reads);
     v->looked = !v->reads.actions_code;
-    v->released = v->looked && is_released(&v->reads);
+    v->released = ledger_is_free(&t->row, &v->reads);
     classification = json_get_string(v->reads.alert, "classification");
     if (classification && strcasecmp(classification, "FalsePositive") == 0)
         v->body = arena_fmt(
@@ -387,7 +386,7 @@ static void review(struct ledger_turn *t)
     } else { /* not known: at the next look */
         defender_read(t->tenant->defender, NULL, t->row.machine_id, DEFENDER_READ_ACTIONS,
                       &v.reads);
-        v.released = !v.reads.actions_code && is_released(&v.reads);
+        v.released = ledger_is_free(&t->row, &v.reads);
     }
     t->now = clock_wall_ms(t->g->clock);
     code = ledger_write(t, review_fn, &v, &e);

@@ -42,6 +42,9 @@ static inline bool ledger_is_known(const struct isolation_record *r)
 {
     return r->case_id || r->reminded;
 }
+/** Does a look show that r, which Defender has confirmed, was released since, and that the machine is free? In doubt it
+ *  is not: a list may be behind our own isolation. */
+bool ledger_is_free(const struct isolation_record *r, const struct defender_reads *look);
 /** db_write for a transaction that fills t->after and leaves t->row as it is: it may run twice. Then
  *  t->row is t->after. */
 enum err_code ledger_write(struct ledger_turn *t, db_fn fn, void *arg, struct err *e);

@@ -9,7 +9,7 @@ struct release {
     enum err_code code;
     struct err why;
     const struct defender_action *action; /* of the POST, or followed, or adopted */
-    bool is_over;                         /* what took effect last is a release */
+    bool is_over;                         /* somebody has released the machine */
     bool asked_again;                     /* somebody has another isolation under way */
     bool post;
     int64_t due;
@@ -193,7 +193,6 @@ static void post(struct release *x)
 static void read_look(struct release *x, const struct defender_reads *look)
 {
     const struct isolation_record *r = &x->t->row;
-    const struct defender_action *last = deed_in_force(look->actions, look->n_actions);
     char own[DEED_ID_SIZE];
 
     (void)deed_id(DEFENDER_RELEASE, r->id, own);
@@ -210,7 +209,7 @@ static void read_look(struct release *x, const struct defender_reads *look)
             x->action = a;
         }
     }
-    x->is_over = last && last->type == DEFENDER_UNISOLATE;
+    x->is_over = ledger_is_free(r, look);
 }
 
 /* The clock was set back: the request left at a time that is still to come. It rests from now on. */

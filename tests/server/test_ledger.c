@@ -228,6 +228,76 @@ static void test_ledger__a_release_that_was_done_before_ours_ends_nothing(void *
     rig_close(&r);
 }
 
+/* Isolated for the second time, and Defender has said so; its list shows the first time alone. */
+#define LAGGING                                                                                    \
+    "{\"value\":[" ACTION_DOC("a2", "Unisolate", "Succeeded", "null", "05:00") "," ACTION_DOC(     \
+        "a1", "Isolate", "Succeeded", "null", "01:00") "]}"
+
+/* What a list says that does not show our own isolation is no release of it: neither when another alert has it looked
+ * at, nor when its time has come, nor when people are asked, nor when the rule says that it ends. */
+static void test_ledger__a_lagging_list_releases_nothing(void **state)
+{
+    static const struct {
+        const char *rules;
+        bool alert;
+        int64_t later_ms;
+        enum isolation_state state;
+        const char *told;
+    } rows[] = {
+        {RULES_ISOLATE_AND_MAIL, true, 2 * SECOND_MS, ISOLATION_ISOLATED, "requested isolated"},
+        {RULES_ISOLATE_AND_MAIL, false, 4 * HOUR_MS, ISOLATION_ISOLATED, "requested isolated"},
+        {RULES_ISOLATE_AND_MAIL "safety: {review: 1h}\n", false, HOUR_MS, ISOLATION_ISOLATED,
+         "requested isolated review"},
+        {RULES_FREE_AFTER, false, 8 * HOUR_MS, ISOLATION_RELEASING, "requested isolated"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  row %zu\n", i);
+        rig_open(&r, rows[i].rules);
+        id = isolated(&r);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT "da2_-1", 0, 200,
+                 "{\"id\":\"da2_-1\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 200, LAGGING);
+        rig_says(&r, "POST", UNISOLATE, 0, 201,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+        if (rows[i].alert)
+            (void)rig_push(&r, "da2_-1", MACHINE);
+        rig_pass(&r, rows[i].later_ms, rows[i].later_ms / 2);
+        assert_true(rig_seen(&r, "GET", LIST) > 0);
+        assert_int_equal(rig_isolation(&r).state, rows[i].state);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        rig_close(&r);
+    }
+}
+
+/* Nor is it the release that a person has just ordered: that is asked for. */
+static void test_ledger__a_lagging_list_is_no_release_that_was_ordered(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = isolated(&r);
+    rig_says(&r, "GET", LIST, 0, 200, LAGGING);
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+    assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASING);
+    assert_string_equal(rig_told(&r, id), "requested isolated");
+    rig_close(&r);
+}
+
 /* ---- the release ----------------------------------------------------------------------------------- */
 
 static void test_ledger__a_release_is_asked_for_once_and_followed(void **state)
@@ -676,6 +746,8 @@ int main(void)
         cmocka_unit_test(test_ledger__people_are_asked_without_defender_too),
         cmocka_unit_test(test_ledger__a_release_at_defender_closes_ours),
         cmocka_unit_test(test_ledger__a_release_that_was_done_before_ours_ends_nothing),
+        cmocka_unit_test(test_ledger__a_lagging_list_releases_nothing),
+        cmocka_unit_test(test_ledger__a_lagging_list_is_no_release_that_was_ordered),
         cmocka_unit_test(test_ledger__a_release_is_asked_for_once_and_followed),
         cmocka_unit_test(test_ledger__what_an_answer_to_the_release_means),
         cmocka_unit_test(test_ledger__a_lost_release_is_looked_for_and_not_sent_again),

@@ -119,6 +119,28 @@ int64_t episode_budget_due(const struct engine *g, int64_t wait_ms)
 
 /* ---- inside a transaction ---------------------------------------------------------------------- */
 
+enum err_code episode_check_found(struct db_tx *tx, struct episode *x, struct err *e)
+{
+    struct isolation_record r = {0};
+    bool found = false;
+    enum err_code code = ERR_OK;
+
+    if (x->finding == FOUND_ISOLATE)
+        code = isolation_find_action(tx, x->arena, x->row.tenant, x->action->id, &r, &found, e);
+    if (code || !found || r.state != ISOLATION_RELEASED)
+        return code;
+    x->finding = FOUND_NONE;
+    if (x->own == x->action)
+        x->own = NULL;
+    if (x->now >= r.released && x->now - r.released < WORK_SETTLE_MS) {
+        x->finding = FOUND_LAGGING;
+        (void)err_set(&x->why, ERR_AGAIN,
+                      "Defender does not list yet that the machine was released");
+        x->why.retry_ms = r.released + WORK_SETTLE_MS - x->now;
+    }
+    return ERR_OK;
+}
+
 static enum err_code settle_cases(struct db_tx *tx, struct episode *x, struct err *e)
 {
     struct case_filter waiting = {

@@ -27,9 +27,10 @@
 #define EPISODE_BUSY 300
 
 enum finding {
-    FOUND_NONE,     /* not isolated, nothing under way: a POST is right */
-    FOUND_ISOLATE,  /* an isolation is open or in force: adopt it */
-    FOUND_RELEASING /* somebody is releasing the machine: never against a person */
+    FOUND_NONE,      /* not isolated, nothing under way: a POST is right */
+    FOUND_ISOLATE,   /* an isolation is open or in force: adopt it */
+    FOUND_RELEASING, /* somebody is releasing the machine: never against a person */
+    FOUND_LAGGING /* an isolation that is over, as the ledger knows: the list is behind, look again */
 };
 
 /* One isolation at work: what the transactions below share. */
@@ -83,6 +84,9 @@ int64_t episode_budget_due(const struct engine *g, int64_t wait_ms);
 
 /* ---- inside a transaction ---------------------------------------------------------------------- */
 
+/** Before an isolation that was found (x->finding, x->action) is adopted for x->row: one that the ledger calls released is
+ *  FOUND_LAGGING (x->why) as long as a list may lag, and then FOUND_NONE. */
+enum err_code episode_check_found(struct db_tx *tx, struct episode *x, struct err *e);
 /** Moves the row; when it is settled by that, its cases go on and its work ends. */
 enum err_code episode_move(struct db_tx *tx, struct episode *x, struct isolation_record *r,
                            enum isolation_state to, const char *why, struct err *e);

@@ -85,11 +85,16 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
 
     if (!code)
         code = case_load_row(tx, x->arena, r.case_id, &c, e);
+    if (!code)
+        code = episode_check_found(tx, x, e);
     if (code)
         return code;
     x->post = false;
     if (x->finding == FOUND_ISOLATE) {
         code = episode_move(tx, x, &r, episode_adopt(&r, x->action), NULL, e);
+    } else if (x->finding == FOUND_LAGGING) {
+        x->due = x->now + engine_wait_after(&x->w, &x->why);
+        code = episode_postpone(tx, x, &r, e);
     } else if (x->finding == FOUND_RELEASING) {
         code = episode_move(tx, x, &r, ISOLATION_FAILED,
                             "somebody is releasing the machine at Defender", e);

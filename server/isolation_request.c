@@ -104,6 +104,13 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
         .requested = x->now,
         .updated = x->now,
     };
+    code = episode_check_found(tx, x, e);
+    if (code)
+        return code;
+    if (x->finding == FOUND_LAGGING) {
+        q->outcome = OUTCOME_RETRY;
+        return ERR_OK;
+    }
     if (x->finding == FOUND_ISOLATE) {
         r->state = episode_adopt(r, x->action);
         if (r->state == ISOLATION_ISOLATED) {

@@ -2,6 +2,8 @@
  * and what people are told, for each answer of Defender's. */
 #include "engine_kit.h"
 
+#include "desk.h"
+
 static const char *list_of(struct rig *r, const char *actions)
 {
     return arena_fmt(r->arena, "{\"value\":[%s]}", actions);
@@ -377,6 +379,87 @@ static void test_isolation__a_list_that_lags_does_not_undo_a_confirmation(void *
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].posts);
         assert_string_equal(rig_told(&r, second), rows[i].posts ? "requested" : "isolated");
         assert_string_equal(rig_isolation(&r).action_id, rows[i].posts ? "a9" : ACTION);
+        rig_close(&r);
+    }
+}
+
+#define RELEASE_ACTION "c3d0c1f4-7a83-4f5e-9f66-0a1b2c3d4e5f"
+#define RELEASED                                                                                   \
+    "{\"value\":[" ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null",                    \
+                              "12:15") "," ACTION_DOC(ACTION, "Isolate", "Succeeded", "null",      \
+                                                      "11:13") "]}"
+
+/* Released by cordon, and Defender has said so; its list may not show the release yet. */
+static void free_again(struct rig *r, const char *rules)
+{
+    static const char *const in_force =
+        "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13") "]}";
+    struct err e = {0};
+
+    rig_open(r, rules);
+    rig_afresh(r);
+    rig_says(r, "GET", LIST, 1, 200, NOTHING);
+    rig_says(r, "GET", LIST, 0, 200, in_force);
+    rig_says(r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    rig_says(r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+    (void)rig_push(r, ALERT, MACHINE);
+    (void)rig_work(r);
+    assert_int_equal(rig_isolation(r).state, ISOLATION_ISOLATED);
+    if (desk_release(r->g, &(struct desk_order){.id = rig_isolation(r).id, .why = "clean"}, &e))
+        fail_msg("%s", e.text);
+    (void)rig_work(r);
+    assert_int_equal(rig_isolation(r).state, ISOLATION_RELEASED);
+    hands_turn(&r->hands, SECOND_MS);
+    peer_forget(r->peer);
+    rig_says(r, "GET", GET_ALERT, 0, 200,
+             "{\"id\":\"da2_-1\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}");
+    rig_says(r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(r, "GET", GET_ACTION "b2", 0, 200,
+             ACTION_DOC("b2", "Isolate", "Succeeded", "null", "12:20"));
+}
+
+/* A new alert then: nothing is told that the list alone says, and the machine is isolated again, when the list has caught
+ * up or would have. */
+static void test_isolation__a_list_that_shows_no_release_of_ours_isolates_nothing(void **state)
+{
+    static const struct {
+        const char *label;
+        unsigned lags; /* looks; 0: for ever */
+        bool later;    /* the row is made first, and its own run looks again */
+    } rows[] = {
+        {"it lags once", 1, false},
+        {"it lags for ever", 0, false},
+        {"it lags once, after a request that was refused", 1, true},
+        {"it lags for ever, after a request that was refused", 0, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        free_again(&r, NULL);
+        if (rows[i].later) {
+            rig_says(&r, "GET", LIST, 1, 200, RELEASED);
+            rig_says(&r, "POST", ISOLATE, 1, 429,
+                     "{\"error\":{\"code\":\"429\",\"message\":\"in 3 seconds\"}}");
+        }
+        rig_says(&r, "GET", LIST, rows[i].lags, 200,
+                 "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13") "]}");
+        rig_says(&r, "GET", LIST, 0, 200, RELEASED);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC("b2", "Isolate", "Pending", "null", "12:20"));
+        id = rig_push(&r, "da2_-1", MACHINE);
+        (void)rig_work(&r);
+        assert_string_equal(rig_told(&r, id), rows[i].later ? "late" : "");
+        rig_pass(&r, 2 * MINUTE_MS, SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1 + rows[i].later);
+        assert_string_equal(rig_isolation(&r).action_id, "b2");
+        assert_string_equal(rig_told(&r, id),
+                            rows[i].later ? "late requested isolated" : "requested isolated");
         rig_close(&r);
     }
 }
@@ -1119,6 +1202,7 @@ int main(void)
         cmocka_unit_test(
             test_isolation__a_pending_isolation_after_a_release_is_not_called_isolated),
         cmocka_unit_test(test_isolation__a_list_that_lags_does_not_undo_a_confirmation),
+        cmocka_unit_test(test_isolation__a_list_that_shows_no_release_of_ours_isolates_nothing),
         cmocka_unit_test(test_isolation__a_list_without_our_isolation_is_a_doubt),
         cmocka_unit_test(test_isolation__no_request_by_a_verdict_that_no_longer_holds),
         cmocka_unit_test(test_isolation__a_verdict_that_still_holds_is_carried_out),

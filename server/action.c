@@ -154,7 +154,7 @@ struct turn {
 
 static const char *own_id(const struct turn *t, char out[DEED_ID_SIZE])
 {
-    return deed_id(kinds[t->kind].deed, t->row.id, out);
+    return deed_id(t->row.id, out);
 }
 
 static enum err_code postpone(struct db_tx *tx, struct turn *t, struct action_record *r,

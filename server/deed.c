@@ -1,6 +1,7 @@
 /* deed.c - see deed.h. */
 #include "deed.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -12,12 +13,20 @@
 /* How often a pending action is looked at: every half of its age, between DEED_FOLLOW_MIN_MS and this. */
 #define FOLLOW_MAX_MS (15 * MINUTE_MS)
 
-const char *deed_id(enum defender_deed deed, int64_t row_id, char out[DEED_ID_SIZE])
+const char *deed_id(int64_t row_id, char out[DEED_ID_SIZE])
 {
     char id[ID_TEXT_SIZE];
 
-    (void)snprintf(out, DEED_ID_SIZE, "cordon-%s%s", deed == DEFENDER_RELEASE ? "release-" : "",
-                   id_format(row_id, id));
+    (void)snprintf(out, DEED_ID_SIZE, "cordon-%s", id_format(row_id, id));
+    return out;
+}
+
+const char *deed_release_id(int64_t row_id, int64_t ordered_ms, char out[DEED_ID_SIZE])
+{
+    char id[ID_TEXT_SIZE];
+
+    (void)snprintf(out, DEED_ID_SIZE, "cordon-release-%s-%" PRId64, id_format(row_id, id),
+                   ordered_ms);
     return out;
 }
 

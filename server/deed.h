@@ -40,9 +40,12 @@
 /* ---- whose action is it ------------------------------------------------------------------------ */
 
 /* Our id, as Defender keeps it with the action (ExternalId, section 4.1). */
-#define DEED_ID_SIZE (ID_TEXT_SIZE + 24)
-/** "cordon-release-" and the row's id for DEFENDER_RELEASE, "cordon-" and it for every other deed. Returns out. */
-const char *deed_id(enum defender_deed deed, int64_t row_id, char out[DEED_ID_SIZE]);
+#define DEED_ID_SIZE (ID_TEXT_SIZE + 40)
+/** "cordon-" and the row's id. Returns out. */
+const char *deed_id(int64_t row_id, char out[DEED_ID_SIZE]);
+/** Of a release: "cordon-release-", the isolation's id, and when this release of it was ordered (wall ms), because one
+ *  that failed may be followed by another order. Returns out. */
+const char *deed_release_id(int64_t row_id, int64_t ordered_ms, char out[DEED_ID_SIZE]);
 /** Is it ours? By own_id (of deed_id); where ids do not come back (section 4.1: undocumented), by its time: made since
  *  we first asked (wall ms; 0: nothing of ours has left), as far as two clocks agree. Its type is the caller's to know. */
 bool deed_is_own(const struct defender_action *a, const char *own_id, int64_t asked_ms);

@@ -65,7 +65,7 @@ const struct defender_action *episode_find_own(const struct defender_reads *look
 {
     char own[DEED_ID_SIZE];
 
-    (void)deed_id(DEFENDER_ISOLATION, r->id, own);
+    (void)deed_id(r->id, own);
     for (size_t i = 0; i < look->n_actions && r->posted; i++) {
         const struct defender_action *a = &look->actions[i];
 
@@ -81,8 +81,7 @@ enum isolation_state episode_adopt(struct isolation_record *r, const struct defe
 
     r->action_id = a->id;
     r->requestor = a->requestor[0] ? a->requestor : NULL;
-    r->adopted =
-        !deed_is_own(a, deed_id(DEFENDER_ISOLATION, r->id, own), r->posted ? r->requested : 0);
+    r->adopted = !deed_is_own(a, deed_id(r->id, own), r->posted ? r->requested : 0);
     r->posted = 0;
     return a->status == DEFENDER_SUCCEEDED ? ISOLATION_ISOLATED : ISOLATION_PENDING;
 }
@@ -308,7 +307,7 @@ void episode_post(struct episode *x)
                                        .machine_id = x->row.machine_id,
                                        .detail = x->row.type,
                                        .comment = x->row.comment,
-                                       .external_id = deed_id(DEFENDER_ISOLATION, x->row.id, own),
+                                       .external_id = deed_id(x->row.id, own),
                                        .leave_by_ms = x->leave_by_ms};
 
     if (!deed_begin(x->g, "isolation", x->row.id)) /* see episode_open */

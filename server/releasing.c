@@ -171,7 +171,7 @@ static void post(struct release *x)
         .machine_id = t->row.machine_id,
         .comment =
             arena_fmt(t->arena, "cordon: %s", t->row.release_why ? t->row.release_why : "release"),
-        .external_id = deed_id(DEFENDER_RELEASE, t->row.id, own),
+        .external_id = deed_release_id(t->row.id, t->w.created, own),
         .leave_by_ms = x->leave_by_ms};
 
     if (!deed_begin(t->g, "isolation", t->row.id)) /* see ledger_run */
@@ -195,7 +195,7 @@ static void read_look(struct release *x, const struct defender_reads *look)
     const struct isolation_record *r = &x->t->row;
     char own[DEED_ID_SIZE];
 
-    (void)deed_id(DEFENDER_RELEASE, r->id, own);
+    (void)deed_release_id(r->id, x->t->w.created, own);
     for (size_t i = 0; i < look->n_actions; i++) {
         const struct defender_action *a = &look->actions[i];
         bool ours =

@@ -19,10 +19,12 @@ static void test_deed__ids_tell_a_release_from_the_rest(void **state)
 
     (void)state;
     (void)id_format(INT64_MAX, id);
-    assert_string_equal(deed_id(DEFENDER_ISOLATION, INT64_MAX, a) + strlen("cordon-"), id);
-    assert_string_equal(deed_id(DEFENDER_SCAN, INT64_MAX, b), a);
-    assert_string_equal(deed_id(DEFENDER_RELEASE, INT64_MAX, b) + strlen("cordon-release-"), id);
+    assert_string_equal(deed_id(INT64_MAX, a) + strlen("cordon-"), id);
+    (void)deed_release_id(INT64_MAX, INT64_MAX, b);
+    assert_memory_equal(b + strlen("cordon-release-"), id, strlen(id));
+    assert_string_equal(b + strlen("cordon-release-") + strlen(id), "-9223372036854775807");
     assert_true(strncmp(a, "cordon-", 7) == 0 && strncmp(b, "cordon-release-", 15) == 0);
+    assert_string_not_equal(deed_release_id(INT64_MAX, ASKED, a), b); /* another order */
 }
 
 static void test_deed__an_action_is_ours_by_its_id_or_else_by_its_time(void **state)

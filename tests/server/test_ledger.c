@@ -443,6 +443,68 @@ static void test_ledger__a_clock_set_back_delays_no_release(void **state)
     rig_close(&r);
 }
 
+/* What the last POST to the machine's release sent as its id, as JSON. */
+static const char *sent_id(struct rig *r)
+{
+    const char *sent = NULL, *end;
+
+    for (size_t i = 0; i < peer_count(r->peer); i++)
+        if (strcmp(peer_request(r->peer, i)->target, UNISOLATE) == 0)
+            sent = strstr(peer_request(r->peer, i)->body, "\"cordon-release-");
+    assert_non_null(sent);
+    end = strchr(sent + 1, '"');
+    assert_non_null(end);
+    return arena_fmt(r->arena, "%.*s", (int)(end + 1 - sent), sent);
+}
+
+/* Two orders for one isolation. The first one's release failed; the answer to the second was lost, and the list shows
+ * the first: that is not what became of the second. */
+static void test_ledger__an_older_release_is_not_the_answer_to_a_new_order(void **state)
+{
+    const char *first;
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = isolated(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_says(&r, "POST", UNISOLATE, 1, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Failed", "null", "12:12"));
+    assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_string_equal(rig_told(&r, id), "requested isolated not_released");
+    first = sent_id(&r);
+    hands_turn(&r.hands, MINUTE_MS);
+    rig_afresh(&r);
+    rig_says(
+        &r, "GET", LIST, 0, 200,
+        arena_fmt(
+            r.arena,
+            "{\"value\":[{\"id\":\"" RELEASE_ACTION
+            "\",\"type\":\"Unisolate\",\"status\":\"Failed\",\"machineId\":\"" MACHINE
+            "\",\"creationDateTimeUtc\":\"2025-01-07T10:12:12Z\",\"externalId\":%s}," ACTION_DOC(
+                ACTION, "Isolate", "Succeeded", "null", "11:13") "]}",
+            first));
+    peer_script(r.peer, &(struct peer_answer){
+                            .method = "POST", .target = UNISOLATE, .times = 1, .act = PEER_RESET});
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC("c4", "Unisolate", "Succeeded", "null", "12:30"));
+    assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+    (void)rig_work(&r);
+    assert_string_not_equal(sent_id(&r), first);
+    first = sent_id(&r);
+    assert_int_equal(store_work_recover(r.store, NULL), ERR_OK); /* as at a start */
+    rig_pass(&r, MINUTE_MS, SECOND_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_string_equal(rig_isolation(&r).release_id, "c4");
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 2);
+    assert_string_equal(sent_id(&r), first); /* of one order, however often it is asked for */
+    assert_string_equal(rig_told(&r, id), "requested isolated not_released released");
+    rig_close(&r);
+}
+
 static void test_ledger__somebody_elses_release_is_followed_and_none_is_asked_for(void **state)
 {
     struct rig r;
@@ -752,6 +814,7 @@ int main(void)
         cmocka_unit_test(test_ledger__what_an_answer_to_the_release_means),
         cmocka_unit_test(test_ledger__a_lost_release_is_looked_for_and_not_sent_again),
         cmocka_unit_test(test_ledger__a_clock_set_back_delays_no_release),
+        cmocka_unit_test(test_ledger__an_older_release_is_not_the_answer_to_a_new_order),
         cmocka_unit_test(test_ledger__somebody_elses_release_is_followed_and_none_is_asked_for),
         cmocka_unit_test(test_ledger__somebody_elses_isolation_is_released_by_name_alone),
         cmocka_unit_test(test_ledger__an_order_needs_a_reason_and_a_machine_that_is_isolated),

@@ -290,7 +290,7 @@ static void post(struct turn *t)
                                        .external_id = own_id(t, own),
                                        .leave_by_ms = t->leave_by_ms};
 
-    if (!deed_begin(t->g, "action", t->row.id)) /* see action_run */
+    if (!deed_begin(t->g, "action", t->row.id))
         return;
     t->code = deed_send(t->g, t->tenant->defender, &t->w, &q, &action, &t->why);
     t->action = &action;
@@ -479,10 +479,8 @@ void action_run(struct engine *g, struct work *w)
     enum err_code code = arena ? store_action_load(g->store, arena, w->id, &t.row, &e)
                                : err_set(&e, ERR_NOMEM, "action");
 
-    if (engine_is_posting(g, w->id)) { /* as in episode_open: the clock jumped */
-        log_event(LOG_WARN, "lease_of_a_post_ran_out", LOG_ID("action", w->id));
+    if (deed_is_open(g, "action", w))
         return;
-    }
     if (!code)
         code = store_case_load(g->store, arena, t.row.case_id, &t.c, &e);
     if (code) {

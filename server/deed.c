@@ -100,6 +100,18 @@ int64_t deed_follow_ms(int64_t age_ms)
                                              : age_ms / 2;
 }
 
+bool deed_is_open(struct engine *g, const char *what, const struct work *w)
+{
+    int64_t wait = engine_post_wait(g, w->id);
+
+    /* Under way, and its lease only seems to have run out: the clock jumped. This lease's end is waited for. */
+    if (wait == INT64_MAX)
+        log_event(LOG_WARN, "lease_of_a_post_ran_out", LOG_ID(what, w->id));
+    else if (wait > 0)
+        engine_again(g, w, wait);
+    return wait > 0;
+}
+
 bool deed_begin(struct engine *g, const char *what, int64_t row_id)
 {
     if (engine_post_begins(g, row_id))

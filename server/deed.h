@@ -8,7 +8,9 @@
  *   4. record   one transaction: the action's id, or what went wrong
  * A crash after 2 leaves a row with `posted` and no action: whoever runs it waits until WORK_SETTLE_MS
  * after `posted` and after the crash, when a request that had left must be visible or lost, and begins
- * again with 1. `posted` moves to the moment of giving up when an answer was waited for in vain.
+ * again with 1. `posted` moves to the moment of giving up when an answer was waited for in vain. When 4 fails, it stands
+ * at the time before 3, which says nothing of that moment: so the claim goes back for WORK_SETTLE_MS, and until then
+ * nobody in this process goes on with the row, whoever wakes it and whatever the wall clock says (deed_is_open).
  *
  * Among replicas nobody knows that the other one crashed: it may be stopped, or cut off from the database and
  * not from Defender. So the lease that 2 takes lasts as long as a request of it could be under way (store_work.h,
@@ -76,6 +78,10 @@ int64_t deed_rest_ms(int64_t posted, int64_t now);
  *  back): a minute. */
 int64_t deed_follow_ms(int64_t age_ms);
 
+/** Before step 1, of whoever holds a claim of this row: true when a request of it may still be under way, by what this
+ *  process knows (engine_post_wait); it is not to be run then, and the claim has ended, or ends by itself. what: as for
+ *  deed_begin. */
+bool deed_is_open(struct engine *g, const char *what, const struct work *w);
 /** Before step 3: false, and a line in the log, when our own POST for this row is still under way. what: "isolation",
  *  "action". True: engine_post_ended follows, after step 4. */
 bool deed_begin(struct engine *g, const char *what, int64_t row_id);

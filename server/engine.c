@@ -161,45 +161,74 @@ void engine_use(struct engine *g, struct runtime *r)
     engine_kick(g);
 }
 
-/* The place of a number in posting[], or -1. */
-static int posting_locked(const struct engine *g, int64_t id)
+/* The place of a row in posts[], or -1. Those that have rested are free. */
+static int post_locked(struct engine *g, int64_t row_id)
 {
-    for (int i = 0; i < ENGINE_POSTS_MAX; i++)
-        if (g->posting[i] == id)
-            return i;
-    return -1;
+    int64_t now = clock_mono_ms(g->clock);
+    int place = -1;
+
+    for (int i = 0; i < ENGINE_POSTS_MAX; i++) {
+        if (g->posts[i].until_ms && now >= g->posts[i].until_ms)
+            g->posts[i].id = g->posts[i].until_ms = 0;
+        if (g->posts[i].id == row_id)
+            place = i;
+    }
+    return place;
 }
 
-bool engine_post_begins(struct engine *g, int64_t isolation)
+bool engine_post_begins(struct engine *g, int64_t row_id)
 {
     int place = -1;
 
     pthread_mutex_lock(&g->lock);
-    if (posting_locked(g, isolation) < 0)
-        place = posting_locked(g, 0);
-    if (place >= 0)
-        g->posting[place] = isolation;
+    if (post_locked(g, row_id) < 0)
+        place = post_locked(g, 0);
+    if (place >= 0) {
+        g->posts[place].id = row_id;
+        g->posts[place].rests = false;
+    }
     pthread_mutex_unlock(&g->lock);
     return place >= 0;
 }
 
-void engine_post_ended(struct engine *g, int64_t isolation)
+void engine_post_ended(struct engine *g, int64_t row_id)
 {
     int place;
 
     pthread_mutex_lock(&g->lock);
-    place = posting_locked(g, isolation);
-    if (place >= 0)
-        g->posting[place] = 0;
+    place = post_locked(g, row_id);
+    if (place >= 0 && g->posts[place].rests)
+        g->posts[place].until_ms = clock_mono_ms(g->clock) + WORK_SETTLE_MS;
+    else if (place >= 0)
+        g->posts[place].id = 0;
     pthread_mutex_unlock(&g->lock);
 }
 
-bool engine_is_posting(struct engine *g, int64_t isolation)
+int64_t engine_post_wait(struct engine *g, int64_t row_id)
 {
-    bool posting;
+    int64_t wait = 0;
+    int place;
 
     pthread_mutex_lock(&g->lock);
-    posting = posting_locked(g, isolation) >= 0;
+    place = post_locked(g, row_id);
+    if (place >= 0)
+        wait = g->posts[place].until_ms ? g->posts[place].until_ms - clock_mono_ms(g->clock)
+                                        : INT64_MAX;
+    pthread_mutex_unlock(&g->lock);
+    return wait;
+}
+
+/* The claim of a row is given back. Is its POST under way here? Then it rests once that has ended. */
+static bool post_is_unrecorded(struct engine *g, int64_t row_id)
+{
+    bool posting;
+    int place;
+
+    pthread_mutex_lock(&g->lock);
+    place = post_locked(g, row_id);
+    posting = place >= 0 && !g->posts[place].until_ms;
+    if (posting)
+        g->posts[place].rests = true;
     pthread_mutex_unlock(&g->lock);
     return posting;
 }
@@ -380,6 +409,8 @@ void engine_again(struct engine *g, const struct work *w, int64_t delay_ms)
     enum err_code code;
     struct err e;
 
+    if (post_is_unrecorded(g, w->id) && delay_ms < WORK_SETTLE_MS)
+        delay_ms = WORK_SETTLE_MS;
     /* What could not be written down because the disk is full or broken would otherwise wait for the end of
      * its lease. While nothing can be written, this thread has nothing better to do. */
     do {

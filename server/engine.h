@@ -24,7 +24,8 @@ struct engine;
 /* Runs a claimed row as far as it goes now, and ends the claim. */
 typedef void (*engine_run)(struct engine *g, struct work *w);
 
-#define ENGINE_POSTS_MAX 32 /* more than there are workers */
+/* More than there are workers, and than requests whose record is lost within WORK_SETTLE_MS. */
+#define ENGINE_POSTS_MAX 128
 
 /* Cases whose time of judging is remembered, a power of two; one that is forgotten is read anew, which costs
  * calls in a storm of isolations: 256 KiB for thousands of them. */
@@ -45,7 +46,11 @@ struct engine {
     atomic_bool crowd[WORK_KINDS]; /* more of it was due than could be claimed */
     pthread_mutex_t lock;          /* of what follows */
     struct runtime *runtime;
-    int64_t posting[ENGINE_POSTS_MAX]; /* isolations whose POST is under way; 0: free */
+    struct {
+        int64_t id;       /* the row; 0: free */
+        int64_t until_ms; /* mono: until then it rests, though its POST has ended; 0: it has not */
+        bool rests;       /* it is to, once it has ended */
+    } posts[ENGINE_POSTS_MAX];
     struct {
         int64_t id, mono_ms;
     } judged[1 << ENGINE_JUDGED_BITS]; /* a case's places follow from its id */
@@ -69,11 +74,15 @@ struct runtime *engine_runtime(struct engine *g);
 /** Puts another into force, taking over the reference; budgets go on as they stand. Cases that were tried in
  *  vain are tried again at once: the new one may be the cure. */
 void engine_use(struct engine *g, struct runtime *r);
-/** Notes that an isolation's POST is under way in this process, until engine_post_ended. A lease is
- *  measured by the wall clock, which may jump: this is not. False: there is one already. Any thread. */
-bool engine_post_begins(struct engine *g, int64_t isolation);
-void engine_post_ended(struct engine *g, int64_t isolation);
-bool engine_is_posting(struct engine *g, int64_t isolation);
+/** Notes that a row's POST is under way in this process, until engine_post_ended. A lease is measured by the wall
+ *  clock, which may jump: this is not. False: there is one already, or one that rests. Any thread. */
+bool engine_post_begins(struct engine *g, int64_t row_id);
+/** After the record. When there is none, because the claim was given back instead (engine_again) or lost, the row rests
+ *  for WORK_SETTLE_MS from now: nothing in the store says when the request was given up. */
+void engine_post_ended(struct engine *g, int64_t row_id);
+/** How long until a row's last request is visible, or never will be, ms. 0: as far as is known here, it is;
+ *  INT64_MAX: it is still under way. */
+int64_t engine_post_wait(struct engine *g, int64_t row_id);
 /** Notes that a case was judged, by facts read not long before. For those that are to be acted on. */
 void engine_judged(struct engine *g, int64_t case_id);
 /** Nothing will be asked for by this case's own verdict: the place is for others. */
@@ -110,7 +119,8 @@ int64_t engine_wait_after(const struct work *w, const struct err *why);
 int64_t engine_attempts_after(const struct work *w, const struct err *why);
 /** Gives a claim back, due again after delay_ms, when nothing else is to be written. On a disk
  *  that takes nothing it tries on until the lease runs out (the claim then comes again by itself) or the
- *  workers are to stop. Logs failures. */
+ *  workers are to stop. While the row's POST is under way here, what came of it could not be written: then it is
+ *  due after WORK_SETTLE_MS at the earliest, for whoever claims it. Logs failures. */
 void engine_again(struct engine *g, const struct work *w, int64_t delay_ms);
 
 /** A case met an empty budget. When no tenant of rt has one left, no case is claimed for a while, so that

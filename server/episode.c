@@ -310,7 +310,7 @@ void episode_post(struct episode *x)
                                        .external_id = deed_id(x->row.id, own),
                                        .leave_by_ms = x->leave_by_ms};
 
-    if (!deed_begin(x->g, "isolation", x->row.id)) /* see episode_open */
+    if (!deed_begin(x->g, "isolation", x->row.id))
         return;
     episode_log(LOG_INFO, &x->row, "isolate_post");
     x->code = deed_send(x->g, x->tenant->defender, &x->w, &q, &action, &x->why);

@@ -346,12 +346,8 @@ bool episode_open(struct episode *x, struct engine *g, struct runtime *rt, const
                           .now = clock_wall_ms(g->clock),
                           .crowded = engine_is_crowded(g, WORK_CASE) ||
                                      engine_is_crowded(g, WORK_ISOLATION)};
-    if (engine_is_posting(g, w->id)) {
-        /* Our own POST is under way and its lease only seems to have run out: the clock jumped. Nothing
-         * is done until this lease ends; then it is looked for. */
-        log_event(LOG_WARN, "lease_of_a_post_ran_out", LOG_ID("isolation", w->id));
+    if (deed_is_open(g, "isolation", w))
         return false;
-    }
     x->arena = arena_new(0);
     code = x->arena ? store_isolation_load(g->store, x->arena, w->id, &x->row, &e)
                     : err_set(&e, ERR_NOMEM, "isolation");

@@ -416,10 +416,8 @@ void ledger_run(struct engine *g, struct work *w)
     enum err_code code = arena ? store_isolation_load(g->store, arena, w->id, &t.row, &e)
                                : err_set(&e, ERR_NOMEM, "isolation");
 
-    if (engine_is_posting(g, w->id)) { /* as in episode_open: the clock jumped */
-        log_event(LOG_WARN, "lease_of_a_post_ran_out", LOG_ID("isolation", w->id));
+    if (deed_is_open(g, "isolation", w))
         return;
-    }
     if (code) {
         log_event(LOG_ERROR, "isolation_unreadable", LOG_ID("isolation", w->id), LOG_ERR(&e));
         engine_again(g, w, engine_backoff(w->attempts, 0));

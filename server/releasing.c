@@ -174,7 +174,7 @@ static void post(struct release *x)
         .external_id = deed_release_id(t->row.id, t->w.created, own),
         .leave_by_ms = x->leave_by_ms};
 
-    if (!deed_begin(t->g, "isolation", t->row.id)) /* see ledger_run */
+    if (!deed_begin(t->g, "isolation", t->row.id))
         return;
     log_event(LOG_INFO, "release_post", LOG_ID("isolation", t->row.id),
               LOG_STR("machine", t->row.machine_id), LOG_STR("why", t->row.release_why));

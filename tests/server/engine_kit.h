@@ -349,4 +349,49 @@ static inline const char *rig_subject(struct rig *r, int64_t case_id)
     return n ? list[n - 1].subject : "";
 }
 
+/* ---- a record that fails once ---------------------------------------------------------------------- */
+
+static inline enum err_code rig_sql_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    return db_run(tx, e, NULL, *(const char *const *)arg, "");
+}
+
+static inline void rig_sql(struct rig *r, const char *sql)
+{
+    struct err e = {0};
+
+    if (db_write(r->store->db, rig_sql_fn, &sql, &e))
+        fail_msg("%s", e.text);
+}
+
+static struct {
+    struct rig *r;
+    const char *post;
+} rig_hung;
+
+static inline int64_t rig_hung_wall(const struct clock *c)
+{
+    return hands_wall(c) + (rig_seen(rig_hung.r, "POST", rig_hung.post) ? MINUTE_MS : 0);
+}
+
+/* Runs what is due. The answer to this POST is waited for for a minute, and lost; and what came of it cannot be
+ * written into the table, this once. */
+static inline void rig_lose_unrecorded(struct rig *r, const char *table, const char *post)
+{
+    peer_script(r->peer, &(struct peer_answer){
+                             .method = "POST", .target = post, .times = 1, .act = PEER_RESET});
+    rig_sql(r, arena_fmt(r->arena,
+                         "CREATE TRIGGER once BEFORE UPDATE ON %s WHEN OLD.posted > 0"
+                         " AND NEW.why IS NOT NULL BEGIN SELECT RAISE(ABORT, 'once'); END",
+                         table));
+    rig_hung.r = r;
+    rig_hung.post = post;
+    r->hands.clock.wall_ms = rig_hung_wall;
+    (void)rig_work(r);
+    assert_int_equal(rig_seen(r, "POST", post), 1);
+    r->hands.clock.wall_ms = hands_wall;
+    atomic_fetch_add(&r->hands.wall, MINUTE_MS);
+    rig_sql(r, "DROP TRIGGER once");
+}
+
 #endif

@@ -236,6 +236,28 @@ static void test_action__a_lost_answer_is_looked_for(void **state)
     rig_close(&r);
 }
 
+/* The same when that it was given up could not be written down: the row says still when it was sent. */
+static void test_action__a_lost_answer_rests_though_its_record_failed_once(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    open_with(&r, "restrict: {}, email: {}");
+    rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+    rig_says(&r, "GET", LIST, 0, 200,
+             arena_fmt(r.arena, "{\"value\":[%s]}",
+                       action_doc(&r, "RestrictCodeExecution", "Succeeded")));
+    id = rig_push(&r, ALERT, MACHINE);
+    rig_lose_unrecorded(&r, "actions", AT "/restrictCodeExecution");
+    rig_pass(&r, 9 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&r, "GET", LIST), 2); /* isolations of the machine, and the look */
+    rig_pass(&r, 2 * SECOND_MS, SECOND_MS);
+    assert_int_equal(the_action(&r, id).state, ACTION_DONE);
+    assert_int_equal(rig_seen(&r, "POST", AT), 1);
+    rig_close(&r);
+}
+
 /* A clock that is set back does not make a lost answer wait until it has caught up. */
 static void test_action__a_clock_set_back_delays_no_look(void **state)
 {
@@ -494,6 +516,7 @@ int main(void)
         cmocka_unit_test(test_action__how_it_ended_badly_is_told),
         cmocka_unit_test(test_action__one_under_way_is_adopted),
         cmocka_unit_test(test_action__a_lost_answer_is_looked_for),
+        cmocka_unit_test(test_action__a_lost_answer_rests_though_its_record_failed_once),
         cmocka_unit_test(test_action__a_clock_set_back_delays_no_look),
         cmocka_unit_test(test_action__a_step_may_wait_for_the_isolation),
         cmocka_unit_test(test_action__old_facts_are_no_grounds),

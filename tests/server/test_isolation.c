@@ -4,6 +4,11 @@
 
 #include "desk.h"
 
+#define OTHER_ALERT "da637_2"
+#define OTHER_ALERT_DOC                                                                            \
+    "{\"id\":\"" OTHER_ALERT "\",\"severity\":\"High\",\"title\":\"x\",\"machineId\":\"" MACHINE   \
+    "\"}"
+
 static const char *list_of(struct rig *r, const char *actions)
 {
     return arena_fmt(r->arena, "{\"value\":[%s]}", actions);
@@ -214,6 +219,39 @@ static void test_isolation__settles_from_giving_up_not_from_sending(void **state
     (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "GET", LIST), 2);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 2);
+    rig_close(&r);
+}
+
+/* The same when that it was given up could not be written down: the row says still when it was sent. And another
+ * alert, whose look shows nothing yet either, hurries nobody. */
+static void test_isolation__a_lost_answer_rests_though_its_record_failed_once(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_says(&r, "GET", GET_ALERT OTHER_ALERT, 0, 200, OTHER_ALERT_DOC);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 2, 200, NOTHING);
+    rig_says(&r, "GET", LIST, 0, 200,
+             list_of(&r, ACTION_DOC(ACTION, "Isolate", "Pending", "null", "12:12")));
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "12:12"));
+    (void)rig_push(&r, ALERT, MACHINE);
+    rig_lose_unrecorded(&r, "isolations", ISOLATE);
+    rig_says(&r, "POST", ISOLATE, 0, 201, ACTION_DOC("b2", "Isolate", "Pending", "null", "12:14"));
+    rig_pass(&r, 5 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&r, "GET", LIST), 1); /* not before it can be seen */
+    (void)rig_push(&r, OTHER_ALERT, MACHINE);
+    rig_pass(&r, 4 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&r, "GET", LIST), 2); /* the other alert's */
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_REQUESTED);
+    rig_pass(&r, 2 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&r, "GET", LIST), 3);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_PENDING);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
     rig_close(&r);
 }
 
@@ -823,6 +861,11 @@ static void test_isolation__a_clock_that_jumps_sends_nothing_twice(void **state)
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
     rig_afresh(&r);
     rig_says(&r, "GET", LIST, 0, 200, list_of(&r, own_action(&r, "Succeeded")));
+    /* Nothing could be written of it, its claim was lost: it rests all the same, when the second lease has run out
+     * as well. */
+    atomic_fetch_add(&r.hands.wall, MINUTE_MS);
+    rig_pass(&r, 9 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&r, "GET", LIST), 0);
     rig_pass(&r, 10 * MINUTE_MS, MINUTE_MS);
     assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
@@ -1195,6 +1238,7 @@ int main(void)
         cmocka_unit_test(test_isolation__what_an_answer_to_the_post_means),
         cmocka_unit_test(test_isolation__a_lost_request_that_ended_badly_is_not_sent_again),
         cmocka_unit_test(test_isolation__settles_from_giving_up_not_from_sending),
+        cmocka_unit_test(test_isolation__a_lost_answer_rests_though_its_record_failed_once),
         cmocka_unit_test(
             test_isolation__an_unknown_request_is_looked_for_longer_than_it_is_asked_for),
         cmocka_unit_test(test_isolation__who_was_told_late_is_told_the_end),

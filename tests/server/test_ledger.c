@@ -7,6 +7,10 @@
 
 #define RELEASE_ACTION "c3d0c1f4-7a83-4f5e-9f66-0a1b2c3d4e5f"
 #define IN_FORCE       "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13") "]}"
+#define RELEASED                                                                                   \
+    "{\"value\":[" ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null",                    \
+                              "11:15") "," ACTION_DOC(ACTION, "Isolate", "Succeeded", "null",      \
+                                                      "11:13") "]}"
 #define RULES_FREE_AFTER                                                                           \
     "rules:\n  - {name: contain, when: {alert.severity: High}, do: ["                              \
     "isolate: {release_after: 8h}, email: {}]}\n  - {name: tell, do: [email: {}]}\n"
@@ -392,10 +396,7 @@ static int64_t lose_release(struct rig *r)
     int64_t id = isolated(r);
 
     rig_says(r, "GET", LIST, 1, 200, IN_FORCE);
-    rig_says(r, "GET", LIST, 0, 200,
-             "{\"value\":[" ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null",
-                                       "11:15") "," ACTION_DOC(ACTION, "Isolate", "Succeeded",
-                                                               "null", "11:13") "]}");
+    rig_says(r, "GET", LIST, 0, 200, RELEASED);
     peer_script(r->peer, &(struct peer_answer){
                              .method = "POST", .target = UNISOLATE, .times = 1, .act = PEER_RESET});
     rig_says(r, "POST", UNISOLATE, 0, 201,
@@ -422,6 +423,28 @@ static void test_ledger__a_lost_release_is_looked_for_and_not_sent_again(void **
     assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
     assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
     assert_string_equal(rig_told(&r, id), "requested isolated released");
+    rig_close(&r);
+}
+
+/* The same when that it was given up could not be written down: the row says still when it was sent. */
+static void test_ledger__a_lost_release_rests_though_its_record_failed_once(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    (void)isolated(&r);
+    rig_says(&r, "GET", LIST, 1, 200, IN_FORCE);
+    rig_says(&r, "GET", LIST, 0, 200, RELEASED);
+    assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+    rig_lose_unrecorded(&r, "isolations", UNISOLATE);
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC("c4", "Unisolate", "Pending", "null", "12:14"));
+    rig_pass(&r, 9 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&r, "GET", LIST), 1); /* not before it can be seen */
+    rig_pass(&r, 2 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
     rig_close(&r);
 }
 
@@ -813,6 +836,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_release_is_asked_for_once_and_followed),
         cmocka_unit_test(test_ledger__what_an_answer_to_the_release_means),
         cmocka_unit_test(test_ledger__a_lost_release_is_looked_for_and_not_sent_again),
+        cmocka_unit_test(test_ledger__a_lost_release_rests_though_its_record_failed_once),
         cmocka_unit_test(test_ledger__a_clock_set_back_delays_no_release),
         cmocka_unit_test(test_ledger__an_older_release_is_not_the_answer_to_a_new_order),
         cmocka_unit_test(test_ledger__somebody_elses_release_is_followed_and_none_is_asked_for),

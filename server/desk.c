@@ -242,6 +242,8 @@ static enum err_code extend_fn(struct db_tx *tx, void *arg, struct err *e)
     r = q->i;
     r.reminded = 0;
     r.review = q->now + q->o->for_ms;
+    if (r.keep_until < r.review)
+        r.keep_until = r.review;
     code = isolation_move(tx, &r, ISOLATION_ISOLATED, r.why, q->now, e);
     return code ? code : ledger_take(tx, q->arena, &r, q->now, e);
 }

@@ -154,10 +154,11 @@ static enum err_code find_release_at(struct db_tx *tx, struct arena *a,
         if (text && !settings_duration(text, &after, NULL))
             *ret = r->confirmed + after;
     }
+    if (*ret && *ret < r->keep_until)
+        *ret = r->keep_until;
     return code;
 }
 
-/* The release that the rule asks for comes once: after it was not to be, the review decides. */
 static int64_t next_due(const struct isolation_record *r, int64_t release_at, int64_t now)
 {
     int64_t due = release_at && release_at < r->review && release_at > now ? release_at : r->review;
@@ -328,15 +329,20 @@ static enum err_code review_fn(struct db_tx *tx, void *arg, struct err *e)
         if (!code && ledger_is_known(&r))
             code = ledger_tell(tx, t, &r, NOTICE_RELEASED, "released at Defender", NULL, e);
     } else if (v->may_release) {
+        r.keep_until = INT64_MAX; /* once: if it is not to be, people decide at the reviews */
         code = release_order(tx, t->arena, &r, "the rule's release_after has passed", t->now, e);
     } else if (t->now >= r.review) {
         enum notice_kind kind = r.reminded ? NOTICE_OVERDUE : NOTICE_REVIEW;
 
         r.reminded++;
         r.review = t->now + policy_review(t->rt->config->policy);
+        r.keep_until = v->against ? r.review : r.keep_until;
         code = isolation_move(tx, &r, ISOLATION_ISOLATED, r.why, t->now, e);
         if (!code)
             code = ledger_tell(tx, t, &r, kind, v->against, v->body, e);
+    } else if (v->against) {
+        r.keep_until = r.review;
+        code = isolation_move(tx, &r, ISOLATION_ISOLATED, r.why, t->now, e);
     }
     if (!code && !v->may_release)
         code = ledger_take(tx, t->arena, &r, t->now, e);
@@ -365,7 +371,7 @@ static void review(struct ledger_turn *t)
         ledger_not_written(t, &e);
         return;
     }
-    /* Tried once at its time, and then with every review. */
+    /* At its time; and while something speaks against it, with every review (keep_until). */
     release_due = v.release_at && t->now >= v.release_at;
     due = t->now >= t->row.review;
     if (release_due || due) {

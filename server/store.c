@@ -154,6 +154,9 @@ static const struct db_migration migrations[] = {
          "CREATE TABLE muted_cases (mute_id BIGINT NOT NULL, case_id BIGINT NOT NULL,"
          " at BIGINT NOT NULL, what TEXT NOT NULL, PRIMARY KEY (mute_id, case_id));"
          "CREATE INDEX muted_of_case ON muted_cases (case_id)"},
+    {22, "ALTER TABLE isolations ADD COLUMN keep_until BIGINT NOT NULL DEFAULT 0;"
+         "UPDATE isolations SET keep_until = 9223372036854775807"
+         " WHERE release_why = 'the rule''s release_after has passed'"},
     {0, NULL},
 };
 

@@ -55,7 +55,7 @@ static enum isolation_state parse(const char *name)
 #define COLUMNS                                                                                      \
     "id, case_id, tenant, machine_id, machine_name, type, comment, why, rule, requestor, action_id," \
     " state, adopted, posted, requested, confirmed, released, updated, review, reminded, lapsed,"    \
-    " release_id, release_why"
+    " release_id, release_why, keep_until"
 
 static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item, struct err *e)
 {
@@ -86,6 +86,7 @@ static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item,
         .lapsed = db_int(rows, 20),
         .release_id = store_text(a, rows, 21, &nomem),
         .release_why = store_text(a, rows, 22, &nomem),
+        .keep_until = db_int(rows, 23),
     };
     if (nomem)
         return err_set(e, ERR_NOMEM, "isolation");
@@ -175,11 +176,11 @@ enum err_code isolation_insert(struct db_tx *tx, const struct isolation_record *
     enum err_code code = db_run(
         tx, e, NULL,
         "INSERT INTO isolations (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
-        " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)",
-        "iittttttttttiiiiiiiiitt", r->id, r->case_id, r->tenant, r->machine_id, r->machine_name,
+        " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)",
+        "iittttttttttiiiiiiiiitti", r->id, r->case_id, r->tenant, r->machine_id, r->machine_name,
         r->type, r->comment, r->why, r->rule, r->requestor, r->action_id, names[r->state],
         (int64_t)r->adopted, r->posted, r->requested, r->confirmed, r->released, r->updated,
-        r->review, r->reminded, r->lapsed, r->release_id, r->release_why);
+        r->review, r->reminded, r->lapsed, r->release_id, r->release_why, r->keep_until);
 
     return code ? code : audit_isolation(tx, r, NULL, e);
 }
@@ -204,15 +205,15 @@ enum err_code isolation_move(struct db_tx *tx, struct isolation_record *r, enum 
         next.confirmed = now;
     if (to == ISOLATION_RELEASED)
         next.released = now;
-    code = db_run(tx, e, &changed,
-                  "UPDATE isolations SET state = $1, why = $2, requestor = $3, action_id = $4,"
-                  " adopted = $5, posted = $6, confirmed = $7, released = $8, updated = $9,"
-                  " review = $10, reminded = $11, lapsed = $12, release_id = $13, release_why = $14"
-                  " WHERE id = $15 AND state = $16",
-                  "ttttiiiiiiiittit", names[to], why, next.requestor, next.action_id,
-                  (int64_t)next.adopted, next.posted, next.confirmed, next.released, now,
-                  next.review, next.reminded, next.lapsed, next.release_id, next.release_why, r->id,
-                  names[r->state]);
+    code = db_run(
+        tx, e, &changed,
+        "UPDATE isolations SET state = $1, why = $2, requestor = $3, action_id = $4,"
+        " adopted = $5, posted = $6, confirmed = $7, released = $8, updated = $9,"
+        " review = $10, reminded = $11, lapsed = $12, release_id = $13, release_why = $14,"
+        " keep_until = $15 WHERE id = $16 AND state = $17",
+        "ttttiiiiiiiittiit", names[to], why, next.requestor, next.action_id, (int64_t)next.adopted,
+        next.posted, next.confirmed, next.released, now, next.review, next.reminded, next.lapsed,
+        next.release_id, next.release_why, next.keep_until, r->id, names[r->state]);
     if (code)
         return code;
     if (changed != 1)

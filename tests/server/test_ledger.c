@@ -649,13 +649,64 @@ static void test_ledger__a_rule_may_end_it_unless_another_high_alert_is_open(voi
                          rows[i].released ? ISOLATION_RELEASED : ISOLATION_ISOLATED);
         assert_string_equal(rig_told(&r, id), rows[i].released ? "requested isolated released"
                                                                : "requested isolated");
-        if (!rows[i].released) { /* and people hear why */
-            rig_pass(&r, 16 * HOUR_MS, HOUR_MS);
+        if (!rows[i].released) { /* and people hear why, when it is tried again: with the review */
+            size_t reads = rig_seen(&r, "GET", GET_ALERT OTHER_ALERT);
+
+            rig_pass(&r, 14 * HOUR_MS, HOUR_MS);
+            assert_int_equal(rig_seen(&r, "GET", GET_ALERT OTHER_ALERT), reads);
+            rig_pass(&r, 2 * HOUR_MS, HOUR_MS);
+            assert_int_equal(rig_seen(&r, "GET", GET_ALERT OTHER_ALERT), reads + 1);
             assert_string_equal(rig_told(&r, id), "requested isolated review");
             assert_non_null(strstr(last_message(&r, id), "not released by itself: alert"));
         }
         rig_close(&r);
     }
+}
+
+/* A person has said that the machine is to stay isolated: by cancelling the release at Defender. */
+static void test_ledger__a_release_that_a_person_cancelled_comes_once(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, RULES_FREE_AFTER);
+    id = isolated(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Cancelled", "null", "12:12"));
+    rig_pass(&r, 9 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+    assert_string_equal(rig_told(&r, id), "requested isolated not_released");
+    rig_pass(&r, 52 * HOUR_MS, HOUR_MS); /* people are asked; nothing happens by itself any more */
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_string_equal(rig_told(&r, id), "requested isolated not_released review overdue");
+    rig_close(&r);
+}
+
+/* A person says that it is right for a day more; then the rule has its turn. */
+static void test_ledger__an_extension_holds_against_the_rule(void **state)
+{
+    struct desk_order extend = {.who = "maria", .for_ms = DAY_MS, .machine = MACHINE};
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, RULES_FREE_AFTER);
+    (void)isolated(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+    rig_pass(&r, 7 * HOUR_MS, HOUR_MS);
+    extend.id = rig_isolation(&r).id;
+    assert_int_equal(desk_extend(r.g, &extend, NULL), ERR_OK);
+    rig_pass(&r, 23 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    rig_pass(&r, 2 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    rig_close(&r);
 }
 
 static void test_ledger__somebody_elses_isolation_never_ends_by_a_rule(void **state)
@@ -843,6 +894,8 @@ int main(void)
         cmocka_unit_test(test_ledger__somebody_elses_isolation_is_released_by_name_alone),
         cmocka_unit_test(test_ledger__an_order_needs_a_reason_and_a_machine_that_is_isolated),
         cmocka_unit_test(test_ledger__a_rule_may_end_it_unless_another_high_alert_is_open),
+        cmocka_unit_test(test_ledger__a_release_that_a_person_cancelled_comes_once),
+        cmocka_unit_test(test_ledger__an_extension_holds_against_the_rule),
         cmocka_unit_test(test_ledger__somebody_elses_isolation_never_ends_by_a_rule),
         cmocka_unit_test(test_ledger__an_absent_machine_is_isolated_when_it_is_seen),
         cmocka_unit_test(test_ledger__a_machine_that_is_seen_is_judged_anew),

@@ -530,6 +530,7 @@ void config_wipe_mail(struct config *c)
 
 struct told {
     bool people; /* somebody who can judge: by mail or a webhook */
+    bool mailed; /* by mail */
     const struct yaml_node *desk;
 };
 
@@ -540,6 +541,7 @@ static void check_email(const struct settings_reader *r, const struct yaml_node 
     bool desk = audience && audience->text && strcmp(audience->text, "desk") == 0;
 
     told->people = told->people || !desk;
+    told->mailed = told->mailed || !desk;
     if (desk)
         told->desk = email->key;
     if (!mail)
@@ -563,9 +565,11 @@ static void check_webhook(const struct settings_reader *r, const struct yaml_nod
         (void)find_webhook(r, c, to, "webhook.to", to->text);
 }
 
-void config_check_telling(const struct settings_reader *r, const struct yaml_node *rules,
+bool config_check_telling(const struct settings_reader *r, const struct yaml_node *rules,
                           const struct yaml_node *mail, const struct config *c)
 {
+    bool mailed = false;
+
     for (const struct yaml_node *rule = rules->kind == YAML_LIST ? rules->first : NULL; rule;
          rule = rule->next) {
         const struct yaml_node *steps = yaml_get(rule, "do");
@@ -585,5 +589,7 @@ void config_check_telling(const struct settings_reader *r, const struct yaml_nod
             fault(r, told.desk,
                   "email: the helpdesk is told nothing of the alert; add a step for those who are "
                   "to judge it: email: {}");
+        mailed = mailed || told.mailed;
     }
+    return mailed;
 }

@@ -92,8 +92,9 @@ enum err_code config_read_webhooks(const struct settings_reader *r, const struct
                                    struct config *c);
 enum err_code config_read_mail(const struct settings_reader *r, const struct yaml_node *map,
                                struct config *c);
-/** Has every step that tells somebody to tell, and a way to do it? mail: the part, NULL when there is none. */
-void config_check_telling(const struct settings_reader *r, const struct yaml_node *rules,
+/** Has every step that tells somebody to tell, and a way to do it? mail: the part, NULL when there is none.
+ *  Returns whether there is an email step at all for those who judge. */
+bool config_check_telling(const struct settings_reader *r, const struct yaml_node *rules,
                           const struct yaml_node *mail, const struct config *c);
 /** Wipes the secrets of both parts. */
 void config_wipe_mail(struct config *c);

@@ -130,7 +130,7 @@ static const struct setting listen_table[] = {
         .meaning = "certificate_file, key_file, client_ca_file; absent: plain HTTP"),
     ROW("max_body", SET_SIZE, listen, out.max_body, .fallback = "1MiB", .least = KIB,
         .most = 16 * KIB * KIB, .meaning = "the largest body of a request"),
-    ROW("trusted_proxies", SET_CIDR_LIST, listen, out.trusted_proxies,
+    ROW("trusted_proxies", SET_CIDR_LIST, listen, out.trusted_proxies, .may_be_empty = true,
         .meaning = "whose X-Forwarded-For counts"),
     ROW("rate", SET_NODE, listen, rate,
         .meaning = "requests, per, burst: how often one client address may knock"),
@@ -552,7 +552,6 @@ static void read_source(struct config_loading *l, const struct yaml_node *map,
                                  .loopback = settings_listen_is_local(l->config->listen.address),
                                  .tls = l->config->listen.tls.certificate_file != NULL,
                                  .client_ca_file = l->config->listen.tls.client_ca_file};
-    const struct yaml_node *networks;
     struct source in = {0};
 
     settings_read(&l->reader, map, name, source_table, &in);
@@ -581,10 +580,6 @@ static void read_source(struct config_loading *l, const struct yaml_node *map,
         read_may(l, in.may, name, out);
     out->rate = read_rate(l, in.rate, name);
     out->networks = in.networks;
-    networks = yaml_get(map, "networks");
-    if (networks && networks->kind == YAML_LIST && !networks->count)
-        fault(l, networks, "%s.networks: none are named; name them, or leave it out: anywhere",
-              name);
     out->shadow = in.mode == MODE_SHADOW;
     if (!in.verify)
         return;
@@ -747,6 +742,7 @@ enum err_code config_read_root(struct config_loading *l, const struct yaml_node 
 {
     struct config *c = l->config;
     struct top in = {0};
+    bool mailed = false;
     enum err_code code;
 
     settings_read(&l->reader, root, "", top_table, &in);
@@ -773,15 +769,19 @@ enum err_code config_read_root(struct config_loading *l, const struct yaml_node 
         return code;
     if (in.rules) {
         c->policy = policy_compile(&l->reader, in.rules, in.safety);
-        config_check_telling(&l->reader, in.rules, in.mail, c);
+        mailed = config_check_telling(&l->reader, in.rules, in.mail, c);
     }
     read_retention(l, root, in.retention_ms);
     if (!in.mail)
         note(l, root,
              "mail: there is none, so nobody is told by mail, not even of doubts and failures");
-    else if (!c->mail.to.count && c->mail.server)
-        note(l, in.mail->key,
-             "mail.to is missing: doubts and failures reach only whom a rule's own email names");
+    else if (!yaml_get(in.mail, "to") && c->mail.server)
+        note(
+            l, in.mail->key,
+            mailed
+                ? "mail.to is missing: doubts and failures reach only whom a rule's own email names"
+                : "mail.to is missing, and no rule's email names anybody: nobody is told of doubts "
+                  "and failures by mail");
     read_polling(l, in.polling);
     code = config_hunts_read(
         &l->reader,

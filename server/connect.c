@@ -162,8 +162,9 @@ static void set_entra(const struct settings_reader *reader, const struct connect
 {
     const struct setting audience_row = {
         .key = "audience", .type = SET_TEXT_LIST, .required = true};
-    const struct setting clients_row = {.key = "clients", .type = SET_TEXT_LIST};
-    const struct setting roles_row = {.key = "roles", .type = SET_TEXT_LIST};
+    const struct setting clients_row = {
+        .key = "clients", .type = SET_TEXT_LIST, .may_be_empty = true};
+    const struct setting roles_row = {.key = "roles", .type = SET_TEXT_LIST, .may_be_empty = true};
     struct text_list audience = {0}, clients = {0}, roles = {0};
     const char *role;
 

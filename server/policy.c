@@ -166,10 +166,6 @@ static void compile_step(struct compiler *c, const struct yaml_node *args, const
             break;
         case ARG_ADDRESSES:
             out->addresses = slots[i].addresses;
-            if (at && at->kind == YAML_LIST && at->count == 0)
-                yaml_fault(reader->faults, at,
-                           "%s.%s: an empty list tells nobody; leave it out for the usual ones",
-                           h->name, arg->name);
             break;
         }
     }

@@ -487,9 +487,9 @@ static bool read_list(const struct reading *x, const char *what, size_t size, vo
     if (x->node->kind == YAML_LIST) {
         first = x->node->first;
         count = x->node->count;
-        if (count == 0 && x->setting->required) {
-            yaml_fault(x->reader->faults, x->node, "%s is an empty list; expected %s", x->name,
-                       what);
+        if (count == 0 && !x->setting->may_be_empty) {
+            yaml_fault(x->reader->faults, x->node, "%s is an empty list; expected %s%s", x->name,
+                       what, x->setting->required ? "" : ", or the key left out");
             return false;
         }
     } else if ((x->node->kind == YAML_MAP && take != settings_take_entry) || x->node->null) {

@@ -44,10 +44,12 @@ static const struct setting table[] = {
     {.key = "names",
      .type = SET_TEXT_LIST,
      .offset = offsetof(struct settings, names),
+     .may_be_empty = true, /* judged below */
      .meaning = "DNS names, URIs or mail addresses of the certificates that may push"},
     {.key = "fingerprints",
      .type = SET_TEXT_LIST,
      .offset = offsetof(struct settings, fingerprints),
+     .may_be_empty = true, /* judged below */
      .meaning =
          "SHA-256 of the certificates that may push, of whatever CA; hex, with colons or not"},
     {.key = NULL},

@@ -54,6 +54,7 @@ static const struct setting table[] = {
     {.key = "components",
      .type = SET_TEXT_LIST,
      .offset = offsetof(struct settings, components),
+     .may_be_empty = true, /* judged below */
      .meaning =
          "what a signature must cover at least: \"@method\", \"@target-uri\", content-digest"},
     {.key = "url",

@@ -365,7 +365,8 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
          "2001:db8::/32\n"
          "cordon.yaml:5:44: sources.relay.networks: '10.1.0.0/8' has bits set behind its prefix of 8\n"},
         {SOURCES "    networks: []\n" TENANTS MAIL RULES,
-         "cordon.yaml:5:15: sources.relay.networks: none are named; name them, or leave it out: anywhere\n"},
+         "cordon.yaml:5:15: sources.relay.networks is an empty list; expected a list of networks, or the key left "
+         "out\n"},
         {SOURCES "    tolerance: 5m\n" TENANTS MAIL RULES,
          "cordon.yaml:5:5: sources.relay.tolerance: unknown key; expected one of tenant, verify, reply, may, rate, "
          "networks, heartbeat, mode\n"},
@@ -424,6 +425,21 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, desk: {call: x}}\n" TENANTS
              SOURCES RULES,
          "cordon.yaml:1:72: mail.desk.to is missing: whom mails with `audience: desk` go to\n"},
+        /* a list of nobody */
+        {"mail: {server: 'smtp://localhost', from: a@b.example, to: []}\n" TENANTS SOURCES RULES,
+         "cordon.yaml:1:59: mail.to is an empty list; expected a list of mail addresses, or the key left out\n"},
+        {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, desk: {to: []}}\n" TENANTS
+             SOURCES RULES,
+         "cordon.yaml:1:83: mail.desk.to is an empty list; expected a list of mail addresses\n"},
+        {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, group: {by: []}}\n" TENANTS
+             SOURCES RULES,
+         "cordon.yaml:1:84: mail.group.by is an empty list; expected a list of texts, or the key left out\n"},
+        {"webhooks: {siem: {url: 'https://x.example', secret_files: []}}\n" ALL,
+         "cordon.yaml:1:59: webhooks.siem.secret_files is an empty list; expected a list of files, or the key "
+         "left out\n"},
+        {"hunts: [{name: x, schedule: '@daily', query: a, key: [], do: [email: {to: []}]}]\n" ALL,
+         "cordon.yaml:1:54: hunts.x.key is an empty list; expected a list of texts, or the key left out\n"
+         "cordon.yaml:1:75: email.to is an empty list; expected a list of mail addresses, or the key left out\n"},
         /* webhooks */
         {"webhooks: {teams: {template: teams}}\n" ALL,
          "cordon.yaml:1:12: webhooks.teams.url_file is missing: the file with the URL that posts go to\n"},
@@ -760,6 +776,15 @@ static void test_config__notes_are_worth_a_line(void **state)
         c->notes[1],
         "mail.to is missing: doubts and failures reach only whom a rule's own email names");
     assert_null(c->notes[2]);
+    config_unref(c);
+
+    c = load(f,
+             TENANTS SOURCES "mail: {server: 'smtp://localhost:25', from: cordon@contoso.example}\n"
+                             "webhooks: {soc: {url: 'https://x.example/a', template: slack}}\n"
+                             "rules: [{name: tell, do: [webhook: {to: soc}]}]\n");
+    assert_string_equal(c->notes[0], "mail.to is missing, and no rule's email names anybody: "
+                                     "nobody is told of doubts and failures by mail");
+    assert_null(c->notes[1]);
     config_unref(c);
 }
 

@@ -752,7 +752,7 @@ static void test_question__a_rule_that_asks_for_nothing_is_a_fault(void **state)
         {"[ask: {within: 8d}, isolate: {}]", "ask.within: 8d is too much"},
         {"[ask: {people: 0}, isolate: {}]", "ask.people: 0 is too little"},
         {"[ask: {people: two}, isolate: {}]", "ask.people: expected a whole number"},
-        {"[ask: {approvers: []}, isolate: {}]", "ask.approvers: an empty list tells nobody"},
+        {"[ask: {approvers: []}, isolate: {}]", "ask.approvers is an empty list"},
         {"[ask: {approvers: [nobody]}, isolate: {}]", "ask.approvers"},
         {"[ask: {approver: a@x.example}, isolate: {}]", "did you mean ask.approvers?"},
         {"[ask: {reason: mine}, isolate: {}]", "ask.reason: unknown key"},

@@ -350,6 +350,7 @@ static void test_http_signature__names_what_is_wrong_with_its_settings(void **st
         {"[{http_signature: {public_keys: '" K1 "'}}]", "is a secret"},
         {"[{http_signature: {public_keys: whpk_x}}]", "32 bytes"},
         {"[{http_signature: {secret_files: k1, components: []}}]", "over nothing"},
+        {"[{http_signature: {secret_files: k1, key_ids: []}}]", "key_ids is an empty list"},
         {"[{http_signature: {secret_files: k1, components: ['@status']}}]", "is no component"},
         {"[{http_signature: {secret_files: k1, components: [Date]}}]", "lower case"},
         {"[{http_signature: {secret_files: k1, components: ['']}}]", "component"},

@@ -41,6 +41,22 @@ static enum err_code go_on(struct db_tx *tx, struct arena *arena, struct case_re
     return code ? code : work_put(tx, c->id, WORK_CASE, WORK_NORMAL, now, now, NULL, e);
 }
 
+/* Has a step that was to tell people found nobody to tell? */
+static enum err_code find_unheard(struct db_tx *tx, struct arena *arena,
+                                  const struct case_record *c, bool *ret, struct err *e)
+{
+    struct step_record *steps;
+    size_t n = 0;
+    enum err_code code = case_steps(tx, arena, c->id, &steps, &n, e);
+
+    for (size_t i = 0; i < n && !code; i++) {
+        const struct handler *h = handler_find(steps[i].handler);
+
+        *ret = *ret || (h && !h->acts && steps[i].state == STEP_FAILED);
+    }
+    return code;
+}
+
 enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
                          struct arena *arena, struct case_record *c, int64_t now, struct err *e)
 {
@@ -50,6 +66,7 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
     size_t n_steps;
     AUTO(json_freep) struct json *doc = NULL;
     struct facts facts;
+    bool owed = c->told != NULL; /* the end */
     enum err_code code = ERR_OK;
 
     if (c->isolation) {
@@ -85,15 +102,20 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
         if (code)
             return code;
     }
-    /* Who was told that it is late is owed the end; else a rule that mails nobody hears of bad news only. */
+    if (n.kind != NOTICE_ALERT && !owed)
+        code = find_unheard(tx, arena, c, &owed, e);
+    if (code)
+        return code;
+    /* Who was told that it is late is owed the end, and so are those who could not be told of its beginning; else a
+     * rule that mails nobody hears of bad news only. */
     if (notice_was_told(c, NOTICE_LATE) ||
         (n.kind != NOTICE_ALERT && !notice_was_told(c, n.kind) &&
-         (c->told || n.kind == NOTICE_NOT_ISOLATED || n.kind == NOTICE_ACTION_FAILED))) {
+         (owed || n.kind == NOTICE_NOT_ISOLATED || n.kind == NOTICE_ACTION_FAILED))) {
         if (c->facts && !json_parse(c->facts, strlen(c->facts), &doc, NULL) &&
             !facts_read(doc, &facts, NULL))
             n.facts = &facts;
         code = notice_put(tx, g, rt, arena, &n, now, e);
-    } else if (!code && c->isolation) {
+    } else if (c->isolation) {
         code = channels_settle(tx, g, rt, arena, &n, now, e);
     }
     return code ? code : go_on(tx, arena, c, now, e);

@@ -106,6 +106,13 @@ static bool is_state(enum notice_kind kind)
     return kind == NOTICE_REQUESTED || kind == NOTICE_ISOLATED || kind == NOTICE_NOT_ISOLATED;
 }
 
+static const char *no_webhook(struct arena *arena, const char *name)
+{
+    const char *why = arena_fmt(arena, "there is no webhook '%.60s' any more", name);
+
+    return why ? why : "there is no such webhook any more";
+}
+
 /* Says n to one webhook, unless it knows that. */
 static enum err_code tell_webhook(struct db_tx *tx, struct engine *g, struct runtime *rt,
                                   struct arena *arena, const struct notice *n, const char *name,
@@ -119,7 +126,7 @@ static enum err_code tell_webhook(struct db_tx *tx, struct engine *g, struct run
     if (!w) {
         log_event(LOG_WARN, "nobody_told", LOG_ID("case", n->c->id),
                   LOG_STR("kind", notice_kind_name(n->kind)), LOG_STR("webhook", name),
-                  LOG_STR("why", "there is no such webhook any more"));
+                  LOG_STR("why", no_webhook(arena, name)));
         return ERR_OK;
     }
     code = notice_channel(tx, arena, n->c->id, w->way, &first, &last, &kind, e);
@@ -237,13 +244,18 @@ static enum err_code tell_all(struct db_tx *tx, struct engine *g, struct runtime
 enum err_code channel_step(struct db_tx *tx, struct engine *g, struct runtime *rt,
                            struct arena *arena, const struct notice *n, int64_t now, struct err *e)
 {
+    const char *nobody = n->desk                                  ? helpdesk_nobody(rt, n->n_to)
+                         : config_webhook(rt->config, n->webhook) ? NULL
+                                                                  : no_webhook(arena, n->webhook);
     struct case_record c = *n->c;
     enum err_code code;
 
+    if (n->ret_nobody)
+        *n->ret_nobody = nobody;
     if (n->desk) /* it judges nothing: what those know who do stays what it was */
         return tell_desk(tx, g, rt, arena, n, n->to, n->n_to, now, e);
     code = tell_webhook(tx, g, rt, arena, n, n->webhook, now, e);
-    return code || c.told ? code : case_told(tx, &c, notice_kind_name(n->kind), e);
+    return code || nobody || c.told ? code : case_told(tx, &c, notice_kind_name(n->kind), e);
 }
 
 enum err_code channels_tell(struct db_tx *tx, struct engine *g, struct runtime *rt,

@@ -41,6 +41,13 @@ bool helpdesk_cares(enum notice_kind kind, bool told)
     return told || kind == NOTICE_REQUESTED || kind == NOTICE_ISOLATED;
 }
 
+const char *helpdesk_nobody(const struct runtime *rt, size_t n_to)
+{
+    if (!rt->config->mail.server)
+        return "no helpdesk to write to: there is no mail server";
+    return n_to ? NULL : "no helpdesk to write to: the step names none, and mail.desk is not set";
+}
+
 enum err_code helpdesk_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
                            struct arena *arena, const struct notice *n, const char *const *to,
                            size_t n_to, int64_t first, int64_t last, int64_t now, struct err *e)
@@ -66,9 +73,9 @@ enum err_code helpdesk_put(struct db_tx *tx, struct engine *g, struct runtime *r
     struct letter l;
     enum err_code code;
 
-    if (!mail->server || !n_to) {
+    if (helpdesk_nobody(rt, n_to)) {
         log_event(LOG_WARN, "nobody_told", LOG_ID("case", n->c->id), LOG_STR("kind", r.kind),
-                  LOG_STR("why", "there is no helpdesk to write to"));
+                  LOG_STR("why", helpdesk_nobody(rt, n_to)));
         return ERR_OK;
     }
     notice_gist(n, rt, arena, &gist);

@@ -96,6 +96,20 @@ static const char *conversation(const struct notice *n, struct arena *a)
     return arena_fmt(a, "%s case %s", n->c->tenant, id_format(n->c->id, case_id));
 }
 
+/* Nobody hears of it: the log does, and whoever asked for the notice. */
+static void nobody(const struct notice *n, const struct config_mail *mail)
+{
+    const char *why = !mail->server
+                          ? "nobody to write to: there is no mail server"
+                          : "nobody to write to: the step names nobody, and mail.to is not set";
+
+    log_event(LOG_WARN, "nobody_told", LOG_ID("case", n->c->id),
+              LOG_STR("kind", notice_kind_name(n->kind)), LOG_STR("news", n->why),
+              LOG_STR("why", why));
+    if (n->ret_nobody)
+        *n->ret_nobody = why;
+}
+
 /* All that a notice is before it is stored. */
 struct draft {
     struct notice n;
@@ -186,9 +200,8 @@ enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
     if (code)
         return code;
     if (!rt->config->mail.server || !(q ? messages : d.post.n_to)) {
-        log_event(LOG_WARN, "nobody_told", LOG_ID("case", c.id), LOG_STR("kind", kind),
-                  LOG_STR("why", n->why));
-        return case_told(tx, &c, kind, e);
+        nobody(n, &rt->config->mail);
+        return ERR_OK;
     }
     code = fill(tx, rt, arena, &d, e);
     for (size_t i = 0; i < messages && !code; i++) {

@@ -63,12 +63,15 @@ struct notice {
     const char *webhook;        /* to this one, and no mail; NULL: mail */
     bool desk;                  /* to the users' helpdesk: nothing of the alert */
     bool aside; /* says nothing of the isolation: what people know of that stays what it was */
+    const char **
+        ret_nobody; /* set to a sentence when there turns out to be nobody to tell, static or in the arena;
+                                NULL: the log line is enough */
 };
 
 /**
  * Inside a transaction: composes the notice, stores it with its work and notes on the case what people
- * know now. Without mail configured or anybody to write to it logs so and returns ERR_OK: the rules
- * name nobody. Kick the engine after the commit.
+ * know now. Without mail configured or anybody to write to it logs so, says it in n->ret_nobody and returns ERR_OK;
+ * people know then what they knew before. Kick the engine after the commit.
  */
 enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
                          struct arena *arena, const struct notice *n, int64_t now, struct err *e);

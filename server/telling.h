@@ -12,10 +12,12 @@ struct telling {
     struct notice n; /* whom and how, by the handler; kind, why and isolation are filled here */
     struct isolation_record isolation;
     struct mute_hold mute; /* filled here, too */
+    const char *nobody;    /* and this: why there is nobody to tell; NULL: there is */
     int64_t now;
 };
 
-/** Stores the notice, unless a silence withholds it, ends the step, kicks the engine. */
+/** Stores the notice, unless a silence withholds it, ends the step, kicks the engine. Where there is nobody to tell the
+ *  step has failed. */
 enum outcome telling_run(struct telling *t, struct err *e);
 
 #endif

@@ -8,6 +8,8 @@
 #include "preview.h"
 #include "template.h"
 
+#define LINE_MAX_CHARS 1000
+
 static void no_line(enum log_level level, const char *line, void *ctx)
 {
     (void)level;
@@ -283,6 +285,91 @@ static void test_notice__the_preview_is_the_mail(void **state)
     tear_down(&r);
 }
 
+/* ---- when there is nobody ------------------------------------------------------------------------- */
+
+/* Keeps the last line that says that nobody was told. */
+static void keep_nobody(enum log_level level, const char *line, void *ctx)
+{
+    (void)level;
+    if (strstr(line, "nobody_told"))
+        (void)snprintf(ctx, LINE_MAX_CHARS, "%s", line);
+}
+
+/* Has another configuration come into force between the verdict and its steps? */
+static void test_notice__a_step_that_reaches_nobody_is_not_done(void **state)
+{
+    static const struct {
+        const char *steps, *why;
+    } rows[] = {
+        {"[email: {}]", "nobody to write to: the step names nobody, and mail.to is not set"},
+        {"[webhook: {to: soc}]", "there is no webhook 'soc' any more"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char line[LINE_MAX_CHARS] = "", rules[300];
+        struct step_record *steps;
+        struct runtime *rt;
+        size_t n = 0;
+        struct rig r;
+        int64_t id;
+
+        (void)snprintf(rules, sizeof rules,
+                       "webhooks: {soc: {url: 'https://x.example/a', template: slack}}\n"
+                       "rules: [{name: tell, do: %s}]\n",
+                       rows[i].steps);
+        rig_open(&r, rules);
+        log_divert(keep_nobody, line);
+        rig_afresh(&r);
+        rt = rig_runtime(&r, rules);
+        rt->config->mail.to.count = 0;
+        rt->config->n_webhooks = 0;
+        engine_use(r.g, rt);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(store_case_steps(r.store, r.arena, id, &steps, &n, NULL), ERR_OK);
+        assert_int_equal(n, 1);
+        assert_int_equal(steps[0].state, STEP_FAILED);
+        assert_string_equal(steps[0].why, rows[i].why);
+        assert_non_null(strstr(line, rows[i].why));
+        assert_string_equal(rig_told(&r, id), "");
+        assert_null(rig_case(&r, id).told);
+        tear_down(&r);
+    }
+}
+
+/* Nobody could be told that the isolation was asked for: how it ended is owed to those who can be told by then. */
+static void test_notice__who_could_not_be_told_is_told_the_end(void **state)
+{
+    struct runtime *rt;
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL);
+    log_divert(no_line, NULL);
+    rig_afresh(&r);
+    rt = rig_runtime(&r, RULES_ISOLATE_AND_MAIL);
+    rt->config->mail.to.count = 0;
+    engine_use(r.g, rt);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_int_equal(rig_case(&r, id).state, CASE_WAITING);
+    assert_null(rig_case(&r, id).told);
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+    hands_turn(&r.hands, MINUTE_MS);
+    (void)rig_work(&r);
+    assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+    assert_string_equal(rig_told(&r, id), "isolated");
+    tear_down(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +379,8 @@ int main(void)
         cmocka_unit_test(test_notice__facts_come_first),
         cmocka_unit_test(test_notice__templates_of_the_configuration),
         cmocka_unit_test(test_notice__the_preview_is_the_mail),
+        cmocka_unit_test(test_notice__a_step_that_reaches_nobody_is_not_done),
+        cmocka_unit_test(test_notice__who_could_not_be_told_is_told_the_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

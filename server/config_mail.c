@@ -531,6 +531,7 @@ void config_wipe_mail(struct config *c)
 struct told {
     bool people; /* somebody who can judge: by mail or a webhook */
     bool mailed; /* by mail */
+    bool asked;  /* people are asked before, and told what came of it */
     const struct yaml_node *desk;
 };
 
@@ -565,6 +566,19 @@ static void check_webhook(const struct settings_reader *r, const struct yaml_nod
         (void)find_webhook(r, c, to, "webhook.to", to->text);
 }
 
+/* contract: a person is told of every alert, or a rule says why not; one that says nothing may be meant so. */
+static void note_silence(const struct settings_reader *r, const struct yaml_node *rule)
+{
+    const struct yaml_node *name = yaml_get(rule, "name");
+
+    if (name && name->kind == YAML_SCALAR && name->text)
+        yaml_fault(
+            r->notes, name,
+            "rule %.64s tells nobody what it does: people hear of it only when that fails; add a step "
+            "that tells them, such as email: {}",
+            name->text);
+}
+
 bool config_check_telling(const struct settings_reader *r, const struct yaml_node *rules,
                           const struct yaml_node *mail, const struct config *c)
 {
@@ -584,11 +598,14 @@ bool config_check_telling(const struct settings_reader *r, const struct yaml_nod
                 check_email(r, email, mail, &told);
             if (webhook)
                 check_webhook(r, webhook, c, &told);
+            told.asked = told.asked || yaml_get(step, "ask");
         }
         if (told.desk && !told.people)
             fault(r, told.desk,
                   "email: the helpdesk is told nothing of the alert; add a step for those who are "
                   "to judge it: email: {}");
+        if (steps && !told.people && !told.desk && !told.asked && r->notes)
+            note_silence(r, rule);
         mailed = mailed || told.mailed;
     }
     return mailed;

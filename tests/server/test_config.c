@@ -820,8 +820,8 @@ static void test_config__rules_that_act_on_nothing_are_noted(void **state)
 {
     static const char rules[] =
         "rules:\n"
-        "- {name: a, when: {source: relay, alert.severity: High}, do: [isolate: {}]}\n"
-        "- {name: b, when: {alert.severity: High}, do: [isolate: {}]}\n"
+        "- {name: a, when: {source: relay, alert.severity: High}, do: [isolate: {}, email: {}]}\n"
+        "- {name: b, when: {alert.severity: High}, do: [isolate: {}, email: {}]}\n"
         "- {name: c, when: {source: relay}, do: [email: {}]}\n";
     static const struct {
         const char *source, *note;
@@ -842,6 +842,40 @@ static void test_config__rules_that_act_on_nothing_are_noted(void **state)
             assert_string_equal(c->notes[0], rows[i].note);
         assert_null(c->notes[rows[i].note ? 1 : 0]);
         assert_int_equal(config_source(c, "relay")->shadow, i == 1);
+        config_unref(c);
+    }
+}
+
+static void test_config__rules_that_tell_nobody_are_noted(void **state)
+{
+    static const char hooks[] = "webhooks: {soc: {url: 'https://x.example/a', template: slack}}\n";
+    static const struct {
+        const char *steps;
+        bool noted;
+    } rows[] = {
+        {"[isolate: {}]", true},
+        {"[annotate: {status: in_progress}, tag: {add: seen}]", true},
+        {"[isolate: {}, email: {}]", false},
+        {"[isolate: {}, webhook: {to: soc}]", false},
+        {"[ask: {}, isolate: {}]", false}, /* who is asked is told what came of it */
+        {"[email: {}]", false},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        AUTO(buf_clear) struct buf text = BUF_INIT(65536);
+        struct config *c;
+
+        buf_addf(&text, "%s%s%s%srules:\n- when: {alert.severity: High}\n  name: a\n  do: %s\n",
+                 SOURCES, TENANTS, MAIL, hooks, rows[i].steps);
+        c = load(f, buf_text(&text));
+        assert_true(!rows[i].noted == !c->notes[0]);
+        if (rows[i].noted)
+            assert_string_equal(
+                c->notes[0],
+                "rule a tells nobody what it does: people hear of it only when that fails; "
+                "add a step that tells them, such as email: {}");
+        assert_true(!rows[i].noted || !c->notes[1]);
         config_unref(c);
     }
 }
@@ -1150,6 +1184,7 @@ int main(void)
         TEST(notes_are_worth_a_line),
         TEST(the_environment_fills_in),
         TEST(rules_that_act_on_nothing_are_noted),
+        TEST(rules_that_tell_nobody_are_noted),
         TEST(the_starter_lacks_its_secrets_and_nothing_else),
         TEST(a_reload_says_what_needs_a_restart),
         TEST(a_first_client_certificate_needs_a_restart),

@@ -12,12 +12,23 @@
 static const char *const words[] = {"unchanged", "new", "in_progress", "resolved", NULL};
 static const char *const statuses[] = {NULL, "New", "InProgress", "Resolved"}; /* section 2.3 */
 
+enum { COMMENT, STATUS, ASSIGNEE };
+
 static const struct handler_arg args[] = {
-    {"comment", ARG_TEXT, NULL, NULL, "added to the alert's comments"},
-    {"status", ARG_WORD, words, NULL, "unchanged, new, in_progress or resolved"},
-    {"assignee", ARG_TEXT, NULL, NULL, "whose alert it is: a user's address"},
+    [COMMENT] = {"comment", ARG_TEXT, NULL, NULL, "added to the alert's comments"},
+    [STATUS] = {"status", ARG_WORD, words, NULL, "unchanged, new, in_progress or resolved"},
+    [ASSIGNEE] = {"assignee", ARG_TEXT, NULL, NULL, "whose alert it is: a user's address"},
     {0},
 };
+
+static enum err_code check(const struct handler_given *given, size_t *ret_at, struct err *e)
+{
+    *ret_at = HANDLER_WHOLE;
+    if (*given[COMMENT].text || *given[ASSIGNEE].text || strcmp(given[STATUS].text, words[0]) != 0)
+        return ERR_OK;
+    return err_set(e, ERR_INVALID,
+                   "expected a comment, a status or an assignee to write, found none");
+}
 
 static bool has_comment(const struct json *alert, const char *comment)
 {
@@ -51,16 +62,24 @@ static enum outcome run(struct step *s, struct err *e)
     for (size_t i = 0; word && words[i]; i++)
         if (strcmp(words[i], word) == 0)
             status = statuses[i];
+    if (comment && !*comment)
+        comment = NULL;
+    if (assignee && !*assignee)
+        assignee = NULL;
+    if (!comment && !status && !assignee) {
+        (void)err_set(e, ERR_REFUSED, "nothing to write: comment and assignee came out empty");
+        return OUTCOME_REFUSED;
+    }
     defender_read(s->tenant->defender, s->c->alert_id, NULL, DEFENDER_READ_ALERT, &reads);
     code = reads.alert_code;
     if (code) {
         *e = reads.alert_err;
     } else {
-        if (comment && (!*comment || has_comment(reads.alert, comment)))
+        if (comment && has_comment(reads.alert, comment))
             comment = NULL;
         if (status && is_so(reads.alert, "status", status))
             status = NULL;
-        if (assignee && (!*assignee || is_so(reads.alert, "assignedTo", assignee)))
+        if (assignee && is_so(reads.alert, "assignedTo", assignee))
             assignee = NULL;
         if (comment || status || assignee)
             code = defender_update_alert(s->tenant->defender, s->c->alert_id, status, assignee,
@@ -76,5 +95,6 @@ const struct handler handler_annotate = {
     .permission = "Alert.ReadWrite.All",
     .acts = true,
     .args = args,
+    .check = check,
     .run = run,
 };

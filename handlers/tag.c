@@ -8,11 +8,27 @@
 
 #include "action.h"
 
+enum { ADD, REMOVE };
+
 static const struct handler_arg args[] = {
-    {"add", ARG_TEXT, NULL, NULL, "the tag it gets"},
-    {"remove", ARG_TEXT, NULL, NULL, "the tag it loses"},
+    [ADD] = {"add", ARG_TEXT, NULL, NULL, "the tag it gets"},
+    [REMOVE] = {"remove", ARG_TEXT, NULL, NULL, "the tag it loses"},
     {0},
 };
+
+static enum err_code check(const struct handler_given *given, size_t *ret_at, struct err *e)
+{
+    const char *add = given[ADD].text, *gone = given[REMOVE].text;
+
+    if (!*add && !*gone)
+        return err_set(e, ERR_INVALID,
+                       "expected the tag to add, or the one to remove, found neither");
+    *ret_at = REMOVE;
+    return strcmp(add, gone) == 0
+               ? err_set(e, ERR_INVALID, "expected another tag than the one to add, found '%.60s'",
+                         gone)
+               : ERR_OK;
+}
 
 static bool has_tag(const struct json *machine, const char *tag)
 {
@@ -55,5 +71,6 @@ const struct handler handler_tag = {
     .permission = "Machine.ReadWrite.All",
     .acts = true,
     .args = args,
+    .check = check,
     .run = run,
 };

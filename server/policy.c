@@ -95,12 +95,48 @@ static void set_range(const struct handler_arg *arg, struct setting *row)
     }
 }
 
-/* args: the map in the file; NULL: nothing is set. */
-static void compile_step(struct compiler *c, const struct yaml_node *args, const struct handler *h,
+/* Could a step with these settings ever do its work? at: where it stands. */
+static void check_step(struct compiler *c, const struct yaml_node *at, const struct yaml_node *args,
+                       const struct handler *h, const struct slot *slots)
+{
+    size_t n = count_args(h), wrong = HANDLER_WHOLE;
+    struct handler_given *given = arena_array(c->reader->arena, n + 1, sizeof *given);
+    const struct yaml_node *node;
+    struct err e;
+
+    if (!given) {
+        (void)no_memory(c, at);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct handler_arg *arg = &h->args[i];
+        const char *text = arg->type == ARG_WORD   ? arg->words[slots[i].word]
+                           : arg->type == ARG_TEXT ? slots[i].text
+                                                   : NULL;
+
+        given[i] = (struct handler_given){
+            .text = text ? text : "",
+            .open = text && arg->type == ARG_TEXT && strstr(text, "{{"),
+            .number = slots[i].number,
+            .addresses = (const char *const *)slots[i].addresses.items,
+            .n_addresses = slots[i].addresses.count,
+        };
+    }
+    if (!h->check(given, &wrong, &e))
+        return;
+    node = wrong == HANDLER_WHOLE ? NULL : yaml_get(args, h->args[wrong].name);
+    yaml_fault(c->reader->faults, node ? node : at, "%s%s%s: %s", h->name, node ? "." : "",
+               node ? h->args[wrong].name : "", e.text);
+}
+
+/* args: the map in the file; NULL: nothing is set. at_step: where the step stands; NULL: nowhere. */
+static void compile_step(struct compiler *c, const struct yaml_node *at_step,
+                         const struct yaml_node *args, const struct handler *h,
                          struct policy_step *ret)
 {
     const struct settings_reader *reader = c->reader;
-    size_t n = count_args(h);
+    const struct yaml_node *place = args ? args : at_step;
+    size_t n = count_args(h), before = reader->faults->count;
     struct setting *table = arena_array(reader->arena, n + 1, sizeof *table);
     struct slot *slots = arena_array(reader->arena, n + 1, sizeof *slots);
 
@@ -142,7 +178,7 @@ static void compile_step(struct compiler *c, const struct yaml_node *args, const
         case ARG_TEXT:
             if (arg->fallback == handler_required) {
                 if (!slots[i].text || !*slots[i].text)
-                    yaml_fault(reader->faults, at ? at : args, "%s.%s is missing", h->name,
+                    yaml_fault(reader->faults, at ? at : place, "%s.%s is missing", h->name,
                                arg->name);
                 else
                     compile_text(c, at, h, slots[i].text, out);
@@ -169,6 +205,8 @@ static void compile_step(struct compiler *c, const struct yaml_node *args, const
             break;
         }
     }
+    if (h->check && reader->faults->count == before)
+        check_step(c, at_step, args, h, slots);
 }
 
 /* Which handler a step names, or NULL with a fault noted. */
@@ -309,7 +347,8 @@ static void compile_steps(struct compiler *c, const struct yaml_node *list,
             rule->asks = true;
         }
         /* `email:` is `email: {}` */
-        compile_step(c, named->kind == YAML_SCALAR && named->null ? NULL : named, h, step);
+        compile_step(c, named->key, named->kind == YAML_SCALAR && named->null ? NULL : named, h,
+                     step);
         if (yaml_get(n, "if"))
             compile_if(c, yaml_get(n, "if"), rule, step);
         if (yaml_get(n, "on_failure"))
@@ -598,7 +637,8 @@ static void compile_ask(struct compiler *c, const struct yaml_node *node)
 
     if (!ask) /* a test's own table of handlers */
         return;
-    compile_step(c, node && node->kind == YAML_SCALAR && node->null ? NULL : node, ask, &p->ask);
+    compile_step(c, node ? node->key : NULL,
+                 node && node->kind == YAML_SCALAR && node->null ? NULL : node, ask, &p->ask);
     p->asks_in_doubt = node != NULL;
     for (size_t i = 0; p->ask.args && i < p->ask.n_args; i++) {
         const struct policy_arg *arg = &p->ask.args[i];
@@ -788,7 +828,7 @@ const struct policy *policy_compile(const struct settings_reader *reader,
     compile_safety(&c, safety);
     c.policy->tell.name = TELL;
     if (tell)
-        compile_step(&c, NULL, tell, &c.policy->tell);
+        compile_step(&c, NULL, NULL, tell, &c.policy->tell);
     if (reader->faults->count == before)
         name_policy(&c, rules, safety);
     return reader->faults->count == before ? c.policy : NULL;

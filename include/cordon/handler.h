@@ -9,6 +9,8 @@
 #define CORDON_HANDLER_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "err.h"
 
@@ -45,12 +47,27 @@ struct handler_arg {
     const char *meaning;
 };
 
+/* What the file gives an argument, or its default; which of them is set follows from the argument's type. */
+struct handler_given {
+    const char *text; /* ARG_TEXT, ARG_WORD: "" where there is none */
+    bool open;        /* text holds {{field}}: what it comes to is known when the verdict is made */
+    int64_t number;   /* ARG_NUMBER; ARG_DURATION: in ms */
+    const char *const *addresses;
+    size_t n_addresses;
+};
+
+/* At no argument alone: *ret_at of a check. */
+#define HANDLER_WHOLE SIZE_MAX
+
 struct handler {
     const char *name;
     const char *meaning;
     const char *permission;         /* Defender application permission; NULL: none */
     bool acts;                      /* changes something at Defender: withheld in doubt */
     const struct handler_arg *args; /* ends with name NULL */
+    /* Whether a step with these settings, each good for itself, can ever do its work; given: one for each of args. e: what
+     * was expected and what was found; *ret_at: the argument to point at, or HANDLER_WHOLE. NULL: it always can. */
+    enum err_code (*check)(const struct handler_given *given, size_t *ret_at, struct err *e);
     enum outcome (*run)(struct step *s, struct err *e);
 };
 

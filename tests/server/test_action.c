@@ -375,15 +375,18 @@ static void test_action__an_alert_is_written_on_once(void **state)
 {
     static const struct {
         const char *step, *alert, *body; /* body NULL: nothing is to be written */
+        const char *why;                 /* NULL: it is done */
     } rows[] = {
         {"annotate: {comment: 'seen by cordon', status: in_progress, assignee: a@b.example}", "",
-         "{\"status\":\"InProgress\",\"assignedTo\":\"a@b.example\",\"comment\":\"seen by cordon\"}"},
+         "{\"status\":\"InProgress\",\"assignedTo\":\"a@b.example\",\"comment\":\"seen by cordon\"}",
+         NULL},
         {"annotate: {comment: 'seen by cordon', status: in_progress}",
          ",\"status\":\"InProgress\",\"comments\":[{\"comment\":\"other\"},{\"comment\":null}]",
-         "{\"comment\":\"seen by cordon\"}"},
+         "{\"comment\":\"seen by cordon\"}", NULL},
         {"annotate: {comment: 'seen by cordon', status: resolved}",
-         ",\"status\":\"Resolved\",\"comments\":[{\"comment\":\"seen by cordon\"}]", NULL},
-        {"annotate: {status: unchanged}", "", NULL},
+         ",\"status\":\"Resolved\",\"comments\":[{\"comment\":\"seen by cordon\"}]", NULL, NULL},
+        {"annotate: {comment: '{{alert.mitre}}'}", ",\"mitreTechniques\":[]", NULL,
+         "nothing to write: comment and assignee came out empty"},
     };
 
     (void)state;
@@ -407,7 +410,9 @@ static void test_action__an_alert_is_written_on_once(void **state)
         print_message("  %s\n", rows[i].step);
         assert_int_equal(rig_seen(&r, "PATCH", GET_ALERT), rows[i].body ? 1 : 0);
         assert_string_equal(body_of(&r, "PATCH", GET_ALERT), rows[i].body ? rows[i].body : "");
-        assert_int_equal(step_of(&r, id, 0).state, STEP_DONE);
+        assert_int_equal(step_of(&r, id, 0).state, rows[i].why ? STEP_FAILED : STEP_DONE);
+        if (rows[i].why)
+            assert_string_equal(step_of(&r, id, 0).why, rows[i].why);
         rig_close(&r);
     }
 }

@@ -546,6 +546,69 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
     }
 }
 
+/* What every setting of a step alone does not show. */
+static void test_config__a_step_that_could_never_work_is_a_fault(void **state)
+{
+    static const struct {
+        const char *step, *fault; /* NULL: there is none */
+    } rows[] = {
+        {"tag: {}", "2:5: tag: expected the tag to add, or the one to remove, found neither"},
+        {"tag: ", "2:5: tag: expected the tag to add, or the one to remove, found neither"},
+        {"tag: {add: '', remove: ''}",
+         "2:5: tag: expected the tag to add, or the one to remove, found neither"},
+        {"tag: {add: a, remove: a}",
+         "2:27: tag.remove: expected another tag than the one to add, found 'a'"},
+        {"tag: {add: a, remove: b}", NULL},
+        {"tag: {add: '{{machine.name}}'}", NULL},
+        {"stop_file: {sha1: abc}",
+         "2:23: stop_file.sha1: expected a SHA-1, 40 hexadecimal digits, found 'abc'"},
+        {"stop_file: {sha1: da39a3ee5e6b4b0d3255bfef95601890afd8070g}",
+         "2:23: stop_file.sha1: expected a SHA-1, 40 hexadecimal digits, found "
+         "'da39a3ee5e6b4b0d3255bfef95601890afd8070g'"},
+        {"stop_file: {sha1: da39a3ee5e6b4b0d3255bfef95601890afd80709}", NULL},
+        {"stop_file: {sha1: '{{alert.title}}'}", NULL},
+        {"stop_file: ", "2:5: stop_file.sha1 is missing"},
+        {"annotate: {}",
+         "2:5: annotate: expected a comment, a status or an assignee to write, found none"},
+        {"annotate: {status: unchanged}",
+         "2:5: annotate: expected a comment, a status or an assignee to write, found none"},
+        {"annotate: {status: resolved}", NULL},
+        {"annotate: {comment: '{{alert.title}}'}", NULL},
+        {"ask: {people: 5, approvers: [a@b.example]}",
+         "2:19: ask.people: expected at most as many as approvers names, which is 1, found 5"},
+        {"ask: {people: 2, approvers: [a@b.example, A@B.Example]}",
+         "2:19: ask.people: expected at most as many as approvers names, which is 1, found 2"},
+        {"ask: {people: 2, approvers: [a@b.example, A@B.Example, c@b.example]}", NULL},
+        {"ask: {people: 5}", NULL}, /* of mail.to, which may be a list of people */
+        /* one fault is enough */
+        {"stop_file: {sha: abc}", NULL},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        AUTO(buf_clear) struct buf text = BUF_INIT(65536), out = BUF_INIT(65536);
+        struct config *config = NULL;
+        struct yaml_faults faults;
+        struct err e = {0};
+
+        buf_addf(&text, "rules: [{name: a, do: [\n  { %s },\n  isolate: {}, email: {}]}]\n%s%s%s",
+                 rows[i].step, TENANTS, SOURCES, MAIL);
+        put_file(f, "cordon.yaml", buf_text(&text));
+        (void)config_load(f->file, no_env, f->arena, &config, &faults, &e);
+        config_unref(config);
+        list_faults(f, &faults, &out);
+        print_message("  %s\n", rows[i].step);
+        if (strstr(rows[i].step, "sha:"))
+            assert_int_equal(faults.count,
+                             2); /* the key that is unknown, and the one that is missing */
+        else
+            assert_int_equal(faults.count, rows[i].fault ? 1 : 0);
+        if (rows[i].fault)
+            assert_string_equal(buf_text(&out),
+                                arena_fmt(f->arena, "cordon.yaml:%s\n", rows[i].fault));
+    }
+}
+
 static void test_config__the_wrong_severity_is_corrected(void **state)
 {
     struct fixture *f = *state;
@@ -1177,6 +1240,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(every_fault_is_named_with_its_place),
+        TEST(a_step_that_could_never_work_is_a_fault),
         TEST(the_wrong_severity_is_corrected),
         TEST(a_file_that_cannot_be_read_is_no_fault_of_its_text),
         TEST(defaults_and_clouds),

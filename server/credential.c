@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base64.h"
+#include "file.h"
 #include "rest.h"
 
 #define ASSERTION_S   600 /* section 1.3: five to ten minutes */
@@ -200,14 +201,15 @@ static enum err_code by_file(void *ctx, const struct token_grant *g, struct buf 
 {
     const struct config_tenant *t = ctx;
     AUTO(token_clear) struct buf text = BUF_INIT(ASSERTION_MAX);
-    FILE *f = fopen(t->federated_token_file, "re");
+    int error = 0;
+    FILE *f = file_open_stream(t->federated_token_file, &error);
     char bytes[4096];
     size_t n;
 
     (void)g;
     if (!f)
-        return err_set(e, ERR_AGAIN, "federated_token_file: cannot read %s",
-                       t->federated_token_file);
+        return err_set(e, ERR_AGAIN, "federated_token_file: cannot read %s: %s",
+                       t->federated_token_file, file_why(error));
     while ((n = fread(bytes, 1, sizeof bytes, f)) > 0)
         buf_add(&text, bytes, n);
     explicit_bzero(bytes, sizeof bytes);

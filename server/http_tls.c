@@ -1,8 +1,6 @@
 /* http_tls.c - see http_tls.h. */
 #include "http_tls.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <gnutls/x509.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -10,6 +8,7 @@
 #include <unistd.h>
 
 #include "auto.h"
+#include "file.h"
 #include "buf.h"
 
 #define PEM_MAX   (1024 * 1024) /* bytes of a certificate or key file */
@@ -27,11 +26,11 @@ struct http_tls_pair {
 static enum err_code read_pem(const char *path, struct buf *out, struct err *e)
 {
     AUTO(auto_free) char *piece = malloc(8192);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int error = 0, fd = file_open(path, NULL, &error);
     ssize_t n = -1;
 
     if (fd < 0)
-        return err_set(e, ERR_INVALID, "%s: %s", path, strerrordesc_np(errno));
+        return err_set(e, ERR_INVALID, "%s: %s", path, file_why(error));
     while (piece && (n = read(fd, piece, 8192)) > 0)
         buf_add(out, piece, (size_t)n);
     if (piece)

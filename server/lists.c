@@ -1,11 +1,11 @@
 /* lists.c - see lists.h. */
 #include "lists.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "buf.h"
+#include "file.h"
 
 static const struct list_file *find(const struct list_files *files, const char *name)
 {
@@ -38,12 +38,13 @@ enum err_code list_file_add(struct arena *a, struct list_files *files, const cha
 char *list_file_text(const struct settings_reader *r, const struct yaml_node *at, const char *path)
 {
     AUTO(buf_clear) struct buf text = BUF_INIT(LIST_FILE_MAX + 1);
-    FILE *file = fopen(path, "re");
+    int error = 0;
+    FILE *file = file_open_stream(path, &error);
     char chunk[16384], *out = NULL;
     size_t n;
 
     if (!file) {
-        yaml_fault(r->faults, at, "cannot read %s: %s", path, strerrordesc_np(errno));
+        yaml_fault(r->faults, at, "cannot read %s: %s", path, file_why(error));
         return NULL;
     }
     while ((n = fread(chunk, 1, sizeof chunk, file)) > 0 && !buf_failed(&text))

@@ -7,7 +7,6 @@
 #include "rest_own.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "file.h"
 
 #define FILE_MAX (4 * 1024 * 1024) /* bytes of a PEM file; Debian's bundle has 220 kB */
 
@@ -42,14 +42,14 @@ void rest_roots_free(struct rest_roots *a)
 static enum err_code append_pem(int fd, const char *file, bool may_miss, struct err *e)
 {
     AUTO(buf_clear) struct buf pem = BUF_INIT(FILE_MAX);
-    int in = open(file, O_RDONLY | O_CLOEXEC);
+    int error = 0, in = file_open(file, NULL, &error);
     char chunk[16384];
     ssize_t n;
 
-    if (in < 0 && may_miss && errno == ENOENT)
+    if (in < 0 && may_miss && error == ENOENT)
         return ERR_OK;
     if (in < 0)
-        return err_set(e, ERR_IO, "ca_file %s: %s", file, strerror(errno));
+        return err_set(e, ERR_IO, "ca_file %s: %s", file, file_why(error));
     while ((n = read(in, chunk, sizeof chunk)) > 0)
         buf_add(&pem, chunk, (size_t)n);
     if (n < 0)

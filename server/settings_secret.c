@@ -2,10 +2,11 @@
 #include "settings_own.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "file.h"
 
 #define SECRET_MAX  (64 * 1024) /* bytes of a secret file; a token has a few KiB at most */
 #define CREDENTIALS "$CREDENTIALS_DIRECTORY"
@@ -64,11 +65,6 @@ static bool looks_like_secret(const char *text)
 static void file_fault(const struct reading *x, const char *path, int error)
 {
     const char *slash = strrchr(path, '/'), *last = slash ? slash + 1 : path;
-    const char *why = error == ENOENT    ? "there is no such file"
-                      : error == EACCES  ? "this user may not read it"
-                      : error == EISDIR  ? "it is a folder"
-                      : error == ENOTDIR ? "a part of its path is no folder"
-                                         : strerrordesc_np(error);
 
     if ((error == ENOENT || error == ENAMETOOLONG || error == ENOTDIR) &&
         *settings_suffix(x->setting) &&
@@ -79,26 +75,21 @@ static void file_fault(const struct reading *x, const char *path, int error)
                    x->name);
         return;
     }
-    yaml_fault(x->reader->faults, x->node, "%s: cannot read %s: %s%s", x->name, path,
-               why ? why : "unknown error",
-               error == ENOENT && *settings_suffix(x->setting)
-                   ? "; write the secret into it (chmod 600)"
-                   : "");
+    yaml_fault(
+        x->reader->faults, x->node, "%s: cannot read %s: %s%s", x->name, path, file_why(error),
+        error == ENOENT && *settings_suffix(x->setting) ? "; write the secret into it (chmod 600)"
+                                                        : "");
 }
 
 /* Opens for reading; -1 with a fault noted. */
 static int open_file(const struct reading *x, const char *path, struct stat *ret)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    int error = fd < 0 || fstat(fd, ret) < 0 ? errno : S_ISDIR(ret->st_mode) ? EISDIR : 0;
+    int error = 0, fd = file_open(path, ret, &error);
 
-    watch_note(x->reader->files, path, fd < 0 ? NULL : ret);
-    if (!error)
-        return fd;
-    if (fd >= 0)
-        (void)close(fd); /* was only read */
-    file_fault(x, path, error);
-    return -1;
+    watch_note(x->reader->files, path, ret->st_mode ? ret : NULL);
+    if (fd < 0)
+        file_fault(x, path, error);
+    return fd;
 }
 
 bool settings_read_path(const struct reading *x, const char **field)
@@ -168,7 +159,7 @@ bool settings_take_secret_file(const struct reading *x, struct secret *ret)
         good = ret->text != NULL;
         if (!good)
             yaml_fault(x->reader->faults, x->node, "%s: %s", x->name, SETTINGS_NO_MEMORY);
-        if (x->reader->notes && S_ISREG(st.st_mode) && (st.st_mode & (S_IROTH | S_IWOTH)))
+        if (x->reader->notes && (st.st_mode & (S_IROTH | S_IWOTH)))
             yaml_fault(x->reader->notes, x->node,
                        "%s: everybody on this machine can read %s; chmod 600 would keep it secret",
                        x->name, path);

@@ -1,13 +1,13 @@
 /* template.c - see template.h. A template is a chain of pieces: literal text, or a field. */
 #include "template.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "auto.h"
 #include "buf.h"
 #include "fields.h"
+#include "file.h"
 
 struct piece {
     struct piece *next;
@@ -120,13 +120,14 @@ enum err_code template_load(struct arena *a, const char *path, const struct temp
                             struct err *e)
 {
     AUTO(buf_clear) struct buf text = BUF_INIT(TEMPLATE_SOURCE_MAX + 1);
-    FILE *file = fopen(path, "re");
+    int error = 0;
+    FILE *file = file_open_stream(path, &error);
     char piece[4096];
     bool broken;
     size_t n;
 
     if (!file)
-        return err_set(e, ERR_IO, "%s: %s", path, strerrordesc_np(errno));
+        return err_set(e, ERR_IO, "%s: %s", path, file_why(error));
     while ((n = fread(piece, 1, sizeof piece, file)) > 0 && !buf_failed(&text))
         buf_add(&text, piece, n);
     broken = ferror(file) != 0;

@@ -112,6 +112,9 @@ static int setup(void **state)
     (void)snprintf(path, sizeof path, "%s/sub", f->folder);
     if (mkdir(path, 0700) < 0)
         return -1;
+    (void)snprintf(path, sizeof path, "%s/pipe", f->folder);
+    if (mkfifo(path, 0600) < 0)
+        return -1;
     f->arena = arena_new(0);
     yaml_faults_init(&f->faults, f->arena);
     yaml_faults_init(&f->notes, f->arena);
@@ -123,7 +126,8 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    static const char *const names[] = {"one", "two", "bare", "empty", "zero", "open", "big"};
+    static const char *const names[] = {"one",  "two",  "bare", "empty",
+                                        "zero", "open", "big",  "pipe"};
     struct fixture *f = *state;
     char path[200];
 
@@ -277,6 +281,12 @@ static void test_settings__faults_say_what_was_expected(void **state)
          "1:8: s.texts is an empty list; expected a list of texts, or the key left out\n"},
         {"addresses: []",
          "1:12: s.addresses is an empty list; expected a list of mail addresses, or the key left out\n"},
+        /* what would be waited for, or never ends */
+        {"password_file: pipe",
+         "1:16: s.password_file: cannot read DIR/pipe: it is no regular file\n"},
+        {"key_files: [pipe]", "1:13: s.key_files: cannot read DIR/pipe: it is no regular file\n"},
+        {"path: pipe", "1:7: s.path: cannot read DIR/pipe: it is no regular file\n"},
+        {"path: /dev/zero", "1:7: s.path: cannot read /dev/zero: it is no regular file\n"},
         {"flag: yes", "1:7: s.flag: expected true or false, found 'yes'\n"},
         {"flag: 'true'", "1:7: s.flag: expected true or false, found 'true'\n"},
         {"colour: gren",

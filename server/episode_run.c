@@ -81,7 +81,12 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     struct work w = x->w;
     const char *paused = NULL;
     struct case_record c;
-    enum err_code code = pause_reason(tx, x->rt, x->arena, &paused, e);
+    enum err_code code;
+
+    x->finding =
+        episode_find(&x->grounds->look, &x->action); /* here: episode_check_found may change it */
+    x->own = episode_find_own(&x->grounds->look, &x->row);
+    code = pause_reason(tx, x->rt, x->arena, &paused, e);
 
     if (!code)
         code = case_load_row(tx, x->arena, r.case_id, &c, e);
@@ -165,8 +170,6 @@ void episode_looked(struct episode *x, struct grounds *grounds)
     struct err e;
 
     x->grounds = grounds;
-    x->finding = episode_find(&grounds->look, &x->action);
-    x->own = episode_find_own(&grounds->look, &x->row);
     x->leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
     if (episode_save(x, looked_fn, &e)) {
         log_event(LOG_ERROR, "isolation_not_written", LOG_ID("isolation", x->row.id), LOG_ERR(&e));

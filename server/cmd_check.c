@@ -23,8 +23,8 @@ static const struct cli_command command = {
     .name = "check",
     .about =
         "Reads the configuration and its policy and says what is wrong with it: every fault with\n"
-        "file:line:column, what was expected and the nearest valid word; a test of the policy that\n"
-        "or of a hunt fails, a rule that no alert can reach. Starts nothing, asks nobody. Exit code 1 when\n"
+        "file:line:column, what was expected and the nearest valid word; a test of the policy or\n"
+        "of a hunt that fails, a rule that no alert can reach. Starts nothing, asks nobody. Exit code 1 when\n"
         "there is a fault.",
     .options = options,
 };

@@ -12,6 +12,7 @@
 
 #include "buf.h"
 #include "config.h"
+#include "config_own.h"
 #include "json.h"
 #include "lists.h"
 #include "store_audit.h"
@@ -243,7 +244,8 @@ static void read_may(struct reading *x, const struct yaml_node *may)
         else if (word && strcmp(word, "notify") == 0)
             notify = true;
         else if (word)
-            fault(x, n, "%s.may: expected notify or isolate, found '%.60s'", x->what, word);
+            fault(x, n, "%s.may: expected notify or isolate, found '%.60s'%s", x->what, word,
+                  settings_meant(x->r, word, config_rights));
     }
     if (may && x->hunt->may_isolate && !notify)
         fault(x, may, "%s.may: notify is missing: people are told of every alert that is accepted",
@@ -279,8 +281,8 @@ static void read_case(struct reading *x, const struct yaml_node *map)
             event->severity = severities[i];
     if (in.severity && !event->severity)
         fault(x, yaml_get(map, "severity"),
-              "case.severity: expected Informational, Low, Medium or High, found '%.60s'",
-              in.severity);
+              "case.severity: expected Informational, Low, Medium or High, found '%.60s'%s",
+              in.severity, settings_meant(x->r, in.severity, severities));
     if (!in.severity && (in.category || in.title || in.description || in.recommended_action))
         fault(x, map->key,
               "case.severity is missing: the other settings are of the alert that is made with it");

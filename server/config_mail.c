@@ -176,16 +176,6 @@ static const char *name_of(const struct settings_reader *r, const char *a, const
     return out ? out : b;
 }
 
-/* "; did you mean NAME?", or nothing. */
-static const char *meant(const struct settings_reader *r, const char *text,
-                         const char *const *names)
-{
-    const char *near = names ? yaml_nearest(text, names) : NULL;
-    const char *out = near ? arena_fmt(r->arena, "; did you mean %s?", near) : "";
-
-    return out ? out : "";
-}
-
 static const struct config_tenant *find_tenant(const struct settings_reader *r,
                                                const struct config *c, const struct yaml_node *at,
                                                const char *what, const char *name)
@@ -198,7 +188,7 @@ static const struct config_tenant *find_tenant(const struct settings_reader *r,
     names = arena_array(r->arena, c->n_tenants + 1, sizeof *names);
     for (size_t i = 0; names && i < c->n_tenants; i++)
         names[i] = c->tenants[i].name;
-    fault(r, at, "%s: there is no tenant '%.60s'%s", what, name, meant(r, name, names));
+    fault(r, at, "%s: there is no tenant '%.60s'%s", what, name, settings_meant(r, name, names));
     return NULL;
 }
 
@@ -213,7 +203,7 @@ static const struct config_webhook *find_webhook(const struct settings_reader *r
         names[i] = c->webhooks[i].name;
     if (!w)
         fault(r, at, "%s: there is no webhook '%.60s' under webhooks%s", what, name,
-              meant(r, name, names));
+              settings_meant(r, name, names));
     return w;
 }
 
@@ -320,6 +310,10 @@ static void check_smtp(const struct settings_reader *r, const struct yaml_node *
     struct mail_server server;
     struct err e = {0};
 
+    if (way->username && !*way->username) {
+        fault(r, yaml_get(map, "username"), "%s.username is empty", what);
+        return;
+    }
     if (!way->oauth && way->username && !yaml_get(map, "password_file")) {
         fault(r, place(map, "username"), "%s.password_file is missing: %s.username needs it", what,
               what);
@@ -446,9 +440,9 @@ static enum err_code read_fallback(const struct settings_reader *r, const struct
 static void read_group(const struct settings_reader *r, const struct yaml_node *map,
                        struct config_group *ret)
 {
-    static const char *const words[CONFIG_GROUPS] = {[CONFIG_GROUP_INCIDENT] = "incident",
-                                                     [CONFIG_GROUP_MACHINE] = "machine",
-                                                     [CONFIG_GROUP_RULE] = "rule"};
+    static const char *const words[CONFIG_GROUPS + 1] = {[CONFIG_GROUP_INCIDENT] = "incident",
+                                                         [CONFIG_GROUP_MACHINE] = "machine",
+                                                         [CONFIG_GROUP_RULE] = "rule"};
     struct group_part in = {0};
 
     settings_read(r, map, "mail.group", group_table, &in);
@@ -460,8 +454,8 @@ static void read_group(const struct settings_reader *r, const struct yaml_node *
             k++;
         if (k == CONFIG_GROUPS)
             fault(r, yaml_get(map, "by"),
-                  "mail.group.by: expected incident, machine or rule, found '%.60s'",
-                  in.by.items[i]);
+                  "mail.group.by: expected incident, machine or rule, found '%.60s'%s",
+                  in.by.items[i], settings_meant(r, in.by.items[i], words));
         else
             ret->by[k] = true;
     }

@@ -37,6 +37,8 @@ extern const struct setting config_admin_table[];
 enum err_code config_read_root(struct config_loading *l, const struct yaml_node *root);
 /** The same of `store`; map NULL: there is none. */
 void config_read_store(struct config_loading *l, const struct yaml_node *map);
+/** The words of `may`, NULL at the end. */
+extern const char *const config_rights[];
 /** "WHAT.NAME", or name without memory. */
 const char *config_name_of(const struct settings_reader *r, const char *what, const char *name);
 

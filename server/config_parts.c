@@ -504,6 +504,8 @@ static enum err_code read_tenants(struct config_loading *l, const struct yaml_no
     return ERR_OK;
 }
 
+const char *const config_rights[] = {"notify", "isolate", NULL};
+
 static void read_may(struct config_loading *l, const struct yaml_node *may, const char *name,
                      struct config_source *out)
 {
@@ -523,7 +525,8 @@ static void read_may(struct config_loading *l, const struct yaml_node *may, cons
         else if (word && strcmp(word, "isolate") == 0)
             out->may_isolate = true;
         else if (word)
-            fault(l, n, "%s.may: expected notify or isolate, found '%.60s'", name, word);
+            fault(l, n, "%s.may: expected notify or isolate, found '%.60s'%s", name, word,
+                  settings_meant(&l->reader, word, config_rights));
     }
     if (out->may_isolate && !notify)
         fault(l, may, "%s.may: notify is missing: people are told of every alert that is accepted",

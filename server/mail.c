@@ -67,7 +67,7 @@ static enum err_code parse_url(const char *url, struct place *ret, struct err *e
     size_t len;
 
     if (!url)
-        return err_set(e, ERR_INVALID, "mail.server is missing");
+        return err_set(e, ERR_INVALID, "it is missing");
     if (!strncasecmp(url, "smtps://", 8)) {
         p.tls = true;
         p.port = 465; /* RFC 8314 section 3.3 */
@@ -76,11 +76,11 @@ static enum err_code parse_url(const char *url, struct place *ret, struct err *e
         p.port = 587; /* RFC 6409 section 3.1 */
         rest = url + 7;
     } else {
-        return err_set(e, ERR_INVALID, "mail.server: expected smtp://host:587 or smtps://host:465");
+        return err_set(e, ERR_INVALID,
+                       "expected smtp://host:587, smtps://host:465 or graph:mailbox@domain");
     }
     if (strchr(rest, '@'))
-        return err_set(e, ERR_INVALID,
-                       "mail.server: no login in the URL; use username and password_file");
+        return err_set(e, ERR_INVALID, "no login in the URL; use username and password_file");
     if (*rest == '[') {
         end = strchr(++rest, ']');
         p.ipv6 = true;
@@ -89,10 +89,10 @@ static enum err_code parse_url(const char *url, struct place *ret, struct err *e
     }
     len = end ? (size_t)(end - rest) : 0;
     if (len == 0 || len > HOST_MAX)
-        return err_set(e, ERR_INVALID, "mail.server: no host in %.100s", url);
+        return err_set(e, ERR_INVALID, "no host in %.100s", url);
     memcpy(p.host, rest, len);
     if (p.ipv6 ? inet_pton(AF_INET6, p.host, &v6) != 1 : !host_ok(p.host))
-        return err_set(e, ERR_INVALID, "mail.server: \"%.100s\" is no host", p.host);
+        return err_set(e, ERR_INVALID, "\"%.100s\" is no host", p.host);
     rest = end + p.ipv6;
     if (*rest == ':') {
         size_t digits = strspn(++rest, "0123456789");
@@ -101,12 +101,11 @@ static enum err_code parse_url(const char *url, struct place *ret, struct err *e
         for (size_t i = 0; i < digits && i < 6; i++)
             p.port = p.port * 10 + (unsigned)(rest[i] - '0');
         if (digits < 1 || digits > 5 || p.port < 1 || p.port > 65535)
-            return err_set(e, ERR_INVALID, "mail.server: no port in %.100s", url);
+            return err_set(e, ERR_INVALID, "no port in %.100s", url);
         rest += digits;
     }
     if (*rest && strcmp(rest, "/") != 0)
-        return err_set(e, ERR_INVALID, "mail.server: \"%.40s\" after the host in %.100s", rest,
-                       url);
+        return err_set(e, ERR_INVALID, "\"%.40s\" after the host in %.100s", rest, url);
     p.loopback = is_loopback(p.host);
     *ret = p;
     return ERR_OK;
@@ -119,17 +118,17 @@ static enum err_code check_server(const struct mail_server *s, struct place *ret
     if (code)
         return code;
     if (s->username && !*s->username)
-        return err_set(e, ERR_INVALID, "mail.username is empty");
+        return err_set(e, ERR_INVALID, "the username is empty");
     if (s->username && strlen(s->username) > MAIL_USERNAME_MAX)
-        return err_set(e, ERR_INVALID, "mail.username has more than %d bytes", MAIL_USERNAME_MAX);
+        return err_set(e, ERR_INVALID, "the username has more than %d bytes", MAIL_USERNAME_MAX);
     if (s->username && !s->password && !s->read_password)
-        return err_set(e, ERR_INVALID, "mail.username without a password");
+        return err_set(e, ERR_INVALID, "a username without a password");
     if (s->oauth && !s->username)
-        return err_set(e, ERR_INVALID, "mail.oauth needs mail.username: the mailbox to log in to");
+        return err_set(e, ERR_INVALID, "oauth needs a username: the mailbox to log in to");
     if (s->helo && !host_ok(s->helo))
-        return err_set(e, ERR_INVALID, "mail: \"%.100s\" is no name for EHLO", s->helo);
+        return err_set(e, ERR_INVALID, "\"%.100s\" is no name for EHLO", s->helo);
     if (s->timeout_ms < 0)
-        return err_set(e, ERR_INVALID, "mail: a timeout below 0");
+        return err_set(e, ERR_INVALID, "a timeout below 0");
     return ERR_OK;
 }
 
@@ -372,8 +371,9 @@ enum err_code mail_send(const struct mail_server *server, struct rest *rest, con
     if (!n || n > MAIL_RECIPIENTS_MAX)
         code = err_set(&why, ERR_INVALID, "%zu recipients; 1 to %d can be served", n,
                        MAIL_RECIPIENTS_MAX);
-    else if ((code = check_server(server, &place, &why)) ||
-             (code = check_message(message, len, &why)))
+    else if ((code = check_server(server, &place, &why)))
+        (void)err_in(&why, "mail.server");
+    else if ((code = check_message(message, len, &why)))
         ; /* why says so */
     else if (!mime_address_ok(from, &why))
         code = err_in(&why, "mail.from");
@@ -413,7 +413,7 @@ enum err_code mail_probe(const struct mail_server *server, struct rest *rest, co
     enum err_code code = check_server(server, &place, e);
 
     if (code)
-        return code;
+        return err_in(e, "mail.server");
     if (!mime_address_ok(from, e)) {
         (void)err_in(e, "mail.from");
         return ERR_INVALID;

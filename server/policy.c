@@ -209,6 +209,20 @@ static void compile_step(struct compiler *c, const struct yaml_node *at_step,
         check_step(c, at_step, args, h, slots);
 }
 
+const char *const *policy_step_names(struct arena *a)
+{
+    const struct handler *const *table = handler_table();
+    const char **names;
+    size_t n = 0;
+
+    while (table[n])
+        n++;
+    names = arena_array(a, n + 1, sizeof *names);
+    for (size_t i = 0; names && i < n; i++)
+        names[i] = table[i]->name;
+    return names;
+}
+
 /* Which handler a step names, or NULL with a fault noted. */
 static const struct handler *find_handler(struct compiler *c, const struct yaml_node *key)
 {
@@ -270,8 +284,8 @@ static void compile_if(struct compiler *c, const struct yaml_node *map,
         yaml_fault(faults, n, "if: isolated is what an isolate may come to, not '%.60s'",
                    n->key->text);
     else if (!words[word])
-        yaml_fault(faults, n, "if: expected done, failed, withheld or isolated, found '%.60s'",
-                   text);
+        yaml_fault(faults, n, "if: expected done, failed, withheld or isolated, found '%.60s'%s",
+                   text, settings_meant(c->reader, text, words));
     step->if_step = n->key->text;
     step->if_outcome = words[word];
 }
@@ -280,6 +294,7 @@ static void compile_if(struct compiler *c, const struct yaml_node *map,
 static void compile_on_failure(struct compiler *c, const struct yaml_node *n,
                                struct policy_step *step)
 {
+    static const char *const words[] = {"stop", "continue", "ask", NULL};
     const char *text = n->kind == YAML_SCALAR && !n->null ? settings_text(c->reader, n) : "";
 
     if (!text)
@@ -287,7 +302,9 @@ static void compile_on_failure(struct compiler *c, const struct yaml_node *n,
     step->stops = strcmp(text, "stop") == 0;
     step->asks_on = strcmp(text, "ask") == 0;
     if (!step->stops && !step->asks_on && strcmp(text, "continue") != 0)
-        yaml_fault(c->reader->faults, n, "on_failure: expected stop, continue or ask");
+        yaml_fault(c->reader->faults, n,
+                   "on_failure: expected stop, continue or ask, found '%.60s'%s", text,
+                   settings_meant(c->reader, text, words));
 }
 
 /* The step itself among the keys of its map; NULL: there is none, or more than one. */

@@ -58,6 +58,8 @@ const char *policy_pause_file(const struct policy *p);
 /** "all", "tenant", "rule", "group"; static storage. */
 const char *policy_scope_name(int scope);
 const struct policy_limit *policy_limits(const struct policy *p, size_t *ret_count);
+/** What steps may be called, NULL-terminated; lives in a; NULL: out of memory. */
+const char *const *policy_step_names(struct arena *a);
 /** The rules' names in order, NULL-terminated; lives in a; NULL: out of memory. */
 const char *const *policy_rule_names(const struct policy *p, struct arena *a);
 /** The next rule from *at on that can only match alerts of this source, and acts: its name, NULL: none.

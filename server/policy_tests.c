@@ -430,7 +430,9 @@ static void expect_steps(struct testing *t, const struct yaml_node *list, const 
         const char *name = n->kind == YAML_SCALAR && !n->null ? settings_text(t->reader, n) : NULL;
 
         if (!name || !handler_find(name)) {
-            fault(t, n, arena_fmt(a, "expect.steps: there is no step '%.60s'", name ? name : ""));
+            fault(t, n,
+                  arena_fmt(a, "expect.steps: there is no step '%.60s'%s", name ? name : "",
+                            settings_meant(t->reader, name ? name : "", policy_step_names(a))));
             return;
         }
         buf_addf(&wanted, "%s%s", wanted.len ? ", " : "", name);

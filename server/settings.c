@@ -67,6 +67,15 @@ bool settings_expected(const struct reading *x, const char *what, const char *fo
     return false;
 }
 
+const char *settings_meant(const struct settings_reader *reader, const char *text,
+                           const char *const *words)
+{
+    const char *near = words ? yaml_nearest(text, words) : NULL;
+    const char *out = near ? arena_fmt(reader->arena, "; did you mean %s?", near) : "";
+
+    return out ? out : "";
+}
+
 const char *settings_suffix(const struct setting *s)
 {
     return s->type == SET_SECRET ? "_file" : s->type == SET_SECRET_LIST ? "_files" : "";
@@ -286,7 +295,9 @@ static const char *measured(const struct settings_reader *r, int64_t value,
     return out ? out : SETTINGS_NO_MEMORY;
 }
 
-static bool in_range(const struct reading *x, int64_t value, const struct unit *units, size_t n)
+/* text: the value in the words of the file. */
+static bool in_range(const struct reading *x, int64_t value, const char *text,
+                     const struct unit *units, size_t n)
 {
     const struct setting *s = x->setting;
 
@@ -294,11 +305,10 @@ static bool in_range(const struct reading *x, int64_t value, const struct unit *
         return true;
     if (value < s->least)
         yaml_fault(x->reader->faults, x->node, "%s: %s is too little; expected at least %s",
-                   x->name, measured(x->reader, value, units, n),
-                   measured(x->reader, s->least, units, n));
+                   x->name, text, measured(x->reader, s->least, units, n));
     else if (value > s->most)
         yaml_fault(x->reader->faults, x->node, "%s: %s is too much; expected at most %s", x->name,
-                   measured(x->reader, value, units, n), measured(x->reader, s->most, units, n));
+                   text, measured(x->reader, s->most, units, n));
     else
         return true;
     return false;
@@ -316,7 +326,7 @@ static bool read_duration(const struct reading *x, int64_t *field)
         return false;
     if (settings_duration(text, &value, NULL))
         return settings_expected(x, what, text);
-    if (!in_range(x, value, time_units, n))
+    if (!in_range(x, value, text, time_units, n))
         return false;
     *field = value;
     return true;
@@ -334,7 +344,7 @@ static bool read_size(const struct reading *x, int64_t *field)
         return false;
     if (settings_size(text, &value, NULL))
         return settings_expected(x, what, text);
-    if (!in_range(x, value, size_units, n))
+    if (!in_range(x, value, text, size_units, n))
         return false;
     *field = value;
     return true;
@@ -372,7 +382,7 @@ static bool read_int(const struct reading *x, int64_t *field)
                    what);
         return false;
     }
-    if (!in_range(x, minus ? -value : value, no_units, 1))
+    if (!in_range(x, minus ? -value : value, text, no_units, 1))
         return false;
     *field = minus ? -value : value;
     return true;
@@ -413,7 +423,7 @@ static bool read_word(const struct reading *x, int *field)
 {
     const char *const *words = x->setting->words;
     bool bare;
-    const char *text = settings_scalar(x, join(x->reader, words), &bare), *near;
+    const char *text = settings_scalar(x, join(x->reader, words), &bare);
 
     if (!text)
         return false;
@@ -422,10 +432,9 @@ static bool read_word(const struct reading *x, int *field)
             *field = i;
             return true;
         }
-    near = yaml_nearest(text, words);
-    yaml_fault(x->reader->faults, x->node, "%s: expected one of %s, found %s%s%s%s", x->name,
+    yaml_fault(x->reader->faults, x->node, "%s: expected one of %s, found %s%s", x->name,
                join(x->reader, words), settings_shown(x->reader, text),
-               near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+               settings_meant(x->reader, text, words));
     return false;
 }
 

@@ -133,6 +133,9 @@ void settings_read_key(const struct settings_reader *reader, const struct yaml_n
                        const char *what, const struct setting *row, void *out);
 /** The text of a scalar after ${…} expansion, or NULL with a fault noted. */
 const char *settings_text(const struct settings_reader *reader, const struct yaml_node *node);
+/** "; did you mean WORD?" with the nearest of words, NULL-terminated (or NULL), else "": the end of a fault. */
+const char *settings_meant(const struct settings_reader *reader, const char *text,
+                           const char *const *words);
 /** "30s", "5m", "4h", "3d", "250ms" to ms; a bare "0" is 0. */
 enum err_code settings_duration(const char *text, int64_t *ret_ms, struct err *e);
 /** "512", "256KiB", "1MiB", "2GiB" to bytes. */

@@ -351,7 +351,7 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         {SOURCES "    reply: acept\n" TENANTS MAIL RULES,
          "cordon.yaml:5:12: sources.relay.reply: expected one of accept, status, found 'acept'; did you mean accept?\n"},
         {SOURCES "    may: [notify, isolat]\n" TENANTS MAIL RULES,
-         "cordon.yaml:5:19: sources.relay.may: expected notify or isolate, found 'isolat'\n"},
+         "cordon.yaml:5:19: sources.relay.may: expected notify or isolate, found 'isolat'; did you mean isolate?\n"},
         {SOURCES "    may: [isolate]\n" TENANTS MAIL RULES,
          "cordon.yaml:5:10: sources.relay.may: notify is missing: people are told of every alert that is accepted\n"},
         {SOURCES "    may: []\n" TENANTS MAIL RULES,
@@ -384,6 +384,13 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         {"mail: {server: 'smtp://localhost'}\n" TENANTS SOURCES RULES,
          "cordon.yaml:1:1: mail.from is missing: whom the mails come from\n"
          "cordon.yaml:11:27: email: it names nobody; give it `to`, or set mail.to\n"},
+        {"mail: {server: 'smpt://h', from: a@b.example, to: c@d.example}\n" TENANTS SOURCES RULES,
+         "cordon.yaml:1:16: mail.server: expected smtp://host:587, smtps://host:465 or graph:mailbox@domain\n"},
+        {"mail: {server: 'smtp://h:0', from: a@b.example, to: c@d.example}\n" TENANTS SOURCES RULES,
+         "cordon.yaml:1:16: mail.server: no port in smtp://h:0\n"},
+        {"mail: {server: 'smtp://h', from: a@b.example, to: c@d.example, username: '', password_file: secret}\n" TENANTS
+             SOURCES RULES,
+         "cordon.yaml:1:74: mail.username is empty\n"},
         {"mail: {server: 'graph:soc', from: a@b.example, to: c@d.example}\n" TENANTS SOURCES RULES,
          "cordon.yaml:1:16: mail.server: expected graph: and the address of a mailbox: \"soc\" is not a mail "
          "address: no @\n"},
@@ -466,12 +473,12 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, body: x, body_file: secret}\n" TENANTS
              SOURCES RULES,
          "cordon.yaml:1:81: mail.body_file: mail.body is there already; one of them\n"},
-        {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, group: {by: [rule, host]}}\n" TENANTS
+        {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, group: {by: [rule, machin]}}\n" TENANTS
              SOURCES RULES,
-         "cordon.yaml:1:84: mail.group.by: expected incident, machine or rule, found 'host'\n"},
+         "cordon.yaml:1:84: mail.group.by: expected incident, machine or rule, found 'machin'; did you mean machine?\n"},
         {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, group: {wait: 0, intervall: 5m}}\n" TENANTS
              SOURCES RULES,
-         "cordon.yaml:1:86: mail.group.wait: 0ms is too little; expected at least 1s\n"
+         "cordon.yaml:1:86: mail.group.wait: 0 is too little; expected at least 1s\n"
          "cordon.yaml:1:89: mail.group.intervall: unknown key; did you mean mail.group.interval?\n"},
         {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, ca_file: nowhere}\n" TENANTS
              SOURCES RULES,
@@ -515,6 +522,11 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
          "cordon.yaml:1:16: hunts: expected a name of a-z, 0-9, - and _, at most 48, that does not begin with -, found "
          "'X'\n"
          "cordon.yaml:1:71: case.severity: expected Informational, Low, Medium or High, found 'Urgent'\n"},
+        {"hunts: [{name: x, schedule: '@daily', query: a, may: [notfy, isolat], do: [case: {severity: Hihg}]}]\n" ALL,
+         "cordon.yaml:1:55: hunts.x.may: expected notify or isolate, found 'notfy'; did you mean notify?\n"
+         "cordon.yaml:1:62: hunts.x.may: expected notify or isolate, found 'isolat'; did you mean isolate?\n"
+         "cordon.yaml:1:93: case.severity: expected Informational, Low, Medium or High, found 'Hihg'; did you mean "
+         "High?\n"},
         {"hunts: [{name: x, schedule: '@daily', query: a, api: graf, do: [email: {}]}]\n" ALL,
          "cordon.yaml:1:54: hunts.x.api: expected one of graph, defender, found 'graf'\n"},
         /* many at once, in the order of their places, and those of one part do not hide another's */

@@ -124,12 +124,17 @@ struct watch;
  *  is none (said on stderr). */
 const char *cli_config_file(const char *given);
 /**
- * Reads and checks the configuration; given as for cli_config_file. Every fault goes to stderr. in_force:
- * NULL, or a configuration whose text is taken in place of its file's. files: see config_load_watched.
- * Returns CLI_GO_ON and *ret (config_unref it), or CLI_FAILED.
+ * Reads and checks the configuration; given as for cli_config_file. Every fault goes to stderr. files: see
+ * config_load_watched. Returns CLI_GO_ON and *ret (config_unref it), or CLI_FAILED.
  */
-int cli_load_config(const char *given, const struct config *in_force, struct watch *files,
-                    struct config **ret);
+int cli_load_config(const char *given, struct watch *files, struct config **ret);
+/**
+ * Reads anew the file that in_force was read from, or, same_text, only those that it names. Every fault is an
+ * event of the log, `config_fault`: the server runs, and its stderr is lines of JSON (contract.md section 7).
+ * Returns as config_load, with how many faults there are in e.
+ */
+enum err_code cli_reload_config(const struct config *in_force, bool same_text, struct watch *files,
+                                struct config **ret, struct err *e);
 /** One line per fault on stderr, and how many were not kept. */
 void cli_show_faults(const struct yaml_faults *faults);
 

@@ -8,6 +8,7 @@
 #include "auto.h"
 #include "buf.h"
 #include "config.h"
+#include "log.h"
 
 const char *cli_config_file(const char *given)
 {
@@ -42,8 +43,7 @@ void cli_show_faults(const struct yaml_faults *faults)
         (void)fprintf(stderr, "… and %zu more\n", faults->count - shown);
 }
 
-int cli_load_config(const char *given, const struct config *in_force, struct watch *files,
-                    struct config **ret)
+int cli_load_config(const char *given, struct watch *files, struct config **ret)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
     const char *file = cli_config_file(given);
@@ -53,12 +53,33 @@ int cli_load_config(const char *given, const struct config *in_force, struct wat
 
     if (!file || !arena)
         return CLI_FAILED;
-    code = in_force ? config_reread(in_force, NULL, files, arena, ret, &faults, &e)
-                    : config_load_watched(file, NULL, files, arena, ret, &faults, &e);
+    code = config_load_watched(file, NULL, files, arena, ret, &faults, &e);
     if (!code)
         return CLI_GO_ON;
     if (code == ERR_INVALID)
         cli_show_faults(&faults);
     cli_error("%s", e.text);
     return CLI_FAILED;
+}
+
+enum err_code cli_reload_config(const struct config *in_force, bool same_text, struct watch *files,
+                                struct config **ret, struct err *e)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    AUTO(buf_clear) struct buf line = BUF_INIT(1024 * 1024);
+    struct yaml_faults faults;
+    enum err_code code;
+
+    if (!arena)
+        return err_set(e, ERR_NOMEM, "configuration");
+    code = same_text ? config_reread(in_force, NULL, files, arena, ret, &faults, e)
+                     : config_load_watched(in_force->file, NULL, files, arena, ret, &faults, e);
+    if (code != ERR_INVALID)
+        return code;
+    for (const struct yaml_fault *x = faults.first; x; x = x->next) {
+        buf_reset(&line);
+        yaml_fault_write(&line, x);
+        log_event(LOG_ERROR, "config_fault", LOG_STR("why", buf_text(&line)));
+    }
+    return code;
 }

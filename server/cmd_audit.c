@@ -66,7 +66,7 @@ static int open_store(const struct options *o, struct store **ret)
     struct err e = {0};
     enum err_code code;
 
-    if (!o->store && cli_load_config(o->config, NULL, NULL, &config) != CLI_GO_ON)
+    if (!o->store && cli_load_config(o->config, NULL, &config) != CLI_GO_ON)
         return CLI_FAILED;
     code = o->store ? store_open(o->store, true, clock_system(), ret, &e)
                     : store_open_as(config->store_url, config->store_password.text, true,

@@ -343,7 +343,7 @@ int cmd_backtest(int argc, char **argv)
 
     if (code != CLI_GO_ON || !a)
         return code != CLI_GO_ON ? code : CLI_FAILED;
-    code = cli_load_config(o.config, NULL, NULL, &config);
+    code = cli_load_config(o.config, NULL, &config);
     if (code != CLI_GO_ON)
         return code;
     policy = config->policy;

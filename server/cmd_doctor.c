@@ -72,7 +72,7 @@ int cmd_doctor(int argc, char **argv)
 
     if (code != CLI_GO_ON)
         return code;
-    code = cli_load_config(o.config, NULL, NULL, &doctor.config);
+    code = cli_load_config(o.config, NULL, &doctor.config);
     if (code != CLI_GO_ON)
         return code;
     s.as_json = o.json;

@@ -71,7 +71,6 @@
 #define OPEN_FILES     (MAX_CONNECTIONS + ADMIN_CONNECTIONS + 256) /* store, far ends, the rest */
 
 struct serving {
-    const char *config_file;
     struct config *config; /* the one in force */
     struct store *store;
     struct rest *rest;
@@ -359,6 +358,7 @@ static void reload(struct serving *s, const char *changed)
 {
     AUTO(watch_freep) struct watch *files = NULL;
     struct config *fresh = NULL;
+    enum err_code code;
     struct err e;
     bool done;
 
@@ -367,11 +367,13 @@ static void reload(struct serving *s, const char *changed)
         return;
     }
     notify_manager("RELOADING=1");
-    done = cli_load_config(s->config_file, changed ? s->config : NULL, files, &fresh) == CLI_GO_ON;
-    if (!done)
-        log_event(LOG_ERROR, "reload_refused", LOG_STR("changed", changed),
-                  LOG_STR("why", "the file has faults, see above; the old "
-                                 "configuration stays in force"));
+    code = cli_reload_config(s->config, changed, files, &fresh, &e);
+    done = !code;
+    if (code == ERR_INVALID)
+        (void)err_in(&e, "the file has faults, each of them an event config_fault; the old "
+                         "configuration stays in force");
+    if (code)
+        log_event(LOG_ERROR, "reload_refused", LOG_STR("changed", changed), LOG_ERR(&e));
     else if (!put_in_force(s, fresh, changed)) {
         config_unref(fresh);
         done = false;
@@ -565,12 +567,11 @@ int cmd_serve(int argc, char **argv)
 
     if (exit_code != CLI_GO_ON)
         return exit_code;
-    s.config_file = o.config;
     if (watch_new(&s.files, &e)) {
         cli_error("%s", e.text);
         return CLI_FAILED;
     }
-    exit_code = cli_load_config(o.config, NULL, s.files, &s.config);
+    exit_code = cli_load_config(o.config, s.files, &s.config);
     if (exit_code != CLI_GO_ON) {
         watch_free(s.files);
         return exit_code;

@@ -147,6 +147,43 @@ static void test_serve__a_bad_file_changes_nothing_and_says_so(void **state)
     house_stop(h);
 }
 
+/* A collector of logs reads lines of JSON: what is wrong with the file must not be lost on it. */
+static void test_serve__the_faults_of_a_reload_are_events_of_the_log(void **state)
+{
+    struct house *h = house_start(&(struct house_options){.rules = TELL});
+    unsigned faults = 0;
+    char *log, *rest;
+
+    (void)state;
+    edit(h, TELL, "  - name: tell\n    do: [emial: {}]\n    wen: {}\n");
+    house_cordon_signal(h, SIGHUP);
+    house_wait_log(h, "\"event\":\"reload_refused\"", 1, SOON);
+    edit(h, "    wen: {}\n", "    - }\n"); /* no YAML at all */
+    house_cordon_signal(h, SIGHUP);
+    house_wait_log(h, "\"event\":\"reload_refused\"", 2, SOON);
+    assert_int_equal(unlink(h->config_file), 0);
+    house_cordon_signal(h, SIGHUP);
+    house_wait_log(h, "\"event\":\"reload_refused\"", 3, SOON);
+    wait_log(h, "\"event\":\"config_fault\"", "emial");
+    wait_log(h, "\"event\":\"config_fault\"", "wen");
+    wait_log(h, "\"event\":\"config_fault\"", "not YAML");
+    wait_log(h, "\"event\":\"reload_refused\"", "No such file");
+    log = rest = slurp(h->log_file);
+    for (char *line; (line = strsep(&rest, "\n"));) {
+        AUTO(json_freep) struct json *event = NULL;
+
+        if (*line && json_parse(line, strlen(line), &event, NULL))
+            fail_msg("no line of JSON: %s", line);
+        if (event && strcmp(json_get_string(event, "event"), "config_fault") == 0) {
+            assert_non_null(strstr(json_get_string(event, "why"), "cordon.yaml:"));
+            faults++;
+        }
+    }
+    assert_int_equal(faults, 3);
+    free(log);
+    house_stop(h);
+}
+
 /* ---- ending ------------------------------------------------------------------------------------------- */
 
 struct load {
@@ -498,6 +535,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_serve__a_good_file_is_in_force_after_sighup),
         cmocka_unit_test(test_serve__a_bad_file_changes_nothing_and_says_so),
+        cmocka_unit_test(test_serve__the_faults_of_a_reload_are_events_of_the_log),
         cmocka_unit_test(test_serve__sigterm_under_load_loses_nothing),
         cmocka_unit_test(test_serve__a_second_sigterm_ends_it_at_once),
         cmocka_unit_test(test_serve__tells_its_manager),

@@ -1,7 +1,8 @@
 /* cmd_serve.c - builds the parts, joins them and waits.
  *
- * Order: configuration, store, far ends, engine, people's side, senders' side: a push is accepted only
- * when all that it needs is there. Ending goes the other way round: first nothing more is accepted, then
+ * Order: configuration, store, far ends, the two sides' sockets, the engine's work, the two sides: whoever
+ * cannot start has done nothing, and a push is accepted only when all that it needs is there; who comes before
+ * that waits in the kernel's queue. Ending goes the other way round: first nothing more is accepted, then
  * what was accepted is answered, then the workers finish what they hold, for as long as a drain may take;
  * the rest is on disk.
  */
@@ -131,14 +132,6 @@ static enum err_code keep_policy(struct serving *s, const struct config *config,
 
 static enum err_code open_engine(struct serving *s, struct err *e)
 {
-    static const engine_run runs[WORK_KINDS] = {
-        [WORK_CASE] = expand_run,       [WORK_ISOLATION] = isolation_run,
-        [WORK_NOTICE] = notice_run,     [WORK_HEARTBEAT] = silence_run,
-        [WORK_POLL] = polling_run,      [WORK_DIGEST] = digest_run,
-        [WORK_LEDGER] = ledger_run,     [WORK_ACTION] = action_run,
-        [WORK_QUESTION] = question_run, [WORK_WAY] = ways_run,
-        [WORK_HUNT] = hunting_run,      [WORK_RECONCILE] = reconcile_run,
-        [WORK_BURST] = burst_run,       [WORK_MUTE] = mute_run};
     const struct rest_options rest = {.user_agent = "cordon/" CORDON_VERSION};
     struct runtime *rt;
     enum err_code code = store_open_as(s->config->store_url, s->config->store_password.text, false,
@@ -161,7 +154,22 @@ static enum err_code open_engine(struct serving *s, struct err *e)
     s->engine->capabilities = s->capabilities;
     s->engine->metrics = s->metrics;
     s->engine->health = s->health;
-    code = keep_policy(s, s->config, e);
+    return ERR_OK;
+}
+
+/* From here on things are done. */
+static enum err_code begin_work(struct serving *s, struct err *e)
+{
+    static const engine_run runs[WORK_KINDS] = {
+        [WORK_CASE] = expand_run,       [WORK_ISOLATION] = isolation_run,
+        [WORK_NOTICE] = notice_run,     [WORK_HEARTBEAT] = silence_run,
+        [WORK_POLL] = polling_run,      [WORK_DIGEST] = digest_run,
+        [WORK_LEDGER] = ledger_run,     [WORK_ACTION] = action_run,
+        [WORK_QUESTION] = question_run, [WORK_WAY] = ways_run,
+        [WORK_HUNT] = hunting_run,      [WORK_RECONCILE] = reconcile_run,
+        [WORK_BURST] = burst_run,       [WORK_MUTE] = mute_run};
+    enum err_code code = keep_policy(s, s->config, e);
+
     if (!code)
         code = silence_watch(s->engine, true, e);
     if (!code)
@@ -214,6 +222,7 @@ static enum err_code open_senders(struct serving *s, struct err *e)
                                 .threads = HTTP_THREADS,
                                 .max_connections = MAX_CONNECTIONS,
                                 .max_connections_per_ip = MAX_PER_IP,
+                                .begin_later = true,
                                 .handler = routes_handler(),
                                 .ctx = &s->senders_routes,
                                 .clock = clock_system()};
@@ -249,6 +258,7 @@ static enum err_code open_people(struct serving *s, struct err *e)
                                 .threads = 1,
                                 .max_connections = ADMIN_CONNECTIONS,
                                 .max_connections_per_ip = ADMIN_CONNECTIONS,
+                                .begin_later = true,
                                 .handler = admin_handler(),
                                 .clock = clock_system()};
     enum err_code code = admin_new(&admin, &s->admin, e);
@@ -588,7 +598,13 @@ int cmd_serve(int argc, char **argv)
     if (!code)
         code = open_people(&s, &e);
     if (!code)
+        code = begin_work(&s, &e);
+    if (!code)
         code = open_upkeep(&s, &e);
+    if (!code)
+        code = http_server_begin(s.senders, &e);
+    if (!code)
+        code = http_server_begin(s.people, &e);
     if (code) {
         log_event(LOG_ERROR, "cannot_start", LOG_ERR(&e));
     } else {

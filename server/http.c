@@ -97,7 +97,7 @@ static void be_as_before(int policy)
 /* A callback as the library's option list carries it. */
 #define CALLBACK(fn) ((intptr_t)(fn))
 
-static enum err_code start_daemon(struct http_server *s, struct err *e)
+enum err_code http_server_begin(struct http_server *s, struct err *e)
 {
     const struct http_options *o = &s->o;
     unsigned flags =
@@ -105,14 +105,11 @@ static enum err_code start_daemon(struct http_server *s, struct err *e)
     struct MHD_OptionItem list[24];
     size_t n = 0;
     int64_t idle_s = (o->idle_ms + 999) / 1000;
-    enum err_code rc = ERR_OK;
     void *cert_callback;
     int policy;
 
+    assert(!s->daemon);
     if (s->tls) {
-        rc = http_tls_load(o->certificate_file, o->key_file, &s->pair, e);
-        if (rc)
-            return rc;
         flags |= MHD_USE_TLS;
         add_option(list, &n, MHD_OPTION_HTTPS_PRIORITIES, 0,
                    (void *)(uintptr_t)HTTP_TLS_PRIORITIES);
@@ -142,15 +139,16 @@ static enum err_code start_daemon(struct http_server *s, struct err *e)
 #endif
     add_option(list, &n, MHD_OPTION_END, 0, NULL);
 
+    s->opener = pthread_self();
     policy = be_patient();
     s->daemon =
         MHD_start_daemon(flags, 0, NULL, NULL, http_on_request, s, MHD_OPTION_EXTERNAL_LOGGER,
                          on_library_message, s, MHD_OPTION_ARRAY, list, MHD_OPTION_END);
     be_as_before(policy);
     if (!s->daemon)
-        rc = err_set(e, ERR_IO, "%s: the HTTP server does not start: %s", s->socket.address,
-                     s->why[0] ? s->why : strerror(errno));
-    return rc;
+        return err_set(e, ERR_IO, "%s: the HTTP server does not start: %s", s->socket.address,
+                       s->why[0] ? s->why : strerror(errno));
+    return ERR_OK;
 }
 
 enum err_code http_server_use_certificate(struct http_server *s, const char *certificate_file,
@@ -203,7 +201,6 @@ enum err_code http_server_open(const struct http_options *o, struct http_server 
     if (!s)
         return err_set(e, ERR_NOMEM, "HTTP server");
     s->o = *o;
-    s->opener = pthread_self();
     s->clock = o->clock ? o->clock : clock_system();
     s->tls = o->certificate_file != NULL;
     s->socket.fd = s->library_fd = -1;
@@ -225,12 +222,14 @@ enum err_code http_server_open(const struct http_options *o, struct http_server 
         rc = http_socket_take(o->handed_over, o->address, &s->socket, e);
     else
         rc = http_socket_open(o->address, &s->socket, e);
+    if (!rc && s->tls)
+        rc = http_tls_load(o->certificate_file, o->key_file, &s->pair, e);
     if (!rc && pthread_create(&s->watchdog, NULL, http_watchdog, s) != 0)
         rc = err_set(e, ERR_IO, "the HTTP server's watchdog thread does not start");
     else if (!rc)
         s->watchdog_runs = true;
-    if (!rc)
-        rc = start_daemon(s, e);
+    if (!rc && !o->begin_later)
+        rc = http_server_begin(s, e);
     if (rc) {
         http_server_free(s, 0);
         return rc;

@@ -61,18 +61,22 @@ struct http_options {
     unsigned threads;                /* pool size */
     unsigned max_connections;        /* more of them wait in the kernel's queue */
     unsigned max_connections_per_ip; /* more of them are closed at once; 0: any number */
+    bool begin_later; /* connections wait in the kernel's queue until http_server_begin */
     struct http_handler handler;
     void *ctx; /* passed to handler, borrowed */
     const struct clock *clock;
 };
 
 /**
- * Listens and serves. Every number of o but max_connections_per_ip must be above 0; o is copied, its
+ * Listens and serves (begin_later: listens). Every number of o but max_connections_per_ip must be above 0; o is copied, its
  * clock and ctx are borrowed until http_server_free.
  * Returns ERR_INVALID for a bad address or certificate, ERR_IO when the port is taken.
  */
 enum err_code http_server_open(const struct http_options *o, struct http_server **ret,
                                struct err *e);
+/** For a server that was opened with begin_later: serves from now on. ERR_IO when the library does not start,
+ *  for want of memory or threads: what the address or the certificate may lack was found by http_server_open. */
+enum err_code http_server_begin(struct http_server *s, struct err *e);
 /** The bound address as "127.0.0.1:43121", "[::1]:8443" or "unix:/path"; borrowed. */
 const char *http_server_address(const struct http_server *s);
 /**

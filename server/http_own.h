@@ -153,7 +153,7 @@ struct http_server {
     bool tls;
     struct http_tls_pair *pair; /* under lock: for handshakes from now on */
     bool quiesced;
-    pthread_t opener; /* the thread that opened it: the library's messages in it are kept in why */
+    pthread_t opener; /* the thread that began it: the library's messages in it are kept in why */
     char why[200];
     struct lane *lanes;
     atomic_uint lanes_used;

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -22,6 +23,7 @@
 #include "buf.h"
 #include "db.h"
 #include "kit/house.h"
+#include "store_work.h"
 
 #define MACHINE "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
 #define SOON    20000 /* ms; a deadline, not a wait */
@@ -387,6 +389,43 @@ static void test_serve__it_may_open_as_many_files_as_it_has_connections(void **s
     house_stop(h);
 }
 
+/* Somebody else listens on the port: that is found out before anything is done. */
+static void assert_does_nothing(const char *part)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof in;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct house *h = house_start(&(struct house_options){.rules = TELL, .not_yet = true});
+    AUTO(store_freep) struct store *store = NULL;
+    int64_t work[WORK_KINDS];
+    char url[400], from[100], to[100];
+
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&in, len), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+    (void)snprintf(from, sizeof from, "%s:\n  address: 127.0.0.1:0", part);
+    (void)snprintf(to, sizeof to, "%s:\n  address: 127.0.0.1:%d", part, ntohs(in.sin_port));
+    edit(h, from, to);
+    assert_refused(h, "Address already in use");
+
+    assert_int_equal(sim_count_calls(h->sim, NULL, NULL), 0); /* not even a token was asked for */
+    (void)snprintf(url, sizeof url, "sqlite:%s", h->store_file);
+    assert_int_equal(store_open(url, true, clock_system(), &store, NULL), ERR_OK);
+    assert_int_equal(store_work_count(store, work, NULL), ERR_OK);
+    for (int i = 0; i < WORK_KINDS; i++)
+        assert_int_equal(work[i], 0);
+    close(fd);
+    house_stop(h);
+}
+
+static void test_serve__where_it_cannot_listen_it_does_nothing(void **state)
+{
+    (void)state;
+    assert_does_nothing("listen");
+    assert_does_nothing("admin");
+}
+
 static void test_serve__a_second_server_on_the_store_is_refused(void **state)
 {
     struct house *h = house_start(NULL);
@@ -540,6 +579,7 @@ int main(void)
         cmocka_unit_test(test_serve__a_second_sigterm_ends_it_at_once),
         cmocka_unit_test(test_serve__tells_its_manager),
         cmocka_unit_test(test_serve__it_may_open_as_many_files_as_it_has_connections),
+        cmocka_unit_test(test_serve__where_it_cannot_listen_it_does_nothing),
         cmocka_unit_test(test_serve__a_second_server_on_the_store_is_refused),
         cmocka_unit_test(test_serve__a_newer_schema_is_refused),
         cmocka_unit_test(test_serve__the_admin_token_opens_all_but_health),

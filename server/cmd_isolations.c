@@ -78,7 +78,8 @@ static int find_isolation(const char *config, const char *word, char **ret_id, b
     if (!*ret_named) {
         buf_reset(&path);
         buf_addf(&path, "/api/isolations/%s", encoded ? encoded : "");
-        buf_addf(&what, "no machine called '%.60s' is isolated; isolation '%.60s'", word, word);
+        buf_addf(&what, "machine called '%.60s' that is isolated, and no isolation '%.60s'", word,
+                 word);
         if (cli_admin_call(config, "GET", buf_text(&path), NULL, buf_text(&what), &one) !=
             CLI_GO_ON)
             return CLI_FAILED;

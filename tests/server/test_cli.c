@@ -666,6 +666,28 @@ static void test_cli__one_case_is_shown_whole(void **state)
     peer_free(p);
 }
 
+static void test_cli__a_machine_that_is_not_isolated_is_one_sentence(void **state)
+{
+    static const char says[] =
+        "cordon: there is no machine called 'nope' that is isolated, and no isolation 'nope'\n";
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+
+    put_admin(f, p);
+    peer_script(p, &(struct peer_answer){.target = "/api/isolations?open=1&machine=nope&limit=50",
+                                         .status = 200,
+                                         .body = "{\"isolations\":[],\"next\":null}"});
+    peer_script(p, &(struct peer_answer){.status = 404, .body = "{\"title\":\"Not Found\"}"});
+    assert_int_equal(cordon(f, "isolations", "show", "nope", NULL), 1);
+    assert_string_equal(f->ran.err, says);
+    assert_int_equal(cordon(f, "isolations", "release", "nope", "--why", "x", NULL), 1);
+    assert_string_equal(f->ran.err, says);
+    assert_int_equal(cordon(f, "isolations", "extend", "nope", "--for", "4h", NULL), 1);
+    assert_string_equal(f->ran.err, says);
+    assert_string_equal(peer_request(p, 1)->target, "/api/isolations/nope");
+    peer_free(p);
+}
+
 static void test_cli__a_server_that_is_not_there_is_said_with_the_cure(void **state)
 {
     struct fixture *f = *state;
@@ -807,6 +829,7 @@ int main(void)
         TEST(cases_are_listed_in_columns),
         TEST(a_long_list_comes_page_by_page),
         TEST(one_case_is_shown_whole),
+        TEST(a_machine_that_is_not_isolated_is_one_sentence),
         TEST(a_server_that_is_not_there_is_said_with_the_cure),
         TEST(a_healthcheck_says_ready_and_what_is_not),
         TEST(a_unix_socket_is_an_admin_address_too),

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "api.h"
+#include "arguments.h"
 #include "console.h"
 #include "door.h"
 #include "explain.h"
@@ -41,7 +42,8 @@ struct admin {
 struct page {
     struct admin *a;
     struct http_request *r;
-    const char *id; /* of the path; "" when it has none */
+    const char *id;   /* of the path; "" when it has none */
+    struct json *doc; /* of an order: its body, whose members are known; NULL: it is empty */
     struct buf out;
     const char *content_type;
     struct err e;
@@ -370,11 +372,11 @@ static unsigned notice_of_case(struct page *p)
 
 static unsigned isolations(struct page *p)
 {
-    const char *open = http_query_param(p->r, "open");
-    struct isolation_filter f = {.open_only = open && strcmp(open, "1") == 0,
-                                 .machine = http_query_param(p->r, "machine")};
+    struct isolation_filter f = {.machine = http_query_param(p->r, "machine")};
     enum err_code code = paging(p, &f.limit, &f.before_id);
 
+    if (!code)
+        code = arguments_flag(p->r, "open", &f.open_only, &p->e);
     if (!code)
         code = api_isolations(p->a->o.engine->store, &f, &p->out, &p->e);
     return status_of(code);
@@ -444,45 +446,24 @@ static unsigned one_hunt(struct page *p)
 
 /* ---- orders ----------------------------------------------------------------------------------- */
 
-/* A text of the body: NULL when it is not there. False: it is no such text. */
-static bool take_text(struct page *p, const struct json *doc, const char *name, size_t max,
-                      const char **ret)
-{
-    const struct json *value = json_get(doc, name);
-
-    *ret = NULL;
-    if (json_type(value) == JSON_ABSENT || json_type(value) == JSON_NULL)
-        return true;
-    *ret = json_string(value);
-    if (*ret && strlen(*ret) <= max)
-        return true;
-    (void)err_set(&p->e, ERR_INVALID, "%s: expected a text of at most %zu bytes", name, max);
-    return false;
-}
-
 typedef enum err_code (*desk_fn)(struct engine *g, const struct desk_order *o, struct err *e);
 
-/* {"why": "…", "by": "…", "machine": "…", "for": "4h"}, all optional; an empty body is an empty object.
- * what: whose id the path holds, or NULL. */
+/* The members of the body are all optional; which of them an order knows stands with its route. what: whose id
+ * the path holds, or NULL. */
 static unsigned order(struct page *p, const char *what, desk_fn give, const char *done)
 {
-    AUTO(json_freep) struct json *doc = NULL;
     struct json_out o = JSON_OUT(&p->out);
     struct desk_order order = {0};
     const char *duration = NULL;
-    size_t len;
-    const char *body = http_body(p->r, &len);
 
     if (what && id_parse(p->id, &order.id, NULL)) /* no such thing can exist */
         return status_of(
             err_set(&p->e, ERR_NOT_FOUND, "there is no %s with the id %.40s", what, p->id));
-    if (len && (json_parse(body, len, &doc, &p->e) || json_type(doc) != JSON_OBJECT))
-        return status_of(err_set(&p->e, ERR_INVALID, "expected a JSON object: {\"why\": \"…\"}"));
-    if (!take_text(p, doc, "why", DESK_WHY_MAX, &order.why) ||
-        !take_text(p, doc, "by", DESK_WHO_MAX, &order.who) ||
-        !take_text(p, doc, "machine", DESK_MACHINE_MAX, &order.machine) ||
-        !take_text(p, doc, "for", DESK_WHO_MAX, &duration))
-        return 400;
+    if (arguments_text(p->doc, "why", DESK_WHY_MAX, &order.why, &p->e) ||
+        arguments_text(p->doc, "by", DESK_WHO_MAX, &order.who, &p->e) ||
+        arguments_text(p->doc, "machine", DESK_MACHINE_MAX, &order.machine, &p->e) ||
+        arguments_text(p->doc, "for", DESK_WHO_MAX, &duration, &p->e))
+        return status_of(p->e.code);
     if (duration && settings_duration(duration, &order.for_ms, &p->e))
         return status_of(err_set(&p->e, ERR_INVALID, "for: expected a time such as 4h"));
     if (give(p->a->o.engine, &order, &p->e))
@@ -535,23 +516,16 @@ static unsigned resume_all(struct page *p)
     return order(p, NULL, desk_resume, "resumed");
 }
 
-/* {"by": "…"}, optional; ?dry=1: it is only asked. */
+/* ?dry=1: it is only asked. */
 static unsigned run_hunt(struct page *p)
 {
-    AUTO(json_freep) struct json *doc = NULL;
     struct json_out o = JSON_OUT(&p->out);
-    const char *dry = http_query_param(p->r, "dry");
-    struct hunting_order order = {.name = p->id, .dry = dry && strcmp(dry, "1") == 0};
+    struct hunting_order order = {.name = p->id};
     int64_t id;
-    size_t len;
-    const char *body = http_body(p->r, &len);
 
-    if (dry && !order.dry && strcmp(dry, "0") != 0)
-        return status_of(err_set(&p->e, ERR_INVALID, "dry: expected 0 or 1"));
-    if (len && (json_parse(body, len, &doc, &p->e) || json_type(doc) != JSON_OBJECT))
-        return status_of(err_set(&p->e, ERR_INVALID, "expected a JSON object: {\"by\": \"…\"}"));
-    if (!take_text(p, doc, "by", DESK_WHO_MAX, &order.who))
-        return 400;
+    if (arguments_flag(p->r, "dry", &order.dry, &p->e) ||
+        arguments_text(p->doc, "by", DESK_WHO_MAX, &order.who, &p->e))
+        return status_of(p->e.code);
     if (hunting_order(p->a->o.engine, &order, &id, &p->e))
         return status_of(p->e.code);
     json_out_object(&o, NULL);
@@ -566,14 +540,15 @@ static unsigned run_hunt(struct page *p)
 
 static unsigned silences(struct page *p)
 {
-    const char *open = http_query_param(p->r, "open");
+    bool open_only = false;
     int64_t before;
     size_t limit;
     enum err_code code = paging(p, &limit, &before);
 
     if (!code)
-        code = mute_desk_list(p->a->o.engine->store, open && strcmp(open, "1") == 0, before, limit,
-                              &p->out, &p->e);
+        code = arguments_flag(p->r, "open", &open_only, &p->e);
+    if (!code)
+        code = mute_desk_list(p->a->o.engine->store, open_only, before, limit, &p->out, &p->e);
     return status_of(code);
 }
 
@@ -589,24 +564,19 @@ static unsigned one_silence(struct page *p)
     return status_of(code);
 }
 
-/* {"when": "…", "for": "4h" or "until": "…", "why": "…", "by": "…"}; a preview needs `when` alone. */
+/* A preview needs `when` alone. */
 static unsigned take_silence(struct page *p, bool preview)
 {
-    AUTO(json_freep) struct json *doc = NULL;
     struct engine *g = p->a->o.engine;
     struct mute_order o = {0};
     const char *duration, *until;
-    size_t len;
-    const char *body = http_body(p->r, &len);
 
-    if (json_parse(body, len, &doc, &p->e) || json_type(doc) != JSON_OBJECT)
-        return status_of(err_set(&p->e, ERR_INVALID, "expected a JSON object: {\"when\": \"…\"}"));
-    if (!take_text(p, doc, "when", MUTE_WHEN_MAX, &o.when) ||
-        !take_text(p, doc, "why", DESK_WHY_MAX, &o.why) ||
-        !take_text(p, doc, "by", DESK_WHO_MAX, &o.who) ||
-        !take_text(p, doc, "for", DESK_WHO_MAX, &duration) ||
-        !take_text(p, doc, "until", DESK_WHO_MAX, &until))
-        return 400;
+    if (arguments_text(p->doc, "when", MUTE_WHEN_MAX, &o.when, &p->e) ||
+        arguments_text(p->doc, "why", DESK_WHY_MAX, &o.why, &p->e) ||
+        arguments_text(p->doc, "by", DESK_WHO_MAX, &o.who, &p->e) ||
+        arguments_text(p->doc, "for", DESK_WHO_MAX, &duration, &p->e) ||
+        arguments_text(p->doc, "until", DESK_WHO_MAX, &until, &p->e))
+        return status_of(p->e.code);
     if (duration && settings_duration(duration, &o.for_ms, &p->e))
         return status_of(err_set(&p->e, ERR_INVALID, "for: expected a time such as 4h"));
     if (until && settings_time(until, &o.until_ms, &p->e))
@@ -640,40 +610,48 @@ static unsigned end_silence(struct page *p)
 
 enum { FOR_ALL = 1 << 0, ORDER = 1 << 1 }; /* needs no token; POST instead of GET */
 
+/* What a route takes, by name; any other is refused. */
+#define NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
+#define PAGING     "limit", "cursor"
+#define SILENCE    NAMES("when", "for", "until", "why", "by")
+
 static const struct admin_route {
     const char *path; /* one '*' stands for an id: page->id */
     unsigned flags;
     unsigned (*page)(struct page *p);
+    const char *const *query;   /* parameters; NULL: none, where the path is one of the API */
+    const char *const *members; /* of an order's body */
 } routes[] = {
-    {"/healthz", FOR_ALL, healthz},
-    {"/readyz", FOR_ALL, readyz},
-    {"/metrics", 0, metrics_page},
-    {"/api/cases", 0, cases},
-    {"/api/cases/*", 0, one_case},
-    {"/api/cases/*/explain", 0, explain},
-    {"/api/cases/*/notice", 0, notice_of_case},
-    {"/api/cases/*/retry", ORDER, retry_case},
-    {"/api/cases/*/drop", ORDER, drop_case},
-    {"/api/hunts", 0, hunts},
-    {"/api/hunts/*", 0, one_hunt},
-    {"/api/hunts/*/run", ORDER, run_hunt},
-    {"/api/isolations", 0, isolations},
-    {"/api/isolations/*", 0, one_isolation},
-    {"/api/isolations/*/release", ORDER, release_isolation},
-    {"/api/isolations/*/extend", ORDER, extend_isolation},
-    {"/api/questions", 0, questions},
-    {"/api/questions/*", 0, one_question},
-    {"/api/questions/*/approve", ORDER, approve},
-    {"/api/questions/*/refuse", ORDER, refuse},
-    {"/api/sources", 0, sources},
-    {"/api/silences", 0, silences},
-    {"/api/silences/add", ORDER, add_silence},
-    {"/api/silences/preview", ORDER, preview_silence},
-    {"/api/silences/*", 0, one_silence},
-    {"/api/silences/*/approve", ORDER, approve_silence},
-    {"/api/silences/*/end", ORDER, end_silence},
-    {"/api/pause", ORDER, pause_all},
-    {"/api/resume", ORDER, resume_all},
+    {"/healthz", FOR_ALL, healthz, NULL, NULL},
+    {"/readyz", FOR_ALL, readyz, NULL, NULL},
+    {"/metrics", 0, metrics_page, NULL, NULL},
+    {"/api/cases", 0, cases, NAMES("state", "tenant", "since", PAGING), NULL},
+    {"/api/cases/*", 0, one_case, NULL, NULL},
+    {"/api/cases/*/explain", 0, explain, NULL, NULL},
+    {"/api/cases/*/notice", 0, notice_of_case, NULL, NULL},
+    {"/api/cases/*/retry", ORDER, retry_case, NULL, NAMES("why", "by")},
+    {"/api/cases/*/drop", ORDER, drop_case, NULL, NAMES("why", "by")},
+    {"/api/hunts", 0, hunts, NULL, NULL},
+    {"/api/hunts/*", 0, one_hunt, NULL, NULL},
+    {"/api/hunts/*/run", ORDER, run_hunt, NAMES("dry"), NAMES("by")},
+    {"/api/isolations", 0, isolations, NAMES("open", "machine", PAGING), NULL},
+    {"/api/isolations/*", 0, one_isolation, NULL, NULL},
+    {"/api/isolations/*/release", ORDER, release_isolation, NULL, NAMES("why", "by", "machine")},
+    {"/api/isolations/*/extend", ORDER, extend_isolation, NULL,
+     NAMES("for", "why", "by", "machine")},
+    {"/api/questions", 0, questions, NAMES("state", PAGING), NULL},
+    {"/api/questions/*", 0, one_question, NULL, NULL},
+    {"/api/questions/*/approve", ORDER, approve, NULL, NAMES("why", "by")},
+    {"/api/questions/*/refuse", ORDER, refuse, NULL, NAMES("why", "by")},
+    {"/api/sources", 0, sources, NULL, NULL},
+    {"/api/silences", 0, silences, NAMES("open", PAGING), NULL},
+    {"/api/silences/add", ORDER, add_silence, NULL, SILENCE},
+    {"/api/silences/preview", ORDER, preview_silence, NULL, SILENCE},
+    {"/api/silences/*", 0, one_silence, NULL, NULL},
+    {"/api/silences/*/approve", ORDER, approve_silence, NULL, NAMES("why", "by")},
+    {"/api/silences/*/end", ORDER, end_silence, NULL, NAMES("why", "by")},
+    {"/api/pause", ORDER, pause_all, NULL, NAMES("why", "by")},
+    {"/api/resume", ORDER, resume_all, NULL, NAMES("why", "by")},
 };
 
 static const struct admin_route *find_route(const char *path, char id[ROUTE_ID_SIZE])
@@ -735,6 +713,18 @@ static enum http_next head(struct http_request *r, void *ctx, size_t *ret_body_m
     return HTTP_ANSWERED;
 }
 
+/* Health and metrics are asked by programs that may add something of their own. */
+static unsigned answer(const struct admin_route *route, struct page *p)
+{
+    enum err_code code = ERR_OK;
+
+    if (strncmp(route->path, "/api/", 5) == 0)
+        code = arguments_query(p->r, route->query, &p->e);
+    if (!code && route->flags & ORDER)
+        code = arguments_body(p->r, route->members, &p->doc, &p->e);
+    return code ? status_of(code) : route->page(p);
+}
+
 static void body(struct http_request *r, void *ctx)
 {
     char id[ROUTE_ID_SIZE];
@@ -748,7 +738,8 @@ static void body(struct http_request *r, void *ctx)
         console_handler().body(r, a->console);
         return;
     }
-    status = route->page(&p);
+    status = answer(route, &p);
+    json_free(p.doc);
 
     if (buf_failed(&p.out)) {
         http_reply_problem(r, 503, "The answer grew too large: ask for less with limit=.", NULL);

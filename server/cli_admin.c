@@ -161,7 +161,8 @@ int cli_admin_order_with(const char *given, const char *path, const struct cli_o
     struct json_out o = JSON_OUT(&body);
 
     json_out_object(&o, NULL);
-    json_out_string(&o, "why", order->why);
+    if (order->why)
+        json_out_string(&o, "why", order->why);
     json_out_string(&o, "by", operator_name());
     if (order->machine)
         json_out_string(&o, "machine", order->machine);

@@ -579,6 +579,8 @@ static unsigned take_silence(struct page *p, bool preview)
         return status_of(p->e.code);
     if (duration && settings_duration(duration, &o.for_ms, &p->e))
         return status_of(err_set(&p->e, ERR_INVALID, "for: expected a time such as 4h"));
+    if (duration && !o.for_ms) /* which means that none was given */
+        return status_of(err_set(&p->e, ERR_INVALID, "for: a silence lasts 1m to 30d"));
     if (until && settings_time(until, &o.until_ms, &p->e))
         return status_of(
             err_set(&p->e, ERR_INVALID, "until: expected a time such as 2026-01-01T00:00:00Z"));

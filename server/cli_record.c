@@ -2,11 +2,13 @@
 #include "cli_record.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "auto.h"
 #include "buf.h"
 #include "json.h"
 #include "rest.h"
+#include "settings.h"
 
 const struct cli_option cli_show_options[] = {
     CLI_CONFIG(struct cli_about_one, config),
@@ -129,6 +131,26 @@ int cli_give_order(const char *config, const struct cli_kind *kind, const char *
     return CLI_DONE;
 }
 
+int cli_check_why(const struct cli_command *command, const char *why)
+{
+    if (!why)
+        return cli_usage(command, "--why TEXT is missing: say for what reason");
+    if (!why[strspn(why, " \t\r\n")])
+        return cli_usage(command, "--why: the text is empty: say for what reason");
+    return CLI_GO_ON;
+}
+
+int cli_check_for(const struct cli_command *command, const char *text, int64_t least_ms,
+                  int64_t most_ms, const char *range)
+{
+    int64_t ms;
+
+    if (text && !settings_duration(text, &ms, NULL) && ms >= least_ms && ms <= most_ms)
+        return CLI_GO_ON;
+    return cli_usage(command, "--for: expected %s, such as 4h%s%.40s%s", range,
+                     text ? ", found '" : "", text ? text : "", text ? "'" : "");
+}
+
 int cli_order_command(int argc, char **argv, const struct cli_command *command,
                       const struct cli_kind *kind, const struct cli_verb *verb)
 {
@@ -138,8 +160,10 @@ int cli_order_command(int argc, char **argv, const struct cli_command *command,
 
     if (code != CLI_GO_ON)
         return code;
-    if (verb->why_demanded && !o.why)
-        return cli_usage(command, "--why TEXT is missing: say for what reason");
+    if (verb->why_demanded)
+        code = cli_check_why(command, o.why);
+    if (code != CLI_GO_ON)
+        return code;
     return cli_give_order(o.config, kind, words.items[0], verb, &(struct cli_order){.why = o.why},
                           o.json);
 }

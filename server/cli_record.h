@@ -63,6 +63,12 @@ struct cli_verb {
     bool why_demanded;
 };
 
+/** --why where it is demanded: a text that is not blank. CLI_GO_ON, or CLI_USAGE and it was said. */
+int cli_check_why(const struct cli_command *command, const char *why);
+/** --for, which must lie from least_ms to most_ms. range: the two, for people ("1m to 30d"). As cli_check_why. */
+int cli_check_for(const struct cli_command *command, const char *text, int64_t least_ms,
+                  int64_t most_ms, const char *range);
+
 /** A whole command: reads cli_order_options and ID, and gives the order. */
 int cli_order_command(int argc, char **argv, const struct cli_command *command,
                       const struct cli_kind *kind, const struct cli_verb *verb);

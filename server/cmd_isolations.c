@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "auto.h"
+#include "desk.h"
 #include "json.h"
 #include "rest.h"
 #include "settings.h"
@@ -163,8 +164,9 @@ static int isolations_release(int argc, char **argv)
 
     if (code != CLI_GO_ON)
         return code;
-    if (!o.why)
-        return cli_usage(&release_command, "--why TEXT is missing: say for what reason");
+    code = cli_check_why(&release_command, o.why);
+    if (code != CLI_GO_ON)
+        return code;
     code = find_isolation(o.config, words.items[0], &id, &named);
     if (code != CLI_GO_ON)
         return code;
@@ -181,15 +183,14 @@ static int isolations_extend(int argc, char **argv)
     struct extend_options o = {0};
     struct cli_words words;
     bool named;
-    int64_t ms;
     int code = cli_parse(argc, argv, &extend_command, &o, &words);
 
     if (code != CLI_GO_ON)
         return code;
-    if (!o.duration || settings_duration(o.duration, &ms, NULL) || ms <= 0)
-        return cli_usage(&extend_command, "--for: expected a time such as 4h or 3d%s%.40s%s",
-                         o.duration ? ", found '" : "", o.duration ? o.duration : "",
-                         o.duration ? "'" : "");
+    code = cli_check_for(&extend_command, o.duration, DESK_EXTEND_MIN_MS, DESK_EXTEND_MAX_MS,
+                         "1m to 366d");
+    if (code != CLI_GO_ON)
+        return code;
     code = find_isolation(o.config, words.items[0], &id, &named);
     if (code != CLI_GO_ON)
         return code;

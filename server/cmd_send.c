@@ -17,6 +17,7 @@
 #include "clock.h"
 #include "config.h"
 #include "id.h"
+#include "intake_words.h"
 #include "json.h"
 #include "mime.h"
 #include "rest.h"
@@ -490,6 +491,13 @@ int cmd_send(int argc, char **argv)
         return cli_usage(&command,
                          "--url: expected https://…, or http:// on this machine, found '%.80s'",
                          o.url);
+    if (!word_is_alert_id(o.alert))
+        return cli_usage(&command,
+                         "--alert: expected an alert's id (letters, digits, '_', '-' and '.', at "
+                         "most 128), found '%.40s'",
+                         o.alert);
+    if (o.print_curl && o.json)
+        return cli_usage(&command, "--print-curl and --json: one of them; the command is text");
     file = cli_config_file(o.config);
     if (!file || !arena)
         return CLI_FAILED;

@@ -4,7 +4,10 @@
 #include <stdio.h>
 
 #include "auto.h"
+#include "clock.h"
 #include "json.h"
+#include "mute.h"
+#include "settings.h"
 
 /* ---- list, show, approve and end -------------------------------------------------------------- */
 
@@ -193,6 +196,27 @@ static void show_preview(const struct json *p, struct arena *a)
         (void)printf("These are the newest %zu.\n", json_count(cases));
 }
 
+/* What `add` demands besides `when`. */
+static int check_add(const struct add_options *o)
+{
+    const int64_t now = clock_wall_ms(clock_system());
+    int64_t until;
+
+    if (!o->duration && !o->until)
+        return cli_usage(&add_command,
+                         "--for 4h (or --until TIME) is missing: a silence has an end");
+    if (o->duration && cli_check_for(&add_command, o->duration, MUTE_MIN_MS, MUTE_MAX_MS,
+                                     "1m to 30d") != CLI_GO_ON)
+        return CLI_USAGE;
+    if (o->until && (settings_time(o->until, &until, NULL) || until < now + MUTE_MIN_MS ||
+                     until > now + MUTE_MAX_MS))
+        return cli_usage(&add_command,
+                         "--until: expected a time such as 2026-01-01T00:00:00Z, 1m to 30d from "
+                         "now, found '%.40s'",
+                         o->until);
+    return cli_check_why(&add_command, o->why);
+}
+
 static int send(int argc, char **argv, const struct cli_command *command, const char *path,
                 struct add_options *o, struct json **ret)
 {
@@ -203,8 +227,10 @@ static int send(int argc, char **argv, const struct cli_command *command, const 
         return code;
     if (o->duration && o->until)
         return cli_usage(command, "--for and --until: one of them");
-    if (command == &add_command && !o->duration && !o->until)
-        return cli_usage(command, "--for 4h (or --until TIME) is missing: a silence has an end");
+    if (command == &add_command)
+        code = check_add(o);
+    if (code != CLI_GO_ON)
+        return code;
     order = (struct cli_order){
         .why = o->why, .duration = o->duration, .when = o->when, .until = o->until};
     return cli_admin_order_with(o->config, path, &order, NULL, ret);

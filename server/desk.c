@@ -250,7 +250,7 @@ static enum err_code extend_fn(struct db_tx *tx, void *arg, struct err *e)
 
 enum err_code desk_extend(struct engine *g, const struct desk_order *o, struct err *e)
 {
-    if (o->for_ms < MINUTE_MS || o->for_ms > 366 * DAY_MS)
+    if (o->for_ms < DESK_EXTEND_MIN_MS || o->for_ms > DESK_EXTEND_MAX_MS)
         return err_set(e, ERR_INVALID, "for: expected 1m to 366d, such as 4h");
     return order_about_isolation(g, o, extend_fn, "isolation_extended", e);
 }

@@ -11,6 +11,9 @@
 #define DESK_WHY_MAX     500 /* bytes of a reason */
 #define DESK_WHO_MAX     100 /* bytes of a name */
 #define DESK_MACHINE_MAX 255
+/* How long desk_extend may put a question off. */
+#define DESK_EXTEND_MIN_MS MINUTE_MS
+#define DESK_EXTEND_MAX_MS (366 * DAY_MS)
 
 struct desk_order {
     int64_t id;      /* of what it is about */
@@ -44,7 +47,7 @@ enum err_code desk_drop(struct engine *g, const struct desk_order *o, struct err
  */
 enum err_code desk_release(struct engine *g, const struct desk_order *o, struct err *e);
 
-/** It is right that the machine is isolated: people are asked again after for_ms. Errors as desk_release's. */
+/** It is right that the machine is isolated: people are asked again after for_ms, DESK_EXTEND_MIN_MS to _MAX_MS. Errors as desk_release's. */
 enum err_code desk_extend(struct engine *g, const struct desk_order *o, struct err *e);
 /** An operator's answer to the question o->id; ERR_CONFLICT as question_answer. */
 enum err_code desk_approve(struct engine *g, const struct desk_order *o, struct err *e);

@@ -521,7 +521,7 @@ static void test_commands__against_a_stopped_server_they_say_the_cure(void **sta
 
 static void test_commands__wrong_usage_exits_with_2(void **state)
 {
-    static const char *const rows[][5] = {
+    static const char *const rows[][10] = {
         {"frobnicate"},
         {"serve", "now"},
         {"serve", "--port", "80"},
@@ -536,6 +536,23 @@ static void test_commands__wrong_usage_exits_with_2(void **state)
         {"cases", "show"},
         {"cases", "retry"},
         {"cases", "drop", "x"},
+        {"cases", "drop", "x", "--why", ""},
+        {"cases", "drop", "x", "--why", " "},
+        {"isolations", "release", "m", "--why", ""},
+        {"isolations", "extend", "m"},
+        {"isolations", "extend", "m", "--for", "1s"},
+        {"isolations", "extend", "m", "--for", "367d"},
+        {"isolations", "extend", "m", "--for", "soon"},
+        {"silences", "add", "--when", "x", "--why", "w", "--for", "0s"},
+        {"silences", "add", "--when", "x", "--why", "w", "--for", "31d"},
+        {"silences", "add", "--when", "x", "--why", "w", "--for", "long"},
+        {"silences", "add", "--when", "x", "--why", "w", "--until", "yesterday"},
+        {"silences", "add", "--when", "x", "--why", "w", "--until", "2020-01-01T00:00:00Z"},
+        {"silences", "add", "--when", "x", "--why", "", "--for", "1h"},
+        {"silences", "end", "x", "--why", ""},
+        {"send", "--source", "relay", "--alert", ""},
+        {"send", "--source", "relay", "--alert", "da1 x", "--print-curl"},
+        {"send", "--source", "relay", "--alert", "da1", "--print-curl", "--json"},
         {"cases", "list", "--state", "open"},
         {"cases", "list", "--limit", "-1"},
         {"isolations"},

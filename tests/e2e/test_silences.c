@@ -196,12 +196,15 @@ static void test_silences__what_is_wrong_is_named(void **state)
     has(silences(h, a, "maria", 1,
                  WORDS("add", "--when", "alert.titel: x", "--for", "1h", "--why", "w")),
         "no such field 'alert.titel'; did you mean alert.title?");
-    has(silences(h, a, "maria", 1,
+    has(silences(h, a, "maria", 2,
                  WORDS("add", "--when", "alert.title: x", "--for", "31d", "--why", "w")),
-        "1m to 30d");
-    has(silences(h, a, "maria", 1,
+        "--for: expected 1m to 30d, such as 4h, found '31d'");
+    has(silences(h, a, "maria", 2,
+                 WORDS("add", "--when", "alert.title: x", "--for", "0s", "--why", "w")),
+        "--for: expected 1m to 30d, such as 4h, found '0s'");
+    has(silences(h, a, "maria", 2,
                  WORDS("add", "--when", "alert.title: x", "--until", "soon", "--why", "w")),
-        "until: expected a time");
+        "--until: expected a time such as 2026-01-01T00:00:00Z");
     has(silences(h, a, "", 1,
                  WORDS("add", "--when", "alert.title: x", "--for", "1h", "--why", "w")),
         "say whose");

@@ -720,6 +720,9 @@ static void test_admin__orders_with_an_unknown_member_do_nothing(void **state)
         {"/api/resume", "{\"machine\":\"m\"}", "known: why, by"},
         {"/api/hunts/x/run", "{\"why\":\"x\"}", "known: by"},
         {"/api/silences/preview", "{\"wen\":\"x\"}", "did you mean when?"},
+        {"/api/silences/add",
+         "{\"when\":\"alert.title: x\",\"why\":\"w\",\"by\":\"m\",\"for\":\"0s\"}",
+         "for: a silence lasts 1m to 30d"},
         {"/api/silences/add", "{\"durating\":\"x\"}", "known: when, for, until, why, by"},
     };
     struct desk *d = open_desk(false);

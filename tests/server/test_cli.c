@@ -501,8 +501,8 @@ static void test_cli__the_printed_curl_command_works_when_pasted(void **state)
         const char *argv[] = {"/bin/sh", "-c", NULL, NULL};
         const struct peer_request *r;
 
-        assert_int_equal(cordon(f, "send", "--source", sources[i], "--alert", "da'1 $(id) \"x\"",
-                                "--url", url, "--print-curl", NULL),
+        assert_int_equal(cordon(f, "send", "--source", sources[i], "--alert", "da1", "--machine",
+                                "da'1 $(id) \"x\"", "--url", url, "--print-curl", NULL),
                          0);
         assert_int_equal(peer_count(p), i);
         assert_null(strstr(f->ran.out, "a-token-with")); /* what is secret is not shown */
@@ -515,7 +515,8 @@ static void test_cli__the_printed_curl_command_works_when_pasted(void **state)
         r = peer_request(p, i);
         assert_string_equal(r->method, "POST");
         assert_string_equal(r->target, "/hooks/x");
-        assert_string_equal(r->body, "{\"alertId\":\"da'1 $(id) \\\"x\\\"\"}");
+        assert_string_equal(r->body,
+                            "{\"alertId\":\"da1\",\"machineId\":\"da'1 $(id) \\\"x\\\"\"}");
         assert_string_equal(peer_header(r, "Content-Type"), "application/json");
         if (i != 1)
             assert_signed(r);

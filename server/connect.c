@@ -446,6 +446,14 @@ static bool fill_curl_entra(const struct settings_reader *reader, const struct c
                        "curl/entra.sh", v);
 }
 
+static bool fill_curl_none(const struct settings_reader *reader, const struct connect_about *about,
+                           struct connect_values *v, struct err *e)
+{
+    (void)e;
+    return finish_curl(reader, about, "nothing: the source takes whoever reaches it",
+                       "There is no secret.", "curl/none.sh", v);
+}
+
 /* ---- the table --------------------------------------------------------------------------------------- */
 
 const char *const connect_targets[] = {"logic-app", "power-automate", "azure-function", "curl",
@@ -473,6 +481,7 @@ static const struct connect_way ways[] = {
     {"curl", "token", false, fill_curl_token, CURL},
     {"curl", "basic", false, fill_curl_basic, CURL},
     {"curl", "entra", false, fill_curl_entra, CURL},
+    {"curl", "none", false, fill_curl_none, CURL},
 };
 #define WAYS (sizeof ways / sizeof *ways)
 

@@ -53,7 +53,8 @@ static const char sources[] =
     "    verify: [{entra: {audience: [5d1f6c2e-8f3b-4a7d-9c11-2e4b6a8c0d13, '" API "'], roles: "
     "[" ROLE "], clients: [%s]}}]\n"
     "  both:\n    tenant: contoso\n    verify: [{standard_webhooks: {secret_files: relay-secret}, "
-    "token: {secret_files: text}}]\n";
+    "token: {secret_files: text}}]\n"
+    "  open:\n    tenant: contoso\n    verify: [{none: {insecure: true}}]\n";
 
 struct stage {
     struct house *h;
@@ -215,6 +216,7 @@ static void test_connect__the_curl_script_of_every_scheme_is_let_in(void **state
         {"slack", NULL, "k1"},        {"shopify", NULL, "k1"}, {"teams", NULL, "relay-key"},
         {"mine", NULL, "k1hexwrong"}, {"header", NULL, "k1"},  {"key", NULL, "k1"},
         {"url", NULL, "k1"},          {"basic", NULL, "k1"},   {"flow", "client-secret", NULL},
+        {"open", NULL, NULL},
     };
     struct stage *t = *state;
 
@@ -276,8 +278,9 @@ static void test_connect__curl_goes_to_stdout_and_to_a_socket(void **state)
 /* `cordon send` proves itself in the same ways, and so does the command that it prints. */
 static void test_connect__send_is_let_in_by_the_same_sources(void **state)
 {
-    static const char *const names[] = {"relay", "github", "stripe", "slack", "shopify", "teams",
-                                        "mine",  "header", "key",    "url",   "basic",   "both"};
+    static const char *const names[] = {"relay", "github", "stripe", "slack", "shopify",
+                                        "teams", "mine",   "header", "key",   "url",
+                                        "basic", "both",   "open"};
     struct stage *t = *state;
 
     house_cordon_start(t->h);
@@ -723,7 +726,8 @@ static void test_connect__says_what_is_missing(void **state)
         {"logic-app", "relay", "x", "logic-app needs an entry of `verify` with entra alone", 1},
         {"azure-function", "flow", "x",
          "azure-function needs an entry of `verify` with standard_webhooks alone", 1},
-        {"curl", "both", NULL, "with standard_webhooks, hmac, token, basic or entra alone", 1},
+        {"curl", "both", NULL, "with standard_webhooks, hmac, token, basic, entra or none alone",
+         1},
         {"power-automate", "url", NULL, "its token stands in the query of the URL", 1},
         {"curl", "own", NULL, "there are no `secret_files`", 1},
         {"curl", NULL, NULL, "several sources fit (relay, own, github, ", 1},

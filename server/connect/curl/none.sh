@@ -1,0 +1,2 @@
+headers=
+set --{{socket}}

@@ -123,6 +123,9 @@ const char *http_query(const struct http_request *r);
 const char *http_query_param(struct http_request *r, const char *name);
 /** The same of a body that is a form (application/x-www-form-urlencoded): in body() and until the reply. */
 const char *http_form_param(struct http_request *r, const char *name);
+/** Whether a field of such a body is absent or can be read: false when it is given twice, is badly encoded or
+ *  holds a NUL, for which http_form_param gives NULL as well. */
+bool http_form_readable(struct http_request *r, const char *name);
 /** A header's first value (name without case), or NULL. *ret_count: how often it occurs; may be NULL. */
 const char *http_header(const struct http_request *r, const char *name, unsigned *ret_count);
 /** Its n-th value, from 0, in the order received; NULL when there are no more. */

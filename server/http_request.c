@@ -78,11 +78,13 @@ static bool form_decode(const char *text, size_t len, char *out)
     return true;
 }
 
-/* One of the parameters in text. */
-static const char *find_param(struct http_request *r, const char *params, const char *name)
+/* One of the parameters in text. ret_bad: NULL is for one that is given twice or badly encoded, not absent. */
+static const char *find_param(struct http_request *r, const char *params, const char *name,
+                              bool *ret_bad)
 {
     const char *found = NULL, *p = params;
 
+    *ret_bad = true;
     while (*p) {
         size_t len = strcspn(p, "&"), key = strcspn(p, "=&");
         char *text = http_arena(r) ? arena_alloc(r->arena, len + 2) : NULL;
@@ -99,21 +101,41 @@ static const char *find_param(struct http_request *r, const char *params, const 
         }
         p += len + !last;
     }
+    *ret_bad = false;
     return found;
 }
 
 const char *http_query_param(struct http_request *r, const char *name)
 {
-    return find_param(r, r->query, name);
+    bool bad;
+
+    return find_param(r, r->query, name, &bad);
 }
 
-const char *http_form_param(struct http_request *r, const char *name)
+/* A field of the body, as find_param. */
+static const char *find_field(struct http_request *r, const char *name, bool *ret_bad)
 {
     size_t len;
     const char *body = http_body(r, &len);
     const char *text = http_arena(r) ? arena_strn(http_arena(r), body, len) : NULL;
 
-    return text && strlen(text) == len ? find_param(r, text, name) : NULL;
+    *ret_bad = true;
+    return text && strlen(text) == len ? find_param(r, text, name, ret_bad) : NULL;
+}
+
+const char *http_form_param(struct http_request *r, const char *name)
+{
+    bool bad;
+
+    return find_field(r, name, &bad);
+}
+
+bool http_form_readable(struct http_request *r, const char *name)
+{
+    bool bad;
+
+    (void)find_field(r, name, &bad);
+    return !bad;
 }
 
 const char *http_body(const struct http_request *r, size_t *ret_len)

@@ -212,7 +212,7 @@ static bool read_form(struct http_request *r, const struct view *v, const char *
     const char *answer = http_form_param(r, "answer"), *why = http_form_param(r, "why");
 
     if (!answer || (strcmp(answer, "approve") != 0 && strcmp(answer, "refuse") != 0) ||
-        (why && strlen(why) > DESK_WHY_MAX))
+        !http_form_readable(r, "why") || (why && strlen(why) > DESK_WHY_MAX))
         return false;
     *ret = (struct question_answer){.question = v->q.id,
                                     .person = v->person,

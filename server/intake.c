@@ -451,7 +451,13 @@ enum err_code intake_read(struct arena *a, const char *body, size_t len, struct 
 {
     struct err own;
     struct reading r = {.arena = a, .e = e ? e : &own};
-    enum err_code code = read_body(&r, body, len);
+    enum err_code code;
 
+    /* RFC 8259 section 8.1: a parser may ignore it. PowerShell writes one. */
+    if (len >= 3 && memcmp(body, "\xef\xbb\xbf", 3) == 0) {
+        body += 3;
+        len -= 3;
+    }
+    code = read_body(&r, body, len);
     return code ? code : sum_up(&r, ret);
 }

@@ -232,7 +232,7 @@ static const struct body bodies[] = {
     TEXT("a vertical tab between", "{\v\"alertId\":\"" A "\"}", "not JSON"),
     TEXT("an escape that is none", "{\"alertId\":\"\\x41\"}", "not JSON"),
     TEXT("half a surrogate", "{\"alertId\":\"\\ud800\"}", "not JSON"),
-    TEXT("a byte order mark", "\xef\xbb\xbf" GOOD, "not JSON"),
+    TEXT("two byte order marks", "\xef\xbb\xbf\xef\xbb\xbf" GOOD, "not JSON"),
     BYTES("UTF-16", "{\0\"\0a\0\"\0:\0001\0}\0", "not JSON"),
     BYTES("a NUL behind it", GOOD "\0", "not JSON"),
     BYTES("a NUL in a string", "{\"alertId\":\"da1_-1\0x\"}", "not JSON"),

@@ -310,7 +310,7 @@ static void test_notice__a_step_that_reaches_nobody_is_not_done(void **state)
         char line[LINE_MAX_CHARS] = "", rules[300];
         struct step_record *steps;
         struct runtime *rt;
-        size_t n = 0;
+        size_t n = 0, webhooks;
         struct rig r;
         int64_t id;
 
@@ -322,6 +322,7 @@ static void test_notice__a_step_that_reaches_nobody_is_not_done(void **state)
         log_divert(keep_nobody, line);
         rig_afresh(&r);
         rt = rig_runtime(&r, rules);
+        webhooks = rt->config->n_webhooks;
         rt->config->mail.to.count = 0;
         rt->config->n_webhooks = 0;
         engine_use(r.g, rt);
@@ -334,6 +335,7 @@ static void test_notice__a_step_that_reaches_nobody_is_not_done(void **state)
         assert_non_null(strstr(line, rows[i].why));
         assert_string_equal(rig_told(&r, id), "");
         assert_null(rig_case(&r, id).told);
+        rt->config->n_webhooks = webhooks; /* their ways are freed with them */
         tear_down(&r);
     }
 }

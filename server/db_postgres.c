@@ -23,17 +23,12 @@
 #include "db_postgres_own.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <errno.h>
-#include <libpq-fe.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "buf.h"
 #include "clock.h"
 
 /* Migrations rewrite tables. */

@@ -20,6 +20,11 @@
 
 /* ---- what a look says ---------------------------------------------------------------------------- */
 
+bool episode_look_is_young(int64_t read_ms, int64_t now)
+{
+    return read_ms > 0 && now >= read_ms && now - read_ms < EPISODE_LOOK_FRESH_MS;
+}
+
 enum finding episode_find(const struct defender_reads *look, const struct defender_action **ret)
 {
     *ret = NULL;

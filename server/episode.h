@@ -17,7 +17,7 @@
 
 /* When there are many, they are seen to together, at the same moments: whole multiples of this. */
 #define EPISODE_GRID_MS (SECOND_MS / 2)
-/* An older look is no ground for a POST. */
+/* An older look is no ground for a POST (episode_look_is_young). */
 #define EPISODE_LOOK_FRESH_MS MINUTE_MS
 /* Those of cases that are judged one after the other wait for the last of them, but not longer than that. */
 #define EPISODE_TOGETHER_MS (10 * SECOND_MS)
@@ -58,6 +58,8 @@ struct episode {
 
 /* ---- what a look says (section 4.5) ------------------------------------------------------------ */
 
+/** May a look that was read then be a ground for a POST now (both wall ms)? 0: there was none. */
+bool episode_look_is_young(int64_t read_ms, int64_t now);
 /** What the newest actions say; *ret: the one that does, NULL for none. An open action decides before any that ended; a
  *  status nobody knows counts as open: in doubt nothing is posted. */
 enum finding episode_find(const struct defender_reads *look, const struct defender_action **ret);

@@ -43,8 +43,8 @@ static enum err_code end_badly(struct db_tx *tx, struct episode *x, struct isola
     return episode_move(tx, x, r, ISOLATION_FAILED, deed_failure(a), e);
 }
 
-/* The case that the row stands for asks for it no longer. Another that waits for it takes its place, and is looked at
- * next; without any it is over. Nothing of ours is under way. */
+/* The case that the row stands for asks for it no longer. A younger one that waits for it takes its place, and is looked at
+ * next; only a younger one, so that none has its turn twice. Without any it is over. Nothing of ours is under way. */
 static enum err_code hand_on(struct db_tx *tx, struct episode *x, struct isolation_record *r,
                              const char *why, struct err *e)
 {

@@ -72,10 +72,7 @@ static bool is_grounded(struct episode *x)
 /* Is the look that it goes by young enough, and taken since the row was written last? */
 static bool is_look_good(const struct episode *x, int64_t read_ms)
 {
-    int64_t now = clock_wall_ms(x->g->clock);
-
-    return read_ms > 0 && read_ms >= x->row.updated && now >= read_ms &&
-           now - read_ms < EPISODE_LOOK_FRESH_MS;
+    return read_ms >= x->row.updated && episode_look_is_young(read_ms, clock_wall_ms(x->g->clock));
 }
 
 /* One whose look was taken together with others'. */
@@ -84,7 +81,7 @@ static void ask_one(struct episode *x, struct grounds *grounds)
     x->crowded = true;
     x->now = clock_wall_ms(x->g->clock);
     x->due = episode_follow_due(x, DEED_FOLLOW_MIN_MS);
-    if (x->now < grounds->look.read_ms || x->now - grounds->look.read_ms >= EPISODE_LOOK_FRESH_MS) {
+    if (!episode_look_is_young(grounds->look.read_ms, x->now)) {
         engine_again(x->g, &x->w, 0);
         return;
     }
@@ -202,8 +199,7 @@ static void list_the_next(struct episode *x, struct list *l, struct defender_rea
     for (size_t i = 0; i < n && l->n < ROWS_AT_ONCE; i++) {
         int64_t read_ms = storm_find_bare(x->tenant->storm, ids[i]);
 
-        if (is_listed(l, ids[i]) ||
-            (read_ms && clock_wall_ms(x->g->clock) - read_ms < EPISODE_LOOK_FRESH_MS))
+        if (is_listed(l, ids[i]) || episode_look_is_young(read_ms, clock_wall_ms(x->g->clock)))
             continue;
         l->looks[l->n] = &own[l->n];
         l->ids[l->n++] = ids[i];

@@ -259,11 +259,6 @@ static enum outcome requested(struct request *q, struct err *e)
     return OUTCOME_DONE;
 }
 
-static bool is_young(const struct defender_reads *look, int64_t now)
-{
-    return now >= look->read_ms && now - look->read_ms < EPISODE_LOOK_FRESH_MS;
-}
-
 enum outcome isolation_request(struct step *s, const char *type, const char *comment, struct err *e)
 {
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(s->engine);
@@ -293,7 +288,8 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
      * this one took long. */
     same_terms = grounds_same_terms(rt->config, s->runtime->config, s->c->source);
     if (same_terms) {
-        q.look = s->look && is_young(s->look, clock_wall_ms(s->engine->clock)) ? s->look : NULL;
+        if (s->look && episode_look_is_young(s->look->read_ms, clock_wall_ms(s->engine->clock)))
+            q.look = s->look;
         q.later = s->together && s->together->n < TOGETHER_MAX;
     }
     s->look = NULL; /* a look is good for one request */

@@ -23,9 +23,6 @@
 #define SEND_GRACE_MS (1 * SECOND_MS) /* for answers on their way when the server stops */
 /* And for requests that are on their way then: a round trip, and a sender that is busy. */
 #define LAST_WORDS_MS 500
-/* The library may just be taking a connection from a socket that goes on listening. Nobody can see that;
- * within this time it has told us of it. */
-#define SETTLE_MS 20
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
@@ -100,8 +97,8 @@ static void be_as_before(int policy)
 enum err_code http_server_begin(struct http_server *s, struct err *e)
 {
     const struct http_options *o = &s->o;
-    unsigned flags =
-        MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG;
+    unsigned flags = MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET |
+                     MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG;
     struct MHD_OptionItem list[24];
     size_t n = 0;
     int64_t idle_s = (o->idle_ms + 999) / 1000;
@@ -117,14 +114,11 @@ enum err_code http_server_begin(struct http_server *s, struct err *e)
         cert_callback = (void *)(uintptr_t)CALLBACK(on_handshake);
         add_option(list, &n, MHD_OPTION_HTTPS_CERT_CALLBACK, 0, cert_callback);
     }
-    s->library_fd = fcntl(s->socket.fd, F_DUPFD_CLOEXEC, 0); /* it closes the one it is given */
-    if (s->library_fd < 0)
-        return err_set(e, ERR_IO, "%s: %s", s->socket.address, strerror(errno));
-    add_option(list, &n, MHD_OPTION_LISTEN_SOCKET, s->library_fd, NULL);
     if (o->threads > 1)
         add_option(list, &n, MHD_OPTION_THREAD_POOL_SIZE, o->threads, NULL);
-    add_option(list, &n, MHD_OPTION_CONNECTION_LIMIT,
-               o->max_connections > o->threads ? o->max_connections : o->threads, NULL);
+    /* It gives each thread its share; who keeps the limit is http_accept.c. */
+    add_option(list, &n, MHD_OPTION_CONNECTION_LIMIT, (intptr_t)o->max_connections * o->threads,
+               NULL);
     add_option(list, &n, MHD_OPTION_PER_IP_CONNECTION_LIMIT, o->max_connections_per_ip, NULL);
     add_option(list, &n, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)(o->max_head + POOL_EXTRA),
                NULL);
@@ -148,6 +142,10 @@ enum err_code http_server_begin(struct http_server *s, struct err *e)
     if (!s->daemon)
         return err_set(e, ERR_IO, "%s: the HTTP server does not start: %s", s->socket.address,
                        s->why[0] ? s->why : strerror(errno));
+    pthread_mutex_lock(&s->lock);
+    s->accepting = true;
+    pthread_mutex_unlock(&s->lock);
+    http_ring_bell(s);
     return ERR_OK;
 }
 
@@ -203,7 +201,7 @@ enum err_code http_server_open(const struct http_options *o, struct http_server 
     s->o = *o;
     s->clock = o->clock ? o->clock : clock_system();
     s->tls = o->certificate_file != NULL;
-    s->socket.fd = s->library_fd = -1;
+    s->socket.fd = -1;
     (void)pthread_mutex_init(&s->lock, NULL);
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -277,11 +275,12 @@ unsigned http_server_limit(const struct http_server *s)
 
 void http_server_quiesce(struct http_server *s)
 {
-    if (s->quiesced || !s->daemon)
-        return;
-    (void)MHD_quiesce_daemon(s->daemon); /* library_fd is ours again */
+    pthread_mutex_lock(&s->lock);
+    if (!s->socket.handed_over) /* who knocked before is answered; else the next server does it */
+        http_accept_locked(s, http_now_ms(s));
+    s->accepting = false;
     http_socket_quiesce(&s->socket);
-    s->quiesced = true;
+    pthread_mutex_unlock(&s->lock);
 }
 
 /* Lets no exchange begin from now on; says how many replies and answers are under way. */
@@ -350,13 +349,10 @@ static struct timespec in_ms(int64_t ms)
 static void hear_last_words(struct http_server *s, int64_t deadline_ms)
 {
     struct timespec end = in_ms(deadline_ms < LAST_WORDS_MS ? deadline_ms : LAST_WORDS_MS);
-    struct timespec settled = in_ms(deadline_ms < SETTLE_MS ? deadline_ms : SETTLE_MS);
     int rc = 0;
 
     pthread_mutex_lock(&s->lock);
-    while (s->socket.handed_over && rc == 0)
-        rc = pthread_cond_timedwait(&s->gone, &s->lock, &settled);
-    for (rc = 0; s->peers && rc == 0;)
+    while ((s->peers || s->dealt) && rc == 0)
         rc = pthread_cond_timedwait(&s->gone, &s->lock, &end);
     pthread_mutex_unlock(&s->lock);
 }
@@ -376,7 +372,6 @@ static void stop_daemon(struct http_server *s, int64_t deadline_ms)
     wait_for(&s->sent, &answers, &grace);
     hear_last_words(s, deadline_ms);
     MHD_stop_daemon(s->daemon); /* aborts if a connection were suspended: none is */
-    close(s->library_fd);
 }
 
 void http_server_free(struct http_server *s, int64_t deadline_ms)

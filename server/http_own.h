@@ -1,13 +1,14 @@
 /* http_own.h - what the rooms of the HTTP server share, and nobody else sees: a connection, its request, the server.
  *
  *     http.c           opens and stops a server
+ *     http_accept.c    takes connections, and deals them out to the pool threads
  *     http_peer.c      who is connected, and who is too slow
  *     http_exchange.c  what the library calls: a request from its first line to the end of its answer
  *     http_reply.c     answers: copied, queued, or sent past the library
  *     http_request.c   what handlers see of a request
  *
  * Threads. The library's pool calls us (http_on_*); any thread may call http_reply for a deferred request;
- * one watchdog thread of ours ends peers that are too slow. Per connection there is one struct peer,
+ * one watchdog thread of ours takes new ones and ends peers that are too slow. Per connection there is one struct peer,
  * and in it the one request that HTTP/1 can have under way; both are reused, so that a request on a
  * kept connection allocates next to nothing.
  *
@@ -51,6 +52,9 @@
  * the reset can overtake the answer. So a few sockets are drained for a while first. */
 #define HTTP_LINGER_MAX 64
 #define HTTP_LINGER_MS  2000
+
+/* The watchdog's turn: what it enforces happens at most this late. */
+#define HTTP_TICK_MS 250
 
 #define HTTP_PROBLEM_TYPE "application/problem+json"
 
@@ -149,19 +153,21 @@ struct http_server {
     const struct clock *clock;
     struct MHD_Daemon *daemon;
     struct http_socket socket;
-    int library_fd; /* the library's duplicate of the listening socket */
     bool tls;
     struct http_tls_pair *pair; /* under lock: for handshakes from now on */
-    bool quiesced;
     pthread_t opener; /* the thread that began it: the library's messages in it are kept in why */
     char why[200];
     struct lane *lanes;
     atomic_uint lanes_used;
 
-    pthread_mutex_t lock; /* peers, lingerers; never held while calling out */
+    pthread_mutex_t lock; /* peers, lingerers, accepting; never held while calling out */
     pthread_cond_t gone;  /* a connection was closed while the server stops; monotonic clock */
     struct peer *peers;
     int64_t peer_count, requests_before; /* requests of connections that are gone */
+    bool accepting;
+    int64_t dealt, dealt_ms; /* given to the library, not opened yet; when the last one was */
+    int64_t accept_again_ms;
+    int64_t refused, refused_said_ms; /* connections not kept that no line told of yet */
     struct lingerer lingerers[HTTP_LINGER_MAX];
     size_t lingerer_count;
 
@@ -175,6 +181,18 @@ struct http_server {
     int bell; /* eventfd that wakes the watchdog */
     atomic_bool watchdog_stop;
 };
+
+/* ---- http_accept.c ----------------------------------------------------------------------------- */
+/* Within the server's lock. now: mono ms. */
+
+/** Is there room for another connection? */
+bool http_accepts_locked(struct http_server *s, int64_t now);
+/** Takes what connections wait, and deals them out. */
+void http_accept_locked(struct http_server *s, int64_t now);
+/** One that was dealt out is open. */
+void http_opened_locked(struct http_server *s);
+/** One of the peers is gone. */
+void http_closed_locked(struct http_server *s);
 
 /* ---- http_peer.c ------------------------------------------------------------------------------- */
 

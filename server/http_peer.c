@@ -1,4 +1,5 @@
-/* http_peer.c - who is connected, what keeps its memory, and the watchdog that ends who is too slow. See http_own.h. */
+/* http_peer.c - who is connected, what keeps its memory, and the watchdog that lets in who knocks and ends who is
+ * too slow. See http_own.h. */
 #include "http_own.h"
 
 #include <assert.h>
@@ -8,8 +9,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#define TICK_MS 250 /* a deadline is enforced at most this late */
 
 /* ---- holds ----------------------------------------------------------------------------------- */
 
@@ -168,33 +167,46 @@ static void drain_lingerers_locked(struct http_server *s, int64_t now)
     }
 }
 
+/* Ends and drops who is late; when to look again. */
+static int64_t look_locked(struct http_server *s, int64_t now)
+{
+    int64_t next = end_late_locked(s, now);
+
+    drain_lingerers_locked(s, now);
+    if (!s->peers && !s->lingerer_count && !s->dealt && now >= s->accept_again_ms)
+        return INT64_MAX;
+    /* A deadline set from now on may be nearer than any seen here: hence the tick. */
+    return next - now < HTTP_TICK_MS ? next : now + HTTP_TICK_MS;
+}
+
 void *http_watchdog(void *arg)
 {
     struct http_server *s = arg;
-    int timeout = -1;
+    int64_t now = http_now_ms(s), due = INT64_MAX; /* the next look at deadlines */
 
     while (!atomic_load(&s->watchdog_stop)) {
-        struct pollfd fds[1 + HTTP_LINGER_MAX] = {{.fd = s->bell, .events = POLLIN}};
-        nfds_t n = 1;
-        int64_t now, next;
+        struct pollfd fds[2 + HTTP_LINGER_MAX] = {{.fd = s->bell, .events = POLLIN},
+                                                  {.fd = -1, .events = POLLIN}};
+        int n = 2, ready;
         uint64_t count;
 
         pthread_mutex_lock(&s->lock);
+        if (http_accepts_locked(s, now))
+            fds[1].fd = s->socket.fd;
         for (size_t i = 0; i < s->lingerer_count; i++)
             fds[n++] = (struct pollfd){.fd = s->lingerers[i].fd, .events = POLLIN};
         pthread_mutex_unlock(&s->lock);
-        (void)poll(fds, n, timeout); /* an interruption is a look too many */
+        ready = poll(fds, (nfds_t)n, due == INT64_MAX ? -1 : due > now ? (int)(due - now) : 0);
         if (fds[0].revents)
             (void)!read(s->bell, &count, sizeof count);
 
         now = http_now_ms(s);
         pthread_mutex_lock(&s->lock);
-        next = end_late_locked(s, now);
-        drain_lingerers_locked(s, now);
-        /* A deadline set from now on may be nearer than any seen here: hence the tick. */
-        timeout = !s->peers && !s->lingerer_count ? -1
-                  : next - now < TICK_MS          ? (int)(next - now)
-                                                  : TICK_MS;
+        if (fds[1].revents)
+            http_accept_locked(s, now);
+        /* Not for new connections alone: a flood of them would have all others looked at each time. */
+        if (ready != 1 || !fds[1].revents || now >= due)
+            due = look_locked(s, now);
         pthread_mutex_unlock(&s->lock);
     }
     return NULL;
@@ -267,6 +279,7 @@ static void connection_opened(struct http_server *s, struct MHD_Connection *conn
         http_ring_bell(s);
     s->peers = p;
     s->peer_count++;
+    http_opened_locked(s);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -282,10 +295,8 @@ static void connection_closed(struct http_server *s, struct peer *p)
         s->peers = p->next;
     if (p->next)
         p->next->prev = p->prev;
-    s->peer_count--;
     s->requests_before += atomic_load_explicit(&p->requests, memory_order_relaxed);
-    if (atomic_load_explicit(&s->closing, memory_order_relaxed))
-        pthread_cond_signal(&s->gone);
+    http_closed_locked(s);
     pthread_mutex_unlock(&s->lock); /* the watchdog has lost sight of p->fd, which is closed next */
     http_hold_end(p, HOLD_CONNECTION, NULL);
 }

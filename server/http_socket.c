@@ -241,7 +241,7 @@ enum err_code http_socket_take(int fd, const char *address, struct http_socket *
 
     if (rc)
         return rc;
-    /* Several threads wait for it, and one of them gets the connection: the others must not block. */
+    /* Whoever handed it over may take a connection that we saw: the watchdog must not wait for the next one. */
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
         return err_set(e, ERR_IO, "%s: %s", s.address, strerror(errno));
     *ret = s;

@@ -180,6 +180,11 @@ static void on_body(struct http_request *r, void *ctx)
         pthread_join(t, NULL);
     } else if (strcmp(path, "/seen") == 0) {
         reply_seen(r);
+    } else if (strcmp(path, "/thread") == 0) {
+        char *text = arena_fmt(http_arena(r), "%d", (int)gettid());
+
+        assert_non_null(text);
+        reply_text(r, 200, text);
     } else if (strcmp(path, "/split") == 0) {
         a.headers[0].name = "Location";
         a.headers[0].value = "/x\r\nSet-Cookie: a=b";
@@ -1315,6 +1320,121 @@ static void test_http__lets_connections_beyond_the_limit_wait(void **state)
     app_close(app);
 }
 
+/* A connection takes a descriptor on either side here, and one that is spare: so the server's are odd and even by
+ * turns, as they are where the other side is another process. */
+static void test_http__deals_connections_out_to_its_threads(void **state)
+{
+    enum { PEERS = 24 };
+    struct app *app = app_open(defaults());
+    struct raw *all[PEERS];
+    struct raw_answer a;
+    int spare[PEERS], first = 0, others = 0;
+
+    (void)state;
+    for (int i = 0; i < PEERS; i++) {
+        all[i] = call(app);
+        wait_connections(app, i + 1);
+        spare[i] = dup(STDIN_FILENO);
+        assert_true(spare[i] >= 0);
+    }
+    for (int i = 0; i < PEERS; i++) {
+        raw_text(all[i], "GET /thread HTTP/1.1\r\nHost: a\r\n\r\n");
+        raw_answer(all[i], &a, false);
+        assert_int_equal(a.status, 200);
+        if (!first)
+            first = atoi(a.body);
+        others += atoi(a.body) != first;
+    }
+    if (others < PEERS / 3 || others > PEERS - PEERS / 3)
+        fail_msg("of %d connections one thread has %d", PEERS, PEERS - others);
+    for (int i = 0; i < PEERS; i++) {
+        close(spare[i]);
+        raw_free(all[i]);
+    }
+    app_close(app);
+}
+
+struct refusal_lines {
+    atomic_uint count;
+    char first[512];
+};
+
+static void note_refused_connection(enum log_level level, const char *line, void *ctx)
+{
+    struct refusal_lines *seen = ctx;
+
+    (void)level;
+    if (strstr(line, "\"connections_refused\"") && atomic_fetch_add(&seen->count, 1) == 0)
+        (void)snprintf(seen->first, sizeof seen->first, "%s", line);
+}
+
+/* Who floods us with connections is named, and the log not flooded in turn. */
+static void test_http__says_who_has_too_many_connections(void **state)
+{
+    struct http_options o = defaults();
+    struct refusal_lines seen = {0};
+    struct app *app;
+    struct raw *kept, *over;
+    struct raw_answer a;
+
+    (void)state;
+    o.max_connections_per_ip = 1;
+    app = app_open(o);
+    kept = call(app);
+    raw_text(kept, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_answer(kept, &a, false);
+    log_divert(note_refused_connection, &seen);
+    for (int i = 0; i < 3; i++) {
+        over = call(app);
+        assert_int_equal(raw_until_closed(over), 0);
+        raw_free(over);
+    }
+    log_divert(NULL, NULL);
+    raw_free(kept);
+    app_close(app);
+    assert_int_equal(seen.count, 1);
+    if (!strstr(seen.first, "\"peer\":\"127.0.0.1\"") ||
+        !strstr(seen.first, "\"why\":\"this address has as many connections as it may\""))
+        fail_msg("%s", seen.first);
+}
+
+/* Without a descriptor left a connection waits until there is one, and the log says why. */
+static void test_http__connections_wait_for_a_descriptor(void **state)
+{
+    struct refusal_lines seen = {0};
+    struct app *app = app_open(defaults());
+    struct raw *first = call(app), *waiting;
+    struct raw_answer a;
+    struct rlimit limit, low;
+    int next;
+
+    (void)state;
+    raw_text(first, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_answer(first, &a, false);
+    assert_int_equal(a.status, 200);
+    log_divert(note_refused_connection, &seen);
+    next = dup(
+        STDIN_FILENO); /* the lowest that is free: the peer's own end gets it, and ours finds none */
+    assert_true(next >= 0);
+    close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    low = (struct rlimit){.rlim_cur = (rlim_t)next + 1, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    waiting = call(app);
+    raw_text(waiting, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_false(raw_readable(waiting, 700)); /* it has looked again by then */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    raw_answer(waiting, &a, false);
+    assert_int_equal(a.status, 200);
+    log_divert(NULL, NULL);
+    raw_free(first);
+    raw_free(waiting);
+    app_close(app);
+    assert_int_equal(seen.count, 1);
+    if (!strstr(seen.first, "\"why\":\"Too many open files\""))
+        fail_msg("%s", seen.first);
+}
+
 /* ---- deferred replies and the end ---------------------------------------------------------------- */
 
 static void test_http__answers_from_another_thread(void **state)
@@ -1465,7 +1585,7 @@ static void *stop_main(void *arg)
 static void test_http__stops_only_after_what_it_took_is_answered(void **state)
 {
     struct app *app;
-    struct raw *held, *kept, *late;
+    struct raw *held, *kept, *quiet, *late;
     struct raw_answer a;
     struct stop stop;
     pthread_t t;
@@ -1477,6 +1597,8 @@ static void test_http__stops_only_after_what_it_took_is_answered(void **state)
     auto_reply(app, false);
     held = call(app);
     kept = call(app);
+    quiet = call(app);
+    wait_connections(app, 3);
     raw_text(held, "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
     raw_text(kept, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
     raw_answer(kept, &a, false);
@@ -1484,11 +1606,16 @@ static void test_http__stops_only_after_what_it_took_is_answered(void **state)
     wait_held(app, 1);
     stop = (struct stop){app->server, 30000};
     assert_int_equal(pthread_create(&t, NULL, stop_main, &stop), 0);
-    do { /* new requests on a kept connection go on until the doors close, then meet 503 */
+    do { /* new requests on a kept connection go on until the doors close */
         raw_text(kept, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
         raw_answer(kept, &a, false);
-    } while (a.status == 200);
-    expect_problem(&a, 503, "stopping");
+    } while (a.status == 200 && !raw_header(&a, "Connection"));
+    if (a.status !=
+        200) /* the one that was under way just then is answered, and says that it is the last */
+        expect_problem(&a, 503, "stopping");
+    raw_text(quiet, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_answer(quiet, &a, false);
+    expect_problem(&a, 503, "stopping, quiet so far");
     assert_non_null(raw_header(&a, "Retry-After"));
     late = raw_open(address); /* nobody new is let in */
     if (late)
@@ -1502,6 +1629,7 @@ static void test_http__stops_only_after_what_it_took_is_answered(void **state)
     assert_int_equal(raw_until_closed(held), 0);
     raw_free(held);
     raw_free(kept);
+    raw_free(quiet);
     app->server = NULL;
     app_close(app);
 }
@@ -2376,6 +2504,9 @@ int main(void)
         cmocka_unit_test(test_http__memory_stays_bounded_while_peers_are_slow),
         cmocka_unit_test(test_http__limits_connections_per_address),
         cmocka_unit_test(test_http__lets_connections_beyond_the_limit_wait),
+        cmocka_unit_test(test_http__deals_connections_out_to_its_threads),
+        cmocka_unit_test(test_http__says_who_has_too_many_connections),
+        cmocka_unit_test(test_http__connections_wait_for_a_descriptor),
         cmocka_unit_test(test_http__answers_from_another_thread),
         cmocka_unit_test(test_http__takes_a_reply_that_is_faster_than_the_handler),
         cmocka_unit_test(test_http__survives_peers_that_vanish),

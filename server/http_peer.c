@@ -204,8 +204,9 @@ void *http_watchdog(void *arg)
         pthread_mutex_lock(&s->lock);
         if (fds[1].revents)
             http_accept_locked(s, now);
-        /* Not for new connections alone: a flood of them would have all others looked at each time. */
-        if (ready != 1 || !fds[1].revents || now >= due)
+        /* Not for new connections alone: a flood of them would have all others looked at each time. But from the
+         * first one on somebody looks. */
+        if (ready != 1 || !fds[1].revents || now >= due || due == INT64_MAX)
             due = look_locked(s, now);
         pthread_mutex_unlock(&s->lock);
     }
@@ -275,8 +276,6 @@ static void connection_opened(struct http_server *s, struct MHD_Connection *conn
     p->next = s->peers;
     if (s->peers)
         s->peers->prev = p;
-    else
-        http_ring_bell(s);
     s->peers = p;
     s->peer_count++;
     http_opened_locked(s);

@@ -306,6 +306,31 @@ static enum err_code paging(struct page *p, size_t *ret_limit, int64_t *ret_befo
     return cursor ? id_parse(cursor, ret_before, &p->e) : ERR_OK;
 }
 
+/* "No cases" would be the answer to another question than the one that was meant: a tenant is one of the
+ * configuration's, or one that it had, whose cases are there. */
+static enum err_code known_tenant(struct page *p, const char *name)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(p->a->o.engine);
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    const struct case_filter of = {.tenant = name, .limit = 1};
+    struct case_record *list;
+    const char *known = "";
+    size_t n = 0;
+    enum err_code code;
+
+    if (config_tenant(rt->config, name))
+        return ERR_OK;
+    code = arena ? store_case_list(p->a->o.engine->store, arena, &of, &list, &n, &p->e)
+                 : err_set(&p->e, ERR_NOMEM, "tenant");
+    if (code || n)
+        return code;
+    for (size_t i = 0; known && i < rt->config->n_tenants; i++)
+        known = arena_fmt(arena, "%s%s%s", known, i ? ", " : "", rt->config->tenants[i].name);
+    return err_set(&p->e, ERR_INVALID,
+                   "tenant: there is no '%.60s', nor a case of one; there are: %s", name,
+                   known ? known : "others");
+}
+
 static unsigned cases(struct page *p)
 {
     const char *since = http_query_param(p->r, "since");
@@ -318,6 +343,8 @@ static unsigned cases(struct page *p)
             &p->e, ERR_INVALID,
             "state: expected received, expanding, deciding, acting, waiting, done, failed or "
             "dropped");
+    if (!code && f.tenant)
+        code = known_tenant(p, f.tenant);
     if (!code && since && clock_parse(since, &f.since, &p->e)) {
         int64_t ago;
 

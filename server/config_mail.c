@@ -573,6 +573,19 @@ static void note_silence(const struct settings_reader *r, const struct yaml_node
             name->text);
 }
 
+/* Others may still answer it, who look: on the console or with `cordon questions`. */
+static void note_unasked(const struct settings_reader *r, const struct yaml_node *rule)
+{
+    const struct yaml_node *name = yaml_get(rule, "name");
+
+    if (name && name->kind == YAML_SCALAR && name->text)
+        yaml_fault(
+            r->notes, name,
+            "rule %.64s asks, and nobody gets the question: unless somebody looks and answers nothing is "
+            "done; give the step `approvers`, or set mail.to",
+            name->text);
+}
+
 bool config_check_telling(const struct settings_reader *r, const struct yaml_node *rules,
                           const struct yaml_node *mail, const struct config *c)
 {
@@ -587,12 +600,15 @@ bool config_check_telling(const struct settings_reader *r, const struct yaml_nod
              step; step = step->next) {
             const struct yaml_node *email = yaml_get(step, "email");
             const struct yaml_node *webhook = yaml_get(step, "webhook");
+            const struct yaml_node *ask = yaml_get(step, "ask");
 
             if (email)
                 check_email(r, email, mail, &told);
             if (webhook)
                 check_webhook(r, webhook, c, &told);
-            told.asked = told.asked || yaml_get(step, "ask");
+            if (ask && !yaml_get(ask, "approvers") && !(mail && yaml_get(mail, "to")) && r->notes)
+                note_unasked(r, rule);
+            told.asked = told.asked || ask;
         }
         if (told.desk && !told.people)
             fault(r, told.desk,

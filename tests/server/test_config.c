@@ -955,6 +955,41 @@ static void test_config__rules_that_tell_nobody_are_noted(void **state)
     }
 }
 
+/* A question that reaches nobody is asked in vain, unless somebody happens to look. */
+static void test_config__notes_questions_that_nobody_gets(void **state)
+{
+    static const struct {
+        const char *mail, *ask;
+        bool noted;
+    } rows[] = {
+        {MAIL, "{}", false},
+        {"mail: {server: 'smtp://localhost', from: c@d.example}\n", "{approvers: [a@b.example]}",
+         false},
+        {"mail: {server: 'smtp://localhost', from: c@d.example}\n", "{}", true},
+        {"", "{within: 2h}", true},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        AUTO(buf_clear) struct buf text = BUF_INIT(65536);
+        struct config *c;
+        bool noted = false;
+
+        buf_addf(&text, "%s%s%srules:\n- name: a\n  do: [ask: %s, isolate: {}]\n", SOURCES, TENANTS,
+                 rows[i].mail, rows[i].ask);
+        c = load(f, buf_text(&text));
+        for (size_t k = 0; c->notes[k]; k++)
+            noted =
+                noted ||
+                strcmp(
+                    c->notes[k],
+                    "rule a asks, and nobody gets the question: unless somebody looks and answers "
+                    "nothing is done; give the step `approvers`, or set mail.to") == 0;
+        assert_true(noted == rows[i].noted);
+        config_unref(c);
+    }
+}
+
 static void test_config__the_starter_lacks_its_secrets_and_nothing_else(void **state)
 {
     struct fixture *f = *state;
@@ -1261,6 +1296,7 @@ int main(void)
         TEST(the_environment_fills_in),
         TEST(rules_that_act_on_nothing_are_noted),
         TEST(rules_that_tell_nobody_are_noted),
+        TEST(notes_questions_that_nobody_gets),
         TEST(the_starter_lacks_its_secrets_and_nothing_else),
         TEST(a_reload_says_what_needs_a_restart),
         TEST(a_first_client_certificate_needs_a_restart),

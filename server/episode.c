@@ -9,8 +9,6 @@
 #include "ledger.h"
 #include "policy.h"
 
-#define CASES_AT_ONCE 200 /* cases settled per query */
-
 /* The moments at which many are seen to, when the tenant's calls are getting scarce; and those at which many that are
  * under way are asked after. */
 #define GRID_BUSY_MS    (3 * SECOND_MS)
@@ -145,26 +143,16 @@ enum err_code episode_check_found(struct db_tx *tx, struct episode *x, struct er
     return ERR_OK;
 }
 
-static enum err_code settle_cases(struct db_tx *tx, struct episode *x, struct err *e)
+/* case_visit_fn */
+static enum err_code settle_case(struct db_tx *tx, void *arg, struct case_record *of,
+                                 bool *ret_done, struct err *e)
 {
-    struct case_filter waiting = {
-        .isolation = x->row.id, .state = case_state_name(CASE_WAITING), .limit = CASES_AT_ONCE};
-    struct case_record *cases;
-    size_t n;
-    enum err_code code;
+    struct episode *x = arg;
+    struct case_record c; /* with its facts */
+    enum err_code code = case_load(tx, x->arena, of->id, &c, e);
 
-    do {
-        code = case_list(tx, x->arena, &waiting, &cases, &n, e);
-        for (size_t i = 0; i < n && !code; i++) {
-            struct case_record c;
-
-            waiting.after_id = cases[i].id; /* one that waits for a person stays */
-            code = case_load(tx, x->arena, cases[i].id, &c, e); /* with its facts */
-            if (!code)
-                code = act_settle(tx, x->g, x->rt, x->arena, &c, x->now, e);
-        }
-    } while (!code && n == CASES_AT_ONCE);
-    return code;
+    (void)ret_done;
+    return code ? code : act_settle(tx, x->g, x->rt, x->arena, &c, x->now, e);
 }
 
 enum err_code episode_move(struct db_tx *tx, struct episode *x, struct isolation_record *r,
@@ -179,39 +167,43 @@ enum err_code episode_move(struct db_tx *tx, struct episode *x, struct isolation
         return code;
     if (!isolation_is_settled(to))
         return work_again(tx, &x->w, x->due, 0, e);
-    code = settle_cases(tx, x, e);
+    code = case_each(tx, x->arena, x->row.id, CASE_WAITING, 0, settle_case, x, e);
     if (!code)
         code = work_again(tx, &x->w, x->now, 0, e);
     return code ? code : ledger_take(tx, x->arena, r, x->now, e);
 }
 
+struct tidings {
+    struct episode *x;
+    const struct isolation_record *r;
+    enum notice_kind kind;
+};
+
+/* case_visit_fn: of a case that was not told yet. */
+static enum err_code tell_case(struct db_tx *tx, void *arg, struct case_record *c, bool *ret_done,
+                               struct err *e)
+{
+    const struct tidings *t = arg;
+    struct episode *x = t->x;
+    struct notice notice = {.kind = t->kind, .isolation = t->r, .c = c};
+
+    (void)ret_done;
+    if (t->kind == NOTICE_LAPSING ? notice_was_told(c, t->kind)
+                                  : notice_was_told(c, NOTICE_LATE) == (t->kind == NOTICE_LATE))
+        return ERR_OK;
+    if (t->kind == NOTICE_LATE)
+        notice.why = notice_not_yet(x->arena, x->why.text);
+    else if (t->kind == NOTICE_LAPSING)
+        notice.why = "offline for two and a half days, Defender gives up after three";
+    return notice_put(tx, x->g, x->rt, x->arena, &notice, x->now, e);
+}
+
 enum err_code episode_tell(struct db_tx *tx, struct episode *x, const struct isolation_record *r,
                            enum notice_kind kind, struct err *e)
 {
-    struct case_filter waiting = {
-        .isolation = x->row.id, .state = case_state_name(CASE_WAITING), .limit = CASES_AT_ONCE};
-    struct case_record *cases;
-    size_t n;
-    enum err_code code;
+    struct tidings t = {x, r, kind};
 
-    do {
-        code = case_list(tx, x->arena, &waiting, &cases, &n, e);
-        for (size_t i = 0; i < n && !code; i++) {
-            struct notice notice = {.kind = kind, .isolation = r, .c = &cases[i]};
-
-            waiting.after_id = cases[i].id;
-            if (kind == NOTICE_LAPSING
-                    ? notice_was_told(&cases[i], kind)
-                    : notice_was_told(&cases[i], NOTICE_LATE) == (kind == NOTICE_LATE))
-                continue;
-            if (kind == NOTICE_LATE)
-                notice.why = notice_not_yet(x->arena, x->why.text);
-            else if (kind == NOTICE_LAPSING)
-                notice.why = "offline for two and a half days, Defender gives up after three";
-            code = notice_put(tx, x->g, x->rt, x->arena, &notice, x->now, e);
-        }
-    } while (!code && n == CASES_AT_ONCE);
-    return code;
+    return case_each(tx, x->arena, x->row.id, CASE_WAITING, 0, tell_case, &t, e);
 }
 
 enum err_code episode_postpone(struct db_tx *tx, struct episode *x, struct isolation_record *r,

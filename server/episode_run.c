@@ -11,8 +11,6 @@
  * two. */
 #define LOOKED_MS (3 * MINUTE_MS)
 
-#define HEIRS_AT_ONCE 50 /* cases read per query */
-
 /* ---- the look, and what follows from it ---------------------------------------------------------- */
 
 static enum err_code postpone_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -43,27 +41,30 @@ static enum err_code end_badly(struct db_tx *tx, struct episode *x, struct isola
     return episode_move(tx, x, r, ISOLATION_FAILED, deed_failure(a), e);
 }
 
+/* case_visit_fn: arg becomes the id of the first that still waits. */
+static enum err_code find_heir(struct db_tx *tx, void *arg, struct case_record *c, bool *ret_done,
+                               struct err *e)
+{
+    int64_t *heir = arg;
+
+    (void)tx;
+    (void)e;
+    *ret_done = c->state == CASE_WAITING || c->state == CASE_ACTING;
+    if (*ret_done)
+        *heir = c->id;
+    return ERR_OK;
+}
+
 /* The case that the row stands for asks for it no longer. A younger one that waits for it takes its place, and is looked at
  * next; only a younger one, so that none has its turn twice. Without any it is over. Nothing of ours is under way. */
 static enum err_code hand_on(struct db_tx *tx, struct episode *x, struct isolation_record *r,
                              const char *why, struct err *e)
 {
-    struct case_filter others = {
-        .isolation = r->id, .after_id = r->case_id, .limit = HEIRS_AT_ONCE};
     int64_t heir = 0;
-    struct case_record *cases;
-    size_t n;
-    enum err_code code;
+    enum err_code code =
+        case_each(tx, x->arena, r->id, CASE_STATES, r->case_id, find_heir, &heir, e);
 
     r->posted = 0;
-    do {
-        code = case_list(tx, x->arena, &others, &cases, &n, e);
-        for (size_t i = 0; i < n && !code && !heir; i++) {
-            others.after_id = cases[i].id;
-            if (cases[i].state == CASE_WAITING || cases[i].state == CASE_ACTING)
-                heir = cases[i].id;
-        }
-    } while (!code && !heir && n == HEIRS_AT_ONCE);
     if (code)
         return code;
     if (!heir)

@@ -4,7 +4,6 @@
 #include "log.h"
 
 #define LOOKOUT_FOR_MS (30 * DAY_MS)
-#define CASES_AT_ONCE  200
 
 struct lookout {
     struct ledger_turn *t;
@@ -46,28 +45,20 @@ static void judge(struct lookout *x, const struct json *machine)
     }
 }
 
-/* All that waited for this isolation and are over begin anew; a dropped one stays dropped. */
-static enum err_code begin_anew(struct db_tx *tx, struct lookout *x, struct err *e)
+/* case_visit_fn: of all that waited for this isolation and are over; a dropped one stays dropped. */
+static enum err_code begin_anew(struct db_tx *tx, void *arg, struct case_record *c, bool *ret_done,
+                                struct err *e)
 {
-    struct ledger_turn *t = x->t;
-    struct case_filter f = {
-        .isolation = t->row.id, .state = case_state_name(CASE_DONE), .limit = CASES_AT_ONCE};
-    struct case_record *cases;
-    size_t n;
-    enum err_code code;
+    struct lookout *x = arg;
+    int64_t now = x->t->now;
+    enum err_code code = case_move(tx, c, CASE_EXPANDING, x->why, now, e);
 
-    do {
-        code = case_list(tx, t->arena, &f, &cases, &n, e);
-        for (size_t i = 0; i < n && !code; i++) {
-            code = case_move(tx, &cases[i], CASE_EXPANDING, x->why, t->now, e);
-            if (!code)
-                code = case_reset(tx, &cases[i], e);
-            if (!code)
-                code = work_turn(tx, cases[i].id, WORK_CASE, WORK_NORMAL, t->now, t->now, e);
-            f.after_id = cases[i].id;
-            x->begun++;
-        }
-    } while (!code && n == CASES_AT_ONCE);
+    (void)ret_done;
+    if (!code)
+        code = case_reset(tx, c, e);
+    if (!code)
+        code = work_turn(tx, c->id, WORK_CASE, WORK_NORMAL, now, now, e);
+    x->begun++;
     return code;
 }
 
@@ -84,7 +75,7 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
         return work_again(tx, &t->w, t->now + LOOKOUT_EVERY_MS, 0, e);
     code = isolation_find_open(tx, t->arena, t->row.tenant, t->row.machine_id, &open, &found, e);
     if (!code && x->outcome == SEEN)
-        code = begin_anew(tx, x, e);
+        code = case_each(tx, t->arena, t->row.id, CASE_DONE, 0, begin_anew, x, e);
     else if (!code && !found)
         code = ledger_tell(tx, t, &t->row, NOTICE_NOT_ISOLATED, x->why, NULL, e);
     return code ? code : work_done(tx, &t->w, e);

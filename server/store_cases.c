@@ -16,6 +16,8 @@ static const char *const case_names[CASE_STATES] = {
     [CASE_FAILED] = "failed",     [CASE_DROPPED] = "dropped",
 };
 
+#define VISITED_AT_ONCE 200 /* cases of case_each that are read per query */
+
 #define OVER (1u << CASE_FAILED | 1u << CASE_DROPPED)
 static const unsigned may_become[CASE_STATES] = {
     [CASE_RECEIVED] = 1u << CASE_EXPANDING | 1u << CASE_ACTING | OVER,
@@ -163,6 +165,28 @@ enum err_code case_list(struct db_tx *tx, struct arena *a, const struct case_fil
     *ret = list.items;
     *ret_count = list.count;
     return ERR_OK;
+}
+
+enum err_code case_each(struct db_tx *tx, struct arena *a, int64_t isolation, enum case_state state,
+                        int64_t after_id, case_visit_fn fn, void *arg, struct err *e)
+{
+    struct case_filter f = {.isolation = isolation,
+                            .state = state == CASE_STATES ? NULL : case_state_name(state),
+                            .after_id = after_id,
+                            .limit = VISITED_AT_ONCE};
+    bool done = false;
+    struct case_record *cases;
+    size_t n;
+    enum err_code code;
+
+    do {
+        code = case_list(tx, a, &f, &cases, &n, e);
+        for (size_t i = 0; i < n && !code && !done; i++) {
+            f.after_id = cases[i].id;
+            code = fn(tx, arg, &cases[i], &done, e);
+        }
+    } while (!code && !done && n == VISITED_AT_ONCE);
+    return code;
 }
 
 static enum err_code read_step(struct db_rows *rows, struct arena *a, void *item, struct err *e)

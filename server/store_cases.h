@@ -89,6 +89,14 @@ enum err_code case_steps(struct db_tx *tx, struct arena *a, int64_t id, struct s
                          size_t *ret_count, struct err *e);
 enum err_code case_list(struct db_tx *tx, struct arena *a, const struct case_filter *f,
                         struct case_record **ret, size_t *ret_count, struct err *e);
+typedef enum err_code (*case_visit_fn)(struct db_tx *tx, void *arg, struct case_record *c,
+                                       bool *ret_done, struct err *e);
+/**
+ * Visits the cases that share an isolation, oldest first: those in this state (CASE_STATES: in any) with ids above after_id,
+ * until one says that it is *ret_done. A visit may move its case into another state: none is left out, none met twice.
+ */
+enum err_code case_each(struct db_tx *tx, struct arena *a, int64_t isolation, enum case_state state,
+                        int64_t after_id, case_visit_fn fn, void *arg, struct err *e);
 /** Every move goes through here: checked against the diagram (a broken promise is an assert). why: may
  *  be NULL. ERR_STALE when the row is not in c's state any more: c was read before another's commit, or
  *  before one of ours that ended in an error and came to light all the same. */

@@ -1,0 +1,212 @@
+/* policy_safety.c - what holds a policy back, read by a table of settings. See policy_own.h. */
+#include "policy_own.h"
+
+#include <string.h>
+
+#include "clock.h"
+
+struct safety_settings {
+    int mode;
+    int64_t review;
+    const char *pause_file;
+    const struct yaml_node *protect, *limits, *ask, *storm;
+    int64_t canary;
+};
+
+static const struct setting safety_table[] = {
+    {.key = "mode",
+     .type = SET_WORD,
+     .offset = offsetof(struct safety_settings, mode),
+     .fallback = "live",
+     .words = policy_modes,
+     .meaning = "shadow: everything but the acting"},
+    {.key = "protected",
+     .type = SET_NODE,
+     .offset = offsetof(struct safety_settings, protect),
+     .meaning = "conditions of machines that are never isolated unasked"},
+    {.key = "limits",
+     .type = SET_NODE,
+     .offset = offsetof(struct safety_settings, limits),
+     .meaning = "how many isolations within which time"},
+    {.key = "review",
+     .type = SET_DURATION,
+     .offset = offsetof(struct safety_settings, review),
+     .fallback = "24h",
+     .least = MINUTE_MS,
+     .most = 366 * DAY_MS,
+     .meaning =
+         "how long a machine is isolated until people are asked whether that is still right"},
+    {.key = "ask",
+     .type = SET_NODE,
+     .offset = offsetof(struct safety_settings, ask),
+     .meaning = "whom to ask, and for how long, when safety wants a person's word"},
+    {.key = "storm",
+     .type = SET_NODE,
+     .offset = offsetof(struct safety_settings, storm),
+     .meaning = "one detector on so many machines is one decision for a person"},
+    {.key = "canary",
+     .type = SET_INT,
+     .least = 0,
+     .most = 1000,
+     .offset = offsetof(struct safety_settings, canary),
+     .meaning = "so many first isolations of a changed policy ask a person"},
+    {.key = "pause_file",
+     .type = SET_TEXT,
+     .offset = offsetof(struct safety_settings, pause_file),
+     .meaning = "while this file is there nothing is isolated"},
+    {.key = NULL},
+};
+
+static const struct setting storm_table[] = {
+    {.key = "machines",
+     .type = SET_INT,
+     .required = true,
+     .least = 1,
+     .most = 1000000,
+     .offset = offsetof(struct policy_storm, machines),
+     .meaning = "on more machines than these"},
+    {.key = "within",
+     .type = SET_DURATION,
+     .required = true,
+     .least = MINUTE_MS,
+     .most = 30 * DAY_MS,
+     .offset = offsetof(struct policy_storm, within_ms),
+     .meaning = "within this time"},
+    {.key = NULL},
+};
+
+/* By enum policy_scope. */
+static const char *const scopes[] = {"all", "tenant", "rule", "group", NULL};
+
+static const struct setting limit_table[] = {
+    {.key = "isolations",
+     .type = SET_INT,
+     .least = 1,
+     .most = 1000000,
+     .offset = offsetof(struct policy_limit, isolations),
+     .meaning = "at most so many isolations"},
+    {.key = "per",
+     .type = SET_DURATION,
+     .required = true,
+     .least = MINUTE_MS,
+     .most = 366 * DAY_MS,
+     .offset = offsetof(struct policy_limit, per_ms),
+     .meaning = "within this time"},
+    {.key = "percent",
+     .type = SET_INT,
+     .least = 1,
+     .most = 100,
+     .offset = offsetof(struct policy_limit, percent),
+     .meaning = "at most so much of the machines of a device group; of: group"},
+    {.key = "of",
+     .type = SET_WORD,
+     .fallback = "all",
+     .words = scopes,
+     .offset = offsetof(struct policy_limit, of),
+     .meaning = "which isolations are counted together: all, those of a tenant, a rule, a group"},
+    {.key = NULL},
+};
+
+static void compile_protections(struct policy_compiler *c, const struct yaml_node *list)
+{
+    struct policy *p = c->policy;
+
+    if (list->kind != YAML_LIST) {
+        yaml_fault(c->reader->faults, list,
+                   "safety.protected: expected a list of maps of fields, such as "
+                   "{machine.tags: [tier-0]}");
+        return;
+    }
+    p->protections = arena_array(c->reader->arena, list->count + 1, sizeof *p->protections);
+    if (!p->protections) {
+        (void)policy_no_memory(c, list);
+        return;
+    }
+    for (const struct yaml_node *n = list->first; n; n = n->next)
+        p->protections[p->n_protections++] = condition_compile(c->reader, n, "safety.protected");
+}
+
+static void compile_limits(struct policy_compiler *c, const struct yaml_node *list)
+{
+    struct policy *p = c->policy;
+
+    if (list->kind != YAML_LIST) {
+        yaml_fault(c->reader->faults, list,
+                   "safety.limits: expected a list of limits, such as {isolations: 10, per: 1h}");
+        return;
+    }
+    p->limits = arena_array(c->reader->arena, list->count + 1, sizeof *p->limits);
+    if (!p->limits) {
+        (void)policy_no_memory(c, list);
+        return;
+    }
+    for (const struct yaml_node *n = list->first; n; n = n->next) {
+        struct policy_limit *l = &p->limits[p->n_limits++];
+        size_t before = c->reader->faults->count;
+
+        settings_read(c->reader, n, "limit", limit_table, l);
+        if (c->reader->faults->count != before)
+            continue;
+        if (!l->isolations == !l->percent)
+            yaml_fault(c->reader->faults, n,
+                       "limit: expected either isolations or percent, such as "
+                       "{isolations: 10, per: 1h} or {percent: 5, per: 24h, of: group}");
+        else if (l->percent && l->of != POLICY_GROUP)
+            yaml_fault(c->reader->faults, n,
+                       "limit.percent: a share is one of a device group; add "
+                       "of: group");
+    }
+}
+
+static void compile_ask(struct policy_compiler *c, const struct yaml_node *node)
+{
+    const struct handler *ask = handler_find(POLICY_ASK);
+    struct policy *p = c->policy;
+
+    if (!ask) /* a test's own table of handlers */
+        return;
+    policy_compile_step(c, node ? node->key : NULL,
+                        node && node->kind == YAML_SCALAR && node->null ? NULL : node, ask,
+                        &p->ask);
+    p->asks_in_doubt = node != NULL;
+    for (size_t i = 0; p->ask.args && i < p->ask.n_args; i++) {
+        const struct policy_arg *arg = &p->ask.args[i];
+
+        if (!arg->arg)
+            continue;
+        if (strcmp(arg->arg->name, "within") == 0)
+            p->terms.within_ms = arg->number;
+        else if (strcmp(arg->arg->name, "people") == 0)
+            p->terms.people = arg->number;
+        else if (strcmp(arg->arg->name, "approvers") == 0)
+            p->terms.approvers = arg->addresses;
+    }
+}
+
+void policy_compile_safety(struct policy_compiler *c, const struct yaml_node *safety)
+{
+    struct safety_settings s = {0};
+
+    settings_read(c->reader, safety, "safety", safety_table, &s);
+    c->policy->shadow = s.mode == POLICY_SHADOW;
+    c->policy->review_ms = s.review;
+    c->policy->pause_file = s.pause_file;
+    if (s.pause_file && s.pause_file[0] != '/') /* whoever makes it stands in another folder */
+        yaml_fault(c->reader->faults, yaml_get(safety, "pause_file"),
+                   "safety.pause_file: expected a whole path, such as /run/cordon/pause, found "
+                   "'%.60s'",
+                   s.pause_file);
+    c->policy->canary = s.canary;
+    compile_ask(c, s.ask);
+    if (s.storm)
+        settings_read(c->reader, s.storm, "safety.storm", storm_table, &c->policy->storm);
+    if (s.protect)
+        compile_protections(c, s.protect);
+    if (s.limits)
+        compile_limits(c, s.limits);
+}
+
+const char *policy_scope_name(int scope)
+{
+    return scopes[scope];
+}

@@ -71,7 +71,8 @@ struct set {
     enum jwks_version version;
     /* Under jwks.lock; times are mono ms. */
     struct snapshot *snapshot; /* NULL until the first fetch succeeded */
-    int64_t fetched_ms;        /* of the snapshot */
+    int64_t fetched_ms;        /* of the snapshot: when its document was asked for */
+    int64_t asked_ms;          /* the same of the fetch under way */
     bool failed;               /* the last fetch */
     int64_t ended_ms;          /* the last fetch */
     unsigned looks;            /* that an unknown kid may still cause */
@@ -467,10 +468,11 @@ static void advance_locked(struct jwks *k, struct set *s, bool may_block)
             s->good = s->begun; /* one at a time: it is the last that began */
             note_change(s, old, made);
             end_locked(k, s, NULL);
-            s->fetched_ms = s->ended_ms;
+            s->fetched_ms = s->asked_ms; /* nobody may have come for the answer for days */
             snapshot_free(old);
         } else {
             s->stage = KEYS;
+            s->asked_ms = clock_mono_ms(k->o.clock);
         }
         pthread_cond_broadcast(&k->landed);
     }

@@ -419,6 +419,29 @@ static void test_jwks__keeps_the_last_good_keys_for_a_day(void **state)
     assert_int_equal(find(s, good, true), JWKS_FOUND);
 }
 
+/* An answer that came while nobody asked is as old as it is: whoever picks it up days later does not make it new. */
+static void test_jwks__an_answer_that_lay_there_for_days_is_not_new(void **state)
+{
+    struct stage *s = *state;
+    const char *gone = kid(s, KEY_CURRENT);
+
+    script(s, V2, 0, s->discovery);
+    script(s, "/keys", 2, document(s, ISSUER));
+    assert_int_equal(find(s, gone, true), JWKS_FOUND);
+    hands_turn(&s->hands, HOUR_MS);
+    while (peer_count(s->peer) < 4) { /* the refresh, as far as the request for the keys */
+        assert_int_equal(find(s, gone, false), JWKS_FOUND);
+        sched_yield();
+    }
+    /* The key is taken back, and pushes come again two days later. */
+    assert_int_equal(keys_rotate(s->keys, NULL), ERR_OK);
+    keys_retire(s->keys);
+    script(s, "/keys", 0, document(s, ISSUER));
+    hands_turn(&s->hands, 2 * DAY_MS);
+    assert_int_equal(find(s, gone, true), JWKS_UNKNOWN);
+    assert_int_equal(find(s, kid(s, KEY_CURRENT), false), JWKS_FOUND);
+}
+
 static void test_jwks__does_not_hammer_a_dead_authority(void **state)
 {
     struct stage *s = *state;
@@ -751,6 +774,7 @@ int main(void)
         TEST(an_hourly_refresh_does_not_count_as_looking_again),
         TEST(a_key_that_left_the_document_is_trusted_no_longer),
         TEST(keeps_the_last_good_keys_for_a_day),
+        TEST(an_answer_that_lay_there_for_days_is_not_new),
         TEST(does_not_hammer_a_dead_authority),
         TEST(many_threads_share_one_fetch),
         TEST(a_fetch_may_be_left_behind),

@@ -275,9 +275,12 @@ unsigned http_server_limit(const struct http_server *s)
 
 void http_server_quiesce(struct http_server *s)
 {
+    unsigned turns = 0;
+
     pthread_mutex_lock(&s->lock);
     if (!s->socket.handed_over) /* who knocked before is answered; else the next server does it */
-        http_accept_locked(s, http_now_ms(s));
+        while (http_accept_locked(s, http_now_ms(s)) && ++turns < s->o.max_connections)
+            ; /* no more: a flood of those that are not kept would hold us here */
     s->accepting = false;
     http_socket_quiesce(&s->socket);
     pthread_mutex_unlock(&s->lock);

@@ -69,7 +69,7 @@ static void refused_locked(struct http_server *s, const struct sockaddr_storage 
     s->refused = 0;
 }
 
-void http_accept_locked(struct http_server *s, int64_t now)
+bool http_accept_locked(struct http_server *s, int64_t now)
 {
     for (int i = 0; i < ACCEPT_MAX && http_accepts_locked(s, now); i++) {
         struct sockaddr_storage peer = {0};
@@ -84,7 +84,7 @@ void http_accept_locked(struct http_server *s, int64_t now)
                 refused_locked(s, &peer, strerror(errno), now);
                 s->accept_again_ms = now + HTTP_TICK_MS; /* it stays readable meanwhile */
             }
-            return;
+            return false;
         }
         s->dealt++;
         s->dealt_ms = now;
@@ -96,4 +96,5 @@ void http_accept_locked(struct http_server *s, int64_t now)
                            now);
         }
     }
+    return http_accepts_locked(s, now);
 }

@@ -187,8 +187,8 @@ struct http_server {
 
 /** Is there room for another connection? */
 bool http_accepts_locked(struct http_server *s, int64_t now);
-/** Takes what connections wait, and deals them out. */
-void http_accept_locked(struct http_server *s, int64_t now);
+/** Takes a turn's worth of the connections that wait, and deals them out; true: there may be more. */
+bool http_accept_locked(struct http_server *s, int64_t now);
 /** One that was dealt out is open. */
 void http_opened_locked(struct http_server *s);
 /** One of the peers is gone. */

@@ -203,7 +203,7 @@ void *http_watchdog(void *arg)
         now = http_now_ms(s);
         pthread_mutex_lock(&s->lock);
         if (fds[1].revents)
-            http_accept_locked(s, now);
+            (void)http_accept_locked(s, now); /* poll knows whether there are more */
         /* Not for new connections alone: a flood of them would have all others looked at each time. But from the
          * first one on somebody looks. */
         if (ready != 1 || !fds[1].revents || now >= due || due == INT64_MAX)

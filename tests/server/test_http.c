@@ -1738,6 +1738,34 @@ static void test_http__quiesces_and_goes_on_for_those_inside(void **state)
     app_close(app);
 }
 
+/* However many have knocked when the server stops listening, none of them meets a reset. */
+static void test_http__who_knocked_before_it_quiesced_is_answered(void **state)
+{
+    enum { PEERS = 300 };
+    struct http_options o = defaults();
+    struct raw *all[PEERS];
+    struct raw_answer a;
+    struct app *app;
+    struct err e = {0};
+
+    (void)state;
+    o.begin_later = true;
+    app = app_open(o);
+    for (int i = 0; i < PEERS; i++) {
+        all[i] = call(app);
+        raw_text(all[i], "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    assert_int_equal(http_server_begin(app->server, &e), ERR_OK);
+    http_server_quiesce(app->server);
+    for (int i = 0; i < PEERS; i++) {
+        raw_answer(all[i], &a, false);
+        if (a.status != 200)
+            fail_msg("peer %d: status %u", i, a.status);
+        raw_free(all[i]);
+    }
+    app_close(app);
+}
+
 /* A connection was taken and its request is on its way when the server stops: it meets an answer. Of some
  * rounds, because the request has half a second, and a busy host may be slower than that. */
 static void test_http__a_request_on_its_way_is_answered_when_it_stops(void **state)
@@ -2515,6 +2543,7 @@ int main(void)
         cmocka_unit_test(test_http__gives_up_what_is_deferred_too_long),
         cmocka_unit_test(test_http__stops_under_load),
         cmocka_unit_test(test_http__quiesces_and_goes_on_for_those_inside),
+        cmocka_unit_test(test_http__who_knocked_before_it_quiesced_is_answered),
         cmocka_unit_test(test_http__a_request_on_its_way_is_answered_when_it_stops),
         cmocka_unit_test(test_http__a_socket_that_was_handed_over_bridges_a_restart),
         cmocka_unit_test(test_http__a_unix_socket_that_was_handed_over_stays),

@@ -16,6 +16,7 @@
 #include <inttypes.h>
 #include <openssl/evp.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,6 +74,8 @@ struct receiver {
     struct heard *heard;
     EVP_MD *sha256; /* fetched once: EVP_sha256() would be looked up for each body */
     atomic_bool stopping;
+    atomic_uint storing;  /* deliveries that the store has, and one for the receiver itself */
+    sem_t stored;         /* posted when the last one is told of and the receiver is being freed */
     pthread_mutex_t lock; /* of what follows */
     struct config *config;
     uint64_t generation; /* of config: counts receiver_use */
@@ -282,11 +285,10 @@ static void give(const struct receiver_options *o, const struct acceptance *a, c
         o->hand_over(o->engine, w);
 }
 
-/* In a thread of the store's, after the commit. */
-static void stored(void *arg, enum err_code code, const struct err *e)
+/* Answers what the store has done with. */
+static void tell(struct request *q, enum err_code code, const struct err *e)
 {
-    const struct acceptance *a = arg;
-    struct request *q = a->ctx;
+    const struct acceptance *a = &q->acceptance;
     const struct receiver_options *o = &q->receiver->o;
     int64_t fresh = 0;
 
@@ -305,6 +307,24 @@ static void stored(void *arg, enum err_code code, const struct err *e)
     count(q, a->duplicate ? "duplicate" : "accepted");
     log_acceptance(q);
     answer(q);
+}
+
+/* The store has one delivery less. Nothing of the receiver may be touched afterwards. */
+static void end_storing(struct receiver *r)
+{
+    if (atomic_fetch_sub(&r->storing, 1) == 1)
+        (void)sem_post(&r->stored);
+}
+
+/* In a thread of the store's, after the commit; perhaps long after the server has given the request up. */
+static void stored(void *arg, enum err_code code, const struct err *e)
+{
+    const struct acceptance *a = arg;
+    struct request *q = a->ctx;
+    struct receiver *r = q->receiver;
+
+    tell(q, code, e);
+    end_storing(r);
 }
 
 static void sha256_hex(const EVP_MD *sha256, const char *bytes, size_t len, char out[65])
@@ -354,7 +374,8 @@ static void greet(struct request *q, const char *grid_code)
 static void take(struct request *q, bool deferred)
 {
     static const char test[] = "{\"status\":\"test\"}";
-    const struct receiver_options *o = &q->receiver->o;
+    struct receiver *r = q->receiver;
+    const struct receiver_options *o = &r->o;
     size_t len;
     const char *body = http_body(q->http, &len);
     struct intake in;
@@ -402,9 +423,11 @@ static void take(struct request *q, bool deferred)
         if (!deferred)
             http_defer(q->http);
         q->acceptance.claim = o->reserve && o->hand_over && o->reserve(o->engine);
+        atomic_fetch_add(&r->storing, 1);
         if (store_accept(o->store, &q->acceptance, stored, &e)) {
             give(o, &q->acceptance, NULL);
             refuse(q, 503, "unavailable", e.text, "It cannot be stored now; send it again.");
+            end_storing(r);
         }
     }
 }
@@ -726,6 +749,8 @@ enum err_code receiver_new(const struct receiver_options *o, struct receiver **r
     r->config = config_ref(o->config);
     r->env.clock = o->clock;
     r->lane_end = &r->lane;
+    atomic_init(&r->storing, 1);
+    (void)sem_init(&r->stored, 0, 0);
     (void)pthread_mutex_init(&r->lock, NULL);
     (void)pthread_cond_init(&r->lane_cond, NULL);
     code = gate_new(o->clock, &r->gate, e);
@@ -765,11 +790,15 @@ void receiver_free(struct receiver *r)
     pthread_mutex_unlock(&r->lock);
     if (r->lane_started)
         (void)pthread_join(r->lane_thread, NULL);
+    end_storing(r);
+    while (sem_wait(&r->stored) != 0)
+        ; /* a signal */
     jwks_free(r->env.keys);
     gate_free(r->gate);
     heard_free(r->heard);
     EVP_MD_free(r->sha256);
     config_unref(r->config);
+    (void)sem_destroy(&r->stored);
     pthread_cond_destroy(&r->lane_cond);
     pthread_mutex_destroy(&r->lock);
     free(r);

@@ -32,7 +32,8 @@ struct receiver_options {
 };
 
 enum err_code receiver_new(const struct receiver_options *o, struct receiver **ret, struct err *e);
-/** No request may be under way: after http_server_free. NULL is fine. */
+/** After http_server_free, and before the store and the engine end: waits for deliveries that the server has given
+ *  up and the store has not. NULL is fine. */
 void receiver_free(struct receiver *r);
 AUTO_FREEP(struct receiver, receiver)
 /** Another configuration from now on (a reference is taken); requests under way end with theirs. */

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,7 +52,7 @@ struct stage {
     struct config *config;
     struct receiver *receiver;
     struct http_server *http;
-    atomic_int kicks;
+    atomic_int kicks, stores; /* stores: requests that are about to be handed to the store */
     pthread_mutex_t log_lock;
     struct buf log;     /* lines of info and above */
     const char *listen; /* more settings of listen, with a comma before them; NULL: none */
@@ -154,6 +155,19 @@ static void kick(void *engine)
     atomic_fetch_add(&((struct stage *)engine)->kicks, 1);
 }
 
+static bool reserve(void *engine)
+{
+    atomic_fetch_add(&((struct stage *)engine)->stores, 1);
+    return false;
+}
+
+static void hand_over(void *engine, const struct work *w)
+{
+    (void)engine;
+    (void)w;
+    abort(); /* nobody was reserved */
+}
+
 static void publish(struct stage *t)
 {
     peer_forget(t->entra);
@@ -175,6 +189,8 @@ static void open_house(struct stage *t)
                                         .metrics = t->metrics,
                                         .config = t->config,
                                         .kick = kick,
+                                        .reserve = reserve,
+                                        .hand_over = hand_over,
                                         .engine = t};
     struct http_options ho = {.address = "127.0.0.1:0",
                               .max_body = 64 * 1024,
@@ -1211,6 +1227,75 @@ static void test_receive__a_server_may_end_while_requests_wait_for_keys(void **s
     assert_int_equal(deliveries(t), 0);
 }
 
+struct ending_receiver {
+    struct stage *t;
+    sem_t freed;
+};
+
+static void *push_one(void *arg)
+{
+    (void)push_status(arg, NULL, BODY); /* nobody answers it any more */
+    return NULL;
+}
+
+static void *free_receiver(void *arg)
+{
+    struct ending_receiver *ending = arg;
+
+    receiver_free(ending->t->receiver);
+    (void)sem_post(&ending->freed);
+    return NULL;
+}
+
+/* In the store's writer, which does nothing else meanwhile. */
+static enum err_code stand_still(struct db_tx *tx, void *arg, struct err *e)
+{
+    (void)tx;
+    (void)e;
+    while (sem_wait(arg) != 0)
+        ;
+    return ERR_OK;
+}
+
+static void stood_still(void *arg, enum err_code code, const struct err *e)
+{
+    (void)arg;
+    (void)code;
+    (void)e;
+}
+
+/* A disk that takes longer than the server waits: the store has the request still, and tells the receiver
+ * when it is done, so that must be there. */
+static void test_receive__lives_as_long_as_the_store_is_at_a_delivery(void **state)
+{
+    struct stage *t = *state;
+    struct ending_receiver ending = {.t = t};
+    pthread_t pusher, freer;
+    struct timespec soon;
+    sem_t go_on;
+
+    assert_int_equal(sem_init(&ending.freed, 0, 0), 0);
+    assert_int_equal(sem_init(&go_on, 0, 0), 0);
+    assert_int_equal(db_submit(t->store->db, stand_still, &go_on, stood_still, NULL), ERR_OK);
+    assert_int_equal(pthread_create(&pusher, NULL, push_one, t), 0);
+    while (!atomic_load(&t->stores))
+        sched_yield();
+    http_server_free(t->http, 100);
+    t->http = NULL;
+    assert_int_equal(pthread_join(pusher, NULL), 0);
+    assert_int_equal(pthread_create(&freer, NULL, free_receiver, &ending), 0);
+    (void)clock_gettime(CLOCK_REALTIME, &soon);
+    soon.tv_sec += 1;
+    assert_int_not_equal(sem_timedwait(&ending.freed, &soon), 0);
+    (void)sem_post(&go_on);
+    assert_int_equal(pthread_join(freer, NULL), 0);
+    t->receiver = NULL;
+    assert_int_equal(deliveries(t), 1);
+    assert_true(log_holds(t, "\"event\":\"accepted\""));
+    (void)sem_destroy(&ending.freed);
+    (void)sem_destroy(&go_on);
+}
+
 /* ---- life --------------------------------------------------------------------------------------------------- */
 
 static void test_receive__another_configuration_counts_from_the_next_request(void **state)
@@ -1586,6 +1671,7 @@ int main(void)
         TEST(keys_out_of_reach_are_503),
         TEST(all_schemes_of_an_entry_are_asked_for),
         TEST(a_server_may_end_while_requests_wait_for_keys),
+        TEST(lives_as_long_as_the_store_is_at_a_delivery),
         TEST(another_configuration_counts_from_the_next_request),
         TEST(loses_nothing_while_it_is_reloaded),
         TEST(bad_requests_cannot_flood_the_log),

@@ -52,7 +52,8 @@ void http_closed_locked(struct http_server *s)
         pthread_cond_signal(&s->gone);
 }
 
-/* Counts a connection that was not kept, and says so now and then: who floods us does not fill the disk. */
+/* Counts a connection that was not kept, and says so now and then: who floods us does not fill the disk. peer NULL: it
+ * could not even be seen whose it is. */
 static void refused_locked(struct http_server *s, const struct sockaddr_storage *peer,
                            const char *why, int64_t now)
 {
@@ -64,7 +65,7 @@ static void refused_locked(struct http_server *s, const struct sockaddr_storage 
     s->refused_said_ms = now;
     log_event(LOG_WARN, "connections_refused", LOG_STR("listen", s->socket.address),
               LOG_INT("count", s->refused),
-              LOG_STR("peer", http_peer_text((const struct sockaddr *)peer, text)),
+              LOG_STR("peer", peer ? http_peer_text((const struct sockaddr *)peer, text) : NULL),
               LOG_STR("why", why));
     s->refused = 0;
 }
@@ -81,7 +82,7 @@ bool http_accept_locked(struct http_server *s, int64_t now)
             continue;
         if (fd < 0) {
             if (errno != EAGAIN) {
-                refused_locked(s, &peer, strerror(errno), now);
+                refused_locked(s, NULL, strerror(errno), now);
                 s->accept_again_ms = now + HTTP_TICK_MS; /* it stays readable meanwhile */
             }
             return false;

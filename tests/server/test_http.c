@@ -1431,8 +1431,8 @@ static void test_http__connections_wait_for_a_descriptor(void **state)
     raw_free(waiting);
     app_close(app);
     assert_int_equal(seen.count, 1);
-    if (!strstr(seen.first, "\"why\":\"Too many open files\""))
-        fail_msg("%s", seen.first);
+    if (!strstr(seen.first, "\"why\":\"Too many open files\"") || strstr(seen.first, "\"peer\""))
+        fail_msg("%s", seen.first); /* nobody was seen: none is named */
 }
 
 /* ---- deferred replies and the end ---------------------------------------------------------------- */

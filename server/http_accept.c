@@ -17,7 +17,8 @@
 /* In one turn: others wait for the watchdog, too. */
 #define ACCEPT_MAX 64
 
-/* A connection that its pool thread has not opened by then never will be: there was no memory for it. */
+/* Pool threads open at once what they are given. Where some are out for so long, some never will be: there was no
+ * memory for them, and the library does not say so. */
 #define OPEN_WITHIN_MS (10 * SECOND_MS)
 
 /* A line about connections that were not kept, once in so long. */
@@ -87,8 +88,8 @@ bool http_accept_locked(struct http_server *s, int64_t now)
             }
             return false;
         }
-        s->dealt++;
-        s->dealt_ms = now;
+        if (!s->dealt++)
+            s->dealt_ms = now;
         if (MHD_add_connection(s->daemon, fd, (struct sockaddr *)&peer, len) != MHD_YES) {
             s->dealt--; /* it has closed fd */
             refused_locked(s, &peer,

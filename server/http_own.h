@@ -165,7 +165,7 @@ struct http_server {
     struct peer *peers;
     int64_t peer_count, requests_before; /* requests of connections that are gone */
     bool accepting;
-    int64_t dealt, dealt_ms; /* given to the library, not opened yet; when the last one was */
+    int64_t dealt, dealt_ms; /* given to the library, not opened yet; since when there are any */
     int64_t accept_again_ms;
     int64_t refused, refused_said_ms; /* connections not kept that no line told of yet */
     struct lingerer lingerers[HTTP_LINGER_MAX];

@@ -25,6 +25,7 @@
 #include <cmocka.h>
 
 #include "../kit/certs.h"
+#include "../kit/hands.h"
 #include "../kit/raw.h"
 #include "http.h"
 #include "http_guard.h"
@@ -1435,6 +1436,66 @@ static void test_http__connections_wait_for_a_descriptor(void **state)
         fail_msg("%s", seen.first); /* nobody was seen: none is named */
 }
 
+/* The library had no memory for a connection, and does not say so: its place is not lost for good, however many
+ * come and go meanwhile. */
+static void test_http__a_connection_that_never_opened_takes_no_place_for_long(void **state)
+{
+    struct hands hands = HANDS_INIT;
+    struct http_options o = defaults();
+    unsigned long pages = 0;
+    struct app *app;
+    struct raw *kept, *passing, *all[2];
+    struct raw_answer a;
+    struct rlimit limit, low;
+    bool closed;
+    FILE *f;
+
+    (void)state;
+    if (SANITIZED)
+        skip(); /* it takes more address space than any limit leaves it */
+    o.max_connections = 3;
+    o.max_head =
+        128 * 1024 * 1024; /* the library takes it at once, and malloc holds less in reserve */
+    o.clock = &hands.clock;
+    app = app_open(o);
+    kept = call(app);
+    raw_text(kept, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_answer(kept, &a, false);
+    assert_int_equal(a.status, 200);
+    f = fopen("/proc/self/statm", "re");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%lu", &pages), 1);
+    (void)fclose(f);
+    assert_int_equal(getrlimit(RLIMIT_AS, &limit), 0);
+    low = limit;
+    low.rlim_cur = pages * (rlim_t)sysconf(_SC_PAGESIZE) + 16 * 1024 * 1024;
+    assert_int_equal(setrlimit(RLIMIT_AS, &low), 0);
+    passing = call(app);
+    closed = raw_until_closed(passing) == 0;
+    assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
+    assert_true(closed);
+    raw_free(passing);
+    for (int i = 0; i < 5; i++) {
+        passing = call(app);
+        raw_text(passing, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        raw_answer(passing, &a, false);
+        assert_int_equal(a.status, 200);
+        raw_free(passing);
+        wait_connections(app, 1);
+        hands_turn(&hands, 5 * SECOND_MS);
+    }
+    for (int i = 0; i < 2; i++) {
+        all[i] = call(app);
+        raw_text(all[i], "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        raw_answer(all[i], &a, false);
+        assert_int_equal(a.status, 200);
+    }
+    for (int i = 0; i < 2; i++)
+        raw_free(all[i]);
+    raw_free(kept);
+    app_close(app);
+}
+
 /* ---- deferred replies and the end ---------------------------------------------------------------- */
 
 static void test_http__answers_from_another_thread(void **state)
@@ -2535,6 +2596,7 @@ int main(void)
         cmocka_unit_test(test_http__deals_connections_out_to_its_threads),
         cmocka_unit_test(test_http__says_who_has_too_many_connections),
         cmocka_unit_test(test_http__connections_wait_for_a_descriptor),
+        cmocka_unit_test(test_http__a_connection_that_never_opened_takes_no_place_for_long),
         cmocka_unit_test(test_http__answers_from_another_thread),
         cmocka_unit_test(test_http__takes_a_reply_that_is_faster_than_the_handler),
         cmocka_unit_test(test_http__survives_peers_that_vanish),

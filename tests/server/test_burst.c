@@ -209,6 +209,37 @@ static void test_burst__one_alone_is_a_mail_as_any_other(void **state)
     tear_down(&k);
 }
 
+/* Two steps of a rule write to two sets of people: what the one heard is no news that the other has. */
+static void test_burst__what_others_were_told_makes_nothing_stale(void **state)
+{
+    static const char *const people[] = {"soc@contoso.example", "desk@contoso.example"};
+    struct notice_record *list, d;
+    struct crowd k;
+    size_t n = 0;
+
+    (void)state;
+    set_up(&k, "rule");
+    for (size_t i = 0; i < 3; i++)
+        for (size_t to = 0; to < 2; to++)
+            tell_of(&k, i, NULL, "tell", NOTICE_ALERT, people[to]);
+    hands_turn(&k.r.hands, WAIT);
+    assert_int_equal(run_bursts(&k), 2);
+    for (size_t i = 1; i < 3; i++) {
+        assert_int_equal(store_notice_list(k.r.store, k.r.arena, k.cases[i], &list, &n, NULL),
+                         ERR_OK);
+        assert_int_equal(n, 2);
+        for (size_t to = 0; to < 2; to++) {
+            assert_string_equal(list[to].state, "grouped");
+            assert_int_equal(store_notice_load(k.r.store, k.r.arena, list[to].digest, &d, NULL),
+                             ERR_OK);
+            assert_string_equal(d.kind, "digest");
+            assert_string_equal(d.recipients[0].address, people[to]);
+            assert_names(&k, &d, i);
+        }
+    }
+    tear_down(&k);
+}
+
 /* What the leading case has to say is news of a mail that people have. */
 static void test_burst__the_leading_case_is_never_held(void **state)
 {
@@ -354,6 +385,7 @@ int main(void)
         cmocka_unit_test(test_burst__the_first_is_not_held_and_what_follows_is_one_mail),
         cmocka_unit_test(test_burst__the_next_digest_comes_after_the_interval),
         cmocka_unit_test(test_burst__one_alone_is_a_mail_as_any_other),
+        cmocka_unit_test(test_burst__what_others_were_told_makes_nothing_stale),
         cmocka_unit_test(test_burst__the_leading_case_is_never_held),
         cmocka_unit_test(test_burst__a_digest_says_the_newest_of_each_case),
         cmocka_unit_test(test_burst__other_people_and_other_names_are_other_bursts),

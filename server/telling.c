@@ -1,21 +1,65 @@
 /* telling.c - see telling.h. */
 #include "telling.h"
 
+#include <string.h>
+
 #include "log.h"
 #include "standing.h"
+
+/* Does the step write to this address itself? */
+static bool writes_to(const struct notice *n, const char *address)
+{
+    for (size_t i = 0; i < n->n_to && !n->desk; i++)
+        if (strcmp(n->to[i], address) == 0)
+            return true;
+    return false;
+}
+
+/* Earlier steps told others of a state that is over by now. The case will be known as told, so they hear it here. */
+static enum err_code tell_others(struct db_tx *tx, struct telling *t, struct err *e)
+{
+    struct step *s = t->s;
+    struct notice n = {.kind = t->n.kind,
+                       .why = t->n.why,
+                       .c = &t->c,
+                       .facts = t->n.facts,
+                       .isolation = t->n.isolation,
+                       .doubt = t->n.doubt};
+    const char **before;
+    size_t n_before = 0;
+    enum err_code code;
+
+    if (!t->c.told || notice_was_told(&t->c, n.kind) || n.kind == NOTICE_ALERT ||
+        n.kind == NOTICE_REQUESTED || n.kind == NOTICE_LATE)
+        return ERR_OK;
+    code = notice_audience(tx, s->arena, t->c.id, &before, &n_before, e);
+    for (size_t i = 0; i < n_before && !code; i++)
+        if (!writes_to(&t->n, before[i]))
+            before[n.n_to++] = before[i];
+    n.to = before;
+    return code || !n.n_to ? code : notice_put(tx, s->engine, s->runtime, s->arena, &n, t->now, e);
+}
 
 static enum err_code tell_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct telling *t = arg;
     struct step *s = t->s;
     struct work claim = *s->work;
-    enum err_code code;
+    struct case_record now;
+    enum err_code code = case_load_row(tx, s->arena, s->c->id, &now, e);
 
+    if (code)
+        return code;
+    t->c = *s->c;
+    t->c.told = now.told;
+    t->n.c = &t->c;
     t->nobody = NULL; /* the transaction may be tried again */
     t->n.ret_nobody = &t->nobody;
     code = standing_read(tx, s->arena, s->c, &t->n, &t->isolation, e);
     if (!code && t->n.kind == NOTICE_ALERT)
         code = mute_withhold(tx, s->arena, &t->mute, s->c->id, s->facts, t->now, e);
+    if (!code)
+        code = tell_others(tx, t, e);
     if (!code && !t->mute.why)
         code = notice_put(tx, s->engine, s->runtime, s->arena, &t->n, t->now, e);
     if (!code)

@@ -10,6 +10,7 @@
 struct telling {
     struct step *s;
     struct notice n; /* whom and how, by the handler; kind, why and isolation are filled here */
+    struct case_record c; /* filled here: what people were told by now, which s->c need not know */
     struct isolation_record isolation;
     struct mute_hold mute; /* filled here, too */
     const char *nobody;    /* and this: why there is nobody to tell; NULL: there is */

@@ -372,6 +372,67 @@ static void test_notice__who_could_not_be_told_is_told_the_end(void **state)
     tear_down(&r);
 }
 
+/* ---- the second mail ------------------------------------------------------------------------------ */
+
+/* Kinds of the mails that an address was written, in order. */
+static const char *told_to(struct rig *r, int64_t id, const char *address)
+{
+    struct notice_record *list;
+    const char *text = "";
+    size_t n = 0;
+
+    assert_int_equal(store_notice_list(r->store, r->arena, id, &list, &n, NULL), ERR_OK);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < list[i].n_recipients; k++)
+            if (strcmp(list[i].recipients[k].address, address) == 0)
+                text = arena_fmt(r->arena, "%s%s%s", text, *text ? " " : "", list[i].kind);
+    return text;
+}
+
+/* The isolation is confirmed while the case is still at a step between those that tell people. */
+static void test_notice__who_heard_of_a_request_hears_its_end(void **state)
+{
+    static const struct {
+        const char *last, *told_b;
+    } rows[] = {
+        {"email: {to: [b@x.example]}", "isolated"},
+        {"email: {to: [b@x.example, a@x.example]}", "isolated"},
+        {"webhook: {to: siem}", ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char rules[500];
+        struct rig r;
+        int64_t id;
+
+        (void)snprintf(rules, sizeof rules,
+                       "webhooks: {siem: {url: 'https://x.example/a', template: slack}}\n"
+                       "rules: [{name: tell, do: [isolate: {}, email: {to: [a@x.example]},"
+                       " tag: {add: seen}, %s]}]\n",
+                       rows[i].last);
+        rig_open(&r, rules);
+        log_divert(no_line, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 1, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13"));
+        rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 1, 503, "{}");
+        rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 200, "{}");
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_string_equal(told_to(&r, id, "a@x.example"), "requested");
+        rig_pass(&r, 5 * MINUTE_MS, SECOND_MS);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+        assert_string_equal(told_to(&r, id, "a@x.example"), "requested isolated");
+        assert_string_equal(told_to(&r, id, "b@x.example"), rows[i].told_b);
+        tear_down(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -383,6 +444,7 @@ int main(void)
         cmocka_unit_test(test_notice__the_preview_is_the_mail),
         cmocka_unit_test(test_notice__a_step_that_reaches_nobody_is_not_done),
         cmocka_unit_test(test_notice__who_could_not_be_told_is_told_the_end),
+        cmocka_unit_test(test_notice__who_heard_of_a_request_hears_its_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

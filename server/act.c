@@ -13,6 +13,7 @@
 #include "log.h"
 #include "notice.h"
 #include "question.h"
+#include "standing.h"
 #include "store_isolations.h"
 
 /* Steps are tried for a day; then they failed. */
@@ -76,9 +77,7 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
         if (!isolation_is_settled(isolation.state))
             return c->state == CASE_WAITING ? ERR_OK
                                             : case_move(tx, c, CASE_WAITING, c->why, now, e);
-        n.kind = isolation.state == ISOLATION_ISOLATED ? NOTICE_ISOLATED : NOTICE_NOT_ISOLATED;
-        if (n.kind == NOTICE_NOT_ISOLATED)
-            n.why = isolation.why ? isolation.why : isolation_state_name(isolation.state);
+        standing_end(&isolation, &n);
     } else {
         /* An acting step that came to nothing with nobody told: the rule has no step that tells. */
         n.isolation = NULL;

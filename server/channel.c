@@ -103,7 +103,8 @@ static enum err_code put_post(struct db_tx *tx, struct engine *g, struct runtime
 /* How the isolation stands: said once. A review is asked for again and again. */
 static bool is_state(enum notice_kind kind)
 {
-    return kind == NOTICE_REQUESTED || kind == NOTICE_ISOLATED || kind == NOTICE_NOT_ISOLATED;
+    return kind == NOTICE_REQUESTED || kind == NOTICE_ISOLATED || kind == NOTICE_NOT_ISOLATED ||
+           kind == NOTICE_RELEASED;
 }
 
 static const char *no_webhook(struct arena *arena, const char *name)

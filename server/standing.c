@@ -31,6 +31,17 @@ static enum err_code of_steps(struct db_tx *tx, struct arena *a, const struct ca
     return code;
 }
 
+void standing_end(const struct isolation_record *r, struct notice *n)
+{
+    if (r->state == ISOLATION_ISOLATED || r->state == ISOLATION_RELEASING) {
+        n->kind = NOTICE_ISOLATED; /* what comes of a release that was ordered is told then */
+        return;
+    }
+    n->kind =
+        r->state == ISOLATION_RELEASED && r->confirmed ? NOTICE_RELEASED : NOTICE_NOT_ISOLATED;
+    n->why = r->why ? r->why : isolation_state_name(r->state);
+}
+
 enum err_code standing_read(struct db_tx *tx, struct arena *a, const struct case_record *c,
                             struct notice *n, struct isolation_record *isolation, struct err *e)
 {
@@ -42,11 +53,8 @@ enum err_code standing_read(struct db_tx *tx, struct arena *a, const struct case
     n->isolation = isolation;
     if (code)
         return code;
-    if (isolation->state == ISOLATION_ISOLATED) {
-        n->kind = NOTICE_ISOLATED;
-    } else if (isolation_is_settled(isolation->state)) {
-        n->kind = NOTICE_NOT_ISOLATED;
-        n->why = isolation->why ? isolation->why : isolation_state_name(isolation->state);
+    if (isolation_is_settled(isolation->state)) {
+        standing_end(isolation, n);
     } else if (isolation->state == ISOLATION_REQUESTED && !isolation->posted && isolation->why) {
         n->kind = NOTICE_LATE; /* Defender was asked and took nothing, as far as is known */
         n->why = notice_not_yet(a, isolation->why);

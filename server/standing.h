@@ -13,4 +13,7 @@
 enum err_code standing_read(struct db_tx *tx, struct arena *a, const struct case_record *c,
                             struct notice *n, struct isolation_record *isolation, struct err *e);
 
+/** How an isolation that is settled stands: fills n->kind and, where there is one, n->why. */
+void standing_end(const struct isolation_record *r, struct notice *n);
+
 #endif

@@ -175,6 +175,8 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
     }
     if (q->later) /* its own run is due, together with others' */
         return ERR_OK;
+    if (r->state == ISOLATION_RELEASING) /* whatever is in force still */
+        return refuse(q, "the machine is being released");
     if ((x->finding == FOUND_ISOLATE && !renewed) || r->state == ISOLATION_REQUESTED || !newer)
         return work_wake(tx, r->id, x->now, e); /* its own work finds the same, and records it */
     if (r->state == ISOLATION_PENDING) {
@@ -182,8 +184,6 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
         (void)err_set(&x->why, ERR_AGAIN, "an earlier isolation of this machine is just ending");
         return work_wake(tx, r->id, x->now, e);
     }
-    if (r->state == ISOLATION_RELEASING)
-        return refuse(q, "the machine is being released");
     if (!x->action && x->now - r->updated < FORGET_MS)
         return refuse(q, "cordon knows of an isolation that Defender does not list: a doubt");
     *ret_begin = true; /* isolated, says the ledger, but Defender knows of a release */

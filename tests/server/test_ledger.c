@@ -392,6 +392,46 @@ static void test_ledger__a_mail_about_a_release_does_not_call_it_a_failure(void 
     }
 }
 
+#define SECOND_ALERT "da638712345678901234_-2000000000"
+#define SECOND_DOC                                                                                 \
+    "{\"id\":\"" SECOND_ALERT "\",\"severity\":\"High\",\"title\":\"Another\","                    \
+    "\"machineId\":\"" MACHINE "\"}"
+
+/* As rig_afresh, with another alert on the machine. */
+static void two_alerts(struct rig *r)
+{
+    peer_forget(r->peer);
+    rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(r, "GET", GET_ALERT SECOND_ALERT, 0, 200, SECOND_DOC);
+    rig_says(r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+    rig_says(r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+}
+
+/* A release that was ordered, and is not asked for yet: the isolation in force is no answer to a new alert. */
+static void test_ledger__what_is_being_released_is_not_joined(void **state)
+{
+    struct rig r;
+    struct err e = {0};
+    struct work w;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    (void)isolated(&r);
+    two_alerts(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    assert_int_equal(release(&r, MACHINE, &e), ERR_OK);
+    id = rig_push(&r, SECOND_ALERT, MACHINE);
+    assert_true(rig_claim(&r, WORK_CASE, &w));
+    expand_run(r.g, &w);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASING);
+    assert_int_equal(rig_case(&r, id).isolation, 0);
+    assert_string_equal(rig_told(&r, id), "not_isolated");
+    assert_non_null(
+        strstr(rig_subject(&r, id), "[NOT ISOLATED: the machine is being released] High: Another"));
+    rig_close(&r);
+}
+
 static void test_ledger__what_an_answer_to_the_release_means(void **state)
 {
     static const struct {
@@ -942,6 +982,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_lagging_list_is_no_release_that_was_ordered),
         cmocka_unit_test(test_ledger__a_release_is_asked_for_once_and_followed),
         cmocka_unit_test(test_ledger__a_mail_about_a_release_does_not_call_it_a_failure),
+        cmocka_unit_test(test_ledger__what_is_being_released_is_not_joined),
         cmocka_unit_test(test_ledger__what_an_answer_to_the_release_means),
         cmocka_unit_test(test_ledger__a_lost_release_is_looked_for_and_not_sent_again),
         cmocka_unit_test(test_ledger__a_lost_release_rests_though_its_record_failed_once),

@@ -165,6 +165,9 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
     /* Isolated, says the ledger, but it was released since, and somebody has asked anew: not yet. */
     bool renewed = x->finding == FOUND_ISOLATE && r->state == ISOLATION_ISOLATED && newer &&
                    !episode_is_in_force(q->look);
+    const struct ledger_turn turn = {
+        .g = x->g, .rt = q->rt, .tenant = x->tenant, .arena = q->s->arena, .now = x->now};
+    const char *why;
     enum err_code code;
 
     x->row = *r;
@@ -187,9 +190,10 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
     if (!x->action && x->now - r->updated < FORGET_MS)
         return refuse(q, "cordon knows of an isolation that Defender does not list: a doubt");
     *ret_begin = true; /* isolated, says the ledger, but Defender knows of a release */
-    code = isolation_move(
-        tx, r, ISOLATION_RELEASED,
-        x->action ? "released at Defender" : "Defender lists no isolation any more", x->now, e);
+    why = x->action ? "released at Defender" : "Defender lists no isolation any more";
+    code = isolation_move(tx, r, ISOLATION_RELEASED, why, x->now, e);
+    if (!code && ledger_is_known(r))
+        code = ledger_tell(tx, &turn, r, NOTICE_RELEASED, why, NULL, e);
     return code ? code : ledger_take(tx, q->s->arena, r, x->now, e);
 }
 

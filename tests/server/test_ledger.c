@@ -432,6 +432,28 @@ static void test_ledger__what_is_being_released_is_not_joined(void **state)
     rig_close(&r);
 }
 
+/* Somebody released it at Defender, and a new alert is the first to see that: it isolates anew, and those who heard of
+ * the first isolation hear of its end. */
+static void test_ledger__a_release_that_a_new_alert_finds_is_told(void **state)
+{
+    struct rig r;
+    int64_t first, second;
+
+    (void)state;
+    rig_open(&r, NULL);
+    first = isolated(&r);
+    two_alerts(&r);
+    rig_says(&r, "GET", LIST, 0, 200, RELEASED);
+    rig_says(&r, "POST", ISOLATE, 1, 201, ACTION_DOC("a3", "Isolate", "Pending", "null", "12:12"));
+    hands_turn(&r.hands, 5 * MINUTE_MS);
+    second = rig_push(&r, SECOND_ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_string_equal(rig_told(&r, second), "requested");
+    assert_string_equal(rig_told(&r, first), "requested isolated released");
+    rig_close(&r);
+}
+
 static void test_ledger__what_an_answer_to_the_release_means(void **state)
 {
     static const struct {
@@ -983,6 +1005,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_release_is_asked_for_once_and_followed),
         cmocka_unit_test(test_ledger__a_mail_about_a_release_does_not_call_it_a_failure),
         cmocka_unit_test(test_ledger__what_is_being_released_is_not_joined),
+        cmocka_unit_test(test_ledger__a_release_that_a_new_alert_finds_is_told),
         cmocka_unit_test(test_ledger__what_an_answer_to_the_release_means),
         cmocka_unit_test(test_ledger__a_lost_release_is_looked_for_and_not_sent_again),
         cmocka_unit_test(test_ledger__a_lost_release_rests_though_its_record_failed_once),

@@ -72,6 +72,33 @@ static enum err_code tell_without_case(struct db_tx *tx, const struct ledger_tur
     return notice_system_put(tx, t->g, t->rt, t->arena, &n, t->now, e);
 }
 
+/* Cases that joined have their own people, who were told that the machine is isolated: each of them hears of its release
+ * once, in the thread of such a case. */
+static enum err_code tell_joined(struct db_tx *tx, const struct ledger_turn *t,
+                                 const struct isolation_record *r, const char *why, struct err *e)
+{
+    struct notice_joined *list;
+    size_t count = 0;
+    enum err_code code = notice_joined(tx, t->arena, r->id, r->case_id, &list, &count, e);
+    const char **to = code ? NULL : arena_array(t->arena, count + 1, sizeof *to);
+
+    if (!code && !to)
+        return err_set(e, ERR_NOMEM, "recipients");
+    for (size_t i = 0, n; i < count && !code; i += n) {
+        struct case_record c;
+        struct notice notice = {
+            .kind = NOTICE_RELEASED, .why = why, .c = &c, .isolation = r, .to = to};
+
+        for (n = 0; i + n < count && list[i + n].case_id == list[i].case_id; n++)
+            to[n] = list[i + n].address;
+        notice.n_to = n;
+        code = case_load_row(tx, t->arena, list[i].case_id, &c, e);
+        if (!code)
+            code = notice_put(tx, t->g, t->rt, t->arena, &notice, t->now, e);
+    }
+    return code;
+}
+
 enum err_code ledger_tell(struct db_tx *tx, const struct ledger_turn *t,
                           const struct isolation_record *r, enum notice_kind kind, const char *why,
                           const char *body, struct err *e)
@@ -90,7 +117,8 @@ enum err_code ledger_tell(struct db_tx *tx, const struct ledger_turn *t,
     if (c.facts && !json_parse(c.facts, strlen(c.facts), &doc, NULL) &&
         !facts_read(doc, &facts, NULL))
         n.facts = &facts;
-    return notice_put(tx, t->g, t->rt, t->arena, &n, t->now, e);
+    code = notice_put(tx, t->g, t->rt, t->arena, &n, t->now, e);
+    return code || kind != NOTICE_RELEASED ? code : tell_joined(tx, t, r, why, e);
 }
 
 bool ledger_is_free(const struct isolation_record *r, const struct defender_reads *look)

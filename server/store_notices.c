@@ -275,6 +275,38 @@ enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id
     return ERR_OK;
 }
 
+static enum err_code read_joined(struct db_rows *rows, struct arena *a, void *item, struct err *e)
+{
+    bool nomem = false;
+
+    *(struct notice_joined *)item = (struct notice_joined){
+        .case_id = db_int(rows, 0), .address = store_text(a, rows, 1, &nomem)};
+    return nomem ? err_set(e, ERR_NOMEM, "recipients") : ERR_OK;
+}
+
+enum err_code notice_joined(struct db_tx *tx, struct arena *a, int64_t isolation, int64_t but,
+                            struct notice_joined **ret, size_t *ret_count, struct err *e)
+{
+    struct store_list list;
+    struct db_rows *rows;
+    enum err_code code = db_query(
+        tx, e, &rows,
+        "SELECT max(n.case_id), r.address FROM notices n JOIN recipients r ON r.notice_id = n.id"
+        " WHERE n.channel IS NULL AND n.case_id IN (SELECT id FROM cases WHERE isolation = $1)"
+        " AND r.address NOT IN (SELECT o.address FROM recipients o JOIN notices m"
+        " ON m.id = o.notice_id WHERE m.case_id = $2 AND m.channel IS NULL)"
+        " GROUP BY r.address ORDER BY 1, 2",
+        "ii", isolation, but);
+
+    if (!code)
+        code = store_take(rows, a, sizeof **ret, read_joined, &list, e);
+    if (code)
+        return code;
+    *ret = list.items;
+    *ret_count = list.count;
+    return ERR_OK;
+}
+
 /* Parked while the notice before it waits untried: mails of one thread leave in their order. */
 static enum err_code must_wait(struct db_tx *tx, int64_t after, bool *ret, struct err *e)
 {

@@ -70,6 +70,15 @@ enum err_code notice_channel(struct db_tx *tx, struct arena *a, int64_t case_id,
 /** Addresses of all who were written to by mail about a case so far. */
 enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id, const char ***ret,
                               size_t *ret_count, struct err *e);
+struct notice_joined {
+    int64_t case_id;
+    const char *address;
+};
+
+/** Who was written to by mail about the cases of an isolation, and not about the case `but`: each address with the newest
+ *  of those cases, by case. */
+enum err_code notice_joined(struct db_tx *tx, struct arena *a, int64_t isolation, int64_t but,
+                            struct notice_joined **ret, size_t *ret_count, struct err *e);
 /** The last notice about something of cordon's own; kind NULL: of any kind. Both 0: there is none. */
 enum err_code notice_last(struct db_tx *tx, const char *about, const char *kind, int64_t *ret_id,
                           int64_t *ret_created, struct err *e);

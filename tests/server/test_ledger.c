@@ -396,6 +396,10 @@ static void test_ledger__a_mail_about_a_release_does_not_call_it_a_failure(void 
 #define SECOND_DOC                                                                                 \
     "{\"id\":\"" SECOND_ALERT "\",\"severity\":\"High\",\"title\":\"Another\","                    \
     "\"machineId\":\"" MACHINE "\"}"
+#define RULES_TWO_TEAMS                                                                            \
+    "rules:\n  - {name: others, when: {alert.title: Another}, do: [isolate: {},"                   \
+    " email: {to: [others@x.example]}]}\n"                                                         \
+    "  - {name: contain, do: [isolate: {}, email: {}]}\n"
 
 /* As rig_afresh, with another alert on the machine. */
 static void two_alerts(struct rig *r)
@@ -405,6 +409,19 @@ static void two_alerts(struct rig *r)
     rig_says(r, "GET", GET_ALERT SECOND_ALERT, 0, 200, SECOND_DOC);
     rig_says(r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
     rig_says(r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+}
+
+static bool was_written(struct rig *r, int64_t id, const char *kind, const char *address)
+{
+    struct notice_record *list;
+    size_t n = 0;
+
+    assert_int_equal(store_notice_list(r->store, r->arena, id, &list, &n, NULL), ERR_OK);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < list[i].n_recipients && strcmp(list[i].kind, kind) == 0; k++)
+            if (strcmp(list[i].recipients[k].address, address) == 0)
+                return true;
+    return false;
 }
 
 /* A release that was ordered, and is not asked for yet: the isolation in force is no answer to a new alert. */
@@ -451,6 +468,32 @@ static void test_ledger__a_release_that_a_new_alert_finds_is_told(void **state)
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
     assert_string_equal(rig_told(&r, second), "requested");
     assert_string_equal(rig_told(&r, first), "requested isolated released");
+    rig_close(&r);
+}
+
+/* Its case's people are not those of a case that joined it, who were told that the machine is isolated, too. */
+static void test_ledger__all_who_heard_of_the_isolation_hear_of_the_release(void **state)
+{
+    struct rig r;
+    struct err e = {0};
+    int64_t first, second;
+
+    (void)state;
+    rig_open(&r, RULES_TWO_TEAMS);
+    first = isolated(&r);
+    two_alerts(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    second = rig_push(&r, SECOND_ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_true(was_written(&r, second, "isolated", "others@x.example"));
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+    assert_int_equal(release(&r, MACHINE, &e), ERR_OK);
+    rig_pass(&r, 20 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_true(was_written(&r, first, "released", "soc@contoso.example"));
+    assert_true(was_written(&r, second, "released", "others@x.example"));
+    assert_false(was_written(&r, second, "released", "soc@contoso.example")); /* once is enough */
     rig_close(&r);
 }
 
@@ -1006,6 +1049,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_mail_about_a_release_does_not_call_it_a_failure),
         cmocka_unit_test(test_ledger__what_is_being_released_is_not_joined),
         cmocka_unit_test(test_ledger__a_release_that_a_new_alert_finds_is_told),
+        cmocka_unit_test(test_ledger__all_who_heard_of_the_isolation_hear_of_the_release),
         cmocka_unit_test(test_ledger__what_an_answer_to_the_release_means),
         cmocka_unit_test(test_ledger__a_lost_release_is_looked_for_and_not_sent_again),
         cmocka_unit_test(test_ledger__a_lost_release_rests_though_its_record_failed_once),

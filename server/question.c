@@ -366,7 +366,39 @@ struct closing {
     struct runtime *rt;
     struct arena *arena;
     int64_t now;
+    struct invitation *told; /* who gets the one mail that tells of many; n_told 0: nobody */
+    size_t n_told;
 };
+
+static bool is_told(const struct closing *x, const char *address)
+{
+    for (size_t i = 0; i < x->n_told; i++)
+        if (address && strcmp(x->told[i].address, address) == 0)
+            return true;
+    return false;
+}
+
+/* Is a step that acts on nothing done with the one mail? Not if it posts, or writes to somebody who does not get that. */
+static bool is_told_together(const struct closing *x, const struct step_record *s)
+{
+    AUTO(json_freep) struct json *args = NULL;
+    const struct text_list *usual = &x->rt->config->mail.to;
+    const char *audience;
+    const struct json *to;
+    bool all = true;
+
+    if (strcmp(s->handler, "email") != 0 || json_parse(s->args, strlen(s->args), &args, NULL))
+        return strcmp(s->handler, "webhook") != 0;
+    audience = json_get_string(args, "audience");
+    if (audience && strcmp(audience, "desk") == 0)
+        return true; /* it hears of what was done alone */
+    to = json_get(args, "to");
+    JSON_EACH (address, to)
+        all = all && is_told(x, json_string(address));
+    for (size_t i = 0; i < usual->count && !json_count(to); i++)
+        all = all && is_told(x, usual->items[i]);
+    return all && (x->n_told || json_count(to) || usual->count);
+}
 
 /* The steps behind an ask are withheld, so far as they act, unless the answer was yes. */
 static enum err_code go_on(struct db_tx *tx, struct closing *x, const struct question_record *q,
@@ -392,12 +424,13 @@ static enum err_code go_on(struct db_tx *tx, struct closing *x, const struct que
     return code ? code : work_put(tx, c->id, WORK_CASE, WORK_NORMAL, x->now, x->now, NULL, e);
 }
 
-/* Of many: a yes lets the step be tried; else the case is over, and one mail tells of all. */
+/* Of many: a yes lets the step be tried; else the case is over, and one mail tells of all, but for those whom only a
+ * step of the case reaches. */
 static enum err_code release(struct db_tx *tx, struct closing *x, const struct question_record *q,
                              const struct question_case *m, struct case_record *c, struct err *e)
 {
     struct step_record *steps;
-    size_t n = 0;
+    size_t n = 0, left = 0;
     enum err_code code = ERR_OK;
 
     if (q->state == QUESTION_APPROVED) {
@@ -412,13 +445,18 @@ static enum err_code release(struct db_tx *tx, struct closing *x, const struct q
             continue;
         if (h && h->acts)
             code = step_move(tx, c->id, steps[i].n, STEP_WITHHELD, q->why, x->now, e);
-        else
+        else if (is_told_together(x, &steps[i]))
             code = step_move(tx, c->id, steps[i].n, STEP_DONE, "told together with the others",
                              x->now, e);
+        else
+            left++;
     }
-    if (!code)
+    if (!code && x->n_told)
         code = case_told(tx, c, notice_kind_name(NOTICE_NOT_ISOLATED), e);
-    return code ? code : case_move(tx, c, CASE_DONE, c->why, x->now, e);
+    if (!code)
+        code = case_move(tx, c, left ? CASE_ACTING : CASE_DONE, c->why, x->now, e);
+    return code || !left ? code
+                         : work_put(tx, c->id, WORK_CASE, WORK_NORMAL, x->now, x->now, NULL, e);
 }
 
 /* Ends q and lets everything go on that waits for it. why: for people. */
@@ -430,6 +468,8 @@ static enum err_code close_question(struct db_tx *tx, struct closing *x, struct 
     size_t n;
     enum err_code code = question_end(tx, q, to, why, x->now, e);
 
+    if (!code && x->rt->config->mail.server)
+        code = invitation_list(tx, x->arena, q->id, &x->told, &x->n_told, e);
     if (code)
         return code;
     do {

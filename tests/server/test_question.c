@@ -720,6 +720,51 @@ static void test_question__a_no_to_many_is_told_in_one_mail(void **state)
     rig_close(&r);
 }
 
+/* The one mail goes to those who were asked. Whom else a rule tells, by a mail or by a webhook, hears of each case. */
+static void test_question__a_no_to_many_reaches_whom_the_rule_tells(void **state)
+{
+    static const struct {
+        const char *step, *told; /* of the last case */
+        bool mail;
+    } rows[] = {
+        {"email: {}", "", true},
+        {"email: {to: [soc@contoso.example]}", "", true},
+        {"email: {to: [soc@contoso.example, others@x.example]}", "not_isolated", true},
+        {"webhook: {to: siem}", "not_isolated", true},
+        {"webhook: {to: siem}", "not_isolated", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct step_record *steps;
+        char rules[600];
+        struct runtime *rt;
+        struct rig r;
+        int64_t last;
+        size_t n = 0;
+
+        many(&r, "{limits: [{isolations: 1, per: 1h}]}");
+        (void)snprintf(rules, sizeof rules,
+                       "webhooks: {siem: {url: 'https://x.example/a', template: slack}}\n"
+                       "rules: [{name: contain, do: [isolate: {}, %s]}]\n"
+                       "safety: {limits: [{isolations: 1, per: 1h}]}\n",
+                       rows[i].step);
+        rt = rig_runtime(&r, rules);
+        if (!rows[i].mail)
+            rt->config->mail.server = NULL;
+        engine_use(r.g, rt);
+        last = push_many(&r, 0, 3);
+        assert_int_equal(newest(&r).state, QUESTION_OPEN);
+        rig_pass(&r, 5 * HOUR_MS, HOUR_MS);
+        assert_int_equal(newest(&r).state, QUESTION_EXPIRED);
+        assert_int_equal(rig_case(&r, last).state, CASE_DONE);
+        assert_string_equal(rig_told(&r, last), rows[i].told);
+        assert_int_equal(store_case_steps(r.store, r.arena, last, &steps, &n, NULL), ERR_OK);
+        assert_int_equal(steps[n - 1].state, STEP_DONE);
+        rig_close(&r);
+    }
+}
+
 /* Who stands in the same place twice is one machine of a storm. */
 static void test_question__a_storm_counts_machines(void **state)
 {
@@ -801,6 +846,7 @@ int main(void)
         cmocka_unit_test(test_question__what_people_say_is_on_record),
         cmocka_unit_test(test_question__a_yes_to_many_is_read_for_together),
         cmocka_unit_test(test_question__a_no_to_many_is_told_in_one_mail),
+        cmocka_unit_test(test_question__a_no_to_many_reaches_whom_the_rule_tells),
         cmocka_unit_test(test_question__a_storm_counts_machines),
         cmocka_unit_test(test_question__a_rule_that_asks_for_nothing_is_a_fault),
     };

@@ -7,9 +7,14 @@
 #include "json.h"
 #include "mime.h"
 
-#define VALUE_MAX  400 /* bytes of a value that people read in a chat */
-#define HEADER_MAX 150 /* characters of Slack's header block [its Block Kit reference] */
-#define FIELDS_MAX 10  /* of Slack's section block [the same] */
+#define VALUE_MAX 400 /* bytes of a value that people read in a chat */
+/* What Slack takes, in characters with their escapes: of a header block, of the text of a section, of a field of it, and
+ * how many fields [its Block Kit reference]. */
+#define HEADER_MAX 150
+#define TEXT_MAX   3000
+#define FIELD_MAX  2000
+#define FIELDS_MAX 10
+#define MORE       " …"
 
 /* Bytes of text that may be shown, up to max and never within a character. */
 static size_t cut(const char *text, size_t max)
@@ -34,7 +39,7 @@ static void tame(struct buf *out, const char *text, size_t max)
     len = cut(buf_text(&safe), max);
     buf_add(out, buf_text(&safe), len);
     if (len < safe.len)
-        buf_adds(out, " …");
+        buf_adds(out, MORE);
 }
 
 /* ---- ours, for programs ------------------------------------------------------------------------ */
@@ -160,28 +165,35 @@ static void write_teams(const struct post *p, struct json_out *o)
 
 /* ---- Slack --------------------------------------------------------------------------------------- */
 
-/* & < > are all that its markup begins with, a mention or a link included. */
-static void slack_escape(struct buf *out, const char *text)
+/* & < > are all that its markup begins with, a mention or a link included. As much as `most` bytes have room for. */
+static void slack_escape(struct buf *out, const char *text, size_t most)
 {
-    for (; *text; text++) {
-        if (*text == '&')
-            buf_adds(out, "&amp;");
-        else if (*text == '<')
-            buf_adds(out, "&lt;");
-        else if (*text == '>')
-            buf_adds(out, "&gt;");
-        else
-            buf_addc(out, *text);
+    for (size_t n; *text; text += n) {
+        const char *as = *text == '&'   ? "&amp;"
+                         : *text == '<' ? "&lt;"
+                         : *text == '>' ? "&gt;"
+                                        : NULL;
+        size_t len;
+
+        for (n = 1; ((unsigned char)text[n] & 0xc0) == 0x80;)
+            n++;
+        len = as ? strlen(as) : n;
+        if (out->len + len > most - strlen(MORE)) {
+            buf_adds(out, MORE);
+            return;
+        }
+        buf_add(out, as ? as : text, len);
     }
 }
 
-/* An object of plain text, in which nothing is markup. */
-static void plain_text(struct json_out *o, const char *member, const char *text, size_t max)
+/* An object of plain text, in which nothing is markup. most: what Slack takes there. */
+static void plain_text(struct json_out *o, const char *member, const char *text, size_t max,
+                       size_t most)
 {
     AUTO(buf_clear) struct buf line = BUF_INIT(1 << 20), safe = BUF_INIT(1 << 20);
 
     tame(&line, text, max);
-    slack_escape(&safe, buf_text(&line));
+    slack_escape(&safe, buf_text(&line), most);
     json_out_object(o, member);
     json_out_string(o, "type", "plain_text");
     json_out_bool(o, "emoji", false);
@@ -195,7 +207,7 @@ static void section(struct json_out *o, const char *text)
         return;
     json_out_object(o, NULL);
     json_out_string(o, "type", "section");
-    plain_text(o, "text", text, MIME_VALUE_MAX);
+    plain_text(o, "text", text, MIME_VALUE_MAX, TEXT_MAX);
     json_out_object_end(o);
 }
 
@@ -218,7 +230,7 @@ static void slack_fields(const struct post *p, struct json_out *o)
             json_out_array(o, "fields");
         }
         buf_addf(&line, "%s: %s", p->facts[i].name, p->facts[i].value);
-        plain_text(o, NULL, buf_text(&line), VALUE_MAX);
+        plain_text(o, NULL, buf_text(&line), VALUE_MAX, FIELD_MAX);
     }
     if (n) {
         json_out_array_end(o);
@@ -231,14 +243,14 @@ static void write_slack(const struct post *p, struct json_out *o)
     AUTO(buf_clear) struct buf line = BUF_INIT(1 << 20), text = BUF_INIT(1 << 20);
 
     tame(&line, p->subject, MIME_VALUE_MAX);
-    slack_escape(&text, buf_text(&line));
+    slack_escape(&text, buf_text(&line), TEXT_MAX);
     json_out_object(o, NULL);
     json_out_string(o, "text",
                     buf_text(&text)); /* of the notification, and where blocks are not shown */
     json_out_array(o, "blocks");
     json_out_object(o, NULL);
     json_out_string(o, "type", "header");
-    plain_text(o, "text", p->subject, HEADER_MAX - 30); /* escapes count, and the dots */
+    plain_text(o, "text", p->subject, HEADER_MAX, HEADER_MAX);
     json_out_object_end(o);
     section(o, p->headline);
     section(o, p->why);
@@ -250,7 +262,7 @@ static void write_slack(const struct post *p, struct json_out *o)
         json_out_array(o, "elements");
         json_out_object(o, NULL);
         json_out_string(o, "type", "button");
-        plain_text(o, "text", p->link_words, VALUE_MAX);
+        plain_text(o, "text", p->link_words, VALUE_MAX, FIELD_MAX);
         json_out_string(o, "url", p->link);
         json_out_object_end(o);
         json_out_array_end(o);

@@ -123,12 +123,55 @@ static void test_post__fits_into_a_message_of_teams(void **state)
     }
 }
 
+/* What Slack counts, escapes and all. [its Block Kit reference: header 150, text of a section 3000, a field 2000] */
+static void check_length(const struct json *object, size_t max)
+{
+    const char *text = json_get_string(json_get(object, "text"), "text");
+
+    if (!text)
+        text = json_get_string(object, "text");
+    assert_non_null(text);
+    if (strlen(text) > max)
+        fail_msg("%zu bytes, more than %zu: %s", strlen(text), max, text);
+}
+
+static void test_post__nothing_of_theirs_is_too_long_for_slack(void **state)
+{
+    char longest[2001];
+    const struct post_fact fact = {"Fact", longest};
+    static const char signs[] = "&<x";
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        AUTO(buf_clear) struct buf out = BUF_INIT(1 << 20);
+        AUTO(json_freep) struct json *doc = NULL;
+        struct post p = with(longest);
+
+        memset(longest, signs[i], sizeof longest - 1);
+        longest[sizeof longest - 1] = '\0';
+        p.facts = &fact;
+        p.n_facts = 1;
+        doc = written(CONFIG_TEMPLATE_SLACK, &p, &out);
+        JSON_EACH (block, json_get(doc, "blocks")) {
+            const char *type = json_get_string(block, "type");
+
+            if (strcmp(type, "header") == 0)
+                check_length(block, 150);
+            else if (strcmp(type, "section") == 0 && json_get(block, "text"))
+                check_length(block, 3000);
+            JSON_EACH (field, json_get(block, "fields"))
+                check_length(field, 2000);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_post__people_see_no_markup_of_theirs),
         cmocka_unit_test(test_post__a_program_gets_the_facts_as_they_are),
         cmocka_unit_test(test_post__fits_into_a_message_of_teams),
+        cmocka_unit_test(test_post__nothing_of_theirs_is_too_long_for_slack),
     };
 
     return cmocka_run_group_tests_name("post", tests, NULL, NULL);

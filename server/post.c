@@ -15,6 +15,9 @@
 #define FIELD_MAX  2000
 #define FIELDS_MAX 10
 #define MORE       " …"
+#define WHOLE_MAX                                                                                  \
+    2048 /* bytes of a value for programs, where all of it has room; and at the least */
+#define LEAST_MAX 64
 
 /* Bytes of text that may be shown, up to max and never within a character. */
 static size_t cut(const char *text, size_t max)
@@ -44,7 +47,21 @@ static void tame(struct buf *out, const char *text, size_t max)
 
 /* ---- ours, for programs ------------------------------------------------------------------------ */
 
-static void write_cordon(const struct post *p, struct json_out *o)
+static void cut_member(struct json_out *o, const char *name, const char *text, size_t max)
+{
+    AUTO(buf_clear) struct buf value = BUF_INIT(1 << 20);
+    size_t len = text ? cut(text, max) : 0;
+
+    if (!text)
+        return;
+    buf_add(&value, text, len);
+    if (text[len])
+        buf_adds(&value, MORE);
+    json_out_string(o, name, buf_text(&value));
+}
+
+/* max: bytes of a value that others may have chosen. */
+static void write_cordon(const struct post *p, struct json_out *o, size_t max)
 {
     json_out_object(o, NULL);
     json_out_string(o, "type", "cordon.notice");
@@ -52,9 +69,9 @@ static void write_cordon(const struct post *p, struct json_out *o)
     json_out_id(o, "id", p->id);
     json_out_time(o, "time", p->now);
     json_out_string(o, "kind", p->kind);
-    json_out_string(o, "subject", p->subject);
+    cut_member(o, "subject", p->subject, max);
     json_out_string(o, "headline", p->headline);
-    json_out_string(o, "why", p->why);
+    cut_member(o, "why", p->why, max);
     json_out_string(o, "next", p->next);
     if (p->case_id)
         json_out_id(o, "case", p->case_id);
@@ -66,7 +83,7 @@ static void write_cordon(const struct post *p, struct json_out *o)
         if (p->facts[i].value && p->facts[i].value[0]) {
             json_out_object(o, NULL);
             json_out_string(o, "name", p->facts[i].name);
-            json_out_string(o, "value", p->facts[i].value);
+            cut_member(o, "value", p->facts[i].value, max);
             json_out_object_end(o);
         }
     json_out_array_end(o);
@@ -276,14 +293,21 @@ static void write_slack(const struct post *p, struct json_out *o)
 
 enum err_code post_write(int template, const struct post *p, struct buf *out, struct err *e)
 {
-    static void (*const writers[])(const struct post *p, struct json_out *o) = {
-        [CONFIG_TEMPLATE_CORDON] = write_cordon,
-        [CONFIG_TEMPLATE_TEAMS] = write_teams,
-        [CONFIG_TEMPLATE_SLACK] = write_slack,
-    };
-    struct json_out o = JSON_OUT(out);
+    size_t max = WHOLE_MAX;
 
-    writers[template](p, &o);
+    /* What fits in its own length may not in JSON's, where a byte can become six. */
+    do {
+        struct json_out o = JSON_OUT(out);
+
+        buf_reset(out);
+        if (template == CONFIG_TEMPLATE_TEAMS)
+            write_teams(p, &o);
+        else if (template == CONFIG_TEMPLATE_SLACK)
+            write_slack(p, &o);
+        else
+            write_cordon(p, &o, max);
+        max /= 2;
+    } while (out->len > POST_MAX && template == CONFIG_TEMPLATE_CORDON && max >= LEAST_MAX);
     if (buf_failed(out))
         return err_set(e, buf_failed(out), "a post to a webhook");
     if (out->len > POST_MAX)

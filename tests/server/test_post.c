@@ -165,6 +165,35 @@ static void test_post__nothing_of_theirs_is_too_long_for_slack(void **state)
     }
 }
 
+/* A program's, too: a notice that cannot be written is one that nobody hears of. */
+static void test_post__fits_whatever_is_in_it(void **state)
+{
+    static const char signs[] = "\x01\\*\xe2&";
+    char longest[2001];
+    struct post_fact many[9]; /* as many as a notice has */
+
+    (void)state;
+    for (size_t i = 0; i < sizeof signs - 1; i++) {
+        memset(longest, signs[i], sizeof longest - 1);
+        longest[sizeof longest - 1] = '\0';
+        for (size_t k = 0; signs[i] == '\xe2' && k + 3 < sizeof longest; k += 3)
+            memcpy(longest + k, "\xe2\x82\xac", 3);
+        longest[1998] = '\0';
+        for (size_t k = 0; k < sizeof many / sizeof *many; k++)
+            many[k] = (struct post_fact){"Fact", longest};
+        for (int template = CONFIG_TEMPLATE_CORDON; template <= CONFIG_TEMPLATE_SLACK;
+             template ++) {
+            AUTO(buf_clear) struct buf out = BUF_INIT(1 << 20);
+            struct post p = with(longest);
+
+            p.facts = many;
+            p.n_facts = sizeof many / sizeof *many;
+            json_free(written(template, &p, &out));
+            assert_in_range(out.len, 1, POST_MAX);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -172,6 +201,7 @@ int main(void)
         cmocka_unit_test(test_post__a_program_gets_the_facts_as_they_are),
         cmocka_unit_test(test_post__fits_into_a_message_of_teams),
         cmocka_unit_test(test_post__nothing_of_theirs_is_too_long_for_slack),
+        cmocka_unit_test(test_post__fits_whatever_is_in_it),
     };
 
     return cmocka_run_group_tests_name("post", tests, NULL, NULL);

@@ -62,7 +62,8 @@ struct notice {
     const char *link;           /* to an investigation package, https; NULL: none */
     const char *webhook;        /* to this one, and no mail; NULL: mail */
     bool desk;                  /* to the users' helpdesk: nothing of the alert */
-    bool aside; /* says nothing of the isolation: what people know of that stays what it was */
+    bool to_come; /* NOTICE_ALERT: the rule asks for an isolation, and that step is not done yet */
+    bool aside;   /* says nothing of the isolation: what people know of that stays what it was */
     const char **
         ret_nobody; /* set to a sentence when there turns out to be nobody to tell, static or in the arena;
                                 NULL: the log line is enough */

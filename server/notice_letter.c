@@ -135,7 +135,7 @@ static const char *isolation_of(const struct notice *n, struct arena *a)
     char when[CLOCK_TEXT_SIZE];
 
     if (n->kind == NOTICE_ALERT && !i)
-        return "none; the rule asks for none";
+        return n->to_come ? "not asked for yet" : "none; the rule asks for none";
     return i ? arena_fmt(a, "%s, %s, since %s", i->type, isolation_state_name(i->state),
                          clock_format(i->state == ISOLATION_ISOLATED && i->confirmed ? i->confirmed
                                                                                      : i->requested,
@@ -249,9 +249,11 @@ static const char *what_now(const struct notice *n, struct arena *arena)
     case NOTICE_ACTION_FAILED:
         return arena_fmt(arena, "`cordon cases show %s` tells the whole case.", case_id);
     default:
-        return arena_fmt(arena,
-                         "For your information; the rule asks for no isolation. `cordon cases show "
-                         "%s` tells the whole case.",
+        return arena_fmt(arena, "%s `cordon cases show %s` tells the whole case.",
+                         n->to_come
+                             ? "The rule asks for an isolation, which is still to come: another "
+                               "mail in this thread says what came of it."
+                             : "For your information; the rule asks for no isolation.",
                          case_id);
     }
 }

@@ -15,9 +15,12 @@ static enum err_code of_steps(struct db_tx *tx, struct arena *a, const struct ca
 
     n->kind = NOTICE_ALERT;
     n->why = NULL;
+    n->to_come = false;
     for (size_t i = 0; i < count && !code; i++) {
         const struct handler *h = handler_find(steps[i].handler);
 
+        if (steps[i].state == STEP_WAITING && strcmp(steps[i].handler, "isolate") == 0)
+            n->to_come = true;
         if (!h || !h->acts || (steps[i].state != STEP_WITHHELD && steps[i].state != STEP_FAILED))
             continue;
         if (strcmp(h->name, "isolate") == 0) {

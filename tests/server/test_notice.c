@@ -433,6 +433,34 @@ static void test_notice__who_heard_of_a_request_hears_its_end(void **state)
     }
 }
 
+/* A mail before the isolation is asked for says nothing of a rule that asks for none. */
+static void test_notice__a_mail_before_the_isolation_says_that_it_follows(void **state)
+{
+    struct notice_record *list, n;
+    struct rig r;
+    const char *text;
+    size_t count = 0;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, "rules: [{name: tell, do: [email: {}, isolate: {}]}]\n");
+    log_divert(no_line, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_string_equal(rig_told(&r, id), "alert isolated");
+    assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &count, NULL), ERR_OK);
+    assert_int_equal(store_notice_load(r.store, r.arena, list[0].id, &n, NULL), ERR_OK);
+    text = part(&r, &n, "text/plain");
+    assert_null(strstr(text, "asks for no"));
+    assert_non_null(strstr(text, "Isolation    not asked for yet"));
+    assert_non_null(strstr(text, "Next: The rule asks for an isolation"));
+    tear_down(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -445,6 +473,7 @@ int main(void)
         cmocka_unit_test(test_notice__a_step_that_reaches_nobody_is_not_done),
         cmocka_unit_test(test_notice__who_could_not_be_told_is_told_the_end),
         cmocka_unit_test(test_notice__who_heard_of_a_request_hears_its_end),
+        cmocka_unit_test(test_notice__a_mail_before_the_isolation_says_that_it_follows),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

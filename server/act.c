@@ -114,7 +114,7 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
             !facts_read(doc, &facts, NULL))
             n.facts = &facts;
         code = notice_put(tx, g, rt, arena, &n, now, e);
-    } else if (c->isolation) {
+    } else if (c->isolation || n.kind == NOTICE_NOT_ISOLATED) {
         code = channels_settle(tx, g, rt, arena, &n, now, e);
     }
     return code ? code : go_on(tx, arena, c, now, e);

@@ -461,6 +461,25 @@ static void test_notice__a_mail_before_the_isolation_says_that_it_follows(void *
     tear_down(&r);
 }
 
+/* A webhook that was told before the isolation was refused hears of that, whoever else has. */
+static void test_notice__a_webhook_hears_that_it_was_not_isolated(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, "webhooks: {siem: {url: 'https://x.example/a', template: slack}}\n"
+                 "rules: [{name: tell, do: [webhook: {to: siem}, isolate: {}, email: {}]}]\n");
+    log_divert(no_line, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 403, "{}");
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_string_equal(told_to(&r, id, "soc@contoso.example"), "not_isolated");
+    assert_string_equal(told_to(&r, id, "webhook:siem"), "alert not_isolated");
+    tear_down(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -474,6 +493,7 @@ int main(void)
         cmocka_unit_test(test_notice__who_could_not_be_told_is_told_the_end),
         cmocka_unit_test(test_notice__who_heard_of_a_request_hears_its_end),
         cmocka_unit_test(test_notice__a_mail_before_the_isolation_says_that_it_follows),
+        cmocka_unit_test(test_notice__a_webhook_hears_that_it_was_not_isolated),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

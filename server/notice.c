@@ -271,10 +271,36 @@ struct sending {
     bool give_up;
 };
 
+static bool is_recipient(const struct notice_record *n, const char *address)
+{
+    for (size_t i = 0; i < n->n_recipients; i++)
+        if (strcmp(n->recipients[i].address, address) == 0)
+            return true;
+    return false;
+}
+
+/* Nobody got it, and nobody will: it is for those of mail.to then, unless it was for them. A link to decide by is its
+ * reader's alone, and when nobody answers people are told. */
+static enum err_code readdress(struct db_tx *tx, const struct sending *s, size_t *ret_added,
+                               struct err *e)
+{
+    const struct text_list *usual = &s->rt->config->mail.to;
+    enum err_code code = ERR_OK;
+
+    *ret_added = 0;
+    if (s->n.channel || strcmp(s->n.kind, notice_kind_name(NOTICE_QUESTION)) == 0)
+        return ERR_OK;
+    for (size_t i = 0; i < usual->count && !code; i++)
+        if (!is_recipient(&s->n, usual->items[i]))
+            code = recipient_add(tx, s->n.id, (int64_t)(s->n.n_recipients + (*ret_added)++),
+                                 usual->items[i], s->now, e);
+    return code;
+}
+
 static enum err_code sent_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct sending *s = arg;
-    size_t waiting = 0, sent = 0;
+    size_t waiting = 0, sent = 0, added = 0;
     enum err_code code = ERR_OK;
 
     for (size_t i = 0; i < s->count && !code; i++) {
@@ -298,6 +324,10 @@ static enum err_code sent_fn(struct db_tx *tx, void *arg, struct err *e)
         sent += s->n.recipients[i].state == RECIPIENT_SENT;
     for (size_t i = 0; i < s->count; i++)
         sent += s->results[i].fate == MAIL_SENT;
+    if (!sent)
+        code = readdress(tx, s, &added, e);
+    if (code || added)
+        return code ? code : work_again(tx, s->w, s->now, 0, e);
     code = notice_end(tx, s->n.id, sent ? "sent" : "failed",
                       sent ? NULL : "no recipient's server took it", s->now, e);
     return code ? code : work_done(tx, s->w, e);

@@ -410,6 +410,19 @@ enum err_code recipient_move(struct db_tx *tx, int64_t notice_id, int64_t n,
                   "titiii", names[to], code, reply, now, notice_id, n);
 }
 
+enum err_code recipient_add(struct db_tx *tx, int64_t notice_id, int64_t n, const char *address,
+                            int64_t now, struct err *e)
+{
+    enum err_code code = db_run(tx, e, NULL,
+                                "INSERT INTO recipients (notice_id, n, address, state, code,"
+                                " updated) VALUES ($1, $2, $3, $4, 0, $5)",
+                                "iitti", notice_id, n, address, names[RECIPIENT_WAITING], now);
+
+    return code ? code
+                : audit_put(tx, e, AUDIT_NOTICE, 0, now, LOG_ID("notice", notice_id),
+                            LOG_STR("state", "readdressed"), LOG_STR("to", address));
+}
+
 enum err_code notice_end(struct db_tx *tx, int64_t id, const char *state, const char *why,
                          int64_t now, struct err *e)
 {

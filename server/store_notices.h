@@ -98,6 +98,9 @@ enum err_code notice_insert(struct db_tx *tx, const struct notice_record *n, int
 enum err_code recipient_move(struct db_tx *tx, int64_t notice_id, int64_t n,
                              enum recipient_state to, int64_t code, const char *reply, int64_t now,
                              struct err *e);
+/** One recipient more, the nth; for a notice that reached none of those it was made for. */
+enum err_code recipient_add(struct db_tx *tx, int64_t notice_id, int64_t n, const char *address,
+                            int64_t now, struct err *e);
 /** The notice is over: state "sent" or "failed". */
 enum err_code notice_end(struct db_tx *tx, int64_t id, const char *state, const char *why,
                          int64_t now, struct err *e);

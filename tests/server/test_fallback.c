@@ -187,6 +187,77 @@ static void test_fallback__a_server_down_for_two_hours_gets_all_of_it_once(void 
     sim_stop(sim);
 }
 
+/* Those whom the step names are gone: a notice that none of them can get is mail.to's, but for a link to decide by. */
+static void test_fallback__what_reaches_none_of_its_people_goes_to_mail_to(void **state)
+{
+    static const struct {
+        const char *to, *state; /* of the notice, at the end */
+        size_t n;               /* its recipients then */
+        size_t taken;
+    } rows[] = {
+        {"gone@x.example, left@x.example", "sent", 3, 1},
+        {"gone@x.example, here@x.example", "sent", 2, 1},
+        {"gone@x.example, soc@contoso.example", "sent", 2, 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sim *sim = sim_start(NULL);
+        struct notice_record *list;
+        char mail[200], rules[200];
+        struct rig r;
+        size_t n = 0;
+        int64_t id;
+
+        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+        (void)snprintf(rules, sizeof rules, "rules: [{name: tell, do: [email: {to: [%s]}]}]\n",
+                       rows[i].to);
+        open_rig(&r, rules, mail, "");
+        sim_tell(sim, "/config",
+                 "{\"smtp\":{\"reject\":{\"gone@x.example\":\"550 5.1.1 no such user\","
+                 "\"left@x.example\":\"550 5.1.1 no such user\"}}}");
+        id = rig_push(&r, ALERT, MACHINE);
+        work_all(&r);
+        assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
+        assert_int_equal(n, 1);
+        assert_string_equal(list[0].state, rows[i].state);
+        assert_int_equal(list[0].n_recipients, rows[i].n);
+        assert_int_equal(list[0].recipients[0].state, RECIPIENT_REFUSED);
+        assert_int_equal(list[0].recipients[rows[i].n - 1].state, RECIPIENT_SENT);
+        assert_int_equal(taken(sim, "[ALERT]"), rows[i].taken);
+        close_rig(&r);
+        sim_stop(sim);
+    }
+}
+
+/* mail.to is gone as well: that is the end of it, and nothing is tried for ever. */
+static void test_fallback__what_mail_to_cannot_get_either_has_failed(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    struct notice_record *list;
+    char mail[200];
+    struct rig r;
+    size_t n = 0;
+    int64_t id;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, "rules: [{name: tell, do: [email: {to: [gone@x.example]}]}]\n", mail, "");
+    sim_tell(sim, "/config",
+             "{\"smtp\":{\"reject\":{\"gone@x.example\":\"550 5.1.1 no such user\","
+             "\"soc@contoso.example\":\"550 5.1.1 no such user\"}}}");
+    id = rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, HOUR_MS, 10 * MINUTE_MS);
+    assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 1);
+    assert_string_equal(list[0].state, "failed");
+    assert_int_equal(list[0].n_recipients, 2);
+    assert_int_equal(sim_state(sim, "mails"), 0);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 /* ---- the next way ------------------------------------------------------------------------------------ */
 
 static void test_fallback__the_next_way_is_used_and_people_hear_of_it(void **state)
@@ -328,6 +399,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fallback__a_server_down_for_two_hours_gets_all_of_it_once),
+        cmocka_unit_test(test_fallback__what_reaches_none_of_its_people_goes_to_mail_to),
+        cmocka_unit_test(test_fallback__what_mail_to_cannot_get_either_has_failed),
         cmocka_unit_test(test_fallback__the_next_way_is_used_and_people_hear_of_it),
         cmocka_unit_test(test_fallback__a_restart_begins_no_time_anew),
         cmocka_unit_test(test_fallback__without_starttls_the_webhook_hears_of_it),

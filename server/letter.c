@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 #include <string.h>
+#include <strings.h>
 
 #include "auto.h"
 #include "id.h"
@@ -284,6 +285,29 @@ enum err_code letter_build(struct letter *l, const struct letter_post *post,
     return mime_build(&m, out, e);
 }
 
+/* Domains are the same in any case (RFC 5321 section 2.4), what stands before the @ need not be. */
+static bool same_mailbox(const char *x, const char *y)
+{
+    size_t local = strcspn(x, "@");
+
+    return strncmp(x, y, local) == 0 && strcasecmp(x + local, y + local) == 0;
+}
+
+/* The recipients of r and its To, each once. */
+static void take_recipients(const struct letter_post *post, struct notice_record *r,
+                            const char **to)
+{
+    r->n_recipients = 0;
+    for (size_t i = 0; i < post->n_to; i++) {
+        size_t same = 0;
+
+        while (same < r->n_recipients && !same_mailbox(to[same], post->to[i]))
+            same++;
+        if (same == r->n_recipients)
+            r->recipients[r->n_recipients++].address = to[same] = post->to[i];
+    }
+}
+
 enum err_code letter_put(struct db_tx *tx, struct letter *l, const struct letter_post *post,
                          struct notice_record *r, int64_t now, struct err *e)
 {
@@ -291,19 +315,17 @@ enum err_code letter_put(struct db_tx *tx, struct letter *l, const struct letter
     const char **to;
     enum err_code code;
 
-    r->n_recipients = post->n_to;
+    r->recipients = arena_array(l->arena, post->n_to, sizeof *r->recipients);
+    to = arena_array(l->arena, post->n_to, sizeof *to);
+    if (!r->recipients || !to || !r->subject)
+        return err_set(e, ERR_NOMEM, "notice");
+    take_recipients(post, r, to);
     if (r->n_recipients > MAIL_RECIPIENTS_MAX) {
         log_event(LOG_ERROR, "too_many_recipients", LOG_ID("case", r->case_id),
                   LOG_STR("about", r->about),
                   LOG_INT("not_told", (int64_t)(r->n_recipients - MAIL_RECIPIENTS_MAX)));
         r->n_recipients = MAIL_RECIPIENTS_MAX;
     }
-    r->recipients = arena_array(l->arena, r->n_recipients, sizeof *r->recipients);
-    to = arena_array(l->arena, r->n_recipients, sizeof *to);
-    if (!r->recipients || !to || !r->subject)
-        return err_set(e, ERR_NOMEM, "notice");
-    for (size_t i = 0; i < r->n_recipients; i++)
-        r->recipients[i].address = to[i] = post->to[i];
     code = letter_build(l, post, r, to, r->n_recipients, now, &message, e);
     r->message = buf_text(&message);
     if (!code)

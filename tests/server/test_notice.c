@@ -480,6 +480,30 @@ static void test_notice__a_webhook_hears_that_it_was_not_isolated(void **state)
     tear_down(&r);
 }
 
+/* Of each way: some send one message for each recipient. */
+static void test_notice__who_is_named_twice_gets_it_once(void **state)
+{
+    struct notice_record *list, n;
+    struct rig r;
+    size_t count = 0;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, "rules: [{name: tell, do: [email: {to: [a@x.example, b@x.example,"
+                 " a@x.example, a@X.example]}]}]\n");
+    log_divert(no_line, NULL);
+    rig_afresh(&r);
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &count, NULL), ERR_OK);
+    assert_int_equal(count, 1);
+    assert_string_equal(told_to(&r, id, "a@x.example"), "alert");
+    assert_int_equal(list[0].n_recipients, 2);
+    assert_int_equal(store_notice_load(r.store, r.arena, list[0].id, &n, NULL), ERR_OK);
+    assert_non_null(strstr(n.message, "\r\nTo: a@x.example,\r\n b@x.example\r\n"));
+    tear_down(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -494,6 +518,7 @@ int main(void)
         cmocka_unit_test(test_notice__who_heard_of_a_request_hears_its_end),
         cmocka_unit_test(test_notice__a_mail_before_the_isolation_says_that_it_follows),
         cmocka_unit_test(test_notice__a_webhook_hears_that_it_was_not_isolated),
+        cmocka_unit_test(test_notice__who_is_named_twice_gets_it_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,7 +117,7 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
     } else if (c->isolation || n.kind == NOTICE_NOT_ISOLATED) {
         code = channels_settle(tx, g, rt, arena, &n, now, e);
     }
-    return code ? code : go_on(tx, arena, c, now, e);
+    return code || c->state == CASE_DROPPED ? code : go_on(tx, arena, c, now, e);
 }
 
 /* ---- the transactions of a run ----------------------------------------------------------------- */

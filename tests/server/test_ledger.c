@@ -471,6 +471,40 @@ static void test_ledger__a_release_that_a_new_alert_finds_is_told(void **state)
     rig_close(&r);
 }
 
+/* A case that is let go leaves the isolation to go on: how it ends is owed to those who heard of the request. */
+static void test_ledger__the_end_of_what_a_dropped_case_asked_for_is_told(void **state)
+{
+    static const struct {
+        const char *ends, *told;
+    } rows[] = {{"Succeeded", "requested isolated"}, {"Failed", "requested not_isolated"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct desk_order drop = {.who = "maria", .why = "a drill"};
+        struct err e = {0};
+        struct rig r;
+
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 1, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 strcmp(rows[i].ends, "Failed") == 0
+                     ? ACTION_DOC(ACTION, "Isolate", "Failed", "null", "11:12")
+                     : ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+        drop.id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        if (desk_drop(r.g, &drop, &e))
+            fail_msg("%s", e.text);
+        rig_pass(&r, 10 * SECOND_MS, SECOND_MS);
+        assert_true(isolation_is_settled(rig_isolation(&r).state));
+        assert_int_equal(rig_case(&r, drop.id).state, CASE_DROPPED);
+        assert_string_equal(rig_told(&r, drop.id), rows[i].told);
+        rig_close(&r);
+    }
+}
+
 /* Its case's people are not those of a case that joined it, who were told that the machine is isolated, too. */
 static void test_ledger__all_who_heard_of_the_isolation_hear_of_the_release(void **state)
 {
@@ -1049,6 +1083,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_mail_about_a_release_does_not_call_it_a_failure),
         cmocka_unit_test(test_ledger__what_is_being_released_is_not_joined),
         cmocka_unit_test(test_ledger__a_release_that_a_new_alert_finds_is_told),
+        cmocka_unit_test(test_ledger__the_end_of_what_a_dropped_case_asked_for_is_told),
         cmocka_unit_test(test_ledger__all_who_heard_of_the_isolation_hear_of_the_release),
         cmocka_unit_test(test_ledger__what_an_answer_to_the_release_means),
         cmocka_unit_test(test_ledger__a_lost_release_is_looked_for_and_not_sent_again),

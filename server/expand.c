@@ -671,18 +671,25 @@ static void act_on_all(struct crowd *k, bool acting)
     }
 }
 
+/* What a failed look for many means for one of them. What may be for good is concluded from a look at its own machine only,
+ * and so is what goes on failing: the answer may be spoilt by what is said of another one. */
+static bool looks_alone(const struct expansion *x, enum err_code code)
+{
+    return !reactions[code].retry || (code == ERR_AGAIN && x->w->attempts > LISTS_WITHOUT);
+}
+
 /* Looks at the machines that were isolated a while ago: may the cases join that? One question for all. Without an answer
- * they are given back, for nothing about them is written yet. */
+ * it is as if they had not been read: nothing about them is written yet, and people must hear of it in time. */
 static void look_together(struct crowd *k, struct runtime_tenant *tenant,
                           struct defender_reads looks[STORM_CASES_MAX])
 {
     struct defender_reads *at[STORM_CASES_MAX];
     const char *ids[STORM_CASES_MAX];
-    size_t of[STORM_CASES_MAX], n = 0;
+    size_t of[STORM_CASES_MAX], n = 0, all = k->n;
     struct err e = {0};
     enum err_code code;
 
-    for (size_t i = 0; i < k->n; i++) {
+    for (size_t i = 0; i < all; i++) {
         struct expansion *x = &k->x[i];
         size_t same = 0;
 
@@ -699,13 +706,15 @@ static void look_together(struct crowd *k, struct runtime_tenant *tenant,
         }
     }
     code = n ? storm_look(tenant->storm, tenant->defender, ids, n, at, &e) : ERR_OK;
-    for (size_t i = 0; i < k->n; i++) {
-        if (of[i] == STORM_CASES_MAX || code == ERR_INVALID) /* no lists: each alone */
+    for (size_t i = 0; i < all; i++) {
+        if (of[i] == STORM_CASES_MAX || (code && looks_alone(&k->x[i], code)))
             continue;
-        k->x[i].look = code ? NULL : at[of[i]];
-        if (!code)
+        if (!code) {
+            k->x[i].look = at[of[i]];
             continue;
-        gather_later(k->g, k->x[i].w, e.retry_ms > GATHER_MAX_MS ? e.retry_ms : GATHER_MAX_MS);
+        }
+        k->x[i].why = e;
+        not_read(&k->x[i], code);
         k->open[i] = false;
     }
 }

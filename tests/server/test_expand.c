@@ -530,6 +530,98 @@ static void test_expand__isolations_that_wait_come_first(void **state)
     rig_close(&r);
 }
 
+#define CROWD 8
+
+/* A machine that was isolated a while ago; then so many more alerts of it, which are read together. */
+static void push_crowd_of_isolated(struct rig *r, int64_t ids[CROWD])
+{
+    struct buf alerts = BUF_INIT(1 << 16);
+
+    (void)push(r, ALERT_DOC);
+    (void)rig_work(r);
+    rig_says(r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    rig_pass(r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(rig_isolation(r).state, ISOLATION_ISOLATED);
+    peer_forget(r->peer);
+    rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":359900,\"access_token\":\"t1\"}");
+    buf_adds(&alerts, "{\"value\":[");
+    for (int i = 0; i < CROWD; i++) {
+        const char *id = arena_fmt(r->arena, "da%d_-2", i);
+
+        buf_addf(&alerts, "%s{\"id\":\"%s\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}",
+                 i ? "," : "", id);
+        rig_says(r, "GET", arena_fmt(r->arena, GET_ALERT "%s", id), 0, 200,
+                 arena_fmt(r->arena, ONE_ALERT("%s", "High", MACHINE), id));
+        ids[i] = rig_push(r, id, NULL);
+    }
+    buf_adds(&alerts, "]}");
+    rig_says(r, "GET", LIST_ALERTS, 0, 200, arena_str(r->arena, buf_text(&alerts)));
+    rig_says(r, "GET", LIST_MACHINES, 0, 200,
+             "{\"value\":[" ONE_MACHINE(MACHINE, "a.example") "]}");
+    rig_says(r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    atomic_store(&r->g->crowd[WORK_CASE], true);
+    buf_clear(&alerts);
+}
+
+/* A look for many that fails and goes on failing is a failed read of each: it is tried later and later, people hear in
+ * time, and it ends. */
+static void test_expand__a_look_that_fails_for_many_is_told(void **state)
+{
+    static const struct {
+        int status;
+        const char *body, *told;
+    } rows[] = {
+        {200, "{\"value\":[{\"id\":\"x\"}]}", "late not_isolated"},
+        {200, "<html>", "late not_isolated"},
+        {500, "", "late not_isolated"},
+        {401, "{}", "late not_isolated"},
+        {403, "{}", "not_isolated"},
+        {429, "{\"error\":{\"code\":\"429\",\"message\":\"in 80 seconds\"}}", "late not_isolated"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t ids[CROWD];
+        size_t lists;
+
+        print_message("  row %zu\n", i);
+        rig_open(&r, "rules:\n  - {name: a, do: [isolate: {}]}\n");
+        push_crowd_of_isolated(&r, ids);
+        rig_says(&r, "GET", LIST, 0, rows[i].status, rows[i].body);
+        (void)rig_work(&r);
+        rig_pass(&r, 15 * MINUTE_MS, SECOND_MS);
+        lists = rig_seen(&r, "GET", LIST_ALERTS);
+        if (lists > 40) /* not every other second */
+            fail_msg("%zu lists", lists);
+        rig_pass(&r, 25 * HOUR_MS, MINUTE_MS * 5);
+        for (int k = 0; k < CROWD; k++)
+            assert_string_equal(rig_told(&r, ids[k]), rows[i].told);
+        rig_close(&r);
+    }
+}
+
+/* What Defender says of one machine spoils the look for many: they look alone then, and are seen to. */
+static void test_expand__a_spoilt_look_holds_nobody_up(void **state)
+{
+    struct rig r;
+    int64_t ids[CROWD];
+
+    (void)state;
+    rig_open(&r, NULL);
+    push_crowd_of_isolated(&r, ids);
+    rig_says(&r, "GET", LOOKS, 0, 200, "{\"value\":[{\"id\":\"x\"}]}");
+    rig_says(&r, "GET", LIST, 0, 200,
+             "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12") "]}");
+    (void)rig_work(&r);
+    rig_pass(&r, MINUTE_MS, SECOND_MS);
+    for (int k = 0; k < CROWD; k++)
+        assert_int_equal(rig_case(&r, ids[k]).isolation, rig_isolation(&r).id);
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines"), 0);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -548,6 +640,8 @@ int main(void)
         cmocka_unit_test(test_expand__a_mail_that_hangs_does_not_park_the_next_for_days),
         cmocka_unit_test(test_expand__cases_that_wait_do_not_take_calls_one_by_one),
         cmocka_unit_test(test_expand__isolations_that_wait_come_first),
+        cmocka_unit_test(test_expand__a_look_that_fails_for_many_is_told),
+        cmocka_unit_test(test_expand__a_spoilt_look_holds_nobody_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -719,7 +719,7 @@ static void look_together(struct crowd *k, struct runtime_tenant *tenant,
     }
 }
 
-/* All cases of one tenant that are open in k. entered: it has been already. */
+/* All cases of one tenant that are open in k. entered: else it hangs, and they wait. */
 static void run_tenant(struct crowd *k, struct runtime_tenant *tenant, bool entered)
 {
     int64_t wait = entered ? 0 : storm_enter(tenant->storm);
@@ -752,16 +752,64 @@ static void run_tenant(struct crowd *k, struct runtime_tenant *tenant, bool ente
     act_on_all(k, false);
 }
 
-static void run_crowd(struct crowd *k, struct runtime_tenant *tenant)
+static void run_crowd(struct crowd *k, struct runtime_tenant *tenant, bool entered)
 {
-    run_tenant(k, tenant, true);
+    run_tenant(k, tenant, entered);
     for (size_t i = 0; i < k->n; i++) {
-        if (k->open[i] && is_new(&k->x[i]) && (tenant = runtime_tenant(k->rt, k->x[i].c.tenant)))
-            run_tenant(k, tenant, false);
         if (k->open[i])
             run_one(&k->x[i]);
         k->open[i] = false;
     }
+}
+
+struct leaving {
+    struct crowd *k;
+    const struct runtime_tenant *tenant;
+    int64_t due;
+};
+
+static bool is_anothers(const struct leaving *l, size_t i)
+{
+    const char *name = l->k->x[i].c.tenant;
+
+    return l->k->open[i] && is_new(&l->k->x[i]) && strcmp(name, l->tenant->config->name) != 0 &&
+           runtime_tenant(l->k->rt, name);
+}
+
+static enum err_code leave_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct leaving *l = arg;
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; i < l->k->n && !code; i++) {
+        const struct work *w = l->k->x[i].w;
+
+        if (is_anothers(l, i))
+            code = work_again(tx, w, l->due, w->attempts - (w->attempts > 0), e);
+    }
+    return code;
+}
+
+/* Gives back at once what is another tenant's: it does not wait for this one's Defender. */
+static void leave_to_others(struct crowd *k, const struct runtime_tenant *tenant)
+{
+    struct leaving l = {.k = k, .tenant = tenant, .due = clock_wall_ms(k->g->clock)};
+    bool any = false, written;
+    struct err e;
+
+    for (size_t i = 0; i < k->n; i++)
+        any = any || is_anothers(&l, i);
+    if (!any)
+        return;
+    written = !db_write(k->g->store->db, leave_fn, &l, &e);
+    for (size_t i = 0; i < k->n; i++) {
+        if (!is_anothers(&l, i))
+            continue;
+        if (!written)
+            give_back(k->g, k->x[i].w, 0);
+        k->open[i] = false;
+    }
+    engine_kick(k->g);
 }
 
 /* While isolations wait for the calls that are free they come first: a case that is not read yet is of a machine that
@@ -790,7 +838,7 @@ static bool gather(struct expansion *x)
     struct crowd *k;
     int64_t wait, others_first;
     size_t more = 0;
-    bool mine = true;
+    bool mine = true, entered = true;
 
     if (!tenant)
         return false;
@@ -806,10 +854,13 @@ static bool gather(struct expansion *x)
         give_back(g, x->w, 0);
         mine = false;
         wait = storm_enter(tenant->storm);
-        if (wait)
+        entered = !wait;
+        if (wait && !storm_hangs(tenant->storm))
             return true;
-        if (leave_to_isolations(
-                x, tenant)) { /* he was at it in the turn of the cases, which is over */
+        wait =
+            0; /* while he hangs, all that is to wait for him is put aside: else it would be claimed again and again */
+        if (entered && leave_to_isolations(
+                           x, tenant)) { /* he was at it in the turn of the cases, which is over */
             storm_leave(tenant->storm, 0);
             return true;
         }
@@ -830,7 +881,8 @@ static bool gather(struct expansion *x)
     if (k)
         engine_claim_more(g, x->w, STORM_CASES_MAX - mine, k->work, &more);
     if (!more) {
-        storm_leave(tenant->storm, 0);
+        if (entered)
+            storm_leave(tenant->storm, 0);
         free(k);
         if (!mine)
             return true;
@@ -847,7 +899,8 @@ static bool gather(struct expansion *x)
         k->x[k->n] = *x; /* which the caller closes */
         k->open[k->n++] = true;
     }
-    run_crowd(k, tenant);
+    leave_to_others(k, tenant);
+    run_crowd(k, tenant, entered);
     for (size_t i = 0; i < more; i++)
         close_case(&k->x[i]);
     if (mine)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "log.h"
 
@@ -23,6 +24,10 @@
 #define MANY_AGAIN  HOUR_MS
 #define MACHINES    4000       /* that are shared at a time */
 #define MACHINE_MAX (32 << 10) /* bytes of one; a larger one is not shared */
+
+/* So long somebody waits for his turn. A Defender that is well has answered all lists of a batch by then; one that hangs
+ * takes a minute for each, and other tenants need the threads. */
+#define TURN_MS (5 * SECOND_MS)
 
 /* A reader that waits says so every other second or more often. */
 #define WAITED_MS (3 * SECOND_MS)
@@ -37,9 +42,11 @@ struct machine {
 
 struct storm {
     const struct clock *clock;
-    pthread_mutex_t turn; /* storm_enter */
     int64_t rests_until;  /* mono; of who has entered */
-    pthread_mutex_t lock; /* of the next eight */
+    pthread_mutex_t lock; /* of the next eleven */
+    pthread_cond_t left;  /* !taken */
+    bool taken;           /* somebody has entered */
+    bool hangs;           /* and has kept others waiting for TURN_MS */
     size_t many;          /* ids in one call; 0: none */
     int64_t shrunk_ms;    /* mono */
     int64_t spoken_for;   /* calls */
@@ -57,13 +64,17 @@ struct storm {
 enum err_code storm_new(const struct clock *clock, struct storm **ret, struct err *e)
 {
     struct storm *s = calloc(1, sizeof *s);
+    pthread_condattr_t monotonic;
 
     if (!s)
         return err_set(e, ERR_NOMEM, "storm");
     s->clock = clock;
     s->many = DEFENDER_MANY_MAX;
-    (void)pthread_mutex_init(&s->turn, NULL); /* cannot fail without attributes on Linux */
-    (void)pthread_mutex_init(&s->lock, NULL);
+    (void)pthread_mutex_init(&s->lock, NULL); /* cannot fail without attributes on Linux */
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&s->left, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
     *ret = s;
     return ERR_OK;
 }
@@ -82,8 +93,33 @@ void storm_free(struct storm *s)
         machine_clear(&s->machines[i]);
     free(s->machines);
     pthread_mutex_destroy(&s->lock);
-    pthread_mutex_destroy(&s->turn);
+    pthread_cond_destroy(&s->left);
     free(s);
+}
+
+static void end_turn(struct storm *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->taken = s->hangs = false;
+    pthread_cond_signal(&s->left);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* wait: for whoever has it, but not for one that hangs. */
+static bool take_turn(struct storm *s, bool wait)
+{
+    struct timespec until;
+    bool mine;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += TURN_MS / SECOND_MS;
+    pthread_mutex_lock(&s->lock);
+    while (s->taken && wait && !s->hangs)
+        s->hangs = pthread_cond_timedwait(&s->left, &s->lock, &until) != 0 && s->taken;
+    mine = !s->taken;
+    s->taken = true;
+    pthread_mutex_unlock(&s->lock);
+    return mine;
 }
 
 /* It is this thread's turn, unless everybody is to rest. */
@@ -93,19 +129,28 @@ static int64_t entered(struct storm *s)
 
     if (wait <= 0)
         return 0;
-    pthread_mutex_unlock(&s->turn);
+    end_turn(s);
     return wait;
 }
 
 int64_t storm_enter(struct storm *s)
 {
-    pthread_mutex_lock(&s->turn);
-    return entered(s);
+    return take_turn(s, true) ? entered(s) : TURN_MS;
+}
+
+bool storm_hangs(struct storm *s)
+{
+    bool hangs;
+
+    pthread_mutex_lock(&s->lock);
+    hangs = s->hangs;
+    pthread_mutex_unlock(&s->lock);
+    return hangs;
 }
 
 bool storm_try_enter(struct storm *s, int64_t *ret_wait)
 {
-    if (pthread_mutex_trylock(&s->turn))
+    if (!take_turn(s, false))
         return false;
     *ret_wait = entered(s);
     return true;
@@ -114,7 +159,7 @@ bool storm_try_enter(struct storm *s, int64_t *ret_wait)
 void storm_leave(struct storm *s, int64_t rest_ms)
 {
     s->rests_until = clock_mono_ms(s->clock) + rest_ms;
-    pthread_mutex_unlock(&s->turn);
+    end_turn(s);
 }
 
 int64_t storm_speak_for(struct storm *s, int64_t free_calls, int64_t least, int64_t want)

@@ -25,9 +25,11 @@ AUTO_FREEP(struct storm, storm)
 /**
  * Only one thread at a time reads for a tenant: while it does, the next ones gather. Claim what is to be
  * read once entered, so that it is as much as there is.
- * Returns 0: entered; else not, and in so many ms it is worth while.
+ * Returns 0: entered; else not, and in so many ms it is worth while. Waits for who has entered, but not for one whose
+ * Defender hangs: that is known after some seconds, and nobody waits then (storm_hangs) until he has left.
  */
 int64_t storm_enter(struct storm *s);
+bool storm_hangs(struct storm *s);
 /** The same without waiting for who has entered: false, he is at it still. *ret_wait: as storm_enter's. */
 bool storm_try_enter(struct storm *s, int64_t *ret_wait);
 /** rest_ms: how long nobody is to enter, so that more gathers; 0: at once. */

@@ -79,6 +79,8 @@
 
 struct rig {
     char dir[64], config_file[100], store_url[120];
+    const char *tenant;  /* its name; NULL: contoso */
+    const char *tenants; /* more of them; or NULL */
     struct hands hands;
     struct peer *peer;
     struct rest *rest;
@@ -103,6 +105,7 @@ static inline void rig_write(const struct rig *r, const char *name, const char *
 static inline struct runtime *rig_runtime(struct rig *r, const char *rules)
 {
     struct arena *faults_arena = arena_new(0);
+    const char *tenant = r->tenant ? r->tenant : "contoso";
     struct yaml_faults faults;
     struct config *config = NULL;
     struct runtime *rt = NULL;
@@ -112,15 +115,16 @@ static inline struct runtime *rig_runtime(struct rig *r, const char *rules)
     (void)snprintf(text, sizeof text,
                    "listen: {address: '127.0.0.1:0'}\nadmin: {address: '127.0.0.1:0'}\n"
                    "store: {url: 'sqlite:unused.db'}\n"
-                   "tenants:\n  contoso:\n    tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                   "tenants:\n  %s:\n    tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
                    "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
                    "    client_secret_file: %s/secret\n    api_url: %s\n    login_url: %s\n"
-                   "    api_scope: https://api.example/.default\n"
-                   "sources:\n  relay:\n    tenant: contoso\n    verify:\n"
+                   "    api_scope: https://api.example/.default\n%s"
+                   "sources:\n  relay:\n    tenant: %s\n    verify:\n"
                    "      - standard_webhooks: {secret_files: [%s/whsec]}\n"
                    "mail: {server: 'smtp://127.0.0.1:9', from: cordon@contoso.example,"
                    " to: [soc@contoso.example], group: {interval: 0}}\n%s",
-                   r->dir, peer_url(r->peer), peer_url(r->peer), r->dir, rules);
+                   tenant, r->dir, peer_url(r->peer), peer_url(r->peer),
+                   r->tenants ? r->tenants : "", tenant, r->dir, rules);
     rig_write(r, "cordon.yaml", text);
     yaml_faults_init(&faults, faults_arena);
     if (config_load(r->config_file, NULL, faults_arena, &config, &faults, &e))
@@ -218,12 +222,12 @@ static inline void rig_stored(void *arg, enum err_code code, const struct err *e
 }
 
 /* Stores a notification as the senders' side does; returns the case's id. */
-static inline int64_t rig_push_hinted(struct rig *r, const char *alert_id, const char *machine_id,
-                                      bool likely_high)
+static inline int64_t rig_push_to(struct rig *r, const char *tenant, const char *alert_id,
+                                  const char *machine_id, bool likely_high)
 {
     const struct alert_ref ref = {
         .alert_id = alert_id, .machine_id = machine_id, .likely_high = likely_high};
-    const struct notification n = {.tenant = "contoso",
+    const struct notification n = {.tenant = tenant,
                                    .source = "relay",
                                    .received_ms = clock_wall_ms(&r->hands.clock),
                                    .alerts = &ref,
@@ -238,6 +242,12 @@ static inline int64_t rig_push_hinted(struct rig *r, const char *alert_id, const
     (void)sem_destroy(&done);
     assert_int_equal(a.count, 1);
     return a.cases[0];
+}
+
+static inline int64_t rig_push_hinted(struct rig *r, const char *alert_id, const char *machine_id,
+                                      bool likely_high)
+{
+    return rig_push_to(r, "contoso", alert_id, machine_id, likely_high);
 }
 
 static inline int64_t rig_push(struct rig *r, const char *alert_id, const char *machine_id)

@@ -2,8 +2,11 @@
  * that whatever happens a person hears of it. */
 #include "engine_kit.h"
 
+#include <pthread.h>
+
 #include "json.h"
 #include "notice.h"
+#include "storm.h"
 
 #define DA2 "da2_-1"
 
@@ -622,6 +625,99 @@ static void test_expand__a_spoilt_look_holds_nobody_up(void **state)
     rig_close(&r);
 }
 
+/* A second tenant, whose Defender is the same peer below another path; and alerts of both wait. */
+static void push_of_two_tenants(struct rig *r, int64_t ids[CROWD], int64_t *ret_other)
+{
+    rig_open(r, RULES_MAIL_ONLY);
+    r->tenants =
+        arena_fmt(r->arena,
+                  "  fabrikam:\n    tenant_id: 1b4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                  "    client_id: 6d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                  "    client_secret_file: %s/secret\n    api_url: %s/f\n    login_url: %s\n",
+                  r->dir, peer_url(r->peer), peer_url(r->peer));
+    engine_use(r->g, rig_runtime(r, RULES_MAIL_ONLY));
+    rig_afresh(r);
+    rig_says(r, "POST", "/1b4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t2\"}");
+    rig_says(r, "GET", "/f/api/alerts/", 0, 200, ONE_ALERT("da1_-9", "Low", MACHINE2));
+    rig_says(r, "GET", "/f/api/machines/", 0, 200, ONE_MACHINE(MACHINE2, "b.example"));
+    for (int i = 0; i < CROWD; i++)
+        ids[i] = rig_push(r, arena_fmt(r->arena, "da%d_-2", i), NULL);
+    *ret_other = rig_push_to(r, "fabrikam", "da1_-9", NULL, false);
+    atomic_store(&r->g->crowd[WORK_CASE], true);
+}
+
+/* Who takes all that is due for one tenant leaves what is another's to others: this one's Defender may hang. */
+static void test_expand__a_crowd_is_one_tenants(void **state)
+{
+    struct rig r;
+    int64_t ids[CROWD], other;
+    struct work w;
+
+    (void)state;
+    push_of_two_tenants(&r, ids, &other);
+    rig_says(&r, "GET", "/api/alerts?", 0, 500, "");
+    assert_true(rig_claim(&r, WORK_CASE, &w));
+    assert_int_equal(w.id, ids[0]);
+    expand_run(r.g, &w);
+    assert_int_equal(rig_case(&r, ids[1]).state, CASE_EXPANDING);
+    assert_int_equal(rig_case(&r, other).state, CASE_RECEIVED);
+    assert_true(rig_claim(&r, WORK_CASE, &w));
+    assert_int_equal(w.id, other);
+    assert_int_equal(w.attempts, 1);
+    rig_close(&r);
+}
+
+struct reader {
+    struct storm *storm;
+    sem_t entered, go;
+};
+
+static void *read_for_ever(void *arg)
+{
+    struct reader *x = arg;
+
+    assert_int_equal(storm_enter(x->storm), 0);
+    (void)sem_post(&x->entered);
+    while (sem_wait(&x->go))
+        ;
+    storm_leave(x->storm, 0);
+    return NULL;
+}
+
+/* Whose turn does not come puts its own cases aside, and sees to what is another tenant's. */
+static void test_expand__a_reader_that_hangs_holds_no_other_tenant_up(void **state)
+{
+    struct runtime *rt;
+    struct rig r;
+    int64_t ids[CROWD], other;
+    struct reader reader;
+    pthread_t thread;
+
+    (void)state;
+    push_of_two_tenants(&r, ids, &other);
+    rt = engine_runtime(r.g);
+    reader.storm = runtime_tenant(rt, "contoso")->storm; /* the engine keeps it */
+    runtime_unref(rt);
+    (void)sem_init(&reader.entered, 0, 0);
+    (void)sem_init(&reader.go, 0, 0);
+    assert_int_equal(pthread_create(&thread, NULL, read_for_ever, &reader), 0);
+    while (sem_wait(&reader.entered))
+        ;
+    (void)rig_work(&r);
+    assert_int_equal(rig_case(&r, other).state, CASE_DONE);
+    for (int k = 0; k < CROWD; k++)
+        assert_int_equal(rig_case(&r, ids[k]).state, CASE_RECEIVED);
+    (void)sem_post(&reader.go);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    rig_says(&r, "GET", "/api/alerts?", 0, 500, "");
+    rig_pass(&r, 10 * SECOND_MS, SECOND_MS); /* they come again by themselves */
+    for (int k = 0; k < CROWD; k++)
+        assert_int_equal(rig_case(&r, ids[k]).state, CASE_EXPANDING);
+    (void)sem_destroy(&reader.entered);
+    (void)sem_destroy(&reader.go);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -642,6 +738,8 @@ int main(void)
         cmocka_unit_test(test_expand__isolations_that_wait_come_first),
         cmocka_unit_test(test_expand__a_look_that_fails_for_many_is_told),
         cmocka_unit_test(test_expand__a_spoilt_look_holds_nobody_up),
+        cmocka_unit_test(test_expand__a_crowd_is_one_tenants),
+        cmocka_unit_test(test_expand__a_reader_that_hangs_holds_no_other_tenant_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

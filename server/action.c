@@ -314,9 +314,10 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     } else if (t->stale && (!t->code || !r.posted)) {
         code = end(tx, t, &r, ACTION_FAILED,
                    arena_fmt(t->arena, "it could not be asked for while facts and policy held: %s",
-                             r.why     ? r.why
-                             : t->code ? t->why.text
-                                       : "they changed"),
+                             !t->tenant ? t->why.text
+                             : r.why    ? r.why
+                             : t->code  ? t->why.text
+                                        : "they changed"),
                    e);
     } else if (t->code && t->now - r.requested > DEED_FOLLOW_FOR_MS) {
         code = end(tx, t, &r, ACTION_FAILED, "it is not known whether it was carried out", e);
@@ -420,7 +421,8 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
     if (!t->code)
         code = take(tx, t, &r, e);
     else if (t->now - r.requested > DEED_FOLLOW_FOR_MS)
-        code = end(tx, t, &r, ACTION_FAILED, "Defender did not say how it ended for four days", e);
+        code = end(tx, t, &r, ACTION_FAILED,
+                   t->tenant ? "Defender did not say how it ended for four days" : t->why.text, e);
     else
         code = postpone(tx, t, &r, e);
     t->after = r;
@@ -456,6 +458,17 @@ static void follow(struct turn *t)
     if (!t->code && defender_action_is_open(&action) && age > DEED_FOLLOW_FOR_MS)
         t->code = err_set(&t->why, ERR_AGAIN, "%s", action.status_text);
     (void)write_outcome(t, followed_fn);
+}
+
+/* ---- a run ------------------------------------------------------------------------------------------- */
+
+/* Nobody can ask Defender now. The tenant may come back; but not for ever, and not to ask for what was not asked for. */
+static void wait_for_tenant(struct turn *t)
+{
+    t->code = err_set(&t->why, ERR_REFUSED, "tenant '%s' is no longer configured", t->row.tenant);
+    t->due = t->now + HOUR_MS;
+    t->stale = true;
+    (void)write_outcome(t, t->row.state == ACTION_REQUESTED ? looked_fn : followed_fn);
 }
 
 static enum err_code done_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -494,7 +507,7 @@ void action_run(struct engine *g, struct work *w)
         if (db_write(g->store->db, done_fn, &t, &e))
             engine_again(g, w, engine_backoff(w->attempts, 0));
     } else if (!t.tenant) {
-        engine_again(g, w, HOUR_MS);
+        wait_for_tenant(&t);
     } else if (t.row.state == ACTION_REQUESTED) {
         look_and_post(&t);
     } else {

@@ -514,6 +514,34 @@ static void test_action__a_step_may_wait_for_the_isolation(void **state)
     }
 }
 
+/* Who took a tenant out of the configuration hears of what was under way in it. */
+static void test_action__one_of_a_tenant_that_is_gone_is_told(void **state)
+{
+    static const bool posted[] = {false, true};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof posted / sizeof *posted; i++) {
+        struct rig r;
+        int64_t id;
+
+        open_with_mail(&r, "scan: {}");
+        rig_says(&r, "GET", LIST, 0, posted[i] ? 200 : 503, NOTHING);
+        rig_says(&r, "POST", AT "/runAntiVirusScan", 0, 201,
+                 action_doc(&r, "RunAntiVirusScan", "Pending"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(the_action(&r, id).state, posted[i] ? ACTION_PENDING : ACTION_REQUESTED);
+        r.tenant = "fabrikam";
+        engine_use(r.g, rig_runtime(&r, rules_of(&r, "scan: {}, email: {}")));
+        peer_forget(r.peer);
+        rig_pass(&r, 5 * DAY_MS, HOUR_MS);
+        assert_int_equal(the_action(&r, id).state, ACTION_FAILED);
+        assert_string_equal(rig_told(&r, id), "alert action_failed");
+        assert_non_null(strstr(the_action(&r, id).why, "tenant 'contoso' is no longer configured"));
+        rig_close(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -523,6 +551,7 @@ int main(void)
         cmocka_unit_test(test_action__a_lost_answer_is_looked_for),
         cmocka_unit_test(test_action__a_lost_answer_rests_though_its_record_failed_once),
         cmocka_unit_test(test_action__a_clock_set_back_delays_no_look),
+        cmocka_unit_test(test_action__one_of_a_tenant_that_is_gone_is_told),
         cmocka_unit_test(test_action__a_step_may_wait_for_the_isolation),
         cmocka_unit_test(test_action__old_facts_are_no_grounds),
         cmocka_unit_test(test_action__shadow_and_protection_withhold_each),

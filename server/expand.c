@@ -25,9 +25,11 @@
 #include "cordon/handler.h"
 #include "decide.h"
 #include "grounds.h"
+#include "id.h"
 #include "isolation.h"
 #include "log.h"
 #include "notice.h"
+#include "notice_system.h"
 #include "storm.h"
 
 /* What a failed read means for the case. A new alert may not be readable for a moment (defender-api.md
@@ -259,6 +261,37 @@ static void not_read(struct expansion *x, enum err_code code)
     engine_kick(x->g);
 }
 
+/* The store does not say what the case is, so it cannot fail as a case does. It may be mended (`cordon store restore`): it is
+ * tried on, and people hear that something waits. */
+static void not_loaded(struct engine *g, const struct work *w, const struct err *why)
+{
+    char id[ID_TEXT_SIZE];
+    const struct notice_system_fact facts[] = {{"Case", id_format(w->id, id)},
+                                               {"Error", why->text}};
+    const struct notice_system n = {
+        .about = "store",
+        .kind = "case_unreadable",
+        .subject = "a case cannot be read from the store",
+        .headline = "A case cannot be read",
+        .body =
+            "An alert was accepted and its case cannot be read from the store, so nothing is done about it and "
+            "there is no mail of its own. It is tried again every quarter of an hour. `cordon store check` "
+            "says what is wrong with the store, `cordon store restore` puts a backup in its place. There may be more "
+            "such cases: the log has a line case_unreadable for each. This is told once a day.",
+        .not_within = DAY_MS,
+        .facts = facts,
+        .n_facts = sizeof facts / sizeof *facts,
+    };
+    bool passes = why->code == ERR_AGAIN || why->code == ERR_NOMEM || why->code == ERR_STOPPING;
+    struct err e;
+
+    log_event(LOG_ERROR, "case_unreadable", LOG_ID("case", w->id), LOG_ERR(why));
+    if (!passes && clock_wall_ms(g->clock) - w->created >= ENGINE_LATE_MS &&
+        notice_system_tell(g, &n, &e))
+        log_event(LOG_ERROR, "nobody_told", LOG_ID("case", w->id), LOG_ERR(&e));
+    engine_again(g, w, engine_backoff(w->attempts, 0));
+}
+
 /* ---- deciding --------------------------------------------------------------------------------- */
 
 static enum err_code judged_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -390,8 +423,7 @@ static void act_on_verdict(struct expansion *x, struct defender_reads *reads)
     struct err e;
 
     if (is_judged(x) ? keep_steps(x, &e) : take_steps(x, &e)) {
-        log_event(LOG_ERROR, "case_not_judged", LOG_ID("case", x->c.id), LOG_ERR(&e));
-        engine_again(x->g, x->w, engine_backoff(x->w->attempts, 0));
+        not_loaded(x->g, x->w, &e);
         return;
     }
     a.steps = x->steps;
@@ -466,8 +498,7 @@ static void run_judged(struct expansion *x)
         return;
     }
     if (store_case_steps(x->g->store, x->arena, x->c.id, &steps, &n, &e)) {
-        log_event(LOG_ERROR, "case_unreadable", LOG_ID("case", x->c.id), LOG_ERR(&e));
-        engine_again(x->g, x->w, engine_backoff(x->w->attempts, 0));
+        not_loaded(x->g, x->w, &e);
         return;
     }
     act_run(&(struct acting){.g = x->g,
@@ -503,8 +534,7 @@ static bool open_case(struct expansion *x, struct engine *g, struct runtime *rt,
                     : err_set(&e, ERR_NOMEM, "case");
     if (!code)
         return true;
-    log_event(LOG_ERROR, "case_unreadable", LOG_ID("case", w->id), LOG_ERR(&e));
-    engine_again(g, w, engine_backoff(w->attempts, 0));
+    not_loaded(g, w, &e);
     return false;
 }
 

@@ -264,6 +264,43 @@ static void test_expand__a_mail_that_hangs_does_not_park_the_next_for_days(void 
     rig_close(&r);
 }
 
+/* A case that the store cannot give any more cannot fail as a case does: people hear of it all the same, once a day. */
+static void test_expand__a_case_that_cannot_be_read_is_told(void **state)
+{
+    static const char *const spoil[] = {
+        "UPDATE cases SET state = 'x'",
+        "DELETE FROM cases",
+        "UPDATE steps SET state = 'x'",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof spoil / sizeof *spoil; i++) {
+        struct notice_record *list;
+        size_t n = 0;
+        struct rig r;
+
+        print_message("  %s\n", spoil[i]);
+        rig_open(&r, NULL);
+        (void)push(&r, ALERT_DOC);
+        if (i == 2) { /* judged, and its isolation not yet asked for */
+            peer_forget(r.peer);
+            rig_afresh(&r);
+            rig_says(&r, "GET", LIST, 0, 503, "");
+            (void)rig_work(&r);
+        }
+        rig_sql(&r, spoil[i]);
+        rig_pass(&r, 10 * MINUTE_MS, MINUTE_MS);
+        assert_int_equal(store_notice_list(r.store, r.arena, 0, &list, &n, NULL), ERR_OK);
+        assert_int_equal(n, 0);
+        rig_pass(&r, 26 * HOUR_MS, 5 * MINUTE_MS);
+        assert_int_equal(store_notice_list(r.store, r.arena, 0, &list, &n, NULL), ERR_OK);
+        assert_int_equal(n, 2);
+        assert_string_equal(list[0].kind, "case_unreadable");
+        assert_string_equal(list[0].subject, "[CORDON] a case cannot be read from the store");
+        rig_close(&r);
+    }
+}
+
 /* ---- many at once --------------------------------------------------------------------------------- */
 
 #define LIST_ALERTS   "/api/alerts?$filter=id%20in%20("
@@ -736,6 +773,7 @@ int main(void)
         cmocka_unit_test(test_expand__a_mail_that_hangs_does_not_park_the_next_for_days),
         cmocka_unit_test(test_expand__cases_that_wait_do_not_take_calls_one_by_one),
         cmocka_unit_test(test_expand__isolations_that_wait_come_first),
+        cmocka_unit_test(test_expand__a_case_that_cannot_be_read_is_told),
         cmocka_unit_test(test_expand__a_look_that_fails_for_many_is_told),
         cmocka_unit_test(test_expand__a_spoilt_look_holds_nobody_up),
         cmocka_unit_test(test_expand__a_crowd_is_one_tenants),

@@ -88,6 +88,45 @@ static void test_err__long_texts_are_cut_at_the_end(void **state)
         }
 }
 
+/* e holds whole, or as much of it as there is room for, and no part of a character. */
+static void expect_whole_characters(const struct err *e, const char *whole)
+{
+    size_t len = strlen(e->text), room = sizeof e->text - 1, all = strlen(whole);
+
+    assert_int_equal(strncmp(e->text, whole, len), 0);
+    assert_true(len == all || (all > room && len + 3 >= room));
+    assert_true(((unsigned char)whole[len] & 0xc0) != 0x80);
+}
+
+/* PostgreSQL takes no text that is not UTF-8: why a case failed could never be written. */
+static void test_err__a_cut_leaves_whole_characters(void **state)
+{
+    static const char *const letters[] = {"\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x92\xa5"};
+    enum { ROOM = sizeof((struct err *)0)->text };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof letters / sizeof *letters; i++)
+        for (int before = ROOM - 10; before < ROOM; before++) {
+            char text[ROOM + 8], whole[ROOM + 40];
+            struct err e;
+
+            memset(text, 'x', sizeof text);
+            (void)strcpy(text + before, letters[i]);
+            err_set(&e, ERR_IO, "%s", text);
+            expect_whole_characters(&e, text);
+            err_set(&e, ERR_IO, "why");
+            err_in(&e, "%s", text); /* the cut goes through the place */
+            (void)snprintf(whole, sizeof whole, "%s: why", text);
+            if (strlen(text) <= ROOM - 1)
+                expect_whole_characters(&e, whole);
+            assert_int_equal(strncmp(e.text, text, (size_t)before), 0);
+            err_set(&e, ERR_IO, "%s", text);
+            err_in(&e, "where"); /* and through the sentence */
+            (void)snprintf(whole, sizeof whole, "where: %s", text);
+            assert_true(((unsigned char)whole[strlen(e.text)] & 0xc0) != 0x80);
+        }
+}
+
 static void test_err__every_code_has_a_name_of_its_own(void **state)
 {
     (void)state;
@@ -110,6 +149,7 @@ int main(void)
         cmocka_unit_test(test_err__no_error_stays_none),
         cmocka_unit_test(test_err__null_takes_the_code_only),
         cmocka_unit_test(test_err__long_texts_are_cut_at_the_end),
+        cmocka_unit_test(test_err__a_cut_leaves_whole_characters),
         cmocka_unit_test(test_err__every_code_has_a_name_of_its_own),
     };
 

@@ -7,6 +7,8 @@
 #include <strings.h>
 
 #define COMMENT_MAX 1000 /* characters: trap 30 */
+#define KEY_MAX                                                                                    \
+    512 /* bytes; no id or name of a group is as long, and PostgreSQL's indexes take 2,700 in all */
 
 /* ---- texts ----------------------------------------------------------------------------------- */
 
@@ -67,6 +69,7 @@ bool defender_is_same(enum defender_list of, const char *a, const char *b)
 
 #define IS(type)  (1u << (type))
 #define STRINGS   (1u << 30) /* an array of strings */
+#define KEY       (1u << 29) /* a string that rows of the store are found by */
 #define OR_ABSENT (IS(JSON_ABSENT) | IS(JSON_NULL))
 
 struct field {
@@ -85,7 +88,7 @@ static const struct field alert_fields[] = {
     {"determination", IS(JSON_STRING)},
     {"investigationState", IS(JSON_STRING)},
     {"detectionSource", IS(JSON_STRING)},
-    {"detectorId", IS(JSON_STRING)},
+    {"detectorId", KEY},
     {"category", IS(JSON_STRING)},
     {"threatFamilyName", IS(JSON_STRING)},
     {"threatName", IS(JSON_STRING)},
@@ -96,9 +99,9 @@ static const struct field alert_fields[] = {
     {"lastEventTime", IS(JSON_STRING)},
     {"lastUpdateTime", IS(JSON_STRING)},
     {"resolvedTime", IS(JSON_STRING)},
-    {"machineId", IS(JSON_STRING)},
+    {"machineId", KEY},
     {"computerDnsName", IS(JSON_STRING)},
-    {"rbacGroupName", IS(JSON_STRING)},
+    {"rbacGroupName", KEY},
     {"aadTenantId", IS(JSON_STRING)},
     {"relatedUser", IS(JSON_OBJECT)},
     {"mitreTechniques", STRINGS},
@@ -133,7 +136,7 @@ static const struct field machine_fields[] = {
     {"exposureLevel", IS(JSON_STRING)},
     {"deviceValue", IS(JSON_STRING)},
     {"rbacGroupId", IS(JSON_NUMBER) | IS(JSON_STRING)}, /* trap 21 */
-    {"rbacGroupName", IS(JSON_STRING)},
+    {"rbacGroupName", KEY},
     {"isAadJoined", IS(JSON_BOOL)},
     {"aadDeviceId", IS(JSON_STRING)},
     {"machineTags", STRINGS},
@@ -159,14 +162,19 @@ static bool is_array_of_strings(const struct json *v)
     return true;
 }
 
-/* The name of the first field whose type is not one of its own, or NULL. */
+static bool is_key(const struct json *v)
+{
+    return json_string(v) && strlen(json_string(v)) <= KEY_MAX;
+}
+
+/* The name of the first field whose value is none of its own, or NULL. */
 static const char *misfit(const struct json *doc, const struct field *f)
 {
     for (; f->name; f++) {
         const struct json *v = json_get(doc, f->name);
 
         if (!(IS(json_type(v)) & (f->types | OR_ABSENT)) &&
-            !(f->types & STRINGS && is_array_of_strings(v)))
+            !(f->types & STRINGS && is_array_of_strings(v)) && !(f->types & KEY && is_key(v)))
             return f->name;
     }
     return NULL;
@@ -185,7 +193,8 @@ struct json *defender_take_entity(struct exchange *x, enum defender_list of, con
         return doc;
     if (bad)
         (void)snprintf(what, sizeof what, "its %s is %s", bad,
-                       json_type_name(json_type(json_get(doc, bad))));
+                       json_get_string(doc, bad) ? "too long"
+                                                 : json_type_name(json_type(json_get(doc, bad))));
     exchange_spoil(x, bad ? what : got ? "it speaks of another id" : "it has no id");
     json_free(doc);
     return NULL;

@@ -8,7 +8,9 @@
 #include "notice.h"
 #include "storm.h"
 
-#define DA2 "da2_-1"
+#define DA2    "da2_-1"
+#define OF_200 MACHINE MACHINE MACHINE MACHINE MACHINE
+#define OF_600 OF_200 OF_200 OF_200 /* PostgreSQL could not keep rows by that */
 
 static int64_t push(struct rig *r, const char *alert)
 {
@@ -39,6 +41,10 @@ static void test_expand__what_a_failed_read_leads_to(void **state)
         {500, "{}", 23 * HOUR_MS, "late not_isolated"},
         {503, "", 23 * HOUR_MS, "late not_isolated"},
         {200, "{\"id\":\"another\"}", 23 * HOUR_MS, "late not_isolated"},
+        {200, "{\"id\":\"" ALERT "\",\"machineId\":\"" OF_600 "\"}", 23 * HOUR_MS,
+         "late not_isolated"},
+        {200, "{\"id\":\"" ALERT "\",\"detectorId\":\"" OF_600 "\"}", 23 * HOUR_MS,
+         "late not_isolated"},
         {429, "{\"error\":{\"code\":\"429\",\"message\":\"in 8 seconds\"}}", 23 * HOUR_MS,
          "late not_isolated"},
     };

@@ -28,7 +28,8 @@ static bool in_query(struct buf *out, const char *property, const char *const id
  * token of ours: path and query are asked for where the first page was. false: no link to follow. */
 static bool next_page(const char *link, struct exchange *x, struct buf *query)
 {
-    const char *host = strstr(link, "://"), *path = host ? strchr(host + 3, '/') : NULL;
+    const char *host = link ? strstr(link, "://") : NULL;
+    const char *path = host ? strchr(host + 3, '/') : NULL;
     size_t len = path ? strcspn(path, "?") : 0;
 
     if (!path || len >= sizeof x->path || strncasecmp(path, "/api/", 5) != 0 || !path[len])
@@ -36,6 +37,9 @@ static bool next_page(const char *link, struct exchange *x, struct buf *query)
     for (const char *p = path; *p; p++)
         if (*p <= ' ' || *p == 0x7f || *p == '#')
             return false;
+    if (strlen(x->path) == len && memcmp(x->path, path, len) == 0 &&
+        strcmp(buf_text(query), path + len) == 0) /* this page again, and again */
+        return false;
     (void)snprintf(x->path, sizeof x->path, "%.*s", (int)len, path);
     buf_reset(query);
     buf_adds(query, path + len);
@@ -48,7 +52,7 @@ static enum err_code read_page(struct defender *d, struct exchange *x, struct bu
 {
     AUTO(json_freep) struct json *doc = NULL;
     struct json *list;
-    const char *link;
+    const struct json *link;
 
     x->query = buf_text(query);
     exchange_run(d, &x, 1);
@@ -71,8 +75,9 @@ static enum err_code read_page(struct defender *d, struct exchange *x, struct bu
             return x->code;
         }
     }
-    link = json_get_string(doc, "@odata.nextLink");
-    if (link && !(*ret_more = next_page(link, x, query)))
+    link = json_get(doc, "@odata.nextLink");
+    if (json_type(link) != JSON_ABSENT && json_type(link) != JSON_NULL &&
+        !(*ret_more = next_page(json_string(link), x, query)))
         exchange_spoil(x, "the link to its next page cannot be followed");
     rest_answer_clear(&x->answer);
     return x->code;

@@ -1005,6 +1005,33 @@ static void test_defender__keeps_the_newest_when_more_come(void **state)
     defender_reads_clear(&r);
 }
 
+/* A list that goes on nobody knows where is not all there is: an isolation may stand on its next page. */
+static void test_defender__follows_no_link_that_leads_nowhere(void **state)
+{
+    static const char *const links[] = {
+        "7", "\"\"", "[]", "\"https://x.example/api/other\"",
+        /* itself */
+        "\"https://eu.example/api/machineactions?$filter=machineId%20in%20('" MACHINE
+        "')%20and%20(type%20eq%20'Isolate'%20or%20type%20eq%20'Unisolate')\""};
+    static const char *const ids[] = {MACHINE};
+    struct stage *s = *state;
+
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
+        AUTO(buf_clear) struct buf body = BUF_INIT(4096);
+        struct defender_reads look = {0}, *looks[] = {&look};
+        size_t calls = 0;
+
+        afresh(s);
+        buf_addf(&body, "{\"value\":[],\"@odata.nextLink\":%s}", links[i]);
+        gives(s, "/api/", 0, 200, buf_text(&body));
+        assert_int_equal(defender_look(s->defender, ids, 1, looks, NULL), ERR_AGAIN);
+        for (size_t k = 0; k < peer_count(s->peer); k++)
+            calls += strncmp(peer_request(s->peer, k)->target, "/api/", 5) == 0;
+        assert_int_equal(calls, 1);
+        defender_reads_clear(&look);
+    }
+}
+
 /* One that cannot be read might be the isolation that is open. */
 static void test_defender__takes_no_guess_for_actions(void **state)
 {
@@ -1114,6 +1141,7 @@ int main(void)
         T(test_defender__knows_what_it_sent_when_memory_runs_out),
         T(test_defender__sorts_actions_by_time),
         T(test_defender__keeps_the_newest_when_more_come),
+        T(test_defender__follows_no_link_that_leads_nowhere),
         T(test_defender__takes_no_guess_for_actions),
         T(test_defender__reads_one_action),
     };

@@ -390,6 +390,35 @@ static void test_expand__what_a_list_leaves_out_is_read_alone(void **state)
     rig_close(&r);
 }
 
+/* What nobody asked for is passed over: an id that a sender spells in capitals, and Defender does not, holds up its own case
+ * and no other. */
+static void test_expand__a_strange_row_holds_nobody_up(void **state)
+{
+    struct rig r;
+    int64_t ids[3];
+
+    (void)state;
+    rig_open(&r, RULES_MAIL_ONLY);
+    push_three(&r, ids);
+    ids[2] = rig_push(&r, "DA4_-1", NULL);
+    rig_says(&r, "GET", LIST_ALERTS, 0, 200,
+             "{\"value\":[" ONE_ALERT("da1_-1", "Low", MACHINE) "," ONE_ALERT(
+                 "da4_-1", "High", MACHINE) "," ONE_ALERT("da2_-1", "Low", MACHINE) ",7,{}]}");
+    rig_says(&r, "GET", LIST_MACHINES, 0, 200,
+             "{\"value\":[" ONE_MACHINE(MACHINE2, "b.example") "," ONE_MACHINE(MACHINE,
+                                                                               "a.example") "]}");
+    rig_says(&r, "GET", GET_ALERT, 0, 200, ONE_ALERT("da4_-1", "High", MACHINE));
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    (void)rig_work(&r);
+    assert_int_equal(rig_case(&r, ids[0]).state, CASE_DONE);
+    assert_int_equal(rig_case(&r, ids[1]).state, CASE_DONE);
+    assert_string_equal(rig_case(&r, ids[1]).machine_id, MACHINE);
+    rig_pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(rig_case(&r, ids[2]).state, CASE_EXPANDING);
+    assert_string_equal(rig_told(&r, ids[2]), "late");
+    rig_close(&r);
+}
+
 /* Lists that are refused, or speak of something else, decide nothing about any case. */
 static void test_expand__a_bad_list_is_no_answer(void **state)
 {
@@ -773,6 +802,7 @@ int main(void)
         cmocka_unit_test(test_expand__an_outdated_record_moves_nothing),
         cmocka_unit_test(test_expand__cases_that_wait_are_read_together),
         cmocka_unit_test(test_expand__what_a_list_leaves_out_is_read_alone),
+        cmocka_unit_test(test_expand__a_strange_row_holds_nobody_up),
         cmocka_unit_test(test_expand__a_bad_list_is_no_answer),
         cmocka_unit_test(test_expand__a_hint_is_seen_to_first),
         cmocka_unit_test(test_expand__protection_holds_for_all_who_share_a_machine),

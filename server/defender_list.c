@@ -131,11 +131,9 @@ static const char *take_doc(void *ctx, struct json *list, const struct json *v)
     struct wanted *w = ctx;
     size_t i = wanted_at(w, json_get_string(v, "id"));
 
-    if (i ==
-        w->n) /* nobody asked for it: passed over, for it says nothing of those that are asked for */
-        return NULL;
-    if (!w->docs[i] &&
-        !defender_misfit(w->of, v)) /* what does not fit is read alone, and said so then */
+    /* What nobody asked for says nothing of those that are asked for. What does not fit is read alone, and said so
+     * then. */
+    if (i < w->n && !w->docs[i] && !defender_misfit(w->of, v))
         w->docs[i] = json_detach(list, v);
     return NULL;
 }

@@ -7,8 +7,8 @@
 #include <strings.h>
 
 #define COMMENT_MAX 1000 /* characters: trap 30 */
-#define KEY_MAX                                                                                    \
-    512 /* bytes; no id or name of a group is as long, and PostgreSQL's indexes take 2,700 in all */
+/* Bytes: no id or name of a group is as long, and PostgreSQL's indexes take 2,700 in all. */
+#define KEY_MAX 512
 
 /* ---- texts ----------------------------------------------------------------------------------- */
 

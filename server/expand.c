@@ -887,10 +887,10 @@ static bool gather(struct expansion *x)
         entered = !wait;
         if (wait && !storm_hangs(tenant->storm))
             return true;
-        wait =
-            0; /* while he hangs, all that is to wait for him is put aside: else it would be claimed again and again */
-        if (entered && leave_to_isolations(
-                           x, tenant)) { /* he was at it in the turn of the cases, which is over */
+        /* While he hangs, all that is to wait for him is put aside: else it would be claimed again and again. */
+        wait = 0;
+        /* He was at it in the turn of the cases, which is over. */
+        if (entered && leave_to_isolations(x, tenant)) {
             storm_leave(tenant->storm, 0);
             return true;
         }

@@ -7,7 +7,10 @@
 #include "json.h"
 #include "mime.h"
 
-#define VALUE_MAX 400 /* bytes of a value that people read in a chat */
+/* Bytes of a value: that people read in a chat; that programs read, where all of it has room; and at the least. */
+#define VALUE_MAX 400
+#define WHOLE_MAX 2048
+#define LEAST_MAX 64
 /* What Slack takes, in characters with their escapes: of a header block, of the text of a section, of a field of it, and
  * how many fields [its Block Kit reference]. */
 #define HEADER_MAX 150
@@ -15,9 +18,6 @@
 #define FIELD_MAX  2000
 #define FIELDS_MAX 10
 #define MORE       " …"
-#define WHOLE_MAX                                                                                  \
-    2048 /* bytes of a value for programs, where all of it has room; and at the least */
-#define LEAST_MAX 64
 
 /* Bytes of text that may be shown, up to max and never within a character. */
 static size_t cut(const char *text, size_t max)

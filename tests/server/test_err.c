@@ -111,7 +111,7 @@ static void test_err__a_cut_leaves_whole_characters(void **state)
             struct err e;
 
             memset(text, 'x', sizeof text);
-            (void)strcpy(text + before, letters[i]);
+            memcpy(text + before, letters[i], strlen(letters[i]) + 1);
             err_set(&e, ERR_IO, "%s", text);
             expect_whole_characters(&e, text);
             err_set(&e, ERR_IO, "why");

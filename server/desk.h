@@ -47,7 +47,8 @@ enum err_code desk_drop(struct engine *g, const struct desk_order *o, struct err
  */
 enum err_code desk_release(struct engine *g, const struct desk_order *o, struct err *e);
 
-/** It is right that the machine is isolated: people are asked again after for_ms, DESK_EXTEND_MIN_MS to _MAX_MS. Errors as desk_release's. */
+/** It is right that the machine is isolated: people are asked again after for_ms, DESK_EXTEND_MIN_MS to
+ *  DESK_EXTEND_MAX_MS. Errors as desk_release's. */
 enum err_code desk_extend(struct engine *g, const struct desk_order *o, struct err *e);
 /** An operator's answer to the question o->id; ERR_CONFLICT as question_answer. */
 enum err_code desk_approve(struct engine *g, const struct desk_order *o, struct err *e);

@@ -160,8 +160,9 @@ struct http_server {
     struct lane *lanes;
     atomic_uint lanes_used;
 
-    pthread_mutex_t lock; /* peers, lingerers, accepting; never held while calling out */
-    pthread_cond_t gone;  /* a connection was closed while the server stops; monotonic clock */
+    pthread_mutex_t
+        lock; /* of what follows, up to lingerers; of the handler it sees refused() alone */
+    pthread_cond_t gone; /* a connection was closed while the server stops; monotonic clock */
     struct peer *peers;
     int64_t peer_count, requests_before; /* requests of connections that are gone */
     bool accepting;

@@ -43,7 +43,7 @@ struct machine {
 struct storm {
     const struct clock *clock;
     int64_t rests_until;  /* mono; of who has entered */
-    pthread_mutex_t lock; /* of the next eleven */
+    pthread_mutex_t lock; /* of what follows, but for the machines */
     pthread_cond_t left;  /* !taken */
     bool taken;           /* somebody has entered */
     bool hangs;           /* and has kept others waiting for TURN_MS */

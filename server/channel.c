@@ -8,6 +8,7 @@
 #include "log.h"
 #include "post.h"
 #include "store_notices.h"
+#include "utf8.h"
 
 /* Bytes of a value in JSON of ours; the templates for people cut further. */
 #define VALUE_MAX 2000
@@ -16,13 +17,7 @@
 
 static const char *short_text(struct arena *arena, const char *text)
 {
-    size_t len = text ? strnlen(text, VALUE_MAX + 1) : 0;
-
-    if (len <= VALUE_MAX)
-        return text;
-    for (len = VALUE_MAX; len && ((unsigned char)text[len] & 0xc0) == 0x80; len--)
-        ;
-    return arena_fmt(arena, "%.*s …", (int)len, text);
+    return utf8_short(arena, text, VALUE_MAX, " " UTF8_ELLIPSIS);
 }
 
 static enum err_code write_post(const struct config_webhook *w, const struct notice *n,

@@ -16,6 +16,7 @@
 #include "buf.h"
 #include "json.h"
 #include "mime.h"
+#include "utf8.h"
 
 #define COLUMN_LEAST 8                 /* characters a cut column keeps */
 #define COLUMNS_MAX  16                /* of one table */
@@ -60,19 +61,10 @@ void cli_table_row(struct cli_table *t, const char *const *cells)
     t->rows++;
 }
 
-static size_t characters(const char *text)
-{
-    size_t n = 0;
-
-    for (; *text; text++)
-        n += ((unsigned char)*text & 0xc0) != 0x80;
-    return n;
-}
-
 /* A cell in its column: cut with an ellipsis, or filled up (but for the last one). */
 static void show_cell(const char *text, size_t width, bool last)
 {
-    size_t n = characters(text), bytes = 0;
+    size_t n = utf8_count(text);
 
     if (n <= width) {
         (void)fputs(text, stdout);
@@ -80,9 +72,7 @@ static void show_cell(const char *text, size_t width, bool last)
             (void)putchar(' ');
         return;
     }
-    for (size_t kept = 0; kept + 1 < width || ((unsigned char)text[bytes] & 0xc0) == 0x80; bytes++)
-        kept += ((unsigned char)text[bytes + 1] & 0xc0) != 0x80;
-    (void)printf("%.*s…", (int)bytes, text);
+    (void)printf("%.*s" UTF8_ELLIPSIS, (int)utf8_first(text, width - 1), text);
 }
 
 void cli_table_show(const struct cli_table *t, size_t width)
@@ -90,9 +80,9 @@ void cli_table_show(const struct cli_table *t, size_t width)
     size_t widths[COLUMNS_MAX] = {0}, total = t->columns ? 2 * (t->columns - 1) : 0;
 
     for (size_t i = 0; i < t->columns; i++) {
-        widths[i] = characters(t->titles[i]);
+        widths[i] = utf8_count(t->titles[i]);
         for (size_t r = 0; r < t->rows; r++) {
-            size_t n = characters(t->cells[r * t->columns + i]);
+            size_t n = utf8_count(t->cells[r * t->columns + i]);
 
             if (n > widths[i])
                 widths[i] = n;
@@ -156,7 +146,7 @@ static void show_name(const char *name, size_t width)
     mime_clean_line(&text, name);
     buf_addc(&text, ':');
     (void)fputs(buf_text(&text), stdout);
-    for (size_t n = characters(buf_text(&text)); n < width; n++)
+    for (size_t n = utf8_count(buf_text(&text)); n < width; n++)
         (void)putchar(' ');
 }
 
@@ -167,7 +157,7 @@ static void show_children(const struct json *v, int indent, bool first_is_placed
 
     JSON_EACH (child, v)
         if (json_type(v) == JSON_OBJECT && !is_container(child)) {
-            size_t n = characters(json_name(child)) + 2;
+            size_t n = utf8_count(json_name(child)) + 2;
 
             width = n > width && n <= 24 ? n : width;
         }

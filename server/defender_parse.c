@@ -1,5 +1,6 @@
 /* defender_parse.c - what an answer of Defender's holds: texts, alerts, machines, actions. See defender_own.h. */
 #include "defender_own.h"
+#include "utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,25 +19,14 @@ void defender_copy_plain(char *out, size_t room, const char *text)
 
     for (; text && *text && len + 1 < room; text++)
         out[len++] = (unsigned char)*text < ' ' || *text == 0x7f ? ' ' : *text;
-    if (text && ((unsigned char)*text & 0xc0) == 0x80) { /* inside a character */
-        while (len && ((unsigned char)out[len - 1] & 0xc0) == 0x80)
-            len--;
-        len -= len > 0;
-    }
     out[len] = '\0';
+    utf8_end_whole(out);
 }
 
 char *defender_clean_comment(const char *text)
 {
-    size_t len = 0, characters = 0;
-    char *out;
+    char *out = strndup(text, utf8_first(text, COMMENT_MAX));
 
-    for (; text[len]; len++) {
-        characters += ((unsigned char)text[len] & 0xc0) != 0x80;
-        if (characters > COMMENT_MAX)
-            break;
-    }
-    out = strndup(text, len);
     for (char *p = out; p && *p; p++)
         if ((unsigned char)*p < ' ' || *p == 0x7f)
             *p = ' ';

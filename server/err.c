@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "utf8.h"
+
 static const char *const names[ERR_CODES] = {
     [ERR_OK] = "ok",
     [ERR_INVALID] = "invalid",
@@ -29,20 +31,6 @@ const char *err_name(enum err_code code)
     return (unsigned)code < ERR_CODES ? names[code] : "?";
 }
 
-/* Takes off what is left of a character that a cut went through: what is kept of an error stays UTF-8, which PostgreSQL
- * insists on. */
-static void end_whole(char *text)
-{
-    size_t len = strlen(text), at = len;
-    unsigned char first;
-
-    while (at && len - at < 3 && ((unsigned char)text[at - 1] & 0xc0) == 0x80)
-        at--;
-    first = at ? (unsigned char)text[at - 1] : 0;
-    if (len - at < (first >= 0xf0 ? 3u : first >= 0xe0 ? 2u : first >= 0xc0 ? 1u : 0u))
-        text[at - 1] = '\0';
-}
-
 enum err_code err_set(struct err *e, enum err_code code, const char *fmt, ...)
 {
     if (e) {
@@ -53,7 +41,7 @@ enum err_code err_set(struct err *e, enum err_code code, const char *fmt, ...)
         va_start(ap, fmt);
         (void)vsnprintf(e->text, sizeof e->text, fmt, ap); /* cutting is the documented behaviour */
         va_end(ap);
-        end_whole(e->text);
+        utf8_end_whole(e->text);
     }
     return code;
 }
@@ -71,13 +59,13 @@ enum err_code err_in(struct err *e, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(where, sizeof e->text, fmt, ap); /* may read e->text, which moves only below */
     va_end(ap);
-    end_whole(where);
+    utf8_end_whole(where);
     len = strlen(where);
     memcpy(where + len, ": ", 2);
     len = len + 2 < sizeof e->text ? len + 2 : sizeof e->text - 1;
     memmove(e->text + len, e->text, sizeof e->text - len);
     memcpy(e->text, where, len);
     e->text[sizeof e->text - 1] = '\0';
-    end_whole(e->text);
+    utf8_end_whole(e->text);
     return e->code;
 }

@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #include "clock.h"
+#include "utf8.h"
 #include "yaml.h"
 
 #define STRANGE_TEXT_MAX 256 /* bytes kept of a value that is no string */
@@ -694,18 +695,15 @@ static size_t unshowable(const unsigned char *p)
 
 char *field_shown(struct arena *a, const char *text, size_t max)
 {
-    static const char ellipsis[] = "\xe2\x80\xa6";
+    static const char ellipsis[] = UTF8_ELLIPSIS;
     const size_t tail = sizeof ellipsis - 1;
     size_t len = strlen(text), out_len = 0;
     bool cut = len > max;
     char *out;
 
     assert(max > tail);
-    if (cut) {
-        len = max - tail;
-        while (len && ((unsigned char)text[len] & 0xc0) == 0x80) /* not inside a character */
-            len--;
-    }
+    if (cut)
+        len = utf8_cut(text, max - tail);
     out = arena_alloc(a, len + tail + 1);
     if (!out)
         return NULL;

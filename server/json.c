@@ -23,6 +23,7 @@
 
 #include "clock.h"
 #include "id.h"
+#include "utf8.h"
 
 /* cJSON copies a number into 64 bytes and silently reads a longer one as two. RFC 8259 section 9 lets
  * a reader limit numbers; nobody writes a longer one. */
@@ -68,37 +69,6 @@ static void skip_blanks(struct scan *s)
 static bool is_digit(unsigned char c)
 {
     return c >= '0' && c <= '9';
-}
-
-/* Length of the well-formed UTF-8 sequence at p (Unicode 15, table 3-7), 0 when there is none. */
-static size_t utf8_len(const unsigned char *p, const unsigned char *end)
-{
-    size_t left = (size_t)(end - p), len;
-    unsigned char low = 0x80, high = 0xbf; /* of the second byte */
-
-    if (left == 0)
-        return 0;
-    if (p[0] < 0x80)
-        return 1;
-    if (p[0] < 0xc2 || p[0] > 0xf4) /* a continuation, an overlong pair, beyond U+10FFFF */
-        return 0;
-    if (p[0] < 0xe0) {
-        len = 2;
-    } else if (p[0] < 0xf0) {
-        len = 3;
-        low = p[0] == 0xe0 ? 0xa0 : 0x80;  /* overlong */
-        high = p[0] == 0xed ? 0x9f : 0xbf; /* surrogates */
-    } else {
-        len = 4;
-        low = p[0] == 0xf0 ? 0x90 : 0x80;  /* overlong */
-        high = p[0] == 0xf4 ? 0x8f : 0xbf; /* beyond U+10FFFF */
-    }
-    if (left < len || p[1] < low || p[1] > high)
-        return 0;
-    for (size_t i = 2; i < len; i++)
-        if (p[i] < 0x80 || p[i] > 0xbf)
-            return 0;
-    return len;
 }
 
 /* Four hexadecimal digits at `at`; -1 when there are none. */
@@ -174,7 +144,7 @@ static bool scan_string(struct scan *s)
         } else if (c < 0x80) {
             s->at++;
         } else {
-            size_t len = utf8_len(s->at, s->end);
+            size_t len = utf8_read((const char *)s->at, (size_t)(s->end - s->at), NULL);
 
             if (!len)
                 return fail(s, "bytes that are not UTF-8");
@@ -691,7 +661,8 @@ static void add_quoted(struct buf *out, const char *text, size_t len)
             p++;
             continue;
         }
-        if (*p >= 0x80 && (n = utf8_len(p, end)) > 0 && !(*p == 0xc2 && p[1] < 0xa0)) {
+        if (*p >= 0x80 && (n = utf8_read((const char *)p, (size_t)(end - p), NULL)) > 0 &&
+            !(*p == 0xc2 && p[1] < 0xa0)) {
             p += n;
             continue;
         }

@@ -12,18 +12,13 @@
 #include "log.h"
 #include "mail.h"
 #include "store_audit.h"
+#include "utf8.h"
 
 #define PART_MAX MIME_PART_MAX
 
 const char *letter_cut(struct arena *arena, const char *text, size_t max)
 {
-    size_t len = text ? strnlen(text, max + 1) : 0;
-
-    if (len <= max)
-        return text;
-    for (len = max; len && ((unsigned char)text[len] & 0xc0) == 0x80; len--)
-        ;
-    return arena_fmt(arena, "%.*s …", (int)len, text);
+    return utf8_short(arena, text, max, " " UTF8_ELLIPSIS);
 }
 
 void letter_begin(struct letter *l, struct arena *arena, const char *headline, const char *colour)

@@ -22,6 +22,7 @@
 #include "clock.h"
 #include "id.h"
 #include "json.h"
+#include "utf8.h"
 
 #define LINE_MAX_BYTES  PIPE_BUF /* with the newline */
 #define FIELD_MAX_BYTES 1024     /* of one text, unescaped: one does not crowd out the others */
@@ -96,14 +97,6 @@ static void add_field(struct json_out *o, bool as_words, const struct log_field 
     }
 }
 
-/* Shortens a text to at most len bytes without leaving half a character. */
-static size_t cut_at(const char *text, size_t len)
-{
-    while (len && ((unsigned char)text[len] & 0xc0) == 0x80)
-        len--;
-    return len;
-}
-
 /* Adds the field, or as much of it as fits. Returns false when something is missing. */
 static bool fit_field(struct json_out *o, bool as_words, const struct log_field *f)
 {
@@ -113,7 +106,7 @@ static bool fit_field(struct json_out *o, bool as_words, const struct log_field 
     size_t used = o->buf->len;
 
     if (!whole)
-        len = cut_at(f->text, FIELD_MAX_BYTES);
+        len = utf8_cut(f->text, FIELD_MAX_BYTES);
     for (;;) {
         add_field(o, as_words, f, len);
         if (!buf_failed(o->buf))
@@ -124,7 +117,7 @@ static bool fit_field(struct json_out *o, bool as_words, const struct log_field 
         if (len < 16) /* too little to be worth reading */
             return false;
         whole = false;
-        len = cut_at(f->text, len / 2);
+        len = utf8_cut(f->text, len / 2);
     }
 }
 

@@ -17,6 +17,7 @@
 #include "mime.h"
 #include "rest.h"
 #include "smtp.h"
+#include "utf8.h"
 
 #define LINE_MAX_BYTES 998         /* RFC 5322 section 2.1.1 */
 #define SECRET_MAX     (64 * 1024) /* Entra's tokens are about 2 KiB */
@@ -166,7 +167,6 @@ __attribute__((format(printf, 4, 5))) static void set_result(struct mail_result 
                                                              const char *fmt, ...)
 {
     AUTO(buf_clear) struct buf text = BUF_INIT(8192), clean = BUF_INIT(65536);
-    size_t len;
     va_list ap;
 
     va_start(ap, fmt);
@@ -174,10 +174,7 @@ __attribute__((format(printf, 4, 5))) static void set_result(struct mail_result 
     va_end(ap);
     mime_clean_line(&clean, buf_text(&text));
     *r = (struct mail_result){.fate = fate, .smtp_code = code};
-    len = clean.len < sizeof r->text ? clean.len : sizeof r->text - 1;
-    while (len && len < clean.len && (buf_text(&clean)[len] & 0xC0) == 0x80)
-        len--; /* not within a character */
-    memcpy(r->text, buf_text(&clean), len);
+    memcpy(r->text, buf_text(&clean), utf8_cut(buf_text(&clean), sizeof r->text - 1));
 }
 
 void mail_results_set(struct mail_result *results, size_t n, enum mail_fate fate, bool maybe_sent,

@@ -12,6 +12,7 @@
 
 #include "buf.h"
 #include "match_tree.h"
+#include "utf8.h"
 
 #define DOUBT_VALUE_MAX 64 /* bytes of a foreign value inside a sentence */
 #define DOUBTS_MAX      4  /* sentences; more do not help anybody */
@@ -103,12 +104,9 @@ static enum truth judge_item(struct judge *j, const struct condition *n,
 
 const char *match_cut(struct arena *a, const char *text)
 {
-    const char *p = text;
+    size_t len = utf8_first(text, MATCH_SHOWN_MAX);
 
-    for (size_t n = 0; *p; p++)
-        if (((unsigned char)*p & 0xc0) != 0x80 && n++ == MATCH_SHOWN_MAX)
-            return arena_fmt(a, "%.*s\xe2\x80\xa6", (int)(p - text), text);
-    return text;
+    return text[len] ? arena_fmt(a, "%.*s" UTF8_ELLIPSIS, (int)len, text) : text;
 }
 
 /* The value as JSON text, cut. */

@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "auto.h"
+#include "utf8.h"
 
 #define LINE_MAX_CHARS 76 /* RFC 2045 section 6.7 (5) and 6.8, RFC 2047 section 2 */
 #define WORD_MAX_CHARS 75 /* an encoded word: RFC 2047 section 2 */
@@ -31,40 +32,14 @@
 
 #define REPLACEMENT 0xFFFD
 
-/* Reads one character at p (not at the NUL): its length in bytes; 1 and U+FFFD for a byte that starts
- * no well-formed sequence (Unicode table 3-7: no overlong forms, no surrogates, nothing over 10FFFF). */
+/* Reads one character (not the NUL): its length in bytes; 1 and U+FFFD for a byte that starts no well-formed one. */
 static size_t utf8_next(const char *text, uint32_t *ret)
 {
-    const unsigned char *p = (const unsigned char *)text;
-    static const struct {
-        unsigned char first, last, second_least, second_most, len;
-    } form[] = {
-        {0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3}, {0xE1, 0xEC, 0x80, 0xBF, 3},
-        {0xED, 0xED, 0x80, 0x9F, 3}, {0xEE, 0xEF, 0x80, 0xBF, 3}, {0xF0, 0xF0, 0x90, 0xBF, 4},
-        {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4},
-    };
+    size_t len = utf8_read(text, SIZE_MAX, ret);
 
-    *ret = p[0];
-    if (p[0] < 0x80)
-        return 1;
+    if (len)
+        return len;
     *ret = REPLACEMENT;
-    for (size_t i = 0; i < sizeof form / sizeof form[0]; i++) {
-        uint32_t c;
-        size_t n = 2;
-
-        if (p[0] < form[i].first || p[0] > form[i].last)
-            continue;
-        if (p[1] < form[i].second_least || p[1] > form[i].second_most)
-            return 1;
-        c = (uint32_t)(p[0] & (0x7F >> form[i].len)) << 6 | (p[1] & 0x3Fu);
-        for (; n < form[i].len; n++) {
-            if ((p[n] & 0xC0) != 0x80)
-                return 1;
-            c = c << 6 | (p[n] & 0x3Fu);
-        }
-        *ret = c;
-        return n;
-    }
     return 1;
 }
 

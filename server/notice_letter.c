@@ -10,6 +10,7 @@
 #include "id.h"
 #include "mime.h"
 #include "rest.h"
+#include "utf8.h"
 
 #define PART_MAX (256 * 1024)
 #define BODY_MAX 20000
@@ -329,22 +330,17 @@ static bool is_plain(const char *why)
 }
 
 /* A mark that needs no encoding: what is plain in a subject is to be so on its way, too. */
-static char *cut(struct arena *a, const char *text, size_t max)
+static const char *cut(struct arena *a, const char *text, size_t max)
 {
-    size_t len = strnlen(text, max + 1);
-
-    if (len <= max)
-        return arena_str(a, text);
-    for (len = max; len && ((unsigned char)text[len] & 0xc0) == 0x80; len--)
-        ;
-    return arena_fmt(a, "%.*s...", (int)len, text);
+    return utf8_short(a, text, max, "...");
 }
 
 /* One line without brackets or links of theirs. Cut first, so that the work is bounded. */
 static const char *harmless(struct arena *a, const char *text, size_t max, bool is_reason)
 {
     AUTO(buf_clear) struct buf line = BUF_INIT(PART_MAX), safe = BUF_INIT(PART_MAX);
-    char *own = cut(a, text, max);
+    const char *some = cut(a, text, max);
+    char *own = some ? arena_str(a, some) : NULL;
 
     if (!own)
         return NULL;

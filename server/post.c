@@ -6,6 +6,7 @@
 #include "auto.h"
 #include "json.h"
 #include "mime.h"
+#include "utf8.h"
 
 /* Bytes of a value: that people read in a chat; that programs read, where all of it has room; and at the least. */
 #define VALUE_MAX 400
@@ -17,19 +18,7 @@
 #define TEXT_MAX   3000
 #define FIELD_MAX  2000
 #define FIELDS_MAX 10
-#define MORE       " …"
-
-/* Bytes of text that may be shown, up to max and never within a character. */
-static size_t cut(const char *text, size_t max)
-{
-    size_t len = strnlen(text, max + 1);
-
-    if (len <= max)
-        return len;
-    for (len = max; len && ((unsigned char)text[len] & 0xc0) == 0x80; len--)
-        ;
-    return len;
-}
+#define MORE       " " UTF8_ELLIPSIS
 
 /* One line without links, controls or tricks of the eye. */
 static void tame(struct buf *out, const char *text, size_t max)
@@ -39,7 +28,7 @@ static void tame(struct buf *out, const char *text, size_t max)
 
     mime_clean_line(&line, text);
     mime_text_defang(&safe, buf_text(&line));
-    len = cut(buf_text(&safe), max);
+    len = utf8_cut(buf_text(&safe), max);
     buf_add(out, buf_text(&safe), len);
     if (len < safe.len)
         buf_adds(out, MORE);
@@ -50,7 +39,7 @@ static void tame(struct buf *out, const char *text, size_t max)
 static void cut_member(struct json_out *o, const char *name, const char *text, size_t max)
 {
     AUTO(buf_clear) struct buf value = BUF_INIT(1 << 20);
-    size_t len = text ? cut(text, max) : 0;
+    size_t len = text ? utf8_cut(text, max) : 0;
 
     if (!text)
         return;
@@ -192,8 +181,7 @@ static void slack_escape(struct buf *out, const char *text, size_t most)
                                         : NULL;
         size_t len;
 
-        for (n = 1; ((unsigned char)text[n] & 0xc0) == 0x80;)
-            n++;
+        n = utf8_first(text, 1);
         len = as ? strlen(as) : n;
         if (out->len + len > most - strlen(MORE)) {
             buf_adds(out, MORE);

@@ -16,6 +16,7 @@
 #include "buf.h"
 #include "clock.h"
 #include "mime.h"
+#include "utf8.h"
 
 #define EXPANDED_MAX (64 * 1024) /* bytes of a scalar after ${…} */
 #define SHOWN_MAX    60          /* bytes of a value that a fault echoes */
@@ -26,14 +27,9 @@
 
 const char *settings_shown(const struct settings_reader *r, const char *text)
 {
-    size_t len = strlen(text);
-    bool cut = len > SHOWN_MAX;
-    char *out;
+    size_t len = utf8_cut(text, SHOWN_MAX);
+    char *out = arena_fmt(r->arena, "'%.*s%s'", (int)len, text, text[len] ? UTF8_ELLIPSIS : "");
 
-    if (cut)
-        for (len = SHOWN_MAX; len && ((unsigned char)text[len] & 0xc0) == 0x80;)
-            len--;
-    out = arena_fmt(r->arena, "'%.*s%s'", (int)len, text, cut ? "…" : "");
     return out ? out : SETTINGS_NO_MEMORY;
 }
 

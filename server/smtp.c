@@ -24,6 +24,7 @@
 #include "clock.h"
 #include "json.h"
 #include "mime.h"
+#include "utf8.h"
 
 #define HEAD_MAX   (128 * 1024) /* a job without its message: 100 addresses of 254 bytes, escaped */
 #define ANSWER_MAX (512 * 1024) /* all that a child says: 100 replies of 4 KiB at most */
@@ -145,9 +146,7 @@ static void set_text(char *out, size_t room, const char *text)
     size_t len;
 
     mime_clean_line(&clean, text);
-    len = clean.len < room ? clean.len : room - 1;
-    while (len < clean.len && len && (buf_text(&clean)[len] & 0xC0) == 0x80)
-        len--;
+    len = utf8_cut(buf_text(&clean), room - 1);
     while (len && buf_text(&clean)[len - 1] == ' ')
         len--;
     memcpy(out, buf_text(&clean), len);

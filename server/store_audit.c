@@ -16,6 +16,7 @@
 
 #include "json.h"
 #include "store_rows.h"
+#include "utf8.h"
 
 #define DETAIL_MAX ((size_t)1024 * 1024) /* 40 texts, each byte of them escaped */
 
@@ -95,17 +96,6 @@ enum err_code audit_hash(const char *before, const struct audit_record *r,
 
 /* ---- writing ---------------------------------------------------------------------------------- */
 
-/* At most AUDIT_TEXT_MAX bytes, and no half character. */
-static size_t cut(const char *text)
-{
-    size_t len = strnlen(text, AUDIT_TEXT_MAX + 1);
-
-    if (len > AUDIT_TEXT_MAX)
-        for (len = AUDIT_TEXT_MAX; len && ((unsigned char)text[len] & 0xc0) == 0x80;)
-            len--;
-    return len;
-}
-
 static void write_detail(struct buf *out, const struct log_field *fields, size_t n)
 {
     struct json_out o = JSON_OUT(out);
@@ -117,7 +107,7 @@ static void write_detail(struct buf *out, const struct log_field *fields, size_t
         switch (f->type) {
         case LOG_FIELD_STR:
             if (f->text)
-                json_out_stringn(&o, f->name, f->text, cut(f->text));
+                json_out_stringn(&o, f->name, f->text, utf8_cut(f->text, AUDIT_TEXT_MAX));
             break;
         case LOG_FIELD_INT:
             json_out_int(&o, f->name, f->number);

@@ -8,6 +8,7 @@
 #include "buf.h"
 #include "fields.h"
 #include "file.h"
+#include "utf8.h"
 
 struct piece {
     struct piece *next;
@@ -169,7 +170,7 @@ static enum err_code show_field(const struct field *field, const struct facts *f
 enum err_code template_expand(const struct template *t, const struct facts *f, struct arena *a,
                               const char **ret)
 {
-    static const char ellipsis[] = "\xe2\x80\xa6";
+    static const char ellipsis[] = UTF8_ELLIPSIS;
     AUTO(buf_clear) struct buf out = BUF_INIT(TEMPLATE_TEXT_MAX);
     bool cut = false;
     char *text;
@@ -192,13 +193,9 @@ enum err_code template_expand(const struct template *t, const struct facts *f, s
     text = arena_str(a, buf_text(&out));
     if (!text)
         return ERR_NOMEM;
-    if (cut) {
-        size_t at = TEMPLATE_TEXT_MAX - (sizeof ellipsis - 1);
-
-        while (at && ((unsigned char)text[at] & 0xc0) == 0x80)
-            at--;
-        memcpy(text + at, ellipsis, sizeof ellipsis);
-    }
+    if (cut)
+        memcpy(text + utf8_cut(text, TEMPLATE_TEXT_MAX - (sizeof ellipsis - 1)), ellipsis,
+               sizeof ellipsis);
     *ret = text;
     return ERR_OK;
 }

@@ -22,6 +22,7 @@
 #include <strings.h>
 
 #include "rest.h"
+#include "utf8.h"
 
 #define LOGIN_URL   "https://login.microsoftonline.com" /* section 1.2 */
 #define TIMEOUT_MS  (30 * SECOND_MS)                    /* section 7.6 */
@@ -165,12 +166,8 @@ static void copy_plain(char *out, size_t room, const char *text)
 
     for (; *text && text != end && *text != '\r' && *text != '\n' && len + 1 < room; text++)
         out[len++] = (unsigned char)*text < ' ' || *text == 0x7f ? ' ' : *text;
-    if (((unsigned char)*text & 0xc0) == 0x80) { /* cut inside a character */
-        while (len && ((unsigned char)out[len - 1] & 0xc0) == 0x80)
-            len--;
-        len -= len > 0;
-    }
     out[len] = '\0';
+    utf8_end_whole(out);
 }
 
 /* ---- the answer ------------------------------------------------------------------------------------ */

@@ -21,6 +21,7 @@
 #include <strings.h>
 
 #include "auto.h"
+#include "utf8.h"
 
 #define YAML_BYTES_MAX (1024 * 1024) /* yaml.h; people write files of a few KiB */
 #define YAML_NODES_MAX 100000        /* yaml.h */
@@ -225,26 +226,6 @@ const char *yaml_nearest(const char *word, const char *const *list)
 
 /* ---- the bytes ------------------------------------------------------------------------------- */
 
-/* Length of the well-formed UTF-8 sequence at p (Unicode 15, table 3-7), 0 when there is none. */
-static size_t utf8_len(const unsigned char *p, size_t left)
-{
-    size_t n = p[0] < 0x80                    ? 1
-               : p[0] >= 0xc2 && p[0] <= 0xdf ? 2
-               : p[0] >= 0xe0 && p[0] <= 0xef ? 3
-               : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4
-                                              : 0;
-
-    if (n == 0 || n > left)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-        (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-        return 0;
-    return n;
-}
-
 /* Moves over one character. */
 static void step(const struct builder *b, struct place *p)
 {
@@ -270,7 +251,7 @@ static void check_bytes(struct builder *b)
     while (p.pos < b->len) {
         unsigned char c = (unsigned char)b->text[p.pos];
 
-        if (utf8_len((const unsigned char *)b->text + p.pos, b->len - p.pos) == 0) {
+        if (utf8_read(b->text + p.pos, b->len - p.pos, NULL) == 0) {
             stop_at(b, ERR_INVALID, p, "bytes that are not UTF-8");
             return;
         }

@@ -4,33 +4,26 @@
  * isolate can leave one round trip after the push. When it did not, or named another than the alert does,
  * the alert's own machine is read in a second round: facts are always those of the alert's machine.
  *
- * When more cases wait than there are workers, a worker takes as many as fit into a list and reads for all
- * of them (storm.h). Each is judged by itself; those to be isolated are seen to first, and their
- * isolations look and ask together (isolation.c). While isolations wait for calls they come first, and now and
- * then it is the turn of the cases. Sharing a minute's calls between both was tried: reads took a third of them for
- * alerts of machines that were known, and nothing that was left to them stayed theirs.
+ * When more cases wait than there are workers, a worker takes as many as fit into a list (expand_crowd.c).
  *
  * A case that waited for a person is read and judged again in the same way: facts of hours ago are no ground to
  * act by. Its steps stay what they are; those that the new verdict does not ask for any more, or that need
  * a word which the person did not give, are withheld.
  */
 #include "expand.h"
+#include "expand_own.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "act.h"
 #include "cordon/handler.h"
-#include "decide.h"
 #include "grounds.h"
 #include "id.h"
 #include "isolation.h"
 #include "log.h"
 #include "notice.h"
 #include "notice_system.h"
-#include "storm.h"
 
 /* What a failed read means for the case. A new alert may not be readable for a moment (defender-api.md
  * section 7.1, trap 39), but not for a quarter of an hour; what is transient gets a day; the rest is for
@@ -52,32 +45,7 @@ static const struct {
     [ERR_TOO_BIG] = {true, HOUR_MS},
 };
 
-/* Those that wait for calls come due together. */
-#define GATHER_GRID_MS (SECOND_MS / 2)
-
-struct expansion {
-    struct engine *g;
-    struct runtime *rt;
-    struct work *w;
-    struct arena *arena;
-    struct case_record c;
-    enum case_state before;    /* its verdict, which is not written yet */
-    struct step_record *steps; /* of a case that was judged before */
-    size_t n_steps;
-    bool *voided; /* of each: withheld by the new verdict */
-    struct facts facts;
-    struct buf facts_json;
-    const char *machine_id;
-    struct verdict verdict;
-    struct err why; /* of a failed read */
-    int64_t now, due;
-    struct storm_case *crowd;    /* what was read together with others; NULL: alone */
-    struct together *together;   /* those; NULL: alone */
-    struct defender_reads *look; /* at its machine, taken for many; NULL: none was needed */
-};
-
-/* Was it judged before, and is so again? */
-static bool is_judged(const struct expansion *x)
+bool expand_is_judged(const struct expansion *x)
 {
     return x->c.state == CASE_DECIDING;
 }
@@ -221,19 +189,24 @@ static enum err_code later_fn(struct db_tx *tx, void *arg, struct err *e)
 
     n.c = &c;
     n.kind = NOTICE_LATE;
-    code = case_move(tx, &c, is_judged(x) ? CASE_DECIDING : CASE_EXPANDING, x->why.text, x->now, e);
+    code = case_move(tx, &c, expand_is_judged(x) ? CASE_DECIDING : CASE_EXPANDING, x->why.text,
+                     x->now, e);
     if (!code && late)
         code = notice_put(tx, x->g, x->rt, x->arena, &n, x->now, e);
     return code ? code : work_again(tx, x->w, x->due, engine_attempts_after(x->w, &x->why), e);
 }
 
-/* The wait until the next of the moments at which all that wait for calls come again. */
-static int64_t until_grid(int64_t now, int64_t wait_ms)
+int64_t expand_until_grid(int64_t now, int64_t wait_ms)
 {
-    return (now + wait_ms + GATHER_GRID_MS) / GATHER_GRID_MS * GATHER_GRID_MS - now;
+    return (now + wait_ms + EXPAND_GRID_MS) / EXPAND_GRID_MS * EXPAND_GRID_MS - now;
 }
 
-static void not_read(struct expansion *x, enum err_code code)
+bool expand_may_pass(enum err_code code)
+{
+    return reactions[code].retry;
+}
+
+void expand_not_read(struct expansion *x, enum err_code code)
 {
     int64_t wait = engine_wait_after(x->w, &x->why);
     bool retry = reactions[code].retry && x->now - x->w->created < reactions[code].give_up_ms;
@@ -241,7 +214,7 @@ static void not_read(struct expansion *x, enum err_code code)
     struct err e;
 
     if (code == ERR_THROTTLED) /* so do others, and they come again together */
-        wait = until_grid(x->now, wait);
+        wait = expand_until_grid(x->now, wait);
     x->due = engine_late_due(x->now, x->now + wait, x->w->created);
     (void)err_in(&x->why, "alert %s", x->c.alert_id);
     /* The same reason as last time is no news: in a storm thousands of cases wait for calls, and come again and again. */
@@ -405,8 +378,7 @@ static enum err_code keep_steps(struct expansion *x, struct err *e)
     return ERR_OK;
 }
 
-/* Acts on the verdict, which is written with the first thing that is done about it. */
-static void act_on_verdict(struct expansion *x, struct defender_reads *reads)
+void expand_act(struct expansion *x, struct defender_reads *reads)
 {
     const struct opening opening = {.fn = judged_fn, .written = judged, .arg = x};
     struct acting a = {.g = x->g,
@@ -422,7 +394,7 @@ static void act_on_verdict(struct expansion *x, struct defender_reads *reads)
                        .arena = x->arena};
     struct err e;
 
-    if (is_judged(x) ? keep_steps(x, &e) : take_steps(x, &e)) {
+    if (expand_is_judged(x) ? keep_steps(x, &e) : take_steps(x, &e)) {
         not_loaded(x->g, x->w, &e);
         return;
     }
@@ -454,8 +426,7 @@ static enum err_code reload(struct expansion *x, struct json **ret_doc, struct e
     return code;
 }
 
-/* Facts and verdict out of what was read; false: given back, or failed. */
-static bool ready(struct expansion *x, struct runtime_tenant *tenant, struct defender_reads *reads)
+bool expand_ready(struct expansion *x, struct runtime_tenant *tenant, struct defender_reads *reads)
 {
     enum err_code code =
         tenant ? take_facts(x, tenant, reads)
@@ -468,19 +439,19 @@ static bool ready(struct expansion *x, struct runtime_tenant *tenant, struct def
     if (!code)
         code = judge(x);
     if (code)
-        not_read(x, code);
+        expand_not_read(x, code);
     return !code;
 }
 
-static void run_new(struct expansion *x)
+void expand_new(struct expansion *x)
 {
     struct runtime_tenant *tenant = runtime_tenant(x->rt, x->c.tenant);
     struct defender_reads reads = {0};
 
     if (tenant)
         read_alone(x, tenant, &reads);
-    if (ready(x, tenant, &reads))
-        act_on_verdict(x, &reads);
+    if (expand_ready(x, tenant, &reads))
+        expand_act(x, &reads);
     defender_reads_clear(&reads);
 }
 
@@ -494,7 +465,7 @@ static void run_judged(struct expansion *x)
     if (reload(x, &doc, &e)) {
         log_event(LOG_ERROR, "case_unreadable", LOG_ID("case", x->c.id), LOG_ERR(&e));
         x->why = e;
-        not_read(x, ERR_REFUSED);
+        expand_not_read(x, ERR_REFUSED);
         return;
     }
     if (store_case_steps(x->g->store, x->arena, x->c.id, &steps, &n, &e)) {
@@ -518,8 +489,7 @@ static enum err_code done_fn(struct db_tx *tx, void *arg, struct err *e)
     return work_done(tx, x->w, e);
 }
 
-/* Loads the case; false: given back. */
-static bool open_case(struct expansion *x, struct engine *g, struct runtime *rt, struct work *w)
+bool expand_open(struct expansion *x, struct engine *g, struct runtime *rt, struct work *w)
 {
     struct err e = {0};
     enum err_code code;
@@ -538,24 +508,24 @@ static bool open_case(struct expansion *x, struct engine *g, struct runtime *rt,
     return false;
 }
 
-static void close_case(struct expansion *x)
+void expand_close(struct expansion *x)
 {
     buf_clear(&x->facts_json);
     arena_free(x->arena);
 }
 
-static bool is_new(const struct expansion *x)
+bool expand_is_new(const struct expansion *x)
 {
     return x->c.state == CASE_RECEIVED || x->c.state == CASE_EXPANDING ||
            x->c.state == CASE_DECIDING;
 }
 
-static void run_one(struct expansion *x)
+void expand_one(struct expansion *x)
 {
     struct err e;
 
-    if (is_new(x))
-        run_new(x);
+    if (expand_is_new(x))
+        expand_new(x);
     else if (x->c.state == CASE_ACTING)
         run_judged(x);
     else /* over, or waiting for its isolation: the row is a left-over */
@@ -563,406 +533,12 @@ static void run_one(struct expansion *x)
             engine_again(x->g, x->w, engine_backoff(x->w->attempts, 0));
 }
 
-/* ---- many at once ------------------------------------------------------------------------------- */
-
-/* Calls that a batch may need at the least: alerts, machines. */
-#define CROWD_CALLS 2
-/* A few cases at a time would use up the tenant's calls: the more of them are gone, the longer the next
- * ones gather, if they were few. */
-#define GATHER_MAX_MS (2 * SECOND_MS)
-#define READ_EVERY_MS (15 * SECOND_MS)
-/* So many others, or any with so much of a minute's calls gone (per mille, quota_pressure), and they are read together. */
-#define SEVERAL 5
-#define SCARCE  500
-/* So often a list may not hold an alert before it is asked for by itself. */
-#define LISTS_WITHOUT 2
-
-struct crowd {
-    struct engine *g;
-    struct runtime *rt;
-    struct work work[STORM_CASES_MAX];
-    struct expansion x[STORM_CASES_MAX];
-    struct storm_case read[STORM_CASES_MAX];
-    bool open[STORM_CASES_MAX];  /* not yet done, nor given back */
-    bool ready[STORM_CASES_MAX]; /* judged */
-    struct together together;
-    size_t n;
-};
-
-static_assert(TOGETHER_MAX >= STORM_CASES_MAX, "each case may begin an isolation");
-
-/* It was no attempt. */
-static void give_back(struct engine *g, const struct work *w, int64_t delay_ms)
-{
-    struct work unspent = *w;
-
-    unspent.attempts -= unspent.attempts > 0;
-    engine_again(g, &unspent, delay_ms);
-}
-
-/* Gives it back, to come again together with those that do the same. */
-static void gather_later(struct engine *g, const struct work *w, int64_t delay_ms)
-{
-    give_back(g, w, until_grid(clock_wall_ms(g->clock), delay_ms));
-}
-
-/* The next moment that all who are few and see others due before it choose, too: whoever waits for others from a moment
- * of its own may see them do the same for ever. */
-static void gather_with_others(struct engine *g, const struct work *w)
-{
-    give_back(g, w, GATHER_MAX_MS - clock_wall_ms(g->clock) % GATHER_MAX_MS);
-}
-
-/* How many others wait, and will be due in a moment? */
-static int64_t others(struct engine *g)
-{
-    int64_t n = 0;
-
-    (void)store_work_waiting(g->store, WORK_CASE, clock_wall_ms(g->clock) + GATHER_MAX_MS, &n,
-                             NULL); /* none, as far as anybody knows */
-    return n;
-}
-
-static bool is_of(const struct crowd *k, size_t i, const struct runtime_tenant *tenant)
-{
-    return k->open[i] && !k->ready[i] && is_new(&k->x[i]) &&
-           strcmp(k->x[i].c.tenant, tenant->config->name) == 0;
-}
-
-/* Reads for all cases of one tenant, entered; leaves. */
-static void read_together(struct crowd *k, struct runtime_tenant *tenant)
-{
-    struct storm_case *list = calloc(STORM_CASES_MAX, sizeof *list);
-    size_t at[STORM_CASES_MAX], n = 0;
-    int64_t pressure, rest;
-
-    for (size_t i = 0; i < k->n && list; i++)
-        if (is_of(k, i, tenant)) {
-            list[n].alert_id = k->x[i].c.alert_id;
-            /* A person was asked meanwhile: his word is held against what is so after it. */
-            list[n].since_ms = is_judged(&k->x[i]) ? k->x[i].w->created : 0;
-            at[n++] = i;
-        }
-    if (n)
-        storm_read(tenant->storm, tenant->defender, list, n);
-    pressure = quota_pressure(tenant->quota);
-    rest = n < STORM_CASES_MAX / 2 ? GATHER_MAX_MS * pressure / 1000 : 0;
-    storm_leave(tenant->storm, rest);
-    engine_hold(k->g, WORK_CASE,
-                rest); /* other tenants' wait that long, too: two seconds at most */
-    for (size_t i = 0; i < n; i++) {
-        k->read[at[i]] = list[i];
-        k->x[at[i]].crowd = &k->read[at[i]];
-    }
-    free(list);
-    log_event(LOG_INFO, "read_together", LOG_STR("tenant", tenant->config->name),
-              LOG_INT("cases", (int64_t)n), LOG_INT("pressure", pressure));
-}
-
-/* One case of those that were read: judged, given back, or left to be read alone. */
-static void judge_one(struct crowd *k, size_t i, struct runtime_tenant *tenant)
-{
-    struct expansion *x = &k->x[i];
-    struct storm_case *r = x->crowd;
-
-    if (r && r->missing && x->w->attempts <= LISTS_WITHOUT) {
-        r->reads.alert_code =
-            err_set(&r->reads.alert_err, ERR_NOT_FOUND, "GET /api/alerts: it is not listed (yet)");
-    } else if (!r || r->alone || r->missing) {
-        x->crowd = NULL;
-        run_new(x);
-        k->open[i] = false;
-        return;
-    }
-    k->ready[i] = ready(x, tenant, &r->reads);
-    k->open[i] = k->ready[i];
-}
-
-/* Will its verdict ask for something to be done to the machine? */
-static bool acts(const struct expansion *x)
-{
-    for (size_t i = 0; i < x->verdict.n_steps; i++)
-        if (x->verdict.steps[i].acts && !x->verdict.steps[i].withheld)
-            return true;
-    return false;
-}
-
-static void act_on_all(struct crowd *k, bool acting)
-{
-    for (size_t i = 0; i < k->n; i++) {
-        struct expansion *x = &k->x[i];
-
-        if (!k->ready[i] || !k->open[i] || acts(x) != acting)
-            continue;
-        x->together = &k->together;
-        act_on_verdict(x, &x->crowd->reads);
-        k->open[i] = false;
-        defender_reads_clear(&x->crowd->reads);
-    }
-}
-
-/* What a failed look for many means for one of them. What may be for good is concluded from a look at its own machine only,
- * and so is what goes on failing: the answer may be spoilt by what is said of another one. */
-static bool looks_alone(const struct expansion *x, enum err_code code)
-{
-    return !reactions[code].retry || (code == ERR_AGAIN && x->w->attempts > LISTS_WITHOUT);
-}
-
-/* Looks at the machines that were isolated a while ago: may the cases join that? One question for all. Without an answer
- * it is as if they had not been read: nothing about them is written yet, and people must hear of it in time. */
-static void look_together(struct crowd *k, struct runtime_tenant *tenant,
-                          struct defender_reads looks[STORM_CASES_MAX])
-{
-    struct defender_reads *at[STORM_CASES_MAX];
-    const char *ids[STORM_CASES_MAX];
-    size_t of[STORM_CASES_MAX], n = 0, all = k->n;
-    struct err e = {0};
-    enum err_code code;
-
-    for (size_t i = 0; i < all; i++) {
-        struct expansion *x = &k->x[i];
-        size_t same = 0;
-
-        of[i] = STORM_CASES_MAX;
-        if (!k->ready[i] || !k->open[i] || !acts(x) || !x->machine_id ||
-            !isolation_needs_look(k->g, x->c.tenant, x->machine_id, x->arena))
-            continue;
-        while (same < n && strcmp(ids[same], x->machine_id) != 0)
-            same++;
-        of[i] = same;
-        if (same == n) {
-            at[n] = &looks[n];
-            ids[n++] = x->machine_id;
-        }
-    }
-    code = n ? storm_look(tenant->storm, tenant->defender, ids, n, at, &e) : ERR_OK;
-    for (size_t i = 0; i < all; i++) {
-        if (of[i] == STORM_CASES_MAX || (code && looks_alone(&k->x[i], code)))
-            continue;
-        if (!code) {
-            k->x[i].look = at[of[i]];
-            continue;
-        }
-        k->x[i].why = e;
-        not_read(&k->x[i], code);
-        k->open[i] = false;
-    }
-}
-
-/* All cases of one tenant that are open in k. entered: else it hangs, and they wait. */
-static void run_tenant(struct crowd *k, struct runtime_tenant *tenant, bool entered)
-{
-    int64_t wait = entered ? 0 : storm_enter(tenant->storm);
-    bool mine[STORM_CASES_MAX] = {false};
-    struct defender_reads *looks;
-
-    for (size_t i = 0; i < k->n; i++)
-        mine[i] = is_of(k, i, tenant);
-    if (!wait)
-        read_together(k, tenant);
-    for (size_t i = 0; i < k->n; i++) {
-        if (!mine[i])
-            continue;
-        if (wait) {
-            gather_later(k->g, k->x[i].w, wait);
-            k->open[i] = false;
-        } else {
-            judge_one(k, i, tenant);
-        }
-    }
-    looks = calloc(STORM_CASES_MAX, sizeof *looks);
-    if (looks)
-        look_together(k, tenant, looks);
-    act_on_all(k, true);
-    for (size_t i = 0; i < STORM_CASES_MAX && looks; i++)
-        defender_reads_clear(&looks[i]);
-    free(looks);
-    isolation_begun_together(k->g, tenant, &k->together);
-    k->together.n = 0;
-    act_on_all(k, false);
-}
-
-static void run_crowd(struct crowd *k, struct runtime_tenant *tenant, bool entered)
-{
-    run_tenant(k, tenant, entered);
-    for (size_t i = 0; i < k->n; i++) {
-        if (k->open[i])
-            run_one(&k->x[i]);
-        k->open[i] = false;
-    }
-}
-
-struct leaving {
-    struct crowd *k;
-    const struct runtime_tenant *tenant;
-    int64_t due;
-};
-
-static bool is_anothers(const struct leaving *l, size_t i)
-{
-    const char *name = l->k->x[i].c.tenant;
-
-    return l->k->open[i] && is_new(&l->k->x[i]) && strcmp(name, l->tenant->config->name) != 0 &&
-           runtime_tenant(l->k->rt, name);
-}
-
-static enum err_code leave_fn(struct db_tx *tx, void *arg, struct err *e)
-{
-    const struct leaving *l = arg;
-    enum err_code code = ERR_OK;
-
-    for (size_t i = 0; i < l->k->n && !code; i++) {
-        const struct work *w = l->k->x[i].w;
-
-        if (is_anothers(l, i))
-            code = work_again(tx, w, l->due, w->attempts - (w->attempts > 0), e);
-    }
-    return code;
-}
-
-/* Gives back at once what is another tenant's: it does not wait for this one's Defender. */
-static void leave_to_others(struct crowd *k, const struct runtime_tenant *tenant)
-{
-    struct leaving l = {.k = k, .tenant = tenant, .due = clock_wall_ms(k->g->clock)};
-    bool any = false, written;
-    struct err e;
-
-    for (size_t i = 0; i < k->n; i++)
-        any = any || is_anothers(&l, i);
-    if (!any)
-        return;
-    written = !db_write(k->g->store->db, leave_fn, &l, &e);
-    for (size_t i = 0; i < k->n; i++) {
-        if (!is_anothers(&l, i))
-            continue;
-        if (!written)
-            give_back(k->g, k->x[i].w, 0);
-        k->open[i] = false;
-    }
-    engine_kick(k->g);
-}
-
-/* While isolations wait for the calls that are free they come first: a case that is not read yet is of a machine that
- * comes after theirs, if it is to be isolated at all. Every READ_EVERY_MS it is the turn of the cases all the same, for
- * people wait to hear of them. How long x is to wait; 0: not for that. */
-static int64_t leave_to_isolations(const struct expansion *x, struct runtime_tenant *tenant)
-{
-    int64_t waiting = isolation_count_next(x->g, tenant), ago = storm_read_ago(tenant->storm);
-
-    if (!waiting)
-        return 0;
-    if (ago >= READ_EVERY_MS) {
-        storm_wait_turn(tenant->storm);
-        return 0;
-    }
-    if (quota_room(tenant->quota, true) >= waiting + CROWD_CALLS)
-        return 0;
-    return READ_EVERY_MS - ago < GATHER_MAX_MS ? READ_EVERY_MS - ago : GATHER_MAX_MS;
-}
-
-/* Takes what waits beside x and does it together. false: x is to be run alone. */
-static bool gather(struct expansion *x)
-{
-    struct engine *g = x->g;
-    struct runtime_tenant *tenant = runtime_tenant(x->rt, x->c.tenant);
-    struct crowd *k;
-    int64_t wait, others_first;
-    size_t more = 0;
-    bool mine = true, entered = true;
-
-    if (!tenant)
-        return false;
-    /* Calls come free one by one: a case that took the next one for itself would leave none for a list, and so would
-     * all that come after it. */
-    wait = quota_wait_for(tenant->quota, false, CROWD_CALLS);
-    others_first = leave_to_isolations(x, tenant);
-    wait = others_first > wait ? others_first : wait;
-    if (!wait && quota_room(tenant->quota, true) < storm_spoken_for(tenant->storm) + CROWD_CALLS)
-        wait = GATHER_GRID_MS; /* who has looked at machines is about to ask for their isolation */
-    if (!wait && !storm_try_enter(tenant->storm, &wait)) {
-        /* Whoever reads now, or is the next to do so, takes it with the others; alone it would be left over. */
-        give_back(g, x->w, 0);
-        mine = false;
-        wait = storm_enter(tenant->storm);
-        entered = !wait;
-        if (wait && !storm_hangs(tenant->storm))
-            return true;
-        /* While he hangs, all that is to wait for him is put aside: else it would be claimed again and again. */
-        wait = 0;
-        /* He was at it in the turn of the cases, which is over. */
-        if (entered && leave_to_isolations(x, tenant)) {
-            storm_leave(tenant->storm, 0);
-            return true;
-        }
-    }
-    if (wait) {
-        engine_hold(g, WORK_CASE,
-                    wait < GATHER_MAX_MS ? wait : GATHER_MAX_MS); /* others' as well */
-        if (!x->c.told && x->now + wait >= x->w->created + ENGINE_LATE_MS) {
-            (void)err_set(&x->why, ERR_THROTTLED, "the tenant's calls are used up for the moment");
-            x->why.retry_ms = wait;
-            not_read(x, ERR_THROTTLED); /* people hear of it in time */
-        } else {
-            give_back(g, x->w, wait);
-        }
-        return true;
-    }
-    k = calloc(1, sizeof *k);
-    if (k)
-        engine_claim_more(g, x->w, STORM_CASES_MAX - mine, k->work, &more);
-    if (!more) {
-        if (entered)
-            storm_leave(tenant->storm, 0);
-        free(k);
-        if (!mine)
-            return true;
-        if (!others(g))
-            return false;
-        gather_with_others(g, x->w);
-        return true;
-    }
-    k->g = g;
-    k->rt = x->rt;
-    for (; k->n < more; k->n++)
-        k->open[k->n] = open_case(&k->x[k->n], g, x->rt, &k->work[k->n]);
-    if (mine) {
-        k->x[k->n] = *x; /* which the caller closes */
-        k->open[k->n++] = true;
-    }
-    leave_to_others(k, tenant);
-    run_crowd(k, tenant, entered);
-    for (size_t i = 0; i < more; i++)
-        close_case(&k->x[i]);
-    if (mine)
-        x->facts_json = k->x[more].facts_json;
-    for (size_t i = 0; i < k->n; i++)
-        defender_reads_clear(&k->read[i].reads);
-    free(k);
-    return true;
-}
-
-/* Is it one of many, as far as anybody knows? */
-static bool is_crowded(struct expansion *x)
-{
-    struct runtime_tenant *tenant = runtime_tenant(x->rt, x->c.tenant);
-    int64_t n;
-
-    if (engine_is_crowded(x->g, WORK_CASE) || !tenant)
-        return true;
-    n = others(x->g);
-    if (n >= SEVERAL)
-        return true;
-    /* The last of many, perhaps: an alert without its machine would be a call in vain. */
-    return quota_pressure(tenant->quota) > SCARCE &&
-           (n || quota_wait_for(tenant->quota, false, CROWD_CALLS) > 0);
-}
-
 void expand_run(struct engine *g, struct work *w)
 {
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
     struct expansion x;
 
-    if (open_case(&x, g, rt, w) && !(is_new(&x) && is_crowded(&x) && gather(&x)))
-        run_one(&x);
-    close_case(&x);
+    if (expand_open(&x, g, rt, w) && !(expand_is_new(&x) && expand_with_others(&x)))
+        expand_one(&x);
+    expand_close(&x);
 }

@@ -129,10 +129,12 @@ const char *cli_config_file(const char *given);
  */
 int cli_load_config(const char *given, struct watch *files, struct config **ret);
 /**
- * Reads anew the file that in_force was read from, or, same_text, only those that it names. Every fault is an
- * event of the log, `config_fault`: the server runs, and its stderr is lines of JSON (contract.md section 7).
- * Returns as config_load, with how many faults there are in e.
+ * The same for the server. Every fault is an event of the log, `config_fault`: its stderr is lines of JSON
+ * (contract.md section 7). Returns as config_load, with how many faults there are in e; ERR_NOT_FOUND without a file.
  */
+enum err_code cli_start_config(const char *given, struct watch *files, struct config **ret,
+                               struct err *e);
+/** Likewise reads anew the file that in_force was read from, or, same_text, only those that it names. */
 enum err_code cli_reload_config(const struct config *in_force, bool same_text, struct watch *files,
                                 struct config **ret, struct err *e);
 /** One line per fault on stderr, and how many were not kept. */

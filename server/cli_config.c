@@ -10,7 +10,7 @@
 #include "config.h"
 #include "log.h"
 
-const char *cli_config_file(const char *given)
+static const char *find_file(const char *given, struct err *e)
 {
     static const char *const usual[] = {"/etc/cordon/cordon.yaml", "cordon.yaml"};
     const char *named = getenv("CORDON_CONFIG");
@@ -22,10 +22,21 @@ const char *cli_config_file(const char *given)
     for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++)
         if (access(usual[i], F_OK) == 0)
             return usual[i];
-    cli_error(
-        "there is no configuration: neither -c, $CORDON_CONFIG, %s nor ./%s; `cordon init` writes one",
-        usual[0], usual[1]);
+    err_set(e, ERR_NOT_FOUND,
+            "there is no configuration: neither -c, $CORDON_CONFIG, %s nor ./%s; `cordon init` "
+            "writes one",
+            usual[0], usual[1]);
     return NULL;
+}
+
+const char *cli_config_file(const char *given)
+{
+    struct err e;
+    const char *file = find_file(given, &e);
+
+    if (!file)
+        cli_error("%s", e.text);
+    return file;
 }
 
 void cli_show_faults(const struct yaml_faults *faults)
@@ -62,11 +73,40 @@ int cli_load_config(const char *given, struct watch *files, struct config **ret)
     return CLI_FAILED;
 }
 
+/* As events of the log. */
+static void log_faults(const struct yaml_faults *faults)
+{
+    AUTO(buf_clear) struct buf line = BUF_INIT(1024 * 1024);
+
+    for (const struct yaml_fault *x = faults->first; x; x = x->next) {
+        buf_reset(&line);
+        yaml_fault_write(&line, x);
+        log_event(LOG_ERROR, "config_fault", LOG_STR("why", buf_text(&line)));
+    }
+}
+
+enum err_code cli_start_config(const char *given, struct watch *files, struct config **ret,
+                               struct err *e)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    const char *file = find_file(given, e);
+    struct yaml_faults faults;
+    enum err_code code;
+
+    if (!arena)
+        return err_set(e, ERR_NOMEM, "configuration");
+    if (!file)
+        return e->code;
+    code = config_load_watched(file, NULL, files, arena, ret, &faults, e);
+    if (code == ERR_INVALID)
+        log_faults(&faults);
+    return code;
+}
+
 enum err_code cli_reload_config(const struct config *in_force, bool same_text, struct watch *files,
                                 struct config **ret, struct err *e)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
-    AUTO(buf_clear) struct buf line = BUF_INIT(1024 * 1024);
     struct yaml_faults faults;
     enum err_code code;
 
@@ -74,12 +114,7 @@ enum err_code cli_reload_config(const struct config *in_force, bool same_text, s
         return err_set(e, ERR_NOMEM, "configuration");
     code = same_text ? config_reread(in_force, NULL, files, arena, ret, &faults, e)
                      : config_load_watched(in_force->file, NULL, files, arena, ret, &faults, e);
-    if (code != ERR_INVALID)
-        return code;
-    for (const struct yaml_fault *x = faults.first; x; x = x->next) {
-        buf_reset(&line);
-        yaml_fault_write(&line, x);
-        log_event(LOG_ERROR, "config_fault", LOG_STR("why", buf_text(&line)));
-    }
+    if (code == ERR_INVALID)
+        log_faults(&faults);
     return code;
 }

@@ -577,14 +577,10 @@ int cmd_serve(int argc, char **argv)
 
     if (exit_code != CLI_GO_ON)
         return exit_code;
-    if (watch_new(&s.files, &e)) {
-        cli_error("%s", e.text);
-        return CLI_FAILED;
-    }
-    exit_code = cli_load_config(o.config, s.files, &s.config);
-    if (exit_code != CLI_GO_ON) {
+    if (watch_new(&s.files, &e) || cli_start_config(o.config, s.files, &s.config, &e)) {
+        log_event(LOG_ERROR, "cannot_start", LOG_ERR(&e));
         watch_free(s.files);
-        return exit_code;
+        return CLI_FAILED;
     }
     block_signals(&signals);
     allow_open_files();

@@ -196,7 +196,7 @@ static void serve(struct http_request *http, void *ctx)
 
 static enum http_next head(struct http_request *http, void *ctx, size_t *ret_body_max)
 {
-    static const char *const allow[][2] = {{"Allow", "GET"}, {NULL, NULL}};
+    static const char *const allow[][2] = {{"Allow", "GET, HEAD"}, {NULL, NULL}};
     struct status *s = ctx;
     struct arena *arena = http_arena(http);
     struct poll *p = arena ? arena_alloc(arena, sizeof *p) : NULL;
@@ -204,7 +204,7 @@ static enum http_next head(struct http_request *http, void *ctx, size_t *ret_bod
     enum err_code code;
 
     *ret_body_max = 1024; /* nobody reads it */
-    if (strcmp(http_method(http), "GET") != 0) {
+    if (strcmp(http_method(http), "GET") != 0 && strcmp(http_method(http), "HEAD") != 0) {
         http_reply_problem(http, 405, "This path is only for reading.", allow);
         return HTTP_ANSWERED;
     }

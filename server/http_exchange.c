@@ -57,12 +57,13 @@ void http_request_end(struct http_request *r)
         http_hold_end(p, HOLD_EXCHANGE, &s->sent);
 }
 
-void *http_on_request_line(void *cls, const char *target, struct MHD_Connection *conn)
+void *http_on_request_line(void *cls, const char *named, struct MHD_Connection *conn)
 {
     struct http_server *s = cls;
     struct peer *p = http_peer_of(conn);
     struct http_request *r = p ? &p->request : NULL;
-    size_t len = target ? strlen(target) : 0;
+    const char *target = named ? named : ""; /* no line names one: refused later */
+    size_t all = strlen(target), before = http_guard_authority(target, all), len = all - before;
     int64_t until = http_now_ms(s) + s->o.head_deadline_ms, watch;
     char *query;
 
@@ -75,11 +76,16 @@ void *http_on_request_line(void *cls, const char *target, struct MHD_Connection 
 
     r->stage = STAGE_LINE;
     r->target_len = len;
-    if (!http_grow(&r->target, &r->target_room, len + 2, 256))
+    r->authority = NULL;
+    if (!http_grow(&r->target, &r->target_room, all + 3, 256))
         return NULL; /* http_on_request then closes */
-    if (len)
-        memcpy(r->target, target, len);
+    memcpy(r->target, target + before, len);
     r->target[len] = r->target[len + 1] = '\0';
+    if (before) {
+        r->authority = r->target + len + 2;
+        memcpy(r->authority, target, before);
+        r->authority[before] = '\0';
+    }
     query = memchr(r->target, '?', len);
     r->query = query ? query + 1 : r->target + len; /* look_at_head cuts the path */
     return r;
@@ -141,9 +147,11 @@ static void look_at_head(struct http_request *r, const char *url, const char *me
     size_t head_len = info ? info->header_size : 0;
 
     r->method = method;
-    http_guard_line(&r->guard, method, r->target, r->target_len, version);
+    http_guard_line(&r->guard, method, r->authority, r->target, r->target_len, version);
     if (MHD_VERSION < 0x01000000) {
-        if (url != method + strlen(method) + 1 || version != url + r->target_len + 1)
+        const char *end = url + r->target_len + (r->authority ? strlen(r->authority) : 0);
+
+        if (url != method + strlen(method) + 1 || version != end + 1)
             http_guard_refuse(&r->guard, 400, "the request line is malformed");
         r->line_end = version + strlen("HTTP/1.1") + 2;
     }

@@ -125,12 +125,29 @@ static void check_path(struct http_guard *g, const char *path, size_t len)
     }
 }
 
-void http_guard_line(struct http_guard *g, const char *method, const char *target,
-                     size_t target_len, const char *version)
+size_t http_guard_authority(const char *target, size_t target_len)
+{
+    static const char *const schemes[] = {"http://", "https://"};
+
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        size_t at = strlen(schemes[i]), end = at;
+
+        if (target_len <= at || strncasecmp(target, schemes[i], at) != 0)
+            continue;
+        while (end < target_len && !strchr("/?#", target[end]))
+            end++;
+        return end > at ? end : 0;
+    }
+    return 0;
+}
+
+void http_guard_line(struct http_guard *g, const char *method, const char *authority,
+                     const char *target, size_t target_len, const char *version)
 {
     const char *query;
 
     memset(g, 0, sizeof *g);
+    g->authority = authority;
     g->is_1_0 = strcmp(version, "HTTP/1.0") == 0;
     g->is_post = strcmp(method, "POST") == 0;
     if (!g->is_1_0 && strcmp(version, "HTTP/1.1") != 0)
@@ -198,6 +215,8 @@ void http_guard_header(struct http_guard *g, const char *name, size_t name_len, 
             http_guard_refuse(g, 400, "Host is given twice");
         if (!all_are(HOST, value, value_len))
             http_guard_refuse(g, 400, "Host is malformed");
+        if (g->authority && !is(strstr(g->authority, "//") + 2, value, value_len))
+            http_guard_refuse(g, 400, "Host is not what the request target says");
         break;
     case sizeof "Expect" - 1:
         if (!is("Expect", name, name_len))

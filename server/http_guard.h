@@ -29,12 +29,17 @@ struct http_guard {
     bool chunked;          /* Transfer-Encoding: chunked was given */
     bool expects_continue; /* Expect: 100-continue was given, and the version knows it */
     bool is_1_0, is_post;
+    const char *authority; /* of a target in absolute form; what the caller gave, and keeps */
     unsigned hosts, lengths, encodings, headers;
 };
 
-/** Forgets everything and looks at the request line. target: as sent, with the query. */
-void http_guard_line(struct http_guard *g, const char *method, const char *target,
-                     size_t target_len, const char *version);
+/** Bytes of "http://authority" in front of the path of a target in absolute form, which a server has to take (RFC 9112
+ *  section 3.2.2); 0 for any other. */
+size_t http_guard_authority(const char *target, size_t target_len);
+/** Forgets everything and looks at the request line. target: as sent, with the query, but without what
+ *  http_guard_authority found: authority, NULL for nothing. It has to be what Host says. */
+void http_guard_line(struct http_guard *g, const char *method, const char *authority,
+                     const char *target, size_t target_len, const char *version);
 /** Looks at one header. value: without the blanks around it. */
 void http_guard_header(struct http_guard *g, const char *name, size_t name_len, const char *value,
                        size_t value_len);

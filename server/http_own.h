@@ -95,8 +95,10 @@ struct http_request {
 
     struct http_guard guard;
     const char *method;
-    char *target; /* path NUL query NUL, as sent */
-    size_t target_len, target_room;
+    char *target;      /* path NUL query NUL, as sent; behind it: */
+    char *authority;   /* "http://host" of a target in absolute form; else NULL */
+    size_t target_len; /* of path and query */
+    size_t target_room;
     const char *query;
     const char *line_end; /* where the headers must begin; see look_at_head */
     int64_t received_ms;

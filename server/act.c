@@ -115,7 +115,7 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
             n.facts = &facts;
         code = notice_put(tx, g, rt, arena, &n, now, e);
     } else if (c->isolation || n.kind == NOTICE_NOT_ISOLATED) {
-        code = channels_settle(tx, g, rt, arena, &n, now, e);
+        code = channels_settle(tx, g, rt, arena, &n, NULL, now, e);
     }
     return code || c->state == CASE_DROPPED ? code : go_on(tx, arena, c, now, e);
 }

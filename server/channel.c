@@ -224,15 +224,25 @@ static enum err_code tell_desk(struct db_tx *tx, struct engine *g, struct runtim
     return helpdesk_put(tx, g, rt, arena, n, to, n_to, first, last, now, e);
 }
 
+static bool is_way_of(const char *channel, const char *webhook)
+{
+    const size_t prefix = strlen(CONFIG_WEBHOOK_WAY);
+
+    return strncmp(channel, CONFIG_WEBHOOK_WAY, prefix) == 0 &&
+           strcmp(channel + prefix, webhook) == 0;
+}
+
+/* only: as of channels_settle. */
 static enum err_code tell_all(struct db_tx *tx, struct engine *g, struct runtime *rt,
                               struct arena *arena, const struct notice *n, const struct channels *c,
-                              int64_t now, struct err *e)
+                              const char *only, int64_t now, struct err *e)
 {
     enum err_code code = ERR_OK;
 
     for (size_t i = 0; i < c->n && !code; i++)
-        code = tell_webhook(tx, g, rt, arena, n, c->webhooks[i], now, e);
-    if (!code && c->desk)
+        if (!only || is_way_of(only, c->webhooks[i]))
+            code = tell_webhook(tx, g, rt, arena, n, c->webhooks[i], now, e);
+    if (!code && c->desk && (!only || strcmp(only, HELPDESK_CHANNEL) == 0))
         code = tell_desk(tx, g, rt, arena, n, c->desk, c->n_desk, now, e);
     return code;
 }
@@ -265,7 +275,7 @@ enum err_code channels_tell(struct db_tx *tx, struct engine *g, struct runtime *
 
     *ret_enough = false;
     if (!code)
-        code = tell_all(tx, g, rt, arena, n, &c, now, e);
+        code = tell_all(tx, g, rt, arena, n, &c, NULL, now, e);
     if (code || !c.n)
         return code;
     code = notice_thread(tx, arena, n->c->id, "", &thread, e);
@@ -275,8 +285,8 @@ enum err_code channels_tell(struct db_tx *tx, struct engine *g, struct runtime *
 }
 
 enum err_code channels_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
-                              struct arena *arena, const struct notice *n, int64_t now,
-                              struct err *e)
+                              struct arena *arena, const struct notice *n, const char *only,
+                              int64_t now, struct err *e)
 {
     AUTO(json_freep) struct json *doc = NULL;
     struct notice mine = *n;
@@ -289,5 +299,5 @@ enum err_code channels_settle(struct db_tx *tx, struct engine *g, struct runtime
     if (!mine.facts && n->c->facts && !json_parse(n->c->facts, strlen(n->c->facts), &doc, NULL) &&
         !facts_read(doc, &facts, NULL))
         mine.facts = &facts;
-    return tell_all(tx, g, rt, arena, &mine, &c, now, e);
+    return tell_all(tx, g, rt, arena, &mine, &c, only, now, e);
 }

@@ -223,7 +223,7 @@ static void read_webhook(const struct settings_reader *r, const struct yaml_node
 
     settings_read(r, map, name, webhook_table, w);
     w->name = map->key->text;
-    w->way = arena_fmt(r->arena, "webhook:%s", w->name);
+    w->way = arena_fmt(r->arena, CONFIG_WEBHOOK_WAY "%s", w->name);
     if (map->kind != YAML_MAP)
         return;
     if (has_url == has_file)

@@ -24,6 +24,9 @@ enum config_webhook_template {
     CONFIG_TEMPLATE_SLACK
 };
 
+/* A webhook's way: this and its name. */
+#define CONFIG_WEBHOOK_WAY "webhook:"
+
 struct config_webhook {
     const char *name;           /* the key under webhooks: */
     const char *way;            /* "webhook:NAME", as in /readyz, metrics and the store */

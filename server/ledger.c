@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "channel.h"
 #include "deed.h"
 #include "log.h"
 #include "lookout.h"
@@ -99,6 +100,26 @@ static enum err_code tell_joined(struct db_tx *tx, const struct ledger_turn *t,
     return code;
 }
 
+/* And so have their channels. */
+static enum err_code tell_joined_channels(struct db_tx *tx, const struct ledger_turn *t,
+                                          const struct isolation_record *r, const char *why,
+                                          struct err *e)
+{
+    struct notice_joined *list;
+    size_t count = 0;
+    enum err_code code = notice_joined_channels(tx, t->arena, r->id, r->case_id, &list, &count, e);
+
+    for (size_t i = 0; i < count && !code; i++) {
+        struct case_record c;
+        const struct notice n = {.kind = NOTICE_RELEASED, .why = why, .c = &c, .isolation = r};
+
+        code = case_load(tx, t->arena, list[i].case_id, &c, e);
+        if (!code)
+            code = channels_settle(tx, t->g, t->rt, t->arena, &n, list[i].address, t->now, e);
+    }
+    return code;
+}
+
 enum err_code ledger_tell(struct db_tx *tx, const struct ledger_turn *t,
                           const struct isolation_record *r, enum notice_kind kind, const char *why,
                           const char *body, struct err *e)
@@ -118,7 +139,11 @@ enum err_code ledger_tell(struct db_tx *tx, const struct ledger_turn *t,
         !facts_read(doc, &facts, NULL))
         n.facts = &facts;
     code = notice_put(tx, t->g, t->rt, t->arena, &n, t->now, e);
-    return code || kind != NOTICE_RELEASED ? code : tell_joined(tx, t, r, why, e);
+    if (!code && kind == NOTICE_RELEASED)
+        code = tell_joined(tx, t, r, why, e);
+    if (!code && kind == NOTICE_RELEASED)
+        code = tell_joined_channels(tx, t, r, why, e);
+    return code;
 }
 
 bool ledger_is_free(const struct isolation_record *r, const struct defender_reads *look)

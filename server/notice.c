@@ -335,7 +335,8 @@ static enum err_code sent_fn(struct db_tx *tx, void *arg, struct err *e)
 
 static bool is_post(const struct sending *s)
 {
-    return s->n.channel && strncmp(s->n.channel, "webhook:", 8) == 0;
+    return s->n.channel &&
+           strncmp(s->n.channel, CONFIG_WEBHOOK_WAY, strlen(CONFIG_WEBHOOK_WAY)) == 0;
 }
 
 static void log_fates(const struct sending *s)
@@ -404,7 +405,7 @@ static void send_it(struct sending *s, struct runtime *rt)
     log_fates(s);
     for (size_t i = 0; i < s->count; i++)
         if (is_post(s))
-            metrics_add(s->g->metrics, METRIC_POSTS, 1, s->n.channel + strlen("webhook:"),
+            metrics_add(s->g->metrics, METRIC_POSTS, 1, s->n.channel + strlen(CONFIG_WEBHOOK_WAY),
                         mail_fate_name(s->results[i].fate));
         else
             metrics_add(s->g->metrics, METRIC_MAILS, 1, mail_fate_name(s->results[i].fate), NULL);

@@ -79,6 +79,10 @@ struct notice_joined {
  *  of those cases, by case. */
 enum err_code notice_joined(struct db_tx *tx, struct arena *a, int64_t isolation, int64_t but,
                             struct notice_joined **ret, size_t *ret_count, struct err *e);
+/** The same for channels: address is the channel's name in the store. */
+enum err_code notice_joined_channels(struct db_tx *tx, struct arena *a, int64_t isolation,
+                                     int64_t but, struct notice_joined **ret, size_t *ret_count,
+                                     struct err *e);
 /** The last notice about something of cordon's own; kind NULL: of any kind. Both 0: there is none. */
 enum err_code notice_last(struct db_tx *tx, const char *about, const char *kind, int64_t *ret_id,
                           int64_t *ret_created, struct err *e);

@@ -137,7 +137,8 @@ static enum err_code tell(struct db_tx *tx, struct engine *g, struct runtime *rt
         {"Failing since", clock_format(r->failing, since)},
         {"Last failure", r->why},
     };
-    bool others = strncmp(r->name, "webhook:", 8) == 0 || rt->config->mail.n_ways > 1;
+    bool others = strncmp(r->name, CONFIG_WEBHOOK_WAY, strlen(CONFIG_WEBHOOK_WAY)) == 0 ||
+                  rt->config->mail.n_ways > 1;
     struct notice_system n = {
         .about = arena_fmt(arena, "way:%s", r->name),
         .kind = back ? "way_works" : "way_fails",

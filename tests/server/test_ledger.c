@@ -16,7 +16,7 @@
     "isolate: {release_after: 8h}, email: {}]}\n  - {name: tell, do: [email: {}]}\n"
 
 /* A machine that Defender says is isolated, told about; what is said next is the test's. */
-static int64_t isolated(struct rig *r)
+static int64_t isolated_and_told(struct rig *r, const char *told)
 {
     int64_t id;
 
@@ -29,9 +29,14 @@ static int64_t isolated(struct rig *r)
     (void)rig_work(r);
     rig_pass(r, 2 * SECOND_MS, SECOND_MS);
     assert_int_equal(rig_isolation(r).state, ISOLATION_ISOLATED);
-    assert_string_equal(rig_told(r, id), "requested isolated");
+    assert_string_equal(rig_told(r, id), told);
     rig_afresh(r);
     return id;
+}
+
+static int64_t isolated(struct rig *r)
+{
+    return isolated_and_told(r, "requested isolated");
 }
 
 static enum err_code release(struct rig *r, const char *machine, struct err *e)
@@ -528,6 +533,37 @@ static void test_ledger__all_who_heard_of_the_isolation_hear_of_the_release(void
     assert_true(was_written(&r, first, "released", "soc@contoso.example"));
     assert_true(was_written(&r, second, "released", "others@x.example"));
     assert_false(was_written(&r, second, "released", "soc@contoso.example")); /* once is enough */
+    rig_close(&r);
+}
+
+/* And so of their channels, which know no more than what they are posted. */
+static void test_ledger__all_channels_that_heard_of_the_isolation_hear_of_the_release(void **state)
+{
+    struct rig r;
+    struct err e = {0};
+    int64_t first, second;
+
+    (void)state;
+    rig_open(&r, "webhooks:\n  chat: {url: 'https://chat.example/1', template: teams}\n"
+                 "  others: {url: 'https://others.example/1', template: teams}\n"
+                 "rules:\n  - {name: others, when: {alert.title: Another}, do: [isolate: {},"
+                 " webhook: {to: others}, webhook: {to: chat}]}\n"
+                 "  - {name: contain, do: [isolate: {}, webhook: {to: chat}, email: {}]}\n");
+    first = isolated_and_told(&r, "requested requested isolated isolated");
+    two_alerts(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    second = rig_push(&r, SECOND_ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_true(was_written(&r, first, "isolated", "webhook:chat"));
+    assert_true(was_written(&r, second, "isolated", "webhook:others"));
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+    assert_int_equal(release(&r, MACHINE, &e), ERR_OK);
+    rig_pass(&r, 20 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_true(was_written(&r, first, "released", "webhook:chat"));
+    assert_true(was_written(&r, second, "released", "webhook:others"));
+    assert_false(was_written(&r, second, "released", "webhook:chat")); /* once is enough */
     rig_close(&r);
 }
 
@@ -1085,6 +1121,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_release_that_a_new_alert_finds_is_told),
         cmocka_unit_test(test_ledger__the_end_of_what_a_dropped_case_asked_for_is_told),
         cmocka_unit_test(test_ledger__all_who_heard_of_the_isolation_hear_of_the_release),
+        cmocka_unit_test(test_ledger__all_channels_that_heard_of_the_isolation_hear_of_the_release),
         cmocka_unit_test(test_ledger__what_an_answer_to_the_release_means),
         cmocka_unit_test(test_ledger__a_lost_release_is_looked_for_and_not_sent_again),
         cmocka_unit_test(test_ledger__a_lost_release_rests_though_its_record_failed_once),

@@ -108,23 +108,6 @@ static void run_says(struct house *h, const char *name, bool dry, const char *sa
         fail_msg("%s: %s", name, out);
 }
 
-static struct json *wait_cases(struct house *h, size_t count)
-{
-    int64_t deadline = house_now_ms() + SOON;
-
-    for (;;) {
-        struct json *list = house_get(h, "/api/cases?limit=500");
-        size_t n = json_count(json_get(list, "cases"));
-
-        if (n >= count || house_now_ms() > deadline) {
-            assert_int_equal(n, count);
-            return list;
-        }
-        json_free(list);
-        (void)usleep(20000); /* between two looks */
-    }
-}
-
 #define MAILED                                                                                     \
     "hunts:\n  - {name: tools, tenant: contoso, " NEVER                                            \
     ", look_back: 2d, query: 'DeviceProcessEvents | take 5', "                                     \
@@ -270,7 +253,8 @@ static void test_hunts__fifty_devices_under_a_limit_are_fifty_pushes(void **stat
     run_says(h, "tools", false, "100 rows, 100 of them new; cases made: 50");
     {
         AUTO(json_freep)
-        struct json *list = wait_cases(h, 50), *then = sim_wait_isolated(h->sim, 10, SOON);
+        struct json *list = house_wait_cases(h, 50, SOON),
+                    *then = sim_wait_isolated(h->sim, 10, SOON);
 
         JSON_EACH (c, json_get(list, "cases"))
             assert_string_equal(json_get_string(c, "source"), "hunt:tools");
@@ -320,7 +304,8 @@ static void test_hunts__an_event_becomes_an_alert_and_a_case(void **state)
     run_says(h, "tools", false, "2 rows, 2 of them new; cases made: 2");
     {
         AUTO(json_freep)
-        struct json *list = wait_cases(h, 2), *then = sim_wait_isolated(h->sim, 2, SOON);
+        struct json *list = house_wait_cases(h, 2, SOON),
+                    *then = sim_wait_isolated(h->sim, 2, SOON);
         AUTO(json_freep) struct json *mails = sim_wait_mails(h->sim, 5, SOON);
         bool found = false;
 

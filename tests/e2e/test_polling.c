@@ -46,24 +46,6 @@ static const char *when(int64_t ms, const char *fraction, char out[64])
     return out;
 }
 
-/* Waits until there are count cases; returns the list. */
-static struct json *wait_cases(struct house *h, size_t count)
-{
-    int64_t deadline = house_now_ms() + SOON;
-
-    for (;;) {
-        struct json *list = house_get(h, "/api/cases?limit=500");
-        size_t n = json_count(json_get(list, "cases"));
-
-        if (n >= count || house_now_ms() > deadline) {
-            assert_int_equal(n, count);
-            return list;
-        }
-        json_free(list);
-        (void)usleep(20000); /* between two looks */
-    }
-}
-
 /* So many polls were answered since the process began. */
 static void wait_polls(struct house *h, int64_t count)
 {
@@ -84,7 +66,7 @@ static void test_polling__needs_no_sender(void **state)
     house_cordon_start(h);
     {
         AUTO(json_freep) struct json *state_then = sim_wait_isolated(h->sim, 1, SOON);
-        AUTO(json_freep) struct json *list = wait_cases(h, 1);
+        AUTO(json_freep) struct json *list = house_wait_cases(h, 1, SOON);
         const struct json *c = json_first(json_get(list, "cases"));
         AUTO(json_freep) struct json *mails = sim_wait_mails(h->sim, 2, SOON);
 
@@ -107,7 +89,7 @@ static void test_polling__what_is_pushed_too_is_handled_once(void **state)
     json_free(house_push(h, "da1_-1", MACHINE, 0)); /* 202, or 200 when a poll was first */
     add_alert(h, "da2_-1", "Low", "");
     {
-        AUTO(json_freep) struct json *list = wait_cases(h, 2); /* da2 by polling */
+        AUTO(json_freep) struct json *list = house_wait_cases(h, 2, SOON); /* da2 by polling */
         AUTO(json_freep) struct json *again = house_push(h, "da2_-1", MACHINE, 200);
 
         assert_string_equal(json_get_string(again, "status"), "duplicate");
@@ -115,7 +97,7 @@ static void test_polling__what_is_pushed_too_is_handled_once(void **state)
     }
     wait_polls(h, 3);
     {
-        AUTO(json_freep) struct json *list = wait_cases(h, 2);
+        AUTO(json_freep) struct json *list = house_wait_cases(h, 2, SOON);
     }
     house_wait_quiet(h, SOON);
     assert_int_equal(sim_state(h->sim, "isolate_posts"), 1);
@@ -144,7 +126,7 @@ static void test_polling__a_gap_is_filled_and_history_is_not_touched(void **stat
     sim_tell(h->sim, "/alerts", more);
     house_cordon_start(h);
     {
-        AUTO(json_freep) struct json *list = wait_cases(h, 2);
+        AUTO(json_freep) struct json *list = house_wait_cases(h, 2, SOON);
 
         JSON_EACH (c, json_get(list, "cases"))
             assert_string_not_equal(json_get_string(c, "alert_id"), "da0_-1");
@@ -177,13 +159,13 @@ static void test_polling__misses_none_at_the_edge(void **state)
     add_alert(h, "da20_-1", "Low", more);
     house_cordon_start(h);
     {
-        AUTO(json_freep) struct json *list = wait_cases(h, 6);
+        AUTO(json_freep) struct json *list = house_wait_cases(h, 6, SOON);
     }
     (void)snprintf(more, sizeof more, ",\"alertCreationTime\":\"%s\",\"lastUpdateTime\":\"%s\"",
                    when(-2 * MINUTE_MS, "", time), time); /* older than the watermark */
     add_alert(h, "da30_-1", "Low", more);
     {
-        AUTO(json_freep) struct json *list = wait_cases(h, 7);
+        AUTO(json_freep) struct json *list = house_wait_cases(h, 7, SOON);
     }
     house_stop(h);
 }
@@ -197,7 +179,7 @@ static void test_polling__may_be_told_to_notify_only(void **state)
     add_alert(h, "da1_-1", "High", "");
     house_cordon_start(h);
     {
-        AUTO(json_freep) struct json *list = wait_cases(h, 1);
+        AUTO(json_freep) struct json *list = house_wait_cases(h, 1, SOON);
     }
     house_wait_quiet(h, SOON);
     assert_int_equal(sim_state(h->sim, "isolate_posts"), 0);
@@ -216,7 +198,7 @@ static void test_polling__a_failure_is_tried_again(void **state)
     add_alert(h, "da1_-1", "Low", "");
     house_cordon_start(h);
     {
-        AUTO(json_freep) struct json *list = wait_cases(h, 1);
+        AUTO(json_freep) struct json *list = house_wait_cases(h, 1, SOON);
     }
     assert_true(house_metric(h, "cordon_polls_total{tenant=\"contoso\",outcome=\"again\"}") == 2);
     assert_true(house_metric(h, "cordon_polls_total{tenant=\"contoso\",outcome=\"ok\"}") >= 1);

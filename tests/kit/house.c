@@ -584,6 +584,23 @@ struct json *house_wait_case(struct house *h, const struct json *answer, const c
     }
 }
 
+struct json *house_wait_cases(struct house *h, size_t count, int64_t timeout_ms)
+{
+    int64_t deadline = house_now_ms() + sim_patience(timeout_ms);
+
+    for (;;) {
+        struct json *list = house_get(h, "/api/cases?limit=500");
+        size_t n = json_count(json_get(list, "cases"));
+
+        if (n >= count || house_now_ms() > deadline) {
+            assert_int_equal(n, count);
+            return list;
+        }
+        json_free(list);
+        (void)usleep(20000); /* between two looks */
+    }
+}
+
 void house_wait_quiet(struct house *h, int64_t timeout_ms)
 {
     static const char *const open[] = {"received", "expanding", "deciding", "acting", "waiting"};

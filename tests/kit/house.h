@@ -104,6 +104,8 @@ int house_order(struct house *h, const char *path, const char *body);
 /** Waits until the case of an answer's first id has a state; returns the whole case. */
 struct json *house_wait_case(struct house *h, const struct json *answer, const char *state,
                              int64_t timeout_ms);
+/** Waits until there are so many cases, at most 500; the list. */
+struct json *house_wait_cases(struct house *h, size_t count, int64_t timeout_ms);
 /** Waits until one question is open, and over so many cases; its id in out. */
 void house_wait_question(struct house *h, int64_t count, char out[20]);
 /** Calls of Defender's API so far, but for the look at what others isolated, which every server takes by itself. */

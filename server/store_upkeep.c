@@ -7,6 +7,7 @@
 
 #include "id.h"
 #include "store_rows.h"
+#include "store_work.h"
 
 struct forgetting {
     int64_t before, max, count;
@@ -43,6 +44,13 @@ struct sweep {
     struct forgotten count;
 };
 
+/* Whose isolations the ledger still has work with: open ones, and machines that were absent and are looked out for
+ * (lookout.h), which begins the cases anew and tells people in their threads. */
+#define WATCHED_CASES                                                                              \
+    "SELECT isolations.case_id FROM work JOIN isolations ON isolations.id = work.id"               \
+    " WHERE work.kind = 6"
+_Static_assert(WORK_LEDGER == 6, "WATCHED_CASES");
+
 /* Yields ids: older than the first, over since the second. work has no rows of other kinds by these ids. */
 #define OLD_CASES                                                                                  \
     "SELECT id FROM cases WHERE id < $1 AND updated < $2"                                          \
@@ -50,6 +58,8 @@ struct sweep {
     " AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = cases.id)"                                \
     " AND NOT EXISTS (SELECT 1 FROM isolations WHERE isolations.id = cases.isolation"              \
     " AND isolations.state IN ('requested', 'pending', 'isolated', 'releasing'))"                  \
+    " AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = cases.isolation)"                         \
+    " AND id NOT IN (" WATCHED_CASES ")"                                                           \
     " AND NOT EXISTS (SELECT 1 FROM actions WHERE actions.case_id = cases.id"                      \
     " AND actions.state IN ('requested', 'pending'))"                                              \
     " AND NOT EXISTS (SELECT 1 FROM notices WHERE notices.case_id = cases.id"                      \

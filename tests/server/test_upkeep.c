@@ -16,6 +16,7 @@
 #include "kit/hands.h"
 #include "store_deliveries.h"
 #include "store_upkeep.h"
+#include "store_work.h"
 #include "upkeep.h"
 
 #define DELIVERIES 1050 /* of several transactions, the last of which is not full */
@@ -287,6 +288,42 @@ static void test_upkeep__forgets_cases_that_were_over_long_ago(void **state)
     assert_int_equal(n.cases, 1);
 }
 
+/* An absent machine that cordon looks out for, a month after Defender gave up: when it is seen the cases are judged
+ * anew, and what else comes of it is told in the thread of the isolation's own, which may have been tried again since. */
+static void test_upkeep__keeps_the_cases_of_a_machine_that_is_looked_out_for(void **state)
+{
+    struct shelf *f = *state;
+    struct forgotten n = {0};
+    struct err e = {0};
+    int64_t made = now_of(f) - OLD, isolation = id_of_time(made), joined = isolation + 1,
+            own = isolation + 2, other = isolation + 3;
+
+    put(f,
+        "INSERT INTO isolations (id, case_id, updated, state, tenant, machine_id, type, comment, adopted,"
+        " posted, requested, confirmed, released, lapsed)"
+        " VALUES ($1, $2, $3, $4, 'contoso', 'm', 'full', '', 0, 1, 1, 0, 0, 1)",
+        isolation, own, made, "failed");
+    put(f,
+        "INSERT INTO work (id, kind, due, owner, created, priority, attempts, fence)"
+        " VALUES ($1, $2, $3, $4, 0, 1, 0, 0)",
+        isolation, WORK_LEDGER, now_of(f), NULL);
+    for (int64_t id = joined; id <= other; id++)
+        put(f,
+            "INSERT INTO cases (id, created, updated, state, tenant, alert_id, source, delivery)"
+            " VALUES ($1, $2, $3, $4, 'contoso', $1, 'relay', 1)",
+            id, made, made, "done");
+    put(f, "UPDATE cases SET isolation = $1 WHERE id = $2 AND $3 = 0 AND $4 = ''", isolation,
+        joined, 0, "");
+    assert_int_equal(store_forget_cases(f->s, KEEP, 100, &n, &e), ERR_OK);
+    assert_int_equal(ask(f, "SELECT count(*) FROM cases WHERE id = $1", other), 0);
+    assert_int_equal(ask(f, "SELECT count(*) FROM cases WHERE id = $1", joined), 1);
+    assert_int_equal(ask(f, "SELECT count(*) FROM cases WHERE id = $1", own), 1);
+    put(f, "DELETE FROM work WHERE id = $1 AND $2 = 0 AND $3 = 0 AND $4 = ''", isolation, 0, 0, "");
+    assert_int_equal(store_forget_cases(f->s, KEEP, 100, &n, &e), ERR_OK);
+    assert_int_equal(n.cases, 2);
+    assert_int_equal(n.isolations, 1);
+}
+
 /* Over of late, over long ago with a case of it left, open; and the one that is forgotten. */
 static void test_upkeep__forgets_questions_of_which_no_case_is_left(void **state)
 {
@@ -512,6 +549,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         T(test_upkeep__forgets_all_that_is_old_and_nothing_else),
         T(test_upkeep__forgets_cases_that_were_over_long_ago),
+        T(test_upkeep__keeps_the_cases_of_a_machine_that_is_looked_out_for),
         T(test_upkeep__forgets_questions_of_which_no_case_is_left),
         T(test_upkeep__forgets_what_the_brakes_count_no_more),
         T(test_upkeep__catches_up_by_itself_and_only_as_far_as_it_is_told),

@@ -5,7 +5,8 @@
  * ones, are listed again, and the key of their case says that they are known.
  *
  * An old alert changes when somebody closes it; that makes no case. Only those do that were made after
- * polling began for the tenant, less the overlap.
+ * polling began for the tenant, less the overlap, and so lately that their cases, had they been over at once, would
+ * not be forgotten yet (retention).
  */
 #include "polling.h"
 
@@ -70,10 +71,12 @@ struct making {
     int64_t made;
 };
 
-/* Made after polling began, or nobody knows. */
+/* Made after polling began, and what it had led to would still be known; or nobody knows when it was made. */
 static bool is_news(const struct polling *p, const struct defender_change *c)
 {
-    return !c->created_ms || c->created_ms >= p->row.since;
+    int64_t known_since = p->now - p->rt->config->retention_ms + OVERLAP_MS;
+
+    return !c->created_ms || (c->created_ms >= p->row.since && c->created_ms >= known_since);
 }
 
 static enum err_code make_fn(struct db_tx *tx, void *arg, struct err *e)

@@ -2,6 +2,7 @@
 #include "engine_kit.h"
 
 #include "polling.h"
+#include "store_upkeep.h"
 
 #define CHANGED "/api/alerts?"
 
@@ -47,9 +48,77 @@ static void test_polling__a_full_store_is_not_filled_further(void **state)
     rig_close(&r);
 }
 
+static enum err_code send_all(struct db_tx *tx, void *arg, struct err *e)
+{
+    const int64_t *now = arg;
+    enum err_code code =
+        db_run(tx, e, NULL, "UPDATE notices SET state = 'sent', ended = $1", "i", *now);
+
+    return code
+               ? code
+               : db_run(tx, e, NULL, "DELETE FROM work WHERE kind = $1", "i", (int64_t)WORK_NOTICE);
+}
+
+/* What Defender lists: the alert, made at one time and changed at another. */
+static void list_alert(struct rig *r, int64_t created, int64_t changed)
+{
+    char made[CLOCK_TEXT_SIZE], at[CLOCK_TEXT_SIZE];
+
+    rig_afresh(r);
+    rig_says(r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(r, "POST", ISOLATE, 0, 201, ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Failed", "null", "11:12"));
+    rig_says(r, "GET", CHANGED, 0, 200,
+             arena_fmt(r->arena,
+                       "{\"value\":[{\"id\":\"" ALERT
+                       "\",\"severity\":\"High\",\"alertCreationTime\":"
+                       "\"%s\",\"lastUpdateTime\":\"%s\"}]}",
+                       clock_format(created, made), clock_format(changed, at)));
+}
+
+/* Somebody closes an alert after its case was forgotten: that is no new alert, and nothing is isolated for it again. */
+static void test_polling__an_alert_whose_case_was_forgotten_is_no_news(void **state)
+{
+    struct forgotten n = {0};
+    struct rig r;
+    int64_t made, now;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\nretention: 7d\n");
+    hands_turn(&r.hands,
+               clock_wall_ms(clock_system()) - clock_wall_ms(&r.hands.clock)); /* ids are */
+    made = clock_wall_ms(&r.hands.clock);
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    list_alert(&r, made, made);
+    assert_true(poll_once(&r));
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    rig_pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+    now = clock_wall_ms(&r.hands.clock);
+    assert_int_equal(db_write(r.store->db, send_all, &now, NULL), ERR_OK);
+    hands_turn(&r.hands, 8 * DAY_MS);
+    assert_int_equal(store_forget_cases(r.store, 7 * DAY_MS, 20, &n, NULL), ERR_OK);
+    assert_int_equal(n.cases, 1);
+    now = clock_wall_ms(&r.hands.clock);
+    list_alert(&r, made, now);
+    assert_true(poll_once(&r));
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "GET", CHANGED), 1);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    list_alert(&r, now, now); /* but what is new is */
+    hands_turn(&r.hands, MINUTE_MS);
+    assert_true(poll_once(&r));
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_polling__an_alert_whose_case_was_forgotten_is_no_news),
         cmocka_unit_test(test_polling__a_full_store_is_not_filled_further),
     };
 

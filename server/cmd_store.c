@@ -20,9 +20,14 @@ static const struct cli_option options[] = {
     {.name = NULL},
 };
 
+/* Where it is, and its password (NULL: none). */
+struct place {
+    const char *url, *password;
+};
+
 /* Reads the options, and of the configuration where the store is. */
 static int begin(int argc, char **argv, const struct cli_command *command, struct arena *a,
-                 const char **ret_url, struct cli_words *words)
+                 struct place *ret, struct cli_words *words)
 {
     struct options o = {0};
     int code = cli_parse(argc, argv, command, &o, words);
@@ -36,13 +41,18 @@ static int begin(int argc, char **argv, const struct cli_command *command, struc
     file = cli_config_file(o.config);
     if (!file || !a)
         return CLI_FAILED;
-    peeked = config_peek_store(file, NULL, a, ret_url, &faults, &e);
+    peeked = config_peek_store(file, NULL, a, &ret->url, &ret->password, &faults, &e);
     if (!peeked)
         return CLI_GO_ON;
     if (peeked == ERR_INVALID)
         cli_show_faults(&faults);
     cli_error("%s", e.text);
     return CLI_FAILED;
+}
+
+static enum err_code open_to_read(const struct place *at, struct store **ret, struct err *e)
+{
+    return store_open_as(at->url, at->password, true, clock_system(), ret, e);
 }
 
 /* ---- check ------------------------------------------------------------------------------------ */
@@ -67,14 +77,14 @@ static int store_check_command(int argc, char **argv)
     };
     AUTO(arena_freep) struct arena *a = arena_new(0);
     AUTO(store_freep) struct store *s = NULL;
-    const char *url = NULL;
+    struct place at = {0};
     struct err e = {0};
     size_t found = 0;
-    int code = begin(argc, argv, &command, a, &url, NULL);
+    int code = begin(argc, argv, &command, a, &at, NULL);
 
     if (code != CLI_GO_ON)
         return code;
-    if (store_open(url, true, clock_system(), &s, &e) || store_check(s, show_finding, &found, &e)) {
+    if (open_to_read(&at, &s, &e) || store_check(s, show_finding, &found, &e)) {
         cli_error("%s", e.text);
         return CLI_FAILED;
     }
@@ -83,7 +93,7 @@ static int store_check_command(int argc, char **argv)
                   "`cordon store restore FILE`");
         return CLI_FAILED;
     }
-    (void)printf("%s: sound\n", url);
+    (void)printf("%s: sound\n", at.url);
     return CLI_DONE;
 }
 
@@ -104,15 +114,15 @@ static int store_backup_command(int argc, char **argv)
     };
     AUTO(arena_freep) struct arena *a = arena_new(0);
     AUTO(store_freep) struct store *s = NULL;
-    const char *url = NULL;
+    struct place at = {0};
     struct cli_words words;
     struct stat st = {0};
     struct err e = {0};
-    int code = begin(argc, argv, &command, a, &url, &words);
+    int code = begin(argc, argv, &command, a, &at, &words);
 
     if (code != CLI_GO_ON)
         return code;
-    if (store_open(url, true, clock_system(), &s, &e) || store_backup(s, words.items[0], &e)) {
+    if (open_to_read(&at, &s, &e) || store_backup(s, words.items[0], &e)) {
         cli_error("%s", e.text);
         return CLI_FAILED;
     }
@@ -140,18 +150,18 @@ static int store_restore_command(int argc, char **argv)
     };
     AUTO(arena_freep) struct arena *a = arena_new(0);
     AUTO(auto_free) char *aside = NULL;
-    const char *url = NULL;
+    struct place at = {0};
     struct cli_words words;
     struct err e = {0};
-    int code = begin(argc, argv, &command, a, &url, &words);
+    int code = begin(argc, argv, &command, a, &at, &words);
 
     if (code != CLI_GO_ON)
         return code;
-    if (store_restore(url, words.items[0], &aside, &e)) {
+    if (store_restore(at.url, words.items[0], &aside, &e)) {
         cli_error("%s", e.text);
         return CLI_FAILED;
     }
-    (void)printf("%s: restored from %s\n", url, words.items[0]);
+    (void)printf("%s: restored from %s\n", at.url, words.items[0]);
     if (aside)
         (void)printf("what stood there is kept as %s\n", aside);
     return CLI_DONE;

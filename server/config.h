@@ -150,10 +150,10 @@ enum err_code config_peek_admin(const char *file, const char *(*env)(const char 
                                 struct arena *a, struct config_admin *ret,
                                 struct yaml_faults *faults, struct err *e);
 
-/** Where the store is. Returns as config_load. */
+/** Where the store is, and its password (NULL: none). Returns as config_load. */
 enum err_code config_peek_store(const char *file, const char *(*env)(const char *name),
-                                struct arena *a, const char **ret_url, struct yaml_faults *faults,
-                                struct err *e);
+                                struct arena *a, const char **ret_url, const char **ret_password,
+                                struct yaml_faults *faults, struct err *e);
 
 struct config_sender {       /* what `cordon send` and `cordon connect` must know of a source */
     const char *url;         /* where it posts to, /hooks/NAME included */

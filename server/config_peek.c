@@ -38,8 +38,8 @@ enum err_code config_peek_admin(const char *file, const char *(*env)(const char 
 }
 
 enum err_code config_peek_store(const char *file, const char *(*env)(const char *name),
-                                struct arena *a, const char **ret_url, struct yaml_faults *faults,
-                                struct err *e)
+                                struct arena *a, const char **ret_url, const char **ret_password,
+                                struct yaml_faults *faults, struct err *e)
 {
     const struct settings_reader reader = {.arena = a, .faults = faults, .env = env};
     struct config config = {0};
@@ -53,6 +53,7 @@ enum err_code config_peek_store(const char *file, const char *(*env)(const char 
     if (faults->count)
         return config_end_of_faults(file, ERR_INVALID, faults, e);
     *ret_url = config.store_url;
+    *ret_password = config.store_password.text;
     return ERR_OK;
 }
 

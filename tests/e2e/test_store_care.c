@@ -21,6 +21,7 @@
 #include "buf.h"
 #include "kit/disk.h"
 #include "kit/house.h"
+#include "kit/postgres.h"
 
 #define MACHINE "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
 #define SOON    30000 /* ms; a deadline, not a wait */
@@ -322,6 +323,49 @@ static void test_store_care__a_corrupt_store_is_named_and_a_backup_is_the_way_ou
     house_stop(h);
 }
 
+/* ---- PostgreSQL ------------------------------------------------------------------------------------- */
+
+static void put_file(char path[], const char *text)
+{
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    assert_int_equal(fchmod(fd, 0644), 0); /* PostgreSQL is another user */
+    assert_int_equal(close(fd), 0);
+}
+
+/* The password of a store stands in a file of its own, which these commands have to read, too. */
+static void test_store_care__a_store_with_a_password_is_checked(void **state)
+{
+    char hba[] = "/tmp/store-care-hba-XXXXXX", password[] = "/tmp/store-care-XXXXXX";
+    char setting[60], url[POSTGRES_URL_MAX], store_url[2 * POSTGRES_URL_MAX];
+    const char *const settings[] = {setting, NULL};
+    const char *words;
+    struct house *h;
+
+    (void)state;
+    put_file(hba, "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n");
+    put_file(password, "hunter2\n");
+    (void)snprintf(setting, sizeof setting, "hba_file=%s", hba);
+    if (postgres_start(&(struct postgres_options){.tcp = true, .settings = settings})) {
+        free(postgres_sql("ALTER USER cordon PASSWORD 'hunter2'"));
+        words = strstr(postgres_url(url), "&options=");
+        (void)snprintf(store_url, sizeof store_url,
+                       "postgresql://cordon@127.0.0.1:%d/postgres?%s\n  password_file: %s",
+                       postgres_port(), words ? words + 1 : "", password);
+        h = house_start(&(struct house_options){.rules = TELL, .store_url = store_url});
+        add(h, "da1_-1", "Low");
+        push_and_wait(h, "da1_-1");
+        store(h, "check", NULL, 0, "sound");
+        store(h, "backup", "/tmp/never", 1, "tools of its own");
+        house_stop(h);
+        postgres_stop();
+    }
+    (void)unlink(hba);
+    (void)unlink(password);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +374,7 @@ int main(void)
         cmocka_unit_test(test_store_care__a_backup_under_load_is_whole_and_private),
         cmocka_unit_test(test_store_care__after_a_restore_a_forgotten_alert_isolates_nothing_twice),
         cmocka_unit_test(test_store_care__a_corrupt_store_is_named_and_a_backup_is_the_way_out),
+        cmocka_unit_test(test_store_care__a_store_with_a_password_is_checked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

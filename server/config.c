@@ -177,6 +177,12 @@ const struct config_tenant *config_tenant(const struct config *c, const char *na
     return NULL;
 }
 
+bool config_knows_source(const struct config *c, const char *source)
+{
+    return config_source(c, source) || config_hunt_of_source(c, source) ||
+           strcmp(source, CONFIG_POLLING) == 0;
+}
+
 bool config_may_isolate(const struct config *c, const char *source)
 {
     const struct config_source *s = config_source(c, source);

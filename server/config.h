@@ -133,6 +133,8 @@ void config_unref(struct config *c);
 const struct config_tenant *config_tenant(const struct config *c, const char *name);
 const struct config_source *config_source(const struct config *c, const char *name);
 const struct config_webhook *config_webhook(const struct config *c, const char *name);
+/** Is it a source, CONFIG_POLLING or a hunt's? */
+bool config_knows_source(const struct config *c, const char *source);
 /** May a case of this source (CONFIG_POLLING and hunts included) lead to an isolation? */
 bool config_may_isolate(const struct config *c, const char *source);
 /** Is what its deliveries lead to told, and not done? */

@@ -25,6 +25,11 @@
 #include "notice.h"
 #include "notice_system.h"
 
+/* For so long a case waits for the configuration that knows its tenant and source, and so often it is looked whether
+ * it has come: replicas are told one after the other. */
+#define NEWER_CONFIG_MS      (5 * MINUTE_MS)
+#define NEWER_CONFIG_LOOK_MS (2 * SECOND_MS)
+
 /* What a failed read means for the case. A new alert may not be readable for a moment (defender-api.md
  * section 7.1, trap 39), but not for a quarter of an hour; what is transient gets a day; the rest is for
  * good. */
@@ -489,6 +494,26 @@ static enum err_code done_fn(struct db_tx *tx, void *arg, struct err *e)
     return work_done(tx, x->w, e);
 }
 
+void expand_give_back(struct engine *g, const struct work *w, int64_t delay_ms)
+{
+    struct work unspent = *w;
+
+    unspent.attempts -= unspent.attempts > 0;
+    engine_again(g, &unspent, delay_ms);
+}
+
+/* Whoever accepted it had a tenant or a source that are not in force here: a younger configuration, which a reload is just
+ * bringing, or which this replica was not told yet. What the case is to lead to only that one says. After a while they
+ * are taken for gone. */
+static bool waits_for_config(const struct expansion *x)
+{
+    int64_t age = x->now - x->w->created; /* less than nothing: of a replica whose clock is ahead */
+    bool known =
+        runtime_tenant(x->rt, x->c.tenant) && config_knows_source(x->rt->config, x->c.source);
+
+    return !known && age >= -WORK_SKEW_MS && age < NEWER_CONFIG_MS;
+}
+
 bool expand_open(struct expansion *x, struct engine *g, struct runtime *rt, struct work *w)
 {
     struct err e = {0};
@@ -502,9 +527,15 @@ bool expand_open(struct expansion *x, struct engine *g, struct runtime *rt, stru
                             .now = clock_wall_ms(g->clock)};
     code = x->arena ? store_case_load(g->store, x->arena, w->id, &x->c, &e)
                     : err_set(&e, ERR_NOMEM, "case");
-    if (!code)
+    if (code) {
+        not_loaded(g, w, &e);
+        return false;
+    }
+    if (!waits_for_config(x))
         return true;
-    not_loaded(g, w, &e);
+    log_event(LOG_INFO, "case_of_another_configuration", LOG_ID("case", x->c.id),
+              LOG_STR("tenant", x->c.tenant), LOG_STR("source", x->c.source));
+    expand_give_back(g, w, NEWER_CONFIG_LOOK_MS);
     return false;
 }
 

@@ -41,26 +41,17 @@ struct crowd {
 
 static_assert(TOGETHER_MAX >= STORM_CASES_MAX, "each case may begin an isolation");
 
-/* It was no attempt. */
-static void give_back(struct engine *g, const struct work *w, int64_t delay_ms)
-{
-    struct work unspent = *w;
-
-    unspent.attempts -= unspent.attempts > 0;
-    engine_again(g, &unspent, delay_ms);
-}
-
 /* Gives it back, to come again together with those that do the same. */
 static void gather_later(struct engine *g, const struct work *w, int64_t delay_ms)
 {
-    give_back(g, w, expand_until_grid(clock_wall_ms(g->clock), delay_ms));
+    expand_give_back(g, w, expand_until_grid(clock_wall_ms(g->clock), delay_ms));
 }
 
 /* The next moment that all who are few and see others due before it choose, too: whoever waits for others from a moment
  * of its own may see them do the same for ever. */
 static void gather_with_others(struct engine *g, const struct work *w)
 {
-    give_back(g, w, GATHER_MAX_MS - clock_wall_ms(g->clock) % GATHER_MAX_MS);
+    expand_give_back(g, w, GATHER_MAX_MS - clock_wall_ms(g->clock) % GATHER_MAX_MS);
 }
 
 /* How many others wait, and will be due in a moment? */
@@ -286,7 +277,7 @@ static void leave_to_others(struct crowd *k, const struct runtime_tenant *tenant
         if (!is_anothers(&l, i))
             continue;
         if (!written)
-            give_back(k->g, k->x[i].w, 0);
+            expand_give_back(k->g, k->x[i].w, 0);
         k->open[i] = false;
     }
     engine_kick(k->g);
@@ -331,7 +322,7 @@ static bool gather(struct expansion *x)
         wait = EXPAND_GRID_MS; /* who has looked at machines is about to ask for their isolation */
     if (!wait && !storm_try_enter(tenant->storm, &wait)) {
         /* Whoever reads now, or is the next to do so, takes it with the others; alone it would be left over. */
-        give_back(g, x->w, 0);
+        expand_give_back(g, x->w, 0);
         mine = false;
         wait = storm_enter(tenant->storm);
         entered = !wait;
@@ -353,7 +344,7 @@ static bool gather(struct expansion *x)
             x->why.retry_ms = wait;
             expand_not_read(x, ERR_THROTTLED); /* people hear of it in time */
         } else {
-            give_back(g, x->w, wait);
+            expand_give_back(g, x->w, wait);
         }
         return true;
     }

@@ -697,21 +697,27 @@ static void test_expand__a_spoilt_look_holds_nobody_up(void **state)
     rig_close(&r);
 }
 
-/* A second tenant, whose Defender is the same peer below another path; and alerts of both wait. */
-static void push_of_two_tenants(struct rig *r, int64_t ids[CROWD], int64_t *ret_other)
+/* A second tenant, whose Defender is the same peer below another path, comes into force. */
+static void add_fabrikam(struct rig *r, const char *rules)
 {
-    rig_open(r, RULES_MAIL_ONLY);
     r->tenants =
         arena_fmt(r->arena,
                   "  fabrikam:\n    tenant_id: 1b4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
                   "    client_id: 6d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
                   "    client_secret_file: %s/secret\n    api_url: %s/f\n    login_url: %s\n",
                   r->dir, peer_url(r->peer), peer_url(r->peer));
-    engine_use(r->g, rig_runtime(r, RULES_MAIL_ONLY));
-    rig_afresh(r);
+    engine_use(r->g, rig_runtime(r, rules));
     rig_says(r, "POST", "/1b4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t2\"}");
     rig_says(r, "GET", "/f/api/alerts/", 0, 200, ONE_ALERT("da1_-9", "Low", MACHINE2));
     rig_says(r, "GET", "/f/api/machines/", 0, 200, ONE_MACHINE(MACHINE2, "b.example"));
+}
+
+/* Alerts of two tenants wait. */
+static void push_of_two_tenants(struct rig *r, int64_t ids[CROWD], int64_t *ret_other)
+{
+    rig_open(r, RULES_MAIL_ONLY);
+    rig_afresh(r);
+    add_fabrikam(r, RULES_MAIL_ONLY);
     for (int i = 0; i < CROWD; i++)
         ids[i] = rig_push(r, arena_fmt(r->arena, "da%d_-2", i), NULL);
     *ret_other = rig_push_to(r, "fabrikam", "da1_-9", NULL, false);
@@ -790,6 +796,47 @@ static void test_expand__a_reader_that_hangs_holds_no_other_tenant_up(void **sta
     rig_close(&r);
 }
 
+static enum err_code set_source(struct db_tx *tx, void *arg, struct err *e)
+{
+    const int64_t *id = arg;
+
+    return db_run(tx, e, NULL, "UPDATE cases SET source = 'flow' WHERE id = $1", "i", *id);
+}
+
+/* While a reload brings a tenant or a source, or replicas are told of it one after the other, a case may come to a worker
+ * that does not know them yet. Those that are gone are told all the same. */
+static void test_expand__a_case_waits_for_the_configuration_that_knows_it(void **state)
+{
+    struct rig r;
+    int64_t early, gone, source;
+    struct step_record *steps;
+    size_t n;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    gone = rig_push_to(&r, "acme", "da1_-8", NULL, false);
+    early = rig_push_to(&r, "fabrikam", "da1_-9", NULL, false);
+    source = rig_push(&r, ALERT, NULL);
+    assert_int_equal(db_write(r.store->db, set_source, &source, NULL), ERR_OK);
+    rig_pass(&r, 10 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_case(&r, early).state, CASE_RECEIVED);
+    assert_int_equal(rig_case(&r, source).state, CASE_RECEIVED);
+    add_fabrikam(&r, RULES_ISOLATE_AND_MAIL);
+    rig_says(&r, "GET", "/f/api/machineactions?", 0, 200, NOTHING);
+    rig_pass(&r, 2 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_case(&r, early).state, CASE_DONE);
+    rig_pass(&r, 5 * MINUTE_MS, SECOND_MS);
+    assert_int_equal(rig_case(&r, gone).state, CASE_FAILED);
+    assert_non_null(strstr(rig_subject(&r, gone), "tenant 'acme' is no longer configured"));
+    assert_int_equal(store_case_steps(r.store, r.arena, source, &steps, &n, NULL), ERR_OK);
+    assert_int_equal(n, 2);
+    assert_string_equal(steps[0].why, "source flow may only notify");
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines"), 0);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -813,6 +860,7 @@ int main(void)
         cmocka_unit_test(test_expand__a_look_that_fails_for_many_is_told),
         cmocka_unit_test(test_expand__a_spoilt_look_holds_nobody_up),
         cmocka_unit_test(test_expand__a_crowd_is_one_tenants),
+        cmocka_unit_test(test_expand__a_case_waits_for_the_configuration_that_knows_it),
         cmocka_unit_test(test_expand__a_reader_that_hangs_holds_no_other_tenant_up),
     };
 

@@ -24,6 +24,10 @@ enum err_code db_sqlite_backup(const char *path, const char *file, struct err *e
 enum err_code db_sqlite_replace(const char *path, const char *from, char **ret_aside,
                                 struct err *e);
 
+/** Root cares for a store, and somebody else serves it: a file that root has made becomes that of whom `like` belongs
+ *  to, an absolute path; if there is none, or it is the file itself, of whom its folder does. Anybody else: nothing. */
+void db_sqlite_give_away(int fd, const char *like);
+
 /** As db_locks; rest: the url after "sqlite:". */
 enum err_code db_sqlite_locks(const char *rest, struct db_locks *ret, struct err *e);
 

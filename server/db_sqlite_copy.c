@@ -82,11 +82,14 @@ static enum err_code sync_folder_of(const char *file, struct err *e)
     return code;
 }
 
-static enum err_code sync_file(const char *file, struct err *e)
+/* like: as for db_sqlite_give_away; NULL: it stays whose it is. */
+static enum err_code sync_file(const char *file, const char *like, struct err *e)
 {
     int fd = open(file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     enum err_code code = ERR_OK;
 
+    if (fd >= 0 && like)
+        db_sqlite_give_away(fd, like);
     if (fd < 0 || fsync(fd) != 0)
         code = os_error(file, e);
     if (fd >= 0 && close(fd) != 0 && !code)
@@ -115,7 +118,7 @@ static enum err_code vacuum_into(const char *path, const char *file, struct err 
     return code;
 }
 
-enum err_code db_sqlite_backup(const char *path, const char *file, struct err *e)
+static enum err_code copy(const char *path, const char *file, const char *like, struct err *e)
 {
     /* SQLite would create it for everybody to read; it takes an empty file. */
     int fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -128,12 +131,17 @@ enum err_code db_sqlite_backup(const char *path, const char *file, struct err *e
     (void)close(fd); /* nothing was written */
     code = vacuum_into(path, file, e);
     if (!code)
-        code = sync_file(file, e);
+        code = sync_file(file, like, e);
     if (!code)
         code = sync_folder_of(file, e);
     if (code)
         (void)unlink(file); /* half a copy is none */
     return code ? err_in(e, "copy it to %s", file) : ERR_OK;
+}
+
+enum err_code db_sqlite_backup(const char *path, const char *file, struct err *e)
+{
+    return copy(path, file, NULL, e);
 }
 
 /* ---- replacing -------------------------------------------------------------------------------- */
@@ -201,7 +209,7 @@ enum err_code db_sqlite_replace(const char *path, const char *from, char **ret_a
     if (!fresh || !aside)
         return err_set(e, ERR_NOMEM, "out of memory");
     (void)unlink(fresh); /* of a restore that was cut off */
-    code = db_sqlite_backup(from, fresh, e);
+    code = copy(from, fresh, path, e);
     if (code)
         return code;
     code = swap(path, fresh, aside, &kept, e);

@@ -67,6 +67,20 @@ static enum err_code find_path(const char *name, bool read_only, char **ret, str
     return ERR_OK;
 }
 
+void db_sqlite_give_away(int fd, const char *like)
+{
+    AUTO(auto_free) char *folder = strdup(like);
+    char *slash = folder ? strrchr(folder, '/') : NULL;
+    struct stat own, st;
+
+    if (geteuid() != 0 || !slash || fstat(fd, &own) != 0 || own.st_nlink != 1)
+        return;
+    slash[slash == folder] = '\0';
+    if ((stat(like, &st) == 0 && (st.st_ino != own.st_ino || st.st_dev != own.st_dev)) ||
+        stat(folder, &st) == 0)
+        (void)!fchown(fd, st.st_uid, st.st_gid); /* a root that may not: it is root's then */
+}
+
 /* Open file description locks: unlike those of lockf(3) they do not vanish when somebody in this
  * process opens and closes the file, and they also keep this process from serving a file twice. */
 static enum err_code take_lock(struct db_store *s, struct err *e)
@@ -82,6 +96,7 @@ static enum err_code take_lock(struct db_store *s, struct err *e)
     s->lock_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (s->lock_fd < 0)
         return os_error(name, e);
+    db_sqlite_give_away(s->lock_fd, s->path);
     if (fcntl(s->lock_fd, F_OFD_SETLK, &lock) != 0) {
         if (errno != EAGAIN && errno != EACCES)
             return os_error(name, e);
@@ -104,10 +119,12 @@ static enum err_code create_private(struct db_store *s, struct err *e)
 {
     int fd = open(s->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 
-    if (fd >= 0)
+    if (fd >= 0) {
+        db_sqlite_give_away(fd, s->path);
         (void)close(fd); /* nothing was written */
-    else if (errno != EEXIST)
+    } else if (errno != EEXIST) {
         return os_error(s->path, e);
+    }
     return ERR_OK;
 }
 

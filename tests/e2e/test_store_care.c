@@ -251,6 +251,49 @@ static void test_store_care__after_a_restore_a_forgotten_alert_isolates_nothing_
     house_stop(h);
 }
 
+static void owned_by(const char *path, const char *end, uid_t owner)
+{
+    char name[460];
+    struct stat st;
+
+    (void)snprintf(name, sizeof name, "%s%s", path, end);
+    assert_int_equal(stat(name, &st), 0);
+    if (st.st_uid != owner || (st.st_mode & 07777) != 0600)
+        fail_msg("%s: of user %u, mode %o", name, st.st_uid, st.st_mode & 07777);
+}
+
+/* Who cares for a store is often root, and who serves it is not. */
+static void test_store_care__what_root_restores_is_the_servers(void **state)
+{
+    enum { SERVER = 12345 };
+    struct house *h;
+    char file[400], lock[400];
+
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    h = house_start(&(struct house_options){.rules = TELL});
+    file_in(h, "backup", file);
+    (void)snprintf(lock, sizeof lock, "%s.lock", h->store_file);
+    add(h, "da1_-1", "Low");
+    push_and_wait(h, "da1_-1");
+    store(h, "backup", file, 0, "bytes");
+    house_cordon_stop(h);
+    assert_int_equal(chown(h->store_file, SERVER, SERVER), 0);
+    store(h, "restore", file, 0, "is kept as");
+    owned_by(h->store_file, "", SERVER);
+    /* on a new host there is only a folder */
+    assert_int_equal(unlink(h->store_file), 0);
+    assert_int_equal(unlink(lock), 0);
+    assert_int_equal(chown(h->dir, SERVER, SERVER), 0);
+    store(h, "restore", file, 0, "restored from");
+    owned_by(h->store_file, "", SERVER);
+    owned_by(h->store_file, ".lock", SERVER);
+    house_cordon_start(h);
+    assert_int_equal(count_cases(h), 1);
+    house_stop(h);
+}
+
 static void scribble(const char *path, off_t at, size_t len)
 {
     int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -374,6 +417,7 @@ int main(void)
         cmocka_unit_test(test_store_care__a_backup_under_load_is_whole_and_private),
         cmocka_unit_test(test_store_care__after_a_restore_a_forgotten_alert_isolates_nothing_twice),
         cmocka_unit_test(test_store_care__a_corrupt_store_is_named_and_a_backup_is_the_way_out),
+        cmocka_unit_test(test_store_care__what_root_restores_is_the_servers),
         cmocka_unit_test(test_store_care__a_store_with_a_password_is_checked),
     };
 

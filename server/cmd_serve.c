@@ -70,6 +70,8 @@
 #define DRAIN_READS_MS (5 * SECOND_MS)
 #define DRAIN_MS       (8 * SECOND_MS)
 #define OPEN_FILES     (MAX_CONNECTIONS + ADMIN_CONNECTIONS + 256) /* store, far ends, the rest */
+/* A change that the store kept from coming into force is looked at again; the log has a line each time. */
+#define LOOK_AGAIN_MS (5 * SECOND_MS)
 
 struct serving {
     struct config *config; /* the one in force */
@@ -91,6 +93,7 @@ struct serving {
     int64_t told_end_ms, told_ms; /* of the senders' certificate, and when that was told */
     struct handover sockets;
     int64_t told_head_ms; /* when the audit's head was logged; mono */
+    int64_t look_ms;      /* mono: no look at `files` before */
 };
 
 static void notify_manager(const char *state)
@@ -310,8 +313,9 @@ static void record_config(struct serving *s, const char *event, const char *why)
         log_event(LOG_ERROR, "audit_not_written", LOG_ERR(&e));
 }
 
-/* Puts fresh in force, or says why not. The certificate is last of what can fail. */
-static bool put_in_force(struct serving *s, struct config *fresh, const char *changed)
+/* Puts fresh in force, or says why not: ERR_AGAIN, it is the store's fault and not that of the files. The certificate is
+ * last of what can fail. */
+static enum err_code put_in_force(struct serving *s, struct config *fresh, const char *changed)
 {
     const struct upkeep_limits limits = limits_of(fresh);
     const struct config_tls *tls = &fresh->listen.tls;
@@ -323,21 +327,23 @@ static bool put_in_force(struct serving *s, struct config *fresh, const char *ch
         log_event(
             LOG_ERROR, "reload_refused", LOG_STR("key", key),
             LOG_STR("why", "this setting needs a restart; the old configuration stays in force"));
-        return false;
+        return ERR_REFUSED;
     }
     if (keep_policy(s, fresh, &e)) {
+        if (changed)
+            (void)err_in(&e, "tried again in a moment");
         log_event(LOG_ERROR, "reload_refused", LOG_ERR(&e));
-        return false;
+        return ERR_AGAIN;
     }
     if (runtime_new(config_ref(fresh), s->rest, clock_system(), &rt, &e)) {
         log_event(LOG_ERROR, "reload_refused", LOG_ERR(&e));
-        return false;
+        return ERR_REFUSED;
     }
     if (tls->certificate_file &&
         http_server_use_certificate(s->senders, tls->certificate_file, tls->key_file, &e)) {
         log_event(LOG_ERROR, "reload_refused", LOG_ERR(&e));
         runtime_unref(rt);
-        return false;
+        return ERR_REFUSED;
     }
     receiver_use(s->receiver, fresh);
     status_use(s->status, fresh);
@@ -359,7 +365,7 @@ static bool put_in_force(struct serving *s, struct config *fresh, const char *ch
               LOG_STR("changed", changed));
     record_config(s, "reload", changed ? changed : "SIGHUP");
     log_notes(fresh);
-    return true;
+    return ERR_OK;
 }
 
 /* A faulty file changes nothing and says so. changed: the file for whose sake those that the configuration
@@ -378,16 +384,20 @@ static void reload(struct serving *s, const char *changed)
     }
     notify_manager("RELOADING=1");
     code = cli_reload_config(s->config, changed, files, &fresh, &e);
-    done = !code;
     if (code == ERR_INVALID)
         (void)err_in(&e, "the file has faults, each of them an event config_fault; the old "
                          "configuration stays in force");
-    if (code)
+    if (code) {
         log_event(LOG_ERROR, "reload_refused", LOG_STR("changed", changed), LOG_ERR(&e));
-    else if (!put_in_force(s, fresh, changed)) {
+    } else if ((code = put_in_force(s, fresh, changed))) {
         config_unref(fresh);
-        done = false;
     }
+    if (code == ERR_AGAIN && changed) { /* the watch goes on to see the change */
+        s->look_ms = clock_mono_ms(clock_system()) + LOOK_AGAIN_MS;
+        notify_manager("READY=1");
+        return;
+    }
+    done = !code;
     if (!done && changed) /* the next try is for the next change */
         watch_take_over(files, s->files);
     if (!done)
@@ -470,7 +480,8 @@ static void wait_for_end(struct serving *s, const sigset_t *signals)
 
     for (;;) {
         const int number = sigtimedwait(signals, NULL, &every);
-        const char *changed = number < 0 ? watch_look(s->files) : NULL;
+        const bool look = number < 0 && clock_mono_ms(clock_system()) >= s->look_ms;
+        const char *changed = look ? watch_look(s->files) : NULL;
 
         if (number == SIGTERM || number == SIGINT)
             return;

@@ -269,6 +269,29 @@ static void test_trust__a_list_counts_as_soon_as_it_is_saved(void **state)
     house_stop(h);
 }
 
+/* The store takes nothing at that moment, so what was judged by the list could not be explained later: it comes into force
+ * as soon as the store takes it, without another word. */
+static void test_trust__a_list_that_was_saved_while_the_store_was_locked_counts(void **state)
+{
+    static const struct house_options o = {
+        .rules = rules, .safety = "  protected: [{machine.id: {in_file: protected.txt}}]\n"};
+    struct house *h = open_house(o);
+    void *lock;
+
+    (void)state;
+    free(house_write_file(h, "protected.txt", OTHER "\n"));
+    house_cordon_start(h);
+    lock = disk_lock(h->store_file);
+    free(house_write_file(h, "protected.txt", OTHER "\n" MACHINE "\n"));
+    house_wait_log(h, "\"event\":\"reload_refused\"", 1, SOON);
+    disk_unlock(lock);
+    house_wait_log(h, "\"event\":\"reloaded\"", 1, SOON);
+    add_alert(h, "da1_-2", "High", MACHINE);
+    json_free(push(h, "da1_-2", "done"));
+    assert_int_equal(sim_count_calls(h->sim, "POST", SIM_ISOLATE), 0);
+    house_stop(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest all[] = {
@@ -277,6 +300,7 @@ int main(void)
         cmocka_unit_test(test_trust__a_rule_or_a_source_in_shadow_mode_tells_and_does_not_do),
         cmocka_unit_test(test_trust__the_daily_mail_carries_the_head_of_the_audit),
         cmocka_unit_test(test_trust__a_list_counts_as_soon_as_it_is_saved),
+        cmocka_unit_test(test_trust__a_list_that_was_saved_while_the_store_was_locked_counts),
     };
 
     return cmocka_run_group_tests(all, NULL, NULL);

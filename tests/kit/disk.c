@@ -26,6 +26,7 @@ struct file {
 };
 
 #define MIRRORED_MAX 8
+#define LOCK_WAIT_MS 10000
 
 static struct {
     pthread_mutex_t lock;
@@ -453,7 +454,8 @@ void *disk_lock(const char *path)
 {
     sqlite3 *db = open_as_another(path);
 
-    if (sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
+    if (sqlite3_busy_timeout(db, LOCK_WAIT_MS) != SQLITE_OK || /* a server writes now and then */
+        sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
         abort();
     return db;
 }

@@ -89,8 +89,11 @@ static int store_check_command(int argc, char **argv)
         return CLI_FAILED;
     }
     if (found) {
-        cli_error("the store is not sound. Keep its files, and put a backup in its place: "
-                  "`cordon store restore FILE`");
+        cli_error(db_is_shared(s->db)
+                      ? "the store is not sound. Put a backup that was made with PostgreSQL's own "
+                        "tools in its place: `cordon store restore` does not do that"
+                      : "the store is not sound. Keep its files, and put a backup in its place: "
+                        "`cordon store restore FILE`");
         return CLI_FAILED;
     }
     (void)printf("%s: sound\n", at.url);

@@ -402,6 +402,9 @@ static void test_store_care__a_store_with_a_password_is_checked(void **state)
         push_and_wait(h, "da1_-1");
         store(h, "check", NULL, 0, "sound");
         store(h, "backup", "/tmp/never", 1, "tools of its own");
+        free(postgres_sql("UPDATE s1.cases SET state = 'acting'"));
+        store(h, "check", NULL, 1, "PostgreSQL's own tools");
+        free(postgres_sql("UPDATE s1.cases SET state = 'done'"));
         house_stop(h);
         postgres_stop();
     }

@@ -368,6 +368,59 @@ static void follow_together(struct crowd *k, struct runtime_tenant *tenant)
 
 /* ---- a run ----------------------------------------------------------------------------------- */
 
+struct leaving {
+    struct crowd *k;
+    int64_t due;
+};
+
+/* Is it of another tenant than the first one of which the tenant is known? */
+static bool is_anothers(const struct crowd *k, size_t i)
+{
+    size_t first = 0;
+
+    while (first < i && !k->x[first].tenant)
+        first++;
+    return k->open[i] && k->x[i].tenant && k->x[i].tenant != k->x[first].tenant;
+}
+
+static enum err_code leave_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct leaving *l = arg;
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 1; i < l->k->n && !code; i++) {
+        const struct work *w = &l->k->x[i].w;
+
+        if (is_anothers(l->k, i))
+            code = work_again(tx, w, l->due, w->attempts - (w->attempts > 0), e);
+    }
+    return code;
+}
+
+/* Gives back at once what is another tenant's: it does not wait for this one's Defender, which may
+ * hang, and then takes a minute for each that cannot be looked at together with others. */
+static void leave_to_others(struct crowd *k)
+{
+    struct engine *g = k->x[0].g;
+    struct leaving l = {.k = k, .due = clock_wall_ms(g->clock)};
+    bool any = false, written;
+    struct err e;
+
+    for (size_t i = 1; i < k->n; i++)
+        any = any || is_anothers(k, i);
+    if (!any)
+        return;
+    written = !db_write(g->store->db, leave_fn, &l, &e);
+    for (size_t i = 1; i < k->n; i++) {
+        if (!is_anothers(k, i))
+            continue;
+        if (!written)
+            engine_again(g, &k->x[i].w, 0);
+        k->open[i] = false;
+    }
+    engine_kick(g);
+}
+
 static void run_crowd(struct crowd *k)
 {
     for (size_t i = 0; i < k->n; i++) {
@@ -491,6 +544,7 @@ static bool gather(struct engine *g, struct runtime *rt, const struct work *w)
     k->n++;
     for (size_t i = 0; i < n; i++, k->n++)
         k->open[k->n] = episode_open(&k->x[k->n], g, rt, &more[i]);
+    leave_to_others(k);
     run_crowd(k);
     for (size_t i = 0; i < k->n; i++)
         arena_free(k->x[i].arena);

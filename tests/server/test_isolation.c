@@ -1203,6 +1203,65 @@ static void test_isolation__who_is_one_of_many_waits_for_the_others(void **state
     rig_close(&r);
 }
 
+/* A second tenant, whose Defender is the same peer below another path. */
+static void add_tenant(struct rig *r, const char *rules)
+{
+    r->tenants =
+        arena_fmt(r->arena,
+                  "  fabrikam:\n    tenant_id: 1b4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                  "    client_id: 6d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                  "    client_secret_file: %s/secret\n    api_url: %s/f\n    login_url: %s\n",
+                  r->dir, peer_url(r->peer), peer_url(r->peer));
+    engine_use(r->g, rig_runtime(r, rules));
+}
+
+/* Who takes all isolations that are due for one tenant leaves what is another's to others: this one's Defender may hang,
+ * a minute for each of them. */
+static void test_isolation__a_crowd_is_one_tenants(void **state)
+{
+    struct rig r;
+    int64_t ids[2], others[2];
+    struct work w;
+
+    (void)state;
+    rig_open(&r, NULL);
+    add_tenant(&r, RULES_ISOLATE_AND_MAIL);
+    ask_for_two(&r, ids);
+    rig_says(&r, "POST", "/1b4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t2\"}");
+    rig_says(&r, "GET", "/f/api/alerts?", 0, 200,
+             "{\"value\":[{\"id\":\"da3_-1\",\"severity\":\"High\",\"machineId\":\"" MACHINE
+             "\"},{\"id\":\"da4_-1\",\"severity\":\"High\",\"machineId\":\"" MACHINE2 "\"}]}");
+    rig_says(&r, "GET", "/f/api/machines?", 0, 200,
+             "{\"value\":[{\"id\":\"" MACHINE "\"},{\"id\":\"" MACHINE2 "\"}]}");
+    others[0] = rig_push_to(&r, "fabrikam", "da3_-1", NULL, false);
+    others[1] = rig_push_to(&r, "fabrikam", "da4_-1", NULL, false);
+    atomic_store(&r.g->crowd[WORK_CASE], true);
+    atomic_store(&r.g->crowd[WORK_ISOLATION], false);
+    (void)rig_work(&r);
+    assert_int_equal(record_of(&r, others[1]).state, ISOLATION_REQUESTED);
+    hands_turn(&r.hands, 20 * SECOND_MS);
+    rig_says(&r, "GET", LIST, 0, 500, "");
+    rig_says(&r, "GET", "/f" LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", "/f" ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&r, "POST", "/f" ISOLATE2, 0, 201, OF_OTHER("b2", "Isolate", "Pending"));
+    atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+    assert_true(rig_claim(&r, WORK_ISOLATION, &w));
+    assert_true(w.id == isolation_of(&r, ids[0]) || w.id == isolation_of(&r, ids[1]));
+    isolation_run(r.g, &w);
+    assert_int_equal(rig_seen(&r, "GET", LIST), 1); /* for both of this tenant's */
+    assert_int_equal(rig_seen(&r, "GET", "/f" LIST), 0);
+    atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+    assert_true(rig_claim(&r, WORK_ISOLATION, &w));
+    assert_true(w.id == isolation_of(&r, others[0]) || w.id == isolation_of(&r, others[1]));
+    assert_int_equal(w.attempts, 1);
+    isolation_run(r.g, &w);
+    assert_int_equal(rig_seen(&r, "GET", "/f" LIST), 1);
+    assert_int_equal(rig_seen(&r, "POST", "/f/api/machines/"), 2);
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 0);
+    rig_close(&r);
+}
+
 /* Thousands of cases that were judged meanwhile do not make cordon forget when this one was. */
 static void test_isolation__a_storm_does_not_age_the_grounds(void **state)
 {
@@ -1267,6 +1326,7 @@ int main(void)
         cmocka_unit_test(test_isolation__a_single_call_is_used_when_looks_are_kept),
         cmocka_unit_test(test_isolation__leaves_calls_to_who_reads_next),
         cmocka_unit_test(test_isolation__who_is_one_of_many_waits_for_the_others),
+        cmocka_unit_test(test_isolation__a_crowd_is_one_tenants),
         cmocka_unit_test(test_isolation__a_storm_does_not_age_the_grounds),
     };
 

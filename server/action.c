@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "deed.h"
 #include "grounds.h"
@@ -87,7 +88,7 @@ static enum err_code ask_fn(struct db_tx *tx, void *arg, struct err *e)
     struct step *s = q->s;
     struct work claim = *s->work;
     enum err_code code =
-        action_find_open(tx, q->r.tenant, q->r.machine_id, q->r.handler, &q->found, e);
+        action_find_open(tx, q->r.tenant, q->r.machine_id, q->r.handler, q->r.detail, &q->found, e);
 
     if (!code && !q->found)
         code = action_insert(tx, &q->r, e);
@@ -336,6 +337,13 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     return code;
 }
 
+/* Is it of this row's file, as far as Defender says? A file is the one thing that there are several of. */
+static bool is_of_file(const struct turn *t, const struct defender_action *a)
+{
+    return kinds[t->kind].deed != DEFENDER_STOP_FILE || !a->file[0] || !t->row.detail ||
+           strcasecmp(a->file, t->row.detail) == 0;
+}
+
 /* An action under way is adopted, whoever asked; one that ended is ours only by our id. */
 static const struct defender_action *find(const struct turn *t, const struct defender_reads *look)
 {
@@ -347,7 +355,7 @@ static const struct defender_action *find(const struct turn *t, const struct def
             return &look->actions[i];
     (void)own_id(t, own);
     for (size_t i = 0; i < look->n_actions && r->posted; i++)
-        if (deed_is_own(&look->actions[i], own, r->requested))
+        if (deed_is_own(&look->actions[i], own, r->requested) && is_of_file(t, &look->actions[i]))
             return &look->actions[i];
     return NULL;
 }

@@ -157,6 +157,10 @@ static const struct db_migration migrations[] = {
     {22, "ALTER TABLE isolations ADD COLUMN keep_until BIGINT NOT NULL DEFAULT 0;"
          "UPDATE isolations SET keep_until = 9223372036854775807"
          " WHERE release_why = 'the rule''s release_after has passed'"},
+    {23, "DROP INDEX actions_open;"
+         "CREATE UNIQUE INDEX actions_open ON actions (tenant, machine_id, handler,"
+         " (CASE WHEN handler = 'stop_file' THEN lower(detail) ELSE '' END))"
+         " WHERE state IN ('requested', 'pending')"},
     {0, NULL},
 };
 

@@ -111,14 +111,16 @@ enum err_code store_action_list(struct store *s, struct arena *a, int64_t case_i
 }
 
 enum err_code action_find_open(struct db_tx *tx, const char *tenant, const char *machine_id,
-                               const char *handler, bool *ret_found, struct err *e)
+                               const char *handler, const char *detail, bool *ret_found,
+                               struct err *e)
 {
     struct db_rows *rows;
     enum err_code code =
         db_query(tx, e, &rows,
                  "SELECT id FROM actions WHERE tenant = $1 AND machine_id = $2 AND handler = $3"
-                 " AND state IN ('requested', 'pending')",
-                 "ttt", tenant, machine_id, handler);
+                 " AND state IN ('requested', 'pending')"
+                 " AND (handler <> 'stop_file' OR lower(detail) = lower($4))",
+                 "tttt", tenant, machine_id, handler, detail);
 
     return code ? code : store_take_any(rows, ret_found, e);
 }

@@ -34,9 +34,10 @@ enum err_code store_action_list(struct store *s, struct arena *a, int64_t case_i
 
 /* ---- inside a transaction -------------------------------------------------------------------- */
 
-/** Is one of this handler open on the machine? */
+/** Is one of this handler open on the machine? Of stop_file: one of the same file, which is its detail. */
 enum err_code action_find_open(struct db_tx *tx, const char *tenant, const char *machine_id,
-                               const char *handler, bool *ret_found, struct err *e);
+                               const char *handler, const char *detail, bool *ret_found,
+                               struct err *e);
 /** ERR_CONFLICT when one is open. */
 enum err_code action_insert(struct db_tx *tx, const struct action_record *r, struct err *e);
 /** Writes action_id, requestor, adopted, posted and fetched of r, and moves it; ERR_STALE when it is not in r's

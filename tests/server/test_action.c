@@ -4,9 +4,11 @@
 
 #include "store_actions.h"
 
-#define SHA1    "da39a3ee5e6b4b0d3255bfef95601890afd80709"
-#define AT      "/api/machines/" MACHINE
-#define COMMENT "cordon: High alert " ALERT ": Credential memory read"
+#define SHA1         "da39a3ee5e6b4b0d3255bfef95601890afd80709"
+#define SHA1_2       "0beec7b5ea3f0fdbc95d0dd47f3c5bc275da8a33"
+#define SHA1_2_UPPER "0BEEC7B5EA3F0FDBC95D0DD47F3C5BC275DA8A33"
+#define AT           "/api/machines/" MACHINE
+#define COMMENT      "cordon: High alert " ALERT ": Credential memory read"
 
 static const char *rules_of(struct rig *r, const char *steps)
 {
@@ -74,6 +76,14 @@ static const char *action_doc(struct rig *r, const char *type, const char *statu
                      "\"requestor\":\"somebody\",\"externalId\":null}",
                      type, status);
 }
+
+#define SECOND_DOC                                                                                 \
+    "{\"id\":\"c3d0c1f4-7a83-4f5e-9f66-0a1b2c3d4e5f\",\"type\":\"StopAndQuarantineFile\","         \
+    "\"status\":\"Pending\",\"machineId\":\"" MACHINE                                              \
+    "\",\"creationDateTimeUtc\":\"2025-01-07T10:11:12Z\",\"externalId\":null}"
+
+#define OF_FILE(id, sha1)                                                                          \
+    "{\"id\":\"" id "\",\"severity\":\"High\",\"title\":\"" sha1 "\",\"machineId\":\"" MACHINE "\"}"
 
 static const struct kind {
     const char *step, *tail, *type, *body; /* body: beside the comment and our id */
@@ -274,6 +284,76 @@ static void test_action__a_clock_set_back_delays_no_look(void **state)
     assert_int_equal(the_action(&r, id).state, ACTION_DONE);
     assert_int_equal(rig_seen(&r, "POST", AT), 1);
     rig_close(&r);
+}
+
+/* Two files are two deeds, though of one kind and on one machine; the same one, in whatever case, is asked for once. */
+static void test_action__each_file_is_stopped(void **state)
+{
+    struct rig r;
+    int64_t id, other, same;
+
+    (void)state;
+    open_with(&r, "stop_file: {sha1: '{{alert.title}}'}");
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT "da1", 0, 200, OF_FILE("da1", SHA1));
+    rig_says(&r, "GET", GET_ALERT "da2", 0, 200, OF_FILE("da2", SHA1_2));
+    rig_says(&r, "GET", GET_ALERT "da3", 0, 200, OF_FILE("da3", SHA1_2_UPPER));
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", AT "/StopAndQuarantineFile", 1, 201,
+             action_doc(&r, "StopAndQuarantineFile", "Pending"));
+    rig_says(&r, "POST", AT "/StopAndQuarantineFile", 0, 201, SECOND_DOC);
+    id = rig_push(&r, "da1", MACHINE);
+    (void)rig_work(&r);
+    other = rig_push(&r, "da2", MACHINE);
+    (void)rig_work(&r);
+    same = rig_push(&r, "da3", MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", AT "/StopAndQuarantineFile"), 2);
+    assert_non_null(strstr(body_of(&r, "POST", AT "/StopAndQuarantineFile"), SHA1_2));
+    assert_string_equal(the_action(&r, id).detail, SHA1);
+    assert_string_equal(the_action(&r, other).detail, SHA1_2);
+    assert_string_equal(step_of(&r, same, 0).why, "cordon has asked for the same already");
+    rig_close(&r);
+}
+
+/* Where our id does not come back, what became of another file says nothing of ours whose answer was lost. */
+static void test_action__another_file_is_no_answer(void **state)
+{
+    static const struct {
+        const char *file;
+        size_t posts;
+    } rows[] = {{SHA1_2, 2}, {SHA1, 1}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        open_with(&r, "stop_file: {sha1: " SHA1 "}, email: {}");
+        rig_says(&r, "GET", LIST, 2, 200, NOTHING); /* with the facts, and before the request */
+        rig_says(
+            &r, "GET", LIST, 0, 200,
+            arena_fmt(r.arena,
+                      "{\"value\":[{\"id\":\"" ACTION "\",\"type\":\"StopAndQuarantineFile\","
+                      "\"status\":\"Succeeded\",\"machineId\":\"" MACHINE
+                      "\",\"creationDateTimeUtc\":\"2025-01-07T10:11:12Z\",\"externalId\":null,"
+                      "\"relatedFileInfo\":{\"fileIdentifier\":\"%s\","
+                      "\"fileIdentifierType\":\"Sha1\"}}]}",
+                      rows[i].file));
+        peer_script(r.peer, &(struct peer_answer){.method = "POST",
+                                                  .target = AT "/StopAndQuarantineFile",
+                                                  .times = 1,
+                                                  .act = PEER_RESET});
+        rig_says(&r, "POST", AT "/StopAndQuarantineFile", 0, 201, SECOND_DOC);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, 40 * SECOND_MS, SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", AT "/StopAndQuarantineFile"), rows[i].posts);
+        assert_int_equal(the_action(&r, id).state, i ? ACTION_DONE : ACTION_PENDING);
+        rig_close(&r);
+    }
 }
 
 /* What could not be asked for while facts and policy held is not asked for later. */
@@ -553,6 +633,8 @@ int main(void)
         cmocka_unit_test(test_action__a_clock_set_back_delays_no_look),
         cmocka_unit_test(test_action__one_of_a_tenant_that_is_gone_is_told),
         cmocka_unit_test(test_action__a_step_may_wait_for_the_isolation),
+        cmocka_unit_test(test_action__each_file_is_stopped),
+        cmocka_unit_test(test_action__another_file_is_no_answer),
         cmocka_unit_test(test_action__old_facts_are_no_grounds),
         cmocka_unit_test(test_action__shadow_and_protection_withhold_each),
         cmocka_unit_test(test_action__a_tag_is_given_and_taken_and_never_twice),

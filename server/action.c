@@ -162,8 +162,11 @@ static enum err_code postpone(struct db_tx *tx, struct turn *t, struct action_re
                               struct err *e)
 {
     enum err_code code = action_move(tx, r, r->state, t->why.text, t->now, e);
+    int64_t due = t->due;
 
-    return code ? code : work_again(tx, &t->w, t->due, t->w.attempts, e);
+    if (r->state == ACTION_REQUESTED && !r->posted) /* then the facts are too old */
+        due = deed_ask_due(t->now, due, r->requested, GROUNDS_FRESH_MS);
+    return code ? code : work_again(tx, &t->w, due, t->w.attempts, e);
 }
 
 /* It is over: people hear of it in the thread of the case. */

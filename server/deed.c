@@ -92,6 +92,11 @@ int64_t deed_rest_ms(int64_t posted, int64_t now)
     return posted > now ? WORK_SETTLE_MS : posted + WORK_SETTLE_MS - now;
 }
 
+int64_t deed_ask_due(int64_t now, int64_t due, int64_t since, int64_t for_ms)
+{
+    return now < since + for_ms && since + for_ms < due ? since + for_ms : due;
+}
+
 int64_t deed_follow_ms(int64_t age_ms)
 {
     return age_ms < 0                        ? MINUTE_MS

@@ -74,6 +74,9 @@ bool deed_is_free(const struct defender_action *actions, size_t n, const char *o
  *  A `posted` that is still to come was written before the clock was set back: it rests from now on, and now is to be
  *  written in its place, or it would rest until the clock has caught up. */
 int64_t deed_rest_ms(int64_t posted, int64_t now);
+/** When what was not asked for yet is tried again: at due, or when it is given up, for_ms after since, if that comes
+ *  first. However long Defender wants to be left alone, people hear then that it came to nothing. */
+int64_t deed_ask_due(int64_t now, int64_t due, int64_t since, int64_t for_ms);
 /** How long until a pending action is looked at again: half its age, within bounds. A negative age (the clock was set
  *  back): a minute. */
 int64_t deed_follow_ms(int64_t age_ms);

@@ -119,6 +119,13 @@ int64_t episode_budget_due(const struct engine *g, int64_t wait_ms)
            EPISODE_GRID_MS * EPISODE_GRID_MS;
 }
 
+int64_t episode_not_too_late(int64_t now, int64_t due)
+{
+    int64_t last = (now + EPISODE_EARLY_MS) / EPISODE_GRID_MS * EPISODE_GRID_MS;
+
+    return due < last ? due : last;
+}
+
 /* ---- inside a transaction ---------------------------------------------------------------------- */
 
 enum err_code episode_check_found(struct db_tx *tx, struct episode *x, struct err *e)
@@ -222,6 +229,8 @@ enum err_code episode_postpone(struct db_tx *tx, struct episode *x, struct isola
     enum err_code code = isolation_move(tx, r, r->state, x->why.text, x->now, e);
 
     if (r->state == ISOLATION_REQUESTED) {
+        if (!r->posted)
+            due = deed_ask_due(x->now, due, r->requested, DEED_ASK_FOR_MS);
         due = engine_late_due(x->now, due, r->requested);
         if (!code && x->now - r->requested >= ENGINE_LATE_MS)
             code = episode_tell(tx, x, r, NOTICE_LATE, e);

@@ -84,6 +84,10 @@ int64_t episode_follow_due(const struct episode *x, int64_t wait_ms);
 /** The moment at which all go on that wait for a call to come free, wait_ms from now. */
 int64_t episode_budget_due(const struct engine *g, int64_t wait_ms);
 
+/** due, or a moment that is early enough for those that wait together to wait by themselves from then on
+ *  (EPISODE_EARLY_MS), if that comes first. */
+int64_t episode_not_too_late(int64_t now, int64_t due);
+
 /* ---- inside a transaction ---------------------------------------------------------------------- */
 
 /** Before an isolation that was found (x->finding, x->action) is adopted for x->row: one that the ledger calls released is

@@ -205,12 +205,12 @@ void episode_wait(struct episode *x, int64_t due)
     struct work unspent = x->w;
 
     x->now = clock_wall_ms(x->g->clock);
-    x->due = due;
+    x->due = episode_not_too_late(x->now, due);
     unspent.attempts -= unspent.attempts > 0;
     if (x->now < x->row.requested || x->now - x->row.requested >= ENGINE_LATE_MS - EPISODE_EARLY_MS)
         wait_for_budget(x, due - x->now);
     else
-        engine_again(x->g, &unspent, due - x->now);
+        engine_again(x->g, &unspent, x->due - x->now);
 }
 
 /* Could a request of before still come to light? Then it rests; true. */

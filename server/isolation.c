@@ -514,7 +514,8 @@ static bool wait_together(struct engine *g, struct runtime *rt, const struct wor
     if (opened && !m.least) {
         episode_wait(&x, episode_budget_due(g, m.wait_ms));
         /* Those that people must soon hear of go through their own runs. */
-        if (store_isolation_wait(g->store, x.tenant->config->name, x.due,
+        if (store_isolation_wait(g->store, x.tenant->config->name,
+                                 episode_not_too_late(x.now, x.due),
                                  x.now - ENGINE_LATE_MS + EPISODE_EARLY_MS, &e))
             log_event(LOG_WARN, "not_postponed", LOG_ERR(&e));
     }

@@ -34,9 +34,15 @@ enum err_code release_order(struct db_tx *tx, struct arena *a, struct isolation_
 static enum err_code postpone(struct db_tx *tx, struct release *x, struct isolation_record *r,
                               struct err *e)
 {
+    const struct work *w = &x->t->w;
     enum err_code code = isolation_move(tx, r, ISOLATION_RELEASING, x->why.text, x->t->now, e);
+    bool asked = r->posted || r->release_id;
 
-    return code ? code : work_again(tx, &x->t->w, x->due, x->t->w.attempts, e);
+    return code ? code
+                : work_again(tx, w,
+                             asked ? x->due
+                                   : deed_ask_due(x->t->now, x->due, w->created, DEED_ASK_FOR_MS),
+                             w->attempts, e);
 }
 
 static enum err_code end(struct db_tx *tx, struct release *x, struct isolation_record *r,

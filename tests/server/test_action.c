@@ -356,6 +356,27 @@ static void test_action__another_file_is_no_answer(void **state)
     }
 }
 
+/* However long Defender wants to be left alone, people hear that it was not asked for while that could be. */
+static void test_action__a_retry_after_of_a_day_keeps_nobody_from_the_news(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    open_with(&r, "scan: {}, email: {}");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", AT "/runAntiVirusScan", 0, 429,
+             "{\"error\":{\"code\":\"429\",\"message\":\"in 86400 seconds\"}}");
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(the_action(&r, id).state, ACTION_REQUESTED);
+    rig_pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(the_action(&r, id).state, ACTION_FAILED);
+    assert_string_equal(rig_told(&r, id), "alert action_failed");
+    assert_int_equal(rig_seen(&r, "POST", AT), 1);
+    rig_close(&r);
+}
+
 /* What could not be asked for while facts and policy held is not asked for later. */
 static void test_action__old_facts_are_no_grounds(void **state)
 {
@@ -635,6 +656,7 @@ int main(void)
         cmocka_unit_test(test_action__a_step_may_wait_for_the_isolation),
         cmocka_unit_test(test_action__each_file_is_stopped),
         cmocka_unit_test(test_action__another_file_is_no_answer),
+        cmocka_unit_test(test_action__a_retry_after_of_a_day_keeps_nobody_from_the_news),
         cmocka_unit_test(test_action__old_facts_are_no_grounds),
         cmocka_unit_test(test_action__shadow_and_protection_withhold_each),
         cmocka_unit_test(test_action__a_tag_is_given_and_taken_and_never_twice),

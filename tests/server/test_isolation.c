@@ -893,6 +893,8 @@ static void test_isolation__a_clock_set_back_delays_no_look(void **state)
 
 /* ---- many at once --------------------------------------------------------------------------------- */
 
+#define A_DAY                                                                                      \
+    "{\"error\":{\"code\":\"429\",\"message\":\"You can send requests again in 86400 seconds.\"}}"
 #define LOOKS    "/api/machineactions?$filter=machineId%20in%20("
 #define LISTED   "/api/machineactions?$filter=id%20in%20("
 #define MACHINE2 "1111111111111111111111111111111111111111"
@@ -1203,6 +1205,45 @@ static void test_isolation__who_is_one_of_many_waits_for_the_others(void **state
     rig_close(&r);
 }
 
+/* However long Defender wants to be left alone, people hear in time that it is late, and that it came to nothing. */
+static void test_isolation__a_retry_after_of_a_day_keeps_nobody_from_the_news(void **state)
+{
+    struct rig r;
+    int64_t id, ids[2];
+
+    (void)state;
+    rig_open(&r, "rules:\n  - {name: a, do: [isolate: {}]}\n");
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 429, A_DAY);
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+    assert_string_equal(rig_told(&r, id), "late");
+    rig_pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+    assert_string_equal(rig_told(&r, id), "late not_isolated");
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    rig_close(&r);
+
+    rig_open(&r, "rules:\n  - {name: a, do: [isolate: {}]}\n");
+    ask_for_two(&r, ids);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", "/api/machines/", 0, 429, A_DAY);
+    leave_calls(&r, 2); /* one of them is asked for, the other waits for calls */
+    hands_turn(&r.hands, 20 * SECOND_MS);
+    for (int k = 0; k < 90; k++) {
+        atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+        rig_pass(&r, MINUTE_MS, MINUTE_MS);
+        for (int i = 0; i < 2 && k == 20; i++)
+            assert_string_equal(rig_told(&r, ids[i]), "late");
+    }
+    for (int i = 0; i < 2; i++)
+        assert_string_equal(rig_told(&r, ids[i]), "late not_isolated");
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 1);
+    rig_close(&r);
+}
+
 /* A second tenant, whose Defender is the same peer below another path. */
 static void add_tenant(struct rig *r, const char *rules)
 {
@@ -1326,6 +1367,7 @@ int main(void)
         cmocka_unit_test(test_isolation__a_single_call_is_used_when_looks_are_kept),
         cmocka_unit_test(test_isolation__leaves_calls_to_who_reads_next),
         cmocka_unit_test(test_isolation__who_is_one_of_many_waits_for_the_others),
+        cmocka_unit_test(test_isolation__a_retry_after_of_a_day_keeps_nobody_from_the_news),
         cmocka_unit_test(test_isolation__a_crowd_is_one_tenants),
         cmocka_unit_test(test_isolation__a_storm_does_not_age_the_grounds),
     };

@@ -11,6 +11,8 @@
     "{\"value\":[" ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null",                    \
                               "11:15") "," ACTION_DOC(ACTION, "Isolate", "Succeeded", "null",      \
                                                       "11:13") "]}"
+#define A_DAY                                                                                      \
+    "{\"error\":{\"code\":\"429\",\"message\":\"You can send requests again in 86400 seconds.\"}}"
 #define RULES_FREE_AFTER                                                                           \
     "rules:\n  - {name: contain, when: {alert.severity: High}, do: ["                              \
     "isolate: {release_after: 8h}, email: {}]}\n  - {name: tell, do: [email: {}]}\n"
@@ -640,6 +642,32 @@ static int64_t lose_release(struct rig *r)
 }
 
 /* A lost answer: looked for, and neither asked again while it may be there nor forgotten. */
+/* However long Defender wants to be left alone, who ordered it hears after an hour that it came to nothing. */
+static void test_ledger__a_retry_after_of_a_day_keeps_nobody_from_the_news(void **state)
+{
+    static const bool looks[] = {false, true};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof looks / sizeof *looks; i++) {
+        struct rig r;
+        struct err e;
+        int64_t id;
+
+        rig_open(&r, NULL);
+        id = isolated(&r);
+        rig_says(&r, "GET", LIST, 0, looks[i] ? 200 : 429, looks[i] ? IN_FORCE : A_DAY);
+        rig_says(&r, "POST", UNISOLATE, 0, 429, A_DAY);
+        assert_int_equal(release(&r, NULL, &e), ERR_OK);
+        (void)rig_work(&r);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASING);
+        rig_pass(&r, 90 * MINUTE_MS, MINUTE_MS);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+        assert_string_equal(rig_told(&r, id), "requested isolated not_released");
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), looks[i]);
+        rig_close(&r);
+    }
+}
+
 static void test_ledger__a_lost_release_is_looked_for_and_not_sent_again(void **state)
 {
     struct rig r;
@@ -1123,6 +1151,7 @@ int main(void)
         cmocka_unit_test(test_ledger__all_who_heard_of_the_isolation_hear_of_the_release),
         cmocka_unit_test(test_ledger__all_channels_that_heard_of_the_isolation_hear_of_the_release),
         cmocka_unit_test(test_ledger__what_an_answer_to_the_release_means),
+        cmocka_unit_test(test_ledger__a_retry_after_of_a_day_keeps_nobody_from_the_news),
         cmocka_unit_test(test_ledger__a_lost_release_is_looked_for_and_not_sent_again),
         cmocka_unit_test(test_ledger__a_lost_release_rests_though_its_record_failed_once),
         cmocka_unit_test(test_ledger__a_clock_set_back_delays_no_release),

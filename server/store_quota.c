@@ -12,6 +12,9 @@
 #include "log.h"
 #include "store_rows.h"
 
+/* How far the clocks of those who share a budget may differ. */
+#define SKEW_MS MINUTE_MS
+
 /* ---- slices ------------------------------------------------------------------------------------ */
 
 static enum err_code forget_old(struct db_tx *tx, const char *app, const char *class, int64_t now,
@@ -29,6 +32,16 @@ static enum err_code put(struct db_tx *tx, int64_t id, const char *app, const ch
                   "INSERT INTO quota_slices (id, app, class, at, calls)"
                   " VALUES ($1, $2, $3, $4, $5)",
                   "ittii", id, app, class, at, calls);
+}
+
+/* The clock was set back: what was taken by the time before counts as if it were taken now, and not until that time has
+ * come again. */
+static enum err_code mind_the_clock(struct db_tx *tx, const struct quota_slice *s, int64_t now,
+                                    struct err *e)
+{
+    return db_run(tx, e, NULL,
+                  "UPDATE quota_slices SET at = $1 WHERE app = $2 AND class = $3 AND at > $4",
+                  "itti", now + s->hold_ms, s->app, s->class, now + s->hold_ms + SKEW_MS);
 }
 
 /* How many calls count since a time, and when the first of them stops counting (INT64_MAX: none). */
@@ -91,6 +104,8 @@ static enum err_code take_fn(struct db_tx *tx, void *arg, struct err *e)
                   "tt", s->app, s->class);
     if (!code)
         code = forget_old(tx, s->app, s->class, t->now, e);
+    if (!code)
+        code = mind_the_clock(tx, s, t->now, e);
     if (!code && s->last_id)
         code = db_run(tx, e, NULL, "UPDATE quota_slices SET calls = calls - $1 WHERE id = $2", "ii",
                       s->last_left, s->last_id);
@@ -102,7 +117,7 @@ static enum err_code take_fn(struct db_tx *tx, void *arg, struct err *e)
         code = blocked_until(tx, s->app, s->class, &until, e);
     if (code)
         return code;
-    if (until > t->now)
+    if (until > t->now && until - t->now <= DAY_MS) /* more, and the clock was set back */
         longer(&s->wait_ms, until - t->now);
     if (minute >= s->per_minute)
         longer(&s->wait_ms, first_minute + MINUTE_MS - t->now);

@@ -507,6 +507,35 @@ static void test_quota__a_block_is_for_all_who_share(void **state)
     kept_close(&k);
 }
 
+/* A clock that is set back makes no call of before one that counts for a day, nor a block longer than the longest. */
+static void test_quota__a_clock_set_back_holds_nobody_up(void **state)
+{
+    struct kept k;
+    struct quota *q;
+
+    (void)state;
+    kept_open(&k);
+    q = keep(&k, "a/b", QUOTA_SHARED);
+    assert_int_equal(drain(q, true), 100);
+    atomic_fetch_add(&k.h.wall, -DAY_MS);
+    assert_int_equal(drain(q, true), 0);
+    hands_turn(&k.h, 2 * MINUTE_MS);
+    /* the store is asked: they count as if they were made now */
+    assert_int_equal(drain(q, true), 0);
+    hands_turn(&k.h, 2 * MINUTE_MS);
+    assert_int_equal(drain(q, true), 100);
+    quota_free(q);
+
+    q = keep(&k, "a/c", QUOTA_SHARED);
+    quota_block(q, 8000);
+    quota_free(q);
+    atomic_fetch_add(&k.h.wall, -(2 * DAY_MS));
+    q = keep(&k, "a/c", QUOTA_SHARED); /* who has not seen the answer */
+    assert_true(drain(q, true) > 0);
+    quota_free(q);
+    kept_close(&k);
+}
+
 /* defender-api.md section 7.4: some APIs allow less, and each of their calls is one of all. */
 static void test_quota__some_apis_allow_less(void **state)
 {
@@ -614,6 +643,7 @@ int main(void)
         cmocka_unit_test(test_quota__slices_never_add_up_to_more),
         cmocka_unit_test(test_quota__what_is_not_used_of_a_slice_goes_back),
         cmocka_unit_test(test_quota__a_block_is_for_all_who_share),
+        cmocka_unit_test(test_quota__a_clock_set_back_holds_nobody_up),
         cmocka_unit_test(test_quota__some_apis_allow_less),
         cmocka_unit_test(test_quota__says_how_much_is_left),
         cmocka_unit_test(test_quota__says_when_several_calls_are_free),

@@ -8,7 +8,10 @@
 #include "token.h"
 
 #define THROTTLED_MS (60 * SECOND_MS) /* section 7.3: neither header nor sentence says how long */
-#define AUTH         "Authorization: Bearer "
+/* Less is no time: a zero, or a date that another clock has passed. Asked at once, and again and again, one refused
+ * request would use up the calls of an hour within minutes. */
+#define THROTTLED_MIN_MS SECOND_MS
+#define AUTH             "Authorization: Bearer "
 
 /* ---- outcomes -------------------------------------------------------------------------------- */
 
@@ -209,6 +212,8 @@ static void settle_refusal(struct defender *d, struct exchange *x)
                 target_text, target ? ")" : "", o->cure ? "; " : "", o->cure ? o->cure : "");
     x->err.retry_ms = x->answer.retry_ms;
     if (x->code == ERR_THROTTLED) {
+        if (x->err.retry_ms < THROTTLED_MIN_MS)
+            x->err.retry_ms = 0;
         if (!x->err.retry_ms && message)
             x->err.retry_ms = wait_in_message(message);
         if (!x->err.retry_ms)

@@ -499,6 +499,10 @@ static void test_defender__obeys_a_throttle(void **state)
         {NULL, "API calls quota exceeded! maximum allowed 100 per 00:01:00", 60000},
         {NULL, "in 5 apples", 60000},
         {"Retry-After: soon\r\n", "", 60000},
+        /* at once, or before: that is no time, and asking at once would use the hour up in minutes */
+        {"Retry-After: 0\r\n", "", 60000},
+        {"Retry-After: 0\r\n", "You can send requests again in 9 seconds.", 9000},
+        {"Retry-After: Tue, 07 Jan 2020 10:11:12 GMT\r\n", "", 60000},
     };
     struct stage *s = *state;
 

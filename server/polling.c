@@ -134,7 +134,7 @@ static enum err_code read_all(struct polling *p, struct runtime_tenant *tenant, 
 {
     struct defender_change *page = arena_array(p->arena, PAGE, sizeof *page);
     int64_t from = p->row.watermark - OVERLAP_MS;
-    size_t listed = PAGE;
+    size_t listed = PAGE, skip = 0;
 
     if (!page)
         return err_set(e, ERR_NOMEM, "polling");
@@ -146,20 +146,27 @@ static enum err_code read_all(struct polling *p, struct runtime_tenant *tenant, 
                                  "nobody pushed stay unseen"));
     }
     for (size_t number = 0; listed == PAGE; number++) {
+        int64_t last = from;
+        bool sorted = true;
         size_t n = 0;
         enum err_code code;
 
         if (number == PAGES_MAX)
             return err_set(e, ERR_AGAIN, "GET /api/alerts: its pages do not end");
-        code = defender_changed_alerts(tenant->defender, from, number * PAGE, page, PAGE, &n,
-                                       &listed, e);
+        code = defender_changed_alerts(tenant->defender, from, skip, page, PAGE, &n, &listed, e);
         if (!code)
             code = make_cases(p, page, n, e);
         if (code)
             return code;
-        for (size_t i = 0; i < n; i++)
-            if (page[i].updated_ms > p->newest)
-                p->newest = page[i].updated_ms;
+        for (size_t i = 0; i < n; i++) {
+            sorted = sorted && page[i].updated_ms >= last;
+            last = page[i].updated_ms > last ? page[i].updated_ms : last;
+        }
+        p->newest = last > p->newest ? last : p->newest;
+        /* The next page begins where this one ended, and not so many alerts after the first: one that changes meanwhile
+         * moves to the end, and all that comes after it moves up, across the border of a page that was read. */
+        skip = sorted && last > from ? 0 : skip + PAGE;
+        from = skip ? from : last;
     }
     return ERR_OK;
 }

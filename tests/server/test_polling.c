@@ -115,11 +115,76 @@ static void test_polling__an_alert_whose_case_was_forgotten_is_no_news(void **st
     rig_close(&r);
 }
 
+/* Adds alerts to a page, each one second after the other from this one on. */
+static void add_alerts(struct buf *page, int first, int n)
+{
+    for (int i = first; i < first + n; i++)
+        buf_addf(page,
+                 "%s{\"id\":\"da%d\",\"severity\":\"Low\",\"alertCreationTime\":"
+                 "\"2025-01-07T10:%02d:%02dZ\",\"lastUpdateTime\":\"2025-01-07T10:%02d:%02dZ\"}",
+                 i == first ? "{\"value\":[" : ",", i, 11 + i / 60, i % 60, 11 + i / 60, i % 60);
+    buf_adds(page, "]}");
+}
+
+/* An alert that changes while pages are read moves to the list's end, and what comes after it moves up: pages that are
+ * counted from the beginning would miss the one that moves across their border. */
+static void test_polling__an_alert_that_changes_meanwhile_hides_no_other(void **state)
+{
+    AUTO(buf_clear) struct buf first = BUF_INIT(1 << 20), second = BUF_INIT(1 << 20);
+    struct rig r;
+    size_t n = 0;
+    struct work w;
+
+    (void)state;
+    add_alerts(&first, 0, 500);
+    add_alerts(&second, 499, 3); /* da500 has moved up to the first page's end by now */
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+    rig_afresh(&r);
+    rig_says(&r, "GET", CHANGED "$filter=lastUpdateTime%20ge%202025-01-07T10:19:19", 0, 200,
+             buf_text(&second));
+    rig_says(&r, "GET", CHANGED, 1, 200, buf_text(&first));
+    rig_says(&r, "GET", CHANGED, 0, 200, NOTHING);
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    hands_turn(&r.hands, 20 * MINUTE_MS);
+    assert_true(poll_once(&r));
+    assert_int_equal(rig_seen(&r, "GET", CHANGED), 2);
+    while (rig_claim(&r, WORK_CASE, &w))
+        n++;
+    assert_int_equal(n, 502);
+    rig_close(&r);
+}
+
+/* As many as a page holds may have changed in one moment. */
+static void test_polling__goes_on_within_a_moment(void **state)
+{
+    AUTO(buf_clear) struct buf page = BUF_INIT(1 << 20);
+    struct rig r;
+
+    (void)state;
+    for (int i = 0; i < 500; i++)
+        buf_addf(&page,
+                 "%s{\"id\":\"da%d\",\"severity\":\"Low\",\"alertCreationTime\":"
+                 "\"2025-01-07T10:11:20Z\",\"lastUpdateTime\":\"2025-01-07T10:11:20Z\"}",
+                 i ? "," : "{\"value\":[", i);
+    buf_adds(&page, "]}");
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+    rig_afresh(&r);
+    rig_says(&r, "GET", CHANGED, 3, 200, buf_text(&page));
+    rig_says(&r, "GET", CHANGED, 0, 200, NOTHING);
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    assert_true(poll_once(&r));
+    assert_int_equal(rig_seen(&r, "GET", CHANGED), 4);
+    assert_non_null(strstr(peer_request(r.peer, peer_count(r.peer) - 1)->target, "$skip=1000"));
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_polling__an_alert_whose_case_was_forgotten_is_no_news),
         cmocka_unit_test(test_polling__a_full_store_is_not_filled_further),
+        cmocka_unit_test(test_polling__an_alert_that_changes_meanwhile_hides_no_other),
+        cmocka_unit_test(test_polling__goes_on_within_a_moment),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

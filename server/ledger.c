@@ -410,6 +410,15 @@ static enum err_code plan_fn(struct db_tx *tx, void *arg, struct err *e)
     return find_release_at(tx, v->t->arena, &v->t->row, &v->release_at, e);
 }
 
+/* How long until Defender is asked again: no longer than people may wait for the review that is due since then, however
+ * long Defender wants to be left alone. */
+static int64_t review_wait(const struct ledger_turn *t, const struct err *why, int64_t since)
+{
+    int64_t now = clock_wall_ms(t->g->clock);
+
+    return engine_late_due(now, now + engine_backoff(t->w.attempts, why->retry_ms), since) - now;
+}
+
 static void review(struct ledger_turn *t)
 {
     struct review v = {.t = t, .before = t->row.state};
@@ -428,11 +437,13 @@ static void review(struct ledger_turn *t)
     release_due = v.release_at && t->now >= v.release_at;
     due = t->now >= t->row.review;
     if (release_due || due) {
+        int64_t since = due ? t->row.review : v.release_at;
+
         read_review(&v, &c);
-        if (!v.looked && t->now - (due ? t->row.review : v.release_at) < ENGINE_LATE_MS) {
+        if (!v.looked && t->now - since < ENGINE_LATE_MS) {
             log_event(LOG_INFO, "review_later", LOG_ID("isolation", t->row.id),
                       LOG_ERR(&v.reads.actions_err));
-            engine_again(t->g, &t->w, engine_backoff(t->w.attempts, v.reads.actions_err.retry_ms));
+            engine_again(t->g, &t->w, review_wait(t, &v.reads.actions_err, since));
             defender_reads_clear(&v.reads);
             return;
         }

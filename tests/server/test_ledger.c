@@ -175,22 +175,30 @@ static void test_ledger__a_false_positive_is_offered_not_released(void **state)
     rig_close(&r);
 }
 
-/* A Defender that cannot be read holds the mail up for a quarter of an hour, not longer. */
+/* A Defender that cannot be read holds the mail up for a quarter of an hour, not longer; nor does one that wants to be
+ * left alone for a day. */
 static void test_ledger__people_are_asked_without_defender_too(void **state)
 {
-    struct rig r;
-    int64_t id;
+    static const struct {
+        int status;
+        const char *body;
+    } rows[] = {{503, ""}, {429, A_DAY}};
 
     (void)state;
-    rig_open(&r, NULL);
-    id = isolated(&r);
-    rig_says(&r, "GET", LIST, 0, 503, "");
-    rig_pass(&r, 24 * HOUR_MS + 5 * MINUTE_MS, 5 * MINUTE_MS);
-    assert_string_equal(rig_told(&r, id), "requested isolated");
-    rig_pass(&r, 30 * MINUTE_MS, MINUTE_MS);
-    assert_string_equal(rig_told(&r, id), "requested isolated review");
-    assert_non_null(strstr(last_message(&r, id), "Defender could not be read"));
-    rig_close(&r);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        rig_open(&r, NULL);
+        id = isolated(&r);
+        rig_says(&r, "GET", LIST, 0, rows[i].status, rows[i].body);
+        rig_pass(&r, 24 * HOUR_MS + 5 * MINUTE_MS, 5 * MINUTE_MS);
+        assert_string_equal(rig_told(&r, id), "requested isolated");
+        rig_pass(&r, 30 * MINUTE_MS, MINUTE_MS);
+        assert_string_equal(rig_told(&r, id), "requested isolated review");
+        assert_non_null(strstr(last_message(&r, id), "Defender could not be read"));
+        rig_close(&r);
+    }
 }
 
 static void test_ledger__a_release_at_defender_closes_ours(void **state)

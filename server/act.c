@@ -200,8 +200,8 @@ static void retry_later(struct step *s, const struct handler *h, const struct er
 
     log_event(LOG_INFO, "step_later", LOG_ID("case", s->c->id), LOG_STR("step", h->name),
               LOG_INT("attempt", s->work->attempts), LOG_INT("next_ms", wait), LOG_ERR(why));
-    if (isolates)
-        d.due = engine_late_due(now, d.due, s->work->created);
+    /* Mails wait behind it: what acts at once is refused then, for its facts are too old. */
+    d.due = engine_late_due(now, d.due, s->work->created);
     if (d.late)
         d.why = notice_not_yet(s->arena, why->text);
     if (why->code == ERR_THROTTLED)

@@ -377,6 +377,27 @@ static void test_action__a_retry_after_of_a_day_keeps_nobody_from_the_news(void 
     rig_close(&r);
 }
 
+/* Nor does a step that acts at once keep the mail behind it for a day. */
+static void test_action__a_mail_does_not_wait_a_day_for_a_tag(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    open_with(&r, "tag: {add: seen}, email: {}");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", AT "/tags", 0, 429,
+             "{\"error\":{\"code\":\"429\",\"message\":\"in 86400 seconds\"}}");
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_string_equal(rig_told(&r, id), "");
+    rig_pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+    assert_string_equal(rig_told(&r, id), "action_failed");
+    assert_int_equal(step_of(&r, id, 0).state, STEP_FAILED);
+    assert_int_equal(rig_seen(&r, "POST", AT), 1);
+    rig_close(&r);
+}
+
 /* What could not be asked for while facts and policy held is not asked for later. */
 static void test_action__old_facts_are_no_grounds(void **state)
 {
@@ -657,6 +678,7 @@ int main(void)
         cmocka_unit_test(test_action__each_file_is_stopped),
         cmocka_unit_test(test_action__another_file_is_no_answer),
         cmocka_unit_test(test_action__a_retry_after_of_a_day_keeps_nobody_from_the_news),
+        cmocka_unit_test(test_action__a_mail_does_not_wait_a_day_for_a_tag),
         cmocka_unit_test(test_action__old_facts_are_no_grounds),
         cmocka_unit_test(test_action__shadow_and_protection_withhold_each),
         cmocka_unit_test(test_action__a_tag_is_given_and_taken_and_never_twice),

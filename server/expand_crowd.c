@@ -21,6 +21,8 @@
  * ones gather, if they were few. */
 #define GATHER_MAX_MS (2 * SECOND_MS)
 #define READ_EVERY_MS (15 * SECOND_MS)
+/* So long before people are told that it takes long, a case waits by itself. */
+#define HEARD_EARLY_MS (2 * MINUTE_MS)
 /* So many others, or any with so much of a minute's calls gone (per mille, quota_pressure), and they are read together. */
 #define SEVERAL 5
 #define SCARCE  500
@@ -301,6 +303,29 @@ static int64_t leave_to_isolations(const struct expansion *x, struct runtime_ten
     return READ_EVERY_MS - ago < GATHER_MAX_MS ? READ_EVERY_MS - ago : GATHER_MAX_MS;
 }
 
+static bool others_have_calls(const struct runtime *rt, const struct runtime_tenant *tenant)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < rt->config->n_tenants; i++)
+        any = any || (&rt->tenants[i] != tenant && !quota_wait(rt->tenants[i].quota, false));
+    return any;
+}
+
+/* All of the tenant's cases that wait to be read wait for its calls: what other tenants have waiting need not come after
+ * thousands of them, claimed one by one in vain. Those that people must soon hear of come by themselves. */
+static void put_off_all(const struct expansion *x, const struct runtime_tenant *tenant,
+                        int64_t wait_ms)
+{
+    int64_t now = clock_wall_ms(x->g->clock);
+    int64_t due = now + (wait_ms < HEARD_EARLY_MS ? wait_ms : HEARD_EARLY_MS);
+    struct err e;
+
+    if (store_case_wait(x->g->store, tenant->config->name, due,
+                        now - ENGINE_LATE_MS + HEARD_EARLY_MS, &e))
+        log_event(LOG_WARN, "not_postponed", LOG_ERR(&e));
+}
+
 /* Takes what waits beside x and does it together. false: x is to be run alone. */
 static bool gather(struct expansion *x)
 {
@@ -337,8 +362,10 @@ static bool gather(struct expansion *x)
         }
     }
     if (wait) {
-        engine_hold(g, WORK_CASE,
-                    wait < GATHER_MAX_MS ? wait : GATHER_MAX_MS); /* others' as well */
+        if (others_have_calls(x->rt, tenant))
+            put_off_all(x, tenant, wait);
+        else
+            engine_hold(g, WORK_CASE, wait < GATHER_MAX_MS ? wait : GATHER_MAX_MS);
         if (!x->c.told && x->now + wait >= x->w->created + ENGINE_LATE_MS) {
             (void)err_set(&x->why, ERR_THROTTLED, "the tenant's calls are used up for the moment");
             x->why.retry_ms = wait;

@@ -498,3 +498,27 @@ enum err_code step_move(struct db_tx *tx, int64_t case_id, int64_t n, enum step_
     return audit_put(tx, e, AUDIT_STEP, case_id, now, LOG_INT("step", n),
                      LOG_STR("state", step_names[to]), LOG_STR("why", why));
 }
+
+struct putting_off {
+    const char *tenant;
+    int64_t due, since;
+};
+
+static enum err_code put_off(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct putting_off *p = arg;
+
+    return db_run(tx, e, NULL,
+                  "UPDATE work SET due = $1 WHERE kind = $2 AND owner IS NULL AND due < $3"
+                  " AND created >= $4 AND EXISTS (SELECT 1 FROM cases c WHERE c.id = work.id"
+                  " AND c.tenant = $5 AND c.state IN ('received', 'expanding'))",
+                  "iiiit", p->due, (int64_t)WORK_CASE, p->due, p->since, p->tenant);
+}
+
+enum err_code store_case_wait(struct store *s, const char *tenant, int64_t due, int64_t since,
+                              struct err *e)
+{
+    struct putting_off p = {.tenant = tenant, .due = due, .since = since};
+
+    return db_write(s->db, put_off, &p, e);
+}

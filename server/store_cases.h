@@ -78,6 +78,11 @@ enum err_code store_case_list(struct store *s, struct arena *a, const struct cas
 /** Cases by state (for the metrics). */
 enum err_code store_case_count(struct store *s, int64_t ret[CASE_STATES], struct err *e);
 
+/** Puts off to due (wall ms) what of a tenant's waits to be read and would be due before, unless it has waited since before
+ *  `since` or is claimed. One transaction. */
+enum err_code store_case_wait(struct store *s, const char *tenant, int64_t due, int64_t since,
+                              struct err *e);
+
 /* ---- inside a transaction -------------------------------------------------------------------- */
 
 enum err_code case_load(struct db_tx *tx, struct arena *a, int64_t id, struct case_record *ret,

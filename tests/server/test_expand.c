@@ -2,6 +2,7 @@
  * that whatever happens a person hears of it. */
 #include "engine_kit.h"
 
+#include <poll.h>
 #include <pthread.h>
 
 #include "json.h"
@@ -712,12 +713,17 @@ static void add_fabrikam(struct rig *r, const char *rules)
     rig_says(r, "GET", "/f/api/machines/", 0, 200, ONE_MACHINE(MACHINE2, "b.example"));
 }
 
-/* Alerts of two tenants wait. */
-static void push_of_two_tenants(struct rig *r, int64_t ids[CROWD], int64_t *ret_other)
+static void open_two_tenants(struct rig *r)
 {
     rig_open(r, RULES_MAIL_ONLY);
     rig_afresh(r);
     add_fabrikam(r, RULES_MAIL_ONLY);
+}
+
+/* Alerts of two tenants wait. */
+static void push_of_two_tenants(struct rig *r, int64_t ids[CROWD], int64_t *ret_other)
+{
+    open_two_tenants(r);
     for (int i = 0; i < CROWD; i++)
         ids[i] = rig_push(r, arena_fmt(r->arena, "da%d_-2", i), NULL);
     *ret_other = rig_push_to(r, "fabrikam", "da1_-9", NULL, false);
@@ -837,6 +843,52 @@ static void test_expand__a_case_waits_for_the_configuration_that_knows_it(void *
     rig_close(&r);
 }
 
+static void put_off(struct engine *g, struct work *w)
+{
+    engine_again(g, w, DAY_MS);
+}
+
+#define BACKLOG 300
+
+/* What waits for the calls of a tenant whose Defender wants to be left alone holds up nobody else's alert. */
+static void test_expand__a_tenant_without_calls_holds_no_other_up(void **state)
+{
+    engine_run runs[WORK_KINDS];
+    struct rig r;
+    int64_t other, late = 0;
+    struct err e;
+
+    (void)state;
+    open_two_tenants(&r);
+    rig_says(&r, "GET", "/api/alerts?", 0, 429,
+             "{\"error\":{\"code\":\"429\",\"message\":\"in 600 seconds\"}}");
+    rig_says(&r, "GET", "/f/api/alerts?", 0, 200,
+             "{\"value\":[" ONE_ALERT("da1_-9", "Low", MACHINE2) "]}");
+    rig_says(&r, "GET", "/f/api/machines?", 0, 200,
+             "{\"value\":[" ONE_MACHINE(MACHINE2, "b.example") "]}");
+    rig_says(&r, "GET", "/f/api/machineactions", 0, 200, NOTHING);
+    for (int i = 0; i < CROWD; i++)
+        (void)rig_push(&r, arena_fmt(r.arena, "da%d_-2", i), NULL);
+    atomic_store(&r.g->crowd[WORK_CASE], true);
+    (void)rig_work(&r); /* Defender wants to be left alone */
+    for (int i = 0; i < BACKLOG; i++)
+        (void)rig_push(&r, arena_fmt(r.arena, "da%d_-3", i), NULL);
+    hands_turn(&r.hands, 1);
+    other = rig_push_to(&r, "fabrikam", "da1_-9", NULL, false);
+    for (int k = 0; k < WORK_KINDS; k++)
+        runs[k] = put_off;
+    runs[WORK_CASE] = expand_run;
+    assert_int_equal(engine_start(r.g, runs, &e), ERR_OK);
+    while (rig_case(&r, other).state != CASE_DONE && late < 100 * SECOND_MS) {
+        (void)poll(NULL, 0, 5);
+        hands_turn(&r.hands, 100);
+        engine_kick(r.g); /* its sleep is by the real clock */
+        late += 100;
+    }
+    assert_true(late < 10 * SECOND_MS);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -861,6 +913,7 @@ int main(void)
         cmocka_unit_test(test_expand__a_spoilt_look_holds_nobody_up),
         cmocka_unit_test(test_expand__a_crowd_is_one_tenants),
         cmocka_unit_test(test_expand__a_case_waits_for_the_configuration_that_knows_it),
+        cmocka_unit_test(test_expand__a_tenant_without_calls_holds_no_other_up),
         cmocka_unit_test(test_expand__a_reader_that_hangs_holds_no_other_tenant_up),
     };
 

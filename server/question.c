@@ -336,27 +336,29 @@ static enum err_code mail_one(struct db_tx *tx, struct engine *g, struct runtime
     return code;
 }
 
-/* One mail to each who may answer, and the number of cases that it named. */
+/* One mail to each who may answer; on record is how many cases there have been by then. */
 static enum err_code mail_many(struct db_tx *tx, struct engine *g, struct runtime *rt,
                                struct arena *a, const struct question_record *q, int64_t now,
                                struct err *e)
 {
     struct invitation *list;
-    int64_t total = 0;
+    int64_t total = 0, ever = 0;
     size_t n = 0;
     enum err_code code = question_count_cases(tx, q->id, &total, e);
 
     if (!code)
+        code = question_count_ever(tx, q->id, &ever, e);
+    if (!code)
         code = invitation_list(tx, a, q->id, &list, &n, e);
     if (code)
         return code;
-    if (q->state == QUESTION_OPEN && total <= q->told)
+    if (q->state == QUESTION_OPEN && ever <= q->told)
         return ERR_OK; /* nothing new */
     if (!rt->config->mail.server || !n)
         log_event(LOG_WARN, "nobody_told", LOG_ID("question", q->id), LOG_STR("why", q->what));
     for (size_t i = 0; i < n && !code && rt->config->mail.server; i++)
         code = mail_one(tx, g, rt, a, q, &list[i], total, now, e);
-    return code ? code : question_told(tx, q, total, e);
+    return code ? code : question_told(tx, q, ever, e);
 }
 
 /* ---- the end of a question -------------------------------------------------------------------- */

@@ -214,6 +214,15 @@ enum err_code question_count_cases(struct db_tx *tx, int64_t id, int64_t *ret, s
     return code ? code : store_take_int(rows, ret, e);
 }
 
+enum err_code question_count_ever(struct db_tx *tx, int64_t id, int64_t *ret, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code = db_query(
+        tx, e, &rows, "SELECT count(*) FROM question_cases WHERE question_id = $1", "i", id);
+
+    return code ? code : store_take_int(rows, ret, e);
+}
+
 enum err_code question_holds(struct db_tx *tx, int64_t case_id, bool *ret, struct err *e)
 {
     struct db_rows *rows;
@@ -226,43 +235,44 @@ enum err_code question_holds(struct db_tx *tx, int64_t case_id, bool *ret, struc
     return code ? code : store_take_any(rows, ret, e);
 }
 
-/* Such questions of a case that are open at a time: it waits for each, so there is one. */
-#define OWN_MAX 4
+/* Questions of a case that are open at a time: it waits for each, so there is one. */
+#define OPEN_MAX 4
 
-/* Questions over this case alone that are open. */
-static enum err_code find_own(struct db_tx *tx, int64_t case_id, int64_t ret[OWN_MAX],
-                              size_t *ret_count, struct err *e)
+/* Those of a case that are open, and that no case waits for. */
+static enum err_code find_empty(struct db_tx *tx, int64_t case_id, int64_t ret[OPEN_MAX],
+                                size_t *ret_count, struct err *e)
 {
     struct db_rows *rows;
     enum err_code code = db_query(tx, e, &rows,
                                   "SELECT q.id FROM question_cases m JOIN questions q"
                                   " ON q.id = m.question_id WHERE m.case_id = $1"
-                                  " AND q.state = 'open' AND q.kind IN ('step', 'failure')"
-                                  " ORDER BY q.id",
+                                  " AND q.state = 'open' AND NOT EXISTS (SELECT 1"
+                                  " FROM question_cases o WHERE o.question_id = q.id"
+                                  " AND o.spent = 0) ORDER BY q.id",
                                   "i", case_id);
 
     if (code)
         return code;
-    for (*ret_count = 0; *ret_count < OWN_MAX && db_next(rows); ++*ret_count)
+    for (*ret_count = 0; *ret_count < OPEN_MAX && db_next(rows); ++*ret_count)
         ret[*ret_count] = db_int(rows, 0);
     return db_rows_end(rows, e);
 }
 
 enum err_code question_forget_case(struct db_tx *tx, int64_t case_id, int64_t now, struct err *e)
 {
-    static const char why[] = "the case is over";
-    int64_t own[OWN_MAX];
+    int64_t empty[OPEN_MAX];
     size_t n = 0;
-    enum err_code code = find_own(tx, case_id, own, &n, e);
+    enum err_code code =
+        db_run(tx, e, NULL, "UPDATE question_cases SET spent = 1 WHERE case_id = $1", "i", case_id);
 
+    if (!code)
+        code = find_empty(tx, case_id, empty, &n, e);
     for (size_t i = 0; i < n && !code; i++) {
-        struct question_record q = {.id = own[i]};
+        struct question_record q = {.id = empty[i]};
 
-        code = question_end(tx, &q, QUESTION_VOID, why, now, e);
+        code = question_end(tx, &q, QUESTION_VOID, "the case is over", now, e);
     }
-    return code ? code
-                : db_run(tx, e, NULL, "UPDATE question_cases SET spent = 1 WHERE case_id = $1", "i",
-                         case_id);
+    return code;
 }
 
 enum err_code approval_load(struct db_tx *tx, struct arena *a, int64_t case_id,

@@ -46,7 +46,7 @@ struct question_record {
     const char *policy; /* hash: by another one the question is void */
     const char *why;    /* how it ended, for people; NULL: it did not */
     int64_t people;     /* how many must say yes */
-    int64_t told;       /* how many cases its last mail named */
+    int64_t told;       /* how many it ever had when its last mail was made */
     int64_t created, expires, ended;
 };
 
@@ -104,10 +104,12 @@ enum err_code question_cases(struct db_tx *tx, struct arena *a, int64_t id, int6
                              size_t limit, struct question_case **ret, size_t *ret_count,
                              struct err *e);
 enum err_code question_count_cases(struct db_tx *tx, int64_t id, int64_t *ret, struct err *e);
+/** And with those that waited for it before and were let go: it only grows. */
+enum err_code question_count_ever(struct db_tx *tx, int64_t id, int64_t *ret, struct err *e);
 /** Does one that is open hold this case back? */
 enum err_code question_holds(struct db_tx *tx, int64_t case_id, bool *ret, struct err *e);
-/** No question has a word on this case any more: it begins anew, or is let go. A question over it alone is
- *  void then. */
+/** No question has a word on this case any more: it begins anew, or is let go. An open question that no other
+ *  case waits for is void then. */
 enum err_code question_forget_case(struct db_tx *tx, int64_t case_id, int64_t now, struct err *e);
 enum err_code approval_load(struct db_tx *tx, struct arena *a, int64_t case_id,
                             struct approval *ret, struct err *e);

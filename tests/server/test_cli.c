@@ -667,6 +667,46 @@ static void test_cli__one_case_is_shown_whole(void **state)
     peer_free(p);
 }
 
+/* A problem's detail quotes names that machines give themselves, and reasons that people typed. */
+static void test_cli__a_refusal_moves_no_cursor(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+
+    put_admin(f, p);
+    peer_script(p, &(struct peer_answer){
+                       .status = 409,
+                       .body = "{\"detail\":\"name the machine: ws\\u001b[2J\\u009b1A\\u202e\\nx\"}"});
+    assert_int_equal(cordon(f, "cases", "retry", "01abc", NULL), 1);
+    assert_null(strchr(f->ran.err, '\x1b'));
+    assert_null(strstr(f->ran.err, "\xc2\x9b"));
+    assert_null(strstr(f->ran.err, "\xe2\x80\xae"));
+    assert_says(f->ran.err, "the server answered 409: name the machine: ws [2J");
+    peer_free(p);
+}
+
+/* A query may make columns of what it finds. */
+static void test_cli__titles_of_what_a_hunt_found_are_cleaned(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+
+    put_admin(f, p);
+    peer_script(p, &(struct peer_answer){.target = "/api/hunts/h/run",
+                                         .status = 200,
+                                         .body = "{\"status\":\"ordered\",\"order\":\"01\"}"});
+    peer_script(p, &(struct peer_answer){
+                       .target = "/api/hunts/h",
+                       .status = 200,
+                       .body = "{\"result\":{\"order\":\"01\",\"rows\":1,\"new\":1,\"columns\":"
+                               "[\"a\\u001b]0;x\\u0007\",\"b\"],\"sample\":[[\"1\",\"2\"]]}}"});
+    assert_int_equal(cordon(f, "hunt", "run", "h", NULL), 0);
+    assert_null(strchr(f->ran.out, '\x1b'));
+    assert_null(strchr(f->ran.out, '\x07'));
+    assert_says(f->ran.out, "a ]0;x   b\n1       2\n");
+    peer_free(p);
+}
+
 static void test_cli__a_machine_that_is_not_isolated_is_one_sentence(void **state)
 {
     static const char says[] =

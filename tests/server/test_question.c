@@ -2,7 +2,9 @@
 #include "engine_kit.h"
 
 #include "desk.h"
+#include "id.h"
 #include "store_audit.h"
+#include "store_rows.h"
 
 #define RULES_ASK                                                                                  \
     "rules:\n  - {name: contain, when: {alert.severity: High}, do: [ask: {within: 4h}, isolate: "  \
@@ -783,6 +785,91 @@ static void test_question__a_storm_counts_machines(void **state)
     rig_close(&r);
 }
 
+/* ---- cases of a question over many that are let go -------------------------------------------------- */
+
+struct mails {
+    int64_t question, n;
+};
+
+static enum err_code count_mails(struct db_tx *tx, void *arg, struct err *e)
+{
+    char about[ID_TEXT_SIZE + 16], id[ID_TEXT_SIZE];
+    struct mails *m = arg;
+    struct db_rows *rows;
+    enum err_code code;
+
+    (void)snprintf(about, sizeof about, "question:%s", id_format(m->question, id));
+    code = db_query(tx, e, &rows, "SELECT count(*) FROM notices WHERE about = $1", "t", about);
+    return code ? code : store_take_int(rows, &m->n, e);
+}
+
+/* Mails about the newest question, over many. */
+static int64_t mails(struct rig *r)
+{
+    struct mails m = {.question = newest(r).id};
+
+    assert_int_equal(db_read(r->store->db, count_mails, &m, NULL), ERR_OK);
+    return m.n;
+}
+
+/* Whoever lets two of them go makes no room for two others to be held back unsaid. */
+static void test_question__who_is_held_back_after_others_were_let_go_is_named(void **state)
+{
+    int64_t ids[MACHINES];
+    struct err e = {0};
+    struct rig r;
+
+    (void)state;
+    many(&r, "{limits: [{isolations: 1, per: 1h}]}");
+    for (int i = 0; i < 4; i++)
+        ids[i] = push_many(&r, i, i + 1);
+    rig_pass(&r, MINUTE_MS, 10 * SECOND_MS);
+    assert_int_equal(newest(&r).told, 3);
+    assert_int_equal(mails(&r), 1);
+    for (int i = 1; i < 3; i++)
+        assert_int_equal(desk_drop(r.g, &(struct desk_order){.id = ids[i], .why = "a drill"}, &e),
+                         ERR_OK);
+    rig_pass(&r, 16 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(mails(&r), 1); /* nobody new */
+    (void)push_many(&r, 4, MACHINES);
+    rig_pass(&r, 16 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(posts(&r), 1);
+    assert_int_equal(mails(&r), 2);
+    rig_close(&r);
+}
+
+/* With the last of them the question is over: nobody is asked about nothing, nor told that nothing was not isolated. */
+static void test_question__many_that_were_let_go_ask_nothing(void **state)
+{
+    enum question_state now;
+    int64_t ids[3];
+    struct err e = {0};
+    struct rig r;
+
+    (void)state;
+    many(&r, "{limits: [{isolations: 1, per: 1h}]}");
+    for (int i = 0; i < 3; i++)
+        ids[i] = push_many(&r, i, i + 1);
+    rig_pass(&r, MINUTE_MS, 10 * SECOND_MS);
+    assert_int_equal(mails(&r), 1);
+    assert_int_equal(desk_drop(r.g, &(struct desk_order){.id = ids[1], .why = "a drill"}, &e),
+                     ERR_OK);
+    assert_int_equal(newest(&r).state, QUESTION_OPEN);
+    assert_int_equal(desk_drop(r.g, &(struct desk_order){.id = ids[2], .why = "a drill"}, &e),
+                     ERR_OK);
+    assert_int_equal(newest(&r).state, QUESTION_VOID);
+    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_CONFLICT);
+    rig_pass(&r, 30 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(mails(&r), 1);
+    /* who comes now is asked about anew, at once */
+    (void)push_many(&r, 3, 4);
+    rig_pass(&r, MINUTE_MS, 10 * SECOND_MS);
+    assert_int_equal(newest(&r).state, QUESTION_OPEN);
+    assert_int_equal(mails(&r), 1);
+    assert_int_equal(posts(&r), 1);
+    rig_close(&r);
+}
+
 /* ---- the words of the file ------------------------------------------------------------------------ */
 
 static void test_question__a_rule_that_asks_for_nothing_is_a_fault(void **state)
@@ -848,6 +935,8 @@ int main(void)
         cmocka_unit_test(test_question__a_no_to_many_is_told_in_one_mail),
         cmocka_unit_test(test_question__a_no_to_many_reaches_whom_the_rule_tells),
         cmocka_unit_test(test_question__a_storm_counts_machines),
+        cmocka_unit_test(test_question__who_is_held_back_after_others_were_let_go_is_named),
+        cmocka_unit_test(test_question__many_that_were_let_go_ask_nothing),
         cmocka_unit_test(test_question__a_rule_that_asks_for_nothing_is_a_fault),
     };
 

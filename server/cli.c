@@ -13,9 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auto.h"
+#include "buf.h"
 #include "log.h"
+#include "mime.h"
 
-#define OPTIONS_MAX 24 /* of one command, the common ones included */
+#define OPTIONS_MAX 24                    /* of one command, the common ones included */
+#define SAID_MAX    ((size_t)1024 * 1024) /* bytes of one sentence */
 
 struct command {
     const char *word;
@@ -36,12 +40,17 @@ static const char *const later[] = {"doctor", "approve", "refuse",  "pause",
 
 /* ---- saying it -------------------------------------------------------------------------------- */
 
+/* Much of it quotes others: a far end's words, a machine's name. It is one line, and moves no cursor. */
 __attribute__((format(printf, 2, 0))) static void say(const char *name, const char *fmt, va_list ap)
 {
+    AUTO(buf_clear) struct buf text = BUF_INIT(SAID_MAX), line = BUF_INIT(4 * SAID_MAX);
+
+    buf_addv(&text, fmt, ap);
+    mime_clean_line(&line, buf_text(&text));
     (void)fflush(stdout); /* so that the two stay in order on a terminal */
-    (void)fprintf(stderr, "cordon%s%s: ", name ? " " : "", name ? name : "");
-    (void)vfprintf(stderr, fmt, ap); /* nobody is left to be told that stderr is gone */
-    (void)fputc('\n', stderr);
+    /* nobody is left to be told that stderr is gone */
+    (void)fprintf(stderr, "cordon%s%s: %s\n", name ? " " : "", name ? name : "",
+                  buf_failed(&text) || buf_failed(&line) ? "out of memory" : buf_text(&line));
 }
 
 void cli_error(const char *fmt, ...)

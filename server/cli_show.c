@@ -24,13 +24,6 @@
 
 /* ---- tables ----------------------------------------------------------------------------------- */
 
-void cli_table_init(struct cli_table *t, struct arena *a, const char *const *titles)
-{
-    *t = (struct cli_table){.titles = titles, .arena = a};
-    while (titles[t->columns] && t->columns < COLUMNS_MAX)
-        t->columns++;
-}
-
 static const char *cleaned(struct arena *a, const char *text)
 {
     AUTO(buf_clear) struct buf line = BUF_INIT(SHOWN_MAX);
@@ -41,6 +34,17 @@ static const char *cleaned(struct arena *a, const char *text)
     mime_clean_line(&line, text);
     out = arena_str(a, buf_text(&line));
     return out ? out : "-";
+}
+
+void cli_table_init(struct cli_table *t, struct arena *a, const char *const *titles)
+{
+    const char **clean = arena_array(a, COLUMNS_MAX, sizeof *clean);
+
+    *t = (struct cli_table){.titles = clean, .arena = a};
+    while (clean && titles[t->columns] && t->columns < COLUMNS_MAX) {
+        clean[t->columns] = cleaned(a, titles[t->columns]);
+        t->columns++;
+    }
 }
 
 void cli_table_row(struct cli_table *t, const char *const *cells)

@@ -674,9 +674,10 @@ static void test_cli__a_refusal_moves_no_cursor(void **state)
     struct peer *p = peer_new(NULL);
 
     put_admin(f, p);
-    peer_script(p, &(struct peer_answer){
-                       .status = 409,
-                       .body = "{\"detail\":\"name the machine: ws\\u001b[2J\\u009b1A\\u202e\\nx\"}"});
+    peer_script(p,
+                &(struct peer_answer){
+                    .status = 409,
+                    .body = "{\"detail\":\"name the machine: ws\\u001b[2J\\u009b1A\\u202e\\nx\"}"});
     assert_int_equal(cordon(f, "cases", "retry", "01abc", NULL), 1);
     assert_null(strchr(f->ran.err, '\x1b'));
     assert_null(strstr(f->ran.err, "\xc2\x9b"));
@@ -703,7 +704,7 @@ static void test_cli__titles_of_what_a_hunt_found_are_cleaned(void **state)
     assert_int_equal(cordon(f, "hunt", "run", "h", NULL), 0);
     assert_null(strchr(f->ran.out, '\x1b'));
     assert_null(strchr(f->ran.out, '\x07'));
-    assert_says(f->ran.out, "a ]0;x   b\n1       2\n");
+    assert_says(f->ran.out, "a ]0;x   b\n1        2\n");
     peer_free(p);
 }
 
@@ -870,6 +871,8 @@ int main(void)
         TEST(cases_are_listed_in_columns),
         TEST(a_long_list_comes_page_by_page),
         TEST(one_case_is_shown_whole),
+        TEST(a_refusal_moves_no_cursor),
+        TEST(titles_of_what_a_hunt_found_are_cleaned),
         TEST(a_machine_that_is_not_isolated_is_one_sentence),
         TEST(a_server_that_is_not_there_is_said_with_the_cure),
         TEST(a_healthcheck_says_ready_and_what_is_not),

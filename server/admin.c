@@ -772,8 +772,9 @@ static void body(struct http_request *r, void *ctx)
 
     if (buf_failed(&p.out)) {
         http_reply_problem(r, 503, "The answer grew too large: ask for less with limit=.", NULL);
-    } else if (status != 200 && !p.out.len) {
-        http_reply_problem(r, status, p.e.text, NULL);
+    } else if (status != 200 && (p.e.code || !p.out.len)) {
+        http_reply_problem(r, status, p.e.text,
+                           NULL); /* and not the half that was written by then */
     } else {
         const struct http_answer answer = {
             .status = status,

@@ -173,6 +173,10 @@ enum err_code api_cases(struct store *s, const struct case_filter *f, struct buf
         size_t n_steps = 0;
 
         code = own ? store_case_load(s, own, list[i].id, &c, e) : err_set(e, ERR_NOMEM, "case");
+        if (code == ERR_NOT_FOUND) { /* it was forgotten since the list was read */
+            code = ERR_OK;
+            continue;
+        }
         if (!code)
             code = store_case_steps(s, own, list[i].id, &steps, &n_steps, e);
         if (code)

@@ -974,6 +974,43 @@ static void test_admin__a_sick_store_is_not_ready_until_it_is_well(void **state)
     close_desk(d);
 }
 
+static enum err_code break_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    return db_run(tx, e, NULL, arg, "");
+}
+
+/* What can be read only in part is a problem, and not half a document of JSON. */
+static void test_admin__half_an_answer_is_none(void **state)
+{
+    static const struct {
+        const char *label, *sql, *path;
+    } rows[] = {
+        {"the steps of a case in a list", "UPDATE steps SET state = 'odd'", "/api/cases"},
+        {"the body of a mail", "UPDATE notices SET message = 'odd'", "/api/cases/*/notice"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct desk *d = open_desk(false);
+        const char *star = strchr(rows[i].path, '*');
+        char path[200], id[ID_TEXT_SIZE];
+        struct fetched f;
+
+        print_message("  %s\n", rows[i].label);
+        (void)id_format(tell_story(d), id);
+        (void)snprintf(path, sizeof path, "%.*s%s%s",
+                       star ? (int)(star - rows[i].path) : (int)strlen(rows[i].path), rows[i].path,
+                       star ? id : "", star ? star + 1 : "");
+        assert_int_equal(db_write(d->store->db, break_fn, (void *)rows[i].sql, NULL), ERR_OK);
+        (void)ask(d, "GET", path, NULL, &f);
+        if (f.status == 200 || !strstr(f.body, "\"detail\""))
+            fail_msg("%s: %d %s", path, f.status, f.body);
+        assert_problem(&f, f.status);
+        fetched_clear(&f);
+        close_desk(d);
+    }
+}
+
 /* Every line is a comment or NAME{LABELS} NUMBER, every name has been announced. */
 static void test_admin__metrics_are_text_that_prometheus_reads(void **state)
 {
@@ -1043,6 +1080,7 @@ int main(void)
         cmocka_unit_test(test_admin__isolations_are_listed_with_their_times),
         cmocka_unit_test(test_admin__ready_means_that_a_push_can_be_accepted),
         cmocka_unit_test(test_admin__a_sick_store_is_not_ready_until_it_is_well),
+        cmocka_unit_test(test_admin__half_an_answer_is_none),
         cmocka_unit_test(test_admin__metrics_are_text_that_prometheus_reads),
     };
 

@@ -30,7 +30,6 @@
 #include "work.h"
 
 #define ANSWER_MAX (32 * 1024 * 1024)
-#define PARTS_MAX  64
 
 struct admin {
     struct admin_options o;
@@ -231,8 +230,8 @@ static unsigned metrics_page(struct page *p)
     int64_t asked[QUESTION_STATES], silences[MUTE_STATES];
     struct pause pause;
     struct engine *g = p->a->o.engine;
-    struct health_part parts[PARTS_MAX];
-    unsigned n = health_list(g->health, parts, PARTS_MAX);
+    struct health_part *parts = NULL;
+    unsigned n = arena ? readiness_parts(g, arena, &parts) : 0;
     int64_t connections = 0, requests = 0, end_ms;
 
     p->content_type = "text/plain; version=0.0.4; charset=utf-8";

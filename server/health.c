@@ -6,13 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PARTS_MAX 64 /* tenants and ways out of one configuration; more are not shown */
-
 struct health {
     const struct clock *clock;
     pthread_mutex_t lock;
     unsigned count;
-    struct health_part parts[PARTS_MAX];
+    struct health_part parts[HEALTH_PARTS_MAX];
 };
 
 enum err_code health_new(const struct clock *clock, struct health **ret, struct err *e)
@@ -54,7 +52,7 @@ bool health_note(struct health *h, const char *kind, const char *name, bool ok, 
     (void)snprintf(full, sizeof full, "%s%s%s", kind, name ? ":" : "", name ? name : "");
     pthread_mutex_lock(&h->lock);
     p = find_locked(h, full);
-    if (!p && h->count < PARTS_MAX) {
+    if (!p && h->count < HEALTH_PARTS_MAX) {
         p = &h->parts[h->count++];
         memcpy(p->name, full, sizeof full);
         p->ok = !ok;
@@ -68,6 +66,18 @@ bool health_note(struct health *h, const char *kind, const char *name, bool ok, 
     }
     pthread_mutex_unlock(&h->lock);
     return changed;
+}
+
+void health_keep(struct health *h, bool (*keep)(const void *ctx, const char *name), const void *ctx)
+{
+    unsigned n = 0;
+
+    pthread_mutex_lock(&h->lock);
+    for (unsigned i = 0; i < h->count; i++)
+        if (keep(ctx, h->parts[i].name))
+            h->parts[n++] = h->parts[i];
+    h->count = n;
+    pthread_mutex_unlock(&h->lock);
 }
 
 unsigned health_list(struct health *h, struct health_part *ret, unsigned max)

@@ -15,8 +15,10 @@
 
 struct health;
 
+#define HEALTH_PARTS_MAX 512 /* of one configuration; what comes beyond them is not shown */
+
 struct health_part {
-    char name[64];
+    char name[80]; /* the longest kind and the longest name of a configuration have room */
     bool ok;
     char why[200]; /* of the last failure, "" when ok */
     int64_t since; /* wall ms of the last change between good and bad */
@@ -27,6 +29,10 @@ void health_free(struct health *h);
 AUTO_FREEP(struct health, health)
 /** Notes how the use of a part went; true when that changed between good and bad. h NULL is fine. */
 bool health_note(struct health *h, const char *kind, const char *name, bool ok, const char *why);
+/** Forgets the parts that keep() does not know: what is not configured any more is not used again, and its last word
+ *  would stand for ever. */
+void health_keep(struct health *h, bool (*keep)(const void *ctx, const char *name),
+                 const void *ctx);
 /** Copies up to max parts, in order of first use; returns how many. */
 unsigned health_list(struct health *h, struct health_part *ret, unsigned max);
 

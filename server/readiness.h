@@ -11,6 +11,8 @@
  * Defender does not answer. Returns whether it is ready. Threads: any that may wait for the store.
  */
 bool readiness_write(struct engine *g, bool stopping, struct buf *out);
+/** The parts of the configuration in force, as health_list; in a. */
+unsigned readiness_parts(struct engine *g, struct arena *a, struct health_part **ret);
 /** How the kill switch stands; false: that cannot be read. Texts live in a. */
 bool readiness_pause(struct engine *g, struct arena *a, struct pause *ret);
 

@@ -926,6 +926,43 @@ static void test_admin__ready_means_that_a_push_can_be_accepted(void **state)
     close_desk(d);
 }
 
+/* After a reload without them nobody uses them again: their last word would be told for ever. */
+static void test_admin__what_is_not_configured_any_more_is_not_sick(void **state)
+{
+    static const struct {
+        const char *kind, *name;
+        bool configured;
+    } rows[] = {
+        {"defender", "contoso", true},   {"ledger", "contoso", true},
+        {"defender", "fabrikam", false}, {"ledger", "fabrikam", false},
+        {"polling", "contoso", false},                               /* polling is off */
+        {"hunt", "lsass", false},        {"source", "relay", false}, /* it has no heartbeat */
+        {"source", "gone", false},       {"mail", NULL, true},
+        {"mail:2", NULL, false},         {"webhook:teams", NULL, false},
+    };
+    struct desk *d;
+    struct fetched f;
+
+    (void)state;
+    d = open_desk(false);
+    for (size_t i = 0; i < COUNT(rows); i++)
+        (void)health_note(d->health, rows[i].kind, rows[i].name, false, "HTTP 503");
+    AUTO(json_freep) struct json *ready = get(d, "/readyz", 200);
+    assert_int_equal(ask(d, "GET", "/metrics", NULL, &f), 200);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char name[80], line[120];
+
+        (void)snprintf(name, sizeof name, "%s%s%s", rows[i].kind, rows[i].name ? ":" : "",
+                       rows[i].name ? rows[i].name : "");
+        (void)snprintf(line, sizeof line, "\ncordon_healthy{part=\"%s\"} 0\n", name);
+        print_message("  %s\n", name);
+        assert_int_equal(json_path(ready, "parts", name, NULL) != NULL, rows[i].configured);
+        assert_int_equal(strstr(f.body, line) != NULL, rows[i].configured);
+    }
+    fetched_clear(&f);
+    close_desk(d);
+}
+
 static enum err_code touch_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     (void)arg;
@@ -1079,6 +1116,7 @@ int main(void)
         cmocka_unit_test(test_admin__a_case_that_has_just_come_is_told_with_nulls),
         cmocka_unit_test(test_admin__isolations_are_listed_with_their_times),
         cmocka_unit_test(test_admin__ready_means_that_a_push_can_be_accepted),
+        cmocka_unit_test(test_admin__what_is_not_configured_any_more_is_not_sick),
         cmocka_unit_test(test_admin__a_sick_store_is_not_ready_until_it_is_well),
         cmocka_unit_test(test_admin__half_an_answer_is_none),
         cmocka_unit_test(test_admin__metrics_are_text_that_prometheus_reads),

@@ -75,7 +75,7 @@ static void test_health__takes_what_is_too_long_or_too_much(void **state)
 {
     struct hands h = HANDS_INIT;
     struct health *health = make(&h);
-    struct health_part parts[100];
+    static struct health_part parts[HEALTH_PARTS_MAX + 1];
     char name[500], why[1000];
 
     (void)state;
@@ -84,18 +84,64 @@ static void test_health__takes_what_is_too_long_or_too_much(void **state)
     name[sizeof name - 1] = why[sizeof why - 1] = '\0';
     assert_true(health_note(health, "defender", name, false, why));
     assert_false(health_note(health, "defender", name, false, NULL));
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < HEALTH_PARTS_MAX; i++) {
         (void)snprintf(name, sizeof name, "t%d", i);
         (void)health_note(health, "defender", name, true, NULL);
     }
-    assert_int_equal(health_list(health, parts, 100), 64);
+    assert_int_equal(health_list(health, parts, HEALTH_PARTS_MAX + 1), HEALTH_PARTS_MAX);
     assert_int_equal(health_list(health, parts, 2), 2);
     assert_int_equal(strlen(parts[0].name), sizeof parts[0].name - 1);
     assert_string_equal(parts[0].why, "");
-    assert_false(health_note(health, "defender", "t199", false, "no room, no news"));
+    assert_false(health_note(health, "defender", "one more", false, "no room, no news"));
     assert_false(health_note(NULL, "mail", NULL, true, NULL));
     health_free(health);
     health_free(NULL);
+}
+
+/* Many tenants, under the longest names there are: each has a place of its own. */
+static void test_health__a_hundred_tenants_are_all_shown(void **state)
+{
+    static struct health_part parts[HEALTH_PARTS_MAX];
+    struct hands h = HANDS_INIT;
+    struct health *health = make(&h);
+    char name[65];
+
+    (void)state;
+    memset(name, 'n', sizeof name);
+    for (int i = 0; i < 100; i++) {
+        (void)snprintf(name + 60, sizeof name - 60, "%04d", i);
+        (void)health_note(health, "defender", name, i % 2, "HTTP 503");
+    }
+    assert_int_equal(health_list(health, parts, HEALTH_PARTS_MAX), 100);
+    assert_string_equal(parts[99].name + strlen("defender:"), name);
+    assert_true(parts[99].ok);
+    health_free(health);
+}
+
+static bool is_odd(const void *ctx, const char *name)
+{
+    (void)ctx;
+    return (name[strlen(name) - 1] - '0') % 2;
+}
+
+static void test_health__forgets_what_is_not_there_any_more(void **state)
+{
+    struct hands h = HANDS_INIT;
+    struct health *health = make(&h);
+    struct health_part parts[8];
+    char name[8];
+
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        (void)snprintf(name, sizeof name, "t%d", i);
+        (void)health_note(health, "defender", name, false, "HTTP 503");
+    }
+    health_keep(health, is_odd, NULL);
+    assert_int_equal(health_list(health, parts, 8), 2);
+    assert_string_equal(parts[0].name, "defender:t1");
+    assert_string_equal(parts[1].name, "defender:t3");
+    assert_true(health_note(health, "defender", "t0", true, NULL)); /* it is news again */
+    health_free(health);
 }
 
 struct noter {
@@ -151,6 +197,8 @@ int main(void)
         cmocka_unit_test(test_health__keeps_the_last_word_of_each_part),
         cmocka_unit_test(test_health__says_since_when_it_is_so),
         cmocka_unit_test(test_health__takes_what_is_too_long_or_too_much),
+        cmocka_unit_test(test_health__a_hundred_tenants_are_all_shown),
+        cmocka_unit_test(test_health__forgets_what_is_not_there_any_more),
         cmocka_unit_test(test_health__threads_may_note_side_by_side),
         cmocka_unit_test(test_health__says_when_there_is_no_memory),
     };

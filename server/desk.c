@@ -257,6 +257,20 @@ enum err_code desk_extend(struct engine *g, const struct desk_order *o, struct e
 
 /* ---- answers ------------------------------------------------------------------------------------ */
 
+/* A name without the blanks around it, so that nobody is a second person by one; NULL: none is given. */
+static const char *trimmed(struct arena *a, const char *text)
+{
+    static const char blanks[] = " \t\r\n";
+    size_t len;
+
+    if (!is_given(text))
+        return NULL;
+    text += strspn(text, blanks);
+    for (len = strlen(text); strchr(blanks, text[len - 1]);)
+        len--;
+    return arena_strn(a, text, len);
+}
+
 static const char *given(const char *text)
 {
     return is_given(text) ? text : NULL;
@@ -264,8 +278,9 @@ static const char *given(const char *text)
 
 static enum err_code answer(struct engine *g, const struct desk_order *o, bool yes, struct err *e)
 {
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
     const struct question_answer a = {.question = o->id,
-                                      .person = given(o->who) ? o->who : "an operator",
+                                      .person = trimmed(arena, o->who),
                                       .way = "operator",
                                       .why = given(o->why),
                                       .yes = yes};

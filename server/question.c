@@ -518,6 +518,7 @@ static bool is_same_person(const char *a, const char *b)
 struct answering {
     struct closing x;
     const struct question_answer *a;
+    const char *person;
     struct question_record q; /* as it is afterwards */
     bool ended;
 };
@@ -538,7 +539,7 @@ static const char *sentence(const struct answering *w, const struct answer_recor
 
     for (size_t i = 0; i < n && a->yes; i++)
         text = arena_fmt(w->x.arena, "%s%s and ", text, before[i].person);
-    return arena_fmt(w->x.arena, "%s%s%s%s", text, a->person, a->why ? ": " : "",
+    return arena_fmt(w->x.arena, "%s%s%s%s", text, w->person, a->why ? ": " : "",
                      a->why ? a->why : "");
 }
 
@@ -547,7 +548,7 @@ static enum err_code answer_fn(struct db_tx *tx, void *arg, struct err *e)
     struct answering *w = arg;
     const struct question_answer *a = w->a;
     const struct answer_record r = {
-        .person = a->person, .why = a->why, .way = a->way, .yes = a->yes, .at = w->x.now};
+        .person = w->person, .why = a->why, .way = a->way, .yes = a->yes, .at = w->x.now};
     struct answer_record *before;
     size_t n = 0;
     enum err_code code = question_load(tx, w->x.arena, a->question, &w->q, e);
@@ -560,8 +561,13 @@ static enum err_code answer_fn(struct db_tx *tx, void *arg, struct err *e)
     if (w->q.state != QUESTION_OPEN)
         return err_set(e, ERR_CONFLICT, "this question is over: %s",
                        question_outcome(&w->q, w->x.arena));
+    if (a->yes && w->q.people > 1 && !a->person) /* he may be any of them */
+        return err_set(e, ERR_INVALID,
+                       "by: %lld persons must say yes to this, so each says who he is (the command "
+                       "takes $SUDO_USER, else $USER)",
+                       (long long)w->q.people);
     for (size_t i = 0; i < n; i++)
-        if (is_same_person(before[i].person, a->person) && a->yes)
+        if (is_same_person(before[i].person, w->person) && a->yes)
             return err_set(e, ERR_CONFLICT,
                            "%s has said yes already; another person must say so, too",
                            before[i].person);
@@ -590,13 +596,14 @@ enum err_code question_answer(struct engine *g, const struct question_answer *a,
     AUTO(arena_freep) struct arena *arena = arena_new(0);
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
     struct answering w = {.x = {.g = g, .rt = rt, .arena = arena, .now = clock_wall_ms(g->clock)},
-                          .a = a};
+                          .a = a,
+                          .person = a->person ? a->person : "an operator"};
     enum err_code code =
         arena ? db_write(g->store->db, answer_fn, &w, e) : err_set(e, ERR_NOMEM, "an answer");
 
     if (code)
         return code;
-    log_event(LOG_INFO, "answer", LOG_ID("question", a->question), LOG_STR("who", a->person),
+    log_event(LOG_INFO, "answer", LOG_ID("question", a->question), LOG_STR("who", w.person),
               LOG_STR("way", a->way), LOG_BOOL("yes", a->yes), LOG_STR("why", a->why));
     if (w.ended)
         closed(g, &w.q);

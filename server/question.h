@@ -48,8 +48,8 @@ enum err_code question_hold(struct db_tx *tx, struct step *s, struct runtime *rt
 
 struct question_answer {
     int64_t question;
-    const char *
-        person; /* a mail address whose link it was, or the name that he has proven; an operator's */
+    /* A mail address whose link it was, or the name that he has proven; an operator's, or NULL when he does not say. */
+    const char *person;
     const char *way; /* "link", "entra", "client_certificate", "operator" */
     const char *why; /* NULL: not said */
     bool yes;
@@ -60,7 +60,8 @@ struct question_answer {
  *
  * ret_state  what the question is then: still OPEN when another person must say yes, too.
  * Returns    ERR_CONFLICT with a sentence when it is answered already (by whom), or this person has answered, or
- *            its time is over, or the policy has changed; ERR_NOT_FOUND; ERR_AGAIN, ERR_IO.
+ *            its time is over, or the policy has changed; ERR_INVALID when several must say yes and he does not say who
+ *            he is; ERR_NOT_FOUND; ERR_AGAIN, ERR_IO.
  * Threads    any that may wait for a commit.
  */
 enum err_code question_answer(struct engine *g, const struct question_answer *a,

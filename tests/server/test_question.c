@@ -257,6 +257,41 @@ static void test_question__two_people_are_two_people(void **state)
     rig_close(&r);
 }
 
+/* Who does not say who he is may be who has said yes before, or who will: where two must, he is none of them. */
+static void test_question__an_operator_without_a_name_is_no_second_person(void **state)
+{
+    static const char *const nobody[] = {NULL, "", " \t"};
+    enum question_state now;
+    struct desk_order o = {0};
+    struct err e = {0};
+    struct rig r;
+
+    (void)state;
+    scene(&r, RULES_TWO);
+    (void)rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    o.id = newest(&r).id;
+    for (size_t i = 0; i < sizeof nobody / sizeof *nobody; i++) {
+        o.who = nobody[i];
+        assert_int_equal(desk_approve(r.g, &o, &e), ERR_INVALID);
+        assert_non_null(strstr(e.text, "2 persons must say yes"));
+    }
+    o.who = "bob";
+    assert_int_equal(desk_approve(r.g, &o, &e), ERR_OK);
+    o.who = " bob\n";
+    assert_int_equal(desk_approve(r.g, &o, &e), ERR_CONFLICT);
+    o.who = NULL;
+    assert_int_equal(desk_approve(r.g, &o, &e), ERR_INVALID);
+    (void)rig_work(&r);
+    assert_int_equal(newest(&r).state, QUESTION_OPEN);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    /* a no is one person's, and anybody's */
+    assert_int_equal(desk_refuse(r.g, &o, &e), ERR_OK);
+    assert_string_equal(newest(&r).why, "refused by an operator");
+    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_CONFLICT);
+    rig_close(&r);
+}
+
 static void test_question__another_policy_makes_it_void(void **state)
 {
     enum question_state now;
@@ -922,6 +957,7 @@ int main(void)
         cmocka_unit_test(test_question__a_no_is_told_and_can_be_retried),
         cmocka_unit_test(test_question__when_nobody_answers_people_are_told_again),
         cmocka_unit_test(test_question__two_people_are_two_people),
+        cmocka_unit_test(test_question__an_operator_without_a_name_is_no_second_person),
         cmocka_unit_test(test_question__another_policy_makes_it_void),
         cmocka_unit_test(test_question__a_machine_that_changed_makes_the_yes_void),
         cmocka_unit_test(test_question__protection_is_put_to_a_person_where_safety_says_so),

@@ -152,18 +152,31 @@ static enum err_code written(const struct buf *out, struct err *e)
     return buf_failed(out) ? err_set(e, buf_failed(out), "the answer") : ERR_OK;
 }
 
+bool api_cut(size_t *n, size_t limit)
+{
+    bool more = *n > limit;
+
+    *n = more ? limit : *n;
+    return more;
+}
+
 enum err_code api_cases(struct store *s, const struct case_filter *f, struct buf *out,
                         struct err *e)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
+    struct case_filter and_one = *f;
     struct json_out o = JSON_OUT(out);
     struct case_record *list;
     size_t n = 0;
-    enum err_code code =
-        arena ? store_case_list(s, arena, f, &list, &n, e) : err_set(e, ERR_NOMEM, "list of cases");
+    bool more;
+    enum err_code code;
 
+    and_one.limit++;
+    code = arena ? store_case_list(s, arena, &and_one, &list, &n, e)
+                 : err_set(e, ERR_NOMEM, "list of cases");
     if (code)
         return code;
+    more = api_cut(&n, f->limit);
     json_out_object(&o, NULL);
     json_out_array(&o, "cases");
     for (size_t i = 0; i < n && !code; i++) {
@@ -185,7 +198,7 @@ enum err_code api_cases(struct store *s, const struct case_filter *f, struct buf
         json_out_object_end(&o);
     }
     json_out_array_end(&o);
-    json_out_id(&o, "next", n == f->limit ? list[n - 1].id : 0);
+    json_out_id(&o, "next", more ? list[n - 1].id : 0);
     json_out_object_end(&o);
     return written(out, e);
 }
@@ -267,20 +280,25 @@ enum err_code api_isolations(struct store *s, const struct isolation_filter *f, 
                              struct err *e)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
+    struct isolation_filter and_one = *f;
     struct json_out o = JSON_OUT(out);
     struct isolation_record *list;
     size_t n = 0;
-    enum err_code code = arena ? store_isolation_list(s, arena, f, &list, &n, e)
-                               : err_set(e, ERR_NOMEM, "list of isolations");
+    bool more;
+    enum err_code code;
 
+    and_one.limit++;
+    code = arena ? store_isolation_list(s, arena, &and_one, &list, &n, e)
+                 : err_set(e, ERR_NOMEM, "list of isolations");
     if (code)
         return code;
+    more = api_cut(&n, f->limit);
     json_out_object(&o, NULL);
     json_out_array(&o, "isolations");
     for (size_t i = 0; i < n; i++)
         write_isolation(&o, NULL, &list[i]);
     json_out_array_end(&o);
-    json_out_id(&o, "next", n == f->limit ? list[n - 1].id : 0);
+    json_out_id(&o, "next", more ? list[n - 1].id : 0);
     json_out_object_end(&o);
     return written(out, e);
 }
@@ -355,12 +373,14 @@ enum err_code api_questions(struct store *s, enum question_state state, int64_t 
     struct json_out o = JSON_OUT(out);
     struct question_record *list;
     size_t n = 0;
-    enum err_code code = arena
-                             ? store_question_list(s, arena, state, before_id, limit, &list, &n, e)
-                             : err_set(e, ERR_NOMEM, "list of questions");
+    bool more;
+    enum err_code code =
+        arena ? store_question_list(s, arena, state, before_id, limit + 1, &list, &n, e)
+              : err_set(e, ERR_NOMEM, "list of questions");
 
     if (code)
         return code;
+    more = api_cut(&n, limit);
     json_out_object(&o, NULL);
     json_out_array(&o, "questions");
     for (size_t i = 0; i < n && !code; i++) {
@@ -371,7 +391,7 @@ enum err_code api_questions(struct store *s, enum question_state state, int64_t 
     if (code)
         return code;
     json_out_array_end(&o);
-    json_out_id(&o, "next", n == limit ? list[n - 1].id : 0);
+    json_out_id(&o, "next", more ? list[n - 1].id : 0);
     json_out_object_end(&o);
     return written(out, e);
 }

@@ -11,7 +11,9 @@
 #define API_LIMIT_MAX      500
 #define API_QUESTION_CASES 1000 /* of one question, by name */
 
-/** {"cases":[…],"next":"cursor or null"}. f->limit is 1 to API_LIMIT_MAX. */
+/** A list was read with one row more than limit: is it there? *n: how many of the rows are the page's. */
+bool api_cut(size_t *n, size_t limit);
+/** {"cases":[…],"next":"cursor, or null when there are no more"}. f->limit is 1 to API_LIMIT_MAX. */
 enum err_code api_cases(struct store *s, const struct case_filter *f, struct buf *out,
                         struct err *e);
 /** One case with its steps, verdict, facts, isolation and notices: the whole timeline. ERR_NOT_FOUND. */

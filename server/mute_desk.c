@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "api.h"
 #include "fields.h"
 #include "id.h"
 #include "log.h"
@@ -453,11 +454,13 @@ enum err_code mute_desk_list(struct store *s, bool open_only, int64_t before_id,
     struct json_out o = JSON_OUT(out);
     struct mute_record *list;
     size_t n = 0;
-    enum err_code code = a ? store_mute_list(s, a, open_only, before_id, limit, &list, &n, e)
+    bool more;
+    enum err_code code = a ? store_mute_list(s, a, open_only, before_id, limit + 1, &list, &n, e)
                            : err_set(e, ERR_NOMEM, "list of silences");
 
     if (code)
         return code;
+    more = api_cut(&n, limit);
     json_out_object(&o, NULL);
     json_out_array(&o, "silences");
     for (size_t i = 0; i < n; i++) {
@@ -465,7 +468,7 @@ enum err_code mute_desk_list(struct store *s, bool open_only, int64_t before_id,
         json_out_object_end(&o);
     }
     json_out_array_end(&o);
-    json_out_id(&o, "next", n == limit ? list[n - 1].id : 0);
+    json_out_id(&o, "next", more ? list[n - 1].id : 0);
     json_out_object_end(&o);
     return written(out, e);
 }

@@ -602,7 +602,7 @@ static void test_admin__pages_show_every_case_once(void **state)
                                next);
         }
         assert_int_equal(seen, COUNT(ids));
-        assert_true(pages <= COUNT(ids) / limits[l] + 1);
+        assert_int_equal(pages, (COUNT(ids) + limits[l] - 1) / limits[l]); /* none of them empty */
     }
     AUTO(json_freep) struct json *usual = get(d, "/api/cases", 200);
     assert_int_equal(json_count(json_get(usual, "cases")), API_LIMIT_DEFAULT);
@@ -892,7 +892,7 @@ static void test_admin__isolations_are_listed_with_their_times(void **state)
     assert_string_equal(json_get_string(one, "requested"), "2025-01-07T10:11:12.000Z");
     assert_string_equal(json_get_string(one, "confirmed"), "2025-01-07T10:11:12.005Z");
     assert_int_equal(json_type(json_get(one, "released")), JSON_NULL);
-    assert_non_null(json_get_string(list, "next")); /* the page was full */
+    assert_int_equal(json_type(json_get(list, "next")), JSON_NULL); /* full, and the last one */
     close_desk(d);
 }
 

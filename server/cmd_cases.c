@@ -62,14 +62,17 @@ static const struct cli_command list_command = {
     .options = list_options,
 };
 
-/* "4h" or a timestamp, as a timestamp; 0: neither. */
-static int64_t parse_since(const char *text)
+/* "4h" or a timestamp, as a timestamp; false: neither. */
+static bool parse_since(const char *text, int64_t *ret)
 {
     int64_t ms;
 
-    if (!settings_duration(text, &ms, NULL))
-        return clock_wall_ms(clock_system()) - ms;
-    return clock_parse(text, &ms, NULL) ? 0 : ms;
+    if (clock_parse(text, ret, NULL) == ERR_OK)
+        return true;
+    if (settings_duration(text, &ms, NULL))
+        return false;
+    *ret = clock_wall_ms(clock_system()) - ms;
+    return true;
 }
 
 static int cases_list(int argc, char **argv)
@@ -97,9 +100,9 @@ static int cases_list(int argc, char **argv)
     }
     cli_query_add(&path, "tenant", o.tenant);
     if (o.since) {
-        int64_t since = parse_since(o.since);
+        int64_t since;
 
-        if (!since)
+        if (!parse_since(o.since, &since))
             return cli_usage(&list_command,
                              "--since: expected 4h, 3d or 2026-01-01T00:00:00Z, found '%.40s'",
                              o.since);

@@ -591,6 +591,10 @@ static void test_cli__cases_are_listed_in_columns(void **state)
         r->target,
         "/api/cases?state=done&tenant=con%20toso&since=2026-01-01T00%3A00%3A00.000Z&limit=50");
     assert_string_equal(peer_header(r, "Authorization"), "Bearer the-admin-token");
+    /* a time like any other */
+    assert_int_equal(cordon(f, "cases", "list", "--since", "1970-01-01T00:00:00Z", NULL), 0);
+    assert_string_equal(peer_request(p, 1)->target,
+                        "/api/cases?since=1970-01-01T00%3A00%3A00.000Z&limit=50");
     peer_free(p);
 }
 

@@ -364,6 +364,15 @@ static enum err_code resume_fn(struct db_tx *tx, void *arg, struct err *e)
         return code;
     n.subject = arena_fmt(t->arena, "resumed%s%s%s%s", who ? " by " : "", who ? who : "",
                           why ? ": " : "", why ? why : "");
+    if (t->p.file) {
+        n.subject = arena_fmt(t->arena, "still paused: %s, but a file pauses", n.subject);
+        n.headline = "cordon is still paused: nothing is isolated";
+        n.body = "The pause by command or console was taken back, but the file that "
+                 "safety.pause_file names is there, and pauses as well. Isolations go on when it "
+                 "is removed; until then what the rules want is told as [NOT ISOLATED: paused "
+                 "...].";
+        n.good = false;
+    }
     return notice_system_put(tx, t->g, t->rt, t->arena, &n, t->now, e);
 }
 

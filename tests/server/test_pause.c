@@ -170,6 +170,46 @@ static void test_pause__a_file_pauses_as_long_as_it_is_there(void **state)
     rig_close(&r);
 }
 
+struct last {
+    struct arena *arena;
+    struct notice_record n;
+};
+
+static enum err_code last_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct last *l = arg;
+    int64_t id = 0, created;
+    enum err_code code = notice_last(tx, "pause", NULL, &id, &created, e);
+
+    return code ? code : notice_load(tx, l->arena, id, &l->n, e);
+}
+
+/* Two switches are thrown, and one is taken back: nobody is told that isolations are asked for again. */
+static void test_pause__a_resume_that_a_file_outlasts_is_no_good_news(void **state)
+{
+    struct last last;
+    const char *rules;
+    struct err e = {0};
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    last.arena = r.arena;
+    rules = arena_fmt(r.arena, RULES_ISOLATE_AND_MAIL "safety: {pause_file: '%s/stop'}\n", r.dir);
+    engine_use(r.g, rig_runtime(&r, rules));
+    rig_write(&r, "stop", "");
+    assert_int_equal(desk_pause(r.g, &drill, &e), ERR_OK);
+    assert_int_equal(desk_resume(r.g, &drill, &e), ERR_CONFLICT);
+    assert_int_equal(db_read(r.store->db, last_fn, &last, NULL), ERR_OK);
+    assert_string_equal(last.n.kind, "resumed");
+    assert_string_equal(last.n.subject,
+                        "[CORDON] still paused: resumed by maria: a drill, but a file pauses");
+    assert_null(strstr(last.n.message, "cordon goes on"));
+    assert_null(strstr(last.n.message, "asked for again"));
+    assert_non_null(strstr(last.n.message, "safety.pause_file"));
+    rig_close(&r);
+}
+
 static void test_pause__a_resume_of_nothing_says_so(void **state)
 {
     struct rig r;
@@ -190,6 +230,7 @@ int main(void)
         cmocka_unit_test(test_pause__lets_what_was_asked_for_come_to_its_end),
         cmocka_unit_test(test_pause__survives_a_restart),
         cmocka_unit_test(test_pause__a_file_pauses_as_long_as_it_is_there),
+        cmocka_unit_test(test_pause__a_resume_that_a_file_outlasts_is_no_good_news),
         cmocka_unit_test(test_pause__a_resume_of_nothing_says_so),
     };
 

@@ -505,13 +505,30 @@ static void closed(struct engine *g, const struct question_record *q)
 
 /* ---- answering -------------------------------------------------------------------------------- */
 
-/* May these be two names of one person? An operator is known by his login alone. */
+#define OBJECT_LEN (sizeof " (00000000-0000-0000-0000-000000000000)" - 1)
+
+/* Where the object begins of "ann@x.example (OBJECT)", as Entra proves a person; without one the end of the text. */
+static size_t object_at(const char *person)
+{
+    size_t len = strlen(person), at = len < OBJECT_LEN ? len : len - OBJECT_LEN;
+
+    return strncmp(person + at, " (", 2) == 0 && person[len - 1] == ')' &&
+                   strspn(person + at + 2, "0123456789abcdefABCDEF-") == OBJECT_LEN - 3
+               ? at
+               : len;
+}
+
+/* May these be two names of one person? Objects tell. An operator is known by his login alone. */
 static bool is_same_person(const char *a, const char *b)
 {
+    size_t end_a = object_at(a), end_b = object_at(b);
     size_t la = strcspn(a, "@"), lb = strcspn(b, "@");
+    bool addresses = la < end_a && lb < end_b;
 
-    if (a[la] && b[lb])
-        return strcasecmp(a, b) == 0;
+    if (a[end_a] && b[end_b])
+        return strcasecmp(a + end_a, b + end_b) == 0;
+    la = addresses || la > end_a ? end_a : la;
+    lb = addresses || lb > end_b ? end_b : lb;
     return la == lb && strncasecmp(a, b, la) == 0;
 }
 

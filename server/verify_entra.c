@@ -259,25 +259,26 @@ static const char *not_a_person(const struct json *claims)
 
     if (json_get(claims, "idtyp") && !(idtyp && strcmp(idtyp, "user") == 0))
         return "an application's token, not a person's";
-    if (!sub || !*sub || !oid || !*oid)
+    if (!sub || !*sub || !oid || !*oid || strlen(oid) > PERSON_MAX)
         return "no subject or object";
     if (strcmp(sub, oid) == 0)
         return "the subject is an application";
     return NULL;
 }
 
-/* What people call him: for the record, and to tell two persons from one. */
-static const char *person_of(const struct json *claims)
+/* What people call him, for the record, and behind it his object, which tells two persons from one: his tokens name
+ * him as the application asked for it, or not at all. NULL: out of memory. */
+static const char *person_of(struct arena *a, const struct json *claims)
 {
     static const char *const names[] = {"preferred_username", "upn", "unique_name", "email"};
+    const char *oid = json_get_string(claims, "oid"), *name = NULL;
 
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const char *name = json_get_string(claims, names[i]);
-
-        if (name && *name && strlen(name) <= PERSON_MAX)
-            return name;
+    for (size_t i = 0; i < sizeof names / sizeof *names && !name; i++) {
+        name = json_get_string(claims, names[i]);
+        if (name && (!*name || strlen(name) > PERSON_MAX))
+            name = NULL;
     }
-    return json_get_string(claims, "oid");
+    return arena_fmt(a, "%s (%s)", name ? name : "without a name", oid);
 }
 
 /* Check 10. */
@@ -336,7 +337,7 @@ static void judge(const struct state *s, const struct verify_env *env,
         end(ret, VERIFY_DENIED, why);
         return;
     }
-    ret->key = arena_str(q->arena, s->people ? person_of(t->claims) : client);
+    ret->key = s->people ? person_of(q->arena, t->claims) : arena_str(q->arena, client);
     ret->tenant_id = s->tenant_id;
     if (!ret->key)
         end(ret, VERIFY_UNAVAILABLE, "out of memory");

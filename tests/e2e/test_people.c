@@ -184,9 +184,10 @@ static void test_people__a_pause_in_the_middle_stops_within_a_second(void **stat
     "      - ask: {approvers: [ann@x.example, bob@x.example]}\n      - isolate: {}\n"              \
     "      - email: {}\n"
 
-static struct house *open_question_with(struct arena *a, const char *more, struct mailed **mails)
+static struct house *open_question_of(struct arena *a, const char *rules, const char *more,
+                                      struct mailed **mails)
 {
-    const struct house_options o = {.rules = RULES,
+    const struct house_options o = {.rules = rules,
                                     .more = arena_fmt(a, "public_url: " PUBLIC "\n%s", more)};
     struct house *h = house_start(&o);
     char id[20];
@@ -200,6 +201,11 @@ static struct house *open_question_with(struct arena *a, const char *more, struc
     wait_mails(h, 2);
     assert_int_equal(read_mails(h, a, mails), 2);
     return h;
+}
+
+static struct house *open_question_with(struct arena *a, const char *more, struct mailed **mails)
+{
+    return open_question_of(a, RULES, more, mails);
 }
 
 static struct house *open_question(struct arena *a, struct mailed **mails)
@@ -343,6 +349,13 @@ static void test_people__what_is_no_answer_is_none(void **state)
     "{\"aud\":\"" APP "\",\"roles\":[" roles "],\"claims\":{\"sub\":\"s-" name                     \
     "\",\"scp\":\"answer\",\"preferred_username\":\"" name "\"}}"
 
+/* Of an approver; the claims beside are what a token may have or not. */
+#define TOKEN(oid, names)                                                                          \
+    "{\"aud\":\"" APP "\",\"oid\":\"" oid "\",\"roles\":[\"Cordon.Approver\"],\"claims\":{"        \
+    "\"sub\":\"s-" oid "\",\"scp\":\"answer\"" names "}}"
+#define ANN "aaaaaaaa-0000-4000-8000-000000000001"
+#define BOB "bbbbbbbb-0000-4000-8000-000000000002"
+
 /* Sends the form with a token; the answer's status. */
 static int answer_with(struct house *h, const char *token, const char *link, const char *form)
 {
@@ -418,14 +431,14 @@ static void test_people__a_sign_in_proves_who_answers(void **state)
     }
     house_wait_question(h, 1, id); /* open still */
     assert_int_equal(sim_count_calls(h->sim, "POST", SIM_ISOLATE), 0);
-    assert_int_equal(answer_as(h, PERSON("bob@x.example", "\"Cordon.Approver\""), ann->link,
-                               "answer=approve&why=real"),
+    assert_int_equal(answer_as(h, TOKEN(BOB, ",\"preferred_username\":\"bob@x.example\""),
+                               ann->link, "answer=approve&why=real"),
                      200);
     AUTO(json_freep) struct json *isolated = sim_wait_isolated(h->sim, 1, SOON);
     AUTO(json_freep) struct json *doc = house_get(h, "/api/questions");
     const struct json *said =
         json_first(json_get(json_first(json_get(doc, "questions")), "answers"));
-    assert_string_equal(json_get_string(said, "person"), "bob@x.example");
+    assert_string_equal(json_get_string(said, "person"), "bob@x.example (" BOB ")");
     assert_string_equal(json_get_string(said, "way"), "entra");
     house_stop(h);
 }
@@ -454,6 +467,41 @@ static unsigned send_with(struct house *h, const struct cert *own, const char *p
     raw_answer(r, &answer, false);
     raw_free(r);
     return answer.status;
+}
+
+/* One person's tokens name him in several ways, or not at all, as an application asks for them. */
+static void test_people__one_person_is_one_whatever_his_tokens_call_him(void **state)
+{
+    static const char rules[] =
+        "  - name: contain\n    when: {alert.severity: High}\n    do:\n"
+        "      - ask: {people: 2, approvers: [ann@x.example, bob@x.example]}\n"
+        "      - isolate: {}\n      - email: {}\n";
+    static const char *const again[] = {
+        TOKEN(ANN, ",\"preferred_username\":\"ann@x.example\""),
+        TOKEN(ANN, ",\"unique_name\":\"live.com#ann@x.example\""),
+        TOKEN(ANN, ",\"upn\":\"bob@x.example\""),
+        TOKEN(ANN, ""),
+    };
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    struct mailed *mails;
+    struct house *h = open_question_of(a, rules, APPROVERS, &mails);
+    const struct mailed *ann = mail_to(mails, "ann@x.example");
+    const struct mailed *bob = mail_to(mails, "bob@x.example");
+    char id[20];
+
+    (void)state;
+    assert_int_equal(answer_as(h, again[0], ann->link, "answer=approve"), 200);
+    for (size_t i = 0; i < sizeof again / sizeof *again; i++) {
+        int status = answer_as(h, again[i], i % 2 ? ann->link : bob->link, "answer=approve");
+
+        if (status != 409)
+            fail_msg("%s: HTTP %d", again[i], status);
+    }
+    house_wait_question(h, 1, id); /* open still */
+    assert_int_equal(sim_count_calls(h->sim, "POST", SIM_ISOLATE), 0);
+    assert_int_equal(answer_as(h, TOKEN(BOB, ""), ann->link, "answer=approve"), 200);
+    AUTO(json_freep) struct json *isolated = sim_wait_isolated(h->sim, 1, SOON);
+    house_stop(h);
 }
 
 static void test_people__a_certificate_proves_who_answers(void **state)
@@ -529,6 +577,7 @@ int main(void)
         cmocka_unit_test(test_people__one_click_acts_once_and_the_second_is_told_who_did),
         cmocka_unit_test(test_people__what_is_no_answer_is_none),
         cmocka_unit_test(test_people__a_sign_in_proves_who_answers),
+        cmocka_unit_test(test_people__one_person_is_one_whatever_his_tokens_call_him),
         cmocka_unit_test(test_people__a_certificate_proves_who_answers),
     };
 

@@ -257,6 +257,45 @@ static void test_question__two_people_are_two_people(void **state)
     rig_close(&r);
 }
 
+/* Entra's object tells who is who; an operator has none, and may be whoever has his name. */
+static void test_question__an_object_tells_two_people_from_one(void **state)
+{
+#define OBJECT_A "(aaaaaaaa-0000-4000-8000-000000000001)"
+#define OBJECT_B "(bbbbbbbb-0000-4000-8000-000000000002)"
+    static const struct {
+        const char *first, *second;
+        bool same;
+    } rows[] = {
+        {"a@x.example " OBJECT_A, "b@x.example " OBJECT_A, true},
+        {"a@x.example " OBJECT_A, "without a name " OBJECT_A, true},
+        {"a@x.example " OBJECT_A, "a@x.example " OBJECT_B, false},
+        {"without a name " OBJECT_A, "without a name " OBJECT_B, false},
+        {"a@x.example " OBJECT_A, "a", true},
+        {"A@x.example", "a@x.example " OBJECT_A, true},
+        {"a@y.example", "a@x.example " OBJECT_A, false},
+        {"b", "a@x.example " OBJECT_A, false},
+        {"a (soc)", "b (soc)", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        enum question_state now;
+        struct err e = {0};
+        struct rig r;
+
+        print_message("  %s, %s\n", rows[i].first, rows[i].second);
+        scene(&r, RULES_TWO);
+        (void)rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(say(&r, rows[i].first, true, NULL, &now, &e), ERR_OK);
+        assert_int_equal(say(&r, rows[i].second, true, NULL, &now, &e),
+                         rows[i].same ? ERR_CONFLICT : ERR_OK);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), !rows[i].same);
+        rig_close(&r);
+    }
+}
+
 /* Who does not say who he is may be who has said yes before, or who will: where two must, he is none of them. */
 static void test_question__an_operator_without_a_name_is_no_second_person(void **state)
 {
@@ -957,6 +996,7 @@ int main(void)
         cmocka_unit_test(test_question__a_no_is_told_and_can_be_retried),
         cmocka_unit_test(test_question__when_nobody_answers_people_are_told_again),
         cmocka_unit_test(test_question__two_people_are_two_people),
+        cmocka_unit_test(test_question__an_object_tells_two_people_from_one),
         cmocka_unit_test(test_question__an_operator_without_a_name_is_no_second_person),
         cmocka_unit_test(test_question__another_policy_makes_it_void),
         cmocka_unit_test(test_question__a_machine_that_changed_makes_the_yes_void),

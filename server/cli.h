@@ -185,6 +185,10 @@ int cli_admin_list(const char *given, const char *path, const char *member, int6
 /** One line on stderr for each part of an answer of /readyz that is not well; nothing of other answers. */
 void cli_show_parts(const struct json *readyz);
 
+/* Bytes of a path with its query: every word of a command line has room, so that none is left out. What the server
+ * makes of one that long it says itself. */
+#define CLI_PATH_MAX ((size_t)8 * 1024 * 1024)
+
 /** Adds "&name=value" to a path's query ("?" first); value is encoded. NULL adds nothing. */
 void cli_query_add(struct buf *path, const char *name, const char *value);
 

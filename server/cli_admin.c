@@ -199,7 +199,7 @@ void cli_query_add(struct buf *path, const char *name, const char *value)
 int cli_admin_list(const char *given, const char *path, const char *member, int64_t limit,
                    struct json **ret)
 {
-    AUTO(buf_clear) struct buf all = BUF_INIT(ANSWER_MAX), page = BUF_INIT(8192);
+    AUTO(buf_clear) struct buf all = BUF_INIT(ANSWER_MAX), page = BUF_INIT(CLI_PATH_MAX);
     AUTO(auto_free) char *next = NULL;
     struct json_out o = JSON_OUT(&all);
     int64_t left = limit ? limit : CLI_LIST_LIMIT;

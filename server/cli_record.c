@@ -62,7 +62,7 @@ int cli_list(const char *config, const struct cli_kind *kind, const char *path, 
 int cli_list_command(int argc, char **argv, const struct cli_command *command,
                      const struct cli_kind *kind)
 {
-    AUTO(buf_clear) struct buf path = BUF_INIT(4096);
+    AUTO(buf_clear) struct buf path = BUF_INIT(CLI_PATH_MAX);
     struct cli_list_options o = {0};
     int code = cli_parse(argc, argv, command, &o, NULL);
 
@@ -87,7 +87,7 @@ static void name_one(const struct cli_kind *kind, const char *id, const char *ve
 
 int cli_show_one(const char *config, const struct cli_kind *kind, const char *id, bool json)
 {
-    AUTO(buf_clear) struct buf path = BUF_INIT(4096), what = BUF_INIT(200);
+    AUTO(buf_clear) struct buf path = BUF_INIT(CLI_PATH_MAX), what = BUF_INIT(200);
     AUTO(json_freep) struct json *answer = NULL;
     int code;
 
@@ -115,7 +115,7 @@ int cli_show_command(int argc, char **argv, const struct cli_command *command,
 int cli_give_order(const char *config, const struct cli_kind *kind, const char *id,
                    const struct cli_verb *verb, const struct cli_order *order, bool json)
 {
-    AUTO(buf_clear) struct buf path = BUF_INIT(4096), what = BUF_INIT(200);
+    AUTO(buf_clear) struct buf path = BUF_INIT(CLI_PATH_MAX), what = BUF_INIT(200);
     AUTO(json_freep) struct json *answer = NULL;
     int code;
 

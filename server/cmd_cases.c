@@ -77,7 +77,7 @@ static bool parse_since(const char *text, int64_t *ret)
 
 static int cases_list(int argc, char **argv)
 {
-    AUTO(buf_clear) struct buf path = BUF_INIT(4096);
+    AUTO(buf_clear) struct buf path = BUF_INIT(CLI_PATH_MAX);
     struct list_options o = {0};
     int code = cli_parse(argc, argv, &list_command, &o, NULL);
     char text[CLOCK_TEXT_SIZE];

@@ -161,7 +161,7 @@ static void show(const struct json *doc, struct arena *a)
 
 int cmd_cases_explain(int argc, char **argv)
 {
-    AUTO(buf_clear) struct buf path = BUF_INIT(4096), what = BUF_INIT(200);
+    AUTO(buf_clear) struct buf path = BUF_INIT(CLI_PATH_MAX), what = BUF_INIT(200);
     AUTO(arena_freep) struct arena *a = arena_new(0);
     AUTO(json_freep) struct json *answer = NULL;
     AUTO(auto_free) char *id = NULL;

@@ -58,7 +58,7 @@ static int isolations_list(int argc, char **argv)
  * it was the machine that was named. Heap. */
 static int find_isolation(const char *config, const char *word, char **ret_id, bool *ret_named)
 {
-    AUTO(buf_clear) struct buf path = BUF_INIT(4096), what = BUF_INIT(400);
+    AUTO(buf_clear) struct buf path = BUF_INIT(CLI_PATH_MAX), what = BUF_INIT(400);
     AUTO(arena_freep) struct arena *a = arena_new(0);
     AUTO(json_freep) struct json *answer = NULL, *one = NULL;
     AUTO(auto_free) char *encoded = rest_encode(word);

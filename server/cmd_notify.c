@@ -64,7 +64,7 @@ static void show(const struct json *mail, const struct json *whole)
 
 static int notify_preview(int argc, char **argv)
 {
-    AUTO(buf_clear) struct buf path = BUF_INIT(4096), what = BUF_INIT(200);
+    AUTO(buf_clear) struct buf path = BUF_INIT(CLI_PATH_MAX), what = BUF_INIT(200);
     AUTO(json_freep) struct json *answer = NULL;
     AUTO(auto_free) char *id = NULL;
     struct options o = {0};

@@ -671,6 +671,32 @@ static void test_cli__one_case_is_shown_whole(void **state)
     peer_free(p);
 }
 
+/* What does not fit would be left out: another thing would be asked for than was said. */
+static void test_cli__a_word_of_any_length_is_asked_for_whole(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+    char word[5001], target[5200];
+
+    memset(word, 'x', sizeof word - 1);
+    word[sizeof word - 1] = '\0';
+    put_admin(f, p);
+    peer_script(p, &(struct peer_answer){.status = 404, .body = "{\"title\":\"Not Found\"}"});
+    assert_int_equal(cordon(f, "cases", "list", "--tenant", word, NULL), 1);
+    (void)snprintf(target, sizeof target, "/api/cases?tenant=%s&limit=50", word);
+    assert_string_equal(peer_request(p, 0)->target, target);
+    assert_int_equal(cordon(f, "isolations", "show", word, NULL), 1);
+    (void)snprintf(target, sizeof target, "/api/isolations?open=1&machine=%s&limit=50", word);
+    assert_string_equal(peer_request(p, 1)->target, target);
+    assert_int_equal(cordon(f, "cases", "retry", word, NULL), 1);
+    (void)snprintf(target, sizeof target, "/api/cases/%s/retry", word);
+    assert_string_equal(peer_request(p, 2)->target, target);
+    assert_int_equal(cordon(f, "notify", "preview", word, NULL), 1);
+    (void)snprintf(target, sizeof target, "/api/cases/%s/notice", word);
+    assert_string_equal(peer_request(p, 3)->target, target);
+    peer_free(p);
+}
+
 /* A problem's detail quotes names that machines give themselves, and reasons that people typed. */
 static void test_cli__a_refusal_moves_no_cursor(void **state)
 {
@@ -875,6 +901,7 @@ int main(void)
         TEST(cases_are_listed_in_columns),
         TEST(a_long_list_comes_page_by_page),
         TEST(one_case_is_shown_whole),
+        TEST(a_word_of_any_length_is_asked_for_whole),
         TEST(a_refusal_moves_no_cursor),
         TEST(titles_of_what_a_hunt_found_are_cleaned),
         TEST(a_machine_that_is_not_isolated_is_one_sentence),

@@ -403,6 +403,8 @@ static unsigned isolations(struct page *p)
 
     if (!code)
         code = arguments_flag(p->r, "open", &f.open_only, &p->e);
+    if (!code && f.machine && !*f.machine)
+        code = err_set(&p->e, ERR_INVALID, "machine: expected a machine's name or id");
     if (!code)
         code = api_isolations(p->a->o.engine->store, &f, &p->out, &p->e);
     return status_of(code);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "facts.h"
 #include "id.h"
 #include "json.h"
 #include "mute.h"
@@ -37,7 +38,7 @@ static void write_names(struct json_out *o, const char *facts)
     machine = json_get(doc, "machine");
     json_out_string(o, "severity", json_get_string(alert, "severity"));
     json_out_string(o, "title", json_get_string(alert, "title"));
-    json_out_string(o, "machine_name", json_get_string(machine, "computerDnsName"));
+    json_out_string(o, "machine_name", facts_machine_name(machine));
 }
 
 /* The members that every case has, without the closing brace. */

@@ -19,7 +19,7 @@ static void row(struct arena *a, const struct json *i, const char **cells)
 
     cells[0] = json_get_string(i, "id");
     cells[1] = json_get_string(i, "state");
-    cells[2] = name ? name : json_get_string(i, "machine_id");
+    cells[2] = name && *name ? name : json_get_string(i, "machine_id");
     cells[3] = json_get_string(i, "tenant");
     cells[4] = cli_time(a, json_get_string(i, "requested"));
     cells[5] = cli_time(a, json_get_string(i, "confirmed"));
@@ -56,7 +56,8 @@ static int isolations_list(int argc, char **argv)
 
 /* The isolation that the word means: the open one of a machine (name or id), or one by its own id. ret_named:
  * it was the machine that was named. Heap. */
-static int find_isolation(const char *config, const char *word, char **ret_id, bool *ret_named)
+static int find_isolation(const struct cli_command *command, const char *config, const char *word,
+                          char **ret_id, bool *ret_named)
 {
     AUTO(buf_clear) struct buf path = BUF_INIT(CLI_PATH_MAX), what = BUF_INIT(400);
     AUTO(arena_freep) struct arena *a = arena_new(0);
@@ -64,6 +65,8 @@ static int find_isolation(const char *config, const char *word, char **ret_id, b
     AUTO(auto_free) char *encoded = rest_encode(word);
     const struct json *list;
 
+    if (!word[strspn(word, " \t\r\n")]) /* a variable of a script that is not set */
+        return cli_usage(command, "MACHINE: the word is empty: say which machine");
     buf_adds(&path, "/api/isolations?open=1");
     cli_query_add(&path, "machine", word);
     if (!a || cli_admin_list(config, buf_text(&path), "isolations", 0, &answer) != CLI_GO_ON)
@@ -111,7 +114,7 @@ static int isolations_show(int argc, char **argv)
     int code = cli_parse(argc, argv, &show_command, &o, &words);
 
     if (code == CLI_GO_ON)
-        code = find_isolation(o.config, words.items[0], &id, &named);
+        code = find_isolation(&show_command, o.config, words.items[0], &id, &named);
     return code == CLI_GO_ON ? cli_show_one(o.config, &isolation, id, o.json) : code;
 }
 
@@ -167,7 +170,7 @@ static int isolations_release(int argc, char **argv)
     code = cli_check_why(&release_command, o.why);
     if (code != CLI_GO_ON)
         return code;
-    code = find_isolation(o.config, words.items[0], &id, &named);
+    code = find_isolation(&release_command, o.config, words.items[0], &id, &named);
     if (code != CLI_GO_ON)
         return code;
     return cli_give_order(
@@ -191,7 +194,7 @@ static int isolations_extend(int argc, char **argv)
                          "1m to 366d");
     if (code != CLI_GO_ON)
         return code;
-    code = find_isolation(o.config, words.items[0], &id, &named);
+    code = find_isolation(&extend_command, o.config, words.items[0], &id, &named);
     if (code != CLI_GO_ON)
         return code;
     return cli_give_order(o.config, &isolation, id, &extend,

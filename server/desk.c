@@ -187,6 +187,8 @@ static enum err_code load_isolated(struct db_tx *tx, struct order *q, struct err
 
     if (code)
         return code;
+    if (named && !is_given(named))
+        return err_set(e, ERR_INVALID, "machine: the name is empty: say which machine");
     if (named && strcasecmp(named, q->i.machine_id) != 0 &&
         (!q->i.machine_name || strcasecmp(named, q->i.machine_name) != 0))
         return err_set(e, ERR_INVALID, "machine: this isolation is of %s (%s), not of '%.60s'",

@@ -90,3 +90,10 @@ enum err_code facts_read(const struct json *doc, struct facts *ret, struct err *
     *ret = f;
     return ERR_OK;
 }
+
+const char *facts_machine_name(const struct json *machine)
+{
+    const char *name = json_get_string(machine, "computerDnsName");
+
+    return name && *name ? name : NULL;
+}

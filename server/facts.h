@@ -30,5 +30,7 @@ struct facts {
 void facts_write(struct buf *out, const struct facts *f);
 /** Reads what facts_write wrote; every pointer in *ret borrows from doc. */
 enum err_code facts_read(const struct json *doc, struct facts *ret, struct err *e);
+/** What people call a machine of Defender's; NULL: nobody has named it, which an empty name says as well. */
+const char *facts_machine_name(const struct json *machine);
 
 #endif

@@ -96,7 +96,7 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
         .case_id = s->c->id,
         .tenant = s->c->tenant,
         .machine_id = s->c->machine_id,
-        .machine_name = json_get_string(s->facts->machine, "computerDnsName"),
+        .machine_name = facts_machine_name(s->facts->machine),
         .type = q->type,
         .comment = q->comment,
         .rule = s->c->rule,

@@ -104,8 +104,7 @@ static enum err_code add_case(struct db_tx *tx, struct step *s, int64_t n, int64
                                     .tenant = s->c->tenant,
                                     .alert_id = s->c->alert_id,
                                     .machine_id = s->c->machine_id,
-                                    .machine_name =
-                                        json_get_string(s->facts->machine, "computerDnsName"),
+                                    .machine_name = facts_machine_name(s->facts->machine),
                                     .action = action};
 
     return question_add_case(tx, question, &c, now, e);

@@ -885,6 +885,10 @@ static void test_admin__isolations_are_listed_with_their_times(void **state)
     assert_int_equal(json_count(json_get(none, "isolations")), 0);
     (void)tell_story(d);
     AUTO(json_freep) struct json *list = get(d, "/api/isolations?open=1&limit=1", 200);
+    AUTO(json_freep) struct json *other = get(d, "/api/isolations?machine=ws-1", 200);
+    AUTO(json_freep) struct json *empty = get(d, "/api/isolations?machine=", 400);
+    assert_int_equal(json_count(json_get(other, "isolations")), 0);
+    assert_non_null(strstr(json_get_string(empty, "detail"), "machine: "));
     one = json_first(json_get(list, "isolations"));
     for (size_t i = 0; i < COUNT(members); i++)
         assert_int_not_equal(json_type(json_get(one, members[i])), JSON_ABSENT);

@@ -760,6 +760,28 @@ static void test_cli__a_machine_that_is_not_isolated_is_one_sentence(void **stat
     peer_free(p);
 }
 
+/* An unset variable of a script names no machine, and there may be one without a name. */
+static void test_cli__an_empty_word_is_no_machine(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+
+    put_admin(f, p);
+    peer_script(
+        p, &(struct peer_answer){.target = "/api/isolations",
+                                 .status = 200,
+                                 .body = "{\"isolations\":[{\"id\":\"01\",\"machine_id\":\"9c1f\","
+                                         "\"machine_name\":\"\"}],\"next\":null}"});
+    assert_int_equal(cordon(f, "isolations", "release", "", "--why", "x", NULL), 2);
+    assert_says(f->ran.err, "MACHINE: the word is empty");
+    assert_int_equal(cordon(f, "isolations", "extend", " ", "--for", "4h", NULL), 2);
+    assert_int_equal(cordon(f, "isolations", "show", "", NULL), 2);
+    assert_int_equal(peer_count(p), 0);
+    assert_int_equal(cordon(f, "isolations", "list", NULL), 0);
+    assert_says(f->ran.out, "9c1f");
+    peer_free(p);
+}
+
 static void test_cli__a_server_that_is_not_there_is_said_with_the_cure(void **state)
 {
     struct fixture *f = *state;
@@ -905,6 +927,7 @@ int main(void)
         TEST(a_refusal_moves_no_cursor),
         TEST(titles_of_what_a_hunt_found_are_cleaned),
         TEST(a_machine_that_is_not_isolated_is_one_sentence),
+        TEST(an_empty_word_is_no_machine),
         TEST(a_server_that_is_not_there_is_said_with_the_cure),
         TEST(a_healthcheck_says_ready_and_what_is_not),
         TEST(a_unix_socket_is_an_admin_address_too),

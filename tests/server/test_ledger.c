@@ -838,6 +838,30 @@ static void test_ledger__somebody_elses_isolation_is_released_by_name_alone(void
     rig_close(&r);
 }
 
+/* The variable of a script that is not set names no machine, one without a name least of all. */
+static void test_ledger__an_empty_name_names_no_machine(void **state)
+{
+    struct rig r;
+    struct err e = {0};
+
+    (void)state;
+    rig_open(&r, NULL);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, "{\"id\":\"" MACHINE "\",\"computerDnsName\":\"\"}");
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    (void)rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_true(rig_isolation(&r).adopted);
+    assert_null(rig_isolation(&r).machine_name);
+    assert_int_equal(release(&r, "", &e), ERR_INVALID);
+    assert_int_equal(release(&r, " ", &e), ERR_INVALID);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_int_equal(release(&r, MACHINE, &e), ERR_OK);
+    rig_close(&r);
+}
+
 static void test_ledger__an_order_needs_a_reason_and_a_machine_that_is_isolated(void **state)
 {
     struct desk_order o = {.why = " ", .for_ms = HOUR_MS};
@@ -1166,6 +1190,7 @@ int main(void)
         cmocka_unit_test(test_ledger__an_older_release_is_not_the_answer_to_a_new_order),
         cmocka_unit_test(test_ledger__somebody_elses_release_is_followed_and_none_is_asked_for),
         cmocka_unit_test(test_ledger__somebody_elses_isolation_is_released_by_name_alone),
+        cmocka_unit_test(test_ledger__an_empty_name_names_no_machine),
         cmocka_unit_test(test_ledger__an_order_needs_a_reason_and_a_machine_that_is_isolated),
         cmocka_unit_test(test_ledger__a_rule_may_end_it_unless_another_high_alert_is_open),
         cmocka_unit_test(test_ledger__a_release_that_a_person_cancelled_comes_once),

@@ -542,7 +542,7 @@ static void succeeded(struct hunting *x)
     x->row.why = "";
     x->row.rows = (int64_t)x->answer.n_rows;
     x->row.fresh = (int64_t)x->n_fresh;
-    plan(x, x->now > x->row.due ? x->now : x->row.due);
+    plan(x, x->now);
     if (x->answer.n_rows >= GRAPH_ROWS_MAX)
         log_event(LOG_WARN, "hunt_cut", LOG_STR("hunt", x->hunt->name),
                   LOG_STR("why", "Defender gives out 100,000 rows at most: there may be more"));
@@ -574,7 +574,7 @@ static void failed(struct hunting *x, const struct err *why)
         x->due = at + (wait < TRY_MS && why->code != ERR_STOPPING ? TRY_MS : wait);
         x->attempts = engine_attempts_after(x->w, why);
     } else {
-        plan(x, x->now > x->row.due ? x->now : x->row.due);
+        plan(x, x->now);
     }
     log_event(LOG_WARN, "hunt_failed", LOG_STR("hunt", x->hunt->name), LOG_ERR(why),
               LOG_INT("next_ms", x->due - at));
@@ -658,6 +658,14 @@ static bool waits_for_room(struct hunting *x)
 
 /* ---- when it is due ---------------------------------------------------------------------------- */
 
+/* The next time lies further ahead than it ever was planned: the clock was set back since. So may the end of the window
+ * be still to come; it ended no longer ago than there was to wait for that next time. */
+static void mind_the_clock(struct hunting *x)
+{
+    if (x->row.covered > x->now)
+        x->row.covered = x->now - (x->row.due - x->row.covered);
+}
+
 /* Is it time? Else x->due says when. */
 static bool is_time(struct hunting *x)
 {
@@ -665,6 +673,10 @@ static bool is_time(struct hunting *x)
 
     if (strcmp(x->row.plan, x->hunt->plan) != 0) /* new, or at other times than before */
         plan(x, x->now);
+    else if (x->row.due > x->now && cron_next(&x->hunt->cron, x->hunt->zone, x->now) < x->row.due) {
+        mind_the_clock(x);
+        plan(x, x->now);
+    }
     x->due = x->row.due == CRON_NEVER ? WORK_PARKED : x->row.due + jitter(x->hunt, x->row.due);
     x->attempts = 0;
     if (x->row.ordered)

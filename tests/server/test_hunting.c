@@ -258,6 +258,55 @@ static void test_hunting__a_full_store_is_not_filled_further(void **state)
     rig_close(&r);
 }
 
+/* An order is a run more, not the next one before its time. */
+static void test_hunting__an_ordered_run_leaves_the_next_time_alone(void **state)
+{
+    struct hunting_order order = {.name = "x", .who = "soc"};
+    int64_t id;
+    struct rig r;
+
+    (void)state;
+    open_hunt(&r, HUNT(""));
+    assert_int_equal(due(&r), 0);
+    for (int i = 0; i < 3; i++) {
+        turn(&r, 1);
+        assert_int_equal(hunting_order(r.g, &order, &id, NULL), ERR_OK);
+        assert_int_equal(due(&r), 1);
+    }
+    turn(&r, 45); /* 10:59:12 */
+    assert_int_equal(due(&r), 0);
+    turn(&r, 1);
+    assert_int_equal(due(&r), 1);
+    turn(&r, 60);
+    assert_int_equal(due(&r), 1);
+    rig_close(&r);
+}
+
+/* The clock was a week ahead for a while: the hunt does not wait for that week to pass, and looks at what came since. */
+static void test_hunting__goes_on_after_the_clock_was_set_back(void **state)
+{
+    const int64_t week = 7 * 24 * 60;
+    struct rig r;
+
+    (void)state;
+    open_hunt(&r, HUNT("look_back: 5m, "));
+    assert_int_equal(due(&r), 0);
+    turn(&r, 49); /* 11:00:12 */
+    assert_int_equal(due(&r), 1);
+    turn(&r, week);
+    assert_int_equal(due(&r), 1);
+    turn(&r, 10 - week); /* 11:10:12 */
+    assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+    assert_int_equal(due(&r), 0);
+    assert_true(row(&r).due < clock_wall_ms(r.g->clock) + 50 * MINUTE_MS);
+    assert_true(row(&r).covered <= clock_wall_ms(r.g->clock) - 10 * MINUTE_MS);
+    turn(&r, 49);
+    assert_int_equal(due(&r), 0);
+    turn(&r, 1); /* 12:00:12 */
+    assert_int_equal(due(&r), 1);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +317,8 @@ int main(void)
         cmocka_unit_test(test_hunting__tries_again_a_few_times),
         cmocka_unit_test(test_hunting__a_row_that_was_noted_but_not_told_is_told),
         cmocka_unit_test(test_hunting__a_full_store_is_not_filled_further),
+        cmocka_unit_test(test_hunting__an_ordered_run_leaves_the_next_time_alone),
+        cmocka_unit_test(test_hunting__goes_on_after_the_clock_was_set_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

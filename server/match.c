@@ -43,9 +43,20 @@ static enum truth negate(enum truth t)
     return TRUTH_TRUE - t;
 }
 
-static enum truth try_pattern(struct judge *j, const pcre2_code *pattern, const char *text)
+size_t match_trim(const char **text)
 {
-    size_t len = strlen(text);
+    static const char blanks[] = " \t\r\n";
+    size_t len;
+
+    *text += strspn(*text, blanks);
+    for (len = strlen(*text); len && strchr(blanks, (*text)[len - 1]);)
+        len--;
+    return len;
+}
+
+static enum truth try_pattern(struct judge *j, const pcre2_code *pattern, const char *text,
+                              size_t len)
+{
     int rc;
 
     if (len > REGEX_SUBJECT_MAX) {
@@ -62,6 +73,19 @@ static enum truth try_pattern(struct judge *j, const pcre2_code *pattern, const 
     j->gave_up = true;
     j->obstacle = "the expression met its limit on this text";
     return TRUTH_UNKNOWN;
+}
+
+/* Blanks around a text are nobody's word: a tag typed as "tier-0 " looks like any other in the portal. Expressions
+ * and globs have the text as it was sent. */
+static enum truth judge_text(struct judge *j, const struct condition *n, const char *text,
+                             const struct operand *o)
+{
+    bool whole = n->op == FIELD_OP_GLOB || n->op == FIELD_OP_REGEX;
+    size_t len = whole ? strlen(text) : match_trim(&text);
+
+    if (o->pattern)
+        return try_pattern(j, o->pattern, text, len);
+    return truth_of(strlen(o->text) == len && strncasecmp(o->text, text, len) == 0);
 }
 
 /* Does one value satisfy one operand? */
@@ -90,8 +114,7 @@ static enum truth judge_item(struct judge *j, const struct condition *n,
     }
     switch (n->field->type) {
     case FIELD_TEXT:
-        return o->pattern ? try_pattern(j, o->pattern, item->text)
-                          : truth_of(strcasecmp(o->text, item->text) == 0);
+        return judge_text(j, n, item->text, o);
     case FIELD_WORD:
     case FIELD_LEVEL:
         return truth_of(item->rank == o->rank);

@@ -4,8 +4,8 @@
  * after Kleene: what is missing or not understood is unknown, and unknown is neither true nor false:
  * `not` keeps it, a false neighbour in an `all` and a true one in an `any` make it irrelevant.
  *
- * Text compares without regard to case, in regular expressions too ((?-i) makes one exact), so that a
- * tag written `Tier-0` protects as well as `tier-0`. A predicate on a list holds when any element
+ * Text compares without regard to case, in regular expressions too ((?-i) makes one exact), and equality without regard
+ * to blanks around it, so that a tag typed as `Tier-0 ` protects as well as `tier-0`. A predicate on a list holds when any element
  * satisfies it; `not` negates that as a whole. `exists` asks for at least one value and is never
  * unknown. `not`, `in`, `glob`, `regex` and `cidr` take one value or a list of which any may match;
  * `in_file` takes such a list from a file (lists.h), of addresses and networks where the field is one;
@@ -71,6 +71,8 @@ enum err_code condition_match(const struct condition *c, const struct facts *f, 
 bool condition_implies(const struct condition *narrow, const struct condition *wide);
 /** The same of a text field that must be this text: source, tenant. */
 bool condition_demands(const struct condition *c, const char *field, const char *text);
+/** What equality compares of a text: moves *text behind the blanks before it; returns its bytes without those behind it. */
+size_t match_trim(const char **text);
 /** Why a condition is unknown: the doubts of its decisive predicates, each field once; NULL: out of
  *  memory. Lives in a. */
 const char *match_doubt(const struct match *m, struct arena *a);

@@ -285,6 +285,14 @@ static bool compile_text(struct compiler *c, const struct yaml_node *at, const s
                    article(field_op_name(op)), field_op_name(op), REGEX_TEXT_MAX);
         return false;
     }
+    if (op != FIELD_OP_REGEX && op != FIELD_OP_GLOB) {
+        size_t len = match_trim(&text);
+
+        if (text[len] && !(text = arena_strn(c->reader->arena, text, len))) {
+            (void)no_memory(c, at);
+            return false;
+        }
+    }
     ret->text = text;
     if (op == FIELD_OP_REGEX) {
         ret->pattern = compile_regex(c, at, f, text);

@@ -17,7 +17,9 @@ enum node_kind { NODE_ALL, NODE_ANY, NODE_NOT, NODE_TEST };
 
 /* One value of the file that a field is held against. */
 struct operand {
-    const char *text; /* FIELD_TEXT: as written; compared without regard to case, where there is */
+    /* FIELD_TEXT: as written, without the blanks around it unless it is a glob or expression; compared without regard to
+     * case, where there is */
+    const char *text;
     pcre2_code *pattern; /* no pattern: of globs, expressions, and what is not ASCII */
     union {
         int rank;                  /* FIELD_WORD, FIELD_LEVEL */

@@ -100,6 +100,14 @@ static void test_match__texts(void **state)
         {"alert.category: 'null'", "{'category':'null'}", U},
         {"alert.category: {exists: true}", "{'category':'null'}", F},
         {"alert.title: \"${LEVEL}\"", "{'title':'high'}", T},
+        {"alert.title: Bad thing", "{'title':' Bad thing\\t'}", T},
+        {"alert.title: ' Bad thing '", "{'title':'Bad thing'}", T},
+        {"alert.title: Bad thing", "{'title':'Bad  thing'}", F},
+        {"alert.title: Bad", "{'title':' '}", F},
+        {"alert.title: {not: Bad}", "{'title':'bad '}", F},
+        {"alert.title: \xc3\x84rende", "{'title':' \xc3\xa4rende '}", T},
+        {"alert.title: {glob: 'Bad'}", "{'title':'bad '}", F},
+        {"alert.title: {regex: '^bad $'}", "{'title':'bad '}", T},
         {"tenant: contoso", "{}", T},
         {"source: [flow, relay]", "{}", T},
         {"source: flow", "{}", F},
@@ -284,6 +292,7 @@ static void test_match__a_list_holds_when_any_element_does(void **state)
         enum truth truth;
     } rows[] = {
         {"machine.tags: tier-0", "{'machineTags':['lab','Tier-0']}", T},
+        {"machine.tags: tier-0", "{'machineTags':['lab','Tier-0 ']}", T},
         {"machine.tags: tier-0", "{'machineTags':['lab']}", F},
         {"machine.tags: tier-0", "{'machineTags':[]}", F},
         {"machine.tags: tier-0", "{'machineTags':null}", U},

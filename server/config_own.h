@@ -1,7 +1,8 @@
 /* config_own.h - what the rooms of config.h share. For config*.c alone.
  *
  * config.c has the file as a whole: read, kept, asked; config_parts.c what each part of it may hold; config_peek.c a corner
- * of it for commands that need no more; config_mail.c and config_hunts.c two large parts.
+ * of it for commands that need no more; config_mail.c and config_hunts.c two large parts; config_conditions.c what the
+* policy says of the others.
  */
 #ifndef CORDON_CONFIG_OWN_H
 #define CORDON_CONFIG_OWN_H
@@ -41,6 +42,13 @@ void config_read_store(struct config_loading *l, const struct yaml_node *map);
 extern const char *const config_rights[];
 /** "WHAT.NAME", or name without memory. */
 const char *config_name_of(const struct settings_reader *r, const char *what, const char *name);
+
+/* ---- config_conditions.c ------------------------------------------------------------------------ */
+
+/** Do the conditions of rules and protections (NULL: none), both compiled without a fault, name tenants and sources that
+ *  there are? ERR_NOMEM or ERR_OK. */
+enum err_code config_check_conditions(struct config_loading *l, const struct yaml_node *rules,
+                                      const struct yaml_node *protections);
 
 /* ---- config.c ----------------------------------------------------------------------------------- */
 

@@ -797,6 +797,10 @@ enum err_code config_read_root(struct config_loading *l, const struct yaml_node 
             l, root,
             "sources is missing: who may push alerts, and how they prove who they are; or let cordon "
             "ask for them: polling: {every: 1m}");
+    if (c->policy)
+        code = config_check_conditions(l, in.rules, yaml_get(in.safety, "protected"));
+    if (code)
+        return code;
     if (l->reader.faults->count)
         return ERR_OK;
     note_pointless_rules(l, in.rules);

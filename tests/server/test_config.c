@@ -504,6 +504,17 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         {"polling: {every: 0}\n" TENANTS MAIL RULES,
          "cordon.yaml:1:1: sources is missing: who may push alerts, and how they prove who they are; or "
          "let cordon ask for them: polling: {every: 1m}\n"},
+        {"rules: [{name: a, when: {any: [{source: rely}, {source: [polling, ' RELAY ', flow]}]}, do: [email: {}]}]\n" TENANTS
+             SOURCES MAIL,
+         "cordon.yaml:1:41: source: there is no source 'rely'; did you mean relay?\n"
+         "cordon.yaml:1:78: source: there is no source 'flow'\n"},
+        {"rules: [{name: a, do: [email: {}]}]\n"
+         "safety: {protected: [{tenant: contosa}, {not: {tenant: {not: [contoso, x], glob: 'y*'}}}]}\n" TENANTS
+             SOURCES MAIL,
+         "cordon.yaml:2:31: tenant: there is no tenant 'contosa'; did you mean contoso?\n"
+         "cordon.yaml:2:72: tenant: there is no tenant 'x'\n"},
+        {"rules: [{name: a, when: {source: 'hunt:z'}, do: [email: {}]}]\n" TENANTS SOURCES MAIL,
+         "cordon.yaml:1:34: source: there is no source 'hunt:z'\n"},
         {"hunts: {x: 1}\n" ALL, "cordon.yaml:1:8: hunts: expected a list, each with a name\n"},
         {"hunts: [{name: x}]\n" ALL,
          "cordon.yaml:1:9: hunts.x.do is missing: what becomes of new rows: email, case\n"

@@ -35,7 +35,7 @@ static bool has_comment(const struct json *alert, const char *comment)
     JSON_EACH (c, json_get(alert, "comments")) {
         const char *text = json_get_string(c, "comment");
 
-        if (text && strcmp(text, comment) == 0)
+        if (text && defender_is_comment(text, comment))
             return true;
     }
     return false;

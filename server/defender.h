@@ -260,6 +260,8 @@ enum err_code defender_package(struct defender *d, const char *action_id, struct
 /** Gives a machine a tag, or takes it away. Twice is once. */
 enum err_code defender_tag(struct defender *d, const char *machine_id, const char *tag, bool add,
                            struct err *e);
+/** Is what Defender shows as a comment this one? What is sent is one line of a bounded length (trap 30). */
+bool defender_is_comment(const char *shown, const char *comment);
 /** Changes an alert (section 2.6); what is NULL stays. A comment is added, so look before it is repeated. */
 enum err_code defender_update_alert(struct defender *d, const char *alert_id, const char *status,
                                     const char *assigned_to, const char *comment, struct err *e);

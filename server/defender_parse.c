@@ -33,6 +33,24 @@ char *defender_clean_comment(const char *text)
     return out;
 }
 
+/* Without the blanks at its end, which nobody sees. */
+static size_t shown_len(const char *text)
+{
+    size_t len = strlen(text);
+
+    while (len && text[len - 1] == ' ')
+        len--;
+    return len;
+}
+
+bool defender_is_comment(const char *shown, const char *comment)
+{
+    AUTO(auto_free) char *sent = defender_clean_comment(comment);
+    size_t len = shown_len(shown);
+
+    return sent && shown_len(sent) == len && memcmp(sent, shown, len) == 0;
+}
+
 bool defender_is_id(const char *text, size_t most)
 {
     static const char letters[] =

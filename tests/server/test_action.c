@@ -507,6 +507,11 @@ static void test_action__an_alert_is_written_on_once(void **state)
          "{\"comment\":\"seen by cordon\"}", NULL},
         {"annotate: {comment: 'seen by cordon', status: resolved}",
          ",\"status\":\"Resolved\",\"comments\":[{\"comment\":\"seen by cordon\"}]", NULL, NULL},
+        /* as it was sent: one line of a bounded length */
+        {"annotate: {comment: \"seen\\nby cordon\\n\"}",
+         ",\"comments\":[{\"comment\":\"seen by cordon \"}]", NULL, NULL},
+        {"annotate: {comment: \"seen\\nby cordon\\n\"}",
+         ",\"comments\":[{\"comment\":\"seen by cordon\"}]", NULL, NULL},
         {"annotate: {comment: '{{alert.mitre}}'}", ",\"mitreTechniques\":[]", NULL,
          "nothing to write: comment and assignee came out empty"},
     };

@@ -80,6 +80,8 @@ static enum err_code read_day(struct db_tx *tx, struct digest *d, struct day *da
         digest_counts(tx, d->arena, day->from, d->now, &day->counts, &day->n_counts, e);
 
     if (!code && day->n_counts)
+        code = digest_held_back(tx, day->from, d->now, &day->held_back, e);
+    if (!code && day->n_counts)
         code =
             digest_steps(tx, d->arena, day->from, d->now, STEPS_MAX, &day->steps, &day->n_steps, e);
     if (!code)
@@ -88,12 +90,10 @@ static enum err_code read_day(struct db_tx *tx, struct digest *d, struct day *da
         code = isolation_count_since(tx, day->from, &day->isolations, e);
     if (!code)
         code = audit_head_read(tx, &day->head, e);
-    for (size_t i = 0; !code && i < day->n_counts; i++)
-        day->held_back += day->counts[i].steps;
     return code;
 }
 
-#define ROWS_BESIDES 3 /* cases, isolations, the audit head */
+#define ROWS_BESIDES 4 /* what has no row of its own, cases, isolations, the audit head */
 
 /* The rows of the mail. NULL: out of memory. */
 static struct notice_system_fact *rows_of(struct arena *a, const struct day *day, size_t *ret_count)
@@ -101,16 +101,22 @@ static struct notice_system_fact *rows_of(struct arena *a, const struct day *day
     const struct digest_count *c = day->counts;
     struct notice_system_fact *rows =
         arena_array(a, day->n_counts + day->n_steps + ROWS_BESIDES, sizeof *rows);
+    int64_t left = day->held_back;
     size_t n = 0;
 
     if (!rows)
         return NULL;
-    for (size_t i = 0; i < day->n_counts; i++, c++)
+    for (size_t i = 0; i < day->n_counts; i++, c++) {
+        left -= c->steps;
         rows[n++] = (struct notice_system_fact){
             .name = arena_fmt(a, "Rule %s", c->rule ? c->rule : "none"),
             .value = arena_fmt(a, "%s: %" PRId64 " time%s, on %" PRId64 " machine%s of tenant %s",
                                c->handler, c->steps, c->steps == 1 ? "" : "s", c->machines,
                                c->machines == 1 ? "" : "s", c->tenant)};
+    }
+    if (left > 0)
+        rows[n++] = (struct notice_system_fact){
+            "Other rules", arena_fmt(a, "%" PRId64 " more time%s", left, left == 1 ? "" : "s")};
     for (size_t i = 0; i < day->n_steps; i++)
         rows[n++] = (struct notice_system_fact){.name = day->steps[i].handler,
                                                 .value = one_step(a, &day->steps[i])};

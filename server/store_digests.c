@@ -62,6 +62,16 @@ enum err_code digest_cases(struct db_tx *tx, int64_t from, int64_t to, int64_t *
     return code ? code : store_take_int(rows, ret, e);
 }
 
+enum err_code digest_held_back(struct db_tx *tx, int64_t from, int64_t to, int64_t *ret,
+                               struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows, "SELECT count(*)" HELD_BACK, "iii",
+                                  id_of_time(from - CASE_AGE_MS), from, to);
+
+    return code ? code : store_take_int(rows, ret, e);
+}
+
 static enum err_code read_count(struct db_rows *rows, struct arena *a, void *item, struct err *e)
 {
     bool nomem = false;

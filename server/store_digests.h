@@ -27,7 +27,10 @@ enum err_code digest_told(struct db_tx *tx, int64_t *ret, struct err *e);
 enum err_code digest_set_told(struct db_tx *tx, int64_t told, struct err *e);
 /** Cases that came after `from` and not after `to`. */
 enum err_code digest_cases(struct db_tx *tx, int64_t from, int64_t to, int64_t *ret, struct err *e);
-/** Steps that shadow mode withheld after `from` and not after `to`, by tenant, rule and handler, most first. */
+/** How many steps shadow mode withheld after `from` and not after `to`. */
+enum err_code digest_held_back(struct db_tx *tx, int64_t from, int64_t to, int64_t *ret,
+                               struct err *e);
+/** Those by tenant, rule and handler, most first; fifty rows at most. */
 enum err_code digest_counts(struct db_tx *tx, struct arena *a, int64_t from, int64_t to,
                             struct digest_count **ret, size_t *ret_n, struct err *e);
 /** The newest max of them. */

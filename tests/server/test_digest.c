@@ -199,6 +199,39 @@ static void test_digest__a_hurried_row_is_no_digest(void **state)
     rig_close(&r);
 }
 
+/* More than the mail has rows for: the sum is of all of it all the same. */
+static void test_digest__counts_what_it_has_no_row_for(void **state)
+{
+    enum { RULES = 9 }; /* of six steps each */
+    AUTO(buf_clear) struct buf config = BUF_INIT(65536);
+    struct notice_record n;
+    struct rig r;
+    char id[16];
+
+    (void)state;
+    buf_adds(&config, "rules:\n");
+    for (int i = 0; i < RULES; i++)
+        buf_addf(
+            &config,
+            "  - {name: r%d, mode: shadow, when: {alert.id: x%d}, do: [tag: {add: a}, scan: {},"
+            " collect: {}, restrict: {}, annotate: {comment: a}, isolate: {}]}\n",
+            i, i);
+    rig_open(&r, buf_text(&config));
+    log_divert(no_line, NULL);
+    watch(&r);
+    for (int i = 0; i < RULES; i++) {
+        (void)snprintf(id, sizeof id, "x%d", i);
+        judge(&r, id);
+    }
+    till_morning(&r);
+    assert_true(run(&r));
+    n = last(&r);
+    assert_non_null(strstr(n.subject, "[CORDON] shadow mode held back 54 steps since 20"));
+    assert_non_null(strstr(n.message, "4 more times"));
+    log_divert(NULL, NULL);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +239,7 @@ int main(void)
         cmocka_unit_test(test_digest__leaves_out_what_is_no_shadow),
         cmocka_unit_test(test_digest__a_lost_claim_tells_nobody),
         cmocka_unit_test(test_digest__a_hurried_row_is_no_digest),
+        cmocka_unit_test(test_digest__counts_what_it_has_no_row_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,10 +3,14 @@
 
 #include <string.h>
 
+#include "fields.h"
 #include "policy.h"
 #include "store_isolations.h"
 #include "store_rows.h"
 #include "store_upkeep.h"
+
+/* Bytes: what names a detector stands in keys, and PostgreSQL's take 2,700 in all. A title may have any length. */
+#define DETECTOR_MAX 512
 
 static const char *group_of(const struct braking *b)
 {
@@ -23,11 +27,12 @@ const char *brakes_detector(const struct json *alert, struct arena *a)
 {
     const char *id = json_get_string(alert, "detectorId");
     const char *source = json_get_string(alert, "detectionSource");
-    const char *title = json_get_string(alert, "title");
+    const char *title = json_get_string(alert, "title"), *both;
 
     if (id && *id)
         return arena_str(a, id);
-    return arena_fmt(a, "%s/%s", source ? source : "", title ? title : "");
+    both = arena_fmt(a, "%s/%s", source ? source : "", title ? title : "");
+    return both ? field_shown(a, both, DETECTOR_MAX) : NULL;
 }
 
 static enum err_code see_machine(struct db_tx *tx, const struct braking *b, struct err *e)

@@ -1,6 +1,7 @@
 /* test_question.c - a person decides: what waits for him, what his word does, and what makes it void. */
 #include "engine_kit.h"
 
+#include "brakes.h"
 #include "desk.h"
 #include "id.h"
 #include "store_audit.h"
@@ -983,6 +984,26 @@ static void test_question__a_rule_that_asks_for_nothing_is_a_fault(void **state)
     }
 }
 
+/* It stands in keys of the store, and a title may be longer than PostgreSQL lets a key be. */
+static void test_question__a_storm_has_a_name_of_bounded_length(void **state)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    AUTO(buf_clear) struct buf text = BUF_INIT(65536);
+    AUTO(json_freep) struct json *alert = NULL;
+    const char *name;
+
+    (void)state;
+    buf_adds(&text, "{\"detectionSource\":\"MTP\",\"title\":\"");
+    for (int i = 0; i < 4000; i++)
+        buf_adds(&text, "\xc3\xa4");
+    buf_adds(&text, "\"}");
+    assert_int_equal(json_parse(buf_text(&text), text.len, &alert, NULL), ERR_OK);
+    name = brakes_detector(alert, arena);
+    assert_true(strlen(name) <= 512);
+    assert_memory_equal(name, "MTP/\xc3\xa4", 6);
+    assert_string_equal(name + strlen(name) - 3, "\xe2\x80\xa6"); /* cut between characters */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1013,6 +1034,7 @@ int main(void)
         cmocka_unit_test(test_question__a_storm_counts_machines),
         cmocka_unit_test(test_question__who_is_held_back_after_others_were_let_go_is_named),
         cmocka_unit_test(test_question__many_that_were_let_go_ask_nothing),
+        cmocka_unit_test(test_question__a_storm_has_a_name_of_bounded_length),
         cmocka_unit_test(test_question__a_rule_that_asks_for_nothing_is_a_fault),
     };
 

@@ -285,6 +285,10 @@ static bool compile_text(struct compiler *c, const struct yaml_node *at, const s
                    article(field_op_name(op)), field_op_name(op), REGEX_TEXT_MAX);
         return false;
     }
+    if (!*text && op == FIELD_OP_GLOB) {
+        yaml_fault(c->reader->faults, at, "%s: an empty glob matches nothing", f->name);
+        return false;
+    }
     if (op != FIELD_OP_REGEX && op != FIELD_OP_GLOB) {
         size_t len = match_trim(&text);
 

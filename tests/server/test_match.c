@@ -856,6 +856,7 @@ static void test_match__faults_of_conditions(void **state)
          "1:15: alert.title is a text: cidr does not apply; it takes " TEXT_OPS},
         {"alert.title: ''", "1:14: alert.title: an empty text equals nothing; ask with {exists: "
                             "false} whether there is none"},
+        {"alert.title: {glob: ['a*', '']}", "1:28: alert.title: an empty glob matches nothing"},
         {"alert.title: {glob: 'a['}", "1:21: alert.title: not a glob: '[' without ']'"},
         {"alert.title: {glob: '[z-a]'}",
          "1:21: alert.title: not a glob: range out of order in character class"},

@@ -107,20 +107,17 @@ static void show_protections(const struct json *verdict)
 
 static void show_steps(const struct json *doc)
 {
-    const struct json *wanted = json_get(json_get(doc, "verdict"), "steps");
-    const struct json *came = json_first(json_get(doc, "steps"));
-
     say("Steps:");
-    JSON_EACH (step, wanted) {
-        const char *why = came ? json_get_string(came, "why") : NULL;
-        const char *asks = json_get_string(step, "asks");
+    JSON_EACH (step, json_get(doc, "steps")) {
+        const char *why = json_get_string(step, "why"), *asks = json_get_string(step, "asks");
 
         say("    %s%s%s%s: %s%s%s", or_dash(json_get_string(step, "handler")),
             asks ? " (after a yes to: " : "", asks ? asks : "", asks ? ")" : "",
-            came ? or_dash(json_get_string(came, "state")) : "not written", why ? ", " : "",
-            why ? why : "");
-        came = came ? json_next(came) : NULL;
+            or_dash(json_get_string(step, "state")), why ? ", " : "", why ? why : "");
     }
+    JSON_EACH (name, json_get(doc, "not_taken"))
+        say("    %s: not taken, as the case keeps the steps that it was first judged to",
+            or_dash(json_string(name)));
 }
 
 static void show(const struct json *doc, struct arena *a)

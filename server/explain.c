@@ -90,16 +90,61 @@ static void write_again(struct json_out *o, const struct again *r)
     json_out_object_end(o);
 }
 
-static void write_steps(struct json_out *o, const struct step_record *steps, size_t n)
+/* A case that is judged again keeps its steps: those of the verdict that is stored may be others, and stand elsewhere.
+ * Which of the verdict's is the nth of this handler? NULL: none. */
+static const struct json *wanted_step(const struct json *verdict, const char *handler, size_t nth)
+{
+    JSON_EACH (step, json_get(verdict, "steps")) {
+        const char *name = json_get_string(step, "handler");
+
+        if (name && strcmp(name, handler) == 0 && nth-- == 0)
+            return step;
+    }
+    return NULL;
+}
+
+/* How many of the case's steps are of this handler, of its first n. */
+static size_t count_steps(const struct step_record *steps, size_t n, const char *handler)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < n; i++)
+        count += strcmp(steps[i].handler, handler) == 0;
+    return count;
+}
+
+static void write_steps(struct json_out *o, const struct step_record *steps, size_t n,
+                        const struct json *verdict)
 {
     json_out_array(o, "steps");
     for (size_t i = 0; i < n; i++) {
+        const struct json *wanted =
+            wanted_step(verdict, steps[i].handler, count_steps(steps, i, steps[i].handler));
+
         json_out_object(o, NULL);
         json_out_string(o, "handler", steps[i].handler);
         json_out_string(o, "state", step_state_name(steps[i].state));
         json_out_string(o, "why", steps[i].why);
+        if (json_get_string(wanted, "asks"))
+            json_out_string(o, "asks", json_get_string(wanted, "asks"));
         json_out_time(o, "updated", steps[i].updated);
         json_out_object_end(o);
+    }
+    json_out_array_end(o);
+    json_out_array(o, "not_taken");
+    JSON_EACH (step, json_get(verdict, "steps")) {
+        const char *name = json_get_string(step, "handler");
+        size_t before = 0;
+
+        JSON_EACH (other, json_get(verdict, "steps")) {
+            const char *same = json_get_string(other, "handler");
+
+            if (other == step)
+                break;
+            before += name && same && strcmp(same, name) == 0;
+        }
+        if (name && before >= count_steps(steps, n, name))
+            json_out_string(o, NULL, name);
     }
     json_out_array_end(o);
 }
@@ -143,7 +188,7 @@ enum err_code explain_case(struct store *s, int64_t id, const struct policy *in_
     json_out_string(&o, "machine_id", c.machine_id);
     json_out_string(&o, "state", case_state_name(c.state));
     json_out_raw(&o, "verdict", c.verdict);
-    write_steps(&o, steps, n_steps);
+    write_steps(&o, steps, n_steps, verdict);
     json_out_object(&o, "policy");
     json_out_string(&o, "hash", hash);
     json_out_bool(&o, "kept", policy != NULL);

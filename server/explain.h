@@ -9,9 +9,10 @@
 #include "store.h"
 
 /**
- * Writes {"case","tenant","alert_id","machine_id","state","verdict","steps":[{"handler","state","why","updated"}],
- * "policy":{"hash","kept","since","in_force"},"again":{"same","why","verdict"},"facts"}. again.same is null,
- * with a reason, where it cannot be said; again.verdict is there where it is another.
+ * Writes {"case","tenant","alert_id","machine_id","state","verdict","steps":[{"handler","state","why","asks","updated"}],
+ * "not_taken":[handler],"policy":{"hash","kept","since","in_force"},"again":{"same","why","verdict"},"facts"}. again.same is null,
+ * with a reason, where it cannot be said; again.verdict is there where it is another. steps: the case's own, which it keeps
+ * when it is judged again; asks is there where the verdict wants a yes before that step; not_taken: what it wants besides.
  *
  * in_force  the policy of now.
  * Returns   ERR_NOT_FOUND; ERR_CONFLICT when the case has no verdict yet; else as the store's.

@@ -2,7 +2,9 @@
 #include "explain.h"
 
 #include "engine_kit.h"
+#include "question.h"
 #include "store_policies.h"
+#include "store_questions.h"
 
 #define RULES                                                                                      \
     "rules:\n"                                                                                     \
@@ -290,12 +292,91 @@ static void test_explain__a_policy_is_kept_once_and_as_it_was(void **state)
     rig_close(&r);
 }
 
+/* Judged again, after a yes, the verdict asks nobody, and the case keeps its steps: each is told with what came of it. */
+static void test_explain__steps_are_told_as_the_case_has_them(void **state)
+{
+    static const struct {
+        const char *handler, *state, *why;
+    } steps[] = {{"ask", "done", "approved by a@x.example: seen"},
+                 {"isolate", "done", NULL},
+                 {"email", "done", NULL}};
+    struct question_answer yes = {
+        .person = "a@x.example", .why = "seen", .way = "link", .yes = true};
+    enum question_state now;
+    struct question_record *q;
+    size_t n = 0;
+    struct err e = {0};
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, RULES_ASK);
+    keep(&r);
+    rig_afresh(&r);
+    id = rig_push(&r, ALERT, NULL);
+    (void)rig_work(&r);
+    {
+        AUTO(json_freep) struct json *doc = explain(&r, id);
+
+        assert_string_equal(json_get_string(at(json_get(doc, "steps"), 1), "asks"),
+                            "protected: machine.name is ws-114.corp.example");
+    }
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+    rig_says(&r, "GET", GET_MACHINE, 0, 200,
+             "{\"id\":\"" MACHINE "\",\"computerDnsName\":\"pc-1\"}");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    assert_int_equal(store_question_list(r.store, r.arena, QUESTION_STATES, 0, 1, &q, &n, NULL),
+                     ERR_OK);
+    yes.question = q[0].id;
+    if (question_answer(r.g, &yes, &now, &e))
+        fail_msg("%s", e.text);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    {
+        AUTO(json_freep) struct json *doc = explain(&r, id);
+        const struct json *wanted = json_get(json_get(doc, "verdict"), "steps");
+
+        assert_string_equal(json_get_string(at(wanted, 0), "handler"), "isolate");
+        assert_int_equal(json_count(json_get(doc, "steps")), 3);
+        for (size_t i = 0; i < 3; i++) {
+            const struct json *step = at(json_get(doc, "steps"), i);
+            const char *why = json_get_string(step, "why");
+
+            assert_string_equal(json_get_string(step, "handler"), steps[i].handler);
+            assert_string_equal(json_get_string(step, "state"), steps[i].state);
+            assert_string_equal(why ? why : "", steps[i].why ? steps[i].why : "");
+            assert_null(json_get_string(step, "asks"));
+        }
+        assert_int_equal(json_count(json_get(doc, "not_taken")), 0);
+    }
+    change(
+        &r, SET_VERDICT,
+        replaced(&r, rig_case(&r, id).verdict, "\"steps\":[",
+                 "\"steps\":[{\"handler\":\"email\",\"acts\":false,\"args\":{},\"withheld\":null},"
+                 "{\"handler\":\"scan\",\"acts\":true,\"args\":{},\"withheld\":null},"),
+        id);
+    {
+        AUTO(json_freep) struct json *doc = explain(&r, id);
+        const struct json *left = json_get(doc, "not_taken");
+
+        assert_int_equal(json_count(left), 2);
+        assert_string_equal(json_string(at(left, 0)), "scan");
+        assert_string_equal(json_string(at(left, 1)), "email");
+    }
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_explain__tells_every_rule_and_what_came_of_it),
         cmocka_unit_test(test_explain__is_the_same_years_later),
         cmocka_unit_test(test_explain__what_a_person_was_asked_is_judged_again),
+        cmocka_unit_test(test_explain__steps_are_told_as_the_case_has_them),
         cmocka_unit_test(test_explain__a_verdict_that_would_be_another_is_named),
         cmocka_unit_test(test_explain__says_why_it_cannot_be_judged_again),
         cmocka_unit_test(test_explain__a_case_without_a_verdict_has_none_to_explain),

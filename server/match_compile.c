@@ -604,6 +604,38 @@ static struct condition *close_node(struct compiler *c, struct condition *n, boo
     return good ? n : NULL;
 }
 
+/* {at_least: High, at_most: Low} holds of nothing: a slip, after which a rule or a protection would be none. */
+static bool check_range(struct compiler *c, const struct yaml_node *map, const struct field *f,
+                        const struct condition *all)
+{
+    static const struct {
+        enum field_op from, to;
+        bool open; /* at exactly the given age neither holds */
+    } pairs[] = {{FIELD_OP_AT_LEAST, FIELD_OP_AT_MOST, false},
+                 {FIELD_OP_OLDER_THAN, FIELD_OP_NEWER_THAN, true}};
+    const struct condition *tests[FIELD_OPS] = {NULL};
+
+    for (const struct condition *n = all->first; n; n = n->next)
+        if (n->kind == NODE_TEST)
+            tests[n->op] = n;
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        const struct condition *from = tests[pairs[i].from], *to = tests[pairs[i].to];
+        int64_t low, high;
+
+        if (!from || !to)
+            continue;
+        low = f->type == FIELD_LEVEL ? from->operands->rank : from->operands->number;
+        high = f->type == FIELD_LEVEL ? to->operands->rank : to->operands->number;
+        if (low < high || (low == high && !pairs[i].open))
+            continue;
+        yaml_fault(c->reader->faults, map, "%s: nothing is %s %s and %s %s at once", f->name,
+                   field_op_name(pairs[i].from), from->wanted, field_op_name(pairs[i].to),
+                   to->wanted);
+        return false;
+    }
+    return true;
+}
+
 /* field: {operator: value, …} */
 static struct condition *compile_ops(struct compiler *c, const struct yaml_node *map,
                                      const struct field *f, const char *within, int depth)
@@ -655,7 +687,7 @@ static struct condition *compile_ops(struct compiler *c, const struct yaml_node 
             add_child(&end, compile_test(c, v, f, op, within, map), &good);
         }
     }
-    return close_node(c, all, good);
+    return close_node(c, all, good && check_range(c, map, f, all));
 }
 
 /* any: or all: with a list of maps. */

@@ -55,7 +55,7 @@ static const struct setting rule_table[] = {
 static void check_name(struct policy_compiler *c, const struct yaml_node *map, const char *name,
                        const struct yaml_node *rules)
 {
-    const struct yaml_node *at = yaml_get(map, "name");
+    const struct yaml_node *at = yaml_get(map, "name"), *other = rules->first;
     size_t len = strlen(name);
 
     if (strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != len || len > NAME_MAX_LEN) {
@@ -64,15 +64,12 @@ static void check_name(struct policy_compiler *c, const struct yaml_node *map, c
                    NAME_MAX_LEN, name);
         return;
     }
-    for (const struct yaml_node *other = rules->first; other != map; other = other->next) {
-        const struct yaml_node *first = yaml_get(other, "name");
-
-        if (first && first->kind == YAML_SCALAR && strcmp(first->text, name) == 0) {
+    for (size_t i = 0; other != map; other = other->next, i++)
+        if (c->policy->rules[i].name && strcmp(c->policy->rules[i].name, name) == 0) {
             yaml_fault(c->reader->faults, at, "rule.name: '%s' is the rule in line %u already",
-                       name, first->line);
+                       name, yaml_get(other, "name")->line);
             return;
         }
-    }
 }
 
 /* Is there a rule above that takes every alert which this one would? */

@@ -229,6 +229,9 @@ static void test_policy__every_fault_is_named_with_its_place(void **state)
          "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'"},
         {"rules:\n- {name: a, when: {tenant: x}, do: [email: {}]}\n- {name: a, do: [email: {}]}",
          "3:10: rule.name: 'a' is the rule in line 2 already"},
+        {"rules:\n- {name: '${BUILD}', when: {tenant: x}, do: [email: {}]}\n"
+         "- {name: '${NONE:-22631}', do: [email: {}]}",
+         "3:10: rule.name: '22631' is the rule in line 2 already"},
         {"rules:\n- {name: a, do: [email: {}]}\n- {name: b, do: [email: {}]}",
          "3:3: no alert comes as far as this rule: rule 'a' above has no `when`"},
         {"rules:\n- {name: a, do: [email: {}]}\n- {name: b, do: [email: {}]}\n"

@@ -11,10 +11,13 @@
 #include "letter_html.h"
 #include "log.h"
 #include "mail.h"
+#include "settings.h"
 #include "store_audit.h"
 #include "utf8.h"
 
 #define PART_MAX MIME_PART_MAX
+
+_Static_assert(SETTINGS_ADDRESSES_MAX <= MAIL_RECIPIENTS_MAX, "a list of the file is told whole");
 
 const char *letter_cut(struct arena *arena, const char *text, size_t max)
 {

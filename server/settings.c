@@ -573,6 +573,12 @@ static bool read_address_list(const struct reading *x, struct text_list *field)
     if (!read_list(x, "a list of mail addresses", sizeof(const char *), &items, &count,
                    take_list_address))
         return false;
+    if (count > SETTINGS_ADDRESSES_MAX) {
+        yaml_fault(x->reader->faults, x->node,
+                   "%s: a mail goes to %d addresses at most, found %zu; take a distribution list",
+                   x->name, SETTINGS_ADDRESSES_MAX, count);
+        return false;
+    }
     *field = (struct text_list){.items = items, .count = count};
     return true;
 }

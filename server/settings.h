@@ -109,6 +109,9 @@ struct setting {
 
 struct list_files; /* lists.h */
 
+/* Mail addresses in one list: a mail goes to so many at most (mail.h), and who is left out hears of nothing. */
+#define SETTINGS_ADDRESSES_MAX 100
+
 struct settings_reader {
     struct arena *arena;
     struct yaml_faults *faults;

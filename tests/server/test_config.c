@@ -819,6 +819,32 @@ static void test_config__the_example_of_the_contract_is_good(void **state)
     config_unref(c);
 }
 
+/* Whoever stands behind the hundredth would never be written to. */
+static void test_config__a_list_of_addresses_is_told_whole(void **state)
+{
+    struct fixture *f = *state;
+
+    for (int n = 100; n <= 101; n++) {
+        AUTO(buf_clear) struct buf text = BUF_INIT(65536);
+        struct config *config = NULL;
+        struct yaml_faults faults;
+        struct err e = {0};
+        enum err_code code;
+
+        buf_adds(&text, TENANTS SOURCES RULES "mail:\n  server: 'smtp://localhost:25'\n"
+                                              "  from: cordon@contoso.example\n  to:\n");
+        for (int i = 0; i < n; i++)
+            buf_addf(&text, "  - a%d@contoso.example\n", i);
+        put_file(f, "cordon.yaml", buf_text(&text));
+        code = config_load(f->file, no_env, f->arena, &config, &faults, &e);
+        assert_int_equal(code, n == 100 ? ERR_OK : ERR_INVALID);
+        if (code)
+            assert_string_equal(faults.first->text, "mail.to: a mail goes to 100 addresses at "
+                                                    "most, found 101; take a distribution list");
+        config_unref(config);
+    }
+}
+
 static void test_config__notes_are_worth_a_line(void **state)
 {
     struct fixture *f = *state;
@@ -1303,6 +1329,7 @@ int main(void)
         TEST(a_file_that_cannot_be_read_is_no_fault_of_its_text),
         TEST(defaults_and_clouds),
         TEST(the_example_of_the_contract_is_good),
+        TEST(a_list_of_addresses_is_told_whole),
         TEST(notes_are_worth_a_line),
         TEST(the_environment_fills_in),
         TEST(rules_that_act_on_nothing_are_noted),

@@ -324,8 +324,12 @@ static const struct doubt doubts[] = {
                   "{\"value\":[" ACTION_DOC("a1", "Isolate", "Paused", "null", "05:00") "]}"),
      .subject = "[REQUESTED]"},
     /* who may */
-    {.label = "a source that is not configured any more", .source = "old"},
-    {.label = "a tenant that is not configured any more", .tenant = "fabrikam"},
+    {.label = "a source that is not configured any more",
+     .source = "old",
+     .pass_ms = 10 * MINUTE_MS}, /* a configuration that knows it may still come */
+    {.label = "a tenant that is not configured any more",
+     .tenant = "fabrikam",
+     .pass_ms = 10 * MINUTE_MS},
     {.label = "shadow mode", .rules = RULES_ISOLATE_AND_MAIL "safety: {mode: shadow}\n"},
     {.label = "no rule matches", .rules = WHEN("alert.severity: Low"), .subject = "[ALERT]"},
     {.label = "no rule matches at all",

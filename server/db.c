@@ -104,14 +104,22 @@ enum err_code db_run(struct db_tx *tx, struct err *e, int64_t *ret_changed, cons
 enum err_code db_query(struct db_tx *tx, struct err *e, struct db_rows **ret, const char *sql,
                        const char *types, ...)
 {
-    struct db_value values[DB_PARAMS_MAX];
-    size_t n = 0;
     va_list ap;
     enum err_code code;
 
     va_start(ap, types);
-    code = read_values(values, &n, sql, types, ap, e);
+    code = db_query_v(tx, e, ret, sql, types, ap);
     va_end(ap);
+    return code;
+}
+
+enum err_code db_query_v(struct db_tx *tx, struct err *e, struct db_rows **ret, const char *sql,
+                         const char *types, va_list ap)
+{
+    struct db_value values[DB_PARAMS_MAX];
+    size_t n = 0;
+    enum err_code code = read_values(values, &n, sql, types, ap, e);
+
     if (code || (code = tx->conn->driver->query(tx->conn, sql, values, n, ret, e)))
         return code;
     (*ret)->tx = tx;

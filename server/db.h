@@ -22,6 +22,7 @@
 #ifndef CORDON_DB_H
 #define CORDON_DB_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -176,6 +177,9 @@ enum err_code db_run(struct db_tx *tx, struct err *e, int64_t *ret_changed, cons
 /** Starts a statement that yields rows (also INSERT/UPDATE … RETURNING). Give *ret to db_rows_end. */
 enum err_code db_query(struct db_tx *tx, struct err *e, struct db_rows **ret, const char *sql,
                        const char *types, ...);
+/** The same with the arguments in ap. */
+enum err_code db_query_v(struct db_tx *tx, struct err *e, struct db_rows **ret, const char *sql,
+                         const char *types, va_list ap);
 /** Next row: true; false at the end or on failure (db_rows_end tells which). */
 bool db_next(struct db_rows *rows);
 /** Column from 0; NULL reads as 0. */

@@ -60,9 +60,7 @@ static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item,
 struct read {
     struct arena *arena;
     int64_t id;
-    size_t limit;
     struct action_record *one;
-    struct store_list list;
 };
 
 static enum err_code load_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -85,28 +83,19 @@ enum err_code store_action_load(struct store *s, struct arena *a, int64_t id,
     return db_read(s->db, load_fn, &r, e);
 }
 
-static enum err_code list_fn(struct db_tx *tx, void *arg, struct err *e)
-{
-    struct read *r = arg;
-    struct db_rows *rows;
-    enum err_code code = db_query(
-        tx, e, &rows, "SELECT " COLUMNS " FROM actions WHERE case_id = $1 ORDER BY id LIMIT $2",
-        "ii", r->id, (int64_t)r->limit);
-
-    return code ? code
-                : store_take(rows, r->arena, sizeof(struct action_record), read_row, &r->list, e);
-}
-
 enum err_code store_action_list(struct store *s, struct arena *a, int64_t case_id, size_t limit,
                                 struct action_record **ret, size_t *ret_count, struct err *e)
 {
-    struct read r = {.arena = a, .id = case_id, .limit = limit};
-    enum err_code code = db_read(s->db, list_fn, &r, e);
+    struct store_list list;
+    enum err_code code =
+        store_read_list(s, a, sizeof **ret, read_row, &list, e,
+                        "SELECT " COLUMNS " FROM actions WHERE case_id = $1 ORDER BY id LIMIT $2",
+                        "ii", case_id, (int64_t)limit);
 
     if (code)
         return code;
-    *ret = r.list.items;
-    *ret_count = r.list.count;
+    *ret = list.items;
+    *ret_count = list.count;
     return ERR_OK;
 }
 

@@ -252,37 +252,19 @@ enum err_code delivery_audit(struct db_tx *tx, int64_t id, int64_t case_id, int6
                      LOG_STR("peer", text[4]), LOG_INT("received_ms", received));
 }
 
-struct peers {
-    struct arena *arena;
-    const char *source;
-    size_t limit;
-    struct store_list list;
-};
-
-static enum err_code peers_fn(struct db_tx *tx, void *arg, struct err *e)
-{
-    struct peers *p = arg;
-    struct db_rows *rows;
-    enum err_code code = db_query(tx, e, &rows,
-                                  "SELECT peer FROM deliveries WHERE source = $1"
-                                  " AND peer IS NOT NULL GROUP BY peer"
-                                  " ORDER BY max(received) DESC LIMIT $2",
-                                  "ti", p->source, (int64_t)p->limit);
-
-    return code ? code
-                : store_take(rows, p->arena, sizeof(const char *), store_text_row, &p->list, e);
-}
-
 enum err_code store_delivery_peers(struct store *s, struct arena *a, const char *source,
                                    size_t limit, const char ***ret, size_t *ret_count,
                                    struct err *e)
 {
-    struct peers p = {.arena = a, .source = source, .limit = limit};
-    enum err_code code = db_read(s->db, peers_fn, &p, e);
+    struct store_list list;
+    enum err_code code = store_read_list(
+        s, a, sizeof **ret, store_text_row, &list, e,
+        "SELECT peer FROM deliveries WHERE source = $1 AND peer IS NOT NULL GROUP BY peer ORDER BY max(received) DESC LIMIT $2",
+        "ti", source, (int64_t)limit);
 
     if (code)
         return code;
-    *ret = p.list.items;
-    *ret_count = p.list.count;
+    *ret = list.items;
+    *ret_count = list.count;
     return ERR_OK;
 }

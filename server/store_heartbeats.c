@@ -86,32 +86,17 @@ enum err_code heartbeat_load(struct db_tx *tx, struct arena *a, int64_t id, stru
                 : store_take_one(rows, a, read_row, ret, "there is no heartbeat with this id", e);
 }
 
-struct listing {
-    struct arena *arena;
-    struct store_list list;
-};
-
-static enum err_code list_fn(struct db_tx *tx, void *arg, struct err *e)
-{
-    struct listing *l = arg;
-    struct db_rows *rows;
-    enum err_code code =
-        db_query(tx, e, &rows, "SELECT " COLUMNS " FROM heartbeats ORDER BY source", "");
-
-    return code ? code
-                : store_take(rows, l->arena, sizeof(struct heartbeat), read_row, &l->list, e);
-}
-
 enum err_code store_heartbeat_list(struct store *s, struct arena *a, struct heartbeat **ret,
                                    size_t *ret_count, struct err *e)
 {
-    struct listing l = {.arena = a};
-    enum err_code code = db_read(s->db, list_fn, &l, e);
+    struct store_list list;
+    enum err_code code = store_read_list(s, a, sizeof **ret, read_row, &list, e,
+                                         "SELECT " COLUMNS " FROM heartbeats ORDER BY source", "");
 
     if (code)
         return code;
-    *ret = l.list.items;
-    *ret_count = l.list.count;
+    *ret = list.items;
+    *ret_count = list.count;
     return ERR_OK;
 }
 

@@ -60,33 +60,18 @@ enum err_code hunt_load_named(struct db_tx *tx, struct arena *a, const char *nam
     return code ? code : store_take_one(rows, a, read_row, ret, no_hunt, e);
 }
 
-struct listing {
-    struct arena *arena;
-    struct store_list list;
-};
-
-static enum err_code list_fn(struct db_tx *tx, void *arg, struct err *e)
-{
-    struct listing *l = arg;
-    struct db_rows *rows;
-    enum err_code code =
-        db_query(tx, e, &rows, "SELECT " COLUMNS " FROM hunts ORDER BY name LIMIT $1", "i",
-                 (int64_t)HUNTS_MAX);
-
-    return code ? code
-                : store_take(rows, l->arena, sizeof(struct hunt_record), read_row, &l->list, e);
-}
-
 enum err_code store_hunt_list(struct store *s, struct arena *a, struct hunt_record **ret,
                               size_t *ret_count, struct err *e)
 {
-    struct listing l = {.arena = a};
-    enum err_code code = db_read(s->db, list_fn, &l, e);
+    struct store_list list;
+    enum err_code code = store_read_list(s, a, sizeof **ret, read_row, &list, e,
+                                         "SELECT " COLUMNS " FROM hunts ORDER BY name LIMIT $1",
+                                         "i", (int64_t)HUNTS_MAX);
 
     if (code)
         return code;
-    *ret = l.list.items;
-    *ret_count = l.list.count;
+    *ret = list.items;
+    *ret_count = list.count;
     return ERR_OK;
 }
 

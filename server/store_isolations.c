@@ -261,9 +261,7 @@ enum err_code isolation_unwatched(struct db_tx *tx, struct arena *a, size_t limi
 struct read {
     struct arena *arena;
     int64_t id;
-    const struct isolation_filter *filter;
     struct isolation_record *one;
-    struct store_list list;
     int64_t *counts;
 };
 
@@ -272,26 +270,6 @@ static enum err_code read_isolation(struct db_tx *tx, void *arg, struct err *e)
     struct read *r = arg;
 
     return isolation_load(tx, r->arena, r->id, r->one, e);
-}
-
-static enum err_code read_list(struct db_tx *tx, void *arg, struct err *e)
-{
-    struct read *r = arg;
-    const struct isolation_filter *f = r->filter;
-    struct db_rows *rows;
-    enum err_code code =
-        db_query(tx, e, &rows,
-                 "SELECT " COLUMNS " FROM isolations WHERE id < $1"
-                 " AND ($2 = 0 OR state IN ('requested', 'pending', 'isolated', 'releasing'))"
-                 " AND ($3 = 1 OR lower(machine_id) = lower($4)"
-                 " OR lower(machine_name) = lower($5)) ORDER BY id DESC LIMIT $6",
-                 "iiitti", f->before_id ? f->before_id : INT64_MAX, (int64_t)f->open_only,
-                 (int64_t)!f->machine, f->machine ? f->machine : "", f->machine ? f->machine : "",
-                 (int64_t)f->limit);
-
-    return code
-               ? code
-               : store_take(rows, r->arena, sizeof(struct isolation_record), read_row, &r->list, e);
 }
 
 static enum err_code read_counts(struct db_tx *tx, void *arg, struct err *e)
@@ -325,13 +303,21 @@ enum err_code store_isolation_list(struct store *s, struct arena *a,
                                    const struct isolation_filter *f, struct isolation_record **ret,
                                    size_t *ret_count, struct err *e)
 {
-    struct read r = {.arena = a, .filter = f};
-    enum err_code code = db_read(s->db, read_list, &r, e);
+    struct store_list list;
+    enum err_code code = store_read_list(
+        s, a, sizeof **ret, read_row, &list, e,
+        "SELECT " COLUMNS " FROM isolations WHERE id < $1"
+        " AND ($2 = 0 OR state IN ('requested', 'pending', 'isolated', 'releasing'))"
+        " AND ($3 = 1 OR lower(machine_id) = lower($4)"
+        " OR lower(machine_name) = lower($5)) ORDER BY id DESC LIMIT $6",
+        "iiitti", f->before_id ? f->before_id : INT64_MAX, (int64_t)f->open_only,
+        (int64_t)!f->machine, f->machine ? f->machine : "", f->machine ? f->machine : "",
+        (int64_t)f->limit);
 
     if (code)
         return code;
-    *ret = r.list.items;
-    *ret_count = r.list.count;
+    *ret = list.items;
+    *ret_count = list.count;
     return ERR_OK;
 }
 

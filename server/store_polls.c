@@ -38,34 +38,19 @@ enum err_code poll_load(struct db_tx *tx, struct arena *a, int64_t id, struct po
     return code ? code : store_take_one(rows, a, read_row, ret, "there is no such poll", e);
 }
 
-struct listing {
-    const char *name;
-    struct arena *arena;
-    struct store_list list;
-};
-
-static enum err_code list_fn(struct db_tx *tx, void *arg, struct err *e)
-{
-    struct listing *l = arg;
-    struct db_rows *rows;
-    enum err_code code =
-        db_query(tx, e, &rows, "SELECT " COLUMNS " FROM polls WHERE list = $1 ORDER BY id LIMIT $2",
-                 "ti", l->name, (int64_t)POLLS_MAX);
-
-    return code ? code
-                : store_take(rows, l->arena, sizeof(struct poll_record), read_row, &l->list, e);
-}
-
-enum err_code store_poll_list(struct store *s, enum poll_list list, struct arena *a,
+enum err_code store_poll_list(struct store *s, enum poll_list which, struct arena *a,
                               struct poll_record **ret, size_t *ret_count, struct err *e)
 {
-    struct listing l = {.name = lists[list].name, .arena = a};
-    enum err_code code = db_read(s->db, list_fn, &l, e);
+    struct store_list list;
+    enum err_code code =
+        store_read_list(s, a, sizeof **ret, read_row, &list, e,
+                        "SELECT " COLUMNS " FROM polls WHERE list = $1 ORDER BY id LIMIT $2", "ti",
+                        lists[which].name, (int64_t)POLLS_MAX);
 
     if (code)
         return code;
-    *ret = l.list.items;
-    *ret_count = l.list.count;
+    *ret = list.items;
+    *ret_count = list.count;
     return ERR_OK;
 }
 

@@ -424,38 +424,25 @@ enum err_code invitation_list(struct db_tx *tx, struct arena *a, int64_t questio
 struct read {
     struct arena *arena;
     int64_t id;
-    enum question_state state;
-    size_t limit;
-    struct store_list list;
     struct approval *approval;
 };
-
-static enum err_code read_list(struct db_tx *tx, void *arg, struct err *e)
-{
-    struct read *r = arg;
-    struct db_rows *rows;
-    enum err_code code = db_query(
-        tx, e, &rows,
-        "SELECT " COLUMNS " FROM questions WHERE id < $1 AND (state = $2 OR $3 = 1)"
-        " ORDER BY id DESC LIMIT $4",
-        "itii", r->id ? r->id : INT64_MAX, r->state < QUESTION_STATES ? states[r->state] : "",
-        (int64_t)(r->state == QUESTION_STATES), (int64_t)r->limit);
-
-    return code ? code
-                : store_take(rows, r->arena, sizeof(struct question_record), read_row, &r->list, e);
-}
 
 enum err_code store_question_list(struct store *s, struct arena *a, enum question_state state,
                                   int64_t before_id, size_t limit, struct question_record **ret,
                                   size_t *ret_count, struct err *e)
 {
-    struct read r = {.arena = a, .id = before_id, .state = state, .limit = limit};
-    enum err_code code = db_read(s->db, read_list, &r, e);
+    struct store_list list;
+    enum err_code code = store_read_list(
+        s, a, sizeof **ret, read_row, &list, e,
+        "SELECT " COLUMNS
+        " FROM questions WHERE id < $1 AND (state = $2 OR $3 = 1) ORDER BY id DESC LIMIT $4",
+        "itii", before_id ? before_id : INT64_MAX, state < QUESTION_STATES ? states[state] : "",
+        (int64_t)(state == QUESTION_STATES), (int64_t)limit);
 
     if (code)
         return code;
-    *ret = r.list.items;
-    *ret_count = r.list.count;
+    *ret = list.items;
+    *ret_count = list.count;
     return ERR_OK;
 }
 

@@ -1,6 +1,7 @@
 /* store_rows.c - see store_rows.h. */
 #include "store_rows.h"
 
+#include <stdarg.h>
 #include <string.h>
 
 #include "store.h"
@@ -73,6 +74,43 @@ enum err_code store_take_any(struct db_rows *rows, bool *ret, struct err *e)
 {
     *ret = db_next(rows);
     return db_rows_end(rows, e);
+}
+
+struct listing {
+    struct arena *arena;
+    size_t size;
+    store_row_fn fn;
+    struct store_list *ret;
+    const char *sql, *types;
+    va_list *ap;
+};
+
+static enum err_code list_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct listing *l = arg;
+    struct db_rows *rows;
+    va_list ap;
+    enum err_code code;
+
+    va_copy(ap, *l->ap); /* it may have to be asked again */
+    code = db_query_v(tx, e, &rows, l->sql, l->types, ap);
+    va_end(ap);
+    return code ? code : store_take(rows, l->arena, l->size, l->fn, l->ret, e);
+}
+
+enum err_code store_read_list(struct store *s, struct arena *a, size_t size, store_row_fn fn,
+                              struct store_list *ret, struct err *e, const char *sql,
+                              const char *types, ...)
+{
+    struct listing l = {.arena = a, .size = size, .fn = fn, .ret = ret, .sql = sql, .types = types};
+    va_list ap;
+    enum err_code code;
+
+    va_start(ap, types);
+    l.ap = &ap;
+    code = db_read(s->db, list_fn, &l, e);
+    va_end(ap);
+    return code;
 }
 
 enum err_code store_text_row(struct db_rows *rows, struct arena *a, void *item, struct err *e)

@@ -1,6 +1,6 @@
 /* store_rows.h - the rows of a query as structs. For the store_*.c modules and who else asks the database.
  *
- * Each function here takes what a db_query has begun and ends it, whatever happens.
+ * Each store_take takes what a db_query has begun and ends it, whatever happens.
  */
 #ifndef CORDON_STORE_ROWS_H
 #define CORDON_STORE_ROWS_H
@@ -30,6 +30,13 @@ enum err_code store_take_one(struct db_rows *rows, struct arena *a, store_row_fn
 enum err_code store_take_int(struct db_rows *rows, int64_t *ret, struct err *e);
 /** Is there a row? */
 enum err_code store_take_any(struct db_rows *rows, bool *ret, struct err *e);
+
+struct store;
+
+/** All rows of a query that is asked outside of a transaction; sql, types and arguments as of db_query. Threads: any. */
+enum err_code store_read_list(struct store *s, struct arena *a, size_t size, store_row_fn fn,
+                              struct store_list *ret, struct err *e, const char *sql,
+                              const char *types, ...);
 
 /** A store_row_fn: item is a const char *, the first column's text or NULL. */
 enum err_code store_text_row(struct db_rows *rows, struct arena *a, void *item, struct err *e);

@@ -19,31 +19,17 @@ static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item,
     return nomem ? err_set(e, ERR_NOMEM, "way") : ERR_OK;
 }
 
-struct listing {
-    struct arena *arena;
-    struct store_list list;
-};
-
-static enum err_code list_fn(struct db_tx *tx, void *arg, struct err *e)
-{
-    struct listing *l = arg;
-    struct db_rows *rows;
-    enum err_code code = db_query(tx, e, &rows, "SELECT " COLUMNS " FROM ways ORDER BY name", "");
-
-    return code ? code
-                : store_take(rows, l->arena, sizeof(struct way_record), read_row, &l->list, e);
-}
-
 enum err_code store_way_list(struct store *s, struct arena *a, struct way_record **ret,
                              size_t *ret_count, struct err *e)
 {
-    struct listing l = {.arena = a};
-    enum err_code code = db_read(s->db, list_fn, &l, e);
+    struct store_list list;
+    enum err_code code = store_read_list(s, a, sizeof **ret, read_row, &list, e,
+                                         "SELECT " COLUMNS " FROM ways ORDER BY name", "");
 
     if (code)
         return code;
-    *ret = l.list.items;
-    *ret_count = l.list.count;
+    *ret = list.items;
+    *ret_count = list.count;
     return ERR_OK;
 }
 

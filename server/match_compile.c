@@ -27,6 +27,7 @@ struct compiler {
     const struct settings_reader *reader;
     struct list_files *lists;
     size_t tests;
+    bool noted_name; /* see note_short_name */
     pcre2_general_context *memory;
     pcre2_compile_context *rules;
     pcre2_match_context *limits;
@@ -277,6 +278,23 @@ static bool is_machine_id(const char *text)
     return len >= 32 && len <= 64 && !text[len];
 }
 
+/* Defender gives a machine of a domain its full name (defender-api.md section 3.2, computerDnsName), so a first label alone
+ * protects none of them, and nobody would notice. One of a workgroup has no other: said, and no fault. Once: a list file may
+ * hold thousands. */
+static void note_short_name(struct compiler *c, const struct yaml_node *at, const struct field *f,
+                            enum field_op op, const char *text)
+{
+    if (!c->reader->notes || c->noted_name || strcmp(f->name, "machine.name") != 0 ||
+        op == FIELD_OP_REGEX || strpbrk(text, op == FIELD_OP_GLOB ? ".*?[" : "."))
+        return;
+    c->noted_name = true;
+    yaml_fault(
+        c->reader->notes, at,
+        "machine.name: '%.60s' does not equal %.60s.corp.example, as Defender calls a machine of a "
+        "domain; to match both write {glob: ['%.60s', '%.60s.*']}",
+        text, text, text, text);
+}
+
 static bool compile_text(struct compiler *c, const struct yaml_node *at, const struct field *f,
                          enum field_op op, const char *text, struct operand *ret)
 {
@@ -297,6 +315,7 @@ static bool compile_text(struct compiler *c, const struct yaml_node *at, const s
             return false;
         }
     }
+    note_short_name(c, at, f, op, text);
     ret->text = text;
     if (op == FIELD_OP_REGEX) {
         ret->pattern = compile_regex(c, at, f, text);

@@ -992,6 +992,40 @@ static void test_config__rules_that_tell_nobody_are_noted(void **state)
     }
 }
 
+/* A machine of a domain has a longer name, and is not protected by its first label. */
+static void test_config__notes_names_that_are_first_labels(void **state)
+{
+    static const struct {
+        const char *condition;
+        bool noted;
+    } rows[] = {
+        {"machine.name: dc01", true},
+        {"machine.name: [dc01.corp.example, dc02, dc03]", true}, /* once */
+        {"machine.name: {not: dc01}", true},
+        {"machine.name: {glob: dc01}", true},
+        {"machine.name: dc01.corp.example", false},
+        {"machine.name: {glob: ['dc-*', dc01.*]}", false},
+        {"machine.name: {regex: dc01}", false},
+        {"machine.tags: dc01", false},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        AUTO(buf_clear) struct buf text = BUF_INIT(65536);
+        struct config *c;
+        size_t n = 0;
+
+        buf_addf(&text, "%s%s%ssafety: {protected: [{%s}]}\nrules:\n- {name: a, do: [email: {}]}\n",
+                 SOURCES, TENANTS, MAIL, rows[i].condition);
+        c = load(f, buf_text(&text));
+        for (size_t k = 0; c->notes[k]; k++)
+            n += strstr(c->notes[k], "does not equal dc0") != NULL;
+        if (n != rows[i].noted)
+            fail_msg("%s: %zu notes", rows[i].condition, n);
+        config_unref(c);
+    }
+}
+
 /* A question that reaches nobody is asked in vain, unless somebody happens to look. */
 static void test_config__notes_questions_that_nobody_gets(void **state)
 {
@@ -1334,6 +1368,7 @@ int main(void)
         TEST(the_environment_fills_in),
         TEST(rules_that_act_on_nothing_are_noted),
         TEST(rules_that_tell_nobody_are_noted),
+        TEST(notes_names_that_are_first_labels),
         TEST(notes_questions_that_nobody_gets),
         TEST(the_starter_lacks_its_secrets_and_nothing_else),
         TEST(a_reload_says_what_needs_a_restart),

@@ -382,10 +382,14 @@ static void driver_rollback(struct db_conn *base)
 
 static enum err_code driver_commit(struct db_conn *base, struct err *e)
 {
+    struct sqlite_conn *c = sqlite_conn(base);
     enum err_code code = control(base, "COMMIT", "commit", e);
 
     if (code)
         driver_rollback(base);
+    else if (c->scripted) /* a page for each table and index, which nobody needs for now */
+        (void)sqlite3_db_release_memory(c->db);
+    c->scripted = false;
     return code;
 }
 

@@ -48,6 +48,7 @@ struct sqlite_conn {
     int log_pages;         /* in the log after the last commit */
     int log_tried;         /* and when the last checkpoint was made */
     int64_t other_changes; /* statements that changed something other than rows */
+    bool scripted;         /* by the transaction under way */
     struct sqlite_statement *kept[KEPT_MAX];
 };
 

@@ -278,6 +278,7 @@ enum err_code db_sqlite_script(struct db_conn *base, const char *sql, struct err
     int rc = sqlite3_exec(c->db, sql, NULL, NULL, NULL);
 
     c->other_changes++;
+    c->scripted = true;
     return rc ? db_sqlite_fail(c, rc, e) : ERR_OK;
 }
 

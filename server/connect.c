@@ -237,11 +237,9 @@ static bool fill_flow_token(const struct settings_reader *reader, const struct c
     bool raw;
 
     if (yaml_get(about->settings, "query"))
-        return err_set(
-                   e, ERR_INVALID,
-                   "sources.%s: its token stands in the query of the URL, which a flow shows to "
-                   "everybody who may see its runs; let it stand in a header",
-                   about->source) == ERR_OK;
+        return refuse(e, about,
+                      "its token stands in the query of the URL, which a flow shows to everybody "
+                      "who may see its runs; let it stand in a header");
     if (!set_secret_file(reader, about, "token", v, e))
         return false;
     set_waiting(about, v);
@@ -524,8 +522,8 @@ enum err_code connect_fill(const struct connect_way *way, const struct settings_
         return *why.text ? err_set(e, ERR_INVALID, "%s", why.text)
                          : err_set(e, ERR_NOMEM, "connect");
     if (reader->faults->count)
-        return refuse(e, about,
-                      "its token stands in the query of the URL, which a flow shows to everybody "
-                      "who may see its runs; let it stand in a header");
+        return err_set(e, ERR_INVALID,
+                       "sources.%s: its `verify` cannot be read; see `cordon check`",
+                       about->source);
     return ERR_OK;
 }

@@ -771,6 +771,27 @@ static void test_connect__says_what_is_missing(void **state)
     assert_int_equal(access("x", F_OK), -1);
 }
 
+/* It wrote a script without a secret, or ended by an assertion. */
+static void test_connect__writes_nothing_where_a_secret_cannot_be_read(void **state)
+{
+    static const char *const rows[][2] = {
+        {"curl", "github"}, {"curl", "header"}, {"power-automate", "header"}, {"curl", "basic"}};
+    struct stage *t = *state;
+    char gone[PATH_MAX];
+
+    (void)snprintf(gone, sizeof gone, "%s/text", t->dir);
+    assert_int_equal(unlink(gone), 0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct ran ran;
+
+        connect_to(t, &ran, rows[i][0], rows[i][1], NULL);
+        if (ran.code != 1 || *ran.out || !strstr(ran.err, "cannot read ") ||
+            !strstr(ran.err, "its `verify` cannot be read; see `cordon check`"))
+            fail_msg("%s %s: exit %d\n%s%s", rows[i][0], rows[i][1], ran.code, ran.out, ran.err);
+        ran_clear(&ran);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(test_connect__##name, setup, teardown)
 
 int main(void)
@@ -786,6 +807,7 @@ int main(void)
         TEST(the_relay_signs_each_attempt_and_tries_again),
         TEST(the_relay_signs_with_its_own_key_or_with_two),
         TEST(says_what_is_missing),
+        TEST(writes_nothing_where_a_secret_cannot_be_read),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,6 +22,7 @@
 #include "mime.h"
 #include "rest.h"
 #include "settings.h"
+#include "verify_basic.h"
 #include "verify_hmac.h"
 #include "verify_standard_webhooks.h"
 
@@ -232,18 +233,12 @@ static bool prove_hmac(struct sending *s, const struct yaml_node *settings)
 
 static bool prove_basic(struct sending *s, const struct yaml_node *settings)
 {
-    static const struct setting username_row = {
-        .key = "username", .type = SET_TEXT, .required = true};
-    static const struct setting password_row = {
-        .key = "password", .type = SET_SECRET, .required = true};
     struct secret password = {0};
     const char *username = NULL;
     char *plain, *code;
     size_t len;
 
-    settings_read_key(&s->reader, settings, "basic", &username_row, &username);
-    settings_read_key(&s->reader, settings, "basic", &password_row, &password);
-    if (s->faults.count) {
+    if (!basic_way(&s->reader, settings, &username, &password)) {
         cli_show_faults(&s->faults);
         return false;
     }

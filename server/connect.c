@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "json.h"
+#include "verify_basic.h"
 #include "verify_hmac.h"
 
 #define TEXT_MAX ((size_t)256 * 1024) /* of one filled-in text; they have a few KiB */
@@ -129,21 +131,25 @@ static void set_file(const struct settings_reader *reader, struct connect_values
     set_text(v, "secret_file", whole ? whole : file);
 }
 
-/* Where the newest secret of a scheme stands. */
+/* Where the newest secret of a scheme that is good now stands. */
 static bool set_secret_file(const struct settings_reader *reader, const struct connect_about *about,
                             const char *scheme, struct connect_values *v, struct err *e)
 {
     static const struct setting row = {.key = "secret", .type = SET_SECRET_LIST};
     struct secret_list list = {0};
+    const struct secret *current;
 
     settings_read_key(reader, about->settings, scheme, &row, &list);
+    current = secret_current(&list, clock_wall_ms(clock_system()));
     for (size_t i = 0; i < list.count; i++)
         secret_wipe(&list.items[i]);
-    if (!list.count && !reader->faults->count)
-        return refuse(e, about,
-                      "there are no `secret_files`, so there is nothing that such a sender could "
-                      "prove itself by");
-    set_file(reader, v, list.count ? list.items[0].file : NULL);
+    if (!current && !reader->faults->count)
+        return refuse(
+            e, about,
+            list.count ? "none of its `secret_files` is good at this time (not_before, not_after)"
+                       : "there are no `secret_files`, so there is nothing that such a sender "
+                         "could prove itself by");
+    set_file(reader, v, current ? current->file : NULL);
     return true;
 }
 
@@ -254,15 +260,10 @@ static bool fill_flow_token(const struct settings_reader *reader, const struct c
 static void set_basic(const struct settings_reader *reader, const struct connect_about *about,
                       struct connect_values *v)
 {
-    static const struct setting username_row = {
-        .key = "username", .type = SET_TEXT, .required = true};
-    static const struct setting password_row = {
-        .key = "password", .type = SET_SECRET, .required = true};
     const char *username = NULL;
     struct secret password = {0};
 
-    settings_read_key(reader, about->settings, "basic", &username_row, &username);
-    settings_read_key(reader, about->settings, "basic", &password_row, &password);
+    (void)basic_way(reader, about->settings, &username, &password); /* the caller sees the faults */
     secret_wipe(&password);
     set_text(v, "username", username);
     set_file(reader, v, password.file);

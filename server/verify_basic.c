@@ -12,6 +12,7 @@
 
 #include "base64.h"
 #include "verify.h"
+#include "verify_basic.h"
 
 #define NAME                "basic"
 #define USERNAME_MAX        256  /* bytes */
@@ -167,3 +168,31 @@ const struct verify_scheme verify_basic = {
     .compile = compile,
     .check = check,
 };
+
+/* ---- the sender's side --------------------------------------------------------------------------- */
+
+bool basic_way(const struct settings_reader *reader, const struct yaml_node *node,
+               const char **ret_username, struct secret *ret_password)
+{
+    struct settings set = {0};
+    size_t faults = reader->faults->count;
+    struct secret_list list;
+    struct secret *current;
+
+    settings_read(reader, node, NAME, table, &set);
+    list = set.password.text ? (struct secret_list){&set.password, 1} : set.passwords;
+    current = secret_current(&list, clock_wall_ms(clock_system()));
+    if (!current && reader->faults->count == faults)
+        yaml_fault(reader->faults, node->key ? node->key : node,
+                   list.count ? NAME ".password_files: none of them is good at this time "
+                                     "(not_before, not_after)"
+                              : NAME ".password_file is missing: file with the password");
+    if (current && reader->faults->count == faults) {
+        *ret_username = set.username;
+        *ret_password = *current;
+        current->text = NULL; /* the caller's now */
+    }
+    for (size_t i = 0; i < list.count; i++)
+        secret_wipe(&list.items[i]);
+    return reader->faults->count == faults;
+}

@@ -49,6 +49,10 @@ static const char sources[] =
     "  key:\n    tenant: contoso\n    verify: [{token: {header: X-Api-Key, secret_files: text}}]\n"
     "  url:\n    tenant: contoso\n    verify: [{token: {query: key, secret_files: odd}}]\n"
     "  basic:\n    tenant: contoso\n    verify: [{basic: {username: relay, password_file: text}}]\n"
+    "  rotating:\n    tenant: contoso\n    verify: [{basic: {username: relay, password_files:\n"
+    "      [{file: k1, not_before: '2999-01-01T00:00:00Z'}, text]}}]\n"
+    "  later:\n    tenant: contoso\n    verify: [{token: {secret_files:\n"
+    "      [{file: k1, not_before: '2999-01-01T00:00:00Z'}, text]}}]\n"
     "  flow:\n    tenant: contoso\n"
     "    verify: [{entra: {audience: [5d1f6c2e-8f3b-4a7d-9c11-2e4b6a8c0d13, '" API "'], roles: "
     "[" ROLE "], clients: [%s]}}]\n"
@@ -212,11 +216,11 @@ static void test_connect__the_curl_script_of_every_scheme_is_let_in(void **state
     static const struct {
         const char *source, *secret, *wrong; /* secret NULL: the one that the script names */
     } rows[] = {
-        {"relay", NULL, "k1"},        {"github", NULL, "k1"},  {"stripe", NULL, "k1"},
-        {"slack", NULL, "k1"},        {"shopify", NULL, "k1"}, {"teams", NULL, "relay-key"},
-        {"mine", NULL, "k1hexwrong"}, {"header", NULL, "k1"},  {"key", NULL, "k1"},
-        {"url", NULL, "k1"},          {"basic", NULL, "k1"},   {"flow", "client-secret", NULL},
-        {"open", NULL, NULL},
+        {"relay", NULL, "k1"},        {"github", NULL, "k1"},          {"stripe", NULL, "k1"},
+        {"slack", NULL, "k1"},        {"shopify", NULL, "k1"},         {"teams", NULL, "relay-key"},
+        {"mine", NULL, "k1hexwrong"}, {"header", NULL, "k1"},          {"key", NULL, "k1"},
+        {"url", NULL, "k1"},          {"basic", NULL, "k1"},           {"rotating", NULL, "k1"},
+        {"later", NULL, "k1"},        {"flow", "client-secret", NULL}, {"open", NULL, NULL},
     };
     struct stage *t = *state;
 
@@ -278,9 +282,9 @@ static void test_connect__curl_goes_to_stdout_and_to_a_socket(void **state)
 /* `cordon send` proves itself in the same ways, and so does the command that it prints. */
 static void test_connect__send_is_let_in_by_the_same_sources(void **state)
 {
-    static const char *const names[] = {"relay", "github", "stripe", "slack", "shopify",
-                                        "teams", "mine",   "header", "key",   "url",
-                                        "basic", "both",   "open"};
+    static const char *const names[] = {"relay", "github",   "stripe", "slack", "shopify",
+                                        "teams", "mine",     "header", "key",   "url",
+                                        "basic", "rotating", "later",  "both",  "open"};
     struct stage *t = *state;
 
     house_cordon_start(t->h);

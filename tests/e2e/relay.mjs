@@ -3,8 +3,8 @@
 //
 //   CORDON=http://127.0.0.1:1234/hooks/relay node relay.mjs < [{"do": "relay" | "stream", "refuse": n, …}, …]
 //
-// Between the Function and cordon stands a front that answers the first `refuse` requests of each item with 503 and
-// passes on the rest as they came. Prints one line of JSON for each item: {"attempts": [what the front saw], and the
+// Between the Function and cordon stands a front that answers the first `refuse` requests of each item with 503 (or
+// `refusal`) and passes on the rest as they came. Prints one line of JSON for each item: {"attempts": [what the front saw], and the
 // handler's "answer" or what it threw as "error"}.
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
@@ -19,15 +19,15 @@ globalThis.azure = {
 mkdirSync('node_modules/@azure/functions', { recursive: true });
 writeFileSync('node_modules/@azure/functions/index.js', 'exports.app = globalThis.azure;');
 
-let refuse = 0, attempts = [];
+let refuse = 0, refusal = 503, attempts = [];
 const front = createServer(async (request, response) => {
   const body = await text(request), h = request.headers;
   const seen = { id: h['webhook-id'], time: h['webhook-timestamp'], signature: h['webhook-signature'], body };
   attempts.push(seen);
   if (refuse > 0) {
     refuse--;
-    seen.status = 503;
-    response.writeHead(503, { 'retry-after': '1' }).end();
+    seen.status = refusal;
+    response.writeHead(refusal, { 'retry-after': '1' }).end();
     return;
   }
   const headers = {};
@@ -48,6 +48,7 @@ for (const item of JSON.parse(readFileSync(0, 'utf8'))) {
   const out = { attempts: [] };
   attempts = out.attempts;
   refuse = item.refuse ?? 0;
+  refusal = item.refusal ?? 503;
   process.env.CORDON_SECRETS = item.secrets ?? process.env.SECRETS;
   try {
     out.answer = await functions[item.do].handler(

@@ -654,8 +654,15 @@ static void test_connect__the_relay_signs_each_attempt_and_tries_again(void **st
         "{},null]},"
         "{\"do\":\"stream\",\"secrets\":\"whsec_" K1
         "\",\"messages\":[{\"records\":[{\"category\":\"AdvancedHunting-AlertInfo\",\"properties\":{"
-        "\"AlertId\":\"da9_-1\",\"ServiceSource\":\"Microsoft Defender for Endpoint\"}}]}]}]";
-    enum { ITEMS = 7 };
+        "\"AlertId\":\"da9_-1\",\"ServiceSource\":\"Microsoft Defender for Endpoint\"}}]}]},"
+        /* a header cannot carry the one id, and cordon takes neither */
+        "{\"do\":\"relay\",\"body\":\"{\\\"alertId\\\":\\\"da\u2603\\\"}\"},"
+        "{\"do\":\"relay\",\"body\":\"{\\\"alertId\\\":\\\"da 1\\\"}\"},"
+        /* a source that is not there yet, or a proxy that does not know where it is */
+        "{\"do\":\"stream\",\"refuse\":1,\"refusal\":404,\"messages\":[{\"records\":[{\"category\":"
+        "\"AdvancedHunting-AlertInfo\",\"properties\":{\"AlertId\":\"da8_-1\",\"ServiceSource\":"
+        "\"Microsoft Defender for Endpoint\"}}]}]}]";
+    enum { ITEMS = 10 };
     struct stage *t = *state;
     struct json *out[ITEMS] = {NULL};
     AUTO(json_freep) struct json *cases = NULL;
@@ -687,6 +694,12 @@ static void test_connect__the_relay_signs_each_attempt_and_tries_again(void **st
     assert_null(json_get(out[5], "error"));
     assert_attempts(out[6], NULL, (int[]){401, 0});
     assert_string_equal(json_get_string(out[6], "error"), "not pushed: da9_-1");
+    for (size_t i = 7; i < 9; i++) {
+        assert_attempts(out[i], NULL, (int[]){0});
+        assert_int_equal(status_of(out[i]), 400);
+    }
+    assert_attempts(out[9], NULL, (int[]){404, 0});
+    assert_string_equal(json_get_string(out[9], "error"), "not pushed: da8_-1");
 
     house_wait_quiet(t->h, SOON);
     cases = house_get(t->h, "/api/cases");

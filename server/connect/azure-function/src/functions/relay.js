@@ -10,6 +10,7 @@ const { createHmac, createPrivateKey, sign } = require('node:crypto');
 const ATTEMPTS = 5;          // 1 + 2 + 4 + 8 s between them: a flow waits two minutes for its answer
 const ATTEMPT_MS = 10000;    // the receiver answers within seconds or not at all
 const WAIT_MAX_MS = 20000;
+const ALERT_ID = /^[A-Za-z0-9_.-]{1,128}$/; // as cordon takes it; and it stands in a header
 const PKCS8_ED25519 = Buffer.from('302e020100300506032b657004220420', 'hex');
 
 function setting(name) {
@@ -87,7 +88,7 @@ app.http('relay', {
       return { status: 400, jsonBody: { detail: 'expected JSON' } };
     }
     const alertId = alert?.alertId ?? alert?.id, machineId = alert?.machineId;
-    if (typeof alertId !== 'string' || !alertId || (machineId != null && typeof machineId !== 'string'))
+    if (typeof alertId !== 'string' || !ALERT_ID.test(alertId) || (machineId != null && typeof machineId !== 'string'))
       return { status: 400, jsonBody: { detail: 'expected {"alertId": "…", "machineId": "…"}' } };
     try {
       return passOn(await push(alertId, machineId ?? undefined));
@@ -110,7 +111,7 @@ async function stream(messages, context) {
       try {
         const { status } = await push(alertId);
         if (status >= 300) context.error(`alert ${alertId}: cordon answered ${status}`);
-        if (isForLater(status) || status === 401 || status === 403) failed.push(alertId);
+        if (isForLater(status) || [401, 403, 404].includes(status)) failed.push(alertId);
       } catch (e) {
         context.error(`alert ${alertId} was not pushed: ${e.message}`);
         failed.push(alertId);

@@ -273,11 +273,14 @@ static const struct {
     {"none", prove_none},
 };
 
-/* Can every scheme of an entry be played? */
+/* Can every scheme of an entry be played? Of a public key the other half is the sender's alone. */
 static bool is_playable(const struct yaml_node *entry)
 {
+    const struct yaml_node *signed_by = yaml_get(entry, "standard_webhooks");
     size_t known = 0;
 
+    if (yaml_get(signed_by, "public_keys") && !yaml_get(signed_by, "secret_files"))
+        return false;
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++)
         known += yaml_get(entry, schemes[i].name) != NULL;
     return entry->kind == YAML_MAP && entry->count > 0 && known == entry->count;

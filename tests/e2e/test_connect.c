@@ -58,6 +58,8 @@ static const char sources[] =
     "[" ROLE "], clients: [%s]}}]\n"
     "  both:\n    tenant: contoso\n    verify: [{standard_webhooks: {secret_files: relay-secret}, "
     "token: {secret_files: text}}]\n"
+    "  either:\n    tenant: contoso\n    verify: [{standard_webhooks: {public_keys: ['%s']}}, "
+    "{token: {secret_files: text}}]\n"
     "  open:\n    tenant: contoso\n    verify: [{none: {insecure: true}}]\n";
 
 struct stage {
@@ -82,7 +84,7 @@ static void open_stage(struct stage *t, const char *more)
     public[strcspn(public, "\n")] = '\0';
     (void)snprintf(t->private_key, sizeof t->private_key, "%s", ran.out);
     /* The client of the simulator is known only when it runs: hence two steps. */
-    (void)snprintf(text, sizeof text, sources, public, "@CLIENT@");
+    (void)snprintf(text, sizeof text, sources, public, "@CLIENT@", public);
     o.source = text;
     h = t->h = house_start(&o);
     house_edit(h, "@CLIENT@", h->sim->client_id);
@@ -282,9 +284,9 @@ static void test_connect__curl_goes_to_stdout_and_to_a_socket(void **state)
 /* `cordon send` proves itself in the same ways, and so does the command that it prints. */
 static void test_connect__send_is_let_in_by_the_same_sources(void **state)
 {
-    static const char *const names[] = {"relay", "github",   "stripe", "slack", "shopify",
-                                        "teams", "mine",     "header", "key",   "url",
-                                        "basic", "rotating", "later",  "both",  "open"};
+    static const char *const names[] = {"relay", "github", "stripe", "slack", "shopify", "teams",
+                                        "mine",  "header", "key",    "url",   "basic",   "rotating",
+                                        "later", "both",   "either", "open"};
     struct stage *t = *state;
 
     house_cordon_start(t->h);

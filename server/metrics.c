@@ -14,7 +14,9 @@ static const struct metric_info table[METRICS] = {
          {"source", "outcome"},
          "requests of senders by what became of them",
          "denied: compare the sender's secret or token with the source's; unavailable: "
-         "look at the store and at the keys of Entra; throttled: see cordon_throttled_total"},
+         "look at the store and at the keys of Entra; throttled: see cordon_throttled_total; "
+         "other_body: the sender used a delivery id again for something else, which was not "
+         "looked at: mend the sender"},
     [METRIC_CASES_MADE] = {"cordon_cases_made_total",
                            "counter",
                            {"tenant"},

@@ -233,6 +233,7 @@ static void log_acceptance(const struct request *q)
     if (a->other_body)
         log_event(LOG_WARN, "other_body", LOG_STR("source", q->source->name),
                   LOG_ID("delivery", a->delivery), LOG_STR("body_sha256", q->n.body_sha256),
+                  LOG_STR("first_sha256", a->first_sha256),
                   LOG_STR("why",
                           "the sender used a delivery id again with another body; only the first "
                           "one counts"));
@@ -304,7 +305,7 @@ static void tell(struct request *q, enum err_code code, const struct err *e)
         metrics_add(o->metrics, METRIC_CASES_MADE, fresh, q->n.tenant, NULL);
     if (fresh + (int64_t)a->reopened > (a->claimed ? 1 : 0) && o->kick)
         o->kick(o->engine);
-    count(q, a->duplicate ? "duplicate" : "accepted");
+    count(q, a->other_body ? "other_body" : a->duplicate ? "duplicate" : "accepted");
     log_acceptance(q);
     answer(q);
 }

@@ -6,6 +6,7 @@
  */
 #include "store_deliveries.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "id.h"
@@ -46,6 +47,7 @@ static enum err_code repeated(struct db_tx *tx, struct acceptance *a, struct err
         a->delivery = db_int(rows, 0);
         a->duplicate = true;
         a->other_body = strcmp(db_text(rows, 1), n->body_sha256) != 0;
+        (void)snprintf(a->first_sha256, sizeof a->first_sha256, "%s", db_text(rows, 1));
         a->count = read_ids(db_text(rows, 2), a->cases);
         for (size_t i = 0; i < a->count; i++)
             a->fresh[i] = false;

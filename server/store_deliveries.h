@@ -37,8 +37,9 @@ struct acceptance {
     size_t count;
     size_t
         reopened; /* cases that were pushed before, by sources that may only notify: see case_strengthen */
-    bool duplicate;  /* nothing new: every case was there before, and is not judged anew */
-    bool other_body; /* the delivery id was used before, with another body */
+    bool duplicate;        /* nothing new: every case was there before, and is not judged anew */
+    bool other_body;       /* the delivery id was used before, with another body */
+    char first_sha256[65]; /* of the body that it was used with first; when other_body */
 };
 
 /**

@@ -612,6 +612,7 @@ static void test_receive__the_same_alert_again_makes_no_second_case(void **state
 
 static void test_receive__a_delivery_id_used_twice_acts_on_the_first_body_only(void **state)
 {
+    AUTO(buf_clear) struct buf out = BUF_INIT(1 << 20);
     struct stage *t = *state;
 
     assert_int_equal(push_status(t, "m1", BODY), 202);
@@ -619,6 +620,15 @@ static void test_receive__a_delivery_id_used_twice_acts_on_the_first_body_only(v
     assert_int_equal(cases(t), 1);
     assert_int_equal(deliveries(t), 1);
     assert_true(log_holds(t, "\"event\":\"other_body\""));
+    /* webhook-sources.md section 6, rule 5: both hashes, and a metric */
+    assert_true(log_holds(
+        t, "\"body_sha256\":\"fed93cbd43b611d0cbbb6c2f68b1d6a5f7e4df328a1b2b01a64ff9a740ac8363\""));
+    assert_true(log_holds(
+        t,
+        "\"first_sha256\":\"68d91aa2c879f4644e5d5e6ae340aed19fe71d0fdeb7eb0593eb6bac34fd09b8\""));
+    metrics_write(t->metrics, &out);
+    assert_non_null(strstr(buf_text(&out),
+                           "cordon_deliveries_total{source=\"relay\",outcome=\"other_body\"} 1\n"));
     /* ids are the source's own */
     {
         struct fetched f;

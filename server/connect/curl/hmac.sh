@@ -1,4 +1,4 @@
-{{secret}}id=$(printf '%s' "$1" | openssl dgst -sha256 -r | cut -c 1-32) # the alert's, without punctuation
+{{secret}}id=$(printf '%s' "$body" | openssl dgst -sha256 -r | cut -c 1-32) # the body's: one delivery says one thing
 time=$(date +%s)
 key=$(printf '%s' "$secret"{{key_decoder}})
 signature=$(printf '%s' "{{payload}}" |

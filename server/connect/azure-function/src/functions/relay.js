@@ -10,7 +10,8 @@ const { createHmac, createPrivateKey, sign } = require('node:crypto');
 const ATTEMPTS = 5;          // 1 + 2 + 4 + 8 s between them: a flow waits two minutes for its answer
 const ATTEMPT_MS = 10000;    // the receiver answers within seconds or not at all
 const WAIT_MAX_MS = 20000;
-const ALERT_ID = /^[A-Za-z0-9_.-]{1,128}$/; // as cordon takes it; and it stands in a header
+const ALERT_ID = /^[A-Za-z0-9_.-]{1,128}$/; // as cordon takes them; and they stand in a header
+const MACHINE_ID = /^([0-9a-fA-F]{32,64})?$/; // a flow sends "" for an alert without one
 const PKCS8_ED25519 = Buffer.from('302e020100300506032b657004220420', 'hex');
 
 function setting(name) {
@@ -37,12 +38,12 @@ function signers() {
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const isForLater = (status) => status === 408 || status === 429 || status >= 500;
 
-// The last answer of cordon; throws when there was none. The id is the alert's, so that a retry, a resubmitted run and
-// the stream's replay are one delivery to cordon; time and signatures are made for each attempt.
+// The last answer of cordon; throws when there was none. The id is that of what is said, so that a retry, a resubmitted
+// run and the stream's replay are one delivery to cordon; time and signatures are made for each attempt.
 async function push(alertId, machineId) {
   const url = setting('CORDON_URL'), makers = signers();
   const body = JSON.stringify({ alertId, machineId });
-  const id = `alert-${alertId}`.replaceAll('.', ':');
+  const id = `alert-${alertId}${machineId ? `-${machineId}` : ''}`.replaceAll('.', ':');
 
   for (let attempt = 1; ; attempt++) {
     const time = Math.floor(Date.now() / 1000);
@@ -87,11 +88,11 @@ app.http('relay', {
     } catch {
       return { status: 400, jsonBody: { detail: 'expected JSON' } };
     }
-    const alertId = alert?.alertId ?? alert?.id, machineId = alert?.machineId;
-    if (typeof alertId !== 'string' || !ALERT_ID.test(alertId) || (machineId != null && typeof machineId !== 'string'))
+    const alertId = alert?.alertId ?? alert?.id, machineId = alert?.machineId ?? '';
+    if (![alertId, machineId].every((id) => typeof id === 'string') || !ALERT_ID.test(alertId) || !MACHINE_ID.test(machineId))
       return { status: 400, jsonBody: { detail: 'expected {"alertId": "…", "machineId": "…"}' } };
     try {
-      return passOn(await push(alertId, machineId ?? undefined));
+      return passOn(await push(alertId, machineId || undefined));
     } catch (e) {
       context.error(`alert ${alertId} was not pushed: ${e.message}`);
       return { status: 503, headers: { 'retry-after': '30' }, jsonBody: { detail: 'cordon is out of reach' } };

@@ -30,37 +30,6 @@ static size_t read_ids(const char *text, int64_t ret[INTAKE_BATCH_MAX])
     return n;
 }
 
-/* A delivery id that was used before: answer as the first time. */
-static enum err_code repeated(struct db_tx *tx, struct acceptance *a, struct err *e)
-{
-    const struct notification *n = a->n;
-    struct db_rows *rows;
-    enum err_code code;
-
-    code = db_query(
-        tx, e, &rows,
-        "SELECT id, body_sha256, cases FROM deliveries WHERE source = $1 AND delivery_id = $2",
-        "tt", n->source, n->delivery_id);
-    if (code)
-        return code;
-    if (db_next(rows)) {
-        a->delivery = db_int(rows, 0);
-        a->duplicate = true;
-        a->other_body = strcmp(db_text(rows, 1), n->body_sha256) != 0;
-        (void)snprintf(a->first_sha256, sizeof a->first_sha256, "%s", db_text(rows, 1));
-        a->count = read_ids(db_text(rows, 2), a->cases);
-        for (size_t i = 0; i < a->count; i++)
-            a->fresh[i] = false;
-    }
-    code = db_rows_end(rows, e);
-    return code ? code
-                : audit_put(tx, e, AUDIT_DELIVERY, a->count ? a->cases[0] : 0, n->received_ms,
-                            LOG_ID("delivery", a->delivery), LOG_STR("source", n->source),
-                            LOG_STR("delivery_id", n->delivery_id),
-                            LOG_STR("body_sha256", n->body_sha256), LOG_STR("key", n->key),
-                            LOG_STR("peer", n->peer), LOG_BOOL("repeated", true));
-}
-
 static enum err_code known_case(struct db_tx *tx, struct acceptance *a, size_t i, struct err *e)
 {
     const struct notification *n = a->n;
@@ -87,6 +56,41 @@ static enum err_code known_case(struct db_tx *tx, struct acceptance *a, size_t i
         a->duplicate = false;
     }
     return code;
+}
+
+/* A delivery id that was used before: answer as the first time. A source that may isolate now, and might not then,
+ * has its cases judged anew all the same: some senders make the id of the alert's, and never use another. */
+static enum err_code repeated(struct db_tx *tx, struct acceptance *a, struct err *e)
+{
+    const struct notification *n = a->n;
+    struct db_rows *rows;
+    enum err_code code;
+
+    code = db_query(
+        tx, e, &rows,
+        "SELECT id, body_sha256, cases FROM deliveries WHERE source = $1 AND delivery_id = $2",
+        "tt", n->source, n->delivery_id);
+    if (code)
+        return code;
+    if (db_next(rows)) {
+        a->delivery = db_int(rows, 0);
+        a->duplicate = true;
+        a->other_body = strcmp(db_text(rows, 1), n->body_sha256) != 0;
+        (void)snprintf(a->first_sha256, sizeof a->first_sha256, "%s", db_text(rows, 1));
+        a->count = read_ids(db_text(rows, 2), a->cases);
+        for (size_t i = 0; i < a->count; i++)
+            a->fresh[i] = false;
+    }
+    code = db_rows_end(rows, e);
+    if (n->may_isolate && !a->other_body && a->count == n->count) /* as read then */
+        for (size_t i = 0; i < a->count && !code; i++)
+            code = known_case(tx, a, i, e);
+    return code ? code
+                : audit_put(tx, e, AUDIT_DELIVERY, a->count ? a->cases[0] : 0, n->received_ms,
+                            LOG_ID("delivery", a->delivery), LOG_STR("source", n->source),
+                            LOG_STR("delivery_id", n->delivery_id),
+                            LOG_STR("body_sha256", n->body_sha256), LOG_STR("key", n->key),
+                            LOG_STR("peer", n->peer), LOG_BOOL("repeated", true));
 }
 
 static enum err_code one_case(struct db_tx *tx, struct acceptance *a, size_t i, int64_t id,

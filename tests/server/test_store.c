@@ -1344,6 +1344,36 @@ static void test_store__a_stronger_source_takes_a_case_over_once(void **state)
     }
 }
 
+/* A source that was tried out first may isolate now, and its sender names each alert's delivery by the alert. */
+static void test_store__a_source_that_may_isolate_since_is_heard_again(void **state)
+{
+    struct shelf *f = *state;
+    struct push p = {.delivery_id = "alert-1",
+                     .alerts = {"da1_-1", "da2_-2"},
+                     .machine = MACHINE,
+                     .sha = SHA_A,
+                     .weak = true};
+    struct acceptance first = accept_it(f, &p), a = accept_it(f, &p);
+
+    assert_true(a.duplicate);
+    assert_int_equal(a.reopened, 0);
+    p.weak = false;
+    p.sha = SHA_B; /* what stands in it is not looked at */
+    a = accept_it(f, &p);
+    assert_true(a.duplicate && a.other_body);
+    assert_int_equal(a.reopened, 0);
+    p.sha = SHA_A;
+    a = accept_it(f, &p);
+    assert_false(a.duplicate);
+    assert_int_equal(a.reopened, 2);
+    assert_int_equal(a.delivery, first.delivery);
+    assert_memory_equal(a.cases, first.cases, 2 * sizeof *a.cases);
+    assert_int_equal(total(f), 2);
+    a = accept_it(f, &p); /* once */
+    assert_true(a.duplicate);
+    assert_int_equal(a.reopened, 0);
+}
+
 /* Whoever works on it for the weaker source has read what that one may: nothing of it is written. */
 static void test_store__who_works_for_the_weaker_source_loses_the_claim(void **state)
 {
@@ -2039,6 +2069,7 @@ static void test_store__takes_as_many_rows_as_there_are(void **state)
     X(a_repeated_delivery_id_gets_the_first_answer)                                                \
     X(forgets_deliveries_after_three_days_and_cases_never)                                         \
     X(forgets_a_few_at_a_time_the_oldest_first)                                                    \
+    X(a_source_that_may_isolate_since_is_heard_again)                                              \
     X(a_stronger_source_takes_a_case_over_once)                                                    \
     X(who_works_for_the_weaker_source_loses_the_claim)                                             \
     X(a_request_that_acts_has_a_lease_as_long_as_it_may_live)                                      \

@@ -486,6 +486,20 @@ static enum err_code driver_lock_schema(struct db_conn *base, struct err *e)
 
 /* ---- between transactions --------------------------------------------------------------------- */
 
+/* The database's size, and how much of it new rows will take before it grows. What is deleted stays in the files, and of
+ * plain SQL only the statistics tell how much that is: for each table of ours the part of its pages that live rows fill, by
+ * their number (the larger one of the two that the server keeps: until autovacuum has seen to a table, dead rows hold their
+ * place) and their mean width; a sixth more, for the pages' heads and what does not fit their ends. Its indexes and long
+ * values are taken to be as full as it is. Without statistics all is in use. */
+static const char sizes[] =
+    "SELECT pg_database_size(current_database()), coalesce(sum(CASE WHEN main > 0 AND live < main"
+    " THEN total * (1 - live / main) ELSE 0 END), 0)::bigint FROM (SELECT"
+    " pg_relation_size(c.oid)::float8 AS main, pg_total_relation_size(c.oid)::float8 AS total,"
+    " greatest(c.reltuples, pg_stat_get_live_tuples(c.oid)) * 7 / 6"
+    " * (28 + (SELECT sum(avg_width * (1 - null_frac)) FROM pg_stats"
+    " WHERE schemaname = current_schema() AND tablename = c.relname)) AS live FROM pg_class c"
+    " WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace) tables";
+
 static void driver_upkeep(struct db_conn *base, bool idle)
 {
     struct pg_conn *c = pg_conn(base);
@@ -496,11 +510,25 @@ static void driver_upkeep(struct db_conn *base, bool idle)
         !atomic_compare_exchange_strong(&c->store->size_asked, &asked, now))
         return;
     c->failed = false;
-    pg_queue_text(c, OP_STATEMENT, "SELECT pg_database_size(current_database())");
+    pg_queue_text(c, OP_STATEMENT, sizes);
     pg_collect(c, &r, PG_ANSWER_MS);
-    if (!c->failed && PQntuples(r) == 1)
+    if (!c->failed && PQntuples(r) == 1) {
+        atomic_store(&c->store->spare, strtoll(PQgetvalue(r, 0, 1), NULL, 10));
         atomic_store(&c->store->size, strtoll(PQgetvalue(r, 0, 0), NULL, 10));
+    }
     PQclear(r);
+}
+
+static enum err_code driver_room(struct db_conn *base, int64_t *ret_used, int64_t *ret_free,
+                                 struct err *e)
+{
+    struct db_store *s = pg_conn(base)->store;
+    int64_t size = atomic_load(&s->size), spare = atomic_load(&s->spare);
+
+    (void)e;
+    *ret_used = size > spare ? size - spare : 0;
+    *ret_free = spare;
+    return ERR_OK;
 }
 
 /* Not part of a transaction that writes: NOTIFY holds one lock for all of the database's until its
@@ -574,6 +602,7 @@ const struct db_driver db_driver_postgresql = {
     .column_is_null = pg_column_is_null,
     .rows_end = pg_rows_end,
     .upkeep = driver_upkeep,
+    .room = driver_room,
     .hint = driver_hint,
     .listen = driver_listen,
     .await_hint = driver_await_hint,

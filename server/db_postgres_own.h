@@ -22,7 +22,7 @@ struct db_store {
     PQconninfoOption *parsed;
     const char *words[CONNECTION_WORDS], *values[CONNECTION_WORDS]; /* into parsed, or literals */
     char *name;
-    _Atomic int64_t size, size_asked; /* bytes; mono ms */
+    _Atomic int64_t size, spare, size_asked; /* bytes; of them not in use; mono ms */
     bool read_only;
 };
 

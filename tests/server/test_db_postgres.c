@@ -588,6 +588,60 @@ static void test_db_postgres__a_hint_reaches_another_process(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(test_db_postgres__##name, set_up, tear_down)
 
+static char *schema_of(const char *url)
+{
+    return strdup(strstr(url, "%3D") + 3);
+}
+
+/* sql: of the schema. */
+static void in_schema(const char *schema, const char *sql)
+{
+    char text[400];
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    (void)snprintf(text, sizeof text, sql, schema);
+#pragma GCC diagnostic pop
+    free(postgres_sql(text));
+}
+
+/* As a server that just starts sees it; it looks when its writer idles. */
+static void room_of(const char *url, int64_t *ret_used, int64_t *ret_spare)
+{
+    struct db *db = open_as(url);
+    int64_t deadline = house_now_ms() + 10000;
+
+    *ret_used = *ret_spare = 0;
+    while (db_room(db, ret_used, ret_spare, NULL) == ERR_OK && *ret_used == 0) {
+        assert_true(house_now_ms() < deadline);
+        (void)poll(NULL, 0, 5);
+    }
+    db_free(db);
+}
+
+/* What a shorter retention frees is room, although no file gets smaller. */
+static void test_db_postgres__what_was_deleted_is_room(void **state)
+{
+    AUTO(auto_free) char *schema = NULL;
+    char url[POSTGRES_URL_MAX];
+    int64_t full_used, full_spare, used, spare;
+
+    if (!*state)
+        skip();
+    schema = schema_of(url_of_last(url, postgres_port(), ""));
+    in_schema(schema, "INSERT INTO %s.t (id, name) SELECT i, repeat(md5(i::text), 8)"
+                      " FROM generate_series(100, 40000) i");
+    in_schema(schema, "ANALYZE %s.t");
+    room_of(url, &full_used, &full_spare);
+    assert_true(full_used > 20 << 20 && full_spare < full_used / 10); /* all of it is in use */
+    in_schema(schema, "DELETE FROM %s.t WHERE id %% 10 <> 0");
+    in_schema(schema, "VACUUM (ANALYZE) %s.t");
+    room_of(url, &used, &spare);
+    if (spare < 8 << 20 || used > full_used - (8 << 20))
+        fail_msg("used %lld of %lld, free %lld", (long long)used, (long long)full_used,
+                 (long long)spare);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -604,6 +658,7 @@ int main(void)
         T(connections_that_idle_may_be_lost_unnoticed),
         T(goes_on_when_the_server_is_back),
         T(a_cut_network_is_noticed_and_mended),
+        T(what_was_deleted_is_room),
         T(a_hint_reaches_another_process),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

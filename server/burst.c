@@ -25,6 +25,8 @@
 #define NAME_MAX_LEN 60
 #define COUNTS_MAX   12
 #define ABOUT_SIZE   (ID_TEXT_SIZE + 8)
+/* The configuration has no mail any more: looked at again after so long, for a reload may bring it back. */
+#define NO_MAIL_MS (5 * MINUTE_MS)
 
 /* ---- the gate ----------------------------------------------------------------------------------- */
 
@@ -464,6 +466,11 @@ static enum err_code run_fn(struct db_tx *tx, void *arg, struct err *e)
     if (!code && !t->b.held) {
         code = burst_close(tx, t->b.id, e);
         return code ? code : work_done(tx, t->w, e);
+    }
+    if (!code && !t->rt->config->mail.server) { /* nobody to send it as, and no way */
+        log_event(LOG_WARN, "nobody_told", LOG_ID("burst", t->b.id), LOG_INT("notices", t->b.held),
+                  LOG_STR("why", "there is no mail server"));
+        return work_again(tx, t->w, t->now + NO_MAIL_MS, 0, e);
     }
     if (!code)
         code = tell(tx, t, e);

@@ -318,6 +318,31 @@ static void test_burst__without_an_interval_nothing_is_held(void **state)
     tear_down(&k);
 }
 
+/* A new configuration has no mail any more: what was held is kept for the day on which it has. */
+static void test_burst__what_is_held_outlasts_a_configuration_without_mail(void **state)
+{
+    struct crowd k;
+    struct runtime *rt;
+
+    (void)state;
+    set_up(&k, "rule");
+    for (size_t i = 0; i < 3; i++)
+        tell(&k, i, NOTICE_ALERT);
+    rt = rig_runtime(&k.r, RULES_MAIL_ONLY);
+    rt->config->mail.server = NULL;
+    rt->config->mail.from = NULL;
+    engine_use(k.r.g, rt);
+    hands_turn(&k.r.hands, WAIT);
+    (void)run_bursts(&k);
+    assert_state(&k, 1, "held");
+    engine_use(k.r.g, rig_runtime(&k.r, RULES_MAIL_ONLY));
+    hands_turn(&k.r.hands, HOUR_MS);
+    (void)run_bursts(&k);
+    assert_names(&k, &(struct notice_record){.message = digest_of(&k, 1).message}, 1);
+    assert_int_equal(digest_of(&k, 1).id, digest_of(&k, 2).id);
+    tear_down(&k);
+}
+
 /* The next mail of a case that was told in a digest answers the digest: the held notice was never a mail. */
 static void test_burst__a_thread_goes_on_from_the_digest(void **state)
 {
@@ -390,6 +415,7 @@ int main(void)
         cmocka_unit_test(test_burst__a_digest_says_the_newest_of_each_case),
         cmocka_unit_test(test_burst__other_people_and_other_names_are_other_bursts),
         cmocka_unit_test(test_burst__without_an_interval_nothing_is_held),
+        cmocka_unit_test(test_burst__what_is_held_outlasts_a_configuration_without_mail),
         cmocka_unit_test(test_burst__a_thread_goes_on_from_the_digest),
         cmocka_unit_test(test_burst__a_digest_follows_the_leading_mail),
     };

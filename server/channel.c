@@ -271,12 +271,15 @@ enum err_code channels_tell(struct db_tx *tx, struct engine *g, struct runtime *
     struct notice_thread thread = {0};
     struct notice_gist gist;
     struct channels c;
+    bool posts = false;
     enum err_code code = load(tx, rt->config, arena, n->c->id, &c, e);
 
     *ret_enough = false;
     if (!code)
         code = tell_all(tx, g, rt, arena, n, &c, NULL, now, e);
-    if (code || !c.n)
+    for (size_t i = 0; i < c.n; i++) /* one that is not configured any more hears nothing */
+        posts = posts || config_webhook(rt->config, c.webhooks[i]);
+    if (code || !posts)
         return code;
     code = notice_thread(tx, arena, n->c->id, "", &thread, e);
     notice_gist(n, rt, arena, &gist);

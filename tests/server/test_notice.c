@@ -480,6 +480,36 @@ static void test_notice__a_webhook_hears_that_it_was_not_isolated(void **state)
     tear_down(&r);
 }
 
+/* The webhook that was told of the request is not configured any more when the isolation is confirmed. */
+static void test_notice__whose_webhook_is_gone_is_told_by_mail(void **state)
+{
+    static const char rules[] = "webhooks: {%s: {url: 'https://x.example/a', template: slack}}\n"
+                                "rules: [{name: tell, do: [isolate: {}, webhook: {to: %s}]}]\n";
+    char before[300], after[300];
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    (void)snprintf(before, sizeof before, rules, "siem", "siem");
+    (void)snprintf(after, sizeof after, rules, "chat", "chat");
+    rig_open(&r, before);
+    log_divert(no_line, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_string_equal(told_to(&r, id, "webhook:siem"), "requested");
+    engine_use(r.g, rig_runtime(&r, after));
+    rig_pass(&r, MINUTE_MS, SECOND_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_string_equal(told_to(&r, id, "soc@contoso.example"), "isolated");
+    tear_down(&r);
+}
+
 /* Of each way: some send one message for each recipient. */
 static void test_notice__who_is_named_twice_gets_it_once(void **state)
 {
@@ -518,6 +548,7 @@ int main(void)
         cmocka_unit_test(test_notice__who_heard_of_a_request_hears_its_end),
         cmocka_unit_test(test_notice__a_mail_before_the_isolation_says_that_it_follows),
         cmocka_unit_test(test_notice__a_webhook_hears_that_it_was_not_isolated),
+        cmocka_unit_test(test_notice__whose_webhook_is_gone_is_told_by_mail),
         cmocka_unit_test(test_notice__who_is_named_twice_gets_it_once),
     };
 

@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "capability.h"
+#include "channel.h"
 #include "id.h"
 #include "letter.h"
 #include "log.h"
@@ -425,6 +426,53 @@ static enum err_code go_on(struct db_tx *tx, struct closing *x, const struct que
     return code ? code : work_put(tx, c->id, WORK_CASE, WORK_NORMAL, x->now, x->now, NULL, e);
 }
 
+/* Does an email step write to this address? */
+static bool writes_to(const struct closing *x, const struct step_record *s, const char *address)
+{
+    AUTO(json_freep) struct json *args = NULL;
+    const struct text_list *usual = &x->rt->config->mail.to;
+    const struct json *list;
+    bool found = false;
+
+    if (strcmp(s->handler, "email") != 0 || json_parse(s->args, strlen(s->args), &args, NULL))
+        return false;
+    list = json_get(args, "to");
+    JSON_EACH (to, list)
+        found = found || strcmp(json_string(to) ? json_string(to) : "", address) == 0;
+    for (size_t i = 0; i < usual->count && !json_count(list); i++)
+        found = found || strcmp(usual->items[i], address) == 0;
+    return found;
+}
+
+/* The case is over with the one mail: who heard of it before, by a mail or a post, and is told neither by that nor by one of
+ * its steps that are left, is told by a notice of the case. */
+static enum err_code tell_who_heard(struct db_tx *tx, struct closing *x,
+                                    const struct question_record *q, int64_t case_id,
+                                    const struct step_record *left, size_t n_left, struct err *e)
+{
+    struct case_record c; /* with its facts */
+    struct notice n = {.kind = NOTICE_NOT_ISOLATED, .why = q->why, .c = &c};
+    const char **before;
+    size_t n_before = 0;
+    enum err_code code = case_load(tx, x->arena, case_id, &c, e);
+
+    if (code || !c.told)
+        return code;
+    code = notice_audience(tx, x->arena, case_id, &before, &n_before, e);
+    for (size_t i = 0; i < n_before && !code; i++) {
+        bool told = is_told(x, before[i]);
+
+        for (size_t k = 0; k < n_left && !told; k++)
+            told = writes_to(x, &left[k], before[i]);
+        if (!told)
+            before[n.n_to++] = before[i];
+    }
+    n.to = before;
+    if (!code && n.n_to)
+        code = notice_put(tx, x->g, x->rt, x->arena, &n, x->now, e);
+    return code ? code : channels_settle(tx, x->g, x->rt, x->arena, &n, NULL, x->now, e);
+}
+
 /* Of many: a yes lets the step be tried; else the case is over, and one mail tells of all, but for those whom only a
  * step of the case reaches. */
 static enum err_code release(struct db_tx *tx, struct closing *x, const struct question_record *q,
@@ -450,8 +498,10 @@ static enum err_code release(struct db_tx *tx, struct closing *x, const struct q
             code = step_move(tx, c->id, steps[i].n, STEP_DONE, "told together with the others",
                              x->now, e);
         else
-            left++;
+            steps[left++] = steps[i];
     }
+    if (!code)
+        code = tell_who_heard(tx, x, q, c->id, steps, left, e);
     if (!code && x->n_told)
         code = case_told(tx, c, notice_kind_name(NOTICE_NOT_ISOLATED), e);
     if (!code)

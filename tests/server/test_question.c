@@ -842,6 +842,40 @@ static void test_question__a_no_to_many_reaches_whom_the_rule_tells(void **state
     }
 }
 
+/* Who heard of a case before safety held it back, and is none of those who were asked, hears of the no, too. */
+static void test_question__a_no_to_many_reaches_who_heard_of_the_case(void **state)
+{
+    static const struct {
+        const char *step, *told; /* of the last case */
+    } rows[] = {
+        {"email: {to: [others@x.example]}", "alert not_isolated"},
+        {"email: {}", "alert"}, /* and the one mail */
+        {"webhook: {to: siem}", "alert not_isolated"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char rules[600];
+        struct rig r;
+        int64_t last;
+
+        many(&r, "{limits: [{isolations: 1, per: 1h}]}");
+        (void)snprintf(rules, sizeof rules,
+                       "webhooks: {siem: {url: 'https://x.example/a', template: slack}}\n"
+                       "rules: [{name: contain, do: [%s, isolate: {}]}]\n"
+                       "safety: {limits: [{isolations: 1, per: 1h}]}\n",
+                       rows[i].step);
+        engine_use(r.g, rig_runtime(&r, rules));
+        last = push_many(&r, 0, 3);
+        assert_string_equal(rig_told(&r, last), "alert");
+        rig_pass(&r, 5 * HOUR_MS, HOUR_MS);
+        assert_int_equal(newest(&r).state, QUESTION_EXPIRED);
+        assert_int_equal(rig_case(&r, last).state, CASE_DONE);
+        assert_string_equal(rig_told(&r, last), rows[i].told);
+        rig_close(&r);
+    }
+}
+
 /* Who stands in the same place twice is one machine of a storm. */
 static void test_question__a_storm_counts_machines(void **state)
 {
@@ -1031,6 +1065,7 @@ int main(void)
         cmocka_unit_test(test_question__a_yes_to_many_is_read_for_together),
         cmocka_unit_test(test_question__a_no_to_many_is_told_in_one_mail),
         cmocka_unit_test(test_question__a_no_to_many_reaches_whom_the_rule_tells),
+        cmocka_unit_test(test_question__a_no_to_many_reaches_who_heard_of_the_case),
         cmocka_unit_test(test_question__a_storm_counts_machines),
         cmocka_unit_test(test_question__who_is_held_back_after_others_were_let_go_is_named),
         cmocka_unit_test(test_question__many_that_were_let_go_ask_nothing),

@@ -13,6 +13,7 @@
 #include "mail.h"
 #include "notice_letter.h"
 #include "pause.h"
+#include "standing.h"
 #include "store_notices.h"
 #include "template.h"
 #include "ways.h"
@@ -297,6 +298,33 @@ static enum err_code readdress(struct db_tx *tx, const struct sending *s, size_t
     return code;
 }
 
+/* A webhook will never take its post. Who is told of the case by mail hears of it there; when nobody is, it is for those
+ * of mail.to: as the case stands now, which may be more than the post said. */
+static enum err_code mail_instead(struct db_tx *tx, const struct sending *s, struct err *e)
+{
+    const struct text_list *usual = &s->rt->config->mail.to;
+    struct notice n = {.to = (const char *const *)usual->items, .n_to = usual->count};
+    struct notice_thread thread = {0};
+    struct isolation_record isolation;
+    struct case_record c;
+    enum err_code code = notice_thread(tx, s->arena, s->n.case_id, "", &thread, e);
+
+    if (code || thread.last_of_case)
+        return code;
+    code = case_load(tx, s->arena, s->n.case_id, &c, e);
+    n.c = &c;
+    n.doubt = c.why;
+    if (!code)
+        code = standing_read(tx, s->arena, &c, &n, &isolation, e);
+    return code ? code : notice_put(tx, s->g, s->rt, s->arena, &n, s->now, e);
+}
+
+static bool is_post(const struct sending *s)
+{
+    return s->n.channel &&
+           strncmp(s->n.channel, CONFIG_WEBHOOK_WAY, strlen(CONFIG_WEBHOOK_WAY)) == 0;
+}
+
 static enum err_code sent_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct sending *s = arg;
@@ -330,13 +358,9 @@ static enum err_code sent_fn(struct db_tx *tx, void *arg, struct err *e)
         return code ? code : work_again(tx, s->w, s->now, 0, e);
     code = notice_end(tx, s->n.id, sent ? "sent" : "failed",
                       sent ? NULL : "no recipient's server took it", s->now, e);
+    if (!code && !sent && is_post(s))
+        code = mail_instead(tx, s, e);
     return code ? code : work_done(tx, s->w, e);
-}
-
-static bool is_post(const struct sending *s)
-{
-    return s->n.channel &&
-           strncmp(s->n.channel, CONFIG_WEBHOOK_WAY, strlen(CONFIG_WEBHOOK_WAY)) == 0;
 }
 
 static void log_fates(const struct sending *s)
@@ -401,7 +425,8 @@ static void send_it(struct sending *s, struct runtime *rt)
     s->due = s->now + wait;
     if (s->ways.by && s->ways.by < s->due) /* the next way may be used then */
         s->due = s->ways.by > s->now ? s->ways.by : s->now;
-    s->give_up = s->now - s->n.created >= GIVE_UP_MS;
+    /* Without a way there is nothing to wait for, but a reload that was a mistake. */
+    s->give_up = s->now - s->n.created >= (is_post(s) && !s->n_ways ? ENGINE_LATE_MS : GIVE_UP_MS);
     log_fates(s);
     for (size_t i = 0; i < s->count; i++)
         if (is_post(s))

@@ -21,8 +21,8 @@ static void no_line(enum log_level level, const char *line, void *ctx)
     (void)level, (void)line, (void)ctx;
 }
 
-/* A rig whose mails take these ways: YAML of the part `mail` behind from and to, and whole parts. */
-static void open_rig(struct rig *r, const char *rules, const char *mail, const char *more)
+/* Mails take these ways from now on: YAML of the part `mail` behind from and to, and whole parts. */
+static void use_rules(struct rig *r, const char *rules, const char *mail, const char *more)
 {
     struct arena *arena = arena_new(0);
     struct yaml_faults faults;
@@ -33,7 +33,7 @@ static void open_rig(struct rig *r, const char *rules, const char *mail, const c
     size_t len;
     FILE *f;
 
-    rig_open(r, rules);
+    runtime_unref(rig_runtime(r, rules)); /* writes the file */
     f = fopen(r->config_file, "r");
     assert_non_null(f);
     len = fread(text, 1, sizeof text - 1, f);
@@ -54,6 +54,14 @@ static void open_rig(struct rig *r, const char *rules, const char *mail, const c
     arena_free(arena);
     assert_int_equal(runtime_new(config, r->rest, &r->hands.clock, &rt, &e), ERR_OK);
     engine_use(r->g, rt);
+}
+
+static void open_rig(struct rig *r, const char *rules, const char *mail, const char *more)
+{
+    struct err e = {0};
+
+    rig_open(r, rules);
+    use_rules(r, rules, mail, more);
     assert_int_equal(health_new(&r->hands.clock, &r->g->health, &e), ERR_OK);
     rig_afresh(r);
     rig_says(r, "GET", LIST, 0, 200, NOTHING);
@@ -258,6 +266,43 @@ static void test_fallback__what_mail_to_cannot_get_either_has_failed(void **stat
     sim_stop(sim);
 }
 
+/* Nobody but a webhook was told of the case, and that takes nothing, or is not configured any more. */
+static void test_fallback__what_no_webhook_takes_goes_to_mail_to(void **state)
+{
+    static const struct {
+        const char *rules, *after; /* of a reload; NULL: there is none */
+        int64_t wait_ms, step_ms;
+        size_t taken;
+    } rows[] = {
+        {"webhook: {to: siem}", NULL, 6 * DAY_MS, 2 * HOUR_MS, 1},
+        {"webhook: {to: siem}", "webhook: {to: chat}", HOUR_MS, MINUTE_MS, 1},
+        {"webhook: {to: siem}, email: {}", "webhook: {to: chat}", HOUR_MS, MINUTE_MS, 1}, /* once */
+    };
+    static const char parts[] = "webhooks: {%s: {url: 'https://127.0.0.1:9/a', template: slack}}\n"
+                                "rules: [{name: tell, do: [%s]}]\n";
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sim *sim = sim_start(NULL);
+        char mail[200], rules[300];
+        struct rig r;
+
+        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+        (void)snprintf(rules, sizeof rules, parts, "siem", rows[i].rules);
+        open_rig(&r, rules, mail, "");
+        (void)rig_push(&r, ALERT, MACHINE);
+        work_all(&r);
+        if (rows[i].after) {
+            (void)snprintf(rules, sizeof rules, parts, "chat", rows[i].after);
+            use_rules(&r, rules, mail, "");
+        }
+        pass(&r, rows[i].wait_ms, rows[i].step_ms);
+        assert_int_equal(taken(sim, "[ALERT]"), rows[i].taken);
+        close_rig(&r);
+        sim_stop(sim);
+    }
+}
+
 /* ---- the next way ------------------------------------------------------------------------------------ */
 
 static void test_fallback__the_next_way_is_used_and_people_hear_of_it(void **state)
@@ -401,6 +446,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__a_server_down_for_two_hours_gets_all_of_it_once),
         cmocka_unit_test(test_fallback__what_reaches_none_of_its_people_goes_to_mail_to),
         cmocka_unit_test(test_fallback__what_mail_to_cannot_get_either_has_failed),
+        cmocka_unit_test(test_fallback__what_no_webhook_takes_goes_to_mail_to),
         cmocka_unit_test(test_fallback__the_next_way_is_used_and_people_hear_of_it),
         cmocka_unit_test(test_fallback__a_restart_begins_no_time_anew),
         cmocka_unit_test(test_fallback__without_starttls_the_webhook_hears_of_it),

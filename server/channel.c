@@ -6,6 +6,7 @@
 #include "helpdesk.h"
 #include "id.h"
 #include "log.h"
+#include "notice_letter.h"
 #include "post.h"
 #include "store_notices.h"
 #include "utf8.h"
@@ -28,7 +29,7 @@ static enum err_code write_post(const struct config_webhook *w, const struct not
     const struct json *alert = n->facts ? n->facts->alert : NULL;
     const char *machine = n->c->machine_id ? n->c->machine_id : n->c->pushed_machine_id;
     const struct isolation_record *i = n->isolation;
-    char since[CLOCK_TEXT_SIZE], case_id[ID_TEXT_SIZE];
+    char case_id[ID_TEXT_SIZE];
     struct notice_gist gist;
 
     notice_gist(n, rt, arena, &gist);
@@ -42,10 +43,7 @@ static enum err_code write_post(const struct config_webhook *w, const struct not
             {"Category", short_text(arena, json_get_string(alert, "category"))},
             {"Rule", n->c->rule},
             {"In doubt", short_text(arena, n->doubt)},
-            {"Isolation",
-             i ? arena_fmt(arena, "%s, %s, since %s", i->type, isolation_state_name(i->state),
-                           clock_format(i->requested, since))
-               : NULL},
+            {"Isolation", i ? notice_isolation(i, arena) : NULL},
             {"Case", id_format(n->c->id, case_id)},
         };
         const struct post p = {

@@ -85,6 +85,8 @@ enum isolation_state episode_adopt(struct isolation_record *r, const struct defe
     r->action_id = a->id;
     r->requestor = a->requestor[0] ? a->requestor : NULL;
     r->adopted = !deed_is_own(a, deed_id(r->id, own), r->posted ? r->requested : 0);
+    if (r->adopted) /* what was wanted here says nothing of it, nor does its scope: trap 20 */
+        r->type = "unknown";
     r->posted = 0;
     return a->status == DEFENDER_SUCCEEDED ? ISOLATION_ISOLATED : ISOLATION_PENDING;
 }

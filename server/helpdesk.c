@@ -1,13 +1,19 @@
 /* helpdesk.c - see helpdesk.h. */
 #include "helpdesk.h"
 
+#include <strings.h>
+
 #include "id.h"
 #include "letter.h"
 #include "log.h"
+#include "notice_letter.h"
 
 /* What a helpdesk is told, by what happened. Everything is ours. */
 static const struct {
     const char *tag, *headline, *colour, *done, *tell;
+    /* The same where Outlook, Teams and Skype go on, or may: a selective isolation, and somebody else's, of which Defender
+     * does not say which it is (defender-api.md section 4.6, trap 20). NULL: the same words. */
+    const char *done_partly, *tell_partly;
 } news[] = {
     [NOTICE_REQUESTED] =
         {"[REQUESTED]", "A machine is being cut off from the network", LETTER_AMBER,
@@ -15,14 +21,23 @@ static const struct {
          "is not confirmed yet: a machine that is switched on follows within minutes.",
          "Leave the machine switched on and do not restart, reinstall or repair it. Network drives, "
          "mail and the web will stop working on it. It is no fault of the network, and nothing is wrong with "
-         "the user's account. Work can go on at another machine."},
+         "the user's account. Work can go on at another machine.",
+         NULL,
+         "Leave the machine switched on and do not restart, reinstall or repair it. Network drives "
+         "and the web will stop working on it; Outlook, Teams and Skype may go on. It is no fault of the "
+         "network, and nothing is wrong with the user's account. Work can go on at another machine."},
     [NOTICE_ISOLATED] =
         {"[ISOLATED]", "A machine is cut off from the network", LETTER_RED,
          "The security team has cut this machine off from the network. It reaches nothing but the "
          "security service until it is released.",
          "Leave the machine switched on and do not restart, reinstall or repair it. Network drives, "
          "mail and the web do not work on it, and will again when it is released. Work can go on at another "
-         "machine."},
+         "machine.",
+         "The security team has cut this machine off from the network. Until it is released it reaches "
+         "nothing but the security service and, where they go on, Outlook, Teams and Skype.",
+         "Leave the machine switched on and do not restart, reinstall or repair it. Network drives "
+         "and the web do not work on it, and will again when it is released; Outlook, Teams and Skype may "
+         "go on. Work can go on at another machine."},
     [NOTICE_NOT_ISOLATED] =
         {"[NOT ISOLATED]", "A machine stays on the network", LETTER_BLUE,
          "This machine was to be cut off from the network, and it was not.",
@@ -69,6 +84,8 @@ enum err_code helpdesk_put(struct db_tx *tx, struct engine *g, struct runtime *r
                                .answers_to = last,
                                .headers = headers,
                                .n_headers = sizeof headers / sizeof *headers};
+    bool partly = n->isolation && strcasecmp(n->isolation->type, "Full") != 0;
+    const char *done = news[n->kind].done, *tell = news[n->kind].tell;
     struct notice_gist gist;
     struct letter l;
     enum err_code code;
@@ -84,15 +101,19 @@ enum err_code helpdesk_put(struct db_tx *tx, struct engine *g, struct runtime *r
     r.subject = arena_fmt(arena, "%s %s", news[n->kind].tag,
                           letter_cut(arena, machine ? machine : "a machine", LETTER_VALUE_MAX));
     letter_begin(&l, arena, news[n->kind].headline, news[n->kind].colour);
-    letter_paragraph(&l, news[n->kind].done);
+    if (partly && news[n->kind].done_partly)
+        done = news[n->kind].done_partly;
+    if (partly && news[n->kind].tell_partly)
+        tell = news[n->kind].tell_partly;
+    letter_paragraph(&l, done);
     letter_table_begin(&l);
     letter_fact(&l, "Machine", machine);
-    if (n->isolation)
-        letter_own_fact(&l, "Since", clock_format(n->isolation->requested, since));
+    if (n->isolation && n->kind != NOTICE_NOT_ISOLATED) /* nothing has happened to it */
+        letter_own_fact(&l, "Since", clock_format(notice_since(n->isolation), since));
     letter_own_fact(&l, "Call", mail->desk_call);
     letter_own_fact(&l, "Reference", case_id);
     letter_table_end(&l);
-    letter_paragraph(&l, arena_fmt(arena, "What to tell the user: %s", news[n->kind].tell));
+    letter_paragraph(&l, arena_fmt(arena, "What to tell the user: %s", tell));
     code = letter_put(tx, &l, &post, &r, now, e);
     letter_clear(&l);
     return code;

@@ -129,19 +129,35 @@ const char *notice_alert(const struct notice *n, struct arena *a)
                  : arena_fmt(a, "alert %s", n->c->alert_id);
 }
 
-/* "full, isolated, since …": the word is the ledger's. */
-static const char *isolation_of(const struct notice *n, struct arena *a)
+int64_t notice_since(const struct isolation_record *i)
 {
-    const struct isolation_record *i = n->isolation;
+    switch (i->state) {
+    case ISOLATION_ISOLATED:
+    case ISOLATION_RELEASING: /* it still is */
+        return i->confirmed ? i->confirmed : i->requested;
+    case ISOLATION_RELEASED:
+        return i->released ? i->released : i->requested;
+    default:
+        return i->requested;
+    }
+}
+
+const char *notice_isolation(const struct isolation_record *i, struct arena *a)
+{
+    const char *since = i->state == ISOLATION_FAILED      ? "asked for at"
+                        : i->state == ISOLATION_RELEASING ? "isolated since"
+                                                          : "since";
     char when[CLOCK_TEXT_SIZE];
 
-    if (n->kind == NOTICE_ALERT && !i)
+    return arena_fmt(a, "%s, %s, %s %s", i->type, isolation_state_name(i->state), since,
+                     clock_format(notice_since(i), when));
+}
+
+static const char *isolation_of(const struct notice *n, struct arena *a)
+{
+    if (n->kind == NOTICE_ALERT && !n->isolation)
         return n->to_come ? "not asked for yet" : "none; the rule asks for none";
-    return i ? arena_fmt(a, "%s, %s, since %s", i->type, isolation_state_name(i->state),
-                         clock_format(i->state == ISOLATION_ISOLATED && i->confirmed ? i->confirmed
-                                                                                     : i->requested,
-                                      when))
-             : NULL;
+    return n->isolation ? notice_isolation(n->isolation, a) : NULL;
 }
 
 /* What a person wants to know first. */
@@ -185,6 +201,18 @@ static void other_facts(struct letter *l, const struct notice *n, struct arena *
     letter_own_fact(l, "Case", id_format(n->c->id, case_id));
 }
 
+/* What an isolated machine still reaches (defender-api.md section 4.6; of somebody else's isolation Defender does not say
+ * which it is). */
+static const char *reaches(const struct isolation_record *i)
+{
+    if (i && strcasecmp(i->type, "Selective") == 0)
+        return "the Defender service, and Outlook, Teams and Skype (the isolation is selective)";
+    if (i && strcasecmp(i->type, "Full") != 0)
+        return "the Defender service, and perhaps Outlook, Teams and Skype (Defender does not say "
+               "whether the isolation is full or selective)";
+    return "the Defender service";
+}
+
 static const char *what_now(const struct notice *n, struct arena *arena)
 {
     char case_id[ID_TEXT_SIZE];
@@ -196,9 +224,12 @@ static const char *what_now(const struct notice *n, struct arena *arena)
                "machine follows within a minute or two, an absent one when it comes back within about "
                "three days. A second mail in this thread says how it ended.";
     case NOTICE_ISOLATED:
-        return "Defender reports that the isolation succeeded: the machine reaches nothing but the "
-               "Defender service. Nothing more happens by itself, unless the rule says so; after a while "
-               "people are asked whether it is still right.";
+        return arena_fmt(
+            arena,
+            "Defender reports that the isolation succeeded: the machine reaches nothing but %s. "
+            "Nothing more happens by itself, unless the rule says so; after a while people are asked "
+            "whether it is still right.",
+            reaches(n->isolation));
     case NOTICE_NOT_ISOLATED:
         return arena_fmt(
             arena,

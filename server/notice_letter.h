@@ -23,6 +23,10 @@ const char *notice_machine(const struct notice *n);
 const char *notice_short_name(struct arena *a, const char *name);
 /** "High: title", or "alert da…"; hostile. */
 const char *notice_alert(const struct notice *n, struct arena *a);
+/** "Full, isolated, since …": the word is the ledger's, the time that at which it became so. NULL: out of memory. */
+const char *notice_isolation(const struct isolation_record *i, struct arena *a);
+/** That time, wall ms. */
+int64_t notice_since(const struct isolation_record *i);
 /** Composes l from its beginning up to letter_put or letter_build. link: of this message's reader, to answer a
  *  question by; NULL: none. */
 void notice_compose(struct letter *l, const struct notice *n, const struct runtime *rt,

@@ -210,10 +210,10 @@ enum err_code isolation_move(struct db_tx *tx, struct isolation_record *r, enum 
         "UPDATE isolations SET state = $1, why = $2, requestor = $3, action_id = $4,"
         " adopted = $5, posted = $6, confirmed = $7, released = $8, updated = $9,"
         " review = $10, reminded = $11, lapsed = $12, release_id = $13, release_why = $14,"
-        " keep_until = $15 WHERE id = $16 AND state = $17",
-        "ttttiiiiiiiittiit", names[to], why, next.requestor, next.action_id, (int64_t)next.adopted,
+        " keep_until = $15, type = $16 WHERE id = $17 AND state = $18",
+        "ttttiiiiiiiittitit", names[to], why, next.requestor, next.action_id, (int64_t)next.adopted,
         next.posted, next.confirmed, next.released, now, next.review, next.reminded, next.lapsed,
-        next.release_id, next.release_why, next.keep_until, r->id, names[r->state]);
+        next.release_id, next.release_why, next.keep_until, next.type, r->id, names[r->state]);
     if (code)
         return code;
     if (changed != 1)

@@ -534,6 +534,85 @@ static void test_notice__who_is_named_twice_gets_it_once(void **state)
     tear_down(&r);
 }
 
+/* ---- how it is isolated, and since when ------------------------------------------------------------ */
+
+/* The newest notice of this kind that an address was written. */
+static struct notice_record written(struct rig *r, int64_t id, const char *kind, const char *to)
+{
+    struct notice_record *list, n = {0};
+    size_t count = 0;
+
+    assert_int_equal(store_notice_list(r->store, r->arena, id, &list, &count, NULL), ERR_OK);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(list[i].kind, kind) == 0 && strcmp(list[i].recipients[0].address, to) == 0)
+            assert_int_equal(store_notice_load(r->store, r->arena, list[i].id, &n, NULL), ERR_OK);
+    if (!n.id)
+        fail_msg("%s was not told %s", to, kind);
+    return n;
+}
+
+/* A machine that was absent for hours is isolated since Defender says so, and not since it was asked; a selective
+ * isolation leaves Outlook, Teams and Skype alone; and of somebody else's nobody knows which it is. */
+static void test_notice__says_how_and_since_when_it_is_isolated(void **state)
+{
+    static const struct {
+        const char *type, *listed; /* before; the action that is found */
+        const char *fact, *next, *tell;
+    } rows[] = {
+        {"full", NOTHING, "Isolation    Full, isolated, since ", "but the Defender service.",
+         "Network drives, mail and the web"},
+        {"selective", NOTHING, "Isolation    Selective, isolated, since ",
+         "Outlook, Teams and Skype (the isolation is selective)", "Network drives and the web"},
+        {"full",
+         "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Pending", "\"theirs\"", "00:00") "]}",
+         "Isolation    unknown, isolated, since ", "perhaps Outlook, Teams and Skype",
+         "Network drives and the web"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char rules[500], since[CLOCK_TEXT_SIZE];
+        struct notice_record soc, desk, post;
+        struct rig r;
+        int64_t id;
+
+        (void)snprintf(
+            rules, sizeof rules,
+            "webhooks: {siem: {url: 'https://x.example/a', template: slack}}\n"
+            "rules: [{name: tell, do: [isolate: {type: %s}, webhook: {to: siem}, email: {},"
+            " email: {audience: desk, to: [desk@x.example]}]}]\n",
+            rows[i].type);
+        rig_open(&r, rules);
+        log_divert(no_line, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, rows[i].listed);
+        rig_says(&r, "POST", ISOLATE, 1, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+        id = rig_push(&r, ALERT, MACHINE);
+        rig_pass(&r, 3 * HOUR_MS, MINUTE_MS);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200,
+                 "{\"value\":[" DONE_DOC(ACTION, "Isolate", "11:13", "11:14") "]}");
+        rig_says(&r, "GET", GET_ACTION, 0, 200, DONE_DOC(ACTION, "Isolate", "11:13", "11:14"));
+        rig_pass(&r, HOUR_MS, MINUTE_MS);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+        clock_format(rig_isolation(&r).confirmed, since);
+        soc = written(&r, id, "isolated", "soc@contoso.example");
+        desk = written(&r, id, "isolated", "desk@x.example");
+        post = written(&r, id, "isolated", "webhook:siem");
+        assert_non_null(
+            strstr(part(&r, &soc, "text/plain"), arena_fmt(r.arena, "%s%s", rows[i].fact, since)));
+        assert_non_null(strstr(part(&r, &soc, "text/plain"), rows[i].next));
+        assert_non_null(strstr(part(&r, &desk, "text/plain"), rows[i].tell));
+        assert_non_null(strstr(part(&r, &desk, "text/plain"), since));
+        since[strcspn(since, ".")] = '\0'; /* it is defanged in a post */
+        assert_non_null(strstr(post.message, since));
+        tear_down(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -550,6 +629,7 @@ int main(void)
         cmocka_unit_test(test_notice__a_webhook_hears_that_it_was_not_isolated),
         cmocka_unit_test(test_notice__whose_webhook_is_gone_is_told_by_mail),
         cmocka_unit_test(test_notice__who_is_named_twice_gets_it_once),
+        cmocka_unit_test(test_notice__says_how_and_since_when_it_is_isolated),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

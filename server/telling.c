@@ -27,10 +27,13 @@ static enum err_code tell_others(struct db_tx *tx, struct telling *t, struct err
                        .doubt = t->n.doubt};
     const char **before;
     size_t n_before = 0;
+    /* That cordon tries on is over with whatever is the last word; under a silence act_settle says it to all of them. */
+    bool owed = notice_was_told(&t->c, NOTICE_LATE) && n.kind == NOTICE_ALERT && !t->n.to_come &&
+                !t->mute.why;
     enum err_code code;
 
-    if (!t->c.told || notice_was_told(&t->c, n.kind) || n.kind == NOTICE_ALERT ||
-        n.kind == NOTICE_REQUESTED || n.kind == NOTICE_LATE)
+    if (!owed && (!t->c.told || notice_was_told(&t->c, n.kind) || n.kind == NOTICE_ALERT ||
+                  n.kind == NOTICE_REQUESTED || n.kind == NOTICE_LATE))
         return ERR_OK;
     code = notice_audience(tx, s->arena, t->c.id, &before, &n_before, e);
     for (size_t i = 0; i < n_before && !code; i++)

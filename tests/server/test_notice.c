@@ -433,6 +433,38 @@ static void test_notice__who_heard_of_a_request_hears_its_end(void **state)
     }
 }
 
+/* Who was told that cordon tries on hears what the alert came to, though the rule tells others. */
+static void test_notice__who_was_told_that_it_is_late_hears_the_end(void **state)
+{
+    static const char *const steps[] = {"email: {to: [b@x.example]}", "webhook: {to: siem}"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        char rules[300];
+        struct rig r;
+        int64_t id;
+
+        (void)snprintf(rules, sizeof rules,
+                       "webhooks: {siem: {url: 'https://x.example/a', template: slack}}\n"
+                       "rules: [{name: tell, do: [%s]}]\n",
+                       steps[i]);
+        rig_open(&r, rules);
+        log_divert(no_line, NULL);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", "/api/", 0, 503, "{}");
+        id = rig_push(&r, ALERT, MACHINE);
+        rig_pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+        assert_string_equal(told_to(&r, id, "soc@contoso.example"), "late");
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_pass(&r, HOUR_MS, MINUTE_MS);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+        assert_string_equal(told_to(&r, id, "soc@contoso.example"), "late alert");
+        tear_down(&r);
+    }
+}
+
 /* A mail before the isolation is asked for says nothing of a rule that asks for none. */
 static void test_notice__a_mail_before_the_isolation_says_that_it_follows(void **state)
 {
@@ -625,6 +657,7 @@ int main(void)
         cmocka_unit_test(test_notice__a_step_that_reaches_nobody_is_not_done),
         cmocka_unit_test(test_notice__who_could_not_be_told_is_told_the_end),
         cmocka_unit_test(test_notice__who_heard_of_a_request_hears_its_end),
+        cmocka_unit_test(test_notice__who_was_told_that_it_is_late_hears_the_end),
         cmocka_unit_test(test_notice__a_mail_before_the_isolation_says_that_it_follows),
         cmocka_unit_test(test_notice__a_webhook_hears_that_it_was_not_isolated),
         cmocka_unit_test(test_notice__whose_webhook_is_gone_is_told_by_mail),

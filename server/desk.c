@@ -6,6 +6,7 @@
 
 #include "ledger.h"
 #include "log.h"
+#include "notice.h"
 #include "notice_system.h"
 #include "pause.h"
 #include "question.h"
@@ -18,6 +19,8 @@ struct order {
     const struct desk_order *o;
     db_fn fn;
     const char *event;
+    struct engine *g;
+    struct runtime *rt;
     struct arena *arena;
     int64_t now;
     struct case_record c; /* as it was before */
@@ -50,8 +53,14 @@ static enum err_code order(struct engine *g, const struct desk_order *o, db_fn f
                            const char *event, struct err *e)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
-    struct order q = {
-        .o = o, .fn = fn, .event = event, .arena = arena, .now = clock_wall_ms(g->clock)};
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
+    struct order q = {.o = o,
+                      .fn = fn,
+                      .event = event,
+                      .g = g,
+                      .rt = rt,
+                      .arena = arena,
+                      .now = clock_wall_ms(g->clock)};
     enum err_code code =
         arena ? db_write(g->store->db, order_fn, &q, e) : err_set(e, ERR_NOMEM, "an order");
 
@@ -118,6 +127,25 @@ enum err_code desk_retry(struct engine *g, const struct desk_order *o, struct er
 
 /* ---- letting go -------------------------------------------------------------------------------- */
 
+/* Who was told that a person is asked, that cordon tries on or that an isolation is still to come waits for another mail. How
+ * an isolation that was asked for ends is told when it does. */
+static enum err_code tell_dropped(struct db_tx *tx, struct order *q, struct err *e)
+{
+    const struct notice n = {
+        .kind = NOTICE_NOT_ISOLATED, .why = sentence(q, "dropped"), .c = &q->c};
+    bool owed = notice_was_told(&q->c, NOTICE_QUESTION) || notice_was_told(&q->c, NOTICE_LATE);
+    struct step_record *steps;
+    size_t count = 0;
+    enum err_code code;
+
+    if (!q->c.told || q->c.isolation || notice_was_told(&q->c, n.kind))
+        return ERR_OK;
+    code = case_steps(tx, q->arena, q->c.id, &steps, &count, e);
+    for (size_t i = 0; i < count && !code; i++)
+        owed = owed || (steps[i].state == STEP_WAITING && strcmp(steps[i].handler, "isolate") == 0);
+    return code || !owed ? code : notice_put(tx, q->g, q->rt, q->arena, &n, q->now, e);
+}
+
 static enum err_code drop_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct order *q = arg;
@@ -132,6 +160,8 @@ static enum err_code drop_fn(struct db_tx *tx, void *arg, struct err *e)
     code = case_move(tx, &c, CASE_DROPPED, sentence(q, "dropped"), q->now, e);
     if (!code)
         code = question_forget_case(tx, c.id, q->now, e);
+    if (!code)
+        code = tell_dropped(tx, q, e);
     /* Whoever is at work on it loses the claim with that, and writes nothing more. */
     return code ? code : work_cancel(tx, c.id, e);
 }

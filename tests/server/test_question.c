@@ -417,7 +417,45 @@ static void test_question__a_case_let_go_waits_for_nobody(void **state)
     assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_CONFLICT);
     (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_string_equal(rig_told(&r, id), "question not_isolated"); /* who was asked hears of it */
+    assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED: dropped: a drill]"));
     rig_close(&r);
+}
+
+/* A mail said that the isolation is still to come. Where none was, there is nothing to say. */
+static void test_question__who_waits_for_the_end_of_a_case_hears_that_it_was_let_go(void **state)
+{
+    static const struct {
+        const char *steps, *told;
+        int alert; /* how Defender answers when the alert is read */
+    } rows[] = {
+        {"email: {}, ask: {}, isolate: {}", "alert question not_isolated", 200},
+        {"email: {}, tag: {add: a}", "alert", 200}, /* the tag is tried on */
+        {"email: {}", "late not_isolated", 503},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct err e = {0};
+        char rules[200];
+        struct rig r;
+        int64_t id;
+
+        (void)snprintf(rules, sizeof rules, "rules: [{name: tell, do: [%s]}]\n", rows[i].steps);
+        scene(&r, rules);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, rows[i].alert, ALERT_DOC);
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 503, "{}");
+        id = rig_push(&r, ALERT, MACHINE);
+        rig_pass(&r, (rows[i].alert == 200 ? 2 : 20) * MINUTE_MS, MINUTE_MS);
+        if (desk_drop(r.g, &(struct desk_order){.id = id, .why = "a drill"}, &e))
+            fail_msg("%s", e.text);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        rig_close(&r);
+    }
 }
 
 static void test_question__a_pause_stands_above_a_yes(void **state)
@@ -1057,6 +1095,7 @@ int main(void)
         cmocka_unit_test(test_question__a_machine_that_changed_makes_the_yes_void),
         cmocka_unit_test(test_question__protection_is_put_to_a_person_where_safety_says_so),
         cmocka_unit_test(test_question__a_case_let_go_waits_for_nobody),
+        cmocka_unit_test(test_question__who_waits_for_the_end_of_a_case_hears_that_it_was_let_go),
         cmocka_unit_test(test_question__a_pause_stands_above_a_yes),
         cmocka_unit_test(test_question__what_safety_holds_back_is_one_question),
         cmocka_unit_test(test_question__a_yes_lifts_what_it_was_given_to),

@@ -12,9 +12,11 @@
 #include "channel.h"
 #include "log.h"
 #include "notice.h"
+#include "notice_letter.h"
 #include "question.h"
 #include "standing.h"
 #include "store_isolations.h"
+#include "store_notices.h"
 
 /* Steps are tried for a day; then they failed. */
 #define STEP_GIVE_UP_MS DAY_MS
@@ -118,6 +120,57 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
         code = channels_settle(tx, g, rt, arena, &n, NULL, now, e);
     }
     return code || c->state == CASE_DROPPED ? code : go_on(tx, arena, c, now, e);
+}
+
+/* Did somebody decide how to go on after step number `at`? Then he was told that it failed. */
+static bool was_asked_after(const struct step_record *steps, size_t n, size_t at)
+{
+    AUTO(json_freep) struct json *args = NULL;
+    const char *then = json_parse(steps[at].args, strlen(steps[at].args), &args, NULL)
+                           ? NULL
+                           : json_get_string(args, "on_failure");
+    bool follows = false; /* only before a step that acts is it asked */
+
+    for (size_t i = at + 1; i < n; i++) {
+        const struct handler *h = handler_find(steps[i].handler);
+
+        follows = follows || (h && h->acts);
+    }
+    return follows && then && strcmp(then, "ask") == 0;
+}
+
+/* A step beside the isolation that was not done. What is said of the isolation says nothing of it. */
+static enum err_code tell_undone(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                                 struct arena *arena, const struct case_record *c, int64_t now,
+                                 struct err *e)
+{
+    struct step_record *steps;
+    size_t n_steps = 0;
+    bool aside = c->isolation != 0;
+    enum err_code code = case_steps(tx, arena, c->id, &steps, &n_steps, e);
+
+    for (size_t i = 0; i < n_steps && !code; i++)
+        aside = aside || (strcmp(steps[i].handler, "isolate") == 0 &&
+                          (steps[i].state == STEP_FAILED || steps[i].state == STEP_WITHHELD));
+    for (size_t i = 0; i < n_steps && !code && aside; i++) {
+        const struct handler *h = handler_find(steps[i].handler);
+        struct notice n = {.kind = NOTICE_ACTION_FAILED, .c = c, .aside = true};
+        const char *said;
+        bool known = false;
+
+        if (steps[i].state != STEP_FAILED || !h || !h->acts || strcmp(h->name, "isolate") == 0 ||
+            was_asked_after(steps, n_steps, i))
+            continue;
+        n.why = arena_fmt(arena, "%s: %s", h->name, steps[i].why);
+        said = notice_said(&n, arena);
+        said = said ? arena_fmt(arena, "[%s]", said) : NULL;
+        if (!n.why || !said)
+            return err_set(e, ERR_NOMEM, "notice");
+        code = notice_was_said(tx, c->id, said, &known, e);
+        if (!code && !known)
+            code = notice_put(tx, g, rt, arena, &n, now, e);
+    }
+    return code;
 }
 
 /* ---- the transactions of a run ----------------------------------------------------------------- */
@@ -404,6 +457,8 @@ static enum err_code settle_fn(struct db_tx *tx, void *arg, struct err *e)
         code = case_load(tx, t->arena, t->id, &c, e);
     if (!code)
         code = act_settle(tx, t->g, t->rt, t->arena, &c, t->now, e);
+    if (!code)
+        code = tell_undone(tx, t->g, t->rt, t->arena, &c, t->now, e);
     if (!code)
         t->state = c.state;
     return code;

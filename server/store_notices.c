@@ -275,6 +275,19 @@ enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id
     return ERR_OK;
 }
 
+enum err_code notice_was_said(struct db_tx *tx, int64_t case_id, const char *subject, bool *ret,
+                              struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT 1 FROM notices WHERE case_id = $1"
+                                  " AND substr(subject, 1, length($2)) = $3 LIMIT 1",
+                                  "itt", case_id, subject, subject);
+
+    *ret = false;
+    return code ? code : store_take_any(rows, ret, e);
+}
+
 static enum err_code read_joined(struct db_rows *rows, struct arena *a, void *item, struct err *e)
 {
     bool nomem = false;

@@ -70,6 +70,9 @@ enum err_code notice_channel(struct db_tx *tx, struct arena *a, int64_t case_id,
 /** Addresses of all who were written to by mail about a case so far. */
 enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id, const char ***ret,
                               size_t *ret_count, struct err *e);
+/** Has the case a notice, by whatever channel, whose subject begins so? */
+enum err_code notice_was_said(struct db_tx *tx, int64_t case_id, const char *subject, bool *ret,
+                              struct err *e);
 struct notice_joined {
     int64_t case_id;
     const char *address;

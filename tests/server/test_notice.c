@@ -493,6 +493,54 @@ static void test_notice__a_mail_before_the_isolation_says_that_it_follows(void *
     tear_down(&r);
 }
 
+/* A step beside the isolation that fails is told, once, whatever becomes of the isolation. */
+static void test_notice__a_step_that_fails_beside_the_isolation_is_told(void **state)
+{
+    static const struct {
+        const char *steps, *to, *told;
+        int list; /* how Defender answers when the machine's actions are asked for */
+    } rows[] = {
+        {"isolate: {}, tag: {add: a}, email: {}", "soc@contoso.example",
+         "requested action_failed isolated", 200},
+        {"isolate: {}, email: {}, tag: {add: a}", "soc@contoso.example",
+         "requested action_failed isolated", 200},
+        {"isolate: {}, tag: {add: a}, webhook: {to: siem}", "webhook:siem",
+         "requested action_failed isolated", 200},
+        {"isolate: {}, email: {}, tag: {add: a}", "soc@contoso.example",
+         "not_isolated action_failed", 403},
+        {"isolate: {}, email: {}, {tag: {add: a}, on_failure: ask}", "soc@contoso.example",
+         "requested action_failed isolated", 200},
+        {"email: {}, tag: {add: a}", "soc@contoso.example", "alert action_failed", 200},
+        {"tag: {add: a}, email: {}", "soc@contoso.example", "action_failed", 200},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char rules[400];
+        struct rig r;
+        int64_t id;
+
+        (void)snprintf(rules, sizeof rules,
+                       "webhooks: {siem: {url: 'https://x.example/a', template: slack}}\n"
+                       "rules: [{name: tell, do: [%s]}]\n",
+                       rows[i].steps);
+        rig_open(&r, rules);
+        log_divert(no_line, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, rows[i].list, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 1, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13"));
+        rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+        id = rig_push(&r, ALERT, MACHINE);
+        rig_pass(&r, 5 * MINUTE_MS, SECOND_MS);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+        assert_string_equal(told_to(&r, id, rows[i].to), rows[i].told);
+        tear_down(&r);
+    }
+}
+
 /* A webhook that was told before the isolation was refused hears of that, whoever else has. */
 static void test_notice__a_webhook_hears_that_it_was_not_isolated(void **state)
 {
@@ -659,6 +707,7 @@ int main(void)
         cmocka_unit_test(test_notice__who_heard_of_a_request_hears_its_end),
         cmocka_unit_test(test_notice__who_was_told_that_it_is_late_hears_the_end),
         cmocka_unit_test(test_notice__a_mail_before_the_isolation_says_that_it_follows),
+        cmocka_unit_test(test_notice__a_step_that_fails_beside_the_isolation_is_told),
         cmocka_unit_test(test_notice__a_webhook_hears_that_it_was_not_isolated),
         cmocka_unit_test(test_notice__whose_webhook_is_gone_is_told_by_mail),
         cmocka_unit_test(test_notice__who_is_named_twice_gets_it_once),

@@ -145,8 +145,26 @@ static enum err_code end(struct db_tx *tx, struct settling *s, struct isolation_
     return code;
 }
 
+/* case_visit_fn: of a case whose people were told that it is not known, or that the machine is not isolated. */
+static enum err_code tell_after_all(struct db_tx *tx, void *arg, struct case_record *of,
+                                    bool *ret_done, struct err *e)
+{
+    struct settling *s = arg;
+    struct reconciling *p = s->p;
+    struct case_record c; /* with its facts */
+    const struct notice n = {.kind = NOTICE_ISOLATED, .c = &c, .isolation = &s->adopted};
+    enum err_code code = case_load(tx, p->arena, of->id, &c, e);
+
+    (void)ret_done;
+    if (!code)
+        code = case_join(tx, &c, s->adopted.id, e);
+    return code || !c.told ? code : notice_put(tx, p->g, p->rt, p->arena, &n, p->now, e);
+}
+
+/* known: a row of the ledger's that cordon gave up on, and this action is what it was about; id 0: none. */
 static enum err_code adopt(struct db_tx *tx, struct settling *s, const char *machine_id,
-                           const struct defender_action *a, struct err *e)
+                           const struct defender_action *a, const struct isolation_record *known,
+                           struct err *e)
 {
     struct reconciling *p = s->p;
     struct isolation_record *r = &s->adopted;
@@ -166,6 +184,15 @@ static enum err_code adopt(struct db_tx *tx, struct settling *s, const char *mac
         .requested = a->created_ms < p->now ? a->created_ms : p->now,
         .updated = p->now,
     };
+    if (known->id) {
+        r->case_id = known->case_id;
+        r->type = known->type;
+        r->comment = known->comment;
+        r->rule = known->rule;
+        r->requestor = known->requestor;
+        r->adopted = known->adopted;
+        r->requested = known->requested;
+    }
     if (a->status == DEFENDER_SUCCEEDED) {
         r->state = ISOLATION_ISOLATED;
         r->confirmed = p->now;
@@ -176,20 +203,26 @@ static enum err_code adopt(struct db_tx *tx, struct settling *s, const char *mac
         code = ledger_take(tx, p->arena, r, p->now, e);
     else if (!code)
         code = work_put(tx, r->id, WORK_ISOLATION, WORK_NORMAL, p->now, p->now, NULL, e);
-    return code;
+    return code || !known->id
+               ? code
+               : case_each(tx, p->arena, known->id, CASE_STATES, 0, tell_after_all, s, e);
 }
 
 /* Does the ledger know that this action is over? A list that lags must not bring it back. */
 static enum err_code is_over(struct db_tx *tx, struct settling *s, const struct defender_action *a,
-                             bool *ret, struct err *e)
+                             bool *ret, struct isolation_record *ret_given_up, struct err *e)
 {
     struct isolation_record r;
     bool found = false;
     enum err_code code =
         isolation_find_action(tx, s->p->arena, s->p->row.tenant, a->id, &r, &found, e);
 
+    *ret = !code && found;
     /* What cordon gave up on may have come about after all. */
-    *ret = found && !(r.state == ISOLATION_FAILED && a->status == DEFENDER_SUCCEEDED);
+    if (*ret && r.state == ISOLATION_FAILED && a->status == DEFENDER_SUCCEEDED) {
+        *ret = false;
+        *ret_given_up = r;
+    }
     return code;
 }
 
@@ -200,7 +233,7 @@ static enum err_code settle_fn(struct db_tx *tx, void *arg, struct err *e)
     struct reconciling *p = s->p;
     const struct defender_action *a = standing(s->d);
     const char *machine_id = s->d->actions[0].machine_id;
-    struct isolation_record open;
+    struct isolation_record open, given_up = {0};
     struct work claim = *p->w;
     bool found = false, over = false, known = false;
     enum err_code code =
@@ -212,14 +245,14 @@ static enum err_code settle_fn(struct db_tx *tx, void *arg, struct err *e)
         return code;
     over = found && was_released(s->d, &open);
     if (a && (!found || over))
-        code = is_over(tx, s, a, &known, e);
+        code = is_over(tx, s, a, &known, &given_up, e);
     s->needed = over || (a && !found && !known);
     if (code || !s->write || !s->needed)
         return code;
     if (over)
         code = end(tx, s, &open, e);
     if (!code && a && !known)
-        code = adopt(tx, s, machine_id, a, e);
+        code = adopt(tx, s, machine_id, a, &given_up, e);
     return code ? code : work_keep(tx, &claim, clock_wall_ms(p->g->clock), e);
 }
 

@@ -89,6 +89,38 @@ static int64_t isolated(struct rig *r)
     return id;
 }
 
+/* Defender did not say for four days how it ended, and people were told that. By then it had come about. */
+static void test_reconcile__what_was_given_up_and_came_about_is_told(void **state)
+{
+    struct isolation_record i;
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    begin(&r);
+    rig_says(&r, "GET", OF_ONE, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:14"));
+    rig_says(&r, "GET", GET_ACTION, 0, 503, "{}");
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, 5 * DAY_MS, HOUR_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+    assert_string_equal(rig_told(&r, id), "requested not_isolated");
+    next(&r, ONE(ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:14")));
+    i = rig_isolation(&r);
+    assert_int_equal(i.state, ISOLATION_ISOLATED);
+    assert_int_equal(i.case_id, id);
+    assert_false(i.adopted);
+    assert_string_equal(i.type, "Full");
+    assert_int_equal(rig_case(&r, id).isolation, i.id);
+    assert_string_equal(rig_told(&r, id), "requested not_isolated isolated");
+    next(&r, ONE(ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:14")));
+    assert_int_equal(isolations(&r), 2);
+    assert_string_equal(rig_told(&r, id), "requested not_isolated isolated");
+    rig_close(&r);
+}
+
 /* ---- somebody else's isolation --------------------------------------------------------------------- */
 
 static void test_reconcile__somebody_elses_isolation_is_adopted_unasked(void **state)
@@ -440,6 +472,7 @@ static void test_reconcile__all_pages_are_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reconcile__what_was_given_up_and_came_about_is_told),
         cmocka_unit_test(test_reconcile__somebody_elses_isolation_is_adopted_unasked),
         cmocka_unit_test(test_reconcile__an_alert_joins_what_was_adopted),
         cmocka_unit_test(test_reconcile__a_pending_one_is_followed),

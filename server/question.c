@@ -262,15 +262,15 @@ static enum err_code show_cases(struct db_tx *tx, struct letter *l, struct arena
                                                    : "unknown",
                               id_format(list[i].case_id, id)));
     if (total > (int64_t)n)
-        letter_own_fact(l, "And", arena_fmt(a, "%lld more", (long long)(total - (int64_t)n)));
+        letter_own_fact(l, "And", arena_fmt(a, "%lld more cases", (long long)(total - (int64_t)n)));
     return code;
 }
 
-/* A mail about a question over many; link NULL: none. */
+/* A mail about a question over many: so many cases of so many machines. */
 static enum err_code mail_one(struct db_tx *tx, struct engine *g, struct runtime *rt,
                               struct arena *a, const struct question_record *q,
-                              const struct invitation *who, int64_t total, int64_t now,
-                              struct err *e)
+                              const struct invitation *who, int64_t total, int64_t machines,
+                              int64_t now, struct err *e)
 {
     bool open = q->state == QUESTION_OPEN;
     char id[ID_TEXT_SIZE], when[CLOCK_TEXT_SIZE];
@@ -293,14 +293,14 @@ static enum err_code mail_one(struct db_tx *tx, struct engine *g, struct runtime
     if (code)
         return code;
     if (open)
-        r.subject = arena_fmt(a, "[QUESTION] %lld machine%s: %s", (long long)total,
-                              total == 1 ? "" : "s", q->what);
+        r.subject = arena_fmt(a, "[QUESTION] %lld machine%s: %s", (long long)machines,
+                              machines == 1 ? "" : "s", q->what);
     else
-        r.subject = arena_fmt(a, "[NOT ISOLATED: %s] %lld machine%s", q->why, (long long)total,
-                              total == 1 ? "" : "s");
+        r.subject = arena_fmt(a, "[NOT ISOLATED: %s] %lld machine%s", q->why, (long long)machines,
+                              machines == 1 ? "" : "s");
     letter_begin(&l, a,
                  open ? "A person must decide: these machines are not isolated"
-                      : "These machines are NOT isolated",
+                      : "cordon does NOT isolate these machines",
                  open ? LETTER_AMBER : LETTER_RED);
     if (pause.on)
         letter_paused(&l, pause_words(&pause, a), NULL);
@@ -309,13 +309,13 @@ static enum err_code mail_one(struct db_tx *tx, struct engine *g, struct runtime
                              "The rules want %lld machine%s isolated, and safety holds that back: "
                              "%s. Until %s you can let them go, or refuse. When nobody answers "
                              "nothing is isolated, and you are told again.",
-                             (long long)total, total == 1 ? "" : "s", q->what,
+                             (long long)machines, machines == 1 ? "" : "s", q->what,
                              clock_format(q->expires, when))
                  : arena_fmt(a,
-                             "Safety held %lld isolation%s back (%s). Nothing is isolated: %s. A "
-                             "person should look at these machines now; `cordon cases retry ID` "
-                             "begins one of these cases anew.",
-                             (long long)total, total == 1 ? "" : "s", q->what, q->why));
+                             "Safety held the isolation of %lld machine%s back (%s), and it is not "
+                             "asked for: %s. A person should look at these machines now; `cordon "
+                             "cases retry ID` begins one of these cases anew.",
+                             (long long)machines, machines == 1 ? "" : "s", q->what, q->why));
     letter_table_begin(&l);
     letter_own_fact(&l, "Question", id);
     if (open && q->people > 1)
@@ -342,10 +342,12 @@ static enum err_code mail_many(struct db_tx *tx, struct engine *g, struct runtim
                                struct err *e)
 {
     struct invitation *list;
-    int64_t total = 0, ever = 0;
+    int64_t total = 0, machines = 0, ever = 0;
     size_t n = 0;
     enum err_code code = question_count_cases(tx, q->id, &total, e);
 
+    if (!code)
+        code = question_count_machines(tx, q->id, &machines, e);
     if (!code)
         code = question_count_ever(tx, q->id, &ever, e);
     if (!code)
@@ -357,7 +359,7 @@ static enum err_code mail_many(struct db_tx *tx, struct engine *g, struct runtim
     if (!rt->config->mail.server || !n)
         log_event(LOG_WARN, "nobody_told", LOG_ID("question", q->id), LOG_STR("why", q->what));
     for (size_t i = 0; i < n && !code && rt->config->mail.server; i++)
-        code = mail_one(tx, g, rt, a, q, &list[i], total, now, e);
+        code = mail_one(tx, g, rt, a, q, &list[i], total, machines, now, e);
     return code ? code : question_told(tx, q, ever, e);
 }
 

@@ -214,6 +214,18 @@ enum err_code question_count_cases(struct db_tx *tx, int64_t id, int64_t *ret, s
     return code ? code : store_take_int(rows, ret, e);
 }
 
+enum err_code question_count_machines(struct db_tx *tx, int64_t id, int64_t *ret, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT count(DISTINCT tenant || ' ' || coalesce(machine_id, alert_id))"
+                 " FROM question_cases WHERE question_id = $1 AND spent = 0",
+                 "i", id);
+
+    return code ? code : store_take_int(rows, ret, e);
+}
+
 enum err_code question_count_ever(struct db_tx *tx, int64_t id, int64_t *ret, struct err *e)
 {
     struct db_rows *rows;

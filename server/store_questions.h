@@ -104,7 +104,9 @@ enum err_code question_cases(struct db_tx *tx, struct arena *a, int64_t id, int6
                              size_t limit, struct question_case **ret, size_t *ret_count,
                              struct err *e);
 enum err_code question_count_cases(struct db_tx *tx, int64_t id, int64_t *ret, struct err *e);
-/** And with those that waited for it before and were let go: it only grows. */
+/** Of how many machines they are; one that nobody knows counts by its alert. */
+enum err_code question_count_machines(struct db_tx *tx, int64_t id, int64_t *ret, struct err *e);
+/** Cases, and with them those that waited for it before and were let go: it only grows. */
 enum err_code question_count_ever(struct db_tx *tx, int64_t id, int64_t *ret, struct err *e);
 /** Does one that is open hold this case back? */
 enum err_code question_holds(struct db_tx *tx, int64_t case_id, bool *ret, struct err *e);

@@ -932,6 +932,55 @@ static void test_question__a_storm_counts_machines(void **state)
     rig_close(&r);
 }
 
+struct subject {
+    struct arena *arena;
+    const char *text;
+};
+
+static enum err_code read_subject(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct subject *s = arg;
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT subject FROM notices WHERE about LIKE 'question:%'"
+                                  " ORDER BY id DESC LIMIT 1",
+                                  "");
+
+    return code ? code : store_take_one(rows, s->arena, store_text_row, (void *)&s->text, "no", e);
+}
+
+/* Of the last mail about a question over many. */
+static const char *many_subject(struct rig *r)
+{
+    struct subject s = {.arena = r->arena};
+
+    assert_int_equal(db_read(r->store->db, read_subject, &s, NULL), ERR_OK);
+    return s.text;
+}
+
+/* What people are told is how many machines there are: two alerts of one are no two machines. */
+static void test_question__many_tells_of_machines(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    many(&r, "{limits: [{isolations: 1, per: 1h}]}");
+    (void)push_many(&r, 0, 3);
+    rig_says(
+        &r, "GET", GET_ALERT "da9_-1", 0, 200,
+        arena_fmt(r.arena,
+                  "{\"id\":\"da9_-1\",\"severity\":\"High\",\"title\":\"T\",\"machineId\":\"%s\"}",
+                  machine_of(&r, 1)));
+    (void)rig_push(&r, "da9_-1", machine_of(&r, 1));
+    (void)rig_work(&r);
+    rig_pass(&r, MINUTE_MS, SECOND_MS);
+    assert_string_equal(many_subject(&r), "[QUESTION] 2 machines: the limit of 1 isolations in 60 "
+                                          "minutes is reached");
+    rig_pass(&r, 5 * HOUR_MS, HOUR_MS);
+    assert_string_equal(many_subject(&r), "[NOT ISOLATED: nobody answered in time] 2 machines");
+    rig_close(&r);
+}
+
 /* ---- cases of a question over many that are let go -------------------------------------------------- */
 
 struct mails {
@@ -1106,6 +1155,7 @@ int main(void)
         cmocka_unit_test(test_question__a_no_to_many_reaches_whom_the_rule_tells),
         cmocka_unit_test(test_question__a_no_to_many_reaches_who_heard_of_the_case),
         cmocka_unit_test(test_question__a_storm_counts_machines),
+        cmocka_unit_test(test_question__many_tells_of_machines),
         cmocka_unit_test(test_question__who_is_held_back_after_others_were_let_go_is_named),
         cmocka_unit_test(test_question__many_that_were_let_go_ask_nothing),
         cmocka_unit_test(test_question__a_storm_has_a_name_of_bounded_length),

@@ -374,6 +374,14 @@ static void test_decide__a_person_is_asked_where_a_yes_may_lift_it(void **state)
                       ? "a: ask(" DOUBT ") isolate(" DOUBT ") email"
                       : "a: ask(shadow mode of source relay: nothing is done at Defender) "
                         "isolate(shadow mode of source relay: nothing is done at Defender) email");
+        f.source_shadow = false;
+        f.may_isolate = false;
+        if (strstr(rows[i].verdict, "["))
+            check(rows[i].label, ASKS, &f, NOW,
+                  strstr(rows[i].alert, "Odd")
+                      ? "a: ask(" DOUBT ") isolate(" DOUBT ") email"
+                      : "a: ask(source relay may only notify) isolate(source relay may only "
+                        "notify) email");
     }
 }
 
@@ -555,6 +563,8 @@ static void test_decide__what_is_no_verdict_is_not_read_as_one(void **state)
         "'args':'{}','withheld':null}]}",
         "{'rule':null,'policy':'p','doubt':null,'steps':[{'handler':'isolate',"
         "'args':{},'withheld':null}]}",
+        "{'rule':null,'policy':'p','doubt':null,'steps':[{'handler':'isolate','acts':true,"
+        "'args':{},'withheld':null,'asks':true}]}",
     };
 
     (void)state;

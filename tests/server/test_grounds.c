@@ -4,6 +4,7 @@
 #include "engine_kit.h"
 
 #include "desk.h"
+#include "grounds.h"
 
 #define IN_FORCE      "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13") "]}"
 #define OTHER_ALERT   "da638712345678901234_-2"
@@ -159,37 +160,188 @@ static void test_grounds__an_alert_that_names_another_machine_isolates_not_this_
                 "\"machineId\":\"" OTHER_MACHINE "\"}");
 }
 
-/* A source loses `may: isolate` (contract.md section 4) while its isolation waits. */
-static void test_grounds__a_source_that_may_not_isolate_any_more_does_not(void **state)
+/* The configuration in force, with one line more in its source. */
+static struct runtime *source_with(struct rig *r, const char *line)
 {
     struct arena *a = arena_new(0);
     struct yaml_faults faults;
     struct config *config = NULL;
     struct runtime *rt = NULL;
     struct err e = {0};
-    struct rig r;
     char text[4000] = "", more[5000], *at;
-    FILE *f;
+    FILE *f = fopen(r->config_file, "r");
 
-    (void)state;
-    (void)throttled(&r, NULL);
-    f = fopen(r.config_file, "r");
     assert_non_null(f);
     assert_true(fread(text, 1, sizeof text - 1, f) > 0);
     (void)fclose(f);
     at = strstr(text, "    verify:\n");
     assert_non_null(at);
-    (void)snprintf(more, sizeof more, "%.*s    may: [notify]\n%s", (int)(at - text), text, at);
-    rig_write(&r, "cordon.yaml", more);
+    (void)snprintf(more, sizeof more, "%.*s    %s\n%s", (int)(at - text), text, line, at);
+    rig_write(r, "cordon.yaml", more);
     yaml_faults_init(&faults, a);
-    if (config_load(r.config_file, NULL, a, &config, &faults, &e))
+    if (config_load(r->config_file, NULL, a, &config, &faults, &e))
         fail_msg("%s: %s", e.text, faults.count ? faults.first->text : "");
-    assert_int_equal(runtime_new(config, r.rest, &r.hands.clock, &rt, &e), ERR_OK);
-    engine_use(r.g, rt);
+    assert_int_equal(runtime_new(config, r->rest, &r->hands.clock, &rt, &e), ERR_OK);
+    rig_write(r, "cordon.yaml", text);
+    arena_free(a);
+    return rt;
+}
+
+/* A source loses `may: isolate` (contract.md section 4) while its isolation waits. */
+static void test_grounds__a_source_that_may_not_isolate_any_more_does_not(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    (void)throttled(&r, NULL);
+    engine_use(r.g, source_with(&r, "may: [notify]"));
     rig_pass(&r, 5 * MINUTE_MS, 5 * SECOND_MS);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
     rig_close(&r);
-    arena_free(a);
+}
+
+/* When the alert and the machine have to be read again, a machine that cannot be read just now is waited for. */
+static void test_grounds__a_machine_that_cannot_be_read_is_no_verdict(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    (void)throttled(&r, NULL);
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL
+                                "safety: {protected: [{machine.tags: [x]}]}\n"));
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+    rig_says(&r, "GET", GET_MACHINE, 1, 503, "{}");
+    rig_says(&r, "GET", GET_MACHINE, 0, 200,
+             "{\"id\":\"" MACHINE "\",\"computerDnsName\":\"x\",\"machineTags\":[]}");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    rig_pass(&r, 10 * MINUTE_MS, 5 * SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    rig_close(&r);
+}
+
+/* ---- what stands in the store ------------------------------------------------------------------------ */
+
+static void test_grounds__a_stored_verdict_is_good_for_ten_minutes_and_its_own_terms(void **state)
+{
+    enum { AS_IT_IS, POLICY, MAY, SHADOW, WAYS };
+    static const char *const ways[WAYS] = {
+        [POLICY] = "another policy", [MAY] = "may: [notify]", [SHADOW] = "mode: shadow"};
+    struct approval none = {0}, later = {0}, same = {0};
+    struct runtime *in_force[WAYS];
+    struct case_record c;
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    id = throttled(&r, NULL);
+    c = rig_case(&r, id);
+    in_force[AS_IT_IS] = rig_runtime(&r, RULES_ISOLATE_AND_MAIL);
+    in_force[POLICY] =
+        rig_runtime(&r, RULES_ISOLATE_AND_MAIL "safety: {protected: [{machine.tags: [x]}]}\n");
+    (void)rig_runtime(&r, RULES_ISOLATE_AND_MAIL); /* which the next two are written from */
+    for (int way = MAY; way < WAYS; way++)
+        in_force[way] = source_with(&r, ways[way]);
+    for (int way = 0; way < WAYS; way++) {
+        struct runtime *rt = in_force[way];
+
+        if (way != AS_IT_IS)
+            print_message("%s\n", ways[way]);
+        assert_int_equal(grounds_same_terms(in_force[AS_IT_IS]->config, rt->config, "relay"),
+                         way == AS_IT_IS);
+        assert_int_equal(grounds_are_fresh(&c, &none, rt, r.g, r.arena), way == AS_IT_IS);
+        assert_int_equal(grounds_hold(&c, "Full", &none, rt, r.g, r.arena), way == AS_IT_IS);
+    }
+
+    /* what it asks for, and of which machine */
+    assert_false(grounds_hold(&c, "Selective", &none, in_force[AS_IT_IS], r.g, r.arena));
+    c.machine_id = OTHER_MACHINE;
+    assert_false(grounds_hold(&c, "Full", &none, in_force[AS_IT_IS], r.g, r.arena));
+    c.machine_id = MACHINE;
+
+    /* A word that came after the reading was given to what is so now, and that is read. */
+    same.given = later.given = clock_wall_ms(&r.hands.clock);
+    later.given++;
+    assert_true(grounds_are_fresh(&c, &same, in_force[AS_IT_IS], r.g, r.arena));
+    assert_false(grounds_are_fresh(&c, &later, in_force[AS_IT_IS], r.g, r.arena));
+    assert_false(grounds_hold(&c, "Full", &later, in_force[AS_IT_IS], r.g, r.arena));
+
+    /* Young by both clocks: one of them may have been set. */
+    hands_turn(&r.hands, GROUNDS_FRESH_MS - 1);
+    assert_true(grounds_are_fresh(&c, NULL, in_force[AS_IT_IS], r.g, r.arena));
+    atomic_fetch_add(&r.hands.wall, 1);
+    assert_false(grounds_are_fresh(&c, NULL, in_force[AS_IT_IS], r.g, r.arena));
+    atomic_fetch_add(&r.hands.wall, -GROUNDS_FRESH_MS);
+    assert_true(grounds_are_fresh(&c, NULL, in_force[AS_IT_IS], r.g, r.arena));
+    atomic_fetch_add(&r.hands.wall, -1);
+    assert_false(grounds_are_fresh(&c, NULL, in_force[AS_IT_IS], r.g, r.arena));
+    atomic_fetch_add(&r.hands.wall, 1);
+    atomic_fetch_add(&r.hands.mono, 1);
+    assert_false(grounds_are_fresh(&c, NULL, in_force[AS_IT_IS], r.g, r.arena));
+    assert_false(grounds_hold(&c, "Full", &none, in_force[AS_IT_IS], r.g, r.arena));
+
+    for (int way = 0; way < WAYS; way++)
+        runtime_unref(in_force[way]);
+    rig_close(&r);
+}
+
+static void test_grounds__a_yes_is_good_for_what_it_was_given_to(void **state)
+{
+    static struct verdict_step steps[] = {
+        {.handler = "tag", .acts = true, .args = "{}", .withheld = "source relay may only notify"},
+        {.handler = "isolate", .acts = true, .args = "{}", .asks = "protected: x"},
+        {.handler = "isolate", .acts = true, .args = "{\"type\":\"selective\"}"},
+    };
+    static const struct verdict v = {
+        .rule = "contain", .policy = "p1", .steps = steps, .n_steps = 3};
+#define YES(p, m, w)                                                                               \
+    {                                                                                              \
+        .step = true, .policy = (p), .machine_id = (m), .what = (w)                                \
+    }
+    static const struct {
+        const char *handler;
+        size_t nth;
+        const char *type;
+        struct approval yes;
+        const char *why; /* NULL: it may be done */
+    } rows[] = {
+        {"isolate", 0, "Full", YES("p1", MACHINE, "protected: x"), NULL},
+        {"isolate", 0, "Full",
+         YES("p1", "9C1F6F3D2B7A4E58A0D4C3B2E1F0A9B8C7D6E5F4", "protected: x"), NULL},
+        {"isolate", 0, "Full", {.step = false}, "a person must be asked: protected: x"},
+        {"isolate",
+         0,
+         "Full",
+         {.canary = true, .limits = true, .other_policy = "p1"},
+         "a person must be asked"},
+        {"isolate", 0, "Full", YES("p0", MACHINE, "protected: x"), "the policy has changed"},
+        {"isolate", 0, "Full", YES("p1", OTHER_MACHINE, "protected: x"), "for another machine"},
+        {"isolate", 0, "Full", YES("p1", NULL, "protected: x"), "for another machine"},
+        {"isolate", 0, "Full", YES("p1", MACHINE, "protected: y"), "given to 'protected: y'"},
+        {"isolate", 0, "Selective", YES("p1", MACHINE, "protected: x"), "another isolation: full"},
+        {"isolate", 1, "Selective", {.step = false}, NULL},
+        {"isolate", 1, "Full", {.step = false}, "another isolation: selective"},
+        {"isolate", 2, "Full", {.step = false}, "asks for no isolation (rule 'contain')"},
+        {"tag", 0, NULL, {.step = false}, "source relay may only notify"},
+        {"scan", 0, NULL, {.step = false}, "asks for no scan"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct err e = {0};
+        enum err_code code = grounds_compare(&v, rows[i].handler, rows[i].nth, rows[i].type,
+                                             MACHINE, &rows[i].yes, &e);
+
+        if (code != (rows[i].why ? ERR_REFUSED : ERR_OK) ||
+            (rows[i].why && !strstr(e.text, rows[i].why)))
+            fail_msg("row %zu: %s: %s", i, err_name(code), e.text);
+    }
 }
 
 /* ---- a far side that is slow by the wall clock ---------------------------------------------------- */
@@ -238,6 +390,9 @@ int main(void)
         cmocka_unit_test(test_grounds__a_new_verdict_holds_for_a_request_that_waits),
         cmocka_unit_test(test_grounds__an_alert_that_names_another_machine_isolates_not_this_one),
         cmocka_unit_test(test_grounds__a_source_that_may_not_isolate_any_more_does_not),
+        cmocka_unit_test(test_grounds__a_machine_that_cannot_be_read_is_no_verdict),
+        cmocka_unit_test(test_grounds__a_stored_verdict_is_good_for_ten_minutes_and_its_own_terms),
+        cmocka_unit_test(test_grounds__a_yes_is_good_for_what_it_was_given_to),
         cmocka_unit_test(test_grounds__an_old_look_is_no_ground_after_a_slow_step),
     };
 

@@ -6,6 +6,7 @@
 #include "id.h"
 #include "store_audit.h"
 #include "store_rows.h"
+#include "store_upkeep.h"
 
 #define RULES_ASK                                                                                  \
     "rules:\n  - {name: contain, when: {alert.severity: High}, do: [ask: {within: 4h}, isolate: "  \
@@ -552,12 +553,11 @@ static const char *machine_of(struct rig *r, int i)
 }
 
 /* Alerts da0_-1 … on machines of their own, all of one group and one detector. */
-static void many(struct rig *r, const char *safety)
+static void script_many(struct rig *r)
 {
-    char rules[600];
+    char now[CLOCK_TEXT_SIZE];
 
-    (void)snprintf(rules, sizeof rules, RULES_ISOLATE_AND_MAIL "safety: %s\n", safety);
-    rig_open(r, rules);
+    (void)clock_format(clock_wall_ms(&r->hands.clock), now);
     peer_forget(r->peer);
     rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
     rig_says(r, "GET", LIST, 0, 200, NOTHING);
@@ -578,10 +578,18 @@ static void many(struct rig *r, const char *safety)
                  arena_fmt(r->arena,
                            "{\"id\":\"00000000-0000-0000-0000-00000000000%d\",\"type\":\"Isolate\","
                            "\"status\":\"Succeeded\",\"machineId\":\"%s\",\"creationDateTimeUtc\":"
-                           "\"2025-01-07T10:11:14Z\",\"lastUpdateDateTimeUtc\":"
-                           "\"2025-01-07T10:11:14Z\"}",
-                           i, m));
+                           "\"%s\",\"lastUpdateDateTimeUtc\":\"%s\"}",
+                           i, m, now, now));
     }
+}
+
+static void many(struct rig *r, const char *safety)
+{
+    char rules[600];
+
+    (void)snprintf(rules, sizeof rules, RULES_ISOLATE_AND_MAIL "safety: %s\n", safety);
+    rig_open(r, rules);
+    script_many(r);
 }
 
 static int64_t push_many(struct rig *r, int from, int to)
@@ -626,6 +634,11 @@ static void test_question__what_safety_holds_back_is_one_question(void **state)
         {"{storm: {machines: 4, within: 1h}}", 4, 1,
          "one detector fired on more than 4 machines within 60 minutes"},
         {"{canary: 2}", 0, 1, "the first 2 isolations of a changed policy are asked for"},
+        /* each of them counts */
+        {"{limits: [{isolations: 9, per: 1h}, {isolations: 2, per: 24h}]}", 2, 1,
+         "the limit of 2 isolations in 1440 minutes is reached"},
+        {"{canary: 2, storm: {machines: 4, within: 1h}}", 0, 2,
+         "one detector fired on more than 4 machines within 60 minutes"},
     };
 
     (void)state;
@@ -1066,6 +1079,161 @@ static void test_question__many_that_were_let_go_ask_nothing(void **state)
     rig_close(&r);
 }
 
+/* A machine that fires again is seen again, and a yes is one to all that the storm holds back. */
+static void test_question__a_storm_goes_on_while_its_machines_fire(void **state)
+{
+    enum question_state now;
+    struct err e = {0};
+    struct rig r;
+
+    (void)state;
+    many(&r, "{storm: {machines: 2, within: 1h}}");
+    rig_says(&r, "GET", GET_ALERT "db2_-1", 0, 200,
+             arena_fmt(r.arena,
+                       "{\"id\":\"db2_-1\",\"severity\":\"High\",\"title\":\"T\","
+                       "\"detectorId\":\"d1\",\"machineId\":\"%s\"}",
+                       machine_of(&r, 2)));
+    (void)push_many(&r, 0, 3);
+    assert_int_equal(posts(&r), 2);
+    hands_turn(&r.hands, 50 * MINUTE_MS);
+    (void)rig_push(&r, "db2_-1", machine_of(&r, 2));
+    (void)rig_work(&r);
+    hands_turn(&r.hands, 20 * MINUTE_MS); /* the first two are forgotten */
+    (void)push_many(&r, 3, 4);
+    assert_int_equal(posts(&r), 3);
+    (void)push_many(&r, 4, 5);
+    assert_int_equal(posts(&r), 3);
+    assert_int_equal(newest(&r).kind, QUESTION_STORM);
+    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(posts(&r), 5);
+    rig_close(&r);
+}
+
+static void test_question__a_limit_looks_back_as_far_as_it_says(void **state)
+{
+    static const char *const of[] = {"", ", of: tenant", ", of: rule", ", of: group"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        struct rig r;
+
+        char text[80];
+
+        (void)snprintf(text, sizeof text, "{limits: [{isolations: 2, per: 1h%s}]}", of[i]);
+        many(&r, text);
+        (void)push_many(&r, 0, 2);
+        hands_turn(&r.hands, 50 * MINUTE_MS);
+        (void)push_many(&r, 2, 3);
+        assert_int_equal(posts(&r), 2);
+        hands_turn(&r.hands, 11 * MINUTE_MS);
+        (void)push_many(&r, 3, 4);
+        assert_int_equal(posts(&r), 3);
+        rig_close(&r);
+    }
+}
+
+/* What was not seen for a long time is no part of a device group any more. */
+static void test_question__a_group_is_its_machines_of_late(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    many(&r, "{limits: [{percent: 50, per: 1h, of: group}]}");
+    (void)push_many(&r, 0, 2);
+    hands_turn(&r.hands, SEEN_MACHINE_MS + DAY_MS);
+    peer_forget(r.peer);
+    script_many(&r);
+    (void)push_many(&r, 2, 4);
+    assert_int_equal(posts(&r), 1); /* of two: of all four it would be two */
+    rig_close(&r);
+}
+
+/* The first isolations of a policy, and those of that one only. */
+static void test_question__a_canary_is_over_after_its_first(void **state)
+{
+    enum question_state now;
+    struct question_record *list;
+    struct err e = {0};
+    struct rig r;
+    size_t n = 0;
+
+    (void)state;
+    many(&r, "{canary: 1}");
+    (void)push_many(&r, 0, 1);
+    assert_int_equal(posts(&r), 0);
+    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+    /* said to one policy, and another one is in force by now */
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL "safety: {canary: 2}\n"));
+    (void)rig_work(&r);
+    assert_int_equal(posts(&r), 0);
+    assert_string_equal(newest(&r).what,
+                        "the first 2 isolations of a changed policy are asked for");
+    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(posts(&r), 1);
+    (void)push_many(&r, 1, 2);
+    assert_int_equal(posts(&r), 1);
+    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(posts(&r), 2);
+    (void)push_many(&r, 2, 3);
+    assert_int_equal(posts(&r), 3); /* the third is like any other */
+
+    /* one is still asked about another policy: that is not this one's question */
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL "safety: {canary: 3}\n"));
+    (void)push_many(&r, 3, 4);
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL "safety: {canary: 4}\n"));
+    (void)push_many(&r, 4, 5);
+    assert_int_equal(posts(&r), 3);
+    assert_int_equal(store_question_list(r.store, r.arena, QUESTION_OPEN, 0, 9, &list, &n, NULL),
+                     ERR_OK);
+    assert_int_equal(n, 2);
+    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(posts(&r), 4);
+    rig_close(&r);
+}
+
+/* Two tenants: what happens in one says nothing about the other, and a yes is one tenant's. */
+static void test_question__one_tenants_storm_is_no_other_tenants(void **state)
+{
+    static const char *const safety[] = {
+        "safety: {limits: [{isolations: 1, per: 1h, of: group}]}\n",
+        "safety: {limits: [{isolations: 1, per: 1h, of: tenant}]}\n",
+        "safety: {storm: {machines: 1, within: 1h}}\n"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof safety / sizeof *safety; i++) {
+        struct question_record *list;
+        struct rig r;
+        size_t n = 0;
+
+        many(&r, "{mode: live}");
+        rig_says(&r, "POST", "/1b4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t2\"}");
+        r.tenants = arena_fmt(r.arena,
+                              "  fabrikam:\n    tenant_id: 1b4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                              "    client_id: 6d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                              "    client_secret_file: %s/secret\n    api_url: %s\n"
+                              "    login_url: %s\n",
+                              r.dir, peer_url(r.peer), peer_url(r.peer));
+        engine_use(r.g,
+                   rig_runtime(&r, arena_fmt(r.arena, "%s%s", RULES_ISOLATE_AND_MAIL, safety[i])));
+        (void)push_many(&r, 0, 1);
+        (void)rig_push_to(&r, "fabrikam", "da1_-1", machine_of(&r, 1), false);
+        (void)rig_work(&r);
+        assert_int_equal(posts(&r), 2);
+        (void)push_many(&r, 2, 3);
+        (void)rig_push_to(&r, "fabrikam", "da3_-1", machine_of(&r, 3), false);
+        (void)rig_work(&r);
+        assert_int_equal(posts(&r), 2);
+        assert_int_equal(
+            store_question_list(r.store, r.arena, QUESTION_OPEN, 0, 9, &list, &n, NULL), ERR_OK);
+        assert_int_equal(n, 2);
+        rig_close(&r);
+    }
+}
+
 /* ---- the words of the file ------------------------------------------------------------------------ */
 
 static void test_question__a_rule_that_asks_for_nothing_is_a_fault(void **state)
@@ -1156,6 +1324,11 @@ int main(void)
         cmocka_unit_test(test_question__a_no_to_many_reaches_who_heard_of_the_case),
         cmocka_unit_test(test_question__a_storm_counts_machines),
         cmocka_unit_test(test_question__many_tells_of_machines),
+        cmocka_unit_test(test_question__a_storm_goes_on_while_its_machines_fire),
+        cmocka_unit_test(test_question__a_limit_looks_back_as_far_as_it_says),
+        cmocka_unit_test(test_question__a_group_is_its_machines_of_late),
+        cmocka_unit_test(test_question__a_canary_is_over_after_its_first),
+        cmocka_unit_test(test_question__one_tenants_storm_is_no_other_tenants),
         cmocka_unit_test(test_question__who_is_held_back_after_others_were_let_go_is_named),
         cmocka_unit_test(test_question__many_that_were_let_go_ask_nothing),
         cmocka_unit_test(test_question__a_storm_has_a_name_of_bounded_length),

@@ -382,6 +382,65 @@ static void test_grounds__an_old_look_is_no_ground_after_a_slow_step(void **stat
     rig_close(&r);
 }
 
+/* ---- a reload in the middle of a run ------------------------------------------------------------------- */
+
+static struct {
+    struct rig *r;
+    const char *method, *target; /* once this was seen, … */
+    struct runtime *rt;          /* … this is in force; NULL: it is already */
+} reload;
+
+static int64_t reload_wall(const struct clock *c)
+{
+    if (reload.rt && rig_seen(reload.r, reload.method, reload.target)) {
+        struct runtime *rt = reload.rt;
+
+        reload.rt = NULL;
+        engine_use(reload.r->g, rt);
+    }
+    return hands_wall(c);
+}
+
+/* A verdict of this run, and a look of this run, by a policy that is in force no more when it comes to the request. */
+static void test_grounds__a_policy_that_changes_before_the_request_isolates_nothing(void **state)
+{
+    static const struct {
+        const char *steps, *method, *target;
+    } rows[] = {
+        {"[tag: {add: x}, isolate: {}, email: {}]", "POST", "/api/machines/" MACHINE "/tags"},
+        {"[isolate: {}, email: {}]", "GET", LIST},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        rig_open(&r, NULL);
+        engine_use(r.g, rig_runtime(&r, arena_fmt(r.arena,
+                                                  "rules:\n  - {name: contain, when: "
+                                                  "{alert.severity: High}, do: %s}\n",
+                                                  rows[i].steps)));
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 200, MACHINE_DOC);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        reload.r = &r;
+        reload.method = rows[i].method;
+        reload.target = rows[i].target;
+        reload.rt = rig_runtime(&r, RULES_MAIL_ONLY);
+        r.hands.clock.wall_ms = reload_wall;
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        r.hands.clock.wall_ms = hands_wall;
+        assert_null(reload.rt);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+        assert_string_equal(rig_told(&r, id), "not_isolated");
+        rig_close(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -394,6 +453,7 @@ int main(void)
         cmocka_unit_test(test_grounds__a_stored_verdict_is_good_for_ten_minutes_and_its_own_terms),
         cmocka_unit_test(test_grounds__a_yes_is_good_for_what_it_was_given_to),
         cmocka_unit_test(test_grounds__an_old_look_is_no_ground_after_a_slow_step),
+        cmocka_unit_test(test_grounds__a_policy_that_changes_before_the_request_isolates_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -797,6 +797,56 @@ static void test_isolation__a_lost_lease_posts_nothing(void **state)
     rig_close(&r);
 }
 
+/* Nor does who goes on with a case that was judged in an earlier run: nothing else of that run looks at the lease. */
+static void test_isolation__a_lost_lease_on_a_judged_case_posts_nothing(void **state)
+{
+    struct rig r;
+    struct work w;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 2, 503, "{}");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_case(&r, id).state, CASE_ACTING);
+    hands_turn(&r.hands, MINUTE_MS);
+    assert_true(rig_claim(&r, WORK_CASE, &w));
+    w.fence--;
+    expand_run(r.g, &w);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_int_equal(rig_isolation(&r).id, 0);
+    rig_close(&r);
+}
+
+/* The same run, and the tenant is gone by then. */
+static void test_isolation__a_judged_case_of_a_tenant_that_is_gone_is_told(void **state)
+{
+    struct runtime *rt;
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 503, "{}");
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_case(&r, id).state, CASE_ACTING);
+    rt = rig_runtime(&r, RULES_ISOLATE_AND_MAIL);
+    rt->config->tenants[0].name = "fabrikam"; /* the names are borrowed texts */
+    engine_use(r.g, rt);
+    rig_pass(&r, 10 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+    assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED: tenant 'contoso' is no longer"));
+    rig_close(&r);
+}
+
 static void test_isolation__a_lost_lease_on_the_isolation_posts_nothing(void **state)
 {
     struct rig r;
@@ -1131,6 +1181,190 @@ static void test_isolation__a_single_call_is_used_when_looks_are_kept(void **sta
     rig_close(&r);
 }
 
+/* Runs what is due as one of many, every second. */
+static void pass_crowded(struct rig *r, int64_t total_ms)
+{
+    for (int64_t t = 0; t < total_ms; t += SECOND_MS) {
+        atomic_store(&r->g->crowd[WORK_ISOLATION], true);
+        hands_turn(&r->hands, SECOND_MS);
+        (void)rig_work(r);
+    }
+}
+
+/* The far side takes both. */
+static void takes_both(struct rig *r)
+{
+    rig_says(r, "POST", ISOLATE, 0, 201, ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(r, "POST", ISOLATE2, 0, 201, OF_OTHER("b2", "Isolate", "Pending"));
+}
+
+/* Their turn comes after the policy has changed: a look alone is no ground for the request. */
+static void test_isolation__many_are_judged_again_when_the_policy_has_changed(void **state)
+{
+    struct rig r;
+    int64_t ids[2];
+
+    (void)state;
+    rig_open(&r, NULL);
+    ask_for_two(&r, ids);
+    rig_says(&r, "GET", GET_ALERT "da1_-1", 0, 200,
+             "{\"id\":\"da1_-1\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}");
+    rig_says(&r, "GET", GET_ALERT "da2_-1", 0, 200,
+             "{\"id\":\"da2_-1\",\"severity\":\"High\",\"machineId\":\"" MACHINE2 "\"}");
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", "/api/machines/" MACHINE2, 0, 200, "{\"id\":\"" MACHINE2 "\"}");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    takes_both(&r);
+    engine_use(r.g, rig_runtime(&r, RULES_MAIL_ONLY));
+    pass_crowded(&r, 30 * SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(record_of(&r, ids[i]).state, ISOLATION_FAILED);
+        assert_string_equal(rig_told(&r, ids[i]), "requested not_isolated");
+    }
+    rig_close(&r);
+}
+
+/* A look is kept for a minute, and is none when the row was written since. */
+static void test_isolation__a_kept_look_is_young_and_newer_than_the_row(void **state)
+{
+    (void)state;
+    for (int old = 0; old < 2; old++) {
+        AUTO(runtime_unrefp) struct runtime *rt = NULL;
+        struct rig r;
+        int64_t ids[2], read_ms;
+
+        rig_open(&r, NULL);
+        ask_for_two(&r, ids);
+        rt = engine_runtime(r.g);
+        rig_says(&r, "GET", LOOKS, 0, 200,
+                 "{\"value\":[" OF_OTHER("a-person-s", "Isolate", "Pending") "]}");
+        takes_both(&r);
+        read_ms = record_of(&r, ids[1]).updated;
+        if (old)
+            hands_turn(&r.hands, 61 * SECOND_MS);
+        else
+            read_ms--;
+        storm_note_bare(tenant_of(rt)->storm, MACHINE, read_ms);
+        storm_note_bare(tenant_of(rt)->storm, MACHINE2, read_ms);
+        pass_crowded(&r, 5 * SECOND_MS);
+        assert_int_equal(rig_seen(&r, "GET", LOOKS), 1);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE2), 0);
+        rig_close(&r);
+    }
+}
+
+/* Another case of the machine wakes its isolation, whose answer was lost: that is no reason to look, and to ask, before the
+ * first request must have come to light. */
+static void test_isolation__a_lost_answer_among_many_rests_though_it_is_woken(void **state)
+{
+    struct rig r;
+    int64_t ids[2];
+
+    (void)state;
+    rig_open(&r, NULL);
+    ask_for_two(&r, ids);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    peer_script(r.peer,
+                &(struct peer_answer){.method = "POST", .target = ISOLATE, .act = PEER_CLOSE});
+    rig_says(&r, "POST", ISOLATE2, 0, 201, OF_OTHER("b2", "Isolate", "Pending"));
+    rig_says(&r, "GET", "/api/machineactions/b2", 0, 200, OF_OTHER("b2", "Isolate", "Pending"));
+    rig_says(&r, "GET", GET_ALERT "da3_-1", 0, 200,
+             "{\"id\":\"da3_-1\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}");
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    pass_crowded(&r, 5 * SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_true(record_of(&r, ids[0]).posted > 0);
+    atomic_store(&r.g->crowd[WORK_CASE], false);
+    (void)rig_push(&r, "da3_-1", MACHINE);
+    pass_crowded(&r, 4 * SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    rig_close(&r);
+}
+
+/* Where Defender takes no list of them, each is looked at, and asked after, alone; and so is what a list leaves out. */
+static void test_isolation__what_is_not_listed_is_asked_for_alone(void **state)
+{
+    static const struct {
+        int looks, listed;
+        const char *list;
+    } rows[] = {
+        {400, 400, "{}"},
+        {200, 200, "{\"value\":[" OF_OTHER("b2", "Isolate", "Succeeded") "]}"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t ids[2];
+
+        rig_open(&r, NULL);
+        ask_for_two(&r, ids);
+        rig_says(&r, "GET", LOOKS, 0, rows[i].looks, NOTHING);
+        rig_says(&r, "GET", LISTED, 0, rows[i].listed, rows[i].list);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        takes_both(&r);
+        rig_says(&r, "GET", GET_ACTION ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+        rig_says(&r, "GET", "/api/machineactions/b2", 0, 200,
+                 OF_OTHER("b2", "Isolate", "Succeeded"));
+        pass_crowded(&r, 2 * MINUTE_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE2), 1);
+        for (int k = 0; k < 2; k++)
+            assert_int_equal(record_of(&r, ids[k]).state, ISOLATION_ISOLATED);
+        rig_close(&r);
+    }
+}
+
+/* As when it is followed alone: what was released before anybody looked is not called isolated. */
+static void test_isolation__one_of_many_released_before_the_look_is_not_called_isolated(
+    void **state)
+{
+    struct rig r;
+    int64_t ids[2];
+
+    (void)state;
+    rig_open(&r, NULL);
+    ask_for_two(&r, ids);
+    rig_says(&r, "GET", LOOKS, 1, 200, NOTHING);
+    rig_says(&r, "GET", LOOKS, 0, 200,
+             "{\"value\":[" DONE_DOC("u1", "Unisolate", "14:00", "14:10") "," ACTION_DOC(
+                 ACTION, "Isolate", "Succeeded", "null", "12:12") "]}");
+    takes_both(&r);
+    hands_turn(&r.hands, 4 * SECOND_MS);
+    (void)rig_work(&r);
+    assert_int_equal(record_of(&r, ids[0]).state, ISOLATION_PENDING);
+    hands_turn(&r.hands, 20 * MINUTE_MS); /* nobody looked meanwhile */
+    rig_says(&r, "GET", LISTED, 0, 200,
+             "{\"value\":[" OF_OTHER("b2", "Isolate", "Pending") "," ACTION_DOC(
+                 ACTION, "Isolate", "Succeeded", "null", "12:12") "]}");
+    pass_crowded(&r, 2 * SECOND_MS);
+    assert_int_equal(record_of(&r, ids[0]).state, ISOLATION_RELEASED);
+    rig_close(&r);
+}
+
+/* Many whose tenant is gone from the configuration are nobody's crowd. */
+static void test_isolation__many_of_a_tenant_that_is_gone_wait_one_by_one(void **state)
+{
+    struct runtime *rt;
+    struct rig r;
+    int64_t ids[2];
+
+    (void)state;
+    rig_open(&r, NULL);
+    ask_for_two(&r, ids);
+    rt = rig_runtime(&r, RULES_ISOLATE_AND_MAIL);
+    rt->config->tenants[0].name = "fabrikam"; /* the names are borrowed texts */
+    engine_use(r.g, rt);
+    pass_crowded(&r, 5 * SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 0);
+    for (int i = 0; i < 2; i++)
+        assert_string_equal(record_of(&r, ids[i]).why, "tenant 'contoso' is no longer configured");
+    rig_close(&r);
+}
+
 /* When it is the turn of the cases, isolations leave what reads may use, and that is not for long: who said that he
  * waits may have gone. */
 static void test_isolation__leaves_calls_to_who_reads_next(void **state)
@@ -1356,6 +1590,8 @@ int main(void)
         cmocka_unit_test(test_isolation__one_that_ran_after_a_release_is_in_force),
         cmocka_unit_test(test_isolation__a_tenant_that_is_gone_ends_it),
         cmocka_unit_test(test_isolation__a_lost_lease_posts_nothing),
+        cmocka_unit_test(test_isolation__a_lost_lease_on_a_judged_case_posts_nothing),
+        cmocka_unit_test(test_isolation__a_judged_case_of_a_tenant_that_is_gone_is_told),
         cmocka_unit_test(test_isolation__a_lost_lease_on_the_isolation_posts_nothing),
         cmocka_unit_test(test_isolation__a_clock_that_jumps_sends_nothing_twice),
         cmocka_unit_test(test_isolation__a_clock_set_back_delays_no_look),
@@ -1365,6 +1601,13 @@ int main(void)
         cmocka_unit_test(test_isolation__the_reserve_is_for_the_look_too),
         cmocka_unit_test(test_isolation__a_few_calls_are_left_to_come_together),
         cmocka_unit_test(test_isolation__a_single_call_is_used_when_looks_are_kept),
+        cmocka_unit_test(test_isolation__many_are_judged_again_when_the_policy_has_changed),
+        cmocka_unit_test(test_isolation__a_kept_look_is_young_and_newer_than_the_row),
+        cmocka_unit_test(test_isolation__a_lost_answer_among_many_rests_though_it_is_woken),
+        cmocka_unit_test(test_isolation__what_is_not_listed_is_asked_for_alone),
+        cmocka_unit_test(
+            test_isolation__one_of_many_released_before_the_look_is_not_called_isolated),
+        cmocka_unit_test(test_isolation__many_of_a_tenant_that_is_gone_wait_one_by_one),
         cmocka_unit_test(test_isolation__leaves_calls_to_who_reads_next),
         cmocka_unit_test(test_isolation__who_is_one_of_many_waits_for_the_others),
         cmocka_unit_test(test_isolation__a_retry_after_of_a_day_keeps_nobody_from_the_news),

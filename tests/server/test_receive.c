@@ -1612,34 +1612,126 @@ static void test_receive__a_source_is_pushed_to_from_its_networks_alone(void **s
 }
 
 /* A request whose head was judged before the reload is judged again by what holds now. */
+/* Which of two is meant, nobody knows. */
+static void test_receive__wants_one_content_type(void **state)
+{
+    struct stage *t = *state;
+    char headers[3][200];
+    const char *list[] = {headers[0], headers[1], headers[2], "Content-Type: text/plain", NULL};
+    struct fetched f;
+
+    house_sign(KEY, "two", time(NULL), BODY, strlen(BODY), headers);
+    post(t, "relay", list, BODY, &f);
+    assert_problem(&f, 415);
+    fetched_clear(&f);
+}
+
+/* The head of a request to source, judged and found good; its body is still to come. */
+static struct raw *begin_request(struct stage *t, const char *source, const char *const headers[])
+{
+    char line[200];
+    struct raw *r = raw_open(http_server_address(t->http));
+
+    assert_non_null(r);
+    (void)snprintf(line, sizeof line, "POST /hooks/%s HTTP/1.1\r\n", source);
+    raw_text(r, line);
+    raw_text(r, "Host: a\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n");
+    for (size_t i = 0; headers[i]; i++) {
+        raw_text(r, headers[i]);
+        raw_text(r, "\r\n");
+    }
+    (void)snprintf(line, sizeof line, "Content-Length: %zu\r\n\r\n", strlen(BODY));
+    raw_text(r, line);
+    assert_true(raw_readable(r, WAIT_MS)); /* 100 */
+    return r;
+}
+
+/* Sends the body; the status. */
+static int end_request(struct raw *r)
+{
+    struct raw_answer a;
+
+    raw_text(r, BODY);
+    raw_answer(r, &a, false);
+    if (a.status == 100)
+        raw_answer(r, &a, false);
+    raw_free(r);
+    return a.status;
+}
+
 static void test_receive__networks_count_for_a_body_that_comes_after_a_reload(void **state)
 {
     struct stage *t = *state;
-    struct raw_answer a;
     struct raw *r;
     char headers[3][200];
 
     furnish(t, NULL, ", networks: [127.0.0.0/8]");
     house_sign(KEY, "late", time(NULL), BODY, strlen(BODY), headers);
-    r = raw_open(http_server_address(t->http));
-    assert_non_null(r);
-    raw_text(r, "POST /hooks/relay HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-                "Expect: 100-continue\r\n");
-    for (int i = 0; i < 3; i++) {
-        raw_text(r, headers[i]);
-        raw_text(r, "\r\n");
-    }
-    (void)snprintf(headers[0], sizeof headers[0], "Content-Length: %zu\r\n\r\n", strlen(BODY));
-    raw_text(r, headers[0]);
-    assert_true(raw_readable(r, WAIT_MS)); /* 100: the head was judged and found good */
+    r = begin_request(t, "relay", (const char *const[]){headers[0], headers[1], headers[2], NULL});
     furnish(t, NULL, ", networks: [10.0.0.0/8]");
-    raw_text(r, BODY);
-    raw_answer(r, &a, false);
-    if (a.status == 100)
-        raw_answer(r, &a, false);
-    assert_int_equal(a.status, 403);
+    assert_int_equal(end_request(r), 403);
     assert_int_equal(deliveries(t), 0);
-    raw_free(r);
+}
+
+/* A proof that was whole in the head is asked for again when its secret was changed meanwhile; and a source that is gone
+ * takes nothing. */
+static void test_receive__a_proof_of_the_head_does_not_outlive_a_reload(void **state)
+{
+    static const char *const token[] = {"Authorization: Bearer " TOKEN, NULL};
+    struct stage *t = *state;
+    struct config *next;
+    struct raw *r = begin_request(t, "token", token);
+
+    put(t, "token", "another-token-of-thirty-two-characters-or-more");
+    furnish(t, NULL, NULL);
+    assert_int_equal(end_request(r), 401);
+    put(t, "token", TOKEN);
+    furnish(t, NULL, NULL);
+    r = begin_request(t, "token", token);
+    next = load(t, "k1");
+    for (size_t i = 0; i < next->n_sources; i++)
+        if (strcmp(next->sources[i].name, "token") == 0)
+            next->sources[i].name = "gone"; /* the names are borrowed texts */
+    receiver_use(t->receiver, next);
+    config_unref(next);
+    assert_int_equal(end_request(r), 404);
+    assert_int_equal(deliveries(t), 0);
+}
+
+/* Stopped between the head and the body: nothing is taken any more. */
+static void test_receive__takes_no_body_once_it_is_stopping(void **state)
+{
+    static const char *const token[] = {"Authorization: Bearer " TOKEN, NULL};
+    struct stage *t = *state;
+    struct raw *r = begin_request(t, "token", token);
+
+    receiver_stopping(t->receiver);
+    assert_int_equal(end_request(r), 503);
+    assert_int_equal(deliveries(t), 0);
+}
+
+/* A source that may isolate says again what was pushed by one that may not: that is news. */
+static void test_receive__a_stronger_source_is_no_duplicate(void **state)
+{
+    static const char *const weak[] = {", may: [notify]", ", mode: shadow"};
+    struct stage *t = *state;
+
+    for (size_t i = 0; i < sizeof weak / sizeof *weak; i++) {
+        char body[60];
+        struct fetched f;
+
+        (void)snprintf(body, sizeof body, "{\"alertId\":\"da7_%zu\"}", i);
+        furnish(t, NULL, weak[i]);
+        assert_int_equal(push_status(t, NULL, body), 202);
+        assert_int_equal(push_status(t, NULL, body), 200);
+        push_with(t, "other", KEY, NULL, body, &f);
+        assert_int_equal(f.status, 202);
+        fetched_clear(&f);
+        push_with(t, "other", KEY, NULL, body, &f);
+        assert_int_equal(f.status, 200);
+        fetched_clear(&f);
+    }
+    assert_int_equal(cases(t), 2);
 }
 
 /* A proxy that is not named as one hides all who are behind it: the line says the cure. */
@@ -1692,6 +1784,10 @@ int main(void)
         TEST(a_source_pays_for_what_it_has_proven),
         TEST(a_source_is_pushed_to_from_its_networks_alone),
         TEST(networks_count_for_a_body_that_comes_after_a_reload),
+        TEST(a_proof_of_the_head_does_not_outlive_a_reload),
+        TEST(takes_no_body_once_it_is_stopping),
+        TEST(wants_one_content_type),
+        TEST(a_stronger_source_is_no_duplicate),
         TEST(a_proxy_that_is_not_trusted_is_pointed_at),
     };
 

@@ -235,6 +235,41 @@ static void test_verify_entra__takes_what_the_reference_prints(void **state)
             fail_msg("row %zu", i);
 }
 
+/* verify_source.people: the same token, and now a person's is wanted and an application's is none. */
+static void test_verify_entra__takes_persons_where_persons_answer(void **state)
+{
+    struct stage *t = *state;
+    static const struct {
+        struct claim claims[6];
+        enum verify_verdict verdict;
+    } rows[] = {
+        {{{"sub", "\"a-pairwise-subject\""}}, VERIFY_GOOD},
+        {{{"sub", "\"a-pairwise-subject\""}, {"idtyp", "\"user\""}}, VERIFY_GOOD},
+        {{{"sub", "\"a-pairwise-subject\""}, {"scp", "\"openid\""}}, VERIFY_GOOD},
+        {{{"sub", "\"a-pairwise-subject\""}, {"idtyp", "\"app\""}}, VERIFY_DENIED},
+        {{{"sub", "\"a-pairwise-subject\""}, {"idtyp", "1"}}, VERIFY_DENIED},
+        {{{NULL, NULL}}, VERIFY_DENIED}, /* its subject is the object */
+        {{{"sub", NULL}}, VERIFY_DENIED},
+        {{{"sub", "\"\""}}, VERIFY_DENIED},
+        {{{"sub", "\"a-pairwise-subject\""}, {"oid", NULL}}, VERIFY_DENIED},
+        {{{"sub", "\"a-pairwise-subject\""}, {"oid", "\"\""}}, VERIFY_DENIED},
+        {{{"sub", "\"a-pairwise-subject\""}, {"oid", "\"" OTHER "\""}}, VERIFY_FORBIDDEN},
+    };
+
+    t->s.source.people = true;
+    assert_true(scheme_compile(&t->s, "[{entra: {audience: [" AUD "], objects: [" OID "]}}]"));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct mint m = {0};
+
+        memcpy(m.claims, rows[i].claims, sizeof m.claims);
+        if (show_minted(t, &m) != rows[i].verdict)
+            fail_msg("row %zu", i);
+    }
+    assert_false(scheme_compile(&t->s, "[{entra: {audience: [" AUD "], objects: [" OID
+                                       "], clients: [" CLIENT "]}}]"));
+    assert_non_null(strstr(scheme_faults(&t->s), "approvers are persons"));
+}
+
 static void test_verify_entra__any_one_list_admits(void **state)
 {
     struct stage *t = *state;
@@ -644,6 +679,7 @@ int main(void)
         TEST(takes_tokens_of_both_versions),
         TEST(takes_what_the_reference_prints),
         TEST(any_one_list_admits),
+        TEST(takes_persons_where_persons_answer),
         TEST(judges_times_with_leeway),
         TEST(refuses_every_broken_token),
         TEST(refuses_tokens_cut_and_glued),

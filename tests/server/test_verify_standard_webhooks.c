@@ -154,6 +154,13 @@ static void test_standard_webhooks__takes_the_names_of_svix_but_no_mixture(void 
           {"svix-signature", SIG1},
           {"webhook-signature", ""}},
          false},
+        {"nor do two",
+         {{"svix-id", ID},
+          {"svix-timestamp", STAMP},
+          {"svix-signature", SIG1},
+          {"webhook-signature", SIG1},
+          {"webhook-signature", SIG1}},
+         false},
         {"a relay that passes on what came to it",
          {{"svix-id", "other"},
           {"svix-timestamp", "1"},
@@ -465,6 +472,15 @@ static void test_standard_webhooks__takes_ed25519_signatures(void **state)
     assert_true(is_good(t, ID, STAMP, text));
     (void)snprintf(text, sizeof text, "v1a,AAAA %s%s", list, ED25519);
     assert_false(is_good(t, ID, STAMP, text));
+    /* More than eight are refused, wherever the good one stands. */
+    (void)snprintf(text, sizeof text, "%s v1a,AAAA %s", ED25519, list);
+    assert_false(is_good(t, ID, STAMP, text));
+    /* One of them is good, and nothing is behind it. */
+    assert_true(
+        is_good(t, ID, STAMP,
+                "v1a,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+                "AAAAAAAAAA== " ED25519));
+    assert_false(is_good(t, ID, STAMP, ED25519 "AAAA"));
 }
 
 static void test_standard_webhooks__waits_for_the_body(void **state)

@@ -252,6 +252,7 @@ static void test_intake__a_test_is_no_alert(void **state)
         {"{\"alertId\":\"" A "\",\"test\":false}", A "/-/-"},
         {"{\"test\":true,\"alert\":{\"id\":\"" A "\"}}", "test " A "/-/-"},
         {"{\"alert\":{\"id\":\"" A "\",\"test\":true}}", "test " A "/-/-"},
+        {"{\"test\":true,\"alert\":{\"id\":\"" A "\",\"test\":false}}", "test " A "/-/-"},
         {"[{\"id\":\"" A "\",\"test\":true},{\"test\":true}]", "test " A "/-/-"},
     };
     static const struct row bad[] = {

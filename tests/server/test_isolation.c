@@ -772,6 +772,40 @@ static void test_isolation__a_tenant_that_is_gone_ends_it(void **state)
     rig_close(&r);
 }
 
+/* What somebody else has asked for is followed to its end as ours is, and then people are asked about it in time. */
+static void test_isolation__what_was_adopted_is_followed_and_reviewed(void **state)
+{
+    static const char *const status[] = {"Pending", "Succeeded"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof status / sizeof *status; i++) {
+        bool pending = i == 0;
+        const char *action = pending ? ACTION_DOC("a1", "Isolate", "Pending", "null", "01:00")
+                                     : ACTION_DOC("a1", "Isolate", "Succeeded", "null", "01:00");
+        struct isolation_record row;
+        struct rig r;
+        int64_t id;
+
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, list_of(&r, action));
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC("a1", "Isolate", "Succeeded", "null", "01:00"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, MINUTE_MS, 5 * SECOND_MS);
+        row = rig_isolation(&r);
+        print_message("  %s\n", status[i]);
+        assert_int_equal(row.state, ISOLATION_ISOLATED);
+        assert_true(row.adopted && row.confirmed >= row.requested && row.review > row.confirmed);
+        assert_string_equal(rig_told(&r, id), pending ? "requested isolated" : "isolated");
+        rig_pass(&r, 2 * DAY_MS, HOUR_MS);
+        assert_non_null(strstr(rig_told(&r, id), "isolated review"));
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+        rig_close(&r);
+    }
+}
+
 /* ---- leases ----------------------------------------------------------------------------------------------------- */
 
 /* Somebody else holds the case now: its former holder posts nothing and writes nothing. */
@@ -1255,6 +1289,36 @@ static void test_isolation__a_kept_look_is_young_and_newer_than_the_row(void **s
     }
 }
 
+static struct rig *late; /* once it has seen an isolate, two minutes have passed */
+
+static int64_t late_wall(const struct clock *c)
+{
+    return hands_wall(c) + (rig_seen(late, "POST", "/api/machines/") ? 2 * MINUTE_MS : 0);
+}
+
+/* The request for the first took long: the look that both share is none for the second any more. */
+static void test_isolation__a_shared_look_ages_while_others_are_asked_for(void **state)
+{
+    struct rig r;
+    int64_t ids[2];
+
+    (void)state;
+    rig_open(&r, NULL);
+    ask_for_two(&r, ids);
+    rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+    rig_says(&r, "GET", LIST, 0, 200, /* a person was faster */
+             "{\"value\":[" OF_OTHER("p2", "Isolate", "Pending") "," ACTION_DOC(
+                 "p1", "Isolate", "Pending", "null", "11:12") "]}");
+    takes_both(&r);
+    hands_turn(&r.hands, 4 * SECOND_MS);
+    late = &r;
+    r.hands.clock.wall_ms = late_wall;
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 1);
+    r.hands.clock.wall_ms = hands_wall;
+    rig_close(&r);
+}
+
 /* Another case of the machine wakes its isolation, whose answer was lost: that is no reason to look, and to ask, before the
  * first request must have come to light. */
 static void test_isolation__a_lost_answer_among_many_rests_though_it_is_woken(void **state)
@@ -1266,20 +1330,27 @@ static void test_isolation__a_lost_answer_among_many_rests_though_it_is_woken(vo
     rig_open(&r, NULL);
     ask_for_two(&r, ids);
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
-    peer_script(r.peer,
-                &(struct peer_answer){.method = "POST", .target = ISOLATE, .act = PEER_CLOSE});
-    rig_says(&r, "POST", ISOLATE2, 0, 201, OF_OTHER("b2", "Isolate", "Pending"));
-    rig_says(&r, "GET", "/api/machineactions/b2", 0, 200, OF_OTHER("b2", "Isolate", "Pending"));
+    peer_script(r.peer, &(struct peer_answer){
+                            .method = "POST", .target = "/api/machines/", .act = PEER_CLOSE});
     rig_says(&r, "GET", GET_ALERT "da3_-1", 0, 200,
              "{\"id\":\"da3_-1\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}");
     rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", GET_ALERT "da4_-1", 0, 200,
+             "{\"id\":\"da4_-1\",\"severity\":\"High\",\"machineId\":\"" MACHINE2 "\"}");
+    rig_says(&r, "GET", "/api/machines/" MACHINE2, 0, 200, "{\"id\":\"" MACHINE2 "\"}");
     pass_crowded(&r, 5 * SECOND_MS);
-    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
-    assert_true(record_of(&r, ids[0]).posted > 0);
+    for (int i = 0; i < 2; i++)
+        assert_true(record_of(&r, ids[i]).posted > 0);
     atomic_store(&r.g->crowd[WORK_CASE], false);
-    (void)rig_push(&r, "da3_-1", MACHINE);
+    for (int i = 0; i < 2; i++) {
+        struct work w;
+
+        (void)rig_push(&r, i ? "da4_-1" : "da3_-1", i ? MACHINE2 : MACHINE);
+        assert_true(rig_claim(&r, WORK_CASE, &w));
+        expand_run(r.g, &w);
+    }
     pass_crowded(&r, 4 * SECOND_MS);
-    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 2);
     rig_close(&r);
 }
 
@@ -1589,6 +1660,7 @@ int main(void)
         cmocka_unit_test(test_isolation__a_machine_released_before_the_look_is_not_called_isolated),
         cmocka_unit_test(test_isolation__one_that_ran_after_a_release_is_in_force),
         cmocka_unit_test(test_isolation__a_tenant_that_is_gone_ends_it),
+        cmocka_unit_test(test_isolation__what_was_adopted_is_followed_and_reviewed),
         cmocka_unit_test(test_isolation__a_lost_lease_posts_nothing),
         cmocka_unit_test(test_isolation__a_lost_lease_on_a_judged_case_posts_nothing),
         cmocka_unit_test(test_isolation__a_judged_case_of_a_tenant_that_is_gone_is_told),
@@ -1603,6 +1675,7 @@ int main(void)
         cmocka_unit_test(test_isolation__a_single_call_is_used_when_looks_are_kept),
         cmocka_unit_test(test_isolation__many_are_judged_again_when_the_policy_has_changed),
         cmocka_unit_test(test_isolation__a_kept_look_is_young_and_newer_than_the_row),
+        cmocka_unit_test(test_isolation__a_shared_look_ages_while_others_are_asked_for),
         cmocka_unit_test(test_isolation__a_lost_answer_among_many_rests_though_it_is_woken),
         cmocka_unit_test(test_isolation__what_is_not_listed_is_asked_for_alone),
         cmocka_unit_test(

@@ -462,6 +462,8 @@ static void test_question__who_waits_for_the_end_of_a_case_hears_that_it_was_let
 static void test_question__a_pause_stands_above_a_yes(void **state)
 {
     enum question_state now;
+    struct step_record *steps;
+    size_t n = 0;
     struct err e = {0};
     struct rig r;
     int64_t id;
@@ -475,6 +477,9 @@ static void test_question__a_pause_stands_above_a_yes(void **state)
     (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
     assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED: paused by maria]"));
+    assert_int_equal(store_case_steps(r.store, r.arena, id, &steps, &n, NULL), ERR_OK);
+    assert_int_equal(n, 3);
+    assert_int_equal(steps[1].state, STEP_WITHHELD); /* nothing failed */
     rig_close(&r);
 }
 

@@ -413,6 +413,7 @@ static void test_verify_entra__refuses_every_broken_token(void **state)
         {"tid a list", {.claims = {{"tid", "[\"" TENANT "\"]"}}}},
         {"no ver", {.claims = {{"ver", NULL}}}},
         {"ver 3.0", {.claims = {{"ver", "\"3.0\""}}}},
+        {"ver 3.0 of one like 1.0", {.v1 = true, .claims = {{"ver", "\"3.0\""}}}},
         {"ver a number", {.claims = {{"ver", "2.0"}}}},
         {"v1 issuer with ver 2.0", {.claims = {{"iss", "\"" ISS1 "\""}}}},
         {"v2 issuer with ver 1.0", {.v1 = true, .claims = {{"iss", "\"" ISS2 "\""}}}},

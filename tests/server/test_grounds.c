@@ -43,10 +43,12 @@ static void test_grounds__a_dropped_case_isolates_nothing(void **state)
     int64_t id;
 
     (void)state;
-    id = throttled(&r, NULL);
+    id = throttled(&r, "rules: [{name: contain, do: [isolate: {}]}]\n");
     assert_int_equal(desk_drop(r.g, &(struct desk_order){.id = id, .why = "a drill"}, &e), ERR_OK);
     rig_pass(&r, 5 * MINUTE_MS, 5 * SECOND_MS);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+    assert_string_equal(rig_told(&r, id), ""); /* who heard nothing of it hears no end */
     rig_close(&r);
 }
 

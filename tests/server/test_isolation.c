@@ -222,6 +222,63 @@ static void test_isolation__settles_from_giving_up_not_from_sending(void **state
     rig_close(&r);
 }
 
+static struct rig *late; /* once it has seen an isolate, two minutes have passed */
+
+static int64_t late_wall(const struct clock *c)
+{
+    return hands_wall(c) + (rig_seen(late, "POST", "/api/machines/") ? 2 * MINUTE_MS : 0);
+}
+
+/* The answer is waited for as long as it takes: the request rests from then on. */
+static void test_isolation__an_answer_that_is_lost_late_rests_from_then_on(void **state)
+{
+    struct rig r;
+    int64_t lost;
+
+    (void)state;
+    rig_open(&r, NULL);
+    late = &r;
+    r.hands.clock.wall_ms = late_wall;
+    (void)lose_answer(&r);
+    lost = clock_wall_ms(&r.hands.clock);
+    assert_int_equal(rig_isolation(&r).posted, lost);
+    r.hands.clock.wall_ms = hands_wall;
+    rig_close(&r);
+}
+
+/* cordon gave up on it, and it came to pass all the same: the next alert finds it, and asks for no second one. */
+static void test_isolation__one_that_was_given_up_and_is_in_force_is_adopted(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+    rig_says(&r, "GET", LIST, 0, 200,
+             list_of(&r, ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12")));
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&r, "GET", GET_ACTION, 0, 500, "{}");
+    (void)rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, 5 * DAY_MS, HOUR_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT OTHER_ALERT, 0, 200, OTHER_ALERT_DOC);
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 0, 200,
+             list_of(&r, ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12")));
+    id = rig_push(&r, OTHER_ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_string_equal(rig_told(&r, id), "isolated");
+    rig_close(&r);
+}
+
 /* The same when that it was given up could not be written down: the row says still when it was sent. And another
  * alert, whose look shows nothing yet either, hurries nobody. */
 static void test_isolation__a_lost_answer_rests_though_its_record_failed_once(void **state)
@@ -975,6 +1032,33 @@ static void test_isolation__a_clock_set_back_delays_no_look(void **state)
     rig_close(&r);
 }
 
+/* Who follows it writes nothing either when somebody else holds it. */
+static void test_isolation__a_lost_lease_on_what_is_followed_writes_nothing(void **state)
+{
+    struct rig r;
+    struct work w;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    hands_turn(&r.hands, MINUTE_MS);
+    assert_true(rig_claim(&r, WORK_ISOLATION, &w));
+    w.fence--;
+    isolation_run(r.g, &w);
+    assert_int_equal(rig_seen(&r, "GET", GET_ACTION), 1);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_PENDING);
+    assert_string_equal(rig_told(&r, id), "requested");
+    rig_close(&r);
+}
+
 /* ---- many at once --------------------------------------------------------------------------------- */
 
 #define A_DAY                                                                                      \
@@ -1287,13 +1371,6 @@ static void test_isolation__a_kept_look_is_young_and_newer_than_the_row(void **s
         assert_int_equal(rig_seen(&r, "POST", ISOLATE2), 0);
         rig_close(&r);
     }
-}
-
-static struct rig *late; /* once it has seen an isolate, two minutes have passed */
-
-static int64_t late_wall(const struct clock *c)
-{
-    return hands_wall(c) + (rig_seen(late, "POST", "/api/machines/") ? 2 * MINUTE_MS : 0);
 }
 
 /* The request for the first took long: the look that both share is none for the second any more. */
@@ -1643,6 +1720,8 @@ int main(void)
         cmocka_unit_test(test_isolation__what_an_answer_to_the_post_means),
         cmocka_unit_test(test_isolation__a_lost_request_that_ended_badly_is_not_sent_again),
         cmocka_unit_test(test_isolation__settles_from_giving_up_not_from_sending),
+        cmocka_unit_test(test_isolation__an_answer_that_is_lost_late_rests_from_then_on),
+        cmocka_unit_test(test_isolation__one_that_was_given_up_and_is_in_force_is_adopted),
         cmocka_unit_test(test_isolation__a_lost_answer_rests_though_its_record_failed_once),
         cmocka_unit_test(
             test_isolation__an_unknown_request_is_looked_for_longer_than_it_is_asked_for),
@@ -1665,6 +1744,7 @@ int main(void)
         cmocka_unit_test(test_isolation__a_lost_lease_on_a_judged_case_posts_nothing),
         cmocka_unit_test(test_isolation__a_judged_case_of_a_tenant_that_is_gone_is_told),
         cmocka_unit_test(test_isolation__a_lost_lease_on_the_isolation_posts_nothing),
+        cmocka_unit_test(test_isolation__a_lost_lease_on_what_is_followed_writes_nothing),
         cmocka_unit_test(test_isolation__a_clock_that_jumps_sends_nothing_twice),
         cmocka_unit_test(test_isolation__a_clock_set_back_delays_no_look),
         cmocka_unit_test(test_isolation__many_share_a_look_and_a_list),

@@ -214,7 +214,17 @@ static void test_grounds__a_machine_that_cannot_be_read_is_no_verdict(void **sta
     peer_forget(r.peer);
     rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
     rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
-    rig_says(&r, "GET", GET_MACHINE, 1, 503, "{}");
+    rig_says(&r, "GET", GET_MACHINE, 0, 503, "{}");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_pass(&r, 5 * MINUTE_MS, 5 * SECOND_MS);
+    assert_true(rig_seen(&r, "GET", GET_MACHINE) > 0);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_REQUESTED);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
     rig_says(&r, "GET", GET_MACHINE, 0, 200,
              "{\"id\":\"" MACHINE "\",\"computerDnsName\":\"x\",\"machineTags\":[]}");
     rig_says(&r, "GET", LIST, 0, 200, NOTHING);
@@ -226,6 +236,41 @@ static void test_grounds__a_machine_that_cannot_be_read_is_no_verdict(void **sta
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
     assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
     rig_close(&r);
+}
+
+/* What a pause, or somebody at Defender, says while it waits; what is isolated already is so in a pause, too. */
+static void test_grounds__what_happens_while_it_waits_is_seen_before_the_request(void **state)
+{
+    static const struct {
+        bool paused;
+        const char *list;
+        enum isolation_state ends;
+        const char *told;
+    } rows[] = {
+        {true, NOTHING, ISOLATION_FAILED, " not_isolated"},
+        {true, IN_FORCE, ISOLATION_ISOLATED, " isolated"},
+        {false, "{\"value\":[" ACTION_DOC("a2", "Unisolate", "InProgress", "null", "11:13") "]}",
+         ISOLATION_FAILED, " not_isolated"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct err e = {0};
+        struct rig r;
+        int64_t id = throttled(&r, NULL);
+
+        if (rows[i].paused)
+            assert_int_equal(desk_pause(r.g, &(struct desk_order){.who = "maria"}, &e), ERR_OK);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, rows[i].list);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_pass(&r, 5 * MINUTE_MS, 5 * SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+        assert_int_equal(rig_isolation(&r).state, rows[i].ends);
+        assert_non_null(strstr(rig_told(&r, id), rows[i].told));
+        rig_close(&r);
+    }
 }
 
 /* ---- what stands in the store ------------------------------------------------------------------------ */
@@ -247,7 +292,8 @@ static void test_grounds__a_stored_verdict_is_good_for_ten_minutes_and_its_own_t
     in_force[AS_IT_IS] = rig_runtime(&r, RULES_ISOLATE_AND_MAIL);
     in_force[POLICY] =
         rig_runtime(&r, RULES_ISOLATE_AND_MAIL "safety: {protected: [{machine.tags: [x]}]}\n");
-    (void)rig_runtime(&r, RULES_ISOLATE_AND_MAIL); /* which the next two are written from */
+    runtime_unref(
+        rig_runtime(&r, RULES_ISOLATE_AND_MAIL)); /* which the next two are written from */
     for (int way = MAY; way < WAYS; way++)
         in_force[way] = source_with(&r, ways[way]);
     for (int way = 0; way < WAYS; way++) {
@@ -452,6 +498,7 @@ int main(void)
         cmocka_unit_test(test_grounds__an_alert_that_names_another_machine_isolates_not_this_one),
         cmocka_unit_test(test_grounds__a_source_that_may_not_isolate_any_more_does_not),
         cmocka_unit_test(test_grounds__a_machine_that_cannot_be_read_is_no_verdict),
+        cmocka_unit_test(test_grounds__what_happens_while_it_waits_is_seen_before_the_request),
         cmocka_unit_test(test_grounds__a_stored_verdict_is_good_for_ten_minutes_and_its_own_terms),
         cmocka_unit_test(test_grounds__a_yes_is_good_for_what_it_was_given_to),
         cmocka_unit_test(test_grounds__an_old_look_is_no_ground_after_a_slow_step),

@@ -189,17 +189,21 @@ static struct runtime *source_with(struct rig *r, const char *line)
     return rt;
 }
 
-/* A source loses `may: isolate` (contract.md section 4) while its isolation waits. */
+/* A source loses `may: isolate` (contract.md section 4), or goes into shadow mode, while its isolation waits. */
 static void test_grounds__a_source_that_may_not_isolate_any_more_does_not(void **state)
 {
-    struct rig r;
+    static const char *const lines[] = {"may: [notify]", "mode: shadow"};
 
     (void)state;
-    (void)throttled(&r, NULL);
-    engine_use(r.g, source_with(&r, "may: [notify]"));
-    rig_pass(&r, 5 * MINUTE_MS, 5 * SECOND_MS);
-    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
-    rig_close(&r);
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        struct rig r;
+
+        (void)throttled(&r, NULL);
+        engine_use(r.g, source_with(&r, lines[i]));
+        rig_pass(&r, 5 * MINUTE_MS, 5 * SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        rig_close(&r);
+    }
 }
 
 /* When the alert and the machine have to be read again, a machine that cannot be read just now is waited for. */

@@ -1284,6 +1284,27 @@ static struct case_record weak_case(struct shelf *f, const char *alert, enum cas
     return case_of(f, a.cases[0]);
 }
 
+/* Ids are a tenant's own: the same one of another tenant is another case, also when it is pushed again. */
+static void test_store__an_alert_that_comes_again_is_its_own_tenants(void **state)
+{
+    static const char *const tenants[] = {"contoso", "fabrikam"};
+    struct shelf *f = *state;
+    struct acceptance first[2];
+
+    for (int i = 0; i < 2; i++)
+        first[i] =
+            accept_it(f, &(struct push){.tenant = tenants[i], .alerts = {"da1_-1"}, .weak = true});
+    assert_true(first[0].cases[0] != first[1].cases[0]);
+    for (int i = 0; i < 2; i++) {
+        struct acceptance again = accept_it(
+            f, &(struct push){.tenant = tenants[i], .source = "strong", .alerts = {"da1_-1"}});
+
+        assert_int_equal(again.cases[0], first[i].cases[0]);
+        assert_string_equal(case_of(f, again.cases[0]).tenant, tenants[i]);
+        assert_string_equal(case_of(f, again.cases[0]).source, "strong");
+    }
+}
+
 /* Who may only notify must not keep a machine from being isolated by pushing its alert first. */
 static void test_store__a_stronger_source_takes_a_case_over_once(void **state)
 {
@@ -2071,6 +2092,7 @@ static void test_store__takes_as_many_rows_as_there_are(void **state)
     X(forgets_a_few_at_a_time_the_oldest_first)                                                    \
     X(a_source_that_may_isolate_since_is_heard_again)                                              \
     X(a_stronger_source_takes_a_case_over_once)                                                    \
+    X(an_alert_that_comes_again_is_its_own_tenants)                                                \
     X(who_works_for_the_weaker_source_loses_the_claim)                                             \
     X(a_request_that_acts_has_a_lease_as_long_as_it_may_live)                                      \
     X(renewing_is_for_what_is_still_ours)                                                          \

@@ -205,6 +205,7 @@ static void test_ledger__what_others_do_at_defender_is_known_without_an_alert(vo
     house_cordon_start(h);
     wait_state(h, "isolated"); /* followed until Defender says so */
     assert_says(h, 0, "analyst@contoso.example", WORDS("show", NAME));
+    sim_tell(h->sim, "/clock", "{\"advance_ms\":1000}"); /* some of its times have no fraction */
     sim_tell(h->sim, "/actions",
              "{\"machineId\":\"" MACHINE "\",\"type\":\"Unisolate\",\"status\":\"Succeeded\","
              "\"requestor\":\"analyst@contoso.example\"}");

@@ -1109,6 +1109,14 @@ static void test_defender__reads_one_action(void **state)
     assert_int_equal(a.updated_ms, 1735896981052);
     assert_int_equal(a.error_hresult, -2145844840);
 
+    gives(s, "/api/machineactions/" ACTION, 1, 200,
+          "{\"id\":\"" ACTION
+          "\",\"type\":\"Unisolate\",\"status\":\"Succeeded\",\"machineId\":\"" MACHINE
+          "\",\"creationDateTimeUtc\":\"2024-12-31T09:36:21.52Z\","
+          "\"lastUpdateDateTimeUtc\":\"2024-12-31T09:36:21Z\"}");
+    assert_int_equal(defender_get_action(s->defender, ACTION, &a, &e), ERR_OK);
+    assert_int_equal(a.updated_ms, 1735637781520); /* not before it was made */
+
     gives(s, "/api/machineactions/", 1, 200,
           ACTION_DOC("other", "Isolate", "Pending", "2024-12-31T09:36:21Z"));
     assert_int_equal(defender_get_action(s->defender, ACTION, &a, &e), ERR_AGAIN);

@@ -39,9 +39,9 @@ struct verify_request {
 };
 
 enum verify_verdict {
+    VERIFY_DENIED,      /* 401; the answer never says which part. What a scheme that settles nothing says */
     VERIFY_GOOD,
     VERIFY_NEEDS_BODY,  /* head only: nothing wrong so far, ask again with the body */
-    VERIFY_DENIED,      /* 401; the answer never says which part */
     VERIFY_FORBIDDEN,   /* 403: known, but not on the source's lists */
     VERIFY_MUST_WAIT,   /* ask again from a thread that may block */
     VERIFY_UNAVAILABLE, /* 503: our keys are out of reach; a retry may help */

@@ -39,7 +39,7 @@ struct verify_request {
 };
 
 enum verify_verdict {
-    VERIFY_DENIED,      /* 401; the answer never says which part. What a scheme that settles nothing says */
+    VERIFY_DENIED, /* 401; the answer never says which part. What a scheme that settles nothing says */
     VERIFY_GOOD,
     VERIFY_NEEDS_BODY,  /* head only: nothing wrong so far, ask again with the body */
     VERIFY_FORBIDDEN,   /* 403: known, but not on the source's lists */

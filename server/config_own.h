@@ -2,7 +2,7 @@
  *
  * config.c has the file as a whole: read, kept, asked; config_parts.c what each part of it may hold; config_peek.c a corner
  * of it for commands that need no more; config_mail.c and config_hunts.c two large parts; config_conditions.c what the
-* policy says of the others.
+ * policy says of the others.
  */
 #ifndef CORDON_CONFIG_OWN_H
 #define CORDON_CONFIG_OWN_H

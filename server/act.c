@@ -392,7 +392,7 @@ static enum went run_step(struct step *s, struct step_record *steps, size_t at)
         code = find_open_failure(s, steps, at, &failed, &why);
     if (code) {
         log_event(LOG_ERROR, "step_not_read", LOG_ID("case", s->c->id), LOG_ERR(&why));
-        engine_again(s->engine, s->work, engine_backoff(s->work->attempts, 0));
+        engine_retry(s->engine, s->work);
         return WENT_LATER;
     }
     if (d.why) {
@@ -400,7 +400,7 @@ static enum went run_step(struct step *s, struct step_record *steps, size_t at)
         record->state = STEP_SKIPPED;
         if (step_write(s, skip_fn, &d, &e)) {
             log_event(LOG_ERROR, "step_not_written", LOG_ID("case", s->c->id), LOG_ERR(&e));
-            engine_again(s->engine, s->work, engine_backoff(s->work->attempts, 0));
+            engine_retry(s->engine, s->work);
             return WENT_LATER;
         }
         return WENT_ON;
@@ -429,7 +429,7 @@ static enum went run_step(struct step *s, struct step_record *steps, size_t at)
     }
     if (!s->written && step_write(s, end_fn, &d, &e)) {
         log_event(LOG_ERROR, "step_not_written", LOG_ID("case", s->c->id), LOG_ERR(&e));
-        engine_again(s->engine, s->work, engine_backoff(s->work->attempts, 0));
+        engine_retry(s->engine, s->work);
         return WENT_LATER;
     }
     record->state = d.state;
@@ -486,7 +486,7 @@ void act_run(const struct acting *a)
     t.now = clock_wall_ms(g->clock);
     if (step_write(&s, settle_fn, &t, &e)) {
         log_event(LOG_ERROR, "case_not_written", LOG_ID("case", a->c->id), LOG_ERR(&e));
-        engine_again(g, a->w, engine_backoff(a->w->attempts, 0));
+        engine_retry(g, a->w);
         return;
     }
     log_event(LOG_INFO, "case", LOG_ID("case", a->c->id),

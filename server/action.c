@@ -275,7 +275,7 @@ static bool write_outcome(struct turn *t, db_fn fn)
 
     if (save(t, fn, &e)) {
         log_event(LOG_ERROR, "action_not_written", LOG_ID("action", t->row.id), LOG_ERR(&e));
-        engine_again(t->g, &t->w, engine_backoff(t->w.attempts, 0));
+        engine_retry(t->g, &t->w);
         return false;
     }
     log_action(t);
@@ -455,7 +455,7 @@ static void follow(struct turn *t)
 
         if (save(t, fetch_fn, &e)) {
             log_event(LOG_ERROR, "action_not_written", LOG_ID("action", t->row.id), LOG_ERR(&e));
-            engine_again(t->g, &t->w, engine_backoff(t->w.attempts, 0));
+            engine_retry(t->g, &t->w);
             return;
         }
         if (!t->fetch)
@@ -509,14 +509,14 @@ void action_run(struct engine *g, struct work *w)
         code = store_case_load(g->store, arena, t.row.case_id, &t.c, &e);
     if (code) {
         log_event(LOG_ERROR, "action_unreadable", LOG_ID("action", w->id), LOG_ERR(&e));
-        engine_again(g, w, engine_backoff(w->attempts, 0));
+        engine_retry(g, w);
         return;
     }
     t.kind = find_kind(t.row.handler);
     t.tenant = runtime_tenant(rt, t.row.tenant);
     if (t.kind < 0 || t.row.state == ACTION_DONE || t.row.state == ACTION_FAILED) {
         if (db_write(g->store->db, done_fn, &t, &e))
-            engine_again(g, w, engine_backoff(w->attempts, 0));
+            engine_retry(g, w);
     } else if (!t.tenant) {
         wait_for_tenant(&t);
     } else if (t.row.state == ACTION_REQUESTED) {

@@ -494,7 +494,7 @@ void burst_run(struct engine *g, struct work *w)
     if (code) {
         log_event(code == ERR_STALE ? LOG_INFO : LOG_ERROR, "burst_not_written",
                   LOG_ID("burst", w->id), LOG_ERR(&e));
-        engine_again(g, w, engine_backoff(w->attempts, 0));
+        engine_retry(g, w);
     } else if (t.n_held) {
         log_event(LOG_INFO, "burst_told", LOG_ID("burst", w->id), LOG_ID("notice", t.digest),
                   LOG_INT("notices", (int64_t)t.n_held), LOG_INT("told", (int64_t)t.n_fresh));

@@ -207,7 +207,7 @@ void digest_run(struct engine *g, struct work *w)
 
     if (code) {
         log_event(code == ERR_STALE ? LOG_INFO : LOG_ERROR, "digest_not_written", LOG_ERR(&e));
-        engine_again(g, w, engine_backoff(w->attempts, 0));
+        engine_retry(g, w);
     }
     engine_kick(g);
 }

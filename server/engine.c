@@ -391,21 +391,29 @@ int64_t engine_late_due(int64_t now, int64_t due, int64_t since)
     return now < late && late < due ? late : due;
 }
 
-struct again {
-    const struct work *w;
+struct return_of {
+    const struct work *const *claims;
+    size_t n;
     int64_t due;
+    bool tried; /* what was claimed counts as an attempt */
 };
 
-static enum err_code again_fn(struct db_tx *tx, void *arg, struct err *e)
+static enum err_code return_fn(struct db_tx *tx, void *arg, struct err *e)
 {
-    struct again *a = arg;
+    const struct return_of *r = arg;
+    enum err_code code = ERR_OK;
 
-    return work_again(tx, a->w, a->due, a->w->attempts, e);
+    for (size_t i = 0; i < r->n && !code; i++) {
+        const struct work *w = r->claims[i];
+
+        code = work_again(tx, w, r->due, w->attempts - (!r->tried && w->attempts > 0), e);
+    }
+    return code;
 }
 
-void engine_again(struct engine *g, const struct work *w, int64_t delay_ms)
+static void return_claim(struct engine *g, const struct work *w, int64_t delay_ms, bool tried)
 {
-    struct again a = {.w = w};
+    struct return_of r = {.claims = &w, .n = 1, .tried = tried};
     enum err_code code;
     struct err e;
 
@@ -414,10 +422,39 @@ void engine_again(struct engine *g, const struct work *w, int64_t delay_ms)
     /* What could not be written down because the disk is full or broken would otherwise wait for the end of
      * its lease. While nothing can be written, this thread has nothing better to do. */
     do {
-        a.due = clock_wall_ms(g->clock) + delay_ms;
-        code = db_write(g->store->db, again_fn, &a, &e);
+        r.due = clock_wall_ms(g->clock) + delay_ms;
+        code = db_write(g->store->db, return_fn, &r, &e);
     } while ((code == ERR_AGAIN || code == ERR_IO) && g->workers &&
              clock_wall_ms(g->clock) < w->lease_end && workers_pause(g->workers, GIVE_BACK_MS));
     if (code)
         log_event(LOG_WARN, "work_not_given_back", LOG_ID("work", w->id), LOG_ERR(&e));
+}
+
+void engine_again(struct engine *g, const struct work *w, int64_t delay_ms)
+{
+    return_claim(g, w, delay_ms, true);
+}
+
+void engine_retry(struct engine *g, const struct work *w)
+{
+    return_claim(g, w, engine_backoff(w->attempts, 0), true);
+}
+
+void engine_give_back(struct engine *g, const struct work *w, int64_t delay_ms)
+{
+    return_claim(g, w, delay_ms, false);
+}
+
+void engine_give_back_all(struct engine *g, const struct work *const claims[], size_t n)
+{
+    struct return_of r = {.claims = claims, .n = n, .due = clock_wall_ms(g->clock)};
+    struct err e;
+
+    if (!n)
+        return;
+    if (db_write(g->store->db, return_fn, &r,
+                 &e)) /* one that was lost is none of the others' affair */
+        for (size_t i = 0; i < n; i++)
+            return_claim(g, claims[i], 0, false);
+    engine_kick(g);
 }

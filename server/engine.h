@@ -117,11 +117,17 @@ int64_t engine_backoff(int64_t attempts, int64_t retry_ms);
 int64_t engine_wait_after(const struct work *w, const struct err *why);
 /** Attempts to be counted from now on, after that failure. */
 int64_t engine_attempts_after(const struct work *w, const struct err *why);
-/** Gives a claim back, due again after delay_ms, when nothing else is to be written. On a disk
+/** Gives a claim back, due again after delay_ms, when nothing else is to be written; it was an attempt. On a disk
  *  that takes nothing it tries on until the lease runs out (the claim then comes again by itself) or the
  *  workers are to stop. While the row's POST is under way here, what came of it could not be written: then it is
  *  due after WORK_SETTLE_MS at the earliest, for whoever claims it. Logs failures. */
 void engine_again(struct engine *g, const struct work *w, int64_t delay_ms);
+/** The same after engine_backoff: the attempt failed here, for want of the store or of memory. */
+void engine_retry(struct engine *g, const struct work *w);
+/** The same as engine_again, and it was no attempt: nothing failed, it waits for room, for calls or for others. */
+void engine_give_back(struct engine *g, const struct work *w, int64_t delay_ms);
+/** Likewise for n claims, due again at once, in one transaction; wakes who may take them. */
+void engine_give_back_all(struct engine *g, const struct work *const claims[], size_t n);
 
 /** A case met an empty budget. When no tenant of rt has one left, no case is claimed for a while, so that
  *  thousands that wait cost nothing. */

@@ -279,7 +279,7 @@ void episode_write(struct episode *x, db_fn fn)
     if (episode_save(x, fn, &e)) {
         /* Nothing is lost: `posted` stands in the row, so the next run looks before it asks. */
         log_event(LOG_ERROR, "isolation_not_written", LOG_ID("isolation", x->row.id), LOG_ERR(&e));
-        engine_again(x->g, &x->w, engine_backoff(x->w.attempts, 0));
+        engine_retry(x->g, &x->w);
         return;
     }
     episode_announce(x, before);

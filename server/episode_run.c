@@ -174,7 +174,7 @@ void episode_looked(struct episode *x, struct grounds *grounds)
     x->leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
     if (episode_save(x, looked_fn, &e)) {
         log_event(LOG_ERROR, "isolation_not_written", LOG_ID("isolation", x->row.id), LOG_ERR(&e));
-        engine_again(x->g, &x->w, engine_backoff(x->w.attempts, 0));
+        engine_retry(x->g, &x->w);
     } else if (x->post) {
         episode_post(x);
     } else {
@@ -202,15 +202,12 @@ static void wait_for_budget(struct episode *x, int64_t wait_ms)
 
 void episode_wait(struct episode *x, int64_t due)
 {
-    struct work unspent = x->w;
-
     x->now = clock_wall_ms(x->g->clock);
     x->due = episode_not_too_late(x->now, due);
-    unspent.attempts -= unspent.attempts > 0;
     if (x->now < x->row.requested || x->now - x->row.requested >= ENGINE_LATE_MS - EPISODE_EARLY_MS)
         wait_for_budget(x, due - x->now);
     else
-        engine_again(x->g, &unspent, x->due - x->now);
+        engine_give_back(x->g, &x->w, x->due - x->now);
 }
 
 /* Could a request of before still come to light? Then it rests; true. */
@@ -241,13 +238,13 @@ static void look_again(struct episode *x)
     }
     if (store_case_load(x->g->store, x->arena, x->row.case_id, &c, &e)) {
         log_event(LOG_ERROR, "case_unreadable", LOG_ID("case", x->row.case_id), LOG_ERR(&e));
-        engine_again(x->g, &x->w, engine_backoff(x->w.attempts, 0));
+        engine_retry(x->g, &x->w);
         return;
     }
     c.machine_id = x->row.machine_id;
     if (store_approval(x->g->store, x->arena, c.id, &approval, &e)) {
         log_event(LOG_ERROR, "case_unreadable", LOG_ID("case", x->row.case_id), LOG_ERR(&e));
-        engine_again(x->g, &x->w, engine_backoff(x->w.attempts, 0));
+        engine_retry(x->g, &x->w);
         return;
     }
     grounds_read(&c, x->rt, x->tenant, x->row.type, false, &approval, x->g, x->arena, &grounds);
@@ -357,7 +354,7 @@ bool episode_open(struct episode *x, struct engine *g, struct runtime *rt, const
                     : err_set(&e, ERR_NOMEM, "isolation");
     if (code) {
         log_event(LOG_ERROR, "isolation_unreadable", LOG_ID("isolation", w->id), LOG_ERR(&e));
-        engine_again(g, w, engine_backoff(w->attempts, 0));
+        engine_retry(g, w);
         return false;
     }
     x->tenant = runtime_tenant(rt, x->row.tenant);
@@ -377,6 +374,6 @@ void episode_run(struct episode *x)
     } else if (x->row.state == ISOLATION_PENDING) {
         follow(x);
     } else if (db_write(x->g->store->db, done_fn, x, &e)) {
-        engine_again(x->g, &x->w, engine_backoff(x->w.attempts, 0));
+        engine_retry(x->g, &x->w);
     }
 }

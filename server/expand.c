@@ -267,7 +267,7 @@ static void not_loaded(struct engine *g, const struct work *w, const struct err 
     if (!passes && clock_wall_ms(g->clock) - w->created >= ENGINE_LATE_MS &&
         notice_system_tell(g, &n, &e))
         log_event(LOG_ERROR, "nobody_told", LOG_ID("case", w->id), LOG_ERR(&e));
-    engine_again(g, w, engine_backoff(w->attempts, 0));
+    engine_retry(g, w);
 }
 
 /* ---- deciding --------------------------------------------------------------------------------- */
@@ -494,14 +494,6 @@ static enum err_code done_fn(struct db_tx *tx, void *arg, struct err *e)
     return work_done(tx, x->w, e);
 }
 
-void expand_give_back(struct engine *g, const struct work *w, int64_t delay_ms)
-{
-    struct work unspent = *w;
-
-    unspent.attempts -= unspent.attempts > 0;
-    engine_again(g, &unspent, delay_ms);
-}
-
 /* Whoever accepted it had a tenant or a source that are not in force here: a younger configuration, which a reload is just
  * bringing, or which this replica was not told yet. What the case is to lead to only that one says. After a while they
  * are taken for gone. */
@@ -535,7 +527,7 @@ bool expand_open(struct expansion *x, struct engine *g, struct runtime *rt, stru
         return true;
     log_event(LOG_INFO, "case_of_another_configuration", LOG_ID("case", x->c.id),
               LOG_STR("tenant", x->c.tenant), LOG_STR("source", x->c.source));
-    expand_give_back(g, w, NEWER_CONFIG_LOOK_MS);
+    engine_give_back(g, w, NEWER_CONFIG_LOOK_MS);
     return false;
 }
 
@@ -561,7 +553,7 @@ void expand_one(struct expansion *x)
         run_judged(x);
     else /* over, or waiting for its isolation: the row is a left-over */
         if (db_write(x->g->store->db, done_fn, x, &e))
-            engine_again(x->g, x->w, engine_backoff(x->w->attempts, 0));
+            engine_retry(x->g, x->w);
 }
 
 void expand_run(struct engine *g, struct work *w)

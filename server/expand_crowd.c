@@ -46,14 +46,14 @@ static_assert(TOGETHER_MAX >= STORM_CASES_MAX, "each case may begin an isolation
 /* Gives it back, to come again together with those that do the same. */
 static void gather_later(struct engine *g, const struct work *w, int64_t delay_ms)
 {
-    expand_give_back(g, w, expand_until_grid(clock_wall_ms(g->clock), delay_ms));
+    engine_give_back(g, w, expand_until_grid(clock_wall_ms(g->clock), delay_ms));
 }
 
 /* The next moment that all who are few and see others due before it choose, too: whoever waits for others from a moment
  * of its own may see them do the same for ever. */
 static void gather_with_others(struct engine *g, const struct work *w)
 {
-    expand_give_back(g, w, GATHER_MAX_MS - clock_wall_ms(g->clock) % GATHER_MAX_MS);
+    engine_give_back(g, w, GATHER_MAX_MS - clock_wall_ms(g->clock) % GATHER_MAX_MS);
 }
 
 /* How many others wait, and will be due in a moment? */
@@ -235,54 +235,22 @@ static void run_crowd(struct crowd *k, struct runtime_tenant *tenant, bool enter
     }
 }
 
-struct leaving {
-    struct crowd *k;
-    const struct runtime_tenant *tenant;
-    int64_t due;
-};
-
-static bool is_anothers(const struct leaving *l, size_t i)
-{
-    const char *name = l->k->x[i].c.tenant;
-
-    return l->k->open[i] && expand_is_new(&l->k->x[i]) &&
-           strcmp(name, l->tenant->config->name) != 0 && runtime_tenant(l->k->rt, name);
-}
-
-static enum err_code leave_fn(struct db_tx *tx, void *arg, struct err *e)
-{
-    const struct leaving *l = arg;
-    enum err_code code = ERR_OK;
-
-    for (size_t i = 0; i < l->k->n && !code; i++) {
-        const struct work *w = l->k->x[i].w;
-
-        if (is_anothers(l, i))
-            code = work_again(tx, w, l->due, w->attempts - (w->attempts > 0), e);
-    }
-    return code;
-}
-
 /* Gives back at once what is another tenant's: it does not wait for this one's Defender. */
 static void leave_to_others(struct crowd *k, const struct runtime_tenant *tenant)
 {
-    struct leaving l = {.k = k, .tenant = tenant, .due = clock_wall_ms(k->g->clock)};
-    bool any = false, written;
-    struct err e;
+    const struct work *theirs[STORM_CASES_MAX];
+    size_t n = 0;
 
-    for (size_t i = 0; i < k->n; i++)
-        any = any || is_anothers(&l, i);
-    if (!any)
-        return;
-    written = !db_write(k->g->store->db, leave_fn, &l, &e);
     for (size_t i = 0; i < k->n; i++) {
-        if (!is_anothers(&l, i))
+        const char *name = k->x[i].c.tenant;
+
+        if (!k->open[i] || !expand_is_new(&k->x[i]) || !runtime_tenant(k->rt, name) ||
+            strcmp(name, tenant->config->name) == 0)
             continue;
-        if (!written)
-            expand_give_back(k->g, k->x[i].w, 0);
+        theirs[n++] = k->x[i].w;
         k->open[i] = false;
     }
-    engine_kick(k->g);
+    engine_give_back_all(k->g, theirs, n);
 }
 
 /* While isolations wait for the calls that are free they come first: a case that is not read yet is of a machine that
@@ -347,7 +315,7 @@ static bool gather(struct expansion *x)
         wait = EXPAND_GRID_MS; /* who has looked at machines is about to ask for their isolation */
     if (!wait && !storm_try_enter(tenant->storm, &wait)) {
         /* Whoever reads now, or is the next to do so, takes it with the others; alone it would be left over. */
-        expand_give_back(g, x->w, 0);
+        engine_give_back(g, x->w, 0);
         mine = false;
         wait = storm_enter(tenant->storm);
         entered = !wait;
@@ -371,7 +339,7 @@ static bool gather(struct expansion *x)
             x->why.retry_ms = wait;
             expand_not_read(x, ERR_THROTTLED); /* people hear of it in time */
         } else {
-            expand_give_back(g, x->w, wait);
+            engine_give_back(g, x->w, wait);
         }
         return true;
     }

@@ -39,8 +39,6 @@ struct expansion {
  *  either case yours to expand_close. */
 bool expand_open(struct expansion *x, struct engine *g, struct runtime *rt, struct work *w);
 void expand_close(struct expansion *x);
-/** The claim ends, to come again after a while; it was no attempt. */
-void expand_give_back(struct engine *g, const struct work *w, int64_t delay_ms);
 /** Is it to be read and judged: for the first time, or again (expand_is_judged)? */
 bool expand_is_new(const struct expansion *x);
 bool expand_is_judged(const struct expansion *x);

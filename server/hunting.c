@@ -527,7 +527,7 @@ static void write_end(struct hunting *x)
         log_event(e.code == ERR_STALE ? LOG_WARN : LOG_ERROR, "hunt_not_written",
                   LOG_STR("hunt", x->hunt->name), LOG_ERR(&e));
         if (e.code != ERR_STALE)
-            engine_again(x->g, x->w, engine_backoff(x->w->attempts, 0));
+            engine_retry(x->g, x->w);
         return;
     }
     engine_kick(x->g);
@@ -639,7 +639,6 @@ static void hunt(struct hunting *x)
  * the run is told at once. */
 static bool waits_for_room(struct hunting *x)
 {
-    struct work unspent = *x->w;
     struct err why = {0};
 
     if (x->dry || !x->hunt->makes_cases || !is_full(x, &why))
@@ -651,8 +650,7 @@ static bool waits_for_room(struct hunting *x)
         write_end(x);
         return true;
     }
-    unspent.attempts -= unspent.attempts > 0;
-    engine_again(x->g, &unspent, FULL_MS);
+    engine_give_back(x->g, x->w, FULL_MS);
     return true;
 }
 
@@ -731,14 +729,14 @@ void hunting_run(struct engine *g, struct work *w)
 
     if (code && code != ERR_NOT_FOUND) {
         log_event(LOG_ERROR, "hunt_unreadable", LOG_ID("work", w->id), LOG_ERR(&e));
-        engine_again(g, w, engine_backoff(w->attempts, 0));
+        engine_retry(g, w);
         return;
     }
     x.hunt = code ? NULL : config_hunt(rt->config, x.row.name);
     x.tenant = x.hunt ? runtime_tenant(rt, x.hunt->tenant->name) : NULL;
     if (!x.tenant) { /* it was taken out of the configuration */
         if (db_write(g->store->db, over_fn, &x, &e))
-            engine_again(g, w, engine_backoff(w->attempts, 0));
+            engine_retry(g, w);
         return;
     }
     x.dry = x.row.ordered && x.row.ordered_dry;

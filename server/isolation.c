@@ -321,14 +321,12 @@ static void look_at_followed(struct crowd *k, struct runtime_tenant *tenant, con
 /* One that is under way alone, while calls are scarce: is it young enough to wait for others? Then it does; true. */
 static bool wait_for_more(struct episode *x)
 {
-    struct work unspent = x->w;
     int64_t age = x->now - x->row.requested;
 
     if (quota_pressure(x->tenant->quota) <= EPISODE_BUSY || age < 0 || age >= YOUNG_BUSY_MS)
         return false;
-    unspent.attempts -= unspent.attempts > 0;
     x->crowded = true;
-    engine_again(x->g, &unspent, episode_follow_due(x, DEED_FOLLOW_MIN_MS) - x->now);
+    engine_give_back(x->g, &x->w, episode_follow_due(x, DEED_FOLLOW_MIN_MS) - x->now);
     return true;
 }
 
@@ -368,57 +366,22 @@ static void follow_together(struct crowd *k, struct runtime_tenant *tenant)
 
 /* ---- a run ----------------------------------------------------------------------------------- */
 
-struct leaving {
-    struct crowd *k;
-    int64_t due;
-};
-
-/* Is it of another tenant than the first one of which the tenant is known? */
-static bool is_anothers(const struct crowd *k, size_t i)
-{
-    size_t first = 0;
-
-    while (first < i && !k->x[first].tenant)
-        first++;
-    return k->open[i] && k->x[i].tenant && k->x[i].tenant != k->x[first].tenant;
-}
-
-static enum err_code leave_fn(struct db_tx *tx, void *arg, struct err *e)
-{
-    const struct leaving *l = arg;
-    enum err_code code = ERR_OK;
-
-    for (size_t i = 1; i < l->k->n && !code; i++) {
-        const struct work *w = &l->k->x[i].w;
-
-        if (is_anothers(l->k, i))
-            code = work_again(tx, w, l->due, w->attempts - (w->attempts > 0), e);
-    }
-    return code;
-}
-
-/* Gives back at once what is another tenant's: it does not wait for this one's Defender, which may
- * hang, and then takes a minute for each that cannot be looked at together with others. */
+/* Gives back at once what is of another tenant than the first one of which the tenant is known: it does not wait for
+ * this one's Defender, which may hang, and then takes a minute for each that cannot be looked at together with others. */
 static void leave_to_others(struct crowd *k)
 {
-    struct engine *g = k->x[0].g;
-    struct leaving l = {.k = k, .due = clock_wall_ms(g->clock)};
-    bool any = false, written;
-    struct err e;
+    const struct work *theirs[ROWS_AT_ONCE + 1];
+    size_t first = 0, n = 0;
 
-    for (size_t i = 1; i < k->n; i++)
-        any = any || is_anothers(k, i);
-    if (!any)
-        return;
-    written = !db_write(g->store->db, leave_fn, &l, &e);
-    for (size_t i = 1; i < k->n; i++) {
-        if (!is_anothers(k, i))
+    while (first < k->n && !k->x[first].tenant)
+        first++;
+    for (size_t i = first + 1; i < k->n; i++) {
+        if (!k->open[i] || !k->x[i].tenant || k->x[i].tenant == k->x[first].tenant)
             continue;
-        if (!written)
-            engine_again(g, &k->x[i].w, 0);
+        theirs[n++] = &k->x[i].w;
         k->open[i] = false;
     }
-    engine_kick(g);
+    engine_give_back_all(k->x[0].g, theirs, n);
 }
 
 static void run_crowd(struct crowd *k)
@@ -467,7 +430,6 @@ static bool leads(struct episode *x)
 static void leave_to_next(struct crowd *k, struct engine *g, struct runtime *rt,
                           const struct work *w)
 {
-    struct work unspent = *w;
     struct episode *x = &k->x[0];
     bool opened = episode_open(x, g, rt, w), known = opened && x->tenant;
     /* The last one to be asked for has nobody to wait for: those that are only followed come once a minute. */
@@ -483,8 +445,7 @@ static void leave_to_next(struct crowd *k, struct engine *g, struct runtime *rt,
         k->n = 1;
         run_crowd(k);
     } else if (young) {
-        unspent.attempts -= unspent.attempts > 0;
-        engine_again(g, &unspent, episode_next_moment(x->tenant, x->now + 1) - x->now);
+        engine_give_back(g, w, episode_next_moment(x->tenant, x->now + 1) - x->now);
     } else if (opened) {
         episode_run(x);
     }

@@ -181,7 +181,7 @@ void ledger_not_written(const struct ledger_turn *t, const struct err *e)
 {
     log_event(e->code == ERR_STALE ? LOG_INFO : LOG_ERROR, "isolation_not_written",
               LOG_ID("isolation", t->row.id), LOG_ERR(e));
-    engine_again(t->g, &t->w, engine_backoff(t->w.attempts, 0));
+    engine_retry(t->g, &t->w);
 }
 
 /* ---- when ------------------------------------------------------------------------------------------ */
@@ -490,7 +490,7 @@ void ledger_run(struct engine *g, struct work *w)
         return;
     if (code) {
         log_event(LOG_ERROR, "isolation_unreadable", LOG_ID("isolation", w->id), LOG_ERR(&e));
-        engine_again(g, w, engine_backoff(w->attempts, 0));
+        engine_retry(g, w);
         return;
     }
     t.tenant = runtime_tenant(rt, t.row.tenant);
@@ -505,6 +505,6 @@ void ledger_run(struct engine *g, struct work *w)
     } else if (t.row.state == ISOLATION_FAILED && t.row.lapsed) {
         lookout_run(&t);
     } else if (db_write(g->store->db, done_fn, &t, &e)) {
-        engine_again(g, w, engine_backoff(w->attempts, 0));
+        engine_retry(g, w);
     }
 }

@@ -387,7 +387,7 @@ void mute_run(struct engine *g, struct work *w)
     if (code) {
         log_event(code == ERR_STALE ? LOG_INFO : LOG_ERROR, "silence_not_written",
                   LOG_ID("silence", w->id), LOG_ERR(&e));
-        engine_again(g, w, engine_backoff(w->attempts, 0));
+        engine_retry(g, w);
         return;
     }
     engine_kick(g);

@@ -436,7 +436,7 @@ static void send_it(struct sending *s, struct runtime *rt)
             metrics_add(s->g->metrics, METRIC_MAILS, 1, mail_fate_name(s->results[i].fate), NULL);
     if (db_write(s->g->store->db, sent_fn, s, &e)) {
         log_event(LOG_ERROR, "notice_not_written", LOG_ID("notice", s->n.id), LOG_ERR(&e));
-        engine_again(s->g, s->w, engine_backoff(s->w->attempts, 0));
+        engine_retry(s->g, s->w);
     }
     engine_kick(s->g);
 }
@@ -452,7 +452,7 @@ void notice_run(struct engine *g, struct work *w)
 
     if (code) {
         log_event(LOG_ERROR, "notice_unreadable", LOG_ID("notice", w->id), LOG_ERR(&e));
-        engine_again(g, w, engine_backoff(w->attempts, 0));
+        engine_retry(g, w);
         return;
     }
     send_it(&s, rt);

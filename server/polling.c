@@ -223,13 +223,10 @@ static void failed(struct polling *p, const struct err *why)
 /* Nothing new is accepted, from nobody: what is not read now is read when there is room, by the watermark. */
 static bool waits_for_room(struct polling *p)
 {
-    struct work unspent = *p->w;
-
     if (!p->g->store->full)
         return false;
     (void)health_note(p->g->health, "polling", p->row.tenant, false, "the store is full");
-    unspent.attempts -= unspent.attempts > 0;
-    engine_again(p->g, &unspent, FULL_MS);
+    engine_give_back(p->g, p->w, FULL_MS);
     return true;
 }
 
@@ -253,7 +250,7 @@ static void poll_tenant(struct polling *p, struct runtime_tenant *tenant)
                       !p->row.failing || p->now - p->row.failing < SICK_MS, why.text);
     if (db_write(p->g->store->db, ended_fn, p, &e)) {
         log_event(LOG_ERROR, "poll_not_written", LOG_STR("tenant", p->row.tenant), LOG_ERR(&e));
-        engine_again(p->g, p->w, engine_backoff(p->w->attempts, 0));
+        engine_retry(p->g, p->w);
     }
 }
 
@@ -269,12 +266,12 @@ void polling_run(struct engine *g, struct work *w)
 
     if (code && code != ERR_NOT_FOUND) {
         log_event(LOG_ERROR, "poll_unreadable", LOG_ID("work", w->id), LOG_ERR(&e));
-        engine_again(g, w, engine_backoff(w->attempts, 0));
+        engine_retry(g, w);
         return;
     }
     tenant = code ? NULL : runtime_tenant(rt, p.row.tenant);
     if (tenant && rt->config->polling.every_ms)
         poll_tenant(&p, tenant);
     else if (db_write(g->store->db, over_fn, &p, &e)) /* the row with its watermark stays */
-        engine_again(g, w, engine_backoff(w->attempts, 0));
+        engine_retry(g, w);
 }

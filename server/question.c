@@ -727,7 +727,7 @@ void question_run(struct engine *g, struct work *w)
 
     if (code) {
         log_event(LOG_ERROR, "question_not_written", LOG_ID("question", w->id), LOG_ERR(&e));
-        engine_again(g, w, engine_backoff(w->attempts, 0));
+        engine_retry(g, w);
         return;
     }
     if (d.first) {

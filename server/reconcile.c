@@ -452,10 +452,7 @@ static void reconcile(struct reconciling *p)
     enum err_code code;
 
     if (quota_pressure(p->tenant->quota) > BUSY && p->now - p->row.polled < BEHIND_MS) {
-        struct work unspent = *p->w;
-
-        unspent.attempts -= unspent.attempts > 0;
-        engine_again(p->g, &unspent, BUSY_MS);
+        engine_give_back(p->g, p->w, BUSY_MS);
         return;
     }
     code = read_all(p, &why);
@@ -473,7 +470,7 @@ static void reconcile(struct reconciling *p)
     if (db_write(p->g->store->db, ended_fn, p, &e)) {
         log_event(LOG_ERROR, "reconcile_not_written", LOG_STR("tenant", p->row.tenant),
                   LOG_ERR(&e));
-        engine_again(p->g, p->w, engine_backoff(p->w->attempts, 0));
+        engine_retry(p->g, p->w);
     }
 }
 
@@ -489,13 +486,13 @@ void reconcile_run(struct engine *g, struct work *w)
 
     if (code && code != ERR_NOT_FOUND) {
         log_event(LOG_ERROR, "reconcile_unreadable", LOG_ID("work", w->id), LOG_ERR(&e));
-        engine_again(g, w, engine_backoff(w->attempts, 0));
+        engine_retry(g, w);
         return;
     }
     p.tenant = code ? NULL : runtime_tenant(rt, p.row.tenant);
     if (p.tenant)
         reconcile(&p);
     else if (db_write(g->store->db, over_fn, &p, &e)) /* the row with its watermark stays */
-        engine_again(g, w, engine_backoff(w->attempts, 0));
+        engine_retry(g, w);
     free(p.list);
 }

@@ -169,7 +169,7 @@ void silence_run(struct engine *g, struct work *w)
     if (code) {
         log_event(code == ERR_STALE ? LOG_INFO : LOG_ERROR, "heartbeat_not_written",
                   LOG_ID("work", w->id), LOG_ERR(&e));
-        engine_again(g, w, engine_backoff(w->attempts, 0));
+        engine_retry(g, w);
         return;
     }
     if (l.beat.source) {

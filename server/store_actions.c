@@ -2,7 +2,6 @@
 #include "store_actions.h"
 
 #include <assert.h>
-#include <string.h>
 
 #include "store_rows.h"
 
@@ -26,7 +25,7 @@ static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item,
 {
     struct action_record *r = item;
     bool nomem = false;
-    int state = 0;
+    int state;
 
     *r = (struct action_record){
         .id = db_int(rows, 0),
@@ -48,8 +47,7 @@ static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item,
     };
     if (nomem)
         return err_set(e, ERR_NOMEM, "action");
-    while (state < ACTION_STATES && strcmp(names[state], db_text(rows, 7)) != 0)
-        state++;
+    state = store_find_word(names, ACTION_STATES, db_text(rows, 7));
     if (state == ACTION_STATES)
         return err_set(e, ERR_REFUSED, "the store holds an action in state '%.40s'",
                        db_text(rows, 7));

@@ -42,23 +42,12 @@ const char *case_state_name(enum case_state state)
 
 enum case_state case_state_parse(const char *name)
 {
-    for (int i = 0; i < CASE_STATES; i++)
-        if (strcmp(case_names[i], name) == 0)
-            return (enum case_state)i;
-    return CASE_STATES;
+    return (enum case_state)store_find_word(case_names, CASE_STATES, name);
 }
 
 const char *step_state_name(enum step_state state)
 {
     return step_names[state];
-}
-
-static enum step_state step_state_parse(const char *name)
-{
-    for (int i = 0; i < STEP_STATES; i++)
-        if (strcmp(step_names[i], name) == 0)
-            return (enum step_state)i;
-    return STEP_STATES;
 }
 
 /* ---- reading ---------------------------------------------------------------------------------- */
@@ -194,12 +183,13 @@ static enum err_code read_step(struct db_rows *rows, struct arena *a, void *item
     struct step_record *s = item;
     bool nomem = false;
 
-    *s = (struct step_record){.n = db_int(rows, 0),
-                              .handler = store_text(a, rows, 1, &nomem),
-                              .args = store_text(a, rows, 2, &nomem),
-                              .why = store_text(a, rows, 3, &nomem),
-                              .state = step_state_parse(db_text(rows, 4)),
-                              .updated = db_int(rows, 5)};
+    *s = (struct step_record){
+        .n = db_int(rows, 0),
+        .handler = store_text(a, rows, 1, &nomem),
+        .args = store_text(a, rows, 2, &nomem),
+        .why = store_text(a, rows, 3, &nomem),
+        .state = (enum step_state)store_find_word(step_names, STEP_STATES, db_text(rows, 4)),
+        .updated = db_int(rows, 5)};
     if (nomem)
         return err_set(e, ERR_NOMEM, "step");
     if (s->state == STEP_STATES)

@@ -44,14 +44,6 @@ bool isolation_is_settled(enum isolation_state state)
     return state != ISOLATION_REQUESTED && state != ISOLATION_PENDING;
 }
 
-static enum isolation_state parse(const char *name)
-{
-    for (int i = 0; i < ISOLATION_STATES; i++)
-        if (strcmp(names[i], name) == 0)
-            return (enum isolation_state)i;
-    return ISOLATION_STATES;
-}
-
 #define COLUMNS                                                                                      \
     "id, case_id, tenant, machine_id, machine_name, type, comment, why, rule, requestor, action_id," \
     " state, adopted, posted, requested, confirmed, released, updated, review, reminded, lapsed,"    \
@@ -74,7 +66,7 @@ static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item,
         .rule = store_text(a, rows, 8, &nomem),
         .requestor = store_text(a, rows, 9, &nomem),
         .action_id = store_text(a, rows, 10, &nomem),
-        .state = parse(db_text(rows, 11)),
+        .state = (enum isolation_state)store_find_word(names, ISOLATION_STATES, db_text(rows, 11)),
         .adopted = db_int(rows, 12) != 0,
         .posted = db_int(rows, 13),
         .requested = db_int(rows, 14),
@@ -283,7 +275,8 @@ static enum err_code read_counts(struct db_tx *tx, void *arg, struct err *e)
     if (code)
         return code;
     while (db_next(rows)) {
-        enum isolation_state state = parse(db_text(rows, 0));
+        enum isolation_state state =
+            (enum isolation_state)store_find_word(names, ISOLATION_STATES, db_text(rows, 0));
 
         if (state < ISOLATION_STATES)
             r->counts[state] = db_int(rows, 1);

@@ -21,10 +21,10 @@ const char *recipient_state_name(enum recipient_state state)
 
 static enum recipient_state parse(const char *name)
 {
-    for (int i = 0; i < RECIPIENT_STATES; i++)
-        if (strcmp(names[i], name) == 0)
-            return (enum recipient_state)i;
-    return RECIPIENT_REFUSED; /* nobody writes another word; never mail to what cannot be read */
+    int state = store_find_word(names, RECIPIENT_STATES, name);
+
+    /* Nobody writes another word; never mail to what cannot be read. */
+    return state == RECIPIENT_STATES ? RECIPIENT_REFUSED : (enum recipient_state)state;
 }
 
 static enum err_code read_recipient(struct db_rows *rows, struct arena *a, void *item,

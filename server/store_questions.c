@@ -33,18 +33,9 @@ const char *question_state_name(enum question_state state)
     return states[state];
 }
 
-static int find(const char *const *names, int count, const char *name)
-{
-    int i = 0;
-
-    while (i < count && strcmp(names[i], name) != 0)
-        i++;
-    return i;
-}
-
 enum question_state question_state_parse(const char *name)
 {
-    return (enum question_state)find(states, QUESTION_STATES, name);
+    return (enum question_state)store_find_word(states, QUESTION_STATES, name);
 }
 
 /* ---- questions -------------------------------------------------------------------------------- */
@@ -58,7 +49,7 @@ static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item,
 
     *q = (struct question_record){
         .id = db_int(rows, 0),
-        .kind = (enum question_kind)find(kinds, QUESTION_KINDS, db_text(rows, 1)),
+        .kind = (enum question_kind)store_find_word(kinds, QUESTION_KINDS, db_text(rows, 1)),
         .state = question_state_parse(db_text(rows, 2)),
         .scope = store_text(a, rows, 3, &nomem),
         .what = store_text(a, rows, 4, &nomem),
@@ -303,7 +294,7 @@ enum err_code approval_load(struct db_tx *tx, struct arena *a, int64_t case_id,
     if (code)
         return code;
     while (db_next(rows)) {
-        int kind = find(kinds, QUESTION_KINDS, db_text(rows, 0));
+        int kind = store_find_word(kinds, QUESTION_KINDS, db_text(rows, 0));
 
         if (db_int(rows, 5) > p.given)
             p.given = db_int(rows, 5);

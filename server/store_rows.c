@@ -113,6 +113,15 @@ enum err_code store_read_list(struct store *s, struct arena *a, size_t size, sto
     return code;
 }
 
+int store_find_word(const char *const names[], int count, const char *word)
+{
+    int i = 0;
+
+    while (i < count && strcmp(names[i], word) != 0)
+        i++;
+    return i;
+}
+
 enum err_code store_text_row(struct db_rows *rows, struct arena *a, void *item, struct err *e)
 {
     bool nomem = false;

@@ -38,6 +38,9 @@ enum err_code store_read_list(struct store *s, struct arena *a, size_t size, sto
                               struct store_list *ret, struct err *e, const char *sql,
                               const char *types, ...);
 
+/** The place of a column's word among the names of an enum's values; count: it is none of them. */
+int store_find_word(const char *const names[], int count, const char *word);
+
 /** A store_row_fn: item is a const char *, the first column's text or NULL. */
 enum err_code store_text_row(struct db_rows *rows, struct arena *a, void *item, struct err *e);
 

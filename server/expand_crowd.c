@@ -294,86 +294,116 @@ static void put_off_all(const struct expansion *x, const struct runtime_tenant *
         log_event(LOG_WARN, "not_postponed", LOG_ERR(&e));
 }
 
-/* Takes what waits beside x and does it together. false: x is to be run alone. */
-static bool gather(struct expansion *x)
+/* How long until the tenant's calls are free for a list, ms. They come free one by one: a case that took the next one for
+ * itself would leave none for a list, and so would all that come after it. */
+static int64_t wait_for_calls(const struct expansion *x, struct runtime_tenant *tenant)
 {
-    struct engine *g = x->g;
-    struct runtime_tenant *tenant = runtime_tenant(x->rt, x->c.tenant);
-    struct crowd *k;
-    int64_t wait, others_first;
-    size_t more = 0;
-    bool mine = true, entered = true;
+    int64_t wait = quota_wait_for(tenant->quota, false, CROWD_CALLS);
+    int64_t others_first = leave_to_isolations(x, tenant);
 
-    if (!tenant)
-        return false;
-    /* Calls come free one by one: a case that took the next one for itself would leave none for a list, and so would
-     * all that come after it. */
-    wait = quota_wait_for(tenant->quota, false, CROWD_CALLS);
-    others_first = leave_to_isolations(x, tenant);
     wait = others_first > wait ? others_first : wait;
     if (!wait && quota_room(tenant->quota, true) < storm_spoken_for(tenant->storm) + CROWD_CALLS)
         wait = EXPAND_GRID_MS; /* who has looked at machines is about to ask for their isolation */
-    if (!wait && !storm_try_enter(tenant->storm, &wait)) {
-        /* Whoever reads now, or is the next to do so, takes it with the others; alone it would be left over. */
-        engine_give_back(g, x->w, 0);
-        mine = false;
-        wait = storm_enter(tenant->storm);
-        entered = !wait;
-        if (wait && !storm_hangs(tenant->storm))
-            return true;
-        /* While he hangs, all that is to wait for him is put aside: else it would be claimed again and again. */
-        wait = 0;
-        /* He was at it in the turn of the cases, which is over. */
-        if (entered && leave_to_isolations(x, tenant)) {
-            storm_leave(tenant->storm, 0);
-            return true;
-        }
+    return wait;
+}
+
+/* x waits so long for calls, and so do those beside it. */
+static void put_off(struct expansion *x, struct runtime_tenant *tenant, int64_t wait)
+{
+    if (others_have_calls(x->rt, tenant))
+        put_off_all(x, tenant, wait);
+    else
+        engine_hold(x->g, WORK_CASE, wait < GATHER_MAX_MS ? wait : GATHER_MAX_MS);
+    if (x->c.told || x->now + wait < x->w->created + ENGINE_LATE_MS) {
+        engine_give_back(x->g, x->w, wait);
+        return;
     }
-    if (wait) {
-        if (others_have_calls(x->rt, tenant))
-            put_off_all(x, tenant, wait);
-        else
-            engine_hold(g, WORK_CASE, wait < GATHER_MAX_MS ? wait : GATHER_MAX_MS);
-        if (!x->c.told && x->now + wait >= x->w->created + ENGINE_LATE_MS) {
-            (void)err_set(&x->why, ERR_THROTTLED, "the tenant's calls are used up for the moment");
-            x->why.retry_ms = wait;
-            expand_not_read(x, ERR_THROTTLED); /* people hear of it in time */
-        } else {
-            engine_give_back(g, x->w, wait);
-        }
+    (void)err_set(&x->why, ERR_THROTTLED, "the tenant's calls are used up for the moment");
+    x->why.retry_ms = wait;
+    expand_not_read(x, ERR_THROTTLED); /* people hear of it in time */
+}
+
+struct turn {
+    bool mine;    /* x is read with the others; else its claim is over */
+    bool entered; /* the tenant's storm; else it hangs, and what is claimed is put aside */
+    int64_t wait; /* for the storm, which is at rest: nothing is done before */
+};
+
+/* Enters the tenant's storm, if need be when who reads now has left it. false: x is seen to by others. */
+static bool take_turn(struct expansion *x, struct runtime_tenant *tenant, struct turn *ret)
+{
+    *ret = (struct turn){.mine = true};
+    if (storm_try_enter(tenant->storm, &ret->wait)) {
+        ret->entered = !ret->wait;
         return true;
     }
-    k = calloc(1, sizeof *k);
-    if (k)
-        engine_claim_more(g, x->w, STORM_CASES_MAX - mine, k->work, &more);
-    if (!more) {
-        if (entered)
-            storm_leave(tenant->storm, 0);
-        free(k);
-        if (!mine)
-            return true;
-        if (!others(g))
-            return false;
-        gather_with_others(g, x->w);
+    /* Whoever reads now, or is the next to do so, takes it with the others; alone it would be left over. */
+    engine_give_back(x->g, x->w, 0);
+    ret->mine = false;
+    ret->entered = !storm_enter(tenant->storm);
+    if (!ret->entered) /* while it hangs, what waits for it would be claimed again and again */
+        return storm_hangs(tenant->storm);
+    if (!leave_to_isolations(x, tenant))
         return true;
-    }
-    k->g = g;
+    storm_leave(tenant->storm, 0); /* he was at it in the turn of the cases, which is over */
+    return false;
+}
+
+/* Reads, judges and sees to the claimed ones, and to x if it is to be among them. */
+static void run_claimed(struct crowd *k, size_t claimed, struct expansion *x,
+                        struct runtime_tenant *tenant, const struct turn *turn)
+{
+    k->g = x->g;
     k->rt = x->rt;
-    for (; k->n < more; k->n++)
-        k->open[k->n] = expand_open(&k->x[k->n], g, x->rt, &k->work[k->n]);
-    if (mine) {
+    for (; k->n < claimed; k->n++)
+        k->open[k->n] = expand_open(&k->x[k->n], x->g, x->rt, &k->work[k->n]);
+    if (turn->mine) {
         k->x[k->n] = *x; /* which the caller closes */
         k->open[k->n++] = true;
     }
     leave_to_others(k, tenant);
-    run_crowd(k, tenant, entered);
-    for (size_t i = 0; i < more; i++)
+    run_crowd(k, tenant, turn->entered);
+    for (size_t i = 0; i < claimed; i++)
         expand_close(&k->x[i]);
-    if (mine)
-        x->facts_json = k->x[more].facts_json;
+    if (turn->mine)
+        x->facts_json = k->x[claimed].facts_json;
     for (size_t i = 0; i < k->n; i++)
         defender_reads_clear(&k->read[i].reads);
+}
+
+/* Takes what waits beside x and does it together. false: x is to be run alone. */
+static bool gather(struct expansion *x)
+{
+    struct runtime_tenant *tenant = runtime_tenant(x->rt, x->c.tenant);
+    struct crowd *k;
+    struct turn turn;
+    int64_t wait;
+    size_t claimed = 0;
+
+    if (!tenant)
+        return false;
+    wait = wait_for_calls(x, tenant);
+    if (!wait && !take_turn(x, tenant, &turn))
+        return true;
+    if (!wait)
+        wait = turn.wait;
+    if (wait) {
+        put_off(x, tenant, wait);
+        return true;
+    }
+    k = calloc(1, sizeof *k);
+    if (k)
+        engine_claim_more(x->g, x->w, STORM_CASES_MAX - turn.mine, k->work, &claimed);
+    if (claimed)
+        run_claimed(k, claimed, x, tenant, &turn);
+    else if (turn.entered)
+        storm_leave(tenant->storm, 0);
     free(k);
+    if (claimed || !turn.mine)
+        return true;
+    if (!others(x->g))
+        return false;
+    gather_with_others(x->g, x->w);
     return true;
 }
 

@@ -1316,6 +1316,39 @@ static void takes_both(struct rig *r)
     rig_says(r, "POST", ISOLATE2, 0, 201, OF_OTHER("b2", "Isolate", "Pending"));
 }
 
+/* What a look found on a machine that is next is not kept as if it had found nothing: it is looked at in its turn. */
+static void test_isolation__only_a_bare_machine_s_look_is_kept(void **state)
+{
+    struct rig r;
+    int64_t ids[2];
+
+    (void)state;
+    rig_open(&r, NULL);
+    r.tenants = "    quota: {per_minute: 15}\n"; /* of the first one's: two are many */
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+    ask_for_two(&r, ids);
+    rig_says(&r, "GET", "/api/machineactions?", 0, 200,
+             "{\"value\":[" ACTION_DOC("a-person-s", "Isolate", "Pending", "null", "11:12") "]}");
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&r, "POST", ISOLATE2, 0, 201, OF_OTHER("other", "Isolate", "Pending"));
+    leave_calls(&r, 4);
+    hands_turn(&r.hands, 20 * SECOND_MS);
+    leave_calls(&r, 2); /* a look at both and one request */
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "GET", "/api/machineactions?"), 1);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE2), 1);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    hands_turn(&r.hands,
+               41 * SECOND_MS); /* the first calls are free again, and the look is young */
+    atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "GET", "/api/machineactions?"), 2);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_true(record_of(&r, ids[0]).adopted);
+    rig_close(&r);
+}
+
 /* Their turn comes after the policy has changed: a look alone is no ground for the request. */
 static void test_isolation__many_are_judged_again_when_the_policy_has_changed(void **state)
 {
@@ -1753,6 +1786,7 @@ int main(void)
         cmocka_unit_test(test_isolation__the_reserve_is_for_the_look_too),
         cmocka_unit_test(test_isolation__a_few_calls_are_left_to_come_together),
         cmocka_unit_test(test_isolation__a_single_call_is_used_when_looks_are_kept),
+        cmocka_unit_test(test_isolation__only_a_bare_machine_s_look_is_kept),
         cmocka_unit_test(test_isolation__many_are_judged_again_when_the_policy_has_changed),
         cmocka_unit_test(test_isolation__a_kept_look_is_young_and_newer_than_the_row),
         cmocka_unit_test(test_isolation__a_shared_look_ages_while_others_are_asked_for),

@@ -3,9 +3,11 @@
 
 #include <string.h>
 
+#include "capability.h"
 #include "json.h"
 #include "mime.h"
 #include "mime_read.h"
+#include "question.h"
 #include "standing.h"
 
 struct looking {
@@ -69,12 +71,33 @@ static enum err_code look(struct db_tx *tx, void *arg, struct err *e)
     return code;
 }
 
+/* A link to answer a question by is a permission, and its reader's alone: whoever looks at a case is somebody else.
+ * Overwrites what makes it one; true: there was some. */
+static bool blot_links(char *text)
+{
+    bool found = false;
+
+    for (char *p = text; p && (p = strstr(p, QUESTION_PATH)) != NULL;) {
+        size_t len;
+
+        p += strlen(QUESTION_PATH);
+        len = strspn(p, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
+        if (len >= CAPABILITY_TEXT_SIZE - 1) {
+            memset(p, '*', len);
+            found = true;
+        }
+        p += len;
+    }
+    return found;
+}
+
 static enum err_code write_mail(struct json_out *o, const struct notice_record *r, struct err *e)
 {
     static const struct {
         const char *name, *type;
     } parts[] = {{"text", "text/plain"}, {"html", "text/html"}};
     enum err_code code = ERR_OK;
+    bool blotted = false;
 
     json_out_string(o, "kind", r->kind);
     json_out_string(o, "state", r->state);
@@ -89,9 +112,11 @@ static enum err_code write_mail(struct json_out *o, const struct notice_record *
         AUTO(buf_clear) struct buf part = BUF_INIT(2 * (size_t)MIME_PART_MAX);
 
         code = mime_part(r->message, parts[i].type, &part, e);
+        blotted = blot_links(part.data) || blotted;
         json_out_string(o, parts[i].name, buf_text(&part));
     }
-    json_out_string(o, "message", r->message);
+    if (!blotted) /* it is encoded: no place to look for a link */
+        json_out_string(o, "message", r->message);
     return code;
 }
 

@@ -265,6 +265,36 @@ static void test_people__a_scanner_that_opens_every_link_decides_nothing(void **
     house_stop(h);
 }
 
+/* A link says who answers: whoever may look at a case, on the console or by a command, is not shown it. */
+static void test_people__a_link_is_shown_to_its_reader_alone(void **state)
+{
+    static const char *const paths[][2] = {
+        {"/api/cases/", "/notice"}, {"/api/cases/", ""}, {"/cases/", ""}};
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    struct mailed *mails;
+    struct house *h = open_question(a, &mails);
+    AUTO(json_freep) struct json *cases = house_get(h, "/api/cases");
+    const char *id = json_get_string(json_first(json_get(cases, "cases")), "id");
+
+    (void)state;
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        struct fetched f;
+        char url[500];
+
+        (void)snprintf(url, sizeof url, "%s%s%s%s", h->admin, paths[i][0], id, paths[i][1]);
+        assert_true(fetch(&f, "GET", url, NULL, NULL, 0, 10000));
+        assert_int_equal(f.status, 200);
+        for (int k = 0; k < 2; k++)
+            if (strstr(f.body, mails[k].link))
+                fail_msg("%s shows the link of %s", url, mails[k].to);
+        assert_null(strstr(f.body, "\"message\"")); /* the mail's bytes, in which it is encoded */
+        if (i != 1)
+            assert_non_null(strstr(f.body, PUBLIC "/approve/***")); /* that there is one is said */
+        fetched_clear(&f);
+    }
+    house_stop(h);
+}
+
 static void test_people__one_click_acts_once_and_the_second_is_told_who_did(void **state)
 {
     AUTO(arena_freep) struct arena *a = arena_new(0);
@@ -574,6 +604,7 @@ int main(void)
         cmocka_unit_test(test_people__a_storm_is_one_decision),
         cmocka_unit_test(test_people__a_pause_in_the_middle_stops_within_a_second),
         cmocka_unit_test(test_people__a_scanner_that_opens_every_link_decides_nothing),
+        cmocka_unit_test(test_people__a_link_is_shown_to_its_reader_alone),
         cmocka_unit_test(test_people__one_click_acts_once_and_the_second_is_told_who_did),
         cmocka_unit_test(test_people__what_is_no_answer_is_none),
         cmocka_unit_test(test_people__a_sign_in_proves_who_answers),

@@ -181,19 +181,34 @@ enum door_answer door_let_in(const struct door *d, const struct config_admin *c,
     return ret->form ? DOOR_IN : DOOR_TOKEN;
 }
 
-bool door_is_own_page(const struct http_request *r)
+/* Is the host of a URL this one? Whatever its scheme: a proxy in front may do TLS. */
+static bool is_of_host(const char *url, const char *host, size_t len)
+{
+    const char *of = strstr(url, "://");
+
+    return of && strlen(of + 3) == len && strncasecmp(of + 3, host, len) == 0;
+}
+
+bool door_is_foreign_page(const struct http_request *r, const char *public_url)
 {
     unsigned origins = 0, sites = 0;
     const char *host = http_header(r, "Host", NULL);
     const char *origin = http_header(r, "Origin", &origins);
     const char *site = http_header(r, "Sec-Fetch-Site", &sites);
-    const char *of = origin ? strstr(origin, "://") : NULL;
+    const char *public = public_url ? strstr(public_url, "://") : NULL;
 
-    if (origins > 1 || sites > 1 || origins + sites == 0)
-        return false; /* every browser of today says at least one of the two of a form */
-    if (sites && strcmp(site, "same-origin") != 0)
+    if (origins > 1 || sites > 1 || (sites && strcmp(site, "same-origin") != 0))
+        return true;
+    if (!origins || (host && is_of_host(origin, host, strlen(host))))
         return false;
-    return !origins || (of && host && strcasecmp(of + 3, host) == 0);
+    return !public || !is_of_host(origin, public + 3, strcspn(public + 3, "/"));
+}
+
+bool door_is_own_page(const struct http_request *r)
+{
+    /* every browser of today says at least one of the two of a form */
+    return (http_header(r, "Origin", NULL) || http_header(r, "Sec-Fetch-Site", NULL)) &&
+           !door_is_foreign_page(r, NULL);
 }
 
 bool door_is_own_form(const struct visitor *v, const char *form_token)

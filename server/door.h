@@ -51,6 +51,9 @@ struct visitor {
 enum door_answer door_let_in(const struct door *d, const struct config_admin *c,
                              const struct http_request *r, int64_t now, struct arena *a,
                              struct visitor *ret);
+/** Does the browser say of a POST that a page of another site sent it? What no browser sent says nothing. public_url: how
+ *  people reach this server where that is not what Host says, behind a proxy; or NULL. */
+bool door_is_foreign_page(const struct http_request *r, const char *public_url);
 /** Does a POST come from a page of ours, as far as the browser says? A form needs its token besides. */
 bool door_is_own_page(const struct http_request *r);
 /** Is it the form of a page that this visitor was shown? */

@@ -8,6 +8,7 @@
 #include "approver.h"
 #include "capability.h"
 #include "desk.h"
+#include "door.h"
 #include "html.h"
 #include "id.h"
 #include "jwks.h"
@@ -290,6 +291,15 @@ static bool is_form(struct http_request *r)
     return count == 1 && len == strlen(FORM_TYPE) && strncasecmp(type, FORM_TYPE, len) == 0;
 }
 
+/* A browser shows its certificate, and a proxy the sign-in, whoever made the page that sends a form: with a link of his
+ * own one person could have others answer without their knowing. (Where the link is the proof there is nobody to trick.) */
+static bool is_of_others(struct question_page *p, const struct http_request *r)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(p->g);
+
+    return approver_is_wanted(rt->config) && door_is_foreign_page(r, rt->config->public_url);
+}
+
 static enum http_next head(struct http_request *r, void *ctx, size_t *ret_body_max)
 {
     static const char *const allow[][2] = {{"Allow", "GET, HEAD, POST"}, {NULL, NULL}};
@@ -319,6 +329,11 @@ static enum http_next head(struct http_request *r, void *ctx, size_t *ret_body_m
         unavailable(r);
     else if (v->answers && !is_form(r))
         http_reply_problem(r, 415, "An answer is sent by the form of this page.", NULL);
+    else if (v->answers && is_of_others(p, r))
+        http_reply_problem(r, 403,
+                           "This form was not sent from the page of this link: nothing was done. "
+                           "Open the link and answer there.",
+                           NULL);
     else {
         http_set_data(r, v);
         return HTTP_GO_ON;

@@ -473,9 +473,10 @@ static void test_people__a_sign_in_proves_who_answers(void **state)
     house_stop(h);
 }
 
-/* Sends bytes over a connection that shows a certificate (NULL: none); the status of the answer. */
-static unsigned send_with(struct house *h, const struct cert *own, const char *path,
-                          const char *type, const char *body)
+/* Sends bytes over a connection that shows a certificate (NULL: none); the status of the answer. more: header lines, each
+ * with its CR LF. */
+static unsigned send_more(struct house *h, const struct cert *own, const char *path,
+                          const char *type, const char *more, const char *body)
 {
     char certificate[300], key[300];
     struct raw_answer answer;
@@ -488,15 +489,21 @@ static unsigned send_with(struct house *h, const struct cert *own, const char *p
         cert_save(own, certificate, key);
     r = raw_open_tls(h->hooks + strlen("http://"), own ? certificate : NULL, key, false);
     assert_non_null(r);
-    buf_addf(
-        &b,
-        "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%s",
-        path, type, strlen(body), body);
+    buf_addf(&b,
+             "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\n%sContent-Length: "
+             "%zu\r\n\r\n%s",
+             path, type, more, strlen(body), body);
     raw_text(r, buf_text(&b));
     buf_clear(&b);
     raw_answer(r, &answer, false);
     raw_free(r);
     return answer.status;
+}
+
+static unsigned send_with(struct house *h, const struct cert *own, const char *path,
+                          const char *type, const char *body)
+{
+    return send_more(h, own, path, type, "", body);
 }
 
 /* One person's tokens name him in several ways, or not at all, as an application asks for them. */
@@ -537,6 +544,16 @@ static void test_people__one_person_is_one_whatever_his_tokens_call_him(void **s
 static void test_people__a_certificate_proves_who_answers(void **state)
 {
     static const char form[] = "application/x-www-form-urlencoded";
+    /* what a browser says of a form that another site's page has it send: it shows ann's certificate all the same */
+    static const char *const foreign[] = {
+        "Origin: https://evil.example\r\n",
+        "Origin: null\r\n",
+        "Origin: https://evil.example/localhost\r\n",
+        "Origin: https://localhost:8080\r\n",
+        "Origin: https://localhost\r\nSec-Fetch-Site: cross-site\r\n",
+        "Sec-Fetch-Site: same-site\r\n",
+        "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Site: cross-site\r\n",
+    };
     const struct house_options o = {
         .rules = RULES,
         .source = "    verify: [{client_certificate: {ca_file: staff-ca.pem, names: [relay]}}]\n",
@@ -583,8 +600,16 @@ static void test_people__a_certificate_proves_who_answers(void **state)
     link = mail_to(mails, "bob@x.example")->link;
     assert_int_equal(send_with(h, NULL, link, form, "answer=approve"), 401);
     assert_int_equal(send_with(h, relay, link, form, "answer=approve"), 403);
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
+        if (send_more(h, ann, link, form, foreign[i], "answer=approve") != 403)
+            fail_msg("taken: %s", foreign[i]);
+    house_wait_question(h, 1, id); /* open still */
     assert_int_equal(sim_count_calls(h->sim, "POST", SIM_ISOLATE), 0);
-    assert_int_equal(send_with(h, ann, link, form, "answer=approve"), 200);
+    assert_int_equal(send_more(h, ann, link, form, "Origin: " PUBLIC "\r\n", "answer=maybe"), 400);
+    assert_int_equal(send_more(h, ann, link, form,
+                               "Origin: https://localhost\r\nSec-Fetch-Site: same-origin\r\n",
+                               "answer=approve"),
+                     200);
     AUTO(json_freep) struct json *isolated = sim_wait_isolated(h->sim, 1, SOON);
     AUTO(json_freep) struct json *doc = house_get(h, "/api/questions");
     const struct json *said =

@@ -41,6 +41,9 @@ static const char zero_guid[] = "00000000-0000-0000-0000-000000000000";
 
 /* ---- tables ----------------------------------------------------------------------------------- */
 
+#define ADMIN_TOKEN_MIN                                                                            \
+    16 /* bytes, as of a sender's token; less can be guessed, and nobody counts the guesses */
+
 #define KIB ((int64_t)1024)
 #define GIB (KIB * KIB * KIB)
 
@@ -141,7 +144,9 @@ const struct setting config_admin_table[] = {
     ROW("address", SET_LISTEN, config_admin, address, .fallback = "127.0.0.1:9180",
         .meaning = "where people and their tools are listened for"),
     ROW("token", SET_SECRET, config_admin, token,
-        .meaning = "the token that the API asks for; needed for anything but loopback and unix:"),
+        .meaning =
+            "the token that the API asks for, 16 characters at least; needed for anything but "
+            "loopback and unix:"),
     {.key = NULL},
 };
 
@@ -388,6 +393,11 @@ static void read_admin(struct config_loading *l, const struct yaml_node *map)
     struct config_admin *admin = &l->config->admin;
 
     settings_read(&l->reader, map, "admin", config_admin_table, admin);
+    if (admin->token.text && admin->token.len < ADMIN_TOKEN_MIN)
+        fault(l, yaml_get(map, "token_file"),
+              "%s: an admin token needs at least %d characters; make one with "
+              "`openssl rand -base64 32`",
+              admin->token.file, ADMIN_TOKEN_MIN);
     if (!admin->token.text && !yaml_get(map, "token_file") &&
         !settings_listen_is_local(admin->address))
         fault(l, place(map, "address"),

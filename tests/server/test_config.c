@@ -243,6 +243,9 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         {"admin: {address: 0.0.0.0:9180, token_file: nowhere}\n" ALL,
          "cordon.yaml:1:44: admin.token_file: cannot read nowhere: there is no such file; write the secret into it "
          "(chmod 600)\n"},
+        {"admin: {token_file: secret}\n" ALL,
+         "cordon.yaml:1:21: secret: an admin token needs at least 16 characters; make one with "
+         "`openssl rand -base64 32`\n"},
         {"admin: {token: abc}\n" ALL,
          "cordon.yaml:1:9: admin.token: secrets do not stand in this file; put it into a file of its own and name that "
          "with admin.token_file\n"},

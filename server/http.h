@@ -60,7 +60,7 @@ struct http_options {
     int64_t idle_ms;
     unsigned threads;                /* pool size */
     unsigned max_connections;        /* more of them wait in the kernel's queue */
-    unsigned max_connections_per_ip; /* more of them are closed at once; 0: any number */
+    unsigned max_connections_per_ip; /* IPv6: per /64; more are closed at once; 0: any number */
     bool begin_later; /* connections wait in the kernel's queue until http_server_begin */
     struct http_handler handler;
     void *ctx; /* passed to handler, borrowed */

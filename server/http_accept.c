@@ -74,7 +74,7 @@ static void refused_locked(struct http_server *s, const struct sockaddr_storage 
 bool http_accept_locked(struct http_server *s, int64_t now)
 {
     for (int i = 0; i < ACCEPT_MAX && http_accepts_locked(s, now); i++) {
-        struct sockaddr_storage peer = {0};
+        struct sockaddr_storage peer = {0}, counted;
         socklen_t len = sizeof peer;
         int fd =
             accept4(s->socket.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -90,7 +90,10 @@ bool http_accept_locked(struct http_server *s, int64_t now)
         }
         if (!s->dealt++)
             s->dealt_ms = now;
-        if (MHD_add_connection(s->daemon, fd, (struct sockaddr *)&peer, len) != MHD_YES) {
+        counted = peer;
+        http_peer_network(
+            &counted); /* by what the library is told it counts max_connections_per_ip */
+        if (MHD_add_connection(s->daemon, fd, (struct sockaddr *)&counted, len) != MHD_YES) {
             s->dealt--; /* it has closed fd */
             refused_locked(s, &peer,
                            errno == ENFILE ? "this address has as many connections as it may"

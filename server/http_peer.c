@@ -245,6 +245,22 @@ gnutls_session_t http_tls_session(struct MHD_Connection *conn)
     return info ? info->tls_session : NULL;
 }
 
+/* Whose connection it is. Of IPv6 the library knows the network alone: http_accept.c. */
+static void read_address(struct peer *p)
+{
+    struct sockaddr_storage own = {0};
+    socklen_t len = sizeof own;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(p->conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *known = p->server->socket.is_unix ? NULL : info->client_addr;
+
+    if (known && known->sa_family == AF_INET6 &&
+        getpeername(p->fd, (struct sockaddr *)&own, &len) == 0)
+        known = (struct sockaddr *)&own; /* else he is gone already */
+    http_peer_normalise(known, &p->address);
+    (void)http_peer_text((struct sockaddr *)&p->address, p->text);
+}
+
 static void connection_opened(struct http_server *s, struct MHD_Connection *conn, void **context)
 {
     const union MHD_ConnectionInfo *info;
@@ -265,9 +281,7 @@ static void connection_opened(struct http_server *s, struct MHD_Connection *conn
         gnutls_certificate_server_set_request(tls, GNUTLS_CERT_REQUEST);
     info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
     p->fd = info->connect_fd;
-    info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    http_peer_normalise(s->socket.is_unix ? NULL : info->client_addr, &p->address);
-    (void)http_peer_text((struct sockaddr *)&p->address, p->text);
+    read_address(p);
     atomic_store(&p->watch, (http_now_ms(s) + s->o.head_deadline_ms) * 4 + PHASE_QUIET);
     *context = p;
 

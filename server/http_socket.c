@@ -292,6 +292,14 @@ void http_peer_normalise(const struct sockaddr *peer, struct sockaddr_storage *r
     }
 }
 
+void http_peer_network(struct sockaddr_storage *peer)
+{
+    struct in6_addr *a = &((struct sockaddr_in6 *)(void *)peer)->sin6_addr;
+
+    if (peer->ss_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(a))
+        memset(a->s6_addr + 8, 0, 8);
+}
+
 char *http_peer_text(const struct sockaddr *peer, char out[HTTP_PEER_TEXT_SIZE])
 {
     struct sockaddr_storage sa;

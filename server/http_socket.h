@@ -43,5 +43,8 @@ void http_socket_close(struct http_socket *s);
 char *http_peer_text(const struct sockaddr *peer, char out[HTTP_PEER_TEXT_SIZE]);
 /** Copies peer to *ret, IPv4 in IPv6 as plain IPv4. NULL or an unknown family: AF_UNIX. */
 void http_peer_normalise(const struct sockaddr *peer, struct sockaddr_storage *ret);
+/** Makes of an IPv6 address the network that is its owner's, the /64: whoever has one of it has them all. IPv4, in IPv6
+ *  too, stays as it is. */
+void http_peer_network(struct sockaddr_storage *peer);
 
 #endif

@@ -1,12 +1,15 @@
 /* test_http.c - server/http.c seen from raw sockets: what each peer sent, and what it got. */
+#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <net/if.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -15,10 +18,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/ipv6.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,6 +35,7 @@
 #include "../kit/raw.h"
 #include "http.h"
 #include "http_guard.h"
+#include "http_socket.h"
 #include "log.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -1305,6 +1312,167 @@ static void test_http__limits_connections_per_address(void **state)
     for (int i = 0; i < 3; i++)
         raw_free(kept[i]);
     app_close(app);
+}
+
+/* ---- many addresses of one host -------------------------------------------------------------------- */
+
+/* Answers with whom it takes the peer for. */
+static enum http_next say_peer(struct http_request *r, void *ctx, size_t *ret_body_max)
+{
+    char line[HTTP_PEER_TEXT_SIZE + 1];
+
+    (void)ctx;
+    (void)ret_body_max;
+    (void)snprintf(line, sizeof line, "%s\n", http_peer(r));
+    reply_text(r, 200, line);
+    return HTTP_ANSWERED;
+}
+
+static void no_body(struct http_request *r, void *ctx)
+{
+    (void)r;
+    (void)ctx;
+}
+
+static bool to_in6(const char *text, int port, struct sockaddr_in6 *ret)
+{
+    *ret = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+    return inet_pton(AF_INET6, text, &ret->sin6_addr) == 1;
+}
+
+/* A network of its own, in which loopback has these addresses; false: this host does not allow it. */
+static bool enter_network(const char *const *addresses)
+{
+    struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_LOOPBACK | IFF_RUNNING};
+    int fd;
+
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0)
+        return false;
+    fd = socket(AF_INET6, SOCK_DGRAM, 0);
+    if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &lo) != 0)
+        return false;
+    for (; *addresses; addresses++) {
+        struct in6_ifreq add = {.ifr6_prefixlen = 64, .ifr6_ifindex = 1};
+        struct sockaddr_in6 a;
+
+        if (!to_in6(*addresses, 0, &a))
+            return false;
+        add.ifr6_addr = a.sin6_addr;
+        if (ioctl(fd, SIOCSIFADDR, &add) != 0)
+            return false;
+    }
+    close(fd);
+    return true;
+}
+
+/* Asks from one of the addresses, and keeps the connection; what is answered, "" when it is closed instead. */
+static void ask_from(const char *from, const char *to, int port, char *out, size_t size)
+{
+    static const char question[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    const struct timeval patience = {.tv_sec = 20};
+    struct sockaddr_in6 own, server;
+    int fd = socket(AF_INET6, SOCK_STREAM, 0);
+    const char *body = NULL;
+    char answer[2000];
+    size_t len = 0;
+    ssize_t n = 1;
+
+    *out = '\0';
+    if (!to_in6(from, 0, &own) || !to_in6(to, port, &server) ||
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0 ||
+        bind(fd, (struct sockaddr *)&own, sizeof own) != 0 ||
+        connect(fd, (struct sockaddr *)&server, sizeof server) != 0) {
+        (void)snprintf(out, size, "errno %d", errno);
+        return;
+    }
+    (void)!write(fd, question, strlen(question)); /* it may be closed already */
+    while ((!body || !strchr(body, '\n')) && n > 0 && len + 1 < sizeof answer) {
+        n = read(fd, answer + len, sizeof answer - 1 - len);
+        len += n > 0 ? (size_t)n : 0;
+        answer[len] = '\0';
+        body = strstr(answer, "\r\n\r\n");
+        body = body ? body + 4 : NULL;
+    }
+    if (body)
+        (void)snprintf(out, size, "%.*s", (int)strcspn(body, "\n"), body);
+}
+
+/* In a process of its own: nothing here fails the test. */
+static void share_network(char *out, size_t size)
+{
+    static const char *const addresses[] = {"fd00::1", "fd00::2", "fd00::3", "fd00:0:0:1::9", NULL};
+    static const struct {
+        const char *from, *answer;
+    } rows[] = {
+        {"fd00::2", "fd00::2"},
+        {"fd00::3", "fd00::3"},
+        {"fd00::3", ""},
+        {"fd00::1", ""},
+        {"fd00:0:0:1::9", "fd00:0:0:1::9"},
+    };
+    struct http_options o = defaults();
+    struct http_server *server;
+    struct err e = {0};
+    int port;
+
+    o.address = "[::]:0";
+    o.max_connections_per_ip = 2;
+    o.handler = (struct http_handler){.head = say_peer, .body = no_body};
+    if (!enter_network(addresses)) {
+        (void)snprintf(out, size, "skip");
+        return;
+    }
+    if (http_server_open(&o, &server, &e)) {
+        (void)snprintf(out, size, "%s", e.text);
+        return;
+    }
+    port = (int)strtol(strrchr(http_server_address(server), ':') + 1, NULL, 10);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows && !*out; i++) {
+        char answer[100];
+
+        ask_from(rows[i].from, "fd00::1", port, answer, sizeof answer);
+        if (strcmp(answer, rows[i].answer) != 0)
+            (void)snprintf(out, size, "%zu, from %s: '%.100s'", i, rows[i].from, answer);
+    }
+}
+
+/* Whoever has one IPv6 address of a /64 has them all: together they may have as many as one. */
+static void test_http__limits_connections_per_ipv6_network(void **state)
+{
+    static const struct {
+        const char *address, *network;
+    } rows[] = {{"2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"},
+                {"2001:db8:1:3::1", "2001:db8:1:3::"},
+                {"::ffff:192.0.2.7", "::ffff:192.0.2.7"}};
+    char said[1000] = "";
+    int out[2];
+    pid_t pid;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sockaddr_storage peer = {0};
+        struct sockaddr_in6 want;
+
+        assert_true(to_in6(rows[i].address, 7, (struct sockaddr_in6 *)&peer));
+        assert_true(to_in6(rows[i].network, 7, &want));
+        http_peer_network(&peer);
+        assert_memory_equal(&peer, &want, sizeof want);
+    }
+    assert_int_equal(pipe(out), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        share_network(said, sizeof said);
+        (void)!write(out[1], said, strlen(said));
+        _exit(0);
+    }
+    close(out[1]);
+    (void)!read(out[0], said, sizeof said - 1);
+    close(out[0]);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    if (strcmp(said, "skip") == 0)
+        skip();
+    assert_string_equal(said, "");
 }
 
 static void test_http__lets_connections_beyond_the_limit_wait(void **state)
@@ -2606,6 +2774,7 @@ int main(void)
         cmocka_unit_test(test_http__does_not_stall_when_many_are_ready_at_once),
         cmocka_unit_test(test_http__memory_stays_bounded_while_peers_are_slow),
         cmocka_unit_test(test_http__limits_connections_per_address),
+        cmocka_unit_test(test_http__limits_connections_per_ipv6_network),
         cmocka_unit_test(test_http__lets_connections_beyond_the_limit_wait),
         cmocka_unit_test(test_http__deals_connections_out_to_its_threads),
         cmocka_unit_test(test_http__says_who_has_too_many_connections),

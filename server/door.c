@@ -59,6 +59,18 @@ static bool is_loopback(const char *host)
     return strncmp(host, "127.", 4) == 0 && (!host[len] || host[len] == ':');
 }
 
+/* Who passes on what others ask says so by one of these. */
+static bool is_forwarded(const struct http_request *r)
+{
+    static const char *const names[] = {"Forwarded", "X-Forwarded-For", "X-Forwarded-Host",
+                                        "X-Real-IP", "Via"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (http_header(r, names[i], NULL))
+            return true;
+    return false;
+}
+
 /* A request of our commands has no Origin, and one of HTTP/1.0 no Host: browsers do not speak it. */
 static bool is_local(const struct http_request *r)
 {
@@ -72,6 +84,8 @@ static bool is_local(const struct http_request *r)
         local =
             local || (strncasecmp(host, names[i], len) == 0 && (!host[len] || host[len] == ':'));
     }
+    if (is_forwarded(r))
+        return false;
     if (!origin || !local)
         return local || !host;
     return strncasecmp(origin, "http://", 7) == 0 && strcasecmp(origin + 7, host) == 0;

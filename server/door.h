@@ -2,7 +2,9 @@
  *
  * Where no token is configured the address is a loopback one, and whoever is on this host is in. But a page of the web in an
  * administrator's browser reaches it, too: by a name that it makes resolve to 127.0.0.1 (then Host is that name), or by
- * sending blindly (then Origin and Sec-Fetch-Site tell of it). Neither is let in.
+ * sending blindly (then Origin and Sec-Fetch-Site tell of it). Neither is let in. Nor is what a proxy on this
+ * host passes on: it comes from 127.0.0.1, and many proxies write the address that they call into Host, so that all the
+ * world would be this host.
  *
  * A session is a cookie that the server does not remember:
  *

@@ -427,6 +427,10 @@ void config_read_store(struct config_loading *l, const struct yaml_node *map)
         fault(l, at, "store.url: expected sqlite:FILE or postgresql://user@host/database");
     else if (postgres && db_check_url(in.url, in.password.text, &e))
         fault(l, at, "store.url: %s", e.text);
+    else if (l->reader.notes && db_url_is_exposed(in.url))
+        note(l, at,
+             "store.url: the database is on another host: without sslmode=verify-full (and its "
+             "sslrootcert) whoever stands between can read along, or be the database");
     else if (!postgres && in.password.text)
         fault(l, yaml_get(map, "password_file"),
               "store.password_file: sqlite: takes no password; remove it");

@@ -566,6 +566,14 @@ enum err_code db_check_url(const char *url, const char *password, struct err *e)
     return driver->check_url ? driver->check_url(rest, password, e) : ERR_OK;
 }
 
+bool db_url_is_exposed(const char *url)
+{
+    const char *rest = NULL;
+    const struct db_driver *driver = find_driver(url, &rest, NULL);
+
+    return driver && driver->is_exposed && driver->is_exposed(rest);
+}
+
 void db_free(struct db *db)
 {
     if (!db)

@@ -84,6 +84,8 @@ enum err_code db_locks(const char *url, struct db_locks *ret, struct err *e);
 /** Can the url be read, as far as that is known without opening it? ERR_INVALID says what is wrong, without
  *  repeating it. */
 enum err_code db_check_url(const char *url, const char *password, struct err *e);
+/** Does the url lead to another host without having it prove who it is? False for one that cannot be read. */
+bool db_url_is_exposed(const char *url);
 /** Finishes the closures that wait, then closes. No other call may be under way. NULL is fine. */
 void db_free(struct db *db);
 AUTO_FREEP(struct db, db)

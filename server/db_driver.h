@@ -73,6 +73,8 @@ struct db_driver {
                           struct db_store **ret, struct err *e);
     /** As db_check_url; NULL: opening says it. */
     enum err_code (*check_url)(const char *rest, const char *password, struct err *e);
+    /** As db_url_is_exposed; NULL: no url of it leads to another host. */
+    bool (*is_exposed)(const char *rest);
     /** As db_locks; NULL: the engine keeps its own. */
     enum err_code (*locks)(const char *rest, struct db_locks *ret, struct err *e);
     /** After the last disconnect. */

@@ -181,6 +181,37 @@ static enum err_code driver_check_url(const char *rest, const char *password, st
     return code;
 }
 
+/* A list's part: a folder of Unix sockets (or nothing: the usual one), or this host by one of its names. */
+static bool is_this_host(const char *host, size_t len)
+{
+    static const char *const names[] = {"localhost", "127.0.0.1", "::1"};
+    bool local = !len || *host == '/' || *host == '@';
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        local = local || (strlen(names[i]) == len && strncmp(host, names[i], len) == 0);
+    return local;
+}
+
+/* libpq's own default, prefer, takes plain text and any certificate; require takes any certificate. */
+static bool driver_is_exposed(const char *rest)
+{
+    AUTO(store_freep) struct db_store *s = NULL;
+    const char *mode, *host;
+    bool local = true;
+
+    if (driver_open(rest, NULL, true, &s, NULL))
+        return false;
+    mode = word_of(s, "sslmode");
+    host = word_of(s, "hostaddr") ? word_of(s, "hostaddr") : word_of(s, "host");
+    while (host && local) {
+        size_t len = strcspn(host, ",");
+
+        local = is_this_host(host, len);
+        host = host[len] ? host + len + 1 : NULL;
+    }
+    return !local && !(mode && strncmp(mode, "verify-", 7) == 0);
+}
+
 static const char *driver_name(struct db_store *s)
 {
     return s->name;
@@ -579,6 +610,7 @@ const struct db_driver db_driver_postgresql = {
     .batch_max = 32,
     .open = driver_open,
     .check_url = driver_check_url,
+    .is_exposed = driver_is_exposed,
     .close = driver_close,
     .name = driver_name,
     .size = driver_size,

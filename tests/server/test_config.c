@@ -996,6 +996,39 @@ static void test_config__rules_that_tell_nobody_are_noted(void **state)
 }
 
 /* A machine of a domain has a longer name, and is not protected by its first label. */
+static void test_config__notes_a_database_that_anybody_could_be(void **state)
+{
+    static const struct {
+        const char *url;
+        bool noted;
+    } rows[] = {
+        {"postgresql://cordon@db.contoso.example/cordon", true},
+        {"postgresql://cordon@db.contoso.example/cordon?sslmode=require", true},
+        {"postgresql://cordon@127.0.0.1,10.0.0.7/cordon", true},
+        {"postgresql://cordon@localhost/cordon?hostaddr=10.0.0.7", true},
+        {"postgresql://cordon@db.contoso.example/cordon?sslmode=verify-full", false},
+        {"postgresql://cordon@localhost/cordon", false},
+        {"postgresql://cordon@[::1]:5433,127.0.0.1/cordon", false},
+        {"postgresql://cordon@/cordon?host=/run/postgresql", false},
+        {"postgresql:///cordon", false},
+        {"sqlite:cordon.db", false},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        AUTO(buf_clear) struct buf text = BUF_INIT(4096);
+        struct config *c;
+
+        buf_addf(&text, "store: {url: '%s'}\n" ALL, rows[i].url);
+        c = load(f, buf_text(&text));
+        if (rows[i].noted != (c->notes[0] != NULL))
+            fail_msg("%s: %s", rows[i].url, c->notes[0] ? c->notes[0] : "no note");
+        if (rows[i].noted)
+            assert_non_null(strstr(c->notes[0], "sslmode=verify-full"));
+        config_unref(c);
+    }
+}
+
 static void test_config__notes_names_that_are_first_labels(void **state)
 {
     static const struct {
@@ -1371,6 +1404,7 @@ int main(void)
         TEST(the_environment_fills_in),
         TEST(rules_that_act_on_nothing_are_noted),
         TEST(rules_that_tell_nobody_are_noted),
+        TEST(notes_a_database_that_anybody_could_be),
         TEST(notes_names_that_are_first_labels),
         TEST(notes_questions_that_nobody_gets),
         TEST(the_starter_lacks_its_secrets_and_nothing_else),

@@ -345,7 +345,8 @@ static void body(struct http_request *r, void *ctx)
 {
     struct question_page *p = ctx;
 
-    if (!line_put(p->line, r))
+    /* the token of who answers is looked at in line, perhaps when the server has given the request up */
+    if (!http_keep_head(r) || !line_put(p->line, r))
         unavailable(r);
 }
 

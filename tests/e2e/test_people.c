@@ -541,6 +541,36 @@ static void test_people__one_person_is_one_whatever_his_tokens_call_him(void **s
     house_stop(h);
 }
 
+/* Who answers waits for Entra's keys when cordon is told to stop: his request's head, the token in it, must be there still
+ * when the fetch is given up and the next proof is tried. */
+static void test_people__a_stop_while_keys_are_fetched_is_clean(void **state)
+{
+    static const char form[] = "answer=approve";
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    AUTO(auto_free) char *token = NULL;
+    struct mailed *mails;
+    struct house *h = open_question_with(
+        a,
+        APPROVERS "    - entra: {audience: [\"api://" APP "\"], roles: [Another.Role]}\n"
+                  "    - entra: {audience: [\"api://" APP "\"], objects: [\"" BOB "\"]}\n",
+        &mails);
+    struct raw *r = raw_open(h->hooks + strlen("http://"));
+
+    (void)state;
+    assert_non_null(r);
+    token = sim_mint(h->sim, TOKEN(ANN, ""));
+    sim_tell(h->sim, "/faults", "{\"path\":\"*/openid-configuration\",\"kind\":\"hang\"}");
+    raw_text(r, arena_fmt(a,
+                          "POST %s HTTP/1.1\r\nHost: a\r\n" FORM "\r\nAuthorization: Bearer %s\r\n"
+                          "Content-Length: %zu\r\n\r\n%s",
+                          mails[0].link, token, strlen(form), form));
+    AUTO(json_freep)
+    struct json *calls = sim_wait_calls(h->sim, "GET", "*/openid-configuration", 1, SOON);
+    house_cordon_stop(h);
+    raw_free(r);
+    house_stop(h);
+}
+
 static void test_people__a_certificate_proves_who_answers(void **state)
 {
     static const char form[] = "application/x-www-form-urlencoded";
@@ -634,6 +664,7 @@ int main(void)
         cmocka_unit_test(test_people__what_is_no_answer_is_none),
         cmocka_unit_test(test_people__a_sign_in_proves_who_answers),
         cmocka_unit_test(test_people__one_person_is_one_whatever_his_tokens_call_him),
+        cmocka_unit_test(test_people__a_stop_while_keys_are_fetched_is_clean),
         cmocka_unit_test(test_people__a_certificate_proves_who_answers),
     };
 

@@ -3,6 +3,9 @@
  *
  * It is asked for with an ugly word and refused on any address that other machines reach (webhook-sources.md
  * section 8.1). listen.address cannot change while the server runs, so it holds until the end.
+ *
+ * A browser on that machine is reached by all the world's pages: one whose name was made to mean 127.0.0.1 may post JSON
+ * here as to its own host. Browsers say so of each POST (Origin, Sec-Fetch-Site), and nobody who pushes alerts does.
  */
 #include "verify.h"
 
@@ -56,7 +59,11 @@ static void check(void *arg, const struct verify_env *env, const struct verify_r
 {
     (void)arg;
     (void)env;
-    (void)q;
+    if (q->header(q->ctx, "Origin", NULL) || q->header(q->ctx, "Sec-Fetch-Site", NULL)) {
+        verify_deny(ret, NAME, "a page in a browser sent it, and no sender is one");
+        ret->verdict = VERIFY_FORBIDDEN;
+        return;
+    }
     ret->verdict = VERIFY_GOOD;
     ret->key = NAME;
 }

@@ -48,6 +48,26 @@ static void test_verify_none__takes_anything_on_loopback(void **state)
     assert_non_null(verifier_challenge(s->verifier));
 }
 
+/* A page of the web reaches loopback by a name of its own that means 127.0.0.1; its browser says that it is one. */
+static void test_verify_none__takes_nothing_from_a_page(void **state)
+{
+    static const struct scheme_header said[][2] = {
+        {{"Origin", "http://rebound.example:8080"}, {NULL, NULL}},
+        {{"Origin", "http://127.0.0.1:8080"}, {NULL, NULL}},
+        {{"Origin", "null"}, {NULL, NULL}},
+        {{"Sec-Fetch-Site", "same-origin"}, {NULL, NULL}},
+    };
+    struct scheme *s = *state;
+    struct verify_result r;
+
+    assert_true(scheme_compile(s, "[{none: {insecure: true}}]"));
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+        assert_int_equal(scheme_ask(s, said[i], NULL, 0, &r), VERIFY_FORBIDDEN);
+        assert_int_equal(scheme_ask(s, said[i], "{}", 2, &r), VERIFY_FORBIDDEN);
+        assert_non_null(strstr(r.why, "browser"));
+    }
+}
+
 static void test_verify_none__weakens_no_other_scheme_of_its_entry(void **state)
 {
     struct scheme *s = *state;
@@ -108,6 +128,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(test_verify_none__##name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(takes_anything_on_loopback),
+        TEST(takes_nothing_from_a_page),
         TEST(weakens_no_other_scheme_of_its_entry),
         TEST(is_refused_where_others_reach_it),
         TEST(names_what_is_wrong_with_its_settings),

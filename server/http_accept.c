@@ -90,9 +90,8 @@ bool http_accept_locked(struct http_server *s, int64_t now)
         }
         if (!s->dealt++)
             s->dealt_ms = now;
-        counted = peer;
-        http_peer_network(
-            &counted); /* by what the library is told it counts max_connections_per_ip */
+        counted = peer; /* by what the library is told it counts those of an address */
+        http_peer_network(&counted);
         if (MHD_add_connection(s->daemon, fd, (struct sockaddr *)&counted, len) != MHD_YES) {
             s->dealt--; /* it has closed fd */
             refused_locked(s, &peer,

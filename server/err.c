@@ -31,6 +31,13 @@ const char *err_name(enum err_code code)
     return (unsigned)code < ERR_CODES ? names[code] : "?";
 }
 
+/* A text of the peer's stands in it, whatever its bytes, and perhaps cut by a %.120s: it is stored and shown. */
+static void mend(char *text)
+{
+    utf8_end_whole(text);
+    utf8_mend(text);
+}
+
 enum err_code err_set(struct err *e, enum err_code code, const char *fmt, ...)
 {
     if (e) {
@@ -41,14 +48,14 @@ enum err_code err_set(struct err *e, enum err_code code, const char *fmt, ...)
         va_start(ap, fmt);
         (void)vsnprintf(e->text, sizeof e->text, fmt, ap); /* cutting is the documented behaviour */
         va_end(ap);
-        utf8_end_whole(e->text);
+        mend(e->text);
     }
     return code;
 }
 
 enum err_code err_in(struct err *e, const char *fmt, ...)
 {
-    char where[sizeof((struct err){0}.text) + 2];
+    char where[ERR_TEXT_SIZE + 2];
     va_list ap;
     size_t len;
 
@@ -59,7 +66,7 @@ enum err_code err_in(struct err *e, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(where, sizeof e->text, fmt, ap); /* may read e->text, which moves only below */
     va_end(ap);
-    utf8_end_whole(where);
+    mend(where);
     len = strlen(where);
     memcpy(where + len, ": ", 2);
     len = len + 2 < sizeof e->text ? len + 2 : sizeof e->text - 1;

@@ -30,10 +30,12 @@ enum err_code {
     ERR_CODES
 };
 
+#define ERR_TEXT_SIZE 480
+
 struct err {
     enum err_code code;
-    int64_t retry_ms; /* the peer's Retry-After, milliseconds; 0: it said nothing */
-    char text[480];   /* UTF-8, never a secret, cut at the end when too long */
+    int64_t retry_ms;         /* the peer's Retry-After, milliseconds; 0: it said nothing */
+    char text[ERR_TEXT_SIZE]; /* UTF-8, never a secret, cut at the end when too long */
 };
 
 /** The code's name as it stands in logs ("throttled"); static storage. */

@@ -2,6 +2,7 @@
 #include "utf8.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "arena.h"
@@ -92,6 +93,17 @@ void utf8_end_whole(char *text)
         if ((unsigned char)text[at] >= forms[i].first && (unsigned char)text[at] <= forms[i].last &&
             len - at < forms[i].len)
             text[at] = '\0';
+}
+
+void utf8_mend(char *text)
+{
+    for (size_t len; *text; text += len) {
+        len = utf8_read(text, SIZE_MAX, NULL);
+        if (!len) {
+            *text = '?';
+            len = 1;
+        }
+    }
 }
 
 const char *utf8_short(struct arena *a, const char *text, size_t max, const char *mark)

@@ -35,6 +35,8 @@ size_t utf8_first(const char *text, size_t n);
 size_t utf8_cut(const char *text, size_t max);
 /** Takes off the half character that a copy into too small a room left at the end. */
 void utf8_end_whole(char *text);
+/** Puts a '?' in the place of each byte that belongs to no whole character. */
+void utf8_mend(char *text);
 /** text itself when it has at most max bytes (or is NULL), else its beginning and a mark, from the arena; NULL without
  *  memory. */
 const char *utf8_short(struct arena *a, const char *text, size_t max, const char *mark);

@@ -74,8 +74,7 @@ static bool try_way(struct engine *g, struct way *way, const struct way_mail *m,
     ret->tries[t].name = way_name(way);
     ret->tries[t].words = way_words(way);
     ret->tries[t].ok = !code;
-    (void)snprintf(ret->tries[t].why, sizeof ret->tries[t].why, "%.*s",
-                   (int)sizeof ret->tries[t].why - 1, code ? e.text : "");
+    (void)snprintf(ret->tries[t].why, sizeof ret->tries[t].why, "%s", code ? e.text : "");
     if (e.retry_ms)
         ret->retry_ms = e.retry_ms;
     (void)health_note(g->health, way_name(way), NULL, !code, e.text);
@@ -218,7 +217,7 @@ struct look {
     struct way_record r;
     struct way *way; /* NULL: it is not configured any more */
     bool works;
-    char why[200];
+    char why[ERR_TEXT_SIZE];
     int64_t now;
 };
 
@@ -273,7 +272,7 @@ void ways_run(struct engine *g, struct work *w)
     if (!code && l.way && l.r.failing && way_can_be_probed(l.way)) {
         l.works = !way_probe(l.way, rt->config->mail.from, g->mail_helper, what, &e);
         if (!l.works)
-            (void)snprintf(l.why, sizeof l.why, "%.*s", (int)sizeof l.why - 1, e.text);
+            (void)snprintf(l.why, sizeof l.why, "%s", e.text);
         (void)health_note(g->health, l.r.name, NULL, l.works, e.text);
     }
     l.now = clock_wall_ms(g->clock);

@@ -21,7 +21,7 @@ struct ways_sent {
     struct {
         const char *name, *words;
         bool ok;
-        char why[200];
+        char why[ERR_TEXT_SIZE];
     } tries[WAYS_MAX]; /* in their order */
     size_t n;
     int64_t

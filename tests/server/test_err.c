@@ -140,6 +140,17 @@ static void test_err__every_code_has_a_name_of_its_own(void **state)
     assert_string_equal(err_name((enum err_code) - 1), "?");
 }
 
+static void test_err__what_a_peer_says_is_no_more_than_utf8(void **state)
+{
+    struct err e = {0};
+
+    (void)state;
+    (void)err_set(&e, ERR_AGAIN, "HTTP 503: %.4s)", "\xe6\x97\xa5\xe6\x97\xa5");
+    assert_string_equal(e.text, "HTTP 503: \xe6\x97\xa5?)");
+    (void)err_in(&e, "webhook \xff");
+    assert_string_equal(e.text, "webhook ?: HTTP 503: \xe6\x97\xa5?)");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +161,7 @@ int main(void)
         cmocka_unit_test(test_err__null_takes_the_code_only),
         cmocka_unit_test(test_err__long_texts_are_cut_at_the_end),
         cmocka_unit_test(test_err__a_cut_leaves_whole_characters),
+        cmocka_unit_test(test_err__what_a_peer_says_is_no_more_than_utf8),
         cmocka_unit_test(test_err__every_code_has_a_name_of_its_own),
     };
 

@@ -124,6 +124,29 @@ static void test_utf8__a_copy_that_had_no_room_ends_with_a_whole_character(void 
     }
 }
 
+static void test_utf8__mends_what_is_no_character(void **state)
+{
+    static const struct {
+        const char *before, *after;
+    } rows[] = {
+        {"", ""},
+        {"a\xc3\xa9\xe6\x97\xa5\xf0\x9f\x98\x80", "a\xc3\xa9\xe6\x97\xa5\xf0\x9f\x98\x80"},
+        {"\xe6\x97;)", "??;)"}, /* cut by a %.120s, and the sentence goes on */
+        {"\xe6\x97", "??"},
+        {"\x80\xff\xc3\xa9", "??\xc3\xa9"},
+        {"\xed\xa0\x80", "???"}, /* a surrogate */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[32];
+
+        (void)snprintf(text, sizeof text, "%s", rows[i].before);
+        utf8_mend(text);
+        assert_string_equal(text, rows[i].after);
+    }
+}
+
 static void test_utf8__counts_characters(void **state)
 {
     const char *text = "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80.";
@@ -158,6 +181,7 @@ int main(void)
         cmocka_unit_test(test_utf8__reads_no_other_bytes),
         cmocka_unit_test(test_utf8__cuts_between_characters),
         cmocka_unit_test(test_utf8__a_copy_that_had_no_room_ends_with_a_whole_character),
+        cmocka_unit_test(test_utf8__mends_what_is_no_character),
         cmocka_unit_test(test_utf8__counts_characters),
         cmocka_unit_test(test_utf8__marks_what_was_left_out),
     };

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "utf8.h"
+
 struct health {
     const struct clock *clock;
     pthread_mutex_t lock;
@@ -63,6 +65,7 @@ bool health_note(struct health *h, const char *kind, const char *name, bool ok, 
             p->since = clock_wall_ms(h->clock);
         p->ok = ok;
         (void)snprintf(p->why, sizeof p->why, "%s", ok || !why ? "" : why);
+        utf8_end_whole(p->why);
     }
     pthread_mutex_unlock(&h->lock);
     return changed;

@@ -20,8 +20,8 @@ struct health;
 struct health_part {
     char name[80]; /* the longest kind and the longest name of a configuration have room */
     bool ok;
-    char why[200]; /* of the last failure, "" when ok */
-    int64_t since; /* wall ms of the last change between good and bad */
+    char why[ERR_TEXT_SIZE]; /* of the last failure, "" when ok; the cure stands at its end */
+    int64_t since;           /* wall ms of the last change between good and bad */
 };
 
 enum err_code health_new(const struct clock *clock, struct health **ret, struct err *e);

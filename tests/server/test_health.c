@@ -98,6 +98,29 @@ static void test_health__takes_what_is_too_long_or_too_much(void **state)
     health_free(NULL);
 }
 
+/* What is to be done about it stands at its end. */
+static void test_health__keeps_a_whole_sentence(void **state)
+{
+    struct hands h = HANDS_INIT;
+    struct health *health = make(&h);
+    struct health_part part;
+    struct err e = {0};
+    char why[1000] = "";
+
+    (void)state;
+    for (int i = 0; i < 200; i++)
+        memcpy(why + 3 * i, "\xe6\x97\xa5", 4);
+    (void)err_set(&e, ERR_DENIED, "%.300s; give it the permission", why);
+    (void)health_note(health, "hunt", "lsass", false, e.text);
+    (void)health_list(health, &part, 1);
+    assert_string_equal(part.why, e.text);
+    (void)health_note(health, "hunt", "lsass", false,
+                      why); /* and no half character, where it is too long */
+    (void)health_list(health, &part, 1);
+    assert_int_equal(strlen(part.why) % 3, 0);
+    health_free(health);
+}
+
 /* Many tenants, under the longest names there are: each has a place of its own. */
 static void test_health__a_hundred_tenants_are_all_shown(void **state)
 {
@@ -197,6 +220,7 @@ int main(void)
         cmocka_unit_test(test_health__keeps_the_last_word_of_each_part),
         cmocka_unit_test(test_health__says_since_when_it_is_so),
         cmocka_unit_test(test_health__takes_what_is_too_long_or_too_much),
+        cmocka_unit_test(test_health__keeps_a_whole_sentence),
         cmocka_unit_test(test_health__a_hundred_tenants_are_all_shown),
         cmocka_unit_test(test_health__forgets_what_is_not_there_any_more),
         cmocka_unit_test(test_health__threads_may_note_side_by_side),

@@ -148,6 +148,101 @@ static void write_actions(struct json_out *o, const struct action_record *list, 
     json_out_array_end(o);
 }
 
+struct question_reading {
+    struct arena *arena;
+    struct json_out *o;
+    const struct question_record *q;
+};
+
+static void write_answers(struct json_out *o, const struct answer_record *list, size_t n)
+{
+    json_out_array(o, "answers");
+    for (size_t i = 0; i < n; i++) {
+        json_out_object(o, NULL);
+        json_out_string(o, "person", list[i].person);
+        json_out_bool(o, "yes", list[i].yes);
+        json_out_string(o, "why", list[i].why);
+        json_out_string(o, "way", list[i].way);
+        json_out_time(o, "at", list[i].at);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+}
+
+/* What every question says of itself, without the closing brace. */
+static void begin_question(struct json_out *o, const struct question_record *q)
+{
+    json_out_object(o, NULL);
+    json_out_id(o, "id", q->id);
+    json_out_string(o, "kind", question_kind_name(q->kind));
+    json_out_string(o, "state", question_state_name(q->state));
+    json_out_string(o, "what", q->what);
+    json_out_string(o, "why", q->why);
+    json_out_string(o, "policy", q->policy);
+    json_out_int(o, "people", q->people);
+}
+
+static void end_question(struct json_out *o, const struct question_record *q)
+{
+    json_out_time(o, "created", q->created);
+    json_out_time(o, "expires", q->expires);
+    json_out_time(o, "ended", q->ended);
+    json_out_object_end(o);
+}
+
+static enum err_code write_question(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct question_reading *r = arg;
+    const struct question_record *q = r->q;
+    struct json_out *o = r->o;
+    struct question_case *cases;
+    struct answer_record *answers;
+    size_t n_cases = 0, n_answers = 0;
+    int64_t total = 0;
+    enum err_code code =
+        question_cases(tx, r->arena, q->id, 0, API_QUESTION_CASES, &cases, &n_cases, e);
+
+    if (!code)
+        code = question_count_cases(tx, q->id, &total, e);
+    if (!code)
+        code = answer_list(tx, r->arena, q->id, &answers, &n_answers, e);
+    if (code)
+        return code;
+    begin_question(o, q);
+    json_out_int(o, "count", total);
+    json_out_array(o, "cases");
+    for (size_t i = 0; i < n_cases; i++) {
+        json_out_object(o, NULL);
+        json_out_id(o, "case", cases[i].case_id);
+        json_out_string(o, "tenant", cases[i].tenant);
+        json_out_string(o, "alert_id", cases[i].alert_id);
+        json_out_string(o, "machine_id", cases[i].machine_id);
+        json_out_string(o, "machine_name", cases[i].machine_name);
+        json_out_string(o, "action", cases[i].action);
+        json_out_object_end(o);
+    }
+    json_out_array_end(o);
+    write_answers(o, answers, n_answers);
+    end_question(o, q);
+    return ERR_OK;
+}
+
+/* Of one case's document: without the other cases that wait for the same answer. */
+static enum err_code write_asked(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct question_reading *r = arg;
+    struct answer_record *answers;
+    size_t n = 0;
+    enum err_code code = answer_list(tx, r->arena, r->q->id, &answers, &n, e);
+
+    if (code)
+        return code;
+    begin_question(r->o, r->q);
+    write_answers(r->o, answers, n);
+    end_question(r->o, r->q);
+    return ERR_OK;
+}
+
 static enum err_code written(const struct buf *out, struct err *e)
 {
     return buf_failed(out) ? err_set(e, buf_failed(out), "the answer") : ERR_OK;
@@ -213,8 +308,9 @@ enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err 
     struct step_record *steps;
     struct case_record c;
     struct action_record *actions;
+    struct question_record *questions;
     struct mute_record mute;
-    size_t n_steps = 0, n_notices = 0, n_actions = 0;
+    size_t n_steps = 0, n_notices = 0, n_actions = 0, n_questions = 0;
     bool muted = false;
     enum err_code code =
         arena ? store_case_load(s, arena, id, &c, e) : err_set(e, ERR_NOMEM, "case");
@@ -225,6 +321,8 @@ enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err 
         code = store_notice_list(s, arena, id, &notices, &n_notices, e);
     if (!code)
         code = store_action_list(s, arena, id, API_LIMIT_MAX, &actions, &n_actions, e);
+    if (!code)
+        code = store_question_of_case(s, arena, id, API_LIMIT_MAX, &questions, &n_questions, e);
     if (!code) {
         code = store_mute_of_case(s, arena, id, &mute, e);
         muted = !code;
@@ -241,6 +339,15 @@ enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err 
         write_isolation(&o, "isolation", &isolation);
     else
         json_out_null(&o, "isolation");
+    json_out_array(&o, "questions");
+    for (size_t i = 0; i < n_questions && !code; i++) {
+        struct question_reading r = {.arena = arena, .o = &o, .q = &questions[i]};
+
+        code = db_read(s->db, write_asked, &r, e);
+    }
+    if (code)
+        return code;
+    json_out_array_end(&o);
     write_actions(&o, actions, n_actions);
     write_notices(&o, notices, n_notices);
     json_out_object_end(&o);
@@ -302,69 +409,6 @@ enum err_code api_isolations(struct store *s, const struct isolation_filter *f, 
     json_out_id(&o, "next", more ? list[n - 1].id : 0);
     json_out_object_end(&o);
     return written(out, e);
-}
-
-struct question_reading {
-    struct arena *arena;
-    struct json_out *o;
-    const struct question_record *q;
-};
-
-static enum err_code write_question(struct db_tx *tx, void *arg, struct err *e)
-{
-    const struct question_reading *r = arg;
-    const struct question_record *q = r->q;
-    struct json_out *o = r->o;
-    struct question_case *cases;
-    struct answer_record *answers;
-    size_t n_cases = 0, n_answers = 0;
-    int64_t total = 0;
-    enum err_code code =
-        question_cases(tx, r->arena, q->id, 0, API_QUESTION_CASES, &cases, &n_cases, e);
-
-    if (!code)
-        code = question_count_cases(tx, q->id, &total, e);
-    if (!code)
-        code = answer_list(tx, r->arena, q->id, &answers, &n_answers, e);
-    if (code)
-        return code;
-    json_out_object(o, NULL);
-    json_out_id(o, "id", q->id);
-    json_out_string(o, "kind", question_kind_name(q->kind));
-    json_out_string(o, "state", question_state_name(q->state));
-    json_out_string(o, "what", q->what);
-    json_out_string(o, "why", q->why);
-    json_out_string(o, "policy", q->policy);
-    json_out_int(o, "people", q->people);
-    json_out_int(o, "count", total);
-    json_out_array(o, "cases");
-    for (size_t i = 0; i < n_cases; i++) {
-        json_out_object(o, NULL);
-        json_out_id(o, "case", cases[i].case_id);
-        json_out_string(o, "tenant", cases[i].tenant);
-        json_out_string(o, "alert_id", cases[i].alert_id);
-        json_out_string(o, "machine_id", cases[i].machine_id);
-        json_out_string(o, "machine_name", cases[i].machine_name);
-        json_out_string(o, "action", cases[i].action);
-        json_out_object_end(o);
-    }
-    json_out_array_end(o);
-    json_out_array(o, "answers");
-    for (size_t i = 0; i < n_answers; i++) {
-        json_out_object(o, NULL);
-        json_out_string(o, "person", answers[i].person);
-        json_out_bool(o, "yes", answers[i].yes);
-        json_out_string(o, "why", answers[i].why);
-        json_out_string(o, "way", answers[i].way);
-        json_out_time(o, "at", answers[i].at);
-        json_out_object_end(o);
-    }
-    json_out_array_end(o);
-    json_out_time(o, "created", q->created);
-    json_out_time(o, "expires", q->expires);
-    json_out_time(o, "ended", q->ended);
-    json_out_object_end(o);
-    return ERR_OK;
 }
 
 enum err_code api_questions(struct store *s, enum question_state state, int64_t before_id,

@@ -16,7 +16,8 @@ bool api_cut(size_t *n, size_t limit);
 /** {"cases":[…],"next":"cursor, or null when there are no more"}. f->limit is 1 to API_LIMIT_MAX. */
 enum err_code api_cases(struct store *s, const struct case_filter *f, struct buf *out,
                         struct err *e);
-/** One case with its steps, verdict, facts, isolation and notices: the whole timeline. ERR_NOT_FOUND. */
+/** One case with its steps, verdict, facts, isolation, what people were asked and told: the whole timeline.
+ *  ERR_NOT_FOUND. */
 enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err *e);
 /** One isolation with the cases that it is for. ERR_NOT_FOUND. */
 enum err_code api_isolation(struct store *s, int64_t id, struct buf *out, struct err *e);

@@ -68,9 +68,14 @@ static void facts_part(struct console_page *p, const struct json *c)
     frame_time_pair(p, "Came", frame_moment(c, "created"));
     frame_time_pair(p, "Updated", frame_moment(c, "updated"));
     html_pairs_end(&p->out);
-    if (frame_is(state, "waiting")) {
+    JSON_EACH (q, json_get(c, "questions")) {
+        const char *of = frame_text(q, "state");
+
         buf_adds(&p->out, "<p>");
-        html_link(&p->out, "/questions?state=open", "Questions that wait for a person");
+        html_link(&p->out, arena_fmt(p->arena, "/questions/%s", frame_text(q, "id")),
+                  arena_fmt(p->arena, "Question: %s", frame_text(q, "what")));
+        buf_addc(&p->out, ' ');
+        html_badge(&p->out, frame_question_tone(of), of);
         buf_adds(&p->out, "</p>\n");
     }
     buf_adds(&p->out, "</section>\n");

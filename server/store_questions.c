@@ -449,6 +449,25 @@ enum err_code store_question_list(struct store *s, struct arena *a, enum questio
     return ERR_OK;
 }
 
+enum err_code store_question_of_case(struct store *s, struct arena *a, int64_t case_id,
+                                     size_t limit, struct question_record **ret, size_t *ret_count,
+                                     struct err *e)
+{
+    struct store_list list;
+    enum err_code code =
+        store_read_list(s, a, sizeof **ret, read_row, &list, e,
+                        "SELECT " COLUMNS " FROM questions WHERE id IN"
+                        " (SELECT question_id FROM question_cases WHERE case_id = $1)"
+                        " ORDER BY id LIMIT $2",
+                        "ii", case_id, (int64_t)limit);
+
+    if (code)
+        return code;
+    *ret = list.items;
+    *ret_count = list.count;
+    return ERR_OK;
+}
+
 static enum err_code read_counts(struct db_tx *tx, void *arg, struct err *e)
 {
     int64_t *counts = arg;

@@ -75,6 +75,10 @@ struct approval {
 enum err_code store_question_list(struct store *s, struct arena *a, enum question_state state,
                                   int64_t before_id, size_t limit, struct question_record **ret,
                                   size_t *ret_count, struct err *e);
+/** Those that this case waits or waited for, in the order they were asked. */
+enum err_code store_question_of_case(struct store *s, struct arena *a, int64_t case_id,
+                                     size_t limit, struct question_record **ret, size_t *ret_count,
+                                     struct err *e);
 enum err_code store_question_count(struct store *s, int64_t ret[QUESTION_STATES], struct err *e);
 /** Has a person said that what stands behind step n, which failed, is to be done all the same? */
 enum err_code store_question_goes_on(struct store *s, int64_t case_id, int64_t n, bool *ret,

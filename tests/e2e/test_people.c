@@ -295,6 +295,30 @@ static void test_people__a_link_is_shown_to_its_reader_alone(void **state)
     house_stop(h);
 }
 
+/* Whoever looks at the only case finds the question by which it waits, and who answered. */
+static void assert_asked(struct house *h, const char *state, const char *who)
+{
+    AUTO(json_freep) struct json *cases = house_get(h, "/api/cases");
+    const char *id = json_get_string(json_first(json_get(cases, "cases")), "id");
+    AUTO(json_freep) struct json *doc = NULL;
+    const struct json *q;
+    struct fetched f;
+    char url[300];
+    const char *who_said;
+
+    (void)snprintf(url, sizeof url, "/api/cases/%s", id);
+    doc = house_get(h, url);
+    q = json_first(json_get(doc, "questions"));
+    assert_string_equal(json_get_string(q, "state"), state);
+    who_said = json_get_string(json_first(json_get(q, "answers")), "person");
+    assert_string_equal(who_said ? who_said : "nobody", who ? who : "nobody");
+    (void)snprintf(url, sizeof url, "%s/cases/%s", h->admin, id);
+    assert_true(fetch(&f, "GET", url, NULL, NULL, 0, 10000));
+    (void)snprintf(url, sizeof url, "href=\"/questions/%s\"", json_get_string(q, "id"));
+    assert_non_null(strstr(f.body, url));
+    fetched_clear(&f);
+}
+
 static void test_people__one_click_acts_once_and_the_second_is_told_who_did(void **state)
 {
     AUTO(arena_freep) struct arena *a = arena_new(0);
@@ -305,6 +329,7 @@ static void test_people__one_click_acts_once_and_the_second_is_told_who_did(void
     struct fetched f;
 
     (void)state;
+    assert_asked(h, "open", NULL);
     assert_int_equal(visit(h, "POST", ann->link, FORM, "answer=approve&why=saw+it+%26+mean+it", &f),
                      200);
     fetched_clear(&f);
@@ -325,6 +350,7 @@ static void test_people__one_click_acts_once_and_the_second_is_told_who_did(void
         json_first(json_get(json_first(json_get(doc, "questions")), "answers"));
     assert_string_equal(json_get_string(said, "person"), "ann@x.example");
     assert_string_equal(json_get_string(said, "why"), "saw it & mean it");
+    assert_asked(h, "approved", "ann@x.example");
     house_log_lacks(h, ann->link + strlen("/approve/")); /* a link is a permission */
     house_stop(h);
 }

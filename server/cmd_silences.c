@@ -112,7 +112,8 @@ static const struct cli_option add_options[] = {
      .type = CLI_TEXT,
      .offset = offsetof(struct add_options, when),
      .value = "COND",
-     .help = "as in a rule: 'alert.title: \"Nmap*\"', '{alert.severity: Low, machine.tags: lab}'",
+     .help =
+         "as in a rule: 'alert.title: {glob: \"Nmap*\"}', '{alert.severity: Low, machine.tags: lab}'",
      .required = true},
     CLI_OPTION("for", CLI_TEXT, struct add_options, duration, "TIME",
                "how long: 4h, 3d; at most 30d"),

@@ -233,7 +233,7 @@ static void test_connect__the_curl_script_of_every_scheme_is_let_in(void **state
         char *dir = connect_into(t, "curl", rows[i].source), alert[60];
         struct ran ran;
 
-        (void)snprintf(alert, sizeof alert, "da%zu_-1", i);
+        (void)snprintf(alert, sizeof alert, "da%zu.x_-1", i);
         plant(t->h, alert);
         run_script(t, &ran, dir, rows[i].source, rows[i].secret, alert, MACHINE);
         if (ran.code != 0 || !strstr(ran.out, " 202 ") || !strstr(ran.out, "\"accepted\""))

@@ -165,8 +165,9 @@ enum err_code defender_list_alerts(struct defender *d, const char *const ids[], 
 /** Machines; the same. Ids are compared without regard to case. */
 enum err_code defender_list_machines(struct defender *d, const char *const ids[], size_t n,
                                      struct json *docs[], int64_t *ret_read_ms, struct err *e);
-/** The newest actions of many machines at once, of the calls that are kept for actions: fills read_ms and the actions of looks[i] for ids[i], as
- *  DEFENDER_READ_ACTIONS does. One that cannot be read makes it ERR_AGAIN for all. */
+/** The newest actions of many machines at once, of the calls that are kept for actions: fills read_ms, the actions and
+ *  actions_code of looks[i] for ids[i], as DEFENDER_READ_ACTIONS does. An action that cannot be read makes it ERR_AGAIN for
+ *  its machine; whose is not known, for all. */
 enum err_code defender_look(struct defender *d, const char *const ids[], size_t n,
                             struct defender_reads *const looks[], struct err *e);
 /** Actions by their ids. listed[i]: ret[i] is there. */

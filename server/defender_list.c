@@ -166,20 +166,25 @@ static enum err_code list_docs(struct defender *d, const char *path, const char 
     return code;
 }
 
+/* One that cannot be read might be the open isolation of its machine, and says nothing of the others. */
 static const char *take_look(void *ctx, struct json *list, const struct json *v)
 {
     struct wanted *w = ctx;
     struct defender_action a;
     const char *bad = defender_read_action(v, NULL, &a);
-    size_t i;
+    size_t i = wanted_at(w, json_get_string(v, "machineId"));
+    struct defender_reads *look;
 
     (void)list;
-    if (bad)
-        return bad;
-    i = wanted_at(w, a.machine_id);
     if (i == w->n)
-        return "an action is another machine's";
-    return defender_insert_action(w->looks[i], &a);
+        return bad ? bad : "an action is another machine's";
+    look = w->looks[i];
+    if (!bad)
+        bad = defender_insert_action(look, &a);
+    if (bad)
+        look->actions_code =
+            err_set(&look->actions_err, ERR_AGAIN, "GET /api/machineactions: %s", bad);
+    return NULL;
 }
 
 static const char *take_listed(void *ctx, struct json *list, const struct json *v)
@@ -233,15 +238,17 @@ enum err_code defender_look(struct defender *d, const char *const ids[], size_t 
     enum err_code code = check_ids(ids, n, true, e);
     int64_t now = clock_wall_ms(d->o.clock);
 
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         looks[i]->n_actions = 0;
+        looks[i]->actions_code = ERR_OK;
+    }
     if (!code) {
         (void)in_query(&query, "machineId", ids, n,
                        "%20and%20(type%20eq%20'Isolate'%20or%20type%20eq%20'Unisolate')");
         code = read_list(d, "/api/machineactions", &query, true, take_look, &w, e);
     }
     for (size_t i = 0; i < n; i++) {
-        if (code)
+        if (code || looks[i]->actions_code)
             looks[i]->n_actions = 0;
         looks[i]->read_ms = now;
     }

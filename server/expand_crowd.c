@@ -180,7 +180,8 @@ static void look_together(struct crowd *k, struct runtime_tenant *tenant,
     }
     code = n ? storm_look(tenant->storm, tenant->defender, ids, n, at, &e) : ERR_OK;
     for (size_t i = 0; i < all; i++) {
-        if (of[i] == STORM_CASES_MAX || (code && looks_alone(&k->x[i], code)))
+        if (of[i] == STORM_CASES_MAX || (code && looks_alone(&k->x[i], code)) ||
+            (!code && at[of[i]]->actions_code))
             continue;
         if (!code) {
             k->x[i].look = at[of[i]];

@@ -81,6 +81,10 @@ static void ask_one(struct episode *x, struct grounds *grounds)
     x->crowded = true;
     x->now = clock_wall_ms(x->g->clock);
     x->due = episode_follow_due(x, DEED_FOLLOW_MIN_MS);
+    if (grounds->look.actions_code) {
+        episode_not_looked(x, &grounds->look.actions_err);
+        return;
+    }
     if (!episode_look_is_young(grounds->look.read_ms, x->now)) {
         engine_again(x->g, &x->w, 0);
         return;
@@ -243,7 +247,7 @@ static enum err_code look_together(struct crowd *k, const size_t at[], size_t n,
         code = storm_look(tenant->storm, tenant->defender, l.ids, l.n, l.looks, e);
     }
     for (size_t i = 0; i < l.n && !code; i++)
-        if (!l.looks[i]->n_actions)
+        if (!l.looks[i]->n_actions && !l.looks[i]->actions_code)
             storm_note_bare(tenant->storm, l.ids[i], l.looks[i]->read_ms);
     for (size_t i = 0; own && i <= ROWS_AT_ONCE; i++)
         defender_reads_clear(&own[i]);
@@ -314,7 +318,7 @@ static void look_at_followed(struct crowd *k, struct runtime_tenant *tenant, con
             ids[some++] = k->x[at[i]].row.machine_id;
         }
     code = some ? storm_look(tenant->storm, tenant->defender, ids, some, looks, &e) : ERR_OK;
-    for (size_t i = 0; i < some; i++)
+    for (size_t i = 0; i < some && code; i++)
         looks[i]->actions_code = code;
 }
 

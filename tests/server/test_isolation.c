@@ -1172,6 +1172,40 @@ static void test_isolation__without_a_look_nothing_is_asked_for_many_either(void
     }
 }
 
+/* What cannot be read of one machine is a doubt about that one: the others are seen to. */
+static void test_isolation__a_strange_action_of_one_holds_no_other_up(void **state)
+{
+    static const char *const strange[] = {
+        "{\"id\":\"b2\",\"type\":\"Isolate\",\"status\":null,\"machineId\":\"" MACHINE2
+        "\",\"creationDateTimeUtc\":\"2025-01-07T10:11:12Z\"}",
+        "{\"id\":\"b2\",\"type\":\"Isolate\",\"status\":\"Failed\",\"machineId\":\"" MACHINE2
+        "\",\"creationDateTimeUtc\":\"yesterday\"}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof strange / sizeof *strange; i++) {
+        struct rig r;
+        int64_t ids[2];
+
+        rig_open(&r, NULL);
+        ask_for_two(&r, ids);
+        rig_says(&r, "GET", LIST, 0, 200, list_of(&r, strange[i]));
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        for (int k = 0; k < 5; k++) {
+            atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+            rig_pass(&r, 4 * SECOND_MS, SECOND_MS);
+        }
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        assert_int_equal(record_of(&r, ids[0]).state, ISOLATION_PENDING);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE2), 0);
+        assert_int_equal(record_of(&r, ids[1]).state, ISOLATION_REQUESTED);
+        rig_close(&r);
+    }
+}
+
 /* An answer that was lost among many is looked for, and never sent again blindly. */
 static void test_isolation__a_lost_answer_among_many_is_looked_for(void **state)
 {
@@ -1782,6 +1816,7 @@ int main(void)
         cmocka_unit_test(test_isolation__a_clock_set_back_delays_no_look),
         cmocka_unit_test(test_isolation__many_share_a_look_and_a_list),
         cmocka_unit_test(test_isolation__without_a_look_nothing_is_asked_for_many_either),
+        cmocka_unit_test(test_isolation__a_strange_action_of_one_holds_no_other_up),
         cmocka_unit_test(test_isolation__a_lost_answer_among_many_is_looked_for),
         cmocka_unit_test(test_isolation__the_reserve_is_for_the_look_too),
         cmocka_unit_test(test_isolation__a_few_calls_are_left_to_come_together),

@@ -13,9 +13,8 @@
 #include "policy.h"
 #include "store_actions.h"
 
-/* Links to packages: 2 a minute (section 4.3); for how long one is asked for that is not there yet. */
-#define LINKS_PER_MINUTE 2
-#define LINK_FOR_MS      HOUR_MS
+#define LINK_FOR_MS                                                                                \
+    HOUR_MS /* for so long the link to a package is asked for that is not there yet */
 
 static const struct {
     const char *handler;
@@ -150,7 +149,7 @@ struct turn {
     struct case_record c;
     struct buf link;
     int64_t leave_by_ms; /* for the POST that the next transaction allows: clock_boot_ms */
-    bool post, stale, fetch;
+    bool post, stale;
 };
 
 static const char *own_id(const struct turn *t, char out[DEED_ID_SIZE])
@@ -403,26 +402,6 @@ static void look_and_post(struct turn *t)
 
 /* ---- following -------------------------------------------------------------------------------------- */
 
-/* Claims one of the minute's links. */
-static enum err_code fetch_fn(struct db_tx *tx, void *arg, struct err *e)
-{
-    struct turn *t = arg;
-    struct action_record r = t->row;
-    int64_t used = 0;
-    enum err_code code = action_count_fetched(tx, r.tenant, t->now - MINUTE_MS, &used, e);
-
-    t->after = r;
-    t->fetch = used < LINKS_PER_MINUTE;
-    if (code || !t->fetch)
-        return code ? code : work_again(tx, &t->w, t->now + MINUTE_MS / 2, t->w.attempts, e);
-    r.fetched = t->now;
-    code = action_move(tx, &r, ACTION_PENDING, r.why, t->now, e);
-    if (!code)
-        code = work_keep(tx, &t->w, t->now, e);
-    t->after = r;
-    return code;
-}
-
 static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct turn *t = arg;
@@ -451,15 +430,6 @@ static void follow(struct turn *t)
     t->now = clock_wall_ms(t->g->clock);
     if (!t->code && action.status == DEFENDER_SUCCEEDED &&
         kinds[t->kind].deed == DEFENDER_COLLECT) {
-        struct err e;
-
-        if (save(t, fetch_fn, &e)) {
-            log_event(LOG_ERROR, "action_not_written", LOG_ID("action", t->row.id), LOG_ERR(&e));
-            engine_retry(t->g, &t->w);
-            return;
-        }
-        if (!t->fetch)
-            return;
         t->code = defender_package(t->tenant->defender, t->row.action_id, &t->link, &t->why);
         t->now = clock_wall_ms(t->g->clock);
         if (t->code && t->now - action.updated_ms > LINK_FOR_MS)

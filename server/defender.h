@@ -39,6 +39,9 @@ struct defender; /* opaque */
 
 enum defender_class { DEFENDER_CLASS_READ, DEFENDER_CLASS_ACTION, DEFENDER_CLASSES };
 
+/* What Defender counts, and throttles, apart from the rest (section 7.4). */
+enum defender_api { DEFENDER_API_COMMON, DEFENDER_API_ALERT_CREATE, DEFENDER_API_PACKAGE };
+
 struct defender_options {
     struct rest *rest; /* borrowed, like token and clock; all outlive the defender */
     struct token *token;
@@ -48,8 +51,9 @@ struct defender_options {
 
     /* The governor's hooks; each may be NULL. acquire is called before every HTTP call and may refuse
      * it with ERR_THROTTLED and e->retry_ms; on_throttled after every 429. */
-    enum err_code (*acquire)(void *ctx, enum defender_class class, struct err *e);
-    void (*on_throttled)(void *ctx, enum defender_class class, int64_t retry_ms);
+    enum err_code (*acquire)(void *ctx, enum defender_api api, enum defender_class class,
+                             struct err *e);
+    void (*on_throttled)(void *ctx, enum defender_api api, int64_t retry_ms);
     void *ctx;
 };
 
@@ -166,8 +170,8 @@ enum err_code defender_list_alerts(struct defender *d, const char *const ids[], 
 enum err_code defender_list_machines(struct defender *d, const char *const ids[], size_t n,
                                      struct json *docs[], int64_t *ret_read_ms, struct err *e);
 /** The newest actions of many machines at once, of the calls that are kept for actions: fills read_ms, the actions and
- *  actions_code of looks[i] for ids[i], as DEFENDER_READ_ACTIONS does. An action that cannot be read makes it ERR_AGAIN for
- *  its machine; whose is not known, for all. */
+ *  actions_code of looks[i] for ids[i], as DEFENDER_READ_ACTIONS does. An action that cannot be read makes it ERR_AGAIN
+ *  for its machine; one of nobody knows which, for all. */
 enum err_code defender_look(struct defender *d, const char *const ids[], size_t n,
                             struct defender_reads *const looks[], struct err *e);
 /** Actions by their ids. listed[i]: ret[i] is there. */

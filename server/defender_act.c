@@ -120,6 +120,7 @@ enum err_code defender_package(struct defender *d, const char *action_id, struct
         return err_set(e, ERR_INVALID, "not an action id: '%.40s'", action_id ? action_id : "");
     exchange_init(&x, DEFENDER_CLASS_READ, "GET", "/api/machineactions/", action_id,
                   "/getPackageUri");
+    x.api = DEFENDER_API_PACKAGE;
     exchange_run(d, &one, 1);
     doc = exchange_parse(&x);
     value = json_get_string(doc, "value");
@@ -208,6 +209,7 @@ enum err_code defender_create_alert(struct defender *d, const struct defender_ne
 
     exchange_init(&x, DEFENDER_CLASS_ACTION, "POST", "/api/alerts/CreateAlertByReference", NULL,
                   "");
+    x.api = DEFENDER_API_ALERT_CREATE;
     if (!defender_is_machine_id(a->machine_id))
         return err_set(e, ERR_INVALID, "not a machine id: '%.40s'", a->machine_id);
     json_out_object(&out, NULL);

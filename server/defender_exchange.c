@@ -129,7 +129,8 @@ static void send_call(struct defender *d, struct exchange *x)
         return;
     }
     if (d->o.acquire) {
-        x->code = d->o.acquire(d->o.ctx, x->to_act ? DEFENDER_CLASS_ACTION : x->class, &x->err);
+        x->code =
+            d->o.acquire(d->o.ctx, x->api, x->to_act ? DEFENDER_CLASS_ACTION : x->class, &x->err);
         if (x->code) {
             x->err.code = x->code;
             (void)err_in(&x->err, "%s %s", x->method, x->path);
@@ -219,7 +220,7 @@ static void settle_refusal(struct defender *d, struct exchange *x)
         if (!x->err.retry_ms)
             x->err.retry_ms = THROTTLED_MS;
         if (d->o.on_throttled)
-            d->o.on_throttled(d->o.ctx, x->class, x->err.retry_ms);
+            d->o.on_throttled(d->o.ctx, x->api, x->err.retry_ms);
     }
     x->stale = x->code == ERR_DENIED && token_drop(d->o.token, x->auth.data + strlen(AUTH));
 }

@@ -30,6 +30,7 @@ struct defender {
 
 struct exchange {
     enum defender_class class;
+    enum defender_api api;
     const char *method;
     char path[256];    /* with its leading slash, ids encoded; for messages too */
     const char *query; /* with its '?', or NULL */

@@ -247,11 +247,7 @@ static enum err_code make_alert(struct hunting *x, const struct hunt_row_ids *id
     alert.machine_id = ids->machine_id;
     alert.report_id = ids->report_id;
     alert.event_time = ids->time;
-    /* Counted twice in the whole budget, here and by the call: at most fifteen a minute, and what is kept for
-     * isolations stays. */
-    code = quota_take_class(x->tenant->quota, QUOTA_ALERT_CREATE, false, e);
-    if (!code)
-        code = defender_create_alert(x->tenant->defender, &alert, ret_id, e);
+    code = defender_create_alert(x->tenant->defender, &alert, ret_id, e);
     /* The event is none that Defender has, or none that it takes. A missing permission concerns them all. */
     return code == ERR_NOT_FOUND || code == ERR_INVALID ? ERR_REFUSED : code;
 }

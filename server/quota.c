@@ -40,6 +40,7 @@ struct ring {
     int64_t room;  /* of at: the larger of the two limits */
     int64_t *at;   /* mono ms */
     int64_t unnoted;
+    int64_t blocked_until; /* mono ms */
 };
 
 struct slice {
@@ -49,7 +50,6 @@ struct slice {
 struct quota {
     const struct clock *clock;
     pthread_mutex_t lock;
-    int64_t blocked_until; /* mono ms */
     struct ring rings[QUOTA_CLASSES];
     struct store *store; /* NULL: kept nowhere */
     char *app;
@@ -112,7 +112,7 @@ static int64_t less_reserve(int64_t limit, bool action)
 static int64_t wait_locked(const struct quota *q, enum quota_class class, bool action, int64_t now)
 {
     const struct ring *r = &q->rings[class];
-    int64_t wait = q->blocked_until > now ? q->blocked_until - now : 0;
+    int64_t wait = r->blocked_until > now ? r->blocked_until - now : 0;
     int64_t minute = wait_for(r, less_reserve(r->per_minute, action), MINUTE_MS, now);
     int64_t hour = wait_for(r, less_reserve(r->per_hour, action), HOUR_MS, now);
 
@@ -277,7 +277,7 @@ enum err_code quota_keep(struct quota *q, struct store *store, const char *app,
             return code;
         }
         if (until > m.wall && until - m.wall < DAY_MS) /* more, and the clock was set back */
-            q->blocked_until = m.mono + until - m.wall;
+            m.ring->blocked_until = m.mono + until - m.wall;
     }
     free(q->app);
     q->app = copy;
@@ -312,7 +312,7 @@ static bool take_of_slice(struct quota *q, bool action)
 
     pthread_mutex_lock(&q->lock);
     now = clock_mono_ms(q->clock);
-    taken = s->left > 0 && s->until > now && q->blocked_until <= now;
+    taken = s->left > 0 && s->until > now && q->rings[QUOTA_ALL].blocked_until <= now;
     if (taken) {
         s->left--;
         count_locked(&q->rings[QUOTA_ALL], now);
@@ -407,20 +407,26 @@ enum err_code quota_take(struct quota *q, bool action, struct err *e)
     return quota_take_class(q, QUOTA_ALL, action, e);
 }
 
-void quota_block(struct quota *q, int64_t retry_ms)
+void quota_block_class(struct quota *q, enum quota_class class, int64_t retry_ms)
 {
+    struct ring *r = &q->rings[class];
     int64_t until;
     bool longer;
 
     pthread_mutex_lock(&q->lock);
     until = clock_mono_ms(q->clock) + retry_ms;
-    longer = until > q->blocked_until;
+    longer = until > r->blocked_until;
     if (longer)
-        q->blocked_until = until;
+        r->blocked_until = until;
     pthread_mutex_unlock(&q->lock);
     if (longer && q->store)
-        store_quota_note_block(q->store, q->app, classes[QUOTA_ALL].name,
+        store_quota_note_block(q->store, q->app, classes[class].name,
                                clock_wall_ms(q->clock) + retry_ms);
+}
+
+void quota_block(struct quota *q, int64_t retry_ms)
+{
+    quota_block_class(q, QUOTA_ALL, retry_ms);
 }
 
 static void inherit_ring(struct ring *to, struct ring *from)
@@ -432,6 +438,7 @@ static void inherit_ring(struct ring *to, struct ring *from)
         to->at[i] = from->at[(from->taken - n + i) % from->room];
     to->taken = n;
     to->unnoted = from->unnoted;
+    to->blocked_until = from->blocked_until;
     from->unnoted = 0;
 }
 
@@ -443,7 +450,6 @@ void quota_inherit(struct quota *q, struct quota *from)
     pthread_mutex_lock(&q->lock);
     for (int c = 0; c < QUOTA_CLASSES; c++)
         inherit_ring(&q->rings[c], &from->rings[c]);
-    q->blocked_until = from->blocked_until;
     if (from->store &&
         (q->app || (q->app = strdup(from->app)))) { /* without memory: kept nowhere */
         q->store = from->store;

@@ -2,7 +2,8 @@
  *
  * defender-api.md section 7.4: 100 calls a minute and 1,500 an hour per application and tenant, and less
  * for some APIs. Reads leave a reserve that only actions (isolate, release) may use; a Retry-After of
- * Defender's holds all back, because calls before its end lengthen the block (section 7.3). Any thread.
+ * Defender's holds all back, or the API that is counted apart, because calls before its end lengthen the block (section
+ * 7.3). Any thread.
  *
  * quota_keep binds a governor to the store (store_quota.h), so that a restart does not begin the hour
  * anew, and so that processes which share a tenant share its budget.
@@ -73,6 +74,8 @@ int64_t quota_room(struct quota *q, bool action);
 int quota_pressure(struct quota *q);
 /** Defender said 429: no call for retry_ms. */
 void quota_block(struct quota *q, int64_t retry_ms);
+/** The same of an API with limits of its own: no call of that one. */
+void quota_block_class(struct quota *q, enum quota_class class, int64_t retry_ms);
 /** Takes over what `from` has taken, its block and its store: Defender counts on over a reload of ours. */
 void quota_inherit(struct quota *q, struct quota *from);
 /** Calls taken in the last minute and hour (for the metrics). */

@@ -8,19 +8,27 @@
 #include "credential.h"
 #include "store.h"
 
-static enum err_code acquire(void *ctx, enum defender_class class, struct err *e)
+static const enum quota_class classes[] = {
+    [DEFENDER_API_COMMON] = QUOTA_ALL,
+    [DEFENDER_API_ALERT_CREATE] = QUOTA_ALERT_CREATE,
+    [DEFENDER_API_PACKAGE] = QUOTA_PACKAGE_URI,
+};
+
+static enum err_code acquire(void *ctx, enum defender_api api, enum defender_class class,
+                             struct err *e)
 {
     struct runtime_tenant *t = ctx;
+    /* What is counted apart is nothing that calls are kept in reserve for. */
+    bool action = class == DEFENDER_CLASS_ACTION && api == DEFENDER_API_COMMON;
 
-    return quota_take(t->quota, class == DEFENDER_CLASS_ACTION, e);
+    return quota_take_class(t->quota, classes[api], action, e);
 }
 
-static void throttled(void *ctx, enum defender_class class, int64_t retry_ms)
+static void throttled(void *ctx, enum defender_api api, int64_t retry_ms)
 {
     struct runtime_tenant *t = ctx;
 
-    (void)class; /* one budget for all classes */
-    quota_block(t->quota, retry_ms);
+    quota_block_class(t->quota, classes[api], retry_ms);
 }
 
 /* defender-api.md section 7.4: 45 a minute, of Graph at least; 1,500 an hour for the older call. */

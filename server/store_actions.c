@@ -19,7 +19,7 @@ const char *action_state_name(enum action_state state)
 
 #define COLUMNS                                                                                    \
     "id, case_id, tenant, machine_id, handler, detail, comment, state, why, action_id, requestor," \
-    " adopted, posted, fetched, requested, ended, updated"
+    " adopted, posted, requested, ended, updated"
 
 static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item, struct err *e)
 {
@@ -40,10 +40,9 @@ static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item,
         .requestor = store_text(a, rows, 10, &nomem),
         .adopted = db_int(rows, 11) != 0,
         .posted = db_int(rows, 12),
-        .fetched = db_int(rows, 13),
-        .requested = db_int(rows, 14),
-        .ended = db_int(rows, 15),
-        .updated = db_int(rows, 16),
+        .requested = db_int(rows, 13),
+        .ended = db_int(rows, 14),
+        .updated = db_int(rows, 15),
     };
     if (nomem)
         return err_set(e, ERR_NOMEM, "action");
@@ -115,11 +114,12 @@ enum err_code action_find_open(struct db_tx *tx, const char *tenant, const char 
 enum err_code action_insert(struct db_tx *tx, const struct action_record *r, struct err *e)
 {
     return db_run(tx, e, NULL,
-                  "INSERT INTO actions (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,"
-                  " $10, $11, $12, $13, $14, $15, $16, $17)",
-                  "iitttttttttiiiiii", r->id, r->case_id, r->tenant, r->machine_id, r->handler,
+                  /* fetched: the schema's; links are counted by the governor (quota.h) */
+                  "INSERT INTO actions (" COLUMNS ", fetched) VALUES ($1, $2, $3, $4, $5, $6, $7,"
+                  " $8, $9, $10, $11, $12, $13, $14, $15, $16, 0)",
+                  "iitttttttttiiiii", r->id, r->case_id, r->tenant, r->machine_id, r->handler,
                   r->detail, r->comment, names[r->state], r->why, r->action_id, r->requestor,
-                  (int64_t)r->adopted, r->posted, r->fetched, r->requested, r->ended, r->updated);
+                  (int64_t)r->adopted, r->posted, r->requested, r->ended, r->updated);
 }
 
 enum err_code action_move(struct db_tx *tx, struct action_record *r, enum action_state to,
@@ -135,29 +135,16 @@ enum err_code action_move(struct db_tx *tx, struct action_record *r, enum action
     next.updated = now;
     if (to == ACTION_DONE || to == ACTION_FAILED)
         next.ended = now;
-    code =
-        db_run(tx, e, &changed,
-               "UPDATE actions SET state = $1, why = $2, action_id = $3, requestor = $4,"
-               " adopted = $5, posted = $6, fetched = $7, ended = $8, updated = $9"
-               " WHERE id = $10 AND state = $11",
-               "ttttiiiiiit", names[to], why, next.action_id, next.requestor, (int64_t)next.adopted,
-               next.posted, next.fetched, next.ended, now, r->id, names[r->state]);
+    code = db_run(tx, e, &changed,
+                  "UPDATE actions SET state = $1, why = $2, action_id = $3, requestor = $4,"
+                  " adopted = $5, posted = $6, ended = $7, updated = $8"
+                  " WHERE id = $9 AND state = $10",
+                  "ttttiiiiit", names[to], why, next.action_id, next.requestor,
+                  (int64_t)next.adopted, next.posted, next.ended, now, r->id, names[r->state]);
     if (code)
         return code;
     if (changed != 1)
         return err_set(e, ERR_STALE, "the action is not %s any more", names[r->state]);
     *r = next;
     return ERR_OK;
-}
-
-enum err_code action_count_fetched(struct db_tx *tx, const char *tenant, int64_t since,
-                                   int64_t *ret, struct err *e)
-{
-    struct db_rows *rows;
-    enum err_code code =
-        db_query(tx, e, &rows,
-                 "SELECT count(*) FROM actions WHERE fetched > $1 AND fetched > 0 AND tenant = $2",
-                 "it", since, tenant);
-
-    return code ? code : store_take_int(rows, ret, e);
 }

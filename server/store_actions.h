@@ -22,7 +22,6 @@ struct action_record {
     enum action_state state;
     bool adopted;
     int64_t posted;                    /* a POST left or was about to; 0: none is unanswered */
-    int64_t fetched;                   /* when its package's link was asked for last; 0: never */
     int64_t requested, ended, updated; /* wall ms, 0: not yet */
 };
 
@@ -40,12 +39,9 @@ enum err_code action_find_open(struct db_tx *tx, const char *tenant, const char 
                                struct err *e);
 /** ERR_CONFLICT when one is open. */
 enum err_code action_insert(struct db_tx *tx, const struct action_record *r, struct err *e);
-/** Writes action_id, requestor, adopted, posted and fetched of r, and moves it; ERR_STALE when it is not in r's
+/** Writes action_id, requestor, adopted and posted of r, and moves it; ERR_STALE when it is not in r's
  *  state any more. */
 enum err_code action_move(struct db_tx *tx, struct action_record *r, enum action_state to,
                           const char *why, int64_t now, struct err *e);
-/** How many links of a tenant were asked for since a time. */
-enum err_code action_count_fetched(struct db_tx *tx, const char *tenant, int64_t since,
-                                   int64_t *ret, struct err *e);
 
 #endif

@@ -143,6 +143,64 @@ static void test_action__each_is_asked_for_once_in_defenders_spelling_and_follow
     }
 }
 
+#define PACKAGE GET_ACTION ACTION "/getPackageUri"
+
+/* A package was collected, and this is what Defender says so many times (0: always) when its link is asked for. Returns
+ * the case. */
+static int64_t collect(struct rig *r, unsigned times, int status, const char *body)
+{
+    int64_t id;
+
+    open_with_mail(r, "collect: {}");
+    rig_says(r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(r, "POST", AT "/collectInvestigationPackage", 0, 201,
+             action_doc(r, "CollectInvestigationPackage", "Pending"));
+    rig_says(r, "GET", PACKAGE, times, status, body);
+    rig_says(r, "GET", PACKAGE, 0, 200, "{\"value\":\"https://packages.example/p?sig=abc\"}");
+    rig_says(r, "GET", GET_ACTION, 0, 200,
+             action_doc(r, "CollectInvestigationPackage", "Succeeded"));
+    id = rig_push(r, ALERT, MACHINE);
+    (void)rig_work(r);
+    return id;
+}
+
+/* Section 4.3: two a minute. The link to a package that has just been made may not be there for a while. */
+static void test_action__a_link_is_asked_for_twice_a_minute(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    (void)collect(&r, 0, 404, "{}");
+    for (size_t minute = 1; minute <= 5; minute++) {
+        rig_pass(&r, MINUTE_MS, SECOND_MS);
+        assert_in_range(rig_seen(&r, "GET", PACKAGE), 1, 2 * minute);
+    }
+    rig_close(&r);
+}
+
+/* Section 7.4: what is counted apart is throttled apart. No isolation waits because of a link. */
+static void test_action__a_throttled_link_holds_no_isolation_up(void **state)
+{
+    struct runtime *rt;
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    id = collect(
+        &r, 1, 429,
+        "{\"error\":{\"code\":\"429\",\"message\":\"maximum allowed 120 per 01:00:00 for the key. "
+        "You can send requests again in 1200 seconds.\"}}");
+    rig_pass(&r, 1000 * SECOND_MS, 10 * SECOND_MS);
+    assert_int_equal(rig_seen(&r, "GET", PACKAGE), 1);
+    rt = engine_runtime(r.g);
+    assert_int_equal(quota_wait(runtime_tenant(rt, "contoso")->quota, true), 0);
+    runtime_unref(rt);
+    rig_pass(&r, 1000 * SECOND_MS, 10 * SECOND_MS);
+    assert_int_equal(rig_seen(&r, "GET", PACKAGE), 2);
+    assert_string_equal(rig_told(&r, id), "alert action_done");
+    rig_close(&r);
+}
+
 static void test_action__how_it_ended_badly_is_told(void **state)
 {
     static const struct {
@@ -673,6 +731,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_action__each_is_asked_for_once_in_defenders_spelling_and_followed),
+        cmocka_unit_test(test_action__a_link_is_asked_for_twice_a_minute),
+        cmocka_unit_test(test_action__a_throttled_link_holds_no_isolation_up),
         cmocka_unit_test(test_action__how_it_ended_badly_is_told),
         cmocka_unit_test(test_action__one_under_way_is_adopted),
         cmocka_unit_test(test_action__a_lost_answer_is_looked_for),

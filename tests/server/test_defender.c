@@ -39,7 +39,7 @@ struct stage {
     struct defender *defender;
 
     enum err_code refuse; /* what acquire says */
-    unsigned acquired[DEFENDER_CLASSES], throttled[DEFENDER_CLASSES];
+    unsigned acquired[DEFENDER_CLASSES], throttled[DEFENDER_API_PACKAGE + 1];
     int64_t throttled_ms;
 };
 
@@ -50,10 +50,12 @@ static enum err_code secret(void *ctx, struct buf *out, struct err *e)
     return ERR_OK;
 }
 
-static enum err_code acquire(void *ctx, enum defender_class class, struct err *e)
+static enum err_code acquire(void *ctx, enum defender_api api, enum defender_class class,
+                             struct err *e)
 {
     struct stage *s = ctx;
 
+    (void)api;
     s->acquired[class]++;
     if (s->refuse) {
         (void)err_set(e, s->refuse, "the share of reads is used up");
@@ -62,11 +64,11 @@ static enum err_code acquire(void *ctx, enum defender_class class, struct err *e
     return s->refuse;
 }
 
-static void on_throttled(void *ctx, enum defender_class class, int64_t retry_ms)
+static void on_throttled(void *ctx, enum defender_api api, int64_t retry_ms)
 {
     struct stage *s = ctx;
 
-    s->throttled[class]++;
+    s->throttled[api]++;
     s->throttled_ms = retry_ms;
 }
 
@@ -520,10 +522,10 @@ static void test_defender__obeys_a_throttle(void **state)
         assert_int_equal(read_alert(s, &e), ERR_THROTTLED);
         if (e.retry_ms != rows[i].retry_ms)
             fail_msg("row %zu: %lld", i, (long long)e.retry_ms);
-        assert_int_equal(s->throttled[DEFENDER_CLASS_READ], i + 1);
+        assert_int_equal(s->throttled[DEFENDER_API_COMMON], 2 * i + 1);
         assert_int_equal(s->throttled_ms, rows[i].retry_ms);
         assert_int_equal(isolate(s, &a, &e), ERR_THROTTLED);
-        assert_int_equal(s->throttled[DEFENDER_CLASS_ACTION], i + 1);
+        assert_int_equal(s->throttled[DEFENDER_API_COMMON], 2 * i + 2);
     }
 }
 
@@ -544,7 +546,7 @@ static void test_defender__asks_the_governor_first(void **state)
     assert_int_equal(isolate(s, &a, &e), ERR_THROTTLED);
     assert_int_equal(e.retry_ms, 1234);
     assert_null(peer_request_for(s->peer, "/api/"));
-    assert_int_equal(s->throttled[DEFENDER_CLASS_READ], 0); /* Defender did not say so */
+    assert_int_equal(s->throttled[DEFENDER_API_COMMON], 0); /* Defender did not say so */
 }
 
 /* ---- the token ---------------------------------------------------------------------------------------- */

@@ -37,6 +37,10 @@ struct rest;
 struct token;
 struct defender; /* opaque */
 
+/** How long a 429 wants us to be silent, by its header (retry_ms, 0: none), its sentence (NULL: none), or for want of
+ *  both: section 7.3. Hunting asks the same service. */
+int64_t defender_throttle_ms(int64_t retry_ms, const char *message);
+
 enum defender_class { DEFENDER_CLASS_READ, DEFENDER_CLASS_ACTION, DEFENDER_CLASSES };
 
 /* What Defender counts, and throttles, apart from the rest (section 7.4). */

@@ -168,6 +168,17 @@ static int64_t wait_in_message(const char *message)
     return 0;
 }
 
+int64_t defender_throttle_ms(int64_t retry_ms, const char *message)
+{
+    int64_t says = 0;
+
+    if (retry_ms >= THROTTLED_MIN_MS)
+        return retry_ms;
+    if (message)
+        says = wait_in_message(message);
+    return says ? says : THROTTLED_MS;
+}
+
 static const struct outcome *find_outcome(long status, const char *code, const char *message)
 {
     for (const struct outcome *o = outcomes;; o++) /* the last row fits all */
@@ -213,12 +224,7 @@ static void settle_refusal(struct defender *d, struct exchange *x)
                 target_text, target ? ")" : "", o->cure ? "; " : "", o->cure ? o->cure : "");
     x->err.retry_ms = x->answer.retry_ms;
     if (x->code == ERR_THROTTLED) {
-        if (x->err.retry_ms < THROTTLED_MIN_MS)
-            x->err.retry_ms = 0;
-        if (!x->err.retry_ms && message)
-            x->err.retry_ms = wait_in_message(message);
-        if (!x->err.retry_ms)
-            x->err.retry_ms = THROTTLED_MS;
+        x->err.retry_ms = defender_throttle_ms(x->err.retry_ms, message);
         if (d->o.on_throttled)
             d->o.on_throttled(d->o.ctx, x->api, x->err.retry_ms);
     }

@@ -7,6 +7,7 @@
 
 #include "buf.h"
 #include "clock.h"
+#include "defender.h"
 #include "mime.h"
 #include "quota.h"
 #include "rest.h"
@@ -15,8 +16,6 @@
 #define AUTH       "Authorization: Bearer "
 #define TIMEOUT_MS (240 * SECOND_MS) /* section 7.6; the service gives up after 180 or 200 s */
 #define QUERY_MAX  (256 * 1024)      /* bytes of a body */
-/* Where a 429 says nothing: the share of CPU is counted in quarters of an hour (section 5.2), calls by the minute. */
-#define THROTTLED_MS MINUTE_MS
 
 struct graph {
     struct graph_options o;
@@ -96,9 +95,8 @@ static enum err_code refusal(const struct call *c, const struct rest_answer *a, 
     (void)err_set(e, o->code, "POST %s: HTTP %ld%s%.60s%s%.250s%s", c->path, a->status,
                   code ? " " : "", code ? code : "", says.len ? ": " : "", buf_text(&says),
                   buf_text(&cure));
-    e->retry_ms = a->retry_ms;
-    if (o->code == ERR_THROTTLED && !e->retry_ms)
-        e->retry_ms = THROTTLED_MS;
+    e->retry_ms =
+        o->code == ERR_THROTTLED ? defender_throttle_ms(a->retry_ms, message) : a->retry_ms;
     return o->code;
 }
 

@@ -36,12 +36,24 @@ static enum err_code secret(void *ctx, struct buf *out, struct err *e)
     return buf_failed(out);
 }
 
+static void open_graph(struct rig *r)
+{
+    struct graph_options g = {.rest = r->rest,
+                              .token = r->graph_token,
+                              .defender_token = r->api_token,
+                              .quota = r->quota,
+                              .graph_url = r->sim->graph_url,
+                              .api_url = r->sim->api_url,
+                              .timeout_ms = 12000};
+
+    assert_int_equal(graph_new(&g, &r->graph, NULL), ERR_OK);
+}
+
 static int set_up(void **state)
 {
     struct rig *r = calloc(1, sizeof *r);
     const struct rest_options options = {0};
     struct token_options t = {.clock = clock_system(), .secret = secret};
-    struct graph_options g;
     struct err e;
 
     assert_non_null(r);
@@ -61,14 +73,7 @@ static int set_up(void **state)
     t.scope = r->sim->api_scope;
     assert_int_equal(token_new(&t, &r->api_token, &e), ERR_OK);
     assert_int_equal(quota_new(45, 1500, clock_system(), &r->quota, &e), ERR_OK);
-    g = (struct graph_options){.rest = r->rest,
-                               .token = r->graph_token,
-                               .defender_token = r->api_token,
-                               .quota = r->quota,
-                               .graph_url = r->sim->graph_url,
-                               .api_url = r->sim->api_url,
-                               .timeout_ms = 12000};
-    assert_int_equal(graph_new(&g, &r->graph, &e), ERR_OK);
+    open_graph(r);
     sim_tell(
         r->sim, "/hunts",
         "{\"query\":\"DeviceProcessEvents*\",\"schema\":[{\"name\":\"Timestamp\",\"type\":\"DateTime\"},"
@@ -179,6 +184,38 @@ static void test_graph__every_failure_says_what_to_do(void **state)
     }
 }
 
+/* Section 7.3: what the header does not say, the sentence may; and at once is no time. */
+static void test_graph__obeys_a_throttle(void **state)
+{
+    static const struct {
+        const char *answer;
+        int64_t retry_ms;
+    } rows[] = {
+        {"\"json\":{\"error\":{\"code\":\"429\",\"message\":\"API calls quota exceeded! You can send requests "
+         "again in 300 seconds.\"}}",
+         300 * SECOND_MS},
+        {"\"headers\":{\"Retry-After\":\"0\"},\"body\":\"\"", MINUTE_MS},
+        {"\"body\":\"\"", MINUTE_MS},
+    };
+    struct rig *r = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct err e = {0};
+        size_t n;
+
+        sim_tellf(r->sim, "/faults",
+                  "{\"path\":\"" DEFENDER_PATH
+                  "\",\"count\":1,\"kind\":\"answer\",\"status\":429,%s}",
+                  rows[i].answer);
+        quota_free(r->quota); /* it is blocked */
+        assert_int_equal(quota_new(45, 1500, clock_system(), &r->quota, &e), ERR_OK);
+        graph_free(r->graph);
+        open_graph(r);
+        assert_int_equal(hunt(r, GRAPH_API_DEFENDER, query, 0, &n, &e), ERR_THROTTLED);
+        assert_int_equal(e.retry_ms, rows[i].retry_ms);
+    }
+}
+
 static void test_graph__is_told_of_a_query_with_a_fault(void **state)
 {
     struct rig *r = *state;
@@ -259,6 +296,7 @@ int main(void)
         TEST(test_graph__asks_graph_from_a_time_on),
         TEST(test_graph__asks_defender_where_it_is_told_to),
         TEST(test_graph__every_failure_says_what_to_do),
+        TEST(test_graph__obeys_a_throttle),
         TEST(test_graph__is_told_of_a_query_with_a_fault),
         TEST(test_graph__needs_the_permission),
         TEST(test_graph__a_stale_token_is_renewed_once),

@@ -69,6 +69,7 @@ static enum err_code read_page(struct defender *d, struct exchange *x, struct bu
         const char *bad;
 
         next = json_next(v);
+        x->taken++;
         bad = fn(ctx, list, v);
         if (bad) {
             exchange_spoil(x, bad);
@@ -76,15 +77,17 @@ static enum err_code read_page(struct defender *d, struct exchange *x, struct bu
         }
     }
     link = json_get(doc, "@odata.nextLink");
-    if (json_type(link) != JSON_ABSENT && json_type(link) != JSON_NULL &&
-        !(*ret_more = next_page(json_string(link), x, query)))
+    if ((!x->most || x->taken < x->most) && json_type(link) != JSON_ABSENT &&
+        json_type(link) != JSON_NULL && !(*ret_more = next_page(json_string(link), x, query)))
         exchange_spoil(x, "the link to its next page cannot be followed");
     rest_answer_clear(&x->answer);
     return x->code;
 }
 
+/* most: elements that the query asks for (0: all). When they are there a link to the rest is not followed, which
+ * answers with more rows may have (section 2.2). */
 static enum err_code read_list(struct defender *d, const char *path, struct buf *query, bool to_act,
-                               element_fn fn, void *ctx, struct err *e)
+                               size_t most, element_fn fn, void *ctx, struct err *e)
 {
     AUTO(exchange_clear) struct exchange x;
     bool more = true;
@@ -92,6 +95,7 @@ static enum err_code read_list(struct defender *d, const char *path, struct buf 
     exchange_init(&x, DEFENDER_CLASS_READ, "GET", path, NULL, "");
     x.list = true;
     x.to_act = to_act;
+    x.most = most;
     if (buf_failed(query))
         x.code = err_set(&x.err, ERR_TOO_BIG, "GET %s: too many ids", path);
     for (int page = 0; more && !x.code; page++) {
@@ -156,7 +160,7 @@ static enum err_code list_docs(struct defender *d, const char *path, const char 
 
     memset(w->docs, 0, w->n * sizeof *w->docs);
     (void)in_query(&query, "id", w->ids, w->n, more);
-    code = read_list(d, path, &query, false, take_doc, w, e);
+    code = read_list(d, path, &query, false, 0, take_doc, w, e);
     if (!code)
         *ret_read_ms = now;
     for (size_t i = 0; code && i < w->n; i++) {
@@ -245,7 +249,7 @@ enum err_code defender_look(struct defender *d, const char *const ids[], size_t 
     if (!code) {
         (void)in_query(&query, "machineId", ids, n,
                        "%20and%20(type%20eq%20'Isolate'%20or%20type%20eq%20'Unisolate')");
-        code = read_list(d, "/api/machineactions", &query, true, take_look, &w, e);
+        code = read_list(d, "/api/machineactions", &query, true, 0, take_look, &w, e);
     }
     for (size_t i = 0; i < n; i++) {
         if (code || looks[i]->actions_code)
@@ -267,7 +271,7 @@ enum err_code defender_list_actions(struct defender *d, const char *const ids[],
     if (code)
         return code;
     (void)in_query(&query, "id", ids, n, "");
-    return read_list(d, "/api/machineactions", &query, false, take_listed, &w, e);
+    return read_list(d, "/api/machineactions", &query, false, 0, take_listed, &w, e);
 }
 
 struct changes {
@@ -319,7 +323,7 @@ enum err_code defender_changed_alerts(struct defender *d, int64_t since, size_t 
     buf_addf(&query,
              "?$filter=lastUpdateTime%%20ge%%20%s&$orderby=lastUpdateTime&$top=%zu&$skip=%zu",
              clock_format(since, from), max, skip);
-    code = read_list(d, "/api/alerts", &query, false, take_change, &c, e);
+    code = read_list(d, "/api/alerts", &query, false, max, take_change, &c, e);
     if (code == ERR_NOT_FOUND) /* as lists of machines have it: trap 38 */
         code = ERR_OK;
     *ret_count = code ? 0 : c.count;
@@ -365,7 +369,7 @@ enum err_code defender_recent_actions(struct defender *d, int64_t since, size_t 
              "?$filter=creationDateTimeUtc%%20ge%%20%s%%20and%%20(type%%20eq%%20'Isolate'%%20or%%20"
              "type%%20eq%%20'Unisolate')&$orderby=creationDateTimeUtc&$top=%zu&$skip=%zu",
              clock_format(since, from), max, skip);
-    code = read_list(d, "/api/machineactions", &query, false, take_recent, &r, e);
+    code = read_list(d, "/api/machineactions", &query, false, max, take_recent, &r, e);
     if (code == ERR_NOT_FOUND) /* as lists of machines have it: trap 38 */
         code = ERR_OK;
     *ret_count = code ? 0 : r.count;

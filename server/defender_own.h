@@ -32,12 +32,13 @@ struct exchange {
     enum defender_class class;
     enum defender_api api;
     const char *method;
-    char path[256];    /* with its leading slash, ids encoded; for messages too */
-    const char *query; /* with its '?', or NULL */
-    const char *body;  /* or NULL */
-    bool list;         /* its answer may be large */
-    bool to_act;       /* a read that an action hangs on */
-    struct buf auth;   /* the header as it was sent */
+    char path[256];     /* with its leading slash, ids encoded; for messages too */
+    const char *query;  /* with its '?', or NULL */
+    const char *body;   /* or NULL */
+    bool list;          /* its answer may be large */
+    size_t most, taken; /* elements of the list that are wanted (0: all), and that came */
+    bool to_act;        /* a read that an action hangs on */
+    struct buf auth;    /* the header as it was sent */
     struct rest_call *call;
     struct rest_answer answer;
     int64_t leave_by_ms;

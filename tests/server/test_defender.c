@@ -1011,6 +1011,31 @@ static void test_defender__keeps_the_newest_when_more_come(void **state)
     defender_reads_clear(&r);
 }
 
+/* Section 2.2: a link to more, where so many were asked for. */
+static void test_defender__takes_no_more_of_a_list_than_it_asked_for(void **state)
+{
+    struct stage *s = *state;
+    struct defender_change changes[2];
+    struct defender_action actions[2];
+    size_t n, listed;
+    struct err e;
+
+    gives(s, "/api/alerts?", 0, 200,
+          "{\"value\":[{\"id\":\"da1_1\"},{\"id\":\"da2_2\"}],"
+          "\"@odata.nextLink\":\"https://eu.example/api/alerts?$top=2&$skip=2\"}");
+    if (defender_changed_alerts(s->defender, 0, 0, changes, 2, &n, &listed, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(n, 2);
+    assert_int_equal(listed, 2);
+    gives(s, ACTIONS, 0, 200,
+          "{\"value\":[" ISOLATE_DOC "," ISOLATE_DOC
+          "],\"@odata.nextLink\":\"https://eu.example/api/machineactions?$top=2&$skip=2\"}");
+    if (defender_recent_actions(s->defender, 0, 0, actions, 2, &n, &listed, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(listed, 2);
+    assert_int_equal(peer_count(s->peer), 3);
+}
+
 /* A list that goes on nobody knows where is not all there is: an isolation may stand on its next page. */
 static void test_defender__follows_no_link_that_leads_nowhere(void **state)
 {
@@ -1155,6 +1180,7 @@ int main(void)
         T(test_defender__knows_what_it_sent_when_memory_runs_out),
         T(test_defender__sorts_actions_by_time),
         T(test_defender__keeps_the_newest_when_more_come),
+        T(test_defender__takes_no_more_of_a_list_than_it_asked_for),
         T(test_defender__follows_no_link_that_leads_nowhere),
         T(test_defender__takes_no_guess_for_actions),
         T(test_defender__reads_one_action),

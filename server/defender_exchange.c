@@ -45,7 +45,7 @@ static const struct outcome {
     {403, 403, "DisallowedOperation", NULL, ERR_FORBIDDEN, ERR_FORBIDDEN, /* 4.5, 7.1 */
      "the device group or the plan does not allow it"},
     {403, 403, NULL, "missing application roles", ERR_FORBIDDEN, ERR_FORBIDDEN, /* 7.2 */
-     "give the app the permission and consent again"},
+     "give the app the permission and consent again"}, /* a newer token than ours: trap 37 */
     {403, 403, NULL, NULL, ERR_FORBIDDEN, ERR_FORBIDDEN, NULL}, /* 7.1; trap 41: a foreign scope */
     {404, 404, NULL, NULL, ERR_NOT_FOUND, ERR_NOT_FOUND, NULL}, /* 4.5, 7.1 */
     {408, 408, NULL, NULL, ERR_AGAIN, ERR_UNKNOWN, NULL},       /* not in 7.1: a gateway's */
@@ -188,6 +188,12 @@ static const struct outcome *find_outcome(long status, const char *code, const c
             return o;
 }
 
+/* May the token be what lacks the permission (trap 37)? Not where Defender names a feature or a device group. */
+static bool lacks_permission(const struct outcome *o)
+{
+    return o->first == 403 && !o->code;
+}
+
 /* Settles an answer that is no success. The body may be empty, HTML or cut (section 7.1). */
 static void settle_refusal(struct defender *d, struct exchange *x)
 {
@@ -228,7 +234,8 @@ static void settle_refusal(struct defender *d, struct exchange *x)
         if (d->o.on_throttled)
             d->o.on_throttled(d->o.ctx, x->api, x->err.retry_ms);
     }
-    x->stale = x->code == ERR_DENIED && token_drop(d->o.token, x->auth.data + strlen(AUTH));
+    x->stale = (x->code == ERR_DENIED && token_drop(d->o.token, x->auth.data + strlen(AUTH))) ||
+               (lacks_permission(o) && token_renew(d->o.token, x->auth.data + strlen(AUTH)));
 }
 
 /* Waits for what was sent. ERR_OK in x->code: a success, its body in x->answer. */

@@ -114,7 +114,7 @@ static void write_body(struct buf *out, enum graph_api api, const char *query, i
     json_out_object_end(&o);
 }
 
-/* One request. *ret_stale: 401, and a newer token may be had. */
+/* One request. *ret_stale: 401, or 403 to an old one, and a newer token may be had. */
 static enum err_code attempt(struct graph *g, enum graph_api api, const char *body,
                              struct rest_answer *answer, bool *ret_stale, struct err *e)
 {
@@ -151,7 +151,8 @@ static enum err_code attempt(struct graph *g, enum graph_api api, const char *bo
         (void)err_in(e, "POST %s", calls[api].path);
     } else if (answer->status != 200) {
         code = refusal(&calls[api], answer, e);
-        *ret_stale = code == ERR_DENIED && token_drop(token, auth.data + strlen(AUTH));
+        *ret_stale = (code == ERR_DENIED && token_drop(token, auth.data + strlen(AUTH))) ||
+                     (code == ERR_FORBIDDEN && token_renew(token, auth.data + strlen(AUTH)));
         if (code == ERR_THROTTLED)
             quota_block(g->o.quota, e->retry_ms);
     }

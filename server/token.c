@@ -24,11 +24,12 @@
 #include "rest.h"
 #include "utf8.h"
 
-#define LOGIN_URL   "https://login.microsoftonline.com" /* section 1.2 */
-#define TIMEOUT_MS  (30 * SECOND_MS)                    /* section 7.6 */
-#define EARLY_MS    (5 * MINUTE_MS)                     /* renew before the end: section 1.2 */
-#define MARGIN_MS   (10 * SECOND_MS) /* not used so shortly before the end: it must live on the way */
-#define DROP_GAP_MS MINUTE_MS        /* trap 36 */
+#define LOGIN_URL    "https://login.microsoftonline.com" /* section 1.2 */
+#define TIMEOUT_MS   (30 * SECOND_MS)                    /* section 7.6 */
+#define EARLY_MS     (5 * MINUTE_MS)                     /* renew before the end: section 1.2 */
+#define MARGIN_MS    (10 * SECOND_MS) /* not used so shortly before the end: it must live on the way */
+#define DROP_GAP_MS  MINUTE_MS        /* trap 36 */
+#define RENEW_AGE_MS (5 * MINUTE_MS) /* trap 37, without asking again and again (AADSTS50196) */
 #define IDENTITY_CONNECT_MS                                                                        \
     (2 * SECOND_MS) /* section 7.6: it is this machine's, or not there at all */
 #define ANSWER_MAX (64 * 1024)
@@ -97,7 +98,7 @@ struct token {
 
     char *text; /* NULL: none */
     size_t len;
-    int64_t renew_ms, end_ms;
+    int64_t born_ms, renew_ms, end_ms;
     bool dropped; /* ever, at dropped_ms */
     int64_t dropped_ms;
 
@@ -300,6 +301,7 @@ static enum err_code accept_token(struct token *t, const struct rest_answer *a, 
                 forget_token(t);
                 t->text = copy;
                 t->len = len;
+                t->born_ms = t->asked_ms;
                 t->renew_ms = t->asked_ms + life_ms - early_ms;
                 t->end_ms = t->asked_ms + life_ms - margin_ms;
                 t->failures = 0;
@@ -551,6 +553,28 @@ bool token_drop(struct token *t, const char *token)
     }
     (void)pthread_mutex_unlock(&t->lock);
     return again;
+}
+
+bool token_renew(struct token *t, const char *token)
+{
+    bool newer;
+
+    (void)pthread_mutex_lock(&t->lock);
+    while (t->text && strcmp(t->text, token) == 0) {
+        int64_t now_ms = clock_mono_ms(t->o.clock);
+
+        if (t->leading)
+            (void)pthread_cond_wait(&t->changed, &t->lock);
+        else if (t->flight)
+            collect_locked(t);
+        else if (now_ms - t->born_ms >= RENEW_AGE_MS && now_ms >= t->ask_after_ms)
+            start_locked(t);
+        else
+            break;
+    }
+    newer = !t->text || strcmp(t->text, token) != 0;
+    (void)pthread_mutex_unlock(&t->lock);
+    return newer;
 }
 
 /* Appends what the base64url text (RFC 4648 section 5, no padding) stands for; false: it is none. */

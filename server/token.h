@@ -1,6 +1,6 @@
 /* token.h - access tokens of Entra ID for one (tenant, scope).
  *
- * Order of use: token_new, any number of token_get / token_drop from any thread, token_free.
+ * Order of use: token_new, any number of token_get / token_drop / token_renew from any thread, token_free.
  *
  * One request serves all threads: the first caller without a valid token asks, the others wait for
  * the same answer. About five minutes before the end (section 1.2) the first caller who comes by
@@ -79,6 +79,14 @@ enum err_code token_get(struct token *t, struct buf *out, struct err *e);
  * Threads: any.
  */
 bool token_drop(struct token *t, const char *token);
+
+/**
+ * The API answered 403 to this token: a permission that was given since stands in a newer one only (trap 37). Returns
+ * true when another try makes sense: there is a newer one. It is asked for, and waited for, when this one is five minutes
+ * old; until it comes, and if none does, this one stays in use.
+ * Threads: any; blocks as token_get does.
+ */
+bool token_renew(struct token *t, const char *token);
 
 /**
  * What the current token says of itself, fetched if there is none: *ret_claims is the decoded, NOT

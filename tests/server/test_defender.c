@@ -582,6 +582,35 @@ static void test_defender__a_stale_token_is_replaced_once(void **state)
     assert_int_equal(peer_count(s->peer), 9);
 }
 
+#define NO_ROLE                                                                                    \
+    "{\"error\":{\"code\":\"Forbidden\",\"message\":\"Missing application roles. API required "    \
+    "roles: Machine.Isolate, application roles: .\"}}"
+
+/* Trap 37: a permission that was given since is in a newer token only. But somebody who gives none is not asked about it
+ * all the time. */
+static void test_defender__a_permission_given_since_is_found(void **state)
+{
+    struct stage *s = *state;
+    struct defender_action a;
+    struct err e;
+
+    gives(s, "/t/oauth2", 0, 200, "{\"expires_in\":3599,\"access_token\":\"t3\"}");
+    gives(s, "/api/", 2, 403, NO_ROLE);
+    gives(s, "/api/", 1, 201, ISOLATE_DOC);
+    gives(s, "/api/", 0, 403, NO_ROLE);
+    assert_int_equal(isolate(s, &a, &e), ERR_FORBIDDEN); /* the token is new */
+    assert_int_equal(peer_count(s->peer), 2);
+    hands_turn(&s->hands, 20 * MINUTE_MS);
+    assert_int_equal(isolate(s, &a, &e), ERR_OK);
+    assert_int_equal(peer_count(s->peer), 5);
+    assert_string_equal(peer_header(peer_request(s->peer, 4), "Authorization"), "Bearer t2");
+    for (int i = 0; i < 50; i++) {
+        assert_int_equal(isolate(s, &a, &e), ERR_FORBIDDEN);
+        hands_turn(&s->hands, 10 * SECOND_MS);
+    }
+    assert_in_range(peer_count(s->peer), 55, 58);
+}
+
 static void test_defender__a_licence_costs_no_token(void **state)
 {
     struct stage *s = *state;
@@ -1166,6 +1195,7 @@ int main(void)
         T(test_defender__obeys_a_throttle),
         T(test_defender__asks_the_governor_first),
         T(test_defender__a_stale_token_is_replaced_once),
+        T(test_defender__a_permission_given_since_is_found),
         T(test_defender__a_licence_costs_no_token),
         T(test_defender__without_a_token_nothing_is_asked),
         T(test_defender__never_tells_the_token),

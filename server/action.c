@@ -425,7 +425,8 @@ static void follow(struct turn *t)
     int64_t age = t->now - t->row.requested;
     int64_t wait = deed_follow_ms(age);
 
-    t->code = defender_get_action(t->tenant->defender, t->row.action_id, &action, &t->why);
+    t->code = defender_get_action(t->tenant->defender, kinds[t->kind].deed, t->row.machine_id,
+                                  t->row.action_id, &action, &t->why);
     t->action = &action;
     t->now = clock_wall_ms(t->g->clock);
     if (!t->code && action.status == DEFENDER_SUCCEEDED &&

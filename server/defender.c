@@ -135,15 +135,3 @@ enum err_code defender_run_action(struct defender *d, struct exchange *x, const 
         *e = x->err;
     return x->code;
 }
-
-enum err_code defender_get_action(struct defender *d, const char *action_id,
-                                  struct defender_action *ret, struct err *e)
-{
-    AUTO(exchange_clear) struct exchange x;
-
-    exchange_init(&x, DEFENDER_CLASS_READ, "GET", "/api/machineactions/", NULL, "");
-    if (!defender_is_id(action_id, sizeof ret->id - 1))
-        return err_set(e, ERR_INVALID, "not an action id: '%.40s'", action_id ? action_id : "");
-    exchange_init(&x, DEFENDER_CLASS_READ, "GET", "/api/machineactions/", action_id, "");
-    return defender_run_action(d, &x, NULL, action_id, NULL, ret, e);
-}

@@ -68,6 +68,18 @@ AUTO_FREEP(struct defender, defender)
 
 /* ---- machine actions (section 4.2) ------------------------------------------------------------ */
 
+/* What a machine can be asked for (section 4.1). */
+enum defender_deed {
+    DEFENDER_ISOLATION,  /* detail: "Full" or "Selective" (section 4.6) */
+    DEFENDER_RELEASE,    /* the end of it */
+    DEFENDER_SCAN,       /* detail: "Quick" or "Full" */
+    DEFENDER_COLLECT,    /* an investigation package */
+    DEFENDER_RESTRICT,   /* nothing runs but what Microsoft signed */
+    DEFENDER_UNRESTRICT, /* … any more */
+    DEFENDER_STOP_FILE,  /* detail: the file's SHA-1, 40 hexadecimal digits */
+    DEFENDER_DEEDS
+};
+
 enum defender_action_type { DEFENDER_OTHER, DEFENDER_ISOLATE, DEFENDER_UNISOLATE };
 
 enum defender_action_status {
@@ -144,8 +156,9 @@ void defender_read(struct defender *d, const char *alert_id, const char *machine
 /** Frees the documents and zeroes r. A zeroed r is fine. */
 void defender_reads_clear(struct defender_reads *r);
 
-/** One action by its id. ERR_OK and *ret, else as above. */
-enum err_code defender_get_action(struct defender *d, const char *action_id,
+/** One action by its id: of this deed on this machine, or it is no answer. ERR_OK and *ret, else as above. */
+enum err_code defender_get_action(struct defender *d, enum defender_deed deed,
+                                  const char *machine_id, const char *action_id,
                                   struct defender_action *ret, struct err *e);
 
 /* ---- many at once (section 2.4: `id in (…)`) ----------------------------------------------------
@@ -178,9 +191,10 @@ enum err_code defender_list_machines(struct defender *d, const char *const ids[]
  *  for its machine; one of nobody knows which, for all. */
 enum err_code defender_look(struct defender *d, const char *const ids[], size_t n,
                             struct defender_reads *const looks[], struct err *e);
-/** Actions by their ids. listed[i]: ret[i] is there. */
-enum err_code defender_list_actions(struct defender *d, const char *const ids[], size_t n,
-                                    struct defender_action ret[], bool listed[], struct err *e);
+/** Isolate actions by their ids, each of its machine. listed[i]: ret[i] is there, and is that. */
+enum err_code defender_list_isolations(struct defender *d, const char *const ids[],
+                                       const char *const machine_ids[], size_t n,
+                                       struct defender_action ret[], bool listed[], struct err *e);
 
 /* What polling has to know of an alert. */
 struct defender_change {
@@ -224,18 +238,6 @@ enum err_code defender_get_page(struct defender *d, enum defender_list list, con
 const char *defender_misfit(enum defender_list list, const struct json *element);
 
 /* ---- acting ----------------------------------------------------------------------------------- */
-
-/* What a machine can be asked for (section 4.1). */
-enum defender_deed {
-    DEFENDER_ISOLATION,  /* detail: "Full" or "Selective" (section 4.6) */
-    DEFENDER_RELEASE,    /* the end of it */
-    DEFENDER_SCAN,       /* detail: "Quick" or "Full" */
-    DEFENDER_COLLECT,    /* an investigation package */
-    DEFENDER_RESTRICT,   /* nothing runs but what Microsoft signed */
-    DEFENDER_UNRESTRICT, /* … any more */
-    DEFENDER_STOP_FILE,  /* detail: the file's SHA-1, 40 hexadecimal digits */
-    DEFENDER_DEEDS
-};
 
 struct defender_request {
     enum defender_deed deed;

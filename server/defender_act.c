@@ -82,6 +82,19 @@ enum err_code defender_ask(struct defender *d, const struct defender_request *q,
     return code;
 }
 
+enum err_code defender_get_action(struct defender *d, enum defender_deed deed,
+                                  const char *machine_id, const char *action_id,
+                                  struct defender_action *ret, struct err *e)
+{
+    AUTO(exchange_clear) struct exchange x;
+
+    exchange_init(&x, DEFENDER_CLASS_READ, "GET", "/api/machineactions/", NULL, "");
+    if (!defender_is_id(action_id, sizeof ret->id - 1))
+        return err_set(e, ERR_INVALID, "not an action id: '%.40s'", action_id ? action_id : "");
+    exchange_init(&x, DEFENDER_CLASS_READ, "GET", "/api/machineactions/", action_id, "");
+    return defender_run_action(d, &x, machine_id, action_id, deeds[deed].type, ret, e);
+}
+
 void defender_read_deeds(struct defender *d, enum defender_deed deed, const char *machine_id,
                          struct defender_reads *ret)
 {

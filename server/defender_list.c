@@ -117,6 +117,7 @@ struct wanted {
     struct json **docs;
     struct defender_reads *const *looks;
     struct defender_action *actions;
+    const char *const *machine_ids; /* of the actions */
     bool *listed;
 };
 
@@ -205,7 +206,8 @@ static const char *take_listed(void *ctx, struct json *list, const struct json *
     if (i == w->n)
         return "it holds something that nobody asked for";
     w->actions[i] = a;
-    w->listed[i] = true;
+    w->listed[i] =
+        a.type == DEFENDER_ISOLATE && defender_is_same(w->of, a.machine_id, w->machine_ids[i]);
     return NULL;
 }
 
@@ -259,12 +261,17 @@ enum err_code defender_look(struct defender *d, const char *const ids[], size_t 
     return code;
 }
 
-enum err_code defender_list_actions(struct defender *d, const char *const ids[], size_t n,
-                                    struct defender_action ret[], bool listed[], struct err *e)
+enum err_code defender_list_isolations(struct defender *d, const char *const ids[],
+                                       const char *const machine_ids[], size_t n,
+                                       struct defender_action ret[], bool listed[], struct err *e)
 {
     AUTO(buf_clear) struct buf query = BUF_INIT(1 << 16);
-    struct wanted w = {
-        .ids = ids, .n = n, .of = DEFENDER_MACHINES, .actions = ret, .listed = listed};
+    struct wanted w = {.ids = ids,
+                       .n = n,
+                       .of = DEFENDER_MACHINES,
+                       .actions = ret,
+                       .machine_ids = machine_ids,
+                       .listed = listed};
     enum err_code code = check_ids(ids, n, false, e);
 
     memset(listed, 0, n * sizeof *listed);

@@ -320,7 +320,8 @@ static void follow(struct episode *x)
     struct defender_action action = {0};
     struct defender_reads look = {0};
 
-    x->code = defender_get_action(x->tenant->defender, x->row.action_id, &action, &x->why);
+    x->code = defender_get_action(x->tenant->defender, DEFENDER_ISOLATION, x->row.machine_id,
+                                  x->row.action_id, &action, &x->why);
     if (!x->code && episode_needs_look(x, &action))
         defender_read(x->tenant->defender, NULL, x->row.machine_id, DEFENDER_READ_ACTIONS, &look);
     episode_followed(x, &action, &look);

@@ -337,7 +337,7 @@ static bool wait_for_more(struct episode *x)
 /* How all that are under way stand. */
 static void follow_together(struct crowd *k, struct runtime_tenant *tenant)
 {
-    const char *ids[ROWS_AT_ONCE + 1];
+    const char *ids[ROWS_AT_ONCE + 1], *machine_ids[ROWS_AT_ONCE + 1];
     size_t at[ROWS_AT_ONCE + 1], n = pick(k, tenant, ISOLATION_PENDING, at);
     struct err why = {0};
     enum err_code code;
@@ -347,9 +347,12 @@ static void follow_together(struct crowd *k, struct runtime_tenant *tenant)
             k->open[at[0]] = false;
         return;
     }
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         ids[i] = k->x[at[i]].row.action_id;
-    code = defender_list_actions(tenant->defender, ids, n, k->actions, k->listed, &why);
+        machine_ids[i] = k->x[at[i]].row.machine_id;
+    }
+    code = defender_list_isolations(tenant->defender, ids, machine_ids, n, k->actions, k->listed,
+                                    &why);
     if (code == ERR_REFUSED || code == ERR_TOO_BIG || code == ERR_INVALID)
         return; /* not in this way: each alone */
     if (!code)

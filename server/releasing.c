@@ -287,7 +287,8 @@ static void follow(struct release *x)
     int64_t age = t->now - t->w.created;
     int64_t wait = deed_follow_ms(age);
 
-    x->code = defender_get_action(t->tenant->defender, t->row.release_id, &action, &x->why);
+    x->code = defender_get_action(t->tenant->defender, DEFENDER_RELEASE, t->row.machine_id,
+                                  t->row.release_id, &action, &x->why);
     x->action = &action;
     t->now = clock_wall_ms(t->g->clock);
     x->due = t->now + (wait > x->why.retry_ms ? wait : x->why.retry_ms);

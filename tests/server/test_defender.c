@@ -354,7 +354,9 @@ static void test_defender__sends_nothing_unfit(void **state)
     for (size_t i = 0; i < sizeof alerts / sizeof alerts[0]; i++) {
         defender_read(s->defender, alerts[i], NULL, DEFENDER_READ_ALERT, &r);
         assert_int_equal(r.alert_code, ERR_INVALID);
-        assert_int_equal(defender_get_action(s->defender, alerts[i], &a, NULL), ERR_INVALID);
+        assert_int_equal(
+            defender_get_action(s->defender, DEFENDER_ISOLATION, MACHINE, alerts[i], &a, NULL),
+            ERR_INVALID);
         assert_int_equal(
             ask(s->defender, DEFENDER_ISOLATION, MACHINE, "Full", "x", alerts[i], &a, NULL),
             ERR_INVALID);
@@ -1143,6 +1145,12 @@ static void test_defender__takes_no_guess_for_actions(void **state)
     }
 }
 
+static enum err_code get_action(struct stage *s, enum defender_deed deed,
+                                struct defender_action *ret, struct err *e)
+{
+    return defender_get_action(s->defender, deed, MACHINE, ACTION, ret, e);
+}
+
 static void test_defender__reads_one_action(void **state)
 {
     struct stage *s = *state;
@@ -1155,7 +1163,7 @@ static void test_defender__reads_one_action(void **state)
           "\",\"requestor\":\"cordon\\u0007\",\"requestorComment\":\"why\",\"externalId\":\"0abc\","
           "\"creationDateTimeUtc\":\"2024-12-31T09:36:21.5Z\","
           "\"lastUpdateTimeUtc\":\"2025-01-03T09:36:21.052313Z\",\"errorHResult\":-2145844840}");
-    assert_int_equal(defender_get_action(s->defender, ACTION, &a, &e), ERR_OK);
+    assert_int_equal(get_action(s, DEFENDER_ISOLATION, &a, &e), ERR_OK);
     assert_string_equal(peer_request(s->peer, 1)->target, "/api/machineactions/" ACTION);
     assert_int_equal(a.status, DEFENDER_TIME_OUT);
     assert_string_equal(a.requestor, "cordon ");
@@ -1170,14 +1178,14 @@ static void test_defender__reads_one_action(void **state)
           "\",\"type\":\"Unisolate\",\"status\":\"Succeeded\",\"machineId\":\"" MACHINE
           "\",\"creationDateTimeUtc\":\"2024-12-31T09:36:21.52Z\","
           "\"lastUpdateDateTimeUtc\":\"2024-12-31T09:36:21Z\"}");
-    assert_int_equal(defender_get_action(s->defender, ACTION, &a, &e), ERR_OK);
+    assert_int_equal(get_action(s, DEFENDER_RELEASE, &a, &e), ERR_OK);
     assert_int_equal(a.updated_ms, 1735637781520); /* not before it was made */
 
     gives(s, "/api/machineactions/", 1, 200,
           ACTION_DOC("other", "Isolate", "Pending", "2024-12-31T09:36:21Z"));
-    assert_int_equal(defender_get_action(s->defender, ACTION, &a, &e), ERR_AGAIN);
+    assert_int_equal(get_action(s, DEFENDER_ISOLATION, &a, &e), ERR_AGAIN);
     gives(s, "/api/machineactions/", 1, 404, "");
-    assert_int_equal(defender_get_action(s->defender, ACTION, &a, &e), ERR_NOT_FOUND);
+    assert_int_equal(get_action(s, DEFENDER_ISOLATION, &a, &e), ERR_NOT_FOUND);
 }
 
 int main(void)

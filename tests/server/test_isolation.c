@@ -726,6 +726,36 @@ static void test_isolation__follows_the_action_to_its_end(void **state)
     }
 }
 
+/* What Defender says of another machine, or of a release, is no news of this isolation. */
+static void test_isolation__another_action_is_no_news_of_this_one(void **state)
+{
+    static const char *const others[] = {
+        ACTION_DOC(ACTION, "Unisolate", "Succeeded", "null", "11:12"),
+        "{\"id\":\"" ACTION "\",\"type\":\"Isolate\",\"status\":\"Succeeded\",\"machineId\":"
+        "\"1111111111111111111111111111111111111111\","
+        "\"creationDateTimeUtc\":\"2025-01-07T10:11:12Z\"}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        struct rig r;
+        int64_t id;
+
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_says(&r, "GET", GET_ACTION, 0, 200, others[i]);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, 5 * SECOND_MS, SECOND_MS);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_PENDING);
+        assert_string_equal(rig_told(&r, id), "requested");
+        rig_close(&r);
+    }
+}
+
 /* An action is asked after the less often the older it is, but only when there was an answer. */
 static void test_isolation__no_answer_is_no_reason_to_ask_later(void **state)
 {
@@ -997,7 +1027,8 @@ static void test_isolation__a_clock_that_jumps_sends_nothing_twice(void **state)
     isolation_run(r.g, &w);
     assert_int_equal(peer_count(r.peer), 5);
     rt = engine_runtime(r.g);
-    (void)defender_get_action(rt->tenants[0].defender, "x", &action, NULL); /* lets the POST end */
+    (void)defender_get_action(rt->tenants[0].defender, DEFENDER_ISOLATION, MACHINE, "x", &action,
+                              NULL); /* lets the POST end */
     (void)pthread_join(thread, NULL);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
     rig_afresh(&r);
@@ -1170,6 +1201,34 @@ static void test_isolation__without_a_look_nothing_is_asked_for_many_either(void
         assert_int_equal(record_of(&r, ids[1]).state, ISOLATION_REQUESTED);
         rig_close(&r);
     }
+}
+
+/* The same of those that are asked after together. */
+static void test_isolation__a_list_of_other_actions_is_no_news_of_many(void **state)
+{
+    struct rig r;
+    int64_t ids[2];
+
+    (void)state;
+    rig_open(&r, NULL);
+    ask_for_two(&r, ids);
+    rig_says(&r, "GET", LOOKS, 0, 200, NOTHING);
+    rig_says(&r, "GET", LISTED, 0, 200,
+             "{\"value\":[" OF_OTHER(ACTION, "Isolate", "Succeeded") "," OF_OTHER(
+                 "b2", "Unisolate", "Succeeded") "]}");
+    rig_says(&r, "GET", GET_ACTION, 0, 404, "");
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&r, "POST", ISOLATE2, 0, 201, OF_OTHER("b2", "Isolate", "Pending"));
+    hands_turn(&r.hands, 4 * SECOND_MS);
+    (void)rig_work(&r);
+    atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+    hands_turn(&r.hands, MINUTE_MS);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "GET", LISTED), 1);
+    assert_int_equal(record_of(&r, ids[0]).state, ISOLATION_PENDING);
+    assert_int_equal(record_of(&r, ids[1]).state, ISOLATION_PENDING);
+    rig_close(&r);
 }
 
 /* What cannot be read of one machine is a doubt about that one: the others are seen to. */
@@ -1802,6 +1861,7 @@ int main(void)
         cmocka_unit_test(test_isolation__no_request_by_a_verdict_that_no_longer_holds),
         cmocka_unit_test(test_isolation__a_verdict_that_still_holds_is_carried_out),
         cmocka_unit_test(test_isolation__follows_the_action_to_its_end),
+        cmocka_unit_test(test_isolation__another_action_is_no_news_of_this_one),
         cmocka_unit_test(test_isolation__no_answer_is_no_reason_to_ask_later),
         cmocka_unit_test(test_isolation__a_machine_released_before_the_look_is_not_called_isolated),
         cmocka_unit_test(test_isolation__one_that_ran_after_a_release_is_in_force),
@@ -1816,6 +1876,7 @@ int main(void)
         cmocka_unit_test(test_isolation__a_clock_set_back_delays_no_look),
         cmocka_unit_test(test_isolation__many_share_a_look_and_a_list),
         cmocka_unit_test(test_isolation__without_a_look_nothing_is_asked_for_many_either),
+        cmocka_unit_test(test_isolation__a_list_of_other_actions_is_no_news_of_many),
         cmocka_unit_test(test_isolation__a_strange_action_of_one_holds_no_other_up),
         cmocka_unit_test(test_isolation__a_lost_answer_among_many_is_looked_for),
         cmocka_unit_test(test_isolation__the_reserve_is_for_the_look_too),

@@ -154,9 +154,11 @@ enum err_code defender_package(struct defender *d, const char *action_id, struct
     return x.code;
 }
 
-/* Runs one change whose answer says nothing that we need. */
-static enum err_code change(struct defender *d, const char *method, const char *head,
-                            const char *id, const char *tail, const struct buf *body, struct err *e)
+/* Runs one change; its answer is the entity as it is now (sections 2.6, 3.1). What speaks of nothing that was asked for,
+ * such as a gateway's page, is no word that it was done. */
+static enum err_code change(struct defender *d, enum defender_list of, const char *method,
+                            const char *head, const char *id, const char *tail,
+                            const struct buf *body, struct err *e)
 {
     AUTO(exchange_clear) struct exchange x;
     struct exchange *one = &x;
@@ -166,6 +168,7 @@ static enum err_code change(struct defender *d, const char *method, const char *
         x.code = err_set(&x.err, ERR_NOMEM, "body of a change");
     x.body = body->data;
     exchange_run(d, &one, 1);
+    json_free(defender_take_entity(&x, of, id));
     if (x.code && e)
         *e = x.err;
     return x.code;
@@ -185,7 +188,7 @@ enum err_code defender_tag(struct defender *d, const char *machine_id, const cha
     json_out_string(&out, "Value", tag);
     json_out_string(&out, "Action", add ? "Add" : "Remove");
     json_out_object_end(&out);
-    return change(d, "POST", "/api/machines/", machine_id, "/tags", &body, e);
+    return change(d, DEFENDER_MACHINES, "POST", "/api/machines/", machine_id, "/tags", &body, e);
 }
 
 enum err_code defender_update_alert(struct defender *d, const char *alert_id, const char *status,
@@ -207,7 +210,7 @@ enum err_code defender_update_alert(struct defender *d, const char *alert_id, co
     if (clean)
         json_out_string(&out, "comment", clean);
     json_out_object_end(&out);
-    return change(d, "PATCH", "/api/alerts/", alert_id, "", &body, e);
+    return change(d, DEFENDER_ALERTS, "PATCH", "/api/alerts/", alert_id, "", &body, e);
 }
 
 enum err_code defender_create_alert(struct defender *d, const struct defender_new_alert *a,

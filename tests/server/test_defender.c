@@ -836,6 +836,29 @@ static void test_defender__takes_no_guess_for_a_machine(void **state)
     }
 }
 
+/* A page of somebody's on the way is no word that it was done; nor is an answer about another. */
+static void test_defender__a_change_is_done_when_defender_says_so(void **state)
+{
+    static const char *const others[] = {"", "<html><body>Sign in</body></html>",
+                                         "{\"error\":{\"code\":\"InternalServerError\"}}",
+                                         "{\"id\":\"1111111111111111111111111111111111111111\"}"};
+    struct stage *s = *state;
+    struct err e;
+
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        afresh(s);
+        gives(s, "/api/", 0, 200, others[i]);
+        assert_int_equal(defender_tag(s->defender, MACHINE, "seen", true, &e), ERR_UNKNOWN);
+        assert_int_equal(defender_update_alert(s->defender, ALERT, "Resolved", NULL, NULL, &e),
+                         ERR_UNKNOWN);
+    }
+    afresh(s);
+    gives(s, "/api/machines/", 0, 200, MACHINE_DOC);
+    gives(s, "/api/alerts/", 0, 200, ALERT_DOC);
+    assert_int_equal(defender_tag(s->defender, MACHINE, "seen", true, &e), ERR_OK);
+    assert_int_equal(defender_update_alert(s->defender, ALERT, "Resolved", NULL, NULL, &e), ERR_OK);
+}
+
 /* Carried out or not? Nobody knows, so nobody may post again. */
 static void test_defender__a_lost_answer_to_isolate_is_unknown(void **state)
 {
@@ -1212,6 +1235,7 @@ int main(void)
         T(test_defender__takes_no_guess_for_an_alert),
         T(test_defender__takes_nulls_and_new_words_as_they_are),
         T(test_defender__takes_no_guess_for_a_machine),
+        T(test_defender__a_change_is_done_when_defender_says_so),
         T(test_defender__a_lost_answer_to_isolate_is_unknown),
         T(test_defender__a_slow_isolate_is_unknown),
         T(test_defender__nobody_there_means_not_carried_out),

@@ -381,7 +381,7 @@ static void test_ledger__a_mail_about_a_release_does_not_call_it_a_failure(void 
         rig_says(&r, "GET", GET_ACTION ACTION, 0, 200,
                  ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13"));
         rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 3, 503, "{}");
-        rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 200, "{}");
+        rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 200, MACHINE_DOC);
         rig_says(&r, "POST", UNISOLATE, 1, 201,
                  ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
         rig_says(&r, "GET", GET_ACTION RELEASE_ACTION, 0, 200,

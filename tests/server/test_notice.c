@@ -420,7 +420,7 @@ static void test_notice__who_heard_of_a_request_hears_its_end(void **state)
         rig_says(&r, "GET", GET_ACTION, 0, 200,
                  ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13"));
         rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 1, 503, "{}");
-        rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 200, "{}");
+        rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 200, MACHINE_DOC);
         id = rig_push(&r, ALERT, MACHINE);
         (void)rig_work(&r);
         assert_string_equal(told_to(&r, id, "a@x.example"), "requested");

@@ -1172,6 +1172,21 @@ static void test_sim__throttles_per_application_and_api(void **state)
     assert_null(strstr(json_string(json_path(a.doc, "error", "message", NULL)), "again"));
 }
 
+/* Some APIs have limits of their own, and are counted apart. */
+static void test_sim__throttles_links_to_packages_and_new_alerts_earlier(void **state)
+{
+    (void)state;
+    sim_tell(sim, "/config", "{\"limits\":{\"per_minute\":100,\"per_hour\":1500}}");
+    for (int i = 0; i < 2; i++)
+        expect("GET", "/api/machineactions/x/GetPackageUri", NULL, 404, "ResourceNotFound");
+    expect("GET", "/api/machineactions/x/getPackageUri", NULL, 429, "429");
+    for (int i = 0; i < 15; i++)
+        expect("POST", "/api/alerts/CreateAlertByReference", "{}", 400, "BadRequest");
+    expect("POST", "/api/alerts/CreateAlertByReference", "{}", 429, "429");
+    expect("GET", "/api/machineactions", NULL, 200, "");
+    expect("GET", "/api/alerts", NULL, 200, "");
+}
+
 /* ---- faults -------------------------------------------------------------------------------------------- */
 
 static void fault(const char *spec)
@@ -1558,6 +1573,7 @@ int main(void)
         TEST(test_sim__lists_the_actions_of_a_machine),
         TEST(test_sim__may_fail_a_release_of_what_is_not_isolated),
         TEST(test_sim__throttles_per_application_and_api),
+        TEST(test_sim__throttles_links_to_packages_and_new_alerts_earlier),
         TEST(test_sim__can_lose_an_answer),
         TEST(test_sim__misbehaves_on_demand),
         TEST(test_sim__applies_a_fault_where_it_is_told),

@@ -857,6 +857,14 @@ static const struct route {
     {"GET", "machineactions/{}/getPackageUri", MACHINE_READ, action_package},
 };
 
+/* Limits count per API (section 7.4): its first segment, but for those with limits of their own. */
+static const char *counted_as(const struct route *found, const struct request *r)
+{
+    if (found && found->fn == action_package)
+        return "getPackageUri";
+    return found && found->fn == alert_by_reference ? "CreateAlertByReference" : r->segments[0];
+}
+
 static bool route_matches(const struct route *route, struct request *r)
 {
     const char *p = route->path;
@@ -986,8 +994,8 @@ void defender_serve(struct call *c)
     b = let_in(c);
     if (!b)
         return;
-    /* limits count per API (section 7.4): its first segment */
-    if (!limits_take(&c->house->limits, &c->house->world, b->client, r.segments[0], &refusal)) {
+    if (!limits_take(&c->house->limits, &c->house->world, b->client, counted_as(found, &r),
+                     &refusal)) {
         const struct tuning *t = &c->house->world.tuning;
 
         defender_throttle(c, refusal.allowed, refusal.window, refusal.seconds,

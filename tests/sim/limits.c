@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define WINDOWS 2
 
@@ -17,6 +18,25 @@ static const struct {
     int64_t ticks;
     const char *text;
 } windows[WINDOWS] = {{60 * TICKS_PER_S, "00:01:00"}, {3600 * TICKS_PER_S, "01:00:00"}};
+
+/* APIs with limits of their own, where there are any: section 7.4. 0: that of the rest. */
+static const struct {
+    const char *api;
+    int64_t allowed[WINDOWS];
+} own[] = {
+    {"CreateAlertByReference", {15, 0}},
+    {"getPackageUri", {2, 120}},
+    {"advancedqueries", {45, 1500}},
+};
+
+/* Calls of an API that a window allows, where the rest may have so many. */
+static int64_t allowed_of(const char *api, int window, int64_t usual)
+{
+    for (size_t i = 0; i < sizeof own / sizeof *own && usual; i++)
+        if (strcasecmp(own[i].api, api) == 0 && own[i].allowed[window])
+            return own[i].allowed[window];
+    return usual;
+}
 
 struct quota {
     char *key;
@@ -45,7 +65,8 @@ static struct quota *find(struct limits *l, const char *client, const char *api)
 bool limits_take(struct limits *l, const struct world *w, const char *client, const char *api,
                  struct refusal *ret)
 {
-    const int64_t allowed[WINDOWS] = {w->tuning.limits.per_minute, w->tuning.limits.per_hour};
+    const int64_t allowed[WINDOWS] = {allowed_of(api, 0, w->tuning.limits.per_minute),
+                                      allowed_of(api, 1, w->tuning.limits.per_hour)};
     int64_t now = simclock_now(&w->clock);
     struct quota *q;
 

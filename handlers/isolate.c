@@ -5,8 +5,6 @@
  */
 #include "cordon/handler.h"
 
-#include <string.h>
-
 #include "act.h"
 #include "isolation.h"
 
@@ -24,12 +22,7 @@ static const struct handler_arg args[] = {
 
 static enum outcome run(struct step *s, struct err *e)
 {
-    const char *type = json_get_string(s->args, "type");
-    const char *comment = json_get_string(s->args, "comment");
-    bool selective = type && strcmp(type, "selective") == 0;
-
-    return isolation_request(s, selective ? "Selective" : "Full",
-                             comment && comment[0] ? comment : "cordon", e);
+    return isolation_request(s, isolation_type(s->args), isolation_comment(s->args), e);
 }
 
 const struct handler handler_isolate = {

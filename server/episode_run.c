@@ -2,7 +2,10 @@
  * episode.h. */
 #include "episode.h"
 
+#include <string.h>
+
 #include "deed.h"
+#include "isolation.h"
 #include "pause.h"
 
 /* Before Defender gives up, people are told, while they can still go and look for it. */
@@ -55,6 +58,36 @@ static enum err_code find_heir(struct db_tx *tx, void *arg, struct case_record *
     return ERR_OK;
 }
 
+/* The row becomes the heir's: what is asked for is what its rule says, in its words. */
+static enum err_code give(struct db_tx *tx, struct episode *x, struct isolation_record *r,
+                          int64_t heir, struct err *e)
+{
+    struct step_record *steps;
+    struct case_record c;
+    size_t n = 0;
+    enum err_code code = case_load_row(tx, x->arena, heir, &c, e);
+
+    if (!code)
+        code = case_steps(tx, x->arena, heir, &steps, &n, e);
+    if (code)
+        return code;
+    r->case_id = heir;
+    r->rule = c.rule;
+    for (size_t i = 0; i < n; i++) {
+        AUTO(json_freep) struct json *args = NULL;
+
+        if (strcmp(steps[i].handler, "isolate") != 0 ||
+            json_parse(steps[i].args, strlen(steps[i].args), &args, NULL))
+            continue;
+        r->type = isolation_type(args);
+        r->comment = arena_str(x->arena, isolation_comment(args));
+        if (!r->comment)
+            return err_set(e, ERR_NOMEM, "isolation");
+        break;
+    }
+    return isolation_give(tx, r, e);
+}
+
 /* The case that the row stands for asks for it no longer. A younger one that waits for it takes its place, and is looked at
  * next; only a younger one, so that none has its turn twice. Without any it is over. Nothing of ours is under way. */
 static enum err_code hand_on(struct db_tx *tx, struct episode *x, struct isolation_record *r,
@@ -69,9 +102,8 @@ static enum err_code hand_on(struct db_tx *tx, struct episode *x, struct isolati
         return code;
     if (!heir)
         return episode_move(tx, x, r, ISOLATION_FAILED, why, e);
-    r->case_id = heir;
     x->due = x->now;
-    code = isolation_give(tx, r->id, heir, e);
+    code = give(tx, x, r, heir, e);
     return code ? code : episode_move(tx, x, r, ISOLATION_REQUESTED, why, e);
 }
 

@@ -12,6 +12,10 @@
 #include "engine.h"
 #include "store_isolations.h"
 
+/** What a step `isolate` with these arguments asks for: "Full" or "Selective"; its comment, which is args's. */
+const char *isolation_type(const struct json *args);
+const char *isolation_comment(const struct json *args);
+
 /**
  * Asks for the isolation of s's machine, or joins the one that is open. For the handler `isolate`.
  *

@@ -24,6 +24,20 @@
 #define JOIN_CROWD_MS MINUTE_MS
 #define JOIN_SOON_MS  (MINUTE_MS / 2) /* by the time it is a case's turn, it may be longer ago */
 
+const char *isolation_type(const struct json *args)
+{
+    const char *type = json_get_string(args, "type");
+
+    return type && strcmp(type, "selective") == 0 ? "Selective" : "Full";
+}
+
+const char *isolation_comment(const struct json *args)
+{
+    const char *comment = json_get_string(args, "comment");
+
+    return comment && comment[0] ? comment : "cordon";
+}
+
 struct request {
     struct step *s;
     struct episode x;
@@ -204,7 +218,7 @@ static enum err_code request_fn(struct db_tx *tx, void *arg, struct err *e)
     struct request *q = arg;
     struct step *s = q->s;
     struct case_record c = *s->c;
-    struct isolation_record open;
+    struct isolation_record open, given;
     struct work claim = *s->work;
     bool found = false, fresh = true;
     enum err_code code;
@@ -224,9 +238,12 @@ static enum err_code request_fn(struct db_tx *tx, void *arg, struct err *e)
     if (code || q->outcome != OUTCOME_DONE)
         return code;
     q->begun = fresh;
-    code = case_join(tx, &c, q->x.row.id, e);
-    if (!code && !q->x.row.case_id)
-        code = isolation_give(tx, q->x.row.id, c.id, e);
+    given = q->x.row;
+    code = case_join(tx, &c, given.id, e);
+    if (!code && !given.case_id) {
+        given.case_id = c.id;
+        code = isolation_give(tx, &given, e);
+    }
     if (!code)
         code = step_move(tx, c.id, s->n, STEP_DONE,
                          found && !fresh ? "joined an open isolation" : NULL, q->x.now, e);

@@ -127,10 +127,11 @@ enum err_code isolation_find_action(struct db_tx *tx, struct arena *a, const cha
     return code ? code : store_take_first(rows, a, read_row, ret, ret_found, e);
 }
 
-enum err_code isolation_give(struct db_tx *tx, int64_t id, int64_t case_id, struct err *e)
+enum err_code isolation_give(struct db_tx *tx, const struct isolation_record *r, struct err *e)
 {
-    return db_run(tx, e, NULL, "UPDATE isolations SET case_id = $1 WHERE id = $2", "ii", case_id,
-                  id);
+    return db_run(tx, e, NULL,
+                  "UPDATE isolations SET case_id = $1, rule = $2, comment = $3 WHERE id = $4",
+                  "itti", r->case_id, r->rule, r->comment, r->id);
 }
 
 static enum err_code audit_isolation(struct db_tx *tx, const struct isolation_record *r,

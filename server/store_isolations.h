@@ -80,8 +80,9 @@ enum err_code isolation_find_open(struct db_tx *tx, struct arena *a, const char 
 enum err_code isolation_find_action(struct db_tx *tx, struct arena *a, const char *tenant,
                                     const char *action_id, struct isolation_record *ret,
                                     bool *ret_found, struct err *e);
-/** The isolation is this case's from now on: by its grounds it is asked for, and in its thread people hear of it. */
-enum err_code isolation_give(struct db_tx *tx, int64_t id, int64_t case_id, struct err *e);
+/** The isolation is the case's that r names from now on, with r's rule and comment: by its grounds it is asked for, and in
+ *  its thread people hear of it. */
+enum err_code isolation_give(struct db_tx *tx, const struct isolation_record *r, struct err *e);
 /** ERR_CONFLICT when the machine has an open one. */
 enum err_code isolation_insert(struct db_tx *tx, const struct isolation_record *r, struct err *e);
 /** Writes action_id, requestor, posted, adopted, type and what is said of review, lapse and release in r as they are

@@ -93,6 +93,54 @@ static void test_grounds__a_dropped_case_hands_on_what_another_waits_for(void **
     rig_close(&r);
 }
 
+#define RULES_TWO_KINDS                                                                            \
+    "rules:\n  - {name: high, when: {alert.severity: High}, do: [isolate: {type: selective}, "     \
+    "email: {}]}\n  - {name: worse, when: {alert.severity: Medium}, do: "                          \
+    "[isolate: {type: full, comment: 'for the other'}, email: {}]}\n"
+
+/* And it is isolated as that case's rule asks for, with its words. */
+static void test_grounds__what_is_handed_on_is_asked_for_as_the_heirs_rule_says(void **state)
+{
+    struct rig r;
+    struct err e = {0};
+    const struct peer_request *q = NULL;
+    int64_t id, other;
+
+    (void)state;
+    rig_open(&r, RULES_TWO_KINDS);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 503, "{}");
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT OTHER_ALERT, 0, 200,
+             "{\"id\":\"" OTHER_ALERT "\",\"severity\":\"Medium\",\"title\":\"y\","
+             "\"machineId\":\"" MACHINE "\"}");
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    other = rig_push(&r, OTHER_ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(desk_drop(r.g, &(struct desk_order){.id = id, .why = "a drill"}, &e), ERR_OK);
+    rig_pass(&r, 5 * MINUTE_MS, 5 * SECOND_MS);
+    assert_string_equal(rig_told(&r, other), "requested isolated");
+    for (size_t i = 0; i < peer_count(r.peer); i++)
+        if (strcmp(peer_request(r.peer, i)->method, "POST") == 0 &&
+            strcmp(peer_request(r.peer, i)->target, ISOLATE) == 0)
+            q = peer_request(r.peer, i);
+    assert_non_null(q);
+    assert_non_null(strstr(q->body, "\"IsolationType\":\"Full\""));
+    assert_non_null(strstr(q->body, "\"Comment\":\"for the other\""));
+    assert_string_equal(rig_isolation(&r).type, "Full");
+    assert_string_equal(rig_isolation(&r).rule, "worse");
+    rig_close(&r);
+}
+
 #define RULES_ISOLATE_THEN_ASK                                                                     \
     "rules:\n  - {name: contain, when: {alert.severity: High}, do: [isolate: {}, {tag: {add: x}, " \
     "on_failure: ask}, scan: {}, email: {}]}\n  - {name: tell, do: [email: {}]}\n"
@@ -498,6 +546,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_grounds__a_dropped_case_isolates_nothing),
         cmocka_unit_test(test_grounds__a_dropped_case_hands_on_what_another_waits_for),
+        cmocka_unit_test(test_grounds__what_is_handed_on_is_asked_for_as_the_heirs_rule_says),
         cmocka_unit_test(test_grounds__a_new_verdict_holds_for_a_request_that_waits),
         cmocka_unit_test(test_grounds__an_alert_that_names_another_machine_isolates_not_this_one),
         cmocka_unit_test(test_grounds__a_source_that_may_not_isolate_any_more_does_not),

@@ -186,27 +186,30 @@ void ledger_not_written(const struct ledger_turn *t, const struct err *e)
 
 /* ---- when ------------------------------------------------------------------------------------------ */
 
-/* When the rule lets it end by itself, wall ms; 0: never. Somebody else's isolation never does. */
+/* When the rules let it end by themselves, wall ms; 0: never. It ends for none of the cases that share it before that one's
+ * rule says so. Somebody else's isolation never does. */
 static enum err_code find_release_at(struct db_tx *tx, struct arena *a,
                                      const struct isolation_record *r, int64_t *ret, struct err *e)
 {
     struct step_record *steps;
     size_t n = 0;
-    int64_t after;
-    enum err_code code = case_steps(tx, a, r->case_id, &steps, &n, e);
+    bool stays = r->adopted;
+    enum err_code code = case_shared_steps(tx, a, r->id, r->case_id, "isolate", &steps, &n, e);
 
     *ret = 0;
-    for (size_t i = 0; i < n && !code && !r->adopted; i++) {
+    for (size_t i = 0; i < n && !code && !stays; i++) {
         AUTO(json_freep) struct json *args = NULL;
-        const char *text;
+        const char *text = json_parse(steps[i].args, strlen(steps[i].args), &args, NULL)
+                               ? NULL
+                               : json_get_string(args, "release_after");
+        int64_t after;
 
-        if (strcmp(steps[i].handler, "isolate") != 0 ||
-            json_parse(steps[i].args, strlen(steps[i].args), &args, NULL))
-            continue;
-        text = json_get_string(args, "release_after");
-        if (text && !settings_duration(text, &after, NULL))
+        stays = !text || settings_duration(text, &after, NULL);
+        if (!stays && *ret < r->confirmed + after)
             *ret = r->confirmed + after;
     }
+    if (stays)
+        *ret = 0;
     if (*ret && *ret < r->keep_until)
         *ret = r->keep_until;
     return code;
@@ -373,15 +376,21 @@ static enum err_code review_fn(struct db_tx *tx, void *arg, struct err *e)
     struct review *v = arg;
     struct ledger_turn *t = v->t;
     struct isolation_record r = t->row;
+    bool may_release = v->may_release;
+    int64_t release_at = 0;
     enum err_code code = work_again(tx, &t->w, t->now, 0, e);
 
+    /* A case may have joined it since, whose rule does not let it end. */
+    if (!code && may_release)
+        code = find_release_at(tx, t->arena, &r, &release_at, e);
     if (code)
         return code;
+    may_release = may_release && release_at && t->now >= release_at;
     if (v->released) {
         code = isolation_move(tx, &r, ISOLATION_RELEASED, "released at Defender", t->now, e);
         if (!code && ledger_is_known(&r))
             code = ledger_tell(tx, t, &r, NOTICE_RELEASED, "released at Defender", NULL, e);
-    } else if (v->may_release) {
+    } else if (may_release) {
         r.keep_until = INT64_MAX; /* once: if it is not to be, people decide at the reviews */
         code = release_order(tx, t->arena, &r, "the rule's release_after has passed", t->now, e);
     } else if (t->now >= r.review) {
@@ -397,7 +406,7 @@ static enum err_code review_fn(struct db_tx *tx, void *arg, struct err *e)
         r.keep_until = r.review;
         code = isolation_move(tx, &r, ISOLATION_ISOLATED, r.why, t->now, e);
     }
-    if (!code && !v->may_release)
+    if (!code && !may_release)
         code = ledger_take(tx, t->arena, &r, t->now, e);
     t->after = r;
     return code;

@@ -197,23 +197,44 @@ static enum err_code read_step(struct db_rows *rows, struct arena *a, void *item
     return ERR_OK;
 }
 
+static enum err_code take_steps(struct db_rows *rows, struct arena *a, struct step_record **ret,
+                                size_t *ret_count, struct err *e)
+{
+    struct store_list list;
+    enum err_code code = store_take(rows, a, sizeof **ret, read_step, &list, e);
+
+    if (code)
+        return code;
+    *ret = list.items;
+    *ret_count = list.count;
+    return ERR_OK;
+}
+
 enum err_code case_steps(struct db_tx *tx, struct arena *a, int64_t id, struct step_record **ret,
                          size_t *ret_count, struct err *e)
 {
-    struct store_list list;
     struct db_rows *rows;
     enum err_code code = db_query(tx, e, &rows,
                                   "SELECT n, handler, args, why, state, updated FROM steps"
                                   " WHERE case_id = $1 ORDER BY n",
                                   "i", id);
 
-    if (!code)
-        code = store_take(rows, a, sizeof **ret, read_step, &list, e);
-    if (code)
-        return code;
-    *ret = list.items;
-    *ret_count = list.count;
-    return ERR_OK;
+    return code ? code : take_steps(rows, a, ret, ret_count, e);
+}
+
+enum err_code case_shared_steps(struct db_tx *tx, struct arena *a, int64_t isolation,
+                                int64_t case_id, const char *handler, struct step_record **ret,
+                                size_t *ret_count, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT n, handler, args, why, state, updated FROM steps WHERE handler = $1"
+                 " AND case_id IN (SELECT $2 UNION"
+                 " SELECT id FROM cases WHERE isolation = $3 AND state <> 'dropped')",
+                 "tii", handler, case_id, isolation);
+
+    return code ? code : take_steps(rows, a, ret, ret_count, e);
 }
 
 /* The same for readers outside a transaction. */

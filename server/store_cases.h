@@ -92,6 +92,10 @@ enum err_code case_load_row(struct db_tx *tx, struct arena *a, int64_t id, struc
                             struct err *e);
 enum err_code case_steps(struct db_tx *tx, struct arena *a, int64_t id, struct step_record **ret,
                          size_t *ret_count, struct err *e);
+/** The steps of a kind of the cases that share an isolation and were not dropped, and of the case it stands for (case_id). */
+enum err_code case_shared_steps(struct db_tx *tx, struct arena *a, int64_t isolation,
+                                int64_t case_id, const char *handler, struct step_record **ret,
+                                size_t *ret_count, struct err *e);
 enum err_code case_list(struct db_tx *tx, struct arena *a, const struct case_filter *f,
                         struct case_record **ret, size_t *ret_count, struct err *e);
 typedef enum err_code (*case_visit_fn)(struct db_tx *tx, void *arg, struct case_record *c,

@@ -954,6 +954,58 @@ static void test_ledger__a_rule_may_end_it_unless_another_high_alert_is_open(voi
     }
 }
 
+/* Two cases share an isolation: it ends when both of their rules let it. */
+static void test_ledger__it_stays_as_long_as_any_rule_that_shares_it_wants(void **state)
+{
+    static const struct {
+        const char *label, *args; /* of the other's rule */
+        bool dropped;             /* by a person */
+        int64_t free_after_h;     /* 0: never */
+    } rows[] = {
+        {"another, without an end", "{}", false, 0},
+        {"another, with a later end", "{release_after: 12h}", false, 12},
+        {"another, with an earlier end", "{release_after: 1h}", false, 8},
+        {"another, which was let go", "{}", true, 8},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        char rules[300];
+        int64_t other;
+
+        (void)snprintf(rules, sizeof rules,
+                       "rules:\n  - {name: contain, when: {alert.severity: High}, do: ["
+                       "isolate: {release_after: 8h}, email: {}]}\n"
+                       "  - {name: others, do: [isolate: %s, email: {}]}\n",
+                       rows[i].args);
+        rig_open(&r, rules);
+        (void)isolated(&r);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT OTHER_ALERT, 0, 200,
+                 "{\"id\":\"" OTHER_ALERT "\",\"severity\":\"Medium\",\"machineId\":\"" MACHINE
+                 "\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+        rig_says(&r, "POST", UNISOLATE, 0, 201,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+        other = rig_push(&r, OTHER_ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(rig_case(&r, other).isolation, rig_isolation(&r).id);
+        if (rows[i].dropped)
+            rig_sql(&r, arena_fmt(r.arena, "UPDATE cases SET state = 'dropped' WHERE id = %lld",
+                                  (long long)other));
+        print_message("  %s\n", rows[i].label);
+        rig_pass(&r, (rows[i].free_after_h ? rows[i].free_after_h - 1 : 20) * HOUR_MS, HOUR_MS);
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+        rig_pass(&r, 2 * HOUR_MS, HOUR_MS);
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), rows[i].free_after_h ? 1 : 0);
+        rig_close(&r);
+    }
+}
+
 /* A person has said that the machine is to stay isolated: by cancelling the release at Defender. */
 static void test_ledger__a_release_that_a_person_cancelled_comes_once(void **state)
 {
@@ -1193,6 +1245,7 @@ int main(void)
         cmocka_unit_test(test_ledger__an_empty_name_names_no_machine),
         cmocka_unit_test(test_ledger__an_order_needs_a_reason_and_a_machine_that_is_isolated),
         cmocka_unit_test(test_ledger__a_rule_may_end_it_unless_another_high_alert_is_open),
+        cmocka_unit_test(test_ledger__it_stays_as_long_as_any_rule_that_shares_it_wants),
         cmocka_unit_test(test_ledger__a_release_that_a_person_cancelled_comes_once),
         cmocka_unit_test(test_ledger__an_extension_holds_against_the_rule),
         cmocka_unit_test(test_ledger__somebody_elses_isolation_never_ends_by_a_rule),

@@ -6,6 +6,7 @@
 #include "isolation.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "brakes.h"
 #include "deed.h"
@@ -211,6 +212,23 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
     return code ? code : ledger_take(tx, q->s->arena, r, x->now, e);
 }
 
+/* Why the step asked for nothing; people are to see where the isolation is not what the rule asks for. NULL: no memory. */
+static const char *joined(const struct request *q)
+{
+    static const char what[] = "joined an open isolation";
+    const char *is = q->x.row.type, *wanted = strcmp(q->type, "Full") == 0 ? "full" : "selective";
+
+    if (strcasecmp(is, wanted) == 0)
+        return what;
+    if (strcasecmp(is, "Full") != 0 && strcasecmp(is, "Selective") != 0)
+        return arena_fmt(
+            q->x.arena,
+            "%s of somebody else's, which may be full or selective; the rule asks for %s", what,
+            wanted);
+    return arena_fmt(q->x.arena, "%s, which is %s; the rule asks for %s", what,
+                     strcasecmp(is, "Full") == 0 ? "full" : "selective", wanted);
+}
+
 static const struct defender_reads no_look = {.read_ms = 0};
 
 static enum err_code request_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -245,8 +263,8 @@ static enum err_code request_fn(struct db_tx *tx, void *arg, struct err *e)
         code = isolation_give(tx, &given, e);
     }
     if (!code)
-        code = step_move(tx, c.id, s->n, STEP_DONE,
-                         found && !fresh ? "joined an open isolation" : NULL, q->x.now, e);
+        code =
+            step_move(tx, c.id, s->n, STEP_DONE, found && !fresh ? joined(q) : NULL, q->x.now, e);
     return code ? code : work_keep(tx, &claim, q->x.now, e);
 }
 

@@ -104,6 +104,8 @@ static void test_grounds__what_is_handed_on_is_asked_for_as_the_heirs_rule_says(
     struct rig r;
     struct err e = {0};
     const struct peer_request *q = NULL;
+    struct step_record *steps;
+    size_t n = 0;
     int64_t id, other;
 
     (void)state;
@@ -126,6 +128,9 @@ static void test_grounds__what_is_handed_on_is_asked_for_as_the_heirs_rule_says(
              ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
     other = rig_push(&r, OTHER_ALERT, MACHINE);
     (void)rig_work(&r);
+    assert_int_equal(store_case_steps(r.store, r.arena, other, &steps, &n, NULL), ERR_OK);
+    assert_string_equal(steps[0].why,
+                        "joined an open isolation, which is selective; the rule asks for full");
     assert_int_equal(desk_drop(r.g, &(struct desk_order){.id = id, .why = "a drill"}, &e), ERR_OK);
     rig_pass(&r, 5 * MINUTE_MS, 5 * SECOND_MS);
     assert_string_equal(rig_told(&r, other), "requested isolated");

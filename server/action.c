@@ -16,6 +16,11 @@
 #define LINK_FOR_MS                                                                                \
     HOUR_MS /* for so long the link to a package is asked for that is not there yet */
 
+/* A full scan waits for a quick one, and looks so often whether it is over. */
+#define LESSER_LOOK_MS (MINUTE_MS / 2)
+static const char lesser_scan[] =
+    "a quick scan of the machine is under way, and the rule asks for a full one";
+
 static const struct {
     const char *handler;
     enum defender_deed deed;
@@ -77,7 +82,7 @@ enum outcome action_outcome(enum err_code code, struct err *e)
 struct asking {
     struct step *s;
     struct action_record r;
-    bool found;
+    bool found, lesser;
     int64_t now;
 };
 
@@ -86,10 +91,11 @@ static enum err_code ask_fn(struct db_tx *tx, void *arg, struct err *e)
     struct asking *q = arg;
     struct step *s = q->s;
     struct work claim = *s->work;
-    enum err_code code =
-        action_find_open(tx, q->r.tenant, q->r.machine_id, q->r.handler, q->r.detail, &q->found, e);
+    enum err_code code = action_find_open(tx, &q->r, &q->found, &q->lesser, e);
 
-    if (!code && !q->found)
+    if (code || q->lesser)
+        return code;
+    if (!q->found)
         code = action_insert(tx, &q->r, e);
     if (!code && !q->found)
         code = work_put(tx, q->r.id, WORK_ACTION, WORK_NORMAL, q->now, q->now, NULL, e);
@@ -123,6 +129,10 @@ enum outcome action_request(struct step *s, const char *name, const char *detail
                                  .updated = q.now};
     if (step_write(s, ask_fn, &q, e))
         return OUTCOME_RETRY;
+    if (q.lesser) {
+        (void)err_set(e, ERR_REFUSED, "%s: `cordon cases retry` when it is over", lesser_scan);
+        return OUTCOME_REFUSED;
+    }
     s->written = true;
     s->work->lease_end = q.now + WORK_LEASE_MS;
     log_event(LOG_INFO, "action_asked_for", LOG_ID("case", s->c->id), LOG_STR("step", name),
@@ -346,6 +356,23 @@ static bool is_of_file(const struct turn *t, const struct defender_action *a)
            strcasecmp(a->file, t->row.detail) == 0;
 }
 
+/* A full scan was asked for, and a quick one is under way: that is not what the rule wants, and Defender carries out one at
+ * a time (section 4.5). */
+static bool is_lesser(const struct turn *t, const struct defender_action *a)
+{
+    return kinds[t->kind].deed == DEFENDER_SCAN && t->row.detail &&
+           strcmp(t->row.detail, "Full") == 0 && strcasecmp(a->scope, "Quick") == 0;
+}
+
+/* Is one under way that has to end first? */
+static bool is_in_the_way(const struct turn *t, const struct defender_reads *look)
+{
+    for (size_t i = 0; i < look->n_actions; i++)
+        if (defender_action_is_open(&look->actions[i]) && is_lesser(t, &look->actions[i]))
+            return true;
+    return false;
+}
+
 /* An action under way is adopted, whoever asked; one that ended is ours only by our id. */
 static const struct defender_action *find(const struct turn *t, const struct defender_reads *look)
 {
@@ -353,7 +380,8 @@ static const struct defender_action *find(const struct turn *t, const struct def
     char own[DEED_ID_SIZE];
 
     for (size_t i = 0; i < look->n_actions; i++)
-        if (defender_action_is_open(&look->actions[i]) && kinds[t->kind].deed != DEFENDER_STOP_FILE)
+        if (defender_action_is_open(&look->actions[i]) &&
+            kinds[t->kind].deed != DEFENDER_STOP_FILE && !is_lesser(t, &look->actions[i]))
             return &look->actions[i];
     (void)own_id(t, own);
     for (size_t i = 0; i < look->n_actions && r->posted; i++)
@@ -393,6 +421,10 @@ static void look_and_post(struct turn *t)
     t->due =
         t->now + (t->code ? engine_backoff(t->w.attempts, t->why.retry_ms) : DEED_FOLLOW_MIN_MS);
     t->action = t->code ? NULL : find(t, &look);
+    if (!t->code && !t->action && is_in_the_way(t, &look)) {
+        t->code = err_set(&t->why, ERR_AGAIN, "%s", lesser_scan);
+        t->due = t->now + LESSER_LOOK_MS;
+    }
     t->stale = !grounds_are_fresh(&t->c, NULL, t->rt, t->g, t->arena);
     t->leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
     if (write_outcome(t, looked_fn) && t->post)

@@ -285,6 +285,7 @@ const char *defender_read_action(const struct json *v, const char *machine_id,
     defender_copy_plain(ret->comment, sizeof ret->comment, json_get_string(v, "requestorComment"));
     defender_copy_plain(ret->external_id, sizeof ret->external_id,
                         json_get_string(v, "externalId"));
+    defender_copy_plain(ret->scope, sizeof ret->scope, json_get_string(v, "scope"));
     defender_copy_plain(ret->file, sizeof ret->file,
                         json_get_string(json_get(v, "relatedFileInfo"), "fileIdentifier"));
     return NULL;

@@ -96,19 +96,27 @@ enum err_code store_action_list(struct store *s, struct arena *a, int64_t case_i
     return ERR_OK;
 }
 
-enum err_code action_find_open(struct db_tx *tx, const char *tenant, const char *machine_id,
-                               const char *handler, const char *detail, bool *ret_found,
-                               struct err *e)
+enum err_code action_find_open(struct db_tx *tx, const struct action_record *r, bool *ret_found,
+                               bool *ret_lesser, struct err *e)
 {
     struct db_rows *rows;
     enum err_code code =
         db_query(tx, e, &rows,
-                 "SELECT id FROM actions WHERE tenant = $1 AND machine_id = $2 AND handler = $3"
+                 "SELECT CASE WHEN handler = 'scan' AND $1 = 'Full' AND detail = 'Quick'"
+                 " THEN 1 ELSE 0 END FROM actions"
+                 " WHERE tenant = $2 AND machine_id = $3 AND handler = $4"
                  " AND state IN ('requested', 'pending')"
-                 " AND (handler <> 'stop_file' OR lower(detail) = lower($4))",
-                 "tttt", tenant, machine_id, handler, detail);
+                 " AND (handler <> 'stop_file' OR lower(detail) = lower($1))",
+                 "tttt", r->detail, r->tenant, r->machine_id, r->handler);
 
-    return code ? code : store_take_any(rows, ret_found, e);
+    *ret_found = *ret_lesser = false;
+    if (code)
+        return code;
+    while (db_next(rows)) {
+        *ret_found = true;
+        *ret_lesser = *ret_lesser || db_int(rows, 0) != 0;
+    }
+    return db_rows_end(rows, e);
 }
 
 enum err_code action_insert(struct db_tx *tx, const struct action_record *r, struct err *e)

@@ -33,10 +33,10 @@ enum err_code store_action_list(struct store *s, struct arena *a, int64_t case_i
 
 /* ---- inside a transaction -------------------------------------------------------------------- */
 
-/** Is one of this handler open on the machine? Of stop_file: one of the same file, which is its detail. */
-enum err_code action_find_open(struct db_tx *tx, const char *tenant, const char *machine_id,
-                               const char *handler, const char *detail, bool *ret_found,
-                               struct err *e);
+/** Is one of r's handler open on its machine? Of stop_file: one of the same file, which is its detail. *ret_lesser: it is a
+ *  quick scan, and r a full one. */
+enum err_code action_find_open(struct db_tx *tx, const struct action_record *r, bool *ret_found,
+                               bool *ret_lesser, struct err *e);
 /** ERR_CONFLICT when one is open. */
 enum err_code action_insert(struct db_tx *tx, const struct action_record *r, struct err *e);
 /** Writes action_id, requestor, adopted and posted of r, and moves it; ERR_STALE when it is not in r's

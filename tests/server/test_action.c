@@ -267,6 +267,96 @@ static void test_action__one_under_way_is_adopted(void **state)
     rig_close(&r);
 }
 
+static const char *scan_doc(struct rig *r, const char *scope, const char *status)
+{
+    return arena_fmt(r->arena,
+                     "{\"value\":[{\"id\":\"c3d0c1f4-7a83-4f5e-9f66-0a1b2c3d4e5f\",\"type\":"
+                     "\"RunAntiVirusScan\",\"status\":\"%s\",\"machineId\":\"" MACHINE
+                     "\",\"creationDateTimeUtc\":\"2025-01-07T10:11:11Z\",\"scope\":%s}]}",
+                     status, scope);
+}
+
+/* A quick scan is no full one: nobody is told that this was done. */
+static void test_action__a_quick_scan_under_way_is_not_the_full_one_that_a_rule_wants(void **state)
+{
+    static const struct {
+        const char *label, *step, *scope;
+        bool adopted;
+    } rows[] = {
+        {"a quick one for a full one", "scan: {type: full}", "\"Quick\"", false},
+        {"a full one for a full one", "scan: {type: full}", "\"Full\"", true},
+        {"a full one for a quick one", "scan: {}", "\"Full\"", true},
+        {"of unknown kind", "scan: {type: full}", "null", true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        open_with_mail(&r, rows[i].step);
+        rig_says(&r, "GET", LIST, 0, 200, scan_doc(&r, rows[i].scope, "InProgress"));
+        rig_says(&r, "GET", GET_ACTION "c3d0c1f4", 0, 200,
+                 "{\"id\":\"c3d0c1f4-7a83-4f5e-9f66-0a1b2c3d4e5f\",\"type\":\"RunAntiVirusScan\","
+                 "\"status\":\"Succeeded\",\"machineId\":\"" MACHINE
+                 "\",\"creationDateTimeUtc\":\"2025-01-07T10:11:11Z\"}");
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, MINUTE_MS, 5 * SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", AT), 0);
+        assert_int_equal(the_action(&r, id).state,
+                         rows[i].adopted ? ACTION_DONE : ACTION_REQUESTED);
+        if (!rows[i].adopted) { /* it is over: the full one has its turn */
+            peer_forget(r.peer);
+            rig_says(&r, "GET", LIST, 0, 200, scan_doc(&r, rows[i].scope, "Succeeded"));
+            rig_says(&r, "POST", AT "/runAntiVirusScan", 0, 201,
+                     action_doc(&r, "RunAntiVirusScan", "Pending"));
+            rig_says(&r, "GET", GET_ACTION, 0, 200,
+                     action_doc(&r, "RunAntiVirusScan", "Succeeded"));
+            rig_pass(&r, 2 * MINUTE_MS, 5 * SECOND_MS);
+            assert_int_equal(rig_seen(&r, "POST", AT), 1);
+            assert_int_equal(the_action(&r, id).state, ACTION_DONE);
+            assert_false(the_action(&r, id).adopted);
+        }
+        rig_close(&r);
+    }
+}
+
+/* The same of one that cordon itself has asked for: people hear that the full one was not done. */
+static void test_action__a_full_scan_beside_a_quick_one_of_ours_is_refused(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r,
+             "rules:\n  - {name: act, when: {alert.severity: High}, do: [scan: {}, email: {}]}\n"
+             "  - {name: more, do: [scan: {type: full}, email: {}]}\n");
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", AT "/runAntiVirusScan", 0, 201,
+             action_doc(&r, "RunAntiVirusScan", "Pending"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200, action_doc(&r, "RunAntiVirusScan", "InProgress"));
+    (void)rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    peer_forget(r.peer);
+    rig_says(&r, "GET", GET_ALERT, 0, 200,
+             "{\"id\":\"da637_2\",\"severity\":\"Medium\",\"machineId\":\"" MACHINE "\"}");
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    id = rig_push(&r, "da637_2", MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(step_of(&r, id, 0).state, STEP_FAILED);
+    assert_string_equal(
+        step_of(&r, id, 0).why,
+        "a quick scan of the machine is under way, and the rule asks for a full one: "
+        "`cordon cases retry` when it is over");
+    assert_int_equal(rig_seen(&r, "POST", AT), 0);
+    assert_string_equal(rig_told(&r, id), "action_failed");
+    rig_close(&r);
+}
+
 /* A restriction was asked for and its answer lost; the next look finds it. Returns the case. */
 static int64_t lose_answer(struct rig *r)
 {
@@ -735,6 +825,8 @@ int main(void)
         cmocka_unit_test(test_action__a_throttled_link_holds_no_isolation_up),
         cmocka_unit_test(test_action__how_it_ended_badly_is_told),
         cmocka_unit_test(test_action__one_under_way_is_adopted),
+        cmocka_unit_test(test_action__a_quick_scan_under_way_is_not_the_full_one_that_a_rule_wants),
+        cmocka_unit_test(test_action__a_full_scan_beside_a_quick_one_of_ours_is_refused),
         cmocka_unit_test(test_action__a_lost_answer_is_looked_for),
         cmocka_unit_test(test_action__a_lost_answer_rests_though_its_record_failed_once),
         cmocka_unit_test(test_action__a_clock_set_back_delays_no_look),

@@ -7,8 +7,8 @@
  * When more cases wait than there are workers, a worker takes as many as fit into a list (expand_crowd.c).
  *
  * A case that waited for a person is read and judged again in the same way: facts of hours ago are no ground to
- * act by. Its steps stay what they are; those that the new verdict does not ask for any more, or that need
- * a word which the person did not give, are withheld.
+ * act by. Its steps stay; those that the new verdict does not ask for any more, or that need a word which the person did
+ * not give, are withheld, and what is still to be done is done with the new verdict's arguments.
  */
 #include "expand.h"
 #include "expand_own.h"
@@ -284,9 +284,12 @@ static enum err_code judged_fn(struct db_tx *tx, void *arg, struct err *e)
         code = case_judged(tx, &c, x->machine_id, buf_text(&x->facts_json), &x->verdict, x->now, e);
     else
         code = case_rejudged(tx, &c, buf_text(&x->facts_json), &x->verdict, x->now, e);
-    for (size_t i = 0; i < x->n_steps && !code; i++)
-        if (x->voided && x->voided[i])
+    for (size_t i = 0; x->voided && i < x->n_steps && !code; i++) {
+        if (x->voided[i])
             code = step_move(tx, c.id, x->steps[i].n, STEP_WITHHELD, x->steps[i].why, x->now, e);
+        else if (x->renewed[i])
+            code = step_renew(tx, c.id, x->steps[i].n, x->steps[i].args, e);
+    }
     return code ? code : work_keep(tx, &w, x->now, e);
 }
 
@@ -352,6 +355,30 @@ static enum err_code compare(struct expansion *x, size_t i, const struct approva
     return grounds_compare(&x->verdict, s->handler, nth, type, x->machine_id, approval, e);
 }
 
+/* What the new verdict has in the place of step i of an earlier one; NULL: nothing. */
+static const struct verdict_step *counterpart(const struct expansion *x, size_t i)
+{
+    size_t nth = 0;
+
+    for (size_t k = 0; k < i; k++)
+        nth += strcmp(x->steps[k].handler, x->steps[i].handler) == 0;
+    for (size_t k = 0; k < x->verdict.n_steps; k++)
+        if (strcmp(x->verdict.steps[k].handler, x->steps[i].handler) == 0 && nth-- == 0)
+            return &x->verdict.steps[k];
+    return NULL;
+}
+
+/* Step i is still to be done: as the policy in force says. But what a person has said yes to is done as he saw it. */
+static void renew(struct expansion *x, size_t i)
+{
+    const struct verdict_step *now = counterpart(x, i);
+
+    if (!now || now->asks || strcmp(now->args, x->steps[i].args) == 0)
+        return;
+    x->steps[i].args = now->args;
+    x->renewed[i] = true;
+}
+
 /* The steps of the earlier verdict, so far as they may still be done by this one. */
 static enum err_code keep_steps(struct expansion *x, struct err *e)
 {
@@ -364,7 +391,8 @@ static enum err_code keep_steps(struct expansion *x, struct err *e)
     if (code)
         return code;
     x->voided = arena_array(x->arena, x->n_steps + 1, sizeof *x->voided);
-    if (!x->voided)
+    x->renewed = arena_array(x->arena, x->n_steps + 1, sizeof *x->renewed);
+    if (!x->voided || !x->renewed)
         return err_set(e, ERR_NOMEM, "steps");
     for (size_t i = 0; i < x->n_steps; i++) {
         struct step_record *s = &x->steps[i];
@@ -373,6 +401,8 @@ static enum err_code keep_steps(struct expansion *x, struct err *e)
 
         x->voided[i] = s->state == STEP_WAITING && h && h->acts &&
                        compare(x, i, &approval, &why) == ERR_REFUSED;
+        if (!x->voided[i] && s->state == STEP_WAITING)
+            renew(x, i);
         if (!x->voided[i])
             continue;
         s->state = STEP_WITHHELD;

@@ -21,7 +21,8 @@ struct expansion {
     enum case_state before;    /* its verdict, which is not written yet */
     struct step_record *steps; /* of a case that was judged before */
     size_t n_steps;
-    bool *voided; /* of each: withheld by the new verdict */
+    bool *voided;  /* of each: withheld by the new verdict */
+    bool *renewed; /* of each: the new verdict has other arguments for it */
     struct facts facts;
     struct buf facts_json;
     const char *machine_id;

@@ -496,6 +496,14 @@ enum err_code case_told(struct db_tx *tx, struct case_record *c, const char *kin
     return code;
 }
 
+enum err_code step_renew(struct db_tx *tx, int64_t case_id, int64_t n, const char *args,
+                         struct err *e)
+{
+    return db_run(tx, e, NULL,
+                  "UPDATE steps SET args = $1 WHERE case_id = $2 AND n = $3 AND state = 'waiting'",
+                  "tii", args, case_id, n);
+}
+
 enum err_code step_move(struct db_tx *tx, int64_t case_id, int64_t n, enum step_state to,
                         const char *why, int64_t now, struct err *e)
 {

@@ -117,7 +117,7 @@ struct step_record case_step_of(const struct verdict_step *s, int64_t n, int64_t
 enum err_code case_judged(struct db_tx *tx, struct case_record *c, const char *machine_id,
                           const char *facts_json, const struct verdict *v, int64_t now,
                           struct err *e);
-/** The same for a case that is DECIDING: its steps and its machine stay what they are. */
+/** The same for a case that is DECIDING: its steps (but step_renew) and its machine stay what they are. */
 enum err_code case_rejudged(struct db_tx *tx, struct case_record *c, const char *facts_json,
                             const struct verdict *v, int64_t now, struct err *e);
 /** Forgets the steps, the isolation and who was told what, before a case is judged once more. */
@@ -134,6 +134,9 @@ enum err_code case_strengthen(struct db_tx *tx, int64_t id, const char *source, 
                               struct err *e);
 enum err_code case_join(struct db_tx *tx, struct case_record *c, int64_t isolation, struct err *e);
 enum err_code case_told(struct db_tx *tx, struct case_record *c, const char *kind, struct err *e);
+/** Other arguments for a step that waits. */
+enum err_code step_renew(struct db_tx *tx, int64_t case_id, int64_t n, const char *args,
+                         struct err *e);
 enum err_code step_move(struct db_tx *tx, int64_t case_id, int64_t n, enum step_state to,
                         const char *why, int64_t now, struct err *e);
 

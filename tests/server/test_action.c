@@ -789,6 +789,37 @@ static void test_action__a_step_may_wait_for_the_isolation(void **state)
     }
 }
 
+/* The policy changes while a step waits: it is done as the policy in force says. */
+static void test_action__a_step_that_waited_is_done_as_the_policy_in_force_says(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    open_with(&r, "{isolate: {}}, {scan: {}, if: {isolate: isolated}}, {email: {}}");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+    rig_says(&r, "GET", GET_ACTION, 3, 200,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13"));
+    rig_says(&r, "POST", AT "/runAntiVirusScan", 0, 201,
+             ACTION_DOC("b2d0c1f4-7a83-4f5e-9f66-0a1b2c3d4e60", "RunAntiVirusScan", "Pending",
+                        "null", "30:13"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_case(&r, id).state, CASE_WAITING);
+    engine_use(r.g, rig_runtime(&r, rules_of(&r, "{isolate: {}}, {scan: {type: full, comment: new},"
+                                                 " if: {isolate: isolated}}, {email: {}}")));
+    rig_pass(&r, HOUR_MS, 16 * MINUTE_MS);
+    assert_int_equal(rig_seen(&r, "POST", AT "/runAntiVirusScan"), 1);
+    assert_non_null(strstr(body_of(&r, "POST", AT "/runAntiVirusScan"), "\"ScanType\":\"Full\""));
+    assert_non_null(strstr(body_of(&r, "POST", AT "/runAntiVirusScan"), "\"Comment\":\"new\""));
+    assert_non_null(strstr(step_of(&r, id, 1).args, "full"));
+    rig_close(&r);
+}
+
 /* Who took a tenant out of the configuration hears of what was under way in it. */
 static void test_action__one_of_a_tenant_that_is_gone_is_told(void **state)
 {
@@ -832,6 +863,7 @@ int main(void)
         cmocka_unit_test(test_action__a_clock_set_back_delays_no_look),
         cmocka_unit_test(test_action__one_of_a_tenant_that_is_gone_is_told),
         cmocka_unit_test(test_action__a_step_may_wait_for_the_isolation),
+        cmocka_unit_test(test_action__a_step_that_waited_is_done_as_the_policy_in_force_says),
         cmocka_unit_test(test_action__each_file_is_stopped),
         cmocka_unit_test(test_action__another_file_is_no_answer),
         cmocka_unit_test(test_action__a_retry_after_of_a_day_keeps_nobody_from_the_news),

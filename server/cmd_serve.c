@@ -282,11 +282,15 @@ static bool filled(void *engine, bool full, int64_t used, int64_t max)
     return fill_tell(engine, full, used, max);
 }
 
+/* A host without a good clock of its own, or with one in local time, gets the time from the network: within so long. */
+#define CLOCK_SETTLES_MS (15 * MINUTE_MS)
+
 static enum err_code open_upkeep(struct serving *s, struct err *e)
 {
     return upkeep_start(&(struct upkeep_options){.store = s->store,
                                                  .metrics = s->metrics,
                                                  .limits = limits_of(s->config),
+                                                 .settle_ms = CLOCK_SETTLES_MS,
                                                  .filled = filled,
                                                  .engine = s->engine},
                         &s->upkeep, e);

@@ -33,6 +33,7 @@ struct upkeep {
     pthread_t thread;
     bool stopping, woken;
     struct upkeep_limits limits;
+    int64_t settle_ms;
     /* the thread's own */
     enum fill fill;
     bool told; /* people know whether it is full */
@@ -179,6 +180,7 @@ static void *run(void *arg)
 {
     struct upkeep *u = arg;
     int64_t look = INT64_MIN; /* mono ms of the next one */
+    int64_t settled = clock_mono_ms(clock_system()) + u->settle_ms;
 
     while (!is_stopping(u)) {
         int64_t now = clock_mono_ms(clock_system());
@@ -187,7 +189,8 @@ static void *run(void *arg)
         if (now >= look) {
             look = now + LOOK_MS;
             forget_deliveries(u);
-            forget_cases(u);
+            if (now >= settled) /* what is forgotten by a wrong clock is gone */
+                forget_cases(u);
         }
         sleep_a_while(u);
     }
@@ -204,6 +207,7 @@ enum err_code upkeep_start(const struct upkeep_options *o, struct upkeep **ret, 
     u->store = o->store;
     u->metrics = o->metrics;
     u->limits = o->limits;
+    u->settle_ms = o->settle_ms;
     u->filled = o->filled;
     u->engine = o->engine;
     (void)pthread_mutex_init(&u->lock, NULL);

@@ -437,6 +437,32 @@ static void test_upkeep__catches_up_by_itself_and_only_as_far_as_it_is_told(void
     assert_int_equal(wait_cases(f, 5), 5);
 }
 
+/* A clock that is far ahead at boot: what it would have forgotten is there when it has been set right. */
+static void test_upkeep__a_clock_far_ahead_at_the_start_forgets_no_case(void **state)
+{
+    struct shelf *f = *state;
+    struct upkeep_options o = {.store = f->s, .limits = {.keep_ms = KEEP}, .settle_ms = HOUR_MS};
+    int64_t received = now_of(f);
+    struct upkeep *u;
+    struct err e;
+
+    put_cases(f, 0, 3, "{}");
+    assert_int_equal(db_write(f->s->db, fill, &received, &e), ERR_OK);
+    hands_turn(&f->hands, 500 * DAY_MS);
+    assert_int_equal(upkeep_start(&o, &u, &e), ERR_OK);
+    for (int64_t deadline = house_now_ms() + 20000; /* its look has come to what is old */
+         deliveries(f->s) > 1 && house_now_ms() < deadline;)
+        (void)poll(NULL, 0, 5);
+    upkeep_stop(u);
+    hands_turn(&f->hands, -500 * DAY_MS);
+    assert_int_equal(wait_cases(f, 3), 3);
+    o.settle_ms = 0;
+    hands_turn(&f->hands, 500 * DAY_MS);
+    assert_int_equal(upkeep_start(&o, &u, &e), ERR_OK);
+    assert_int_equal(wait_cases(f, 0), 0);
+    upkeep_stop(u);
+}
+
 /* ---- room ----------------------------------------------------------------------------------------- */
 
 static int64_t used(struct shelf *f)
@@ -549,6 +575,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         T(test_upkeep__forgets_all_that_is_old_and_nothing_else),
         T(test_upkeep__forgets_cases_that_were_over_long_ago),
+        T(test_upkeep__a_clock_far_ahead_at_the_start_forgets_no_case),
         T(test_upkeep__keeps_the_cases_of_a_machine_that_is_looked_out_for),
         T(test_upkeep__forgets_questions_of_which_no_case_is_left),
         T(test_upkeep__forgets_what_the_brakes_count_no_more),

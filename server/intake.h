@@ -29,12 +29,13 @@ struct intake {
     /* The body is Event Grid's validation event and nothing else: to be answered with this code, which is of
      * letters, digits, `-` and `_`. NULL: it is none. */
     const char *validation_code;
+    const char *left_out; /* why the first that is none of ours was left out; NULL: none was */
 };
 
 /**
  * Reads a body. Everything in *ret lives in a.
  * ERR_INVALID with a sentence for the sender (400): not JSON, no or conflicting alert ids, ids outside
- * their alphabet, numbers for strings, a foreign schema (named), records that are all of other things;
+ * their alphabet, numbers for strings, a foreign schema (named), records or events that are all of other things;
  * ERR_TOO_BIG (413): over the batch limit; ERR_NOMEM.
  */
 enum err_code intake_read(struct arena *a, const char *body, size_t len, struct intake *ret,

@@ -111,6 +111,11 @@ static bool is_harmless(const char *code)
     return n > 0 && n <= INTAKE_CODE_MAX && !code[n];
 }
 
+bool envelope_is_event(const struct json *o)
+{
+    return is_cloud_event(o) || is_grid_event(o);
+}
+
 static void open_grid_event(const struct json *o, struct envelope *ret)
 {
     const char *type = json_get_string(o, "eventType");
@@ -299,6 +304,7 @@ bool envelope_open(const struct json *o, struct envelope *ret)
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (kinds[i].is(o)) {
             ret->refused = kinds[i].refused;
+            ret->foreign = ret->refused != NULL;
             if (kinds[i].open)
                 kinds[i].open(o, ret);
             return true;

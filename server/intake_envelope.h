@@ -21,9 +21,13 @@ struct envelope {
         row; /* one of many statements on one alert, whose machines may differ: an alert's evidence */
     /* A sentence for the sender: the body is not to be read. */
     const char *refused;
+    bool foreign; /* refused for what it is, not for how it is made */
     /* A sentence: of no alert of ours, though its neighbours in a list may be. Counts when none is. */
     const char *skipped;
 };
+
+/** CloudEvents or Event Grid: a list of them holds whatever was published to a topic. */
+bool envelope_is_event(const struct json *o);
 
 /** What an object is. false: none of these. An object that says `alertId` itself means us, whatever stands
  *  beside it. */

@@ -417,6 +417,9 @@ static void take(struct request *q, bool deferred)
                                      .received_ms = http_received_ms(q->http),
                                      .alerts = in.alerts,
                                      .count = in.count};
+        if (in.left_out)
+            log_event(LOG_INFO, "left_out", LOG_STR("source", q->source->name),
+                      LOG_STR("why", in.left_out));
         sha256_hex(q->receiver->sha256, body, len, q->n.body_sha256);
         q->acceptance.n = &q->n;
         q->acceptance.ctx = q;

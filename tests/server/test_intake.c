@@ -508,11 +508,27 @@ static void test_intake__reads_event_grid_events(void **state)
         {"[" VALIDATION "\"512d38b6-c7b8-40c8-89fe-f46f9e9622b6\"}}]",
          "validation 512d38b6-c7b8-40c8-89fe-f46f9e9622b6"},
         {VALIDATION "\"A_b\"}}", "validation A_b"},
+        /* what else was published to the topic is left out: a batch is delivered whole, and a 400 loses all of it */
+        {"[" GRID "{\"id\":\"" A "\"}}," GRID "{\"colour\":\"red\"}}]", A "/-/-"},
+        {"[" GRID "null}," GRID "{\"id\":\"" A "\"}}," GRID "7}]", A "/-/-"},
+        {"[" GRID "{\"schemaId\":\"azureMonitorCommonAlertSchema\",\"data\":{}}}," GRID
+         "{\"id\":\"" A "\"}}]",
+         A "/-/-"},
+        {"[" EVENT "\"1\",\"data\":{}}," EVENT "\"2\",\"data\":{\"alertId\":\"" A "\"}}," EVENT
+         "\"3\"}]",
+         A "/-/-"},
     };
     static const struct row bad[] = {
         {"[" GRID "{}}]", "item 1 of the list: no alertId"},
         {"[" GRID "null}]", "expected an object or a list"},
         {"[" GRID "{\"alertId\":5}}]", "alertId: expected a string"},
+        {"[" GRID "{}}," GRID "{}}]", "item 1 of the list: no alertId"},
+        /* but what is of ours and cannot be read is not left out */
+        {"[" GRID "{\"id\":\"" A "\"}}," GRID "{\"alertId\":5}}]", "item 2 of the list: alertId"},
+        {"[" GRID "{\"id\":\"" A "\"}}," GRID "\"evil\"}]",
+         "item 2 of the list: expected an object"},
+        {"[" GRID "{}}," GRID "{\"alertId\":\"" A "\",\"body\":{}}}]",
+         "item 2 of the list: no alertId"},
         {"[{\"id\":\"" A "\",\"eventType\":\"x\",\"eventTime\":\"y\"}]", "no alertId"},
         {"[" GRID "{\"id\":\"" A "\"}}," VALIDATION "\"x\"}}]", "one event"},
         {"[" VALIDATION "\"x\"}}," VALIDATION "\"x\"}}]", "one event"},

@@ -245,23 +245,29 @@ static enum err_code thread_id(const char *thread, unsigned char ret[MIME_THREAD
     return code;
 }
 
-enum err_code letter_build(struct letter *l, const struct letter_post *post,
+/* Of an earlier mail, whose sender may have been another: mail.from is a setting. NULL: id is 0. */
+static enum err_code earlier_id(struct db_tx *tx, struct arena *arena, int64_t id, const char *from,
+                                const char **ret, struct err *e)
+{
+    const char *sender = NULL;
+    enum err_code code = id ? notice_sender(tx, arena, id, &sender, e) : ERR_OK;
+
+    *ret = !code && id ? message_id(arena, id, sender ? sender : from) : NULL;
+    return code || *ret || !id ? code : err_set(e, ERR_NOMEM, "notice");
+}
+
+enum err_code letter_build(struct db_tx *tx, struct letter *l, const struct letter_post *post,
                            const struct notice_record *r, const char *const *to, size_t n_to,
                            int64_t now, struct buf *out, struct err *e)
 {
     unsigned char thread[MIME_THREAD_ID];
-    const char *root = post->root ? message_id(l->arena, post->root, r->sender) : NULL;
-    const char *last = post->answers_to ? message_id(l->arena, post->answers_to, r->sender) : NULL;
+    const char *root = NULL, *last = NULL;
     struct mime_message m = {
         .from = r->sender,
         .to = to,
         .to_count = n_to,
         .subject = r->subject,
         .message_id = message_id(l->arena, r->id, r->sender),
-        .in_reply_to = last,
-        .references = root && post->root != post->answers_to
-                          ? arena_fmt(l->arena, "%s %s", root, last ? last : "")
-                          : last,
         .thread_topic = post->topic,
         .thread_id = r->thread ? thread : NULL,
         .date_ms = now,
@@ -272,8 +278,16 @@ enum err_code letter_build(struct letter *l, const struct letter_post *post,
     enum err_code code;
 
     code = r->thread ? thread_id(r->thread, thread, e) : ERR_OK;
+    if (!code)
+        code = earlier_id(tx, l->arena, post->root, r->sender, &root, e);
+    if (!code)
+        code = earlier_id(tx, l->arena, post->answers_to, r->sender, &last, e);
     if (code)
         return code;
+    m.in_reply_to = last;
+    m.references = root && post->root != post->answers_to
+                       ? arena_fmt(l->arena, "%s %s", root, last ? last : "")
+                       : last;
     letter_html_end(&l->html);
     code = buf_failed(&l->text) ? buf_failed(&l->text) : buf_failed(&l->html);
     if (code)
@@ -324,7 +338,7 @@ enum err_code letter_put(struct db_tx *tx, struct letter *l, const struct letter
                   LOG_INT("not_told", (int64_t)(r->n_recipients - MAIL_RECIPIENTS_MAX)));
         r->n_recipients = MAIL_RECIPIENTS_MAX;
     }
-    code = letter_build(l, post, r, to, r->n_recipients, now, &message, e);
+    code = letter_build(tx, l, post, r, to, r->n_recipients, now, &message, e);
     r->message = buf_text(&message);
     if (!code)
         code = notice_insert(tx, r, now, e);

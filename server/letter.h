@@ -86,8 +86,8 @@ struct letter_post {
     const struct mime_attachment *attachment; /* NULL: none */
 };
 
-/** Ends the letter and builds the message of it, as letter_put stores it. now: its date. */
-enum err_code letter_build(struct letter *l, const struct letter_post *post,
+/** Inside a transaction: ends the letter and builds the message of it, as letter_put stores it. now: its date. */
+enum err_code letter_build(struct db_tx *tx, struct letter *l, const struct letter_post *post,
                            const struct notice_record *r, const char *const *to, size_t n_to,
                            int64_t now, struct buf *out, struct err *e);
 /**

@@ -243,7 +243,7 @@ enum err_code notice_preview(struct db_tx *tx, struct engine *g, struct runtime 
     if (code)
         return code;
     notice_compose(&l, &d.n, rt, &pause, NULL, arena);
-    code = letter_build(&l, &d.post, &d.r, d.post.to, d.post.n_to, now, &message, e);
+    code = letter_build(tx, &l, &d.post, &d.r, d.post.to, d.post.n_to, now, &message, e);
     letter_clear(&l);
     d.r.message = code ? NULL : arena_str(arena, buf_text(&message));
     if (!code && !d.r.message)

@@ -255,6 +255,23 @@ enum err_code notice_last(struct db_tx *tx, const char *about, const char *kind,
     return db_rows_end(rows, e);
 }
 
+enum err_code notice_sender(struct db_tx *tx, struct arena *a, int64_t id, const char **ret,
+                            struct err *e)
+{
+    struct db_rows *rows;
+    bool nomem = false;
+    enum err_code code =
+        db_query(tx, e, &rows, "SELECT sender FROM notices WHERE id = $1", "i", id);
+
+    *ret = NULL;
+    if (code)
+        return code;
+    if (db_next(rows))
+        *ret = store_text(a, rows, 0, &nomem);
+    code = db_rows_end(rows, e);
+    return !code && nomem ? err_set(e, ERR_NOMEM, "notice") : code;
+}
+
 enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id, const char ***ret,
                               size_t *ret_count, struct err *e)
 {

@@ -67,6 +67,9 @@ enum err_code notice_thread(struct db_tx *tx, struct arena *a, int64_t case_id, 
 enum err_code notice_channel(struct db_tx *tx, struct arena *a, int64_t case_id,
                              const char *channel, int64_t *ret_first, int64_t *ret_last,
                              const char **ret_kind, struct err *e);
+/** From whom a notice was, in the arena: part of its Message-ID. NULL: it is not known any more. */
+enum err_code notice_sender(struct db_tx *tx, struct arena *a, int64_t id, const char **ret,
+                            struct err *e);
 /** Addresses of all who were written to by mail about a case so far. */
 enum err_code notice_audience(struct db_tx *tx, struct arena *a, int64_t case_id, const char ***ret,
                               size_t *ret_count, struct err *e);

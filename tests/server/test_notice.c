@@ -151,6 +151,30 @@ static void test_notice__a_case_stays_in_the_thread_that_it_began(void **state)
 }
 
 /* Nobody's words claim a state, become a link or end the line. */
+/* The domain of mail.from is part of each mail's id, and mail.from may be another by the next reload. */
+static void test_notice__a_thread_goes_on_when_the_sender_is_another(void **state)
+{
+    struct rig r;
+    struct notice_record a, b, c;
+    int64_t id;
+
+    (void)state;
+    set_up(&r);
+    id = rig_push(&r, "da1_-1", NULL);
+    (void)tell(&r, id, NOTICE_LATE, "Stolen", 0, NULL);
+    rig_sql(&r, "UPDATE notices SET sender = 'cordon@old.example',"
+                " message = replace(message, '@contoso.example>', '@old.example>')");
+    b = tell(&r, id, NOTICE_REQUESTED, "Stolen", 0, NULL);
+    assert_int_equal(store_notice_load(r.store, r.arena, b.after, &a, NULL), ERR_OK);
+    assert_non_null(strstr(header(&r, &a, "Message-ID"), "@old.example>"));
+    assert_non_null(strstr(header(&r, &b, "Message-ID"), "@contoso.example>"));
+    assert_string_equal(header(&r, &b, "In-Reply-To"), header(&r, &a, "Message-ID"));
+    c = tell(&r, id, NOTICE_ISOLATED, "Stolen", 0, NULL);
+    assert_string_equal(header(&r, &c, "In-Reply-To"), header(&r, &b, "Message-ID"));
+    assert_non_null(strstr(header(&r, &c, "References"), header(&r, &a, "Message-ID")));
+    tear_down(&r);
+}
+
 static void test_notice__subjects_have_one_state_and_it_is_ours(void **state)
 {
     static const struct {
@@ -698,6 +722,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_notice__mails_of_one_incident_are_one_thread),
         cmocka_unit_test(test_notice__a_case_stays_in_the_thread_that_it_began),
+        cmocka_unit_test(test_notice__a_thread_goes_on_when_the_sender_is_another),
         cmocka_unit_test(test_notice__subjects_have_one_state_and_it_is_ours),
         cmocka_unit_test(test_notice__facts_come_first),
         cmocka_unit_test(test_notice__templates_of_the_configuration),

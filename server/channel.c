@@ -281,7 +281,8 @@ enum err_code channels_tell(struct db_tx *tx, struct engine *g, struct runtime *
         return code;
     code = notice_thread(tx, arena, n->c->id, "", &thread, e);
     notice_gist(n, rt, arena, &gist);
-    *ret_enough = !thread.last_of_case && !gist.bad;
+    /* The link to a package is a secret, and in mails alone. */
+    *ret_enough = !thread.last_of_case && !gist.bad && !n->link;
     return code;
 }
 

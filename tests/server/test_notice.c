@@ -584,6 +584,43 @@ static void test_notice__a_webhook_hears_that_it_was_not_isolated(void **state)
     tear_down(&r);
 }
 
+/* Whoever has the link to a package may read it: it is in no post, and so in a mail, also where the rule mails nobody. */
+static void test_notice__the_link_to_a_package_is_mailed_though_the_rule_only_posts(void **state)
+{
+    struct notice_record *list, n;
+    size_t count = 0;
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, "webhooks: {siem: {url: 'https://x.example/a', template: slack}}\n"
+                 "rules: [{name: tell, do: [collect: {}, webhook: {to: siem}]}]\n");
+    log_divert(no_line, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", "/api/machines/" MACHINE "/collectInvestigationPackage", 0, 201,
+             ACTION_DOC(ACTION, "CollectInvestigationPackage", "Pending", "null", "11:12"));
+    rig_says(&r, "GET", GET_ACTION ACTION "/getPackageUri", 0, 200,
+             "{\"value\":\"https://packages.example/p?sig=abc\"}");
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "CollectInvestigationPackage", "Succeeded", "null", "11:12"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, 10 * SECOND_MS, SECOND_MS);
+    assert_string_equal(told_to(&r, id, "webhook:siem"), "alert action_done");
+    assert_string_equal(told_to(&r, id, "soc@contoso.example"), "action_done");
+    assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &count, NULL), ERR_OK);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(store_notice_load(r.store, r.arena, list[i].id, &n, NULL), ERR_OK);
+        if (n.channel)
+            assert_null(strstr(n.message, "sig=abc"));
+        else
+            assert_non_null(
+                strstr(part(&r, &n, "text/plain"), "https://packages.example/p?sig=abc"));
+    }
+    tear_down(&r);
+}
+
 /* The webhook that was told of the request is not configured any more when the isolation is confirmed. */
 static void test_notice__whose_webhook_is_gone_is_told_by_mail(void **state)
 {
@@ -734,6 +771,7 @@ int main(void)
         cmocka_unit_test(test_notice__a_mail_before_the_isolation_says_that_it_follows),
         cmocka_unit_test(test_notice__a_step_that_fails_beside_the_isolation_is_told),
         cmocka_unit_test(test_notice__a_webhook_hears_that_it_was_not_isolated),
+        cmocka_unit_test(test_notice__the_link_to_a_package_is_mailed_though_the_rule_only_posts),
         cmocka_unit_test(test_notice__whose_webhook_is_gone_is_told_by_mail),
         cmocka_unit_test(test_notice__who_is_named_twice_gets_it_once),
         cmocka_unit_test(test_notice__says_how_and_since_when_it_is_isolated),

@@ -68,7 +68,6 @@ enum err_code helpdesk_put(struct db_tx *tx, struct engine *g, struct runtime *r
                            size_t n_to, int64_t first, int64_t last, int64_t now, struct err *e)
 {
     const struct config_mail *mail = &rt->config->mail;
-    const char *machine = n->c->machine_id ? n->c->machine_id : n->c->pushed_machine_id;
     struct notice_record r = {.id = id_new(g->clock),
                               .case_id = n->c->id,
                               .after = last,
@@ -86,7 +85,7 @@ enum err_code helpdesk_put(struct db_tx *tx, struct engine *g, struct runtime *r
                                .n_headers = sizeof headers / sizeof *headers};
     bool partly = n->isolation && strcasecmp(n->isolation->type, "Full") != 0;
     const char *done = news[n->kind].done, *tell = news[n->kind].tell;
-    struct notice_gist gist;
+    const char *topic = notice_machine_topic(n, arena);
     struct letter l;
     enum err_code code;
 
@@ -95,11 +94,9 @@ enum err_code helpdesk_put(struct db_tx *tx, struct engine *g, struct runtime *r
                   LOG_STR("why", helpdesk_nobody(rt, n_to)));
         return ERR_OK;
     }
-    notice_gist(n, rt, arena, &gist);
-    if (gist.machine)
-        machine = gist.machine;
-    r.subject = arena_fmt(arena, "%s %s", news[n->kind].tag,
-                          letter_cut(arena, machine ? machine : "a machine", LETTER_VALUE_MAX));
+    r.subject = topic ? arena_fmt(arena, "%s %s", news[n->kind].tag, topic) : NULL;
+    if (!r.subject)
+        return err_set(e, ERR_NOMEM, "a mail to the helpdesk");
     letter_begin(&l, arena, news[n->kind].headline, news[n->kind].colour);
     if (partly && news[n->kind].done_partly)
         done = news[n->kind].done_partly;
@@ -107,7 +104,7 @@ enum err_code helpdesk_put(struct db_tx *tx, struct engine *g, struct runtime *r
         tell = news[n->kind].tell_partly;
     letter_paragraph(&l, done);
     letter_table_begin(&l);
-    letter_fact(&l, "Machine", machine);
+    letter_fact(&l, "Machine", notice_machine(n));
     if (n->isolation && n->kind != NOTICE_NOT_ISOLATED) /* nothing has happened to it */
         letter_own_fact(&l, "Since", clock_format(notice_since(n->isolation), since));
     letter_own_fact(&l, "Call", mail->desk_call);

@@ -393,6 +393,14 @@ const char *notice_short_name(struct arena *a, const char *name)
     return len && strspn(name, "0123456789") < len ? arena_strn(a, name, len) : name;
 }
 
+const char *notice_machine_topic(const struct notice *n, struct arena *a)
+{
+    const char *machine = notice_machine(n);
+
+    machine = machine ? notice_short_name(a, machine) : "a machine";
+    return machine ? harmless(a, machine, LETTER_VALUE_MAX, false) : NULL;
+}
+
 const char *notice_said(const struct notice *n, struct arena *a)
 {
     const char *said = kinds[n->kind].said;

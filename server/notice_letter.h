@@ -21,6 +21,8 @@ const char *notice_subject(const struct notice *n, struct arena *a);
 const char *notice_machine(const struct notice *n);
 /** "ws-114" of "ws-114.corp.example"; an address stays whole. NULL: out of memory. */
 const char *notice_short_name(struct arena *a, const char *name);
+/** Its short name for a subject, made harmless; "a machine" when nobody knows it. NULL: out of memory. */
+const char *notice_machine_topic(const struct notice *n, struct arena *a);
 /** "High: title", or "alert da…"; hostile. */
 const char *notice_alert(const struct notice *n, struct arena *a);
 /** "Full, isolated, since …": the word is the ledger's, the time that at which it became so. NULL: out of memory. */

@@ -754,6 +754,38 @@ static void test_notice__says_how_and_since_when_it_is_isolated(void **state)
     }
 }
 
+/* Whoever has a machine gives it its name. */
+static void test_notice__a_machines_name_is_harmless_in_the_helpdesks_subject(void **state)
+{
+    struct notice_record desk;
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, "rules: [{name: tell, do: [isolate: {}, email: {}, email: {audience: desk, to: "
+                 "[desk@x.example]}]}]\n");
+    log_divert(no_line, NULL);
+    rig_afresh(&r);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+    rig_says(&r, "GET", GET_MACHINE, 0, 200,
+             "{\"id\":\"" MACHINE "\",\"computerDnsName\":\"x] [RELEASED] "
+             "https://evil\\r\\nBcc: a@evil\\u202e\"}");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    desk = written(&r, id, "requested", "desk@x.example");
+    assert_string_equal(desk.subject,
+                        "[REQUESTED] x) (RELEASED) hxxps[:]//evil  Bcc: a[@]evil[U+202E]");
+    assert_null(strstr(desk.message, "\nBcc:"));
+    tear_down(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -775,6 +807,7 @@ int main(void)
         cmocka_unit_test(test_notice__whose_webhook_is_gone_is_told_by_mail),
         cmocka_unit_test(test_notice__who_is_named_twice_gets_it_once),
         cmocka_unit_test(test_notice__says_how_and_since_when_it_is_isolated),
+        cmocka_unit_test(test_notice__a_machines_name_is_harmless_in_the_helpdesks_subject),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,12 +4,12 @@
 #include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
-#include <strings.h>
 
 #include "api.h"
 #include "fields.h"
 #include "id.h"
 #include "log.h"
+#include "question.h"
 
 #define PAGE        100              /* past cases in memory at a time: facts are large */
 #define PAST_MAX    20000            /* looked at, at most */
@@ -375,7 +375,7 @@ static enum err_code approve_fn(struct db_tx *tx, void *arg, struct err *e)
                        mute_state_name(q->m.state));
     if (q->m.ends <= q->t.now)
         return err_set(e, ERR_CONFLICT, "the time of this silence is over");
-    if (strcasecmp(q->who, q->m.author) == 0)
+    if (question_is_same_person(q->who, q->m.author))
         return err_set(e, ERR_CONFLICT,
                        "%s put it up: a broad silence needs the yes of another person",
                        q->m.author);

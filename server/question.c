@@ -569,8 +569,7 @@ static size_t object_at(const char *person)
                : len;
 }
 
-/* May these be two names of one person? Objects tell. An operator is known by his login alone. */
-static bool is_same_person(const char *a, const char *b)
+bool question_is_same_person(const char *a, const char *b)
 {
     size_t end_a = object_at(a), end_b = object_at(b);
     size_t la = strcspn(a, "@"), lb = strcspn(b, "@");
@@ -635,7 +634,7 @@ static enum err_code answer_fn(struct db_tx *tx, void *arg, struct err *e)
                        "takes $SUDO_USER, else $USER)",
                        (long long)w->q.people);
     for (size_t i = 0; i < n; i++)
-        if (is_same_person(before[i].person, w->person) && a->yes)
+        if (question_is_same_person(before[i].person, w->person) && a->yes)
             return err_set(e, ERR_CONFLICT,
                            "%s has said yes already; another person must say so, too",
                            before[i].person);

@@ -67,6 +67,10 @@ struct question_answer {
 enum err_code question_answer(struct engine *g, const struct question_answer *a,
                               enum question_state *ret_state, struct err *e);
 
+/** May these be two names of one person? The objects by which Entra proves people tell; an operator is known by his login
+ *  alone, so "Ann" may be ann@x.example. */
+bool question_is_same_person(const char *a, const char *b);
+
 /** How a question that is over ended: "approved by a@b at …: the reason". In a. */
 const char *question_outcome(const struct question_record *q, struct arena *a);
 

@@ -620,6 +620,8 @@ static void test_mute__a_broad_one_begins_with_a_second_person(void **state)
     assert_int_equal(order_about(&r, mute_desk_approve, mute, "maria", NULL, &e), ERR_CONFLICT);
     assert_true(holds(e.text, "the yes of another person"));
     assert_int_equal(order_about(&r, mute_desk_approve, mute, " MARIA ", NULL, &e), ERR_CONFLICT);
+    assert_int_equal(order_about(&r, mute_desk_approve, mute, "Maria@contoso.example", NULL, &e),
+                     ERR_CONFLICT);
     assert_int_equal(mute_now(&r, mute).state, MUTE_PROPOSED);
     assert_int_equal(order_about(&r, mute_desk_approve, mute, "joe", "seen", &e), ERR_OK);
     assert_int_equal(mute_now(&r, mute).state, MUTE_ACTIVE);

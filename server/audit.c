@@ -168,33 +168,43 @@ enum err_code audit_verify(struct store *s, const char *head, struct audit_repor
 
 /* ---- showing ----------------------------------------------------------------------------------- */
 
-struct giving {
-    int64_t since;
-    bool (*fn)(const struct audit_record *r, void *ctx);
-    void *ctx;
+struct page {
+    struct arena *arena;
+    int64_t after;
+    struct audit_record *list;
+    size_t n;
 };
 
-static bool give(const struct audit_record *r, void *ctx, struct err *e)
+static enum err_code page_fn(struct db_tx *tx, void *arg, struct err *e)
 {
-    const struct giving *g = ctx;
+    struct page *p = arg;
 
-    (void)e;
-    return r->time < g->since || g->fn(r, g->ctx);
+    return audit_read(tx, p->arena, p->after, PAGE, &p->list, &p->n, e);
 }
 
-static enum err_code give_fn(struct db_tx *tx, void *arg, struct err *e)
-{
-    return each(tx, give, arg, e);
-}
-
+/* A transaction for each page, for fn may take as long as it likes: a pipe to a pager waits for a person, and the log of a
+ * store that is read all the while only grows. Records are never changed and only added at the end. */
 enum err_code audit_each(struct store *s, int64_t since,
                          bool (*fn)(const struct audit_record *r, void *ctx), void *ctx,
                          struct err *e)
 {
-    struct giving g = {since, fn, ctx};
-    enum err_code code = db_read(s->db, give_fn, &g, e);
+    struct page p = {.after = INT64_MIN, .n = PAGE};
 
-    return code ? err_in(e, "audit") : ERR_OK;
+    while (p.n == PAGE) {
+        AUTO(arena_freep) struct arena *a = arena_new(0);
+        enum err_code code;
+
+        p.arena = a;
+        code = a ? db_read(s->db, page_fn, &p, e) : err_set(e, ERR_NOMEM, "out of memory");
+        if (code)
+            return err_in(e, "audit");
+        for (size_t i = 0; i < p.n; i++) {
+            p.after = p.list[i].n;
+            if (p.list[i].time >= since && !fn(&p.list[i], ctx))
+                return ERR_OK;
+        }
+    }
+    return ERR_OK;
 }
 
 void audit_write(struct buf *out, const struct audit_record *r)

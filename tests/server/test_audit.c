@@ -6,6 +6,7 @@
 
 #include "audit.h"
 #include "desk.h"
+#include "kit/disk.h"
 #include "kit/postgres.h"
 #include "store_audit.h"
 
@@ -106,6 +107,32 @@ static void test_audit__holds_what_was_done_in_its_order(void **state)
 }
 
 /* What the audit says of the verdict and the facts is what the case has. */
+static bool nobody_reads(const struct audit_record *a, void *ctx)
+{
+    struct rig *r = ctx;
+    char busy[8] = "";
+
+    (void)a;
+    assert_string_equal(disk_sql(arena_fmt(r->arena, "%s/cordon.db", r->dir),
+                                 "PRAGMA wal_checkpoint(TRUNCATE)", busy, sizeof busy),
+                        "");
+    assert_string_equal(busy, "0");
+    return true;
+}
+
+/* `audit export | less`: the store's log can be emptied while a person reads. */
+static void test_audit__is_given_out_without_keeping_the_store(void **state)
+{
+    struct rig r;
+    struct err e;
+
+    (void)state;
+    rig_open(&r, NULL);
+    live(&r);
+    assert_int_equal(audit_each(r.store, 0, nobody_reads, &r, &e), ERR_OK);
+    rig_close(&r);
+}
+
 static void test_audit__names_facts_and_verdict_by_their_hash(void **state)
 {
     char hash[AUDIT_HASH_SIZE];
@@ -520,6 +547,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(holds_what_was_done_in_its_order),
+        T(is_given_out_without_keeping_the_store),
         T(names_facts_and_verdict_by_their_hash),
         T(a_look_without_news_is_no_record),
         T(a_record_shares_the_fate_of_its_transaction),

@@ -106,7 +106,8 @@ static void add_quoted(struct buf *out, const char *text)
     buf_addc(out, '\'');
 }
 
-/* `$(cat 'FILE')`, in the arena; with a user name: what Basic makes of the two. */
+/* `$(tr -d '\r' <'FILE')`, in the arena: the end of the line is cut, as the server cuts it. With a user name: what Basic
+ * makes of the two. */
 static const char *shell_of(const struct sending *s, const char *file, const char *username)
 {
     AUTO(buf_clear) struct buf out = BUF_INIT(64 * 1024);
@@ -116,7 +117,7 @@ static const char *shell_of(const struct sending *s, const char *file, const cha
         add_quoted(&out, username);
         buf_adds(&out, " \"");
     }
-    buf_adds(&out, "$(cat ");
+    buf_adds(&out, "$(tr -d '\\r' <");
     add_quoted(&out, file);
     buf_addc(&out, ')');
     if (username)

@@ -90,9 +90,9 @@ static void open_stage(struct stage *t, const char *more)
     house_edit(h, "@CLIENT@", h->sim->client_id);
     ran_clear(&ran);
     free(house_write_file(h, "relay-secret", h->secret));
-    free(house_write_file(h, "text", TOKEN "\n"));
+    free(house_write_file(h, "text", TOKEN "\r\n"));
     free(house_write_file(h, "odd", "a+b/c=&d%41" TOKEN));
-    free(house_write_file(h, "k1", K1 "\n"));
+    free(house_write_file(h, "k1", K1 "\r\n"));
     free(house_write_file(h, "k1hex", K1_HEX "\n"));
     (void)snprintf(t->dir, sizeof t->dir, "%s", h->dir);
 }

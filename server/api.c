@@ -361,15 +361,19 @@ enum err_code api_isolation(struct store *s, int64_t id, struct buf *out, struct
     struct json_out o = JSON_OUT(out);
     struct isolation_record isolation;
     struct case_record *cases;
+    int64_t all = 0;
     size_t n = 0;
     enum err_code code = arena ? store_isolation_load(s, arena, id, &isolation, e)
                                : err_set(e, ERR_NOMEM, "isolation");
 
     if (!code)
         code = store_case_list(s, arena, &of, &cases, &n, e);
+    if (!code)
+        code = store_case_count_shared(s, id, &all, e);
     if (code)
         return code;
     begin_isolation(&o, NULL, &isolation);
+    json_out_int(&o, "count", all);
     json_out_array(&o, "cases");
     for (size_t i = 0; i < n; i++) {
         json_out_object(&o, NULL);

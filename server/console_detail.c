@@ -425,13 +425,14 @@ void console_isolation(struct console_page *p)
     AUTO(json_freep) struct json *i = NULL;
     struct html_table t;
     size_t shown = 0;
-    int64_t id;
+    int64_t id, all;
 
     if (!path_id(p, "isolation", &id))
         return;
     i = frame_taken(p, &text, api_isolation(p->g->store, id, &text, &p->e));
     if (failed(p, i))
         return;
+    all = frame_number(i, "count");
     frame_begin(
         p, arena_fmt(p->arena, "Isolation of %s", frame_machine(i) ? frame_machine(i) : p->id));
     frame_alarms(p);
@@ -440,7 +441,12 @@ void console_isolation(struct console_page *p)
     buf_adds(&p->out, "</section>\n");
     frame_part_begin(p, "cases", "Cases that it is for");
     if (!frame_none(p, json_get(i, "cases"), "None: somebody else asked for it.")) {
-        html_table_begin(&t, &p->out, frame_caption(p, i, "cases", "oldest first"), columns);
+        html_table_begin(
+            &t, &p->out,
+            all > CASES_SHOWN
+                ? arena_fmt(p->arena, "The first %d of %" PRId64 ", oldest first", CASES_SHOWN, all)
+                : "Oldest first",
+            columns);
         JSON_EACH (c, json_get(i, "cases")) {
             if (shown++ == CASES_SHOWN)
                 break;

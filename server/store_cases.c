@@ -322,6 +322,24 @@ enum err_code store_case_list(struct store *s, struct arena *a, const struct cas
     return ERR_OK;
 }
 
+static enum err_code count_shared(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct read *r = arg;
+    struct db_rows *rows;
+    enum err_code code =
+        db_query(tx, e, &rows, "SELECT count(*) FROM cases WHERE isolation = $1", "i", r->id);
+
+    return code ? code : store_take_int(rows, r->counts, e);
+}
+
+enum err_code store_case_count_shared(struct store *s, int64_t isolation, int64_t *ret,
+                                      struct err *e)
+{
+    struct read r = {.id = isolation, .counts = ret};
+
+    return db_read(s->db, count_shared, &r, e);
+}
+
 enum err_code store_case_count(struct store *s, int64_t ret[CASE_STATES], struct err *e)
 {
     struct read r = {.counts = ret};

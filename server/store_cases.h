@@ -75,6 +75,9 @@ enum err_code store_case_steps(struct store *s, struct arena *a, int64_t id,
 /** Newest first, without facts and verdict (those are NULL). */
 enum err_code store_case_list(struct store *s, struct arena *a, const struct case_filter *f,
                               struct case_record **ret, size_t *ret_count, struct err *e);
+/** How many share an isolation. */
+enum err_code store_case_count_shared(struct store *s, int64_t isolation, int64_t *ret,
+                                      struct err *e);
 /** Cases by state (for the metrics). */
 enum err_code store_case_count(struct store *s, int64_t ret[CASE_STATES], struct err *e);
 

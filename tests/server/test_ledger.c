@@ -2,6 +2,7 @@
  * absent machine that is seen again. */
 #include "engine_kit.h"
 
+#include "api.h"
 #include "desk.h"
 #include "store_audit.h"
 
@@ -80,6 +81,30 @@ static const char *orders(struct rig *r)
 
     assert_int_equal(db_read(r->store->db, orders_fn, &o, NULL), ERR_OK);
     return o.text;
+}
+
+/* Of thousands of cases the first are listed, and all are counted. */
+static void test_ledger__the_cases_of_an_isolation_are_counted(void **state)
+{
+    AUTO(json_freep) struct json *doc = NULL;
+    AUTO(buf_clear) struct buf text = BUF_INIT(4 << 20);
+    struct rig r;
+    int64_t all = 0;
+
+    (void)state;
+    rig_open(&r, NULL);
+    (void)isolated(&r);
+    rig_sql(&r,
+            "WITH RECURSIVE t (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < 600)"
+            " INSERT INTO cases (id, created, updated, state, tenant, alert_id, source, delivery,"
+            " isolation) SELECT n, 1, 1, 'done', 'contoso', n, 'relay', 1,"
+            " (SELECT id FROM isolations) FROM t");
+    assert_int_equal(api_isolation(r.store, rig_isolation(&r).id, &text, NULL), ERR_OK);
+    assert_int_equal(json_parse(buf_text(&text), text.len, &doc, NULL), ERR_OK);
+    assert_true(json_int64(json_get(doc, "count"), &all));
+    assert_int_equal(all, 601);
+    assert_int_equal(json_count(json_get(doc, "cases")), API_LIMIT_MAX);
+    rig_close(&r);
 }
 
 /* ---- reviews ------------------------------------------------------------------------------------- */
@@ -1219,6 +1244,7 @@ static void test_ledger__machines_that_nobody_watches_are_taken_over(void **stat
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ledger__the_cases_of_an_isolation_are_counted),
         cmocka_unit_test(test_ledger__people_are_asked_again_until_somebody_answers),
         cmocka_unit_test(test_ledger__the_time_of_review_is_a_setting),
         cmocka_unit_test(test_ledger__a_false_positive_is_offered_not_released),

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 
+#include "desk.h"
 #include "json.h"
 #include "notice.h"
 #include "storm.h"
@@ -34,20 +35,52 @@ static void test_expand__what_a_failed_read_leads_to(void **state)
         const char *body;
         int64_t for_ms; /* it fails that long, at least */
         const char *told;
+        enum peer_act act;
+        const char *at_once; /* told by the first try; NULL: nothing, or the end */
     } rows[] = {
-        {404, "{\"error\":{\"code\":\"ResourceNotFound\"}}", 14 * MINUTE_MS, "not_isolated"},
-        {400, "{\"error\":{\"code\":\"InvalidInput\"}}", 0, "not_isolated"},
-        {403, "{\"error\":{\"code\":\"Forbidden\"}}", 0, "not_isolated"},
-        {401, "{}", 23 * HOUR_MS, "late not_isolated"},
-        {500, "{}", 23 * HOUR_MS, "late not_isolated"},
-        {503, "", 23 * HOUR_MS, "late not_isolated"},
-        {200, "{\"id\":\"another\"}", 23 * HOUR_MS, "late not_isolated"},
-        {200, "{\"id\":\"" ALERT "\",\"machineId\":\"" OF_600 "\"}", 23 * HOUR_MS,
-         "late not_isolated"},
-        {200, "{\"id\":\"" ALERT "\",\"detectorId\":\"" OF_600 "\"}", 23 * HOUR_MS,
-         "late not_isolated"},
-        {429, "{\"error\":{\"code\":\"429\",\"message\":\"in 8 seconds\"}}", 23 * HOUR_MS,
-         "late not_isolated"},
+        {.status = 404,
+         .body = "{\"error\":{\"code\":\"ResourceNotFound\"}}",
+         .for_ms = 14 * MINUTE_MS,
+         .told = "not_isolated"},
+        {.status = 400,
+         .body = "{\"error\":{\"code\":\"InvalidInput\"}}",
+         .for_ms = 0,
+         .told = "not_isolated"},
+        {.status = 403,
+         .body = "{\"error\":{\"code\":\"Forbidden\"}}",
+         .for_ms = 0,
+         .told = "not_isolated"},
+        /* a secret that has run out: people are to act, not to wait */
+        {.status = 401,
+         .body = "{}",
+         .for_ms = 23 * HOUR_MS,
+         .told = "late not_isolated",
+         .at_once = "late"},
+        {.status = 409,
+         .body = "{\"error\":{\"code\":\"Conflict\"}}",
+         .for_ms = 23 * HOUR_MS,
+         .told = "late not_isolated"},
+        {.status = 408, .body = "", .for_ms = 23 * HOUR_MS, .told = "late not_isolated"},
+        {.act = PEER_CLOSE, .for_ms = 23 * HOUR_MS, .told = "late not_isolated"},
+        {.act = PEER_RESET, .for_ms = 23 * HOUR_MS, .told = "late not_isolated"},
+        {.status = 500, .body = "{}", .for_ms = 23 * HOUR_MS, .told = "late not_isolated"},
+        {.status = 503, .body = "", .for_ms = 23 * HOUR_MS, .told = "late not_isolated"},
+        {.status = 200,
+         .body = "{\"id\":\"another\"}",
+         .for_ms = 23 * HOUR_MS,
+         .told = "late not_isolated"},
+        {.status = 200,
+         .body = "{\"id\":\"" ALERT "\",\"machineId\":\"" OF_600 "\"}",
+         .for_ms = 23 * HOUR_MS,
+         .told = "late not_isolated"},
+        {.status = 200,
+         .body = "{\"id\":\"" ALERT "\",\"detectorId\":\"" OF_600 "\"}",
+         .for_ms = 23 * HOUR_MS,
+         .told = "late not_isolated"},
+        {.status = 429,
+         .body = "{\"error\":{\"code\":\"429\",\"message\":\"in 8 seconds\"}}",
+         .for_ms = 23 * HOUR_MS,
+         .told = "late not_isolated"},
     };
 
     (void)state;
@@ -58,10 +91,15 @@ static void test_expand__what_a_failed_read_leads_to(void **state)
         rig_open(&r, NULL);
         peer_forget(r.peer);
         rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":359900,\"access_token\":\"t\"}");
-        rig_says(&r, "GET", GET_ALERT, 0, rows[i].status, rows[i].body);
+        peer_script(r.peer, &(struct peer_answer){.method = "GET",
+                                                  .target = GET_ALERT,
+                                                  .act = rows[i].act,
+                                                  .status = rows[i].status,
+                                                  .body = rows[i].body});
         id = rig_push(&r, ALERT, NULL);
         (void)rig_work(&r);
         if (rows[i].for_ms) {
+            assert_string_equal(rig_told(&r, id), rows[i].at_once ? rows[i].at_once : "");
             rig_pass(&r, rows[i].for_ms, rows[i].for_ms > HOUR_MS ? 15 * MINUTE_MS : MINUTE_MS);
             assert_int_equal(rig_case(&r, id).state, CASE_EXPANDING);
             rig_pass(&r, 4 * HOUR_MS, 15 * MINUTE_MS);
@@ -192,6 +230,117 @@ static void test_expand__one_machine_in_two_spellings_is_one(void **state)
     rig_close(&r);
 }
 
+#define OTHER_MACHINE            "0123456789abcdef0123456789abcdef01234567"
+#define AN_ALERT(severity, more) "{\"id\":\"" ALERT "\",\"severity\":\"" severity "\"" more "}"
+#define ON_MACHINE               ",\"machineId\":\"" MACHINE "\""
+
+/* Facts are of the machine that the alert names, whatever the sender says; of none if it names none. */
+static void test_expand__facts_are_of_the_machine_that_the_alert_names(void **state)
+{
+    static const struct {
+        const char *label, *pushed, *alert, *name, *told;
+        int machine_status;
+        size_t reads; /* of any machine */
+    } rows[] = {
+        {"no machine pushed", NULL, AN_ALERT("Low", ON_MACHINE), "ws-114.corp.example", "alert",
+         200, 1},
+        {"the same one", MACHINE, AN_ALERT("Low", ON_MACHINE), "ws-114.corp.example", "alert", 200,
+         1},
+        {"the same one in capitals", "9C1F6F3D2B7A4E58A0D4C3B2E1F0A9B8C7D6E5F4",
+         AN_ALERT("Low", ON_MACHINE), "ws-114.corp.example", "alert", 200, 1},
+        {"another one", OTHER_MACHINE, AN_ALERT("Low", ON_MACHINE), "ws-114.corp.example", "alert",
+         200, 2},
+        {"the alert names none", OTHER_MACHINE, AN_ALERT("Low", ""), NULL, "alert", 200, 1},
+        {"the alert's is not known", NULL, AN_ALERT("Low", ON_MACHINE), NULL, "alert", 404, 1},
+        {"the alert's is no id", NULL, AN_ALERT("Low", ",\"machineId\":\"ws-114\""), NULL, "alert",
+         200, 0},
+        {"High, and another one", OTHER_MACHINE, AN_ALERT("High", ON_MACHINE),
+         "ws-114.corp.example", "not_isolated", 200, 2},
+        {"High, and the alert names none", OTHER_MACHINE, AN_ALERT("High", ""), NULL,
+         "not_isolated", 200, 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        const char *facts;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        rig_open(&r, NULL);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200, rows[i].alert);
+        rig_says(&r, "GET", GET_MACHINE, 0, rows[i].machine_status, MACHINE_DOC);
+        rig_says(&r, "GET", "/api/machines/9C1F6F3D", 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", "/api/machines/" OTHER_MACHINE, 0, 200,
+                 "{\"id\":\"" OTHER_MACHINE "\",\"computerDnsName\":\"other.example\"}");
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        id = rig_push(&r, ALERT, rows[i].pushed);
+        (void)rig_work(&r);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        facts = rig_case(&r, id).facts;
+        if (rows[i].name)
+            assert_non_null(strstr(facts, rows[i].name));
+        else
+            assert_null(strstr(facts, "computerDnsName"));
+        assert_null(strstr(facts, "other.example"));
+        assert_int_equal(rig_seen(&r, "GET", "/api/machines/"), rows[i].reads);
+        assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 0);
+        rig_close(&r);
+    }
+}
+
+static int64_t slow_wall(const struct clock *c)
+{
+    return hands_wall(c) + (rig_seen(rig_hung.r, "GET", GET_ALERT) ? MINUTE_MS : 0);
+}
+
+/* The machine that is read in a second round makes facts no younger: they are as old as the alert. */
+static void test_expand__facts_are_as_old_as_their_oldest_part(void **state)
+{
+    struct rig r;
+    int64_t id, began;
+
+    (void)state;
+    rig_open(&r, RULES_MAIL_ONLY);
+    id = push(&r, ALERT_DOC);
+    began = hands_wall(&r.hands.clock);
+    rig_hung.r = &r;
+    r.hands.clock.wall_ms = slow_wall;
+    (void)rig_work(&r);
+    r.hands.clock.wall_ms = hands_wall;
+    assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+    assert_non_null(
+        strstr(rig_case(&r, id).facts, arena_fmt(r.arena, "\"read_ms\":%lld", (long long)began)));
+    rig_close(&r);
+}
+
+/* One that is tried again gets as long as a new one, however old the alert is. */
+static void test_expand__a_case_that_is_tried_again_has_all_its_time(void **state)
+{
+    struct desk_order retry = {.who = "maria"};
+    struct err e = {0};
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":359900,\"access_token\":\"t\"}");
+    rig_says(&r, "GET", GET_ALERT, 0, 404, "{\"error\":{\"code\":\"ResourceNotFound\"}}");
+    retry.id = rig_push(&r, ALERT, NULL);
+    rig_pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(rig_case(&r, retry.id).state, CASE_FAILED);
+    if (desk_retry(r.g, &retry, &e))
+        fail_msg("%s", e.text);
+    rig_pass(&r, 10 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(rig_case(&r, retry.id).state, CASE_EXPANDING);
+    rig_pass(&r, 10 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(rig_case(&r, retry.id).state, CASE_FAILED);
+    rig_close(&r);
+}
+
 /* ---- the store ------------------------------------------------------------------------------------ */
 
 struct stale {
@@ -304,6 +453,35 @@ static void test_expand__a_case_that_cannot_be_read_is_told(void **state)
         assert_int_equal(n, 2);
         assert_string_equal(list[0].kind, "case_unreadable");
         assert_string_equal(list[0].subject, "[CORDON] a case cannot be read from the store");
+        rig_close(&r);
+    }
+}
+
+/* What Defender said at the verdict cannot be read back: nothing more is done by it, and people hear at once. */
+static void test_expand__a_verdict_without_its_facts_is_told(void **state)
+{
+    static const char *const spoil[] = {"UPDATE cases SET facts = '{'",
+                                        "UPDATE cases SET facts = '{}'",
+                                        "UPDATE cases SET facts = NULL"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof spoil / sizeof *spoil; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", spoil[i]);
+        rig_open(&r, "rules:\n  - {name: a, do: [tag: {add: seen}, isolate: {}, email: {}]}\n");
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 1, 503, "");
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(rig_case(&r, id).state, CASE_ACTING);
+        rig_sql(&r, spoil[i]);
+        rig_pass(&r, MINUTE_MS, 10 * SECOND_MS);
+        assert_int_equal(rig_case(&r, id).state, CASE_FAILED);
+        assert_string_equal(rig_told(&r, id), "not_isolated");
+        assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 1);
         rig_close(&r);
     }
 }
@@ -456,8 +634,11 @@ static void test_expand__a_bad_list_is_no_answer(void **state)
             assert_int_equal(rig_case(&r, ids[k]).state,
                              rows[i].alone ? CASE_DONE : CASE_EXPANDING);
         rig_pass(&r, 10 * SECOND_MS, SECOND_MS); /* by themselves, or alone now */
-        for (int k = 0; k < 3; k++)
+        for (int k = 0; k < 3; k++) {
             assert_int_equal(rig_case(&r, ids[k]).state, CASE_DONE);
+            assert_non_null(strstr(rig_case(&r, ids[k]).facts, "ws-114.corp.example"));
+        }
+        assert_int_equal(rig_seen(&r, "GET", "/api/alerts/"), 3); /* each once */
         rig_close(&r);
     }
 }
@@ -698,6 +879,130 @@ static void test_expand__a_spoilt_look_holds_nobody_up(void **state)
     rig_close(&r);
 }
 
+#define OF(machine, id, type, status, second)                                                      \
+    "{\"id\":\"" id "\",\"type\":\"" type "\",\"status\":\"" status "\",\"machineId\":\"" machine  \
+    "\",\"creationDateTimeUtc\":\"2025-01-07T10:" second                                           \
+    "Z\",\"lastUpdateDateTimeUtc\":\"2025-01-07T10:" second "Z\",\"externalId\":null}"
+#define ISOLATE2 "/api/machines/" MACHINE2 "/isolate"
+
+/* Alerts of two machines that were isolated a while ago wait, one look for both: each machine has its own answer. */
+static void test_expand__a_look_for_many_is_each_machines_own(void **state)
+{
+    static const struct {
+        const char *looks;
+        size_t anew, anew2; /* asked for again: the first machine, the second */
+    } rows[] = {
+        {"{\"value\":[" OF(MACHINE, "a1", "Isolate", "Succeeded", "11:12") "," OF(
+             MACHINE2, "a2", "Isolate", "Succeeded", "11:12") "," OF(MACHINE2, "a3", "Unisolate",
+                                                                     "Succeeded", "50:00") "]}",
+         0, 1},
+        {"{\"value\":[" OF(MACHINE, "a1", "Isolate", "Succeeded", "11:12") "," OF(
+             MACHINE, "a3", "Unisolate", "Succeeded", "50:00") "," OF(MACHINE2, "a2", "Isolate",
+                                                                      "Succeeded", "11:12") "]}",
+         1, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        struct buf alerts = BUF_INIT(1 << 16);
+        int64_t first, second, ids[CROWD];
+
+        rig_open(&r, NULL);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200,
+                 "{\"expires_in\":359900,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", "/api/alerts/da1_-1", 0, 200, ONE_ALERT("da1_-1", "High", MACHINE));
+        rig_says(&r, "GET", "/api/alerts/da2_-1", 0, 200, ONE_ALERT("da2_-1", "High", MACHINE2));
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", "/api/machines/" MACHINE2, 0, 200, ONE_MACHINE(MACHINE2, "b.example"));
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201, OF(MACHINE, "a1", "Isolate", "Pending", "11:12"));
+        rig_says(&r, "POST", ISOLATE2, 0, 201, OF(MACHINE2, "a2", "Isolate", "Pending", "11:12"));
+        rig_says(&r, "GET", GET_ACTION "a1", 0, 200,
+                 OF(MACHINE, "a1", "Isolate", "Succeeded", "11:12"));
+        rig_says(&r, "GET", GET_ACTION "a2", 0, 200,
+                 OF(MACHINE2, "a2", "Isolate", "Succeeded", "11:12"));
+        first = rig_push(&r, "da1_-1", MACHINE);
+        second = rig_push(&r, "da2_-1", MACHINE2);
+        (void)rig_work(&r);
+        rig_pass(&r, HOUR_MS, MINUTE_MS);
+        assert_string_equal(rig_told(&r, first), "requested isolated");
+        assert_string_equal(rig_told(&r, second), "requested isolated");
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200,
+                 "{\"expires_in\":359900,\"access_token\":\"t1\"}");
+        buf_adds(&alerts, "{\"value\":[");
+        for (int k = 0; k < CROWD; k++) {
+            const char *id = arena_fmt(r.arena, "da%d_-2", k);
+
+            buf_addf(&alerts, "%s{\"id\":\"%s\",\"severity\":\"High\",\"machineId\":\"%s\"}",
+                     k ? "," : "", id, k % 2 ? MACHINE2 : MACHINE);
+            ids[k] = rig_push(&r, id, NULL);
+        }
+        buf_adds(&alerts, "]}");
+        rig_says(&r, "GET", LIST_ALERTS, 0, 200, buf_text(&alerts));
+        rig_says(&r, "GET", LIST_MACHINES, 0, 200, TWO_MACHINES);
+        rig_says(&r, "GET", "/api/machineactions?", 0, 200, rows[i].looks);
+        rig_says(&r, "POST", ISOLATE, 0, 201, OF(MACHINE, "a8", "Isolate", "Pending", "58:12"));
+        rig_says(&r, "POST", ISOLATE2, 0, 201, OF(MACHINE2, "a9", "Isolate", "Pending", "58:12"));
+        atomic_store(&r.g->crowd[WORK_CASE], true);
+        (void)rig_work(&r);
+        print_message("  row %zu\n", i);
+        assert_int_equal(rig_seen(&r, "GET", LOOKS), 1);
+        for (int n = 0; n < 5; n++) {
+            atomic_store(&r.g->crowd[WORK_CASE], true);
+            rig_pass(&r, SECOND_MS, SECOND_MS);
+        }
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].anew);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE2), rows[i].anew2);
+        for (int k = 0; k < CROWD; k++) {
+            bool anew = k % 2 ? rows[i].anew2 : rows[i].anew;
+
+            assert_int_equal(rig_case(&r, ids[k]).isolation !=
+                                 rig_case(&r, k % 2 ? second : first).isolation,
+                             anew);
+            assert_int_equal(rig_case(&r, ids[k]).isolation, rig_case(&r, ids[k % 2]).isolation);
+        }
+        buf_clear(&alerts);
+        rig_close(&r);
+    }
+}
+
+/* What a step of one of many has to wait for is waited for: the case is not run once more at once. */
+static void test_expand__a_step_of_one_of_many_is_tried_later(void **state)
+{
+    struct buf alerts = BUF_INIT(1 << 16);
+    struct rig r;
+    struct work w;
+    int64_t ids[CROWD];
+
+    (void)state;
+    rig_open(&r, "rules:\n  - {name: a, do: [tag: {add: seen}, email: {}]}\n");
+    rig_afresh(&r);
+    buf_adds(&alerts, "{\"value\":[");
+    for (int k = 0; k < CROWD; k++) {
+        buf_addf(&alerts, "%s{\"id\":\"da%d_-2\",\"severity\":\"High\",\"machineId\":\"%s\"}",
+                 k ? "," : "", k, MACHINE);
+        ids[k] = rig_push(&r, arena_fmt(r.arena, "da%d_-2", k), NULL);
+    }
+    buf_adds(&alerts, "]}");
+    rig_says(&r, "GET", LIST_ALERTS, 0, 200, buf_text(&alerts));
+    rig_says(&r, "GET", LIST_MACHINES, 0, 200, TWO_MACHINES);
+    rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 503, "");
+    atomic_store(&r.g->crowd[WORK_CASE], true);
+    assert_true(rig_claim(&r, WORK_CASE, &w));
+    expand_run(r.g, &w);
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines/" MACHINE "/tags"), CROWD);
+    for (int k = 0; k < CROWD; k++) {
+        assert_int_equal(rig_case(&r, ids[k]).state, CASE_ACTING);
+        assert_string_equal(rig_told(&r, ids[k]), "");
+    }
+    assert_false(rig_claim(&r, WORK_CASE, &w)); /* nothing is due */
+    buf_clear(&alerts);
+    rig_close(&r);
+}
+
 /* A second tenant, whose Defender is the same peer below another path, comes into force. */
 static void add_fabrikam(struct rig *r, const char *rules)
 {
@@ -843,6 +1148,145 @@ static void test_expand__a_case_waits_for_the_configuration_that_knows_it(void *
     rig_close(&r);
 }
 
+/* A case that this configuration does not know is no try of it; and a clock that was set back makes it wait no longer, nor
+ * does one that is a little behind make it be taken for gone. */
+static void test_expand__a_case_that_nobody_knows_waits_by_any_clock(void **state)
+{
+    static const struct {
+        int64_t back_ms;
+        enum case_state state;
+    } rows[] = {{0, CASE_RECEIVED}, {SECOND_MS, CASE_RECEIVED}, {2 * HOUR_MS, CASE_FAILED}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        struct work w;
+        int64_t id;
+
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        id = rig_push_to(&r, "acme", "da1_-8", NULL, false);
+        atomic_fetch_add(&r.hands.wall, -rows[i].back_ms);
+        assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+        (void)rig_work(&r);
+        rig_pass(&r, 20 * SECOND_MS, SECOND_MS);
+        print_message("  row %zu\n", i);
+        assert_int_equal(rig_case(&r, id).state, rows[i].state);
+        hands_turn(&r.hands, 10 * SECOND_MS);
+        if (rows[i].state == CASE_RECEIVED) {
+            assert_true(rig_claim(&r, WORK_CASE, &w));
+            assert_int_equal(w.attempts, 1);
+        }
+        rig_close(&r);
+    }
+}
+
+/* Many that no list ever holds, and Defender knows all the same: they do not wait for a list for ever. */
+static void test_expand__what_no_list_holds_is_read_alone(void **state)
+{
+    struct rig r;
+    int64_t ids[CROWD];
+
+    (void)state;
+    rig_open(&r, RULES_MAIL_ONLY);
+    rig_afresh(&r);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    for (int i = 0; i < CROWD; i++) {
+        const char *id = arena_fmt(r.arena, "da%d_-2", i);
+
+        rig_says(&r, "GET", arena_fmt(r.arena, GET_ALERT "%s", id), 0, 200,
+                 arena_fmt(r.arena, ONE_ALERT("%s", "Low", MACHINE), id));
+        ids[i] = rig_push(&r, id, NULL);
+    }
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", "/api/", 0, 200, NOTHING);
+    atomic_store(&r.g->crowd[WORK_CASE], true);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "GET", "/api/alerts?"), 1);
+    for (int i = 0; i < 60; i++) {
+        atomic_store(&r.g->crowd[WORK_CASE], true);
+        rig_pass(&r, SECOND_MS, SECOND_MS);
+    }
+    for (int k = 0; k < CROWD; k++) {
+        assert_int_equal(rig_case(&r, ids[k]).state, CASE_DONE);
+        assert_string_equal(rig_told(&r, ids[k]), "alert");
+    }
+    assert_int_equal(rig_seen(&r, "GET", "/api/alerts/"), CROWD); /* each once */
+    assert_true(rig_seen(&r, "GET", "/api/alerts?") <= 4);
+    rig_close(&r);
+}
+
+/* A crowd that takes a case whose tenant is gone reads nothing for it: this tenant's Defender may know an alert of the same
+ * id. */
+static void test_expand__a_crowd_reads_nothing_for_a_tenant_that_is_gone(void **state)
+{
+    struct rig r;
+    int64_t gone;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", "/api/alerts?", 0, 200,
+             "{\"value\":[" ONE_ALERT("da1_-8", "High", MACHINE) "]}");
+    rig_says(&r, "GET", LIST_MACHINES, 0, 200,
+             "{\"value\":[" ONE_MACHINE(MACHINE, "a.example") "]}");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    for (int i = 0; i < CROWD; i++)
+        (void)rig_push(&r, arena_fmt(r.arena, "da%d_-2", i), NULL);
+    gone = rig_push_to(&r, "acme", "da1_-8", NULL, false);
+    hands_turn(&r.hands, 6 * MINUTE_MS); /* no younger configuration has come */
+    atomic_store(&r.g->crowd[WORK_CASE], true);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "GET", "/api/alerts?"), 1);
+    for (size_t i = 0; i < peer_count(r.peer); i++)
+        assert_null(strstr(peer_request(r.peer, i)->target, "da1_-8"));
+    assert_int_equal(rig_case(&r, gone).state, CASE_FAILED);
+    assert_non_null(strstr(rig_subject(&r, gone), "tenant 'acme' is no longer configured"));
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines"), 0);
+    rig_close(&r);
+}
+
+/* One that was judged before, and waits for the rest of its steps, goes on with those: it is not judged with the others. */
+static void test_expand__a_crowd_judges_nothing_twice(void **state)
+{
+    struct rig r;
+    struct work w;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, "rules:\n  - {name: a, do: [tag: {add: seen}, email: {}]}\n");
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 1, 503, "");
+    rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 200, MACHINE_DOC);
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_case(&r, id).state, CASE_ACTING);
+    rig_says(&r, "GET", "/api/alerts?", 0, 500, "");
+    for (int i = 0; i < CROWD; i++)
+        (void)rig_push(&r, arena_fmt(r.arena, "da%d_-2", i), NULL);
+    hands_turn(&r.hands, MINUTE_MS);
+    assert_true(rig_claim(&r, WORK_CASE, &w));
+    while (w.id == id) { /* one of the others takes it with it */
+        engine_again(r.g, &w, 0);
+        hands_turn(&r.hands, 1);
+        assert_true(rig_claim(&r, WORK_CASE, &w));
+    }
+    atomic_store(&r.g->crowd[WORK_CASE], true);
+    expand_run(r.g, &w);
+    assert_int_equal(rig_seen(&r, "GET", "/api/alerts?"), 1);
+    for (size_t i = 0; i < peer_count(r.peer); i++)
+        if (strncmp(peer_request(r.peer, i)->target, "/api/alerts?", 12) == 0)
+            assert_null(strstr(peer_request(r.peer, i)->target, ALERT));
+    assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+    assert_string_equal(rig_told(&r, id), "alert");
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines/" MACHINE "/tags"), 2);
+    rig_close(&r);
+}
+
 static void put_off(struct engine *g, struct work *w)
 {
     engine_again(g, w, DAY_MS);
@@ -898,6 +1342,9 @@ int main(void)
         cmocka_unit_test(test_expand__facts_that_cannot_be_stored_are_told),
         cmocka_unit_test(test_expand__no_text_is_too_long_to_be_told),
         cmocka_unit_test(test_expand__one_machine_in_two_spellings_is_one),
+        cmocka_unit_test(test_expand__facts_are_of_the_machine_that_the_alert_names),
+        cmocka_unit_test(test_expand__facts_are_as_old_as_their_oldest_part),
+        cmocka_unit_test(test_expand__a_case_that_is_tried_again_has_all_its_time),
         cmocka_unit_test(test_expand__an_outdated_record_moves_nothing),
         cmocka_unit_test(test_expand__cases_that_wait_are_read_together),
         cmocka_unit_test(test_expand__what_a_list_leaves_out_is_read_alone),
@@ -909,10 +1356,17 @@ int main(void)
         cmocka_unit_test(test_expand__cases_that_wait_do_not_take_calls_one_by_one),
         cmocka_unit_test(test_expand__isolations_that_wait_come_first),
         cmocka_unit_test(test_expand__a_case_that_cannot_be_read_is_told),
+        cmocka_unit_test(test_expand__a_verdict_without_its_facts_is_told),
         cmocka_unit_test(test_expand__a_look_that_fails_for_many_is_told),
         cmocka_unit_test(test_expand__a_spoilt_look_holds_nobody_up),
+        cmocka_unit_test(test_expand__a_look_for_many_is_each_machines_own),
+        cmocka_unit_test(test_expand__a_step_of_one_of_many_is_tried_later),
         cmocka_unit_test(test_expand__a_crowd_is_one_tenants),
         cmocka_unit_test(test_expand__a_case_waits_for_the_configuration_that_knows_it),
+        cmocka_unit_test(test_expand__a_case_that_nobody_knows_waits_by_any_clock),
+        cmocka_unit_test(test_expand__a_crowd_reads_nothing_for_a_tenant_that_is_gone),
+        cmocka_unit_test(test_expand__a_crowd_judges_nothing_twice),
+        cmocka_unit_test(test_expand__what_no_list_holds_is_read_alone),
         cmocka_unit_test(test_expand__a_tenant_without_calls_holds_no_other_up),
         cmocka_unit_test(test_expand__a_reader_that_hangs_holds_no_other_tenant_up),
     };

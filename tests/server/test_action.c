@@ -4,11 +4,12 @@
 
 #include "store_actions.h"
 
-#define SHA1         "da39a3ee5e6b4b0d3255bfef95601890afd80709"
-#define SHA1_2       "0beec7b5ea3f0fdbc95d0dd47f3c5bc275da8a33"
-#define SHA1_2_UPPER "0BEEC7B5EA3F0FDBC95D0DD47F3C5BC275DA8A33"
-#define AT           "/api/machines/" MACHINE
-#define COMMENT      "cordon: High alert " ALERT ": Credential memory read"
+#define SHA1          "da39a3ee5e6b4b0d3255bfef95601890afd80709"
+#define SHA1_2        "0beec7b5ea3f0fdbc95d0dd47f3c5bc275da8a33"
+#define SHA1_2_UPPER  "0BEEC7B5EA3F0FDBC95D0DD47F3C5BC275DA8A33"
+#define AT            "/api/machines/" MACHINE
+#define OTHER_MACHINE "0123456789abcdef0123456789abcdef01234567"
+#define COMMENT       "cordon: High alert " ALERT ": Credential memory read"
 
 static const char *rules_of(struct rig *r, const char *steps)
 {
@@ -820,6 +821,61 @@ static void test_action__a_step_that_waited_is_done_as_the_policy_in_force_says(
     rig_close(&r);
 }
 
+/* Once the machine is isolated the alert is read and judged again. What was done stays done, and what is not asked for
+ * any more, or cannot be judged, is not done; nobody is told that the machine is not isolated. */
+static void test_action__a_step_that_waited_is_judged_anew(void **state)
+{
+    static const struct {
+        int status; /* of the second reading of the alert */
+        const char *body;
+        enum step_state scan;
+        enum case_state ends;
+        const char *told;
+    } rows[] = {
+        {200, "{\"id\":\"" ALERT "\",\"severity\":\"Low\",\"machineId\":\"" MACHINE "\"}",
+         STEP_WITHHELD, CASE_DONE, "requested isolated"},
+        {200, "{\"id\":\"" ALERT "\",\"severity\":\"High\",\"machineId\":\"" OTHER_MACHINE "\"}",
+         STEP_WITHHELD, CASE_DONE, "requested isolated"},
+        {200, "{\"id\":\"" ALERT "\",\"severity\":\"High\"}", STEP_WITHHELD, CASE_DONE,
+         "requested isolated"},
+        {403, "{\"error\":{\"code\":\"Forbidden\"}}", STEP_WAITING, CASE_FAILED,
+         "requested isolated action_failed"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        open_with(&r, "{isolate: {}}, {scan: {}, if: {isolate: isolated}}, {email: {}}");
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+        id = rig_push(&r, ALERT, NULL);
+        (void)rig_work(&r);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, rows[i].status, rows[i].body);
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", "/api/machines/" OTHER_MACHINE, 0, 200,
+                 "{\"id\":\"" OTHER_MACHINE "\"}");
+        rig_says(&r, "GET", LIST, 0, 200,
+                 "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13") "]}");
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13"));
+        rig_pass(&r, HOUR_MS, MINUTE_MS);
+        print_message("  %d\n", rows[i].status);
+        assert_int_equal(rig_seen(&r, "POST", "/api/"), 0);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+        assert_string_equal(rig_case(&r, id).machine_id, MACHINE);
+        assert_int_equal(rig_case(&r, id).state, rows[i].ends);
+        assert_int_equal(step_of(&r, id, 0).state, STEP_DONE);
+        assert_int_equal(step_of(&r, id, 1).state, rows[i].scan);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        rig_close(&r);
+    }
+}
+
 /* Who took a tenant out of the configuration hears of what was under way in it. */
 static void test_action__one_of_a_tenant_that_is_gone_is_told(void **state)
 {
@@ -864,6 +920,7 @@ int main(void)
         cmocka_unit_test(test_action__one_of_a_tenant_that_is_gone_is_told),
         cmocka_unit_test(test_action__a_step_may_wait_for_the_isolation),
         cmocka_unit_test(test_action__a_step_that_waited_is_done_as_the_policy_in_force_says),
+        cmocka_unit_test(test_action__a_step_that_waited_is_judged_anew),
         cmocka_unit_test(test_action__each_file_is_stopped),
         cmocka_unit_test(test_action__another_file_is_no_answer),
         cmocka_unit_test(test_action__a_retry_after_of_a_day_keeps_nobody_from_the_news),

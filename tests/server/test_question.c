@@ -14,8 +14,9 @@
 #define RULES_SCAN                                                                                 \
     "rules:\n  - {name: contain, when: {alert.severity: High}, do: [ask: {within: 4h}, scan: {}, " \
     "isolate: {}, email: {}]}\n  - {name: tell, do: [email: {}]}\n"
-#define SCAN        "/api/machines/" MACHINE "/runAntiVirusScan"
-#define SCAN_ACTION "b2d0c1f4-7a83-4f5e-9f66-0a1b2c3d4e60"
+#define SCAN          "/api/machines/" MACHINE "/runAntiVirusScan"
+#define OTHER_MACHINE "0123456789abcdef0123456789abcdef01234567"
+#define SCAN_ACTION   "b2d0c1f4-7a83-4f5e-9f66-0a1b2c3d4e60"
 #define RULES_TWO                                                                                  \
     "rules:\n  - {name: contain, when: {alert.severity: High}, do: [ask: {people: 2, approvers: "  \
     "[a@x.example, b@x.example]}, isolate: {}, email: {}]}\n"
@@ -378,6 +379,81 @@ static void test_question__a_machine_that_changed_makes_the_yes_void(void **stat
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
     assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED: the approval is void"));
     rig_close(&r);
+}
+
+/* A yes is to what was asked for, on the machine that it was asked for. When the alert names another one by then, or none,
+ * neither is touched; and people hear of it as the rule says. */
+static void test_question__a_yes_is_for_the_machine_that_was_asked_about(void **state)
+{
+    static const char *const alerts[] = {
+        "{\"id\":\"" ALERT "\",\"severity\":\"High\",\"machineId\":\"" OTHER_MACHINE "\"}",
+        "{\"id\":\"" ALERT "\",\"severity\":\"High\"}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof alerts / sizeof *alerts; i++) {
+        enum question_state now;
+        struct err e = {0};
+        struct step_record *steps;
+        size_t n = 0;
+        struct rig r;
+        int64_t id;
+
+        scene(&r, RULES_SCAN);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200, alerts[i]);
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", "/api/machines/", 0, 200, "{\"id\":\"" OTHER_MACHINE "\"}");
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+        (void)rig_work(&r);
+        rig_pass(&r, MINUTE_MS, 10 * SECOND_MS);
+        print_message("  row %zu\n", i);
+        assert_int_equal(rig_seen(&r, "POST", "/api/"), 0);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+        assert_string_equal(rig_case(&r, id).machine_id, MACHINE); /* as asked about */
+        assert_string_equal(rig_told(&r, id), "question not_isolated");
+        assert_int_equal(store_case_steps(r.store, r.arena, id, &steps, &n, NULL), ERR_OK);
+        assert_int_equal(n, 4);
+        assert_int_equal(steps[1].state, STEP_WITHHELD);
+        assert_int_equal(steps[2].state, STEP_WITHHELD);
+        assert_int_equal(steps[3].state, STEP_DONE); /* the mail */
+        rig_close(&r);
+    }
+}
+
+/* What is asked for is of the type that the rule says, and was asked about. */
+static void test_question__a_yes_is_to_one_type_of_isolation(void **state)
+{
+    static const struct {
+        const char *type, *sent;
+    } rows[] = {{"{}", "\"IsolationType\":\"Full\""},
+                {"{type: full}", "\"IsolationType\":\"Full\""},
+                {"{type: selective}", "\"IsolationType\":\"Selective\""}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        enum question_state now;
+        struct err e = {0};
+        struct rig r;
+
+        scene(&r, NULL);
+        engine_use(r.g, rig_runtime(&r, arena_fmt(r.arena,
+                                                  "rules:\n  - {name: contain, do: [ask: {within: "
+                                                  "4h}, isolate: %s, email: {}]}\n",
+                                                  rows[i].type)));
+        (void)rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+        (void)rig_work(&r);
+        print_message("  %s\n", rows[i].type);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        assert_non_null(strstr(peer_request_for(r.peer, ISOLATE)->body, rows[i].sent));
+        rig_close(&r);
+    }
 }
 
 /* safety.ask: what would be withheld is put to a person, and what he says yes to is done. */
@@ -1315,6 +1391,8 @@ int main(void)
         cmocka_unit_test(test_question__an_operator_without_a_name_is_no_second_person),
         cmocka_unit_test(test_question__another_policy_makes_it_void),
         cmocka_unit_test(test_question__a_machine_that_changed_makes_the_yes_void),
+        cmocka_unit_test(test_question__a_yes_is_for_the_machine_that_was_asked_about),
+        cmocka_unit_test(test_question__a_yes_is_to_one_type_of_isolation),
         cmocka_unit_test(test_question__protection_is_put_to_a_person_where_safety_says_so),
         cmocka_unit_test(test_question__a_case_let_go_waits_for_nobody),
         cmocka_unit_test(test_question__who_waits_for_the_end_of_a_case_hears_that_it_was_let_go),

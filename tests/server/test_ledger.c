@@ -109,6 +109,8 @@ static void test_ledger__the_cases_of_an_isolation_are_counted(void **state)
 
 /* ---- reviews ------------------------------------------------------------------------------------- */
 
+static const char *last_message(struct rig *r, int64_t case_id);
+
 static void test_ledger__people_are_asked_again_until_somebody_answers(void **state)
 {
     struct desk_order extend = {.who = "maria", .for_ms = 4 * HOUR_MS};
@@ -125,6 +127,7 @@ static void test_ledger__people_are_asked_again_until_somebody_answers(void **st
     rig_pass(&r, 2 * HOUR_MS, HOUR_MS);
     assert_string_equal(rig_told(&r, id), "requested isolated review");
     assert_non_null(strstr(rig_subject(&r, id), "[ISOLATED] Review: High: Credential memory read"));
+    assert_null(strstr(last_message(&r, id), "could not be read"));
     rig_pass(&r, 24 * HOUR_MS, HOUR_MS);
     assert_string_equal(rig_told(&r, id), "requested isolated review overdue");
     assert_non_null(strstr(rig_subject(&r, id), "[ISOLATED] Review overdue: "));
@@ -436,9 +439,11 @@ static void test_ledger__a_mail_about_a_release_does_not_call_it_a_failure(void 
 #define SECOND_DOC                                                                                 \
     "{\"id\":\"" SECOND_ALERT "\",\"severity\":\"High\",\"title\":\"Another\","                    \
     "\"machineId\":\"" MACHINE "\"}"
-#define RULES_TWO_TEAMS                                                                            \
-    "rules:\n  - {name: others, when: {alert.title: Another}, do: [isolate: {},"                   \
-    " email: {to: [others@x.example]}]}\n"                                                         \
+#define THIRD_ALERT "da638712345678901234_-3000000000"
+#define RULES_TWO_TEAMS                                                                                     \
+    "rules:\n  - {name: third, when: {alert.title: Third}, do: [isolate: {},"                               \
+    " email: {to: [third@x.example]}]}\n  - {name: others, when: {alert.title: Another}, do: [isolate: {}," \
+    " email: {to: [others@x.example]}]}\n"                                                                  \
     "  - {name: contain, do: [isolate: {}, email: {}]}\n"
 
 /* As rig_afresh, with another alert on the machine. */
@@ -447,6 +452,9 @@ static void two_alerts(struct rig *r)
     peer_forget(r->peer);
     rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
     rig_says(r, "GET", GET_ALERT SECOND_ALERT, 0, 200, SECOND_DOC);
+    rig_says(r, "GET", GET_ALERT THIRD_ALERT, 0, 200,
+             "{\"id\":\"" THIRD_ALERT "\",\"severity\":\"High\",\"title\":\"Third\","
+             "\"machineId\":\"" MACHINE "\"}");
     rig_says(r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
     rig_says(r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
 }
@@ -550,7 +558,7 @@ static void test_ledger__all_who_heard_of_the_isolation_hear_of_the_release(void
 {
     struct rig r;
     struct err e = {0};
-    int64_t first, second;
+    int64_t first, second, third;
 
     (void)state;
     rig_open(&r, RULES_TWO_TEAMS);
@@ -560,6 +568,12 @@ static void test_ledger__all_who_heard_of_the_isolation_hear_of_the_release(void
     second = rig_push(&r, SECOND_ALERT, MACHINE);
     (void)rig_work(&r);
     assert_true(was_written(&r, second, "isolated", "others@x.example"));
+    third = rig_push(&r, THIRD_ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_true(was_written(&r, third, "isolated", "third@x.example"));
+    rig_pass(&r, 25 * HOUR_MS, HOUR_MS); /* a review is no release */
+    assert_true(was_written(&r, first, "review", "soc@contoso.example"));
+    assert_false(was_written(&r, second, "released", "others@x.example"));
     rig_says(&r, "POST", UNISOLATE, 0, 201,
              ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
     assert_int_equal(release(&r, MACHINE, &e), ERR_OK);
@@ -567,6 +581,9 @@ static void test_ledger__all_who_heard_of_the_isolation_hear_of_the_release(void
     assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
     assert_true(was_written(&r, first, "released", "soc@contoso.example"));
     assert_true(was_written(&r, second, "released", "others@x.example"));
+    assert_true(
+        was_written(&r, third, "released", "third@x.example")); /* in the thread of his own */
+    assert_false(was_written(&r, second, "released", "third@x.example"));
     assert_false(was_written(&r, second, "released", "soc@contoso.example")); /* once is enough */
     rig_close(&r);
 }
@@ -591,6 +608,8 @@ static void test_ledger__all_channels_that_heard_of_the_isolation_hear_of_the_re
     (void)rig_work(&r);
     assert_true(was_written(&r, first, "isolated", "webhook:chat"));
     assert_true(was_written(&r, second, "isolated", "webhook:others"));
+    rig_pass(&r, 25 * HOUR_MS, HOUR_MS); /* a review is no release */
+    assert_false(was_written(&r, second, "released", "webhook:others"));
     rig_says(&r, "POST", UNISOLATE, 0, 201,
              ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
     assert_int_equal(release(&r, MACHINE, &e), ERR_OK);
@@ -974,6 +993,8 @@ static void test_ledger__a_rule_may_end_it_unless_another_high_alert_is_open(voi
             assert_int_equal(rig_seen(&r, "GET", GET_ALERT OTHER_ALERT), reads + 1);
             assert_string_equal(rig_told(&r, id), "requested isolated review");
             assert_non_null(strstr(last_message(&r, id), "not released by itself: alert"));
+            rig_pass(&r, 20 * HOUR_MS, HOUR_MS); /* and again with the next */
+            assert_int_equal(rig_seen(&r, "GET", GET_ALERT OTHER_ALERT), reads + 1);
         }
         rig_close(&r);
     }
@@ -1095,7 +1116,209 @@ static void test_ledger__somebody_elses_isolation_never_ends_by_a_rule(void **st
     rig_close(&r);
 }
 
+/* ---- what a rule's end waits for --------------------------------------------------------------------- */
+
+#define MACHINE3 "3333333333333333333333333333333333333333"
+#define RULES_FREE_AND_ASK                                                                         \
+    "rules:\n  - {name: asks, when: {alert.title: Asks}, do: [ask: {within: 20h}, scan: {},"       \
+    " email: {}]}\n  - {name: contain, when: {alert.severity: High}, do: ["                        \
+    "isolate: {release_after: 8h}, email: {}]}\n  - {name: tell, do: [email: {}]}\n"
+
+/* Other cases of the machine, in whatever state: none that may still be High and open, as far as anybody knows. */
+static void test_ledger__in_doubt_no_rule_ends_it(void **state)
+{
+    static const struct {
+        const char *label, *severity, *title, *machine;
+        int others, status; /* how many; the answer when they are read at the time, 0: as before */
+        bool dropped, released;
+    } rows[] = {
+        {.label = "Medium", .severity = "Medium", .others = 1, .released = true},
+        {.label = "Low", .severity = "Low", .others = 1, .released = true},
+        {.label = "Informational", .severity = "Informational", .others = 1, .released = true},
+        {.label = "a word that nobody knows", .severity = "Critical", .others = 1},
+        {.label = "as many as are looked at", .severity = "Low", .others = 19, .released = true},
+        {.label = "without a severity", .others = 1},
+        {.label = "too many", .severity = "Low", .others = 20},
+        {.label = "High, and not readable", .severity = "High", .others = 1, .status = 503},
+        {.label = "Low, and waits for a person", .severity = "Low", .title = "Asks", .others = 1},
+        {.label = "let go",
+         .severity = "Low",
+         .title = "Asks",
+         .others = 1,
+         .dropped = true,
+         .released = true},
+        {.label = "of another machine",
+         .severity = "High",
+         .title = "Asks",
+         .machine = MACHINE3,
+         .others = 1,
+         .released = true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct desk_order drop = {.who = "maria", .why = "a drill"};
+        struct rig r;
+
+        print_message("  %s\n", rows[i].label);
+        rig_open(&r, RULES_FREE_AND_ASK);
+        (void)isolated(&r);
+        for (int later = 0; later < (rows[i].status ? 2 : 1); later++) {
+            peer_forget(r.peer);
+            rig_says(&r, "POST", "/0a4a1f60", 0, 200,
+                     "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+            for (int k = 0; k < rows[i].others; k++)
+                rig_says(
+                    &r, "GET", arena_fmt(r.arena, GET_ALERT "da%d_-7", k), 0,
+                    later ? rows[i].status : 200,
+                    arena_fmt(r.arena,
+                              "{\"id\":\"da%d_-7\",%s\"title\":\"%s\",\"machineId\":\"%s\"%s}", k,
+                              rows[i].severity
+                                  ? arena_fmt(r.arena, "\"severity\":\"%s\",", rows[i].severity)
+                                  : "",
+                              rows[i].title ? rows[i].title : "x",
+                              rows[i].machine ? rows[i].machine : MACHINE,
+                              rows[i].status ? ",\"status\":\"Resolved\"" : ""));
+            rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+            rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+            rig_says(&r, "GET", "/api/machines/" MACHINE3, 0, 200, "{\"id\":\"" MACHINE3 "\"}");
+            rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+            rig_says(&r, "POST", UNISOLATE, 0, 201,
+                     ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+            for (int k = 0; k < rows[i].others && !later; k++) {
+                drop.id = rig_push(&r, arena_fmt(r.arena, "da%d_-7", k), NULL);
+                (void)rig_work(&r);
+            }
+        }
+        if (rows[i].dropped)
+            assert_int_equal(desk_drop(r.g, &drop, NULL), ERR_OK);
+        rig_pass(&r, 9 * HOUR_MS, HOUR_MS);
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), rows[i].released);
+        assert_int_equal(rig_isolation(&r).state,
+                         rows[i].released ? ISOLATION_RELEASED : ISOLATION_ISOLATED);
+        rig_close(&r);
+    }
+}
+
+/* Defender cannot be read when it is time: nothing is released blindly, and it is tried again with the review. */
+static void test_ledger__no_rule_ends_it_unseen(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, RULES_FREE_AFTER);
+    (void)isolated(&r);
+    rig_says(&r, "GET", LIST, 1, 200, IN_FORCE); /* the look between */
+    rig_says(&r, "GET", LIST, 0, 503, "");
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+    rig_pass(&r, 8 * HOUR_MS + 30 * MINUTE_MS, 10 * MINUTE_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_int_equal(rig_isolation(&r).keep_until, rig_isolation(&r).review);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+    rig_pass(&r, 14 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+    rig_pass(&r, 2 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+    rig_close(&r);
+}
+
+/* The time counts from when the machine was isolated, not from when somebody asked for it. */
+static void test_ledger__a_rules_time_begins_with_the_confirmation(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, RULES_FREE_AFTER);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&r, "GET", GET_ACTION, 20, 200,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+    (void)rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    while (rig_isolation(&r).state == ISOLATION_PENDING)
+        rig_pass(&r, 20 * MINUTE_MS, 20 * MINUTE_MS);
+    assert_true(rig_isolation(&r).confirmed - rig_isolation(&r).requested > 3 * HOUR_MS);
+    rig_pass(&r, 7 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+    rig_pass(&r, 2 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+    rig_close(&r);
+}
+
+/* What the review finds out is no question any more. */
+static void test_ledger__a_release_that_the_review_finds_is_told(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "safety: {review: 1h}\n");
+    id = isolated(&r);
+    rig_says(&r, "GET", LIST, 0, 200,
+             "{\"value\":[" ACTION_DOC("a2", "Unisolate", "Succeeded", "null",
+                                       "30:00") "," ACTION_DOC(ACTION, "Isolate", "Succeeded",
+                                                               "null", "11:13") "]}");
+    rig_pass(&r, 2 * HOUR_MS, 30 * MINUTE_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_string_equal(rig_told(&r, id), "requested isolated released");
+    rig_close(&r);
+}
+
+/* Whose lease was taken by another writes, sends and tells nothing, whatever he is at. */
+static void test_ledger__a_lost_lease_does_nothing(void **state)
+{
+    enum { AT_A_REVIEW, AT_A_RELEASE, FOLLOWING, WAYS };
+
+    (void)state;
+    for (int way = 0; way < WAYS; way++) {
+        struct isolation_record before;
+        struct rig r;
+        struct work w;
+        int64_t id;
+
+        print_message("  %d\n", way);
+        rig_open(&r, NULL);
+        id = isolated(&r);
+        rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+        rig_says(&r, "POST", UNISOLATE, 0, 201,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+        if (way != AT_A_REVIEW)
+            assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+        if (way == FOLLOWING)
+            (void)rig_work(&r);
+        hands_turn(&r.hands, 25 * HOUR_MS);
+        before = rig_isolation(&r);
+        assert_true(rig_claim(&r, WORK_LEDGER, &w));
+        w.fence--; /* as if another had claimed it since */
+        ledger_run(r.g, &w);
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), way == FOLLOWING);
+        assert_string_equal(rig_told(&r, id), "requested isolated");
+        assert_int_equal(rig_isolation(&r).state, before.state);
+        assert_int_equal(rig_isolation(&r).updated, before.updated);
+        assert_int_equal(rig_isolation(&r).reminded, 0);
+        rig_close(&r);
+    }
+}
+
 /* ---- absent machines --------------------------------------------------------------------------------- */
+
+#define TIMED_OUT                                                                                  \
+    "{\"id\":\"" ACTION "\",\"type\":\"Isolate\",\"status\":\"TimeOut\",\"machineId\":\"" MACHINE  \
+    "\",\"creationDateTimeUtc\":\"2025-01-07T10:11:12Z\","                                         \
+    "\"lastUpdateDateTimeUtc\":\"2025-01-10T10:11:12Z\",\"externalId\":null}"
 
 /* Pending until Defender gives up, at a time that the test's hands have passed. */
 static int64_t lapsed(struct rig *r)
@@ -1116,11 +1339,7 @@ static int64_t lapsed(struct rig *r)
     assert_non_null(strstr(rig_subject(r, id), "[NOT ISOLATED: offline for two and a half days"));
     peer_forget(r->peer);
     rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
-    rig_says(r, "GET", GET_ACTION, 0, 200,
-             "{\"id\":\"" ACTION
-             "\",\"type\":\"Isolate\",\"status\":\"TimeOut\",\"machineId\":\"" MACHINE
-             "\",\"creationDateTimeUtc\":\"2025-01-07T10:11:12Z\","
-             "\"lastUpdateDateTimeUtc\":\"2025-01-10T10:11:12Z\",\"externalId\":null}");
+    rig_says(r, "GET", GET_ACTION, 0, 200, TIMED_OUT);
     rig_pass(r, HOUR_MS, 15 * MINUTE_MS);
     assert_int_equal(rig_isolation(r).state, ISOLATION_FAILED);
     assert_string_equal(rig_told(r, id), "requested lapsing not_isolated");
@@ -1132,6 +1351,7 @@ static void machine_seen(struct rig *r, const char *fields)
 {
     peer_forget(r->peer);
     rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(r, "GET", GET_ALERT SECOND_ALERT, 0, 200, SECOND_DOC);
     rig_says(r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
     rig_says(r, "GET", GET_MACHINE, 0, 200,
              arena_fmt(r->arena,
@@ -1216,6 +1436,66 @@ static void test_ledger__a_merged_or_lost_machine_is_a_persons_business(void **s
     }
 }
 
+/* All cases that waited for the machine are judged again, and isolate it once. */
+static void test_ledger__all_who_waited_for_an_absent_machine_are_judged_anew(void **state)
+{
+    struct rig r;
+    int64_t first, second;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    first = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    two_alerts(&r);
+    rig_says(&r, "GET", LIST, 0, 200,
+             "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12") "]}");
+    second = rig_push(&r, SECOND_ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_case(&r, second).isolation, rig_case(&r, first).isolation);
+    rig_says(&r, "GET", GET_ACTION, 0, 200, TIMED_OUT);
+    rig_pass(&r, 73 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+    machine_seen(&r, ",\"lastSeen\":\"2025-01-10T21:00:00.5Z\"");
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC("d4", "Isolate", "Succeeded", "null", "12:12"));
+    rig_pass(&r, 2 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_int_equal(rig_case(&r, first).isolation, rig_isolation(&r).id);
+    assert_int_equal(rig_case(&r, second).isolation, rig_isolation(&r).id);
+    rig_close(&r);
+}
+
+/* A younger alert has isolated it meanwhile: nobody is told of the older one that it is not isolated. */
+static void test_ledger__a_lookout_does_not_gainsay_what_is_in_force(void **state)
+{
+    struct rig r;
+    int64_t id, second;
+    const char *told;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = lapsed(&r);
+    two_alerts(&r);
+    rig_says(&r, "GET", LIST, 0, 200,
+             "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "TimeOut", "null", "11:12") "]}");
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC("d4", "Isolate", "Succeeded", "null", "12:12"));
+    second = rig_push(&r, SECOND_ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_case(&r, second).isolation, rig_isolation(&r).id);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    told = rig_told(&r, id);
+    machine_seen(&r, ",\"mergedIntoMachineId\":\"1111111111111111111111111111111111111111\"");
+    rig_pass(&r, 3 * HOUR_MS, HOUR_MS);
+    assert_string_equal(rig_told(&r, id), told);
+    rig_close(&r);
+}
+
 /* ---- an older version's -------------------------------------------------------------------------------- */
 
 static enum err_code forget_work(struct db_tx *tx, void *arg, struct err *e)
@@ -1238,6 +1518,55 @@ static void test_ledger__machines_that_nobody_watches_are_taken_over(void **stat
     assert_int_equal(ledger_watch(r.g, NULL), ERR_OK); /* twice is once */
     rig_pass(&r, 25 * HOUR_MS, HOUR_MS);
     assert_string_equal(rig_told(&r, id), "requested isolated review");
+    rig_close(&r);
+}
+
+/* A restart gives nobody a day more: the review comes at its time. One that has no time yet gets it, and is told then. */
+static void test_ledger__taking_over_puts_no_review_off(void **state)
+{
+    static const bool older[] = {false, true};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof older / sizeof *older; i++) {
+        struct rig r;
+        int64_t id, wanted;
+
+        print_message("  row %zu\n", i);
+        rig_open(&r, NULL);
+        id = isolated(&r);
+        rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+        wanted = older[i] ? 20 * HOUR_MS : 3 * HOUR_MS;
+        rig_pass(&r, 22 * HOUR_MS, HOUR_MS);
+        if (older[i])
+            rig_sql(&r, "UPDATE isolations SET review = 0");
+        assert_int_equal(db_write(r.store->db, forget_work, NULL, NULL), ERR_OK);
+        assert_int_equal(ledger_watch(r.g, NULL), ERR_OK);
+        if (older[i]) {
+            rig_pass(&r, wanted, HOUR_MS);
+            assert_string_equal(rig_told(&r, id), "requested isolated");
+            wanted = 5 * HOUR_MS;
+        }
+        rig_pass(&r, wanted, HOUR_MS);
+        assert_string_equal(rig_told(&r, id), "requested isolated review");
+        rig_close(&r);
+    }
+}
+
+/* However many there are. */
+static void test_ledger__all_that_nobody_watches_are_taken_over(void **state)
+{
+    struct rig r;
+    int64_t counts[WORK_KINDS];
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_sql(&r, "WITH RECURSIVE k (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM k WHERE n < 401)"
+                " INSERT INTO isolations (id, tenant, machine_id, type, comment, state, case_id,"
+                " adopted, posted, requested, confirmed, released, updated) SELECT n, 'contoso',"
+                " 'm' || n, 'full', 'c', 'isolated', 0, 1, 0, 1, 1, 0, 1 FROM k");
+    assert_int_equal(ledger_watch(r.g, NULL), ERR_OK);
+    assert_int_equal(store_work_count(r.store, counts, NULL), ERR_OK);
+    assert_int_equal(counts[WORK_LEDGER], 401);
     rig_close(&r);
 }
 
@@ -1279,6 +1608,15 @@ int main(void)
         cmocka_unit_test(test_ledger__a_machine_that_is_seen_is_judged_anew),
         cmocka_unit_test(test_ledger__a_merged_or_lost_machine_is_a_persons_business),
         cmocka_unit_test(test_ledger__machines_that_nobody_watches_are_taken_over),
+        cmocka_unit_test(test_ledger__in_doubt_no_rule_ends_it),
+        cmocka_unit_test(test_ledger__no_rule_ends_it_unseen),
+        cmocka_unit_test(test_ledger__a_rules_time_begins_with_the_confirmation),
+        cmocka_unit_test(test_ledger__a_release_that_the_review_finds_is_told),
+        cmocka_unit_test(test_ledger__a_lost_lease_does_nothing),
+        cmocka_unit_test(test_ledger__all_who_waited_for_an_absent_machine_are_judged_anew),
+        cmocka_unit_test(test_ledger__a_lookout_does_not_gainsay_what_is_in_force),
+        cmocka_unit_test(test_ledger__taking_over_puts_no_review_off),
+        cmocka_unit_test(test_ledger__all_that_nobody_watches_are_taken_over),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -839,6 +839,245 @@ static void test_ledger__an_older_release_is_not_the_answer_to_a_new_order(void 
     rig_close(&r);
 }
 
+/* What the look before the release finds, and what is done about it. */
+static void test_ledger__the_look_decides_about_the_release(void **state)
+{
+    static const struct {
+        const char *label, *list;
+        int status;
+        size_t posts;
+        enum isolation_state ends;
+        const char *told;
+    } rows[] = {
+        {"in force", IN_FORCE, 200, 1, ISOLATION_RELEASING, "requested isolated"},
+        {"it cannot be read", "", 503, 0, ISOLATION_RELEASING, "requested isolated"},
+        {"somebody released it",
+         "{\"value\":[" ACTION_DOC("a2", "Unisolate", "Succeeded", "null", "30:00") "," ACTION_DOC(
+             ACTION, "Isolate", "Succeeded", "null", "11:13") "]}",
+         200, 0, ISOLATION_RELEASED, "requested isolated released"},
+        {"somebody's release failed",
+         "{\"value\":[" ACTION_DOC("a2", "Unisolate", "Failed", "null", "30:00") "," ACTION_DOC(
+             ACTION, "Isolate", "Succeeded", "null", "11:13") "]}",
+         200, 1, ISOLATION_RELEASING, "requested isolated"},
+        {"somebody isolates it again",
+         "{\"value\":[" ACTION_DOC("a3", "Isolate", "InProgress", "null", "30:00") "," ACTION_DOC(
+             ACTION, "Isolate", "Succeeded", "null", "11:13") "]}",
+         200, 0, ISOLATION_ISOLATED, "requested isolated not_released"},
+        {"a scan is under way",
+         "{\"value\":[" ACTION_DOC("a4", "RunAntiVirusScan", "InProgress", "null",
+                                   "30:00") "," ACTION_DOC(ACTION, "Isolate", "Succeeded", "null",
+                                                           "11:13") "]}",
+         200, 1, ISOLATION_RELEASING, "requested isolated"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        rig_open(&r, NULL);
+        id = isolated(&r);
+        rig_says(&r, "GET", LIST, 0, rows[i].status, rows[i].list);
+        rig_says(&r, "POST", UNISOLATE, 0, 201,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+        assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), rows[i].posts);
+        assert_int_equal(rig_isolation(&r).state, rows[i].ends);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        rig_close(&r);
+    }
+}
+
+/* A release takes of the calls that reads leave to actions: it does not stand behind a storm of alerts. */
+static void test_ledger__a_release_does_not_wait_for_reads(void **state)
+{
+    AUTO(runtime_unrefp) struct runtime *rt = NULL;
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    (void)isolated(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+    rt = engine_runtime(r.g);
+    while (!quota_take(rt->tenants[0].quota, false, NULL))
+        ;
+    assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+    rig_close(&r);
+}
+
+/* The answer was lost, and the list says that ours failed, by our id or by its time: that is the end of it. */
+static void test_ledger__a_lost_release_that_failed_is_not_sent_again(void **state)
+{
+    (void)state;
+    for (int by_id = 0; by_id < 2; by_id++) {
+        struct rig r;
+        int64_t id;
+        const char *sent;
+
+        rig_open(&r, NULL);
+        id = lose_release(&r);
+        sent = by_id ? sent_id(&r) : "null";
+        rig_afresh(&r);
+        rig_says(
+            &r, "GET", LIST, 0, 200,
+            arena_fmt(r.arena,
+                      "{\"value\":[{\"id\":\"" RELEASE_ACTION
+                      "\",\"type\":\"Unisolate\",\"status\":\"Failed\",\"machineId\":\"" MACHINE
+                      "\",\"creationDateTimeUtc\":\"2025-01-07T10:12:12Z\","
+                      "\"externalId\":%s}," ACTION_DOC(ACTION, "Isolate", "Succeeded", "null",
+                                                       "11:13") "]}",
+                      sent));
+        rig_says(&r, "POST", UNISOLATE, 0, 201,
+                 ACTION_DOC("c4", "Unisolate", "Pending", "null", "12:30"));
+        rig_pass(&r, MINUTE_MS, SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+        assert_string_equal(rig_told(&r, id), "requested isolated not_released");
+        rig_close(&r);
+    }
+}
+
+/* It may have been carried out: nobody is told that it was not while nobody can look. */
+static void test_ledger__a_lost_release_is_looked_for_longer_than_it_is_asked_for(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = lose_release(&r);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 503, "");
+    rig_pass(&r, 3 * HOUR_MS, 10 * MINUTE_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASING);
+    assert_string_equal(rig_told(&r, id), "requested isolated");
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, RELEASED);
+    rig_pass(&r, HOUR_MS, 10 * MINUTE_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_string_equal(rig_told(&r, id), "requested isolated released");
+    rig_close(&r);
+}
+
+/* Defender takes no request for an hour: who ordered it hears, and why. */
+static void test_ledger__a_release_that_nobody_takes_is_told(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = isolated(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_says(&r, "POST", UNISOLATE, 0, 400,
+             "{\"error\":{\"code\":\"ActiveRequestAlreadyExists\",\"message\":\"m\"}}");
+    assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+    rig_pass(&r, 50 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASING);
+    rig_pass(&r, 30 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_non_null(strstr(rig_isolation(&r).why, "Defender took no request for an hour: "));
+    assert_string_equal(rig_told(&r, id), "requested isolated not_released");
+    rig_close(&r);
+}
+
+/* A release of a machine that stays away, or of which Defender says nothing, ends some day; one answer that failed is none. */
+static void test_ledger__a_release_is_followed_for_four_days(void **state)
+{
+    static const struct {
+        int status;
+        const char *body;
+        unsigned times;
+        bool released;
+    } rows[] = {
+        {200, ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"), 0, false},
+        {503, "", 0, false},
+        {503, "", 3, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  row %zu\n", i);
+        rig_open(&r, RULES_ISOLATE_AND_MAIL "safety: {review: 30d}\n");
+        id = isolated(&r);
+        rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+        rig_says(&r, "POST", UNISOLATE, 1, 201,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+        rig_says(&r, "GET", GET_ACTION, rows[i].times, rows[i].status, rows[i].body);
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+        assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+        (void)rig_work(&r);
+        rig_pass(&r, 95 * HOUR_MS, HOUR_MS);
+        assert_int_equal(rig_isolation(&r).state,
+                         rows[i].released ? ISOLATION_RELEASED : ISOLATION_RELEASING);
+        rig_pass(&r, 3 * HOUR_MS, HOUR_MS);
+        assert_int_equal(rig_isolation(&r).state,
+                         rows[i].released ? ISOLATION_RELEASED : ISOLATION_ISOLATED);
+        assert_string_equal(rig_told(&r, id), rows[i].released ? "requested isolated released"
+                                                               : "requested isolated not_released");
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+        rig_close(&r);
+    }
+}
+
+/* Its answer came and could not be recorded: the row says that a request has left, and a look finds it. */
+static void test_ledger__a_release_that_left_is_on_record_before(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    (void)isolated(&r);
+    rig_says(&r, "GET", LIST, 1, 200, IN_FORCE);
+    rig_says(&r, "GET", LIST, 0, 200, RELEASED);
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+    rig_sql(&r, "CREATE TRIGGER once BEFORE UPDATE ON isolations WHEN NEW.release_id IS NOT NULL"
+                " BEGIN SELECT RAISE(ABORT, 'once'); END");
+    assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+    (void)rig_work(&r);
+    rig_sql(&r, "DROP TRIGGER once");
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASING);
+    assert_true(rig_isolation(&r).posted > 0);
+    rig_pass(&r, 10 * MINUTE_MS, 10 * SECOND_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+    rig_close(&r);
+}
+
+/* A release that came to nothing begins the reviews anew. */
+static void test_ledger__reviews_begin_anew_after_a_failed_release(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = isolated(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Failed", "null", "12:12"));
+    rig_pass(&r, 40 * HOUR_MS, HOUR_MS);
+    assert_string_equal(rig_told(&r, id), "requested isolated review");
+    assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+    rig_pass(&r, 22 * HOUR_MS, HOUR_MS);
+    assert_string_equal(rig_told(&r, id), "requested isolated review not_released");
+    rig_pass(&r, 3 * HOUR_MS, HOUR_MS);
+    assert_string_equal(rig_told(&r, id), "requested isolated review not_released review");
+    rig_close(&r);
+}
+
 static void test_ledger__somebody_elses_release_is_followed_and_none_is_asked_for(void **state)
 {
     struct rig r;
@@ -1608,6 +1847,14 @@ int main(void)
         cmocka_unit_test(test_ledger__a_machine_that_is_seen_is_judged_anew),
         cmocka_unit_test(test_ledger__a_merged_or_lost_machine_is_a_persons_business),
         cmocka_unit_test(test_ledger__machines_that_nobody_watches_are_taken_over),
+        cmocka_unit_test(test_ledger__the_look_decides_about_the_release),
+        cmocka_unit_test(test_ledger__a_release_does_not_wait_for_reads),
+        cmocka_unit_test(test_ledger__a_lost_release_that_failed_is_not_sent_again),
+        cmocka_unit_test(test_ledger__a_lost_release_is_looked_for_longer_than_it_is_asked_for),
+        cmocka_unit_test(test_ledger__a_release_that_nobody_takes_is_told),
+        cmocka_unit_test(test_ledger__a_release_is_followed_for_four_days),
+        cmocka_unit_test(test_ledger__a_release_that_left_is_on_record_before),
+        cmocka_unit_test(test_ledger__reviews_begin_anew_after_a_failed_release),
         cmocka_unit_test(test_ledger__in_doubt_no_rule_ends_it),
         cmocka_unit_test(test_ledger__no_rule_ends_it_unseen),
         cmocka_unit_test(test_ledger__a_rules_time_begins_with_the_confirmation),

@@ -547,6 +547,177 @@ static void test_action__a_mail_does_not_wait_a_day_for_a_tag(void **state)
     rig_close(&r);
 }
 
+/* The answer was lost, and nobody can look: that it was not asked for would be untrue, and so would that it failed. */
+static void test_action__a_lost_answer_is_not_called_a_failure(void **state)
+{
+    static const bool ends[] = {true, false};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        struct rig r;
+        int64_t id = lose_answer(&r);
+
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 503, "");
+        rig_pass(&r, 3 * HOUR_MS, 5 * MINUTE_MS);
+        assert_int_equal(the_action(&r, id).state, ACTION_REQUESTED);
+        assert_string_equal(rig_told(&r, id), "alert");
+        if (ends[i]) {
+            rig_afresh(&r);
+            rig_says(&r, "GET", LIST, 0, 200,
+                     arena_fmt(r.arena, "{\"value\":[%s]}",
+                               action_doc(&r, "RestrictCodeExecution", "Succeeded")));
+        }
+        rig_pass(&r, 5 * DAY_MS, HOUR_MS);
+        assert_int_equal(the_action(&r, id).state, ends[i] ? ACTION_DONE : ACTION_FAILED);
+        assert_string_equal(rig_told(&r, id),
+                            ends[i] ? "alert action_done" : "alert action_failed");
+        if (!ends[i])
+            assert_string_equal(the_action(&r, id).why,
+                                "it is not known whether it was carried out");
+        assert_int_equal(rig_seen(&r, "POST", AT), 0);
+        rig_close(&r);
+    }
+}
+
+/* Nor is one that somebody else asked for, and that has ended, what became of ours. */
+static void test_action__somebody_elses_end_is_not_ours(void **state)
+{
+    struct rig r;
+    int64_t id = lose_answer(&r);
+
+    (void)state;
+    rig_afresh(&r);
+    rig_says(
+        &r, "GET", LIST, 0, 200,
+        "{\"value\":[{\"id\":\"a7\",\"type\":\"RestrictCodeExecution\",\"status\":\"Succeeded\","
+        "\"machineId\":\"" MACHINE "\",\"creationDateTimeUtc\":\"2025-01-07T10:11:12Z\","
+        "\"externalId\":\"theirs-1\"}]}");
+    rig_says(&r, "POST", AT "/restrictCodeExecution", 0, 201,
+             action_doc(&r, "RestrictCodeExecution", "Pending"));
+    rig_pass(&r, 30 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", AT), 1);
+    assert_string_equal(the_action(&r, id).action_id, ACTION);
+    assert_int_equal(the_action(&r, id).state, ACTION_PENDING);
+    rig_close(&r);
+}
+
+/* A file that is being stopped is not the one that we want to be stopped, whoever asked for it. */
+static void test_action__another_file_under_way_is_not_adopted(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    open_with(&r, "stop_file: {sha1: " SHA1 "}");
+    rig_says(
+        &r, "GET", LIST, 0, 200,
+        "{\"value\":[{\"id\":\"a7\",\"type\":\"StopAndQuarantineFile\",\"status\":\"InProgress\","
+        "\"machineId\":\"" MACHINE "\",\"creationDateTimeUtc\":\"2025-01-07T10:11:12Z\","
+        "\"relatedFileInfo\":{\"fileIdentifier\":\"" SHA1_2
+        "\",\"fileIdentifierType\":\"Sha1\"}}]}");
+    rig_says(&r, "POST", AT "/StopAndQuarantineFile", 0, 201,
+             action_doc(&r, "StopAndQuarantineFile", "Pending"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", AT), 1);
+    assert_string_equal(the_action(&r, id).action_id, ACTION);
+    rig_close(&r);
+}
+
+/* One that Defender never ends is told after four days; until then it is under way. */
+static void test_action__one_without_an_end_is_told(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    open_with_mail(&r, "scan: {}");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", AT "/runAntiVirusScan", 0, 201,
+             action_doc(&r, "RunAntiVirusScan", "Pending"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200, action_doc(&r, "RunAntiVirusScan", "Pending"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, 95 * HOUR_MS, HOUR_MS);
+    assert_int_equal(the_action(&r, id).state, ACTION_PENDING);
+    rig_pass(&r, 3 * HOUR_MS, HOUR_MS);
+    assert_int_equal(the_action(&r, id).state, ACTION_FAILED);
+    assert_string_equal(rig_told(&r, id), "alert action_failed");
+    rig_close(&r);
+}
+
+/* How often a link was asked for. */
+static size_t links(struct rig *r)
+{
+    size_t n = 0, all = peer_count(r->peer);
+
+    for (size_t i = 0; i < all; i++)
+        n += strstr(peer_request(r->peer, i)->target, "/getPackageUri") != NULL;
+    return n;
+}
+
+/* Defender gives two links to packages a minute (section 4.3): the third waits for the next. One that never comes keeps
+ * nobody from hearing that the package is there. */
+static void test_action__links_to_packages_are_two_a_minute(void **state)
+{
+    static const bool given[] = {true, false};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
+        struct rig r;
+        int64_t ids[3];
+        size_t in_a_minute;
+
+        open_with_mail(&r, "collect: {}");
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200,
+                 "{\"expires_in\":359900,\"access_token\":\"t1\"}");
+        for (int k = 0; k < 3; k++) {
+            const char *m = arena_fmt(r.arena, "%040x", k + 1);
+
+            rig_says(&r, "GET", arena_fmt(r.arena, GET_ACTION "p%d/getPackageUri", k), 0,
+                     given[i] ? 200 : 404,
+                     given[i] ? "{\"value\":\"\\\"https://packages.example/p?sig=abc\\\"\"}"
+                              : "{\"error\":{\"code\":\"ResourceNotFound\"}}");
+
+            rig_says(&r, "GET", arena_fmt(r.arena, GET_ALERT "da%d", k), 0, 200,
+                     arena_fmt(r.arena,
+                               "{\"id\":\"da%d\",\"severity\":\"High\",\"machineId\":\"%s\"}", k,
+                               m));
+            rig_says(&r, "GET", arena_fmt(r.arena, "/api/machines/%s", m), 0, 200,
+                     arena_fmt(r.arena, "{\"id\":\"%s\"}", m));
+            for (int done = 0; done < 2; done++)
+                rig_says(
+                    &r, done ? "GET" : "POST",
+                    done ? arena_fmt(r.arena, GET_ACTION "p%d", k)
+                         : arena_fmt(r.arena, "/api/machines/%s/collect", m),
+                    0, done ? 200 : 201,
+                    arena_fmt(r.arena,
+                              "{\"id\":\"p%d\",\"type\":\"CollectInvestigationPackage\",\"status\":"
+                              "\"%s\",\"machineId\":\"%s\",\"creationDateTimeUtc\":"
+                              "\"2025-01-07T10:11:12Z\",\"lastUpdateDateTimeUtc\":"
+                              "\"2025-01-07T10:11:13Z\"}",
+                              k, done ? "Succeeded" : "Pending", m));
+        }
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        for (int k = 0; k < 3; k++)
+            ids[k] = rig_push(&r, arena_fmt(r.arena, "da%d", k), NULL);
+        (void)rig_work(&r);
+        rig_pass(&r, 40 * SECOND_MS, SECOND_MS);
+        in_a_minute = links(&r);
+        assert_int_equal(in_a_minute, 2);
+        rig_pass(&r, given[i] ? 3 * MINUTE_MS : 3 * HOUR_MS, given[i] ? SECOND_MS : MINUTE_MS);
+        for (int k = 0; k < 3; k++) {
+            assert_int_equal(the_action(&r, ids[k]).state, ACTION_DONE);
+            assert_string_equal(rig_told(&r, ids[k]), "alert action_done");
+        }
+        if (given[i])
+            assert_int_equal(links(&r), 3);
+        rig_close(&r);
+    }
+}
+
 /* What could not be asked for while facts and policy held is not asked for later. */
 static void test_action__old_facts_are_no_grounds(void **state)
 {
@@ -896,7 +1067,9 @@ static void test_action__one_of_a_tenant_that_is_gone_is_told(void **state)
         r.tenant = "fabrikam";
         engine_use(r.g, rig_runtime(&r, rules_of(&r, "scan: {}, email: {}")));
         peer_forget(r.peer);
-        rig_pass(&r, 5 * DAY_MS, HOUR_MS);
+        rig_pass(&r, DAY_MS, HOUR_MS); /* the tenant may come back, for what was asked for */
+        assert_int_equal(the_action(&r, id).state, posted[i] ? ACTION_PENDING : ACTION_FAILED);
+        rig_pass(&r, 4 * DAY_MS, HOUR_MS);
         assert_int_equal(the_action(&r, id).state, ACTION_FAILED);
         assert_string_equal(rig_told(&r, id), "alert action_failed");
         assert_non_null(strstr(the_action(&r, id).why, "tenant 'contoso' is no longer configured"));
@@ -926,6 +1099,11 @@ int main(void)
         cmocka_unit_test(test_action__a_retry_after_of_a_day_keeps_nobody_from_the_news),
         cmocka_unit_test(test_action__a_mail_does_not_wait_a_day_for_a_tag),
         cmocka_unit_test(test_action__old_facts_are_no_grounds),
+        cmocka_unit_test(test_action__a_lost_answer_is_not_called_a_failure),
+        cmocka_unit_test(test_action__somebody_elses_end_is_not_ours),
+        cmocka_unit_test(test_action__another_file_under_way_is_not_adopted),
+        cmocka_unit_test(test_action__one_without_an_end_is_told),
+        cmocka_unit_test(test_action__links_to_packages_are_two_a_minute),
         cmocka_unit_test(test_action__shadow_and_protection_withhold_each),
         cmocka_unit_test(test_action__a_tag_is_given_and_taken_and_never_twice),
         cmocka_unit_test(test_action__an_alert_is_written_on_once),

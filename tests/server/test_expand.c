@@ -341,6 +341,93 @@ static void test_expand__a_case_that_is_tried_again_has_all_its_time(void **stat
     rig_close(&r);
 }
 
+/* A step of an older version that this one has no handler for may have been one that acts: when the rule tells nobody,
+ * people hear that nothing was done. */
+static void test_expand__a_step_that_nobody_knows_is_told(void **state)
+{
+    struct rig r;
+    struct step_record *steps;
+    size_t n = 0;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, "rules:\n  - {name: a, do: [isolate: {}]}\n");
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 503, "");
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_case(&r, id).state, CASE_ACTING);
+    rig_sql(&r, "UPDATE steps SET handler = 'quarantine'");
+    rig_pass(&r, MINUTE_MS, 10 * SECOND_MS);
+    assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+    assert_int_equal(store_case_steps(r.store, r.arena, id, &steps, &n, NULL), ERR_OK);
+    assert_int_equal(steps[0].state, STEP_FAILED);
+    assert_string_equal(rig_told(&r, id), "not_isolated");
+    assert_non_null(strstr(rig_subject(&r, id), "has no handler 'quarantine'"));
+    rig_close(&r);
+}
+
+/* Each step that was not done beside an isolation is told once, with its reason, though the rule's mail speaks of the
+ * isolation alone; and one that stays undone for a day has failed. */
+static void test_expand__what_was_not_done_beside_an_isolation_is_told(void **state)
+{
+    static const struct {
+        int status; /* of the answer to the tag */
+        const char *list, *told;
+    } rows[] = {
+        {403, NOTHING, "requested action_failed"},
+        {403, NULL, "not_isolated action_failed"},
+        {200, NOTHING, "requested"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  row %zu\n", i);
+        rig_open(&r, "rules:\n  - {name: a, do: [tag: {add: seen}, isolate: {}, email: {}]}\n");
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, rows[i].status, MACHINE_DOC);
+        rig_says(&r, "POST", ISOLATE, 0, rows[i].list ? 201 : 400,
+                 rows[i].list
+                     ? ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12")
+                     : "{\"error\":{\"code\":\"OsPlatformNotSupported\",\"message\":\"m\"}}");
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, MINUTE_MS, 10 * SECOND_MS);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        rig_close(&r);
+    }
+}
+
+/* Who was told that it is late is told the end, by a rule that tells nobody else. */
+static void test_expand__who_was_told_late_is_told_the_end(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, "rules:\n  - {name: a, do: [tag: {add: seen}]}\n");
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT, 0, 503, "");
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+    assert_string_equal(rig_told(&r, id), "late");
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 200, MACHINE_DOC);
+    rig_pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+    assert_string_equal(rig_told(&r, id), "late alert");
+    rig_close(&r);
+}
+
 /* ---- the store ------------------------------------------------------------------------------------ */
 
 struct stale {
@@ -1345,6 +1432,9 @@ int main(void)
         cmocka_unit_test(test_expand__facts_are_of_the_machine_that_the_alert_names),
         cmocka_unit_test(test_expand__facts_are_as_old_as_their_oldest_part),
         cmocka_unit_test(test_expand__a_case_that_is_tried_again_has_all_its_time),
+        cmocka_unit_test(test_expand__a_step_that_nobody_knows_is_told),
+        cmocka_unit_test(test_expand__what_was_not_done_beside_an_isolation_is_told),
+        cmocka_unit_test(test_expand__who_was_told_late_is_told_the_end),
         cmocka_unit_test(test_expand__an_outdated_record_moves_nothing),
         cmocka_unit_test(test_expand__cases_that_wait_are_read_together),
         cmocka_unit_test(test_expand__what_a_list_leaves_out_is_read_alone),

@@ -1300,7 +1300,6 @@ static void test_expand__what_no_list_holds_is_read_alone(void **state)
         assert_string_equal(rig_told(&r, ids[k]), "alert");
     }
     assert_int_equal(rig_seen(&r, "GET", "/api/alerts/"), CROWD); /* each once */
-    assert_true(rig_seen(&r, "GET", "/api/alerts?") <= 4);
     rig_close(&r);
 }
 

@@ -1039,6 +1039,11 @@ static void test_store__what_is_due_far_away_is_hurried_when_the_clock_was_set_b
     assert_int_equal(claim_some(f, room, 9, w, &next), 1);
     assert_int_equal(w[0].id, 1);
     assert_int_equal(next, now + 20 * SECOND_MS);
+    /* What somebody is at is his, however far away the end of his lease seems. */
+    atomic_fetch_add(&f->hands.wall, -(2 * HOUR_MS));
+    assert_int_equal(store_work_hurry(f->s, NULL), ERR_OK);
+    assert_int_equal(claim_some(f, room, 9, w, &next), 1);
+    assert_int_equal(w[0].id, 2);
 }
 
 /* ---- cases --------------------------------------------------------------------------------------------------- */

@@ -60,7 +60,7 @@ struct case_filter {
     const char *state, *tenant; /* NULL: any */
     int64_t since;              /* created at or after, wall ms */
     int64_t before_id;          /* cursor: only ids below; 0: from the newest */
-    const char *machine_id;     /* those of this machine, newest first; tenant must be there */
+    const char *machine_id;     /* those of it, and unread ones pushed with it; needs tenant */
     int64_t isolation;          /* those that share this one, oldest first; 0: any, newest first */
     int64_t after_id;           /* with isolation: only ids above */
     size_t limit;

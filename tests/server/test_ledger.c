@@ -1369,7 +1369,7 @@ static void test_ledger__in_doubt_no_rule_ends_it(void **state)
     static const struct {
         const char *label, *severity, *title, *machine;
         int others, status; /* how many; the answer when they are read at the time, 0: as before */
-        bool dropped, released;
+        bool dropped, unread, released; /* unread: it is pushed, and never readable */
     } rows[] = {
         {.label = "Medium", .severity = "Medium", .others = 1, .released = true},
         {.label = "Low", .severity = "Low", .others = 1, .released = true},
@@ -1380,6 +1380,13 @@ static void test_ledger__in_doubt_no_rule_ends_it(void **state)
         {.label = "too many", .severity = "Low", .others = 20},
         {.label = "High, and not readable", .severity = "High", .others = 1, .status = 503},
         {.label = "Low, and waits for a person", .severity = "Low", .title = "Asks", .others = 1},
+        {.label = "not read yet", .severity = "High", .others = 1, .unread = true},
+        {.label = "not read yet, of another machine",
+         .severity = "High",
+         .machine = MACHINE3,
+         .others = 1,
+         .unread = true,
+         .released = true},
         {.label = "let go",
          .severity = "Low",
          .title = "Asks",
@@ -1409,7 +1416,9 @@ static void test_ledger__in_doubt_no_rule_ends_it(void **state)
             for (int k = 0; k < rows[i].others; k++)
                 rig_says(
                     &r, "GET", arena_fmt(r.arena, GET_ALERT "da%d_-7", k), 0,
-                    later ? rows[i].status : 200,
+                    rows[i].unread ? 503
+                    : later        ? rows[i].status
+                                   : 200,
                     arena_fmt(r.arena,
                               "{\"id\":\"da%d_-7\",%s\"title\":\"%s\",\"machineId\":\"%s\"%s}", k,
                               rows[i].severity
@@ -1425,7 +1434,10 @@ static void test_ledger__in_doubt_no_rule_ends_it(void **state)
             rig_says(&r, "POST", UNISOLATE, 0, 201,
                      ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
             for (int k = 0; k < rows[i].others && !later; k++) {
-                drop.id = rig_push(&r, arena_fmt(r.arena, "da%d_-7", k), NULL);
+                drop.id = rig_push(&r, arena_fmt(r.arena, "da%d_-7", k),
+                                   !rows[i].unread   ? NULL
+                                   : rows[i].machine ? rows[i].machine
+                                                     : MACHINE);
                 (void)rig_work(&r);
             }
         }

@@ -1821,6 +1821,71 @@ static void test_ledger__all_that_nobody_watches_are_taken_over(void **state)
     rig_close(&r);
 }
 
+static enum err_code steps_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct orders *o = arg;
+    struct audit_record *list;
+    size_t n = 0;
+    enum err_code code = audit_read(tx, o->r->arena, 0, 100, &list, &n, e);
+
+    for (size_t i = 0; i < n && !code; i++) {
+        AUTO(json_freep) struct json *doc = NULL;
+        const char *state;
+
+        if (strcmp(list[i].kind, "isolation") != 0)
+            continue;
+        assert_int_equal(json_parse(list[i].detail, strlen(list[i].detail), &doc, NULL), ERR_OK);
+        assert_string_equal(json_get_string(doc, "machine"), MACHINE);
+        state = json_get_string(doc, "state");
+        o->text = arena_fmt(o->r->arena, "%s%s ", o->text, state);
+    }
+    return code;
+}
+
+/* Whatever is asked for, and whatever comes of it, is in the audit, in this order; a look that finds nothing new is not. */
+static void test_ledger__each_step_of_an_isolation_is_on_record(void **state)
+{
+    struct orders o = {.text = ""};
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    (void)isolated(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+    rig_pass(&r, 10 * HOUR_MS, HOUR_MS);
+    assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+    rig_pass(&r, MINUTE_MS, SECOND_MS);
+    o.r = &r;
+    assert_int_equal(db_read(r.store->db, steps_fn, &o, NULL), ERR_OK);
+    assert_string_equal(o.text,
+                        "requested pending isolated releasing releasing releasing released ");
+    rig_close(&r);
+}
+
+/* A release that was ordered is not forgotten with its work either. */
+static void test_ledger__a_release_that_nobody_sees_to_is_taken_over(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    (void)isolated(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+    assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+    assert_int_equal(db_write(r.store->db, forget_work, NULL, NULL), ERR_OK);
+    assert_int_equal(ledger_watch(r.g, NULL), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1859,6 +1924,8 @@ int main(void)
         cmocka_unit_test(test_ledger__a_machine_that_is_seen_is_judged_anew),
         cmocka_unit_test(test_ledger__a_merged_or_lost_machine_is_a_persons_business),
         cmocka_unit_test(test_ledger__machines_that_nobody_watches_are_taken_over),
+        cmocka_unit_test(test_ledger__each_step_of_an_isolation_is_on_record),
+        cmocka_unit_test(test_ledger__a_release_that_nobody_sees_to_is_taken_over),
         cmocka_unit_test(test_ledger__the_look_decides_about_the_release),
         cmocka_unit_test(test_ledger__a_release_does_not_wait_for_reads),
         cmocka_unit_test(test_ledger__a_lost_release_that_failed_is_not_sent_again),

@@ -245,10 +245,32 @@ static enum err_code read_validation(struct reading *r, const char *code,
 static enum err_code read_base64(struct reading *r, const char *text, size_t len,
                                  const struct around *around);
 
+/* One of several parts was read. Where it is foreign the next one is read all the same: only when no part is of ours is
+ * the whole foreign, in whatever order they stand. */
+static bool goes_on(struct reading *r, enum err_code code, struct err *first)
+{
+    if (code && !r->foreign)
+        return false;
+    if (code && !first->code)
+        *first = *r->e;
+    r->foreign = false;
+    return true;
+}
+
+/* After the last part. */
+static enum err_code end_parts(struct reading *r, const struct err *first)
+{
+    if (first->code)
+        *r->e = *first;
+    r->foreign = first->code != ERR_OK;
+    return first->code;
+}
+
 /* Reads what an object wraps: an envelope its one body, any other its members. */
 static enum err_code read_inside(struct reading *r, const struct json *o, const struct envelope *v,
                                  const struct around *inside)
 {
+    struct err first = {0};
     enum err_code code = ERR_OK;
 
     if (v && v->base64)
@@ -256,9 +278,20 @@ static enum err_code read_inside(struct reading *r, const struct json *o, const 
     if (v)
         return read_value(r, v->inside, inside);
     JSON_EACH (m, o)
-        if (is_wrapper(m) && (code = read_value(r, m, inside)) != ERR_OK)
+        if (is_wrapper(m) && !goes_on(r, code = read_value(r, m, inside), &first))
             return code;
-    return ERR_OK;
+    return end_parts(r, &first);
+}
+
+/* Does the object itself say that it is about an alert? Things of other people's have a deviceId or a tenantId, too. */
+static bool speaks_of_alert(const struct json *o)
+{
+    JSON_EACH (m, o)
+        if (word_is(json_name(m), "alertid") || is_wrapper(m) ||
+            (word_is(json_name(m), "id") && json_string(m) &&
+             word_looks_like_alert(json_string(m))))
+            return true;
+    return false;
 }
 
 static enum err_code read_object(struct reading *r, const struct json *o,
@@ -284,8 +317,10 @@ static enum err_code read_object(struct reading *r, const struct json *o,
     }
     code = enveloped ? read_envelope(r, &v, &s, &wrappers)
                      : read_members(r, o, &s, &inside.test, &wrappers);
-    if (code)
+    if (code) {
+        r->foreign = !enveloped && !speaks_of_alert(o);
         return code;
+    }
     if (!s.alert && !wrappers && !inside.test) {
         r->foreign = true;
         return err_set(r->e, ERR_INVALID, "no alertId");
@@ -314,6 +349,12 @@ static enum err_code read_object(struct reading *r, const struct json *o,
     return read_inside(r, o, enveloped ? &v : NULL, &inside);
 }
 
+/* Neither an object nor a list: nothing of ours, but for a string, which might be one of ours encoded twice. */
+static bool is_foreign_value(const struct json *v)
+{
+    return json_type(v) != JSON_STRING;
+}
+
 /* An event that has nothing to do with us is left out. Event Grid delivers a batch whole, and what is answered with 400 is
  * not sent again (webhook-sources.md sections 4.1 and 8.2): its neighbours' alerts would be lost with it. */
 static enum err_code read_event(struct reading *r, const struct json *event, size_t n,
@@ -338,25 +379,30 @@ static enum err_code read_event(struct reading *r, const struct json *event, siz
 static enum err_code read_list(struct reading *r, const struct json *list,
                                const struct around *around)
 {
+    struct err first = {0};
     size_t n = 0;
 
-    if (!json_count(list))
+    if (!json_count(list)) {
+        r->foreign = true;
         return err_set(r->e, ERR_INVALID, "the list of alerts is empty");
+    }
     JSON_EACH (item, list) {
         enum err_code code;
 
         n++;
-        if (json_type(item) != JSON_OBJECT)
-            return err_set(r->e, ERR_INVALID, "item %zu of the list: expected an object, found %s",
+        if (json_type(item) != JSON_OBJECT) {
+            r->foreign = is_foreign_value(item);
+            code = err_set(r->e, ERR_INVALID, "item %zu of the list: expected an object, found %s",
                            n, json_type_name(json_type(item)));
-        if (envelope_is_event(item))
+        } else if (envelope_is_event(item)) {
             code = read_event(r, item, n, around);
-        else if ((code = read_object(r, item, around)) != ERR_OK)
+        } else if ((code = read_object(r, item, around)) != ERR_OK) {
             (void)err_in(r->e, "item %zu of the list", n);
-        if (code)
+        }
+        if (!goes_on(r, code, &first))
             return code;
     }
-    return ERR_OK;
+    return end_parts(r, &first);
 }
 
 /* json_parse with a sentence for the sender. */
@@ -416,7 +462,7 @@ static enum err_code read_value(struct reading *r, const struct json *v,
     case JSON_ARRAY:
         return read_list(r, v, around);
     default:
-        r->foreign = json_type(v) != JSON_STRING; /* which might be one of ours, encoded twice */
+        r->foreign = is_foreign_value(v);
         return err_set(r->e, ERR_INVALID, "expected an object or a list, found %s",
                        json_type_name(json_type(v)));
     }

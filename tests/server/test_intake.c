@@ -517,6 +517,11 @@ static void test_intake__reads_event_grid_events(void **state)
         {"[" EVENT "\"1\",\"data\":{}}," EVENT "\"2\",\"data\":{\"alertId\":\"" A "\"}}," EVENT
          "\"3\"}]",
          A "/-/-"},
+        /* things have ids, too: of a device, a tenant or a reading in somebody else's words */
+        {"[" GRID "{\"id\":\"" A "\"}}," GRID
+         "{\"deviceId\":\"pump-7\",\"tenantId\":\"north\",\"id\":7,\"test\":\"no\"}}," GRID
+         "{\"value\":[20.5,21]}}," GRID "[]}]",
+         A "/-/-"},
     };
     static const struct row bad[] = {
         {"[" GRID "{}}]", "item 1 of the list: no alertId"},
@@ -529,6 +534,18 @@ static void test_intake__reads_event_grid_events(void **state)
          "item 2 of the list: expected an object"},
         {"[" GRID "{}}," GRID "{\"alertId\":\"" A "\",\"body\":{}}}]",
          "item 2 of the list: no alertId"},
+        {"[" GRID "{\"id\":\"" A "\"}}," GRID "{\"alertId\":\"" A2 "\",\"deviceId\":\"pump-7\"}}]",
+         "item 2 of the list: machineId"},
+        {"[" GRID "{\"id\":\"" A "\"}}," GRID "{\"id\":\"" A2 "\",\"tenantId\":\"north\"}}]",
+         "item 2 of the list: tenantId"},
+        /* whichever stands first */
+        {"[" GRID "{\"id\":\"" A "\"}}," GRID "[{\"colour\":\"red\"},{\"alertId\":\"" A2 "\"}]}]",
+         "item 2 of the list: item 1 of the list: no alertId"},
+        {"[" GRID "{\"id\":\"" A "\"}}," GRID "{\"outputs\":{},\"body\":{\"alertId\":\"" A2
+         "\"}}}]",
+         "item 2 of the list: no alertId"},
+        {"[" GRID "{\"id\":\"" A "\"}}," GRID "[7,{\"alertId\":5}]}]",
+         "item 2 of the list: item 2 of the list: alertId"},
         {"[{\"id\":\"" A "\",\"eventType\":\"x\",\"eventTime\":\"y\"}]", "no alertId"},
         {"[" GRID "{\"id\":\"" A "\"}}," VALIDATION "\"x\"}}]", "one event"},
         {"[" VALIDATION "\"x\"}}," VALIDATION "\"x\"}}]", "one event"},

@@ -83,9 +83,11 @@ static enum err_code give(struct db_tx *tx, struct episode *x, struct isolation_
         r->comment = arena_str(x->arena, isolation_comment(args));
         if (!r->comment)
             return err_set(e, ERR_NOMEM, "isolation");
+        code = step_move(tx, heir, steps[i].n, STEP_DONE,
+                         "took over the open isolation that it had joined", x->now, e);
         break;
     }
-    return isolation_give(tx, r, e);
+    return code ? code : isolation_give(tx, r, e);
 }
 
 /* The case that the row stands for asks for it no longer. A younger one that waits for it takes its place, and is looked at

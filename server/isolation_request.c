@@ -212,7 +212,8 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
     return code ? code : ledger_take(tx, q->s->arena, r, x->now, e);
 }
 
-/* Why the step asked for nothing; people are to see where the isolation is not what the rule asks for. NULL: no memory. */
+/* Why the step asked for nothing; people are to see where the isolation is not what the rule asks for. It may become that yet:
+ * by an heir's rule (episode_run.c), or when what is adopted is of the other kind. NULL: no memory. */
 static const char *joined(const struct request *q)
 {
     static const char what[] = "joined an open isolation";
@@ -225,7 +226,7 @@ static const char *joined(const struct request *q)
             q->x.arena,
             "%s of somebody else's, which may be full or selective; the rule asks for %s", what,
             wanted);
-    return arena_fmt(q->x.arena, "%s, which is %s; the rule asks for %s", what,
+    return arena_fmt(q->x.arena, "%s, %s at that time; the rule asks for %s", what,
                      strcasecmp(is, "Full") == 0 ? "full" : "selective", wanted);
 }
 

@@ -130,7 +130,7 @@ static void test_grounds__what_is_handed_on_is_asked_for_as_the_heirs_rule_says(
     (void)rig_work(&r);
     assert_int_equal(store_case_steps(r.store, r.arena, other, &steps, &n, NULL), ERR_OK);
     assert_string_equal(steps[0].why,
-                        "joined an open isolation, which is selective; the rule asks for full");
+                        "joined an open isolation, selective at that time; the rule asks for full");
     assert_int_equal(desk_drop(r.g, &(struct desk_order){.id = id, .why = "a drill"}, &e), ERR_OK);
     rig_pass(&r, 5 * MINUTE_MS, 5 * SECOND_MS);
     assert_string_equal(rig_told(&r, other), "requested isolated");
@@ -143,6 +143,8 @@ static void test_grounds__what_is_handed_on_is_asked_for_as_the_heirs_rule_says(
     assert_non_null(strstr(q->body, "\"Comment\":\"for the other\""));
     assert_string_equal(rig_isolation(&r).type, "Full");
     assert_string_equal(rig_isolation(&r).rule, "worse");
+    assert_int_equal(store_case_steps(r.store, r.arena, other, &steps, &n, NULL), ERR_OK);
+    assert_string_equal(steps[0].why, "took over the open isolation that it had joined");
     rig_close(&r);
 }
 

@@ -657,11 +657,12 @@ static size_t links(struct rig *r)
     return n;
 }
 
-/* Defender gives two links to packages a minute (section 4.3): the third waits for the next. One that never comes keeps
- * nobody from hearing that the package is there. */
+/* Defender gives two links to packages a minute (section 4.3): the third waits for the next, however long ago the packages
+ * were made. One that never comes keeps nobody from hearing that the package is there. */
 static void test_action__links_to_packages_are_two_a_minute(void **state)
 {
-    static const bool given[] = {true, false};
+    static const bool given[] = {true, true, false};
+    static const int64_t away_ms[] = {0, 2 * HOUR_MS, 0}; /* we were, when they were made */
 
     (void)state;
     for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
@@ -704,10 +705,11 @@ static void test_action__links_to_packages_are_two_a_minute(void **state)
         for (int k = 0; k < 3; k++)
             ids[k] = rig_push(&r, arena_fmt(r.arena, "da%d", k), NULL);
         (void)rig_work(&r);
+        hands_turn(&r.hands, away_ms[i]);
         rig_pass(&r, 40 * SECOND_MS, SECOND_MS);
         in_a_minute = links(&r);
         assert_int_equal(in_a_minute, 2);
-        rig_pass(&r, given[i] ? 3 * MINUTE_MS : 3 * HOUR_MS, given[i] ? SECOND_MS : MINUTE_MS);
+        rig_pass(&r, i ? 3 * HOUR_MS : 3 * MINUTE_MS, i ? MINUTE_MS : SECOND_MS);
         for (int k = 0; k < 3; k++) {
             assert_int_equal(the_action(&r, ids[k]).state, ACTION_DONE);
             assert_string_equal(rig_told(&r, ids[k]), "alert action_done");

@@ -3,7 +3,7 @@
  * The first notice of an incident, a machine or a rule goes out at once and opens a burst (store_bursts.h). Notices of
  * other cases of the same are held: at most `wait`, or until `interval` after the digest before. When
  * nothing came for an `interval` the burst is over, and the next notice is a first one again. What the leading case
- * has to say is never held. A burst that holds one notice alone sends it as it is.
+ * has to say is never held, nor is what holds a link. A burst that holds one notice alone sends it as it is.
  *
  * A digest says of each case what its newest notice says, and nothing that no notice said.
  */

@@ -212,7 +212,7 @@ enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
         if (q) { /* a link is one person's, and a question is never held */
             d.post.to = &q->links[i].address;
             d.post.n_to = 1;
-        } else {
+        } else if (!n->link) { /* one to a package stands in its mail alone, and in no digest */
             code = burst_gate(tx, g, rt, arena, &c, &d.r, d.post.to, d.post.n_to, now, e);
         }
         if (code)

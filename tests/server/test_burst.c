@@ -256,6 +256,32 @@ static void test_burst__the_leading_case_is_never_held(void **state)
 }
 
 /* A case that moved on while it was held is told as it stands, once. */
+/* A digest has no room for it, and nobody else is told the link: it is a permission, of those who get the mail. */
+static void test_burst__a_link_to_a_package_is_never_held(void **state)
+{
+    struct telling t = {.n = {.kind = NOTICE_ACTION_DONE,
+                              .why = "investigation package",
+                              .link = "https://packages.example/p?sig=abc",
+                              .aside = true}};
+    struct notice_record n;
+    struct crowd k;
+
+    (void)state;
+    set_up(&k, "rule");
+    tell(&k, 0, NOTICE_ALERT);
+    tell(&k, 1, NOTICE_ALERT);
+    assert_state(&k, 1, "held");
+    t.r = &k.r;
+    t.c = rig_case(&k.r, k.cases[1]);
+    t.c.rule = "tell";
+    t.n.c = &t.c;
+    assert_int_equal(db_write(k.r.store->db, tell_fn, &t, NULL), ERR_OK);
+    assert_state(&k, 1, "waiting");
+    assert_int_equal(store_notice_load(k.r.store, k.r.arena, last_of(&k, 1).id, &n, NULL), ERR_OK);
+    assert_non_null(strstr(n.message, "sig"));
+    tear_down(&k);
+}
+
 static void test_burst__a_digest_says_the_newest_of_each_case(void **state)
 {
     struct crowd k;
@@ -412,6 +438,7 @@ int main(void)
         cmocka_unit_test(test_burst__one_alone_is_a_mail_as_any_other),
         cmocka_unit_test(test_burst__what_others_were_told_makes_nothing_stale),
         cmocka_unit_test(test_burst__the_leading_case_is_never_held),
+        cmocka_unit_test(test_burst__a_link_to_a_package_is_never_held),
         cmocka_unit_test(test_burst__a_digest_says_the_newest_of_each_case),
         cmocka_unit_test(test_burst__other_people_and_other_names_are_other_bursts),
         cmocka_unit_test(test_burst__without_an_interval_nothing_is_held),

@@ -99,7 +99,7 @@ static enum err_code retry_fn(struct db_tx *tx, void *arg, struct err *e)
         code = find_undone(tx, q, &undone, e);
     if (!code && q->c.isolation)
         code = isolation_load(tx, q->arena, q->c.isolation, &isolation, e);
-    undone = undone || isolation.state == ISOLATION_FAILED;
+    undone = undone || (q->c.state == CASE_DONE && isolation.state == ISOLATION_FAILED);
     if (!code && q->c.state != CASE_FAILED && !undone)
         code = err_set(e, ERR_CONFLICT,
                        "the case is %s%s: only one that failed, or of which a step failed or was "

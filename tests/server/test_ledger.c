@@ -553,6 +553,39 @@ static void test_ledger__the_end_of_what_a_dropped_case_asked_for_is_told(void *
     }
 }
 
+/* What a person let go is not tried again, and his order is refused in words; nor is one that is not over yet. */
+static void test_ledger__a_case_that_is_not_done_is_not_tried_again_for_its_isolation(void **state)
+{
+    static const bool dropped[] = {true, false};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct desk_order order = {.who = "maria", .why = "a drill"};
+        struct err e = {0};
+        struct rig r;
+
+        rig_open(&r,
+                 "rules:\n  - {name: contain, do: [isolate: {}, tag: {add: seen}, email: {}]}\n");
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 1, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Failed", "null", "11:12"));
+        rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 503, "{}");
+        order.id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        if (dropped[i] && desk_drop(r.g, &order, &e))
+            fail_msg("%s", e.text);
+        rig_pass(&r, 10 * SECOND_MS, SECOND_MS);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+        assert_int_equal(rig_case(&r, order.id).state, dropped[i] ? CASE_DROPPED : CASE_ACTING);
+        assert_int_equal(desk_retry(r.g, &order, &e), ERR_CONFLICT);
+        assert_non_null(strstr(e.text, dropped[i] ? "the case is dropped" : "the case is acting"));
+        rig_close(&r);
+    }
+}
+
 /* Its case's people are not those of a case that joined it, who were told that the machine is isolated, too. */
 static void test_ledger__all_who_heard_of_the_isolation_hear_of_the_release(void **state)
 {
@@ -1903,6 +1936,7 @@ int main(void)
         cmocka_unit_test(test_ledger__what_is_being_released_is_not_joined),
         cmocka_unit_test(test_ledger__a_release_that_a_new_alert_finds_is_told),
         cmocka_unit_test(test_ledger__the_end_of_what_a_dropped_case_asked_for_is_told),
+        cmocka_unit_test(test_ledger__a_case_that_is_not_done_is_not_tried_again_for_its_isolation),
         cmocka_unit_test(test_ledger__all_who_heard_of_the_isolation_hear_of_the_release),
         cmocka_unit_test(test_ledger__all_channels_that_heard_of_the_isolation_hear_of_the_release),
         cmocka_unit_test(test_ledger__what_an_answer_to_the_release_means),

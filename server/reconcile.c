@@ -2,8 +2,9 @@
  *
  * The list's filter is documented to take the time of creation and no other (defender-api.md section 2.4), so the
  * watermark is one: Defender's own, asked from with an overlap for actions that come to light late. It stands still
- * at a release that has not ended yet, which may take the three days that Defender keeps trying; an isolation that
- * has not ended is followed by its own work as soon as it is adopted.
+ * at a release that has not ended yet, which may take the three days that Defender keeps trying, and at an isolation
+ * of a machine whose row has another one, or a release, under way: it is adopted once that is over. Any other that has not
+ * ended is followed by its own work as soon as it is adopted.
  *
  * What a machine's newest actions say is read as in episode.c: an open one decides before any that ended, and among
  * those that succeeded the one that took effect last. What the list is too short for, or too young, is left as it is:
@@ -13,6 +14,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "deed.h"
 #include "defender.h"
@@ -50,6 +52,8 @@ struct reconciling {
     struct defender_action *list; /* ACTIONS_MAX */
     size_t n;
     bool more; /* there are more than that */
+    int64_t
+        left; /* when the oldest isolation was made that waits for the own work of the machine's row; 0: none does */
     int64_t adopted, released;
 };
 
@@ -226,6 +230,19 @@ static enum err_code is_over(struct db_tx *tx, struct settling *s, const struct 
     return code;
 }
 
+/* Its machine's row has something under way, whose own work sees to it. If that is not this isolation, it is not over with
+ * that: the list has to show it again. */
+static void leave(struct reconciling *p, const struct digest *d,
+                  const struct isolation_record *open)
+{
+    const struct defender_action *a = d->isolate ? d->isolate : d->last;
+
+    if (a && a->type == DEFENDER_ISOLATE &&
+        (!open->action_id || strcasecmp(open->action_id, a->id) != 0) &&
+        (!p->left || a->created_ms < p->left))
+        p->left = a->created_ms;
+}
+
 /* What the list says of a machine against what the ledger says. */
 static enum err_code settle_fn(struct db_tx *tx, void *arg, struct err *e)
 {
@@ -241,8 +258,12 @@ static enum err_code settle_fn(struct db_tx *tx, void *arg, struct err *e)
 
     s->needed = false;
     s->released.id = s->adopted.id = 0;
-    if (code || (found && open.state != ISOLATION_ISOLATED)) /* its own work sees to it */
+    if (code)
         return code;
+    if (found && open.state != ISOLATION_ISOLATED) {
+        leave(p, s->d, &open);
+        return ERR_OK;
+    }
     over = found && was_released(s->d, &open);
     if (a && (!found || over))
         code = is_over(tx, s, a, &known, &given_up, e);
@@ -383,7 +404,7 @@ static enum err_code read_all(struct reconciling *p, struct err *e)
 /* Where the next read begins. */
 static int64_t next_watermark(const struct reconciling *p)
 {
-    int64_t newest = p->row.watermark, open = INT64_MAX;
+    int64_t newest = p->row.watermark, open = p->left ? p->left : INT64_MAX;
 
     for (size_t i = 0; i < p->n; i++) {
         const struct defender_action *a = &p->list[i];

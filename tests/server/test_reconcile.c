@@ -411,6 +411,57 @@ static void test_reconcile__what_is_under_way_is_left_to_its_own_work(void **sta
 
 /* ---- reading ---------------------------------------------------------------------------------------- */
 
+#define LATER_ELSEWHERE                                                                            \
+    "{\"id\":\"e5\",\"type\":\"Isolate\",\"status\":\"Failed\",\"machineId\":"                     \
+    "\"0c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4\","                                                \
+    "\"creationDateTimeUtc\":\"2025-01-07T10:25:00Z\"}"
+
+/* Somebody isolates the machine anew while a release of ours goes on, and both end between two looks of its own work,
+ * which ends the row. The list still shows it after that, whatever was made on other machines since. */
+static void test_reconcile__isolated_anew_while_ours_is_released_is_adopted(void **state)
+{
+    static const char both[] =
+        "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12") "," DONE_DOC(
+            RELEASE, "Unisolate", "16:14", "20:10") "," DONE_DOC(OTHER, "Isolate", "17:20",
+                                                                 "20:20") "," LATER_ELSEWHERE "]}";
+    const struct peer_request *q;
+    struct rig r;
+
+    (void)state;
+    begin(&r);
+    (void)isolated(&r);
+    rig_afresh(&r);
+    rig_says(&r, "GET", OF_ONE, 0, 200,
+             ONE(ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12")));
+    rig_says(&r, "POST", UNISOLATE, 1, 201,
+             ACTION_DOC(RELEASE, "Unisolate", "Pending", "null", "16:14"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(RELEASE, "Unisolate", "Pending", "null", "16:14"));
+    hands_turn(&r.hands, EVERY_MS);
+    assert_int_equal(desk_release(r.g,
+                                  &(struct desk_order){.id = rig_isolation(&r).id,
+                                                       .machine = MACHINE,
+                                                       .why = "all clear"},
+                                  NULL),
+                     ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASING);
+    hands_turn(&r.hands, EVERY_MS);
+    next(&r, both);
+    assert_int_equal(rig_isolation(&r).state,
+                     ISOLATION_RELEASING); /* its own work comes after it */
+    rig_says(&r, "GET", GET_ACTION, 0, 200, DONE_DOC(RELEASE, "Unisolate", "16:14", "20:10"));
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    next(&r, both);
+    q = peer_request_for(r.peer, RECENT);
+    assert_non_null(q);
+    assert_non_null(strstr(q->target, "ge%202025-01-07T10:12:20")); /* less the overlap */
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_true(rig_isolation(&r).adopted);
+    rig_close(&r);
+}
+
 static void test_reconcile__the_watermark_is_durable_and_the_first_read_looks_back(void **state)
 {
     const struct peer_request *q;
@@ -483,6 +534,7 @@ int main(void)
         cmocka_unit_test(test_reconcile__isolated_anew_by_somebody_else_is_another_episode),
         cmocka_unit_test(test_reconcile__a_release_that_takes_days_is_waited_for),
         cmocka_unit_test(test_reconcile__what_is_under_way_is_left_to_its_own_work),
+        cmocka_unit_test(test_reconcile__isolated_anew_while_ours_is_released_is_adopted),
         cmocka_unit_test(test_reconcile__the_watermark_is_durable_and_the_first_read_looks_back),
         cmocka_unit_test(test_reconcile__all_pages_are_read),
     };

@@ -379,6 +379,36 @@ static void test_ledger__a_release_is_asked_for_once_and_followed(void **state)
     rig_close(&r);
 }
 
+#define RELEASED_BEFORE                                                                            \
+    "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null",                              \
+                              "11:13") "," DONE_DOC("a2", "Unisolate", "09:00", "09:02") "]}"
+
+/* Nobody knows what became of the request, ids do not come back, and the list shows the release of an episode before,
+ * made minutes before the order: the machine is isolated still, and nobody is told that it is not. */
+static void test_ledger__a_release_of_an_episode_before_is_not_ours(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = isolated(&r);
+    rig_says(&r, "GET", LIST, 0, 200, RELEASED_BEFORE);
+    peer_script(r.peer, &(struct peer_answer){
+                            .method = "POST", .target = UNISOLATE, .times = 1, .act = PEER_RESET});
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "11:30"));
+    assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+    hands_turn(&r.hands, WORK_SETTLE_MS);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 2);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASING);
+    assert_string_equal(rig_told(&r, id), "requested isolated");
+    rig_close(&r);
+}
+
 #define RULES_TWO_MAILS                                                                            \
     "rules:\n  - {name: contain, do: [isolate: {}, email: {to: [a@x.example]}, tag: {add: seen},"  \
     " email: {to: [b@x.example]}]}\n"
@@ -1932,6 +1962,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_lagging_list_releases_nothing),
         cmocka_unit_test(test_ledger__a_lagging_list_is_no_release_that_was_ordered),
         cmocka_unit_test(test_ledger__a_release_is_asked_for_once_and_followed),
+        cmocka_unit_test(test_ledger__a_release_of_an_episode_before_is_not_ours),
         cmocka_unit_test(test_ledger__a_mail_about_a_release_does_not_call_it_a_failure),
         cmocka_unit_test(test_ledger__what_is_being_released_is_not_joined),
         cmocka_unit_test(test_ledger__a_release_that_a_new_alert_finds_is_told),

@@ -20,6 +20,8 @@ struct peer {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool stopping;
+    peer_fn fn;
+    void *ctx;
     struct peer_answer answers[ANSWERS];
     unsigned used[ANSWERS];
     size_t n_answers;
@@ -149,12 +151,22 @@ static void serve(struct wire *w, unsigned number, void *ctx, bool *ret_reset)
     if (p->tls && !wire_start_tls(w, p->tls))
         return;
     while ((r = read_request(w, number))) {
-        struct peer_answer a = record(p, r);
+        struct peer_answer a = {0};
+        bool goes_on;
 
+        if (p->fn)
+            p->fn(p->ctx, r, &a);
+        else
+            a = record(p, r);
         if (a.act == PEER_HANG)
             wire_wait_closed(w);
         *ret_reset = a.act == PEER_RESET;
-        if (a.act != PEER_ANSWER || !answer(w, &a))
+        goes_on = a.act == PEER_ANSWER && answer(w, &a);
+        if (p->fn) {
+            free((char *)a.body);
+            request_free(r);
+        }
+        if (!goes_on)
             return;
     }
 }
@@ -200,6 +212,12 @@ const char *peer_url(const struct peer *p)
 unsigned peer_port(const struct peer *p)
 {
     return wire_server_port(p->server);
+}
+
+void peer_answer_by(struct peer *p, peer_fn fn, void *ctx)
+{
+    p->fn = fn;
+    p->ctx = ctx;
 }
 
 void peer_script(struct peer *p, const struct peer_answer *a)

@@ -52,6 +52,12 @@ void peer_free(struct peer *p);
 const char *peer_url(const struct peer *p);
 unsigned peer_port(const struct peer *p);
 
+/* Says what the answer to a request is, in the thread of its connection; several at once when requests leave side by
+ * side. ret: {0}; its body, if any, is from malloc and the peer's then. */
+typedef void (*peer_fn)(void *ctx, const struct peer_request *q, struct peer_answer *ret);
+/* From now on every request is answered by fn, and none is recorded. Before the first one. */
+void peer_answer_by(struct peer *p, peer_fn fn, void *ctx);
+
 /* Adds an answer; texts are borrowed until peer_forget or peer_free. */
 void peer_script(struct peer *p, const struct peer_answer *a);
 /* Drops script and records; connections stay. */

@@ -81,6 +81,7 @@ struct rig {
     char dir[64], config_file[100], store_url[120];
     const char *tenant;  /* its name; NULL: contoso */
     const char *tenants; /* more of them; or NULL */
+    const char *sources; /* likewise */
     struct hands hands;
     struct peer *peer;
     struct rest *rest;
@@ -120,11 +121,12 @@ static inline struct runtime *rig_runtime(struct rig *r, const char *rules)
                    "    client_secret_file: %s/secret\n    api_url: %s\n    login_url: %s\n"
                    "    api_scope: https://api.example/.default\n%s"
                    "sources:\n  relay:\n    tenant: %s\n    verify:\n"
-                   "      - standard_webhooks: {secret_files: [%s/whsec]}\n"
+                   "      - standard_webhooks: {secret_files: [%s/whsec]}\n%s"
                    "mail: {server: 'smtp://127.0.0.1:9', from: cordon@contoso.example,"
                    " to: [soc@contoso.example], group: {interval: 0}}\n%s",
                    tenant, r->dir, peer_url(r->peer), peer_url(r->peer),
-                   r->tenants ? r->tenants : "", tenant, r->dir, rules);
+                   r->tenants ? r->tenants : "", tenant, r->dir, r->sources ? r->sources : "",
+                   rules);
     rig_write(r, "cordon.yaml", text);
     yaml_faults_init(&faults, faults_arena);
     if (config_load(r->config_file, NULL, faults_arena, &config, &faults, &e))

@@ -14,6 +14,8 @@
  * two. */
 #define LOOKED_MS (3 * MINUTE_MS)
 
+#define RELEASED_SINCE "it was isolated, and released at Defender since"
+
 /* ---- the look, and what follows from it ---------------------------------------------------------- */
 
 static enum err_code postpone_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -138,6 +140,10 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     } else if (x->finding == FOUND_RELEASING) {
         code = episode_move(tx, x, &r, ISOLATION_FAILED,
                             "somebody is releasing the machine at Defender", e);
+    } else if (x->own &&
+               x->own->status == DEFENDER_SUCCEEDED) { /* it came, and somebody ended it */
+        (void)episode_adopt(&r, x->own);
+        code = episode_move(tx, x, &r, ISOLATION_RELEASED, RELEASED_SINCE, e);
     } else if (x->own) { /* it came, and it ended */
         (void)episode_adopt(&r, x->own);
         code = end_badly(tx, x, &r, x->own, e);
@@ -302,8 +308,7 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
     enum err_code code;
 
     if (x->released)
-        code = episode_move(tx, x, &r, ISOLATION_RELEASED,
-                            "it was isolated, and released at Defender since", e);
+        code = episode_move(tx, x, &r, ISOLATION_RELEASED, RELEASED_SINCE, e);
     else if (x->action->status == DEFENDER_SUCCEEDED)
         code = episode_move(tx, x, &r, ISOLATION_ISOLATED, NULL, e);
     else if (defender_action_is_open(x->action)) {

@@ -192,6 +192,29 @@ static void test_isolation__a_lost_request_that_ended_badly_is_not_sent_again(vo
     }
 }
 
+/* It came, and somebody has released the machine before anybody could look: that is what people are told, and not that the
+ * machine could not do it. */
+static void test_isolation__a_lost_request_that_was_carried_out_and_released_is_told_so(
+    void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = lose_answer(&r);
+    rig_says(&r, "GET", LIST, 0, 200,
+             list_of(&r, arena_fmt(r.arena, "%s,%s",
+                                   ACTION_DOC("a2", "Unisolate", "Succeeded", "null", "11:20"),
+                                   own_action(&r, "Succeeded"))));
+    rig_pass(&r, 2 * MINUTE_MS, 5 * SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_string_equal(rig_told(&r, id), "requested not_isolated");
+    assert_non_null(strstr(rig_subject(&r, id), "it was isolated, and released at Defender since"));
+    rig_close(&r);
+}
+
 /* A POST that hung for a minute has just been given up: a look at once might come before it. */
 static void test_isolation__settles_from_giving_up_not_from_sending(void **state)
 {
@@ -1845,6 +1868,8 @@ int main(void)
         cmocka_unit_test(test_isolation__the_look_decides),
         cmocka_unit_test(test_isolation__what_an_answer_to_the_post_means),
         cmocka_unit_test(test_isolation__a_lost_request_that_ended_badly_is_not_sent_again),
+        cmocka_unit_test(
+            test_isolation__a_lost_request_that_was_carried_out_and_released_is_told_so),
         cmocka_unit_test(test_isolation__settles_from_giving_up_not_from_sending),
         cmocka_unit_test(test_isolation__an_answer_that_is_lost_late_rests_from_then_on),
         cmocka_unit_test(test_isolation__one_that_was_given_up_and_is_in_force_is_adopted),

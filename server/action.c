@@ -522,6 +522,8 @@ void action_run(struct engine *g, struct work *w)
             engine_retry(g, w);
     } else if (!t.tenant) {
         wait_for_tenant(&t);
+    } else if (!engine_enter(g, w, t.row.tenant, rt->config->n_tenants)) {
+        ;
     } else if (t.row.state == ACTION_REQUESTED) {
         look_and_post(&t);
     } else {

@@ -35,6 +35,9 @@
 /* Between two tries to give back a claim on a disk that takes nothing. */
 #define GIVE_BACK_MS 500
 
+/* What may not enter a far end that hangs tries again after so long. */
+#define HANGS_LOOK_MS (10 * SECOND_MS)
+
 /* While all budgets are used up, a case in so long finds out whether that is still so. */
 #define THROTTLE_LOOK_MS (5 * SECOND_MS)
 
@@ -336,6 +339,14 @@ void engine_claim_more(struct engine *g, const struct work *w, size_t max, struc
         workers_keep_more(g->workers, w, ret, *ret_count);
     if (*ret_count < max)
         atomic_store(&g->crowd[kind], false);
+}
+
+bool engine_enter(struct engine *g, const struct work *w, const char *far_end, size_t of)
+{
+    if (!g->workers || of < 2 || workers_enter(g->workers, w, far_end))
+        return true;
+    engine_give_back(g, w, HANGS_LOOK_MS);
+    return false;
 }
 
 void engine_hold(struct engine *g, enum work_kind kind, int64_t hold_ms)

@@ -105,6 +105,9 @@ bool engine_is_crowded(struct engine *g, enum work_kind kind);
  *  run ends each claim as if it had been given it; until it returns, their leases are renewed as w's own. */
 void engine_claim_more(struct engine *g, const struct work *w, size_t max, struct work ret[],
                        size_t *ret_count);
+/** The run of w is about to call one of `of` far ends: tenants by their name, ways of notices by theirs. False: it hangs,
+ *  and has as many of the workers of this kind as may wait for it; the claim has been given back for a moment. */
+bool engine_enter(struct engine *g, const struct work *w, const char *far_end, size_t of);
 /** Claims nothing of a kind for a while, so that more of it gathers. */
 void engine_hold(struct engine *g, enum work_kind kind, int64_t hold_ms);
 

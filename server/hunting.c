@@ -737,10 +737,10 @@ void hunting_run(struct engine *g, struct work *w)
     }
     x.dry = x.row.ordered && x.row.ordered_dry;
     if (!waits_for_room(&x)) {
-        if (is_time(&x))
-            hunt(&x);
-        else
+        if (!is_time(&x))
             write_end(&x);
+        else if (engine_enter(g, w, x.tenant->config->name, rt->config->n_tenants))
+            hunt(&x);
     }
     buf_clear(&x.result);
 }

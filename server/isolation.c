@@ -528,7 +528,8 @@ void isolation_run(struct engine *g, struct work *w)
 
     if (is_one_of_many(g, rt) && gather(g, rt, w))
         return;
-    if (episode_open(&x, g, rt, w))
+    if (episode_open(&x, g, rt, w) &&
+        (!x.tenant || engine_enter(g, w, x.row.tenant, rt->config->n_tenants)))
         episode_run(&x);
     arena_free(x.arena);
 }

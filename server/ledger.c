@@ -507,6 +507,8 @@ void ledger_run(struct engine *g, struct work *w)
         log_event(LOG_WARN, "tenant_gone", LOG_ID("isolation", w->id),
                   LOG_STR("tenant", t.row.tenant));
         engine_again(g, w, HOUR_MS);
+    } else if (!engine_enter(g, w, t.row.tenant, rt->config->n_tenants)) {
+        ;
     } else if (t.row.state == ISOLATION_ISOLATED) {
         review(&t);
     } else if (t.row.state == ISOLATION_RELEASING) {

@@ -455,5 +455,6 @@ void notice_run(struct engine *g, struct work *w)
         engine_retry(g, w);
         return;
     }
-    send_it(&s, rt);
+    if (engine_enter(g, w, is_post(&s) ? s.n.channel : "mail", 1 + rt->config->n_webhooks))
+        send_it(&s, rt);
 }

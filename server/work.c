@@ -23,12 +23,25 @@
 #define SET_BACK_MS   MINUTE_MS /* of the wall clock, and due times are mended */
 #define STORE_SICK_MS 1000      /* pause after a claim that failed */
 
+/* A far end at which a run is for so long hangs, until one is over sooner. Calls wait for a minute at most. */
+#define HANGS_MS     (15 * SECOND_MS)
+#define HANGING_MAX  64 /* that are remembered; of others each run finds out anew */
+#define FAR_END_SIZE 80
+
 /* A claimed row, in the queue or at work, and what its run claimed beside it. */
 struct held {
     struct work w;     /* id 0: free */
     int64_t keep;      /* mono ms: when the leases are to be renewed */
     struct work *more; /* n_more of them; some may be over already */
     size_t n_more;
+    char far_end[FAR_END_SIZE]; /* that the run is at; "": none */
+    int64_t entered;            /* mono ms */
+};
+
+/* A far end at which the last run of this kind was for long. */
+struct hanging {
+    enum work_kind kind;
+    char far_end[FAR_END_SIZE]; /* "": free */
 };
 
 struct workers {
@@ -47,6 +60,7 @@ struct workers {
     unsigned reserved;               /* idle workers that a row is promised to */
     struct held *held;               /* a place for each thread */
     int64_t hold_until[WORK_KINDS];  /* mono ms */
+    struct hanging hanging[HANGING_MAX];
     bool claiming; /* a claim is on its way to the disk: all idle workers are spoken for */
     atomic_bool kicked;
     bool stopping, dispatcher_started; /* no more claims */
@@ -119,12 +133,44 @@ static struct held *find_held(struct workers *p, const struct work *w)
     return NULL;
 }
 
+/* Where a far end stands among those that hang; if it does not, a free place with add, else NULL. */
+static struct hanging *find_hanging(struct workers *p, enum work_kind kind, const char *far_end,
+                                    bool add)
+{
+    struct hanging *free_one = NULL;
+
+    for (size_t i = 0; i < HANGING_MAX; i++) {
+        struct hanging *h = &p->hanging[i];
+
+        if (h->kind == kind && strcmp(h->far_end, far_end) == 0)
+            return h;
+        if (!h->far_end[0])
+            free_one = h;
+    }
+    return add ? free_one : NULL;
+}
+
+static void leave(struct workers *p, const struct held *h)
+{
+    bool hung = clock_mono_ms(p->clock) - h->entered >= HANGS_MS;
+    struct hanging *known = find_hanging(p, h->w.kind, h->far_end, hung);
+
+    if (known && hung) {
+        known->kind = h->w.kind;
+        memcpy(known->far_end, h->far_end, FAR_END_SIZE);
+    } else if (known) {
+        known->far_end[0] = '\0';
+    }
+}
+
 static void let_go(struct workers *p, const struct work *w)
 {
     struct held *h = find_held(p, w);
 
     if (!h)
         return;
+    if (h->far_end[0])
+        leave(p, h);
     free(h->more);
     *h = (struct held){0};
 }
@@ -484,6 +530,35 @@ void workers_keep_more(struct workers *p, const struct work *w, const struct wor
         h->n_more += n;
     }
     pthread_mutex_unlock(&p->lock);
+}
+
+bool workers_enter(struct workers *p, const struct work *w, const char *far_end)
+{
+    unsigned inside = 0, most = p->o.share[w->kind] > 1 ? p->o.share[w->kind] - 1 : 1;
+    char name[FAR_END_SIZE];
+    struct held *mine;
+    int64_t now;
+    bool hangs;
+
+    (void)snprintf(name, sizeof name, "%s", far_end);
+    pthread_mutex_lock(&p->lock);
+    now = clock_mono_ms(p->clock);
+    hangs = find_hanging(p, w->kind, name, false) != NULL;
+    for (unsigned i = 0; i < p->o.threads; i++) {
+        const struct held *h = &p->held[i];
+
+        if (!h->w.id || h->w.kind != w->kind || strcmp(h->far_end, name) != 0)
+            continue;
+        inside++;
+        hangs = hangs || now - h->entered >= HANGS_MS;
+    }
+    mine = hangs && inside >= most ? NULL : find_held(p, w);
+    if (mine) {
+        memcpy(mine->far_end, name, sizeof name);
+        mine->entered = now;
+    }
+    pthread_mutex_unlock(&p->lock);
+    return !hangs || inside < most;
 }
 
 const char *workers_owner(const struct workers *p)

@@ -1,7 +1,8 @@
 /* work.h - the pool of workers: one dispatcher claims what is due, worker threads run it.
  *
  * Bounded: no more is claimed than there are idle workers, and of each kind no more than its share, so
- * that a mail server that hangs cannot hold up an isolation. Whoever makes work due calls
+ * that a mail server that hangs cannot hold up an isolation; and of the runs of a kind no more are at a far end that hangs
+ * than leave a worker to the others (workers_enter), so that one tenant's Defender cannot hold up another's release. Whoever makes work due calls
  * workers_kick; the dispatcher looks by itself, too, when the next row is due and every few seconds.
  */
 #ifndef CORDON_WORK_H
@@ -48,6 +49,10 @@ void workers_let_go(struct workers *p, enum work_kind kind);
 /** The run of w has claimed these rows as well: their leases are renewed until it returns, as far as they are still
  *  its own by then. */
 void workers_keep_more(struct workers *p, const struct work *w, const struct work more[], size_t n);
+/** The run of w is about to call this far end (a tenant's Defender, a mail server). Of one that hangs no more runs of a kind
+ *  are let in than leave one of its workers to the others; false: it is not, and gives its claim back. far_end: a name,
+ *  copied. */
+bool workers_enter(struct workers *p, const struct work *w, const char *far_end);
 /** Claims no work of this kind for a while: its far end asked for patience. */
 void workers_hold(struct workers *p, enum work_kind kind, int64_t hold_ms);
 /** The name that stands in this pool's claims. */

@@ -12,7 +12,8 @@
 struct hall {
     pthread_mutex_t lock;
     pthread_cond_t cond;
-    bool open; /* runs wait for it */
+    bool open;       /* runs wait for it */
+    unsigned passed; /* but for so many, the first */
     unsigned running, most, count;
     int64_t ids[NOTE_MAX];
     struct store *store;
@@ -28,16 +29,17 @@ static enum err_code end_fn(struct db_tx *tx, void *arg, struct err *e)
 static void run(void *ctx, struct work *w)
 {
     struct hall *h = ctx;
+    unsigned number;
 
     pthread_mutex_lock(&h->lock);
     if (h->count < NOTE_MAX)
         h->ids[h->count] = w->id;
-    h->count++;
+    number = ++h->count;
     h->running++;
     h->most = h->running > h->most ? h->running : h->most;
     h->no_pool = h->no_pool || !*h->pool;
     pthread_cond_broadcast(&h->cond);
-    while (!h->open)
+    while (!h->open && number > h->passed)
         pthread_cond_wait(&h->cond, &h->lock);
     h->running--;
     pthread_mutex_unlock(&h->lock);
@@ -49,6 +51,15 @@ static void wait_count(struct hall *h, unsigned count)
     pthread_mutex_lock(&h->lock);
     while (h->count < count)
         pthread_cond_wait(&h->cond, &h->lock);
+    pthread_mutex_unlock(&h->lock);
+}
+
+/* The next n, in the order in which they came. */
+static void let_some_run(struct hall *h, unsigned n)
+{
+    pthread_mutex_lock(&h->lock);
+    h->passed += n;
+    pthread_cond_broadcast(&h->cond);
     pthread_mutex_unlock(&h->lock);
 }
 
@@ -144,6 +155,50 @@ static void test_work__a_long_run_keeps_its_lease(void **state)
             assert_int_equal(n, 0);
         } while (next < until);
     }
+    let_run(&h);
+    workers_stop(pool);
+    rig_close(&r);
+}
+
+/* Two runs of one far end at once, which takes long: then it may have one of the two workers, until it is quick again. */
+static void test_work__a_far_end_that_hangs_leaves_a_worker_to_the_others(void **state)
+{
+    static const struct {
+        const char *label, *far_end;
+        int64_t id;
+        bool enters;
+    } rows[] = {
+        {"it had none", "contoso", 3, true},
+        {"it hung a moment ago", "contoso", 4, false},
+        {"another", "fabrikam", 4, true},
+    };
+    struct rig r;
+    struct hall h;
+    struct workers *pool = NULL;
+
+    (void)state;
+    rig_open(&r, NULL);
+    open_pool(&h, &r, &pool);
+    for (int64_t id = 1; id <= 4; id++)
+        put(r.store, id);
+    workers_kick(pool);
+    wait_count(&h, 2);
+    for (int64_t id = 1; id <= 2; id++)
+        assert_true(workers_enter(pool, &(struct work){.id = id, .fence = 1}, "contoso"));
+    hands_turn(&r.hands, MINUTE_MS / 2);
+    let_some_run(&h, 2);
+    wait_count(&h, 4);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (workers_enter(pool, &(struct work){.id = rows[i].id, .fence = 1}, rows[i].far_end) !=
+            rows[i].enters)
+            fail_msg("%s", rows[i].label);
+    put(r.store, 5);
+    put(r.store, 6);
+    let_some_run(&h, 2); /* both were quick */
+    wait_count(&h, 6);
+    for (int64_t id = 5; id <= 6; id++)
+        assert_true(workers_enter(pool, &(struct work){.id = id, .fence = 1}, "contoso"));
+    hands_turn(&r.hands, MINUTE_MS / 2);
     let_run(&h);
     workers_stop(pool);
     rig_close(&r);
@@ -519,6 +574,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_work__a_claim_under_way_keeps_its_workers),
         cmocka_unit_test(test_work__a_long_run_keeps_its_lease),
+        cmocka_unit_test(test_work__a_far_end_that_hangs_leaves_a_worker_to_the_others),
         cmocka_unit_test(test_work__runs_find_their_pool),
         cmocka_unit_test(test_work__no_more_than_a_share_runs_at_once),
         cmocka_unit_test(test_work__workers_are_started_when_rows_need_them),

@@ -149,7 +149,8 @@ static enum err_code call(const struct mail_graph *g, const char *url, const str
     if (code)
         return err_in(e, "Graph");
     code = judge(g, &answer, e);
-    *ret_stale = code == ERR_DENIED && token_drop(g->token, header.data + sizeof auth - 1);
+    *ret_stale = (code == ERR_DENIED && token_drop(g->token, header.data + sizeof auth - 1)) ||
+                 (code == ERR_FORBIDDEN && token_renew(g->token, header.data + sizeof auth - 1));
     return code;
 }
 

@@ -206,7 +206,8 @@ struct defender_change {
 };
 
 /**
- * One page of the alerts whose lastUpdateTime is `since` or later, the oldest change first (section 2.4).
+ * One page of the alerts whose lastUpdateTime is `since` or later, the oldest change first (section 2.4). It may be null
+ * (section 2.2); those that were made since are there all the same.
  *
  * since       wall ms of Defender's clock.
  * skip, max   so many of the list are passed over, so many taken at most.

@@ -327,9 +327,11 @@ enum err_code defender_changed_alerts(struct defender *d, int64_t since, size_t 
     char from[CLOCK_TEXT_SIZE];
     enum err_code code;
 
+    (void)clock_format(since, from);
     buf_addf(&query,
-             "?$filter=lastUpdateTime%%20ge%%20%s&$orderby=lastUpdateTime&$top=%zu&$skip=%zu",
-             clock_format(since, from), max, skip);
+             "?$filter=lastUpdateTime%%20ge%%20%s%%20or%%20alertCreationTime%%20ge%%20%s"
+             "&$orderby=lastUpdateTime&$top=%zu&$skip=%zu",
+             from, from, max, skip);
     code = read_list(d, "/api/alerts", &query, false, max, take_change, &c, e);
     if (code == ERR_NOT_FOUND) /* as lists of machines have it: trap 38 */
         code = ERR_OK;

@@ -77,6 +77,20 @@ static void test_polling__needs_no_sender(void **state)
     house_stop(h);
 }
 
+/* lastUpdateTime may be null (defender-api.md section 2.2), as when nothing was changed on the alert yet. */
+static void test_polling__finds_an_alert_that_was_never_updated(void **state)
+{
+    struct house *h = open_house(POLLING);
+
+    (void)state;
+    house_cordon_start(h);
+    wait_polls(h, 1);
+    add_alert(h, "da1_-1", "Low", "");
+    add_alert(h, "da2_-1", "Low", ",\"lastUpdateTime\":null");
+    json_free(house_wait_cases(h, 2, SOON));
+    house_stop(h);
+}
+
 /* Pushed and polled: one case, one isolation, whoever comes first; the push is told that it is known. */
 static void test_polling__what_is_pushed_too_is_handled_once(void **state)
 {
@@ -210,6 +224,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_polling__needs_no_sender),
+        cmocka_unit_test(test_polling__finds_an_alert_that_was_never_updated),
         cmocka_unit_test(test_polling__what_is_pushed_too_is_handled_once),
         cmocka_unit_test(test_polling__a_gap_is_filled_and_history_is_not_touched),
         cmocka_unit_test(test_polling__misses_none_at_the_edge),

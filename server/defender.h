@@ -7,7 +7,7 @@
  *   ERR_OK         it is so
  *   ERR_NOT_FOUND  404: Defender does not know the id (yet: trap 39)
  *   ERR_CONFLICT   the same action is already under way: look (section 4.5)
- *   ERR_REFUSED    no, for good: this machine or tenant cannot do it; the sentence says why
+ *   ERR_REFUSED    no, for good: this machine or tenant cannot do it, or no alert has just this id; the sentence says why
  *   ERR_FORBIDDEN  no, for good until somebody gives a permission or a licence
  *   ERR_DENIED     no usable credential: Entra refused it, or 401 with a fresh token
  *   ERR_THROTTLED  over the quota, Defender's or the governor's; retry_ms is always set

@@ -204,6 +204,10 @@ struct json *defender_take_entity(struct exchange *x, enum defender_list of, con
                        json_get_string(doc, bad) ? "too long"
                                                  : json_type_name(json_type(json_get(doc, bad))));
     exchange_spoil(x, bad ? what : got ? "it speaks of another id" : "it has no id");
+    if (!bad && got && strcasecmp(got, id) == 0) /* no answer will ever be another */
+        x->code =
+            err_set(&x->err, ERR_REFUSED,
+                    "Defender writes this id %.128s: whoever sent it changed its letter case", got);
     json_free(doc);
     return NULL;
 }

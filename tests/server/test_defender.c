@@ -758,8 +758,6 @@ static void test_defender__takes_no_guess_for_an_alert(void **state)
         {"a list", {.status = 200, .body = "[" ALERT_DOC "]"}},
         {"no id", {.status = 200, .body = "{\"severity\":\"High\"}"}},
         {"another id", {.status = 200, .body = "{\"id\":\"da1_1\",\"severity\":\"High\"}"}},
-        {"id in other case",
-         {.status = 200, .body = "{\"id\":\"DA638712345678901234_-1027384756\"}"}},
         {"id a number", {.status = 200, .body = "{\"id\":1}"}},
         {"id twice", {.status = 200, .body = "{\"id\":\"x\",\"id\":\"" ALERT "\"}"}},
         {"severity a number", {.status = 200, .body = "{\"id\":\"" ALERT "\",\"severity\":256}"}},
@@ -781,6 +779,18 @@ static void test_defender__takes_no_guess_for_an_alert(void **state)
         if (read_alert(s, &e) != ERR_AGAIN)
             fail_msg("%s: %s %s", rows[i].what, err_name(e.code), e.text);
     }
+}
+
+/* A sender that changes the case of letters: what Defender answers stays as it is, and people hear at once what to mend. */
+static void test_defender__an_id_in_other_letters_is_no_answer_and_never_will_be(void **state)
+{
+    struct stage *s = *state;
+    struct err e;
+
+    gives(s, "/api/", 1, 200,
+          "{\"id\":\"DA638712345678901234_-1027384756\",\"severity\":\"High\"}");
+    assert_int_equal(read_alert(s, &e), ERR_REFUSED);
+    assert_non_null(strstr(e.text, "DA638712345678901234_-1027384756: whoever sent it"));
 }
 
 static void test_defender__takes_nulls_and_new_words_as_they_are(void **state)
@@ -1233,6 +1243,7 @@ int main(void)
         T(test_defender__cleans_foreign_words),
         T(test_defender__reads_text_that_is_no_text),
         T(test_defender__takes_no_guess_for_an_alert),
+        T(test_defender__an_id_in_other_letters_is_no_answer_and_never_will_be),
         T(test_defender__takes_nulls_and_new_words_as_they_are),
         T(test_defender__takes_no_guess_for_a_machine),
         T(test_defender__a_change_is_done_when_defender_says_so),

@@ -395,7 +395,7 @@ static void *compile(const struct settings_reader *reader, const struct yaml_nod
     if (set->preset >= 0) {
         take_preset(reader, node, set);
     } else {
-        if (!set->header)
+        if (!set->header && !yaml_get(node, "preset")) /* one that is unknown is a fault by now */
             yaml_fault(reader->faults, node->key ? node->key : node,
                        NAME ": name a `preset` (github, stripe, slack, shopify, teams) or the "
                             "`header` with the signature");

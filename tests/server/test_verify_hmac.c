@@ -581,6 +581,8 @@ static void test_hmac__names_what_is_wrong_with_its_settings(void **state)
         faults = scheme_faults(&t->s);
         if (!strstr(faults, rows[i].says))
             fail_msg("%s: %s", yaml, faults);
+        if (strstr(faults, "the `header` with") && strstr(rows[i].yaml, "preset"))
+            fail_msg("%s: it names one, if a wrong one: %s", yaml, faults);
         assert_null(strstr(faults, "test-shared"));
         assert_int_equal(strncmp(faults, "1:", 2), 0);
     }

@@ -321,6 +321,14 @@ static const char *said(struct http_request *r)
 
 /* ---- signing in and out ----------------------------------------------------------------------- */
 
+/* Of such text alone is a header made, as it is. */
+static bool is_plain(const char *text)
+{
+    while (*text > ' ' && *text < 0x7f)
+        text++;
+    return !*text;
+}
+
 static void sign_in(struct console_page *p)
 {
     const struct config_admin *admin = &p->rt->config->admin;
@@ -329,7 +337,8 @@ static void sign_in(struct console_page *p)
     struct visit wanted;
     const char *wrong = NULL;
 
-    if (!to || !find(to, &wanted) || !wanted.page) /* nowhere but to a page of ours */
+    if (!to || !is_plain(to) || !find(to, &wanted) ||
+        !wanted.page) /* nowhere but to a page of ours */
         to = "/";
     if (!admin->token.text)
         ; /* nobody needs a session */

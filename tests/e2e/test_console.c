@@ -532,6 +532,15 @@ static void test_console__with_an_admin_token_people_sign_in(void **state)
     assert_int_equal(
         ask(&b, &(struct asked){.method = "POST", .path = "/login", .body = login}, &f), 303);
     assert_string_equal(fetched_header(&f, "Location", value, sizeof value), "/cases");
+    fetched_clear(&f);
+    assert_int_equal(
+        ask(&b,
+            &(struct asked){.method = "POST",
+                            .path = "/login",
+                            .body = "by=maria&token=" TOKEN "&to=%2Fcases%2F1%0D%0AX-Odd%3A%201"},
+            &f),
+        303); /* what is no header of ours leads to the first page */
+    assert_string_equal(fetched_header(&f, "Location", value, sizeof value), "/");
     assert_non_null(fetched_header(&f, "Set-Cookie", value, sizeof value));
     has(value, "; HttpOnly; SameSite=Strict");
     lacks(value, TOKEN);

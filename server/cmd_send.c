@@ -52,7 +52,7 @@ static const struct cli_option options[] = {
     CLI_OPTION("machine", CLI_TEXT, struct options, machine, "ID",
                "the machine's id, if it is to be sent"),
     CLI_OPTION("url", CLI_TEXT, struct options, url, "URL",
-               "where to; else public_url or listen, /hooks/NAME"),
+               "where to, with /hooks/NAME where it has no path; else public_url or listen"),
     CLI_OPTION("print-curl", CLI_FLAG, struct options, print_curl, NULL,
                "send nothing; print the curl command that would"),
     CLI_JSON(struct options, json),
@@ -483,6 +483,17 @@ static int send_as(struct sending *s, const struct options *o)
     return post(s, o->json);
 }
 
+/* The URL that somebody names; one of a host alone is meant as public_url is. */
+static const char *where_to(struct arena *a, const char *url, const char *source)
+{
+    const char *host = strstr(url, "://") + 3;
+    size_t len = strcspn(host, "/?");
+
+    if (host[len] && strcmp(host + len, "/") != 0)
+        return url;
+    return arena_fmt(a, "%.*s/hooks/%s", (int)(host + len - url), url, source);
+}
+
 int cmd_send(int argc, char **argv)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
@@ -517,7 +528,7 @@ int cmd_send(int argc, char **argv)
         return CLI_FAILED;
     }
     s.reader = (struct settings_reader){.arena = arena, .faults = &s.faults};
-    s.url = o.url ? o.url : s.sender.url;
+    s.url = o.url ? where_to(arena, o.url, o.source) : s.sender.url;
     make_body(&s, &o);
     code = send_as(&s, &o);
     buf_clear(&s.body);

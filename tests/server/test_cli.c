@@ -438,10 +438,12 @@ static void test_cli__send_signs_as_the_source_would(void **state)
     assert_string_equal(peer_header(r, "Content-Type"), "application/json");
     assert_signed(r);
 
-    assert_int_equal(
-        cordon(f, "send", "--source", "relay", "--alert", "da1", "--url", url, "--json", NULL), 0);
+    assert_int_equal(cordon(f, "send", "--source", "relay", "--alert", "da1", "--url", peer_url(p),
+                            "--json", NULL),
+                     0);
     assert_string_equal(f->ran.out, "{\"status\":202,\"body\":{\"status\":\"accepted\"}}\n");
     assert_string_equal(peer_request(p, 1)->body, "{\"alertId\":\"da1\"}");
+    assert_string_equal(peer_request(p, 1)->target, "/hooks/relay"); /* none was given */
 
     assert_int_equal(
         cordon(f, "send", "--source", "appliance", "--alert", "da1", "--url", url, NULL), 0);

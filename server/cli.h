@@ -134,7 +134,8 @@ int cli_load_config(const char *given, struct watch *files, struct config **ret)
  */
 enum err_code cli_start_config(const char *given, struct watch *files, struct config **ret,
                                struct err *e);
-/** Likewise reads anew the file that in_force was read from, or, same_text, only those that it names. */
+/** Likewise reads anew the file that in_force was read from, or, same_text, only those that it names. With faults e holds
+ *  the first. */
 enum err_code cli_reload_config(const struct config *in_force, bool same_text, struct watch *files,
                                 struct config **ret, struct err *e);
 /** One line per fault on stderr, and how many were not kept. */

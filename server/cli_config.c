@@ -107,6 +107,7 @@ enum err_code cli_reload_config(const struct config *in_force, bool same_text, s
                                 struct config **ret, struct err *e)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
+    AUTO(buf_clear) struct buf first = BUF_INIT(1024 * 1024);
     struct yaml_faults faults;
     enum err_code code;
 
@@ -114,7 +115,12 @@ enum err_code cli_reload_config(const struct config *in_force, bool same_text, s
         return err_set(e, ERR_NOMEM, "configuration");
     code = same_text ? config_reread(in_force, NULL, files, arena, ret, &faults, e)
                      : config_load_watched(in_force->file, NULL, files, arena, ret, &faults, e);
-    if (code == ERR_INVALID)
+    if (code == ERR_INVALID) {
         log_faults(&faults);
+        if (faults.first)
+            yaml_fault_write(&first, faults.first);
+        if (first.len)
+            (void)err_set(e, code, "%s", buf_text(&first));
+    }
     return code;
 }

@@ -319,33 +319,33 @@ static void record_config(struct serving *s, const char *event, const char *why)
 
 /* Puts fresh in force, or says why not: ERR_AGAIN, it is the store's fault and not that of the files. The certificate is
  * last of what can fail. */
-static enum err_code put_in_force(struct serving *s, struct config *fresh, const char *changed)
+static enum err_code put_in_force(struct serving *s, struct config *fresh, const char *changed,
+                                  struct err *e)
 {
     const struct upkeep_limits limits = limits_of(fresh);
     const struct config_tls *tls = &fresh->listen.tls;
     const char *key = config_needs_restart(s->config, fresh);
     struct runtime *rt;
-    struct err e;
 
     if (key) {
         log_event(
             LOG_ERROR, "reload_refused", LOG_STR("key", key),
             LOG_STR("why", "this setting needs a restart; the old configuration stays in force"));
-        return ERR_REFUSED;
+        return err_set(e, ERR_REFUSED, "%s: this setting needs a restart", key);
     }
-    if (keep_policy(s, fresh, &e)) {
+    if (keep_policy(s, fresh, e)) {
         if (changed)
-            (void)err_in(&e, "tried again in a moment");
-        log_event(LOG_ERROR, "reload_refused", LOG_ERR(&e));
+            (void)err_in(e, "tried again in a moment");
+        log_event(LOG_ERROR, "reload_refused", LOG_ERR(e));
         return ERR_AGAIN;
     }
-    if (runtime_new(config_ref(fresh), s->rest, clock_system(), &rt, &e)) {
-        log_event(LOG_ERROR, "reload_refused", LOG_ERR(&e));
+    if (runtime_new(config_ref(fresh), s->rest, clock_system(), &rt, e)) {
+        log_event(LOG_ERROR, "reload_refused", LOG_ERR(e));
         return ERR_REFUSED;
     }
     if (tls->certificate_file &&
-        http_server_use_certificate(s->senders, tls->certificate_file, tls->key_file, &e)) {
-        log_event(LOG_ERROR, "reload_refused", LOG_ERR(&e));
+        http_server_use_certificate(s->senders, tls->certificate_file, tls->key_file, e)) {
+        log_event(LOG_ERROR, "reload_refused", LOG_ERR(e));
         runtime_unref(rt);
         return ERR_REFUSED;
     }
@@ -353,16 +353,16 @@ static enum err_code put_in_force(struct serving *s, struct config *fresh, const
     status_use(s->status, fresh);
     engine_use(s->engine, rt);
     upkeep_use(s->upkeep, &limits);
-    if (silence_watch(s->engine, false, &e))
-        log_event(LOG_ERROR, "heartbeats_not_watched", LOG_ERR(&e));
-    if (ways_watch(s->engine, &e))
-        log_event(LOG_ERROR, "ways_not_watched", LOG_ERR(&e));
-    if (polling_start(s->engine, &e))
-        log_event(LOG_ERROR, "polling_not_started", LOG_ERR(&e));
-    if (hunting_start(s->engine, &e))
-        log_event(LOG_ERROR, "hunts_not_started", LOG_ERR(&e));
-    if (reconcile_start(s->engine, &e))
-        log_event(LOG_ERROR, "reconcile_not_started", LOG_ERR(&e));
+    if (silence_watch(s->engine, false, e))
+        log_event(LOG_ERROR, "heartbeats_not_watched", LOG_ERR(e));
+    if (ways_watch(s->engine, e))
+        log_event(LOG_ERROR, "ways_not_watched", LOG_ERR(e));
+    if (polling_start(s->engine, e))
+        log_event(LOG_ERROR, "polling_not_started", LOG_ERR(e));
+    if (hunting_start(s->engine, e))
+        log_event(LOG_ERROR, "hunts_not_started", LOG_ERR(e));
+    if (reconcile_start(s->engine, e))
+        log_event(LOG_ERROR, "reconcile_not_started", LOG_ERR(e));
     config_unref(s->config);
     s->config = fresh;
     log_event(LOG_INFO, "reloaded", LOG_STR("policy", policy_hash(fresh->policy)),
@@ -393,7 +393,7 @@ static void reload(struct serving *s, const char *changed)
                          "configuration stays in force");
     if (code) {
         log_event(LOG_ERROR, "reload_refused", LOG_STR("changed", changed), LOG_ERR(&e));
-    } else if ((code = put_in_force(s, fresh, changed))) {
+    } else if ((code = put_in_force(s, fresh, changed, &e))) {
         config_unref(fresh);
     }
     if (code == ERR_AGAIN && changed) { /* the watch goes on to see the change */
@@ -405,7 +405,7 @@ static void reload(struct serving *s, const char *changed)
     if (!done && changed) /* the next try is for the next change */
         watch_take_over(files, s->files);
     if (!done)
-        record_config(s, "reload_refused", changed ? changed : "SIGHUP");
+        record_config(s, "reload_refused", e.text);
     if (done || changed) {
         struct watch *old = s->files;
 

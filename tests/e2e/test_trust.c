@@ -94,6 +94,10 @@ static void test_trust__a_policy_that_fails_its_tests_never_comes_into_force(voi
     house_wait_log(h, "reload_refused", 1, SOON);
     add_alert(h, "da1_-1", "High", MACHINE);
     json_free(push(h, "da1_-1", "done")); /* by the old policy */
+    house_edit(h, "{name: contain, when: {alert.severity: Medium}",
+               "{name: contain, when: {alert.severity: High}");
+    assert_runs(h, 0, WORDS("audit", "export", "-c", h->config_file),
+                WORDS("\"reload_refused\"", "test 'a High alert isolates' fails"));
     assert_int_equal(sim_count_calls(h->sim, "POST", SIM_ISOLATE), 1);
     house_stop(h);
 }

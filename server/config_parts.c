@@ -738,6 +738,59 @@ static void note_pointless_rules(struct config_loading *l, const struct yaml_nod
     }
 }
 
+/* The file of a source's secret number i, counted through all its schemes; NULL: there are fewer. */
+static const struct yaml_node *secret_file(const struct yaml_node *verify, size_t i)
+{
+    for (const struct yaml_node *entry = verify->first; entry; entry = entry->next)
+        for (const struct yaml_node *scheme = entry->first; scheme; scheme = scheme->next) {
+            const struct yaml_node *files = yaml_get(scheme, "secret_files");
+
+            for (const struct yaml_node *n = files && files->kind == YAML_LIST ? files->first
+                                                                               : files;
+                 n; n = files->kind == YAML_LIST ? n->next : NULL)
+                if (i-- == 0)
+                    return n;
+        }
+    return NULL;
+}
+
+static bool share_secret(const struct yaml_node *a, const struct yaml_node *b)
+{
+    const struct yaml_node *x, *y;
+
+    for (size_t i = 0; (x = secret_file(a, i)); i++)
+        for (size_t k = 0; (y = secret_file(b, k)); k++)
+            if (strcmp(x->text, y->text) == 0)
+                return true;
+    return false;
+}
+
+static bool is_live(const struct config_source *s)
+{
+    return s->may_isolate && !s->shadow;
+}
+
+/* Nothing that is signed names the path: what one source pushed is as good at that of another with the same secret. */
+static void note_shared_secrets(struct config_loading *l, const struct yaml_node *map)
+{
+    const struct config_source *sources = l->config->sources;
+
+    for (size_t i = 0; i < l->config->n_sources; i++)
+        for (size_t k = 0; k < l->config->n_sources; k++) {
+            const struct yaml_node *mine = yaml_get(yaml_get(map, sources[i].name), "verify");
+            const struct yaml_node *other = yaml_get(yaml_get(map, sources[k].name), "verify");
+
+            if (!is_live(&sources[i]) && is_live(&sources[k]) && share_secret(mine, other))
+                note(
+                    l, mine->key,
+                    "source %s %s, but source %s has a secret in common with it and does isolate: what is "
+                    "signed for the one can be sent to the other",
+                    sources[i].name,
+                    sources[i].may_isolate ? "is in shadow mode" : "may only notify",
+                    sources[k].name);
+        }
+}
+
 /* Only with a policy and sources that have no fault. */
 static enum err_code run_tests(struct config_loading *l, const struct yaml_node *tests)
 {
@@ -818,6 +871,7 @@ enum err_code config_read_root(struct config_loading *l, const struct yaml_node 
     if (l->reader.faults->count)
         return ERR_OK;
     note_pointless_rules(l, in.rules);
+    note_shared_secrets(l, in.sources);
     if (in.tests)
         return run_tests(l, in.tests);
     return ERR_OK;

@@ -869,6 +869,25 @@ static void test_config__notes_are_worth_a_line(void **state)
     assert_null(c->notes[2]);
     config_unref(c);
 
+    for (int i = 0; i < 3; i++) { /* one secret, and different rights */
+        c = load(f, arena_fmt(f->arena,
+                              "%s" SOURCES "  scanner:\n    tenant: contoso\n%s" VERIFY MAIL RULES,
+                              TENANTS,
+                              i == 0   ? "    may: [notify]\n"
+                              : i == 1 ? "    mode: shadow\n"
+                                       : ""));
+        if (i < 2)
+            assert_string_equal(
+                c->notes[0],
+                arena_fmt(
+                    f->arena,
+                    "source scanner %s, but source relay has a secret in common with it and does "
+                    "isolate: what is signed for the one can be sent to the other",
+                    i ? "is in shadow mode" : "may only notify"));
+        assert_null(c->notes[i < 2]);
+        config_unref(c);
+    }
+
     for (int i = 0; i < 2; i++) {
         c = load(f, i ? "listen: {trusted_proxies: [10.0.0.7, '0.0.0.0/0']}\n" ALL
                       : "listen: {trusted_proxies: ['::/0']}\n" ALL);

@@ -159,17 +159,31 @@ static const char *app_of(const struct config_tenant *t)
     return t->client_id ? t->client_id : "managed-identity";
 }
 
+/* Does Defender count them together? */
+static bool is_same_app(const struct config_tenant *a, const struct config_tenant *b)
+{
+    return strcmp(a->tenant_id, b->tenant_id) == 0 && strcmp(app_of(a), app_of(b)) == 0;
+}
+
 void runtime_inherit(struct runtime *r, struct runtime *old)
 {
     for (size_t i = 0; i < r->config->n_tenants; i++)
         for (size_t k = 0; k < old->config->n_tenants; k++) {
-            const struct config_tenant *a = r->tenants[i].config, *b = old->tenants[k].config;
-
-            if (strcmp(a->tenant_id, b->tenant_id) == 0 && strcmp(app_of(a), app_of(b)) == 0) {
+            if (is_same_app(r->tenants[i].config, old->tenants[k].config)) {
                 quota_inherit(r->tenants[i].quota, old->tenants[k].quota);
                 quota_inherit(r->tenants[i].hunt_quota, old->tenants[k].hunt_quota);
             }
         }
+}
+
+/* Others that make calls of the same budgets: replicas, or a tenant of another name. */
+static bool has_sharers(const struct runtime *r, size_t at, struct store *store)
+{
+    bool any = db_is_shared(store->db);
+
+    for (size_t i = 0; i < r->config->n_tenants && !any; i++)
+        any = i != at && is_same_app(r->tenants[i].config, r->tenants[at].config);
+    return any;
 }
 
 enum err_code runtime_keep(struct runtime *r, struct store *store, struct err *e)
@@ -177,7 +191,7 @@ enum err_code runtime_keep(struct runtime *r, struct store *store, struct err *e
     for (size_t i = 0; i < r->config->n_tenants; i++) {
         const struct config_tenant *t = r->tenants[i].config;
         char app[2 * 36 + 2]; /* two GUIDs */
-        const enum quota_keeping keeping = db_is_shared(store->db) ? QUOTA_SHARED : QUOTA_ALONE;
+        const enum quota_keeping keeping = has_sharers(r, i, store) ? QUOTA_SHARED : QUOTA_ALONE;
         enum err_code code;
 
         if (quota_is_kept(r->tenants[i].quota))

@@ -1419,6 +1419,31 @@ static void test_expand__a_tenant_without_calls_holds_no_other_up(void **state)
     rig_close(&r);
 }
 
+/* Two names of one application at one tenant: Defender counts their calls together. */
+static void test_expand__two_names_of_one_tenant_have_one_budget(void **state)
+{
+    struct rig r;
+    struct runtime *rt;
+    struct err e;
+    size_t taken = 0;
+
+    (void)state;
+    rig_open(&r, NULL);
+    r.tenants = arena_fmt(r.arena,
+                          "  twin:\n    tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                          "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                          "    client_secret_file: %s/secret\n",
+                          r.dir);
+    rt = rig_runtime(&r, RULES_MAIL_ONLY);
+    assert_int_equal(runtime_keep(rt, r.store, NULL), ERR_OK);
+    while (!quota_take(runtime_tenant(rt, "contoso")->quota, true, &e) ||
+           !quota_take(runtime_tenant(rt, "twin")->quota, true, &e))
+        assert_true(++taken <= 100); /* a minute's */
+    assert_int_equal(taken, 100);
+    runtime_unref(rt);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1458,6 +1483,7 @@ int main(void)
         cmocka_unit_test(test_expand__what_no_list_holds_is_read_alone),
         cmocka_unit_test(test_expand__a_tenant_without_calls_holds_no_other_up),
         cmocka_unit_test(test_expand__a_reader_that_hangs_holds_no_other_tenant_up),
+        cmocka_unit_test(test_expand__two_names_of_one_tenant_have_one_budget),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -325,6 +325,38 @@ static void test_ledger__a_lagging_list_releases_nothing(void **state)
     }
 }
 
+#define RELEASED_AT(at)                                                                            \
+    "{\"value\":[" ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", at) "]}"
+
+/* Where the list does not show our own isolation, which was confirmed at 11:14 or so, two clocks may differ by five
+ * minutes: a release of less after that may have been before it, and one of more was not. */
+static void test_ledger__a_release_within_the_skew_of_two_clocks_is_believed_beside_our_isolation(
+    void **state)
+{
+    static const struct {
+        const char *list;
+        enum isolation_state state;
+    } rows[] = {
+        {RELEASED_AT("13:00"), ISOLATION_ISOLATED},
+        {RELEASED, ISOLATION_RELEASED}, /* at 11:15, beside ours */
+        {RELEASED_AT("16:30"), ISOLATION_RELEASED},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+
+        print_message("  row %zu\n", i);
+        rig_open(&r, NULL);
+        (void)isolated(&r);
+        rig_says(&r, "GET", LIST, 0, 200, rows[i].list);
+        rig_pass(&r, 4 * HOUR_MS, HOUR_MS);
+        assert_true(rig_seen(&r, "GET", LIST) > 0);
+        assert_int_equal(rig_isolation(&r).state, rows[i].state);
+        rig_close(&r);
+    }
+}
+
 /* Nor is it the release that a person has just ordered: that is asked for. */
 static void test_ledger__a_lagging_list_is_no_release_that_was_ordered(void **state)
 {
@@ -1961,6 +1993,8 @@ int main(void)
         cmocka_unit_test(test_ledger__a_release_that_was_done_before_ours_ends_nothing),
         cmocka_unit_test(test_ledger__a_lagging_list_releases_nothing),
         cmocka_unit_test(test_ledger__a_lagging_list_is_no_release_that_was_ordered),
+        cmocka_unit_test(
+            test_ledger__a_release_within_the_skew_of_two_clocks_is_believed_beside_our_isolation),
         cmocka_unit_test(test_ledger__a_release_is_asked_for_once_and_followed),
         cmocka_unit_test(test_ledger__a_release_of_an_episode_before_is_not_ours),
         cmocka_unit_test(test_ledger__a_mail_about_a_release_does_not_call_it_a_failure),

@@ -22,6 +22,8 @@
 #include "id.h"
 #include "kit/hands.h"
 #include "kit/postgres.h"
+#include "audit.h"
+#include "store_actions.h"
 #include "store_audit.h"
 #include "store_cases.h"
 #include "store_deliveries.h"
@@ -29,6 +31,7 @@
 #include "store_isolations.h"
 #include "store_notices.h"
 #include "store_policies.h"
+#include "store_questions.h"
 #include "store_rows.h"
 #include "store_upkeep.h"
 #include "store_work.h"
@@ -1864,10 +1867,17 @@ static void test_store__a_later_notice_waits_until_the_one_before_was_tried(void
 
 struct threading {
     struct arena *a;
-    int64_t case_id, first, last;
-    const char **to;
+    int64_t case_id, id, first, last;
+    const char **to, *sender;
     size_t n;
 };
+
+static enum err_code sender_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct threading *t = arg;
+
+    return notice_sender(tx, t->a, t->id, &t->sender, e);
+}
 
 static enum err_code thread_fn(struct db_tx *tx, void *arg, struct err *e)
 {
@@ -1899,6 +1909,12 @@ static void test_store__a_thread_knows_its_ends_and_its_audience(void **state)
     assert_string_equal(t.to[0], "a@contoso.example");
     assert_string_equal(t.to[1], "b@contoso.example");
     assert_string_equal(t.to[2], "c@contoso.example");
+    t.id = 102;
+    write_ok(f, sender_fn, &t);
+    assert_string_equal(t.sender, "cordon@contoso.example");
+    t.id = 7;
+    write_ok(f, sender_fn, &t);
+    assert_null(t.sender);
 }
 
 static enum err_code end_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -2030,6 +2046,270 @@ static void test_store__a_policy_is_kept_for_good(void **state)
     assert_int_equal(store_policy_load(f->s, f->a, "cd", &text, &since, NULL), ERR_NOT_FOUND);
 }
 
+/* ---- actions ------------------------------------------------------------------------------------------- */
+
+struct asking {
+    struct action_record r;
+    bool found, lesser;
+};
+
+static enum err_code action_insert_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    return action_insert(tx, &((struct asking *)arg)->r, e);
+}
+
+static enum err_code action_find_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct asking *q = arg;
+
+    return action_find_open(tx, &q->r, &q->found, &q->lesser, e);
+}
+
+static enum err_code action_done_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    return action_move(tx, &((struct asking *)arg)->r, ACTION_DONE, NULL, 9, e);
+}
+
+static struct asking action(int64_t id, const char *handler, const char *detail)
+{
+    return (struct asking){.r = {.id = id,
+                                 .case_id = 1,
+                                 .tenant = "contoso",
+                                 .machine_id = MACHINE,
+                                 .handler = handler,
+                                 .detail = detail,
+                                 .comment = "c",
+                                 .requested = 1,
+                                 .updated = 1}};
+}
+
+static void test_store__an_action_is_found_open_by_what_it_does(void **state)
+{
+    static const struct {
+        const char *handler, *detail;
+        bool found, lesser;
+    } rows[] = {
+        {"scan", "Quick", true, false},   {"scan", "Full", true, true},
+        {"stop_file", "AB", true, false}, {"stop_file", "cd", false, false},
+        {"restrict", NULL, true, false},  {"collect", NULL, false, false},
+    };
+    struct shelf *f = *state;
+    struct asking quick = action(1, "scan", "Quick"), file = action(2, "stop_file", "ab"),
+                  bare = action(3, "restrict", NULL), other;
+    struct action_record *list;
+    size_t n;
+    struct err e = {0};
+
+    write_ok(f, action_insert_fn, &quick);
+    write_ok(f, action_insert_fn, &file);
+    write_ok(f, action_insert_fn, &bare);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        other = action(9, rows[i].handler, rows[i].detail);
+        write_ok(f, action_find_fn, &other);
+        if (other.found != rows[i].found || other.lesser != rows[i].lesser)
+            fail_msg("%s %s: %d %d", rows[i].handler, rows[i].detail ? rows[i].detail : "",
+                     other.found, other.lesser);
+    }
+    other = action(9, "stop_file", "AB");
+    assert_int_equal(db_write(f->s->db, action_insert_fn, &other, &e), ERR_CONFLICT);
+    write_ok(f, action_done_fn, &quick);
+    other = action(9, "scan", "Full");
+    write_ok(f, action_find_fn, &other);
+    assert_false(other.found);
+    assert_int_equal(store_action_list(f->s, f->a, 1, 9, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 3);
+    assert_int_equal(list[0].state, ACTION_DONE);
+    assert_int_equal(list[0].ended, 9);
+    assert_string_equal(list[1].detail, "ab");
+}
+
+/* ---- what shares an isolation --------------------------------------------------------------------------- */
+
+struct sharing {
+    struct arena *a;
+    int64_t isolation, case_id;
+    const char *handler, *args;
+    struct step_record *list;
+    size_t n;
+};
+
+static enum err_code shared_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct sharing *h = arg;
+
+    return case_shared_steps(tx, h->a, h->isolation, h->case_id, h->handler, &h->list, &h->n, e);
+}
+
+static enum err_code renew_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct sharing *h = arg;
+    enum err_code code = step_renew(tx, h->case_id, 0, h->args, e);
+
+    return code ? code : step_renew(tx, h->case_id, 1, h->args, e);
+}
+
+static enum err_code drop_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    return case_move(tx, arg, CASE_DROPPED, "no", 9, e);
+}
+
+static void test_store__steps_are_found_of_all_that_share_an_isolation(void **state)
+{
+    struct shelf *f = *state;
+    struct verdict_step steps[] = {
+        {.handler = "isolate", .acts = true, .args = "{}"},
+        {.handler = "email", .args = "{}", .withheld = "no"},
+    };
+    const struct verdict v = {.rule = "r", .steps = steps, .n_steps = 2, .json = "{}"};
+    struct sharing h = {.a = f->a, .isolation = 77, .handler = "isolate", .args = "{\"n\":1}"};
+    struct case_record dropped;
+    int64_t ids[4], count = 0;
+
+    for (size_t i = 0; i < COUNT(ids); i++) {
+        struct judging j = {.v = &v, .now = now_of(f)};
+
+        ids[i] = accept_it(f, &(struct push){.alerts = {arena_fmt(f->a, "da%zu_-1", i)}}).cases[0];
+        j.c = case_of(f, ids[i]);
+        write_ok(f, judge_fn, &j);
+    }
+    write_ok(f, join_fn, &(struct joining){ids, 3, 77});
+    dropped = case_of(f, ids[2]);
+    write_ok(f, drop_fn, &dropped);
+    h.case_id = ids[3]; /* whose it is counts, whether or not it is one of them */
+    write_ok(f, shared_fn, &h);
+    assert_int_equal(h.n, 3);
+    h.case_id = ids[0];
+    write_ok(f, shared_fn, &h);
+    assert_int_equal(h.n, 2); /* once, and the one that was let go does not */
+    assert_string_equal(h.list[0].handler, "isolate");
+    assert_int_equal(store_case_count_shared(f->s, 77, &count, NULL), ERR_OK);
+    assert_int_equal(count, 3);
+    write_ok(f, renew_fn, &h);
+    assert_int_equal(store_case_steps(f->s, f->a, ids[0], &h.list, &h.n, NULL), ERR_OK);
+    assert_string_equal(h.list[0].args, "{\"n\":1}");
+    assert_string_equal(h.list[1].args, "{}"); /* it waits for nothing */
+}
+
+/* A case of a machine is also one that was pushed for it and is not read yet. */
+static void test_store__cases_of_a_machine_are_also_those_not_read_yet(void **state)
+{
+    struct shelf *f = *state;
+    const struct verdict v = {.rule = "r", .json = "{}"};
+    struct case_filter filter = {.limit = 9, .tenant = "contoso", .machine_id = MACHINE};
+    struct case_record *list;
+    int64_t read, pushed;
+    struct judging j = {.v = &v, .now = now_of(f)};
+    size_t n;
+
+    read = accept_it(f, &(struct push){.alerts = {"da1_-1"}}).cases[0];
+    j.c = case_of(f, read);
+    write_ok(f, judge_fn, &j);
+    pushed = accept_it(f, &(struct push){.alerts = {"da2_-1"}, .machine = MACHINE}).cases[0];
+    (void)accept_it(f, &(struct push){.alerts = {"da3_-1"}, .machine = OTHER});
+    (void)accept_it(f, &(struct push){.tenant = "fab", .alerts = {"da4_-1"}, .machine = MACHINE});
+    assert_int_equal(store_case_list(f->s, f->a, &filter, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 2);
+    assert_int_equal(list[0].id, pushed);
+    assert_int_equal(list[1].id, read);
+}
+
+static enum err_code give_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct isolating *i = arg;
+    enum err_code code = isolation_insert(tx, &i->r, e);
+
+    i->r.case_id = 5;
+    i->r.rule = NULL;
+    i->r.comment = "the heir's";
+    return code ? code : isolation_give(tx, &i->r, e);
+}
+
+static void test_store__an_isolation_is_given_to_another_case(void **state)
+{
+    struct shelf *f = *state;
+    struct isolating i = {.r = isolation(1, MACHINE, now_of(f))};
+    struct isolation_record r;
+
+    i.r.rule = "first";
+    write_ok(f, give_fn, &i);
+    assert_int_equal(store_isolation_load(f->s, f->a, 1, &r, NULL), ERR_OK);
+    assert_int_equal(r.case_id, 5);
+    assert_null(r.rule);
+    assert_string_equal(r.comment, "the heir's");
+}
+
+static enum err_code ask_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const int64_t *cases = arg;
+    enum err_code code = ERR_OK;
+
+    for (int64_t id = 1; id <= 3 && !code; id++) {
+        const struct question_record q = {.id = id,
+                                          .scope = id == 1   ? "a"
+                                                   : id == 2 ? "b"
+                                                             : "c",
+                                          .what = "w",
+                                          .policy = "p"};
+        const struct question_case c = {.case_id = cases[id == 2],
+                                        .tenant = "contoso",
+                                        .alert_id = "da1_-1",
+                                        .action = "isolate full"};
+
+        code = question_insert(tx, &q, 1, e);
+        if (!code)
+            code = question_add_case(tx, id, &c, 1, e);
+    }
+    return code;
+}
+
+static void test_store__questions_of_a_case_are_listed_oldest_first(void **state)
+{
+    struct shelf *f = *state;
+    int64_t cases[2];
+    struct question_record *list;
+    size_t n;
+
+    cases[0] = accept_it(f, &(struct push){.alerts = {"da1_-1"}}).cases[0];
+    cases[1] = accept_it(f, &(struct push){.alerts = {"da2_-1"}}).cases[0];
+    write_ok(f, ask_fn, cases);
+    assert_int_equal(store_question_of_case(f->s, f->a, cases[0], 9, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 2);
+    assert_int_equal(list[0].id, 1);
+    assert_int_equal(list[1].id, 3);
+    assert_int_equal(store_question_of_case(f->s, f->a, cases[0], 1, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 1);
+}
+
+/* ---- the record ----------------------------------------------------------------------------------------- */
+
+static enum err_code many_records_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    enum err_code code = ERR_OK;
+
+    (void)arg;
+    for (int64_t i = 1; i <= 1000 && !code; i++)
+        code = audit_put(tx, e, AUDIT_ORDER, 0, i, LOG_INT("i", i));
+    return code;
+}
+
+static bool count_up(const struct audit_record *r, void *ctx)
+{
+    int64_t *next = ctx;
+
+    *next = r->time == *next ? *next + 1 : INT64_MIN; /* never right again */
+    return *next != 990;
+}
+
+static void test_store__the_record_is_given_out_in_its_order_page_by_page(void **state)
+{
+    struct shelf *f = *state;
+    int64_t next = 300;
+
+    write_ok(f, many_records_fn, NULL);
+    assert_int_equal(audit_each(f->s, 300, count_up, &next, NULL), ERR_OK);
+    assert_int_equal(next, 990); /* and no further than it is wanted */
+}
+
 /* ---- rows ------------------------------------------------------------------------------------------ */
 
 struct numbers {
@@ -2087,6 +2367,12 @@ static void test_store__takes_as_many_rows_as_there_are(void **state)
 
 /* X(name) of all that must be so on every engine. */
 #define ON_BOTH(X)                                                                                 \
+    X(an_action_is_found_open_by_what_it_does)                                                     \
+    X(steps_are_found_of_all_that_share_an_isolation)                                              \
+    X(cases_of_a_machine_are_also_those_not_read_yet)                                              \
+    X(an_isolation_is_given_to_another_case)                                                       \
+    X(questions_of_a_case_are_listed_oldest_first)                                                 \
+    X(the_record_is_given_out_in_its_order_page_by_page)                                           \
     X(what_shadow_mode_held_back)                                                                  \
     X(a_policy_is_kept_for_good)                                                                   \
     X(takes_as_many_rows_as_there_are)                                                             \

@@ -161,6 +161,7 @@ static const struct db_migration migrations[] = {
          "CREATE UNIQUE INDEX actions_open ON actions (tenant, machine_id, handler,"
          " (CASE WHEN handler = 'stop_file' THEN lower(detail) ELSE '' END))"
          " WHERE state IN ('requested', 'pending')"},
+    {24, "DROP INDEX actions_fetched; ALTER TABLE actions DROP COLUMN fetched"},
     {0, NULL},
 };
 

@@ -122,9 +122,8 @@ enum err_code action_find_open(struct db_tx *tx, const struct action_record *r, 
 enum err_code action_insert(struct db_tx *tx, const struct action_record *r, struct err *e)
 {
     return db_run(tx, e, NULL,
-                  /* fetched: the schema's; links are counted by the governor (quota.h) */
-                  "INSERT INTO actions (" COLUMNS ", fetched) VALUES ($1, $2, $3, $4, $5, $6, $7,"
-                  " $8, $9, $10, $11, $12, $13, $14, $15, $16, 0)",
+                  "INSERT INTO actions (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7,"
+                  " $8, $9, $10, $11, $12, $13, $14, $15, $16)",
                   "iitttttttttiiiii", r->id, r->case_id, r->tenant, r->machine_id, r->handler,
                   r->detail, r->comment, names[r->state], r->why, r->action_id, r->requestor,
                   (int64_t)r->adopted, r->posted, r->requested, r->ended, r->updated);

@@ -2123,6 +2123,47 @@ static void test_store__an_action_is_found_open_by_what_it_does(void **state)
     assert_string_equal(list[1].detail, "ab");
 }
 
+/* As the program before wrote it. */
+static enum err_code age_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    static const char *const sql[] = {
+        "DELETE FROM schema_version WHERE version >= 24",
+        "ALTER TABLE actions ADD COLUMN fetched BIGINT NOT NULL DEFAULT 0",
+        "CREATE INDEX actions_fetched ON actions (fetched) WHERE fetched > 0",
+        "UPDATE actions SET fetched = 7",
+    };
+    enum err_code code = ERR_OK;
+
+    (void)arg;
+    for (size_t i = 0; i < COUNT(sql) && !code; i++)
+        code = db_run(tx, e, NULL, sql[i], "");
+    return code;
+}
+
+static enum err_code fetched_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    (void)arg;
+    return db_run(tx, e, NULL, "UPDATE actions SET fetched = 0", "");
+}
+
+static void test_store__an_older_store_is_brought_up_to_date(void **state)
+{
+    struct shelf *f = *state;
+    struct asking old = action(1, "collect", NULL), twice = action(2, "collect", NULL);
+    struct action_record r;
+    struct err e = {0};
+
+    write_ok(f, action_insert_fn, &old);
+    write_ok(f, age_fn, NULL);
+    open_again(f);
+    assert_int_equal(db_write(f->s->db, fetched_fn, NULL, &e), ERR_INVALID);
+    assert_int_equal(store_action_load(f->s, f->a, 1, &r, NULL), ERR_OK);
+    assert_int_equal(r.requested, 1);
+    assert_int_equal(db_write(f->s->db, action_insert_fn, &twice, &e), ERR_CONFLICT);
+    write_ok(f, action_done_fn, &old);
+    write_ok(f, action_insert_fn, &twice);
+}
+
 /* ---- what shares an isolation --------------------------------------------------------------------------- */
 
 struct sharing {
@@ -2368,6 +2409,7 @@ static void test_store__takes_as_many_rows_as_there_are(void **state)
 /* X(name) of all that must be so on every engine. */
 #define ON_BOTH(X)                                                                                 \
     X(an_action_is_found_open_by_what_it_does)                                                     \
+    X(an_older_store_is_brought_up_to_date)                                                        \
     X(steps_are_found_of_all_that_share_an_isolation)                                              \
     X(cases_of_a_machine_are_also_those_not_read_yet)                                              \
     X(an_isolation_is_given_to_another_case)                                                       \

@@ -23,6 +23,10 @@ enum err_code db_sqlite_backup(const char *path, const char *file, struct err *e
  */
 enum err_code db_sqlite_replace(const char *path, const char *from, char **ret_aside,
                                 struct err *e);
+/** Was one cut off that has to be finished before anybody opens the database? */
+enum err_code db_sqlite_is_replaced(const char *path, bool *ret, struct err *e);
+/** Finishes it; nobody else may have the database open. */
+enum err_code db_sqlite_finish(const char *path, struct err *e);
 
 /** Root cares for a store, and somebody else serves it: a file that root has made becomes that of whom `like` belongs
  *  to, an absolute path; if there is none, or it is the file itself, of whom its folder does. Anybody else: nothing. */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "fault.h"
 
 #define FOUND_MAX "20" /* more of them help nobody */
 
@@ -164,31 +165,74 @@ static enum err_code keep(const char *path, const char *aside, bool *ret_there, 
     return ERR_OK;
 }
 
-/* The order matters: everything old has its second name before the log goes, and the log goes before the new
- * database has its name, because SQLite would apply a log to whatever database stands beside it. */
-static enum err_code swap(const char *path, const char *fresh, const char *aside, bool *ret_kept,
-                          struct err *e)
+/* Everything old has a second name, on disk. */
+static enum err_code keep_old(const char *path, const char *aside, bool *ret_kept, struct err *e)
 {
     AUTO(auto_free) char *log = beside(path, "-wal");
-    AUTO(auto_free) char *index = beside(path, "-shm");
     AUTO(auto_free) char *aside_log = beside(aside, "-wal");
     bool had_log = false;
     enum err_code code;
 
-    if (!log || !index || !aside_log)
+    if (!log || !aside_log)
         return err_set(e, ERR_NOMEM, "out of memory");
     code = keep(path, aside, ret_kept, e);
     if (!code)
         code = keep(log, aside_log, &had_log, e);
-    if (!code)
-        code = sync_folder_of(path, e);
-    if (code)
-        return code;
+    return code ? code : sync_folder_of(path, e);
+}
+
+/* A whole copy that has this name is the store, wherever its replacing was cut off. */
+#define READY ".restore-to-finish"
+
+enum err_code db_sqlite_is_replaced(const char *path, bool *ret, struct err *e)
+{
+    AUTO(auto_free) char *ready = beside(path, READY);
+    struct stat st;
+
+    if (!ready)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    *ret = lstat(ready, &st) == 0;
+    return *ret || errno == ENOENT ? ERR_OK : os_error(ready, e);
+}
+
+/* The log goes, on disk, before the new database has its name, because SQLite would apply a log to whatever database
+ * stands beside it; and without its log the old one lacks its last commits, so that nobody may find it alone. */
+enum err_code db_sqlite_finish(const char *path, struct err *e)
+{
+    AUTO(auto_free) char *ready = beside(path, READY);
+    AUTO(auto_free) char *log = beside(path, "-wal");
+    AUTO(auto_free) char *index = beside(path, "-shm");
+    enum err_code code;
+
+    if (!ready || !log || !index)
+        return err_set(e, ERR_NOMEM, "out of memory");
     if ((unlink(log) != 0 && errno != ENOENT) || (unlink(index) != 0 && errno != ENOENT))
         return os_error(log, e);
-    if (rename(fresh, path) != 0)
+    if ((code = sync_folder_of(path, e)))
+        return code;
+    fault_point("before a restored store has its name");
+    if (rename(ready, path) != 0)
         return os_error(path, e);
+    fault_point("after a restored store has its name");
     return sync_folder_of(path, e);
+}
+
+/* From here on there is no way back, and none is needed. */
+static enum err_code make_ready(const char *path, const char *fresh, struct err *e)
+{
+    AUTO(auto_free) char *ready = beside(path, READY);
+    enum err_code code;
+
+    if (!ready)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    fault_point("before a restore is to be finished");
+    if (rename(fresh, ready) != 0)
+        return os_error(ready, e);
+    fault_point("after a restore is to be finished");
+    code = sync_folder_of(path, e);
+    if (code)
+        (void)unlink(ready); /* the old one is whole */
+    return code;
 }
 
 enum err_code db_sqlite_replace(const char *path, const char *from, char **ret_aside, struct err *e)
@@ -212,11 +256,16 @@ enum err_code db_sqlite_replace(const char *path, const char *from, char **ret_a
     code = copy(from, fresh, path, e);
     if (code)
         return code;
-    code = swap(path, fresh, aside, &kept, e);
+    fault_point("before the old store has its second name");
+    code = keep_old(path, aside, &kept, e);
+    if (!code)
+        code = make_ready(path, fresh, e);
     if (code) {
         (void)unlink(fresh);
         return code;
     }
+    if ((code = db_sqlite_finish(path, e)))
+        return err_in(e, "the copy is made, and the next start puts it in its place");
     *ret_aside = NULL;
     if (kept) {
         *ret_aside = aside;

@@ -203,6 +203,7 @@ enum err_code db_sqlite_open(const char *rest, const char *password, bool read_o
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     AUTO(store_freep) struct db_store *s = NULL;
+    bool cut_off = false;
     enum err_code code;
 
     if (password)
@@ -222,7 +223,20 @@ enum err_code db_sqlite_open(const char *rest, const char *password, bool read_o
     s->log_path = join(s->path, "-wal");
     if (!s->log_path)
         return err_set(e, ERR_NOMEM, "out of memory");
-    if (!read_only && ((code = take_lock(s, e)) || (code = create_private(s, e))))
+    if (!read_only && (code = take_lock(s, e)))
+        return code;
+    if ((code = db_sqlite_is_replaced(s->path, &cut_off, e)))
+        return code;
+    if (cut_off) {
+        if (read_only)
+            return err_set(e, ERR_AGAIN,
+                           "%s: a restore is not finished; the server does it as it "
+                           "starts",
+                           s->path);
+        if ((code = db_sqlite_finish(s->path, e)))
+            return err_in(e, "finish a restore");
+    }
+    if (!read_only && (code = create_private(s, e)))
         return code;
     *ret = s;
     s = NULL;

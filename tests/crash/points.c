@@ -12,6 +12,9 @@
  * with a simulator of its own. All the while every transaction is run twice (CORDON_TWICE), as a database may have it
  * run. Needs a build with FAULTS=1.
  *
+ * With --restore, `cordon store restore` is killed at each of its points instead: the next start finds the old store
+ * whole, or the backup.
+ *
  * The store is SQLite, or with --postgresql PostgreSQL. There nobody knows that the process is gone, so what it had in
  * hand waits for its lease to run out.
  */
@@ -22,12 +25,14 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,6 +42,7 @@
 
 #define POINTS_MAX 500 /* the story passes some fifty */
 #define MACHINE    "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
+#define TELL       "  - name: tell\n    do: [email: {}]\n"
 #define ALERT      "da638712345678901234_-1027384756"
 
 /* How long a story may take: on SQLite WORK_SETTLE_MS, on PostgreSQL the lease of a POST besides. There most of it is
@@ -257,14 +263,100 @@ static int tell_all(const struct kind *kind)
     return bad || !told;
 }
 
+/* ---- a restore ------------------------------------------------------------------------------------ */
+
+/* A missing file's copy is missing, too. */
+static bool copy_file(const char *from, const char *to)
+{
+    int in = open(from, O_RDONLY | O_CLOEXEC), out;
+    ssize_t n = 1;
+
+    if (unlink(to) && errno != ENOENT)
+        return false;
+    if (in < 0)
+        return errno == ENOENT;
+    out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    while (out >= 0 && n > 0)
+        n = sendfile(out, in, NULL, 1 << 20);
+    (void)close(in);
+    return out >= 0 && close(out) == 0 && n == 0;
+}
+
+/* Killed at this point and started again: is it the old store, with its two cases, or the backup, with its one? */
+static enum end restore(struct house *h, const char *backup, unsigned point)
+{
+    const char *const args[] = {"store", "restore", "-c", h->config_file, backup, NULL};
+    char number[16], *out = NULL;
+    size_t cases;
+    int code;
+
+    (void)snprintf(number, sizeof number, "%u", point);
+    (void)setenv("CORDON_FAULT_AT", number, 1);
+    code = house_run(h, &out, args);
+    (void)unsetenv("CORDON_FAULT_AT");
+    if (code > 0)
+        (void)printf("%s\n", out ? out : "");
+    free(out);
+    house_cordon_start(h);
+    {
+        AUTO(json_freep) struct json *list = house_get(h, "/api/cases");
+
+        cases = json_count(json_get(list, "cases"));
+    }
+    house_cordon_kill(h);
+    if (code > 0 || cases < 1 || cases > 2 || (code == 0 && cases != 1)) {
+        (void)printf("restore, point %u: exit code %d, then %zu cases\n", point, code, cases);
+        return ENDED_BADLY;
+    }
+    return code == 0 ? ENDED_BEFORE : ENDED_WELL;
+}
+
+static int restore_all(void)
+{
+    struct house *h = house_start(&(struct house_options){.rules = TELL});
+    char backup[400], old[2][400], now[2][400], *out = NULL;
+    const char *const args[] = {"store", "backup", "-c", h->config_file, backup, NULL};
+    enum end end = ENDED_WELL;
+    unsigned point = 0;
+
+    (void)snprintf(backup, sizeof backup, "%.300s/backup", h->dir);
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(old[i], sizeof old[i], "%.300s/old%s", h->dir, i ? "-wal" : "");
+        (void)snprintf(now[i], sizeof now[i], "%.300s%s", h->store_file, i ? "-wal" : "");
+    }
+    for (int i = 0; i < 2; i++) {
+        json_free(house_push(h, i ? "da2_-1" : "da1_-1", NULL, 202));
+        if (!i && house_run(h, &out, args))
+            end = ENDED_BADLY;
+    }
+    free(out);
+    house_cordon_kill(h); /* what came last is in the log alone */
+    for (int i = 0; i < 2; i++)
+        if (!copy_file(now[i], old[i]))
+            end = ENDED_BADLY;
+    while (end == ENDED_WELL && point < POINTS_MAX) {
+        for (int i = 0; i < 2; i++)
+            if (!copy_file(old[i], now[i]))
+                return (void)printf("restore: %s: %s\n", now[i], strerror(errno)), 1;
+        end = restore(h, backup, ++point);
+    }
+    house_stop(h);
+    (void)printf("crash: a restore was killed at %u points; %s\n", point - 1,
+                 end == ENDED_BEFORE ? "well" : "FAILED");
+    return end != ENDED_BEFORE || point < 2;
+}
+
 int main(int argc, char **argv)
 {
     static const char *const settings[] = {"max_connections=400", NULL};
     bool shared = argc == 2 && strcmp(argv[1], "--postgresql") == 0;
+    bool restores = argc == 2 && strcmp(argv[1], "--restore") == 0;
     int status;
 
-    if (argc > 1 && !shared)
-        return (void)fprintf(stderr, "usage: points [--postgresql]\n"), 2;
+    if (argc > 1 && !shared && !restores)
+        return (void)fprintf(stderr, "usage: points [--postgresql | --restore]\n"), 2;
+    if (restores)
+        return restore_all();
     if (shared && !postgres_start(&(struct postgres_options){.settings = settings}))
         return 1;
     status = tell_all(shared ? &on_postgresql : &on_sqlite);

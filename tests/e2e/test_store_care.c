@@ -251,6 +251,31 @@ static void test_store_care__after_a_restore_a_forgotten_alert_isolates_nothing_
     house_stop(h);
 }
 
+/* Without its log the old store lacks its last commits: who finds it so, finds the one that was restored. Killing there,
+ * and at every other moment, is `make crash`'s (tests/crash/points.c). */
+static void test_store_care__a_restore_that_was_cut_off_is_finished(void **state)
+{
+    struct house *h = house_start(&(struct house_options){.rules = TELL});
+    char file[400], log[420];
+
+    (void)state;
+    file_in(h, "cordon.db.restore-to-finish", file);
+    (void)snprintf(log, sizeof log, "%s-wal", h->store_file);
+    add(h, "da1_-1", "Low");
+    add(h, "da2_-1", "Low");
+    push_and_wait(h, "da1_-1");
+    store(h, "backup", file, 0, "bytes"); /* as the restore makes its copy */
+    push_and_wait(h, "da2_-1");
+    house_cordon_kill(h);
+    assert_int_equal(unlink(log), 0);
+    store(h, "check", NULL, 1, "a restore is not finished");
+    house_cordon_start(h);
+    assert_int_equal(count_cases(h), 1);
+    assert_int_equal(access(file, F_OK), -1);
+    store(h, "check", NULL, 0, "sound");
+    house_stop(h);
+}
+
 static void owned_by(const char *path, const char *end, uid_t owner)
 {
     char name[460];
@@ -420,6 +445,7 @@ int main(void)
         cmocka_unit_test(test_store_care__a_backup_under_load_is_whole_and_private),
         cmocka_unit_test(test_store_care__after_a_restore_a_forgotten_alert_isolates_nothing_twice),
         cmocka_unit_test(test_store_care__a_corrupt_store_is_named_and_a_backup_is_the_way_out),
+        cmocka_unit_test(test_store_care__a_restore_that_was_cut_off_is_finished),
         cmocka_unit_test(test_store_care__what_root_restores_is_the_servers),
         cmocka_unit_test(test_store_care__a_store_with_a_password_is_checked),
     };

@@ -162,6 +162,7 @@ static const struct db_migration migrations[] = {
          " (CASE WHEN handler = 'stop_file' THEN lower(detail) ELSE '' END))"
          " WHERE state IN ('requested', 'pending')"},
     {24, "DROP INDEX actions_fetched; ALTER TABLE actions DROP COLUMN fetched"},
+    {25, "ALTER TABLE policies ADD COLUMN used BIGINT NOT NULL DEFAULT 0"},
     {0, NULL},
 };
 

@@ -7,6 +7,7 @@
 #include "store_audit.h"
 #include "store_deliveries.h"
 #include "store_questions.h"
+#include "store_policies.h"
 #include "store_rows.h"
 #include "store_work.h"
 
@@ -388,7 +389,7 @@ struct step_record case_step_of(const struct verdict_step *s, int64_t n, int64_t
                                 .updated = now};
 }
 
-/* What the verdict stands on and what it is: by hash where the case has the text. */
+/* What the verdict stands on and what it is: by hash where the case has the text. Its policy is to be kept as long. */
 static enum err_code audit_judged(struct db_tx *tx, const struct case_record *c,
                                   const char *machine_id, const char *facts_json,
                                   const struct verdict *v, int64_t now, struct err *e)
@@ -398,6 +399,8 @@ static enum err_code audit_judged(struct db_tx *tx, const struct case_record *c,
 
     if (!code)
         code = audit_sha256(v->json, verdict, e);
+    if (!code)
+        code = policy_used(tx, v->policy, now, e);
     if (!code)
         code = delivery_audit(tx, c->delivery, c->id, now, e);
     if (!code)

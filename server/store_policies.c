@@ -6,14 +6,24 @@ struct keeping {
     int64_t now;
 };
 
+/* Those whose last verdict nobody wrote down (a program before did not) may have given one just now. */
 static enum err_code keep_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     const struct keeping *k = arg;
+    enum err_code code = db_run(tx, e, NULL,
+                                "INSERT INTO policies (hash, text, since, used)"
+                                " VALUES ($1, $2, $3, $4)"
+                                " ON CONFLICT (hash) DO UPDATE SET used = excluded.used",
+                                "ttii", k->hash, k->text, k->now, k->now);
 
-    return db_run(tx, e, NULL,
-                  "INSERT INTO policies (hash, text, since) VALUES ($1, $2, $3)"
-                  " ON CONFLICT (hash) DO NOTHING",
-                  "tti", k->hash, k->text, k->now);
+    return code ? code
+                : db_run(tx, e, NULL, "UPDATE policies SET used = $1 WHERE used = 0", "i", k->now);
+}
+
+enum err_code policy_used(struct db_tx *tx, const char *hash, int64_t now, struct err *e)
+{
+    return db_run(tx, e, NULL, "UPDATE policies SET used = $1 WHERE hash = $2 AND used < $3", "iti",
+                  now, hash, now - POLICY_USED_MS);
 }
 
 enum err_code store_policy_keep(struct store *s, const char *hash, const char *text, int64_t now,

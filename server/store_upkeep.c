@@ -6,6 +6,7 @@
 #include <assert.h>
 
 #include "id.h"
+#include "store_policies.h"
 #include "store_rows.h"
 #include "store_work.h"
 
@@ -100,6 +101,26 @@ static enum err_code forget_seen(struct db_tx *tx, int64_t now, int64_t max, str
                          "ii", now - SEEN_MACHINE_MS, max);
 }
 
+/* A case is judged after it is made: what judged before the oldest of them was made judged none of them. The one that was
+ * used last stays, because it is in force. */
+#define OLD_POLICIES                                                                               \
+    "SELECT hash FROM policies WHERE used > 0 AND used < $1"                                       \
+    " AND used < (SELECT max(used) FROM policies)"                                                 \
+    " AND used < coalesce((SELECT created FROM cases ORDER BY id LIMIT 1), $2) - $3 ORDER BY used LIMIT $4"
+
+/* With them goes how many isolations each began with: put in force again, it is tried out again. */
+static enum err_code forget_policies(struct db_tx *tx, const struct sweep *s, struct err *e)
+{
+    int64_t before = s->before - 2 * POLICY_USED_MS;
+    enum err_code code =
+        db_run(tx, e, NULL, "DELETE FROM canaries WHERE policy IN (" OLD_POLICIES ")", "iiii",
+               before, INT64_MAX, 2 * POLICY_USED_MS, s->max);
+
+    return code ? code
+                : db_run(tx, e, NULL, "DELETE FROM policies WHERE hash IN (" OLD_POLICIES ")",
+                         "iiii", before, INT64_MAX, 2 * POLICY_USED_MS, s->max);
+}
+
 static enum err_code find_old(struct db_tx *tx, const struct sweep *s, const char *sql,
                               int64_t ids[BATCH_MAX], int64_t *ret_n, struct err *e)
 {
@@ -169,6 +190,8 @@ static enum err_code sweep(struct db_tx *tx, void *arg, struct err *e)
         code = sweep_kind(tx, s, OLD_QUESTIONS, of_question, &s->count.questions, e);
     if (!code)
         code = sweep_kind(tx, s, OLD_MUTES, of_mute, &n_mutes, e);
+    if (!code)
+        code = forget_policies(tx, s, e);
     if (!code)
         code = forget_seen(tx, s->now, s->max, e);
     return code;

@@ -2031,7 +2031,7 @@ static void test_store__what_shadow_mode_held_back(void **state)
     assert_string_equal(h.steps[0].alert_id, "da1");
 }
 
-static void test_store__a_policy_is_kept_for_good(void **state)
+static void test_store__a_policy_is_kept_as_it_was(void **state)
 {
     struct shelf *f = *state;
     const char *text;
@@ -2123,6 +2123,21 @@ static void test_store__an_action_is_found_open_by_what_it_does(void **state)
     assert_string_equal(list[1].detail, "ab");
 }
 
+static bool has_policy(struct shelf *f, const char *hash)
+{
+    const char *text;
+    int64_t since;
+
+    return !store_policy_load(f->s, f->a, hash, &text, &since, NULL);
+}
+
+static void forget_old(struct shelf *f)
+{
+    struct forgotten n;
+
+    assert_int_equal(store_forget_cases(f->s, 400 * DAY_MS, 20, &n, NULL), ERR_OK);
+}
+
 /* As the program before wrote it. */
 static enum err_code age_fn(struct db_tx *tx, void *arg, struct err *e)
 {
@@ -2131,6 +2146,7 @@ static enum err_code age_fn(struct db_tx *tx, void *arg, struct err *e)
         "ALTER TABLE actions ADD COLUMN fetched BIGINT NOT NULL DEFAULT 0",
         "CREATE INDEX actions_fetched ON actions (fetched) WHERE fetched > 0",
         "UPDATE actions SET fetched = 7",
+        "ALTER TABLE policies DROP COLUMN used",
     };
     enum err_code code = ERR_OK;
 
@@ -2154,9 +2170,14 @@ static void test_store__an_older_store_is_brought_up_to_date(void **state)
     struct err e = {0};
 
     write_ok(f, action_insert_fn, &old);
+    assert_int_equal(store_policy_keep(f->s, "old", "{}", now_of(f), NULL), ERR_OK);
     write_ok(f, age_fn, NULL);
     open_again(f);
     assert_int_equal(db_write(f->s->db, fetched_fn, NULL, &e), ERR_INVALID);
+    hands_turn(&f->hands, 900 * DAY_MS);
+    assert_int_equal(store_policy_keep(f->s, "new", "{}", now_of(f), NULL), ERR_OK);
+    forget_old(f);
+    assert_true(has_policy(f, "old")); /* nobody knows when it judged last */
     assert_int_equal(store_action_load(f->s, f->a, 1, &r, NULL), ERR_OK);
     assert_int_equal(r.requested, 1);
     assert_int_equal(db_write(f->s->db, action_insert_fn, &twice, &e), ERR_CONFLICT);
@@ -2351,6 +2372,37 @@ static void test_store__the_record_is_given_out_in_its_order_page_by_page(void *
     assert_int_equal(next, 990); /* and no further than it is wanted */
 }
 
+/* However old: what a case that is kept was judged by, and what is in force. */
+static void test_store__a_policy_is_kept_as_long_as_what_it_judged(void **state)
+{
+    struct shelf *f = *state;
+    const struct verdict v = {.rule = "r", .policy = "used", .json = "{}"};
+    struct judging j = {.v = &v};
+    struct work w;
+
+    assert_int_equal(store_policy_keep(f->s, "used", "{}", now_of(f), NULL), ERR_OK);
+    hands_turn(&f->hands, 9 * DAY_MS);
+    assert_int_equal(store_policy_keep(f->s, "unused", "{}", now_of(f) - 5 * DAY_MS, NULL), ERR_OK);
+    j.c = case_of(f, accept_it(f, &(struct push){.alerts = {"da1_-1"}}).cases[0]);
+    j.now = now_of(f);
+    write_ok(f, judge_fn, &j); /* a replica that goes on by the older one */
+    assert_int_equal(store_policy_keep(f->s, "in force", "{}", now_of(f) + 1, NULL), ERR_OK);
+    hands_turn(&f->hands, 390 * DAY_MS);
+    forget_old(f);
+    assert_true(has_policy(f, "unused")); /* not that old yet */
+    hands_turn(&f->hands, 390 * DAY_MS);
+    forget_old(f);
+    assert_false(has_policy(f, "unused"));
+    assert_true(has_policy(f, "used")); /* its case is open */
+    j.c = case_of(f, j.c.id);
+    assert_true(claim_one(f, &w));
+    write_ok(f, final_move_fn, &(struct final_move){&j.c, CASE_DROPPED, &w, j.now});
+    hands_turn(&f->hands, 10000 * DAY_MS); /* ids are of the true time */
+    forget_old(f);                         /* the case goes, and with it what judged it */
+    assert_false(has_policy(f, "used"));
+    assert_true(has_policy(f, "in force"));
+}
+
 /* ---- rows ------------------------------------------------------------------------------------------ */
 
 struct numbers {
@@ -2416,7 +2468,8 @@ static void test_store__takes_as_many_rows_as_there_are(void **state)
     X(questions_of_a_case_are_listed_oldest_first)                                                 \
     X(the_record_is_given_out_in_its_order_page_by_page)                                           \
     X(what_shadow_mode_held_back)                                                                  \
-    X(a_policy_is_kept_for_good)                                                                   \
+    X(a_policy_is_kept_as_long_as_what_it_judged)                                                  \
+    X(a_policy_is_kept_as_it_was)                                                                  \
     X(takes_as_many_rows_as_there_are)                                                             \
     X(what_is_accepted_is_a_case_with_work_and_outlives_the_process)                               \
     X(what_is_pushed_again_is_on_record)                                                           \

@@ -315,6 +315,8 @@ static enum err_code driver_connect(struct db_store *s, enum db_role role, struc
     bool new = false;
     enum err_code code;
 
+    if (!s->anchor && (role == DB_WRITER || s->read_only) && (code = db_sqlite_check_log(s, e)))
+        return code;
     if (role == DB_WRITER && !s->anchor && (code = db_sqlite_rewrite_log(s, e)))
         return code;
     c = calloc(1, sizeof *c);

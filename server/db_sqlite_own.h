@@ -66,6 +66,9 @@ enum err_code db_sqlite_open(const char *rest, const char *password, bool read_o
 void db_sqlite_close(struct db_store *s);
 const char *db_sqlite_name(struct db_store *s);
 int64_t db_sqlite_size(struct db_store *s);
+/** Is the log beside it its own? SQLite applies whatever stands there. One that is not in WAL mode, such as a backup that
+ *  somebody copied over the database of a server that was killed, has none. ERR_REFUSED. */
+enum err_code db_sqlite_check_log(struct db_store *s, struct err *e);
 /** What a failed sync asks for, before the log is read (see db_sqlite.c): its bytes are written over with themselves and
  *  synced. A log has at most some tens of MiB. */
 enum err_code db_sqlite_rewrite_log(struct db_store *s, struct err *e);

@@ -135,6 +135,37 @@ static int64_t file_size(const char *path)
     return stat(path, &st) == 0 ? (int64_t)st.st_size : 0;
 }
 
+enum err_code db_sqlite_check_log(struct db_store *s, struct err *e)
+{
+    enum { WRITE_VERSION = 18, LEGACY = 1 }; /* sqlite.org/fileformat2.html, 1.3.3 */
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    AUTO(auto_free) sqlite3_file *f = NULL;
+    unsigned char version = 0;
+    sqlite3_filename name;
+    int rc;
+
+    if (file_size(s->log_path) == 0 || file_size(s->path) == 0)
+        return ERR_OK;
+    f = calloc(1, (size_t)vfs->szOsFile);
+    name = sqlite3_create_filename(s->path, "", "", 0, NULL);
+    if (!f || !name) {
+        sqlite3_free_filename(name);
+        return err_set(e, ERR_NOMEM, "out of memory");
+    }
+    rc = vfs->xOpen(vfs, name, f, SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_READONLY, NULL);
+    if (!rc)
+        rc = f->pMethods->xRead(f, &version, 1, WRITE_VERSION);
+    if (f->pMethods)
+        (void)f->pMethods->xClose(f); /* it only read */
+    sqlite3_free_filename(name);
+    if (!rc && version == LEGACY)
+        return err_set(e, ERR_REFUSED,
+                       "%s is the log of another database: put a backup in its place with `cordon "
+                       "store restore FILE`, not by copying it",
+                       s->log_path);
+    return ERR_OK; /* what cannot be read is said by who opens it */
+}
+
 enum err_code db_sqlite_rewrite_log(struct db_store *s, struct err *e)
 {
     enum { CHUNK = 64 * 1024 }; /* SQLite's own layer takes less than 128 KiB at once */

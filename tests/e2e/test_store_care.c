@@ -342,6 +342,44 @@ static void serve_says(struct house *h, const char *says)
     free(out);
 }
 
+static void copy_over(const char *from, const char *to)
+{
+    int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    char piece[4096];
+    ssize_t n;
+
+    assert_true(in >= 0 && out >= 0);
+    while ((n = read(in, piece, sizeof piece)) > 0)
+        assert_int_equal(write(out, piece, (size_t)n), n);
+    assert_int_equal(n, 0);
+    (void)close(in);
+    (void)close(out);
+}
+
+/* Of both the server would make a store that never was. */
+static void test_store_care__a_backup_copied_by_hand_takes_no_other_stores_log(void **state)
+{
+    struct house *h = house_start(&(struct house_options){.rules = TELL});
+    char file[400];
+
+    (void)state;
+    file_in(h, "backup", file);
+    add(h, "da1_-1", "Low");
+    add(h, "da2_-1", "Low");
+    push_and_wait(h, "da1_-1");
+    store(h, "backup", file, 0, "bytes");
+    push_and_wait(h, "da2_-1");
+    house_cordon_kill(h);
+    copy_over(file, h->store_file);
+    serve_says(h, "the log of another database");
+    store(h, "check", NULL, 1, "the log of another database");
+    store(h, "restore", file, 0, "restored");
+    house_cordon_start(h);
+    assert_int_equal(count_cases(h), 1);
+    store(h, "check", NULL, 0, "sound");
+    house_stop(h);
+}
+
 static void test_store_care__a_corrupt_store_is_named_and_a_backup_is_the_way_out(void **state)
 {
     struct house *h = house_start(&(struct house_options){.rules = TELL});
@@ -446,6 +484,7 @@ int main(void)
         cmocka_unit_test(test_store_care__after_a_restore_a_forgotten_alert_isolates_nothing_twice),
         cmocka_unit_test(test_store_care__a_corrupt_store_is_named_and_a_backup_is_the_way_out),
         cmocka_unit_test(test_store_care__a_restore_that_was_cut_off_is_finished),
+        cmocka_unit_test(test_store_care__a_backup_copied_by_hand_takes_no_other_stores_log),
         cmocka_unit_test(test_store_care__what_root_restores_is_the_servers),
         cmocka_unit_test(test_store_care__a_store_with_a_password_is_checked),
     };

@@ -536,6 +536,113 @@ static void test_quota__a_clock_set_back_holds_nobody_up(void **state)
     kept_close(&k);
 }
 
+/* Its last few calls are noted when it ends; a reload takes over what is not noted yet. */
+static void test_quota__what_ends_or_is_replaced_has_noted_its_calls(void **state)
+{
+    (void)state;
+    for (int reload = 0; reload < 2; reload++) {
+        struct kept k;
+        struct quota *q, *next;
+        int64_t minute, hour;
+
+        kept_open(&k);
+        q = keep(&k, "a/b", QUOTA_ALONE);
+        for (int i = 0; i < QUOTA_NOTE_CALLS / 2; i++)
+            assert_int_equal(quota_take(q, false, NULL), ERR_OK);
+        if (reload) {
+            next = make(&k.h, 100, 1500);
+            quota_inherit(next, q);
+            quota_free(q);
+            q = next;
+        }
+        quota_free(q);
+        reopen(&k);
+        q = keep(&k, "a/b", QUOTA_ALONE);
+        quota_used(q, &minute, &hour);
+        assert_int_equal(hour, QUOTA_NOTE_CALLS / 2);
+        quota_free(q);
+        kept_close(&k);
+    }
+}
+
+/* Who shares a budget goes on sharing it after a reload, and counts the calls that it made itself. */
+static void test_quota__a_reload_goes_on_sharing(void **state)
+{
+    struct kept k;
+    struct quota *one, *two, *next;
+    int64_t minute, hour;
+
+    (void)state;
+    kept_open(&k);
+    one = keep(&k, "a/b", QUOTA_SHARED);
+    two = keep(&k, "a/b", QUOTA_SHARED);
+    assert_int_equal(quota_take(one, true, NULL), ERR_OK);
+    next = make(&k.h, 100, 1500);
+    quota_inherit(next, one);
+    quota_free(one);
+    assert_in_range(drain(two, true), 85, 99);
+    assert_in_range(drain(next, true), 0, 10);
+    quota_used(two, &minute, &hour);
+    assert_in_range(minute, 85, 99);
+    assert_int_equal(hour, minute);
+    quota_free(next);
+    quota_free(two);
+    kept_close(&k);
+}
+
+/* Of the hour, too, reads leave a fifth to the actions of all who share it; and when the store has none left nobody is told that
+ * there are. */
+static void test_quota__those_who_share_an_hour_leave_a_fifth_to_actions(void **state)
+{
+    struct kept k;
+    struct quota *one, *two;
+
+    (void)state;
+    kept_open(&k);
+    one = make(&k.h, 100, 50);
+    two = make(&k.h, 100, 50);
+    assert_int_equal(quota_keep(one, k.store, "a/b", QUOTA_SHARED, NULL), ERR_OK);
+    assert_int_equal(quota_keep(two, k.store, "a/b", QUOTA_SHARED, NULL), ERR_OK);
+    assert_int_equal(drain(one, false), 40);
+    assert_int_equal(drain(two, false), 0);
+    assert_true(quota_wait(two, false) > 0); /* though it made no call itself */
+    assert_true(quota_wait_for(two, false, 2) > 0);
+    assert_int_equal(quota_room(two, false), 0);
+    assert_int_equal(quota_pressure(two), 1000);
+    assert_int_equal(quota_wait(two, true), 0);
+    assert_int_equal(drain(two, true), 10);
+    quota_free(one);
+    quota_free(two);
+    kept_close(&k);
+}
+
+/* A block that was noted before the clock was set back by days is none; and what is kept of more calls than are allowed now
+ * is as many as are counted. */
+static void test_quota__what_is_kept_is_measured_by_what_holds_now(void **state)
+{
+    struct kept k;
+    struct quota *q;
+    int64_t minute, hour;
+
+    (void)state;
+    kept_open(&k);
+    q = keep(&k, "a/b", QUOTA_ALONE);
+    quota_block(q, 8000);
+    quota_free(q);
+    atomic_fetch_add(&k.h.wall, -(2 * DAY_MS));
+    q = keep(&k, "a/b", QUOTA_ALONE);
+    assert_int_equal(quota_wait(q, false), 0);
+    assert_int_equal(drain(q, true), 100);
+    quota_free(q);
+    q = make(&k.h, 10, 20);
+    assert_int_equal(quota_keep(q, k.store, "a/b", QUOTA_ALONE, NULL), ERR_OK);
+    quota_used(q, &minute, &hour);
+    assert_int_equal(hour, 20);
+    assert_int_equal(quota_room(q, true), 0);
+    quota_free(q);
+    kept_close(&k);
+}
+
 /* defender-api.md section 7.4: some APIs allow less, and each of their calls is one of all. */
 static void test_quota__some_apis_allow_less(void **state)
 {
@@ -644,6 +751,10 @@ int main(void)
         cmocka_unit_test(test_quota__what_is_not_used_of_a_slice_goes_back),
         cmocka_unit_test(test_quota__a_block_is_for_all_who_share),
         cmocka_unit_test(test_quota__a_clock_set_back_holds_nobody_up),
+        cmocka_unit_test(test_quota__what_ends_or_is_replaced_has_noted_its_calls),
+        cmocka_unit_test(test_quota__a_reload_goes_on_sharing),
+        cmocka_unit_test(test_quota__those_who_share_an_hour_leave_a_fifth_to_actions),
+        cmocka_unit_test(test_quota__what_is_kept_is_measured_by_what_holds_now),
         cmocka_unit_test(test_quota__some_apis_allow_less),
         cmocka_unit_test(test_quota__says_how_much_is_left),
         cmocka_unit_test(test_quota__says_when_several_calls_are_free),

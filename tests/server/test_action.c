@@ -2,6 +2,7 @@
  * followed, and what people are told. */
 #include "engine_kit.h"
 
+#include "desk.h"
 #include "store_actions.h"
 
 #define SHA1          "da39a3ee5e6b4b0d3255bfef95601890afd80709"
@@ -125,6 +126,7 @@ static void test_action__each_is_asked_for_once_in_defenders_spelling_and_follow
         id = rig_push(&r, ALERT, MACHINE);
         (void)rig_work(&r);
         assert_int_equal(the_action(&r, id).state, ACTION_PENDING);
+        assert_int_equal(the_action(&r, id).posted, 0); /* no request is under way */
         assert_string_equal(rig_told(&r, id), "alert");
         rig_pass(&r, 20 * SECOND_MS, SECOND_MS);
         assert_int_equal(the_action(&r, id).state, ACTION_DONE);
@@ -240,6 +242,7 @@ static void test_action__how_it_ended_badly_is_told(void **state)
         if (rows[i].subject) {
             assert_string_equal(rig_told(&r, id), "alert action_failed");
             assert_non_null(strstr(rig_subject(&r, id), rows[i].subject));
+            assert_int_equal(the_action(&r, id).posted, 0);
         } else {
             assert_string_equal(rig_told(&r, id), "alert");
         }
@@ -1049,6 +1052,120 @@ static void test_action__a_step_that_waited_is_judged_anew(void **state)
     }
 }
 
+/* Where a rule tells nobody people hear of a step that was not done all the same; and once, however often the case is looked at. */
+static void test_action__what_was_not_done_is_told_once(void **state)
+{
+    static const struct {
+        const char *steps, *told;
+    } rows[] = {
+        {"{tag: {add: x}}", "action_failed"},
+        {"{tag: {add: x}}, {isolate: {}}, {scan: {}, if: {isolate: isolated}}, {email: {}}",
+         "requested action_failed isolated"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        open_with(&r, rows[i].steps);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", AT "/tags", 0, 403, "{}");
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+        rig_says(&r, "GET", GET_ACTION ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13"));
+        rig_says(&r, "POST", AT "/runAntiVirusScan", 0, 201,
+                 ACTION_DOC("b2d0c1f4-7a83-4f5e-9f66-0a1b2c3d4e60", "RunAntiVirusScan", "Pending",
+                            "null", "30:13"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, HOUR_MS, 16 * MINUTE_MS);
+        print_message("  %s\n", rows[i].steps);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+        assert_int_equal(rig_seen(&r, "POST", AT "/runAntiVirusScan"), i);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        rig_close(&r);
+    }
+}
+
+/* What a pause withholds was not done either: the rule says what follows from that, and what failed beside it is told. */
+static void test_action__what_is_withheld_was_not_done(void **state)
+{
+    static const struct {
+        const char *steps;
+        size_t scans;
+        enum case_state ends;
+        const char *told;
+    } rows[] = {
+        {"{isolate: {}}, {scan: {}}, {email: {}}", 1, CASE_DONE, "not_isolated"},
+        {"{isolate: {}, on_failure: stop}, {scan: {}}, {email: {}}", 0, CASE_DONE, "not_isolated"},
+        {"{isolate: {}, on_failure: ask}, {scan: {}}, {email: {}}", 0, CASE_WAITING, "question"},
+        {"{tag: {add: x}}, {isolate: {}}, {email: {}}", 0, CASE_DONE, "not_isolated action_failed"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct err e = {0};
+        struct rig r;
+        int64_t id;
+
+        open_with(&r, rows[i].steps);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", AT "/tags", 0, 403, "{}");
+        rig_says(&r, "POST", AT "/runAntiVirusScan", 0, 201,
+                 action_doc(&r, "RunAntiVirusScan", "Pending"));
+        assert_int_equal(desk_pause(r.g, &(struct desk_order){.who = "maria"}, &e), ERR_OK);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        print_message("  %s\n", rows[i].steps);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+        assert_int_equal(rig_seen(&r, "POST", AT "/runAntiVirusScan"), rows[i].scans);
+        assert_int_equal(rig_case(&r, id).state, rows[i].ends);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        rig_close(&r);
+    }
+}
+
+/* A package whose request was lost is found complete: it comes with its link all the same. */
+static void test_action__a_lost_package_comes_with_its_link(void **state)
+{
+    struct rig r;
+    const char *body;
+    char own[100] = "";
+    int64_t id;
+
+    (void)state;
+    open_with_mail(&r, "collect: {}");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    peer_script(r.peer, &(struct peer_answer){.method = "POST",
+                                              .target = AT "/collectInvestigationPackage",
+                                              .times = 1,
+                                              .act = PEER_RESET});
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_true(the_action(&r, id).posted > 0);
+    body = strstr(body_of(&r, "POST", AT), "\"ExternalId\":");
+    assert_non_null(body);
+    assert_int_equal(sscanf(body, "\"ExternalId\":%99[^,}]", own), 1);
+    peer_forget(r.peer);
+    rig_says(&r, "GET", LIST, 0, 200,
+             arena_fmt(r.arena,
+                       "{\"value\":[" ACTION_DOC(ACTION, "CollectInvestigationPackage", "Succeeded",
+                                                 "%s", "11:12") "]}",
+                       own));
+    rig_says(&r, "GET", GET_ACTION ACTION "/getPackageUri", 0, 200,
+             "{\"value\":\"\\\"https://packages.example/p?sig=abc\\\"\"}");
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             action_doc(&r, "CollectInvestigationPackage", "Succeeded"));
+    rig_pass(&r, 2 * MINUTE_MS, 5 * SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", AT), 0);
+    assert_int_equal(rig_seen(&r, "GET", GET_ACTION ACTION "/getPackageUri"), 1);
+    assert_int_equal(the_action(&r, id).state, ACTION_DONE);
+    assert_string_equal(rig_told(&r, id), "alert action_done");
+    rig_close(&r);
+}
+
 /* Who took a tenant out of the configuration hears of what was under way in it. */
 static void test_action__one_of_a_tenant_that_is_gone_is_told(void **state)
 {
@@ -1092,6 +1209,9 @@ int main(void)
         cmocka_unit_test(test_action__a_lost_answer_is_looked_for),
         cmocka_unit_test(test_action__a_lost_answer_rests_though_its_record_failed_once),
         cmocka_unit_test(test_action__a_clock_set_back_delays_no_look),
+        cmocka_unit_test(test_action__what_was_not_done_is_told_once),
+        cmocka_unit_test(test_action__what_is_withheld_was_not_done),
+        cmocka_unit_test(test_action__a_lost_package_comes_with_its_link),
         cmocka_unit_test(test_action__one_of_a_tenant_that_is_gone_is_told),
         cmocka_unit_test(test_action__a_step_may_wait_for_the_isolation),
         cmocka_unit_test(test_action__a_step_that_waited_is_done_as_the_policy_in_force_says),

@@ -1052,6 +1052,63 @@ static void test_action__a_step_that_waited_is_judged_anew(void **state)
     }
 }
 
+/* What is under way already is not asked for again; but another handler, machine or tenant is another matter. */
+static void test_action__one_under_way_is_its_machines_and_handlers(void **state)
+{
+    static const char *const ends[] = {"/restrictCodeExecution", "/collectInvestigationPackage"};
+    struct rig r;
+    int64_t ids[4];
+
+    (void)state;
+    open_with(&r, "{restrict: {}}, {collect: {}}, {email: {}}");
+    r.tenants = arena_fmt(r.arena,
+                          "  fabrikam:\n    tenant_id: 1b4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                          "    client_id: 6d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                          "    client_secret_file: %s/secret\n    api_url: %s\n"
+                          "    login_url: %s\n",
+                          r.dir, peer_url(r.peer), peer_url(r.peer));
+    engine_use(r.g, rig_runtime(&r, rules_of(&r, "{restrict: {}}, {collect: {}}, {email: {}}")));
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "POST", "/1b4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t2\"}");
+    for (int i = 0; i < 4; i++)
+        rig_says(&r, "GET", arena_fmt(r.arena, GET_ALERT "da%d_-1", i), 0, 200,
+                 arena_fmt(r.arena,
+                           "{\"id\":\"da%d_-1\",\"severity\":\"High\",\"machineId\":\"%s\"}", i,
+                           i == 2 ? OTHER_MACHINE : MACHINE));
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", "/api/machines/" OTHER_MACHINE, 0, 200, "{\"id\":\"" OTHER_MACHINE "\"}");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        rig_says(&r, "POST", arena_fmt(r.arena, "/api/machines/" MACHINE "%s", ends[i]), 0, 503,
+                 "{}");
+    ids[0] = rig_push(&r, "da0_-1", MACHINE);
+    (void)rig_work(&r);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        assert_int_equal(
+            rig_seen(&r, "POST", arena_fmt(r.arena, "/api/machines/" MACHINE "%s", ends[i])), 1);
+    ids[1] = rig_push(&r, "da1_-1", MACHINE); /* the same, which is not taken yet */
+    ids[2] = rig_push(&r, "da2_-1", OTHER_MACHINE);
+    ids[3] = rig_push_to(&r, "fabrikam", "da3_-1", MACHINE, false);
+    (void)rig_work(&r);
+    for (int i = 0; i < 4; i++) {
+        struct action_record *list;
+        size_t n = 0;
+
+        assert_int_equal(store_action_list(r.store, r.arena, ids[i], 9, &list, &n, NULL), ERR_OK);
+        assert_int_equal(n, i == 1 ? 0 : 2);
+        assert_string_equal(rig_told(&r, ids[i]), "alert");
+    }
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        assert_int_equal(
+            rig_seen(&r, "POST", arena_fmt(r.arena, "/api/machines/" MACHINE "%s", ends[i])), 2);
+        assert_int_equal(
+            rig_seen(&r, "POST", arena_fmt(r.arena, "/api/machines/" OTHER_MACHINE "%s", ends[i])),
+            1);
+    }
+    rig_close(&r);
+}
+
 /* Where a rule tells nobody people hear of a step that was not done all the same; and once, however often the case is looked at. */
 static void test_action__what_was_not_done_is_told_once(void **state)
 {
@@ -1209,6 +1266,7 @@ int main(void)
         cmocka_unit_test(test_action__a_lost_answer_is_looked_for),
         cmocka_unit_test(test_action__a_lost_answer_rests_though_its_record_failed_once),
         cmocka_unit_test(test_action__a_clock_set_back_delays_no_look),
+        cmocka_unit_test(test_action__one_under_way_is_its_machines_and_handlers),
         cmocka_unit_test(test_action__what_was_not_done_is_told_once),
         cmocka_unit_test(test_action__what_is_withheld_was_not_done),
         cmocka_unit_test(test_action__a_lost_package_comes_with_its_link),

@@ -261,6 +261,140 @@ static void test_question__two_people_are_two_people(void **state)
 }
 
 /* Entra's object tells who is who; an operator has none, and may be whoever has his name. */
+/* One no is enough, also of somebody who said yes before, and also when others have not been heard. */
+static void test_question__a_no_needs_no_second_person(void **state)
+{
+    static const bool after_a_yes[] = {false, true};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof after_a_yes / sizeof *after_a_yes; i++) {
+        enum question_state now;
+        struct err e = {0};
+        struct rig r;
+        int64_t id;
+
+        scene(&r, RULES_TWO);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        if (after_a_yes[i])
+            assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+        assert_int_equal(say(&r, "a@x.example", false, NULL, &now, &e), ERR_OK);
+        assert_int_equal(now, QUESTION_REFUSED);
+        assert_int_equal(say(&r, "b@x.example", true, NULL, &now, &e), ERR_CONFLICT);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+        assert_string_equal(newest(&r).why, "refused by a@x.example");
+        assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED: refused by a@x.example]"));
+        rig_close(&r);
+    }
+}
+
+/* A no is told at once, whether Defender can be read or not, and to whom the rule writes. */
+static void test_question__a_no_is_told_to_whom_the_rule_writes(void **state)
+{
+    enum question_state now;
+    struct err e = {0};
+    struct step_record *steps;
+    struct notice_record *list;
+    size_t n = 0;
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    scene(&r,
+          "rules:\n  - {name: contain, when: {alert.severity: High}, do: [ask: {}, isolate: {}, "
+          "email: {to: [ciso@x.example]}]}\n");
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    peer_forget(r.peer);
+    rig_says(&r, "GET", GET_ALERT, 0, 503, "");
+    assert_int_equal(say(&r, "a@x.example", false, NULL, &now, &e), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+    assert_int_equal(store_case_steps(r.store, r.arena, id, &steps, &n, NULL), ERR_OK);
+    assert_int_equal(n, 3);
+    assert_int_equal(steps[1].state, STEP_WITHHELD);
+    assert_int_equal(steps[2].state, STEP_DONE);
+    assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
+    assert_true(n > 1);
+    assert_string_equal(list[n - 1].kind, "not_isolated");
+    assert_int_equal(list[n - 1].n_recipients, 1);
+    assert_string_equal(list[n - 1].recipients[0].address, "ciso@x.example");
+    rig_close(&r);
+}
+
+/* A yes that comes when the time is over is none, though nobody has looked at the clock yet; and what was answered in time
+ * does not run out. */
+static void test_question__an_answer_is_in_time_or_none(void **state)
+{
+    static const bool in_time[] = {true, false};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof in_time / sizeof *in_time; i++) {
+        enum question_state now;
+        struct err e = {0};
+        struct rig r;
+        int64_t id;
+
+        scene(&r, RULES_ASK);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        hands_turn(&r.hands, 4 * HOUR_MS - in_time[i]);
+        assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e),
+                         in_time[i] ? ERR_OK : ERR_CONFLICT);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        (void)rig_work(&r);
+        rig_pass(&r, HOUR_MS, 10 * MINUTE_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), in_time[i]);
+        assert_int_equal(newest(&r).state, in_time[i] ? QUESTION_APPROVED : QUESTION_EXPIRED);
+        assert_string_equal(rig_told(&r, id),
+                            in_time[i] ? "question requested" : "question not_isolated");
+        rig_close(&r);
+    }
+}
+
+/* The isolation ends while a person is asked about what comes after it: nothing is asked or done anew. */
+static void test_question__what_happens_meanwhile_leaves_the_question(void **state)
+{
+    struct question_record *list;
+    enum question_state now;
+    struct err e = {0};
+    struct rig r;
+    size_t n = 0;
+    int64_t id;
+
+    (void)state;
+    scene(&r,
+          "rules:\n  - {name: contain, when: {alert.severity: High}, do: [isolate: {}, {tag: {add: "
+          "x}, on_failure: ask}, scan: {}, email: {}]}\n");
+    rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+    rig_says(&r, "POST", SCAN, 0, 201,
+             ACTION_DOC(SCAN_ACTION, "RunAntiVirusScan", "Pending", "null", "11:13"));
+    rig_says(&r, "GET", GET_ACTION ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    rig_says(&r, "GET", GET_ACTION SCAN_ACTION, 0, 200,
+             ACTION_DOC(SCAN_ACTION, "RunAntiVirusScan", "Pending", "null", "11:13"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_int_equal(rig_case(&r, id).state, CASE_WAITING);
+    assert_int_equal(rig_seen(&r, "GET", GET_ALERT), 1);
+    assert_int_equal(store_question_list(r.store, r.arena, QUESTION_STATES, 0, 9, &list, &n, NULL),
+                     ERR_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(list[0].state, QUESTION_OPEN);
+    assert_string_equal(rig_told(&r, id), "question isolated");
+    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", SCAN), 1);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    rig_close(&r);
+}
+
 static void test_question__an_object_tells_two_people_from_one(void **state)
 {
 #define OBJECT_A "(aaaaaaaa-0000-4000-8000-000000000001)"
@@ -270,6 +404,9 @@ static void test_question__an_object_tells_two_people_from_one(void **state)
         bool same;
     } rows[] = {
         {"a@x.example " OBJECT_A, "b@x.example " OBJECT_A, true},
+        {"a@x.example " OBJECT_A, "b@x.example (AAAAAAAA-0000-4000-8000-000000000001)", true},
+        {"a " OBJECT_A, "a", true},
+        {"a", "a " OBJECT_A, true},
         {"a@x.example " OBJECT_A, "without a name " OBJECT_A, true},
         {"a@x.example " OBJECT_A, "a@x.example " OBJECT_B, false},
         {"without a name " OBJECT_A, "without a name " OBJECT_B, false},
@@ -1008,6 +1145,26 @@ static void test_question__a_no_to_many_reaches_who_heard_of_the_case(void **sta
     }
 }
 
+/* A question over many is over when its time is, not when its next mail would be. */
+static void test_question__many_are_told_in_time_that_nobody_answered(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    many(&r, "{canary: 1, ask: {within: 20m}}");
+    (void)push_many(&r, 0, 3);
+    (void)rig_work(&r);
+    assert_int_equal(newest(&r).state, QUESTION_OPEN);
+    while (clock_wall_ms(&r.hands.clock) < newest(&r).expires) {
+        int64_t left = newest(&r).expires - clock_wall_ms(&r.hands.clock);
+
+        hands_turn(&r.hands, left < MINUTE_MS ? left : MINUTE_MS);
+        (void)rig_work(&r);
+    }
+    assert_int_equal(newest(&r).state, QUESTION_EXPIRED);
+    rig_close(&r);
+}
+
 /* Who stands in the same place twice is one machine of a storm. */
 static void test_question__a_storm_counts_machines(void **state)
 {
@@ -1387,6 +1544,11 @@ int main(void)
         cmocka_unit_test(test_question__a_no_is_told_and_can_be_retried),
         cmocka_unit_test(test_question__when_nobody_answers_people_are_told_again),
         cmocka_unit_test(test_question__two_people_are_two_people),
+        cmocka_unit_test(test_question__a_no_needs_no_second_person),
+        cmocka_unit_test(test_question__a_no_is_told_to_whom_the_rule_writes),
+        cmocka_unit_test(test_question__an_answer_is_in_time_or_none),
+        cmocka_unit_test(test_question__many_are_told_in_time_that_nobody_answered),
+        cmocka_unit_test(test_question__what_happens_meanwhile_leaves_the_question),
         cmocka_unit_test(test_question__an_object_tells_two_people_from_one),
         cmocka_unit_test(test_question__an_operator_without_a_name_is_no_second_person),
         cmocka_unit_test(test_question__another_policy_makes_it_void),

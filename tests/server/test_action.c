@@ -1052,6 +1052,38 @@ static void test_action__a_step_that_waited_is_judged_anew(void **state)
     }
 }
 
+/* Two alerts that ask for the same scan ask for one. */
+static void test_action__the_same_scan_is_joined(void **state)
+{
+    static const char *const scans[] = {"scan: {}, email: {}", "scan: {type: full}, email: {}"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof scans / sizeof *scans; i++) {
+        struct rig r;
+        int64_t id;
+
+        open_with(&r, scans[i]);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", AT "/runAntiVirusScan", 0, 201,
+                 action_doc(&r, "RunAntiVirusScan", "Pending"));
+        (void)rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", AT), 1);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT "da2_-1", 0, 200,
+                 "{\"id\":\"da2_-1\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}");
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        id = rig_push(&r, "da2_-1", MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", AT), 0);
+        assert_int_equal(step_of(&r, id, 0).state, STEP_DONE);
+        assert_string_equal(rig_told(&r, id), "alert");
+        rig_close(&r);
+    }
+}
+
 /* What is under way already is not asked for again; but another handler, machine or tenant is another matter. */
 static void test_action__one_under_way_is_its_machines_and_handlers(void **state)
 {
@@ -1266,6 +1298,7 @@ int main(void)
         cmocka_unit_test(test_action__a_lost_answer_is_looked_for),
         cmocka_unit_test(test_action__a_lost_answer_rests_though_its_record_failed_once),
         cmocka_unit_test(test_action__a_clock_set_back_delays_no_look),
+        cmocka_unit_test(test_action__the_same_scan_is_joined),
         cmocka_unit_test(test_action__one_under_way_is_its_machines_and_handlers),
         cmocka_unit_test(test_action__what_was_not_done_is_told_once),
         cmocka_unit_test(test_action__what_is_withheld_was_not_done),

@@ -252,11 +252,23 @@ static void test_grounds__a_source_that_may_not_isolate_any_more_does_not(void *
     (void)state;
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         struct rig r;
+        int64_t id;
 
         (void)throttled(&r, NULL);
         engine_use(r.g, source_with(&r, lines[i]));
         rig_pass(&r, 5 * MINUTE_MS, 5 * SECOND_MS);
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        peer_forget(r.peer); /* and nothing that it pushes from now on is isolated */
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200,
+                 "{\"id\":\"da2_-1\",\"severity\":\"High\",\"machineId\":\"" OTHER_MACHINE "\"}");
+        rig_says(&r, "GET", "/api/machines/" OTHER_MACHINE, 0, 200,
+                 "{\"id\":\"" OTHER_MACHINE "\"}");
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        id = rig_push(&r, "da2_-1", OTHER_MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", "/api/machines"), 0);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
         rig_close(&r);
     }
 }

@@ -210,6 +210,62 @@ static void test_pause__a_resume_that_a_file_outlasts_is_no_good_news(void **sta
     rig_close(&r);
 }
 
+/* Whether the file is there cannot always be seen: then nothing is isolated. But a folder that is none has no file in it. */
+static void test_pause__a_file_that_cannot_be_looked_at_pauses(void **state)
+{
+    static const struct {
+        const char *file;
+        size_t posts;
+    } rows[] = {{"loop", 0}, {"loop/stop", 0}, {"secret/stop", 1}, {"gone/stop", 1}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+
+        rig_open(&r, NULL);
+        assert_int_equal(symlink("loop", arena_fmt(r.arena, "%s/loop", r.dir)), 0);
+        engine_use(
+            r.g, rig_runtime(&r, arena_fmt(r.arena,
+                                           RULES_ISOLATE_AND_MAIL "safety: {pause_file: '%s/%s'}\n",
+                                           r.dir, rows[i].file)));
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        (void)rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        print_message("  %s\n", rows[i].file);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].posts);
+        rig_close(&r);
+    }
+}
+
+/* Who pauses what is paused already, and when the file is there besides: since when, by whom and why stays true. */
+static void test_pause__is_told_as_the_last_who_threw_it(void **state)
+{
+    struct rig r;
+    struct err e = {0};
+    struct pause p, again;
+
+    (void)state;
+    rig_open(&r, NULL);
+    assert_int_equal(desk_pause(r.g, &drill, &e), ERR_OK);
+    assert_int_equal(store_pause(r.store, r.g->runtime, r.arena, &p, NULL), ERR_OK);
+    hands_turn(&r.hands, HOUR_MS);
+    assert_int_equal(desk_pause(r.g, &(struct desk_order){.who = "jan", .why = "an update"}, &e),
+                     ERR_OK);
+    rig_write(&r, "stop", "");
+    engine_use(r.g,
+               rig_runtime(&r, arena_fmt(r.arena,
+                                         RULES_ISOLATE_AND_MAIL "safety: {pause_file: '%s/stop'}\n",
+                                         r.dir)));
+    assert_int_equal(store_pause(r.store, r.g->runtime, r.arena, &again, NULL), ERR_OK);
+    assert_true(again.on);
+    assert_int_equal(again.since, p.since);
+    assert_string_equal(pause_words(&again, r.arena), "paused by jan: an update");
+    rig_close(&r);
+}
+
 static void test_pause__a_resume_of_nothing_says_so(void **state)
 {
     struct rig r;
@@ -231,6 +287,8 @@ int main(void)
         cmocka_unit_test(test_pause__survives_a_restart),
         cmocka_unit_test(test_pause__a_file_pauses_as_long_as_it_is_there),
         cmocka_unit_test(test_pause__a_resume_that_a_file_outlasts_is_no_good_news),
+        cmocka_unit_test(test_pause__a_file_that_cannot_be_looked_at_pauses),
+        cmocka_unit_test(test_pause__is_told_as_the_last_who_threw_it),
         cmocka_unit_test(test_pause__a_resume_of_nothing_says_so),
     };
 

@@ -115,6 +115,77 @@ static void test_polling__an_alert_whose_case_was_forgotten_is_no_news(void **st
     rig_close(&r);
 }
 
+/* Nobody knows when it was made: that is no reason to keep silent about it. */
+static void test_polling__an_alert_without_a_time_is_news(void **state)
+{
+    struct rig r;
+    struct work w;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+    rig_afresh(&r);
+    rig_says(&r, "GET", CHANGED, 0, 200,
+             "{\"value\":[{\"id\":\"" ALERT "\",\"severity\":\"Low\",\"lastUpdateTime\":"
+             "\"2025-01-07T10:11:20Z\"}]}");
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    assert_true(poll_once(&r));
+    assert_true(rig_claim(&r, WORK_CASE, &w));
+    rig_close(&r);
+}
+
+/* What polling may only tell of is isolated when a source that may isolate pushes it (contract.md section 4). */
+static void test_polling__a_push_is_stronger_than_a_poll_that_may_only_notify(void **state)
+{
+    const struct alert_ref ref = {.alert_id = ALERT, .machine_id = MACHINE};
+    sem_t done;
+    struct acceptance a = {.ctx = &done};
+    struct notification n = {
+        .tenant = "contoso", .source = "relay", .may_isolate = true, .alerts = &ref, .count = 1};
+    struct rig r;
+    int64_t now;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m, may: [notify]}\n");
+    now = clock_wall_ms(&r.hands.clock);
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    list_alert(&r, now, now);
+    assert_true(poll_once(&r));
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    n.received_ms = now;
+    a.n = &n;
+    (void)sem_init(&done, 0, 0);
+    assert_int_equal(store_accept(r.store, &a, rig_stored, NULL), ERR_OK);
+    while (sem_wait(&done))
+        ;
+    (void)sem_destroy(&done);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    rig_close(&r);
+}
+
+/* After a longer pause polling begins seven days back, and an old failure is not held against it. */
+static void test_polling__a_long_pause_is_not_made_up_for(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+    rig_afresh(&r);
+    rig_says(&r, "GET", CHANGED, 0, 200, NOTHING);
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    assert_true(poll_once(&r));
+    hands_turn(&r.hands, 10 * DAY_MS);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", CHANGED, 0, 200, NOTHING);
+    assert_true(poll_once(&r));
+    assert_int_equal(rig_seen(&r, "GET", CHANGED), 1);
+    assert_int_equal(
+        rig_seen(&r, "GET", CHANGED "$filter=lastUpdateTime%20ge%202025-01-10T10:11:1"), 1);
+    rig_close(&r);
+}
+
 /* Adds alerts to a page, each one second after the other from this one on. */
 static void add_alerts(struct buf *page, int first, int n)
 {
@@ -124,6 +195,37 @@ static void add_alerts(struct buf *page, int first, int n)
                  "\"2025-01-07T10:%02d:%02dZ\",\"lastUpdateTime\":\"2025-01-07T10:%02d:%02dZ\"}",
                  i == first ? "{\"value\":[" : ",", i, 11 + i / 60, i % 60, 11 + i / 60, i % 60);
     buf_adds(page, "]}");
+}
+
+/* A list out of order is no ground to skip what stands behind its newest. */
+static void test_polling__a_list_out_of_order_is_read_whole(void **state)
+{
+    AUTO(buf_clear) struct buf first = BUF_INIT(1 << 20), second = BUF_INIT(1 << 20);
+    struct rig r;
+    size_t n = 0;
+    struct work w;
+
+    (void)state;
+    for (int i = 0; i < 500; i++) /* the newest is the first */
+        buf_addf(&first,
+                 "%s{\"id\":\"da%d\",\"severity\":\"Low\",\"alertCreationTime\":"
+                 "\"2025-01-07T10:11:20Z\",\"lastUpdateTime\":\"2025-01-07T10:1%d:20Z\"}",
+                 i ? "," : "{\"value\":[", i, i ? 1 : 9);
+    buf_adds(&first, "]}");
+    add_alerts(&second, 500, 3);
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+    rig_afresh(&r);
+    rig_says(&r, "GET", CHANGED "$filter=lastUpdateTime%20ge%202025-01-07T10:19", 0, 200, NOTHING);
+    rig_says(&r, "GET", CHANGED, 1, 200, buf_text(&first));
+    rig_says(&r, "GET", CHANGED, 1, 200, buf_text(&second));
+    rig_says(&r, "GET", CHANGED, 0, 200, NOTHING);
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    hands_turn(&r.hands, 20 * MINUTE_MS);
+    assert_true(poll_once(&r));
+    while (rig_claim(&r, WORK_CASE, &w))
+        n++;
+    assert_int_equal(n, 503);
+    rig_close(&r);
 }
 
 /* An alert that changes while pages are read moves to the list's end, and what comes after it moves up: pages that are
@@ -184,6 +286,10 @@ int main(void)
         cmocka_unit_test(test_polling__an_alert_whose_case_was_forgotten_is_no_news),
         cmocka_unit_test(test_polling__a_full_store_is_not_filled_further),
         cmocka_unit_test(test_polling__an_alert_that_changes_meanwhile_hides_no_other),
+        cmocka_unit_test(test_polling__an_alert_without_a_time_is_news),
+        cmocka_unit_test(test_polling__a_push_is_stronger_than_a_poll_that_may_only_notify),
+        cmocka_unit_test(test_polling__a_long_pause_is_not_made_up_for),
+        cmocka_unit_test(test_polling__a_list_out_of_order_is_read_whole),
         cmocka_unit_test(test_polling__goes_on_within_a_moment),
     };
 

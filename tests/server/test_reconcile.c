@@ -409,7 +409,108 @@ static void test_reconcile__what_is_under_way_is_left_to_its_own_work(void **sta
     rig_close(&r);
 }
 
+/* A release of before, which a list shows, is no end of what is only asked for yet: that is asked for again. */
+static void test_reconcile__a_release_of_before_ends_nothing_that_waits(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    begin(&r);
+    rig_says(&r, "GET", OF_ONE, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 503, "{}");
+    (void)rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_REQUESTED);
+    next(&r, ONE(ACTION_DOC(RELEASE, "Unisolate", "Succeeded", "null", "11:05")));
+    assert_int_equal(isolations(&r), 1);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_REQUESTED);
+    rig_says(&r, "GET", OF_ONE, 0, 200,
+             ONE(ACTION_DOC(RELEASE, "Unisolate", "Succeeded", "null", "11:05")));
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "16:30"));
+    rig_pass(&r, MINUTE_MS, 5 * SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_PENDING);
+    rig_close(&r);
+}
+
+/* A machine is the same in either spelling. */
+static void test_reconcile__a_release_in_another_spelling_ends_ours(void **state)
+{
+    struct rig r;
+    char list[1200];
+    int64_t id;
+
+    (void)state;
+    begin(&r);
+    id = isolated(&r);
+    (void)snprintf(
+        list, sizeof list, "%s",
+        "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12") "," ACTION_DOC(
+            RELEASE, "Unisolate", "Succeeded", "null", "11:14") "]}");
+    for (char *p = list; (p = strstr(p, MACHINE));)
+        for (size_t i = 0; i < strlen(MACHINE); i++, p++)
+            *p = *p >= 'a' && *p <= 'f' ? (char)(*p - 'a' + 'A') : *p;
+    next(&r, list);
+    assert_int_equal(isolations(&r), 1);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_string_equal(rig_told(&r, id), "requested isolated released");
+    rig_close(&r);
+}
+
+/* Without ours in the list it is only their times that tell what came first, and clocks differ: a release of the moment in
+ * which ours was confirmed ends nothing. */
+static void test_reconcile__a_release_of_the_same_moment_is_a_doubt(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    begin(&r);
+    (void)isolated(&r);
+    next(&r, ONE(ACTION_DOC(RELEASE, "Unisolate", "Succeeded", "null", "12:12")));
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    next(&r, ONE(ACTION_DOC(RELEASE, "Unisolate", "Succeeded", "null", "17:12")));
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    rig_close(&r);
+}
+
+/* Of what somebody else isolated, and nobody was told of, the end is not told either. */
+static void test_reconcile__what_nobody_heard_of_ends_in_silence(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    begin(&r);
+    next(&r, ONE(ACTION_DOC(OTHER, "Isolate", "Succeeded", "null", "11:05")));
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_string_equal(told_alone(&r), "");
+    next(&r,
+         "{\"value\":[" ACTION_DOC(OTHER, "Isolate", "Succeeded", "null", "11:05") "," ACTION_DOC(
+             RELEASE, "Unisolate", "Succeeded", "null", "17:14") "]}");
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_string_equal(told_alone(&r), "");
+    rig_close(&r);
+}
+
 /* ---- reading ---------------------------------------------------------------------------------------- */
+
+/* What Defender's clock says of tomorrow does not hide today; and after a long pause seven days are read, not all. */
+static void test_reconcile__the_next_read_begins_where_it_should(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    begin(&r);
+    next(&r, ONE(ACTION_DOC(OTHER, "Isolate", "Succeeded", "null", "59:59")));
+    next(&r, NOTHING);
+    assert_int_equal(rig_seen(&r, "GET", RECENT), 1);
+    assert_null(strstr(peer_request(r.peer, peer_count(r.peer) - 1)->target, "T10:5"));
+    hands_turn(&r.hands, 30 * DAY_MS);
+    next(&r, NOTHING);
+    assert_non_null(
+        strstr(peer_request(r.peer, peer_count(r.peer) - 1)->target, "ge%202025-01-30T10:"));
+    rig_close(&r);
+}
 
 #define LATER_ELSEWHERE                                                                            \
     "{\"id\":\"e5\",\"type\":\"Isolate\",\"status\":\"Failed\",\"machineId\":"                     \
@@ -535,6 +636,11 @@ int main(void)
         cmocka_unit_test(test_reconcile__a_release_that_takes_days_is_waited_for),
         cmocka_unit_test(test_reconcile__what_is_under_way_is_left_to_its_own_work),
         cmocka_unit_test(test_reconcile__isolated_anew_while_ours_is_released_is_adopted),
+        cmocka_unit_test(test_reconcile__a_release_of_before_ends_nothing_that_waits),
+        cmocka_unit_test(test_reconcile__a_release_in_another_spelling_ends_ours),
+        cmocka_unit_test(test_reconcile__a_release_of_the_same_moment_is_a_doubt),
+        cmocka_unit_test(test_reconcile__what_nobody_heard_of_ends_in_silence),
+        cmocka_unit_test(test_reconcile__the_next_read_begins_where_it_should),
         cmocka_unit_test(test_reconcile__the_watermark_is_durable_and_the_first_read_looks_back),
         cmocka_unit_test(test_reconcile__all_pages_are_read),
     };

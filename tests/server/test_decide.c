@@ -139,6 +139,9 @@ static void test_decide__the_starter_policy_over_many_machines(void **state)
          "{'id':'" M1 "','mergedIntoMachineId':'" M2 "','machineTags':[],"
          "'deviceValue':'Normal'}",
          "contain-high: isolate(machine " M1 " was merged into " M2 ") email"},
+        {"merged into nothing", HIGH,
+         "{'id':'" M1 "','mergedIntoMachineId':'','machineTags':[],'deviceValue':'Normal'}",
+         "contain-high: isolate email"},
         {"merged into something odd", HIGH,
          "{'id':'" M1 "','mergedIntoMachineId':7,'machineTags':[],'deviceValue':'Normal'}",
          "contain-high: isolate(machine " M1 " was merged into another) email"},

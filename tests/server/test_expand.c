@@ -949,21 +949,65 @@ static void test_expand__a_look_that_fails_for_many_is_told(void **state)
 /* What Defender says of one machine spoils the look for many: they look alone then, and are seen to. */
 static void test_expand__a_spoilt_look_holds_nobody_up(void **state)
 {
-    struct rig r;
-    int64_t ids[CROWD];
+    static const struct {
+        int status; /* of the look for many */
+        const char *body;
+    } rows[] = {
+        {200, "{\"value\":[{\"id\":\"x\"}]}"},
+        {400, "{\"error\":{\"code\":\"InvalidInput\"}}"},
+        {403, "{}"}, /* each looks for itself */
+    };
 
     (void)state;
-    rig_open(&r, NULL);
-    push_crowd_of_isolated(&r, ids);
-    rig_says(&r, "GET", LOOKS, 0, 200, "{\"value\":[{\"id\":\"x\"}]}");
-    rig_says(&r, "GET", LIST, 0, 200,
-             "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12") "]}");
-    (void)rig_work(&r);
-    rig_pass(&r, MINUTE_MS, SECOND_MS);
-    for (int k = 0; k < CROWD; k++)
-        assert_int_equal(rig_case(&r, ids[k]).isolation, rig_isolation(&r).id);
-    assert_int_equal(rig_seen(&r, "POST", "/api/machines"), 0);
-    rig_close(&r);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t ids[CROWD];
+
+        print_message("  row %zu\n", i);
+        rig_open(&r, NULL);
+        push_crowd_of_isolated(&r, ids);
+        rig_says(&r, "GET", LOOKS, 0, rows[i].status, rows[i].body);
+        rig_says(&r, "GET", LIST, 0, 200,
+                 "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12") "]}");
+        (void)rig_work(&r);
+        rig_pass(&r, MINUTE_MS, SECOND_MS);
+        for (int k = 0; k < CROWD; k++) {
+            assert_int_equal(rig_case(&r, ids[k]).isolation, rig_isolation(&r).id);
+            assert_string_equal(rig_told(&r, ids[k]), "isolated");
+        }
+        assert_int_equal(rig_seen(&r, "POST", "/api/machines"), 0);
+        assert_true(rig_seen(&r, "GET", LOOKS) > 0);
+        assert_true(rig_seen(&r, "GET", LIST) > rig_seen(&r, "GET", LOOKS));
+        rig_close(&r);
+    }
+}
+
+/* Many that are only told of, or that are withheld, cost no look at their machines. */
+static void test_expand__many_are_looked_at_only_to_act(void **state)
+{
+    static const struct {
+        const char *rules, *told;
+    } rows[] = {
+        {RULES_MAIL_ONLY, "alert"},
+        {RULES_ISOLATE_AND_MAIL "safety: {mode: shadow}\n", "not_isolated"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t ids[CROWD];
+
+        rig_open(&r, NULL);
+        push_crowd_of_isolated(&r, ids);
+        engine_use(r.g, rig_runtime(&r, rows[i].rules));
+        (void)rig_work(&r);
+        print_message("  row %zu\n", i);
+        assert_int_equal(rig_seen(&r, "GET", LIST_ALERTS), 1);
+        assert_int_equal(rig_seen(&r, "GET", LIST), 0);
+        for (int k = 0; k < CROWD; k++)
+            assert_string_equal(rig_told(&r, ids[k]), rows[i].told);
+        rig_close(&r);
+    }
 }
 
 #define OF(machine, id, type, status, second)                                                      \
@@ -1054,6 +1098,43 @@ static void test_expand__a_look_for_many_is_each_machines_own(void **state)
         buf_clear(&alerts);
         rig_close(&r);
     }
+}
+
+/* What was read of many says nothing of what is under way on their machines: that is looked at before one is isolated. */
+static void test_expand__what_is_under_way_on_one_of_many_is_adopted(void **state)
+{
+    struct buf alerts = BUF_INIT(1 << 16);
+    struct rig r;
+    int64_t ids[CROWD];
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    buf_adds(&alerts, "{\"value\":[");
+    for (int k = 0; k < CROWD; k++) {
+        buf_addf(&alerts, "%s{\"id\":\"da%d_-2\",\"severity\":\"High\",\"machineId\":\"%s\"}",
+                 k ? "," : "", k, k % 2 ? MACHINE2 : MACHINE);
+        ids[k] = rig_push(&r, arena_fmt(r.arena, "da%d_-2", k), NULL);
+    }
+    buf_adds(&alerts, "]}");
+    rig_says(&r, "GET", LIST_ALERTS, 0, 200, buf_text(&alerts));
+    rig_says(&r, "GET", LIST_MACHINES, 0, 200, TWO_MACHINES);
+    rig_says(&r, "GET", "/api/machineactions?$filter=machineId%20eq%20%27" MACHINE, 0, 200,
+             "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12") "]}");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201, ACTION_DOC("a8", "Isolate", "Pending", "null", "11:13"));
+    rig_says(&r, "POST", ISOLATE2, 0, 201, OF(MACHINE2, "a9", "Isolate", "Pending", "11:13"));
+    atomic_store(&r.g->crowd[WORK_CASE], true);
+    (void)rig_work(&r);
+    rig_pass(&r, MINUTE_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE2), 1);
+    for (int k = 0; k < CROWD; k++) {
+        assert_true(rig_case(&r, ids[k]).isolation != 0);
+        assert_string_equal(rig_told(&r, ids[k]), "requested");
+    }
+    buf_clear(&alerts);
+    rig_close(&r);
 }
 
 /* What a step of one of many has to wait for is waited for: the case is not run once more at once. */
@@ -1473,6 +1554,8 @@ int main(void)
         cmocka_unit_test(test_expand__a_verdict_without_its_facts_is_told),
         cmocka_unit_test(test_expand__a_look_that_fails_for_many_is_told),
         cmocka_unit_test(test_expand__a_spoilt_look_holds_nobody_up),
+        cmocka_unit_test(test_expand__many_are_looked_at_only_to_act),
+        cmocka_unit_test(test_expand__what_is_under_way_on_one_of_many_is_adopted),
         cmocka_unit_test(test_expand__a_look_for_many_is_each_machines_own),
         cmocka_unit_test(test_expand__a_step_of_one_of_many_is_tried_later),
         cmocka_unit_test(test_expand__a_crowd_is_one_tenants),

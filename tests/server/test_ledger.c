@@ -229,6 +229,34 @@ static void test_ledger__people_are_asked_without_defender_too(void **state)
     }
 }
 
+/* Without ours in the list it is only their times that tell what came first, and clocks differ. */
+static void test_ledger__a_release_of_the_same_moment_closes_nothing(void **state)
+{
+    static const struct {
+        const char *list;
+        enum isolation_state state;
+    } rows[] = {
+        {"{\"value\":[" ACTION_DOC("a2", "Unisolate", "Succeeded", "null", "12:30") "]}",
+         ISOLATION_ISOLATED},
+        {"{\"value\":[" ACTION_DOC("a2", "Unisolate", "Succeeded", "null", "30:00") "]}",
+         ISOLATION_RELEASED},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+
+        rig_open(&r, NULL);
+        (void)isolated(&r);
+        rig_says(&r, "GET", LIST, 0, 200, rows[i].list);
+        rig_pass(&r, 5 * HOUR_MS, HOUR_MS);
+        print_message("  row %zu\n", i);
+        assert_true(rig_seen(&r, "GET", LIST) > 0);
+        assert_int_equal(rig_isolation(&r).state, rows[i].state);
+        rig_close(&r);
+    }
+}
+
 static void test_ledger__a_release_at_defender_closes_ours(void **state)
 {
     struct rig r;
@@ -1989,6 +2017,7 @@ int main(void)
         cmocka_unit_test(test_ledger__the_time_of_review_is_a_setting),
         cmocka_unit_test(test_ledger__a_false_positive_is_offered_not_released),
         cmocka_unit_test(test_ledger__people_are_asked_without_defender_too),
+        cmocka_unit_test(test_ledger__a_release_of_the_same_moment_closes_nothing),
         cmocka_unit_test(test_ledger__a_release_at_defender_closes_ours),
         cmocka_unit_test(test_ledger__a_release_that_was_done_before_ours_ends_nothing),
         cmocka_unit_test(test_ledger__a_lagging_list_releases_nothing),

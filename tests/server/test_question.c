@@ -260,7 +260,6 @@ static void test_question__two_people_are_two_people(void **state)
     rig_close(&r);
 }
 
-/* Entra's object tells who is who; an operator has none, and may be whoever has his name. */
 /* One no is enough, also of somebody who said yes before, and also when others have not been heard. */
 static void test_question__a_no_needs_no_second_person(void **state)
 {
@@ -395,6 +394,7 @@ static void test_question__what_happens_meanwhile_leaves_the_question(void **sta
     rig_close(&r);
 }
 
+/* Entra's object tells who is who; an operator has none, and may be whoever has his name. */
 static void test_question__an_object_tells_two_people_from_one(void **state)
 {
 #define OBJECT_A "(aaaaaaaa-0000-4000-8000-000000000001)"

@@ -629,11 +629,13 @@ static void test_quota__what_is_kept_is_measured_by_what_holds_now(void **state)
     q = keep(&k, "a/b", QUOTA_ALONE);
     quota_block(q, 8000);
     quota_free(q);
+    reopen(&k);
     atomic_fetch_add(&k.h.wall, -(2 * DAY_MS));
     q = keep(&k, "a/b", QUOTA_ALONE);
     assert_int_equal(quota_wait(q, false), 0);
     assert_int_equal(drain(q, true), 100);
     quota_free(q);
+    reopen(&k);
     q = make(&k.h, 10, 20);
     assert_int_equal(quota_keep(q, k.store, "a/b", QUOTA_ALONE, NULL), ERR_OK);
     quota_used(q, &minute, &hour);

@@ -1749,7 +1749,10 @@ static void test_store__the_ledger_is_listed_newest_first(void **state)
     for (int64_t i = 1; i <= 10; i++) {
         struct isolating x = {.r = isolation(i, arena_fmt(f->a, "%040x", (unsigned)i), now_of(f))};
 
-        x.r.state = i % 2 ? ISOLATION_ISOLATED : ISOLATION_FAILED;
+        x.r.state = i == 5   ? ISOLATION_RELEASING
+                    : i == 7 ? ISOLATION_REQUESTED
+                    : i % 2  ? ISOLATION_ISOLATED
+                             : ISOLATION_FAILED;
         x.r.machine_name = i == 3 ? "ws-3" : NULL;
         write_ok(f, insert_fn, &x);
     }
@@ -1768,9 +1771,16 @@ static void test_store__the_ledger_is_listed_newest_first(void **state)
     assert_string_equal(list[3].machine_name, "ws-3");
     assert_null(list[2].machine_name);
     assert_int_equal(store_isolation_count(f->s, counts, NULL), ERR_OK);
-    assert_int_equal(counts[ISOLATION_ISOLATED], 5);
+    assert_int_equal(counts[ISOLATION_ISOLATED], 3);
     assert_int_equal(counts[ISOLATION_FAILED], 5);
     assert_int_equal(counts[ISOLATION_PENDING], 0);
+    for (int by_id = 0; by_id < 2; by_id++) { /* as people write it */
+        filter.machine = by_id ? "000000000000000000000000000000000000000A" : "WS-3";
+        filter.open_only = !by_id;
+        assert_int_equal(store_isolation_list(f->s, f->a, &filter, &list, &n, NULL), ERR_OK);
+        assert_int_equal(n, 1);
+        assert_int_equal(list[0].id, by_id ? 10 : 3);
+    }
 }
 
 /* ---- notices -------------------------------------------------------------------------------------------------------- */

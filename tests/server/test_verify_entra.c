@@ -626,6 +626,30 @@ static void test_verify_entra__keys_out_of_reach_deny_nobody(void **state)
     assert_int_equal(show_minted(t, &(struct mint){0}), VERIFY_UNAVAILABLE);
 }
 
+/* Of several entries the one decides that the sender can do most with: who only waits for keys is not turned away because
+ * another entry denies him, and who is known but not listed hears that. */
+static void test_verify_entra__what_waits_stands_above_what_is_denied(void **state)
+{
+    static const char *const entries[] = {
+        "[{token: {secret_files: [t1]}}, {entra: {audience: [" AUD "], clients: [" CLIENT "]}}]",
+        "[{entra: {audience: [" AUD "], clients: [" CLIENT "]}}, {token: {secret_files: [t1]}}]"};
+    struct stage *t = *state;
+
+    scheme_file(&t->s, "t1", "0123456789abcdefghij");
+    for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
+        fresh_keys(t);
+        assert_true(scheme_compile(&t->s, entries[i]));
+        t->s.may_block = false;
+        assert_int_equal(show_minted(t, &(struct mint){0}), VERIFY_MUST_WAIT);
+        t->s.may_block = true;
+        assert_int_equal(show_minted(t, &(struct mint){0}), VERIFY_GOOD);
+        assert_int_equal(show_minted(t, &(struct mint){.claims = {{"sub", "\"" OTHER "\""},
+                                                                  {"oid", "\"" OTHER "\""},
+                                                                  {"azp", "\"" OTHER "\""}}}),
+                         VERIFY_FORBIDDEN);
+    }
+}
+
 static void test_verify_entra__known_keys_go_on_while_entra_is_down(void **state)
 {
     struct stage *t = *state;
@@ -688,6 +712,7 @@ int main(void)
         TEST(wants_one_bearer),
         TEST(follows_a_rotation),
         TEST(keys_out_of_reach_deny_nobody),
+        TEST(what_waits_stands_above_what_is_denied),
         TEST(known_keys_go_on_while_entra_is_down),
         TEST(names_what_is_wrong_with_its_settings),
     };

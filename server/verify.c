@@ -27,7 +27,6 @@ struct part {
 struct entry {
     struct part parts[SCHEMES];
     size_t count;
-    bool needs_body; /* any of its parts does */
 };
 
 struct verifier {
@@ -97,7 +96,6 @@ static bool compile_entry(const struct settings_reader *reader, const struct yam
             continue;
         }
         part.state = scheme->compile(reader, child, source);
-        entry->needs_body = entry->needs_body || scheme->needs_body;
         if (part.state)
             add_part(entry, part);
     }

@@ -660,8 +660,8 @@ static size_t links(struct rig *r)
     return n;
 }
 
-/* Defender gives two links to packages a minute (section 4.3): the third waits for the next, however long ago the packages
- * were made. One that never comes keeps nobody from hearing that the package is there. */
+/* Defender gives two links to packages a minute (section 4.3): the third waits for the next, however long ago the
+ * packages were made. One that never comes keeps nobody from hearing that the package is there. */
 static void test_action__links_to_packages_are_two_a_minute(void **state)
 {
     static const bool given[] = {true, true, false};
@@ -1141,7 +1141,8 @@ static void test_action__one_under_way_is_its_machines_and_handlers(void **state
     rig_close(&r);
 }
 
-/* Where a rule tells nobody people hear of a step that was not done all the same; and once, however often the case is looked at. */
+/* Where a rule tells nobody people hear of a step that was not done all the same; and once, however often the case
+ * is looked at. */
 static void test_action__what_was_not_done_is_told_once(void **state)
 {
     static const struct {
@@ -1178,7 +1179,8 @@ static void test_action__what_was_not_done_is_told_once(void **state)
     }
 }
 
-/* What a pause withholds was not done either: the rule says what follows from that, and what failed beside it is told. */
+/* What a pause withholds was not done either: the rule says what follows from that, and what failed beside it is
+ * told. */
 static void test_action__what_is_withheld_was_not_done(void **state)
 {
     static const struct {

@@ -656,8 +656,8 @@ static void test_expand__what_a_list_leaves_out_is_read_alone(void **state)
     rig_close(&r);
 }
 
-/* What nobody asked for is passed over: an id that a sender spells in capitals, and Defender does not, holds up its own case
- * and no other. */
+/* What nobody asked for is passed over: an id that a sender spells in capitals, and Defender does not, holds up
+ * its own case and no other. */
 static void test_expand__a_strange_row_holds_nobody_up(void **state)
 {
     struct rig r;
@@ -1100,7 +1100,8 @@ static void test_expand__a_look_for_many_is_each_machines_own(void **state)
     }
 }
 
-/* What was read of many says nothing of what is under way on their machines: that is looked at before one is isolated. */
+/* What was read of many says nothing of what is under way on their machines: that is looked at before one is
+ * isolated. */
 static void test_expand__what_is_under_way_on_one_of_many_is_adopted(void **state)
 {
     struct buf alerts = BUF_INIT(1 << 16);
@@ -1282,8 +1283,8 @@ static enum err_code set_source(struct db_tx *tx, void *arg, struct err *e)
     return db_run(tx, e, NULL, "UPDATE cases SET source = 'flow' WHERE id = $1", "i", *id);
 }
 
-/* While a reload brings a tenant or a source, or replicas are told of it one after the other, a case may come to a worker
- * that does not know them yet. Those that are gone are told all the same. */
+/* While a reload brings a tenant or a source, or replicas are told of it one after the other, a case may come to a
+ * worker that does not know them yet. Those that are gone are told all the same. */
 static void test_expand__a_case_waits_for_the_configuration_that_knows_it(void **state)
 {
     struct rig r;
@@ -1316,8 +1317,8 @@ static void test_expand__a_case_waits_for_the_configuration_that_knows_it(void *
     rig_close(&r);
 }
 
-/* A case that this configuration does not know is no try of it; and a clock that was set back makes it wait no longer, nor
- * does one that is a little behind make it be taken for gone. */
+/* A case that this configuration does not know is no try of it; and a clock that was set back makes it wait no
+ * longer, nor does one that is a little behind make it be taken for gone. */
 static void test_expand__a_case_that_nobody_knows_waits_by_any_clock(void **state)
 {
     static const struct {
@@ -1384,8 +1385,8 @@ static void test_expand__what_no_list_holds_is_read_alone(void **state)
     rig_close(&r);
 }
 
-/* A crowd that takes a case whose tenant is gone reads nothing for it: this tenant's Defender may know an alert of the same
- * id. */
+/* A crowd that takes a case whose tenant is gone reads nothing for it: this tenant's Defender may know an alert of
+ * the same id. */
 static void test_expand__a_crowd_reads_nothing_for_a_tenant_that_is_gone(void **state)
 {
     struct rig r;
@@ -1416,7 +1417,8 @@ static void test_expand__a_crowd_reads_nothing_for_a_tenant_that_is_gone(void **
     rig_close(&r);
 }
 
-/* One that was judged before, and waits for the rest of its steps, goes on with those: it is not judged with the others. */
+/* One that was judged before, and waits for the rest of its steps, goes on with those: it is not judged with the
+ * others. */
 static void test_expand__a_crowd_judges_nothing_twice(void **state)
 {
     struct rig r;

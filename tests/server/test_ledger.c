@@ -1110,7 +1110,8 @@ static void test_ledger__a_release_that_nobody_takes_is_told(void **state)
     rig_close(&r);
 }
 
-/* A release of a machine that stays away, or of which Defender says nothing, ends some day; one answer that failed is none. */
+/* A release of a machine that stays away, or of which Defender says nothing, ends some day; one answer that failed
+ * is none. */
 static void test_ledger__a_release_is_followed_for_four_days(void **state)
 {
     static const struct {
@@ -1895,7 +1896,8 @@ static void test_ledger__machines_that_nobody_watches_are_taken_over(void **stat
     rig_close(&r);
 }
 
-/* A restart gives nobody a day more: the review comes at its time. One that has no time yet gets it, and is told then. */
+/* A restart gives nobody a day more: the review comes at its time. One that has no time yet gets it, and is told
+ * then. */
 static void test_ledger__taking_over_puts_no_review_off(void **state)
 {
     static const bool older[] = {false, true};
@@ -1965,7 +1967,8 @@ static enum err_code steps_fn(struct db_tx *tx, void *arg, struct err *e)
     return code;
 }
 
-/* Whatever is asked for, and whatever comes of it, is in the audit, in this order; a look that finds nothing new is not. */
+/* Whatever is asked for, and whatever comes of it, is in the audit, in this order; a look that finds nothing new
+ * is not. */
 static void test_ledger__each_step_of_an_isolation_is_on_record(void **state)
 {
     struct orders o = {.text = ""};

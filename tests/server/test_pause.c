@@ -210,7 +210,8 @@ static void test_pause__a_resume_that_a_file_outlasts_is_no_good_news(void **sta
     rig_close(&r);
 }
 
-/* Whether the file is there cannot always be seen: then nothing is isolated. But a folder that is none has no file in it. */
+/* Whether the file is there cannot always be seen: then nothing is isolated. But a folder that is none has no file
+ * in it. */
 static void test_pause__a_file_that_cannot_be_looked_at_pauses(void **state)
 {
     static const struct {

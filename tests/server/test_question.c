@@ -322,8 +322,8 @@ static void test_question__a_no_is_told_to_whom_the_rule_writes(void **state)
     rig_close(&r);
 }
 
-/* A yes that comes when the time is over is none, though nobody has looked at the clock yet; and what was answered in time
- * does not run out. */
+/* A yes that comes when the time is over is none, though nobody has looked at the clock yet; and what was answered
+ * in time does not run out. */
 static void test_question__an_answer_is_in_time_or_none(void **state)
 {
     static const bool in_time[] = {true, false};
@@ -518,8 +518,8 @@ static void test_question__a_machine_that_changed_makes_the_yes_void(void **stat
     rig_close(&r);
 }
 
-/* A yes is to what was asked for, on the machine that it was asked for. When the alert names another one by then, or none,
- * neither is touched; and people hear of it as the rule says. */
+/* A yes is to what was asked for, on the machine that it was asked for. When the alert names another one by then,
+ * or none, neither is touched; and people hear of it as the rule says. */
 static void test_question__a_yes_is_for_the_machine_that_was_asked_about(void **state)
 {
     static const char *const alerts[] = {

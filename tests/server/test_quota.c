@@ -590,8 +590,8 @@ static void test_quota__a_reload_goes_on_sharing(void **state)
     kept_close(&k);
 }
 
-/* Of the hour, too, reads leave a fifth to the actions of all who share it; and when the store has none left nobody is told that
- * there are. */
+/* Of the hour, too, reads leave a fifth to the actions of all who share it; and when the store has none left
+ * nobody is told that there are. */
 static void test_quota__those_who_share_an_hour_leave_a_fifth_to_actions(void **state)
 {
     struct kept k;
@@ -616,8 +616,8 @@ static void test_quota__those_who_share_an_hour_leave_a_fifth_to_actions(void **
     kept_close(&k);
 }
 
-/* A block that was noted before the clock was set back by days is none; and what is kept of more calls than are allowed now
- * is as many as are counted. */
+/* A block that was noted before the clock was set back by days is none; and what is kept of more calls than are
+ * allowed now is as many as are counted. */
 static void test_quota__what_is_kept_is_measured_by_what_holds_now(void **state)
 {
     struct kept k;

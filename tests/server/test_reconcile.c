@@ -458,8 +458,8 @@ static void test_reconcile__a_release_in_another_spelling_ends_ours(void **state
     rig_close(&r);
 }
 
-/* Without ours in the list it is only their times that tell what came first, and clocks differ: a release of the moment in
- * which ours was confirmed ends nothing. */
+/* Without ours in the list it is only their times that tell what came first, and clocks differ: a release of the
+ * moment in which ours was confirmed ends nothing. */
 static void test_reconcile__a_release_of_the_same_moment_is_a_doubt(void **state)
 {
     struct rig r;

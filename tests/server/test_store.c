@@ -1783,7 +1783,8 @@ static void test_store__the_ledger_is_listed_newest_first(void **state)
     }
 }
 
-/* ---- notices -------------------------------------------------------------------------------------------------------- */
+/* ---- notices
+ * -------------------------------------------------------------------------------------------------------- */
 
 struct noting {
     struct arena *arena;
@@ -1966,7 +1967,8 @@ static void test_store__a_notice_keeps_its_bytes_and_each_recipients_fate(void *
     assert_string_equal(recipient_state_name(RECIPIENT_SENT), "sent");
 }
 
-/* ---- readers beside the writer ----------------------------------------------------------------------------------------- */
+/* ---- readers beside the writer
+ * ----------------------------------------------------------------------------------------- */
 
 static void test_store__a_second_server_is_refused_and_a_reader_is_not(void **state)
 {

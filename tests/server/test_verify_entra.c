@@ -626,8 +626,8 @@ static void test_verify_entra__keys_out_of_reach_deny_nobody(void **state)
     assert_int_equal(show_minted(t, &(struct mint){0}), VERIFY_UNAVAILABLE);
 }
 
-/* Of several entries the one decides that the sender can do most with: who only waits for keys is not turned away because
- * another entry denies him, and who is known but not listed hears that. */
+/* Of several entries the one decides that the sender can do most with: who only waits for keys is not turned away
+ * because another entry denies him, and who is known but not listed hears that. */
 static void test_verify_entra__what_waits_stands_above_what_is_denied(void **state)
 {
     static const char *const entries[] = {

@@ -953,7 +953,7 @@ static bool is_good_alone(uint64_t seed, bool aloud)
         bool good = is_good(seed, aloud);
 
         (void)fflush(NULL);
-        _exit(!good);
+        _exit(good ? 0 : 1);
     }
     while (waitpid(pid, &status, 0) < 0)
         ;

@@ -6,7 +6,8 @@
  * closures as are waiting inside one transaction (each in a savepoint), commits once, syncs once and
  * then lets all of them go (library-traps.md, SQLite and Disk). With PostgreSQL several threads do the
  * same side by side, and so do other processes; a transaction is one of a sequence all the same
- * (serializable), so that a closure may count on what it has read. db_read runs closures on read-only connections, in the caller's thread.
+ * (serializable), so that a closure may count on what it has read. db_read runs closures on read-only connections, in
+ * the caller's thread.
  *
  * SQL: what both engines understand; parameters $1, $2 … whose first uses stand in order; integers and
  * text only; a parameter has one type. INTEGER has 64 bits, `INTEGER PRIMARY KEY` is what ids are (a

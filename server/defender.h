@@ -2,7 +2,8 @@
  *
  * Everything here is one or more HTTP calls now: nothing is cached, nothing is repeated behind the
  * caller's back but one call after a 401, or after a 403 when a newer token is there (neither was carried out).
- * When to try again is the caller's business; what a failure means is settled here, by one table (defender_exchange.c, outcomes[]):
+ * When to try again is the caller's business; what a failure means is settled here, by one table (defender_exchange.c,
+ * outcomes[]):
  *
  *   ERR_OK         it is so
  *   ERR_NOT_FOUND  404: Defender does not know the id (yet: trap 39)

@@ -268,8 +268,8 @@ const char *defender_read_action(const struct json *v, const char *machine_id,
     ret->updated_ms = ret->created_ms;
     if (json_string(updated) && clock_parse(json_string(updated), &ret->updated_ms, NULL) != ERR_OK)
         return "an action's time of update cannot be read";
-    /* It may be some ticks before its creation, and each with digits of its own (section 4.7, rule 5; trap 15): whatever is done later
-     * must not seem to have been done first. */
+    /* It may be some ticks before its creation, and each with digits of its own (section 4.7, rule 5; trap 15):
+     * whatever is done later must not seem to have been done first. */
     if (ret->updated_ms < ret->created_ms)
         ret->updated_ms = ret->created_ms;
     if (json_int64(json_get(v, "errorHResult"), &number)) /* signed, or the same 32 bits unsigned */

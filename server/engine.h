@@ -1,8 +1,8 @@
 /* engine.h - what everything right of the durable line shares, and how a run of work ends.
  *
  * A worker thread gets one claimed row of work and runs it: expand_run for a case, isolation_run for an
- * isolation, notice_run for a notice, silence_run for a heartbeat. A run does one outside effect at a time, writes its outcome and
- * the next due time in one transaction (which fails with ERR_STALE when the lease was lost), and
+ * isolation, notice_run for a notice, silence_run for a heartbeat. A run does one outside effect at a time, writes its
+ * outcome and the next due time in one transaction (which fails with ERR_STALE when the lease was lost), and
  * goes on or returns; waiting for a time or for Defender holds no thread.
  */
 #ifndef CORDON_ENGINE_H

@@ -24,8 +24,8 @@ struct hunting_order {
     bool dry;         /* nothing comes of it but the answer */
 };
 
-/** A person wants a hunt run now; what comes of it is read at GET /api/hunts/NAME. *ret_order: its id there. ERR_NOT_FOUND: the
- *  configuration in force has no such hunt. Waits for the disk. */
+/** A person wants a hunt run now; what comes of it is read at GET /api/hunts/NAME. *ret_order: its id there.
+ *  ERR_NOT_FOUND: the configuration in force has no such hunt. Waits for the disk. */
 enum err_code hunting_order(struct engine *g, const struct hunting_order *o, int64_t *ret_order,
                             struct err *e);
 

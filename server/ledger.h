@@ -33,7 +33,8 @@ struct ledger_turn {
  *  of work checks his claim first (work_again). */
 enum err_code ledger_take(struct db_tx *tx, struct arena *a, const struct isolation_record *r,
                           int64_t now, struct err *e);
-/** Inside a transaction: a notice about r in the thread of the case that asked for it, or by itself when none did. body: ours; NULL: none. */
+/** Inside a transaction: a notice about r in the thread of the case that asked for it, or by itself when none did.
+ *  body: ours; NULL: none. */
 enum err_code ledger_tell(struct db_tx *tx, const struct ledger_turn *t,
                           const struct isolation_record *r, enum notice_kind kind, const char *why,
                           const char *body, struct err *e);

@@ -143,7 +143,8 @@ void letter_html_list_begin(struct buf *out)
     buf_adds(out, TABLE " width=\"100%\" style=\"margin:6px 0 0\">\n");
 }
 
-/* The last is an id, and stays whole. Short styles, too: a digest has hundreds of these, and Gmail cuts a message at 102 KB. */
+/* The last is an id, and stays whole. Short styles, too: a digest has hundreds of these, and Gmail cuts a message at
+ * 102 KB. */
 void letter_html_list_row(struct buf *out, const char *const *cells, size_t n, int head)
 {
     buf_adds(out, "<tr>");

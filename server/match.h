@@ -5,8 +5,8 @@
  * `not` keeps it, a false neighbour in an `all` and a true one in an `any` make it irrelevant.
  *
  * Text compares without regard to case, in regular expressions too ((?-i) makes one exact), and equality without regard
- * to blanks around it, so that a tag typed as `Tier-0 ` protects as well as `tier-0`. A predicate on a list holds when any element
- * satisfies it; `not` negates that as a whole. `exists` asks for at least one value and is never
+ * to blanks around it, so that a tag typed as `Tier-0 ` protects as well as `tier-0`. A predicate on a list holds when
+ * any element satisfies it; `not` negates that as a whole. `exists` asks for at least one value and is never
  * unknown. `not`, `in`, `glob`, `regex` and `cidr` take one value or a list of which any may match;
  * `in_file` takes such a list from a file (lists.h), of addresses and networks where the field is one;
  * `not` takes a map of operators, too. older_than and newer_than compare a time's age; at exactly the given age neither holds.

@@ -28,8 +28,9 @@
 #define MUTES_MAX     50   /* open ones: each is judged for each notice */
 #define MUTE_WHEN_MAX 2000 /* bytes of a condition */
 
-/** The condition of a silence; lives in a; NULL: it is {}, and matches everything. ERR_INVALID names the fault, its place and the nearest valid word. It reads
- *  neither the environment nor files. ret_map: the map that it was compiled of; may be NULL. */
+/** The condition of a silence; lives in a; NULL: it is {}, and matches everything. ERR_INVALID names the fault, its
+ *  place and the nearest valid word. It reads neither the environment nor files. ret_map: the map that it was compiled
+ *  of; may be NULL. */
 enum err_code mute_compile(struct arena *a, const char *matcher, const struct condition **ret,
                            const struct yaml_node **ret_map, struct err *e);
 /** Is it certain that it matches? ERR_NOMEM or ERR_OK. */

@@ -1,11 +1,11 @@
 /* question.h - a person decides: he is asked, his answer is written, and what waited for it goes on.
  *
- * Two ways lead here. An `ask` of a verdict, or a step that failed with `on_failure: ask`, asks about one case; when safety.limits, safety.storm or
- * safety.canary hold isolations back, one question stands over all the cases that the same one holds back while it is
- * open, so that a storm costs people one decision. Each person who may answer gets a mail with a link of
- * his own (question_page.h); operators answer by command. One no ends a question; a yes counts as many persons as the
- * policy wants; when nobody answers nothing is done, and people are told again. A yes is to a machine, an
- * action, a reason and a policy: what is done about it is judged anew, and if anything of these has changed
+ * Two ways lead here. An `ask` of a verdict, or a step that failed with `on_failure: ask`, asks about one case; when
+ * safety.limits, safety.storm or safety.canary hold isolations back, one question stands over all the cases that the
+ * same one holds back while it is open, so that a storm costs people one decision. Each person who may answer gets a
+ * mail with a link of his own (question_page.h); operators answer by command. One no ends a question; a yes counts as
+ * many persons as the policy wants; when nobody answers nothing is done, and people are told again. A yes is to a
+ * machine, an action, a reason and a policy: what is done about it is judged anew, and if anything of these has changed
  * it is void (grounds.h).
  */
 #ifndef CORDON_QUESTION_H

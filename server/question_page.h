@@ -2,8 +2,8 @@
  *
  * GET and HEAD never act: mail scanners open every link. The page holds the facts and a form, no script and
  * nothing from elsewhere; sending the form (POST, to the same link) answers, as the person whose mail the link
- * came in, or who it is that `approvers` wants proven (approver.h). A question that is over shows how it ended, and by whom. What is no capability, forged or too old
- * is 404 and never says which.
+ * came in, or who it is that `approvers` wants proven (approver.h). A question that is over shows how it ended, and by
+ * whom. What is no capability, forged or too old is 404 and never says which.
  */
 #ifndef CORDON_QUESTION_PAGE_H
 #define CORDON_QUESTION_PAGE_H

@@ -86,8 +86,8 @@ enum err_code isolation_give(struct db_tx *tx, const struct isolation_record *r,
 /** ERR_CONFLICT when the machine has an open one. */
 enum err_code isolation_insert(struct db_tx *tx, const struct isolation_record *r, struct err *e);
 /** Writes action_id, requestor, posted, adopted, type and what is said of review, lapse and release in r as they are
- *  now, and moves it to `to` (which may be its own state). Sets confirmed or released when it gets there. ERR_STALE when the row is not in r's
- *  state any more. */
+ *  now, and moves it to `to` (which may be its own state). Sets confirmed or released when it gets there. ERR_STALE
+ *  when the row is not in r's state any more. */
 enum err_code isolation_move(struct db_tx *tx, struct isolation_record *r, enum isolation_state to,
                              const char *why, int64_t now, struct err *e);
 /** Machines that are isolated, or are being released, and of which no work is left: of an older version, or

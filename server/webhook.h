@@ -21,7 +21,8 @@ struct rest;
  * now       wall ms: the timestamp, and which secrets are good.
  * result    MAIL_SENT; or MAIL_RETRY, with maybe_sent where the answer was lost.
  * Returns   ERR_OK: a 2xx; ERR_UNKNOWN: nobody knows. Otherwise it was not taken and e says why: ERR_THROTTLED and
- *           ERR_AGAIN (e->retry_ms: before that no call makes sense); ERR_DENIED, ERR_NOT_FOUND, ERR_REFUSED: a person must act; ERR_NOMEM. Never with the URL, which is a secret.
+ *           ERR_AGAIN (e->retry_ms: before that no call makes sense); ERR_DENIED, ERR_NOT_FOUND, ERR_REFUSED: a person
+ *           must act; ERR_NOMEM. Never with the URL, which is a secret.
  * Threads   any.
  */
 enum err_code webhook_post(struct rest *rest, const struct config_webhook *w, int64_t id,

@@ -2,8 +2,9 @@
  *
  * Bounded: no more is claimed than there are idle workers, and of each kind no more than its share, so
  * that a mail server that hangs cannot hold up an isolation; and of the runs of a kind no more are at a far end that hangs
- * than leave a worker to the others (workers_enter), so that one tenant's Defender cannot hold up another's release. Whoever makes work due calls
- * workers_kick; the dispatcher looks by itself, too, when the next row is due and every few seconds.
+ * than leave a worker to the others (workers_enter), so that one tenant's Defender cannot hold up another's release.
+ * Whoever makes work due calls workers_kick; the dispatcher looks by itself, too, when the next row is due and every
+ * few seconds.
  */
 #ifndef CORDON_WORK_H
 #define CORDON_WORK_H

@@ -41,8 +41,8 @@ static const char zero_guid[] = "00000000-0000-0000-0000-000000000000";
 
 /* ---- tables ----------------------------------------------------------------------------------- */
 
-#define ADMIN_TOKEN_MIN                                                                            \
-    16 /* bytes, as of a sender's token; less can be guessed, and nobody counts the guesses */
+/* Bytes, as of a sender's token: less can be guessed, and nobody counts the guesses. */
+#define ADMIN_TOKEN_MIN 16
 
 #define KIB ((int64_t)1024)
 #define GIB (KIB * KIB * KIB)
@@ -739,7 +739,7 @@ static void note_pointless_rules(struct config_loading *l, const struct yaml_nod
 }
 
 /* The file of a source's secret number i, counted through all its schemes; NULL: there are fewer. */
-static const struct yaml_node *secret_file(const struct yaml_node *verify, size_t i)
+static const char *secret_file(const struct yaml_node *verify, size_t i)
 {
     for (const struct yaml_node *entry = verify->first; entry; entry = entry->next)
         for (const struct yaml_node *scheme = entry->first; scheme; scheme = scheme->next) {
@@ -749,18 +749,18 @@ static const struct yaml_node *secret_file(const struct yaml_node *verify, size_
                                                                                : files;
                  n; n = files->kind == YAML_LIST ? n->next : NULL)
                 if (i-- == 0)
-                    return n;
+                    return (n->kind == YAML_MAP ? yaml_get(n, "file") : n)->text;
         }
     return NULL;
 }
 
 static bool share_secret(const struct yaml_node *a, const struct yaml_node *b)
 {
-    const struct yaml_node *x, *y;
+    const char *x, *y;
 
     for (size_t i = 0; (x = secret_file(a, i)); i++)
         for (size_t k = 0; (y = secret_file(b, k)); k++)
-            if (strcmp(x->text, y->text) == 0)
+            if (strcmp(x, y) == 0)
                 return true;
     return false;
 }

@@ -848,6 +848,38 @@ static void test_config__a_list_of_addresses_is_told_whole(void **state)
     }
 }
 
+/* Which secret it is says its file, whether that stands alone or with a name and a time. */
+static void test_config__notes_a_secret_in_common_however_it_is_written(void **state)
+{
+    static const struct {
+        const char *scheme;
+        bool common;
+    } rows[] = {
+        {"standard_webhooks: {secret_files: relay}", true},
+        {"standard_webhooks: {secret_files: [{file: relay, name: new}]}", true},
+        {"token: {secret_files: [{file: token, name: new}]}", false},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct config *c = load(
+            f, arena_fmt(
+                   f->arena,
+                   "%ssources:\n  relay:\n    tenant: contoso\n    verify:\n"
+                   "      - standard_webhooks: {secret_files: [{file: relay, name: old}]}\n"
+                   "  scanner:\n    tenant: contoso\n    may: [notify]\n    verify: [{%s}]\n" MAIL
+                       RULES,
+                   TENANTS, rows[i].scheme));
+        bool noted = false;
+
+        for (size_t k = 0; c->notes[k]; k++)
+            noted = noted || strstr(c->notes[k], "a secret in common");
+        if (noted != rows[i].common)
+            fail_msg("%s: %s", rows[i].scheme, noted ? "noted" : "not noted");
+        config_unref(c);
+    }
+}
+
 static void test_config__notes_are_worth_a_line(void **state)
 {
     struct fixture *f = *state;
@@ -1419,6 +1451,7 @@ int main(void)
         TEST(defaults_and_clouds),
         TEST(the_example_of_the_contract_is_good),
         TEST(a_list_of_addresses_is_told_whole),
+        TEST(notes_a_secret_in_common_however_it_is_written),
         TEST(notes_are_worth_a_line),
         TEST(the_environment_fills_in),
         TEST(rules_that_act_on_nothing_are_noted),

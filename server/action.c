@@ -13,8 +13,8 @@
 #include "policy.h"
 #include "store_actions.h"
 
-#define LINK_FOR_MS                                                                                \
-    HOUR_MS /* for so long the link to a package is asked for that is not there yet */
+/* So long the link to a package is asked for that is not there yet. */
+#define LINK_FOR_MS HOUR_MS
 
 /* A full scan waits for a quick one, and looks so often whether it is over. */
 #define LESSER_LOOK_MS (MINUTE_MS / 2)
@@ -522,12 +522,8 @@ void action_run(struct engine *g, struct work *w)
             engine_retry(g, w);
     } else if (!t.tenant) {
         wait_for_tenant(&t);
-    } else if (!engine_enter(g, w, t.row.tenant, rt->config->n_tenants)) {
-        ;
-    } else if (t.row.state == ACTION_REQUESTED) {
-        look_and_post(&t);
-    } else {
-        follow(&t);
+    } else if (engine_enter(g, w, t.row.tenant, rt->config->n_tenants)) {
+        (t.row.state == ACTION_REQUESTED ? look_and_post : follow)(&t);
     }
     buf_clear(&t.link);
 }

@@ -485,6 +485,20 @@ static enum err_code done_fn(struct db_tx *tx, void *arg, struct err *e)
     return work_done(tx, &t->w, e);
 }
 
+static void see_to(struct ledger_turn *t)
+{
+    struct err e;
+
+    if (t->row.state == ISOLATION_ISOLATED)
+        review(t);
+    else if (t->row.state == ISOLATION_RELEASING)
+        release_run(t);
+    else if (t->row.state == ISOLATION_FAILED && t->row.lapsed)
+        lookout_run(t);
+    else if (db_write(t->g->store->db, done_fn, t, &e))
+        engine_retry(t->g, &t->w);
+}
+
 void ledger_run(struct engine *g, struct work *w)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
@@ -507,15 +521,7 @@ void ledger_run(struct engine *g, struct work *w)
         log_event(LOG_WARN, "tenant_gone", LOG_ID("isolation", w->id),
                   LOG_STR("tenant", t.row.tenant));
         engine_again(g, w, HOUR_MS);
-    } else if (!engine_enter(g, w, t.row.tenant, rt->config->n_tenants)) {
-        ;
-    } else if (t.row.state == ISOLATION_ISOLATED) {
-        review(&t);
-    } else if (t.row.state == ISOLATION_RELEASING) {
-        release_run(&t);
-    } else if (t.row.state == ISOLATION_FAILED && t.row.lapsed) {
-        lookout_run(&t);
-    } else if (db_write(g->store->db, done_fn, &t, &e)) {
-        engine_retry(g, w);
+    } else if (engine_enter(g, w, t.row.tenant, rt->config->n_tenants)) {
+        see_to(&t);
     }
 }

@@ -52,8 +52,8 @@ struct reconciling {
     struct defender_action *list; /* ACTIONS_MAX */
     size_t n;
     bool more; /* there are more than that */
-    int64_t
-        left; /* when the oldest isolation was made that waits for the own work of the machine's row; 0: none does */
+    /* When the oldest isolation was made that waits for the own work of the machine's row; 0: none does. */
+    int64_t left;
     int64_t adopted, released;
 };
 

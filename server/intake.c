@@ -257,7 +257,7 @@ static bool goes_on(struct reading *r, enum err_code code, struct err *first)
     return true;
 }
 
-/* After the last part. */
+/* After the last part. Whether one was ours all the same, read_event counts. */
 static enum err_code end_parts(struct reading *r, const struct err *first)
 {
     if (first->code)

@@ -58,41 +58,6 @@ static enum err_code known_case(struct db_tx *tx, struct acceptance *a, size_t i
     return code;
 }
 
-/* A delivery id that was used before: answer as the first time. A source that may isolate now, and might not then,
- * has its cases judged anew all the same: some senders make the id of the alert's, and never use another. */
-static enum err_code repeated(struct db_tx *tx, struct acceptance *a, struct err *e)
-{
-    const struct notification *n = a->n;
-    struct db_rows *rows;
-    enum err_code code;
-
-    code = db_query(
-        tx, e, &rows,
-        "SELECT id, body_sha256, cases FROM deliveries WHERE source = $1 AND delivery_id = $2",
-        "tt", n->source, n->delivery_id);
-    if (code)
-        return code;
-    if (db_next(rows)) {
-        a->delivery = db_int(rows, 0);
-        a->duplicate = true;
-        a->other_body = strcmp(db_text(rows, 1), n->body_sha256) != 0;
-        (void)snprintf(a->first_sha256, sizeof a->first_sha256, "%s", db_text(rows, 1));
-        a->count = read_ids(db_text(rows, 2), a->cases);
-        for (size_t i = 0; i < a->count; i++)
-            a->fresh[i] = false;
-    }
-    code = db_rows_end(rows, e);
-    if (n->may_isolate && !a->other_body && a->count == n->count) /* as read then */
-        for (size_t i = 0; i < a->count && !code; i++)
-            code = known_case(tx, a, i, e);
-    return code ? code
-                : audit_put(tx, e, AUDIT_DELIVERY, a->count ? a->cases[0] : 0, n->received_ms,
-                            LOG_ID("delivery", a->delivery), LOG_STR("source", n->source),
-                            LOG_STR("delivery_id", n->delivery_id),
-                            LOG_STR("body_sha256", n->body_sha256), LOG_STR("key", n->key),
-                            LOG_STR("peer", n->peer), LOG_BOOL("repeated", true));
-}
-
 static enum err_code one_case(struct db_tx *tx, struct acceptance *a, size_t i, int64_t id,
                               struct err *e)
 {
@@ -131,6 +96,55 @@ static const char *list_ids(const struct acceptance *a, char out[INTAKE_BATCH_MA
     }
     out[a->count * ID_TEXT_SIZE - 1] = '\0';
     return out;
+}
+
+static enum err_code update_ids(struct db_tx *tx, const struct acceptance *a, struct err *e)
+{
+    char ids[INTAKE_BATCH_MAX * ID_TEXT_SIZE];
+
+    return db_run(tx, e, NULL, "UPDATE deliveries SET cases = $1 WHERE id = $2", "ti",
+                  list_ids(a, ids), a->delivery);
+}
+
+/* A delivery id that was used before: answer as the first time. With the same body its alerts are looked at all the
+ * same: some senders make the id of the alert's, and never use another. A source that may isolate now, and might not
+ * then, has its cases judged anew; one that was another tenant's then has no cases of this one yet. */
+static enum err_code repeated(struct db_tx *tx, struct acceptance *a, struct err *e)
+{
+    const struct notification *n = a->n;
+    struct db_rows *rows;
+    bool fresh = false;
+    enum err_code code;
+
+    code = db_query(
+        tx, e, &rows,
+        "SELECT id, body_sha256, cases FROM deliveries WHERE source = $1 AND delivery_id = $2",
+        "tt", n->source, n->delivery_id);
+    if (code)
+        return code;
+    if (db_next(rows)) {
+        a->delivery = db_int(rows, 0);
+        a->duplicate = true;
+        a->other_body = strcmp(db_text(rows, 1), n->body_sha256) != 0;
+        (void)snprintf(a->first_sha256, sizeof a->first_sha256, "%s", db_text(rows, 1));
+        a->count = read_ids(db_text(rows, 2), a->cases);
+        for (size_t i = 0; i < a->count; i++)
+            a->fresh[i] = false;
+    }
+    code = db_rows_end(rows, e);
+    if (!a->other_body && a->count == n->count) /* as read then */
+        for (size_t i = 0; i < a->count && !code; i++) {
+            code = one_case(tx, a, i, id_new(clock_system()), e);
+            fresh = fresh || a->fresh[i];
+        }
+    if (!code && fresh)
+        code = update_ids(tx, a, e);
+    return code ? code
+                : audit_put(tx, e, AUDIT_DELIVERY, a->count ? a->cases[0] : 0, n->received_ms,
+                            LOG_ID("delivery", a->delivery), LOG_STR("source", n->source),
+                            LOG_STR("delivery_id", n->delivery_id),
+                            LOG_STR("body_sha256", n->body_sha256), LOG_STR("key", n->key),
+                            LOG_STR("peer", n->peer), LOG_BOOL("repeated", true));
 }
 
 /* Has the delivery named the same case before? */
@@ -177,8 +191,7 @@ static enum err_code accept_fn(struct db_tx *tx, void *arg, struct err *e)
     }
     if (code || all_fresh)
         return code;
-    code = db_run(tx, e, NULL, "UPDATE deliveries SET cases = $1 WHERE id = $2", "ti",
-                  list_ids(a, ids), a->delivery);
+    code = update_ids(tx, a, e);
     for (size_t i = 0; i < a->count && !code; i++)
         if (!a->fresh[i] && !stands_before(a, i))
             code = delivery_audit(tx, a->delivery, a->cases[i], n->received_ms, e);

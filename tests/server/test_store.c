@@ -1403,6 +1403,43 @@ static void test_store__a_source_that_may_isolate_since_is_heard_again(void **st
     assert_int_equal(a.reopened, 0);
 }
 
+/* A source that was given the wrong tenant first is put right, and its sender pushes what had failed again. */
+static void test_store__a_source_that_is_another_tenants_since_is_heard_again(void **state)
+{
+    struct shelf *f = *state;
+    struct push p = {.tenant = "fabrikam",
+                     .delivery_id = "alert-1",
+                     .alerts = {"da1_-1", "da2_-2"},
+                     .sha = SHA_A,
+                     .machine = MACHINE};
+    struct acceptance first = accept_it(f, &p), a, again;
+
+    p.tenant = "contoso";
+    p.sha = SHA_B; /* what stands in it is not looked at */
+    a = accept_it(f, &p);
+    assert_true(a.duplicate && a.other_body);
+    assert_int_equal(total(f), 2);
+    p.sha = SHA_A;
+    p.claim = true;
+    a = accept_it(f, &p);
+    assert_false(a.duplicate);
+    assert_int_equal(a.delivery, first.delivery);
+    assert_int_equal(a.count, 2);
+    assert_int_equal(total(f), 4);
+    assert_true(a.claimed && a.work.id == a.cases[0]);
+    for (size_t i = 0; i < 2; i++) {
+        assert_true(a.fresh[i]);
+        assert_string_equal(case_of(f, a.cases[i]).tenant, "contoso");
+        assert_string_equal(case_of(f, a.cases[i]).alert_id, p.alerts[i]);
+        assert_string_equal(case_of(f, a.cases[i]).pushed_machine_id, MACHINE);
+        assert_string_equal(case_of(f, first.cases[i]).tenant, "fabrikam");
+    }
+    again = accept_it(f, &p); /* once */
+    assert_true(again.duplicate);
+    assert_memory_equal(again.cases, a.cases, 2 * sizeof *a.cases);
+    assert_int_equal(total(f), 4);
+}
+
 /* Whoever works on it for the weaker source has read what that one may: nothing of it is written. */
 static void test_store__who_works_for_the_weaker_source_loses_the_claim(void **state)
 {
@@ -2489,6 +2526,7 @@ static void test_store__takes_as_many_rows_as_there_are(void **state)
     X(forgets_deliveries_after_three_days_and_cases_never)                                         \
     X(forgets_a_few_at_a_time_the_oldest_first)                                                    \
     X(a_source_that_may_isolate_since_is_heard_again)                                              \
+    X(a_source_that_is_another_tenants_since_is_heard_again)                                       \
     X(a_stronger_source_takes_a_case_over_once)                                                    \
     X(an_alert_that_comes_again_is_its_own_tenants)                                                \
     X(who_works_for_the_weaker_source_loses_the_claim)                                             \

@@ -791,6 +791,38 @@ static void note_shared_secrets(struct config_loading *l, const struct yaml_node
         }
 }
 
+/* Do alerts of this tenant come in under its name? Some lend an application to mail, and nothing else. */
+static bool has_cases(const struct config *c, const struct config_tenant *t)
+{
+    bool any = c->polling.every_ms > 0;
+
+    for (size_t i = 0; i < c->n_sources; i++)
+        any = any || c->sources[i].tenant == t;
+    for (size_t i = 0; i < c->n_hunts; i++)
+        any = any || c->hunts[i].tenant == t;
+    return any;
+}
+
+/* Cases, isolations and their leases are kept by a tenant's name: under two names of one tenant a machine would be
+ * isolated twice, once for each. */
+static void check_twins(struct config_loading *l, const struct yaml_node *map)
+{
+    const struct config *c = l->config;
+
+    for (size_t i = 0; i < c->n_tenants; i++)
+        for (size_t k = 0; k < i; k++) {
+            const struct config_tenant *t = &c->tenants[i], *twin = &c->tenants[k];
+
+            if (t->tenant_id && twin->tenant_id && strcmp(t->tenant_id, twin->tenant_id) == 0 &&
+                strcmp(t->tenant_id, zero_guid) != 0 && has_cases(c, t) && has_cases(c, twin))
+                fault(
+                    l, yaml_get(yaml_get(map, t->name), "tenant_id"),
+                    "tenants.%s.tenant_id: this is tenants.%s already, and each would isolate the "
+                    "same machines; let all sources, hunts and polling use one name",
+                    t->name, twin->name);
+        }
+}
+
 /* Only with a policy and sources that have no fault. */
 static enum err_code run_tests(struct config_loading *l, const struct yaml_node *tests)
 {
@@ -859,6 +891,7 @@ enum err_code config_read_root(struct config_loading *l, const struct yaml_node 
         &c->hunts, &c->n_hunts);
     if (code)
         return code;
+    check_twins(l, in.tenants);
     if (root->kind == YAML_MAP && !in.sources && !l->config->polling.every_ms && !c->n_hunts)
         fault(
             l, root,

@@ -318,6 +318,14 @@ static void test_verify_entra__any_one_list_admits(void **state)
          {{"aud", "\"api://cordon\""}},
          VERIFY_GOOD},
         {"{audience: [\"api://cordon\"], clients: [" CLIENT "]}", {{NULL, NULL}}, VERIFY_DENIED},
+        /* only a client id has two spellings */
+        {"{audience: [\"api://cordon\"], clients: [" CLIENT "]}",
+         {{"aud", "\"cordon\""}},
+         VERIFY_DENIED},
+        {"{audience: cordon, clients: [" CLIENT "]}", {{"aud", "\"api://cordon\""}}, VERIFY_DENIED},
+        {"{audience: \"" AUD "x\", clients: [" CLIENT "]}",
+         {{"aud", "\"api://" AUD "x\""}},
+         VERIFY_DENIED},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

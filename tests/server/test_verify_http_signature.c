@@ -138,13 +138,16 @@ static void test_http_signature__refuses_what_proves_too_little(void **state)
         {"(" LIST ");created=1767225299", "old"},
         {"(" LIST ");created=1767225901", "ahead"},
         {"(" LIST ");created=" STAMP ";expires=1767225599", "expired"},
+        {"(" LIST ");created=" STAMP ";expires=0", "expired"},
         {"(" LIST ");created=" STAMP ";alg=\"ed25519\"", "fits no key"},
         {"(" LIST ");created=" STAMP ";alg=\"none\"", "fits no key"},
         {"(" LIST ");created=" STAMP ";alg=\"\"", "fits no key"},
         {"(\"@method\" \"@target-uri\");created=" STAMP, "cover"},
         {"(\"@method\" \"content-digest\");created=" STAMP, "cover"},
+        {"(\"@target-uri\" \"content-digest\");created=" STAMP, "cover"},
         {"();created=" STAMP, "cover"},
         {"(" LIST " \"@method\");created=" STAMP, "twice"},
+        {"(" LIST " \"content-digest\");created=" STAMP, "twice"}, /* not the first alone */
         {"(" LIST " \"x\";sf);created=" STAMP, "parameters"},
         {"(\"@method\";req \"@target-uri\" \"content-digest\");created=" STAMP, "parameters"},
         {"(" LIST " \"@status\");created=" STAMP, "nobody here knows"},
@@ -153,6 +156,7 @@ static void test_http_signature__refuses_what_proves_too_little(void **state)
         {"(" LIST " \"\");created=" STAMP, "nobody here knows"},
         {"(" LIST " \"x-absent\");created=" STAMP, "missing"},
         {"(" LIST ");created=" STAMP ";created=" STAMP, "twice"},
+        {"(" LIST ");created=0;created=" STAMP, "twice"},
         {"(" LIST ");created=" STAMP ";keyid=\"a\";keyid=\"a\"", "twice"},
         {"(" LIST ");created=\"" STAMP "\"", "type"},
         {"(" LIST ");created=" STAMP ".0", "neither"},
@@ -162,6 +166,8 @@ static void test_http_signature__refuses_what_proves_too_little(void **state)
         {"(" LIST ");created=" STAMP ";alg=5", "type"},
         {"(" LIST ");created=" STAMP ";alg=hmac-sha256", "neither"},
         {"(" LIST ");created=" STAMP ";keyid=\"a\\\"b\"", "type"},
+        {"(" LIST ");created=" STAMP ";keyid=\"\x7f\"", "type"}, /* no character of a string */
+        {"(" LIST ");created=" STAMP ";keyid=\"\xc3\xa9\"", "type"},
         {"(" LIST ");created=" STAMP ";created", "without a value"},
         {"(" LIST ");created=" STAMP ";=1", "without a value"},
         {"(" LIST ";created=" STAMP, "parameters"},
@@ -196,6 +202,7 @@ static void test_http_signature__holds_the_digest_against_the_body(void **state)
         {arena_fmt(t->s.arena, "%s, sha-512=:AAAA:", good), false},        /* any that lies */
         {arena_fmt(t->s.arena, "%s,", good), false},
         {arena_fmt(t->s.arena, "%s x", good), false},
+        {arena_fmt(t->s.arena, "%s, md5=AAAA", good), false}, /* no bytes */
         {arena_fmt(t->s.arena, "SHA-256%s", good + 7), false},
         {arena_strn(t->s.arena, good, strlen(good) - 1), false},
         {"sha-256", false},
@@ -211,6 +218,89 @@ static void test_http_signature__holds_the_digest_against_the_body(void **state)
         if ((show(t, "s=" USUAL, arena_fmt(t->s.arena, "s=%s", sign(t, base, USUAL)),
                   rows[i].digest, &r) == VERIFY_GOOD) != rows[i].good)
             fail_msg("%s: %s", rows[i].digest, r.why);
+    }
+}
+
+/* Headers of the sender's choice are signed as they stand there, their blanks aside (RFC 9421 section 2.1). */
+static void test_http_signature__signs_headers_without_their_blanks(void **state)
+{
+    struct stage *t = *state;
+    static const struct {
+        const char *value, *is_signed; /* NULL: refused, whatever is signed */
+    } rows[] = {
+        {"abc", "abc"}, {"  \tabc \t ", "abc"}, {"a \tb", "a \tb"}, {"", ""},     {" ", ""},
+        {"a\nb", NULL}, {"\x01", NULL},         {"ab\x1f", NULL},   {"\n", NULL},
+    };
+    static const char params[] = "(" LIST " \"x-own\");created=" STAMP;
+    struct verify_result r;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *base = arena_fmt(t->s.arena, "%s\"x-own\": %s\n", usual_base(t),
+                                     rows[i].is_signed ? rows[i].is_signed : rows[i].value);
+        const struct scheme_header headers[] = {
+            {"Signature-Input", arena_fmt(t->s.arena, "s=%s", params)},
+            {"Signature", arena_fmt(t->s.arena, "s=%s", sign(t, base, params))},
+            {"Content-Digest", t->digest},
+            {"X-Own", rows[i].value},
+            {NULL, NULL}};
+
+        if ((scheme_ask(&t->s, headers, BODY, sizeof BODY - 1, &r) == VERIFY_GOOD) !=
+            (rows[i].is_signed != NULL))
+            fail_msg("row %zu: %s", i, r.why);
+    }
+}
+
+/* As many components as there may be, and names as long: one more is refused. */
+static void test_http_signature__what_is_covered_is_bounded(void **state)
+{
+    struct stage *t = *state;
+    struct verify_result r;
+
+    for (size_t extra = 21; extra <= 22; extra++) { /* besides LIST's three */
+        AUTO(buf_clear) struct buf params = BUF_INIT(1 << 16), base = BUF_INIT(1 << 16);
+        struct scheme_header headers[3 + 22 + 1] = {{NULL, NULL}};
+        size_t n = 3;
+
+        buf_adds(&params, "(" LIST);
+        buf_adds(&base, usual_base(t));
+        for (size_t i = 0; i < extra; i++) {
+            headers[n].name = arena_fmt(t->s.arena, "x-%zu", i);
+            headers[n].value = "v";
+            buf_addf(&params, " \"x-%zu\"", i);
+            buf_addf(&base, "\"x-%zu\": v\n", i);
+            n++;
+        }
+        buf_adds(&params, ");created=" STAMP);
+        headers[0] = (struct scheme_header){"Signature-Input",
+                                            arena_fmt(t->s.arena, "s=%s", buf_text(&params))};
+        headers[1] = (struct scheme_header){
+            "Signature",
+            arena_fmt(t->s.arena, "s=%s", sign(t, buf_text(&base), buf_text(&params)))};
+        headers[2] = (struct scheme_header){"Content-Digest", t->digest};
+        assert_int_equal(scheme_ask(&t->s, headers, BODY, sizeof BODY - 1, &r),
+                         extra == 21 ? VERIFY_GOOD : VERIFY_DENIED);
+        if (extra > 21)
+            assert_non_null(strstr(r.why, "too many"));
+    }
+    for (size_t len = 256; len <= 257; len++) {
+        char name[258];
+        const char *params, *base;
+
+        memset(name, 'x', len);
+        name[len] = '\0';
+        params = arena_fmt(t->s.arena, "(" LIST " \"%s\");created=" STAMP, name);
+        base = arena_fmt(t->s.arena, "%s\"%s\": v\n", usual_base(t), name);
+        {
+            const struct scheme_header headers[] = {
+                {"Signature-Input", arena_fmt(t->s.arena, "s=%s", params)},
+                {"Signature", arena_fmt(t->s.arena, "s=%s", sign(t, base, params))},
+                {"Content-Digest", t->digest},
+                {name, "v"},
+                {NULL, NULL}};
+
+            assert_int_equal(scheme_ask(&t->s, headers, BODY, sizeof BODY - 1, &r),
+                             len == 256 ? VERIFY_GOOD : VERIFY_DENIED);
+        }
     }
 }
 
@@ -234,13 +324,21 @@ static void test_http_signature__finds_its_way_among_several(void **state)
         const char *input, *signature;
         bool good;
     } rows[] = {
-        {"a=W, b=G", "a=W,b=G", true},   {"b=G,a=W", "b=G, a=W", true},
+        {"a=W, b=G", "a=W,b=G", true},
+        {"b=G,a=W", "b=G, a=W", true},
         {"a=W", "a=W", false},           /* covers too little, alone or beside a good one */
         {"a=W, b=G", "a=G, b=W", false}, /* each with the other's signature */
         {"b=G", "a=G", false},           /* under another label */
         {"b=G", "b=G, b=G", false},      /* which one counts? */
-        {"b=G", "b=G,", false},          {"b=G", "b=G b=G", false},
-        {"b=G", "B=G", false},           {"B=G", "B=G", false},
+        {"b=G", "b=G,", false},
+        {"b=G", "b=G b=G", false},
+        {"b=G", "B=G", false},
+        {"B=G", "B=G", false},
+        {"1=G", "1=G", false}, /* a key begins with a small letter or an asterisk */
+        {"*=G", "*=G", true},
+        {"a=W\t , b=G", "b=G ,\ta=W", true},
+        {"b=G", "b=AAAA, a=G", false},
+        {"b=G", "b=G, a=AAAA", false}, /* no bytes, beside ours */
     };
     struct stage *t = *state;
     const char *good_signature = sign(t, usual_base(t), USUAL);
@@ -338,6 +436,75 @@ static void test_http_signature__keyid_counts_where_it_is_listed(void **state)
     assert_non_null(strstr(r.why, "key_ids"));
 }
 
+/* The Ed25519 signature over base and params by the key whose seed is 0, 1, 2, …: that of PUBLIC. Arena memory. */
+static const char *sign_own(struct stage *t, const char *base, const char *params)
+{
+    const char *text = arena_fmt(t->s.arena, "%s\"@signature-params\": %s", base, params);
+    unsigned char seed[32], signature[64], code[100];
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    size_t n = sizeof signature;
+    EVP_PKEY *key;
+
+    for (unsigned i = 0; i < sizeof seed; i++)
+        seed[i] = (unsigned char)i;
+    key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, sizeof seed);
+    assert_int_equal(EVP_DigestSignInit(ctx, NULL, NULL, NULL, key), 1);
+    assert_int_equal(EVP_DigestSign(ctx, signature, &n, (const unsigned char *)text, strlen(text)),
+                     1);
+    EVP_PKEY_free(key);
+    EVP_MD_CTX_free(ctx);
+    (void)EVP_EncodeBlock(code, signature, sizeof signature);
+    return arena_fmt(t->s.arena, ":%s:", (char *)code);
+}
+
+static void test_http_signature__a_senders_own_key_verifies_what_it_signed(void **state)
+{
+    struct stage *t = *state;
+    static const char another[] = "whpk_O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik=";
+    const struct {
+        const char *settings, *params, *base; /* base NULL: the usual one */
+        bool good;
+    } rows[] = {
+        {"public_keys: " PUBLIC, USUAL, NULL, true},
+        {"public_keys: " PUBLIC, USUAL ";alg=\"ed25519\"", NULL, true},
+        {arena_fmt(t->s.arena, "public_keys: [%s, " PUBLIC "]", another), USUAL, NULL, true},
+        {"secret_files: k1, public_keys: " PUBLIC, USUAL, NULL, true},
+        /* the algorithm is the key's, whatever the sender says */
+        {"public_keys: " PUBLIC, USUAL ";alg=\"hmac-sha256\"", NULL, false},
+        {"secret_files: k1, public_keys: " PUBLIC, USUAL ";alg=\"hmac-sha256\"", NULL, false},
+        {"public_keys: " PUBLIC, USUAL, METHOD, false}, /* signed is something else */
+        {arena_fmt(t->s.arena, "public_keys: %s", another), USUAL, NULL, false},
+        {"secret_files: k1", USUAL, NULL, false},
+    };
+    struct verify_result r;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *base = rows[i].base ? rows[i].base : usual_base(t);
+        const char *signature = sign_own(t, base, rows[i].params);
+
+        if (!scheme_compile(&t->s,
+                            arena_fmt(t->s.arena, "[{http_signature: {%s}}]", rows[i].settings)))
+            fail_msg("%s: %s", rows[i].settings, scheme_faults(&t->s));
+        if ((show(t, arena_fmt(t->s.arena, "s=%s", rows[i].params),
+                  arena_fmt(t->s.arena, "s=%s", signature), t->digest, &r) == VERIFY_GOOD) !=
+            rows[i].good)
+            fail_msg("row %zu: %s", i, r.why);
+    }
+    /* its nonce names the delivery; a byte less, and a MAC's length */
+    assert_true(scheme_compile(&t->s, "[{http_signature: {public_keys: " PUBLIC "}}]"));
+    assert_int_equal(
+        show(t, "s=" USUAL ";nonce=\"n-1\"",
+             arena_fmt(t->s.arena, "s=%s", sign_own(t, usual_base(t), USUAL ";nonce=\"n-1\"")),
+             t->digest, &r),
+        VERIFY_GOOD);
+    assert_string_equal(r.delivery_id, "n-1");
+    assert_int_equal(show(t, "s=" USUAL,
+                          arena_fmt(t->s.arena, "s=%.85s=:", sign_own(t, usual_base(t), USUAL)),
+                          t->digest, &r),
+                     VERIFY_DENIED);
+    assert_int_equal(show_params(t, USUAL, &r), VERIFY_DENIED);
+}
+
 static void test_http_signature__names_what_is_wrong_with_its_settings(void **state)
 {
     struct stage *t = *state;
@@ -405,7 +572,8 @@ int main(void)
         TEST(holds_the_digest_against_the_body),  TEST(finds_its_way_among_several),
         TEST(signs_the_address_that_senders_use), TEST(each_header_stands_there_once),
         TEST(keyid_counts_where_it_is_listed),    TEST(names_what_is_wrong_with_its_settings),
-        TEST(a_lack_of_memory_denies_nobody),
+        TEST(signs_headers_without_their_blanks), TEST(a_senders_own_key_verifies_what_it_signed),
+        TEST(what_is_covered_is_bounded),         TEST(a_lack_of_memory_denies_nobody),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -134,6 +134,7 @@ static void test_verify_basic__names_what_is_wrong_with_its_settings(void **stat
         {"[{basic: {username: relay, password_file: short}}]", "at least 16"},
         {"[{basic: {username: relay, password_file: long}}]", "no header"},
         {"[{basic: {username: relay, password: " T "}}]", "password_file"},
+        {"[{basic: {username: relay, password_file: t, password_files: [t]}}]", "not both"},
         {"[{basic: t}]", "basic"},
     };
     static char long_password[5000];

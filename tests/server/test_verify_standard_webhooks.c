@@ -569,6 +569,7 @@ static void test_standard_webhooks__names_what_is_wrong_with_its_settings(void *
         {"[{standard_webhooks: {secret_files: [gone]}}]", "gone"},
         {"[{standard_webhooks: {secret_files: [short]}}]", "guessed"},
         {"[{standard_webhooks: {secret_files: [text]}}]", "base64"},
+        {"[{standard_webhooks: {secret_files: [hyphen]}}]", "base64"},
         {"[{standard_webhooks: {secret_files: [k1, public]}}]", "Ed25519"},
         {"[{standard_webhooks: {secret_files: [k1], tolerance: 29s}}]", "tolerance"},
         {"[{standard_webhooks: {secret_files: [k1], tolerance: 16m}}]", "tolerance"},
@@ -592,6 +593,7 @@ static void test_standard_webhooks__names_what_is_wrong_with_its_settings(void *
 
     scheme_file(&t->s, "short", "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRY=");
     scheme_file(&t->s, "text", "test-shared-secret-0001");
+    scheme_file(&t->s, "hyphen", "whsec-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
     scheme_file(&t->s, "public", "whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const char *faults;

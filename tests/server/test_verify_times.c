@@ -179,14 +179,18 @@ static void test_verify__the_same_secret_may_stand_in_two_entries(void **state)
     struct stage *t = *state;
     char yaml[300];
 
-    for (size_t i = 0; i < SCHEMES; i++) {
-        (void)snprintf(yaml, sizeof yaml,
-                       "[{%s: {%s: [{file: %s-old, name: was, not_after: 2024-01-01T00:00:00Z}, "
-                       "{file: %s-old, name: is}]}}]",
-                       schemes[i].name, schemes[i].settings, schemes[i].name, schemes[i].name);
-        assert_true(scheme_compile(&t->s, yaml));
-        expect_yes(t, i, schemes[i].old, "is");
-    }
+    for (size_t i = 0; i < SCHEMES; i++)
+        for (int past_first = 0; past_first < 2; past_first++) {
+            static const char past[] = "name: was, not_after: 2024-01-01T00:00:00Z";
+            static const char good[] = "name: is";
+
+            (void)snprintf(yaml, sizeof yaml,
+                           "[{%s: {%s: [{file: %s-old, %s}, {file: %s-old, %s}]}}]",
+                           schemes[i].name, schemes[i].settings, schemes[i].name,
+                           past_first ? past : good, schemes[i].name, past_first ? good : past);
+            assert_true(scheme_compile(&t->s, yaml));
+            expect_yes(t, i, schemes[i].old, "is");
+        }
 }
 
 static void test_verify__time_makes_notes_and_no_faults(void **state)

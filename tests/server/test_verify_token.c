@@ -217,6 +217,8 @@ static void test_verify_token__names_what_is_wrong_with_its_settings(void **stat
             fail_msg("%s: %s", rows[i].yaml, faults);
         assert_null(strstr(faults, "0rnQ"));
     }
+    scheme_file(s, "least", "1234567890123456");
+    assert_true(scheme_compile(s, "[{token: {secret_files: [least]}}]"));
 }
 
 int main(void)

@@ -10,6 +10,7 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <pthread.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -223,6 +224,79 @@ static void test_client_certificate__follows_the_chain_that_is_shown(void **stat
     assert_int_equal(ask_with(t, leaf, &r), VERIFY_GOOD);
     cert_free(leaf);
     cert_free(below);
+}
+
+/* What the sender's own certificate must be, those between it and the CA must be too: of the time, and for clients. */
+static void test_client_certificate__a_ca_between_must_be_good_itself(void **state)
+{
+    struct stage *t = *state;
+    const int64_t now = t->s.hands.wall;
+    struct verify_result r;
+    struct cert *below =
+        cert_new(&(struct cert_wish){.name = "Issuing", .issuer = t->ca, .days = 2});
+    struct cert *leaf = cert_new(
+        &(struct cert_wish){.name = "relay", .issuer = below, .purpose = "clientAuth", .days = 5});
+    X509_EXTENSION *servers = X509V3_EXT_conf_nid(NULL, NULL, NID_ext_key_usage, "serverAuth");
+
+    assert_true(scheme_compile(&t->s, NAMES("relay")));
+    show(t, (const struct cert *const[]){leaf, below, NULL});
+    assert_int_equal(ask(t, &r), VERIFY_GOOD);
+    t->s.hands.wall = now + INT64_C(3) * 86400 * 1000;
+    assert_int_equal(ask(t, &r), VERIFY_DENIED);
+    assert_non_null(strstr(r.why, "expired"));
+    t->s.hands.wall = now;
+    assert_int_equal(ask(t, &r), VERIFY_GOOD);
+    assert_int_equal(X509_add_ext(below->x509, servers, -1), 1);
+    assert_true(X509_sign(below->x509, t->ca->key, EVP_sha256()) > 0);
+    show(t, (const struct cert *const[]){leaf, below, NULL});
+    assert_int_equal(ask(t, &r), VERIFY_DENIED);
+    X509_EXTENSION_free(servers);
+    cert_free(leaf);
+    cert_free(below);
+    /* and its key strong */
+    below = cert_new(&(struct cert_wish){.name = "Issuing", .issuer = t->ca, .days = 5});
+    EVP_PKEY_free(below->key);
+    below->key = EVP_RSA_gen(1024);
+    assert_int_equal(X509_set_pubkey(below->x509, below->key), 1);
+    assert_true(X509_sign(below->x509, t->ca->key, EVP_sha256()) > 0);
+    leaf = cert_new(
+        &(struct cert_wish){.name = "relay", .issuer = below, .purpose = "clientAuth", .days = 5});
+    show(t, (const struct cert *const[]){leaf, below, NULL});
+    assert_int_equal(ask(t, &r), VERIFY_DENIED);
+    cert_free(leaf);
+    cert_free(below);
+}
+
+/* Of a chain without end nobody looks for the end. */
+static void test_client_certificate__a_chain_has_a_greatest_length(void **state)
+{
+    struct stage *t = *state;
+    struct verify_result r;
+    struct cert *between[6];
+    const struct cert *chain[8] = {NULL};
+
+    assert_true(scheme_compile(&t->s, NAMES("relay")));
+    for (size_t i = 0; i < 6; i++) {
+        char name[20];
+
+        (void)snprintf(name, sizeof name, "Issuing %zu", i);
+        between[i] = cert_new(
+            &(struct cert_wish){.name = name, .issuer = i ? between[i - 1] : t->ca, .days = 5});
+    }
+    for (size_t n = 5; n <= 6; n++) {
+        struct cert *leaf = cert_new(&(struct cert_wish){
+            .name = "relay", .issuer = between[n - 1], .purpose = "clientAuth", .days = 5});
+
+        chain[0] = leaf;
+        for (size_t i = 0; i < n; i++)
+            chain[1 + i] = between[n - 1 - i];
+        chain[1 + n] = NULL;
+        show(t, chain);
+        assert_int_equal(ask(t, &r), n == 5 ? VERIFY_GOOD : VERIFY_DENIED);
+        cert_free(leaf);
+    }
+    for (size_t i = 0; i < 6; i++)
+        cert_free(between[i]);
 }
 
 static void test_client_certificate__compares_names_by_their_kind(void **state)
@@ -533,6 +607,8 @@ int main(void)
         TEST(without_a_ca_of_its_own_takes_that_of_listen),
         TEST(refuses_what_its_ca_did_not_issue_for_clients),
         TEST(follows_the_chain_that_is_shown),
+        TEST(a_ca_between_must_be_good_itself),
+        TEST(a_chain_has_a_greatest_length),
         TEST(compares_names_by_their_kind),
         TEST(is_not_fooled_by_odd_names),
         TEST(takes_pinned_ones_that_nobody_issued),

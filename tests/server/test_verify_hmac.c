@@ -18,17 +18,18 @@
 #define BODY                                                                                       \
     "{\"alertId\":\"da639000000000000001_-1234567890\","                                           \
     "\"machineId\":\"0123456789abcdef0123456789abcdef01234567\"}"
-#define STAMP   "1767225600"
-#define STAMP_S INT64_C(1767225600)
-#define T       "test-shared-secret-0001"
-#define K1      "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-#define K1_HEX  "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
-#define K2      "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
-#define BODY_T  "79c79154b623433fa57dd301fcb05532aee7cc70847422d8182c981017ed50f6"
-#define STRIPE  "c8c770c0babf27ca78ae0dc2576fd8fecd0d7907ea67c40569e1b888149d4031"
-#define SLACK   "eb5a552c26994ac4134469e9cad5507c8c7b2ed4f4f14194c55cbf50c51b6ce2"
-#define BODY_64 "eceRVLYjQz+lfdMB/LBVMq7nzHCEdCLYGCyYEBftUPY="
-#define TEAMS   "HiLVoybaSjsN0WNBJXynnp6RWWxXpRCx/0QaFAli7cw="
+#define STAMP      "1767225600"
+#define STAMP_S    INT64_C(1767225600)
+#define T          "test-shared-secret-0001"
+#define K1         "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+#define K1_HEX     "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+#define K2         "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
+#define SIXTY_FIVE "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define BODY_T     "79c79154b623433fa57dd301fcb05532aee7cc70847422d8182c981017ed50f6"
+#define STRIPE     "c8c770c0babf27ca78ae0dc2576fd8fecd0d7907ea67c40569e1b888149d4031"
+#define SLACK      "eb5a552c26994ac4134469e9cad5507c8c7b2ed4f4f14194c55cbf50c51b6ce2"
+#define BODY_64    "eceRVLYjQz+lfdMB/LBVMq7nzHCEdCLYGCyYEBftUPY="
+#define TEAMS      "HiLVoybaSjsN0WNBJXynnp6RWWxXpRCx/0QaFAli7cw="
 
 /* A preset, its vector, and where it says the time. */
 static const struct vector {
@@ -270,6 +271,8 @@ static void test_hmac__takes_stripes_lists(void **state)
     assert_true(is_good(t, &vectors[1], text, NULL));
     (void)snprintf(text, sizeof text, "t=" STAMP "%s%s,v1=" STRIPE, seven, bad);
     assert_false(is_good(t, &vectors[1], text, NULL));
+    (void)snprintf(text, sizeof text, "t=" STAMP ",v1=" STRIPE "%s%s", seven, bad);
+    assert_false(is_good(t, &vectors[1], text, NULL));
 }
 
 static void test_hmac__each_header_stands_there_once(void **state)
@@ -480,36 +483,74 @@ static void test_hmac__parts_cannot_be_shifted(void **state)
 {
     struct stage *t = *state;
     static const struct {
-        const char *id, *stamp, *body;
+        const char *is_signed, *id, *stamp, *body;
         bool good;
     } rows[] = {
-        {"a", STAMP, "1." BODY, true},
-        {"a." STAMP, STAMP, BODY, false},
-        {"a", STAMP ".1", BODY, false},
-        {"a." STAMP, "1", BODY, false},
-        {"a." STAMP ".1", "", BODY, false},
-        {"", "a", STAMP ".1." BODY, false},
-        {"a." STAMP ".1." BODY, STAMP, "", false},
+        {"a." STAMP ".1." BODY, "a", STAMP, "1." BODY, true},
+        {"a." STAMP ".1." BODY, "a." STAMP, STAMP, BODY, false},
+        {"a." STAMP ".1." BODY, "a", STAMP ".1", BODY, false},
+        {"a." STAMP ".1." BODY, "a." STAMP, "1", BODY, false},
+        {"a." STAMP ".1." BODY, "a." STAMP ".1", "", BODY, false},
+        {"a." STAMP ".1." BODY, "", "a", STAMP ".1." BODY, false},
+        {"a." STAMP ".1." BODY, "a." STAMP ".1." BODY, STAMP, "", false},
+        /* a body that begins with a time that is good */
+        {"a." STAMP "." STAMP "." BODY, "a", STAMP, STAMP "." BODY, true},
+        {"a." STAMP "." STAMP "." BODY, "a." STAMP, STAMP, BODY, false},
+        /* an id is there, and of characters that can be seen */
+        {"." STAMP "." BODY, "", STAMP, BODY, false},
+        {"." STAMP "." BODY, NULL, STAMP, BODY, false},
+        {"\x7f." STAMP "." BODY, "\x7f", STAMP, BODY, false},
+        {"\xc3\xa9." STAMP "." BODY, "\xc3\xa9", STAMP, BODY, false},
+        {"." STAMP "." BODY, "a b", STAMP, BODY, false},
     };
-    char text[300], value[200];
-    int len = snprintf(text, sizeof text, "a.%s.1.%s", STAMP, BODY);
 
     compile(t, "header: X-Sig, secret_files: t, payload: '{id}.{timestamp}.{body}', "
                "timestamp_header: X-Time, id_header: X-Id");
-    sign(EVP_sha256(), T, sizeof T - 1, text, (size_t)len, true, value);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        const struct scheme_header h[] = {
-            {"X-Sig", value}, {"X-Time", rows[i].stamp}, {"X-Id", rows[i].id}, {NULL, NULL}};
+        char value[200];
+        const struct scheme_header h[] = {{"X-Sig", value},
+                                          {"X-Time", rows[i].stamp},
+                                          {rows[i].id ? "X-Id" : NULL, rows[i].id},
+                                          {NULL, NULL}};
         struct verify_result r;
 
-        assert_int_equal(scheme_ask(&t->s, h, rows[i].body, strlen(rows[i].body), &r),
-                         rows[i].good ? VERIFY_GOOD : VERIFY_DENIED);
+        sign(EVP_sha256(), T, sizeof T - 1, rows[i].is_signed, strlen(rows[i].is_signed), true,
+             value);
+        if ((scheme_ask(&t->s, h, rows[i].body, strlen(rows[i].body), &r) == VERIFY_GOOD) !=
+            rows[i].good)
+            fail_msg("row %zu: %s", i, r.why);
     }
+}
+
+/* What one scheme of an entry knows of a delivery, the others do not take back. */
+static void test_hmac__beside_another_scheme_the_delivery_keeps_its_id(void **state)
+{
+    struct stage *t = *state;
+    static const char text[] = "m-1." STAMP "." BODY;
+    char own[200], standard[204] = "v1,";
+    const struct scheme_header all[] = {{"X-One", own},
+                                        {"webhook-id", "m-1"},
+                                        {"webhook-timestamp", STAMP},
+                                        {"webhook-signature", standard},
+                                        {NULL, NULL}};
+    unsigned char key[32];
+    struct verify_result r;
+
+    for (unsigned i = 0; i < sizeof key; i++)
+        key[i] = (unsigned char)i;
+    sign(EVP_sha256(), T, sizeof T - 1, BODY, sizeof BODY - 1, true, own);
+    sign(EVP_sha256(), key, sizeof key, text, sizeof text - 1, false, standard + 3);
+    assert_true(scheme_compile(&t->s, "[{standard_webhooks: {secret_files: k1}, "
+                                      "hmac: {header: X-One, secret_files: t}}]"));
+    assert_int_equal(scheme_ask(&t->s, all, BODY, sizeof BODY - 1, &r), VERIFY_GOOD);
+    assert_string_equal(r.delivery_id, "m-1");
+    assert_int_equal(scheme_ask(&t->s, all + 1, BODY, sizeof BODY - 1, &r), VERIFY_DENIED);
 }
 
 static void test_hmac__names_what_is_wrong_with_its_settings(void **state)
 {
     struct stage *t = *state;
+    static char long_secret[4096 + 2];
     static const struct {
         const char *yaml, *says;
     } rows[] = {
@@ -565,11 +606,15 @@ static void test_hmac__names_what_is_wrong_with_its_settings(void **state)
         {"{header: X-Sig, secret_files: t, form: members, prefix: 'v1=', "
          "payload: '{timestamp}.{body}', timestamp_header: X-T}",
          "`t=`"},
+        {"{header: X-Sig, secret_files: t, prefix: '" SIXTY_FIVE "'}", "at most 64"},
+        {"{header: X-Sig, secret_files: long}", "longer than"},
         {"{header: X-Sig, secret_files: t, tolerence: 1m}", "tolerance"},
         {"{header: X-Sig, secret: " T "}", "secret_files"},
         {"t", "hmac"},
     };
 
+    memset(long_secret, 'x', sizeof long_secret - 1);
+    scheme_file(&t->s, "long", long_secret);
     scheme_file(&t->s, "short", "123456789012345");
     scheme_file(&t->s, "short64", "AAECAwQFBgcICQoLDA0O");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -654,6 +699,7 @@ int main(void)
         TEST(an_unsigned_id_counts_only_with_what_is_signed),
         TEST(takes_a_relay_of_ones_own),
         TEST(parts_cannot_be_shifted),
+        TEST(beside_another_scheme_the_delivery_keeps_its_id),
         TEST(names_what_is_wrong_with_its_settings),
         TEST(notes_short_secrets),
         TEST(without_memory_nobody_is_denied),

@@ -580,6 +580,7 @@ static void test_jwks__takes_the_tenant_independent_documents(void **state)
 static void test_jwks__refuses_documents_that_are_not_as_they_should_be(void **state)
 {
     struct stage *s = *state;
+    AUTO(buf_clear) struct buf many = BUF_INIT(1 << 16);
     const char *keys = document(s, ISSUER);
     const struct {
         const char *what, *discovery, *keys;
@@ -631,6 +632,15 @@ static void test_jwks__refuses_documents_that_are_not_as_they_should_be(void **s
     peer_forget(s->peer);
     script(s, V2, 0, s->discovery);
     script(s, "/keys", 0, arena_fmt(s->arena, "{\"keys\":[],\"x\":\"%0600000d\"}", 1));
+    assert_int_equal(find(s, kid(s, KEY_CURRENT), true), JWKS_OUT_OF_REACH);
+    hands_turn(&s->hands, 10 * SECOND_MS);
+    peer_forget(s->peer);
+    script(s, V2, 0, s->discovery);
+    buf_adds(&many, "{\"keys\":[");
+    for (int i = 0; i < 100; i++)
+        buf_adds(&many, "{},");
+    buf_adds(&many, keys + 9); /* behind {"keys":[ */
+    script(s, "/keys", 0, buf_text(&many));
     assert_int_equal(find(s, kid(s, KEY_CURRENT), true), JWKS_OUT_OF_REACH);
     /* The world is well again. */
     hands_turn(&s->hands, 10 * SECOND_MS);

@@ -19,8 +19,8 @@ struct opening {
  * the last of them is judged, and then is one question about all. */
 #define TOGETHER_MAX 200
 struct together {
-    int64_t
-        isolations[TOGETHER_MAX]; /* begun meanwhile, due when all of them are, or a little later */
+    /* begun meanwhile, due when all of them are, or a little later */
+    int64_t isolations[TOGETHER_MAX];
     size_t n;
 };
 
@@ -34,9 +34,9 @@ struct step {
     const struct facts *facts;
     const struct json *args; /* object, templates expanded; checked against the handler's table */
     int64_t n;               /* number of this step */
-    struct defender_reads
-        *look;                 /* the machine's actions as read together with the facts, or NULL; a
-                                    handler that uses them takes them away (sets NULL) */
+    /* the machine's actions as read together with the facts, or NULL; a handler that uses them takes them away (sets
+     * NULL) */
+    struct defender_reads *look;
     struct together *together; /* NULL: this case is acted on alone */
     struct arena *arena;       /* lives as long as the run */
     bool written;           /* the handler has written its step's end in a transaction of its own */

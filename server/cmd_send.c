@@ -79,8 +79,8 @@ struct sending {
     struct settings_reader reader;
     struct config_sender sender;
     const char *url;
-    const char
-        *query; /* parameter that holds a secret, which no message and no command shows; or NULL */
+    /* parameter that holds a secret, which no message and no command shows; or NULL */
+    const char *query;
     struct secret query_secret;
     struct buf body;
     struct header headers[HEADERS_MAX];

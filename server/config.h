@@ -24,8 +24,8 @@
 
 struct config_tls {
     const char *certificate_file, *key_file;
-    const char
-        *client_ca_file;      /* for `client_certificate` entries without a ca_file of their own */
+    /* for `client_certificate` entries without a ca_file of their own */
+    const char *client_ca_file;
     bool client_certificates; /* somebody is verified by them: clients are asked for theirs */
 };
 

@@ -35,8 +35,8 @@ struct config_hunt {
     bool tells;          /* step `email` */
     struct text_list to; /* none: mail.to */
     const char *subject; /* NULL: the usual one */
-    bool
-        makes_cases; /* step `case`; of event: severity, category, title and texts, where an alert has to be made */
+    /* step `case`; of event: severity, category, title and texts, where an alert has to be made */
+    bool makes_cases;
     struct defender_new_alert event; /* severity NULL: none is made */
     size_t n_tests;
 };

@@ -41,8 +41,8 @@ struct config_webhook {
 const char *config_webhook_url(const struct config_webhook *w);
 
 struct config_way {
-    const char
-        *name; /* "mail", "mail:fallback-1", "webhook:NAME": in /readyz, metrics and the store */
+    /* "mail", "mail:fallback-1", "webhook:NAME": in /readyz, metrics and the store */
+    const char *name;
     enum config_way_kind kind;
     const char *server;  /* as in the file, for people; NULL for a webhook */
     const char *mailbox; /* Graph: whose sendMail is called */

@@ -71,8 +71,8 @@ struct db_locks {
     bool embedded;     /* false: the engine keeps its own locks, and nothing else is said */
     bool tried, works; /* could it be tried whether the filesystem keeps locks, and does it? */
     char why[120];     /* why it does not work */
-    const char *
-        network; /* "NFS": other hosts or kernels see the files, too; NULL: they do not; static storage */
+    /* "NFS": other hosts or kernels see the files, too; NULL: they do not; static storage */
+    const char *network;
     int64_t server; /* serves it */
     int64_t writer; /* another one that is writing */
     int64_t other;  /* another one that has it open; with a server that is not always seen */

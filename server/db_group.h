@@ -19,8 +19,8 @@ struct db_group_options {
     void (*quiesce)(void *ctx);
     void (*resume)(void *ctx);
     void *ctx;
-    const char
-        *probe_sql; /* a harmless write: tried while the last commit failed and nobody asks */
+    /* a harmless write: tried while the last commit failed and nobody asks */
+    const char *probe_sql;
 };
 
 /** first: an open writing connection, taken on success. Starts the threads. ERR_NOMEM, ERR_IO. */

@@ -30,12 +30,12 @@ struct sqlite_statement {
     const char *sql; /* the literal's address is the key */
     int n_params;
     bool reads_only;
-    bool
-        changes_rows; /* INSERT, UPDATE, DELETE: sqlite3_changes counts; else CREATE and the like */
-    bool busy;        /* between db_query and db_rows_end */
-    bool kept;        /* belongs to the table of its connection */
-    bool stepped;     /* the first row is there before db_next asked for it */
-    bool ended;       /* the last row was read, or one could not be: */
+    /* INSERT, UPDATE, DELETE: sqlite3_changes counts; else CREATE and the like */
+    bool changes_rows;
+    bool busy;    /* between db_query and db_rows_end */
+    bool kept;    /* belongs to the table of its connection */
+    bool stepped; /* the first row is there before db_next asked for it */
+    bool ended;   /* the last row was read, or one could not be: */
     enum err_code failed;
     struct err why;
 };

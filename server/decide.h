@@ -43,8 +43,8 @@ struct verdict_step {
     const char *args;    /* JSON object, templates expanded ("{}" when none) */
     /* NULL: do it; else why not, for people ("protected: machine.tags is tier-0") */
     const char *withheld;
-    enum hold
-        hold; /* the kind of withheld; HOLD_NONE when NULL, or when an old verdict did not say */
+    /* the kind of withheld; HOLD_NONE when NULL, or when an old verdict did not say */
+    enum hold hold;
     /* Of an acting step. NULL: it needs nobody's word; else why an `ask` before it has to come to a yes */
     const char *asks;
 };

@@ -19,8 +19,8 @@ struct desk_order {
     int64_t id;      /* of what it is about */
     const char *who; /* who gives it, as far as is known; NULL: nobody says */
     const char *why; /* NULL: not said */
-    const char
-        *machine;   /* the machine as he calls it, by name or id; NULL: he named an isolation */
+    /* the machine as he calls it, by name or id; NULL: he named an isolation */
+    const char *machine;
     int64_t for_ms; /* desk_extend: from now */
 };
 

@@ -17,8 +17,8 @@ struct envelope {
     const struct json *inside;                   /* a body of its own */
     const char *base64;                          /* a body of its own, so encoded */
     const char *code; /* Event Grid's validation: what it wants to hear, of harmless characters */
-    bool
-        row; /* one of many statements on one alert, whose machines may differ: an alert's evidence */
+    /* one of many statements on one alert, whose machines may differ: an alert's evidence */
+    bool row;
     /* A sentence for the sender: the body is not to be read. */
     const char *refused;
     bool foreign; /* refused for what it is, not for how it is made */

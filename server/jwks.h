@@ -37,8 +37,8 @@ struct jwks_options {
     /* ms; 0: the default */
     int64_t keep_ms;    /* keys older than this are not trusted: 24 h */
     int64_t refresh_ms; /* keys older than this are fetched anew: 1 h */
-    int64_t
-        unknown_ms; /* an unknown kid makes us look again once per so long: 5 min; a few are saved up */
+    /* an unknown kid makes us look again once per so long: 5 min; a few are saved up */
+    int64_t unknown_ms;
     int64_t failed_ms;  /* after a failed fetch the next one waits so long: 10 s */
     int64_t timeout_ms; /* of one call: 10 s */
 };

@@ -24,8 +24,8 @@ struct ledger_turn {
     struct arena *arena;
     struct work w;
     struct isolation_record row;
-    struct isolation_record
-        after; /* what a transaction makes of it, once it went through (ledger_write) */
+    /* what a transaction makes of it, once it went through (ledger_write) */
+    struct isolation_record after;
     int64_t now;
 };
 

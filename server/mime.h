@@ -50,8 +50,8 @@ struct mime_message {
     const char *const *to; /* likewise; shown in the To header */
     size_t to_count;       /* at least 1 */
     const char *subject;   /* UTF-8, one line */
-    const char
-        *message_id; /* "left@right", without <>; characters that an id may not hold become _ */
+    /* "left@right", without <>; characters that an id may not hold become _ */
+    const char *message_id;
     const char *in_reply_to; /* likewise; NULL: none */
     const char *references;  /* ids separated by blanks, oldest first; NULL: none */
     /* Outlook and Exchange thread by these (MS-OXOMSG section 2.2.1.3 and .5), and the subjects of one thread

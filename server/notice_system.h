@@ -21,8 +21,8 @@ struct notice_system {
     const char *body;     /* what happened and what to do about it; plain text, ours */
     bool good;            /* all is well again: no red headline */
     bool follows;         /* a reply to the last notice about the same: "it is back" */
-    int64_t
-        not_within; /* ms: not put when one of this kind about the same is as young; 0: always */
+    /* ms: not put when one of this kind about the same is as young; 0: always */
+    int64_t not_within;
     const struct notice_system_fact *facts; /* rows below the body; may be NULL */
     size_t n_facts;
 };

@@ -30,9 +30,9 @@ struct rest_options {
                                  Read once, by rest_new */
     int64_t connect_ms;     /* 0: 10 s, defender-api.md section 7.6 */
     size_t max_answer;      /* bytes of a body; larger is ERR_TOO_BIG. 0: 8 MiB */
-    const char
-        *https_proxy;     /* "http://proxy:3128" for https calls that leave this host; NULL: none.
-                                 Plain http (loopback, instance metadata) and mail never use it */
+    /* "http://proxy:3128" for https calls that leave this host; NULL: none. Plain http (loopback, instance metadata)
+     * and mail never use it */
+    const char *https_proxy;
     const char *no_proxy; /* hosts reached directly, comma-separated, as curl reads it; or NULL */
 };
 
@@ -45,9 +45,9 @@ struct rest_request {
     const char *body;                      /* NULL: none. Mail: the message, CRLF line ends only */
     size_t body_len;
     int64_t timeout_ms; /* whole call; 0: 60 s, defender-api.md section 7.6 */
-    int64_t
-        leave_by_ms; /* clock_boot_ms(): what has not left by then (the process was stopped, or the
-                                  connection took its time) never does: ERR_AGAIN. 0: no such time */
+    /* clock_boot_ms(): what has not left by then (the process was stopped, or the connection took its time) never
+     * does: ERR_AGAIN. 0: no such time */
+    int64_t leave_by_ms;
     int64_t connect_ms;      /* 0: rest_options.connect_ms */
     size_t max_answer;       /* 0: rest_options.max_answer */
     const char *ca_file;     /* PEM roots for this call beside the others; or NULL */

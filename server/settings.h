@@ -43,9 +43,9 @@ struct window {
 
 /* A secret and where it was read. Wipe with secret_wipe before its arena goes. */
 struct secret {
-    const char
-        *file;  /* where it was read, resolved: a rotated secret can be read there again; NULL for
-                       * a public key, which stands in the configuration itself */
+    /* where it was read, resolved: a rotated secret can be read there again; NULL for a public key, which stands in
+     * the configuration itself */
+    const char *file;
     char *text; /* NUL-terminated, not empty; NULL: not configured */
     size_t len;
     const char *name; /* as the configuration has it, for the log; NULL: none, see secret_name */
@@ -116,9 +116,8 @@ struct settings_reader {
     struct arena *arena;
     struct yaml_faults *faults;
     const char *(*env)(const char *name); /* NULL: getenv; tests pass their own */
-    struct yaml_faults
-        *notes;          /* what is no fault but worth a line (a secret file that others can read);
-                                  NULL: nobody wants to know */
+    /* what is no fault but worth a line (a secret file that others can read); NULL: nobody wants to know */
+    struct yaml_faults *notes;
     struct watch *files; /* every file that is read is noted here; NULL: nobody wants to know */
     const struct clock *clock; /* NULL: the host's; for notes about what is not good any more */
     struct list_files *lists;  /* the lists that conditions named so far; NULL: each is read anew */

@@ -58,8 +58,8 @@ struct session {
     int out;
     struct smtp_job job; /* strings borrowed from the parsed job */
     enum smtp_stage stage;
-    bool
-        check_certificate; /* false on loopback without ca_file: no worse than the plain text allowed */
+    /* false on loopback without ca_file: no worse than the plain text allowed */
+    bool check_certificate;
 
     /* what was seen on the wire */
     bool reply_due; /* a command has left, its reply is not complete */

@@ -35,8 +35,8 @@ struct acceptance {
     int64_t cases[INTAKE_BATCH_MAX]; /* one per alert (of the first delivery, for a repeated one) */
     bool fresh[INTAKE_BATCH_MAX];    /* this delivery made the case */
     size_t count;
-    size_t
-        reopened; /* cases that were pushed before, by sources that may only notify: see case_strengthen */
+    /* cases that were pushed before, by sources that may only notify: see case_strengthen */
+    size_t reopened;
     bool duplicate;        /* nothing new: every case was there before, and is not judged anew */
     bool other_body;       /* the delivery id was used before, with another body */
     char first_sha256[65]; /* of the body that it was used with first; when other_body */

@@ -17,8 +17,8 @@ struct heartbeat { /* times are wall ms */
     const char *source;
     int64_t heard; /* 0: never */
     int64_t since; /* silence counts from here: its watch, or the server, began then */
-    int64_t
-        quiet; /* when people were told that it is quiet; 0: they were not, or that it is back */
+    /* when people were told that it is quiet; 0: they were not, or that it is back */
+    int64_t quiet;
 };
 
 /** Notes without waiting that a source was heard, and wakes its watch when it was quiet. ERR_AGAIN: the queue

@@ -30,13 +30,13 @@ struct recipient_record {
 struct notice_record {
     int64_t id, case_id, after; /* after: the notice before it in its thread; 0: the first */
     const char *about; /* case_id 0: what of cordon's own it is about ("source:flow"); else NULL */
-    const char *
-        channel; /* "webhook:NAME": a post; "desk": to the helpdesk; NULL: a mail to those who judge the case */
+    /* "webhook:NAME": a post; "desk": to the helpdesk; NULL: a mail to those who judge the case */
+    const char *channel;
     const char *thread; /* names the conversation: of an incident, or of a case; NULL: of neither */
     const char *kind, *subject, *sender, *message, *why;
-    const char *
-        state; /* "waiting", "sent", "failed" (no recipient took it); "held" for a digest until it is
-                          "waiting" by itself or "grouped": told in the notice `digest` */
+    /* "waiting", "sent", "failed" (no recipient took it); "held" for a digest until it is "waiting" by itself or
+     * "grouped": told in the notice `digest` */
+    const char *state;
     int64_t burst, digest; /* store_bursts.h; 0: none */
     const char *said, *machine,
         *alert; /* for a digest: the state in its subject, "ws-114.corp.example",

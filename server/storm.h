@@ -66,8 +66,8 @@ void storm_forget_bare(struct storm *s, const char *machine_id);
 
 struct storm_case {
     const char *alert_id; /* in, as the next; all else is out, zeroed before */
-    int64_t
-        since_ms; /* what was read of its machine for other cases before that does not count (wall) */
+    /* what was read of its machine for other cases before that does not count (wall) */
+    int64_t since_ms;
     bool alone;   /* it could not be read this way: read it alone */
     bool missing; /* Defender did not list it, which it may do a moment later */
     /* the alert and the machine it names, each with its code, as defender_read gives them;

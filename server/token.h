@@ -34,8 +34,8 @@ struct token_grant {
 struct token_options {
     struct rest *rest;         /* borrowed, outlives the token */
     const struct clock *clock; /* borrowed */
-    const char
-        *login_url; /* NULL: "https://login.microsoftonline.com"; copied, like the next three */
+    /* NULL: "https://login.microsoftonline.com"; copied, like the next three */
+    const char *login_url;
     const char *tenant_id; /* GUID or domain */
     const char *client_id; /* NULL: only with identity */
     const char *scope;     /* "https://api.securitycenter.microsoft.com/.default" (section 1.2) */

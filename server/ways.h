@@ -24,8 +24,8 @@ struct ways_sent {
         char why[ERR_TEXT_SIZE];
     } tries[WAYS_MAX]; /* in their order */
     size_t n;
-    int64_t
-        by; /* wall ms: when to try again at the latest, because the next way may be used then; 0: no such time */
+    /* wall ms: when to try again at the latest, because the next way may be used then; 0: no such time */
+    int64_t by;
     int64_t retry_ms; /* before that no try makes sense; 0: nobody said so */
 };
 

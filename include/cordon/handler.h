@@ -41,9 +41,9 @@ struct handler_arg {
     enum arg_type type;
     const char *const *words; /* ARG_WORD: NULL-terminated, the first is the default; ARG_DURATION,
                                  ARG_NUMBER: the least and the most, as they would be written */
-    const char
-        *fallback; /* ARG_TEXT: template used when absent; NULL: absent stays absent. ARG_DURATION,
-                             ARG_NUMBER: as it would be written, not NULL */
+    /* ARG_TEXT: template used when absent; NULL: absent stays absent. ARG_DURATION, ARG_NUMBER: as it would be
+     * written, not NULL */
+    const char *fallback;
     const char *meaning;
 };
 

@@ -18,8 +18,8 @@ struct flood_options {
     const char *path;     /* of the source */
     unsigned per_second;  /* bad requests in all; 0: none */
     unsigned connections; /* kept ones that they come over, each with one under way */
-    unsigned
-        slow; /* clients that send a byte every 200 ms, and come back when they are thrown out */
+    /* clients that send a byte every 200 ms, and come back when they are thrown out */
+    unsigned slow;
 };
 
 struct flood_counts {

@@ -22,22 +22,21 @@
 struct house_options {
     struct sim_options sim;
     const char *listen_address, *admin_address; /* NULL: 127.0.0.1, any free port */
-    const char
-        *rules; /* YAML under `rules:`, indented by 2; NULL: High: isolate and mail, rest: mail */
+    /* YAML under `rules:`, indented by 2; NULL: High: isolate and mail, rest: mail */
+    const char *rules;
     const char *safety; /* YAML under `safety:`; NULL: no such part */
     const char *source; /* YAML of the source `relay` below `tenant:`, indented by 4; NULL:
                               standard_webhooks with house.secret */
-    const char *
-        mail; /* more YAML under `mail:`, indented by 2; may be NULL. Notices are not grouped unless
-                              it has a `group:` */
+    /* more YAML under `mail:`, indented by 2; may be NULL. Notices are not grouped unless it has a `group:` */
+    const char *mail;
     const char *mail_url;  /* NULL: the simulator's smtp:// */
     const char *listen;    /* more YAML under `listen:`, indented by 2; may be NULL */
     const char *quota;     /* YAML flow map; NULL: {per_minute: 100000, per_hour: 1000000} */
     const char *more;      /* whole top-level parts */
     const char *store_url; /* NULL: sqlite:DIR/cordon.db */
-    struct house
-        *beside;  /* a replica of this one: its simulator, secrets and rules, files of its own below
-                              its folder. It is stopped first */
+    /* a replica of this one: its simulator, secrets and rules, files of its own below its folder. It is stopped
+     * first */
+    struct house *beside;
     bool not_yet; /* do not start cordon: house_cordon_start does */
 };
 
@@ -47,8 +46,8 @@ struct house {
     char config_file[300], secret_file[300], log_file[300], store_file[300];
     char secret[64]; /* whsec_… */
     pid_t pid;       /* 0: not running */
-    char hooks
-        [200]; /* "http://127.0.0.1:43121" or "unix:/path:", of the running process; fit for fetch */
+    /* "http://127.0.0.1:43121" or "unix:/path:", of the running process; fit for fetch */
+    char hooks[200];
     char admin[200];
     unsigned serial; /* of delivery ids */
     int listen_fd; /* a listening socket that every start is handed over, named `listen`; 0: none */

@@ -35,8 +35,8 @@ struct scheme {
     const char *query;                 /* of the next requests, as sent; NULL: none */
     const unsigned char *certificates; /* of the next requests; NULL: none */
     size_t certificates_len;
-    struct yaml_faults
-        *notes;          /* where the next scheme_compile notes what is no fault; may be NULL */
+    /* where the next scheme_compile notes what is no fault; may be NULL */
+    struct yaml_faults *notes;
     char paths[32][160]; /* of files to remove */
     size_t n_paths;
 };

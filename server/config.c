@@ -177,6 +177,27 @@ const struct config_tenant *config_tenant(const struct config *c, const char *na
     return NULL;
 }
 
+bool config_is_pushed_for(const struct config *c, const struct config_tenant *t)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < c->n_sources; i++)
+        any = any || c->sources[i].tenant == t;
+    for (size_t i = 0; i < c->n_hunts; i++)
+        any = any || c->hunts[i].tenant == t;
+    return any;
+}
+
+bool config_is_second_name(const struct config *c, const struct config_tenant *t)
+{
+    bool own = config_is_pushed_for(c, t), any = false;
+
+    for (const struct config_tenant *o = c->tenants; o < c->tenants + c->n_tenants; o++)
+        any = any || (o != t && strcmp(o->tenant_id, t->tenant_id) == 0 && !own &&
+                      (o < t || config_is_pushed_for(c, o)));
+    return any;
+}
+
 bool config_knows_source(const struct config *c, const char *source)
 {
     return config_source(c, source) || config_hunt_of_source(c, source) ||

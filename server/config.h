@@ -133,6 +133,10 @@ void config_unref(struct config *c);
 const struct config_tenant *config_tenant(const struct config *c, const char *name);
 const struct config_source *config_source(const struct config *c, const char *name);
 const struct config_webhook *config_webhook(const struct config *c, const char *name);
+/** Is another name of the same tenant the one that its cases go by? Then t lends its application to mail, and no more. */
+bool config_is_second_name(const struct config *c, const struct config_tenant *t);
+/** Is t the tenant of a source or a hunt? */
+bool config_is_pushed_for(const struct config *c, const struct config_tenant *t);
 /** Is it a source, CONFIG_POLLING or a hunt's? */
 bool config_knows_source(const struct config *c, const char *source);
 /** May a case of this source (CONFIG_POLLING and hunts included) lead to an isolation? */

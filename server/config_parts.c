@@ -791,18 +791,6 @@ static void note_shared_secrets(struct config_loading *l, const struct yaml_node
         }
 }
 
-/* Do alerts of this tenant come in under its name? Some lend an application to mail, and nothing else. */
-static bool has_cases(const struct config *c, const struct config_tenant *t)
-{
-    bool any = c->polling.every_ms > 0;
-
-    for (size_t i = 0; i < c->n_sources; i++)
-        any = any || c->sources[i].tenant == t;
-    for (size_t i = 0; i < c->n_hunts; i++)
-        any = any || c->hunts[i].tenant == t;
-    return any;
-}
-
 /* Cases, isolations and their leases are kept by a tenant's name: under two names of one tenant a machine would be
  * isolated twice, once for each. */
 static void check_twins(struct config_loading *l, const struct yaml_node *map)
@@ -814,11 +802,12 @@ static void check_twins(struct config_loading *l, const struct yaml_node *map)
             const struct config_tenant *t = &c->tenants[i], *twin = &c->tenants[k];
 
             if (t->tenant_id && twin->tenant_id && strcmp(t->tenant_id, twin->tenant_id) == 0 &&
-                strcmp(t->tenant_id, zero_guid) != 0 && has_cases(c, t) && has_cases(c, twin))
+                strcmp(t->tenant_id, zero_guid) != 0 && config_is_pushed_for(c, t) &&
+                config_is_pushed_for(c, twin))
                 fault(
                     l, yaml_get(yaml_get(map, t->name), "tenant_id"),
                     "tenants.%s.tenant_id: this is tenants.%s already, and each would isolate the "
-                    "same machines; let all sources, hunts and polling use one name",
+                    "same machines; let all sources and hunts use one name",
                     t->name, twin->name);
         }
 }

@@ -45,8 +45,9 @@ static enum err_code start_fn(struct db_tx *tx, void *arg, struct err *e)
     enum err_code code = ERR_OK;
 
     for (size_t i = 0; i < p->rt->config->n_tenants && !code; i++)
-        code = poll_watch(tx, p->g->clock, p->rt->config->tenants[i].name, POLL_ALERTS,
-                          p->now - OVERLAP_MS, p->now, e);
+        if (!config_is_second_name(p->rt->config, &p->rt->config->tenants[i]))
+            code = poll_watch(tx, p->g->clock, p->rt->config->tenants[i].name, POLL_ALERTS,
+                              p->now - OVERLAP_MS, p->now, e);
     return code;
 }
 
@@ -270,7 +271,8 @@ void polling_run(struct engine *g, struct work *w)
         return;
     }
     tenant = code ? NULL : runtime_tenant(rt, p.row.tenant);
-    if (tenant && rt->config->polling.every_ms)
+    if (tenant && rt->config->polling.every_ms &&
+        !config_is_second_name(rt->config, tenant->config))
         poll_tenant(&p, tenant);
     else if (db_write(g->store->db, over_fn, &p, &e)) /* the row with its watermark stays */
         engine_retry(g, w);

@@ -65,8 +65,9 @@ static enum err_code start_fn(struct db_tx *tx, void *arg, struct err *e)
     enum err_code code = ERR_OK;
 
     for (size_t i = 0; i < p->rt->config->n_tenants && !code; i++)
-        code = poll_watch(tx, p->g->clock, p->rt->config->tenants[i].name, POLL_ACTIONS,
-                          p->now - BACK_MS, p->now, e);
+        if (!config_is_second_name(p->rt->config, &p->rt->config->tenants[i]))
+            code = poll_watch(tx, p->g->clock, p->rt->config->tenants[i].name, POLL_ACTIONS,
+                              p->now - BACK_MS, p->now, e);
     return code;
 }
 
@@ -511,7 +512,7 @@ void reconcile_run(struct engine *g, struct work *w)
         return;
     }
     p.tenant = code ? NULL : runtime_tenant(rt, p.row.tenant);
-    if (p.tenant)
+    if (p.tenant && !config_is_second_name(rt->config, p.tenant->config))
         reconcile(&p);
     else if (db_write(g->store->db, over_fn, &p, &e)) /* the row with its watermark stays */
         engine_retry(g, w);

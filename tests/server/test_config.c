@@ -318,17 +318,12 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         /* under two names each would isolate the same machines */
         {TENANTS "  twin:\n" TENANT_KEYS SOURCES "  other:\n    tenant: twin\n" VERIFY MAIL RULES,
          "cordon.yaml:7:16: tenants.twin.tenant_id: this is tenants.contoso already, and each would isolate the same "
-         "machines; let all sources, hunts and polling use one name\n"},
-        {"polling: {every: 1m}\n" TENANTS
-         "  twin:\n    tenant_id: 0A4A1F60-98AB-4F0A-9D5E-0B1C2D3E4F50\n"
-         "    managed_identity: true\n" SOURCES MAIL RULES,
-         "cordon.yaml:8:16: tenants.twin.tenant_id: this is tenants.contoso already, and each would isolate the same "
-         "machines; let all sources, hunts and polling use one name\n"},
+         "machines; let all sources and hunts use one name\n"},
         {TENANTS
          "  twin:\n" TENANT_KEYS SOURCES MAIL RULES
          "hunts: [{name: h, tenant: twin, schedule: '@daily', query: a, do: [email: {}]}]\n",
          "cordon.yaml:7:16: tenants.twin.tenant_id: this is tenants.contoso already, and each would isolate the same "
-         "machines; let all sources, hunts and polling use one name\n"},
+         "machines; let all sources and hunts use one name\n"},
         {TENANTS "    managed_identity: true\n" SOURCES MAIL RULES,
          "cordon.yaml:2:3: tenants.contoso: expected one of client_secret_file, certificate_file with key_file, "
          "federated_token_file and managed_identity, not several\n"},

@@ -2,6 +2,7 @@
 #include "engine_kit.h"
 
 #include "polling.h"
+#include "reconcile.h"
 #include "store_upkeep.h"
 
 #define CHANGED "/api/alerts?"
@@ -280,6 +281,33 @@ static void test_polling__goes_on_within_a_moment(void **state)
     rig_close(&r);
 }
 
+/* A second name of a tenant lends its application to mail: its alerts and actions come in under the other one's, once. */
+static void test_polling__a_second_name_is_not_polled(void **state)
+{
+    struct rig r;
+    struct work w;
+    int polls = 0, watches = 0;
+
+    (void)state;
+    rig_open(&r, NULL);
+    r.tenants = arena_fmt(r.arena,
+                          "  a-lender:\n    tenant_id: 0A4A1F60-98AB-4F0A-9D5E-0B1C2D3E4F50\n"
+                          "    client_id: 5d1f0001-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                          "    client_secret_file: %s/secret\n    api_url: %s\n    login_url: %s\n",
+                          r.dir, peer_url(r.peer), peer_url(r.peer));
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n"));
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    assert_int_equal(reconcile_start(r.g, NULL), ERR_OK);
+    hands_turn(&r.hands, HOUR_MS);
+    while (rig_claim(&r, WORK_POLL, &w))
+        polls++;
+    while (rig_claim(&r, WORK_RECONCILE, &w))
+        watches++;
+    assert_int_equal(polls, 1);
+    assert_int_equal(watches, 1);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -291,6 +319,7 @@ int main(void)
         cmocka_unit_test(test_polling__a_long_pause_is_not_made_up_for),
         cmocka_unit_test(test_polling__a_list_out_of_order_is_read_whole),
         cmocka_unit_test(test_polling__goes_on_within_a_moment),
+        cmocka_unit_test(test_polling__a_second_name_is_not_polled),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

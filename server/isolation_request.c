@@ -177,9 +177,11 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
 {
     struct episode *x = &q->x;
     bool newer = episode_is_newer(q->look, r);
-    /* Isolated, says the ledger, but it was released since, and somebody has asked anew: not yet. */
-    bool renewed = x->finding == FOUND_ISOLATE && r->state == ISOLATION_ISOLATED && newer &&
-                   !episode_is_in_force(q->look);
+    /* Isolated, says the ledger; but does Defender know of a release since? An older one is none, where the list does not
+     * show our isolation: it may be behind. */
+    bool over = r->state == ISOLATION_ISOLATED && newer && ledger_is_free(r, q->look);
+    /* And somebody has asked anew: not isolated yet. */
+    bool renewed = x->finding == FOUND_ISOLATE && over;
     const struct ledger_turn turn = {
         .g = x->g, .rt = q->rt, .tenant = x->tenant, .arena = q->s->arena, .now = x->now};
     const char *why;
@@ -202,10 +204,10 @@ static enum err_code join(struct db_tx *tx, struct request *q, struct isolation_
         (void)err_set(&x->why, ERR_AGAIN, "an earlier isolation of this machine is just ending");
         return work_wake(tx, r->id, x->now, e);
     }
-    if (!x->action && x->now - r->updated < FORGET_MS)
+    if (!over && x->now - r->updated < FORGET_MS)
         return refuse(q, "cordon knows of an isolation that Defender does not list: a doubt");
-    *ret_begin = true; /* isolated, says the ledger, but Defender knows of a release */
-    why = x->action ? "released at Defender" : "Defender lists no isolation any more";
+    *ret_begin = true;
+    why = over ? "released at Defender" : "Defender lists no isolation any more";
     code = isolation_move(tx, r, ISOLATION_RELEASED, why, x->now, e);
     if (!code && ledger_is_known(r))
         code = ledger_tell(tx, &turn, r, NOTICE_RELEASED, why, NULL, e);

@@ -582,26 +582,39 @@ static void test_isolation__a_list_that_shows_no_release_of_ours_isolates_nothin
     }
 }
 
-/* Defender lists nothing of an isolation that it confirmed an hour ago: a doubt, so a person decides. */
+/* Defender lists nothing of an isolation that it confirmed a while ago: a doubt, so a person decides. A release of before is
+ * none of it, however late the list comes. */
 static void test_isolation__a_list_without_our_isolation_is_a_doubt(void **state)
 {
+    static const char *const before =
+        ACTION_DOC("a2", "Unisolate", "Succeeded", "null",
+                   "05:00") "," ACTION_DOC("a1", "Isolate", "Succeeded", "null", "01:00");
+    static const char *const anew =
+        ACTION_DOC("a4", "Isolate", "Pending", "null", "11:40") "," ACTION_DOC(
+            "a2", "Unisolate", "Succeeded", "null",
+            "05:00") "," ACTION_DOC("a1", "Isolate", "Succeeded", "null", "01:00");
     static const struct {
+        const char *actions;
         int64_t later_ms;
         size_t posts;
         const char *told;
-    } rows[] = {{HOUR_MS, 0, "not_isolated"}, {40 * DAY_MS, 1, "isolated"}};
+    } rows[] = {
+        {"", HOUR_MS, 0, "not_isolated"},       {"", 40 * DAY_MS, 1, "isolated"},
+        {before, MINUTE_MS, 0, "not_isolated"}, {before, HOUR_MS, 0, "not_isolated"},
+        {before, 40 * DAY_MS, 1, "isolated"},   {anew, MINUTE_MS, 0, "isolated"},
+    };
 
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct rig r;
-        int64_t second;
+        int64_t first, second;
 
         rig_open(&r, NULL);
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 0, 200, NOTHING);
         rig_says(&r, "POST", ISOLATE, 0, 201,
                  ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
-        (void)rig_push(&r, ALERT, MACHINE);
+        first = rig_push(&r, ALERT, MACHINE);
         (void)rig_work(&r);
         assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
         hands_turn(&r.hands, rows[i].later_ms);
@@ -610,12 +623,15 @@ static void test_isolation__a_list_without_our_isolation_is_a_doubt(void **state
         rig_says(&r, "GET", GET_ALERT, 0, 200,
                  "{\"id\":\"da2_-1\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}");
         rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
-        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "GET", LIST, 0, 200, list_of(&r, rows[i].actions));
         rig_says(&r, "POST", ISOLATE, 0, 201,
                  ACTION_DOC("a5", "Isolate", "Succeeded", "null", "12:12"));
         second = rig_push(&r, "da2_-1", MACHINE);
         (void)rig_work(&r);
+        print_message("  %zu: after %lld s\n", i, (long long)(rows[i].later_ms / SECOND_MS));
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].posts);
+        assert_string_equal(rig_told(&r, first),
+                            rows[i].later_ms < DAY_MS ? "isolated" : "isolated released");
         assert_string_equal(rig_told(&r, second), rows[i].told);
         rig_close(&r);
     }

@@ -5,7 +5,6 @@
 
 #include "fields.h"
 #include "policy.h"
-#include "store_isolations.h"
 #include "store_rows.h"
 #include "store_upkeep.h"
 
@@ -119,28 +118,31 @@ static enum err_code check_storm(struct db_tx *tx, const struct braking *b, bool
 static enum err_code count_used(struct db_tx *tx, const struct braking *b,
                                 const struct policy_limit *l, int64_t *ret, struct err *e)
 {
+    static const char all[] = "SELECT count(*) FROM isolations WHERE requested >= $1"
+                              " AND adopted = 0 AND id < $2";
     static const char tenant[] = "SELECT count(*) FROM isolations WHERE requested >= $1"
-                                 " AND adopted = 0 AND tenant = $2";
+                                 " AND adopted = 0 AND id < $2 AND tenant = $3";
     static const char rule[] = "SELECT count(*) FROM isolations WHERE requested >= $1"
-                               " AND adopted = 0 AND rule = $2";
+                               " AND adopted = 0 AND id < $2 AND rule = $3";
     static const char group[] = "SELECT count(*) FROM isolations WHERE requested >= $1"
-                                " AND adopted = 0 AND tenant = $2 AND machine_group = $3";
-    int64_t since = b->now - l->per_ms;
+                                " AND adopted = 0 AND id < $2 AND tenant = $3"
+                                " AND machine_group = $4";
+    int64_t since = b->now - l->per_ms, before = b->isolation ? b->isolation : INT64_MAX;
     struct db_rows *rows;
     enum err_code code;
 
     switch (l->of) {
     case POLICY_TENANT:
-        code = db_query(tx, e, &rows, tenant, "it", since, b->c->tenant);
+        code = db_query(tx, e, &rows, tenant, "iit", since, before, b->c->tenant);
         break;
     case POLICY_RULE:
-        code = db_query(tx, e, &rows, rule, "it", since, b->c->rule ? b->c->rule : "");
+        code = db_query(tx, e, &rows, rule, "iit", since, before, b->c->rule ? b->c->rule : "");
         break;
     case POLICY_GROUP:
-        code = db_query(tx, e, &rows, group, "itt", since, b->c->tenant, group_of(b));
+        code = db_query(tx, e, &rows, group, "iitt", since, before, b->c->tenant, group_of(b));
         break;
     default:
-        return isolation_count_since(tx, since, ret, e);
+        code = db_query(tx, e, &rows, all, "ii", since, before);
     }
     return code ? code : store_take_int(rows, ret, e);
 }
@@ -221,6 +223,21 @@ enum err_code brakes_check(struct db_tx *tx, const struct braking *b, bool *ret_
         code = check_canary(tx, b, ret_held, ret, e);
     for (size_t i = 0; i < n && !code && !*ret_held; i++)
         code = check_limit(tx, b, i, &limits[i], ret_held, ret, e);
+    return code;
+}
+
+enum err_code brakes_recheck(struct db_tx *tx, const struct braking *b, const char **ret_why,
+                             struct err *e)
+{
+    size_t n;
+    const struct policy_limit *limits = policy_limits(b->rt->config->policy, &n);
+    struct question_hold hold;
+    bool held = false;
+    enum err_code code = check_canary(tx, b, &held, &hold, e);
+
+    for (size_t i = 0; i < n && !code && !held; i++)
+        code = check_limit(tx, b, i, &limits[i], &held, &hold, e);
+    *ret_why = !code && held ? hold.what : NULL;
     return code;
 }
 

@@ -22,6 +22,9 @@ struct braking {
     const struct approval *approval; /* what people have said yes to */
     struct arena *arena;
     int64_t now;
+    /* The isolation that it is about, when it is written and counts already: only what was asked for before it stands in its
+     * way. 0: it is still to be written. */
+    int64_t isolation;
 };
 
 /** What names the detector of an alert (as Defender sends it); lives in a. NULL: out of memory. */
@@ -29,6 +32,10 @@ const char *brakes_detector(const struct json *alert, struct arena *a);
 /** Does anything hold it back? *ret_held; then *ret says what, all but its action. Notes what it has seen. */
 enum err_code brakes_check(struct db_tx *tx, const struct braking *b, bool *ret_held,
                            struct question_hold *ret, struct err *e);
+/** Is one that is written already (b->isolation) within the limits and past the canary of the policy in force? It may be
+ *  another one than it was asked for by, and so may the case. *ret_why: why not; NULL: it is. */
+enum err_code brakes_recheck(struct db_tx *tx, const struct braking *b, const char **ret_why,
+                             struct err *e);
 /** The isolation is written, and counts from now on. */
 enum err_code brakes_count(struct db_tx *tx, const struct braking *b, int64_t isolation,
                            struct err *e);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "brakes.h"
 #include "deed.h"
 #include "isolation.h"
 #include "pause.h"
@@ -111,12 +112,39 @@ static enum err_code hand_on(struct db_tx *tx, struct episode *x, struct isolati
     return code ? code : episode_move(tx, x, r, ISOLATION_REQUESTED, why, e);
 }
 
+/* Limits and canary were asked when the row was written: by the policy of then, and for the case that it stood for then.
+ * *ret: what holds it back by those of now; NULL: nothing. */
+static enum err_code find_brake(struct db_tx *tx, struct episode *x, const char **ret,
+                                struct err *e)
+{
+    AUTO(json_freep) struct json *doc = NULL;
+    struct approval approval;
+    struct facts facts = {0};
+    struct case_record c;
+    const struct braking b = {.rt = x->rt,
+                              .c = &c,
+                              .facts = &facts,
+                              .approval = &approval,
+                              .arena = x->arena,
+                              .now = x->now,
+                              .isolation = x->row.id};
+    enum err_code code = case_load(tx, x->arena, x->row.case_id, &c, e);
+
+    if (!code)
+        code = approval_load(tx, x->arena, c.id, &approval, e);
+    if (code)
+        return code;
+    if (c.facts && !json_parse(c.facts, strlen(c.facts), &doc, NULL)) /* else of no device group */
+        (void)facts_read(doc, &facts, NULL);
+    return brakes_recheck(tx, &b, ret, e);
+}
+
 static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct episode *x = arg;
     struct isolation_record r = x->row;
     struct work w = x->w;
-    const char *paused = NULL;
+    const char *paused = NULL, *brake = NULL;
     struct case_record c;
     enum err_code code;
 
@@ -165,11 +193,16 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
         r.posted = 0; /* the look has shown that nothing came of it */
         code = episode_postpone(tx, x, &r, e);
     } else {
-        x->post = true;
-        r.posted = x->now;
-        code = isolation_move(tx, &r, ISOLATION_REQUESTED, r.why, x->now, e);
-        if (!code)
-            code = work_keep_for_post(tx, &w, x->now, e);
+        code = find_brake(tx, x, &brake, e);
+        x->post = !code && !brake;
+        if (!code && brake)
+            code = hand_on(tx, x, &r, brake, e);
+        if (x->post) {
+            r.posted = x->now;
+            code = isolation_move(tx, &r, ISOLATION_REQUESTED, r.why, x->now, e);
+            if (!code)
+                code = work_keep_for_post(tx, &w, x->now, e);
+        }
     }
     x->after = r;
     if (!code)

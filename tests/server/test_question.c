@@ -771,12 +771,11 @@ static const char *machine_of(struct rig *r, int i)
 }
 
 /* Alerts da0_-1 … on machines of their own, all of one group and one detector. */
-static void script_many(struct rig *r)
+static void script_machines(struct rig *r)
 {
     char now[CLOCK_TEXT_SIZE];
 
     (void)clock_format(clock_wall_ms(&r->hands.clock), now);
-    peer_forget(r->peer);
     rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
     rig_says(r, "GET", LIST, 0, 200, NOTHING);
     for (int i = 0; i < MACHINES; i++) {
@@ -799,6 +798,12 @@ static void script_many(struct rig *r)
                            "\"%s\",\"lastUpdateDateTimeUtc\":\"%s\"}",
                            i, m, now, now));
     }
+}
+
+static void script_many(struct rig *r)
+{
+    peer_forget(r->peer);
+    script_machines(r);
 }
 
 static void many(struct rig *r, const char *safety)
@@ -873,6 +878,94 @@ static void test_question__what_safety_holds_back_is_one_question(void **state)
             store_question_list(r.store, r.arena, QUESTION_OPEN, 0, 9, &list, &n, NULL), ERR_OK);
         assert_int_equal(n, rows[i].questions);
         assert_string_equal(list[0].what, rows[i].what);
+        rig_close(&r);
+    }
+}
+
+/* Requests that Defender did not take wait, and the limits are lowered meanwhile, or a canary is asked for: those that these
+ * leave no room for are not sent, and people hear of it. */
+static void test_question__what_waits_is_held_back_by_the_policy_in_force(void **state)
+{
+    static const struct {
+        const char *safety;
+        size_t go;
+        const char *why;
+    } rows[] = {
+        {"{limits: [{isolations: 9, per: 1h}], protected: []}", 3, NULL},
+        {"{limits: [{isolations: 3, per: 1h}], protected: []}", 3, NULL},
+        {"{limits: [{isolations: 1, per: 1h}]}", 1,
+         "the limit of 1 isolations in 60 minutes is reached"},
+        {"{limits: [{isolations: 2, per: 1h, of: group}]}", 2,
+         "the limit of 2 isolations of device group Desks in 60 minutes is reached"},
+        {"{canary: 1}", 0, "the first 1 isolations of a changed policy are asked for"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t last;
+
+        print_message("  %s\n", rows[i].safety);
+        rig_open(&r, RULES_ISOLATE_AND_MAIL "safety: {limits: [{isolations: 3, per: 1h}]}\n");
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/api/machines/", 3, 409, "{}");
+        script_machines(&r);
+        last = push_many(&r, 0, 3);
+        assert_int_equal(posts(&r), 3);
+        assert_string_equal(rig_told(&r, last), "late");
+        engine_use(r.g, rig_runtime(&r, arena_fmt(r.arena, "%ssafety: %s\n", RULES_ISOLATE_AND_MAIL,
+                                                  rows[i].safety)));
+        rig_pass(&r, MINUTE_MS, SECOND_MS);
+        assert_int_equal(posts(&r), 3 + rows[i].go);
+        assert_string_equal(rig_told(&r, last),
+                            rows[i].why ? "late not_isolated" : "late isolated");
+        if (rows[i].why)
+            assert_non_null(strstr(rig_subject(&r, last), rows[i].why));
+        rig_close(&r);
+    }
+}
+
+/* A case that takes over what another one has asked for does so within its own rule's limit. */
+static void test_question__an_heir_is_within_the_limit_of_its_rule(void **state)
+{
+    static const bool full[] = {false, true};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct desk_order drop = {.who = "maria", .why = "a drill"};
+        struct err e = {0};
+        struct rig r;
+        int64_t heir;
+
+        rig_open(
+            &r,
+            "rules:\n  - {name: a, when: {alert.severity: Medium}, do: [isolate: {}, email: {}]}\n"
+            "  - {name: b, when: {alert.severity: High}, do: [isolate: {}, email: {}]}\n"
+            "safety: {limits: [{isolations: 1, per: 1h, of: rule}]}\n");
+        peer_forget(r.peer);
+        rig_says(&r, "GET", GET_ALERT "da9_-1", 0, 200,
+                 arena_fmt(r.arena,
+                           "{\"id\":\"da9_-1\",\"severity\":\"Medium\",\"title\":\"T\","
+                           "\"machineId\":\"%s\"}",
+                           machine_of(&r, 1)));
+        rig_says(&r, "POST", arena_fmt(r.arena, "/api/machines/%s/isolate", machine_of(&r, 1)), 2,
+                 409, "{}"); /* his, and again when the heir joins */
+        script_machines(&r);
+        if (full[i])
+            (void)push_many(&r, 0, 1);
+        drop.id = rig_push(&r, "da9_-1", machine_of(&r, 1));
+        (void)rig_work(&r);
+        heir = rig_push(&r, "da1_-1", machine_of(&r, 1));
+        (void)rig_work(&r);
+        if (desk_drop(r.g, &drop, &e))
+            fail_msg("%s", e.text);
+        rig_pass(&r, MINUTE_MS, SECOND_MS);
+        assert_int_equal(posts(&r), full[i] + 2 + !full[i]);
+        assert_string_equal(rig_case(&r, heir).rule, "b");
+        assert_string_equal(rig_told(&r, heir), full[i] ? "late not_isolated" : "late isolated");
+        if (full[i])
+            assert_non_null(
+                strstr(rig_subject(&r, heir), "the limit of 1 isolations of rule b in"));
         rig_close(&r);
     }
 }
@@ -1560,6 +1653,8 @@ int main(void)
         cmocka_unit_test(test_question__who_waits_for_the_end_of_a_case_hears_that_it_was_let_go),
         cmocka_unit_test(test_question__a_pause_stands_above_a_yes),
         cmocka_unit_test(test_question__what_safety_holds_back_is_one_question),
+        cmocka_unit_test(test_question__what_waits_is_held_back_by_the_policy_in_force),
+        cmocka_unit_test(test_question__an_heir_is_within_the_limit_of_its_rule),
         cmocka_unit_test(test_question__a_yes_lifts_what_it_was_given_to),
         cmocka_unit_test(test_question__a_yes_to_many_is_to_a_policy),
         cmocka_unit_test(test_question__what_people_say_is_on_record),

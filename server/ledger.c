@@ -2,7 +2,8 @@
  *
  * A review looks before it speaks: at the machine's actions (a person may have released it meanwhile) and at
  * the alert (whether it was called a false positive since, which is offered as a reason to release and is none
- * for us). What cannot be read for a quarter of an hour does not keep people from being asked.
+ * for us). What cannot be read for a quarter of an hour does not keep people from being asked, and neither does a
+ * tenant that is not configured any more: the machine is isolated still.
  */
 #include "ledger.h"
 
@@ -355,6 +356,14 @@ static void read_review(struct review *v, const struct case_record *c)
     struct ledger_turn *t = v->t;
     const char *classification;
 
+    if (!t->tenant) {
+        v->body = arena_fmt(t->arena,
+                            "Tenant '%s' is no longer configured: cordon can neither look at the "
+                            "machine nor release it. This is what the ledger says; the Defender "
+                            "portal can do both.",
+                            t->row.tenant);
+        return;
+    }
     defender_read(t->tenant->defender, c->alert_id, t->row.machine_id,
                   DEFENDER_READ_ALERT | DEFENDER_READ_ACTIONS, &v->reads);
     v->looked = !v->reads.actions_code;
@@ -462,7 +471,7 @@ static void review(struct ledger_turn *t)
             if (v.against)
                 v.against = arena_fmt(t->arena, "not released by itself: %s", v.against);
         }
-    } else { /* not known: at the next look */
+    } else if (t->tenant) { /* not known: at the next look */
         defender_read(t->tenant->defender, NULL, t->row.machine_id, DEFENDER_READ_ACTIONS,
                       &v.reads);
         v.released = ledger_is_free(&t->row, &v.reads);
@@ -517,11 +526,9 @@ void ledger_run(struct engine *g, struct work *w)
         return;
     }
     t.tenant = runtime_tenant(rt, t.row.tenant);
-    if (!t.tenant) {
+    if (!t.tenant)
         log_event(LOG_WARN, "tenant_gone", LOG_ID("isolation", w->id),
                   LOG_STR("tenant", t.row.tenant));
-        engine_again(g, w, HOUR_MS);
-    } else if (engine_enter(g, w, t.row.tenant, rt->config->n_tenants)) {
+    if (!t.tenant || engine_enter(g, w, t.row.tenant, rt->config->n_tenants))
         see_to(&t);
-    }
 }

@@ -20,7 +20,7 @@
 struct ledger_turn {
     struct engine *g;
     struct runtime *rt;
-    struct runtime_tenant *tenant;
+    struct runtime_tenant *tenant; /* NULL: it is not configured any more */
     struct arena *arena;
     struct work w;
     struct isolation_record row;

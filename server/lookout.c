@@ -84,10 +84,11 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
 void lookout_run(struct ledger_turn *t)
 {
     struct lookout x = {.t = t, .outcome = LOOK_ON};
-    struct defender_reads reads;
+    struct defender_reads reads = {0};
     struct err e;
 
-    defender_read(t->tenant->defender, NULL, t->row.machine_id, DEFENDER_READ_MACHINE, &reads);
+    if (t->tenant)
+        defender_read(t->tenant->defender, NULL, t->row.machine_id, DEFENDER_READ_MACHINE, &reads);
     t->now = clock_wall_ms(t->g->clock);
     if (reads.machine_code)
         log_event(LOG_INFO, "lookout_later", LOG_ID("isolation", t->row.id),

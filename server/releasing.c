@@ -314,11 +314,26 @@ static void follow(struct release *x)
     }
 }
 
+/* Nobody can ask Defender now. The tenant may come back; but not for ever, and who ordered the release hears of it. */
+static void wait_for_tenant(struct release *x)
+{
+    struct ledger_turn *t = x->t;
+    bool asked = t->row.posted || t->row.release_id;
+
+    x->code = err_set(&x->why, ERR_REFUSED, "tenant '%s' is no longer configured", t->row.tenant);
+    x->due = t->now + engine_backoff(t->w.attempts, 0);
+    write_outcome(x, t->now - t->w.created >= (asked ? DEED_FOLLOW_FOR_MS : DEED_ASK_FOR_MS)
+                         ? give_up_fn
+                         : looked_fn);
+}
+
 void release_run(struct ledger_turn *t)
 {
     struct release x = {.t = t};
 
-    if (t->row.release_id)
+    if (!t->tenant)
+        wait_for_tenant(&x);
+    else if (t->row.release_id)
         follow(&x);
     else
         look_and_post(&x);

@@ -1650,6 +1650,62 @@ static void test_ledger__a_release_that_the_review_finds_is_told(void **state)
     rig_close(&r);
 }
 
+/* ---- a tenant that is gone ---------------------------------------------------------------------------- */
+
+static void lose_tenant(struct rig *r)
+{
+    r->tenant = "fabrikam";
+    engine_use(r->g, rig_runtime(r, RULES_ISOLATE_AND_MAIL));
+    peer_forget(r->peer);
+}
+
+/* A reload took its tenant, or gave it another name: the machine is isolated still, and people are asked about it. */
+static void test_ledger__people_are_asked_though_the_tenant_is_gone(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = isolated(&r);
+    lose_tenant(&r);
+    rig_pass(&r, 3 * DAY_MS, HOUR_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_non_null(strstr(rig_told(&r, id), "requested isolated review"));
+    assert_int_equal(peer_count(r.peer), 0);
+    rig_close(&r);
+}
+
+/* Who ordered a release hears that it comes to nothing, whether it was asked for already or not. */
+static void test_ledger__a_release_of_a_tenant_that_is_gone_is_told(void **state)
+{
+    static const bool asked[] = {false, true};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct err e = {0};
+        struct rig r;
+        int64_t id;
+
+        rig_open(&r, NULL);
+        id = isolated(&r);
+        rig_says(&r, "GET", LIST, 0, asked[i] ? 200 : 503, IN_FORCE);
+        rig_says(&r, "POST", UNISOLATE, 0, 201,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "11:20"));
+        assert_int_equal(release(&r, NULL, &e), ERR_OK);
+        (void)rig_work(&r);
+        assert_int_equal(rig_isolation(&r).release_id != NULL, asked[i]);
+        lose_tenant(&r);
+        rig_pass(&r, 2 * HOUR_MS, MINUTE_MS);
+        assert_int_equal(rig_isolation(&r).state,
+                         asked[i] ? ISOLATION_RELEASING : ISOLATION_ISOLATED);
+        rig_pass(&r, 5 * DAY_MS, HOUR_MS);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+        assert_non_null(strstr(rig_told(&r, id), "requested isolated not_released"));
+        rig_close(&r);
+    }
+}
+
 /* Whose lease was taken by another writes, sends and tells nothing, whatever he is at. */
 static void test_ledger__a_lost_lease_does_nothing(void **state)
 {
@@ -1782,10 +1838,13 @@ static void test_ledger__a_merged_or_lost_machine_is_a_persons_business(void **s
     static const struct {
         const char *fields, *why;
         int64_t wait_ms;
+        bool gone; /* the tenant */
     } rows[] = {
         {",\"mergedIntoMachineId\":\"1111111111111111111111111111111111111111\"",
-         "merged into ws-115.corp.example (1111111111111111111111111111111111111111)", 2 * HOUR_MS},
-        {"", "not seen for 30 days", 31 * DAY_MS},
+         "merged into ws-115.corp.example (1111111111111111111111111111111111111111)", 2 * HOUR_MS,
+         false},
+        {"", "not seen for 30 days", 31 * DAY_MS, false},
+        {"", "not seen for 30 days", 31 * DAY_MS, true},
     };
 
     (void)state;
@@ -1797,6 +1856,8 @@ static void test_ledger__a_merged_or_lost_machine_is_a_persons_business(void **s
         rig_open(&r, NULL);
         id = lapsed(&r);
         machine_seen(&r, rows[i].fields);
+        if (rows[i].gone)
+            lose_tenant(&r);
         rig_says(&r, "GET", "/api/machines/1111", 0, 200,
                  "{\"id\":\"1111111111111111111111111111111111111111\",\"computerDnsName\":"
                  "\"ws-115.corp.example\",\"lastSeen\":\"2025-01-10T21:00:00Z\"}");
@@ -2069,6 +2130,8 @@ int main(void)
         cmocka_unit_test(test_ledger__no_rule_ends_it_unseen),
         cmocka_unit_test(test_ledger__a_rules_time_begins_with_the_confirmation),
         cmocka_unit_test(test_ledger__a_release_that_the_review_finds_is_told),
+        cmocka_unit_test(test_ledger__people_are_asked_though_the_tenant_is_gone),
+        cmocka_unit_test(test_ledger__a_release_of_a_tenant_that_is_gone_is_told),
         cmocka_unit_test(test_ledger__a_lost_lease_does_nothing),
         cmocka_unit_test(test_ledger__all_who_waited_for_an_absent_machine_are_judged_anew),
         cmocka_unit_test(test_ledger__a_lookout_does_not_gainsay_what_is_in_force),

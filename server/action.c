@@ -314,16 +314,32 @@ static void post(struct turn *t)
     engine_post_ended(t->g, t->row.id);
 }
 
+/* A person has let the case go: nothing more is done or told about it. */
+static enum err_code let_go(struct db_tx *tx, struct turn *t, struct action_record *r,
+                            struct err *e)
+{
+    enum err_code code;
+
+    r->posted = 0;
+    code = action_move(tx, r, ACTION_FAILED, "a person has dropped the case", t->now, e);
+    return code ? code : work_done(tx, &t->w, e);
+}
+
 static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct turn *t = arg;
     struct action_record r = t->row;
     struct work w = t->w;
-    enum err_code code;
+    bool wanted = false;
+    enum err_code code = action_is_wanted(tx, &r, &wanted, e);
 
+    if (code)
+        return code;
     t->post = false;
     if (t->action) {
         code = take(tx, t, &r, e);
+    } else if (!wanted && (!t->code || !r.posted)) {
+        code = let_go(tx, t, &r, e);
     } else if (t->stale && (!t->code || !r.posted)) {
         code = end(tx, t, &r, ACTION_FAILED,
                    arena_fmt(t->arena, "it could not be asked for while facts and policy held: %s",

@@ -96,6 +96,21 @@ enum err_code store_action_list(struct store *s, struct arena *a, int64_t case_i
     return ERR_OK;
 }
 
+enum err_code action_is_wanted(struct db_tx *tx, const struct action_record *r, bool *ret,
+                               struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code = db_query(
+        tx, e, &rows,
+        "SELECT 1 FROM cases WHERE id = $1 AND state <> 'dropped' UNION ALL"
+        " SELECT 1 FROM cases c JOIN steps s ON s.case_id = c.id WHERE c.machine_id = $2"
+        " AND c.tenant = $3 AND c.state <> 'dropped' AND s.handler = $4 AND s.state = 'done'"
+        " AND s.updated >= $5",
+        "ittti", r->case_id, r->machine_id, r->tenant, r->handler, r->requested);
+
+    return code ? code : store_take_any(rows, ret, e);
+}
+
 enum err_code action_find_open(struct db_tx *tx, const struct action_record *r, bool *ret_found,
                                bool *ret_lesser, struct err *e)
 {

@@ -33,6 +33,9 @@ enum err_code store_action_list(struct store *s, struct arena *a, int64_t case_i
 
 /* ---- inside a transaction -------------------------------------------------------------------- */
 
+/** Does a case that nobody has dropped rely on r: its own, or one that found it asked for already? */
+enum err_code action_is_wanted(struct db_tx *tx, const struct action_record *r, bool *ret,
+                               struct err *e);
 /** Is one of r's handler open on its machine? Of stop_file: one of the same file, which is its detail. *ret_lesser: it is a
  *  quick scan, and r a full one. */
 enum err_code action_find_open(struct db_tx *tx, const struct action_record *r, bool *ret_found,

@@ -1141,6 +1141,62 @@ static void test_action__one_under_way_is_its_machines_and_handlers(void **state
     rig_close(&r);
 }
 
+/* A person drops the case before Defender has taken what it asks for: that is not done any more, unless another case relies
+ * on it. What was taken is followed. */
+static void test_action__what_a_dropped_case_wanted_is_not_asked_for(void **state)
+{
+    static const struct {
+        int answer;
+        bool joined;
+        size_t posts;
+        enum action_state ends;
+        const char *told;
+    } rows[] = {
+        {409, false, 1, ACTION_FAILED, "requested"},
+        {409, true, 2, ACTION_PENDING, "requested"},
+        {201, false, 1, ACTION_PENDING, "requested"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct desk_order drop = {.who = "maria", .why = "a drill"};
+        struct err e = {0};
+        struct rig r;
+
+        open_with(&r, "restrict: {}, isolate: {}, email: {}");
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "GET", GET_ALERT "da2_-1", 0, 200,
+                 "{\"id\":\"da2_-1\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "POST", AT "/restrictCodeExecution", 1, rows[i].answer,
+                 action_doc(&r, "RestrictCodeExecution", "Pending"));
+        rig_says(&r, "POST", AT "/restrictCodeExecution", 0, 201,
+                 action_doc(&r, "RestrictCodeExecution", "Pending"));
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC("a1", "Isolate", "Pending", "null", "11:12"));
+        rig_says(&r, "GET", GET_ACTION "a1", 0, 200,
+                 ACTION_DOC("a1", "Isolate", "Pending", "null", "11:12"));
+        rig_says(&r, "GET", GET_ACTION, 0, 200, action_doc(&r, "RestrictCodeExecution", "Pending"));
+        drop.id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        if (rows[i].joined) {
+            hands_turn(&r.hands, 1);
+            (void)rig_push(&r, "da2_-1", MACHINE);
+            (void)rig_work(&r);
+        }
+        if (desk_drop(r.g, &drop, &e))
+            fail_msg("%s", e.text);
+        rig_pass(&r, MINUTE_MS, SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", AT "/restrictCodeExecution"), rows[i].posts);
+        assert_int_equal(the_action(&r, drop.id).state, rows[i].ends);
+        assert_string_equal(rig_told(&r, drop.id), rows[i].told);
+        rig_close(&r);
+    }
+}
+
 /* Where a rule tells nobody people hear of a step that was not done all the same; and once, however often the case
  * is looked at. */
 static void test_action__what_was_not_done_is_told_once(void **state)
@@ -1302,6 +1358,7 @@ int main(void)
         cmocka_unit_test(test_action__a_clock_set_back_delays_no_look),
         cmocka_unit_test(test_action__the_same_scan_is_joined),
         cmocka_unit_test(test_action__one_under_way_is_its_machines_and_handlers),
+        cmocka_unit_test(test_action__what_a_dropped_case_wanted_is_not_asked_for),
         cmocka_unit_test(test_action__what_was_not_done_is_told_once),
         cmocka_unit_test(test_action__what_is_withheld_was_not_done),
         cmocka_unit_test(test_action__a_lost_package_comes_with_its_link),

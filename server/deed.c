@@ -32,8 +32,9 @@ const char *deed_release_id(int64_t row_id, int64_t ordered_ms, char out[DEED_ID
 
 bool deed_is_own(const struct defender_action *a, const char *own_id, int64_t asked_ms)
 {
-    return a->external_id[0] ? strcmp(a->external_id, own_id) == 0
-                             : asked_ms && a->created_ms >= asked_ms - DEED_SKEW_MS;
+    if (a->external_id[0])
+        return strcmp(a->external_id, own_id) == 0;
+    return asked_ms && a->created_ms >= asked_ms - DEED_SKEW_MS && !a->from_elsewhere;
 }
 
 const char *deed_failure(const struct defender_action *a)

@@ -49,7 +49,8 @@ const char *deed_id(int64_t row_id, char out[DEED_ID_SIZE]);
  *  that failed may be followed by another order. Returns out. */
 const char *deed_release_id(int64_t row_id, int64_t ordered_ms, char out[DEED_ID_SIZE]);
 /** Is it ours? By own_id (of deed_id); where ids do not come back (section 4.1: undocumented), by its time: made since
- *  we first asked (wall ms; 0: nothing of ours has left), as far as two clocks agree. Its type is the caller's to know. */
+ *  we first asked (wall ms; 0: nothing of ours has left), as far as two clocks agree, and through the API, as far as
+ *  Defender says. Its type is the caller's to know. */
 bool deed_is_own(const struct defender_action *a, const char *own_id, int64_t asked_ms);
 /** Why one that ended, and did not succeed, did not, in words for people. Static storage. */
 const char *deed_failure(const struct defender_action *a);

@@ -105,6 +105,7 @@ struct defender_action {
     char requestor[128];
     char comment[256];
     char external_id[72];
+    bool from_elsewhere;   /* Defender says that it was not asked for through the API */
     char file[68];         /* whose file: its hash, of StopAndQuarantineFile; may be empty */
     char scope[16];        /* of a scan: "Quick" or "Full"; may be empty */
     int64_t created_ms;    /* wall clock */

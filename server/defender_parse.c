@@ -245,6 +245,21 @@ static enum defender_action_status status_of(const char *text)
     return DEFENDER_STATUS_UNKNOWN;
 }
 
+/* requestSource: section 4.2. A word that is not listed says nothing. */
+static bool is_from_elsewhere(const char *source)
+{
+    static const char *const words[] = {
+        "Portal",     "MCAS", "TVM", "CustomDetection",          "BulkAction",
+        "ISG",        "NDR",  "MDI", "EndpointConfigManagement", "IncidentTasks",
+        "ActiveScan",
+    };
+    bool is = false;
+
+    for (size_t i = 0; i < sizeof words / sizeof *words && source; i++)
+        is = is || strcmp(words[i], source) == 0;
+    return is;
+}
+
 const char *defender_read_action(const struct json *v, const char *machine_id,
                                  struct defender_action *ret)
 {
@@ -289,6 +304,7 @@ const char *defender_read_action(const struct json *v, const char *machine_id,
     defender_copy_plain(ret->comment, sizeof ret->comment, json_get_string(v, "requestorComment"));
     defender_copy_plain(ret->external_id, sizeof ret->external_id,
                         json_get_string(v, "externalId"));
+    ret->from_elsewhere = is_from_elsewhere(json_get_string(v, "requestSource"));
     defender_copy_plain(ret->scope, sizeof ret->scope, json_get_string(v, "scope"));
     defender_copy_plain(ret->file, sizeof ret->file,
                         json_get_string(json_get(v, "relatedFileInfo"), "fileIdentifier"));

@@ -33,19 +33,23 @@ static void test_deed__an_action_is_ours_by_its_id_or_else_by_its_time(void **st
         const char *label, *external_id;
         int64_t made_ms, asked_ms;
         bool ours;
+        bool from_elsewhere;
     } rows[] = {
-        {"our id, however old", "cordon-1", 0, ASKED, true},
-        {"our id, though nothing is known to have left", "cordon-1", ASKED, 0, true},
-        {"another id, made right then", "cordon-2", ASKED, ASKED, false},
-        {"no id, made since", "", ASKED + 1, ASKED, true},
-        {"no id, and two clocks differ", "", ASKED - 5 * MINUTE_MS, ASKED, true},
-        {"no id, older", "", ASKED - 5 * MINUTE_MS - 1, ASKED, false},
-        {"no id, and nothing of ours has left", "", ASKED, 0, false},
+        {"our id, however old", "cordon-1", 0, ASKED, true, false},
+        {"our id, though nothing is known to have left", "cordon-1", ASKED, 0, true, false},
+        {"another id, made right then", "cordon-2", ASKED, ASKED, false, false},
+        {"no id, made since", "", ASKED + 1, ASKED, true, false},
+        {"no id, and two clocks differ", "", ASKED - 5 * MINUTE_MS, ASKED, true, false},
+        {"no id, older", "", ASKED - 5 * MINUTE_MS - 1, ASKED, false, false},
+        {"no id, and nothing of ours has left", "", ASKED, 0, false, false},
+        {"no id, made since in the portal", "", ASKED + 1, ASKED, false, true},
+        {"our id, whatever else Defender says", "cordon-1", ASKED + 1, ASKED, true, true},
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct defender_action a = {.created_ms = rows[i].made_ms};
+        struct defender_action a = {.created_ms = rows[i].made_ms,
+                                    .from_elsewhere = rows[i].from_elsewhere};
 
         (void)snprintf(a.external_id, sizeof a.external_id, "%s", rows[i].external_id);
         if (deed_is_own(&a, "cordon-1", rows[i].asked_ms) != rows[i].ours)

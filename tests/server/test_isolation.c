@@ -215,6 +215,42 @@ static void test_isolation__a_lost_request_that_was_carried_out_and_released_is_
     rig_close(&r);
 }
 
+/* The request never came, and a colleague isolated the machine in the portal then: where our ids do not come back, that is
+ * nothing of ours all the same, which a rule might end by itself. */
+static void test_isolation__what_a_colleague_did_in_the_portal_is_not_taken_for_ours(void **state)
+{
+    static const struct {
+        const char *source;
+        bool adopted;
+    } rows[] = {{"Portal", true},
+                {"BulkAction", true},
+                {"PublicApi", false},
+                {"Unspecified", false},
+                {"SomethingNew", false}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+
+        rig_open(&r, NULL);
+        (void)lose_answer(&r);
+        rig_says(
+            &r, "GET", LIST, 0, 200,
+            list_of(&r, arena_fmt(r.arena,
+                                  "{\"id\":\"a7\",\"type\":\"Isolate\",\"status\":\"Succeeded\","
+                                  "\"machineId\":\"" MACHINE
+                                  "\",\"creationDateTimeUtc\":\"2025-01-07T10:11:20Z\","
+                                  "\"lastUpdateDateTimeUtc\":\"2025-01-07T10:11:20Z\","
+                                  "\"requestSource\":\"%s\"}",
+                                  rows[i].source)));
+        rig_pass(&r, 20 * SECOND_MS, 5 * SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+        assert_int_equal(rig_isolation(&r).adopted, rows[i].adopted);
+        rig_close(&r);
+    }
+}
+
 /* A POST that hung for a minute has just been given up: a look at once might come before it. */
 static void test_isolation__settles_from_giving_up_not_from_sending(void **state)
 {
@@ -1886,6 +1922,7 @@ int main(void)
         cmocka_unit_test(test_isolation__a_lost_request_that_ended_badly_is_not_sent_again),
         cmocka_unit_test(
             test_isolation__a_lost_request_that_was_carried_out_and_released_is_told_so),
+        cmocka_unit_test(test_isolation__what_a_colleague_did_in_the_portal_is_not_taken_for_ours),
         cmocka_unit_test(test_isolation__settles_from_giving_up_not_from_sending),
         cmocka_unit_test(test_isolation__an_answer_that_is_lost_late_rests_from_then_on),
         cmocka_unit_test(test_isolation__one_that_was_given_up_and_is_in_force_is_adopted),

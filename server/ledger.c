@@ -88,8 +88,12 @@ static enum err_code tell_joined(struct db_tx *tx, const struct ledger_turn *t,
         return err_set(e, ERR_NOMEM, "recipients");
     for (size_t i = 0, n; i < count && !code; i += n) {
         struct case_record c;
-        struct notice notice = {
-            .kind = NOTICE_RELEASED, .why = why, .c = &c, .isolation = r, .to = to};
+        struct notice notice = {.kind = NOTICE_RELEASED,
+                                .why = why,
+                                .c = &c,
+                                .isolation = r,
+                                .anew = t->anew,
+                                .to = to};
 
         for (n = 0; i + n < count && list[i + n].case_id == list[i].case_id; n++)
             to[n] = list[i + n].address;
@@ -112,7 +116,8 @@ static enum err_code tell_joined_channels(struct db_tx *tx, const struct ledger_
 
     for (size_t i = 0; i < count && !code; i++) {
         struct case_record c;
-        const struct notice n = {.kind = NOTICE_RELEASED, .why = why, .c = &c, .isolation = r};
+        const struct notice n = {
+            .kind = NOTICE_RELEASED, .why = why, .c = &c, .isolation = r, .anew = t->anew};
 
         code = case_load(tx, t->arena, list[i].case_id, &c, e);
         if (!code)
@@ -128,7 +133,8 @@ enum err_code ledger_tell(struct db_tx *tx, const struct ledger_turn *t,
     AUTO(json_freep) struct json *doc = NULL;
     struct case_record c;
     struct facts facts;
-    struct notice n = {.kind = kind, .why = why, .body = body, .c = &c, .isolation = r};
+    struct notice n = {
+        .kind = kind, .why = why, .body = body, .c = &c, .isolation = r, .anew = t->anew};
     enum err_code code;
 
     if (!r->case_id)
@@ -151,6 +157,25 @@ bool ledger_is_free(const struct isolation_record *r, const struct defender_read
 {
     return !look->actions_code &&
            deed_is_free(look->actions, look->n_actions, r->action_id, r->confirmed + DEED_SKEW_MS);
+}
+
+const struct defender_action *ledger_in_its_place(const struct isolation_record *r,
+                                                  const struct defender_reads *look)
+{
+    const struct defender_action *last = deed_in_force(look->actions, look->n_actions);
+
+    return !look->actions_code && last && last->type == DEFENDER_ISOLATE &&
+                   deed_was_released(look->actions, look->n_actions, r->action_id,
+                                     r->confirmed + DEED_SKEW_MS)
+               ? last
+               : NULL;
+}
+
+const char *ledger_why_released(struct arena *a, const struct defender_action *anew)
+{
+    return anew ? arena_fmt(a, "released at Defender, and isolated there again since%s%s",
+                            anew->requestor[0] ? " by " : "", anew->requestor)
+                : "released at Defender";
 }
 
 enum err_code ledger_write(struct ledger_turn *t, db_fn fn, void *arg, struct err *e)

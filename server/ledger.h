@@ -27,6 +27,7 @@ struct ledger_turn {
     /* what a transaction makes of it, once it went through (ledger_write) */
     struct isolation_record after;
     int64_t now;
+    bool anew; /* the machine is isolated all the same, by what came after row: for ledger_tell */
 };
 
 /** Inside a transaction, after r was moved: puts the work that remains about it, or none. Whoever holds its row
@@ -46,6 +47,12 @@ static inline bool ledger_is_known(const struct isolation_record *r)
 /** Does a look show that r, which Defender has confirmed, was released since, and that the machine is free? In doubt it
  *  is not: a list may be behind our own isolation. */
 bool ledger_is_free(const struct isolation_record *r, const struct defender_reads *look);
+/** The isolation of the look that is in force in place of r's, which somebody ended for certain; NULL: none is. It is
+ *  somebody else's, or of another episode: nothing that is done about r is to touch it. */
+const struct defender_action *ledger_in_its_place(const struct isolation_record *r,
+                                                  const struct defender_reads *look);
+/** Why r is over that somebody has released at Defender, for people. anew: the isolation that came after it; NULL: none. */
+const char *ledger_why_released(struct arena *a, const struct defender_action *anew);
 /** db_write for a transaction that fills t->after and leaves t->row as it is: it may run twice. Then
  *  t->row is t->after. */
 enum err_code ledger_write(struct ledger_turn *t, db_fn fn, void *arg, struct err *e);

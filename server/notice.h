@@ -58,6 +58,7 @@ struct notice {
     const char *const *to;                    /* addresses */
     size_t n_to;                              /* 0: all who were told before, else mail.to */
     const struct notice_question *question; /* NOTICE_QUESTION: one message to each of its links */
+    bool anew; /* RELEASED: the machine is isolated all the same, by somebody else */
     const char *subject, *body; /* the rule's own words, or NULL; plain text, unescaped */
     const char *link;           /* to an investigation package, https; NULL: none */
     const char *webhook;        /* to this one, and no mail; NULL: mail */

@@ -274,6 +274,9 @@ static const char *what_now(const struct notice *n, struct arena *arena)
             "much time has passed again.",
             n->c->machine_id);
     case NOTICE_RELEASED:
+        if (n->anew)
+            return "The machine is isolated all the same: somebody has asked for it again since, and "
+                   "cordon leaves that as it is.";
         return "The machine reaches the network again. The next alert on it may isolate it again.";
     case NOTICE_NOT_RELEASED:
         return "As far as cordon knows the machine is isolated as before.";

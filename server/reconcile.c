@@ -133,17 +133,23 @@ struct settling {
     struct isolation_record released, adopted; /* id 0: none */
 };
 
+/* anew: the isolation that is in force now; NULL: none is. */
 static enum err_code end(struct db_tx *tx, struct settling *s, struct isolation_record *r,
-                         struct err *e)
+                         const struct defender_action *anew, struct err *e)
 {
     struct reconciling *p = s->p;
-    const struct ledger_turn t = {
-        .g = p->g, .rt = p->rt, .tenant = p->tenant, .arena = p->arena, .w = *p->w, .now = p->now};
-    enum err_code code =
-        isolation_move(tx, r, ISOLATION_RELEASED, "released at Defender", p->now, e);
+    const struct ledger_turn t = {.g = p->g,
+                                  .rt = p->rt,
+                                  .tenant = p->tenant,
+                                  .arena = p->arena,
+                                  .w = *p->w,
+                                  .now = p->now,
+                                  .anew = anew != NULL};
+    const char *why = ledger_why_released(p->arena, anew);
+    enum err_code code = isolation_move(tx, r, ISOLATION_RELEASED, why, p->now, e);
 
     if (!code && ledger_is_known(r))
-        code = ledger_tell(tx, &t, r, NOTICE_RELEASED, "released at Defender", NULL, e);
+        code = ledger_tell(tx, &t, r, NOTICE_RELEASED, why, NULL, e);
     if (!code)
         code = ledger_take(tx, p->arena, r, p->now, e);
     s->released = *r;
@@ -272,7 +278,7 @@ static enum err_code settle_fn(struct db_tx *tx, void *arg, struct err *e)
     if (code || !s->write || !s->needed)
         return code;
     if (over)
-        code = end(tx, s, &open, e);
+        code = end(tx, s, &open, a && !known && a->status == DEFENDER_SUCCEEDED ? a : NULL, e);
     if (!code && a && !known)
         code = adopt(tx, s, machine_id, a, &given_up, e);
     return code ? code : work_keep(tx, &claim, clock_wall_ms(p->g->clock), e);

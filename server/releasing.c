@@ -12,7 +12,8 @@ struct release {
     struct err why;
     const struct defender_action *action; /* of the POST, or followed, or adopted */
     bool is_over;                         /* somebody has released the machine */
-    bool asked_again;                     /* somebody has another isolation under way */
+    const struct defender_action *anew; /* and it is isolated again: not by what is released here */
+    bool asked_again;                   /* somebody has another isolation under way */
     bool post;
     int64_t due;
     int64_t leave_by_ms; /* for the POST that the next transaction allows: clock_boot_ms */
@@ -61,9 +62,9 @@ static enum err_code end(struct db_tx *tx, struct release *x, struct isolation_r
     if (!code)
         code = isolation_move(tx, r, to, why, t->now, e);
     if (!code)
-        code =
-            ledger_tell(tx, t, r, to == ISOLATION_RELEASED ? NOTICE_RELEASED : NOTICE_NOT_RELEASED,
-                        why, NULL, e);
+        code = ledger_tell(
+            tx, t, r, to == ISOLATION_RELEASED && !x->anew ? NOTICE_RELEASED : NOTICE_NOT_RELEASED,
+            why, NULL, e);
     return code ? code : ledger_take(tx, t->arena, r, t->now, e);
 }
 
@@ -123,8 +124,8 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
         code = postpone(tx, x, &r, e);
     } else if (x->action) {
         code = take(tx, x, &r, e);
-    } else if (x->is_over) {
-        code = end(tx, x, &r, ISOLATION_RELEASED, "released at Defender", e);
+    } else if (x->is_over || x->anew) {
+        code = end(tx, x, &r, ISOLATION_RELEASED, ledger_why_released(t->arena, x->anew), e);
     } else if (x->asked_again) {
         code =
             end(tx, x, &r, ISOLATION_ISOLATED, "Defender has another isolation of it under way", e);
@@ -230,6 +231,7 @@ static void read_look(struct release *x, const struct defender_reads *look)
         }
     }
     x->is_over = ledger_is_free(r, look);
+    x->anew = x->action ? NULL : ledger_in_its_place(r, look);
 }
 
 /* The clock was set back: the request left at a time that is still to come. It rests from now on. */

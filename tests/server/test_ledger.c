@@ -978,6 +978,15 @@ static void test_ledger__the_look_decides_about_the_release(void **state)
          "{\"value\":[" ACTION_DOC("a2", "Unisolate", "Succeeded", "null", "30:00") "," ACTION_DOC(
              ACTION, "Isolate", "Succeeded", "null", "11:13") "]}",
          200, 0, ISOLATION_RELEASED, "requested isolated released"},
+        {"somebody released it, and isolated it again",
+         "{\"value\":[" ACTION_DOC("a3", "Isolate", "Succeeded", "null", "31:00") "," ACTION_DOC(
+             "a2", "Unisolate", "Succeeded", "null",
+             "30:00") "," ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13") "]}",
+         200, 0, ISOLATION_RELEASED, "requested isolated not_released"},
+        {"somebody isolated it a second time",
+         "{\"value\":[" ACTION_DOC("a3", "Isolate", "Succeeded", "null", "31:00") "," ACTION_DOC(
+             ACTION, "Isolate", "Succeeded", "null", "11:13") "]}",
+         200, 1, ISOLATION_RELEASING, "requested isolated"},
         {"somebody's release failed",
          "{\"value\":[" ACTION_DOC("a2", "Unisolate", "Failed", "null", "30:00") "," ACTION_DOC(
              ACTION, "Isolate", "Succeeded", "null", "11:13") "]}",
@@ -1011,6 +1020,32 @@ static void test_ledger__the_look_decides_about_the_release(void **state)
         assert_string_equal(rig_told(&r, id), rows[i].told);
         rig_close(&r);
     }
+}
+
+/* A colleague has released the machine and isolated it again, just before a rule ends what cordon asked for: that one is
+ * nobody's but his. */
+static void test_ledger__a_rule_does_not_end_what_came_in_the_place_of_ours(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, RULES_FREE_AFTER);
+    id = isolated(&r);
+    rig_says(
+        &r, "GET", LIST, 0, 200,
+        "{\"value\":[" ACTION_DOC("a3", "Isolate", "Succeeded", "null", "31:00") "," ACTION_DOC(
+            "a2", "Unisolate", "Succeeded", "null",
+            "30:00") "," ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13") "]}");
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+    rig_pass(&r, 9 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_string_equal(rig_told(&r, id), "requested isolated not_released");
+    assert_string_equal(rig_isolation(&r).why,
+                        "released at Defender, and isolated there again since by somebody");
+    rig_close(&r);
 }
 
 /* A release takes of the calls that reads leave to actions: it does not stand behind a storm of alerts. */
@@ -2119,6 +2154,7 @@ int main(void)
         cmocka_unit_test(test_ledger__each_step_of_an_isolation_is_on_record),
         cmocka_unit_test(test_ledger__a_release_that_nobody_sees_to_is_taken_over),
         cmocka_unit_test(test_ledger__the_look_decides_about_the_release),
+        cmocka_unit_test(test_ledger__a_rule_does_not_end_what_came_in_the_place_of_ours),
         cmocka_unit_test(test_ledger__a_release_does_not_wait_for_reads),
         cmocka_unit_test(test_ledger__a_lost_release_that_failed_is_not_sent_again),
         cmocka_unit_test(test_ledger__a_lost_release_is_looked_for_longer_than_it_is_asked_for),

@@ -5,6 +5,7 @@
 #include "cordon/handler.h"
 
 #include "act.h"
+#include "action.h"
 #include "releasing.h"
 
 static const struct handler_arg args[] = {
@@ -49,8 +50,11 @@ static enum outcome run(struct step *s, struct err *e)
 {
     struct order o = {
         .s = s, .why = json_get_string(s->args, "why"), .now = clock_wall_ms(s->engine->clock)};
+    enum outcome may = action_may(s, e);
     enum err_code code;
 
+    if (may != OUTCOME_DONE)
+        return may;
     if (!s->c->machine_id) {
         (void)err_set(e, ERR_REFUSED, "the alert names no machine");
         return OUTCOME_REFUSED;

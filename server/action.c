@@ -44,6 +44,20 @@ static int find_kind(const char *handler)
 
 /* ---- the handlers' part --------------------------------------------------------------------------- */
 
+/* Is the policy that judged the case, which may have been in an earlier run, the one in force? With what its source may. */
+static bool is_in_force(const struct step *s, const struct config *config)
+{
+    const char *text = s->c->verdict, *source = s->c->source;
+    AUTO(json_freep) struct json *doc = NULL;
+    struct verdict v;
+
+    return text && !json_parse(text, strlen(text), &doc, NULL) &&
+           !verdict_read(doc, s->arena, &v, NULL) &&
+           strcmp(v.policy, policy_hash(config->policy)) == 0 &&
+           s->facts->may_isolate == config_may_isolate(config, source) &&
+           s->facts->source_shadow == config_is_shadow(config, source);
+}
+
 enum outcome action_may(const struct step *s, struct err *e)
 {
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(s->engine);
@@ -53,7 +67,7 @@ enum outcome action_may(const struct step *s, struct err *e)
         (void)err_set(e, ERR_REFUSED, "tenant '%s' is no longer configured", s->c->tenant);
     else if (age < 0 || age >= GROUNDS_FRESH_MS)
         (void)err_set(e, ERR_REFUSED, "the facts are too old to act by: `cordon cases retry`");
-    else if (!grounds_same_terms(rt->config, s->runtime->config, s->c->source))
+    else if (!is_in_force(s, rt->config))
         (void)err_set(e, ERR_REFUSED, "the policy has changed since: `cordon cases retry`");
     else
         return OUTCOME_DONE;

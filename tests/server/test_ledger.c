@@ -1022,6 +1022,56 @@ static void test_ledger__the_look_decides_about_the_release(void **state)
     }
 }
 
+/* A rule's release that another step held up is none of a policy that is not in force any more, nor of facts of before. */
+static void test_ledger__a_rule_releases_nothing_by_what_held_before(void **state)
+{
+    static const char *const rules =
+        "rules:\n  - {name: free, do: [tag: {add: seen}, release: {}, email: {}]}\n";
+    static const struct {
+        int64_t later_ms;
+        bool changed; /* the policy */
+        enum isolation_state ends;
+    } rows[] = {
+        {MINUTE_MS, false, ISOLATION_RELEASING},
+        {MINUTE_MS, true, ISOLATION_ISOLATED},
+        {11 * MINUTE_MS, false, ISOLATION_ISOLATED},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t second;
+
+        rig_open(&r, NULL);
+        (void)isolated(&r);
+        engine_use(r.g, rig_runtime(&r, rules));
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT "da2_-1", 0, 200,
+                 "{\"id\":\"da2_-1\",\"severity\":\"Low\",\"machineId\":\"" MACHINE "\"}");
+        rig_says(&r, "GET", GET_MACHINE, 1, 200, MACHINE_DOC); /* for the facts */
+        rig_says(&r, "GET", GET_MACHINE, 1, 503, "");          /* for the tag */
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+        rig_says(&r, "POST", UNISOLATE, 0, 201,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+        second = rig_push(&r, "da2_-1", MACHINE);
+        (void)rig_work(&r);
+        assert_string_equal(rig_told(&r, second), "");
+        if (rows[i].changed)
+            engine_use(r.g, rig_runtime(&r, RULES_MAIL_ONLY));
+        hands_turn(&r.hands, rows[i].later_ms);
+        (void)rig_work(&r);
+        assert_string_equal(rig_case(&r, second).rule, "free");
+        assert_int_equal(rig_isolation(&r).state, rows[i].ends);
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), rows[i].ends == ISOLATION_RELEASING);
+        assert_int_equal(rig_seen(&r, "POST", "/api/machines/" MACHINE "/tags"),
+                         rows[i].ends == ISOLATION_RELEASING);
+        rig_close(&r);
+    }
+}
+
 /* A colleague has released the machine and isolated it again, just before a rule ends what cordon asked for: that one is
  * nobody's but his. */
 static void test_ledger__a_rule_does_not_end_what_came_in_the_place_of_ours(void **state)
@@ -2155,6 +2205,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_release_that_nobody_sees_to_is_taken_over),
         cmocka_unit_test(test_ledger__the_look_decides_about_the_release),
         cmocka_unit_test(test_ledger__a_rule_does_not_end_what_came_in_the_place_of_ours),
+        cmocka_unit_test(test_ledger__a_rule_releases_nothing_by_what_held_before),
         cmocka_unit_test(test_ledger__a_release_does_not_wait_for_reads),
         cmocka_unit_test(test_ledger__a_lost_release_that_failed_is_not_sent_again),
         cmocka_unit_test(test_ledger__a_lost_release_is_looked_for_longer_than_it_is_asked_for),

@@ -291,6 +291,12 @@ bool quota_is_kept(struct quota *q)
     return q->store != NULL;
 }
 
+void quota_share(struct quota *q)
+{
+    note(q, true); /* what it has taken alone counts for all */
+    q->keeping = QUOTA_SHARED;
+}
+
 /* ---- taking ------------------------------------------------------------------------------------ */
 
 static enum err_code refused(struct quota *q, enum quota_class class, int64_t wait, struct err *e)

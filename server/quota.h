@@ -56,6 +56,9 @@ enum err_code quota_keep(struct quota *q, struct store *store, const char *app,
                          enum quota_keeping keeping, struct err *e);
 /** Is it bound to a store? */
 bool quota_is_kept(struct quota *q);
+/** One that is bound and was alone takes slices from now on: a reload gave the application a second name. Before q is shared
+ *  between threads. */
+void quota_share(struct quota *q);
 
 /** Takes one call out of the budget, or ERR_THROTTLED with e->retry_ms until there is one again. Shared:
  *  also ERR_AGAIN and ERR_IO of the store's. */

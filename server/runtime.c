@@ -194,8 +194,13 @@ enum err_code runtime_keep(struct runtime *r, struct store *store, struct err *e
         const enum quota_keeping keeping = has_sharers(r, i, store) ? QUOTA_SHARED : QUOTA_ALONE;
         enum err_code code;
 
-        if (quota_is_kept(r->tenants[i].quota))
+        if (quota_is_kept(r->tenants[i].quota)) {
+            if (keeping == QUOTA_SHARED) {
+                quota_share(r->tenants[i].quota);
+                quota_share(r->tenants[i].hunt_quota);
+            }
             continue;
+        }
         (void)snprintf(app, sizeof app, "%s/%s", t->tenant_id, app_of(t));
         code = quota_keep(r->tenants[i].quota, store, app, keeping, e);
         (void)snprintf(app, sizeof app, "%s/hunting", t->tenant_id); /* counted by tenant */

@@ -159,6 +159,31 @@ static void test_expand__a_reload_leaves_defender_in_peace(void **state)
     rig_close(&r);
 }
 
+/* A reload gives the application a second name: both make calls of one budget, which Defender counts. */
+static void test_expand__a_second_name_brings_no_second_budget(void **state)
+{
+    int64_t taken = 0;
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+    for (int i = 0; i < 25; i++)
+        assert_int_equal(quota_take(r.g->runtime->tenants[0].quota, true, NULL), ERR_OK);
+    r.tenants = arena_fmt(r.arena,
+                          "  twin:\n    tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                          "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                          "    client_secret_file: %s/secret\n    api_url: %s\n"
+                          "    login_url: %s\n",
+                          r.dir, peer_url(r.peer), peer_url(r.peer));
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+    for (int i = 0; i < 2; i++)
+        while (taken < 300 && !quota_take(r.g->runtime->tenants[i].quota, true, NULL))
+            taken++;
+    assert_int_equal(25 + taken, 100);
+    rig_close(&r);
+}
+
 /* Facts that cannot be written down do not make a case that is tried for ever in silence. */
 static void test_expand__facts_that_cannot_be_stored_are_told(void **state)
 {
@@ -1533,6 +1558,7 @@ int main(void)
         cmocka_unit_test(test_expand__what_a_failed_read_leads_to),
         cmocka_unit_test(test_expand__a_long_patience_is_not_silence),
         cmocka_unit_test(test_expand__a_reload_leaves_defender_in_peace),
+        cmocka_unit_test(test_expand__a_second_name_brings_no_second_budget),
         cmocka_unit_test(test_expand__facts_that_cannot_be_stored_are_told),
         cmocka_unit_test(test_expand__no_text_is_too_long_to_be_told),
         cmocka_unit_test(test_expand__one_machine_in_two_spellings_is_one),

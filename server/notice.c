@@ -272,6 +272,18 @@ struct sending {
     bool give_up;
 };
 
+/* Since when those who have not got it are tried: for whom it was readdressed to, that is when the last of the others
+ * had refused it. */
+static int64_t tried_since(const struct notice_record *n)
+{
+    int64_t since = n->created;
+
+    for (size_t i = 0; i < n->n_recipients; i++)
+        if (n->recipients[i].state == RECIPIENT_REFUSED && n->recipients[i].updated > since)
+            since = n->recipients[i].updated;
+    return since;
+}
+
 static bool is_recipient(const struct notice_record *n, const char *address)
 {
     for (size_t i = 0; i < n->n_recipients; i++)
@@ -426,7 +438,8 @@ static void send_it(struct sending *s, struct runtime *rt)
     if (s->ways.by && s->ways.by < s->due) /* the next way may be used then */
         s->due = s->ways.by > s->now ? s->ways.by : s->now;
     /* Without a way there is nothing to wait for, but a reload that was a mistake. */
-    s->give_up = s->now - s->n.created >= (is_post(s) && !s->n_ways ? ENGINE_LATE_MS : GIVE_UP_MS);
+    s->give_up =
+        s->now - tried_since(&s->n) >= (is_post(s) && !s->n_ways ? ENGINE_LATE_MS : GIVE_UP_MS);
     log_fates(s);
     for (size_t i = 0; i < s->count; i++)
         if (is_post(s))

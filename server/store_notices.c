@@ -37,7 +37,8 @@ static enum err_code read_recipient(struct db_rows *rows, struct arena *a, void 
                                   .address = store_text(a, rows, 1, &nomem),
                                   .reply = store_text(a, rows, 2, &nomem),
                                   .state = parse(db_text(rows, 3)),
-                                  .code = db_int(rows, 4)};
+                                  .code = db_int(rows, 4),
+                                  .updated = db_int(rows, 5)};
     return nomem ? err_set(e, ERR_NOMEM, "recipient") : ERR_OK;
 }
 
@@ -47,7 +48,7 @@ static enum err_code load_recipients(struct db_tx *tx, struct arena *a, struct n
     struct store_list list;
     struct db_rows *rows;
     enum err_code code = db_query(tx, e, &rows,
-                                  "SELECT n, address, reply, state, code FROM recipients"
+                                  "SELECT n, address, reply, state, code, updated FROM recipients"
                                   " WHERE notice_id = $1 ORDER BY n",
                                   "i", r->id);
 

@@ -24,7 +24,7 @@ struct recipient_record {
     int64_t n;
     const char *address, *reply; /* reply: the server's last word; NULL: not tried */
     enum recipient_state state;
-    int64_t code;
+    int64_t code, updated; /* updated: wall ms, when it came to that state, or was last tried */
 };
 
 struct notice_record {

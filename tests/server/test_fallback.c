@@ -266,6 +266,35 @@ static void test_fallback__what_mail_to_cannot_get_either_has_failed(void **stat
     sim_stop(sim);
 }
 
+/* Whom the step named took nothing for five days, and mail.to's server is a slow one: it has five days of its own. */
+static void test_fallback__mail_to_has_as_much_time_as_those_before_it(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    struct notice_record *list;
+    char mail[200];
+    struct rig r;
+    size_t n = 0;
+    int64_t id;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, "rules: [{name: tell, do: [email: {to: [full@x.example]}]}]\n", mail, "");
+    sim_tell(sim, "/config",
+             "{\"smtp\":{\"reject\":{\"full@x.example\":\"452 4.2.2 mailbox full\","
+             "\"soc@contoso.example\":\"451 4.7.1 greylisted\"}}}");
+    id = rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, 5 * DAY_MS + HOUR_MS, HOUR_MS);
+    assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
+    assert_int_equal(list[0].n_recipients, 2);
+    assert_int_equal(list[0].recipients[1].state, RECIPIENT_WAITING);
+    sim_tell(sim, "/config", "{\"smtp\":{\"reject\":{\"full@x.example\":\"452 4.2.2 full\"}}}");
+    pass(&r, HOUR_MS, 15 * MINUTE_MS);
+    assert_int_equal(taken(sim, "[ALERT]"), 1);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 /* Nobody but a webhook was told of the case, and that takes nothing, or is not configured any more. */
 static void test_fallback__what_no_webhook_takes_goes_to_mail_to(void **state)
 {
@@ -446,6 +475,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__a_server_down_for_two_hours_gets_all_of_it_once),
         cmocka_unit_test(test_fallback__what_reaches_none_of_its_people_goes_to_mail_to),
         cmocka_unit_test(test_fallback__what_mail_to_cannot_get_either_has_failed),
+        cmocka_unit_test(test_fallback__mail_to_has_as_much_time_as_those_before_it),
         cmocka_unit_test(test_fallback__what_no_webhook_takes_goes_to_mail_to),
         cmocka_unit_test(test_fallback__the_next_way_is_used_and_people_hear_of_it),
         cmocka_unit_test(test_fallback__a_restart_begins_no_time_anew),

@@ -292,8 +292,29 @@ static bool is_recipient(const struct notice_record *n, const char *address)
     return false;
 }
 
-/* Nobody got it, and nobody will: it is for those of mail.to then, unless it was for them. A link to decide by is its
- * reader's alone, and when nobody answers people are told. */
+/* Whom it is for when none of its people can get it: those of mail.to. A link to decide by is its reader's alone, and when
+ * nobody answers people are told. */
+static bool is_for_another(const struct sending *s, const char *address)
+{
+    return !s->n.channel && strcmp(s->n.kind, notice_kind_name(NOTICE_QUESTION)) != 0 &&
+           !is_recipient(&s->n, address);
+}
+
+/* Nobody has got it yet, and there is nobody else to write to. */
+static bool is_last_hope(const struct sending *s)
+{
+    const struct text_list *usual = &s->rt->config->mail.to;
+
+    for (size_t i = 0; i < s->n.n_recipients; i++)
+        if (s->n.recipients[i].state == RECIPIENT_SENT)
+            return false;
+    for (size_t i = 0; i < usual->count; i++)
+        if (is_for_another(s, usual->items[i]))
+            return false;
+    return true;
+}
+
+/* Nobody got it, and nobody will. */
 static enum err_code readdress(struct db_tx *tx, const struct sending *s, size_t *ret_added,
                                struct err *e)
 {
@@ -301,10 +322,8 @@ static enum err_code readdress(struct db_tx *tx, const struct sending *s, size_t
     enum err_code code = ERR_OK;
 
     *ret_added = 0;
-    if (s->n.channel || strcmp(s->n.kind, notice_kind_name(NOTICE_QUESTION)) == 0)
-        return ERR_OK;
     for (size_t i = 0; i < usual->count && !code; i++)
-        if (!is_recipient(&s->n, usual->items[i]))
+        if (is_for_another(s, usual->items[i]))
             code = recipient_add(tx, s->n.id, (int64_t)(s->n.n_recipients + (*ret_added)++),
                                  usual->items[i], s->now, e);
     return code;
@@ -422,6 +441,7 @@ static void send_it(struct sending *s, struct runtime *rt)
                                       .message = s->n.message,
                                       .len = strlen(s->n.message),
                                       .is_post = is_post(s),
+                                      .nobody_else = is_last_hope(s),
                                       .helper = s->g->mail_helper};
         fault_point("before a mail is sent");
         ways_send(s->g, rt, s->way, s->n_ways, &mail, s->n.created, s->results, &s->ways);

@@ -32,6 +32,7 @@ struct way_mail { /* borrowed for the call */
     const char *message;
     size_t len;
     bool is_post;       /* it is what a webhook gets, and no mail */
+    bool nobody_else;   /* nobody got it by now, and there is nobody else to write to */
     const char *helper; /* as in struct mail_server */
 };
 

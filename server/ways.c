@@ -56,6 +56,15 @@ static void keep_waiting(struct pending *p, const struct mail_result *results)
     p->n = n;
 }
 
+/* Refused for good by this way for everybody, and nobody else is to be told: the next way is the last hope. */
+static bool is_lost(const struct way_mail *m, const struct mail_result *results)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (results[i].fate != MAIL_REFUSED)
+            return false;
+    return m->nobody_else;
+}
+
 /* One way, for all that wait. False: it failed, whatever single recipients came to. */
 static bool try_way(struct engine *g, struct way *way, const struct way_mail *m, struct pending *p,
                     struct mail_result *results, struct ways_sent *ret)
@@ -113,6 +122,11 @@ void ways_send(struct engine *g, struct runtime *rt, struct way *const *ways, si
         if (!last && r && r->failing && now - r->failing >= after && way_can_be_probed(ways[i]))
             continue;
         worked = try_way(g, ways[i], m, &p, results, ret);
+        if (!last && is_lost(m, results)) {
+            log_event(LOG_WARN, "mail_refused", LOG_ID("case", m->case_id), LOG_ID("notice", m->id),
+                      LOG_STR("way", way_name(ways[i])), LOG_STR("why", results[0].text));
+            continue;
+        }
         keep_waiting(&p, results);
         /* Where the way works and only somebody's server is slow, the notice itself must be that old. */
         if (worked)

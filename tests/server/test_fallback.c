@@ -284,7 +284,7 @@ static void test_fallback__mail_to_has_as_much_time_as_those_before_it(void **st
              "\"soc@contoso.example\":\"451 4.7.1 greylisted\"}}}");
     id = rig_push(&r, ALERT, MACHINE);
     work_all(&r);
-    pass(&r, 5 * DAY_MS + HOUR_MS, HOUR_MS);
+    pass(&r, 5 * DAY_MS + DAY_MS / 2, DAY_MS / 2);
     assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
     assert_int_equal(list[0].n_recipients, 2);
     assert_int_equal(list[0].recipients[1].state, RECIPIENT_WAITING);
@@ -330,6 +330,70 @@ static void test_fallback__what_no_webhook_takes_goes_to_mail_to(void **state)
         close_rig(&r);
         sim_stop(sim);
     }
+}
+
+/* A filter of the first server does not like what the mails say: there is another way, and nobody was told. */
+static void test_fallback__what_one_way_refuses_for_good_is_for_the_next(void **state)
+{
+    static const struct {
+        const char *label, *smtp; /* of the first server */
+        size_t first, second;     /* mails that each took */
+    } rows[] = {
+        {"the message", "\"data_reply\":\"554 5.7.1 message rejected as spam\"", 0, 1},
+        {"its only reader", "\"reject\":{\"soc@contoso.example\":\"550 5.1.1 no such user\"}", 0,
+         1},
+        {"nothing", "\"data_reply\":null", 1, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sim *first = sim_start(NULL), *second = sim_start(NULL);
+        struct notice_record *list;
+        char mail[400];
+        struct rig r;
+        size_t n = 0;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        (void)snprintf(mail, sizeof mail, "  server: %s\n  fallback: {ways: [{server: '%s'}]}\n",
+                       first->smtp_url, second->smtp_url);
+        open_rig(&r, RULES_MAIL_ONLY, mail, "");
+        sim_tellf(first, "/config", "{\"smtp\":{%s}}", rows[i].smtp);
+        id = rig_push(&r, ALERT, MACHINE);
+        work_all(&r);
+        assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
+        assert_string_equal(list[0].state, "sent");
+        assert_int_equal(taken(first, "[ALERT]"), rows[i].first);
+        assert_int_equal(taken(second, "[ALERT]"), rows[i].second);
+        close_rig(&r);
+        sim_stop(first);
+        sim_stop(second);
+    }
+}
+
+/* The next one cannot be reached just now: then it is tried again, and the first has said its word. */
+static void test_fallback__what_one_way_refuses_waits_for_the_next(void **state)
+{
+    struct sim *first = sim_start(NULL), *second = sim_start(NULL);
+    char mail[400];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n  fallback: {ways: [{server: '%s'}]}\n",
+                   first->smtp_url, second->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    sim_tell(first, "/config", "{\"smtp\":{\"data_reply\":\"554 5.7.1 rejected as spam\"}}");
+    sim_tell(second, "/config", DOWN);
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, HOUR_MS, 5 * MINUTE_MS);
+    assert_int_equal(sim_state(second, "mails"), 0);
+    sim_tell(second, "/config", UP);
+    pass(&r, HOUR_MS, 5 * MINUTE_MS);
+    assert_int_equal(taken(second, "[ALERT]"), 1);
+    close_rig(&r);
+    sim_stop(first);
+    sim_stop(second);
 }
 
 /* ---- the next way ------------------------------------------------------------------------------------ */
@@ -477,6 +541,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__what_mail_to_cannot_get_either_has_failed),
         cmocka_unit_test(test_fallback__mail_to_has_as_much_time_as_those_before_it),
         cmocka_unit_test(test_fallback__what_no_webhook_takes_goes_to_mail_to),
+        cmocka_unit_test(test_fallback__what_one_way_refuses_for_good_is_for_the_next),
+        cmocka_unit_test(test_fallback__what_one_way_refuses_waits_for_the_next),
         cmocka_unit_test(test_fallback__the_next_way_is_used_and_people_hear_of_it),
         cmocka_unit_test(test_fallback__a_restart_begins_no_time_anew),
         cmocka_unit_test(test_fallback__without_starttls_the_webhook_hears_of_it),

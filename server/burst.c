@@ -293,6 +293,14 @@ static void add_counts(struct crowd *t, struct letter *l)
     letter_table_end(l);
 }
 
+static bool asks_for_review(const struct crowd *t)
+{
+    for (size_t i = 0; i < t->n; i++)
+        if (notice_is_review(t->list[i]->kind))
+            return true;
+    return false;
+}
+
 static void sort(struct crowd *t)
 {
     qsort(t->list, t->n, sizeof *t->list, by_urgency);
@@ -324,6 +332,12 @@ static void compose(struct crowd *t, struct letter *l)
                   "CASE` is the mail that it would have had by itself: with what comes next and "
                   "how to release the machine. How those that are under way end is told in "
                   "another mail."));
+    if (asks_for_review(t))
+        letter_labelled(l, "Review",
+                        "Is it right that the machines under Review are still isolated? If it is, "
+                        "`cordon isolations extend MACHINE --for 24h` says so; if not, `cordon "
+                        "isolations release MACHINE --why TEXT` has one released. Else people are "
+                        "asked again when as much time has passed.");
     add_rows(t, l);
     add_rest(t, l);
 }

@@ -164,7 +164,7 @@ static enum err_code fill(struct db_tx *tx, struct runtime *rt, struct arena *a,
     r->thread = thread.name;
     r->after = thread.last_of_case;
     r->subject = notice_subject(n, a);
-    r->said = notice_said(n, a);
+    r->said = notice_said_alone(n, a);
     r->machine = notice_machine(n);
     r->alert = notice_alert(n, a);
     d->headers[0] = (struct mime_header){"X-Cordon-Case", id_format(n->c->id, d->case_id)};

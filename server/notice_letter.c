@@ -88,6 +88,13 @@ int notice_urgency(const char *kind)
     return kinds[find_kind(kind)].urgency;
 }
 
+bool notice_is_review(const char *kind)
+{
+    size_t k = find_kind(kind);
+
+    return k == NOTICE_REVIEW || k == NOTICE_OVERDUE;
+}
+
 /* ---- composing -------------------------------------------------------------------------------- */
 
 /* Defender's timestamps have 0 to 7 digits (trap 15): shown as ours are. */
@@ -411,6 +418,14 @@ const char *notice_said(const struct notice *n, struct arena *a)
     const char *why = said[len] ? harmless(a, n->why ? n->why : "unknown", WHY_MAX, true) : "";
 
     return why ? arena_fmt(a, "%.*s%s", (int)len, said, why) : NULL;
+}
+
+const char *notice_said_alone(const struct notice *n, struct arena *a)
+{
+    const char *said = notice_said(n, a), *more = kinds[n->kind].more;
+
+    return said ? arena_fmt(a, "%s%s%.*s", said, *more ? " -" : "", (int)strcspn(more, ":"), more)
+                : NULL;
 }
 
 const char *notice_topic(const struct notice *n, struct arena *a)

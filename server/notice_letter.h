@@ -13,6 +13,8 @@
 
 /** "NOT ISOLATED: why", as the subject has it in brackets. Lives in a; NULL: out of memory. */
 const char *notice_said(const struct notice *n, struct arena *a);
+/** The same for a digest, where nothing stands behind it: "ISOLATED - Review". */
+const char *notice_said_alone(const struct notice *n, struct arena *a);
 /** The rest of the subject, the same in all notices of a case: n->subject, or the alert and the machine. */
 const char *notice_topic(const struct notice *n, struct arena *a);
 /** The whole of it. */
@@ -41,5 +43,7 @@ const char *notice_colour(const char *kind);
 #define NOTICE_URGENT 4
 /** How much a kind needs a person: greater is more. */
 int notice_urgency(const char *kind);
+/** Does it ask whether an isolation is still right? kind: its name. */
+bool notice_is_review(const char *kind);
 
 #endif

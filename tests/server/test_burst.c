@@ -306,6 +306,34 @@ static void test_burst__a_digest_says_the_newest_of_each_case(void **state)
     tear_down(&k);
 }
 
+/* A review asks something, a day after the news that the machine is isolated: it is to be told from that. */
+static void test_burst__a_digest_asks_whether_isolations_are_still_right(void **state)
+{
+    struct crowd k;
+    struct notice_record d;
+
+    (void)state;
+    set_up(&k, "rule");
+    for (size_t i = 0; i < 3; i++)
+        tell_of(&k, i, MACHINE, "tell", NOTICE_REVIEW, NULL);
+    tell_of(&k, 3, MACHINE, "tell", NOTICE_ISOLATED, NULL);
+    tell_of(&k, 4, MACHINE, "tell", NOTICE_OVERDUE, NULL);
+    hands_turn(&k.r.hands, WAIT);
+    assert_int_equal(run_bursts(&k), 1);
+    d = digest_of(&k, 1);
+    assert_string_equal(d.subject,
+                        "[1 ISOLATED - Review overdue, 2 ISOLATED - Review, 1 ISOLATED] 4 cases");
+    assert_non_null(strstr(d.message, "cordon isolations extend"));
+    hands_turn(&k.r.hands, INTERVAL); /* and without one, nothing is asked */
+    tell_of(&k, 3, MACHINE, "tell", NOTICE_RELEASED, NULL);
+    tell_of(&k, 4, MACHINE, "tell", NOTICE_RELEASED, NULL);
+    assert_int_equal(run_bursts(&k), 1);
+    d = digest_of(&k, 3);
+    assert_string_equal(d.subject, "[2 RELEASED] 2 cases");
+    assert_null(strstr(d.message, "cordon isolations extend"));
+    tear_down(&k);
+}
+
 static void test_burst__other_people_and_other_names_are_other_bursts(void **state)
 {
     struct crowd k;
@@ -440,6 +468,7 @@ int main(void)
         cmocka_unit_test(test_burst__the_leading_case_is_never_held),
         cmocka_unit_test(test_burst__a_link_to_a_package_is_never_held),
         cmocka_unit_test(test_burst__a_digest_says_the_newest_of_each_case),
+        cmocka_unit_test(test_burst__a_digest_asks_whether_isolations_are_still_right),
         cmocka_unit_test(test_burst__other_people_and_other_names_are_other_bursts),
         cmocka_unit_test(test_burst__without_an_interval_nothing_is_held),
         cmocka_unit_test(test_burst__what_is_held_outlasts_a_configuration_without_mail),

@@ -3,7 +3,6 @@
 
 #include <openssl/evp.h>
 #include <string.h>
-#include <strings.h>
 
 #include "auto.h"
 #include "clock.h"
@@ -66,49 +65,13 @@ static enum err_code judge(const struct mail_graph *g, const struct rest_answer 
 
 /* ---- the message ------------------------------------------------------------------------------- */
 
-/* The header "To" within the head: where it begins, and where the one after it does. */
-static const char *find_to(const char *message, size_t len, const char **ret_end)
-{
-    const char *end = message + len;
-
-    for (const char *line = message, *next; line < end && *line != '\r'; line = next) {
-        next = memchr(line, '\n', (size_t)(end - line));
-        next = next ? next + 1 : end;
-        while (next < end && (*next == ' ' || *next == '\t')) { /* folded */
-            const char *more = memchr(next, '\n', (size_t)(end - next));
-
-            next = more ? more + 1 : end;
-        }
-        if (end - line > 3 && strncasecmp(line, "To:", 3) == 0) {
-            *ret_end = next;
-            return line;
-        }
-    }
-    return NULL;
-}
-
-/* The message with these recipients in its To header, and nobody else. */
-static void address(struct buf *out, const char *message, size_t len, const char *const *to,
-                    size_t n)
-{
-    const char *after = message, *at = find_to(message, len, &after);
-
-    if (at)
-        buf_add(out, message, (size_t)(at - message));
-    buf_adds(out, "To: ");
-    for (size_t i = 0; i < n; i++)
-        buf_addf(out, "%s%s", i ? ",\r\n " : "", to[i]);
-    buf_adds(out, "\r\n");
-    buf_add(out, after, len - (size_t)(after - message));
-}
-
 static enum err_code encode(const char *const *to, size_t n, const char *message, size_t len,
                             struct buf *out, struct err *e)
 {
     AUTO(buf_clear) struct buf text = BUF_INIT(MESSAGE_MAX);
     unsigned char piece[4 * 768 + 1];
 
-    address(&text, message, len, to, n);
+    mime_readdress(&text, message, len, "To", to, n); /* and nobody else */
     if (buf_failed(&text))
         return err_set(e, buf_failed(&text), "the message for Graph");
     for (size_t at = 0; at < text.len; at += sizeof piece / 4 * 3) {

@@ -561,6 +561,13 @@ static void add_ids(struct buf *out, const char *name, const char *ids)
     buf_adds(out, "\r\n");
 }
 
+static void write_addresses(struct buf *out, const char *name, const char *const *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        buf_addf(out, i ? ",\r\n %s%s" : "%s: %s", i ? "" : name, list[i]);
+    buf_adds(out, "\r\n");
+}
+
 static enum err_code add_addresses(struct buf *out, const char *name, const char *const *list,
                                    size_t n, struct err *e)
 {
@@ -569,9 +576,8 @@ static enum err_code add_addresses(struct buf *out, const char *name, const char
             (void)err_in(e, "%s", name);
             return ERR_INVALID;
         }
-        buf_addf(out, i ? ",\r\n %s%s" : "%s: %s", i ? "" : name, list[i]);
     }
-    buf_adds(out, "\r\n");
+    write_addresses(out, name, list, n);
     return ERR_OK;
 }
 
@@ -800,4 +806,41 @@ enum err_code mime_build(const struct mime_message *m, struct buf *out, struct e
     if (code)
         (void)err_in(e, "message");
     return code;
+}
+
+/* ---- other addresses --------------------------------------------------------------------------- */
+
+/* A header within the head: where it begins, and where the one after it does. */
+static const char *find_header(const char *message, size_t len, const char *name,
+                               const char **ret_end)
+{
+    const char *end = message + len;
+    size_t name_len = strlen(name);
+
+    for (const char *line = message, *next; line < end && *line != '\r'; line = next) {
+        next = memchr(line, '\n', (size_t)(end - line));
+        next = next ? next + 1 : end;
+        while (next < end && (*next == ' ' || *next == '\t')) { /* folded */
+            const char *more = memchr(next, '\n', (size_t)(end - next));
+
+            next = more ? more + 1 : end;
+        }
+        if ((size_t)(end - line) > name_len && strncasecmp(line, name, name_len) == 0 &&
+            line[name_len] == ':') {
+            *ret_end = next;
+            return line;
+        }
+    }
+    return NULL;
+}
+
+void mime_readdress(struct buf *out, const char *message, size_t len, const char *name,
+                    const char *const *list, size_t n)
+{
+    const char *after = message, *at = find_header(message, len, name, &after);
+
+    if (at)
+        buf_add(out, message, (size_t)(at - message));
+    write_addresses(out, name, list, n);
+    buf_add(out, after, len - (size_t)(after - message));
 }

@@ -79,6 +79,15 @@ struct mime_message {
 enum err_code mime_build(const struct mime_message *m, struct buf *out, struct err *e);
 
 /**
+ * Appends a built message with other addresses in a header that holds some.
+ *
+ * name      "From" or "To".
+ * list, n   one at least, as mime_address_ok wants them.
+ */
+void mime_readdress(struct buf *out, const char *message, size_t len, const char *name,
+                    const char *const *list, size_t n);
+
+/**
  * true when address is one plain mailbox ("soc@contoso.example") and nothing else: no display name, no
  * list, no comment, no control, none of < > , ; and no route. The local part may be quoted (letters,
  * digits, blanks, dots and the atext of RFC 5322 within the quotes); the domain is letters, digits,

@@ -419,8 +419,23 @@ static void find_ways(struct sending *s, struct runtime *rt)
         }
 }
 
+/* mail.from may be another since the mail was made, and with it the login, which may send as nobody else: what waits is
+ * not lost to an address that was mended. Its Message-ID stays what it was. */
+static void send_from(const char *from, struct way_mail *m, struct buf *room)
+{
+    if (m->is_post || !from || strcmp(from, m->from) == 0)
+        return;
+    mime_readdress(room, m->message, m->len, "From", &from, 1);
+    if (buf_failed(room))
+        return;
+    m->from = from;
+    m->message = buf_text(room);
+    m->len = room->len;
+}
+
 static void send_it(struct sending *s, struct runtime *rt)
 {
+    AUTO(buf_clear) struct buf room = BUF_INIT(LETTER_MESSAGE_MAX + MIME_ADDRESS_MAX);
     struct err e = {0};
     int64_t wait;
 
@@ -431,18 +446,19 @@ static void send_it(struct sending *s, struct runtime *rt)
             s->to[s->count++] = s->n.recipients[i].address;
         }
     if (s->count && s->n_ways) {
-        const struct way_mail mail = {.id = s->n.id,
-                                      .case_id = s->n.case_id,
-                                      .kind = s->n.kind,
-                                      .subject = s->n.subject,
-                                      .from = s->n.sender,
-                                      .to = s->to,
-                                      .n = s->count,
-                                      .message = s->n.message,
-                                      .len = strlen(s->n.message),
-                                      .is_post = is_post(s),
-                                      .nobody_else = is_last_hope(s),
-                                      .helper = s->g->mail_helper};
+        struct way_mail mail = {.id = s->n.id,
+                                .case_id = s->n.case_id,
+                                .kind = s->n.kind,
+                                .subject = s->n.subject,
+                                .from = s->n.sender,
+                                .to = s->to,
+                                .n = s->count,
+                                .message = s->n.message,
+                                .len = strlen(s->n.message),
+                                .is_post = is_post(s),
+                                .nobody_else = is_last_hope(s),
+                                .helper = s->g->mail_helper};
+        send_from(rt->config->mail.from, &mail, &room);
         fault_point("before a mail is sent");
         ways_send(s->g, rt, s->way, s->n_ways, &mail, s->n.created, s->results, &s->ways);
         fault_point("after a mail was sent");

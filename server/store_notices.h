@@ -1,7 +1,7 @@
 /* store_notices.h - messages to people: what was said about a case, to whom, and what became of it.
  *
- * The message is built once, when the notice is made, and kept as the bytes that are sent: what people
- * were told is on record, and a repeated attempt carries the same Message-ID. Notices of one case form
+ * The message is built once, when the notice is made, and kept as the bytes that are sent (but for From, when mail.from
+ * is another by then): what people were told is on record, and a repeated attempt carries the same Message-ID. Notices of one case form
  * a thread; a later one waits (its work parked) until the one before it was tried.
  */
 #ifndef CORDON_STORE_NOTICES_H

@@ -195,6 +195,41 @@ static void test_fallback__a_server_down_for_two_hours_gets_all_of_it_once(void 
     sim_stop(sim);
 }
 
+/* The login may not send as mail.from, which somebody mends: what waits is sent as the new one. */
+static void test_fallback__what_waits_is_sent_as_whom_mail_from_names_now(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    AUTO(json_freep) struct json *mails = NULL;
+    const char *raw;
+    struct runtime *rt;
+    char mail[200];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    sim_tell(sim, "/config", "{\"smtp\":{\"refuse_from\":\"554 5.2.252 SendAsDenied\"}}");
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    assert_int_equal(sim_state(sim, "mails"), 0);
+    sim_tell(sim, "/config", "{\"smtp\":{\"refuse_from\":null}}");
+    rt = engine_runtime(r.g);
+    rt->config->mail.from = "soc-bot@fabrikam.example";
+    pass(&r, HOUR_MS, 15 * MINUTE_MS);
+    mails = sim_get(sim, "/mails");
+    assert_int_equal(json_count(json_get(mails, "mails")), 1);
+    assert_string_equal(json_get_string(json_first(json_get(mails, "mails")), "from"),
+                        "soc-bot@fabrikam.example");
+    raw = json_get_string(json_first(json_get(mails, "mails")), "raw");
+    assert_non_null(strstr(raw, "\r\nFrom: soc-bot@fabrikam.example\r\n"));
+    assert_null(strstr(raw, "From: cordon@"));
+    assert_non_null(
+        strstr(raw, "@contoso.example>\r\n")); /* the Message-ID is the same as before */
+    runtime_unref(rt);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 /* Those whom the step names are gone: a notice that none of them can get is mail.to's, but for a link to decide by. */
 static void test_fallback__what_reaches_none_of_its_people_goes_to_mail_to(void **state)
 {
@@ -537,6 +572,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fallback__a_server_down_for_two_hours_gets_all_of_it_once),
+        cmocka_unit_test(test_fallback__what_waits_is_sent_as_whom_mail_from_names_now),
         cmocka_unit_test(test_fallback__what_reaches_none_of_its_people_goes_to_mail_to),
         cmocka_unit_test(test_fallback__what_mail_to_cannot_get_either_has_failed),
         cmocka_unit_test(test_fallback__mail_to_has_as_much_time_as_those_before_it),

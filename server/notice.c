@@ -20,6 +20,9 @@
 
 /* A mail that cannot be delivered is tried for as long as mail servers do (RFC 5321 section 4.5.4.1). */
 #define GIVE_UP_MS (5 * DAY_MS)
+/* An earlier mail that was tried so lately has had its turn; how long one waits for those that have not. */
+#define TRIED_MS MINUTE_MS
+#define TURN_MS  (5 * SECOND_MS)
 
 /* Whom to write to: who is named, else who was told before, else mail.to. */
 static enum err_code audience(struct db_tx *tx, const struct notice *n, const struct config *config,
@@ -490,6 +493,45 @@ static void send_it(struct sending *s, struct runtime *rt)
     engine_kick(s->g);
 }
 
+/* ---- in their order ---------------------------------------------------------------------------- */
+
+struct turn {
+    const struct work *w;
+    int64_t *earlier, now;
+    size_t n;
+};
+
+static enum err_code turn_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct turn *t = arg;
+    int64_t attempts = t->w->attempts > 0 ? t->w->attempts - 1 : 0; /* this was none */
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; i < t->n && !code; i++)
+        code = notice_hurry(tx, t->earlier[i], t->now, e);
+    return code ? code : work_again(tx, t->w, t->now + TURN_MS, attempts, e);
+}
+
+/* After an outage all that waits is tried again at times of its own: what is old news to its readers by now goes first, so
+ * that no [REQUESTED] comes behind the [ISOLATED]. Those that were tried just now, in vain, hold up nobody. True: the
+ * claim has ended. */
+static bool others_go_first(struct sending *s)
+{
+    struct turn t = {.w = s->w, .now = clock_wall_ms(s->g->clock)};
+    struct err e = {0};
+
+    if (store_notice_earlier(s->g->store, s->arena, &s->n, t.now - TRIED_MS, &t.earlier, &t.n, &e))
+        log_event(LOG_WARN, "notices_unreadable", LOG_ID("notice", s->n.id), LOG_ERR(&e));
+    if (!t.n)
+        return false;
+    if (db_write(s->g->store->db, turn_fn, &t, &e)) {
+        log_event(LOG_ERROR, "notice_not_written", LOG_ID("notice", s->n.id), LOG_ERR(&e));
+        engine_retry(s->g, s->w);
+    }
+    engine_kick(s->g);
+    return true;
+}
+
 void notice_run(struct engine *g, struct work *w)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
@@ -504,6 +546,8 @@ void notice_run(struct engine *g, struct work *w)
         engine_retry(g, w);
         return;
     }
+    if (others_go_first(&s))
+        return;
     if (engine_enter(g, w, is_post(&s) ? s.n.channel : "mail", 1 + rt->config->n_webhooks))
         send_it(&s, rt);
 }

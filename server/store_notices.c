@@ -177,6 +177,47 @@ enum err_code store_notice_list(struct store *s, struct arena *a, int64_t case_i
 /* Whom to answer: a notice that was grouped was never a mail, its digest is one; one that is held is none yet. */
 #define MAIL_ID "CASE WHEN digest > 0 THEN digest ELSE id END"
 
+static enum err_code read_id(struct db_rows *rows, struct arena *a, void *item, struct err *e)
+{
+    (void)a, (void)e;
+    *(int64_t *)item = db_int(rows, 0);
+    return ERR_OK;
+}
+
+/* $1 to $5: its id twice, channel, since, and its id again. */
+#define EARLIER                                                                                    \
+    "SELECT o.id FROM notices o JOIN work ON work.id = o.id WHERE o.id < $1 AND o.id <> $2"        \
+    " AND o.state = 'waiting' AND coalesce(o.channel, '') = $3"                                    \
+    " AND EXISTS (SELECT 1 FROM recipients r JOIN recipients m ON m.address = r.address"           \
+    " WHERE r.notice_id = o.id AND r.state = 'waiting' AND (r.reply IS NULL OR r.updated < $4)"    \
+    " AND m.notice_id = $5 AND m.state = 'waiting') AND o.id IN "
+
+enum err_code store_notice_earlier(struct store *s, struct arena *a, const struct notice_record *n,
+                                   int64_t since, int64_t **ret, size_t *ret_count, struct err *e)
+{
+    const char *channel = n->channel ? n->channel : "";
+    struct store_list list;
+    enum err_code code;
+
+    if (n->case_id)
+        code = store_read_list(s, a, sizeof **ret, read_id, &list, e,
+                               EARLIER "(SELECT " MAIL_ID " FROM notices WHERE case_id = $6)",
+                               "iitiii", n->id, n->id, channel, since, n->id, n->case_id);
+    else /* a digest is about its burst, and about the cases in it, some of which may have had mails of their own */
+        code = store_read_list(
+            s, a, sizeof **ret, read_id, &list, e,
+            EARLIER "(SELECT id FROM notices WHERE about = $6 UNION SELECT p.id FROM notices p"
+                    " JOIN work w ON w.id = p.id WHERE w.kind = $7 AND $8 = 'digest' AND EXISTS"
+                    " (SELECT 1 FROM notices h WHERE h.case_id = p.case_id AND h.digest = $9))",
+            "iitiititi", n->id, n->id, channel, since, n->id, n->about ? n->about : "",
+            (int64_t)WORK_NOTICE, n->kind, n->id);
+    if (code)
+        return code;
+    *ret = list.items;
+    *ret_count = list.count;
+    return ERR_OK;
+}
+
 enum err_code notice_thread(struct db_tx *tx, struct arena *a, int64_t case_id, const char *name,
                             struct notice_thread *ret, struct err *e)
 {
@@ -492,6 +533,13 @@ enum err_code notice_release(struct db_tx *tx, int64_t id, int64_t now, struct e
                   "UPDATE work SET due = $1 WHERE owner IS NULL AND due > $2 AND id IN"
                   " (SELECT id FROM notices WHERE after = $3)",
                   "iii", now, now, id);
+}
+
+enum err_code notice_hurry(struct db_tx *tx, int64_t id, int64_t now, struct err *e)
+{
+    return db_run(tx, e, NULL,
+                  "UPDATE work SET due = $1 WHERE id = $2 AND owner IS NULL AND due > $3", "iii",
+                  now, id, now);
 }
 
 enum err_code notices_hurry(struct db_tx *tx, int64_t now, struct err *e)

@@ -1,8 +1,9 @@
 /* store_notices.h - messages to people: what was said about a case, to whom, and what became of it.
  *
  * The message is built once, when the notice is made, and kept as the bytes that are sent (but for From, when mail.from
- * is another by then): what people were told is on record, and a repeated attempt carries the same Message-ID. Notices of one case form
- * a thread; a later one waits (its work parked) until the one before it was tried.
+ * is another by then): what people were told is on record, and a repeated attempt carries the same Message-ID. Notices
+ * of one case form a thread; a later one waits (its work parked) until the one before it was tried, and each time that it
+ * is to be tried itself those before it go first (store_notice_earlier).
  */
 #ifndef CORDON_STORE_NOTICES_H
 #define CORDON_STORE_NOTICES_H
@@ -51,6 +52,13 @@ enum err_code store_notice_load(struct store *s, struct arena *a, int64_t id,
 /** The notices of a case in order, without their messages. */
 enum err_code store_notice_list(struct store *s, struct arena *a, int64_t case_id,
                                 struct notice_record **ret, size_t *ret_count, struct err *e);
+
+/**
+ * Mails made before n that say what n may make old news, and wait for one of those that n waits for: about the same case,
+ * by itself or in a digest, or about the same thing of cordon's own. Not those that were tried after `since`.
+ */
+enum err_code store_notice_earlier(struct store *s, struct arena *a, const struct notice_record *n,
+                                   int64_t since, int64_t **ret, size_t *ret_count, struct err *e);
 
 /* ---- inside a transaction -------------------------------------------------------------------- */
 
@@ -114,6 +122,8 @@ enum err_code recipient_add(struct db_tx *tx, int64_t notice_id, int64_t n, cons
 /** The notice is over: state "sent" or "failed". */
 enum err_code notice_end(struct db_tx *tx, int64_t id, const char *state, const char *why,
                          int64_t now, struct err *e);
+/** One that waits to be tried again is due now. */
+enum err_code notice_hurry(struct db_tx *tx, int64_t id, int64_t now, struct err *e);
 /** A way out works again: notices that wait to be tried again are due now. */
 enum err_code notices_hurry(struct db_tx *tx, int64_t now, struct err *e);
 /** Lets the notices that wait for this one go: of its case, or a digest that follows it. */

@@ -398,6 +398,48 @@ static void test_burst__what_is_held_outlasts_a_configuration_without_mail(void 
 }
 
 /* The next mail of a case that was told in a digest answers the digest: the held notice was never a mail. */
+/* Which mails go before one, when all of them wait for the same people: those whose news it is newer than. */
+static void test_burst__mails_before_a_digest_and_behind_it_are_known(void **state)
+{
+    struct notice_record alone, digest, later, other;
+    int64_t *ids, since;
+    struct crowd k;
+    size_t n = 0;
+
+    (void)state;
+    set_up(&k, "rule");
+    tell(&k, 0, NOTICE_REQUESTED);
+    tell(&k, 1, NOTICE_REQUESTED);
+    hands_turn(&k.r.hands, WAIT);
+    assert_int_equal(run_bursts(&k), 1);
+    alone = last_of(&k, 1); /* by itself, for it was alone */
+    assert_string_equal(alone.state, "waiting");
+    tell(&k, 1, NOTICE_ISOLATED);
+    tell(&k, 2, NOTICE_REQUESTED);
+    hands_turn(&k.r.hands, INTERVAL);
+    assert_int_equal(run_bursts(&k), 1);
+    digest = digest_of(&k, 1);
+    since = clock_wall_ms(&k.r.hands.clock);
+    assert_int_equal(store_notice_earlier(k.r.store, k.r.arena, &digest, since, &ids, &n, NULL),
+                     ERR_OK);
+    assert_int_equal(n, 1); /* not the first of the burst, which says nothing of these cases */
+    assert_int_equal(ids[0], alone.id);
+    tell_of(&k, 2, NULL, "else", NOTICE_ISOLATED, NULL); /* another burst: it goes out by itself */
+    later = last_of(&k, 2);
+    assert_string_equal(later.state, "waiting");
+    assert_int_equal(store_notice_earlier(k.r.store, k.r.arena, &later, since, &ids, &n, NULL),
+                     ERR_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(ids[0], digest.id);
+    tell_of(&k, 2, NULL, "third", NOTICE_ISOLATED,
+            "desk@contoso.example"); /* whom none of them is for */
+    other = last_of(&k, 2);
+    assert_int_equal(store_notice_earlier(k.r.store, k.r.arena, &other, since, &ids, &n, NULL),
+                     ERR_OK);
+    assert_int_equal(n, 0);
+    tear_down(&k);
+}
+
 static void test_burst__a_thread_goes_on_from_the_digest(void **state)
 {
     struct crowd k;
@@ -472,6 +514,7 @@ int main(void)
         cmocka_unit_test(test_burst__other_people_and_other_names_are_other_bursts),
         cmocka_unit_test(test_burst__without_an_interval_nothing_is_held),
         cmocka_unit_test(test_burst__what_is_held_outlasts_a_configuration_without_mail),
+        cmocka_unit_test(test_burst__mails_before_a_digest_and_behind_it_are_known),
         cmocka_unit_test(test_burst__a_thread_goes_on_from_the_digest),
         cmocka_unit_test(test_burst__a_digest_follows_the_leading_mail),
     };

@@ -195,6 +195,68 @@ static void test_fallback__a_server_down_for_two_hours_gets_all_of_it_once(void 
     sim_stop(sim);
 }
 
+static enum err_code set_due_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const int64_t *due = arg; /* of a notice, when */
+
+    return db_run(tx, e, NULL, "UPDATE work SET due = $1 WHERE id = $2", "ii", due[1], due[0]);
+}
+
+/* Where in the order that the server took them stands the mail whose subject begins so? -1: nowhere. */
+static int place_of(struct sim *sim, const char *subject)
+{
+    AUTO(json_freep) struct json *mails = sim_get(sim, "/mails");
+    char header[200];
+    int n = 0;
+
+    (void)snprintf(header, sizeof header, "\r\nSubject: %s", subject);
+    JSON_EACH (mail, json_get(mails, "mails")) {
+        if (strstr(json_get_string(mail, "raw"), header))
+            return n;
+        n++;
+    }
+    return -1;
+}
+
+/* Long enough for the later one not to wait for the first any more; then its next attempt happens to come first. */
+static void test_fallback__after_an_outage_no_old_state_comes_behind_a_new_one(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    struct notice_record *list;
+    char mail[200];
+    struct rig r;
+    int64_t id, due[2][2];
+    size_t n = 0;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_ISOLATE_AND_MAIL, mail, "");
+    sim_tell(sim, "/config", DOWN);
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    id = rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 2);
+    assert_non_null(list[1].recipients[0].reply); /* it was tried as well */
+    hands_turn(&r.hands, 30 * MINUTE_MS);
+    for (size_t i = 0; i < 2; i++) {
+        due[i][0] = list[i].id;
+        due[i][1] = clock_wall_ms(&r.hands.clock) + (i ? 0 : HOUR_MS);
+        assert_int_equal(db_write(r.store->db, set_due_fn, due[i], NULL), ERR_OK);
+    }
+    sim_tell(sim, "/config", UP);
+    work_all(&r);
+    pass(&r, 10 * SECOND_MS, SECOND_MS);
+    assert_int_equal(place_of(sim, "[REQUESTED]"), 0);
+    assert_int_equal(place_of(sim, "[ISOLATED]"), 1);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 /* The login may not send as mail.from, which somebody mends: what waits is sent as the new one. */
 static void test_fallback__what_waits_is_sent_as_whom_mail_from_names_now(void **state)
 {
@@ -572,6 +634,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fallback__a_server_down_for_two_hours_gets_all_of_it_once),
+        cmocka_unit_test(test_fallback__after_an_outage_no_old_state_comes_behind_a_new_one),
         cmocka_unit_test(test_fallback__what_waits_is_sent_as_whom_mail_from_names_now),
         cmocka_unit_test(test_fallback__what_reaches_none_of_its_people_goes_to_mail_to),
         cmocka_unit_test(test_fallback__what_mail_to_cannot_get_either_has_failed),

@@ -1913,6 +1913,43 @@ static void test_store__a_later_notice_waits_until_the_one_before_was_tried(void
     assert_false(claim_one(f, &w));
 }
 
+/* Is mail `before` one of those that go before mail `id`? kind "digest": of a burst. */
+static bool goes_first(struct shelf *f, int64_t before, int64_t id, int64_t case_id, int64_t since)
+{
+    const struct notice_record n = {
+        .id = id, .case_id = case_id, .kind = case_id ? "alert" : "digest", .about = "burst:1"};
+    int64_t *ids = NULL;
+    size_t count = 0;
+    bool found = false;
+
+    assert_int_equal(store_notice_earlier(f->s, f->a, &n, since, &ids, &count, NULL), ERR_OK);
+    for (size_t i = 0; i < count; i++)
+        found = found || ids[i] == before;
+    return found;
+}
+
+static void test_store__what_waits_for_the_same_people_goes_first(void **state)
+{
+    struct shelf *f = *state;
+    int64_t now;
+
+    notice(f, 101, 1, "a@contoso.example", "b@contoso.example");
+    notice(f, 102, 1, "b@contoso.example", NULL);
+    notice(f, 103, 1, "c@contoso.example", NULL);
+    notice(f, 201, 2, "b@contoso.example", NULL);
+    now = now_of(f);
+    assert_true(goes_first(f, 101, 102, 1, now)); /* it was not tried yet */
+    assert_false(goes_first(f, 102, 101, 1, now));
+    assert_false(goes_first(f, 101, 103, 1, now)); /* for somebody else */
+    assert_false(goes_first(f, 101, 201, 2, now)); /* of another case */
+    assert_false(goes_first(f, 101, 201, 0, now));
+    tried(f, 101, 1, 1, RECIPIENT_WAITING);
+    assert_false(goes_first(f, 101, 102, 1, now)); /* it has just had its turn */
+    assert_true(goes_first(f, 101, 102, 1, now + 1));
+    tried(f, 101, 1, 1, RECIPIENT_SENT);
+    assert_false(goes_first(f, 101, 102, 1, now + 1)); /* who waits has got it */
+}
+
 struct threading {
     struct arena *a;
     int64_t case_id, id, first, last;
@@ -2562,6 +2599,7 @@ static void test_store__takes_as_many_rows_as_there_are(void **state)
     X(limits_count_what_was_asked_for)                                                             \
     X(the_ledger_is_listed_newest_first)                                                           \
     X(a_later_notice_waits_until_the_one_before_was_tried)                                         \
+    X(what_waits_for_the_same_people_goes_first)                                                   \
     X(a_thread_knows_its_ends_and_its_audience)                                                    \
     X(a_notice_keeps_its_bytes_and_each_recipients_fate)
 

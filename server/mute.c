@@ -18,7 +18,9 @@
 
 #define TOLD_MAX                                                                                   \
     50 /* cases listed in the mail of an end: more nobody reads, and the command has all */
-#define LINE_MAX 120 /* bytes of a title, and of a machine's name, in such a list */
+/* The configuration has nobody to tell any more: looked at again after so long, for a reload may bring him back. */
+#define NO_MAIL_MS (5 * MINUTE_MS)
+#define LINE_MAX   120 /* bytes of a title, and of a machine's name, in such a list */
 
 /* ---- conditions ------------------------------------------------------------------------------- */
 
@@ -337,6 +339,11 @@ static enum err_code tell_end(struct db_tx *tx, const struct mute_tale *t,
     return tell(tx, t, m, &n, e);
 }
 
+bool mute_may_close(const struct mute_tale *t, const struct mute_record *m)
+{
+    return !m->withheld || mute_can_be_told(t->rt);
+}
+
 enum err_code mute_close(struct db_tx *tx, const struct mute_tale *t, struct mute_record *m,
                          const char *who, const char *why, struct err *e)
 {
@@ -370,6 +377,11 @@ static enum err_code look_fn(struct db_tx *tx, void *arg, struct err *e)
         return code;
     if (l->t.now < l->m.ends) /* hurried, after the clock was set back */
         return work_again(tx, l->w, l->m.ends, 0, e);
+    if (!mute_may_close(&l->t, &l->m)) { /* it withholds nothing more meanwhile */
+        log_event(LOG_WARN, "nobody_told", LOG_ID("silence", l->m.id),
+                  LOG_INT("cases", l->m.withheld), LOG_STR("why", "mail.to is not set"));
+        return work_again(tx, l->w, l->t.now + NO_MAIL_MS, 0, e);
+    }
     code = mute_close(tx, &l->t, &l->m, NULL, NULL, e);
     return code ? code : work_done(tx, l->w, e);
 }

@@ -72,6 +72,8 @@ struct mute_tale {
 enum err_code mute_announce(struct db_tx *tx, const struct mute_tale *t,
                             const struct mute_record *m, const char *who, const char *order,
                             struct err *e);
+/** May it end now? Not while there is nobody to tell what it withheld. */
+bool mute_may_close(const struct mute_tale *t, const struct mute_record *m);
 /** Inside a transaction: ends m, tells what it withheld. who NULL: it ran out. Its work is the caller's to end. */
 enum err_code mute_close(struct db_tx *tx, const struct mute_tale *t, struct mute_record *m,
                          const char *who, const char *why, struct err *e);

@@ -394,6 +394,9 @@ static enum err_code end_fn(struct db_tx *tx, void *arg, struct err *e)
         return code;
     if (q->m.state == MUTE_ENDED)
         return err_set(e, ERR_CONFLICT, "the silence has ended already");
+    if (!mute_may_close(&q->t, &q->m))
+        return err_set(e, ERR_CONFLICT,
+                       "what it withheld is mailed at its end: name somebody in mail.to first");
     code = mute_close(tx, &q->t, &q->m, q->who, q->why, e);
     return code ? code : work_cancel(tx, q->id, e);
 }

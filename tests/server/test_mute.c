@@ -354,6 +354,39 @@ static void test_mute__needs_somebody_to_tell(void **state)
     close_rig(&r);
 }
 
+/* A reload took everybody away to whom the list could go: it does not end untold. */
+static void test_mute__ends_when_somebody_can_be_told_what_it_withheld(void **state)
+{
+    const char *subject, *text;
+    struct err e = {0};
+    struct runtime *rt;
+    struct rig r;
+    int64_t mute;
+
+    (void)state;
+    open_rig(&r, NULL);
+    turn_medium(&r);
+    mute = add(&r, PORT_SCAN);
+    (void)rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(mute_now(&r, mute).withheld, 1);
+    rt = rig_runtime(&r, RULES_MAIL_ONLY);
+    rt->config->mail.to.count = 0;
+    engine_use(r.g, rt);
+    assert_int_equal(order_about(&r, mute_desk_end, mute, "joe", "enough", &e), ERR_CONFLICT);
+    assert_true(holds(e.text, "mail.to"));
+    hands_turn(&r.hands, 5 * HOUR_MS);
+    (void)rig_work(&r);
+    assert_int_equal(mute_now(&r, mute).state, MUTE_ACTIVE);
+    engine_use(r.g, rig_runtime(&r, RULES_MAIL_ONLY));
+    hands_turn(&r.hands, 5 * MINUTE_MS);
+    (void)rig_work(&r);
+    assert_int_equal(mute_now(&r, mute).state, MUTE_ENDED);
+    assert_string_equal(letters(&r, &subject, &text), "silence_begun silence_ended");
+    assert_string_equal(subject, "[CORDON] silence by maria ended: 1 case withheld");
+    close_rig(&r);
+}
+
 static void test_mute__counts_a_case_once_and_a_retry_after_it_is_told(void **state)
 {
     struct err e = {0};
@@ -860,6 +893,7 @@ int main(void)
         cmocka_unit_test(test_mute__does_not_end_early),
         cmocka_unit_test(test_mute__never_hides_what_is_more_than_an_alert),
         cmocka_unit_test(test_mute__needs_somebody_to_tell),
+        cmocka_unit_test(test_mute__ends_when_somebody_can_be_told_what_it_withheld),
         cmocka_unit_test(test_mute__counts_a_case_once_and_a_retry_after_it_is_told),
         cmocka_unit_test(test_mute__takes_conditions_as_rules_have_them),
         cmocka_unit_test(test_mute__an_order_with_a_fault_is_none),

@@ -377,15 +377,21 @@ struct telling {
     int64_t digest; /* the notice that was made, for the log; 0: one was sent as it is */
 };
 
-/* The notices of the burst have gone into mail `digest`, but for the one that is that mail. */
-static enum err_code settle(struct db_tx *tx, const struct telling *t, int64_t digest,
-                            struct err *e)
+/* What is stale was told already, or is, by something newer: the last mail of its case. */
+static enum err_code settle_stale(struct db_tx *tx, const struct telling *t, struct err *e)
 {
     enum err_code code = ERR_OK;
 
-    for (size_t i = 0; i < t->n_held && !code; i++)
-        if (t->held[i].id != digest)
-            code = notice_grouped(tx, t->held[i].id, t->held[i].case_id, digest, t->now, e);
+    for (size_t i = 0; i < t->n_held && !code; i++) {
+        struct notice_thread thread;
+
+        if (!t->held[i].stale)
+            continue;
+        code = notice_thread(tx, t->arena, t->held[i].case_id, "", &thread, e);
+        if (!code)
+            code = notice_grouped(tx, t->held[i].id, t->held[i].case_id,
+                                  thread.last ? thread.last : t->b.last, t->now, e);
+    }
     return code;
 }
 
@@ -423,30 +429,27 @@ static enum err_code put_digest(struct db_tx *tx, struct telling *t, struct err 
     code = letter_put(tx, &l, &post, &r, t->now, e);
     letter_clear(&l);
     t->digest = t->b.last = r.id;
-    return code ? code : settle(tx, t, r.id, e);
+    for (size_t i = 0; i < t->n_fresh && !code; i++)
+        code = notice_grouped(tx, t->fresh[i]->id, t->fresh[i]->case_id, r.id, t->now, e);
+    return code ? code : settle_stale(tx, t, e);
 }
 
-/* One alone is a mail as any other. */
+/* What there is of one case alone are mails as any other. */
 static enum err_code send_alone(struct db_tx *tx, struct telling *t, struct err *e)
-{
-    enum err_code code = notice_unhold(tx, t->fresh[0]->id, t->fresh[0]->after, t->now, e);
-
-    return code ? code : settle(tx, t, t->fresh[0]->id, e);
-}
-
-/* Each of these was told already, by something newer. */
-static enum err_code settle_stale(struct db_tx *tx, const struct telling *t, struct err *e)
 {
     enum err_code code = ERR_OK;
 
-    for (size_t i = 0; i < t->n_held && !code; i++) {
-        struct notice_thread thread;
+    for (size_t i = 0; i < t->n_fresh && !code; i++)
+        code = notice_unhold(tx, t->fresh[i]->id, t->fresh[i]->kind, t->fresh[i]->after, t->now, e);
+    return code ? code : settle_stale(tx, t, e);
+}
 
-        code = notice_thread(tx, t->arena, t->held[i].case_id, "", &thread, e);
-        if (!code)
-            code = notice_grouped(tx, t->held[i].id, t->held[i].case_id, thread.last, t->now, e);
-    }
-    return code;
+static bool is_one_case(const struct telling *t)
+{
+    for (size_t i = 1; i < t->n_fresh; i++)
+        if (t->fresh[i]->case_id != t->fresh[0]->case_id)
+            return false;
+    return t->n_fresh > 0;
 }
 
 static enum err_code tell(struct db_tx *tx, struct telling *t, struct err *e)
@@ -462,9 +465,9 @@ static enum err_code tell(struct db_tx *tx, struct telling *t, struct err *e)
     for (size_t i = 0; i < t->n_held; i++)
         if (!t->held[i].stale)
             t->fresh[t->n_fresh++] = &t->held[i];
-    return t->n_fresh > 1    ? put_digest(tx, t, e)
-           : t->n_fresh == 1 ? send_alone(tx, t, e)
-                             : settle_stale(tx, t, e);
+    return is_one_case(t) ? send_alone(tx, t, e)
+           : t->n_fresh   ? put_digest(tx, t, e)
+                          : settle_stale(tx, t, e);
 }
 
 static enum err_code run_fn(struct db_tx *tx, void *arg, struct err *e)

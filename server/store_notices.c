@@ -416,6 +416,12 @@ static enum err_code must_wait(struct db_tx *tx, int64_t after, bool *ret, struc
     return code ? code : store_take_any(rows, ret, e);
 }
 
+/* In a storm thousands of mails that are for information would stand before the one about an isolation. */
+static enum work_priority priority_of(const char *kind)
+{
+    return strcmp(kind, "alert") == 0 ? WORK_NORMAL : WORK_URGENT;
+}
+
 static enum err_code audit_made(struct db_tx *tx, const struct notice_record *n, int64_t now,
                                 struct err *e)
 {
@@ -457,10 +463,8 @@ enum err_code notice_insert(struct db_tx *tx, const struct notice_record *n, int
         code = audit_made(tx, n, now, e);
     if (code || n->burst)
         return code;
-    /* In a storm thousands of mails that are for information would stand before the one about an isolation. */
-    return work_put(tx, n->id, WORK_NOTICE,
-                    strcmp(n->kind, "alert") == 0 ? WORK_NORMAL : WORK_URGENT,
-                    wait ? WORK_PARKED : now, now, NULL, e);
+    return work_put(tx, n->id, WORK_NOTICE, priority_of(n->kind), wait ? WORK_PARKED : now, now,
+                    NULL, e);
 }
 
 enum err_code notice_grouped(struct db_tx *tx, int64_t id, int64_t case_id, int64_t digest,
@@ -479,7 +483,8 @@ enum err_code notice_grouped(struct db_tx *tx, int64_t id, int64_t case_id, int6
                             LOG_STR("state", "grouped"), LOG_ID("digest", digest));
 }
 
-enum err_code notice_unhold(struct db_tx *tx, int64_t id, int64_t after, int64_t now, struct err *e)
+enum err_code notice_unhold(struct db_tx *tx, int64_t id, const char *kind, int64_t after,
+                            int64_t now, struct err *e)
 {
     bool wait;
     enum err_code code = must_wait(tx, after, &wait, e);
@@ -487,9 +492,9 @@ enum err_code notice_unhold(struct db_tx *tx, int64_t id, int64_t after, int64_t
     if (!code)
         code = db_run(tx, e, NULL, "UPDATE notices SET state = 'waiting', burst = 0 WHERE id = $1",
                       "i", id);
-    return code
-               ? code
-               : work_put(tx, id, WORK_NOTICE, WORK_NORMAL, wait ? WORK_PARKED : now, now, NULL, e);
+    return code ? code
+                : work_put(tx, id, WORK_NOTICE, priority_of(kind), wait ? WORK_PARKED : now, now,
+                           NULL, e);
 }
 
 enum err_code recipient_move(struct db_tx *tx, int64_t notice_id, int64_t n,

@@ -106,9 +106,9 @@ enum err_code notice_load(struct db_tx *tx, struct arena *a, int64_t id, struct 
 /** A held notice was told in the mail `digest`. */
 enum err_code notice_grouped(struct db_tx *tx, int64_t id, int64_t case_id, int64_t digest,
                              int64_t now, struct err *e);
-/** A held notice is sent as it is, after the one before it. */
-enum err_code notice_unhold(struct db_tx *tx, int64_t id, int64_t after, int64_t now,
-                            struct err *e);
+/** A held notice of this kind is sent as it is, after the one before it. */
+enum err_code notice_unhold(struct db_tx *tx, int64_t id, const char *kind, int64_t after,
+                            int64_t now, struct err *e);
 /** A new notice with its recipients and, unless it is held by a burst, its work. */
 enum err_code notice_insert(struct db_tx *tx, const struct notice_record *n, int64_t now,
                             struct err *e);

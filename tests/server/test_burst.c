@@ -203,9 +203,32 @@ static void test_burst__one_alone_is_a_mail_as_any_other(void **state)
     assert_string_equal(n.state, "waiting");
     assert_string_equal(n.subject, "[NOT ISOLATED: as it is] alert da2_-1");
     assert_int_equal(n.digest, 0);
-    assert_true(rig_claim(&k.r, WORK_NOTICE, &w));
-    assert_true(rig_claim(&k.r, WORK_NOTICE, &w));
+    assert_true(rig_claim(&k.r, WORK_NOTICE, &w)); /* before the one that only informs */
     assert_int_equal(w.id, n.id);
+    tear_down(&k);
+}
+
+/* A step's end beside the news of the isolation: what a digest of one case would say less of. */
+static void test_burst__two_notices_of_one_case_are_mails_as_any_other(void **state)
+{
+    struct notice_record *list;
+    struct crowd k;
+    size_t n = 0;
+
+    (void)state;
+    set_up(&k, "rule");
+    tell(&k, 0, NOTICE_ALERT);
+    tell(&k, 1, NOTICE_REQUESTED);
+    tell(&k, 1, NOTICE_ACTION_DONE);
+    tell(&k, 1, NOTICE_ISOLATED);
+    hands_turn(&k.r.hands, WAIT);
+    assert_int_equal(run_bursts(&k), 1);
+    assert_int_equal(store_notice_list(k.r.store, k.r.arena, k.cases[1], &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 3);
+    assert_string_equal(list[0].state, "grouped"); /* old news, of which the last one is the end */
+    assert_int_equal(list[0].digest, list[2].id);
+    assert_string_equal(list[1].state, "waiting");
+    assert_string_equal(list[2].state, "waiting");
     tear_down(&k);
 }
 
@@ -506,6 +529,7 @@ int main(void)
         cmocka_unit_test(test_burst__the_first_is_not_held_and_what_follows_is_one_mail),
         cmocka_unit_test(test_burst__the_next_digest_comes_after_the_interval),
         cmocka_unit_test(test_burst__one_alone_is_a_mail_as_any_other),
+        cmocka_unit_test(test_burst__two_notices_of_one_case_are_mails_as_any_other),
         cmocka_unit_test(test_burst__what_others_were_told_makes_nothing_stale),
         cmocka_unit_test(test_burst__the_leading_case_is_never_held),
         cmocka_unit_test(test_burst__a_link_to_a_package_is_never_held),

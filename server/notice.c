@@ -295,8 +295,8 @@ static bool is_recipient(const struct notice_record *n, const char *address)
     return false;
 }
 
-/* Whom it is for when none of its people can get it: those of mail.to. A link to decide by is its reader's alone, and when
- * nobody answers people are told. */
+/* Whom it is for when none of its people can get it: those of mail.to. A link to decide by is its reader's alone, and
+ * when nobody answers people are told. */
 static bool is_for_another(const struct sending *s, const char *address)
 {
     return !s->n.channel && strcmp(s->n.kind, notice_kind_name(NOTICE_QUESTION)) != 0 &&
@@ -512,8 +512,8 @@ static enum err_code turn_fn(struct db_tx *tx, void *arg, struct err *e)
     return code ? code : work_again(tx, t->w, t->now + TURN_MS, attempts, e);
 }
 
-/* After an outage all that waits is tried again at times of its own: what is old news to its readers by now goes first, so
- * that no [REQUESTED] comes behind the [ISOLATED]. Those that were tried just now, in vain, hold up nobody. True: the
+/* After an outage all that waits is tried again at times of its own: what is old news to its readers by now goes first,
+ * so that no [REQUESTED] comes behind the [ISOLATED]. Those that were tried just now, in vain, hold up nobody. True: the
  * claim has ended. */
 static bool others_go_first(struct sending *s)
 {

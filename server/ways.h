@@ -27,7 +27,8 @@ struct ways_sent {
     size_t n;
     /* wall ms: when to try again at the latest, because the next way may be used then; 0: no such time */
     int64_t by;
-    int64_t retry_ms; /* before that no try makes sense; 0: nobody said so */
+    /* before that no try makes sense at any of them; 0: who was tried did not say so */
+    int64_t retry_ms;
 };
 
 /**

@@ -551,6 +551,63 @@ static void test_fallback__the_next_way_is_used_and_people_hear_of_it(void **sta
     sim_stop(second);
 }
 
+/* It speaks, and takes the message; then nobody hears of it again. */
+static void test_fallback__a_server_that_hangs_up_on_each_message_does_not_work(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    sim_tell(sim, "/config", "{\"smtp\":{\"drop\":\"before_250\"}}");
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    assert_false(is_well(&r, "mail"));
+    assert_true(record(&r, "mail").failing > 0);
+    sim_tell(sim, "/config", "{\"smtp\":{\"drop\":null}}");
+    pass(&r, 2 * MINUTE_MS, 10 * SECOND_MS);
+    assert_int_equal(taken(sim, "[ALERT]"), 1);
+    assert_true(is_well(&r, "mail"));
+    close_rig(&r);
+    sim_stop(sim);
+}
+
+/* The first wants to be left alone for an hour; the second is away for a moment, and is asked again when it may be back. */
+static void test_fallback__one_way_that_is_throttled_holds_up_no_other(void **state)
+{
+    static const char mail[] = "  server: graph:cordon@contoso.example\n"
+                               "  fallback: {after: 30s, ways: [{webhook: chat}]}\n";
+    char more[300], graph[300];
+    struct notice_record *list;
+    struct rig r;
+    size_t n = 0;
+    int64_t id;
+
+    (void)state;
+    open_rig(&r, RULES_MAIL_ONLY, "  server: smtp://127.0.0.1:9\n", "");
+    (void)snprintf(graph, sizeof graph, "    graph_url: %s/graph\n", peer_url(r.peer));
+    (void)snprintf(more, sizeof more, "webhooks: {chat: {url: '%s/chat', template: slack}}\n",
+                   peer_url(r.peer));
+    r.tenants = graph;
+    use_rules(&r, RULES_MAIL_ONLY, mail, more);
+    peer_script(r.peer, &(struct peer_answer){.method = "POST",
+                                              .target = "/graph/",
+                                              .status = 429,
+                                              .headers = "Retry-After: 3600\r\n",
+                                              .body = "{}"});
+    rig_says(&r, "POST", "/chat", 1, 503, "later");
+    rig_says(&r, "POST", "/chat", 0, 200, "ok");
+    id = rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, 5 * MINUTE_MS, 10 * SECOND_MS);
+    assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 1);
+    assert_string_equal(list[0].state, "sent");
+    close_rig(&r);
+}
+
 static void test_fallback__a_restart_begins_no_time_anew(void **state)
 {
     struct sim *first = sim_start(NULL), *second = sim_start(NULL);
@@ -643,6 +700,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__what_one_way_refuses_for_good_is_for_the_next),
         cmocka_unit_test(test_fallback__what_one_way_refuses_waits_for_the_next),
         cmocka_unit_test(test_fallback__the_next_way_is_used_and_people_hear_of_it),
+        cmocka_unit_test(test_fallback__a_server_that_hangs_up_on_each_message_does_not_work),
+        cmocka_unit_test(test_fallback__one_way_that_is_throttled_holds_up_no_other),
         cmocka_unit_test(test_fallback__a_restart_begins_no_time_anew),
         cmocka_unit_test(test_fallback__without_starttls_the_webhook_hears_of_it),
     };

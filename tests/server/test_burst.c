@@ -378,6 +378,70 @@ static void test_burst__other_people_and_other_names_are_other_bursts(void **sta
     tear_down(&k);
 }
 
+/* The digest before seems to be still to come: what follows waits for an interval at most. */
+static void test_burst__a_clock_that_is_set_back_holds_nothing_for_longer(void **state)
+{
+    struct crowd k;
+
+    (void)state;
+    set_up(&k, "rule");
+    for (size_t i = 0; i < 3; i++)
+        tell(&k, i, NOTICE_ALERT);
+    hands_turn(&k.r.hands, WAIT);
+    assert_int_equal(run_bursts(&k), 1);
+    k.r.hands.wall -= DAY_MS;
+    tell(&k, 3, NOTICE_ALERT);
+    tell(&k, 4, NOTICE_ALERT);
+    hands_turn(&k.r.hands, INTERVAL);
+    assert_int_equal(run_bursts(&k), 1);
+    assert_state(&k, 3, "grouped");
+    assert_state(&k, 4, "grouped");
+    tear_down(&k);
+}
+
+/* Of the notice $1, as many copies. */
+static enum err_code copy_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const int64_t *of = arg; /* a notice, its burst, how many */
+    enum err_code code = db_run(
+        tx, e, NULL,
+        "INSERT INTO notices (id, case_id, kind, subject, sender, message, state, after, created,"
+        " ended, thread, burst, digest, said) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1"
+        " FROM n WHERE i < $1) SELECT o.id + i, case_id, kind, subject, sender, message, state, after,"
+        " created, ended, thread, burst, digest, said FROM notices o, n WHERE o.id = $2",
+        "ii", of[2], of[0]);
+
+    return code ? code
+                : db_run(tx, e, NULL, "UPDATE bursts SET held = held + $1 WHERE id = $2", "ii",
+                         of[2], of[1]);
+}
+
+/* One transaction tells of five thousand, and the next one of the rest, at once. */
+static void test_burst__what_is_too_much_for_one_run_is_told_in_the_next(void **state)
+{
+    struct notice_record *list, first;
+    int64_t of[3];
+    struct crowd k;
+    size_t n = 0;
+
+    (void)state;
+    set_up(&k, "rule");
+    tell(&k, 0, NOTICE_ALERT);
+    tell(&k, 1, NOTICE_ACTION_DONE); /* which nothing makes stale */
+    first = last_of(&k, 1);
+    of[0] = first.id;
+    of[1] = first.burst;
+    of[2] = 5000;
+    assert_int_equal(db_write(k.r.store->db, copy_fn, of, NULL), ERR_OK);
+    hands_turn(&k.r.hands, WAIT);
+    assert_int_equal(run_bursts(&k), 2);
+    assert_int_equal(store_notice_list(k.r.store, k.r.arena, k.cases[1], &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 5001);
+    for (size_t i = 0; i < n; i++)
+        assert_string_equal(list[i].state, "waiting");
+    tear_down(&k);
+}
+
 static void test_burst__without_an_interval_nothing_is_held(void **state)
 {
     struct crowd k;
@@ -536,6 +600,8 @@ int main(void)
         cmocka_unit_test(test_burst__a_digest_says_the_newest_of_each_case),
         cmocka_unit_test(test_burst__a_digest_asks_whether_isolations_are_still_right),
         cmocka_unit_test(test_burst__other_people_and_other_names_are_other_bursts),
+        cmocka_unit_test(test_burst__a_clock_that_is_set_back_holds_nothing_for_longer),
+        cmocka_unit_test(test_burst__what_is_too_much_for_one_run_is_told_in_the_next),
         cmocka_unit_test(test_burst__without_an_interval_nothing_is_held),
         cmocka_unit_test(test_burst__what_is_held_outlasts_a_configuration_without_mail),
         cmocka_unit_test(test_burst__mails_before_a_digest_and_behind_it_are_known),

@@ -357,6 +357,18 @@ static enum err_code find_open_failure(struct step *s, const struct step_record 
     return code;
 }
 
+/* A step that acts behind an `ask` waits for a yes, which question.c has written by the time it runs. Where nobody could be
+ * asked there is none, and it is not done. */
+static bool is_unasked(const struct step_record *steps, size_t n)
+{
+    const struct handler *h = handler_find(steps[n].handler);
+
+    for (size_t i = 0; i < n && h && h->acts; i++)
+        if (strcmp(steps[i].handler, "ask") == 0 && steps[i].state != STEP_DONE)
+            return true;
+    return false;
+}
+
 static enum err_code skip_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct end *d = arg;
@@ -405,7 +417,10 @@ static enum went run_step(struct step *s, struct step_record *steps, size_t at)
         }
         return WENT_ON;
     }
-    if (failed)
+    if (is_unasked(steps, at)) {
+        outcome = OUTCOME_WITHHELD;
+        (void)err_set(&why, ERR_REFUSED, "a person must be asked, and nobody was");
+    } else if (failed)
         outcome = question_ask_after(s, failed, &why);
     else if (!h)
         (void)err_set(&why, ERR_REFUSED, "this version of cordon has no handler '%s'",

@@ -333,6 +333,10 @@ void policy_compile_steps(struct policy_compiler *c, const struct yaml_node *lis
                            rule->acts ? "ask: the steps behind it wait for a person; it must stand "
                                         "before the first that acts"
                                       : "step 'ask' stands twice in one rule");
+            if (yaml_get(n, "if"))
+                yaml_fault(faults, yaml_get(n, "if"),
+                           "ask: the steps behind it wait for a person in any case; put the `if` "
+                           "beside these");
             rule->asks = true;
         }
         /* `email:` is `email: {}` */

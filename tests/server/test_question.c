@@ -82,6 +82,35 @@ static void test_question__nothing_is_done_before_a_yes(void **state)
     rig_close(&r);
 }
 
+static enum err_code break_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    (void)arg;
+    return db_run(tx, e, NULL,
+                  "CREATE TRIGGER broken BEFORE INSERT ON questions BEGIN"
+                  " SELECT RAISE(ABORT, 'broken'); END",
+                  "");
+}
+
+/* The question could not be written, for so long that the step was given up: nobody has said yes. */
+static void test_question__what_nobody_could_be_asked_is_not_done(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    scene(&r, RULES_SCAN);
+    id = rig_push(&r, ALERT, MACHINE);
+    assert_int_equal(db_write(r.store->db, break_fn, NULL, NULL), ERR_OK);
+    hands_turn(&r.hands, 25 * HOUR_MS); /* it waited for cordon to be started */
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", SCAN), 0);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+    assert_non_null(
+        strstr(rig_subject(&r, id), "[NOT ISOLATED: a person must be asked, and nobody was]"));
+    rig_close(&r);
+}
+
 /* However late it comes: what acts behind the ask is done by facts of now, other steps than `isolate`, too. */
 static void test_question__a_late_yes_is_as_good_as_an_early_one(void **state)
 {
@@ -1575,6 +1604,8 @@ static void test_question__a_rule_that_asks_for_nothing_is_a_fault(void **state)
         {"[ask: {}, email: {}]", "ask: no step behind it acts, so there is nothing to ask for"},
         {"[isolate: {}, ask: {}]", "it must stand before the first that acts"},
         {"[ask: {}, ask: {}, isolate: {}]", "step 'ask' stands twice in one rule"},
+        {"[email: {}, {ask: {}, if: {email: failed}}, isolate: {}]",
+         "ask: the steps behind it wait for a person in any case; put the `if` beside these"},
         {"[ask: {within: 30s}, isolate: {}]", "ask.within: 30s is too little"},
         {"[ask: {within: 8d}, isolate: {}]", "ask.within: 8d is too much"},
         {"[ask: {people: 0}, isolate: {}]", "ask.people: 0 is too little"},
@@ -1628,6 +1659,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_question__nothing_is_done_before_a_yes),
+        cmocka_unit_test(test_question__what_nobody_could_be_asked_is_not_done),
         cmocka_unit_test(test_question__a_late_yes_is_as_good_as_an_early_one),
         cmocka_unit_test(test_question__a_late_yes_to_what_is_not_asked_for_any_more_does_nothing),
         cmocka_unit_test(test_question__a_yes_outlasts_a_failed_read),

@@ -43,10 +43,10 @@ static enum err_code see_machine(struct db_tx *tx, const struct braking *b, stru
                   "ttti", b->c->tenant, b->c->machine_id, group_of(b), b->now);
 }
 
-/* Has a person said yes to it, under the policy in force? */
-static bool is_lifted(const struct braking *b, bool yes)
+/* Was the yes to it, which was given under this policy (NULL: there is none), one under the policy in force? */
+static bool is_lifted(const struct braking *b, const char *policy)
 {
-    return yes && strcmp(b->approval->other_policy, policy_hash(b->rt->config->policy)) == 0;
+    return policy && strcmp(policy, policy_hash(b->rt->config->policy)) == 0;
 }
 
 /* ---- the brakes ------------------------------------------------------------------------------- */
@@ -59,7 +59,7 @@ static enum err_code check_canary(struct db_tx *tx, const struct braking *b, boo
     struct db_rows *rows;
     enum err_code code;
 
-    if (!least || is_lifted(b, b->approval->canary))
+    if (!least || is_lifted(b, b->approval->canary_policy))
         return ERR_OK;
     code = db_query(tx, e, &rows, "SELECT isolations FROM canaries WHERE policy = $1", "t",
                     policy_hash(p));
@@ -102,7 +102,7 @@ static enum err_code check_storm(struct db_tx *tx, const struct braking *b, bool
                         b->c->tenant, detector);
     if (!code)
         code = store_take_int(rows, &machines, e);
-    if (code || machines <= storm->machines || is_lifted(b, b->approval->limits))
+    if (code || machines <= storm->machines || is_lifted(b, b->approval->limits_policy))
         return code;
     *ret_held = true;
     *ret = (struct question_hold){
@@ -196,7 +196,7 @@ static enum err_code check_limit(struct db_tx *tx, const struct braking *b, size
 
     if (!code)
         code = count_used(tx, b, l, &used, e);
-    if (code || used < allowed || is_lifted(b, b->approval->limits))
+    if (code || used < allowed || is_lifted(b, b->approval->limits_policy))
         return code;
     *ret_held = true;
     *ret = (struct question_hold){

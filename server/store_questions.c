@@ -298,12 +298,12 @@ enum err_code approval_load(struct db_tx *tx, struct arena *a, int64_t case_id,
 
         if (db_int(rows, 5) > p.given)
             p.given = db_int(rows, 5);
-        p.canary = p.canary || kind > QUESTION_STEP;
-        p.limits = p.limits || kind > QUESTION_CANARY;
         if (kind == QUESTION_FAILURE)
             continue;
         if (kind > QUESTION_STEP) {
-            p.other_policy = store_text(a, rows, 2, &nomem);
+            p.canary_policy = store_text(a, rows, 2, &nomem);
+            if (kind > QUESTION_CANARY)
+                p.limits_policy = p.canary_policy;
             continue;
         }
         p.step = true;

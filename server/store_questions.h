@@ -65,10 +65,10 @@ struct answer_record {
 
 /* What a person has said yes to, of one case. */
 struct approval {
-    bool step, canary, limits;
+    bool step;
     int64_t given;                                   /* when the last of them came; 0: none */
     const char *what, *policy, *machine_id, *action; /* of the newest yes to a step; NULL: none */
-    const char *other_policy;                        /* of a yes to the others; NULL: none */
+    const char *canary_policy, *limits_policy;       /* of the newest yes to each; NULL: none */
 };
 
 /** Newest first; state QUESTION_STATES: any. */

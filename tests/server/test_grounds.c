@@ -436,7 +436,7 @@ static void test_grounds__a_yes_is_good_for_what_it_was_given_to(void **state)
         {"isolate",
          0,
          "Full",
-         {.canary = true, .limits = true, .other_policy = "p1"},
+         {.canary_policy = "p1", .limits_policy = "p1"},
          "a person must be asked"},
         {"isolate", 0, "Full", YES("p0", MACHINE, "protected: x"), "the policy has changed"},
         {"isolate", 0, "Full", YES("p1", OTHER_MACHINE, "protected: x"), "for another machine"},

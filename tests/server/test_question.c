@@ -1044,6 +1044,32 @@ static void test_question__a_yes_to_many_is_to_a_policy(void **state)
     rig_close(&r);
 }
 
+/* A yes to the limits of a policy is none to those of the next, also when that one has got a yes of its own to something
+ * less. */
+static void test_question__a_yes_to_a_canary_revives_no_older_one(void **state)
+{
+    enum question_state now;
+    struct err e = {0};
+    struct rig r;
+
+    (void)state;
+    many(&r, "{limits: [{isolations: 2, per: 1h}]}");
+    (void)push_many(&r, 0, 4);
+    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL
+                                "safety: {limits: [{isolations: 2, per: 2h}], canary: 1}\n"));
+    (void)rig_work(&r);
+    assert_int_equal(newest(&r).kind, QUESTION_CANARY);
+    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(posts(&r), 2);
+    assert_int_equal(newest(&r).kind, QUESTION_LIMIT);
+    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(posts(&r), 4);
+    rig_close(&r);
+}
+
 /* ---- the record ----------------------------------------------------------------------------------- */
 
 struct record {
@@ -1689,6 +1715,7 @@ int main(void)
         cmocka_unit_test(test_question__an_heir_is_within_the_limit_of_its_rule),
         cmocka_unit_test(test_question__a_yes_lifts_what_it_was_given_to),
         cmocka_unit_test(test_question__a_yes_to_many_is_to_a_policy),
+        cmocka_unit_test(test_question__a_yes_to_a_canary_revives_no_older_one),
         cmocka_unit_test(test_question__what_people_say_is_on_record),
         cmocka_unit_test(test_question__a_yes_to_many_is_read_for_together),
         cmocka_unit_test(test_question__a_no_to_many_is_told_in_one_mail),

@@ -294,6 +294,14 @@ static void test_match__a_list_holds_when_any_element_does(void **state)
     } rows[] = {
         {"machine.tags: tier-0", "{'machineTags':['lab','Tier-0']}", T},
         {"machine.tags: tier-0", "{'machineTags':['lab','Tier-0 ']}", T},
+        /* copied out of a page or a dialog: blanks that do not break, marks without a width */
+        {"machine.tags: tier-0", "{'machineTags':['tier-0\xc2\xa0']}", T},
+        {"machine.tags: tier-0", "{'machineTags':['\xe2\x80\x8btier-0 \xe3\x80\x80']}", T},
+        {"machine.tags: tier-0", "{'machineTags':['\xef\xbb\xbftier-0\xe2\x80\x8e']}", T},
+        {"machine.tags: \xc2\xa0tier-0\xe2\x81\xa0", "{'machineTags':['tier-0']}", T},
+        {"machine.tags: \xc2\xa0\xc3\x84\xe2\x80\x8b", "{'machineTags':['\xc3\xa4\xc2\xa0']}", T},
+        {"machine.tags: tier-0", "{'machineTags':['tier-0\xc2\xa1']}", F},
+        {"machine.tags: tier-0", "{'machineTags':['\xc2\xa0','tier-\xc2\xa0\x30']}", F},
         {"machine.tags: tier-0", "{'machineTags':['lab']}", F},
         {"machine.tags: tier-0", "{'machineTags':[]}", F},
         {"machine.tags: tier-0", "{'machineTags':null}", U},

@@ -2,6 +2,7 @@
 #include "lookout.h"
 
 #include "log.h"
+#include "store_questions.h"
 
 #define LOOKOUT_FOR_MS (30 * DAY_MS)
 
@@ -56,6 +57,8 @@ static enum err_code begin_anew(struct db_tx *tx, void *arg, struct case_record 
     (void)ret_done;
     if (!code)
         code = case_reset(tx, c, e);
+    if (!code) /* nor does a yes of then count */
+        code = question_forget_case(tx, c->id, now, e);
     if (!code)
         code = work_turn(tx, c->id, WORK_CASE, WORK_NORMAL, now, now, e);
     x->begun++;

@@ -1992,6 +1992,47 @@ static void test_ledger__all_who_waited_for_an_absent_machine_are_judged_anew(vo
 }
 
 /* A younger alert has isolated it meanwhile: nobody is told of the older one that it is not isolated. */
+/* What people said yes to days ago they are asked anew. */
+static void test_ledger__a_case_that_begins_anew_has_no_yes_of_before(void **state)
+{
+    struct question_record *list;
+    struct question_answer yes = {.person = "a@x.example", .way = "link", .yes = true};
+    enum question_state now;
+    struct err e = {0};
+    struct rig r;
+    size_t n = 0;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, "rules:\n  - {name: contain, do: [{tag: {add: x}, on_failure: ask}, isolate: {}, "
+                 "email: {}]}\n");
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 400, "");
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200, TIMED_OUT);
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(store_question_list(r.store, r.arena, QUESTION_OPEN, 0, 2, &list, &n, NULL),
+                     ERR_OK);
+    assert_int_equal(n, 1);
+    yes.question = list[0].id;
+    assert_int_equal(question_answer(r.g, &yes, &now, &e), ERR_OK);
+    rig_pass(&r, 73 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+    machine_seen(&r, ",\"lastSeen\":\"2025-01-10T21:00:00.5Z\"");
+    rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 400, "");
+    rig_pass(&r, 2 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_case(&r, id).state, CASE_WAITING);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_int_equal(store_question_list(r.store, r.arena, QUESTION_OPEN, 0, 2, &list, &n, NULL),
+                     ERR_OK);
+    assert_int_equal(n, 1);
+    rig_close(&r);
+}
+
 static void test_ledger__a_lookout_does_not_gainsay_what_is_in_force(void **state)
 {
     struct rig r;
@@ -2221,6 +2262,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_release_of_a_tenant_that_is_gone_is_told),
         cmocka_unit_test(test_ledger__a_lost_lease_does_nothing),
         cmocka_unit_test(test_ledger__all_who_waited_for_an_absent_machine_are_judged_anew),
+        cmocka_unit_test(test_ledger__a_case_that_begins_anew_has_no_yes_of_before),
         cmocka_unit_test(test_ledger__a_lookout_does_not_gainsay_what_is_in_force),
         cmocka_unit_test(test_ledger__taking_over_puts_no_review_off),
         cmocka_unit_test(test_ledger__all_that_nobody_watches_are_taken_over),

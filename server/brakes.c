@@ -51,6 +51,8 @@ static bool is_lifted(const struct braking *b, const char *policy)
 
 /* ---- the brakes ------------------------------------------------------------------------------- */
 
+/* Scopes name the policy in force: by another one nobody can say yes to a question any more, so nothing joins that. */
+
 static enum err_code check_canary(struct db_tx *tx, const struct braking *b, bool *ret_held,
                                   struct question_hold *ret, struct err *e)
 {
@@ -107,7 +109,8 @@ static enum err_code check_storm(struct db_tx *tx, const struct braking *b, bool
     *ret_held = true;
     *ret = (struct question_hold){
         .kind = QUESTION_STORM,
-        .scope = arena_fmt(b->arena, "storm:%s:%s", b->c->tenant, detector),
+        .scope = arena_fmt(b->arena, "storm:%s:%s:%s", policy_hash(b->rt->config->policy),
+                           b->c->tenant, detector),
         .what =
             arena_fmt(b->arena, "one detector fired on more than %lld machines within %lld minutes",
                       (long long)storm->machines, (long long)(storm->within_ms / MINUTE_MS))};
@@ -201,9 +204,8 @@ static enum err_code check_limit(struct db_tx *tx, const struct braking *b, size
     *ret_held = true;
     *ret = (struct question_hold){
         .kind = QUESTION_LIMIT,
-        .scope = arena_fmt(b->arena, "limit:%zu:%lld:%lld%s%s%s", i, (long long)l->per_ms,
-                           (long long)(l->percent ? -l->percent : l->isolations), among(b, l),
-                           l->of == POLICY_GROUP ? " in " : "",
+        .scope = arena_fmt(b->arena, "limit:%s:%zu%s%s%s", policy_hash(b->rt->config->policy), i,
+                           among(b, l), l->of == POLICY_GROUP ? " in " : "",
                            l->of == POLICY_GROUP ? b->c->tenant : ""),
         .what = arena_fmt(b->arena, "the limit of %lld isolations%s in %lld minutes is reached",
                           (long long)allowed, among(b, l), (long long)(l->per_ms / MINUTE_MS))};

@@ -1044,6 +1044,37 @@ static void test_question__a_yes_to_many_is_to_a_policy(void **state)
     rig_close(&r);
 }
 
+/* While the question of an older policy is open, which nobody can say yes to any more, people are asked by the one in
+ * force about what that one holds back. */
+static void test_question__what_another_policy_holds_back_is_another_question(void **state)
+{
+    static const char *const safety[] = {"limits: [{isolations: 1, per: 1h}]",
+                                         "storm: {machines: 1, within: 1h}"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof safety / sizeof *safety; i++) {
+        enum question_state now;
+        struct err e = {0};
+        struct rig r;
+        int64_t before;
+
+        many(&r, i ? "{storm: {machines: 1, within: 1h}}" : "{limits: [{isolations: 1, per: 1h}]}");
+        (void)push_many(&r, 0, 2);
+        before = newest(&r).id;
+        engine_use(
+            r.g,
+            rig_runtime(&r, arena_fmt(r.arena, RULES_ISOLATE_AND_MAIL "safety: {%s, review: 2h}\n",
+                                      safety[i])));
+        (void)push_many(&r, 2, 4);
+        assert_int_equal(posts(&r), 1);
+        assert_int_not_equal(newest(&r).id, before);
+        assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+        (void)rig_work(&r);
+        assert_int_equal(posts(&r), 3);
+        rig_close(&r);
+    }
+}
+
 /* A yes to the limits of a policy is none to those of the next, also when that one has got a yes of its own to something
  * less. */
 static void test_question__a_yes_to_a_canary_revives_no_older_one(void **state)
@@ -1715,6 +1746,7 @@ int main(void)
         cmocka_unit_test(test_question__an_heir_is_within_the_limit_of_its_rule),
         cmocka_unit_test(test_question__a_yes_lifts_what_it_was_given_to),
         cmocka_unit_test(test_question__a_yes_to_many_is_to_a_policy),
+        cmocka_unit_test(test_question__what_another_policy_holds_back_is_another_question),
         cmocka_unit_test(test_question__a_yes_to_a_canary_revives_no_older_one),
         cmocka_unit_test(test_question__what_people_say_is_on_record),
         cmocka_unit_test(test_question__a_yes_to_many_is_read_for_together),

@@ -83,15 +83,16 @@ static void facts(struct buf *out, const struct view *v)
     html_pairs_begin(out);
     html_pair(out, "Why you are asked", v->q.what);
     for (size_t i = 0; i < v->n_cases; i++) {
-        const struct question_case *c = &v->cases[i];
+        const struct question_case *c = &v->cases[i], *above = i ? c - 1 : NULL;
 
         html_pair(out, "Machine",
                   arena_fmt(v->arena, "%s (%s)", c->machine_name ? c->machine_name : "no name",
                             c->machine_id ? c->machine_id : "no id"));
-        if (i == 0 || question_is_of_one(v->q.kind)) {
+        /* what holds of a hundred is said once: where it is another, that is said, too */
+        if (!above || strcmp(above->action, c->action) != 0)
             html_pair(out, "Action", c->action);
+        if (!above || strcmp(above->tenant, c->tenant) != 0)
             html_pair(out, "Tenant", c->tenant);
-        }
         html_pair(out, "Alert",
                   arena_fmt(v->arena, "%s, case %s", c->alert_id, id_format(c->case_id, id)));
     }

@@ -265,6 +265,46 @@ static void test_people__a_scanner_that_opens_every_link_decides_nothing(void **
     house_stop(h);
 }
 
+/* Over many: what is to be done, where it is not the same for all. */
+static void test_people__a_page_over_many_says_what_is_done_to_each(void **state)
+{
+    const struct house_options o = {
+        .rules =
+            "  - name: contain\n    when: {alert.severity: High}\n    do: [isolate: {}, email: {}]\n"
+            "  - name: restrict\n    do: [isolate: {type: selective}, email: {}]\n",
+        .safety = "  canary: 1\n",
+        .more = "public_url: " PUBLIC "\n"};
+    static const char *const severities[] = {"High", "High", "Medium"};
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    struct house *h = house_start(&o);
+    struct mailed *mails;
+    struct fetched f;
+    char id[20];
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        const char *machine = arena_fmt(a, "%040d", i + 1), *alert = arena_fmt(a, "da%d_-1", i);
+
+        sim_tell(h->sim, "/machines", arena_fmt(a, "{\"id\":\"%s\"}", machine));
+        sim_tell(h->sim, "/alerts",
+                 arena_fmt(a, "{\"id\":\"%s\",\"severity\":\"%s\",\"machineId\":\"%s\"}", alert,
+                           severities[i], machine));
+        AUTO(json_freep) struct json *answer = house_push(h, alert, machine, 202);
+        house_wait_question(h, i + 1, id);
+    }
+    wait_mails(h, 1);
+    assert_int_equal(read_mails(h, a, &mails), 1);
+    assert_int_equal(visit(h, "GET", mails[0].link, NULL, NULL, &f), 200);
+    const char *full = strstr(f.body, "isolate full"),
+               *selective = strstr(f.body, "isolate selective");
+    assert_non_null(full);
+    assert_non_null(selective);
+    assert_true(full < selective);
+    assert_null(strstr(full + 1, "isolate full")); /* once for all of whom it holds */
+    fetched_clear(&f);
+    house_stop(h);
+}
+
 /* A link says who answers: whoever may look at a case, on the console or by a command, is not shown it. */
 static void test_people__a_link_is_shown_to_its_reader_alone(void **state)
 {
@@ -685,6 +725,7 @@ int main(void)
         cmocka_unit_test(test_people__a_storm_is_one_decision),
         cmocka_unit_test(test_people__a_pause_in_the_middle_stops_within_a_second),
         cmocka_unit_test(test_people__a_scanner_that_opens_every_link_decides_nothing),
+        cmocka_unit_test(test_people__a_page_over_many_says_what_is_done_to_each),
         cmocka_unit_test(test_people__a_link_is_shown_to_its_reader_alone),
         cmocka_unit_test(test_people__one_click_acts_once_and_the_second_is_told_who_did),
         cmocka_unit_test(test_people__what_is_no_answer_is_none),

@@ -240,6 +240,39 @@ static void test_lists__what_they_hold_is_part_of_the_policy(void **state)
     rig_clear(&r);
 }
 
+/* match_implies.c: a rule that a list makes needless is one that a list of the same values would. */
+static void test_lists__one_may_be_within_another(void **state)
+{
+    static const struct {
+        const char *field, *narrow, *wide;
+        bool proven;
+    } rows[] = {
+        {"machine.name", "dc-1\n", "dc-2\nDC-1\n", true},
+        {"machine.name", "dc-2\ndc-1\n", "dc-1\n", false},
+        {"machine.ip", "10.1.0.0/16\n", "192.0.2.0/24\n10.0.0.0/8\n", true},
+        {"machine.ip", "10.1.0.0/16\n", "10.1.0.0/24\n", false},
+        {"machine.ip", "10.1.0.0/16\n192.0.2.1\n", "10.1.0.0/16\n", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct condition *narrow, *wide;
+        const char *when;
+        struct rig r;
+
+        rig_init(&r);
+        when = arena_fmt(r.arena, "%s: {in_file: list}", rows[i].field);
+        put(rows[i].narrow, strlen(rows[i].narrow));
+        narrow = compile(&r, when);
+        put(rows[i].wide, strlen(rows[i].wide));
+        wide = compile(&r, when);
+        if (condition_implies(narrow, wide) != rows[i].proven)
+            fail_msg("row %zu", i);
+        assert_true(condition_implies(wide, wide));
+        rig_clear(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +280,7 @@ int main(void)
         cmocka_unit_test(test_lists__faults_name_the_line_of_the_list),
         cmocka_unit_test(test_lists__a_file_that_is_no_list_is_a_fault),
         cmocka_unit_test(test_lists__what_they_hold_is_part_of_the_policy),
+        cmocka_unit_test(test_lists__one_may_be_within_another),
     };
 
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

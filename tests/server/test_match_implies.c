@@ -40,12 +40,18 @@ static void test_match_implies__what_is_proven_and_what_is_not(void **state)
         {"alert.title: {glob: 'a*'}", "alert.title: {glob: 'a*'}", true},
         {"alert.title: {glob: 'ab*'}", "alert.title: {glob: 'a*'}", false}, /* so, but not proven */
         {"alert.title: abc", "alert.title: {glob: 'a*'}", false},
+        {"alert.title: {glob: ['a*', 'b*']}", "alert.title: {glob: 'a*'}", false},
+        {"alert.title: {glob: 'a*'}", "alert.title: {glob: ['a*', 'b*']}", false}, /* likewise */
         {"alert.title: {regex: x}", "alert.title: {regex: x}", true},
         {"alert.title: x", "alert.title: {exists: true}", false}, /* no title: unknown, and false */
         {"alert.title: {exists: true}", "alert.title: {exists: true}", true},
         {"alert.title: {exists: true}", "alert.title: {exists: false}", false},
         {"alert.incident_id: 7", "alert.incident_id: {at_most: 7}", true},
         {"alert.incident_id: 7", "alert.incident_id: {at_most: 6}", false},
+        {"machine.ip: 10.1.2.3", "machine.ip: [192.0.2.1, 10.1.2.3]", true},
+        {"machine.ip: 10.1.2.3", "machine.ip: [192.0.2.1, 10.1.2.4]", false},
+        {"machine.ip: 10.1.2.3", "machine.ip: {not: 10.1.2.4}", true},
+        {"machine.ip: 10.1.2.3", "machine.ip: {not: 10.1.2.3}", false},
         {"machine.ip: {cidr: 10.1.0.0/16}", "machine.ip: {cidr: 10.0.0.0/8}", true},
         {"machine.ip: {cidr: 10.0.0.0/8}", "machine.ip: {cidr: 10.1.0.0/16}", false},
         {"machine.ip: {cidr: [10.1.0.0/16, 192.0.2.0/24]}",

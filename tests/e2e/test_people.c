@@ -413,6 +413,9 @@ static void test_people__what_is_no_answer_is_none(void **state)
         {"PUT", FORM, "answer=approve", 405},
         {"DELETE", NULL, NULL, 405},
     };
+    static const struct {
+        int bytes, status;
+    } lengths[] = {{501, 400}, {5000, 413}};
     AUTO(arena_freep) struct arena *a = arena_new(0);
     struct mailed *mails;
     struct house *h = open_question(a, &mails);
@@ -426,12 +429,24 @@ static void test_people__what_is_no_answer_is_none(void **state)
             fail_msg("row %zu: HTTP %d: %s", i, f.status, f.body);
         fetched_clear(&f);
     }
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) { /* a reason has an end */
+        const char *body = arena_fmt(a, "answer=approve&why=%0*d", lengths[i].bytes, 0);
+
+        assert_int_equal(visit(h, "POST", mails[0].link, FORM, body, &f), lengths[i].status);
+        fetched_clear(&f);
+    }
     (void)snprintf(forged, sizeof forged, "%s", mails[0].link);
     forged[strlen(forged) - 1] = forged[strlen(forged) - 1] == 'A' ? 'B' : 'A';
     assert_int_equal(visit(h, "POST", forged, FORM, "answer=approve", &f), 404);
     fetched_clear(&f);
     house_wait_question(h, 1, id);
     assert_int_equal(sim_count_calls(h->sim, "POST", SIM_ISOLATE), 0);
+    /* blanks are no reason */
+    assert_int_equal(visit(h, "POST", mails[0].link, FORM, "answer=refuse&why=+%0d%0a+", &f), 200);
+    fetched_clear(&f);
+    AUTO(json_freep) struct json *doc = house_get(h, "/api/questions");
+    assert_string_equal(json_get_string(json_first(json_get(doc, "questions")), "why"),
+                        arena_fmt(a, "refused by %s", mails[0].to));
     house_stop(h);
 }
 

@@ -1692,6 +1692,28 @@ static void test_question__a_rule_that_asks_for_nothing_is_a_fault(void **state)
     }
 }
 
+/* By its id, whatever it calls what it found; without one by that, and by where the alert comes from. */
+static void test_question__a_detector_has_one_name(void **state)
+{
+    static const char *const rows[][2] = {
+        {"{\"detectorId\":\"d1\",\"detectionSource\":\"MTP\",\"title\":\"a\"}", "d1"},
+        {"{\"detectorId\":\"d1\",\"detectionSource\":\"MTP\",\"title\":\"b\"}", "d1"},
+        {"{\"detectorId\":\"d2\",\"detectionSource\":\"MTP\",\"title\":\"a\"}", "d2"},
+        {"{\"detectorId\":\"\",\"detectionSource\":\"MTP\",\"title\":\"a\"}", "MTP/a"},
+        {"{\"detectorId\":null,\"detectionSource\":\"MTP\"}", "MTP/"},
+        {"{\"title\":\"a\"}", "/a"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        AUTO(arena_freep) struct arena *arena = arena_new(0);
+        AUTO(json_freep) struct json *alert = NULL;
+
+        assert_int_equal(json_parse(rows[i][0], strlen(rows[i][0]), &alert, NULL), ERR_OK);
+        assert_string_equal(brakes_detector(alert, arena), rows[i][1]);
+    }
+}
+
 /* It stands in keys of the store, and a title may be longer than PostgreSQL lets a key be. */
 static void test_question__a_storm_has_a_name_of_bounded_length(void **state)
 {
@@ -1762,6 +1784,7 @@ int main(void)
         cmocka_unit_test(test_question__one_tenants_storm_is_no_other_tenants),
         cmocka_unit_test(test_question__who_is_held_back_after_others_were_let_go_is_named),
         cmocka_unit_test(test_question__many_that_were_let_go_ask_nothing),
+        cmocka_unit_test(test_question__a_detector_has_one_name),
         cmocka_unit_test(test_question__a_storm_has_a_name_of_bounded_length),
         cmocka_unit_test(test_question__a_rule_that_asks_for_nothing_is_a_fault),
     };

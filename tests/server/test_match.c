@@ -507,6 +507,38 @@ static void test_match__an_expression_that_does_not_end_is_unknown(void **state)
     assert_true(met > 5);
 }
 
+/* What became of one test is none of the next one's. */
+static void test_match__behind_a_limit_the_others_are_judged(void **state)
+{
+    struct buf b = BUF_INIT(65536);
+    struct json *alert = NULL;
+    struct match m;
+    struct rig r;
+
+    (void)state;
+    rig_init(&r);
+    buf_adds(&b, "{\"severity\":\"Worst\",\"category\":\"Malware\",\"title\":\"");
+    for (int i = 0; i < 8000; i++)
+        buf_addc(&b, 'a');
+    buf_adds(&b, "\"}");
+    assert_int_equal(json_parse(buf_text(&b), b.len, &alert, NULL), ERR_OK);
+    assert_int_equal(judge(&r,
+                           "{alert.title: {regex: '.*.*.*.*x'}, alert.category: Malware, "
+                           "alert.severity: High}",
+                           alert, NULL, &m),
+                     U);
+    assert_int_equal(m.predicates[0].result, U);
+    assert_int_equal(m.predicates[1].result, T);
+    assert_string_equal(m.predicates[2].doubt,
+                        "alert.severity: Defender sent 'Worst', which cordon does not know");
+    assert_int_equal(
+        judge(&r, "{alert.title: {regex: '.*.*.*.*x'}, alert.category: Other}", alert, NULL, NULL),
+        F);
+    json_free(alert);
+    buf_clear(&b);
+    rig_clear(&r);
+}
+
 static void test_match__a_hostile_list_costs_one_limit(void **state)
 {
     struct buf b = BUF_INIT(8 * 1024 * 1024);
@@ -1052,6 +1084,7 @@ int main(void)
         cmocka_unit_test(test_match__globs),
         cmocka_unit_test(test_match__regular_expressions),
         cmocka_unit_test(test_match__an_expression_that_does_not_end_is_unknown),
+        cmocka_unit_test(test_match__behind_a_limit_the_others_are_judged),
         cmocka_unit_test(test_match__a_hostile_list_costs_one_limit),
         cmocka_unit_test(test_match__a_text_that_is_too_long_is_unknown_to_patterns_alone),
         cmocka_unit_test(test_match__truth_tables),

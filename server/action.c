@@ -137,7 +137,7 @@ enum outcome action_request(struct step *s, const char *name, const char *detail
                                  .machine_id = s->c->machine_id,
                                  .handler = name,
                                  .detail = detail,
-                                 .comment = comment && comment[0] ? comment : "cordon",
+                                 .comment = deed_comment(comment),
                                  .state = ACTION_REQUESTED,
                                  .requested = q.now,
                                  .updated = q.now};

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "log.h"
+#include "match.h"
 
 /* What must be left of the lease when a POST begins: the rest is for its way to the wire. */
 #define ROOM_MS (WORK_POST_LEASE_MS - WORK_LEAVE_MS)
@@ -42,6 +43,13 @@ const char *deed_failure(const struct defender_action *a)
     return a->status == DEFENDER_TIME_OUT ? "the machine stayed offline: Defender gave up (TimeOut)"
            : a->status == DEFENDER_CANCELLED ? "somebody cancelled it at Defender"
                                              : "the machine could not do it (Failed)";
+}
+
+const char *deed_comment(const char *text)
+{
+    const char *shown = text;
+
+    return text && match_trim(&shown) ? text : "cordon";
 }
 
 /* Did a take effect after b? Without times of update, and at the same one, in the order in which they were made. */

@@ -55,6 +55,10 @@ bool deed_is_own(const struct defender_action *a, const char *own_id, int64_t as
 /** Why one that ended, and did not succeed, did not, in words for people. Static storage. */
 const char *deed_failure(const struct defender_action *a);
 
+/** The comment of a request: text, or a word of ours where it shows nothing (or is NULL), for Defender takes no action
+ *  without one (section 4.1), and a template comes to what an alert says. */
+const char *deed_comment(const char *text);
+
 /* ---- what a list of actions says (section 4.5) -------------------------------------------------- */
 
 /** The isolation or release that is in force: of those that succeeded the one that took effect last. Lists are ordered

@@ -34,9 +34,7 @@ const char *isolation_type(const struct json *args)
 
 const char *isolation_comment(const struct json *args)
 {
-    const char *comment = json_get_string(args, "comment");
-
-    return comment && comment[0] ? comment : "cordon";
+    return deed_comment(json_get_string(args, "comment"));
 }
 
 struct request {

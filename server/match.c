@@ -43,14 +43,14 @@ static enum truth negate(enum truth t)
     return TRUTH_TRUE - t;
 }
 
-/* What shows as nothing at the ends of a text: the blanks of Unicode, and the marks without a width that a text copied out of
- * a page or a dialog brings along. */
+/* What shows as nothing at the ends of a text: control characters, the blanks of Unicode, and the marks without a width that a
+ * text copied out of a page or a dialog brings along. */
 static bool is_blank(uint32_t c)
 {
     static const struct {
         uint32_t first, last;
-    } blanks[] = {{0x09, 0x0d},     {0x20, 0x20},     {0x85, 0x85},     {0xa0, 0xa0},
-                  {0x1680, 0x1680}, {0x2000, 0x200f}, {0x2028, 0x202f}, {0x205f, 0x2060},
+    } blanks[] = {{0x01, 0x20},     {0x7f, 0xa0},     {0x1680, 0x1680},
+                  {0x2000, 0x200f}, {0x2028, 0x202f}, {0x205f, 0x2060},
                   {0x2066, 0x2069}, {0x3000, 0x3000}, {0xfeff, 0xfeff}};
 
     for (size_t i = 0; i < sizeof blanks / sizeof *blanks && c >= blanks[i].first; i++)

@@ -71,7 +71,8 @@ enum err_code condition_match(const struct condition *c, const struct facts *f, 
 bool condition_implies(const struct condition *narrow, const struct condition *wide);
 /** The same of a text field that must be this text: source, tenant. */
 bool condition_demands(const struct condition *c, const char *field, const char *text);
-/** What equality compares of a text: moves *text behind the blanks before it; returns its bytes without those behind it. */
+/** What equality compares of a text: moves *text behind the blanks before it; returns its bytes without those behind it. 0:
+ *  it shows nothing. */
 size_t match_trim(const char **text);
 /** Why a condition is unknown: the doubts of its decisive predicates, each field once; NULL: out of
  *  memory. Lives in a. */

@@ -114,6 +114,37 @@ static void test_isolation__the_look_decides(void **state)
 
 /* ---- the POST ------------------------------------------------------------------------------------- */
 
+/* Defender takes no isolation without a comment; what an alert says must not keep one from leaving. */
+static void test_isolation__a_comment_that_shows_nothing_is_one_of_ours(void **state)
+{
+    static const char *const titles[] = {"", "   ", "\\t\\n\\u0007", "\xc2\xa0\xe2\x80\x8b"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof titles / sizeof *titles; i++) {
+        const struct peer_request *q;
+        struct rig r;
+
+        rig_open(&r, "rules:\n  - {name: contain, do: [isolate: {comment: "
+                     "'{{alert.title}}{{alert.mitre}}'}, email: {}]}\n");
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200,
+                 arena_fmt(r.arena,
+                           "{\"id\":\"" ALERT "\",\"machineId\":\"" MACHINE
+                           "\",\"mitreTechniques\":[\"%s\"],\"title\":\" \"}",
+                           titles[i]));
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        (void)rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        q = peer_request_for(r.peer, ISOLATE);
+        assert_non_null(q);
+        assert_non_null(strstr(q->body, "{\"Comment\":\"cordon\","));
+        rig_close(&r);
+    }
+}
+
 static void test_isolation__what_an_answer_to_the_post_means(void **state)
 {
     static const struct {
@@ -1917,6 +1948,7 @@ static void test_isolation__a_storm_does_not_age_the_grounds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_isolation__a_comment_that_shows_nothing_is_one_of_ours),
         cmocka_unit_test(test_isolation__the_look_decides),
         cmocka_unit_test(test_isolation__what_an_answer_to_the_post_means),
         cmocka_unit_test(test_isolation__a_lost_request_that_ended_badly_is_not_sent_again),

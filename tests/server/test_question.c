@@ -1021,6 +1021,49 @@ static void test_question__a_yes_lifts_what_it_was_given_to(void **state)
     rig_close(&r);
 }
 
+struct invited {
+    struct rig *r;
+    struct invitation *list;
+    size_t n;
+};
+
+static enum err_code invited_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct invited *x = arg;
+
+    return invitation_list(tx, x->r->arena, newest(x->r).id, &x->list, &x->n, e);
+}
+
+/* Whom these ask, and how many of them must say yes, says safety.ask. */
+static void test_question__safety_says_whom_many_are_put_to(void **state)
+{
+    enum question_state now;
+    struct err e = {0};
+    struct rig r;
+    struct invited x = {.r = &r};
+
+    (void)state;
+    many(&r, "{canary: 1, ask: {within: 2h, people: 2, approvers: [a@x.example, b@x.example]}}");
+    (void)push_many(&r, 0, 2);
+    assert_int_equal(db_read(r.store->db, invited_fn, &x, NULL), ERR_OK);
+    assert_int_equal(x.n, 2);
+    assert_string_equal(x.list[0].address, "a@x.example");
+    assert_string_equal(x.list[1].address, "b@x.example");
+    assert_int_equal(newest(&r).people, 2);
+    assert_int_equal(newest(&r).expires - newest(&r).created, 2 * HOUR_MS);
+    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+    assert_int_equal(now, QUESTION_OPEN);
+    (void)rig_work(&r);
+    assert_int_equal(posts(&r), 0);
+    hands_turn(&r.hands, QUESTION_GATHER_MS);
+    (void)rig_work(&r);
+    assert_int_equal(say(&r, "b@x.example", true, NULL, &now, &e), ERR_OK);
+    assert_int_equal(now, QUESTION_APPROVED);
+    (void)rig_work(&r);
+    assert_int_equal(posts(&r), 2);
+    rig_close(&r);
+}
+
 /* Given under a policy that is none any more, it lifts nothing: people are asked by the one in force. */
 static void test_question__a_yes_to_many_is_to_a_policy(void **state)
 {
@@ -1767,6 +1810,7 @@ int main(void)
         cmocka_unit_test(test_question__what_waits_is_held_back_by_the_policy_in_force),
         cmocka_unit_test(test_question__an_heir_is_within_the_limit_of_its_rule),
         cmocka_unit_test(test_question__a_yes_lifts_what_it_was_given_to),
+        cmocka_unit_test(test_question__safety_says_whom_many_are_put_to),
         cmocka_unit_test(test_question__a_yes_to_many_is_to_a_policy),
         cmocka_unit_test(test_question__what_another_policy_holds_back_is_another_question),
         cmocka_unit_test(test_question__a_yes_to_a_canary_revives_no_older_one),

@@ -44,8 +44,10 @@ int cmd_init(int argc, char **argv)
         return code;
     if (words.count)
         file = words.items[0];
-    if (strcmp(file, "-") == 0)
-        return fputs(config_starter, stdout) < 0 ? CLI_FAILED : CLI_DONE;
+    if (strcmp(file, "-") == 0) {
+        (void)fputs(config_starter, stdout); /* cli_main says when it did not go */
+        return CLI_DONE;
+    }
 
     /* 0600: what people add to it later is nobody else's business. */
     fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

@@ -202,18 +202,6 @@ static void test_cli__the_environment_is_checked_like_the_options(void **state)
     assert_says(f->ran.err, "cordon fields: CORDON_LOG_FORMAT: expected json or text, found 'xml'");
 }
 
-static void test_cli__output_that_cannot_be_written_is_a_failure(void **state)
-{
-    struct fixture *f = *state;
-    char line[4200];
-    const char *const argv[] = {"/bin/sh", "-c", line, NULL};
-
-    (void)snprintf(line, sizeof line, "'%s' fields > /dev/full", program_path("cordon"));
-    program_run(&f->ran, f->folder, NULL, argv);
-    assert_int_equal(f->ran.code, 1);
-    assert_says(f->ran.err, "cordon: cannot write the output: ");
-}
-
 /* ---- init, check, fields, keygen --------------------------------------------------------------- */
 
 static void test_cli__init_and_check_lead_to_a_good_configuration(void **state)
@@ -387,6 +375,27 @@ static void put_sources(const struct fixture *f)
         "  flow: {tenant: contoso, verify: [{entra: {audience: [\"api://cordon\"], clients: [x]}}]}\n"
         "  lost: {tenant: contoso, verify: [{standard_webhooks: {secret_files: [secrets/nowhere]}}]}\n"
         "  cert: {tenant: contoso, verify: [{client_certificate: {}}]}\n");
+}
+
+static void test_cli__output_that_cannot_be_written_is_a_failure(void **state)
+{
+    static const char *const commands[] = {"fields", "init -", "keygen",
+                                           "connect curl --source relay",
+                                           "send --source relay --alert da1_-2 --print-curl"};
+    struct fixture *f = *state;
+    char line[4200];
+    const char *const argv[] = {"/bin/sh", "-c", line, NULL};
+
+    put_sources(f);
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        ran_clear(&f->ran);
+        (void)snprintf(line, sizeof line, "'%s' %s > /dev/full", program_path("cordon"),
+                       commands[i]);
+        program_run(&f->ran, f->folder, NULL, argv);
+        assert_int_equal(f->ran.code, 1);
+        assert_string_equal(f->ran.err,
+                            "cordon: cannot write the output: No space left on device\n");
+    }
 }
 
 static void accept_all(struct peer *p)

@@ -152,16 +152,18 @@ struct json;
  * path      with its query, encoded ("/api/cases?limit=5").
  * body      JSON, or NULL.
  * what      what a 404 is about ("case 01h…"); NULL: the path.
+ * holds     a member that cordon's answer to this has. Without it the answer is that of another program, which
+ *           listens at the address in cordon's place: nothing that was asked for is done.
  * Returns   CLI_GO_ON and *ret, a 2xx answer (json_free it); else CLI_FAILED, and stderr says what is
  *           wrong and what to do about it.
  */
 int cli_admin_call(const char *given, const char *method, const char *path, const char *body,
-                   const char *what, struct json **ret);
+                   const char *what, const char *holds, struct json **ret);
 
 /** Gives an order: POST with {"why", "by"}, `by` being the user at the keyboard. why: NULL is fine. Else as
  *  cli_admin_call. */
 int cli_admin_order(const char *given, const char *path, const char *why, const char *what,
-                    struct json **ret);
+                    const char *holds, struct json **ret);
 
 /* What an order may say besides; NULL: nothing. */
 struct cli_order {
@@ -170,7 +172,7 @@ struct cli_order {
     const char *when, *until;
 };
 int cli_admin_order_with(const char *given, const char *path, const struct cli_order *order,
-                         const char *what, struct json **ret);
+                         const char *what, const char *holds, struct json **ret);
 
 /**
  * Reads a list, page by page, until limit elements are there (0: CLI_LIST_LIMIT) or no more.

@@ -52,7 +52,11 @@ static void show_refusal(const struct config_admin *admin, const struct rest_ans
 
     (void)json_parse(answer->body ? answer->body : "", answer->body_len, &problem, NULL);
     detail = json_get_string(problem, "detail");
-    if (answer->status == 404)
+    if (answer->status == 404 && !problem) /* cordon's own is a document */
+        cli_error(
+            "%s is not cordon's: it answered 404, and no word of why; which program listens there?",
+            admin->address);
+    else if (answer->status == 404)
         cli_error("there is no %s", what ? what : path);
     else if (answer->status == 401 && admin->token.file)
         cli_error(
@@ -100,7 +104,7 @@ static int read_admin(const char *given, struct arena *a, struct config_admin *r
 }
 
 int cli_admin_call(const char *given, const char *method, const char *path, const char *body,
-                   const char *what, struct json **ret)
+                   const char *what, const char *holds, struct json **ret)
 {
     const struct rest_options options = {.max_answer = ANSWER_MAX};
     AUTO(arena_freep) struct arena *a = arena_new(0);
@@ -141,6 +145,14 @@ int cli_admin_call(const char *given, const char *method, const char *path, cons
         cli_error("%s is not cordon's: its answer is no JSON (%s)", admin.address, e.text);
         return CLI_FAILED;
     }
+    if (json_type(json_get(*ret, holds)) == JSON_ABSENT) {
+        cli_error(
+            "%s is not cordon's: its answer says nothing of '%s'; which program listens there?",
+            admin.address, holds);
+        json_free(*ret);
+        *ret = NULL;
+        return CLI_FAILED;
+    }
     return CLI_GO_ON;
 }
 
@@ -155,7 +167,7 @@ static const char *operator_name(void)
 }
 
 int cli_admin_order_with(const char *given, const char *path, const struct cli_order *order,
-                         const char *what, struct json **ret)
+                         const char *what, const char *holds, struct json **ret)
 {
     AUTO(buf_clear) struct buf body = BUF_INIT(64 * 1024);
     struct json_out o = JSON_OUT(&body);
@@ -177,13 +189,13 @@ int cli_admin_order_with(const char *given, const char *path, const struct cli_o
         cli_error("--why: the reason is too long");
         return CLI_FAILED;
     }
-    return cli_admin_call(given, "POST", path, buf_text(&body), what, ret);
+    return cli_admin_call(given, "POST", path, buf_text(&body), what, holds, ret);
 }
 
 int cli_admin_order(const char *given, const char *path, const char *why, const char *what,
-                    struct json **ret)
+                    const char *holds, struct json **ret)
 {
-    return cli_admin_order_with(given, path, &(struct cli_order){.why = why}, what, ret);
+    return cli_admin_order_with(given, path, &(struct cli_order){.why = why}, what, holds, ret);
 }
 
 void cli_query_add(struct buf *path, const char *name, const char *value)
@@ -217,7 +229,7 @@ int cli_admin_list(const char *given, const char *path, const char *member, int6
         buf_adds(&page, path);
         cli_query_add(&page, "limit", digits);
         cli_query_add(&page, "cursor", next);
-        if (cli_admin_call(given, "GET", buf_text(&page), NULL, NULL, &answer) != CLI_GO_ON)
+        if (cli_admin_call(given, "GET", buf_text(&page), NULL, NULL, member, &answer) != CLI_GO_ON)
             return CLI_FAILED;
         elements = json_get(answer, member);
         JSON_EACH (x, elements)

@@ -92,7 +92,7 @@ int cli_show_one(const char *config, const struct cli_kind *kind, const char *id
     int code;
 
     name_one(kind, id, NULL, &path, &what);
-    code = cli_admin_call(config, "GET", buf_text(&path), NULL, buf_text(&what), &answer);
+    code = cli_admin_call(config, "GET", buf_text(&path), NULL, buf_text(&what), "id", &answer);
     if (code != CLI_GO_ON)
         return code;
     if (json)
@@ -120,7 +120,8 @@ int cli_give_order(const char *config, const struct cli_kind *kind, const char *
     int code;
 
     name_one(kind, id, verb->word, &path, &what);
-    code = cli_admin_order_with(config, buf_text(&path), order, buf_text(&what), &answer);
+    code =
+        cli_admin_order_with(config, buf_text(&path), order, buf_text(&what), kind->name, &answer);
     if (code != CLI_GO_ON)
         return code;
     if (json)

@@ -172,7 +172,7 @@ int cmd_cases_explain(int argc, char **argv)
     id = rest_encode(words.items[0]);
     buf_addf(&path, "/api/cases/%s/explain", id ? id : "");
     buf_addf(&what, "case '%.60s'", words.items[0]);
-    code = cli_admin_call(o.config, "GET", buf_text(&path), NULL, buf_text(&what), &answer);
+    code = cli_admin_call(o.config, "GET", buf_text(&path), NULL, buf_text(&what), "case", &answer);
     if (code != CLI_GO_ON || !a)
         return CLI_FAILED;
     if (o.json)

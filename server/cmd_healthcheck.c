@@ -35,7 +35,7 @@ int cmd_healthcheck(int argc, char **argv)
 
     if (code != CLI_GO_ON)
         return code;
-    if (cli_admin_call(o.config, "GET", "/readyz", NULL, NULL, &answer) != CLI_GO_ON)
+    if (cli_admin_call(o.config, "GET", "/readyz", NULL, NULL, "parts", &answer) != CLI_GO_ON)
         return CLI_FAILED;
     if (o.json) {
         cli_show_json(answer);

@@ -75,7 +75,8 @@ static int hunt_list(int argc, char **argv)
 
     if (code != CLI_GO_ON)
         return code;
-    if (!a || cli_admin_call(o.config, "GET", "/api/hunts", NULL, NULL, &answer) != CLI_GO_ON)
+    if (!a ||
+        cli_admin_call(o.config, "GET", "/api/hunts", NULL, NULL, "hunts", &answer) != CLI_GO_ON)
         return CLI_FAILED;
     if (o.json)
         cli_show_json(answer);
@@ -172,7 +173,7 @@ static int wait_for(const char *config, const char *path, const char *what, cons
     while (clock_mono_ms(clock_system()) < deadline) {
         const char *got;
 
-        if (cli_admin_call(config, "GET", path, NULL, what, ret) != CLI_GO_ON)
+        if (cli_admin_call(config, "GET", path, NULL, what, "result", ret) != CLI_GO_ON)
             return CLI_FAILED;
         got = json_get_string(json_get(*ret, "result"), "order");
         if (got && strcmp(got, order) >= 0) /* ids grow: a later order took its place */
@@ -206,7 +207,7 @@ static int hunt_run(int argc, char **argv)
         cli_error("out of memory");
         return CLI_FAILED;
     }
-    if (cli_admin_order(o.config, run, NULL, what, &ordered) != CLI_GO_ON)
+    if (cli_admin_order(o.config, run, NULL, what, "order", &ordered) != CLI_GO_ON)
         return CLI_FAILED;
     order = json_get_string(ordered, "order");
     if (!order || wait_for(o.config, path, what, order, &answer) != CLI_GO_ON)

@@ -64,6 +64,7 @@ static int find_isolation(const struct cli_command *command, const char *config,
     AUTO(json_freep) struct json *answer = NULL, *one = NULL;
     AUTO(auto_free) char *encoded = rest_encode(word);
     const struct json *list;
+    const char *id;
 
     if (!word[strspn(word, " \t\r\n")]) /* a variable of a script that is not set */
         return cli_usage(command, "MACHINE: the word is empty: say which machine");
@@ -84,13 +85,14 @@ static int find_isolation(const struct cli_command *command, const char *config,
         buf_addf(&path, "/api/isolations/%s", encoded ? encoded : "");
         buf_addf(&what, "machine called '%.60s' that is isolated, and no isolation '%.60s'", word,
                  word);
-        if (cli_admin_call(config, "GET", buf_text(&path), NULL, buf_text(&what), &one) !=
+        if (cli_admin_call(config, "GET", buf_text(&path), NULL, buf_text(&what), "id", &one) !=
             CLI_GO_ON)
             return CLI_FAILED;
     }
-    *ret_id = strdup(json_get_string(*ret_named ? json_first(list) : one, "id"));
+    id = json_get_string(*ret_named ? json_first(list) : one, "id");
+    *ret_id = id ? strdup(id) : NULL;
     if (!*ret_id)
-        cli_error("out of memory");
+        cli_error(id ? "out of memory" : "the answer names no isolation's id: is it cordon's?");
     return *ret_id ? CLI_GO_ON : CLI_FAILED;
 }
 

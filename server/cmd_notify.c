@@ -80,7 +80,7 @@ static int notify_preview(int argc, char **argv)
     id = rest_encode(words.items[0]);
     buf_addf(&path, "/api/cases/%s/notice", id ? id : "");
     buf_addf(&what, "case '%.60s'", words.items[0]);
-    code = cli_admin_call(o.config, "GET", buf_text(&path), NULL, buf_text(&what), &answer);
+    code = cli_admin_call(o.config, "GET", buf_text(&path), NULL, buf_text(&what), "case", &answer);
     if (code != CLI_GO_ON)
         return code;
     mail = o.digest ? json_get(answer, "digest") : answer;

@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "auto.h"
 #include "json.h"
@@ -36,17 +37,26 @@ static const struct cli_command resume_command = {
 };
 
 static int give(int argc, char **argv, const struct cli_command *command, const char *path,
-                const char *done)
+                const char *status, const char *done)
 {
     AUTO(json_freep) struct json *answer = NULL;
     struct options o = {0};
     int code = cli_parse(argc, argv, command, &o, NULL);
+    const char *said;
 
     if (code != CLI_GO_ON)
         return code;
-    code = cli_admin_order(o.config, path, o.why, NULL, &answer);
+    code = cli_admin_order(o.config, path, o.why, NULL, "status", &answer);
     if (code != CLI_GO_ON)
         return code;
+    said = json_get_string(answer, "status");
+    if (!said ||
+        strcmp(said, status) != 0) { /* many a program has a status: nobody pulled the switch */
+        cli_error(
+            "admin.address is not cordon's: its answer is not '%s'; which program listens there?",
+            status);
+        return CLI_FAILED;
+    }
     if (o.json)
         cli_show_json(answer);
     else
@@ -56,12 +66,12 @@ static int give(int argc, char **argv, const struct cli_command *command, const 
 
 int cmd_pause(int argc, char **argv)
 {
-    return give(argc, argv, &pause_command, "/api/pause",
+    return give(argc, argv, &pause_command, "/api/pause", "paused",
                 "paused: no new isolation is asked for until `cordon resume`");
 }
 
 int cmd_resume(int argc, char **argv)
 {
-    return give(argc, argv, &resume_command, "/api/resume",
+    return give(argc, argv, &resume_command, "/api/resume", "resumed",
                 "resumed; `cordon cases retry ID` begins anew what was not done meanwhile");
 }

@@ -219,7 +219,7 @@ static int check_add(const struct add_options *o)
 }
 
 static int send(int argc, char **argv, const struct cli_command *command, const char *path,
-                struct add_options *o, struct json **ret)
+                const char *holds, struct add_options *o, struct json **ret)
 {
     struct cli_order order;
     int code = cli_parse(argc, argv, command, o, NULL);
@@ -234,7 +234,7 @@ static int send(int argc, char **argv, const struct cli_command *command, const 
         return code;
     order = (struct cli_order){
         .why = o->why, .duration = o->duration, .when = o->when, .until = o->until};
-    return cli_admin_order_with(o->config, path, &order, NULL, ret);
+    return cli_admin_order_with(o->config, path, &order, NULL, holds, ret);
 }
 
 static int silences_add(int argc, char **argv)
@@ -242,7 +242,7 @@ static int silences_add(int argc, char **argv)
     AUTO(arena_freep) struct arena *a = arena_new(0);
     AUTO(json_freep) struct json *answer = NULL;
     struct add_options o = {0};
-    int code = send(argc, argv, &add_command, "/api/silences/add", &o, &answer);
+    int code = send(argc, argv, &add_command, "/api/silences/add", "silence", &o, &answer);
     const char *id, *broad;
 
     if (code != CLI_GO_ON || !a)
@@ -269,7 +269,7 @@ static int silences_preview(int argc, char **argv)
     AUTO(arena_freep) struct arena *a = arena_new(0);
     AUTO(json_freep) struct json *answer = NULL;
     struct add_options o = {0};
-    int code = send(argc, argv, &preview_command, "/api/silences/preview", &o, &answer);
+    int code = send(argc, argv, &preview_command, "/api/silences/preview", "matched", &o, &answer);
     const char *broad;
 
     if (code != CLI_GO_ON || !a)

@@ -823,6 +823,52 @@ static void test_cli__a_server_that_is_not_there_is_said_with_the_cure(void **st
                 "cordon.yaml:1:9: admin.adress: unknown key; did you mean admin.address?\n");
 }
 
+/* Another program listens where cordon is thought to: most answer anything with 404 or with some JSON. Nothing that
+ * it says is told as cordon's word, least of all that nothing is isolated any more. */
+static void test_cli__another_program_is_not_taken_for_cordon(void **state)
+{
+    static const char *const commands[][8] = {
+        {"healthcheck"},
+        {"pause"},
+        {"resume"},
+        {"cases", "list"},
+        {"cases", "show", "01abc"},
+        {"cases", "explain", "01abc"},
+        {"cases", "drop", "01abc", "--why", "x"},
+        {"isolations", "list"},
+        {"isolations", "release", "ws-1", "--why", "x"},
+        {"questions", "list"},
+        {"approve", "01abc"},
+        {"hunt", "list"},
+        {"hunt", "run", "h"},
+        {"notify", "preview", "01abc"},
+        {"silences", "add", "--when", "{}", "--for", "4h",
+         "--why"}, /* the next word is added below */
+        {"silences", "preview", "--when", "{}"},
+    };
+    static const struct {
+        int status;
+        const char *body;
+    } answers[] = {{200, "{\"status\":\"ok\"}"}, {200, "[]"}, {200, "null"}, {404, "<h1>404</h1>"}};
+    struct fixture *f = *state;
+
+    for (size_t k = 0; k < sizeof answers / sizeof answers[0]; k++) {
+        struct peer *p = peer_new(NULL);
+
+        put_admin(f, p);
+        peer_script(p, &(struct peer_answer){.status = answers[k].status, .body = answers[k].body});
+        for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+            const char *const *w = commands[i];
+
+            assert_int_equal(
+                cordon(f, w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[6] ? "x" : NULL, NULL), 1);
+            assert_string_equal(f->ran.out, "");
+            assert_says(f->ran.err, " is not cordon's: ");
+        }
+        peer_free(p);
+    }
+}
+
 static void test_cli__a_healthcheck_says_ready_and_what_is_not(void **state)
 {
     struct fixture *f = *state;
@@ -940,6 +986,7 @@ int main(void)
         TEST(a_machine_that_is_not_isolated_is_one_sentence),
         TEST(an_empty_word_is_no_machine),
         TEST(a_server_that_is_not_there_is_said_with_the_cure),
+        TEST(another_program_is_not_taken_for_cordon),
         TEST(a_healthcheck_says_ready_and_what_is_not),
         TEST(a_unix_socket_is_an_admin_address_too),
     };

@@ -277,6 +277,7 @@ enum err_code api_cases(struct store *s, const struct case_filter *f, struct buf
     json_out_array(&o, "cases");
     for (size_t i = 0; i < n && !code; i++) {
         AUTO(arena_freep) struct arena *own = arena_new(0); /* verdicts are large: one at a time */
+        struct isolation_record isolation;
         struct step_record *steps;
         struct case_record c;
         size_t n_steps = 0;
@@ -288,9 +289,19 @@ enum err_code api_cases(struct store *s, const struct case_filter *f, struct buf
         }
         if (!code)
             code = store_case_steps(s, own, list[i].id, &steps, &n_steps, e);
+        if (!code && c.isolation)
+            code = store_isolation_load(s, own, c.isolation, &isolation, e);
+        if (code == ERR_NOT_FOUND) { /* likewise */
+            code = ERR_OK;
+            continue;
+        }
         if (code)
             return code;
         write_case(&o, &c, steps, n_steps);
+        if (c.isolation) /* a case is done, too, whose isolation failed */
+            write_isolation(&o, "isolation", &isolation);
+        else
+            json_out_null(&o, "isolation");
         json_out_object_end(&o);
     }
     json_out_array_end(&o);

@@ -14,18 +14,21 @@
 static const char *const states[] = {"received", "expanding", "deciding", "acting", "waiting",
                                      "done",     "failed",    "dropped",  NULL};
 
-static const char *const titles[] = {"CASE",    "STATE", "TENANT",  "ALERT",
+static const char *const titles[] = {"CASE",    "STATE", "TOLD",    "TENANT", "ALERT",
                                      "MACHINE", "RULE",  "UPDATED", NULL};
 
 static void row(struct arena *a, const struct json *c, const char **cells)
 {
+    const char *name = json_get_string(c, "machine_name");
+
     cells[0] = json_get_string(c, "id");
     cells[1] = json_get_string(c, "state");
-    cells[2] = json_get_string(c, "tenant");
-    cells[3] = json_get_string(c, "alert_id");
-    cells[4] = json_get_string(c, "machine_id");
-    cells[5] = json_get_string(c, "rule");
-    cells[6] = cli_time(a, json_get_string(c, "updated"));
+    cells[2] = json_get_string(c, "told");
+    cells[3] = json_get_string(c, "tenant");
+    cells[4] = json_get_string(c, "alert_id");
+    cells[5] = name && *name ? name : json_get_string(c, "machine_id");
+    cells[6] = json_get_string(c, "rule");
+    cells[7] = cli_time(a, json_get_string(c, "updated"));
 }
 
 static const struct cli_kind kind = {.name = "case",
@@ -58,7 +61,9 @@ static const struct cli_option list_options[] = {
 
 static const struct cli_command list_command = {
     .name = "cases list",
-    .about = "The cases, newest first: one per alert and tenant.",
+    .about =
+        "The cases, newest first: one per alert and tenant. TOLD is what people were told last: a case\n"
+        "is done, too, whose machine is not isolated.",
     .options = list_options,
 };
 

@@ -113,7 +113,7 @@ static void show_steps(const struct json *doc)
 
         say("    %s%s%s%s: %s%s%s", or_dash(json_get_string(step, "handler")),
             asks ? " (after a yes to: " : "", asks ? asks : "", asks ? ")" : "",
-            or_dash(json_get_string(step, "state")), why ? ", " : "", why ? why : "");
+            or_dash(explain_step_says(step)), why ? ", " : "", why ? why : "");
     }
     JSON_EACH (name, json_get(doc, "not_taken"))
         say("    %s: not taken, as the case keeps the steps that it was first judged to",

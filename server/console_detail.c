@@ -133,7 +133,7 @@ static void steps_part(struct console_page *p, const struct json *c)
                        frame_is(state, "failed")                                   ? HTML_BAD
                        : frame_is(state, "withheld") || frame_is(state, "waiting") ? HTML_WARN
                                                                                    : HTML_PLAIN,
-                       frame_step_state(s));
+                       explain_step_says(s));
             html_cell_end(&t);
             html_cell(&t, json_get_string(s, "why"));
             html_cell_time(&t, frame_moment(s, "updated"), p->now);

@@ -214,21 +214,15 @@ void frame_isolation_badge(struct console_page *p, const char *state)
             html_badge(&p->out, isolation_words[i].tone, isolation_words[i].words);
 }
 
-const char *frame_step_state(const struct json *step)
-{
-    const char *handler = frame_text(step, "handler"), *state = frame_text(step, "state");
-    bool asks = frame_is(handler, "isolate") || frame_is(handler, "release");
-
-    return asks && frame_is(state, "done") ? "asked for" : state;
-}
-
 const char *frame_alert(struct console_page *p, const struct json *c)
 {
     const char *title = json_get_string(c, "title"), *severity = json_get_string(c, "severity");
 
-    return !title     ? arena_fmt(p->arena, "Alert %s, not read yet", frame_text(c, "alert_id"))
-           : severity ? arena_fmt(p->arena, "%s: %s", severity, title)
-                      : title;
+    if (!title && !severity)
+        return arena_fmt(p->arena, "Alert %s, not read yet", frame_text(c, "alert_id"));
+    if (!title)
+        title = arena_fmt(p->arena, "alert %s, which has no title", frame_text(c, "alert_id"));
+    return severity ? arena_fmt(p->arena, "%s: %s", severity, title ? title : "") : title;
 }
 
 const char *frame_machine(const struct json *of)

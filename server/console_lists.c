@@ -4,34 +4,51 @@
 #include <inttypes.h>
 
 #include "console_frame.h"
+#include "explain.h"
 #include "json.h"
 
 #define NAMES_SHOWN 3 /* machines of a question */
 
 /* ---- cases -------------------------------------------------------------------------------------- */
 
-/* Why a case stands where it stands: its own reason, or what its steps came to. In the arena. */
+/* How the isolation of a case stands, after a semicolon; "": it has none. In the arena, or static. */
+static const char *isolation_of(struct console_page *p, const struct json *c)
+{
+    const struct json *i = json_get(c, "isolation");
+    const char *state = frame_text(i, "state"), *why = json_get_string(i, "why");
+
+    if (json_type(i) != JSON_OBJECT)
+        return "";
+    if (frame_is(state, "isolated"))
+        return "; isolated, says Defender";
+    if (frame_is(state, "releasing"))
+        return "; isolated, and Defender has not confirmed the release";
+    if (frame_is(state, "released"))
+        return "; released since";
+    if (!frame_is(state, "failed"))
+        return "; Defender has not said how the isolation ended";
+    return arena_fmt(p->arena, "; NOT isolated%s%s", why ? ": " : "", why ? why : "");
+}
+
+/* Why a case stands where it stands: its own reason, or what its steps came to, and the isolation that they asked for. In
+ * the arena. */
 static const char *why_of(struct console_page *p, const struct json *c)
 {
-    const char *why = json_get_string(c, "why"), *all = NULL;
-    bool waits = false;
+    const char *why = json_get_string(c, "why"), *all = NULL, *isolation;
 
     if (why && *why)
         return why;
     JSON_EACH (step, json_get(c, "steps")) {
         const char *said = json_get_string(step, "why");
 
-        waits = waits || frame_is(frame_text(step, "state"), "waiting");
         all = arena_fmt(p->arena, "%s%s%s %s%s%s", all ? all : "", all ? "; " : "",
-                        frame_text(step, "handler"), frame_step_state(step), said ? ": " : "",
+                        frame_text(step, "handler"), explain_step_says(step), said ? ": " : "",
                         said ? said : "");
         if (!all)
             return NULL;
     }
-    /* all steps have run: what is left is the isolation (store_cases.h, the diagram) */
-    return all && !waits && frame_is(frame_text(c, "state"), "waiting")
-               ? arena_fmt(p->arena, "%s; Defender has not said how the isolation ended", all)
-               : all;
+    isolation = all ? isolation_of(p, c) : NULL;
+    return isolation ? arena_fmt(p->arena, "%s%s", all, isolation) : all;
 }
 
 void console_list_cases(struct console_page *p, const struct json *doc, const char *nothing)

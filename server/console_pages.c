@@ -158,8 +158,12 @@ static void counts_card(struct console_page *p)
     under_way =
         cases[CASE_RECEIVED] + cases[CASE_EXPANDING] + cases[CASE_DECIDING] + cases[CASE_ACTING];
     html_pairs_begin(&p->out);
-    count_line(p, "Machines isolated", isolations[ISOLATION_ISOLATED], "/isolations?open=1",
-               HTML_GOOD);
+    count_line(p, "Machines isolated",
+               isolations[ISOLATION_ISOLATED] + isolations[ISOLATION_RELEASING],
+               "/isolations?open=1", HTML_GOOD);
+    if (isolations[ISOLATION_RELEASING])
+        count_line(p, "Of these being released, not confirmed", isolations[ISOLATION_RELEASING],
+                   "/isolations?open=1", HTML_WARN);
     count_line(p, "Asked for, not confirmed",
                isolations[ISOLATION_REQUESTED] + isolations[ISOLATION_PENDING],
                "/isolations?open=1", HTML_WARN);

@@ -32,5 +32,8 @@ struct json;
 const char *explain_rule_says(const struct json *rule, const char *gave, bool *found);
 /** The same of one of "protected": "protects", … */
 const char *explain_protection_says(const struct json *protection);
+/** A step's state: "asked for" where `done` is no more than that Defender was asked. Returns static storage, or a
+ *  text of step. */
+const char *explain_step_says(const struct json *step);
 
 #endif

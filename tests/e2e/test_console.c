@@ -257,6 +257,61 @@ static void test_console__shows_what_is_and_escapes_what_attackers_chose(void **
     house_stop(b.h);
 }
 
+/* A case is done when its steps are. Lists say what became of the isolation besides: the mail does. */
+static void test_console__a_case_that_is_done_says_whether_its_machine_is_isolated(void **state)
+{
+    static const struct house_options o = {.rules = RULES, .more = MORE};
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    struct browser b = {.h = house_start(&o), .a = a};
+    const char *failed, *text, *at;
+    AUTO(auto_free) char *told = NULL, *config = NULL;
+
+    (void)state;
+    tell_alert(b.h, "da2_-2", OFFLINE_MACHINE, "High");
+    sim_tell(b.h->sim, "/machines",
+             "{\"id\":\"" OFFLINE_MACHINE "\",\"sim\":{\"outcome\":\"Failed\"}}");
+    failed = push(&b, "da2_-2", "done");
+    text = page(&b, "/cases", NULL);
+    has(text, "isolate asked for; email done; NOT isolated: the machine could not do it (Failed)");
+    has(page(&b, "/", NULL), "; NOT isolated: ");
+    config =
+        house_write_file(b.h, "people.yaml",
+                         arena_fmt(a, "admin: {address: '%s'}\n", b.h->admin + strlen("http://")));
+    if (house_run(b.h, &told,
+                  (const char *const[]){"cases", "explain", failed, "-c", config, NULL}))
+        fail_msg("%s", told);
+    has(told, "\n    isolate: asked for\n    email: done\n");
+    free(told);
+    told = NULL;
+    assert_int_equal(
+        house_run(b.h, &told, (const char *const[]){"cases", "list", "-c", config, NULL}), 0);
+    has(told, "done   not_isolated  contoso  da2_-2  ws-2222.corp.example  contain-high");
+
+    /* one without a title is read all the same */
+    tell_alert(b.h, ALERT, MACHINE, "High");
+    sim_tell(b.h->sim, "/alerts", "{\"id\":\"" ALERT "\",\"title\":null}");
+    (void)push(&b, ALERT, "done");
+    text = page(&b, "/cases", NULL);
+    has(text, "High: alert " ALERT ", which has no title");
+    lacks(text, "not read yet");
+    has(text, "isolate asked for; email done; isolated, says Defender");
+
+    /* until Defender confirms the release the machine is isolated */
+    sim_tell(b.h->sim, "/machines", "{\"id\":\"" MACHINE "\",\"sim\":{\"offline\":true}}");
+    at = strstr(page(&b, "/isolations?open=1", NULL), "href=\"/isolations/");
+    assert_non_null(at);
+    at = arena_strn(a, at + 6, strcspn(at + 6, "\""));
+    (void)send_form(&b, at, arena_fmt(a, "%s/release", at), "by=joe&why=it+is+clean");
+    AUTO(json_freep) struct json *calls = sim_wait_calls(b.h->sim, "POST", SIM_UNISOLATE, 1, SOON);
+    text = page(&b, "/", NULL);
+    has(text, "Of these being released, not confirmed");
+    text = strstr(text, "Machines isolated</a></dt><dd>");
+    assert_non_null(text);
+    assert_int_equal(strncmp(strchr(text + 30, '>'), ">1<", 3), 0);
+    has(page(&b, "/cases", NULL), "isolated, and Defender has not confirmed the release");
+    house_stop(b.h);
+}
+
 static void test_console__its_pages_can_do_nothing_but_be_read(void **state)
 {
     static const char *const paths[] = {"/", "/cases", "/isolations", "/questions"};
@@ -644,6 +699,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_console__shows_what_is_and_escapes_what_attackers_chose),
+        cmocka_unit_test(test_console__a_case_that_is_done_says_whether_its_machine_is_isolated),
         cmocka_unit_test(test_console__its_pages_can_do_nothing_but_be_read),
         cmocka_unit_test(test_console__what_is_not_there_is_a_page_that_says_so),
         cmocka_unit_test(test_console__a_pause_by_form_stops_isolations_until_it_is_resumed),

@@ -590,10 +590,10 @@ static void test_cli__cases_are_listed_in_columns(void **state)
                             "--since", "2026-01-01T00:00:00Z", NULL),
                      0);
     assert_string_equal(f->ran.err, "");
-    assert_says(f->ran.out, "CASE   STATE   TENANT");
-    assert_says(f->ran.out, "  ALERT   MACHINE  RULE          UPDATED\n01abc  done    contoso");
+    assert_says(f->ran.out, "CASE   STATE   TOLD  TENANT");
+    assert_says(f->ran.out, "  ALERT   MACHINE  RULE          UPDATED\n01abc  done    -     contoso");
     assert_says(f->ran.out,
-                "  da1_-2  -        contain-high  2026-01-01 10:20:30Z\n01abd  acting  a");
+                "  da1_-2  -        contain-high  2026-01-01 10:20:30Z\n01abd  acting  -     a");
     assert_null(strchr(f->ran.out, '\x1b'));
     assert_null(strstr(f->ran.out, "\xe2\x80\xae"));
     r = peer_request(p, 0);

@@ -198,7 +198,8 @@ void cli_query_add(struct buf *path, const char *name, const char *value);
 /* ---- showing ----------------------------------------------------------------------------------- */
 
 /* Rows of texts in columns. What comes from elsewhere is cleaned: nothing in a machine's name moves a
- * terminal's cursor. On a terminal the widest columns are cut until a row fits its width. */
+ * terminal's cursor. On a terminal the widest columns are cut until a row fits its width; but an id is of no use, and a
+ * time says nothing, without its end: columns of short words stay whole, and the terminal folds what is still too long. */
 struct cli_table {
     const char *const *titles; /* NULL-terminated */
     size_t columns;

@@ -19,6 +19,7 @@
 #include "utf8.h"
 
 #define COLUMN_LEAST 8                 /* characters a cut column keeps */
+#define COLUMN_WHOLE 20                /* one of at most so many is never cut: ids, times, states */
 #define COLUMNS_MAX  16                /* of one table */
 #define SHOWN_MAX    (4 * 1024 * 1024) /* bytes of one value */
 
@@ -81,7 +82,8 @@ static void show_cell(const char *text, size_t width, bool last)
 
 void cli_table_show(const struct cli_table *t, size_t width)
 {
-    size_t widths[COLUMNS_MAX] = {0}, total = t->columns ? 2 * (t->columns - 1) : 0;
+    size_t widths[COLUMNS_MAX] = {0}, whole[COLUMNS_MAX];
+    size_t total = t->columns ? 2 * (t->columns - 1) : 0;
 
     for (size_t i = 0; i < t->columns; i++) {
         widths[i] = utf8_count(t->titles[i]);
@@ -91,16 +93,17 @@ void cli_table_show(const struct cli_table *t, size_t width)
             if (n > widths[i])
                 widths[i] = n;
         }
+        whole[i] = widths[i] <= COLUMN_WHOLE ? widths[i] : COLUMN_LEAST;
         total += widths[i];
     }
     while (width && total > width) {
-        size_t widest = 0;
+        size_t widest = t->columns; /* of those that may be cut */
 
-        for (size_t i = 1; i < t->columns; i++)
-            if (widths[i] > widths[widest])
+        for (size_t i = 0; i < t->columns; i++)
+            if (widths[i] > whole[i] && (widest == t->columns || widths[i] > widths[widest]))
                 widest = i;
-        if (widths[widest] <= COLUMN_LEAST)
-            break;
+        if (widest == t->columns)
+            break; /* the terminal folds the row */
         widths[widest]--;
         total--;
     }

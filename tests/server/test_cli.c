@@ -591,7 +591,8 @@ static void test_cli__cases_are_listed_in_columns(void **state)
                      0);
     assert_string_equal(f->ran.err, "");
     assert_says(f->ran.out, "CASE   STATE   TOLD  TENANT");
-    assert_says(f->ran.out, "  ALERT   MACHINE  RULE          UPDATED\n01abc  done    -     contoso");
+    assert_says(f->ran.out,
+                "  ALERT   MACHINE  RULE          UPDATED\n01abc  done    -     contoso");
     assert_says(f->ran.out,
                 "  da1_-2  -        contain-high  2026-01-01 10:20:30Z\n01abd  acting  -     a");
     assert_null(strchr(f->ran.out, '\x1b'));
@@ -607,6 +608,41 @@ static void test_cli__cases_are_listed_in_columns(void **state)
     assert_string_equal(peer_request(p, 1)->target,
                         "/api/cases?since=1970-01-01T00%3A00%3A00.000Z&limit=50");
     peer_free(p);
+}
+
+/* At 80 columns, which is what a terminal has: an id can still be copied, and a time has its date and hour. */
+static void test_cli__a_narrow_terminal_cuts_no_id_and_no_time(void **state)
+{
+    static const char *const titles[] = {"ISOLATION", "STATE", "MACHINE", "REQUESTED",
+                                         "CONFIRMED", "CASE",  "WHY",     NULL};
+    static const char *const cells[] = {"0scjgh66r54gw",
+                                        "isolated",
+                                        "a-workstation.with-a-long-name.example",
+                                        "2026-11-29 14:15:20Z",
+                                        "2026-11-29 14:15:21Z",
+                                        "0scjgh65c54gx",
+                                        "the machine could not do it (Failed)"};
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    FILE *to = tmpfile();
+    char text[1000] = "";
+    struct cli_table t;
+    int kept;
+
+    (void)state;
+    assert_non_null(to);
+    (void)fflush(stdout);
+    kept = dup(STDOUT_FILENO);
+    assert_true(kept >= 0 && dup2(fileno(to), STDOUT_FILENO) >= 0);
+    cli_table_init(&t, a, titles);
+    cli_table_row(&t, cells);
+    cli_table_show(&t, 80);
+    (void)fflush(stdout);
+    assert_true(dup2(kept, STDOUT_FILENO) >= 0);
+    (void)close(kept);
+    assert_true(pread(fileno(to), text, sizeof text - 1, 0) > 0);
+    (void)fclose(to);
+    assert_says(text, "\n0scjgh66r54gw  isolated  a-works\xe2\x80\xa6  2026-11-29 14:15:20Z  "
+                      "2026-11-29 14:15:21Z  0scjgh65c54gx  the mac\xe2\x80\xa6\n");
 }
 
 static void test_cli__a_long_list_comes_page_by_page(void **state)
@@ -978,6 +1014,7 @@ int main(void)
         TEST(the_printed_curl_command_works_when_pasted),
         TEST(send_says_how_an_entra_source_sends),
         TEST(cases_are_listed_in_columns),
+        TEST(a_narrow_terminal_cuts_no_id_and_no_time),
         TEST(a_long_list_comes_page_by_page),
         TEST(one_case_is_shown_whole),
         TEST(a_word_of_any_length_is_asked_for_whole),

@@ -1,6 +1,7 @@
 /* cmd_isolations.c - `cordon isolations`: the ledger, as the running server has it. */
 #include "cli_record.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,6 +55,40 @@ static int isolations_list(int argc, char **argv)
 
 /* ---- one of them -------------------------------------------------------------------------------- */
 
+#define NEAR_LOOKED_AT 1000 /* open isolations that are looked through for what was meant */
+
+/* Does the word mean this name? As a mail's subject has it, without its domain; or as its text has it, defanged. */
+static bool means(const char *word, const char *name)
+{
+    size_t n = 0;
+
+    for (; *word; word++) {
+        if ((*word == '[' && word[1] == '.') || (*word == ']' && n && name[n - 1] == '.'))
+            continue;
+        if (tolower((unsigned char)*word) != tolower((unsigned char)name[n]))
+            return false;
+        n++;
+    }
+    return n && (!name[n] || name[n] == '.');
+}
+
+/* Whoever reads that a machine is not isolated is not to believe it of one that is, by another name. */
+static void say_near(const char *config, const char *word)
+{
+    AUTO(json_freep) struct json *answer = NULL;
+
+    if (cli_admin_list(config, "/api/isolations?open=1", "isolations", NEAR_LOOKED_AT, &answer) !=
+        CLI_GO_ON)
+        return;
+    JSON_EACH (one, json_get(answer, "isolations")) {
+        const char *name = json_get_string(one, "machine_name");
+
+        if (name && means(word, name))
+            cli_error("there is an isolation of %s (%s, %s): name it so, if that is the one", name,
+                      json_get_string(one, "machine_id"), json_get_string(one, "state"));
+    }
+}
+
 /* The isolation that the word means: the open one of a machine (name or id), or one by its own id. ret_named:
  * it was the machine that was named. Heap. */
 static int find_isolation(const struct cli_command *command, const char *config, const char *word,
@@ -86,8 +121,10 @@ static int find_isolation(const struct cli_command *command, const char *config,
         buf_addf(&what, "machine called '%.60s' that is isolated, and no isolation '%.60s'", word,
                  word);
         if (cli_admin_call(config, "GET", buf_text(&path), NULL, buf_text(&what), "id", &one) !=
-            CLI_GO_ON)
+            CLI_GO_ON) {
+            say_near(config, word);
             return CLI_FAILED;
+        }
     }
     id = json_get_string(*ret_named ? json_first(list) : one, "id");
     *ret_id = id ? strdup(id) : NULL;

@@ -789,11 +789,23 @@ static void test_cli__a_machine_that_is_not_isolated_is_one_sentence(void **stat
 {
     static const char says[] =
         "cordon: there is no machine called 'nope' that is isolated, and no isolation 'nope'\n";
+    static const char *const other_names[] = {"ws-1", "WS-1", "ws-1[.]corp[.]example", "ws-1.corp"};
+    static const char *const others[] = {"ws", "ws-", "ws-11", "ws-1.corp.example.net"};
     struct fixture *f = *state;
     struct peer *p = peer_new(NULL);
 
     put_admin(f, p);
     peer_script(p, &(struct peer_answer){.target = "/api/isolations?open=1&machine=nope&limit=50",
+                                         .status = 200,
+                                         .body = "{\"isolations\":[],\"next\":null}"});
+    peer_script(p,
+                &(struct peer_answer){
+                    .target = "/api/isolations?open=1&limit=100",
+                    .status = 200,
+                    .body = "{\"isolations\":[{\"id\":\"01\",\"machine_id\":\"9c1f\",\"state\":"
+                            "\"isolated\",\"machine_name\":\"Ws-1.corp.example\"},{\"id\":\"02\"}],"
+                            "\"next\":null}"});
+    peer_script(p, &(struct peer_answer){.target = "/api/isolations?open=1&machine=",
                                          .status = 200,
                                          .body = "{\"isolations\":[],\"next\":null}"});
     peer_script(p, &(struct peer_answer){.status = 404, .body = "{\"title\":\"Not Found\"}"});
@@ -804,6 +816,17 @@ static void test_cli__a_machine_that_is_not_isolated_is_one_sentence(void **stat
     assert_int_equal(cordon(f, "isolations", "extend", "nope", "--for", "4h", NULL), 1);
     assert_string_equal(f->ran.err, says);
     assert_string_equal(peer_request(p, 1)->target, "/api/isolations/nope");
+
+    /* a name as a mail has it, which is not the machine's whole one: that is isolated */
+    for (size_t i = 0; i < sizeof other_names / sizeof other_names[0]; i++) {
+        assert_int_equal(cordon(f, "isolations", "release", other_names[i], "--why", "x", NULL), 1);
+        assert_says(f->ran.err,
+                    "cordon: there is an isolation of Ws-1.corp.example (9c1f, isolated): ");
+    }
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        assert_int_equal(cordon(f, "isolations", "show", others[i], NULL), 1);
+        assert_null(strstr(f->ran.err, "there is an isolation"));
+    }
     peer_free(p);
 }
 

@@ -530,7 +530,8 @@ int cmd_send(int argc, char **argv)
     s.reader = (struct settings_reader){.arena = arena, .faults = &s.faults};
     s.url = o.url ? where_to(arena, o.url, o.source) : s.sender.url;
     make_body(&s, &o);
-    code = send_as(&s, &o);
+    code = buf_failed(&s.body) ? cli_usage(&command, "--machine: the id is too long")
+                               : send_as(&s, &o);
     buf_clear(&s.body);
     secret_wipe(&s.query_secret);
     for (size_t i = 0; i < s.n_headers; i++)

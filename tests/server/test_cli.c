@@ -431,11 +431,18 @@ static void test_cli__send_signs_as_the_source_would(void **state)
     struct fixture *f = *state;
     struct peer *p = peer_new(NULL);
     const struct peer_request *r;
+    static char endless[100000];
     char url[100];
 
     put_sources(f);
     accept_all(p);
     (void)snprintf(url, sizeof url, "%s/hooks/relay", peer_url(p));
+    memset(endless, 'a', sizeof endless - 1); /* what is cut off is not sent */
+    assert_int_equal(cordon(f, "send", "--source", "relay", "--alert", "da1_-2", "--machine",
+                            endless, "--url", url, NULL),
+                     2);
+    assert_says(f->ran.err, "cordon send: --machine: the id is too long\n");
+    assert_int_equal(peer_count(p), 0);
     assert_int_equal(cordon(f, "send", "--source", "relay", "--alert", "da1_-2", "--machine",
                             "0123456789abcdef", "--url", url, NULL),
                      0);

@@ -198,18 +198,21 @@ static enum err_code write_question(struct db_tx *tx, void *arg, struct err *e)
     struct question_case *cases;
     struct answer_record *answers;
     size_t n_cases = 0, n_answers = 0;
-    int64_t total = 0;
+    int64_t total = 0, machines = 0;
     enum err_code code =
         question_cases(tx, r->arena, q->id, 0, API_QUESTION_CASES, &cases, &n_cases, e);
 
     if (!code)
         code = question_count_cases(tx, q->id, &total, e);
     if (!code)
+        code = question_count_machines(tx, q->id, &machines, e);
+    if (!code)
         code = answer_list(tx, r->arena, q->id, &answers, &n_answers, e);
     if (code)
         return code;
     begin_question(o, q);
     json_out_int(o, "count", total);
+    json_out_int(o, "machines", machines); /* several cases may be of one */
     json_out_array(o, "cases");
     for (size_t i = 0; i < n_cases; i++) {
         json_out_object(o, NULL);

@@ -9,7 +9,7 @@ static void row(struct arena *a, const struct json *q, const char **cells)
 {
     int64_t count = 0;
 
-    (void)json_int64(json_get(q, "count"), &count);
+    (void)json_int64(json_get(q, "machines"), &count);
     cells[0] = json_get_string(q, "id");
     cells[1] = json_get_string(q, "state");
     cells[2] = arena_fmt(a, "%lld", (long long)count);

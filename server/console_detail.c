@@ -573,6 +573,7 @@ void console_question(struct console_page *p)
     }
     html_pair_end(&p->out);
     html_pair(&p->out, "Cases", arena_fmt(p->arena, "%" PRId64, frame_number(q, "count")));
+    html_pair(&p->out, "Machines", arena_fmt(p->arena, "%" PRId64, frame_number(q, "machines")));
     if (frame_number(q, "people") > 1)
         html_pair(&p->out, "Persons needed",
                   arena_fmt(p->arena, "%" PRId64, frame_number(q, "people")));

@@ -124,19 +124,34 @@ void console_list_isolations(struct console_page *p, const struct json *doc, con
     html_table_end(&t);
 }
 
-/* "ws-1, ws-2, ws-3 and 287 more" */
+static bool is_same_machine(const struct json *a, const struct json *b)
+{
+    const char *of = json_get_string(a, "machine_id");
+
+    return of && frame_is(of, frame_text(b, "machine_id")) &&
+           frame_is(frame_text(a, "tenant"), frame_text(b, "tenant"));
+}
+
+/* "ws-1, ws-2, ws-3 and 287 more": each once, however many cases are of it */
 static const char *machines_of_question(struct console_page *p, const struct json *q)
 {
-    int64_t all = frame_number(q, "count"), shown = 0;
+    int64_t all = frame_number(q, "machines"), shown = 0;
+    const struct json *named[NAMES_SHOWN];
     const char *names = "";
 
     JSON_EACH (c, json_get(q, "cases")) {
         const char *machine = frame_machine(c);
+        bool seen = false;
 
+        for (int64_t i = 0; i < shown; i++)
+            seen = seen || is_same_machine(named[i], c);
+        if (seen)
+            continue;
         if (shown == NAMES_SHOWN || !names)
             break;
-        names = arena_fmt(p->arena, "%s%s%s", names, shown++ ? ", " : "",
+        names = arena_fmt(p->arena, "%s%s%s", names, shown ? ", " : "",
                           machine ? machine : "unknown machine");
+        named[shown++] = c;
     }
     return names && all > shown ? arena_fmt(p->arena, "%s and %" PRId64 " more", names, all - shown)
                                 : names;

@@ -312,6 +312,41 @@ static void test_console__a_case_that_is_done_says_whether_its_machine_is_isolat
     house_stop(b.h);
 }
 
+/* Three alerts of one machine wait for one answer: what is decided is about one machine. */
+static void test_console__a_question_counts_machines_not_cases(void **state)
+{
+    static const struct house_options o = {
+        .rules = RULES, .safety = "  limits: [{isolations: 1, per: 1h}]\n", .more = MORE};
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    struct browser b = {.h = house_start(&o), .a = a};
+    AUTO(auto_free) char *told = NULL, *config = NULL;
+    const char *text;
+    char question[20];
+
+    (void)state;
+    tell_alert(b.h, ALERT, MACHINE, "High");
+    (void)push(&b, ALERT, "done");
+    for (int i = 2; i <= 4; i++) {
+        const char *id = arena_fmt(a, "da%d_-1", i);
+
+        tell_alert(b.h, id, WAITING_MACHINE, "High");
+        (void)push(&b, id, "waiting");
+    }
+    house_wait_question(b.h, 3, question);
+    text = page(&b, "/questions", NULL);
+    has(text, ">ws-1111.corp.example</td>");
+    text = page(&b, arena_fmt(a, "/questions/%s", question), NULL);
+    has(text, "<dt>Cases</dt><dd>3</dd>");
+    has(text, "<dt>Machines</dt><dd>1</dd>");
+    config =
+        house_write_file(b.h, "people.yaml",
+                         arena_fmt(a, "admin: {address: '%s'}\n", b.h->admin + strlen("http://")));
+    assert_int_equal(
+        house_run(b.h, &told, (const char *const[]){"questions", "list", "-c", config, NULL}), 0);
+    has(told, arena_fmt(a, "\n%s  open   1         ", question));
+    house_stop(b.h);
+}
+
 static void test_console__its_pages_can_do_nothing_but_be_read(void **state)
 {
     static const char *const paths[] = {"/", "/cases", "/isolations", "/questions"};
@@ -700,6 +735,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_console__shows_what_is_and_escapes_what_attackers_chose),
         cmocka_unit_test(test_console__a_case_that_is_done_says_whether_its_machine_is_isolated),
+        cmocka_unit_test(test_console__a_question_counts_machines_not_cases),
         cmocka_unit_test(test_console__its_pages_can_do_nothing_but_be_read),
         cmocka_unit_test(test_console__what_is_not_there_is_a_page_that_says_so),
         cmocka_unit_test(test_console__a_pause_by_form_stops_isolations_until_it_is_resumed),

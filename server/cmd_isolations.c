@@ -11,22 +11,26 @@
 #include "rest.h"
 #include "settings.h"
 
-static const char *const titles[] = {"ISOLATION", "STATE",    "MACHINE", "TENANT", "REQUESTED",
-                                     "CONFIRMED", "RELEASED", "CASE",    "WHY",    NULL};
+static const char *const titles[] = {"ISOLATION", "STATE",     "MACHINE",   "TENANT",
+                                     "BY",        "REQUESTED", "CONFIRMED", "RELEASED",
+                                     "REVIEW",    "CASE",      "WHY",       NULL};
 
 static void row(struct arena *a, const struct json *i, const char **cells)
 {
-    const char *name = json_get_string(i, "machine_name");
+    const char *name = json_get_string(i, "machine_name"), *by = json_get_string(i, "requestor");
+    bool adopted = json_is_true(json_get(i, "adopted"));
 
     cells[0] = json_get_string(i, "id");
     cells[1] = json_get_string(i, "state");
     cells[2] = name && *name ? name : json_get_string(i, "machine_id");
     cells[3] = json_get_string(i, "tenant");
-    cells[4] = cli_time(a, json_get_string(i, "requested"));
-    cells[5] = cli_time(a, json_get_string(i, "confirmed"));
-    cells[6] = cli_time(a, json_get_string(i, "released"));
-    cells[7] = json_get_string(i, "case");
-    cells[8] = json_get_string(i, "why");
+    cells[4] = !adopted ? "cordon" : by && *by ? by : "others";
+    cells[5] = cli_time(a, json_get_string(i, "requested"));
+    cells[6] = cli_time(a, json_get_string(i, "confirmed"));
+    cells[7] = cli_time(a, json_get_string(i, "released"));
+    cells[8] = cli_time(a, json_get_string(i, "review"));
+    cells[9] = json_get_string(i, "case");
+    cells[10] = json_get_string(i, "why");
 }
 
 static const struct cli_kind isolation = {.name = "isolation",
@@ -44,7 +48,8 @@ static const struct cli_command list_command = {
     .name = "isolations list",
     .about =
         "Every episode of a machine being isolated. A machine is isolated when its state says so:\n"
-        "requested and pending mean that Defender has not confirmed it.",
+        "requested and pending mean that Defender has not confirmed it. BY: who asked Defender for it;\n"
+        "REVIEW: when people are asked next whether it is still right.",
     .options = list_options,
 };
 

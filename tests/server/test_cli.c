@@ -837,6 +837,37 @@ static void test_cli__a_machine_that_is_not_isolated_is_one_sentence(void **stat
     peer_free(p);
 }
 
+/* README.md, "What is isolated, and how it ends": since when, for which case, who asked, when people are asked next. */
+static void test_cli__the_ledger_says_who_asked_and_when_people_are_asked_next(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+
+    put_admin(f, p);
+    peer_script(
+        p,
+        &(struct peer_answer){
+            .target = "/api/isolations",
+            .status = 200,
+            .body =
+                "{\"isolations\":[{\"id\":\"01\",\"state\":\"isolated\",\"machine_name\":\"ws-1\","
+                "\"tenant\":\"contoso\",\"adopted\":false,\"requestor\":\"app-7\",\"requested\":"
+                "\"2026-01-01T10:20:30.123Z\",\"review\":\"2026-01-02T10:20:31.000Z\",\"case\":\"c1\"},"
+                "{\"id\":\"02\",\"state\":\"isolated\",\"machine_name\":\"ws-2\",\"adopted\":true,"
+                "\"requestor\":\"ann@x.example\"},"
+                "{\"id\":\"03\",\"state\":\"isolated\",\"machine_name\":\"ws-3\",\"adopted\":true,"
+                "\"requestor\":null}],\"next\":null}"});
+    assert_int_equal(cordon(f, "isolations", "list", NULL), 0);
+    assert_says(f->ran.out, "  BY             REQUESTED             CONFIRMED  RELEASED  REVIEW  ");
+    assert_says(
+        f->ran.out,
+        "\n01         isolated  ws-1     contoso  cordon         2026-01-01 10:20:30Z  -      "
+        "    -         2026-01-02 10:20:31Z  c1    -\n");
+    assert_says(f->ran.out, "  ws-2     -        ann@x.example  ");
+    assert_says(f->ran.out, "  ws-3     -        others         ");
+    peer_free(p);
+}
+
 /* An unset variable of a script names no machine, and there may be one without a name. */
 static void test_cli__an_empty_word_is_no_machine(void **state)
 {
@@ -1051,6 +1082,7 @@ int main(void)
         TEST(a_refusal_moves_no_cursor),
         TEST(titles_of_what_a_hunt_found_are_cleaned),
         TEST(a_machine_that_is_not_isolated_is_one_sentence),
+        TEST(the_ledger_says_who_asked_and_when_people_are_asked_next),
         TEST(an_empty_word_is_no_machine),
         TEST(a_server_that_is_not_there_is_said_with_the_cure),
         TEST(another_program_is_not_taken_for_cordon),

@@ -125,9 +125,23 @@ static ssize_t read_all(int fd, char *bytes, size_t room)
     return (ssize_t)len;
 }
 
+/* What nobody sees in an editor and the far end takes for another secret; NULL: nothing of the kind. A key in PEM may
+ * stand among empty lines. */
+static const char *odd_edge(const char *text, size_t len)
+{
+    if (strstr(text, "-----BEGIN"))
+        return NULL;
+    if (strncmp(text, "\xef\xbb\xbf", 3) == 0)
+        return "begins with a byte order mark";
+    if (strchr(" \t\r\n", text[0]))
+        return "begins with a blank or an empty line";
+    return strchr(" \t\r\n", text[len - 1]) ? "ends with a blank or an empty line" : NULL;
+}
+
 bool settings_take_secret_file(const struct reading *x, struct secret *ret)
 {
     char bytes[SECRET_MAX + 1];
+    const char *odd;
     bool bare, good = false;
     const char *text = settings_scalar(x, "a file", &bare), *path = text ? resolve(x, text) : NULL;
     struct stat st;
@@ -159,6 +173,10 @@ bool settings_take_secret_file(const struct reading *x, struct secret *ret)
         good = ret->text != NULL;
         if (!good)
             yaml_fault(x->reader->faults, x->node, "%s: %s", x->name, SETTINGS_NO_MEMORY);
+        odd = good ? odd_edge(ret->text, ret->len) : NULL;
+        if (x->reader->notes && odd)
+            yaml_fault(x->reader->notes, x->node,
+                       "%s: %s %s, which is taken for a part of the secret", x->name, path, odd);
         if (x->reader->notes && (st.st_mode & (S_IROTH | S_IWOTH)))
             yaml_fault(x->reader->notes, x->node,
                        "%s: everybody on this machine can read %s; chmod 600 would keep it secret",

@@ -482,9 +482,45 @@ static void test_settings__a_secret_others_can_read_is_a_note(void **state)
     assert_no_faults(f);
     assert_string_equal(s.password.text, "x\n"); /* one newline goes, not two */
     list_faults(f, &f->notes, &out);
-    assert_string_equal(buf_text(&out),
-                        "1:16: s.password_file: everybody on this machine can read DIR/open; "
-                        "chmod 600 would keep it secret\n");
+    assert_string_equal(
+        buf_text(&out),
+        "1:16: s.password_file: DIR/open ends with a blank or an empty line, which is "
+        "taken for a part of the secret\n"
+        "1:16: s.password_file: everybody on this machine can read DIR/open; "
+        "chmod 600 would keep it secret\n");
+}
+
+/* Editors and shells of other systems leave them, nobody sees them, and the far end says that the secret is wrong. */
+static void test_settings__what_nobody_sees_of_a_secret_is_a_note(void **state)
+{
+    static const struct {
+        const char *text, *note;
+    } rows[] = {
+        {"secret\n", NULL},
+        {"secret\r\n", NULL},
+        {"se cret", NULL},
+        {"secret \n", "ends with a blank or an empty line"},
+        {"secret\t", "ends with a blank or an empty line"},
+        {"secret\n\n", "ends with a blank or an empty line"},
+        {"secret\r\n\r\n", "ends with a blank or an empty line"},
+        {" secret\n", "begins with a blank or an empty line"},
+        {"\xef\xbb\xbfsecret\n", "begins with a byte order mark"},
+        {"\n-----BEGIN PRIVATE KEY-----\nMII=\n-----END PRIVATE KEY-----\n\n", NULL},
+    };
+    struct fixture *f = *state;
+    size_t noted = 0;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        AUTO(buf_clear) struct buf out = BUF_INIT(4096);
+
+        put_file(f, "big", rows[i].text, strlen(rows[i].text), 0600);
+        (void)read_sample(f, "password_file: big\n");
+        assert_no_faults(f);
+        list_faults(f, &f->notes, &out);
+        assert_int_equal(f->notes.count, noted + (rows[i].note ? 1 : 0));
+        assert_true(!rows[i].note || strstr(buf_text(&out), rows[i].note));
+        noted = f->notes.count;
+    }
 }
 
 static void test_settings__a_secret_has_a_size_limit(void **state)
@@ -682,6 +718,7 @@ int main(void)
         TEST(the_environment_fills_in),
         TEST(credentials_of_systemd_are_found),
         TEST(a_secret_others_can_read_is_a_note),
+        TEST(what_nobody_sees_of_a_secret_is_a_note),
         TEST(times_are_moments),
         TEST(a_secret_has_a_size_limit),
         TEST(a_wiped_secret_is_gone),

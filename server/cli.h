@@ -138,6 +138,15 @@ enum err_code cli_start_config(const char *given, struct watch *files, struct co
  *  the first. */
 enum err_code cli_reload_config(const struct config *in_force, bool same_text, struct watch *files,
                                 struct config **ret, struct err *e);
+/**
+ * Reads of the configuration where the store is, and nothing else: who looks after the store need not be able to read
+ * Defender's secret, nor have rules without a fault.
+ *
+ * a         holds *ret_url and *ret_password (NULL: none).
+ * Returns   CLI_GO_ON; else CLI_FAILED, and stderr says what is wrong.
+ */
+int cli_peek_store(const char *given, struct arena *a, const char **ret_url,
+                   const char **ret_password);
 /** One line per fault on stderr, and how many were not kept. */
 void cli_show_faults(const struct yaml_faults *faults);
 

@@ -73,6 +73,25 @@ int cli_load_config(const char *given, struct watch *files, struct config **ret)
     return CLI_FAILED;
 }
 
+int cli_peek_store(const char *given, struct arena *a, const char **ret_url,
+                   const char **ret_password)
+{
+    const char *file = cli_config_file(given);
+    struct yaml_faults faults;
+    struct err e = {0};
+    enum err_code code;
+
+    if (!file || !a)
+        return CLI_FAILED;
+    code = config_peek_store(file, NULL, a, ret_url, ret_password, &faults, &e);
+    if (!code)
+        return CLI_GO_ON;
+    if (code == ERR_INVALID)
+        cli_show_faults(&faults);
+    cli_error("%s", e.text);
+    return CLI_FAILED;
+}
+
 /* As events of the log. */
 static void log_faults(const struct yaml_faults *faults)
 {

@@ -11,7 +11,6 @@
 
 #include "audit.h"
 #include "auto.h"
-#include "config.h"
 #include "json.h"
 #include "settings.h"
 
@@ -62,17 +61,13 @@ static const struct cli_command export_command = {
 /* CLI_GO_ON and *ret, or the exit code. */
 static int open_store(const struct options *o, struct store **ret)
 {
-    struct config *config = NULL;
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    const char *url = o->store, *password = NULL;
     struct err e = {0};
-    enum err_code code;
 
-    if (!o->store && cli_load_config(o->config, NULL, &config) != CLI_GO_ON)
+    if (!url && cli_peek_store(o->config, a, &url, &password) != CLI_GO_ON)
         return CLI_FAILED;
-    code = o->store ? store_open(o->store, true, clock_system(), ret, &e)
-                    : store_open_as(config->store_url, config->store_password.text, true,
-                                    clock_system(), ret, &e);
-    config_unref(config);
-    if (!code)
+    if (!store_open_as(url, password, true, clock_system(), ret, &e))
         return CLI_GO_ON;
     cli_error("%s", e.text);
     return CLI_FAILED;

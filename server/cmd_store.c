@@ -7,7 +7,6 @@
 
 #include "auto.h"
 #include "clock.h"
-#include "config.h"
 #include "store.h"
 #include "store_check.h"
 
@@ -31,23 +30,8 @@ static int begin(int argc, char **argv, const struct cli_command *command, struc
 {
     struct options o = {0};
     int code = cli_parse(argc, argv, command, &o, words);
-    struct yaml_faults faults;
-    struct err e = {0};
-    enum err_code peeked;
-    const char *file;
 
-    if (code != CLI_GO_ON)
-        return code;
-    file = cli_config_file(o.config);
-    if (!file || !a)
-        return CLI_FAILED;
-    peeked = config_peek_store(file, NULL, a, &ret->url, &ret->password, &faults, &e);
-    if (!peeked)
-        return CLI_GO_ON;
-    if (peeked == ERR_INVALID)
-        cli_show_faults(&faults);
-    cli_error("%s", e.text);
-    return CLI_FAILED;
+    return code == CLI_GO_ON ? cli_peek_store(o.config, a, &ret->url, &ret->password) : code;
 }
 
 static enum err_code open_to_read(const struct place *at, struct store **ret, struct err *e)

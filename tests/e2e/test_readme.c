@@ -12,6 +12,7 @@
  * The world of those that run is the simulator: the test puts its addresses into cordon.yaml after
  * `cordon init`, and a loopback address of its own in place of 127.0.0.1, and changes nothing else.
  */
+#include <ctype.h>
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -531,6 +532,41 @@ static void test_readme__the_table_of_verifiers_is_the_programs(void **state)
     assert_int_equal(n, sizeof there / sizeof *there);
 }
 
+/* Is the word there, and not as the end of another? Behind it may stand more: a secret's "_file". */
+static bool names(const char *text, const char *word)
+{
+    for (const char *at = text; (at = strstr(at, word)) != NULL; at++)
+        if (at > text && !isalpha((unsigned char)at[-1]) && at[-1] != '_' &&
+            !isalpha((unsigned char)at[strlen(word)]))
+            return true;
+    return false;
+}
+
+/* Nobody finds a setting that stands in a table of the program's alone. */
+static void test_readme__every_setting_is_named(void **state)
+{
+    const struct readme *r = *state;
+    char root[PATH_MAX], *list, *save = NULL;
+    struct scene s;
+    size_t n = 0;
+
+    scene_open(&s, r->arena);
+    assert_non_null(realpath(".", root));
+    list = arena_str(r->arena,
+                     run(&s,
+                         arena_fmt(r->arena,
+                                   "cd '%s/server' && sed -nE"
+                                   " 's/^ *[A-Z_]*ROW\\(\"([a-z_]+)\",.*/\\1/p' *.c | sort -u",
+                                   root),
+                         0));
+    assert_non_null(list);
+    for (char *name = strtok_r(list, "\n", &save); name; name = strtok_r(NULL, "\n", &save), n++)
+        if (!names(r->text, name))
+            fail_msg("README.md does not name the setting %s", name);
+    assert_true(n > 50);
+    scene_close(&s);
+}
+
 /* Does the tour name a path: itself, its folder, or its group ("verify_*")? */
 static bool tours(const struct readme *r, const char *tour, const char *name)
 {
@@ -591,6 +627,7 @@ int main(void)
         TEST(the_way_to_a_tenant_leads_there),
         TEST(the_table_of_commands_is_the_programs),
         TEST(the_table_of_verifiers_is_the_programs),
+        TEST(every_setting_is_named),
         TEST(the_tour_comes_by_every_room_and_no_other),
     };
 

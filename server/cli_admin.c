@@ -5,6 +5,7 @@
  */
 #include "cli.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,20 @@ static int read_admin(const char *given, struct arena *a, struct config_admin *r
     return CLI_FAILED;
 }
 
+/* No header can carry a line end: a second one at the end of the file, for one. */
+static bool can_be_sent(const struct secret *token)
+{
+    for (const char *c = token->text; c && *c; c++)
+        if (iscntrl((unsigned char)*c)) {
+            cli_error(
+                "the admin token cannot be sent: %s holds more than one line, or a control character; "
+                "`openssl rand -base64 32` makes one",
+                token->file);
+            return false;
+        }
+    return true;
+}
+
 int cli_admin_call(const char *given, const char *method, const char *path, const char *body,
                    const char *what, const char *holds, struct json **ret)
 {
@@ -116,7 +131,7 @@ int cli_admin_call(const char *given, const char *method, const char *path, cons
     enum err_code code;
     const char *base;
 
-    if (!a || read_admin(given, a, &admin) != CLI_GO_ON)
+    if (!a || read_admin(given, a, &admin) != CLI_GO_ON || !can_be_sent(&admin.token))
         return CLI_FAILED;
     base = base_url(a, admin.address);
     q.url = base ? arena_fmt(a, "%s%s", base, path) : NULL;

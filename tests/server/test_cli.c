@@ -914,6 +914,11 @@ static void test_cli__a_server_that_is_not_there_is_said_with_the_cure(void **st
     put_file(f, "cordon.yaml", "admin: {address: '10.255.255.1:9180', token_file: relay}\n");
     assert_int_equal(cordon(f, "cases", "list", NULL), 1);
     assert_says(f->ran.err, "cordon: cannot speak to admin.address 10.255.255.1:9180 from here: ");
+    put_file(f, "cordon.yaml", "admin: {token_file: relay}\n");
+    put_file(f, "relay", "the-admin-token-of-two\nlines\n");
+    assert_int_equal(cordon(f, "cases", "list", NULL), 1);
+    assert_says(f->ran.err,
+                "cordon: the admin token cannot be sent: relay holds more than one line");
     put_file(f, "cordon.yaml", "admin: {adress: x}\n");
     assert_int_equal(cordon(f, "cases", "list", NULL), 1);
     assert_says(f->ran.err,

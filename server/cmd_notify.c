@@ -29,8 +29,9 @@ static const struct cli_command command = {
     .args = "CASE",
     .about =
         "The last mail about a case as it was made or, when there is none yet, as it would be made\n"
-        "now. A case of a storm is told in a digest: its own mail is shown all the same, and\n"
-        "--digest shows that one. --html goes well with a file: > mail.html. Sends nothing.",
+        "now, once a rule has judged the case. A case of a storm is told in a digest: its own mail is\n"
+        "shown all the same, and --digest shows that one. --html goes well with a file: > mail.html.\n"
+        "Sends nothing.",
     .options = options,
     .least_args = 1,
     .most_args = 1,

@@ -240,7 +240,7 @@ enum err_code notice_preview(struct db_tx *tx, struct engine *g, struct runtime 
     if (!code)
         code = pause_read(tx, rt, arena, &pause, e);
     if (!code && (!rt->config->mail.server || !d.post.n_to))
-        code = err_set(e, ERR_NOT_FOUND, "no mail is configured, or nobody to write to");
+        code = err_set(e, ERR_CONFLICT, "no mail is configured, or nobody to write to");
     if (!code)
         code = fill(tx, rt, arena, &d, e);
     if (code)

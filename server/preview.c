@@ -63,6 +63,11 @@ static enum err_code look(struct db_tx *tx, void *arg, struct err *e)
         code = notice_thread(tx, k->arena, k->id, "", &thread, e);
     if (code)
         return code;
+    if (!thread.last_of_case && !c.verdict) /* what its rule asks for is not known */
+        return err_set(
+            e, ERR_CONFLICT,
+            "there is no mail about the case, and no verdict that one would tell of: it is %s",
+            case_state_name(c.state));
     if (!thread.last_of_case)
         return would_be(tx, k, &c, e);
     code = notice_load(tx, k->arena, thread.last_of_case, &k->mail, e);

@@ -290,6 +290,13 @@ static void test_notice__the_preview_is_the_mail(void **state)
     (void)state;
     set_up(&r);
     id = rig_push(&r, "da1_-1", NULL);
+    /* before a rule has judged it no mail says that the rule asks for no isolation */
+    assert_int_equal(preview_case(r.g, id, &out, &e), ERR_CONFLICT);
+    assert_string_equal(e.text,
+                        "there is no mail about the case, and no verdict that one would tell "
+                        "of: it is received");
+    assert_int_equal(out.len, 0);
+    rig_sql(&r, "UPDATE cases SET verdict = '{\"rule\":\"tell\"}'");
     doc = preview(&r, id); /* before anything was mailed, and nothing is by it */
     assert_string_equal(json_get_string(doc, "state"), "preview");
     assert_string_equal(json_get_string(doc, "kind"), "alert");

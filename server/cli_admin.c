@@ -12,9 +12,11 @@
 
 #include "auto.h"
 #include "config.h"
+#include "desk.h"
 #include "json.h"
 #include "mime.h"
 #include "rest.h"
+#include "utf8.h"
 
 #define ANSWER_MAX ((size_t)64 * 1024 * 1024) /* bytes: a list of everything */
 #define TIMEOUT_MS 30000                      /* the server answers out of its own store */
@@ -171,26 +173,32 @@ int cli_admin_call(const char *given, const char *method, const char *path, cons
     return CLI_GO_ON;
 }
 
-/* Who sits at the keyboard: sudo hides it from the user id. For the record; nobody has proven it. */
-static const char *operator_name(void)
+/* Who sits at the keyboard: sudo hides it from the user id. For the record; nobody has proven it. A name that is too
+ * long for the record is cut, as it must not keep the kill switch from being pulled. */
+static const char *operator_name(struct arena *a)
 {
     const char *name = getenv("SUDO_USER");
 
     if (!name || !*name)
         name = getenv("USER");
-    return name && *name ? name : NULL;
+    return name && *name ? arena_strn(a, name, utf8_cut(name, DESK_WHO_MAX)) : NULL;
 }
 
 int cli_admin_order_with(const char *given, const char *path, const struct cli_order *order,
                          const char *what, const char *holds, struct json **ret)
 {
     AUTO(buf_clear) struct buf body = BUF_INIT(64 * 1024);
+    AUTO(arena_freep) struct arena *a = arena_new(0);
     struct json_out o = JSON_OUT(&body);
 
+    if (!a) {
+        cli_error("out of memory");
+        return CLI_FAILED;
+    }
     json_out_object(&o, NULL);
     if (order->why)
         json_out_string(&o, "why", order->why);
-    json_out_string(&o, "by", operator_name());
+    json_out_string(&o, "by", operator_name(a));
     if (order->machine)
         json_out_string(&o, "machine", order->machine);
     if (order->duration)

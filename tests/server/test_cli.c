@@ -16,6 +16,7 @@
 #include "auto.h"
 #include "buf.h"
 #include "clock.h"
+#include "desk.h"
 #include "http.h"
 #include "json.h"
 #include "kit/peer.h"
@@ -925,6 +926,30 @@ static void test_cli__a_server_that_is_not_there_is_said_with_the_cure(void **st
                 "cordon.yaml:1:9: admin.adress: unknown key; did you mean admin.address?\n");
 }
 
+/* A name of a directory service may be longer than the record has room for: the kill switch is pulled all the same. */
+static void test_cli__nobodys_name_is_too_long_to_pause(void **state)
+{
+    static const char *const argv[] = {"cordon", "pause", NULL};
+    static char user[5 + 300 + 1] = "USER=";
+    const char *const env[] = {"SUDO_USER=", user, NULL};
+    AUTO(json_freep) struct json *doc = NULL;
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+    const struct peer_request *r;
+
+    put_admin(f, p);
+    peer_script(p, &(struct peer_answer){.status = 200, .body = "{\"status\":\"paused\"}"});
+    for (size_t i = 0; i < 300; i += 2)
+        memcpy(user + 5 + i, "\xc3\xa9", 2);
+    program_run(&f->ran, f->folder, env, argv);
+    assert_int_equal(f->ran.code, 0);
+    r = peer_request(p, 0);
+    assert_string_equal(r->target, "/api/pause");
+    assert_int_equal(json_parse(r->body, r->body_len, &doc, NULL), ERR_OK);
+    assert_int_equal(strlen(json_get_string(doc, "by")), DESK_WHO_MAX);
+    peer_free(p);
+}
+
 /* Another program listens where cordon is thought to: most answer anything with 404 or with some JSON. Nothing that
  * it says is told as cordon's word, least of all that nothing is isolated any more. */
 static void test_cli__another_program_is_not_taken_for_cordon(void **state)
@@ -1106,6 +1131,7 @@ int main(void)
         TEST(the_ledger_says_who_asked_and_when_people_are_asked_next),
         TEST(an_empty_word_is_no_machine),
         TEST(a_server_that_is_not_there_is_said_with_the_cure),
+        TEST(nobodys_name_is_too_long_to_pause),
         TEST(another_program_is_not_taken_for_cordon),
         TEST(a_healthcheck_says_ready_and_what_is_not),
         TEST(who_looks_at_the_store_needs_no_more_of_the_configuration),

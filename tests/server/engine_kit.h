@@ -78,7 +78,7 @@
 #define RULES_MAIL_ONLY "rules:\n  - {name: tell, do: [email: {}]}\n"
 
 struct rig {
-    char dir[64], config_file[100], store_url[120];
+    char dir[64], config_file[100], store_url[300];
     const char *tenant;  /* its name; NULL: contoso */
     const char *tenants; /* more of them; or NULL */
     const char *sources; /* likewise */
@@ -103,7 +103,8 @@ static inline void rig_write(const struct rig *r, const char *name, const char *
 }
 
 /* rules: the top-level parts `rules` and `safety`. */
-static inline struct runtime *rig_runtime(struct rig *r, const char *rules)
+static inline struct runtime *rig_runtime_by(struct rig *r, const struct clock *clock,
+                                             const char *rules)
 {
     struct arena *faults_arena = arena_new(0);
     const char *tenant = r->tenant ? r->tenant : "contoso";
@@ -132,11 +133,17 @@ static inline struct runtime *rig_runtime(struct rig *r, const char *rules)
     if (config_load(r->config_file, NULL, faults_arena, &config, &faults, &e))
         fail_msg("%s: %s", e.text, faults.count ? faults.first->text : "");
     arena_free(faults_arena);
-    assert_int_equal(runtime_new(config, r->rest, &r->hands.clock, &rt, &e), ERR_OK);
+    assert_int_equal(runtime_new(config, r->rest, clock, &rt, &e), ERR_OK);
     return rt;
 }
 
-static inline void rig_open(struct rig *r, const char *rules)
+static inline struct runtime *rig_runtime(struct rig *r, const char *rules)
+{
+    return rig_runtime_by(r, &r->hands.clock, rules);
+}
+
+/* store_url: NULL for a SQLite of its own. */
+static inline void rig_open_on(struct rig *r, const char *rules, const char *store_url)
 {
     struct hands hands = HANDS_INIT;
     struct err e = {0};
@@ -148,7 +155,8 @@ static inline void rig_open(struct rig *r, const char *rules)
     (void)snprintf(r->dir, sizeof r->dir, "/tmp/cordon-engine-XXXXXX");
     assert_non_null(mkdtemp(r->dir));
     (void)snprintf(r->config_file, sizeof r->config_file, "%s/cordon.yaml", r->dir);
-    (void)snprintf(r->store_url, sizeof r->store_url, "sqlite:%s/cordon.db", r->dir);
+    (void)snprintf(r->store_url, sizeof r->store_url, store_url ? "%s" : "sqlite:%s/cordon.db",
+                   store_url ? store_url : r->dir);
     rig_write(r, "secret", "s");
     rig_write(r, "whsec", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=");
     r->arena = arena_new(0);
@@ -159,6 +167,11 @@ static inline void rig_open(struct rig *r, const char *rules)
     assert_int_equal(engine_new(r->store, r->rest, &r->hands.clock,
                                 rig_runtime(r, rules ? rules : RULES_ISOLATE_AND_MAIL), &r->g, &e),
                      ERR_OK);
+}
+
+static inline void rig_open(struct rig *r, const char *rules)
+{
+    rig_open_on(r, rules, NULL);
 }
 
 static inline void rig_close(struct rig *r)

@@ -1,9 +1,10 @@
 /* test_weather.c - the two promises in any weather: random lives of an engine, judged by what Defender saw.
  *
- * A life is a few hundred steps, each of which the dice choose: alerts are pushed, work that is due is run, the clock is
- * turned, people give orders and answer questions, the policy changes, a lease is lost, a record cannot be written, the
- * process dies, and Defender (kit/fickle.h) answers as it pleases, also in the middle of a run. Then the weather
- * clears, hours pass, and everything must have come to an end.
+ * A life is a few hundred steps, each of which the dice choose: alerts are pushed, work that is due is run, time
+ * passes, people give orders and answer questions, the policy changes, a lease is lost, a record cannot be written, the
+ * wall clock is set, a process is stopped or dies, and Defender (kit/fickle.h) answers as it pleases. Any of that may
+ * happen in the middle of a run, too: at each request that it sends, and around each transaction that it writes. Then
+ * the weather clears, hours pass, and everything must have come to an end.
  *
  * What must hold is judged by the far side: at every request to act, whether cordon had been shown that it is wrong;
  * at every notice, whether it is true; in the end, whether the ledger and the last word are.
@@ -11,6 +12,8 @@
  * A life follows from its seed. One that went wrong is lived again, with what happened in it, by
  *
  *     WEATHER_SEED=1234 build/test_weather         WEATHER_SEED=1000-1999: many, as far as they are good
+ *
+ * From SHARED_FROM on, two processes with clocks that differ live it on one PostgreSQL.
  */
 #include "engine_kit.h"
 
@@ -20,15 +23,20 @@
 
 #include "desk.h"
 #include "kit/fickle.h"
+#include "kit/postgres.h"
 #include "log.h"
 #include "pause.h"
 #include "reconcile.h"
 #include "store_questions.h"
+#include "store_quota.h"
 #include "upkeep.h"
 
-#define STEPS   250
-#define SEEDS   16 /* of the suite */
-#define RUN_MAX 200
+#define STEPS         250
+#define SEEDS         12 /* of the suite */
+#define SHARED_SEEDS  2
+#define SHARED_FROM   1000000
+#define RUN_MAX       200
+#define CLOCK_OFF_MAX 2000 /* of a replica's clock from the database's: it takes no more */
 
 /* ---- chance --------------------------------------------------------------------------------------- */
 
@@ -89,10 +97,45 @@ struct known {
     bool spent;           /* the isolation it asked for was released by cordon */
 };
 
+/* A clock that is off by so much. */
+struct own_clock {
+    struct clock clock;
+    const struct hands *hands;
+    int64_t off_ms;
+};
+
+static int64_t own_wall(const struct clock *c)
+{
+    const struct own_clock *own = (const struct own_clock *)c;
+
+    return hands_wall(&own->hands->clock) + own->off_ms;
+}
+
+static int64_t own_mono(const struct clock *c)
+{
+    return hands_mono(&((const struct own_clock *)c)->hands->clock);
+}
+
+/* One that serves the store; its engine is replaced when it dies. */
+struct process {
+    struct engine *g;
+    struct store *store;
+    struct own_clock clock;
+    const char *owner;
+    int runs; /* under way, one in the other */
+    bool dead;
+};
+
 struct life {
     struct rig r;
     struct fickle *f;
-    struct engine *other; /* a second replica; NULL: there is none */
+    struct process p[2];
+    size_t n;            /* of them */
+    struct process *top; /* whose run is the innermost */
+    bool shared;         /* on PostgreSQL */
+    bool jumps;          /* the wall clock does */
+    int64_t gives_up;    /* libcurl does, about the request to act that is under way */
+    bool sick;           /* the database often takes nothing, or takes it and does not say so */
     uint64_t seed, dice;
     unsigned policy;
     unsigned policy_before; /* when the last list was read */
@@ -102,7 +145,6 @@ struct life {
     bool strict;    /* limits from the first to the last, and nobody lifts them */
     unsigned badness;
     int depth;   /* of runs within runs */
-    bool dead;   /* the process that runs now was killed */
     bool nested; /* in this step something happened in the middle of a run */
     bool calm;
     int step;
@@ -167,7 +209,7 @@ static void wrong(struct life *l, const char *fmt, ...)
 
 /* ---- the configuration ------------------------------------------------------------------------------ */
 
-static struct runtime *runtime_of(struct life *l, unsigned policy)
+static struct runtime *runtime_of(struct life *l, const struct process *p, unsigned policy)
 {
     char rules[1500];
 
@@ -183,7 +225,7 @@ static struct runtime *runtime_of(struct life *l, unsigned policy)
         policy & POLICY_PROTECTS ? "  protected: [{machine.tags: [tier-0]}]\n" : "",
         policy & POLICY_LIMITS ? "  limits: [{isolations: 2, per: 1h}]\n" : "",
         policy & POLICY_ASKS_DOUBT ? "  ask: {within: 4h}\n" : "");
-    return rig_runtime(&l->r, rules);
+    return rig_runtime_by(&l->r, &p->clock.clock, rules);
 }
 
 static void use_policy(struct life *l, unsigned policy)
@@ -196,9 +238,9 @@ static void use_policy(struct life *l, unsigned policy)
     l->policy_before = l->policy;
     l->policy_at = fickle_now(l->f);
     l->policy = policy;
-    engine_use(l->r.g, runtime_of(l, policy));
-    if (l->other)
-        engine_use(l->other, runtime_of(l, policy));
+    for (size_t i = 0; i < l->n; i++)
+        if (!l->p[i].dead)
+            engine_use(l->p[i].g, runtime_of(l, &l->p[i], policy));
 }
 
 static unsigned some_policy(struct life *l)
@@ -288,12 +330,10 @@ static void judge_grounds(struct life *l, int machine, const struct isolation_re
         wrong(l, "isolated once more for alert %d, whose isolation was released", at);
 }
 
-static void judge_isolate(struct life *l, int machine, const char *external)
+/* One of ours is under way already? Asked when it leaves, and when it arrives. */
+static void judge_second(struct life *l, int machine)
 {
-    const struct fickle_machine *m = fickle_machine(l->f, machine);
-    AUTO(arena_freep) struct arena *arena = arena_new(0);
-    int64_t now = fickle_now(l->f), id = 0;
-    struct isolation_record r;
+    int64_t now = fickle_now(l->f);
 
     for (size_t i = 0; fickle_nth(l->f, i); i++) {
         const struct fickle_action *a = fickle_nth(l->f, i);
@@ -302,6 +342,16 @@ static void judge_isolate(struct life *l, int machine, const char *external)
             wrong(l, "a second isolate of machine %d while %s of %s is %s", machine, a->id,
                   a->external, fickle_status(a, now));
     }
+}
+
+static void judge_isolate(struct life *l, int machine, const char *external)
+{
+    const struct fickle_machine *m = fickle_machine(l->f, machine);
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    int64_t now = fickle_now(l->f), id = 0;
+    struct isolation_record r;
+
+    judge_second(l, machine);
     if (!m->looked || now - m->look > 2 * MINUTE_MS)
         wrong(l, "an isolate of machine %d without a look", machine);
     else if (!l->nested && m->look_open)
@@ -340,13 +390,63 @@ static void note_release(struct life *l, const char *external)
 
 /* ---- what happens ------------------------------------------------------------------------------------ */
 
-static void run_one(struct life *l, struct engine *g, const struct work *w)
+static void turn(struct life *l, int64_t ms)
+{
+    hands_turn(&l->r.hands, ms);
+}
+
+static void start(struct life *l, struct process *p)
+{
+    struct err e = {0};
+
+    assert_int_equal(
+        engine_new(p->store, l->r.rest, &p->clock.clock, runtime_of(l, p, l->policy), &p->g, &e),
+        ERR_OK);
+    if (p == l->p)
+        l->r.g = p->g;
+}
+
+static void kill_process(struct life *l, struct process *p)
+{
+    happens(l, "%s dies", p->owner);
+    p->dead = true;
+}
+
+/* The process is dead, and what it ran is over; another starts. Replicas wait for its leases. */
+static void replace(struct life *l, struct process *p)
+{
+    happens(l, "%s starts", p->owner);
+    engine_free(p->g);
+    start(l, p);
+    if (l->n == 1)
+        assert_int_equal(store_work_recover(p->store, NULL), ERR_OK);
+    assert_int_equal(ledger_watch(p->g, NULL), ERR_OK);
+    assert_int_equal(reconcile_start(p->g, NULL), ERR_OK);
+    p->dead = false;
+}
+
+/* One that is alive; NULL: none is. */
+static struct process *some_process(struct life *l)
+{
+    struct process *p = &l->p[l->n > 1 && one_in(l, 3)];
+
+    if (p->dead && l->n > 1)
+        p = p == l->p ? l->p + 1 : l->p;
+    return p->dead ? NULL : p;
+}
+
+/* The run that this thread is in: what that writes is a moment in which something may happen (write_within). */
+static _Thread_local struct process *running;
+static struct life *living;
+
+static void run_one(struct life *l, struct process *p, const struct work *w)
 {
     static const engine_run runs[WORK_KINDS] = {[WORK_CASE] = expand_run,
                                                 [WORK_ISOLATION] = isolation_run,
                                                 [WORK_LEDGER] = ledger_run,
                                                 [WORK_QUESTION] = question_run,
                                                 [WORK_RECONCILE] = reconcile_run};
+    struct process *before = l->top;
     struct work mine = *w;
 
     for (size_t i = 0; l->calm && i < sizeof l->spin / sizeof l->spin[0]; i++)
@@ -356,14 +456,20 @@ static void run_one(struct life *l, struct engine *g, const struct work *w)
             break;
         }
     l->runs++;
-    happens(l, "run %" PRId64 ", kind %d%s", w->id % 100000, (int)w->kind,
-            g == l->other ? ", by the other" : "");
+    happens(l, "run %" PRId64 ", kind %d, by %s", w->id % 100000, (int)w->kind, p->owner);
+    p->runs++;
+    l->top = running = p;
     fickle_sync(l->f);
-    runs[w->kind](g, &mine);
+    runs[w->kind](p->g, &mine);
     fickle_sync(l->f);
+    l->top = before;
+    running = NULL;
+    p->runs--;
+    if (p->dead && !p->runs)
+        replace(l, p);
 }
 
-static bool claim(struct life *l, struct engine *g, struct work *ret)
+static bool claim(struct life *l, struct process *p, struct work *ret)
 {
     size_t room[WORK_KINDS] = {[WORK_CASE] = 1,
                                [WORK_ISOLATION] = 1,
@@ -373,66 +479,30 @@ static bool claim(struct life *l, struct engine *g, struct work *ret)
     size_t n = 0;
     int64_t next;
 
-    return !store_work_claim(l->r.store, g == l->other ? "other" : "rig", room, 1, ret, &n, &next,
-                             NULL) &&
-           n == 1;
-}
-
-static struct engine *some_engine(struct life *l)
-{
-    return l->other && one_in(l, 3) ? l->other : l->r.g;
-}
-
-static void turn(struct life *l, int64_t ms)
-{
-    hands_turn(&l->r.hands, ms);
-}
-
-static void start(struct life *l, struct engine **g)
-{
-    struct err e = {0};
-
-    assert_int_equal(
-        engine_new(l->r.store, l->r.rest, &l->r.hands.clock, runtime_of(l, l->policy), g, &e),
-        ERR_OK);
-}
-
-/* The process that ran is dead; another starts. Replicas wait for its leases. */
-static void die(struct life *l, struct engine **g)
-{
-    happens(l, "dies");
-    engine_free(*g);
-    start(l, g);
-    if (!l->other)
-        assert_int_equal(store_work_recover(l->r.store, NULL), ERR_OK);
-    assert_int_equal(ledger_watch(*g, NULL), ERR_OK);
-    assert_int_equal(reconcile_start(*g, NULL), ERR_OK);
-    l->dead = false;
+    (void)l;
+    return !store_work_claim(p->store, p->owner, room, 1, ret, &n, &next, NULL) && n == 1;
 }
 
 static void run_due(struct life *l, int most)
 {
-    struct work w;
+    struct work w, again;
 
     for (int n = 0; n < most; n++) {
-        struct engine *g = some_engine(l);
+        struct process *p = some_process(l), *other;
 
-        if (!claim(l, g, &w))
+        if (!p || !claim(l, p, &w))
             break;
         for (int k = 0; k < WORK_KINDS; k++)
-            atomic_store(&g->crowd[k], !l->calm && one_in(l, 6));
-        if (!l->calm &&
+            atomic_store(&p->g->crowd[k], !l->calm && one_in(l, 6));
+        if (!l->calm && !l->depth &&
             one_in(l, 60)) { /* it sleeps through its lease, and another has it meanwhile */
-            struct work again;
-
             happens(l, "sleeps");
             turn(l, 31 * SECOND_MS);
-            if (claim(l, some_engine(l), &again))
-                run_one(l, some_engine(l), &again);
+            other = some_process(l);
+            if (claim(l, other, &again))
+                run_one(l, other, &again);
         }
-        run_one(l, g, &w);
-        if (l->dead && l->depth == 0)
-            die(l, g == l->other ? &l->other : &l->r.g);
+        run_one(l, p, &w);
     }
 }
 
@@ -501,13 +571,14 @@ static struct isolation_record some_isolation(struct life *l)
 static void answer(struct life *l)
 {
     struct question_answer a = {.person = "anna@x.example", .way = "link"};
+    struct process *p = some_process(l);
     struct question_record *list;
     enum question_state now;
     size_t n = 0;
 
     assert_int_equal(
         store_question_list(l->r.store, l->r.arena, QUESTION_OPEN, 0, 10, &list, &n, NULL), ERR_OK);
-    if (!n)
+    if (!n || !p)
         return;
     a.question = list[roll(l, (unsigned)n)].id;
     a.yes = !one_in(l, 3) && !l->strict;
@@ -516,7 +587,7 @@ static void answer(struct life *l)
     for (int i = 0; i < FICKLE_ALERTS && a.yes; i++)
         if (l->known[i].id && rig_case(&l->r, l->known[i].id).state == CASE_WAITING)
             l->known[i].yes = fickle_now(l->f);
-    (void)question_answer(l->r.g, &a, &now, NULL);
+    (void)question_answer(p->g, &a, &now, NULL);
 }
 
 static void order(struct life *l)
@@ -524,19 +595,22 @@ static void order(struct life *l)
     int at = (int)roll(l, FICKLE_ALERTS);
     struct known *k = &l->known[at];
     struct desk_order o = {.who = "maria", .why = "so it is", .id = k->id};
+    struct process *p = some_process(l);
     struct isolation_record i;
     struct err e;
 
+    if (!p)
+        return;
     switch (roll(l, 8)) {
     case 0:
-        if (k->id && !desk_drop(l->r.g, &o, &e)) {
+        if (k->id && !desk_drop(p->g, &o, &e)) {
             happens(l, "drops %d", at);
             k->dropped = fickle_now(l->f);
         }
         break;
     case 1:
     case 2:
-        if (k->id && !desk_retry(l->r.g, &o, &e)) {
+        if (k->id && !desk_retry(p->g, &o, &e)) {
             happens(l, "retries %d", at);
             k->spent = false;
             k->dropped = 0;
@@ -548,20 +622,20 @@ static void order(struct life *l)
         i = some_isolation(l);
         o.id = i.id;
         o.machine = i.machine_id;
-        if (o.id && !desk_release(l->r.g, &o, &e))
+        if (o.id && !desk_release(p->g, &o, &e))
             happens(l, "releases %s", o.machine + 38);
         break;
     case 6:
         o.id = some_isolation(l).id;
         o.for_ms = HOUR_MS;
         if (o.id)
-            (void)desk_extend(l->r.g, &o, &e);
+            (void)desk_extend(p->g, &o, &e);
         break;
     default:
-        if (l->paused && !desk_resume(l->r.g, &o, &e)) {
+        if (l->paused && !desk_resume(p->g, &o, &e)) {
             l->paused = 0;
             happens(l, "resumes");
-        } else if (one_in(l, 3) && !desk_pause(l->r.g, &o, &e)) {
+        } else if (one_in(l, 3) && !desk_pause(p->g, &o, &e)) {
             l->paused = fickle_now(l->f);
             happens(l, "pauses");
         }
@@ -595,7 +669,9 @@ static void break_store(struct life *l, bool broken)
     static const char *const tables[] = {"isolations", "cases", "case_steps", "notices"};
     const char *table = tables[roll(l, 2)];
 
-    if (broken)
+    if (l->shared)
+        l->sick = broken;
+    else if (broken)
         rig_sql(&l->r, arena_fmt(l->r.arena,
                                  "CREATE TRIGGER IF NOT EXISTS broken BEFORE UPDATE ON %s BEGIN "
                                  "SELECT RAISE(ABORT, 'broken'); END",
@@ -614,35 +690,177 @@ static void weather(struct life *l)
     fickle_weather(l->f, l->badness);
 }
 
-/* In the middle of a run. */
-static bool disturb(struct life *l, const struct fickle_event *ev)
-{
-    unsigned what = roll(l, 12);
+#define CLOCK_WRONG_MAX (4 * MINUTE_MS) /* less than DEED_SKEW_MS */
 
-    l->nested = true;
-    if (what < 3) {
-        turn(l, roll(l, 50000));
-    } else if (what == 3 || what == 4) {
+/* Somebody sets the wall clock; never so that it is off by more than Defender's may be. */
+static void set_clock(struct life *l, int64_t ms)
+{
+    int64_t off = l->r.hands.wall - fickle_now(l->f);
+
+    if (!l->jumps || l->strict)
+        return;
+    if (off + ms > CLOCK_WRONG_MAX || off + ms < -CLOCK_WRONG_MAX)
+        ms = -off;
+    happens(l, "the clock is set by %" PRId64 " ms", ms);
+    atomic_fetch_add(&l->r.hands.wall, ms);
+    if (ms < -MINUTE_MS) /* work.c sees that */
+        (void)store_work_hurry(l->r.store, NULL);
+}
+
+static void jump(struct life *l)
+{
+    static const int64_t far[] = {3 * SECOND_MS, 40 * SECOND_MS, 100 * SECOND_MS, CLOCK_WRONG_MAX};
+    int64_t ms = (int64_t)roll(l, (unsigned)far[roll(l, 4)]);
+
+    set_clock(l, one_in(l, 2) ? ms : -ms);
+}
+
+/* Forward, and all leases seem to have run out. */
+static void leap(struct life *l)
+{
+    set_clock(l, WORK_POST_LEASE_MS + SECOND_MS);
+}
+
+/* What may come in between at any moment. */
+static void interfere(struct life *l)
+{
+    switch (roll(l, 8)) {
+    case 0:
         portal(l);
-    } else if (what == 5) {
+        break;
+    case 1:
+    case 2:
         order(l);
-    } else if (what == 6) {
+        break;
+    case 3:
+        answer(l);
+        break;
+    case 4:
+        change_facts(l);
+        break;
+    case 5:
+        use_policy(l, some_policy(l));
+        break;
+    case 6:
+        jump(l);
+        break;
+    default:
         run_due(l, 2);
-    } else if (what == 7 && ev->kind == FICKLE_LIST) { /* and its lease runs out meanwhile */
+    }
+}
+
+/* A list is being read: now its lease may run out, too. */
+static void disturb_look(struct life *l, struct process *p)
+{
+    switch (roll(l, 8)) {
+    case 0:
+        turn(l, roll(l, 50000));
+        break;
+    case 1:
         turn(l, 31 * SECOND_MS);
         happens(l, "its lease is lost");
-        run_due(l, 3);
-    } else if (what == 8 && (ev->kind == FICKLE_LIST || ev->done)) {
-        rig_sql(&l->r, "UPDATE work SET fence = fence + 1 WHERE owner IS NOT NULL");
-        happens(l, "killed");
-        l->dead = true;
-        return false;
-    } else if (what == 9 && ev->done) { /* what came of it cannot be recorded */
-        break_store(l, true);
-    } else if (what == 10) {
-        use_policy(l, some_policy(l));
+        run_due(l, 8);
+        break;
+    case 2:
+        kill_process(l, p);
+        break;
+    default:
+        interfere(l);
     }
-    return true;
+}
+
+/* Time passes while a request to act is under way, as long as its answer is waited for. */
+static void turn_waiting(struct life *l, int64_t ms)
+{
+    int64_t most = l->gives_up - fickle_now(l->f);
+
+    turn(l, ms < most ? ms : most > 0 ? most : 0);
+}
+
+/* A request to act has left, and is not there yet. */
+static void disturb_request(struct life *l, struct process *p)
+{
+    switch (roll(l, 8)) {
+    case 0:
+        turn_waiting(l, roll(l, 12000));
+        break;
+    case 1:
+    case 2:
+        kill_process(l, p);
+        break;
+    case 3:
+        turn_waiting(l, 32000);
+        run_due(l, 8);
+        break;
+    case 4:
+        leap(l);
+        run_due(l, 8);
+        break;
+    default:
+        interfere(l);
+    }
+}
+
+/* Its answer is on the way back. */
+static void disturb_answer(struct life *l, struct process *p)
+{
+    switch (roll(l, 8)) {
+    case 0:
+        turn_waiting(l, roll(l, 12000));
+        break;
+    case 1:
+    case 2:
+        kill_process(l, p);
+        break;
+    case 3: /* what came of it cannot be recorded */
+        break_store(l, true);
+        break;
+    case 4:
+        turn_waiting(l, 32000);
+        run_due(l, 8);
+        break;
+    case 5:
+        leap(l);
+        run_due(l, 8);
+        break;
+    default:
+        interfere(l);
+    }
+}
+
+/* Around a transaction. */
+static void disturb_write(struct life *l, struct process *p)
+{
+    switch (roll(l, 8)) {
+    case 0:
+        turn(l, roll(l, 12000));
+        break;
+    case 1: /* it is stopped for so long that others take over */
+    case 2:
+        happens(l, "%s is stopped", p->owner);
+        turn(l, one_in(l, 2) ? 31 * SECOND_MS : 95 * SECOND_MS);
+        run_due(l, 8);
+        break;
+    case 3:
+        kill_process(l, p);
+        break;
+    default:
+        interfere(l);
+    }
+}
+
+/* In the middle of a run of p's one thing happens, or several in a row do. false: p is dead by then. */
+static bool disturb(struct life *l, struct process *p,
+                    void (*how)(struct life *l, struct process *p))
+{
+    int n = 1 + (int)roll(l, 3);
+
+    l->nested = true;
+    l->depth++;
+    for (int i = 0; i < n && !p->dead; i++)
+        how(l, p);
+    l->depth--;
+    return !p->dead;
 }
 
 /* By what is asked for and when: lists may be read side by side with others. */
@@ -651,7 +869,7 @@ static bool is_disturbed(const struct life *l, const struct fickle_event *ev)
     uint64_t h = l->seed + (uint64_t)fickle_now(l->f) * 31 + ev->done;
 
     if (ev->kind == FICKLE_POST)
-        return mix(h) % 6 == 0;
+        return mix(h) % 3 == 0;
     for (const char *p = ev->external; *p; p++)
         h = h * 131 + (unsigned char)*p;
     return mix(h) % 12 == 0;
@@ -659,11 +877,12 @@ static bool is_disturbed(const struct life *l, const struct fickle_event *ev)
 
 static bool take_request(struct life *l, const struct fickle_event *ev)
 {
-    bool answered;
+    bool alive;
 
-    if (l->dead && l->depth == 0)
+    if (l->top && l->top->dead)
         return false;
     if (ev->kind == FICKLE_POST && !ev->done) {
+        l->gives_up = fickle_now(l->f) + WORK_ANSWER_MS - 2 * SECOND_MS;
         happens(l, "POST %s machine %d %s", ev->release ? "unisolate" : "isolate", ev->machine,
                 ev->external);
         if (ev->release)
@@ -673,10 +892,115 @@ static bool take_request(struct life *l, const struct fickle_event *ev)
     }
     if (l->calm || l->depth || !is_disturbed(l, ev))
         return true;
-    l->depth++;
-    answered = disturb(l, ev);
-    l->depth--;
-    return answered;
+    alive = disturb(l, l->top,
+                    ev->kind != FICKLE_POST ? disturb_look
+                    : ev->done              ? disturb_answer
+                                            : disturb_request);
+    if (alive && ev->kind == FICKLE_POST && !ev->done && !ev->release)
+        judge_second(l, ev->machine);
+    return alive;
+}
+
+/* ---- what happens when a run writes ------------------------------------------------------------------ */
+
+/* A moment of a run in which one time in n something happens. false: the process is dead. */
+static bool pass_moment(struct life *l, unsigned n)
+{
+    struct process *p = running;
+    bool alive;
+
+    if (l->calm || l->depth || !one_in(l, n))
+        return true;
+    running = NULL;
+    alive = disturb(l, p, disturb_write);
+    running = p;
+    return alive;
+}
+
+typedef enum err_code (*write_fn)(struct db *db, db_fn fn, void *arg, struct err *e);
+
+static enum err_code write_within(write_fn write, struct db *db, db_fn fn, void *arg, struct err *e)
+{
+    struct life *l = living;
+    enum err_code code;
+
+    if (!running)
+        return write(db, fn, arg, e);
+    if (running->dead || !pass_moment(l, 24))
+        return err_set(e, ERR_IO, "the process is dead");
+    if (l->sick && one_in(l, 2))
+        return err_set(e, ERR_AGAIN, "the database is sick");
+    code = write(db, fn, arg, e);
+    if (!code && !pass_moment(l, 24))
+        return err_set(e, ERR_IO, "the process is dead");
+    if (!code && l->sick && one_in(l, 3)) {
+        happens(l, "a commit is not answered");
+        return err_set(e, ERR_IO, "the database did not say whether it was committed");
+    }
+    return code;
+}
+
+/* The linker puts ours in the place of the real ones (Makefile). */
+enum err_code real_write(struct db *db, db_fn fn, void *arg,
+                         struct err *e) __asm__("__real_db_write");
+enum err_code real_write_loose(struct db *db, db_fn fn, void *arg,
+                               struct err *e) __asm__("__real_db_write_loose");
+enum err_code real_read(struct db *db, db_fn fn, void *arg,
+                        struct err *e) __asm__("__real_db_read");
+enum err_code our_write(struct db *db, db_fn fn, void *arg,
+                        struct err *e) __asm__("__wrap_db_write");
+enum err_code our_write_loose(struct db *db, db_fn fn, void *arg,
+                              struct err *e) __asm__("__wrap_db_write_loose");
+enum err_code our_read(struct db *db, db_fn fn, void *arg, struct err *e) __asm__("__wrap_db_read");
+int64_t our_boot_ms(void) __asm__("__wrap_clock_boot_ms");
+bool real_post_begins(struct engine *g, int64_t id) __asm__("__real_engine_post_begins");
+bool our_post_begins(struct engine *g, int64_t id) __asm__("__wrap_engine_post_begins");
+enum err_code real_quota_take(struct store *s, struct quota_slice *slice,
+                              struct err *e) __asm__("__real_store_quota_take");
+enum err_code our_quota_take(struct store *s, struct quota_slice *slice,
+                             struct err *e) __asm__("__wrap_store_quota_take");
+
+enum err_code our_write(struct db *db, db_fn fn, void *arg, struct err *e)
+{
+    return write_within(real_write, db, fn, arg, e);
+}
+
+enum err_code our_write_loose(struct db *db, db_fn fn, void *arg, struct err *e)
+{
+    return write_within(real_write_loose, db, fn, arg, e);
+}
+
+enum err_code our_read(struct db *db, db_fn fn, void *arg, struct err *e)
+{
+    if (running && running->dead)
+        return err_set(e, ERR_IO, "the process is dead");
+    return real_read(db, fn, arg, e);
+}
+
+/* Between the intent and the request. */
+bool our_post_begins(struct engine *g, int64_t id)
+{
+    if (running)
+        (void)pass_moment(living, 3);
+    return real_post_begins(g, id);
+}
+
+/* Whoever wants a call waits for the one who asks for a share of the budget: it is no moment for a run in a run. */
+enum err_code our_quota_take(struct store *s, struct quota_slice *slice, struct err *e)
+{
+    struct process *p = running;
+    enum err_code code;
+
+    running = NULL;
+    code = real_quota_take(s, slice, e);
+    running = p;
+    return code;
+}
+
+/* The host is up as long as the life lasts: a process that was stopped finds out by it. */
+int64_t our_boot_ms(void)
+{
+    return hands_mono(&living->r.hands.clock);
 }
 
 /* fickle_fn */
@@ -755,8 +1079,6 @@ static void clear_up(struct life *l)
     struct desk_order o = {.who = "maria", .why = "all is well"};
 
     happens(l, "it clears up");
-    if (l->dead)
-        die(l, &l->r.g);
     break_store(l, false);
     fickle_weather(l->f, l->badness = 0);
     if (l->paused)
@@ -851,8 +1173,10 @@ static void live(struct life *l)
         run_due(l, 1 + (int)roll(l, 6));
     else if (what < 60)
         turn(l, roll(l, 2000));
-    else if (what < 72)
+    else if (what < 71)
         turn(l, roll(l, 60000));
+    else if (what < 72)
+        jump(l);
     else if (what < 76)
         turn(l, roll(l, l->quick ? 60000 : 30 * 60000));
     else if (what < 77)
@@ -870,17 +1194,42 @@ static void live(struct life *l)
     else if (what < 97)
         weather(l);
     else if (what < 98)
-        die(l, l->other && one_in(l, 2) ? &l->other : &l->r.g);
+        replace(l, some_process(l));
     else if (what < 99)
         break_store(l, one_in(l, 3));
-    else
+    else if (one_in(l, 2))
         (void)store_work_hurry(l->r.store, NULL);
+    else
+        leap(l);
     if (one_in(l, 10))
         break_store(l, false);
     judge_told(l);
 }
 
-static void begin(struct life *l, uint64_t seed)
+/* The processes, without their engines. */
+static void settle_in(struct life *l)
+{
+    static const char *const owners[] = {"one", "other"};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct process *p = &l->p[i];
+
+        *p = (struct process){
+            .store = l->r.store,
+            .owner = owners[i],
+            .clock = {.clock = {.wall_ms = own_wall, .mono_ms = own_mono}, .hands = &l->r.hands}};
+        if (i > 0 && l->shared) {
+            p->clock.off_ms = (int64_t)roll(l, 2 * CLOCK_OFF_MAX) - CLOCK_OFF_MAX;
+            assert_int_equal(store_open(l->r.store_url, false, &p->clock.clock, &p->store, NULL),
+                             ERR_OK);
+        }
+    }
+    engine_free(l->r.g); /* the rig's, of another policy */
+    l->n = l->shared || one_in(l, 3) ? 2 : 1;
+}
+
+/* store_url: of a PostgreSQL; NULL: SQLite. */
+static void begin(struct life *l, uint64_t seed, const char *store_url)
 {
     static char tenants[600];
 
@@ -889,7 +1238,9 @@ static void begin(struct life *l, uint64_t seed)
     l->dice = seed * 31 + 7;
     for (int i = 0; i < FICKLE_MACHINES; i++)
         l->word[i].alert = -1;
-    rig_open(&l->r, NULL);
+    living = l;
+    l->shared = store_url != NULL;
+    rig_open_on(&l->r, NULL, store_url);
     (void)snprintf(tenants, sizeof tenants,
                    "  fabrikam:\n    tenant_id: 1b4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
                    "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f51\n"
@@ -903,23 +1254,26 @@ static void begin(struct life *l, uint64_t seed)
     peer_answer_by(l->r.peer, fickle_answer, l->f);
     l->strict = one_in(l, 5);
     l->quick = one_in(l, 2);
-    if (one_in(l, 3))
-        start(l, &l->other);
-    use_policy(l, some_policy(l) | POLICY_ISOLATES);
-    l->policy_before = l->policy;
+    settle_in(l);
+    l->jumps =
+        l->n == 1 && !one_in(l, 3); /* replicas whose clocks jump write nothing (db_postgres.c) */
+    l->policy = l->policy_before = some_policy(l) | POLICY_ISOLATES;
+    for (size_t i = 0; i < l->n; i++)
+        start(l, &l->p[i]);
+    use_policy(l, l->policy);
     assert_int_equal(reconcile_start(l->r.g, NULL), ERR_OK);
     weather(l);
 }
 
 /* false: something went wrong, which was said. */
-static bool is_good(uint64_t seed, bool aloud)
+static bool is_good(uint64_t seed, const char *store_url, bool aloud)
 {
     struct life *l = calloc(1, sizeof *l);
     bool good;
 
     assert_non_null(l);
     l->aloud = aloud;
-    begin(l, seed);
+    begin(l, seed, store_url);
     for (l->step = 0; l->step < STEPS && !l->wrong[0]; l->step++)
         live(l);
     if (!l->wrong[0])
@@ -932,8 +1286,10 @@ static bool is_good(uint64_t seed, bool aloud)
     good = !l->wrong[0];
     if (!good)
         print_message("seed %" PRIu64 ", step %d: %s\n", seed, l->step, l->wrong);
-    if (l->other)
-        engine_free(l->other);
+    if (l->n > 1)
+        engine_free(l->p[1].g);
+    if (l->shared)
+        store_free(l->p[1].store);
     rig_close(&l->r);
     fickle_free(l->f);
     free(l);
@@ -941,7 +1297,7 @@ static bool is_good(uint64_t seed, bool aloud)
 }
 
 /* In a process of its own: ids go on where those before them ended, and a life is to follow from its seed alone. */
-static bool is_good_alone(uint64_t seed, bool aloud)
+static bool is_good_alone(uint64_t seed, const char *store_url, bool aloud)
 {
     int status = 0;
     pid_t pid;
@@ -950,7 +1306,7 @@ static bool is_good_alone(uint64_t seed, bool aloud)
     pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        bool good = is_good(seed, aloud);
+        bool good = is_good(seed, store_url, aloud);
 
         (void)fflush(NULL);
         _exit(good ? 0 : 1);
@@ -962,25 +1318,56 @@ static bool is_good_alone(uint64_t seed, bool aloud)
     return status == 0;
 }
 
-static void test_weather__whatever_happens_the_promises_hold(void **state)
+/* On a database of its own. */
+static bool is_good_shared(uint64_t seed, bool aloud)
+{
+    char url[POSTGRES_URL_MAX], drop[60];
+    bool good;
+
+    if (!postgres_start(NULL))
+        return true;
+    good = is_good_alone(seed, postgres_url(url), aloud);
+    (void)snprintf(drop, sizeof drop, "DROP SCHEMA %s CASCADE", strstr(url, "%3D") + 3);
+    free(postgres_sql(drop));
+    return good;
+}
+
+/* Of the seeds that were asked for those from `from` on and before `end`, or the suite's first n of them. */
+static bool are_good(uint64_t from, uint64_t end, uint64_t n)
 {
     const char *seeds = getenv("WEATHER_SEED"), *to = seeds ? strchr(seeds, '-') : NULL;
-    uint64_t first = seeds ? strtoull(seeds, NULL, 10) : 1;
-    uint64_t last = to ? strtoull(to + 1, NULL, 10) : seeds ? first : SEEDS;
-    bool good = true;
+    uint64_t first = seeds ? strtoull(seeds, NULL, 10) : from;
+    uint64_t last = to ? strtoull(to + 1, NULL, 10) : seeds ? first : from + n - 1;
+    bool aloud = seeds && !to, good = true;
 
-    (void)state;
-    if (!seeds || to)
+    if (!aloud)
         log_setup(LOG_ERROR, false);
-    for (uint64_t seed = first; seed <= last; seed++)
-        good = is_good_alone(seed, seeds && !to) && good;
-    assert_true(good);
+    for (uint64_t seed = first > from ? first : from; seed <= last && seed < end; seed++)
+        good =
+            (from < SHARED_FROM ? is_good_alone(seed, NULL, aloud) : is_good_shared(seed, aloud)) &&
+            good;
+    return good;
+}
+
+static void test_weather__whatever_happens_the_promises_hold(void **state)
+{
+    (void)state;
+    assert_true(are_good(1, SHARED_FROM, SEEDS));
+}
+
+static void test_weather__and_so_they_do_among_replicas(void **state)
+{
+    (void)state;
+    assert_true(are_good(SHARED_FROM, UINT64_MAX, SHARED_SEEDS));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_weather__whatever_happens_the_promises_hold)};
+        cmocka_unit_test(test_weather__whatever_happens_the_promises_hold),
+        cmocka_unit_test(test_weather__and_so_they_do_among_replicas)};
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    postgres_stop();
+    return failed;
 }

@@ -435,7 +435,7 @@ static enum err_code rest_fn(struct db_tx *tx, void *arg, struct err *e)
 
 static void look_and_post(struct turn *t)
 {
-    int64_t rest = deed_rest_ms(t->row.posted, t->now);
+    int64_t rest = deed_rest_ms(t->g, t->row.posted, t->now);
     struct defender_reads look;
 
     if (t->row.posted > t->now)

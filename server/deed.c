@@ -94,11 +94,13 @@ bool deed_is_free(const struct defender_action *actions, size_t n, const char *o
     return last && last->type == DEFENDER_UNISOLATE && deed_was_released(actions, n, own_id, by_ms);
 }
 
-int64_t deed_rest_ms(int64_t posted, int64_t now)
+int64_t deed_rest_ms(const struct engine *g, int64_t posted, int64_t now)
 {
-    if (!posted || now >= posted + WORK_SETTLE_MS)
-        return 0;
-    return posted > now ? WORK_SETTLE_MS : posted + WORK_SETTLE_MS - now;
+    int64_t after_start = g->began_ms + WORK_SETTLE_MS - clock_mono_ms(g->clock);
+    int64_t rest = posted > now ? WORK_SETTLE_MS : posted + WORK_SETTLE_MS - now;
+
+    rest = rest > after_start ? rest : after_start;
+    return posted && rest > 0 ? rest : 0;
 }
 
 int64_t deed_ask_due(int64_t now, int64_t due, int64_t since, int64_t for_ms)
@@ -138,9 +140,14 @@ enum err_code deed_send(struct engine *g, struct defender *d, const struct work 
                         const struct defender_request *q, struct defender_action *ret,
                         struct err *e)
 {
+    enum err_code code;
+
     if (clock_wall_ms(g->clock) > w->lease_end - ROOM_MS)
         return err_set(e, ERR_AGAIN, "this process was stopped for too long");
-    return defender_ask(d, q, ret, e);
+    code = defender_ask(d, q, ret, e);
+    if (deed_end_of(code) == DEED_UNKNOWN)
+        engine_post_is_lost(g, w->id);
+    return code;
 }
 
 enum deed_end deed_end_of(enum err_code code)

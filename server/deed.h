@@ -9,8 +9,9 @@
  * A crash after 2 leaves a row with `posted` and no action: whoever runs it waits until WORK_SETTLE_MS
  * after `posted` and after the crash, when a request that had left must be visible or lost, and begins
  * again with 1. `posted` moves to the moment of giving up when an answer was waited for in vain. When 4 fails, it stands
- * at the time before 3, which says nothing of that moment: so the claim goes back for WORK_SETTLE_MS, and until then
- * nobody in this process goes on with the row, whoever wakes it and whatever the wall clock says (deed_is_open).
+ * at the time before 3, which says nothing of that moment: so the claim goes back for WORK_SETTLE_MS. In both cases
+ * nobody in this process goes on with the row until then, whoever wakes it and whatever the wall clock says
+ * (deed_is_open); nor does one that starts meanwhile (deed_rest_ms).
  *
  * Among replicas nobody knows that the other one crashed: it may be stopped, or cut off from the database and
  * not from Defender. So the lease that 2 takes lasts as long as a request of it could be under way (store_work.h,
@@ -76,9 +77,9 @@ bool deed_is_free(const struct defender_action *actions, size_t n, const char *o
 /* ---- the way there ----------------------------------------------------------------------------- */
 
 /** How long a request that left at posted (wall ms, 0: none) rests before a look shows what came of it; 0: not at all.
- *  A `posted` that is still to come was written before the clock was set back: it rests from now on, and now is to be
+ *  Whatever the wall clock says, one of a process before this one rests for WORK_SETTLE_MS from this one's start. A `posted` that is still to come was written before the clock was set back: it rests from now on, and now is to be
  *  written in its place, or it would rest until the clock has caught up. */
-int64_t deed_rest_ms(int64_t posted, int64_t now);
+int64_t deed_rest_ms(const struct engine *g, int64_t posted, int64_t now);
 /** When what was not asked for yet is tried again: at due, or when it is given up, for_ms after since, if that comes
  *  first. However long Defender wants to be left alone, people hear then that it came to nothing. */
 int64_t deed_ask_due(int64_t now, int64_t due, int64_t since, int64_t for_ms);

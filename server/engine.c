@@ -51,6 +51,7 @@ enum err_code engine_new(struct store *store, struct rest *rest, const struct cl
     g->store = store;
     g->rest = rest;
     g->clock = clock;
+    g->began_ms = clock_mono_ms(clock);
     g->runtime = runtime;
     (void)pthread_mutex_init(&g->lock, NULL);
     *ret = g;
@@ -221,8 +222,8 @@ int64_t engine_post_wait(struct engine *g, int64_t row_id)
     return wait;
 }
 
-/* The claim of a row is given back. Is its POST under way here? Then it rests once that has ended. */
-static bool post_is_unrecorded(struct engine *g, int64_t row_id)
+/* Is its POST under way here? Then it rests once that has ended. */
+static bool let_post_rest(struct engine *g, int64_t row_id)
 {
     bool posting;
     int place;
@@ -234,6 +235,11 @@ static bool post_is_unrecorded(struct engine *g, int64_t row_id)
         g->posts[place].rests = true;
     pthread_mutex_unlock(&g->lock);
     return posting;
+}
+
+void engine_post_is_lost(struct engine *g, int64_t row_id)
+{
+    (void)let_post_rest(g, row_id);
 }
 
 /* The low bits of ids begin anew each millisecond: multiplied by 2^64 / phi, the high ones say most. */
@@ -428,7 +434,7 @@ static void return_claim(struct engine *g, const struct work *w, int64_t delay_m
     enum err_code code;
     struct err e;
 
-    if (post_is_unrecorded(g, w->id) && delay_ms < WORK_SETTLE_MS)
+    if (let_post_rest(g, w->id) && delay_ms < WORK_SETTLE_MS)
         delay_ms = WORK_SETTLE_MS;
     /* What could not be written down because the disk is full or broken would otherwise wait for the end of
      * its lease. While nothing can be written, this thread has nothing better to do. */

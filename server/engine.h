@@ -24,8 +24,8 @@ struct engine;
 /* Runs a claimed row as far as it goes now, and ends the claim. */
 typedef void (*engine_run)(struct engine *g, struct work *w);
 
-/* More than there are workers, and than requests whose record is lost within WORK_SETTLE_MS. */
-#define ENGINE_POSTS_MAX 128
+/* More than there are workers, and than requests whose answer or record is lost within WORK_SETTLE_MS. */
+#define ENGINE_POSTS_MAX 512
 
 /* Cases whose time of judging is remembered, a power of two; one that is forgotten is read anew, which costs
  * calls in a storm of isolations: 256 KiB for thousands of them. */
@@ -43,6 +43,7 @@ struct engine {
     struct health *health;             /* NULL: nobody asks */
     struct capabilities *capabilities; /* for links in mails; NULL: they hold none */
     struct workers *workers;
+    int64_t began_ms;              /* mono: when this process did */
     atomic_bool crowd[WORK_KINDS]; /* more of it was due than could be claimed */
     pthread_mutex_t lock;          /* of what follows */
     struct runtime *runtime;
@@ -80,6 +81,8 @@ bool engine_post_begins(struct engine *g, int64_t row_id);
 /** After the record. When there is none, because the claim was given back instead (engine_again) or lost, the row rests
  *  for WORK_SETTLE_MS from now: nothing in the store says when the request was given up. */
 void engine_post_ended(struct engine *g, int64_t row_id);
+/** Nobody knows what came of the row's POST, which is under way in this process: it rests as well, once that has ended. */
+void engine_post_is_lost(struct engine *g, int64_t row_id);
 /** How long until a row's last request is visible, or never will be, ms. 0: as far as is known here, it is;
  *  INT64_MAX: it is still under way. */
 int64_t engine_post_wait(struct engine *g, int64_t row_id);

@@ -286,7 +286,7 @@ void episode_wait(struct episode *x, int64_t due)
 /* Could a request of before still come to light? Then it rests; true. */
 static bool rests(struct episode *x)
 {
-    int64_t rest = deed_rest_ms(x->row.posted, x->now);
+    int64_t rest = deed_rest_ms(x->g, x->row.posted, x->now);
 
     if (x->row.posted > x->now)
         episode_write(x, rest_fn);

@@ -251,7 +251,7 @@ static enum err_code rest_fn(struct db_tx *tx, void *arg, struct err *e)
 static void look_and_post(struct release *x)
 {
     struct ledger_turn *t = x->t;
-    int64_t rest = deed_rest_ms(t->row.posted, t->now);
+    int64_t rest = deed_rest_ms(t->g, t->row.posted, t->now);
     struct defender_reads look;
     struct err e;
 

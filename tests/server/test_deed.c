@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "deed.h"
+#include "kit/hands.h"
 
 #define ASKED (INT64_C(1700000000) * SECOND_MS)
 
@@ -143,12 +144,18 @@ static void test_deed__a_release_counts_that_took_effect_after_ours(void **state
 
 static void test_deed__a_request_rests_until_it_can_be_seen(void **state)
 {
+    struct hands hands = HANDS_INIT;
+    struct engine g = {.clock = &hands.clock};
+
     (void)state;
-    assert_int_equal(deed_rest_ms(0, ASKED), 0);
-    assert_int_equal(deed_rest_ms(ASKED, ASKED), WORK_SETTLE_MS);
-    assert_int_equal(deed_rest_ms(ASKED, ASKED + WORK_SETTLE_MS - 1), 1);
-    assert_int_equal(deed_rest_ms(ASKED, ASKED + WORK_SETTLE_MS), 0);
-    assert_int_equal(deed_rest_ms(ASKED, ASKED - DAY_MS), WORK_SETTLE_MS); /* set back */
+    assert_int_equal(deed_rest_ms(&g, 0, ASKED), 0);
+    assert_int_equal(deed_rest_ms(&g, ASKED, ASKED), WORK_SETTLE_MS);
+    assert_int_equal(deed_rest_ms(&g, ASKED, ASKED + WORK_SETTLE_MS - 1), 1);
+    assert_int_equal(deed_rest_ms(&g, ASKED, ASKED + WORK_SETTLE_MS), 0);
+    assert_int_equal(deed_rest_ms(&g, ASKED, ASKED - DAY_MS), WORK_SETTLE_MS); /* set back */
+    g.began_ms = hands_mono(&hands.clock) - SECOND_MS;
+    assert_int_equal(deed_rest_ms(&g, ASKED, ASKED + DAY_MS), WORK_SETTLE_MS - SECOND_MS);
+    assert_int_equal(deed_rest_ms(&g, 0, ASKED), 0);
 }
 
 static void test_deed__what_is_pending_is_looked_at_ever_more_seldom(void **state)

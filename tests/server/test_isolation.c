@@ -312,6 +312,49 @@ static void test_isolation__settles_from_giving_up_not_from_sending(void **state
     rig_close(&r);
 }
 
+/* The clock is set in between, and no list shows yet what came of the request. */
+static void test_isolation__a_lost_answer_rests_whatever_the_wall_clock_says(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    (void)lose_answer(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    hands_turn(&r.hands, 2 * SECOND_MS);
+    atomic_fetch_add(&r.hands.wall, 2 * MINUTE_MS);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    hands_turn(&r.hands, 8 * SECOND_MS);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 2);
+    rig_close(&r);
+}
+
+/* And by a process that starts meanwhile: it was not there when the request left. */
+static void test_isolation__a_start_looks_at_no_request_of_before_too_early(void **state)
+{
+    struct runtime *rt;
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    (void)lose_answer(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    hands_turn(&r.hands, SECOND_MS);
+    rt = rig_runtime(&r, RULES_ISOLATE_AND_MAIL);
+    engine_free(r.g);
+    assert_int_equal(engine_new(r.store, r.rest, &r.hands.clock, rt, &r.g, NULL), ERR_OK);
+    assert_int_equal(store_work_recover(r.store, NULL), ERR_OK);
+    atomic_fetch_add(&r.hands.wall, 2 * MINUTE_MS);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    hands_turn(&r.hands, WORK_SETTLE_MS);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 2);
+    rig_close(&r);
+}
+
 static struct rig *late; /* once it has seen an isolate, two minutes have passed */
 
 static int64_t late_wall(const struct clock *c)
@@ -1957,6 +2000,8 @@ int main(void)
         cmocka_unit_test(test_isolation__what_a_colleague_did_in_the_portal_is_not_taken_for_ours),
         cmocka_unit_test(test_isolation__settles_from_giving_up_not_from_sending),
         cmocka_unit_test(test_isolation__an_answer_that_is_lost_late_rests_from_then_on),
+        cmocka_unit_test(test_isolation__a_lost_answer_rests_whatever_the_wall_clock_says),
+        cmocka_unit_test(test_isolation__a_start_looks_at_no_request_of_before_too_early),
         cmocka_unit_test(test_isolation__one_that_was_given_up_and_is_in_force_is_adopted),
         cmocka_unit_test(test_isolation__a_lost_answer_rests_though_its_record_failed_once),
         cmocka_unit_test(

@@ -77,8 +77,9 @@ bool deed_is_free(const struct defender_action *actions, size_t n, const char *o
 /* ---- the way there ----------------------------------------------------------------------------- */
 
 /** How long a request that left at posted (wall ms, 0: none) rests before a look shows what came of it; 0: not at all.
- *  Whatever the wall clock says, one of a process before this one rests for WORK_SETTLE_MS from this one's start. A `posted` that is still to come was written before the clock was set back: it rests from now on, and now is to be
- *  written in its place, or it would rest until the clock has caught up. */
+ *  Whatever the wall clock says, one of a process before this one rests for WORK_SETTLE_MS from this one's start. A `posted`
+ *  that is still to come was written before the clock was set back: it rests from now on, and now is to be written in its
+ *  place, or it would rest until the clock has caught up. */
 int64_t deed_rest_ms(const struct engine *g, int64_t posted, int64_t now);
 /** When what was not asked for yet is tried again: at due, or when it is given up, for_ms after since, if that comes
  *  first. However long Defender wants to be left alone, people hear then that it came to nothing. */

@@ -149,6 +149,9 @@ int cli_peek_store(const char *given, struct arena *a, const char **ret_url,
                    const char **ret_password);
 /** One line per fault on stderr, and how many were not kept. */
 void cli_show_faults(const struct yaml_faults *faults);
+/** What reading a configuration came to, by what config_load or one of its kin returned and left behind: CLI_GO_ON; else
+ *  CLI_FAILED, and stderr says what is wrong. */
+int cli_read(enum err_code code, const struct yaml_faults *faults, const struct err *e);
 
 /* ---- the running server ------------------------------------------------------------------------- */
 

@@ -98,12 +98,7 @@ static int read_admin(const char *given, struct arena *a, struct config_admin *r
     if (!file)
         return CLI_FAILED;
     code = config_peek_admin(file, NULL, a, ret, &faults, &e);
-    if (!code)
-        return CLI_GO_ON;
-    if (code == ERR_INVALID)
-        cli_show_faults(&faults);
-    cli_error("%s", e.text);
-    return CLI_FAILED;
+    return cli_read(code, &faults, &e);
 }
 
 /* No header can carry a line end: a second one at the end of the file, for one. */

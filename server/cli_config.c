@@ -54,6 +54,16 @@ void cli_show_faults(const struct yaml_faults *faults)
         (void)fprintf(stderr, "… and %zu more\n", faults->count - shown);
 }
 
+int cli_read(enum err_code code, const struct yaml_faults *faults, const struct err *e)
+{
+    if (!code)
+        return CLI_GO_ON;
+    if (code == ERR_INVALID)
+        cli_show_faults(faults);
+    cli_error("%s", e->text);
+    return CLI_FAILED;
+}
+
 int cli_load_config(const char *given, struct watch *files, struct config **ret)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
@@ -65,12 +75,7 @@ int cli_load_config(const char *given, struct watch *files, struct config **ret)
     if (!file || !arena)
         return CLI_FAILED;
     code = config_load_watched(file, NULL, files, arena, ret, &faults, &e);
-    if (!code)
-        return CLI_GO_ON;
-    if (code == ERR_INVALID)
-        cli_show_faults(&faults);
-    cli_error("%s", e.text);
-    return CLI_FAILED;
+    return cli_read(code, &faults, &e);
 }
 
 int cli_peek_store(const char *given, struct arena *a, const char **ret_url,
@@ -84,12 +89,7 @@ int cli_peek_store(const char *given, struct arena *a, const char **ret_url,
     if (!file || !a)
         return CLI_FAILED;
     code = config_peek_store(file, NULL, a, ret_url, ret_password, &faults, &e);
-    if (!code)
-        return CLI_GO_ON;
-    if (code == ERR_INVALID)
-        cli_show_faults(&faults);
-    cli_error("%s", e.text);
-    return CLI_FAILED;
+    return cli_read(code, &faults, &e);
 }
 
 /* As events of the log. */

@@ -76,12 +76,7 @@ static int load_policy(const char *file, struct arena *a, const struct policy **
     struct err e = {0};
     enum err_code code = config_peek_policy(file, NULL, a, ret, &faults, &e);
 
-    if (!code)
-        return CLI_GO_ON;
-    if (code == ERR_INVALID)
-        cli_show_faults(&faults);
-    cli_error("%s", e.text);
-    return CLI_FAILED;
+    return cli_read(code, &faults, &e);
 }
 
 static const struct config_source *source_of(const struct config *c,

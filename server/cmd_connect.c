@@ -80,12 +80,8 @@ static bool peek(struct connecting *c, const char *name)
     enum err_code code =
         config_peek_source(c->file, NULL, c->arena, name, &c->sender, &c->faults, &e);
 
-    if (code == ERR_INVALID)
-        cli_show_faults(&c->faults);
-    if (code)
-        cli_error("%s", e.text);
     c->source = name;
-    return !code;
+    return cli_read(code, &c->faults, &e) == CLI_GO_ON;
 }
 
 static bool no_fit(const struct connecting *c, const char *name)
@@ -110,12 +106,8 @@ static bool choose(struct connecting *c, const char *given)
     if (given)
         return peek(c, given) && (fits(c) || no_fit(c, given));
     code = config_peek_source_names(c->file, c->arena, &names, &c->faults, &e);
-    if (code == ERR_INVALID)
-        cli_show_faults(&c->faults);
-    if (code) {
-        cli_error("%s", e.text);
+    if (cli_read(code, &c->faults, &e) != CLI_GO_ON)
         return false;
-    }
     for (size_t i = 0; i < names.count; i++) {
         if (!peek(c, names.items[i]))
             return false;

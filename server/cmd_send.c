@@ -501,7 +501,6 @@ int cmd_send(int argc, char **argv)
     struct options o = {0};
     struct err e = {0};
     const char *file;
-    enum err_code found;
     int code = cli_parse(argc, argv, &command, &o, NULL);
 
     if (code != CLI_GO_ON)
@@ -520,13 +519,10 @@ int cmd_send(int argc, char **argv)
     file = cli_config_file(o.config);
     if (!file || !arena)
         return CLI_FAILED;
-    found = config_peek_source(file, NULL, arena, o.source, &s.sender, &s.faults, &e);
-    if (found) {
-        if (found == ERR_INVALID)
-            cli_show_faults(&s.faults);
-        cli_error("%s", e.text);
-        return CLI_FAILED;
-    }
+    code = cli_read(config_peek_source(file, NULL, arena, o.source, &s.sender, &s.faults, &e),
+                    &s.faults, &e);
+    if (code != CLI_GO_ON)
+        return code;
     s.reader = (struct settings_reader){.arena = arena, .faults = &s.faults};
     s.url = o.url ? where_to(arena, o.url, o.source) : s.sender.url;
     make_body(&s, &o);

@@ -543,8 +543,9 @@ enum err_code notice_release(struct db_tx *tx, int64_t id, int64_t now, struct e
 enum err_code notice_hurry(struct db_tx *tx, int64_t id, int64_t now, struct err *e)
 {
     return db_run(tx, e, NULL,
-                  "UPDATE work SET due = $1 WHERE id = $2 AND owner IS NULL AND due > $3", "iii",
-                  now, id, now);
+                  "UPDATE work SET due = $1 WHERE id = $2 AND owner IS NULL AND due > $3"
+                  " AND due < $4",
+                  "iiii", now, id, now, WORK_PARKED);
 }
 
 enum err_code notices_hurry(struct db_tx *tx, int64_t now, struct err *e)

@@ -122,7 +122,7 @@ enum err_code recipient_add(struct db_tx *tx, int64_t notice_id, int64_t n, cons
 /** The notice is over: state "sent" or "failed". */
 enum err_code notice_end(struct db_tx *tx, int64_t id, const char *state, const char *why,
                          int64_t now, struct err *e);
-/** One that waits to be tried again is due now. */
+/** One that waits to be tried again is due now; one that waits for the one before it stays parked. */
 enum err_code notice_hurry(struct db_tx *tx, int64_t id, int64_t now, struct err *e);
 /** A way out works again: notices that wait to be tried again are due now. */
 enum err_code notices_hurry(struct db_tx *tx, int64_t now, struct err *e);

@@ -1913,6 +1913,32 @@ static void test_store__a_later_notice_waits_until_the_one_before_was_tried(void
     assert_false(claim_one(f, &w));
 }
 
+static enum err_code hurry_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct noting *x = arg;
+
+    return notice_hurry(tx, x->id, x->now, e);
+}
+
+/* Whoever hurries one that waits for the one before it sends it no sooner than that. */
+static void test_store__a_hurried_notice_waits_for_the_one_before_all_the_same(void **state)
+{
+    struct shelf *f = *state;
+    struct noting x = {.id = 102};
+    struct work w;
+
+    notice(f, 101, 1, "a@contoso.example", NULL);
+    notice(f, 102, 1, "a@contoso.example", NULL);
+    x.now = now_of(f);
+    write_ok(f, hurry_fn, &x);
+    assert_true(claim_one(f, &w));
+    assert_int_equal(w.id, 101);
+    assert_false(claim_one(f, &w));
+    tried(f, 101, 1, 0, RECIPIENT_SENT);
+    assert_true(claim_one(f, &w));
+    assert_int_equal(w.id, 102);
+}
+
 /* Is mail `before` one of those that go before mail `id`? kind "digest": of a burst. */
 static bool goes_first(struct shelf *f, int64_t before, int64_t id, int64_t case_id, int64_t since)
 {
@@ -2599,6 +2625,7 @@ static void test_store__takes_as_many_rows_as_there_are(void **state)
     X(limits_count_what_was_asked_for)                                                             \
     X(the_ledger_is_listed_newest_first)                                                           \
     X(a_later_notice_waits_until_the_one_before_was_tried)                                         \
+    X(a_hurried_notice_waits_for_the_one_before_all_the_same)                                      \
     X(what_waits_for_the_same_people_goes_first)                                                   \
     X(a_thread_knows_its_ends_and_its_audience)                                                    \
     X(a_notice_keeps_its_bytes_and_each_recipients_fate)

@@ -19,6 +19,7 @@ const struct handler handler_collect = {
     .meaning = "collects an investigation package, and mails the link to it",
     .permission = "Machine.CollectForensics",
     .acts = true,
+    .follows = true,
     .args = args,
     .run = run,
 };

@@ -30,6 +30,7 @@ const struct handler handler_isolate = {
     .meaning = "isolates the alert's machine and follows the action to its end",
     .permission = "Machine.Isolate",
     .acts = true,
+    .follows = true,
     .args = args,
     .run = run,
 };

@@ -73,6 +73,7 @@ const struct handler handler_release = {
     .meaning = "has the machine released, if cordon isolated it",
     .permission = "Machine.Isolate",
     .acts = true,
+    .follows = true,
     .args = args,
     .run = run,
 };

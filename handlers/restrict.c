@@ -19,6 +19,7 @@ const struct handler handler_restrict = {
     .meaning = "lets nothing run but what Microsoft signed, and tells how it ended",
     .permission = "Machine.RestrictExecution",
     .acts = true,
+    .follows = true,
     .args = args,
     .run = run,
 };

@@ -28,6 +28,7 @@ const struct handler handler_scan = {
     .meaning = "has the antivirus scan the machine, and tells how it ended",
     .permission = "Machine.Scan",
     .acts = true,
+    .follows = true,
     .args = args,
     .run = run,
 };

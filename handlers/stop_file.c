@@ -45,6 +45,7 @@ const struct handler handler_stop_file = {
     .meaning = "stops and quarantines a file, and tells how it ended",
     .permission = "Machine.StopAndQuarantine",
     .acts = true,
+    .follows = true,
     .args = args,
     .check = check,
     .run = run,

@@ -19,6 +19,7 @@ const struct handler handler_unrestrict = {
     .meaning = "ends what restrict began, and tells how it ended",
     .permission = "Machine.RestrictExecution",
     .acts = true,
+    .follows = true,
     .args = args,
     .run = run,
 };

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "cordon/handler.h"
 #include "decide.h"
 #include "json.h"
 #include "store_cases.h"
@@ -232,13 +233,10 @@ const char *explain_protection_says(const struct json *protection)
 
 const char *explain_step_says(const struct json *step)
 {
-    /* what these ask for is carried out afterwards, or is not: it is followed on its own */
-    static const char *const asking[] = {"isolate",  "release",    "scan",     "collect",
-                                         "restrict", "unrestrict", "stop_file"};
-    const char *handler = json_get_string(step, "handler"), *state = json_get_string(step, "state");
+    const char *name = json_get_string(step, "handler"), *state = json_get_string(step, "state");
+    const struct handler *h = name ? handler_find(name) : NULL;
 
-    for (size_t i = 0; handler && state && i < sizeof asking / sizeof asking[0]; i++)
-        if (strcmp(asking[i], handler) == 0 && strcmp(state, step_state_name(STEP_DONE)) == 0)
-            return "asked for";
+    if (h && h->follows && state && strcmp(state, step_state_name(STEP_DONE)) == 0)
+        return "asked for";
     return state ? state : "";
 }

@@ -64,6 +64,7 @@ struct handler {
     const char *meaning;
     const char *permission;         /* Defender application permission; NULL: none */
     bool acts;                      /* changes something at Defender: withheld in doubt */
+    bool follows;                   /* done is: asked for; how that ends is known later */
     const struct handler_arg *args; /* ends with name NULL */
     /* Whether a step with these settings, each good for itself, can ever do its work; given: one for each of args. e: what
      * was expected and what was found; *ret_at: the argument to point at, or HANDLER_WHOLE. NULL: it always can. */

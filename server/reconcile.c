@@ -2,9 +2,10 @@
  *
  * The list's filter is documented to take the time of creation and no other (defender-api.md section 2.4), so the
  * watermark is one: Defender's own, asked from with an overlap for actions that come to light late. It stands still
- * at a release that has not ended yet, which may take the three days that Defender keeps trying, and at an isolation
- * of a machine whose row has another one, or a release, under way: it is adopted once that is over. Any other that has not
- * ended is followed by its own work as soon as it is adopted.
+ * at a release that has not ended yet, which may take the three days that Defender keeps trying; at an isolation of a
+ * machine whose row has another one, or a release, under way; and at one that has not ended of a machine that another
+ * holds already, or that is being released: these are adopted once that is over. Any other that has not ended is followed
+ * by its own work as soon as it is adopted.
  *
  * What a machine's newest actions say is read as in episode.c: an open one decides before any that ended, and among
  * those that succeeded the one that took effect last. What the list is too short for, or too young, is left as it is:
@@ -52,7 +53,7 @@ struct reconciling {
     struct defender_action *list; /* ACTIONS_MAX */
     size_t n;
     bool more; /* there are more than that */
-    /* When the oldest isolation was made that waits for the own work of the machine's row; 0: none does. */
+    /* When the oldest isolation was made that waits for the end of another, or of a release; 0: none does. */
     int64_t left;
     int64_t adopted, released;
 };
@@ -237,15 +238,13 @@ static enum err_code is_over(struct db_tx *tx, struct settling *s, const struct 
     return code;
 }
 
-/* Its machine's row has something under way, whose own work sees to it. If that is not this isolation, it is not over with
- * that: the list has to show it again. */
-static void leave(struct reconciling *p, const struct digest *d,
-                  const struct isolation_record *open)
+/* a is not adopted now. When it is an isolation other than that of its machine's row (NULL: there is none), the list has to
+ * show it again. */
+static void leave(struct reconciling *p, const struct defender_action *a,
+                  const struct isolation_record *row)
 {
-    const struct defender_action *a = d->isolate ? d->isolate : d->last;
-
     if (a && a->type == DEFENDER_ISOLATE &&
-        (!open->action_id || strcasecmp(open->action_id, a->id) != 0) &&
+        (!row || !row->action_id || strcasecmp(row->action_id, a->id) != 0) &&
         (!p->left || a->created_ms < p->left))
         p->left = a->created_ms;
 }
@@ -268,10 +267,12 @@ static enum err_code settle_fn(struct db_tx *tx, void *arg, struct err *e)
     if (code)
         return code;
     if (found && open.state != ISOLATION_ISOLATED) {
-        leave(p, s->d, &open);
-        return ERR_OK;
+        leave(p, s->d->isolate ? s->d->isolate : s->d->last, &open);
+        return ERR_OK; /* its own work sees to it */
     }
     over = found && was_released(s->d, &open);
+    if (a != s->d->isolate || (found && !over))
+        leave(p, s->d->isolate, found ? &open : NULL);
     if (a && (!found || over))
         code = is_over(tx, s, a, &known, &given_up, e);
     s->needed = over || (a && !found && !known);

@@ -533,10 +533,21 @@ static void test_reconcile__the_next_read_begins_where_it_should(void **state)
     rig_close(&r);
 }
 
+#define OURS    ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12")
+#define NOT_YET ACTION_DOC(OTHER, "Isolate", "Pending", "null", "17:20")
 #define LATER_ELSEWHERE                                                                            \
     "{\"id\":\"e5\",\"type\":\"Isolate\",\"status\":\"Failed\",\"machineId\":"                     \
     "\"0c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4\","                                                \
     "\"creationDateTimeUtc\":\"2025-01-07T10:25:00Z\"}"
+
+/* The one read since rig_afresh asked for what was made from then on, the overlap included. */
+static void assert_from(struct rig *r, const char *time)
+{
+    const struct peer_request *q = peer_request_for(r->peer, RECENT);
+
+    assert_non_null(q);
+    assert_non_null(strstr(q->target, arena_fmt(r->arena, "ge%%202025-01-07T%s", time)));
+}
 
 /* Somebody isolates the machine anew while a release of ours goes on, and both end between two looks of its own work,
  * which ends the row. The list still shows it after that, whatever was made on other machines since. */
@@ -546,7 +557,6 @@ static void test_reconcile__isolated_anew_while_ours_is_released_is_adopted(void
         "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12") "," DONE_DOC(
             RELEASE, "Unisolate", "16:14", "20:10") "," DONE_DOC(OTHER, "Isolate", "17:20",
                                                                  "20:20") "," LATER_ELSEWHERE "]}";
-    const struct peer_request *q;
     struct rig r;
 
     (void)state;
@@ -576,11 +586,53 @@ static void test_reconcile__isolated_anew_while_ours_is_released_is_adopted(void
     (void)rig_work(&r);
     assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
     next(&r, both);
-    q = peer_request_for(r.peer, RECENT);
-    assert_non_null(q);
-    assert_non_null(strstr(q->target, "ge%202025-01-07T10:12:20")); /* less the overlap */
+    assert_from(&r, "10:12:20");
     assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
     assert_true(rig_isolation(&r).adopted);
+    rig_close(&r);
+}
+
+/* Somebody asks for the isolation of a machine that ours holds already, and all is released before Defender carries his
+ * out: a machine that is absent takes it days later. Meanwhile other machines had theirs. */
+static void test_reconcile__isolated_anew_while_ours_stands_is_adopted_after_it(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    begin(&r);
+    id = isolated(&r);
+    hands_turn(&r.hands, 10 * MINUTE_MS);
+    next(&r, "{\"value\":[" OURS "," NOT_YET "," LATER_ELSEWHERE "]}");
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    hands_turn(&r.hands, 10 * MINUTE_MS);
+    next(&r, "{\"value\":[" OURS "," DONE_DOC(RELEASE, "Unisolate", "30:10",
+                                              "30:20") "," NOT_YET "," LATER_ELSEWHERE "]}");
+    assert_from(&r, "10:12:20");
+    assert_int_equal(isolations(&r), 2);
+    rig_says(&r, "GET", "/api/machineactions/" OTHER, 0, 200,
+             DONE_DOC(OTHER, "Isolate", "17:20", "50:20"));
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_true(rig_isolation(&r).adopted);
+    assert_string_equal(rig_told(&r, id), "requested isolated released");
+    rig_close(&r);
+}
+
+/* A release that is under way as well decides nothing yet, and may end first. */
+static void test_reconcile__an_isolation_beside_a_release_is_seen_again(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    begin(&r);
+    hands_turn(&r.hands, 25 * MINUTE_MS);
+    next(&r, "{\"value\":[" NOT_YET "," ACTION_DOC(RELEASE, "Unisolate", "Pending", "null",
+                                                   "24:10") "," LATER_ELSEWHERE "]}");
+    assert_int_equal(isolations(&r), 0);
+    next(&r, "{\"value\":[" NOT_YET "," DONE_DOC(RELEASE, "Unisolate", "24:10", "26:20") "]}");
+    assert_from(&r, "10:12:20");
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_PENDING);
     rig_close(&r);
 }
 
@@ -657,6 +709,8 @@ int main(void)
         cmocka_unit_test(test_reconcile__a_release_that_takes_days_is_waited_for),
         cmocka_unit_test(test_reconcile__what_is_under_way_is_left_to_its_own_work),
         cmocka_unit_test(test_reconcile__isolated_anew_while_ours_is_released_is_adopted),
+        cmocka_unit_test(test_reconcile__isolated_anew_while_ours_stands_is_adopted_after_it),
+        cmocka_unit_test(test_reconcile__an_isolation_beside_a_release_is_seen_again),
         cmocka_unit_test(test_reconcile__a_release_of_before_ends_nothing_that_waits),
         cmocka_unit_test(test_reconcile__a_release_in_another_spelling_ends_ours),
         cmocka_unit_test(test_reconcile__a_release_of_the_same_moment_is_a_doubt),

@@ -804,28 +804,10 @@ static void disturb_request(struct life *l, struct process *p)
 /* Its answer is on the way back. */
 static void disturb_answer(struct life *l, struct process *p)
 {
-    switch (roll(l, 8)) {
-    case 0:
-        turn_waiting(l, roll(l, 12000));
-        break;
-    case 1:
-    case 2:
-        kill_process(l, p);
-        break;
-    case 3: /* what came of it cannot be recorded */
-        break_store(l, true);
-        break;
-    case 4:
-        turn_waiting(l, 32000);
-        run_due(l, 8);
-        break;
-    case 5:
-        leap(l);
-        run_due(l, 8);
-        break;
-    default:
-        interfere(l);
-    }
+    if (one_in(l, 8))
+        break_store(l, true); /* what came of it cannot be recorded */
+    else
+        disturb_request(l, p);
 }
 
 /* Around a transaction. */

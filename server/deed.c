@@ -70,6 +70,11 @@ const struct defender_action *deed_in_force(const struct defender_action *action
     return last;
 }
 
+int64_t deed_took_effect(const struct defender_action *a)
+{
+    return a->status == DEFENDER_SUCCEEDED && a->updated_ms > a->created_ms ? a->updated_ms : 0;
+}
+
 bool deed_was_released(const struct defender_action *actions, size_t n, const char *own_id,
                        int64_t by_ms)
 {

@@ -65,9 +65,11 @@ const char *deed_comment(const char *text);
 /** The isolation or release that is in force: of those that succeeded the one that took effect last. Lists are ordered
  *  by creation, and what waits for an absent machine may run after what was made later. NULL: none succeeded. */
 const struct defender_action *deed_in_force(const struct defender_action *actions, size_t n);
+/** When one that succeeded did, by Defender's clock (wall ms); 0: it did not, or Defender gave no time of update. */
+int64_t deed_took_effect(const struct defender_action *a);
 /** Did a release of the list take effect after the isolation own_id (NULL: not known)? For certain: where the list does
  *  not show that one, or not yet as one that succeeded, only a release after by_ms counts (Defender's clock; own_id had
- *  taken effect by then), because a list may lag, or begin later. */
+ *  taken effect by then: ledger_in_force_by), because a list may lag, or begin later. */
 bool deed_was_released(const struct defender_action *actions, size_t n, const char *own_id,
                        int64_t by_ms);
 /** The same, and no isolation after that release: the machine is free. */

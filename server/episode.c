@@ -88,6 +88,7 @@ enum isolation_state episode_adopt(struct isolation_record *r, const struct defe
     if (r->adopted) /* what was wanted here says nothing of it, nor does its scope: trap 20 */
         r->type = "unknown";
     r->posted = 0;
+    r->took_effect = deed_took_effect(a);
     return a->status == DEFENDER_SUCCEEDED ? ISOLATION_ISOLATED : ISOLATION_PENDING;
 }
 

@@ -342,9 +342,10 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
 
     if (x->released)
         code = episode_move(tx, x, &r, ISOLATION_RELEASED, RELEASED_SINCE, e);
-    else if (x->action->status == DEFENDER_SUCCEEDED)
+    else if (x->action->status == DEFENDER_SUCCEEDED) {
+        r.took_effect = deed_took_effect(x->action);
         code = episode_move(tx, x, &r, ISOLATION_ISOLATED, NULL, e);
-    else if (defender_action_is_open(x->action)) {
+    } else if (defender_action_is_open(x->action)) {
         code = episode_move(tx, x, &r, ISOLATION_PENDING, x->action->status_text, e);
         if (!code && x->now - r.requested >= LAPSING_MS)
             code = episode_tell(tx, x, &r, NOTICE_LAPSING, e);

@@ -153,10 +153,15 @@ enum err_code ledger_tell(struct db_tx *tx, const struct ledger_turn *t,
     return code;
 }
 
+int64_t ledger_in_force_by(const struct isolation_record *r)
+{
+    return r->took_effect ? r->took_effect : r->confirmed + DEED_SKEW_MS;
+}
+
 bool ledger_is_free(const struct isolation_record *r, const struct defender_reads *look)
 {
     return !look->actions_code &&
-           deed_is_free(look->actions, look->n_actions, r->action_id, r->confirmed + DEED_SKEW_MS);
+           deed_is_free(look->actions, look->n_actions, r->action_id, ledger_in_force_by(r));
 }
 
 const struct defender_action *ledger_in_its_place(const struct isolation_record *r,
@@ -166,7 +171,7 @@ const struct defender_action *ledger_in_its_place(const struct isolation_record 
 
     return !look->actions_code && last && last->type == DEFENDER_ISOLATE &&
                    deed_was_released(look->actions, look->n_actions, r->action_id,
-                                     r->confirmed + DEED_SKEW_MS)
+                                     ledger_in_force_by(r))
                ? last
                : NULL;
 }

@@ -44,6 +44,8 @@ static inline bool ledger_is_known(const struct isolation_record *r)
 {
     return r->case_id || r->reminded;
 }
+/** By when r, which Defender has confirmed, was certainly in force: by its clock (wall ms), for deed_was_released. */
+int64_t ledger_in_force_by(const struct isolation_record *r);
 /** Does a look show that r, which Defender has confirmed, was released since, and that the machine is free? In doubt it
  *  is not: a list may be behind our own isolation. */
 bool ledger_is_free(const struct isolation_record *r, const struct defender_reads *look);

@@ -123,7 +123,7 @@ static const struct defender_action *standing(const struct digest *d)
  * r's own. */
 static bool was_released(const struct digest *d, const struct isolation_record *r)
 {
-    return deed_was_released(d->actions, d->n, r->action_id, r->confirmed + DEED_SKEW_MS);
+    return deed_was_released(d->actions, d->n, r->action_id, ledger_in_force_by(r));
 }
 
 struct settling {
@@ -208,6 +208,7 @@ static enum err_code adopt(struct db_tx *tx, struct settling *s, const char *mac
     if (a->status == DEFENDER_SUCCEEDED) {
         r->state = ISOLATION_ISOLATED;
         r->confirmed = p->now;
+        r->took_effect = deed_took_effect(a);
         r->review = p->now + policy_review(p->rt->config->policy);
     }
     code = isolation_insert(tx, r, e);

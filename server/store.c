@@ -163,6 +163,7 @@ static const struct db_migration migrations[] = {
          " WHERE state IN ('requested', 'pending')"},
     {24, "DROP INDEX actions_fetched; ALTER TABLE actions DROP COLUMN fetched"},
     {25, "ALTER TABLE policies ADD COLUMN used BIGINT NOT NULL DEFAULT 0"},
+    {26, "ALTER TABLE isolations ADD COLUMN took_effect BIGINT NOT NULL DEFAULT 0"},
     {0, NULL},
 };
 

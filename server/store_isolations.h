@@ -33,8 +33,9 @@ struct isolation_record {
     bool adopted;   /* somebody else's isolation: never repeated, never released by us */
     int64_t posted; /* a POST left or was about to; 0: none is unanswered */
     int64_t requested, confirmed, released, updated; /* wall ms, 0: not yet */
-    int64_t review;   /* ISOLATED: when people are to look at it; wall ms */
-    int64_t reminded; /* how often they were told so since the time was set */
+    int64_t took_effect; /* when it did, by Defender's clock; 0: not yet, or it did not say */
+    int64_t review;      /* ISOLATED: when people are to look at it; wall ms */
+    int64_t reminded;    /* how often they were told so since the time was set */
     /* The rule does not release it before, wall ms: somebody said so, or something spoke against it. INT64_MAX: the
      * rule has ordered its release, which it does once. */
     int64_t keep_until;

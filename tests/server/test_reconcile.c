@@ -73,20 +73,24 @@ static const char *told_alone(struct rig *r)
     return arena_str(r->arena, buf_text(&text));
 }
 
-/* One that cordon asked for and Defender confirmed. */
-static int64_t isolated(struct rig *r)
+/* One that cordon asked for and Defender confirmed with this. */
+static int64_t isolated_as(struct rig *r, const char *doc)
 {
     int64_t id;
 
     rig_says(r, "GET", OF_ONE, 1, 200, NOTHING);
     rig_says(r, "POST", ISOLATE, 1, 201, ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
-    rig_says(r, "GET", GET_ACTION, 1, 200,
-             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    rig_says(r, "GET", GET_ACTION, 1, 200, doc);
     id = rig_push(r, ALERT, MACHINE);
     (void)rig_work(r);
     rig_pass(r, 2 * SECOND_MS, SECOND_MS);
     assert_int_equal(rig_isolation(r).state, ISOLATION_ISOLATED);
     return id;
+}
+
+static int64_t isolated(struct rig *r)
+{
+    return isolated_as(r, ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
 }
 
 /* Defender did not say for four days how it ended, and people were told that. By then it had come about. */
@@ -291,6 +295,33 @@ static void test_reconcile__a_release_at_defender_ends_ours(void **state)
                         "requested isolated released"); /* its work is over, too */
     assert_int_equal(rig_seen(&r, "POST", "/api/"), 0);
     rig_close(&r);
+}
+
+/* When it took effect is said by the clock that says when the releases did. A list may begin after our isolation, and the
+ * two clocks may differ by more than they should. */
+static void test_reconcile__a_release_is_held_against_defenders_own_time(void **state)
+{
+    static const struct {
+        const char *name, *confirmed, *release;
+        enum isolation_state state;
+    } rows[] = {
+        {"right after it", DONE_DOC(ACTION, "Isolate", "11:12", "11:20"),
+         DONE_DOC(RELEASE, "Unisolate", "11:25", "11:30"), ISOLATION_RELEASED},
+        {"before it, and our clock is behind", DONE_DOC(ACTION, "Isolate", "50:00", "50:10"),
+         DONE_DOC(RELEASE, "Unisolate", "40:00", "50:05"), ISOLATION_ISOLATED},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+
+        print_message("row: %s\n", rows[i].name);
+        begin(&r);
+        (void)isolated_as(&r, rows[i].confirmed);
+        next(&r, arena_fmt(r.arena, "{\"value\":[%s]}", rows[i].release));
+        assert_int_equal(rig_isolation(&r).state, rows[i].state);
+        rig_close(&r);
+    }
 }
 
 /* Only what is certainly younger than our own ends it: neither an older release, while the list lags behind
@@ -704,6 +735,7 @@ int main(void)
         cmocka_unit_test(test_reconcile__people_are_asked_about_it_and_may_end_it),
         cmocka_unit_test(test_reconcile__what_is_not_in_force_is_not_adopted),
         cmocka_unit_test(test_reconcile__a_release_at_defender_ends_ours),
+        cmocka_unit_test(test_reconcile__a_release_is_held_against_defenders_own_time),
         cmocka_unit_test(test_reconcile__an_older_or_unfinished_release_ends_nothing),
         cmocka_unit_test(test_reconcile__isolated_anew_by_somebody_else_is_another_episode),
         cmocka_unit_test(test_reconcile__a_release_that_takes_days_is_waited_for),

@@ -2259,6 +2259,7 @@ static enum err_code age_fn(struct db_tx *tx, void *arg, struct err *e)
         "CREATE INDEX actions_fetched ON actions (fetched) WHERE fetched > 0",
         "UPDATE actions SET fetched = 7",
         "ALTER TABLE policies DROP COLUMN used",
+        "ALTER TABLE isolations DROP COLUMN took_effect",
     };
     enum err_code code = ERR_OK;
 

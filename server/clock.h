@@ -30,6 +30,10 @@ int64_t clock_mono_ms(const struct clock *c);
 
 #define CLOCK_TEXT_SIZE sizeof "2026-01-01T00:00:00.000Z"
 
+/** How far ours is off another clock, which showed date_ms to date_ms + 999 (a Date header) at some time between before and
+ *  after (wall ms of ours): positive when ours is ahead, 0 when they agree as far as that tells. */
+int64_t clock_off_ms(int64_t date_ms, int64_t before, int64_t after);
+
 /** wall_ms as RFC 3339 in UTC with milliseconds ("2026-01-01T00:00:00.000Z"); returns out. */
 char *clock_format(int64_t wall_ms, char out[CLOCK_TEXT_SIZE]);
 

@@ -35,7 +35,7 @@ bool deed_is_own(const struct defender_action *a, const char *own_id, int64_t as
 {
     if (a->external_id[0])
         return strcmp(a->external_id, own_id) == 0;
-    return asked_ms && a->created_ms >= asked_ms - DEED_SKEW_MS && !a->from_elsewhere;
+    return asked_ms && a->created_ms >= asked_ms - DEFENDER_SKEW_MS && !a->from_elsewhere;
 }
 
 const char *deed_failure(const struct defender_action *a)

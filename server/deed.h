@@ -37,9 +37,6 @@
 /* A pending action is looked at so long after the request, at the earliest. */
 #define DEED_FOLLOW_MIN_MS SECOND_MS
 
-/* How far our clock and Defender's may differ. */
-#define DEED_SKEW_MS (5 * MINUTE_MS)
-
 /* ---- whose action is it ------------------------------------------------------------------------ */
 
 /* Our id, as Defender keeps it with the action (ExternalId, section 4.1). */

@@ -59,6 +59,8 @@ struct defender_options {
     enum err_code (*acquire)(void *ctx, enum defender_api api, enum defender_class class,
                              struct err *e);
     void (*on_throttled)(void *ctx, enum defender_api api, int64_t retry_ms);
+    /* After an answer with a Date: how far our clock is off Defender's (clock_off_ms). Any thread. */
+    void (*on_clock)(void *ctx, int64_t off_ms);
     void *ctx;
 };
 
@@ -112,6 +114,9 @@ struct defender_action {
     int64_t updated_ms;    /* wall clock; created_ms when Defender gave none */
     int32_t error_hresult; /* 0: none */
 };
+
+/* How far our clock and Defender's may differ (runtime_check_clock). */
+#define DEFENDER_SKEW_MS (5 * MINUTE_MS)
 
 /** Pending or in progress, or a status nobody knows: not over as far as we can tell. */
 bool defender_action_is_open(const struct defender_action *a);

@@ -117,6 +117,7 @@ static void send_call(struct defender *d, struct exchange *x)
     if (x->code)
         return;
     x->stale = false;
+    x->began_ms = clock_wall_ms(d->o.clock);
     wipe_auth(x);
     buf_adds(&x->auth, AUTH);
     code = token_get(d->o.token, &x->auth, &x->err);
@@ -249,9 +250,13 @@ static void receive(struct defender *d, struct exchange *x)
         if (x->code != ERR_TOO_BIG || !x->list)
             x->err.code = x->code = without_answer(x->code, x->class);
         (void)err_in(&x->err, "%s %s", x->method, x->path);
-    } else if (x->answer.status != 200 && x->answer.status != 201) { /* section 4.1: both */
-        settle_refusal(d, x);
+        return;
     }
+    if (x->answer.date_ms && d->o.on_clock)
+        d->o.on_clock(d->o.ctx,
+                      clock_off_ms(x->answer.date_ms, x->began_ms, clock_wall_ms(d->o.clock)));
+    if (x->answer.status != 200 && x->answer.status != 201) /* section 4.1: both */
+        settle_refusal(d, x);
 }
 
 void exchange_run(struct defender *d, struct exchange *const x[], size_t n)

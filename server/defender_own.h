@@ -42,7 +42,8 @@ struct exchange {
     struct rest_call *call;
     struct rest_answer answer;
     int64_t leave_by_ms;
-    bool stale; /* 401, or 403 to an old one, and a newer token may be had */
+    int64_t began_ms; /* wall */
+    bool stale;       /* 401, or 403 to an old one, and a newer token may be had */
     enum err_code code;
     struct err err;
 };

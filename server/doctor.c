@@ -95,15 +95,12 @@ static void look_at_tls(struct doctor *d, const char *url, const struct rest_ans
 static void look_at_clock(struct doctor *d, const char *url, const struct rest_answer *a,
                           int64_t before, int64_t after)
 {
-    int64_t off = 0;
+    int64_t ahead, off;
 
     if (!a->date_ms)
         return;
-    /* Its clock showed date_ms to date_ms + 999 at some time between the two. */
-    if (a->date_ms > after)
-        off = a->date_ms - after;
-    else if (a->date_ms + SECOND_MS < before)
-        off = before - a->date_ms - SECOND_MS;
+    ahead = clock_off_ms(a->date_ms, before, after);
+    off = ahead < 0 ? -ahead : ahead;
     if (off < SKEW_WARN_MS)
         say(d, DOCTOR_OK, NULL, "this host's clock agrees with that of %s", url);
     else
@@ -111,7 +108,7 @@ static void look_at_clock(struct doctor *d, const char *url, const struct rest_a
             "let NTP set this host's clock (chronyc tracking, timedatectl): signatures and tokens "
             "are good for minutes only",
             "this host's clock is %" PRId64 " s %s that of %s", off / SECOND_MS,
-            a->date_ms > after ? "behind" : "ahead of", url);
+            ahead < 0 ? "behind" : "ahead of", url);
 }
 
 /* Asks without a credential. True, and the answer, when there was one. */

@@ -182,6 +182,11 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
         code = hand_on(tx, x, &r, "a person has dropped the case", e);
     } else if (x->grounds->code == ERR_REFUSED) {
         code = hand_on(tx, x, &r, x->grounds->why.text, e);
+    } else if (runtime_check_clock(x->tenant, &x->why)) {
+        /* How long it has waited is not known, either. */
+        x->due = x->now + engine_wait_after(&x->w, &x->why);
+        r.posted = 0;
+        code = episode_postpone(tx, x, &r, e);
     } else if (x->now - r.requested >= DEED_ASK_FOR_MS) {
         code = episode_move(tx, x, &r, ISOLATION_FAILED,
                             arena_fmt(x->arena, "Defender took no request for an hour: %s",

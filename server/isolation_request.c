@@ -143,6 +143,10 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
         x->why = x->grounds->why;
         return ERR_OK;
     }
+    if (runtime_check_clock(x->tenant, &x->why)) {
+        q->outcome = OUTCOME_RETRY;
+        return ERR_OK;
+    }
     code = check_pause(tx, q, e);
     if (!code && q->outcome == OUTCOME_DONE)
         code = check_brakes(tx, q, e);

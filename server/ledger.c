@@ -155,7 +155,7 @@ enum err_code ledger_tell(struct db_tx *tx, const struct ledger_turn *t,
 
 int64_t ledger_in_force_by(const struct isolation_record *r)
 {
-    return r->took_effect ? r->took_effect : r->confirmed + DEED_SKEW_MS;
+    return r->took_effect ? r->took_effect : r->confirmed + DEFENDER_SKEW_MS;
 }
 
 bool ledger_is_free(const struct isolation_record *r, const struct defender_reads *look)
@@ -366,10 +366,13 @@ static const char *find_against(struct review *v)
     const struct case_filter same = {
         .tenant = r->tenant, .machine_id = r->machine_id, .limit = CASES_MAX + 1};
     struct case_record *cases;
+    struct err off;
     size_t n = 0;
 
     if (!v->looked)
         return "Defender could not be read";
+    if (runtime_check_clock(v->t->tenant, &off))
+        return arena_str(v->t->arena, off.text);
     if (store_case_list(v->t->g->store, v->t->arena, &same, &cases, &n, NULL))
         return "the other cases of the machine could not be read";
     if (n > CASES_MAX)

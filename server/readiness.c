@@ -37,14 +37,14 @@ static bool has_way(const struct config *c, const char *name)
 static bool is_configured(const void *ctx, const char *name)
 {
     const struct config *c = ctx;
+    static const char *const of_tenants[] = {"defender", "ledger", "clock"};
     const char *colon = strchr(name, ':'), *of = colon ? colon + 1 : "";
     size_t len = colon ? (size_t)(colon - name) : 0;
     const struct config_source *source;
 
-    if (len == 8 && strncmp(name, "defender", len) == 0)
-        return config_tenant(c, of) != NULL;
-    if (len == 6 && strncmp(name, "ledger", len) == 0)
-        return config_tenant(c, of) != NULL;
+    for (size_t i = 0; i < sizeof of_tenants / sizeof *of_tenants; i++)
+        if (len == strlen(of_tenants[i]) && strncmp(name, of_tenants[i], len) == 0)
+            return config_tenant(c, of) != NULL;
     if (len == 7 && strncmp(name, "polling", len) == 0)
         return c->polling.every_ms && config_tenant(c, of);
     if (len == 4 && strncmp(name, "hunt", len) == 0)

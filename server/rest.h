@@ -56,7 +56,7 @@ struct rest_request {
      * then sent again on a fresh one; anything else ends with ERR_UNKNOWN, unless this is set. */
     bool may_repeat;
     bool metadata;  /* the url may be of the machine's own metadata service, in plain http */
-    bool show_peer; /* fill tls_* and date_ms of the answer; on a connection of its own */
+    bool show_peer; /* fill tls_* of the answer; on a connection of its own */
 
     /* Mail only. One recipient per call, so that each has its own fate. */
     const char *mail_from, *mail_to; /* bare addresses; no blanks, controls or angle brackets */
@@ -77,8 +77,8 @@ struct rest_answer {
                       recipient or the content by it */
     char *content_type; /* may be NULL */
     int64_t retry_ms;   /* Retry-After in ms (seconds or a date), 1 to one day; 0: absent */
+    int64_t date_ms;    /* the peer's clock (Date), wall ms, to the second; 0: it said nothing */
     /* With show_peer. */
-    int64_t date_ms; /* the peer's clock (Date), wall ms, to the second; 0: it said nothing */
     char tls_subject[160],
         tls_issuer[160]; /* of its certificate, as OpenSSL writes them; "": no TLS */
     int64_t tls_end_ms;  /* when that ends, wall ms */

@@ -269,16 +269,22 @@ static int64_t read_retry_after(CURL *easy)
     return ms < 1 ? 1 : ms > DAY_MS ? DAY_MS : ms;
 }
 
-/* The peer's clock, and the first certificate of its chain ("Subject:…", "Issuer:…", "Expire date:…"). */
+static int64_t read_date(CURL *easy)
+{
+    struct curl_header *h;
+    time_t at = curl_easy_header(easy, "Date", 0, CURLH_HEADER, -1, &h) == CURLHE_OK
+                    ? curl_getdate(h->value, NULL)
+                    : (time_t)-1;
+
+    return at == (time_t)-1 ? 0 : (int64_t)at * SECOND_MS;
+}
+
+/* The first certificate of its chain ("Subject:…", "Issuer:…", "Expire date:…"). */
 static void read_peer(CURL *easy, struct rest_answer *a)
 {
     struct curl_certinfo *chain = NULL;
-    struct curl_header *h;
     time_t at;
 
-    if (curl_easy_header(easy, "Date", 0, CURLH_HEADER, -1, &h) == CURLHE_OK &&
-        (at = curl_getdate(h->value, NULL)) != (time_t)-1)
-        a->date_ms = (int64_t)at * SECOND_MS;
     if (curl_easy_getinfo(easy, CURLINFO_CERTINFO, &chain) != CURLE_OK || !chain ||
         chain->num_of_certs < 1)
         return;
@@ -309,6 +315,7 @@ void rest_call_outcome(struct rest_call *c, CURLcode curl)
     if (!c->is_mail) {
         (void)curl_easy_getinfo(c->easy, CURLINFO_CONTENT_TYPE, &type);
         a->retry_ms = read_retry_after(c->easy);
+        a->date_ms = read_date(c->easy);
         if (c->show_peer)
             read_peer(c->easy, a);
     }

@@ -1,6 +1,7 @@
 /* runtime.c - see runtime.h. */
 #include "runtime.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,13 @@ static void throttled(void *ctx, enum defender_api api, int64_t retry_ms)
     struct runtime_tenant *t = ctx;
 
     quota_block_class(t->quota, classes[api], retry_ms);
+}
+
+static void told_the_time(void *ctx, int64_t off_ms)
+{
+    struct runtime_tenant *t = ctx;
+
+    t->clock_off_ms = off_ms;
 }
 
 /* defender-api.md section 7.4: 45 a minute, of Graph at least; 1,500 an hour for the older call. */
@@ -64,6 +72,7 @@ static enum err_code open_tenant(struct runtime_tenant *t, const struct config_t
                                    .api_url = config->api_url,
                                    .acquire = acquire,
                                    .on_throttled = throttled,
+                                   .on_clock = told_the_time,
                                    .ctx = t};
     enum err_code code;
 
@@ -172,6 +181,7 @@ void runtime_inherit(struct runtime *r, struct runtime *old)
             if (is_same_app(r->tenants[i].config, old->tenants[k].config)) {
                 quota_inherit(r->tenants[i].quota, old->tenants[k].quota);
                 quota_inherit(r->tenants[i].hunt_quota, old->tenants[k].hunt_quota);
+                r->tenants[i].clock_off_ms = old->tenants[k].clock_off_ms;
             }
         }
 }
@@ -230,4 +240,16 @@ struct runtime_tenant *runtime_tenant(struct runtime *r, const char *name)
         if (strcmp(r->tenants[i].config->name, name) == 0)
             return &r->tenants[i];
     return NULL;
+}
+
+enum err_code runtime_check_clock(const struct runtime_tenant *t, struct err *e)
+{
+    int64_t off = t ? t->clock_off_ms : 0, away = off < 0 ? -off : off;
+
+    if (away <= DEFENDER_SKEW_MS)
+        return ERR_OK;
+    return err_set(e, ERR_AGAIN,
+                   "this host's clock is %" PRId64 " min %s Defender's, and limits are counted by "
+                   "it; let NTP set it (chronyc tracking, timedatectl)",
+                   (away + MINUTE_MS / 2) / MINUTE_MS, off < 0 ? "behind" : "ahead of");
 }

@@ -17,8 +17,9 @@ struct runtime_tenant {
     struct quota *quota;
     struct defender *defender;
     struct storm *storm;
-    struct token *graph_token; /* for Microsoft Graph */
-    struct quota *hunt_quota;  /* hunting has a budget of its own: defender-api.md section 7.4 */
+    _Atomic int64_t clock_off_ms; /* as Defender's last answer showed it: defender.h, on_clock */
+    struct token *graph_token;    /* for Microsoft Graph */
+    struct quota *hunt_quota;     /* hunting has a budget of its own: defender-api.md section 7.4 */
     struct graph *graph;
 };
 
@@ -33,7 +34,8 @@ struct runtime {
 /** Takes over the caller's reference to config, also on failure. rest and clock outlive it. */
 enum err_code runtime_new(struct config *config, struct rest *rest, const struct clock *clock,
                           struct runtime **ret, struct err *e);
-/** Budgets go on where those of the same application and tenant in `old` stand. Before r is shared. */
+/** Budgets go on where those of the same application and tenant in `old` stand, and what its Defender said of the time
+ *  stays known. Before r is shared. */
 void runtime_inherit(struct runtime *r, struct runtime *old);
 /** Binds the budgets that are not yet to the store, with what it knows of the last hour. */
 enum err_code runtime_keep(struct runtime *r, struct store *store, struct err *e);
@@ -41,6 +43,9 @@ struct runtime *runtime_ref(struct runtime *r);
 void runtime_unref(struct runtime *r);
 /** By configured name, or NULL. */
 struct runtime_tenant *runtime_tenant(struct runtime *r, const char *name);
+/** ERR_AGAIN with a sentence when this host's clock is so far off Defender's that limits and times which are counted by it
+ *  cannot be relied upon: nothing is then isolated, nor released by a rule, until somebody has set it. t NULL: ERR_OK. */
+enum err_code runtime_check_clock(const struct runtime_tenant *t, struct err *e);
 
 /* Scoped release. */
 static inline void runtime_unrefp(struct runtime **r)

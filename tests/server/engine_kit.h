@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "action.h"
@@ -201,6 +202,21 @@ static inline void rig_says(struct rig *r, const char *method, const char *targe
         r->peer,
         &(struct peer_answer){
             .method = method, .target = target, .times = times, .status = status, .body = body});
+}
+
+/* The same of a GET for ever, and by this Date our clock is so far ahead. */
+static inline void rig_says_dated(struct rig *r, const char *target, const char *body,
+                                  int64_t ahead_ms)
+{
+    time_t at = (time_t)((hands_wall(&r->hands.clock) - ahead_ms) / SECOND_MS);
+    char line[64];
+    struct tm tm;
+
+    (void)strftime(line, sizeof line, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", gmtime_r(&at, &tm));
+    peer_script(
+        r->peer,
+        &(struct peer_answer){
+            .method = "GET", .target = target, .status = 200, .headers = line, .body = body});
 }
 
 /* Forgets what was said and asked; tokens, the alert and the machine are there. */

@@ -205,6 +205,21 @@ static void test_clock__the_hosts_clocks_run(void **state)
     }
 }
 
+static void test_clock__is_compared_with_a_date(void **state)
+{
+    static const struct {
+        int64_t date, before, after, off;
+    } rows[] = {
+        {50000, 50000, 50000, 0}, {50000, 50999, 50999, 0},        {50000, 51000, 51000, 0},
+        {50000, 51001, 51002, 1}, {50000, 49000, 50000, 0},        {50000, 49000, 49999, -1},
+        {50000, 40000, 60000, 0}, {50000, 351000, 360000, 300000}, {50000, 1000, 2000, -48000},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_int_equal(clock_off_ms(rows[i].date, rows[i].before, rows[i].after), rows[i].off);
+}
+
 static int64_t noon(const struct clock *c)
 {
     (void)c;
@@ -229,6 +244,7 @@ int main(void)
         cmocka_unit_test(test_clock__writes_milliseconds),
         cmocka_unit_test(test_clock__what_it_writes_it_reads),
         cmocka_unit_test(test_clock__the_hosts_clocks_run),
+        cmocka_unit_test(test_clock__is_compared_with_a_date),
         cmocka_unit_test(test_clock__a_test_can_turn_the_hands),
     };
 

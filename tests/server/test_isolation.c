@@ -492,6 +492,85 @@ static void test_isolation__who_was_told_late_is_told_the_end(void **state)
     rig_close(&r);
 }
 
+/* Minute for minute, while by Defender's answers our clock is so far ahead. Returns how often it was asked to isolate. */
+static size_t pass_dated(struct rig *r, int minutes, int64_t ahead_ms)
+{
+    size_t posts = 0;
+
+    for (int m = 0; m < minutes; m++) {
+        hands_turn(&r->hands, MINUTE_MS);
+        rig_afresh(r);
+        rig_says_dated(r, LIST, NOTHING, ahead_ms);
+        rig_says(r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        (void)rig_work(r);
+        posts += rig_seen(r, "POST", ISOLATE);
+    }
+    return posts;
+}
+
+/* Limits are counted by this host's clock, and Defender says what time it is: too far off, and nothing is asked for, be it new
+ * or waiting already. People hear of it. */
+static void test_isolation__a_clock_that_is_far_off_isolates_nothing(void **state)
+{
+    static const struct {
+        int64_t ahead_ms;
+        bool
+            waits; /* the row was written, by a clock that was right, and Defender took no request */
+        bool held;
+    } rows[] = {
+        {2 * HOUR_MS, false, true},    {-2 * HOUR_MS, false, true},
+        {6 * MINUTE_MS, false, true},  {-6 * MINUTE_MS, false, true},
+        {4 * MINUTE_MS, false, false}, {-4 * MINUTE_MS, false, false},
+        {2 * HOUR_MS, true, true},     {-6 * MINUTE_MS, true, true},
+        {4 * MINUTE_MS, true, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("row: %zu\n", i);
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says_dated(&r, LIST, NOTHING, rows[i].waits ? 0 : rows[i].ahead_ms);
+        if (rows[i].waits)
+            rig_says(&r, "POST", ISOLATE, 0, 429, "{\"error\":{\"code\":\"429\"}}");
+        else
+            rig_says(&r, "POST", ISOLATE, 0, 201,
+                     ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].waits || !rows[i].held);
+        assert_int_equal(pass_dated(&r, 20, rows[i].ahead_ms), rows[i].waits && !rows[i].held);
+        if (rows[i].held)
+            assert_string_equal(rig_told(&r, id), "late");
+        assert_int_equal(pass_dated(&r, 30, 0), rows[i].held);
+        assert_string_equal(rig_told(&r, id),
+                            rows[i].held || rows[i].waits ? "late requested" : "requested");
+        rig_close(&r);
+    }
+}
+
+/* What was read before a reload is judged after it. */
+static void test_isolation__a_reload_forgets_no_clock(void **state)
+{
+    struct runtime *rt;
+    struct err e = {0};
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    (void)rig_push(&r, ALERT, MACHINE);
+    assert_int_equal(pass_dated(&r, 1, HOUR_MS), 0);
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+    rt = engine_runtime(r.g);
+    assert_int_equal(runtime_check_clock(runtime_tenant(rt, "contoso"), &e), ERR_AGAIN);
+    runtime_unref(rt);
+    rig_close(&r);
+}
+
 /* A rule that mails before it isolates, and one that mails nobody, are no less owed bad news. */
 static void test_isolation__late_news_reaches_every_rule(void **state)
 {
@@ -2007,6 +2086,8 @@ int main(void)
         cmocka_unit_test(
             test_isolation__an_unknown_request_is_looked_for_longer_than_it_is_asked_for),
         cmocka_unit_test(test_isolation__who_was_told_late_is_told_the_end),
+        cmocka_unit_test(test_isolation__a_clock_that_is_far_off_isolates_nothing),
+        cmocka_unit_test(test_isolation__a_reload_forgets_no_clock),
         cmocka_unit_test(test_isolation__late_news_reaches_every_rule),
         cmocka_unit_test(
             test_isolation__a_pending_isolation_after_a_release_is_not_called_isolated),

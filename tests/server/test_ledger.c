@@ -1098,6 +1098,36 @@ static void test_ledger__a_rule_does_not_end_what_came_in_the_place_of_ours(void
     rig_close(&r);
 }
 
+/* A clock that is hours ahead would end it hours early. */
+static void test_ledger__a_clock_that_is_far_off_releases_nothing_by_rule(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, RULES_FREE_AFTER);
+    id = isolated(&r);
+    hands_turn(&r.hands, 9 * HOUR_MS);
+    rig_afresh(&r);
+    rig_says_dated(&r, LIST, IN_FORCE, 8 * HOUR_MS);
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    rig_afresh(&r);
+    rig_says_dated(&r, LIST, IN_FORCE, 8 * HOUR_MS);
+    hands_turn(&r.hands, rig_isolation(&r).review - hands_wall(&r.hands.clock));
+    rig_afresh(&r);
+    rig_says_dated(&r, LIST, IN_FORCE, 0);
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+    assert_string_equal(rig_told(&r, id), "requested isolated");
+    rig_close(&r);
+}
+
 /* A release takes of the calls that reads leave to actions: it does not stand behind a storm of alerts. */
 static void test_ledger__a_release_does_not_wait_for_reads(void **state)
 {
@@ -2247,6 +2277,7 @@ int main(void)
         cmocka_unit_test(test_ledger__the_look_decides_about_the_release),
         cmocka_unit_test(test_ledger__a_rule_does_not_end_what_came_in_the_place_of_ours),
         cmocka_unit_test(test_ledger__a_rule_releases_nothing_by_what_held_before),
+        cmocka_unit_test(test_ledger__a_clock_that_is_far_off_releases_nothing_by_rule),
         cmocka_unit_test(test_ledger__a_release_does_not_wait_for_reads),
         cmocka_unit_test(test_ledger__a_lost_release_that_failed_is_not_sent_again),
         cmocka_unit_test(test_ledger__a_lost_release_is_looked_for_longer_than_it_is_asked_for),

@@ -667,6 +667,37 @@ static void test_reconcile__an_isolation_beside_a_release_is_seen_again(void **s
     rig_close(&r);
 }
 
+/* Defender says what time it is, and somebody looks at /readyz. */
+static void test_reconcile__a_clock_that_is_far_off_is_seen(void **state)
+{
+    static const int64_t ahead_ms[] = {0, HOUR_MS, -HOUR_MS, 0};
+    struct health_part parts[8];
+    struct rig r;
+
+    (void)state;
+    begin(&r);
+    assert_int_equal(health_new(&r.hands.clock, &r.g->health, NULL), ERR_OK);
+    for (size_t i = 0; i < sizeof ahead_ms / sizeof *ahead_ms; i++) {
+        unsigned n, at = 0;
+
+        hands_turn(&r.hands, EVERY_MS);
+        rig_afresh(&r);
+        rig_says_dated(&r, RECENT, NOTHING, ahead_ms[i]);
+        assert_true(reconciled(&r));
+        n = health_list(r.g->health, parts, 8);
+        while (at < n && strcmp(parts[at].name, "clock:contoso") != 0)
+            at++;
+        assert_true(at < n);
+        assert_int_equal(parts[at].ok, ahead_ms[i] == 0);
+        if (ahead_ms[i])
+            assert_non_null(strstr(parts[at].why, ahead_ms[i] > 0 ? "60 min ahead of Defender's"
+                                                                  : "60 min behind Defender's"));
+    }
+    health_free(r.g->health);
+    r.g->health = NULL;
+    rig_close(&r);
+}
+
 static void test_reconcile__the_watermark_is_durable_and_the_first_read_looks_back(void **state)
 {
     const struct peer_request *q;
@@ -748,6 +779,7 @@ int main(void)
         cmocka_unit_test(test_reconcile__a_release_of_the_same_moment_is_a_doubt),
         cmocka_unit_test(test_reconcile__what_nobody_heard_of_ends_in_silence),
         cmocka_unit_test(test_reconcile__the_next_read_begins_where_it_should),
+        cmocka_unit_test(test_reconcile__a_clock_that_is_far_off_is_seen),
         cmocka_unit_test(test_reconcile__the_watermark_is_durable_and_the_first_read_looks_back),
         cmocka_unit_test(test_reconcile__all_pages_are_read),
     };

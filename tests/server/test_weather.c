@@ -690,7 +690,7 @@ static void weather(struct life *l)
     fickle_weather(l->f, l->badness);
 }
 
-#define CLOCK_WRONG_MAX (4 * MINUTE_MS) /* less than DEED_SKEW_MS */
+#define CLOCK_WRONG_MAX (4 * MINUTE_MS) /* less than DEFENDER_SKEW_MS */
 
 /* Somebody sets the wall clock; never so that it is off by more than Defender's may be. */
 static void set_clock(struct life *l, int64_t ms)

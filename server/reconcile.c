@@ -2,10 +2,10 @@
  *
  * The list's filter is documented to take the time of creation and no other (defender-api.md section 2.4), so the
  * watermark is one: Defender's own, asked from with an overlap for actions that come to light late. It stands still
- * at a release that has not ended yet, which may take the three days that Defender keeps trying; at an isolation of a
- * machine whose row has another one, or a release, under way; and at one that has not ended of a machine that another
- * holds already, or that is being released: these are adopted once that is over. Any other that has not ended is followed
- * by its own work as soon as it is adopted.
+ * at a release that has not ended yet, which may take the three days that Defender keeps trying; at any isolation that has
+ * not ended and that nobody follows, because its machine is held already, or is being released, or has another one that is
+ * followed; and at one that is in force beside the request that its machine's row has under way: these are adopted once
+ * that is over. Any other that has not ended is followed by its own work as soon as it is adopted.
  *
  * What a machine's newest actions say is read as in episode.c: an open one decides before any that ended, and among
  * those that succeeded the one that took effect last. What the list is too short for, or too young, is left as it is:
@@ -53,7 +53,7 @@ struct reconciling {
     struct defender_action *list; /* ACTIONS_MAX */
     size_t n;
     bool more; /* there are more than that */
-    /* When the oldest isolation was made that waits for the end of another, or of a release; 0: none does. */
+    /* When the oldest isolation was made that nobody follows, and that may be adopted yet; 0: there is none. */
     int64_t left;
     int64_t adopted, released;
 };
@@ -239,15 +239,20 @@ static enum err_code is_over(struct db_tx *tx, struct settling *s, const struct 
     return code;
 }
 
-/* a is not adopted now. When it is an isolation other than that of its machine's row (NULL: there is none), the list has to
- * show it again. */
-static void leave(struct reconciling *p, const struct defender_action *a,
-                  const struct isolation_record *row)
+/* The list has to show a again: it is an isolation, and none that followed (its id; NULL: none is) is about. */
+static void leave(struct reconciling *p, const struct defender_action *a, const char *followed)
 {
-    if (a && a->type == DEFENDER_ISOLATE &&
-        (!row || !row->action_id || strcasecmp(row->action_id, a->id) != 0) &&
+    if (a && a->type == DEFENDER_ISOLATE && (!followed || strcasecmp(followed, a->id) != 0) &&
         (!p->left || a->created_ms < p->left))
         p->left = a->created_ms;
+}
+
+/* The same of all that are open: a machine may have several (section 4.5, the third behaviour), and each is carried out. */
+static void leave_open(struct reconciling *p, const struct digest *d, const char *followed)
+{
+    for (size_t i = 0; i < d->n; i++)
+        if (defender_action_is_open(&d->actions[i]))
+            leave(p, &d->actions[i], followed);
 }
 
 /* What the list says of a machine against what the ledger says. */
@@ -268,14 +273,17 @@ static enum err_code settle_fn(struct db_tx *tx, void *arg, struct err *e)
     if (code)
         return code;
     if (found && open.state != ISOLATION_ISOLATED) {
-        leave(p, s->d->isolate ? s->d->isolate : s->d->last, &open);
+        leave_open(p, s->d, open.action_id);
+        leave(p, s->d->last, open.action_id);
         return ERR_OK; /* its own work sees to it */
     }
     over = found && was_released(s->d, &open);
-    if (a != s->d->isolate || (found && !over))
-        leave(p, s->d->isolate, found ? &open : NULL);
     if (a && (!found || over))
         code = is_over(tx, s, a, &known, &given_up, e);
+    if (found && !over)
+        leave_open(p, s->d, open.action_id);
+    else
+        leave_open(p, s->d, a && !known ? a->id : NULL);
     s->needed = over || (a && !found && !known);
     if (code || !s->write || !s->needed)
         return code;

@@ -650,6 +650,68 @@ static void test_reconcile__isolated_anew_while_ours_stands_is_adopted_after_it(
     rig_close(&r);
 }
 
+/* Two others have asked for the same machine, and Defender took both requests (section 4.5, the third behaviour): the older
+ * one is carried out as well, long after the younger one is over. */
+static void test_reconcile__of_two_that_are_open_neither_is_lost(void **state)
+{
+    static const char both[] =
+        "{\"value\":[" NOT_YET
+        "," ACTION_DOC(ACTION, "Isolate", "Pending", "null", "24:10") "," LATER_ELSEWHERE "]}";
+    struct rig r;
+
+    (void)state;
+    begin(&r);
+    hands_turn(&r.hands, 25 * MINUTE_MS);
+    next(&r, both);
+    assert_string_equal(rig_isolation(&r).action_id, ACTION);
+    next(&r, both);
+    assert_from(&r, "10:12:20");
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Cancelled", "null", "24:10"));
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+    next(&r, both); /* it lags */
+    assert_from(&r, "10:12:20");
+    assert_int_equal(isolations(&r), 1);
+    next(&r, "{\"value\":[" NOT_YET "," ACTION_DOC(ACTION, "Isolate", "Cancelled", "null",
+                                                   "24:10") "," LATER_ELSEWHERE "]}");
+    assert_from(&r, "10:12:20");
+    assert_string_equal(rig_isolation(&r).action_id, OTHER);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_PENDING);
+    rig_close(&r);
+}
+
+/* What our look did not show yet holds the machine when ours comes to nothing. */
+static void test_reconcile__what_is_in_force_beside_ours_is_adopted_after_it(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    begin(&r);
+    rig_says(&r, "GET", OF_ONE, 1, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    (void)rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    hands_turn(&r.hands, 25 * MINUTE_MS);
+    for (int i = 0; i < 2; i++)
+        next(&r,
+             "{\"value\":[" ACTION_DOC(OTHER, "Isolate", "Succeeded", "null",
+                                       "11:10") "," ACTION_DOC(ACTION, "Isolate", "Pending", "null",
+                                                               "11:12") "," LATER_ELSEWHERE "]}");
+    assert_from(&r, "10:06:10");
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Cancelled", "null", "11:12"));
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+    next(&r,
+         "{\"value\":[" ACTION_DOC(OTHER, "Isolate", "Succeeded", "null", "11:10") "," ACTION_DOC(
+             ACTION, "Isolate", "Cancelled", "null", "11:12") "]}");
+    assert_string_equal(rig_isolation(&r).action_id, OTHER);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    rig_close(&r);
+}
+
 /* A release that is under way as well decides nothing yet, and may end first. */
 static void test_reconcile__an_isolation_beside_a_release_is_seen_again(void **state)
 {
@@ -773,6 +835,8 @@ int main(void)
         cmocka_unit_test(test_reconcile__what_is_under_way_is_left_to_its_own_work),
         cmocka_unit_test(test_reconcile__isolated_anew_while_ours_is_released_is_adopted),
         cmocka_unit_test(test_reconcile__isolated_anew_while_ours_stands_is_adopted_after_it),
+        cmocka_unit_test(test_reconcile__of_two_that_are_open_neither_is_lost),
+        cmocka_unit_test(test_reconcile__what_is_in_force_beside_ours_is_adopted_after_it),
         cmocka_unit_test(test_reconcile__an_isolation_beside_a_release_is_seen_again),
         cmocka_unit_test(test_reconcile__a_release_of_before_ends_nothing_that_waits),
         cmocka_unit_test(test_reconcile__a_release_in_another_spelling_ends_ours),

@@ -174,6 +174,7 @@ struct turn {
     struct buf link;
     int64_t leave_by_ms; /* for the POST that the next transaction allows: clock_boot_ms */
     bool post, stale;
+    bool endless; /* Defender calls it open, after so long */
 };
 
 static const char *own_id(const struct turn *t, char out[DEED_ID_SIZE])
@@ -362,7 +363,7 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
                              : t->code  ? t->why.text
                                         : "they changed"),
                    e);
-    } else if (t->code && t->now - r.requested > DEED_FOLLOW_FOR_MS) {
+    } else if (t->code && deed_is_given_up(&t->w, t->now - r.requested, t->code)) {
         code = end(tx, t, &r, ACTION_FAILED, "it is not known whether it was carried out", e);
     } else if (t->code) {
         code = postpone(tx, t, &r, e);
@@ -470,9 +471,9 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
     struct action_record r = t->row;
     enum err_code code;
 
-    if (!t->code)
+    if (!t->code && !t->endless)
         code = take(tx, t, &r, e);
-    else if (t->now - r.requested > DEED_FOLLOW_FOR_MS)
+    else if (deed_is_given_up(&t->w, t->now - r.requested, t->code))
         code = end(tx, t, &r, ACTION_FAILED,
                    t->tenant ? "Defender did not say how it ended for four days" : t->why.text, e);
     else
@@ -499,8 +500,8 @@ static void follow(struct turn *t)
             t->code = ERR_OK; /* the package is there, in the portal; it comes without its link */
     }
     t->due = t->now + (wait > t->why.retry_ms ? wait : t->why.retry_ms);
-    if (!t->code && defender_action_is_open(&action) && age > DEED_FOLLOW_FOR_MS)
-        t->code = err_set(&t->why, ERR_AGAIN, "%s", action.status_text);
+    t->endless =
+        !t->code && defender_action_is_open(&action) && deed_is_given_up(&t->w, age, t->code);
     (void)write_outcome(t, followed_fn);
 }
 

@@ -13,6 +13,8 @@
 #define ROOM_MS (WORK_POST_LEASE_MS - WORK_LEAVE_MS)
 /* How often a pending action is looked at: every half of its age, between DEED_FOLLOW_MIN_MS and this. */
 #define FOLLOW_MAX_MS (15 * MINUTE_MS)
+/* Looks that failed one after the other before a request is given up: a quarter of an hour of them, or more. */
+#define FAILED_LOOKS 10
 
 const char *deed_id(int64_t row_id, char out[DEED_ID_SIZE])
 {
@@ -111,6 +113,11 @@ int64_t deed_rest_ms(const struct engine *g, int64_t posted, int64_t now)
 int64_t deed_ask_due(int64_t now, int64_t due, int64_t since, int64_t for_ms)
 {
     return now < since + for_ms && since + for_ms < due ? since + for_ms : due;
+}
+
+bool deed_is_given_up(const struct work *w, int64_t age_ms, enum err_code code)
+{
+    return age_ms > DEED_FOLLOW_FOR_MS && (!code || w->attempts >= FAILED_LOOKS);
 }
 
 int64_t deed_follow_ms(int64_t age_ms)

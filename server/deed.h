@@ -83,6 +83,9 @@ int64_t deed_rest_ms(const struct engine *g, int64_t posted, int64_t now);
 /** When what was not asked for yet is tried again: at due, or when it is given up, for_ms after since, if that comes
  *  first. However long Defender wants to be left alone, people hear then that it came to nothing. */
 int64_t deed_ask_due(int64_t now, int64_t due, int64_t since, int64_t for_ms);
+/** Is it given up to find out what came of a request that left age_ms ago? code: of the last look. w: its claim, whose
+ *  attempts count the looks that failed; one that failed after a pause of days is no reason. */
+bool deed_is_given_up(const struct work *w, int64_t age_ms, enum err_code code);
 /** How long until a pending action is looked at again: half its age, within bounds. A negative age (the clock was set
  *  back): a minute. */
 int64_t deed_follow_ms(int64_t age_ms);

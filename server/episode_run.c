@@ -236,8 +236,9 @@ static bool is_over(struct episode *x)
 {
     const struct isolation_record *r = &x->row;
     bool unknown = r->posted || r->state == ISOLATION_PENDING;
+    int64_t age = x->now - r->requested;
 
-    if (x->now - r->requested < (unknown ? DEED_FOLLOW_FOR_MS : DEED_ASK_FOR_MS))
+    if (unknown ? !deed_is_given_up(&x->w, age, x->why.code) : age < DEED_ASK_FOR_MS)
         return false;
     if (unknown)
         (void)err_in(&x->why, "it is not known whether the machine is isolated");
@@ -385,7 +386,7 @@ void episode_followed(struct episode *x, const struct defender_action *action,
     if (x->code && backoff < wait) /* that there was no answer is no reason to ask later */
         wait = backoff;
     x->due = episode_follow_due(x, wait > x->why.retry_ms ? wait : x->why.retry_ms);
-    if (age > DEED_FOLLOW_FOR_MS && (x->code || defender_action_is_open(action))) {
+    if (deed_is_given_up(&x->w, age, x->code) && (x->code || defender_action_is_open(action))) {
         (void)err_set(&x->why, ERR_REFUSED, "Defender did not say how it ended for four days");
         episode_write(x, fail_fn);
     } else {

@@ -45,7 +45,7 @@ static enum err_code postpone(struct db_tx *tx, struct release *x, struct isolat
                 : work_again(tx, w,
                              asked ? x->due
                                    : deed_ask_due(x->t->now, x->due, w->created, DEED_ASK_FOR_MS),
-                             w->attempts, e);
+                             x->code ? w->attempts : 0, e);
 }
 
 static enum err_code end(struct db_tx *tx, struct release *x, struct isolation_record *r,
@@ -268,8 +268,8 @@ static void look_and_post(struct release *x)
     x->why = look.actions_err;
     x->due =
         t->now + (x->code ? engine_backoff(t->w.attempts, x->why.retry_ms) : DEED_FOLLOW_MIN_MS);
-    if (x->code &&
-        t->now - t->w.created >= (t->row.posted ? DEED_FOLLOW_FOR_MS : DEED_ASK_FOR_MS)) {
+    if (x->code && (t->row.posted ? deed_is_given_up(&t->w, t->now - t->w.created, x->code)
+                                  : t->now - t->w.created >= DEED_ASK_FOR_MS)) {
         write_outcome(x, give_up_fn);
         defender_reads_clear(&look);
         return;
@@ -308,7 +308,7 @@ static void follow(struct release *x)
     x->action = &action;
     t->now = clock_wall_ms(t->g->clock);
     x->due = t->now + (wait > x->why.retry_ms ? wait : x->why.retry_ms);
-    if (age > DEED_FOLLOW_FOR_MS && (x->code || defender_action_is_open(&action))) {
+    if (deed_is_given_up(&t->w, age, x->code) && (x->code || defender_action_is_open(&action))) {
         (void)err_set(&x->why, ERR_REFUSED, "Defender did not say how it ended for four days");
         write_outcome(x, give_up_fn);
     } else {
@@ -321,10 +321,11 @@ static void wait_for_tenant(struct release *x)
 {
     struct ledger_turn *t = x->t;
     bool asked = t->row.posted || t->row.release_id;
+    int64_t age = t->now - t->w.created;
 
     x->code = err_set(&x->why, ERR_REFUSED, "tenant '%s' is no longer configured", t->row.tenant);
     x->due = t->now + engine_backoff(t->w.attempts, 0);
-    write_outcome(x, t->now - t->w.created >= (asked ? DEED_FOLLOW_FOR_MS : DEED_ASK_FOR_MS)
+    write_outcome(x, (asked ? deed_is_given_up(&t->w, age, x->code) : age >= DEED_ASK_FOR_MS)
                          ? give_up_fn
                          : looked_fn);
 }

@@ -650,6 +650,27 @@ static void test_action__one_without_an_end_is_told(void **state)
     rig_close(&r);
 }
 
+static void test_action__after_a_long_pause_one_failed_look_gives_nothing_up(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    open_with_mail(&r, "scan: {}");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", AT "/runAntiVirusScan", 0, 201,
+             action_doc(&r, "RunAntiVirusScan", "Pending"));
+    rig_says(&r, "GET", GET_ACTION, 1, 503, "{}");
+    rig_says(&r, "GET", GET_ACTION, 0, 200, action_doc(&r, "RunAntiVirusScan", "Succeeded"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    hands_turn(&r.hands, 5 * DAY_MS);
+    rig_pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(the_action(&r, id).state, ACTION_DONE);
+    assert_string_equal(rig_told(&r, id), "alert action_done");
+    rig_close(&r);
+}
+
 /* How often a link was asked for. */
 static size_t links(struct rig *r)
 {
@@ -1375,6 +1396,7 @@ int main(void)
         cmocka_unit_test(test_action__somebody_elses_end_is_not_ours),
         cmocka_unit_test(test_action__another_file_under_way_is_not_adopted),
         cmocka_unit_test(test_action__one_without_an_end_is_told),
+        cmocka_unit_test(test_action__after_a_long_pause_one_failed_look_gives_nothing_up),
         cmocka_unit_test(test_action__links_to_packages_are_two_a_minute),
         cmocka_unit_test(test_action__shadow_and_protection_withhold_each),
         cmocka_unit_test(test_action__a_tag_is_given_and_taken_and_never_twice),

@@ -1066,6 +1066,43 @@ static void test_isolation__one_that_ran_after_a_release_is_in_force(void **stat
     rig_close(&r);
 }
 
+/* Nobody was there for days. The first answer after that fails, as it may when a network comes up; what came of the
+ * request is known with the next. */
+static void test_isolation__after_a_long_pause_one_failed_look_gives_nothing_up(void **state)
+{
+    static const bool answered[] = {true, false};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct rig r;
+        int64_t id;
+
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+        rig_says(&r, "GET", LIST, 1, 503, "{}");
+        rig_says(&r, "GET", LIST, 0, 200,
+                 list_of(&r, ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12")));
+        if (answered[i])
+            rig_says(&r, "POST", ISOLATE, 1, 201,
+                     ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        else
+            peer_script(r.peer,
+                        &(struct peer_answer){
+                            .method = "POST", .target = ISOLATE, .times = 1, .act = PEER_RESET});
+        rig_says(&r, "GET", GET_ACTION, 1, 503, "{}");
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        hands_turn(&r.hands, 5 * DAY_MS);
+        rig_pass(&r, 10 * MINUTE_MS, 10 * SECOND_MS);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+        assert_null(strstr(rig_told(&r, id), "not_isolated"));
+        rig_close(&r);
+    }
+}
+
 /* A tenant that is gone from the configuration does not leave cases waiting for ever. */
 static void test_isolation__a_tenant_that_is_gone_ends_it(void **state)
 {
@@ -2102,6 +2139,7 @@ int main(void)
         cmocka_unit_test(test_isolation__a_machine_released_before_the_look_is_not_called_isolated),
         cmocka_unit_test(test_isolation__one_that_ran_after_a_release_is_in_force),
         cmocka_unit_test(test_isolation__a_tenant_that_is_gone_ends_it),
+        cmocka_unit_test(test_isolation__after_a_long_pause_one_failed_look_gives_nothing_up),
         cmocka_unit_test(test_isolation__what_was_adopted_is_followed_and_reviewed),
         cmocka_unit_test(test_isolation__a_lost_lease_posts_nothing),
         cmocka_unit_test(test_isolation__a_lost_lease_on_a_judged_case_posts_nothing),

@@ -1269,6 +1269,33 @@ static void test_ledger__a_release_is_followed_for_four_days(void **state)
     }
 }
 
+static void test_ledger__after_a_long_pause_one_failed_look_gives_no_release_up(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "safety: {review: 30d}\n");
+    id = isolated(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_says(&r, "POST", UNISOLATE, 1, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+    rig_says(&r, "GET", GET_ACTION, 20, 200,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+    rig_says(&r, "GET", GET_ACTION, 1, 503, "{}");
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+    assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+    (void)rig_work(&r);
+    while (rig_seen(&r, "GET", GET_ACTION) < 20)
+        rig_pass(&r, 15 * MINUTE_MS, 15 * MINUTE_MS);
+    hands_turn(&r.hands, 5 * DAY_MS);
+    rig_pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_string_equal(rig_told(&r, id), "requested isolated released");
+    rig_close(&r);
+}
+
 /* Its answer came and could not be recorded: the row says that a request has left, and a look finds it. */
 static void test_ledger__a_release_that_left_is_on_record_before(void **state)
 {
@@ -2283,6 +2310,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_lost_release_is_looked_for_longer_than_it_is_asked_for),
         cmocka_unit_test(test_ledger__a_release_that_nobody_takes_is_told),
         cmocka_unit_test(test_ledger__a_release_is_followed_for_four_days),
+        cmocka_unit_test(test_ledger__after_a_long_pause_one_failed_look_gives_no_release_up),
         cmocka_unit_test(test_ledger__a_release_that_left_is_on_record_before),
         cmocka_unit_test(test_ledger__reviews_begin_anew_after_a_failed_release),
         cmocka_unit_test(test_ledger__in_doubt_no_rule_ends_it),

@@ -8,6 +8,7 @@
 #include "deed.h"
 #include "isolation.h"
 #include "pause.h"
+#include "store_polls.h"
 
 /* Before Defender gives up, people are told, while they can still go and look for it. */
 #define LAPSING_MS (60 * HOUR_MS)
@@ -29,12 +30,15 @@ static enum err_code postpone_fn(struct db_tx *tx, void *arg, struct err *e)
     return code;
 }
 
+/* Not known, or never asked for. What may come about yet is to be found by who reads the tenant's list (reconcile.h). */
 static enum err_code fail_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct episode *x = arg;
     struct isolation_record r = x->row;
     enum err_code code = episode_move(tx, x, &r, ISOLATION_FAILED, x->why.text, e);
 
+    if (!code && (r.action_id || r.posted))
+        code = poll_read_again(tx, r.tenant, POLL_ACTIONS, r.requested, e);
     x->after = r;
     return code;
 }

@@ -23,6 +23,7 @@ static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item,
                                                        .tenant = store_text(a, rows, 1, &nomem),
                                                        .since = db_int(rows, 2),
                                                        .watermark = db_int(rows, 3),
+                                                       .loaded = db_int(rows, 3),
                                                        .polled = db_int(rows, 4),
                                                        .failing = db_int(rows, 5)};
     return nomem ? err_set(e, ERR_NOMEM, "poll") : ERR_OK;
@@ -87,7 +88,18 @@ enum err_code poll_watch(struct db_tx *tx, const struct clock *clock, const char
 
 enum err_code poll_move(struct db_tx *tx, const struct poll_record *r, struct err *e)
 {
+    return db_run(
+        tx, e, NULL,
+        "UPDATE polls SET watermark = CASE WHEN watermark < $1 THEN watermark ELSE $2 END,"
+        " polled = $3, failing = $4 WHERE id = $5",
+        "iiiii", r->loaded, r->watermark, r->polled, r->failing, r->id);
+}
+
+enum err_code poll_read_again(struct db_tx *tx, const char *tenant, enum poll_list list,
+                              int64_t from, struct err *e)
+{
     return db_run(tx, e, NULL,
-                  "UPDATE polls SET watermark = $1, polled = $2, failing = $3 WHERE id = $4",
-                  "iiii", r->watermark, r->polled, r->failing, r->id);
+                  "UPDATE polls SET watermark = $1 WHERE tenant = $2 AND list = $3"
+                  " AND watermark > $4",
+                  "itti", from, tenant, lists[list].name, from);
 }

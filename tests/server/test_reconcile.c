@@ -93,6 +93,22 @@ static int64_t isolated(struct rig *r)
     return isolated_as(r, ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
 }
 
+#define OURS    ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12")
+#define NOT_YET ACTION_DOC(OTHER, "Isolate", "Pending", "null", "17:20")
+#define LATER_ELSEWHERE                                                                            \
+    "{\"id\":\"e5\",\"type\":\"Isolate\",\"status\":\"Failed\",\"machineId\":"                     \
+    "\"0c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4\","                                                \
+    "\"creationDateTimeUtc\":\"2025-01-07T10:25:00Z\"}"
+
+/* The one read since rig_afresh asked for what was made from then on, the overlap included. */
+static void assert_from(struct rig *r, const char *time)
+{
+    const struct peer_request *q = peer_request_for(r->peer, RECENT);
+
+    assert_non_null(q);
+    assert_non_null(strstr(q->target, arena_fmt(r->arena, "ge%%202025-01-07T%s", time)));
+}
+
 /* Defender did not say for four days how it ended, and people were told that. By then it had come about. */
 static void test_reconcile__what_was_given_up_and_came_about_is_told(void **state)
 {
@@ -123,6 +139,42 @@ static void test_reconcile__what_was_given_up_and_came_about_is_told(void **stat
     assert_int_equal(isolations(&r), 2);
     assert_string_equal(rig_told(&r, id), "requested not_isolated isolated");
     rig_close(&r);
+}
+
+/* Meanwhile others had theirs; and it may come about days after it was given up. */
+static void test_reconcile__what_was_given_up_is_seen_again(void **state)
+{
+    static const char later[] = "{\"value\":[" LATER_ELSEWHERE "]}";
+    static const char open[] = ONE(ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:14"));
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    for (int listed_open = 0; listed_open < 2; listed_open++) {
+        begin(&r);
+        rig_says(&r, "GET", OF_ONE, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 1, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:14"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        hands_turn(&r.hands, 25 * MINUTE_MS);
+        next(&r, later);
+        next(&r, later);
+        assert_from(&r, "10:20:00");
+        rig_says(&r, "GET", GET_ACTION, 0, 503, "{}");
+        rig_pass(&r, 5 * DAY_MS, HOUR_MS);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+        if (listed_open) {
+            next(&r, open);
+            assert_from(&r, "10:06:1");
+        }
+        next(&r, ONE(ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:14")));
+        assert_from(&r, "10:06:1");
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+        assert_int_equal(rig_isolation(&r).case_id, id);
+        assert_string_equal(rig_told(&r, id), "requested not_isolated isolated");
+        rig_close(&r);
+    }
 }
 
 /* ---- somebody else's isolation --------------------------------------------------------------------- */
@@ -564,22 +616,6 @@ static void test_reconcile__the_next_read_begins_where_it_should(void **state)
     rig_close(&r);
 }
 
-#define OURS    ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12")
-#define NOT_YET ACTION_DOC(OTHER, "Isolate", "Pending", "null", "17:20")
-#define LATER_ELSEWHERE                                                                            \
-    "{\"id\":\"e5\",\"type\":\"Isolate\",\"status\":\"Failed\",\"machineId\":"                     \
-    "\"0c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4\","                                                \
-    "\"creationDateTimeUtc\":\"2025-01-07T10:25:00Z\"}"
-
-/* The one read since rig_afresh asked for what was made from then on, the overlap included. */
-static void assert_from(struct rig *r, const char *time)
-{
-    const struct peer_request *q = peer_request_for(r->peer, RECENT);
-
-    assert_non_null(q);
-    assert_non_null(strstr(q->target, arena_fmt(r->arena, "ge%%202025-01-07T%s", time)));
-}
-
 /* Somebody isolates the machine anew while a release of ours goes on, and both end between two looks of its own work,
  * which ends the row. The list still shows it after that, whatever was made on other machines since. */
 static void test_reconcile__isolated_anew_while_ours_is_released_is_adopted(void **state)
@@ -822,6 +858,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reconcile__what_was_given_up_and_came_about_is_told),
+        cmocka_unit_test(test_reconcile__what_was_given_up_is_seen_again),
         cmocka_unit_test(test_reconcile__somebody_elses_isolation_is_adopted_unasked),
         cmocka_unit_test(test_reconcile__an_alert_joins_what_was_adopted),
         cmocka_unit_test(test_reconcile__a_pending_one_is_followed),

@@ -6,7 +6,7 @@
  *
  * An old alert changes when somebody closes it; that makes no case. Only those do that were made after
  * polling began for the tenant, less the overlap, and so lately that their cases, had they been over at once, would
- * not be forgotten yet (retention).
+ * not be forgotten yet (retention). After a long pause it begins anew.
  */
 #include "polling.h"
 
@@ -131,17 +131,33 @@ static enum err_code make_cases(struct polling *p, const struct defender_change 
 
 /* ---- a poll ------------------------------------------------------------------------------------ */
 
+/* Times that are still to come were written before the clock was set back: nothing would be read until then. */
+static void mind_the_clock(struct polling *p)
+{
+    if (p->row.since > p->now)
+        p->row.since = p->now - OVERLAP_MS;
+    if (p->row.watermark > p->now)
+        p->row.watermark = p->now;
+    if (p->row.polled > p->now)
+        p->row.polled = p->now;
+}
+
 static enum err_code read_all(struct polling *p, struct runtime_tenant *tenant, struct err *e)
 {
     struct defender_change *page = arena_array(p->arena, PAGE, sizeof *page);
-    int64_t from = p->row.watermark - OVERLAP_MS;
+    int64_t from, read;
     size_t listed = PAGE, skip = 0;
 
     if (!page)
         return err_set(e, ERR_NOMEM, "polling");
-    if (p->row.polled && p->now - p->row.polled > GAP_MAX_MS && from < p->now - GAP_MAX_MS) {
+    mind_the_clock(p);
+    from = p->row.watermark - OVERLAP_MS;
+    read = p->row.polled ? p->row.polled : p->row.since;
+    if (p->now - read > GAP_MAX_MS && from < p->now - GAP_MAX_MS) {
         from = p->now - GAP_MAX_MS;
         p->row.watermark = from + OVERLAP_MS;
+        if (p->row.since < from)
+            p->row.since = from;
         log_event(LOG_WARN, "polling_gap", LOG_STR("tenant", p->row.tenant),
                   LOG_STR("why", "nothing was read for more than seven days; older alerts that "
                                  "nobody pushed stay unseen"));

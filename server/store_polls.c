@@ -91,8 +91,8 @@ enum err_code poll_move(struct db_tx *tx, const struct poll_record *r, struct er
     return db_run(
         tx, e, NULL,
         "UPDATE polls SET watermark = CASE WHEN watermark < $1 THEN watermark ELSE $2 END,"
-        " polled = $3, failing = $4 WHERE id = $5",
-        "iiiii", r->loaded, r->watermark, r->polled, r->failing, r->id);
+        " since = $3, polled = $4, failing = $5 WHERE id = $6",
+        "iiiiii", r->loaded, r->watermark, r->since, r->polled, r->failing, r->id);
 }
 
 enum err_code poll_read_again(struct db_tx *tx, const char *tenant, enum poll_list list,

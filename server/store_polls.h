@@ -33,7 +33,7 @@ enum err_code poll_watch(struct db_tx *tx, const struct clock *clock, const char
                          enum poll_list list, int64_t since, int64_t due, struct err *e);
 enum err_code poll_load(struct db_tx *tx, struct arena *a, int64_t id, struct poll_record *ret,
                         struct err *e);
-/** Writes watermark, polled and failing. A watermark that was set back since it was loaded stays. */
+/** Writes since, watermark, polled and failing. A watermark that was set back since it was loaded stays. */
 enum err_code poll_move(struct db_tx *tx, const struct poll_record *r, struct err *e);
 /** Whoever reads the list next begins no later than at `from`. No row is no error. */
 enum err_code poll_read_again(struct db_tx *tx, const char *tenant, enum poll_list list,

@@ -187,6 +187,64 @@ static void test_polling__a_long_pause_is_not_made_up_for(void **state)
     rig_close(&r);
 }
 
+/* Not even when nothing was ever read: a secret that was wrong for weeks isolates nobody for what happened in the first
+ * of them. An alert of then is no news when it changes either, now or later. */
+static void test_polling__a_long_pause_at_the_beginning_is_none_either(void **state)
+{
+    struct rig r;
+    int64_t now;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+    rig_afresh(&r);
+    rig_says(&r, "GET", CHANGED, 0, 403, "{}");
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    assert_true(poll_once(&r));
+    hands_turn(&r.hands, 20 * DAY_MS);
+    for (int i = 0; i < 2; i++) {
+        now = clock_wall_ms(&r.hands.clock);
+        list_alert(&r, now - 10 * DAY_MS, now);
+        assert_true(poll_once(&r));
+        assert_int_equal(rig_seen(&r, "GET", CHANGED), 1);
+        if (!i)
+            assert_int_equal(
+                rig_seen(&r, "GET", CHANGED "$filter=lastUpdateTime%20ge%202025-01-20T10:11:1"), 1);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+        hands_turn(&r.hands, MINUTE_MS);
+    }
+    now = clock_wall_ms(&r.hands.clock);
+    list_alert(&r, now - 6 * DAY_MS, now);
+    assert_true(poll_once(&r));
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    rig_close(&r);
+}
+
+/* The clock was ahead when polling began, and was set right since. */
+static void test_polling__a_clock_that_was_ahead_at_the_beginning_hides_nothing(void **state)
+{
+    struct rig r;
+    int64_t now;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    rig_afresh(&r);
+    rig_says(&r, "GET", CHANGED, 0, 200, NOTHING);
+    assert_true(poll_once(&r));
+    atomic_fetch_sub(&r.hands.wall, 3 * DAY_MS);
+    assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+    now = clock_wall_ms(&r.hands.clock);
+    list_alert(&r, now, now);
+    assert_true(poll_once(&r));
+    assert_int_equal(
+        rig_seen(&r, "GET", CHANGED "$filter=lastUpdateTime%20ge%202025-01-04T10:06:1"), 1);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    rig_close(&r);
+}
+
 /* Adds alerts to a page, each one second after the other from this one on. */
 static void add_alerts(struct buf *page, int first, int n)
 {
@@ -317,6 +375,8 @@ int main(void)
         cmocka_unit_test(test_polling__an_alert_without_a_time_is_news),
         cmocka_unit_test(test_polling__a_push_is_stronger_than_a_poll_that_may_only_notify),
         cmocka_unit_test(test_polling__a_long_pause_is_not_made_up_for),
+        cmocka_unit_test(test_polling__a_long_pause_at_the_beginning_is_none_either),
+        cmocka_unit_test(test_polling__a_clock_that_was_ahead_at_the_beginning_hides_nothing),
         cmocka_unit_test(test_polling__a_list_out_of_order_is_read_whole),
         cmocka_unit_test(test_polling__goes_on_within_a_moment),
         cmocka_unit_test(test_polling__a_second_name_is_not_polled),

@@ -748,6 +748,22 @@ static void test_reconcile__what_is_in_force_beside_ours_is_adopted_after_it(voi
     rig_close(&r);
 }
 
+/* The clock was ahead when the list was to be read first, and was set right since. */
+static void test_reconcile__a_clock_that_was_ahead_at_the_beginning_hides_nothing(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    begin(&r);
+    atomic_fetch_sub(&r.hands.wall, 30 * DAY_MS);
+    assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+    rig_says(&r, "GET", RECENT, 0, 200, NOTHING);
+    assert_true(reconciled(&r));
+    assert_non_null(
+        strstr(peer_request(r.peer, peer_count(r.peer) - 1)->target, "ge%202024-12-01T10:"));
+    rig_close(&r);
+}
+
 /* A release that is under way as well decides nothing yet, and may end first. */
 static void test_reconcile__an_isolation_beside_a_release_is_seen_again(void **state)
 {
@@ -881,6 +897,7 @@ int main(void)
         cmocka_unit_test(test_reconcile__what_nobody_heard_of_ends_in_silence),
         cmocka_unit_test(test_reconcile__the_next_read_begins_where_it_should),
         cmocka_unit_test(test_reconcile__a_clock_that_is_far_off_is_seen),
+        cmocka_unit_test(test_reconcile__a_clock_that_was_ahead_at_the_beginning_hides_nothing),
         cmocka_unit_test(test_reconcile__the_watermark_is_durable_and_the_first_read_looks_back),
         cmocka_unit_test(test_reconcile__all_pages_are_read),
     };

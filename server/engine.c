@@ -145,6 +145,16 @@ struct runtime *engine_runtime(struct engine *g)
     return r;
 }
 
+bool engine_is_in_force(struct engine *g, const struct runtime *rt)
+{
+    bool same;
+
+    pthread_mutex_lock(&g->lock);
+    same = g->runtime == rt;
+    pthread_mutex_unlock(&g->lock);
+    return same;
+}
+
 void engine_use(struct engine *g, struct runtime *r)
 {
     struct runtime *old;

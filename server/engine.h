@@ -72,6 +72,9 @@ void engine_stop(struct engine *g);
 void engine_free(struct engine *g);
 /** The configuration in force; runtime_unref it. */
 struct runtime *engine_runtime(struct engine *g);
+/** Is rt still in force? For the transaction that says when a row is due by rt's terms: whoever puts another into force wakes
+ *  the row after that, which does nothing while it is claimed. */
+bool engine_is_in_force(struct engine *g, const struct runtime *rt);
 /** Puts another into force, taking over the reference; budgets go on as they stand. Cases that were tried in
  *  vain are tried again at once: the new one may be the cure. */
 void engine_use(struct engine *g, struct runtime *r);

@@ -478,7 +478,7 @@ static enum err_code news_fn(struct db_tx *tx, struct hunting *x, struct err *e)
 static enum err_code ended_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct hunting *x = arg;
-    bool waiting = false;
+    bool waiting = false, early;
     enum err_code code = ERR_OK;
 
     if (x->well && !x->dry)
@@ -490,7 +490,8 @@ static enum err_code ended_fn(struct db_tx *tx, void *arg, struct err *e)
     if (!code)
         code = hunt_answered(tx, x->row.id, x->result.len ? x->row.ordered : 0,
                              buf_text(&x->result), &waiting, e);
-    return code ? code : work_again(tx, x->w, waiting ? x->now : x->due, x->attempts, e);
+    early = waiting || !engine_is_in_force(x->g, x->rt); /* it may have another schedule */
+    return code ? code : work_again(tx, x->w, early ? x->now : x->due, x->attempts, e);
 }
 
 /* The same delay for the same time, however often it is reckoned, and another for each hunt. */

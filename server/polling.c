@@ -192,8 +192,9 @@ static enum err_code ended_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct polling *p = arg;
     enum err_code code = poll_move(tx, &p->row, e);
+    bool same = engine_is_in_force(p->g, p->rt); /* else it may have another pace */
 
-    return code ? code : work_again(tx, p->w, p->due, p->attempts, e);
+    return code ? code : work_again(tx, p->w, same ? p->due : p->now, p->attempts, e);
 }
 
 static enum err_code over_fn(struct db_tx *tx, void *arg, struct err *e)

@@ -307,6 +307,58 @@ static void test_hunting__goes_on_after_the_clock_was_set_back(void **state)
     rig_close(&r);
 }
 
+/* A far side that takes long: another configuration comes into force before it answers. */
+struct reloading {
+    struct rig *r;
+    const char *config; /* NULL: none does any more */
+    atomic_int asked;
+};
+
+static void answer_slowly(void *ctx, const struct peer_request *q, struct peer_answer *ret)
+{
+    struct reloading *x = ctx;
+    bool token = strstr(q->target, "/oauth2/") != NULL;
+
+    ret->status = 200;
+    ret->body =
+        strdup(token ? "{\"expires_in\":35990,\"access_token\":\"t1\"}" : ANSWER("{\"n\":\"1\"}"));
+    if (token)
+        return;
+    atomic_fetch_add(&x->asked, 1);
+    if (!x->config)
+        return;
+    engine_use(x->r->g, rig_runtime(x->r, x->config));
+    x->config = NULL;
+    (void)hunting_start(x->r->g, NULL);
+}
+
+/* A schedule that is changed while the hunt runs, which may take minutes, is gone by at once. */
+static void test_hunting__a_schedule_that_changes_meanwhile_is_gone_by(void **state)
+{
+    struct reloading x = {0};
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, RULES_MAIL_ONLY "hunts:\n  - {name: x, schedule: '0 11 * * *', api: defender, "
+                                 "query: q, do: [email: {}]}\n");
+    x.r = &r;
+    x.config = RULES_MAIL_ONLY "hunts:\n  - {name: x, schedule: '*/5 * * * *', api: defender, "
+                               "query: q, do: [email: {}]}\n";
+    peer_answer_by(r.peer, answer_slowly, &x);
+    assert_int_equal(hunting_start(r.g, NULL), ERR_OK);
+    (void)due(&r);
+    turn(&r, 49);
+    (void)due(&r);
+    assert_int_equal(x.asked, 1);
+    turn(&r, 4);
+    (void)due(&r);
+    assert_int_equal(x.asked, 1);
+    turn(&r, 1);
+    (void)due(&r);
+    assert_int_equal(x.asked, 2);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +371,7 @@ int main(void)
         cmocka_unit_test(test_hunting__a_full_store_is_not_filled_further),
         cmocka_unit_test(test_hunting__an_ordered_run_leaves_the_next_time_alone),
         cmocka_unit_test(test_hunting__goes_on_after_the_clock_was_set_back),
+        cmocka_unit_test(test_hunting__a_schedule_that_changes_meanwhile_is_gone_by),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -339,6 +339,50 @@ static void test_polling__goes_on_within_a_moment(void **state)
     rig_close(&r);
 }
 
+/* A far side that takes long: another configuration comes into force before it answers. */
+struct reloading {
+    struct rig *r;
+    const char *config; /* NULL: none does any more */
+    atomic_int asked;
+};
+
+static void answer_slowly(void *ctx, const struct peer_request *q, struct peer_answer *ret)
+{
+    struct reloading *x = ctx;
+    bool token = strstr(q->target, "/oauth2/") != NULL;
+
+    ret->status = 200;
+    ret->body = strdup(token ? "{\"expires_in\":35990,\"access_token\":\"t1\"}" : NOTHING);
+    if (token)
+        return;
+    atomic_fetch_add(&x->asked, 1);
+    if (!x->config)
+        return;
+    engine_use(x->r->g, rig_runtime(x->r, x->config));
+    x->config = NULL;
+    (void)polling_start(x->r->g, NULL);
+}
+
+/* Who asks for more does not wait until the day of before is over. */
+static void test_polling__a_pace_that_changes_meanwhile_is_gone_by(void **state)
+{
+    struct reloading x = {0};
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1d}\n");
+    x.r = &r;
+    x.config = RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n";
+    peer_answer_by(r.peer, answer_slowly, &x);
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    assert_true(poll_once(&r));
+    assert_int_equal(x.asked, 1);
+    hands_turn(&r.hands, MINUTE_MS);
+    assert_true(poll_once(&r));
+    assert_int_equal(x.asked, 2);
+    rig_close(&r);
+}
+
 /* A second name of a tenant lends its application to mail: its alerts and actions come in under the other one's, once. */
 static void test_polling__a_second_name_is_not_polled(void **state)
 {
@@ -379,6 +423,7 @@ int main(void)
         cmocka_unit_test(test_polling__a_clock_that_was_ahead_at_the_beginning_hides_nothing),
         cmocka_unit_test(test_polling__a_list_out_of_order_is_read_whole),
         cmocka_unit_test(test_polling__goes_on_within_a_moment),
+        cmocka_unit_test(test_polling__a_pace_that_changes_meanwhile_is_gone_by),
         cmocka_unit_test(test_polling__a_second_name_is_not_polled),
     };
 

@@ -52,7 +52,7 @@ static const struct setting hunt_table[] = {
     ROW("query_file", SET_PATH, hunt_settings, query_file, .meaning = "or the file that holds it"),
     ROW("key", SET_TEXT_LIST, hunt_settings, key,
         .meaning =
-            "columns that tell one row from another; default ReportId, DeviceId and Timestamp"),
+            "columns that tell one row from another; default ReportId, DeviceId and Timestamp, and AlertId"),
     ROW("look_back", SET_DURATION, hunt_settings, look_back_ms, .fallback = "1h",
         .least = 5 * MINUTE_MS, .most = HUNT_BACK_MAX_MS,
         .meaning = "how far it looks back beyond the run before it, for rows that come late"),

@@ -126,7 +126,7 @@ enum err_code hunt_key_find(const struct hunt_answer *t, const struct text_list 
 {
     static const char *const event[] = {"ReportId", "DeviceId", "Timestamp"};
     static const char *const alert[] = {"AlertId", "DeviceId", "EntityType"};
-    struct hunt_key key = {.given = names->count > 0};
+    struct hunt_key key = {.given = names->count > 0, .alert_id = -1};
 
     for (size_t i = 0; i < names->count && i < HUNT_COLUMNS_MAX; i++) {
         int column = hunt_column(t, names->items[i]);
@@ -139,7 +139,9 @@ enum err_code hunt_key_find(const struct hunt_answer *t, const struct text_list 
     }
     for (int i = 0; i < 3 && !key.given && hunt_column(t, event[i]) >= 0; i++)
         key.columns[key.n++] = (size_t)hunt_column(t, event[i]);
-    if (!key.given && key.n < 3) {
+    if (!key.given && key.n == 3) {
+        key.alert_id = hunt_column(t, alert[0]);
+    } else if (!key.given) {
         key.n = 0;
         for (int i = 0; i < 3 && hunt_column(t, alert[0]) >= 0; i++)
             if (hunt_column(t, alert[i]) >= 0)
@@ -147,6 +149,14 @@ enum err_code hunt_key_find(const struct hunt_answer *t, const struct text_list 
     }
     *ret = key;
     return ERR_OK;
+}
+
+/* Texts of a query are never null: what is not there is empty. */
+static bool is_blank(const struct json *cell)
+{
+    const char *text = json_string(cell);
+
+    return !cell || (text && !*text);
 }
 
 enum err_code hunt_row_key(const struct hunt_answer *t, const struct hunt_key *key, size_t row,
@@ -166,6 +176,8 @@ enum err_code hunt_row_key(const struct hunt_answer *t, const struct hunt_key *k
         json_write(&text, cell_at(t, row, column));
         buf_addc(&text, ',');
     }
+    if (!all && key->alert_id >= 0 && !is_blank(cell_at(t, row, (size_t)key->alert_id)))
+        json_write(&text, cell_at(t, row, (size_t)key->alert_id));
     if (buf_failed(&text))
         return err_set(e, buf_failed(&text), "the key of a row");
     code = audit_sha256(buf_text(&text), hash, e);

@@ -40,12 +40,13 @@ struct hunt_key {
     size_t columns[HUNT_COLUMNS_MAX];
     size_t n;
     bool given; /* by the configuration */
+    int alert_id; /* a column that tells rows apart besides, where a row has something in it; -1: none */
 };
 
 /**
  * names     those of the configuration; none: ReportId, DeviceId and Timestamp, which identify an event
- *           (defender-api.md section 5.3), where all three are there; else AlertId and what of DeviceId and EntityType there
- *           is; else all columns.
+ *           (defender-api.md section 5.3), where all three are there, and its alert, for an event may belong to several, or
+ *           come before its alert; else AlertId and what of DeviceId and EntityType there is; else all columns.
  * Returns   ERR_REFUSED, naming it, when the answer has no column of a given name.
  */
 enum err_code hunt_key_find(const struct hunt_answer *t, const struct text_list *names,

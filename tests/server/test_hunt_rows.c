@@ -53,9 +53,11 @@ static void assert_same(struct rig *r, const struct text_list *names, bool same)
     assert_int_equal(strcmp(a, b) == 0, same);
 }
 
-#define EVENTS                                                                                     \
-    "\"schema\":[{\"name\":\"Timestamp\",\"type\":\"DateTime\"},{\"name\":\"DeviceId\",\"type\":"  \
-    "\"String\"},{\"name\":\"ReportId\",\"type\":\"Int64\"},{\"name\":\"n\",\"type\":\"Int64\"}]"
+#define EVENTS EVENTS_AND("")
+#define EVENTS_AND(more)                                                                              \
+    "\"schema\":[{\"name\":\"Timestamp\",\"type\":\"DateTime\"},{\"name\":\"DeviceId\",\"type\":"     \
+    "\"String\"},{\"name\":\"ReportId\",\"type\":\"Int64\"},{\"name\":\"n\",\"type\":\"Int64\"}" more \
+    "]"
 
 static void test_hunt_rows__names_come_in_either_case(void **state)
 {
@@ -157,6 +159,38 @@ static void test_hunt_rows__alerts_and_all_others(void **state)
         "{\"schema\":[{\"name\":\"A\",\"type\":\"String\"}],\"results\":[{\"A\":1},{\"A\":\"1\"}]}");
     assert_same(&r, &none, false);
     close_answer(&r);
+}
+
+/* An event of two alerts is two rows, and one whose alert comes later is another by then; without any it is the event. */
+static void test_hunt_rows__an_event_is_told_apart_by_its_alert(void **state)
+{
+    static const struct {
+        const char *first, *second;
+        bool same;
+    } rows[] = {
+        {"\"AlertId\":\"da1\",\"n\":1", "\"AlertId\":\"da2\",\"n\":1", false},
+        {"\"AlertId\":\"\",\"n\":1", "\"AlertId\":\"da2\",\"n\":1", false},
+        {"\"AlertId\":\"da1\",\"n\":1", "\"AlertId\":\"da1\",\"n\":2", true},
+        {"\"AlertId\":\"\",\"n\":1", "\"AlertId\":null,\"n\":2", true},
+        {"\"n\":1", "\"n\":2", true},
+    };
+    static const char event[] = "\"Timestamp\":\"t\",\"DeviceId\":\"d\",\"ReportId\":1";
+    const struct text_list none = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        AUTO(buf_clear) struct buf text = BUF_INIT(4096);
+        struct rig r;
+
+        buf_addf(
+            &text,
+            "{" EVENTS_AND(
+                ",{\"name\":\"AlertId\",\"type\":\"String\"}") ",\"results\":[{%s,%s},{%s,%s}]}",
+            event, rows[i].first, event, rows[i].second);
+        open_answer(&r, buf_text(&text));
+        assert_same(&r, &none, rows[i].same);
+        close_answer(&r);
+    }
 }
 
 static void test_hunt_rows__a_key_column_has_to_be_there(void **state)
@@ -271,6 +305,7 @@ int main(void)
         cmocka_unit_test(test_hunt_rows__refuses_what_is_no_answer),
         cmocka_unit_test(test_hunt_rows__the_triple_tells_events_apart),
         cmocka_unit_test(test_hunt_rows__alerts_and_all_others),
+        cmocka_unit_test(test_hunt_rows__an_event_is_told_apart_by_its_alert),
         cmocka_unit_test(test_hunt_rows__a_key_column_has_to_be_there),
         cmocka_unit_test(test_hunt_rows__ids_only_of_their_alphabet),
         cmocka_unit_test(test_hunt_rows__csv_runs_nothing),

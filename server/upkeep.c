@@ -14,6 +14,7 @@
 
 #define LOOK_MS MINUTE_MS
 #define SIZE_MS (5 * SECOND_MS) /* what comes in between is little beside any limit: 1,000 pushes */
+#define LEAP_MS HOUR_MS         /* of the wall clock: it is to be seen whether it stays there */
 #define ROWS    200             /* in one transaction: some milliseconds of the writer's time */
 #define CASES   20              /* the same: each takes its steps, notices and recipients along */
 #define ROUNDS                                                                                     \
@@ -162,18 +163,21 @@ static void look_at_size(struct upkeep *u)
 
 /* ---- the thread ------------------------------------------------------------------------------- */
 
-/* Sleeps until the next look at the size, or until somebody calls. */
-static void sleep_a_while(struct upkeep *u)
+/* Sleeps until the next look at the size, or until somebody calls: true. */
+static bool sleep_a_while(struct upkeep *u)
 {
     struct timespec until;
+    bool woken;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += SIZE_MS / SECOND_MS;
     pthread_mutex_lock(&u->lock);
     while (!u->stopping && !u->woken && pthread_cond_timedwait(&u->cond, &u->lock, &until) == 0)
         ; /* woken without a reason */
+    woken = u->woken;
     u->woken = false;
     pthread_mutex_unlock(&u->lock);
+    return woken;
 }
 
 static void *run(void *arg)
@@ -181,10 +185,14 @@ static void *run(void *arg)
     struct upkeep *u = arg;
     int64_t look = INT64_MIN; /* mono ms of the next one */
     int64_t settled = clock_mono_ms(clock_system()) + u->settle_ms;
+    int64_t ahead = INT64_MAX; /* the wall clock, of the other */
 
     while (!is_stopping(u)) {
-        int64_t now = clock_mono_ms(clock_system());
+        int64_t now = clock_mono_ms(clock_system()), before = ahead;
 
+        ahead = clock_wall_ms(u->store->clock) - now;
+        if (before < ahead - LEAP_MS)
+            settled = now + u->settle_ms;
         look_at_size(u); /* first: at the start the door stands open */
         if (now >= look) {
             look = now + LOOK_MS;
@@ -192,7 +200,8 @@ static void *run(void *arg)
             if (now >= settled) /* what is forgotten by a wrong clock is gone */
                 forget_cases(u);
         }
-        sleep_a_while(u);
+        if (sleep_a_while(u))
+            look = INT64_MIN;
     }
     return NULL;
 }

@@ -17,7 +17,7 @@ struct upkeep_options {
     struct store *store;     /* borrowed until upkeep_stop */
     struct metrics *metrics; /* likewise; NULL: nobody counts */
     struct upkeep_limits limits;
-    /* So long it forgets no case: a clock that was far ahead when the host started is right by then. */
+    /* So long it forgets no case, also after the clock has leapt ahead: one that was far ahead is right by then. */
     int64_t settle_ms;
     /* Tells people that the store is full, or has room again: at the first look and whenever that changes, again until
      * it says true. Knows by itself what they were told before. In the thread; may be NULL. */

@@ -463,6 +463,36 @@ static void test_upkeep__a_clock_far_ahead_at_the_start_forgets_no_case(void **s
     upkeep_stop(u);
 }
 
+/* The same of one that leaps while the server runs, and is set right soon. */
+static void test_upkeep__a_clock_that_leaps_ahead_forgets_no_case(void **state)
+{
+    struct shelf *f = *state;
+    struct upkeep_options o = {.store = f->s, .limits = {.keep_ms = KEEP}, .settle_ms = 2000};
+    int64_t received, deadline = house_now_ms() + 20000;
+    struct upkeep *u;
+    struct err e;
+
+    put_cases(f, 0, 3, "{}");
+    hands_turn(&f->hands, 500 * DAY_MS);
+    put_cases(f, 0, 2, "{}");
+    received = now_of(f);
+    assert_int_equal(db_write(f->s->db, fill, &received, &e), ERR_OK);
+    assert_int_equal(upkeep_start(&o, &u, &e), ERR_OK);
+    while (ask(f, "SELECT count(*) FROM cases WHERE $1 = 0", 0) > 2 && house_now_ms() < deadline) {
+        upkeep_use(u, &o.limits); /* looks at once */
+        (void)poll(NULL, 0, 5);
+    }
+    assert_int_equal(wait_cases(f, 2), 2);
+    hands_turn(&f->hands, 500 * DAY_MS);
+    for (int more = 0; more < 20 && house_now_ms() < deadline; more += deliveries(f->s) == 0) {
+        upkeep_use(u, &o.limits);
+        (void)poll(NULL, 0, 5);
+    }
+    hands_turn(&f->hands, -500 * DAY_MS);
+    upkeep_stop(u);
+    assert_int_equal(wait_cases(f, 2), 2);
+}
+
 /* ---- room ----------------------------------------------------------------------------------------- */
 
 static int64_t used(struct shelf *f)
@@ -576,6 +606,7 @@ int main(void)
         T(test_upkeep__forgets_all_that_is_old_and_nothing_else),
         T(test_upkeep__forgets_cases_that_were_over_long_ago),
         T(test_upkeep__a_clock_far_ahead_at_the_start_forgets_no_case),
+        T(test_upkeep__a_clock_that_leaps_ahead_forgets_no_case),
         T(test_upkeep__keeps_the_cases_of_a_machine_that_is_looked_out_for),
         T(test_upkeep__forgets_questions_of_which_no_case_is_left),
         T(test_upkeep__forgets_what_the_brakes_count_no_more),

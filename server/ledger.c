@@ -318,10 +318,27 @@ enum err_code ledger_watch(struct engine *g, struct err *e)
 
 /* ---- the review ------------------------------------------------------------------------------------ */
 
+/* The clock was set back since r was written: what was still to come then is as far from now, and people are not asked when
+ * the clock has caught up. */
+static bool mind_the_clock(struct isolation_record *r, int64_t now)
+{
+    int64_t ahead = r->updated - now;
+
+    if (ahead <= 0)
+        return false;
+    if (r->keep_until == r->review) /* else it is of another time, and a person's extension holds */
+        r->keep_until -= ahead;
+    r->review -= ahead;
+    if (r->confirmed > now)
+        r->confirmed = now;
+    return true;
+}
+
 struct review {
     struct ledger_turn *t;
     struct defender_reads reads;
     int64_t release_at;
+    bool set_back;       /* its times are other ones than in the store */
     bool looked;         /* the machine's actions could be read */
     bool released;       /* somebody has released it at Defender */
     bool may_release;    /* it is time, and nothing speaks against it */
@@ -422,6 +439,8 @@ static enum err_code review_fn(struct db_tx *tx, void *arg, struct err *e)
     int64_t release_at = 0;
     enum err_code code = work_again(tx, &t->w, t->now, 0, e);
 
+    if (!code && v->set_back)
+        code = isolation_move(tx, &r, ISOLATION_ISOLATED, r.why, t->now, e);
     /* A case may have joined it since, whose rule does not let it end. */
     if (!code && may_release)
         code = find_release_at(tx, t->arena, &r, &release_at, e);
@@ -472,7 +491,7 @@ static int64_t review_wait(const struct ledger_turn *t, const struct err *why, i
 
 static void review(struct ledger_turn *t)
 {
-    struct review v = {.t = t, .before = t->row.state};
+    struct review v = {.t = t, .before = t->row.state, .set_back = mind_the_clock(&t->row, t->now)};
     struct case_record c = {0};
     bool release_due, due;
     struct err e;

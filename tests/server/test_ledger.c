@@ -145,6 +145,35 @@ static void test_ledger__people_are_asked_again_until_somebody_answers(void **st
     rig_close(&r);
 }
 
+/* The clock was a year ahead for a moment, and people were asked by it: they are asked again a day later. */
+static void test_ledger__a_clock_set_back_puts_no_review_off(void **state)
+{
+    const int64_t year = 365 * DAY_MS;
+    struct desk_order extend = {.who = "maria", .for_ms = 30 * HOUR_MS};
+    struct rig r;
+    int64_t id, kept;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = isolated(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_pass(&r, HOUR_MS, HOUR_MS);
+    extend.id = rig_isolation(&r).id;
+    assert_int_equal(desk_extend(r.g, &extend, NULL), ERR_OK);
+    kept = rig_isolation(&r).keep_until;
+    atomic_fetch_add(&r.hands.wall, year);
+    (void)rig_work(&r);
+    assert_string_equal(rig_told(&r, id), "requested isolated review");
+    atomic_fetch_sub(&r.hands.wall, year);
+    assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+    rig_pass(&r, 23 * HOUR_MS, HOUR_MS);
+    assert_string_equal(rig_told(&r, id), "requested isolated review");
+    assert_int_equal(rig_isolation(&r).keep_until, kept); /* against a rule that lets it end */
+    rig_pass(&r, 3 * HOUR_MS, HOUR_MS);
+    assert_string_equal(rig_told(&r, id), "requested isolated review overdue");
+    rig_close(&r);
+}
+
 static void test_ledger__the_time_of_review_is_a_setting(void **state)
 {
     struct rig r;
@@ -2261,6 +2290,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ledger__the_cases_of_an_isolation_are_counted),
         cmocka_unit_test(test_ledger__people_are_asked_again_until_somebody_answers),
+        cmocka_unit_test(test_ledger__a_clock_set_back_puts_no_review_off),
         cmocka_unit_test(test_ledger__the_time_of_review_is_a_setting),
         cmocka_unit_test(test_ledger__a_false_positive_is_offered_not_released),
         cmocka_unit_test(test_ledger__people_are_asked_without_defender_too),

@@ -11,6 +11,7 @@
 #include "log.h"
 #include "notice_system.h"
 #include "store_heartbeats.h"
+#include "store_polls.h"
 
 /* While a source is quiet its row is woken when it is heard; this is for the case that a wake was lost. */
 #define LOOK_MS MINUTE_MS
@@ -26,11 +27,14 @@ struct watching {
 static enum err_code watch_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     const struct watching *w = arg;
+    int64_t there = w->now;
     enum err_code code = heartbeat_wake_all(tx, w->now, e);
 
+    if (!code && w->starting) /* every few minutes (reconcile.h) */
+        code = poll_last(tx, &there, e);
     for (size_t i = 0; i < w->config->n_sources && !code; i++)
         if (w->config->sources[i].heartbeat_ms)
-            code = heartbeat_watch(tx, w->config->sources[i].name, w->starting, w->now, e);
+            code = heartbeat_watch(tx, w->config->sources[i].name, there, w->now, e);
     return code;
 }
 

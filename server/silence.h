@@ -3,7 +3,7 @@
  * Flows are switched off silently, after 14 days of errors or when a licence ends, and then nothing comes any more and
  * nothing fails (webhook-sources.md section 8.2). A source with `heartbeat: 1h` is watched by a row of work
  * that is due when it would have been silent for so long. What people were told stands in the store, so a restart
- * repeats nothing; and silence counts from the start of the server, which heard nobody before.
+ * repeats nothing; and silence does not count while there was no server, which would have heard nobody.
  */
 #ifndef CORDON_SILENCE_H
 #define CORDON_SILENCE_H

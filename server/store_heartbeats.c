@@ -125,7 +125,12 @@ static enum err_code find(struct db_tx *tx, const char *source, int64_t *ret_id,
     return db_rows_end(rows, e);
 }
 
-enum err_code heartbeat_watch(struct db_tx *tx, const char *source, bool starting, int64_t now,
+/* What it was silent for until the server was gone goes on from now. */
+#define SILENT_FROM "CASE WHEN heard > since THEN heard ELSE since END"
+static const char go_on[] = "UPDATE heartbeats SET since = $1 - CASE WHEN $2 > " SILENT_FROM
+                            " THEN $3 - " SILENT_FROM " ELSE 0 END WHERE id = $4";
+
+enum err_code heartbeat_watch(struct db_tx *tx, const char *source, int64_t there, int64_t now,
                               struct err *e)
 {
     int64_t id;
@@ -138,8 +143,10 @@ enum err_code heartbeat_watch(struct db_tx *tx, const char *source, bool startin
                   "iti", id_new(clock_system()), source, now);
     if (!code)
         code = find(tx, source, &id, &watched, e);
-    if (!code && (starting || !watched))
+    if (!code && !watched)
         code = db_run(tx, e, NULL, "UPDATE heartbeats SET since = $1 WHERE id = $2", "ii", now, id);
+    else if (!code && there < now)
+        code = db_run(tx, e, NULL, go_on, "iiii", now, there, there, id);
     if (code)
         return code;
     return watched ? work_wake(tx, id, now, e)

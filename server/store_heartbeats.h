@@ -30,9 +30,9 @@ enum err_code store_heartbeat_list(struct store *s, struct arena *a, struct hear
 
 /* ---- inside a transaction -------------------------------------------------------------------- */
 
-/** Begins to watch a source, or looks at it now when it is watched. starting: the server was not there until
- *  now, so that silence counts from now. */
-enum err_code heartbeat_watch(struct db_tx *tx, const char *source, bool starting, int64_t now,
+/** Begins to watch a source, or looks at it now when it is watched. there: the last time at which the server is known to have
+ *  been there, when it was not until now; silence of the time between does not count. Else now. */
+enum err_code heartbeat_watch(struct db_tx *tx, const char *source, int64_t there, int64_t now,
                               struct err *e);
 /** Looks now at all that are watched: some may not have to be any more. */
 enum err_code heartbeat_wake_all(struct db_tx *tx, int64_t now, struct err *e);

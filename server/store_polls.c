@@ -103,3 +103,11 @@ enum err_code poll_read_again(struct db_tx *tx, const char *tenant, enum poll_li
                   " AND watermark > $4",
                   "itti", from, tenant, lists[list].name, from);
 }
+
+enum err_code poll_last(struct db_tx *tx, int64_t *ret, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows, "SELECT coalesce(max(polled), 0) FROM polls", "");
+
+    return code ? code : store_take_int(rows, ret, e);
+}

@@ -35,6 +35,8 @@ enum err_code poll_load(struct db_tx *tx, struct arena *a, int64_t id, struct po
                         struct err *e);
 /** Writes since, watermark, polled and failing. A watermark that was set back since it was loaded stays. */
 enum err_code poll_move(struct db_tx *tx, const struct poll_record *r, struct err *e);
+/** When any list was read last, wall ms: the server was there then. 0: never. */
+enum err_code poll_last(struct db_tx *tx, int64_t *ret, struct err *e);
 /** Whoever reads the list next begins no later than at `from`. No row is no error. */
 enum err_code poll_read_again(struct db_tx *tx, const char *tenant, enum poll_list list,
                               int64_t from, struct err *e);

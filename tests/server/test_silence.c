@@ -217,6 +217,32 @@ static void test_silence__counts_from_the_start_of_the_server(void **state)
     close_rig(&r);
 }
 
+/* A server that is restarted more often than the heartbeat, every night, hears of the silence all the same: what it was there
+ * for counts, by the last list of Defender's that it read. */
+static void test_silence__is_not_begun_anew_by_every_restart(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, HOUR_MS);
+    hear(&r);
+    rig_sql(&r, "INSERT INTO polls (id, tenant, list, since, watermark, polled, failing)"
+                " VALUES (77, 'contoso', 'actions', 0, 0, 0, 0)");
+    for (int i = 0; i < 2; i++) {
+        assert_told(&r, "");
+        pass(&r, 29 * MINUTE_MS);
+        rig_sql(&r, arena_fmt(r.arena, "UPDATE polls SET polled = %lld",
+                              (long long)clock_wall_ms(&r.hands.clock)));
+        pass(&r, MINUTE_MS);
+        restart(&r, 10 * HOUR_MS); /* nobody could be heard meanwhile */
+    }
+    pass(&r, 2 * MINUTE_MS + LAG - 1);
+    assert_told(&r, "");
+    pass(&r, 1);
+    assert_told(&r, "source_quiet");
+    close_rig(&r);
+}
+
 static void test_silence__is_not_told_again_after_a_restart(void **state)
 {
     struct rig r;
@@ -333,6 +359,7 @@ int main(void)
         cmocka_unit_test(test_silence__who_speaks_in_time_is_not_told_of),
         cmocka_unit_test(test_silence__the_mail_says_what_to_do),
         cmocka_unit_test(test_silence__counts_from_the_start_of_the_server),
+        cmocka_unit_test(test_silence__is_not_begun_anew_by_every_restart),
         cmocka_unit_test(test_silence__is_not_told_again_after_a_restart),
         cmocka_unit_test(test_silence__a_look_that_died_is_made_again),
         cmocka_unit_test(test_silence__a_heartbeat_may_be_shortened_and_taken_away),

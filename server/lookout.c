@@ -70,17 +70,22 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     struct lookout *x = arg;
     struct ledger_turn *t = x->t;
     struct isolation_record open;
-    bool found = false;
+    bool found = false, released = false;
     enum err_code code;
 
     x->begun = 0;
     if (x->outcome == LOOK_ON)
         return work_again(tx, &t->w, t->now + LOOKOUT_EVERY_MS, 0, e);
     code = isolation_find_open(tx, t->arena, t->row.tenant, t->row.machine_id, &open, &found, e);
-    if (!code && x->outcome == SEEN)
+    if (!code && !found)
+        code = isolation_was_released_since(tx, &t->row, &released, e);
+    if (!code && x->outcome == SEEN && !released)
         code = case_each(tx, t->arena, t->row.id, CASE_DONE, 0, begin_anew, x, e);
     else if (!code && !found)
-        code = ledger_tell(tx, t, &t->row, NOTICE_NOT_ISOLATED, x->why, NULL, e);
+        code = ledger_tell(tx, t, &t->row, NOTICE_NOT_ISOLATED,
+                           released ? "the machine came back, and was isolated and released since"
+                                    : x->why,
+                           NULL, e);
     return code ? code : work_done(tx, &t->w, e);
 }
 

@@ -2,7 +2,8 @@
  *
  * Its last report is read now and then, for a month. When there is a newer one than the giving-up, its cases begin
  * anew, as if they had just come: Defender is read and the policy in force judges. A machine whose record was
- * merged into another's is a person's business: people are told of both names, and nothing is done.
+ * merged into another's is a person's business: people are told of both names, and nothing is done. So is one that came
+ * back, and was isolated for something else and released before it was looked at.
  */
 #ifndef CORDON_LOOKOUT_H
 #define CORDON_LOOKOUT_H

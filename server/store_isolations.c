@@ -231,6 +231,18 @@ enum err_code isolation_count_since(struct db_tx *tx, int64_t since, int64_t *re
     return code ? code : store_take_int(rows, ret, e);
 }
 
+enum err_code isolation_was_released_since(struct db_tx *tx, const struct isolation_record *r,
+                                           bool *ret, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT 1 FROM isolations WHERE tenant = $1 AND machine_id = $2"
+                                  " AND id > $3 AND state = 'released' LIMIT 1",
+                                  "tti", r->tenant, r->machine_id, r->id);
+
+    return code ? code : store_take_any(rows, ret, e);
+}
+
 enum err_code isolation_unwatched(struct db_tx *tx, struct arena *a, size_t limit,
                                   struct isolation_record **ret, size_t *ret_count, struct err *e)
 {

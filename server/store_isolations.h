@@ -91,6 +91,9 @@ enum err_code isolation_insert(struct db_tx *tx, const struct isolation_record *
  *  when the row is not in r's state any more. */
 enum err_code isolation_move(struct db_tx *tx, struct isolation_record *r, enum isolation_state to,
                              const char *why, int64_t now, struct err *e);
+/** Was r's machine isolated by a later row, and released? */
+enum err_code isolation_was_released_since(struct db_tx *tx, const struct isolation_record *r,
+                                           bool *ret, struct err *e);
 /** Machines that are isolated, or are being released, and of which no work is left: of an older version, or
  *  adopted by one. Oldest first. */
 enum err_code isolation_unwatched(struct db_tx *tx, struct arena *a, size_t limit,

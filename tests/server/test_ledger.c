@@ -2144,6 +2144,37 @@ static void test_ledger__a_lookout_does_not_gainsay_what_is_in_force(void **stat
     rig_close(&r);
 }
 
+/* It came back, was isolated for another alert, and a person has released it: that is not overruled by what was asked for
+ * before. Its people hear that it was not done, and why. */
+static void test_ledger__a_lookout_does_not_overrule_a_release(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = lapsed(&r);
+    two_alerts(&r);
+    rig_says(&r, "GET", LIST, 0, 200,
+             "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "TimeOut", "null", "11:12") "]}");
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC("d4", "Isolate", "Succeeded", "null", "12:12"));
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "13:12"));
+    (void)rig_push(&r, SECOND_ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    machine_seen(&r, ",\"lastSeen\":\"2025-01-10T21:00:00Z\"");
+    rig_pass(&r, 3 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    assert_string_equal(rig_told(&r, id), "requested lapsing not_isolated not_isolated");
+    assert_non_null(strstr(rig_subject(&r, id), "released since"));
+    rig_close(&r);
+}
+
 /* ---- an older version's -------------------------------------------------------------------------------- */
 
 static enum err_code forget_work(struct db_tx *tx, void *arg, struct err *e)
@@ -2327,6 +2358,7 @@ int main(void)
         cmocka_unit_test(test_ledger__somebody_elses_isolation_never_ends_by_a_rule),
         cmocka_unit_test(test_ledger__an_absent_machine_is_isolated_when_it_is_seen),
         cmocka_unit_test(test_ledger__a_machine_that_is_seen_is_judged_anew),
+        cmocka_unit_test(test_ledger__a_lookout_does_not_overrule_a_release),
         cmocka_unit_test(test_ledger__a_merged_or_lost_machine_is_a_persons_business),
         cmocka_unit_test(test_ledger__machines_that_nobody_watches_are_taken_over),
         cmocka_unit_test(test_ledger__each_step_of_an_isolation_is_on_record),

@@ -43,11 +43,11 @@ static enum err_code fail_fn(struct db_tx *tx, void *arg, struct err *e)
     return code;
 }
 
-/* Defender's action ended, and did not succeed. An absent machine is looked out for. */
+/* Defender's action ended, and did not succeed. An absent machine is looked out for, if a case is to begin anew then. */
 static enum err_code end_badly(struct db_tx *tx, struct episode *x, struct isolation_record *r,
                                const struct defender_action *a, struct err *e)
 {
-    r->lapsed = a->status == DEFENDER_TIME_OUT ? a->updated_ms : 0;
+    r->lapsed = a->status == DEFENDER_TIME_OUT && r->case_id ? a->updated_ms : 0;
     return episode_move(tx, x, r, ISOLATION_FAILED, deed_failure(a), e);
 }
 

@@ -265,6 +265,27 @@ static void test_reconcile__a_pending_one_is_followed(void **state)
     }
 }
 
+/* Somebody else's that nobody here heard of: when Defender gives up on it, no case waits for the machine to come back. */
+static void test_reconcile__one_that_lapsed_is_nobodys_business(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    begin(&r);
+    rig_says(&r, "GET", RECENT, 0, 200,
+             ONE(ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12")));
+    assert_true(reconciled(&r));
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "TimeOut", "null", "11:12"));
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+    rig_afresh(&r);
+    rig_pass(&r, 31 * DAY_MS, 6 * HOUR_MS);
+    assert_string_equal(told_alone(&r), "");
+    assert_int_equal(rig_seen(&r, "GET", GET_MACHINE), 0);
+    rig_close(&r);
+}
+
 /* People are asked about it as about any other, by a mail of its own; a person's order ends it. */
 static void test_reconcile__people_are_asked_about_it_and_may_end_it(void **state)
 {
@@ -878,6 +899,7 @@ int main(void)
         cmocka_unit_test(test_reconcile__somebody_elses_isolation_is_adopted_unasked),
         cmocka_unit_test(test_reconcile__an_alert_joins_what_was_adopted),
         cmocka_unit_test(test_reconcile__a_pending_one_is_followed),
+        cmocka_unit_test(test_reconcile__one_that_lapsed_is_nobodys_business),
         cmocka_unit_test(test_reconcile__people_are_asked_about_it_and_may_end_it),
         cmocka_unit_test(test_reconcile__what_is_not_in_force_is_not_adopted),
         cmocka_unit_test(test_reconcile__a_release_at_defender_ends_ours),

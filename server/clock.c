@@ -58,8 +58,6 @@ static char *put_digits(char *p, int n, unsigned value, char after)
     return p + n + 1;
 }
 
-/* Each line of the log has one: by hand, a tenth of what gmtime_r (which takes a lock that all threads
- * share) and snprintf need. */
 int64_t clock_off_ms(int64_t date_ms, int64_t before, int64_t after)
 {
     return date_ms > after                ? after - date_ms
@@ -67,6 +65,8 @@ int64_t clock_off_ms(int64_t date_ms, int64_t before, int64_t after)
                                           : 0;
 }
 
+/* Each line of the log has one: by hand, a tenth of what gmtime_r (which takes a lock that all threads
+ * share) and snprintf need. */
 char *clock_format(int64_t wall_ms, char out[CLOCK_TEXT_SIZE])
 {
     /* 0000-01-01 and 9999-12-31T23:59:59.999: what four digits of a year can say */

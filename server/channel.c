@@ -84,12 +84,15 @@ static enum err_code put_post(struct db_tx *tx, struct engine *g, struct runtime
                               .after = after,
                               .channel = w->way,
                               .kind = notice_kind_name(n->kind),
+                              .said = notice_said_alone(n, arena),
                               .sender = "cordon",
                               .recipients = &to,
                               .n_recipients = 1};
     enum err_code code = write_post(w, n, rt, arena, r.id, now, &r.subject, &body, e);
 
     r.message = buf_text(&body);
+    if (!code && !r.said)
+        code = err_set(e, ERR_NOMEM, "a post to a webhook");
     return code ? code : notice_insert(tx, &r, now, e);
 }
 
@@ -98,6 +101,15 @@ static bool is_state(enum notice_kind kind)
 {
     return kind == NOTICE_REQUESTED || kind == NOTICE_ISOLATED || kind == NOTICE_NOT_ISOLATED ||
            kind == NOTICE_RELEASED;
+}
+
+/* What was tried again may come to nothing again, for another reason: that is news. */
+static bool is_known(const struct notice_spoken *s, const struct notice *n, struct arena *arena)
+{
+    const char *said = s->said ? notice_said_alone(n, arena) : NULL;
+
+    return s->kind && is_state(n->kind) && strcmp(s->kind, notice_kind_name(n->kind)) == 0 &&
+           (!said || strcmp(s->said, said) == 0);
 }
 
 static const char *no_webhook(struct arena *arena, const char *name)
@@ -113,8 +125,7 @@ static enum err_code tell_webhook(struct db_tx *tx, struct engine *g, struct run
                                   int64_t now, struct err *e)
 {
     const struct config_webhook *w = config_webhook(rt->config, name);
-    int64_t first, last;
-    const char *kind;
+    struct notice_spoken spoken;
     enum err_code code;
 
     if (!w) {
@@ -123,10 +134,10 @@ static enum err_code tell_webhook(struct db_tx *tx, struct engine *g, struct run
                   LOG_STR("why", no_webhook(arena, name)));
         return ERR_OK;
     }
-    code = notice_channel(tx, arena, n->c->id, w->way, &first, &last, &kind, e);
-    if (code || (kind && is_state(n->kind) && strcmp(kind, notice_kind_name(n->kind)) == 0))
+    code = notice_channel(tx, arena, n->c->id, w->way, &spoken, e);
+    if (code || is_known(&spoken, n, arena))
         return code;
-    return put_post(tx, g, rt, arena, n, w, last, now, e);
+    return put_post(tx, g, rt, arena, n, w, spoken.last, now, e);
 }
 
 /* ---- the channels of a case -------------------------------------------------------------------- */
@@ -211,15 +222,13 @@ static enum err_code tell_desk(struct db_tx *tx, struct engine *g, struct runtim
                                struct arena *arena, const struct notice *n, const char *const *to,
                                size_t n_to, int64_t now, struct err *e)
 {
-    int64_t first, last;
-    const char *kind;
-    enum err_code code =
-        notice_channel(tx, arena, n->c->id, HELPDESK_CHANNEL, &first, &last, &kind, e);
+    struct notice_spoken spoken;
+    enum err_code code = notice_channel(tx, arena, n->c->id, HELPDESK_CHANNEL, &spoken, e);
 
-    if (code || !helpdesk_cares(n->kind, kind != NULL) ||
-        (kind && strcmp(kind, notice_kind_name(n->kind)) == 0))
+    if (code || !helpdesk_cares(n->kind, spoken.kind != NULL) ||
+        (spoken.kind && strcmp(spoken.kind, notice_kind_name(n->kind)) == 0))
         return code;
-    return helpdesk_put(tx, g, rt, arena, n, to, n_to, first, last, now, e);
+    return helpdesk_put(tx, g, rt, arena, n, to, n_to, spoken.first, spoken.last, now, e);
 }
 
 static bool is_way_of(const char *channel, const char *webhook)

@@ -254,25 +254,26 @@ enum err_code notice_thread(struct db_tx *tx, struct arena *a, int64_t case_id, 
 }
 
 enum err_code notice_channel(struct db_tx *tx, struct arena *a, int64_t case_id,
-                             const char *channel, int64_t *ret_first, int64_t *ret_last,
-                             const char **ret_kind, struct err *e)
+                             const char *channel, struct notice_spoken *ret, struct err *e)
 {
+    struct notice_spoken s = {0};
     struct db_rows *rows;
     bool nomem = false;
     enum err_code code =
         db_query(tx, e, &rows,
-                 "SELECT id, kind FROM notices WHERE case_id = $1 AND channel = $2 ORDER BY id",
+                 "SELECT id, kind, said FROM notices WHERE case_id = $1 AND channel = $2"
+                 " ORDER BY id",
                  "it", case_id, channel);
 
     if (code)
         return code;
-    *ret_first = *ret_last = 0;
-    *ret_kind = NULL;
     while (db_next(rows)) {
-        *ret_last = db_int(rows, 0);
-        *ret_first = *ret_first ? *ret_first : *ret_last;
-        *ret_kind = store_text(a, rows, 1, &nomem);
+        s.last = db_int(rows, 0);
+        s.first = s.first ? s.first : s.last;
+        s.kind = store_text(a, rows, 1, &nomem);
+        s.said = store_text(a, rows, 2, &nomem);
     }
+    *ret = s;
     code = db_rows_end(rows, e);
     return code ? code : nomem ? err_set(e, ERR_NOMEM, "notices") : ERR_OK;
 }

@@ -71,10 +71,16 @@ struct notice_thread {
 /** The conversation that a case's mails are in: that of the first of them, else `name`. */
 enum err_code notice_thread(struct db_tx *tx, struct arena *a, int64_t case_id, const char *name,
                             struct notice_thread *ret, struct err *e);
-/** First and last notice of a case by a channel, with the kind of the last; NULL: there is none. */
+/* What a channel was told of a case. */
+struct notice_spoken {
+    int64_t first, last; /* notices; 0: none yet */
+    const char *kind;    /* of the last; NULL: there is none */
+    const char *said;    /* of the last, in its subject's brackets; NULL: not on record */
+};
+
+/** What was told of a case by a channel. */
 enum err_code notice_channel(struct db_tx *tx, struct arena *a, int64_t case_id,
-                             const char *channel, int64_t *ret_first, int64_t *ret_last,
-                             const char **ret_kind, struct err *e);
+                             const char *channel, struct notice_spoken *ret, struct err *e);
 /** From whom a notice was, in the arena: part of its Message-ID. NULL: it is not known any more. */
 enum err_code notice_sender(struct db_tx *tx, struct arena *a, int64_t id, const char **ret,
                             struct err *e);

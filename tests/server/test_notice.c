@@ -1,6 +1,8 @@
 /* test_notice.c - what mails of cases say: threads, subjects, templates, the preview. */
 #include "engine_kit.h"
 
+#include "desk.h"
+
 #include "id.h"
 #include "log.h"
 #include "mime_read.h"
@@ -591,6 +593,32 @@ static void test_notice__a_webhook_hears_that_it_was_not_isolated(void **state)
     tear_down(&r);
 }
 
+/* What was tried again came to nothing again, for another reason: who was posted the first hears of that, too. */
+static void test_notice__a_webhook_hears_why_it_was_not_isolated_the_second_time(void **state)
+{
+    struct desk_order again = {0};
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, "webhooks: {siem: {url: 'https://x.example/a', template: slack}}\n"
+                 "rules: [{name: tell, do: [isolate: {}, webhook: {to: siem}]}]\n"
+                 "safety: {protected: [{machine.tags: [tier-0]}]}\n");
+    log_divert(no_line, NULL);
+    rig_afresh(&r);
+    again.id =
+        rig_push(&r, ALERT, MACHINE); /* whose machine has no list of tags: perhaps protected */
+    (void)rig_work(&r);
+    assert_string_equal(told_to(&r, again.id, "webhook:siem"), "not_isolated");
+    peer_forget(r.peer);
+    rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+    rig_says(&r, "GET", GET_MACHINE, 0, 200,
+             "{\"id\":\"" MACHINE "\",\"machineTags\":[\"tier-0\"]}");
+    assert_int_equal(desk_retry(r.g, &again, NULL), ERR_OK);
+    (void)rig_work(&r);
+    assert_string_equal(told_to(&r, again.id, "webhook:siem"), "not_isolated not_isolated");
+    tear_down(&r);
+}
+
 /* Whoever has the link to a package may read it: it is in no post, and so in a mail, also where the rule mails nobody. */
 static void test_notice__the_link_to_a_package_is_mailed_though_the_rule_only_posts(void **state)
 {
@@ -810,6 +838,7 @@ int main(void)
         cmocka_unit_test(test_notice__a_mail_before_the_isolation_says_that_it_follows),
         cmocka_unit_test(test_notice__a_step_that_fails_beside_the_isolation_is_told),
         cmocka_unit_test(test_notice__a_webhook_hears_that_it_was_not_isolated),
+        cmocka_unit_test(test_notice__a_webhook_hears_why_it_was_not_isolated_the_second_time),
         cmocka_unit_test(test_notice__the_link_to_a_package_is_mailed_though_the_rule_only_posts),
         cmocka_unit_test(test_notice__whose_webhook_is_gone_is_told_by_mail),
         cmocka_unit_test(test_notice__who_is_named_twice_gets_it_once),

@@ -75,7 +75,8 @@ static enum err_code tell_without_case(struct db_tx *tx, const struct ledger_tur
 }
 
 /* Cases that joined have their own people, who were told that the machine is isolated: each of them hears of its release
- * once, in the thread of such a case. */
+ * once, in the thread of such a case. And in that of each case of which a mail is still to go out, to whomever: what it says
+ * of the isolation is old news. */
 static enum err_code tell_joined(struct db_tx *tx, const struct ledger_turn *t,
                                  const struct isolation_record *r, const char *why, struct err *e)
 {

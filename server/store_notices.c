@@ -357,17 +357,12 @@ static enum err_code read_joined(struct db_rows *rows, struct arena *a, void *it
     return nomem ? err_set(e, ERR_NOMEM, "recipients") : ERR_OK;
 }
 
-/* sql: of isolation and but. */
-static enum err_code joined(struct db_tx *tx, struct arena *a, const char *sql, int64_t isolation,
-                            int64_t but, struct notice_joined **ret, size_t *ret_count,
-                            struct err *e)
+static enum err_code take_joined(struct db_rows *rows, struct arena *a, struct notice_joined **ret,
+                                 size_t *ret_count, struct err *e)
 {
     struct store_list list;
-    struct db_rows *rows;
-    enum err_code code = db_query(tx, e, &rows, sql, "ii", isolation, but);
+    enum err_code code = store_take(rows, a, sizeof **ret, read_joined, &list, e);
 
-    if (!code)
-        code = store_take(rows, a, sizeof **ret, read_joined, &list, e);
     if (code)
         return code;
     *ret = list.items;
@@ -383,9 +378,15 @@ enum err_code notice_joined(struct db_tx *tx, struct arena *a, int64_t isolation
         " WHERE n.channel IS NULL AND n.case_id IN (SELECT id FROM cases WHERE isolation = $1)"
         " AND r.address NOT IN (SELECT o.address FROM recipients o JOIN notices m"
         " ON m.id = o.notice_id WHERE m.case_id = $2 AND m.channel IS NULL)"
-        " GROUP BY r.address ORDER BY 1, 2";
+        " GROUP BY r.address"
+        " UNION SELECT n.case_id, r.address FROM notices n JOIN recipients r ON r.notice_id = n.id"
+        " WHERE n.channel IS NULL AND n.case_id IN (SELECT id FROM cases WHERE isolation = $3)"
+        " AND n.case_id <> $4 AND r.state = 'waiting'"
+        " AND n.kind NOT IN ('action_done', 'action_failed') ORDER BY 1, 2";
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows, sql, "iiii", isolation, but, isolation, but);
 
-    return joined(tx, a, sql, isolation, but, ret, ret_count, e);
+    return code ? code : take_joined(rows, a, ret, ret_count, e);
 }
 
 enum err_code notice_joined_channels(struct db_tx *tx, struct arena *a, int64_t isolation,
@@ -396,8 +397,10 @@ enum err_code notice_joined_channels(struct db_tx *tx, struct arena *a, int64_t 
                               " AND case_id IN (SELECT id FROM cases WHERE isolation = $1)"
                               " AND channel NOT IN (SELECT channel FROM notices WHERE case_id = $2"
                               " AND channel IS NOT NULL) GROUP BY channel ORDER BY 1, 2";
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows, sql, "ii", isolation, but);
 
-    return joined(tx, a, sql, isolation, but, ret, ret_count, e);
+    return code ? code : take_joined(rows, a, ret, ret_count, e);
 }
 
 /* Parked while the notice before it waits untried: mails of one thread leave in their order. */

@@ -3,6 +3,7 @@
 #include "engine_kit.h"
 
 #include "api.h"
+#include "burst.h"
 #include "desk.h"
 #include "store_audit.h"
 
@@ -737,6 +738,49 @@ static void test_ledger__all_who_heard_of_the_isolation_hear_of_the_release(void
         was_written(&r, third, "released", "third@x.example")); /* in the thread of his own */
     assert_false(was_written(&r, second, "released", "third@x.example"));
     assert_false(was_written(&r, second, "released", "soc@contoso.example")); /* once is enough */
+    rig_close(&r);
+}
+
+/* What is told of a case that shares the isolation is held (burst.h) when the machine is released: "isolated" would be
+ * behind the mail that says so, and the last that its people read. */
+static void test_ledger__what_is_held_is_not_told_as_isolated_behind_the_release(void **state)
+{
+    struct notice_record *list;
+    struct runtime *rt;
+    struct err e = {0};
+    struct work w;
+    struct rig r;
+    int64_t second;
+    size_t n = 0, sent = 0;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rt = engine_runtime(r.g);
+    rt->config->mail.group = (struct config_group){.wait_ms = 30 * SECOND_MS,
+                                                   .interval_ms = 5 * MINUTE_MS,
+                                                   .by = {[CONFIG_GROUP_MACHINE] = true}};
+    runtime_unref(rt);
+    (void)isolated(&r);
+    two_alerts(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    second = rig_push(&r, SECOND_ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_true(was_written(&r, second, "isolated", "soc@contoso.example"));
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+    assert_int_equal(release(&r, MACHINE, &e), ERR_OK);
+    rig_pass(&r, 20 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    hands_turn(&r.hands, 10 * SECOND_MS);
+    assert_true(rig_claim(&r, WORK_BURST, &w));
+    burst_run(r.g, &w);
+    assert_int_equal(store_notice_list(r.store, r.arena, second, &list, &n, NULL), ERR_OK);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(list[i].state, "waiting") == 0) {
+            assert_string_equal(list[i].kind, "released");
+            sent++;
+        }
+    assert_int_equal(sent, 1); /* the alert is told, as it stands now */
     rig_close(&r);
 }
 
@@ -2340,6 +2384,7 @@ int main(void)
         cmocka_unit_test(test_ledger__the_end_of_what_a_dropped_case_asked_for_is_told),
         cmocka_unit_test(test_ledger__a_case_that_is_not_done_is_not_tried_again_for_its_isolation),
         cmocka_unit_test(test_ledger__all_who_heard_of_the_isolation_hear_of_the_release),
+        cmocka_unit_test(test_ledger__what_is_held_is_not_told_as_isolated_behind_the_release),
         cmocka_unit_test(test_ledger__all_channels_that_heard_of_the_isolation_hear_of_the_release),
         cmocka_unit_test(test_ledger__what_an_answer_to_the_release_means),
         cmocka_unit_test(test_ledger__a_retry_after_of_a_day_keeps_nobody_from_the_news),

@@ -403,17 +403,20 @@ static enum err_code put_digest(struct db_tx *tx, struct telling *t, struct err 
                                .answers_to = t->b.last,
                                .headers = headers,
                                .n_headers = sizeof headers / sizeof *headers};
-    struct notice_record like, r = {.id = id_new(t->g->clock),
-                                    .about = about,
+    struct notice_record like, r = {.about = about,
                                     .kind = "digest",
                                     .after = t->b.last,
                                     .sender = t->rt->config->mail.from};
+    int64_t newest = t->b.last;
     const char **to;
     struct letter l;
     enum err_code code = notice_load(tx, t->arena, t->fresh[0]->id, &like, e);
 
     if (code)
         return code;
+    for (size_t i = 0; i < t->n_fresh; i++)
+        newest = t->fresh[i]->id > newest ? t->fresh[i]->id : newest;
+    r.id = id_new_after(t->g->clock, newest);
     (void)snprintf(about, sizeof about, "burst:%s", id_format(t->b.id, id));
     to = arena_array(t->arena, like.n_recipients + 1, sizeof *to);
     r.subject = burst_subject(t->arena, t->fresh, t->n_fresh);

@@ -79,7 +79,7 @@ static enum err_code put_post(struct db_tx *tx, struct engine *g, struct runtime
 {
     AUTO(buf_clear) struct buf body = BUF_INIT((size_t)256 * 1024);
     struct recipient_record to = {.address = w->way};
-    struct notice_record r = {.id = id_new(g->clock),
+    struct notice_record r = {.id = id_new_after(g->clock, after),
                               .case_id = n->c->id,
                               .after = after,
                               .channel = w->way,

@@ -68,7 +68,7 @@ enum err_code helpdesk_put(struct db_tx *tx, struct engine *g, struct runtime *r
                            size_t n_to, int64_t first, int64_t last, int64_t now, struct err *e)
 {
     const struct config_mail *mail = &rt->config->mail;
-    struct notice_record r = {.id = id_new(g->clock),
+    struct notice_record r = {.id = id_new_after(g->clock, last),
                               .case_id = n->c->id,
                               .after = last,
                               .channel = HELPDESK_CHANNEL,

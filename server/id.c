@@ -40,6 +40,15 @@ int64_t id_new(const struct clock *clock)
     return next;
 }
 
+int64_t id_new_after(const struct clock *clock, int64_t earlier)
+{
+    int64_t old = atomic_load(&last);
+
+    while (old < earlier && !atomic_compare_exchange_weak(&last, &old, earlier))
+        ;
+    return id_new(clock);
+}
+
 int64_t id_of_time(int64_t wall_ms)
 {
     return wall_ms > EPOCH_MS ? (wall_ms - EPOCH_MS) << COUNT_BITS : 0;

@@ -211,7 +211,7 @@ enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
     for (size_t i = 0; i < messages && !code; i++) {
         struct letter l;
 
-        d.r.id = id_new(g->clock);
+        d.r.id = id_new_after(g->clock, d.r.after);
         if (q) { /* a link is one person's, and a question is never held */
             d.post.to = &q->links[i].address;
             d.post.n_to = 1;

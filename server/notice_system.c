@@ -30,8 +30,7 @@ enum err_code notice_system_put(struct db_tx *tx, struct engine *g, struct runti
                                .n_to = mail->to.count,
                                .headers = headers,
                                .n_headers = sizeof headers / sizeof *headers};
-    struct notice_record r = {
-        .id = id_new(g->clock), .about = n->about, .kind = n->kind, .sender = mail->from};
+    struct notice_record r = {.about = n->about, .kind = n->kind, .sender = mail->from};
     int64_t same, same_created, created;
     struct pause pause;
     struct letter l;
@@ -50,6 +49,7 @@ enum err_code notice_system_put(struct db_tx *tx, struct engine *g, struct runti
                   LOG_STR("why", n->subject));
         return ERR_OK;
     }
+    r.id = id_new_after(g->clock, r.after);
     post.root = post.answers_to = n->follows ? r.after : 0;
     r.subject = arena_fmt(arena, "[CORDON] %s", n->subject);
     compose(&l, arena, n, &pause);

@@ -329,6 +329,40 @@ static void test_burst__a_digest_says_the_newest_of_each_case(void **state)
     tear_down(&k);
 }
 
+/* What is on record was made by a clock that was an hour ahead: before a restart, or by another replica. */
+static void make_notices_younger(struct crowd *k)
+{
+    const long long hour = (long long)HOUR_MS << 22; /* of an id: id.h */
+    char work[100], notices[100], recipients[100];
+
+    (void)snprintf(work, sizeof work, "UPDATE work SET id = id + %lld WHERE kind = %d", hour,
+                   WORK_NOTICE);
+    (void)snprintf(notices, sizeof notices, "UPDATE notices SET id = id + %lld", hour);
+    (void)snprintf(recipients, sizeof recipients,
+                   "UPDATE recipients SET notice_id = notice_id + %lld", hour);
+    rig_sql(&k->r, work);
+    rig_sql(&k->r, notices);
+    rig_sql(&k->r, recipients);
+}
+
+/* The order of what was told is that in which it was told, whatever clocks say. */
+static void test_burst__the_newest_is_what_was_told_last_when_a_clock_was_ahead(void **state)
+{
+    struct crowd k;
+
+    (void)state;
+    set_up(&k, "rule");
+    for (size_t i = 0; i < 3; i++)
+        tell(&k, i, NOTICE_REQUESTED);
+    make_notices_younger(&k);
+    for (size_t i = 1; i < 3; i++)
+        tell(&k, i, NOTICE_ISOLATED);
+    hands_turn(&k.r.hands, WAIT);
+    assert_int_equal(run_bursts(&k), 1);
+    assert_string_equal(digest_of(&k, 2).subject, "[2 ISOLATED] 2 cases");
+    tear_down(&k);
+}
+
 /* A review asks something, a day after the news that the machine is isolated: it is to be told from that. */
 static void test_burst__a_digest_asks_whether_isolations_are_still_right(void **state)
 {
@@ -598,6 +632,7 @@ int main(void)
         cmocka_unit_test(test_burst__the_leading_case_is_never_held),
         cmocka_unit_test(test_burst__a_link_to_a_package_is_never_held),
         cmocka_unit_test(test_burst__a_digest_says_the_newest_of_each_case),
+        cmocka_unit_test(test_burst__the_newest_is_what_was_told_last_when_a_clock_was_ahead),
         cmocka_unit_test(test_burst__a_digest_asks_whether_isolations_are_still_right),
         cmocka_unit_test(test_burst__other_people_and_other_names_are_other_bursts),
         cmocka_unit_test(test_burst__a_clock_that_is_set_back_holds_nothing_for_longer),

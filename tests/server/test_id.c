@@ -55,6 +55,22 @@ static void test_id__grows_in_one_millisecond_and_when_the_clock_goes_back(void 
     }
 }
 
+/* Another process made one by a clock that was ahead: what comes after it is greater, and so is all that follows. */
+static void test_id__grows_beyond_what_another_process_made(void **state)
+{
+    int64_t theirs, id, next;
+
+    (void)state;
+    hand = YEAR_2026 + 20;
+    theirs = id_new(&turned) + ((int64_t)DAY_MS << 22);
+    id = id_new_after(&turned, theirs);
+    assert_true(id > theirs);
+    next = id_new(&turned);
+    assert_true(next > id);
+    assert_true(id_new_after(&turned, 0) > next);
+    assert_true(id_new_after(&turned, theirs) > next);
+}
+
 static void test_id__has_room_until_2089(void **state)
 {
     (void)state;
@@ -185,6 +201,7 @@ int main(void)
         cmocka_unit_test(test_id__text_reads_back),
         cmocka_unit_test(test_id__reads_either_case),
         cmocka_unit_test(test_id__refuses_the_rest),
+        cmocka_unit_test(test_id__grows_beyond_what_another_process_made),
         cmocka_unit_test(test_id__has_room_until_2089), /* last: ids never go back from there */
     };
 

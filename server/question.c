@@ -17,6 +17,7 @@
 #include "letter.h"
 #include "log.h"
 #include "notice.h"
+#include "notice_letter.h"
 #include "pause.h"
 #include "policy.h"
 #include "store_notices.h"
@@ -285,23 +286,25 @@ static enum err_code mail_one(struct db_tx *tx, struct engine *g, struct runtime
                               .about = headers[0].value,
                               .kind = headers[1].value,
                               .sender = rt->config->mail.from};
-    const char *link = open ? link_of(g, rt, a, who->id, q->expires) : NULL;
+    const struct notice closing = {.kind = NOTICE_NOT_ISOLATED, .why = q->why};
+    const char *link = open ? link_of(g, rt, a, who->id, q->expires) : NULL, *what, *why, *said;
     struct pause pause;
     struct letter l;
     enum err_code code = pause_read(tx, rt, a, &pause, e);
 
     if (code)
         return code;
-    if (open)
-        r.subject = arena_fmt(a, "[QUESTION] %lld machine%s: %s", (long long)machines,
-                              machines == 1 ? "" : "s", q->what);
-    else
-        r.subject = arena_fmt(a, "[NOT ISOLATED: %s] %lld machine%s", q->why, (long long)machines,
-                              machines == 1 ? "" : "s");
     letter_begin(&l, a,
                  open ? "A person must decide: these machines are not isolated"
                       : "cordon does NOT isolate these machines",
                  open ? LETTER_AMBER : LETTER_RED);
+    /* Device groups have names of Defender's, refusals a person's words. */
+    what = letter_harmless(&l, q->what, LETTER_VALUE_MAX);
+    why = open ? "" : letter_harmless(&l, q->why, LETTER_VALUE_MAX);
+    said = open ? "QUESTION" : notice_said(&closing, a);
+    r.subject = said ? arena_fmt(a, "[%s] %lld machine%s%s%s", said, (long long)machines,
+                                 machines == 1 ? "" : "s", open ? ": " : "", open ? what : "")
+                     : NULL;
     if (pause.on)
         letter_paused(&l, pause_words(&pause, a), NULL);
     letter_paragraph(
@@ -309,13 +312,13 @@ static enum err_code mail_one(struct db_tx *tx, struct engine *g, struct runtime
                              "The rules want %lld machine%s isolated, and safety holds that back: "
                              "%s. Until %s you can let them go, or refuse. When nobody answers "
                              "nothing is isolated, and you are told again.",
-                             (long long)machines, machines == 1 ? "" : "s", q->what,
+                             (long long)machines, machines == 1 ? "" : "s", what,
                              clock_format(q->expires, when))
                  : arena_fmt(a,
                              "Safety held the isolation of %lld machine%s back (%s), and it is not "
                              "asked for: %s. A person should look at these machines now; `cordon "
                              "cases retry ID` begins one of these cases anew.",
-                             (long long)machines, machines == 1 ? "" : "s", q->what, q->why));
+                             (long long)machines, machines == 1 ? "" : "s", what, why));
     letter_table_begin(&l);
     letter_own_fact(&l, "Question", id);
     if (open && q->people > 1)

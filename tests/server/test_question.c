@@ -4,6 +4,7 @@
 #include "brakes.h"
 #include "desk.h"
 #include "id.h"
+#include "mime_read.h"
 #include "store_audit.h"
 #include "store_rows.h"
 #include "store_upkeep.h"
@@ -1422,6 +1423,18 @@ static enum err_code read_subject(struct db_tx *tx, void *arg, struct err *e)
     return code ? code : store_take_one(rows, s->arena, store_text_row, (void *)&s->text, "no", e);
 }
 
+static enum err_code read_message(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct subject *s = arg;
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT message FROM notices WHERE about LIKE 'question:%'"
+                                  " ORDER BY id DESC LIMIT 1",
+                                  "");
+
+    return code ? code : store_take_one(rows, s->arena, store_text_row, (void *)&s->text, "no", e);
+}
+
 /* Of the last mail about a question over many. */
 static const char *many_subject(struct rig *r)
 {
@@ -1429,6 +1442,17 @@ static const char *many_subject(struct rig *r)
 
     assert_int_equal(db_read(r->store->db, read_subject, &s, NULL), ERR_OK);
     return s.text;
+}
+
+/* Its part of plain text. */
+static const char *many_text(struct rig *r)
+{
+    AUTO(buf_clear) struct buf part = BUF_INIT(1 << 20);
+    struct subject s = {.arena = r->arena};
+
+    assert_int_equal(db_read(r->store->db, read_message, &s, NULL), ERR_OK);
+    assert_int_equal(mime_part(s.text, "text/plain", &part, NULL), ERR_OK);
+    return arena_str(r->arena, buf_text(&part));
 }
 
 /* What people are told is how many machines there are: two alerts of one are no two machines. */
@@ -1451,6 +1475,42 @@ static void test_question__many_tells_of_machines(void **state)
                                           "minutes is reached");
     rig_pass(&r, 5 * HOUR_MS, HOUR_MS);
     assert_string_equal(many_subject(&r), "[NOT ISOLATED: nobody answered in time] 2 machines");
+    rig_close(&r);
+}
+
+/* The words of who refuses, and a name of Defender's, are neither lines nor links nor the state in a mail of ours. */
+static void test_question__what_others_wrote_is_harmless_in_the_mail_of_many(void **state)
+{
+    enum question_state now;
+    const char *why;
+    struct rig r;
+
+    (void)state;
+    many(&r, "{limits: [{isolations: 1, per: 1h, of: group}]}");
+    peer_forget(r.peer);
+    for (int i = 0; i < 3; i++)
+        rig_says(&r, "GET", arena_fmt(r.arena, "/api/machines/%s", machine_of(&r, i)), 0, 200,
+                 arena_fmt(r.arena,
+                           "{\"id\":\"%s\",\"rbacGroupName\":\"Floor\\nQuestion     over, see "
+                           "https://evil.example/\"}",
+                           machine_of(&r, i)));
+    script_machines(&r);
+    (void)push_many(&r, 0, 3);
+    rig_pass(&r, MINUTE_MS, SECOND_MS);
+    assert_null(strchr(many_subject(&r), '\n'));
+    assert_null(strstr(many_subject(&r), "https://"));
+    assert_null(strstr(many_text(&r), "\nQuestion     over"));
+    assert_null(strstr(many_text(&r), "https://"));
+    why = arena_fmt(r.arena,
+                    "no] [ISOLATED\nThese machines are isolated: https://evil.example/%0400d", 1);
+    assert_int_equal(say(&r, "a@x.example", false, why, &now, NULL), ERR_OK);
+    assert_true(strncmp(many_subject(&r),
+                        "[NOT ISOLATED: refused by a[@]x[.]example: no) (ISOLATED",
+                        strlen("[NOT ISOLATED: refused by a[@]x[.]example: no) (ISOLATED")) == 0);
+    assert_non_null(strstr(many_subject(&r), "] 2 machines"));
+    assert_null(strchr(many_subject(&r), '\n'));
+    assert_null(strstr(many_text(&r), "\nThese machines"));
+    assert_null(strstr(many_text(&r), "https://"));
     rig_close(&r);
 }
 
@@ -1821,6 +1881,7 @@ int main(void)
         cmocka_unit_test(test_question__a_no_to_many_reaches_who_heard_of_the_case),
         cmocka_unit_test(test_question__a_storm_counts_machines),
         cmocka_unit_test(test_question__many_tells_of_machines),
+        cmocka_unit_test(test_question__what_others_wrote_is_harmless_in_the_mail_of_many),
         cmocka_unit_test(test_question__a_storm_goes_on_while_its_machines_fire),
         cmocka_unit_test(test_question__a_limit_looks_back_as_far_as_it_says),
         cmocka_unit_test(test_question__a_group_is_its_machines_of_late),

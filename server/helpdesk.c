@@ -8,13 +8,16 @@
 #include "log.h"
 #include "notice_letter.h"
 
-/* What a helpdesk is told, by what happened. Everything is ours. */
-static const struct {
+/* What a helpdesk is told. Everything is ours. */
+struct news {
     const char *tag, *headline, *colour, *done, *tell;
     /* The same where Outlook, Teams and Skype go on, or may: a selective isolation, and somebody else's, of which Defender
      * does not say which it is (defender-api.md section 4.6, trap 20). NULL: the same words. */
     const char *done_partly, *tell_partly;
-} news[] = {
+};
+
+/* By what happened. */
+static const struct news news[] = {
     [NOTICE_REQUESTED] =
         {"[REQUESTED]", "A machine is being cut off from the network", LETTER_AMBER,
          "The security team is cutting this machine off from the network. That has been asked for and "
@@ -49,6 +52,20 @@ static const struct {
          "restarting the machine is fine now."},
 };
 
+/* Of a release, when the machine is isolated all the same: notice.h. */
+static const struct news isolated_again = {
+    "[ISOLATED]",
+    "A machine stays cut off from the network",
+    LETTER_RED,
+    "This machine was released, and somebody has cut it off from the network again. It reaches "
+    "nothing but the security service and, where they go on, Outlook, Teams and Skype. No mail "
+    "says when that ends.",
+    "Leave the machine switched on and do not restart, reinstall or repair it. Network drives "
+    "and the web do not work on it; Outlook, Teams and Skype may go on. Work can go on at another "
+    "machine.",
+    NULL,
+    NULL};
+
 bool helpdesk_cares(enum notice_kind kind, bool told)
 {
     if ((size_t)kind >= sizeof news / sizeof *news || !news[kind].tag)
@@ -68,11 +85,13 @@ enum err_code helpdesk_put(struct db_tx *tx, struct engine *g, struct runtime *r
                            size_t n_to, int64_t first, int64_t last, int64_t now, struct err *e)
 {
     const struct config_mail *mail = &rt->config->mail;
+    const bool again = n->kind == NOTICE_RELEASED && n->anew;
+    const struct news *told = again ? &isolated_again : &news[n->kind];
     struct notice_record r = {.id = id_new_after(g->clock, last),
                               .case_id = n->c->id,
                               .after = last,
                               .channel = HELPDESK_CHANNEL,
-                              .kind = notice_kind_name(n->kind),
+                              .kind = notice_kind_name(again ? NOTICE_ISOLATED : n->kind),
                               .sender = mail->from};
     char case_id[ID_TEXT_SIZE], since[CLOCK_TEXT_SIZE];
     const struct mime_header headers[] = {{"X-Cordon-Case", id_format(n->c->id, case_id)},
@@ -84,7 +103,7 @@ enum err_code helpdesk_put(struct db_tx *tx, struct engine *g, struct runtime *r
                                .headers = headers,
                                .n_headers = sizeof headers / sizeof *headers};
     bool partly = n->isolation && strcasecmp(n->isolation->type, "Full") != 0;
-    const char *done = news[n->kind].done, *tell = news[n->kind].tell;
+    const char *done = told->done, *tell = told->tell;
     const char *topic = notice_machine_topic(n, arena);
     struct letter l;
     enum err_code code;
@@ -94,18 +113,18 @@ enum err_code helpdesk_put(struct db_tx *tx, struct engine *g, struct runtime *r
                   LOG_STR("why", helpdesk_nobody(rt, n_to)));
         return ERR_OK;
     }
-    r.subject = topic ? arena_fmt(arena, "%s %s", news[n->kind].tag, topic) : NULL;
+    r.subject = topic ? arena_fmt(arena, "%s %s", told->tag, topic) : NULL;
     if (!r.subject)
         return err_set(e, ERR_NOMEM, "a mail to the helpdesk");
-    letter_begin(&l, arena, news[n->kind].headline, news[n->kind].colour);
-    if (partly && news[n->kind].done_partly)
-        done = news[n->kind].done_partly;
-    if (partly && news[n->kind].tell_partly)
-        tell = news[n->kind].tell_partly;
+    letter_begin(&l, arena, told->headline, told->colour);
+    if (partly && told->done_partly)
+        done = told->done_partly;
+    if (partly && told->tell_partly)
+        tell = told->tell_partly;
     letter_paragraph(&l, done);
     letter_table_begin(&l);
     letter_fact(&l, "Machine", notice_machine(n));
-    if (n->isolation && n->kind != NOTICE_NOT_ISOLATED) /* nothing has happened to it */
+    if (n->isolation && n->kind != NOTICE_NOT_ISOLATED && !again) /* nothing has happened to it */
         letter_own_fact(&l, "Since", clock_format(notice_since(n->isolation), since));
     letter_own_fact(&l, "Call", mail->desk_call);
     letter_own_fact(&l, "Reference", case_id);

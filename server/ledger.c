@@ -14,6 +14,7 @@
 #include "deed.h"
 #include "log.h"
 #include "lookout.h"
+#include "notice_letter.h"
 #include "notice_system.h"
 #include "releasing.h"
 #include "settings.h"
@@ -33,8 +34,12 @@ static enum err_code tell_without_case(struct db_tx *tx, const struct ledger_tur
                                        const char *why, const char *body, struct err *e)
 {
     const bool asks = kind == NOTICE_REVIEW || kind == NOTICE_OVERDUE;
-    const bool good = kind == NOTICE_RELEASED;
+    const bool again = kind == NOTICE_RELEASED && t->anew;
+    const bool good = kind == NOTICE_RELEASED && !again;
     const char *name = r->machine_name ? r->machine_name : r->machine_id;
+    const struct case_record none = {.machine_id = r->machine_id};
+    const char *topic =
+        notice_machine_topic(&(struct notice){.c = &none, .isolation = r}, t->arena);
     char since[CLOCK_TEXT_SIZE];
     const struct notice_system_fact facts[] = {
         {"Machine", arena_fmt(t->arena, "%s (%s)", name, r->machine_id)},
@@ -49,13 +54,15 @@ static enum err_code tell_without_case(struct db_tx *tx, const struct ledger_tur
         .about = arena_fmt(t->arena, "machine:%s", r->machine_id),
         .kind = notice_kind_name(kind),
         .subject = arena_fmt(t->arena,
-                             asks   ? "%s is still isolated: is that still right?"
-                             : good ? "%s is released"
-                                    : "%s: what was asked for was not done",
-                             name),
-        .headline = asks   ? "A machine is still isolated - is that still right?"
-                    : good ? "A machine is released - Defender confirmed it"
-                           : "What was asked for was not done",
+                             asks    ? "%s is still isolated: is that still right?"
+                             : again ? "%s was released, and is isolated again"
+                             : good  ? "%s is released"
+                                     : "%s: what was asked for was not done",
+                             topic ? topic : "a machine"),
+        .headline = asks    ? "A machine is still isolated - is that still right?"
+                    : again ? "A machine was released, and somebody has isolated it again"
+                    : good  ? "A machine is released - Defender confirmed it"
+                            : "What was asked for was not done",
         .body = body ? body
                 : asks
                     ? arena_fmt(t->arena,

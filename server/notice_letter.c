@@ -55,6 +55,23 @@ static const struct {
 
 #define KINDS (sizeof kinds / sizeof *kinds)
 
+/* What is said where a release is no good news: the machine is isolated all the same. */
+static bool is_again(const struct notice *n)
+{
+    return n->kind == NOTICE_RELEASED && n->anew;
+}
+
+static const char *headline_of(const struct notice *n)
+{
+    return is_again(n) ? "The machine was released, and somebody has isolated it again"
+                       : kinds[n->kind].headline;
+}
+
+static const char *more_of(const struct notice *n)
+{
+    return is_again(n) ? " Isolated again:" : kinds[n->kind].more;
+}
+
 const char *notice_kind_name(enum notice_kind kind)
 {
     return kinds[kind].name;
@@ -336,7 +353,7 @@ void notice_compose(struct letter *l, const struct notice *n, const struct runti
     const char *release = how_to_release(n, a);
     char case_id[ID_TEXT_SIZE];
 
-    letter_begin(l, a, kinds[n->kind].headline, kinds[n->kind].colour);
+    letter_begin(l, a, headline_of(n), is_again(n) ? LETTER_AMBER : kinds[n->kind].colour);
     if (pause->on)
         letter_paused(l, pause_words(pause, a),
                       n->kind == NOTICE_NOT_ISOLATED ? id_format(n->c->id, case_id) : NULL);
@@ -422,7 +439,7 @@ const char *notice_said(const struct notice *n, struct arena *a)
 
 const char *notice_said_alone(const struct notice *n, struct arena *a)
 {
-    const char *said = notice_said(n, a), *more = kinds[n->kind].more;
+    const char *said = notice_said(n, a), *more = more_of(n);
 
     return said ? arena_fmt(a, "%s%s%.*s", said, *more ? " -" : "", (int)strcspn(more, ":"), more)
                 : NULL;
@@ -448,7 +465,7 @@ const char *notice_subject(const struct notice *n, struct arena *a)
 {
     const char *said = notice_said(n, a), *topic = notice_topic(n, a);
 
-    return said && topic ? arena_fmt(a, "[%s]%s %s", said, kinds[n->kind].more, topic) : NULL;
+    return said && topic ? arena_fmt(a, "[%s]%s %s", said, more_of(n), topic) : NULL;
 }
 
 void notice_gist(const struct notice *n, const struct runtime *rt, struct arena *arena,
@@ -457,7 +474,7 @@ void notice_gist(const struct notice *n, const struct runtime *rt, struct arena 
     const struct config_tenant *tenant = config_tenant(rt->config, n->c->tenant);
 
     *ret = (struct notice_gist){.subject = notice_subject(n, arena),
-                                .headline = kinds[n->kind].headline,
+                                .headline = headline_of(n),
                                 .next = what_now(n, arena),
                                 .machine = machine_name(n),
                                 .portal = tenant ? notice_portal_url(tenant, n->c->alert_id, arena)

@@ -315,6 +315,23 @@ static void test_reconcile__people_are_asked_about_it_and_may_end_it(void **stat
     rig_close(&r);
 }
 
+/* Its name is what somebody called the machine. */
+static void test_reconcile__its_name_is_harmless_in_the_subject(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    begin(&r);
+    rig_says(&r, "GET", "/api/machineactions?", 0, 200,
+             ONE("{\"id\":\"" ACTION "\",\"type\":\"Isolate\",\"status\":\"Succeeded\","
+                 "\"machineId\":\"" MACHINE "\",\"computerDnsName\":\"www.evil.example] [x\","
+                 "\"creationDateTimeUtc\":\"2025-01-07T10:11:12Z\",\"requestor\":\"somebody\"}"));
+    assert_true(reconciled(&r));
+    rig_pass(&r, 25 * HOUR_MS, HOUR_MS);
+    assert_string_equal(told_alone(&r), "[CORDON] www is still isolated: is that still right?\n");
+    rig_close(&r);
+}
+
 static void test_reconcile__what_is_not_in_force_is_not_adopted(void **state)
 {
     static const struct {
@@ -455,6 +472,22 @@ static const char *last_message(struct rig *r, int64_t case_id)
     return text;
 }
 
+/* Kinds of what the helpdesk was told of a case. */
+static const char *told_by_desk(struct rig *r, int64_t case_id)
+{
+    struct notice_record *list;
+    const char *text = "";
+    size_t n = 0;
+
+    assert_int_equal(store_notice_list(r->store, r->arena, case_id, &list, &n, NULL), ERR_OK);
+    for (size_t i = 0; i < n; i++)
+        if (list[i].channel) {
+            assert_int_equal(strncmp(list[i].subject, "[RELEASED]", 10) == 0, 0);
+            text = arena_fmt(r->arena, "%s%s%s", text, *text ? " " : "", list[i].kind);
+        }
+    return text;
+}
+
 /* Released, and isolated again by somebody else: that is another episode, and not ours to end. */
 static void test_reconcile__isolated_anew_by_somebody_else_is_another_episode(void **state)
 {
@@ -476,6 +509,30 @@ static void test_reconcile__isolated_anew_by_somebody_else_is_another_episode(vo
     assert_non_null(strstr(last_message(&r, id), "isolated there again since by somebody"));
     assert_non_null(strstr(last_message(&r, id), "The machine is isolated all the same"));
     assert_null(strstr(last_message(&r, id), "reaches the network again"));
+    assert_non_null(strstr(rig_subject(&r, id), "[RELEASED] Isolated again: "));
+    assert_null(strstr(last_message(&r, id), "Defender confirmed it"));
+    rig_close(&r);
+}
+
+/* Nor is the helpdesk to say that its user can go on, and may restart the machine. */
+static void test_reconcile__the_helpdesk_is_not_told_that_what_is_isolated_anew_is_back(
+    void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, "rules: [{name: contain, do: [isolate: {}, email: {},"
+                 " email: {audience: desk, to: [desk@x.example]}]}]\n");
+    rig_afresh(&r);
+    assert_int_equal(reconcile_start(r.g, NULL), ERR_OK);
+    id = isolated(&r);
+    next(&r,
+         "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12") "," ACTION_DOC(
+             RELEASE, "Unisolate", "Succeeded", "null",
+             "11:14") "," ACTION_DOC(OTHER, "Isolate", "Succeeded", "null", "11:16") "]}");
+    assert_int_equal(isolations(&r), 2);
+    assert_string_equal(told_by_desk(&r, id), "requested isolated isolated");
     rig_close(&r);
 }
 
@@ -906,6 +963,9 @@ int main(void)
         cmocka_unit_test(test_reconcile__a_release_is_held_against_defenders_own_time),
         cmocka_unit_test(test_reconcile__an_older_or_unfinished_release_ends_nothing),
         cmocka_unit_test(test_reconcile__isolated_anew_by_somebody_else_is_another_episode),
+        cmocka_unit_test(
+            test_reconcile__the_helpdesk_is_not_told_that_what_is_isolated_anew_is_back),
+        cmocka_unit_test(test_reconcile__its_name_is_harmless_in_the_subject),
         cmocka_unit_test(test_reconcile__a_release_that_takes_days_is_waited_for),
         cmocka_unit_test(test_reconcile__what_is_under_way_is_left_to_its_own_work),
         cmocka_unit_test(test_reconcile__isolated_anew_while_ours_is_released_is_adopted),

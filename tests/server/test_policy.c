@@ -487,8 +487,12 @@ static void test_policy__is_restored_from_what_was_kept(void **state)
         "rules: [{name: a, do: [ask: {people: 2, approvers: [a@b.example]}, isolate: {}]}]\n"
         "safety: {ask: {within: 90m}, storm: {machines: 3, within: 1h}, canary: 2, limits: "
         "[{percent: 5, per: 1d, of: group}], pause_file: /run/cordon/pause}",
-        "rules: [{name: a, when: {machine.value: High, alert.severity: High}, do: [email: {}]}]\n"
+        "rules: [{name: a, when: {machine.value: High, alert.severity: High}, do: [isolate: {}]}]\n"
         "safety: {protected: [{machine.os: x, alert.title: y}]}",
+        "rules: [{name: a, when: {any: [{machine.value: High, alert.severity: High}]}, do: [email:]}]",
+        "rules: [{name: a, when: {not: {machine.value: High, alert.severity: High}}, do: [email:]}]",
+        "rules: [{name: a, when: {machine.os_build: \"${BUILD}\"}, do: [email:]}]",
+        "rules: [{name: a, when: {machine.aad_joined: \"${JOINED:-true}\"}, do: [email:]}]",
         "rules: [{name: a, when: {any: [{alert.title: \"a\\n'b'\\\\ \\u00e4\"}, {not: {tenant: x}}]},"
         " do: [isolate: {comment: '{{alert.title}}'}, email: {to: a@b.example}]}]\nsafety:",
     };

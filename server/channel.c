@@ -169,30 +169,31 @@ static bool add_webhook(struct channels *c, struct arena *arena, const struct js
     return c->webhooks[c->n++] != NULL;
 }
 
-/* An email step for the helpdesk: whom it names, else the configured one. False: no memory. */
+/* An email step for the helpdesk, of which there may be several: whom it names, else the configured one. False: no
+ * memory. */
 static bool add_desk(struct channels *c, const struct config *config, struct arena *arena,
                      const struct json *args)
 {
     const char *audience = json_get_string(args, "audience");
     const struct json *to = json_get(args, "to");
+    const struct text_list *usual = &config->mail.desk_to;
     size_t count = json_count(to);
-    const char **more;
+    const char **all;
 
     if (!audience || strcmp(audience, "desk") != 0)
         return true;
-    if (!count) {
-        c->desk = config->mail.desk_to.items;
-        c->n_desk = config->mail.desk_to.count;
-        return true;
-    }
-    more = arena_array(arena, count, sizeof *more);
-    c->desk = more;
-    c->n_desk = 0;
+    all = arena_array(arena, c->n_desk + (count ? count : usual->count) + 1, sizeof *all);
+    if (!all)
+        return false;
+    for (size_t i = 0; i < c->n_desk; i++)
+        all[i] = c->desk[i];
+    c->desk = all;
+    for (size_t i = 0; i < usual->count && !count; i++)
+        all[c->n_desk++] = usual->items[i];
     JSON_EACH (address, to)
-        if (more && json_string(address) &&
-            !(more[c->n_desk++] = arena_str(arena, json_string(address))))
+        if (json_string(address) && !(all[c->n_desk++] = arena_str(arena, json_string(address))))
             return false;
-    return more != NULL;
+    return true;
 }
 
 /* Those that a step of the case has opened. */
@@ -217,18 +218,43 @@ static enum err_code load(struct db_tx *tx, const struct config *config, struct 
     return code;
 }
 
-/* Says n to the helpdesk, where it is news. */
+/* What an address heard last; NULL: nothing. */
+static const char *last_heard(const struct notice_heard *list, size_t n, const char *address)
+{
+    while (n-- > 0)
+        if (strcmp(list[n].address, address) == 0)
+            return list[n].kind;
+    return NULL;
+}
+
+/* Says n to those of the helpdesk for whom it is news. begins: by a step of its own, which for whom it names is the first that
+ * he hears. */
 static enum err_code tell_desk(struct db_tx *tx, struct engine *g, struct runtime *rt,
                                struct arena *arena, const struct notice *n, const char *const *to,
-                               size_t n_to, int64_t now, struct err *e)
+                               size_t n_to, bool begins, int64_t now, struct err *e)
 {
+    const char **news = arena_array(arena, n_to + 1, sizeof *news),
+               *kind = notice_kind_name(n->kind);
     struct notice_spoken spoken;
-    enum err_code code = notice_channel(tx, arena, n->c->id, HELPDESK_CHANNEL, &spoken, e);
+    struct notice_heard *heard;
+    size_t n_heard = 0, n_news = 0;
+    enum err_code code = news ? notice_channel(tx, arena, n->c->id, HELPDESK_CHANNEL, &spoken, e)
+                              : err_set(e, ERR_NOMEM, "helpdesk");
 
-    if (code || !helpdesk_cares(n->kind, spoken.kind != NULL) ||
-        (spoken.kind && strcmp(spoken.kind, notice_kind_name(n->kind)) == 0))
+    if (!code)
+        code = notice_channel_heard(tx, arena, n->c->id, HELPDESK_CHANNEL, &heard, &n_heard, e);
+    for (size_t i = 0; i < n_to && !code; i++) {
+        const char *last = last_heard(heard, n_heard, to[i]);
+
+        if (helpdesk_cares(n->kind, last || (spoken.kind && !begins)) &&
+            (!last || strcmp(last, kind) != 0))
+            news[n_news++] = to[i];
+    }
+    if (code || (n_to && !n_news))
         return code;
-    return helpdesk_put(tx, g, rt, arena, n, to, n_to, spoken.first, spoken.last, now, e);
+    if (!n_to && (!helpdesk_cares(n->kind, spoken.kind != NULL)))
+        return ERR_OK;
+    return helpdesk_put(tx, g, rt, arena, n, news, n_news, spoken.first, spoken.last, now, e);
 }
 
 static bool is_way_of(const char *channel, const char *webhook)
@@ -250,7 +276,7 @@ static enum err_code tell_all(struct db_tx *tx, struct engine *g, struct runtime
         if (!only || is_way_of(only, c->webhooks[i]))
             code = tell_webhook(tx, g, rt, arena, n, c->webhooks[i], now, e);
     if (!code && c->desk && (!only || strcmp(only, HELPDESK_CHANNEL) == 0))
-        code = tell_desk(tx, g, rt, arena, n, c->desk, c->n_desk, now, e);
+        code = tell_desk(tx, g, rt, arena, n, c->desk, c->n_desk, false, now, e);
     return code;
 }
 
@@ -266,7 +292,7 @@ enum err_code channel_step(struct db_tx *tx, struct engine *g, struct runtime *r
     if (n->ret_nobody)
         *n->ret_nobody = nobody;
     if (n->desk) /* it judges nothing: what those know who do stays what it was */
-        return tell_desk(tx, g, rt, arena, n, n->to, n->n_to, now, e);
+        return tell_desk(tx, g, rt, arena, n, n->to, n->n_to, true, now, e);
     code = tell_webhook(tx, g, rt, arena, n, n->webhook, now, e);
     return code || nobody || c.told ? code : case_told(tx, &c, notice_kind_name(n->kind), e);
 }

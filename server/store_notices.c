@@ -278,6 +278,36 @@ enum err_code notice_channel(struct db_tx *tx, struct arena *a, int64_t case_id,
     return code ? code : nomem ? err_set(e, ERR_NOMEM, "notices") : ERR_OK;
 }
 
+static enum err_code read_heard(struct db_rows *rows, struct arena *a, void *item, struct err *e)
+{
+    bool nomem = false;
+
+    *(struct notice_heard *)item = (struct notice_heard){.address = store_text(a, rows, 0, &nomem),
+                                                         .kind = store_text(a, rows, 1, &nomem)};
+    return nomem ? err_set(e, ERR_NOMEM, "recipients") : ERR_OK;
+}
+
+enum err_code notice_channel_heard(struct db_tx *tx, struct arena *a, int64_t case_id,
+                                   const char *channel, struct notice_heard **ret,
+                                   size_t *ret_count, struct err *e)
+{
+    struct store_list list;
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT r.address, n.kind FROM notices n JOIN recipients r"
+                                  " ON r.notice_id = n.id WHERE n.case_id = $1 AND n.channel = $2"
+                                  " ORDER BY n.id",
+                                  "it", case_id, channel);
+
+    if (!code)
+        code = store_take(rows, a, sizeof **ret, read_heard, &list, e);
+    if (code)
+        return code;
+    *ret = list.items;
+    *ret_count = list.count;
+    return ERR_OK;
+}
+
 enum err_code notice_last(struct db_tx *tx, const char *about, const char *kind, int64_t *ret_id,
                           int64_t *ret_created, struct err *e)
 {
@@ -393,10 +423,14 @@ enum err_code notice_joined_channels(struct db_tx *tx, struct arena *a, int64_t 
                                      int64_t but, struct notice_joined **ret, size_t *ret_count,
                                      struct err *e)
 {
-    static const char sql[] = "SELECT max(case_id), channel FROM notices WHERE channel IS NOT NULL"
-                              " AND case_id IN (SELECT id FROM cases WHERE isolation = $1)"
-                              " AND channel NOT IN (SELECT channel FROM notices WHERE case_id = $2"
-                              " AND channel IS NOT NULL) GROUP BY channel ORDER BY 1, 2";
+    /* The helpdesks of two cases are one channel, and may be other people. */
+    static const char sql[] =
+        "SELECT DISTINCT case_id, channel FROM (SELECT max(n.case_id) AS case_id, n.channel"
+        " FROM notices n JOIN recipients r ON r.notice_id = n.id WHERE n.channel IS NOT NULL"
+        " AND n.case_id IN (SELECT id FROM cases WHERE isolation = $1) AND NOT EXISTS"
+        " (SELECT 1 FROM notices m JOIN recipients o ON o.notice_id = m.id WHERE m.case_id = $2"
+        " AND m.channel = n.channel AND o.address = r.address) GROUP BY n.channel, r.address)"
+        " AS joined ORDER BY 1, 2";
     struct db_rows *rows;
     enum err_code code = db_query(tx, e, &rows, sql, "ii", isolation, but);
 

@@ -81,6 +81,14 @@ struct notice_spoken {
 /** What was told of a case by a channel. */
 enum err_code notice_channel(struct db_tx *tx, struct arena *a, int64_t case_id,
                              const char *channel, struct notice_spoken *ret, struct err *e);
+struct notice_heard {
+    const char *address, *kind;
+};
+
+/** Who heard what of a case by a channel, in the order of the notices. */
+enum err_code notice_channel_heard(struct db_tx *tx, struct arena *a, int64_t case_id,
+                                   const char *channel, struct notice_heard **ret,
+                                   size_t *ret_count, struct err *e);
 /** From whom a notice was, in the arena: part of its Message-ID. NULL: it is not known any more. */
 enum err_code notice_sender(struct db_tx *tx, struct arena *a, int64_t id, const char **ret,
                             struct err *e);

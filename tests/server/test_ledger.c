@@ -817,6 +817,41 @@ static void test_ledger__all_channels_that_heard_of_the_isolation_hear_of_the_re
     rig_close(&r);
 }
 
+/* The helpdesk of another site was told by a case of its own that the machine is cut off. */
+static void test_ledger__each_helpdesk_that_heard_of_the_isolation_hears_of_the_release(
+    void **state)
+{
+    struct rig r;
+    struct err e = {0};
+    int64_t second, third;
+
+    (void)state;
+    rig_open(&r,
+             "rules:\n  - {name: others, when: {alert.title: Another}, do: [isolate: {}, email: {},"
+             " email: {audience: desk, to: [oslo@x.example]}]}\n"
+             "  - {name: third, when: {alert.title: Third}, do: [isolate: {}, email: {},"
+             " email: {audience: desk, to: [rome@x.example]}]}\n"
+             "  - {name: contain, do: [isolate: {}, email: {},"
+             " email: {audience: desk, to: [berlin@x.example]}]}\n");
+    (void)isolated_and_told(&r, "requested requested isolated isolated");
+    two_alerts(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    second = rig_push(&r, SECOND_ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_true(was_written(&r, second, "isolated", "oslo@x.example"));
+    third = rig_push(&r, THIRD_ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_true(was_written(&r, third, "isolated", "rome@x.example"));
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+    assert_int_equal(release(&r, MACHINE, &e), ERR_OK);
+    rig_pass(&r, 20 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_true(was_written(&r, second, "released", "oslo@x.example"));
+    assert_true(was_written(&r, third, "released", "rome@x.example"));
+    rig_close(&r);
+}
+
 static void test_ledger__what_an_answer_to_the_release_means(void **state)
 {
     static const struct {
@@ -2386,6 +2421,8 @@ int main(void)
         cmocka_unit_test(test_ledger__all_who_heard_of_the_isolation_hear_of_the_release),
         cmocka_unit_test(test_ledger__what_is_held_is_not_told_as_isolated_behind_the_release),
         cmocka_unit_test(test_ledger__all_channels_that_heard_of_the_isolation_hear_of_the_release),
+        cmocka_unit_test(
+            test_ledger__each_helpdesk_that_heard_of_the_isolation_hears_of_the_release),
         cmocka_unit_test(test_ledger__what_an_answer_to_the_release_means),
         cmocka_unit_test(test_ledger__a_retry_after_of_a_day_keeps_nobody_from_the_news),
         cmocka_unit_test(test_ledger__a_lost_release_is_looked_for_and_not_sent_again),

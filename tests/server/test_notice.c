@@ -619,6 +619,33 @@ static void test_notice__a_webhook_hears_why_it_was_not_isolated_the_second_time
     tear_down(&r);
 }
 
+/* A company may have more than one helpdesk: each hears what happens to the machine, and how it ends. */
+static void test_notice__each_helpdesk_of_a_rule_hears_all_of_it(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, "rules: [{name: tell, do: [isolate: {}, email: {},"
+                 " email: {audience: desk, to: [berlin@x.example]},"
+                 " email: {audience: desk, to: [oslo@x.example, berlin@x.example]}]}]\n");
+    log_divert(no_line, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_string_equal(told_to(&r, id, "berlin@x.example"), "requested");
+    assert_string_equal(told_to(&r, id, "oslo@x.example"), "requested");
+    rig_pass(&r, MINUTE_MS, SECOND_MS);
+    assert_string_equal(told_to(&r, id, "berlin@x.example"), "requested isolated");
+    assert_string_equal(told_to(&r, id, "oslo@x.example"), "requested isolated");
+    tear_down(&r);
+}
+
 /* Whoever has the link to a package may read it: it is in no post, and so in a mail, also where the rule mails nobody. */
 static void test_notice__the_link_to_a_package_is_mailed_though_the_rule_only_posts(void **state)
 {
@@ -838,6 +865,7 @@ int main(void)
         cmocka_unit_test(test_notice__a_mail_before_the_isolation_says_that_it_follows),
         cmocka_unit_test(test_notice__a_step_that_fails_beside_the_isolation_is_told),
         cmocka_unit_test(test_notice__a_webhook_hears_that_it_was_not_isolated),
+        cmocka_unit_test(test_notice__each_helpdesk_of_a_rule_hears_all_of_it),
         cmocka_unit_test(test_notice__a_webhook_hears_why_it_was_not_isolated_the_second_time),
         cmocka_unit_test(test_notice__the_link_to_a_package_is_mailed_though_the_rule_only_posts),
         cmocka_unit_test(test_notice__whose_webhook_is_gone_is_told_by_mail),

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "channel.h"
+#include "ending.h"
 #include "log.h"
 #include "notice.h"
 #include "notice_letter.h"
@@ -60,6 +61,14 @@ static enum err_code find_unheard(struct db_tx *tx, struct arena *arena,
     return code;
 }
 
+/* An isolation that the rule asks for and that was not done: refused, withheld, or left out because of another step. */
+static bool is_isolation_undone(const struct step_record *steps, size_t at)
+{
+    return strcmp(steps[at].handler, "isolate") == 0 &&
+           (steps[at].state == STEP_FAILED || steps[at].state == STEP_WITHHELD ||
+            ending_was_cut_short(steps, at));
+}
+
 enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
                          struct arena *arena, struct case_record *c, int64_t now, struct err *e)
 {
@@ -89,7 +98,8 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
             const struct handler *h = handler_find(steps[i].handler);
 
             /* A handler that this version has not may have been one that acts. */
-            if ((steps[i].state != STEP_FAILED && steps[i].state != STEP_WITHHELD) ||
+            if ((steps[i].state != STEP_FAILED && steps[i].state != STEP_WITHHELD &&
+                 !is_isolation_undone(steps, i)) ||
                 (h && !h->acts))
                 continue;
             if (!h || strcmp(h->name, "isolate") == 0) {
@@ -150,8 +160,7 @@ static enum err_code tell_undone(struct db_tx *tx, struct engine *g, struct runt
     enum err_code code = case_steps(tx, arena, c->id, &steps, &n_steps, e);
 
     for (size_t i = 0; i < n_steps && !code; i++)
-        aside = aside || (strcmp(steps[i].handler, "isolate") == 0 &&
-                          (steps[i].state == STEP_FAILED || steps[i].state == STEP_WITHHELD));
+        aside = aside || is_isolation_undone(steps, i);
     for (size_t i = 0; i < n_steps && !code && aside; i++) {
         const struct handler *h = handler_find(steps[i].handler);
         struct notice n = {.kind = NOTICE_ACTION_FAILED, .c = c, .aside = true};

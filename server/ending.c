@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "json.h"
+
 static const char *const names[ENDINGS] = {
     [ENDING_NOTHING] = "nothing",     [ENDING_TOLD] = "told",
     [ENDING_ISOLATED] = "isolated",   [ENDING_RELEASED] = "released",
@@ -13,6 +15,32 @@ static const char *const names[ENDINGS] = {
 const char *ending_name(enum ending ending)
 {
     return names[ending];
+}
+
+bool ending_was_cut_short(const struct step_record *steps, size_t at)
+{
+    AUTO(json_freep) struct json *args = NULL;
+    const struct json *wanted;
+    bool done = true; /* what it was to come after */
+
+    if (steps[at].state != STEP_SKIPPED)
+        return false;
+    (void)json_parse(steps[at].args, strlen(steps[at].args), &args, NULL);
+    wanted = json_first(json_get(args, "if"));
+    for (size_t i = 0; i < at; i++) {
+        AUTO(json_freep) struct json *before = NULL;
+        const char *then;
+
+        if (wanted && strcmp(steps[i].handler, json_name(wanted)) == 0)
+            done = steps[i].state == STEP_DONE;
+        if (steps[i].state != STEP_FAILED && steps[i].state != STEP_WITHHELD)
+            continue;
+        (void)json_parse(steps[i].args, strlen(steps[i].args), &before, NULL);
+        then = json_get_string(before, "on_failure");
+        if (then && strcmp(then, "stop") == 0)
+            return true;
+    }
+    return !done && json_string(wanted) && strcmp(json_string(wanted), "done") == 0;
 }
 
 static enum ending of_isolation(const struct isolation_record *i, int64_t now, const char **ret_why)
@@ -41,7 +69,7 @@ static enum ending of_steps(const struct case_record *c, const struct step_recor
 {
     for (size_t i = 0; i < n; i++)
         if (strcmp(steps[i].handler, "isolate") == 0 && steps[i].state != STEP_DONE &&
-            steps[i].state != STEP_SKIPPED) {
+            (steps[i].state != STEP_SKIPPED || ending_was_cut_short(steps, i))) {
             *ret_why = steps[i].why;
             return steps[i].state == STEP_WITHHELD ? ENDING_REFUSED : ENDING_FAILED;
         }

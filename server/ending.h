@@ -28,6 +28,9 @@ enum ending {
     ENDINGS
 };
 
+/** Was a step that acts, number `at` of steps, left out because another was not done? It says why; where its `if` asks for a
+ *  failure that did not come it was not wanted. */
+bool ending_was_cut_short(const struct step_record *steps, size_t at);
 /** "isolated" …; NULL for ENDING_NONE_YET. Static storage. */
 const char *ending_name(enum ending ending);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cordon/handler.h"
+#include "ending.h"
 
 /* What the steps came to so far. */
 static enum err_code of_steps(struct db_tx *tx, struct arena *a, const struct case_record *c,
@@ -21,7 +22,13 @@ static enum err_code of_steps(struct db_tx *tx, struct arena *a, const struct ca
 
         if (steps[i].state == STEP_WAITING && strcmp(steps[i].handler, "isolate") == 0)
             n->to_come = true;
-        if (!h || !h->acts || (steps[i].state != STEP_WITHHELD && steps[i].state != STEP_FAILED))
+        if (!h || !h->acts)
+            continue;
+        if (strcmp(h->name, "isolate") == 0 && ending_was_cut_short(steps, i)) {
+            n->kind = NOTICE_NOT_ISOLATED;
+            n->why = steps[i].why;
+        }
+        if (steps[i].state != STEP_WITHHELD && steps[i].state != STEP_FAILED)
             continue;
         if (strcmp(h->name, "isolate") == 0) {
             n->kind = NOTICE_NOT_ISOLATED;

@@ -3,6 +3,7 @@
 #include "engine_kit.h"
 
 #include "desk.h"
+#include "ending.h"
 #include "store_actions.h"
 
 #define SHA1          "da39a3ee5e6b4b0d3255bfef95601890afd80709"
@@ -936,6 +937,52 @@ static void test_action__steps_follow_what_came_before(void **state)
     }
 }
 
+/* An isolation that is left out because another step failed was wanted, and was not done: people hear that, and so does who
+ * pushed the alert. */
+static void test_action__an_isolation_that_a_failed_step_keeps_from_being_done_is_told(void **state)
+{
+    static const struct {
+        const char *steps;
+        int status; /* of the answer to the tag */
+        const char *told;
+        enum ending ends;
+    } rows[] = {
+        {"{tag: {add: x}, on_failure: stop}, {isolate: {}}, {email: {}}", 403,
+         "not_isolated action_failed", ENDING_FAILED},
+        {"{tag: {add: x}}, {isolate: {}, if: {tag: done}}, {email: {}}", 403,
+         "not_isolated action_failed", ENDING_FAILED},
+        {"{email: {}}, {tag: {add: x}, on_failure: stop}, {isolate: {}}", 403,
+         "alert not_isolated action_failed", ENDING_FAILED},
+        {"{tag: {add: x}, on_failure: stop}, {isolate: {}}", 403, "not_isolated action_failed",
+         ENDING_FAILED},
+        {"{tag: {add: x}}, {isolate: {}, if: {tag: failed}}, {email: {}}", 200, "alert",
+         ENDING_TOLD}, /* the rule does not ask for it then */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct step_record *steps;
+        struct case_record c;
+        const char *why;
+        size_t n = 0;
+        struct rig r;
+        int64_t id;
+
+        open_with(&r, rows[i].steps);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", AT "/tags", 0, rows[i].status, "{\"id\":\"" MACHINE "\"}");
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        print_message("  %d %s\n", rows[i].status, rows[i].steps);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        c = rig_case(&r, id);
+        assert_int_equal(store_case_steps(r.store, r.arena, id, &steps, &n, NULL), ERR_OK);
+        assert_int_equal(ending_of(&c, NULL, steps, n, 0, &why), rows[i].ends);
+        rig_close(&r);
+    }
+}
+
 /* The scan waits until the machine is isolated, and is not done when it never is; the facts are read again by then. */
 static void test_action__a_step_may_wait_for_the_isolation(void **state)
 {
@@ -1384,6 +1431,8 @@ int main(void)
         cmocka_unit_test(test_action__what_is_withheld_was_not_done),
         cmocka_unit_test(test_action__a_lost_package_comes_with_its_link),
         cmocka_unit_test(test_action__one_of_a_tenant_that_is_gone_is_told),
+        cmocka_unit_test(
+            test_action__an_isolation_that_a_failed_step_keeps_from_being_done_is_told),
         cmocka_unit_test(test_action__a_step_may_wait_for_the_isolation),
         cmocka_unit_test(test_action__a_step_that_waited_is_done_as_the_policy_in_force_says),
         cmocka_unit_test(test_action__a_step_that_waited_is_judged_anew),

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "id.h"
 #include "store_rows.h"
 
 /* Due times beyond this are not believed after the clock was set back. */
@@ -264,16 +265,22 @@ enum err_code work_put(struct db_tx *tx, int64_t id, enum work_kind kind,
                        struct work *ret_claim, struct err *e)
 {
     int64_t end = now + (kind == WORK_ISOLATION ? WORK_POST_LEASE_MS : WORK_LEASE_MS);
+    /* A case whose work was done has a row again when a person answers, say: one that was claimed before, by a process
+     * that stood still since then, must not be taken for it. */
+    int64_t fence = id_new(clock_system());
 
     if (ret_claim)
-        *ret_claim = (struct work){
-            .id = id, .kind = kind, .attempts = 1, .fence = 1, .created = now, .lease_end = end};
+        *ret_claim = (struct work){.id = id,
+                                   .kind = kind,
+                                   .attempts = 1,
+                                   .fence = fence,
+                                   .created = now,
+                                   .lease_end = end};
     return db_run(tx, e, NULL,
                   "INSERT INTO work (id, kind, priority, due, owner, attempts, fence, created)"
                   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
                   "iiiitiii", id, (int64_t)kind, (int64_t)priority, ret_claim ? end : due,
-                  ret_claim ? "put" : NULL, (int64_t)(ret_claim ? 1 : 0),
-                  (int64_t)(ret_claim ? 1 : 0), now);
+                  ret_claim ? "put" : NULL, (int64_t)(ret_claim ? 1 : 0), fence, now);
 }
 
 /* One row touched means that the claim still holds. */

@@ -8,8 +8,8 @@
  *
  * Every transaction that writes an outcome ends with work_done, work_again or work_keep of its claim;
  * they fail with ERR_STALE, and so undo it all, when the lease was lost and another worker claimed the
- * row. A row's id is the id of the case, isolation, notice, heartbeat, question or silence it is about;
- * the daily digest's is DIGEST_ID.
+ * row; also when that one is done with it and the row is there anew. A row's id is the id of the case, isolation,
+ * notice, heartbeat, question or silence it is about; the daily digest's is DIGEST_ID.
  */
 #ifndef CORDON_STORE_WORK_H
 #define CORDON_STORE_WORK_H

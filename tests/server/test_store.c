@@ -781,11 +781,12 @@ static void test_store__a_lost_lease_undoes_every_write(void **state)
     struct shelf *f = *state;
     static const struct {
         const char *label;
-        bool claimed, ended;
+        bool claimed, ended, anew;
     } rows[] = {
-        {"claimed by another", true, false},
-        {"finished by another", true, true},
-        {"freed at a start", false, false},
+        {"claimed by another", true, false, false},
+        {"finished by another", true, true, false},
+        {"finished by another, and begun anew", true, true, true},
+        {"freed at a start", false, false, false},
     };
 
     for (size_t i = 0; i < COUNT(rows); i++)
@@ -807,13 +808,17 @@ static void test_store__a_lost_lease_undoes_every_write(void **state)
             if (rows[i].ended)
                 write_ok(f, ending_fn,
                          &(struct ending){.w = &holder, .case_id = 1, .now = d.now, .how = DONE});
+            if (rows[i].anew) { /* by a person's answer, say */
+                put(f, a.cases[0], WORK_CASE, WORK_NORMAL, d.now);
+                assert_true(claim_one(f, &holder));
+            }
             print_message("  %s, then %s\n", rows[i].label,
                           how == DONE    ? "done"
                           : how == AGAIN ? "again"
                                          : "keep");
             assert_int_equal(db_write(f->s->db, ending_fn, &d, &e), ERR_STALE);
             assert_null(case_of(f, a.cases[0]).told);
-            if (!rows[i].ended && rows[i].claimed) /* the holder's claim stands */
+            if (rows[i].claimed && (!rows[i].ended || rows[i].anew)) /* the holder's claim stands */
                 write_ok(f, ending_fn,
                          &(struct ending){
                              .w = &holder, .case_id = a.cases[0], .now = d.now, .how = DONE});

@@ -15,7 +15,7 @@ struct hall {
     bool open;       /* runs wait for it */
     unsigned passed; /* but for so many, the first */
     unsigned running, most, count;
-    int64_t ids[NOTE_MAX];
+    struct work claims[NOTE_MAX]; /* as they came */
     struct store *store;
     struct workers **pool; /* where workers_start is to write */
     bool no_pool;          /* a run found nothing there */
@@ -33,7 +33,7 @@ static void run(void *ctx, struct work *w)
 
     pthread_mutex_lock(&h->lock);
     if (h->count < NOTE_MAX)
-        h->ids[h->count] = w->id;
+        h->claims[h->count] = *w;
     number = ++h->count;
     h->running++;
     h->most = h->running > h->most ? h->running : h->most;
@@ -44,6 +44,20 @@ static void run(void *ctx, struct work *w)
     h->running--;
     pthread_mutex_unlock(&h->lock);
     (void)db_write(h->store->db, end_fn, w, NULL);
+}
+
+/* Of a row that has come. */
+static struct work claim_of(struct hall *h, int64_t id)
+{
+    struct work w = {0};
+
+    pthread_mutex_lock(&h->lock);
+    for (unsigned i = 0; i < h->count && i < NOTE_MAX; i++)
+        if (h->claims[i].id == id)
+            w = h->claims[i];
+    pthread_mutex_unlock(&h->lock);
+    assert_int_equal(w.id, id);
+    return w;
 }
 
 static void wait_count(struct hall *h, unsigned count)
@@ -160,6 +174,13 @@ static void test_work__a_long_run_keeps_its_lease(void **state)
     rig_close(&r);
 }
 
+static void enter(struct workers *pool, struct hall *h, int64_t id)
+{
+    struct work w = claim_of(h, id);
+
+    assert_true(workers_enter(pool, &w, "contoso"));
+}
+
 /* Two runs of one far end at once, which takes long: then it may have one of the two workers, until it is quick again. */
 static void test_work__a_far_end_that_hangs_leaves_a_worker_to_the_others(void **state)
 {
@@ -184,20 +205,22 @@ static void test_work__a_far_end_that_hangs_leaves_a_worker_to_the_others(void *
     workers_kick(pool);
     wait_count(&h, 2);
     for (int64_t id = 1; id <= 2; id++)
-        assert_true(workers_enter(pool, &(struct work){.id = id, .fence = 1}, "contoso"));
+        enter(pool, &h, id);
     hands_turn(&r.hands, MINUTE_MS / 2);
     let_some_run(&h, 2);
     wait_count(&h, 4);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (workers_enter(pool, &(struct work){.id = rows[i].id, .fence = 1}, rows[i].far_end) !=
-            rows[i].enters)
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct work w = claim_of(&h, rows[i].id);
+
+        if (workers_enter(pool, &w, rows[i].far_end) != rows[i].enters)
             fail_msg("%s", rows[i].label);
+    }
     put(r.store, 5);
     put(r.store, 6);
     let_some_run(&h, 2); /* both were quick */
     wait_count(&h, 6);
     for (int64_t id = 5; id <= 6; id++)
-        assert_true(workers_enter(pool, &(struct work){.id = id, .fence = 1}, "contoso"));
+        enter(pool, &h, id);
     hands_turn(&r.hands, MINUTE_MS / 2);
     let_run(&h);
     workers_stop(pool);
@@ -244,7 +267,7 @@ static void test_work__a_claim_under_way_keeps_its_workers(void **state)
     assert_false(reserved[0]);
     assert_false(reserved[1]);
     assert_int_equal(h.count, 2);
-    assert_int_equal(h.ids[0] + h.ids[1], 3);
+    assert_int_equal(h.claims[0].id + h.claims[1].id, 3);
     rig_close(&r);
 }
 
@@ -411,8 +434,8 @@ static void test_work__what_is_due_later_is_run_then_without_a_kick(void **state
     wait_count(&h, 2);
     assert_true(mono() - began >= 599);
     assert_true(mono() - began < 4500);
-    assert_int_equal(h.ids[0], 1);
-    assert_int_equal(h.ids[1], 2);
+    assert_int_equal(h.claims[0].id, 1);
+    assert_int_equal(h.claims[1].id, 2);
     workers_stop(pool);
     rig_close(&r);
 }
@@ -435,9 +458,9 @@ static void test_work__a_held_kind_waits_and_the_others_go_on(void **state)
     put_timed(&r, 2, WORK_NOTICE, 0);
     workers_kick(pool);
     wait_count(&h, 1);
-    assert_int_equal(h.ids[0], 2);
+    assert_int_equal(h.claims[0].id, 2);
     wait_count(&h, 2); /* by itself, when the hold ends */
-    assert_int_equal(h.ids[1], 1);
+    assert_int_equal(h.claims[1].id, 1);
     assert_true(mono() - began >= 699);
     assert_true(mono() - began < 4500);
     workers_stop(pool);
@@ -465,7 +488,7 @@ static void test_work__a_kind_that_hangs_holds_up_no_other(void **state)
     put_timed(&r, 11, WORK_CASE, 0);
     workers_kick(pool);
     wait_count(&h, 3);
-    assert_int_equal(h.ids[2], 11);
+    assert_int_equal(h.claims[2].id, 11);
     /* While the dispatcher looks, which it does after each kick, nobody is spoken for. */
     for (int64_t end = mono() + 20000;
          !(reserved = workers_reserve(pool, WORK_CASE)) && mono() < end;)
@@ -548,7 +571,7 @@ static void test_work__a_long_run_keeps_what_it_claimed_beside_its_own(void **st
     }
     assert_int_equal(store_work_claim(r.store, workers_owner(pool), room, 3, more, &n, &next, NULL),
                      ERR_OK);
-    own = (struct work){.id = 1, .fence = 1};
+    own = claim_of(&h, 1);
     assert_int_equal(n, 3);
     workers_keep_more(pool, &own, more, n);
     assert_int_equal(db_write(r.store->db, end_fn, &more[1], NULL), ERR_OK); /* done meanwhile */

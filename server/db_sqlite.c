@@ -315,6 +315,8 @@ static enum err_code driver_connect(struct db_store *s, enum db_role role, struc
     bool new = false;
     enum err_code code;
 
+    if ((code = db_sqlite_check_place(s, e)))
+        return code;
     if (!s->anchor && (role == DB_WRITER || s->read_only) && (code = db_sqlite_check_log(s, e)))
         return code;
     if (role == DB_WRITER && !s->anchor && (code = db_sqlite_rewrite_log(s, e)))
@@ -363,10 +365,13 @@ static enum err_code control(struct db_conn *base, const char *sql, const char *
 
 static enum err_code driver_begin(struct db_conn *base, bool loose, struct err *e)
 {
+    enum err_code code;
+
     (void)loose; /* nobody else writes */
     if (sqlite_conn(base)->role == DB_READER)
         return control(base, "BEGIN", "begin", e);
-    return control(base, "BEGIN IMMEDIATE", "begin", e);
+    code = db_sqlite_check_place(sqlite_conn(base)->store, e);
+    return code ? code : control(base, "BEGIN IMMEDIATE", "begin", e);
 }
 
 static void driver_rollback(struct db_conn *base)

@@ -7,6 +7,11 @@
 
 #include "db.h"
 
+/* Of the database file the server locks a byte that SQLite does not (its own begin at 0x40000000), by a lock of an open file.
+ * The lock file is there before the database is and outlives its replacing; but its name can be removed, and then it keeps
+ * nobody away. */
+#define DB_SQLITE_SERVED_BYTE 0x40000400
+
 /** A connection that only reads, to whatever file stands there; sqlite3_close it. */
 enum err_code db_sqlite_open_reader(const char *path, sqlite3 **ret, struct err *e);
 /** The error of the call on db that returned rc. */

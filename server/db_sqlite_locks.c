@@ -144,6 +144,8 @@ enum err_code db_sqlite_locks(const char *rest, struct db_locks *ret, struct err
     ret->network = network_of(folder);
     try_lock(folder, ret);
     ret->server = server_of(lock_file);
+    if (!ret->server) /* its lock file may have been removed */
+        ret->server = holder(path, DB_SQLITE_SERVED_BYTE, 1);
     ret->writer = holder(shared, WAL_WRITE, 1);
     ret->other = holder(path, SHARED_FIRST, SHARED_SIZE);
     if (ret->writer == ret->server)

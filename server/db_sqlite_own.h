@@ -8,6 +8,7 @@
 #define CORDON_DB_SQLITE_OWN_H
 
 #include <sqlite3.h>
+#include <sys/types.h>
 
 #include "db_driver.h"
 #include "db_sqlite.h"
@@ -19,7 +20,9 @@ struct db_store {
     char *path; /* absolute */
     char *log_path;
     bool read_only;
-    int lock_fd; /* -1: none */
+    int lock_fd;     /* -1: none */
+    int file_fd;     /* the database, locked; -1: read-only */
+    ino_t file, log; /* which they are; 0: not known yet */
     sqlite3 *anchor;
 };
 
@@ -66,6 +69,9 @@ enum err_code db_sqlite_open(const char *rest, const char *password, bool read_o
 void db_sqlite_close(struct db_store *s);
 const char *db_sqlite_name(struct db_store *s);
 int64_t db_sqlite_size(struct db_store *s);
+/** Do the files that are open still have their names? What is written to others is gone when the server ends. Of a store that
+ *  is served, else nothing is asked. ERR_IO. */
+enum err_code db_sqlite_check_place(struct db_store *s, struct err *e);
 /** Is the log beside it its own? SQLite applies whatever stands there. One that is not in WAL mode, such as a backup that
  *  somebody copied over the database of a server that was killed, has none. ERR_REFUSED. */
 enum err_code db_sqlite_check_log(struct db_store *s, struct err *e);

@@ -128,6 +128,55 @@ static enum err_code create_private(struct db_store *s, struct err *e)
     return ERR_OK;
 }
 
+/* Closing a file of the database drops all locks that SQLite has on it in this process: this one stays open until all of
+ * SQLite's are closed. */
+static enum err_code lock_file(struct db_store *s, struct err *e)
+{
+    struct flock lock = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = DB_SQLITE_SERVED_BYTE, .l_len = 1};
+    struct stat st;
+
+    s->file_fd = open(s->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (s->file_fd < 0 || fstat(s->file_fd, &st) != 0)
+        return os_error(s->path, e);
+    if (fcntl(s->file_fd, F_OFD_SETLK, &lock) != 0)
+        return errno != EAGAIN && errno != EACCES
+                   ? os_error(s->path, e)
+                   : err_set(
+                         e, ERR_CONFLICT,
+                         "a process serves it already, whose lock file %s.lock was removed: end "
+                         "that one first",
+                         s->path);
+    s->file = st.st_ino;
+    return ERR_OK;
+}
+
+static ino_t file_at(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+enum err_code db_sqlite_check_place(struct db_store *s, struct err *e)
+{
+    ino_t log;
+
+    if (s->file_fd < 0)
+        return ERR_OK;
+    log = file_at(s->log_path);
+    if (file_at(s->path) != s->file || (s->log && log != s->log))
+        return err_set(
+            e, ERR_IO,
+            "%s: its files were moved, deleted or replaced while it is served: nothing is "
+            "accepted until they are back, or it is started again with those that are "
+            "there",
+            s->path);
+    if (s->anchor) /* it has the log open */
+        s->log = log;
+    return ERR_OK;
+}
+
 static int64_t file_size(const char *path)
 {
     struct stat st;
@@ -208,6 +257,8 @@ enum err_code db_sqlite_rewrite_log(struct db_store *s, struct err *e)
 void db_sqlite_close(struct db_store *s)
 {
     (void)sqlite3_close(s->anchor); /* NULL is fine; it reads nothing, so nothing can fail */
+    if (s->file_fd >= 0)
+        (void)close(s->file_fd);
     if (s->lock_fd >= 0)
         (void)close(s->lock_fd); /* lets the lock go; the file stays, for removing it would race */
     free(s->path);
@@ -247,7 +298,7 @@ enum err_code db_sqlite_open(const char *rest, const char *password, bool read_o
     s = calloc(1, sizeof *s);
     if (!s)
         return err_set(e, ERR_NOMEM, "out of memory");
-    s->lock_fd = -1;
+    s->lock_fd = s->file_fd = -1;
     s->read_only = read_only;
     if ((code = find_path(rest, read_only, &s->path, e)))
         return code;
@@ -267,7 +318,7 @@ enum err_code db_sqlite_open(const char *rest, const char *password, bool read_o
         if ((code = db_sqlite_finish(s->path, e)))
             return err_in(e, "finish a restore");
     }
-    if (!read_only && (code = create_private(s, e)))
+    if (!read_only && ((code = create_private(s, e)) || (code = lock_file(s, e))))
         return code;
     *ret = s;
     s = NULL;

@@ -494,6 +494,30 @@ static void test_db__a_second_server_is_told_who_the_first_is(void **state)
     assert_int_equal(try_open(p->url, one_step, false, &e), ERR_OK); /* nothing left to clean up */
 }
 
+/* People remove lock files, and of a server in another container they see no process. */
+static void test_db__a_removed_lock_file_lets_no_second_server_in(void **state)
+{
+    struct place *p = *state;
+    struct err e = {0};
+    struct db_locks locks;
+    char line[80] = "", lock[320];
+    FILE *out;
+    pid_t pid = start_again("--serve", p->url, &out);
+
+    assert_non_null(fgets(line, sizeof line, out));
+    (void)snprintf(lock, sizeof lock, "%s.lock", p->path);
+    assert_int_equal(unlink(lock), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(try_open(p->url, one_step, false, &e), ERR_CONFLICT);
+        assert_non_null(strstr(e.text, "was removed"));
+        assert_int_equal(db_locks(p->url, &locks, NULL), ERR_OK);
+        assert_int_equal(locks.server, -1);
+    }
+    kill_and_reap(pid);
+    (void)fclose(out);
+    assert_int_equal(try_open(p->url, one_step, false, &e), ERR_OK);
+}
+
 /* ---- the schema ------------------------------------------------------------------------------- */
 
 static void test_db__migrates_step_by_step_and_refuses_a_newer_schema(void **state)
@@ -1321,6 +1345,55 @@ static void test_db__a_closure_cannot_swallow_a_full_disk(void **state)
     free(big);
 }
 
+static void move(const char *from, const char *to)
+{
+    if (rename(from, to) != 0)
+        fail_msg("%s: %s", from, strerror(errno));
+}
+
+/* What is written to a file without a name would be acknowledged, and gone with the process. */
+static void test_db__files_that_are_gone_take_nothing(void **state)
+{
+    static const struct {
+        const char *label, *file; /* behind the database's name */
+        bool replaced;
+    } rows[] = {
+        {"the database is moved away", "", false},
+        {"another stands in its place", "", true},
+        {"the log is moved away", "-wal", false},
+        {"another log stands in its place", "-wal", true},
+    };
+    struct place *p = *state;
+    struct db *db = open_url(p->url, 10);
+    int64_t id = 0;
+
+    p->may_log = true;
+    assert_int_equal(add(db, ++id, NULL), ERR_OK);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct look look = {0};
+        char file[320], aside[340];
+        struct err e = {0};
+
+        print_message("  %s\n", rows[i].label);
+        (void)snprintf(file, sizeof file, "%s%s", p->path, rows[i].file);
+        (void)snprintf(aside, sizeof aside, "%s.aside", p->path);
+        move(file, aside);
+        if (rows[i].replaced)
+            (void)close(open(file, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
+        assert_int_equal(add(db, id + 1, &e), ERR_IO);
+        assert_non_null(strstr(e.text, "while it is served"));
+        assert_int_equal(db_health(db, &e), ERR_IO);
+        assert_int_equal(db_read(db, look_rows, &look, &e), ERR_IO); /* by a new connection */
+        assert_int_equal(add(db, id + 1, &e), ERR_IO);
+        move(aside, file);
+        assert_int_equal(add(db, ++id, &e), ERR_OK); /* back in its place, it goes on */
+    }
+    db_free(db);
+    db = open_url(p->url, 10);
+    assert_int_equal(count_rows(db, 0, INT64_MAX), id);
+    db_free(db);
+}
+
 static void test_db__a_locked_database_is_for_later(void **state)
 {
     struct place *p = *state;
@@ -1839,6 +1912,8 @@ int main(int argc, char **argv)
         TEST(test_db__refuses_a_file_that_is_no_database_or_a_cut_one),
         TEST(test_db__says_corrupt_when_a_page_is),
         TEST(test_db__a_second_server_is_told_who_the_first_is),
+        TEST(test_db__a_removed_lock_file_lets_no_second_server_in),
+        TEST(test_db__files_that_are_gone_take_nothing),
         TEST(test_db__migrates_step_by_step_and_refuses_a_newer_schema),
         TEST(test_db__a_failing_step_leaves_the_schema_as_it_was),
         TEST(test_db__a_statement_says_what_is_wrong_with_it),

@@ -34,6 +34,9 @@ static const struct {
     {"SELECT id FROM work WHERE kind = 7 AND NOT EXISTS"
      " (SELECT 1 FROM actions WHERE actions.id = work.id) ORDER BY id",
      "work for the action", ", which is not there"},
+    {"SELECT id FROM actions WHERE state IN ('requested', 'pending') AND NOT EXISTS"
+     " (SELECT 1 FROM work WHERE work.id = actions.id AND kind = 7) ORDER BY id",
+     "the action", " is under way, and no work will follow it"},
     {"SELECT id FROM work WHERE kind = 9 AND NOT EXISTS"
      " (SELECT 1 FROM ways WHERE ways.id = work.id) ORDER BY id",
      "work for the way out", ", which is not there"},

@@ -93,6 +93,8 @@ static void test_store_care__check_names_what_leads_nowhere(void **state)
         {"INSERT INTO work VALUES (11, 8, 1, 0, NULL, 0, 0, 0)", "work for the question"},
         {"INSERT INTO questions VALUES (12, 'limit', 'open', 's', 'w', 'p', NULL, 1, 0, 0, 0, 0)",
          "no work will end it"},
+        {"INSERT INTO actions VALUES (13, 1, 't', 'm', 'scan', NULL, 'c', 'pending', NULL, NULL, NULL, 0, 0, 0, 0, 0)",
+         "is under way, and no work will follow it"},
         {"UPDATE cases SET state = 'acting'", "no work will take it further"},
         {"UPDATE cases SET state = 'waiting'", "waits for an isolation that is over"},
         {"UPDATE cases SET isolation = 77", "names an isolation that is not there"},

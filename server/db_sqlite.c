@@ -312,10 +312,10 @@ static enum err_code driver_connect(struct db_store *s, enum db_role role, struc
                                     struct err *e)
 {
     AUTO(conn_freep) struct sqlite_conn *c = NULL;
-    bool new = false;
+    bool new = false, overwritten;
     enum err_code code;
 
-    if ((code = db_sqlite_check_place(s, e)))
+    if ((code = db_sqlite_check_place(s, &overwritten, e)))
         return code;
     if (!s->anchor && (role == DB_WRITER || s->read_only) && (code = db_sqlite_check_log(s, e)))
         return code;
@@ -365,12 +365,17 @@ static enum err_code control(struct db_conn *base, const char *sql, const char *
 
 static enum err_code driver_begin(struct db_conn *base, bool loose, struct err *e)
 {
+    bool overwritten = false;
     enum err_code code;
 
     (void)loose; /* nobody else writes */
     if (sqlite_conn(base)->role == DB_READER)
         return control(base, "BEGIN", "begin", e);
-    code = db_sqlite_check_place(sqlite_conn(base)->store, e);
+    code = db_sqlite_check_place(sqlite_conn(base)->store, &overwritten, e);
+    if (overwritten) { /* no checkpoint, nor at the end */
+        base->damage = DB_TX_LOST;
+        base->why = *e;
+    }
     return code ? code : control(base, "BEGIN IMMEDIATE", "begin", e);
 }
 

@@ -69,9 +69,10 @@ enum err_code db_sqlite_open(const char *rest, const char *password, bool read_o
 void db_sqlite_close(struct db_store *s);
 const char *db_sqlite_name(struct db_store *s);
 int64_t db_sqlite_size(struct db_store *s);
-/** Do the files that are open still have their names? What is written to others is gone when the server ends. Of a store that
- *  is served, else nothing is asked. ERR_IO. */
-enum err_code db_sqlite_check_place(struct db_store *s, struct err *e);
+/** Do the files that are open still have their names, and is the database what it was? What is written to others is gone when
+ *  the server ends. Of a store that is served, else nothing is asked. *ret_overwritten: the log must not be applied to what
+ *  stands there now. ERR_IO. */
+enum err_code db_sqlite_check_place(struct db_store *s, bool *ret_overwritten, struct err *e);
 /** Is the log beside it its own? SQLite applies whatever stands there. One that is not in WAL mode, such as a backup that
  *  somebody copied over the database of a server that was killed, has none. ERR_REFUSED. */
 enum err_code db_sqlite_check_log(struct db_store *s, struct err *e);

@@ -151,6 +151,9 @@ static enum err_code lock_file(struct db_store *s, struct err *e)
     return ERR_OK;
 }
 
+/* sqlite.org/fileformat2.html, 1.3.3: a database without a log. */
+enum { WRITE_VERSION = 18, LEGACY = 1 };
+
 static ino_t file_at(const char *path)
 {
     struct stat st;
@@ -158,10 +161,12 @@ static ino_t file_at(const char *path)
     return stat(path, &st) == 0 ? st.st_ino : 0;
 }
 
-enum err_code db_sqlite_check_place(struct db_store *s, struct err *e)
+enum err_code db_sqlite_check_place(struct db_store *s, bool *ret_overwritten, struct err *e)
 {
+    unsigned char version = 0;
     ino_t log;
 
+    *ret_overwritten = false;
     if (s->file_fd < 0)
         return ERR_OK;
     log = file_at(s->log_path);
@@ -172,6 +177,15 @@ enum err_code db_sqlite_check_place(struct db_store *s, struct err *e)
             "accepted until they are back, or it is started again with those that are "
             "there",
             s->path);
+    /* What cannot be read is said by who reads it. */
+    if (s->log && pread(s->file_fd, &version, 1, WRITE_VERSION) == 1 && version == LEGACY) {
+        *ret_overwritten = true;
+        return err_set(
+            e, ERR_IO,
+            "%s: a backup was copied over it while it is served: nothing is accepted; end "
+            "the server, and then use `cordon store restore FILE`",
+            s->path);
+    }
     if (s->anchor) /* it has the log open */
         s->log = log;
     return ERR_OK;
@@ -186,7 +200,6 @@ static int64_t file_size(const char *path)
 
 enum err_code db_sqlite_check_log(struct db_store *s, struct err *e)
 {
-    enum { WRITE_VERSION = 18, LEGACY = 1 }; /* sqlite.org/fileformat2.html, 1.3.3 */
     sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
     AUTO(auto_free) sqlite3_file *f = NULL;
     unsigned char version = 0;

@@ -1394,6 +1394,44 @@ static void test_db__files_that_are_gone_take_nothing(void **state)
     db_free(db);
 }
 
+static void copy_over(const char *from, const char *to)
+{
+    static char bytes[1 << 20];
+    FILE *in = fopen(from, "r"),
+         *out = fopen(to, "w"); /* as cp does it: the file stays, its bytes do not */
+    size_t n;
+
+    assert_non_null(in);
+    assert_non_null(out);
+    n = fread(bytes, 1, sizeof bytes, in);
+    assert_int_equal(fwrite(bytes, 1, n, out), n);
+    assert_int_equal(fclose(out), 0);
+    (void)fclose(in);
+}
+
+/* What the server has read and logged belongs to the old one: together they are no database. */
+static void test_db__a_backup_that_is_copied_over_a_served_one_is_not_mixed_with_it(void **state)
+{
+    struct place *p = *state;
+    struct db *db = open_url(p->url, 10);
+    char backup[320];
+    struct err e = {0};
+
+    p->may_log = true;
+    (void)snprintf(backup, sizeof backup, "%s/link", p->dir);
+    assert_int_equal(add(db, 1, &e), ERR_OK);
+    assert_int_equal(db_backup(db, backup, &e), ERR_OK);
+    assert_int_equal(add(db, 2, &e), ERR_OK);
+    copy_over(backup, p->path);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(add(db, 3, &e), ERR_IO);
+        assert_non_null(strstr(e.text, "copied over it"));
+    }
+    db_free(db);
+    assert_int_equal(try_open(p->url, one_step, false, &e), ERR_REFUSED); /* the log is another's */
+    assert_non_null(strstr(e.text, "store restore"));
+}
+
 static void test_db__a_locked_database_is_for_later(void **state)
 {
     struct place *p = *state;
@@ -1914,6 +1952,7 @@ int main(int argc, char **argv)
         TEST(test_db__a_second_server_is_told_who_the_first_is),
         TEST(test_db__a_removed_lock_file_lets_no_second_server_in),
         TEST(test_db__files_that_are_gone_take_nothing),
+        TEST(test_db__a_backup_that_is_copied_over_a_served_one_is_not_mixed_with_it),
         TEST(test_db__migrates_step_by_step_and_refuses_a_newer_schema),
         TEST(test_db__a_failing_step_leaves_the_schema_as_it_was),
         TEST(test_db__a_statement_says_what_is_wrong_with_it),

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "auto.h"
@@ -80,7 +81,7 @@ static int store_check_command(int argc, char **argv)
                         "`cordon store restore FILE`");
         return CLI_FAILED;
     }
-    (void)printf("%s: sound\n", at.url);
+    (void)printf("%s: sound\n", db_name(s->db));
     return CLI_DONE;
 }
 
@@ -120,6 +121,15 @@ static int store_backup_command(int argc, char **argv)
 
 /* ---- restore ---------------------------------------------------------------------------------- */
 
+/* A relative name is another file in another folder: people see which one it was. */
+static const char *whole_name(struct arena *a, const char *url)
+{
+    const char *colon = strchr(url, ':');
+    AUTO(auto_free) char *whole = colon ? realpath(colon + 1, NULL) : NULL;
+
+    return whole ? arena_str(a, whole) : url;
+}
+
 static int store_restore_command(int argc, char **argv)
 {
     static const struct cli_command command = {
@@ -148,9 +158,11 @@ static int store_restore_command(int argc, char **argv)
         cli_error("%s", e.text);
         return CLI_FAILED;
     }
-    (void)printf("%s: restored from %s\n", at.url, words.items[0]);
+    (void)printf("%s: restored from %s\n", whole_name(a, at.url), words.items[0]);
     if (aside)
         (void)printf("what stood there is kept as %s\n", aside);
+    else
+        (void)printf("no store stood there; is this where cordon serves from?\n");
     return CLI_DONE;
 }
 

@@ -58,12 +58,14 @@ static enum err_code find_path(const char *name, bool read_only, char **ret, str
     parent = realpath(folder, NULL);
     if (!parent)
         return os_error(folder, e);
-    if (read_only)
-        return err_set(e, ERR_NOT_FOUND, "%s does not exist", name);
-    if (asprintf(ret, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent, base) < 0) {
-        *ret = NULL;
+    if (asprintf(&whole, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent, base) < 0) {
+        whole = NULL;
         return err_set(e, ERR_NOMEM, "out of memory");
     }
+    if (read_only) /* said whole: who looks in another folder than the server's finds another store, or none */
+        return err_set(e, ERR_NOT_FOUND, "%s does not exist", whole);
+    *ret = whole;
+    whole = NULL;
     return ERR_OK;
 }
 

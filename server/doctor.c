@@ -8,6 +8,7 @@
 #include <cordon/handler.h>
 #include <arpa/inet.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <netdb.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -637,8 +638,20 @@ static const char *process(struct doctor *d, int64_t pid)
     return text ? text : "";
 }
 
+/* The file of an embedded store by its whole name: a relative one is another in another folder. */
+static const char *store_place(struct doctor *d)
+{
+    const char *colon = strchr(d->o->config->store_url, ':');
+    const char *file = colon ? colon + 1 : d->o->config->store_url;
+    char folder[PATH_MAX];
+
+    if (file[0] == '/' || !getcwd(folder, sizeof folder))
+        return file;
+    return arena_fmt(d->arena, "%s/%s", strcmp(folder, "/") == 0 ? "" : folder, file);
+}
+
 /* Who has hold of it, before this process opens it itself. */
-static void look_at_locks(struct doctor *d)
+static void look_at_locks(struct doctor *d, const char *place)
 {
     struct db_locks l;
     struct err e = {0};
@@ -660,7 +673,7 @@ static void look_at_locks(struct doctor *d)
         say(d, DOCTOR_OK, NULL, "process %s serves the store and holds its lock",
             process(d, l.server));
     else if (l.tried && l.works && !l.writer && !l.other)
-        say(d, DOCTOR_OK, NULL, "the store's lock is free: no server runs on it");
+        say(d, DOCTOR_OK, NULL, "the store's lock is free: no server runs on %s", place);
     if (l.writer)
         say(d, DOCTOR_BAD,
             "end it: cordon alone may write to its store; `cordon store backup` makes a copy to work with",
@@ -676,15 +689,16 @@ static void look_at_store(struct doctor *d)
 {
     static const char sqlite[] = "sqlite:";
     const struct config *c = d->o->config;
+    const char *place = store_place(d);
     AUTO(store_freep) struct store *s = NULL;
     struct err e = {0};
     enum err_code code;
 
     d->part = "store";
-    look_at_locks(d);
+    look_at_locks(d, place);
     code = store_open_as(c->store_url, c->store_password.text, true, d->o->clock, &s, &e);
     if (code == ERR_NOT_FOUND)
-        say(d, DOCTOR_OK, NULL, "there is no store yet: the first start makes it");
+        say(d, DOCTOR_OK, NULL, "there is no store yet: the first start makes %s", place);
     else if (code)
         say(d, DOCTOR_BAD, "what it says says what to do", "%s", e.text);
     else

@@ -313,7 +313,7 @@ static void test_store_care__what_root_restores_is_the_servers(void **state)
     assert_int_equal(unlink(h->store_file), 0);
     assert_int_equal(unlink(lock), 0);
     assert_int_equal(chown(h->dir, SERVER, SERVER), 0);
-    store(h, "restore", file, 0, "restored from");
+    store(h, "restore", file, 0, "no store stood there");
     owned_by(h->store_file, "", SERVER);
     owned_by(h->store_file, ".lock", SERVER);
     house_cordon_start(h);

@@ -481,7 +481,8 @@ typedef enum err_code (*desk_fn)(struct engine *g, const struct desk_order *o, s
 static unsigned order(struct page *p, const char *what, desk_fn give, const char *done)
 {
     struct json_out o = JSON_OUT(&p->out);
-    struct desk_order order = {0};
+    bool waits = false;
+    struct desk_order order = {.ret_waits = &waits};
     const char *duration = NULL;
 
     if (what && id_parse(p->id, &order.id, NULL)) /* no such thing can exist */
@@ -497,7 +498,7 @@ static unsigned order(struct page *p, const char *what, desk_fn give, const char
     if (give(p->a->o.engine, &order, &p->e))
         return status_of(p->e.code);
     json_out_object(&o, NULL);
-    json_out_string(&o, "status", done);
+    json_out_string(&o, "status", waits ? "answered: yes; another person must say yes, too" : done);
     if (what)
         json_out_id(&o, what, order.id);
     json_out_object_end(&o);

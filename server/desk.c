@@ -317,8 +317,11 @@ static enum err_code answer(struct engine *g, const struct desk_order *o, bool y
                                       .why = given(o->why),
                                       .yes = yes};
     enum question_state state;
+    enum err_code code = question_answer(g, &a, &state, e);
 
-    return question_answer(g, &a, &state, e);
+    if (!code && o->ret_waits)
+        *o->ret_waits = state == QUESTION_OPEN;
+    return code;
 }
 
 enum err_code desk_approve(struct engine *g, const struct desk_order *o, struct err *e)

@@ -622,6 +622,40 @@ static void test_people__one_person_is_one_whatever_his_tokens_call_him(void **s
     house_stop(h);
 }
 
+/* A yes that begins nothing yet says so: who gave it might go to bed. */
+static void test_people__the_first_of_two_hears_that_another_must_say_yes(void **state)
+{
+    static const char rules[] =
+        "  - name: contain\n    when: {alert.severity: High}\n    do:\n"
+        "      - ask: {people: 2, approvers: [ann@x.example, bob@x.example]}\n"
+        "      - isolate: {}\n      - email: {}\n";
+    static const struct {
+        const char *who, *status;
+    } rows[] = {{"ann", "answered: yes; another person must say yes, too"},
+                {"bob", "answered: yes"}};
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    struct mailed *mails;
+    struct house *h = open_question_of(a, rules, "", &mails);
+    AUTO(auto_free)
+    char *config = house_write_file(
+        h, "people.yaml", arena_fmt(a, "admin: {address: '%s'}\n", h->admin + strlen("http://")));
+    char id[20];
+
+    (void)state;
+    house_wait_question(h, 1, id);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *const args[] = {"approve", id, "-c", config, NULL};
+        AUTO(auto_free) char *out = NULL;
+
+        assert_int_equal(setenv("SUDO_USER", rows[i].who, 1), 0);
+        assert_int_equal(house_run(h, &out, args), 0);
+        assert_string_equal(out, arena_fmt(a, "question %s: %s\n", id, rows[i].status));
+    }
+    assert_int_equal(unsetenv("SUDO_USER"), 0);
+    AUTO(json_freep) struct json *isolated = sim_wait_isolated(h->sim, 1, SOON);
+    house_stop(h);
+}
+
 /* Who answers waits for Entra's keys when cordon is told to stop: his request's head, the token in it, must be there still
  * when the fetch is given up and the next proof is tried. */
 static void test_people__a_stop_while_keys_are_fetched_is_clean(void **state)
@@ -746,6 +780,7 @@ int main(void)
         cmocka_unit_test(test_people__what_is_no_answer_is_none),
         cmocka_unit_test(test_people__a_sign_in_proves_who_answers),
         cmocka_unit_test(test_people__one_person_is_one_whatever_his_tokens_call_him),
+        cmocka_unit_test(test_people__the_first_of_two_hears_that_another_must_say_yes),
         cmocka_unit_test(test_people__a_stop_while_keys_are_fetched_is_clean),
         cmocka_unit_test(test_people__a_certificate_proves_who_answers),
     };

@@ -359,14 +359,48 @@ static unsigned cases(struct page *p)
     return status_of(code);
 }
 
+/* In the portal people read the id of the alert, not that of its case. */
+static enum err_code case_of_alert(struct page *p, int64_t *ret)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    const struct case_filter of = {.alert_id = p->id, .limit = 2};
+    char one[ID_TEXT_SIZE], other[ID_TEXT_SIZE];
+    struct case_record *list;
+    size_t n = 0;
+    enum err_code code = arena
+                             ? store_case_list(p->a->o.engine->store, arena, &of, &list, &n, &p->e)
+                             : err_set(&p->e, ERR_NOMEM, "an alert");
+
+    if (code)
+        return code;
+    if (!n)
+        return err_set(&p->e, ERR_NOT_FOUND, "there is no case with the id %.40s", p->id);
+    if (n > 1)
+        return err_set(
+            &p->e, ERR_CONFLICT,
+            "several tenants have an alert with this id: name the case, as %s of %s or %s of %s",
+            id_format(list[0].id, one), list[0].tenant, id_format(list[1].id, other),
+            list[1].tenant);
+    *ret = list[0].id;
+    return ERR_OK;
+}
+
+/* The thing that the path names by its id; a case also by its alert's. */
+static enum err_code path_id(struct page *p, const char *what, int64_t *ret)
+{
+    if (!id_parse(p->id, ret, NULL))
+        return ERR_OK;
+    if (strcmp(what, "case") == 0)
+        return case_of_alert(p, ret);
+    return err_set(&p->e, ERR_NOT_FOUND, "there is no %s with the id %.40s", what, p->id);
+}
+
 static unsigned one_case(struct page *p)
 {
     int64_t id;
-    enum err_code code = id_parse(p->id, &id, &p->e);
+    enum err_code code = path_id(p, "case", &id);
 
-    if (code) /* no such thing can exist */
-        code = err_set(&p->e, ERR_NOT_FOUND, "there is no case with this id");
-    else
+    if (!code)
         code = api_case(p->a->o.engine->store, id, &p->out, &p->e);
     return status_of(code);
 }
@@ -375,11 +409,9 @@ static unsigned explain(struct page *p)
 {
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(p->a->o.engine);
     int64_t id;
-    enum err_code code = id_parse(p->id, &id, &p->e);
+    enum err_code code = path_id(p, "case", &id);
 
-    if (code)
-        code = err_set(&p->e, ERR_NOT_FOUND, "there is no case with this id");
-    else
+    if (!code)
         code = explain_case(p->a->o.engine->store, id, rt->config->policy, &p->out, &p->e);
     return status_of(code);
 }
@@ -387,11 +419,9 @@ static unsigned explain(struct page *p)
 static unsigned notice_of_case(struct page *p)
 {
     int64_t id;
-    enum err_code code = id_parse(p->id, &id, &p->e);
+    enum err_code code = path_id(p, "case", &id);
 
-    if (code)
-        code = err_set(&p->e, ERR_NOT_FOUND, "there is no case with this id");
-    else
+    if (!code)
         code = preview_case(p->a->o.engine, id, &p->out, &p->e);
     return status_of(code);
 }
@@ -485,9 +515,8 @@ static unsigned order(struct page *p, const char *what, desk_fn give, const char
     struct desk_order order = {.ret_waits = &waits};
     const char *duration = NULL;
 
-    if (what && id_parse(p->id, &order.id, NULL)) /* no such thing can exist */
-        return status_of(
-            err_set(&p->e, ERR_NOT_FOUND, "there is no %s with the id %.40s", what, p->id));
+    if (what && path_id(p, what, &order.id))
+        return status_of(p->e.code);
     if (arguments_text(p->doc, "why", DESK_WHY_MAX, &order.why, &p->e) ||
         arguments_text(p->doc, "by", DESK_WHO_MAX, &order.who, &p->e) ||
         arguments_text(p->doc, "machine", DESK_MACHINE_MAX, &order.machine, &p->e) ||

@@ -123,7 +123,8 @@ static const struct cli_command show_command = {
     .args = "ID",
     .about =
         "Everything about one case: its alert and machine, the verdict and why, every step, who\n"
-        "was asked, and who was told. With --json also the facts that the verdict was given by.",
+        "was asked, and who was told. With --json also the facts that the verdict was given by.\n"
+        "ID is the case's or its alert's, as for every command about one case.",
     .options = cli_show_options,
     .least_args = 1,
     .most_args = 1,

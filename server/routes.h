@@ -21,7 +21,7 @@ struct routes {
 /** What http_options wants: ctx is the struct routes. What the server refuses by itself is told to the last. */
 struct http_handler routes_handler(void);
 
-#define ROUTE_ID_SIZE 64 /* longer than any id */
+#define ROUTE_ID_SIZE 132 /* longer than any id, an alert's too */
 
 /** Does a path fit? One '*' of the pattern stands for an id, which id gets ("" without one). */
 bool route_fits(const char *pattern, const char *path, char id[ROUTE_ID_SIZE]);

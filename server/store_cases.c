@@ -147,10 +147,11 @@ enum err_code case_list(struct db_tx *tx, struct arena *a, const struct case_fil
         code = db_query(tx, e, &rows,
                         "SELECT " LIST_COLUMNS " FROM cases WHERE id < $1 AND created >= $2"
                         " AND (state = $3 OR $4 = 1) AND (tenant = $5 OR $6 = 1)"
-                        " ORDER BY id DESC LIMIT $7",
-                        "iititii", f->before_id ? f->before_id : INT64_MAX, f->since,
+                        " AND (alert_id = $7 OR $8 = 1) ORDER BY id DESC LIMIT $9",
+                        "iitititii", f->before_id ? f->before_id : INT64_MAX, f->since,
                         f->state ? f->state : "", (int64_t)!f->state, f->tenant ? f->tenant : "",
-                        (int64_t)!f->tenant, (int64_t)f->limit);
+                        (int64_t)!f->tenant, f->alert_id ? f->alert_id : "", (int64_t)!f->alert_id,
+                        (int64_t)f->limit);
     if (!code)
         code = store_take(rows, a, sizeof **ret, read_row, &list, e);
     if (code)

@@ -277,6 +277,11 @@ static void test_commands__lists_show_what_the_api_says(void **state)
     assert_says(0, "da1_-1", WORDS("cases", "show", id, "-c", config));
     assert_says(0, "isolated", WORDS("cases", "show", id, "-c", config));
     assert_as_the_api(h, path, NULL, WORDS("cases", "show", id, "--json", "-c", config));
+    /* by the id that the portal shows */
+    assert_as_the_api(h, path, NULL, WORDS("cases", "show", "da1_-1", "--json", "-c", config));
+    assert_says(0, id, WORDS("cases", "explain", "da1_-1", "-c", config));
+    assert_says(0, "Subject: [", WORDS("notify", "preview", "da1_-1", "-c", config));
+    assert_says(1, "there is no case 'da1'", WORDS("cases", "show", "da1", "-c", config));
     assert_says(0, "Subject: [", WORDS("notify", "preview", id, "-c", config));
     assert_says(0, "Next: ", WORDS("notify", "preview", id, "--text", "-c", config));
     assert_says(0, "<!DOCTYPE html>", WORDS("notify", "preview", id, "--html", "-c", config));
@@ -317,7 +322,7 @@ static void test_commands__a_failed_case_is_tried_again_once_its_cause_is_gone(v
     (void)snprintf(path, sizeof path, "/api/cases/%s", id);
     assert_says(0, id, WORDS("cases", "list", "--state", "failed", "-c", config));
     assert_says(0, "begins anew",
-                WORDS("cases", "retry", id, "--why", "permission granted", "-c", config));
+                WORDS("cases", "retry", "da1_-1", "--why", "permission granted", "-c", config));
     json_free(sim_wait_isolated(h->sim, 1, SOON));
     json_free(sim_wait_mails(h->sim, 3, SOON)); /* not isolated; requested; isolated */
     AUTO(json_freep) struct json *done = house_get(h, path);

@@ -859,6 +859,37 @@ static void test_admin__a_case_is_told_whole(void **state)
     close_desk(d);
 }
 
+/* People have the alert's id, from the portal: "there is no case" would be read as "it never came". */
+static void test_admin__a_case_is_found_by_the_id_of_its_alert(void **state)
+{
+    char longest[129];
+    struct desk *d = open_desk(false);
+    struct fetched f;
+    char id[ID_TEXT_SIZE], other[ID_TEXT_SIZE];
+
+    (void)state;
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    (void)push(d, "contoso", "da1_-1");
+    (void)id_format(push(d, "contoso", longest), id);
+    (void)ask(d, "GET", arena_fmt(d->a, "/api/cases/%s", longest), NULL, &f);
+    assert_int_equal(f.status, 200);
+    assert_non_null(strstr(f.body, id));
+    fetched_clear(&f);
+    (void)ask(d, "GET", "/api/cases/da1_-2", NULL, &f);
+    assert_problem(&f, 404);
+    fetched_clear(&f);
+
+    /* of two tenants it is nobody's to choose */
+    (void)id_format(push(d, "fabrikam", "da2_-2"), id);
+    (void)id_format(push(d, "contoso", "da2_-2"), other);
+    (void)ask(d, "GET", "/api/cases/da2_-2", NULL, &f);
+    assert_problem(&f, 409);
+    assert_non_null(strstr(f.body, arena_fmt(d->a, "%s of contoso or %s of fabrikam", other, id)));
+    fetched_clear(&f);
+    close_desk(d);
+}
+
 static void test_admin__a_case_that_has_just_come_is_told_with_nulls(void **state)
 {
     static const char *const nulls[] = {"rule", "why", "told", "verdict", "facts", "isolation"};
@@ -1128,6 +1159,7 @@ int main(void)
         cmocka_unit_test(test_admin__filters_are_obeyed_together),
         cmocka_unit_test(test_admin__a_case_is_told_whole),
         cmocka_unit_test(test_admin__a_case_that_has_just_come_is_told_with_nulls),
+        cmocka_unit_test(test_admin__a_case_is_found_by_the_id_of_its_alert),
         cmocka_unit_test(test_admin__isolations_are_listed_with_their_times),
         cmocka_unit_test(test_admin__ready_means_that_a_push_can_be_accepted),
         cmocka_unit_test(test_admin__what_is_not_configured_any_more_is_not_sick),

@@ -343,7 +343,8 @@ struct switching {
     const struct desk_order *o;
     int64_t now;
     bool was;
-    struct pause p; /* as it is then */
+    struct pause p;            /* as it is then */
+    struct notice_system told; /* what people are told; no kind: nothing */
 };
 
 static enum err_code record_order(struct db_tx *tx, const struct switching *t, const char *what,
@@ -351,6 +352,13 @@ static enum err_code record_order(struct db_tx *tx, const struct switching *t, c
 {
     return audit_put(tx, e, AUDIT_ORDER, 0, t->now, LOG_STR("order", what),
                      LOG_STR("who", given(t->o->who)), LOG_STR("why", given(t->o->why)));
+}
+
+/* The line in the log waits for the commit: on a full disk nothing is paused. */
+static enum err_code tell_switch(struct db_tx *tx, struct switching *t, struct err *e)
+{
+    t->told.logged_after = true;
+    return notice_system_put(tx, t->g, t->rt, t->arena, &t->told, t->now, e);
 }
 
 static enum err_code pause_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -373,7 +381,8 @@ static enum err_code pause_fn(struct db_tx *tx, void *arg, struct err *e)
     if (code)
         return code;
     n.subject = pause_words(&t->p, t->arena);
-    return notice_system_put(tx, t->g, t->rt, t->arena, &n, t->now, e);
+    t->told = n;
+    return tell_switch(tx, t, e);
 }
 
 static enum err_code resume_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -408,7 +417,8 @@ static enum err_code resume_fn(struct db_tx *tx, void *arg, struct err *e)
                  "...].";
         n.good = false;
     }
-    return notice_system_put(tx, t->g, t->rt, t->arena, &n, t->now, e);
+    t->told = n;
+    return tell_switch(tx, t, e);
 }
 
 static enum err_code switch_over(struct switching *t, db_fn fn, const char *event, struct err *e)
@@ -419,6 +429,8 @@ static enum err_code switch_over(struct switching *t, db_fn fn, const char *even
     if (code)
         return code;
     log_event(LOG_WARN, event, LOG_STR("who", t->o->who), LOG_STR("why", t->o->why));
+    if (t->told.kind)
+        notice_system_log(&t->told);
     engine_kick(t->g);
     return ERR_OK;
 }

@@ -19,6 +19,12 @@ static void compose(struct letter *l, struct arena *arena, const struct notice_s
     letter_table_end(l);
 }
 
+void notice_system_log(const struct notice_system *n)
+{
+    log_event(n->good ? LOG_INFO : LOG_WARN, n->kind, LOG_STR("about", n->about),
+              LOG_STR("why", n->subject));
+}
+
 enum err_code notice_system_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
                                 struct arena *arena, const struct notice_system *n, int64_t now,
                                 struct err *e)
@@ -42,8 +48,8 @@ enum err_code notice_system_put(struct db_tx *tx, struct engine *g, struct runti
         code = notice_last(tx, n->about, NULL, &r.after, &created, e);
     if (code || (n->not_within && same && now - same_created < n->not_within))
         return code;
-    log_event(n->good ? LOG_INFO : LOG_WARN, n->kind, LOG_STR("about", n->about),
-              LOG_STR("why", n->subject));
+    if (!n->logged_after)
+        notice_system_log(n);
     if (!mail->server || !post.n_to) {
         log_event(LOG_WARN, "nobody_told", LOG_STR("about", n->about), LOG_STR("kind", n->kind),
                   LOG_STR("why", n->subject));

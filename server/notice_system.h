@@ -25,6 +25,8 @@ struct notice_system {
     int64_t not_within;
     const struct notice_system_fact *facts; /* rows below the body; may be NULL */
     size_t n_facts;
+    bool
+        logged_after; /* by notice_system_log, when it is on disk; else it is logged as it is put */
 };
 
 /**
@@ -35,6 +37,9 @@ struct notice_system {
 enum err_code notice_system_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
                                 struct arena *arena, const struct notice_system *n, int64_t now,
                                 struct err *e);
+
+/** The line in the log: what happened. */
+void notice_system_log(const struct notice_system *n);
 
 /** The same as a transaction of its own, and the kick: for who has nothing else to write; `not_within` keeps
  *  it to once then. Waits for the disk: any thread that may, so none of HTTP's. */

@@ -15,12 +15,14 @@
 
 #include "admin.h"
 #include "api.h"
+#include "desk.h"
 #include "id.h"
 #include "json.h"
 #include "kit/disk.h"
 #include "kit/fetch.h"
 #include "kit/hands.h"
 #include "kit/raw.h"
+#include "log.h"
 #include "readiness.h"
 #include "rest.h"
 #include "store_deliveries.h"
@@ -1056,6 +1058,33 @@ static void test_admin__a_sick_store_is_not_ready_until_it_is_well(void **state)
     close_desk(d);
 }
 
+static int paused_lines;
+
+static void count_paused(enum log_level level, const char *line, void *ctx)
+{
+    (void)level;
+    (void)ctx;
+    paused_lines += strstr(line, "\"event\":\"paused\"") != NULL;
+}
+
+static void test_admin__a_pause_that_is_not_on_disk_is_not_logged(void **state)
+{
+    const struct desk_order order = {.who = "maria", .why = "x"};
+    struct desk *d = open_desk(false);
+
+    (void)state;
+    paused_lines = 0;
+    log_divert(count_paused, NULL);
+    disk_fail(DISK_WRITE, DISK_LOG, DISK_FULL, 0);
+    assert_int_equal(desk_pause(d->g, &order, NULL), ERR_AGAIN);
+    assert_int_equal(paused_lines, 0);
+    disk_mend();
+    assert_int_equal(desk_pause(d->g, &order, NULL), ERR_OK);
+    assert_int_equal(paused_lines, 1);
+    log_divert(NULL, NULL);
+    close_desk(d);
+}
+
 static enum err_code break_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     return db_run(tx, e, NULL, arg, "");
@@ -1164,6 +1193,7 @@ int main(void)
         cmocka_unit_test(test_admin__ready_means_that_a_push_can_be_accepted),
         cmocka_unit_test(test_admin__what_is_not_configured_any_more_is_not_sick),
         cmocka_unit_test(test_admin__a_sick_store_is_not_ready_until_it_is_well),
+        cmocka_unit_test(test_admin__a_pause_that_is_not_on_disk_is_not_logged),
         cmocka_unit_test(test_admin__half_an_answer_is_none),
         cmocka_unit_test(test_admin__metrics_are_text_that_prometheus_reads),
     };

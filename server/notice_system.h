@@ -25,8 +25,8 @@ struct notice_system {
     int64_t not_within;
     const struct notice_system_fact *facts; /* rows below the body; may be NULL */
     size_t n_facts;
-    bool
-        logged_after; /* by notice_system_log, when it is on disk; else it is logged as it is put */
+    /* It is logged when it is on disk, by notice_system_log; else as it is put. */
+    bool logged_after;
 };
 
 /**

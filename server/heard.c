@@ -1,5 +1,6 @@
 /* heard.c - see heard.h. The list of sources only grows, so a look at it needs no lock; one of the threads that
- * come at the same time wins the exchange and writes. */
+ * come at the same time wins the exchange and writes. What could not be written is forgotten, so that whoever is heard
+ * next writes: a sender that was answered 503 comes back within the lag, and was heard. */
 #include "heard.h"
 
 #include <pthread.h>
@@ -11,12 +12,14 @@
 
 struct voice {
     struct voice *_Atomic next;
+    struct heard *of;
     _Atomic int64_t written; /* wall ms; 0: not by this process */
     char name[];
 };
 
 struct heard {
     struct store *store;
+    atomic_uint refs; /* its owner's, and one for each write under way */
     struct voice *_Atomic list;
     pthread_mutex_t lock; /* of growing */
 };
@@ -28,6 +31,7 @@ enum err_code heard_new(struct store *store, struct heard **ret, struct err *e)
     if (!h)
         return err_set(e, ERR_NOMEM, "heartbeats");
     h->store = store;
+    atomic_init(&h->refs, 1);
     (void)pthread_mutex_init(&h->lock, NULL);
     *ret = h;
     return ERR_OK;
@@ -35,7 +39,7 @@ enum err_code heard_new(struct store *store, struct heard **ret, struct err *e)
 
 void heard_free(struct heard *h)
 {
-    if (!h)
+    if (!h || atomic_fetch_sub(&h->refs, 1) != 1)
         return;
     for (struct voice *v = h->list, *next; v; v = next) {
         next = v->next;
@@ -63,11 +67,22 @@ static struct voice *grow(struct heard *h, const char *name)
     v = find(h, name); /* another thread may have been first */
     if (!v && (v = calloc(1, sizeof *v + size)) != NULL) {
         memcpy(v->name, name, size);
+        v->of = h;
         v->next = h->list;
         h->list = v;
     }
     pthread_mutex_unlock(&h->lock);
     return v;
+}
+
+/* In a thread of the store's, perhaps after heard_free. */
+static void end_write(void *arg, int64_t now, enum err_code code)
+{
+    struct voice *v = arg;
+
+    if (code) /* unless it was heard, and is being written, anew */
+        (void)atomic_compare_exchange_strong(&v->written, &now, 0);
+    heard_free(v->of);
 }
 
 void heard_note(struct heard *h, const struct config_source *source, int64_t now)
@@ -84,6 +99,7 @@ void heard_note(struct heard *h, const struct config_source *source, int64_t now
         return;
     if (!atomic_compare_exchange_strong(&v->written, &written, now))
         return;
-    if (store_heard(h->store, source->name, now, NULL))
-        atomic_store(&v->written, 0); /* the next delivery tries again */
+    atomic_fetch_add(&h->refs, 1);
+    if (store_heard(h->store, source->name, now, end_write, v, NULL))
+        end_write(v, now, ERR_AGAIN);
 }

@@ -15,7 +15,8 @@ struct heard;
 enum err_code heard_new(struct store *store, struct heard **ret, struct err *e);
 void heard_free(struct heard *h);
 AUTO_FREEP(struct heard, heard)
-/** A delivery, a test or a duplicate came from this source. now: wall ms. Any thread, quick. */
+/** A delivery, a test or a duplicate came from this source. now: wall ms. Any thread, quick. What cannot be written is
+ *  made up for by the next one. */
 void heard_note(struct heard *h, const struct config_source *source, int64_t now);
 
 #endif

@@ -299,6 +299,8 @@ static void tell(struct request *q, enum err_code code, const struct err *e)
                "The notification could not be stored; send it again.");
         return;
     }
+    /* again: if the write of its coming failed, and this did not, that is known by now */
+    heard_note(q->receiver->heard, q->source, q->n.received_ms);
     for (size_t i = 0; i < a->count; i++)
         fresh += a->fresh[i];
     if (fresh)

@@ -13,6 +13,8 @@
 
 struct hearing {
     int64_t id, now; /* id: of the row, should it be the first time */
+    store_heard_done done;
+    void *arg;
     char source[];
 };
 
@@ -39,10 +41,13 @@ static void heard_done(void *arg, enum err_code code, const struct err *e)
 
     if (code)
         log_event(LOG_WARN, "heard_not_written", LOG_STR("source", h->source), LOG_ERR(e));
+    if (h->done)
+        h->done(h->arg, h->now, code);
     free(arg);
 }
 
-enum err_code store_heard(struct store *s, const char *source, int64_t now, struct err *e)
+enum err_code store_heard(struct store *s, const char *source, int64_t now, store_heard_done done,
+                          void *arg, struct err *e)
 {
     size_t size = strlen(source) + 1;
     struct hearing *h = malloc(sizeof *h + size);
@@ -52,6 +57,8 @@ enum err_code store_heard(struct store *s, const char *source, int64_t now, stru
         return err_set(e, ERR_NOMEM, "heartbeat");
     h->id = id_new(s->clock);
     h->now = now;
+    h->done = done;
+    h->arg = arg;
     memcpy(h->source, source, size);
     code = db_submit(s->db, heard_fn, h, heard_done, e);
     if (code)

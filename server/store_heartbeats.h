@@ -21,9 +21,12 @@ struct heartbeat { /* times are wall ms */
     int64_t quiet;
 };
 
-/** Notes without waiting that a source was heard, and wakes its watch when it was quiet. ERR_AGAIN: the queue
- *  is full, nothing is noted. Any thread. */
-enum err_code store_heard(struct store *s, const char *source, int64_t now, struct err *e);
+/** Notes without waiting that a source was heard, and wakes its watch when it was quiet. done(arg, now, …) is called
+ *  once in a thread of the store's, with ERR_OK when it is on disk, unless this returns an error at once (ERR_AGAIN:
+ *  the queue is full); may be NULL. Any thread. */
+typedef void (*store_heard_done)(void *arg, int64_t now, enum err_code code);
+enum err_code store_heard(struct store *s, const char *source, int64_t now, store_heard_done done,
+                          void *arg, struct err *e);
 /** All rows, by name. */
 enum err_code store_heartbeat_list(struct store *s, struct arena *a, struct heartbeat **ret,
                                    size_t *ret_count, struct err *e);

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +117,44 @@ static void test_heard__each_source_is_noted_by_itself(void **state)
     close_shelf(f);
 }
 
+/* A sender that is told to come again does, sooner than the lag: it was heard, and the store says so. */
+static void test_heard__what_was_not_written_is_written_with_the_next(void **state)
+{
+    const struct config_source source = {.name = "flow", .heartbeat_ms = HOUR_MS};
+    struct shelf *f = open_shelf();
+    char file[80];
+    sqlite3 *other;
+
+    (void)state;
+    (void)snprintf(file, sizeof file, "%s/h.db", f->dir);
+    assert_int_equal(sqlite3_open(file, &other), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    heard_note(f->heard, &source, 1000);
+    assert_int_equal(store_work_hurry(f->s, NULL), ERR_AGAIN); /* it had its turn before this one */
+    assert_int_equal(sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(other), SQLITE_OK);
+    assert_int_equal(noted(f, "flow"), 0);
+    heard_note(f->heard, &source, 2000);
+    assert_int_equal(noted(f, "flow"), 2000);
+    heard_note(f->heard, &source, 3000);
+    assert_int_equal(noted(f, "flow"), 2000);
+    close_shelf(f);
+}
+
+/* Nobody waits for the writes before it is freed. */
+static void test_heard__may_be_freed_before_the_store_has_written(void **state)
+{
+    const struct config_source source = {.name = "flow"};
+    struct shelf *f = open_shelf();
+
+    (void)state;
+    heard_note(f->heard, &source, 1000);
+    heard_free(f->heard);
+    f->heard = NULL;
+    assert_int_equal(noted(f, "flow"), 1000);
+    close_shelf(f);
+}
+
 struct many {
     struct heard *heard;
     int from;
@@ -166,6 +205,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_heard__is_written_once_in_a_while),
         cmocka_unit_test(test_heard__each_source_is_noted_by_itself),
+        cmocka_unit_test(test_heard__what_was_not_written_is_written_with_the_next),
+        cmocka_unit_test(test_heard__may_be_freed_before_the_store_has_written),
         cmocka_unit_test(test_heard__many_threads_write_each_source_once),
     };
 

@@ -84,7 +84,8 @@ static void hear(struct rig *r)
     struct heartbeat *list;
     size_t n;
 
-    assert_int_equal(store_heard(r->store, "relay", clock_wall_ms(&r->hands.clock), NULL), ERR_OK);
+    assert_int_equal(
+        store_heard(r->store, "relay", clock_wall_ms(&r->hands.clock), NULL, NULL, NULL), ERR_OK);
     /* what is submitted before is done before */
     assert_int_equal(store_work_hurry(r->store, NULL), ERR_OK);
     assert_int_equal(store_heartbeat_list(r->store, r->arena, &list, &n, NULL), ERR_OK);

@@ -243,6 +243,8 @@ static enum err_code take_field(struct console_page *p, const char *name, const 
                                 size_t max, bool demanded, const char **ret)
 {
     *ret = field(p, name);
+    if (!http_form_readable(p->r, name))
+        return err_set(&p->e, ERR_INVALID, "%s cannot be read.", label);
     if (!*ret && demanded)
         return err_set(&p->e, ERR_INVALID, "%s is missing.", label);
     if (*ret && strlen(*ret) > max)
@@ -317,6 +319,21 @@ static const char *said(struct http_request *r)
         if (strcmp(orders[i].word, word) == 0)
             return orders[i].done;
     return NULL;
+}
+
+/* A page is not shown as if nothing had been asked for. */
+static bool can_be_read(struct console_page *p)
+{
+    static const char *const names[] = {"state", "tenant", "open", "cursor"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!http_query_readable(p->r, names[i])) {
+            p->status = 400;
+            (void)err_set(&p->e, ERR_INVALID, "%s: given twice, or not encoded as it must be",
+                          names[i]);
+            return false;
+        }
+    return true;
 }
 
 /* ---- signing in and out ----------------------------------------------------------------------- */
@@ -400,7 +417,8 @@ static void body(struct http_request *r, void *ctx)
     page_init(&p, c, r, rt, v);
     if (v->page) {
         p.said = said(r);
-        v->page->write(&p);
+        if (can_be_read(&p))
+            v->page->write(&p);
         if (p.status != 200 && !p.out.len)
             trouble(&p, p.status, p.e.text, NULL, NULL);
         else

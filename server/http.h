@@ -119,12 +119,14 @@ const char *http_method(const struct http_request *r);
 const char *http_path(const struct http_request *r);
 /** The raw query after '?', or "". */
 const char *http_query(const struct http_request *r);
-/** One decoded query parameter; NULL when absent, given twice or badly encoded. Arena memory. */
+/** One decoded query parameter, which is UTF-8; NULL when absent, given twice or badly encoded. Arena memory. */
 const char *http_query_param(struct http_request *r, const char *name);
+/** Whether it is absent or can be read: false when it is given twice or is badly encoded (holds a NUL, is no UTF-8),
+ *  for which http_query_param gives NULL as well. */
+bool http_query_readable(struct http_request *r, const char *name);
 /** The same of a body that is a form (application/x-www-form-urlencoded): in body() and until the reply. */
 const char *http_form_param(struct http_request *r, const char *name);
-/** Whether a field of such a body is absent or can be read: false when it is given twice, is badly encoded or
- *  holds a NUL, for which http_form_param gives NULL as well. */
+/** The same of a field of such a body. */
 bool http_form_readable(struct http_request *r, const char *name);
 /** A header's first value (name without case), or NULL. *ret_count: how often it occurs; may be NULL. */
 const char *http_header(const struct http_request *r, const char *name, unsigned *ret_count);

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "utf8.h"
+
 const char *http_method(const struct http_request *r)
 {
     return r->method;
@@ -58,9 +60,12 @@ static int hex_digit(char c)
                                   : -1;
 }
 
-/* Decodes len bytes of application/x-www-form-urlencoded into out; false when they are malformed. */
+/* Decodes len bytes of application/x-www-form-urlencoded into out; false when they are malformed, or come to what is no
+ * UTF-8: nobody who means well sends that, and not every store would keep it. */
 static bool form_decode(const char *text, size_t len, char *out)
 {
+    const char *decoded = out;
+
     for (size_t i = 0; i < len; i++) {
         int high, low;
 
@@ -75,7 +80,7 @@ static bool form_decode(const char *text, size_t len, char *out)
         i += 2;
     }
     *out = '\0';
-    return true;
+    return utf8_is_whole(decoded);
 }
 
 /* One of the parameters in text. ret_bad: NULL is for one that is given twice or badly encoded, not absent. */
@@ -110,6 +115,14 @@ const char *http_query_param(struct http_request *r, const char *name)
     bool bad;
 
     return find_param(r, r->query, name, &bad);
+}
+
+bool http_query_readable(struct http_request *r, const char *name)
+{
+    bool bad;
+
+    (void)find_param(r, r->query, name, &bad);
+    return !bad;
 }
 
 /* A field of the body, as find_param. */

@@ -95,6 +95,17 @@ void utf8_end_whole(char *text)
             text[at] = '\0';
 }
 
+bool utf8_is_whole(const char *text)
+{
+    size_t len = 1;
+
+    while (*text && len) {
+        len = utf8_read(text, SIZE_MAX, NULL);
+        text += len;
+    }
+    return !*text;
+}
+
 void utf8_mend(char *text)
 {
     for (size_t len; *text; text += len) {

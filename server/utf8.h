@@ -7,6 +7,7 @@
 #ifndef CORDON_UTF8_H
 #define CORDON_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +36,8 @@ size_t utf8_first(const char *text, size_t n);
 size_t utf8_cut(const char *text, size_t max);
 /** Takes off the half character that a copy into too small a room left at the end. */
 void utf8_end_whole(char *text);
+/** Does it hold whole characters and nothing else? */
+bool utf8_is_whole(const char *text);
 /** Puts a '?' in the place of each byte that belongs to no whole character. */
 void utf8_mend(char *text);
 /** text itself when it has at most max bytes (or is NULL), else its beginning and a mark, from the arena; NULL without

@@ -394,6 +394,8 @@ static void test_console__what_is_not_there_is_a_page_that_says_so(void **state)
         {"/cases?state=asleep", "there is no state &#39;asleep&#39;", 400},
         {"/cases?tenant=fabrikam", "there is no tenant &#39;fabrikam&#39;", 400},
         {"/cases?cursor=x", "is no place in a list", 400},
+        {"/cases?state=failed&state=done", "state: given twice", 400},
+        {"/isolations?open=%ff", "open: given twice, or not encoded", 400},
         {"/questions?state=maybe", "there is no state &#39;maybe&#39;", 400},
         {"/pause", "Opening this does nothing", 405},
     };
@@ -443,6 +445,41 @@ static void test_console__a_pause_by_form_stops_isolations_until_it_is_resumed(v
     AUTO(json_freep) struct json *isolated = sim_wait_isolated(b.h->sim, 1, SOON);
     assert_int_equal(sim_count_calls(b.h->sim, "POST", SIM_ISOLATE), 1);
     house_wait_log(b.h, "maria l", 1, SOON); /* who gave the order */
+    house_stop(b.h);
+}
+
+/* An order is not given as if what cannot be read had been left out. */
+static void test_console__a_field_that_cannot_be_read_gives_no_order(void **state)
+{
+    static const struct {
+        const char *fields, *says;
+    } rows[] = {
+        {"by=maria&why=a&why=b", "The reason, which goes into the record, cannot be read."},
+        {"by=maria&why=%00", "The reason, which goes into the record, cannot be read."},
+        {"by=maria&why=x&why=%zz", "The reason, which goes into the record, cannot be read."},
+        {"by=maria&why=%e2%82", "The reason, which goes into the record, cannot be read."},
+        {"by=%ff%fe&why=x", "Your name, which goes into the record, cannot be read."},
+    };
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    struct browser b = {.h = house_start(NULL), .a = a};
+    const char *token = form_token(&b, page(&b, "/", NULL));
+    static const char *const orders[] = {"/pause", "/cases/0000000000000/retry"};
+
+    (void)state;
+    for (size_t k = 0; k < COUNT(orders); k++)
+        for (size_t i = 0; i < COUNT(rows); i++) {
+            const struct asked order = {
+                .method = "POST",
+                .path = orders[k],
+                .body = arena_fmt(a, "form_token=%s&%s", token, rows[i].fields)};
+            struct fetched f;
+
+            if (ask(&b, &order, &f) != 400)
+                fail_msg("%s: %s: %d", orders[k], rows[i].fields, f.status);
+            has(f.body, rows[i].says);
+            fetched_clear(&f);
+        }
+    assert_false(is_paused(b.h));
     house_stop(b.h);
 }
 
@@ -739,6 +776,7 @@ int main(void)
         cmocka_unit_test(test_console__its_pages_can_do_nothing_but_be_read),
         cmocka_unit_test(test_console__what_is_not_there_is_a_page_that_says_so),
         cmocka_unit_test(test_console__a_pause_by_form_stops_isolations_until_it_is_resumed),
+        cmocka_unit_test(test_console__a_field_that_cannot_be_read_gives_no_order),
         cmocka_unit_test(test_console__questions_and_isolations_are_dealt_with_by_form),
         cmocka_unit_test(test_console__nobody_but_its_own_page_gives_orders),
         cmocka_unit_test(test_console__with_an_admin_token_people_sign_in),

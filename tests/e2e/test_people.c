@@ -408,6 +408,7 @@ static void test_people__what_is_no_answer_is_none(void **state)
         {"POST", FORM, "answer=approve&why=it+is%00real", 400},
         {"POST", FORM, "answer=approve&why=a&why=b", 400},
         {"POST", FORM, "answer=%zz", 400},
+        {"POST", FORM, "answer=refuse&why=%ff", 400},
         {"POST", "Content-Type: application/json", "{\"answer\":\"approve\"}", 415},
         {"POST", NULL, "answer=approve", 415},
         {"PUT", FORM, "answer=approve", 405},

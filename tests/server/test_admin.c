@@ -687,6 +687,8 @@ static void test_admin__refuses_parameters_that_it_does_not_know(void **state)
         {"/api/isolations?=1", "'': there is no such parameter"},
         {"/api/isolations?open=1&open=0", "open: given twice"},
         {"/api/isolations?open=%zz", "open: given twice, or not encoded"},
+        {"/api/isolations?machine=%ff", "machine: given twice, or not encoded"},
+        {"/api/cases?tenant=%ed%a0%80", "tenant: given twice, or not encoded"},
         {"/api/cases?state=done&state=failed", "state: given twice"},
         {"/api/cases?open=1", "known: state, tenant, since, limit, cursor"},
         {"/api/questions?state=open&x", "'x': there is no such parameter"},

@@ -67,6 +67,19 @@ static void test_utf8__reads_no_other_bytes(void **state)
     assert_int_equal(utf8_read("\xf0\x9f\x98x", SIZE_MAX, NULL), 0);
 }
 
+static void test_utf8__tells_whole_characters_from_bytes(void **state)
+{
+    static const char *const whole[] = {"", "abc", "\xc3\xb6 x", "\xf0\x9f\x98\x80"};
+    static const char *const parts[] = {"\xff", "abc\xc3", "\xc3(", "\xed\xa0\x80",
+                                        "a\xf0\x9f\x98"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
+        assert_true(utf8_is_whole(whole[i]));
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        assert_false(utf8_is_whole(parts[i]));
+}
+
 static void test_utf8__cuts_between_characters(void **state)
 {
     static const struct {
@@ -179,6 +192,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_utf8__reads_every_character_there_is),
         cmocka_unit_test(test_utf8__reads_no_other_bytes),
+        cmocka_unit_test(test_utf8__tells_whole_characters_from_bytes),
         cmocka_unit_test(test_utf8__cuts_between_characters),
         cmocka_unit_test(test_utf8__a_copy_that_had_no_room_ends_with_a_whole_character),
         cmocka_unit_test(test_utf8__mends_what_is_no_character),

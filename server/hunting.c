@@ -30,7 +30,6 @@
 /* A slow query ends with a 500 or 504 (section 5.2): tried again a few times, not at once, then at its next time. */
 #define TRIES      4
 #define TRY_MS     (30 * SECOND_MS)
-#define SICK_MS    HOUR_MS /* people hear of a hunt that has failed for so long */
 #define RESULT_MAX (256 * 1024)
 #define SAMPLE     20 /* rows of an order's answer */
 /* So often it is looked whether a full store has room again. */
@@ -565,7 +564,7 @@ static void failed(struct hunting *x, const struct err *why)
     if (!x->row.failing)
         x->row.failing = x->now;
     x->row.why = arena_str(x->arena, why->text) ? arena_str(x->arena, why->text) : "";
-    if (!may_pass(why->code) || at - x->row.failing >= SICK_MS)
+    if (!may_pass(why->code) || at - x->row.failing >= HUNTING_SICK_MS)
         x->sick = x->row.why;
     if (again) {
         x->due = at + (wait < TRY_MS && why->code != ERR_STOPPING ? TRY_MS : wait);
@@ -627,7 +626,8 @@ static void hunt(struct hunting *x)
         succeeded(x);
     if (!x->dry)
         (void)health_note(x->g->health, "hunt", x->hunt->name,
-                          !x->row.failing || (may_pass(code) && x->now - x->row.failing < SICK_MS),
+                          !x->row.failing ||
+                              (may_pass(code) && x->now - x->row.failing < HUNTING_SICK_MS),
                           x->row.why);
     write_end(x);
 }

@@ -13,6 +13,8 @@
 
 #include "engine.h"
 
+#define HUNTING_SICK_MS HOUR_MS /* people hear of a hunt that has failed for so long */
+
 /** Sees to it that every hunt of the configuration in force has its work; at start and after a reload. */
 enum err_code hunting_start(struct engine *g, struct err *e);
 /** Runs a hunt that is due: a claimed row of work. Ends the claim. Threads: workers. */

@@ -23,8 +23,6 @@
 #define PAGES_MAX 400
 /* So often it is looked whether a full store has room again. */
 #define FULL_MS (30 * SECOND_MS)
-/* People who look at /readyz hear of it when polling has failed for so long. */
-#define SICK_MS (5 * MINUTE_MS)
 
 struct polling {
     struct engine *g;
@@ -265,7 +263,7 @@ static void poll_tenant(struct polling *p, struct runtime_tenant *tenant)
     else
         succeeded(p, p->rt->config->polling.every_ms);
     (void)health_note(p->g->health, "polling", p->row.tenant,
-                      !p->row.failing || p->now - p->row.failing < SICK_MS, why.text);
+                      !p->row.failing || p->now - p->row.failing < POLLING_SICK_MS, why.text);
     if (db_write(p->g->store->db, ended_fn, p, &e)) {
         log_event(LOG_ERROR, "poll_not_written", LOG_STR("tenant", p->row.tenant), LOG_ERR(&e));
         engine_retry(p->g, p->w);

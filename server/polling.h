@@ -9,6 +9,9 @@
 
 #include "engine.h"
 
+/* People who look at /readyz hear of it when polling has failed for so long. */
+#define POLLING_SICK_MS (5 * MINUTE_MS)
+
 /** Sees to it that every tenant of the configuration in force is polled, if it says so; at start and after a
  *  reload. */
 enum err_code polling_start(struct engine *g, struct err *e);

@@ -1,9 +1,17 @@
 /* readiness.c - see readiness.h. */
 #include "readiness.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "hunting.h"
 #include "json.h"
+#include "polling.h"
+#include "reconcile.h"
+#include "silence.h"
+#include "store_hunts.h"
+#include "store_polls.h"
+#include "store_ways.h"
 
 static void part(struct json_out *o, const char *name, bool ok, const char *why, int64_t since)
 {
@@ -56,16 +64,102 @@ static bool is_configured(const void *ctx, const char *name)
     return has_way(c, name);
 }
 
+/* ---- what the store knows --------------------------------------------------------------------- */
+
+struct parts {
+    struct engine *g;
+    const struct config *config;
+    struct arena *arena;
+    struct health_part *list;
+    unsigned n;
+    int64_t now;
+};
+
+/* Of a part whose work comes once in a while, the last may have been done by another replica, or before a restart. since:
+ * when it began to fail, as the store has it; 0: it does not. sick_ms: so long it may, before it is told here. */
+static void note(struct parts *p, const char *kind, const char *name, int64_t since,
+                 int64_t sick_ms, const char *why)
+{
+    struct health_part *part = p->list, *end = p->list + p->n;
+    char full[sizeof part->name];
+
+    (void)snprintf(full, sizeof full, "%s%s%s", kind, *kind ? ":" : "", name);
+    while (part < end && strcmp(part->name, full) != 0)
+        part++;
+    if (!since) {
+        if (part < end && !part->ok) {
+            part->ok = true;
+            part->since = 0; /* nobody here knows */
+        }
+        return;
+    }
+    if (p->now - since < sick_ms || !is_configured(p->config, full) ||
+        (part < end ? !part->ok : p->n == HEALTH_PARTS_MAX))
+        return;
+    if (part == end)
+        p->n++;
+    *part = (struct health_part){.since = since};
+    memcpy(part->name, full, sizeof full);
+    (void)snprintf(part->why, sizeof part->why, "%s", why ? why : "");
+}
+
+static enum err_code note_polls(struct parts *p, enum poll_list which, const char *kind,
+                                int64_t sick_ms)
+{
+    struct poll_record *list;
+    size_t n = 0;
+    enum err_code code = store_poll_list(p->g->store, which, p->arena, &list, &n, NULL);
+
+    for (size_t i = 0; !code && i < n; i++) {
+        const struct config_tenant *t = config_tenant(p->config, list[i].tenant);
+
+        if (t && !config_is_second_name(p->config, t)) /* whose row is nobody's */
+            note(p, kind, t->name, list[i].failing, sick_ms,
+                 "it fails; the log of the replica that does it says why");
+    }
+    return code;
+}
+
+/* What cannot be read is left as it is, and no more is tried: a database that does not answer takes its time each time. */
+static enum err_code note_all(struct parts *p)
+{
+    struct heartbeat *beats;
+    struct hunt_record *hunts;
+    struct way_record *ways;
+    size_t n = 0;
+    enum err_code code = store_heartbeat_list(p->g->store, p->arena, &beats, &n, NULL);
+
+    for (size_t i = 0; !code && i < n; i++)
+        note(p, "source", beats[i].source, beats[i].quiet, 0, silence_words(&beats[i], p->arena));
+    if (!code)
+        code = store_hunt_list(p->g->store, p->arena, &hunts, &n, NULL);
+    for (size_t i = 0; !code && i < n; i++)
+        note(p, "hunt", hunts[i].name, hunts[i].failing, HUNTING_SICK_MS, hunts[i].why);
+    if (!code)
+        code = store_way_list(p->g->store, p->arena, &ways, &n, NULL);
+    for (size_t i = 0; !code && i < n; i++)
+        note(p, "", ways[i].name, ways[i].failing, 0, ways[i].why);
+    if (!code)
+        code = note_polls(p, POLL_ALERTS, "polling", POLLING_SICK_MS);
+    return code ? code : note_polls(p, POLL_ACTIONS, "ledger", RECONCILE_BEHIND_MS);
+}
+
 /* At each reading, and not at a reload: who was at work by the configuration before may have a last word after it. */
 unsigned readiness_parts(struct engine *g, struct arena *a, struct health_part **ret)
 {
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
+    struct parts p = {.g = g, .config = rt->config, .arena = a, .now = clock_wall_ms(g->clock)};
 
-    *ret = arena_array(a, HEALTH_PARTS_MAX, sizeof **ret);
-    if (!*ret)
+    p.list = arena_array(a, HEALTH_PARTS_MAX, sizeof *p.list);
+    if (!p.list)
         return 0;
     health_keep(g->health, is_configured, rt->config);
-    return health_list(g->health, *ret, HEALTH_PARTS_MAX);
+    p.n = health_list(g->health, p.list, HEALTH_PARTS_MAX);
+    if (!store_health(g->store,
+                      NULL)) /* full: who waits for room has noted that here, and not there */
+        (void)note_all(&p);
+    *ret = p.list;
+    return p.n;
 }
 
 bool readiness_write(struct engine *g, bool stopping, struct buf *out)

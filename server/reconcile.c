@@ -34,9 +34,8 @@
 #define RELEASE_MS (4 * DAY_MS)
 
 /* While more of a minute's calls than this is used, others need them: per mille, quota_pressure. But not for ever. */
-#define BUSY      500
-#define BUSY_MS   MINUTE_MS
-#define BEHIND_MS (15 * MINUTE_MS)
+#define BUSY    500
+#define BUSY_MS MINUTE_MS
 
 #define PAGE        500   /* actions, about 1 KiB each */
 #define ACTIONS_MAX 10000 /* in one run; the rest comes with the next, at once */
@@ -492,7 +491,7 @@ static void reconcile(struct reconciling *p)
     struct err why = {0}, e;
     enum err_code code;
 
-    if (quota_pressure(p->tenant->quota) > BUSY && p->now - p->row.polled < BEHIND_MS) {
+    if (quota_pressure(p->tenant->quota) > BUSY && p->now - p->row.polled < RECONCILE_BEHIND_MS) {
         engine_give_back(p->g, p->w, BUSY_MS);
         return;
     }
@@ -507,7 +506,7 @@ static void reconcile(struct reconciling *p)
     else
         succeeded(p);
     (void)health_note(p->g->health, "ledger", p->row.tenant,
-                      !p->row.failing || p->now - p->row.failing < BEHIND_MS, why.text);
+                      !p->row.failing || p->now - p->row.failing < RECONCILE_BEHIND_MS, why.text);
     if (!code) {
         enum err_code off = runtime_check_clock(p->tenant, &why);
 

@@ -14,6 +14,9 @@
 
 #include "engine.h"
 
+/* A list that was not read for so long is behind: it is read however scarce calls are, and /readyz names it. */
+#define RECONCILE_BEHIND_MS (15 * MINUTE_MS)
+
 /** Sees to it that every tenant of the configuration in force is read; at start and after a reload. */
 enum err_code reconcile_start(struct engine *g, struct err *e);
 /** Reads a tenant's list: a claimed row of work. Ends the claim. Threads: workers. */

@@ -10,7 +10,6 @@
 
 #include "log.h"
 #include "notice_system.h"
-#include "store_heartbeats.h"
 #include "store_polls.h"
 
 /* While a source is quiet its row is woken when it is heard; this is for the case that a wake was lost. */
@@ -160,12 +159,18 @@ static enum err_code look_fn(struct db_tx *tx, void *arg, struct err *e)
     return code ? code : work_again(tx, l->w, due, 0, e);
 }
 
+const char *silence_words(const struct heartbeat *b, struct arena *a)
+{
+    char text[CLOCK_TEXT_SIZE];
+
+    return arena_fmt(a, "quiet: last heard %s", b->heard ? clock_format(b->heard, text) : "never");
+}
+
 void silence_run(struct engine *g, struct work *w)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(0);
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
     struct look l = {.g = g, .rt = rt, .arena = arena, .w = w, .now = clock_wall_ms(g->clock)};
-    char text[CLOCK_TEXT_SIZE];
     struct err e;
     enum err_code code =
         arena ? db_write(g->store->db, look_fn, &l, &e) : err_set(&e, ERR_NOMEM, "heartbeat");
@@ -176,13 +181,8 @@ void silence_run(struct engine *g, struct work *w)
         engine_retry(g, w);
         return;
     }
-    if (l.beat.source) {
-        const char *why = l.beat.quiet
-                              ? arena_fmt(arena, "quiet: last heard %s",
-                                          l.beat.heard ? clock_format(l.beat.heard, text) : "never")
-                              : NULL;
-
-        (void)health_note(g->health, "source", l.beat.source, !l.beat.quiet, why);
-    }
+    if (l.beat.source)
+        (void)health_note(g->health, "source", l.beat.source, !l.beat.quiet,
+                          l.beat.quiet ? silence_words(&l.beat, arena) : NULL);
     engine_kick(g);
 }

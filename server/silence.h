@@ -9,11 +9,14 @@
 #define CORDON_SILENCE_H
 
 #include "engine.h"
+#include "store_heartbeats.h"
 
 /** Watches the sources of the configuration in force that have a heartbeat, and no others. starting: before the
  *  workers of a new process run; else after a reload. Waits for the disk. */
 enum err_code silence_watch(struct engine *g, bool starting, struct err *e);
 
+/** What /readyz says of a source that is quiet; in a, NULL without memory. */
+const char *silence_words(const struct heartbeat *b, struct arena *a);
 /** Looks at a claimed source. Ends the claim. Threads: workers. */
 void silence_run(struct engine *g, struct work *w);
 

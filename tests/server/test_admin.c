@@ -60,7 +60,8 @@ static void put_file(const struct desk *d, const char *name, const char *text)
     assert_int_equal(fclose(f), 0);
 }
 
-static struct runtime *load(struct desk *d, bool token)
+/* source: settings of the source more; rest: sections more. */
+static struct runtime *load_more(struct desk *d, bool token, const char *source, const char *rest)
 {
     AUTO(arena_freep) struct arena *a = arena_new(0);
     struct yaml_faults faults;
@@ -77,11 +78,11 @@ static struct runtime *load(struct desk *d, bool token)
                    "tenants:\n  contoso:\n    tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
                    "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
                    "    client_secret_file: secret\n"
-                   "sources:\n  relay:\n    tenant: contoso\n    verify:\n"
+                   "sources:\n  relay:\n    tenant: contoso\n%s    verify:\n"
                    "      - standard_webhooks: {secret_files: [whsec]}\n"
                    "rules: [{name: tell, do: [email: {}]}]\n"
-                   "mail: {server: 'smtp://127.0.0.1:9', from: a@b.example, to: [c@b.example]}\n",
-                   token ? ", token_file: token" : "");
+                   "mail: {server: 'smtp://127.0.0.1:9', from: a@b.example, to: [c@b.example]}\n%s",
+                   token ? ", token_file: token" : "", source, rest);
     put_file(d, "cordon.yaml", text);
     (void)snprintf(path, sizeof path, "%s/cordon.yaml", d->dir);
     yaml_faults_init(&faults, a);
@@ -89,6 +90,11 @@ static struct runtime *load(struct desk *d, bool token)
         fail_msg("%s: %s", e.text, faults.count ? faults.first->text : "");
     assert_int_equal(runtime_new(config, d->rest, &d->hands.clock, &rt, &e), ERR_OK);
     return rt;
+}
+
+static struct runtime *load(struct desk *d, bool token)
+{
+    return load_more(d, token, "", "");
 }
 
 /* Whoever claims holds on to it: nothing is done here but looked at. */
@@ -1012,6 +1018,87 @@ static void test_admin__what_is_not_configured_any_more_is_not_sick(void **state
     close_desk(d);
 }
 
+static enum err_code run_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const char *const *sql = arg;
+
+    return db_run(tx, e, NULL, *sql, "");
+}
+
+static void run(struct desk *d, const char *sql)
+{
+    struct err e;
+
+    if (db_write(d->store->db, run_fn, &sql, &e))
+        fail_msg("%s: %s", sql, e.text);
+}
+
+/* What is looked at once in a while was perhaps last looked at by another replica, or before a restart: what the store
+ * knows of it is told, not what this process happens to have seen. */
+static void test_admin__what_another_replica_saw_is_told(void **state)
+{
+    static const struct {
+        const char *kind, *name, *why;
+    } rows[] = {
+        {"source", "relay", "quiet: last heard 1970-01-01T00:00:07.000Z"},
+        {"hunt", "lsass", "HTTP 403"},
+        {"mail", NULL, "421 later"},
+        {"polling", "contoso", "the log of the replica that does it says why"},
+        {"ledger", "contoso", "the log of the replica that does it says why"},
+    };
+    struct desk *d;
+    struct fetched f;
+
+    (void)state;
+    d = open_desk(false);
+    engine_use(d->g, load_more(d, false, "    heartbeat: 1h\n",
+                               "polling: {every: 1m}\n"
+                               "hunts: [{name: lsass, tenant: contoso, schedule: '0 3 * * *', "
+                               "query: 'DeviceEvents | take 1', do: [email: {}]}]\n"));
+    run(d,
+        "INSERT INTO heartbeats (id, source, heard, since, quiet) VALUES (1, 'relay', 7000, 0, 9000),"
+        " (2, 'gone', 7000, 0, 9000)");
+    run(d,
+        "INSERT INTO hunts (id, name, query, plan, due, covered, ran, failing, why, found, fresh,"
+        " ordered, ordered_dry, result) VALUES (3, 'lsass', '', '', 0, 0, 0, 9000, 'HTTP 403', 0, 0,"
+        " 0, 0, '')");
+    run(d,
+        "INSERT INTO ways (id, name, failing, told, why) VALUES (4, 'mail', 9000, 0, '421 later')");
+    run(d, "INSERT INTO polls (id, tenant, list, since, watermark, polled, failing) VALUES"
+           " (5, 'contoso', 'alerts', 0, 0, 0, 9000), (6, 'contoso', 'actions', 0, 0, 0, 9000)");
+    for (int well = 0; well < 2; well++) {
+        AUTO(json_freep) struct json *ready = get(d, "/readyz", 200);
+
+        assert_int_equal(json_is_true(json_get(ready, "degraded")), !well);
+        assert_null(json_path(ready, "parts", "source:gone", NULL));
+        assert_int_equal(ask(d, "GET", "/metrics", NULL, &f), 200);
+        for (size_t i = 0; i < COUNT(rows); i++) {
+            const struct json *part;
+            const char *why;
+            char name[80], line[120];
+
+            (void)snprintf(name, sizeof name, "%s%s%s", rows[i].kind, rows[i].name ? ":" : "",
+                           rows[i].name ? rows[i].name : "");
+            (void)snprintf(line, sizeof line, "\ncordon_healthy{part=\"%s\"} %d\n", name, well);
+            print_message("  %s\n", name);
+            part = json_path(ready, "parts", name, NULL);
+            why = json_get_string(part, "why");
+            assert_int_equal(json_is_true(json_get(part, "ok")), well);
+            assert_int_equal(why && strstr(why, rows[i].why), !well);
+            assert_non_null(strstr(f.body, line));
+            if (!well)
+                assert_string_equal(json_get_string(part, "since"), "1970-01-01T00:00:09.000Z");
+            (void)health_note(d->health, rows[i].kind, rows[i].name, false, "seen here");
+        }
+        fetched_clear(&f);
+        run(d, "UPDATE heartbeats SET quiet = 0");
+        run(d, "UPDATE hunts SET failing = 0");
+        run(d, "UPDATE ways SET failing = 0");
+        run(d, "UPDATE polls SET failing = 0");
+    }
+    close_desk(d);
+}
+
 static enum err_code touch_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     (void)arg;
@@ -1194,6 +1281,7 @@ int main(void)
         cmocka_unit_test(test_admin__isolations_are_listed_with_their_times),
         cmocka_unit_test(test_admin__ready_means_that_a_push_can_be_accepted),
         cmocka_unit_test(test_admin__what_is_not_configured_any_more_is_not_sick),
+        cmocka_unit_test(test_admin__what_another_replica_saw_is_told),
         cmocka_unit_test(test_admin__a_sick_store_is_not_ready_until_it_is_well),
         cmocka_unit_test(test_admin__a_pause_that_is_not_on_disk_is_not_logged),
         cmocka_unit_test(test_admin__half_an_answer_is_none),

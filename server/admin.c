@@ -1,4 +1,7 @@
-/* admin.c - see admin.h. One table of routes; a route renders into a buf and says the status. */
+/* admin.c - see admin.h. One table of routes; a route renders into a buf and says the status.
+ *
+ * What reads or writes the store stands in line for it (line.h): a database that does not answer would hold up the one
+ * HTTP thread, and with it /healthz, by which whoever supervises the process tells whether it is alive. */
 #include "admin.h"
 
 #include <stdatomic.h>
@@ -17,6 +20,7 @@
 #include "desk.h"
 #include "id.h"
 #include "json.h"
+#include "line.h"
 #include "log.h"
 #include "mute_desk.h"
 #include "preview.h"
@@ -29,12 +33,15 @@
 #include "store_ways.h"
 #include "work.h"
 
-#define ANSWER_MAX (32 * 1024 * 1024)
+#define ANSWER_MAX  (32 * 1024 * 1024)
+#define WAITING_MAX 256
 
 struct admin {
     struct admin_options o;
     atomic_bool stopping;
+    atomic_bool over; /* nobody waits for an answer any more */
     struct console *console;
+    struct line *line;
 };
 
 /* Renders an answer. Returns an HTTP status; 4xx and 5xx: e->text is the problem's detail. */
@@ -668,7 +675,8 @@ static unsigned end_silence(struct page *p)
 
 /* ---- routing ---------------------------------------------------------------------------------- */
 
-enum { FOR_ALL = 1 << 0, ORDER = 1 << 1 }; /* needs no token; POST instead of GET */
+/* needs no token; POST instead of GET; needs nothing but this process */
+enum { FOR_ALL = 1 << 0, ORDER = 1 << 1, AT_ONCE = 1 << 2 };
 
 /* What a route takes, by name; any other is refused. */
 #define NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
@@ -682,7 +690,7 @@ static const struct admin_route {
     const char *const *query;   /* parameters; NULL: none, where the path is one of the API */
     const char *const *members; /* of an order's body */
 } routes[] = {
-    {"/healthz", FOR_ALL, healthz, NULL, NULL},
+    {"/healthz", FOR_ALL | AT_ONCE, healthz, NULL, NULL},
     {"/readyz", FOR_ALL, readyz, NULL, NULL},
     {"/metrics", 0, metrics_page, NULL, NULL},
     {"/api/cases", 0, cases, NAMES("state", "tenant", "since", PAGING), NULL},
@@ -785,7 +793,15 @@ static unsigned answer(const struct admin_route *route, struct page *p)
     return code ? status_of(code) : route->page(p);
 }
 
-static void body(struct http_request *r, void *ctx)
+static void unavailable(struct http_request *r, const char *why)
+{
+    static const char *const later[][2] = {{"Retry-After", "5"}, {NULL, NULL}};
+
+    http_reply_problem(r, 503, why, later);
+}
+
+/* In the line's thread, perhaps when the server has given the request up; healthz: in the server's. */
+static void serve(struct http_request *r, void *ctx)
 {
     char id[ROUTE_ID_SIZE];
     struct admin *a = ctx;
@@ -794,6 +810,10 @@ static void body(struct http_request *r, void *ctx)
         .a = a, .r = r, .id = id, .out = BUF_INIT(ANSWER_MAX), .content_type = "application/json"};
     unsigned status;
 
+    if (atomic_load(&a->over)) {
+        unavailable(r, "The server is stopping.");
+        return;
+    }
     if (!route) { /* head() let it pass: it is the console's */
         console_handler().body(r, a->console);
         return;
@@ -819,6 +839,18 @@ static void body(struct http_request *r, void *ctx)
     buf_clear(&p.out);
 }
 
+static void body(struct http_request *r, void *ctx)
+{
+    char id[ROUTE_ID_SIZE];
+    struct admin *a = ctx;
+    const struct admin_route *route = find_route(http_path(r), id);
+
+    if (route && route->flags & AT_ONCE)
+        serve(r, a);
+    else if (!http_keep_head(r) || !line_put(a->line, r))
+        unavailable(r, "Too many requests wait for an answer; come again.");
+}
+
 struct http_handler admin_handler(void)
 {
     return (struct http_handler){.head = head, .body = body};
@@ -836,8 +868,10 @@ enum err_code admin_new(const struct admin_options *o, struct admin **ret, struc
                                                  .version = o->version,
                                                  .stopping = &a->stopping},
                        &a->console, e);
+    if (!code)
+        code = line_new(serve, a, WAITING_MAX, &a->line, e);
     if (code) {
-        free(a);
+        admin_free(a);
         return code;
     }
     *ret = a;
@@ -846,8 +880,11 @@ enum err_code admin_new(const struct admin_options *o, struct admin **ret, struc
 
 void admin_free(struct admin *a)
 {
-    if (a)
-        console_free(a->console);
+    if (!a)
+        return;
+    atomic_store(&a->over, true);
+    line_free(a->line);
+    console_free(a->console);
     free(a);
 }
 

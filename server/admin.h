@@ -19,6 +19,7 @@ struct admin_options {
 };
 
 enum err_code admin_new(const struct admin_options *o, struct admin **ret, struct err *e);
+/** After its http_server, and before senders and the engine's workers end: waits for the request under way. */
 void admin_free(struct admin *a);
 AUTO_FREEP(struct admin, admin)
 /** From now on /readyz answers 503 "stopping". Any thread. */

@@ -533,6 +533,7 @@ static void close_all(struct serving *s)
         engine_quiesce(s->engine);
     /* It counts the senders' connections: it goes first. */
     http_server_free(s->people, left_of(DRAIN_READS_MS, began));
+    admin_free(s->admin);
     http_server_free(s->senders, left_of(DRAIN_READS_MS, began));
     if (runs)
         (void)engine_wait(s->engine, left_of(DRAIN_READS_MS, began));
@@ -547,7 +548,6 @@ static void close_all(struct serving *s)
             rest_wind_down(s->rest, true);
         engine_stop(s->engine);
     }
-    admin_free(s->admin);
     engine_free(s->engine);
     capabilities_free(s->capabilities);
     health_free(s->health);

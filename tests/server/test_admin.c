@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,8 +158,8 @@ static void close_desk(struct desk *d)
 
     disk_mend();
     http_server_free(d->http, 5000);
-    engine_stop(d->g);
     admin_free(d->admin);
+    engine_stop(d->g);
     engine_free(d->g);
     health_free(d->health);
     metrics_free(d->metrics);
@@ -1099,6 +1100,78 @@ static void test_admin__what_another_replica_saw_is_told(void **state)
     close_desk(d);
 }
 
+struct holding {
+    struct db *db;
+    sem_t held, go;
+};
+
+static enum err_code hold_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct holding *h = arg;
+
+    (void)tx;
+    (void)e;
+    sem_post(&h->held);
+    while (sem_wait(&h->go) != 0)
+        ;
+    return ERR_OK;
+}
+
+static void *hold(void *arg)
+{
+    struct holding *h = arg;
+
+    (void)db_read(h->db, hold_fn, h, NULL);
+    return NULL;
+}
+
+/* Whoever supervises the process would end it because the database does not answer, and every replica with it. */
+static void test_admin__is_alive_while_the_store_does_not_answer(void **state)
+{
+    enum { READERS = 4 }; /* as many as db.c lends */
+    static const char *const paths[] = {"/readyz", "/metrics", "/api/cases", "/"};
+    struct raw *waiting[COUNT(paths)];
+    pthread_t threads[READERS];
+    struct holding h;
+    struct desk *d;
+
+    (void)state;
+    d = open_desk(false);
+    h.db = d->store->db;
+    (void)sem_init(&h.held, 0, 0);
+    (void)sem_init(&h.go, 0, 0);
+    for (size_t i = 0; i < READERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, hold, &h), 0);
+    for (size_t i = 0; i < READERS; i++)
+        while (sem_wait(&h.held) != 0)
+            ;
+    for (size_t i = 0; i < COUNT(paths); i++) {
+        char text[100];
+
+        waiting[i] = raw_open(http_server_address(d->http));
+        assert_non_null(waiting[i]);
+        (void)snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", paths[i]);
+        raw_text(waiting[i], text);
+        AUTO(json_freep) struct json *alive = get(d, "/healthz", 200);
+        assert_string_equal(json_get_string(alive, "status"), "alive");
+        assert_false(raw_readable(waiting[i], 0));
+    }
+    for (size_t i = 0; i < READERS; i++)
+        sem_post(&h.go);
+    for (size_t i = 0; i < COUNT(paths); i++) {
+        struct raw_answer a;
+
+        raw_answer(waiting[i], &a, false);
+        assert_int_equal(a.status, 200);
+        raw_free(waiting[i]);
+    }
+    for (size_t i = 0; i < READERS; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    (void)sem_destroy(&h.held);
+    (void)sem_destroy(&h.go);
+    close_desk(d);
+}
+
 static enum err_code touch_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     (void)arg;
@@ -1282,6 +1355,7 @@ int main(void)
         cmocka_unit_test(test_admin__ready_means_that_a_push_can_be_accepted),
         cmocka_unit_test(test_admin__what_is_not_configured_any_more_is_not_sick),
         cmocka_unit_test(test_admin__what_another_replica_saw_is_told),
+        cmocka_unit_test(test_admin__is_alive_while_the_store_does_not_answer),
         cmocka_unit_test(test_admin__a_sick_store_is_not_ready_until_it_is_well),
         cmocka_unit_test(test_admin__a_pause_that_is_not_on_disk_is_not_logged),
         cmocka_unit_test(test_admin__half_an_answer_is_none),

@@ -23,11 +23,16 @@ static void part(struct json_out *o, const char *name, bool ok, const char *why,
     json_out_object_end(o);
 }
 
-bool readiness_pause(struct engine *g, struct arena *a, struct pause *ret)
+static enum err_code read_pause(struct engine *g, struct arena *a, struct pause *ret, struct err *e)
 {
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
 
-    return a && !store_pause(g->store, rt, a, ret, NULL);
+    return a ? store_pause(g->store, rt, a, ret, e) : err_set(e, ERR_NOMEM, "readiness");
+}
+
+bool readiness_pause(struct engine *g, struct arena *a, struct pause *ret)
+{
+    return !read_pause(g, a, ret, NULL);
 }
 
 static bool has_way(const struct config *c, const char *name)
@@ -169,7 +174,8 @@ bool readiness_write(struct engine *g, bool stopping, struct buf *out)
     struct health_part *parts = NULL;
     unsigned n = arena ? readiness_parts(g, arena, &parts) : 0;
     struct err e = {0};
-    bool store_ok = !store_health(g->store, &e);
+    /* what cannot be read now will not be written either, even if the last commit worked */
+    bool store_ok = !store_health(g->store, &e) && !read_pause(g, arena, &pause, &e);
     bool ready = store_ok && !stopping, degraded = false;
     struct json_out o = JSON_OUT(out);
 
@@ -182,7 +188,7 @@ bool readiness_write(struct engine *g, bool stopping, struct buf *out)
         part(&o, parts[i].name, parts[i].ok, parts[i].why, parts[i].since);
         degraded = degraded || !parts[i].ok;
     }
-    if (store_ok && readiness_pause(g, arena, &pause)) {
+    if (store_ok) {
         part(&o, "pause", !pause.on, pause.on ? pause_words(&pause, arena) : NULL, pause.since);
         degraded = degraded || pause.on;
     }

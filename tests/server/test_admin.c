@@ -1178,6 +1178,26 @@ static enum err_code touch_fn(struct db_tx *tx, void *arg, struct err *e)
     return db_run(tx, e, NULL, "UPDATE cases SET updated = updated + 1", "");
 }
 
+/* The last commit worked, and what is read now fails, as where a database does not answer any more. */
+static void test_admin__a_store_that_cannot_be_read_is_not_ready(void **state)
+{
+    struct desk *d;
+
+    (void)state;
+    d = open_desk(false);
+    run(d, "ALTER TABLE switches RENAME TO elsewhere");
+    assert_int_equal(store_health(d->store, NULL), ERR_OK);
+    AUTO(json_freep) struct json *sick = get(d, "/readyz", 503);
+    assert_false(json_is_true(json_get(sick, "ready")));
+    assert_false(json_is_true(json_path(sick, "parts", "store", "ok", NULL)));
+    assert_non_null(
+        strstr(json_string(json_path(sick, "parts", "store", "why", NULL)), "switches"));
+    run(d, "ALTER TABLE elsewhere RENAME TO switches");
+    AUTO(json_freep) struct json *well = get(d, "/readyz", 200);
+    assert_true(json_is_true(json_path(well, "parts", "pause", "ok", NULL)));
+    close_desk(d);
+}
+
 static void test_admin__a_sick_store_is_not_ready_until_it_is_well(void **state)
 {
     static const struct {
@@ -1356,6 +1376,7 @@ int main(void)
         cmocka_unit_test(test_admin__what_is_not_configured_any_more_is_not_sick),
         cmocka_unit_test(test_admin__what_another_replica_saw_is_told),
         cmocka_unit_test(test_admin__is_alive_while_the_store_does_not_answer),
+        cmocka_unit_test(test_admin__a_store_that_cannot_be_read_is_not_ready),
         cmocka_unit_test(test_admin__a_sick_store_is_not_ready_until_it_is_well),
         cmocka_unit_test(test_admin__a_pause_that_is_not_on_disk_is_not_logged),
         cmocka_unit_test(test_admin__half_an_answer_is_none),

@@ -7,7 +7,9 @@
 /* Body bytes that are read past when the answer does not need them, so that the connection can be kept and
  * the peer reads the answer before it meets a reset. More: answered and closed at once. */
 #define SWALLOW_MAX (64 * 1024)
-#define BODY_FIRST  1024 /* a notification's size; a body's buffer doubles from here */
+/* A page may be larger than what the connection takes at once, and a peer that has closed its direction reads. */
+#define HALF_CLOSED_MS 500
+#define BODY_FIRST     1024 /* a notification's size; a body's buffer doubles from here */
 
 /* What r's body takes counts towards all bodies; false: they take too much. A small one is let through: a flood of
  * large ones keeps no notification out. */
@@ -34,7 +36,7 @@ void http_request_end(struct http_request *r)
          * said that it has nothing more to send still waits for its answer. */
         http_resume_rung(p->lane);
         if (atomic_load_explicit(&r->deferral, memory_order_acquire) == REPLIED)
-            http_answer_past(r);
+            http_answer_past(r, HALF_CLOSED_MS);
     }
     r->stage = STAGE_IDLE;
     if (atomic_load_explicit(&r->deferral, memory_order_acquire) != ABANDONED) {
@@ -248,7 +250,7 @@ static enum MHD_Result begin(struct http_request *r, const char *url, const char
     more = r->guard.chunked || r->guard.content_length > 0;
     if (r->answered && more &&
         (r->guard.expects_continue || r->guard.content_length > SWALLOW_MAX)) {
-        http_answer_past(r);
+        http_answer_past(r, 0);
         return MHD_NO;
     }
     return MHD_YES;
@@ -274,7 +276,7 @@ static enum MHD_Result add_body(struct http_request *r, const char *bytes, size_
         r->swallowed += n;
         if (r->swallowed <= SWALLOW_MAX)
             return MHD_YES;
-        http_answer_past(r);
+        http_answer_past(r, 0);
         return MHD_NO;
     }
     memcpy(r->body + r->body_len, bytes, n);

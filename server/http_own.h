@@ -251,8 +251,9 @@ void http_shrink(char **bytes, size_t *room);
 
 /** Resumes what others left on the list of this pool thread. */
 void http_resume_rung(struct lane *lane);
-/** Sends r's reply now, whatever of the body is still to come. The caller closes the connection. */
-void http_answer_past(struct http_request *r);
+/** Sends r's reply now, whatever of the body is still to come: what the connection takes within wait_ms, for which the
+ *  thread waits. The caller closes the connection. */
+void http_answer_past(struct http_request *r, int64_t wait_ms);
 /** The same with a problem document, for a request that no handler has seen. */
 void http_problem_past(struct peer *p, unsigned status, const char *detail);
 /** Finds the library's own queueing function, which ours hides (MHD_queue_response); false: there is none. */

@@ -14,11 +14,15 @@
 
 #include <assert.h>
 #include <dlfcn.h>
+#include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "log.h"
+
+#define HEAD_MAX (64 * 1024) /* of an answer of ours */
 
 /* ---- buffers --------------------------------------------------------------------------------- */
 
@@ -210,32 +214,49 @@ void http_defer(struct http_request *r)
 
 /* ---- past the library ------------------------------------------------------------------------ */
 
+/* Writes what the connection takes within wait_ms. tls: NULL: plain. */
+static void write_past(const struct peer *p, gnutls_session_t tls, const struct buf *text,
+                       int64_t wait_ms)
+{
+    const int64_t until = clock_mono_ms(clock_system()) + wait_ms;
+
+    for (size_t at = 0; at < text->len;) {
+        const char *from = text->data + at;
+        ssize_t n = tls ? gnutls_record_send(tls, from, text->len - at)
+                        : send(p->fd, from, text->len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        bool full = tls ? n == GNUTLS_E_AGAIN || n == GNUTLS_E_INTERRUPTED
+                        : n < 0 && (errno == EAGAIN || errno == EINTR);
+        int64_t left = until - clock_mono_ms(clock_system());
+        struct pollfd room = {.fd = p->fd, .events = POLLOUT};
+
+        if (n > 0)
+            at += (size_t)n;
+        else if (!full || left <= 0 || poll(&room, 1, (int)left) <= 0)
+            return;
+    }
+}
+
 /* Writes text past the library, which has sent nothing of an answer yet, and ends our direction. The
  * library closes the connection, at the latest when the watchdog ends it. */
-static void send_past(struct peer *p, const struct buf *text)
+static void send_past(struct peer *p, const struct buf *text, int64_t wait_ms)
 {
-    const union MHD_ConnectionInfo *info =
-        p->server->tls ? MHD_get_connection_info(p->conn, MHD_CONNECTION_INFO_GNUTLS_SESSION)
-                       : NULL;
+    gnutls_session_t tls = p->server->tls ? http_tls_session(p->conn) : NULL;
 
     if (http_watch_until(p, http_now_ms(p->server) + HTTP_LINGER_MS, PHASE_QUIET) &&
         !buf_failed(text)) {
-        if (info) {
-            (void)gnutls_record_send(info->tls_session, text->data, text->len);
-            (void)gnutls_bye(info->tls_session, GNUTLS_SHUT_WR);
-        } else {
-            (void)!send(p->fd, text->data, text->len, MSG_DONTWAIT | MSG_NOSIGNAL);
-        }
+        write_past(p, tls, text, wait_ms);
+        if (tls)
+            (void)gnutls_bye(tls, GNUTLS_SHUT_WR);
     }
     http_linger(p);
 }
 
-void http_answer_past(struct http_request *r)
+void http_answer_past(struct http_request *r, int64_t wait_ms)
 {
-    AUTO(buf_clear) struct buf text = BUF_INIT(1024 * 1024);
+    AUTO(buf_clear) struct buf text = BUF_INIT(r->reply.body_len + HEAD_MAX);
 
     http_answer_write(&text, &r->reply, !r->method || strcmp(r->method, "HEAD") != 0);
-    send_past(r->peer, &text);
+    send_past(r->peer, &text, wait_ms);
 }
 
 void http_problem_past(struct peer *p, unsigned status, const char *detail)
@@ -252,7 +273,7 @@ void http_problem_past(struct peer *p, unsigned status, const char *detail)
     a.body = buf_text(&body);
     a.body_len = body.len;
     http_answer_write(&text, &a, !p->request.method || strcmp(p->request.method, "HEAD") != 0);
-    send_past(p, &text);
+    send_past(p, &text, 0);
 }
 
 /* What the library itself refuses. 500: it could not read a chunk's size line within its memory. */

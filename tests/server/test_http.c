@@ -90,7 +90,11 @@ static void *replier_main(void *arg)
 
                 (void)http_body(batch[i], &len);
                 (void)snprintf(text, sizeof text, "deferred %zu", len);
-                reply_text(batch[i], 202, text);
+                if (strcmp(http_path(batch[i]), "/hold-big") == 0)
+                    http_reply(batch[i], &(struct http_answer){
+                                             .status = 200, .body = app->big, .body_len = BIG});
+                else
+                    reply_text(batch[i], 202, text);
             }
             pthread_mutex_lock(&app->lock);
         } else {
@@ -176,7 +180,7 @@ static void on_body(struct http_request *r, void *ctx)
     struct http_answer a = {.status = 200, .content_type = "application/octet-stream"};
 
     app->bodies++;
-    if (strcmp(path, "/hold") == 0) {
+    if (strcmp(path, "/hold") == 0 || strcmp(path, "/hold-big") == 0) {
         http_defer(r);
         hold(app, r);
     } else if (strcmp(path, "/race") == 0) {
@@ -1825,6 +1829,25 @@ static void *stop_main(void *arg)
     return NULL;
 }
 
+/* A page does not fit into what the kernel takes at once. */
+static void test_http__answers_all_to_a_peer_that_has_closed_its_side(void **state)
+{
+    struct app *app;
+    struct raw *r;
+
+    (void)state;
+    app = app_open(defaults());
+    auto_reply(app, false);
+    r = call(app);
+    raw_text(r, "GET /hold-big HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_held(app, 1);
+    assert_int_equal(shutdown(r->fd, SHUT_WR), 0);
+    auto_reply(app, true);
+    assert_true(raw_until_closed(r) > BIG);
+    raw_free(r);
+    app_close(app);
+}
+
 static void test_http__stops_only_after_what_it_took_is_answered(void **state)
 {
     struct app *app;
@@ -2784,6 +2807,7 @@ int main(void)
         cmocka_unit_test(test_http__takes_a_reply_that_is_faster_than_the_handler),
         cmocka_unit_test(test_http__survives_peers_that_vanish),
         cmocka_unit_test(test_http__answers_a_peer_that_has_closed_its_side),
+        cmocka_unit_test(test_http__answers_all_to_a_peer_that_has_closed_its_side),
         cmocka_unit_test(test_http__stops_only_after_what_it_took_is_answered),
         cmocka_unit_test(test_http__gives_up_what_is_deferred_too_long),
         cmocka_unit_test(test_http__stops_under_load),

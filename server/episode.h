@@ -133,7 +133,7 @@ void episode_wait(struct episode *x, int64_t due);
  *  it is isolated then without a look. */
 bool episode_needs_look(const struct episode *x, const struct defender_action *action);
 /** What came of asking how the action stands: x->code, and action if that is ERR_OK. look: for those that need one;
- *  what could not be looked at is not known, and what is known counts. */
+ *  for what could not be looked at a few more are tried, after which what is known counts. */
 void episode_followed(struct episode *x, const struct defender_action *action,
                       const struct defender_reads *look);
 

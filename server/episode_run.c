@@ -15,6 +15,9 @@
 /* Until then the look before the request still counts: those of a storm are asked after together once a minute or
  * two. */
 #define LOOKED_MS (3 * MINUTE_MS)
+/* Runs in which a look that is needed may fail, a few minutes in all: then what Defender says of the action counts. */
+#define LOOKS_IN_VAIN 8
+#define UNSEEN        "it was isolated, and it cannot be seen whether it still is"
 
 #define RELEASED_SINCE "it was isolated, and released at Defender since"
 
@@ -377,15 +380,34 @@ bool episode_needs_look(const struct episode *x, const struct defender_action *a
     return action->status == DEFENDER_SUCCEEDED && follow_wait(x) > LOOKED_MS / 2;
 }
 
+/* It needs a look, and there was none: is one to be waited for? Then x->code and x->why say so. Runs that failed before
+ * Defender called it isolated do not count. */
+static void wait_to_see(struct episode *x, const struct defender_action *action,
+                        const struct defender_reads *look)
+{
+    const char *before = x->row.why ? x->row.why : "";
+    bool first = strncmp(before, UNSEEN, sizeof UNSEEN - 1) != 0;
+
+    if (x->code || !episode_needs_look(x, action) || !look->actions_code ||
+        deed_end_of(look->actions_code) == DEED_REFUSED ||
+        x->now - x->row.requested > DEED_FOLLOW_FOR_MS || (!first && x->w.attempts > LOOKS_IN_VAIN))
+        return;
+    if (first)
+        x->w.attempts = 1;
+    x->why = look->actions_err;
+    x->code = err_in(&x->why, UNSEEN);
+}
+
 void episode_followed(struct episode *x, const struct defender_action *action,
                       const struct defender_reads *look)
 {
-    int64_t wait = follow_wait(x), age = x->now - x->row.requested;
-    int64_t backoff = engine_wait_after(&x->w, &x->why);
+    int64_t wait = follow_wait(x), age = x->now - x->row.requested, backoff;
 
     x->action = action;
     x->released = !x->code && episode_needs_look(x, action) && !look->actions_code &&
                   deed_is_free(look->actions, look->n_actions, action->id, action->updated_ms);
+    wait_to_see(x, action, look);
+    backoff = engine_wait_after(&x->w, &x->why);
     x->now = clock_wall_ms(x->g->clock);
     if (x->code && backoff < wait) /* that there was no answer is no reason to ask later */
         wait = backoff;

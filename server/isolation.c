@@ -318,8 +318,10 @@ static void look_at_followed(struct crowd *k, struct runtime_tenant *tenant, con
             ids[some++] = k->x[at[i]].row.machine_id;
         }
     code = some ? storm_look(tenant->storm, tenant->defender, ids, some, looks, &e) : ERR_OK;
-    for (size_t i = 0; i < some && code; i++)
+    for (size_t i = 0; i < some && code; i++) {
         looks[i]->actions_code = code;
+        looks[i]->actions_err = e;
+    }
 }
 
 /* One that is under way alone, while calls are scarce: is it young enough to wait for others? Then it does; true. */

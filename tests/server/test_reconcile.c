@@ -757,6 +757,9 @@ static void test_reconcile__isolated_anew_while_ours_stands_is_adopted_after_it(
     assert_int_equal(isolations(&r), 2);
     rig_says(&r, "GET", "/api/machineactions/" OTHER, 0, 200,
              DONE_DOC(OTHER, "Isolate", "17:20", "50:20"));
+    rig_says(&r, "GET", LIST, 0, 200,
+             "{\"value\":[" OURS "," DONE_DOC(RELEASE, "Unisolate", "30:10", "30:20") "," DONE_DOC(
+                 OTHER, "Isolate", "17:20", "50:20") "]}");
     (void)rig_work(&r);
     assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
     assert_true(rig_isolation(&r).adopted);

@@ -166,11 +166,12 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
     return code ? code : work_put(tx, r->id, WORK_ISOLATION, WORK_URGENT, x->now, x->now, &x->w, e);
 }
 
-/* Neither under way nor found to be isolated lately: what the ledger says of it may have changed at Defender. */
+/* Neither under way nor found to be isolated lately: what the ledger says of it may have changed at Defender. What else is
+ * written there (an order to extend it, a release that came to nothing) says nothing of that. */
 static bool is_settled_for_long(const struct isolation_record *r, int64_t now, int64_t long_ms)
 {
     return r->state != ISOLATION_REQUESTED && r->state != ISOLATION_PENDING &&
-           (r->state != ISOLATION_ISOLATED || now < r->updated || now - r->updated >= long_ms);
+           (r->state != ISOLATION_ISOLATED || now < r->confirmed || now - r->confirmed >= long_ms);
 }
 
 /* The machine has an open row: what the look says of it. *ret_begin: it is over, make a new one. */

@@ -901,6 +901,12 @@ static void test_expand__isolations_that_wait_come_first(void **state)
 
 #define CROWD 8
 
+#define OF(machine, id, type, status, second)                                                      \
+    "{\"id\":\"" id "\",\"type\":\"" type "\",\"status\":\"" status "\",\"machineId\":\"" machine  \
+    "\",\"creationDateTimeUtc\":\"2025-01-07T10:" second                                           \
+    "Z\",\"lastUpdateDateTimeUtc\":\"2025-01-07T10:" second "Z\",\"externalId\":null}"
+#define ISOLATE2 "/api/machines/" MACHINE2 "/isolate"
+
 /* A machine that was isolated a while ago; then so many more alerts of it, which are read together. */
 static void push_crowd_of_isolated(struct rig *r, int64_t ids[CROWD])
 {
@@ -931,6 +937,34 @@ static void push_crowd_of_isolated(struct rig *r, int64_t ids[CROWD])
     rig_says(r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
     atomic_store(&r->g->crowd[WORK_CASE], true);
     buf_clear(&alerts);
+}
+
+/* That a person has just extended it says nothing of how the machine stands: alerts that come in a crowd look, and do not
+ * take it for one that was found to be isolated a moment ago. */
+static void test_expand__many_join_what_was_confirmed_and_not_what_was_written(void **state)
+{
+    struct rig r;
+    int64_t ids[CROWD];
+    struct err e = {0};
+
+    (void)state;
+    rig_open(&r, NULL);
+    push_crowd_of_isolated(&r, ids);
+    rig_says(&r, "GET", LIST, 0, 200,
+             "{\"value\":[" DONE_DOC("u1", "Unisolate", "58:00", "58:10") "," ACTION_DOC(
+                 ACTION, "Isolate", "Succeeded", "null", "11:12") "]}");
+    rig_says(&r, "POST", ISOLATE, 0, 201, OF(MACHINE, "a2", "Isolate", "Pending", "58:12"));
+    if (desk_extend(
+            r.g,
+            &(struct desk_order){.id = rig_isolation(&r).id, .why = "not yet", .for_ms = HOUR_MS},
+            &e))
+        fail_msg("%s", e.text);
+    hands_turn(&r.hands, SECOND_MS);
+    (void)rig_work(&r);
+    assert_true(rig_seen(&r, "GET", LOOKS) > 0);
+    for (int k = 0; k < CROWD; k++)
+        assert_null(strstr(rig_told(&r, ids[k]), "isolated"));
+    rig_close(&r);
 }
 
 /* A look for many that fails and goes on failing is a failed read of each: it is tried later and later, people hear in
@@ -1034,12 +1068,6 @@ static void test_expand__many_are_looked_at_only_to_act(void **state)
         rig_close(&r);
     }
 }
-
-#define OF(machine, id, type, status, second)                                                      \
-    "{\"id\":\"" id "\",\"type\":\"" type "\",\"status\":\"" status "\",\"machineId\":\"" machine  \
-    "\",\"creationDateTimeUtc\":\"2025-01-07T10:" second                                           \
-    "Z\",\"lastUpdateDateTimeUtc\":\"2025-01-07T10:" second "Z\",\"externalId\":null}"
-#define ISOLATE2 "/api/machines/" MACHINE2 "/isolate"
 
 /* Alerts of two machines that were isolated a while ago wait, one look for both: each machine has its own answer. */
 static void test_expand__a_look_for_many_is_each_machines_own(void **state)
@@ -1583,6 +1611,7 @@ int main(void)
         cmocka_unit_test(test_expand__a_look_that_fails_for_many_is_told),
         cmocka_unit_test(test_expand__a_spoilt_look_holds_nobody_up),
         cmocka_unit_test(test_expand__many_are_looked_at_only_to_act),
+        cmocka_unit_test(test_expand__many_join_what_was_confirmed_and_not_what_was_written),
         cmocka_unit_test(test_expand__what_is_under_way_on_one_of_many_is_adopted),
         cmocka_unit_test(test_expand__a_look_for_many_is_each_machines_own),
         cmocka_unit_test(test_expand__a_step_of_one_of_many_is_tried_later),

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "auto.h"
 #include "id.h"
@@ -123,15 +124,31 @@ static const char *alert_time(const struct json *alert, char out[CLOCK_TEXT_SIZE
     return text && !clock_parse(text, &ms, NULL) ? clock_format(ms, out) : NULL;
 }
 
+/* The machine that it is about; NULL: nobody knows. Alerts change theirs: a case that is read again by the time that its
+ * machine is isolated or released may have facts of another one. */
+static const char *machine_id(const struct notice *n)
+{
+    return n->c->machine_id ? n->c->machine_id : n->c->pushed_machine_id;
+}
+
+static bool is_about(const struct notice *n, const char *id)
+{
+    return !n->c->machine_id || (id && strcasecmp(id, n->c->machine_id) == 0);
+}
+
 /* NULL: nobody knows it. */
 static const char *machine_name(const struct notice *n)
 {
-    const char *name = n->facts ? json_get_string(n->facts->machine, "computerDnsName") : NULL;
+    const struct json *machine = n->facts ? n->facts->machine : NULL;
+    const struct json *alert = n->facts ? n->facts->alert : NULL;
+    const char *name = is_about(n, json_get_string(machine, "id"))
+                           ? json_get_string(machine, "computerDnsName")
+                           : NULL;
 
     if (!name && n->isolation)
         name = n->isolation->machine_name;
-    if (!name && n->facts)
-        name = json_get_string(n->facts->alert, "computerDnsName");
+    if (!name && is_about(n, json_get_string(alert, "machineId")))
+        name = json_get_string(alert, "computerDnsName");
     return name && name[0] ? name : NULL;
 }
 
@@ -139,7 +156,7 @@ const char *notice_machine(const struct notice *n)
 {
     const char *name = machine_name(n);
 
-    return name ? name : n->c->machine_id ? n->c->machine_id : n->c->pushed_machine_id;
+    return name ? name : machine_id(n);
 }
 
 const char *notice_alert(const struct notice *n, struct arena *a)
@@ -205,14 +222,13 @@ static void first_facts(struct letter *l, const struct notice *n, struct arena *
 static void other_facts(struct letter *l, const struct notice *n, struct arena *a)
 {
     const struct json *alert = n->facts ? n->facts->alert : NULL;
-    const char *id = n->c->machine_id ? n->c->machine_id : n->c->pushed_machine_id;
     char when[CLOCK_TEXT_SIZE], case_id[ID_TEXT_SIZE];
     int64_t incident;
 
     letter_fact(l, "Category", json_get_string(alert, "category"));
     letter_own_fact(l, "Alert time", alert_time(alert, when));
     letter_own_fact(l, "Alert id", n->c->alert_id);
-    letter_fact(l, "Machine id", id);
+    letter_fact(l, "Machine id", machine_id(n));
     if (json_int64_lax(json_get(alert, "incidentId"), &incident))
         letter_own_fact(l, "Incident", arena_fmt(a, "%" PRId64, incident));
     letter_own_fact(l, "Tenant", n->c->tenant);

@@ -1120,6 +1120,45 @@ static void test_action__a_step_that_waited_is_judged_anew(void **state)
     }
 }
 
+/* The alert is of another machine by the time that it is read again: what is told of the isolation goes on naming the one
+ * that is isolated, and is released. */
+static void test_action__mails_go_on_naming_the_machine_that_was_isolated(void **state)
+{
+    struct rig r;
+    struct err e = {0};
+    int64_t id;
+
+    (void)state;
+    open_with(&r, "{isolate: {}}, {scan: {}, if: {isolate: isolated}}, {email: {}}");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+    id = rig_push(&r, ALERT, NULL);
+    (void)rig_work(&r);
+    assert_non_null(strstr(rig_subject(&r, id), "on ws-114"));
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT, 0, 200,
+             "{\"id\":\"" ALERT "\",\"severity\":\"High\",\"machineId\":\"" OTHER_MACHINE
+             "\",\"computerDnsName\":\"other.corp.example\"}");
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", "/api/machines/" OTHER_MACHINE, 0, 200,
+             "{\"id\":\"" OTHER_MACHINE "\",\"computerDnsName\":\"other.corp.example\"}");
+    rig_says(&r, "GET", LIST, 0, 200,
+             "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13") "]}");
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13"));
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC("b9", "Unisolate", "Succeeded", "null", "13:13"));
+    rig_pass(&r, 5 * MINUTE_MS, 10 * SECOND_MS);
+    if (desk_release(r.g, &(struct desk_order){.id = rig_isolation(&r).id, .why = "clean"}, &e))
+        fail_msg("%s", e.text);
+    rig_pass(&r, 5 * MINUTE_MS, 10 * SECOND_MS);
+    assert_non_null(strstr(rig_subject(&r, id), "[RELEASED]"));
+    assert_non_null(strstr(rig_subject(&r, id), "on ws-114"));
+    rig_close(&r);
+}
+
 /* Two alerts that ask for the same scan ask for one. */
 static void test_action__the_same_scan_is_joined(void **state)
 {
@@ -1436,6 +1475,7 @@ int main(void)
         cmocka_unit_test(test_action__a_step_may_wait_for_the_isolation),
         cmocka_unit_test(test_action__a_step_that_waited_is_done_as_the_policy_in_force_says),
         cmocka_unit_test(test_action__a_step_that_waited_is_judged_anew),
+        cmocka_unit_test(test_action__mails_go_on_naming_the_machine_that_was_isolated),
         cmocka_unit_test(test_action__each_file_is_stopped),
         cmocka_unit_test(test_action__another_file_is_no_answer),
         cmocka_unit_test(test_action__a_retry_after_of_a_day_keeps_nobody_from_the_news),

@@ -26,7 +26,7 @@ static void write_steps(struct json_out *o, const struct step_record *steps, siz
 }
 
 /* What people call the alert and its machine: nothing of it is known before Defender was read. */
-static void write_names(struct json_out *o, const char *facts)
+static void write_names(struct json_out *o, const char *facts, const char *machine_id)
 {
     AUTO(json_freep) struct json *doc = NULL;
     const struct json *alert, *machine;
@@ -38,7 +38,7 @@ static void write_names(struct json_out *o, const char *facts)
     machine = json_get(doc, "machine");
     json_out_string(o, "severity", json_get_string(alert, "severity"));
     json_out_string(o, "title", json_get_string(alert, "title"));
-    json_out_string(o, "machine_name", facts_machine_name(machine));
+    json_out_string(o, "machine_name", facts_name_of(machine, machine_id));
 }
 
 /* The members that every case has, without the closing brace. */
@@ -50,7 +50,7 @@ static void write_case(struct json_out *o, const struct case_record *c,
     json_out_string(o, "tenant", c->tenant);
     json_out_string(o, "alert_id", c->alert_id);
     json_out_string(o, "machine_id", c->machine_id ? c->machine_id : c->pushed_machine_id);
-    write_names(o, c->facts);
+    write_names(o, c->facts, c->machine_id);
     json_out_string(o, "state", case_state_name(c->state));
     json_out_string(o, "rule", c->rule);
     json_out_string(o, "why", c->why);

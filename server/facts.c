@@ -1,6 +1,8 @@
 /* facts.c - see facts.h. */
 #include "facts.h"
 
+#include <strings.h>
+
 /* Deepest document that still parses once it stands inside the object that facts_write makes. */
 #define DOCUMENT_DEPTH_MAX (JSON_DEPTH_MAX - 1)
 
@@ -96,4 +98,11 @@ const char *facts_machine_name(const struct json *machine)
     const char *name = json_get_string(machine, "computerDnsName");
 
     return name && *name ? name : NULL;
+}
+
+const char *facts_name_of(const struct json *machine, const char *id)
+{
+    const char *own = json_get_string(machine, "id");
+
+    return !id || (own && strcasecmp(own, id) == 0) ? facts_machine_name(machine) : NULL;
 }

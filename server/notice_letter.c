@@ -131,23 +131,16 @@ static const char *machine_id(const struct notice *n)
     return n->c->machine_id ? n->c->machine_id : n->c->pushed_machine_id;
 }
 
-static bool is_about(const struct notice *n, const char *id)
-{
-    return !n->c->machine_id || (id && strcasecmp(id, n->c->machine_id) == 0);
-}
-
 /* NULL: nobody knows it. */
 static const char *machine_name(const struct notice *n)
 {
-    const struct json *machine = n->facts ? n->facts->machine : NULL;
     const struct json *alert = n->facts ? n->facts->alert : NULL;
-    const char *name = is_about(n, json_get_string(machine, "id"))
-                           ? json_get_string(machine, "computerDnsName")
-                           : NULL;
+    const char *of = json_get_string(alert, "machineId"), *is = n->c->machine_id;
+    const char *name = n->facts ? facts_name_of(n->facts->machine, is) : NULL;
 
     if (!name && n->isolation)
         name = n->isolation->machine_name;
-    if (!name && is_about(n, json_get_string(alert, "machineId")))
+    if (!name && (!is || (of && strcasecmp(of, is) == 0)))
         name = json_get_string(alert, "computerDnsName");
     return name && name[0] ? name : NULL;
 }

@@ -29,8 +29,12 @@
 #include "store_deliveries.h"
 #include "store_notices.h"
 
-#define TOKEN    "Zc0dB2EwS4yYJgS3K0rnQbqHyOWrKxV1"
-#define MACHINE  "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
+#define TOKEN   "Zc0dB2EwS4yYJgS3K0rnQbqHyOWrKxV1"
+#define MACHINE "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
+/* The alert named another machine when it was read again. */
+#define FACTS                                                                                          \
+    "{\"alert\":{\"id\":\"da1_-1\"},\"machine\":{\"id\":\"0123456789abcdef0123456789abcdef01234567\"," \
+    "\"computerDnsName\":\"other.corp.example\"}}"
 #define WAIT_MS  20000
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
@@ -301,8 +305,7 @@ static enum err_code story_fn(struct db_tx *tx, void *arg, struct err *e)
                               .message = "secret body of the mail",
                               .recipients = &to,
                               .n_recipients = 1};
-    enum err_code code =
-        case_judged(tx, &s->c, MACHINE, "{\"alert\":{\"id\":\"da1_-1\"}}", &v, s->now, e);
+    enum err_code code = case_judged(tx, &s->c, MACHINE, FACTS, &v, s->now, e);
 
     if (!code)
         code = isolation_insert(tx, &i, e);
@@ -836,6 +839,7 @@ static void test_admin__a_case_is_told_whole(void **state)
     assert_string_equal(json_get_string(c, "tenant"), "contoso");
     assert_string_equal(json_get_string(c, "alert_id"), "da1_-1");
     assert_string_equal(json_get_string(c, "machine_id"), MACHINE);
+    assert_null(json_get_string(c, "machine_name")); /* that is another's */
     assert_string_equal(json_get_string(c, "state"), "done");
     assert_string_equal(json_get_string(c, "rule"), "contain");
     assert_string_equal(json_get_string(c, "created"), "2025-01-07T10:11:12.000Z");

@@ -2,10 +2,12 @@
 #include "fickle.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "auto.h"
 #include "buf.h"
@@ -24,10 +26,14 @@ struct fickle {
     unsigned badness;
     bool ids_back;     /* ExternalId comes back */
     unsigned conflict; /* what a second request of a kind gets: section 4.5's three ways */
+    bool strict;       /* likewise one while the opposite is under way */
+    bool loud;         /* machine ids in alerts are in capitals */
     struct fickle_action actions[FICKLE_ACTIONS];
     size_t n;
     struct fickle_alert alerts[FICKLE_ALERTS];
     struct fickle_machine machines[FICKLE_MACHINES];
+    int64_t calls[FICKLE_TENANTS][FICKLE_CALLS]; /* when they came */
+    size_t n_calls[FICKLE_TENANTS];
 };
 
 /* splitmix64 */
@@ -66,8 +72,12 @@ struct fickle *fickle_new(struct hands *hands, uint64_t seed, fickle_fn fn, void
         f->dice[i] = (seed + 1) * 1000003 + (uint64_t)i * 7919;
     f->ids_back = roll(f, PORTAL, 4) > 0;
     f->conflict = roll(f, PORTAL, 3);
-    for (int i = 0; i < FICKLE_ALERTS; i++)
+    f->strict = roll(f, PORTAL, 3) == 0;
+    f->loud = roll(f, PORTAL, 4) == 0;
+    for (int i = 0; i < FICKLE_ALERTS; i++) {
         f->alerts[i].severity = "High";
+        f->alerts[i].machine = i % FICKLE_MACHINES;
+    }
     (void)pthread_mutex_init(&f->lock, NULL);
     return f;
 }
@@ -96,6 +106,19 @@ void fickle_sync(struct fickle *f)
 int64_t fickle_now(const struct fickle *f)
 {
     return f->wall0 + hands_mono(&f->hands->clock) - f->mono0;
+}
+
+size_t fickle_calls(struct fickle *f, int tenant, int64_t within_ms)
+{
+    const int64_t *at = f->calls[tenant];
+    size_t most = 0;
+
+    for (size_t from = 0, to = 0; to < f->n_calls[tenant]; to++) {
+        while (at[to] - at[from] >= within_ms)
+            from++;
+        most = to - from + 1 > most ? to - from + 1 : most;
+    }
+    return most;
 }
 
 struct fickle_alert *fickle_alert(struct fickle *f, int alert)
@@ -135,6 +158,22 @@ const char *fickle_machine_id(int machine)
 
 /* ---- the truth ------------------------------------------------------------------------------------ */
 
+bool fickle_is_isolate(const struct fickle_action *a)
+{
+    return strcmp(a->type, "Isolate") == 0;
+}
+
+bool fickle_is_release(const struct fickle_action *a)
+{
+    return strcmp(a->type, "Unisolate") == 0;
+}
+
+/* Does it change whether the machine is isolated? */
+static bool counts(const struct fickle_action *a)
+{
+    return fickle_is_isolate(a) || fickle_is_release(a);
+}
+
 const char *fickle_status(const struct fickle_action *a, int64_t at)
 {
     return at < a->begins ? "Pending" : at < a->ends ? "InProgress" : a->end;
@@ -152,8 +191,8 @@ const struct fickle_action *fickle_in_force(struct fickle *f, int machine, int64
     for (size_t i = 0; i < f->n; i++) {
         const struct fickle_action *a = &f->actions[i];
 
-        if (a->machine == machine && at >= a->ends && strcmp(a->end, "Succeeded") == 0 &&
-            (!last || a->ends >= last->ends))
+        if (a->machine == machine && counts(a) && at >= a->ends &&
+            strcmp(a->end, "Succeeded") == 0 && (!last || a->ends >= last->ends))
             last = a;
     }
     return last;
@@ -163,7 +202,20 @@ bool fickle_is_isolated(struct fickle *f, int machine, int64_t at)
 {
     const struct fickle_action *a = fickle_in_force(f, machine, at);
 
-    return a && !a->release;
+    return a && fickle_is_isolate(a);
+}
+
+bool fickle_was_isolated(struct fickle *f, int machine, int64_t from, int64_t to)
+{
+    bool was = fickle_is_isolated(f, machine, from);
+
+    for (size_t i = 0; i < f->n && !was; i++) {
+        const struct fickle_action *a = &f->actions[i];
+
+        was = a->machine == machine && fickle_is_isolate(a) && a->ends > from && a->ends <= to &&
+              strcmp(a->end, "Succeeded") == 0;
+    }
+    return was;
 }
 
 const struct fickle_action *fickle_nth(struct fickle *f, size_t n)
@@ -173,12 +225,12 @@ const struct fickle_action *fickle_nth(struct fickle *f, size_t n)
 
 /* ---- making actions, locked ------------------------------------------------------------------------ */
 
-static struct fickle_action *find_open(struct fickle *f, int machine, bool release, int64_t now)
+static struct fickle_action *find_open(struct fickle *f, int machine, const char *type, int64_t now)
 {
     for (size_t i = f->n; i-- > 0;) {
         struct fickle_action *a = &f->actions[i];
 
-        if (a->machine == machine && a->release == release && fickle_is_open(a, now))
+        if (a->machine == machine && strcmp(a->type, type) == 0 && fickle_is_open(a, now))
             return a;
     }
     return NULL;
@@ -192,7 +244,7 @@ static int64_t one_of_ends(const struct fickle *f, int machine, int64_t at)
     return 0;
 }
 
-static struct fickle_action *make(struct fickle *f, int dice, int machine, bool release,
+static struct fickle_action *make(struct fickle *f, int dice, int machine, const char *type,
                                   int64_t shows)
 {
     struct fickle_action *a = &f->actions[f->n];
@@ -200,7 +252,7 @@ static struct fickle_action *make(struct fickle *f, int dice, int machine, bool 
     int64_t now = fickle_now(f);
 
     assert(f->n < FICKLE_ACTIONS);
-    *a = (struct fickle_action){.machine = machine, .release = release, .made = now};
+    *a = (struct fickle_action){.machine = machine, .type = type, .made = now};
     (void)snprintf(a->id, sizeof a->id, "b2d0c1f4-7a83-4f5e-9f66-%012zx", f->n + 1);
     a->begins = now + roll(f, dice, 5000);
     a->ends = a->begins + 500 + roll(f, dice, pace < 60 ? 4000 : pace < 90 ? 300000 : 14400000);
@@ -218,12 +270,13 @@ static struct fickle_action *make(struct fickle *f, int dice, int machine, bool 
 
 bool fickle_portal(struct fickle *f, int machine, bool release)
 {
+    const char *type = release ? "Unisolate" : "Isolate";
     bool made;
 
     (void)pthread_mutex_lock(&f->lock);
-    made = !find_open(f, machine, release, fickle_now(f));
+    made = !find_open(f, machine, type, fickle_now(f));
     if (made)
-        (void)make(f, PORTAL, machine, release,
+        (void)make(f, PORTAL, machine, type,
                    fickle_now(f) + roll(f, PORTAL, f->badness ? 8000 : 1));
     (void)pthread_mutex_unlock(&f->lock);
     return made;
@@ -243,10 +296,9 @@ static void add_action(struct fickle *f, struct buf *out, const struct fickle_ac
              "{\"id\":\"%s\",\"type\":\"%s\",\"status\":\"%s\",\"machineId\":\"%s\","
              "\"creationDateTimeUtc\":\"%s\",\"lastUpdateDateTimeUtc\":\"%s\",\"externalId\":%s,"
              "\"requestor\":\"%s\"}",
-             a->id, a->release ? "Unisolate" : "Isolate", fickle_status(a, at),
-             fickle_machine_id(a->machine), clock_format(a->made, made),
-             clock_format(updated, then), f->ids_back && a->external[0] ? external : "null",
-             a->ours ? "cordon" : "anna");
+             a->id, a->type, fickle_status(a, at), fickle_machine_id(a->machine),
+             clock_format(a->made, made), clock_format(updated, then),
+             f->ids_back && a->external[0] ? external : "null", a->ours ? "cordon" : "anna");
 }
 
 static void say(struct peer_answer *ret, int status, const char *body)
@@ -277,7 +329,7 @@ static bool is_spoilt(struct fickle *f, enum fickle_kind kind, struct peer_answe
 {
     if (roll(f, (int)kind, 100) >= f->badness)
         return false;
-    switch (roll(f, (int)kind, 5)) {
+    switch (roll(f, (int)kind, 8)) {
     case 0:
         throttle(f, (int)kind, ret);
         break;
@@ -286,6 +338,13 @@ static bool is_spoilt(struct fickle *f, enum fickle_kind kind, struct peer_answe
         break;
     case 2:
         say(ret, 500, "{}");
+        break;
+    case 3:
+        say(ret, 401, "{\"error\":{\"code\":\"Unauthorized\",\"message\":\"m\"}}");
+        break;
+    case 4:
+        say(ret, kind == FICKLE_ACTION ? 404 : 503,
+            "{\"error\":{\"code\":\"ResourceNotFound\",\"message\":\"m\"}}");
         break;
     default:
         say(ret, 503, "");
@@ -296,15 +355,20 @@ static bool is_spoilt(struct fickle *f, enum fickle_kind kind, struct peer_answe
 static void answer_alert(struct fickle *f, int alert, struct buf *out)
 {
     struct fickle_alert *a = &f->alerts[alert];
+    char machine[60];
 
+    a->named[a->machine] = fickle_now(f);
+    (void)snprintf(machine, sizeof machine, "%s", fickle_machine_id(a->machine));
+    for (char *p = machine; *p && f->loud; p++)
+        *p = (char)toupper((unsigned char)*p);
     if (strcmp(a->severity, "High") == 0)
         a->lowered = 0;
     else if (!a->lowered)
         a->lowered = fickle_now(f);
+    a->was_lowered = a->was_lowered || a->lowered;
     a->shown = a->severity;
     buf_addf(out, "{\"id\":\"%s\",\"severity\":\"%s\",\"title\":\"Alert %d\",\"machineId\":\"%s\"}",
-             fickle_alert_id(alert), a->severity, alert,
-             fickle_machine_id(alert % FICKLE_MACHINES));
+             fickle_alert_id(alert), a->severity, alert, machine);
 }
 
 static void answer_machine(struct fickle *f, int machine, struct buf *out)
@@ -317,11 +381,17 @@ static void answer_machine(struct fickle *f, int machine, struct buf *out)
     else if (!m->tagged_since)
         m->tagged_since = fickle_now(f);
     m->shown_tagged = m->tagged;
+    if (!m->merged)
+        m->merged_since = 0;
+    else if (!m->merged_since)
+        m->merged_since = fickle_now(f);
+    m->shown_merged = m->merged;
     buf_addf(out,
              "{\"id\":\"%s\",\"computerDnsName\":\"ws-%d.corp.example\",\"machineTags\":[%s],"
-             "\"lastSeen\":\"%s\"}",
+             "\"lastSeen\":\"%s\",\"mergedIntoMachineId\":%s}",
              fickle_machine_id(machine), machine, m->tagged ? "\"tier-0\"" : "",
-             clock_format(fickle_now(f), seen));
+             clock_format(fickle_now(f), seen),
+             m->merged ? "\"0c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f0\"" : "null");
 }
 
 static int compare(const void *a, const void *b)
@@ -332,11 +402,19 @@ static int compare(const void *a, const void *b)
     return x->made < y->made ? -1 : x->made > y->made;
 }
 
+/* A list may lack for a while what it had before. */
+static bool is_mislaid(struct fickle *f, const struct fickle_action *a)
+{
+    return f->badness && a->known && a->ours && fickle_is_isolate(a) &&
+           roll(f, FICKLE_LIST, 10) == 0;
+}
+
 /* The actions that a filter asks for: of machines, by their own ids, or since a time. */
 static void answer_actions(struct fickle *f, int tenant, const char *query, struct buf *out)
 {
     const struct fickle_action *list[FICKLE_ACTIONS];
     bool of_machines = strstr(query, "machineId") != NULL, by_id = strstr(query, "filter=id");
+    bool typed = strstr(query, "type") != NULL;
     bool desc = strstr(query, "desc") != NULL, some = false;
     const char *skip = strstr(query, "$skip="), *since = strstr(query, "%20ge%20");
     int64_t now = fickle_now(f), from = 0, lag = roll(f, FICKLE_LIST, f->badness ? 3 : 1) * 600;
@@ -353,7 +431,8 @@ static void answer_actions(struct fickle *f, int tenant, const char *query, stru
 
         if (a->machine % FICKLE_TENANTS != tenant || now < a->shows || a->made < from ||
             (of_machines && !strstr(query, fickle_machine_id(a->machine))) ||
-            (by_id && !strstr(query, a->id)))
+            (by_id && !strstr(query, a->id)) || (typed && !strstr(query, a->type)) ||
+            is_mislaid(f, a))
             continue;
         list[n++] = a;
     }
@@ -371,7 +450,7 @@ static void answer_actions(struct fickle *f, int tenant, const char *query, stru
         struct fickle_machine *k = &f->machines[m];
         const struct fickle_action *last = NULL;
 
-        if (!strstr(query, fickle_machine_id(m)))
+        if (!strstr(query, fickle_machine_id(m)) || !strstr(query, "Unisolate"))
             continue;
         k->looked = true;
         k->look = now;
@@ -380,27 +459,32 @@ static void answer_actions(struct fickle *f, int tenant, const char *query, stru
             if (list[i]->machine != m)
                 continue;
             k->look_open =
-                k->look_open || (!list[i]->release && fickle_is_open(list[i], now - lag));
+                k->look_open || (fickle_is_isolate(list[i]) && fickle_is_open(list[i], now - lag));
             if (now - lag >= list[i]->ends && strcmp(list[i]->end, "Succeeded") == 0 &&
                 (!last || list[i]->ends > last->ends))
                 last = list[i];
         }
-        k->look_isolated = last && !last->release;
+        k->look_isolated = last && fickle_is_isolate(last);
     }
 }
 
 /* A request to act: is it carried out, and what is said of it? */
-static void carry_out(struct fickle *f, int machine, bool release, const char *external,
-                      struct peer_answer *ret)
+static void carry_out(struct fickle *f, const struct fickle_event *ev, struct peer_answer *ret)
 {
     static const char conflict[] =
         "{\"error\":{\"code\":\"ActiveRequestAlreadyExists\",\"message\":\"m\"}}";
-    unsigned fate = roll(f, FICKLE_POST, 100), kind = roll(f, FICKLE_POST, 7);
+    static const char *const opposites[] = {"Isolate", "Unisolate", "RestrictCodeExecution",
+                                            "UnrestrictCodeExecution"};
+    unsigned fate = roll(f, FICKLE_POST, 100), kind = roll(f, FICKLE_POST, 8);
     int64_t now = fickle_now(f), late = 0;
-    struct fickle_action *a = find_open(f, machine, release, now);
+    struct fickle_action *a = find_open(f, ev->machine, ev->type, now);
     AUTO(buf_clear) struct buf out = BUF_INIT(4096);
     int status = 201;
 
+    if (fate < f->badness && kind == 7) {
+        say(ret, 401, "{\"error\":{\"code\":\"Unauthorized\",\"message\":\"m\"}}");
+        return;
+    }
     if (fate < f->badness && kind < 3) { /* not carried out */
         if (kind == 0)
             throttle(f, FICKLE_POST, ret);
@@ -418,13 +502,19 @@ static void carry_out(struct fickle *f, int machine, bool release, const char *e
         say(ret, 400, conflict);
         return;
     }
+    for (size_t i = 0; f->strict && i < 4; i++)
+        if (strcmp(ev->type, opposites[i]) == 0 &&
+            find_open(f, ev->machine, opposites[i ^ 1], now)) {
+            say(ret, 400, conflict);
+            return;
+        }
     if (a && f->conflict == 1) {
         status = 200;
     } else {
         late = roll(f, FICKLE_POST, f->badness ? 8000 : 1);
-        a = make(f, FICKLE_POST, machine, release, now + late);
+        a = make(f, FICKLE_POST, ev->machine, ev->type, now + late);
         a->ours = true;
-        (void)snprintf(a->external, sizeof a->external, "%s", external);
+        (void)snprintf(a->external, sizeof a->external, "%s", ev->external);
     }
     if (fate < f->badness && kind < 6) { /* carried out, and nobody hears of it */
         if (kind == 3)
@@ -470,12 +560,29 @@ static void answer_token(const char *target, struct peer_answer *ret)
     say(ret, 200, text);
 }
 
+/* Of the action that is asked for at the end of a path. */
+static const char *type_of(const char *tail)
+{
+    static const char *const types[] = {"Isolate",
+                                        "Unisolate",
+                                        "RunAntiVirusScan",
+                                        "CollectInvestigationPackage",
+                                        "RestrictCodeExecution",
+                                        "UnrestrictCodeExecution",
+                                        "StopAndQuarantineFile"};
+
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strcasecmp(tail, types[i]) == 0)
+            return types[i];
+    assert(!"an action that is known");
+    return "";
+}
+
 static void answer_post(struct fickle *f, int machine, const struct peer_request *q,
                         struct peer_answer *ret)
 {
-    bool release = strstr(q->target, "/unisolate") != NULL;
-    const char *at = strstr(q->body, "\"ExternalId\":\"");
-    struct fickle_event ev = {.kind = FICKLE_POST, .machine = machine, .release = release};
+    const char *at = strstr(q->body, "\"ExternalId\":\""), *tail = strrchr(q->target, '/');
+    struct fickle_event ev = {.kind = FICKLE_POST, .machine = machine, .type = type_of(tail + 1)};
     char external[80] = "";
 
     if (at)
@@ -486,7 +593,7 @@ static void answer_post(struct fickle *f, int machine, const struct peer_request
         return;
     }
     (void)pthread_mutex_lock(&f->lock);
-    carry_out(f, machine, release, external, ret);
+    carry_out(f, &ev, ret);
     (void)pthread_mutex_unlock(&f->lock);
     ev.done = true;
     if (!f->fn(f->ctx, &ev))
@@ -504,7 +611,7 @@ static void answer_list(struct fickle *f, int tenant, const struct peer_request 
     for (int i = tenant; i < n; i += FICKLE_TENANTS) {
         (void)snprintf(quoted, sizeof quoted, "'%s'",
                        alerts ? fickle_alert_id(i) : fickle_machine_id(i));
-        if (!strstr(q->target, quoted))
+        if (!strstr(q->target, quoted) || (alerts && f->alerts[i].hidden))
             continue;
         buf_adds(out, some ? "," : "");
         if (alerts)
@@ -527,13 +634,23 @@ static void answer_one(struct fickle *f, enum fickle_kind kind, int tenant,
         answer_list(f, tenant, q, out);
     else if (kind == FICKLE_LIST)
         answer_actions(f, tenant, q->target, out);
+    else if (kind == FICKLE_ALERT && of >= 0 && f->alerts[of].hidden)
+        return;
     else if (kind == FICKLE_ALERT && of >= 0)
         answer_alert(f, of, out);
     else if (kind == FICKLE_MACHINE && of >= 0)
         answer_machine(f, of, out);
-    for (size_t i = 0; kind == FICKLE_ACTION && i < f->n; i++)
-        if (strcmp(f->actions[i].id, last) == 0)
-            add_action(f, out, &f->actions[i], fickle_now(f));
+    for (size_t i = 0; kind == FICKLE_ACTION && i < f->n; i++) {
+        struct fickle_action *a = &f->actions[i];
+
+        if (strcmp(a->id, last) == 0) {
+            a->known = true;
+            add_action(f, out, a, fickle_now(f));
+        } else if (strcmp(last, "getPackageUri") == 0 && strstr(q->target, a->id) &&
+                   !fickle_is_open(a, fickle_now(f))) {
+            buf_adds(out, "{\"value\":\"https://packages.example/p.zip\"}");
+        }
+    }
 }
 
 void fickle_answer(void *ctx, const struct peer_request *q, struct peer_answer *ret)
@@ -552,6 +669,10 @@ void fickle_answer(void *ctx, const struct peer_request *q, struct peer_answer *
         answer_token(q->target, ret);
         return;
     }
+    (void)pthread_mutex_lock(&f->lock);
+    if (f->n_calls[tenant] < FICKLE_CALLS)
+        f->calls[tenant][f->n_calls[tenant]++] = fickle_now(f);
+    (void)pthread_mutex_unlock(&f->lock);
     if (strcmp(q->method, "POST") == 0) {
         int machine = machine_of(q->target + strlen("/api/machines/"), tenant);
 

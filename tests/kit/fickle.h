@@ -4,8 +4,9 @@
  * Machines have actions, each of which becomes InProgress and then ends in one way or another (defender-api.md section
  * 4.5); whether a machine is isolated follows from those that succeeded. In bad weather answers are late, lost or
  * refused, requests are carried out without an answer, and lists are some seconds behind. People at the portal
- * isolate and release, too. The truth is the tester's to read; what is answered is all that the program under
- * test gets to know of it.
+ * isolate and release, too. Alerts are not to be read for a while, or name another machine than before; machines are
+ * merged into others; what was listed is missing from a list now and then. The truth is the tester's to read; what is
+ * answered is all that the program under test gets to know of it.
  *
  * Everything follows from the seed, in whatever order requests come that leave side by side, as long as those that act
  * come one after the other. Time is that of the hands' mono, which nobody sets back.
@@ -22,28 +23,38 @@
 #define FICKLE_TENANTS  2
 #define FICKLE_MACHINES 6  /* of them all: the even ones are the first tenant's */
 #define FICKLE_ALERTS   96 /* likewise; the nth is about machine n % FICKLE_MACHINES */
-#define FICKLE_ACTIONS  1000
+#define FICKLE_ACTIONS  1500
+#define FICKLE_CALLS    20000
 /* After so long every list has what was asked for, and how it stands: less than WORK_SETTLE_MS. */
 #define FICKLE_LAG_MS 9500
 
 struct fickle_action {
     char id[40], external[80]; /* external: "" unless ours */
     int machine;
-    bool release, ours;
+    const char *type; /* "Isolate" … */
+    bool ours;
+    bool known;                        /* it was answered by its id: cordon has that on record */
     int64_t made, begins, ends, shows; /* ms: listed from then on */
     const char *end;                   /* how it ends */
 };
 
 struct fickle_alert {
     const char *severity;
-    const char *shown; /* as last answered; NULL: never */
-    int64_t lowered;   /* since when no answer said High; 0: the last one did */
+    const char *shown;              /* as last answered; NULL: never */
+    int64_t lowered;                /* since when no answer said High; 0: the last one did */
+    bool was_lowered;               /* ever */
+    int machine;                    /* that it names */
+    int64_t named[FICKLE_MACHINES]; /* when an answer named it last; 0: none did */
+    bool hidden;                    /* Defender does not show it */
 };
 
 struct fickle_machine {
-    bool tagged;                   /* tier-0 */
-    bool shown_tagged;             /* by the last answer */
-    int64_t tagged_since;          /* since when answers say so */
+    bool tagged;          /* tier-0 */
+    bool shown_tagged;    /* by the last answer */
+    int64_t tagged_since; /* since when answers say so */
+    bool merged;          /* into another */
+    bool shown_merged;    /* likewise */
+    int64_t merged_since;
     bool looked;                   /* a list of its actions was answered */
     int64_t look;                  /* when the last was */
     bool look_open, look_isolated; /* an isolation under way, in force: what that one said */
@@ -66,7 +77,7 @@ struct fickle_event {
     enum fickle_kind kind;
     bool done;
     int machine;          /* POST */
-    bool release;         /* POST */
+    const char *type;     /* POST: of the action, "Isolate" … */
     const char *external; /* POST: our id; LIST: the target */
 };
 typedef bool (*fickle_fn)(void *ctx, const struct fickle_event *ev);
@@ -82,6 +93,8 @@ void fickle_weather(struct fickle *f, unsigned badness);
 void fickle_sync(struct fickle *f);
 
 int64_t fickle_now(const struct fickle *f);
+/* The most calls of a tenant that came within so long. */
+size_t fickle_calls(struct fickle *f, int tenant, int64_t within_ms);
 struct fickle_alert *fickle_alert(struct fickle *f, int alert);
 struct fickle_machine *fickle_machine(struct fickle *f, int machine);
 /* Text of its id, the same in both tenants; static storage. */
@@ -90,11 +103,15 @@ const char *fickle_machine_id(int machine);
 
 /* ---- the truth at a time -------------------------------------------------------------------------- */
 
+bool fickle_is_isolate(const struct fickle_action *a);
+bool fickle_is_release(const struct fickle_action *a);
 const char *fickle_status(const struct fickle_action *a, int64_t at);
 bool fickle_is_open(const struct fickle_action *a, int64_t at);
 /* What is in force; NULL: nothing ever was. */
 const struct fickle_action *fickle_in_force(struct fickle *f, int machine, int64_t at);
 bool fickle_is_isolated(struct fickle *f, int machine, int64_t at);
+/* At some time from `from` to `to`. */
+bool fickle_was_isolated(struct fickle *f, int machine, int64_t from, int64_t to);
 /* The nth action of all, NULL: there are no more. */
 const struct fickle_action *fickle_nth(struct fickle *f, size_t n);
 

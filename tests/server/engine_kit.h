@@ -113,7 +113,7 @@ static inline struct runtime *rig_runtime_by(struct rig *r, const struct clock *
     struct config *config = NULL;
     struct runtime *rt = NULL;
     struct err e = {0};
-    char text[3000];
+    char text[6000];
 
     (void)snprintf(text, sizeof text,
                    "listen: {address: '127.0.0.1:0'}\nadmin: {address: '127.0.0.1:0'}\n"

@@ -21,6 +21,7 @@
 #include <sys/random.h>
 #include <sys/wait.h>
 
+#include "action.h"
 #include "desk.h"
 #include "kit/fickle.h"
 #include "kit/postgres.h"
@@ -85,16 +86,31 @@ enum {
     POLICY_SELECTIVE = 16,
     POLICY_ASKS = 32,
     POLICY_ASKS_DOUBT = 64,
-    POLICIES = 128
+    POLICY_REVIEWS = 128, /* soon */
+    POLICY_NARROW = 256,  /* half of the limit */
+    POLICY_SHADOW = 512,
+    POLICY_CANARY = 1024,
+    POLICY_MORE = 2048,   /* steps besides the isolation */
+    POLICY_FREES = 4096,  /* by a rule */
+    POLICY_PAIR = 8192,   /* two people say yes */
+    POLICY_ALONE = 16384, /* the other tenant is not configured */
+    POLICIES = 32768
 };
+
+#define CALLS_MIN  7 /* that a poor tenant has in a minute, and in an hour */
+#define CALLS_HOUR 300
+/* So many that left side by side may come late, and so count with those that leave after them. */
+#define CALLS_LATE 3
 
 /* What the tester knows of an alert. */
 struct known {
     int64_t id;           /* its case */
     bool strong;          /* pushed by a source that may isolate */
-    bool contradicted;    /* and its first such push named another machine */
+    int named;            /* and its first such push named this machine; -1: none */
     int64_t dropped, yes; /* when; 0: never */
     bool spent;           /* the isolation it asked for was released by cordon */
+    bool told;            /* of anything yet */
+    int64_t ran;          /* when the run began after which it was not told of yet; 0: none did */
 };
 
 /* A clock that is off by so much. */
@@ -138,12 +154,20 @@ struct life {
     bool sick;           /* the database often takes nothing, or takes it and does not say so */
     uint64_t seed, dice;
     unsigned policy;
-    unsigned policy_before; /* when the last list was read */
-    int64_t policy_at;
-    int64_t paused; /* since then; 0: it is not */
-    bool quick;     /* everything happens within minutes */
-    bool strict;    /* limits from the first to the last, and nobody lifts them */
+    struct {
+        unsigned policy;
+        int64_t until;
+    } past[8];                  /* those before, the newest first */
+    int64_t paused;             /* since then; 0: it is not */
+    bool quick;                 /* everything happens within minutes */
+    bool strict;                /* limits from the first to the last, and nobody lifts them */
+    bool poor;                  /* few calls are to be had */
+    uint64_t proven[STEPS * 4]; /* policies (name_of) in force when a yes was said */
+    size_t n_proven;
+    bool ordered[FICKLE_MACHINES]; /* a person has ordered a release, ever */
+    bool freed;                    /* rules may have, ever */
     unsigned badness;
+    unsigned deaths;
     int depth;   /* of runs within runs */
     bool nested; /* in this step something happened in the middle of a run */
     bool calm;
@@ -156,6 +180,7 @@ struct life {
     struct {
         int alert;
         bool isolated;
+        bool vague; /* since then one of that id was released, of which tenant nobody knows */
     } word
         [FICKLE_MACHINES]; /* the last one about its isolation, and in whose thread it was; alert -1: none */
     size_t runs;
@@ -209,38 +234,113 @@ static void wrong(struct life *l, const char *fmt, ...)
 
 /* ---- the configuration ------------------------------------------------------------------------------ */
 
+static void describe(struct buf *out, unsigned policy)
+{
+    bool isolates = policy & POLICY_ISOLATES, more = policy & POLICY_MORE;
+
+    buf_adds(out, "rules:\n");
+    if (isolates) {
+        buf_adds(out, "  - name: contain\n    when: {alert.severity: High}\n    do:\n");
+        if (policy & POLICY_ASKS)
+            buf_addf(out, "      - ask: {within: 4h%s}\n",
+                     policy & POLICY_PAIR ? ", people: 2" : "");
+        buf_addf(out, "      - isolate: {type: %s%s}\n%s",
+                 policy & POLICY_SELECTIVE ? "selective" : "full",
+                 policy & POLICY_RELEASES ? ", release_after: 1h" : "",
+                 more && policy & POLICY_REVIEWS ? "        on_failure: ask\n" : "");
+        if (more)
+            buf_adds(out, "      - restrict: {}\n        if: {isolate: done}\n"
+                          "      - scan: {type: full}\n        if: {isolate: isolated}\n"
+                          "      - collect: {}\n");
+        buf_adds(out, "      - email: {}\n");
+    }
+    if (policy & POLICY_FREES)
+        buf_adds(out,
+                 "  - {name: free, when: {alert.severity: Low}, do: [release: {}, email: {}]}\n");
+    buf_addf(out, "  - {name: tell, do: [email: {}]}\nsafety:\n  review: %s\n",
+             policy & POLICY_REVIEWS ? "90m" : "24h");
+    if (policy & POLICY_SHADOW)
+        buf_adds(out, "  mode: shadow\n");
+    if (policy & POLICY_PROTECTS)
+        buf_adds(out, "  protected: [{machine.tags: [tier-0]}]\n");
+    if (policy & POLICY_LIMITS)
+        buf_addf(out, "  limits: [{isolations: %d, per: 1h}%s]\n", policy & POLICY_NARROW ? 1 : 2,
+                 more ? ", {isolations: 3, per: 4h, of: rule}, {percent: 50, per: 4h, of: group}"
+                      : "");
+    if (policy & POLICY_CANARY)
+        buf_adds(out, "  canary: 2\n");
+    if (policy & POLICY_ASKS_DOUBT)
+        buf_addf(out, "  ask: {within: 4h%s}\n", policy & POLICY_PAIR ? ", people: 2" : "");
+}
+
+/* Of its text: bits that say nothing in it do not count. */
+static uint64_t name_of(unsigned policy)
+{
+    AUTO(buf_clear) struct buf text = BUF_INIT(4096);
+    uint64_t h = 0;
+
+    describe(&text, policy);
+    for (const char *p = buf_text(&text); *p; p++)
+        h = mix(h + (unsigned char)*p);
+    return h;
+}
+
+static bool is_proven(const struct life *l)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < l->n_proven; i++) {
+        any = any || l->proven[i] == name_of(l->policy);
+        for (size_t k = 0; k < sizeof l->past / sizeof l->past[0]; k++)
+            any = any || (l->proven[i] == name_of(l->past[k].policy) && l->past[k].until &&
+                          fickle_now(l->f) - l->past[k].until < 2 * MINUTE_MS);
+    }
+    return any;
+}
+
 static struct runtime *runtime_of(struct life *l, const struct process *p, unsigned policy)
 {
-    char rules[1500];
+    AUTO(buf_clear) struct buf text = BUF_INIT(4096);
+    AUTO(buf_clear) struct buf tenants = BUF_INIT(4096);
+    char quota[80] = "";
 
-    (void)snprintf(
-        rules, sizeof rules, "rules:\n%s%s%s%s%s%s  - {name: tell, do: [email: {}]}\n%s%s%s%s",
-        policy & POLICY_ISOLATES ? "  - {name: contain, when: {alert.severity: High}, do: [" : "",
-        policy & POLICY_ISOLATES && policy & POLICY_ASKS ? "ask: {within: 4h}, " : "",
-        policy & POLICY_ISOLATES ? "isolate: {" : "",
-        policy & POLICY_ISOLATES ? (policy & POLICY_SELECTIVE ? "type: selective" : "type: full")
-                                 : "",
-        policy & POLICY_ISOLATES && policy & POLICY_RELEASES ? ", release_after: 1h" : "",
-        policy & POLICY_ISOLATES ? "}, email: {}]}\n" : "", "safety:\n  review: 24h\n",
-        policy & POLICY_PROTECTS ? "  protected: [{machine.tags: [tier-0]}]\n" : "",
-        policy & POLICY_LIMITS ? "  limits: [{isolations: 2, per: 1h}]\n" : "",
-        policy & POLICY_ASKS_DOUBT ? "  ask: {within: 4h}\n" : "");
-    return rig_runtime_by(&l->r, &p->clock.clock, rules);
+    if (l->poor)
+        (void)snprintf(quota, sizeof quota, "    quota: {per_minute: %d, per_hour: %d}\n",
+                       CALLS_MIN, CALLS_HOUR);
+    buf_adds(&tenants, quota);
+    if (!(policy & POLICY_ALONE))
+        buf_addf(&tenants,
+                 "  fabrikam:\n    tenant_id: 1b4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                 "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f51\n"
+                 "    client_secret_file: %s/secret\n    api_url: %s\n    login_url: %s\n"
+                 "    api_scope: https://api.example/.default\n%s",
+                 l->r.dir, peer_url(l->r.peer), peer_url(l->r.peer), quota);
+    l->r.tenants = buf_text(&tenants);
+    describe(&text, policy);
+    return rig_runtime_by(&l->r, &p->clock.clock, buf_text(&text));
 }
 
 static void use_policy(struct life *l, unsigned policy)
 {
-    happens(l, "policy%s%s%s%s%s%s%s", policy & POLICY_ISOLATES ? " isolates" : " tells",
-            policy & POLICY_PROTECTS ? " protects" : "", policy & POLICY_LIMITS ? " limits" : "",
-            policy & POLICY_RELEASES ? " releases" : "",
-            policy & POLICY_SELECTIVE ? " selective" : "", policy & POLICY_ASKS ? " asks" : "",
-            policy & POLICY_ASKS_DOUBT ? " asks-doubt" : "");
-    l->policy_before = l->policy;
-    l->policy_at = fickle_now(l->f);
+    static const char *const words[] = {"isolates", "protects", "limits",  "releases", "selective",
+                                        "asks",     "doubts",   "reviews", "narrow",   "shadow",
+                                        "canary",   "more",     "frees",   "pair",     "alone"};
+    char text[200] = "";
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (policy & 1u << i)
+            (void)snprintf(text + strlen(text), sizeof text - strlen(text), " %s", words[i]);
+    happens(l, "policy%s", text);
+    memmove(l->past + 1, l->past, sizeof l->past - sizeof l->past[0]);
+    l->past[0].policy = l->policy;
+    l->past[0].until = fickle_now(l->f);
     l->policy = policy;
+    l->freed = l->freed || policy & (POLICY_FREES | POLICY_RELEASES);
     for (size_t i = 0; i < l->n; i++)
-        if (!l->p[i].dead)
+        if (!l->p[i].dead) {
             engine_use(l->p[i].g, runtime_of(l, &l->p[i], policy));
+            (void)reconcile_start(l->p[i].g, NULL); /* as serve does, whatever comes of it */
+        }
 }
 
 static unsigned some_policy(struct life *l)
@@ -251,8 +351,11 @@ static unsigned some_policy(struct life *l)
         policy |= POLICY_ISOLATES;
     if (!one_in(l, 4))
         policy &= ~(unsigned)POLICY_ASKS;
+    policy &= ~(unsigned)(one_in(l, 3) ? 0 : POLICY_CANARY);
+    policy &= ~(unsigned)(one_in(l, 5) ? 0 : POLICY_SHADOW);
+    policy &= ~(unsigned)(one_in(l, 5) ? 0 : POLICY_ALONE);
     if (l->strict)
-        policy |= POLICY_LIMITS;
+        policy = (policy | POLICY_LIMITS) & ~(unsigned)POLICY_CANARY;
     return policy;
 }
 
@@ -260,40 +363,73 @@ static unsigned some_policy(struct life *l)
 
 static int alert_of_case(const struct life *l, int64_t id)
 {
-    for (int i = 0; i < FICKLE_ALERTS; i++)
+    for (int i = 0; i < FICKLE_ALERTS && id; i++)
         if (l->known[i].id == id)
             return i;
     return -1;
 }
 
+/* Is it in force, or was it when a run that is under way may have begun? */
+static bool is_policy_with(const struct life *l, unsigned bit, bool set)
+{
+    bool any = !(l->policy & bit) == !set;
+
+    for (size_t i = 0; i < sizeof l->past / sizeof l->past[0]; i++)
+        any = any || (!(l->past[i].policy & bit) == !set && l->past[i].until &&
+                      fickle_now(l->f) - l->past[i].until < 2 * MINUTE_MS);
+    return any;
+}
+
 static bool is_policy(const struct life *l, unsigned bit)
 {
-    bool fresh = fickle_now(l->f) - l->policy_at < 2 * MINUTE_MS;
-
-    return l->policy & bit || (fresh && l->policy_before & bit);
+    return is_policy_with(l, bit, true);
 }
 
 static bool is_no_policy(const struct life *l, unsigned bit)
 {
-    bool fresh = fickle_now(l->f) - l->policy_at < 2 * MINUTE_MS;
+    return is_policy_with(l, bit, false);
+}
 
-    return !(l->policy & bit) || (fresh && !(l->policy_before & bit));
+/* How many were asked for in an hour before `to`, but for those that turned out to be somebody else's. */
+static int count_asked(struct life *l, int64_t before_id, int64_t to)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    struct isolation_record r;
+    int n = 0;
+
+    for (size_t i = 0; i < l->n_asked; i++)
+        n += l->asked_id[i] < before_id && l->asked[i] > to - HOUR_MS && l->asked[i] <= to &&
+             !store_isolation_load(l->r.store, arena, l->asked_id[i], &r, NULL) && !r.adopted;
+    return n;
 }
 
 static void judge_limits(struct life *l, const struct isolation_record *r)
 {
-    int within = 0;
+    int within;
 
+    if (is_policy(l, POLICY_NARROW) && !is_no_policy(l, POLICY_NARROW) && l->strict &&
+        count_asked(l, r->id, fickle_now(l->f)))
+        wrong(l, "asked for over a limit that has changed since");
     for (size_t i = 0; i < l->n_asked; i++)
         if (l->asked_id[i] == r->id)
             return;
     assert_true(l->n_asked < 500);
     l->asked_id[l->n_asked] = r->id;
     l->asked[l->n_asked++] = r->requested;
-    for (size_t i = 0; i < l->n_asked; i++)
-        within += l->asked[i] > r->requested - HOUR_MS && l->asked[i] <= r->requested;
+    within = count_asked(l, INT64_MAX, r->requested);
     if (l->strict && within > 2)
         wrong(l, "%d isolations asked for within an hour, over the limit", within);
+}
+
+/* Does Defender say that the alert is of this machine, as far as cordon may know? */
+static bool is_of(const struct life *l, const struct fickle_alert *a, int machine)
+{
+    int64_t now = fickle_now(l->f), last = 0;
+
+    for (int i = 0; i < FICKLE_MACHINES; i++)
+        last = a->named[i] > last ? a->named[i] : last;
+    return a->named[machine] &&
+           (a->named[machine] == last || now - a->named[machine] < 2 * MINUTE_MS);
 }
 
 /* Grounds of the case that the ledger's row stands for. */
@@ -309,11 +445,11 @@ static void judge_grounds(struct life *l, int machine, const struct isolation_re
         wrong(l, "an isolation for no case");
         return;
     }
-    if (at % FICKLE_MACHINES != machine)
+    if (!is_of(l, a, machine))
         wrong(l, "machine %d isolated for alert %d, which is of another", machine, at);
     if (!k->strong)
         wrong(l, "isolated for alert %d, which no source pushed that may isolate", at);
-    if (k->contradicted && !k->yes)
+    if (k->named >= 0 && k->named != machine && !k->yes)
         wrong(l, "isolated for alert %d, whose sender named another machine", at);
     if (!a->shown || (strcmp(a->shown, "High") != 0 && now - a->lowered > 2 * MINUTE_MS))
         wrong(l, "isolated for alert %d, which was shown as %s", at, a->shown ? a->shown : "none");
@@ -322,6 +458,14 @@ static void judge_grounds(struct life *l, int machine, const struct isolation_re
     if (is_policy(l, POLICY_PROTECTS) && !is_no_policy(l, POLICY_PROTECTS) && m->shown_tagged &&
         now - m->tagged_since > 2 * MINUTE_MS && !k->yes)
         wrong(l, "protected machine %d isolated for alert %d", machine, at);
+    if (m->shown_merged && now - m->merged_since > 2 * MINUTE_MS)
+        wrong(l, "machine %d isolated, which was merged into another", machine);
+    if (!is_no_policy(l, POLICY_SHADOW))
+        wrong(l, "machine %d isolated in shadow mode", machine);
+    if (machine % FICKLE_TENANTS && !is_no_policy(l, POLICY_ALONE))
+        wrong(l, "machine %d isolated, whose tenant is not configured", machine);
+    if (!is_no_policy(l, POLICY_CANARY) && !k->yes && !is_proven(l))
+        wrong(l, "machine %d isolated by a changed policy, and nobody said yes", machine);
     if (!is_no_policy(l, POLICY_ASKS) && !k->yes)
         wrong(l, "isolated for alert %d, and nobody said yes", at);
     if (k->dropped && k->dropped < m->look)
@@ -331,15 +475,16 @@ static void judge_grounds(struct life *l, int machine, const struct isolation_re
 }
 
 /* One of ours is under way already? Asked when it leaves, and when it arrives. */
-static void judge_second(struct life *l, int machine)
+static void judge_second(struct life *l, int machine, const char *type)
 {
     int64_t now = fickle_now(l->f);
 
     for (size_t i = 0; fickle_nth(l->f, i); i++) {
         const struct fickle_action *a = fickle_nth(l->f, i);
 
-        if (a->machine == machine && a->ours && !a->release && fickle_is_open(a, now))
-            wrong(l, "a second isolate of machine %d while %s of %s is %s", machine, a->id,
+        if (a->machine == machine && a->ours && strcmp(a->type, type) == 0 &&
+            fickle_is_open(a, now))
+            wrong(l, "a second %s of machine %d while %s of %s is %s", type, machine, a->id,
                   a->external, fickle_status(a, now));
     }
 }
@@ -351,7 +496,7 @@ static void judge_isolate(struct life *l, int machine, const char *external)
     int64_t now = fickle_now(l->f), id = 0;
     struct isolation_record r;
 
-    judge_second(l, machine);
+    judge_second(l, machine, "Isolate");
     if (!m->looked || now - m->look > 2 * MINUTE_MS)
         wrong(l, "an isolate of machine %d without a look", machine);
     else if (!l->nested && m->look_open)
@@ -369,9 +514,46 @@ static void judge_isolate(struct life *l, int machine, const char *external)
     judge_limits(l, &r);
 }
 
-/* A release was asked for: its cases have had what they asked for. */
-static void note_release(struct life *l, const char *external)
+/* Is another alert of the machine one that keeps it from being released unasked? */
+static bool is_other_open(const struct life *l, int machine, int64_t case_id)
 {
+    bool any = false;
+
+    for (int i = 0; i < FICKLE_ALERTS; i++) {
+        const struct fickle_alert *a = fickle_alert(l->f, i);
+        bool moved = false;
+
+        for (int m = 0; m < FICKLE_MACHINES; m++)
+            moved = moved || (m != machine && a->named[m]);
+        any = any || (l->known[i].id && l->known[i].id != case_id && !moved && a->named[machine] &&
+                      a->named[machine] < fickle_now(l->f) - 5 * MINUTE_MS && !a->was_lowered &&
+                      !l->known[i].dropped);
+    }
+    return any;
+}
+
+static void judge_release(struct life *l, int machine, const struct isolation_record *r)
+{
+    int64_t now = fickle_now(l->f);
+
+    if (l->ordered[machine])
+        return;
+    if (r->adopted)
+        wrong(l, "machine %d is released unasked, and somebody else isolated it", machine);
+    if (!l->freed)
+        wrong(l, "machine %d is released, and no rule says so", machine);
+    if (r->release_why && strstr(r->release_why, "release_after")) {
+        if (now - r->confirmed < HOUR_MS - 10 * MINUTE_MS)
+            wrong(l, "machine %d is released too early", machine);
+        if (is_other_open(l, machine, r->case_id))
+            wrong(l, "machine %d is released unasked while another alert is open", machine);
+    }
+}
+
+/* A release was asked for: its cases have had what they asked for. */
+static void note_release(struct life *l, int machine, const char *external)
+{
+    struct isolation_record r;
     AUTO(arena_freep) struct arena *arena = arena_new(0);
     struct case_record c;
     char text[80];
@@ -382,6 +564,8 @@ static void note_release(struct life *l, const char *external)
     (void)snprintf(text, sizeof text, "%.*s", (int)strcspn(external + 15, "-"), external + 15);
     if (id_parse(text, &id, NULL))
         return;
+    if (!store_isolation_load(l->r.store, arena, id, &r, NULL))
+        judge_release(l, machine, &r);
     for (int i = 0; i < FICKLE_ALERTS; i++)
         if (l->known[i].id && !store_case_load(l->r.store, arena, l->known[i].id, &c, NULL) &&
             c.isolation == id)
@@ -402,6 +586,7 @@ static void start(struct life *l, struct process *p)
     assert_int_equal(
         engine_new(p->store, l->r.rest, &p->clock.clock, runtime_of(l, p, l->policy), &p->g, &e),
         ERR_OK);
+    assert_int_equal(runtime_keep(p->g->runtime, p->store, &e), ERR_OK);
     if (p == l->p)
         l->r.g = p->g;
 }
@@ -409,6 +594,7 @@ static void start(struct life *l, struct process *p)
 static void kill_process(struct life *l, struct process *p)
 {
     happens(l, "%s dies", p->owner);
+    l->deaths++;
     p->dead = true;
 }
 
@@ -441,13 +627,13 @@ static struct life *living;
 
 static void run_one(struct life *l, struct process *p, const struct work *w)
 {
-    static const engine_run runs[WORK_KINDS] = {[WORK_CASE] = expand_run,
-                                                [WORK_ISOLATION] = isolation_run,
-                                                [WORK_LEDGER] = ledger_run,
-                                                [WORK_QUESTION] = question_run,
-                                                [WORK_RECONCILE] = reconcile_run};
+    static const engine_run runs[WORK_KINDS] = {
+        [WORK_CASE] = expand_run,       [WORK_ISOLATION] = isolation_run,
+        [WORK_LEDGER] = ledger_run,     [WORK_ACTION] = action_run,
+        [WORK_QUESTION] = question_run, [WORK_RECONCILE] = reconcile_run};
     struct process *before = l->top;
     struct work mine = *w;
+    int at;
 
     for (size_t i = 0; l->calm && i < sizeof l->spin / sizeof l->spin[0]; i++)
         if (!l->spin[i].id || l->spin[i].id == w->id) {
@@ -456,6 +642,9 @@ static void run_one(struct life *l, struct process *p, const struct work *w)
             break;
         }
     l->runs++;
+    at = alert_of_case(l, w->kind == WORK_CASE ? w->id : 0);
+    if (at >= 0 && !l->known[at].ran && !l->known[at].told)
+        l->known[at].ran = fickle_now(l->f);
     happens(l, "run %" PRId64 ", kind %d, by %s", w->id % 100000, (int)w->kind, p->owner);
     p->runs++;
     l->top = running = p;
@@ -471,11 +660,8 @@ static void run_one(struct life *l, struct process *p, const struct work *w)
 
 static bool claim(struct life *l, struct process *p, struct work *ret)
 {
-    size_t room[WORK_KINDS] = {[WORK_CASE] = 1,
-                               [WORK_ISOLATION] = 1,
-                               [WORK_LEDGER] = 1,
-                               [WORK_QUESTION] = 1,
-                               [WORK_RECONCILE] = 1};
+    size_t room[WORK_KINDS] = {[WORK_CASE] = 1,   [WORK_ISOLATION] = 1, [WORK_LEDGER] = 1,
+                               [WORK_ACTION] = 1, [WORK_QUESTION] = 1,  [WORK_RECONCILE] = 1};
     size_t n = 0;
     int64_t next;
 
@@ -520,7 +706,7 @@ static int some_new_alert(struct life *l)
 static void push(struct life *l)
 {
     int at = one_in(l, 4) ? (int)roll(l, FICKLE_ALERTS) : some_new_alert(l);
-    int named = at % FICKLE_MACHINES;
+    int named = fickle_alert(l->f, at)->machine;
     struct known *k = &l->known[at];
     bool strong = !one_in(l, 10), names = !one_in(l, 4);
     const char *machine;
@@ -547,11 +733,12 @@ static void push(struct life *l)
         happens(l, "push %d fails", at);
         return;
     }
-    happens(l, "push %d of machine %d%s%s", at, at % FICKLE_MACHINES, strong ? "" : ", weak",
-            names && named != at % FICKLE_MACHINES ? ", names another" : "");
+    happens(l, "push %d of machine %d%s%s", at, fickle_alert(l->f, at)->machine,
+            strong ? "" : ", weak",
+            names && named != fickle_alert(l->f, at)->machine ? ", names another" : "");
     k->id = a.cases[0];
     if (strong && !k->strong) {
-        k->contradicted = names && named != at % FICKLE_MACHINES;
+        k->named = names ? named : -1;
         k->spent = false;
     }
     k->strong = k->strong || strong;
@@ -570,10 +757,12 @@ static struct isolation_record some_isolation(struct life *l)
 
 static void answer(struct life *l)
 {
-    struct question_answer a = {.person = "anna@x.example", .way = "link"};
+    static const char *const people[] = {"anna@x.example", "bo@x.example", "cy@x.example"};
+    struct question_answer a = {.person = people[roll(l, 3)], .way = "link"};
     struct process *p = some_process(l);
+    bool waits[FICKLE_ALERTS] = {false};
     struct question_record *list;
-    enum question_state now;
+    enum question_state now = QUESTION_OPEN;
     size_t n = 0;
 
     assert_int_equal(
@@ -583,11 +772,22 @@ static void answer(struct life *l)
     a.question = list[roll(l, (unsigned)n)].id;
     a.yes = !one_in(l, 3) && !l->strict;
     happens(l, "answers %s", a.yes ? "yes" : "no");
+    for (int i = 0; i < FICKLE_ALERTS; i++)
+        waits[i] = l->known[i].id && rig_case(&l->r, l->known[i].id).state == CASE_WAITING;
+    if (question_answer(p->g, &a, &now, NULL) || now != QUESTION_APPROVED)
+        return;
     /* Coarse: to whatever waits. */
-    for (int i = 0; i < FICKLE_ALERTS && a.yes; i++)
-        if (l->known[i].id && rig_case(&l->r, l->known[i].id).state == CASE_WAITING)
+    assert_true(l->n_proven < sizeof l->proven / sizeof *l->proven);
+    l->proven[l->n_proven++] = name_of(l->policy);
+    for (int i = 0; i < FICKLE_ALERTS; i++)
+        if (waits[i])
             l->known[i].yes = fickle_now(l->f);
-    (void)question_answer(p->g, &a, &now, NULL);
+}
+
+static bool is_machine(int machine, const struct isolation_record *r)
+{
+    return strcmp(fickle_machine_id(machine), r->machine_id) == 0 &&
+           strcmp(machine % FICKLE_TENANTS ? "fabrikam" : "contoso", r->tenant) == 0;
 }
 
 static void order(struct life *l)
@@ -622,8 +822,11 @@ static void order(struct life *l)
         i = some_isolation(l);
         o.id = i.id;
         o.machine = i.machine_id;
-        if (o.id && !desk_release(p->g, &o, &e))
-            happens(l, "releases %s", o.machine + 38);
+        if (o.id && !desk_release(p->g, &o, &e)) {
+            happens(l, "releases %s of %s", o.machine + 38, i.tenant);
+            for (int m = 0; m < FICKLE_MACHINES; m++)
+                l->ordered[m] = l->ordered[m] || is_machine(m, &i);
+        }
         break;
     case 6:
         o.id = some_isolation(l).id;
@@ -654,12 +857,26 @@ static void portal(struct life *l)
 /* What Defender says of things changes. */
 static void change_facts(struct life *l)
 {
-    int at = (int)roll(l, FICKLE_ALERTS), machine = (int)roll(l, FICKLE_MACHINES);
+    struct fickle_alert *a = fickle_alert(l->f, (int)roll(l, FICKLE_ALERTS));
+    struct fickle_machine *m = fickle_machine(l->f, (int)roll(l, FICKLE_MACHINES));
+    static const char *const severities[] = {"High", "High", "High", "Medium", "Low"};
 
-    if (one_in(l, 2)) {
-        fickle_alert(l->f, at)->severity = one_in(l, 3) ? "Medium" : "High";
-    } else {
-        fickle_machine(l->f, machine)->tagged = one_in(l, 3);
+    switch (roll(l, 8)) {
+    case 0:
+        a->hidden = !a->hidden && one_in(l, 2);
+        break;
+    case 1: /* of the same tenant */
+        a->machine = (a->machine + FICKLE_TENANTS) % FICKLE_MACHINES;
+        break;
+    case 2:
+        m->merged = !m->merged && one_in(l, 3);
+        break;
+    case 3:
+    case 4:
+        m->tagged = one_in(l, 3);
+        break;
+    default:
+        a->severity = severities[roll(l, 5)];
     }
 }
 
@@ -864,13 +1081,15 @@ static bool take_request(struct life *l, const struct fickle_event *ev)
     if (l->top && l->top->dead)
         return false;
     if (ev->kind == FICKLE_POST && !ev->done) {
-        l->gives_up = fickle_now(l->f) + WORK_ANSWER_MS - 2 * SECOND_MS;
-        happens(l, "POST %s machine %d %s", ev->release ? "unisolate" : "isolate", ev->machine,
-                ev->external);
-        if (ev->release)
-            note_release(l, ev->external);
-        else
+        if (!l->depth) /* one of a run within waits for nothing */
+            l->gives_up = fickle_now(l->f) + WORK_ANSWER_MS - 2 * SECOND_MS;
+        happens(l, "POST %s machine %d %s", ev->type, ev->machine, ev->external);
+        if (strcmp(ev->type, "Unisolate") == 0)
+            note_release(l, ev->machine, ev->external);
+        else if (strcmp(ev->type, "Isolate") == 0)
             judge_isolate(l, ev->machine, ev->external);
+        else
+            judge_second(l, ev->machine, ev->type);
     }
     if (l->calm || l->depth || !is_disturbed(l, ev))
         return true;
@@ -878,8 +1097,8 @@ static bool take_request(struct life *l, const struct fickle_event *ev)
                     ev->kind != FICKLE_POST ? disturb_look
                     : ev->done              ? disturb_answer
                                             : disturb_request);
-    if (alive && ev->kind == FICKLE_POST && !ev->done && !ev->release)
-        judge_second(l, ev->machine);
+    if (alive && ev->kind == FICKLE_POST && !ev->done && strcmp(ev->type, "Unisolate") != 0)
+        judge_second(l, ev->machine, ev->type);
     return alive;
 }
 
@@ -999,26 +1218,40 @@ static bool on_request(void *ctx, const struct fickle_event *ev)
 
 /* ---- what people are told ---------------------------------------------------------------------------- */
 
-static bool was_ever(struct life *l, int machine, bool released)
+static bool was_released(struct life *l, int machine)
 {
     int64_t now = fickle_now(l->f);
 
     for (size_t i = 0; fickle_nth(l->f, i); i++) {
         const struct fickle_action *a = fickle_nth(l->f, i);
 
-        if (a->machine == machine && a->release == released && now >= a->ends &&
+        if (a->machine == machine && fickle_is_release(a) && now >= a->ends &&
             strcmp(a->end, "Succeeded") == 0)
             return true;
     }
     return false;
 }
 
+/* That a subject names; -1: none. */
+static int machine_in(const char *subject)
+{
+    const char *at = strstr(subject, "ws-");
+
+    return at ? atoi(at + 3) : -1;
+}
+
+/* How old what is said may be: it is asked after ever more seldom, and looked at again when that is long ago
+ * (episode_run.c); a run that was stopped says what it has seen before. */
+#define WORD_AGE_MS (4 * MINUTE_MS)
+
 static enum err_code told_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct life *l = arg;
     struct db_rows *rows;
+    int64_t off = atomic_load(&l->r.hands.wall) - fickle_now(l->f);
+    int64_t age = WORD_AGE_MS + (l->nested ? 10 * MINUTE_MS : 0) + (l->jumps ? CLOCK_WRONG_MAX : 0);
     enum err_code code = db_query(tx, e, &rows,
-                                  "SELECT id, case_id, subject, kind FROM notices WHERE id > $1 "
+                                  "SELECT id, case_id, subject, created FROM notices WHERE id > $1 "
                                   "ORDER BY id",
                                   "i", l->last_notice);
 
@@ -1027,20 +1260,32 @@ static enum err_code told_fn(struct db_tx *tx, void *arg, struct err *e)
     while (db_next(rows)) {
         int at = alert_of_case(l, db_int(rows, 1));
         const char *subject = db_text(rows, 2);
-        int machine = at % FICKLE_MACHINES;
+        int machine = machine_in(subject);
+        int64_t then = db_int(rows, 3) - off, from = then - age;
 
         l->last_notice = db_int(rows, 0);
         happens(l, "told of %d: %s", at, subject);
-        if (at < 0)
+        /* It joined, and what is to tell of that runs but now: the ledger's word is as old. */
+        if (at >= 0 && !l->known[at].told && l->known[at].ran && l->known[at].ran - age < from)
+            from = l->known[at].ran - age;
+        if (at >= 0)
+            l->known[at].told = true;
+        /* Of one that was somebody else's no alert's thread tells, nor whose tenant's it is. */
+        for (int m = 0; m < FICKLE_MACHINES && strstr(subject, "is released"); m++)
+            if (strstr(subject, fickle_machine_id(m)))
+                l->word[m].vague = true;
+        if (machine < 0)
             continue;
         if (strstr(subject, "[ISOLATED") || strstr(subject, "RELEASED")) {
             l->word[machine].alert = at;
             l->word[machine].isolated = !strstr(subject, "[RELEASED");
+            l->word[machine].vague = false;
         }
-        if (strstr(subject, "[ISOLATED") && !was_ever(l, machine, false))
-            wrong(l, "told of alert %d that machine %d is isolated, and it never was: %s", at,
-                  machine, subject);
-        if (strstr(subject, "[RELEASED") && !was_ever(l, machine, true))
+        if (strstr(subject, "[ISOLATED") && !strstr(subject, "Review") && /* by the ledger alone */
+            !fickle_was_isolated(l->f, machine, from, then + (l->jumps ? CLOCK_WRONG_MAX : 5000)))
+            wrong(l, "told of alert %d that machine %d is isolated, and it is not: %s", at, machine,
+                  subject);
+        if (strstr(subject, "[RELEASED") && !was_released(l, machine))
             wrong(l, "told of alert %d that machine %d is released, and it never was: %s", at,
                   machine, subject);
     }
@@ -1066,6 +1311,8 @@ static void clear_up(struct life *l)
     if (l->paused)
         assert_int_equal(desk_resume(l->r.g, &o, NULL), ERR_OK);
     l->paused = 0;
+    if (l->policy & POLICY_ALONE)
+        use_policy(l, l->policy & ~(unsigned)POLICY_ALONE);
     l->calm = true;
     l->nested = false;
     for (int64_t step = SECOND_MS; fickle_now(l->f) < ends && !l->wrong[0];
@@ -1090,7 +1337,7 @@ static void judge_case(struct life *l, int at)
 {
     struct case_record c = rig_case(&l->r, l->known[at].id);
     int64_t now = fickle_now(l->f);
-    bool isolated = fickle_is_isolated(l->f, at % FICKLE_MACHINES, now), held;
+    bool isolated = fickle_is_isolated(l->f, fickle_alert(l->f, at)->machine, now), held;
     struct question_record *list;
     size_t n = 0;
 
@@ -1124,22 +1371,54 @@ static void judge_machine(struct life *l, int machine)
     for (size_t i = 0; i < n; i++)
         if (strcmp(list[i].tenant, machine % FICKLE_TENANTS ? "fabrikam" : "contoso") == 0)
             open = &list[i];
-    happens(l, "machine %d: %s%s, ledger: %s", machine, a && !a->release ? "isolated" : "free",
-            a && a->ours ? " by us" : "", open ? isolation_state_name(open->state) : "nothing");
+    happens(l, "machine %d: %s%s, ledger: %s", machine,
+            a && fickle_is_isolate(a) ? "isolated" : "free", a && a->ours ? " by us" : "",
+            open ? isolation_state_name(open->state) : "nothing");
     if (open && open->state != ISOLATION_ISOLATED)
         wrong(l, "the isolation of machine %d is %s after hours of calm", machine,
               isolation_state_name(open->state));
-    else if (open && (!a || a->release))
+    else if (open && (!a || !fickle_is_isolate(a)))
         wrong(l, "the ledger calls machine %d isolated, and it is free", machine);
-    else if (!open && a && !a->release)
+    else if (!open && a && fickle_is_isolate(a))
         wrong(l, "machine %d is isolated%s, and the ledger knows nothing of it", machine,
               a->ours ? " by us" : "");
-    if (l->word[machine].alert >= 0 && l->word[machine].isolated && (!a || a->release))
+    if (l->word[machine].vague)
+        return;
+    if (l->word[machine].alert >= 0 && l->word[machine].isolated && (!a || !fickle_is_isolate(a)))
         wrong(l, "the last word of machine %d, of alert %d, is that it is isolated, and it is free",
               machine, l->word[machine].alert);
     else if (open && open->case_id && !open->adopted &&
              (l->word[machine].alert < 0 || !l->word[machine].isolated))
         wrong(l, "machine %d is isolated by us, and the last word is another", machine);
+}
+
+static enum err_code unended_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct life *l = arg;
+    struct db_rows *rows;
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT a.handler, a.why FROM actions a JOIN cases c ON c.id = a.case_id WHERE "
+                 "a.state NOT IN ('done', 'failed')",
+                 "");
+
+    while (!code && db_next(rows))
+        wrong(l, "a %s has not ended after hours of calm: %s", db_text(rows, 0), db_text(rows, 1));
+    return code ? code : db_rows_end(rows, e);
+}
+
+/* What else was asked for, and how often Defender was called. */
+static void judge_rest(struct life *l)
+{
+    assert_int_equal(db_read(l->r.store->db, unended_fn, l, NULL), ERR_OK);
+    for (int i = 0; l->poor && i < FICKLE_TENANTS && (l->n == 1 || l->shared) && !l->jumps; i++) {
+        size_t minute = fickle_calls(l->f, i, MINUTE_MS), hour = fickle_calls(l->f, i, HOUR_MS);
+        size_t more = CALLS_LATE + l->deaths * QUOTA_NOTE_CALLS;
+
+        if (minute > CALLS_MIN + more || hour > CALLS_HOUR + more)
+            wrong(l, "%zu calls within a minute, %zu within an hour: more than the quota", minute,
+                  hour);
+    }
 }
 
 /* ---- one life ------------------------------------------------------------------------------------------ */
@@ -1213,8 +1492,6 @@ static void settle_in(struct life *l)
 /* store_url: of a PostgreSQL; NULL: SQLite. */
 static void begin(struct life *l, uint64_t seed, const char *store_url)
 {
-    static char tenants[600];
-
     atomic_store(&chance, seed);
     l->seed = seed;
     l->dice = seed * 31 + 7;
@@ -1223,23 +1500,17 @@ static void begin(struct life *l, uint64_t seed, const char *store_url)
     living = l;
     l->shared = store_url != NULL;
     rig_open_on(&l->r, NULL, store_url);
-    (void)snprintf(tenants, sizeof tenants,
-                   "  fabrikam:\n    tenant_id: 1b4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
-                   "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f51\n"
-                   "    client_secret_file: %s/secret\n    api_url: %s\n    login_url: %s\n"
-                   "    api_scope: https://api.example/.default\n",
-                   l->r.dir, peer_url(l->r.peer), peer_url(l->r.peer));
-    l->r.tenants = tenants;
     l->r.sources = "  bell:\n    tenant: contoso\n    may: [notify]\n    verify:\n"
                    "      - none: {insecure: true}\n";
     l->f = fickle_new(&l->r.hands, seed, on_request, l);
     peer_answer_by(l->r.peer, fickle_answer, l->f);
     l->strict = one_in(l, 5);
     l->quick = one_in(l, 2);
+    l->poor = one_in(l, 4);
     settle_in(l);
     l->jumps =
         l->n == 1 && !one_in(l, 3); /* replicas whose clocks jump write nothing (db_postgres.c) */
-    l->policy = l->policy_before = some_policy(l) | POLICY_ISOLATES;
+    l->policy = some_policy(l) | POLICY_ISOLATES;
     for (size_t i = 0; i < l->n; i++)
         start(l, &l->p[i]);
     use_policy(l, l->policy);
@@ -1265,6 +1536,8 @@ static bool is_good(uint64_t seed, const char *store_url, bool aloud)
             judge_case(l, i);
     for (int i = 0; i < FICKLE_MACHINES && !l->wrong[0]; i++)
         judge_machine(l, i);
+    if (!l->wrong[0])
+        judge_rest(l);
     good = !l->wrong[0];
     if (!good)
         print_message("seed %" PRIu64 ", step %d: %s\n", seed, l->step, l->wrong);

@@ -160,8 +160,8 @@ unsigned readiness_parts(struct engine *g, struct arena *a, struct health_part *
         return 0;
     health_keep(g->health, is_configured, rt->config);
     p.n = health_list(g->health, p.list, HEALTH_PARTS_MAX);
-    if (!store_health(g->store,
-                      NULL)) /* full: who waits for room has noted that here, and not there */
+    /* Full: who waits for room has noted that here, and not there. */
+    if (!store_health(g->store, NULL))
         (void)note_all(&p);
     *ret = p.list;
     return p.n;

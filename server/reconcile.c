@@ -399,8 +399,8 @@ static enum err_code read_all(struct reconciling *p, struct err *e)
                      sizeof *p->list); /* of its pages only those are touched that are used */
     if (!p->list)
         return err_set(e, ERR_NOMEM, "reconciling");
-    if (p->row.watermark >
-        p->now) /* the clock was set back: what came meanwhile may be behind it */
+    /* The clock was set back: what came meanwhile may be behind it. */
+    if (p->row.watermark > p->now)
         p->row.watermark = p->now - BACK_MS;
     p->from = p->row.watermark - OVERLAP_MS;
     if (p->from < p->now - BACK_MS)

@@ -213,10 +213,11 @@ static inline void rig_says_dated(struct rig *r, const char *target, const char 
     struct tm tm;
 
     (void)strftime(line, sizeof line, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", gmtime_r(&at, &tm));
-    peer_script(
-        r->peer,
-        &(struct peer_answer){
-            .method = "GET", .target = target, .status = 200, .headers = line, .body = body});
+    peer_script(r->peer, &(struct peer_answer){.method = "GET",
+                                               .target = target,
+                                               .status = 200,
+                                               .headers = arena_str(r->arena, line),
+                                               .body = body});
 }
 
 /* Forgets what was said and asked; tokens, the alert and the machine are there. */

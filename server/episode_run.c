@@ -2,6 +2,7 @@
  * episode.h. */
 #include "episode.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "brakes.h"
@@ -146,6 +147,21 @@ static enum err_code find_brake(struct db_tx *tx, struct episode *x, const char 
     return brakes_recheck(tx, &b, ret, e);
 }
 
+/* Nothing was asked for while this host's clock was off: of the hour for which Defender is asked that is no part. But not for
+ * ever. */
+static bool waited_for_clock(const struct episode *x)
+{
+    return x->tenant && x->row.why &&
+           strncmp(x->row.why, RUNTIME_CLOCK_OFF, sizeof RUNTIME_CLOCK_OFF - 1) == 0 &&
+           x->now - x->row.requested < DEED_FOLLOW_FOR_MS;
+}
+
+/* What it waits for stays written until it is asked for. */
+static void keep_why(struct episode *x, const char *why)
+{
+    (void)snprintf(x->why.text, sizeof x->why.text, "%s", why);
+}
+
 static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct episode *x = arg;
@@ -194,7 +210,7 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
         x->due = x->now + engine_wait_after(&x->w, &x->why);
         r.posted = 0;
         code = episode_postpone(tx, x, &r, e);
-    } else if (x->now - r.requested >= DEED_ASK_FOR_MS) {
+    } else if (x->now - r.requested >= DEED_ASK_FOR_MS && !waited_for_clock(x)) {
         code = episode_move(tx, x, &r, ISOLATION_FAILED,
                             arena_fmt(x->arena, "Defender took no request for an hour: %s",
                                       r.why ? r.why : "no answer"),
@@ -202,6 +218,8 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     } else if (x->grounds->code) {
         x->why = x->grounds->why;
         x->due = x->now + engine_wait_after(&x->w, &x->why);
+        if (waited_for_clock(x))
+            keep_why(x, x->row.why);
         r.posted = 0; /* the look has shown that nothing came of it */
         code = episode_postpone(tx, x, &r, e);
     } else {
@@ -238,13 +256,23 @@ static enum err_code rest_fn(struct db_tx *tx, void *arg, struct err *e)
 }
 
 /* Not known, and tried for long enough? What may have been carried out is looked for as long as it could
- * be under way. */
+ * be under way. By a clock that is far off nobody can say. */
 static bool is_over(struct episode *x)
 {
     const struct isolation_record *r = &x->row;
     bool unknown = r->posted || r->state == ISOLATION_PENDING;
     int64_t age = x->now - r->requested;
+    struct err off;
 
+    if (runtime_check_clock(x->tenant, &off)) {
+        if (!unknown)
+            keep_why(x, off.text);
+        return false;
+    }
+    if (!unknown && waited_for_clock(x)) {
+        keep_why(x, r->why);
+        return false;
+    }
     if (unknown ? !deed_is_given_up(&x->w, age, x->why.code) : age < DEED_ASK_FOR_MS)
         return false;
     if (unknown)
@@ -402,6 +430,7 @@ void episode_followed(struct episode *x, const struct defender_action *action,
                       const struct defender_reads *look)
 {
     int64_t wait = follow_wait(x), age = x->now - x->row.requested, backoff;
+    struct err off;
 
     x->action = action;
     x->released = !x->code && episode_needs_look(x, action) && !look->actions_code &&
@@ -412,7 +441,8 @@ void episode_followed(struct episode *x, const struct defender_action *action,
     if (x->code && backoff < wait) /* that there was no answer is no reason to ask later */
         wait = backoff;
     x->due = episode_follow_due(x, wait > x->why.retry_ms ? wait : x->why.retry_ms);
-    if (deed_is_given_up(&x->w, age, x->code) && (x->code || defender_action_is_open(action))) {
+    if (deed_is_given_up(&x->w, age, x->code) && !runtime_check_clock(x->tenant, &off) &&
+        (x->code || defender_action_is_open(action))) {
         (void)err_set(&x->why, ERR_REFUSED, "Defender did not say how it ended for four days");
         episode_write(x, fail_fn);
     } else {

@@ -205,8 +205,8 @@ static inline void rig_says(struct rig *r, const char *method, const char *targe
 }
 
 /* The same of a GET for ever, and by this Date our clock is so far ahead. */
-static inline void rig_says_dated(struct rig *r, const char *target, const char *body,
-                                  int64_t ahead_ms)
+static inline void rig_says_dated_status(struct rig *r, const char *target, int status,
+                                         const char *body, int64_t ahead_ms)
 {
     time_t at = (time_t)((hands_wall(&r->hands.clock) - ahead_ms) / SECOND_MS);
     char line[64];
@@ -215,9 +215,15 @@ static inline void rig_says_dated(struct rig *r, const char *target, const char 
     (void)strftime(line, sizeof line, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", gmtime_r(&at, &tm));
     peer_script(r->peer, &(struct peer_answer){.method = "GET",
                                                .target = target,
-                                               .status = 200,
+                                               .status = status,
                                                .headers = arena_str(r->arena, line),
                                                .body = body});
+}
+
+static inline void rig_says_dated(struct rig *r, const char *target, const char *body,
+                                  int64_t ahead_ms)
+{
+    rig_says_dated_status(r, target, 200, body, ahead_ms);
 }
 
 /* Forgets what was said and asked; tokens, the alert and the machine are there. */

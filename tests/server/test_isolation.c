@@ -509,6 +509,25 @@ static size_t pass_dated(struct rig *r, int minutes, int64_t ahead_ms)
     return posts;
 }
 
+/* Somebody sets the wall clock, which the server notices (work.h). */
+static void set_wall(struct rig *r, int64_t ms)
+{
+    atomic_fetch_add(&r->hands.wall, ms);
+    assert_int_equal(store_work_hurry(r->store, NULL), ERR_OK);
+}
+
+/* Defender says the time, and nothing else. */
+static void pass_unanswered(struct rig *r, int minutes, int64_t ahead_ms)
+{
+    for (int m = 0; m < minutes; m++) {
+        hands_turn(&r->hands, MINUTE_MS);
+        rig_afresh(r);
+        rig_says_dated_status(r, LIST, 503, "", ahead_ms);
+        (void)rig_work(r);
+        assert_int_equal(rig_seen(r, "POST", ISOLATE), 0);
+    }
+}
+
 /* Limits are counted by this host's clock, and Defender says what time it is: too far off, and nothing is asked for, be it new
  * or waiting already. People hear of it. */
 static void test_isolation__a_clock_that_is_far_off_isolates_nothing(void **state)
@@ -549,6 +568,46 @@ static void test_isolation__a_clock_that_is_far_off_isolates_nothing(void **stat
         assert_int_equal(pass_dated(&r, 30, 0), rows[i].held);
         assert_string_equal(rig_told(&r, id),
                             rows[i].held || rows[i].waits ? "late requested" : "requested");
+        rig_close(&r);
+    }
+}
+
+/* The clock is set while it waits, and set right again later. */
+static void test_isolation__what_waits_for_the_clock_goes_on_when_it_is_right(void **state)
+{
+    static const struct {
+        int64_t set_ms;
+        int minutes;
+        bool answers; /* Defender lists the machine's actions meanwhile */
+    } rows[] = {
+        {2 * HOUR_MS, 20, true},  {2 * HOUR_MS, 20, false}, {2 * HOUR_MS, 90, true},
+        {-2 * HOUR_MS, 20, true}, {-2 * HOUR_MS, 90, true}, {-2 * HOUR_MS, 20, false},
+        {2 * HOUR_MS, 90, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("row: %zu\n", i);
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says_dated(&r, LIST, NOTHING, 0);
+        rig_says(&r, "POST", ISOLATE, 0, 429, "{\"error\":{\"code\":\"429\"}}");
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        set_wall(&r, rows[i].set_ms);
+        if (rows[i].answers)
+            assert_int_equal(pass_dated(&r, rows[i].minutes, rows[i].set_ms), 0);
+        else
+            pass_unanswered(&r, rows[i].minutes, rows[i].set_ms);
+        assert_string_equal(rig_told(&r, id), "late");
+        set_wall(&r, -rows[i].set_ms);
+        pass_unanswered(&r, 5, 0);
+        assert_int_equal(pass_dated(&r, 30, 0), 1);
+        assert_string_equal(rig_told(&r, id), "late requested");
         rig_close(&r);
     }
 }
@@ -2152,6 +2211,7 @@ int main(void)
             test_isolation__an_unknown_request_is_looked_for_longer_than_it_is_asked_for),
         cmocka_unit_test(test_isolation__who_was_told_late_is_told_the_end),
         cmocka_unit_test(test_isolation__a_clock_that_is_far_off_isolates_nothing),
+        cmocka_unit_test(test_isolation__what_waits_for_the_clock_goes_on_when_it_is_right),
         cmocka_unit_test(test_isolation__a_reload_forgets_no_clock),
         cmocka_unit_test(test_isolation__late_news_reaches_every_rule),
         cmocka_unit_test(

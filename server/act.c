@@ -256,7 +256,7 @@ static void retry_later(struct step *s, const struct handler *h, const struct er
                     .now = now,
                     .due = now + wait,
                     .attempts = engine_attempts_after(s->work, why),
-                    .late = isolates && now - s->work->created >= ENGINE_LATE_MS &&
+                    .late = isolates && engine_is_late(now, s->work->created) &&
                             !notice_was_told(s->c, NOTICE_LATE)};
     struct err e;
 

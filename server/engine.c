@@ -418,6 +418,11 @@ int64_t engine_late_due(int64_t now, int64_t due, int64_t since)
     return now < late && late < due ? late : due;
 }
 
+bool engine_is_late(int64_t now, int64_t since)
+{
+    return now - since >= ENGINE_LATE_MS || since - now >= ENGINE_LATE_MS;
+}
+
 struct return_of {
     const struct work *const *claims;
     size_t n;

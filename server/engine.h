@@ -148,5 +148,7 @@ int64_t engine_late_due(int64_t now, int64_t due, int64_t since);
 
 /* After so long without success people are told that it is not done yet; it is tried on. */
 #define ENGINE_LATE_MS (15 * MINUTE_MS)
+/** Has what came at `since` waited so long? Also when that is as far ahead: the clock was set back, and nobody can say. */
+bool engine_is_late(int64_t now, int64_t since);
 
 #endif

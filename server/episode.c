@@ -235,7 +235,7 @@ enum err_code episode_postpone(struct db_tx *tx, struct episode *x, struct isola
         if (!r->posted)
             due = deed_ask_due(x->now, due, r->requested, DEED_ASK_FOR_MS);
         due = engine_late_due(x->now, due, r->requested);
-        if (!code && x->now - r->requested >= ENGINE_LATE_MS)
+        if (!code && engine_is_late(x->now, r->requested))
             code = episode_tell(tx, x, r, NOTICE_LATE, e);
     }
     return code ? code : work_again(tx, &x->w, due, engine_attempts_after(&x->w, &x->why), e);

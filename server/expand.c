@@ -188,7 +188,7 @@ static enum err_code later_fn(struct db_tx *tx, void *arg, struct err *e)
     struct expansion *x = arg;
     struct case_record c = x->c;
     /* A credential that is refused is nothing to wait a quarter of an hour for: people must act. */
-    bool late = (x->now - x->w->created >= ENGINE_LATE_MS || x->why.code == ERR_DENIED) && !c.told;
+    bool late = (engine_is_late(x->now, x->w->created) || x->why.code == ERR_DENIED) && !c.told;
     struct notice n = bad_news(x, late ? notice_not_yet(x->arena, x->why.text) : NULL);
     enum err_code code;
 

@@ -612,6 +612,33 @@ static void test_isolation__what_waits_for_the_clock_goes_on_when_it_is_right(vo
     }
 }
 
+/* How long it has waited cannot be told when the clock was set back meanwhile: people hear of it all the same. */
+static void test_isolation__who_waits_while_the_clock_is_set_back_is_told(void **state)
+{
+    static const int64_t back_ms[] = {2 * HOUR_MS, 3 * DAY_MS, 14 * MINUTE_MS};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof back_ms / sizeof *back_ms; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("row: %zu\n", i);
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says_dated_status(&r, LIST, 503, "", 0);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_string_equal(rig_told(&r, id), "");
+        set_wall(&r, -back_ms[i]);
+        assert_int_equal(pass_dated(&r, 30, -back_ms[i]), 0);
+        assert_string_equal(rig_told(&r, id), "late");
+        set_wall(&r, back_ms[i]);
+        assert_int_equal(pass_dated(&r, 30, 0), 1);
+        assert_string_equal(rig_told(&r, id), "late requested");
+        rig_close(&r);
+    }
+}
+
 /* What was read before a reload is judged after it. */
 static void test_isolation__a_reload_forgets_no_clock(void **state)
 {
@@ -2212,6 +2239,7 @@ int main(void)
         cmocka_unit_test(test_isolation__who_was_told_late_is_told_the_end),
         cmocka_unit_test(test_isolation__a_clock_that_is_far_off_isolates_nothing),
         cmocka_unit_test(test_isolation__what_waits_for_the_clock_goes_on_when_it_is_right),
+        cmocka_unit_test(test_isolation__who_waits_while_the_clock_is_set_back_is_told),
         cmocka_unit_test(test_isolation__a_reload_forgets_no_clock),
         cmocka_unit_test(test_isolation__late_news_reaches_every_rule),
         cmocka_unit_test(

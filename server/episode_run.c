@@ -423,6 +423,9 @@ static void wait_to_see(struct episode *x, const struct defender_action *action,
     if (first)
         x->w.attempts = 1;
     x->why = look->actions_err;
+    /* One in vain as well: else it is no attempt, and goes on for days. */
+    if (x->why.code == ERR_THROTTLED)
+        x->why.code = ERR_AGAIN;
     x->code = err_in(&x->why, UNSEEN);
 }
 

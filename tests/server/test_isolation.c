@@ -1114,6 +1114,7 @@ static void test_isolation__a_machine_released_before_the_look_is_not_called_iso
         {"seen in the end, after a bad day", 12, 3, 503, "requested not_isolated"},
         {"never seen", 0, 1000, 503, "requested isolated"},
         {"not to be seen", 0, 1000, 403, "requested isolated"},
+        {"never seen for want of calls", 1, 1000, 429, "requested isolated"},
     };
 
     (void)state;

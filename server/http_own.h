@@ -124,7 +124,8 @@ struct http_request {
 /* One thread of the pool. */
 struct lane {
     _Atomic(struct http_request *) rung; /* replied requests that nobody resumed yet */
-    char apart[64 - sizeof(void *)];     /* lanes do not share a cache line */
+    int64_t waited_ms, waited_at; /* what it owes for its waits, and as of when (monotonic) */
+    char apart[64 - sizeof(void *) - 2 * sizeof(int64_t)]; /* lanes do not share a cache line */
 };
 
 struct peer {
@@ -252,7 +253,7 @@ void http_shrink(char **bytes, size_t *room);
 /** Resumes what others left on the list of this pool thread. */
 void http_resume_rung(struct lane *lane);
 /** Sends r's reply now, whatever of the body is still to come: what the connection takes within wait_ms, for which the
- *  thread waits. The caller closes the connection. */
+ *  thread waits; of all that is asked for no more than a tenth of its time. The caller closes the connection. */
 void http_answer_past(struct http_request *r, int64_t wait_ms);
 /** The same with a problem document, for a request that no handler has seen. */
 void http_problem_past(struct peer *p, unsigned status, const char *detail);

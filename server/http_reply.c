@@ -22,7 +22,8 @@
 
 #include "log.h"
 
-#define HEAD_MAX (64 * 1024) /* of an answer of ours */
+#define HEAD_MAX    (64 * 1024) /* of an answer of ours */
+#define WAIT_ONE_IN 10          /* part of a thread's time that goes to peers which read slowly */
 
 /* ---- buffers --------------------------------------------------------------------------------- */
 
@@ -214,12 +215,18 @@ void http_defer(struct http_request *r)
 
 /* ---- past the library ------------------------------------------------------------------------ */
 
-/* Writes what the connection takes within wait_ms. tls: NULL: plain. */
+/* Writes what the connection takes within wait_ms, less what its thread has waited for others lately: the thread's other
+ * connections stand still meanwhile, however many peers read slowly. tls: NULL: plain. */
 static void write_past(const struct peer *p, gnutls_session_t tls, const struct buf *text,
                        int64_t wait_ms)
 {
-    const int64_t until = clock_mono_ms(clock_system()) + wait_ms;
+    struct lane *lane = p->lane;
+    const int64_t began = clock_mono_ms(clock_system());
+    const int64_t paid = lane->waited_ms - (began - lane->waited_at) / WAIT_ONE_IN;
+    const int64_t owed = paid > 0 ? paid : 0, until = began + wait_ms - owed;
 
+    lane->waited_at = began;
+    lane->waited_ms = owed;
     for (size_t at = 0; at < text->len;) {
         const char *from = text->data + at;
         ssize_t n = tls ? gnutls_record_send(tls, from, text->len - at)
@@ -232,8 +239,9 @@ static void write_past(const struct peer *p, gnutls_session_t tls, const struct 
         if (n > 0)
             at += (size_t)n;
         else if (!full || left <= 0 || poll(&room, 1, (int)left) <= 0)
-            return;
+            break;
     }
+    lane->waited_ms += clock_mono_ms(clock_system()) - began;
 }
 
 /* Writes text past the library, which has sent nothing of an answer yet, and ends our direction. The

@@ -8,6 +8,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -46,7 +47,8 @@
 
 #define HELD_MAX 1024
 /* More than the kernel takes for a peer that does not read (tcp_rmem and tcp_wmem). */
-#define BIG (48 * 1024 * 1024)
+#define BIG  (48 * 1024 * 1024)
+#define PAGE (16 * 1024 * 1024)
 
 /* ---- a server whose handlers do what the path says ---------------------------------------------- */
 
@@ -93,6 +95,9 @@ static void *replier_main(void *arg)
                 if (strcmp(http_path(batch[i]), "/hold-big") == 0)
                     http_reply(batch[i], &(struct http_answer){
                                              .status = 200, .body = app->big, .body_len = BIG});
+                else if (strcmp(http_path(batch[i]), "/hold-page") == 0)
+                    http_reply(batch[i], &(struct http_answer){
+                                             .status = 200, .body = app->big, .body_len = PAGE});
                 else
                     reply_text(batch[i], 202, text);
             }
@@ -180,7 +185,8 @@ static void on_body(struct http_request *r, void *ctx)
     struct http_answer a = {.status = 200, .content_type = "application/octet-stream"};
 
     app->bodies++;
-    if (strcmp(path, "/hold") == 0 || strcmp(path, "/hold-big") == 0) {
+    if (strcmp(path, "/hold") == 0 || strcmp(path, "/hold-big") == 0 ||
+        strcmp(path, "/hold-page") == 0) {
         http_defer(r);
         hold(app, r);
     } else if (strcmp(path, "/race") == 0) {
@@ -1848,6 +1854,44 @@ static void test_http__answers_all_to_a_peer_that_has_closed_its_side(void **sta
     app_close(app);
 }
 
+/* Some that do not read what does not fit: together they take no more of the thread's time than one. */
+static void test_http__waits_for_no_crowd_that_has_closed_its_side(void **state)
+{
+    enum { CROWD = 20 };
+    struct http_options o = defaults();
+    struct raw *crowd[CROWD], *r;
+    struct pollfd readable[CROWD];
+    struct raw_answer a;
+    struct app *app;
+    int64_t began;
+
+    (void)state;
+    o.threads = 1;
+    app = app_open(o);
+    auto_reply(app, false);
+    for (int i = 0; i < CROWD; i++) {
+        crowd[i] = call(app);
+        raw_text(crowd[i], "GET /hold-page HTTP/1.1\r\nHost: a\r\n\r\n");
+        wait_held(app, (size_t)i + 1);
+        assert_int_equal(shutdown(crowd[i]->fd, SHUT_WR), 0);
+        readable[i] = (struct pollfd){.fd = crowd[i]->fd, .events = POLLIN};
+    }
+    r = call(app);
+    auto_reply(app, true);
+    assert_int_not_equal(poll(readable, CROWD, 20000), 0); /* the thread is at the first of them */
+    began = now_ms();
+    for (int i = 0; i < 3; i++) {
+        raw_text(r, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+        raw_answer(r, &a, false);
+        assert_string_equal(a.body, "hello");
+    }
+    assert_in_range(now_ms() - began, 0, 5000); /* one alone: half a second */
+    for (int i = 0; i < CROWD; i++)
+        raw_free(crowd[i]);
+    raw_free(r);
+    app_close(app);
+}
+
 static void test_http__stops_only_after_what_it_took_is_answered(void **state)
 {
     struct app *app;
@@ -2808,6 +2852,7 @@ int main(void)
         cmocka_unit_test(test_http__survives_peers_that_vanish),
         cmocka_unit_test(test_http__answers_a_peer_that_has_closed_its_side),
         cmocka_unit_test(test_http__answers_all_to_a_peer_that_has_closed_its_side),
+        cmocka_unit_test(test_http__waits_for_no_crowd_that_has_closed_its_side),
         cmocka_unit_test(test_http__stops_only_after_what_it_took_is_answered),
         cmocka_unit_test(test_http__gives_up_what_is_deferred_too_long),
         cmocka_unit_test(test_http__stops_under_load),

@@ -283,12 +283,29 @@ static enum err_code drop_anchor(struct db_store *s, struct err *e)
     return code;
 }
 
+/* db_sqlite_check_place of the writer's. Where it is not what it was the connection is damaged: no checkpoint, nor at the
+ * end. */
+static enum err_code check_place(struct db_conn *base, struct err *e)
+{
+    bool overwritten;
+    enum err_code code = db_sqlite_check_place(sqlite_conn(base)->store, &overwritten, e);
+
+    if (overwritten) {
+        base->damage = DB_TX_LOST;
+        base->why = *e;
+    }
+    return code;
+}
+
 static void driver_disconnect(struct db_conn *base)
 {
     struct sqlite_conn *c = sqlite_conn(base);
+    struct err unused;
     int rc;
 
     db_sqlite_drop_statements(c);
+    if (c->role == DB_WRITER && base->damage == DB_SOUND) /* closing checkpoints */
+        (void)check_place(base, &unused);
     /* The anchor goes before the writer, which tidies up as the last one; or, when the files are in
      * doubt, for all knowledge of them to be built anew. */
     if (c->role == DB_WRITER && (base->damage == DB_SOUND || base->damage == DB_STORE_LOST)) {
@@ -365,17 +382,12 @@ static enum err_code control(struct db_conn *base, const char *sql, const char *
 
 static enum err_code driver_begin(struct db_conn *base, bool loose, struct err *e)
 {
-    bool overwritten = false;
     enum err_code code;
 
     (void)loose; /* nobody else writes */
     if (sqlite_conn(base)->role == DB_READER)
         return control(base, "BEGIN", "begin", e);
-    code = db_sqlite_check_place(sqlite_conn(base)->store, &overwritten, e);
-    if (overwritten) { /* no checkpoint, nor at the end */
-        base->damage = DB_TX_LOST;
-        base->why = *e;
-    }
+    code = check_place(base, e);
     return code ? code : control(base, "BEGIN IMMEDIATE", "begin", e);
 }
 
@@ -435,12 +447,15 @@ static void driver_upkeep(struct db_conn *base, bool idle)
 {
     struct sqlite_conn *c = sqlite_conn(base);
     bool wait = c->log_pages >= CHECKPOINT_WAIT;
+    struct err unused;
     int rc;
 
     /* A reader may have kept the last one from going to the end: not again for the same pages. */
     if (c->log_pages < c->log_tried)
         c->log_tried = 0; /* the log has started over */
     if (c->log_pages - c->log_tried < (idle ? CHECKPOINT_IDLE : CHECKPOINT_ANYHOW))
+        return;
+    if (check_place(base, &unused))
         return;
     c->log_tried = c->log_pages;
     rc = sqlite3_wal_checkpoint_v2(

@@ -1432,6 +1432,25 @@ static void test_db__a_backup_that_is_copied_over_a_served_one_is_not_mixed_with
     assert_non_null(strstr(e.text, "store restore"));
 }
 
+/* Nobody writes in between: its last checkpoint is the one at its end. */
+static void test_db__a_server_that_ends_leaves_a_backup_that_was_copied_over_its_own(void **state)
+{
+    struct place *p = *state;
+    struct db *db = open_url(p->url, 10);
+    char backup[320];
+    struct err e = {0};
+
+    p->may_log = true;
+    (void)snprintf(backup, sizeof backup, "%s/link", p->dir);
+    assert_int_equal(add(db, 1, &e), ERR_OK);
+    assert_int_equal(db_backup(db, backup, &e), ERR_OK);
+    assert_int_equal(add(db, 2, &e), ERR_OK);
+    copy_over(backup, p->path);
+    db_free(db);
+    assert_int_equal(try_open(p->url, one_step, false, &e), ERR_REFUSED); /* the log is another's */
+    assert_non_null(strstr(e.text, "store restore"));
+}
+
 static void test_db__a_locked_database_is_for_later(void **state)
 {
     struct place *p = *state;
@@ -1953,6 +1972,7 @@ int main(int argc, char **argv)
         TEST(test_db__a_removed_lock_file_lets_no_second_server_in),
         TEST(test_db__files_that_are_gone_take_nothing),
         TEST(test_db__a_backup_that_is_copied_over_a_served_one_is_not_mixed_with_it),
+        TEST(test_db__a_server_that_ends_leaves_a_backup_that_was_copied_over_its_own),
         TEST(test_db__migrates_step_by_step_and_refuses_a_newer_schema),
         TEST(test_db__a_failing_step_leaves_the_schema_as_it_was),
         TEST(test_db__a_statement_says_what_is_wrong_with_it),

@@ -20,9 +20,10 @@ struct db_store {
     char *path; /* absolute */
     char *log_path;
     bool read_only;
-    int lock_fd;     /* -1: none */
-    int file_fd;     /* the database, locked; -1: read-only */
-    ino_t file, log; /* which they are; 0: not known yet */
+    int lock_fd;       /* -1: none */
+    int file_fd;       /* the database, locked; -1: read-only */
+    ino_t file;        /* which it is */
+    _Atomic ino_t log; /* the same; 0: not known yet. Any thread that connects or writes */
     sqlite3 *anchor;
 };
 

@@ -61,7 +61,7 @@
 #define HEAD_DEADLINE_MS  (10 * SECOND_MS)
 #define BODY_DEADLINE_MS  (30 * SECOND_MS)
 #define IDLE_MS           (60 * SECOND_MS)
-#define MAX_BODIES        (64 << 20) /* of all connections together; at least a few of the largest */
+#define MAX_BODIES        (64 << 20) /* of all connections together: four of the largest */
 #define MAX_CONNECTIONS   2000
 #define MAX_PER_IP        1000 /* senders may come through one proxy */
 #define ADMIN_CONNECTIONS 64
@@ -190,13 +190,6 @@ static enum err_code begin_work(struct serving *s, struct err *e)
     return code ? code : engine_start(s->engine, runs, e);
 }
 
-static size_t max_bodies(const struct config *c)
-{
-    size_t few = 4 * (size_t)c->listen.max_body;
-
-    return few > MAX_BODIES ? few : MAX_BODIES;
-}
-
 static enum err_code open_senders(struct serving *s, struct err *e)
 {
     const struct status_options status = {
@@ -217,7 +210,7 @@ static enum err_code open_senders(struct serving *s, struct err *e)
                                 .key_file = s->config->listen.tls.key_file,
                                 .client_certificates = s->config->listen.tls.client_certificates,
                                 .max_body = (size_t)s->config->listen.max_body,
-                                .max_bodies = max_bodies(s->config),
+                                .max_bodies = MAX_BODIES,
                                 .max_head = MAX_HEAD,
                                 .head_deadline_ms = HEAD_DEADLINE_MS,
                                 .body_deadline_ms = BODY_DEADLINE_MS,

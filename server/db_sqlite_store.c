@@ -156,11 +156,14 @@ static enum err_code lock_file(struct db_store *s, struct err *e)
 /* sqlite.org/fileformat2.html, 1.3.3: a database without a log. */
 enum { WRITE_VERSION = 18, LEGACY = 1 };
 
+/* Asked before each commit, and not with stat(2), which asks for the file's times, too: from Linux 6.13 a time that was
+ * asked for is not the next one (multigrain timestamps), so each commit would change the log's inode, and ext4 without a
+ * journal writes that at each sync: 240 us instead of 175 for one of 64 KiB. */
 static ino_t file_at(const char *path)
 {
-    struct stat st;
+    struct statx st;
 
-    return stat(path, &st) == 0 ? st.st_ino : 0;
+    return statx(AT_FDCWD, path, 0, STATX_INO, &st) == 0 ? (ino_t)st.stx_ino : 0;
 }
 
 enum err_code db_sqlite_check_place(struct db_store *s, bool *ret_overwritten, struct err *e)

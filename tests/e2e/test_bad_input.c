@@ -23,6 +23,7 @@
 
 #include "buf.h"
 #include "kit/house.h"
+#include "kit/look.h"
 #include "kit/raw.h"
 
 #define SOON     20000
@@ -134,9 +135,8 @@ static void close_house(struct house *h, int64_t rows)
     assert_int_equal(f.status, 405);
     fetched_clear(&f);
     house_wait_log(h, "\"status\":405", 1, SOON);
-    for (int64_t deadline = house_now_ms() + SOON;
-         (said = refusals(h)) < rows + 1 && house_now_ms() < deadline;)
-        (void)poll(NULL, 0, 20);
+    for (int64_t until = look_until(SOON); (said = refusals(h)) < rows + 1 && !look_is_over(until);)
+        look_again(until, "the log does not tell of all refusals");
     if (said != rows + 1)
         fail_msg("%" PRId64 " requests were refused, the log tells of %" PRId64, rows + 1, said);
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "kit/house.h"
+#include "kit/look.h"
 #include "kit/program.h"
 
 #define SOON 120000 /* ms; a deadline, not a wait */
@@ -133,9 +134,7 @@ static struct crowd open_house(const struct house_options *o)
 /* Until every case was told, no burst holds one of them, and all mails are out. */
 static void wait_told(struct house *h, int64_t cases)
 {
-    int64_t deadline = house_now_ms() + SOON;
-
-    for (;;) {
+    for (int64_t until = look_until(SOON);;) {
         AUTO(json_freep) struct json *page = house_get(h, "/api/cases?limit=500");
         int64_t told = 0;
 
@@ -154,8 +153,7 @@ static void wait_told(struct house *h, int64_t cases)
         }
         if (told == cases)
             break;
-        if (house_now_ms() > deadline)
-            fail_msg("%lld of %lld cases are told", (long long)told, (long long)cases);
+        look_again(until, "%lld of %lld cases are told", (long long)told, (long long)cases);
     }
     house_wait_idle(h, SOON); /* a digest, too */
 }

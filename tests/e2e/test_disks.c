@@ -12,7 +12,6 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -21,20 +20,15 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "buf.h"
 #include "cli.h"
 #include "kit/disk.h"
 #include "kit/house.h"
+#include "kit/look.h"
 #include "smtp.h"
 
 #define SOON 30000 /* ms; a deadline, not a wait */
-
-static void breathe(void)
-{
-    (void)poll(NULL, 0, 5);
-}
 
 static void machine(struct house *h, const char *alert, const char *id)
 {
@@ -59,13 +53,8 @@ static bool ready_is(struct house *h, int status, const char *says)
 
 static void wait_ready(struct house *h, int status, const char *says)
 {
-    int64_t deadline = house_now_ms() + SOON;
-
-    while (!ready_is(h, status, says)) {
-        if (house_now_ms() > deadline)
-            fail_msg("/readyz did not become %d with %s", status, says ? says : "anything");
-        breathe();
-    }
+    LOOK_FOR(ready_is(h, status, says), SOON, "/readyz did not become %d with %s", status,
+             says ? says : "anything");
 }
 
 /* A push that must not be accepted: 503 as senders expect it. */
@@ -86,12 +75,11 @@ static void push_refused(struct house *h, const char *alert)
 /* Pushes until it is accepted, as a sender does. */
 static struct json *push_again(struct house *h, const char *alert)
 {
-    int64_t deadline = house_now_ms() + SOON;
     char body[100], delivery[60];
 
     (void)snprintf(body, sizeof body, "{\"alertId\":\"%s\"}", alert);
     (void)snprintf(delivery, sizeof delivery, "msg_%s", alert);
-    for (;;) {
+    for (int64_t until = look_until(SOON);;) {
         struct json *answer = NULL;
         struct fetched f;
         int status;
@@ -103,9 +91,7 @@ static struct json *push_again(struct house *h, const char *alert)
         if (status == 202 || status == 200)
             return answer;
         json_free(answer);
-        if (house_now_ms() > deadline)
-            fail_msg("still HTTP %d", status);
-        breathe();
+        look_again(until, "still HTTP %d", status);
     }
 }
 
@@ -175,13 +161,7 @@ static const struct {
 
 static void wait_posts(struct house *h, int64_t n)
 {
-    int64_t deadline = house_now_ms() + SOON;
-
-    while (sim_state(h->sim, "isolate_posts") < n) {
-        if (house_now_ms() > deadline)
-            fail_msg("the isolate was not asked for");
-        breathe();
-    }
+    LOOK_FOR(sim_state(h->sim, "isolate_posts") >= n, SOON, "the isolate was not asked for");
 }
 
 /* The disk fails while Defender has the request in hand. */
@@ -273,7 +253,7 @@ static void test_disks__a_full_file_system_is_outlived(void **state)
     (void)snprintf(to, sizeof to, "url: sqlite:%s/cordon.db", path);
     house_edit(h, from, to);
     house_cordon_start(h);
-    for (int64_t deadline = house_now_ms() + 4 * SOON; status == 202;) {
+    for (int64_t until = look_until(4 * SOON); status == 202;) {
         struct fetched f;
         char body[100];
 
@@ -283,7 +263,7 @@ static void test_disks__a_full_file_system_is_outlived(void **state)
         status = f.status;
         accepted += status == 202;
         fetched_clear(&f);
-        if (house_now_ms() > deadline)
+        if (look_is_over(until))
             fail_msg("%u are in 3 MiB", accepted);
     }
     assert_int_equal(status, 503);
@@ -313,14 +293,13 @@ static void test_disks__a_full_file_system_is_outlived(void **state)
 /* One of the mails holds this. */
 static void wait_mail(struct house *h, const char *line)
 {
-    for (int64_t deadline = house_now_ms() + SOON; house_now_ms() < deadline; (void)usleep(20000)) {
+    for (int64_t until = look_until(SOON);; look_again(until, "no mail says '%s'", line)) {
         AUTO(json_freep) struct json *mails = sim_wait_mails(h->sim, 0, SOON);
 
         JSON_EACH (m, json_get(mails, "mails"))
             if (strstr(json_get_string(m, "raw"), line))
                 return;
     }
-    fail_msg("no mail says '%s'", line);
 }
 
 static void test_disks__at_its_limit_the_store_takes_nothing_new_and_finishes_the_rest(void **state)

@@ -6,7 +6,6 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 
 #include "kit/flood.h"
 #include "kit/house.h"
+#include "kit/look.h"
 
 #define ALERT   "da638712345678901234_-1027384756"
 #define MACHINE "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
@@ -268,9 +268,7 @@ static struct flood *flood_of(const char *address, unsigned slow)
                                                           .slow = slow});
 
     assert_non_null(f);
-    for (int64_t deadline = house_now_ms() + SOON;
-         flood_answers(f) < 2500 && house_now_ms() < deadline;)
-        (void)poll(NULL, 0, 10);
+    LOOK_FOR(flood_answers(f) >= 2500, SOON, "the flood is not under way");
     return f;
 }
 

@@ -11,7 +11,6 @@
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -21,6 +20,7 @@
 
 #include "buf.h"
 #include "kit/house.h"
+#include "kit/look.h"
 
 #define SOON           20000                                  /* ms; a deadline, not a wait */
 #define APP            "6f1c0de0-1111-4222-8333-944444444444" /* our own registration */
@@ -620,11 +620,9 @@ static void assert_told_to_come_back(struct house *h, const char *token)
 /* Tries again and again until the answer is 202; 503 is the only other one that may come. */
 static void push_until_taken(struct house *h, const char *token)
 {
-    int64_t deadline = house_now_ms() + 2 * SOON;
     int status;
 
-    while ((status = push_status(h, token, "da1_-1")) == 503 && house_now_ms() < deadline)
-        (void)poll(NULL, 0, 100);
+    LOOK_FOR((status = push_status(h, token, "da1_-1")) != 503, 2 * SOON, "it is not taken");
     assert_int_equal(status, 202);
 }
 

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "kit/house.h"
+#include "kit/look.h"
 
 #define SOON 20000 /* ms; a deadline, not a wait */
 
@@ -35,9 +36,7 @@ static void assert_subjects(struct house *h, size_t n, const char *const *subjec
 /* Waits until /readyz says so of the source; it must be ready all the while. */
 static void wait_part(struct house *h, bool ok)
 {
-    int64_t deadline = house_now_ms() + SOON;
-
-    for (;;) {
+    for (int64_t until = look_until(SOON);;) {
         AUTO(json_freep) struct json *ready = house_get(h, "/readyz");
         const struct json *part = json_get(json_get(ready, "parts"), "source:relay");
 
@@ -46,9 +45,7 @@ static void wait_part(struct house *h, bool ok)
             assert_true(json_is_true(json_get(ready, "degraded")) == !ok);
             return;
         }
-        if (house_now_ms() > deadline)
-            fail_msg("the source's part is not %s", ok ? "ok" : "bad");
-        (void)poll(NULL, 0, 10);
+        look_again(until, "the source's part is not %s", ok ? "ok" : "bad");
     }
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "kit/house.h"
+#include "kit/look.h"
 
 #define MACHINE "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
 #define NAME    "ws-114.corp.example"
@@ -69,17 +70,13 @@ static void assert_says(struct house *h, int code, const char *what, const char 
 
 static void wait_state(struct house *h, const char *wanted)
 {
-    int64_t deadline = house_now_ms() + SOON;
-
-    for (;;) {
+    for (int64_t until = look_until(SOON);;) {
         AUTO(json_freep) struct json *list = house_get(h, "/api/isolations");
         const char *state = json_get_string(json_first(json_get(list, "isolations")), "state");
 
         if (state && strcmp(state, wanted) == 0)
             return;
-        if (house_now_ms() > deadline)
-            fail_msg("the isolation is %s, not %s", state ? state : "not there", wanted);
-        (void)usleep(20000);
+        look_again(until, "the isolation is %s, not %s", state ? state : "not there", wanted);
     }
 }
 
@@ -155,11 +152,7 @@ static void test_ledger__a_killed_release_is_not_asked_for_twice(void **state)
              "\",\"kind\":\"hang\",\"act\":true,\"count\":1}");
     assert_says(h, 0, "followed", WORDS("release", MACHINE, "--why", "all clear"));
     house_wait_log(h, "release_post", 1, SOON);
-    for (int64_t deadline = house_now_ms() + SOON;
-         sim_count_calls(h->sim, "POST", SIM_UNISOLATE) == 0;) {
-        assert_true(house_now_ms() < deadline);
-        (void)usleep(10000);
-    }
+    LOOK_FOR(sim_count_calls(h->sim, "POST", SIM_UNISOLATE) > 0, SOON, "no release was asked for");
     house_cordon_kill(h);
     house_cordon_start(h);
     wait_state(h, "released");
@@ -306,11 +299,8 @@ static void test_ledger__a_killed_step_is_not_carried_out_twice(void **state)
              "{\"method\":\"POST\",\"path\":\"/api/machines/*/runAntiVirusScan\","
              "\"kind\":\"hang\",\"act\":true,\"count\":1}");
     AUTO(json_freep) struct json *answer = house_push(h, "da1_-1", MACHINE, 202);
-    for (int64_t deadline = house_now_ms() + SOON;
-         sim_count_calls(h->sim, "POST", "/api/machines/*/runAntiVirusScan") == 0;) {
-        assert_true(house_now_ms() < deadline);
-        (void)usleep(10000);
-    }
+    LOOK_FOR(sim_count_calls(h->sim, "POST", "/api/machines/*/runAntiVirusScan") > 0, SOON,
+             "no scan was asked for");
     house_cordon_kill(h);
     house_cordon_start(h);
     assert_true(has_subject(h, 1, "[DONE: antivirus scan: Quick]"));

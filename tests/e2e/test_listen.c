@@ -23,6 +23,7 @@
 #include "buf.h"
 #include "kit/certs.h"
 #include "kit/house.h"
+#include "kit/look.h"
 #include "kit/raw.h"
 
 #define SOON 20000 /* ms; a deadline, not a wait */
@@ -273,7 +274,6 @@ static void limit_files(struct house *h, rlim_t bytes)
 static void test_listen__a_sick_store_is_a_503_and_heals(void **state)
 {
     struct house *h = house_start(NULL);
-    int64_t deadline;
     struct fetched f;
     char word[100], url[300];
     int status;
@@ -306,14 +306,13 @@ static void test_listen__a_sick_store_is_a_503_and_heals(void **state)
     assert_int_equal(sim_count_calls(h->sim, "GET", "/api/alerts/da2_-1"), 0);
 
     limit_files(h, RLIM_INFINITY);
-    deadline = house_now_ms() + SOON;
-    do {
+    for (int64_t until = look_until(SOON);; look_again(until, "still HTTP 503")) {
         (void)house_post(h, NULL, "{\"alertId\":\"da2_-1\"}", &f);
         status = f.status;
         fetched_clear(&f);
-        if (status == 503)
-            (void)poll(NULL, 0, 50);
-    } while (status == 503 && house_now_ms() < deadline);
+        if (status != 503)
+            break;
+    }
     assert_int_equal(status, 202);
     json_free(sim_wait_mails(h->sim, 2, SOON));
     (void)fetch(&f, "GET", url, NULL, NULL, 0, SOON);
@@ -441,7 +440,7 @@ static void test_listen__slow_clients_hold_up_nobody(void **state)
 {
     struct rlimit files;
     struct crowd crowd = {0};
-    int64_t idle, crowded, deadline;
+    int64_t idle, crowded;
     struct house *h;
 
     (void)state;
@@ -455,10 +454,7 @@ static void test_listen__slow_clients_hold_up_nobody(void **state)
     h = house_start(NULL);
     idle = ninth_of_ten(h, "da1");
     crowd_start(&crowd, h);
-    for (deadline = house_now_ms() + SOON; connections(h) < SLOW;) {
-        assert_true(house_now_ms() < deadline);
-        (void)poll(NULL, 0, 20);
-    }
+    LOOK_FOR(connections(h) >= SLOW, SOON, "the crowd is not there");
     crowded = ninth_of_ten(h, "da2");
     assert_in_range(connections(h), SLOW * 8 / 10, SLOW + 10); /* they were there all the time */
     print_message("  nine of ten pushes: %lld ms alone, %lld ms in the crowd\n", (long long)idle,

@@ -6,13 +6,13 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include <poll.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kit/house.h"
+#include "kit/look.h"
 
 #define ALERT   "da638712345678901234_-1027384756"
 #define MACHINE "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
@@ -82,7 +82,7 @@ static void push(struct house *h, int status, char out[100])
 /* Polls as a flow does, along the Location of each 202, until the end; returns the document. */
 static struct json *poll_to_the_end(struct house *h, const char *path, int *ret_working)
 {
-    int64_t deadline = house_now_ms() + SOON;
+    int64_t until = look_until(SOON);
     struct json *doc = NULL;
     char next[100];
 
@@ -100,13 +100,13 @@ static struct json *poll_to_the_end(struct house *h, const char *path, int *ret_
             fetched_clear(&f);
             return doc;
         }
-        if (status != 202 || house_now_ms() > deadline)
+        if (status != 202 || look_is_over(until))
             fail_msg("HTTP %d: %s", status, f.body);
         assert_null(json_get_string(doc, "outcome"));
         link_of(&f, next);
         fetched_clear(&f);
         (*ret_working)++;
-        (void)poll(NULL, 0, 5);
+        look_again(until, "it does not end");
     }
 }
 
@@ -197,10 +197,9 @@ static void edit_store(struct house *h, const char *sql)
 static void test_outcome__a_pending_isolation_ends_as_requested(void **state)
 {
     struct house *h = open_house(NULL);
-    int64_t deadline = house_now_ms() + 40000;
     struct fetched f;
     char path[100];
-    int working, status;
+    int working;
 
     (void)state;
     add_machine(h, ",\"sim\":{\"offline\":true}");
@@ -227,16 +226,15 @@ static void test_outcome__a_pending_isolation_ends_as_requested(void **state)
     assert_non_null(isolated);
     edit_store(h, "UPDATE work SET due = 0 WHERE id IN (SELECT id FROM isolations)");
     house_cordon_start(h);
-    do {
-        status = get(h, path, &f);
-        assert_int_equal(status, 200);
-        if (strstr(f.body, "\"outcome\":\"isolated\""))
-            break;
+    for (int64_t until = look_until(SOON);; look_again(until, "its link does not say isolated")) {
+        bool is_so;
+
+        assert_int_equal(get(h, path, &f), 200);
+        is_so = strstr(f.body, "\"outcome\":\"isolated\"") != NULL;
         fetched_clear(&f);
-        (void)poll(NULL, 0, 20);
-    } while (house_now_ms() < deadline);
-    assert_true(house_now_ms() < deadline);
-    fetched_clear(&f);
+        if (is_so)
+            break;
+    }
     house_stop(h);
 }
 

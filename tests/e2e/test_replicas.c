@@ -12,6 +12,7 @@
 
 #include "kit/cut.h"
 #include "kit/house.h"
+#include "kit/look.h"
 #include "kit/postgres.h"
 
 #define MACHINE "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f%x"
@@ -172,7 +173,6 @@ static void test_replicas__one_that_is_cut_off_takes_nothing_and_comes_back(void
     AUTO(json_freep) struct json *answer = NULL;
     struct fetched f;
     char url[300];
-    int64_t deadline;
 
     if (!p) {
         skip();
@@ -183,15 +183,11 @@ static void test_replicas__one_that_is_cut_off_takes_nothing_and_comes_back(void
     assert_true(f.status == 0 || f.status == 503); /* no promise */
     fetched_clear(&f);
     (void)snprintf(url, sizeof url, "%s/readyz", p->b->admin);
-    deadline = house_now_ms() + LEASED;
-    while (status_of(url) != 503) /* until it has noticed */
-        assert_true(house_now_ms() < deadline);
+    LOOK_FOR(status_of(url) == 503, LEASED, "it has not noticed");
     answer = house_push(p->a, "da2_-1", NULL, 202); /* the other one goes on */
     json_free(house_wait_case(p->a, answer, "done", SOON));
     cut_now(p->cut, false);
-    deadline = house_now_ms() + LEASED;
-    while (status_of(url) != 200) /* until it is ready again, by itself */
-        assert_true(house_now_ms() < deadline);
+    LOOK_FOR(status_of(url) == 200, LEASED, "it does not get ready again by itself");
     (void)house_post(p->b, "msg_1", "{\"alertId\":\"da1_-1\"}", &f);
     assert_true(f.status == 202 || f.status == 200); /* its sender came again */
     fetched_clear(&f);

@@ -23,6 +23,7 @@
 
 #include "buf.h"
 #include "kit/house.h"
+#include "kit/look.h"
 #include "kit/raw.h"
 
 #define SOON     30000  /* ms; a deadline, not a wait */
@@ -50,11 +51,6 @@ struct load {
     char why[200]; /* of the first error */
     struct sender senders[SENDERS];
 };
-
-static void breathe(void)
-{
-    (void)poll(NULL, 0, 5);
-}
 
 /* A listening socket as the manager of services holds it. */
 static int manager_socket(char address[64])
@@ -282,10 +278,8 @@ static void test_restart__at_200_pushes_a_second_nothing_is_lost_doubled_or_refu
         assert_int_equal(pthread_create(&l->senders[i].thread, NULL, send_all, &l->senders[i]), 0);
     }
     for (unsigned i = 1; i <= RESTARTS; i++) {
-        int64_t deadline = house_now_ms() + SOON;
-
-        while (l->accepted < i * PUSHES / (RESTARTS + 1) && !l->errors && house_now_ms() < deadline)
-            breathe();
+        LOOK_FOR(l->accepted >= i * PUSHES / (RESTARTS + 1) || l->errors, SOON,
+                 "%u accepted before restart %u", l->accepted, i);
         house_cordon_stop(h); /* fails unless it ends with 0 */
         house_cordon_start(h);
     }
@@ -345,9 +339,7 @@ static void test_restart__a_socket_for_another_address_stops_the_start(void **st
 /* Waits until every fault was met, and a message is on its way to the mail server. */
 static void wait_under_way(struct house *h, int faults)
 {
-    int64_t deadline = house_now_ms() + SOON;
-
-    for (;;) {
+    for (int64_t until = look_until(SOON);;) {
         AUTO(json_freep) struct json *list = sim_get(h->sim, "/faults");
         AUTO(json_freep) struct json *smtp = sim_get(h->sim, "/smtp");
         struct buf b = BUF_INIT(1 << 20);
@@ -365,9 +357,7 @@ static void wait_under_way(struct house *h, int faults)
         buf_clear(&b);
         if (met == faults && mailing)
             return;
-        if (house_now_ms() > deadline)
-            fail_msg("%d of %d faults met, mail %d", met, faults, mailing);
-        breathe();
+        look_again(until, "%d of %d faults met, mail %d", met, faults, mailing);
     }
 }
 

@@ -23,6 +23,7 @@
 #include "buf.h"
 #include "db.h"
 #include "kit/house.h"
+#include "kit/look.h"
 #include "store_work.h"
 
 #define MACHINE "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
@@ -72,17 +73,10 @@ static void edit(struct house *h, const char *from, const char *to)
     free(text);
 }
 
-static void breathe(void)
-{
-    (void)poll(NULL, 0, 5);
-}
-
 /* Waits until the log holds a line with both texts. */
 static void wait_log(struct house *h, const char *one, const char *two)
 {
-    int64_t deadline = house_now_ms() + SOON;
-
-    for (;;) {
+    for (int64_t until = look_until(SOON);;) {
         char *log = slurp(h->log_file), *rest = log;
         bool found = false;
 
@@ -91,9 +85,7 @@ static void wait_log(struct house *h, const char *one, const char *two)
         free(log);
         if (found)
             return;
-        if (house_now_ms() > deadline)
-            fail_msg("no line with %s and %s in the log", one, two);
-        breathe();
+        look_again(until, "no line with %s and %s in the log", one, two);
     }
 }
 
@@ -223,7 +215,6 @@ static void test_serve__sigterm_under_load_loses_nothing(void **state)
     struct load loads[3] = {0};
     pthread_t threads[3];
     unsigned accepted = 0;
-    int64_t deadline = house_now_ms() + SOON;
     size_t cases = 0;
 
     (void)state;
@@ -232,9 +223,8 @@ static void test_serve__sigterm_under_load_loses_nothing(void **state)
         loads[i].number = i + 1;
         assert_int_equal(pthread_create(&threads[i], NULL, push_on, &loads[i]), 0);
     }
-    while (loads[0].accepted + loads[1].accepted + loads[2].accepted < 60 &&
-           house_now_ms() < deadline)
-        breathe();
+    LOOK_FOR(loads[0].accepted + loads[1].accepted + loads[2].accepted >= 60, SOON,
+             "fewer than 60 are accepted");
     house_cordon_stop(h); /* fails unless it ends with 0 */
     for (unsigned i = 0; i < 3; i++) {
         loads[i].end = true;
@@ -266,14 +256,10 @@ static void test_serve__sigterm_under_load_loses_nothing(void **state)
 /* Reaps h's process; its wait status. */
 static int reap(struct house *h)
 {
-    int64_t deadline = house_now_ms() + SOON;
     siginfo_t info = {0};
 
-    while (waitid(P_PID, (id_t)h->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && !info.si_pid) {
-        if (house_now_ms() > deadline)
-            fail_msg("it did not end");
-        breathe();
-    }
+    LOOK_FOR(waitid(P_PID, (id_t)h->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid,
+             SOON, "it did not end");
     return info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
 }
 
@@ -293,15 +279,13 @@ static bool hung(struct house *h)
 static void test_serve__a_second_sigterm_ends_it_at_once(void **state)
 {
     struct house *h = house_start(NULL);
-    int64_t deadline = house_now_ms() + SOON;
 
     (void)state;
     add(h, "da1_-1");
     sim_tell(h->sim, "/faults", "{\"path\":\"/api/alerts/*\",\"kind\":\"hang\",\"count\":-1}");
     AUTO(json_freep) struct json *answer = house_push(h, "da1_-1", MACHINE, 202);
     assert_non_null(answer);
-    while (!hung(h) && house_now_ms() < deadline)
-        breathe();
+    LOOK_FOR(hung(h), SOON, "no request met the fault");
     house_cordon_signal(h, SIGTERM);
     wait_log(h, "\"event\":\"stopping\"", "");
     house_cordon_signal(h, SIGHUP); /* must not end it */
@@ -510,18 +494,14 @@ static void test_serve__the_admin_token_opens_all_but_health(void **state)
 /* Waits until a part of /readyz is (not) ok. The answer stays 200: a push is accepted all the while. */
 static void wait_part(struct house *h, const char *name, bool ok)
 {
-    int64_t deadline = house_now_ms() + 60000;
-
-    for (;;) {
+    for (int64_t until = look_until(60000);;) {
         AUTO(json_freep) struct json *ready = house_get(h, "/readyz");
         const struct json *part = json_get(json_get(ready, "parts"), name);
 
         if (part && json_is_true(json_get(part, "ok")) == ok &&
             json_is_true(json_get(ready, "degraded")) == !ok)
             return;
-        if (house_now_ms() > deadline)
-            fail_msg("%s did not become %s", name, ok ? "good" : "bad");
-        breathe();
+        look_again(until, "%s did not become %s", name, ok ? "good" : "bad");
     }
 }
 

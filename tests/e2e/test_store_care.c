@@ -9,7 +9,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +20,7 @@
 #include "buf.h"
 #include "kit/disk.h"
 #include "kit/house.h"
+#include "kit/look.h"
 #include "kit/postgres.h"
 
 #define MACHINE "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
@@ -150,13 +150,7 @@ static void *push_on(void *arg)
 
 static void wait_accepted(const struct load *l, unsigned n)
 {
-    int64_t deadline = house_now_ms() + SOON;
-
-    while (l->accepted < n) {
-        if (house_now_ms() > deadline)
-            fail_msg("%u accepted of %u", l->accepted, n);
-        (void)poll(NULL, 0, 2);
-    }
+    LOOK_FOR(l->accepted >= n, SOON, "%u accepted of %u", l->accepted, n);
 }
 
 static int number_of(const char *path, const char *sql)

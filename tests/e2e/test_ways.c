@@ -15,6 +15,7 @@
 
 #include "buf.h"
 #include "kit/house.h"
+#include "kit/look.h"
 
 #define MACHINE   "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
 #define CLIENT    "5d1f6c2e-8f3b-4a7d-9c11-2e4b6a8c0d13"
@@ -72,9 +73,7 @@ static char *transcript(struct house *h)
 /* Waits until /readyz calls a part sick with these words; "" for any. */
 static void wait_until_sick(struct house *h, const char *name, const char *words)
 {
-    int64_t deadline = house_now_ms() + SOON;
-
-    for (;;) {
+    for (int64_t until = look_until(SOON);;) {
         AUTO(json_freep) struct json *ready = house_get(h, "/readyz");
         const struct json *part = json_get(json_get(ready, "parts"), name);
         const char *why = json_get_string(part, "why");
@@ -83,9 +82,8 @@ static void wait_until_sick(struct house *h, const char *name, const char *words
             assert_true(json_is_true(json_get(ready, "degraded")));
             return;
         }
-        if (house_now_ms() > deadline)
-            fail_msg("/readyz does not say of %s that '%s', but %s", name, words,
-                     why ? why : "nothing");
+        look_again(until, "/readyz does not say of %s that '%s', but %s", name, words,
+                   why ? why : "nothing");
     }
 }
 

@@ -25,13 +25,10 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "kit/look.h"
 
 #define READY_MS 15000
-#ifdef __SANITIZE_THREAD__
-#define STOP_MS 90000 /* it makes everything ten times as slow */
-#else
-#define STOP_MS 20000
-#endif
+#define STOP_MS  20000
 
 int64_t house_now_ms(void)
 {
@@ -39,12 +36,6 @@ int64_t house_now_ms(void)
 
     (void)clock_gettime(CLOCK_MONOTONIC, &ts);
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-/* Waiting for something that only polling can see: a short pause between two looks. */
-static void breathe(void)
-{
-    (void)poll(NULL, 0, 5);
 }
 
 /* ---- files ------------------------------------------------------------------------------------- */
@@ -106,20 +97,18 @@ void house_log_lacks(struct house *h, const char *text)
 
 void house_wait_log(struct house *h, const char *text, unsigned count, int64_t timeout_ms)
 {
-    int64_t deadline = house_now_ms() + sim_patience(timeout_ms);
-
-    for (;;) {
+    for (int64_t until = look_until(timeout_ms);;
+         look_again(until, "'%s' is not in the log", text)) {
         char *log = read_file(h->log_file);
         unsigned n = 0;
 
         for (const char *at = log; (at = strstr(at, text)) != NULL; at += strlen(text))
             n++;
-        if (n < count && house_now_ms() > deadline)
+        if (n < count && look_is_over(until))
             fail_msg("'%s' is in the log %u times, not %u:\n%s", text, n, count, log);
         free(log);
         if (n >= count)
             return;
-        breathe();
     }
 }
 
@@ -326,17 +315,17 @@ void house_cordon_start(struct house *h)
 /* Reaps the process; its exit status, or -1 when it does not end. */
 static int reap(struct house *h, int64_t timeout_ms)
 {
-    int64_t deadline = house_now_ms() + timeout_ms;
+    int64_t until = look_until(timeout_ms);
     int status = -1;
 
     while (waitpid(h->pid, &status, WNOHANG) == 0) {
-        if (house_now_ms() > deadline) {
+        if (look_is_over(until)) {
             (void)kill(h->pid, SIGKILL);
             (void)waitpid(h->pid, &status, 0);
             status = -1;
             break;
         }
-        breathe();
+        look_again(until, "it does not end");
     }
     h->pid = 0;
     if (h->reading)
@@ -561,18 +550,18 @@ struct json *house_wait_case(struct house *h, const struct json *answer, const c
                              int64_t timeout_ms)
 {
     const char *id = json_string(json_first(json_get(answer, "cases")));
-    int64_t deadline = house_now_ms() + sim_patience(timeout_ms);
     char path[100];
 
     assert_non_null(id);
     (void)snprintf(path, sizeof path, "/api/cases/%s", id);
-    for (;;) {
+    for (int64_t until = look_until(timeout_ms);;
+         look_again(until, "case %s is not %s", id, state)) {
         struct json *c = house_get(h, path);
         const char *now = json_get_string(c, "state");
 
         if (now && strcmp(now, state) == 0)
             return c;
-        if (house_now_ms() > deadline) {
+        if (look_is_over(until)) {
             struct buf b = BUF_INIT(1 << 20);
 
             json_write(&b, c);
@@ -580,31 +569,27 @@ struct json *house_wait_case(struct house *h, const struct json *answer, const c
             fail_msg("case %s is %s, not %s: %.2000s", id, now ? now : "?", state, buf_text(&b));
         }
         json_free(c);
-        breathe();
     }
 }
 
 struct json *house_wait_cases(struct house *h, size_t count, int64_t timeout_ms)
 {
-    int64_t deadline = house_now_ms() + sim_patience(timeout_ms);
-
-    for (;;) {
+    for (int64_t until = look_until(timeout_ms);; look_again(until, "not %zu cases", count)) {
         struct json *list = house_get(h, "/api/cases?limit=500");
         size_t n = json_count(json_get(list, "cases"));
 
-        if (n >= count || house_now_ms() > deadline) {
+        if (n >= count || look_is_over(until)) {
             assert_int_equal(n, count);
             return list;
         }
         json_free(list);
-        (void)usleep(20000); /* between two looks */
     }
 }
 
 void house_wait_quiet(struct house *h, int64_t timeout_ms)
 {
     static const char *const open[] = {"received", "expanding", "deciding", "acting", "waiting"};
-    int64_t deadline = house_now_ms() + sim_patience(timeout_ms);
+    int64_t until = look_until(timeout_ms);
 
     for (size_t i = 0; i < sizeof open / sizeof *open;) {
         char path[100];
@@ -619,19 +604,15 @@ void house_wait_quiet(struct house *h, int64_t timeout_ms)
             i++; /* cases only go forward: an earlier state does not fill again without a push */
             continue;
         }
-        if (house_now_ms() > deadline) {
+        if (look_is_over(until))
             show_log(h);
-            fail_msg("there are still cases in state %s", open[i]);
-        }
-        breathe();
+        look_again(until, "there are still cases in state %s", open[i]);
     }
 }
 
 void house_wait_idle(struct house *h, int64_t timeout_ms)
 {
-    int64_t deadline = house_now_ms() + sim_patience(timeout_ms);
-
-    for (;;) {
+    for (int64_t until = look_until(timeout_ms);; look_again(until, "there is still work")) {
         struct fetched f;
         bool idle;
 
@@ -639,14 +620,13 @@ void house_wait_idle(struct house *h, int64_t timeout_ms)
         idle = metric_of(f.body, "cordon_work{kind=\"case\"}") == 0 &&
                metric_of(f.body, "cordon_work{kind=\"isolation\"}") == 0 &&
                metric_of(f.body, "cordon_work{kind=\"notice\"}") == 0;
-        if (!idle && house_now_ms() > deadline) {
+        if (!idle && look_is_over(until)) {
             show_log(h);
             fail_msg("there is still work: %s", f.body);
         }
         fetched_clear(&f);
         if (idle)
             return;
-        breathe();
     }
 }
 
@@ -696,9 +676,9 @@ int64_t house_asked_defender(struct house *h)
 
 void house_wait_question(struct house *h, int64_t count, char out[20])
 {
-    int64_t deadline = house_now_ms() + 60000, now = -1;
+    int64_t now = -1;
 
-    for (;;) {
+    for (int64_t until = look_until(60000);;) {
         AUTO(json_freep) struct json *doc = house_get(h, "/api/questions?state=open");
         const struct json *list = json_get(doc, "questions");
 
@@ -707,9 +687,7 @@ void house_wait_question(struct house *h, int64_t count, char out[20])
             (void)snprintf(out, 20, "%s", json_get_string(json_first(list), "id"));
             return;
         }
-        if (house_now_ms() > deadline)
-            fail_msg("%zu questions, the first over %lld cases, not %lld", json_count(list),
-                     (long long)now, (long long)count);
-        (void)poll(NULL, 0, 20);
+        look_again(until, "%zu questions, the first over %lld cases, not %lld", json_count(list),
+                   (long long)now, (long long)count);
     }
 }

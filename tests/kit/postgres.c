@@ -16,7 +16,6 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <libpq-fe.h>
-#include <poll.h>
 #include <pwd.h>
 #include <sched.h>
 #include <signal.h>
@@ -32,6 +31,7 @@
 #include <unistd.h>
 
 #include "kit/house.h"
+#include "kit/look.h"
 
 #define READY_MS 30000
 #define ARGS_MAX 60
@@ -165,7 +165,7 @@ static void start_postmaster(void)
     char port[12], socket_dir[100];
     char *argv[ARGS_MAX] = {NULL};
     int n = 1;
-    int64_t deadline = house_now_ms() + READY_MS;
+    int64_t until = look_until(READY_MS);
     static const char *const fixed[] = {"fsync=off",
                                         "shared_buffers=16MB",
                                         "max_connections=80",
@@ -200,11 +200,11 @@ static void start_postmaster(void)
         PQfinish(c);
         if (good)
             return;
-        if (waitpid(pg.pid, &status, WNOHANG) == pg.pid || house_now_ms() > deadline) {
+        if (waitpid(pg.pid, &status, WNOHANG) == pg.pid || look_is_over(until)) {
             show_log();
             fail_msg("PostgreSQL does not start");
         }
-        (void)poll(NULL, 0, 10); /* between two looks */
+        look_again(until, "PostgreSQL does not start");
     }
 }
 

@@ -20,6 +20,7 @@
 #include "buf.h"
 #include "clock.h"
 #include "fetch.h"
+#include "kit/look.h"
 
 #define READY_MS   20000 /* sanitizers on two shared cores are slow */
 #define CONTROL_MS 60000
@@ -365,22 +366,13 @@ static void waited_in_vain(struct sim *sim, const char *for_what, const struct j
     stop_test("waited in vain for %s", for_what);
 }
 
-int64_t sim_patience(int64_t timeout_ms)
-{
-#ifdef __SANITIZE_THREAD__
-    return 6 * timeout_ms;
-#else
-    return timeout_ms;
-#endif
-}
-
 struct json *sim_wait_calls(struct sim *sim, const char *method, const char *path, int64_t count,
                             int64_t timeout_ms)
 {
     struct json *doc;
     char what[96];
 
-    timeout_ms = sim_patience(timeout_ms);
+    timeout_ms = look_patience(timeout_ms);
     snprintf(what, sizeof what, "/journal/wait?count=%lld&timeout_ms=%lld", (long long)count,
              (long long)timeout_ms);
     doc = ask_journal(sim, what, method, path, timeout_ms + CONTROL_MS);
@@ -397,7 +389,7 @@ struct json *sim_wait_mails(struct sim *sim, int64_t count, int64_t timeout_ms)
     struct json *doc;
     char what[96];
 
-    timeout_ms = sim_patience(timeout_ms);
+    timeout_ms = look_patience(timeout_ms);
     snprintf(what, sizeof what, "/mails?wait=%lld&timeout_ms=%lld", (long long)count,
              (long long)timeout_ms);
     doc = control(sim, "GET", what, NULL, timeout_ms + CONTROL_MS);
@@ -413,7 +405,7 @@ struct json *sim_wait_isolated(struct sim *sim, int64_t count, int64_t timeout_m
     struct json *doc;
     char what[96];
 
-    timeout_ms = sim_patience(timeout_ms);
+    timeout_ms = look_patience(timeout_ms);
     snprintf(what, sizeof what, "/state?wait_isolated=%lld&timeout_ms=%lld", (long long)count,
              (long long)timeout_ms);
     doc = control(sim, "GET", what, NULL, timeout_ms + CONTROL_MS);

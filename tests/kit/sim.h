@@ -71,9 +71,6 @@ void sim_tellf(struct sim *sim, const char *path, const char *fmt, ...)
 struct json *sim_get(struct sim *sim, const char *path);
 void sim_delete(struct sim *sim, const char *path);
 
-/** A time that is waited at most, on this build: the thread sanitizer makes everything many times as slow. */
-int64_t sim_patience(int64_t timeout_ms);
-
 /* method, path (a glob over the raw path): NULL for any. */
 
 /** The calls so far, in order: {"next":…,"calls":[…]}. since: 0, or "next" of an earlier answer. */

@@ -6,7 +6,6 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -18,6 +17,7 @@
 #include "db.h"
 #include "kit/cut.h"
 #include "kit/house.h"
+#include "kit/look.h"
 #include "kit/postgres.h"
 #include "log.h"
 
@@ -504,16 +504,15 @@ static void test_db_postgres__connections_that_idle_may_be_lost_unnoticed(void *
 static void test_db_postgres__goes_on_when_the_server_is_back(void **state)
 {
     struct err e = {0};
-    int64_t deadline;
 
     if (!*state)
         skip();
     log_divert(drop_line, NULL);
     assert_int_equal(add(*state, 1, &e), ERR_OK);
     postgres_restart();
-    deadline = house_now_ms() + 20000;
-    for (int64_t id = 2; add(*state, id, &e); id++) /* starting up: for later */
-        assert_true(house_now_ms() < deadline);
+    for (int64_t id = 2, until = look_until(20000); add(*state, id, &e);
+         id++) /* starting up: for later */
+        look_again(until, "it is not back: %s", e.text);
     assert_int_equal(db_health(*state, NULL), ERR_OK);
     assert_int_equal(count_of(*state), 2);
     log_divert(NULL, NULL);
@@ -525,7 +524,7 @@ static void test_db_postgres__a_cut_network_is_noticed_and_mended(void **state)
     struct cut *cut;
     struct db *db;
     struct err e = {0};
-    int64_t began, deadline;
+    int64_t began;
 
     if (!*state)
         skip();
@@ -539,11 +538,8 @@ static void test_db_postgres__a_cut_network_is_noticed_and_mended(void **state)
     assert_true(house_now_ms() - began < 45000);
     assert_int_not_equal(db_health(db, &e), ERR_OK);
     cut_now(cut, false);
-    deadline = house_now_ms() + 45000;
-    while (db_health(db, &e)) { /* by itself, while nobody asks */
-        assert_true(house_now_ms() < deadline);
-        (void)poll(NULL, 0, 50); /* between two looks */
-    }
+    LOOK_FOR(!db_health(db, &e), 45000, "still sick: %s",
+             e.text); /* by itself, while nobody asks */
     assert_int_equal(add(db, 3, &e), ERR_OK);
     db_free(db);
     cut_free(cut);
@@ -609,13 +605,10 @@ static void in_schema(const char *schema, const char *sql)
 static void room_of(const char *url, int64_t *ret_used, int64_t *ret_spare)
 {
     struct db *db = open_as(url);
-    int64_t deadline = house_now_ms() + 10000;
 
     *ret_used = *ret_spare = 0;
-    while (db_room(db, ret_used, ret_spare, NULL) == ERR_OK && *ret_used == 0) {
-        assert_true(house_now_ms() < deadline);
-        (void)poll(NULL, 0, 5);
-    }
+    LOOK_FOR(db_room(db, ret_used, ret_spare, NULL) != ERR_OK || *ret_used != 0, 10000,
+             "not asked");
     db_free(db);
 }
 

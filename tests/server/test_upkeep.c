@@ -13,6 +13,7 @@
 
 #include "id.h"
 #include "kit/house.h"
+#include "kit/look.h"
 #include "kit/hands.h"
 #include "store_deliveries.h"
 #include "store_upkeep.h"
@@ -165,9 +166,7 @@ static void test_upkeep__forgets_all_that_is_old_and_nothing_else(void **state)
     assert_int_equal(db_write(f->s->db, fill, &received, &e), ERR_OK);
     hands_turn(&f->hands, DELIVERY_MEMORY_MS + 1);
     assert_int_equal(upkeep_start(&(struct upkeep_options){.store = f->s}, &u, &e), ERR_OK);
-    for (int64_t deadline = house_now_ms() + 20000;
-         deliveries(f->s) > 1 && house_now_ms() < deadline;)
-        (void)poll(NULL, 0, 5);
+    LOOK_FOR(deliveries(f->s) <= 1, 20000, "the old one is kept");
     upkeep_stop(u); /* which is not a minute away */
     assert_int_equal(deliveries(f->s), 1);
 }
@@ -409,11 +408,10 @@ static void put_cases(struct shelf *f, int64_t from, int64_t count, const char *
 
 static int64_t wait_cases(struct shelf *f, int64_t want)
 {
-    int64_t deadline = house_now_ms() + 20000, n;
+    int64_t n;
 
-    while ((n = ask(f, "SELECT count(*) FROM cases WHERE $1 = 0", 0)) != want &&
-           house_now_ms() < deadline)
-        (void)poll(NULL, 0, 5);
+    LOOK_FOR((n = ask(f, "SELECT count(*) FROM cases WHERE $1 = 0", 0)) == want, 20000,
+             "%lld cases, not %lld", (long long)n, (long long)want);
     return n;
 }
 
@@ -450,9 +448,7 @@ static void test_upkeep__a_clock_far_ahead_at_the_start_forgets_no_case(void **s
     assert_int_equal(db_write(f->s->db, fill, &received, &e), ERR_OK);
     hands_turn(&f->hands, 500 * DAY_MS);
     assert_int_equal(upkeep_start(&o, &u, &e), ERR_OK);
-    for (int64_t deadline = house_now_ms() + 20000; /* its look has come to what is old */
-         deliveries(f->s) > 1 && house_now_ms() < deadline;)
-        (void)poll(NULL, 0, 5);
+    LOOK_FOR(deliveries(f->s) <= 1, 20000, "its look has not come to what is old");
     upkeep_stop(u);
     hands_turn(&f->hands, -500 * DAY_MS);
     assert_int_equal(wait_cases(f, 3), 3);
@@ -468,7 +464,7 @@ static void test_upkeep__a_clock_that_leaps_ahead_forgets_no_case(void **state)
 {
     struct shelf *f = *state;
     struct upkeep_options o = {.store = f->s, .limits = {.keep_ms = KEEP}, .settle_ms = 2000};
-    int64_t received, deadline = house_now_ms() + 20000;
+    int64_t received, until = look_until(20000);
     struct upkeep *u;
     struct err e;
 
@@ -478,15 +474,15 @@ static void test_upkeep__a_clock_that_leaps_ahead_forgets_no_case(void **state)
     received = now_of(f);
     assert_int_equal(db_write(f->s->db, fill, &received, &e), ERR_OK);
     assert_int_equal(upkeep_start(&o, &u, &e), ERR_OK);
-    while (ask(f, "SELECT count(*) FROM cases WHERE $1 = 0", 0) > 2 && house_now_ms() < deadline) {
+    while (ask(f, "SELECT count(*) FROM cases WHERE $1 = 0", 0) > 2) {
         upkeep_use(u, &o.limits); /* looks at once */
-        (void)poll(NULL, 0, 5);
+        look_again(until, "the old ones are kept");
     }
     assert_int_equal(wait_cases(f, 2), 2);
     hands_turn(&f->hands, 500 * DAY_MS);
-    for (int more = 0; more < 20 && house_now_ms() < deadline; more += deliveries(f->s) == 0) {
+    for (int more = 0; more < 20; more += deliveries(f->s) == 0) {
         upkeep_use(u, &o.limits);
-        (void)poll(NULL, 0, 5);
+        look_again(until, "the deliveries are kept");
     }
     hands_turn(&f->hands, -500 * DAY_MS);
     upkeep_stop(u);
@@ -557,12 +553,9 @@ static enum err_code push(struct shelf *f, const char *alert, struct err *e)
 
 static void wait_health(struct shelf *f, enum err_code want)
 {
-    int64_t deadline = house_now_ms() + 20000;
     struct err e = {0};
 
-    while (store_health(f->s, &e) != want && house_now_ms() < deadline)
-        (void)poll(NULL, 0, 5);
-    assert_int_equal(store_health(f->s, &e), want);
+    LOOK_FOR(store_health(f->s, &e) == want, 20000, "%s", e.text);
     if (want)
         assert_non_null(strstr(e.text, "store.max_size"));
 }

@@ -1,11 +1,14 @@
 /* reconcile.c - see reconcile.h.
  *
  * The list's filter is documented to take the time of creation and no other (defender-api.md section 2.4), so the
- * watermark is one: Defender's own, asked from with an overlap for actions that come to light late. It stands still
- * at a release that has not ended yet, which may take the three days that Defender keeps trying; at any isolation that has
- * not ended and that nobody follows, because its machine is held already, or is being released, or has another one that is
- * followed; and at one that is in force beside the request that its machine's row has under way: these are adopted once
- * that is over. Any other that has not ended is followed by its own work as soon as it is adopted.
+ * watermark is one: Defender's own, asked from with an overlap for actions that come to light late. It stands still at
+ * - a release that has not ended yet, which may take the three days that Defender keeps trying;
+ * - an isolation that has not ended and that nobody follows, because its machine is held already, or is being released, or
+ *   has another one that is followed;
+ * - one that is in force beside the request that its machine's row has under way, or beside a release that has not ended
+ *   and may come to nothing.
+ * These are adopted once that is over. Any other isolation that has not ended is followed by its own work as soon as it is
+ * adopted.
  *
  * What a machine's newest actions say is read as in episode.c: an open one decides before any that ended, and among
  * those that succeeded the one that took effect last. What the list is too short for, or too young, is left as it is:
@@ -116,6 +119,12 @@ static const struct defender_action *standing(const struct digest *d)
     if (d->isolate)
         return d->isolate;
     return d->last && d->last->type == DEFENDER_ISOLATE ? d->last : NULL;
+}
+
+/* The isolation in force that somebody is ending: what is left if that comes to nothing. NULL: none. */
+static const struct defender_action *doubtful(const struct digest *d)
+{
+    return d->release && d->last && d->last->type == DEFENDER_ISOLATE ? d->last : NULL;
 }
 
 /* Was r, which the ledger calls isolated, released by an action of the list? Only when that is certainly younger than
@@ -259,7 +268,7 @@ static enum err_code settle_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct settling *s = arg;
     struct reconciling *p = s->p;
-    const struct defender_action *a = standing(s->d);
+    const struct defender_action *a = standing(s->d), *doubt = doubtful(s->d);
     const char *machine_id = s->d->actions[0].machine_id;
     struct isolation_record open, given_up = {0};
     struct work claim = *p->w;
@@ -277,12 +286,14 @@ static enum err_code settle_fn(struct db_tx *tx, void *arg, struct err *e)
         return ERR_OK; /* its own work sees to it */
     }
     over = found && was_released(s->d, &open);
-    if (a && (!found || over))
-        code = is_over(tx, s, a, &known, &given_up, e);
-    if (found && !over)
+    if ((a || doubt) && (!found || over))
+        code = is_over(tx, s, a ? a : doubt, &known, &given_up, e);
+    if (found && !over) {
         leave_open(p, s->d, open.action_id);
-    else
+    } else {
         leave_open(p, s->d, a && !known ? a->id : NULL);
+        leave(p, known ? NULL : doubt, NULL);
+    }
     s->needed = over || (a && !found && !known);
     if (code || !s->write || !s->needed)
         return code;

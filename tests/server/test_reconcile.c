@@ -767,6 +767,30 @@ static void test_reconcile__isolated_anew_while_ours_stands_is_adopted_after_it(
     rig_close(&r);
 }
 
+/* Somebody isolated a machine while nobody read the list, and asked for its release before somebody did. The release comes
+ * to nothing, hours later: the machine was isolated all the time. */
+static void test_reconcile__what_a_cancelled_release_leaves_isolated_is_adopted(void **state)
+{
+    static const char theirs[] = DONE_DOC(OTHER, "Isolate", "17:20", "18:20");
+    struct rig r;
+
+    (void)state;
+    begin(&r);
+    hands_turn(&r.hands, 50 * MINUTE_MS);
+    for (int i = 0; i < 3; i++) {
+        next(&r, arena_fmt(r.arena, "{\"value\":[%s,%s]}", theirs,
+                           ACTION_DOC(RELEASE, "Unisolate", "Pending", "null", "40:10")));
+        assert_int_equal(isolations(&r), 0);
+    }
+    assert_from(&r, "10:12:20"); /* less the overlap */
+    next(&r, arena_fmt(r.arena, "{\"value\":[%s,%s]}", theirs,
+                       ACTION_DOC(RELEASE, "Unisolate", "Cancelled", "null", "40:10")));
+    assert_int_equal(isolations(&r), 1);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_true(rig_isolation(&r).adopted);
+    rig_close(&r);
+}
+
 /* Two others have asked for the same machine, and Defender took both requests (section 4.5, the third behaviour): the older
  * one is carried out as well, long after the younger one is over. */
 static void test_reconcile__of_two_that_are_open_neither_is_lost(void **state)
@@ -973,6 +997,7 @@ int main(void)
         cmocka_unit_test(test_reconcile__what_is_under_way_is_left_to_its_own_work),
         cmocka_unit_test(test_reconcile__isolated_anew_while_ours_is_released_is_adopted),
         cmocka_unit_test(test_reconcile__isolated_anew_while_ours_stands_is_adopted_after_it),
+        cmocka_unit_test(test_reconcile__what_a_cancelled_release_leaves_isolated_is_adopted),
         cmocka_unit_test(test_reconcile__of_two_that_are_open_neither_is_lost),
         cmocka_unit_test(test_reconcile__what_is_in_force_beside_ours_is_adopted_after_it),
         cmocka_unit_test(test_reconcile__an_isolation_beside_a_release_is_seen_again),

@@ -36,6 +36,7 @@ struct around {
         only; /* all inside must be this one alert; *only NULL: the first one sets it. NULL: no rule */
     unsigned wrappers;
     bool decoded; /* stands within base64 */
+    bool mixed;   /* a list here may hold things of others' */
 };
 
 struct reading {
@@ -322,7 +323,7 @@ static enum err_code read_object(struct reading *r, const struct json *o,
         return code;
     }
     if (!s.alert && !wrappers && !inside.test) {
-        r->foreign = true;
+        r->foreign = !v.ours;
         return err_set(r->e, ERR_INVALID, "no alertId");
     }
     if (!inside.only && wrappers + (s.alert != NULL) > 1)
@@ -346,6 +347,7 @@ static enum err_code read_object(struct reading *r, const struct json *o,
         return err_set(r->e, ERR_INVALID, "wrapped more than %d times", WRAPPERS_MAX);
     inside.machine = s.machine;
     inside.tenant = s.tenant;
+    inside.mixed = v.mixed;
     return read_inside(r, o, enveloped ? &v : NULL, &inside);
 }
 
@@ -355,8 +357,9 @@ static bool is_foreign_value(const struct json *v)
     return json_type(v) != JSON_STRING;
 }
 
-/* An event that has nothing to do with us is left out. Event Grid delivers a batch whole, and what is answered with 400 is
- * not sent again (webhook-sources.md sections 4.1 and 8.2): its neighbours' alerts would be lost with it. */
+/* An event, a record or an incident's alert that has nothing to do with us is left out. Event Grid delivers a batch whole, and
+ * what is answered with 400 is not sent again (webhook-sources.md sections 4.1 and 8.2): its neighbours' alerts would be
+ * lost with it. */
 static enum err_code read_event(struct reading *r, const struct json *event, size_t n,
                                 const struct around *around)
 {
@@ -394,7 +397,7 @@ static enum err_code read_list(struct reading *r, const struct json *list,
             r->foreign = is_foreign_value(item);
             code = err_set(r->e, ERR_INVALID, "item %zu of the list: expected an object, found %s",
                            n, json_type_name(json_type(item)));
-        } else if (envelope_is_event(item)) {
+        } else if (around->mixed || envelope_is_event(item)) {
             code = read_event(r, item, n, around);
         } else if ((code = read_object(r, item, around)) != ERR_OK) {
             (void)err_in(r->e, "item %zu of the list", n);

@@ -200,14 +200,17 @@ static bool is_stream(const struct json *o)
     return json_type(json_get(o, "records")) == JSON_ARRAY;
 }
 
+/* Other services export to the same hub, and what they write has other members. */
 static void open_stream(const struct json *o, struct envelope *ret)
 {
     ret->inside = json_get(o, "records");
+    ret->mixed = true;
 }
 
 static bool is_record(const struct json *o)
 {
-    return json_get(o, "category") && has_object(o, "properties");
+    return (json_get(o, "category") && has_object(o, "properties")) ||
+           text_begins(o, "category", "AdvancedHunting-Alert");
 }
 
 /* An alert's rows come in any order, one for each thing that it is about; there may be hundreds. */
@@ -217,6 +220,7 @@ static void open_record(const struct json *o, struct envelope *ret)
     const char *category = json_get_string(o, "category");
 
     ret->row = true;
+    ret->ours = true; /* unless it is skipped */
     if (!category || (strcasecmp(category, "AdvancedHunting-AlertInfo") != 0 &&
                       strcasecmp(category, "AdvancedHunting-AlertEvidence") != 0))
         ret->skipped = "streaming API: no record is of AlertInfo or AlertEvidence";
@@ -237,19 +241,23 @@ static bool is_sentinel_incident(const struct json *o)
 static void open_sentinel_incident(const struct json *o, struct envelope *ret)
 {
     ret->inside = json_path(o, "object", "properties", "alerts", NULL);
+    ret->mixed = true;
     if (json_type(ret->inside) != JSON_ARRAY || json_count(ret->inside) == 0)
         ret->skipped = "Sentinel: the incident has no alerts";
 }
 
+/* Alerts of other products may come without an id of the product's. */
 static bool is_sentinel_alert(const struct json *o)
 {
-    return json_path(o, "properties", "providerAlertId", NULL) != NULL;
+    return json_path(o, "properties", "providerAlertId", NULL) ||
+           json_path(o, "properties", "productName", NULL);
 }
 
 static void open_sentinel_alert(const struct json *o, struct envelope *ret)
 {
     const struct json *properties = json_get(o, "properties");
 
+    ret->ours = true; /* unless it is skipped */
     if (!may_be_ours(json_get(properties, "productName")))
         ret->skipped = "Sentinel: no alert is of Microsoft Defender for Endpoint";
     ret->alert = json_get(properties, "providerAlertId");

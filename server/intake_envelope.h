@@ -19,6 +19,9 @@ struct envelope {
     const char *code; /* Event Grid's validation: what it wants to hear, of harmless characters */
     /* one of many statements on one alert, whose machines may differ: an alert's evidence */
     bool row;
+    bool mixed; /* what is inside is a list that others' things may stand in as well */
+    /* by what it says of itself: without an id it cannot be read, and is not to be left out */
+    bool ours;
     /* A sentence for the sender: the body is not to be read. */
     const char *refused;
     bool foreign; /* refused for what it is, not for how it is made */

@@ -651,9 +651,25 @@ static void test_intake__reads_records_of_the_streaming_api(void **state)
         {"{\"records\":[{\"category\":\"AdvancedHunting-AlertInfo\",\"properties\":{\"AlertId\":\"fa1_1\","
          "\"ServiceSource\":\"Microsoft Defender for Office 365\"}}," INFO(A) "]}",
          A "/-/" T},
+        /* what other services write to the same hub does not cost its neighbours */
+        {"{\"records\":[{\"category\":\"SignInLogs\",\"time\":\"t\"},{\"metricName\":\"cpu\",\"deviceId\":7},"
+         "{\"category\":\"AdvancedHunting-DeviceEvents\",\"properties\":null}," INFO(A) ",{}]}",
+         A "/-/" T},
     };
     static const struct row bad[] = {
         {"{\"records\":[]}", "empty"},
+        {"{\"records\":[{\"category\":\"SignInLogs\"},{}]}", "item 1 of the list: no alertId"},
+        /* of ours, and not to be read */
+        {"{\"records\":[" INFO(
+             A) ",{\"category\":\"AdvancedHunting-AlertInfo\",\"properties\":{}}]}",
+         "item 2 of the list: no alertId"},
+        {"{\"records\":[" INFO(
+             A) ",{\"category\":\"AdvancedHunting-AlertInfo\",\"properties\":\"{}\"}]}",
+         "item 2 of the list: no alertId"},
+        {"{\"records\":[" INFO(A) ",{\"alertId\":7}]}", "alertId: expected a string"},
+        /* a list further in is none of the hub's */
+        {"{\"records\":[" INFO(A) ",{\"body\":[{\"id\":\"" A "\"},{}]}]}",
+         "item 2 of the list: no alertId"},
         {"{\"records\":[" OTHER "," OTHER "]}", "no record is of AlertInfo"},
         {"{\"records\":[{\"category\":5,\"properties\":{\"AlertId\":\"" A "\"}}]}",
          "no record is of AlertInfo"},
@@ -691,6 +707,11 @@ static void test_intake__reads_incidents_of_sentinel(void **state)
                                                              "Microsoft Defender for Endpoint") "]}}}",
          A "/-/-, " A2 "/-/-"},
         {"{\"body\":" INCIDENT "[{\"properties\":{\"providerAlertId\":\"" A "\"}}]}}}}", A "/-/-"},
+        /* alerts of other products may come without such an id, or with less */
+        {INCIDENT "[{\"properties\":{\"productName\":\"Azure Sentinel\"}}," SENTINEL(
+             A,
+             "Microsoft Defender for Endpoint") ",{\"properties\":{\"systemAlertId\":\"x\"}}]}}}",
+         A "/-/-"},
     };
     static const struct row bad[] = {
         {INCIDENT "[]}}}", "the incident has no alerts"},
@@ -700,6 +721,12 @@ static void test_intake__reads_incidents_of_sentinel(void **state)
         {INCIDENT "[{\"properties\":{\"providerAlertId\":7}}]}}}", "alertId: expected a string"},
         {INCIDENT "[7]}}}", "item 1 of the list: expected an object"},
         {INCIDENT "[{\"properties\":{\"systemAlertId\":\"x\"}}]}}}", "no alertId"},
+        {INCIDENT "[{\"properties\":{\"productName\":\"Azure Sentinel\"}}]}}}",
+         "no alert is of Microsoft Defender"},
+        {INCIDENT "[" SENTINEL(
+             A, "Microsoft Defender for Endpoint") ",{\"properties\":{\"productName\":"
+                                                   "\"Microsoft Defender for Endpoint\"}}]}}}",
+         "item 2 of the list: no alertId"},
     };
 
     (void)state;

@@ -224,6 +224,30 @@ static void test_jwt__has_exactly_three_parts_of_strict_base64url(void **state)
     }
 }
 
+/* A whole one, and whoever signed it: webhook-sources.md section 1.2, verification order 1. */
+static void test_jwt__is_taken_up_to_its_limit(void **state)
+{
+    static const char header[] = "{\"typ\":\"JWT\",\"alg\":\"RS256\",\"kid\":\"t01\"}";
+    bool taken = false; /* one of just that length: with this header there is one */
+    size_t len = 0;
+
+    (void)state;
+    for (int pad = JWT_MAX / 4 * 3 - 400; len <= JWT_MAX; pad++) {
+        const char *token = sign(header, arena_fmt(arena, "{\"aud\":\"%0*d\"}", pad, 0));
+        struct jwt t;
+        struct err e;
+
+        len = strlen(token);
+        assert_int_equal(jwt_parse(arena, token, &t, &e), len <= JWT_MAX ? ERR_OK : ERR_INVALID);
+        if (len > JWT_MAX)
+            assert_non_null(strstr(e.text, "longer than"));
+        else
+            jwt_clear(&t);
+        taken = taken || len == JWT_MAX;
+    }
+    assert_true(taken);
+}
+
 /* Every character of a token matters: each other one in its place breaks it. */
 static void test_jwt__no_character_of_a_token_can_be_changed(void **state)
 {
@@ -284,11 +308,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_jwt__##name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(takes_a_token_apart),
-        TEST(takes_only_the_headers_it_understands),
-        TEST(takes_only_objects_as_payload),
-        TEST(has_exactly_three_parts_of_strict_base64url),
-        TEST(no_character_of_a_token_can_be_changed),
+        TEST(takes_a_token_apart),           TEST(takes_only_the_headers_it_understands),
+        TEST(takes_only_objects_as_payload), TEST(has_exactly_three_parts_of_strict_base64url),
+        TEST(is_taken_up_to_its_limit),      TEST(no_character_of_a_token_can_be_changed),
         TEST(without_memory_says_so),
     };
 

@@ -1,4 +1,4 @@
-/* line.h - requests that stand in line for the disk, and the one thread that serves them.
+/* line.h - requests that stand in line for the disk, or for what must be fetched, and the one thread that serves them.
  *
  * An HTTP thread must not wait for the store, or a slow disk would hold up pushes: what has to be read or
  * written for an answer is done here, one request after the other, while the connection is suspended. The line

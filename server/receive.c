@@ -4,8 +4,9 @@
  *
  *   HTTP thread   head(): route, method, type, then what the head can prove
  *                 body(): the rest of the proof, the alert ids, hand over to the store, suspend
- *   slow lane     only where a proof needs keys that must be fetched first: the same again, blocking;
- *                 and people are told of floods from here
+ *   slow lane     only where a proof needs keys that must be fetched first: the same again, blocking.
+ *                 One for each authority: one that hangs holds up nobody whose keys are had elsewhere
+ *   teller        people are told of floods from here
  *   store         after the commit: answer, resume
  *
  * All that belongs to a request lives in its arena. What is answered never says which part of a proof
@@ -30,6 +31,7 @@
 #include "intake.h"
 #include "intake_envelope.h"
 #include "jwks.h"
+#include "line.h"
 #include "log.h"
 #include "status.h"
 #include "store_deliveries.h"
@@ -40,8 +42,8 @@
  * (webhook-sources.md section 8.2). */
 #define RETRY_AFTER "10"
 
-/* Requests that wait for keys. Keys are fetched once for all of them; beyond this they are told to come
- * again. */
+/* Requests that wait for keys of one authority. Keys are fetched once for all of them; beyond this they are told to
+ * come again. */
 #define SLOW_LANE_MAX 256
 
 /* Lines a second about requests that were refused; what is beyond is counted and told with the next. */
@@ -64,7 +66,13 @@ struct request {
     const char *said; /* by the sender, for its handshake */
     struct notification n;
     struct acceptance acceptance;
-    struct request *next; /* in the slow lane */
+};
+
+/* A slow lane. It stays: there are few authorities, of which only the configuration makes more. */
+struct lane {
+    struct lane *next;
+    struct line *line;
+    char login_url[];
 };
 
 struct receiver {
@@ -79,13 +87,12 @@ struct receiver {
     pthread_mutex_t lock; /* of what follows */
     struct config *config;
     uint64_t generation; /* of config: counts receiver_use */
-    pthread_cond_t lane_cond;
-    struct request *lane, **lane_end;
-    unsigned lane_len;
-    bool lane_closing, lane_started;
-    bool flooded; /* flood is to be told: by the lane's thread, which may wait */
+    struct lane *lanes;
+    pthread_cond_t teller_cond;
+    bool closing, teller_started;
+    bool flooded; /* flood is to be told: by the teller, who may wait */
     struct gate_flood flood;
-    pthread_t lane_thread;
+    pthread_t teller;
     int64_t refusals_second; /* wall second that `refusals` counts in */
     int64_t refusals, suppressed;
 };
@@ -143,7 +150,7 @@ static void log_flood(struct receiver *r, const char *client, const char *source
         pthread_mutex_lock(&r->lock);
         r->flooded = true;
         r->flood = flood;
-        pthread_cond_signal(&r->lane_cond);
+        pthread_cond_signal(&r->teller_cond);
         pthread_mutex_unlock(&r->lock);
     }
     if (tell == GATE_LOG)
@@ -509,64 +516,74 @@ static void conclude(struct request *q, bool deferred)
                "The request cannot be verified now; send it again.");
 }
 
-/* ---- the slow lane ------------------------------------------------------------------------------ */
+/* ---- slow lanes --------------------------------------------------------------------------------- */
 
-static void *slow_lane(void *arg)
+static void go_slowly(struct http_request *http, void *ctx)
+{
+    struct request *q = http_data(http);
+
+    (void)ctx;
+    check(q, true, true);
+    conclude(q, true);
+}
+
+/* The lane of an authority; NULL: no memory, or no thread for it. */
+static struct line *lane_of(struct receiver *r, const char *login_url)
+{
+    const size_t size = strlen(login_url) + 1;
+    struct line *line = NULL;
+    struct lane *lane;
+    struct err e;
+
+    pthread_mutex_lock(&r->lock);
+    for (lane = r->lanes; lane && strcmp(lane->login_url, login_url) != 0; lane = lane->next)
+        ;
+    if (!lane && (lane = calloc(1, sizeof *lane + size)) != NULL) {
+        if (line_new(go_slowly, NULL, SLOW_LANE_MAX, &lane->line, &e)) {
+            free(lane);
+            lane = NULL;
+        } else {
+            memcpy(lane->login_url, login_url, size);
+            lane->next = r->lanes;
+            r->lanes = lane;
+        }
+    }
+    line = lane ? lane->line : NULL;
+    pthread_mutex_unlock(&r->lock);
+    return line;
+}
+
+/* false: the lane is full, or there is no memory. The request's head is kept, because a server that gives up takes the
+ * rest away. */
+static bool enter_lane(struct request *q)
+{
+    struct line *line = lane_of(q->receiver, q->source->tenant->login_url);
+
+    return line && http_keep_head(q->http) && line_put(line, q->http);
+}
+
+/* ---- the teller --------------------------------------------------------------------------------- */
+
+static void *tell_floods(void *arg)
 {
     struct receiver *r = arg;
 
     pthread_mutex_lock(&r->lock);
     for (;;) {
-        struct request *q;
+        struct gate_flood flood;
 
-        while (!r->lane && !r->lane_closing && !r->flooded)
-            pthread_cond_wait(&r->lane_cond, &r->lock);
-        if (r->flooded) {
-            struct gate_flood flood = r->flood;
-
-            r->flooded = false;
-            pthread_mutex_unlock(&r->lock);
-            r->o.flooded(r->o.engine, &flood);
-            pthread_mutex_lock(&r->lock);
-            continue;
-        }
-        q = r->lane;
-        if (!q)
+        while (!r->closing && !r->flooded)
+            pthread_cond_wait(&r->teller_cond, &r->lock);
+        if (!r->flooded)
             break;
-        r->lane = q->next;
-        if (!r->lane)
-            r->lane_end = &r->lane;
-        r->lane_len--;
+        flood = r->flood;
+        r->flooded = false;
         pthread_mutex_unlock(&r->lock);
-
-        check(q, true, true);
-        conclude(q, true);
-
+        r->o.flooded(r->o.engine, &flood);
         pthread_mutex_lock(&r->lock);
     }
     pthread_mutex_unlock(&r->lock);
     return NULL;
-}
-
-/* false: the lane is full or closing, or there is no memory. The request is deferred first, so that the
- * lane may answer at once; its head is kept, because a server that gives up takes the rest away. */
-static bool enter_lane(struct request *q)
-{
-    struct receiver *r = q->receiver;
-    bool kept = http_keep_head(q->http), room;
-
-    http_defer(q->http);
-    pthread_mutex_lock(&r->lock);
-    room = kept && r->lane_len < SLOW_LANE_MAX && !r->lane_closing;
-    if (room) {
-        q->next = NULL;
-        *r->lane_end = q;
-        r->lane_end = &q->next;
-        r->lane_len++;
-        pthread_cond_signal(&r->lane_cond);
-    }
-    pthread_mutex_unlock(&r->lock);
-    return room;
 }
 
 /* ---- HTTP --------------------------------------------------------------------------------------- */
@@ -754,11 +771,10 @@ enum err_code receiver_new(const struct receiver_options *o, struct receiver **r
     r->o.config = NULL;
     r->config = config_ref(o->config);
     r->env.clock = o->clock;
-    r->lane_end = &r->lane;
     atomic_init(&r->storing, 1);
     (void)sem_init(&r->stored, 0, 0);
     (void)pthread_mutex_init(&r->lock, NULL);
-    (void)pthread_cond_init(&r->lane_cond, NULL);
+    (void)pthread_cond_init(&r->teller_cond, NULL);
     code = gate_new(o->clock, &r->gate, e);
     if (code) {
         receiver_free(r);
@@ -777,8 +793,8 @@ enum err_code receiver_new(const struct receiver_options *o, struct receiver **r
         receiver_free(r);
         return ERR_NOMEM;
     }
-    r->lane_started = pthread_create(&r->lane_thread, NULL, slow_lane, r) == 0;
-    if (!r->lane_started) {
+    r->teller_started = pthread_create(&r->teller, NULL, tell_floods, r) == 0;
+    if (!r->teller_started) {
         receiver_free(r);
         return err_set(e, ERR_NOMEM, "cannot start a thread");
     }
@@ -790,12 +806,17 @@ void receiver_free(struct receiver *r)
 {
     if (!r)
         return;
+    for (struct lane *lane = r->lanes, *next; lane; lane = next) {
+        next = lane->next;
+        line_free(lane->line);
+        free(lane);
+    }
     pthread_mutex_lock(&r->lock);
-    r->lane_closing = true;
-    pthread_cond_signal(&r->lane_cond);
+    r->closing = true;
+    pthread_cond_signal(&r->teller_cond);
     pthread_mutex_unlock(&r->lock);
-    if (r->lane_started)
-        (void)pthread_join(r->lane_thread, NULL);
+    if (r->teller_started)
+        (void)pthread_join(r->teller, NULL);
     end_storing(r);
     while (sem_wait(&r->stored) != 0)
         ; /* a signal */
@@ -805,7 +826,7 @@ void receiver_free(struct receiver *r)
     EVP_MD_free(r->sha256);
     config_unref(r->config);
     (void)sem_destroy(&r->stored);
-    pthread_cond_destroy(&r->lane_cond);
+    pthread_cond_destroy(&r->teller_cond);
     pthread_mutex_destroy(&r->lock);
     free(r);
 }

@@ -57,6 +57,7 @@ struct stage {
     struct buf log;     /* lines of info and above */
     const char *listen; /* more settings of listen, with a comma before them; NULL: none */
     const char *relay;  /* likewise of the source relay */
+    const char *branch; /* the authority of a tenant `branch` and its source; NULL: there is none */
 };
 
 static struct keys *signing_keys; /* making them takes long: once for all tests */
@@ -122,7 +123,15 @@ static struct config *load(struct stage *t, const char *keys)
              "tenants:\n"
              "  contoso:\n"
              "    {tenant_id: " TENANT ", client_id: " CLIENT ", client_secret_file: secret,\n"
-             "     login_url: \"%s\"}\n"
+             "     login_url: \"%s\"}\n",
+             t->listen ? t->listen : "", t->database, peer_url(t->entra));
+    if (t->branch)
+        buf_addf(&yaml,
+                 "  branch:\n"
+                 "    {tenant_id: " OTHER ", client_id: " CLIENT ", client_secret_file: secret,\n"
+                 "     login_url: \"%s\"}\n",
+                 t->branch);
+    buf_addf(&yaml,
              "sources:\n"
              "  relay: {tenant: contoso, verify: [{standard_webhooks: {secret_files: [%s]}}]%s}\n"
              "  other: {tenant: contoso, verify: [{standard_webhooks: {secret_files: [k1]}}]}\n"
@@ -136,10 +145,15 @@ static struct config *load(struct stage *t, const char *keys)
              "    verify:\n"
              "      - entra: {audience: [\"api://cordon\"], clients: [" CLIENT "]}\n"
              "        standard_webhooks: {secret_files: [k1]}\n"
+             "%s"
              "mail: {server: \"smtp://127.0.0.1:25\", from: a@b.example, to: [c@b.example]}\n"
              "rules: [{name: tell, do: [email: {}]}]\n",
-             t->listen ? t->listen : "", t->database, peer_url(t->entra), keys,
-             t->relay ? t->relay : "");
+             keys, t->relay ? t->relay : "",
+             t->branch ? "  branch:\n"
+                         "    tenant: branch\n"
+                         "    verify: [{entra: {audience: [\"api://cordon\"], clients: [" CLIENT
+                         "]}}]\n"
+                       : "");
     put(t, "cordon.yaml", buf_text(&yaml));
     (void)snprintf(path, sizeof path, "%s/cordon.yaml", t->folder);
     if (config_load(path, NULL, a, &config, &faults, &e)) {
@@ -351,7 +365,7 @@ static int push_status(struct stage *t, const char *id, const char *body)
 }
 
 /* A v2 token for api://cordon; arena-less: heap. */
-static char *mint(enum key_slot slot, const char *client)
+static char *mint_for(const char *tenant, enum key_slot slot, const char *client)
 {
     AUTO(buf_clear) struct buf out = BUF_INIT(1 << 16);
     char kid[64], header[120], payload[800];
@@ -363,10 +377,15 @@ static char *mint(enum key_slot slot, const char *client)
     (void)snprintf(payload, sizeof payload,
                    "{\"aud\":\"api://cordon\",\"iss\":\"" ISSUER
                    "\",\"iat\":%lld,\"nbf\":%lld,\"exp\":%lld,\"azp\":\"%s\",\"oid\":\"o\","
-                   "\"sub\":\"o\",\"tid\":\"" TENANT "\",\"ver\":\"2.0\"}",
-                   now, now, now + 3600, client);
+                   "\"sub\":\"o\",\"tid\":\"%s\",\"ver\":\"2.0\"}",
+                   now, now, now + 3600, client, tenant);
     assert_int_equal(keys_sign(signing_keys, slot, "RS256", header, payload, &out, NULL), ERR_OK);
     return buf_take(&out);
+}
+
+static char *mint(enum key_slot slot, const char *client)
+{
+    return mint_for(TENANT, slot, client);
 }
 
 static void push_token(struct stage *t, const char *source, const char *token, const char *body,
@@ -1106,8 +1125,9 @@ static void test_receive__says_503_when_it_is_stopping(void **state)
 
 struct sender {
     struct stage *t;
-    const char *token;
-    int number, status;
+    const char *source, *token; /* source NULL: flow */
+    int number;
+    atomic_int status; /* 0: no answer yet */
 };
 
 static void *send_one(void *arg)
@@ -1117,7 +1137,7 @@ static void *send_one(void *arg)
     char body[60];
 
     (void)snprintf(body, sizeof body, "{\"alertId\":\"da%d_5\"}", s->number);
-    push_token(s->t, "flow", s->token, body, &f);
+    push_token(s->t, s->source ? s->source : "flow", s->token, body, &f);
     s->status = f.status;
     fetched_clear(&f);
     return NULL;
@@ -1178,6 +1198,34 @@ static void test_receive__keys_out_of_reach_are_503(void **state)
     assert_int_equal(deliveries(t), 0);
     /* Others do not suffer. */
     assert_int_equal(push_status(t, NULL, BODY), 202);
+}
+
+/* Whoever knows a source's path can send something that looks like a token, and have its tenant's keys fetched. */
+static void test_receive__an_authority_that_hangs_holds_up_its_own_tenants_alone(void **state)
+{
+    struct stage *t = *state;
+    struct peer *branch = peer_new(NULL);
+    AUTO(auto_free) char *token = mint(KEY_CURRENT, CLIENT);
+    AUTO(auto_free) char *other = mint_for(OTHER, KEY_CURRENT, CLIENT);
+    struct sender waiting = {.t = t, .source = "branch", .token = other};
+    struct config *config;
+    struct fetched f;
+    pthread_t thread;
+
+    t->branch = peer_url(branch);
+    config = load(t, "k1");
+    receiver_use(t->receiver, config);
+    config_unref(config);
+    peer_script(branch, &(struct peer_answer){.act = PEER_HANG});
+    assert_int_equal(pthread_create(&thread, NULL, send_one, &waiting), 0);
+    assert_non_null(peer_request(branch, 0));
+    push_token(t, "flow", token, BODY, &f);
+    assert_int_equal(f.status, 202);
+    assert_int_equal(waiting.status, 0); /* it waits still */
+    fetched_clear(&f);
+    peer_free(branch);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(waiting.status, 503);
 }
 
 static void test_receive__all_schemes_of_an_entry_are_asked_for(void **state)
@@ -1771,6 +1819,7 @@ int main(void)
         TEST(the_first_tokens_wait_for_the_keys_together),
         TEST(who_is_known_but_not_listed_is_403),
         TEST(keys_out_of_reach_are_503),
+        TEST(an_authority_that_hangs_holds_up_its_own_tenants_alone),
         TEST(all_schemes_of_an_entry_are_asked_for),
         TEST(a_server_may_end_while_requests_wait_for_keys),
         TEST(lives_as_long_as_the_store_is_at_a_delivery),

@@ -160,6 +160,27 @@ enum err_code heartbeat_watch(struct db_tx *tx, const char *source, int64_t ther
                    : work_put(tx, id, WORK_HEARTBEAT, WORK_NORMAL, now, now, NULL, e);
 }
 
+struct away {
+    int64_t now, ms;
+};
+
+static enum err_code away_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct away *l = arg;
+
+    return db_run(tx, e, NULL,
+                  "UPDATE heartbeats SET since = CASE WHEN " SILENT_FROM
+                  " > $1 THEN $2 ELSE $3 + " SILENT_FROM " END",
+                  "iii", l->now - l->ms, l->now, l->ms);
+}
+
+enum err_code store_heartbeats_away(struct store *s, int64_t ms, struct err *e)
+{
+    struct away l = {.now = clock_wall_ms(s->clock), .ms = ms};
+
+    return db_is_shared(s->db) ? ERR_OK : db_write(s->db, away_fn, &l, e);
+}
+
 enum err_code heartbeat_wake_all(struct db_tx *tx, int64_t now, struct err *e)
 {
     return db_run(tx, e, NULL,

@@ -30,6 +30,9 @@ enum err_code store_heard(struct store *s, const char *source, int64_t now, stor
 /** All rows, by name. */
 enum err_code store_heartbeat_list(struct store *s, struct arena *a, struct heartbeat **ret,
                                    size_t *ret_count, struct err *e);
+/** For so many ms until now nobody could be heard, by the wall clock: silence of that time does not count. Not where the
+ *  store is shared: others may have been there. */
+enum err_code store_heartbeats_away(struct store *s, int64_t ms, struct err *e);
 
 /* ---- inside a transaction -------------------------------------------------------------------- */
 

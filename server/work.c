@@ -18,9 +18,11 @@
 
 #include "id.h"
 #include "log.h"
+#include "store_heartbeats.h"
 
 #define LOOK_MS       5000      /* work that a replica made due, or a kick that got lost */
 #define SET_BACK_MS   MINUTE_MS /* of the wall clock, and due times are mended */
+#define AWAY_MS       MINUTE_MS /* between two turns, of which there is one every LOOK_MS */
 #define STORE_SICK_MS 1000      /* pause after a claim that failed */
 
 /* A far end at which a run is for so long hangs, until one is over sooner. Calls wait for a minute at most. */
@@ -255,27 +257,49 @@ static int64_t fill(struct workers *p, const size_t room[WORK_KINDS], size_t max
     return now + (next - wall < LOOK_MS ? next - wall : LOOK_MS);
 }
 
-/* Due times are wall clock. When it is set back, what was due in a minute is due in an hour and a minute:
- * noticed by the clock that never jumps. Drops the lock meanwhile. */
-static void mind_the_clock(struct workers *p, int64_t *ahead)
+/* What the clocks said at the dispatcher's last turn. */
+struct turn {
+    int64_t wall, ahead; /* ahead: the wall clock, of the one that never jumps */
+};
+
+static struct turn turn_now(const struct workers *p)
 {
-    int64_t now = clock_wall_ms(p->clock) - clock_mono_ms(p->clock);
+    int64_t wall = clock_wall_ms(p->clock);
+
+    return (struct turn){wall, wall - clock_mono_ms(p->clock)};
+}
+
+/* Due times are wall clock. When it is set back, what was due in a minute is due in an hour and a minute:
+ * noticed by the clock that never jumps. And there is a turn every few seconds: when the last one is long ago, the clock was
+ * set ahead, or this machine or process was suspended, and nobody could be heard. That is noted before anything is
+ * claimed which is due by it. Drops the lock meanwhile. */
+static void mind_the_clock(struct workers *p, struct turn *last)
+{
+    const struct turn now = turn_now(p);
+    const int64_t away = now.wall - last->wall;
     struct err e;
 
-    if (now < *ahead - SET_BACK_MS) {
-        log_event(LOG_WARN, "clock_set_back", LOG_INT("ms", *ahead - now));
+    if (now.ahead < last->ahead - SET_BACK_MS) {
+        log_event(LOG_WARN, "clock_set_back", LOG_INT("ms", last->ahead - now.ahead));
         pthread_mutex_unlock(&p->lock);
         if (store_work_hurry(p->o.store, &e))
             log_event(LOG_ERROR, "claim_failed", LOG_ERR(&e));
         pthread_mutex_lock(&p->lock);
     }
-    *ahead = now;
+    if (away > AWAY_MS) {
+        log_event(LOG_WARN, "was_away", LOG_INT("ms", away));
+        pthread_mutex_unlock(&p->lock);
+        if (store_heartbeats_away(p->o.store, away, &e))
+            log_event(LOG_ERROR, "heartbeat_not_written", LOG_ERR(&e));
+        pthread_mutex_lock(&p->lock);
+    }
+    *last = now;
 }
 
 static void *dispatch(void *arg)
 {
     struct workers *p = arg;
-    int64_t ahead = clock_wall_ms(p->clock) - clock_mono_ms(p->clock);
+    struct turn last = turn_now(p);
     int64_t look = 0;         /* mono ms of the next look */
     int64_t held = INT64_MAX; /* and when the first hold ends */
 
@@ -285,7 +309,7 @@ static void *dispatch(void *arg)
         size_t room[WORK_KINDS], idle;
         bool able, kicked;
 
-        mind_the_clock(p, &ahead);
+        mind_the_clock(p, &last);
         mind_the_leases(p);
         now = clock_mono_ms(p->clock);
         wake = now + LOOK_MS;

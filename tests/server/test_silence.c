@@ -353,6 +353,57 @@ static void test_silence__a_clock_that_is_set_back_hides_nothing(void **state)
     close_rig(&r);
 }
 
+/* It is set to the right time after the start, or the machine was suspended: nobody could be heard meanwhile. */
+static void test_silence__a_clock_that_leaps_ahead_makes_nobody_quiet(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, HOUR_MS);
+    look(&r);
+    hear(&r);
+    pass(&r, 30 * MINUTE_MS);
+    r.hands.wall += 5 * DAY_MS;
+    assert_int_equal(store_heartbeats_away(r.store, 5 * DAY_MS, NULL), ERR_OK); /* likewise */
+    look(&r);
+    assert_told(&r, "");
+    assert_healthy(&r, true);
+    pass(&r, 30 * MINUTE_MS + LAG - 1); /* what it was silent for before counts */
+    assert_told(&r, "");
+    pass(&r, 1);
+    assert_told(&r, "source_quiet");
+    r.hands.wall += 5 * DAY_MS;
+    assert_int_equal(store_heartbeats_away(r.store, 5 * DAY_MS, NULL), ERR_OK);
+    look(&r);
+    assert_told(&r, "source_quiet");
+    hands_turn(&r.hands, 1000);
+    hear(&r);
+    look(&r);
+    assert_told(&r, "source_quiet source_back");
+    close_rig(&r);
+}
+
+/* Heard already when the leap is noticed. */
+static void test_silence__a_leap_counts_from_now_at_most(void **state)
+{
+    struct heartbeat *list;
+    struct rig r;
+    size_t n;
+
+    (void)state;
+    open_rig(&r, HOUR_MS);
+    r.hands.wall += DAY_MS;
+    hear(&r);
+    assert_int_equal(store_heartbeats_away(r.store, DAY_MS, NULL), ERR_OK);
+    assert_int_equal(store_heartbeat_list(r.store, r.arena, &list, &n, NULL), ERR_OK);
+    assert_int_equal(list[0].since, clock_wall_ms(&r.hands.clock));
+    pass(&r, HOUR_MS + LAG - 1);
+    assert_told(&r, "");
+    pass(&r, 1);
+    assert_told(&r, "source_quiet");
+    close_rig(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -366,6 +417,8 @@ int main(void)
         cmocka_unit_test(test_silence__a_heartbeat_may_be_shortened_and_taken_away),
         cmocka_unit_test(test_silence__without_a_heartbeat_nobody_looks),
         cmocka_unit_test(test_silence__a_clock_that_is_set_back_hides_nothing),
+        cmocka_unit_test(test_silence__a_clock_that_leaps_ahead_makes_nobody_quiet),
+        cmocka_unit_test(test_silence__a_leap_counts_from_now_at_most),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "store_heartbeats.h"
+
 #define NOTE_MAX 64
 
 /* What a test's workers saw. */
@@ -363,6 +365,45 @@ static enum err_code timed_fn(struct db_tx *tx, void *arg, struct err *e)
     return work_put(tx, t->id, t->kind, WORK_NORMAL, t->due, 0, NULL, e);
 }
 
+/* Nobody could be heard while the machine, or the process, was suspended, or before the clock was right: that is noted before
+ * anything is claimed that became due by it. */
+static void test_work__what_was_slept_through_is_no_silence(void **state)
+{
+    struct rig r;
+    struct hall h;
+    struct workers *pool = NULL;
+    struct heartbeat *list;
+    struct timed t = {.kind = WORK_CASE};
+    int64_t heard;
+    size_t n;
+
+    (void)state;
+    rig_open(&r, NULL);
+    for (int suspended = 0; suspended < 2; suspended++) {
+        put(r.store, ++t.id);
+        open_pool(&h, &r, &pool);
+        let_run(&h);
+        wait_count(&h, 1); /* the dispatcher is at work */
+        heard = clock_wall_ms(&r.hands.clock);
+        assert_int_equal(store_heard(r.store, "relay", heard, NULL, NULL, NULL), ERR_OK);
+        t.id++;
+        t.due = heard + DAY_MS;
+        assert_int_equal(db_write(r.store->db, timed_fn, &t, NULL), ERR_OK);
+        atomic_fetch_add(&r.hands.wall, DAY_MS + HOUR_MS);
+        if (suspended)
+            atomic_fetch_add(&r.hands.mono, DAY_MS + HOUR_MS);
+        workers_kick(pool);
+        wait_count(&h, 2);
+        assert_int_equal(store_heartbeat_list(r.store, r.arena, &list, &n, NULL), ERR_OK);
+        assert_int_equal(n, 1);
+        assert_int_equal(list[0].heard, heard);
+        assert_int_equal(list[0].since, heard + DAY_MS + HOUR_MS);
+        workers_stop(pool);
+        pool = NULL;
+    }
+    rig_close(&r);
+}
+
 static void put_timed(struct rig *r, int64_t id, enum work_kind kind, int64_t in_ms)
 {
     struct timed t = {.id = id, .kind = kind, .due = clock_wall_ms(clock_system()) + in_ms};
@@ -600,6 +641,7 @@ int main(void)
         cmocka_unit_test(test_work__a_far_end_that_hangs_leaves_a_worker_to_the_others),
         cmocka_unit_test(test_work__runs_find_their_pool),
         cmocka_unit_test(test_work__no_more_than_a_share_runs_at_once),
+        cmocka_unit_test(test_work__what_was_slept_through_is_no_silence),
         cmocka_unit_test(test_work__workers_are_started_when_rows_need_them),
         cmocka_unit_test(test_work__a_kick_is_a_look_at_once),
         cmocka_unit_test(test_work__what_is_due_later_is_run_then_without_a_kick),

@@ -338,6 +338,19 @@ static bool read_bytes(const char **at, unsigned char *out, size_t room, size_t 
     return true;
 }
 
+/* The same of somebody else's, of whatever length. */
+static bool skip_bytes(const char **at)
+{
+    static const char base64[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+    size_t len = **at == ':' ? strspn(*at + 1, base64) : 0;
+
+    if (**at != ':' || (*at)[1 + len] != ':')
+        return false;
+    *at += len + 2;
+    return true;
+}
+
 /* After a member: true at the next one's beginning; false at the end, or (*ret_good false) at nonsense. */
 static bool next_member(const char **at, bool *ret_good)
 {
@@ -452,7 +465,8 @@ static const char *read_input(const char *at, struct candidate *list, size_t *re
     return good ? NULL : "Signature-Input is malformed";
 }
 
-/* The bytes that Signature has for a label, which must be there once. */
+/* The bytes that Signature has for a label, which must be there once. Beside it may stand what a gateway put there, of
+ * another algorithm. */
 static const char *find_signature(const char *at, struct span label,
                                   unsigned char out[VERIFY_ED25519_SIZE], size_t *ret_len)
 {
@@ -461,11 +475,13 @@ static const char *find_signature(const char *at, struct span label,
     do {
         unsigned char bytes[VERIFY_ED25519_SIZE];
         struct span key = read_key(&at);
-        size_t len;
+        size_t len = 0;
+        bool same = key.len == label.len && strncmp(key.text, label.text, key.len) == 0;
 
-        if (!key.len || *at++ != '=' || !read_bytes(&at, bytes, sizeof bytes, &len))
+        if (!key.len || *at++ != '=' ||
+            !(same ? read_bytes(&at, bytes, sizeof bytes, &len) : skip_bytes(&at)))
             return "Signature is malformed, or longer than any that is known here";
-        if (key.len != label.len || strncmp(key.text, label.text, key.len) != 0)
+        if (!same)
             continue;
         if (found)
             return "a label is there twice in Signature";

@@ -350,6 +350,29 @@ static void test_http_signature__finds_its_way_among_several(void **state)
                   with(t, rows[i].signature, weak_signature, good_signature), t->digest,
                   &r) == VERIFY_GOOD) != rows[i].good)
             fail_msg("%s / %s: %s", rows[i].input, rows[i].signature, r.why);
+    { /* a gateway's beside it, with RSA: RFC 9421 section 4.3 */
+        static const char rsa[] = "(\"@method\" \"@path\" \"content-digest\");created=" STAMP
+                                  ";keyid=\"gw\";alg=\"rsa-v1_5-sha256\"";
+        const char *bytes = arena_fmt(t->s.arena, "%0342d==", 0);
+        const char *input = arena_fmt(t->s.arena, "p=%s, b=" USUAL ", q=%s", rsa, rsa);
+
+        assert_int_equal(
+            show(t, input,
+                 arena_fmt(t->s.arena, "p=:%s:, b=%s, q=:%s:", bytes, good_signature, bytes),
+                 t->digest, &r),
+            VERIFY_GOOD);
+        /* never instead of it, nor cut off */
+        assert_int_equal(show(t, input, arena_fmt(t->s.arena, "p=:%s:", bytes), t->digest, &r),
+                         VERIFY_DENIED);
+        assert_int_equal(show(t, input, arena_fmt(t->s.arena, "b=:%s:", bytes), t->digest, &r),
+                         VERIFY_DENIED);
+        assert_int_equal(show(t, input, arena_fmt(t->s.arena, "b=%s, p=:%s", good_signature, bytes),
+                              t->digest, &r),
+                         VERIFY_DENIED);
+        assert_int_equal(
+            show(t, input, arena_fmt(t->s.arena, "b=%s, p=:A A:", good_signature), t->digest, &r),
+            VERIFY_DENIED);
+    }
     {
         const char *nine = "a=" USUAL ",a=" USUAL ",a=" USUAL ",a=" USUAL ",a=" USUAL ",a=" USUAL
                            ",a=" USUAL ",a=" USUAL ",a=" USUAL;

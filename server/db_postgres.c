@@ -39,11 +39,11 @@
     "SET statement_timeout = '10s'; SET lock_timeout = '5s';"                                      \
     "SET idle_in_transaction_session_timeout = '10s';"
 
-/* off alone does not wait for the disk; a stricter one than on is left as it is. */
+/* off alone does not wait for the disk; a stricter one than on is left as it is. Until the transaction's end: the server's
+ * own setting may be another one by the next. */
 #define SYNCHRONOUS                                                                                \
-    "SELECT CASE current_setting('synchronous_commit') WHEN 'off'"                                 \
-    " THEN set_config('synchronous_commit', 'on', false)"                                          \
-    " ELSE current_setting('synchronous_commit') END"
+    "set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off'"       \
+    " THEN 'on' ELSE current_setting('synchronous_commit') END, true)"
 
 /* How often the size of the database is asked for: a number for people. */
 #define SIZE_EVERY_MS MINUTE_MS
@@ -289,7 +289,7 @@ static enum err_code check_server(struct pg_conn *c, struct err *e)
                        "its encoding is %.20s: create it with ENCODING 'UTF8' TEMPLATE template0",
                        value);
     if (!code)
-        code = ask(c, SYNCHRONOUS, value, sizeof value, e);
+        code = ask(c, "SELECT " SYNCHRONOUS, value, sizeof value, e);
     if (!code && strcmp(value, "off") == 0)
         return err_set(e, ERR_REFUSED, "PostgreSQL does not take synchronous_commit=on");
     if (!code && c->role == DB_WRITER)
@@ -393,7 +393,8 @@ static enum err_code driver_begin(struct db_conn *base, bool loose, struct err *
     c->begun_ms = clock_wall_ms(clock_system());
     pg_queue_text(c, OP_STATEMENT, loose ? "BEGIN ISOLATION LEVEL READ COMMITTED" : "BEGIN");
     if (c->role == DB_WRITER) {
-        pg_queue_text(c, OP_CLOCK, "SELECT (extract(epoch FROM now()) * 1000)::bigint");
+        pg_queue_text(c, OP_CLOCK,
+                      "SELECT (extract(epoch FROM now()) * 1000)::bigint, " SYNCHRONOUS);
         /* A round trip of its own: a connection that was lost since is noticed before any closure ran, so
          * that db_group.c can take another. */
         pg_collect(c, NULL, PG_ANSWER_MS);

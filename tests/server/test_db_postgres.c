@@ -483,6 +483,35 @@ static void test_db_postgres__a_commit_waits_for_the_disk_whatever_the_url_says(
     db_free(db);
 }
 
+/* A reader's is left as it is. */
+static bool reader_says(struct db *db, const char *wanted)
+{
+    char value[20] = "";
+
+    return !db_read(db, ask_setting, value, NULL) && strcmp(value, wanted) == 0;
+}
+
+/* Whoever turns it off does so for all, and not only for the connections that are made from then on. */
+static void test_db_postgres__a_commit_waits_for_the_disk_when_the_server_does_not_any_more(
+    void **state)
+{
+    char value[20] = "";
+
+    if (!*state)
+        skip();
+    assert_int_equal(db_write(*state, ask_setting, value, NULL), ERR_OK); /* it is connected */
+    assert_string_equal(value, "on");
+    free(postgres_sql("ALTER SYSTEM SET synchronous_commit = off"));
+    free(postgres_sql("SELECT pg_reload_conf()"));
+    LOOK_FOR(reader_says(*state, "off"), 20000, "the connections do not hear of it");
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(db_write(*state, ask_setting, value, NULL), ERR_OK);
+        assert_string_equal(value, "on");
+    }
+    free(postgres_sql("ALTER SYSTEM RESET synchronous_commit"));
+    free(postgres_sql("SELECT pg_reload_conf()"));
+}
+
 /* ---- connections that are lost ---------------------------------------------------------------- */
 
 static void test_db_postgres__connections_that_idle_may_be_lost_unnoticed(void **state)
@@ -648,6 +677,7 @@ int main(void)
         T(no_error_and_no_name_shows_the_password),
         T(refuses_what_is_not_its_own),
         T(a_commit_waits_for_the_disk_whatever_the_url_says),
+        T(a_commit_waits_for_the_disk_when_the_server_does_not_any_more),
         T(connections_that_idle_may_be_lost_unnoticed),
         T(goes_on_when_the_server_is_back),
         T(a_cut_network_is_noticed_and_mended),

@@ -10,11 +10,12 @@
 #define FAR_MS (5 * MINUTE_MS)
 
 struct claim {
+    const struct clock *clock;
     const char *owner;
     const size_t *room; /* by kind */
     size_t max;
-    int64_t now;
     /* out */
+    int64_t now;
     struct work *out;
     size_t count, taken[WORK_KINDS];
     int64_t due[WORK_PRIORITIES][WORK_KINDS]; /* the earliest; WORK_PARKED: none */
@@ -83,12 +84,15 @@ static enum err_code look(struct db_tx *tx, struct claim *c, struct err *e)
     return db_rows_end(rows, e);
 }
 
+/* The time is read here, where the database has just found the clock right (db_postgres.c), and not before the wait for that:
+ * by a clock that was minutes ahead until then every lease of other replicas has run out. */
 static enum err_code claim(struct db_tx *tx, void *arg, struct err *e)
 {
     struct claim *c = arg;
     bool some = false;
     enum err_code code = look(tx, c, e);
 
+    c->now = clock_wall_ms(c->clock);
     c->count = 0;
     memset(c->taken, 0, sizeof c->taken);
     for (int priority = 0; priority < WORK_PRIORITIES && !code; priority++)
@@ -105,8 +109,7 @@ enum err_code store_work_claim(struct store *s, const char *owner, const size_t 
                                size_t max, struct work *ret, size_t *ret_count, int64_t *ret_next,
                                struct err *e)
 {
-    struct claim c = {
-        .owner = owner, .room = room, .max = max, .now = clock_wall_ms(s->clock), .out = ret};
+    struct claim c = {.clock = s->clock, .owner = owner, .room = room, .max = max, .out = ret};
     enum err_code code = db_write_loose(s->db, claim, &c, e);
 
     if (code)
@@ -121,9 +124,9 @@ enum err_code store_work_claim(struct store *s, const char *owner, const size_t 
 }
 
 struct keeping {
+    const struct clock *clock;
     const struct work *rows;
     size_t n;
-    int64_t now;
 };
 
 /* A row that was given back has no owner, and one that somebody else claimed another fence. One that somebody is just
@@ -131,7 +134,7 @@ struct keeping {
 static enum err_code keep(struct db_tx *tx, void *arg, struct err *e)
 {
     const struct keeping *k = arg;
-    int64_t end = k->now + WORK_LEASE_MS;
+    int64_t end = clock_wall_ms(k->clock) + WORK_LEASE_MS; /* as in claim */
     enum err_code code = ERR_OK;
 
     for (size_t i = 0; i < k->n && !code; i++)
@@ -144,7 +147,7 @@ static enum err_code keep(struct db_tx *tx, void *arg, struct err *e)
 
 enum err_code store_work_keep(struct store *s, const struct work *rows, size_t n, struct err *e)
 {
-    struct keeping k = {.rows = rows, .n = n, .now = clock_wall_ms(s->clock)};
+    struct keeping k = {.clock = s->clock, .rows = rows, .n = n};
     enum err_code code = db_write_loose(s->db, keep, &k, e);
 
     return code ? err_in(e, "renew leases"), code : ERR_OK;

@@ -273,6 +273,64 @@ static void test_work__a_claim_under_way_keeps_its_workers(void **state)
     rig_close(&r);
 }
 
+struct claiming {
+    struct store *store;
+    struct work w[9];
+    size_t n;
+    enum err_code code;
+};
+
+static enum err_code claim_all(struct claiming *c, const char *owner)
+{
+    static const size_t room[WORK_KINDS] = {9, 9, 9};
+    int64_t next = 0;
+
+    return store_work_claim(c->store, owner, room, 9, c->w, &c->n, &next, NULL);
+}
+
+static void *claim_late(void *arg)
+{
+    struct claiming *c = arg;
+
+    c->code = claim_all(c, "another");
+    return NULL;
+}
+
+/* The database looks at a host's clock when a transaction begins (db_postgres.c), and a claim may have to wait for that: the
+ * time that it goes by is not older. */
+static void test_work__a_clock_that_is_set_right_while_a_claim_waits_takes_nobodys_lease(
+    void **state)
+{
+    struct claiming c = {0};
+    struct db_counts counts;
+    struct gate gate;
+    struct rig r;
+    pthread_t thread;
+
+    (void)state;
+    rig_open(&r, NULL);
+    c.store = r.store;
+    put(r.store, 1);
+    assert_int_equal(claim_all(&c, "one"), ERR_OK);
+    assert_int_equal(c.n, 1);
+    (void)sem_init(&gate.entered, 0, 0);
+    (void)sem_init(&gate.leave, 0, 0);
+    assert_int_equal(db_submit(r.store->db, wait_fn, &gate, none, NULL), ERR_OK);
+    while (sem_wait(&gate.entered))
+        ;
+    hands_turn(&r.hands, 5 * MINUTE_MS);
+    assert_int_equal(pthread_create(&thread, NULL, claim_late, &c), 0);
+    do
+        db_counts(r.store->db, &counts);
+    while (counts.queue_len == 0);
+    hands_turn(&r.hands, -5 * MINUTE_MS);
+    (void)sem_post(&gate.leave);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(c.code, ERR_OK);
+    assert_int_equal(c.n, 0);
+    rig_close(&r);
+}
+
 /* A run may kick the pool it is in: work that an earlier process left is run before workers_start ends. */
 static void test_work__runs_find_their_pool(void **state)
 {
@@ -639,6 +697,8 @@ int main(void)
         cmocka_unit_test(test_work__a_claim_under_way_keeps_its_workers),
         cmocka_unit_test(test_work__a_long_run_keeps_its_lease),
         cmocka_unit_test(test_work__a_far_end_that_hangs_leaves_a_worker_to_the_others),
+        cmocka_unit_test(
+            test_work__a_clock_that_is_set_right_while_a_claim_waits_takes_nobodys_lease),
         cmocka_unit_test(test_work__runs_find_their_pool),
         cmocka_unit_test(test_work__no_more_than_a_share_runs_at_once),
         cmocka_unit_test(test_work__what_was_slept_through_is_no_silence),

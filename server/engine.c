@@ -155,6 +155,26 @@ bool engine_is_in_force(struct engine *g, const struct runtime *rt)
     return same;
 }
 
+bool engine_may_be_newer(const struct work *w, int64_t now)
+{
+    int64_t age = now - w->created; /* less than nothing: of a replica whose clock is ahead */
+
+    return age >= -WORK_SKEW_MS && age < ENGINE_NEWER_CONFIG_MS;
+}
+
+enum err_code engine_unknown(struct db_tx *tx, struct engine *g, const struct runtime *rt,
+                             const struct work *w, bool *ret_over, struct err *e)
+{
+    int64_t now = clock_wall_ms(g->clock);
+    bool in_force = engine_is_in_force(g, rt);
+    bool newer = in_force && db_is_shared(g->store->db) && engine_may_be_newer(w, now);
+
+    *ret_over = in_force && !newer;
+    return *ret_over ? ERR_OK
+                     : work_again(tx, w, newer ? now + ENGINE_NEWER_CONFIG_LOOK_MS : now,
+                                  w->attempts - (w->attempts > 0), e);
+}
+
 void engine_use(struct engine *g, struct runtime *r)
 {
     struct runtime *old;

@@ -27,6 +27,11 @@ typedef void (*engine_run)(struct engine *g, struct work *w);
 /* More than there are workers, and than requests whose answer or record is lost within WORK_SETTLE_MS. */
 #define ENGINE_POSTS_MAX 512
 
+/* For so long what is about something that the configuration does not have waits for one that has it, and so often it is
+ * looked whether that has come. */
+#define ENGINE_NEWER_CONFIG_MS      (5 * MINUTE_MS)
+#define ENGINE_NEWER_CONFIG_LOOK_MS (2 * SECOND_MS)
+
 /* Cases whose time of judging is remembered, a power of two; one that is forgotten is read anew, which costs
  * calls in a storm of isolations: 256 KiB for thousands of them. */
 #define ENGINE_JUDGED_BITS 14
@@ -75,6 +80,14 @@ struct runtime *engine_runtime(struct engine *g);
 /** Is rt still in force? For the transaction that says when a row is due by rt's terms: whoever puts another into force wakes
  *  the row after that, which does nothing while it is claimed. */
 bool engine_is_in_force(struct engine *g, const struct runtime *rt);
+/** Was the row made so lately that what it is about may be of a configuration which this replica was not told yet? They are
+ *  told one after the other. now: wall ms. */
+bool engine_may_be_newer(const struct work *w, int64_t now);
+/** For the transaction of a run that finds nothing in rt of what its row is about, a hunt, say. *ret_over: it was taken out of
+ *  the configuration, and the caller ends the row. Else the claim has ended, to come again: a younger configuration may have
+ *  it, which came into force meanwhile or of which only other replicas were told. */
+enum err_code engine_unknown(struct db_tx *tx, struct engine *g, const struct runtime *rt,
+                             const struct work *w, bool *ret_over, struct err *e);
 /** Puts another into force, taking over the reference; budgets go on as they stand. Cases that were tried in
  *  vain are tried again at once: the new one may be the cure. */
 void engine_use(struct engine *g, struct runtime *r);

@@ -25,11 +25,6 @@
 #include "notice.h"
 #include "notice_system.h"
 
-/* For so long a case waits for the configuration that knows its tenant and source, and so often it is looked whether
- * it has come: replicas are told one after the other. */
-#define NEWER_CONFIG_MS      (5 * MINUTE_MS)
-#define NEWER_CONFIG_LOOK_MS (2 * SECOND_MS)
-
 /* What a failed read means for the case. A new alert may not be readable for a moment (defender-api.md
  * section 7.1, trap 39), but not for a quarter of an hour; what is transient gets a day; the rest is for
  * good. */
@@ -529,11 +524,10 @@ static enum err_code done_fn(struct db_tx *tx, void *arg, struct err *e)
  * are taken for gone. */
 static bool waits_for_config(const struct expansion *x)
 {
-    int64_t age = x->now - x->w->created; /* less than nothing: of a replica whose clock is ahead */
     bool known =
         runtime_tenant(x->rt, x->c.tenant) && config_knows_source(x->rt->config, x->c.source);
 
-    return !known && age >= -WORK_SKEW_MS && age < NEWER_CONFIG_MS;
+    return !known && engine_may_be_newer(x->w, x->now);
 }
 
 bool expand_open(struct expansion *x, struct engine *g, struct runtime *rt, struct work *w)
@@ -557,7 +551,7 @@ bool expand_open(struct expansion *x, struct engine *g, struct runtime *rt, stru
         return true;
     log_event(LOG_INFO, "case_of_another_configuration", LOG_ID("case", x->c.id),
               LOG_STR("tenant", x->c.tenant), LOG_STR("source", x->c.source));
-    engine_give_back(g, w, NEWER_CONFIG_LOOK_MS);
+    engine_give_back(g, w, ENGINE_NEWER_CONFIG_LOOK_MS);
     return false;
 }
 

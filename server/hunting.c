@@ -705,9 +705,12 @@ static enum err_code load_fn(struct db_tx *tx, void *arg, struct err *e)
 static enum err_code over_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct hunting *x = arg;
-    enum err_code code = hunt_forget(tx, x->w->id, e);
+    bool over = true;
+    enum err_code code = engine_unknown(tx, x->g, x->rt, x->w, &over, e);
 
-    return code ? code : work_done(tx, x->w, e);
+    if (!code && over)
+        code = hunt_forget(tx, x->w->id, e);
+    return code || !over ? code : work_done(tx, x->w, e);
 }
 
 void hunting_run(struct engine *g, struct work *w)

@@ -198,8 +198,10 @@ static enum err_code ended_fn(struct db_tx *tx, void *arg, struct err *e)
 static enum err_code over_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct polling *p = arg;
+    bool over = true;
+    enum err_code code = engine_unknown(tx, p->g, p->rt, p->w, &over, e);
 
-    return work_done(tx, p->w, e);
+    return code || !over ? code : work_done(tx, p->w, e);
 }
 
 static enum err_code load_fn(struct db_tx *tx, void *arg, struct err *e)

@@ -126,6 +126,7 @@ static enum err_code look_fn(struct db_tx *tx, void *arg, struct err *e)
     struct look *l = arg;
     struct heartbeat before, *b = &l->beat;
     int64_t silent_from, due;
+    bool over = true;
     enum err_code code = heartbeat_load(tx, l->arena, l->w->id, &before, e);
 
     if (code == ERR_NOT_FOUND)
@@ -135,7 +136,9 @@ static enum err_code look_fn(struct db_tx *tx, void *arg, struct err *e)
     *b = before;
     l->source = config_source(l->rt->config, b->source);
     if (!l->source || !l->source->heartbeat_ms) {
-        l->source = NULL;
+        code = engine_unknown(tx, l->g, l->rt, l->w, &over, e);
+        if (code || !over)
+            return code;
         b->quiet = 0;
         code = heartbeat_move(tx, &before, b, e);
         return code ? code : work_done(tx, l->w, e);

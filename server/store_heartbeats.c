@@ -156,8 +156,7 @@ enum err_code heartbeat_watch(struct db_tx *tx, const char *source, int64_t ther
         code = db_run(tx, e, NULL, go_on, "iiii", now, there, there, id);
     if (code)
         return code;
-    return watched ? work_wake(tx, id, now, e)
-                   : work_put(tx, id, WORK_HEARTBEAT, WORK_NORMAL, now, now, NULL, e);
+    return work_watch(tx, id, WORK_HEARTBEAT, now, e);
 }
 
 struct away {

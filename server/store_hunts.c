@@ -80,7 +80,6 @@ enum err_code hunt_watch(struct db_tx *tx, const struct clock *clock, const char
 {
     struct db_rows *rows;
     int64_t id = 0;
-    bool works = false;
     enum err_code code = db_run(
         tx, e, NULL,
         "INSERT INTO hunts (id, name, due, covered, ran, failing, found, fresh, ordered,"
@@ -88,21 +87,10 @@ enum err_code hunt_watch(struct db_tx *tx, const struct clock *clock, const char
         "it", id_new(clock), name);
 
     if (!code)
-        code = db_query(tx, e, &rows,
-                        "SELECT hunts.id, work.id FROM hunts LEFT JOIN work ON work.id = hunts.id"
-                        " WHERE hunts.name = $1",
-                        "t", name);
-    if (code)
-        return code;
-    if (db_next(rows)) {
-        id = db_int(rows, 0);
-        works = !db_is_null(rows, 1);
-    }
-    code = db_rows_end(rows, e);
-    if (code)
-        return code;
-    return works ? work_wake(tx, id, now, e)
-                 : work_put(tx, id, WORK_HUNT, WORK_NORMAL, now, now, NULL, e);
+        code = db_query(tx, e, &rows, "SELECT id FROM hunts WHERE name = $1", "t", name);
+    if (!code)
+        code = store_take_int(rows, &id, e);
+    return code ? code : work_watch(tx, id, WORK_HUNT, now, e);
 }
 
 enum err_code hunt_move(struct db_tx *tx, const struct hunt_record *h, struct err *e)

@@ -60,7 +60,6 @@ enum err_code poll_watch(struct db_tx *tx, const struct clock *clock, const char
 {
     struct db_rows *rows;
     int64_t id = 0;
-    bool works = false;
     enum err_code code = db_run(tx, e, NULL,
                                 "INSERT INTO polls (id, tenant, list, since, watermark, polled,"
                                 " failing) VALUES ($1, $2, $3, $4, $5, 0, 0)"
@@ -68,22 +67,11 @@ enum err_code poll_watch(struct db_tx *tx, const struct clock *clock, const char
                                 "ittii", id_new(clock), tenant, lists[list].name, since, since);
 
     if (!code)
-        code = db_query(tx, e, &rows,
-                        "SELECT polls.id, work.id FROM polls LEFT JOIN work ON work.id = polls.id"
-                        " WHERE polls.tenant = $1 AND polls.list = $2",
-                        "tt", tenant, lists[list].name);
-    if (code)
-        return code;
-    if (db_next(rows)) {
-        id = db_int(rows, 0);
-        works = !db_is_null(rows, 1);
-    }
-    code = db_rows_end(rows, e);
-    if (code)
-        return code;
-    return works ? work_wake(tx, id, due, e)
-                 : work_put(tx, id, lists[list].work, WORK_NORMAL, due, clock_wall_ms(clock), NULL,
-                            e);
+        code = db_query(tx, e, &rows, "SELECT id FROM polls WHERE tenant = $1 AND list = $2", "tt",
+                        tenant, lists[list].name);
+    if (!code)
+        code = store_take_int(rows, &id, e);
+    return code ? code : work_watch(tx, id, lists[list].work, due, e);
 }
 
 enum err_code poll_move(struct db_tx *tx, const struct poll_record *r, struct err *e)

@@ -362,3 +362,15 @@ enum err_code work_wake(struct db_tx *tx, int64_t id, int64_t due, struct err *e
                   "UPDATE work SET due = $1 WHERE id = $2 AND owner IS NULL AND due > $3", "iii",
                   due, id, due);
 }
+
+enum err_code work_watch(struct db_tx *tx, int64_t id, enum work_kind kind, int64_t now,
+                         struct err *e)
+{
+    int64_t changed = 0;
+    enum err_code code = db_run(tx, e, &changed,
+                                "UPDATE work SET due = CASE WHEN owner IS NULL AND due > $1"
+                                " THEN $2 ELSE due END WHERE id = $3",
+                                "iii", now, now, id);
+
+    return code || changed ? code : work_put(tx, id, kind, WORK_NORMAL, now, now, NULL, e);
+}

@@ -114,6 +114,10 @@ enum err_code work_turn(struct db_tx *tx, int64_t id, enum work_kind kind,
                         enum work_priority priority, int64_t due, int64_t now, struct err *e);
 /** Nobody is to do it any more: removes the row, whoever holds it; his writes then fail with ERR_STALE. */
 enum err_code work_cancel(struct db_tx *tx, int64_t id, struct err *e);
+/** A row that is to be there as long as what it is about is watched: makes it, due now, or one that is there due now unless
+ *  it is leased. Whoever is just ending it clashes with this, and runs again after it. */
+enum err_code work_watch(struct db_tx *tx, int64_t id, enum work_kind kind, int64_t now,
+                         struct err *e);
 /** Makes somebody's row due at `due` if it would be later and is not leased. No row is no error. */
 enum err_code work_wake(struct db_tx *tx, int64_t id, int64_t due, struct err *e);
 

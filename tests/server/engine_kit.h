@@ -414,6 +414,35 @@ static inline void rig_sql(struct rig *r, const char *sql)
 
 static struct {
     struct rig *r;
+    const char *rules; /* NULL: they are in force */
+    enum err_code (*watch)(struct engine *g, struct err *e);
+} rig_reloading;
+
+static inline int64_t rig_reloading_wall(const struct clock *c)
+{
+    const char *rules = rig_reloading.rules;
+
+    rig_reloading.rules = NULL;
+    if (rules) {
+        engine_use(rig_reloading.r->g, rig_runtime(rig_reloading.r, rules));
+        assert_int_equal(rig_reloading.watch(rig_reloading.r->g, NULL), ERR_OK);
+    }
+    return hands_wall(c);
+}
+
+/* The next run of w begins by the configuration of now, and before it goes on these rules are in force, and what they
+ * name is watched. */
+static inline void rig_reload_under_way(struct rig *r, const char *rules,
+                                        enum err_code (*watch)(struct engine *g, struct err *e))
+{
+    rig_reloading.r = r;
+    rig_reloading.rules = rules;
+    rig_reloading.watch = watch;
+    r->hands.clock.wall_ms = rig_reloading_wall;
+}
+
+static struct {
+    struct rig *r;
     const char *post;
 } rig_hung;
 

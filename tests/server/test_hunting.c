@@ -4,6 +4,7 @@
 
 #include "hunt_rows.h"
 #include "hunting.h"
+#include "kit/postgres.h"
 #include "store_hunts.h"
 
 #define QUERY "/api/advancedqueries/run"
@@ -359,6 +360,63 @@ static void test_hunting__a_schedule_that_changes_meanwhile_is_gone_by(void **st
     rig_close(&r);
 }
 
+/* A hunt comes back while a run still goes by the configuration that did not have it. */
+static void test_hunting__a_run_by_what_is_gone_by_ends_nothing(void **state)
+{
+    struct rig r;
+    struct work w;
+
+    (void)state;
+    open_hunt(&r, HUNT(""));
+    assert_int_equal(due(&r), 0);
+    engine_use(r.g, rig_runtime(&r, RULES_MAIL_ONLY));
+    turn(&r, 60);
+    assert_true(rig_claim(&r, WORK_HUNT, &w));
+    rig_reload_under_way(&r, HUNT(""), hunting_start);
+    hunting_run(r.g, &w);
+    (void)due(&r);
+    turn(&r, 60);
+    assert_int_equal(due(&r), 1);
+    rig_close(&r);
+}
+
+/* Of a new hunt one replica is told before the other, which meets its row without knowing it: that ends neither the hunt nor
+ * what it has seen. */
+static void test_hunting__a_replica_that_was_not_told_yet_ends_nothing(void **state)
+{
+    char url[POSTGRES_URL_MAX];
+    struct rig told, other;
+    struct work w;
+
+    (void)state;
+    if (!postgres_start(NULL))
+        skip();
+    (void)postgres_url(url);
+    rig_open_on(&told, HUNT(""), url);
+    rig_open_on(&other, RULES_MAIL_ONLY, url);
+    rig_afresh(&told);
+    rig_says(&told, "POST", QUERY, 0, 200, ANSWER("{\"n\":\"1\"}"));
+    turn(&told, 47); /* 10:58:12 */
+    turn(&other, 47);
+    assert_int_equal(hunting_start(told.g, NULL), ERR_OK);
+    assert_int_equal(due(&told), 0);
+    turn(&told, 2);
+    turn(&other, 2);
+    assert_true(rig_claim(&other, WORK_HUNT, &w));
+    hunting_run(other.g, &w);
+    assert_int_equal(due(&told), 0); /* in a moment */
+    hands_turn(&told.hands, 2 * SECOND_MS);
+    assert_int_equal(due(&told), 1);
+    assert_true(row(&told).covered > 0);
+    turn(&other, 60); /* and five minutes later it is taken for gone */
+    assert_true(rig_claim(&other, WORK_HUNT, &w));
+    hunting_run(other.g, &w);
+    turn(&told, 60);
+    assert_int_equal(due(&told), 0);
+    rig_close(&told);
+    rig_close(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,7 +430,11 @@ int main(void)
         cmocka_unit_test(test_hunting__an_ordered_run_leaves_the_next_time_alone),
         cmocka_unit_test(test_hunting__goes_on_after_the_clock_was_set_back),
         cmocka_unit_test(test_hunting__a_schedule_that_changes_meanwhile_is_gone_by),
+        cmocka_unit_test(test_hunting__a_run_by_what_is_gone_by_ends_nothing),
+        cmocka_unit_test(test_hunting__a_replica_that_was_not_told_yet_ends_nothing),
     };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    postgres_stop();
+    return failed;
 }

@@ -383,6 +383,29 @@ static void test_polling__a_pace_that_changes_meanwhile_is_gone_by(void **state)
     rig_close(&r);
 }
 
+/* Polling is turned on again while a run still goes by the configuration that had it off: the row it would end is the one
+ * that is to be polled by. */
+static void test_polling__a_run_by_what_is_gone_by_ends_nothing(void **state)
+{
+    struct rig r;
+    struct work w;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1d}\n");
+    rig_afresh(&r);
+    rig_says(&r, "GET", CHANGED, 0, 200, NOTHING);
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    assert_true(poll_once(&r));
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 0}\n"));
+    hands_turn(&r.hands, DAY_MS);
+    assert_true(rig_claim(&r, WORK_POLL, &w));
+    rig_reload_under_way(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n", polling_start);
+    polling_run(r.g, &w);
+    assert_true(poll_once(&r));
+    assert_int_equal(rig_seen(&r, "GET", CHANGED), 2);
+    rig_close(&r);
+}
+
 /* A second name of a tenant lends its application to mail: its alerts and actions come in under the other one's, once. */
 static void test_polling__a_second_name_is_not_polled(void **state)
 {
@@ -424,6 +447,7 @@ int main(void)
         cmocka_unit_test(test_polling__a_list_out_of_order_is_read_whole),
         cmocka_unit_test(test_polling__goes_on_within_a_moment),
         cmocka_unit_test(test_polling__a_pace_that_changes_meanwhile_is_gone_by),
+        cmocka_unit_test(test_polling__a_run_by_what_is_gone_by_ends_nothing),
         cmocka_unit_test(test_polling__a_second_name_is_not_polled),
     };
 

@@ -284,6 +284,33 @@ static void test_silence__a_look_that_died_is_made_again(void **state)
 
 /* ---- reloads --------------------------------------------------------------------------------------- */
 
+static enum err_code watch_again(struct engine *g, struct err *e)
+{
+    beat(g->runtime, HOUR_MS);
+    return silence_watch(g, false, e);
+}
+
+/* The heartbeat is put back while a run still goes by the configuration that had it taken away. */
+static void test_silence__a_run_by_what_is_gone_by_ends_nothing(void **state)
+{
+    struct work w;
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, HOUR_MS);
+    look(&r);
+    beat(r.g->runtime, 0);
+    assert_int_equal(silence_watch(r.g, false, NULL), ERR_OK);
+    assert_true(rig_claim(&r, WORK_HEARTBEAT, &w));
+    rig_reload_under_way(&r, RULES_ISOLATE_AND_MAIL, watch_again);
+    silence_run(r.g, &w);
+    look(&r);
+    assert_told(&r, "");
+    pass(&r, HOUR_MS + LAG);
+    assert_told(&r, "source_quiet");
+    close_rig(&r);
+}
+
 static void test_silence__a_heartbeat_may_be_shortened_and_taken_away(void **state)
 {
     struct work w;
@@ -415,6 +442,7 @@ int main(void)
         cmocka_unit_test(test_silence__is_not_told_again_after_a_restart),
         cmocka_unit_test(test_silence__a_look_that_died_is_made_again),
         cmocka_unit_test(test_silence__a_heartbeat_may_be_shortened_and_taken_away),
+        cmocka_unit_test(test_silence__a_run_by_what_is_gone_by_ends_nothing),
         cmocka_unit_test(test_silence__without_a_heartbeat_nobody_looks),
         cmocka_unit_test(test_silence__a_clock_that_is_set_back_hides_nothing),
         cmocka_unit_test(test_silence__a_clock_that_leaps_ahead_makes_nobody_quiet),

@@ -32,6 +32,7 @@ enum db_role {
 enum db_damage {
     DB_SOUND,
     DB_TX_CLASH,   /* two transactions clashed, this one gives way: it may be run again at once */
+    DB_TX_LOCKED,  /* it waited in vain for a lock, which takes its time: likewise */
     DB_TX_LOST,    /* nothing of this transaction may be committed; the next one may work */
     DB_CONN_LOST,  /* disconnect before the next transaction */
     DB_STORE_LOST, /* disconnect every connection before the next one; only where one writes */

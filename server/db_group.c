@@ -59,6 +59,11 @@
 #define CLASH_MOST_MS 64
 #define CLASH_FOR_US  (5 * 1000000)
 
+/* A lock takes seconds each time: one that a replica holds which was stopped is free by the second time, and one that an
+ * administrator's command holds may stay for hours. Who came together with somebody who waits for it is tried alone, but when
+ * the time is over nobody is any more. */
+#define LOCKED_FOR_US (CLASH_FOR_US + 1000000)
+
 /* The writer's slice of a core: 0.1 ms is the shortest that the kernel takes. */
 #define SLICE_NS 100000
 
@@ -297,26 +302,39 @@ static bool has_clashed(const struct writer *w)
     return w->conn && w->conn->damage == DB_TX_CLASH;
 }
 
-/* Is one that clashed to be tried again? until_us: for how long a single one is. */
-static bool tries_on(size_t n, int tries, int64_t until_us)
+static bool is_locked_out(const struct writer *w)
 {
-    return tries < CLASHES_MAX || (n == 1 && (tries < 2 * CLASHES_MAX || now_us() < until_us));
+    return w->conn && w->conn->damage == DB_TX_LOCKED;
+}
+
+/* Is one that clashed to be tried again? began_us: when the first of its batch was. */
+static bool tries_on(const struct writer *w, size_t n, int tries, int64_t began_us)
+{
+    int64_t spent = now_us() - began_us;
+
+    if (is_locked_out(w))
+        return n == 1 && spent < LOCKED_FOR_US;
+    return has_clashed(w) &&
+           (tries < CLASHES_MAX || (n == 1 && (tries < 2 * CLASHES_MAX || spent < CLASH_FOR_US)));
 }
 
 /* Fills w->codes and w->errs for n closures of w->batch. */
-static void run_batch(struct writer *w, size_t from, size_t n, int64_t until_us)
+static void run_batch(struct writer *w, size_t from, size_t n, int64_t began_us)
 {
     struct err e = {0};
     struct outcome o = {0};
     enum err_code code = attempt(w, from, n, &o, &e);
 
-    for (int tries = 1; code && has_clashed(w) && tries_on(n, tries, until_us); tries++) {
+    for (int tries = 1; code && tries_on(w, n, tries, began_us); tries++) {
         give_way(tries);
         code = attempt(w, from, n, &o, &e);
     }
-    if (code && has_clashed(w) && n > 1) {
+    if (code && n > 1 && (has_clashed(w) || is_locked_out(w))) {
         for (size_t i = from; i < from + n; i++)
-            run_batch(w, i, 1, until_us);
+            if (is_locked_out(w) && now_us() - began_us >= LOCKED_FOR_US)
+                w->codes[i] = damage_of(w->conn, &w->errs[i]);
+            else
+                run_batch(w, i, 1, began_us);
         return;
     }
     for (size_t i = from; code && i < from + n; i++) {
@@ -467,7 +485,7 @@ static void *writer_main(void *arg)
     come_soon();
     while ((n = take(w, &prober))) {
         w->tidy = false;
-        run_batch(w, 0, n, now_us() + CLASH_FOR_US);
+        run_batch(w, 0, n, now_us());
         answer(w, n);
         (void)pthread_mutex_lock(&g->lock);
         for (size_t i = 0; i < n; i++) {

@@ -32,7 +32,7 @@ static const struct state {
     {"23505", ERR_CONFLICT, DB_SOUND, NULL},
     {"40001", ERR_AGAIN, DB_TX_CLASH, "another transaction got there first"},
     {"40P01", ERR_AGAIN, DB_TX_CLASH, "another transaction got there first"}, /* deadlock */
-    {"55P03", ERR_AGAIN, DB_TX_CLASH, "another transaction holds a lock on it"},
+    {"55P03", ERR_AGAIN, DB_TX_LOCKED, "another transaction holds a lock on it"},
     {"57014", ERR_AGAIN, DB_TX_LOST, "the database took too long for a statement"},
     {"25006", ERR_AGAIN, DB_CONN_LOST, "the database is a standby, which takes no writes"},
     {"25P03", ERR_AGAIN, DB_CONN_LOST, NULL}, /* this process was stopped for too long */

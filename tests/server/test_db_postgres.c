@@ -512,6 +512,86 @@ static void test_db_postgres__a_commit_waits_for_the_disk_when_the_server_does_n
     free(postgres_sql("SELECT pg_reload_conf()"));
 }
 
+/* ---- locks of others -------------------------------------------------------------------------- */
+
+#define LOCKED_S "30"
+
+static void *hold_lock(void *arg)
+{
+    free(postgres_sql(arg));
+    return NULL;
+}
+
+static bool is_held(void)
+{
+    AUTO(auto_free)
+    char *n = postgres_sql("SELECT count(*) FROM pg_locks WHERE mode = 'ShareLock' AND granted");
+
+    return strcmp(n, "1") == 0;
+}
+
+struct waiting_row {
+    struct row row; /* first: a closure's */
+    char name[20];
+    _Atomic int end; /* 0: not yet; -1: ERR_OK */
+};
+
+static void note_end(void *arg, enum err_code code, const struct err *e)
+{
+    struct waiting_row *w = arg;
+
+    (void)e;
+    atomic_store(&w->end, code ? (int)code : -1);
+}
+
+/* Somebody builds an index, say, and nothing can be written meanwhile: who waits for that is told so in time, also those who
+ * came together, and so is who asks how the database is. */
+static void test_db_postgres__a_lock_that_stays_is_told_of_in_time(void **state)
+{
+    int64_t began;
+    struct waiting_row rows[20] = {0};
+    char sql[200];
+    struct db_counts counts;
+    struct err e = {0};
+    pthread_t thread;
+
+    if (!*state)
+        skip();
+    log_divert(drop_line, NULL);
+    {
+        AUTO(auto_free)
+        char *schema = postgres_sql("SELECT nspname FROM pg_namespace WHERE nspname LIKE 's%'"
+                                    " ORDER BY oid DESC LIMIT 1");
+
+        (void)snprintf(sql, sizeof sql,
+                       "BEGIN; LOCK TABLE %s.t IN SHARE MODE; SELECT pg_sleep(" LOCKED_S ")",
+                       schema);
+    }
+    assert_int_equal(pthread_create(&thread, NULL, hold_lock, sql), 0);
+    LOOK_FOR(is_held(), 20000, "nothing is locked");
+    began = house_now_ms();
+    for (int i = 0; i < 20; i++) {
+        (void)snprintf(rows[i].name, sizeof rows[i].name, "many %d", i);
+        rows[i].row = (struct row){.id = 100 + i, .name = rows[i].name};
+        assert_int_equal(db_submit(*state, insert_row, &rows[i], note_end, NULL), ERR_OK);
+    }
+    assert_int_equal(add(*state, 1, &e), ERR_AGAIN);
+    for (int i = 0; i < 20; i++)
+        LOOK_FOR(atomic_load(&rows[i].end), 60000, "row %d has no answer", i);
+    /* Ten seconds, and ten for those who came while all writers waited. */
+    if (house_now_ms() - began > 24000)
+        fail_msg("answered after %lld ms", (long long)(house_now_ms() - began));
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(rows[i].end, ERR_AGAIN);
+    db_counts(*state, &counts);
+    assert_true(counts.failures >
+                0); /* db_health said so, until a probe found its own table free */
+    (void)pthread_join(thread, NULL);
+    assert_int_equal(add(*state, 1, &e), ERR_OK);
+    assert_int_equal(db_health(*state, NULL), ERR_OK);
+    log_divert(NULL, NULL);
+}
+
 /* ---- connections that are lost ---------------------------------------------------------------- */
 
 static void test_db_postgres__connections_that_idle_may_be_lost_unnoticed(void **state)
@@ -678,6 +758,7 @@ int main(void)
         T(refuses_what_is_not_its_own),
         T(a_commit_waits_for_the_disk_whatever_the_url_says),
         T(a_commit_waits_for_the_disk_when_the_server_does_not_any_more),
+        T(a_lock_that_stays_is_told_of_in_time),
         T(connections_that_idle_may_be_lost_unnoticed),
         T(goes_on_when_the_server_is_back),
         T(a_cut_network_is_noticed_and_mended),

@@ -27,6 +27,11 @@
  * by its key), and each connection costs about 150 KiB. */
 #define READERS_MAX 4
 
+/* A page is many reads, and who asks for one waits until the one before has its answer. Where a new connection is waited for so
+ * long in vain, the reads of the next moment are told the same at once. */
+#define AWAY_MS     SECOND_MS
+#define AWAY_FOR_MS (2 * SECOND_MS)
+
 /* Between two tries to listen, when the connection was lost. */
 #define LISTEN_AGAIN_MS 1000
 
@@ -45,8 +50,10 @@ struct db {
     pthread_cond_t change;
     struct db_conn *idle[READERS_MAX];
     int n_idle;
-    int n_lent; /* connections that a reader has, or is opening */
-    bool quiet; /* the group reopens everything: nobody may read meanwhile */
+    int n_lent;         /* connections that a reader has, or is opening */
+    bool quiet;         /* the group reopens everything: nobody may read meanwhile */
+    int64_t away_until; /* mono ms */
+    struct err away;    /* why, until then */
 };
 
 #define DB_DRIVER(x) extern const struct db_driver db_driver_##x;
@@ -263,6 +270,30 @@ static enum err_code check_schema(struct db_tx *tx, void *arg, struct err *e)
 
 /* ---- the pool of readers ---------------------------------------------------------------------- */
 
+/* For a place that is taken already. */
+static enum err_code connect_reader(struct db *db, struct db_conn **ret, struct err *e)
+{
+    int64_t began = clock_mono_ms(clock_system()), now;
+    enum err_code code = ERR_OK;
+
+    (void)pthread_mutex_lock(&db->lock);
+    if (began < db->away_until) {
+        *e = db->away;
+        code = e->code;
+    }
+    (void)pthread_mutex_unlock(&db->lock);
+    if (code || !(code = db->driver->connect(db->store, DB_READER, ret, e)))
+        return code;
+    now = clock_mono_ms(clock_system());
+    if (now - began >= AWAY_MS) {
+        (void)pthread_mutex_lock(&db->lock);
+        db->away_until = now + AWAY_FOR_MS;
+        db->away = *e;
+        (void)pthread_mutex_unlock(&db->lock);
+    }
+    return code;
+}
+
 static enum err_code borrow(struct db *db, struct db_conn **ret, struct err *e)
 {
     struct db_conn *c = NULL;
@@ -275,7 +306,7 @@ static enum err_code borrow(struct db *db, struct db_conn **ret, struct err *e)
     if (db->n_idle > 0)
         c = db->idle[--db->n_idle];
     (void)pthread_mutex_unlock(&db->lock);
-    if (!c && (code = db->driver->connect(db->store, DB_READER, &c, e))) {
+    if (!c && (code = connect_reader(db, &c, e))) {
         (void)pthread_mutex_lock(&db->lock);
         db->n_lent--;
         (void)pthread_cond_broadcast(&db->change);

@@ -672,6 +672,35 @@ static void wait_hint(sem_t *s)
         assert_int_equal(errno, EINTR);
 }
 
+/* A page is many reads, and those who ask for one stand in line: they do not wait for a database that is not there one after
+ * the other. */
+static void test_db_postgres__a_database_that_is_away_is_waited_for_once(void **state)
+{
+    char url[POSTGRES_URL_MAX];
+    struct cut *cut;
+    struct db *db;
+    int64_t n, began;
+
+    if (!*state)
+        skip();
+    log_divert(drop_line, NULL);
+    cut = cut_new(postgres_port());
+    db = open_as(url_of_last(url, cut_port(cut), "&connect_timeout=2"));
+    assert_int_equal(count_of(db), 0);
+    cut_now(cut, true);
+    assert_int_not_equal(db_read(db, count_rows, &n, NULL), ERR_OK);
+    began = house_now_ms();
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(db_read(db, count_rows, &n, NULL), ERR_AGAIN);
+    if (house_now_ms() - began > 1500)
+        fail_msg("ten reads took %lld ms", (long long)(house_now_ms() - began));
+    cut_now(cut, false);
+    LOOK_FOR(!db_read(db, count_rows, &n, NULL), 20000, "it is not back");
+    db_free(db);
+    cut_free(cut);
+    log_divert(NULL, NULL);
+}
+
 static void test_db_postgres__a_hint_reaches_another_process(void **state)
 {
     char url[POSTGRES_URL_MAX];
@@ -762,6 +791,7 @@ int main(void)
         T(connections_that_idle_may_be_lost_unnoticed),
         T(goes_on_when_the_server_is_back),
         T(a_cut_network_is_noticed_and_mended),
+        T(a_database_that_is_away_is_waited_for_once),
         T(what_was_deleted_is_room),
         T(a_hint_reaches_another_process),
     };

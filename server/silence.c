@@ -20,6 +20,7 @@
 struct watching {
     const struct config *config;
     bool starting;
+    bool shared; /* another replica may have been there all the time */
     int64_t now;
 };
 
@@ -27,9 +28,12 @@ static enum err_code watch_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     const struct watching *w = arg;
     int64_t there = w->now;
+    bool kept = false;
     enum err_code code = heartbeat_wake_all(tx, w->now, e);
 
-    if (!code && w->starting) /* every few minutes (reconcile.h) */
+    if (!code && w->starting && w->shared)
+        code = poll_is_kept(tx, w->now, &kept, e);
+    if (!code && w->starting && !kept) /* every few minutes (reconcile.h) */
         code = poll_last(tx, &there, e);
     for (size_t i = 0; i < w->config->n_sources && !code; i++)
         if (w->config->sources[i].heartbeat_ms)
@@ -40,8 +44,10 @@ static enum err_code watch_fn(struct db_tx *tx, void *arg, struct err *e)
 enum err_code silence_watch(struct engine *g, bool starting, struct err *e)
 {
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(g);
-    struct watching w = {
-        .config = rt->config, .starting = starting, .now = clock_wall_ms(g->clock)};
+    struct watching w = {.config = rt->config,
+                         .starting = starting,
+                         .shared = db_is_shared(g->store->db),
+                         .now = clock_wall_ms(g->clock)};
     enum err_code code = db_write(g->store->db, watch_fn, &w, e);
 
     engine_kick(g);

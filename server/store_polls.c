@@ -6,6 +6,7 @@
 
 #define COLUMNS   "id, tenant, since, watermark, polled, failing"
 #define POLLS_MAX 1000 /* tenants, those of earlier configurations included; more are not shown */
+#define LATE_MS   MINUTE_MS
 
 static const struct {
     const char *name; /* in the column `list` */
@@ -98,4 +99,18 @@ enum err_code poll_last(struct db_tx *tx, int64_t *ret, struct err *e)
     enum err_code code = db_query(tx, e, &rows, "SELECT coalesce(max(polled), 0) FROM polls", "");
 
     return code ? code : store_take_int(rows, ret, e);
+}
+
+enum err_code poll_is_kept(struct db_tx *tx, int64_t now, bool *ret, struct err *e)
+{
+    struct db_rows *rows;
+    int64_t first = 0; /* 0: there is none */
+    enum err_code code =
+        db_query(tx, e, &rows, "SELECT coalesce(min(due), 0) FROM work WHERE kind IN ($1, $2)",
+                 "ii", (int64_t)WORK_POLL, (int64_t)WORK_RECONCILE);
+
+    if (!code)
+        code = store_take_int(rows, &first, e);
+    *ret = !code && first >= now - LATE_MS;
+    return code;
 }

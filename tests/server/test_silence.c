@@ -2,8 +2,10 @@
 #include "engine_kit.h"
 
 #include "health.h"
+#include "kit/postgres.h"
 #include "log.h"
 #include "notice_system.h"
+#include "polling.h"
 #include "silence.h"
 #include "store_heartbeats.h"
 
@@ -244,6 +246,42 @@ static void test_silence__is_not_begun_anew_by_every_restart(void **state)
     close_rig(&r);
 }
 
+/* That one is gone for a moment, every minute, says nothing of the other one, which listens all the time. */
+static void test_silence__a_replica_that_starts_again_and_again_hides_nothing(void **state)
+{
+    static const char rules[] = RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n";
+    char url[POSTGRES_URL_MAX];
+    struct rig stays, comes;
+    struct work w;
+
+    (void)state;
+    if (!postgres_start(NULL))
+        skip();
+    (void)postgres_url(url);
+    log_divert(no_line, NULL);
+    rig_open_on(&stays, rules, url);
+    rig_open_on(&comes, rules, url);
+    rig_afresh(&stays);
+    rig_says(&stays, "GET", "/api/alerts?", 0, 200, NOTHING);
+    beat(stays.g->runtime, HOUR_MS);
+    beat(comes.g->runtime, HOUR_MS);
+    assert_int_equal(silence_watch(stays.g, true, NULL), ERR_OK);
+    assert_int_equal(polling_start(stays.g, NULL), ERR_OK);
+    for (int64_t t = 0; t < HOUR_MS + LAG; t += MINUTE_MS) {
+        assert_told(&stays, "");
+        assert_int_equal(silence_watch(comes.g, true, NULL), ERR_OK);
+        assert_true(rig_claim(&stays, WORK_POLL, &w));
+        polling_run(stays.g, &w);
+        hands_turn(&stays.hands, MINUTE_MS);
+        hands_turn(&comes.hands, MINUTE_MS);
+        look(&stays);
+    }
+    assert_told(&stays, "source_quiet");
+    rig_close(&stays);
+    rig_close(&comes);
+    log_divert(NULL, NULL);
+}
+
 static void test_silence__is_not_told_again_after_a_restart(void **state)
 {
     struct rig r;
@@ -439,6 +477,7 @@ int main(void)
         cmocka_unit_test(test_silence__the_mail_says_what_to_do),
         cmocka_unit_test(test_silence__counts_from_the_start_of_the_server),
         cmocka_unit_test(test_silence__is_not_begun_anew_by_every_restart),
+        cmocka_unit_test(test_silence__a_replica_that_starts_again_and_again_hides_nothing),
         cmocka_unit_test(test_silence__is_not_told_again_after_a_restart),
         cmocka_unit_test(test_silence__a_look_that_died_is_made_again),
         cmocka_unit_test(test_silence__a_heartbeat_may_be_shortened_and_taken_away),
@@ -448,6 +487,8 @@ int main(void)
         cmocka_unit_test(test_silence__a_clock_that_leaps_ahead_makes_nobody_quiet),
         cmocka_unit_test(test_silence__a_leap_counts_from_now_at_most),
     };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    postgres_stop();
+    return failed;
 }

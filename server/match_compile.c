@@ -141,6 +141,18 @@ static void refuse_pattern(struct compiler *c, const struct yaml_node *at, const
                    (const char *)why);
 }
 
+/* Verbs that give up the place where a match began for the next one: behind our lazy run there is one place alone, so that
+ * they would give up the whole text, and `lab(*SKIP)(*F)|prod` not find the prod of labprod. */
+static bool has_verb(const char *text)
+{
+    static const char *const verbs[] = {"(*PRUNE", "(*SKIP", "(*THEN"};
+
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (strstr(text, verbs[i]))
+            return true;
+    return false;
+}
+
 /* Compiles the expression as written, for its faults, and then behind a lazy run, for its limits. */
 static pcre2_code *compile_regex(struct compiler *c, const struct yaml_node *at,
                                  const struct field *f, const char *text)
@@ -155,6 +167,11 @@ static pcre2_code *compile_regex(struct compiler *c, const struct yaml_node *at,
 
     if (!try_compile(c, text, PATTERN_OPTIONS, &error, &offset)) {
         refuse_pattern(c, at, f, "regular expression", error, offset);
+        return NULL;
+    }
+    if (has_verb(text)) {
+        yaml_fault(c->reader->faults, at,
+                   "%s: not a regular expression: a verb such as (*SKIP) is not taken", f->name);
         return NULL;
     }
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {

@@ -921,6 +921,10 @@ static void test_match__faults_of_conditions(void **state)
          "(after character 3)"},
         {"alert.title: {regex: '(*UCP)a'}", "1:22: alert.title: not a regular expression: settings "
                                             "such as (*UCP) at its start are not taken"},
+        {"alert.title: {regex: ['a*(*PRUNE)b', 'lab(*SKIP)(*F)|prod', '(a(*THEN)b)', '\\(*then']}",
+         "1:23: alert.title: not a regular expression: a verb such as (*SKIP) is not taken\n"
+         "1:38: alert.title: not a regular expression: a verb such as (*SKIP) is not taken\n"
+         "1:61: alert.title: not a regular expression: a verb such as (*SKIP) is not taken"},
         {"alert.title: {regex: '((((a{1,999}){1,999}){1,999}){1,999}){1,999}'}",
          "1:22: alert.title: not a regular expression: regular expression is too large (after "
          "character 44)"},

@@ -324,6 +324,12 @@ static bool compile_text(struct compiler *c, const struct yaml_node *at, const s
         yaml_fault(c->reader->faults, at, "%s: an empty glob matches nothing", f->name);
         return false;
     }
+    /* It may be a variable that is empty, and the rule would be one for all machines. */
+    if (!*text && op == FIELD_OP_REGEX) {
+        yaml_fault(c->reader->faults, at, "%s: an empty regular expression matches everything",
+                   f->name);
+        return false;
+    }
     if (op != FIELD_OP_REGEX && op != FIELD_OP_GLOB) {
         size_t len = match_trim(&text);
 

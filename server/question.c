@@ -692,6 +692,18 @@ struct due {
     bool ended, first; /* first: its first mail */
 };
 
+/* The clock was set back since people were asked, and all work was hurried: they have as long as they were given, from now
+ * on. It would be open until the clock has caught up, and who waits for an answer would hear nothing. */
+static enum err_code mind_the_clock(struct db_tx *tx, struct question_record *q, int64_t now,
+                                    struct err *e)
+{
+    if (q->created <= now)
+        return ERR_OK;
+    q->expires -= q->created - now;
+    q->created = now;
+    return question_date(tx, q, e);
+}
+
 static enum err_code due_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct due *d = arg;
@@ -703,6 +715,9 @@ static enum err_code due_fn(struct db_tx *tx, void *arg, struct err *e)
         return code;
     if (d->q.state != QUESTION_OPEN)
         return work_done(tx, d->w, e);
+    code = mind_the_clock(tx, &d->q, d->x.now, e);
+    if (code)
+        return code;
     if (d->x.now >= d->q.expires) {
         code = work_keep(tx, d->w, d->x.now, e); /* is it still ours? */
         d->ended = true;

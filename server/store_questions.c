@@ -132,6 +132,12 @@ enum err_code question_end(struct db_tx *tx, struct question_record *q, enum que
     return ERR_OK;
 }
 
+enum err_code question_date(struct db_tx *tx, const struct question_record *q, struct err *e)
+{
+    return db_run(tx, e, NULL, "UPDATE questions SET created = $1, expires = $2 WHERE id = $3",
+                  "iii", q->created, q->expires, q->id);
+}
+
 enum err_code question_told(struct db_tx *tx, const struct question_record *q, int64_t told,
                             struct err *e)
 {

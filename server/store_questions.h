@@ -98,6 +98,8 @@ enum err_code question_insert(struct db_tx *tx, const struct question_record *q,
 /** Out of OPEN, once: ERR_STALE when it is not open any more. Its work ends. */
 enum err_code question_end(struct db_tx *tx, struct question_record *q, enum question_state to,
                            const char *why, int64_t now, struct err *e);
+/** Writes q's created and expires. */
+enum err_code question_date(struct db_tx *tx, const struct question_record *q, struct err *e);
 enum err_code question_told(struct db_tx *tx, const struct question_record *q, int64_t told,
                             struct err *e);
 

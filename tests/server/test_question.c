@@ -385,6 +385,39 @@ static void test_question__an_answer_is_in_time_or_none(void **state)
     }
 }
 
+/* The clock was a year ahead for a moment, and people were asked by it: their time is over after hours all the same. */
+static void test_question__a_clock_set_back_makes_no_time_longer(void **state)
+{
+    const int64_t year = 365 * DAY_MS;
+    static const char *const rules[] = {RULES_ASK,
+                                        "rules: [{name: contain, do: [isolate: {}, email: {}]}]\n"
+                                        "safety: {canary: 1, ask: {within: 4h}}\n"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        enum question_state now;
+        struct err e = {0};
+        struct rig r;
+
+        scene(&r, rules[i]);
+        atomic_fetch_add(&r.hands.wall, year);
+        (void)rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(newest(&r).state, QUESTION_OPEN);
+        atomic_fetch_sub(&r.hands.wall, year);
+        assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+        (void)rig_work(&r);
+        rig_pass(&r, 3 * HOUR_MS, HOUR_MS);
+        assert_int_equal(newest(&r).state, QUESTION_OPEN);
+        rig_pass(&r, HOUR_MS, HOUR_MS);
+        assert_int_equal(newest(&r).state, QUESTION_EXPIRED);
+        assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_CONFLICT);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+        rig_close(&r);
+    }
+}
+
 /* The isolation ends while a person is asked about what comes after it: nothing is asked or done anew. */
 static void test_question__what_happens_meanwhile_leaves_the_question(void **state)
 {
@@ -1854,6 +1887,7 @@ int main(void)
         cmocka_unit_test(test_question__a_no_needs_no_second_person),
         cmocka_unit_test(test_question__a_no_is_told_to_whom_the_rule_writes),
         cmocka_unit_test(test_question__an_answer_is_in_time_or_none),
+        cmocka_unit_test(test_question__a_clock_set_back_makes_no_time_longer),
         cmocka_unit_test(test_question__many_are_told_in_time_that_nobody_answered),
         cmocka_unit_test(test_question__what_happens_meanwhile_leaves_the_question),
         cmocka_unit_test(test_question__an_object_tells_two_people_from_one),

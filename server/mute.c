@@ -366,6 +366,21 @@ struct look {
     struct mute_record m;
 };
 
+/* The clock was set back since it began, or was put up, and all work was hurried: it lasts as long as was said, from now on,
+ * and not until the clock has caught up. */
+static enum err_code mind_the_clock(struct db_tx *tx, struct mute_record *m, int64_t now,
+                                    struct err *e)
+{
+    int64_t ahead = (m->began > m->created ? m->began : m->created) - now;
+
+    if (ahead <= 0)
+        return ERR_OK;
+    m->ends -= ahead;
+    m->created = m->created < now ? m->created : now;
+    m->began = m->began ? now : 0;
+    return mute_date(tx, m, e);
+}
+
 static enum err_code look_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct look *l = arg;
@@ -373,6 +388,8 @@ static enum err_code look_fn(struct db_tx *tx, void *arg, struct err *e)
 
     if (code == ERR_NOT_FOUND || (!code && l->m.state == MUTE_ENDED))
         return work_done(tx, l->w, e);
+    if (!code)
+        code = mind_the_clock(tx, &l->m, l->t.now, e);
     if (code)
         return code;
     if (l->t.now < l->m.ends) /* hurried, after the clock was set back */

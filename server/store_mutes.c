@@ -104,6 +104,12 @@ enum err_code mute_move(struct db_tx *tx, struct mute_record *m, enum mute_state
     return code;
 }
 
+enum err_code mute_date(struct db_tx *tx, const struct mute_record *m, struct err *e)
+{
+    return db_run(tx, e, NULL, "UPDATE mutes SET created = $1, began = $2, ends = $3 WHERE id = $4",
+                  "iiii", m->created, m->began, m->ends, m->id);
+}
+
 enum err_code mute_count_open(struct db_tx *tx, int64_t *ret, struct err *e)
 {
     struct db_rows *rows;

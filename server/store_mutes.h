@@ -75,6 +75,8 @@ enum err_code mute_insert(struct db_tx *tx, const struct mute_record *m, struct 
 /** Every move goes through here, checked against the diagram; writes second, began, ended, ended_by and
  *  ended_why. ERR_STALE: it is not in m's state any more. */
 enum err_code mute_move(struct db_tx *tx, struct mute_record *m, enum mute_state to, struct err *e);
+/** Writes m's created, began and ends. */
+enum err_code mute_date(struct db_tx *tx, const struct mute_record *m, struct err *e);
 /** Notes that it withheld a case's notice; *ret_active: false, and nothing is noted, when it is not active (any
  *  more). */
 enum err_code mute_note(struct db_tx *tx, int64_t id, const struct muted_case *c, bool *ret_active,

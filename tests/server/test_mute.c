@@ -269,6 +269,31 @@ static void test_mute__does_not_end_early(void **state)
     close_rig(&r);
 }
 
+/* The clock was a year ahead for a moment, and a silence was put up by it: it holds for its hours, and is mailed then. */
+static void test_mute__a_clock_set_back_makes_none_longer(void **state)
+{
+    const int64_t year = 365 * DAY_MS;
+    struct rig r;
+    int64_t silence, id;
+
+    (void)state;
+    open_rig(&r, NULL);
+    turn_medium(&r);
+    atomic_fetch_add(&r.hands.wall, year);
+    silence = add(&r, PORT_SCAN);
+    atomic_fetch_sub(&r.hands.wall, year);
+    assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+    (void)rig_work(&r);
+    rig_pass(&r, 3 * HOUR_MS, HOUR_MS);
+    assert_int_equal(mute_now(&r, silence).state, MUTE_ACTIVE);
+    rig_pass(&r, HOUR_MS, HOUR_MS);
+    assert_int_equal(mute_now(&r, silence).state, MUTE_ENDED);
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_string_equal(rig_told(&r, id), "alert");
+    close_rig(&r);
+}
+
 /* Each row: what would be told without a silence is told with one that matches. */
 static void test_mute__never_hides_what_is_more_than_an_alert(void **state)
 {
@@ -891,6 +916,7 @@ int main(void)
         cmocka_unit_test(test_mute__withholds_a_mail_says_so_and_tells_of_it_at_its_end),
         cmocka_unit_test(test_mute__is_over_at_its_end_whether_it_was_told_yet_or_not),
         cmocka_unit_test(test_mute__does_not_end_early),
+        cmocka_unit_test(test_mute__a_clock_set_back_makes_none_longer),
         cmocka_unit_test(test_mute__never_hides_what_is_more_than_an_alert),
         cmocka_unit_test(test_mute__needs_somebody_to_tell),
         cmocka_unit_test(test_mute__ends_when_somebody_can_be_told_what_it_withheld),

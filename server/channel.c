@@ -28,7 +28,6 @@ static enum err_code write_post(const struct config_webhook *w, const struct not
 {
     const struct json *alert = n->facts ? n->facts->alert : NULL;
     const char *machine = n->c->machine_id ? n->c->machine_id : n->c->pushed_machine_id;
-    const struct isolation_record *i = n->isolation;
     char case_id[ID_TEXT_SIZE];
     struct notice_gist gist;
 
@@ -43,7 +42,7 @@ static enum err_code write_post(const struct config_webhook *w, const struct not
             {"Category", short_text(arena, json_get_string(alert, "category"))},
             {"Rule", n->c->rule},
             {"In doubt", short_text(arena, n->doubt)},
-            {"Isolation", i ? notice_isolation(i, arena) : NULL},
+            {"Isolation", notice_isolation(n, arena)},
             {"Case", id_format(n->c->id, case_id)},
         };
         const struct post p = {
@@ -88,8 +87,11 @@ static enum err_code put_post(struct db_tx *tx, struct engine *g, struct runtime
                               .sender = "cordon",
                               .recipients = &to,
                               .n_recipients = 1};
-    enum err_code code = write_post(w, n, rt, arena, r.id, now, &r.subject, &body, e);
+    struct notice mine = *n;
+    enum err_code code;
 
+    notice_look_beside(tx, arena, &mine);
+    code = write_post(w, &mine, rt, arena, r.id, now, &r.subject, &body, e);
     r.message = buf_text(&body);
     if (!code && !r.said)
         code = err_set(e, ERR_NOMEM, "a post to a webhook");

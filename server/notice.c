@@ -142,6 +142,16 @@ static enum err_code use_templates(struct draft *d, const struct config_mail *ma
     return code;
 }
 
+void notice_look_beside(struct db_tx *tx, struct arena *arena, struct notice *n)
+{
+    struct isolation_record *r = arena_alloc(arena, sizeof *r);
+    bool found = false;
+
+    if (r && !n->isolation && n->c->machine_id &&
+        !isolation_find_open(tx, arena, n->c->tenant, n->c->machine_id, r, &found, NULL) && found)
+        n->beside = r;
+}
+
 /* d: n, r.id and post.to are there. */
 static enum err_code fill(struct db_tx *tx, struct runtime *rt, struct arena *a, struct draft *d,
                           struct err *e)
@@ -157,6 +167,7 @@ static enum err_code fill(struct db_tx *tx, struct runtime *rt, struct arena *a,
         code = read_words(tx, a, n, &d->background, e);
     if (!code && use_templates(d, &rt->config->mail, a))
         code = err_set(e, ERR_NOMEM, "notice");
+    notice_look_beside(tx, a, n);
     if (!code)
         code = notice_thread(tx, a, n->c->id, conversation(n, a), &thread, e);
     if (code)

@@ -54,9 +54,11 @@ struct notice {
     const struct case_record *c;
     const struct facts *facts;                /* NULL: Defender could not be read */
     const struct isolation_record *isolation; /* NULL: none */
-    const char *doubt;                        /* what could not be judged; NULL: nothing */
-    const char *const *to;                    /* addresses */
-    size_t n_to;                              /* 0: all who were told before, else mail.to */
+    /* without one: the machine's open one, which another case or somebody else asked for; notice_look_beside fills it in */
+    const struct isolation_record *beside;
+    const char *doubt;                      /* what could not be judged; NULL: nothing */
+    const char *const *to;                  /* addresses */
+    size_t n_to;                            /* 0: all who were told before, else mail.to */
     const struct notice_question *question; /* NOTICE_QUESTION: one message to each of its links */
     bool anew; /* RELEASED: the machine is isolated all the same, by somebody else */
     const char *subject, *body; /* the rule's own words, or NULL; plain text, unescaped */
@@ -77,6 +79,10 @@ struct notice {
  */
 enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
                          struct arena *arena, const struct notice *n, int64_t now, struct err *e);
+
+/** Inside a transaction, before n is put into words: what the machine is by an isolation that is not n's case's. People are
+ *  told all the same where the ledger cannot be read. */
+void notice_look_beside(struct db_tx *tx, struct arena *arena, struct notice *n);
 
 /* What a notice comes to in other words than a mail's. */
 struct notice_gist {

@@ -19,11 +19,15 @@
 #define TITLE_MAX                                                                                  \
     300 /* of a title: the machine comes behind it, and a subject is cut at MIME_VALUE_MAX */
 
+/* The ledger says so: somebody may have released it at Defender since it was looked at. */
+#define ALREADY ": the machine is isolated already, as far as cordon knows"
+
 static const struct {
     const char *name;
     const char *said, *more; /* in brackets, with room for a reason; behind them */
     const char *headline, *colour;
     int urgency;
+    const char *beside; /* the headline of a machine that is isolated, but not for this alert */
 } kinds[] = {
     [NOTICE_ALERT] = {"alert", "ALERT", "", "Alert", LETTER_BLUE, 1},
     [NOTICE_REQUESTED] = {"requested", "REQUESTED", "", "Isolation requested - not confirmed yet",
@@ -31,11 +35,13 @@ static const struct {
     [NOTICE_ISOLATED] = {"isolated", "ISOLATED", "",
                          "The machine is isolated - Defender confirmed it", LETTER_GREEN, 2},
     [NOTICE_NOT_ISOLATED] = {"not_isolated", "NOT ISOLATED: %s", "", "The machine is NOT isolated",
-                             LETTER_RED, 5},
+                             LETTER_RED, 5, "This alert isolates nothing" ALREADY},
     [NOTICE_QUESTION] = {"question", "QUESTION", "",
-                         "A person must decide: the machine is not isolated", LETTER_AMBER, 5},
+                         "A person must decide: the machine is not isolated", LETTER_AMBER, 5,
+                         "A person must decide" ALREADY},
     [NOTICE_LATE] = {"late", "NOT ISOLATED: %s", "",
-                     "The machine is not isolated yet, as far as cordon knows", LETTER_RED, 5},
+                     "The machine is not isolated yet, as far as cordon knows", LETTER_RED, 5,
+                     "This alert isolates nothing yet" ALREADY},
     [NOTICE_LAPSING] = {"lapsing", "NOT ISOLATED: %s", "",
                         "The machine has been absent for days - Defender is about to give up",
                         LETTER_RED, 5},
@@ -62,8 +68,16 @@ static bool is_again(const struct notice *n)
     return n->kind == NOTICE_RELEASED && n->anew;
 }
 
+/* One that is being released still is. */
+static bool is_confirmed(const struct isolation_record *i)
+{
+    return i->state == ISOLATION_ISOLATED || i->state == ISOLATION_RELEASING;
+}
+
 static const char *headline_of(const struct notice *n)
 {
+    if (n->beside && is_confirmed(n->beside) && kinds[n->kind].beside)
+        return kinds[n->kind].beside;
     return is_again(n) ? "The machine was released, and somebody has isolated it again"
                        : kinds[n->kind].headline;
 }
@@ -176,7 +190,8 @@ int64_t notice_since(const struct isolation_record *i)
     }
 }
 
-const char *notice_isolation(const struct isolation_record *i, struct arena *a)
+/* "Full, isolated, since …": the word is the ledger's, the time that at which it became so. */
+static const char *how_it_stands(const struct isolation_record *i, struct arena *a)
 {
     const char *since = i->state == ISOLATION_FAILED      ? "asked for at"
                         : i->state == ISOLATION_RELEASING ? "isolated since"
@@ -187,11 +202,18 @@ const char *notice_isolation(const struct isolation_record *i, struct arena *a)
                      clock_format(notice_since(i), when));
 }
 
+const char *notice_isolation(const struct notice *n, struct arena *a)
+{
+    if (n->isolation)
+        return how_it_stands(n->isolation, a);
+    return n->beside ? arena_fmt(a, "%s; not for this alert", how_it_stands(n->beside, a)) : NULL;
+}
+
 static const char *isolation_of(const struct notice *n, struct arena *a)
 {
-    if (n->kind == NOTICE_ALERT && !n->isolation)
+    if (n->kind == NOTICE_ALERT && !n->isolation && !n->beside)
         return n->to_come ? "not asked for yet" : "none; the rule asks for none";
-    return n->isolation ? notice_isolation(n->isolation, a) : NULL;
+    return notice_isolation(n, a);
 }
 
 /* What a person wants to know first. */

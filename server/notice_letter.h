@@ -27,8 +27,9 @@ const char *notice_short_name(struct arena *a, const char *name);
 const char *notice_machine_topic(const struct notice *n, struct arena *a);
 /** "High: title", or "alert da…"; hostile. */
 const char *notice_alert(const struct notice *n, struct arena *a);
-/** "Full, isolated, since …": the word is the ledger's, the time that at which it became so. NULL: out of memory. */
-const char *notice_isolation(const struct isolation_record *i, struct arena *a);
+/** "Full, isolated, since …": the word is the ledger's, the time that at which it became so; of n's case, else of what is
+ *  beside it. NULL: there is none, or out of memory. */
+const char *notice_isolation(const struct notice *n, struct arena *a);
 /** That time, wall ms. */
 int64_t notice_since(const struct isolation_record *i);
 /** Composes l from its beginning up to letter_put or letter_build. link: of this message's reader, to answer a

@@ -816,6 +816,60 @@ static void test_notice__says_how_and_since_when_it_is_isolated(void **state)
     }
 }
 
+#define OF_MACHINE(id, severity)                                                                   \
+    "{\"id\":\"" id "\",\"severity\":\"" severity                                                  \
+    "\",\"title\":\"Another\",\"machineId\":\"" MACHINE "\"}"
+
+/* What a rule asks of one alert says nothing of a machine that is isolated for another one. */
+static void test_notice__a_machine_that_is_isolated_already_is_not_called_free(void **state)
+{
+    static const char fact[] = "Isolation    Full, isolated, since 2025-01-07T10:11";
+    struct notice_record n;
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r,
+             "webhooks: {siem: {url: 'https://x.example/a', template: slack}}\n"
+             "rules:\n  - {name: contain, when: {alert.severity: High}, do: [isolate: {}]}\n"
+             "  - {name: ask, when: {alert.severity: Medium}, do: [ask: {}, isolate: {}, webhook: "
+             "{to: siem}, email: {}]}\n  - {name: tell, do: [email: {}]}\n");
+    log_divert(no_line, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13"));
+    (void)rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+
+    peer_forget(r.peer);
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 0, 200,
+             "{\"value\":[" DONE_DOC(ACTION, "Isolate", "11:13", "11:14") "]}");
+    rig_says(&r, "GET", GET_ALERT "da3_-1", 0, 200, OF_MACHINE("da3_-1", "Medium"));
+    rig_says(&r, "GET", GET_ALERT "da4_-1", 0, 200, OF_MACHINE("da4_-1", "Low"));
+    id = rig_push(&r, "da3_-1", MACHINE);
+    (void)rig_work(&r);
+    n = written(&r, id, "question", "soc@contoso.example");
+    assert_non_null(strstr(part(&r, &n, "text/plain"), fact));
+    assert_null(strstr(part(&r, &n, "text/plain"), "the machine is not isolated"));
+    assert_non_null(strstr(part(&r, &n, "text/plain"), "isolated already, as far as cordon knows"));
+    rig_pass(&r, 5 * HOUR_MS, HOUR_MS);
+    n = written(&r, id, "not_isolated", "soc@contoso.example");
+    assert_non_null(strstr(part(&r, &n, "text/plain"), fact));
+    assert_null(strstr(part(&r, &n, "text/plain"), "The machine is NOT isolated"));
+    n = written(&r, id, "not_isolated", "webhook:siem");
+    assert_non_null(strstr(n.message, "Full, isolated, since 2025-01-07T10:11"));
+    assert_null(strstr(n.message, "The machine is NOT isolated"));
+
+    id = rig_push(&r, "da4_-1", MACHINE);
+    (void)rig_work(&r);
+    n = written(&r, id, "alert", "soc@contoso.example");
+    assert_non_null(strstr(part(&r, &n, "text/plain"), fact));
+    tear_down(&r);
+}
+
 /* Whoever has a machine gives it its name. */
 static void test_notice__a_machines_name_is_harmless_in_the_helpdesks_subject(void **state)
 {
@@ -871,6 +925,7 @@ int main(void)
         cmocka_unit_test(test_notice__whose_webhook_is_gone_is_told_by_mail),
         cmocka_unit_test(test_notice__who_is_named_twice_gets_it_once),
         cmocka_unit_test(test_notice__says_how_and_since_when_it_is_isolated),
+        cmocka_unit_test(test_notice__a_machine_that_is_isolated_already_is_not_called_free),
         cmocka_unit_test(test_notice__a_machines_name_is_harmless_in_the_helpdesks_subject),
     };
 

@@ -82,8 +82,10 @@ static void read_together(struct crowd *k, struct runtime_tenant *tenant)
     for (size_t i = 0; i < k->n && list; i++)
         if (is_of(k, i, tenant)) {
             list[n].alert_id = k->x[i].c.alert_id;
-            /* A person was asked meanwhile: his word is held against what is so after it. */
-            list[n].since_ms = expand_is_judged(&k->x[i]) ? k->x[i].w->created : 0;
+            /* It begins anew: a person was asked meanwhile, and his word is held against what is so after it, or somebody
+             * has it tried again because it is other than before. */
+            if (k->x[i].w->created != k->x[i].c.created)
+                list[n].since_ms = k->x[i].w->created;
             at[n++] = i;
         }
     if (n)

@@ -1295,6 +1295,48 @@ static void test_question__a_yes_to_many_is_read_for_together(void **state)
     rig_close(&r);
 }
 
+/* Cases that are tried again are read anew, though others shared what was read of their machines a moment ago: somebody may
+ * have set it right since. */
+static void test_question__what_is_tried_again_in_a_crowd_is_read_anew(void **state)
+{
+    AUTO(buf_clear) struct buf alerts = BUF_INIT(4096);
+    int64_t ids[MACHINES];
+    struct err e = {0};
+    struct rig r;
+
+    (void)state;
+    many(&r, "{protected: [{machine.tags: [tier-0]}]}");
+    for (int i = 0; i < MACHINES; i++)
+        buf_addf(&alerts, "%s{\"id\":\"da%d_-1\",\"severity\":\"High\",\"machineId\":\"%s\"}",
+                 i ? "," : "{\"value\":[", i, machine_of(&r, i));
+    buf_adds(&alerts, "]}");
+    for (int tagged = 1; tagged >= 0; tagged--) {
+        AUTO(buf_clear) struct buf machines = BUF_INIT(4096);
+
+        script_many(&r);
+        for (int i = 0; i < MACHINES; i++)
+            buf_addf(&machines, "%s{\"id\":\"%s\",\"machineTags\":[%s]}", i ? "," : "{\"value\":[",
+                     machine_of(&r, i), tagged ? "\"tier-0\"" : "");
+        buf_adds(&machines, "]}");
+        rig_says(&r, "GET", "/api/alerts?", 0, 200, buf_text(&alerts));
+        rig_says(&r, "GET", "/api/machines?", 0, 200, buf_text(&machines));
+        for (int i = 0; i < MACHINES; i++)
+            if (tagged)
+                ids[i] = rig_push(&r, arena_fmt(r.arena, "da%d_-1", i), NULL);
+            else
+                assert_int_equal(desk_retry(r.g, &(struct desk_order){.id = ids[i]}, &e), ERR_OK);
+        atomic_store(&r.g->crowd[WORK_CASE], true);
+        (void)rig_work(&r);
+        for (int i = 0; i < MACHINES && tagged; i++)
+            assert_string_equal(rig_told(&r, ids[i]), "not_isolated");
+        hands_turn(&r.hands, MINUTE_MS);
+    }
+    atomic_store(&r.g->crowd[WORK_ISOLATION], true);
+    rig_pass(&r, 4 * SECOND_MS, SECOND_MS);
+    assert_int_equal(posts(&r), MACHINES);
+    rig_close(&r);
+}
+
 /* A no to many is one mail, and each of the cases says why it is over. */
 static void test_question__a_no_to_many_is_told_in_one_mail(void **state)
 {
@@ -1910,6 +1952,7 @@ int main(void)
         cmocka_unit_test(test_question__a_yes_to_a_canary_revives_no_older_one),
         cmocka_unit_test(test_question__what_people_say_is_on_record),
         cmocka_unit_test(test_question__a_yes_to_many_is_read_for_together),
+        cmocka_unit_test(test_question__what_is_tried_again_in_a_crowd_is_read_anew),
         cmocka_unit_test(test_question__a_no_to_many_is_told_in_one_mail),
         cmocka_unit_test(test_question__a_no_to_many_reaches_whom_the_rule_tells),
         cmocka_unit_test(test_question__a_no_to_many_reaches_who_heard_of_the_case),

@@ -343,6 +343,8 @@ static void test_match__globs(void **state)
         {"??*", "a", false},
         {"a*", "abc", true},
         {"a*", "ba", false},
+        {" a*", " abc", true},
+        {" a*", "abc", false},
         {"*c", "abc", true},
         {"*c", "abcd", false},
         {"*b*", "abc", true},
@@ -429,6 +431,9 @@ static void test_match__regular_expressions(void **state)
         {"(?-i)A", "a", false},
         {"a{2}", "caat", true},
         {"[[:digit:]]+\\.exe", "x12.EXE", true},
+        {" b", "a b", true},
+        {" b", "ab", false},
+        {"b ", "ab", false},
     };
 
     (void)state;
@@ -505,6 +510,26 @@ static void test_match__an_expression_that_does_not_end_is_unknown(void **state)
         rig_clear(&r);
     }
     assert_true(met > 5);
+}
+
+/* An expression with many groups takes kilobytes for each place that it may come back to. */
+static void test_match__memory_and_depth_have_a_bound(void **state)
+{
+    AUTO(json_freep) struct json *alert = NULL, *other = long_title(2000, 'a');
+    struct buf when = BUF_INIT(4096);
+    struct rig r;
+
+    (void)state;
+    rig_init(&r);
+    buf_adds(&when, "alert.title: {regex: '^(?:(a)");
+    for (int i = 0; i < 230; i++)
+        buf_adds(&when, "|(b)");
+    buf_adds(&when, ")*$'}");
+    assert_int_equal(judge(&r, buf_text(&when), other, NULL, NULL), U); /* memory alone */
+    alert = long_title(12000, 'a');
+    assert_int_equal(judge(&r, "alert.title: {regex: '^(?:a|b)*$'}", alert, NULL, NULL), U);
+    buf_clear(&when);
+    rig_clear(&r);
 }
 
 /* What became of one test is none of the next one's. */
@@ -836,6 +861,8 @@ static void test_match__what_is_shown_is_cut_at_200_characters(void **state)
 
 /* ---- faults ------------------------------------------------------------------------------------ */
 
+#define DIGITS_31 "00112233445566778899aabbccddeef"
+
 static void test_match__faults_of_conditions(void **state)
 {
 #define TEXT_OPS   "a plain value, in, not, glob, regex, in_file or exists"
@@ -930,6 +957,14 @@ static void test_match__faults_of_conditions(void **state)
         {"alert.title: {regex: '((((a{1,999}){1,999}){1,999}){1,999}){1,999}'}",
          "1:22: alert.title: not a regular expression: regular expression is too large (after "
          "character 44)"},
+        {"machine.id: [" DIGITS_31 ", " DIGITS_31 "0, 'ws-1', " DIGITS_31 DIGITS_31
+         "00, " DIGITS_31 DIGITS_31 "000]",
+         "1:14: machine.id: '" DIGITS_31 "' is no machine id (40 hexadecimal digits); names are "
+         "compared by machine.name\n"
+         "1:81: machine.id: 'ws-1' is no machine id (40 hexadecimal digits); names are compared by "
+         "machine.name\n"
+         "1:155: machine.id: '" DIGITS_31 "00112233445566778899aabbccdde' is no machine id (40 "
+         "hexadecimal digits); names are compared by machine.name"},
         {"alert.title: {exists: maybe}",
          "1:23: alert.title: exists takes true or false, found 'maybe'"},
         {"alert.title: {exists: 'true'}",
@@ -1090,6 +1125,7 @@ int main(void)
         cmocka_unit_test(test_match__globs),
         cmocka_unit_test(test_match__regular_expressions),
         cmocka_unit_test(test_match__an_expression_that_does_not_end_is_unknown),
+        cmocka_unit_test(test_match__memory_and_depth_have_a_bound),
         cmocka_unit_test(test_match__behind_a_limit_the_others_are_judged),
         cmocka_unit_test(test_match__a_hostile_list_costs_one_limit),
         cmocka_unit_test(test_match__a_text_that_is_too_long_is_unknown_to_patterns_alone),

@@ -43,6 +43,17 @@ static enum err_code see_machine(struct db_tx *tx, const struct braking *b, stru
                   "ttti", b->c->tenant, b->c->machine_id, group_of(b), b->now);
 }
 
+enum err_code brakes_see(struct db_tx *tx, const struct braking *b, struct err *e)
+{
+    size_t n;
+    const struct policy_limit *limits = policy_limits(b->rt->config->policy, &n);
+    bool shares = false;
+
+    for (size_t i = 0; i < n; i++)
+        shares = shares || limits[i].percent;
+    return shares ? see_machine(tx, b, e) : ERR_OK;
+}
+
 /* Was the yes to it, which was given under this policy (NULL: there is none), one under the policy in force? */
 static bool is_lifted(const struct braking *b, const char *policy)
 {

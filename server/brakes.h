@@ -29,6 +29,9 @@ struct braking {
 
 /** What names the detector of an alert (as Defender sends it); lives in a. NULL: out of memory. */
 const char *brakes_detector(const struct json *alert, struct arena *a);
+/** Notes the machine of b->facts, which is b->c's, as one of its group, where a limit is a share of that. Of every case that
+ *  is read, whatever its verdict. b: rt, c, facts, now. */
+enum err_code brakes_see(struct db_tx *tx, const struct braking *b, struct err *e);
 /** Does anything hold it back? *ret_held; then *ret says what, all but its action. Notes what it has seen. */
 enum err_code brakes_check(struct db_tx *tx, const struct braking *b, bool *ret_held,
                            struct question_hold *ret, struct err *e);

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "brakes.h"
 #include "cordon/handler.h"
 #include "grounds.h"
 #include "id.h"
@@ -267,6 +268,18 @@ static void not_loaded(struct engine *g, const struct work *w, const struct err 
 
 /* ---- deciding --------------------------------------------------------------------------------- */
 
+/* The machine is one of its group, if it is the one that was asked for. Where that cannot be noted people are told all the
+ * same, and a limit that needs it says so when it is asked. */
+static void see_machine(struct db_tx *tx, const struct expansion *x, const struct case_record *c)
+{
+    const char *id = json_get_string(x->facts.machine, "id");
+    const struct braking b = {.rt = x->rt, .c = c, .facts = &x->facts, .now = x->now};
+    struct err e;
+
+    if (id && c->machine_id && same_machine(id, c->machine_id) && brakes_see(tx, &b, &e))
+        log_event(LOG_WARN, "machine_not_noted", LOG_ID("case", c->id), LOG_ERR(&e));
+}
+
 static enum err_code judged_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct expansion *x = arg;
@@ -285,6 +298,8 @@ static enum err_code judged_fn(struct db_tx *tx, void *arg, struct err *e)
         else if (x->renewed[i])
             code = step_renew(tx, c.id, x->steps[i].n, x->steps[i].args, e);
     }
+    if (!code)
+        see_machine(tx, x, &c);
     return code ? code : work_keep(tx, &w, x->now, e);
 }
 

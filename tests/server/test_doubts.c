@@ -71,6 +71,12 @@ static void ledger_gone(struct rig *r, int64_t id)
     sql(r, "ALTER TABLE isolations RENAME TO elsewhere");
 }
 
+static void machines_gone(struct rig *r, int64_t id)
+{
+    (void)id;
+    sql(r, "ALTER TABLE machines RENAME TO elsewhere");
+}
+
 static void ledger_full(struct rig *r, int64_t id)
 {
     (void)id;
@@ -354,6 +360,10 @@ static const struct doubt doubts[] = {
     {.label = "the ledger that limits are counted by is out of reach",
      .rules = RULES_ISOLATE_AND_MAIL "safety: {limits: [{isolations: 10, per: 1h}]}\n",
      .before = ledger_gone,
+     .pass_ms = DAY},
+    {.label = "the machines that a limit is a share of are out of reach",
+     .rules = RULES_ISOLATE_AND_MAIL "safety: {limits: [{percent: 5, per: 1h, of: group}]}\n",
+     .before = machines_gone,
      .pass_ms = DAY},
     /* time passes between the verdict and the request */
     {.label = "the facts are stale, and cannot be read anew",

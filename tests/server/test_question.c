@@ -1744,6 +1744,47 @@ static void test_question__a_group_is_its_machines_of_late(void **state)
     rig_close(&r);
 }
 
+/* An alert of each machine that isolates none, of the second digit d. */
+static void push_low(struct rig *r, char d)
+{
+    for (int i = 0; i < MACHINES; i++) {
+        const char *id = arena_fmt(r->arena, "d%c%d_-1", d, i);
+
+        rig_says(r, "GET", arena_fmt(r->arena, GET_ALERT "%s", id), 0, 200,
+                 arena_fmt(r->arena, "{\"id\":\"%s\",\"severity\":\"Low\",\"machineId\":\"%s\"}",
+                           id, machine_of(r, i)));
+        (void)rig_push(r, id, machine_of(r, i));
+        (void)rig_work(r);
+    }
+}
+
+/* Machines of which cordon has read anything are seen, be it that nothing was to be isolated: in the group in which they were
+ * last, and when they were last. */
+static void test_question__a_group_is_all_its_machines_that_were_seen(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    many(&r, "{limits: [{percent: 50, per: 1h, of: group}]}");
+    peer_forget(r.peer);
+    for (int i = 0; i < MACHINES; i++)
+        rig_says(
+            &r, "GET", arena_fmt(r.arena, "/api/machines/%s", machine_of(&r, i)), 0, 200,
+            arena_fmt(r.arena, "{\"id\":\"%s\",\"rbacGroupName\":\"Stock\"}", machine_of(&r, i)));
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    push_low(&r, 'b');
+    hands_turn(&r.hands, SEEN_MACHINE_MS - DAY_MS);
+    script_many(&r);
+    push_low(&r, 'c');
+    hands_turn(&r.hands, 2 * DAY_MS);
+    script_many(&r);
+    (void)push_many(&r, 0, 2);
+    assert_int_equal(posts(&r), 2); /* of the four of Desks */
+    (void)push_many(&r, 2, 4);
+    assert_int_equal(posts(&r), 2);
+    rig_close(&r);
+}
+
 /* The first isolations of a policy, and those of that one only. */
 static void test_question__a_canary_is_over_after_its_first(void **state)
 {
@@ -1962,6 +2003,7 @@ int main(void)
         cmocka_unit_test(test_question__a_storm_goes_on_while_its_machines_fire),
         cmocka_unit_test(test_question__a_limit_looks_back_as_far_as_it_says),
         cmocka_unit_test(test_question__a_group_is_its_machines_of_late),
+        cmocka_unit_test(test_question__a_group_is_all_its_machines_that_were_seen),
         cmocka_unit_test(test_question__a_canary_is_over_after_its_first),
         cmocka_unit_test(test_question__one_tenants_storm_is_no_other_tenants),
         cmocka_unit_test(test_question__who_is_held_back_after_others_were_let_go_is_named),

@@ -1728,6 +1728,37 @@ static void test_question__a_limit_looks_back_as_far_as_it_says(void **state)
     }
 }
 
+/* What somebody else isolated takes no place of cordon's. */
+static void test_question__a_limit_counts_what_cordon_asked_for(void **state)
+{
+    static const char *const of[] = {"", ", of: tenant", ", of: rule"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        char text[80];
+        struct rig r;
+
+        (void)snprintf(text, sizeof text, "{limits: [{isolations: 1, per: 1h%s}]}", of[i]);
+        many(&r, text);
+        peer_forget(r.peer);
+        rig_says(&r, "GET", LIST, 2, 200,
+                 arena_fmt(r.arena,
+                           "{\"value\":[{\"id\":\"" ACTION
+                           "\",\"type\":\"Isolate\",\"status\":\"Pending\",\"machineId\":\"%s\","
+                           "\"creationDateTimeUtc\":\"2025-01-07T10:00:00Z\",\"externalId\":"
+                           "\"theirs\",\"requestor\":\"somebody\"}]}",
+                           machine_of(&r, 0)));
+        script_machines(&r);
+        (void)push_many(&r, 0, 1);
+        assert_true(rig_isolation(&r).adopted);
+        peer_forget(r.peer);
+        script_machines(&r);
+        (void)push_many(&r, 1, 3);
+        assert_int_equal(posts(&r), 1);
+        rig_close(&r);
+    }
+}
+
 /* What was not seen for a long time is no part of a device group any more. */
 static void test_question__a_group_is_its_machines_of_late(void **state)
 {
@@ -2002,6 +2033,7 @@ int main(void)
         cmocka_unit_test(test_question__what_others_wrote_is_harmless_in_the_mail_of_many),
         cmocka_unit_test(test_question__a_storm_goes_on_while_its_machines_fire),
         cmocka_unit_test(test_question__a_limit_looks_back_as_far_as_it_says),
+        cmocka_unit_test(test_question__a_limit_counts_what_cordon_asked_for),
         cmocka_unit_test(test_question__a_group_is_its_machines_of_late),
         cmocka_unit_test(test_question__a_group_is_all_its_machines_that_were_seen),
         cmocka_unit_test(test_question__a_canary_is_over_after_its_first),

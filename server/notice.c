@@ -20,6 +20,11 @@
 
 /* A mail that cannot be delivered is tried for as long as mail servers do (RFC 5321 section 4.5.4.1). */
 #define GIVE_UP_MS (5 * DAY_MS)
+/* And for so many tries one after the other, some hours of them: cordon or its network may have been away for most of those
+ * days, or its clock be ahead. A try that comes so long after the one before it is the first of them: a way asks to be
+ * left alone for a day at most (rest.h). */
+#define TRIES    20
+#define PAUSE_MS (DAY_MS + HOUR_MS)
 /* An earlier mail that was tried so lately has had its turn; how long one waits for those that have not. */
 #define TRIED_MS MINUTE_MS
 #define TURN_MS  (5 * SECOND_MS)
@@ -282,9 +287,15 @@ struct sending {
     struct way *const *way; /* those that it may take, n_ways of them */
     size_t n_ways;
     struct ways_sent ways; /* what was tried */
-    int64_t now, due;
+    int64_t now, due, attempts;
     bool give_up;
 };
+
+static bool is_post(const struct sending *s)
+{
+    return s->n.channel &&
+           strncmp(s->n.channel, CONFIG_WEBHOOK_WAY, strlen(CONFIG_WEBHOOK_WAY)) == 0;
+}
 
 /* Since when those who have not got it are tried: for whom it was readdressed to, that is when the last of the others
  * had refused it. */
@@ -296,6 +307,25 @@ static int64_t tried_since(const struct notice_record *n)
         if (n->recipients[i].state == RECIPIENT_REFUSED && n->recipients[i].updated > since)
             since = n->recipients[i].updated;
     return since;
+}
+
+/* How many tries there were without a pause of days, this one included. */
+static int64_t tries_of(const struct sending *s)
+{
+    int64_t last = s->n.created;
+
+    for (size_t i = 0; i < s->count; i++)
+        last = s->who[i]->updated > last ? s->who[i]->updated : last;
+    return s->now - last > PAUSE_MS ? 1 : s->w->attempts;
+}
+
+static bool is_given_up(const struct sending *s)
+{
+    int64_t age = s->now - tried_since(&s->n);
+
+    /* Without a way there is nothing to wait for, but a reload that was a mistake. */
+    return is_post(s) && !s->n_ways ? age >= ENGINE_LATE_MS
+                                    : age >= GIVE_UP_MS && s->attempts >= TRIES;
 }
 
 static bool is_recipient(const struct notice_record *n, const char *address)
@@ -364,12 +394,6 @@ static enum err_code mail_instead(struct db_tx *tx, const struct sending *s, str
     return code ? code : notice_put(tx, s->g, s->rt, s->arena, &n, s->now, e);
 }
 
-static bool is_post(const struct sending *s)
-{
-    return s->n.channel &&
-           strncmp(s->n.channel, CONFIG_WEBHOOK_WAY, strlen(CONFIG_WEBHOOK_WAY)) == 0;
-}
-
 static enum err_code sent_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct sending *s = arg;
@@ -392,7 +416,7 @@ static enum err_code sent_fn(struct db_tx *tx, void *arg, struct err *e)
     if (!code && (!waiting || waiting < s->count || s->now - s->n.created >= ENGINE_LATE_MS))
         code = notice_release(tx, s->n.id, s->now, e);
     if (code || waiting)
-        return code ? code : work_again(tx, s->w, s->due, s->w->attempts, e);
+        return code ? code : work_again(tx, s->w, s->due, s->attempts, e);
     for (size_t i = 0; i < s->n.n_recipients; i++)
         sent += s->n.recipients[i].state == RECIPIENT_SENT;
     for (size_t i = 0; i < s->count; i++)
@@ -483,13 +507,12 @@ static void send_it(struct sending *s, struct runtime *rt)
                                         : "no mail server configured");
     }
     s->now = clock_wall_ms(s->g->clock);
-    wait = engine_backoff(s->w->attempts, s->ways.retry_ms);
+    s->attempts = tries_of(s);
+    wait = engine_backoff(s->attempts, s->ways.retry_ms);
     s->due = s->now + wait;
     if (s->ways.by && s->ways.by < s->due) /* the next way may be used then */
         s->due = s->ways.by > s->now ? s->ways.by : s->now;
-    /* Without a way there is nothing to wait for, but a reload that was a mistake. */
-    s->give_up =
-        s->now - tried_since(&s->n) >= (is_post(s) && !s->n_ways ? ENGINE_LATE_MS : GIVE_UP_MS);
+    s->give_up = is_given_up(s);
     log_fates(s);
     for (size_t i = 0; i < s->count; i++)
         if (is_post(s))

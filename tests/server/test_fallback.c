@@ -381,13 +381,78 @@ static void test_fallback__mail_to_has_as_much_time_as_those_before_it(void **st
              "\"soc@contoso.example\":\"451 4.7.1 greylisted\"}}}");
     id = rig_push(&r, ALERT, MACHINE);
     work_all(&r);
-    pass(&r, 5 * DAY_MS + DAY_MS / 2, DAY_MS / 2);
+    pass(&r, 5 * DAY_MS + DAY_MS / 2, 3 * HOUR_MS);
     assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
     assert_int_equal(list[0].n_recipients, 2);
     assert_int_equal(list[0].recipients[1].state, RECIPIENT_WAITING);
     sim_tell(sim, "/config", "{\"smtp\":{\"reject\":{\"full@x.example\":\"452 4.2.2 full\"}}}");
     pass(&r, HOUR_MS, 15 * MINUTE_MS);
     assert_int_equal(taken(sim, "[ALERT]"), 1);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
+/* The server was away, then cordon was, for days, or its clock is far ahead for a while: that one try fails then, before the
+ * network is there or by a certificate that seems to be over, gives up nothing that nobody has got. */
+static void test_fallback__after_a_pause_of_days_a_failed_try_gives_nothing_up(void **state)
+{
+    static const struct {
+        int64_t tried_ms, pause_ms, back_ms;
+    } rows[] = {
+        {0, 6 * DAY_MS, 0},           /* away from the first moment on */
+        {3 * HOUR_MS, 6 * DAY_MS, 0}, /* after many tries */
+        {HOUR_MS, 400 * DAY_MS, 400 * DAY_MS},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sim *sim = sim_start(NULL);
+        struct notice_record *list;
+        char mail[200];
+        struct rig r;
+        size_t n = 0;
+        int64_t id;
+
+        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+        open_rig(&r, RULES_MAIL_ONLY, mail, "");
+        sim_tell(sim, "/config", DOWN);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        pass(&r, rows[i].tried_ms, MINUTE_MS);
+        hands_turn(&r.hands, rows[i].pause_ms);
+        work_all(&r);
+        pass(&r, 10 * MINUTE_MS, MINUTE_MS);
+        assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
+        assert_int_equal(list[0].recipients[0].state, RECIPIENT_WAITING);
+        hands_turn(&r.hands, -rows[i].back_ms);
+        assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+        sim_tell(sim, "/config", UP);
+        pass(&r, HOUR_MS, MINUTE_MS);
+        assert_int_equal(taken(sim, "[ALERT]"), 1);
+        close_rig(&r);
+        sim_stop(sim);
+    }
+}
+
+/* It is not tried for ever. */
+static void test_fallback__what_nobody_takes_for_five_days_has_failed(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    struct notice_record *list;
+    char mail[200];
+    struct rig r;
+    size_t n = 0;
+    int64_t id;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    sim_tell(sim, "/config", DOWN);
+    id = rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, 5 * DAY_MS, 3 * HOUR_MS);
+    assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
+    assert_string_equal(list[0].state, "failed");
     close_rig(&r);
     sim_stop(sim);
 }
@@ -696,6 +761,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__what_reaches_none_of_its_people_goes_to_mail_to),
         cmocka_unit_test(test_fallback__what_mail_to_cannot_get_either_has_failed),
         cmocka_unit_test(test_fallback__mail_to_has_as_much_time_as_those_before_it),
+        cmocka_unit_test(test_fallback__after_a_pause_of_days_a_failed_try_gives_nothing_up),
+        cmocka_unit_test(test_fallback__what_nobody_takes_for_five_days_has_failed),
         cmocka_unit_test(test_fallback__what_no_webhook_takes_goes_to_mail_to),
         cmocka_unit_test(test_fallback__what_one_way_refuses_for_good_is_for_the_next),
         cmocka_unit_test(test_fallback__what_one_way_refuses_waits_for_the_next),

@@ -138,6 +138,8 @@ static void mind_the_clock(struct polling *p)
         p->row.watermark = p->now;
     if (p->row.polled > p->now)
         p->row.polled = p->now;
+    if (p->row.failing > p->now)
+        p->row.failing = p->now;
 }
 
 static enum err_code read_all(struct polling *p, struct runtime_tenant *tenant, struct err *e)

@@ -402,6 +402,17 @@ static void lower(char *id)
         *id = *id >= 'A' && *id <= 'Z' ? (char)(*id - 'A' + 'a') : *id;
 }
 
+/* Times that are still to come were written before the clock was set back; what came meanwhile may be behind them. */
+static void mind_the_clock(struct reconciling *p)
+{
+    if (p->row.watermark > p->now)
+        p->row.watermark = p->now - BACK_MS;
+    if (p->row.polled > p->now)
+        p->row.polled = p->now;
+    if (p->row.failing > p->now)
+        p->row.failing = p->now;
+}
+
 static enum err_code read_all(struct reconciling *p, struct err *e)
 {
     size_t listed = PAGE, skip = 0;
@@ -410,9 +421,6 @@ static enum err_code read_all(struct reconciling *p, struct err *e)
                      sizeof *p->list); /* of its pages only those are touched that are used */
     if (!p->list)
         return err_set(e, ERR_NOMEM, "reconciling");
-    /* The clock was set back: what came meanwhile may be behind it. */
-    if (p->row.watermark > p->now)
-        p->row.watermark = p->now - BACK_MS;
     p->from = p->row.watermark - OVERLAP_MS;
     if (p->from < p->now - BACK_MS)
         p->from = p->now - BACK_MS;
@@ -504,6 +512,7 @@ static void reconcile(struct reconciling *p)
     struct err why = {0}, e;
     enum err_code code;
 
+    mind_the_clock(p);
     if (quota_pressure(p->tenant->quota) > BUSY && p->now - p->row.polled < RECONCILE_BEHIND_MS) {
         engine_give_back(p->g, p->w, BUSY_MS);
         return;

@@ -245,6 +245,33 @@ static void test_polling__a_clock_that_was_ahead_at_the_beginning_hides_nothing(
     rig_close(&r);
 }
 
+/* It began to fail while the clock was ahead, and fails on: /readyz says so within its five minutes, not in a week. */
+static void test_polling__a_failing_that_began_by_a_wrong_clock_is_seen(void **state)
+{
+    struct health_part parts[8];
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+    assert_int_equal(health_new(&r.hands.clock, &r.g->health, NULL), ERR_OK);
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    rig_afresh(&r);
+    rig_says(&r, "GET", CHANGED, 0, 503, "{}");
+    hands_turn(&r.hands, 7 * DAY_MS);
+    assert_true(poll_once(&r));
+    hands_turn(&r.hands, -7 * DAY_MS);
+    assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+    for (int minute = 0; minute < 20; minute++) {
+        (void)poll_once(&r);
+        hands_turn(&r.hands, MINUTE_MS);
+    }
+    assert_int_equal(health_list(r.g->health, parts, 8), 1);
+    assert_false(parts[0].ok);
+    health_free(r.g->health);
+    r.g->health = NULL;
+    rig_close(&r);
+}
+
 /* Adds alerts to a page, each one second after the other from this one on. */
 static void add_alerts(struct buf *page, int first, int n)
 {
@@ -440,6 +467,7 @@ int main(void)
         cmocka_unit_test(test_polling__a_full_store_is_not_filled_further),
         cmocka_unit_test(test_polling__an_alert_that_changes_meanwhile_hides_no_other),
         cmocka_unit_test(test_polling__an_alert_without_a_time_is_news),
+        cmocka_unit_test(test_polling__a_failing_that_began_by_a_wrong_clock_is_seen),
         cmocka_unit_test(test_polling__a_push_is_stronger_than_a_poll_that_may_only_notify),
         cmocka_unit_test(test_polling__a_long_pause_is_not_made_up_for),
         cmocka_unit_test(test_polling__a_long_pause_at_the_beginning_is_none_either),

@@ -917,6 +917,31 @@ static void test_reconcile__a_clock_that_is_far_off_is_seen(void **state)
     rig_close(&r);
 }
 
+/* It began to fail while the clock was ahead, and fails on: somebody who looks at /readyz sees it, and not in a week. */
+static void test_reconcile__a_failing_that_began_by_a_wrong_clock_is_seen(void **state)
+{
+    struct health_part parts[8];
+    struct rig r;
+
+    (void)state;
+    begin(&r);
+    assert_int_equal(health_new(&r.hands.clock, &r.g->health, NULL), ERR_OK);
+    rig_says(&r, "GET", RECENT, 0, 503, "{}");
+    hands_turn(&r.hands, 7 * DAY_MS);
+    assert_true(reconciled(&r));
+    hands_turn(&r.hands, -7 * DAY_MS);
+    assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+    for (int minute = 0; minute < 40; minute++) {
+        (void)reconciled(&r);
+        hands_turn(&r.hands, MINUTE_MS);
+    }
+    assert_int_equal(health_list(r.g->health, parts, 8), 1);
+    assert_false(parts[0].ok);
+    health_free(r.g->health);
+    r.g->health = NULL;
+    rig_close(&r);
+}
+
 static void test_reconcile__the_watermark_is_durable_and_the_first_read_looks_back(void **state)
 {
     const struct peer_request *q;
@@ -1007,6 +1032,7 @@ int main(void)
         cmocka_unit_test(test_reconcile__what_nobody_heard_of_ends_in_silence),
         cmocka_unit_test(test_reconcile__the_next_read_begins_where_it_should),
         cmocka_unit_test(test_reconcile__a_clock_that_is_far_off_is_seen),
+        cmocka_unit_test(test_reconcile__a_failing_that_began_by_a_wrong_clock_is_seen),
         cmocka_unit_test(test_reconcile__a_clock_that_was_ahead_at_the_beginning_hides_nothing),
         cmocka_unit_test(test_reconcile__the_watermark_is_durable_and_the_first_read_looks_back),
         cmocka_unit_test(test_reconcile__all_pages_are_read),

@@ -653,12 +653,16 @@ static bool waits_for_room(struct hunting *x)
 
 /* ---- when it is due ---------------------------------------------------------------------------- */
 
-/* The next time lies further ahead than it ever was planned: the clock was set back since. So may the end of the window
- * be still to come; it ended no longer ago than there was to wait for that next time. */
+/* Times that are still to come were written before the clock was set back. The window ended no longer ago than there was
+ * to wait for the next time that was planned then. */
 static void mind_the_clock(struct hunting *x)
 {
+    int64_t wait = x->row.due - x->row.covered;
+
     if (x->row.covered > x->now)
-        x->row.covered = x->now - (x->row.due - x->row.covered);
+        x->row.covered = x->now - (wait < HUNT_BACK_MAX_MS ? wait : HUNT_BACK_MAX_MS);
+    if (x->row.failing > x->now)
+        x->row.failing = x->now;
 }
 
 /* Is it time? Else x->due says when. */
@@ -666,12 +670,11 @@ static bool is_time(struct hunting *x)
 {
     int64_t latest;
 
-    if (strcmp(x->row.plan, x->hunt->plan) != 0) /* new, or at other times than before */
+    mind_the_clock(x);
+    /* New, or at other times than before; or the next one lies further ahead than it ever was planned: the clock, too. */
+    if (strcmp(x->row.plan, x->hunt->plan) != 0 ||
+        (x->row.due > x->now && cron_next(&x->hunt->cron, x->hunt->zone, x->now) < x->row.due))
         plan(x, x->now);
-    else if (x->row.due > x->now && cron_next(&x->hunt->cron, x->hunt->zone, x->now) < x->row.due) {
-        mind_the_clock(x);
-        plan(x, x->now);
-    }
     x->due = x->row.due == CRON_NEVER ? WORK_PARKED : x->row.due + jitter(x->hunt, x->row.due);
     x->attempts = 0;
     if (x->row.ordered)

@@ -175,6 +175,13 @@ static enum err_code last_fn(struct db_tx *tx, void *arg, struct err *e)
     return notice_last(tx, "hunt:x", "hunt_found", arg, &created, e);
 }
 
+static enum err_code fails_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    int64_t created;
+
+    return notice_last(tx, "hunt:x", "hunt_fails", arg, &created, e);
+}
+
 /* Noted as untold, and then the process died: the next run tells of it after all, and of nothing else. */
 static void test_hunting__a_row_that_was_noted_but_not_told_is_told(void **state)
 {
@@ -308,6 +315,73 @@ static void test_hunting__goes_on_after_the_clock_was_set_back(void **state)
     rig_close(&r);
 }
 
+/* The same when the hunt has other times by then, and when it was last run by an order, between two of its times. */
+static void test_hunting__looks_back_to_its_last_run_however_the_clock_stood(void **state)
+{
+    static const struct {
+        const char *before, *after;
+        bool ordered;
+        int64_t ahead_m;
+    } rows[] = {
+        {"0 * * * *", "30 * * * *", false, 7 * 24 * 60},
+        {"0 11 * * *", "0 11 * * *", true, 5 * 60},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        static const char config[] =
+            RULES_MAIL_ONLY "hunts:\n  - {name: x, schedule: '%s', api: defender, query: q, "
+                            "look_back: 5m, do: [email: {}]}\n";
+        struct hunting_order order = {.name = "x", .who = "soc"};
+        struct rig r;
+        char text[400];
+        int64_t id;
+
+        (void)snprintf(text, sizeof text, config, rows[i].before);
+        open_hunt(&r, text);
+        assert_int_equal(due(&r), 0);
+        turn(&r, 49); /* 11:00:12 */
+        assert_int_equal(due(&r), 1);
+        turn(&r, rows[i].ahead_m);
+        if (rows[i].ordered)
+            assert_int_equal(hunting_order(r.g, &order, &id, NULL), ERR_OK);
+        assert_int_equal(due(&r), 1);
+        turn(&r, 10 - rows[i].ahead_m); /* 11:10:12 */
+        (void)snprintf(text, sizeof text, config, rows[i].after);
+        engine_use(r.g, rig_runtime(&r, text));
+        assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+        assert_int_equal(hunting_start(r.g, NULL), ERR_OK);
+        assert_int_equal(due(&r), 0);
+        assert_true(row(&r).covered <= clock_wall_ms(r.g->clock) - 10 * MINUTE_MS);
+        rig_close(&r);
+    }
+}
+
+/* It began to fail while the clock was ahead: people hear of it when it has failed for an hour of theirs. */
+static void test_hunting__one_that_began_to_fail_by_a_wrong_clock_is_told(void **state)
+{
+    const int64_t week = 7 * 24 * 60;
+    struct rig r;
+    int64_t told = 0;
+
+    (void)state;
+    open_hunt(&r, HUNT(""));
+    assert_int_equal(due(&r), 0);
+    rig_afresh(&r);
+    rig_says(&r, "POST", QUERY, 0, 504, "{}");
+    turn(&r, 49 + week);
+    assert_int_equal(due(&r), 1);
+    turn(&r, -week); /* 11:00:12 */
+    assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+    for (int minute = 0; minute < 130; minute++) {
+        turn(&r, 1);
+        (void)due(&r);
+    }
+    assert_int_equal(db_read(r.store->db, fails_fn, &told, NULL), ERR_OK);
+    assert_true(told != 0);
+    rig_close(&r);
+}
+
 /* A far side that takes long: another configuration comes into force before it answers. */
 struct reloading {
     struct rig *r;
@@ -429,6 +503,8 @@ int main(void)
         cmocka_unit_test(test_hunting__a_full_store_is_not_filled_further),
         cmocka_unit_test(test_hunting__an_ordered_run_leaves_the_next_time_alone),
         cmocka_unit_test(test_hunting__goes_on_after_the_clock_was_set_back),
+        cmocka_unit_test(test_hunting__looks_back_to_its_last_run_however_the_clock_stood),
+        cmocka_unit_test(test_hunting__one_that_began_to_fail_by_a_wrong_clock_is_told),
         cmocka_unit_test(test_hunting__a_schedule_that_changes_meanwhile_is_gone_by),
         cmocka_unit_test(test_hunting__a_run_by_what_is_gone_by_ends_nothing),
         cmocka_unit_test(test_hunting__a_replica_that_was_not_told_yet_ends_nothing),

@@ -76,8 +76,12 @@ enum err_code way_failed(struct db_tx *tx, const char *name, const char *why, in
         code = db_run(tx, e, &begun,
                       "UPDATE ways SET failing = $1, told = 0 WHERE name = $2 AND failing = 0",
                       "it", now, name);
-    if (!code)
-        code = db_run(tx, e, NULL, "UPDATE ways SET why = $1 WHERE name = $2", "tt", why, name);
+    if (!code) /* since a time that is still to come: the clock was set back */
+        code =
+            db_run(tx, e, NULL,
+                   "UPDATE ways SET why = $1, failing = CASE WHEN failing > $2 THEN $3 ELSE failing"
+                   " END WHERE name = $4",
+                   "tiit", why, now, now, name);
     if (code || !begun)
         return code;
     code = id_of(tx, name, &id, e);

@@ -418,16 +418,16 @@ static void test_fallback__after_a_pause_of_days_a_failed_try_gives_nothing_up(v
         sim_tell(sim, "/config", DOWN);
         id = rig_push(&r, ALERT, MACHINE);
         (void)rig_work(&r);
-        pass(&r, rows[i].tried_ms, MINUTE_MS);
+        pass(&r, rows[i].tried_ms, 10 * MINUTE_MS);
         hands_turn(&r.hands, rows[i].pause_ms);
         work_all(&r);
-        pass(&r, 10 * MINUTE_MS, MINUTE_MS);
+        pass(&r, 10 * MINUTE_MS, 5 * MINUTE_MS);
         assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
         assert_int_equal(list[0].recipients[0].state, RECIPIENT_WAITING);
         hands_turn(&r.hands, -rows[i].back_ms);
         assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
         sim_tell(sim, "/config", UP);
-        pass(&r, HOUR_MS, MINUTE_MS);
+        pass(&r, HOUR_MS, 20 * MINUTE_MS);
         assert_int_equal(taken(sim, "[ALERT]"), 1);
         close_rig(&r);
         sim_stop(sim);
@@ -706,6 +706,33 @@ static void test_fallback__a_restart_begins_no_time_anew(void **state)
     sim_stop(second);
 }
 
+/* The first way began to fail while the clock was ahead, and the notice is from then: the next has it as soon as else. */
+static void test_fallback__a_clock_that_was_ahead_keeps_nothing_from_the_next_way(void **state)
+{
+    struct sim *first = sim_start(NULL), *second = sim_start(NULL);
+    char mail[400];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail,
+                   "  server: %s\n  fallback: {after: 10m, ways: [{server: '%s'}]}\n",
+                   first->smtp_url, second->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    sim_tell(first, "/config", DOWN);
+    hands_turn(&r.hands, 7 * DAY_MS);
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    assert_true(record(&r, "mail").failing > 0);
+    hands_turn(&r.hands, -7 * DAY_MS);
+    assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+    pass(&r, 12 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(taken(second, "[ALERT]"), 1);
+    assert_int_equal(taken(second, "[CORDON] notices do not leave by"), 1);
+    close_rig(&r);
+    sim_stop(first);
+    sim_stop(second);
+}
+
 /* A server that STARTTLS was dropped from gets nothing, and somebody hears of it. */
 static void test_fallback__without_starttls_the_webhook_hears_of_it(void **state)
 {
@@ -770,6 +797,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__a_server_that_hangs_up_on_each_message_does_not_work),
         cmocka_unit_test(test_fallback__one_way_that_is_throttled_holds_up_no_other),
         cmocka_unit_test(test_fallback__a_restart_begins_no_time_anew),
+        cmocka_unit_test(test_fallback__a_clock_that_was_ahead_keeps_nothing_from_the_next_way),
         cmocka_unit_test(test_fallback__without_starttls_the_webhook_hears_of_it),
     };
 

@@ -31,7 +31,7 @@ static void write_hunt(struct json_out *o, const struct config_hunt *h, const st
     json_out_time(o, "next",
                   r->id && strcmp(r->plan, h->plan) == 0 && r->due != CRON_NEVER ? r->due : 0);
     json_out_time(o, "ran", r->ran);
-    json_out_bool(o, "baseline", r->id && r->covered && strcmp(r->query, h->hash) == 0);
+    json_out_bool(o, "baseline", r->id && r->covered && config_hunt_asks(h, r->query));
     json_out_int(o, "rows", r->rows);
     json_out_int(o, "new", r->fresh);
     json_out_int(o, "known", s->known);

@@ -225,6 +225,8 @@ static void hash_query(struct reading *x)
         x->nomem = true;
     else
         x->hunt->hash = keep(x, arena_str(x->r->arena, hash));
+    if (x->hunt->hash && x->hunt->tenant) /* else there is a fault */
+        x->hunt->asks = keep(x, arena_fmt(x->r->arena, "%s %s", hash, x->hunt->tenant->tenant_id));
 }
 
 static void read_may(struct reading *x, const struct yaml_node *may)
@@ -553,6 +555,11 @@ const struct config_hunt *config_hunt(const struct config *c, const char *name)
         if (strcmp(c->hunts[i].name, name) == 0)
             return &c->hunts[i];
     return NULL;
+}
+
+bool config_hunt_asks(const struct config_hunt *h, const char *noted)
+{
+    return strcmp(noted, h->asks) == 0 || strcmp(noted, h->hash) == 0;
 }
 
 const struct config_hunt *config_hunt_of_source(const struct config *c, const char *source)

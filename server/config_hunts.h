@@ -29,6 +29,7 @@ struct config_hunt {
     int api;           /* enum graph_api */
     const char *query; /* KQL */
     const char *hash;  /* of query, key and api */
+    const char *asks;  /* the same, and whose Defender is asked: what a baseline is of */
     struct text_list key;
     int64_t look_back_ms, jitter_ms, catch_up_ms;
     bool may_isolate, shadow;
@@ -53,6 +54,8 @@ enum err_code config_hunts_read(const struct settings_reader *reader,
                                 size_t *ret_count);
 /** By name; NULL: there is none. */
 const struct config_hunt *config_hunt(const struct config *c, const char *name);
+/** Is `asks` what a baseline is of that was noted as this? As one was noted without the tenant, any will do. */
+bool config_hunt_asks(const struct config_hunt *h, const char *noted);
 /** The one whose cases are of this source; NULL: none. */
 const struct config_hunt *config_hunt_of_source(const struct config *c, const char *source);
 

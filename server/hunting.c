@@ -532,7 +532,7 @@ static void write_end(struct hunting *x)
 static void succeeded(struct hunting *x)
 {
     x->well = true;
-    x->row.query = x->hunt->hash;
+    x->row.query = x->hunt->asks;
     x->row.covered = x->row.ran = x->now;
     x->row.failing = 0;
     x->row.why = "";
@@ -587,12 +587,12 @@ static enum err_code fresh_start_fn(struct db_tx *tx, void *arg, struct err *e)
     return code ? code : work_keep(tx, &claim, clock_wall_ms(x->g->clock), e);
 }
 
-/* Another query than before: what it finds is to be compared with nothing else. */
+/* Another query than before, or another tenant: what it finds is to be compared with nothing else. */
 static enum err_code begin_anew(struct hunting *x, struct err *e)
 {
-    if (x->dry || strcmp(x->row.query, x->hunt->hash) == 0)
+    if (x->dry || config_hunt_asks(x->hunt, x->row.query))
         return ERR_OK;
-    x->row.query = x->hunt->hash;
+    x->row.query = x->hunt->asks;
     x->row.covered = 0;
     return db_write(x->g->store->db, fresh_start_fn, x, e);
 }
@@ -604,7 +604,7 @@ static void hunt(struct hunting *x)
     bool ordered = x->row.ordered != 0;
     enum err_code code = begin_anew(x, &why);
 
-    x->baseline = !x->row.covered || strcmp(x->row.query, x->hunt->hash) != 0;
+    x->baseline = !x->row.covered || !config_hunt_asks(x->hunt, x->row.query);
     if (!code)
         code = ask(x, &doc, &why);
     if (!code)

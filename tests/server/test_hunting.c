@@ -382,6 +382,53 @@ static void test_hunting__one_that_began_to_fail_by_a_wrong_clock_is_told(void *
     rig_close(&r);
 }
 
+/* Another tenant's rows are no news because they are not this one's. What an earlier version noted names no tenant: it goes
+ * on. */
+static void test_hunting__another_tenant_is_another_baseline(void **state)
+{
+    static const char config[] =
+        RULES_MAIL_ONLY "hunts:\n  - {name: x, tenant: %s, schedule: '0 * * * *', api: defender, "
+                        "query: q, do: [email: {}]}\n";
+    static const struct {
+        const char *after;
+        bool told;
+    } rows[] = {{"fabrikam", false}, {"contoso", true}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[400];
+        int64_t told = 0;
+        struct rig r;
+
+        (void)snprintf(text, sizeof text, config, "contoso");
+        open_hunt(&r, text);
+        assert_int_equal(due(&r), 0);
+        turn(&r, 49);
+        assert_int_equal(due(&r), 1); /* the baseline: row 1 */
+        rig_sql(&r, "UPDATE hunts SET query = substr(query, 1, 64)");
+        r.tenants =
+            arena_fmt(r.arena,
+                      "  fabrikam:\n    tenant_id: 1b4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                      "    client_id: 5d1f0001-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                      "    client_secret_file: %s/secret\n    api_url: %s\n    login_url: %s\n",
+                      r.dir, peer_url(r.peer), peer_url(r.peer));
+        rig_says(&r, "POST", "/1b4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t2\"}");
+        turn(&r, 60);
+        assert_int_equal(due(&r), 1); /* with the tenant, where that is noted */
+        (void)snprintf(text, sizeof text, config, rows[i].after);
+        engine_use(r.g, rig_runtime(&r, text));
+        assert_int_equal(hunting_start(r.g, NULL), ERR_OK);
+        rig_afresh(&r);
+        rig_says(&r, "POST", "/1b4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t2\"}");
+        rig_says(&r, "POST", QUERY, 0, 200, ANSWER("{\"n\":\"1\"},{\"n\":\"2\"}"));
+        turn(&r, 60);
+        assert_int_equal(due(&r), 1);
+        assert_int_equal(db_read(r.store->db, last_fn, &told, NULL), ERR_OK);
+        assert_int_equal(told != 0, rows[i].told);
+        rig_close(&r);
+    }
+}
+
 /* A far side that takes long: another configuration comes into force before it answers. */
 struct reloading {
     struct rig *r;
@@ -502,6 +549,7 @@ int main(void)
         cmocka_unit_test(test_hunting__a_row_that_was_noted_but_not_told_is_told),
         cmocka_unit_test(test_hunting__a_full_store_is_not_filled_further),
         cmocka_unit_test(test_hunting__an_ordered_run_leaves_the_next_time_alone),
+        cmocka_unit_test(test_hunting__another_tenant_is_another_baseline),
         cmocka_unit_test(test_hunting__goes_on_after_the_clock_was_set_back),
         cmocka_unit_test(test_hunting__looks_back_to_its_last_run_however_the_clock_stood),
         cmocka_unit_test(test_hunting__one_that_began_to_fail_by_a_wrong_clock_is_told),

@@ -197,7 +197,8 @@ struct batch {
     const struct alert_ref *alerts;
     size_t n_alerts;
     bool untold;
-    size_t made;
+    bool own;    /* the hunt has made the alerts */
+    size_t made; /* cases */
 };
 
 static enum err_code batch_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -207,6 +208,7 @@ static enum err_code batch_fn(struct db_tx *tx, void *arg, struct err *e)
     struct notification n = {.tenant = x->hunt->tenant->name,
                              .source = x->hunt->source,
                              .may_isolate = x->hunt->may_isolate,
+                             .made = b->own,
                              .received_ms = x->now,
                              .alerts = b->alerts,
                              .count = b->n_alerts};
@@ -259,16 +261,16 @@ static void refuse(struct hunting *x, size_t row, const char *why)
         x->told[x->n_told++] = row; /* somebody has to hear of it */
 }
 
-/* The case of one new row. *ret_alert: its alert; NULL when it can have none (told). */
+/* The alert of one new row. *ret_found false: it can have none, and that is told. *ret_made: it was made for the row. */
 static enum err_code alert_of(struct hunting *x, size_t row, struct alert_ref *ret, bool *ret_found,
-                              struct err *e)
+                              bool *ret_made, struct err *e)
 {
     char made[DEFENDER_ALERT_ID_SIZE];
     struct hunt_row_ids ids;
     struct err why = {0};
     enum err_code code = hunt_row_ids(x->arena, &x->answer, row, &ids, e);
 
-    *ret_found = false;
+    *ret_found = *ret_made = false;
     if (code)
         return code;
     if (!ids.alert_id && ids.report_id && x->hunt->event.severity) {
@@ -284,6 +286,7 @@ static enum err_code alert_of(struct hunting *x, size_t row, struct alert_ref *r
         ids.alert_id = arena_str(x->arena, made);
         if (!ids.alert_id)
             return err_set(e, ERR_NOMEM, "an alert");
+        *ret_made = true;
     }
     if (!ids.alert_id) {
         refuse(x, row,
@@ -314,16 +317,27 @@ static enum err_code make_cases(struct hunting *x, struct err *e)
     struct err why = {0};
 
     for (size_t i = 0; i < x->answer.n_rows && !code && !failed; i++) {
-        bool found = false;
+        bool found = false, made = false;
 
         if (!is_fresh(x, i) || x->seen[i] != HUNT_NEW)
             continue;
         failed = is_full(x, &why);
         if (!failed)
-            failed = alert_of(x, i, &alerts[n], &found, &why);
+            failed = alert_of(x, i, &alerts[n], &found, &made, &why);
         if (failed || !found)
             continue;
-        rows[n++] = i;
+        if (made) { /* at once: Defender lists it from now on, and others may push it */
+            struct batch b = {.rows = &i,
+                              .n_rows = 1,
+                              .alerts = &alerts[n],
+                              .n_alerts = 1,
+                              .untold = x->hunt->tells,
+                              .own = true};
+
+            code = write_batch(x, &b, e);
+        } else {
+            rows[n++] = i;
+        }
         if (n == INTAKE_BATCH_MAX) {
             struct batch b = {.rows = rows,
                               .n_rows = n,

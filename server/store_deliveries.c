@@ -72,7 +72,8 @@ static enum err_code one_case(struct db_tx *tx, struct acceptance *a, size_t i, 
         " created, updated, may_isolate) VALUES ($1, $2, $3, $4, $5, $6, 'received', $7, $8, $9)"
         " ON CONFLICT (tenant, alert_id) DO NOTHING",
         "itttitiii", id, n->tenant, n->alerts[i].alert_id, n->source, a->delivery,
-        n->alerts[i].machine_id, n->received_ms, n->received_ms, (int64_t)n->may_isolate);
+        n->alerts[i].machine_id, n->received_ms, n->received_ms,
+        (int64_t)(n->may_isolate || n->made));
     if (code)
         return code;
     a->fresh[i] = changed == 1;

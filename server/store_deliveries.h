@@ -15,10 +15,11 @@
 struct notification {
     const char *tenant, *source; /* configured names */
     bool may_isolate;            /* the source's right */
-    const char *delivery_id;     /* NULL: the scheme has none */
-    const char *key;             /* which credential; may be NULL */
-    const char *peer;            /* address, for the record */
-    char body_sha256[65];        /* hexadecimal */
+    bool made; /* the source has made the alerts: no other's right goes beyond its own */
+    const char *delivery_id; /* NULL: the scheme has none */
+    const char *key;         /* which credential; may be NULL */
+    const char *peer;        /* address, for the record */
+    char body_sha256[65];    /* hexadecimal */
     int64_t received_ms;
     const struct alert_ref *alerts;
     size_t count; /* 1 to INTAKE_BATCH_MAX */

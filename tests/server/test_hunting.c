@@ -266,6 +266,75 @@ static void test_hunting__a_full_store_is_not_filled_further(void **state)
     rig_close(&r);
 }
 
+/* A source that may isolate pushes the alert. */
+static void push(struct rig *r)
+{
+    const struct alert_ref ref = {.alert_id = ALERT, .machine_id = MACHINE};
+    const struct notification n = {.tenant = "contoso",
+                                   .source = "relay",
+                                   .may_isolate = true,
+                                   .received_ms = clock_wall_ms(r->g->clock),
+                                   .alerts = &ref,
+                                   .count = 1};
+    sem_t done;
+    struct acceptance accepted = {.n = &n, .ctx = &done};
+
+    (void)sem_init(&done, 0, 0);
+    assert_int_equal(store_accept(r->store, &accepted, rig_stored, NULL), ERR_OK);
+    while (sem_wait(&done))
+        ;
+    (void)sem_destroy(&done);
+}
+
+/* An alert that the hunt has made is seen by polling and by whoever pushes all alerts: none of them does to the machine
+ * what the hunt may not. */
+static void test_hunting__nobody_goes_beyond_the_hunt_that_made_the_alert(void **state)
+{
+    static const struct {
+        const char *right;
+        size_t isolated;
+    } rows[] = {{"may: [notify]", 0}, {"mode: shadow", 0}, {"mode: live", 1}};
+    static const char columns[] = "{\"Schema\":[{\"Name\":\"Timestamp\"},{\"Name\":\"DeviceId\"},"
+                                  "{\"Name\":\"ReportId\"}],\"Results\":[%s]}";
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char config[500], none[300], one[500];
+        struct rig r;
+
+        (void)snprintf(config, sizeof config,
+                       RULES_ISOLATE_AND_MAIL
+                       "hunts:\n  - {name: x, schedule: '0 * * * *', api: defender, query: q, "
+                       "%s, do: [case: {severity: High}]}\n",
+                       rows[i].right);
+        (void)snprintf(none, sizeof none, columns, "");
+        (void)snprintf(one, sizeof one, columns,
+                       "{\"Timestamp\":\"2025-01-07T11:59:00Z\",\"DeviceId\":\"" MACHINE
+                       "\",\"ReportId\":7}");
+        rig_open(&r, config);
+        rig_afresh(&r);
+        rig_says(&r, "POST", QUERY, 1, 200, none);
+        rig_says(&r, "POST", QUERY, 0, 200, one);
+        rig_says(&r, "POST", "/api/alerts/CreateAlertByReference", 0, 200,
+                 "{\"id\":\"" ALERT "\"}");
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 1, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+        assert_int_equal(hunting_start(r.g, NULL), ERR_OK);
+        assert_int_equal(due(&r), 0);
+        turn(&r, 49);
+        assert_int_equal(due(&r), 1); /* the baseline: nothing */
+        turn(&r, 60);
+        assert_int_equal(due(&r), 1);
+        assert_int_equal(rig_seen(&r, "POST", "/api/alerts/CreateAlertByReference"), 1);
+        (void)rig_work(&r);
+        push(&r);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].isolated);
+        rig_close(&r);
+    }
+}
+
 /* An order is a run more, not the next one before its time. */
 static void test_hunting__an_ordered_run_leaves_the_next_time_alone(void **state)
 {
@@ -548,6 +617,7 @@ int main(void)
         cmocka_unit_test(test_hunting__tries_again_a_few_times),
         cmocka_unit_test(test_hunting__a_row_that_was_noted_but_not_told_is_told),
         cmocka_unit_test(test_hunting__a_full_store_is_not_filled_further),
+        cmocka_unit_test(test_hunting__nobody_goes_beyond_the_hunt_that_made_the_alert),
         cmocka_unit_test(test_hunting__an_ordered_run_leaves_the_next_time_alone),
         cmocka_unit_test(test_hunting__another_tenant_is_another_baseline),
         cmocka_unit_test(test_hunting__goes_on_after_the_clock_was_set_back),

@@ -207,7 +207,7 @@ static enum err_code batch_fn(struct db_tx *tx, void *arg, struct err *e)
     const struct hunting *x = b->x;
     struct notification n = {.tenant = x->hunt->tenant->name,
                              .source = x->hunt->source,
-                             .may_isolate = x->hunt->may_isolate,
+                             .may_isolate = x->hunt->may_isolate && !x->hunt->shadow,
                              .made = b->own,
                              .received_ms = x->now,
                              .alerts = b->alerts,

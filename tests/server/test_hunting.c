@@ -286,6 +286,40 @@ static void push(struct rig *r)
     (void)sem_destroy(&done);
 }
 
+/* A hunt that is being tried out takes nothing from a source that may isolate: which of the two comes first, the alert is
+ * judged as that one's. */
+static void test_hunting__shadow_mode_is_weaker_than_a_push(void **state)
+{
+    static const char config[] =
+        RULES_ISOLATE_AND_MAIL "hunts:\n  - {name: x, schedule: '0 * * * *', api: defender, "
+                               "query: q, mode: shadow, do: [case: {}]}\n";
+    static const char none[] = "{\"Schema\":[{\"Name\":\"AlertId\"}],\"Results\":[]}";
+    static const char one[] =
+        "{\"Schema\":[{\"Name\":\"AlertId\"}],\"Results\":[{\"AlertId\":\"" ALERT "\"}]}";
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, config);
+    rig_afresh(&r);
+    rig_says(&r, "POST", QUERY, 1, 200, none);
+    rig_says(&r, "POST", QUERY, 0, 200, one);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+    assert_int_equal(hunting_start(r.g, NULL), ERR_OK);
+    assert_int_equal(due(&r), 0);
+    turn(&r, 49);
+    assert_int_equal(due(&r), 1); /* the baseline: nothing */
+    turn(&r, 60);
+    assert_int_equal(due(&r), 1);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    push(&r);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    rig_close(&r);
+}
+
 /* An alert that the hunt has made is seen by polling and by whoever pushes all alerts: none of them does to the machine
  * what the hunt may not. */
 static void test_hunting__nobody_goes_beyond_the_hunt_that_made_the_alert(void **state)
@@ -617,6 +651,7 @@ int main(void)
         cmocka_unit_test(test_hunting__tries_again_a_few_times),
         cmocka_unit_test(test_hunting__a_row_that_was_noted_but_not_told_is_told),
         cmocka_unit_test(test_hunting__a_full_store_is_not_filled_further),
+        cmocka_unit_test(test_hunting__shadow_mode_is_weaker_than_a_push),
         cmocka_unit_test(test_hunting__nobody_goes_beyond_the_hunt_that_made_the_alert),
         cmocka_unit_test(test_hunting__an_ordered_run_leaves_the_next_time_alone),
         cmocka_unit_test(test_hunting__another_tenant_is_another_baseline),

@@ -286,12 +286,13 @@ struct changes {
     size_t max, count, listed;
 };
 
+/* 0: there is none, or it is one of the year 1, as .NET writes that there is none. */
 static int64_t time_of(const struct json *v, const char *name)
 {
     const char *text = json_get_string(v, name);
     int64_t ms = 0;
 
-    return text && !clock_parse(text, &ms, NULL) ? ms : 0;
+    return text && !clock_parse(text, &ms, NULL) && ms > 0 ? ms : 0;
 }
 
 static const char *take_change(void *ctx, struct json *list, const struct json *v)

@@ -31,8 +31,9 @@ struct polling {
     struct work *w;
     struct poll_record row;
     int64_t now, due, attempts;
-    int64_t newest; /* lastUpdateTime of the newest alert seen */
-    int64_t made;   /* cases */
+    int64_t newest;  /* lastUpdateTime of the newest alert seen */
+    int64_t read_to; /* the same of the last whole page: all before it has been read; 0: none was */
+    int64_t made;    /* cases */
 };
 
 /* ---- who is polled ------------------------------------------------------------------------------ */
@@ -184,6 +185,7 @@ static enum err_code read_all(struct polling *p, struct runtime_tenant *tenant, 
          * moves to the end, and all that comes after it moves up, across the border of a page that was read. */
         skip = sorted && last > from ? 0 : skip + PAGE;
         from = skip ? from : last;
+        p->read_to = skip ? p->read_to : last;
     }
     return ERR_OK;
 }
@@ -218,7 +220,10 @@ static void succeeded(struct polling *p, int64_t every_ms)
     /* A time of Defender's that is still to come by our clock would hide what comes before it. */
     if (p->newest > p->now)
         p->newest = p->now;
-    if (p->newest > p->row.watermark)
+    /* Read in pieces (failed), the list may have got late ones behind the pieces: they are looked for once more. */
+    if (p->row.failing && p->newest > p->row.failing)
+        p->newest = p->row.failing;
+    if (p->newest > p->row.watermark || (p->row.failing && p->row.watermark > p->row.failing))
         p->row.watermark = p->newest;
     p->row.polled = p->now;
     p->row.failing = 0;
@@ -234,6 +239,9 @@ static void failed(struct polling *p, const struct err *why)
 
     if (!p->row.failing)
         p->row.failing = p->now;
+    /* There may be more pages than calls: the next poll goes on there, else it would never come further. */
+    if (p->read_to && p->read_to + OVERLAP_MS > p->row.watermark)
+        p->row.watermark = p->read_to + OVERLAP_MS;
     p->due = clock_wall_ms(p->g->clock) + wait;
     p->attempts = engine_attempts_after(p->w, why);
     log_event(LOG_WARN, "poll_failed", LOG_STR("tenant", p->row.tenant), LOG_ERR(why),

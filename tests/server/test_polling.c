@@ -351,6 +351,37 @@ static void test_polling__an_alert_that_changes_meanwhile_hides_no_other(void **
     rig_close(&r);
 }
 
+/* More has changed than a poll has calls for: what it has read is not read again by the next, which would come no further. */
+static void test_polling__goes_on_where_the_calls_were_used_up(void **state)
+{
+    AUTO(buf_clear) struct buf first = BUF_INIT(1 << 20), second = BUF_INIT(1 << 20);
+    static const char behind[] = CHANGED "$filter=lastUpdateTime%20ge%202025-01-07T10:19:19";
+    static const char budget[] = "{\"error\":{\"code\":\"429\",\"message\":\"quota\"}}";
+    struct rig r;
+    size_t n = 0;
+    struct work w;
+
+    (void)state;
+    add_alerts(&first, 0, 500);
+    add_alerts(&second, 499, 3);
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+    rig_afresh(&r);
+    rig_says(&r, "GET", behind, 1, 429, budget);
+    rig_says(&r, "GET", behind, 0, 200, buf_text(&second));
+    rig_says(&r, "GET", CHANGED, 1, 200, buf_text(&first));
+    rig_says(&r, "GET", CHANGED, 0, 429, budget);
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    hands_turn(&r.hands, 20 * MINUTE_MS);
+    for (int minute = 0; minute < 10; minute++) {
+        (void)poll_once(&r);
+        hands_turn(&r.hands, MINUTE_MS);
+    }
+    while (rig_claim(&r, WORK_CASE, &w))
+        n++;
+    assert_int_equal(n, 502);
+    rig_close(&r);
+}
+
 /* As many as a page holds may have changed in one moment. */
 static void test_polling__goes_on_within_a_moment(void **state)
 {
@@ -483,6 +514,7 @@ int main(void)
         cmocka_unit_test(test_polling__a_clock_that_was_ahead_at_the_beginning_hides_nothing),
         cmocka_unit_test(test_polling__a_list_out_of_order_is_read_whole),
         cmocka_unit_test(test_polling__goes_on_within_a_moment),
+        cmocka_unit_test(test_polling__goes_on_where_the_calls_were_used_up),
         cmocka_unit_test(test_polling__a_pace_that_changes_meanwhile_is_gone_by),
         cmocka_unit_test(test_polling__a_run_by_what_is_gone_by_ends_nothing),
         cmocka_unit_test(test_polling__a_second_name_is_not_polled),

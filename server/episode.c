@@ -233,7 +233,7 @@ enum err_code episode_postpone(struct db_tx *tx, struct episode *x, struct isola
 
     if (r->state == ISOLATION_REQUESTED) {
         if (!r->posted)
-            due = deed_ask_due(x->now, due, r->requested, DEED_ASK_FOR_MS);
+            due = deed_ask_due(x->now, due, r->ask_from, DEED_ASK_FOR_MS);
         due = engine_late_due(x->now, due, r->requested);
         if (!code && engine_is_late(x->now, r->requested))
             code = episode_tell(tx, x, r, NOTICE_LATE, e);

@@ -2,7 +2,6 @@
  * episode.h. */
 #include "episode.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "brakes.h"
@@ -16,9 +15,8 @@
 /* Until then the look before the request still counts: those of a storm are asked after together once a minute or
  * two. */
 #define LOOKED_MS (3 * MINUTE_MS)
-/* Runs in which a look that is needed may fail, a few minutes in all: then what Defender says of the action counts. */
+/* Looks that are needed and fail, a few minutes in all: then what Defender says of the action counts. */
 #define LOOKS_IN_VAIN 8
-#define UNSEEN        "it was isolated, and it cannot be seen whether it still is"
 
 #define RELEASED_SINCE "it was isolated, and released at Defender since"
 
@@ -147,19 +145,24 @@ static enum err_code find_brake(struct db_tx *tx, struct episode *x, const char 
     return brakes_recheck(tx, &b, ret, e);
 }
 
-/* Nothing was asked for while this host's clock was off: of the hour for which Defender is asked that is no part. But not for
- * ever. */
-static bool waited_for_clock(const struct episode *x)
+/* Nothing is asked for while this host's clock is off: the hour for which Defender is asked begins when it is right. That
+ * is for the row, and the next transaction writes it. */
+static enum err_code check_clock(struct episode *x, struct err *e)
 {
-    return x->tenant && x->row.why &&
-           strncmp(x->row.why, RUNTIME_CLOCK_OFF, sizeof RUNTIME_CLOCK_OFF - 1) == 0 &&
-           x->now - x->row.requested < DEED_FOLLOW_FOR_MS;
+    enum err_code code = runtime_check_clock(x->tenant, e);
+
+    if (code)
+        x->row.ask_from = 0;
+    else if (!x->row.ask_from || x->row.ask_from > x->now)
+        x->row.ask_from = x->now;
+    return code;
 }
 
-/* What it waits for stays written until it is asked for. */
-static void keep_why(struct episode *x, const char *why)
+/* Was Defender asked for long enough? But the clock is not waited for for ever. By a clock that is right. */
+static bool was_asked_for_long(const struct episode *x)
 {
-    (void)snprintf(x->why.text, sizeof x->why.text, "%s", why);
+    return x->now - x->row.ask_from >= DEED_ASK_FOR_MS ||
+           x->now - x->row.requested >= DEED_FOLLOW_FOR_MS;
 }
 
 static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -205,12 +208,12 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
         code = hand_on(tx, x, &r, "a person has dropped the case", e);
     } else if (x->grounds->code == ERR_REFUSED) {
         code = hand_on(tx, x, &r, x->grounds->why.text, e);
-    } else if (runtime_check_clock(x->tenant, &x->why)) {
+    } else if (!x->row.ask_from) {
         /* How long it has waited is not known, either. */
         x->due = x->now + engine_wait_after(&x->w, &x->why);
         r.posted = 0;
         code = episode_postpone(tx, x, &r, e);
-    } else if (x->now - r.requested >= DEED_ASK_FOR_MS && !waited_for_clock(x)) {
+    } else if (was_asked_for_long(x)) {
         code = episode_move(tx, x, &r, ISOLATION_FAILED,
                             arena_fmt(x->arena, "Defender took no request for an hour: %s",
                                       r.why ? r.why : "no answer"),
@@ -218,8 +221,6 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     } else if (x->grounds->code) {
         x->why = x->grounds->why;
         x->due = x->now + engine_wait_after(&x->w, &x->why);
-        if (waited_for_clock(x))
-            keep_why(x, x->row.why);
         r.posted = 0; /* the look has shown that nothing came of it */
         code = episode_postpone(tx, x, &r, e);
     } else {
@@ -264,16 +265,9 @@ static bool is_over(struct episode *x)
     int64_t age = x->now - r->requested;
     struct err off;
 
-    if (runtime_check_clock(x->tenant, &off)) {
-        if (!unknown)
-            keep_why(x, off.text);
+    if (check_clock(x, &off))
         return false;
-    }
-    if (!unknown && waited_for_clock(x)) {
-        keep_why(x, r->why);
-        return false;
-    }
-    if (unknown ? !deed_is_given_up(&x->w, age, x->why.code) : age < DEED_ASK_FOR_MS)
+    if (unknown ? !deed_is_given_up(&x->w, age, x->why.code) : !was_asked_for_long(x))
         return false;
     if (unknown)
         (void)err_in(&x->why, "it is not known whether the machine is isolated");
@@ -285,6 +279,7 @@ void episode_looked(struct episode *x, struct grounds *grounds)
     struct err e;
 
     x->grounds = grounds;
+    (void)check_clock(x, &x->why);
     x->leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
     if (episode_save(x, looked_fn, &e)) {
         log_event(LOG_ERROR, "isolation_not_written", LOG_ID("isolation", x->row.id), LOG_ERR(&e));
@@ -408,25 +403,18 @@ bool episode_needs_look(const struct episode *x, const struct defender_action *a
     return action->status == DEFENDER_SUCCEEDED && follow_wait(x) > LOOKED_MS / 2;
 }
 
-/* It needs a look, and there was none: is one to be waited for? Then x->code and x->why say so. Runs that failed before
- * Defender called it isolated do not count. */
+/* It needs a look, and there was none: is one to be waited for? Then x->code and x->why say so. Runs that failed for
+ * another reason do not count. */
 static void wait_to_see(struct episode *x, const struct defender_action *action,
                         const struct defender_reads *look)
 {
-    const char *before = x->row.why ? x->row.why : "";
-    bool first = strncmp(before, UNSEEN, sizeof UNSEEN - 1) != 0;
-
     if (x->code || !episode_needs_look(x, action) || !look->actions_code ||
         deed_end_of(look->actions_code) == DEED_REFUSED ||
-        x->now - x->row.requested > DEED_FOLLOW_FOR_MS || (!first && x->w.attempts > LOOKS_IN_VAIN))
+        x->now - x->row.requested > DEED_FOLLOW_FOR_MS || x->row.unseen >= LOOKS_IN_VAIN)
         return;
-    if (first)
-        x->w.attempts = 1;
+    x->w.attempts = ++x->row.unseen;
     x->why = look->actions_err;
-    /* One in vain as well: else it is no attempt, and goes on for days. */
-    if (x->why.code == ERR_THROTTLED)
-        x->why.code = ERR_AGAIN;
-    x->code = err_in(&x->why, UNSEEN);
+    x->code = err_in(&x->why, "it was isolated, and it cannot be seen whether it still is");
 }
 
 void episode_followed(struct episode *x, const struct defender_action *action,

@@ -115,6 +115,7 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
         .rule = s->c->rule,
         .state = ISOLATION_REQUESTED,
         .requested = x->now,
+        .ask_from = x->now,
         .updated = x->now,
     };
     code = episode_check_found(tx, x, e);

@@ -249,7 +249,7 @@ enum err_code runtime_check_clock(const struct runtime_tenant *t, struct err *e)
     if (away <= DEFENDER_SKEW_MS)
         return ERR_OK;
     return err_set(e, ERR_AGAIN,
-                   RUNTIME_CLOCK_OFF " %" PRId64 " min %s Defender's, and limits are counted by "
-                                     "it; let NTP set it (chronyc tracking, timedatectl)",
+                   "this host's clock is %" PRId64 " min %s Defender's, and limits are counted by "
+                   "it; let NTP set it (chronyc tracking, timedatectl)",
                    (away + MINUTE_MS / 2) / MINUTE_MS, off < 0 ? "behind" : "ahead of");
 }

@@ -43,9 +43,6 @@ struct runtime *runtime_ref(struct runtime *r);
 void runtime_unref(struct runtime *r);
 /** By configured name, or NULL. */
 struct runtime_tenant *runtime_tenant(struct runtime *r, const char *name);
-/* The sentence of runtime_check_clock begins so. */
-#define RUNTIME_CLOCK_OFF "this host's clock is"
-
 /** ERR_AGAIN with a sentence when this host's clock is so far off Defender's that limits and times which are counted by it
  *  cannot be relied upon: nothing is then isolated, nor released by a rule, until somebody has set it. t NULL: ERR_OK. */
 enum err_code runtime_check_clock(const struct runtime_tenant *t, struct err *e);

@@ -164,6 +164,10 @@ static const struct db_migration migrations[] = {
     {24, "DROP INDEX actions_fetched; ALTER TABLE actions DROP COLUMN fetched"},
     {25, "ALTER TABLE policies ADD COLUMN used BIGINT NOT NULL DEFAULT 0"},
     {26, "ALTER TABLE isolations ADD COLUMN took_effect BIGINT NOT NULL DEFAULT 0"},
+    {27, "ALTER TABLE isolations ADD COLUMN ask_from BIGINT NOT NULL DEFAULT 0;"
+         "ALTER TABLE isolations ADD COLUMN unseen BIGINT NOT NULL DEFAULT 0;"
+         "UPDATE isolations SET ask_from = requested WHERE state = 'requested'"
+         " AND (why IS NULL OR why NOT LIKE 'this host''s clock is%')"},
     {0, NULL},
 };
 

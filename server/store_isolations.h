@@ -33,6 +33,9 @@ struct isolation_record {
     bool adopted;   /* somebody else's isolation: never repeated, never released by us */
     int64_t posted; /* a POST left or was about to; 0: none is unanswered */
     int64_t requested, confirmed, released, updated; /* wall ms, 0: not yet */
+    int64_t
+        ask_from; /* REQUESTED: since when Defender is asked for it; 0: not yet, this host's clock was off */
+    int64_t unseen;      /* PENDING: looks in vain at a machine that Defender calls isolated */
     int64_t took_effect; /* when it did, by Defender's clock; 0: not yet, or it did not say */
     int64_t review;      /* ISOLATED: when people are to look at it; wall ms */
     int64_t reminded;    /* how often they were told so since the time was set */
@@ -86,8 +89,8 @@ enum err_code isolation_find_action(struct db_tx *tx, struct arena *a, const cha
 enum err_code isolation_give(struct db_tx *tx, const struct isolation_record *r, struct err *e);
 /** ERR_CONFLICT when the machine has an open one. */
 enum err_code isolation_insert(struct db_tx *tx, const struct isolation_record *r, struct err *e);
-/** Writes action_id, requestor, posted, adopted, type and what is said of review, lapse and release in r as they are
- *  now, and moves it to `to` (which may be its own state). Sets confirmed or released when it gets there. ERR_STALE
+/** Writes action_id, requestor, posted, adopted, type, ask_from, unseen and what is said of review, lapse and release in
+ *  r as they are now, and moves it to `to` (which may be its own state). Sets confirmed or released when it gets there. ERR_STALE
  *  when the row is not in r's state any more. */
 enum err_code isolation_move(struct db_tx *tx, struct isolation_record *r, enum isolation_state to,
                              const char *why, int64_t now, struct err *e);

@@ -612,6 +612,53 @@ static void test_isolation__what_waits_for_the_clock_goes_on_when_it_is_right(vo
     }
 }
 
+/* Of the hour for which Defender is asked none has passed when the clock is right again, whatever comes in between: a POST
+ * that Defender does not take yet is asked again, and the hour ends some time. */
+static void test_isolation__its_hour_begins_when_the_clock_is_right(void **state)
+{
+    static const struct {
+        const char *label;
+        int status; /* of the POSTs while the clock is right again */
+        int minutes;
+        const char *told;
+    } rows[] = {
+        {"throttled", 429, 20, "late requested"},
+        {"no answer", -1, 20, "late requested"},
+        {"throttled for long", 429, 80, "late not_isolated"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says_dated(&r, LIST, NOTHING, 0);
+        rig_says(&r, "POST", ISOLATE, 0, 429, "{\"error\":{\"code\":\"429\"}}");
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        set_wall(&r, 2 * HOUR_MS);
+        assert_int_equal(pass_dated(&r, 90, 2 * HOUR_MS), 0);
+        set_wall(&r, -2 * HOUR_MS);
+        for (int m = 0; m < rows[i].minutes; m++) {
+            hands_turn(&r.hands, MINUTE_MS);
+            rig_afresh(&r);
+            rig_says_dated(&r, LIST, NOTHING, 0);
+            if (rows[i].status < 0)
+                peer_script(r.peer, &(struct peer_answer){
+                                        .method = "POST", .target = ISOLATE, .act = PEER_CLOSE});
+            else
+                rig_says(&r, "POST", ISOLATE, 0, rows[i].status, "{\"error\":{\"code\":\"429\"}}");
+            (void)rig_work(&r);
+        }
+        (void)pass_dated(&r, 20, 0);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        rig_close(&r);
+    }
+}
+
 /* How long it has waited cannot be told when the clock was set back meanwhile: people hear of it all the same. */
 static void test_isolation__who_waits_while_the_clock_is_set_back_is_told(void **state)
 {
@@ -1108,13 +1155,15 @@ static void test_isolation__a_machine_released_before_the_look_is_not_called_iso
         unsigned fail;  /* looks */
         int status;
         const char *told;
+        bool in_turn; /* with asking in vain how it stands */
     } rows[] = {
-        {"seen at once", 0, 0, 0, "requested not_isolated"},
-        {"seen in the end", 0, 3, 503, "requested not_isolated"},
-        {"seen in the end, after a bad day", 12, 3, 503, "requested not_isolated"},
-        {"never seen", 0, 1000, 503, "requested isolated"},
-        {"not to be seen", 0, 1000, 403, "requested isolated"},
-        {"never seen for want of calls", 1, 1000, 429, "requested isolated"},
+        {"seen at once", 0, 0, 0, "requested not_isolated", false},
+        {"seen in the end", 0, 3, 503, "requested not_isolated", false},
+        {"seen in the end, after a bad day", 12, 3, 503, "requested not_isolated", false},
+        {"never seen", 0, 1000, 503, "requested isolated", false},
+        {"not to be seen", 0, 1000, 403, "requested isolated", false},
+        {"never seen, and how it stands not always", 0, 1000, 503, "requested isolated", true},
+        {"never seen for want of calls", 1, 1000, 429, "requested isolated", false},
     };
 
     (void)state;
@@ -1133,6 +1182,11 @@ static void test_isolation__a_machine_released_before_the_look_is_not_called_iso
         hands_turn(&r.hands, HOUR_MS);
         if (rows[i].asked)
             rig_says(&r, "GET", GET_ACTION, rows[i].asked, 503, "");
+        for (int k = 0; k < 50 && rows[i].in_turn; k++) {
+            rig_says(&r, "GET", GET_ACTION, 1, 200,
+                     ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+            rig_says(&r, "GET", GET_ACTION, 1, 503, "");
+        }
         if (rows[i].fail)
             rig_says(&r, "GET", LIST, rows[i].fail, rows[i].status, "");
         rig_says(
@@ -1144,7 +1198,11 @@ static void test_isolation__a_machine_released_before_the_look_is_not_called_iso
         (void)rig_work(&r);
         if (rows[i].status == 503)
             assert_string_equal(rig_told(&r, id), "requested");
-        rig_pass(&r, rows[i].asked ? 3 * HOUR_MS : 10 * MINUTE_MS, 5 * SECOND_MS);
+        rig_pass(&r,
+                 rows[i].asked     ? 3 * HOUR_MS
+                 : rows[i].in_turn ? 40 * MINUTE_MS
+                                   : 10 * MINUTE_MS,
+                 rows[i].in_turn ? MINUTE_MS : 5 * SECOND_MS);
         assert_string_equal(rig_told(&r, id), rows[i].told);
         assert_int_equal(rig_isolation(&r).state,
                          rows[i].fail > 3 ? ISOLATION_ISOLATED : ISOLATION_RELEASED);
@@ -2241,6 +2299,7 @@ int main(void)
         cmocka_unit_test(test_isolation__a_clock_that_is_far_off_isolates_nothing),
         cmocka_unit_test(test_isolation__what_waits_for_the_clock_goes_on_when_it_is_right),
         cmocka_unit_test(test_isolation__who_waits_while_the_clock_is_set_back_is_told),
+        cmocka_unit_test(test_isolation__its_hour_begins_when_the_clock_is_right),
         cmocka_unit_test(test_isolation__a_reload_forgets_no_clock),
         cmocka_unit_test(test_isolation__late_news_reaches_every_rule),
         cmocka_unit_test(

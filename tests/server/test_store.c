@@ -2265,6 +2265,9 @@ static enum err_code age_fn(struct db_tx *tx, void *arg, struct err *e)
         "UPDATE actions SET fetched = 7",
         "ALTER TABLE policies DROP COLUMN used",
         "ALTER TABLE isolations DROP COLUMN took_effect",
+        "ALTER TABLE isolations DROP COLUMN ask_from",
+        "ALTER TABLE isolations DROP COLUMN unseen",
+        "UPDATE isolations SET why = 'this host''s clock is 90 min ahead of Defender''s' WHERE id = 12",
     };
     enum err_code code = ERR_OK;
 
@@ -2284,10 +2287,15 @@ static void test_store__an_older_store_is_brought_up_to_date(void **state)
 {
     struct shelf *f = *state;
     struct asking old = action(1, "collect", NULL), twice = action(2, "collect", NULL);
+    struct isolating asked = {.r = isolation(11, MACHINE, 7), .now = 7};
+    struct isolating waits = {.r = isolation(12, OTHER, 7), .now = 7};
+    struct isolation_record i;
     struct action_record r;
     struct err e = {0};
 
     write_ok(f, action_insert_fn, &old);
+    write_ok(f, isolate_fn, &asked);
+    write_ok(f, isolate_fn, &waits);
     assert_int_equal(store_policy_keep(f->s, "old", "{}", now_of(f), NULL), ERR_OK);
     write_ok(f, age_fn, NULL);
     open_again(f);
@@ -2301,6 +2309,11 @@ static void test_store__an_older_store_is_brought_up_to_date(void **state)
     assert_int_equal(db_write(f->s->db, action_insert_fn, &twice, &e), ERR_CONFLICT);
     write_ok(f, action_done_fn, &old);
     write_ok(f, action_insert_fn, &twice);
+    assert_int_equal(store_isolation_load(f->s, f->a, 11, &i, NULL), ERR_OK);
+    assert_int_equal(i.ask_from, 7);
+    assert_int_equal(store_isolation_load(f->s, f->a, 12, &i, NULL), ERR_OK);
+    assert_int_equal(i.ask_from, 0); /* it waits for the clock */
+    assert_int_equal(i.unseen, 0);
 }
 
 /* ---- what shares an isolation --------------------------------------------------------------------------- */

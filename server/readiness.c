@@ -149,6 +149,18 @@ static enum err_code note_all(struct parts *p)
     return code ? code : note_polls(p, POLL_ACTIONS, "ledger", RECONCILE_BEHIND_MS);
 }
 
+/* How this host's clock stands is nobody else's to say, and nothing's but the last answer's and the clock's own. */
+static void note_clocks(struct engine *g, struct runtime *rt)
+{
+    for (size_t i = 0; i < rt->config->n_tenants; i++) {
+        struct err why = {0};
+        enum err_code off = runtime_check_clock(&rt->tenants[i], &why);
+
+        if (rt->tenants[i].clock_lead_ms)
+            (void)health_note(g->health, "clock", rt->config->tenants[i].name, !off, why.text);
+    }
+}
+
 /* At each reading, and not at a reload: who was at work by the configuration before may have a last word after it. */
 unsigned readiness_parts(struct engine *g, struct arena *a, struct health_part **ret)
 {
@@ -158,6 +170,7 @@ unsigned readiness_parts(struct engine *g, struct arena *a, struct health_part *
     p.list = arena_array(a, HEALTH_PARTS_MAX, sizeof *p.list);
     if (!p.list)
         return 0;
+    note_clocks(g, rt);
     health_keep(g->health, is_configured, rt->config);
     p.n = health_list(g->health, p.list, HEALTH_PARTS_MAX);
     /* Full: who waits for room has noted that here, and not there. */

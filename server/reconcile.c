@@ -529,11 +529,6 @@ static void reconcile(struct reconciling *p)
         succeeded(p);
     (void)health_note(p->g->health, "ledger", p->row.tenant,
                       !p->row.failing || p->now - p->row.failing < RECONCILE_BEHIND_MS, why.text);
-    if (!code) {
-        enum err_code off = runtime_check_clock(p->tenant, &why);
-
-        (void)health_note(p->g->health, "clock", p->row.tenant, !off, why.text);
-    }
     if (db_write(p->g->store->db, ended_fn, p, &e)) {
         log_event(LOG_ERROR, "reconcile_not_written", LOG_STR("tenant", p->row.tenant),
                   LOG_ERR(&e));

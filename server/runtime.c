@@ -32,11 +32,17 @@ static void throttled(void *ctx, enum defender_api api, int64_t retry_ms)
     quota_block_class(t->quota, classes[api], retry_ms);
 }
 
+/* How far the wall clock is before the monotonic one. */
+static int64_t find_lead(const struct runtime_tenant *t)
+{
+    return clock_wall_ms(t->clock) - clock_mono_ms(t->clock);
+}
+
 static void told_the_time(void *ctx, int64_t off_ms)
 {
     struct runtime_tenant *t = ctx;
 
-    t->clock_off_ms = off_ms;
+    t->clock_lead_ms = find_lead(t) - off_ms;
 }
 
 /* defender-api.md section 7.4: 45 a minute, of Graph at least; 1,500 an hour for the older call. */
@@ -77,6 +83,7 @@ static enum err_code open_tenant(struct runtime_tenant *t, const struct config_t
     enum err_code code;
 
     t->config = config;
+    t->clock = clock;
     credential_use(config, &token);
     code = quota_new(config->quota.per_minute, config->quota.per_hour, clock, &t->quota, e);
     if (!code)
@@ -181,7 +188,7 @@ void runtime_inherit(struct runtime *r, struct runtime *old)
             if (is_same_app(r->tenants[i].config, old->tenants[k].config)) {
                 quota_inherit(r->tenants[i].quota, old->tenants[k].quota);
                 quota_inherit(r->tenants[i].hunt_quota, old->tenants[k].hunt_quota);
-                r->tenants[i].clock_off_ms = old->tenants[k].clock_off_ms;
+                r->tenants[i].clock_lead_ms = old->tenants[k].clock_lead_ms;
             }
         }
 }
@@ -244,7 +251,8 @@ struct runtime_tenant *runtime_tenant(struct runtime *r, const char *name)
 
 enum err_code runtime_check_clock(const struct runtime_tenant *t, struct err *e)
 {
-    int64_t off = t ? t->clock_off_ms : 0, away = off < 0 ? -off : off;
+    int64_t lead = t ? t->clock_lead_ms : 0;
+    int64_t off = lead ? find_lead(t) - lead : 0, away = off < 0 ? -off : off;
 
     if (away <= DEFENDER_SKEW_MS)
         return ERR_OK;

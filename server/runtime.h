@@ -17,9 +17,12 @@ struct runtime_tenant {
     struct quota *quota;
     struct defender *defender;
     struct storm *storm;
-    _Atomic int64_t clock_off_ms; /* as Defender's last answer showed it: defender.h, on_clock */
-    struct token *graph_token;    /* for Microsoft Graph */
-    struct quota *hunt_quota;     /* hunting has a budget of its own: defender-api.md section 7.4 */
+    const struct clock *clock;
+    /* By so much our wall clock would be before the monotonic one if it was Defender's, as its last answer showed it
+     * (defender.h, on_clock); 0: no answer yet. So a clock that is set since is known without another. */
+    _Atomic int64_t clock_lead_ms;
+    struct token *graph_token; /* for Microsoft Graph */
+    struct quota *hunt_quota;  /* hunting has a budget of its own: defender-api.md section 7.4 */
     struct graph *graph;
 };
 

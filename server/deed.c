@@ -115,6 +115,18 @@ int64_t deed_ask_due(int64_t now, int64_t due, int64_t since, int64_t for_ms)
     return now < since + for_ms && since + for_ms < due ? since + for_ms : due;
 }
 
+enum err_code deed_check_clock(const struct runtime_tenant *t, int64_t now, int64_t *ask_from,
+                               struct err *e)
+{
+    enum err_code code = runtime_check_clock(t, e);
+
+    if (code)
+        *ask_from = 0;
+    else if (!*ask_from || *ask_from > now)
+        *ask_from = now;
+    return code;
+}
+
 bool deed_is_given_up(const struct work *w, int64_t age_ms, enum err_code code)
 {
     return age_ms > DEED_FOLLOW_FOR_MS && (!code || w->attempts >= FAILED_LOOKS);

@@ -83,6 +83,10 @@ int64_t deed_rest_ms(const struct engine *g, int64_t posted, int64_t now);
 /** When what was not asked for yet is tried again: at due, or when it is given up, for_ms after since, if that comes
  *  first. However long Defender wants to be left alone, people hear then that it came to nothing. */
 int64_t deed_ask_due(int64_t now, int64_t due, int64_t since, int64_t for_ms);
+/** Is this host's clock right (runtime_check_clock)? *ask_from is since when Defender has been asked for what is not asked
+ *  for in vain for ever, and is 0 until that begins: it does now, and not before the clock is right. */
+enum err_code deed_check_clock(const struct runtime_tenant *t, int64_t now, int64_t *ask_from,
+                               struct err *e);
 /** Is it given up to find out what came of a request that left age_ms ago? code: of the last look. w: its claim, whose
  *  attempts count the looks that failed; one that failed after a pause of days is no reason. */
 bool deed_is_given_up(const struct work *w, int64_t age_ms, enum err_code code);

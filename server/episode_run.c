@@ -145,17 +145,10 @@ static enum err_code find_brake(struct db_tx *tx, struct episode *x, const char 
     return brakes_recheck(tx, &b, ret, e);
 }
 
-/* Nothing is asked for while this host's clock is off: the hour for which Defender is asked begins when it is right. That
- * is for the row, and the next transaction writes it. */
+/* Nothing is asked for while this host's clock is off. What that means for the row the next transaction writes. */
 static enum err_code check_clock(struct episode *x, struct err *e)
 {
-    enum err_code code = runtime_check_clock(x->tenant, e);
-
-    if (code)
-        x->row.ask_from = 0;
-    else if (!x->row.ask_from || x->row.ask_from > x->now)
-        x->row.ask_from = x->now;
-    return code;
+    return deed_check_clock(x->tenant, x->now, &x->row.ask_from, e);
 }
 
 /* Was Defender asked for long enough? But the clock is not waited for for ever. By a clock that is right. */

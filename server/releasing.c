@@ -24,7 +24,7 @@ enum err_code release_order(struct db_tx *tx, struct arena *a, struct isolation_
 {
     enum err_code code;
 
-    r->posted = 0;
+    r->posted = r->ask_from = 0;
     r->release_id = NULL;
     r->release_why = why;
     code = isolation_move(tx, r, ISOLATION_RELEASING, why, now, e);
@@ -37,15 +37,14 @@ enum err_code release_order(struct db_tx *tx, struct arena *a, struct isolation_
 static enum err_code postpone(struct db_tx *tx, struct release *x, struct isolation_record *r,
                               struct err *e)
 {
-    const struct work *w = &x->t->w;
     enum err_code code = isolation_move(tx, r, ISOLATION_RELEASING, x->why.text, x->t->now, e);
     bool asked = r->posted || r->release_id;
 
     return code ? code
-                : work_again(tx, w,
+                : work_again(tx, &x->t->w,
                              asked ? x->due
-                                   : deed_ask_due(x->t->now, x->due, w->created, DEED_ASK_FOR_MS),
-                             x->code ? w->attempts : 0, e);
+                                   : deed_ask_due(x->t->now, x->due, r->ask_from, DEED_ASK_FOR_MS),
+                             x->code ? x->t->w.attempts : 0, e);
 }
 
 static enum err_code end(struct db_tx *tx, struct release *x, struct isolation_record *r,
@@ -111,6 +110,20 @@ static enum err_code posted_fn(struct db_tx *tx, void *arg, struct err *e)
     return code;
 }
 
+/* The times below are by this host's clock: by one that is far off nobody is told that it took too long. */
+static bool was_asked_for_long(const struct ledger_turn *t)
+{
+    return t->row.ask_from && t->now - t->row.ask_from >= DEED_ASK_FOR_MS;
+}
+
+/* Nobody can say what came of a request that left? */
+static bool is_given_up(const struct release *x)
+{
+    const struct ledger_turn *t = x->t;
+
+    return t->row.ask_from && deed_is_given_up(&t->w, t->now - t->row.ask_from, x->code);
+}
+
 static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct release *x = arg;
@@ -129,7 +142,7 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     } else if (x->asked_again) {
         code =
             end(tx, x, &r, ISOLATION_ISOLATED, "Defender has another isolation of it under way", e);
-    } else if (t->now - t->w.created >= DEED_ASK_FOR_MS) {
+    } else if (was_asked_for_long(t)) {
         code = end(tx, x, &r, ISOLATION_ISOLATED,
                    arena_fmt(t->arena, "Defender took no request for an hour: %s",
                              r.why ? r.why : "no answer"),
@@ -248,6 +261,14 @@ static enum err_code rest_fn(struct db_tx *tx, void *arg, struct err *e)
     return code ? code : work_again(tx, &t->w, t->now + WORK_SETTLE_MS, t->w.attempts, e);
 }
 
+/* The next transaction writes it. */
+static void mind_the_clock(struct release *x)
+{
+    struct err off;
+
+    (void)deed_check_clock(x->t->tenant, x->t->now, &x->t->row.ask_from, &off);
+}
+
 static void look_and_post(struct release *x)
 {
     struct ledger_turn *t = x->t;
@@ -268,8 +289,8 @@ static void look_and_post(struct release *x)
     x->why = look.actions_err;
     x->due =
         t->now + (x->code ? engine_backoff(t->w.attempts, x->why.retry_ms) : DEED_FOLLOW_MIN_MS);
-    if (x->code && (t->row.posted ? deed_is_given_up(&t->w, t->now - t->w.created, x->code)
-                                  : t->now - t->w.created >= DEED_ASK_FOR_MS)) {
+    mind_the_clock(x);
+    if (x->code && (t->row.posted ? is_given_up(x) : was_asked_for_long(t))) {
         write_outcome(x, give_up_fn);
         defender_reads_clear(&look);
         return;
@@ -300,15 +321,15 @@ static void follow(struct release *x)
 {
     struct ledger_turn *t = x->t;
     struct defender_action action = {0};
-    int64_t age = t->now - t->w.created;
-    int64_t wait = deed_follow_ms(age);
+    int64_t wait = deed_follow_ms(t->now - t->w.created);
 
     x->code = defender_get_action(t->tenant->defender, DEFENDER_RELEASE, t->row.machine_id,
                                   t->row.release_id, &action, &x->why);
     x->action = &action;
     t->now = clock_wall_ms(t->g->clock);
     x->due = t->now + (wait > x->why.retry_ms ? wait : x->why.retry_ms);
-    if (deed_is_given_up(&t->w, age, x->code) && (x->code || defender_action_is_open(&action))) {
+    mind_the_clock(x);
+    if (is_given_up(x) && (x->code || defender_action_is_open(&action))) {
         (void)err_set(&x->why, ERR_REFUSED, "Defender did not say how it ended for four days");
         write_outcome(x, give_up_fn);
     } else {
@@ -321,13 +342,11 @@ static void wait_for_tenant(struct release *x)
 {
     struct ledger_turn *t = x->t;
     bool asked = t->row.posted || t->row.release_id;
-    int64_t age = t->now - t->w.created;
 
+    mind_the_clock(x);
     x->code = err_set(&x->why, ERR_REFUSED, "tenant '%s' is no longer configured", t->row.tenant);
     x->due = t->now + engine_backoff(t->w.attempts, 0);
-    write_outcome(x, (asked ? deed_is_given_up(&t->w, age, x->code) : age >= DEED_ASK_FOR_MS)
-                         ? give_up_fn
-                         : looked_fn);
+    write_outcome(x, (asked ? is_given_up(x) : was_asked_for_long(t)) ? give_up_fn : looked_fn);
 }
 
 void release_run(struct ledger_turn *t)

@@ -1008,6 +1008,61 @@ static void test_ledger__a_clock_set_back_delays_no_release(void **state)
     rig_close(&r);
 }
 
+/* Nor does a clock that leaps give an order up that was asked for a moment ago, or not at all: by an hour, or by days when
+ * the release is under way. */
+static void test_ledger__a_clock_that_leaps_gives_no_release_up(void **state)
+{
+    static const struct {
+        const char *label;
+        int64_t leap_ms;
+        bool taken;   /* before the leap */
+        bool at_once; /* it leaps before anything was asked for */
+    } rows[] = {
+        {"asked in vain", 2 * HOUR_MS, false, false},
+        {"not asked for", 2 * HOUR_MS, false, true},
+        {"under way", 5 * DAY_MS, true, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        rig_open(&r, RULES_ISOLATE_AND_MAIL "safety: {review: 30d}\n");
+        id = isolated(&r);
+        rig_says_dated(&r, LIST, IN_FORCE, 0);
+        if (rows[i].taken)
+            rig_says(&r, "POST", UNISOLATE, 1, 201,
+                     ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+        else
+            rig_says(&r, "POST", UNISOLATE, 0, 429, "{\"error\":{\"code\":\"429\"}}");
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+        assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+        if (!rows[i].at_once) {
+            (void)rig_work(&r);
+            assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+        }
+        atomic_fetch_add(&r.hands.wall, rows[i].leap_ms);
+        assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+        rig_pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASING);
+        atomic_fetch_sub(&r.hands.wall, rows[i].leap_ms);
+        assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+        rig_afresh(&r);
+        rig_says_dated(&r, LIST, IN_FORCE, 0);
+        rig_says(&r, "POST", UNISOLATE, 1, 201,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+        rig_pass(&r, 40 * MINUTE_MS, MINUTE_MS);
+        assert_string_equal(rig_told(&r, id), "requested isolated released");
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), rows[i].taken ? 0 : 1);
+        rig_close(&r);
+    }
+}
+
 /* What the last POST to the machine's release sent as its id, as JSON. */
 static const char *sent_id(struct rig *r)
 {
@@ -2428,6 +2483,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_lost_release_is_looked_for_and_not_sent_again),
         cmocka_unit_test(test_ledger__a_lost_release_rests_though_its_record_failed_once),
         cmocka_unit_test(test_ledger__a_clock_set_back_delays_no_release),
+        cmocka_unit_test(test_ledger__a_clock_that_leaps_gives_no_release_up),
         cmocka_unit_test(test_ledger__an_older_release_is_not_the_answer_to_a_new_order),
         cmocka_unit_test(test_ledger__somebody_elses_release_is_followed_and_none_is_asked_for),
         cmocka_unit_test(test_ledger__somebody_elses_isolation_is_released_by_name_alone),

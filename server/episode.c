@@ -66,16 +66,20 @@ bool episode_is_newer(const struct defender_reads *look, const struct isolation_
 const struct defender_action *episode_find_own(const struct defender_reads *look,
                                                const struct isolation_record *r)
 {
+    const struct defender_action *by_time = NULL;
     char own[DEED_ID_SIZE];
 
     (void)deed_id(r->id, own);
     for (size_t i = 0; i < look->n_actions && r->posted; i++) {
         const struct defender_action *a = &look->actions[i];
 
-        if (a->type == DEFENDER_ISOLATE && deed_is_own(a, own, r->requested))
+        if (a->type != DEFENDER_ISOLATE || !deed_is_own(a, own, r->requested))
+            continue;
+        if (a->external_id[0]) /* for certain; others made since then may be somebody else's */
             return a;
+        by_time = by_time ? by_time : a;
     }
-    return NULL;
+    return by_time;
 }
 
 enum isolation_state episode_adopt(struct isolation_record *r, const struct defender_action *a)

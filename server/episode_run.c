@@ -158,6 +158,13 @@ static bool was_asked_for_long(const struct episode *x)
            x->now - x->row.requested >= DEED_FOLLOW_FOR_MS;
 }
 
+/* Is it what isolates the machine, or will? Then it is the one to go by, whatever somebody else has asked for beside it. */
+static bool stands(const struct defender_action *own, const struct defender_reads *look)
+{
+    return own &&
+           (defender_action_is_open(own) || own == deed_in_force(look->actions, look->n_actions));
+}
+
 static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct episode *x = arg;
@@ -170,6 +177,8 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     x->finding =
         episode_find(&x->grounds->look, &x->action); /* here: episode_check_found may change it */
     x->own = episode_find_own(&x->grounds->look, &x->row);
+    if (x->finding == FOUND_ISOLATE && stands(x->own, &x->grounds->look))
+        x->action = x->own;
     code = pause_reason(tx, x->rt, x->arena, &paused, e);
 
     if (!code)
@@ -180,6 +189,9 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
         return code;
     x->post = false;
     if (x->finding == FOUND_ISOLATE) {
+        if (x->own &&
+            x->own != x->action) /* ours is another one: this is not it, whatever its time */
+            r.posted = 0;
         code = episode_move(tx, x, &r, episode_adopt(&r, x->action), NULL, e);
     } else if (x->finding == FOUND_LAGGING) {
         x->due = x->now + engine_wait_after(&x->w, &x->why);

@@ -282,6 +282,49 @@ static void test_isolation__what_a_colleague_did_in_the_portal_is_not_taken_for_
     }
 }
 
+/* Somebody asked for another beside it. Ours is the one to go by as long as it is under way or in force: what becomes of
+ * theirs says nothing of it. */
+static void test_isolation__somebody_elses_beside_our_lost_one_does_not_hide_it(void **state)
+{
+    static const struct {
+        const char *ours, *source, *action, *told;
+        enum isolation_state is;
+        bool adopted;
+    } rows[] = {
+        {"Succeeded", "Portal", ACTION, "requested isolated", ISOLATION_ISOLATED, false},
+        {"Succeeded", "PublicApi", ACTION, "requested isolated", ISOLATION_ISOLATED, false},
+        {"Pending", "Portal", ACTION, "requested", ISOLATION_PENDING, false},
+        {"Pending", "PublicApi", ACTION, "requested", ISOLATION_PENDING, false},
+        {"Failed", "Portal", "a7", "requested", ISOLATION_PENDING, true},
+        {"Failed", "PublicApi", "a7", "requested", ISOLATION_PENDING, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  ours: %s, %s\n", rows[i].ours, rows[i].source);
+        rig_open(&r, NULL);
+        id = lose_answer(&r);
+        rig_says(&r, "GET", "/api/machineactions/", 0, 503, "");
+        rig_says(&r, "GET", LIST, 0, 200,
+                 list_of(&r, arena_fmt(r.arena,
+                                       "{\"id\":\"a7\",\"type\":\"Isolate\",\"status\":\"Pending\","
+                                       "\"machineId\":\"" MACHINE
+                                       "\",\"creationDateTimeUtc\":\"2025-01-07T10:11:20Z\","
+                                       "\"requestSource\":\"%s\"},%s",
+                                       rows[i].source, own_action(&r, rows[i].ours))));
+        rig_pass(&r, 20 * SECOND_MS, 5 * SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        assert_string_equal(rig_isolation(&r).action_id, rows[i].action);
+        assert_int_equal(rig_isolation(&r).state, rows[i].is);
+        assert_int_equal(rig_isolation(&r).adopted, rows[i].adopted);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        rig_close(&r);
+    }
+}
+
 /* A POST that hung for a minute has just been given up: a look at once might come before it. */
 static void test_isolation__settles_from_giving_up_not_from_sending(void **state)
 {
@@ -2287,6 +2330,7 @@ int main(void)
         cmocka_unit_test(
             test_isolation__a_lost_request_that_was_carried_out_and_released_is_told_so),
         cmocka_unit_test(test_isolation__what_a_colleague_did_in_the_portal_is_not_taken_for_ours),
+        cmocka_unit_test(test_isolation__somebody_elses_beside_our_lost_one_does_not_hide_it),
         cmocka_unit_test(test_isolation__settles_from_giving_up_not_from_sending),
         cmocka_unit_test(test_isolation__an_answer_that_is_lost_late_rests_from_then_on),
         cmocka_unit_test(test_isolation__a_lost_answer_rests_whatever_the_wall_clock_says),

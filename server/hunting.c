@@ -424,7 +424,7 @@ static void count(struct hunting *x)
         }
 }
 
-static void write_result(struct hunting *x, const struct err *why)
+static void write_result_with(struct hunting *x, const struct err *why, bool shows)
 {
     struct json_out o = JSON_OUT(&x->result);
     size_t shown = 0;
@@ -439,12 +439,12 @@ static void write_result(struct hunting *x, const struct err *why)
     json_out_int(&o, "new", (int64_t)x->n_fresh);
     json_out_int(&o, "cases", (int64_t)x->n_cases);
     json_out_array(&o, "columns");
-    for (size_t i = 0; i < x->answer.n_columns && !why; i++)
+    for (size_t i = 0; i < x->answer.n_columns && shows; i++)
         json_out_string(&o, NULL, x->answer.columns[i]);
     json_out_array_end(&o);
     json_out_array(&o, "sample"); /* new rows first; of a baseline, what there is */
     for (size_t i = 0;
-         i < x->answer.n_rows && shown < SAMPLE && x->result.len < RESULT_MAX / 2 && !why; i++) {
+         i < x->answer.n_rows && shown < SAMPLE && x->result.len < RESULT_MAX / 2 && shows; i++) {
         if (x->again[i] || (x->n_fresh && !is_fresh(x, i)))
             continue;
         shown++;
@@ -459,6 +459,16 @@ static void write_result(struct hunting *x, const struct err *why)
     }
     json_out_array_end(&o);
     json_out_object_end(&o);
+}
+
+/* Rows that are too wide to be shown are not: half an answer is none. */
+static void write_result(struct hunting *x, const struct err *why)
+{
+    write_result_with(x, why, !why);
+    if (buf_failed(&x->result)) {
+        buf_reset(&x->result);
+        write_result_with(x, why, false);
+    }
 }
 
 static enum err_code news_fn(struct db_tx *tx, struct hunting *x, struct err *e)

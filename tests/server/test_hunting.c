@@ -369,6 +369,54 @@ static void test_hunting__nobody_goes_beyond_the_hunt_that_made_the_alert(void *
     }
 }
 
+static const char *name_of(int i, char out[16])
+{
+    (void)snprintf(out, 16, "c%d", i);
+    return out;
+}
+
+/* A row may be wider, when its cells are escaped, than an order's answer holds: the answer is whole without it. */
+static void test_hunting__an_order_is_answered_whatever_it_found(void **state)
+{
+    struct hunting_order order = {.name = "x", .who = "soc", .dry = true};
+    AUTO(buf_clear) struct buf text = BUF_INIT(1 << 20);
+    AUTO(json_freep) struct json *result = NULL;
+    struct json_out o = JSON_OUT(&text);
+    int64_t id;
+    struct rig r;
+    char cell[401], name[16];
+
+    (void)state;
+    memset(cell, '\x01', sizeof cell - 1);
+    cell[sizeof cell - 1] = '\0';
+    json_out_object(&o, NULL);
+    json_out_array(&o, "Schema");
+    for (int i = 0; i < HUNT_COLUMNS_MAX; i++) {
+        json_out_object(&o, NULL);
+        json_out_string(&o, "Name", name_of(i, name));
+        json_out_string(&o, "Type", "String");
+        json_out_object_end(&o);
+    }
+    json_out_array_end(&o);
+    json_out_array(&o, "Results");
+    json_out_object(&o, NULL);
+    for (int i = 0; i < HUNT_COLUMNS_MAX; i++)
+        json_out_string(&o, name_of(i, name), cell);
+    json_out_object_end(&o);
+    json_out_array_end(&o);
+    json_out_object_end(&o);
+    open_hunt(&r, HUNT(""));
+    assert_int_equal(due(&r), 0);
+    rig_afresh(&r);
+    rig_says(&r, "POST", QUERY, 0, 200, buf_text(&text));
+    assert_int_equal(hunting_order(r.g, &order, &id, NULL), ERR_OK);
+    assert_int_equal(due(&r), 1);
+    assert_int_equal(json_parse(row(&r).result, strlen(row(&r).result), &result, NULL), ERR_OK);
+    assert_null(json_get_string(result, "error"));
+    assert_int_equal(json_count(json_get(result, "sample")), 0);
+    rig_close(&r);
+}
+
 /* An order is a run more, not the next one before its time. */
 static void test_hunting__an_ordered_run_leaves_the_next_time_alone(void **state)
 {
@@ -653,6 +701,7 @@ int main(void)
         cmocka_unit_test(test_hunting__a_full_store_is_not_filled_further),
         cmocka_unit_test(test_hunting__shadow_mode_is_weaker_than_a_push),
         cmocka_unit_test(test_hunting__nobody_goes_beyond_the_hunt_that_made_the_alert),
+        cmocka_unit_test(test_hunting__an_order_is_answered_whatever_it_found),
         cmocka_unit_test(test_hunting__an_ordered_run_leaves_the_next_time_alone),
         cmocka_unit_test(test_hunting__another_tenant_is_another_baseline),
         cmocka_unit_test(test_hunting__goes_on_after_the_clock_was_set_back),

@@ -110,6 +110,9 @@ static int store_backup_command(int argc, char **argv)
 
     if (code != CLI_GO_ON)
         return code;
+    /* It would be a file of that name, and whoever pipes it on would keep the line below. */
+    if (strcmp(words.items[0], "-") == 0)
+        return cli_usage(&command, "a backup is written to a file, not to standard output");
     if (open_to_read(&at, &s, &e) || store_backup(s, words.items[0], &e)) {
         cli_error("%s", e.text);
         return CLI_FAILED;

@@ -193,6 +193,7 @@ static void test_store_care__a_backup_under_load_is_whole_and_private(void **sta
     }
     store(h, "backup", file, 1, "exists");
     store(h, "backup", "/nonexistent/file", 1, "/nonexistent/file");
+    store(h, "backup", "-", 2, "standard output"); /* who pipes it would keep one line of text */
     l.end = true;
     (void)pthread_join(t, NULL);
     house_stop(h);

@@ -121,15 +121,28 @@ static enum err_code tell_joined_channels(struct db_tx *tx, const struct ledger_
     struct notice_joined *list;
     size_t count = 0;
     enum err_code code = notice_joined_channels(tx, t->arena, r->id, r->case_id, &list, &count, e);
+    const char **to = code ? NULL : arena_array(t->arena, count + 1, sizeof *to);
 
-    for (size_t i = 0; i < count && !code; i++) {
+    if (!code && !to)
+        return err_set(e, ERR_NOMEM, "recipients");
+    for (size_t i = 0, n; i < count && !code; i += n) {
+        const char *channel = list[i].channel;
         struct case_record c;
-        const struct notice n = {
-            .kind = NOTICE_RELEASED, .why = why, .c = &c, .isolation = r, .anew = t->anew};
+        struct notice notice = {.kind = NOTICE_RELEASED,
+                                .why = why,
+                                .c = &c,
+                                .isolation = r,
+                                .anew = t->anew,
+                                .to = to};
 
+        for (n = 0; i + n < count && list[i + n].case_id == list[i].case_id &&
+                    strcmp(list[i + n].channel, channel) == 0;
+             n++)
+            to[n] = list[i + n].address;
+        notice.n_to = n;
         code = case_load(tx, t->arena, list[i].case_id, &c, e);
         if (!code)
-            code = channels_settle(tx, t->g, t->rt, t->arena, &n, list[i].address, t->now, e);
+            code = channels_settle(tx, t->g, t->rt, t->arena, &notice, channel, t->now, e);
     }
     return code;
 }

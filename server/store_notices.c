@@ -382,8 +382,10 @@ static enum err_code read_joined(struct db_rows *rows, struct arena *a, void *it
 {
     bool nomem = false;
 
-    *(struct notice_joined *)item = (struct notice_joined){
-        .case_id = db_int(rows, 0), .address = store_text(a, rows, 1, &nomem)};
+    *(struct notice_joined *)item =
+        (struct notice_joined){.case_id = db_int(rows, 0),
+                               .address = store_text(a, rows, 1, &nomem),
+                               .channel = store_text(a, rows, 2, &nomem)};
     return nomem ? err_set(e, ERR_NOMEM, "recipients") : ERR_OK;
 }
 
@@ -404,12 +406,12 @@ enum err_code notice_joined(struct db_tx *tx, struct arena *a, int64_t isolation
                             struct notice_joined **ret, size_t *ret_count, struct err *e)
 {
     static const char sql[] =
-        "SELECT max(n.case_id), r.address FROM notices n JOIN recipients r ON r.notice_id = n.id"
+        "SELECT max(n.case_id), r.address, NULL FROM notices n JOIN recipients r ON r.notice_id = n.id"
         " WHERE n.channel IS NULL AND n.case_id IN (SELECT id FROM cases WHERE isolation = $1)"
         " AND r.address NOT IN (SELECT o.address FROM recipients o JOIN notices m"
         " ON m.id = o.notice_id WHERE m.case_id = $2 AND m.channel IS NULL)"
         " GROUP BY r.address"
-        " UNION SELECT n.case_id, r.address FROM notices n JOIN recipients r ON r.notice_id = n.id"
+        " UNION SELECT n.case_id, r.address, NULL FROM notices n JOIN recipients r ON r.notice_id = n.id"
         " WHERE n.channel IS NULL AND n.case_id IN (SELECT id FROM cases WHERE isolation = $3)"
         " AND n.case_id <> $4 AND r.state = 'waiting'"
         " AND n.kind NOT IN ('action_done', 'action_failed') ORDER BY 1, 2";
@@ -425,12 +427,12 @@ enum err_code notice_joined_channels(struct db_tx *tx, struct arena *a, int64_t 
 {
     /* The helpdesks of two cases are one channel, and may be other people. */
     static const char sql[] =
-        "SELECT DISTINCT case_id, channel FROM (SELECT max(n.case_id) AS case_id, n.channel"
-        " FROM notices n JOIN recipients r ON r.notice_id = n.id WHERE n.channel IS NOT NULL"
+        "SELECT max(n.case_id), r.address, n.channel FROM notices n JOIN recipients r ON r.notice_id = n.id"
+        " WHERE n.channel IS NOT NULL"
         " AND n.case_id IN (SELECT id FROM cases WHERE isolation = $1) AND NOT EXISTS"
         " (SELECT 1 FROM notices m JOIN recipients o ON o.notice_id = m.id WHERE m.case_id = $2"
-        " AND m.channel = n.channel AND o.address = r.address) GROUP BY n.channel, r.address)"
-        " AS joined ORDER BY 1, 2";
+        " AND m.channel = n.channel AND o.address = r.address) GROUP BY n.channel, r.address"
+        " ORDER BY 1, 3, 2";
     struct db_rows *rows;
     enum err_code code = db_query(tx, e, &rows, sql, "ii", isolation, but);
 

@@ -100,14 +100,14 @@ enum err_code notice_was_said(struct db_tx *tx, int64_t case_id, const char *sub
                               struct err *e);
 struct notice_joined {
     int64_t case_id;
-    const char *address;
+    const char *address, *channel; /* NULL: mail */
 };
 
 /** Who was written to by mail about the cases of an isolation, and not about the case `but`: each address with the newest
  *  of those cases, by case. And whom a mail about such a case has not reached yet, or is held for: with that case. */
 enum err_code notice_joined(struct db_tx *tx, struct arena *a, int64_t isolation, int64_t but,
                             struct notice_joined **ret, size_t *ret_count, struct err *e);
-/** The same for channels: address is the channel's name in the store. */
+/** The same for channels: by case and channel, whom it was for. */
 enum err_code notice_joined_channels(struct db_tx *tx, struct arena *a, int64_t isolation,
                                      int64_t but, struct notice_joined **ret, size_t *ret_count,
                                      struct err *e);

@@ -828,7 +828,7 @@ static void test_ledger__each_helpdesk_that_heard_of_the_isolation_hears_of_the_
     (void)state;
     rig_open(&r,
              "rules:\n  - {name: others, when: {alert.title: Another}, do: [isolate: {}, email: {},"
-             " email: {audience: desk, to: [oslo@x.example]}]}\n"
+             " email: {audience: desk, to: [oslo@x.example, berlin@x.example, rome@x.example]}]}\n"
              "  - {name: third, when: {alert.title: Third}, do: [isolate: {}, email: {},"
              " email: {audience: desk, to: [rome@x.example]}]}\n"
              "  - {name: contain, do: [isolate: {}, email: {},"
@@ -849,6 +849,9 @@ static void test_ledger__each_helpdesk_that_heard_of_the_isolation_hears_of_the_
     assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
     assert_true(was_written(&r, second, "released", "oslo@x.example"));
     assert_true(was_written(&r, third, "released", "rome@x.example"));
+    /* Each once, whichever cases named it. */
+    assert_false(was_written(&r, second, "released", "berlin@x.example"));
+    assert_false(was_written(&r, second, "released", "rome@x.example"));
     rig_close(&r);
 }
 

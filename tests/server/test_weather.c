@@ -1281,6 +1281,9 @@ static enum err_code told_fn(struct db_tx *tx, void *arg, struct err *e)
             l->word[machine].isolated = !strstr(subject, "[RELEASED");
             l->word[machine].vague = false;
         }
+        /* What others isolated anew is theirs from then on. */
+        if (strstr(subject, "isolated there again since by"))
+            l->word[machine].vague = true;
         if (strstr(subject, "[ISOLATED") && !strstr(subject, "Review") && /* by the ledger alone */
             !fickle_was_isolated(l->f, machine, from, then + (l->jumps ? CLOCK_WRONG_MAX : 5000)))
             wrong(l, "told of alert %d that machine %d is isolated, and it is not: %s", at, machine,

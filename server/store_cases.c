@@ -138,11 +138,13 @@ enum err_code case_list(struct db_tx *tx, struct arena *a, const struct case_fil
         code = db_query(tx, e, &rows,
                         "SELECT " LIST_COLUMNS " FROM cases WHERE id IN"
                         " (SELECT id FROM cases WHERE machine_id = $1 UNION ALL"
-                        " SELECT c.id FROM work w JOIN cases c ON c.id = w.id WHERE w.kind = $2"
-                        " AND c.machine_id IS NULL AND lower(c.pushed_machine_id) = lower($3))"
-                        " AND tenant = $4 AND id < $5 ORDER BY id DESC LIMIT $6",
-                        "tittii", f->machine_id, (int64_t)WORK_CASE, f->machine_id, f->tenant,
-                        f->before_id ? f->before_id : INT64_MAX, (int64_t)f->limit);
+                        " SELECT id FROM cases WHERE machine_id IS NULL AND state = 'failed'"
+                        " AND lower(pushed_machine_id) = lower($2) UNION ALL"
+                        " SELECT c.id FROM work w JOIN cases c ON c.id = w.id WHERE w.kind = $3"
+                        " AND c.machine_id IS NULL AND lower(c.pushed_machine_id) = lower($4))"
+                        " AND tenant = $5 AND id < $6 ORDER BY id DESC LIMIT $7",
+                        "ttittii", f->machine_id, f->machine_id, (int64_t)WORK_CASE, f->machine_id,
+                        f->tenant, f->before_id ? f->before_id : INT64_MAX, (int64_t)f->limit);
     else
         code = db_query(tx, e, &rows,
                         "SELECT " LIST_COLUMNS " FROM cases WHERE id < $1 AND created >= $2"

@@ -1801,7 +1801,8 @@ static void test_ledger__in_doubt_no_rule_ends_it(void **state)
     static const struct {
         const char *label, *severity, *title, *machine;
         int others, status; /* how many; the answer when they are read at the time, 0: as before */
-        bool dropped, unread, released; /* unread: it is pushed, and never readable */
+        int unread;         /* it is pushed, and reading it is always answered so */
+        bool dropped, released;
     } rows[] = {
         {.label = "Medium", .severity = "Medium", .others = 1, .released = true},
         {.label = "Low", .severity = "Low", .others = 1, .released = true},
@@ -1812,12 +1813,19 @@ static void test_ledger__in_doubt_no_rule_ends_it(void **state)
         {.label = "too many", .severity = "Low", .others = 20},
         {.label = "High, and not readable", .severity = "High", .others = 1, .status = 503},
         {.label = "Low, and waits for a person", .severity = "Low", .title = "Asks", .others = 1},
-        {.label = "not read yet", .severity = "High", .others = 1, .unread = true},
+        {.label = "not read yet", .severity = "High", .others = 1, .unread = 503},
+        {.label = "given up unread", .severity = "High", .others = 1, .unread = 404},
+        {.label = "given up unread, of another machine",
+         .severity = "High",
+         .machine = MACHINE3,
+         .others = 1,
+         .unread = 404,
+         .released = true},
         {.label = "not read yet, of another machine",
          .severity = "High",
          .machine = MACHINE3,
          .others = 1,
-         .unread = true,
+         .unread = 503,
          .released = true},
         {.label = "let go",
          .severity = "Low",
@@ -1848,7 +1856,7 @@ static void test_ledger__in_doubt_no_rule_ends_it(void **state)
             for (int k = 0; k < rows[i].others; k++)
                 rig_says(
                     &r, "GET", arena_fmt(r.arena, GET_ALERT "da%d_-7", k), 0,
-                    rows[i].unread ? 503
+                    rows[i].unread ? rows[i].unread
                     : later        ? rows[i].status
                                    : 200,
                     arena_fmt(r.arena,

@@ -1270,8 +1270,8 @@ static enum err_code told_fn(struct db_tx *tx, void *arg, struct err *e)
             from = l->known[at].ran - age;
         if (at >= 0)
             l->known[at].told = true;
-        /* Of one that was somebody else's no alert's thread tells, nor whose tenant's it is. */
-        for (int m = 0; m < FICKLE_MACHINES && strstr(subject, "is released"); m++)
+        /* Of one that was somebody else's no alert's thread tells; and of a machine's id, not whose tenant's it is. */
+        for (int m = 0; m < FICKLE_MACHINES; m++)
             if (strstr(subject, fickle_machine_id(m)))
                 l->word[m].vague = true;
         if (machine < 0)

@@ -200,7 +200,8 @@ static size_t foreign_dot(const char *p)
 /* A run of words and dots, judged once when it is entered (judging it at each dot would be quadratic). */
 struct name {
     const char *end;
-    /* Digits in every label after the first, and no IPv4 address: "10.0.19045", "v1.2". */
+    /* Digits in every label after the first, and no IPv4 address: "10.0.19045", "v1.2"; or the seconds of a time, "04.100Z",
+     * for no domain ends with digits and a letter. */
     bool version;
 };
 
@@ -220,7 +221,8 @@ static struct name judge_name(const char *start)
         const char *label = p;
 
         for (; p < end && *p != '.'; p++) {
-            digits = digits && isdigit((unsigned char)*p);
+            digits =
+                digits && (isdigit((unsigned char)*p) || (*p == 'Z' && p > label && p + 1 == end));
             if (digits && value < 1000)
                 value = value * 10 + (unsigned)(*p - '0');
         }

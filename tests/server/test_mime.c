@@ -677,6 +677,8 @@ static void test_mime__defang_leaves_nothing_to_click(void **state)
         {"192.0.2.1:445.", "192[.]0[.]2[.]1:445."},
         {"10.0.19045.3570", NULL},
         {"version v1.2.3", NULL},
+        {"since 2025-01-07T10:11:12.345Z, at last", NULL},
+        {"of 12.Z and 12.345Zx", "of 12[.]Z and 12[.]345Zx"},
         {"3.14", NULL},
         {"\\\\evil\\share", "[\\\\]evil\\share"},
         {"\\\\\\evil\\share", "\\[\\\\]evil\\share"},

@@ -7,6 +7,7 @@
 #include "id.h"
 #include "json.h"
 #include "mute.h"
+#include "notice_letter.h"
 #include "store_actions.h"
 #include "store_notices.h"
 
@@ -83,6 +84,7 @@ static void begin_isolation(struct json_out *o, const char *name, const struct i
     json_out_time(o, "requested", i->requested);
     json_out_time(o, "confirmed", i->confirmed);
     json_out_time(o, "released", i->released);
+    json_out_time(o, "since", notice_since(i));
     json_out_time(o, "review", i->state == ISOLATION_ISOLATED ? i->review : 0);
     json_out_int(o, "reminded", i->reminded);
     json_out_time(o, "lapsed", i->lapsed);

@@ -184,7 +184,8 @@ static void isolation_part(struct console_page *p, const struct json *c)
         isolation_pairs(p, i);
         buf_adds(&p->out, "<p>");
         html_link(&p->out, arena_fmt(p->arena, "/isolations/%s", frame_text(i, "id")),
-                  "Release it, or extend it");
+                  frame_is(frame_text(i, "state"), "isolated") ? "Release it, or extend it"
+                                                               : "All about this isolation");
         buf_adds(&p->out, "</p>\n");
     } else {
         html_line(&p->out, "p", "faint", "None was asked for.");

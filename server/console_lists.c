@@ -102,7 +102,7 @@ void console_list_isolations(struct console_page *p, const struct json *doc, con
             html_text(&p->out, frame_text(i, "why"));
         }
         html_cell_end(&t);
-        html_cell_time(&t, frame_moment(i, "requested"), p->now);
+        html_cell_time(&t, frame_moment(i, "since"), p->now);
         html_cell(&t, of ? json_get_string(i, "rule")
                          : arena_fmt(p->arena, "not cordon's: asked for by %s",
                                      *frame_text(i, "requestor") ? frame_text(i, "requestor")

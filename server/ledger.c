@@ -45,7 +45,7 @@ static enum err_code tell_without_case(struct db_tx *tx, const struct ledger_tur
         {"Machine", arena_fmt(t->arena, "%s (%s)", name, r->machine_id)},
         {"Tenant", r->tenant},
         {"Asked by", r->requestor},
-        {"Isolated since", clock_format(r->requested, since)},
+        {"Isolated since", clock_format(notice_isolated_since(r), since)},
         {"Reason", r->comment},
         {"Action id", r->action_id},
         {"Why", why},

@@ -177,12 +177,19 @@ const char *notice_alert(const struct notice *n, struct arena *a)
                  : arena_fmt(a, "alert %s", n->c->alert_id);
 }
 
+int64_t notice_isolated_since(const struct isolation_record *i)
+{
+    if (i->adopted && i->took_effect) /* it was for a while when it was found */
+        return i->took_effect;
+    return i->confirmed ? i->confirmed : i->requested;
+}
+
 int64_t notice_since(const struct isolation_record *i)
 {
     switch (i->state) {
     case ISOLATION_ISOLATED:
     case ISOLATION_RELEASING: /* it still is */
-        return i->confirmed ? i->confirmed : i->requested;
+        return notice_isolated_since(i);
     case ISOLATION_RELEASED:
         return i->released ? i->released : i->requested;
     default:

@@ -30,7 +30,10 @@ const char *notice_alert(const struct notice *n, struct arena *a);
 /** "Full, isolated, since …": the word is the ledger's, the time that at which it became so; of n's case, else of what is
  *  beside it. NULL: there is none, or out of memory. */
 const char *notice_isolation(const struct notice *n, struct arena *a);
-/** That time, wall ms. */
+/** Since when its machine is, or was, isolated, wall ms: since Defender said so to us, and of somebody else's by its own
+ *  word. */
+int64_t notice_isolated_since(const struct isolation_record *i);
+/** Since when it stands as it does, wall ms. */
 int64_t notice_since(const struct isolation_record *i);
 /** Composes l from its beginning up to letter_put or letter_build. link: of this message's reader, to answer a
  *  question by; NULL: none. */

@@ -295,6 +295,16 @@ static void test_console__a_case_that_is_done_says_whether_its_machine_is_isolat
     has(text, "High: alert " ALERT ", which has no title");
     lacks(text, "not read yet");
     has(text, "isolate asked for; email done; isolated, says Defender");
+    has(page(&b, arena_fmt(a, "/cases/%s", failed), NULL), ">All about this isolation</a>");
+
+    /* since Defender says so, and not since it was asked */
+    AUTO(json_freep) struct json *open = house_get(b.h, "/api/isolations?open=1");
+    const struct json *isolation = json_first(json_get(open, "isolations"));
+    text = page(&b, "/isolations?open=1", NULL);
+    has(text, arena_fmt(a, "datetime=\"%s\"", json_get_string(isolation, "confirmed")));
+    lacks(text, arena_fmt(a, "datetime=\"%s\"", json_get_string(isolation, "requested")));
+    has(page(&b, arena_fmt(a, "/cases/%s", json_get_string(isolation, "case")), NULL),
+        ">Release it, or extend it</a>");
 
     /* until Defender confirms the release the machine is isolated */
     sim_tell(b.h->sim, "/machines", "{\"id\":\"" MACHINE "\",\"sim\":{\"offline\":true}}");

@@ -928,10 +928,10 @@ static void test_admin__a_case_that_has_just_come_is_told_with_nulls(void **stat
 
 static void test_admin__isolations_are_listed_with_their_times(void **state)
 {
-    static const char *const members[] = {"id",        "tenant",     "machine_id", "machine_name",
-                                          "state",     "why",        "case",       "requested",
-                                          "confirmed", "released",   "review",     "reminded",
-                                          "lapsed",    "release_why"};
+    static const char *const members[] = {"id",        "tenant",   "machine_id", "machine_name",
+                                          "state",     "why",      "case",       "requested",
+                                          "confirmed", "released", "since",      "review",
+                                          "reminded",  "lapsed",   "release_why"};
     struct desk *d;
     const struct json *one;
 
@@ -951,6 +951,7 @@ static void test_admin__isolations_are_listed_with_their_times(void **state)
     assert_string_equal(json_get_string(one, "state"), "isolated");
     assert_string_equal(json_get_string(one, "requested"), "2025-01-07T10:11:12.000Z");
     assert_string_equal(json_get_string(one, "confirmed"), "2025-01-07T10:11:12.005Z");
+    assert_string_equal(json_get_string(one, "since"), json_get_string(one, "confirmed"));
     assert_int_equal(json_type(json_get(one, "released")), JSON_NULL);
     assert_int_equal(json_type(json_get(list, "next")), JSON_NULL); /* full, and the last one */
     close_desk(d);

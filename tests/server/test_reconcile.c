@@ -66,6 +66,23 @@ static enum err_code alone_fn(struct db_tx *tx, void *arg, struct err *e)
     return db_rows_end(rows, e);
 }
 
+/* The text of the last of them; quoted-printable. */
+static enum err_code last_alone_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct db_rows *rows;
+    struct buf *text = arg;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT message FROM notices WHERE about = 'machine:" MACHINE
+                                  "' ORDER BY id DESC LIMIT 1",
+                                  "");
+
+    if (code)
+        return code;
+    while (db_next(rows))
+        buf_adds(text, db_text(rows, 0));
+    return db_rows_end(rows, e);
+}
+
 static const char *told_alone(struct rig *r)
 {
     AUTO(buf_clear) struct buf text = BUF_INIT(2000);
@@ -291,6 +308,7 @@ static void test_reconcile__one_that_lapsed_is_nobodys_business(void **state)
 static void test_reconcile__people_are_asked_about_it_and_may_end_it(void **state)
 {
     struct desk_order o = {.who = "maria", .why = "all clear"};
+    AUTO(buf_clear) struct buf mail = BUF_INIT(1 << 20);
     struct rig r;
 
     (void)state;
@@ -303,6 +321,8 @@ static void test_reconcile__people_are_asked_about_it_and_may_end_it(void **stat
     rig_pass(&r, 2 * HOUR_MS, HOUR_MS);
     assert_string_equal(told_alone(&r),
                         "[CORDON] " MACHINE " is still isolated: is that still right?\n");
+    assert_int_equal(db_read(r.store->db, last_alone_fn, &mail, NULL), ERR_OK);
+    assert_non_null(strstr(buf_text(&mail), "\r\nIsolated since 2025-01-07T10:11:12.000Z"));
     assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
     o.id = rig_isolation(&r).id;
     assert_int_equal(desk_release(r.g, &o, NULL), ERR_CONFLICT); /* not without its name */

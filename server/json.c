@@ -645,8 +645,15 @@ void json_mend(char *body)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-/* Quoted and escaped. DEL and the C1 controls (U+0080 to U+009F) are escaped although JSON does not ask
- * for it: a terminal that shows a log line or an answer of the API would obey them. */
+/* The controls that DEL and C1 are (U+0080 to U+009F), and what turns a line round or ends it: JSON asks for no escape of
+ * them, but a terminal that shows a log line or an answer of the API would obey. */
+static bool is_obeyed(uint32_t c)
+{
+    return (c >= 0x7f && c < 0xa0) || c == 0x61c || c == 0x200e || c == 0x200f ||
+           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
+/* Quoted and escaped. */
 static void add_quoted(struct buf *out, const char *text, size_t len)
 {
     static const char brief[] = {['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r',
@@ -655,14 +662,15 @@ static void add_quoted(struct buf *out, const char *text, size_t len)
 
     buf_addc(out, '"');
     while (p < end) {
+        uint32_t c = *p;
         size_t n = 1;
 
         if (*p >= 0x20 && *p < 0x7f && *p != '"' && *p != '\\') {
             p++;
             continue;
         }
-        if (*p >= 0x80 && (n = utf8_read((const char *)p, (size_t)(end - p), NULL)) > 0 &&
-            !(*p == 0xc2 && p[1] < 0xa0)) {
+        if (*p >= 0x80 && (n = utf8_read((const char *)p, (size_t)(end - p), &c)) > 0 &&
+            !is_obeyed(c)) {
             p += n;
             continue;
         }
@@ -672,7 +680,7 @@ static void add_quoted(struct buf *out, const char *text, size_t len)
         else if (*p < sizeof brief && brief[*p])
             buf_add(out, (char[]){'\\', brief[*p]}, 2);
         else
-            buf_addf(out, "\\u%04x", n == 2 ? p[1] : p[0]); /* C1: c2 80 is U+0080 */
+            buf_addf(out, "\\u%04x", (unsigned)c);
         p += n ? n : 1;
         plain = p;
     }

@@ -139,6 +139,7 @@ static void test_log__people_get_quotes_where_they_need_them(void **state)
         {"\xc2\x9b"
          "31mred",
          "\"\\u009b31mred\""},
+        {"\xe2\x80\xaegpj.exe", "\"\\u202egpj.exe\""},
         {"caf\xc3\xa9", "\"caf\xc3\xa9\""},
         {"\xff", "\"\xef\xbf\xbd\""},
         {"\x7f", "\"\\u007f\""},

@@ -367,7 +367,7 @@ static enum err_code pause_fn(struct db_tx *tx, void *arg, struct err *e)
     struct notice_system n = {
         .about = "pause",
         .kind = "paused",
-        .headline = "cordon is paused: nothing is isolated",
+        .headline = "cordon is paused: nothing more is isolated",
         .body =
             "What the rules want isolated meanwhile is told as [NOT ISOLATED: paused ...] and can be "
             "begun anew after `cordon resume`, with `cordon cases retry`. Releases, notices and "
@@ -393,8 +393,10 @@ static enum err_code resume_fn(struct db_tx *tx, void *arg, struct err *e)
         .about = "pause",
         .kind = "resumed",
         .headline = "cordon goes on",
-        .body = "Isolations are asked for again. What was wanted meanwhile is not made "
-                "up for by itself: `cordon cases retry` begins a case anew.",
+        .body = policy_is_shadow(t->rt->config->policy)
+                    ? "The pause is over, but shadow mode is on: nothing is asked for all the same."
+                    : "Isolations are asked for again. What was wanted meanwhile is not made "
+                      "up for by itself: `cordon cases retry` begins a case anew.",
         .good = true,
         .follows = true};
     enum err_code code = pause_clear(tx, &t->was, e);
@@ -410,7 +412,7 @@ static enum err_code resume_fn(struct db_tx *tx, void *arg, struct err *e)
                           why ? ": " : "", why ? why : "");
     if (t->p.file) {
         n.subject = arena_fmt(t->arena, "still paused: %s, but a file pauses", n.subject);
-        n.headline = "cordon is still paused: nothing is isolated";
+        n.headline = "cordon is still paused: nothing more is isolated";
         n.body = "The pause by command or console was taken back, but the file that "
                  "safety.pause_file names is there, and pauses as well. Isolations go on when it "
                  "is removed; until then what the rules want is told as [NOT ISOLATED: paused "

@@ -210,6 +210,25 @@ static void test_pause__a_resume_that_a_file_outlasts_is_no_good_news(void **sta
     rig_close(&r);
 }
 
+/* In shadow mode nothing is asked for, paused or not. */
+static void test_pause__a_resume_in_shadow_mode_promises_no_isolations(void **state)
+{
+    struct last last;
+    struct err e = {0};
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "safety: {mode: shadow}\n");
+    last.arena = r.arena;
+    assert_int_equal(desk_pause(r.g, &drill, &e), ERR_OK);
+    assert_int_equal(desk_resume(r.g, &drill, &e), ERR_OK);
+    assert_int_equal(db_read(r.store->db, last_fn, &last, NULL), ERR_OK);
+    assert_string_equal(last.n.subject, "[CORDON] resumed by maria: a drill");
+    assert_null(strstr(last.n.message, "asked for again"));
+    assert_non_null(strstr(last.n.message, "shadow mode is on"));
+    rig_close(&r);
+}
+
 /* Whether the file is there cannot always be seen: then nothing is isolated. But a folder that is none has no file
  * in it. */
 static void test_pause__a_file_that_cannot_be_looked_at_pauses(void **state)
@@ -290,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_pause__a_resume_that_a_file_outlasts_is_no_good_news),
         cmocka_unit_test(test_pause__a_file_that_cannot_be_looked_at_pauses),
         cmocka_unit_test(test_pause__is_told_as_the_last_who_threw_it),
+        cmocka_unit_test(test_pause__a_resume_in_shadow_mode_promises_no_isolations),
         cmocka_unit_test(test_pause__a_resume_of_nothing_says_so),
     };
 

@@ -219,6 +219,14 @@ static const char *number(struct arena *a, const struct json *doc, const char *n
     return json_int64(json_get(doc, name), &n) ? arena_fmt(a, "%" PRId64, n) : "-";
 }
 
+/* "s": there are not exactly one. */
+static const char *plural(const struct json *doc, const char *name)
+{
+    int64_t n = 0;
+
+    return json_int64(json_get(doc, name), &n) && n == 1 ? "" : "s";
+}
+
 /* A table of a list: its columns are the titles in small letters' members. */
 static void show_list(struct arena *a, const struct json *list, const char *const *titles,
                       const char *const *members, size_t most)
@@ -301,10 +309,10 @@ static void show(const struct json *doc, struct arena *a, const struct policy *p
     };
     const struct json *isolations = json_get(doc, "isolations");
 
-    (void)printf("%s alerts on %s machines from %s to %s, judged by policy %.12s%s\n",
-                 number(a, doc, "alerts"), number(a, doc, "machines"),
-                 cli_time(a, json_get_string(doc, "from")), cli_time(a, json_get_string(doc, "to")),
-                 policy_hash(policy),
+    (void)printf("%s alert%s on %s machine%s from %s to %s, judged by policy %.12s%s\n",
+                 number(a, doc, "alerts"), plural(doc, "alerts"), number(a, doc, "machines"),
+                 plural(doc, "machines"), cli_time(a, json_get_string(doc, "from")),
+                 cli_time(a, json_get_string(doc, "to")), policy_hash(policy),
                  policy_is_shadow(policy) ? ", as if it were not in shadow mode" : "");
     (void)printf(
         "isolations: %s asked for, %s more alerts would have joined them, %s wait for a person, "

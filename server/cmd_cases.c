@@ -62,8 +62,8 @@ static const struct cli_option list_options[] = {
 static const struct cli_command list_command = {
     .name = "cases list",
     .about =
-        "The cases, newest first: one per alert and tenant. TOLD is what people were told last: a case\n"
-        "is done, too, whose machine is not isolated.",
+        "The cases, newest first: one per alert and tenant. TOLD is what the last notice about it says\n"
+        "(whether that went out says `cases show`): a case is done, too, whose machine is not isolated.",
     .options = list_options,
 };
 

@@ -155,7 +155,7 @@ static const struct cli_command preview_command = {
     .name = "silences preview",
     .about =
         "What a silence would have matched among the cases of the last 7 days, and whether it is\n"
-        "broad: above 20 % of them, without any field, or without a history to tell by while it\n"
+        "broad: above 20 % of them (of 20 at least), without any field, or with fewer cases while it\n"
         "demands no certain title, detector, alert or machine. Changes nothing.",
     .options = preview_options,
 };

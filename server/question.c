@@ -267,13 +267,20 @@ static enum err_code show_cases(struct db_tx *tx, struct letter *l, struct arena
     return code;
 }
 
+static const char *const headlines[2][2] = {
+    /* is it open, is it one machine? */
+    {"cordon does NOT isolate these machines", "cordon does NOT isolate this machine"},
+    {"A person must decide: these machines are not isolated",
+     "A person must decide: this machine is not isolated"},
+};
+
 /* A mail about a question over many: so many cases of so many machines. */
 static enum err_code mail_one(struct db_tx *tx, struct engine *g, struct runtime *rt,
                               struct arena *a, const struct question_record *q,
                               const struct invitation *who, int64_t total, int64_t machines,
                               int64_t now, struct err *e)
 {
-    bool open = q->state == QUESTION_OPEN;
+    bool open = q->state == QUESTION_OPEN, one = machines == 1;
     char id[ID_TEXT_SIZE], when[CLOCK_TEXT_SIZE];
     const struct mime_header headers[] = {
         {"X-Cordon-About", arena_fmt(a, "question:%s", id_format(q->id, id))},
@@ -294,10 +301,7 @@ static enum err_code mail_one(struct db_tx *tx, struct engine *g, struct runtime
 
     if (code)
         return code;
-    letter_begin(&l, a,
-                 open ? "A person must decide: these machines are not isolated"
-                      : "cordon does NOT isolate these machines",
-                 open ? LETTER_AMBER : LETTER_RED);
+    letter_begin(&l, a, headlines[open][one], open ? LETTER_AMBER : LETTER_RED);
     /* Device groups have names of Defender's, refusals a person's words. */
     what = letter_harmless(&l, q->what, LETTER_VALUE_MAX);
     why = open ? "" : letter_harmless(&l, q->why, LETTER_VALUE_MAX);
@@ -310,15 +314,16 @@ static enum err_code mail_one(struct db_tx *tx, struct engine *g, struct runtime
     letter_paragraph(
         &l, open ? arena_fmt(a,
                              "The rules want %lld machine%s isolated, and safety holds that back: "
-                             "%s. Until %s you can let them go, or refuse. When nobody answers "
+                             "%s. Until %s you can let this go on, or refuse. When nobody answers "
                              "nothing is isolated, and you are told again.",
                              (long long)machines, machines == 1 ? "" : "s", what,
                              clock_format(q->expires, when))
-                 : arena_fmt(a,
-                             "Safety held the isolation of %lld machine%s back (%s), and it is not "
-                             "asked for: %s. A person should look at these machines now; `cordon "
-                             "cases retry ID` begins one of these cases anew.",
-                             (long long)machines, machines == 1 ? "" : "s", what, why));
+                 : arena_fmt(
+                       a,
+                       "Safety held the isolation of %lld machine%s back (%s), and it is not "
+                       "asked for: %s. A person should look now; `cordon cases retry ID` begins a "
+                       "case anew.",
+                       (long long)machines, machines == 1 ? "" : "s", what, why));
     letter_table_begin(&l);
     letter_own_fact(&l, "Question", id);
     if (open && q->people > 1)

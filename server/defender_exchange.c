@@ -224,11 +224,12 @@ static void settle_refusal(struct defender *d, struct exchange *x)
     defender_copy_plain(says, sizeof says, message);
     defender_copy_plain(code_text, sizeof code_text, code);
     defender_copy_plain(target_text, sizeof target_text, target);
-    x->code =
-        err_set(&x->err, x->class == DEFENDER_CLASS_ACTION ? o->act : o->read,
-                "%s %s: HTTP %ld%s%s%s%s%s%s%s%s%s", x->method, x->path, x->answer.status,
-                code ? " " : "", code_text, says[0] ? ": " : "", says, target ? " (target " : "",
-                target_text, target ? ")" : "", o->cure ? "; " : "", o->cure ? o->cure : "");
+    /* What a person can use stands first: a subject has room for the beginning. */
+    x->code = err_set(&x->err, x->class == DEFENDER_CLASS_ACTION ? o->act : o->read,
+                      "%s%s%s %s: HTTP %ld%s%s%s%s%s%s%s", o->cure ? o->cure : "",
+                      o->cure ? ": " : "", x->method, x->path, x->answer.status, code ? " " : "",
+                      code_text, says[0] ? ": " : "", says, target ? " (target " : "", target_text,
+                      target ? ")" : "");
     x->err.retry_ms = x->answer.retry_ms;
     if (x->code == ERR_THROTTLED) {
         x->err.retry_ms = defender_throttle_ms(x->err.retry_ms, message);

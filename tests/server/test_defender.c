@@ -463,6 +463,7 @@ static void test_defender__settles_every_refusal(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char body[500] = "<html>Bad gateway</html>";
         struct defender_action a;
+        const char *said, *cure;
         struct err e;
 
         if (rows[i].code)
@@ -474,8 +475,12 @@ static void test_defender__settles_every_refusal(void **state)
         gives(s, "/api/", 0, rows[i].status, body);
         if (read_alert(s, &e) != rows[i].read)
             fail_msg("row %zu, read: %s %s", i, err_name(e.code), e.text);
-        assert_memory_equal(e.text, "GET /api/alerts/" ALERT ": HTTP ", 55);
-        if (rows[i].text && !strstr(e.text, rows[i].text))
+        said = strstr(e.text, "GET /api/alerts/" ALERT ": HTTP ");
+        assert_non_null(said);
+        /* what a person can use stands before it: a subject is cut at its end */
+        cure = rows[i].text ? strstr(e.text, rows[i].text) : e.text;
+        if (!cure || (said > e.text && cure > said) ||
+            (!strcmp(rows[i].code ? rows[i].code : "", "OsPlatformNotSupported") && said == e.text))
             fail_msg("row %zu: %s", i, e.text);
 
         hands_turn(&s->hands, 2 * HOUR_MS);

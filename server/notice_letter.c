@@ -284,7 +284,7 @@ static const char *what_now(const struct notice *n, struct arena *arena)
     case NOTICE_REQUESTED:
         return "Defender has been asked to isolate the machine. This is not a confirmation: an online "
                "machine follows within a minute or two, an absent one when it comes back within about "
-               "three days. A second mail in this thread says how it ended.";
+               "three days. A second message says how it ended.";
     case NOTICE_ISOLATED:
         return arena_fmt(
             arena,
@@ -319,14 +319,14 @@ static const char *what_now(const struct notice *n, struct arena *arena)
     case NOTICE_LATE:
         return arena_fmt(
             arena,
-            "cordon tries on, and another mail in this thread says how it ended. A person "
+            "cordon tries on, and another message says how it ended. A person "
             "may decide sooner, in the Defender portal: cordon looks there before it asks. "
             "`cordon cases show %s` tells how it stands.",
             case_id);
     case NOTICE_LAPSING:
         return "Defender keeps trying for about three days and gives up then. cordon looks on after that, for "
                "30 days: when the machine is seen again, the case begins anew and is judged by the policy of "
-               "then. Another mail in this thread says how it ended.";
+               "then. Another message says how it ended.";
     case NOTICE_REVIEW:
     case NOTICE_OVERDUE:
         return arena_fmt(
@@ -349,7 +349,7 @@ static const char *what_now(const struct notice *n, struct arena *arena)
         return arena_fmt(arena, "%s `cordon cases show %s` tells the whole case.",
                          n->to_come
                              ? "The rule asks for an isolation, which is still to come: another "
-                               "mail in this thread says what came of it."
+                               "message says what came of it."
                              : "For your information; the rule asks for no isolation.",
                          case_id);
     }

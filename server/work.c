@@ -220,43 +220,6 @@ static void mind_the_leases(struct workers *p)
     pthread_mutex_lock(&p->lock);
 }
 
-/* Claims into the queue; returns when to look again (mono ms; now: at once). Drops the lock meanwhile. */
-static int64_t fill(struct workers *p, const size_t room[WORK_KINDS], size_t max, int64_t now)
-{
-    struct work claimed[64];
-    size_t n = 0, taken[WORK_KINDS] = {0};
-    int64_t next = WORK_PARKED, wall;
-    struct err e;
-    enum err_code code;
-
-    max = max > sizeof claimed / sizeof *claimed ? sizeof claimed / sizeof *claimed : max;
-    p->claiming = true;
-    pthread_mutex_unlock(&p->lock);
-    code = store_work_claim(p->o.store, p->owner, room, max, claimed, &n, &next, &e);
-    if (code) /* replicas get into each other's way now and then: it is tried again */
-        log_event(code == ERR_AGAIN && db_is_shared(p->o.store->db) ? LOG_WARN : LOG_ERROR,
-                  "claim_failed", LOG_ERR(&e));
-    pthread_mutex_lock(&p->lock);
-    p->claiming = false;
-    if (p->stopping)
-        pthread_cond_broadcast(&p->dispatcher_cond);
-    wall = clock_wall_ms(p->clock);
-    for (size_t i = 0; i < n; i++)
-        taken[claimed[i].kind]++;
-    for (int k = 0; k < WORK_KINDS && p->o.crowd; k++) /* which kind is due now is not said */
-        if (!code && next <= wall && taken[k] && (taken[k] == room[k] || n == max))
-            atomic_store(&p->o.crowd[k], true);
-    for (size_t i = 0; i < n; i++) {
-        enqueue(p, &claimed[i]);
-        p->busy[claimed[i].kind]++;
-    }
-    if (code)
-        return now + STORE_SICK_MS;
-    if (next <= wall)
-        return now;
-    return now + (next - wall < LOOK_MS ? next - wall : LOOK_MS);
-}
-
 /* What the clocks said at the dispatcher's last turn. */
 struct turn {
     int64_t wall, ahead; /* ahead: the wall clock, of the one that never jumps */
@@ -272,7 +235,7 @@ static struct turn turn_now(const struct workers *p)
 /* Due times are wall clock. When it is set back, what was due in a minute is due in an hour and a minute:
  * noticed by the clock that never jumps. And there is a turn every few seconds: when the last one is long ago, the clock was
  * set ahead, or this machine or process was suspended, and nobody could be heard. That is noted before anything is
- * claimed which is due by it. Drops the lock meanwhile. */
+ * run which is due by it. Drops the lock meanwhile. */
 static void mind_the_clock(struct workers *p, struct turn *last)
 {
     const struct turn now = turn_now(p);
@@ -294,6 +257,45 @@ static void mind_the_clock(struct workers *p, struct turn *last)
         pthread_mutex_lock(&p->lock);
     }
     *last = now;
+}
+
+/* Claims into the queue; returns when to look again (mono ms; now: at once). Drops the lock meanwhile. */
+static int64_t fill(struct workers *p, const size_t room[WORK_KINDS], size_t max, int64_t now,
+                    struct turn *last)
+{
+    struct work claimed[64];
+    size_t n = 0, taken[WORK_KINDS] = {0};
+    int64_t next = WORK_PARKED, wall;
+    struct err e;
+    enum err_code code;
+
+    max = max > sizeof claimed / sizeof *claimed ? sizeof claimed / sizeof *claimed : max;
+    p->claiming = true;
+    pthread_mutex_unlock(&p->lock);
+    code = store_work_claim(p->o.store, p->owner, room, max, claimed, &n, &next, &e);
+    if (code) /* replicas get into each other's way now and then: it is tried again */
+        log_event(code == ERR_AGAIN && db_is_shared(p->o.store->db) ? LOG_WARN : LOG_ERROR,
+                  "claim_failed", LOG_ERR(&e));
+    pthread_mutex_lock(&p->lock);
+    mind_the_clock(p, last); /* it was claimed by the time of the transaction */
+    p->claiming = false;
+    if (p->stopping)
+        pthread_cond_broadcast(&p->dispatcher_cond);
+    wall = clock_wall_ms(p->clock);
+    for (size_t i = 0; i < n; i++)
+        taken[claimed[i].kind]++;
+    for (int k = 0; k < WORK_KINDS && p->o.crowd; k++) /* which kind is due now is not said */
+        if (!code && next <= wall && taken[k] && (taken[k] == room[k] || n == max))
+            atomic_store(&p->o.crowd[k], true);
+    for (size_t i = 0; i < n; i++) {
+        enqueue(p, &claimed[i]);
+        p->busy[claimed[i].kind]++;
+    }
+    if (code)
+        return now + STORE_SICK_MS;
+    if (next <= wall)
+        return now;
+    return now + (next - wall < LOOK_MS ? next - wall : LOOK_MS);
 }
 
 static void *dispatch(void *arg)
@@ -322,7 +324,7 @@ static void *dispatch(void *arg)
             db_hint(p->o.store->db);
         held = wake < now + LOOK_MS ? wake : INT64_MAX;
         if (able && look <= now)
-            look = fill(p, room, idle, now);
+            look = fill(p, room, idle, now, &last);
         else
             wait_until(p, able && look < wake ? look : wake);
     }

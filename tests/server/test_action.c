@@ -220,7 +220,7 @@ static void test_action__how_it_ended_badly_is_told(void **state)
         {403, "{\"error\":{\"code\":\"Forbidden\",\"message\":\"m\"}}", NULL,
          "[NOT DONE: antivirus scan: POST ", 1},
         {400, "{\"error\":{\"code\":\"OsPlatformNotSupported\",\"message\":\"m\"}}", NULL,
-         "[NOT DONE: antivirus scan: POST ", 1},
+         "[NOT DONE: antivirus scan: this operating system cannot do it: ", 1},
         {201, NULL, "Pending", NULL, 1},
     };
 

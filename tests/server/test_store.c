@@ -2265,6 +2265,7 @@ static enum err_code age_fn(struct db_tx *tx, void *arg, struct err *e)
         "UPDATE actions SET fetched = 7",
         "ALTER TABLE policies DROP COLUMN used",
         "ALTER TABLE isolations DROP COLUMN took_effect",
+        "DROP INDEX cases_unread",
         "ALTER TABLE isolations DROP COLUMN ask_from",
         "ALTER TABLE isolations DROP COLUMN unseen",
         "UPDATE isolations SET why = 'this host''s clock is 90 min ahead of Defender''s' WHERE id = 12",

@@ -189,8 +189,8 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
         return code;
     x->post = false;
     if (x->finding == FOUND_ISOLATE) {
-        if (x->own &&
-            x->own != x->action) /* ours is another one: this is not it, whatever its time */
+        /* Ours is another one for certain: this is not it, whatever its time. */
+        if (x->own && x->own != x->action && x->own->external_id[0])
             r.posted = 0;
         code = episode_move(tx, x, &r, episode_adopt(&r, x->action), NULL, e);
     } else if (x->finding == FOUND_LAGGING) {

@@ -325,6 +325,39 @@ static void test_isolation__somebody_elses_beside_our_lost_one_does_not_hide_it(
     }
 }
 
+/* Where our ids do not come back, a later one that ended badly says nothing of the one that isolates the machine: by its time
+ * that is ours, and ours to release. */
+static void test_isolation__one_that_failed_beside_ours_does_not_make_ours_somebody_elses(
+    void **state)
+{
+    static const struct {
+        const char *status;
+        enum isolation_state is;
+    } rows[] = {{"Succeeded", ISOLATION_ISOLATED}, {"Pending", ISOLATION_PENDING}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+
+        rig_open(&r, NULL);
+        (void)lose_answer(&r);
+        rig_says(&r, "GET", "/api/machineactions/", 0, 503, "");
+        rig_says(
+            &r, "GET", LIST, 0, 200,
+            list_of(
+                &r,
+                arena_fmt(r.arena, "%s,%s", ACTION_DOC("a7", "Isolate", "Failed", "null", "11:20"),
+                          arena_fmt(r.arena, ACTION_DOC(ACTION, "Isolate", "%s", "null", "11:14"),
+                                    rows[i].status))));
+        rig_pass(&r, 20 * SECOND_MS, 5 * SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        assert_string_equal(rig_isolation(&r).action_id, ACTION);
+        assert_int_equal(rig_isolation(&r).state, rows[i].is);
+        assert_false(rig_isolation(&r).adopted);
+        rig_close(&r);
+    }
+}
+
 /* A POST that hung for a minute has just been given up: a look at once might come before it. */
 static void test_isolation__settles_from_giving_up_not_from_sending(void **state)
 {
@@ -2331,6 +2364,8 @@ int main(void)
             test_isolation__a_lost_request_that_was_carried_out_and_released_is_told_so),
         cmocka_unit_test(test_isolation__what_a_colleague_did_in_the_portal_is_not_taken_for_ours),
         cmocka_unit_test(test_isolation__somebody_elses_beside_our_lost_one_does_not_hide_it),
+        cmocka_unit_test(
+            test_isolation__one_that_failed_beside_ours_does_not_make_ours_somebody_elses),
         cmocka_unit_test(test_isolation__settles_from_giving_up_not_from_sending),
         cmocka_unit_test(test_isolation__an_answer_that_is_lost_late_rests_from_then_on),
         cmocka_unit_test(test_isolation__a_lost_answer_rests_whatever_the_wall_clock_says),

@@ -6,6 +6,9 @@
 #include "deed.h"
 #include "log.h"
 
+/* In vain, with the pauses between them (engine_backoff): an hour, or more. */
+#define TRIES 15
+
 struct release {
     struct ledger_turn *t;
     enum err_code code;
@@ -110,13 +113,14 @@ static enum err_code posted_fn(struct db_tx *tx, void *arg, struct err *e)
     return code;
 }
 
-/* The times below are by this host's clock: by one that is far off nobody is told that it took too long. */
+/* Was Defender asked for an hour? By a clock that is far off nobody can say: then so many tries are, and whoever ordered it
+ * hears that it comes to nothing, also when the clock stays as it is. */
 static bool was_asked_for_long(const struct ledger_turn *t)
 {
-    return t->row.ask_from && t->now - t->row.ask_from >= DEED_ASK_FOR_MS;
+    return t->row.ask_from ? t->now - t->row.ask_from >= DEED_ASK_FOR_MS : t->w.attempts >= TRIES;
 }
 
-/* Nobody can say what came of a request that left? */
+/* Nobody can say what came of a request that left? By a clock that is far off it is not said. */
 static bool is_given_up(const struct release *x)
 {
     const struct ledger_turn *t = x->t;

@@ -1066,6 +1066,27 @@ static void test_ledger__a_clock_that_leaps_gives_no_release_up(void **state)
     }
 }
 
+/* But whoever ordered it hears that it comes to nothing, also while the clock stays as it is. */
+static void test_ledger__a_clock_that_stays_off_silences_no_release(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "safety: {review: 30d}\n");
+    id = isolated(&r);
+    rig_says_dated(&r, LIST, IN_FORCE, 0);
+    rig_says(&r, "POST", UNISOLATE, 0, 429, "{\"error\":{\"code\":\"429\"}}");
+    atomic_fetch_add(&r.hands.wall, 2 * HOUR_MS);
+    assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+    rig_pass(&r, 45 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASING);
+    rig_pass(&r, 3 * HOUR_MS, MINUTE_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_string_equal(rig_told(&r, id), "requested isolated not_released");
+    rig_close(&r);
+}
+
 /* What the last POST to the machine's release sent as its id, as JSON. */
 static const char *sent_id(struct rig *r)
 {
@@ -2495,6 +2516,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_lost_release_rests_though_its_record_failed_once),
         cmocka_unit_test(test_ledger__a_clock_set_back_delays_no_release),
         cmocka_unit_test(test_ledger__a_clock_that_leaps_gives_no_release_up),
+        cmocka_unit_test(test_ledger__a_clock_that_stays_off_silences_no_release),
         cmocka_unit_test(test_ledger__an_older_release_is_not_the_answer_to_a_new_order),
         cmocka_unit_test(test_ledger__somebody_elses_release_is_followed_and_none_is_asked_for),
         cmocka_unit_test(test_ledger__somebody_elses_isolation_is_released_by_name_alone),

@@ -6,6 +6,7 @@
 
 #include "id.h"
 #include "log.h"
+#include "store_polls.h"
 #include "store_rows.h"
 #include "store_work.h"
 
@@ -161,23 +162,27 @@ enum err_code heartbeat_watch(struct db_tx *tx, const char *source, int64_t ther
 
 struct away {
     int64_t now, ms;
+    bool shared; /* another replica may have been there all the time */
 };
 
 static enum err_code away_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     const struct away *l = arg;
+    bool kept = false;
+    enum err_code code = l->shared ? poll_is_kept(tx, l->now, &kept, e) : ERR_OK;
 
-    return db_run(tx, e, NULL,
-                  "UPDATE heartbeats SET since = CASE WHEN " SILENT_FROM
-                  " > $1 THEN $2 ELSE $3 + " SILENT_FROM " END",
-                  "iii", l->now - l->ms, l->now, l->ms);
+    return code || kept ? code
+                        : db_run(tx, e, NULL,
+                                 "UPDATE heartbeats SET since = CASE WHEN " SILENT_FROM
+                                 " > $1 THEN $2 ELSE $3 + " SILENT_FROM " END",
+                                 "iii", l->now - l->ms, l->now, l->ms);
 }
 
 enum err_code store_heartbeats_away(struct store *s, int64_t ms, struct err *e)
 {
-    struct away l = {.now = clock_wall_ms(s->clock), .ms = ms};
+    struct away l = {.now = clock_wall_ms(s->clock), .ms = ms, .shared = db_is_shared(s->db)};
 
-    return db_is_shared(s->db) ? ERR_OK : db_write(s->db, away_fn, &l, e);
+    return db_write(s->db, away_fn, &l, e);
 }
 
 enum err_code heartbeat_wake_all(struct db_tx *tx, int64_t now, struct err *e)

@@ -30,8 +30,8 @@ enum err_code store_heard(struct store *s, const char *source, int64_t now, stor
 /** All rows, by name. */
 enum err_code store_heartbeat_list(struct store *s, struct arena *a, struct heartbeat **ret,
                                    size_t *ret_count, struct err *e);
-/** For so many ms until now nobody could be heard, by the wall clock: silence of that time does not count. Not where the
- *  store is shared: others may have been there. */
+/** For so many ms until now nobody could be heard, by the wall clock: silence of that time does not count. Where the store
+ *  is shared others may have been there: when the reading of lists is seen to, nothing is moved. */
 enum err_code store_heartbeats_away(struct store *s, int64_t ms, struct err *e);
 
 /* ---- inside a transaction -------------------------------------------------------------------- */

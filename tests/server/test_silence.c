@@ -469,6 +469,40 @@ static void test_silence__a_leap_counts_from_now_at_most(void **state)
     close_rig(&r);
 }
 
+/* Where the store is shared, another one may have been there: it has seen to the reading of lists. */
+static void test_silence__a_replica_that_was_away_alone_makes_nobody_quiet(void **state)
+{
+    static const char rules[] = RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n";
+    char url[POSTGRES_URL_MAX];
+    struct rig r;
+    struct work w;
+
+    (void)state;
+    if (!postgres_start(NULL))
+        skip();
+    (void)postgres_url(url);
+    log_divert(no_line, NULL);
+    for (int other = 0; other < 2; other++) {
+        rig_open_on(&r, rules, url);
+        rig_afresh(&r);
+        rig_says(&r, "GET", "/api/alerts?", 0, 200, NOTHING);
+        beat(r.g->runtime, HOUR_MS);
+        assert_int_equal(silence_watch(r.g, true, NULL), ERR_OK);
+        assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+        look(&r);
+        hands_turn(&r.hands, 5 * DAY_MS);
+        if (other) {
+            assert_true(rig_claim(&r, WORK_POLL, &w));
+            polling_run(r.g, &w);
+        }
+        assert_int_equal(store_heartbeats_away(r.store, 5 * DAY_MS, NULL), ERR_OK);
+        look(&r);
+        assert_told(&r, other ? "source_quiet" : "");
+        rig_close(&r);
+    }
+    log_divert(NULL, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -486,6 +520,7 @@ int main(void)
         cmocka_unit_test(test_silence__a_clock_that_is_set_back_hides_nothing),
         cmocka_unit_test(test_silence__a_clock_that_leaps_ahead_makes_nobody_quiet),
         cmocka_unit_test(test_silence__a_leap_counts_from_now_at_most),
+        cmocka_unit_test(test_silence__a_replica_that_was_away_alone_makes_nobody_quiet),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

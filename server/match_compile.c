@@ -142,10 +142,12 @@ static void refuse_pattern(struct compiler *c, const struct yaml_node *at, const
 }
 
 /* Verbs that give up the place where a match began for the next one: behind our lazy run there is one place alone, so that
- * they would give up the whole text, and `lab(*SKIP)(*F)|prod` not find the prod of labprod. */
+ * they would give up the whole text, and `lab(*SKIP)(*F)|prod` not find the prod of labprod. And (*COMMIT), which gives up
+ * the whole text: PCRE2 begins where a match can begin, unless what goes before it is ours, so that `(*COMMIT)prod` would
+ * not find it either. */
 static bool has_verb(const char *text)
 {
-    static const char *const verbs[] = {"(*PRUNE", "(*SKIP", "(*THEN"};
+    static const char *const verbs[] = {"(*COMMIT", "(*PRUNE", "(*SKIP", "(*THEN"};
 
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (strstr(text, verbs[i]))

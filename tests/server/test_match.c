@@ -952,6 +952,8 @@ static void test_match__faults_of_conditions(void **state)
          "1:23: alert.title: not a regular expression: a verb such as (*SKIP) is not taken\n"
          "1:38: alert.title: not a regular expression: a verb such as (*SKIP) is not taken\n"
          "1:61: alert.title: not a regular expression: a verb such as (*SKIP) is not taken"},
+        {"alert.title: {regex: '(*COMMIT)prod'}",
+         "1:22: alert.title: not a regular expression: a verb such as (*SKIP) is not taken"},
         {"alert.title: {regex: ''}",
          "1:22: alert.title: an empty regular expression matches everything"},
         {"alert.title: {regex: '((((a{1,999}){1,999}){1,999}){1,999}){1,999}'}",

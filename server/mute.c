@@ -366,18 +366,18 @@ struct look {
     struct mute_record m;
 };
 
-/* The clock was set back since it began, or was put up, and all work was hurried: it lasts as long as was said, from now on,
- * and not until the clock has caught up. */
+/* The clock was set back since it was put up, and all work was hurried: it lasts as long as was said, from now on, and not
+ * until the clock has caught up. Set back since it began alone, its end is right as it is. */
 static enum err_code mind_the_clock(struct db_tx *tx, struct mute_record *m, int64_t now,
                                     struct err *e)
 {
-    int64_t ahead = (m->began > m->created ? m->began : m->created) - now;
-
-    if (ahead <= 0)
+    if (m->created <= now && m->began <= now)
         return ERR_OK;
-    m->ends -= ahead;
-    m->created = m->created < now ? m->created : now;
-    m->began = m->began ? now : 0;
+    if (m->created > now) {
+        m->ends -= m->created - now;
+        m->created = now;
+    }
+    m->began = m->began < now ? m->began : now;
     return mute_date(tx, m, e);
 }
 

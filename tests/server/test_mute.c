@@ -294,6 +294,32 @@ static void test_mute__a_clock_set_back_makes_none_longer(void **state)
     close_rig(&r);
 }
 
+/* The clock was ahead when a second person said yes, and not when the end was said. */
+static void test_mute__a_clock_set_back_since_the_yes_makes_none_shorter(void **state)
+{
+    const struct mute_order o = order_of("alert.severity: Medium");
+    struct err e = {0};
+    struct rig r;
+    int64_t mute;
+
+    (void)state;
+    open_rig(&r, NULL);
+    turn_medium(&r);
+    AUTO(json_freep) struct json *answer = add_order(&r, &o);
+    mute = id_in(answer);
+    atomic_fetch_add(&r.hands.wall, 2 * HOUR_MS);
+    assert_int_equal(order_about(&r, mute_desk_approve, mute, "joe", NULL, &e), ERR_OK);
+    atomic_fetch_sub(&r.hands.wall, 2 * HOUR_MS);
+    assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+    (void)rig_work(&r);
+    assert_int_equal(mute_now(&r, mute).began, clock_wall_ms(&r.hands.clock));
+    rig_pass(&r, 3 * HOUR_MS, HOUR_MS);
+    assert_int_equal(mute_now(&r, mute).state, MUTE_ACTIVE);
+    rig_pass(&r, HOUR_MS, HOUR_MS);
+    assert_int_equal(mute_now(&r, mute).state, MUTE_ENDED);
+    close_rig(&r);
+}
+
 /* Each row: what would be told without a silence is told with one that matches. */
 static void test_mute__never_hides_what_is_more_than_an_alert(void **state)
 {
@@ -917,6 +943,7 @@ int main(void)
         cmocka_unit_test(test_mute__is_over_at_its_end_whether_it_was_told_yet_or_not),
         cmocka_unit_test(test_mute__does_not_end_early),
         cmocka_unit_test(test_mute__a_clock_set_back_makes_none_longer),
+        cmocka_unit_test(test_mute__a_clock_set_back_since_the_yes_makes_none_shorter),
         cmocka_unit_test(test_mute__never_hides_what_is_more_than_an_alert),
         cmocka_unit_test(test_mute__needs_somebody_to_tell),
         cmocka_unit_test(test_mute__ends_when_somebody_can_be_told_what_it_withheld),

@@ -54,7 +54,8 @@ struct notice {
     const struct case_record *c;
     const struct facts *facts;                /* NULL: Defender could not be read */
     const struct isolation_record *isolation; /* NULL: none */
-    /* without one: the machine's open one, which another case or somebody else asked for; notice_look_beside fills it in */
+    /* without one: the machine's open one, whoever asked for it: the case itself, too, where something else is told;
+     * notice_look_beside fills it in */
     const struct isolation_record *beside;
     const char *doubt;                      /* what could not be judged; NULL: nothing */
     const char *const *to;                  /* addresses */
@@ -80,7 +81,7 @@ struct notice {
 enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
                          struct arena *arena, const struct notice *n, int64_t now, struct err *e);
 
-/** Inside a transaction, before n is put into words: what the machine is by an isolation that is not n's case's. People are
+/** Inside a transaction, before n is put into words: what the machine is by an isolation that n is not about. People are
  *  told all the same where the ledger cannot be read. */
 void notice_look_beside(struct db_tx *tx, struct arena *arena, struct notice *n);
 

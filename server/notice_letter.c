@@ -213,7 +213,10 @@ const char *notice_isolation(const struct notice *n, struct arena *a)
 {
     if (n->isolation)
         return how_it_stands(n->isolation, a);
-    return n->beside ? arena_fmt(a, "%s; not for this alert", how_it_stands(n->beside, a)) : NULL;
+    if (!n->beside)
+        return NULL;
+    return arena_fmt(a, "%s%s", how_it_stands(n->beside, a),
+                     n->beside->id == n->c->isolation ? "" : "; not for this alert");
 }
 
 static const char *isolation_of(const struct notice *n, struct arena *a)

@@ -872,6 +872,39 @@ static void test_notice__a_machine_that_is_isolated_already_is_not_called_free(v
     tear_down(&r);
 }
 
+/* What comes of other steps, and a question about them: the isolation that the alert has led to is its own, whoever asks. */
+static void test_notice__an_isolation_of_the_case_is_not_called_another_alerts(void **state)
+{
+    static const char fact[] = "Isolation    Full, isolated, since 2025-01-07T10:11";
+    static const char *const kinds[] = {"action_done", "question"};
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, "rules:\n  - {name: contain, do: [isolate: {}, email: {}, restrict: {}, {tag: "
+                 "{add: x}, on_failure: ask}, unrestrict: {}]}\n");
+    log_divert(no_line, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13"));
+    rig_says(&r, "POST", "/api/machines/" MACHINE "/restrictCodeExecution", 1, 201,
+             ACTION_DOC("c3d0c1f4-7a83-4f5e-9f66-0a1b2c3d4e5f", "RestrictCodeExecution",
+                        "Succeeded", "null", "11:13"));
+    rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 1, 403, "{}");
+    id = rig_push(&r, ALERT, MACHINE);
+    rig_pass(&r, MINUTE_MS, SECOND_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        struct notice_record n = written(&r, id, kinds[i], "soc@contoso.example");
+
+        assert_non_null(strstr(part(&r, &n, "text/plain"), fact));
+        assert_null(strstr(part(&r, &n, "text/plain"), "not for this alert"));
+        assert_null(strstr(part(&r, &n, "text/plain"), "the machine is not isolated"));
+    }
+    tear_down(&r);
+}
+
 /* Whoever has a machine gives it its name. */
 static void test_notice__a_machines_name_is_harmless_in_the_helpdesks_subject(void **state)
 {
@@ -928,6 +961,7 @@ int main(void)
         cmocka_unit_test(test_notice__who_is_named_twice_gets_it_once),
         cmocka_unit_test(test_notice__says_how_and_since_when_it_is_isolated),
         cmocka_unit_test(test_notice__a_machine_that_is_isolated_already_is_not_called_free),
+        cmocka_unit_test(test_notice__an_isolation_of_the_case_is_not_called_another_alerts),
         cmocka_unit_test(test_notice__a_machines_name_is_harmless_in_the_helpdesks_subject),
     };
 

@@ -217,13 +217,16 @@ static enum err_code load_fn(struct db_tx *tx, void *arg, struct err *e)
 
 static void succeeded(struct polling *p, int64_t every_ms)
 {
+    /* What is older is history by now. */
+    int64_t again = p->row.failing > p->row.since ? p->row.failing : p->row.since;
+
     /* A time of Defender's that is still to come by our clock would hide what comes before it. */
     if (p->newest > p->now)
         p->newest = p->now;
     /* Read in pieces (failed), the list may have got late ones behind the pieces: they are looked for once more. */
-    if (p->row.failing && p->newest > p->row.failing)
-        p->newest = p->row.failing;
-    if (p->newest > p->row.watermark || (p->row.failing && p->row.watermark > p->row.failing))
+    if (p->row.failing && p->newest > again)
+        p->newest = again;
+    if (p->newest > p->row.watermark || (p->row.failing && p->row.watermark > again))
         p->row.watermark = p->newest;
     p->row.polled = p->now;
     p->row.failing = 0;

@@ -382,6 +382,31 @@ static void test_polling__goes_on_where_the_calls_were_used_up(void **state)
     rig_close(&r);
 }
 
+/* Nothing was read for longer than a week: what is older is left alone by the second look as well. */
+static void test_polling__what_is_history_is_not_looked_for_again(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+    rig_afresh(&r);
+    rig_says(&r, "GET", CHANGED, 0, 503, "{}");
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    for (int day = 7; day < 17; day++) {
+        assert_true(poll_once(&r));
+        hands_turn(&r.hands, DAY_MS);
+    }
+    peer_forget(r.peer);
+    rig_afresh(&r);
+    rig_says(&r, "GET", CHANGED, 0, 200, NOTHING);
+    for (int i = 0; i < 2; i++) {
+        assert_true(poll_once(&r));
+        hands_turn(&r.hands, MINUTE_MS);
+    }
+    assert_int_equal(rig_seen(&r, "GET", CHANGED "$filter=lastUpdateTime%20ge%202025-01-10"), 2);
+    rig_close(&r);
+}
+
 /* As many as a page holds may have changed in one moment. */
 static void test_polling__goes_on_within_a_moment(void **state)
 {
@@ -515,6 +540,7 @@ int main(void)
         cmocka_unit_test(test_polling__a_list_out_of_order_is_read_whole),
         cmocka_unit_test(test_polling__goes_on_within_a_moment),
         cmocka_unit_test(test_polling__goes_on_where_the_calls_were_used_up),
+        cmocka_unit_test(test_polling__what_is_history_is_not_looked_for_again),
         cmocka_unit_test(test_polling__a_pace_that_changes_meanwhile_is_gone_by),
         cmocka_unit_test(test_polling__a_run_by_what_is_gone_by_ends_nothing),
         cmocka_unit_test(test_polling__a_second_name_is_not_polled),

@@ -215,14 +215,18 @@ static enum err_code load_fn(struct db_tx *tx, void *arg, struct err *e)
     return poll_load(tx, p->arena, p->w->id, &p->row, e);
 }
 
+/* A time of Defender's that is still to come by our clock would hide what comes before it. */
+static int64_t until_now(const struct polling *p, int64_t time)
+{
+    return time < p->now ? time : p->now;
+}
+
 static void succeeded(struct polling *p, int64_t every_ms)
 {
     /* What is older is history by now. */
     int64_t again = p->row.failing > p->row.since ? p->row.failing : p->row.since;
 
-    /* A time of Defender's that is still to come by our clock would hide what comes before it. */
-    if (p->newest > p->now)
-        p->newest = p->now;
+    p->newest = until_now(p, p->newest);
     /* Read in pieces (failed), the list may have got late ones behind the pieces: they are looked for once more. */
     if (p->row.failing && p->newest > again)
         p->newest = again;
@@ -238,13 +242,13 @@ static void succeeded(struct polling *p, int64_t every_ms)
 
 static void failed(struct polling *p, const struct err *why)
 {
-    int64_t wait = engine_wait_after(p->w, why);
+    int64_t wait = engine_wait_after(p->w, why), read_to = until_now(p, p->read_to);
 
     if (!p->row.failing)
         p->row.failing = p->now;
     /* There may be more pages than calls: the next poll goes on there, else it would never come further. */
-    if (p->read_to && p->read_to + OVERLAP_MS > p->row.watermark)
-        p->row.watermark = p->read_to + OVERLAP_MS;
+    if (read_to && read_to + OVERLAP_MS > p->row.watermark)
+        p->row.watermark = read_to + OVERLAP_MS;
     p->due = clock_wall_ms(p->g->clock) + wait;
     p->attempts = engine_attempts_after(p->w, why);
     log_event(LOG_WARN, "poll_failed", LOG_STR("tenant", p->row.tenant), LOG_ERR(why),

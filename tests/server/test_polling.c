@@ -407,6 +407,35 @@ static void test_polling__what_is_history_is_not_looked_for_again(void **state)
     rig_close(&r);
 }
 
+/* A page that ends with a time that is still to come: when the next cannot be read, what comes to light meanwhile is not
+ * behind that time. */
+static void test_polling__a_time_to_come_hides_nothing_when_a_poll_fails(void **state)
+{
+    AUTO(buf_clear) struct buf first = BUF_INIT(1 << 20);
+    struct rig r;
+
+    (void)state;
+    for (int i = 0; i < 500; i++)
+        buf_addf(&first,
+                 "%s{\"id\":\"da%d\",\"severity\":\"Low\",\"alertCreationTime\":"
+                 "\"2025-01-07T10:11:20Z\",\"lastUpdateTime\":\"%s-01-07T10:11:20Z\"}",
+                 i ? "," : "{\"value\":[", i, i < 499 ? "2025" : "2099");
+    buf_adds(&first, "]}");
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+    rig_afresh(&r);
+    rig_says(&r, "GET", CHANGED "$filter=lastUpdateTime%20ge%202099", 0, 503, "{}");
+    rig_says(&r, "GET", CHANGED, 1, 200, buf_text(&first));
+    rig_says(&r, "GET", CHANGED, 0, 200, NOTHING);
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    hands_turn(&r.hands, 20 * MINUTE_MS);
+    assert_true(poll_once(&r));
+    hands_turn(&r.hands, HOUR_MS);
+    assert_true(poll_once(&r));
+    assert_int_equal(rig_seen(&r, "GET", CHANGED "$filter=lastUpdateTime%20ge%202025-01-07T10:"),
+                     2);
+    rig_close(&r);
+}
+
 /* As many as a page holds may have changed in one moment. */
 static void test_polling__goes_on_within_a_moment(void **state)
 {
@@ -541,6 +570,7 @@ int main(void)
         cmocka_unit_test(test_polling__goes_on_within_a_moment),
         cmocka_unit_test(test_polling__goes_on_where_the_calls_were_used_up),
         cmocka_unit_test(test_polling__what_is_history_is_not_looked_for_again),
+        cmocka_unit_test(test_polling__a_time_to_come_hides_nothing_when_a_poll_fails),
         cmocka_unit_test(test_polling__a_pace_that_changes_meanwhile_is_gone_by),
         cmocka_unit_test(test_polling__a_run_by_what_is_gone_by_ends_nothing),
         cmocka_unit_test(test_polling__a_second_name_is_not_polled),

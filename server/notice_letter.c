@@ -335,7 +335,7 @@ static const char *what_now(const struct notice *n, struct arena *arena)
         return arena_fmt(
             arena,
             "The machine stays isolated until somebody releases it. If that is right, "
-            "`cordon isolations extend %s --for 24h` says so; else the next mail comes when as "
+            "`cordon isolations extend %s --for 24h` says so; else it is asked again when as "
             "much time has passed again.",
             n->c->machine_id);
     case NOTICE_RELEASED:

@@ -905,6 +905,32 @@ static void test_notice__an_isolation_of_the_case_is_not_called_another_alerts(v
     tear_down(&r);
 }
 
+/* Whoever reads a post about a review has no mail to wait for. */
+static void test_notice__a_post_about_a_review_promises_no_mail(void **state)
+{
+    struct notice_record n;
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, "webhooks: {siem: {url: 'https://x.example/a', template: slack}}\n"
+                 "rules: [{name: contain, do: [isolate: {}, webhook: {to: siem}]}]\n");
+    log_divert(no_line, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+    rig_says(&r, "GET", LIST, 0, 200,
+             "{\"value\":[" DONE_DOC(ACTION, "Isolate", "11:13", "11:14") "]}");
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, 25 * HOUR_MS, HOUR_MS);
+    n = written(&r, id, "review", "webhook:siem");
+    assert_non_null(strstr(n.message, "cordon isolations extend"));
+    assert_null(strstr(n.message, "mail"));
+    tear_down(&r);
+}
+
 /* Whoever has a machine gives it its name. */
 static void test_notice__a_machines_name_is_harmless_in_the_helpdesks_subject(void **state)
 {
@@ -962,6 +988,7 @@ int main(void)
         cmocka_unit_test(test_notice__says_how_and_since_when_it_is_isolated),
         cmocka_unit_test(test_notice__a_machine_that_is_isolated_already_is_not_called_free),
         cmocka_unit_test(test_notice__an_isolation_of_the_case_is_not_called_another_alerts),
+        cmocka_unit_test(test_notice__a_post_about_a_review_promises_no_mail),
         cmocka_unit_test(test_notice__a_machines_name_is_harmless_in_the_helpdesks_subject),
     };
 

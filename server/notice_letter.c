@@ -298,9 +298,11 @@ static const char *what_now(const struct notice *n, struct arena *arena)
     case NOTICE_NOT_ISOLATED:
         return arena_fmt(
             arena,
-            "A person should look at this now. Whether and how to isolate the machine is "
-            "decided in the Defender portal; `cordon cases show %s` tells what cordon saw and "
+            "A person should look at this now. %s; `cordon cases show %s` tells what cordon saw and "
             "did.",
+            n->beside && is_confirmed(n->beside)
+                ? "Somebody must say whether the isolation that there is will do for this alert, too"
+                : "Whether and how to isolate the machine is decided in the Defender portal",
             case_id);
     case NOTICE_QUESTION: {
         char when[CLOCK_TEXT_SIZE], id[ID_TEXT_SIZE];

@@ -864,6 +864,8 @@ static void test_notice__a_machine_that_is_isolated_already_is_not_called_free(v
     n = written(&r, id, "not_isolated", "webhook:siem");
     assert_non_null(strstr(n.message, "Full, isolated, since 2025-01-07T10:11"));
     assert_null(strstr(n.message, "The machine is NOT isolated"));
+    assert_non_null(strstr(n.message, "will do for this alert, too"));
+    assert_null(strstr(n.message, "how to isolate"));
 
     id = rig_push(&r, "da4_-1", MACHINE);
     (void)rig_work(&r);

@@ -120,7 +120,7 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
     /* Who was told that it is late is owed the end, and so are those who could not be told of its beginning; else a
      * rule that mails nobody hears of bad news only. */
     if (notice_was_told(c, NOTICE_LATE) ||
-        (n.kind != NOTICE_ALERT && !notice_was_told(c, n.kind) &&
+        (n.kind != NOTICE_ALERT && !notice_is_known(c, n.kind) &&
          (owed || n.kind == NOTICE_NOT_ISOLATED || n.kind == NOTICE_ACTION_FAILED))) {
         if (c->facts && !json_parse(c->facts, strlen(c->facts), &doc, NULL) &&
             !facts_read(doc, &facts, NULL))

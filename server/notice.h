@@ -33,6 +33,8 @@ const char *notice_kind_name(enum notice_kind kind);
 
 /** Is a notice of this kind the last that was made about c? */
 bool notice_was_told(const struct case_record *c, enum notice_kind kind);
+/** Is it that, or one that says the same of the machine: a review of an isolation, or a release that failed? */
+bool notice_is_known(const struct case_record *c, enum notice_kind kind);
 
 /** What a NOTICE_LATE says as its reason. why: borrowed; the text lives in a. */
 const char *notice_not_yet(struct arena *a, const char *why);

@@ -97,6 +97,14 @@ bool notice_was_told(const struct case_record *c, enum notice_kind kind)
     return c->told && strcmp(c->told, kinds[kind].name) == 0;
 }
 
+bool notice_is_known(const struct case_record *c, enum notice_kind kind)
+{
+    return notice_was_told(c, kind) ||
+           (kind == NOTICE_ISOLATED &&
+            (notice_was_told(c, NOTICE_REVIEW) || notice_was_told(c, NOTICE_OVERDUE) ||
+             notice_was_told(c, NOTICE_NOT_RELEASED)));
+}
+
 const char *notice_not_yet(struct arena *a, const char *why)
 {
     return arena_fmt(a, "not yet, cordon tries on: %s", why);

@@ -84,6 +84,47 @@ static const char *orders(struct rig *r)
     return o.text;
 }
 
+/* What a case whose last step had to wait finds in the ledger at its end is no news: its people know that the machine is
+ * isolated, and that its release failed. Nobody has looked since. */
+static void test_ledger__a_case_that_ends_late_tells_nothing_old(void **state)
+{
+    static const char scan[] = "/api/machines/" MACHINE "/runAntiVirusScan";
+    struct rig r;
+    struct err e;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, "rules:\n  - {name: contain, when: {alert.severity: High}, do: [isolate: {}, "
+                 "email: {}, scan: {}]}\n  - {name: tell, do: [email: {}]}\n");
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&r, "POST", scan, 1, 400, "{}");
+    rig_says(&r, "GET", GET_ACTION, 1, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, 2 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_says(&r, "POST", UNISOLATE, 1, 403, "{}");
+    rig_says(&r, "POST", scan, 1, 201,
+             ACTION_DOC("cd-scan", "RunAntiVirusScan", "Pending", "null", "11:12"));
+    assert_int_equal(release(&r, MACHINE, &e), ERR_OK);
+    (void)rig_work(&r);
+    assert_string_equal(rig_told(&r, id), "requested action_failed isolated not_released");
+    rig_sql(&r, "UPDATE steps SET state = 'waiting' WHERE handler = 'scan'");
+    rig_sql(&r, "UPDATE cases SET state = 'acting'");
+    rig_sql(&r, "INSERT INTO work (id, kind, priority, due, attempts, fence, created)"
+                " SELECT id, 0, 1, 0, 0, 0, created FROM cases");
+    (void)rig_work(&r);
+    assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+    assert_string_equal(rig_told(&r, id), "requested action_failed isolated not_released");
+    rig_close(&r);
+}
+
 /* Of thousands of cases the first are listed, and all are counted. */
 static void test_ledger__the_cases_of_an_isolation_are_counted(void **state)
 {
@@ -2485,6 +2526,7 @@ static void test_ledger__a_release_that_nobody_sees_to_is_taken_over(void **stat
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ledger__a_case_that_ends_late_tells_nothing_old),
         cmocka_unit_test(test_ledger__the_cases_of_an_isolation_are_counted),
         cmocka_unit_test(test_ledger__people_are_asked_again_until_somebody_answers),
         cmocka_unit_test(test_ledger__a_clock_set_back_puts_no_review_off),

@@ -20,8 +20,9 @@ void fault_point(const char *where)
     log_event(LOG_INFO, "fault_point", LOG_INT("number", number), LOG_STR("where", where));
     if (at && strtol(at, NULL, 10) == number)
         (void)kill(getpid(), SIGKILL);
+    /* This thread's own signal: by one of the process's another thread may be stopped first, while this one goes on. */
     if (stop && strcmp(stop, where) == 0 && !atomic_exchange(&stopped, true))
-        (void)kill(getpid(), SIGSTOP);
+        (void)raise(SIGSTOP);
 }
 
 bool fault_twice(void)

@@ -84,6 +84,8 @@ static enum err_code take(struct db_tx *tx, struct release *x, struct isolation_
         (void)err_set(&x->why, ERR_AGAIN, "%s", a->status_text);
         return postpone(tx, x, r, e);
     }
+    if (x->is_over) /* somebody else's has come about */
+        return end(tx, x, r, ISOLATION_RELEASED, ledger_why_released(x->t->arena, NULL), e);
     return end(tx, x, r, ISOLATION_ISOLATED, deed_failure(a), e);
 }
 
@@ -321,6 +323,20 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
     return code;
 }
 
+/* Ours came to nothing: is the machine free all the same? That it is isolated is not said before it is seen. */
+static void look_beside(struct release *x)
+{
+    struct ledger_turn *t = x->t;
+    struct defender_reads look;
+
+    defender_read(t->tenant->defender, NULL, t->row.machine_id,
+                  DEFENDER_READ_TO_ACT | DEFENDER_READ_ACTIONS, &look);
+    x->code = look.actions_code;
+    x->why = look.actions_err;
+    x->is_over = !x->code && ledger_is_free(&t->row, &look);
+    defender_reads_clear(&look);
+}
+
 static void follow(struct release *x)
 {
     struct ledger_turn *t = x->t;
@@ -330,6 +346,8 @@ static void follow(struct release *x)
     x->code = defender_get_action(t->tenant->defender, DEFENDER_RELEASE, t->row.machine_id,
                                   t->row.release_id, &action, &x->why);
     x->action = &action;
+    if (!x->code && !defender_action_is_open(&action) && action.status != DEFENDER_SUCCEEDED)
+        look_beside(x);
     t->now = clock_wall_ms(t->g->clock);
     x->due = t->now + (wait > x->why.retry_ms ? wait : x->why.retry_ms);
     mind_the_clock(x);

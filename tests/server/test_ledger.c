@@ -950,6 +950,33 @@ static void test_ledger__what_an_answer_to_the_release_means(void **state)
     }
 }
 
+/* Ours came to nothing, and somebody else's freed the machine meanwhile. What cannot be seen yet is not said. */
+static void test_ledger__another_release_beside_ours_is_seen(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = isolated(&r);
+    rig_says(&r, "GET", LIST, 1, 200, IN_FORCE);
+    rig_says(&r, "GET", LIST, 1, 503, "{}");
+    rig_says(&r, "GET", LIST, 0, 200,
+             "{\"value\":[" DONE_DOC("d4", "Unisolate", "20:00", "25:00") "," ACTION_DOC(
+                 RELEASE_ACTION, "Unisolate", "Cancelled", "null",
+                 "12:12") "," ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13") "]}");
+    rig_says(&r, "POST", UNISOLATE, 1, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+    rig_says(&r, "GET", "/api/machineactions/" RELEASE_ACTION, 0, 200,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Cancelled", "null", "12:12"));
+    assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+    (void)rig_work(&r);
+    rig_pass(&r, 10 * MINUTE_MS, SECOND_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_string_equal(rig_told(&r, id), "requested isolated released");
+    rig_close(&r);
+}
+
 /* A release is under way whose answer was lost; the next look finds it. Returns the case. */
 static int64_t lose_release(struct rig *r)
 {
@@ -2527,6 +2554,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ledger__a_case_that_ends_late_tells_nothing_old),
+        cmocka_unit_test(test_ledger__another_release_beside_ours_is_seen),
         cmocka_unit_test(test_ledger__the_cases_of_an_isolation_are_counted),
         cmocka_unit_test(test_ledger__people_are_asked_again_until_somebody_answers),
         cmocka_unit_test(test_ledger__a_clock_set_back_puts_no_review_off),

@@ -20,7 +20,7 @@ struct health;
 struct health_part {
     char name[80]; /* the longest kind and the longest name of a configuration have room */
     bool ok;
-    char why[ERR_TEXT_SIZE]; /* of the last failure, "" when ok; the cure stands at its end */
+    char why[ERR_TEXT_SIZE]; /* of the last failure, "" when ok */
     int64_t since;           /* wall ms of the last change between good and bad */
 };
 

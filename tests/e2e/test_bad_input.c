@@ -135,10 +135,9 @@ static void close_house(struct house *h, int64_t rows)
     assert_int_equal(f.status, 405);
     fetched_clear(&f);
     house_wait_log(h, "\"status\":405", 1, SOON);
-    for (int64_t until = look_until(SOON); (said = refusals(h)) < rows + 1 && !look_is_over(until);)
-        look_again(until, "the log does not tell of all refusals");
-    if (said != rows + 1)
-        fail_msg("%" PRId64 " requests were refused, the log tells of %" PRId64, rows + 1, said);
+    LOOK_FOR((said = refusals(h)) >= rows + 1, SOON,
+             "%" PRId64 " requests were refused, the log tells of %" PRId64, rows + 1, said);
+    assert_int_equal(said, rows + 1);
 
     assert_nothing_stored(h, "at the end");
     assert_int_equal(house_asked_defender(h), 0);

@@ -20,6 +20,7 @@
 
 #include "db.h"
 #include "kit/disk.h"
+#include "kit/look.h"
 #include "kit/torture.h"
 #include "log.h"
 
@@ -1144,14 +1145,7 @@ static void test_db__nobody_is_answered_before_the_sync_of_his_commit(void **sta
 
 static void wait_for_health(struct db *db)
 {
-    struct timespec now, pause_1ms = {.tv_nsec = 1000000};
-    time_t until;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    for (until = now.tv_sec + 30; db_health(db, NULL); (void)nanosleep(&pause_1ms, NULL)) {
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        assert_true(now.tv_sec < until);
-    }
+    LOOK_FOR(!db_health(db, NULL), 30000, "it does not recover");
 }
 
 /* Every way in which a commit can fail: everybody of the batch is told, nothing of it is there, and

@@ -198,18 +198,41 @@ static enum err_code after_opening_fn(struct db_tx *tx, void *arg, struct err *e
     return code ? code : w->fn(tx, w->arg, e);
 }
 
-enum err_code step_write(struct step *s, db_fn fn, void *arg, struct err *e)
+static enum err_code write_to_store(struct step *s, db_fn fn, void *arg, struct err *e)
 {
     struct after_opening w = {.opening = &s->opening, .fn = fn, .arg = arg};
-    enum err_code code;
 
-    if (!s->opening.fn)
-        return db_write(s->engine->store->db, fn, arg, e);
-    code = db_write(s->engine->store->db, after_opening_fn, &w, e);
+    return s->opening.fn ? db_write(s->engine->store->db, after_opening_fn, &w, e)
+                         : db_write(s->engine->store->db, fn, arg, e);
+}
+
+static void opened(struct step *s)
+{
+    if (s->opening.fn)
+        s->opening.written(s->opening.arg);
+    s->opening.fn = NULL;
+}
+
+/* step_write for what this file writes. */
+static enum err_code write_end(struct step *s, db_fn fn, void *arg, struct err *e)
+{
+    enum err_code code = write_to_store(s, fn, arg, e);
+
+    if (!code)
+        opened(s);
+    return code;
+}
+
+/* What the handler asks for then leaves before the lines about it are written: each takes as long as half a transaction.
+ * run_step lets them go, if the wait for an answer does not. */
+enum err_code step_write(struct step *s, db_fn fn, void *arg, struct err *e)
+{
+    enum err_code code = write_to_store(s, fn, arg, e);
+
     if (code)
         return code;
-    s->opening.written(s->opening.arg);
-    s->opening.fn = NULL;
+    log_gather();
+    opened(s);
     return ERR_OK;
 }
 
@@ -268,7 +291,7 @@ static void retry_later(struct step *s, const struct handler *h, const struct er
         d.why = notice_not_yet(s->arena, why->text);
     if (why->code == ERR_THROTTLED)
         engine_throttled(s->engine, s->runtime);
-    if (step_write(s, retry_fn, &d, &e)) {
+    if (write_end(s, retry_fn, &d, &e)) {
         log_event(LOG_ERROR, "step_not_written", LOG_ID("case", s->c->id), LOG_ERR(&e));
         engine_again(s->engine, s->work, wait);
     }
@@ -419,7 +442,7 @@ static enum went run_step(struct step *s, struct step_record *steps, size_t at)
     if (d.why) {
         d.now = clock_wall_ms(s->engine->clock);
         record->state = STEP_SKIPPED;
-        if (step_write(s, skip_fn, &d, &e)) {
+        if (write_end(s, skip_fn, &d, &e)) {
             log_event(LOG_ERROR, "step_not_written", LOG_ID("case", s->c->id), LOG_ERR(&e));
             engine_retry(s->engine, s->work);
             return WENT_LATER;
@@ -438,6 +461,7 @@ static enum went run_step(struct step *s, struct step_record *steps, size_t at)
         s->args = args;
         outcome = h->run(s, &why);
     }
+    log_release();
     if (outcome == OUTCOME_WAITS)
         return WENT_LATER;
     d.now = clock_wall_ms(s->engine->clock);
@@ -451,7 +475,7 @@ static enum went run_step(struct step *s, struct step_record *steps, size_t at)
         log_event(LOG_WARN, "step_refused", LOG_ID("case", s->c->id),
                   LOG_STR("step", record->handler), LOG_ERR(&why));
     }
-    if (!s->written && step_write(s, end_fn, &d, &e)) {
+    if (!s->written && write_end(s, end_fn, &d, &e)) {
         log_event(LOG_ERROR, "step_not_written", LOG_ID("case", s->c->id), LOG_ERR(&e));
         engine_retry(s->engine, s->work);
         return WENT_LATER;
@@ -508,7 +532,7 @@ void act_run(const struct acting *a)
         if (a->steps[i].state == STEP_WAITING && run_step(&s, a->steps, i) == WENT_LATER)
             return;
     t.now = clock_wall_ms(g->clock);
-    if (step_write(&s, settle_fn, &t, &e)) {
+    if (write_end(&s, settle_fn, &t, &e)) {
         log_event(LOG_ERROR, "case_not_written", LOG_ID("case", a->c->id), LOG_ERR(&e));
         engine_retry(g, a->w);
         return;

@@ -18,6 +18,7 @@ void fault_point(const char *where)
     long number = atomic_fetch_add(&passed, 1) + 1;
 
     log_event(LOG_INFO, "fault_point", LOG_INT("number", number), LOG_STR("where", where));
+    log_release();
     if (at && strtol(at, NULL, 10) == number)
         (void)kill(getpid(), SIGKILL);
     /* This thread's own signal: by one of the process's another thread may be stopped first, while this one goes on. */

@@ -42,7 +42,8 @@ void log_fields(enum log_level level, const char *event, const struct log_field 
 /**
  * From log_gather on the lines of the calling thread are kept, some 4 KiB of them, and written together,
  * at the latest by log_release. What they tell of must be safe already: a crash loses those that
- * wait. Nothing that blocks may stand between the two.
+ * wait. Nothing that blocks may stand between the two, but for rest_wait, which begins with log_release: so a request
+ * leaves before the lines about it are written.
  */
 void log_gather(void);
 void log_release(void);

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "log.h"
 
 #define CONNECT_MS (10 * SECOND_MS) /* defender-api.md section 7.6 */
 #define ANSWER_MAX (8 * 1024 * 1024)
@@ -330,6 +331,7 @@ bool rest_is_done(const struct rest_call *call)
 
 static void await(struct rest_call *c)
 {
+    log_release(); /* now there is time */
     while (sem_wait(&c->done) != 0)
         assert(errno == EINTR);
 }

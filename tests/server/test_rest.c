@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "log.h"
 #include "rest.h"
 #include "../kit/mailpeer.h"
 #include "../kit/peer.h"
@@ -100,6 +101,37 @@ static void test_rest__sends_exactly_what_was_asked(void **state)
         assert_int_equal(got->connection, 1); /* kept */
         rest_answer_clear(&a);
     }
+}
+
+/* The lines about a request that their thread keeps are written once the request is on its way. */
+static void test_rest__the_wait_lets_gathered_lines_go(void **state)
+{
+    struct stage *s = *state;
+    struct rest_request q = request(s, "GET", "/");
+    struct rest_answer a = {0};
+    struct rest_call *call;
+    struct err e;
+    char line[1000];
+    int fds[2], saved;
+    ssize_t early, late;
+
+    assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
+    peer_script(s->peer, &(struct peer_answer){.status = 200, .body = "ok"});
+    saved = dup(STDERR_FILENO);
+    assert_true(dup2(fds[1], STDERR_FILENO) >= 0);
+    log_gather();
+    log_event(LOG_INFO, "asked");
+    assert_int_equal(rest_start(s->rest, &q, &call, &e), ERR_OK);
+    early = read(fds[0], line, sizeof line);
+    assert_int_equal(rest_wait(call, &a, &e), ERR_OK);
+    late = read(fds[0], line, sizeof line);
+    assert_true(dup2(saved, STDERR_FILENO) >= 0);
+    (void)close(saved);
+    assert_int_equal(early, -1);
+    assert_true(late > 0 && memmem(line, (size_t)late, "\"asked\"", 7));
+    rest_answer_clear(&a);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
 }
 
 static void test_rest__gives_the_answer_as_it_came(void **state)
@@ -1045,6 +1077,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, before, after)
         T(test_rest__sends_exactly_what_was_asked),
+        T(test_rest__the_wait_lets_gathered_lines_go),
         T(test_rest__gives_the_answer_as_it_came),
         T(test_rest__reads_retry_after),
         T(test_rest__follows_no_redirect),

@@ -10,11 +10,20 @@
 #include <strings.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "auto.h"
 #include "buf.h"
 #include "clock.h"
+
+static int64_t now_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
 
 static bool give_up(struct fetched *f, const char *what)
 {
@@ -204,8 +213,11 @@ bool fetch(struct fetched *f, const char *method, const char *url, const char *c
     buf_adds(&out, "\r\n");
     if (body)
         buf_add(&out, body, body_len);
-    if (!send_all(fd, out.data, out.len)) /* an early answer may be there all the same */
+    f->sent_us = now_us(); /* before: what answers may be faster than our way back from the call */
+    if (!send_all(fd, out.data, out.len)) { /* an early answer may be there all the same */
+        f->sent_us = 0;
         (void)give_up(f, "write");
+    }
     good = receive(f, fd, method, clock_mono_ms(clock_system()) + timeout_ms);
     close(fd);
     if (!f->body)

@@ -15,8 +15,9 @@ struct fetched {
     char *head; /* status line and headers as received, NUL-terminated; may be NULL */
     char *body; /* NUL-terminated; never NULL after fetch */
     size_t body_len;
-    bool complete; /* as long as Content-Length said, and nothing after it */
-    char why[120]; /* what went wrong at the socket; "" when nothing did */
+    bool complete;   /* as long as Content-Length said, and nothing after it */
+    int64_t sent_us; /* CLOCK_MONOTONIC when it was written to the connected socket; 0: never */
+    char why[120];   /* what went wrong at the socket; "" when nothing did */
 };
 
 /**

@@ -457,7 +457,8 @@ bool house_post(struct house *h, const char *delivery_id, const char *body, stru
     return fetch(f, "POST", url, headers, body, strlen(body), 10000);
 }
 
-struct json *house_push(struct house *h, const char *alert_id, const char *machine_id, int status)
+struct json *house_push_timed(struct house *h, const char *alert_id, const char *machine_id,
+                              int status, int64_t *ret_sent_us)
 {
     struct fetched f;
     struct json *answer = NULL;
@@ -473,8 +474,16 @@ struct json *house_push(struct house *h, const char *alert_id, const char *machi
         fail_msg("push of %s: HTTP %d instead of %d: %s %s", alert_id, f.status, status, f.body,
                  f.why);
     (void)json_parse(f.body, f.body_len, &answer, NULL);
+    *ret_sent_us = f.sent_us;
     fetched_clear(&f);
     return answer;
+}
+
+struct json *house_push(struct house *h, const char *alert_id, const char *machine_id, int status)
+{
+    int64_t unused;
+
+    return house_push_timed(h, alert_id, machine_id, status, &unused);
 }
 
 /* ---- the people's side ------------------------------------------------------------------------------ */

@@ -86,6 +86,9 @@ void house_wait_log(struct house *h, const char *text, unsigned count, int64_t t
  * status must be `status` (0: any, *no* answer included). Returns the parsed body; NULL when it is none.
  */
 struct json *house_push(struct house *h, const char *alert_id, const char *machine_id, int status);
+/** And says when it was sent (fetch.h). */
+struct json *house_push_timed(struct house *h, const char *alert_id, const char *machine_id,
+                              int status, int64_t *ret_sent_us);
 /** The same with all of the parts in the caller's hand. delivery_id NULL: a new one. Fills f. Threads: any
  *  (nothing here fails the test). */
 bool house_post(struct house *h, const char *delivery_id, const char *body, struct fetched *f);

@@ -99,8 +99,8 @@ void exchange_init(struct exchange *x, enum defender_class class, const char *me
         (void)snprintf(x->path, sizeof x->path, "%s%s%s", head, encoded ? encoded : "", tail);
 }
 
-/* Lets the call go, unless it has failed already. */
-static void send_call(struct defender *d, struct exchange *x)
+/* Starts the call, unless it has failed already; rest_go lets it leave. */
+static void start_call(struct defender *d, struct exchange *x)
 {
     AUTO(buf_clear) struct buf url = BUF_INIT(1 << 17);
     struct rest_request q = {
@@ -110,6 +110,7 @@ static void send_call(struct defender *d, struct exchange *x)
         .body_len = x->body ? strlen(x->body) : 0,
         .timeout_ms = d->o.timeout_ms,
         .leave_by_ms = x->leave_by_ms,
+        .with_others = true,
         .max_answer = x->list ? DEFENDER_LIST_MAX : 0,
     };
     enum err_code code;
@@ -260,17 +261,20 @@ static void receive(struct defender *d, struct exchange *x)
         settle_refusal(d, x);
 }
 
+/* They leave together: the thread that sends would else take the core from this one after each. */
 void exchange_run(struct defender *d, struct exchange *const x[], size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        send_call(d, x[i]);
+        start_call(d, x[i]);
+    rest_go(d->o.rest);
     for (size_t i = 0; i < n; i++)
         receive(d, x[i]);
     for (size_t i = 0; i < n; i++)
         if (x[i]->stale) {
             x[i]->code = ERR_OK;
             rest_answer_clear(&x[i]->answer);
-            send_call(d, x[i]);
+            start_call(d, x[i]);
+            rest_go(d->o.rest);
         }
     for (size_t i = 0; i < n; i++)
         if (x[i]->call)

@@ -310,6 +310,7 @@ enum err_code rest_new(const struct rest_options *o, struct rest **ret, struct e
 enum err_code rest_call_send(struct rest *r, struct rest_call *c, struct err *e)
 {
     struct rest_lane *l = c->is_mail ? &r->mail : &r->http;
+    bool wake;
 
     (void)pthread_mutex_lock(&l->lock);
     if (l->stopping || l->winding_down) {
@@ -319,9 +320,16 @@ enum err_code rest_call_send(struct rest *r, struct rest_call *c, struct err *e)
     c->next = NULL;
     *l->incoming_end = c;
     l->incoming_end = &c->next;
+    wake = !c->with_others;
     (void)pthread_mutex_unlock(&l->lock); /* it is the thread's from here on */
-    (void)curl_multi_wakeup(l->multi);    /* fails only when a wake-up is already pending */
+    if (wake)
+        (void)curl_multi_wakeup(l->multi); /* fails only when a wake-up is already pending */
     return ERR_OK;
+}
+
+void rest_go(struct rest *r)
+{
+    (void)curl_multi_wakeup(r->http.multi);
 }
 
 bool rest_is_done(const struct rest_call *call)

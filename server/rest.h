@@ -55,6 +55,8 @@ struct rest_request {
     /* A kept connection may turn out closed only when the request is written to it. GET and HEAD are
      * then sent again on a fresh one; anything else ends with ERR_UNKNOWN, unless this is set. */
     bool may_repeat;
+    bool
+        with_others; /* it leaves with the next call that is none of these, or at rest_go. Not for mail */
     bool metadata;  /* the url may be of the machine's own metadata service, in plain http */
     bool show_peer; /* fill tls_* of the answer; on a connection of its own */
 
@@ -108,6 +110,8 @@ AUTO_FREEP(struct rest, rest)
  */
 enum err_code rest_start(struct rest *r, const struct rest_request *q, struct rest_call **ret_call,
                          struct err *e);
+/** Lets those leave that were started with_others. Whoever started one calls this. Any thread. */
+void rest_go(struct rest *r);
 /** true once rest_wait would not block. Any thread; the call stays yours. */
 bool rest_is_done(const struct rest_call *call);
 /** Gives up a call that nobody waits for any more. What has left has left. NULL is fine. */

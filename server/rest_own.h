@@ -63,7 +63,7 @@ struct rest_call {
     char host[REST_HOST_TEXT]; /* for messages */
     char why[CURL_ERROR_SIZE];
 
-    bool is_mail, repeatable;
+    bool is_mail, repeatable, with_others;
     bool left;  /* HTTP: the pre-request callback ran. Mail: all of the message was read */
     bool twice; /* it ran again for a request that may leave but once */
     int64_t leave_by_ms;

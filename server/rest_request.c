@@ -140,6 +140,7 @@ static CURLcode set_http(const struct rest *r, struct rest_call *c, const struct
         return CURLE_OUT_OF_MEMORY;
 
     c->leave_by_ms = q->leave_by_ms;
+    c->with_others = q->with_others;
     c->repeatable =
         q->may_repeat || strcmp(q->method, "GET") == 0 || strcmp(q->method, "HEAD") == 0;
     REST_SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);

@@ -94,6 +94,7 @@ struct serving {
     struct handover sockets;
     int64_t told_head_ms; /* when the audit's head was logged; mono */
     int64_t look_ms;      /* mono: no look at `files` before */
+    unsigned not_begun;   /* of `rounds` a bit each, by index */
 };
 
 static void notify_manager(const char *state)
@@ -310,6 +311,41 @@ static void record_config(struct serving *s, const char *event, const char *why)
         log_event(LOG_ERROR, "audit_not_written", LOG_ERR(&e));
 }
 
+static enum err_code watch_heartbeats(struct engine *g, struct err *e)
+{
+    return silence_watch(g, false, e);
+}
+
+/* What a configuration asks for again and again: each has to put into the store when it is due. */
+static const struct {
+    enum err_code (*begin)(struct engine *g, struct err *e);
+    const char *what;
+} rounds[] = {
+    {watch_heartbeats, "heartbeats"}, {ways_watch, "ways"},           {polling_start, "polling"},
+    {hunting_start, "hunts"},         {reconcile_start, "reconcile"},
+};
+
+#define N_ROUNDS (sizeof rounds / sizeof rounds[0])
+
+/* Those that the store kept from beginning are tried again; the log has a line for the first time and for the end. */
+static void begin_rounds(struct serving *s, bool first)
+{
+    for (size_t i = 0; i < N_ROUNDS; i++) {
+        struct err e;
+
+        if (!(s->not_begun & 1U << i))
+            continue;
+        if (!rounds[i].begin(s->engine, &e)) {
+            s->not_begun &= ~(1U << i);
+            if (!first)
+                log_event(LOG_INFO, "begun_after_all", LOG_STR("what", rounds[i].what));
+        } else if (first) {
+            (void)err_in(&e, "tried again in a moment");
+            log_event(LOG_ERROR, "not_begun", LOG_STR("what", rounds[i].what), LOG_ERR(&e));
+        }
+    }
+}
+
 /* Puts fresh in force, or says why not: ERR_AGAIN, it is the store's fault and not that of the files. The certificate is
  * last of what can fail. */
 static enum err_code put_in_force(struct serving *s, struct config *fresh, const char *changed,
@@ -346,16 +382,8 @@ static enum err_code put_in_force(struct serving *s, struct config *fresh, const
     status_use(s->status, fresh);
     engine_use(s->engine, rt);
     upkeep_use(s->upkeep, &limits);
-    if (silence_watch(s->engine, false, e))
-        log_event(LOG_ERROR, "heartbeats_not_watched", LOG_ERR(e));
-    if (ways_watch(s->engine, e))
-        log_event(LOG_ERROR, "ways_not_watched", LOG_ERR(e));
-    if (polling_start(s->engine, e))
-        log_event(LOG_ERROR, "polling_not_started", LOG_ERR(e));
-    if (hunting_start(s->engine, e))
-        log_event(LOG_ERROR, "hunts_not_started", LOG_ERR(e));
-    if (reconcile_start(s->engine, e))
-        log_event(LOG_ERROR, "reconcile_not_started", LOG_ERR(e));
+    s->not_begun = (1U << N_ROUNDS) - 1;
+    begin_rounds(s, true);
     config_unref(s->config);
     s->config = fresh;
     log_event(LOG_INFO, "reloaded", LOG_STR("policy", policy_hash(fresh->policy)),
@@ -484,6 +512,7 @@ static void wait_for_end(struct serving *s, const sigset_t *signals)
             return;
         if (number == SIGHUP || changed)
             reload(s, changed);
+        begin_rounds(s, false);
         tell_certificate(s);
         tell_head(s);
     }

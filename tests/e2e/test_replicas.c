@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -243,6 +244,31 @@ static void test_replicas__what_a_far_end_says_is_cut_at_a_character(void **stat
 
 #define T(name) cmocka_unit_test_setup_teardown(test_replicas__##name, set_up, tear_down)
 
+/* What a reload has to put into the store for a round to begin is tried until the store takes it: nobody reloads again for
+ * a database that was away for a moment. */
+static void test_replicas__a_reload_begins_its_rounds_when_the_store_is_back(void **state)
+{
+    struct pair *p = *state;
+    char sql[200];
+    char *schema;
+
+    if (!p)
+        skip();
+    schema = postgres_sql("SELECT relnamespace::regnamespace FROM pg_class WHERE relname = 'polls' "
+                          "ORDER BY oid DESC LIMIT 1");
+    (void)snprintf(sql, sizeof sql, "ALTER TABLE %s.polls RENAME TO away", schema);
+    free(postgres_sql(sql));
+    house_edit(p->a, "\nrules:", "\npolling: {every: 10s}\nrules:");
+    house_cordon_signal(p->a, SIGHUP);
+    house_wait_log(p->a, "\"event\":\"not_begun\"", 1, SOON);
+    house_wait_log(p->a, "\"event\":\"reloaded\"", 1, SOON);
+    (void)snprintf(sql, sizeof sql, "ALTER TABLE %s.away RENAME TO polls", schema);
+    free(postgres_sql(sql));
+    house_wait_log(p->a, "\"event\":\"begun_after_all\"", 1, SOON);
+    json_free(sim_wait_calls(p->a->sim, "GET", "/api/alerts", 1, SOON));
+    free(schema);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +276,7 @@ int main(void)
         T(what_a_dead_one_held_is_done_by_another),
         T(a_pause_holds_for_all),
         T(one_that_is_cut_off_takes_nothing_and_comes_back),
+        T(a_reload_begins_its_rounds_when_the_store_is_back),
         cmocka_unit_test(test_replicas__what_a_far_end_says_is_cut_at_a_character),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

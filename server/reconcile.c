@@ -5,8 +5,7 @@
  * - a release that has not ended yet, which may take the three days that Defender keeps trying;
  * - an isolation that has not ended and that nobody follows, because its machine is held already, or is being released, or
  *   has another one that is followed;
- * - one that is in force beside the request that its machine's row has under way, or beside a release that has not ended
- *   and may come to nothing.
+ * - one that is in force beside another one, or a release, that has not ended and may come to nothing.
  * These are adopted once that is over. Any other isolation that has not ended is followed by its own work as soon as it is
  * adopted.
  *
@@ -293,6 +292,8 @@ static enum err_code settle_fn(struct db_tx *tx, void *arg, struct err *e)
     } else {
         leave_open(p, s->d, a && !known ? a->id : NULL);
         leave(p, known ? NULL : doubt, NULL);
+        if (a && a != s->d->last) /* it may come to nothing */
+            leave(p, s->d->last, NULL);
     }
     s->needed = over || (a && !found && !known);
     if (code || !s->write || !s->needed)

@@ -874,6 +874,31 @@ static void test_reconcile__what_is_in_force_beside_ours_is_adopted_after_it(voi
     rig_close(&r);
 }
 
+/* The same where both are somebody else's: the one that is under way is followed, and comes to nothing. */
+static void test_reconcile__what_is_in_force_beside_a_newer_one_is_adopted_after_it(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    begin(&r);
+    hands_turn(&r.hands, 25 * MINUTE_MS);
+    next(&r,
+         "{\"value\":[" ACTION_DOC(OTHER, "Isolate", "Succeeded", "null", "11:10") "," ACTION_DOC(
+             ACTION, "Isolate", "Pending", "null", "24:12") "," LATER_ELSEWHERE "]}");
+    assert_string_equal(rig_isolation(&r).action_id, ACTION);
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Failed", "null", "24:12"));
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+    next(&r,
+         "{\"value\":[" ACTION_DOC(OTHER, "Isolate", "Succeeded", "null", "11:10") "," ACTION_DOC(
+             ACTION, "Isolate", "Failed", "null", "24:12") "]}");
+    assert_from(&r, "10:06:10");
+    assert_string_equal(rig_isolation(&r).action_id, OTHER);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    rig_close(&r);
+}
+
 /* The clock was ahead when the list was to be read first, and was set right since. */
 static void test_reconcile__a_clock_that_was_ahead_at_the_beginning_hides_nothing(void **state)
 {
@@ -1062,6 +1087,7 @@ int main(void)
         cmocka_unit_test(test_reconcile__what_a_cancelled_release_leaves_isolated_is_adopted),
         cmocka_unit_test(test_reconcile__of_two_that_are_open_neither_is_lost),
         cmocka_unit_test(test_reconcile__what_is_in_force_beside_ours_is_adopted_after_it),
+        cmocka_unit_test(test_reconcile__what_is_in_force_beside_a_newer_one_is_adopted_after_it),
         cmocka_unit_test(test_reconcile__an_isolation_beside_a_release_is_seen_again),
         cmocka_unit_test(test_reconcile__a_release_of_before_ends_nothing_that_waits),
         cmocka_unit_test(test_reconcile__a_release_in_another_spelling_ends_ours),

@@ -13,6 +13,7 @@
 #include "buf.h"
 
 #define PORTAL    FICKLE_KINDS /* dice of the portal's */
+#define TIMELESS  13           /* an alert in so many says not when it changed */
 #define FNV_PRIME 1099511628211u
 
 struct fickle {
@@ -124,6 +125,18 @@ size_t fickle_calls(struct fickle *f, int tenant, int64_t within_ms)
 struct fickle_alert *fickle_alert(struct fickle *f, int alert)
 {
     return &f->alerts[alert];
+}
+
+void fickle_alert_changes(struct fickle *f, int alert)
+{
+    struct fickle_alert *a = &f->alerts[alert];
+
+    (void)pthread_mutex_lock(&f->lock);
+    a->changed = fickle_now(f);
+    if (!a->made)
+        a->made = a->changed - roll(f, PORTAL, 30000);
+    a->shows = a->changed + roll(f, PORTAL, f->badness ? 60000 : 1);
+    (void)pthread_mutex_unlock(&f->lock);
 }
 
 struct fickle_machine *fickle_machine(struct fickle *f, int machine)
@@ -409,6 +422,60 @@ static bool is_mislaid(struct fickle *f, const struct fickle_action *a)
            roll(f, FICKLE_LIST, 10) == 0;
 }
 
+/* Of alerts, by when they changed; NULLs are first. */
+static int64_t changed(const struct fickle *f, int alert)
+{
+    return alert % TIMELESS ? f->alerts[alert].changed : 0;
+}
+
+/* The time that a filter asks from. */
+static int64_t since_in(const char *query)
+{
+    const char *at = strstr(query, "%20ge%20");
+    char text[40];
+    int64_t from = 0;
+
+    if (!at)
+        return 0;
+    (void)snprintf(text, sizeof text, "%.*s", (int)strcspn(at + 8, "%&"), at + 8);
+    assert(!clock_parse(text, &from, NULL));
+    return from;
+}
+
+/* The alerts that were made or changed since a time. */
+static void answer_changes(struct fickle *f, int tenant, const char *query, struct buf *out)
+{
+    int64_t now = fickle_now(f), from = since_in(query);
+    int list[FICKLE_ALERTS], n = 0;
+
+    for (int i = tenant; i < FICKLE_ALERTS; i += FICKLE_TENANTS) {
+        const struct fickle_alert *a = &f->alerts[i];
+        int at = n;
+
+        if (!a->made || a->hidden || now < a->shows || (changed(f, i) < from && a->made < from))
+            continue;
+        for (; at > 0 && changed(f, list[at - 1]) > changed(f, i); at--)
+            list[at] = list[at - 1];
+        list[at] = i;
+        n++;
+    }
+    buf_adds(out, "{\"value\":[");
+    for (int i = (int)strtoul(strstr(query, "$skip=") + 6, NULL, 10); i < n; i++) {
+        const struct fickle_alert *a = &f->alerts[list[i]];
+        char made[CLOCK_TEXT_SIZE], then[CLOCK_TEXT_SIZE];
+
+        buf_addf(out, "%s{\"id\":\"%s\",\"severity\":\"%s\",\"machineId\":\"%s\",", i ? "," : "",
+                 fickle_alert_id(list[i]), a->severity, fickle_machine_id(a->machine));
+        buf_addf(out,
+                 "\"alertCreationTime\":\"%s\",\"lastUpdateTime\":", clock_format(a->made, made));
+        if (changed(f, list[i]))
+            buf_addf(out, "\"%s\"}", clock_format(a->changed, then));
+        else
+            buf_adds(out, "null}");
+    }
+    buf_adds(out, "]}");
+}
+
 /* The actions that a filter asks for: of machines, by their own ids, or since a time. */
 static void answer_actions(struct fickle *f, int tenant, const char *query, struct buf *out)
 {
@@ -416,16 +483,11 @@ static void answer_actions(struct fickle *f, int tenant, const char *query, stru
     bool of_machines = strstr(query, "machineId") != NULL, by_id = strstr(query, "filter=id");
     bool typed = strstr(query, "type") != NULL;
     bool desc = strstr(query, "desc") != NULL, some = false;
-    const char *skip = strstr(query, "$skip="), *since = strstr(query, "%20ge%20");
-    int64_t now = fickle_now(f), from = 0, lag = roll(f, FICKLE_LIST, f->badness ? 3 : 1) * 600;
+    const char *skip = strstr(query, "$skip=");
+    int64_t now = fickle_now(f), from = since_in(query);
+    int64_t lag = roll(f, FICKLE_LIST, f->badness ? 3 : 1) * 600;
     size_t n = 0;
 
-    if (since) {
-        char text[40];
-
-        (void)snprintf(text, sizeof text, "%.*s", (int)strcspn(since + 8, "%&"), since + 8);
-        assert(!clock_parse(text, &from, NULL));
-    }
     for (size_t i = 0; i < f->n; i++) {
         const struct fickle_action *a = &f->actions[i];
 
@@ -630,7 +692,9 @@ static void answer_one(struct fickle *f, enum fickle_kind kind, int tenant,
     int of = kind == FICKLE_ALERT ? alert_of(q->target + strlen("/api/alerts/"), tenant)
                                   : machine_of(last, tenant);
 
-    if (strchr(q->target, '?') && kind != FICKLE_LIST && !begins(q->target, "/api/alerts/"))
+    if (begins(q->target, "/api/alerts?") && strstr(q->target, "lastUpdateTime"))
+        answer_changes(f, tenant, q->target, out);
+    else if (strchr(q->target, '?') && kind != FICKLE_LIST && !begins(q->target, "/api/alerts/"))
         answer_list(f, tenant, q, out);
     else if (kind == FICKLE_LIST)
         answer_actions(f, tenant, q->target, out);

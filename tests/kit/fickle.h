@@ -5,7 +5,8 @@
  * 4.5); whether a machine is isolated follows from those that succeeded. In bad weather answers are late, lost or
  * refused, requests are carried out without an answer, and lists are some seconds behind. People at the portal
  * isolate and release, too. Alerts are not to be read for a while, or name another machine than before; machines are
- * merged into others; what was listed is missing from a list now and then. The truth is the tester's to read; what is
+ * merged into others; what was listed is missing from a list now and then; alerts are listed some time after they were made
+ * or changed. The truth is the tester's to read; what is
  * answered is all that the program under test gets to know of it.
  *
  * Everything follows from the seed, in whatever order requests come that leave side by side, as long as those that act
@@ -46,6 +47,9 @@ struct fickle_alert {
     int machine;                    /* that it names */
     int64_t named[FICKLE_MACHINES]; /* when an answer named it last; 0: none did */
     bool hidden;                    /* Defender does not show it */
+    bool was_hidden;                /* ever */
+    int64_t made, changed;          /* what lists of alerts say; made 0: none has it */
+    int64_t shows;                  /* in lists, as it is now */
 };
 
 struct fickle_machine {
@@ -98,6 +102,8 @@ size_t fickle_calls(struct fickle *f, int tenant, int64_t within_ms);
 struct fickle_alert *fickle_alert(struct fickle *f, int alert);
 struct fickle_machine *fickle_machine(struct fickle *f, int machine);
 /* Text of its id, the same in both tenants; static storage. */
+/* From now on, or some seconds from now, lists of alerts have it; or have it anew, as it has changed. */
+void fickle_alert_changes(struct fickle *f, int alert);
 const char *fickle_alert_id(int alert);
 const char *fickle_machine_id(int machine);
 

@@ -1,6 +1,6 @@
 /* test_weather.c - the two promises in any weather: random lives of an engine, judged by what Defender saw.
  *
- * A life is a few hundred steps, each of which the dice choose: alerts are pushed, work that is due is run, time
+ * A life is a few hundred steps, each of which the dice choose: alerts are pushed or wait for a poll, work that is due is run, time
  * passes, people give orders and answer questions, the policy changes, a lease is lost, a record cannot be written, the
  * wall clock is set, a process is stopped or dies, and Defender (kit/fickle.h) answers as it pleases. Any of that may
  * happen in the middle of a run, too: at each request that it sends, and around each transaction that it writes. Then
@@ -27,6 +27,7 @@
 #include "kit/postgres.h"
 #include "log.h"
 #include "pause.h"
+#include "polling.h"
 #include "reconcile.h"
 #include "store_questions.h"
 #include "store_quota.h"
@@ -162,6 +163,7 @@ struct life {
     bool quick;                 /* everything happens within minutes */
     bool strict;                /* limits from the first to the last, and nobody lifts them */
     bool poor;                  /* few calls are to be had */
+    bool polls, weakly;         /* Defender is asked for alerts; and those isolate nothing */
     uint64_t proven[STEPS * 4]; /* policies (name_of) in force when a yes was said */
     size_t n_proven;
     bool ordered[FICKLE_MACHINES]; /* a person has ordered a release, ever */
@@ -316,6 +318,8 @@ static struct runtime *runtime_of(struct life *l, const struct process *p, unsig
                  "    api_scope: https://api.example/.default\n%s",
                  l->r.dir, peer_url(l->r.peer), peer_url(l->r.peer), quota);
     l->r.tenants = buf_text(&tenants);
+    if (l->polls)
+        buf_addf(&text, "polling: {every: 1m, may: [notify%s]}\n", l->weakly ? "" : ", isolate");
     describe(&text, policy);
     return rig_runtime_by(&l->r, &p->clock.clock, buf_text(&text));
 }
@@ -340,6 +344,7 @@ static void use_policy(struct life *l, unsigned policy)
         if (!l->p[i].dead) {
             engine_use(l->p[i].g, runtime_of(l, &l->p[i], policy));
             (void)reconcile_start(l->p[i].g, NULL); /* as serve does, whatever comes of it */
+            (void)polling_start(l->p[i].g, NULL);
         }
 }
 
@@ -359,13 +364,41 @@ static unsigned some_policy(struct life *l)
     return policy;
 }
 
+enum err_code real_read(struct db *db, db_fn fn, void *arg,
+                        struct err *e) __asm__("__real_db_read");
+
 /* ---- what is judged at a request to act -------------------------------------------------------------- */
 
-static int alert_of_case(const struct life *l, int64_t id)
+static enum err_code cases_fn(struct db_tx *tx, void *arg, struct err *e)
 {
-    for (int i = 0; i < FICKLE_ALERTS && id; i++)
-        if (l->known[i].id == id)
-            return i;
+    struct life *l = arg;
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows, "SELECT id, tenant, alert_id FROM cases", "");
+
+    while (!code && db_next(rows))
+        for (int i = strcmp(db_text(rows, 1), "contoso") != 0; i < FICKLE_ALERTS;
+             i += FICKLE_TENANTS)
+            if (strcmp(db_text(rows, 2), fickle_alert_id(i)) == 0)
+                l->known[i].id = db_int(rows, 0);
+    return code ? code : db_rows_end(rows, e);
+}
+
+/* Which alerts have become cases: a poll does not say. */
+static void meet_cases(struct life *l)
+{
+    if (l->polls)
+        assert_int_equal(real_read(l->r.store->db, cases_fn, l, NULL), ERR_OK);
+}
+
+static int alert_of_case(struct life *l, int64_t id)
+{
+    for (int round = 0; round < 2 && id; round++) {
+        for (int i = 0; i < FICKLE_ALERTS; i++)
+            if (l->known[i].id == id)
+                return i;
+        if (round == 0)
+            meet_cases(l);
+    }
     return -1;
 }
 
@@ -608,6 +641,7 @@ static void replace(struct life *l, struct process *p)
         assert_int_equal(store_work_recover(p->store, NULL), ERR_OK);
     assert_int_equal(ledger_watch(p->g, NULL), ERR_OK);
     assert_int_equal(reconcile_start(p->g, NULL), ERR_OK);
+    assert_int_equal(polling_start(p->g, NULL), ERR_OK);
     p->dead = false;
 }
 
@@ -630,7 +664,8 @@ static void run_one(struct life *l, struct process *p, const struct work *w)
     static const engine_run runs[WORK_KINDS] = {
         [WORK_CASE] = expand_run,       [WORK_ISOLATION] = isolation_run,
         [WORK_LEDGER] = ledger_run,     [WORK_ACTION] = action_run,
-        [WORK_QUESTION] = question_run, [WORK_RECONCILE] = reconcile_run};
+        [WORK_QUESTION] = question_run, [WORK_RECONCILE] = reconcile_run,
+        [WORK_POLL] = polling_run};
     struct process *before = l->top;
     struct work mine = *w;
     int at;
@@ -660,8 +695,9 @@ static void run_one(struct life *l, struct process *p, const struct work *w)
 
 static bool claim(struct life *l, struct process *p, struct work *ret)
 {
-    size_t room[WORK_KINDS] = {[WORK_CASE] = 1,   [WORK_ISOLATION] = 1, [WORK_LEDGER] = 1,
-                               [WORK_ACTION] = 1, [WORK_QUESTION] = 1,  [WORK_RECONCILE] = 1};
+    size_t room[WORK_KINDS] = {
+        [WORK_CASE] = 1,     [WORK_ISOLATION] = 1, [WORK_LEDGER] = 1, [WORK_ACTION] = 1,
+        [WORK_QUESTION] = 1, [WORK_RECONCILE] = 1, [WORK_POLL] = 1};
     size_t n = 0;
     int64_t next;
 
@@ -692,6 +728,19 @@ static void run_due(struct life *l, int most)
     }
 }
 
+/* It is in Defender's lists from now on: what polls may isolate. */
+static void list_alert(struct life *l, int at)
+{
+    struct known *k = &l->known[at];
+
+    fickle_alert_changes(l->f, at);
+    if (!l->polls || l->weakly || k->strong)
+        return;
+    k->strong = true;
+    k->named = -1;
+    k->spent = false;
+}
+
 /* One that was not pushed yet, if there is any. */
 static int some_new_alert(struct life *l)
 {
@@ -701,6 +750,15 @@ static int some_new_alert(struct life *l)
         if (!l->known[(first + i) % FICKLE_ALERTS].id)
             return (first + i) % FICKLE_ALERTS;
     return first;
+}
+
+/* An alert that nobody pushes. */
+static void appear(struct life *l)
+{
+    int at = some_new_alert(l);
+
+    happens(l, "alert %d of machine %d is there", at, fickle_alert(l->f, at)->machine);
+    list_alert(l, at);
 }
 
 static void push(struct life *l)
@@ -719,6 +777,8 @@ static void push(struct life *l)
     struct acceptance a = {.n = &n};
     sem_t done;
 
+    if (!fickle_alert(l->f, at)->made)
+        list_alert(l, at);
     if (one_in(l, 30))
         named = (named + FICKLE_TENANTS) % FICKLE_MACHINES;
     machine = fickle_machine_id(named);
@@ -857,13 +917,15 @@ static void portal(struct life *l)
 /* What Defender says of things changes. */
 static void change_facts(struct life *l)
 {
-    struct fickle_alert *a = fickle_alert(l->f, (int)roll(l, FICKLE_ALERTS));
+    int at = (int)roll(l, FICKLE_ALERTS);
+    struct fickle_alert *a = fickle_alert(l->f, at);
     struct fickle_machine *m = fickle_machine(l->f, (int)roll(l, FICKLE_MACHINES));
     static const char *const severities[] = {"High", "High", "High", "Medium", "Low"};
 
     switch (roll(l, 8)) {
     case 0:
         a->hidden = !a->hidden && one_in(l, 2);
+        a->was_hidden = a->was_hidden || a->hidden;
         break;
     case 1: /* of the same tenant */
         a->machine = (a->machine + FICKLE_TENANTS) % FICKLE_MACHINES;
@@ -878,6 +940,8 @@ static void change_facts(struct life *l)
     default:
         a->severity = severities[roll(l, 5)];
     }
+    if (a->made)
+        list_alert(l, at);
 }
 
 /* A record cannot be written, for a while. */
@@ -1146,8 +1210,6 @@ enum err_code real_write(struct db *db, db_fn fn, void *arg,
                          struct err *e) __asm__("__real_db_write");
 enum err_code real_write_loose(struct db *db, db_fn fn, void *arg,
                                struct err *e) __asm__("__real_db_write_loose");
-enum err_code real_read(struct db *db, db_fn fn, void *arg,
-                        struct err *e) __asm__("__real_db_read");
 enum err_code our_write(struct db *db, db_fn fn, void *arg,
                         struct err *e) __asm__("__wrap_db_write");
 enum err_code our_write_loose(struct db *db, db_fn fn, void *arg,
@@ -1297,6 +1359,7 @@ static enum err_code told_fn(struct db_tx *tx, void *arg, struct err *e)
 
 static void judge_told(struct life *l)
 {
+    meet_cases(l);
     assert_int_equal(db_read(l->r.store->db, told_fn, l, NULL), ERR_OK);
 }
 
@@ -1431,7 +1494,9 @@ static void live(struct life *l)
     unsigned what = roll(l, 100);
 
     l->nested = false;
-    if (what < 16)
+    if (what < 16 && l->polls && one_in(l, 3))
+        appear(l);
+    else if (what < 16)
         push(l);
     else if (what < 50)
         run_due(l, 1 + (int)roll(l, 6));
@@ -1510,6 +1575,8 @@ static void begin(struct life *l, uint64_t seed, const char *store_url)
     l->strict = one_in(l, 5);
     l->quick = one_in(l, 2);
     l->poor = one_in(l, 4);
+    l->polls = one_in(l, 2);
+    l->weakly = one_in(l, 3);
     settle_in(l);
     l->jumps =
         l->n == 1 && !one_in(l, 3); /* replicas whose clocks jump write nothing (db_postgres.c) */
@@ -1518,6 +1585,7 @@ static void begin(struct life *l, uint64_t seed, const char *store_url)
         start(l, &l->p[i]);
     use_policy(l, l->policy);
     assert_int_equal(reconcile_start(l->r.g, NULL), ERR_OK);
+    assert_int_equal(polling_start(l->r.g, NULL), ERR_OK);
     weather(l);
 }
 
@@ -1537,6 +1605,8 @@ static bool is_good(uint64_t seed, const char *store_url, bool aloud)
     for (int i = 0; i < FICKLE_ALERTS && !l->wrong[0]; i++)
         if (l->known[i].id)
             judge_case(l, i);
+        else if (l->polls && fickle_alert(l->f, i)->made && !fickle_alert(l->f, i)->was_hidden)
+            wrong(l, "alert %d is no case after hours of calm, and polls listed it", i);
     for (int i = 0; i < FICKLE_MACHINES && !l->wrong[0]; i++)
         judge_machine(l, i);
     if (!l->wrong[0])

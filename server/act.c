@@ -223,8 +223,8 @@ static enum err_code write_end(struct step *s, db_fn fn, void *arg, struct err *
     return code;
 }
 
-/* What the handler asks for then leaves before the lines about it are written: each takes as long as half a transaction.
- * run_step lets them go, if the wait for an answer does not. */
+/* What the handler asks for then leaves before the lines about it are written, each of which takes as long as half a
+ * transaction. run_step lets them go, if the wait for an answer does not. */
 enum err_code step_write(struct step *s, db_fn fn, void *arg, struct err *e)
 {
     enum err_code code = write_to_store(s, fn, arg, e);

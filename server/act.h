@@ -43,8 +43,8 @@ struct step {
     struct opening opening; /* of act.c: fn NULL when there is none, or it is on disk */
 };
 
-/** db_write for handlers: all that a run writes goes through here. Once it has written, the lines of this thread wait until the
- *  handler waits for an answer, or returns (log_gather). */
+/** db_write for handlers: all that a run writes goes through here. Once it has written, the lines of this thread wait
+ *  until the handler waits for an answer, or returns (log_gather). */
 enum err_code step_write(struct step *s, db_fn fn, void *arg, struct err *e);
 
 /* A run over the steps of a case that is ACTING, or will be by its opening. */

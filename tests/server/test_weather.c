@@ -1,10 +1,10 @@
 /* test_weather.c - the two promises in any weather: random lives of an engine, judged by what Defender saw.
  *
- * A life is a few hundred steps, each of which the dice choose: alerts are pushed or wait for a poll, work that is due is
- * run, time passes, people give orders and answer questions, the policy changes, a lease is lost, a record cannot be written, the
- * wall clock is set, a process is stopped or dies, and Defender (kit/fickle.h) answers as it pleases. Any of that may
- * happen in the middle of a run, too: at each request that it sends, and around each transaction that it writes. Then
- * the weather clears, hours pass, and everything must have come to an end.
+ * A life is a few hundred steps, each of which the dice choose: alerts are pushed or wait for a poll, work that is due
+ * is run, time passes, people give orders and answer questions, the policy changes, a lease is lost, a record cannot
+ * be written, the wall clock is set, a process is stopped or dies, and Defender (kit/fickle.h) answers as it pleases.
+ * Any of that may happen in the middle of a run, too: at each request that it sends, and around each transaction that
+ * it writes. Then the weather clears, hours pass, and everything must have come to an end.
  *
  * What must hold is judged by the far side: at every request to act, whether cordon had been shown that it is wrong;
  * at every notice, whether it is true; in the end, whether the ledger and the last word are.

@@ -139,6 +139,13 @@ void fickle_alert_changes(struct fickle *f, int alert)
     (void)pthread_mutex_unlock(&f->lock);
 }
 
+void fickle_alert_found(struct fickle *f, int alert)
+{
+    (void)pthread_mutex_lock(&f->lock);
+    f->alerts[alert].found = fickle_now(f) + roll(f, PORTAL, f->badness ? 60000 : 1);
+    (void)pthread_mutex_unlock(&f->lock);
+}
+
 struct fickle_machine *fickle_machine(struct fickle *f, int machine)
 {
     return &f->machines[machine];
@@ -476,6 +483,28 @@ static void answer_changes(struct fickle *f, int tenant, const char *query, stru
     buf_adds(out, "]}");
 }
 
+/* What a query finds, whatever it is. */
+static void answer_hunt(struct fickle *f, int tenant, struct buf *out)
+{
+    bool some = false;
+
+    buf_adds(out, "{\"Schema\":[{\"Name\":\"Timestamp\",\"Type\":\"DateTime\"},"
+                  "{\"Name\":\"DeviceId\",\"Type\":\"String\"},"
+                  "{\"Name\":\"AlertId\",\"Type\":\"String\"}],\"Results\":[");
+    for (int i = tenant; i < FICKLE_ALERTS; i += FICKLE_TENANTS) {
+        const struct fickle_alert *a = &f->alerts[i];
+        char at[CLOCK_TEXT_SIZE];
+
+        if (!a->found || fickle_now(f) < a->found)
+            continue;
+        buf_addf(out, "%s{\"Timestamp\":\"%s\",\"DeviceId\":\"%s\",\"AlertId\":\"%s\"}",
+                 some ? "," : "", clock_format(a->found, at),
+                 fickle_machine_id(i % FICKLE_MACHINES), fickle_alert_id(i));
+        some = true;
+    }
+    buf_adds(out, "]}");
+}
+
 /* The actions that a filter asks for: of machines, by their own ids, or since a time. */
 static void answer_actions(struct fickle *f, int tenant, const char *query, struct buf *out)
 {
@@ -729,8 +758,19 @@ void fickle_answer(void *ctx, const struct peer_request *q, struct peer_answer *
                             : begins(q->target, "/api/machines")        ? FICKLE_MACHINE
                                                                         : FICKLE_TOKEN;
 
-    if (kind == FICKLE_TOKEN) {
+    if (kind == FICKLE_TOKEN && !begins(q->target, "/api/")) {
         answer_token(q->target, ret);
+        return;
+    }
+    if (begins(q->target,
+               "/api/advancedqueries/")) { /* it only reads, and has a budget of its own */
+        (void)pthread_mutex_lock(&f->lock);
+        cast(f, FICKLE_ALERT, q->target);
+        if (!is_spoilt(f, FICKLE_ALERT, ret)) {
+            answer_hunt(f, tenant, &out);
+            say(ret, 200, buf_text(&out));
+        }
+        (void)pthread_mutex_unlock(&f->lock);
         return;
     }
     (void)pthread_mutex_lock(&f->lock);

@@ -50,6 +50,7 @@ struct fickle_alert {
     bool was_hidden;                /* ever */
     int64_t made, changed;          /* what lists of alerts say; made 0: none has it */
     int64_t shows;                  /* in lists, as it is now */
+    int64_t found;                  /* a hunt finds it from then on; 0: none does */
 };
 
 struct fickle_machine {
@@ -104,6 +105,8 @@ struct fickle_machine *fickle_machine(struct fickle *f, int machine);
 /* Text of its id, the same in both tenants; static storage. */
 /* From now on, or some seconds from now, lists of alerts have it; or have it anew, as it has changed. */
 void fickle_alert_changes(struct fickle *f, int alert);
+/* Likewise, what hunts find. */
+void fickle_alert_found(struct fickle *f, int alert);
 const char *fickle_alert_id(int alert);
 const char *fickle_machine_id(int machine);
 

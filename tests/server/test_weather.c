@@ -23,6 +23,7 @@
 
 #include "action.h"
 #include "desk.h"
+#include "hunting.h"
 #include "kit/fickle.h"
 #include "kit/postgres.h"
 #include "log.h"
@@ -163,7 +164,7 @@ struct life {
     bool quick;                 /* everything happens within minutes */
     bool strict;                /* limits from the first to the last, and nobody lifts them */
     bool poor;                  /* few calls are to be had */
-    bool polls, weakly;         /* Defender is asked for alerts; and those isolate nothing */
+    bool polls, hunts, weakly;  /* Defender is asked for alerts; and those isolate nothing */
     uint64_t proven[STEPS * 4]; /* policies (name_of) in force when a yes was said */
     size_t n_proven;
     bool ordered[FICKLE_MACHINES]; /* a person has ordered a release, ever */
@@ -320,6 +321,11 @@ static struct runtime *runtime_of(struct life *l, const struct process *p, unsig
     l->r.tenants = buf_text(&tenants);
     if (l->polls)
         buf_addf(&text, "polling: {every: 1m, may: [notify%s]}\n", l->weakly ? "" : ", isolate");
+    if (l->hunts)
+        buf_addf(&text,
+                 "hunts:\n  - {name: rows, tenant: contoso, schedule: '*/5 * * * *', api: defender,"
+                 " query: q, may: [notify%s], do: [{case: {severity: High, title: t}}]}\n",
+                 l->weakly ? "" : ", isolate");
     describe(&text, policy);
     return rig_runtime_by(&l->r, &p->clock.clock, buf_text(&text));
 }
@@ -345,6 +351,7 @@ static void use_policy(struct life *l, unsigned policy)
             engine_use(l->p[i].g, runtime_of(l, &l->p[i], policy));
             (void)reconcile_start(l->p[i].g, NULL); /* as serve does, whatever comes of it */
             (void)polling_start(l->p[i].g, NULL);
+            (void)hunting_start(l->p[i].g, NULL);
         }
 }
 
@@ -386,7 +393,7 @@ static enum err_code cases_fn(struct db_tx *tx, void *arg, struct err *e)
 /* Which alerts have become cases: a poll does not say. */
 static void meet_cases(struct life *l)
 {
-    if (l->polls)
+    if (l->polls || l->hunts)
         assert_int_equal(real_read(l->r.store->db, cases_fn, l, NULL), ERR_OK);
 }
 
@@ -642,6 +649,7 @@ static void replace(struct life *l, struct process *p)
     assert_int_equal(ledger_watch(p->g, NULL), ERR_OK);
     assert_int_equal(reconcile_start(p->g, NULL), ERR_OK);
     assert_int_equal(polling_start(p->g, NULL), ERR_OK);
+    assert_int_equal(hunting_start(p->g, NULL), ERR_OK);
     p->dead = false;
 }
 
@@ -665,7 +673,7 @@ static void run_one(struct life *l, struct process *p, const struct work *w)
         [WORK_CASE] = expand_run,       [WORK_ISOLATION] = isolation_run,
         [WORK_LEDGER] = ledger_run,     [WORK_ACTION] = action_run,
         [WORK_QUESTION] = question_run, [WORK_RECONCILE] = reconcile_run,
-        [WORK_POLL] = polling_run};
+        [WORK_POLL] = polling_run,      [WORK_HUNT] = hunting_run};
     struct process *before = l->top;
     struct work mine = *w;
     int at;
@@ -697,7 +705,7 @@ static bool claim(struct life *l, struct process *p, struct work *ret)
 {
     size_t room[WORK_KINDS] = {
         [WORK_CASE] = 1,     [WORK_ISOLATION] = 1, [WORK_LEDGER] = 1, [WORK_ACTION] = 1,
-        [WORK_QUESTION] = 1, [WORK_RECONCILE] = 1, [WORK_POLL] = 1};
+        [WORK_QUESTION] = 1, [WORK_RECONCILE] = 1, [WORK_POLL] = 1,   [WORK_HUNT] = 1};
     size_t n = 0;
     int64_t next;
 
@@ -728,17 +736,21 @@ static void run_due(struct life *l, int most)
     }
 }
 
-/* It is in Defender's lists from now on: what polls may isolate. */
-static void list_alert(struct life *l, int at)
+/* It is there for a poll or a hunt from now on: that may isolate. */
+static void is_there(struct life *l, struct known *k)
 {
-    struct known *k = &l->known[at];
-
-    fickle_alert_changes(l->f, at);
-    if (!l->polls || l->weakly || k->strong)
+    if (l->weakly || k->strong)
         return;
     k->strong = true;
     k->named = -1;
     k->spent = false;
+}
+
+static void list_alert(struct life *l, int at)
+{
+    fickle_alert_changes(l->f, at);
+    if (l->polls)
+        is_there(l, &l->known[at]);
 }
 
 /* One that was not pushed yet, if there is any. */
@@ -752,13 +764,34 @@ static int some_new_alert(struct life *l)
     return first;
 }
 
-/* An alert that nobody pushes. */
+static enum err_code covered_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    int64_t *covered = arg;
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows, "SELECT covered FROM hunts", "");
+
+    while (!code && db_next(rows))
+        *covered = db_int(rows, 0);
+    return code ? code : db_rows_end(rows, e);
+}
+
+/* An alert that nobody pushes. Of what hunts found at their first run nobody hears. */
 static void appear(struct life *l)
 {
     int at = some_new_alert(l);
+    int64_t covered = 0;
 
-    happens(l, "alert %d of machine %d is there", at, fickle_alert(l->f, at)->machine);
-    list_alert(l, at);
+    if (l->hunts)
+        assert_int_equal(real_read(l->r.store->db, covered_fn, &covered, NULL), ERR_OK);
+    if (covered && (!l->polls || one_in(l, 2))) {
+        at -= at % FICKLE_TENANTS; /* it is contoso's */
+        happens(l, "a hunt finds alert %d of machine %d", at, fickle_alert(l->f, at)->machine);
+        fickle_alert_found(l->f, at);
+        is_there(l, &l->known[at]);
+    } else if (l->polls) {
+        happens(l, "alert %d of machine %d is there", at, fickle_alert(l->f, at)->machine);
+        list_alert(l, at);
+    }
 }
 
 static void push(struct life *l)
@@ -1494,7 +1527,7 @@ static void live(struct life *l)
     unsigned what = roll(l, 100);
 
     l->nested = false;
-    if (what < 16 && l->polls && one_in(l, 3))
+    if (what < 16 && (l->polls || l->hunts) && one_in(l, 3))
         appear(l);
     else if (what < 16)
         push(l);
@@ -1576,6 +1609,7 @@ static void begin(struct life *l, uint64_t seed, const char *store_url)
     l->quick = one_in(l, 2);
     l->poor = one_in(l, 4);
     l->polls = one_in(l, 2);
+    l->hunts = one_in(l, 3);
     l->weakly = one_in(l, 3);
     settle_in(l);
     l->jumps =
@@ -1586,6 +1620,7 @@ static void begin(struct life *l, uint64_t seed, const char *store_url)
     use_policy(l, l->policy);
     assert_int_equal(reconcile_start(l->r.g, NULL), ERR_OK);
     assert_int_equal(polling_start(l->r.g, NULL), ERR_OK);
+    assert_int_equal(hunting_start(l->r.g, NULL), ERR_OK);
     weather(l);
 }
 
@@ -1607,6 +1642,8 @@ static bool is_good(uint64_t seed, const char *store_url, bool aloud)
             judge_case(l, i);
         else if (l->polls && fickle_alert(l->f, i)->made && !fickle_alert(l->f, i)->was_hidden)
             wrong(l, "alert %d is no case after hours of calm, and polls listed it", i);
+        else if (fickle_alert(l->f, i)->found)
+            wrong(l, "alert %d is no case after hours of calm, and a hunt found it", i);
     for (int i = 0; i < FICKLE_MACHINES && !l->wrong[0]; i++)
         judge_machine(l, i);
     if (!l->wrong[0])

@@ -218,15 +218,15 @@ static void post(struct release *x)
 /* ---- a run ---------------------------------------------------------------------------------------- */
 
 /* Our release was asked for when Defender had said that the isolation succeeded: where ids do not come back, one that was
- * made before that is somebody else's, of an episode before. */
+ * made before that is somebody else's, of an episode before. A list may lack the isolation. */
 static bool is_older(const struct defender_action *a, const struct defender_reads *look,
-                     const char *isolation_id)
+                     const struct isolation_record *r)
 {
-    for (size_t i = 0; i < look->n_actions && isolation_id; i++)
-        if (strcasecmp(look->actions[i].id, isolation_id) == 0)
+    for (size_t i = 0; i < look->n_actions && r->action_id; i++)
+        if (strcasecmp(look->actions[i].id, r->action_id) == 0)
             return look->actions[i].status == DEFENDER_SUCCEEDED &&
                    a->created_ms < look->actions[i].updated_ms;
-    return false;
+    return a->created_ms < r->took_effect;
 }
 
 /* What the machine's actions say: a release under way, ours that ended badly, a machine that is free. */
@@ -239,7 +239,7 @@ static void read_look(struct release *x, const struct defender_reads *look)
     for (size_t i = 0; i < look->n_actions; i++) {
         const struct defender_action *a = &look->actions[i];
         bool ours = r->posted && a->type == DEFENDER_UNISOLATE &&
-                    deed_is_own(a, own, x->t->w.created) && !is_older(a, look, r->action_id);
+                    deed_is_own(a, own, x->t->w.created) && !is_older(a, look, r);
 
         if (defender_action_is_open(a)) {
             x->asked_again = x->asked_again || a->type == DEFENDER_ISOLATE;

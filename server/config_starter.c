@@ -174,7 +174,7 @@ const char config_starter[] =
     "  # storm: {machines: 20, within: 1h}   # one detector on more machines than these is one decision\n"
     "  # canary: 3                           # the first isolations of a changed policy are asked for\n"
     "  # ask: {within: 4h}                   # doubt and protection are put to a person, too; also approvers, people\n"
-    "  # pause_file: /run/cordon/pause       # while it is there nothing is isolated; `cordon pause` needs no file\n"
+    "  # pause_file: /var/lib/cordon/pause   # while it is there nothing is isolated; `cordon pause` needs no file\n"
     "  # review: 24h                        # then people are asked whether the isolation is still right\n"
     "\n"
     "# Who answers is proven by his link. Or by more than that:\n"

@@ -193,7 +193,7 @@ void policy_compile_safety(struct policy_compiler *c, const struct yaml_node *sa
     c->policy->pause_file = s.pause_file;
     if (s.pause_file && s.pause_file[0] != '/') /* whoever makes it stands in another folder */
         yaml_fault(c->reader->faults, yaml_get(safety, "pause_file"),
-                   "safety.pause_file: expected a whole path, such as /run/cordon/pause, found "
+                   "safety.pause_file: expected a whole path, such as /var/lib/cordon/pause, found "
                    "'%.60s'",
                    s.pause_file);
     c->policy->canary = s.canary;

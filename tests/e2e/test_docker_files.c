@@ -436,6 +436,25 @@ static void test_docker_files__systemd_understands_the_units(void **state)
         skip();
 }
 
+/* Settings of a unit that what the README says of it stands on. */
+static void test_docker_files__the_units_say_what_restarts_and_silence_ask_for(void **state)
+{
+    static const struct {
+        const char *file, *line, *else_;
+    } rows[] = {
+        {"docker/cordon.service", "\nRuntimeDirectoryPreserve=yes\n",
+         "a restart removes a pause_file in /run/cordon"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        AUTO(auto_free) char *text = read_whole(rows[i].file);
+
+        if (!strstr(text, rows[i].line))
+            fail_msg("%s: without%s%s", rows[i].file, rows[i].line, rows[i].else_);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -447,6 +466,7 @@ int main(void)
         cmocka_unit_test(test_docker_files__three_replicas_share_one_database),
         cmocka_unit_test(test_docker_files__the_replicas_configuration_is_good),
         cmocka_unit_test(test_docker_files__systemd_understands_the_units),
+        cmocka_unit_test(test_docker_files__the_units_say_what_restarts_and_silence_ask_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

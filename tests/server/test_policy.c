@@ -385,7 +385,7 @@ static void test_policy__every_fault_is_named_with_its_place(void **state)
         {SAFETY("storm: 5"), "3:10: safety.storm: expected a map of settings, found text"},
         {SAFETY("canary: 1001"), "3:11: safety.canary: 1001 is too much; expected at most 1000"},
         {SAFETY("pause_file: run/pause"),
-         "3:15: safety.pause_file: expected a whole path, such as /run/cordon/pause, found "
+         "3:15: safety.pause_file: expected a whole path, such as /var/lib/cordon/pause, found "
          "'run/pause'"},
         {SAFETY("limits: [{isolation: 5, per: 1h}]"),
          "3:13: limit.isolation: unknown key; did you mean limit.isolations?"},

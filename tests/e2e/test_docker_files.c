@@ -442,6 +442,8 @@ static void test_docker_files__the_units_say_what_restarts_and_silence_ask_for(v
     static const struct {
         const char *file, *line, *else_;
     } rows[] = {
+        {"docker/cordon.socket", "\nWants=cordon.service\n",
+         "nothing is polled, gone on with or looked out for before the first sender comes"},
         {"docker/cordon.service", "\nRuntimeDirectoryPreserve=yes\n",
          "a restart removes a pause_file in /run/cordon"},
     };

@@ -390,6 +390,26 @@ static void test_docker_files__three_replicas_share_one_database(void **state)
     }
 }
 
+/* Else all senders are one client, and strangers who knock use up the rate of those who may. */
+static void test_docker_files__the_replicas_know_their_proxy(void **state)
+{
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    AUTO(auto_free) char *compose = read_whole(REPLICAS);
+    AUTO(auto_free) char *config = read_whole("docker/replicas/cordon.yaml");
+    struct yaml_node *root = NULL, *own = NULL;
+    const struct yaml_node *proxy, *networks;
+    struct err e = {0};
+
+    (void)state;
+    if (yaml_read(a, REPLICAS, compose, strlen(compose), &root, &e) ||
+        yaml_read(a, "docker/replicas/cordon.yaml", config, strlen(config), &own, &e))
+        fail_msg("%s", e.text);
+    networks = need(need(need(root, "services"), "proxy"), "networks");
+    assert_int_equal(networks->count, 1); /* it comes from nowhere else */
+    proxy = need(networks->first, "ipv4_address");
+    assert_true(lists(need(need(own, "listen"), "trusted_proxies"), proxy->text));
+}
+
 /* With secrets in the files that it names, `cordon check` has nothing to say but what people are to fill in. */
 static void test_docker_files__the_replicas_configuration_is_good(void **state)
 {
@@ -466,6 +486,7 @@ int main(void)
         cmocka_unit_test(test_docker_files__no_service_has_more_rights_than_it_needs),
         cmocka_unit_test(test_docker_files__the_demonstration_does_what_it_says),
         cmocka_unit_test(test_docker_files__three_replicas_share_one_database),
+        cmocka_unit_test(test_docker_files__the_replicas_know_their_proxy),
         cmocka_unit_test(test_docker_files__the_replicas_configuration_is_good),
         cmocka_unit_test(test_docker_files__systemd_understands_the_units),
         cmocka_unit_test(test_docker_files__the_units_say_what_restarts_and_silence_ask_for),

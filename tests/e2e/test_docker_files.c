@@ -410,6 +410,21 @@ static void test_docker_files__the_replicas_know_their_proxy(void **state)
     assert_true(lists(need(need(own, "listen"), "trusted_proxies"), proxy->text));
 }
 
+/* A quota is all replicas' together: a third of it for each would be a third of what Defender allows. */
+static void test_docker_files__the_replicas_take_all_calls_that_defender_allows(void **state)
+{
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    AUTO(auto_free) char *config = read_whole("docker/replicas/cordon.yaml");
+    struct yaml_node *root = NULL;
+    struct err e = {0};
+
+    (void)state;
+    if (yaml_read(a, "docker/replicas/cordon.yaml", config, strlen(config), &root, &e))
+        fail_msg("%s", e.text);
+    for (const struct yaml_node *t = need(root, "tenants")->first; t; t = t->next)
+        assert_null(yaml_get(t, "quota"));
+}
+
 /* With secrets in the files that it names, `cordon check` has nothing to say but what people are to fill in. */
 static void test_docker_files__the_replicas_configuration_is_good(void **state)
 {
@@ -487,6 +502,7 @@ int main(void)
         cmocka_unit_test(test_docker_files__the_demonstration_does_what_it_says),
         cmocka_unit_test(test_docker_files__three_replicas_share_one_database),
         cmocka_unit_test(test_docker_files__the_replicas_know_their_proxy),
+        cmocka_unit_test(test_docker_files__the_replicas_take_all_calls_that_defender_allows),
         cmocka_unit_test(test_docker_files__the_replicas_configuration_is_good),
         cmocka_unit_test(test_docker_files__systemd_understands_the_units),
         cmocka_unit_test(test_docker_files__the_units_say_what_restarts_and_silence_ask_for),

@@ -106,10 +106,10 @@ $(O)/cordon-sim: $(call objects,$(SIM_MAIN)) $(O)/libsim.a $(O)/libcordon.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
-link_test = $(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
+link_test = $(Q)mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) $(WRAPS) -o $@ $^ $(PKG_LIBS) -lcmocka
 # Its lives end, and are disturbed, where something is written or asked for.
 WEATHER_WRAPS := db_write db_write_loose db_read clock_boot_ms engine_post_begins store_quota_take
-$(O)/test_weather: LDFLAGS += $(WEATHER_WRAPS:%=-Wl,--wrap=%)
+$(O)/test_weather: WRAPS := $(WEATHER_WRAPS:%=-Wl,--wrap=%)
 $(O)/test_%: $(O)/obj/tests/server/test_%.o $(KIT_OBJ) $(O)/libsim.a $(O)/libcordon.a
 	$(call say,LINK,$@)
 	$(link_test)

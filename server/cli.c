@@ -7,11 +7,13 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "auto.h"
 #include "buf.h"
@@ -352,9 +354,24 @@ static int run(int argc, char **argv)
     return c ? c->run(argc - 1, argv + 1) : unknown_command(argv[1]);
 }
 
+/* Whoever starts this with a stream closed gives its number to the next file that is opened: the lines of the log
+ * went over the store's first pages. What takes its place fails as a closed one does. */
+static bool fill_closed_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) !=
+                                          fd) /* the lowest number */
+            return false;
+    return true;
+}
+
 int cli_main(int argc, char **argv)
 {
-    int code = run(argc, argv);
+    int code;
+
+    if (!fill_closed_streams())
+        return CLI_FAILED; /* without a stream to say it on */
+    code = run(argc, argv);
 
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == CLI_DONE) {
         cli_error("cannot write the output: %s", strerrordesc_np(errno));

@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -24,6 +25,7 @@
 #include "db.h"
 #include "kit/house.h"
 #include "kit/look.h"
+#include "kit/serving.h"
 #include "store_work.h"
 
 #define MACHINE "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
@@ -410,6 +412,34 @@ static void test_serve__where_it_cannot_listen_it_does_nothing(void **state)
     assert_does_nothing("admin");
 }
 
+/* Whoever starts it with closed streams: the next file that it opens has the number of one of them, and the log is
+ * written to number 2. */
+static void test_serve__no_line_of_the_log_gets_into_the_store(void **state)
+{
+    struct house *h = house_start(&(struct house_options){.rules = TELL});
+    char program[PATH_MAX];
+    const char *const closed[] = {
+        "/bin/sh", "-c",           "exec \"$0\" serve -c \"$1\" </dev/null >&- 2>&-",
+        program,   h->config_file, NULL};
+    const char *const check[] = {"store", "check", "-c", h->config_file, NULL};
+    struct serving serving = {.pid = 0};
+    char *out = NULL;
+
+    (void)state;
+    add(h, "da1_-1");
+    AUTO(json_freep) struct json *answer = house_push(h, "da1_-1", MACHINE, 202);
+    AUTO(json_freep) struct json *c = house_wait_case(h, answer, "done", SOON);
+    assert_non_null(c);
+    house_cordon_stop(h);
+    assert_non_null(realpath(serving_program("cordon"), program));
+    serving_start(&serving, closed, h->dir, NULL);
+    serving_stop(&serving);
+    if (house_run(h, &out, check) != 0)
+        fail_msg("%s", out);
+    free(out);
+    house_stop(h);
+}
+
 static void test_serve__a_second_server_on_the_store_is_refused(void **state)
 {
     struct house *h = house_start(NULL);
@@ -560,6 +590,7 @@ int main(void)
         cmocka_unit_test(test_serve__tells_its_manager),
         cmocka_unit_test(test_serve__it_may_open_as_many_files_as_it_has_connections),
         cmocka_unit_test(test_serve__where_it_cannot_listen_it_does_nothing),
+        cmocka_unit_test(test_serve__no_line_of_the_log_gets_into_the_store),
         cmocka_unit_test(test_serve__a_second_server_on_the_store_is_refused),
         cmocka_unit_test(test_serve__a_newer_schema_is_refused),
         cmocka_unit_test(test_serve__the_admin_token_opens_all_but_health),

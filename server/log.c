@@ -1,9 +1,12 @@
 /* log.c - see log.h.
  *
- * A line is made on the stack, so that logging works when memory has run out, and without a lock, so
- * that a child made by fork can log too. It is at most as long as a pipe takes in one piece (pipe(7),
- * PIPE_BUF: 4096): beyond that the lines of two writers mix when the reader is slow. A field that does
- * not fit is cut, or left out, and the line says so with "cut":true.
+ * A line is made on the stack, so that logging works when memory has run out. It is at most as long as a pipe
+ * takes in one piece (pipe(7), PIPE_BUF: 4096): beyond that the lines of two writers mix when the reader is slow. A
+ * field that does not fit is cut, or left out, and the line says so with "cut":true.
+ *
+ * Whoever reads the log may stop reading: a driver of containers whose far end hangs, a pager, a terminal that was
+ * halted. A pipe that is full made every thread wait, with what it had in hand, and the kill switch and SIGTERM with
+ * them. So what is not taken in PATIENCE_MS is lost, and counted; as long as nothing is taken nobody waits again.
  *
  * A thread that has a line for each of many things in a row (a group commit) gathers them, as many as go
  * out in one piece: a write(2) for each line was half of all writes while notifications poured in.
@@ -13,6 +16,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -26,6 +30,7 @@
 
 #define LINE_MAX_BYTES  PIPE_BUF /* with the newline */
 #define FIELD_MAX_BYTES 1024     /* of one text, unescaped: one does not crowd out the others */
+#define PATIENCE_MS     3000 /* with a reader that has much to do; an isolation waits for it once */
 
 static const char *const level_names[LOG_LEVELS] = {
     [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
@@ -35,7 +40,6 @@ static const char *const level_columns[LOG_LEVELS] = {
 static _Atomic(enum log_level) lowest = LOG_INFO;
 static atomic_bool as_text;
 
-/* The lock is for a diverted log alone: the server's own lines never wait for each other. */
 static atomic_bool diverted;
 static pthread_mutex_t divert_lock = PTHREAD_MUTEX_INITIALIZER;
 static void (*divert_fn)(enum log_level level, const char *line, void *ctx);
@@ -121,7 +125,58 @@ static bool fit_field(struct json_out *o, bool as_words, const struct log_field 
     }
 }
 
-static void write_out(const char *bytes, size_t len)
+/* Makes the line at `line`, of LINE_MAX_BYTES + 1; returns its length, newline included. */
+static size_t make_line(char *line, enum log_level level, const char *event,
+                        const struct log_field *fields, size_t n)
+{
+    bool text = atomic_load(&as_text), cut = false;
+    size_t room = LINE_MAX_BYTES - strlen(line_end(text, true));
+    /* A buf that never needs to grow: all that its limit allows is there already. */
+    struct buf b = {.data = line, .room = LINE_MAX_BYTES + 1, .limit = room};
+    struct json_out o = JSON_OUT(&b);
+    char time[CLOCK_TEXT_SIZE];
+
+    clock_format(clock_wall_ms(clock_system()), time);
+    if (text) {
+        buf_addf(&b, "%s %s %.200s", time, level_columns[level], event);
+    } else {
+        json_out_object(&o, NULL);
+        json_out_string(&o, "time", time);
+        json_out_string(&o, "level", level_names[level]);
+        json_out_stringn(&o, "event", event, strnlen(event, 200));
+    }
+    for (size_t i = 1; i < n; i++) {
+        const struct log_field *f = &fields[i];
+
+        if ((f->type == LOG_FIELD_STR && !f->text) || (f->type == LOG_FIELD_ID && !f->number))
+            continue;
+        if (!fit_field(&o, text, f))
+            cut = true;
+    }
+    b.limit = LINE_MAX_BYTES;
+    buf_adds(&b, line_end(text, cut));
+    return b.len;
+}
+
+/* ---- stderr ----------------------------------------------------------------------------------- */
+
+/* Held between the look for room and the write. */
+static pthread_mutex_t out_lock = PTHREAD_MUTEX_INITIALIZER;
+static int64_t lost; /* lines since the last that was taken */
+
+/* Is there room for a piece of PIPE_BUF bytes? Where nobody reads any more there is: the write tells. */
+static bool takes(int wait_ms)
+{
+    struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+    int n;
+
+    do
+        n = poll(&p, 1, wait_ms);
+    while (n < 0 && errno == EINTR);
+    return n != 0;
+}
+
+static void write_piece(const char *bytes, size_t len)
 {
     ssize_t n;
 
@@ -129,6 +184,28 @@ static void write_out(const char *bytes, size_t len)
         n = write(STDERR_FILENO, bytes, len);
     while (n < 0 && errno == EINTR);
     /* Any other failure has nobody left to be told to. */
+}
+
+static void write_out(const char *bytes, size_t len)
+{
+    int wait_ms = PATIENCE_MS;
+
+    pthread_mutex_lock(&out_lock);
+    if (lost)
+        wait_ms = 0;
+    if (lost && takes(0)) {
+        const struct log_field fields[] = {{0}, LOG_INT("lines", lost)};
+        char line[LINE_MAX_BYTES + 1];
+
+        write_piece(line, make_line(line, LOG_WARN, "log_lost", fields, 2));
+        lost = 0;
+    }
+    if (takes(wait_ms))
+        write_piece(bytes, len);
+    else
+        for (size_t i = 0; i < len; i++)
+            lost += bytes[i] == '\n';
+    pthread_mutex_unlock(&out_lock);
 }
 
 /* Lines of this thread that wait for log_release. */
@@ -188,35 +265,11 @@ static void write_line(enum log_level level, char *line, size_t len)
 void log_fields(enum log_level level, const char *event, const struct log_field *fields, size_t n)
 {
     int saved_errno = errno;
-    char line[LINE_MAX_BYTES + 1], time[CLOCK_TEXT_SIZE];
-    bool text = atomic_load(&as_text), cut = false;
-    size_t room = LINE_MAX_BYTES - strlen(line_end(text, true));
-    /* A buf that never needs to grow: all that its limit allows is there already. */
-    struct buf b = {.data = line, .room = sizeof line, .limit = room};
-    struct json_out o = JSON_OUT(&b);
+    char line[LINE_MAX_BYTES + 1];
 
     if (level > atomic_load(&lowest))
         return;
-    clock_format(clock_wall_ms(clock_system()), time);
-    if (text) {
-        buf_addf(&b, "%s %s %.200s", time, level_columns[level], event);
-    } else {
-        json_out_object(&o, NULL);
-        json_out_string(&o, "time", time);
-        json_out_string(&o, "level", level_names[level]);
-        json_out_stringn(&o, "event", event, strnlen(event, 200));
-    }
-    for (size_t i = 1; i < n; i++) {
-        const struct log_field *f = &fields[i];
-
-        if ((f->type == LOG_FIELD_STR && !f->text) || (f->type == LOG_FIELD_ID && !f->number))
-            continue;
-        if (!fit_field(&o, text, f))
-            cut = true;
-    }
-    b.limit = LINE_MAX_BYTES;
-    buf_adds(&b, line_end(text, cut));
-    write_line(level, line, b.len);
+    write_line(level, line, make_line(line, level, event, fields, n));
     errno = saved_errno;
 }
 

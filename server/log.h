@@ -5,7 +5,8 @@
  *
  * The process has one log, so this is the one room with a state of its own. Never a secret, a token
  * or a signature, at any level: nothing that came in an Authorization header, a secret file or a
- * query string may be passed here. Any thread; a line is one write(2), so lines never mix.
+ * query string may be passed here. Any thread; a line is one write(2), so lines never mix. Where nobody takes them
+ * lines are lost after some seconds, and counted in a line `log_lost` when they are taken again: nothing waits for a log.
  */
 #ifndef CORDON_LOG_H
 #define CORDON_LOG_H

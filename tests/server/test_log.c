@@ -407,6 +407,54 @@ static void test_log__gathered_lines_go_together(void **state)
     close(fds[1]);
 }
 
+static size_t drain(int fd, char *out, size_t size)
+{
+    size_t len = 0;
+    ssize_t n;
+
+    while (len < size - 1 && (n = read(fd, out + len, size - 1 - len)) > 0)
+        len += (size_t)n;
+    out[len] = '\0';
+    return len;
+}
+
+/* A collector of logs that hangs holds up no isolation, no order to pause and no end of the server. */
+static void test_log__a_reader_that_stopped_holds_nobody_up(void **state)
+{
+    enum { LINES = 5000 };
+    static char text[1 << 20];
+    int64_t began = clock_mono_ms(clock_system()), lines = 0;
+    int fds[2], saved, kept = 0;
+    struct json *doc;
+    char *last;
+
+    (void)state;
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_int_equal(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0); /* the reader's end alone */
+    log_divert(NULL, NULL);
+    saved = swap_stderr(fds[1]);
+    for (int i = 0; i < LINES; i++)
+        log_event(LOG_INFO, "unread", LOG_INT("n", i));
+    (void)drain(fds[0], text, sizeof text);
+    for (const char *at = text; (at = strstr(at, "\"n\":")) != NULL; at++)
+        assert_int_equal(strtol(at + 4, NULL, 10), kept++); /* the first ones, whole */
+    log_event(LOG_INFO, "read");
+    put_back_stderr(saved);
+    assert_true(clock_mono_ms(clock_system()) - began < MINUTE_MS);
+    assert_in_range(kept, 10, LINES - 10);
+    (void)drain(fds[0], text, sizeof text);
+    last = strchr(text, '\n');
+    assert_non_null(last);
+    assert_non_null(strstr(last, "\"event\":\"read\""));
+    assert_int_equal(json_parse(text, (size_t)(last - text), &doc, NULL), ERR_OK);
+    assert_string_equal(json_get_string(doc, "event"), "log_lost");
+    assert_true(json_int64(json_get(doc, "lines"), &lines));
+    assert_int_equal(lines, LINES - kept);
+    json_free(doc);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static void test_log__nobody_listening_is_no_failure(void **state)
 {
     int saved;
@@ -436,6 +484,7 @@ int main(void)
         TEST(test_log__lines_of_threads_never_mix),
         TEST(test_log__a_line_is_one_write),
         TEST(test_log__gathered_lines_go_together),
+        TEST(test_log__a_reader_that_stopped_holds_nobody_up),
         TEST(test_log__nobody_listening_is_no_failure),
     };
 

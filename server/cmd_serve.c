@@ -62,14 +62,13 @@
 #define BODY_DEADLINE_MS  (30 * SECOND_MS)
 #define IDLE_MS           (60 * SECOND_MS)
 #define MAX_BODIES        (64 << 20) /* of all connections together: four of the largest */
-#define MAX_CONNECTIONS   2000
-#define MAX_PER_IP        1000 /* senders may come through one proxy */
+#define MAX_CONNECTIONS   2000 /* one address: half of them, as senders may come through one proxy */
 #define ADMIN_CONNECTIONS 64
 /* A drain, in all: less than the 10 s after which `docker stop` kills. Reads are given up before: they are done
  * again by the next start, whereas a request that acts, if its answer is missed, has to be looked for. */
 #define DRAIN_READS_MS (5 * SECOND_MS)
 #define DRAIN_MS       (8 * SECOND_MS)
-#define OPEN_FILES     (MAX_CONNECTIONS + ADMIN_CONNECTIONS + 256) /* store, far ends, the rest */
+#define OTHER_FILES    (ADMIN_CONNECTIONS + 256) /* the people's side, store, far ends, the rest */
 /* A change that the store kept from coming into force is looked at again; the log has a line each time. */
 #define LOOK_AGAIN_MS (5 * SECOND_MS)
 
@@ -86,6 +85,7 @@ struct serving {
     struct upkeep *upkeep;
     struct receiver *receiver;
     struct route routes[3];
+    unsigned connections; /* that senders may have at a time */
     struct routes senders_routes;
     struct admin *admin;
     struct http_server *senders, *people;
@@ -217,8 +217,8 @@ static enum err_code open_senders(struct serving *s, struct err *e)
                                 .body_deadline_ms = BODY_DEADLINE_MS,
                                 .idle_ms = IDLE_MS,
                                 .threads = HTTP_THREADS,
-                                .max_connections = MAX_CONNECTIONS,
-                                .max_connections_per_ip = MAX_PER_IP,
+                                .max_connections = s->connections,
+                                .max_connections_per_ip = (s->connections + 1) / 2,
                                 .begin_later = true,
                                 .handler = routes_handler(),
                                 .ctx = &s->senders_routes,
@@ -484,18 +484,29 @@ static void bound_malloc(void)
     (void)mallopt(M_TRIM_THRESHOLD, 128 * 1024);
 }
 
-/* Every connection is an open file, and what a process usually begins with is a soft limit of 1,024. */
-static void allow_open_files(void)
+/* Every connection is an open file, and what a process usually begins with is a soft limit of 1,024. Where no more
+ * are to be had it is senders who wait: by taking the last files they would keep us from Defender, from the mail
+ * server and from people's orders. Returns how many connections senders may have. */
+static unsigned allow_open_files(void)
 {
+    const rlim_t wanted = MAX_CONNECTIONS + OTHER_FILES;
     struct rlimit files;
+    unsigned connections;
 
-    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= OPEN_FILES)
-        return;
-    files.rlim_cur = files.rlim_max < OPEN_FILES ? files.rlim_max : OPEN_FILES;
-    if (setrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur < OPEN_FILES)
-        log_event(LOG_WARN, "note",
-                  LOG_STR("why", "this process may open few files (ulimit -n): with many "
-                                 "connections at a time some senders would have to come again"));
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= wanted)
+        return MAX_CONNECTIONS;
+    files.rlim_cur = files.rlim_max < wanted ? files.rlim_max : wanted;
+    if (setrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur == wanted)
+        return MAX_CONNECTIONS;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur > wanted)
+        return MAX_CONNECTIONS;
+    connections = (unsigned)files.rlim_cur;
+    connections = connections > 2 * OTHER_FILES ? connections - OTHER_FILES : connections / 2;
+    log_event(LOG_WARN, "note",
+              LOG_STR("why", "this process may open few files (ulimit -n): senders can have fewer "
+                             "connections at a time, and some would have to wait"),
+              LOG_INT("files", (int64_t)files.rlim_cur), LOG_INT("connections", connections));
+    return connections ? connections : 1;
 }
 
 static void wait_for_end(struct serving *s, const sigset_t *signals)
@@ -620,7 +631,7 @@ int cmd_serve(int argc, char **argv)
         return CLI_FAILED;
     }
     block_signals(&signals);
-    allow_open_files();
+    s.connections = allow_open_files();
     bound_malloc();
     log_notes(s.config);
     code = handover_take(&s.sockets, &e);

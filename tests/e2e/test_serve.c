@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -375,6 +376,67 @@ static void test_serve__it_may_open_as_many_files_as_it_has_connections(void **s
     house_stop(h);
 }
 
+static size_t open_files(pid_t pid)
+{
+    char path[40];
+    size_t n = 0;
+    DIR *dir;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    dir = opendir(path);
+    assert_non_null(dir);
+    while (readdir(dir))
+        n++;
+    (void)closedir(dir);
+    return n - 2;
+}
+
+/* However many connections somebody opens, Defender, the mail server and people's orders are not out of reach. */
+static void test_serve__where_files_are_few_senders_wait_and_nobody_else(void **state)
+{
+    enum { MANY = 300 };
+    struct house *h = house_start(&(struct house_options){.not_yet = true});
+    char program[PATH_MAX], listen[400], admin[400];
+    const char *const few[] = {
+        "/bin/sh", "-c",           "ulimit -n 200 && exec \"$0\" serve -c \"$1\"",
+        program,   h->config_file, NULL};
+    const char *const pause[] = {"pause", "--why", "a test", "-c", h->config_file, NULL};
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    struct serving serving = {.pid = 0};
+    int fds[MANY], n = 0;
+    char *out = NULL;
+
+    (void)state;
+    (void)snprintf(to.sun_path, sizeof to.sun_path, "%s/listen", h->dir);
+    (void)snprintf(listen, sizeof listen, "listen:\n  address: unix:%s/listen\n", h->dir);
+    (void)snprintf(admin, sizeof admin, "admin:\n  address: unix:%s/admin\n", h->dir);
+    edit(h, "listen:\n  address: 127.0.0.1:0\n", listen);
+    edit(h, "admin:\n  address: 127.0.0.1:0\n", admin);
+    assert_non_null(realpath(serving_program("cordon"), program));
+    serving_start(&serving, few, h->dir, NULL);
+    for (int64_t until = look_until(SOON); open_files(serving.pid) < 70;) {
+        for (int fd; n < MANY; fds[n++] = fd) {
+            fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+            assert_true(fd >= 0);
+            if (connect(fd, (struct sockaddr *)&to, sizeof to) != 0) { /* the queue is full */
+                (void)close(fd);
+                break;
+            }
+        }
+        look_again(until, "only %zu files are open", open_files(serving.pid));
+    }
+    if (house_run(h, &out, pause) != 0)
+        fail_msg("%s", out);
+    free(out);
+    (void)snprintf(h->admin, sizeof h->admin, "unix:%s/admin:", h->dir);
+    assert_true(house_metric(h, "cordon_limit{of=\"connections\"}") == 100);
+    assert_true(open_files(serving.pid) < 160);
+    while (n > 0)
+        (void)close(fds[--n]);
+    serving_stop(&serving);
+    house_stop(h);
+}
+
 /* Somebody else listens on the port: that is found out before anything is done. */
 static void assert_does_nothing(const char *part)
 {
@@ -589,6 +651,7 @@ int main(void)
         cmocka_unit_test(test_serve__a_second_sigterm_ends_it_at_once),
         cmocka_unit_test(test_serve__tells_its_manager),
         cmocka_unit_test(test_serve__it_may_open_as_many_files_as_it_has_connections),
+        cmocka_unit_test(test_serve__where_files_are_few_senders_wait_and_nobody_else),
         cmocka_unit_test(test_serve__where_it_cannot_listen_it_does_nothing),
         cmocka_unit_test(test_serve__no_line_of_the_log_gets_into_the_store),
         cmocka_unit_test(test_serve__a_second_server_on_the_store_is_refused),

@@ -478,6 +478,30 @@ static const struct template *read_template(const struct settings_reader *r,
     return compiled;
 }
 
+static bool is_of_texts(const char *name, size_t len)
+{
+    static const char end[] = ".example"; /* never anybody's: RFC 2606, section 2 */
+    const size_t n = sizeof end - 1;
+
+    return len >= n && memcmp(name + len - n, end, n) == 0;
+}
+
+/* The starter's reader of all mails is nobody: whoever has filled in the rest would be told nothing. A server that is
+ * of texts too, or a bare address (tests), is no place where mail is expected. */
+static void note_placeholders(const struct settings_reader *r, const struct yaml_node *map,
+                              const struct config_mail *mail)
+{
+    const char *host = mail->server ? strstr(mail->server, "://") : NULL;
+    const size_t len = host ? strcspn(host + 3, ":/") : 0;
+
+    if (!r->notes || !host || is_of_texts(host + 3, len) || strspn(host + 3, "[0123456789.") == len)
+        return;
+    for (size_t i = 0; i < mail->to.count; i++)
+        if (is_of_texts(mail->to.items[i], strlen(mail->to.items[i])))
+            yaml_fault(r->notes, place(map, "to"), "mail.to: %.200s is still a placeholder",
+                       mail->to.items[i]);
+}
+
 enum err_code config_read_mail(const struct settings_reader *r, const struct yaml_node *map,
                                struct config *c)
 {
@@ -498,6 +522,7 @@ enum err_code config_read_mail(const struct settings_reader *r, const struct yam
     if (in.desk)
         settings_read(r, in.desk, "mail.desk", desk_table, &c->mail);
     read_group(r, in.group, &c->mail.group);
+    note_placeholders(r, map, &c->mail);
     if (in.body && in.body_file)
         fault(r, place(map, "body_file"),
               "mail.body_file: mail.body is there already; one of them");

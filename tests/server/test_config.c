@@ -28,7 +28,7 @@
 #define VERIFY  "    verify: [{standard_webhooks: {secret_files: [relay]}}]\n"
 #define SOURCES "sources:\n  relay:\n    tenant: contoso\n" VERIFY
 #define MAIL                                                                                       \
-    "mail: {server: 'smtp://localhost:25', from: cordon@contoso.example, to: soc@contoso.example}\n"
+    "mail: {server: 'smtp://127.0.0.1:25', from: cordon@contoso.example, to: soc@contoso.example}\n"
 #define RULES "rules: [{name: tell, do: [email: {}]}]\n"
 #define ALL   TENANTS SOURCES MAIL RULES
 
@@ -1183,7 +1183,8 @@ static void test_config__the_starter_lacks_its_secrets_and_nothing_else(void **s
     c = load(f, config_starter);
     assert_string_equal(c->notes[0], "tenants.contoso.tenant_id is still a placeholder");
     assert_string_equal(c->notes[1], "tenants.contoso.client_id is still a placeholder");
-    assert_null(c->notes[2]);
+    assert_string_equal(c->notes[2], "mail.to: soc@contoso.example is still a placeholder");
+    assert_null(c->notes[3]);
     assert_true(policy_uses(c->policy, "isolate"));
     assert_int_equal(c->n_tests, 3);
     config_unref(c);

@@ -1,7 +1,7 @@
 /* cmd_audit.c - `cordon audit`: is the record of what cordon did whole, and what does it hold?
  *
  * It reads the store itself, read-only, and does not ask the server: what is looked at is what is on disk. So
- * it works on a backup, too, and on a machine that has no configuration (--store).
+ * it works on a backup, too, an older program's as well, and on a machine that has no configuration (--store).
  */
 #include "cli.h"
 
@@ -67,7 +67,7 @@ static int open_store(const struct options *o, struct store **ret)
 
     if (!url && cli_peek_store(o->config, a, &url, &password) != CLI_GO_ON)
         return CLI_FAILED;
-    if (!store_open_as(url, password, true, clock_system(), ret, &e))
+    if (!store_open_since(url, password, STORE_SINCE_AUDIT, clock_system(), ret, &e))
         return CLI_GO_ON;
     cli_error("%s", e.text);
     return CLI_FAILED;

@@ -35,11 +35,6 @@ static int begin(int argc, char **argv, const struct cli_command *command, struc
     return code == CLI_GO_ON ? cli_peek_store(o.config, a, &ret->url, &ret->password) : code;
 }
 
-static enum err_code open_to_read(const struct place *at, struct store **ret, struct err *e)
-{
-    return store_open_as(at->url, at->password, true, clock_system(), ret, e);
-}
-
 /* ---- check ------------------------------------------------------------------------------------ */
 
 static void show_finding(void *ctx, const char *text)
@@ -69,7 +64,8 @@ static int store_check_command(int argc, char **argv)
 
     if (code != CLI_GO_ON)
         return code;
-    if (open_to_read(&at, &s, &e) || store_check(s, show_finding, &found, &e)) {
+    if (store_open_as(at.url, at.password, true, clock_system(), &s, &e) ||
+        store_check(s, show_finding, &found, &e)) {
         cli_error("%s", e.text);
         return CLI_FAILED;
     }
@@ -113,7 +109,8 @@ static int store_backup_command(int argc, char **argv)
     /* It would be a file of that name, and whoever pipes it on would keep the line below. */
     if (strcmp(words.items[0], "-") == 0)
         return cli_usage(&command, "a backup is written to a file, not to standard output");
-    if (open_to_read(&at, &s, &e) || store_backup(s, words.items[0], &e)) {
+    if (store_open_since(at.url, at.password, STORE_SINCE_EVER, clock_system(), &s, &e) ||
+        store_backup(s, words.items[0], &e)) {
         cli_error("%s", e.text);
         return CLI_FAILED;
     }

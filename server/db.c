@@ -250,7 +250,7 @@ static enum err_code migrate(struct db_conn *c, const struct db_migration *steps
 }
 
 struct schema_check {
-    int known;
+    int known, needed;
 };
 
 static enum err_code check_schema(struct db_tx *tx, void *arg, struct err *e)
@@ -259,13 +259,13 @@ static enum err_code check_schema(struct db_tx *tx, void *arg, struct err *e)
     int64_t has = 0;
     enum err_code code = schema_version(tx, &has, e);
 
-    if (code || has == check->known)
+    if (code || (has >= check->needed && has <= check->known))
         return code;
     if (has > check->known)
         return newer_schema(has, check->known, e);
     return err_set(e, ERR_REFUSED,
                    "it has schema %lld, this program needs %d: start the server once to migrate it",
-                   (long long)has, check->known);
+                   (long long)has, check->needed);
 }
 
 /* ---- the pool of readers ---------------------------------------------------------------------- */
@@ -561,7 +561,8 @@ enum err_code db_open(const struct db_options *o, struct db **ret, struct err *e
 
     code = driver->open(rest, o->password, o->read_only, &db->store, e);
     if (!code && o->read_only && o->migrations) {
-        struct schema_check check = {.known = count_steps(o->migrations)};
+        int known = count_steps(o->migrations);
+        struct schema_check check = {.known = known, .needed = o->oldest ? o->oldest : known};
 
         code = db_read(db, check_schema, &check, e);
     } else if (!code && !o->read_only) {

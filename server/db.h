@@ -53,12 +53,13 @@ struct db_options {
     const struct db_migration *migrations; /* run at open, each in a transaction */
     size_t queue_max;                      /* waiting closures; more: ERR_AGAIN */
     bool read_only;                        /* no lock file, no writer, no migrations */
+    int oldest;                            /* read-only: the schema that will do; 0: the last */
 };
 
 /**
  * Opens (and creates) the database, takes its lock file, migrates it.
  * ERR_INVALID for a url nobody drives; ERR_CONFLICT when another process serves it; ERR_REFUSED when
- * its schema is newer than the program's (read-only: or older), or the file is not ours or corrupt;
+ * its schema is newer than the program's (read-only: or older than `oldest`), or the file is not ours or corrupt;
  * ERR_NOT_FOUND when it is to be read and is not there; ERR_AGAIN; ERR_IO.
  * A child that is forked without exec has to close its inherited files (close_range), or the lock
  * outlives the server with it; it must not call db_*.

@@ -174,26 +174,45 @@ static const struct db_migration migrations[] = {
     {0, NULL},
 };
 
-enum err_code store_open_as(const char *url, const char *password, bool read_only,
-                            const struct clock *clock, struct store **ret, struct err *e)
+static enum err_code open_store(const struct db_options *o, const struct clock *clock,
+                                struct store **ret, struct err *e)
 {
-    struct db_options options = {.url = url,
-                                 .password = password,
-                                 .migrations = migrations,
-                                 .queue_max = STORE_QUEUE_MAX,
-                                 .read_only = read_only};
     AUTO(store_freep) struct store *s = calloc(1, sizeof *s);
     enum err_code code;
 
     if (!s)
         return err_set(e, ERR_NOMEM, "store");
     s->clock = clock;
-    code = db_open(&options, &s->db, e);
+    code = db_open(o, &s->db, e);
     if (code)
         return err_in(e, "store");
     *ret = s;
     s = NULL;
     return ERR_OK;
+}
+
+enum err_code store_open_as(const char *url, const char *password, bool read_only,
+                            const struct clock *clock, struct store **ret, struct err *e)
+{
+    const struct db_options options = {.url = url,
+                                       .password = password,
+                                       .migrations = migrations,
+                                       .queue_max = STORE_QUEUE_MAX,
+                                       .read_only = read_only};
+
+    return open_store(&options, clock, ret, e);
+}
+
+enum err_code store_open_since(const char *url, const char *password, int step,
+                               const struct clock *clock, struct store **ret, struct err *e)
+{
+    const struct db_options options = {.url = url,
+                                       .password = password,
+                                       .migrations = migrations,
+                                       .read_only = true,
+                                       .oldest = step};
+
+    return open_store(&options, clock, ret, e);
 }
 
 enum err_code store_open(const char *url, bool read_only, const struct clock *clock,

@@ -25,7 +25,15 @@ struct store {
  *  the url than db_name does. */
 enum err_code store_open_as(const char *url, const char *password, bool read_only,
                             const struct clock *clock, struct store **ret, struct err *e);
-/** The same with a url that says all. */
+/* Steps of the schema since which something stands in the store as it does today. */
+#define STORE_SINCE_EVER  1
+#define STORE_SINCE_AUDIT 10 /* its two tables */
+
+/** For whoever reads that alone: an older program's store will do, one since that step. A backup is no place to start
+ *  a server on, and the one before an upgrade is made when the new program is there already. */
+enum err_code store_open_since(const char *url, const char *password, int step,
+                               const struct clock *clock, struct store **ret, struct err *e);
+/** As store_open_as, with a url that says all. */
 enum err_code store_open(const char *url, bool read_only, const struct clock *clock,
                          struct store **ret, struct err *e);
 void store_free(struct store *s);

@@ -26,6 +26,11 @@
 #define MACHINE "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
 #define SOON    30000 /* ms; a deadline, not a wait */
 #define TELL    "  - name: tell\n    do: [email: {}]\n"
+#define WORDS(...)                                                                                 \
+    (const char *const[])                                                                          \
+    {                                                                                              \
+        __VA_ARGS__, NULL                                                                          \
+    }
 
 static void add(struct house *h, const char *alert, const char *severity)
 {
@@ -426,6 +431,40 @@ static void test_store_care__a_corrupt_store_is_named_and_a_backup_is_the_way_ou
     house_stop(h);
 }
 
+/* Years later, or between an upgrade and the first start. */
+static void test_store_care__an_older_store_is_copied_and_its_audit_read(void **state)
+{
+    struct house *h = house_start(&(struct house_options){.rules = TELL});
+    char file[400], url[420];
+    char *out = NULL;
+
+    (void)state;
+    file_in(h, "backup", file);
+    (void)snprintf(url, sizeof url, "sqlite:%s", file);
+    add(h, "da1_-1", "Low");
+    push_and_wait(h, "da1_-1");
+    house_cordon_stop(h);
+    assert_string_equal(disk_sql(h->store_file,
+                                 "DELETE FROM schema_version WHERE version ="
+                                 " (SELECT max(version) FROM schema_version)",
+                                 NULL, 0),
+                        "");
+    store(h, "backup", file, 0, "bytes");
+    assert_int_equal(house_run(h, &out, WORDS("audit", "verify", "--store", url)), 0);
+    assert_non_null(strstr(out, "whole: "));
+    free(out);
+    assert_int_equal(house_run(h, &out, WORDS("audit", "export", "--store", url)), 0);
+    assert_non_null(strstr(out, "\"kind\":\"delivery\""));
+    free(out);
+    store(h, "check", NULL, 1, "start the server once"); /* which looks at all of it */
+    assert_string_equal(disk_sql(file, "DELETE FROM schema_version WHERE version >= 10", NULL, 0),
+                        "");
+    assert_int_equal(house_run(h, &out, WORDS("audit", "verify", "--store", url)), 1);
+    assert_non_null(strstr(out, "it has schema 9, this program needs 10"));
+    free(out);
+    house_stop(h);
+}
+
 /* ---- PostgreSQL ------------------------------------------------------------------------------------- */
 
 static void put_file(char path[], const char *text)
@@ -480,6 +519,7 @@ int main(void)
         cmocka_unit_test(test_store_care__a_backup_under_load_is_whole_and_private),
         cmocka_unit_test(test_store_care__after_a_restore_a_forgotten_alert_isolates_nothing_twice),
         cmocka_unit_test(test_store_care__a_corrupt_store_is_named_and_a_backup_is_the_way_out),
+        cmocka_unit_test(test_store_care__an_older_store_is_copied_and_its_audit_read),
         cmocka_unit_test(test_store_care__a_restore_that_was_cut_off_is_finished),
         cmocka_unit_test(test_store_care__a_backup_copied_by_hand_takes_no_other_stores_log),
         cmocka_unit_test(test_store_care__what_root_restores_is_the_servers),

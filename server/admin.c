@@ -351,16 +351,9 @@ static unsigned cases(struct page *p)
             "dropped");
     if (!code && f.tenant)
         code = known_tenant(p, f.tenant);
-    if (!code && since && clock_parse(since, &f.since, &p->e)) {
-        int64_t ago;
-
-        code = settings_duration(since, &ago, &p->e);
-        if (code)
-            (void)err_set(&p->e, code,
-                          "since: expected a time (2026-01-01T00:00:00Z) or an age (24h)");
-        else
-            f.since = clock_wall_ms(p->a->o.engine->clock) - ago;
-    }
+    if (!code && since &&
+        (code = settings_since(since, clock_wall_ms(p->a->o.engine->clock), &f.since, &p->e)))
+        (void)err_in(&p->e, "since");
     if (!code)
         code = api_cases(p->a->o.engine->store, &f, &p->out, &p->e);
     return status_of(code);

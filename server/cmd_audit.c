@@ -143,18 +143,13 @@ static int audit_export(int argc, char **argv)
     AUTO(store_freep) struct store *s = NULL;
     struct options o = {0};
     struct err e = {0};
-    int64_t since = 0, ago;
+    int64_t since = 0;
     int code = cli_parse(argc, argv, &export_command, &o, NULL);
 
     if (code != CLI_GO_ON)
         return code;
-    if (o.since && clock_parse(o.since, &since, NULL)) {
-        if (settings_duration(o.since, &ago, &e))
-            return cli_usage(&export_command,
-                             "--since: expected 24h, 30d or 2026-01-01T00:00:00Z, found '%.40s'",
-                             o.since);
-        since = clock_wall_ms(clock_system()) - ago;
-    }
+    if (o.since && settings_since(o.since, clock_wall_ms(clock_system()), &since, &e))
+        return cli_usage(&export_command, "--since: %s", e.text);
     if (open_store(&o, &s) != CLI_GO_ON)
         return CLI_FAILED;
     if (audit_each(s, since, show_record, &line, &e)) {

@@ -67,25 +67,13 @@ static const struct cli_command list_command = {
     .options = list_options,
 };
 
-/* "4h" or a timestamp, as a timestamp; false: neither. */
-static bool parse_since(const char *text, int64_t *ret)
-{
-    int64_t ms;
-
-    if (clock_parse(text, ret, NULL) == ERR_OK)
-        return true;
-    if (settings_duration(text, &ms, NULL))
-        return false;
-    *ret = clock_wall_ms(clock_system()) - ms;
-    return true;
-}
-
 static int cases_list(int argc, char **argv)
 {
     AUTO(buf_clear) struct buf path = BUF_INIT(CLI_PATH_MAX);
     struct list_options o = {0};
     int code = cli_parse(argc, argv, &list_command, &o, NULL);
     char text[CLOCK_TEXT_SIZE];
+    struct err e = {0};
 
     if (code != CLI_GO_ON)
         return code;
@@ -107,10 +95,8 @@ static int cases_list(int argc, char **argv)
     if (o.since) {
         int64_t since;
 
-        if (!parse_since(o.since, &since))
-            return cli_usage(&list_command,
-                             "--since: expected 4h, 3d or 2026-01-01T00:00:00Z, found '%.40s'",
-                             o.since);
+        if (settings_since(o.since, clock_wall_ms(clock_system()), &since, &e))
+            return cli_usage(&list_command, "--since: %s", e.text);
         cli_query_add(&path, "since", clock_format(since, text));
     }
     return cli_list(o.config, &kind, buf_text(&path), o.limit, o.json);

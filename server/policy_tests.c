@@ -186,7 +186,7 @@ static void write_value(struct testing *t, struct json_out *o, const char *name,
 {
     const char *text = n->kind == YAML_SCALAR && !n->null ? settings_text(t->reader, n) : NULL;
     char when[CLOCK_TEXT_SIZE];
-    int64_t age;
+    int64_t moment;
 
     if (n->kind != YAML_SCALAR) {
         fault(t, n,
@@ -196,8 +196,8 @@ static void write_value(struct testing *t, struct json_out *o, const char *name,
         json_out_null(o, name);
     } else if (!text) {
         t->good = false;
-    } else if (f->type == FIELD_TIME && !settings_duration(text, &age, NULL)) {
-        json_out_string(o, name, clock_format(t->now - age, when));
+    } else if (f->type == FIELD_TIME && !settings_since(text, t->now, &moment, NULL)) {
+        json_out_string(o, name, clock_format(moment, when));
     } else if (f->type == FIELD_NUMBER || f->type == FIELD_BOOL) {
         write_node(t, o, name, n);
     } else {
@@ -546,7 +546,7 @@ static void run_test(struct testing *t)
     settings_read(t->reader, t->at, "test", test_table, &t->s);
     check_facts(t);
     find_source(t);
-    if (t->s.at && clock_parse(t->s.at, &t->now, &e))
+    if (t->s.at && settings_time(t->s.at, &t->now, &e))
         fault(t, yaml_get(t->at, "at"),
               arena_fmt(t->reader->arena,
                         "test.at: expected a time such as 2026-01-01T00:00:00Z, "

@@ -271,6 +271,19 @@ bad:
     return err_set(e, ERR_INVALID, "'%.40s' is not a time such as 2026-03-01T00:00:00Z", text);
 }
 
+enum err_code settings_since(const char *text, int64_t now, int64_t *ret_ms, struct err *e)
+{
+    int64_t ago;
+
+    if (!settings_time(text, ret_ms, NULL))
+        return ERR_OK;
+    if (settings_duration(text, &ago, NULL))
+        return err_set(e, ERR_INVALID, "expected 4h, 3d or 2026-01-01T00:00:00Z, found '%.40s'",
+                       text);
+    *ret_ms = now - ago;
+    return ERR_OK;
+}
+
 enum err_code settings_size(const char *text, int64_t *ret_bytes, struct err *e)
 {
     if (!measure(text, size_units, sizeof size_units / sizeof size_units[0], ret_bytes))

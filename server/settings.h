@@ -144,6 +144,8 @@ enum err_code settings_duration(const char *text, int64_t *ret_ms, struct err *e
 enum err_code settings_size(const char *text, int64_t *ret_bytes, struct err *e);
 /** "2026-03-01T00:00:00Z" or with an offset, "2026-03-01T01:00:00+01:00", to wall ms. */
 enum err_code settings_time(const char *text, int64_t *ret_ms, struct err *e);
+/** A time as settings_time, or an age before now: "24h". */
+enum err_code settings_since(const char *text, int64_t now, int64_t *ret_ms, struct err *e);
 /** "10.0.0.0/8", "2001:db8::/32", "192.0.2.1". Bits behind the prefix are ERR_INVALID: a slip there
  *  trusts other machines than was meant. */
 enum err_code settings_cidr(const char *text, struct cidr *ret, struct err *e);

@@ -788,6 +788,8 @@ static void test_admin__filters_are_obeyed_together(void **state)
         {"since=3d", 8},
         {"since=2025-01-07T10:11:12Z", 8},
         {"since=2025-01-08T00:00:00Z", 3},
+        {"since=2025-01-08T01:00:00%2B01:00", 3},
+        {"since=2025-01-07T23:00:00-01:00", 3},
         {"since=1h&tenant=fabrikam", 3},
         {"since=1h&tenant=contoso", 0},
     };

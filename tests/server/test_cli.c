@@ -615,6 +615,9 @@ static void test_cli__cases_are_listed_in_columns(void **state)
     assert_int_equal(cordon(f, "cases", "list", "--since", "1970-01-01T00:00:00Z", NULL), 0);
     assert_string_equal(peer_request(p, 1)->target,
                         "/api/cases?since=1970-01-01T00%3A00%3A00.000Z&limit=50");
+    assert_int_equal(cordon(f, "cases", "list", "--since", "1970-01-01T02:00:00+02:00", NULL), 0);
+    assert_string_equal(peer_request(p, 2)->target,
+                        "/api/cases?since=1970-01-01T00%3A00%3A00.000Z&limit=50");
     peer_free(p);
 }
 

@@ -57,9 +57,12 @@ static void test_policy_tests__hold(void **state)
         CASE("alert.severity: Odd", "rule: contain, withheld: 'in doubt:*Odd*'"),
         CASE("alert.created: 2h, alert.severity: Low", "rule: stale, steps: [page]"),
         CASE("alert.created: 2025-12-31T22:00:00Z, alert.severity: Low", "rule: stale"),
+        CASE("alert.created: 2026-01-01T00:00:00+02:00, alert.severity: Low", "rule: stale"),
         CASE("alert.created: 59m, alert.severity: Low, alert.evidence.files: [x]",
              "rule: none, steps: [email]"),
         "- {name: t, at: '2025-12-31T22:59:00Z', facts: {alert.severity: Low, alert.created: "
+        "2025-12-31T22:00:00Z, alert.evidence.files: []}, expect: {rule: none}}",
+        "- {name: t, at: '2026-01-01T01:59:00+03:00', facts: {alert.severity: Low, alert.created: "
         "2025-12-31T22:00:00Z, alert.evidence.files: []}, expect: {rule: none}}",
         CASE(
             "alert.severity: Low, alert.created: 1m, alert.evidence.files: [x, Bad.exe], "

@@ -94,12 +94,12 @@ int64_t feed_unreadable(const struct feed *f)
 
 /* ---- one call ----------------------------------------------------------------------------------- */
 
-static void pause_for(const struct feed *f, int64_t ms)
+static void pause_for(const struct feed *f, int64_t ms, const char *why)
 {
     struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
 
     if (f->o.waiting)
-        f->o.waiting(f->o.ctx, ms);
+        f->o.waiting(f->o.ctx, ms, why);
     while (nanosleep(&t, &t)) /* interrupted: the rest of it */
         ;
 }
@@ -120,7 +120,7 @@ static void keep_pace(struct feed *f)
     int64_t wait = minute > hour ? minute : hour;
 
     if (wait > 0)
-        pause_for(f, wait);
+        pause_for(f, wait, NULL);
     f->calls[f->n_calls++ % f->room] = clock_mono_ms(f->o.clock);
 }
 
@@ -137,7 +137,7 @@ static enum err_code get_page(struct feed *f, enum defender_list list, const cha
         if (code != ERR_AGAIN && code != ERR_THROTTLED)
             return code;
         if (n + 1 < TRIES_MAX)
-            pause_for(f, e->retry_ms > 0 ? e->retry_ms : pause);
+            pause_for(f, e->retry_ms > 0 ? e->retry_ms : pause, e->text);
         pause *= 2;
     }
     return code;

@@ -17,9 +17,10 @@ struct feed;
 struct feed_options {
     struct defender *defender; /* borrowed, as clock */
     const struct clock *clock;
-    int64_t per_minute, per_hour;           /* the tenant's quota */
-    int64_t from_ms, to_ms;                 /* alertCreationTime: from included, to not */
-    void (*waiting)(void *ctx, int64_t ms); /* before it waits for quota; may be NULL */
+    int64_t per_minute, per_hour; /* the tenant's quota */
+    int64_t from_ms, to_ms;       /* alertCreationTime: from included, to not */
+    /* Before it waits; why: what failed for the moment, NULL: it is for quota. May be NULL. */
+    void (*waiting)(void *ctx, int64_t ms, const char *why);
     void *ctx;
 };
 

@@ -58,13 +58,17 @@ struct stream {
     struct feed_item head;
 };
 
-static void tell_waiting(void *ctx, int64_t ms)
+static void tell_waiting(void *ctx, int64_t ms, const char *why)
 {
     const struct config_tenant *t = ctx;
+    int64_t s = (ms + SECOND_MS - 1) / SECOND_MS;
 
-    if (ms >= SECOND_MS)
-        (void)fprintf(stderr, "tenant %s: waiting %" PRId64 " s for its quota\n", t->name,
-                      (ms + SECOND_MS - 1) / SECOND_MS);
+    if (ms < SECOND_MS)
+        return;
+    if (why)
+        cli_error("tenant %s: trying again in %" PRId64 " s: %s", t->name, s, why);
+    else
+        cli_error("tenant %s: waiting %" PRId64 " s for its quota", t->name, s);
 }
 
 /* ---- what it is about --------------------------------------------------------------------------- */

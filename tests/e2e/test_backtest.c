@@ -332,8 +332,12 @@ static void test_backtest__equals_a_count_by_hand_and_writes_nothing(void **stat
     doc = backtest(h, WORDS("backtest", "-c", h->config_file, "--days", "7", "--json"));
     assert_counts(doc, &c);
 
-    /* for people */
+    /* for people, who look at the quota in vain when it is not what fails */
+    sim_tell(h->sim, "/faults", "{\"path\":\"/api/alerts\",\"kind\":\"error\",\"status\":503}");
     assert_int_equal(house_run(h, &out, WORDS("backtest", "-c", h->config_file)), 0);
+    assert_non_null(strstr(out, "cordon: tenant contoso: trying again in "));
+    assert_non_null(strstr(out, "HTTP 503"));
+    assert_null(strstr(out, "for its quota"));
     assert_non_null(strstr(out, "3000 alerts on"));
     assert_non_null(strstr(out, "as if it were not in shadow mode"));
     assert_non_null(strstr(out, "limit of 7 in 60 minutes: at most 7 of them; it held back"));

@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define SCHEME(x) extern const struct verify_scheme verify_##x;
 #include "verify_list.h"
@@ -77,6 +78,26 @@ static void add_part(struct entry *entry, struct part part)
     entry->parts[i] = part;
 }
 
+/* A request has a header once: an entry that wants two proofs in the same one lets nobody in. */
+static void check_header(const struct settings_reader *reader, const struct yaml_node *key,
+                         const struct entry *entry, const struct part *part)
+{
+    const char *name = part->scheme->header ? part->scheme->header(part->state) : NULL;
+
+    for (size_t i = 0; name && i < entry->count; i++) {
+        const struct part *other = &entry->parts[i];
+        const char *taken = other->scheme->header ? other->scheme->header(other->state) : NULL;
+
+        if (taken && strcasecmp(taken, name) == 0)
+            yaml_fault(
+                reader->faults, key,
+                "verify: %s and %s of one entry are wanted together, and both stand in the "
+                "header %s: no request has both; give one of them another header, or an entry "
+                "of its own",
+                other->scheme->name, part->scheme->name, name);
+    }
+}
+
 static bool compile_entry(const struct settings_reader *reader, const struct yaml_node *node,
                           const struct verify_source *source, struct entry *entry)
 {
@@ -96,8 +117,10 @@ static bool compile_entry(const struct settings_reader *reader, const struct yam
             continue;
         }
         part.state = scheme->compile(reader, child, source);
-        if (part.state)
+        if (part.state) {
+            check_header(reader, child->key, entry, &part);
             add_part(entry, part);
+        }
     }
     return reader->faults->count == faults;
 }

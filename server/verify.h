@@ -83,6 +83,8 @@ struct verify_scheme {
     /* Fills ret (zeroed before). Any thread, many at once. */
     void (*check)(void *state, const struct verify_env *env, const struct verify_request *q,
                   struct verify_result *ret);
+    /* The header that its proof stands in, where another scheme may want the same one; NULL: none. May be NULL. */
+    const char *(*header)(const void *state);
     void (*clear)(void *state); /* wipes secrets, frees what is not in the arena; may be NULL */
 };
 

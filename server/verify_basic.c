@@ -162,11 +162,18 @@ static void check(void *arg, const struct verify_env *env, const struct verify_r
         verify_no_key(ret, NAME, "the user name or the password is another");
 }
 
+static const char *header(const void *state)
+{
+    (void)state;
+    return "Authorization";
+}
+
 const struct verify_scheme verify_basic = {
     .name = NAME,
     .challenge = "Basic realm=\"cordon\"",
     .compile = compile,
     .check = check,
+    .header = header,
 };
 
 /* ---- the sender's side --------------------------------------------------------------------------- */

@@ -376,9 +376,16 @@ static void check(void *arg, const struct verify_env *env, const struct verify_r
     jwt_clear(&t);
 }
 
+static const char *header(const void *state)
+{
+    (void)state;
+    return "Authorization";
+}
+
 const struct verify_scheme verify_entra = {
     .name = "entra",
     .challenge = "Bearer",
     .compile = compile,
     .check = check,
+    .header = header,
 };

@@ -586,12 +586,18 @@ static void check(void *arg, const struct verify_env *env, const struct verify_r
     verify_no_key(ret, NAME, "the signature fits no key");
 }
 
+static const char *header(const void *state)
+{
+    return ((const struct state *)state)->header;
+}
+
 const struct verify_scheme verify_hmac = {
     .name = NAME,
     .challenge = "HMAC",
     .needs_body = true,
     .compile = compile,
     .check = check,
+    .header = header,
     .clear = clear,
 };
 

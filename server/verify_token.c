@@ -251,9 +251,17 @@ static void check(void *arg, const struct verify_env *env, const struct verify_r
         verify_no_key(ret, "token", "none of those that are configured");
 }
 
+static const char *header(const void *state)
+{
+    const struct state *s = state;
+
+    return s->query ? NULL : s->header;
+}
+
 const struct verify_scheme verify_token = {
     .name = "token",
     .challenge = "Bearer",
     .compile = compile,
     .check = check,
+    .header = header,
 };

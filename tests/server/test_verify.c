@@ -183,6 +183,35 @@ static void test_verify__names_what_is_wrong_with_a_list(void **state)
     assert_true(t->s.faults.count >= 3);
 }
 
+/* It would let nobody in, and no log would say why. */
+static void test_verify__one_entry_wants_no_two_proofs_in_one_header(void **state)
+{
+#define BASIC "basic: {username: u, password_file: token}"
+#define ENTRA "entra: {audience: [x], roles: [y]}"
+#define KEYED "secret_files: [token]}"
+    static const char *const bad[] = {"[{" TOKEN_ENTRY ", " BASIC "}]",
+                                      "[{" BASIC ", " TOKEN_ENTRY "}]",
+                                      "[{" SW "}, {" ENTRA ", " BASIC "}]",
+                                      "[{" ENTRA ", token: {header: 'authorization', " KEYED "}]",
+                                      "[{" ENTRA ", hmac: {preset: teams, " KEYED "}]",
+                                      "[{token: {header: X-Hub-Signature-256, " KEYED
+                                      ", hmac: {preset: github, " KEYED "}]"};
+    static const char *const good[] = {"[{" TOKEN_ENTRY "}, {" BASIC "}, {" ENTRA "}]",
+                                       "[{" ENTRA ", token: {header: X-Key, " KEYED "}]",
+                                       "[{" BASIC ", token: {query: key, " KEYED "}]",
+                                       "[{" BASIC ", " SW ", hmac: {preset: github, " KEYED "}]"};
+    struct stage *t = *state;
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(scheme_compile(&t->s, bad[i]));
+        if (!strstr(scheme_faults(&t->s), "no request has both"))
+            fail_msg("%s: %s", bad[i], scheme_faults(&t->s));
+    }
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        if (!scheme_compile(&t->s, good[i]))
+            fail_msg("%s: %s", good[i], scheme_faults(&t->s));
+}
+
 static void test_verify__challenges_with_the_first_entry(void **state)
 {
     struct stage *t = *state;
@@ -221,6 +250,7 @@ int main(void)
         TEST(out_of_reach_says_more_than_denied),
         TEST(what_costs_less_is_checked_first),
         TEST(names_what_is_wrong_with_a_list),
+        TEST(one_entry_wants_no_two_proofs_in_one_header),
         TEST(challenges_with_the_first_entry),
         cmocka_unit_test(test_verify__equal_means_of_one_length_and_all_bytes),
         cmocka_unit_test(test_verify__clearing_nothing_is_fine),

@@ -685,6 +685,16 @@ static void look_at_locks(struct doctor *d, const char *place)
             "process %s, which is not the server, has the store open", process(d, l.other));
 }
 
+/* An upgraded program before its first start, which is no reason not to start it. */
+static bool is_older(struct doctor *d)
+{
+    const struct config *c = d->o->config;
+    AUTO(store_freep) struct store *s = NULL;
+
+    return !store_open_since(c->store_url, c->store_password.text, STORE_SINCE_EVER, d->o->clock,
+                             &s, NULL);
+}
+
 static void look_at_store(struct doctor *d)
 {
     static const char sqlite[] = "sqlite:";
@@ -699,6 +709,11 @@ static void look_at_store(struct doctor *d)
     code = store_open_as(c->store_url, c->store_password.text, true, d->o->clock, &s, &e);
     if (code == ERR_NOT_FOUND)
         say(d, DOCTOR_OK, NULL, "there is no store yet: the first start makes %s", place);
+    else if (code == ERR_REFUSED && is_older(d))
+        say(d, DOCTOR_WARN,
+            "back it up before the first start, which migrates it: no older cordon reads it "
+            "afterwards; `cordon store backup FILE`",
+            "it is an older cordon's: %s", e.text);
     else if (code)
         say(d, DOCTOR_BAD, "what it says says what to do", "%s", e.text);
     else

@@ -457,6 +457,10 @@ static void test_store_care__an_older_store_is_copied_and_its_audit_read(void **
     assert_non_null(strstr(out, "\"kind\":\"delivery\""));
     free(out);
     store(h, "check", NULL, 1, "start the server once"); /* which looks at all of it */
+    (void)house_run(h, &out, WORDS("doctor", "-c", h->config_file));
+    assert_non_null(strstr(out, "warn  store: it is an older cordon's: "));
+    assert_null(strstr(out, "bad   store: "));
+    free(out);
     assert_string_equal(disk_sql(file, "DELETE FROM schema_version WHERE version >= 10", NULL, 0),
                         "");
     assert_int_equal(house_run(h, &out, WORDS("audit", "verify", "--store", url)), 1);

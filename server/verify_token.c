@@ -3,7 +3,7 @@
  *
  * A URL is written down by many: proxies, senders, histories. So the query is opt-in per source, then no
  * header is looked at, and nothing of it goes into `why`, which is logged. `+` is a plus and no blank:
- * secrets in base64 have some, and no secret has blanks.
+ * secrets in base64 have some, and one with a blank is worth a note.
  *
  * Not a signature: it proves who holds the secret and nothing about the body (webhook-sources.md section
  * 5.2). SHA-256 digests are compared, all of them, so that the time tells neither length nor which.
@@ -124,6 +124,11 @@ static void *compile(const struct settings_reader *reader, const struct yaml_nod
                        "%s: a token needs at least %d characters; make one with "
                        "`openssl rand -base64 32`",
                        secret->file, TOKEN_LENGTH_MIN);
+        if (set->query && reader->notes && strchr(secret->text, ' '))
+            yaml_fault(reader->notes, secret->at,
+                       "%s: a blank in a secret for the query is good as %%20 alone, and curl and "
+                       "others write `+`; make one with `openssl rand -hex 32`",
+                       secret->file);
         if (!verify_digest(secret->text, secret->len, s->keys[s->count].digest))
             yaml_fault(reader->faults, node, "out of memory");
         s->keys[s->count].window = secret->window;

@@ -184,6 +184,29 @@ static void test_verify_token__looks_into_the_query_where_it_is_told_to(void **s
     assert_int_equal(ask_query(s, "Authorization=Bearer%20" T1), VERIFY_DENIED);
 }
 
+/* curl --url-query writes it as a plus, which is one here. */
+static void test_verify_token__notes_a_blank_in_a_secret_for_the_query(void **state)
+{
+    struct scheme *s = *state;
+
+    scheme_file(s, "blank", "a pass phrase of some words");
+    for (int query = 0; query <= 1; query++) {
+        struct yaml_faults notes;
+        bool noted = false;
+
+        yaml_faults_init(&notes, s->arena);
+        s->notes = &notes;
+        assert_true(scheme_compile(s, query ? "[{token: {query: k, secret_files: [t1, blank]}}]"
+                                            : "[{token: {header: X-Key, secret_files: [blank]}}]"));
+        for (const struct yaml_fault *f = notes.first; f; f = f->next)
+            noted |= strstr(f->text, "%20") && strstr(f->text, "/blank");
+        s->notes = NULL;
+        assert_int_equal(noted, query);
+    }
+    assert_true(scheme_compile(s, "[{token: {query: k, secret_files: [blank]}}]"));
+    assert_int_equal(ask_query(s, "k=a%20pass%20phrase%20of%20some%20words"), VERIFY_GOOD);
+}
+
 static void test_verify_token__names_what_is_wrong_with_its_settings(void **state)
 {
     struct scheme *s = *state;
@@ -229,6 +252,7 @@ int main(void)
         TEST(refuses_all_else),
         TEST(looks_into_a_header_of_the_senders_own),
         TEST(looks_into_the_query_where_it_is_told_to),
+        TEST(notes_a_blank_in_a_secret_for_the_query),
         TEST(names_what_is_wrong_with_its_settings),
     };
 

@@ -36,10 +36,6 @@ static const struct command commands[] = {
     {NULL, NULL, NULL},
 };
 
-/* Commands that are planned; one that has come is found in the table before. */
-static const char *const later[] = {"doctor", "approve", "refuse",  "pause",
-                                    "resume", "audit",   "metrics", NULL};
-
 /* ---- saying it -------------------------------------------------------------------------------- */
 
 /* Much of it quotes others: a far end's words, a machine's name. It is one line, and moves no cursor. */
@@ -313,11 +309,6 @@ static int unknown_command(const char *word)
         (void)fputs("Try: cordon --help\n", stderr);
         return CLI_USAGE;
     }
-    for (size_t i = 0; later[i]; i++)
-        if (strcmp(later[i], word) == 0) {
-            cli_error("the command '%s' is not available in this version of cordon", word);
-            return CLI_USAGE;
-        }
     for (const struct command *c = commands; c->word && n + 1 < sizeof words / sizeof words[0]; c++)
         if (c->help)
             words[n++] = c->word;

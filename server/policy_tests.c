@@ -27,17 +27,17 @@
 #define USUAL_NOW INT64_C(1767225600000)
 
 struct base {
-    const char *member, *value; /* value: JSON */
+    const char *member, *value; /* value: JSON; NULL: the machine's id, see machine_id_of */
 };
 
 static const struct base ordinary_alert[] = {
     {"id", "\"" ALERT_ID "\""},
-    {"machineId", "\"" MACHINE_ID "\""},
+    {"machineId", NULL},
     {NULL, NULL},
 };
 
 static const struct base ordinary_machine[] = {
-    {"id", "\"" MACHINE_ID "\""},
+    {"id", NULL},
     {"computerDnsName", "\"ws-001.corp.example\""},
     {"osPlatform", "\"Windows11\""},
     {"version", "\"23H2\""},
@@ -127,6 +127,7 @@ struct testing {
     size_t n_sources;
     const struct yaml_node *at;
     struct test_settings s;
+    const char *machine_id; /* where a document does not say one */
     int64_t now;
     bool good;
 };
@@ -273,6 +274,20 @@ static const struct field *giver(const struct testing *t, const char *document, 
     return NULL;
 }
 
+/* The id that holds the two documents together: what a test says of it in one holds for the other, too. Else each verdict
+ * would be that Defender answered with another machine, whatever the policy says of this one. */
+static const char *machine_id_of(struct testing *t)
+{
+    const struct yaml_node *const said[] = {
+        yaml_get(t->s.facts, "machine.id"), yaml_get(t->s.facts, "alert.machine_id"),
+        yaml_get(t->s.machine, "id"), yaml_get(t->s.alert, "machineId")};
+
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+        if (said[i] && said[i]->kind == YAML_SCALAR && !said[i]->null)
+            return settings_text(t->reader, said[i]);
+    return MACHINE_ID;
+}
+
 /* own: the document in the test, or NULL. */
 static struct json *make_document(struct testing *t, const char *document,
                                   const struct yaml_node *own, const struct base *ordinary)
@@ -290,11 +305,14 @@ static struct json *make_document(struct testing *t, const char *document,
             write_node(t, &o, n->key->text, n);
     for (const struct base *x = ordinary; x->member; x++) {
         /* an own document says all of itself but for the ids that hold the two together */
-        bool id = x->value[0] == '"' &&
-                  (strcmp(x->member, "id") == 0 || strcmp(x->member, "machineId") == 0);
+        bool id = strcmp(x->member, "id") == 0 || strcmp(x->member, "machineId") == 0;
 
-        if ((!own || (id && !yaml_get(own, x->member))) && !giver(t, document, x->member))
+        if ((own && (!id || yaml_get(own, x->member))) || giver(t, document, x->member))
+            continue;
+        if (x->value)
             json_out_raw(&o, x->member, x->value);
+        else
+            json_out_string(&o, x->member, t->machine_id);
     }
     json_out_object_end(&o);
     if (t->good && (buf_failed(&b) || json_parse(buf_text(&b), b.len, &doc, NULL)))
@@ -522,7 +540,7 @@ static void judge(struct testing *t)
 
     check_document(t, t->s.alert, "alert", NULL);
     check_document(t, t->s.machine, "machine", &no_machine);
-    if (!t->good)
+    if (!t->good || !(t->machine_id = machine_id_of(t)))
         return;
     alert = make_document(t, "alert", t->s.alert, ordinary_alert);
     if (!no_machine)

@@ -106,6 +106,46 @@ static void test_policy_tests__know_what_a_person_is_asked(void **state)
         "is isolate: protected: machine.tags is tier-0");
 }
 
+/* Two documents with different ids would be withheld as another machine's, and a test of what protects one never fail. */
+static void test_policy_tests__one_id_is_that_of_both_documents(void **state)
+{
+#define ID "9999999999999999999999999999999999999999"
+    static const char *const says[] = {
+        "facts: {alert.severity: High, machine.id: '" ID "'}",
+        "facts: {alert.severity: High, alert.machine_id: '" ID "'}",
+        "facts: {alert.severity: High}, machine: {id: '" ID "'}",
+        "alert: {severity: High, machineId: '" ID "'}",
+        "alert: {severity: High, machineId: '" ID "'}, machine: {id: '" ID "'}",
+    };
+    static const char rule[] =
+        "rules: [{name: a, when: {alert.severity: High}, do: [isolate: {}]}]";
+    static const char protects[] =
+        "rules: [{name: a, when: {alert.severity: High}, do: [isolate: {}]}]\n"
+        "safety: {protected: [{machine.id: '" ID "'}]}";
+
+    (void)state;
+    for (size_t i = 0; i < sizeof says / sizeof *says; i++) {
+        struct rig r;
+
+        rig_init(&r);
+        check(rule,
+              arena_fmt(r.arena, "- {name: t, %s, expect: {steps: [isolate], withheld: none}}",
+                        says[i]),
+              "");
+        check(protects,
+              arena_fmt(r.arena,
+                        "- {name: t, %s, expect: {withheld: 'protected: machine.id is *'}}",
+                        says[i]),
+              "");
+        rig_clear(&r);
+    }
+    /* whoever says two means two */
+    check(rule,
+          CASE(HIGH ", machine.id: '" ID "', alert.machine_id: '" ID "8'",
+               "withheld: 'Defender answered with machine " ID " for machine " ID "8'"),
+          "");
+}
+
 /* In shadow mode nothing is done, and the policy's tests say what would be. */
 static void test_policy_tests__judge_as_if_nothing_were_in_shadow(void **state)
 {
@@ -198,6 +238,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_policy_tests__hold),
         cmocka_unit_test(test_policy_tests__know_what_a_person_is_asked),
+        cmocka_unit_test(test_policy_tests__one_id_is_that_of_both_documents),
         cmocka_unit_test(test_policy_tests__judge_as_if_nothing_were_in_shadow),
         cmocka_unit_test(test_policy_tests__a_failure_says_expected_and_got),
         cmocka_unit_test(test_policy_tests__all_are_run),

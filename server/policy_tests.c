@@ -344,6 +344,46 @@ static void check_facts(struct testing *t)
     }
 }
 
+/* Would the engine understand what the test says that Defender sent? A slip in a test judges something else than is meant,
+ * and may hold by that. A word that cordon does not know is let through, as a test may be about one, unless it is nearly
+ * one that it knows; `alert` and `machine` take anything. */
+static void check_value(struct testing *t, const struct yaml_node *at, const struct field *f,
+                        const char *text)
+{
+    static const char *const expected[] = {
+        [FIELD_TEXT] = "a text",           [FIELD_NUMBER] = "a whole number",
+        [FIELD_BOOL] = "true or false",    [FIELD_TIME] = "a time or an age such as 2h",
+        [FIELD_ADDRESS] = "an IP address",
+    };
+    struct arena *a = t->reader->arena;
+    const char *near = f->words ? yaml_nearest(text, f->words) : NULL;
+    const char *noun = field_noun(f, a);
+
+    if (near)
+        fault(t, at,
+              arena_fmt(a, "%s: '%.60s' is no %s; did you mean %s?", f->name, text,
+                        noun ? noun : "value", near));
+    else if (!f->words)
+        fault(t, at,
+              arena_fmt(a, "%s: expected %s, found '%.60s'", f->name, expected[f->type], text));
+}
+
+static void check_values(struct testing *t, const struct facts *facts)
+{
+    for (const struct yaml_node *n = t->s.facts ? t->s.facts->first : NULL; n; n = n->next) {
+        const struct field *f = field_find(n->key->text);
+        struct field_value value;
+
+        if (field_read(f, facts, t->reader->arena, &value) != ERR_OK) {
+            fault(t, n, NULL);
+            return;
+        }
+        for (size_t i = 0; i < value.count; i++)
+            if (!value.items[i].known)
+                check_value(t, n, f, value.items[i].text);
+    }
+}
+
 /* The source that the test is about. */
 static void find_source(struct testing *t)
 {
@@ -540,6 +580,11 @@ static void judge(struct testing *t)
 
     check_document(t, t->s.alert, "alert", NULL);
     check_document(t, t->s.machine, "machine", &no_machine);
+    for (const struct yaml_node *n = no_machine && t->s.facts ? t->s.facts->first : NULL; n;
+         n = n->next)
+        if (is_of(field_find(n->key->text), "machine"))
+            fault(t, n->key,
+                  arena_fmt(t->reader->arena, "%s: the test is about no machine", n->key->text));
     if (!t->good || !(t->machine_id = machine_id_of(t)))
         return;
     alert = make_document(t, "alert", t->s.alert, ordinary_alert);
@@ -550,6 +595,9 @@ static void judge(struct testing *t)
     f.alert = alert;
     f.machine = machine;
     f.alert_id = json_get_string(alert, "id");
+    check_values(t, &f);
+    if (!t->good)
+        return;
     if (!live || decide(live, &f, t->now, a, &v, &e))
         fault(t, t->at, live ? arena_str(a, e.text) : NULL);
     else

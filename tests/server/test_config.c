@@ -1196,6 +1196,27 @@ static void test_config__the_starter_lacks_its_secrets_and_nothing_else(void **s
     (void)rmdir(path);
 }
 
+/* What a rule may ask for a test can be about, without any source that pushes, too. */
+static void test_config__a_test_may_be_about_polling_and_a_hunt(void **state)
+{
+#define JUDGED                                                                                     \
+    "rules:\n"                                                                                     \
+    "  - {name: found, when: {tenant: contoso, source: 'hunt:dumps'}, do: [isolate: {}]}\n"        \
+    "  - {name: polled, when: {tenant: contoso, source: polling}, do: [isolate: {}]}\n"            \
+    "  - {name: tell, do: [email: {}]}\n"                                                          \
+    "hunts:\n  - {name: dumps, schedule: '@hourly', query: DeviceEvents, do: [case: {}]}\n"        \
+    "tests:\n"                                                                                     \
+    "  - {name: a, facts: {source: 'hunt:dumps'}, expect: {rule: found, withheld: none}}\n"        \
+    "  - {name: b, facts: {source: polling}, expect: {rule: polled, withheld: source polling*}}\n"
+#define TELL   "  - {name: c, expect: {rule: tell}}\n"
+#define POLLED "  - {name: c, expect: {rule: polled}}\n"
+#define POLLS  "polling: {every: 1m, may: [notify]}\n"
+    struct fixture *f = *state;
+
+    config_unref(load(f, TENANTS SOURCES MAIL POLLS JUDGED TELL));
+    config_unref(load(f, TENANTS MAIL POLLS JUDGED POLLED));
+}
+
 static void test_config__a_reload_says_what_needs_a_restart(void **state)
 {
     static const struct {
@@ -1470,6 +1491,7 @@ int main(void)
         TEST(notes_names_that_are_first_labels),
         TEST(notes_questions_that_nobody_gets),
         TEST(the_starter_lacks_its_secrets_and_nothing_else),
+        TEST(a_test_may_be_about_polling_and_a_hunt),
         TEST(a_reload_says_what_needs_a_restart),
         TEST(a_first_client_certificate_needs_a_restart),
         TEST(a_certificate_that_ends_soon_is_a_note),

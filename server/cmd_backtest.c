@@ -33,8 +33,9 @@ static const struct cli_option options[] = {
     CLI_OPTION("policy", CLI_TEXT, struct options, policy, "FILE",
                "the rules and safety of this file; else the configuration's"),
     CLI_OPTION("tenant", CLI_TEXT, struct options, tenant, "NAME", "of this tenant; else of all"),
-    CLI_OPTION("source", CLI_TEXT, struct options, source, "NAME",
-               "as if this source had pushed them; else the tenant's first that may isolate"),
+    CLI_OPTION(
+        "source", CLI_TEXT, struct options, source, "NAME",
+        "as if they came from this source, polling or hunt:NAME; else the tenant's first that may isolate"),
     CLI_JSON(struct options, json),
     {.name = NULL},
 };
@@ -53,7 +54,7 @@ static const struct cli_command command = {
 /* One tenant's alerts on their way. */
 struct stream {
     const struct config_tenant *tenant;
-    const struct config_source *source; /* whose push it would have been; NULL: nobody's */
+    const struct config_origin *origin; /* whose alerts they would have been; NULL: nobody's */
     struct feed *feed;
     struct feed_item head;
 };
@@ -83,24 +84,29 @@ static int load_policy(const char *file, struct arena *a, const struct policy **
     return cli_read(code, &faults, &e);
 }
 
-static const struct config_source *source_of(const struct config *c,
+/* By name, or the first that a tenant's alerts may come from; NULL: there is none. One that may isolate goes before others. */
+static const struct config_origin *origin_of(const struct config *c, struct arena *a,
                                              const struct config_tenant *tenant, const char *name)
 {
-    const struct config_source *first = NULL;
+    const struct config_origin *origins, *first = NULL;
+    size_t n = config_origins(c, a, &origins);
 
-    if (name)
-        return config_source(c, name);
-    for (size_t i = 0; i < c->n_sources; i++)
-        if (c->sources[i].tenant == tenant &&
-            (!first || (!first->may_isolate && c->sources[i].may_isolate)))
-            first = &c->sources[i];
+    for (size_t i = 0; i < n; i++) {
+        const struct config_origin *o = &origins[i];
+
+        if (name ? strcmp(o->name, name) == 0
+                 : o->may_isolate && (!o->tenant || o->tenant == tenant))
+            return o;
+        if (!name && !first && (o->tenant == tenant || (!o->tenant && c->polling.every_ms)))
+            first = o;
+    }
     return first;
 }
 
 /* What the options name must be there, and belong together. */
-static int check_names(const struct config *c, const struct options *o)
+static int check_names(const struct config *c, const struct options *o, struct arena *a)
 {
-    const struct config_source *s = o->source ? config_source(c, o->source) : NULL;
+    const struct config_origin *s = o->source ? origin_of(c, a, NULL, o->source) : NULL;
 
     if (o->tenant && !config_tenant(c, o->tenant))
         return cli_usage(&command, "--tenant: there is no tenant '%.60s'", o->tenant);
@@ -108,8 +114,8 @@ static int check_names(const struct config *c, const struct options *o)
         return cli_usage(&command, "--source: there is no source '%.60s'", o->source);
     if (o->days > DAYS_MAX)
         return cli_usage(&command, "--days: at most %d", DAYS_MAX);
-    if (s && o->tenant && strcmp(s->tenant->name, o->tenant) != 0)
-        return cli_usage(&command, "--source: %s pushes alerts of tenant %s", s->name,
+    if (s && s->tenant && o->tenant && strcmp(s->tenant->name, o->tenant) != 0)
+        return cli_usage(&command, "--source: alerts of %s are those of tenant %s", s->name,
                          s->tenant->name);
     return CLI_GO_ON;
 }
@@ -137,8 +143,8 @@ static enum err_code run(struct backtest *b, struct stream *streams, size_t n, s
         code = feed_next(streams[i].feed, &streams[i].head, e);
     while (!code && (s = oldest(streams, n))) {
         const struct facts f = {.tenant = s->tenant->name,
-                                .source = s->source ? s->source->name : NULL,
-                                .may_isolate = s->source && s->source->may_isolate,
+                                .source = s->origin ? s->origin->name : NULL,
+                                .may_isolate = s->origin && s->origin->may_isolate,
                                 .alert_id = json_get_string(s->head.alert, "id"),
                                 .alert = s->head.alert,
                                 .machine = s->head.machine,
@@ -156,10 +162,11 @@ static enum err_code run(struct backtest *b, struct stream *streams, size_t n, s
     return code;
 }
 
-static enum err_code open_streams(struct runtime *rt, const struct options *o, int64_t from,
-                                  int64_t to, struct stream *streams, size_t *ret_n, struct err *e)
+static enum err_code open_streams(struct runtime *rt, const struct options *o, struct arena *a,
+                                  int64_t from, int64_t to, struct stream *streams, size_t *ret_n,
+                                  struct err *e)
 {
-    const struct config_source *only = o->source ? config_source(rt->config, o->source) : NULL;
+    const struct config_origin *only = o->source ? origin_of(rt->config, a, NULL, o->source) : NULL;
     enum err_code code = ERR_OK;
 
     for (size_t i = 0; i < rt->config->n_tenants && !code; i++) {
@@ -174,9 +181,10 @@ static enum err_code open_streams(struct runtime *rt, const struct options *o, i
                                     .waiting = tell_waiting,
                                     .ctx = (void *)t};
 
-        if ((o->tenant && strcmp(t->name, o->tenant) != 0) || (only && only->tenant != t))
+        if ((o->tenant && strcmp(t->name, o->tenant) != 0) ||
+            (only && only->tenant && only->tenant != t))
             continue;
-        *s = (struct stream){.tenant = t, .source = source_of(rt->config, t, o->source)};
+        *s = (struct stream){.tenant = t, .origin = origin_of(rt->config, a, t, o->source)};
         code = feed_new(&feed, &s->feed, e);
         ++*ret_n;
     }
@@ -184,7 +192,8 @@ static enum err_code open_streams(struct runtime *rt, const struct options *o, i
 }
 
 static enum err_code judge_all(struct config *config, const struct policy *policy,
-                               const struct options *o, struct buf *out, struct err *e)
+                               const struct options *o, struct arena *a, struct buf *out,
+                               struct err *e)
 {
     const struct rest_options rest_options = {.user_agent = "cordon/" CORDON_VERSION};
     int64_t to = clock_wall_ms(clock_system());
@@ -202,7 +211,7 @@ static enum err_code judge_all(struct config *config, const struct policy *polic
     if (!code)
         code = backtest_new(policy, from, to, &b, e);
     if (!code)
-        code = open_streams(rt, o, from, to, streams, &n, e);
+        code = open_streams(rt, o, a, from, to, streams, &n, e);
     if (!code)
         code = run(b, streams, n, e);
     if (!code) {
@@ -354,11 +363,11 @@ int cmd_backtest(int argc, char **argv)
     if (code != CLI_GO_ON)
         return code;
     policy = config->policy;
-    code = check_names(config, &o);
+    code = check_names(config, &o, a);
     if (code == CLI_GO_ON && o.policy)
         code = load_policy(o.policy, a, &policy);
     if (code == CLI_GO_ON) {
-        if (judge_all(config, policy, &o, &out, &e) ||
+        if (judge_all(config, policy, &o, a, &out, &e) ||
             json_parse(buf_text(&out), out.len, &doc, &e)) {
             cli_error("%s", e.text);
             code = CLI_FAILED;

@@ -223,6 +223,31 @@ bool config_is_shadow(const struct config *c, const char *source)
     return s ? s->shadow : hunt && hunt->shadow;
 }
 
+size_t config_origins(const struct config *c, struct arena *a, const struct config_origin **ret)
+{
+    const struct config_origin polling = {.name = CONFIG_POLLING,
+                                          .may_isolate = config_may_isolate(c, CONFIG_POLLING)};
+    struct config_origin *list = arena_array(a, c->n_sources + c->n_hunts + 1, sizeof *list);
+    size_t n = 0;
+
+    *ret = list;
+    if (!list)
+        return 0;
+    for (size_t i = 0; i < c->n_sources; i++)
+        list[n++] = (struct config_origin){.name = c->sources[i].name,
+                                           .tenant = c->sources[i].tenant,
+                                           .may_isolate = c->sources[i].may_isolate};
+    if (c->polling.every_ms)
+        list[n++] = polling;
+    for (size_t i = 0; i < c->n_hunts; i++)
+        list[n++] = (struct config_origin){.name = c->hunts[i].source,
+                                           .tenant = c->hunts[i].tenant,
+                                           .may_isolate = c->hunts[i].may_isolate};
+    if (!c->polling.every_ms)
+        list[n++] = polling;
+    return n;
+}
+
 const struct config_source *config_source(const struct config *c, const char *name)
 {
     for (size_t i = 0; i < c->n_sources; i++)

@@ -139,6 +139,15 @@ bool config_is_second_name(const struct config *c, const struct config_tenant *t
 bool config_is_pushed_for(const struct config *c, const struct config_tenant *t);
 /** Is it a source, CONFIG_POLLING or a hunt's? */
 bool config_knows_source(const struct config *c, const char *source);
+/* Where a case may come from. */
+struct config_origin {
+    const char *name;                   /* of a source or a hunt's, or CONFIG_POLLING */
+    const struct config_tenant *tenant; /* NULL: of any */
+    bool may_isolate;
+};
+
+/** Every one: sources, polling, hunts; polling last where it is off. Returns how many; *ret lives in a, NULL: out of memory. */
+size_t config_origins(const struct config *c, struct arena *a, const struct config_origin **ret);
 /** May a case of this source (CONFIG_POLLING and hunts included) lead to an isolation? */
 bool config_may_isolate(const struct config *c, const char *source);
 /** Is what its deliveries lead to told, and not done? */

@@ -812,42 +812,22 @@ static void check_twins(struct config_loading *l, const struct yaml_node *map)
         }
 }
 
-/* Whom a test's `source` may name: what a condition may (config_conditions.c). The first is whose alerts a test is about that
- * names none. */
-static size_t list_test_sources(const struct config *c, struct policy_tests_source *ret)
-{
-    const struct policy_tests_source polling = {.name = CONFIG_POLLING,
-                                                .tenant = c->tenants[0].name,
-                                                .may_isolate =
-                                                    config_may_isolate(c, CONFIG_POLLING)};
-    size_t n = 0;
-
-    for (size_t i = 0; i < c->n_sources; i++)
-        ret[n++] = (struct policy_tests_source){.name = c->sources[i].name,
-                                                .tenant = c->sources[i].tenant->name,
-                                                .may_isolate = c->sources[i].may_isolate};
-    if (c->polling.every_ms)
-        ret[n++] = polling;
-    for (size_t i = 0; i < c->n_hunts; i++)
-        ret[n++] = (struct policy_tests_source){.name = c->hunts[i].source,
-                                                .tenant = c->hunts[i].tenant->name,
-                                                .may_isolate = c->hunts[i].may_isolate};
-    if (!c->polling.every_ms)
-        ret[n++] = polling;
-    return n;
-}
-
 /* Only with a policy and sources that have no fault. */
 static enum err_code run_tests(struct config_loading *l, const struct yaml_node *tests)
 {
     const struct config *c = l->config;
-    struct policy_tests_source *sources =
-        arena_array(l->reader.arena, c->n_sources + c->n_hunts + 1, sizeof *sources);
+    const struct config_origin *origins;
+    size_t n = config_origins(c, l->reader.arena, &origins);
+    struct policy_tests_source *sources = arena_array(l->reader.arena, n + 1, sizeof *sources);
 
-    if (!sources)
+    if (!origins || !sources)
         return ERR_NOMEM;
-    l->config->n_tests =
-        policy_tests_run(&l->reader, tests, c->policy, sources, list_test_sources(c, sources));
+    for (size_t i = 0; i < n; i++)
+        sources[i] = (struct policy_tests_source){
+            .name = origins[i].name,
+            .tenant = origins[i].tenant ? origins[i].tenant->name : c->tenants[0].name,
+            .may_isolate = origins[i].may_isolate};
+    l->config->n_tests = policy_tests_run(&l->reader, tests, c->policy, sources, n);
     return ERR_OK;
 }
 

@@ -398,11 +398,48 @@ static void test_backtest__of_another_policy(void **state)
     house_stop(h);
 }
 
+/* Whose alerts they would have been: the first that may isolate, be it nobody who pushes. */
+static void test_backtest__of_what_is_polled(void **state)
+{
+    static const struct house_options o = {
+        .rules = "  - {name: all, do: [isolate: {}]}\n",
+        .more =
+            "polling: {every: 1m}\n"
+            "hunts:\n  - {name: dumps, schedule: '@hourly', query: Q, may: [notify], do: [case: {}]}\n",
+        .not_yet = true};
+    static const struct {
+        const char *source;
+        int64_t requested;
+    } rows[] = {{NULL, 4}, {"polling", 4}, {"relay", 0}, {"hunt:dumps", 0}};
+    struct house *h = house_start(&o);
+    char *out;
+
+    (void)state;
+    sim_tell(h->sim, "/generate",
+             "{\"count\":4,\"machines\":4,\"spread_ms\":3600000,"
+             "\"machine\":{\"osPlatform\":\"Windows11\"}}");
+    house_edit(h, "    verify:\n", "    may: [notify]\n    verify:\n");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *const words[] = {
+            "backtest",     "-c", h->config_file, "--json", rows[i].source ? "--source" : NULL,
+            rows[i].source, NULL};
+        AUTO(json_freep) struct json *doc = backtest(h, words);
+
+        assert_int_equal(number(json_get(doc, "isolations"), "requested"), rows[i].requested);
+    }
+    assert_int_equal(
+        house_run(h, &out, WORDS("backtest", "-c", h->config_file, "--source", "flow")), 2);
+    assert_non_null(strstr(out, "there is no source 'flow'"));
+    free(out);
+    house_stop(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_backtest__equals_a_count_by_hand_and_writes_nothing),
         cmocka_unit_test(test_backtest__of_another_policy),
+        cmocka_unit_test(test_backtest__of_what_is_polled),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,7 +35,7 @@ struct seen_machine {
     struct group *group; /* once it was counted among its machines */
 };
 
-/* A device group of a tenant, and how many of its machines a limit has met. */
+/* A device group of a tenant, and how many of its machines alerts were about. */
 struct group {
     const char *tenant, *name;
     int64_t machines;
@@ -305,7 +305,8 @@ static int by_group(const void *a, const void *b)
     return order ? order : strcmp(x->name, y->name);
 }
 
-/* The machine's device group, the machine counted among it; NULL: out of memory. */
+/* The machine's device group, the machine counted among it; NULL: out of memory. Each alert that names a machine which Defender
+ * knows is asked for it, as expand.c notes each, whatever becomes of it. */
 static struct group *group_of(struct backtest *b, const struct facts *f, struct seen_machine *m)
 {
     const char *name = json_get_string(f->machine, "rbacGroupName");
@@ -471,8 +472,8 @@ static bool isolate(struct backtest *b, const struct facts *f, const struct verd
         ++*done;
         return true;
     }
-    c.group = group_of(b, f, m);
-    if (!c.group || !check_storm(b, &c, &storm))
+    c.group = m->group;
+    if (!check_storm(b, &c, &storm))
         return false;
     if (storm) {
         b->storms++;
@@ -499,6 +500,8 @@ static bool count(struct backtest *b, const struct facts *f, const struct verdic
     bool nomem = false, good = true;
     struct seen_machine *m = machine_of(b, f, &nomem);
 
+    if (m && f->machine && !group_of(b, f, m))
+        return false;
     for (size_t i = 0; v->rule && i < b->n_rules; i++)
         if (strcmp(b->rules[i].name, v->rule) == 0)
             r = &b->rules[i];

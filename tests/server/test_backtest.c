@@ -108,6 +108,27 @@ static void test_backtest__limits_count_what_they_are_of(void **state)
     }
 }
 
+/* What a share is of: each machine that an alert was about, whatever came of that. */
+static void test_backtest__a_group_is_all_its_machines_that_were_seen(void **state)
+{
+    static const struct move moves[] = {
+        {0, 1, "Desks", "d1"}, {1, 2, "Desks", "d1"}, {2, 3, "Desks", "d1"},
+        {3, 4, "Desks", "d1"}, {4, 5, "Desks", "d2"}, {5, 6, "Desks", "d2"},
+        {6, 5, "Desks", "d2"}, {7, 7, "Desks", "d2"}, {0, 0, NULL, NULL}};
+    struct rig r;
+
+    (void)state;
+    rig_init(&r);
+    /* half of five, then of six and of seven */
+    assert_string_equal(
+        outcome(&r,
+                "rules: [{name: a, when: {alert.detector_id: d2}, do: [isolate: {}]}]\n"
+                "safety: {limits: [{percent: 50, per: 1h, of: group}]}",
+                moves),
+        "3 requested, 1 joined, 0 over, 0 asked, 0 storm, 0 hits, most 3");
+    rig_clear(&r);
+}
+
 /* d1 fires on four machines; the third within ten minutes is one too many, and half an hour on it is the first. */
 static void test_backtest__a_storm_is_one_detector_on_many_machines(void **state)
 {
@@ -143,6 +164,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_backtest__limits_count_what_they_are_of),
+        cmocka_unit_test(test_backtest__a_group_is_all_its_machines_that_were_seen),
         cmocka_unit_test(test_backtest__a_storm_is_one_detector_on_many_machines),
         cmocka_unit_test(test_backtest__what_waits_for_a_person_is_not_isolated),
     };

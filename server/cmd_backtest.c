@@ -47,7 +47,7 @@ static const struct cli_command command = {
         "have been withheld and why, which machines would have been isolated, which limits reached.\n"
         "Reads alerts and machines from Defender and changes nothing, with a quarter of the tenant's\n"
         "quota. Each alert is judged as of its creation, by what Defender says of it and its machine\n"
-        "today; a machine that was isolated stays so. Shadow mode is left out of account.",
+        "today; a machine that was isolated stays so. Shadow mode and canary are left out of account.",
     .options = options,
 };
 
@@ -327,6 +327,11 @@ static void show(const struct json *doc, struct arena *a, const struct policy *p
                  plural(doc, "machines"), cli_time(a, json_get_string(doc, "from")),
                  cli_time(a, json_get_string(doc, "to")), policy_hash(policy),
                  policy_is_shadow(policy) ? ", as if it were not in shadow mode" : "");
+    if (policy_canary(policy))
+        (void)printf(
+            "safety.canary is left out of account: a person would be asked about the first %" PRId64
+            " of these isolations\n",
+            policy_canary(policy));
     (void)printf(
         "isolations: %s asked for, %s more alerts would have joined them, %s wait for a person, "
         "%s held back by a limit, %s by the storm breaker\n",

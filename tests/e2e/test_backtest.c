@@ -27,7 +27,8 @@ static const char rules[] =
     "    when: {alert.severity: Medium, machine.os: {glob: 'Windows1*'}}\n"
     "    do: [isolate: {type: selective}, email: {}]\n"
     "  - {name: tell, do: [email: {}]}\n";
-static const char safety[] = "  mode: shadow\n" /* left out of account */
+static const char safety[] = "  mode: shadow\n" /* left out of account, … */
+                             "  canary: 4\n"    /* … and so is this */
                              "  protected:\n"
                              "    - machine.os: {glob: '*Server*'}\n"
                              "    - machine.value: High\n"
@@ -340,6 +341,7 @@ static void test_backtest__equals_a_count_by_hand_and_writes_nothing(void **stat
     assert_null(strstr(out, "for its quota"));
     assert_non_null(strstr(out, "3000 alerts on"));
     assert_non_null(strstr(out, "as if it were not in shadow mode"));
+    assert_non_null(strstr(out, "a person would be asked about the first 4 of these isolations"));
     assert_non_null(strstr(out, "limit of 7 in 60 minutes: at most 7 of them; it held back"));
     assert_non_null(strstr(out, "protected: machine.os is WindowsServer2022"));
     free(out);

@@ -23,11 +23,13 @@
 
 #define WORDS_SHOWN_MAX 8 /* expected words named in a fault */
 
+enum noted { NOTED_STAR, NOTED_COMMA, NOTED_NAME, NOTED_OS, NOTED };
+
 struct compiler {
     const struct settings_reader *reader;
     struct list_files *lists;
     size_t tests;
-    bool noted_name; /* see note_short_name */
+    bool noted[NOTED]; /* see note_text */
     pcre2_general_context *memory;
     pcre2_compile_context *rules;
     pcre2_match_context *limits;
@@ -297,21 +299,54 @@ static bool is_machine_id(const char *text)
     return len >= 32 && len <= 64 && !text[len];
 }
 
-/* Defender gives a machine of a domain its full name (defender-api.md section 3.2, computerDnsName), so a first label alone
- * protects none of them, and nobody would notice. One of a workgroup has no other: said, and no fault. Once: a list file may
- * hold thousands. */
-static void note_short_name(struct compiler *c, const struct yaml_node *at, const struct field *f,
-                            enum field_op op, const char *text)
+/* A text that hardly equals anything makes a rule that never matches and a protection that protects nothing, and nobody would
+ * notice. It is said, and no fault, as it may be meant. Once of a kind: a list file may hold thousands. */
+static void note_text(struct compiler *c, const struct yaml_node *at, const struct field *f,
+                      enum field_op op, const char *text)
 {
-    if (!c->reader->notes || c->noted_name || strcmp(f->name, "machine.name") != 0 ||
-        op == FIELD_OP_REGEX || strpbrk(text, op == FIELD_OP_GLOB ? ".*?[" : "."))
+    bool pattern = op == FIELD_OP_GLOB || op == FIELD_OP_REGEX;
+    bool *noted = &c->noted[NOTED_STAR];
+
+    if (!c->reader->notes)
         return;
-    c->noted_name = true;
-    yaml_fault(
-        c->reader->notes, at,
-        "machine.name: '%.60s' does not equal %.60s.corp.example, as Defender calls a machine of a "
-        "domain; to match both write {glob: ['%.60s', '%.60s.*']}",
-        text, text, text, text);
+    if (!pattern && strchr(text, '*')) {
+        if (!*noted)
+            yaml_fault(
+                c->reader->notes, at,
+                "%s: '%.60s' is compared as it stands, with its '*'; to match a pattern write "
+                "{glob: '%.60s'}",
+                f->name, text, text);
+    } else if (!pattern && strncmp(f->name, "machine.", strlen("machine.")) == 0 &&
+               strchr(text, ',')) { /* YAML makes one text of a, b without brackets */
+        noted = &c->noted[NOTED_COMMA];
+        if (!*noted)
+            yaml_fault(c->reader->notes, at,
+                       "%s: '%.60s' is one text, with its ','; write a list as [%.60s]", f->name,
+                       text, text);
+    } else if (strcmp(f->name, "machine.name") == 0 && op != FIELD_OP_REGEX &&
+               !strpbrk(text, pattern ? ".*?[" : ".")) {
+        /* A machine of a domain has its full name (defender-api.md section 3.2, computerDnsName), one of a workgroup no
+         * other than its first label. */
+        noted = &c->noted[NOTED_NAME];
+        if (!*noted)
+            yaml_fault(
+                c->reader->notes, at,
+                "machine.name: '%.60s' does not equal %.60s.corp.example, as Defender calls a machine of a "
+                "domain; to match both write {glob: ['%.60s', '%.60s.*']}",
+                text, text, text, text);
+    } else if (strcmp(f->name, "machine.os") == 0 && op != FIELD_OP_REGEX && strchr(text, ' ')) {
+        /* the portal writes "Windows Server 2022" (defender-api.md section 3.2, osPlatform) */
+        noted = &c->noted[NOTED_OS];
+        if (!*noted)
+            yaml_fault(
+                c->reader->notes, at,
+                "machine.os: '%.60s' has blanks, and what Defender sends has none: Windows11, "
+                "WindowsServer2022",
+                text);
+    } else {
+        return;
+    }
+    *noted = true;
 }
 
 static bool compile_text(struct compiler *c, const struct yaml_node *at, const struct field *f,
@@ -340,7 +375,7 @@ static bool compile_text(struct compiler *c, const struct yaml_node *at, const s
             return false;
         }
     }
-    note_short_name(c, at, f, op, text);
+    note_text(c, at, f, op, text);
     ret->text = text;
     if (op == FIELD_OP_REGEX) {
         ret->pattern = compile_regex(c, at, f, text);

@@ -1089,20 +1089,31 @@ static void test_config__notes_a_database_that_anybody_could_be(void **state)
     }
 }
 
-static void test_config__notes_names_that_are_first_labels(void **state)
+static void test_config__notes_texts_that_hardly_equal_anything(void **state)
 {
     static const struct {
-        const char *condition;
-        bool noted;
+        const char *condition, *note; /* NULL: none */
     } rows[] = {
-        {"machine.name: dc01", true},
-        {"machine.name: [dc01.corp.example, dc02, dc03]", true}, /* once */
-        {"machine.name: {not: dc01}", true},
-        {"machine.name: {glob: dc01}", true},
-        {"machine.name: dc01.corp.example", false},
-        {"machine.name: {glob: ['dc-*', dc01.*]}", false},
-        {"machine.name: {regex: dc01}", false},
-        {"machine.tags: dc01", false},
+        {"machine.name: dc01", "does not equal dc01"},
+        {"machine.name: [dc01.corp.example, dc02, dc03]", "does not equal dc02"}, /* once */
+        {"machine.name: {not: dc01}", "does not equal dc01"},
+        {"machine.name: {glob: dc01}", "does not equal dc01"},
+        {"machine.name: dc01.corp.example", NULL},
+        {"machine.name: {glob: ['dc-*', dc01.*]}", NULL},
+        {"machine.name: {regex: dc01}", NULL},
+        {"machine.tags: dc01", NULL},
+        {"machine.name: 'dc-*'", "machine.name: 'dc-*' is compared as it stands, with its '*'; to "
+                                 "match a pattern write {glob: 'dc-*'}"},
+        {"machine.name: ['dc-*.corp.example', '*.dmz']", "{glob: 'dc-*.corp.example'}"},
+        {"machine.tags: {not: tier*}", "{glob: 'tier*'}"},
+        {"machine.tags: {glob: tier*}", NULL},
+        {"machine.tags: 'tier-0, lab'",
+         "'tier-0, lab' is one text, with its ','; write a list as [tier-0, lab]"},
+        {"alert.title: 'One, two'", NULL},
+        {"machine.os: Windows Server 2022", "'Windows Server 2022' has blanks"},
+        {"machine.os: {not: {glob: 'Windows 1*'}}", "'Windows 1*' has blanks"},
+        {"machine.os: 'Windows11 '", NULL},
+        {"machine.os: {glob: Windows1*}", NULL},
     };
     struct fixture *f = *state;
 
@@ -1114,10 +1125,10 @@ static void test_config__notes_names_that_are_first_labels(void **state)
         buf_addf(&text, "%s%s%ssafety: {protected: [{%s}]}\nrules:\n- {name: a, do: [email: {}]}\n",
                  SOURCES, TENANTS, MAIL, rows[i].condition);
         c = load(f, buf_text(&text));
-        for (size_t k = 0; c->notes[k]; k++)
-            n += strstr(c->notes[k], "does not equal dc0") != NULL;
-        if (n != rows[i].noted)
-            fail_msg("%s: %zu notes", rows[i].condition, n);
+        while (c->notes[n])
+            n++;
+        if (n != (rows[i].note != NULL) || (n && !strstr(c->notes[0], rows[i].note)))
+            fail_msg("%s: %zu notes, %s", rows[i].condition, n, n ? c->notes[0] : "");
         config_unref(c);
     }
 }
@@ -1488,7 +1499,7 @@ int main(void)
         TEST(rules_that_act_on_nothing_are_noted),
         TEST(rules_that_tell_nobody_are_noted),
         TEST(notes_a_database_that_anybody_could_be),
-        TEST(notes_names_that_are_first_labels),
+        TEST(notes_texts_that_hardly_equal_anything),
         TEST(notes_questions_that_nobody_gets),
         TEST(the_starter_lacks_its_secrets_and_nothing_else),
         TEST(a_test_may_be_about_polling_and_a_hunt),

@@ -24,13 +24,16 @@ enum err_code config_read_file(const char *file, struct buf *out, struct err *e)
 {
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     char chunk[16384];
+    size_t room;
     ssize_t n = 0;
     int error = 0;
 
     if (fd < 0)
         return err_set(e, ERR_IO, "cannot read %s: %s", file, strerrordesc_np(errno));
-    while (!buf_failed(out) &&
-           ((n = read(fd, chunk, sizeof chunk)) > 0 || (n < 0 && errno == EINTR)))
+    /* up to the last byte that fits, which is one too many for yaml_read: a file that is cut would be another one */
+    while (!buf_failed(out) && (room = out->limit - out->len) > 0 &&
+           ((n = read(fd, chunk, room < sizeof chunk ? room : sizeof chunk)) > 0 ||
+            (n < 0 && errno == EINTR)))
         if (n > 0)
             buf_add(out, chunk, (size_t)n);
     if (n < 0)
@@ -38,8 +41,6 @@ enum err_code config_read_file(const char *file, struct buf *out, struct err *e)
     (void)close(fd); /* was only read */
     if (error)
         return err_set(e, ERR_IO, "cannot read %s: %s", file, strerrordesc_np(error));
-    if (buf_failed(out) == ERR_TOO_BIG) /* yaml_read says it with the rest of the words */
-        out->failed = ERR_OK;
     return buf_failed(out) ? err_set(e, ERR_NOMEM, "%s", file) : ERR_OK;
 }
 

@@ -673,6 +673,36 @@ static void test_config__a_file_that_cannot_be_read_is_no_fault_of_its_text(void
     assert_int_equal(config_load(f->folder, no_env, f->arena, &config, &faults, &e), ERR_IO);
 }
 
+/* What stands behind the last byte that is read may be `safety`: such a file is none, rather than another one. */
+static void test_config__a_file_that_is_too_long_is_not_cut(void **state)
+{
+    static const char all[] = ALL, end[] = "\nsafety: {mode: shadow}\n";
+    const size_t most = 1024 * 1024; /* bytes: yaml.h */
+    struct fixture *f = *state;
+
+    for (int over = 0; over <= 2; over++) {
+        AUTO(buf_clear) struct buf text = BUF_INIT(2 * most), said = BUF_INIT(4096);
+        struct config *c = NULL;
+        struct yaml_faults faults;
+        size_t len = over == 2 ? most + 65536 : most + (size_t)over;
+
+        buf_addf(&text, "%s#", all);
+        while (text.len < len - strlen(end))
+            buf_addc(&text, 'x');
+        buf_adds(&text, end);
+        put_file(f, "cordon.yaml", buf_text(&text));
+        if (!over) {
+            c = load(f, buf_text(&text));
+            assert_true(policy_is_shadow(c->policy));
+            config_unref(c);
+            continue;
+        }
+        assert_int_equal(config_load(f->file, no_env, f->arena, &c, &faults, NULL), ERR_INVALID);
+        list_faults(f, &faults, &said);
+        assert_string_equal(buf_text(&said), "cordon.yaml:1:1: the file is larger than 1 MiB\n");
+    }
+}
+
 static void test_config__defaults_and_clouds(void **state)
 {
     static const struct {
@@ -1490,6 +1520,7 @@ int main(void)
         TEST(a_step_that_could_never_work_is_a_fault),
         TEST(the_wrong_severity_is_corrected),
         TEST(a_file_that_cannot_be_read_is_no_fault_of_its_text),
+        TEST(a_file_that_is_too_long_is_not_cut),
         TEST(defaults_and_clouds),
         TEST(the_example_of_the_contract_is_good),
         TEST(a_list_of_addresses_is_told_whole),

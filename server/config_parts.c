@@ -692,7 +692,8 @@ static enum err_code read_sources(struct config_loading *l, const struct yaml_no
 
 static void read_polling(struct config_loading *l, const struct yaml_node *map)
 {
-    struct config_source rights = {.may_isolate = true};
+    /* Without this part polling is a source that is gone: what it has found may only be told, whatever `may` said. */
+    struct config_source rights = {.may_isolate = map != NULL};
     struct polling in = {0};
 
     if (map) {

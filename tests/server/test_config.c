@@ -1237,6 +1237,35 @@ static void test_config__the_starter_lacks_its_secrets_and_nothing_else(void **s
     (void)rmdir(path);
 }
 
+/* A case that waits is judged by the configuration in force: what took the right away may not give it by being gone. */
+static void test_config__what_is_gone_may_not_isolate(void **state)
+{
+    static const struct {
+        const char *more, *source;
+        bool may;
+    } rows[] = {
+        {"polling: {every: 1m}\n", "polling", true},
+        {"polling: {every: 1m, may: [notify]}\n", "polling", false},
+        {"polling: {every: 0, may: [notify, isolate]}\n", "polling", true},
+        {"", "polling", false},
+        {"", "relay", true},
+        {"", "flow", false},
+        {"", "hunt:dumps", false},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        AUTO(buf_clear) struct buf text = BUF_INIT(65536);
+        struct config *c;
+
+        buf_addf(&text, "%s%s", ALL, rows[i].more);
+        c = load(f, buf_text(&text));
+        if (config_may_isolate(c, rows[i].source) != rows[i].may)
+            fail_msg("%s%s", rows[i].more, rows[i].source);
+        config_unref(c);
+    }
+}
+
 /* What a rule may ask for a test can be about, without any source that pushes, too. */
 static void test_config__a_test_may_be_about_polling_and_a_hunt(void **state)
 {
@@ -1533,6 +1562,7 @@ int main(void)
         TEST(notes_texts_that_hardly_equal_anything),
         TEST(notes_questions_that_nobody_gets),
         TEST(the_starter_lacks_its_secrets_and_nothing_else),
+        TEST(what_is_gone_may_not_isolate),
         TEST(a_test_may_be_about_polling_and_a_hunt),
         TEST(a_reload_says_what_needs_a_restart),
         TEST(a_first_client_certificate_needs_a_restart),

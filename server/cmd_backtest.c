@@ -184,6 +184,9 @@ static enum err_code open_streams(struct runtime *rt, const struct options *o, s
         if ((o->tenant && strcmp(t->name, o->tenant) != 0) ||
             (only && only->tenant && only->tenant != t))
             continue;
+        if (!o->tenant &&
+            config_is_second_name(rt->config, t)) /* its alerts are counted by the other */
+            continue;
         *s = (struct stream){.tenant = t, .origin = origin_of(rt->config, a, t, o->source)};
         code = feed_new(&feed, &s->feed, e);
         ++*ret_n;

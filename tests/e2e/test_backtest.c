@@ -407,14 +407,15 @@ static void test_backtest__of_what_is_polled(void **state)
         .rules = "  - {name: all, do: [isolate: {}]}\n",
         .more =
             "polling: {every: 1m}\n"
-            "hunts:\n  - {name: dumps, schedule: '@hourly', query: Q, may: [notify], do: [case: {}]}\n",
+            "hunts:\n  - {name: dumps, tenant: contoso, schedule: '@hourly', query: Q, may: [notify], do: [case: {}]}\n",
         .not_yet = true};
     static const struct {
         const char *source;
         int64_t requested;
     } rows[] = {{NULL, 4}, {"polling", 4}, {"relay", 0}, {"hunt:dumps", 0}};
     struct house *h = house_start(&o);
-    char *out;
+    AUTO(json_freep) struct json *doc = NULL;
+    char mailbox[2000], *out;
 
     (void)state;
     sim_tell(h->sim, "/generate",
@@ -425,10 +426,20 @@ static void test_backtest__of_what_is_polled(void **state)
         const char *const words[] = {
             "backtest",     "-c", h->config_file, "--json", rows[i].source ? "--source" : NULL,
             rows[i].source, NULL};
-        AUTO(json_freep) struct json *doc = backtest(h, words);
+        AUTO(json_freep) struct json *one = backtest(h, words);
 
-        assert_int_equal(number(json_get(doc, "isolations"), "requested"), rows[i].requested);
+        assert_int_equal(number(json_get(one, "isolations"), "requested"), rows[i].requested);
     }
+    /* a second name of the tenant, as for a mailbox, has no alerts of its own */
+    (void)snprintf(mailbox, sizeof mailbox,
+                   "tenants:\n  mailbox: {tenant_id: %s, client_id: %s, client_secret_file: "
+                   "%s/client-secret, api_url: %s, api_scope: '%s', login_url: %s}\n",
+                   h->sim->tenant_id, h->sim->client_id, h->dir, h->sim->api_url, h->sim->api_scope,
+                   h->sim->login_url);
+    house_edit(h, "tenants:\n", mailbox);
+    doc = backtest(h, WORDS("backtest", "-c", h->config_file, "--json"));
+    assert_int_equal(number(doc, "alerts"), 4);
+    assert_int_equal(number(json_get(doc, "isolations"), "requested"), 4);
     assert_int_equal(
         house_run(h, &out, WORDS("backtest", "-c", h->config_file, "--source", "flow")), 2);
     assert_non_null(strstr(out, "there is no source 'flow'"));

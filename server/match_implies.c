@@ -10,6 +10,8 @@
 
 #include "match_tree.h"
 
+#define COMPARISONS_MAX 1000000 /* of values, for two tests: some milliseconds */
+
 static bool same_value(const struct condition *n, const struct operand *a, const struct operand *b)
 {
     switch (n->field->type) {
@@ -34,11 +36,21 @@ static bool holds_value(const struct condition *n, const struct operand *value)
     return false;
 }
 
-/* Is each value of a one of b's, too? */
+/* Are they few enough to hold each value against each? A list in a file may have 200,000, and each rule is held against all
+ * above it: what takes seconds to prove is not said. */
+static bool are_few(const struct condition *a, const struct condition *b)
+{
+    return a->n_operands <= COMPARISONS_MAX / b->n_operands;
+}
+
+/* Is each value of a one of b's, too? One list in two rules is, however long. */
 static bool is_subset(const struct condition *a, const struct condition *b)
 {
+    bool few = are_few(a, b);
+
     for (size_t i = 0; i < a->n_operands; i++)
-        if (!holds_value(b, &a->operands[i]))
+        if (!(i < b->n_operands && same_value(a, &a->operands[i], &b->operands[i])) &&
+            !(few && holds_value(b, &a->operands[i])))
             return false;
     return true;
 }
@@ -46,6 +58,8 @@ static bool is_subset(const struct condition *a, const struct condition *b)
 /* Has a no value of b's? Of texts with letters beyond ASCII it is not known. */
 static bool is_apart(const struct condition *a, const struct condition *b)
 {
+    if (!are_few(a, b))
+        return false;
     for (size_t i = 0; i < a->n_operands; i++)
         if (a->operands[i].pattern || holds_value(b, &a->operands[i]))
             return false;
@@ -66,15 +80,20 @@ static bool is_same(const struct condition *a, const struct condition *b)
     return true;
 }
 
+static bool is_within(const struct operand *inner, const struct operand *outer)
+{
+    return outer->net.bits <= inner->net.bits && cidr_contains(&outer->net, inner->net.address);
+}
+
 static bool nets_within(const struct condition *a, const struct condition *b)
 {
-    for (size_t i = 0; i < a->n_operands; i++) {
-        const struct cidr *inner = &a->operands[i].net;
-        bool found = false;
+    bool few = are_few(a, b);
 
-        for (size_t k = 0; k < b->n_operands && !found; k++)
-            found = b->operands[k].net.bits <= inner->bits &&
-                    cidr_contains(&b->operands[k].net, inner->address);
+    for (size_t i = 0; i < a->n_operands; i++) {
+        bool found = i < b->n_operands && is_within(&a->operands[i], &b->operands[i]);
+
+        for (size_t k = 0; few && k < b->n_operands && !found; k++)
+            found = is_within(&a->operands[i], &b->operands[k]);
         if (!found)
             return false;
     }

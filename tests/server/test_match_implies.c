@@ -179,6 +179,35 @@ static void test_match_implies__is_never_wrong(void **state)
     assert_true(proven > 100); /* the grammar gives pairs that can be proven */
 }
 
+/* machine.tags: [t0, t1, …], or the same from its end. */
+static const struct condition *compile_many(struct rig *r, int n, bool backwards)
+{
+    AUTO(buf_clear) struct buf text = BUF_INIT(1024 * 1024);
+
+    buf_adds(&text, "machine.tags: [");
+    for (int i = 0; i < n; i++)
+        buf_addf(&text, "%st%d", i ? ", " : "", backwards ? n - 1 - i : i);
+    buf_adds(&text, "]");
+    return compile(r, buf_text(&text));
+}
+
+/* Each rule is held against all above it, and a list may have as many lines as 1 MiB has. */
+static void test_match_implies__long_lists_cost_no_seconds(void **state)
+{
+    enum { FEW = 900, MANY = 20000 };
+    struct rig r;
+
+    (void)state;
+    rig_init(&r);
+    assert_true(condition_implies(compile_many(&r, FEW, false), compile_many(&r, FEW, true)));
+    assert_true(condition_implies(compile_many(&r, MANY, false), compile_many(&r, MANY, false)));
+    assert_true(condition_implies(compile(&r, "machine.tags: [t7, t19999]"),
+                                  compile_many(&r, MANY, false)));
+    /* so, but not proven: it would take 400 million comparisons */
+    assert_false(condition_implies(compile_many(&r, MANY, false), compile_many(&r, MANY, true)));
+    rig_clear(&r);
+}
+
 static void test_match_implies__a_text_that_must_be(void **state)
 {
     static const struct {
@@ -210,6 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_match_implies__what_is_proven_and_what_is_not),
         cmocka_unit_test(test_match_implies__is_never_wrong),
+        cmocka_unit_test(test_match_implies__long_lists_cost_no_seconds),
         cmocka_unit_test(test_match_implies__a_text_that_must_be),
     };
 

@@ -11,6 +11,7 @@
 #include "match_tree.h"
 
 #define COMPARISONS_MAX 1000000 /* of values, for two tests: some milliseconds */
+#define STEPS_MAX       100000  /* of nodes, for two conditions: likewise */
 
 static bool same_value(const struct condition *n, const struct operand *a, const struct operand *b)
 {
@@ -161,38 +162,44 @@ static bool test_implies(const struct condition *n, const struct condition *w)
     }
 }
 
-/* Depth is bounded: CONDITION_DEPTH_MAX of both. */
-static bool node_implies(const struct condition *n, const struct condition *w)
+/* Depth is bounded: CONDITION_DEPTH_MAX of both. But each way to go down one and the other is a choice of its own, and two
+ * that are nested as deep as may be have more of them than anybody can wait for: left is how many are still tried. */
+static bool node_implies(const struct condition *n, const struct condition *w, size_t *left)
 {
+    if (*left == 0)
+        return false;
+    --*left;
     /* what must hold of all children goes first; what may hold of one is a choice after it */
     if (w->kind == NODE_ALL) {
         for (const struct condition *c = w->first; c; c = c->next)
-            if (!node_implies(n, c))
+            if (!node_implies(n, c, left))
                 return false;
         return true;
     }
     if (n->kind == NODE_ANY) {
         for (const struct condition *c = n->first; c; c = c->next)
-            if (!node_implies(c, w))
+            if (!node_implies(c, w, left))
                 return false;
         return true;
     }
     if (n->kind == NODE_ALL)
         for (const struct condition *c = n->first; c; c = c->next)
-            if (node_implies(c, w))
+            if (node_implies(c, w, left))
                 return true;
     if (w->kind == NODE_ANY)
         for (const struct condition *c = w->first; c; c = c->next)
-            if (node_implies(n, c))
+            if (node_implies(n, c, left))
                 return true;
     if (n->kind == NODE_NOT && w->kind == NODE_NOT)
-        return node_implies(w->first, n->first);
+        return node_implies(w->first, n->first, left);
     return n->kind == NODE_TEST && w->kind == NODE_TEST && test_implies(n, w);
 }
 
 bool condition_implies(const struct condition *narrow, const struct condition *wide)
 {
-    return node_implies(narrow, wide);
+    size_t left = STEPS_MAX;
+
+    return node_implies(narrow, wide, &left);
 }
 
 bool condition_demands(const struct condition *c, const char *field, const char *text)
@@ -204,5 +211,5 @@ bool condition_demands(const struct condition *c, const char *field, const char 
                                    .operands = &value,
                                    .n_operands = 1};
 
-    return test.field && node_implies(c, &test);
+    return test.field && condition_implies(c, &test);
 }

@@ -208,6 +208,33 @@ static void test_match_implies__long_lists_cost_no_seconds(void **state)
     rig_clear(&r);
 }
 
+/* {word: [{word: [… {inner} …]}]} */
+static const struct condition *compile_deep(struct rig *r, const char *word, const char *inner)
+{
+    AUTO(buf_clear) struct buf text = BUF_INIT(4096);
+
+    for (int i = 0; i < CONDITION_DEPTH_MAX - 1; i++)
+        buf_addf(&text, "{%s: [", word);
+    buf_addf(&text, "{%s}", inner);
+    for (int i = 0; i < CONDITION_DEPTH_MAX - 1; i++)
+        buf_adds(&text, "]}");
+    return compile(r, buf_text(&text));
+}
+
+/* There are 10 ^ 12 ways to go down both. */
+static void test_match_implies__deep_conditions_come_to_an_end(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_init(&r);
+    assert_true(condition_implies(compile_deep(&r, "all", "alert.severity: High"),
+                                  compile_deep(&r, "any", "alert.severity: High")));
+    assert_false(condition_implies(compile_deep(&r, "all", "alert.severity: High"),
+                                   compile_deep(&r, "any", "alert.severity: Low")));
+    rig_clear(&r);
+}
+
 static void test_match_implies__a_text_that_must_be(void **state)
 {
     static const struct {
@@ -240,6 +267,7 @@ int main(void)
         cmocka_unit_test(test_match_implies__what_is_proven_and_what_is_not),
         cmocka_unit_test(test_match_implies__is_never_wrong),
         cmocka_unit_test(test_match_implies__long_lists_cost_no_seconds),
+        cmocka_unit_test(test_match_implies__deep_conditions_come_to_an_end),
         cmocka_unit_test(test_match_implies__a_text_that_must_be),
     };
 

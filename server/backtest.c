@@ -17,6 +17,7 @@
 #include "clock.h"
 #include "decide.h"
 #include "json.h"
+#include "store_cases.h"
 
 #define ISOLATE "isolate"
 /* Different reasons that are counted apart; the rest is one. Doubts quote what Defender sent. */
@@ -492,15 +493,44 @@ static bool isolate(struct backtest *b, const struct facts *f, const struct verd
     return true;
 }
 
-static bool count(struct backtest *b, const struct facts *f, const struct verdict *v)
+/* What each step comes to, where each that is begun is done: a step may hang on what one before it came to (act.c). NULL: out
+ * of memory. */
+static const enum step_state *come_to(const struct verdict *v, struct arena *a)
 {
+    enum step_state *states = arena_array(a, v->n_steps + 1, sizeof *states);
+
+    for (size_t i = 0; states && i < v->n_steps; i++) {
+        AUTO(json_freep) struct json *args = NULL;
+        const struct json *wanted;
+        const char *word;
+
+        states[i] = v->steps[i].withheld ? STEP_WITHHELD : STEP_DONE;
+        if (states[i] == STEP_WITHHELD ||
+            json_parse(v->steps[i].args, strlen(v->steps[i].args), &args, NULL))
+            continue;
+        wanted = json_first(json_get(args, "if"));
+        word = json_string(wanted);
+        if (word && strcmp(word, "isolated") == 0)
+            word = step_state_name(STEP_DONE);
+        for (size_t k = 0; word && k < i; k++)
+            if (strcmp(v->steps[k].handler, json_name(wanted)) == 0 &&
+                strcmp(step_state_name(states[k]), word) != 0)
+                states[i] = STEP_SKIPPED;
+    }
+    return states;
+}
+
+static bool count(struct backtest *b, const struct facts *f, const struct verdict *v,
+                  struct arena *a)
+{
+    const enum step_state *states = come_to(v, a);
     struct rule_count *r = &b->rules[b->n_rules];
     int64_t n = (f->read_ms - b->from) / DAY_MS;
     struct day *day = &b->days[n < 0 ? 0 : (size_t)n < b->n_days ? (size_t)n : b->n_days - 1];
     bool nomem = false, good = true;
     struct seen_machine *m = machine_of(b, f, &nomem);
 
-    if (m && f->machine && !group_of(b, f, m))
+    if (!states || (m && f->machine && !group_of(b, f, m)))
         return false;
     for (size_t i = 0; v->rule && i < b->n_rules; i++)
         if (strcmp(b->rules[i].name, v->rule) == 0)
@@ -513,6 +543,8 @@ static bool count(struct backtest *b, const struct facts *f, const struct verdic
         const struct verdict_step *s = &v->steps[i];
         size_t h = handler_index(s->handler);
 
+        if (states[i] == STEP_SKIPPED)
+            continue;
         if (s->withheld) {
             r->withheld[h]++;
             day->withheld += strcmp(s->handler, ISOLATE) == 0;
@@ -538,7 +570,7 @@ enum err_code backtest_add(struct backtest *b, const struct facts *f, struct err
     enum err_code code =
         a ? decide(b->live, f, f->read_ms, a, &v, e) : err_set(e, ERR_NOMEM, "backtest");
 
-    if (!code && !count(b, f, &v))
+    if (!code && !count(b, f, &v, a))
         code = err_set(e, ERR_NOMEM, "backtest");
     return code;
 }

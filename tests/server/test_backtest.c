@@ -144,6 +144,31 @@ static void test_backtest__a_storm_is_one_detector_on_many_machines(void **state
     rig_clear(&r);
 }
 
+/* What hangs on a failure does not come about where nothing fails. */
+static void test_backtest__a_step_hangs_on_what_one_before_it_came_to(void **state)
+{
+    static const char *const rows[][2] = {
+        {"failed", "0 requested, 0 joined, 0 over, 0 asked, 0 storm, 0 hits, most 0"},
+        {"withheld", "0 requested, 0 joined, 0 over, 0 asked, 0 storm, 0 hits, most 0"},
+        {"done", "5 requested, 1 joined, 0 over, 0 asked, 0 storm, 0 hits, most 0"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+
+        rig_init(&r);
+        assert_string_equal(
+            outcome(&r,
+                    arena_fmt(r.arena,
+                              "rules: [{name: a, do: [page: {}, {isolate: {}, if: {page: %s}}]}]",
+                              rows[i][0]),
+                    six),
+            rows[i][1]);
+        rig_clear(&r);
+    }
+}
+
 static void test_backtest__what_waits_for_a_person_is_not_isolated(void **state)
 {
     struct rig r;
@@ -166,6 +191,7 @@ int main(void)
         cmocka_unit_test(test_backtest__limits_count_what_they_are_of),
         cmocka_unit_test(test_backtest__a_group_is_all_its_machines_that_were_seen),
         cmocka_unit_test(test_backtest__a_storm_is_one_detector_on_many_machines),
+        cmocka_unit_test(test_backtest__a_step_hangs_on_what_one_before_it_came_to),
         cmocka_unit_test(test_backtest__what_waits_for_a_person_is_not_isolated),
     };
 

@@ -16,6 +16,7 @@
 #include "json.h"
 #include "lists.h"
 #include "store_audit.h"
+#include "utf8.h"
 
 #define NAME_MAX_CHARS 48 /* with its source's prefix it stands in the columns of names */
 
@@ -208,6 +209,9 @@ static void read_query(struct reading *x, const struct hunt_settings *in)
         text = list_file_text(x->r, file, in->query_file);
     if (text && strncmp(text, "\xef\xbb\xbf", 3) == 0) /* editors of Windows mark UTF-8 */
         text += 3;
+    if (text && !utf8_is_whole(
+                    text)) /* json.c would put others in their place, and the query find nothing */
+        fault(x, file ? file : x->map, "%s: its query holds bytes that are not UTF-8", x->what);
     if (text && !text[strspn(text, " \t\r\n")])
         fault(x, place(x->map, file ? "query_file" : "query"), "%s: its query is empty", x->what);
     x->hunt->query = text;

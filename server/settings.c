@@ -106,6 +106,11 @@ static const char *expand_one(const struct settings_reader *r, const struct yaml
     }
     name = arena_strn(r->arena, start, (size_t)(name_end - start));
     value = name ? settings_environment(r, name) : NULL;
+    if (value && !utf8_is_whole(value)) { /* yaml.c refuses such a file, too */
+        yaml_fault(r->faults, node,
+                   "the environment's %s is no text: it holds bytes that are not UTF-8", name);
+        return NULL;
+    }
     if (name_end < end && (!value || !*value))
         buf_add(out, name_end + 2, (size_t)(end - name_end - 2));
     else if (value)

@@ -139,6 +139,10 @@ enum err_code template_load(struct arena *a, const char *path, const struct temp
         return err_set(e, ERR_TOO_BIG, "%s: longer than %d bytes", path, TEMPLATE_SOURCE_MAX);
     if (strlen(buf_text(&text)) != text.len)
         return err_set(e, ERR_INVALID, "%s is no text: it holds a NUL", path);
+    if (!utf8_is_whole(buf_text(&text)))
+        return err_set(e, ERR_INVALID, "%s is no text: it holds bytes that are not UTF-8", path);
+    if (strncmp(buf_text(&text), "\xef\xbb\xbf", 3) == 0) /* editors of Windows mark UTF-8 */
+        return compile(a, path, buf_text(&text) + 3, ret, e);
     return compile(a, path, buf_text(&text), ret, e);
 }
 

@@ -1237,6 +1237,24 @@ static void test_config__the_starter_lacks_its_secrets_and_nothing_else(void **s
     (void)rmdir(path);
 }
 
+/* Other letters would be asked for, and nothing found. */
+static void test_config__a_query_that_is_no_text_is_a_fault(void **state)
+{
+    static const char text[] =
+        ALL "hunts: [{name: a, schedule: '@hourly', query_file: app.kql, do: [email: {}]}]\n";
+    struct fixture *f = *state;
+    AUTO(buf_clear) struct buf said = BUF_INIT(4096);
+    struct config *c = NULL;
+    struct yaml_faults faults;
+
+    put_file(f, "app.kql", "DeviceEvents | where A == 'St\xc3\xb6rung'\n");
+    config_unref(load(f, text));
+    put_file(f, "app.kql", "DeviceEvents | where A == 'St\xf6rung'\n");
+    assert_int_equal(config_load(f->file, no_env, f->arena, &c, &faults, NULL), ERR_INVALID);
+    list_faults(f, &faults, &said);
+    assert_non_null(strstr(buf_text(&said), "hunts.a: its query holds bytes that are not UTF-8"));
+}
+
 /* A case that waits is judged by the configuration in force: what took the right away may not give it by being gone. */
 static void test_config__what_is_gone_may_not_isolate(void **state)
 {
@@ -1562,6 +1580,7 @@ int main(void)
         TEST(notes_texts_that_hardly_equal_anything),
         TEST(notes_questions_that_nobody_gets),
         TEST(the_starter_lacks_its_secrets_and_nothing_else),
+        TEST(a_query_that_is_no_text_is_a_fault),
         TEST(what_is_gone_may_not_isolate),
         TEST(a_test_may_be_about_polling_and_a_hunt),
         TEST(a_reload_says_what_needs_a_restart),

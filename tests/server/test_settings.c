@@ -71,6 +71,7 @@ static const char *fake_env(const char *name)
     return strcmp(name, "HOST") == 0                    ? "cordon.example"
            : strcmp(name, "NUMBER") == 0                ? "42"
            : strcmp(name, "EMPTY") == 0                 ? ""
+           : strcmp(name, "LATIN") == 0                 ? "St\xf6rung"
            : strcmp(name, "CREDENTIALS_DIRECTORY") == 0 ? getenv("TEST_SETTINGS_FOLDER")
                                                         : NULL;
 }
@@ -375,6 +376,10 @@ static void test_settings__faults_say_what_was_expected(void **state)
         /* the environment */
         {"text: ${NOT_SET}",
          "1:7: the environment has no NOT_SET; set it, or give a default: ${NOT_SET:-default}\n"},
+        {"text: a ${LATIN} b",
+         "1:7: the environment's LATIN is no text: it holds bytes that are not UTF-8\n"},
+        {"text: ${LATIN:-x}",
+         "1:7: the environment's LATIN is no text: it holds bytes that are not UTF-8\n"},
         {"text: ${HOST", "1:7: ${ without its }; write $${ for a plain ${\n"},
         {"text: ${}", "1:7: expected ${NAME} or ${NAME:-default}, found '${}'\n"},
         {"text: ${A-b}", "1:7: expected ${NAME} or ${NAME:-default}, found '${A-b}'\n"},

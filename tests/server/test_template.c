@@ -192,11 +192,46 @@ static void test_template__faults_of_a_file_have_line_and_column(void **state)
     assert_int_equal(template_load(a, path, &t, &e), ERR_IO);
 }
 
+/* As editors of Windows save it: in Latin-1, or with a mark before it. */
+static void test_template__a_file_is_text(void **state)
+{
+    static const struct {
+        const char *text, *becomes; /* NULL: a fault */
+    } rows[] = {{"St\xf6rung", NULL},
+                {"St\xc3\xb6rung", "St\xc3\xb6rung"},
+                {"\xef\xbb\xbfSt\xc3\xb6rung", "St\xc3\xb6rung"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char path[] = "/tmp/cordon-template-XXXXXX", want[120];
+        AUTO(arena_freep) struct arena *a = arena_new(0);
+        const struct template *t = NULL;
+        const struct facts f = {0};
+        const char *text = NULL;
+        struct err e = {0};
+        int fd = mkstemp(path);
+
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, rows[i].text, strlen(rows[i].text)), strlen(rows[i].text));
+        assert_int_equal(close(fd), 0);
+        assert_int_equal(template_load(a, path, &t, &e), rows[i].becomes ? ERR_OK : ERR_INVALID);
+        (void)unlink(path);
+        if (rows[i].becomes) {
+            assert_int_equal(template_expand(t, &f, a, &text), ERR_OK);
+            assert_string_equal(text, rows[i].becomes);
+            continue;
+        }
+        (void)snprintf(want, sizeof want, "%s is no text: it holds bytes that are not UTF-8", path);
+        assert_string_equal(e.text, want);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_template__fills_fields_in),
         cmocka_unit_test(test_template__faults_tell_the_character),
+        cmocka_unit_test(test_template__a_file_is_text),
         cmocka_unit_test(test_template__lengths_are_bounded),
         cmocka_unit_test(test_template__a_value_of_just_the_limit_is_whole),
         cmocka_unit_test(test_template__faults_of_a_file_have_line_and_column),

@@ -2,6 +2,7 @@
 #include "config_mail.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -611,6 +612,37 @@ static void note_unasked(const struct settings_reader *r, const struct yaml_node
             name->text);
 }
 
+/* Each of mail.to gets a link of his own, which is one answer; a list of many people is one of them. what: "rule a", or
+ * "safety.ask". */
+static void note_too_few(const struct settings_reader *r, const char *what, int64_t people,
+                         const struct config *c)
+{
+    if (r->notes && c->mail.to.count && people > (int64_t)c->mail.to.count && !c->approvers)
+        yaml_fault(
+            r->notes, NULL,
+            "%.80s wants the yes of %lld people, and mail.to, who are asked, has %zu address%s with one answer "
+            "each: the others have to answer with `cordon approve`; name people in `approvers`",
+            what ? what : "a question", (long long)people, c->mail.to.count,
+            c->mail.to.count == 1 ? "" : "es");
+}
+
+/* The same of a step `ask` of a rule. */
+static void check_ask(const struct settings_reader *r, const struct yaml_node *rule,
+                      const struct yaml_node *ask, const struct config *c)
+{
+    const struct yaml_node *people = yaml_get(ask, "people"), *name = yaml_get(rule, "name");
+    const char *text =
+        people && people->kind == YAML_SCALAR && !people->null ? settings_text(r, people) : NULL;
+
+    if (yaml_get(ask, "approvers"))
+        return;
+    if (r->notes && !c->mail.to.count)
+        note_unasked(r, rule);
+    if (text) /* a number, or a fault of its own */
+        note_too_few(r, arena_fmt(r->arena, "rule %s", name ? name->text : ""),
+                     strtoll(text, NULL, 10), c);
+}
+
 bool config_check_telling(const struct settings_reader *r, const struct yaml_node *rules,
                           const struct yaml_node *mail, const struct config *c)
 {
@@ -631,8 +663,8 @@ bool config_check_telling(const struct settings_reader *r, const struct yaml_nod
                 check_email(r, email, mail, &told);
             if (webhook)
                 check_webhook(r, webhook, c, &told);
-            if (ask && !yaml_get(ask, "approvers") && !(mail && yaml_get(mail, "to")) && r->notes)
-                note_unasked(r, rule);
+            if (ask)
+                check_ask(r, rule, ask, c);
             told.asked = told.asked || ask;
         }
         if (told.desk && !told.people)
@@ -643,5 +675,7 @@ bool config_check_telling(const struct settings_reader *r, const struct yaml_nod
             note_silence(r, rule);
         mailed = mailed || told.mailed;
     }
+    if (c->policy && !policy_terms(c->policy)->approvers.count)
+        note_too_few(r, "safety.ask", policy_terms(c->policy)->people, c);
     return mailed;
 }

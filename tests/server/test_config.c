@@ -1198,6 +1198,44 @@ static void test_config__notes_questions_that_nobody_gets(void **state)
     }
 }
 
+/* Whoever has one address for a whole desk, and wants two of them to say yes. */
+static void test_config__notes_questions_with_fewer_links_than_answers(void **state)
+{
+#define TWO                                                                                        \
+    "mail: {server: 'smtp://localhost', from: c@d.example, to: [a@b.example, b@b.example]}\n"
+#define SIGN_IN                                                                                    \
+    "approvers: {tenant: contoso, verify: [{entra: {audience: [a], roles: [Approver]}}]}\n"
+    static const struct {
+        const char *more, *ask, *safety;
+        bool noted;
+    } rows[] = {
+        {MAIL, "{people: 2}", "{}", true},
+        {MAIL, "{people: 1}", "{}", false},
+        {MAIL, "{people: 2, approvers: [a@b.example, b@b.example]}", "{}", false},
+        {TWO, "{people: 2}", "{}", false},
+        {TWO, "{people: 3}", "{}", true},
+        {MAIL SIGN_IN, "{people: 2}", "{}", false},
+        {MAIL, "{}", "{ask: {people: 2}}", true},
+        {MAIL, "{}", "{ask: {people: 2, approvers: [a@b.example, b@b.example]}}", false},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        AUTO(buf_clear) struct buf text = BUF_INIT(65536);
+        struct config *c;
+        bool noted = false;
+
+        buf_addf(&text, "%s%s%ssafety: %s\nrules:\n- name: a\n  do: [ask: %s, isolate: {}]\n",
+                 SOURCES, TENANTS, rows[i].more, rows[i].safety, rows[i].ask);
+        c = load(f, buf_text(&text));
+        for (size_t k = 0; c->notes[k]; k++)
+            noted = noted || strstr(c->notes[k], "people, and mail.to, who are asked, has ");
+        if (noted != rows[i].noted)
+            fail_msg("%zu: %s", i, rows[i].ask);
+        config_unref(c);
+    }
+}
+
 static void test_config__the_starter_lacks_its_secrets_and_nothing_else(void **state)
 {
     struct fixture *f = *state;
@@ -1579,6 +1617,7 @@ int main(void)
         TEST(notes_a_database_that_anybody_could_be),
         TEST(notes_texts_that_hardly_equal_anything),
         TEST(notes_questions_that_nobody_gets),
+        TEST(notes_questions_with_fewer_links_than_answers),
         TEST(the_starter_lacks_its_secrets_and_nothing_else),
         TEST(a_query_that_is_no_text_is_a_fault),
         TEST(what_is_gone_may_not_isolate),

@@ -306,8 +306,8 @@ static int by_group(const void *a, const void *b)
     return order ? order : strcmp(x->name, y->name);
 }
 
-/* The machine's device group, the machine counted among it; NULL: out of memory. Each alert that names a machine which Defender
- * knows is asked for it, as expand.c notes each, whatever becomes of it. */
+/* The machine's device group, the machine counted among it; NULL: out of memory. Each alert that names a machine
+ * which Defender knows is asked for it, as expand.c notes each, whatever becomes of it. */
 static struct group *group_of(struct backtest *b, const struct facts *f, struct seen_machine *m)
 {
     const char *name = json_get_string(f->machine, "rbacGroupName");
@@ -493,8 +493,8 @@ static bool isolate(struct backtest *b, const struct facts *f, const struct verd
     return true;
 }
 
-/* What each step comes to, where each that is begun is done: a step may hang on what one before it came to (act.c). NULL: out
- * of memory. */
+/* What each step comes to, where each that is begun is done: a step may hang on what one before it came to (act.c).
+ * NULL: out of memory. */
 static const enum step_state *come_to(const struct verdict *v, struct arena *a)
 {
     enum step_state *states = arena_array(a, v->n_steps + 1, sizeof *states);

@@ -84,7 +84,8 @@ static int load_policy(const char *file, struct arena *a, const struct policy **
     return cli_read(code, &faults, &e);
 }
 
-/* By name, or the first that a tenant's alerts may come from; NULL: there is none. One that may isolate goes before others. */
+/* By name, or the first that a tenant's alerts may come from; NULL: there is none. One that may isolate goes before
+ * others. */
 static const struct config_origin *origin_of(const struct config *c, struct arena *a,
                                              const struct config_tenant *tenant, const char *name)
 {

@@ -146,7 +146,8 @@ struct config_origin {
     bool may_isolate;
 };
 
-/** Every one: sources, polling, hunts; polling last where it is off. Returns how many; *ret lives in a, NULL: out of memory. */
+/** Every one: sources, polling, hunts; polling last where it is off. Returns how many; *ret lives in a, NULL: out of
+ *  memory. */
 size_t config_origins(const struct config *c, struct arena *a, const struct config_origin **ret);
 /** May a case of this source (CONFIG_POLLING and hunts included) lead to an isolation? */
 bool config_may_isolate(const struct config *c, const char *source);

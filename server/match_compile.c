@@ -299,8 +299,8 @@ static bool is_machine_id(const char *text)
     return len >= 32 && len <= 64 && !text[len];
 }
 
-/* A text that hardly equals anything makes a rule that never matches and a protection that protects nothing, and nobody would
- * notice. It is said, and no fault, as it may be meant. Once of a kind: a list file may hold thousands. */
+/* A text that hardly equals anything makes a rule that never matches and a protection that protects nothing, and
+ * nobody would notice. It is said, and no fault, as it may be meant. Once of a kind: a list file may hold thousands. */
 static void note_text(struct compiler *c, const struct yaml_node *at, const struct field *f,
                       enum field_op op, const char *text)
 {

@@ -37,8 +37,8 @@ static bool holds_value(const struct condition *n, const struct operand *value)
     return false;
 }
 
-/* Are they few enough to hold each value against each? A list in a file may have 200,000, and each rule is held against all
- * above it: what takes seconds to prove is not said. */
+/* Are they few enough to hold each value against each? A list in a file may have 200,000, and each rule is held
+ * against all above it: what takes seconds to prove is not said. */
 static bool are_few(const struct condition *a, const struct condition *b)
 {
     return a->n_operands <= COMPARISONS_MAX / b->n_operands;
@@ -162,8 +162,9 @@ static bool test_implies(const struct condition *n, const struct condition *w)
     }
 }
 
-/* Depth is bounded: CONDITION_DEPTH_MAX of both. But each way to go down one and the other is a choice of its own, and two
- * that are nested as deep as may be have more of them than anybody can wait for: left is how many are still tried. */
+/* Depth is bounded: CONDITION_DEPTH_MAX of both. But each way to go down one and the other is a choice of its own,
+ * and two that are nested as deep as may be have more of them than anybody can wait for: left is how many are still
+ * tried. */
 static bool node_implies(const struct condition *n, const struct condition *w, size_t *left)
 {
     if (*left == 0)

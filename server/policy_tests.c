@@ -274,8 +274,8 @@ static const struct field *giver(const struct testing *t, const char *document, 
     return NULL;
 }
 
-/* The id that holds the two documents together: what a test says of it in one holds for the other, too. Else each verdict
- * would be that Defender answered with another machine, whatever the policy says of this one. */
+/* The id that holds the two documents together: what a test says of it in one holds for the other, too. Else each
+ * verdict would be that Defender answered with another machine, whatever the policy says of this one. */
 static const char *machine_id_of(struct testing *t)
 {
     const struct yaml_node *const said[] = {
@@ -344,9 +344,9 @@ static void check_facts(struct testing *t)
     }
 }
 
-/* Would the engine understand what the test says that Defender sent? A slip in a test judges something else than is meant,
- * and may hold by that. A word that cordon does not know is let through, as a test may be about one, unless it is nearly
- * one that it knows; `alert` and `machine` take anything. */
+/* Would the engine understand what the test says that Defender sent? A slip in a test judges something else than is
+ * meant, and may hold by that. A word that cordon does not know is let through, as a test may be about one, unless it
+ * is nearly one that it knows; `alert` and `machine` take anything. */
 static void check_value(struct testing *t, const struct yaml_node *at, const struct field *f,
                         const char *text)
 {

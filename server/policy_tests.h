@@ -12,8 +12,8 @@
  * `facts` names fields as rules do. What it does not say is, of the machine, an ordinary workstation, and of
  * the alert nothing: a rule that asks for more of it is in doubt. A time is a timestamp or an age (2h); null
  * is what Defender did not send. `alert` and `machine` are documents as Defender sends them, in the place
- * of those; `machine: none` is one that Defender does not know. A machine's id that is said in one document alone holds for
- * both. `at` is the present, 2026-01-01T00:00:00Z unless it is said.
+ * of those; `machine: none` is one that Defender does not know. A machine's id that is said in one document alone
+ * holds for both. `at` is the present, 2026-01-01T00:00:00Z unless it is said.
  *
  * `steps` are those that would be done, in order; `withheld` is a glob for the reason of those that are held
  * back, or none; `rule` is the rule's name, or none. What is not said is not looked at.

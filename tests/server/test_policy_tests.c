@@ -106,7 +106,8 @@ static void test_policy_tests__know_what_a_person_is_asked(void **state)
         "is isolate: protected: machine.tags is tier-0");
 }
 
-/* Two documents with different ids would be withheld as another machine's, and a test of what protects one never fail. */
+/* Two documents with different ids would be withheld as another machine's, and a test of what protects one never
+ * fail. */
 static void test_policy_tests__one_id_is_that_of_both_documents(void **state)
 {
 #define ID "9999999999999999999999999999999999999999"

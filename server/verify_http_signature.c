@@ -662,6 +662,26 @@ static bool try_keys(struct state *s, const struct verify_request *q, const stru
     return false;
 }
 
+/* The signature is good. Only now is the body hashed, as often as Content-Digest has a digest: that is the sender's to
+ * say, who is known by now, and nobody else's. */
+static void conclude(const struct verify_request *q, const struct candidate *c,
+                     struct verify_result *ret)
+{
+    const char *why = covers(c, "content-digest") ? check_digest(q) : NULL;
+    bool no_room = why == no_memory;
+
+    if (!why && c->nonce.len) {
+        ret->delivery_id = arena_strn(q->arena, c->nonce.text, c->nonce.len);
+        no_room = !ret->delivery_id;
+    }
+    if (no_room)
+        verify_no_memory(ret, NAME);
+    else if (why)
+        verify_deny(ret, NAME, why);
+    if (ret->verdict != VERIFY_GOOD)
+        ret->key = NULL;
+}
+
 static void judge(struct state *s, const struct verify_request *q, const struct candidate *c,
                   const char *signatures, struct verify_result *ret)
 {
@@ -674,11 +694,9 @@ static void judge(struct state *s, const struct verify_request *q, const struct 
         return;
     if (!why)
         why = find_signature(signatures, c->label, signature, &len);
-    if (!why && covers(c, "content-digest"))
-        why = check_digest(q);
     if (!why)
         why = build_base(&base, s, q, c);
-    if (why == no_memory || buf_failed(&base) == ERR_NOMEM) {
+    if (buf_failed(&base) == ERR_NOMEM) {
         verify_no_memory(ret, NAME);
         return;
     }
@@ -690,11 +708,8 @@ static void judge(struct state *s, const struct verify_request *q, const struct 
         verify_deny(ret, NAME, "what is signed is too long");
         return;
     }
-    if (!try_keys(s, q, c, &base, signature, len, ret) || !c->nonce.len)
-        return;
-    ret->delivery_id = arena_strn(q->arena, c->nonce.text, c->nonce.len);
-    if (!ret->delivery_id)
-        verify_no_memory(ret, NAME);
+    if (try_keys(s, q, c, &base, signature, len, ret))
+        conclude(q, c, ret);
 }
 
 static void check(void *arg, const struct verify_env *env, const struct verify_request *q,

@@ -221,6 +221,31 @@ static void test_http_signature__holds_the_digest_against_the_body(void **state)
     }
 }
 
+/* Content-Digest may name as many digests as fit into a head, and there may be eight signatures: who has no key must
+ * not have a large body hashed thousands of times. So a digest is looked at behind a good signature, and what a
+ * wrong one says of it is nothing. */
+static void test_http_signature__hashes_no_body_for_who_has_no_key(void **state)
+{
+    struct stage *t = *state;
+    static const char wrong[] = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";
+    const char *base = arena_fmt(t->s.arena, METHOD URI "\"content-digest\": %s\n", wrong);
+    struct verify_result r;
+
+    assert_int_equal(
+        show(t, "s=" USUAL, arena_fmt(t->s.arena, "s=%s", sign(t, base, USUAL)), wrong, &r),
+        VERIFY_DENIED);
+    assert_non_null(strstr(r.why, "does not fit the body"));
+    assert_null(r.key);
+    assert_null(r.delivery_id);
+    assert_int_equal(show(t, "s=" USUAL,
+                          arena_fmt(t->s.arena, "s=%s", sign(t, usual_base(t), USUAL)), wrong, &r),
+                     VERIFY_DENIED);
+    assert_non_null(strstr(r.why, "fits no key"));
+    assert_int_equal(show(t, "s=" USUAL, arena_fmt(t->s.arena, "s=%s", sign(t, base, "x")), "", &r),
+                     VERIFY_DENIED);
+    assert_non_null(strstr(r.why, "fits no key"));
+}
+
 /* Headers of the sender's choice are signed as they stand there, their blanks aside (RFC 9421 section 2.1). */
 static void test_http_signature__signs_headers_without_their_blanks(void **state)
 {
@@ -593,6 +618,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(takes_what_covers_enough),           TEST(refuses_what_proves_too_little),
         TEST(holds_the_digest_against_the_body),  TEST(finds_its_way_among_several),
+        TEST(hashes_no_body_for_who_has_no_key),  TEST(finds_its_way_among_several),
         TEST(signs_the_address_that_senders_use), TEST(each_header_stands_there_once),
         TEST(keyid_counts_where_it_is_listed),    TEST(names_what_is_wrong_with_its_settings),
         TEST(signs_headers_without_their_blanks), TEST(a_senders_own_key_verifies_what_it_signed),

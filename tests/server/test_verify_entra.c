@@ -223,6 +223,7 @@ static void test_verify_entra__takes_what_the_reference_prints(void **state)
                        now, now, now + 3600)},
         {.claims = {{"idtyp", "\"app\""}}},
         {.claims = {{"iat", NULL}}},
+        {.claims = {{"oid", NULL}}},
         {.claims = {{"aud", "\"api://" AUD "\""}}}, /* the other spelling of the same app */
         {.claims = {{"azp", "\"" CLIENT "\""}, {"xms_mirid", "\"/subscriptions/x\""}}},
         {.claims = {{"exp", arena_fmt(t->s.arena, "%lld", now + 28 * 3600)}}}, /* long-lived */
@@ -270,6 +271,58 @@ static void test_verify_entra__takes_persons_where_persons_answer(void **state)
     assert_non_null(strstr(scheme_faults(&t->s), "approvers are persons"));
 }
 
+/* What stands in the record of an answer. The object is in it whatever the name is: two answers of one person are one
+ * person's. */
+static void test_verify_entra__names_a_person_and_his_object(void **state)
+{
+    struct stage *t = *state;
+    const char *longest = arena_fmt(t->s.arena, "\"%0254d\"", 1);
+    const char *longer = arena_fmt(t->s.arena, "\"%0255d\"", 1);
+    const struct {
+        struct claim claims[6];
+        const char *name; /* NULL: denied */
+    } rows[] = {
+        {{{"sub", "\"s\""}}, "without a name (" OID ")"},
+        {{{"sub", "\"s\""}, {"preferred_username", "\"ann@x.example\""}},
+         "ann@x.example (" OID ")"},
+        {{{"sub", "\"s\""}, {"upn", "\"ann@x.example\""}}, "ann@x.example (" OID ")"},
+        {{{"sub", "\"s\""}, {"unique_name", "\"ann@x.example\""}}, "ann@x.example (" OID ")"},
+        {{{"sub", "\"s\""}, {"email", "\"ann@x.example\""}}, "ann@x.example (" OID ")"},
+        /* the first that says something */
+        {{{"sub", "\"s\""}, {"email", "\"b@x.example\""}, {"upn", "\"ann@x.example\""}},
+         "ann@x.example (" OID ")"},
+        {{{"sub", "\"s\""}, {"preferred_username", "\"\""}, {"email", "\"b@x.example\""}},
+         "b@x.example (" OID ")"},
+        {{{"sub", "\"s\""}, {"preferred_username", "5"}, {"upn", "\"b@x.example\""}},
+         "b@x.example (" OID ")"},
+        {{{"sub", "\"s\""}, {"preferred_username", longer}, {"upn", "\"b@x.example\""}},
+         "b@x.example (" OID ")"},
+        {{{"sub", "\"s\""}, {"preferred_username", longest}, {"upn", "\"b@x.example\""}},
+         arena_fmt(t->s.arena, "%0254d (" OID ")", 1)},
+        {{{"sub", "\"s\""}, {"oid", longer}}, NULL},
+    };
+
+    t->s.source.people = true;
+    assert_true(scheme_compile(&t->s, "[{entra: {audience: [" AUD "], objects: [" OID "]}}]"));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct verify_result r;
+        struct mint m = {0};
+
+        memcpy(m.claims, rows[i].claims, sizeof m.claims);
+        if (show(t, mint(t, &m), &r) != (rows[i].name ? VERIFY_GOOD : VERIFY_DENIED) ||
+            (rows[i].name && strcmp(r.key, rows[i].name) != 0))
+            fail_msg("row %zu: %s, %s", i, r.key, r.why);
+    }
+    assert_true(scheme_compile(
+        &t->s, arena_fmt(t->s.arena, "[{entra: {audience: [" AUD "], objects: [%s]}}]", longest)));
+    {
+        struct verify_result r;
+        struct mint m = {.claims = {{"sub", "\"s\""}, {"oid", longest}}};
+
+        assert_int_equal(show(t, mint(t, &m), &r), VERIFY_GOOD);
+    }
+}
+
 static void test_verify_entra__any_one_list_admits(void **state)
 {
     struct stage *t = *state;
@@ -284,6 +337,11 @@ static void test_verify_entra__any_one_list_admits(void **state)
          VERIFY_GOOD},
         {"{audience: " AUD ", clients: [x]}", {{NULL, NULL}}, VERIFY_FORBIDDEN},
         {"{audience: " AUD ", objects: [" OID "]}", {{NULL, NULL}}, VERIFY_GOOD},
+        {"{audience: " AUD ", objects: [\"12121212-0000-0000-0000-00000000000A\"]}",
+         {{"oid", "\"12121212-0000-0000-0000-00000000000a\""},
+          {"sub", "\"12121212-0000-0000-0000-00000000000a\""}},
+         VERIFY_GOOD},
+        {"{audience: " AUD ", objects: [" OID "]}", {{"oid", NULL}}, VERIFY_FORBIDDEN},
         {"{audience: " AUD ", objects: [" CLIENT "]}", {{NULL, NULL}}, VERIFY_FORBIDDEN},
         {"{audience: " AUD ", clients: [" OID "]}", {{NULL, NULL}}, VERIFY_FORBIDDEN},
         {"{audience: " AUD ", roles: [Alerts.Push]}",
@@ -305,6 +363,9 @@ static void test_verify_entra__any_one_list_admits(void **state)
          VERIFY_FORBIDDEN},
         {"{audience: " AUD ", roles: [Alerts.Push]}",
          {{"roles", "{\"Alerts.Push\":1}"}},
+         VERIFY_FORBIDDEN},
+        {"{audience: " AUD ", roles: [Alerts.Push]}",
+         {{"roles", "{\"x\":\"Alerts.Push\"}"}},
          VERIFY_FORBIDDEN},
         {"{audience: " AUD ", roles: [Alerts.Push]}", {{"roles", "[null,5]"}}, VERIFY_FORBIDDEN},
         {"{audience: " AUD ", roles: [r], objects: [o], clients: [" CLIENT "]}",
@@ -588,8 +649,11 @@ static void test_verify_entra__wants_one_bearer(void **state)
 
         if (scheme_ask(&t->s, once, NULL, 0, &r) != rows[i].verdict)
             fail_msg("%.20s", rows[i].value);
+        assert_int_equal(!*r.why, r.verdict == VERIFY_GOOD); /* the log says why */
         assert_int_equal(scheme_ask(&t->s, twice, NULL, 0, &r), VERIFY_DENIED);
+        assert_string_equal(r.why, "entra: more than one Authorization");
         assert_int_equal(scheme_ask(&t->s, elsewhere, NULL, 0, &r), VERIFY_DENIED);
+        assert_string_equal(r.why, "entra: no Authorization");
     }
 }
 
@@ -713,6 +777,7 @@ int main(void)
         TEST(takes_what_the_reference_prints),
         TEST(any_one_list_admits),
         TEST(takes_persons_where_persons_answer),
+        TEST(names_a_person_and_his_object),
         TEST(judges_times_with_leeway),
         TEST(refuses_every_broken_token),
         TEST(refuses_tokens_cut_and_glued),

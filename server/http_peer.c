@@ -278,7 +278,7 @@ static void connection_opened(struct http_server *s, struct MHD_Connection *conn
     /* The library would ask only for certificates of CAs that it is told; clients choose by that list, and
      * one that its owner made himself is on none. The handshake begins after this. */
     if (s->o.client_certificates && tls)
-        gnutls_certificate_server_set_request(tls, GNUTLS_CERT_REQUEST);
+        http_tls_ask(tls);
     info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
     p->fd = info->connect_fd;
     read_address(p);

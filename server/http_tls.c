@@ -14,6 +14,12 @@
 #define PEM_MAX   (1024 * 1024) /* bytes of a certificate or key file */
 #define CHAIN_MAX 16            /* certificates; GnuTLS sorts no more (DEFAULT_MAX_VERIFY_DEPTH) */
 
+/* Of a client's certificate, as OpenSSL limits them (OPENSSL_RSA_MAX_MODULUS_BITS, _MAX_PUBEXP_BITS). GnuTLS has no
+ * limit: with 65,536 bits and an exponent as long it computes for half a minute, and in a handshake's 128 KiB there is
+ * room for hours. */
+#define KEY_BITS_MAX 16384
+#define EXPONENT_MAX 8 /* bytes */
+
 struct http_tls_pair {
     atomic_uint refs;
     gnutls_pcert_st chain[CHAIN_MAX]; /* the server's own first */
@@ -176,4 +182,52 @@ void http_tls_show(const struct http_tls_pair *p, gnutls_pcert_st **ret_chain, u
     *ret_chain = open->chain;
     *ret_count = open->count;
     *ret_key = open->key;
+}
+
+/* ---- the client's certificate ------------------------------------------------------------------------ */
+
+/* Can this certificate's key be computed with in a moment? */
+static bool is_workable(const gnutls_datum_t *der)
+{
+    gnutls_datum_t modulus = {0}, exponent = {0};
+    gnutls_x509_crt_t crt;
+    unsigned bits = 0;
+    bool good = false;
+    int algorithm;
+
+    if (gnutls_x509_crt_init(&crt) < 0)
+        return false;
+    if (gnutls_x509_crt_import(crt, der, GNUTLS_X509_FMT_DER) >= 0) {
+        algorithm = gnutls_x509_crt_get_pk_algorithm(crt, &bits);
+        good = algorithm >= 0 && bits <= KEY_BITS_MAX;
+        if (good && (algorithm == GNUTLS_PK_RSA || algorithm == GNUTLS_PK_RSA_PSS)) {
+            good = gnutls_x509_crt_get_pk_rsa_raw(crt, &modulus, &exponent) >= 0 &&
+                   exponent.size <= EXPONENT_MAX + 1; /* a zero may stand before it */
+            gnutls_free(modulus.data);
+            gnutls_free(exponent.data);
+        }
+    }
+    gnutls_x509_crt_deinit(crt);
+    return good;
+}
+
+/* The client's proof that it holds its certificate's key has come, and is computed next. */
+static int on_proof(gnutls_session_t session, unsigned type, unsigned when, unsigned incoming,
+                    const gnutls_datum_t *message)
+{
+    unsigned count = 0;
+    const gnutls_datum_t *chain = gnutls_certificate_get_peers(session, &count);
+
+    (void)type;
+    (void)when;
+    (void)message;
+    return incoming && (!chain || !count || !is_workable(&chain[0])) ? GNUTLS_E_CONSTRAINT_ERROR
+                                                                     : 0;
+}
+
+void http_tls_ask(gnutls_session_t session)
+{
+    gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUEST);
+    gnutls_handshake_set_hook_function(session, GNUTLS_HANDSHAKE_CERTIFICATE_VERIFY,
+                                       GNUTLS_HOOK_POST, on_proof);
 }

@@ -33,4 +33,10 @@ int64_t http_tls_not_after_ms(const struct http_tls_pair *p);
 void http_tls_show(const struct http_tls_pair *p, gnutls_pcert_st **ret_chain, unsigned *ret_count,
                    gnutls_privkey_t *ret_key);
 
+/**
+ * Has the client asked for a certificate, of whatever CA, in the handshake that is about to begin. It may show none;
+ * one whose key costs too much to compute with ends the handshake.
+ */
+void http_tls_ask(gnutls_session_t session);
+
 #endif

@@ -5,6 +5,9 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <net/if.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <netinet/in.h>
@@ -33,6 +36,7 @@
 
 #include "../kit/certs.h"
 #include "../kit/hands.h"
+#include "../kit/pretender.h"
 #include "../kit/raw.h"
 #include "http.h"
 #include "http_guard.h"
@@ -2543,6 +2547,132 @@ static void test_http__passes_on_what_certificates_it_is_shown(void **state)
     pems_drop(&pems);
 }
 
+/* A number of so many bits, whatever else it is. */
+static BIGNUM *odd_number(int bits)
+{
+    BIGNUM *n = BN_new();
+
+    assert_non_null(n);
+    assert_int_equal(BN_rand(n, bits, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ODD), 1);
+    return n;
+}
+
+/* The DER of a certificate with an RSA key of these sizes, whose other half nobody knows. */
+static unsigned char *rsa_certificate(const struct cert *issuer, int bits, int exponent_bits,
+                                      size_t *ret_len)
+{
+    const struct cert_wish wish = {
+        .name = "sender", .issuer = issuer, .purpose = "clientAuth", .days = 10};
+    BIGNUM *n = odd_number(bits), *e = odd_number(exponent_bits);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+    struct cert *user = cert_new(&wish);
+    EVP_PKEY *key = NULL;
+    OSSL_PARAM *params;
+    unsigned char *der;
+
+    assert_true(OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n) &&
+                OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, e));
+    params = OSSL_PARAM_BLD_to_param(build);
+    assert_int_equal(EVP_PKEY_fromdata_init(ctx), 1);
+    assert_int_equal(EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params), 1);
+    assert_int_equal(X509_set_pubkey(user->x509, key), 1);
+    assert_true(X509_sign(user->x509, issuer->key, EVP_sha256()) > 0);
+    der = cert_der(user, ret_len);
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(build);
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(key);
+    BN_free(n);
+    BN_free(e);
+    cert_free(user);
+    return der;
+}
+
+static int64_t cpu_ms(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Whoever connects may show a certificate with an RSA key of any size, and whether he holds it is computed before
+ * anything is known of him: with these numbers for ten seconds each. */
+static void test_http__computes_with_no_monstrous_key(void **state)
+{
+    static const struct {
+        const char *version;
+        int bits, exponent_bits;
+    } rows[] = {
+        {"VERS-TLS1.3", 49152, 49150}, {"VERS-TLS1.2", 49152, 49150}, {"VERS-TLS1.3", 49152, 17},
+        {"VERS-TLS1.3", 2048, 17}, /* may be computed with, and does not fit */
+        {"VERS-TLS1.2", 2048, 17},
+    };
+    struct http_options o = defaults();
+    struct pems pems;
+    struct app *app;
+    int64_t before;
+
+    (void)state;
+    pems_make(&pems);
+    o.certificate_file = pems.cert;
+    o.key_file = pems.key;
+    o.client_certificates = true;
+    app = app_open(o);
+    before = cpu_ms();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        size_t len;
+        unsigned char *der = rsa_certificate(pems.root, rows[i].bits, rows[i].exponent_bits, &len);
+
+        pretender_call(http_server_address(app->server), rows[i].version, der, len,
+                       (unsigned)rows[i].bits);
+        free(der);
+    }
+    wait_connections(app, 0);
+    app_close(app);
+    if (cpu_ms() - before > 10000)
+        fail_msg("%lld ms", (long long)(cpu_ms() - before));
+    pems_drop(&pems);
+}
+
+/* What senders have. */
+static void test_http__takes_certificates_with_rsa(void **state)
+{
+    struct http_options o = defaults();
+    struct pems pems;
+    struct app *app;
+
+    (void)state;
+    pems_make(&pems);
+    o.certificate_file = pems.cert;
+    o.key_file = pems.key;
+    o.client_certificates = true;
+    app = app_open(o);
+    for (unsigned bits = 2048; bits <= 4096; bits *= 2) {
+        const struct cert_wish wish = {
+            .name = "sender", .issuer = pems.root, .purpose = "clientAuth", .days = 10};
+        struct cert *user = cert_new(&wish);
+        struct raw_answer a;
+        struct raw *r;
+
+        EVP_PKEY_free(user->key);
+        user->key = EVP_RSA_gen(bits);
+        assert_int_equal(X509_set_pubkey(user->x509, user->key), 1);
+        assert_true(X509_sign(user->x509, pems.root->key, EVP_sha256()) > 0);
+        cert_save(user, pems.client, pems.client_key);
+        r = raw_open_tls(http_server_address(app->server), pems.client, pems.client_key, false);
+        assert_non_null(r);
+        raw_text(r, "GET /certificate HTTP/1.1\r\nHost: a\r\n\r\n");
+        raw_answer(r, &a, false);
+        assert_int_equal(a.status, 200);
+        raw_free(r);
+        cert_free(user);
+    }
+    app_close(app);
+    pems_drop(&pems);
+}
+
 static void test_http__says_which_tls_file_is_wrong(void **state)
 {
     struct http_options o = defaults();
@@ -2868,6 +2998,8 @@ int main(void)
         cmocka_unit_test(test_http__speaks_tls),
         cmocka_unit_test(test_http__ends_slow_handshakes),
         cmocka_unit_test(test_http__passes_on_what_certificates_it_is_shown),
+        cmocka_unit_test(test_http__computes_with_no_monstrous_key),
+        cmocka_unit_test(test_http__takes_certificates_with_rsa),
         cmocka_unit_test(test_http__says_which_tls_file_is_wrong),
         cmocka_unit_test(test_http__another_certificate_takes_over_without_a_restart),
         cmocka_unit_test(test_http__shows_the_whole_chain),

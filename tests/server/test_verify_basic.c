@@ -79,6 +79,7 @@ static void test_verify_basic__refuses_all_else(void **state)
         "Basic" GOOD,
         "Basic\t" GOOD,
         "Bearer " GOOD,
+        "Basil " GOOD, /* a word as long */
         "Basic " GOOD " ",
         "Basic " GOOD GOOD,
         "Basic " GOOD "," GOOD,
@@ -102,6 +103,7 @@ static void test_verify_basic__refuses_all_else(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (ask(s, rows[i], &r) != VERIFY_DENIED)
             fail_msg("'%s' was taken", rows[i]);
+        assert_true(strlen(r.why) > strlen("basic: ")); /* the log says why */
         assert_null(strstr(r.why, "secret-0001"));
     }
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
@@ -116,6 +118,31 @@ static void test_verify_basic__refuses_all_else(void **state)
         assert_int_equal(scheme_ask(s, twice, NULL, 0, &r), VERIFY_DENIED);
         assert_int_equal(scheme_ask(s, twice + 2, NULL, 0, &r), VERIFY_DENIED);
     }
+}
+
+/* The least and the most that its settings take works. */
+static void test_verify_basic__takes_as_much_as_it_says(void **state)
+{
+    struct scheme *s = *state;
+    static char name[257], password[4097], text[sizeof name + sizeof password];
+    static char value[8192];
+    struct verify_result r;
+
+    memset(name, 'n', sizeof name - 1);
+    memset(password, 'x', sizeof password - 1);
+    scheme_file(s, "least", "1234567890123456");
+    scheme_file(s, "most", password);
+    assert_true(scheme_compile(s, "[{basic: {username: r, password_file: least}}]"));
+    assert_int_equal(ask_plain(s, "r:1234567890123456", 18), VERIFY_GOOD);
+    assert_true(scheme_compile(
+        s, arena_fmt(s->arena, "[{basic: {username: %s, password_file: most}}]", name)));
+    (void)snprintf(text, sizeof text, "%s:%s", name, password);
+    memcpy(value, "Basic ", 6);
+    (void)EVP_EncodeBlock((unsigned char *)value + 6, (const unsigned char *)text,
+                          (int)strlen(text));
+    assert_int_equal(ask(s, value, &r), VERIFY_GOOD);
+    value[6] = 'A';
+    assert_int_equal(ask(s, value, &r), VERIFY_DENIED);
 }
 
 static void test_verify_basic__names_what_is_wrong_with_its_settings(void **state)
@@ -189,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(takes_the_vector),
         TEST(refuses_all_else),
+        TEST(takes_as_much_as_it_says),
         TEST(names_what_is_wrong_with_its_settings),
         TEST(notes_that_it_is_no_signature),
         TEST(without_memory_nobody_is_denied),

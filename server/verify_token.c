@@ -94,6 +94,37 @@ static void check_query(const struct settings_reader *reader, const struct yaml_
                    source->name);
 }
 
+/* Has it what no header may hold (RFC 9110 section 5.5)? */
+static bool has_control(const struct secret *secret)
+{
+    for (size_t i = 0; i < secret->len; i++) {
+        unsigned char c = (unsigned char)secret->text[i];
+
+        if ((c < ' ' && c != '\t') || c == 0x7f)
+            return true;
+    }
+    return false;
+}
+
+/* Can a sender show it at all? */
+static void check_secret(const struct settings_reader *reader, const struct secret *secret,
+                         bool in_header)
+{
+    if (secret->len < TOKEN_LENGTH_MIN)
+        yaml_fault(reader->faults, secret->at,
+                   "%s: a token needs at least %d characters; make one with "
+                   "`openssl rand -base64 32`",
+                   secret->file, TOKEN_LENGTH_MIN);
+    else if (secret->len > TOKEN_LENGTH_MAX)
+        yaml_fault(reader->faults, secret->at, "%s: a token of more than %d bytes is never taken",
+                   secret->file, TOKEN_LENGTH_MAX);
+    else if (in_header && has_control(secret))
+        yaml_fault(reader->faults, secret->at,
+                   "%s: a token with line breaks or other control characters fits in no header; "
+                   "of several tokens each has a file of its own in `secret_files`",
+                   secret->file);
+}
+
 static void *compile(const struct settings_reader *reader, const struct yaml_node *node,
                      const struct verify_source *source)
 {
@@ -119,11 +150,7 @@ static void *compile(const struct settings_reader *reader, const struct yaml_nod
     for (size_t i = 0; i < set->secrets.count; i++) {
         struct secret *secret = &set->secrets.items[i];
 
-        if (secret->len < TOKEN_LENGTH_MIN)
-            yaml_fault(reader->faults, secret->at,
-                       "%s: a token needs at least %d characters; make one with "
-                       "`openssl rand -base64 32`",
-                       secret->file, TOKEN_LENGTH_MIN);
+        check_secret(reader, secret, !set->query);
         if (set->query && reader->notes && strchr(secret->text, ' '))
             yaml_fault(reader->notes, secret->at,
                        "%s: a blank in a secret for the query is good as %%20 alone, and curl and "

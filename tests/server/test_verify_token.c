@@ -207,9 +207,34 @@ static void test_verify_token__notes_a_blank_in_a_secret_for_the_query(void **st
     assert_int_equal(ask_query(s, "k=a%20pass%20phrase%20of%20some%20words"), VERIFY_GOOD);
 }
 
+/* What a sender can show is taken to the last byte that it may have. */
+static void test_verify_token__takes_as_much_as_it_says(void **state)
+{
+    struct scheme *s = *state;
+    static char token[8193 + 1], longer[8193 + 1];
+    struct verify_result r;
+
+    memset(token, 'x', 8192);
+    memset(longer, 'x', 8193);
+    scheme_file(s, "most", token);
+    scheme_file(s, "least", "1234567890123456");
+    scheme_file(s, "lines", "1234567890123456\n1234567890123456\n");
+    assert_true(scheme_compile(s, "[{token: {secret_files: [most, least]}}]"));
+    assert_int_equal(ask(s, "Authorization", arena_fmt(s->arena, "Bearer %s", token), &r),
+                     VERIFY_GOOD);
+    assert_int_equal(ask(s, "Authorization", "Bearer 1234567890123456", &r), VERIFY_GOOD);
+    assert_int_equal(ask(s, "Authorization", arena_fmt(s->arena, "Bearer %s", longer), &r),
+                     VERIFY_DENIED);
+    assert_true(scheme_compile(s, "[{token: {query: k, secret_files: [most, lines]}}]"));
+    assert_int_equal(ask_query(s, arena_fmt(s->arena, "k=%s", token)), VERIFY_GOOD);
+    assert_int_equal(ask_query(s, arena_fmt(s->arena, "k=%s", longer)), VERIFY_DENIED);
+    assert_int_equal(ask_query(s, "k=1234567890123456%0a1234567890123456"), VERIFY_GOOD);
+}
+
 static void test_verify_token__names_what_is_wrong_with_its_settings(void **state)
 {
     struct scheme *s = *state;
+    static char longer[8193 + 1];
     static const struct {
         const char *yaml, *says;
     } rows[] = {
@@ -217,6 +242,10 @@ static void test_verify_token__names_what_is_wrong_with_its_settings(void **stat
         {"[{token: {secret_files: []}}]", "secret_files"},
         {"[{token: {secret_files: [gone]}}]", "gone"},
         {"[{token: {secret_files: [short]}}]", "at least 16"},
+        {"[{token: {secret_files: [long]}}]", "more than 8192"},
+        {"[{token: {secret_files: [long], query: k}}]", "more than 8192"},
+        {"[{token: {secret_files: [lines]}}]", "in no header"}, /* two tokens in one file */
+        {"[{token: {secret_files: [tail]}}]", "in no header"},
         {"[{token: {secret_files: [t1], query: ''}}]", "query"},
         {"[{token: {secret_files: [t1], query: 'a b'}}]", "query"},
         {"[{token: {secret_files: [t1], query: 'k=v'}}]", "query"},
@@ -230,6 +259,10 @@ static void test_verify_token__names_what_is_wrong_with_its_settings(void **stat
         {"[{token: {secret: " T1 "}}]", "secret_files"},
     };
 
+    memset(longer, 'x', 8193);
+    scheme_file(s, "long", longer);
+    scheme_file(s, "lines", "1234567890123456\n1234567890123456\n");
+    scheme_file(s, "tail", "1234567890123456\n\n");
     scheme_file(s, "short", "123456789012345");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const char *faults;
@@ -253,6 +286,7 @@ int main(void)
         TEST(looks_into_a_header_of_the_senders_own),
         TEST(looks_into_the_query_where_it_is_told_to),
         TEST(notes_a_blank_in_a_secret_for_the_query),
+        TEST(takes_as_much_as_it_says),
         TEST(names_what_is_wrong_with_its_settings),
     };
 

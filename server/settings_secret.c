@@ -125,9 +125,9 @@ static ssize_t read_all(int fd, char *bytes, size_t room)
     return (ssize_t)len;
 }
 
-/* What nobody sees in an editor and the far end takes for another secret; NULL: nothing of the kind. A key in PEM may
- * stand among empty lines. */
-static const char *odd_edge(const char *text, size_t len)
+/* What nobody sees in an editor and the far end takes for another secret, or what makes of two secrets one; NULL:
+ * nothing of the kind. A key in PEM has lines, and may stand among empty ones. */
+static const char *oddity(const char *text, size_t len)
 {
     if (strstr(text, "-----BEGIN"))
         return NULL;
@@ -135,7 +135,9 @@ static const char *odd_edge(const char *text, size_t len)
         return "begins with a byte order mark";
     if (strchr(" \t\r\n", text[0]))
         return "begins with a blank or an empty line";
-    return strchr(" \t\r\n", text[len - 1]) ? "ends with a blank or an empty line" : NULL;
+    if (strchr(" \t\r\n", text[len - 1]))
+        return "ends with a blank or an empty line";
+    return strpbrk(text, "\r\n") ? "holds a line break" : NULL; /* two secrets, mostly */
 }
 
 bool settings_take_secret_file(const struct reading *x, struct secret *ret)
@@ -173,7 +175,7 @@ bool settings_take_secret_file(const struct reading *x, struct secret *ret)
         good = ret->text != NULL;
         if (!good)
             yaml_fault(x->reader->faults, x->node, "%s: %s", x->name, SETTINGS_NO_MEMORY);
-        odd = good ? odd_edge(ret->text, ret->len) : NULL;
+        odd = good ? oddity(ret->text, ret->len) : NULL;
         if (x->reader->notes && odd)
             yaml_fault(x->reader->notes, x->node,
                        "%s: %s %s, which is taken for a part of the secret", x->name, path, odd);

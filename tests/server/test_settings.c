@@ -509,6 +509,8 @@ static void test_settings__what_nobody_sees_of_a_secret_is_a_note(void **state)
         {"secret\n\n", "ends with a blank or an empty line"},
         {"secret\r\n\r\n", "ends with a blank or an empty line"},
         {" secret\n", "begins with a blank or an empty line"},
+        {"secret\nsecret\n", "holds a line break"}, /* an old one and a new one */
+        {"secret\rsecret", "holds a line break"},
         {"\xef\xbb\xbfsecret\n", "begins with a byte order mark"},
         {"\n-----BEGIN PRIVATE KEY-----\nMII=\n-----END PRIVATE KEY-----\n\n", NULL},
     };

@@ -274,11 +274,12 @@ static const struct {
     {"none", prove_none},
 };
 
-/* Can every scheme of an entry be played? Of a public key the other half is the sender's alone. */
-static bool is_playable(const struct yaml_node *entry)
+/* Can every scheme of an entry be played, but for the one that is named? Of a public key the other half is the sender's
+ * alone. */
+static bool is_playable(const struct yaml_node *entry, const char *but_for)
 {
     const struct yaml_node *signed_by = yaml_get(entry, "standard_webhooks");
-    size_t known = 0;
+    size_t known = but_for && yaml_get(entry, but_for);
 
     if (yaml_get(signed_by, "public_keys") && !yaml_get(signed_by, "secret_files"))
         return false;
@@ -456,16 +457,16 @@ static void make_body(struct sending *s, const struct options *o)
 
 static int send_as(struct sending *s, const struct options *o)
 {
-    const struct yaml_node *entry =
+    const struct yaml_node *list =
         s->sender.verify->kind == YAML_LIST ? s->sender.verify->first : NULL;
-    const struct yaml_node *chosen = entry;
+    const struct yaml_node *chosen = list, *entra;
 
-    while (chosen && !is_playable(chosen))
+    while (chosen && !is_playable(chosen, NULL))
         chosen = chosen->next;
+    for (const struct yaml_node *entry = list; entry && !chosen; entry = entry->next)
+        if (yaml_get(entry, "entra") && is_playable(entry, "entra"))
+            chosen = entry; /* all but the token, which is got by hand */
     if (!chosen) {
-        for (; entry; entry = entry->next)
-            if (yaml_get(entry, "entra"))
-                return show_entra(s, yaml_get(entry, "entra"), o->print_curl);
         cli_error("source %s: none of its verify entries is one that `cordon send` can satisfy",
                   o->source);
         return CLI_FAILED;
@@ -476,6 +477,9 @@ static int send_as(struct sending *s, const struct options *o)
         if (settings && !schemes[i].prove(s, settings))
             return CLI_FAILED;
     }
+    entra = yaml_get(chosen, "entra");
+    if (entra)
+        return show_entra(s, entra, o->print_curl);
     if (o->print_curl) {
         show_curl(s);
         return CLI_DONE;

@@ -375,7 +375,11 @@ static void put_sources(const struct fixture *f)
         "standard_webhooks: {secret_files: [secrets/relay]}}]}\n"
         "  flow: {tenant: contoso, verify: [{entra: {audience: [\"api://cordon\"], clients: [x]}}]}\n"
         "  lost: {tenant: contoso, verify: [{standard_webhooks: {secret_files: [secrets/nowhere]}}]}\n"
-        "  cert: {tenant: contoso, verify: [{client_certificate: {}}]}\n");
+        "  cert: {tenant: contoso, verify: [{client_certificate: {}}]}\n"
+        "  keyed: {tenant: contoso, verify: [{entra: {audience: [\"api://cordon\"], clients: [x]}, "
+        "token: {header: X-Key, secret_files: \"secrets/it's a\"}}]}\n"
+        "  shown: {tenant: contoso, verify: [{entra: {audience: [\"api://cordon\"], clients: [x]}, "
+        "client_certificate: {}}]}\n");
 }
 
 static void test_cli__output_that_cannot_be_written_is_a_failure(void **state)
@@ -563,6 +567,14 @@ static void test_cli__send_says_how_an_entra_source_sends(void **state)
     assert_says(f->ran.out,
                 "-H \"Authorization: Bearer $TOKEN\" --data-raw '{\"alertId\":\"da1\"}' "
                 "'http://127.0.0.1:8080/hooks/flow'");
+    /* What the entry asks for besides stands there, too; and where that cannot be had, nothing does. */
+    assert_int_equal(cordon(f, "send", "--source", "keyed", "--alert", "da1", "--print-curl", NULL),
+                     0);
+    assert_says(f->ran.out, "-H 'X-Key: '\"$(tr -d '\\r' <'secrets/it'\\''s a')\" "
+                            "-H \"Authorization: Bearer $TOKEN\"");
+    assert_int_equal(cordon(f, "send", "--source", "shown", "--alert", "da1", "--print-curl", NULL),
+                     1);
+    assert_says(f->ran.err, "none of its verify entries is one that `cordon send` can satisfy\n");
 }
 
 /* ---- what the running server knows ------------------------------------------------------------- */

@@ -27,6 +27,14 @@ static enum err_code os_error(const char *name, struct err *e)
                    strerror(errno));
 }
 
+/* A name that begins with the other one. */
+static char *beside(const char *path, const char *end)
+{
+    char *s = NULL;
+
+    return asprintf(&s, "%s%s", path, end) < 0 ? NULL : s;
+}
+
 /* ---- checking --------------------------------------------------------------------------------- */
 
 struct finding {
@@ -100,16 +108,20 @@ static enum err_code sync_file(const char *file, const char *like, struct err *e
 
 static enum err_code vacuum_into(const char *path, const char *file, struct err *e)
 {
+    /* SQLite takes ":memory:" and what begins with "file:" for something else than a file of that name. */
+    AUTO(auto_free) char *name = beside(*file == '/' ? "" : "./", file);
     sqlite3 *db = NULL;
     sqlite3_stmt *st = NULL;
-    enum err_code code = db_sqlite_open_reader(path, &db, e);
+    enum err_code code;
     int rc;
 
-    if (code)
+    if (!name)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    if ((code = db_sqlite_open_reader(path, &db, e)))
         return code;
     rc = sqlite3_prepare_v2(db, "VACUUM INTO $1", -1, &st, NULL);
     if (!rc)
-        rc = sqlite3_bind_text(st, 1, file, -1, SQLITE_STATIC);
+        rc = sqlite3_bind_text(st, 1, name, -1, SQLITE_STATIC);
     if (!rc && (rc = sqlite3_step(st)) == SQLITE_DONE)
         rc = SQLITE_OK;
     if (rc)
@@ -119,40 +131,63 @@ static enum err_code vacuum_into(const char *path, const char *file, struct err 
     return code;
 }
 
-static enum err_code copy(const char *path, const char *file, const char *like, struct err *e)
+/* To `file`, which is empty: SQLite would create it for everybody to read. */
+static enum err_code fill(const char *path, const char *file, const char *like, struct err *e)
 {
-    /* SQLite would create it for everybody to read; it takes an empty file. */
-    int fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    enum err_code code;
+    enum err_code code = vacuum_into(path, file, e);
 
-    if (fd < 0 && errno == EEXIST)
-        return err_set(e, ERR_CONFLICT, "%s exists: name a new file", file);
+    if (!code)
+        code = sync_file(file, like, e);
+    if (code)
+        (void)unlink(file); /* half a copy is none */
+    return code;
+}
+
+static enum err_code exists(const char *file, struct err *e)
+{
+    return err_set(e, ERR_CONFLICT, "%s exists: name a new file", file);
+}
+
+/* Takes nobody's name away. Some file systems take no such flag: of them NFS has two names for a file, and FAT by FUSE has not
+ * even that, where somebody would have to take the name in this moment. */
+static enum err_code name_it(const char *unfinished, const char *file, struct err *e)
+{
+    if (renameat2(AT_FDCWD, unfinished, AT_FDCWD, file, RENAME_NOREPLACE) == 0)
+        return ERR_OK;
+    if (errno == EINVAL && link(unfinished, file) == 0) {
+        (void)unlink(unfinished);
+        return ERR_OK;
+    }
+    if (errno != EEXIST && errno != ENOENT && rename(unfinished, file) == 0)
+        return ERR_OK;
+    return errno == EEXIST ? exists(file, e) : os_error(file, e);
+}
+
+/* Under its name it is whole and on disk, or not there: a command that is killed leaves nothing that looks like a backup. */
+enum err_code db_sqlite_backup(const char *path, const char *file, struct err *e)
+{
+    AUTO(auto_free) char *unfinished = beside(file, ".unfinished-XXXXXX");
+    struct stat st;
+    enum err_code code;
+    int fd;
+
+    if (!unfinished)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    if (lstat(file, &st) == 0)
+        return exists(file, e);
+    fd = mkostemp(unfinished, O_CLOEXEC);
     if (fd < 0)
         return os_error(file, e);
     (void)close(fd); /* nothing was written */
-    code = vacuum_into(path, file, e);
-    if (!code)
-        code = sync_file(file, like, e);
-    if (!code)
-        code = sync_folder_of(file, e);
-    if (code)
-        (void)unlink(file); /* half a copy is none */
+    code = fill(path, unfinished, NULL, e);
+    if (!code && (code = name_it(unfinished, file, e)))
+        (void)unlink(unfinished);
+    else if (!code && (code = sync_folder_of(file, e)))
+        (void)unlink(file);
     return code ? err_in(e, "copy it to %s", file) : ERR_OK;
 }
 
-enum err_code db_sqlite_backup(const char *path, const char *file, struct err *e)
-{
-    return copy(path, file, NULL, e);
-}
-
 /* ---- replacing -------------------------------------------------------------------------------- */
-
-static char *beside(const char *path, const char *end)
-{
-    char *s = NULL;
-
-    return asprintf(&s, "%s%s", path, end) < 0 ? NULL : s;
-}
 
 /* Gives the file a second name; that there is none is no error. *ret_there: there is one. */
 static enum err_code keep(const char *path, const char *aside, bool *ret_there, struct err *e)
@@ -245,6 +280,7 @@ enum err_code db_sqlite_replace(const char *path, const char *from, char **ret_a
     struct tm utc;
     bool kept = false;
     enum err_code code;
+    int fd;
 
     if (gmtime_r(&now, &utc))
         (void)strftime(when, sizeof when, "%Y%m%dT%H%M%S", &utc);
@@ -253,9 +289,12 @@ enum err_code db_sqlite_replace(const char *path, const char *from, char **ret_a
     if (!fresh || !aside)
         return err_set(e, ERR_NOMEM, "out of memory");
     (void)unlink(fresh); /* of a restore that was cut off */
-    code = copy(from, fresh, path, e);
-    if (code)
-        return code;
+    fd = open(fresh, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return os_error(fresh, e);
+    (void)close(fd); /* nothing was written */
+    if ((code = fill(from, fresh, path, e)))
+        return err_in(e, "copy it to %s", fresh);
     fault_point("before the old store has its second name");
     code = keep_old(path, aside, &kept, e);
     if (!code)

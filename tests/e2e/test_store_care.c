@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -198,9 +199,54 @@ static void test_store_care__a_backup_under_load_is_whole_and_private(void **sta
     }
     store(h, "backup", file, 1, "exists");
     store(h, "backup", "/nonexistent/file", 1, "/nonexistent/file");
-    store(h, "backup", "-", 2, "standard output"); /* who pipes it would keep one line of text */
+    store(h, "backup", "-", 2, "standard output");   /* who pipes it would keep one line of text */
+    store(h, "backup", ":memory:", 0, ":memory:: "); /* for SQLite no name of a file */
+    assert_int_equal(number_of("./:memory:", "PRAGMA application_id"), 0x6372646e);
+    assert_int_equal(unlink("./:memory:"), 0);
     l.end = true;
     (void)pthread_join(t, NULL);
+    house_stop(h);
+}
+
+static size_t count_unfinished(const char *folder)
+{
+    DIR *d = opendir(folder);
+    size_t n = 0;
+
+    for (struct dirent *e; d && (e = readdir(d));)
+        n += strstr(e->d_name, ".unfinished-") != NULL;
+    if (d)
+        (void)closedir(d);
+    return n;
+}
+
+/* By the kernel, as it writes beyond what it may. */
+static void test_store_care__a_backup_that_is_killed_is_none(void **state)
+{
+    struct house *h = house_start(&(struct house_options){.rules = TELL});
+    const char *args[] = {"store", "backup", "-c", h->config_file, NULL, NULL};
+    struct rlimit before, little = {.rlim_cur = 96 * 1024};
+    char file[400], *out = NULL;
+    size_t left;
+
+    (void)state;
+    file_in(h, "backup", file);
+    args[4] = file;
+    add(h, "da1_-1", "Low");
+    push_and_wait(h, "da1_-1");
+    house_cordon_stop(h);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    little.rlim_max = before.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &little), 0);
+    assert_int_not_equal(house_run(h, &out, args), 0);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    free(out);
+    assert_int_equal(access(file, F_OK), -1);
+    left = count_unfinished(h->dir);
+    assert_true(left > 0);
+    store(h, "backup", file, 0, "bytes");
+    assert_int_equal(count_unfinished(h->dir), left);
+    assert_int_equal(number_of(file, "SELECT count(*) FROM cases"), 1);
     house_stop(h);
 }
 
@@ -521,6 +567,7 @@ int main(void)
         cmocka_unit_test(test_store_care__a_sound_store_is_sound_while_it_is_served),
         cmocka_unit_test(test_store_care__check_names_what_leads_nowhere),
         cmocka_unit_test(test_store_care__a_backup_under_load_is_whole_and_private),
+        cmocka_unit_test(test_store_care__a_backup_that_is_killed_is_none),
         cmocka_unit_test(test_store_care__after_a_restore_a_forgotten_alert_isolates_nothing_twice),
         cmocka_unit_test(test_store_care__a_corrupt_store_is_named_and_a_backup_is_the_way_out),
         cmocka_unit_test(test_store_care__an_older_store_is_copied_and_its_audit_read),

@@ -88,6 +88,8 @@ static const struct result {
     {SQLITE_IOERR, ERR_IO, DB_CONN_LOST, NULL},
     {SQLITE_CANTOPEN, ERR_IO, DB_CONN_LOST, NULL},
     {SQLITE_READONLY, ERR_IO, DB_CONN_LOST, NULL},
+    {SQLITE_READONLY_ROLLBACK, ERR_AGAIN, DB_CONN_LOST,
+     "a write was cut off; the server takes it back as it starts"},
     {SQLITE_PERM, ERR_IO, DB_CONN_LOST, NULL},
     {SQLITE_AUTH, ERR_IO, DB_CONN_LOST, NULL},
     {SQLITE_CORRUPT, ERR_IO, DB_TX_LOST, "the database is corrupt" CURE},

@@ -189,6 +189,10 @@ enum err_code db_sqlite_backup(const char *path, const char *file, struct err *e
 
 /* ---- replacing -------------------------------------------------------------------------------- */
 
+/* What SQLite applies to whatever database stands beside it: the log, and the journal of a transaction that was cut off before
+ * there was a log, as of a first start. */
+static const char *const logs[] = {"-wal", "-journal"};
+
 /* Gives the file a second name; that there is none is no error. *ret_there: there is one. */
 static enum err_code keep(const char *path, const char *aside, bool *ret_there, struct err *e)
 {
@@ -203,16 +207,17 @@ static enum err_code keep(const char *path, const char *aside, bool *ret_there, 
 /* Everything old has a second name, on disk. */
 static enum err_code keep_old(const char *path, const char *aside, bool *ret_kept, struct err *e)
 {
-    AUTO(auto_free) char *log = beside(path, "-wal");
-    AUTO(auto_free) char *aside_log = beside(aside, "-wal");
-    bool had_log = false;
-    enum err_code code;
+    enum err_code code = keep(path, aside, ret_kept, e);
 
-    if (!log || !aside_log)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    code = keep(path, aside, ret_kept, e);
-    if (!code)
+    for (size_t i = 0; i < sizeof logs / sizeof *logs && !code; i++) {
+        AUTO(auto_free) char *log = beside(path, logs[i]);
+        AUTO(auto_free) char *aside_log = beside(aside, logs[i]);
+        bool had_log;
+
+        if (!log || !aside_log)
+            return err_set(e, ERR_NOMEM, "out of memory");
         code = keep(log, aside_log, &had_log, e);
+    }
     return code ? code : sync_folder_of(path, e);
 }
 
@@ -230,20 +235,29 @@ enum err_code db_sqlite_is_replaced(const char *path, bool *ret, struct err *e)
     return *ret || errno == ENOENT ? ERR_OK : os_error(ready, e);
 }
 
-/* The log goes, on disk, before the new database has its name, because SQLite would apply a log to whatever database
- * stands beside it; and without its log the old one lacks its last commits, so that nobody may find it alone. */
+static enum err_code take_away(const char *path, const char *end, struct err *e)
+{
+    AUTO(auto_free) char *name = beside(path, end);
+
+    if (!name)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    return unlink(name) == 0 || errno == ENOENT ? ERR_OK : os_error(name, e);
+}
+
+/* The logs go, on disk, before the new database has its name; and without them the old one lacks its last commits, so that
+ * nobody may find it alone. */
 enum err_code db_sqlite_finish(const char *path, struct err *e)
 {
     AUTO(auto_free) char *ready = beside(path, READY);
-    AUTO(auto_free) char *log = beside(path, "-wal");
-    AUTO(auto_free) char *index = beside(path, "-shm");
-    enum err_code code;
+    enum err_code code = ready ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
 
-    if (!ready || !log || !index)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    if ((unlink(log) != 0 && errno != ENOENT) || (unlink(index) != 0 && errno != ENOENT))
-        return os_error(log, e);
-    if ((code = sync_folder_of(path, e)))
+    for (size_t i = 0; i < sizeof logs / sizeof *logs && !code; i++)
+        code = take_away(path, logs[i], e);
+    if (!code)
+        code = take_away(path, "-shm", e);
+    if (!code)
+        code = sync_folder_of(path, e);
+    if (code)
         return code;
     fault_point("before a restored store has its name");
     if (rename(ready, path) != 0)

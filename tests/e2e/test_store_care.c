@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -260,7 +261,7 @@ static bool find_aside(const struct house *h, char out[600])
 
     for (struct dirent *e; d && (e = readdir(d));)
         if (strncmp(e->d_name, "cordon.db.before-restore-", 25) == 0 &&
-            !strstr(e->d_name, "-wal")) {
+            !strstr(e->d_name, "-wal") && !strstr(e->d_name, "-journal")) {
             (void)snprintf(out, 600, "%s/%s", h->dir, e->d_name);
             found = true;
         }
@@ -321,6 +322,59 @@ static void test_store_care__a_restore_that_was_cut_off_is_finished(void **state
     assert_int_equal(count_cases(h), 1);
     assert_int_equal(access(file, F_OK), -1);
     store(h, "check", NULL, 0, "sound");
+    house_stop(h);
+}
+
+/* A process that dies in the middle of a transaction of a store that has no log, as one has none until it is first served. */
+static void cut_off(const char *path)
+{
+    const struct rlimit little = {1024 * 1024, 1024 * 1024};
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        if (setrlimit(RLIMIT_FSIZE, &little) == 0) /* who writes beyond it is killed */
+            (void)disk_sql(path,
+                           "PRAGMA cache_size = 1; BEGIN; DELETE FROM cases; CREATE TABLE junk (x);"
+                           " WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
+                           " WHERE i < 900) INSERT INTO junk SELECT hex(randomblob(2000)) FROM n",
+                           NULL, 0);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status));
+}
+
+static void test_store_care__a_restored_store_takes_nothing_of_what_was_cut_off_before(void **state)
+{
+    struct house *h = house_start(&(struct house_options){.rules = TELL});
+    char one[400], many[400], aside[600];
+
+    (void)state;
+    file_in(h, "one", one);
+    file_in(h, "many", many);
+    add(h, "da0_-1", "Low");
+    push_and_wait(h, "da0_-1");
+    store(h, "backup", one, 0, "bytes");
+    for (int i = 1; i < 8; i++) {
+        char id[40];
+
+        (void)snprintf(id, sizeof id, "da%d_-1", i);
+        add(h, id, "Low");
+        push_and_wait(h, id);
+    }
+    store(h, "backup", many, 0, "bytes");
+    house_cordon_stop(h);
+    assert_int_equal(unlink(h->store_file), 0);
+    store(h, "restore", one, 0, "restored");
+    cut_off(h->store_file);
+    store(h, "check", NULL, 1, "the server takes it back as it starts");
+    store(h, "restore", many, 0, "is kept as");
+    store(h, "check", NULL, 0, "sound");
+    assert_true(find_aside(h, aside));
+    assert_int_equal(number_of(aside, "SELECT count(*) FROM cases"), 1); /* taken back */
+    house_cordon_start(h);
+    assert_int_equal(count_cases(h), 8);
     house_stop(h);
 }
 
@@ -573,6 +627,8 @@ int main(void)
         cmocka_unit_test(test_store_care__an_older_store_is_copied_and_its_audit_read),
         cmocka_unit_test(test_store_care__a_restore_that_was_cut_off_is_finished),
         cmocka_unit_test(test_store_care__a_backup_copied_by_hand_takes_no_other_stores_log),
+        cmocka_unit_test(
+            test_store_care__a_restored_store_takes_nothing_of_what_was_cut_off_before),
         cmocka_unit_test(test_store_care__what_root_restores_is_the_servers),
         cmocka_unit_test(test_store_care__a_store_with_a_password_is_checked),
     };

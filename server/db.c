@@ -532,6 +532,8 @@ static enum err_code open_writable(struct db *db, const struct db_options *o, st
     if (code)
         return code;
     code = migrate(c, o->migrations, e);
+    if (!code && db->driver->know_schema)
+        db->driver->know_schema(db->store, count_steps(o->migrations));
     if (!code)
         code = db_group_new(&g, c, &db->group, e);
     if (code)

@@ -109,6 +109,9 @@ struct db_driver {
     enum err_code (*script)(struct db_conn *c, const char *sql, struct err *e);
     /** Inside a transaction: keeps other processes from migrating. NULL: begin does that. */
     enum err_code (*lock_schema)(struct db_conn *c, struct err *e);
+    /** Before the other writers connect: from now on no transaction that writes begins on a newer schema, to which another
+     *  process may migrate. NULL: no other process can. */
+    void (*know_schema)(struct db_store *s, int version);
 
     enum err_code (*run)(struct db_conn *c, const char *sql, const struct db_value *values,
                          size_t n, int64_t *ret_changed, struct err *e);

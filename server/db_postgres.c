@@ -13,8 +13,9 @@
  * or with settle, which db_group.c calls before it lets a closure go.
  *
  * Three things stop a start, and a reconnection: synchronous_commit that is not on, an encoding that is not
- * UTF8, a database of another program. One stops each transaction that writes: a clock that differs from
- * the database's, for replicas measure each other's leases with their own clocks.
+ * UTF8, a database of another program. Two stop each transaction that writes: a clock that differs from
+ * the database's, for replicas measure each other's leases with their own clocks; and a schema that a newer
+ * program has made since, which counts on what it writes itself.
  *
  * A peer that is silent is noticed: by TCP (keepalives, unacknowledged data) and, whatever it is that
  * sleeps, by a deadline for every answer. The server for its part ends statements, waits for locks and
@@ -44,6 +45,9 @@
 #define SYNCHRONOUS                                                                                \
     "set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off'"       \
     " THEN 'on' ELSE current_setting('synchronous_commit') END, true)"
+
+/* What each transaction that writes asks first. */
+#define TERMS "SELECT (extract(epoch FROM now()) * 1000)::bigint, " SYNCHRONOUS
 
 /* How often the size of the database is asked for: a number for people. */
 #define SIZE_EVERY_MS MINUTE_MS
@@ -393,8 +397,9 @@ static enum err_code driver_begin(struct db_conn *base, bool loose, struct err *
     c->begun_ms = clock_wall_ms(clock_system());
     pg_queue_text(c, OP_STATEMENT, loose ? "BEGIN ISOLATION LEVEL READ COMMITTED" : "BEGIN");
     if (c->role == DB_WRITER) {
-        pg_queue_text(c, OP_CLOCK,
-                      "SELECT (extract(epoch FROM now()) * 1000)::bigint, " SYNCHRONOUS);
+        pg_queue_kept(c, OP_TERMS,
+                      c->store->schema ? TERMS ", (SELECT max(version) FROM schema_version)"
+                                       : TERMS);
         /* A round trip of its own: a connection that was lost since is noticed before any closure ran, so
          * that db_group.c can take another. */
         pg_collect(c, NULL, PG_ANSWER_MS);
@@ -500,6 +505,11 @@ static enum err_code driver_script(struct db_conn *base, const char *sql, struct
     if (!PQenterPipelineMode(c->pg))
         pg_lose(c, NULL);
     return c->failed ? pg_failure(c, e) : ERR_OK;
+}
+
+static void driver_know_schema(struct db_store *s, int version)
+{
+    s->schema = version;
 }
 
 /* Not serializable: its snapshot would be older than the wait for the lock, and see the schema as it was. */
@@ -627,6 +637,7 @@ const struct db_driver db_driver_postgresql = {
     .changes = driver_changes,
     .script = driver_script,
     .lock_schema = driver_lock_schema,
+    .know_schema = driver_know_schema,
     .run = pg_run,
     .query = pg_query,
     .next = pg_next,

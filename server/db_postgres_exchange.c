@@ -14,6 +14,9 @@
  * (WORK_SKEW_MS); hosts with any clock service differ by less than a hundredth. */
 #define CLOCK_OFF_MS 2000
 
+/* Of the answer to OP_TERMS: the database's clock, its synchronous_commit, and its schema once that is known. */
+enum { CLOCK_FIELD, SCHEMA_FIELD = 2 };
+
 int64_t pg_mono_ms(void)
 {
     return clock_mono_ms(clock_system());
@@ -203,7 +206,7 @@ static PGresult *take_answer(struct pg_conn *c, int64_t deadline)
 
 static void check_clock(struct pg_conn *c, const PGresult *r)
 {
-    int64_t theirs = strtoll(PQgetvalue(r, 0, 0), NULL, 10); /* the server wrote it */
+    int64_t theirs = strtoll(PQgetvalue(r, 0, CLOCK_FIELD), NULL, 10); /* the server wrote it */
     int64_t now = clock_wall_ms(clock_system());
     int64_t off = theirs < c->begun_ms ? theirs - c->begun_ms : theirs > now ? theirs - now : 0;
     char text[160];
@@ -214,6 +217,21 @@ static void check_clock(struct pg_conn *c, const PGresult *r)
                    "this host's clock is %lld ms %s the database's, and leases need one time: set "
                    "the clocks by NTP",
                    (long long)(off < 0 ? -off : off), off < 0 ? "ahead of" : "behind");
+    pg_fail(c, ERR_AGAIN, DB_TX_LOST, text);
+}
+
+/* Another process may have migrated: what this one would write is not what that one counts on. */
+static void check_schema(struct pg_conn *c, const PGresult *r)
+{
+    int64_t has =
+        PQnfields(r) > SCHEMA_FIELD ? strtoll(PQgetvalue(r, 0, SCHEMA_FIELD), NULL, 10) : 0;
+    char text[120];
+
+    if (has <= c->store->schema)
+        return;
+    (void)snprintf(text, sizeof text,
+                   "it has schema %lld by now, this program knows %d: run a newer cordon",
+                   (long long)has, c->store->schema);
     pg_fail(c, ERR_AGAIN, DB_TX_LOST, text);
 }
 
@@ -242,8 +260,10 @@ void pg_collect(struct pg_conn *c, PGresult **ret_last, int64_t wait_ms)
             c->failed_newest = i == n - 1;
         } else if (status == PGRES_PIPELINE_ABORTED)
             assert(c->failed); /* one before it failed */
-        else if (c->ops[i] == OP_CLOCK && status == PGRES_TUPLES_OK && PQntuples(last) == 1)
+        else if (c->ops[i] == OP_TERMS && status == PGRES_TUPLES_OK && PQntuples(last) == 1) {
             check_clock(c, last);
+            check_schema(c, last);
+        }
     }
     if (pg_wait_for_answer(c, deadline)) {
         PGresult *sync = PQgetResult(c->pg);

@@ -24,6 +24,7 @@ struct db_store {
     char *name;
     _Atomic int64_t size, spare, size_asked; /* bytes; of them not in use; mono ms */
     bool read_only;
+    int schema; /* that the program knows; 0: not migrated yet */
 };
 
 struct pg_statement {
@@ -33,7 +34,7 @@ struct pg_statement {
     int n_params;
 };
 
-enum op { OP_STATEMENT, OP_PREPARE, OP_CLOCK };
+enum op { OP_STATEMENT, OP_PREPARE, OP_TERMS };
 
 struct pg_conn {
     struct db_conn base; /* first */
@@ -96,6 +97,8 @@ int64_t pg_column_int(struct db_rows *rows, int column);
 bool pg_column_is_null(struct db_rows *rows, int column);
 const char *pg_column_text(struct db_rows *rows, int column);
 enum err_code pg_rows_end(struct db_rows *rows, struct err *e);
+/** As pg_queue_text, prepared once per connection: for what has to be planned. sql: a literal. */
+void pg_queue_kept(struct pg_conn *c, enum op op, const char *sql);
 /** db.h's SQL as PostgreSQL has it. Heap; NULL when out of memory. */
 char *pg_translate(const char *sql);
 

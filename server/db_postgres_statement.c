@@ -143,8 +143,8 @@ static enum err_code find_statement(struct pg_conn *c, const char *sql,
     return ERR_OK;
 }
 
-static enum err_code execute(struct pg_conn *c, const char *sql, const struct db_value *values,
-                             size_t n, struct err *e)
+static enum err_code execute(struct pg_conn *c, enum op op, const char *sql,
+                             const struct db_value *values, size_t n, struct err *e)
 {
     const char *data[DB_PARAMS_MAX];
     int lengths[DB_PARAMS_MAX], formats[DB_PARAMS_MAX];
@@ -171,8 +171,17 @@ static enum err_code execute(struct pg_conn *c, const char *sql, const struct db
         pg_lose(c, NULL);
         return pg_failure(c, e);
     }
-    c->ops[c->n_ops++] = OP_STATEMENT;
+    c->ops[c->n_ops++] = op;
     return ERR_OK;
+}
+
+void pg_queue_kept(struct pg_conn *c, enum op op, const char *sql)
+{
+    struct err e;
+    enum err_code code = execute(c, op, sql, NULL, 0, &e);
+
+    if (code && !c->failed)
+        pg_fail(c, code, DB_TX_LOST, e.text);
 }
 
 static enum err_code misused(struct pg_conn *c, const char *sql, struct err *e)
@@ -188,7 +197,7 @@ enum err_code pg_run(struct db_conn *base, const char *sql, const struct db_valu
 {
     struct pg_conn *c = pg_conn(base);
     PGresult *r = NULL;
-    enum err_code code = execute(c, sql, values, n, e);
+    enum err_code code = execute(c, OP_STATEMENT, sql, values, n, e);
     int64_t changed;
 
     if (code)
@@ -218,7 +227,7 @@ enum err_code pg_query(struct db_conn *base, const char *sql, const struct db_va
     struct pg_conn *c = pg_conn(base);
     struct pg_rows *rows;
     PGresult *r = NULL;
-    enum err_code code = execute(c, sql, values, n, e);
+    enum err_code code = execute(c, OP_STATEMENT, sql, values, n, e);
 
     if (code)
         return code;

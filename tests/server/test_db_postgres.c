@@ -409,6 +409,41 @@ static void test_db_postgres__replicas_that_start_together_migrate_once(void **s
     }
 }
 
+static const struct db_migration more_steps[] = {
+    {1, "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT NOT NULL, n INTEGER);"
+        "CREATE UNIQUE INDEX t_name ON t (name)"},
+    {2, "CREATE TABLE counters (id INTEGER PRIMARY KEY, n BIGINT NOT NULL);"
+        "INSERT INTO counters (id, n) VALUES (1, 0)"},
+    {3, "ALTER TABLE t ADD COLUMN more BIGINT NOT NULL DEFAULT 0"},
+    {0, NULL},
+};
+
+/* What it would write the newer one does not count on; and by what it reads it could do something twice. */
+static void test_db_postgres__an_older_replica_writes_no_more_when_a_newer_one_has_migrated(
+    void **state)
+{
+    char url[POSTGRES_URL_MAX];
+    struct db_options o = {.migrations = more_steps, .queue_max = 10};
+    struct db *older, *newer = NULL;
+    struct err e = {0};
+
+    if (!*state)
+        skip();
+    o.url = postgres_url(url);
+    older = open_as(url);
+    assert_int_equal(add(older, 1, &e), ERR_OK);
+    assert_int_equal(db_open(&o, &newer, &e), ERR_OK);
+    assert_int_equal(add(older, 2, &e), ERR_AGAIN);
+    assert_non_null(strstr(e.text, "it has schema 3 by now, this program knows 2"));
+    assert_int_equal(db_write_loose(older, count_rows, &(int64_t){0}, &e), ERR_AGAIN);
+    assert_int_equal(db_health(older, &e), ERR_AGAIN);
+    assert_non_null(strstr(e.text, "run a newer cordon"));
+    assert_int_equal(add(newer, 3, &e), ERR_OK);
+    assert_int_equal(count_of(older), 2);
+    db_free(older);
+    db_free(newer);
+}
+
 static void test_db_postgres__no_error_and_no_name_shows_the_password(void **state)
 {
     static const struct {
@@ -783,6 +818,7 @@ int main(void)
         T(who_loses_often_is_not_turned_away),
         T(a_loose_transaction_does_not_clash),
         T(replicas_that_start_together_migrate_once),
+        T(an_older_replica_writes_no_more_when_a_newer_one_has_migrated),
         T(no_error_and_no_name_shows_the_password),
         T(refuses_what_is_not_its_own),
         T(a_commit_waits_for_the_disk_whatever_the_url_says),

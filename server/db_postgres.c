@@ -36,8 +36,9 @@
 #define SCRIPT_MS (10 * MINUTE_MS)
 /* All senders wait meanwhile, and theirs is a patience of some seconds; idle_in_transaction is about a
  * client that is stopped. */
+#define LOCK_TIMEOUT "'5s'"
 #define LIMITS                                                                                     \
-    "SET statement_timeout = '10s'; SET lock_timeout = '5s';"                                      \
+    "SET statement_timeout = '10s'; SET lock_timeout = " LOCK_TIMEOUT ";"                          \
     "SET idle_in_transaction_session_timeout = '10s';"
 
 /* off alone does not wait for the disk; a stricter one than on is left as it is. Until the transaction's end: the server's
@@ -522,6 +523,8 @@ static enum err_code driver_lock_schema(struct db_conn *base, struct err *e)
     pg_queue_text(c, OP_STATEMENT, "SET LOCAL statement_timeout = 0");
     pg_queue_text(c, OP_STATEMENT, "SET LOCAL lock_timeout = 0");
     pg_queue_text(c, OP_STATEMENT, "SELECT pg_advisory_xact_lock(" MIGRATION_LOCK ")");
+    /* From here on not for long: behind who waits for a table, as until a dump of the database is done, all stand in line. */
+    pg_queue_text(c, OP_STATEMENT, "SET LOCAL lock_timeout = " LOCK_TIMEOUT);
     pg_collect(c, NULL, SCRIPT_MS);
     return c->failed ? pg_failure(c, e) : ERR_OK;
 }

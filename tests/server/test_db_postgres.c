@@ -444,6 +444,68 @@ static void test_db_postgres__an_older_replica_writes_no_more_when_a_newer_one_h
     db_free(newer);
 }
 
+struct dump {
+    struct db *db;
+    sem_t begun, end;
+};
+
+/* As pg_dump: it has read, and goes on. */
+static enum err_code dump_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct dump *d = arg;
+    int64_t n;
+    enum err_code code = count_rows(tx, &n, e);
+
+    (void)sem_post(&d->begun);
+    while (sem_wait(&d->end) != 0)
+        ; /* EINTR */
+    return code;
+}
+
+static void *dump(void *arg)
+{
+    struct dump *d = arg;
+
+    (void)db_read(d->db, dump_fn, d, NULL);
+    return NULL;
+}
+
+/* Who waits for a table's lock has all stand behind him that come later. */
+static void test_db_postgres__a_migration_that_waits_for_a_dump_holds_nobody_up_for_long(
+    void **state)
+{
+    char url[POSTGRES_URL_MAX];
+    struct db_options o = {.migrations = more_steps, .queue_max = 10};
+    struct db *older, *newer = NULL;
+    struct dump d;
+    struct err e = {0};
+    int64_t began;
+    pthread_t t;
+
+    if (!*state)
+        skip();
+    o.url = postgres_url(url);
+    d.db = older = open_as(url);
+    (void)sem_init(&d.begun, 0, 0);
+    (void)sem_init(&d.end, 0, 0);
+    assert_int_equal(pthread_create(&t, NULL, dump, &d), 0);
+    while (sem_wait(&d.begun) != 0)
+        ;
+    began = house_now_ms();
+    assert_int_equal(db_open(&o, &newer, &e), ERR_AGAIN);
+    assert_true(house_now_ms() - began < 9000);
+    assert_non_null(strstr(e.text, "migration to schema 3"));
+    assert_non_null(strstr(e.text, "lock"));
+    assert_int_equal(add(older, 1, &e), ERR_OK);
+    (void)sem_post(&d.end);
+    (void)pthread_join(t, NULL);
+    assert_int_equal(db_open(&o, &newer, &e), ERR_OK);
+    db_free(older);
+    db_free(newer);
+    (void)sem_destroy(&d.begun);
+    (void)sem_destroy(&d.end);
+}
+
 static void test_db_postgres__no_error_and_no_name_shows_the_password(void **state)
 {
     static const struct {
@@ -819,6 +881,7 @@ int main(void)
         T(a_loose_transaction_does_not_clash),
         T(replicas_that_start_together_migrate_once),
         T(an_older_replica_writes_no_more_when_a_newer_one_has_migrated),
+        T(a_migration_that_waits_for_a_dump_holds_nobody_up_for_long),
         T(no_error_and_no_name_shows_the_password),
         T(refuses_what_is_not_its_own),
         T(a_commit_waits_for_the_disk_whatever_the_url_says),

@@ -8,6 +8,7 @@
 
 #include "auto.h"
 #include "clock.h"
+#include "pause.h"
 #include "store.h"
 #include "store_check.h"
 
@@ -130,6 +131,24 @@ static const char *whole_name(struct arena *a, const char *url)
     return whole ? arena_str(a, whole) : url;
 }
 
+/* Nothing is isolated until `cordon resume`, whatever store is served. Exit code. */
+static int keep_paused(const struct place *at, const struct pause *before, struct arena *a)
+{
+    struct err e = {0};
+
+    if (!before->on)
+        return CLI_DONE;
+    if (pause_carry(at->url, before, &e)) {
+        cli_error("what stood there was %s, and the restored store is not: %s. Make the file that "
+                  "safety.pause_file names, or use safety.mode: shadow, before it is served",
+                  pause_words(before, a), e.text);
+        return CLI_FAILED;
+    }
+    (void)printf("%s, as before: nothing is isolated until `cordon resume`\n",
+                 pause_words(before, a));
+    return CLI_DONE;
+}
+
 static int store_restore_command(int argc, char **argv)
 {
     static const struct cli_command command = {
@@ -140,20 +159,22 @@ static int store_restore_command(int argc, char **argv)
             "while a server runs, and a backup that is damaged or of a newer cordon. What the store\n"
             "learned after the backup is gone: an alert that is pushed again is handled again; its\n"
             "machine is looked at first, so that no isolation is asked for twice, and people are\n"
-            "told again.",
+            "told again. A pause stays.",
         .options = options,
         .least_args = 1,
         .most_args = 1,
     };
     AUTO(arena_freep) struct arena *a = arena_new(0);
     AUTO(auto_free) char *aside = NULL;
+    struct pause before = {0};
     struct place at = {0};
     struct cli_words words;
-    struct err e = {0};
+    struct err e = {0}, unread = {0};
     int code = begin(argc, argv, &command, a, &at, &words);
 
     if (code != CLI_GO_ON)
         return code;
+    (void)pause_look(at.url, a, &before, &unread);
     if (store_restore(at.url, words.items[0], &aside, &e)) {
         cli_error("%s", e.text);
         return CLI_FAILED;
@@ -163,7 +184,9 @@ static int store_restore_command(int argc, char **argv)
         (void)printf("what stood there is kept as %s\n", aside);
     else
         (void)printf("no store stood there; is this where cordon serves from?\n");
-    return CLI_DONE;
+    if (aside && unread.code)
+        (void)printf("whether that one was paused cannot be read: %s\n", unread.text);
+    return keep_paused(&at, &before, a);
 }
 
 int cmd_store(int argc, char **argv)

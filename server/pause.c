@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "policy.h"
+#include "store_audit.h"
 
 #define NAME "pause"
 
@@ -16,11 +17,8 @@ static bool is_there(const char *file)
     return stat(file, &st) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
-enum err_code pause_read(struct db_tx *tx, const struct runtime *rt, struct arena *a,
-                         struct pause *ret, struct err *e)
+static enum err_code read_order(struct db_tx *tx, struct arena *a, struct pause *ret, struct err *e)
 {
-    const char *file = rt->config->policy ? policy_pause_file(rt->config->policy) : NULL;
-    struct pause p = {.file = file && is_there(file) ? file : NULL};
     struct db_rows *rows;
     bool nomem = false;
     enum err_code code =
@@ -28,16 +26,26 @@ enum err_code pause_read(struct db_tx *tx, const struct runtime *rt, struct aren
 
     if (code)
         return code;
-    p.on = p.file != NULL;
     if (db_next(rows)) {
-        p.on = true;
-        p.who = store_text(a, rows, 0, &nomem);
-        p.why = store_text(a, rows, 1, &nomem);
-        p.since = db_int(rows, 2);
+        ret->on = true;
+        ret->who = store_text(a, rows, 0, &nomem);
+        ret->why = store_text(a, rows, 1, &nomem);
+        ret->since = db_int(rows, 2);
     }
     code = db_rows_end(rows, e);
-    if (code || nomem)
-        return code ? code : err_set(e, ERR_NOMEM, "the switch");
+    return !code && nomem ? err_set(e, ERR_NOMEM, "the switch") : code;
+}
+
+enum err_code pause_read(struct db_tx *tx, const struct runtime *rt, struct arena *a,
+                         struct pause *ret, struct err *e)
+{
+    const char *file = rt->config->policy ? policy_pause_file(rt->config->policy) : NULL;
+    struct pause p = {.file = file && is_there(file) ? file : NULL};
+    enum err_code code;
+
+    p.on = p.file != NULL;
+    if ((code = read_order(tx, a, &p, e)))
+        return code;
     *ret = p;
     return ERR_OK;
 }
@@ -103,4 +111,53 @@ const char *pause_words(const struct pause *p, struct arena *a)
         return arena_fmt(a, "paused: %s is there", p->file);
     return arena_fmt(a, "paused%s%s%s%s", p->who ? " by " : "", p->who ? p->who : "",
                      p->why ? ": " : "", p->why ? p->why : "");
+}
+
+/* ---- over the replacing of a store ------------------------------------------------------------ */
+
+struct carrying {
+    struct arena *arena;
+    struct pause p;
+    int64_t now;
+};
+
+static enum err_code look_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct carrying *c = arg;
+
+    c->p = (struct pause){0};
+    return read_order(tx, c->arena, &c->p, e);
+}
+
+enum err_code pause_look(const char *url, struct arena *a, struct pause *ret, struct err *e)
+{
+    AUTO(db_freep) struct db *db = NULL;
+    struct carrying c = {.arena = a};
+    enum err_code code = db_open(&(struct db_options){.url = url, .read_only = true}, &db, e);
+
+    if (!code)
+        code = db_is_shared(db) ? err_set(e, ERR_REFUSED, "its files are not ours")
+                                : db_read(db, look_fn, &c, e);
+    if (!code)
+        *ret = c.p;
+    return code;
+}
+
+static enum err_code carry_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct carrying *c = arg;
+    enum err_code code = pause_set(tx, c->p.who, c->p.why, c->p.since, e);
+
+    return code ? code
+                : audit_put(tx, e, AUDIT_ORDER, 0, c->now, LOG_STR("order", "pause"),
+                            LOG_STR("who", c->p.who), LOG_STR("why", c->p.why));
+}
+
+enum err_code pause_carry(const char *url, const struct pause *p, struct err *e)
+{
+    AUTO(store_freep) struct store *s = NULL;
+    struct carrying c = {.p = *p, .now = clock_wall_ms(clock_system())};
+    enum err_code code = store_open(url, false, clock_system(), &s, e);
+
+    return code ? code : db_write(s->db, carry_fn, &c, e);
 }

@@ -300,6 +300,47 @@ static void test_store_care__after_a_restore_a_forgotten_alert_isolates_nothing_
     house_stop(h);
 }
 
+static void scribble(const char *path, off_t at, size_t len)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    char junk[4096];
+
+    assert_true(fd >= 0);
+    memset(junk, 0x5a, sizeof junk);
+    for (size_t done = 0; done < len; done += sizeof junk)
+        assert_int_equal(pwrite(fd, junk, sizeof junk, at + (off_t)done), sizeof junk);
+    (void)close(fd);
+}
+
+/* The kill switch survives the store that it was thrown in. */
+static void test_store_care__a_pause_outlives_a_restore(void **state)
+{
+    struct house *h = house_start(NULL);
+    const char *const verify[] = {"audit", "verify", "-c", h->config_file, NULL};
+    char file[400], *out = NULL;
+
+    (void)state;
+    file_in(h, "backup", file);
+    add(h, "da1_-1", "Low");
+    add(h, "da2_-1", "High");
+    push_and_wait(h, "da1_-1");
+    store(h, "backup", file, 0, "bytes");
+    assert_int_equal(house_order(h, "/api/pause", "{\"by\":\"maria\",\"why\":\"a drill\"}"), 200);
+    house_cordon_kill(h);
+    store(h, "restore", file, 0, "paused by maria: a drill, as before");
+    store(h, "check", NULL, 0, "sound");
+    house_cordon_start(h);
+    push_and_wait(h, "da2_-1");
+    assert_int_equal(sim_count_calls(h->sim, "POST", SIM_ISOLATE), 0);
+    if (house_run(h, &out, verify))
+        fail_msg("%s", out);
+    free(out);
+    house_cordon_stop(h);
+    scribble(h->store_file, 0, 4096);
+    store(h, "restore", file, 0, "whether that one was paused cannot be read");
+    house_stop(h);
+}
+
 /* Without its log the old store lacks its last commits: who finds it so, finds the one that was restored. Killing there,
  * and at every other moment, is `make crash`'s (tests/crash/points.c). */
 static void test_store_care__a_restore_that_was_cut_off_is_finished(void **state)
@@ -419,18 +460,6 @@ static void test_store_care__what_root_restores_is_the_servers(void **state)
     house_cordon_start(h);
     assert_int_equal(count_cases(h), 1);
     house_stop(h);
-}
-
-static void scribble(const char *path, off_t at, size_t len)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    char junk[4096];
-
-    assert_true(fd >= 0);
-    memset(junk, 0x5a, sizeof junk);
-    for (size_t done = 0; done < len; done += sizeof junk)
-        assert_int_equal(pwrite(fd, junk, sizeof junk, at + (off_t)done), sizeof junk);
-    (void)close(fd);
 }
 
 static void serve_says(struct house *h, const char *says)
@@ -625,6 +654,7 @@ int main(void)
         cmocka_unit_test(test_store_care__after_a_restore_a_forgotten_alert_isolates_nothing_twice),
         cmocka_unit_test(test_store_care__a_corrupt_store_is_named_and_a_backup_is_the_way_out),
         cmocka_unit_test(test_store_care__an_older_store_is_copied_and_its_audit_read),
+        cmocka_unit_test(test_store_care__a_pause_outlives_a_restore),
         cmocka_unit_test(test_store_care__a_restore_that_was_cut_off_is_finished),
         cmocka_unit_test(test_store_care__a_backup_copied_by_hand_takes_no_other_stores_log),
         cmocka_unit_test(

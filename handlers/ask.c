@@ -58,7 +58,6 @@ static enum err_code check(const struct handler_given *given, size_t *ret_at, st
 
 static enum outcome run(struct step *s, struct err *e)
 {
-    const struct json *to = json_get(s->args, "approvers");
     const char *reason = json_get_string(s->args, "reason");
     const char *within = json_get_string(s->args, "within");
     struct policy_terms terms = {.within_ms = 4 * HOUR_MS, .people = 1};
@@ -66,14 +65,8 @@ static enum outcome run(struct step *s, struct err *e)
     if (within)
         (void)settings_duration(within, &terms.within_ms, NULL);
     (void)json_int64(json_get(s->args, "people"), &terms.people);
-    terms.approvers.items = arena_array(s->arena, json_count(to) + 1, sizeof(char *));
-    if (!terms.approvers.items) {
-        (void)err_set(e, ERR_NOMEM, "approvers");
+    if (question_approvers(json_get(s->args, "approvers"), s->arena, &terms, e))
         return OUTCOME_RETRY;
-    }
-    JSON_EACH (address, to)
-        if (json_string(address))
-            terms.approvers.items[terms.approvers.count++] = json_string(address);
     return question_ask(s, &terms, reason ? reason : "the rule asks a person", e);
 }
 

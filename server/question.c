@@ -49,6 +49,19 @@ static void people_of(const struct policy_terms *terms, const struct runtime *rt
     *ret_count = list->count;
 }
 
+enum err_code question_approvers(const struct json *list, struct arena *a, struct policy_terms *ret,
+                                 struct err *e)
+{
+    ret->approvers.count = 0;
+    ret->approvers.items = arena_array(a, json_count(list) + 1, sizeof(char *));
+    if (!ret->approvers.items)
+        return err_set(e, ERR_NOMEM, "approvers");
+    JSON_EACH (address, list)
+        if (json_string(address))
+            ret->approvers.items[ret->approvers.count++] = arena_str(a, json_string(address));
+    return ERR_OK;
+}
+
 /* NULL: there is no way to reach this server, or no key. */
 static const char *link_of(struct engine *g, const struct runtime *rt, struct arena *a,
                            int64_t invitation, int64_t expires)
@@ -618,6 +631,39 @@ static const char *sentence(const struct answering *w, const struct answer_recor
                      a->why ? a->why : "");
 }
 
+/* Would the question be sent to this address now? By the policy that it was asked by, and mail.to as it is. */
+static enum err_code check_asked(struct db_tx *tx, struct answering *w, const char *address,
+                                 struct err *e)
+{
+    AUTO(json_freep) struct json *args = NULL;
+    struct policy_terms terms = *policy_terms(w->x.rt->config->policy);
+    const char *const *to;
+    struct question_case *of;
+    struct step_record *steps;
+    size_t n = 0, n_steps = 0, n_to;
+    enum err_code code = ERR_OK;
+
+    if (w->q.kind == QUESTION_STEP) { /* whose terms are the step's own */
+        code = question_cases(tx, w->x.arena, w->q.id, 0, 1, &of, &n, e);
+        if (!code && n)
+            code = case_steps(tx, w->x.arena, of->case_id, &steps, &n_steps, e);
+        for (size_t i = 0; i < n_steps && !code; i++)
+            if (steps[i].n == of->n)
+                code = json_parse(steps[i].args, strlen(steps[i].args), &args, e);
+        if (!code)
+            code = question_approvers(json_get(args, "approvers"), w->x.arena, &terms, e);
+    }
+    people_of(&terms, w->x.rt, &to, &n_to);
+    for (size_t i = 0; i < n_to && !code; i++)
+        if (strcasecmp(to[i], address) == 0)
+            return ERR_OK;
+    return code ? code
+                : err_set(
+                      e, ERR_CONFLICT,
+                      "%s is not one of those who may answer any more: mail.to has changed since",
+                      address);
+}
+
 static enum err_code answer_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct answering *w = arg;
@@ -655,7 +701,10 @@ static enum err_code answer_fn(struct db_tx *tx, void *arg, struct err *e)
         return close_question(tx, &w->x, &w->q, QUESTION_VOID,
                               "the policy has changed since people were asked", e);
     }
-    code = answer_insert(tx, w->q.id, &r, e); /* yes, and now no: the no is what counts */
+    if (strcmp(a->way, "link") == 0) /* who proves himself is on the list that he is held against */
+        code = check_asked(tx, w, w->person, e);
+    if (!code)
+        code = answer_insert(tx, w->q.id, &r, e); /* yes, and now no: the no is what counts */
     if (code)
         return code;
     if (a->yes && (int64_t)n + 1 < w->q.people)

@@ -29,6 +29,10 @@
 enum outcome question_ask(struct step *s, const struct policy_terms *terms, const char *reason,
                           struct err *e);
 
+/** Whom an `ask` names, into ret->approvers; they live in a. list: its argument `approvers`; NULL: nobody. */
+enum err_code question_approvers(const struct json *list, struct arena *a, struct policy_terms *ret,
+                                 struct err *e);
+
 /** A step with `on_failure: ask` was not done: are the ones behind it to be done, s's the first of them? By the
  *  terms of safety.ask. Returns as question_ask. */
 enum outcome question_ask_after(struct step *s, const struct step_record *failed, struct err *e);
@@ -48,7 +52,8 @@ enum err_code question_hold(struct db_tx *tx, struct step *s, struct runtime *rt
 
 struct question_answer {
     int64_t question;
-    /* A mail address whose link it was, or the name that he has proven; an operator's, or NULL when he does not say. */
+    /* A mail address whose link it was, or the name that he has proven; an operator's, or NULL when he does not say. A link of
+     * somebody who is not among mail.to any more is good for nothing. */
     const char *person;
     const char *way; /* "link", "entra", "client_certificate", "operator" */
     const char *why; /* NULL: not said */

@@ -617,7 +617,7 @@ static void test_doubts__what_a_person_can_settle_is_a_question(void **state)
                  question_answer(r.g,
                                  &(struct question_answer){.question = list[0].id,
                                                            .person = "a@x.example",
-                                                           .way = "link",
+                                                           .way = "operator",
                                                            .yes = way == YES},
                                  &now, &e))
             why = e.text;

@@ -301,7 +301,7 @@ static void test_explain__steps_are_told_as_the_case_has_them(void **state)
                  {"isolate", "done", NULL},
                  {"email", "done", NULL}};
     struct question_answer yes = {
-        .person = "a@x.example", .why = "seen", .way = "link", .yes = true};
+        .person = "a@x.example", .why = "seen", .way = "operator", .yes = true};
     enum question_state now;
     struct question_record *q;
     size_t n = 0;

@@ -164,7 +164,7 @@ static void yes(struct rig *r)
     if (question_answer(
             r->g,
             &(struct question_answer){
-                .question = list[0].id, .person = "a@x.example", .way = "link", .yes = true},
+                .question = list[0].id, .person = "a@x.example", .way = "operator", .yes = true},
             &now, &e))
         fail_msg("%s", e.text);
 }

@@ -2325,7 +2325,7 @@ static void test_ledger__all_who_waited_for_an_absent_machine_are_judged_anew(vo
 static void test_ledger__a_case_that_begins_anew_has_no_yes_of_before(void **state)
 {
     struct question_record *list;
-    struct question_answer yes = {.person = "a@x.example", .way = "link", .yes = true};
+    struct question_answer yes = {.person = "a@x.example", .way = "operator", .yes = true};
     enum question_state now;
     struct err e = {0};
     struct rig r;

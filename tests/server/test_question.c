@@ -48,7 +48,7 @@ static enum err_code say(struct rig *r, const char *person, bool yes, const char
                          enum question_state *ret, struct err *e)
 {
     const struct question_answer a = {
-        .question = newest(r).id, .person = person, .way = "link", .why = why, .yes = yes};
+        .question = newest(r).id, .person = person, .way = "operator", .why = why, .yes = yes};
 
     return question_answer(r->g, &a, ret, e);
 }
@@ -414,6 +414,80 @@ static void test_question__a_clock_set_back_makes_no_time_longer(void **state)
         assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_CONFLICT);
         (void)rig_work(&r);
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+        rig_close(&r);
+    }
+}
+
+/* The same configuration, but for whom mail.to names. */
+static void write_to(struct rig *r, const char *rules, const char *address)
+{
+    struct runtime *rt = rig_runtime(r, rules);
+
+    assert_int_equal(rt->config->mail.to.count, 1);
+    rt->config->mail.to.items[0] = address;
+    engine_use(r->g, rt);
+}
+
+static enum err_code say_by_link(struct rig *r, const char *person, bool yes, struct err *e)
+{
+    const struct question_answer a = {
+        .question = newest(r).id, .person = person, .way = "link", .yes = yes};
+    enum question_state now;
+
+    return question_answer(r->g, &a, &now, e);
+}
+
+/* Each row: an ask of a rule, or one over many; without `approvers` it is those of mail.to who may answer. */
+static void test_question__who_is_asked_no_more_may_not_answer(void **state)
+{
+    static const char *const rows[] = {RULES_ASK, RULES_ISOLATE_AND_MAIL "safety: {canary: 1}\n"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct err e = {0};
+        struct rig r;
+
+        scene(&r, rows[i]);
+        (void)rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(newest(&r).state, QUESTION_OPEN);
+        write_to(&r, rows[i], "new@contoso.example");
+        assert_int_equal(say_by_link(&r, "soc@contoso.example", true, &e), ERR_CONFLICT);
+        assert_non_null(strstr(e.text, "may answer any more"));
+        assert_int_equal(say_by_link(&r, "soc@contoso.example", false, &e), ERR_CONFLICT);
+        (void)rig_work(&r);
+        assert_int_equal(newest(&r).state, QUESTION_OPEN);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+        /* a spelling is no other person */
+        write_to(&r, rows[i], "SOC@contoso.example");
+        assert_int_equal(say_by_link(&r, "soc@contoso.example", true, &e), ERR_OK);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        rig_close(&r);
+    }
+}
+
+/* By name, whatever mail.to says: those of the step, and those of safety.ask. */
+static void test_question__who_is_asked_by_name_may_answer(void **state)
+{
+    static const char *const rows[] = {
+        RULES_TWO, RULES_ISOLATE_AND_MAIL
+        "safety: {canary: 1, ask: {people: 2, approvers: [a@x.example, b@x.example]}}\n"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct err e = {0};
+        struct rig r;
+
+        scene(&r, rows[i]);
+        (void)rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        write_to(&r, rows[i], "new@contoso.example");
+        assert_int_equal(say_by_link(&r, "new@contoso.example", true, &e), ERR_CONFLICT);
+        assert_int_equal(say_by_link(&r, "a@x.example", true, &e), ERR_OK);
+        assert_int_equal(say_by_link(&r, "b@x.example", true, &e), ERR_OK);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
         rig_close(&r);
     }
 }
@@ -2003,6 +2077,8 @@ int main(void)
         cmocka_unit_test(test_question__an_answer_is_in_time_or_none),
         cmocka_unit_test(test_question__a_clock_set_back_makes_no_time_longer),
         cmocka_unit_test(test_question__many_are_told_in_time_that_nobody_answered),
+        cmocka_unit_test(test_question__who_is_asked_no_more_may_not_answer),
+        cmocka_unit_test(test_question__who_is_asked_by_name_may_answer),
         cmocka_unit_test(test_question__what_happens_meanwhile_leaves_the_question),
         cmocka_unit_test(test_question__an_object_tells_two_people_from_one),
         cmocka_unit_test(test_question__an_operator_without_a_name_is_no_second_person),

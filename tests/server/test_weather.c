@@ -864,7 +864,7 @@ static struct isolation_record some_isolation(struct life *l)
 static void answer(struct life *l)
 {
     static const char *const people[] = {"anna@x.example", "bo@x.example", "cy@x.example"};
-    struct question_answer a = {.person = people[roll(l, 3)], .way = "link"};
+    struct question_answer a = {.person = people[roll(l, 3)], .way = "operator"};
     struct process *p = some_process(l);
     bool waits[FICKLE_ALERTS] = {false};
     struct question_record *list;

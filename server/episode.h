@@ -49,6 +49,7 @@ struct episode {
     const struct defender_action *action;
     const struct defender_action *own; /* of an unanswered request of ours, if it is listed */
     struct grounds *grounds;           /* for a POST */
+    const struct defender_reads *look; /* when it is followed, if it needed one; may have failed */
     enum err_code code;
     struct err why;
     bool post;     /* a look found nothing: post now */
@@ -130,7 +131,7 @@ void episode_not_looked(struct episode *x, const struct err *why);
 /** One of many waits for calls until due: nothing is written about it but that, until it is time that people hear. */
 void episode_wait(struct episode *x, int64_t due);
 /** Is it so long ago that the machine was looked at that a person may have released it meanwhile? Nobody is told that
- *  it is isolated then without a look. */
+ *  it is isolated then without a look. And did the action come to nothing? Somebody else's may isolate the machine. */
 bool episode_needs_look(const struct episode *x, const struct defender_action *action);
 /** What came of asking how the action stands: x->code, and action if that is ERR_OK. look: for those that need one;
  *  for what could not be looked at a few more are tried, after which what is known counts. */

@@ -3,6 +3,7 @@
 #include "episode.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "brakes.h"
 #include "deed.h"
@@ -374,6 +375,53 @@ static void look_again(struct episode *x)
 
 /* ---- following what was asked for ---------------------------------------------------------------- */
 
+/* What somebody else has under way or in force beside ours, which came to nothing: a list may lag, and show that as open still.
+ * NULL: nothing, as far as anybody could see, or somebody is releasing the machine. */
+static const struct defender_action *find_beside(const struct episode *x)
+{
+    const struct defender_reads *look = x->look;
+    const struct defender_action *in_force, *under_way = NULL;
+
+    if (!look || look->actions_code)
+        return NULL;
+    for (size_t i = 0; i < look->n_actions; i++) {
+        const struct defender_action *a = &look->actions[i];
+
+        if (!defender_action_is_open(a) || strcasecmp(a->id, x->row.action_id) == 0)
+            continue;
+        if (a->type == DEFENDER_UNISOLATE)
+            return NULL;
+        if (a->type == DEFENDER_ISOLATE && !under_way)
+            under_way = a;
+    }
+    in_force = deed_in_force(look->actions, look->n_actions);
+    return under_way ? under_way
+           : in_force && in_force->type == DEFENDER_ISOLATE &&
+                   strcasecmp(in_force->id, x->row.action_id) != 0
+               ? in_force
+               : NULL;
+}
+
+/* Ours ended, and did not succeed. That the machine is not isolated is not said of one that somebody else has isolated, or is
+ * about to: that isolation takes the place of ours. */
+static enum err_code came_to_nothing(struct db_tx *tx, struct episode *x,
+                                     struct isolation_record *r, struct err *e)
+{
+    const struct defender_action *ours = x->action, *other = find_beside(x);
+    enum err_code code = ERR_OK;
+
+    x->finding = other ? FOUND_ISOLATE : FOUND_NONE;
+    if (other) {
+        x->action = other;
+        code = episode_check_found(tx, x, e); /* a list that lags behind a release */
+        x->action = ours;
+    }
+    if (code)
+        return code;
+    return x->finding == FOUND_ISOLATE ? episode_move(tx, x, r, episode_adopt(r, other), NULL, e)
+                                       : end_badly(tx, x, r, ours, e);
+}
+
 /* How a pending action stands; x->action is what Defender says of it. */
 static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
 {
@@ -391,7 +439,7 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
         if (!code && x->now - r.requested >= LAPSING_MS)
             code = episode_tell(tx, x, &r, NOTICE_LAPSING, e);
     } else {
-        code = end_badly(tx, x, &r, x->action, e);
+        code = came_to_nothing(tx, x, &r, e);
     }
     x->after = r;
     return code;
@@ -403,9 +451,16 @@ static int64_t follow_wait(const struct episode *x)
     return deed_follow_ms(x->now - x->row.requested);
 }
 
-bool episode_needs_look(const struct episode *x, const struct defender_action *action)
+/* It succeeded so late that a person may have released the machine meanwhile. */
+static bool is_to_be_seen(const struct episode *x, const struct defender_action *action)
 {
     return action->status == DEFENDER_SUCCEEDED && follow_wait(x) > LOOKED_MS / 2;
+}
+
+bool episode_needs_look(const struct episode *x, const struct defender_action *action)
+{
+    return is_to_be_seen(x, action) ||
+           (action->status != DEFENDER_SUCCEEDED && !defender_action_is_open(action));
 }
 
 /* It needs a look, and there was none: is one to be waited for? Then x->code and x->why say so. Runs that failed for
@@ -413,7 +468,7 @@ bool episode_needs_look(const struct episode *x, const struct defender_action *a
 static void wait_to_see(struct episode *x, const struct defender_action *action,
                         const struct defender_reads *look)
 {
-    if (x->code || !episode_needs_look(x, action) || !look->actions_code ||
+    if (x->code || !is_to_be_seen(x, action) || !look->actions_code ||
         deed_end_of(look->actions_code) == DEED_REFUSED ||
         x->now - x->row.requested > DEED_FOLLOW_FOR_MS || x->row.unseen >= LOOKS_IN_VAIN)
         return;
@@ -429,7 +484,8 @@ void episode_followed(struct episode *x, const struct defender_action *action,
     struct err off;
 
     x->action = action;
-    x->released = !x->code && episode_needs_look(x, action) && !look->actions_code &&
+    x->look = episode_needs_look(x, action) ? look : NULL;
+    x->released = !x->code && is_to_be_seen(x, action) && !look->actions_code &&
                   deed_is_free(look->actions, look->n_actions, action->id, action->updated_ms);
     wait_to_see(x, action, look);
     backoff = engine_wait_after(&x->w, &x->why);

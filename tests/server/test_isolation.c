@@ -1163,6 +1163,75 @@ static void test_isolation__follows_the_action_to_its_end(void **state)
     }
 }
 
+/* Section 4.5: a machine may have several isolations. When ours comes to nothing beside one of somebody else's, people are not
+ * told that the machine is free. */
+static void test_isolation__one_that_came_to_nothing_beside_another_is_not_called_free(void **state)
+{
+    static const struct {
+        const char *ours, *beside, *then, *told;
+        enum isolation_state ends;
+        bool adopted;
+    } rows[] = {
+        {"Cancelled", ACTION_DOC("a2", "Isolate", "Succeeded", "null", "11:14"), NULL,
+         "requested isolated", ISOLATION_ISOLATED, true},
+        {"TimeOut", ACTION_DOC("a2", "Isolate", "Succeeded", "\"x\"", "11:14"), NULL,
+         "requested isolated", ISOLATION_ISOLATED, true},
+        {"Failed", ACTION_DOC("a2", "Isolate", "Pending", "null", "11:14"), "Succeeded",
+         "requested isolated", ISOLATION_ISOLATED, true},
+        {"Failed", ACTION_DOC("a2", "Isolate", "Pending", "null", "11:14"), "Failed",
+         "requested not_isolated", ISOLATION_FAILED, true},
+        /* a list that lags shows our own as it was */
+        {"Failed", ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"), NULL,
+         "requested not_isolated", ISOLATION_FAILED, false},
+        {"Failed",
+         ACTION_DOC("a3", "Unisolate", "Pending", "null",
+                    "11:15") "," ACTION_DOC("a2", "Isolate", "Succeeded", "null", "11:14"),
+         NULL, "requested not_isolated", ISOLATION_FAILED, false},
+        {"Failed",
+         ACTION_DOC("a3", "Unisolate", "Succeeded", "null",
+                    "11:15") "," ACTION_DOC("a2", "Isolate", "Succeeded", "null", "11:14"),
+         NULL, "requested not_isolated", ISOLATION_FAILED, false},
+        {"Failed", "", NULL, "requested not_isolated", ISOLATION_FAILED, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  row %zu\n", i);
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_says(&r, "GET", GET_ACTION ACTION, 0, 200,
+                 arena_fmt(r.arena,
+                           "{\"id\":\"" ACTION
+                           "\",\"type\":\"Isolate\",\"status\":\"%s\",\"machineId\":\"" MACHINE
+                           "\",\"creationDateTimeUtc\":\"2025-01-07T10:11:12Z\"}",
+                           rows[i].ours));
+        if (rows[i].then)
+            rig_says(&r, "GET", GET_ACTION "a2", 0, 200,
+                     arena_fmt(r.arena,
+                               "{\"id\":\"a2\",\"type\":\"Isolate\",\"status\":\"%s\","
+                               "\"machineId\":\"" MACHINE
+                               "\",\"creationDateTimeUtc\":\"2025-01-07T10:11:14Z\"}",
+                               rows[i].then));
+        rig_says(&r, "GET", LIST, rows[i].then ? 1 : 0, 200, list_of(&r, rows[i].beside));
+        if (rows[i].then)
+            rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_pass(&r, 20 * SECOND_MS, SECOND_MS);
+        assert_int_equal(rig_isolation(&r).state, rows[i].ends);
+        assert_int_equal(rig_isolation(&r).adopted, rows[i].adopted);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        rig_close(&r);
+    }
+}
+
 /* What Defender says of another machine, or of a release, is no news of this isolation. */
 static void test_isolation__another_action_is_no_news_of_this_one(void **state)
 {
@@ -2389,6 +2458,8 @@ int main(void)
         cmocka_unit_test(test_isolation__no_request_by_a_verdict_that_no_longer_holds),
         cmocka_unit_test(test_isolation__a_verdict_that_still_holds_is_carried_out),
         cmocka_unit_test(test_isolation__follows_the_action_to_its_end),
+        cmocka_unit_test(
+            test_isolation__one_that_came_to_nothing_beside_another_is_not_called_free),
         cmocka_unit_test(test_isolation__another_action_is_no_news_of_this_one),
         cmocka_unit_test(test_isolation__no_answer_is_no_reason_to_ask_later),
         cmocka_unit_test(test_isolation__a_machine_released_before_the_look_is_not_called_isolated),

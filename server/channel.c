@@ -235,8 +235,8 @@ static enum err_code tell_desk(struct db_tx *tx, struct engine *g, struct runtim
                                struct arena *arena, const struct notice *n, const char *const *to,
                                size_t n_to, bool begins, int64_t now, struct err *e)
 {
-    const char **news = arena_array(arena, n_to + 1, sizeof *news),
-               *kind = notice_kind_name(n->kind);
+    const char **news = arena_array(arena, n_to + 1, sizeof *news), *kind;
+    struct notice mine = *n;
     struct notice_spoken spoken;
     struct notice_heard *heard;
     size_t n_heard = 0, n_news = 0;
@@ -245,6 +245,8 @@ static enum err_code tell_desk(struct db_tx *tx, struct engine *g, struct runtim
 
     if (!code)
         code = notice_channel_heard(tx, arena, n->c->id, HELPDESK_CHANNEL, &heard, &n_heard, e);
+    notice_look_beside(tx, arena, &mine);
+    kind = notice_kind_name(notice_is_isolated_beside(&mine) ? NOTICE_ISOLATED : n->kind);
     for (size_t i = 0; i < n_to && !code; i++) {
         const char *last = last_heard(heard, n_heard, to[i]);
 
@@ -256,7 +258,7 @@ static enum err_code tell_desk(struct db_tx *tx, struct engine *g, struct runtim
         return code;
     if (!n_to && (!helpdesk_cares(n->kind, spoken.kind != NULL)))
         return ERR_OK;
-    return helpdesk_put(tx, g, rt, arena, n, news, n_news, spoken.first, spoken.last, now, e);
+    return helpdesk_put(tx, g, rt, arena, &mine, news, n_news, spoken.first, spoken.last, now, e);
 }
 
 static bool is_way_of(const char *channel, const char *webhook)

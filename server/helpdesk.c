@@ -66,6 +66,20 @@ static const struct news isolated_again = {
     NULL,
     NULL};
 
+/* Where it is told that the machine is not isolated, which it is for something else. */
+static const struct news isolated_already = {
+    "[ISOLATED]",
+    "A machine stays cut off from the network",
+    LETTER_RED,
+    "What was to be done to this machine was not done, and it is cut off from the network for another reason. It "
+    "reaches nothing but the security service and, where they go on, Outlook, Teams and Skype. Perhaps no "
+    "mail says when that ends.",
+    "Leave the machine switched on and do not restart, reinstall or repair it. Network drives "
+    "and the web do not work on it; Outlook, Teams and Skype may go on. Work can go on at another "
+    "machine.",
+    NULL,
+    NULL};
+
 bool helpdesk_cares(enum notice_kind kind, bool told)
 {
     if ((size_t)kind >= sizeof news / sizeof *news || !news[kind].tag)
@@ -86,12 +100,16 @@ enum err_code helpdesk_put(struct db_tx *tx, struct engine *g, struct runtime *r
 {
     const struct config_mail *mail = &rt->config->mail;
     const bool again = n->kind == NOTICE_RELEASED && n->anew;
-    const struct news *told = again ? &isolated_again : &news[n->kind];
+    const bool already = notice_is_isolated_beside(n);
+    const struct news *told = already ? &isolated_already
+                              : again ? &isolated_again
+                                      : &news[n->kind];
     struct notice_record r = {.id = id_new_after(g->clock, last),
                               .case_id = n->c->id,
                               .after = last,
                               .channel = HELPDESK_CHANNEL,
-                              .kind = notice_kind_name(again ? NOTICE_ISOLATED : n->kind),
+                              .kind =
+                                  notice_kind_name(already || again ? NOTICE_ISOLATED : n->kind),
                               .sender = mail->from};
     char case_id[ID_TEXT_SIZE], since[CLOCK_TEXT_SIZE];
     const struct mime_header headers[] = {{"X-Cordon-Case", id_format(n->c->id, case_id)},

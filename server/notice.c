@@ -152,7 +152,7 @@ void notice_look_beside(struct db_tx *tx, struct arena *arena, struct notice *n)
     struct isolation_record *r = arena_alloc(arena, sizeof *r);
     bool found = false;
 
-    if (r && !n->isolation && n->c->machine_id &&
+    if (r && (!n->isolation || n->isolation->state == ISOLATION_FAILED) && n->c->machine_id &&
         !isolation_find_open(tx, arena, n->c->tenant, n->c->machine_id, r, &found, NULL) && found)
         n->beside = r;
 }

@@ -56,8 +56,8 @@ struct notice {
     const struct case_record *c;
     const struct facts *facts;                /* NULL: Defender could not be read */
     const struct isolation_record *isolation; /* NULL: none */
-    /* without one: the machine's open one, whoever asked for it: the case itself, too, where something else is told;
-     * notice_look_beside fills it in */
+    /* without one, or where that came to nothing: the machine's open one, whoever asked for it: the case itself, too, where
+     * something else is told; notice_look_beside fills it in */
     const struct isolation_record *beside;
     const char *doubt;                      /* what could not be judged; NULL: nothing */
     const char *const *to;                  /* addresses */

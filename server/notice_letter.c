@@ -74,9 +74,14 @@ static bool is_confirmed(const struct isolation_record *i)
     return i->state == ISOLATION_ISOLATED || i->state == ISOLATION_RELEASING;
 }
 
+bool notice_is_isolated_beside(const struct notice *n)
+{
+    return n->beside && is_confirmed(n->beside) && kinds[n->kind].beside;
+}
+
 static const char *headline_of(const struct notice *n)
 {
-    if (n->beside && is_confirmed(n->beside) && kinds[n->kind].beside)
+    if (notice_is_isolated_beside(n))
         return kinds[n->kind].beside;
     return is_again(n) ? "The machine was released, and somebody has isolated it again"
                        : kinds[n->kind].headline;
@@ -84,6 +89,9 @@ static const char *headline_of(const struct notice *n)
 
 static const char *more_of(const struct notice *n)
 {
+    if (notice_is_isolated_beside(n) && n->kind != NOTICE_QUESTION &&
+        n->beside->id != n->c->isolation)
+        return " Isolated already, not for this alert:";
     return is_again(n) ? " Isolated again:" : kinds[n->kind].more;
 }
 
@@ -219,6 +227,9 @@ static const char *how_it_stands(const struct isolation_record *i, struct arena 
 
 const char *notice_isolation(const struct notice *n, struct arena *a)
 {
+    if (n->isolation && n->beside)
+        return arena_fmt(a, "%s; not for this alert: %s", how_it_stands(n->isolation, a),
+                         how_it_stands(n->beside, a));
     if (n->isolation)
         return how_it_stands(n->isolation, a);
     if (!n->beside)

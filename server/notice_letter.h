@@ -27,9 +27,11 @@ const char *notice_short_name(struct arena *a, const char *name);
 const char *notice_machine_topic(const struct notice *n, struct arena *a);
 /** "High: title", or "alert da…"; hostile. */
 const char *notice_alert(const struct notice *n, struct arena *a);
-/** "Full, isolated, since …": the word is the ledger's, the time that at which it became so; of n's case, else of what is
+/** "Full, isolated, since …": the word is the ledger's, the time that at which it became so; of n's case, and of what is
  *  beside it. NULL: there is none, or out of memory. */
 const char *notice_isolation(const struct notice *n, struct arena *a);
+/** Does n say that its machine is not isolated, which is not so: it is for something else, as far as cordon knows? */
+bool notice_is_isolated_beside(const struct notice *n);
 /** Since when its machine is, or was, isolated, wall ms: since Defender said so to us, and of somebody else's by its own
  *  word. */
 int64_t notice_isolated_since(const struct isolation_record *i);

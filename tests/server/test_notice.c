@@ -861,7 +861,9 @@ static void test_notice__a_machine_that_is_isolated_already_is_not_called_free(v
     n = written(&r, id, "not_isolated", "soc@contoso.example");
     assert_non_null(strstr(part(&r, &n, "text/plain"), fact));
     assert_null(strstr(part(&r, &n, "text/plain"), "The machine is NOT isolated"));
+    assert_non_null(strstr(n.subject, "] Isolated already, not for this alert: "));
     n = written(&r, id, "not_isolated", "webhook:siem");
+    assert_non_null(strstr(n.message, "Isolated already, not for this alert"));
     assert_non_null(strstr(n.message, "Full, isolated, since 2025-01-07T10:11"));
     assert_null(strstr(n.message, "The machine is NOT isolated"));
     assert_non_null(strstr(n.message, "will do for this alert, too"));
@@ -871,6 +873,114 @@ static void test_notice__a_machine_that_is_isolated_already_is_not_called_free(v
     (void)rig_work(&r);
     n = written(&r, id, "alert", "soc@contoso.example");
     assert_non_null(strstr(part(&r, &n, "text/plain"), fact));
+    tear_down(&r);
+}
+
+/* Its own isolation failed, and then another alert has led to one. */
+static void test_notice__a_failed_isolation_makes_no_machine_free(void **state)
+{
+    struct desk_order no = {.who = "maria"};
+    struct question_record *list;
+    struct notice_record n;
+    size_t count = 0;
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r,
+             "rules:\n  - {name: contain, when: {alert.severity: High}, do: [isolate: {}, {tag: "
+             "{add: x}, on_failure: ask}, scan: {}, email: {to: [late@x.example]}]}\n"
+             "  - {name: other, do: [isolate: {}]}\n");
+
+    log_divert(no_line, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+    rig_says(&r, "POST", ISOLATE, 1, 201, ACTION_DOC("a1", "Isolate", "Pending", "null", "11:13"));
+    rig_says(&r, "GET", GET_ACTION "a1", 0, 200,
+             ACTION_DOC("a1", "Isolate", "Failed", "null", "11:13"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, MINUTE_MS, SECOND_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+    n = written(&r, id, "not_isolated", "soc@contoso.example");
+    assert_non_null(strstr(part(&r, &n, "text/plain"), "The machine is NOT isolated"));
+
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT "da3_-1", 0, 200, OF_MACHINE("da3_-1", "Medium"));
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 0, 200,
+             "{\"value\":[" ACTION_DOC("a1", "Isolate", "Failed", "null", "11:13") "]}");
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "12:20"));
+    (void)rig_push(&r, "da3_-1", MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_int_equal(
+        store_question_list(r.store, r.arena, QUESTION_OPEN, 0, 1, &list, &count, NULL), ERR_OK);
+    assert_int_equal(count, 1);
+    no.id = list[0].id;
+    assert_int_equal(desk_refuse(r.g, &no, NULL), ERR_OK);
+    (void)rig_work(&r);
+    n = written(&r, id, "not_isolated", "late@x.example");
+    assert_null(strstr(part(&r, &n, "text/plain"), "The machine is NOT isolated"));
+    assert_non_null(strstr(part(&r, &n, "text/plain"), "; not for this alert: Full, isolated"));
+    assert_non_null(strstr(n.subject, "] Isolated already, not for this alert: "));
+    tear_down(&r);
+}
+
+/* The helpdesk tells users what to do: not that a machine is on the network which is cut off. */
+static void test_notice__the_helpdesk_calls_no_machine_free_that_is_isolated(void **state)
+{
+    static const char tagged[] = "{\"id\":\"" MACHINE "\",\"computerDnsName\":\"ws-114\","
+                                 "\"machineTags\":[%s]}";
+    struct desk_order again = {.who = "maria"};
+    struct notice_record n;
+    struct rig r;
+
+    (void)state;
+    rig_open(
+        &r,
+        "rules:\n  - {name: contain, when: {alert.severity: High}, do: [isolate: {}, email: "
+        "{}, email: {audience: desk, to: [berlin@x.example]}, tag: {add: x}]}\n  - {name: other, do: [isolate: {}]}\n"
+        "safety: {protected: [{machine.tags: [tier-0]}]}\n");
+    log_divert(no_line, NULL);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT ALERT, 0, 200, ALERT_DOC);
+    rig_says(&r, "GET", GET_ALERT "da3_-1", 0, 200, OF_MACHINE("da3_-1", "Medium"));
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, arena_fmt(r.arena, tagged, ""));
+    rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+    rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+    rig_says(&r, "GET", LIST, 0, 200,
+             "{\"value\":[" DONE_DOC("u1", "Unisolate", "14:00", "14:10") "," ACTION_DOC(
+                 "a1", "Isolate", "Succeeded", "null", "11:13") "]}");
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC("a1", "Isolate", "Succeeded", "null", "11:13"));
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "20:00"));
+    again.id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_string_equal(told_to(&r, again.id, "berlin@x.example"), "isolated");
+    hands_turn(&r.hands, 9 * MINUTE_MS);
+    (void)rig_push(&r, "da3_-1", MACHINE);
+    (void)rig_work(&r);
+    assert_string_equal(told_to(&r, again.id, "berlin@x.example"), "isolated released");
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 2);
+
+    peer_forget(r.peer);
+    rig_says(&r, "GET", GET_ALERT ALERT, 0, 200, ALERT_DOC);
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, arena_fmt(r.arena, tagged, "\"tier-0\""));
+    rig_says(&r, "GET", LIST, 0, 200,
+             "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "20:00") "]}");
+    assert_int_equal(desk_retry(r.g, &again, NULL), ERR_OK);
+    (void)rig_work(&r);
+    assert_string_equal(told_to(&r, again.id, "berlin@x.example"), "isolated released isolated");
+    n = written(&r, again.id, "isolated", "berlin@x.example");
+    assert_non_null(strstr(part(&r, &n, "text/plain"), "for another reason"));
+    assert_string_equal(n.subject, "[ISOLATED] ws-114");
     tear_down(&r);
 }
 
@@ -989,6 +1099,8 @@ int main(void)
         cmocka_unit_test(test_notice__who_is_named_twice_gets_it_once),
         cmocka_unit_test(test_notice__says_how_and_since_when_it_is_isolated),
         cmocka_unit_test(test_notice__a_machine_that_is_isolated_already_is_not_called_free),
+        cmocka_unit_test(test_notice__a_failed_isolation_makes_no_machine_free),
+        cmocka_unit_test(test_notice__the_helpdesk_calls_no_machine_free_that_is_isolated),
         cmocka_unit_test(test_notice__an_isolation_of_the_case_is_not_called_another_alerts),
         cmocka_unit_test(test_notice__a_post_about_a_review_promises_no_mail),
         cmocka_unit_test(test_notice__a_machines_name_is_harmless_in_the_helpdesks_subject),

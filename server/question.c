@@ -20,6 +20,7 @@
 #include "notice_letter.h"
 #include "pause.h"
 #include "policy.h"
+#include "store_isolations.h"
 #include "store_notices.h"
 
 #define CASES_AT_ONCE 200
@@ -259,6 +260,21 @@ enum err_code question_hold(struct db_tx *tx, struct step *s, struct runtime *rt
     return code ? code : wait(tx, s, h->what, now, e);
 }
 
+/* Is its machine isolated for something else, as far as cordon knows? Since it was held back: by another alert, or by somebody
+ * at Defender. */
+static enum err_code is_isolated(struct db_tx *tx, struct arena *a, const struct question_case *m,
+                                 bool *ret, struct err *e)
+{
+    struct isolation_record r;
+    bool found = false;
+    enum err_code code = m->machine_id
+                             ? isolation_find_open(tx, a, m->tenant, m->machine_id, &r, &found, e)
+                             : ERR_OK;
+
+    *ret = !code && found && (r.state == ISOLATION_ISOLATED || r.state == ISOLATION_RELEASING);
+    return code;
+}
+
 /* Rows that name the cases, and how many more there are. */
 static enum err_code show_cases(struct db_tx *tx, struct letter *l, struct arena *a,
                                 const struct question_record *q, int64_t total, struct err *e)
@@ -268,31 +284,48 @@ static enum err_code show_cases(struct db_tx *tx, struct letter *l, struct arena
     enum err_code code = question_cases(tx, a, q->id, 0, CASES_SHOWN, &list, &n, e);
     char id[ID_TEXT_SIZE];
 
-    for (size_t i = 0; i < n && !code; i++)
+    for (size_t i = 0; i < n && !code; i++) {
+        bool isolated = false;
+
+        code = is_isolated(tx, a, &list[i], &isolated, e);
         letter_fact(l, "Machine",
-                    arena_fmt(a, "%s, case %s",
+                    arena_fmt(a, "%s, case %s%s",
                               list[i].machine_name ? list[i].machine_name
                               : list[i].machine_id ? list[i].machine_id
                                                    : "unknown",
-                              id_format(list[i].case_id, id)));
+                              id_format(list[i].case_id, id),
+                              isolated ? " (isolated already, not for this alert)" : ""));
+    }
     if (total > (int64_t)n)
         letter_own_fact(l, "And", arena_fmt(a, "%lld more cases", (long long)(total - (int64_t)n)));
     return code;
 }
 
-static const char *const headlines[2][2] = {
-    /* is it open, is it one machine? */
-    {"cordon does NOT isolate these machines", "cordon does NOT isolate this machine"},
-    {"A person must decide: these machines are not isolated",
-     "A person must decide: this machine is not isolated"},
+static const char *const headlines[2][2][2] = {
+    /* is it open, is it one machine, are some isolated for something else? */
+    {{"cordon does NOT isolate these machines",
+      "cordon does NOT isolate these machines: some are isolated already, as far as cordon knows"},
+     {"cordon does NOT isolate this machine",
+      "cordon does NOT isolate this machine: it is isolated already, as far as cordon knows"}},
+    {{"A person must decide: these machines are not isolated",
+      "A person must decide: some of these machines are isolated already, as far as cordon knows"},
+     {"A person must decide: this machine is not isolated",
+      "A person must decide: this machine is isolated already, as far as cordon knows"}},
 };
 
-/* A mail about a question over many: so many cases of so many machines. */
+/* How many a question over many is about. */
+struct extent {
+    int64_t cases, machines;
+    int64_t isolated; /* of the machines: for something else */
+};
+
+/* A mail about a question over many. */
 static enum err_code mail_one(struct db_tx *tx, struct engine *g, struct runtime *rt,
                               struct arena *a, const struct question_record *q,
-                              const struct invitation *who, int64_t total, int64_t machines,
-                              int64_t now, struct err *e)
+                              const struct invitation *who, const struct extent *of, int64_t now,
+                              struct err *e)
 {
+    const int64_t machines = of->machines;
     bool open = q->state == QUESTION_OPEN, one = machines == 1;
     char id[ID_TEXT_SIZE], when[CLOCK_TEXT_SIZE];
     const struct mime_header headers[] = {
@@ -307,20 +340,22 @@ static enum err_code mail_one(struct db_tx *tx, struct engine *g, struct runtime
                               .kind = headers[1].value,
                               .sender = rt->config->mail.from};
     const struct notice closing = {.kind = NOTICE_NOT_ISOLATED, .why = q->why};
-    const char *link = open ? link_of(g, rt, a, who->id, q->expires) : NULL, *what, *why, *said;
+    const char *link = open ? link_of(g, rt, a, who->id, q->expires) : NULL, *what, *why, *said,
+               *some;
     struct pause pause;
     struct letter l;
     enum err_code code = pause_read(tx, rt, a, &pause, e);
 
     if (code)
         return code;
-    letter_begin(&l, a, headlines[open][one], open ? LETTER_AMBER : LETTER_RED);
+    letter_begin(&l, a, headlines[open][one][of->isolated > 0], open ? LETTER_AMBER : LETTER_RED);
     /* Device groups have names of Defender's, refusals a person's words. */
     what = letter_harmless(&l, q->what, LETTER_VALUE_MAX);
     why = open ? "" : letter_harmless(&l, q->why, LETTER_VALUE_MAX);
     said = open ? "QUESTION" : notice_said(&closing, a);
-    r.subject = said ? arena_fmt(a, "[%s] %lld machine%s%s%s", said, (long long)machines,
-                                 machines == 1 ? "" : "s", open ? ": " : "", open ? what : "")
+    some = of->isolated ? arena_fmt(a, " (%lld isolated already)", (long long)of->isolated) : "";
+    r.subject = said ? arena_fmt(a, "[%s] %lld machine%s%s%s%s", said, (long long)machines,
+                                 machines == 1 ? "" : "s", some, open ? ": " : "", open ? what : "")
                      : NULL;
     if (pause.on)
         letter_paused(&l, pause_words(&pause, a), NULL);
@@ -341,7 +376,7 @@ static enum err_code mail_one(struct db_tx *tx, struct engine *g, struct runtime
     letter_own_fact(&l, "Question", id);
     if (open && q->people > 1)
         letter_own_fact(&l, "Persons needed", arena_fmt(a, "%lld", (long long)q->people));
-    code = show_cases(tx, &l, a, q, total, e);
+    code = show_cases(tx, &l, a, q, of->cases, e);
     letter_table_end(&l);
     if (open)
         letter_paragraph(&l,
@@ -363,12 +398,15 @@ static enum err_code mail_many(struct db_tx *tx, struct engine *g, struct runtim
                                struct err *e)
 {
     struct invitation *list;
-    int64_t total = 0, machines = 0, ever = 0;
+    struct extent of = {.cases = 0};
+    int64_t ever = 0;
     size_t n = 0;
-    enum err_code code = question_count_cases(tx, q->id, &total, e);
+    enum err_code code = question_count_cases(tx, q->id, &of.cases, e);
 
     if (!code)
-        code = question_count_machines(tx, q->id, &machines, e);
+        code = question_count_machines(tx, q->id, &of.machines, e);
+    if (!code)
+        code = question_count_isolated(tx, q->id, &of.isolated, e);
     if (!code)
         code = question_count_ever(tx, q->id, &ever, e);
     if (!code)
@@ -380,7 +418,7 @@ static enum err_code mail_many(struct db_tx *tx, struct engine *g, struct runtim
     if (!rt->config->mail.server || !n)
         log_event(LOG_WARN, "nobody_told", LOG_ID("question", q->id), LOG_STR("why", q->what));
     for (size_t i = 0; i < n && !code && rt->config->mail.server; i++)
-        code = mail_one(tx, g, rt, a, q, &list[i], total, machines, now, e);
+        code = mail_one(tx, g, rt, a, q, &list[i], &of, now, e);
     return code ? code : question_told(tx, q, ever, e);
 }
 

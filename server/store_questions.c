@@ -223,6 +223,20 @@ enum err_code question_count_machines(struct db_tx *tx, int64_t id, int64_t *ret
     return code ? code : store_take_int(rows, ret, e);
 }
 
+enum err_code question_count_isolated(struct db_tx *tx, int64_t id, int64_t *ret, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT count(DISTINCT m.tenant || ' ' || m.machine_id) FROM question_cases m"
+                 " JOIN isolations i ON i.tenant = m.tenant AND i.machine_id = m.machine_id"
+                 " AND i.state IN ('isolated', 'releasing')"
+                 " WHERE m.question_id = $1 AND m.spent = 0",
+                 "i", id);
+
+    return code ? code : store_take_int(rows, ret, e);
+}
+
 enum err_code question_count_ever(struct db_tx *tx, int64_t id, int64_t *ret, struct err *e)
 {
     struct db_rows *rows;

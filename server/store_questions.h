@@ -112,6 +112,8 @@ enum err_code question_cases(struct db_tx *tx, struct arena *a, int64_t id, int6
 enum err_code question_count_cases(struct db_tx *tx, int64_t id, int64_t *ret, struct err *e);
 /** Of how many machines they are; one that nobody knows counts by its alert. */
 enum err_code question_count_machines(struct db_tx *tx, int64_t id, int64_t *ret, struct err *e);
+/** How many of them are isolated all the same, for something else. */
+enum err_code question_count_isolated(struct db_tx *tx, int64_t id, int64_t *ret, struct err *e);
 /** Cases, and with them those that waited for it before and were let go: it only grows. */
 enum err_code question_count_ever(struct db_tx *tx, int64_t id, int64_t *ret, struct err *e);
 /** Does one that is open hold this case back? */

@@ -1627,6 +1627,45 @@ static void test_question__many_tells_of_machines(void **state)
     rig_close(&r);
 }
 
+/* Since it was held back somebody has isolated it at Defender, or another alert has led to that. */
+static void test_question__many_calls_no_machine_free_that_is_isolated_since(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    many(&r, "{limits: [{isolations: 1, per: 1h}]}");
+    (void)push_many(&r, 0, 2);
+    peer_forget(r.peer);
+    rig_says(&r, "GET", LIST, 0, 200,
+             arena_fmt(r.arena,
+                       "{\"value\":[{\"id\":\"" ACTION
+                       "\",\"type\":\"Isolate\",\"status\":\"Succeeded\",\"machineId\":\"%s\","
+                       "\"creationDateTimeUtc\":\"2025-01-07T10:11:12Z\",\"lastUpdateDateTimeUtc\":"
+                       "\"2025-01-07T10:11:12Z\",\"requestor\":\"ann\"}]}",
+                       machine_of(&r, 1)));
+    rig_says(
+        &r, "GET", GET_ALERT "da9_-1", 0, 200,
+        arena_fmt(r.arena,
+                  "{\"id\":\"da9_-1\",\"severity\":\"High\",\"title\":\"T\",\"machineId\":\"%s\"}",
+                  machine_of(&r, 1)));
+    script_machines(&r);
+    (void)rig_push(&r, "da9_-1", machine_of(&r, 1));
+    (void)rig_work(&r);
+    assert_true(rig_isolation(&r).adopted);
+    script_many(&r);
+    (void)push_many(&r, 2, 3);
+    rig_pass(&r, MINUTE_MS, SECOND_MS);
+    assert_string_equal(many_subject(&r),
+                        "[QUESTION] 2 machines (1 isolated already): the limit of 1 "
+                        "isolations in 60 minutes is reached");
+    rig_pass(&r, 5 * HOUR_MS, HOUR_MS);
+    assert_string_equal(many_subject(&r),
+                        "[NOT ISOLATED: nobody answered in time] 2 machines (1 isolated already)");
+    assert_non_null(strstr(many_text(&r), "some are isolated already"));
+    assert_non_null(strstr(many_text(&r), "(isolated already, not for this alert)"));
+    rig_close(&r);
+}
+
 /* The words of who refuses, and a name of Defender's, are neither lines nor links nor the state in a mail of ours. */
 static void test_question__what_others_wrote_is_harmless_in_the_mail_of_many(void **state)
 {
@@ -2105,6 +2144,7 @@ int main(void)
         cmocka_unit_test(test_question__a_no_to_many_reaches_whom_the_rule_tells),
         cmocka_unit_test(test_question__a_no_to_many_reaches_who_heard_of_the_case),
         cmocka_unit_test(test_question__a_storm_counts_machines),
+        cmocka_unit_test(test_question__many_calls_no_machine_free_that_is_isolated_since),
         cmocka_unit_test(test_question__many_tells_of_machines),
         cmocka_unit_test(test_question__what_others_wrote_is_harmless_in_the_mail_of_many),
         cmocka_unit_test(test_question__a_storm_goes_on_while_its_machines_fire),

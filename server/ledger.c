@@ -368,7 +368,14 @@ struct review {
     enum isolation_state before;
 };
 
-/* Is the alert of this case High, as far as anybody can tell, and not resolved? In doubt it is. */
+static bool is_below_high(const char *severity)
+{
+    return severity && (strcasecmp(severity, "Medium") == 0 || strcasecmp(severity, "Low") == 0 ||
+                        strcasecmp(severity, "Informational") == 0);
+}
+
+/* Is the alert of this case High by now, as far as anybody can tell, and not resolved? In doubt it is. What cannot be read is as
+ * it was when it was judged, and open. */
 static bool is_open_high(struct review *v, const struct case_record *row)
 {
     AUTO(json_freep) struct json *doc = NULL;
@@ -386,13 +393,11 @@ static bool is_open_high(struct review *v, const struct case_record *row)
     if (store_case_load(t->g->store, t->arena, row->id, &c, NULL) || !c.facts ||
         json_parse(c.facts, strlen(c.facts), &doc, NULL) || facts_read(doc, &facts, NULL))
         return true;
-    severity = json_get_string(facts.alert, "severity");
-    if (severity && (strcasecmp(severity, "Medium") == 0 || strcasecmp(severity, "Low") == 0 ||
-                     strcasecmp(severity, "Informational") == 0))
-        return false;
     defender_read(t->tenant->defender, c.alert_id, NULL, DEFENDER_READ_ALERT, &reads);
+    severity = json_get_string(reads.alert_code ? facts.alert : reads.alert, "severity");
     status = json_get_string(reads.alert, "status");
-    open = reads.alert_code || !status || strcasecmp(status, "Resolved") != 0;
+    open = !is_below_high(severity) &&
+           (reads.alert_code || !status || strcasecmp(status, "Resolved") != 0);
     defender_reads_clear(&reads);
     return open;
 }

@@ -1769,6 +1769,51 @@ static void test_ledger__a_rule_may_end_it_unless_another_high_alert_is_open(voi
     }
 }
 
+/* An alert changes: what counts is what it is when it is time, not what it was when its case was judged. */
+static void test_ledger__what_has_become_high_keeps_a_machine_isolated(void **state)
+{
+    static const struct {
+        const char *was, *is;
+        int status;
+        bool released;
+    } rows[] = {
+        {"Low", "High", 200, false}, {"High", "Low", 200, true},
+        {"Low", "", 503, true}, /* as it was */
+        {"Low", "", 404, true},      {"High", "", 404, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+
+        print_message("  was %s, is %s\n", rows[i].was, rows[i].is);
+        rig_open(&r, RULES_FREE_AFTER);
+        (void)isolated(&r);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT OTHER_ALERT, 1, 200,
+                 arena_fmt(r.arena,
+                           "{\"id\":\"" OTHER_ALERT
+                           "\",\"severity\":\"%s\",\"machineId\":\"" MACHINE "\"}",
+                           rows[i].was));
+        rig_says(&r, "GET", GET_ALERT OTHER_ALERT, 0, rows[i].status,
+                 arena_fmt(r.arena,
+                           "{\"id\":\"" OTHER_ALERT "\",\"severity\":\"%s\",\"status\":\"New\","
+                           "\"machineId\":\"" MACHINE "\"}",
+                           rows[i].is));
+        rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+        rig_says(&r, "POST", UNISOLATE, 0, 201,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+        (void)rig_push(&r, OTHER_ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, 9 * HOUR_MS, HOUR_MS);
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), rows[i].released);
+        rig_close(&r);
+    }
+}
+
 /* Two cases share an isolation: it ends when both of their rules let it. */
 static void test_ledger__it_stays_as_long_as_any_rule_that_shares_it_wants(void **state)
 {
@@ -2602,6 +2647,7 @@ int main(void)
         cmocka_unit_test(test_ledger__an_empty_name_names_no_machine),
         cmocka_unit_test(test_ledger__an_order_needs_a_reason_and_a_machine_that_is_isolated),
         cmocka_unit_test(test_ledger__a_rule_may_end_it_unless_another_high_alert_is_open),
+        cmocka_unit_test(test_ledger__what_has_become_high_keeps_a_machine_isolated),
         cmocka_unit_test(test_ledger__it_stays_as_long_as_any_rule_that_shares_it_wants),
         cmocka_unit_test(test_ledger__a_release_that_a_person_cancelled_comes_once),
         cmocka_unit_test(test_ledger__an_extension_holds_against_the_rule),

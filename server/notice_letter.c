@@ -76,12 +76,12 @@ static bool is_confirmed(const struct isolation_record *i)
 
 bool notice_is_isolated_beside(const struct notice *n)
 {
-    return n->beside && is_confirmed(n->beside) && kinds[n->kind].beside;
+    return n->beside && n->beside->state == ISOLATION_ISOLATED && kinds[n->kind].beside;
 }
 
 static const char *headline_of(const struct notice *n)
 {
-    if (notice_is_isolated_beside(n))
+    if (n->beside && is_confirmed(n->beside) && kinds[n->kind].beside)
         return kinds[n->kind].beside;
     return is_again(n) ? "The machine was released, and somebody has isolated it again"
                        : kinds[n->kind].headline;

@@ -30,7 +30,8 @@ const char *notice_alert(const struct notice *n, struct arena *a);
 /** "Full, isolated, since …": the word is the ledger's, the time that at which it became so; of n's case, and of what is
  *  beside it. NULL: there is none, or out of memory. */
 const char *notice_isolation(const struct notice *n, struct arena *a);
-/** Does n say that its machine is not isolated, which is not so: it is for something else, as far as cordon knows? */
+/** Does n say that its machine is not isolated, which is not so: it is for something else, as far as cordon knows, and nobody
+ *  is releasing it? */
 bool notice_is_isolated_beside(const struct notice *n);
 /** Since when its machine is, or was, isolated, wall ms: since Defender said so to us, and of somebody else's by its own
  *  word. */

@@ -465,7 +465,10 @@ static enum went run_step(struct step *s, struct step_record *steps, size_t at)
     if (outcome == OUTCOME_WAITS)
         return WENT_LATER;
     d.now = clock_wall_ms(s->engine->clock);
-    if (outcome == OUTCOME_RETRY && d.now - s->work->created < STEP_GIVE_UP_MS) {
+    /* The steps before it may have taken all the day: one that was never tried has its own tries. */
+    if (outcome == OUTCOME_RETRY &&
+        !engine_is_given_up(s->work, d.now, record->why ? record->updated : 0, STEP_GIVE_UP_MS,
+                            why.code)) {
         retry_later(s, h, &why);
         return WENT_LATER;
     }

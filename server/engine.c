@@ -31,6 +31,11 @@
  * a quarter of an hour. */
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_MAX_MS   (15 * MINUTE_MS)
+/* Nothing is given up before so many tries one after the other, a quarter of an hour of them: cordon or its network may have been
+ * away for most of the time. A try that comes so long after the one before it is the first of them: Defender asks to be left
+ * alone for a day at most (rest.h). */
+#define TRIES_MIN 10
+#define PAUSE_MS  (DAY_MS + HOUR_MS)
 
 /* Between two tries to give back a claim on a disk that takes nothing. */
 #define GIVE_BACK_MS 500
@@ -416,6 +421,17 @@ int64_t engine_wait_after(const struct work *w, const struct err *why)
 int64_t engine_attempts_after(const struct work *w, const struct err *why)
 {
     return why->code == ERR_THROTTLED && w->attempts > 0 ? w->attempts - 1 : w->attempts;
+}
+
+bool engine_is_given_up(struct work *w, int64_t now, int64_t last, int64_t for_ms,
+                        enum err_code code)
+{
+    bool paused = now - last > PAUSE_MS;
+
+    if (paused)
+        w->attempts = 1;
+    return now - w->created >= for_ms &&
+           (code == ERR_THROTTLED ? !paused : w->attempts >= TRIES_MIN);
 }
 
 void engine_throttled(struct engine *g, struct runtime *rt)

@@ -32,8 +32,9 @@
 static const struct {
     bool retry;
     int64_t give_up_ms; /* after its work began: a case that is tried again gets as long */
+    bool at_once;       /* Defender's word is as good at the first try as at the tenth */
 } reactions[ERR_CODES] = {
-    [ERR_NOT_FOUND] = {true, 15 * MINUTE_MS},
+    [ERR_NOT_FOUND] = {true, 15 * MINUTE_MS, true},
     [ERR_DENIED] = {true, DAY_MS}, /* people hear at once, and renew the secret */
     [ERR_AGAIN] = {true, DAY_MS},
     [ERR_THROTTLED] = {true, DAY_MS},
@@ -43,7 +44,7 @@ static const struct {
     [ERR_NOMEM] = {true, DAY_MS},
     [ERR_STOPPING] = {true, INT64_MAX},
     [ERR_CONFLICT] = {true, DAY_MS},
-    [ERR_TOO_BIG] = {true, HOUR_MS},
+    [ERR_TOO_BIG] = {true, HOUR_MS, true},
 };
 
 bool expand_is_judged(const struct expansion *x)
@@ -207,10 +208,18 @@ bool expand_may_pass(enum err_code code)
     return reactions[code].retry;
 }
 
+static bool is_given_up(const struct expansion *x, enum err_code code)
+{
+    int64_t for_ms = reactions[code].give_up_ms;
+
+    return reactions[code].at_once ? x->now - x->w->created >= for_ms
+                                   : engine_is_given_up(x->w, x->now, x->c.updated, for_ms, code);
+}
+
 void expand_not_read(struct expansion *x, enum err_code code)
 {
+    bool retry = reactions[code].retry && !is_given_up(x, code);
     int64_t wait = engine_wait_after(x->w, &x->why);
-    bool retry = reactions[code].retry && x->now - x->w->created < reactions[code].give_up_ms;
     bool news;
     struct err e;
 

@@ -1005,6 +1005,78 @@ static void test_expand__a_look_that_fails_for_many_is_told(void **state)
     }
 }
 
+/* cordon, or its network, was away for longer than anything is tried: what it finds then is tried all the same. */
+static void test_expand__after_a_long_pause_one_failed_try_gives_nothing_up(void **state)
+{
+    static const struct {
+        const char *label, *fails; /* what is asked in vain at first */
+        int64_t before_ms, pause_ms;
+        int status;
+    } rows[] = {
+        {"never read", GET_ALERT, 0, 3 * DAY_MS, 503},
+        {"read in vain for hours", GET_ALERT, 6 * HOUR_MS, 3 * DAY_MS, 503},
+        {"no calls left", GET_ALERT, HOUR_MS, 3 * DAY_MS, 429},
+        {"never asked for", LIST, 0, 3 * DAY_MS, 503},
+        {"looked at in vain for hours", LIST, 6 * HOUR_MS, 3 * DAY_MS, 503},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *told;
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        rig_open(&r, NULL);
+        peer_forget(r.peer);
+        rig_says(&r, "GET", rows[i].fails, 0, rows[i].status, "{}");
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        id = rig_push(&r, ALERT, MACHINE);
+        rig_pass(&r, rows[i].before_ms, MINUTE_MS);
+        hands_turn(&r.hands, rows[i].pause_ms);
+        (void)rig_work(&r);
+        rig_pass(&r, MINUTE_MS, SECOND_MS);
+        assert_null(strstr(rig_told(&r, id), "not_isolated"));
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+        rig_pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+        told = rig_told(&r, id);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        assert_non_null(strstr(told, "isolated"));
+        assert_null(strstr(told, "not_isolated"));
+        rig_close(&r);
+    }
+}
+
+/* And what fails on is given up, and told. */
+static void test_expand__after_a_long_pause_it_is_not_tried_for_ever(void **state)
+{
+    static const char *const fails[] = {GET_ALERT, LIST};
+    static const int status[] = {503, 429};
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct rig r;
+        int64_t id;
+
+        rig_open(&r, NULL);
+        peer_forget(r.peer);
+        rig_says(&r, "GET", fails[i % 2], 0, status[i / 2], "{}");
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        id = rig_push(&r, ALERT, MACHINE);
+        hands_turn(&r.hands, 3 * DAY_MS);
+        rig_pass(&r, 2 * HOUR_MS, MINUTE_MS);
+        assert_non_null(strstr(rig_told(&r, id), "not_isolated"));
+        rig_close(&r);
+    }
+}
+
 /* What Defender says of one machine spoils the look for many: they look alone then, and are seen to. */
 static void test_expand__a_spoilt_look_holds_nobody_up(void **state)
 {
@@ -1609,6 +1681,8 @@ int main(void)
         cmocka_unit_test(test_expand__a_case_that_cannot_be_read_is_told),
         cmocka_unit_test(test_expand__a_verdict_without_its_facts_is_told),
         cmocka_unit_test(test_expand__a_look_that_fails_for_many_is_told),
+        cmocka_unit_test(test_expand__after_a_long_pause_one_failed_try_gives_nothing_up),
+        cmocka_unit_test(test_expand__after_a_long_pause_it_is_not_tried_for_ever),
         cmocka_unit_test(test_expand__a_spoilt_look_holds_nobody_up),
         cmocka_unit_test(test_expand__many_are_looked_at_only_to_act),
         cmocka_unit_test(test_expand__many_join_what_was_confirmed_and_not_what_was_written),

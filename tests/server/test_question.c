@@ -103,7 +103,7 @@ static void test_question__what_nobody_could_be_asked_is_not_done(void **state)
     id = rig_push(&r, ALERT, MACHINE);
     assert_int_equal(db_write(r.store->db, break_fn, NULL, NULL), ERR_OK);
     hands_turn(&r.hands, 25 * HOUR_MS); /* it waited for cordon to be started */
-    (void)rig_work(&r);
+    rig_pass(&r, HOUR_MS, MINUTE_MS);
     assert_int_equal(rig_seen(&r, "POST", SCAN), 0);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
     assert_int_equal(rig_case(&r, id).state, CASE_DONE);

@@ -47,8 +47,10 @@ static enum err_code known_case(struct db_tx *tx, struct acceptance *a, size_t i
         weak = db_int(rows, 1) == 0;
     }
     code = db_rows_end(rows, e);
-    if (code || !weak || !n->may_isolate)
+    if (code || !n->may_isolate)
         return code;
+    if (!weak)
+        return case_name_machine(tx, a->cases[i], n->alerts[i].machine_id, e);
     code = case_strengthen(tx, a->cases[i], n->source, a->delivery, n->alerts[i].machine_id,
                            n->received_ms, &reopened, e);
     if (!code && reopened) {

@@ -1077,6 +1077,67 @@ static void test_expand__after_a_long_pause_it_is_not_tried_for_ever(void **stat
     }
 }
 
+/* The same alert again, by a source that may isolate, or not. */
+static void push_again(struct rig *r, const char *machine_id, bool may_isolate)
+{
+    const struct alert_ref ref = {.alert_id = ALERT, .machine_id = machine_id};
+    const struct notification n = {.tenant = "contoso",
+                                   .source = "relay",
+                                   .received_ms = clock_wall_ms(&r->hands.clock),
+                                   .may_isolate = may_isolate,
+                                   .alerts = &ref,
+                                   .count = 1};
+    sem_t done;
+    struct acceptance a = {.n = &n, .ctx = &done};
+
+    (void)sem_init(&done, 0, 0);
+    assert_int_equal(store_accept(r->store, &a, rig_stored, NULL), ERR_OK);
+    while (sem_wait(&done))
+        ;
+    (void)sem_destroy(&done);
+    assert_int_equal(a.count, 1);
+}
+
+/* Who names the machine of an alert that nobody has read yet is heard, also when somebody came before him who named none. */
+static void test_expand__a_second_sender_may_contradict_the_alert(void **state)
+{
+    static const struct {
+        const char *label, *first, *second;
+        bool may_isolate;
+        size_t posts;
+    } rows[] = {
+        {"another machine", NULL, "0123456789abcdef0123456789abcdef01234567", true, 0},
+        {"the alert's own", NULL, MACHINE, true, 1},
+        {"none either", NULL, NULL, true, 1},
+        {"another machine, by who may only notify", NULL,
+         "0123456789abcdef0123456789abcdef01234567", false, 1},
+        {"another machine, and then the alert's own", "0123456789abcdef0123456789abcdef01234567",
+         MACHINE, true, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+        push_again(&r, rows[i].first, true);
+        push_again(&r, rows[i].second, rows[i].may_isolate);
+        id = rig_push(&r, ALERT, NULL);
+        rig_pass(&r, 10 * SECOND_MS, SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].posts);
+        if (!rows[i].posts)
+            assert_non_null(
+                strstr(rig_subject(&r, id), "[NOT ISOLATED: the sender named machine "));
+        rig_close(&r);
+    }
+}
+
 /* What Defender says of one machine spoils the look for many: they look alone then, and are seen to. */
 static void test_expand__a_spoilt_look_holds_nobody_up(void **state)
 {
@@ -1683,6 +1744,7 @@ int main(void)
         cmocka_unit_test(test_expand__a_look_that_fails_for_many_is_told),
         cmocka_unit_test(test_expand__after_a_long_pause_one_failed_try_gives_nothing_up),
         cmocka_unit_test(test_expand__after_a_long_pause_it_is_not_tried_for_ever),
+        cmocka_unit_test(test_expand__a_second_sender_may_contradict_the_alert),
         cmocka_unit_test(test_expand__a_spoilt_look_holds_nobody_up),
         cmocka_unit_test(test_expand__many_are_looked_at_only_to_act),
         cmocka_unit_test(test_expand__many_join_what_was_confirmed_and_not_what_was_written),

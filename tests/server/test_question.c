@@ -1034,6 +1034,9 @@ static void test_question__what_waits_is_held_back_by_the_policy_in_force(void *
          "the limit of 1 isolations in 60 minutes is reached"},
         {"{limits: [{isolations: 2, per: 1h, of: group}]}", 2,
          "the limit of 2 isolations of device group Desks in 60 minutes is reached"},
+        {"{limits: [{isolations: 3, per: 1h, of: tenant}], protected: []}", 3, NULL},
+        {"{limits: [{isolations: 2, per: 1h, of: tenant}]}", 2,
+         "the limit of 2 isolations of tenant contoso in 60 minutes is reached"},
         {"{canary: 1}", 0, "the first 1 isolations of a changed policy are asked for"},
     };
 
@@ -1872,6 +1875,74 @@ static void test_question__a_limit_counts_what_cordon_asked_for(void **state)
     }
 }
 
+/* Each limit is a question of its own: people say yes to what they read. */
+static void test_question__two_limits_are_two_questions(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    many(&r, "{limits: [{isolations: 2, per: 1h}, {isolations: 3, per: 24h}]}");
+    (void)push_many(&r, 0, 3);
+    assert_int_equal(posts(&r), 2);
+    assert_non_null(strstr(newest(&r).what, "2 isolations in 60 minutes"));
+    hands_turn(&r.hands, 61 * MINUTE_MS);
+    script_many(&r); /* by the clock as it is */
+    (void)push_many(&r, 3, 5);
+    assert_int_equal(posts(&r), 1);
+    assert_non_null(strstr(newest(&r).what, "3 isolations in 1440 minutes"));
+    rig_close(&r);
+}
+
+/* One of a group that is newly seen is within a share of it, and no more than one. */
+static void test_question__a_share_of_a_small_group_is_one_machine(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    many(&r, "{limits: [{percent: 5, per: 1h, of: group}]}");
+    (void)push_many(&r, 0, 3);
+    assert_int_equal(posts(&r), 1);
+    rig_close(&r);
+}
+
+static enum err_code write_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    return db_run(tx, e, NULL, arg, "");
+}
+
+/* Ten of another tenant whose group is called the same make no share larger. */
+static void test_question__a_group_is_one_tenants(void **state)
+{
+    static char theirs[] =
+        "INSERT INTO machines (tenant, machine_id, machine_group, seen) SELECT 'other', 'm' || id,"
+        " 'Desks', 1736244672000 FROM (SELECT 1 AS id UNION SELECT 2 UNION SELECT 3 UNION SELECT 4"
+        " UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9) n";
+    struct rig r;
+
+    (void)state;
+    many(&r, "{limits: [{percent: 50, per: 1h, of: group}]}");
+    assert_int_equal(db_write(r.store->db, write_fn, theirs, NULL), ERR_OK);
+    (void)push_many(&r, 0, 3);
+    assert_int_equal(posts(&r), 1);
+    rig_close(&r);
+}
+
+/* What was asked for, and turned out to be somebody else's, takes no place of its group. */
+static void test_question__what_was_adopted_takes_no_place_of_its_group(void **state)
+{
+    static char theirs[] = "UPDATE isolations SET adopted = 1";
+    struct rig r;
+
+    (void)state;
+    many(&r, "{limits: [{isolations: 1, per: 1h, of: group}]}");
+    (void)push_many(&r, 0, 1);
+    assert_int_equal(posts(&r), 1);
+    assert_int_equal(db_write(r.store->db, write_fn, theirs, NULL), ERR_OK);
+    (void)push_many(&r, 1, 3);
+    assert_int_equal(posts(&r), 2);
+    rig_close(&r);
+}
+
 /* What was not seen for a long time is no part of a device group any more. */
 static void test_question__a_group_is_its_machines_of_late(void **state)
 {
@@ -2150,6 +2221,10 @@ int main(void)
         cmocka_unit_test(test_question__a_storm_goes_on_while_its_machines_fire),
         cmocka_unit_test(test_question__a_limit_looks_back_as_far_as_it_says),
         cmocka_unit_test(test_question__a_limit_counts_what_cordon_asked_for),
+        cmocka_unit_test(test_question__two_limits_are_two_questions),
+        cmocka_unit_test(test_question__a_share_of_a_small_group_is_one_machine),
+        cmocka_unit_test(test_question__a_group_is_one_tenants),
+        cmocka_unit_test(test_question__what_was_adopted_takes_no_place_of_its_group),
         cmocka_unit_test(test_question__a_group_is_its_machines_of_late),
         cmocka_unit_test(test_question__a_group_is_all_its_machines_that_were_seen),
         cmocka_unit_test(test_question__a_canary_is_over_after_its_first),

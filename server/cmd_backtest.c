@@ -94,11 +94,11 @@ static const struct config_origin *origin_of(const struct config *c, struct aren
 
     for (size_t i = 0; i < n; i++) {
         const struct config_origin *o = &origins[i];
+        bool fits = o->tenant ? o->tenant == tenant : c->polling.every_ms > 0; /* off: finds none */
 
-        if (name ? strcmp(o->name, name) == 0
-                 : o->may_isolate && (!o->tenant || o->tenant == tenant))
+        if (name ? strcmp(o->name, name) == 0 : fits && o->may_isolate)
             return o;
-        if (!name && !first && (o->tenant == tenant || (!o->tenant && c->polling.every_ms)))
+        if (!name && !first && fits)
             first = o;
     }
     return first;

@@ -414,7 +414,7 @@ static void test_backtest__of_what_is_polled(void **state)
         int64_t requested;
     } rows[] = {{NULL, 4}, {"polling", 4}, {"relay", 0}, {"hunt:dumps", 0}};
     struct house *h = house_start(&o);
-    AUTO(json_freep) struct json *doc = NULL;
+    AUTO(json_freep) struct json *doc = NULL, *off = NULL;
     char mailbox[2000], *out;
 
     (void)state;
@@ -430,6 +430,12 @@ static void test_backtest__of_what_is_polled(void **state)
 
         assert_int_equal(number(json_get(one, "isolations"), "requested"), rows[i].requested);
     }
+    /* what is off finds nothing that could be isolated for */
+    house_edit(h, "polling: {every: 1m}", "polling: {every: 0}");
+    off = backtest(h, WORDS("backtest", "-c", h->config_file, "--json"));
+    assert_int_equal(number(off, "alerts"), 4);
+    assert_int_equal(number(json_get(off, "isolations"), "requested"), 0);
+    house_edit(h, "polling: {every: 0}", "polling: {every: 1m}");
     /* a second name of the tenant, as for a mailbox, has no alerts of its own */
     (void)snprintf(mailbox, sizeof mailbox,
                    "tenants:\n  mailbox: {tenant_id: %s, client_id: %s, client_secret_file: "

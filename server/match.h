@@ -66,9 +66,12 @@ const struct condition *condition_compile(const struct settings_reader *reader,
 /** Judges facts at now_ms. Everything in *ret lives in a (or in c, or f). ERR_NOMEM or ERR_OK. */
 enum err_code condition_match(const struct condition *c, const struct facts *f, int64_t now_ms,
                               struct arena *a, struct match *ret);
+/** What may be tried for all that condition_implies is asked together: half a second of a processor, or one. */
+#define CONDITION_TRIES ((size_t)100000000)
 /** Is it certain that wide holds, or is unknown, wherever narrow is not false? false: not that we could tell.
- *  Both of compilers of this file; nothing is judged. */
-bool condition_implies(const struct condition *narrow, const struct condition *wide);
+ *  Both of compilers of this file; nothing is judged. left: what may still be tried, CONDITION_TRIES at first; NULL: this
+ *  is all that is asked. */
+bool condition_implies(const struct condition *narrow, const struct condition *wide, size_t *left);
 /** The same of a text field that must be this text: source, tenant. */
 bool condition_demands(const struct condition *c, const char *field, const char *text);
 /** What equality compares of a text: moves *text behind the blanks before it; returns its bytes without those behind it. 0:

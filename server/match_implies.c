@@ -11,7 +11,7 @@
 #include "match_tree.h"
 
 #define COMPARISONS_MAX 1000000 /* of values, for two tests: some milliseconds */
-#define STEPS_MAX       100000  /* of nodes, for two conditions: likewise */
+#define NODES_MAX       100000  /* for two conditions: likewise */
 
 static bool same_value(const struct condition *n, const struct operand *a, const struct operand *b)
 {
@@ -29,9 +29,22 @@ static bool same_value(const struct condition *n, const struct operand *a, const
     }
 }
 
-static bool holds_value(const struct condition *n, const struct operand *value)
+/* What may still be tried: nodes of these two conditions, and nodes and values of all that is asked together. Long lists in
+ * hundreds of rules are few enough by twos, and a minute's work by all. */
+struct tries {
+    size_t nodes, *all;
+};
+
+/* One more; false: all was tried that may be. */
+static bool take(struct tries *left)
 {
-    for (size_t i = 0; i < n->n_operands; i++)
+    return *left->all && (*left->all)--;
+}
+
+/* false, too, when all was tried that may be. */
+static bool holds_value(const struct condition *n, const struct operand *value, struct tries *left)
+{
+    for (size_t i = 0; i < n->n_operands && take(left); i++)
         if (same_value(n, &n->operands[i], value))
             return true;
     return false;
@@ -45,24 +58,25 @@ static bool are_few(const struct condition *a, const struct condition *b)
 }
 
 /* Is each value of a one of b's, too? One list in two rules is, however long. */
-static bool is_subset(const struct condition *a, const struct condition *b)
+static bool is_subset(const struct condition *a, const struct condition *b, struct tries *left)
 {
     bool few = are_few(a, b);
 
     for (size_t i = 0; i < a->n_operands; i++)
-        if (!(i < b->n_operands && same_value(a, &a->operands[i], &b->operands[i])) &&
-            !(few && holds_value(b, &a->operands[i])))
+        if (!take(left) ||
+            (!(i < b->n_operands && same_value(a, &a->operands[i], &b->operands[i])) &&
+             !(few && holds_value(b, &a->operands[i], left))))
             return false;
     return true;
 }
 
 /* Has a no value of b's? Of texts with letters beyond ASCII it is not known. */
-static bool is_apart(const struct condition *a, const struct condition *b)
+static bool is_apart(const struct condition *a, const struct condition *b, struct tries *left)
 {
     if (!are_few(a, b))
         return false;
     for (size_t i = 0; i < a->n_operands; i++)
-        if (a->operands[i].pattern || holds_value(b, &a->operands[i]))
+        if (a->operands[i].pattern || holds_value(b, &a->operands[i], left) || !*left->all)
             return false;
     for (size_t i = 0; i < b->n_operands; i++)
         if (b->operands[i].pattern)
@@ -86,14 +100,14 @@ static bool is_within(const struct operand *inner, const struct operand *outer)
     return outer->net.bits <= inner->net.bits && cidr_contains(&outer->net, inner->net.address);
 }
 
-static bool nets_within(const struct condition *a, const struct condition *b)
+static bool nets_within(const struct condition *a, const struct condition *b, struct tries *left)
 {
     bool few = are_few(a, b);
 
     for (size_t i = 0; i < a->n_operands; i++) {
-        bool found = i < b->n_operands && is_within(&a->operands[i], &b->operands[i]);
+        bool found = take(left) && i < b->n_operands && is_within(&a->operands[i], &b->operands[i]);
 
-        for (size_t k = 0; few && k < b->n_operands && !found; k++)
+        for (size_t k = 0; few && k < b->n_operands && !found && take(left); k++)
             found = is_within(&a->operands[i], &b->operands[k]);
         if (!found)
             return false;
@@ -127,21 +141,21 @@ static bool is_equality(const struct condition *n)
            (n->op == FIELD_OP_IN_FILE && n->field->type != FIELD_ADDRESS);
 }
 
-static bool test_implies(const struct condition *n, const struct condition *w)
+static bool test_implies(const struct condition *n, const struct condition *w, struct tries *left)
 {
     if (n->field != w->field)
         return false;
     if (is_equality(n) && is_equality(w))
-        return is_subset(n, w);
+        return is_subset(n, w, left);
     if (is_equality(n) && w->op == FIELD_OP_NOT)
-        return !n->field->list && is_apart(n, w);
+        return !n->field->list && is_apart(n, w, left);
     if (is_equality(n) && (w->op == FIELD_OP_AT_LEAST || w->op == FIELD_OP_AT_MOST))
         return values_reach(n, w);
     if (n->op != w->op)
         return false;
     switch (n->op) {
     case FIELD_OP_NOT:
-        return is_subset(w, n);
+        return is_subset(w, n, left);
     case FIELD_OP_GLOB:
     case FIELD_OP_REGEX:
         return is_same(n, w);
@@ -150,7 +164,7 @@ static bool test_implies(const struct condition *n, const struct condition *w)
         return values_reach(n, w);
     case FIELD_OP_CIDR:
     case FIELD_OP_IN_FILE:
-        return nets_within(n, w);
+        return nets_within(n, w, left);
     case FIELD_OP_OLDER_THAN:
         return n->operands->number >= w->operands->number;
     case FIELD_OP_NEWER_THAN:
@@ -165,11 +179,11 @@ static bool test_implies(const struct condition *n, const struct condition *w)
 /* Depth is bounded: CONDITION_DEPTH_MAX of both. But each way to go down one and the other is a choice of its own,
  * and two that are nested as deep as may be have more of them than anybody can wait for: left is how many are still
  * tried. */
-static bool node_implies(const struct condition *n, const struct condition *w, size_t *left)
+static bool node_implies(const struct condition *n, const struct condition *w, struct tries *left)
 {
-    if (*left == 0)
+    if (left->nodes == 0 || !take(left))
         return false;
-    --*left;
+    --left->nodes;
     /* what must hold of all children goes first; what may hold of one is a choice after it */
     if (w->kind == NODE_ALL) {
         for (const struct condition *c = w->first; c; c = c->next)
@@ -193,14 +207,15 @@ static bool node_implies(const struct condition *n, const struct condition *w, s
                 return true;
     if (n->kind == NODE_NOT && w->kind == NODE_NOT)
         return node_implies(w->first, n->first, left);
-    return n->kind == NODE_TEST && w->kind == NODE_TEST && test_implies(n, w);
+    return n->kind == NODE_TEST && w->kind == NODE_TEST && test_implies(n, w, left);
 }
 
-bool condition_implies(const struct condition *narrow, const struct condition *wide)
+bool condition_implies(const struct condition *narrow, const struct condition *wide, size_t *left)
 {
-    size_t left = STEPS_MAX;
+    size_t alone = CONDITION_TRIES;
+    struct tries tries = {.nodes = NODES_MAX, .all = left ? left : &alone};
 
-    return node_implies(narrow, wide, &left);
+    return node_implies(narrow, wide, &tries);
 }
 
 bool condition_demands(const struct condition *c, const char *field, const char *text)
@@ -212,5 +227,5 @@ bool condition_demands(const struct condition *c, const char *field, const char 
                                    .operands = &value,
                                    .n_operands = 1};
 
-    return test.field && condition_implies(c, &test);
+    return test.field && condition_implies(c, &test, NULL);
 }

@@ -77,7 +77,7 @@ static void check_reached(struct policy_compiler *c, const struct yaml_node *at,
                           const struct policy_rule *rule)
 {
     for (const struct policy_rule *above = c->policy->rules; rule->when && above < rule; above++)
-        if (above->when && condition_implies(rule->when, above->when)) {
+        if (above->when && condition_implies(rule->when, above->when, &c->tries)) {
             yaml_fault(
                 c->reader->faults, at,
                 "no alert comes as far as this rule: rule '%.64s' above takes every one that it "
@@ -136,6 +136,7 @@ const struct policy *policy_compile(const struct settings_reader *reader,
     struct list_files lists = {0};
     struct settings_reader own = *reader;
     struct policy_compiler c = {.reader = &own,
+                                .tries = CONDITION_TRIES,
                                 .policy = arena_alloc(reader->arena, sizeof *c.policy)};
     const struct handler *tell = handler_find(POLICY_TELL);
     size_t before = reader->faults->count;

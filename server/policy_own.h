@@ -22,6 +22,7 @@ extern const char *const policy_modes[];
 struct policy_compiler {
     const struct settings_reader *reader;
     struct policy *policy;
+    size_t tries; /* left to tell which rules are reached: condition_implies */
 };
 
 /** Notes that there was none; returns NULL. */

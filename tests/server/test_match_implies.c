@@ -80,7 +80,7 @@ static void test_match_implies__what_is_proven_and_what_is_not(void **state)
         struct rig r;
 
         rig_init(&r);
-        if (condition_implies(compile(&r, rows[i].narrow), compile(&r, rows[i].wide)) !=
+        if (condition_implies(compile(&r, rows[i].narrow), compile(&r, rows[i].wide), NULL) !=
             rows[i].proven)
             fail_msg("%s => %s", rows[i].narrow, rows[i].wide);
         rig_clear(&r);
@@ -152,8 +152,8 @@ static void test_match_implies__is_never_wrong(void **state)
         rig_init(&r);
         a = compile(&r, buf_text(&narrow));
         b = compile(&r, buf_text(&wide));
-        assert_true(condition_implies(a, a));
-        for (int k = 0; condition_implies(a, b) && k < 60; k++) {
+        assert_true(condition_implies(a, a, NULL));
+        for (int k = 0; condition_implies(a, b, NULL) && k < 60; k++) {
             char text[300];
             AUTO(json_freep) struct json *alert = NULL, *machine = NULL;
             struct match x, y;
@@ -199,12 +199,47 @@ static void test_match_implies__long_lists_cost_no_seconds(void **state)
 
     (void)state;
     rig_init(&r);
-    assert_true(condition_implies(compile_many(&r, FEW, false), compile_many(&r, FEW, true)));
-    assert_true(condition_implies(compile_many(&r, MANY, false), compile_many(&r, MANY, false)));
+    assert_true(condition_implies(compile_many(&r, FEW, false), compile_many(&r, FEW, true), NULL));
+    assert_true(
+        condition_implies(compile_many(&r, MANY, false), compile_many(&r, MANY, false), NULL));
     assert_true(condition_implies(compile(&r, "machine.tags: [t7, t19999]"),
-                                  compile_many(&r, MANY, false)));
+                                  compile_many(&r, MANY, false), NULL));
     /* so, but not proven: it would take 400 million comparisons */
-    assert_false(condition_implies(compile_many(&r, MANY, false), compile_many(&r, MANY, true)));
+    assert_false(
+        condition_implies(compile_many(&r, MANY, false), compile_many(&r, MANY, true), NULL));
+    rig_clear(&r);
+}
+
+/* Hundreds of rules are hundreds of hundreds of pairs: what may be tried is for all of them. Nothing is proven by an end. */
+static void test_match_implies__all_pairs_together_come_to_an_end(void **state)
+{
+    static const char *const apart[] = {"machine.name: [a, b, c]",
+                                        "machine.name: {not: [d, e, f]}"};
+    static const char *const nets[] = {
+        "machine.ip: {cidr: [10.1.0.0/16, 10.2.0.0/16]}",
+        "machine.ip: {cidr: [10.2.0.0/15, 10.1.0.0/16, 10.2.0.0/16]}"};
+    const struct condition *there, *back;
+    size_t left = CONDITION_TRIES, pairs = 0;
+    struct rig r;
+
+    (void)state;
+    rig_init(&r);
+    there = compile_many(&r, 900, false);
+    back = compile_many(&r, 900, true);
+    while (condition_implies(there, back, &left))
+        pairs++;
+    assert_int_equal(left, 0);
+    assert_in_range(pairs, 200, 300); /* half of 900 * 900 each */
+    assert_false(condition_implies(there, there, &left));
+    for (int i = 0; i < 2; i++) {
+        const char *const *pair = i ? nets : apart;
+        size_t n = 0;
+
+        do
+            left = n++;
+        while (!condition_implies(compile(&r, pair[0]), compile(&r, pair[1]), &left));
+        assert_in_range(n, 5, 20); /* that many are needed, and no fewer will do */
+    }
     rig_clear(&r);
 }
 
@@ -229,9 +264,9 @@ static void test_match_implies__deep_conditions_come_to_an_end(void **state)
     (void)state;
     rig_init(&r);
     assert_true(condition_implies(compile_deep(&r, "all", "alert.severity: High"),
-                                  compile_deep(&r, "any", "alert.severity: High")));
+                                  compile_deep(&r, "any", "alert.severity: High"), NULL));
     assert_false(condition_implies(compile_deep(&r, "all", "alert.severity: High"),
-                                   compile_deep(&r, "any", "alert.severity: Low")));
+                                   compile_deep(&r, "any", "alert.severity: Low"), NULL));
     rig_clear(&r);
 }
 
@@ -267,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_match_implies__what_is_proven_and_what_is_not),
         cmocka_unit_test(test_match_implies__is_never_wrong),
         cmocka_unit_test(test_match_implies__long_lists_cost_no_seconds),
+        cmocka_unit_test(test_match_implies__all_pairs_together_come_to_an_end),
         cmocka_unit_test(test_match_implies__deep_conditions_come_to_an_end),
         cmocka_unit_test(test_match_implies__a_text_that_must_be),
     };

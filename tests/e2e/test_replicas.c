@@ -250,8 +250,10 @@ static void test_replicas__a_reload_begins_its_rounds_when_the_store_is_back(voi
     char sql[200];
     char *schema;
 
-    if (!p)
-        return;
+    if (!p) {
+        skip();
+        return; /* for the analyzer: skip() does not come back */
+    }
     schema = postgres_sql("SELECT relnamespace::regnamespace FROM pg_class WHERE relname = 'polls' "
                           "ORDER BY oid DESC LIMIT 1");
     (void)snprintf(sql, sizeof sql, "ALTER TABLE %s.polls RENAME TO away", schema);

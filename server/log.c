@@ -15,6 +15,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -163,8 +164,10 @@ static size_t make_line(char *line, enum log_level level, const char *event,
 /* Held between the look for room and the write. */
 static pthread_mutex_t out_lock = PTHREAD_MUTEX_INITIALIZER;
 static int64_t lost; /* lines since the last that was taken */
+static bool torn;    /* the last that was taken lacks its end */
 
-/* Is there room for a piece of PIPE_BUF bytes? Where nobody reads any more there is: the write tells. */
+/* Is there room for a piece of PIPE_BUF bytes, or on a terminal for some of it? Where nobody reads any more there is: the
+ * write tells. */
 static bool takes(int wait_ms)
 {
     struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
@@ -176,35 +179,68 @@ static bool takes(int wait_ms)
     return n != 0;
 }
 
-static void write_piece(const char *bytes, size_t len)
+/* A terminal takes what it has room for, and its writer waits for the rest: so it is written to by a description of
+ * our own, which does not wait. stderr's own may be the shell's, too; it is what is left where the terminal is another
+ * user's (after su). */
+static int open_terminal(void)
 {
-    ssize_t n;
+    int fd = isatty(STDERR_FILENO)
+                 ? open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+                 : -1;
 
-    do
-        n = write(STDERR_FILENO, bytes, len);
-    while (n < 0 && errno == EINTR);
-    /* Any other failure has nobody left to be told to. */
+    return fd < 0 ? STDERR_FILENO : fd;
+}
+
+/* Returns how many bytes were taken in that time. */
+static size_t write_piece(int fd, const char *bytes, size_t len, int wait_ms)
+{
+    int64_t until = clock_mono_ms(clock_system()) + wait_ms, left = wait_ms;
+    size_t done = 0;
+
+    while (done < len && takes((int)left)) {
+        ssize_t n = write(fd, bytes + done, len - done);
+
+        if (n < 0 && errno != EINTR && errno != EAGAIN)
+            return len; /* nobody is left to be told of it */
+        if (n > 0)
+            done += (size_t)n;
+        left = until - clock_mono_ms(clock_system());
+        if (left <= 0)
+            break;
+        if (n < 0 && errno == EAGAIN) /* room for less than a character */
+            (void)poll(NULL, 0, 10);
+    }
+    return done;
 }
 
 static void write_out(const char *bytes, size_t len)
 {
-    int wait_ms = PATIENCE_MS;
+    int wait_ms = PATIENCE_MS, fd;
+    size_t taken;
 
     pthread_mutex_lock(&out_lock);
+    fd = open_terminal();
+    if (torn && write_piece(fd, "\n", 1, 0) == 1)
+        torn = false;
     if (lost)
         wait_ms = 0;
-    if (lost && takes(0)) {
+    if (lost && !torn && takes(0)) {
         const struct log_field fields[] = {{0}, LOG_INT("lines", lost)};
         char line[LINE_MAX_BYTES + 1];
+        size_t line_len = make_line(line, LOG_WARN, "log_lost", fields, 2);
 
-        write_piece(line, make_line(line, LOG_WARN, "log_lost", fields, 2));
-        lost = 0;
+        taken = write_piece(fd, line, line_len, 0);
+        torn = taken && taken < line_len;
+        if (taken == line_len)
+            lost = 0;
     }
-    if (takes(wait_ms))
-        write_piece(bytes, len);
-    else
-        for (size_t i = 0; i < len; i++)
-            lost += bytes[i] == '\n';
+    taken = torn ? 0 : write_piece(fd, bytes, len, wait_ms);
+    if (taken && taken < len)
+        torn = bytes[taken - 1] != '\n';
+    for (size_t i = taken; i < len; i++)
+        lost += bytes[i] == '\n';
+    if (fd != STDERR_FILENO)
+        (void)close(fd);
     pthread_mutex_unlock(&out_lock);
 }
 

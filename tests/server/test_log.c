@@ -455,6 +455,46 @@ static void test_log__a_reader_that_stopped_holds_nobody_up(void **state)
     close(fds[1]);
 }
 
+/* One takes what it has room for and makes its writer wait for the rest. */
+static void test_log__a_terminal_that_stopped_holds_nobody_up(void **state)
+{
+    enum { LINES = 5000 };
+    static char text[1 << 20];
+    int64_t began = clock_mono_ms(clock_system()), lines = 0;
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), slave, saved, kept = 0;
+    struct json *doc;
+    char *last;
+
+    (void)state;
+    assert_true(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    assert_true(slave >= 0);
+    assert_int_equal(fcntl(master, F_SETFL, O_NONBLOCK), 0); /* the reader's end alone */
+    log_divert(NULL, NULL);
+    saved = swap_stderr(slave);
+    for (int i = 0; i < LINES; i++)
+        log_event(LOG_INFO, "unread", LOG_INT("n", i));
+    (void)drain(master, text, sizeof text);
+    for (const char *at = text; (at = strstr(at, "\"n\":")) != NULL && strchr(at, '\n'); at++)
+        assert_int_equal(strtol(at + 4, NULL, 10), kept++); /* the first ones, whole */
+    log_event(LOG_INFO, "read");
+    put_back_stderr(saved);
+    assert_int_equal(fcntl(slave, F_GETFL) & O_NONBLOCK, 0); /* it is the shell's, too */
+    assert_true(clock_mono_ms(clock_system()) - began < MINUTE_MS);
+    assert_in_range(kept, 10, LINES - 10);
+    (void)drain(master, text, sizeof text);
+    last = strstr(text, "{");
+    assert_non_null(last);
+    assert_non_null(strstr(last, "\"event\":\"read\""));
+    assert_int_equal(json_parse(last, strcspn(last, "\r"), &doc, NULL), ERR_OK);
+    assert_string_equal(json_get_string(doc, "event"), "log_lost");
+    assert_true(json_int64(json_get(doc, "lines"), &lines));
+    assert_int_equal(lines, LINES - kept);
+    json_free(doc);
+    close(master);
+    close(slave);
+}
+
 static void test_log__nobody_listening_is_no_failure(void **state)
 {
     int saved;
@@ -485,6 +525,7 @@ int main(void)
         TEST(test_log__a_line_is_one_write),
         TEST(test_log__gathered_lines_go_together),
         TEST(test_log__a_reader_that_stopped_holds_nobody_up),
+        TEST(test_log__a_terminal_that_stopped_holds_nobody_up),
         TEST(test_log__nobody_listening_is_no_failure),
     };
 

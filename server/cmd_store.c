@@ -131,22 +131,25 @@ static const char *whole_name(struct arena *a, const char *url)
     return whole ? arena_str(a, whole) : url;
 }
 
-/* Nothing is isolated until `cordon resume`, whatever store is served. Exit code. */
-static int keep_paused(const struct place *at, const struct pause *before, struct arena *a)
-{
-    struct err e = {0};
+struct keeping {
+    const char *url; /* of the store */
+    struct arena *arena;
+    struct pause pause;
+    struct err unread; /* why it is not known */
+};
 
-    if (!before->on)
-        return CLI_DONE;
-    if (pause_carry(at->url, before, &e)) {
-        cli_error("what stood there was %s, and the restored store is not: %s. Make the file that "
-                  "safety.pause_file names, or use safety.mode: shadow, before it is served",
-                  pause_words(before, a), e.text);
-        return CLI_FAILED;
-    }
-    (void)printf("%s, as before: nothing is isolated until `cordon resume`\n",
-                 pause_words(before, a));
-    return CLI_DONE;
+/* Nothing is isolated until `cordon resume`, whatever store is served. In the copy before it is the store: nobody, wherever
+ * the restore is cut off, finds one that isolates. */
+static enum err_code keep_paused(void *ctx, const char *copy, struct err *e)
+{
+    struct keeping *k = ctx;
+    enum err_code code;
+
+    (void)pause_look(k->url, k->arena, &k->pause, &k->unread);
+    if (!k->pause.on || !(code = pause_carry(copy, &k->pause, e)))
+        return ERR_OK;
+    return err_in(e, "what stands there is %s, and the copy cannot be",
+                  pause_words(&k->pause, k->arena));
 }
 
 static int store_restore_command(int argc, char **argv)
@@ -166,16 +169,16 @@ static int store_restore_command(int argc, char **argv)
     };
     AUTO(arena_freep) struct arena *a = arena_new(0);
     AUTO(auto_free) char *aside = NULL;
-    struct pause before = {0};
+    struct keeping k = {.arena = a};
     struct place at = {0};
     struct cli_words words;
-    struct err e = {0}, unread = {0};
+    struct err e = {0};
     int code = begin(argc, argv, &command, a, &at, &words);
 
     if (code != CLI_GO_ON)
         return code;
-    (void)pause_look(at.url, a, &before, &unread);
-    if (store_restore(at.url, words.items[0], &aside, &e)) {
+    k.url = at.url;
+    if (store_restore(at.url, words.items[0], keep_paused, &k, &aside, &e)) {
         cli_error("%s", e.text);
         return CLI_FAILED;
     }
@@ -184,9 +187,12 @@ static int store_restore_command(int argc, char **argv)
         (void)printf("what stood there is kept as %s\n", aside);
     else
         (void)printf("no store stood there; is this where cordon serves from?\n");
-    if (aside && unread.code)
-        (void)printf("whether that one was paused cannot be read: %s\n", unread.text);
-    return keep_paused(&at, &before, a);
+    if (aside && k.unread.code)
+        (void)printf("whether that one was paused cannot be read: %s\n", k.unread.text);
+    if (k.pause.on)
+        (void)printf("%s, as before: nothing is isolated until `cordon resume`\n",
+                     pause_words(&k.pause, a));
+    return CLI_DONE;
 }
 
 int cmd_store(int argc, char **argv)

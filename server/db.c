@@ -737,7 +737,7 @@ static enum err_code fit_to_restore(struct db *from, const struct db_migration *
 }
 
 enum err_code db_restore(const char *url, const struct db_migration *migrations, const char *file,
-                         char **ret_aside, struct err *e)
+                         db_fit_fn fit, void *ctx, char **ret_aside, struct err *e)
 {
     AUTO(auto_free) char *from_url = NULL;
     AUTO(db_freep) struct db *from = NULL;
@@ -761,7 +761,7 @@ enum err_code db_restore(const char *url, const struct db_migration *migrations,
         return err_in(e, "restore from %s", file);
     if ((code = driver->open(rest, NULL, false, &to, e)))
         return code;
-    code = driver->replace(to, from->store, ret_aside, e);
+    code = driver->replace(to, from->store, fit, ctx, ret_aside, e);
     driver->close(to);
     return code;
 }

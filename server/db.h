@@ -151,14 +151,17 @@ enum err_code db_check(struct db *db, db_found_fn found, void *ctx, struct err *
 /** Writes what is committed now to a new file, private and synced. Others may write meanwhile.
  *  ERR_CONFLICT when the file exists; ERR_REFUSED where the engine has a tool of its own for that. */
 enum err_code db_backup(struct db *db, const char *file, struct err *e);
+typedef enum err_code (*db_fit_fn)(void *ctx, const char *url, struct err *e);
 /**
  * Puts a copy of `file`, which must be sound, in the place of the database of url.
  * migrations  as for db_open: a schema newer than the last of them is refused.
+ * fit         NULL, or called with the url of the copy, which is whole, before it takes that place: what it writes there
+ *             comes with the copy or not at all. The old database can be read meanwhile. Its error ends the restore.
  * ret_aside   where the old one is kept (heap; NULL: there was none).
  * Returns     ERR_CONFLICT while a server holds it; ERR_REFUSED for a file that is not ours, damaged or too new.
  */
 enum err_code db_restore(const char *url, const struct db_migration *migrations, const char *file,
-                         char **ret_aside, struct err *e);
+                         db_fit_fn fit, void *ctx, char **ret_aside, struct err *e);
 
 /** What is in use, and what was given up and will be used again before the files grow, in bytes. Where the
  *  engine does not tell them apart all is in use; where it tells nothing, 0. Any thread. */

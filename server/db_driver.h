@@ -133,8 +133,8 @@ struct db_driver {
      * writing, and nothing is connected to it. */
     enum err_code (*check)(struct db_store *s, db_found_fn found, void *ctx, struct err *e);
     enum err_code (*backup)(struct db_store *s, const char *file, struct err *e);
-    enum err_code (*replace)(struct db_store *s, struct db_store *from, char **ret_aside,
-                             struct err *e);
+    enum err_code (*replace)(struct db_store *s, struct db_store *from, db_fit_fn fit, void *ctx,
+                             char **ret_aside, struct err *e);
 
     /** As db_room; NULL: not told apart. Outside of transactions. */
     enum err_code (*room)(struct db_conn *c, int64_t *ret_used, int64_t *ret_free, struct err *e);

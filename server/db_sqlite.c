@@ -502,12 +502,12 @@ static enum err_code driver_room(struct db_conn *base, int64_t *ret_used, int64_
     return ERR_OK;
 }
 
-static enum err_code driver_replace(struct db_store *s, struct db_store *from, char **ret_aside,
-                                    struct err *e)
+static enum err_code driver_replace(struct db_store *s, struct db_store *from, db_fit_fn fit,
+                                    void *ctx, char **ret_aside, struct err *e)
 {
     if (strcmp(s->path, from->path) == 0)
         return err_set(e, ERR_INVALID, "%s is the store itself", s->path);
-    return db_sqlite_replace(s->path, from->path, ret_aside, e);
+    return db_sqlite_replace(s->path, from->path, fit, ctx, ret_aside, e);
 }
 
 const struct db_driver db_driver_sqlite = {

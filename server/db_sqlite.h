@@ -24,10 +24,10 @@ enum err_code db_sqlite_check(const char *path, db_found_fn found, void *ctx, st
 enum err_code db_sqlite_backup(const char *path, const char *file, struct err *e);
 /**
  * Puts a copy of the database `from` in the place of the one at path, which nobody may have open. What stood
- * there is kept as *ret_aside (heap; NULL: nothing did), its log beside it.
+ * there is kept as *ret_aside (heap; NULL: nothing did), its log beside it. fit: as for db_restore.
  */
-enum err_code db_sqlite_replace(const char *path, const char *from, char **ret_aside,
-                                struct err *e);
+enum err_code db_sqlite_replace(const char *path, const char *from, db_fit_fn fit, void *ctx,
+                                char **ret_aside, struct err *e);
 /** Was one cut off that has to be finished before anybody opens the database? */
 enum err_code db_sqlite_is_replaced(const char *path, bool *ret, struct err *e);
 /** Finishes it; nobody else may have the database open. */

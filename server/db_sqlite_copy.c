@@ -284,7 +284,38 @@ static enum err_code make_ready(const char *path, const char *fresh, struct err 
     return code;
 }
 
-enum err_code db_sqlite_replace(const char *path, const char *from, char **ret_aside, struct err *e)
+/* What a writer leaves beside a database: of who was cut off all of it, else the lock alone. */
+static enum err_code clear_beside(const char *path, struct err *e)
+{
+    static const char *const ends[] = {"-wal", "-journal", "-shm", ".lock"};
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; i < sizeof ends / sizeof *ends && !code; i++)
+        code = take_away(path, ends[i], e);
+    return code;
+}
+
+/* Lets fit write to the copy, and brings that to the disk. */
+static enum err_code make_fit(const char *fresh, const char *like, db_fit_fn fit, void *ctx,
+                              struct err *e)
+{
+    AUTO(auto_free) char *url = beside("sqlite:", fresh);
+    AUTO(auto_free) char *log = beside(fresh, "-wal");
+    struct stat st;
+    enum err_code code;
+
+    if (!url || !log)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    if ((code = fit(ctx, url, e)))
+        return code;
+    if (stat(log, &st) == 0 && st.st_size > 0) /* it would stay behind */
+        return err_set(e, ERR_IO, "%s: not all of it could be written to the copy", log);
+    code = clear_beside(fresh, e);
+    return code ? code : sync_file(fresh, like, e);
+}
+
+enum err_code db_sqlite_replace(const char *path, const char *from, db_fit_fn fit, void *ctx,
+                                char **ret_aside, struct err *e)
 {
     AUTO(auto_free) char *fresh = beside(path, ".restoring");
     AUTO(auto_free) char *aside = NULL;
@@ -302,19 +333,26 @@ enum err_code db_sqlite_replace(const char *path, const char *from, char **ret_a
         aside = NULL;
     if (!fresh || !aside)
         return err_set(e, ERR_NOMEM, "out of memory");
-    (void)unlink(fresh); /* of a restore that was cut off */
+    /* Of a restore that was cut off. */
+    if ((code = take_away(fresh, "", e)) || (code = clear_beside(fresh, e)))
+        return code;
     fd = open(fresh, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return os_error(fresh, e);
     (void)close(fd); /* nothing was written */
     if ((code = fill(from, fresh, path, e)))
         return err_in(e, "copy it to %s", fresh);
+    code = fit ? make_fit(fresh, path, fit, ctx, e) : ERR_OK;
     fault_point("before the old store has its second name");
-    code = keep_old(path, aside, &kept, e);
+    if (!code)
+        code = keep_old(path, aside, &kept, e);
     if (!code)
         code = make_ready(path, fresh, e);
     if (code) {
+        struct err unused;
+
         (void)unlink(fresh);
+        (void)clear_beside(fresh, &unused);
         return code;
     }
     if ((code = db_sqlite_finish(path, e)))

@@ -40,7 +40,7 @@ enum err_code store_pause(struct store *s, const struct runtime *rt, struct aren
 /** Is it thrown in the store that stands there, which nobody has to serve and whose schema may be an older one? The file is not
  *  looked for. Texts live in a. As db_open; ERR_REFUSED of one that other replicas may share. */
 enum err_code pause_look(const char *url, struct arena *a, struct pause *ret, struct err *e);
-/** Throws it in the store that was put in that one's place, as p has it, and before anybody serves it. As store_open. */
+/** Throws it in the copy that is to take that one's place, as p has it. As store_open. */
 enum err_code pause_carry(const char *url, const struct pause *p, struct err *e);
 /** "paused by maria: a drill", as a few words of a subject; in a. p->on. */
 const char *pause_words(const struct pause *p, struct arena *a);

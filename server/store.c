@@ -246,9 +246,10 @@ enum err_code store_backup(struct store *s, const char *file, struct err *e)
     return db_backup(s->db, file, e);
 }
 
-enum err_code store_restore(const char *url, const char *file, char **ret_aside, struct err *e)
+enum err_code store_restore(const char *url, const char *file, db_fit_fn fit, void *ctx,
+                            char **ret_aside, struct err *e)
 {
-    enum err_code code = db_restore(url, migrations, file, ret_aside, e);
+    enum err_code code = db_restore(url, migrations, file, fit, ctx, ret_aside, e);
 
     return code ? err_in(e, "store %s", url) : ERR_OK;
 }

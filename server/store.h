@@ -44,7 +44,8 @@ enum err_code store_health(struct store *s, struct err *e);
 /** Writes what is committed now to a new file; a server may go on writing. As db_backup. */
 enum err_code store_backup(struct store *s, const char *file, struct err *e);
 /** Puts the backup `file` in the place of the store; no server may hold it. As db_restore. */
-enum err_code store_restore(const char *url, const char *file, char **ret_aside, struct err *e);
+enum err_code store_restore(const char *url, const char *file, db_fit_fn fit, void *ctx,
+                            char **ret_aside, struct err *e);
 
 /** A column's text copied into a; NULL for SQL NULL. *nomem becomes true when memory ran out. For the
  *  store_*.c modules. */

@@ -13,7 +13,7 @@
  * run. Needs a build with FAULTS=1.
  *
  * With --restore, `cordon store restore` is killed at each of its points instead: the next start finds the old store
- * whole, or the backup.
+ * whole, or the backup; and it is paused, as the old one was.
  *
  * The store is SQLite, or with --postgresql PostgreSQL. There nobody knows that the process is gone, so what it had in
  * hand waits for its lease to run out.
@@ -288,6 +288,7 @@ static enum end restore(struct house *h, const char *backup, unsigned point)
     const char *const args[] = {"store", "restore", "-c", h->config_file, backup, NULL};
     char number[16], *out = NULL;
     size_t cases;
+    bool paused;
     int code;
 
     (void)snprintf(number, sizeof number, "%u", point);
@@ -302,10 +303,12 @@ static enum end restore(struct house *h, const char *backup, unsigned point)
         AUTO(json_freep) struct json *list = house_get(h, "/api/cases");
 
         cases = json_count(json_get(list, "cases"));
+        paused = house_metric(h, "cordon_paused") == 1;
     }
     house_cordon_kill(h);
-    if (code > 0 || cases < 1 || cases > 2 || (code == 0 && cases != 1)) {
-        (void)printf("restore, point %u: exit code %d, then %zu cases\n", point, code, cases);
+    if (code > 0 || cases < 1 || cases > 2 || (code == 0 && cases != 1) || !paused) {
+        (void)printf("restore, point %u: exit code %d, then %zu cases%s\n", point, code, cases,
+                     paused ? "" : ", and it is not paused");
         return ENDED_BADLY;
     }
     return code == 0 ? ENDED_BEFORE : ENDED_WELL;
@@ -330,6 +333,8 @@ static int restore_all(void)
             end = ENDED_BADLY;
     }
     free(out);
+    if (house_order(h, "/api/pause", "{\"by\":\"maria\",\"why\":\"a drill\"}") != 200)
+        end = ENDED_BADLY;
     house_cordon_kill(h); /* what came last is in the log alone */
     for (int i = 0; i < 2; i++)
         if (!copy_file(now[i], old[i]))

@@ -700,6 +700,7 @@ static void look_at_store(struct doctor *d)
     static const char sqlite[] = "sqlite:";
     const struct config *c = d->o->config;
     const char *place = store_place(d);
+    const bool is_file = strncmp(c->store_url, sqlite, sizeof sqlite - 1) == 0;
     AUTO(store_freep) struct store *s = NULL;
     struct err e = {0};
     enum err_code code;
@@ -711,14 +712,17 @@ static void look_at_store(struct doctor *d)
         say(d, DOCTOR_OK, NULL, "there is no store yet: the first start makes %s", place);
     else if (code == ERR_REFUSED && is_older(d))
         say(d, DOCTOR_WARN,
-            "back it up before the first start, which migrates it: no older cordon reads it "
-            "afterwards; `cordon store backup FILE`",
+            is_file
+                ? "back it up before the first start, which migrates it: no older cordon reads it "
+                  "afterwards; `cordon store backup FILE`"
+                : "back it up before the first start, which migrates it: no older cordon writes to "
+                  "it afterwards; pg_dump, and start this one when that is done",
             "it is an older cordon's: %s", e.text);
     else if (code)
         say(d, DOCTOR_BAD, "what it says says what to do", "%s", e.text);
     else
         look_into_store(d, s);
-    if (strncmp(c->store_url, sqlite, sizeof sqlite - 1) == 0)
+    if (is_file)
         look_at_room(d, c->store_url + sizeof sqlite - 1);
 }
 

@@ -617,6 +617,7 @@ static void test_store_care__a_store_with_a_password_is_checked(void **state)
     char setting[60], url[POSTGRES_URL_MAX], store_url[2 * POSTGRES_URL_MAX];
     const char *const settings[] = {setting, NULL};
     const char *words;
+    char *out = NULL;
     struct house *h;
 
     (void)state;
@@ -637,6 +638,14 @@ static void test_store_care__a_store_with_a_password_is_checked(void **state)
         free(postgres_sql("UPDATE s1.cases SET state = 'acting'"));
         store(h, "check", NULL, 1, "PostgreSQL's own tools");
         free(postgres_sql("UPDATE s1.cases SET state = 'done'"));
+        house_cordon_stop(h);
+        free(postgres_sql("DELETE FROM s1.schema_version WHERE version ="
+                          " (SELECT max(version) FROM s1.schema_version)"));
+        (void)house_run(h, &out, WORDS("doctor", "-c", h->config_file));
+        assert_non_null(strstr(out, "warn  store: it is an older cordon's: "));
+        assert_non_null(strstr(out, "pg_dump"));
+        assert_null(strstr(out, "cordon store backup"));
+        free(out);
         house_stop(h);
         postgres_stop();
     }

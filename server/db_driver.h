@@ -109,8 +109,8 @@ struct db_driver {
     enum err_code (*script)(struct db_conn *c, const char *sql, struct err *e);
     /** Inside a transaction: keeps other processes from migrating. NULL: begin does that. */
     enum err_code (*lock_schema)(struct db_conn *c, struct err *e);
-    /** Before the other writers connect: from now on no transaction that writes begins on a newer schema, to which another
-     *  process may migrate. NULL: no other process can. */
+    /** Before the other writers connect: from now on no transaction that writes begins on another schema: a newer one, to
+     *  which another process has migrated, or the older one of a standby that took over. NULL: no other process can. */
     void (*know_schema)(struct db_store *s, int version);
 
     enum err_code (*run)(struct db_conn *c, const char *sql, const struct db_value *values,

@@ -15,7 +15,7 @@
  * Three things stop a start, and a reconnection: synchronous_commit that is not on, an encoding that is not
  * UTF8, a database of another program. Two stop each transaction that writes: a clock that differs from
  * the database's, for replicas measure each other's leases with their own clocks; and a schema that a newer
- * program has made since, which counts on what it writes itself.
+ * program has made since, which counts on what it writes itself, or that is the one of before this one migrated.
  *
  * A peer that is silent is noticed: by TCP (keepalives, unacknowledged data) and, whatever it is that
  * sleeps, by a deadline for every answer. The server for its part ends statements, waits for locks and

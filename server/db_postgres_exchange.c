@@ -220,18 +220,22 @@ static void check_clock(struct pg_conn *c, const PGresult *r)
     pg_fail(c, ERR_AGAIN, DB_TX_LOST, text);
 }
 
-/* Another process may have migrated: what this one would write is not what that one counts on. */
+/* Another process may have migrated: what this one would write is not what that one counts on. And a standby that took over,
+ * or a dump that was restored, may be of before this one migrated. */
 static void check_schema(struct pg_conn *c, const PGresult *r)
 {
-    int64_t has =
-        PQnfields(r) > SCHEMA_FIELD ? strtoll(PQgetvalue(r, 0, SCHEMA_FIELD), NULL, 10) : 0;
+    int64_t has;
     char text[120];
 
-    if (has <= c->store->schema)
+    if (PQnfields(r) <= SCHEMA_FIELD) /* it was not known when this was asked */
         return;
-    (void)snprintf(text, sizeof text,
-                   "it has schema %lld by now, this program knows %d: run a newer cordon",
-                   (long long)has, c->store->schema);
+    has = strtoll(PQgetvalue(r, 0, SCHEMA_FIELD), NULL, 10);
+    if (has == c->store->schema)
+        return;
+    (void)snprintf(text, sizeof text, "it has schema %lld by now, this program %s %d: %s",
+                   (long long)has, has > c->store->schema ? "knows" : "needs", c->store->schema,
+                   has > c->store->schema ? "run a newer cordon"
+                                          : "start the server again to migrate it");
     pg_fail(c, ERR_AGAIN, DB_TX_LOST, text);
 }
 

@@ -444,6 +444,38 @@ static void test_db_postgres__an_older_replica_writes_no_more_when_a_newer_one_h
     db_free(newer);
 }
 
+static enum err_code forget_step(struct db_tx *tx, void *arg, struct err *e)
+{
+    (void)arg;
+    return db_run(tx, e, NULL, "DELETE FROM schema_version WHERE version = 3", "");
+}
+
+/* A standby that had not heard of the migration takes over: what it lacks nobody may do without. */
+static void test_db_postgres__one_that_has_migrated_writes_nothing_on_the_schema_of_before(
+    void **state)
+{
+    char url[POSTGRES_URL_MAX];
+    struct db_options o = {.migrations = more_steps, .queue_max = 10};
+    struct db *db = NULL, *again = NULL;
+    struct err e = {0};
+
+    if (!*state)
+        skip();
+    o.url = postgres_url(url);
+    assert_int_equal(db_open(&o, &db, &e), ERR_OK);
+    assert_int_equal(add(db, 1, &e), ERR_OK);
+    assert_int_equal(db_write(db, forget_step, NULL, &e), ERR_OK);
+    assert_int_equal(add(db, 2, &e), ERR_AGAIN);
+    assert_non_null(
+        strstr(e.text, "it has schema 2 by now, this program needs 3: start the server"));
+    assert_int_equal(db_health(db, &e), ERR_AGAIN);
+    db_free(db);
+    o.migrations = steps;
+    assert_int_equal(db_open(&o, &again, &e), ERR_OK);
+    assert_int_equal(add(again, 2, &e), ERR_OK);
+    db_free(again);
+}
+
 struct dump {
     struct db *db;
     sem_t begun, end;
@@ -881,6 +913,7 @@ int main(void)
         T(a_loose_transaction_does_not_clash),
         T(replicas_that_start_together_migrate_once),
         T(an_older_replica_writes_no_more_when_a_newer_one_has_migrated),
+        T(one_that_has_migrated_writes_nothing_on_the_schema_of_before),
         T(a_migration_that_waits_for_a_dump_holds_nobody_up_for_long),
         T(no_error_and_no_name_shows_the_password),
         T(refuses_what_is_not_its_own),

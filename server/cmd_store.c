@@ -135,7 +135,8 @@ struct keeping {
     const char *url; /* of the store */
     struct arena *arena;
     struct pause pause;
-    struct err unread; /* why it is not known */
+    struct err unread;   /* why it is not known */
+    struct pause copied; /* the backup's own, where the store has none */
 };
 
 /* Nothing is isolated until `cordon resume`, whatever store is served. In the copy before it is the store: nobody, wherever
@@ -143,10 +144,15 @@ struct keeping {
 static enum err_code keep_paused(void *ctx, const char *copy, struct err *e)
 {
     struct keeping *k = ctx;
-    enum err_code code;
 
     (void)pause_look(k->url, k->arena, &k->pause, &k->unread);
-    if (!k->pause.on || !(code = pause_carry(copy, &k->pause, e)))
+    if (!k->pause.on) {
+        struct err unused;
+
+        (void)pause_look(copy, k->arena, &k->copied, &unused);
+        return ERR_OK;
+    }
+    if (!pause_carry(copy, &k->pause, e))
         return ERR_OK;
     return err_in(e, "what stands there is %s, and the copy cannot be",
                   pause_words(&k->pause, k->arena));
@@ -192,6 +198,9 @@ static int store_restore_command(int argc, char **argv)
     if (k.pause.on)
         (void)printf("%s, as before: nothing is isolated until `cordon resume`\n",
                      pause_words(&k.pause, a));
+    if (k.copied.on)
+        (void)printf("%s, when the backup was made: nothing is isolated until `cordon resume`\n",
+                     pause_words(&k.copied, a));
     return CLI_DONE;
 }
 

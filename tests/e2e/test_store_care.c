@@ -317,7 +317,7 @@ static void test_store_care__a_pause_outlives_a_restore(void **state)
 {
     struct house *h = house_start(NULL);
     const char *const verify[] = {"audit", "verify", "-c", h->config_file, NULL};
-    char file[400], *out = NULL;
+    char file[400], paused[400], *out = NULL;
 
     (void)state;
     file_in(h, "backup", file);
@@ -335,7 +335,12 @@ static void test_store_care__a_pause_outlives_a_restore(void **state)
     if (house_run(h, &out, verify))
         fail_msg("%s", out);
     free(out);
+    file_in(h, "paused", paused);
+    store(h, "backup", paused, 0, "bytes");
+    assert_int_equal(house_order(h, "/api/resume", "{\"by\":\"maria\",\"why\":\"it is over\"}"),
+                     200);
     house_cordon_stop(h);
+    store(h, "restore", paused, 0, "paused by maria: a drill, when the backup was made");
     scribble(h->store_file, 0, 4096);
     store(h, "restore", file, 0, "whether that one was paused cannot be read");
     house_stop(h);

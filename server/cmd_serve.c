@@ -327,12 +327,15 @@ static const struct {
 
 #define N_ROUNDS (sizeof rounds / sizeof rounds[0])
 
-/* Those that the store kept from beginning are tried again; the log has a line for the first time and for the end. */
+/* Those that the store kept from beginning are tried again; the log has a line for the first time and for the end. Not
+ * while the store is out of reach: each would wait for it, and this is the thread that hears SIGTERM. */
 static void begin_rounds(struct serving *s, bool first)
 {
     for (size_t i = 0; i < N_ROUNDS; i++) {
         struct err e;
 
+        if (!first && s->not_begun && db_health(s->store->db, &e))
+            return;
         if (!(s->not_begun & 1U << i))
             continue;
         if (!rounds[i].begin(s->engine, &e)) {

@@ -269,6 +269,35 @@ static void test_replicas__a_reload_begins_its_rounds_when_the_store_is_back(voi
     free(schema);
 }
 
+/* Nor does it wait for such a database each second, deaf to whoever wants it to end. */
+static void test_replicas__what_cannot_begin_keeps_no_signal_waiting(void **state)
+{
+    struct pair *p = *state;
+    char sql[200], url[300];
+    char *schema;
+
+    if (!p) {
+        skip();
+        return; /* for the analyzer: skip() does not come back */
+    }
+    schema = postgres_sql("SELECT relnamespace::regnamespace FROM pg_class WHERE relname = 'polls' "
+                          "ORDER BY oid DESC LIMIT 1");
+    (void)snprintf(sql, sizeof sql, "ALTER TABLE %s.polls RENAME TO away", schema);
+    free(postgres_sql(sql));
+    house_edit(p->b, "\nrules:", "\npolling: {every: 10s}\nrules:");
+    house_cordon_signal(p->b, SIGHUP);
+    house_wait_log(p->b, "\"event\":\"reloaded\"", 1, SOON);
+    house_wait_log(p->b, "\"event\":\"not_begun\"", 1, SOON);
+    cut_now(p->cut, true);
+    (void)snprintf(url, sizeof url, "%s/readyz", p->b->admin);
+    LOOK_FOR(status_of(url) == 503, LEASED, "it has not noticed");
+    house_cordon_signal(p->b, SIGTERM);
+    house_wait_log(p->b, "\"event\":\"stopping\"", 1, 2500);
+    house_cordon_kill(p->b);
+    cut_now(p->cut, false);
+    free(schema);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(test_replicas__##name, set_up, tear_down)
 
 int main(void)
@@ -279,6 +308,7 @@ int main(void)
         T(a_pause_holds_for_all),
         T(one_that_is_cut_off_takes_nothing_and_comes_back),
         T(a_reload_begins_its_rounds_when_the_store_is_back),
+        T(what_cannot_begin_keeps_no_signal_waiting),
         cmocka_unit_test(test_replicas__what_a_far_end_says_is_cut_at_a_character),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

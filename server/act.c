@@ -468,7 +468,7 @@ static enum went run_step(struct step *s, struct step_record *steps, size_t at)
     /* The steps before it may have taken all the day: one that was never tried has its own tries. */
     if (outcome == OUTCOME_RETRY &&
         !engine_is_given_up(s->work, d.now, record->why ? record->updated : 0, STEP_GIVE_UP_MS,
-                            why.code)) {
+                            &why)) {
         retry_later(s, h, &why);
         return WENT_LATER;
     }

@@ -423,15 +423,20 @@ int64_t engine_attempts_after(const struct work *w, const struct err *why)
     return why->code == ERR_THROTTLED && w->attempts > 0 ? w->attempts - 1 : w->attempts;
 }
 
-bool engine_is_given_up(struct work *w, int64_t now, int64_t last, int64_t for_ms,
-                        enum err_code code)
+bool engine_is_given_up(struct work *w, int64_t now, int64_t last, int64_t for_ms, struct err *why)
 {
-    bool paused = now - last > PAUSE_MS;
+    bool paused = now - last > PAUSE_MS, old = now - w->created >= for_ms;
 
     if (paused)
         w->attempts = 1;
-    return now - w->created >= for_ms &&
-           (code == ERR_THROTTLED ? !paused : w->attempts >= TRIES_MIN);
+    /* For engine_attempts_after it was no attempt. One that waits for hours counts as all that would have fitted in. */
+    if (old && why->code == ERR_THROTTLED) {
+        int64_t wait = engine_backoff(w->attempts, why->retry_ms);
+
+        w->attempts += 1 + wait / BACKOFF_MAX_MS;
+        why->retry_ms = wait;
+    }
+    return old && !paused && w->attempts >= TRIES_MIN;
 }
 
 void engine_throttled(struct engine *g, struct runtime *rt)

@@ -140,9 +140,9 @@ int64_t engine_wait_after(const struct work *w, const struct err *why);
 /** Attempts to be counted from now on, after that failure. */
 int64_t engine_attempts_after(const struct work *w, const struct err *why);
 /** Has what failed so been tried for for_ms since its work began, and often enough? last: when it was tried before, wall ms, 0:
- *  never; then, and after a pause of days, w's attempts are counted anew. */
-bool engine_is_given_up(struct work *w, int64_t now, int64_t last, int64_t for_ms,
-                        enum err_code code);
+ *  never; then, and after a pause of days, w's attempts are counted anew. What wants of calls counts as well once for_ms are
+ *  over, and waits longer from try to try: why->retry_ms grows then. */
+bool engine_is_given_up(struct work *w, int64_t now, int64_t last, int64_t for_ms, struct err *why);
 /** Gives a claim back, due again after delay_ms, when nothing else is to be written; it was an attempt. On a disk
  *  that takes nothing it tries on until the lease runs out (the claim then comes again by itself) or the
  *  workers are to stop. While the row's POST is under way here, what came of it could not be written: then it is

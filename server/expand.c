@@ -208,12 +208,13 @@ bool expand_may_pass(enum err_code code)
     return reactions[code].retry;
 }
 
-static bool is_given_up(const struct expansion *x, enum err_code code)
+static bool is_given_up(struct expansion *x, enum err_code code)
 {
     int64_t for_ms = reactions[code].give_up_ms;
 
-    return reactions[code].at_once ? x->now - x->w->created >= for_ms
-                                   : engine_is_given_up(x->w, x->now, x->c.updated, for_ms, code);
+    return reactions[code].at_once
+               ? x->now - x->w->created >= for_ms
+               : engine_is_given_up(x->w, x->now, x->c.updated, for_ms, &x->why);
 }
 
 void expand_not_read(struct expansion *x, enum err_code code)

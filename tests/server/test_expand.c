@@ -1016,6 +1016,7 @@ static void test_expand__after_a_long_pause_one_failed_try_gives_nothing_up(void
         {"never read", GET_ALERT, 0, 3 * DAY_MS, 503},
         {"read in vain for hours", GET_ALERT, 6 * HOUR_MS, 3 * DAY_MS, 503},
         {"no calls left", GET_ALERT, HOUR_MS, 3 * DAY_MS, 429},
+        {"no calls left for a step", LIST, 0, 3 * DAY_MS, 429},
         {"never asked for", LIST, 0, 3 * DAY_MS, 503},
         {"looked at in vain for hours", LIST, 6 * HOUR_MS, 3 * DAY_MS, 503},
     };
@@ -1037,7 +1038,7 @@ static void test_expand__after_a_long_pause_one_failed_try_gives_nothing_up(void
         rig_pass(&r, rows[i].before_ms, MINUTE_MS);
         hands_turn(&r.hands, rows[i].pause_ms);
         (void)rig_work(&r);
-        rig_pass(&r, MINUTE_MS, SECOND_MS);
+        rig_pass(&r, 4 * MINUTE_MS, SECOND_MS);
         assert_null(strstr(rig_told(&r, id), "not_isolated"));
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 0, 200, NOTHING);

@@ -509,7 +509,7 @@ enum err_code case_name_machine(struct db_tx *tx, int64_t id, const char *machin
         return ERR_OK;
     return db_run(tx, e, NULL,
                   "UPDATE cases SET pushed_machine_id = $1 WHERE id = $2"
-                  " AND pushed_machine_id IS NULL AND " UNJUDGED,
+                  " AND (pushed_machine_id IS NULL OR delivery = 0) AND " UNJUDGED,
                   "ti", machine_id, id);
 }
 

@@ -136,8 +136,9 @@ enum err_code case_reset(struct db_tx *tx, struct case_record *c, struct err *e)
 enum err_code case_strengthen(struct db_tx *tx, int64_t id, const char *source, int64_t delivery,
                               const char *machine_id, int64_t now, bool *ret_changed,
                               struct err *e);
-/** A sender that may isolate names the machine of a case that nobody has judged yet, and for which none was named: what it says is
- *  held against the alert as the first one's would be. Else nothing happens. machine_id: NULL: it names none. */
+/** A sender that may isolate names the machine of a case that nobody has judged yet, and for which no sender named one (what a poll or a hunt
+ *  has found in Defender contradicts nothing): what it says is held against the alert as the first one's would be. Else nothing
+ *  happens. machine_id: NULL: it names none. */
 enum err_code case_name_machine(struct db_tx *tx, int64_t id, const char *machine_id,
                                 struct err *e);
 enum err_code case_join(struct db_tx *tx, struct case_record *c, int64_t isolation, struct err *e);

@@ -1099,6 +1099,26 @@ static void push_again(struct rig *r, const char *machine_id, bool may_isolate)
     assert_int_equal(a.count, 1);
 }
 
+static enum err_code poll_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    return acceptance_of_poll(tx, arg, e);
+}
+
+/* The alert is found by a poll, whose list names its machine. */
+static void found_by_poll(struct rig *r)
+{
+    const struct alert_ref ref = {.alert_id = ALERT, .machine_id = MACHINE};
+    const struct notification n = {.tenant = "contoso",
+                                   .source = CONFIG_POLLING,
+                                   .received_ms = clock_wall_ms(&r->hands.clock),
+                                   .may_isolate = true,
+                                   .alerts = &ref,
+                                   .count = 1};
+    struct acceptance a = {.n = &n};
+
+    assert_int_equal(db_write(r->store->db, poll_fn, &a, NULL), ERR_OK);
+}
+
 /* Who names the machine of an alert that nobody has read yet is heard, also when somebody came before him who named none. */
 static void test_expand__a_second_sender_may_contradict_the_alert(void **state)
 {
@@ -1106,14 +1126,19 @@ static void test_expand__a_second_sender_may_contradict_the_alert(void **state)
         const char *label, *first, *second;
         bool may_isolate;
         size_t posts;
+        bool polled;
     } rows[] = {
-        {"another machine", NULL, "0123456789abcdef0123456789abcdef01234567", true, 0},
-        {"the alert's own", NULL, MACHINE, true, 1},
-        {"none either", NULL, NULL, true, 1},
+        {"another machine", NULL, "0123456789abcdef0123456789abcdef01234567", true, 0, false},
+        {"the alert's own", NULL, MACHINE, true, 1, false},
+        {"none either", NULL, NULL, true, 1, false},
         {"another machine, by who may only notify", NULL,
-         "0123456789abcdef0123456789abcdef01234567", false, 1},
+         "0123456789abcdef0123456789abcdef01234567", false, 1, false},
         {"another machine, and then the alert's own", "0123456789abcdef0123456789abcdef01234567",
-         MACHINE, true, 0},
+         MACHINE, true, 0, false},
+        {"another machine, after a poll", "0123456789abcdef0123456789abcdef01234567", NULL, true, 0,
+         true},
+        {"the alert's own, after a poll", MACHINE, NULL, true, 1, true},
+        {"none, after a poll", NULL, NULL, true, 1, true},
     };
 
     (void)state;
@@ -1122,11 +1147,13 @@ static void test_expand__a_second_sender_may_contradict_the_alert(void **state)
         int64_t id;
 
         print_message("  %s\n", rows[i].label);
-        rig_open(&r, NULL);
+        rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
         rig_afresh(&r);
         rig_says(&r, "GET", LIST, 0, 200, NOTHING);
         rig_says(&r, "POST", ISOLATE, 0, 201,
                  ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+        if (rows[i].polled)
+            found_by_poll(&r);
         push_again(&r, rows[i].first, true);
         push_again(&r, rows[i].second, rows[i].may_isolate);
         id = rig_push(&r, ALERT, NULL);

@@ -392,6 +392,41 @@ static enum err_code mail_one(struct db_tx *tx, struct engine *g, struct runtime
     return code;
 }
 
+static bool has_address(const char *const *list, size_t n, const char *address)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcasecmp(list[i], address) == 0)
+            return true;
+    return false;
+}
+
+/* mail.to may have changed since people were asked: who is new there gets a link, too, and who is not there any more nothing, for
+ * his is good for nothing (check_asked). Under another policy nobody may answer: it stays as it was. */
+static enum err_code mind_the_list(struct db_tx *tx, struct engine *g, const struct runtime *rt,
+                                   struct arena *a, const struct question_record *q,
+                                   struct invitation **list, size_t *n, struct err *e)
+{
+    const char *const *to, **had = arena_array(a, *n + 1, sizeof *had);
+    enum err_code code = had ? ERR_OK : err_set(e, ERR_NOMEM, "invitations");
+    size_t n_to, kept = 0;
+
+    if (code || strcmp(q->policy, policy_hash(rt->config->policy)) != 0)
+        return code;
+    people_of(policy_terms(rt->config->policy), rt, &to, &n_to);
+    for (size_t i = 0; i < *n; i++)
+        had[i] = (*list)[i].address;
+    for (size_t i = 0; i < n_to && !code; i++)
+        if (!has_address(had, *n, to[i]))
+            code = invite(tx, g, q->id, &to[i], 1, e);
+    if (!code)
+        code = invitation_list(tx, a, q->id, list, n, e);
+    for (size_t i = 0; i < *n && !code; i++)
+        if (has_address(to, n_to, (*list)[i].address))
+            (*list)[kept++] = (*list)[i];
+    *n = kept;
+    return code;
+}
+
 /* One mail to each who may answer; on record is how many cases there have been by then. */
 static enum err_code mail_many(struct db_tx *tx, struct engine *g, struct runtime *rt,
                                struct arena *a, const struct question_record *q, int64_t now,
@@ -415,6 +450,10 @@ static enum err_code mail_many(struct db_tx *tx, struct engine *g, struct runtim
         return code;
     if (q->state == QUESTION_OPEN && ever <= q->told)
         return ERR_OK; /* nothing new */
+    if (q->state == QUESTION_OPEN)
+        code = mind_the_list(tx, g, rt, a, q, &list, &n, e);
+    if (code)
+        return code;
     if (!rt->config->mail.server || !n)
         log_event(LOG_WARN, "nobody_told", LOG_ID("question", q->id), LOG_STR("why", q->what));
     for (size_t i = 0; i < n && !code && rt->config->mail.server; i++)

@@ -1607,6 +1607,53 @@ static const char *many_text(struct rig *r)
     return arena_str(r->arena, buf_text(&part));
 }
 
+static enum err_code read_addresses(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct subject *s = arg;
+    struct db_rows *rows;
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT t.address FROM notices n JOIN recipients t ON t.notice_id = n.id"
+                 " WHERE n.about LIKE 'question:%' ORDER BY n.id",
+                 "");
+
+    s->text = "";
+    while (!code && db_next(rows))
+        s->text = arena_fmt(s->arena, "%s%s ", s->text, db_text(rows, 0));
+    return code ? code : db_rows_end(rows, e);
+}
+
+/* Who has been asked about many so far, in this order. */
+static const char *many_asked(struct rig *r)
+{
+    struct subject s = {.arena = r->arena};
+
+    assert_int_equal(db_read(r->store->db, read_addresses, &s, NULL), ERR_OK);
+    return s.text;
+}
+
+/* More is held back when mail.to is another: those who may answer by now hear of it, and nobody else. */
+static void test_question__who_is_asked_about_many_is_who_may_answer(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    many(&r, "{limits: [{isolations: 1, per: 1h}]}");
+    (void)push_many(&r, 0, 2);
+    rig_pass(&r, MINUTE_MS, SECOND_MS);
+    assert_string_equal(many_asked(&r), "soc@contoso.example ");
+    write_to(&r, RULES_ISOLATE_AND_MAIL "safety: {limits: [{isolations: 1, per: 1h}]}\n",
+             "new@contoso.example");
+    (void)push_many(&r, 2, 3);
+    rig_pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+    assert_string_equal(many_asked(&r), "soc@contoso.example new@contoso.example ");
+    (void)push_many(&r, 3, 4);
+    rig_pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+    assert_string_equal(many_asked(&r),
+                        "soc@contoso.example new@contoso.example new@contoso.example ");
+    rig_close(&r);
+}
+
 /* What people are told is how many machines there are: two alerts of one are no two machines. */
 static void test_question__many_tells_of_machines(void **state)
 {
@@ -2216,6 +2263,7 @@ int main(void)
         cmocka_unit_test(test_question__a_no_to_many_reaches_who_heard_of_the_case),
         cmocka_unit_test(test_question__a_storm_counts_machines),
         cmocka_unit_test(test_question__many_calls_no_machine_free_that_is_isolated_since),
+        cmocka_unit_test(test_question__who_is_asked_about_many_is_who_may_answer),
         cmocka_unit_test(test_question__many_tells_of_machines),
         cmocka_unit_test(test_question__what_others_wrote_is_harmless_in_the_mail_of_many),
         cmocka_unit_test(test_question__a_storm_goes_on_while_its_machines_fire),

@@ -20,7 +20,6 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -34,13 +33,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "buf.h"
 #include "crash/life.h"
+#include "kit/port.h"
 #include "kit/postgres.h"
 #include "id.h"
 
@@ -854,33 +853,10 @@ static void check_store(struct crash *c)
 
 /* ---- main ----------------------------------------------------------------------------------------------------- */
 
-/* A port outside the range that outgoing connections get: while cordon is dead, nobody else may take it. */
-static void free_address(struct dice *d, char out[40])
-{
-    for (int tries = 0; tries < 200; tries++) {
-        unsigned port = 20000 + below(d, 10000);
-        struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        bool good;
-
-        (void)inet_pton(AF_INET, "127.0.0.1", &in.sin_addr);
-        good = fd >= 0 && bind(fd, (struct sockaddr *)&in, sizeof in) == 0;
-        if (fd >= 0)
-            (void)close(fd);
-        if (good) {
-            (void)snprintf(out, 40, "127.0.0.1:%u", port);
-            return;
-        }
-    }
-    fail_msg("no free port between 20000 and 30000");
-}
-
 static void set_up(struct crash *c, struct house_options *o, char listen[40], char admin[40])
 {
-    struct dice ports = {.state = (uint64_t)getpid() << 20 ^ (uint64_t)time(NULL)};
-
-    free_address(&ports, listen);
-    free_address(&ports, admin);
+    (void)port_take_address(listen);
+    (void)port_take_address(admin);
     *o = (struct house_options){
         /* a second isolate would be obeyed: the worst of the three ways (defender-api.md section 4.5);
          * and lists show a new action late, so that looking too soon after a kill sees nothing */

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "crash/life.h"
+#include "kit/port.h"
 #include "kit/postgres.h"
 
 #define MACHINE "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
@@ -183,11 +184,6 @@ stopped:
     return status;
 }
 
-static int free_port(unsigned n)
-{
-    return 20000 + (int)((unsigned)getpid() * 16 + n) % 10000;
-}
-
 static void build(struct story *s, const char *url)
 {
     for (unsigned i = 0; i < 2; i++) {
@@ -203,8 +199,8 @@ static void build(struct story *s, const char *url)
         };
         struct house *h;
 
-        (void)snprintf(listen, sizeof listen, "127.0.0.1:%d", free_port(2 * i));
-        (void)snprintf(admin, sizeof admin, "127.0.0.1:%d", free_port(2 * i + 1));
+        (void)port_take_address(listen);
+        (void)port_take_address(admin);
         h = house_start(&o);
         (void)snprintf(h->hooks, sizeof h->hooks, "http://%s", listen);
         (void)snprintf(h->admin, sizeof h->admin, "http://%s", admin);

@@ -15,7 +15,6 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -32,6 +31,7 @@
 #include "crash/life.h"
 #include "kit/cable.h"
 #include "kit/cut.h"
+#include "kit/port.h"
 #include "kit/postgres.h"
 
 #define REPLICAS    3
@@ -309,29 +309,6 @@ static void make_alerts(struct run *c)
     }
 }
 
-/* Below those that the kernel gives to whoever connects: a replica comes back to its own after each kill. */
-static int free_port(void)
-{
-    static int next = 0;
-
-    if (!next)
-        next = 15000 + (int)getpid() % 10000;
-    for (int i = 0; i < 1000; i++) {
-        struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)++next)};
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        bool is_free;
-
-        (void)inet_pton(AF_INET, "127.0.0.1", &in.sin_addr);
-        is_free = fd >= 0 && bind(fd, (struct sockaddr *)&in, sizeof in) == 0;
-        if (fd >= 0)
-            (void)close(fd);
-        if (is_free)
-            return next;
-    }
-    fail_msg("there is no free port");
-    return 0;
-}
-
 static void set_up(struct run *c)
 {
     struct postgres_options postgres = {.tcp = true};
@@ -361,8 +338,8 @@ static void set_up(struct run *c)
         (void)snprintf(url, sizeof url, "postgresql://cordon@%s:%d/postgres?%s",
                        c->cables ? cables_address(c->cables, i) : "127.0.0.1",
                        c->cables ? postgres_port() : cut_port(r->database), schema ? schema : "");
-        (void)snprintf(listen, sizeof listen, "127.0.0.1:%d", free_port());
-        (void)snprintf(admin, sizeof admin, "127.0.0.1:%d", free_port());
+        (void)port_take_address(listen);
+        (void)port_take_address(admin);
         r->h = house_start(&o);
         c->sim = r->h->sim;
         (void)snprintf(r->hooks, sizeof r->hooks, "http://%s/hooks/relay", listen);

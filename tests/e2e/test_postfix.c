@@ -33,6 +33,7 @@
 #include "auto.h"
 #include "clock.h"
 #include "kit/mail_reader.h"
+#include "kit/port.h"
 #include "kit/smtp_peer.h"
 #include "mail.h"
 #include "mime.h"
@@ -114,19 +115,6 @@ static void make_dir(const struct fixture *f, const char *name, uid_t owner)
     (void)snprintf(path, sizeof path, "%s/%s", f->dir, name);
     assert_int_equal(mkdir(path, 0755), 0);
     assert_int_equal(chown(path, owner, (gid_t)-1), 0);
-}
-
-static unsigned free_port(void)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof at;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
-    (void)close(fd);
-    return ntohs(at.sin_port);
 }
 
 static bool connects(unsigned port)
@@ -288,8 +276,8 @@ static int set_up(void **state)
     (void)snprintf(f->dir, sizeof f->dir, "/tmp/cordon-postfix.XXXXXX");
     if (!mkdtemp(f->dir) || chmod(f->dir, 0755))
         return -1;
-    f->port = free_port();
-    f->tls_port = free_port();
+    f->port = port_take();
+    f->tls_port = port_take();
     configure(f, postfix, nobody);
     start_postfix(f);
     return rest_new(&(struct rest_options){0}, &f->rest, NULL) == ERR_OK ? 0 : -1;

@@ -11,7 +11,6 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
@@ -24,7 +23,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -32,6 +30,7 @@
 
 #include "kit/house.h"
 #include "kit/look.h"
+#include "kit/port.h"
 
 #define READY_MS 30000
 #define ARGS_MAX 60
@@ -131,23 +130,6 @@ static void show_log(void)
         print_message("    postgres: %s", line);
     if (f)
         (void)fclose(f);
-}
-
-static int free_port(void)
-{
-    struct sockaddr_in in = {.sin_family = AF_INET};
-    socklen_t len = sizeof in;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), port = 0;
-
-    (void)inet_pton(AF_INET, "127.0.0.1", &in.sin_addr);
-    if (fd >= 0 && bind(fd, (struct sockaddr *)&in, sizeof in) == 0 &&
-        getsockname(fd, (struct sockaddr *)&in, &len) == 0)
-        port = ntohs(in.sin_port);
-    if (fd >= 0)
-        (void)close(fd);
-    if (!port)
-        fail_msg("no free port");
-    return port;
 }
 
 static PGconn *connect_as_superuser(void)
@@ -255,7 +237,7 @@ bool postgres_start(const struct postgres_options *o)
     if (pg.user && chown(pg.dir, pg.user->pw_uid, pg.user->pw_gid))
         fail_msg("chown %s: %s", pg.dir, strerror(errno));
     (void)chmod(pg.dir, 0755);
-    pg.port = o && o->tcp ? free_port() : 0;
+    pg.port = o && o->tcp ? (int)port_take() : 0;
     for (size_t i = 0; o && o->settings && o->settings[i] && i + 1 < 20; i++)
         pg.settings[i] = o->settings[i];
     pid = spawn("initdb", initdb, false);

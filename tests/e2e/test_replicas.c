@@ -242,6 +242,22 @@ static void test_replicas__what_a_far_end_says_is_cut_at_a_character(void **stat
     buf_clear(&body);
 }
 
+/* Reloaded with polling, which the store does not take. Returns the schema (heap) in which its table is called "away". */
+static char *begin_polling_in_vain(struct house *h)
+{
+    char *schema = postgres_sql("SELECT relnamespace::regnamespace FROM pg_class WHERE relname = "
+                                "'polls' ORDER BY oid DESC LIMIT 1");
+    char sql[200];
+
+    (void)snprintf(sql, sizeof sql, "ALTER TABLE %s.polls RENAME TO away", schema);
+    free(postgres_sql(sql));
+    house_edit(h, "\nrules:", "\npolling: {every: 10s}\nrules:");
+    house_cordon_signal(h, SIGHUP);
+    house_wait_log(h, "\"event\":\"not_begun\"", 1, SOON);
+    house_wait_log(h, "\"event\":\"reloaded\"", 1, SOON);
+    return schema;
+}
+
 /* What a reload has to put into the store for a round to begin is tried until the store takes it: nobody reloads again for
  * a database that was away for a moment. */
 static void test_replicas__a_reload_begins_its_rounds_when_the_store_is_back(void **state)
@@ -254,14 +270,7 @@ static void test_replicas__a_reload_begins_its_rounds_when_the_store_is_back(voi
         skip();
         return; /* for the analyzer: skip() does not come back */
     }
-    schema = postgres_sql("SELECT relnamespace::regnamespace FROM pg_class WHERE relname = 'polls' "
-                          "ORDER BY oid DESC LIMIT 1");
-    (void)snprintf(sql, sizeof sql, "ALTER TABLE %s.polls RENAME TO away", schema);
-    free(postgres_sql(sql));
-    house_edit(p->a, "\nrules:", "\npolling: {every: 10s}\nrules:");
-    house_cordon_signal(p->a, SIGHUP);
-    house_wait_log(p->a, "\"event\":\"not_begun\"", 1, SOON);
-    house_wait_log(p->a, "\"event\":\"reloaded\"", 1, SOON);
+    schema = begin_polling_in_vain(p->a);
     (void)snprintf(sql, sizeof sql, "ALTER TABLE %s.away RENAME TO polls", schema);
     free(postgres_sql(sql));
     house_wait_log(p->a, "\"event\":\"begun_after_all\"", 1, SOON);
@@ -273,21 +282,13 @@ static void test_replicas__a_reload_begins_its_rounds_when_the_store_is_back(voi
 static void test_replicas__what_cannot_begin_keeps_no_signal_waiting(void **state)
 {
     struct pair *p = *state;
-    char sql[200], url[300];
-    char *schema;
+    char url[300];
 
     if (!p) {
         skip();
         return; /* for the analyzer: skip() does not come back */
     }
-    schema = postgres_sql("SELECT relnamespace::regnamespace FROM pg_class WHERE relname = 'polls' "
-                          "ORDER BY oid DESC LIMIT 1");
-    (void)snprintf(sql, sizeof sql, "ALTER TABLE %s.polls RENAME TO away", schema);
-    free(postgres_sql(sql));
-    house_edit(p->b, "\nrules:", "\npolling: {every: 10s}\nrules:");
-    house_cordon_signal(p->b, SIGHUP);
-    house_wait_log(p->b, "\"event\":\"reloaded\"", 1, SOON);
-    house_wait_log(p->b, "\"event\":\"not_begun\"", 1, SOON);
+    free(begin_polling_in_vain(p->b));
     cut_now(p->cut, true);
     (void)snprintf(url, sizeof url, "%s/readyz", p->b->admin);
     LOOK_FOR(status_of(url) == 503, LEASED, "it has not noticed");
@@ -295,7 +296,6 @@ static void test_replicas__what_cannot_begin_keeps_no_signal_waiting(void **stat
     house_wait_log(p->b, "\"event\":\"stopping\"", 1, 2500);
     house_cordon_kill(p->b);
     cut_now(p->cut, false);
-    free(schema);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(test_replicas__##name, set_up, tear_down)

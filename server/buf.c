@@ -70,11 +70,6 @@ void buf_adds(struct buf *b, const char *text)
     buf_add(b, text, strlen(text));
 }
 
-void buf_addc(struct buf *b, char c)
-{
-    buf_add(b, &c, 1);
-}
-
 void buf_addi(struct buf *b, int64_t number)
 {
     char text[20], *at = text + sizeof text; /* -9223372036854775808 */

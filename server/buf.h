@@ -35,10 +35,20 @@ void buf_reset(struct buf *b);
 
 void buf_add(struct buf *b, const void *bytes, size_t len);
 void buf_adds(struct buf *b, const char *text);
-void buf_addc(struct buf *b, char c);
 void buf_addi(struct buf *b, int64_t number); /* decimal */
 void buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_addv(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+
+/* Lines of the log and answers are made of single characters between the rest: most need no call. */
+static inline void buf_addc(struct buf *b, char c)
+{
+    if (b->failed || b->len >= b->limit || b->len + 1 >= b->room) {
+        buf_add(b, &c, 1);
+        return;
+    }
+    b->data[b->len++] = c;
+    b->data[b->len] = '\0';
+}
 
 /** ERR_OK, or the first failure. */
 enum err_code buf_failed(const struct buf *b);

@@ -115,13 +115,17 @@ static bool walk(const struct cidr_list *trusted, const char *line, struct clien
 }
 
 void client_find(const struct cidr_list *trusted, const struct sockaddr *peer,
-                 const char *(*header)(void *ctx, unsigned n), void *ctx, struct client *ret)
+                 const char *peer_text, const char *(*header)(void *ctx, unsigned n), void *ctx,
+                 struct client *ret)
 {
     unsigned lines = 0;
+    size_t len;
 
     address_of(peer, ret->address);
     ret->known = true;
-    (void)http_peer_text(peer, ret->text);
+    len = strnlen(peer_text, sizeof ret->text - 1);
+    memcpy(ret->text, peer_text, len);
+    ret->text[len] = '\0';
     if (!in(trusted, ret->address))
         return;
     while (header(ctx, lines))

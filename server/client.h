@@ -26,12 +26,14 @@ struct client {
  * Finds the client of a request. Pure.
  *
  * peer         of the socket; a peer on a Unix socket counts as 127.0.0.1.
+ * peer_text    the same as http_peer_text writes it: a connection has it written once for all its requests.
  * header       gives the n-th X-Forwarded-For line of the request (from 0), or NULL when there are no more:
  *              several lines are one list (RFC 9110 section 5.3), and some proxies add a line of their own.
  * An entry is an IPv4 or IPv6 address, with a port or without: "192.0.2.1:4711", "[2001:db8::1]:4711".
  */
 void client_find(const struct cidr_list *trusted, const struct sockaddr *peer,
-                 const char *(*header)(void *ctx, unsigned n), void *ctx, struct client *ret);
+                 const char *peer_text, const char *(*header)(void *ctx, unsigned n), void *ctx,
+                 struct client *ret);
 /** Does the client lie in one of the networks? Never, when it is not known. */
 bool client_is_in(const struct client *c, const struct cidr_list *networks);
 

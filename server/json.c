@@ -658,6 +658,8 @@ static void add_quoted(struct buf *out, const char *text, size_t len)
 {
     static const char brief[] = {['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r',
                                  ['\t'] = 't', ['"'] = '"',  ['\\'] = '\\'};
+    static const bool stands[256] = {
+        [' '] = true, ['!'] = true, ['#' ... '['] = true, [']' ... '~'] = true};
     const unsigned char *p = (const unsigned char *)text, *end = p + len, *plain = p;
 
     buf_addc(out, '"');
@@ -665,7 +667,7 @@ static void add_quoted(struct buf *out, const char *text, size_t len)
         uint32_t c = *p;
         size_t n = 1;
 
-        if (*p >= 0x20 && *p < 0x7f && *p != '"' && *p != '\\') {
+        if (stands[*p]) {
             p++;
             continue;
         }

@@ -646,8 +646,8 @@ static const char *forwarded(void *ctx, unsigned n)
 
 static void find_client(struct request *q)
 {
-    client_find(&q->config->listen.trusted_proxies, http_peer_sockaddr(q->http), forwarded, q->http,
-                &q->client);
+    client_find(&q->config->listen.trusted_proxies, http_peer_sockaddr(q->http), http_peer(q->http),
+                forwarded, q->http, &q->client);
 }
 
 /* Before any cryptography: answers clients that are not where the source's may be, and those that come while

@@ -42,6 +42,7 @@ static struct client find(const char *trusted, const char *peer, const struct cl
     struct sockaddr_storage sa = {.ss_family = AF_UNIX};
     struct cidr items[8];
     const struct cidr_list list = {.items = items, .count = read_list(trusted, items)};
+    char text[HTTP_PEER_TEXT_SIZE];
     struct client c;
 
     if (strchr(peer, '.') && !strchr(peer, ':')) {
@@ -52,7 +53,8 @@ static struct client find(const char *trusted, const char *peer, const struct cl
         assert_int_equal(inet_pton(AF_INET6, peer, &((struct sockaddr_in6 *)&sa)->sin6_addr), 1);
     }
     memset(&c, 0xa5, sizeof c);
-    client_find(&list, (struct sockaddr *)&sa, line_of, (void *)(uintptr_t)claims, &c);
+    client_find(&list, (struct sockaddr *)&sa, http_peer_text((struct sockaddr *)&sa, text),
+                line_of, (void *)(uintptr_t)claims, &c);
     return c;
 }
 

@@ -16,6 +16,7 @@
 #include "arena.h"
 #include "auto.h"
 #include "buf.h"
+#include "kit/certs.h"
 #include "kit/program.h"
 #include "kit/serving.h"
 #include "kit/sim.h"
@@ -38,6 +39,15 @@ static char *read_whole(const char *path)
         buf_add(&b, piece, n);
     (void)fclose(f);
     return buf_take(&b);
+}
+
+static void write_whole(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "wxe");
+
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
 }
 
 /* ---- lists of packages ------------------------------------------------------------------------- */
@@ -447,6 +457,157 @@ static void test_docker_files__the_replicas_configuration_is_good(void **state)
     ran_clear(&ran);
 }
 
+/* ---- Kubernetes -------------------------------------------------------------------------------- */
+
+#define KUBERNETES "docker/kubernetes.yaml"
+
+static const struct yaml_node *read_kubernetes(struct arena *a)
+{
+    AUTO(auto_free) char *text = read_whole(KUBERNETES);
+    struct yaml_node *root = NULL;
+    struct err e = {0};
+
+    if (yaml_read(a, KUBERNETES, text, strlen(text), &root, &e))
+        fail_msg("%s", e.text);
+    return need(root, "items");
+}
+
+static const struct yaml_node *of_kind(const struct yaml_node *items, const char *kind)
+{
+    for (const struct yaml_node *n = items->first; n; n = n->next)
+        if (strcmp(need(n, "kind")->text, kind) == 0)
+            return n;
+    fail_msg(KUBERNETES ": there is no %s", kind);
+    return NULL;
+}
+
+static const struct yaml_node *pod_of(const struct yaml_node *items)
+{
+    return need(need(need(of_kind(items, "Deployment"), "spec"), "template"), "spec");
+}
+
+static const struct yaml_node *named(const struct yaml_node *list, const char *name)
+{
+    for (const struct yaml_node *n = list->first; n; n = n->next)
+        if (strcmp(need(n, "name")->text, name) == 0)
+            return n;
+    fail_msg("%s:%u: nothing is called %s", list->file, list->line, name);
+    return NULL;
+}
+
+static void test_docker_files__a_pod_has_no_more_rights_than_it_needs(void **state)
+{
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    AUTO(auto_free) char *dockerfile = read_whole(DOCKERFILE);
+    const struct yaml_node *pod = pod_of(read_kubernetes(a)), *rights, *own, *container;
+
+    (void)state;
+    rights = need(pod, "securityContext");
+    assert_string_equal(need(rights, "runAsNonRoot")->text, "true");
+    assert_non_null(
+        strstr(dockerfile, arena_fmt(a, "\nUSER %s:%s\n", need(rights, "runAsUser")->text,
+                                     need(rights, "runAsGroup")->text)));
+    assert_string_equal(need(pod, "automountServiceAccountToken")->text, "false");
+    container = named(need(pod, "containers"), "cordon");
+    own = need(container, "securityContext");
+    assert_string_equal(need(own, "readOnlyRootFilesystem")->text, "true");
+    assert_string_equal(need(own, "allowPrivilegeEscalation")->text, "false");
+    assert_true(lists(need(need(own, "capabilities"), "drop"), "ALL"));
+    for (const struct yaml_node *m = need(container, "volumeMounts")->first; m; m = m->next)
+        (void)named(need(pod, "volumes"), need(m, "name")->text);
+}
+
+/* The ports that probes, the service and the policy name are those that its configuration listens at. */
+static void test_docker_files__a_pod_listens_where_it_is_looked_for(void **state)
+{
+    static const struct {
+        const char *port, *section;
+    } rows[] = {{"senders", "listen"}, {"admin", "admin"}};
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    const struct yaml_node *items = read_kubernetes(a), *pod = pod_of(items), *container, *probe;
+    const struct yaml_node *labels, *service = need(of_kind(items, "Service"), "spec");
+    const char *text = need(need(of_kind(items, "ConfigMap"), "data"), "cordon.yaml")->text;
+    struct yaml_node *config = NULL;
+    struct err e = {0};
+
+    (void)state;
+    if (yaml_read(a, "cordon.yaml", text, strlen(text), &config, &e))
+        fail_msg("%s", e.text);
+    container = named(need(pod, "containers"), "cordon");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_string_equal(
+            need(need(config, rows[i].section), "address")->text,
+            arena_fmt(a, "[::]:%s",
+                      need(named(need(container, "ports"), rows[i].port), "containerPort")->text));
+    probe = need(need(container, "readinessProbe"), "httpGet");
+    assert_string_equal(need(probe, "path")->text, "/readyz");
+    assert_string_equal(need(probe, "port")->text, "admin");
+    probe = need(need(container, "livenessProbe"), "httpGet");
+    assert_string_equal(need(probe, "path")->text, "/healthz");
+    assert_string_equal(need(probe, "port")->text, "admin");
+    assert_int_equal(need(service, "ports")->count, 1); /* never the people's side */
+    assert_string_equal(need(need(service, "ports")->first, "targetPort")->text, "senders");
+    labels = need(need(need(need(of_kind(items, "Deployment"), "spec"), "template"), "metadata"),
+                  "labels");
+    assert_string_equal(need(need(service, "selector"), "app.kubernetes.io/name")->text,
+                        need(labels, "app.kubernetes.io/name")->text);
+}
+
+/* Writes what the pod finds at /etc/cordon, as its volume says: the secret of a file is its key's name. */
+static void lay_out(struct arena *a, const struct yaml_node *items, const char *dir)
+{
+    const struct yaml_node *volume = named(need(pod_of(items), "volumes"), "configuration");
+    struct cert *c =
+        cert_new(&(struct cert_wish){.name = "cordon.test", .purpose = "serverAuth", .days = 9});
+
+    assert_int_equal(mkdir(arena_fmt(a, "%s/secrets", dir), 0700), 0);
+    assert_int_equal(mkdir(arena_fmt(a, "%s/tls", dir), 0700), 0);
+    for (const struct yaml_node *s = need(need(volume, "projected"), "sources")->first; s;
+         s = s->next) {
+        const struct yaml_node *secret = yaml_get(s, "secret");
+
+        for (const struct yaml_node *n = secret ? need(secret, "items")->first : NULL; n;
+             n = n->next) {
+            const char *key = need(n, "key")->text;
+            const char *path = arena_fmt(a, "%s/%s", dir, need(n, "path")->text);
+
+            if (strcmp(key, "tls.crt") == 0)
+                cert_save(c, path, NULL);
+            else if (strcmp(key, "tls.key") == 0)
+                cert_save(c, NULL, path);
+            else if (strcmp(key, "relay") == 0)
+                write_whole(path, "whsec_c2VjcmV0LW9mLWEtdGVzdC1vZi1maWxlcw==\n");
+            else
+                write_whole(path, "secret-of-a-test-of-files\n");
+        }
+    }
+    write_whole(arena_fmt(a, "%s/cordon.yaml", dir),
+                need(need(of_kind(items, "ConfigMap"), "data"), "cordon.yaml")->text);
+    cert_free(c);
+}
+
+/* With secrets in the files that the volume makes, `cordon check` misses none and has nothing to say. */
+static void test_docker_files__a_pod_finds_what_its_configuration_names(void **state)
+{
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    const char *tmp = getenv("TMPDIR");
+    const char *argv[] = {serving_program("cordon"), "check", "-c", NULL, NULL};
+    char dir[200];
+    struct ran ran;
+
+    (void)state;
+    (void)snprintf(dir, sizeof dir, "%s/pod-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    assert_non_null(mkdtemp(dir));
+    lay_out(a, read_kubernetes(a), dir);
+    argv[3] = arena_fmt(a, "%s/cordon.yaml", dir);
+    program_run(&ran, NULL, NULL, argv);
+    if (ran.code)
+        fail_msg("exit %d: %s%s", ran.code, ran.out, ran.err);
+    ran_clear(&ran);
+    program_run(&ran, NULL, NULL, (const char *[]){"/bin/rm", "-rf", dir, NULL});
+    ran_clear(&ran);
+}
+
 /* ---- systemd ----------------------------------------------------------------------------------- */
 
 static void test_docker_files__systemd_understands_the_units(void **state)
@@ -506,6 +667,9 @@ int main(void)
         cmocka_unit_test(test_docker_files__the_replicas_know_their_proxy),
         cmocka_unit_test(test_docker_files__the_replicas_take_all_calls_that_defender_allows),
         cmocka_unit_test(test_docker_files__the_replicas_configuration_is_good),
+        cmocka_unit_test(test_docker_files__a_pod_has_no_more_rights_than_it_needs),
+        cmocka_unit_test(test_docker_files__a_pod_listens_where_it_is_looked_for),
+        cmocka_unit_test(test_docker_files__a_pod_finds_what_its_configuration_names),
         cmocka_unit_test(test_docker_files__systemd_understands_the_units),
         cmocka_unit_test(test_docker_files__the_units_say_what_restarts_and_silence_ask_for),
     };

@@ -21,7 +21,9 @@ struct claim {
     int64_t due[WORK_PRIORITIES][WORK_KINDS]; /* the earliest; WORK_PARKED: none */
 };
 
-/* Takes the rows one by one: RETURNING gives no order, and a claim takes few rows. */
+/* Takes the rows one by one: RETURNING gives no order, and a claim takes few rows. The fence is one that no claim had before,
+ * not the next number: a standby that lagged and took over has lost the last claims, and would give their numbers to others,
+ * while those who hold them are at work still. */
 static enum err_code claim_level(struct db_tx *tx, struct claim *c, int kind, int priority,
                                  struct err *e)
 {
@@ -32,13 +34,13 @@ static enum err_code claim_level(struct db_tx *tx, struct claim *c, int kind, in
         enum err_code code;
 
         code = db_query(tx, e, &rows,
-                        "UPDATE work SET due = $1, owner = $2, fence = fence + 1,"
+                        "UPDATE work SET due = $1, owner = $2, fence = $3,"
                         " attempts = attempts + CASE WHEN owner IS NULL THEN 1 ELSE 0 END"
-                        " WHERE id = (SELECT id FROM work WHERE kind = $3"
-                        " AND priority = $4 AND due <= $5 ORDER BY due LIMIT 1 /*claim*/)"
+                        " WHERE id = (SELECT id FROM work WHERE kind = $4"
+                        " AND priority = $5 AND due <= $6 ORDER BY due LIMIT 1 /*claim*/)"
                         " RETURNING id, attempts, fence, created",
-                        "itiii", c->now + WORK_LEASE_MS, c->owner, (int64_t)kind, (int64_t)priority,
-                        c->now);
+                        "itiiii", c->now + WORK_LEASE_MS, c->owner, id_new(clock_system()),
+                        (int64_t)kind, (int64_t)priority, c->now);
         if (code)
             return code;
         found = db_next(rows);

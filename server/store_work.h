@@ -1,6 +1,6 @@
 /* store_work.h - what is to be done next: claimed under a lease, finished with a fence.
  *
- *     claim: due moves to the end of the lease, fence + 1, attempts + 1 unless the last holder is gone: a
+ *     claim: due moves to the end of the lease, a new fence, attempts + 1 unless the last holder is gone: a
  *            run that a kill cut short failed at nothing, and the next failure must not wait as if it had
  *     due <= now --claim--> leased --work_done--> (row gone)
  *          ^                  | \---work_again--> due later, not leased

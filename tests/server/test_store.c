@@ -906,6 +906,34 @@ static void test_store__a_request_that_acts_has_a_lease_as_long_as_it_may_live(v
     assert_true(claim_one(f, &other));
 }
 
+static enum err_code unclaim_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct work *before = arg;
+
+    return db_run(tx, e, NULL,
+                  "UPDATE work SET due = $1, owner = NULL, attempts = $2, fence = $3 WHERE id = $4",
+                  "iiii", before->created, before->attempts, before->fence, before->id);
+}
+
+/* A standby that lagged and took over: there the claim never was, and whoever made it is at work still. */
+static void test_store__a_claim_that_the_store_has_lost_is_no_longer_good(void **state)
+{
+    struct shelf *f = *state;
+    struct work before, lost, other;
+    struct ending d = {.w = &lost, .now = now_of(f)};
+
+    put(f, 7, WORK_ISOLATION, WORK_URGENT, now_of(f));
+    assert_true(claim_one(f, &before));
+    write_ok(f, again_fn, &(struct ending){.w = &before, .now = now_of(f)});
+    assert_true(claim_one(f, &lost));
+    write_ok(f, unclaim_fn, &before);
+    assert_true(claim_one(f, &other));
+    assert_int_equal(other.id, lost.id);
+    assert_int_equal(db_write(f->s->db, keep_for_post_fn, &d, NULL), ERR_STALE);
+    d.w = &other;
+    write_ok(f, keep_for_post_fn, &d);
+}
+
 static void test_store__renewing_is_for_what_is_still_ours(void **state)
 {
     struct shelf *f = *state;
@@ -2625,6 +2653,7 @@ static void test_store__takes_as_many_rows_as_there_are(void **state)
     X(claims_the_urgent_first_then_the_longest_due)                                                \
     X(claims_no_more_than_there_is_room_for)                                                       \
     X(a_lease_hides_a_row_until_it_ends)                                                           \
+    X(a_claim_that_the_store_has_lost_is_no_longer_good)                                           \
     X(claimers_side_by_side_get_different_rows)                                                    \
     X(a_lost_lease_undoes_every_write)                                                             \
     X(a_claim_given_back_comes_again_at_its_time)                                                  \

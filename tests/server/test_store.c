@@ -2658,6 +2658,7 @@ static void test_store__takes_as_many_rows_as_there_are(void **state)
     X(a_lost_lease_undoes_every_write)                                                             \
     X(a_claim_given_back_comes_again_at_its_time)                                                  \
     X(a_write_renews_the_lease)                                                                    \
+    X(what_is_due_far_away_is_hurried_when_the_clock_was_set_back)                                 \
     X(waking_makes_earlier_but_never_later_and_takes_no_lease)                                     \
     X(a_case_moves_as_drawn_and_no_other_way)                                                      \
     X(a_record_that_is_out_of_date_moves_nothing)                                                  \
@@ -2696,13 +2697,11 @@ ON_BOTH(POSTGRES)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        ON_BOTH(ON_SQLITE)
-        /* one process alone */
-        ON_SQLITE(a_start_frees_the_leases_of_the_dead)
-            ON_SQLITE(a_second_server_is_refused_and_a_reader_is_not)
-                ON_SQLITE(what_is_due_far_away_is_hurried_when_the_clock_was_set_back)
-                    ON_BOTH(ON_POSTGRES)};
+    const struct CMUnitTest tests[] = {ON_BOTH(ON_SQLITE)
+                                       /* one process alone */
+                                       ON_SQLITE(a_start_frees_the_leases_of_the_dead)
+                                           ON_SQLITE(a_second_server_is_refused_and_a_reader_is_not)
+                                               ON_BOTH(ON_POSTGRES)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
     postgres_stop();

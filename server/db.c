@@ -223,6 +223,8 @@ static enum err_code take_steps(struct db_tx *tx, const struct db_migration *ste
         code = schema_version(tx, &has, e);
     if (!code && has > n)
         return newer_schema(has, n, e);
+    if (!code && has < n && d->shut_writers_out)
+        code = d->shut_writers_out(tx->conn, e);
     for (; !code && has < n; has++) {
         if ((code = d->script(tx->conn, steps[has].sql, e)))
             return err_in(e, "migration to schema %d", steps[has].version);

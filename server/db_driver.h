@@ -109,6 +109,10 @@ struct db_driver {
     enum err_code (*script)(struct db_conn *c, const char *sql, struct err *e);
     /** Inside a transaction: keeps other processes from migrating. NULL: begin does that. */
     enum err_code (*lock_schema)(struct db_conn *c, struct err *e);
+    /** The same, before the first step: ends when the transactions that write which others have begun on the schema of before
+     *  have ended; none begins before this one has. What a step changes it would not have seen of them, nor they of it.
+     *  NULL: begin does that. */
+    enum err_code (*shut_writers_out)(struct db_conn *c, struct err *e);
     /** Before the other writers connect: from now on no transaction that writes begins on another schema: a newer one, to
      *  which another process has migrated, or the older one of a standby that took over. NULL: no other process can. */
     void (*know_schema)(struct db_store *s, int version);

@@ -397,6 +397,10 @@ static enum err_code driver_begin(struct db_conn *base, bool loose, struct err *
     c->in_tx = true;
     c->begun_ms = clock_wall_ms(clock_system());
     pg_queue_text(c, OP_STATEMENT, loose ? "BEGIN ISOLATION LEVEL READ COMMITTED" : "BEGIN");
+    /* Held to its end (driver_shut_writers_out), and taken before its snapshot, which the first query takes: one that waited for
+     * a migration sees that. */
+    if (c->role == DB_WRITER && c->store->schema)
+        pg_queue_text(c, OP_STATEMENT, "LOCK TABLE schema_version IN ROW SHARE MODE");
     if (c->role == DB_WRITER) {
         pg_queue_kept(c, OP_TERMS,
                       c->store->schema ? TERMS ", (SELECT max(version) FROM schema_version)"
@@ -529,6 +533,16 @@ static enum err_code driver_lock_schema(struct db_conn *base, struct err *e)
     return c->failed ? pg_failure(c, e) : ERR_OK;
 }
 
+/* Dumps and other readers go on. */
+static enum err_code driver_shut_writers_out(struct db_conn *base, struct err *e)
+{
+    struct pg_conn *c = pg_conn(base);
+
+    pg_queue_text(c, OP_STATEMENT, "LOCK TABLE schema_version IN EXCLUSIVE MODE");
+    pg_collect(c, NULL, PG_ANSWER_MS);
+    return c->failed ? pg_failure(c, e) : ERR_OK;
+}
+
 /* ---- between transactions --------------------------------------------------------------------- */
 
 /* The database's size, and how much of it new rows will take before it grows. What is deleted stays in the files, and of
@@ -640,6 +654,7 @@ const struct db_driver db_driver_postgresql = {
     .changes = driver_changes,
     .script = driver_script,
     .lock_schema = driver_lock_schema,
+    .shut_writers_out = driver_shut_writers_out,
     .know_schema = driver_know_schema,
     .run = pg_run,
     .query = pg_query,

@@ -444,6 +444,96 @@ static void test_db_postgres__an_older_replica_writes_no_more_when_a_newer_one_h
     db_free(newer);
 }
 
+static const struct db_migration filling_steps[] = {
+    {1, "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT NOT NULL, n INTEGER);"
+        "CREATE UNIQUE INDEX t_name ON t (name)"},
+    {2, "CREATE TABLE counters (id INTEGER PRIMARY KEY, n BIGINT NOT NULL);"
+        "INSERT INTO counters (id, n) VALUES (1, 0)"},
+    {3, "ALTER TABLE t ADD COLUMN more BIGINT NOT NULL DEFAULT 0; UPDATE t SET more = 7"},
+    {0, NULL},
+};
+
+struct upgrade {
+    const char *url;
+    struct db *db;
+    enum err_code code;
+    struct err e;
+    atomic_bool over;
+};
+
+static void *upgrade(void *arg)
+{
+    struct upgrade *u = arg;
+    const struct db_options o = {.url = u->url, .migrations = filling_steps, .queue_max = 10};
+
+    u->code = db_open(&o, &u->db, &u->e);
+    atomic_store(&u->over, true);
+    return NULL;
+}
+
+static bool somebody_waits(void)
+{
+    char *n = postgres_sql("SELECT count(*) FROM pg_locks WHERE NOT granted");
+    bool waits = n && strcmp(n, "0") != 0;
+
+    free(n);
+    return waits;
+}
+
+struct late {
+    struct upgrade u;
+    pthread_t thread;
+    bool started;
+};
+
+/* It has begun, and been told that the schema is its own; then the newer one comes. */
+static enum err_code insert_late(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct late *l = arg;
+    struct row r = {.id = 1, .name = "late"};
+
+    if (!l->started)
+        assert_int_equal(pthread_create(&l->thread, NULL, upgrade, &l->u), 0);
+    l->started = true;
+    LOOK_FOR(atomic_load(&l->u.over) || somebody_waits(), 8000, "the newer one does not come");
+    return insert_row(tx, &r, e);
+}
+
+static enum err_code count_unfilled(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows, "SELECT count(*) FROM t WHERE more <> 7", "");
+
+    if (!code && db_next(rows))
+        *(int64_t *)arg = db_int(rows, 0);
+    return code ? code : db_rows_end(rows, e);
+}
+
+static void test_db_postgres__a_migration_leaves_nothing_out_that_an_older_replica_is_writing(
+    void **state)
+{
+    char url[POSTGRES_URL_MAX];
+    struct late l = {.u = {.url = url}};
+    struct db *older;
+    struct err e = {0};
+    int64_t unfilled = -1;
+
+    if (!*state)
+        skip();
+    older = open_as(postgres_url(url));
+    if (db_write(older, insert_late, &l, &e))
+        fail_msg("%s", e.text);
+    (void)pthread_join(l.thread, NULL);
+    if (l.u.code)
+        fail_msg("%s", l.u.e.text);
+    assert_int_equal(count_of(older), 1);
+    assert_int_equal(db_read(l.u.db, count_unfilled, &unfilled, &e), ERR_OK);
+    assert_int_equal(unfilled, 0);
+    assert_int_equal(add(older, 2, &e), ERR_AGAIN);
+    db_free(older);
+    db_free(l.u.db);
+}
+
 static enum err_code forget_step(struct db_tx *tx, void *arg, struct err *e)
 {
     (void)arg;
@@ -913,6 +1003,7 @@ int main(void)
         T(a_loose_transaction_does_not_clash),
         T(replicas_that_start_together_migrate_once),
         T(an_older_replica_writes_no_more_when_a_newer_one_has_migrated),
+        T(a_migration_leaves_nothing_out_that_an_older_replica_is_writing),
         T(one_that_has_migrated_writes_nothing_on_the_schema_of_before),
         T(a_migration_that_waits_for_a_dump_holds_nobody_up_for_long),
         T(no_error_and_no_name_shows_the_password),

@@ -32,7 +32,7 @@ static enum err_code watch_fn(struct db_tx *tx, void *arg, struct err *e)
     enum err_code code = heartbeat_wake_all(tx, w->now, e);
 
     if (!code && w->starting && w->shared)
-        code = poll_is_kept(tx, w->now, &kept, e);
+        code = poll_is_kept(tx, "", w->now, &kept, e);
     if (!code && w->starting && !kept) /* every few minutes (reconcile.h) */
         code = poll_last(tx, &there, e);
     for (size_t i = 0; i < w->config->n_sources && !code; i++)

@@ -161,6 +161,7 @@ enum err_code heartbeat_watch(struct db_tx *tx, const char *source, int64_t ther
 }
 
 struct away {
+    const char *owner;
     int64_t now, ms;
     bool shared; /* another replica may have been there all the time */
 };
@@ -169,7 +170,7 @@ static enum err_code away_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     const struct away *l = arg;
     bool kept = false;
-    enum err_code code = l->shared ? poll_is_kept(tx, l->now, &kept, e) : ERR_OK;
+    enum err_code code = l->shared ? poll_is_kept(tx, l->owner, l->now, &kept, e) : ERR_OK;
 
     return code || kept ? code
                         : db_run(tx, e, NULL,
@@ -178,9 +179,10 @@ static enum err_code away_fn(struct db_tx *tx, void *arg, struct err *e)
                                  "iii", l->now - l->ms, l->now, l->ms);
 }
 
-enum err_code store_heartbeats_away(struct store *s, int64_t ms, struct err *e)
+enum err_code store_heartbeats_away(struct store *s, const char *owner, int64_t ms, struct err *e)
 {
-    struct away l = {.now = clock_wall_ms(s->clock), .ms = ms, .shared = db_is_shared(s->db)};
+    struct away l = {
+        .owner = owner, .now = clock_wall_ms(s->clock), .ms = ms, .shared = db_is_shared(s->db)};
 
     return db_write(s->db, away_fn, &l, e);
 }

@@ -31,8 +31,9 @@ enum err_code store_heard(struct store *s, const char *source, int64_t now, stor
 enum err_code store_heartbeat_list(struct store *s, struct arena *a, struct heartbeat **ret,
                                    size_t *ret_count, struct err *e);
 /** For so many ms until now nobody could be heard, by the wall clock: silence of that time does not count. Where the store
- *  is shared others may have been there: when the reading of lists is seen to, nothing is moved. */
-enum err_code store_heartbeats_away(struct store *s, int64_t ms, struct err *e);
+ *  is shared others may have been there: when one of them sees to the reading of lists, nothing is moved. owner: names this
+ *  process, which may have claimed that since. */
+enum err_code store_heartbeats_away(struct store *s, const char *owner, int64_t ms, struct err *e);
 
 /* ---- inside a transaction -------------------------------------------------------------------- */
 

@@ -101,13 +101,14 @@ enum err_code poll_last(struct db_tx *tx, int64_t *ret, struct err *e)
     return code ? code : store_take_int(rows, ret, e);
 }
 
-enum err_code poll_is_kept(struct db_tx *tx, int64_t now, bool *ret, struct err *e)
+enum err_code poll_is_kept(struct db_tx *tx, const char *but, int64_t now, bool *ret, struct err *e)
 {
     struct db_rows *rows;
     int64_t first = 0; /* 0: there is none */
-    enum err_code code =
-        db_query(tx, e, &rows, "SELECT coalesce(min(due), 0) FROM work WHERE kind IN ($1, $2)",
-                 "ii", (int64_t)WORK_POLL, (int64_t)WORK_RECONCILE);
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT coalesce(min(due), 0) FROM work WHERE kind IN ($1, $2)"
+                                  " AND (owner IS NULL OR owner <> $3)",
+                                  "iit", (int64_t)WORK_POLL, (int64_t)WORK_RECONCILE, but);
 
     if (!code)
         code = store_take_int(rows, &first, e);

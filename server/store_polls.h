@@ -37,8 +37,10 @@ enum err_code poll_load(struct db_tx *tx, struct arena *a, int64_t id, struct po
 enum err_code poll_move(struct db_tx *tx, const struct poll_record *r, struct err *e);
 /** When any list was read last, wall ms: the server was there then. 0: never. */
 enum err_code poll_last(struct db_tx *tx, int64_t *ret, struct err *e);
-/** Is the reading of lists seen to just now: there is some, and none is late? Then somebody is there. */
-enum err_code poll_is_kept(struct db_tx *tx, int64_t now, bool *ret, struct err *e);
+/** Is the reading of lists seen to just now: there is some, and none is late? Then somebody is there. What `but` has claimed
+ *  (an owner; "": nobody) says nothing. */
+enum err_code poll_is_kept(struct db_tx *tx, const char *but, int64_t now, bool *ret,
+                           struct err *e);
 /** Whoever reads the list next begins no later than at `from`. No row is no error. */
 enum err_code poll_read_again(struct db_tx *tx, const char *tenant, enum poll_list list,
                               int64_t from, struct err *e);

@@ -429,7 +429,7 @@ static void test_silence__a_clock_that_leaps_ahead_makes_nobody_quiet(void **sta
     hear(&r);
     pass(&r, 30 * MINUTE_MS);
     r.hands.wall += 5 * DAY_MS;
-    assert_int_equal(store_heartbeats_away(r.store, 5 * DAY_MS, NULL), ERR_OK); /* likewise */
+    assert_int_equal(store_heartbeats_away(r.store, "me", 5 * DAY_MS, NULL), ERR_OK); /* likewise */
     look(&r);
     assert_told(&r, "");
     assert_healthy(&r, true);
@@ -438,7 +438,7 @@ static void test_silence__a_clock_that_leaps_ahead_makes_nobody_quiet(void **sta
     pass(&r, 1);
     assert_told(&r, "source_quiet");
     r.hands.wall += 5 * DAY_MS;
-    assert_int_equal(store_heartbeats_away(r.store, 5 * DAY_MS, NULL), ERR_OK);
+    assert_int_equal(store_heartbeats_away(r.store, "me", 5 * DAY_MS, NULL), ERR_OK);
     look(&r);
     assert_told(&r, "source_quiet");
     hands_turn(&r.hands, 1000);
@@ -459,7 +459,7 @@ static void test_silence__a_leap_counts_from_now_at_most(void **state)
     open_rig(&r, HOUR_MS);
     r.hands.wall += DAY_MS;
     hear(&r);
-    assert_int_equal(store_heartbeats_away(r.store, DAY_MS, NULL), ERR_OK);
+    assert_int_equal(store_heartbeats_away(r.store, "me", DAY_MS, NULL), ERR_OK);
     assert_int_equal(store_heartbeat_list(r.store, r.arena, &list, &n, NULL), ERR_OK);
     assert_int_equal(list[0].since, clock_wall_ms(&r.hands.clock));
     pass(&r, HOUR_MS + LAG - 1);
@@ -495,7 +495,7 @@ static void test_silence__a_replica_that_was_away_alone_makes_nobody_quiet(void 
             assert_true(rig_claim(&r, WORK_POLL, &w));
             polling_run(r.g, &w);
         }
-        assert_int_equal(store_heartbeats_away(r.store, 5 * DAY_MS, NULL), ERR_OK);
+        assert_int_equal(store_heartbeats_away(r.store, "me", 5 * DAY_MS, NULL), ERR_OK);
         look(&r);
         assert_told(&r, other ? "source_quiet" : "");
         rig_close(&r);

@@ -4,8 +4,12 @@
 #include <dirent.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sqlite3.h>
 #include <stdatomic.h>
 
+#include "kit/look.h"
+#include "kit/postgres.h"
+#include "log.h"
 #include "store_heartbeats.h"
 
 #define NOTE_MAX 64
@@ -462,6 +466,128 @@ static void test_work__what_was_slept_through_is_no_silence(void **state)
     rig_close(&r);
 }
 
+static void drop_line(enum log_level level, const char *line, void *ctx)
+{
+    (void)level, (void)line, (void)ctx;
+}
+
+/* The dispatcher has its turns, and the store so many tries in vain. */
+static bool has_failed(struct rig *r, struct workers *pool, int64_t times)
+{
+    struct db_counts counts;
+
+    workers_kick(pool);
+    db_counts(r->store->db, &counts);
+    return counts.failures >= times;
+}
+
+static bool has_run(struct hall *h, struct workers *pool, unsigned count)
+{
+    bool has;
+
+    workers_kick(pool);
+    pthread_mutex_lock(&h->lock);
+    has = h->count >= count;
+    pthread_mutex_unlock(&h->lock);
+    return has;
+}
+
+/* Another one's lock; or the schema is not the program's for a while. */
+static void sicken(struct rig *r, bool shared, sqlite3 **other)
+{
+    if (shared) {
+        free(postgres_sql("UPDATE s1.schema_version SET version = version + 1000 WHERE version = "
+                          "(SELECT max(version) FROM s1.schema_version)"));
+        return;
+    }
+    assert_int_equal(sqlite3_open(strchr(r->store_url, ':') + 1, other), SQLITE_OK);
+    assert_int_equal(sqlite3_busy_timeout(*other, 20000), SQLITE_OK); /* the end of a run */
+    assert_int_equal(sqlite3_exec(*other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+}
+
+static void cure(bool shared, sqlite3 *other)
+{
+    if (shared) {
+        free(postgres_sql(
+            "UPDATE s1.schema_version SET version = version - 1000 WHERE version > 1000"));
+        return;
+    }
+    assert_int_equal(sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(other), SQLITE_OK);
+}
+
+static bool is_heard(struct rig *r)
+{
+    struct heartbeat *list;
+    size_t n = 0;
+
+    return !store_heartbeat_list(r->store, r->arena, &list, &n, NULL) && n == 1;
+}
+
+static void assert_sick_is_not_quiet(struct rig *r, bool shared)
+{
+    struct workers_options o = {
+        .threads = 3, .share = {[WORK_CASE] = 2, [WORK_POLL] = 1}, .run = run, .store = r->store};
+    struct hall h = {.store = r->store, .open = true};
+    struct workers *pool = NULL;
+    struct heartbeat *list;
+    struct timed t = {.id = 2, .kind = WORK_POLL};
+    sqlite3 *other = NULL;
+    int64_t heard = clock_wall_ms(&r->hands.clock);
+    size_t n;
+
+    h.pool = &pool;
+    o.ctx = &h;
+    (void)pthread_mutex_init(&h.lock, NULL);
+    (void)pthread_cond_init(&h.cond, NULL);
+    put(r->store, 1);
+    t.due = heard + MINUTE_MS;
+    assert_int_equal(db_write(r->store->db, timed_fn, &t, NULL), ERR_OK);
+    assert_int_equal(store_heard(r->store, "relay", heard, NULL, NULL, NULL), ERR_OK);
+    assert_int_equal(workers_start(&o, &pool, NULL), ERR_OK);
+    LOOK_FOR(is_heard(r) && has_run(&h, pool, 1), 20000, "nothing is run");
+    sicken(r, shared, &other);
+    LOOK_FOR(has_failed(r, pool, 1), 20000, "the store does not fail");
+    hands_turn(&r->hands, 2 * HOUR_MS);
+    LOOK_FOR(has_failed(r, pool, 3), 20000, "nobody tries");
+    cure(shared, other);
+    LOOK_FOR(has_run(&h, pool, 2), 20000, "nothing is run any more");
+    assert_int_equal(store_heartbeat_list(r->store, r->arena, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(list[0].heard, heard);
+    assert_int_equal(list[0].since, heard + 2 * HOUR_MS);
+    workers_stop(pool);
+}
+
+/* Who pushed meanwhile was told to come again, and the store could not say so. */
+static void test_work__a_store_that_takes_nothing_makes_nobody_quiet(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    log_divert(drop_line, NULL);
+    rig_open(&r, NULL);
+    assert_sick_is_not_quiet(&r, false);
+    rig_close(&r);
+    log_divert(NULL, NULL);
+}
+
+/* Nor where it is shared: who claims the reading of lists as soon as it is well again was not there all the time. */
+static void test_work__a_database_that_was_away_makes_nobody_quiet(void **state)
+{
+    char url[POSTGRES_URL_MAX];
+    struct rig r;
+
+    (void)state;
+    if (!postgres_start(NULL))
+        skip();
+    log_divert(drop_line, NULL);
+    rig_open_on(&r, NULL, postgres_url(url));
+    assert_sick_is_not_quiet(&r, true);
+    rig_close(&r);
+    log_divert(NULL, NULL);
+}
+
 static void put_timed(struct rig *r, int64_t id, enum work_kind kind, int64_t in_ms)
 {
     struct timed t = {.id = id, .kind = kind, .due = clock_wall_ms(clock_system()) + in_ms};
@@ -702,6 +828,8 @@ int main(void)
         cmocka_unit_test(test_work__runs_find_their_pool),
         cmocka_unit_test(test_work__no_more_than_a_share_runs_at_once),
         cmocka_unit_test(test_work__what_was_slept_through_is_no_silence),
+        cmocka_unit_test(test_work__a_store_that_takes_nothing_makes_nobody_quiet),
+        cmocka_unit_test(test_work__a_database_that_was_away_makes_nobody_quiet),
         cmocka_unit_test(test_work__workers_are_started_when_rows_need_them),
         cmocka_unit_test(test_work__a_kick_is_a_look_at_once),
         cmocka_unit_test(test_work__what_is_due_later_is_run_then_without_a_kick),
@@ -711,5 +839,8 @@ int main(void)
         cmocka_unit_test(test_work__a_long_run_keeps_what_it_claimed_beside_its_own),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    postgres_stop();
+    return failed;
 }

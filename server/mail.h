@@ -57,6 +57,7 @@ enum mail_fate {
 struct mail_result {
     enum mail_fate fate;
     bool maybe_sent; /* MAIL_RETRY: the whole message had left when the answer was lost */
+    bool for_all;    /* MAIL_RETRY: we were let in, and no recipient alone was what it was about */
     int smtp_code;   /* the reply's code; 0: there was none */
     char text[160];  /* a sentence for people, UTF-8 without controls; never a secret */
 };

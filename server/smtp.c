@@ -137,6 +137,11 @@ enum mail_fate smtp_fate(enum smtp_stage stage, int code, const char *text, cons
     return MAIL_REFUSED;
 }
 
+bool smtp_is_for_all(enum smtp_stage stage, int code)
+{
+    return stage >= SMTP_MAIL && (stage != SMTP_RCPT || !code);
+}
+
 /* ---- results ---------------------------------------------------------------------------------- */
 
 /* Puts a sentence into a result: one line, cut at a character's boundary. */
@@ -153,10 +158,12 @@ static void set_text(char *out, size_t room, const char *text)
     out[len] = '\0';
 }
 
-static void fill_all(struct mail_result *results, size_t n, bool maybe_sent, const char *text)
+static void fill_all(struct mail_result *results, size_t n, bool maybe_sent, bool for_all,
+                     const char *text)
 {
     for (size_t i = 0; i < n; i++) {
-        results[i] = (struct mail_result){.fate = MAIL_RETRY, .maybe_sent = maybe_sent};
+        results[i] =
+            (struct mail_result){.fate = MAIL_RETRY, .maybe_sent = maybe_sent, .for_all = for_all};
         set_text(results[i].text, sizeof results[i].text, text);
     }
 }
@@ -178,6 +185,7 @@ static void fill_one(struct mail_result *r, const struct json *reply, bool unsur
     if (r->fate == MAIL_SENT && !json_is_true(json_get(reply, "complete")))
         r->fate = MAIL_RETRY;
     r->maybe_sent = r->fate == MAIL_RETRY && unsure && code == 0;
+    r->for_all = r->fate == MAIL_RETRY && smtp_is_for_all((enum smtp_stage)stage, (int)code);
     if (*why)
         buf_addf(&text, "%s: ", why);
     if (code)
@@ -450,12 +458,12 @@ enum err_code smtp_send(const char *helper, const struct smtp_job *job, struct m
     bool in_time, unsure;
     size_t i = 0;
 
-    fill_all(results, job->to_count, false, "not tried");
+    fill_all(results, job->to_count, false, false, "not tried");
     write_head(&head, job);
     if (buf_failed(&head))
         return err_set(e, buf_failed(&head), "mail job");
     if (child_start(&child, helper, &why)) {
-        fill_all(results, job->to_count, false, why.text);
+        fill_all(results, job->to_count, false, false, why.text);
         return err_set(e, why.code, "%s", why.text);
     }
     in_time = child_talk(&child, &head, job->probe ? "" : job->message,
@@ -469,7 +477,8 @@ enum err_code smtp_send(const char *helper, const struct smtp_job *job, struct m
         else
             (void)err_set(&why, ERR_TIMEOUT, "%s:%u: no end after %lld ms (%s)", job->host,
                           job->port, (long long)job->timeout_ms, smtp_stage_name(child.stage));
-        fill_all(results, job->to_count, child.stage == SMTP_END, why.text);
+        fill_all(results, job->to_count, child.stage == SMTP_END, smtp_is_for_all(child.stage, 0),
+                 why.text);
         return err_set(e, why.code, "%s", why.text);
     }
 
@@ -478,7 +487,7 @@ enum err_code smtp_send(const char *helper, const struct smtp_job *job, struct m
     set_text(why.text, sizeof why.text, text ? text : "");
     why.code = code_named(json_get_string(child.outcome, "outcome"));
     if (why.code) {
-        fill_all(results, job->to_count, unsure, why.text);
+        fill_all(results, job->to_count, unsure, smtp_is_for_all(child.stage, 0), why.text);
         return err_set(e, why.code, "%s", why.text);
     }
     if (ret_what)

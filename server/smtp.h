@@ -78,6 +78,12 @@ enum err_code smtp_send(const char *helper, const struct smtp_job *job, struct m
 enum mail_fate smtp_fate(enum smtp_stage stage, int code, const char *text, const char **ret_why);
 
 /**
+ * Had the server let us in, and is what came of it about no recipient alone: the sender, the message, or nothing came?
+ * As in mail_result.for_all. stage, code as above.
+ */
+bool smtp_is_for_all(enum smtp_stage stage, int code);
+
+/**
  * The child's whole life: reads a job from `in`, sends it, writes stages and the outcome to `out`.
  * For a process of its own: sets its limits, an alarm and the signal it gets when the parent dies,
  * and leaves libesmtp's memory to the process's end. Returns the exit code.

@@ -24,6 +24,8 @@ struct way {
     struct token *token; /* NULL: it needs none of ours */
     char words[300];
     _Atomic int64_t not_before_ms; /* wall */
+    /* SMTP: it lets us in and takes nothing, as far as the last mail tells. To ask it says no more than that. */
+    _Atomic bool takes_nothing;
 };
 
 /* A token of the way's tenant, for Graph or for what the login asks for. */
@@ -80,7 +82,7 @@ const char *way_words(const struct way *w)
 
 bool way_can_be_probed(const struct way *w)
 {
-    return w->config->kind == CONFIG_WAY_SMTP;
+    return w->config->kind == CONFIG_WAY_SMTP && !atomic_load(&w->takes_nothing);
 }
 
 /* ---- SMTP ------------------------------------------------------------------------------------- */
@@ -166,6 +168,15 @@ static enum err_code post_gist(struct way *w, const struct way_mail *m, struct m
 
 /* ---- all -------------------------------------------------------------------------------------- */
 
+/* Was a word said of anybody? A server that takes no sender or no message, or hangs up on each, works for nobody. */
+static bool was_answered(const struct mail_result *results, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (results[i].fate != MAIL_RETRY || (results[i].smtp_code && !results[i].for_all))
+            return true;
+    return false;
+}
+
 static enum err_code left_alone(const struct way *w, struct err *e)
 {
     int64_t until = atomic_load(&w->not_before_ms), now = clock_wall_ms(w->clock);
@@ -203,7 +214,10 @@ enum err_code way_send(struct way *w, const struct way_mail *m, struct mail_resu
         code = mail_send(&server, w->rest, m->from, m->to, m->n, m->message, m->len, results, &why);
         if (code == ERR_DENIED)
             forget_token(w);
+        atomic_store(&w->takes_nothing, !was_answered(results, m->n) && results[0].for_all);
     }
+    if (!code && !was_answered(results, m->n))
+        code = err_set(&why, ERR_AGAIN, "%s", results[0].text);
     if (code == ERR_THROTTLED || (code == ERR_AGAIN && why.retry_ms)) {
         int64_t wait = why.retry_ms ? why.retry_ms : THROTTLED_MS;
 

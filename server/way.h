@@ -19,7 +19,7 @@ void way_free(struct way *w);
 const char *way_name(const struct way *w);
 /** How people know it: its server, or "webhook NAME". Never a secret. */
 const char *way_words(const struct way *w);
-/** Is it SMTP, so that way_probe says whether it would work? */
+/** Is it SMTP, so that way_probe says whether it would work? Not where the last mail was let in and not taken. */
 bool way_can_be_probed(const struct way *w);
 
 struct way_mail { /* borrowed for the call */
@@ -40,8 +40,9 @@ struct way_mail { /* borrowed for the call */
  * Sends m. Blocks, for MAIL_TIMEOUT_MS and a second at most.
  *
  * results   m->n elements, always filled.
- * Returns   as mail_send and mail_graph_send. While the far end wants to be left alone ERR_THROTTLED without a
- *           call, and e->retry_ms says for how long.
+ * Returns   as mail_send and mail_graph_send, but ERR_AGAIN where no recipient had an answer of his own: a server
+ *           that takes no sender or no message works for nobody. While the far end wants to be left alone
+ *           ERR_THROTTLED without a call, and e->retry_ms says for how long.
  * Threads   any.
  */
 enum err_code way_send(struct way *w, const struct way_mail *m, struct mail_result *results,

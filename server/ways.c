@@ -65,15 +65,6 @@ static bool is_lost(const struct way_mail *m, const struct mail_result *results)
     return m->nobody_else;
 }
 
-/* Was a word said of anybody? A server that takes each message and hangs up works for nobody. */
-static bool was_answered(const struct mail_result *results, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (results[i].fate != MAIL_RETRY || results[i].smtp_code)
-            return true;
-    return false;
-}
-
 /* One way, for all that wait. False: it failed, whatever single recipients came to. */
 static bool try_way(struct engine *g, struct way *way, const struct way_mail *m, struct pending *p,
                     struct mail_result *results, struct ways_sent *ret)
@@ -89,8 +80,6 @@ static bool try_way(struct engine *g, struct way *way, const struct way_mail *m,
     code = way_send(way, &mine, sent, &e);
     for (size_t i = 0; i < p->n; i++)
         results[p->at[i]] = sent[i];
-    if (!code && !was_answered(sent, p->n))
-        code = err_set(&e, ERR_AGAIN, "%s", sent[0].text);
     ret->tries[t].name = way_name(way);
     ret->tries[t].words = way_words(way);
     ret->tries[t].ok = !code;

@@ -5,7 +5,8 @@
  * A notice that waited for so long at one way is tried at the next; and when a way has failed for so long,
  * every notice goes to the next at once. Then people are told, once, by a notice that takes the same ways;
  * /readyz and cordon_way_failing_seconds say it from the first failure on. A way that can be asked without
- * sending (SMTP) is asked every WAYS_LOOK_MS until it works again, and others are whenever there is a notice.
+ * sending (SMTP that does not let us in) is asked every WAYS_LOOK_MS until it works again, and others are whenever there
+ * is a notice.
  * What a way refuses for good is refused, unless nobody would be told then: that is for the next one at once.
  */
 #ifndef CORDON_WAYS_H

@@ -634,6 +634,66 @@ static void test_fallback__a_server_that_hangs_up_on_each_message_does_not_work(
     sim_stop(sim);
 }
 
+/* It lets us in, and takes no mail: the way fails as if it were down, though a login would work. */
+static void test_fallback__a_server_that_takes_no_mail_is_no_way_out(void **state)
+{
+    static const struct {
+        const char *label, *sick, *well;
+    } rows[] = {
+        {"the sender", "{\"smtp\":{\"refuse_from\":\"550 5.7.60 not as this sender\"}}",
+         "{\"smtp\":{\"refuse_from\":null}}"},
+        {"the message", "{\"smtp\":{\"data_reply\":\"451 4.7.1 the filter is away\"}}",
+         "{\"smtp\":{\"data_reply\":null}}"},
+        {"hangs up", "{\"smtp\":{\"drop\":\"before_250\"}}", "{\"smtp\":{\"drop\":null}}"},
+    };
+    const struct notice_system n = {.about = "source:flow",
+                                    .kind = "source_quiet",
+                                    .subject = "source flow is quiet",
+                                    .headline = "x",
+                                    .body = "x"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sim *first = sim_start(NULL), *second = sim_start(NULL);
+        char mail[400];
+        int64_t since;
+        struct rig r;
+        struct err e;
+
+        print_message("  %s\n", rows[i].label);
+        (void)snprintf(mail, sizeof mail,
+                       "  server: %s\n  fallback: {after: 10m, ways: [{server: '%s'}]}\n",
+                       first->smtp_url, second->smtp_url);
+        open_rig(&r, RULES_MAIL_ONLY, mail, "");
+        sim_tell(first, "/config", rows[i].sick);
+        (void)rig_push(&r, ALERT, MACHINE);
+        work_all(&r);
+        assert_false(is_well(&r, "mail"));
+        since = record(&r, "mail").failing;
+        assert_true(since > 0);
+        pass(&r, 30 * MINUTE_MS, MINUTE_MS);
+        assert_int_equal(taken(second, "[ALERT]"), 1);
+        assert_int_equal(taken(second, "[CORDON] notices do not leave by smtp:"), 1);
+        assert_int_equal(record(&r, "mail").failing, since);
+        assert_false(is_well(&r, "mail"));
+
+        assert_int_equal(notice_system_tell(r.g, &n, &e), ERR_OK); /* does not wait */
+        work_all(&r);
+        assert_int_equal(taken(second, "[CORDON] source flow is quiet"), 1);
+
+        sim_tell(first, "/config", rows[i].well);
+        assert_int_equal(notice_system_tell(r.g, &n, &e), ERR_OK);
+        work_all(&r);
+        assert_int_equal(taken(first, "[CORDON] source flow is quiet"), 1);
+        assert_int_equal(taken(first, "[CORDON] notices leave by smtp:"), 1);
+        assert_true(is_well(&r, "mail"));
+        assert_int_equal(sim_state(second, "mails"), 3);
+        close_rig(&r);
+        sim_stop(first);
+        sim_stop(second);
+    }
+}
+
 /* The first wants to be left alone for an hour; the second is away for a moment, and is asked again when it may be back. */
 static void test_fallback__one_way_that_is_throttled_holds_up_no_other(void **state)
 {
@@ -790,6 +850,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__what_one_way_refuses_waits_for_the_next),
         cmocka_unit_test(test_fallback__the_next_way_is_used_and_people_hear_of_it),
         cmocka_unit_test(test_fallback__a_server_that_hangs_up_on_each_message_does_not_work),
+        cmocka_unit_test(test_fallback__a_server_that_takes_no_mail_is_no_way_out),
         cmocka_unit_test(test_fallback__one_way_that_is_throttled_holds_up_no_other),
         cmocka_unit_test(test_fallback__a_restart_begins_no_time_anew),
         cmocka_unit_test(test_fallback__a_clock_that_was_ahead_keeps_nothing_from_the_next_way),

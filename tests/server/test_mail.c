@@ -467,7 +467,7 @@ static void test_mail__over_smtps_a_no_is_judged_by_what_it_answers(void **state
         const char *auth;
         enum err_code code;
         enum mail_fate fate;
-        bool maybe_sent;
+        bool maybe_sent, for_all;
         const char *text;
     } row[] = {
         {"the login",
@@ -477,6 +477,7 @@ static void test_mail__over_smtps_a_no_is_judged_by_what_it_answers(void **state
          ERR_DENIED,
          MAIL_RETRY,
          false,
+         false,
          "wrong user name or password: 535 5.7.8 no"},
         {"the greeting",
          {{"", "554 5.3.2 go away\r\n", 0, 0}},
@@ -485,8 +486,9 @@ static void test_mail__over_smtps_a_no_is_judged_by_what_it_answers(void **state
          ERR_DENIED,
          MAIL_RETRY,
          false,
+         false,
          "554"},
-        {"no login offered", {{0}}, false, NULL, ERR_AGAIN, MAIL_RETRY, false, "no login"},
+        {"no login offered", {{0}}, false, NULL, ERR_AGAIN, MAIL_RETRY, false, false, "no login"},
         {"the sender",
          {{"MAIL", "550 no\r\n", 0, 0}},
          false,
@@ -494,6 +496,7 @@ static void test_mail__over_smtps_a_no_is_judged_by_what_it_answers(void **state
          ERR_OK,
          MAIL_RETRY,
          false,
+         true,
          "does not take this sender: 550 no"},
         {"the recipient",
          {{"RCPT", "550 no\r\n", 0, 0}},
@@ -501,6 +504,7 @@ static void test_mail__over_smtps_a_no_is_judged_by_what_it_answers(void **state
          "PLAIN",
          ERR_OK,
          MAIL_REFUSED,
+         false,
          false,
          "550 no"},
         {"DATA",
@@ -510,6 +514,7 @@ static void test_mail__over_smtps_a_no_is_judged_by_what_it_answers(void **state
          ERR_OK,
          MAIL_RETRY,
          false,
+         true,
          "451 no"},
         {"the message",
          {{".", "554 spam\r\n", 0, 0}},
@@ -517,6 +522,7 @@ static void test_mail__over_smtps_a_no_is_judged_by_what_it_answers(void **state
          "PLAIN",
          ERR_OK,
          MAIL_REFUSED,
+         false,
          false,
          "554 spam"},
         {"a dropped answer",
@@ -526,6 +532,7 @@ static void test_mail__over_smtps_a_no_is_judged_by_what_it_answers(void **state
          ERR_OK,
          MAIL_RETRY,
          true,
+         true,
          ""},
         {"a dropped RCPT",
          {{"RCPT", NULL, PEER_CLOSE, 0}},
@@ -534,8 +541,9 @@ static void test_mail__over_smtps_a_no_is_judged_by_what_it_answers(void **state
          ERR_AGAIN,
          MAIL_RETRY,
          false,
+         false,
          ""},
-        {"an untrusted certificate", {{0}}, true, "PLAIN", ERR_AGAIN, MAIL_RETRY, false, ""},
+        {"an untrusted certificate", {{0}}, true, "PLAIN", ERR_AGAIN, MAIL_RETRY, false, false, ""},
     };
     struct fixture *f = *state;
     const char *const to[] = {"a@x.example"};
@@ -558,7 +566,8 @@ static void test_mail__over_smtps_a_no_is_judged_by_what_it_answers(void **state
             mail_send(&s, f->rest, "me@x.example", to, 1, MESSAGE, sizeof MESSAGE - 1, r, &e);
 
         if (code != row[i].code || r->fate != row[i].fate || r->maybe_sent != row[i].maybe_sent ||
-            !strstr(r->text, row[i].text) || !r->text[0] || strstr(r->text, PASSWORD))
+            r->for_all != row[i].for_all || !strstr(r->text, row[i].text) || !r->text[0] ||
+            strstr(r->text, PASSWORD))
             fail_msg("%s: %s %s: %s %d %d %s", row[i].label, err_name(code), e.text,
                      mail_fate_name(r->fate), r->smtp_code, r->maybe_sent, r->text);
         smtp_peer_free(peer);

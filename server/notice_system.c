@@ -1,6 +1,8 @@
 /* notice_system.c - see notice_system.h. */
 #include "notice_system.h"
 
+#include <stdlib.h>
+
 #include "id.h"
 #include "letter.h"
 #include "log.h"
@@ -46,7 +48,8 @@ enum err_code notice_system_put(struct db_tx *tx, struct engine *g, struct runti
         code = pause_read(tx, rt, arena, &pause, e);
     if (!code)
         code = notice_last(tx, n->about, NULL, &r.after, &created, e);
-    if (code || (n->not_within && same && now - same_created < n->not_within))
+    /* One of a time that is long to come says nothing: the clock was ahead then, and set back. */
+    if (code || (same && llabs((long long)(now - same_created)) < n->not_within))
         return code;
     if (!n->logged_after)
         notice_system_log(n);

@@ -114,6 +114,36 @@ static void test_notice_system__is_not_repeated_within_its_time(void **state)
     rig_close(&r);
 }
 
+/* The clock was ahead by days when it was told, and was set back: that keeps nobody untold for as long. */
+static void test_notice_system__a_clock_that_was_ahead_keeps_nothing_back(void **state)
+{
+    struct notice_system n = quiet;
+    int64_t first, second;
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    log_divert(no_line, NULL);
+    n.not_within = HOUR_MS;
+    hands_turn(&r.hands, 7 * DAY_MS);
+    tell(&r, &n);
+    first = last(&r, n.about).id;
+    hands_turn(&r.hands, -7 * DAY_MS);
+    tell(&r, &n);
+    second = last(&r, n.about).id;
+    assert_true(second > first);
+    hands_turn(&r.hands, -SECOND_MS); /* a second is no reason to say it again */
+    tell(&r, &n);
+    hands_turn(&r.hands, HOUR_MS);
+    tell(&r, &n);
+    assert_int_equal(last(&r, n.about).id, second);
+    hands_turn(&r.hands, SECOND_MS);
+    tell(&r, &n);
+    assert_true(last(&r, n.about).id > second);
+    log_divert(NULL, NULL);
+    rig_close(&r);
+}
+
 /* "It is back" answers "it is quiet", and waits for it while that was not tried. */
 static void test_notice_system__one_that_follows_is_a_reply(void **state)
 {
@@ -167,6 +197,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_notice_system__goes_to_whom_the_mail_part_names),
         cmocka_unit_test(test_notice_system__is_not_repeated_within_its_time),
+        cmocka_unit_test(test_notice_system__a_clock_that_was_ahead_keeps_nothing_back),
         cmocka_unit_test(test_notice_system__one_that_follows_is_a_reply),
         cmocka_unit_test(test_notice_system__is_of_no_case),
     };

@@ -80,6 +80,12 @@ static const struct {
     {SMTP_START, SMTP_END, 538, "", MAIL_RETRY, "the server wants TLS before a login"},
     /* RFC 5321 section 4.2.4: out of sequence is a fault between the two programs, not of the mail */
     {SMTP_START, SMTP_END, 503, "", MAIL_RETRY, "the two sides lost step"},
+    /* RFC 3463 section 3.2: 5.1.7 and 5.1.8 are about the sender, which many a server judges when it hears of a recipient
+     * (Postfix by default, smtpd_delay_reject); so is 504, what it says of a name that is none: the host's in EHLO */
+    {SMTP_RCPT, SMTP_END, 0, "5.1.7", MAIL_RETRY, "the server does not take this sender"},
+    {SMTP_RCPT, SMTP_END, 0, "5.1.8", MAIL_RETRY, "the server does not take this sender"},
+    {SMTP_RCPT, SMTP_END, 504, "", MAIL_RETRY,
+     "the server wants a full name: cordon's host's, mail.from's or the recipient's"},
     /* RFC 1870 section 6, RFC 3463 section 3.4: a message too big stays too big */
     {SMTP_MAIL, SMTP_MAIL, 552, "", MAIL_REFUSED, "the message is too big for the server"},
     {SMTP_MAIL, SMTP_END, 0, "5.3.4", MAIL_REFUSED, "the message is too big for the server"},

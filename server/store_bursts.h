@@ -22,7 +22,7 @@ struct burst {
 struct burst_notice {
     int64_t id, case_id, after;
     const char *kind, *said, *machine, *alert, *thread, *rule, *machine_id, *tenant;
-    bool stale; /* a newer notice tells the same people how the case stands */
+    bool stale; /* newer notices, one or several, tell the same people how the case stands */
 };
 
 /* All of these inside a transaction. */

@@ -41,7 +41,15 @@ struct pending {
     const char *to[MAIL_RECIPIENTS_MAX];
     size_t at[MAIL_RECIPIENTS_MAX]; /* place in the caller's list */
     size_t n;
+    /* by that place: a way may take it yet that fails now */
+    bool open[MAIL_RECIPIENTS_MAX];
 };
+
+static void leave_open(struct pending *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        p->open[p->at[i]] = true;
+}
 
 /* Those of p who have not got it yet. */
 static void keep_waiting(struct pending *p, const struct mail_result *results)
@@ -63,6 +71,15 @@ static bool is_lost(const struct way_mail *m, const struct mail_result *results)
         if (results[i].fate != MAIL_REFUSED)
             return false;
     return m->nobody_else;
+}
+
+/* Nobody would be told, and a way before the one that refused it for good only fails: it waits for that. */
+static void keep_open(const struct pending *p, const struct way_mail *m,
+                      struct mail_result *results)
+{
+    for (size_t i = 0; i < m->n && m->nobody_else; i++)
+        if (p->open[i] && results[i].fate == MAIL_REFUSED)
+            results[i].fate = MAIL_RETRY;
 }
 
 /* One way, for all that wait. False: it failed, whatever single recipients came to. */
@@ -120,8 +137,10 @@ void ways_send(struct engine *g, struct runtime *rt, struct way *const *ways, si
         bool last = i + 1 == n, worked;
 
         /* It failed for so long, and is asked by itself whether it works. */
-        if (!last && r && r->failing && now - r->failing >= after && way_can_be_probed(ways[i]))
+        if (!last && r && r->failing && now - r->failing >= after && way_can_be_probed(ways[i])) {
+            leave_open(&p);
             continue;
+        }
         worked = try_way(g, ways[i], m, &p, results, ret);
         if (!last && is_lost(m, results)) {
             log_event(LOG_WARN, "mail_refused", LOG_ID("case", m->case_id), LOG_ID("notice", m->id),
@@ -129,6 +148,7 @@ void ways_send(struct engine *g, struct runtime *rt, struct way *const *ways, si
             continue;
         }
         keep_waiting(&p, results);
+        leave_open(&p);
         /* Where the way works and only somebody's server is slow, the notice itself must be that old. */
         if (worked)
             since = created;
@@ -137,6 +157,7 @@ void ways_send(struct engine *g, struct runtime *rt, struct way *const *ways, si
             break;
         }
     }
+    keep_open(&p, m, results);
 }
 
 /* ---- what is known of them --------------------------------------------------------------------- */

@@ -7,7 +7,8 @@
  * /readyz and cordon_way_failing_seconds say it from the first failure on. A way that can be asked without
  * sending (SMTP that does not let us in) is asked every WAYS_LOOK_MS until it works again, and others are whenever there
  * is a notice.
- * What a way refuses for good is refused, unless nobody would be told then: that is for the next one at once.
+ * What a way refuses for good is refused, unless nobody would be told then: that is for the next one at once, and waits
+ * for one before it that only fails.
  */
 #ifndef CORDON_WAYS_H
 #define CORDON_WAYS_H

@@ -563,6 +563,41 @@ static void test_fallback__what_one_way_refuses_waits_for_the_next(void **state)
     sim_stop(second);
 }
 
+/* The first is away, and the next, whose filter knows no such sender, wants none of it: nobody is told by that, and it waits for
+ * the first. Before it is taken for sick, and after. */
+static void test_fallback__what_the_next_way_refuses_waits_for_the_first(void **state)
+{
+    struct sim *first = sim_start(NULL), *second = sim_start(NULL);
+    const struct notice_system n = {.about = "source:flow",
+                                    .kind = "source_quiet",
+                                    .subject = "source flow is quiet",
+                                    .headline = "x",
+                                    .body = "x"};
+    char mail[400];
+    struct rig r;
+    struct err e;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n  fallback: {ways: [{server: '%s'}]}\n",
+                   first->smtp_url, second->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    sim_tell(first, "/config", DOWN);
+    sim_tell(second, "/config", "{\"smtp\":{\"data_reply\":\"550 5.7.26 unauthenticated\"}}");
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, 30 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(notice_system_tell(r.g, &n, &e), ERR_OK);
+    pass(&r, 30 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(sim_state(second, "mails"), 0);
+    sim_tell(first, "/config", UP);
+    pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(taken(first, "[ALERT]"), 1);
+    assert_int_equal(taken(first, "[CORDON] source flow is quiet"), 1);
+    close_rig(&r);
+    sim_stop(first);
+    sim_stop(second);
+}
+
 /* ---- the next way ------------------------------------------------------------------------------------ */
 
 static void test_fallback__the_next_way_is_used_and_people_hear_of_it(void **state)
@@ -858,6 +893,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__what_no_webhook_takes_goes_to_mail_to),
         cmocka_unit_test(test_fallback__what_one_way_refuses_for_good_is_for_the_next),
         cmocka_unit_test(test_fallback__what_one_way_refuses_waits_for_the_next),
+        cmocka_unit_test(test_fallback__what_the_next_way_refuses_waits_for_the_first),
         cmocka_unit_test(test_fallback__the_next_way_is_used_and_people_hear_of_it),
         cmocka_unit_test(test_fallback__a_server_that_hangs_up_on_each_message_does_not_work),
         cmocka_unit_test(test_fallback__a_server_that_takes_no_mail_is_no_way_out),

@@ -172,8 +172,8 @@ static enum err_code tell(struct db_tx *tx, struct engine *g, struct runtime *rt
         {"Failing since", clock_format(r->failing, since)},
         {"Last failure", r->why},
     };
-    bool others = strncmp(r->name, CONFIG_WEBHOOK_WAY, strlen(CONFIG_WEBHOOK_WAY)) == 0 ||
-                  rt->config->mail.n_ways > 1;
+    bool posts = strncmp(r->name, CONFIG_WEBHOOK_WAY, strlen(CONFIG_WEBHOOK_WAY)) == 0;
+    bool others = posts || rt->config->mail.n_ways > 1;
     struct notice_system n = {
         .about = arena_fmt(arena, "way:%s", r->name),
         .kind = back ? "way_works" : "way_fails",
@@ -186,6 +186,10 @@ static enum err_code tell(struct db_tx *tx, struct engine *g, struct runtime *rt
             back
                 ? "What waited for it is on its way. Where others took notices meanwhile, those are not "
                   "sent again."
+            : posts
+                ? "It has failed for as long as mail.fallback.after allows. Posts for it are kept and tried for "
+                  "five days; a case that nobody but it was to hear of goes to mail.to then. The last failure "
+                  "says what is wrong; another mail follows when it works again."
                 : "It has failed for as long as mail.fallback.after allows. Notices that were for it go "
                   "by the next way of mail.fallback.ways, where there is one; this one did. What has "
                   "none is kept and tried for five days. `cordon doctor` says what is wrong and how to "

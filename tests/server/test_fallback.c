@@ -6,6 +6,7 @@
 
 #include "kit/sim.h"
 #include "log.h"
+#include "mime_read.h"
 #include "notice.h"
 #include "notice_system.h"
 #include "smtp.h"
@@ -499,6 +500,59 @@ static void test_fallback__what_no_webhook_takes_goes_to_mail_to(void **state)
     }
 }
 
+struct last {
+    const char *about;
+    int64_t id, created;
+};
+
+static enum err_code last_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct last *l = arg;
+
+    return notice_last(tx, l->about, NULL, &l->id, &l->created, e);
+}
+
+/* The words of the last notice that tells of a way, or "". */
+static const char *words_about(struct rig *r, const char *about)
+{
+    struct buf text = BUF_INIT(1 << 20);
+    struct notice_record n;
+    const char *words = "";
+    struct last of = {.about = about};
+
+    assert_int_equal(db_read(r->store->db, last_fn, &of, NULL), ERR_OK);
+    if (of.id) {
+        assert_int_equal(store_notice_load(r->store, r->arena, of.id, &n, NULL), ERR_OK);
+        assert_int_equal(mime_part(n.message, "text/plain", &text, NULL), ERR_OK);
+        words = arena_str(r->arena, buf_text(&text));
+    }
+    buf_clear(&text);
+    return words;
+}
+
+/* Its posts go nowhere else, and people are not told that they do. */
+static void test_fallback__posts_that_wait_are_not_said_to_go_another_way(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r,
+             "webhooks: {siem: {url: 'https://127.0.0.1:9/a', template: slack}}\n"
+             "rules: [{name: tell, do: [webhook: {to: siem}]}]\n",
+             mail, "");
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, 12 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(taken(sim, "[CORDON] notices do not leave by webhook siem"), 1);
+    assert_null(strstr(words_about(&r, "way:webhook:siem"), "next way"));
+    assert_non_null(strstr(words_about(&r, "way:webhook:siem"), "kept and tried for five days"));
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 /* A filter of the first server does not like what the mails say: there is another way, and nobody was told. */
 static void test_fallback__what_one_way_refuses_for_good_is_for_the_next(void **state)
 {
@@ -891,6 +945,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__after_a_pause_of_days_a_failed_try_gives_nothing_up),
         cmocka_unit_test(test_fallback__what_nobody_takes_for_five_days_has_failed),
         cmocka_unit_test(test_fallback__what_no_webhook_takes_goes_to_mail_to),
+        cmocka_unit_test(test_fallback__posts_that_wait_are_not_said_to_go_another_way),
         cmocka_unit_test(test_fallback__what_one_way_refuses_for_good_is_for_the_next),
         cmocka_unit_test(test_fallback__what_one_way_refuses_waits_for_the_next),
         cmocka_unit_test(test_fallback__what_the_next_way_refuses_waits_for_the_first),

@@ -85,6 +85,12 @@ bool way_can_be_probed(const struct way *w)
     return w->config->kind == CONFIG_WAY_SMTP && !atomic_load(&w->takes_nothing);
 }
 
+void way_inherit(struct way *w, const struct way *old)
+{
+    if (strcmp(way_name(w), way_name(old)) == 0 && strcmp(w->words, old->words) == 0)
+        atomic_store(&w->takes_nothing, atomic_load(&old->takes_nothing));
+}
+
 /* ---- SMTP ------------------------------------------------------------------------------------- */
 
 /* The password or token of the login, as it is now. */

@@ -22,6 +22,9 @@ const char *way_words(const struct way *w);
 /** Is it SMTP, so that way_probe says whether it would work? Not where the last mail was let in and not taken. */
 bool way_can_be_probed(const struct way *w);
 
+/** After a reload: what was found out about a server is still so. old: of the same name in the configuration before. */
+void way_inherit(struct way *w, const struct way *old);
+
 struct way_mail { /* borrowed for the call */
     int64_t id;   /* of the notice */
     int64_t case_id;

@@ -776,6 +776,10 @@ static void test_fallback__a_server_that_takes_no_mail_is_no_way_out(void **stat
         assert_int_equal(record(&r, "mail").failing, since);
         assert_false(is_well(&r, "mail"));
 
+        use_rules(&r, RULES_MAIL_ONLY, mail, ""); /* a reload changes nothing about it */
+        pass(&r, 15 * MINUTE_MS, MINUTE_MS);
+        assert_int_equal(record(&r, "mail").failing, since);
+        assert_int_equal(sim_state(second, "mails"), 2);
         assert_int_equal(notice_system_tell(r.g, &n, &e), ERR_OK); /* does not wait */
         work_all(&r);
         assert_int_equal(taken(second, "[CORDON] source flow is quiet"), 1);

@@ -51,7 +51,10 @@ int64_t id_new_after(const struct clock *clock, int64_t earlier)
 
 int64_t id_of_time(int64_t wall_ms)
 {
-    return wall_ms > EPOCH_MS ? (wall_ms - EPOCH_MS) << COUNT_BITS : 0;
+    if (wall_ms <= EPOCH_MS)
+        return 0;
+    return wall_ms - EPOCH_MS > INT64_MAX >> COUNT_BITS ? INT64_MAX
+                                                        : (wall_ms - EPOCH_MS) << COUNT_BITS;
 }
 
 char *id_format(int64_t id, char out[ID_TEXT_SIZE])

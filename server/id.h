@@ -20,7 +20,7 @@ int64_t id_new(const struct clock *clock);
 /** The same, and greater than `earlier`, which another process may have made by a clock that was ahead of ours: one before a
  * restart, another replica. For what is told in the order of its ids. earlier: an id, or 0. Any thread. */
 int64_t id_new_after(const struct clock *clock, int64_t earlier);
-/** Lower than every id of that moment or later, higher than every older one; 0 before 2020. */
+/** Lower than every id of that moment or later, higher than every older one; 0 before 2020, INT64_MAX after 2089. */
 int64_t id_of_time(int64_t wall_ms);
 /** Writes id as 13 lower-case characters; returns out. */
 char *id_format(int64_t id, char out[ID_TEXT_SIZE]);

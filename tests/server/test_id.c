@@ -76,6 +76,8 @@ static void test_id__has_room_until_2089(void **state)
     (void)state;
     hand = 3776859600000; /* 2089-09-07 */
     assert_true(id_new(&turned) > 0);
+    assert_true(id_of_time(hand) > 0);
+    assert_true(id_of_time(253402300799000) == INT64_MAX); /* 9999-12-31, which somebody asks for */
 }
 
 enum { THREADS = 4, EACH = 50000 };

@@ -25,7 +25,7 @@ typedef bool (*each_fn)(const struct audit_record *r, void *ctx, struct err *e);
 /* fn returns false to end early; e->code is then ERR_OK, or what went wrong. */
 static enum err_code each(struct db_tx *tx, each_fn fn, void *ctx, struct err *e)
 {
-    int64_t after = INT64_MIN;
+    int64_t from = INT64_MIN;
     size_t n = PAGE;
 
     e->code = ERR_OK;
@@ -33,12 +33,12 @@ static enum err_code each(struct db_tx *tx, each_fn fn, void *ctx, struct err *e
         AUTO(arena_freep) struct arena *a = arena_new(0);
         struct audit_record *list;
         enum err_code code =
-            a ? audit_read(tx, a, after, PAGE, &list, &n, e) : err_set(e, ERR_NOMEM, "audit");
+            a ? audit_read(tx, a, from, PAGE, &list, &n, e) : err_set(e, ERR_NOMEM, "audit");
 
         if (code)
             return code;
         for (size_t i = 0; i < n; i++) {
-            after = list[i].n;
+            from = list[i].n + (list[i].n < INT64_MAX);
             if (!fn(&list[i], ctx, e))
                 return e->code;
         }
@@ -170,7 +170,7 @@ enum err_code audit_verify(struct store *s, const char *head, struct audit_repor
 
 struct page {
     struct arena *arena;
-    int64_t after;
+    int64_t from;
     struct audit_record *list;
     size_t n;
 };
@@ -179,7 +179,7 @@ static enum err_code page_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct page *p = arg;
 
-    return audit_read(tx, p->arena, p->after, PAGE, &p->list, &p->n, e);
+    return audit_read(tx, p->arena, p->from, PAGE, &p->list, &p->n, e);
 }
 
 /* A transaction for each page, for fn may take as long as it likes: a pipe to a pager waits for a person, and the log of a
@@ -188,7 +188,7 @@ enum err_code audit_each(struct store *s, int64_t since,
                          bool (*fn)(const struct audit_record *r, void *ctx), void *ctx,
                          struct err *e)
 {
-    struct page p = {.after = INT64_MIN, .n = PAGE};
+    struct page p = {.from = INT64_MIN, .n = PAGE};
 
     while (p.n == PAGE) {
         AUTO(arena_freep) struct arena *a = arena_new(0);
@@ -199,7 +199,7 @@ enum err_code audit_each(struct store *s, int64_t since,
         if (code)
             return err_in(e, "audit");
         for (size_t i = 0; i < p.n; i++) {
-            p.after = p.list[i].n;
+            p.from = p.list[i].n + (p.list[i].n < INT64_MAX);
             if (p.list[i].time >= since && !fn(&p.list[i], ctx))
                 return ERR_OK;
         }

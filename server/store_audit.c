@@ -239,7 +239,7 @@ static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item,
     return nomem ? err_set(e, ERR_NOMEM, "audit") : ERR_OK;
 }
 
-enum err_code audit_read(struct db_tx *tx, struct arena *a, int64_t after, size_t max,
+enum err_code audit_read(struct db_tx *tx, struct arena *a, int64_t from, size_t max,
                          struct audit_record **ret, size_t *ret_count, struct err *e)
 {
     struct store_list list;
@@ -247,8 +247,8 @@ enum err_code audit_read(struct db_tx *tx, struct arena *a, int64_t after, size_
     struct db_rows *rows;
     enum err_code code = db_query(tx, e, &rows,
                                   "SELECT n, time, kind, case_id, detail, hash FROM audit"
-                                  " WHERE n > $1 ORDER BY n LIMIT $2",
-                                  "ii", after, (int64_t)max);
+                                  " WHERE n >= $1 ORDER BY n LIMIT $2",
+                                  "ii", from, (int64_t)max);
 
     if (!code)
         code = store_take(rows, a, sizeof *items, read_row, &list, e);

@@ -93,8 +93,8 @@ struct audit_head {
 /** What the hash of a record that follows one with the hash `before` must be ("" before the first). */
 enum err_code audit_hash(const char *before, const struct audit_record *r,
                          char ret[AUDIT_HASH_SIZE], struct err *e);
-/** Records with numbers above `after`, in order, at most max. */
-enum err_code audit_read(struct db_tx *tx, struct arena *a, int64_t after, size_t max,
+/** Records with numbers of `from` and above, in order, at most max. */
+enum err_code audit_read(struct db_tx *tx, struct arena *a, int64_t from, size_t max,
                          struct audit_record **ret, size_t *ret_count, struct err *e);
 /** What the head row says; ERR_NOT_FOUND when it is gone. */
 enum err_code audit_head_read(struct db_tx *tx, struct audit_head *ret, struct err *e);

@@ -412,6 +412,14 @@ static void test_audit__cuts_and_moves_are_found(void **state)
          5},
         {"one was put in before the first",
          "INSERT INTO audit SELECT 0, time, kind, case_id, detail, hash FROM audit WHERE n = 1", 0},
+        {"one was put in before all numbers",
+         "INSERT INTO audit SELECT -9223372036854775807 - 1, time, kind, case_id, detail, hash"
+         " FROM audit WHERE n = 1",
+         INT64_MIN},
+        {"one was added behind all numbers",
+         "INSERT INTO audit SELECT 9223372036854775807, time, kind, case_id, detail, hash"
+         " FROM audit WHERE n = 1",
+         17},
         {"one was added at the end",
          "INSERT INTO audit SELECT 17, time, kind, case_id, detail, hash FROM audit WHERE n = 16",
          17},

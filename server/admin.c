@@ -1,7 +1,9 @@
 /* admin.c - see admin.h. One table of routes; a route renders into a buf and says the status.
  *
  * What reads or writes the store stands in line for it (line.h): a database that does not answer would hold up the one
- * HTTP thread, and with it /healthz, by which whoever supervises the process tells whether it is alive. */
+ * HTTP thread, and with it /healthz, by which whoever supervises the process tells whether it is alive. There are two
+ * lines: who gives an order, or asks whether cordon is ready, does not stand behind somebody who looks at much. The kill
+ * switch waited ten seconds for the preview of a silence. */
 #include "admin.h"
 
 #include <stdatomic.h>
@@ -34,14 +36,14 @@
 #include "work.h"
 
 #define ANSWER_MAX  (32 * 1024 * 1024)
-#define WAITING_MAX 256
+#define WAITING_MAX 256 /* in each line */
 
 struct admin {
     struct admin_options o;
     atomic_bool stopping;
     atomic_bool over; /* nobody waits for an answer any more */
     struct console *console;
-    struct line *line;
+    struct line *looks, *orders;
 };
 
 /* Renders an answer. Returns an HTTP status; 4xx and 5xx: e->text is the problem's detail. */
@@ -668,8 +670,14 @@ static unsigned end_silence(struct page *p)
 
 /* ---- routing ---------------------------------------------------------------------------------- */
 
-/* needs no token; POST instead of GET; needs nothing but this process */
-enum { FOR_ALL = 1 << 0, ORDER = 1 << 1, AT_ONCE = 1 << 2 };
+/* needs no token; POST instead of GET; needs nothing but this process; takes little of the store's time */
+enum {
+    FOR_ALL = 1 << 0,
+    POSTED = 1 << 1,
+    AT_ONCE = 1 << 2,
+    QUICK = 1 << 3,
+    ORDER = POSTED | QUICK
+};
 
 /* What a route takes, by name; any other is refused. */
 #define NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
@@ -684,7 +692,7 @@ static const struct admin_route {
     const char *const *members; /* of an order's body */
 } routes[] = {
     {"/healthz", FOR_ALL | AT_ONCE, healthz, NULL, NULL},
-    {"/readyz", FOR_ALL, readyz, NULL, NULL},
+    {"/readyz", FOR_ALL | QUICK, readyz, NULL, NULL},
     {"/metrics", 0, metrics_page, NULL, NULL},
     {"/api/cases", 0, cases, NAMES("state", "tenant", "since", PAGING), NULL},
     {"/api/cases/*", 0, one_case, NULL, NULL},
@@ -706,8 +714,8 @@ static const struct admin_route {
     {"/api/questions/*/refuse", ORDER, refuse, NULL, NAMES("why", "by")},
     {"/api/sources", 0, sources, NULL, NULL},
     {"/api/silences", 0, silences, NAMES("open", PAGING), NULL},
-    {"/api/silences/add", ORDER, add_silence, NULL, SILENCE},
-    {"/api/silences/preview", ORDER, preview_silence, NULL, SILENCE},
+    {"/api/silences/add", POSTED, add_silence, NULL, SILENCE},
+    {"/api/silences/preview", POSTED, preview_silence, NULL, SILENCE},
     {"/api/silences/*", 0, one_silence, NULL, NULL},
     {"/api/silences/*/approve", ORDER, approve_silence, NULL, NAMES("why", "by")},
     {"/api/silences/*/end", ORDER, end_silence, NULL, NAMES("why", "by")},
@@ -742,7 +750,7 @@ static enum http_next head(struct http_request *r, void *ctx, size_t *ret_body_m
     char id[ROUTE_ID_SIZE];
     const struct admin_route *route = find_route(http_path(r), id);
     const char *method = http_method(r);
-    bool gives_order = route && route->flags & ORDER;
+    bool gives_order = route && route->flags & POSTED;
     enum door_answer door = DOOR_IN;
 
     if (console_serves(http_path(r)))
@@ -781,7 +789,7 @@ static unsigned answer(const struct admin_route *route, struct page *p)
 
     if (strncmp(route->path, "/api/", 5) == 0)
         code = arguments_query(p->r, route->query, &p->e);
-    if (!code && route->flags & ORDER)
+    if (!code && route->flags & POSTED)
         code = arguments_body(p->r, route->members, &p->doc, &p->e);
     return code ? status_of(code) : route->page(p);
 }
@@ -793,7 +801,7 @@ static void unavailable(struct http_request *r, const char *why)
     http_reply_problem(r, 503, why, later);
 }
 
-/* In the line's thread, perhaps when the server has given the request up; healthz: in the server's. */
+/* In a line's thread, perhaps when the server has given the request up; healthz: in the server's. */
 static void serve(struct http_request *r, void *ctx)
 {
     char id[ROUTE_ID_SIZE];
@@ -837,10 +845,12 @@ static void body(struct http_request *r, void *ctx)
     char id[ROUTE_ID_SIZE];
     struct admin *a = ctx;
     const struct admin_route *route = find_route(http_path(r), id);
+    /* what the console is sent is an order, but for signing in and out */
+    bool quick = route ? route->flags & QUICK : strcmp(http_method(r), "POST") == 0;
 
     if (route && route->flags & AT_ONCE)
         serve(r, a);
-    else if (!http_keep_head(r) || !line_put(a->line, r))
+    else if (!http_keep_head(r) || !line_put(quick ? a->orders : a->looks, r))
         unavailable(r, "Too many requests wait for an answer; come again.");
 }
 
@@ -862,7 +872,9 @@ enum err_code admin_new(const struct admin_options *o, struct admin **ret, struc
                                                  .stopping = &a->stopping},
                        &a->console, e);
     if (!code)
-        code = line_new(serve, a, WAITING_MAX, &a->line, e);
+        code = line_new(serve, a, WAITING_MAX, &a->looks, e);
+    if (!code)
+        code = line_new(serve, a, WAITING_MAX, &a->orders, e);
     if (code) {
         admin_free(a);
         return code;
@@ -876,7 +888,8 @@ void admin_free(struct admin *a)
     if (!a)
         return;
     atomic_store(&a->over, true);
-    line_free(a->line);
+    line_free(a->looks);
+    line_free(a->orders);
     console_free(a->console);
     free(a);
 }

@@ -1183,6 +1183,57 @@ static void test_admin__is_alive_while_the_store_does_not_answer(void **state)
     close_desk(d);
 }
 
+/* Whoever looks at much, or at a store that is slow, does not keep others from pulling the kill switch. */
+static void test_admin__an_order_waits_for_nobody_who_looks(void **state)
+{
+    enum { READERS = 4 }; /* as many as db.c lends */
+    static const char *const json[] = {"Content-Type: application/json", NULL};
+    static const char form[] =
+        "POST /login HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\n"
+        "Content-Type: application/x-www-form-urlencoded\r\n"
+        "Content-Length: 0\r\n\r\n";
+    pthread_t threads[READERS];
+    struct raw *looking, *console;
+    struct raw_answer a;
+    struct holding h;
+    struct fetched f;
+    char url[120];
+    struct desk *d;
+
+    (void)state;
+    d = open_desk(false);
+    h.db = d->store->db;
+    (void)sem_init(&h.held, 0, 0);
+    (void)sem_init(&h.go, 0, 0);
+    for (size_t i = 0; i < READERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, hold, &h), 0);
+    for (size_t i = 0; i < READERS; i++)
+        while (sem_wait(&h.held) != 0)
+            ;
+    looking = raw_open(http_server_address(d->http));
+    raw_text(looking, "GET /api/cases HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    (void)snprintf(url, sizeof url, "%s/api/pause", d->base);
+    assert_true(fetch(&f, "POST", url, json, "{}", 2, WAIT_MS));
+    assert_int_equal(f.status, 200);
+    fetched_clear(&f);
+    console = raw_open(http_server_address(d->http));
+    raw_text(console, form);
+    raw_answer(console, &a, false);
+    assert_int_equal(a.status, 303);
+    raw_free(console);
+    sem_post(&h.go); /* one is free */
+    raw_answer(looking, &a, false);
+    assert_int_equal(a.status, 200);
+    raw_free(looking);
+    for (size_t i = 1; i < READERS; i++)
+        sem_post(&h.go);
+    for (size_t i = 0; i < READERS; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    (void)sem_destroy(&h.held);
+    (void)sem_destroy(&h.go);
+    close_desk(d);
+}
+
 static enum err_code touch_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     (void)arg;
@@ -1387,6 +1438,7 @@ int main(void)
         cmocka_unit_test(test_admin__what_is_not_configured_any_more_is_not_sick),
         cmocka_unit_test(test_admin__what_another_replica_saw_is_told),
         cmocka_unit_test(test_admin__is_alive_while_the_store_does_not_answer),
+        cmocka_unit_test(test_admin__an_order_waits_for_nobody_who_looks),
         cmocka_unit_test(test_admin__a_store_that_cannot_be_read_is_not_ready),
         cmocka_unit_test(test_admin__a_sick_store_is_not_ready_until_it_is_well),
         cmocka_unit_test(test_admin__a_pause_that_is_not_on_disk_is_not_logged),

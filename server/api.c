@@ -1,6 +1,7 @@
 /* api.c - see api.h. */
 #include "api.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "facts.h"
@@ -485,4 +486,41 @@ enum err_code api_question(struct store *s, int64_t id, struct buf *out, struct 
     l.r.q = &l.q;
     code = arena ? db_read(s->db, load_question, &l, e) : err_set(e, ERR_NOMEM, "question");
     return code ? code : written(out, e);
+}
+
+static bool is_same_machine(const struct json *a, const struct json *b)
+{
+    const char *id = json_get_string(a, "machine_id"), *other = json_get_string(b, "machine_id");
+    const char *tenant = json_get_string(a, "tenant"), *another = json_get_string(b, "tenant");
+
+    return id && other && tenant && another && strcmp(id, other) == 0 &&
+           strcmp(tenant, another) == 0;
+}
+
+const char *api_question_machines(const struct json *q, struct arena *a)
+{
+    const struct json *named[API_MACHINES_NAMED];
+    const char *names = "";
+    int64_t all = 0, shown = 0;
+
+    (void)json_int64(json_get(q, "machines"), &all);
+    JSON_EACH (c, json_get(q, "cases")) {
+        const char *name = json_get_string(c, "machine_name");
+        const char *id = json_get_string(c, "machine_id");
+        bool seen = false;
+
+        for (int64_t i = 0; i < shown; i++)
+            seen = seen || is_same_machine(named[i], c);
+        if (seen)
+            continue;
+        if (shown == API_MACHINES_NAMED || !names)
+            break;
+        names = arena_fmt(a, "%s%s%s", names, shown ? ", " : "",
+                          name && *name ? name
+                          : id          ? id
+                                        : "unknown machine");
+        named[shown++] = c;
+    }
+    return names && all > shown ? arena_fmt(a, "%s and %" PRId64 " more", names, all - shown)
+                                : names;
 }

@@ -10,6 +10,7 @@
 #define API_LIMIT_DEFAULT  50
 #define API_LIMIT_MAX      500
 #define API_QUESTION_CASES 1000 /* of one question, by name */
+#define API_MACHINES_NAMED 3    /* in words */
 
 /** A list was read with one row more than limit: is it there? *n: how many of the rows are the page's. */
 bool api_cut(size_t *n, size_t limit);
@@ -31,6 +32,10 @@ enum err_code api_questions(struct store *s, enum question_state state, int64_t 
 
 /** One of them. ERR_NOT_FOUND. */
 enum err_code api_question(struct store *s, int64_t id, struct buf *out, struct err *e);
+struct json;
+/** The machines of such a document for people, each once however many cases are of it: "ws-1, ws-2, ws-3 and 287 more". Lives
+ *  in a; NULL: out of memory. */
+const char *api_question_machines(const struct json *q, struct arena *a);
 
 struct config;
 struct metrics;

@@ -1,4 +1,5 @@
 /* cmd_questions.c - `cordon questions`, `approve` and `refuse`: what people are asked, and what they say. */
+#include "api.h"
 #include "cli_record.h"
 #include "json.h"
 
@@ -7,12 +8,9 @@ static const char *const titles[] = {"QUESTION", "STATE",   "MACHINES", "UNTIL",
 
 static void row(struct arena *a, const struct json *q, const char **cells)
 {
-    int64_t count = 0;
-
-    (void)json_int64(json_get(q, "machines"), &count);
     cells[0] = json_get_string(q, "id");
     cells[1] = json_get_string(q, "state");
-    cells[2] = arena_fmt(a, "%lld", (long long)count);
+    cells[2] = api_question_machines(q, a);
     cells[3] = cli_time(a, json_get_string(q, "expires"));
     cells[4] = json_get_string(q, "what");
     cells[5] = json_get_string(q, "why");

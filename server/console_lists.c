@@ -3,11 +3,10 @@
 
 #include <inttypes.h>
 
+#include "api.h"
 #include "console_frame.h"
 #include "explain.h"
 #include "json.h"
-
-#define NAMES_SHOWN 3 /* machines of a question */
 
 /* ---- cases -------------------------------------------------------------------------------------- */
 
@@ -124,39 +123,6 @@ void console_list_isolations(struct console_page *p, const struct json *doc, con
     html_table_end(&t);
 }
 
-static bool is_same_machine(const struct json *a, const struct json *b)
-{
-    const char *of = json_get_string(a, "machine_id");
-
-    return of && frame_is(of, frame_text(b, "machine_id")) &&
-           frame_is(frame_text(a, "tenant"), frame_text(b, "tenant"));
-}
-
-/* "ws-1, ws-2, ws-3 and 287 more": each once, however many cases are of it */
-static const char *machines_of_question(struct console_page *p, const struct json *q)
-{
-    int64_t all = frame_number(q, "machines"), shown = 0;
-    const struct json *named[NAMES_SHOWN];
-    const char *names = "";
-
-    JSON_EACH (c, json_get(q, "cases")) {
-        const char *machine = frame_machine(c);
-        bool seen = false;
-
-        for (int64_t i = 0; i < shown; i++)
-            seen = seen || is_same_machine(named[i], c);
-        if (seen)
-            continue;
-        if (shown == NAMES_SHOWN || !names)
-            break;
-        names = arena_fmt(p->arena, "%s%s%s", names, shown ? ", " : "",
-                          machine ? machine : "unknown machine");
-        named[shown++] = c;
-    }
-    return names && all > shown ? arena_fmt(p->arena, "%s and %" PRId64 " more", names, all - shown)
-                                : names;
-}
-
 void console_list_questions(struct console_page *p, const struct json *doc, const char *nothing)
 {
     static const char *const columns[] = {"Question", "State", "Machines", "Asked", "Until", NULL};
@@ -174,7 +140,7 @@ void console_list_questions(struct console_page *p, const struct json *doc, cons
         html_cell_begin(&t);
         html_badge(&p->out, frame_question_tone(state), state);
         html_cell_end(&t);
-        html_cell(&t, machines_of_question(p, q));
+        html_cell(&t, api_question_machines(q, p->arena));
         html_cell_time(&t, frame_moment(q, "created"), p->now);
         html_cell_time(&t, frame_moment(q, "expires"), p->now);
         html_row_end(&t);

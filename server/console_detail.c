@@ -487,7 +487,7 @@ static void waiting_part(struct console_page *p, const struct json *q)
             if (shown++ == CASES_SHOWN)
                 break;
             html_row_begin(&t);
-            html_cell(&t, frame_machine(c));
+            frame_machine_cell(p, &t, c);
             html_cell(&t, json_get_string(c, "alert_id"));
             frame_link_cell(&t, arena_fmt(p->arena, "/cases/%s", frame_text(c, "case")),
                             frame_text(c, "case"), NULL);

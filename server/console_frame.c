@@ -232,6 +232,13 @@ const char *frame_machine(const struct json *of)
     return name && *name ? name : json_get_string(of, "machine_id");
 }
 
+const char *frame_tenant(const struct console_page *p, const struct json *of)
+{
+    const char *tenant = frame_text(of, "tenant");
+
+    return p->rt->config->n_tenants > 1 || !config_tenant(p->rt->config, tenant) ? tenant : NULL;
+}
+
 enum html_tone frame_question_tone(const char *state)
 {
     return frame_is(state, "open")       ? HTML_WARN
@@ -249,6 +256,20 @@ void frame_link_cell(struct html_table *t, const char *href, const char *text, c
     if (id) {
         buf_adds(t->out, "<br><span class=\"id faint\">");
         html_text(t->out, id);
+        buf_adds(t->out, "</span>");
+    }
+    html_cell_end(t);
+}
+
+void frame_machine_cell(struct console_page *p, struct html_table *t, const struct json *of)
+{
+    const char *machine = frame_machine(of), *tenant = frame_tenant(p, of);
+
+    html_cell_begin(t);
+    html_text(t->out, machine && *machine ? machine : "\xe2\x80\x93");
+    if (tenant) {
+        buf_adds(t->out, "<br><span class=\"faint\">");
+        html_text(t->out, tenant);
         buf_adds(t->out, "</span>");
     }
     html_cell_end(t);

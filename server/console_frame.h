@@ -55,6 +55,8 @@ void frame_isolation_badge(struct console_page *p, const char *state);
 /** What people call an alert, and a machine; the latter NULL when nothing is known of it. */
 const char *frame_alert(struct console_page *p, const struct json *c);
 const char *frame_machine(const struct json *of);
+/** Whose machine or alert it is; NULL: there is one tenant, and it is that one's. */
+const char *frame_tenant(const struct console_page *p, const struct json *of);
 
 /* ---- lists and pairs --------------------------------------------------------------------------- */
 
@@ -65,6 +67,8 @@ const char *frame_caption(struct console_page *p, const struct json *doc, const 
                           const char *what);
 /** The next cell, a link; with the id below it unless that is NULL. */
 void frame_link_cell(struct html_table *t, const char *href, const char *text, const char *id);
+/** The next cell, a machine; with its tenant below it where several are: machines of two may have one name. */
+void frame_machine_cell(struct console_page *p, struct html_table *t, const struct json *of);
 /** A link to a case, by its id. */
 void frame_case_link(struct console_page *p, const char *id);
 /** Nothing at all for 0, for NULL. */

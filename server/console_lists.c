@@ -68,7 +68,7 @@ void console_list_cases(struct console_page *p, const struct json *doc, const ch
         html_cell_begin(&t);
         html_badge(&p->out, frame_case_tone(state), state);
         html_cell_end(&t);
-        html_cell(&t, frame_machine(c));
+        frame_machine_cell(p, &t, c);
         html_cell(&t, json_get_string(c, "rule"));
         html_cell(&t, why_of(p, c));
         html_cell_time(&t, frame_moment(c, "updated"), p->now);
@@ -93,7 +93,7 @@ void console_list_isolations(struct console_page *p, const struct json *doc, con
 
         html_row_begin(&t);
         frame_link_cell(&t, arena_fmt(p->arena, "/isolations/%s", id), machine ? machine : id,
-                        NULL);
+                        frame_tenant(p, i));
         html_cell_begin(&t);
         frame_isolation_badge(p, frame_text(i, "state"));
         if (json_get_string(i, "why")) {

@@ -1111,6 +1111,32 @@ static void test_admin__what_another_replica_saw_is_told(void **state)
     close_desk(d);
 }
 
+/* Two tenants have a machine of one name each: a list that does not say whose it is has somebody release the wrong one. */
+static void test_admin__the_console_says_whose_a_machine_is(void **state)
+{
+    static const char *const paths[] = {"/", "/cases", "/isolations", "/isolations?open=1"};
+    struct desk *d;
+
+    (void)state;
+    d = open_desk(false);
+    (void)tell_story(d);
+    for (int several = 0; several < 2; several++) {
+        for (size_t i = 0; i < COUNT(paths); i++) {
+            struct fetched f;
+            const char *told;
+
+            assert_int_equal(ask(d, "GET", paths[i], NULL, &f), 200);
+            told = strstr(f.body, "faint\">fabrikam</span>");
+            if ((told != NULL) != several)
+                fail_msg("%s: %s", paths[i], f.body);
+            fetched_clear(&f);
+        }
+        run(d, "UPDATE isolations SET tenant = 'fabrikam'");
+        run(d, "UPDATE cases SET tenant = 'fabrikam'");
+    }
+    close_desk(d);
+}
+
 struct holding {
     struct db *db;
     sem_t held, go;
@@ -1434,6 +1460,7 @@ int main(void)
         cmocka_unit_test(test_admin__a_case_that_has_just_come_is_told_with_nulls),
         cmocka_unit_test(test_admin__a_case_is_found_by_the_id_of_its_alert),
         cmocka_unit_test(test_admin__isolations_are_listed_with_their_times),
+        cmocka_unit_test(test_admin__the_console_says_whose_a_machine_is),
         cmocka_unit_test(test_admin__ready_means_that_a_push_can_be_accepted),
         cmocka_unit_test(test_admin__what_is_not_configured_any_more_is_not_sick),
         cmocka_unit_test(test_admin__what_another_replica_saw_is_told),

@@ -218,7 +218,7 @@ const char *frame_alert(struct console_page *p, const struct json *c)
 {
     const char *title = json_get_string(c, "title"), *severity = json_get_string(c, "severity");
 
-    if (!title && !severity)
+    if (!title && !severity && json_type(json_get(c, "verdict")) != JSON_OBJECT)
         return arena_fmt(p->arena, "Alert %s, not read yet", frame_text(c, "alert_id"));
     if (!title)
         title = arena_fmt(p->arena, "alert %s, which has no title", frame_text(c, "alert_id"));

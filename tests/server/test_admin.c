@@ -1137,6 +1137,23 @@ static void test_admin__the_console_says_whose_a_machine_is(void **state)
     close_desk(d);
 }
 
+/* Defender said neither title nor severity: a case that was judged by that was read. */
+static void test_admin__an_alert_without_a_title_was_read_all_the_same(void **state)
+{
+    struct fetched f;
+    struct desk *d;
+
+    (void)state;
+    d = open_desk(false);
+    (void)tell_story(d);
+    (void)push(d, "contoso", "da2_-2");
+    assert_int_equal(ask(d, "GET", "/cases", NULL, &f), 200);
+    assert_non_null(strstr(f.body, "alert da1_-1, which has no title<"));
+    assert_non_null(strstr(f.body, "Alert da2_-2, not read yet<"));
+    fetched_clear(&f);
+    close_desk(d);
+}
+
 struct holding {
     struct db *db;
     sem_t held, go;
@@ -1461,6 +1478,7 @@ int main(void)
         cmocka_unit_test(test_admin__a_case_is_found_by_the_id_of_its_alert),
         cmocka_unit_test(test_admin__isolations_are_listed_with_their_times),
         cmocka_unit_test(test_admin__the_console_says_whose_a_machine_is),
+        cmocka_unit_test(test_admin__an_alert_without_a_title_was_read_all_the_same),
         cmocka_unit_test(test_admin__ready_means_that_a_push_can_be_accepted),
         cmocka_unit_test(test_admin__what_is_not_configured_any_more_is_not_sick),
         cmocka_unit_test(test_admin__what_another_replica_saw_is_told),

@@ -161,11 +161,10 @@ static void gauges_of_polls(struct page *p)
     struct poll_record *list;
     size_t n = 0, shown = 0;
 
-    if (!arena || !rt->config->polling.every_ms ||
-        store_poll_list(p->a->o.engine->store, POLL_ALERTS, arena, &list, &n, NULL))
+    if (!arena || store_poll_list(p->a->o.engine->store, POLL_ALERTS, arena, &list, &n, NULL))
         return;
     for (size_t i = 0; i < n; i++)
-        if (config_tenant(rt->config, list[i].tenant))
+        if (config_is_polled(rt->config, list[i].tenant))
             metrics_gauge(&p->out, METRIC_POLLING_LAG, shown++ == 0, list[i].tenant, NULL,
                           (now - (list[i].polled ? list[i].polled : list[i].since)) / SECOND_MS);
 }

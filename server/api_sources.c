@@ -92,8 +92,8 @@ enum err_code api_sources(struct store *s, const struct config *c, struct metric
         write_source(&o, &c->sources[i], beat, m,
                      arena_fmt(arena, "/hooks/%s", c->sources[i].name));
     }
-    for (size_t i = 0; c->polling.every_ms && i < n_polls; i++)
-        if (config_tenant(c, polls[i].tenant))
+    for (size_t i = 0; i < n_polls; i++)
+        if (config_is_polled(c, polls[i].tenant))
             write_poll(&o, &polls[i], c->polling.may_isolate);
     json_out_array_end(&o);
     json_out_null(&o, "next");

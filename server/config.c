@@ -199,6 +199,13 @@ bool config_is_second_name(const struct config *c, const struct config_tenant *t
     return any;
 }
 
+bool config_is_polled(const struct config *c, const char *tenant)
+{
+    const struct config_tenant *t = config_tenant(c, tenant);
+
+    return c->polling.every_ms && t && !config_is_second_name(c, t);
+}
+
 bool config_knows_source(const struct config *c, const char *source)
 {
     return config_source(c, source) || config_hunt_of_source(c, source) ||

@@ -135,6 +135,8 @@ const struct config_source *config_source(const struct config *c, const char *na
 const struct config_webhook *config_webhook(const struct config *c, const char *name);
 /** Is another name of the same tenant the one that its cases go by? Then t lends its application to mail, and no more. */
 bool config_is_second_name(const struct config *c, const struct config_tenant *t);
+/** Is Defender asked for alerts of the tenant called so? Nobody looks after what the store holds of another one's polling. */
+bool config_is_polled(const struct config *c, const char *tenant);
 /** Is t the tenant of a source or a hunt? */
 bool config_is_pushed_for(const struct config *c, const struct config_tenant *t);
 /** Is it a source, CONFIG_POLLING or a hunt's? */

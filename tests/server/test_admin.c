@@ -65,7 +65,7 @@ static void put_file(const struct desk *d, const char *name, const char *text)
     assert_int_equal(fclose(f), 0);
 }
 
-/* source: settings of the source more; rest: sections more. */
+/* source: settings of the source more; rest: tenants more, and then sections. */
 static struct runtime *load_more(struct desk *d, bool token, const char *source, const char *rest)
 {
     AUTO(arena_freep) struct arena *a = arena_new(0);
@@ -80,13 +80,13 @@ static struct runtime *load_more(struct desk *d, bool token, const char *source,
     put_file(d, "token", TOKEN "\n");
     (void)snprintf(text, sizeof text,
                    "admin: {address: '127.0.0.1:0'%s}\nstore: {url: 'sqlite:unused.db'}\n"
-                   "tenants:\n  contoso:\n    tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
-                   "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
-                   "    client_secret_file: secret\n"
                    "sources:\n  relay:\n    tenant: contoso\n%s    verify:\n"
                    "      - standard_webhooks: {secret_files: [whsec]}\n"
                    "rules: [{name: tell, do: [email: {}]}]\n"
-                   "mail: {server: 'smtp://127.0.0.1:9', from: a@b.example, to: [c@b.example]}\n%s",
+                   "mail: {server: 'smtp://127.0.0.1:9', from: a@b.example, to: [c@b.example]}\n"
+                   "tenants:\n  contoso:\n    tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                   "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                   "    client_secret_file: secret\n%s",
                    token ? ", token_file: token" : "", source, rest);
     put_file(d, "cordon.yaml", text);
     (void)snprintf(path, sizeof path, "%s/cordon.yaml", d->dir);
@@ -1154,6 +1154,35 @@ static void test_admin__an_alert_without_a_title_was_read_all_the_same(void **st
     close_desk(d);
 }
 
+/* A tenant that was polled by one name got another, whose sources push: the row of the first stays, and nobody reads by it. */
+static void test_admin__a_second_name_of_a_tenant_is_no_source_that_fell_silent(void **state)
+{
+    const struct json *sources, *last = NULL;
+    struct fetched f;
+    struct desk *d;
+
+    (void)state;
+    d = open_desk(false);
+    engine_use(d->g, load_more(d, false, "",
+                               "  mailing:\n    tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                               "    client_id: 5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f51\n"
+                               "    client_secret_file: secret\npolling: {every: 1m}\n"));
+    run(d, "INSERT INTO polls (id, tenant, list, since, watermark, polled, failing) VALUES"
+           " (1, 'contoso', 'alerts', 1, 1, 9000, 0), (2, 'mailing', 'alerts', 1, 1, 9000, 0)");
+    AUTO(json_freep) struct json *doc = get(d, "/api/sources", 200);
+    sources = json_get(doc, "sources");
+    assert_int_equal(json_count(sources), 2); /* relay, and polling of contoso */
+    JSON_EACH (one, sources)
+        last = one;
+    assert_string_equal(json_get_string(last, "name"), "polling");
+    assert_string_equal(json_get_string(last, "tenant"), "contoso");
+    assert_int_equal(ask(d, "GET", "/metrics", NULL, &f), 200);
+    assert_non_null(strstr(f.body, "\ncordon_polling_lag_seconds{tenant=\"contoso\"} "));
+    assert_null(strstr(f.body, "cordon_polling_lag_seconds{tenant=\"mailing\"}"));
+    fetched_clear(&f);
+    close_desk(d);
+}
+
 struct holding {
     struct db *db;
     sem_t held, go;
@@ -1479,6 +1508,7 @@ int main(void)
         cmocka_unit_test(test_admin__isolations_are_listed_with_their_times),
         cmocka_unit_test(test_admin__the_console_says_whose_a_machine_is),
         cmocka_unit_test(test_admin__an_alert_without_a_title_was_read_all_the_same),
+        cmocka_unit_test(test_admin__a_second_name_of_a_tenant_is_no_source_that_fell_silent),
         cmocka_unit_test(test_admin__ready_means_that_a_push_can_be_accepted),
         cmocka_unit_test(test_admin__what_is_not_configured_any_more_is_not_sick),
         cmocka_unit_test(test_admin__what_another_replica_saw_is_told),

@@ -10,6 +10,7 @@
 #include "id.h"
 #include "log.h"
 #include "question.h"
+#include "work.h"
 
 #define PAGE        100              /* past cases in memory at a time: facts are large */
 #define PAST_MAX    20000            /* looked at, at most */
@@ -144,6 +145,9 @@ static enum err_code look_back(struct engine *g, struct past *p, struct err *e)
         for (size_t i = 0; i < n && !code; i++) {
             if (clock_mono_ms(clock_system()) > until)
                 return ERR_OK;
+            if (g->workers && !workers_pause(g->workers, 0))
+                return err_set(e, ERR_AGAIN,
+                               "cordon is stopping"); /* which waits for this answer */
             code = judge_past(p, a, &list[i], e);
             before = list[i].case_id;
         }

@@ -1183,6 +1183,31 @@ static void test_admin__a_second_name_of_a_tenant_is_no_source_that_fell_silent(
     close_desk(d);
 }
 
+/* Ten seconds of looking back are more than a stop may take. */
+static void test_admin__nobody_looks_back_while_it_stops(void **state)
+{
+    static const char *const json[] = {"Content-Type: application/json", NULL};
+    static const char body[] = "{\"when\":\"alert.title: x\"}";
+    char url[120];
+    struct fetched f;
+    struct desk *d;
+
+    (void)state;
+    d = open_desk(false);
+    (void)tell_story(d);
+    (void)snprintf(url, sizeof url, "%s/api/silences/preview", d->base);
+    assert_true(fetch(&f, "POST", url, json, body, sizeof body - 1, WAIT_MS));
+    assert_int_equal(f.status, 200);
+    assert_non_null(strstr(f.body, "\"cases_seen\":1"));
+    fetched_clear(&f);
+    engine_quiesce(d->g);
+    assert_true(fetch(&f, "POST", url, json, body, sizeof body - 1, WAIT_MS));
+    assert_int_equal(f.status, 503);
+    assert_non_null(strstr(f.body, "cordon is stopping"));
+    fetched_clear(&f);
+    close_desk(d);
+}
+
 struct holding {
     struct db *db;
     sem_t held, go;
@@ -1514,6 +1539,7 @@ int main(void)
         cmocka_unit_test(test_admin__what_another_replica_saw_is_told),
         cmocka_unit_test(test_admin__is_alive_while_the_store_does_not_answer),
         cmocka_unit_test(test_admin__an_order_waits_for_nobody_who_looks),
+        cmocka_unit_test(test_admin__nobody_looks_back_while_it_stops),
         cmocka_unit_test(test_admin__a_store_that_cannot_be_read_is_not_ready),
         cmocka_unit_test(test_admin__a_sick_store_is_not_ready_until_it_is_well),
         cmocka_unit_test(test_admin__a_pause_that_is_not_on_disk_is_not_logged),

@@ -21,16 +21,20 @@
 static const char lesser_scan[] =
     "a quick scan of the machine is under way, and the rule asks for a full one";
 
+/* Cases that are asked whether they still want it. */
+#define CASES_ASKED 5
+
 static const struct {
     const char *handler;
     enum defender_deed deed;
-    const char *words; /* for people: "scan" … */
+    const char *words;  /* for people: "scan" … */
+    const char *detail; /* the handler's argument that is the row's detail; NULL: none */
 } kinds[] = {
-    {"scan", DEFENDER_SCAN, "antivirus scan"},
-    {"collect", DEFENDER_COLLECT, "investigation package"},
-    {"restrict", DEFENDER_RESTRICT, "restriction of applications"},
-    {"unrestrict", DEFENDER_UNRESTRICT, "end of the restriction of applications"},
-    {"stop_file", DEFENDER_STOP_FILE, "stop and quarantine of a file"},
+    {"scan", DEFENDER_SCAN, "antivirus scan", "type"},
+    {"collect", DEFENDER_COLLECT, "investigation package", NULL},
+    {"restrict", DEFENDER_RESTRICT, "restriction of applications", NULL},
+    {"unrestrict", DEFENDER_UNRESTRICT, "end of the restriction of applications", NULL},
+    {"stop_file", DEFENDER_STOP_FILE, "stop and quarantine of a file", "sha1"},
 };
 
 /* The table's row of a handler; -1: none. */
@@ -173,8 +177,10 @@ struct turn {
     struct case_record c;
     struct buf link;
     int64_t leave_by_ms; /* for the POST that the next transaction allows: clock_boot_ms */
-    bool post, stale;
-    bool endless; /* Defender calls it open, after so long */
+    bool post;
+    bool stale;          /* what it was asked for by holds no more */
+    const char *refused; /* … because it is asked for no more; NULL: for another reason */
+    bool endless;        /* Defender calls it open, after so long */
 };
 
 static const char *own_id(const struct turn *t, char out[DEED_ID_SIZE])
@@ -340,6 +346,18 @@ static enum err_code let_go(struct db_tx *tx, struct turn *t, struct action_reco
     return code ? code : work_done(tx, &t->w, e);
 }
 
+/* Why what is stale was not asked for. */
+static const char *why_stale(const struct turn *t, const struct action_record *r)
+{
+    if (t->refused)
+        return t->refused;
+    return arena_fmt(t->arena, "it could not be asked for while facts and policy held: %s",
+                     !t->tenant ? t->why.text
+                     : r->why   ? r->why
+                     : t->code  ? t->why.text
+                                : "they changed");
+}
+
 static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct turn *t = arg;
@@ -356,13 +374,7 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     } else if (!wanted && (!t->code || !r.posted)) {
         code = let_go(tx, t, &r, e);
     } else if (t->stale && (!t->code || !r.posted)) {
-        code = end(tx, t, &r, ACTION_FAILED,
-                   arena_fmt(t->arena, "it could not be asked for while facts and policy held: %s",
-                             !t->tenant ? t->why.text
-                             : r.why    ? r.why
-                             : t->code  ? t->why.text
-                                        : "they changed"),
-                   e);
+        code = end(tx, t, &r, ACTION_FAILED, why_stale(t, &r), e);
     } else if (t->code && deed_is_given_up(&t->w, t->now - r.requested, t->code)) {
         code = end(tx, t, &r, ACTION_FAILED, "it is not known whether it was carried out", e);
     } else if (t->code) {
@@ -434,6 +446,61 @@ static enum err_code rest_fn(struct db_tx *tx, void *arg, struct err *e)
     return code ? code : work_again(tx, &t->w, t->now + WORK_SETTLE_MS, t->w.attempts, e);
 }
 
+/* Does a case ask for it still? What grounds_ask returns. */
+static enum err_code ask_case(struct turn *t, int64_t id, bool *ret_old, struct err *e)
+{
+    const struct grounds_deed deed = {.handler = t->row.handler,
+                                      .machine_id = t->row.machine_id,
+                                      .arg = t->row.detail ? kinds[t->kind].detail : NULL,
+                                      .value = t->row.detail};
+    struct approval approval;
+    struct case_record c;
+    enum err_code code = store_case_load(t->g->store, t->arena, id, &c, e);
+
+    if (!code)
+        code = store_approval(t->g->store, t->arena, id, &approval, e);
+    /* Where the look failed nothing else is asked of Defender, either. */
+    return code ? code
+                : grounds_ask(&c, &deed, &approval, t->rt, t->code ? NULL : t->tenant, t->g,
+                              t->arena, ret_old, e);
+}
+
+/* Is it asked for still, by its own case or by another one that found it asked for already? What its own says is told. */
+static void find_grounds(struct turn *t)
+{
+    int64_t ids[CASES_ASKED];
+    bool unknown = false;
+    size_t n = 0;
+    struct err why, e;
+    enum err_code code = store_action_cases(t->g->store, &t->row, CASES_ASKED, ids, &n, &why);
+
+    t->refused = NULL;
+    t->stale = !code;
+    for (size_t i = 0; i < n; i++) {
+        bool old = false;
+
+        code = ask_case(t, ids[i], &old, &e);
+        if (!code) {
+            t->stale = false;
+            return;
+        }
+        if (code != ERR_REFUSED) {
+            unknown = true;
+            why = e;
+        } else if (i == 0 && !old) {
+            t->refused = arena_str(t->arena, e.text);
+        }
+    }
+    if (t->stale && !unknown)
+        return;
+    t->stale = false;
+    if (t->code)
+        return;
+    t->code = why.code;
+    t->why = why;
+    t->due = clock_wall_ms(t->g->clock) + engine_backoff(t->w.attempts, why.retry_ms);
+}
+
 static void look_and_post(struct turn *t)
 {
     int64_t rest = deed_rest_ms(t->g, t->row.posted, t->now);
@@ -456,7 +523,9 @@ static void look_and_post(struct turn *t)
         t->code = err_set(&t->why, ERR_AGAIN, "%s", lesser_scan);
         t->due = t->now + LESSER_LOOK_MS;
     }
-    t->stale = !grounds_are_fresh(&t->c, NULL, t->rt, t->g, t->arena);
+    if (!t->action)
+        find_grounds(t);
+    t->now = clock_wall_ms(t->g->clock);
     t->leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
     if (write_outcome(t, looked_fn) && t->post)
         post(t);

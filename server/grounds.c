@@ -34,25 +34,23 @@ static bool read_stored(const struct case_record *c, struct arena *a, struct sto
            !facts_read(ret->facts_doc, &ret->facts, NULL);
 }
 
-static bool is_fresh(const struct stored *s, const struct case_record *c,
-                     const struct approval *approval, const struct config *config, struct engine *g)
+/* By the terms in force, and as far as the wall clock says. */
+static bool is_of_now(const struct stored *s, const struct case_record *c,
+                      const struct config *config, const struct engine *g)
 {
     int64_t now = clock_wall_ms(g->clock);
 
-    return engine_judged_ago(g, c->id) < GROUNDS_FRESH_MS &&
-           strcmp(s->verdict.policy, policy_hash(config->policy)) == 0 &&
+    return strcmp(s->verdict.policy, policy_hash(config->policy)) == 0 &&
            s->facts.may_isolate == config_may_isolate(config, c->source) &&
            s->facts.source_shadow == config_is_shadow(config, c->source) &&
-           now >= s->facts.read_ms && now - s->facts.read_ms < GROUNDS_FRESH_MS &&
-           (!approval || s->facts.read_ms >= approval->given);
+           now >= s->facts.read_ms && now - s->facts.read_ms < GROUNDS_FRESH_MS;
 }
 
-bool grounds_are_fresh(const struct case_record *c, const struct approval *approval,
-                       const struct runtime *rt, struct engine *g, struct arena *a)
+static bool is_fresh(const struct stored *s, const struct case_record *c,
+                     const struct approval *approval, const struct config *config, struct engine *g)
 {
-    AUTO(stored_clear) struct stored s;
-
-    return read_stored(c, a, &s) && is_fresh(&s, c, approval, rt->config, g);
+    return engine_judged_ago(g, c->id) < GROUNDS_FRESH_MS && is_of_now(s, c, config, g) &&
+           s->facts.read_ms >= approval->given;
 }
 
 /* Is what a step of now asks a person about what he has said yes to? */
@@ -125,11 +123,11 @@ bool grounds_hold(const struct case_record *c, const char *type, const struct ap
            !check_stored(&s, c->machine_id, type, approval, &e);
 }
 
-static enum err_code judge_again(const struct case_record *c, struct runtime *rt, const char *type,
-                                 const struct approval *approval, int64_t now, struct arena *a,
-                                 const struct defender_reads *r, struct err *e)
+/* The verdict on what was read now. */
+static enum err_code judge_again(const struct case_record *c, const char *machine_id,
+                                 struct runtime *rt, int64_t now, struct arena *a,
+                                 const struct defender_reads *r, struct verdict *ret, struct err *e)
 {
-    struct verdict v;
     struct facts f = {.tenant = c->tenant,
                       .source = c->source,
                       .may_isolate = config_may_isolate(rt->config, c->source),
@@ -145,10 +143,8 @@ static enum err_code judge_again(const struct case_record *c, struct runtime *rt
         *e = r->alert_code ? r->alert_err : r->machine_err;
         return r->alert_code ? r->alert_code : r->machine_code;
     }
-    code = check_machine(r->alert, c->machine_id, e);
-    if (!code)
-        code = decide(rt->config->policy, &f, now, a, &v, e);
-    return code ? code : grounds_compare(&v, "isolate", 0, type, c->machine_id, approval, e);
+    code = check_machine(r->alert, machine_id, e);
+    return code ? code : decide(rt->config->policy, &f, now, a, ret, e);
 }
 
 void grounds_read(const struct case_record *c, struct runtime *rt, struct runtime_tenant *tenant,
@@ -158,6 +154,7 @@ void grounds_read(const struct case_record *c, struct runtime *rt, struct runtim
     AUTO(stored_clear) struct stored s = {0};
     bool stored = !judged_now && read_stored(c, a, &s) && is_fresh(&s, c, approval, rt->config, g);
     bool fresh = judged_now || stored;
+    struct verdict v;
 
     memset(ret, 0, sizeof *ret);
     defender_read(tenant->defender, fresh ? NULL : c->alert_id, c->machine_id,
@@ -167,6 +164,61 @@ void grounds_read(const struct case_record *c, struct runtime *rt, struct runtim
     if (stored)
         ret->code = check_stored(&s, c->machine_id, type, approval, &ret->why);
     else if (!fresh)
-        ret->code =
-            judge_again(c, rt, type, approval, clock_wall_ms(g->clock), a, &ret->look, &ret->why);
+        ret->code = judge_again(c, c->machine_id, rt, clock_wall_ms(g->clock), a, &ret->look, &v,
+                                &ret->why);
+    if (!fresh && !ret->code)
+        ret->code = grounds_compare(&v, "isolate", 0, type, c->machine_id, approval, &ret->why);
+}
+
+/* Is the argument of the verdict's step what it was to be? */
+static enum err_code check_argument(const struct verdict *v, const struct grounds_deed *d,
+                                    struct err *e)
+{
+    for (size_t i = 0; i < v->n_steps; i++) {
+        AUTO(json_freep) struct json *args = NULL;
+        const char *now;
+
+        if (strcmp(v->steps[i].handler, d->handler) != 0)
+            continue;
+        if (json_parse(v->steps[i].args, strlen(v->steps[i].args), &args, e))
+            return ERR_AGAIN;
+        now = json_get_string(args, d->arg);
+        if (!now || strcasecmp(now, d->value) != 0)
+            return err_set(e, ERR_REFUSED, "the policy in force now asks for another %s: %.60s",
+                           d->handler, now ? now : "none");
+    }
+    return ERR_OK;
+}
+
+enum err_code grounds_ask(const struct case_record *c, const struct grounds_deed *d,
+                          const struct approval *approval, struct runtime *rt,
+                          struct runtime_tenant *tenant, struct engine *g, struct arena *a,
+                          bool *ret_old, struct err *e)
+{
+    AUTO(stored_clear) struct stored s;
+    int64_t ago = engine_judged_ago(g, c->id);
+    struct defender_reads reads = {0};
+    struct verdict v;
+    enum err_code code;
+
+    *ret_old = !read_stored(c, a, &s) || !is_of_now(&s, c, rt->config, g) ||
+               (ago >= GROUNDS_FRESH_MS && ago != INT64_MAX);
+    if (*ret_old)
+        return err_set(e, ERR_REFUSED, "facts or policy have changed");
+    if (ago != INT64_MAX) {
+        v = s.verdict;
+        code = check_machine(s.facts.alert, d->machine_id, e);
+    } else if (!tenant) {
+        return err_set(e, ERR_AGAIN, "the case cannot be read again now");
+    } else {
+        defender_read(tenant->defender, c->alert_id, d->machine_id,
+                      DEFENDER_READ_ALERT | DEFENDER_READ_MACHINE, &reads);
+        code = judge_again(c, d->machine_id, rt, clock_wall_ms(g->clock), a, &reads, &v, e);
+    }
+    if (!code)
+        code = grounds_compare(&v, d->handler, 0, NULL, d->machine_id, approval, e);
+    if (!code && d->arg)
+        code = check_argument(&v, d, e);
+    defender_reads_clear(&reads);
+    return code;
 }

@@ -24,10 +24,6 @@ struct grounds {
 
 /** Would two configurations judge alike what comes from this source: policy, what it may, shadow? */
 bool grounds_same_terms(const struct config *a, const struct config *b, const char *source);
-/** Is c's verdict (its stored JSON) one of rt's terms, and are its facts young enough, by both clocks, and
- *  read after approval (NULL: none), so that the verdict on them was compared with what it was given to? */
-bool grounds_are_fresh(const struct case_record *c, const struct approval *approval,
-                       const struct runtime *rt, struct engine *g, struct arena *a);
 /**
  * Does a verdict of now ask for the step that an earlier one asked for?
  *
@@ -40,9 +36,31 @@ bool grounds_are_fresh(const struct case_record *c, const struct approval *appro
 enum err_code grounds_compare(const struct verdict *v, const char *handler, size_t nth,
                               const char *type, const char *machine_id,
                               const struct approval *approval, struct err *e);
-/** Are they fresh, and do they ask for the isolation of c->machine_id? type, approval: as grounds_read has them. */
+/** Are they fresh: is c's verdict (its stored JSON) one of rt's terms, and are its facts young enough, by both clocks, and
+ *  read after approval, so that the verdict on them was compared with what it was given to? And do they ask for the isolation
+ *  of c->machine_id? type, approval: as grounds_read has them. */
 bool grounds_hold(const struct case_record *c, const char *type, const struct approval *approval,
                   const struct runtime *rt, struct engine *g, struct arena *a);
+/* What an action of another kind than an isolation is to do. */
+struct grounds_deed {
+    const char *handler, *machine_id;
+    const char *arg,
+        *value; /* the step's argument of this name, in either case; NULL: none counts */
+};
+/**
+ * Do they ask for d? The case may have been judged anew since it did. What this process did not judge, or has forgotten when,
+ * is read and judged again. Writes nothing.
+ *
+ * c, approval as grounds_read has them.
+ * tenant      c's; NULL: Defender cannot be asked now.
+ * ret_old     the facts are too old to ask for anything by, or judged by another policy.
+ * Returns     ERR_OK; ERR_REFUSED: not any more, with a sentence for people; anything else: not known yet.
+ * Threads     workers; may block for one round of reads.
+ */
+enum err_code grounds_ask(const struct case_record *c, const struct grounds_deed *d,
+                          const struct approval *approval, struct runtime *rt,
+                          struct runtime_tenant *tenant, struct engine *g, struct arena *a,
+                          bool *ret_old, struct err *e);
 /**
  * Reads the machine's actions and, where verdict and facts are not fresh, the alert and the machine
  * as well, and decides again. Writes nothing.

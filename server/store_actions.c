@@ -96,19 +96,57 @@ enum err_code store_action_list(struct store *s, struct arena *a, int64_t case_i
     return ERR_OK;
 }
 
+static enum err_code find_cases(struct db_tx *tx, const struct action_record *r, size_t limit,
+                                struct db_rows **ret, struct err *e)
+{
+    return db_query(
+        tx, e, ret,
+        "SELECT id, 0 AS joined FROM cases WHERE id = $1 AND state <> 'dropped' UNION ALL"
+        " SELECT c.id, 1 FROM cases c JOIN steps s ON s.case_id = c.id WHERE c.machine_id = $2"
+        " AND c.tenant = $3 AND c.state <> 'dropped' AND s.handler = $4 AND s.state = 'done'"
+        " AND s.updated >= $5 AND c.id <> $6 ORDER BY joined, id DESC LIMIT $7",
+        "itttiii", r->case_id, r->machine_id, r->tenant, r->handler, r->requested, r->case_id,
+        (int64_t)limit);
+}
+
 enum err_code action_is_wanted(struct db_tx *tx, const struct action_record *r, bool *ret,
                                struct err *e)
 {
     struct db_rows *rows;
-    enum err_code code = db_query(
-        tx, e, &rows,
-        "SELECT 1 FROM cases WHERE id = $1 AND state <> 'dropped' UNION ALL"
-        " SELECT 1 FROM cases c JOIN steps s ON s.case_id = c.id WHERE c.machine_id = $2"
-        " AND c.tenant = $3 AND c.state <> 'dropped' AND s.handler = $4 AND s.state = 'done'"
-        " AND s.updated >= $5",
-        "ittti", r->case_id, r->machine_id, r->tenant, r->handler, r->requested);
+    enum err_code code = find_cases(tx, r, 1, &rows, e);
 
     return code ? code : store_take_any(rows, ret, e);
+}
+
+struct relying {
+    const struct action_record *r;
+    size_t limit, n;
+    int64_t *ids;
+};
+
+static enum err_code cases_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct relying *q = arg;
+    struct db_rows *rows;
+    enum err_code code = find_cases(tx, q->r, q->limit, &rows, e);
+
+    q->n = 0;
+    if (code)
+        return code;
+    while (db_next(rows) && q->n < q->limit)
+        q->ids[q->n++] = db_int(rows, 0);
+    return db_rows_end(rows, e);
+}
+
+enum err_code store_action_cases(struct store *s, const struct action_record *r, size_t limit,
+                                 int64_t *ids, size_t *ret_count, struct err *e)
+{
+    struct relying q = {.r = r, .limit = limit, .ids = ids};
+    enum err_code code = db_read(s->db, cases_fn, &q, e);
+
+    if (!code)
+        *ret_count = q.n;
+    return code;
 }
 
 enum err_code action_find_open(struct db_tx *tx, const struct action_record *r, bool *ret_found,

@@ -31,6 +31,11 @@ enum err_code store_action_load(struct store *s, struct arena *a, int64_t id,
 enum err_code store_action_list(struct store *s, struct arena *a, int64_t case_id, size_t limit,
                                 struct action_record **ret, size_t *ret_count, struct err *e);
 
+/** The cases that rely on r and that nobody has dropped: its own first, then those that found it asked for already, the newest
+ *  first, at most `limit`. */
+enum err_code store_action_cases(struct store *s, const struct action_record *r, size_t limit,
+                                 int64_t *ids, size_t *ret_count, struct err *e);
+
 /* ---- inside a transaction -------------------------------------------------------------------- */
 
 /** Does a case that nobody has dropped rely on r: its own, or one that found it asked for already? */

@@ -1248,6 +1248,191 @@ static void test_action__one_under_way_is_its_machines_and_handlers(void **state
     rig_close(&r);
 }
 
+/* Another alert of a machine that is isolated, whose rule asks for more than that; and a case of a process before this one. */
+static void test_action__who_joins_an_isolation_is_not_refused_the_rest(void **state)
+{
+    static const char *const alert =
+        "{\"id\":\"%s\",\"severity\":\"High\",\"title\":\"%s\",\"machineId\":\"" MACHINE "\"}";
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, "rules:\n"
+                 "  - {name: first, when: {alert.title: first}, do: [isolate: {}, email: {}]}\n"
+                 "  - {name: act, do: [isolate: {}, collect: {}, email: {}]}\n");
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT "da2_-1", 0, 200, arena_fmt(r.arena, alert, "da2_-1", "second"));
+    rig_says(&r, "GET", GET_ALERT, 0, 200, arena_fmt(r.arena, alert, ALERT, "first"));
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+    rig_says(&r, "GET", GET_ACTION ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+    rig_says(&r, "POST", AT "/collect", 0, 201,
+             ACTION_DOC("a7", "CollectInvestigationPackage", "Pending", "null", "11:13"));
+    (void)rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    hands_turn(&r.hands, 1);
+    id = rig_push(&r, "da2_-1", MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, 10 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_int_equal(rig_seen(&r, "POST", AT "/collect"), 1);
+    assert_int_equal(the_action(&r, id).state, ACTION_PENDING);
+    assert_string_equal(rig_told(&r, id), "requested");
+    rig_close(&r);
+}
+
+/* Tokens, an alert of that severity, another one that stays High, and their machine with these tags. */
+static void says_of_now(struct rig *r, const char *severity, const char *tags)
+{
+    static const char *const alert =
+        "{\"id\":\"%s\",\"severity\":\"%s\",\"machineId\":\"" MACHINE "\"}";
+
+    peer_forget(r->peer);
+    rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(r, "GET", GET_ALERT "da2_-1", 0, 200, arena_fmt(r->arena, alert, "da2_-1", "High"));
+    rig_says(r, "GET", GET_ALERT, 0, 200, arena_fmt(r->arena, alert, ALERT, severity));
+    rig_says(r, "GET", GET_MACHINE, 0, 200,
+             arena_fmt(r->arena, "{\"id\":\"" MACHINE "\",\"machineTags\":[%s]}", tags));
+    rig_says(r, "GET", LIST, 0, 200, NOTHING);
+}
+
+/* Defender has not taken it yet when the case is judged anew, as it is once its machine is isolated: what the new verdict does
+ * not ask for any more leaves no more, unless another case asks for the same. */
+static void test_action__what_a_new_verdict_does_not_ask_for_is_not_sent(void **state)
+{
+    static const struct {
+        const char *label, *step, *tail, *severity, *tags;
+        const char *reload; /* what the step is by the policy of then; NULL: the same */
+        bool joined;
+        const char *why; /* NULL: it is sent */
+    } rows[] = {
+        {"the same", "restrict: {}", "/restrictCodeExecution", "High", "", NULL, false, NULL},
+        {"protected by now", "restrict: {}", "/restrictCodeExecution", "High", "\"no-isolate\"",
+         NULL, false, "judged again: protected: machine.tags"},
+        {"low by now", "restrict: {}", "/restrictCodeExecution", "Low", "", NULL, false,
+         "asks for no restrict"},
+        {"low by now, and another case is not", "restrict: {}", "/restrictCodeExecution", "Low", "",
+         NULL, true, NULL},
+        {"another policy", "restrict: {}", "/restrictCodeExecution", "High", "",
+         "annotate: {comment: seen}", false, "asks for no restrict"},
+        {"another scan", "scan: {}", "/runAntiVirusScan", "High", "", "scan: {type: full}", false,
+         "asks for another scan: full"},
+        {"the same scan", "scan: {type: full}", "/runAntiVirusScan", "High", "",
+         "scan: {type: full, comment: new}", false, NULL},
+        {"another file", "stop_file: {sha1: " SHA1 "}", "/StopAndQuarantineFile", "High", "",
+         "stop_file: {sha1: " SHA1_2 "}", false, "asks for another stop_file: " SHA1_2},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        static const char *const policy =
+            "rules:\n  - {name: act, when: {alert.severity: High}, do: [{%s}, {isolate: {}},"
+            " {collect: {}, if: {isolate: isolated}}, {email: {}}]}\n"
+            "  - {name: tell, do: [email: {}]}\n"
+            "safety: {protected: [{machine.tags: [no-isolate]}]}\n";
+        struct action_record *list;
+        const char *target;
+        size_t n = 0;
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        rig_open(&r, NULL);
+        engine_use(r.g, rig_runtime(&r, arena_fmt(r.arena, policy, rows[i].step)));
+        target = arena_fmt(r.arena, AT "%s", rows[i].tail);
+        says_of_now(&r, "High", "");
+        rig_says(&r, "POST", target, 0, 503, "{}");
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(the_action(&r, id).state, ACTION_REQUESTED);
+        hands_turn(&r.hands, 1);
+        if (rows[i].joined)
+            (void)rig_push(&r, "da2_-1", MACHINE);
+        (void)rig_work(&r);
+        if (rows[i].reload)
+            engine_use(r.g, rig_runtime(&r, arena_fmt(r.arena, policy, rows[i].reload)));
+        says_of_now(&r, rows[i].severity, rows[i].tags);
+        rig_says(&r, "GET", GET_ACTION ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13"));
+        rig_says(&r, "POST", AT "/collect", 0, 503, "{}");
+        rig_says(
+            &r, "POST", target, 0, 201,
+            arena_fmt(
+                r.arena,
+                "{\"id\":\"a7\",\"type\":\"%c%s\",\"status\":\"Pending\",\"creationDateTimeUtc\":\"2025-01-07T10:11:13Z\","
+                "\"machineId\":\"" MACHINE "\"}",
+                rows[i].tail[1] & ~0x20, &rows[i].tail[2]));
+        rig_says(&r, "GET", GET_ACTION "a7", 0, 503, "{}");
+        rig_pass(&r, MINUTE_MS, SECOND_MS);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+        assert_int_equal(rig_seen(&r, "POST", target), rows[i].why ? 0 : 1);
+        assert_int_equal(store_action_list(r.store, r.arena, id, 10, &list, &n, NULL), ERR_OK);
+        assert_true(n > 0);
+        assert_int_equal(list[0].state, rows[i].why ? ACTION_FAILED : ACTION_PENDING);
+        if (rows[i].why)
+            assert_non_null(strstr(list[0].why, rows[i].why));
+        if (rows[i].why)
+            assert_non_null(strstr(rig_told(&r, id), "action_failed"));
+        rig_close(&r);
+    }
+}
+
+/* A process that starts, or another replica, does not know how long ago the case was judged by a clock that nobody sets: it is
+ * read again, and what is so by now is what counts. */
+static void test_action__a_start_sends_what_is_asked_for_still(void **state)
+{
+    static const struct {
+        const char *severity, *tags;
+        const char *why; /* NULL: it is sent */
+    } rows[] = {{"High", "", NULL},
+                {"High", "\"no-isolate\"", "judged again: protected: machine.tags"},
+                {"Low", "", "asks for no restrict"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        static const char *const policy =
+            "rules:\n  - {name: act, when: {alert.severity: High}, do: [restrict: {}, email: {}]}\n"
+            "  - {name: tell, do: [email: {}]}\n"
+            "safety: {protected: [{machine.tags: [no-isolate]}]}\n";
+        struct runtime *rt;
+        struct rig r;
+        int64_t id;
+
+        rig_open(&r, policy);
+        says_of_now(&r, "High", "");
+        rig_says(&r, "POST", AT "/restrict", 0, 503, "{}");
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(the_action(&r, id).state, ACTION_REQUESTED);
+        rt = rig_runtime(&r, policy);
+        engine_free(r.g);
+        assert_int_equal(engine_new(r.store, r.rest, &r.hands.clock, rt, &r.g, NULL), ERR_OK);
+        assert_int_equal(store_work_recover(r.store, NULL), ERR_OK);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_pass(&r, MINUTE_MS, SECOND_MS); /* the alert cannot be read */
+        assert_int_equal(the_action(&r, id).state, ACTION_REQUESTED);
+        assert_int_equal(rig_seen(&r, "POST", AT "/restrict"), 0);
+        says_of_now(&r, rows[i].severity, rows[i].tags);
+        rig_says(&r, "POST", AT "/restrict", 0, 201,
+                 ACTION_DOC("a7", "RestrictCodeExecution", "Pending", "null", "11:13"));
+        rig_pass(&r, 2 * MINUTE_MS, SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", AT "/restrict"), rows[i].why ? 0 : 1);
+        assert_int_equal(the_action(&r, id).state, rows[i].why ? ACTION_FAILED : ACTION_PENDING);
+        if (rows[i].why)
+            assert_non_null(strstr(the_action(&r, id).why, rows[i].why));
+        assert_string_equal(rig_told(&r, id), rows[i].why ? "alert action_failed" : "alert");
+        rig_close(&r);
+    }
+}
+
 /* A person drops the case before Defender has taken what it asks for: that is not done any more, unless another case relies
  * on it. What was taken is followed. */
 static void test_action__what_a_dropped_case_wanted_is_not_asked_for(void **state)
@@ -1465,6 +1650,9 @@ int main(void)
         cmocka_unit_test(test_action__a_clock_set_back_delays_no_look),
         cmocka_unit_test(test_action__the_same_scan_is_joined),
         cmocka_unit_test(test_action__one_under_way_is_its_machines_and_handlers),
+        cmocka_unit_test(test_action__who_joins_an_isolation_is_not_refused_the_rest),
+        cmocka_unit_test(test_action__a_start_sends_what_is_asked_for_still),
+        cmocka_unit_test(test_action__what_a_new_verdict_does_not_ask_for_is_not_sent),
         cmocka_unit_test(test_action__what_a_dropped_case_wanted_is_not_asked_for),
         cmocka_unit_test(test_action__what_was_not_done_is_told_once),
         cmocka_unit_test(test_action__what_is_withheld_was_not_done),

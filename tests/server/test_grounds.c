@@ -373,7 +373,6 @@ static void test_grounds__a_stored_verdict_is_good_for_ten_minutes_and_its_own_t
             print_message("%s\n", ways[way]);
         assert_int_equal(grounds_same_terms(in_force[AS_IT_IS]->config, rt->config, "relay"),
                          way == AS_IT_IS);
-        assert_int_equal(grounds_are_fresh(&c, &none, rt, r.g, r.arena), way == AS_IT_IS);
         assert_int_equal(grounds_hold(&c, "Full", &none, rt, r.g, r.arena), way == AS_IT_IS);
     }
 
@@ -386,22 +385,20 @@ static void test_grounds__a_stored_verdict_is_good_for_ten_minutes_and_its_own_t
     /* A word that came after the reading was given to what is so now, and that is read. */
     same.given = later.given = clock_wall_ms(&r.hands.clock);
     later.given++;
-    assert_true(grounds_are_fresh(&c, &same, in_force[AS_IT_IS], r.g, r.arena));
-    assert_false(grounds_are_fresh(&c, &later, in_force[AS_IT_IS], r.g, r.arena));
+    assert_true(grounds_hold(&c, "Full", &same, in_force[AS_IT_IS], r.g, r.arena));
     assert_false(grounds_hold(&c, "Full", &later, in_force[AS_IT_IS], r.g, r.arena));
 
     /* Young by both clocks: one of them may have been set. */
     hands_turn(&r.hands, GROUNDS_FRESH_MS - 1);
-    assert_true(grounds_are_fresh(&c, NULL, in_force[AS_IT_IS], r.g, r.arena));
+    assert_true(grounds_hold(&c, "Full", &none, in_force[AS_IT_IS], r.g, r.arena));
     atomic_fetch_add(&r.hands.wall, 1);
-    assert_false(grounds_are_fresh(&c, NULL, in_force[AS_IT_IS], r.g, r.arena));
+    assert_false(grounds_hold(&c, "Full", &none, in_force[AS_IT_IS], r.g, r.arena));
     atomic_fetch_add(&r.hands.wall, -GROUNDS_FRESH_MS);
-    assert_true(grounds_are_fresh(&c, NULL, in_force[AS_IT_IS], r.g, r.arena));
+    assert_true(grounds_hold(&c, "Full", &none, in_force[AS_IT_IS], r.g, r.arena));
     atomic_fetch_add(&r.hands.wall, -1);
-    assert_false(grounds_are_fresh(&c, NULL, in_force[AS_IT_IS], r.g, r.arena));
+    assert_false(grounds_hold(&c, "Full", &none, in_force[AS_IT_IS], r.g, r.arena));
     atomic_fetch_add(&r.hands.wall, 1);
     atomic_fetch_add(&r.hands.mono, 1);
-    assert_false(grounds_are_fresh(&c, NULL, in_force[AS_IT_IS], r.g, r.arena));
     assert_false(grounds_hold(&c, "Full", &none, in_force[AS_IT_IS], r.g, r.arena));
 
     for (int way = 0; way < WAYS; way++)

@@ -395,7 +395,24 @@ static void forget_old_machines(struct storm *s, int64_t now)
     s->n_machines = kept;
 }
 
-/* Without memory, or when there are too many, it is not shared: the next case reads it anew. */
+/* There are as many as may be: those that are old are forgotten, or else the one that was read first. */
+static void make_room(struct storm *s, int64_t now)
+{
+    size_t first = 0;
+
+    forget_old_machines(s, now);
+    if (s->n_machines < MACHINES)
+        return;
+    for (size_t i = 1; i < s->n_machines; i++)
+        if (s->machines[i].read_ms < s->machines[first].read_ms)
+            first = i;
+    machine_clear(&s->machines[first]);
+    s->n_machines--;
+    memmove(&s->machines[first], &s->machines[first + 1],
+            (s->n_machines - first) * sizeof *s->machines);
+}
+
+/* Without memory it is not shared: the next case reads it anew. */
 static void share_machine(struct storm *s, const char *id, const struct json *doc, int64_t read_ms)
 {
     struct buf text = BUF_INIT(MACHINE_MAX);
@@ -406,10 +423,10 @@ static void share_machine(struct storm *s, const char *id, const struct json *do
     m.text = buf_failed(&text) ? NULL : buf_take(&text);
     buf_clear(&text);
     if (s->n_machines == MACHINES)
-        forget_old_machines(s, read_ms);
+        make_room(s, read_ms);
     if (!s->machines)
         s->machines = calloc(MACHINES, sizeof *s->machines);
-    if (!m.id || !m.text || !s->machines || s->n_machines == MACHINES) {
+    if (!m.id || !m.text || !s->machines) {
         machine_clear(&m);
         return;
     }

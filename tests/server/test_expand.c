@@ -1716,6 +1716,55 @@ static void test_expand__a_tenant_without_calls_holds_no_other_up(void **state)
     rig_close(&r);
 }
 
+/* A storm of more machines than are shared at a time: each is listed with its batch still, and none costs a call of its own. */
+static void test_expand__a_storm_of_very_many_machines_is_read_in_lists(void **state)
+{
+    enum { MACHINES = 4400, BATCH = STORM_CASES_MAX };
+    struct storm_case cases[BATCH];
+    struct runtime *rt;
+    struct storm *s = NULL;
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rt = engine_runtime(r.g);
+    assert_int_equal(storm_new(&r.hands.clock, &s, NULL), ERR_OK);
+    for (int at = 0; at < MACHINES; at += BATCH) {
+        AUTO(buf_clear) struct buf alerts = BUF_INIT(1 << 20);
+        AUTO(buf_clear) struct buf machines = BUF_INIT(1 << 20);
+
+        memset(cases, 0, sizeof cases);
+        for (int i = 0; i < BATCH; i++) {
+            const char *id = arena_fmt(r.arena, "da%d_-1", at + i);
+
+            cases[i].alert_id = id;
+            buf_addf(&alerts, "%s{\"id\":\"%s\",\"machineId\":\"%040x\"}", i ? "," : "{\"value\":[",
+                     id, (unsigned)(at + i));
+            buf_addf(&machines, "%s{\"id\":\"%040x\"}", i ? "," : "{\"value\":[",
+                     (unsigned)(at + i));
+        }
+        buf_addf(&alerts, "]}");
+        buf_addf(&machines, "]}");
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", LIST_ALERTS, 0, 200, buf_text(&alerts));
+        rig_says(&r, "GET", LIST_MACHINES, 0, 200, buf_text(&machines));
+        storm_read(s, runtime_tenant(rt, "contoso")->defender, cases, BATCH);
+        for (int i = 0; i < BATCH; i++) {
+            assert_int_equal(cases[i].reads.alert_code, ERR_OK);
+            assert_int_equal(cases[i].reads.machine_code, ERR_OK);
+            assert_false(cases[i].machine_missing);
+            assert_string_equal(json_get_string(cases[i].reads.machine, "id"),
+                                json_get_string(cases[i].reads.alert, "machineId"));
+            defender_reads_clear(&cases[i].reads);
+        }
+        hands_turn(&r.hands, SECOND_MS);
+    }
+    storm_free(s);
+    runtime_unref(rt);
+    rig_close(&r);
+}
+
 /* Two names of one application at one tenant: Defender counts their calls together. */
 static void test_expand__two_names_of_one_tenant_have_one_budget(void **state)
 {
@@ -1787,6 +1836,7 @@ int main(void)
         cmocka_unit_test(test_expand__what_no_list_holds_is_read_alone),
         cmocka_unit_test(test_expand__a_tenant_without_calls_holds_no_other_up),
         cmocka_unit_test(test_expand__a_reader_that_hangs_holds_no_other_tenant_up),
+        cmocka_unit_test(test_expand__a_storm_of_very_many_machines_is_read_in_lists),
         cmocka_unit_test(test_expand__two_names_of_one_tenant_have_one_budget),
     };
 

@@ -1038,6 +1038,9 @@ static void test_question__what_waits_is_held_back_by_the_policy_in_force(void *
         {"{limits: [{isolations: 2, per: 1h, of: tenant}]}", 2,
          "the limit of 2 isolations of tenant contoso in 60 minutes is reached"},
         {"{canary: 1}", 0, "the first 1 isolations of a changed policy are asked for"},
+        /* the first that holds it back is told */
+        {"{limits: [{isolations: 1, per: 1h}, {isolations: 2, per: 24h}]}", 1,
+         "the limit of 1 isolations in 60 minutes is reached"},
     };
 
     (void)state;
@@ -2062,34 +2065,32 @@ static void test_question__a_canary_is_over_after_its_first(void **state)
     assert_int_equal(posts(&r), 0);
     assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
     /* said to one policy, and another one is in force by now */
-    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL "safety: {canary: 2}\n"));
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL "safety: {canary: 3}\n"));
     (void)rig_work(&r);
     assert_int_equal(posts(&r), 0);
     assert_string_equal(newest(&r).what,
-                        "the first 2 isolations of a changed policy are asked for");
-    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
-    (void)rig_work(&r);
-    assert_int_equal(posts(&r), 1);
-    (void)push_many(&r, 1, 2);
-    assert_int_equal(posts(&r), 1);
-    assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
-    (void)rig_work(&r);
-    assert_int_equal(posts(&r), 2);
-    (void)push_many(&r, 2, 3);
-    assert_int_equal(posts(&r), 3); /* the third is like any other */
+                        "the first 3 isolations of a changed policy are asked for");
+    for (int i = 1; i <= 3; i++) {
+        assert_int_equal(posts(&r), i - 1);
+        assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+        (void)rig_work(&r);
+        assert_int_equal(posts(&r), i);
+        (void)push_many(&r, i, i + 1);
+    }
+    assert_int_equal(posts(&r), 4); /* the fourth is like any other */
 
     /* one is still asked about another policy: that is not this one's question */
-    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL "safety: {canary: 3}\n"));
-    (void)push_many(&r, 3, 4);
     engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL "safety: {canary: 4}\n"));
     (void)push_many(&r, 4, 5);
-    assert_int_equal(posts(&r), 3);
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL "safety: {canary: 5}\n"));
+    (void)push_many(&r, 5, 6);
+    assert_int_equal(posts(&r), 4);
     assert_int_equal(store_question_list(r.store, r.arena, QUESTION_OPEN, 0, 9, &list, &n, NULL),
                      ERR_OK);
     assert_int_equal(n, 2);
     assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
     (void)rig_work(&r);
-    assert_int_equal(posts(&r), 4);
+    assert_int_equal(posts(&r), 5);
     rig_close(&r);
 }
 

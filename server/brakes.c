@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "deed.h"
 #include "fields.h"
 #include "policy.h"
 #include "store_rows.h"
@@ -128,35 +129,39 @@ static enum err_code check_storm(struct db_tx *tx, const struct braking *b, bool
     return ERR_OK;
 }
 
-/* Isolations that cordon asked for, of those that a limit counts together. */
+/* How old one may be that was sent lately or waits still, which is for the index; before which id; since when. */
+#define COUNT                                                                                      \
+    "SELECT count(*) FROM isolations WHERE requested >= $1 AND adopted = 0 AND id < $2"            \
+    " AND (requested >= $3 OR sent >= $3 OR state = 'requested')"
+
+/* Isolations that cordon asked for, of those that a limit counts together. What Defender has not taken yet keeps its
+ * place however long that lasts, and then counts from when it was sent: else all that gathers while it takes nothing would
+ * be within the limit, and isolated at a blow. */
 static enum err_code count_used(struct db_tx *tx, const struct braking *b,
                                 const struct policy_limit *l, int64_t *ret, struct err *e)
 {
-    static const char all[] = "SELECT count(*) FROM isolations WHERE requested >= $1"
-                              " AND adopted = 0 AND id < $2";
-    static const char tenant[] = "SELECT count(*) FROM isolations WHERE requested >= $1"
-                                 " AND adopted = 0 AND id < $2 AND tenant = $3";
-    static const char rule[] = "SELECT count(*) FROM isolations WHERE requested >= $1"
-                               " AND adopted = 0 AND id < $2 AND rule = $3";
-    static const char group[] = "SELECT count(*) FROM isolations WHERE requested >= $1"
-                                " AND adopted = 0 AND id < $2 AND tenant = $3"
-                                " AND machine_group = $4";
+    static const char all[] = COUNT, tenant[] = COUNT " AND tenant = $4",
+                      rule[] = COUNT " AND rule = $4",
+                      group[] = COUNT " AND tenant = $4 AND machine_group = $5";
     int64_t since = b->now - l->per_ms, before = b->isolation ? b->isolation : INT64_MAX;
+    int64_t oldest = since - DEED_FOLLOW_FOR_MS;
     struct db_rows *rows;
     enum err_code code;
 
     switch (l->of) {
     case POLICY_TENANT:
-        code = db_query(tx, e, &rows, tenant, "iit", since, before, b->c->tenant);
+        code = db_query(tx, e, &rows, tenant, "iiit", oldest, before, since, b->c->tenant);
         break;
     case POLICY_RULE:
-        code = db_query(tx, e, &rows, rule, "iit", since, before, b->c->rule ? b->c->rule : "");
+        code = db_query(tx, e, &rows, rule, "iiit", oldest, before, since,
+                        b->c->rule ? b->c->rule : "");
         break;
     case POLICY_GROUP:
-        code = db_query(tx, e, &rows, group, "iitt", since, before, b->c->tenant, group_of(b));
+        code = db_query(tx, e, &rows, group, "iiitt", oldest, before, since, b->c->tenant,
+                        group_of(b));
         break;
     default:
-        code = db_query(tx, e, &rows, all, "ii", since, before);
+        code = db_query(tx, e, &rows, all, "iii", oldest, before, since);
     }
     return code ? code : store_take_int(rows, ret, e);
 }
@@ -252,6 +257,12 @@ enum err_code brakes_recheck(struct db_tx *tx, const struct braking *b, const ch
         code = check_limit(tx, b, i, &limits[i], &held, &hold, e);
     *ret_why = !code && held ? hold.what : NULL;
     return code;
+}
+
+enum err_code brakes_sent(struct db_tx *tx, int64_t isolation, int64_t now, struct err *e)
+{
+    return db_run(tx, e, NULL, "UPDATE isolations SET sent = $1 WHERE id = $2", "ii", now,
+                  isolation);
 }
 
 enum err_code brakes_count(struct db_tx *tx, const struct braking *b, int64_t isolation,

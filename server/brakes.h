@@ -39,6 +39,8 @@ enum err_code brakes_check(struct db_tx *tx, const struct braking *b, bool *ret_
  *  another one than it was asked for by, and so may the case. *ret_why: why not; NULL: it is. */
 enum err_code brakes_recheck(struct db_tx *tx, const struct braking *b, const char **ret_why,
                              struct err *e);
+/** The request of an isolation that is written leaves now: it counts from this time. */
+enum err_code brakes_sent(struct db_tx *tx, int64_t isolation, int64_t now, struct err *e);
 /** The isolation is written, and counts from now on. */
 enum err_code brakes_count(struct db_tx *tx, const struct braking *b, int64_t isolation,
                            struct err *e);

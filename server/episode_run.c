@@ -238,6 +238,8 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
             r.posted = x->now;
             code = isolation_move(tx, &r, ISOLATION_REQUESTED, r.why, x->now, e);
             if (!code)
+                code = brakes_sent(tx, r.id, x->now, e);
+            if (!code)
                 code = work_keep_for_post(tx, &w, x->now, e);
         }
     }

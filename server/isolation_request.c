@@ -160,6 +160,8 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
     code = isolation_insert(tx, r, e);
     if (!code)
         code = brakes_count(tx, &b, r->id, e);
+    if (!code && x->post)
+        code = brakes_sent(tx, r->id, x->now, e);
     if (!code && q->later)
         return work_put(tx, r->id, WORK_ISOLATION, WORK_URGENT,
                         episode_next_moment(x->tenant, x->now + EPISODE_TOGETHER_MS), x->now, NULL,

@@ -171,6 +171,7 @@ static const struct db_migration migrations[] = {
     /* Not for every case: it would be one page more to write for each push. */
     {28, "CREATE INDEX cases_unread ON cases (lower(pushed_machine_id))"
          " WHERE machine_id IS NULL AND state = 'failed'"},
+    {29, "ALTER TABLE isolations ADD COLUMN sent BIGINT NOT NULL DEFAULT 0"},
     {0, NULL},
 };
 

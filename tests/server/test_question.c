@@ -1894,6 +1894,50 @@ static void test_question__a_limit_looks_back_as_far_as_it_says(void **state)
     }
 }
 
+/* Defender takes nothing, or cannot even be looked at, for longer than a limit looks back: what waits for it keeps its place, and
+ * counts from when it is sent, or all that gathers meanwhile would be isolated at a blow. */
+static void test_question__what_waits_keeps_its_place(void **state)
+{
+    static const char *const of[] = {"", ", of: tenant", ", of: rule", ", of: group"};
+
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof of / sizeof *of; i++) {
+        char text[80];
+        struct rig r;
+
+        (void)snprintf(text, sizeof text, "{limits: [{isolations: 1, per: 10m%s}]}", of[i / 2]);
+        many(&r, text);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/api/machines/", 0, 503, "{}");
+        script_machines(&r);
+        (void)push_many(&r, 0, 1);
+        if (i % 2) {
+            peer_forget(r.peer);
+            rig_says(&r, "POST", "/api/machines/", 0, 503, "{}");
+            rig_says(
+                &r, "GET",
+                arena_fmt(r.arena, LIST "$filter=machineId%%20eq%%20%%27%s", machine_of(&r, 0)), 0,
+                503, "{}");
+            script_machines(&r);
+        }
+        rig_pass(&r, 11 * MINUTE_MS, MINUTE_MS);
+        (void)push_many(&r, 1, 2);
+        script_many(&r);
+        for (int minutes = 0; !posts(&r) && minutes < 20; minutes++)
+            rig_pass(&r, MINUTE_MS, MINUTE_MS);
+        (void)push_many(&r, 2, 3);
+        assert_int_equal(posts(&r), 1);
+        rig_sql(&r, "UPDATE isolations SET sent = 0"); /* as a version before wrote it */
+        hands_turn(&r.hands, 10 * MINUTE_MS);
+        script_many(&r);
+        (void)push_many(&r, 3, 4);
+        rig_sql(&r, "UPDATE isolations SET sent = 0");
+        (void)push_many(&r, 4, 5); /* of another group */
+        assert_int_equal(posts(&r), i / 2 == 3 ? 2 : 1);
+        rig_close(&r);
+    }
+}
+
 /* What somebody else isolated takes no place of cordon's. */
 static void test_question__a_limit_counts_what_cordon_asked_for(void **state)
 {
@@ -2269,6 +2313,7 @@ int main(void)
         cmocka_unit_test(test_question__what_others_wrote_is_harmless_in_the_mail_of_many),
         cmocka_unit_test(test_question__a_storm_goes_on_while_its_machines_fire),
         cmocka_unit_test(test_question__a_limit_looks_back_as_far_as_it_says),
+        cmocka_unit_test(test_question__what_waits_keeps_its_place),
         cmocka_unit_test(test_question__a_limit_counts_what_cordon_asked_for),
         cmocka_unit_test(test_question__two_limits_are_two_questions),
         cmocka_unit_test(test_question__a_share_of_a_small_group_is_one_machine),

@@ -2346,6 +2346,7 @@ static enum err_code age_fn(struct db_tx *tx, void *arg, struct err *e)
         "DROP INDEX cases_unread",
         "ALTER TABLE isolations DROP COLUMN ask_from",
         "ALTER TABLE isolations DROP COLUMN unseen",
+        "ALTER TABLE isolations DROP COLUMN sent",
         "UPDATE isolations SET why = 'this host''s clock is 90 min ahead of Defender''s' WHERE id = 12",
     };
     enum err_code code = ERR_OK;

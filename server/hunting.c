@@ -52,8 +52,9 @@ struct hunting {
     bool *again;  /* the same row as an earlier one of this answer */
     size_t *told; /* rows to tell of, n_told of them */
     size_t n_told, n_fresh, n_cases;
-    const char *refused;
-    const char *sick; /* why people are to hear of it; NULL: nothing */
+    const char *refused; /* why a row can have no alert; NULL: each can */
+    bool refused_before; /* an earlier run has noted such rows */
+    const char *sick;    /* why people are to hear of it; NULL: nothing */
     bool well;
     struct buf result;
 };
@@ -261,22 +262,31 @@ static void refuse(struct hunting *x, size_t row, const char *why)
         x->told[x->n_told++] = row; /* somebody has to hear of it */
 }
 
-/* The alert of one new row. *ret_found false: it can have none, and that is told. *ret_made: it was made for the row. */
-static enum err_code alert_of(struct hunting *x, size_t row, struct alert_ref *ret, bool *ret_found,
-                              bool *ret_made, struct err *e)
+/* Whose word the alert of a new row is. */
+enum row_alert {
+    ROW_NONE,    /* it can have none, and that is told */
+    ROW_REFUSED, /* the same: Defender was asked for one */
+    ROW_NAMED,   /* the row names it */
+    ROW_MADE     /* it was made for the row */
+};
+
+/* The alert of one new row, for ROW_NAMED and ROW_MADE. */
+static enum err_code alert_of(struct hunting *x, size_t row, struct alert_ref *ret,
+                              enum row_alert *ret_is, struct err *e)
 {
     char made[DEFENDER_ALERT_ID_SIZE];
     struct hunt_row_ids ids;
     struct err why = {0};
     enum err_code code = hunt_row_ids(x->arena, &x->answer, row, &ids, e);
 
-    *ret_found = *ret_made = false;
+    *ret_is = ROW_NAMED;
     if (code)
         return code;
     if (!ids.alert_id && ids.report_id && x->hunt->event.severity) {
         code = make_alert(x, &ids, made, &why);
         if (code == ERR_REFUSED) {
             refuse(x, row, why.text);
+            *ret_is = ROW_REFUSED;
             return ERR_OK;
         }
         if (code) {
@@ -286,19 +296,19 @@ static enum err_code alert_of(struct hunting *x, size_t row, struct alert_ref *r
         ids.alert_id = arena_str(x->arena, made);
         if (!ids.alert_id)
             return err_set(e, ERR_NOMEM, "an alert");
-        *ret_made = true;
+        *ret_is = ROW_MADE;
     }
     if (!ids.alert_id) {
         refuse(x, row,
                ids.report_id ? "case.severity is not set, so no alert is made for an event"
                              : "a case needs AlertId, or DeviceId, ReportId and Timestamp");
+        *ret_is = ROW_NONE;
         return ERR_OK;
     }
     *ret = (struct alert_ref){.alert_id = ids.alert_id,
                               .machine_id = ids.machine_id,
                               .likely_high = x->hunt->event.severity &&
                                              strcmp(x->hunt->event.severity, "High") == 0};
-    *ret_found = true;
     return ERR_OK;
 }
 
@@ -317,16 +327,21 @@ static enum err_code make_cases(struct hunting *x, struct err *e)
     struct err why = {0};
 
     for (size_t i = 0; i < x->answer.n_rows && !code && !failed; i++) {
-        bool found = false, made = false;
+        enum row_alert is = ROW_NONE;
 
         if (!is_fresh(x, i) || x->seen[i] != HUNT_NEW)
             continue;
         failed = is_full(x, &why);
         if (!failed)
-            failed = alert_of(x, i, &alerts[n], &found, &made, &why);
-        if (failed || !found)
+            failed = alert_of(x, i, &alerts[n], &is, &why);
+        if (is == ROW_REFUSED) { /* at once: to ask again costs a call that others need */
+            struct batch b = {.rows = &i, .n_rows = 1, .untold = true};
+
+            code = write_batch(x, &b, e);
+        }
+        if (failed || is == ROW_NONE || is == ROW_REFUSED)
             continue;
-        if (made) { /* at once: Defender lists it from now on, and others may push it */
+        if (is == ROW_MADE) { /* at once: Defender lists it from now on, and others may push it */
             struct batch b = {.rows = &i,
                               .n_rows = 1,
                               .alerts = &alerts[n],
@@ -418,9 +433,8 @@ static void count(struct hunting *x)
             x->n_fresh++;
             if (x->hunt->tells || x->seen[i] == HUNT_UNTOLD)
                 x->told[x->n_told++] = i;
-            if (!x->hunt->tells &&
-                x->seen[i] == HUNT_UNTOLD) /* by a run that died before its mail */
-                x->refused = "an earlier run could not make cases of them";
+            if (!x->hunt->tells && x->seen[i] == HUNT_UNTOLD) /* by a run that came to no mail */
+                x->refused_before = true;
         }
 }
 
@@ -479,7 +493,10 @@ static enum err_code news_fn(struct db_tx *tx, struct hunting *x, struct err *e)
                                    .n_rows = x->n_told,
                                    .n_fresh = x->n_fresh,
                                    .n_cases = x->n_cases,
-                                   .refused = x->refused,
+                                   .refused = x->refused ? x->refused
+                                              : x->refused_before
+                                                  ? "an earlier run could not make cases of them"
+                                                  : NULL,
                                    .cut = x->answer.n_rows >= GRAPH_ROWS_MAX};
     enum err_code code = ERR_OK;
 

@@ -369,6 +369,62 @@ static void test_hunting__nobody_goes_beyond_the_hunt_that_made_the_alert(void *
     }
 }
 
+/* Defender takes a dozen requests for alerts a minute. Events that it refuses are asked for once, or those at the head of an
+ * answer would use up the minute's calls each time, and what comes after them would never be a case. */
+static void test_hunting__what_is_refused_holds_up_nothing_after_it(void **state)
+{
+    static const char config[] =
+        RULES_MAIL_ONLY "hunts:\n  - {name: x, schedule: '0 * * * *', api: defender, query: q, "
+                        "do: [%scase: {severity: Low}]}\n";
+    static const char *const steps[] = {"", "email: {}, "};
+    enum { REFUSED = 15 };
+
+    (void)state;
+    for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) {
+        AUTO(buf_clear) struct buf none = BUF_INIT(1 << 16), all = BUF_INIT(1 << 16);
+        struct notice_record notice;
+        int64_t last = 0;
+        char text[500];
+        struct rig r;
+        struct work w;
+
+        buf_adds(&none, "{\"Schema\":[{\"Name\":\"Timestamp\"},{\"Name\":\"DeviceId\"},"
+                        "{\"Name\":\"ReportId\"},{\"Name\":\"AlertId\"}],\"Results\":[");
+        buf_adds(&all, buf_text(&none));
+        buf_adds(&none, "]}");
+        for (int i = 0; i < REFUSED; i++)
+            buf_addf(&all,
+                     "{\"Timestamp\":\"2025-01-07T11:59:00Z\",\"DeviceId\":\"" MACHINE
+                     "\",\"ReportId\":%d},",
+                     i);
+        buf_adds(&all, "{\"AlertId\":\"" ALERT "\"}]}");
+        (void)snprintf(text, sizeof text, config, steps[s]);
+        rig_open(&r, text);
+        rig_afresh(&r);
+        rig_says(&r, "POST", QUERY, 1, 200, buf_text(&none));
+        rig_says(&r, "POST", QUERY, 0, 200, buf_text(&all));
+        rig_says(&r, "POST", "/api/alerts/CreateAlertByReference", 0, 404,
+                 "{\"error\":{\"code\":\"NotFound\",\"message\":\"no such event\"}}");
+        assert_int_equal(hunting_start(r.g, NULL), ERR_OK);
+        assert_int_equal(due(&r), 0);
+        turn(&r, 49);
+        assert_int_equal(due(&r), 1); /* the baseline: nothing */
+        turn(&r, 60);
+        for (int minute = 0; minute < 10; minute++) {
+            (void)due(&r);
+            turn(&r, 1);
+        }
+        assert_true(rig_claim(&r, WORK_CASE, &w));
+        assert_int_equal(rig_seen(&r, "POST", "/api/alerts/CreateAlertByReference"), REFUSED);
+        assert_int_equal(row(&r).failing, 0);
+        assert_int_equal(db_read(r.store->db, last_fn, &last, NULL), ERR_OK);
+        assert_true(last > 0);
+        assert_int_equal(store_notice_load(r.store, r.arena, last, &notice, NULL), ERR_OK);
+        assert_string_equal(notice.subject, s ? "[HUNT] x: 16 new rows" : "[HUNT] x: 15 new rows");
+        rig_close(&r);
+    }
+}
+
 static const char *name_of(int i, char out[16])
 {
     (void)snprintf(out, 16, "c%d", i);
@@ -701,6 +757,7 @@ int main(void)
         cmocka_unit_test(test_hunting__a_full_store_is_not_filled_further),
         cmocka_unit_test(test_hunting__shadow_mode_is_weaker_than_a_push),
         cmocka_unit_test(test_hunting__nobody_goes_beyond_the_hunt_that_made_the_alert),
+        cmocka_unit_test(test_hunting__what_is_refused_holds_up_nothing_after_it),
         cmocka_unit_test(test_hunting__an_order_is_answered_whatever_it_found),
         cmocka_unit_test(test_hunting__an_ordered_run_leaves_the_next_time_alone),
         cmocka_unit_test(test_hunting__another_tenant_is_another_baseline),

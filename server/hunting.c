@@ -26,7 +26,7 @@
 #define ROWS_KEEP_MS (HUNT_BACK_MAX_MS + 5 * DAY_MS)
 /* Noted again only so often that it is not forgotten while it still comes. */
 #define ROWS_AGAIN_MS DAY_MS
-#define ROWS_FORGET   1000 /* in one run */
+#define ROWS_FORGET   1000 /* in one run, besides as many as it notes */
 /* A slow query ends with a 500 or 504 (section 5.2): tried again a few times, not at once, then at its next time. */
 #define TRIES      4
 #define TRY_MS     (30 * SECOND_MS)
@@ -222,6 +222,8 @@ static enum err_code batch_fn(struct db_tx *tx, void *arg, struct err *e)
         b->made += a.fresh[i];
     for (size_t i = 0; i < b->n_rows && !code; i++)
         code = hunt_row_put(tx, x->row.id, x->keys[b->rows[i]], b->untold, x->now, e);
+    if (!code) /* as many as come, or they would be more and more */
+        code = hunt_rows_forget(tx, x->row.id, x->now - ROWS_KEEP_MS, (int64_t)b->n_rows, e);
     return code ? code : work_keep(tx, &claim, clock_wall_ms(x->g->clock), e);
 }
 

@@ -6,6 +6,7 @@
 #include "hunting.h"
 #include "kit/postgres.h"
 #include "store_hunts.h"
+#include "store_rows.h"
 
 #define QUERY "/api/advancedqueries/run"
 #define HUNT(more)                                                                                 \
@@ -182,6 +183,14 @@ static enum err_code fails_fn(struct db_tx *tx, void *arg, struct err *e)
     return notice_last(tx, "hunt:x", "hunt_fails", arg, &created, e);
 }
 
+static enum err_code count_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows, "SELECT count(*) FROM hunt_rows", "");
+
+    return code ? code : store_take_int(rows, arg, e);
+}
+
 /* Noted as untold, and then the process died: the next run tells of it after all, and of nothing else. */
 static void test_hunting__a_row_that_was_noted_but_not_told_is_told(void **state)
 {
@@ -221,6 +230,35 @@ static void test_hunting__a_row_that_was_noted_but_not_told_is_told(void **state
     turn(&r, 60);
     assert_int_equal(due(&r), 1);
     assert_int_equal(row(&r).fresh, 0);
+    rig_close(&r);
+}
+
+/* A report of thousands of rows that are all new each day: those of a month ago go as fast as they come. */
+static void test_hunting__as_many_old_rows_are_forgotten_as_new_ones_come(void **state)
+{
+    enum { ROWS = 1500 };
+    AUTO(buf_clear) struct buf answer = BUF_INIT(1 << 20);
+    int64_t most = 0;
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, HUNT(""));
+    assert_int_equal(hunting_start(r.g, NULL), ERR_OK);
+    assert_int_equal(due(&r), 0);
+    turn(&r, 49);
+    for (int run = 0; run < 5; run++) {
+        buf_reset(&answer);
+        buf_adds(&answer, "{\"Schema\":[{\"Name\":\"n\"}],\"Results\":[");
+        for (int i = 0; i < ROWS; i++)
+            buf_addf(&answer, "%s{\"n\":\"%d-%d\"}", i ? "," : "", run, i);
+        buf_adds(&answer, "]}");
+        rig_afresh(&r);
+        rig_says(&r, "POST", QUERY, 0, 200, buf_text(&answer));
+        assert_int_equal(due(&r), 1);
+        assert_int_equal(db_read(r.store->db, count_fn, &most, NULL), ERR_OK);
+        assert_true(most <= 2 * ROWS);
+        turn(&r, 36 * 24 * 60);
+    }
     rig_close(&r);
 }
 
@@ -754,6 +792,7 @@ int main(void)
         cmocka_unit_test(test_hunting__jitter_is_the_same_for_the_same_time),
         cmocka_unit_test(test_hunting__tries_again_a_few_times),
         cmocka_unit_test(test_hunting__a_row_that_was_noted_but_not_told_is_told),
+        cmocka_unit_test(test_hunting__as_many_old_rows_are_forgotten_as_new_ones_come),
         cmocka_unit_test(test_hunting__a_full_store_is_not_filled_further),
         cmocka_unit_test(test_hunting__shadow_mode_is_weaker_than_a_push),
         cmocka_unit_test(test_hunting__nobody_goes_beyond_the_hunt_that_made_the_alert),

@@ -57,6 +57,7 @@ enum err_code engine_new(struct store *store, struct rest *rest, const struct cl
     g->rest = rest;
     g->clock = clock;
     g->began_ms = clock_mono_ms(clock);
+    g->here_since_ms = g->began_ms;
     g->runtime = runtime;
     (void)pthread_mutex_init(&g->lock, NULL);
     *ret = g;
@@ -95,6 +96,7 @@ enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], 
                   [WORK_BURST] = SHARE_BURSTS,
                   [WORK_MUTE] = SHARE_MUTES},
         .crowd = g->crowd,
+        .here_since = &g->here_since_ms,
         .run = run,
         .ctx = g,
     };
@@ -328,6 +330,11 @@ int64_t engine_judged_ago(struct engine *g, int64_t case_id)
     }
     pthread_mutex_unlock(&g->lock);
     return ago;
+}
+
+bool engine_was_here(struct engine *g, int64_t for_ms)
+{
+    return clock_mono_ms(g->clock) - atomic_load(&g->here_since_ms) >= for_ms;
 }
 
 void engine_kick(struct engine *g)

@@ -49,6 +49,7 @@ struct engine {
     struct capabilities *capabilities; /* for links in mails; NULL: they hold none */
     struct workers *workers;
     int64_t began_ms;              /* mono: when this process did */
+    _Atomic int64_t here_since_ms; /* mono: due work was looked for since then, without a pause */
     atomic_bool crowd[WORK_KINDS]; /* more of it was due than could be claimed */
     pthread_mutex_t lock;          /* of what follows */
     struct runtime *runtime;
@@ -109,6 +110,8 @@ void engine_forget_judged(struct engine *g, int64_t case_id);
 /** How long ago that was, ms; INT64_MAX when that is not known, as for what an earlier process judged. The
  *  wall clock may be set back, and makes old facts young again: this does not. Any thread. */
 int64_t engine_judged_ago(struct engine *g, int64_t case_id);
+/** Has this process looked for due work for so long, without a pause? What was due since then waited for its turn. */
+bool engine_was_here(struct engine *g, int64_t for_ms);
 /** There may be new work: look at once. Any thread, cheap. */
 void engine_kick(struct engine *g);
 /** The same when all that is new are cases. */

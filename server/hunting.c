@@ -726,6 +726,8 @@ static bool is_time(struct hunting *x)
         return false;
     if (x->now - x->due <= MINUTE_MS || x->row.failing)
         return true;
+    if (engine_was_here(x->g, x->now - x->due)) /* others took the time of both threads */
+        return true;
     /* Late: nobody was there at its time. One run makes up for all that fell into the horizon. */
     latest = cron_next(&x->hunt->cron, x->hunt->zone, x->now - x->hunt->catch_up_ms - 1);
     if (x->hunt->catch_up_ms && latest <= x->now) {

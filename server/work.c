@@ -253,6 +253,8 @@ static void mind_the_clock(struct workers *p, struct turn *last)
     }
     if (away > AWAY_MS) {
         log_event(LOG_WARN, "was_away", LOG_INT("ms", away));
+        if (p->o.here_since)
+            atomic_store(p->o.here_since, clock_mono_ms(p->clock));
         pthread_mutex_unlock(&p->lock);
         if (store_heartbeats_away(p->o.store, p->owner, away, &e))
             log_event(LOG_ERROR, "heartbeat_not_written", LOG_ERR(&e));

@@ -24,6 +24,9 @@ struct workers_options {
     /* WORK_KINDS of them, or NULL: set when more of a kind is due than its workers can take; cleared by
      * whoever finds that this is over */
     atomic_bool *crowd;
+    /* or NULL: mono ms since when due work was looked for without a pause; moved when this machine or process was
+     * suspended, or the clock leapt */
+    _Atomic int64_t *here_since;
     work_fn run; /* must end the claim, or leave it to its lease */
     void *ctx;
 };

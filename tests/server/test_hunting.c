@@ -99,11 +99,38 @@ static void test_hunting__what_is_beyond_the_horizon_is_not_made_up_for(void **s
         open_hunt(&r, rows[i]);
         assert_int_equal(due(&r), 0);
         turn(&r, 49 + 2 * 60 + 45); /* 13:45:12 */
+        r.g->here_since_ms = clock_mono_ms(r.g->clock);
         assert_int_equal(due(&r), 0);
         turn(&r, 15); /* 14:00:12 */
         assert_int_equal(due(&r), 1);
         rig_close(&r);
     }
+}
+
+/* A query takes minutes, and two are asked at a time: whose turn comes after others' is late, and missed nothing. */
+static void test_hunting__who_waits_for_others_is_not_left_out(void **state)
+{
+    struct rig r;
+    struct work w;
+
+    (void)state;
+    open_hunt(&r, RULES_MAIL_ONLY
+              "hunts:\n  - {name: a, schedule: '0 * * * *', api: defender, query: q, catch_up: 0, "
+              "do: [email: {}]}\n"
+              "  - {name: b, schedule: '0 * * * *', api: defender, query: q, catch_up: 0, "
+              "do: [email: {}]}\n");
+    assert_int_equal(due(&r), 0);
+    turn(&r, 49); /* 11:00:12 */
+    for (int hour = 0; hour < 2; hour++) {
+        for (int i = 0; i < 2; i++) {
+            assert_true(rig_claim(&r, WORK_HUNT, &w));
+            hunting_run(r.g, &w);
+            turn(&r, 3);
+        }
+        assert_int_equal(rig_seen(&r, "POST", QUERY), 2 * (hour + 1));
+        turn(&r, 54);
+    }
+    rig_close(&r);
 }
 
 static void test_hunting__jitter_is_the_same_for_the_same_time(void **state)
@@ -407,8 +434,8 @@ static void test_hunting__nobody_goes_beyond_the_hunt_that_made_the_alert(void *
     }
 }
 
-/* Defender takes a dozen requests for alerts a minute. Events that it refuses are asked for once, or those at the head of an
- * answer would use up the minute's calls each time, and what comes after them would never be a case. */
+/* Defender takes a dozen requests for alerts a minute. Events that it refuses are asked for once, or those at the head
+ * of an answer would use up the minute's calls each time, and what comes after them would never be a case. */
 static void test_hunting__what_is_refused_holds_up_nothing_after_it(void **state)
 {
     static const char config[] =
@@ -789,6 +816,7 @@ int main(void)
         cmocka_unit_test(test_hunting__runs_at_its_time),
         cmocka_unit_test(test_hunting__catches_up_once),
         cmocka_unit_test(test_hunting__what_is_beyond_the_horizon_is_not_made_up_for),
+        cmocka_unit_test(test_hunting__who_waits_for_others_is_not_left_out),
         cmocka_unit_test(test_hunting__jitter_is_the_same_for_the_same_time),
         cmocka_unit_test(test_hunting__tries_again_a_few_times),
         cmocka_unit_test(test_hunting__a_row_that_was_noted_but_not_told_is_told),

@@ -104,13 +104,21 @@ static void read_together(struct crowd *k, struct runtime_tenant *tenant)
               LOG_INT("cases", (int64_t)n), LOG_INT("pressure", pressure));
 }
 
+/* It was not listed: may the next list have it? What is as old as people hear of (and as an alert that is not there is
+ * given up, expand.c) is asked for by itself: that a list leaves it out is no last word. */
+static bool waits_for_list(const struct crowd *k, const struct expansion *x)
+{
+    return x->w->attempts <= LISTS_WITHOUT &&
+           clock_wall_ms(k->g->clock) < x->w->created + ENGINE_LATE_MS - HEARD_EARLY_MS;
+}
+
 /* One case of those that were read: judged, given back, or left to be read alone. */
 static void judge_one(struct crowd *k, size_t i, struct runtime_tenant *tenant)
 {
     struct expansion *x = &k->x[i];
     struct storm_case *r = x->crowd;
 
-    if (r && r->missing && x->w->attempts <= LISTS_WITHOUT) {
+    if (r && r->missing && waits_for_list(k, x)) {
         r->reads.alert_code =
             err_set(&r->reads.alert_err, ERR_NOT_FOUND, "GET /api/alerts: it is not listed (yet)");
     } else if (!r || r->alone || r->missing) {

@@ -681,6 +681,30 @@ static void test_expand__what_a_list_leaves_out_is_read_alone(void **state)
     rig_close(&r);
 }
 
+/* Nor is it when the case is old already, because the server was away, say, or there were no calls: a list is no last word. */
+static void test_expand__what_a_list_leaves_out_late_is_read_alone(void **state)
+{
+    struct rig r;
+    int64_t ids[3];
+
+    (void)state;
+    rig_open(&r, RULES_MAIL_ONLY);
+    push_three(&r, ids);
+    rig_says(&r, "GET", LIST_ALERTS, 0, 200,
+             "{\"value\":[" ONE_ALERT("da1_-1", "Low", MACHINE) "," ONE_ALERT("da2_-1", "Low",
+                                                                              MACHINE) "]}");
+    rig_says(&r, "GET", LIST_MACHINES, 0, 200, TWO_MACHINES);
+    rig_says(&r, "GET", "/api/alerts/da3_-1", 0, 200, ONE_ALERT("da3_-1", "Low", MACHINE));
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    hands_turn(&r.hands, 20 * MINUTE_MS);
+    rig_pass(&r, 20 * SECOND_MS, SECOND_MS);
+    for (int k = 0; k < 3; k++)
+        assert_int_equal(rig_case(&r, ids[k]).state, CASE_DONE);
+    assert_string_equal(rig_told(&r, ids[2]), "alert");
+    rig_close(&r);
+}
+
 /* What nobody asked for is passed over: an id that a sender spells in capitals, and Defender does not, holds up
  * its own case and no other. */
 static void test_expand__a_strange_row_holds_nobody_up(void **state)
@@ -1809,6 +1833,7 @@ int main(void)
         cmocka_unit_test(test_expand__an_outdated_record_moves_nothing),
         cmocka_unit_test(test_expand__cases_that_wait_are_read_together),
         cmocka_unit_test(test_expand__what_a_list_leaves_out_is_read_alone),
+        cmocka_unit_test(test_expand__what_a_list_leaves_out_late_is_read_alone),
         cmocka_unit_test(test_expand__a_strange_row_holds_nobody_up),
         cmocka_unit_test(test_expand__a_bad_list_is_no_answer),
         cmocka_unit_test(test_expand__a_hint_is_seen_to_first),

@@ -26,7 +26,7 @@
 /* So many others, or any with so much of a minute's calls gone (per mille, quota_pressure), and they are read together. */
 #define SEVERAL 5
 #define SCARCE  500
-/* So often a list may not hold an alert before it is asked for by itself. */
+/* So often a list may not hold an alert before it is asked for by itself; or fail, before a shorter one is tried. */
 #define LISTS_WITHOUT 2
 
 struct crowd {
@@ -82,6 +82,7 @@ static void read_together(struct crowd *k, struct runtime_tenant *tenant)
     for (size_t i = 0; i < k->n && list; i++)
         if (is_of(k, i, tenant)) {
             list[n].alert_id = k->x[i].c.alert_id;
+            list[n].stubborn = k->x[i].w->attempts > LISTS_WITHOUT;
             /* It begins anew: a person was asked meanwhile, and his word is held against what is so after it, or somebody
              * has it tried again because it is other than before. */
             if (k->x[i].w->created != k->x[i].c.created)

@@ -1,8 +1,9 @@
 /* storm.c - see storm.h.
  *
  * How many ids one filter may hold is written nowhere, so it is found out: when Defender does not take a
- * call for what it is, the next ones hold half as much, and after an hour it is tried again. With
- * less than a handful it is no use: then everybody reads alone, as in quiet times.
+ * call for what it is, the next ones hold half as much, and after an hour it is tried again. So it is when a list goes
+ * on failing, because it takes too long or one of its alerts spoils it, and the first of its ids can be listed by
+ * itself. With less than a handful it is no use: then everybody reads alone, as in quiet times.
  */
 #include "storm.h"
 
@@ -325,11 +326,12 @@ static bool is_transient(enum err_code code)
     return code == ERR_THROTTLED || code == ERR_AGAIN || code == ERR_STOPPING || code == ERR_NOMEM;
 }
 
-/* One list after the other. fn reads those from `at` on; ERR_INVALID: lists are no use. */
+/* One list after the other. fn reads those from `at` on; ERR_INVALID: lists are no use. stubborn: lists went on failing
+ * until now. */
 typedef enum err_code (*portion_fn)(void *ctx, size_t at, size_t n, struct err *e);
 
 static enum err_code in_portions(struct storm *s, const char *const ids[], size_t n, portion_fn fn,
-                                 void *ctx, size_t *ret_done, struct err *e)
+                                 void *ctx, bool stubborn, size_t *ret_done, struct err *e)
 {
     *ret_done = 0;
     while (*ret_done < n) {
@@ -337,12 +339,18 @@ static enum err_code in_portions(struct storm *s, const char *const ids[], size_
         enum err_code code = some ? fn(ctx, *ret_done, some, e)
                                   : err_set(e, ERR_INVALID, "Defender takes no lists of ids");
 
-        if (!code)
+        if (!code) {
             *ret_done += some;
-        else if (is_too_long(code))
+        } else if (is_too_long(code)) {
             shrink(s, some, e);
-        else
+        } else if (code == ERR_AGAIN && stubborn && some > 1 && !fn(ctx, *ret_done, 1, NULL)) {
+            *ret_done += 1;
+            if (some / 2 < MANY_MIN) /* of so few each is read alone, and the next list may do */
+                return err_set(e, ERR_INVALID, "a list of %zu ids goes on failing", some);
+            shrink(s, some, e);
+        } else {
             return code;
+        }
     }
     return ERR_OK;
 }
@@ -447,6 +455,7 @@ struct reading {
     struct defender *d;
     struct storm_case *cases;
     const char **ids;
+    bool stubborn;
 };
 
 static enum err_code read_alerts(void *ctx, size_t at, size_t n, struct err *e)
@@ -558,7 +567,7 @@ static void with_machines(struct reading *r, size_t n)
         if (!i || strcmp(ids[i], ids[unique - 1]) != 0)
             ids[unique++] = ids[i];
     r->ids = ids;
-    code = in_portions(r->s, ids, unique, read_machines, r, &done, &e);
+    code = in_portions(r->s, ids, unique, read_machines, r, r->stubborn, &done, &e);
     give_machines(r, n, unique, done, code, &e);
 }
 
@@ -570,9 +579,11 @@ void storm_read(struct storm *s, struct defender *d, struct storm_case cases[], 
     struct err e = {0};
     enum err_code code;
 
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         ids[i] = cases[i].alert_id;
-    code = in_portions(s, ids, n, read_alerts, &r, &done, &e);
+        r.stubborn = r.stubborn || cases[i].stubborn;
+    }
+    code = in_portions(s, ids, n, read_alerts, &r, r.stubborn, &done, &e);
     for (size_t i = done; i < n; i++) {
         /* What may be for good is concluded from an answer for that one alert only. */
         cases[i].alone = !is_transient(code);
@@ -604,5 +615,5 @@ enum err_code storm_look(struct storm *s, struct defender *d, const char *const 
     struct looking l = {.d = d, .ids = ids, .looks = looks};
     size_t done;
 
-    return in_portions(s, ids, n, look_at, &l, &done, e);
+    return in_portions(s, ids, n, look_at, &l, false, &done, e); /* who fails looks alone */
 }

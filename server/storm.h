@@ -68,8 +68,9 @@ struct storm_case {
     const char *alert_id; /* in, as the next; all else is out, zeroed before */
     /* what was read of its machine for other cases before that does not count (wall) */
     int64_t since_ms;
-    bool alone;   /* it could not be read this way: read it alone */
-    bool missing; /* Defender did not list it, which it may do a moment later */
+    bool stubborn; /* in, too: it was to be read with others again and again, in vain */
+    bool alone;    /* it could not be read this way: read it alone */
+    bool missing;  /* Defender did not list it, which it may do a moment later */
     /* the alert and the machine it names, each with its code, as defender_read gives them;
      * defender_reads_clear it in any case */
     struct defender_reads reads;

@@ -681,7 +681,8 @@ static void test_expand__what_a_list_leaves_out_is_read_alone(void **state)
     rig_close(&r);
 }
 
-/* Nor is it when the case is old already, because the server was away, say, or there were no calls: a list is no last word. */
+/* Nor is it when the case is old already, because the server was away, say, or there were no calls: a list is no last
+ * word. */
 static void test_expand__what_a_list_leaves_out_late_is_read_alone(void **state)
 {
     struct rig r;
@@ -1623,6 +1624,88 @@ static void test_expand__what_no_list_holds_is_read_alone(void **state)
     rig_close(&r);
 }
 
+/* A Defender that lists one at most of what stands in `fails`, or knows none of it. */
+struct short_lists {
+    const char *fails;
+    bool alone;
+    atomic_int lists; /* of alerts, that it was asked for */
+};
+
+static void say_short_lists(void *ctx, const struct peer_request *q, struct peer_answer *ret)
+{
+    struct short_lists *x = ctx;
+    AUTO(buf_clear) struct buf out = BUF_INIT(1 << 16);
+    bool alerts = strncmp(q->target, "/api/alerts", 11) == 0, list = strchr(q->target, '(') != NULL;
+    bool fails = strncmp(q->target, x->fails, strlen(x->fails)) == 0;
+    const char *p = list ? strchr(q->target, '(') : strrchr(q->target, '/');
+
+    ret->status = 200;
+    x->lists += alerts && list;
+    if (strstr(q->target, "/oauth2/")) {
+        buf_adds(&out, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    } else if (fails && (!x->alone || strstr(q->target, "','"))) {
+        ret->status = 500;
+    } else if (strncmp(q->target, LIST, strlen(LIST)) == 0) {
+        buf_adds(&out, NOTHING);
+    } else {
+        buf_adds(&out, list ? "{\"value\":[" : "");
+        for (int n = 0; p && *p && *p != ')'; n++) {
+            size_t len;
+
+            p += 1 + list; /* ('a','b') or /a */
+            len = strcspn(p, "'");
+            buf_addf(&out, "%s{\"id\":\"%.*s\"", n ? "," : "", (int)len, p);
+            if (alerts) /* da7_-2 is of machine 7 */
+                buf_addf(&out, ",\"severity\":\"Low\",\"machineId\":\"%040d\"", atoi(p + 2));
+            buf_adds(&out, "}");
+            p += len + (p[len] == '\'');
+        }
+        buf_adds(&out, list ? "]}" : "");
+    }
+    ret->body = strdup(buf_text(&out));
+}
+
+/* Lists that Defender takes too long for, or that one alert among them spoils, end with a 500 again and again, while
+ * each alert can be read by itself: shorter ones are asked for, and of a few each alone. Where nothing can be read they
+ * stay as long. */
+static void test_expand__lists_that_go_on_failing_get_shorter(void **state)
+{
+    static const struct {
+        const char *fails;
+        bool alone;
+    } rows[] = {{"/api/alerts?", true}, {"/api/machines?", true}, {"/api/", false}};
+    enum { MANY = 120 };
+
+    (void)state;
+    for (size_t row = 0; row < sizeof rows / sizeof *rows; row++) {
+        struct short_lists x = {.fails = rows[row].fails, .alone = rows[row].alone};
+        int64_t ids[MANY];
+        struct rig r;
+
+        print_message("  row %zu\n", row);
+        rig_open(&r, RULES_MAIL_ONLY);
+        peer_answer_by(r.peer, say_short_lists, &x);
+        for (int i = 0; i < MANY; i++)
+            ids[i] = rig_push(&r, arena_fmt(r.arena, "da%d_-2", i), NULL);
+        for (int i = 0; i < 8 * 60; i++) {
+            atomic_store(&r.g->crowd[WORK_CASE], true);
+            rig_pass(&r, SECOND_MS, SECOND_MS);
+        }
+        for (int k = 0; k < MANY; k++)
+            assert_int_equal(rig_case(&r, ids[k]).state,
+                             rows[row].alone ? CASE_DONE : CASE_EXPANDING);
+        hands_turn(&r.hands, 2 * MINUTE_MS);
+        x.fails = "nothing any more";
+        x.lists = 0;
+        for (int i = 0; i < MANY; i++)
+            (void)rig_push(&r, arena_fmt(r.arena, "db%d_-2", i), NULL);
+        atomic_store(&r.g->crowd[WORK_CASE], true);
+        (void)rig_work(&r);
+        assert_int_equal(x.lists > 2, rows[row].alone); /* those that still wait come, too */
+        rig_close(&r);
+    }
+}
+
 /* A crowd that takes a case whose tenant is gone reads nothing for it: this tenant's Defender may know an alert of
  * the same id. */
 static void test_expand__a_crowd_reads_nothing_for_a_tenant_that_is_gone(void **state)
@@ -1856,6 +1939,7 @@ int main(void)
         cmocka_unit_test(test_expand__a_crowd_is_one_tenants),
         cmocka_unit_test(test_expand__a_case_waits_for_the_configuration_that_knows_it),
         cmocka_unit_test(test_expand__a_case_that_nobody_knows_waits_by_any_clock),
+        cmocka_unit_test(test_expand__lists_that_go_on_failing_get_shorter),
         cmocka_unit_test(test_expand__a_crowd_reads_nothing_for_a_tenant_that_is_gone),
         cmocka_unit_test(test_expand__a_crowd_judges_nothing_twice),
         cmocka_unit_test(test_expand__what_no_list_holds_is_read_alone),

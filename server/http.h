@@ -1,8 +1,8 @@
 /* http.h - the HTTP server both sides stand on; the only room that knows libmicrohttpd.
  *
  * It closes the library's gaps (library-traps.md, libmicrohttpd): requests that a proxy in front might
- * read otherwise are refused with 400 and `Connection: close`, heads and bodies have absolute
- * deadlines, a body meets its limit before memory is taken, no answer names libraries.
+ * read otherwise are refused with 400 and `Connection: close`, a connection ends with a chunked body, heads and
+ * bodies have absolute deadlines, a body meets its limit before memory is taken, no answer names libraries.
  *
  * One request, two calls: http_handler.head when the head is complete (and is sane), so that a
  * credential in a header is checked before a body is read; then http_handler.body with the whole

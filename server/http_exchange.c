@@ -199,7 +199,11 @@ static enum MHD_Result send_reply(struct http_request *r)
         ok = MHD_add_response_header(response, "Content-Type", a->content_type);
     for (size_t i = 0; ok && i < sizeof a->headers / sizeof *a->headers && a->headers[i].name; i++)
         ok = MHD_add_response_header(response, a->headers[i].name, a->headers[i].value);
-    if (ok && (a->close || atomic_load_explicit(&s->closing, memory_order_relaxed)))
+    /* Where a chunked body ends is the library's word alone: it takes a bare LF as the end of a chunk's line, extension and
+     * trailer, CRs and folded lines within them, and shows none of it. A proxy in front may see the end elsewhere (RFC 9112
+     * section 11.2), so what follows is nobody's request. */
+    if (ok &&
+        (a->close || r->guard.chunked || atomic_load_explicit(&s->closing, memory_order_relaxed)))
         ok = MHD_add_response_header(response, "Connection", "close");
     if (ok)
         ok = http_queue(p->conn, a->status, response);

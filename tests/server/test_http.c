@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <gnutls/gnutls.h>
 #include <malloc.h>
 #include <net/if.h>
 #include <openssl/bn.h>
@@ -2678,6 +2679,74 @@ static void test_http__computes_with_no_monstrous_key(void **state)
     pems_drop(&pems);
 }
 
+/* Gives a certificate an RSA key, and saves both. */
+static void save_with_rsa(struct cert *c, unsigned bits, const struct cert *issuer,
+                          const char *certificate_path, const char *key_path)
+{
+    EVP_PKEY_free(c->key);
+    c->key = EVP_RSA_gen(bits);
+    assert_int_equal(X509_set_pubkey(c->x509, c->key), 1);
+    assert_true(X509_sign(c->x509, issuer->key, EVP_sha256()) > 0);
+    cert_save(c, certificate_path, key_path);
+}
+
+/* Does a handshake come about that offers nothing but this? */
+static bool shakes_hands(const struct app *app, const char *priorities)
+{
+    struct raw *r = raw_open(http_server_address(app->server));
+    gnutls_certificate_credentials_t credentials;
+    gnutls_session_t session;
+    int rc;
+
+    assert_non_null(r);
+    assert_int_equal(gnutls_certificate_allocate_credentials(&credentials), 0);
+    assert_int_equal(gnutls_init(&session, GNUTLS_CLIENT | GNUTLS_NO_SIGNAL), 0);
+    assert_int_equal(gnutls_priority_set_direct(session, priorities, NULL), 0);
+    assert_int_equal(gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, credentials), 0);
+    gnutls_transport_set_int(session, r->fd);
+    do
+        rc = gnutls_handshake(session);
+    while (rc < 0 && !gnutls_error_is_fatal(rc));
+    gnutls_deinit(session);
+    gnutls_certificate_free_credentials(credentials);
+    raw_free(r);
+    return rc == 0;
+}
+
+/* A share of such a group costs who offers it nothing, as any number is one, and the server a third of a second in the
+ * largest: six connections a second would keep both pool threads from everybody else. */
+static void test_http__computes_in_no_finite_field(void **state)
+{
+    static const struct {
+        const char *priorities;
+        bool good;
+    } rows[] = {
+        {"NORMAL:-VERS-ALL:+VERS-TLS1.3:-GROUP-ALL:+GROUP-FFDHE8192", false},
+        {"NORMAL:-VERS-ALL:+VERS-TLS1.3:-GROUP-ALL:+GROUP-FFDHE2048", false},
+        {"NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+DHE-RSA:-GROUP-ALL:+GROUP-FFDHE8192", false},
+        {"NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+DHE-RSA", false},
+        /* what senders have; one that shows a share of the wrong kind is asked for another */
+        {"NORMAL:-VERS-ALL:+VERS-TLS1.3:-GROUP-ALL:+GROUP-FFDHE8192:+GROUP-SECP384R1", true},
+        {"NORMAL:-VERS-ALL:+VERS-TLS1.3:-GROUP-ALL:+GROUP-X25519", true},
+        {"NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA", true},
+    };
+    struct http_options o = defaults();
+    struct pems pems;
+    struct app *app;
+
+    (void)state;
+    pems_make(&pems);
+    save_with_rsa(pems.server, 2048, pems.root, pems.cert, pems.key);
+    o.certificate_file = pems.cert;
+    o.key_file = pems.key;
+    app = app_open(o);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (shakes_hands(app, rows[i].priorities) != rows[i].good)
+            fail_msg("%s", rows[i].priorities);
+    app_close(app);
+    pems_drop(&pems);
+}
+
 /* What senders have. */
 static void test_http__takes_certificates_with_rsa(void **state)
 {
@@ -2698,11 +2767,7 @@ static void test_http__takes_certificates_with_rsa(void **state)
         struct raw_answer a;
         struct raw *r;
 
-        EVP_PKEY_free(user->key);
-        user->key = EVP_RSA_gen(bits);
-        assert_int_equal(X509_set_pubkey(user->x509, user->key), 1);
-        assert_true(X509_sign(user->x509, pems.root->key, EVP_sha256()) > 0);
-        cert_save(user, pems.client, pems.client_key);
+        save_with_rsa(user, bits, pems.root, pems.client, pems.client_key);
         r = raw_open_tls(http_server_address(app->server), pems.client, pems.client_key, false);
         assert_non_null(r);
         raw_text(r, "GET /certificate HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -3042,6 +3107,7 @@ int main(void)
         cmocka_unit_test(test_http__ends_slow_handshakes),
         cmocka_unit_test(test_http__passes_on_what_certificates_it_is_shown),
         cmocka_unit_test(test_http__computes_with_no_monstrous_key),
+        cmocka_unit_test(test_http__computes_in_no_finite_field),
         cmocka_unit_test(test_http__takes_certificates_with_rsa),
         cmocka_unit_test(test_http__says_which_tls_file_is_wrong),
         cmocka_unit_test(test_http__another_certificate_takes_over_without_a_restart),

@@ -112,6 +112,8 @@ static void test_http_signature__takes_what_covers_enough(void **state)
         "( " LIST " );created=" STAMP,
         "(" LIST "); created=" STAMP "; tag=\"alerts\"",
         "(" LIST ");unknown=\"x\";created=" STAMP ";other=5",
+        "(" LIST ");created=" STAMP ";keyid=\" ~!}\";zz=\"\"",
+        "(" LIST ");created=" STAMP ";expires=999999999999999", /* of 15 digits */
     };
     struct verify_result r;
 
@@ -421,8 +423,8 @@ static void test_http_signature__signs_the_address_that_senders_use(void **state
         {"", "", TARGET, "hooks.example.com", "https", "/hooks/relay", "/hooks/relay"},
         {"", "a=%20b&c", TARGET "?a=%20b&c", "hooks.example.com", "https", "/hooks/relay",
          "/hooks/relay?a=%20b&c"},
-        {", url: 'HTTPS://Hooks.Example.COM:443/In/x'", "", "https://hooks.example.com/In/x",
-         "hooks.example.com", "https", "/In/x", "/In/x"},
+        {", url: 'HTTPS://AZ.Example.COM:443/In/x'", "", "https://az.example.com/In/x",
+         "az.example.com", "https", "/In/x", "/In/x"},
         {", url: 'https://h.example:8443'", "", "https://h.example:8443/", "h.example:8443",
          "https", "/", "/"},
         {", url: 'http://127.0.0.1:80/x'", "", "http://127.0.0.1/x", "127.0.0.1", "http", "/x",
@@ -553,8 +555,74 @@ static void test_http_signature__a_senders_own_key_verifies_what_it_signed(void 
     assert_int_equal(show_params(t, USUAL, &r), VERIFY_DENIED);
 }
 
+static void test_http_signature__a_senders_own_key_is_good_for_its_time(void **state)
+{
+    struct stage *t = *state;
+    const char *signature =
+        arena_fmt(t->s.arena, "s=%s", sign_own(t, usual_base(t), USUAL)); /* made at STAMP */
+    static const struct {
+        const char *window, *says; /* says NULL: it is good */
+    } rows[] = {
+        {"not_after: 2026-01-01T00:00:00Z", NULL},
+        {"not_before: 2026-01-01T00:00:00Z", NULL},
+        {"not_after: 2025-12-31T23:59:59Z", "theirs has not been good since 2025-12-31T23:59:59"},
+        {"not_before: 2026-01-01T00:00:01Z", "theirs is not good before 2026-01-01T00:00:01"},
+    };
+    struct verify_result r;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        enum verify_verdict verdict;
+
+        assert_true(
+            scheme_compile(&t->s, arena_fmt(t->s.arena,
+                                            "[{http_signature: {public_keys: [{key: \"" PUBLIC
+                                            "\", name: theirs, %s}]}}]",
+                                            rows[i].window)));
+        verdict = show(t, "s=" USUAL, signature, t->digest, &r);
+        if ((verdict == VERIFY_GOOD) != !rows[i].says)
+            fail_msg("%s: %d: %s", rows[i].window, verdict, r.why);
+        if (rows[i].says)
+            assert_non_null(strstr(r.why, rows[i].says));
+        else
+            assert_string_equal(r.key, "theirs");
+    }
+}
+
+/* A signature that says nothing of the body lets whoever sees one push another: said, and left to the user. */
+static void test_http_signature__notes_that_the_body_is_not_signed(void **state)
+{
+    struct stage *t = *state;
+    static const struct {
+        const char *settings;
+        bool noted;
+    } rows[] = {
+        {"", false},
+        {", components: [content-digest]", false},
+        {", components: ['@method', content-digest, '@path']", false},
+        {", components: ['@method']", true},
+        {", components: [content-type]", true},
+    };
+    struct yaml_faults notes;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *yaml =
+            arena_fmt(t->s.arena, "[{http_signature: {secret_files: k1%s}}]", rows[i].settings);
+        bool noted = false;
+
+        yaml_faults_init(&notes, t->s.arena);
+        t->s.notes = &notes;
+        assert_true(scheme_compile(&t->s, yaml));
+        for (const struct yaml_fault *note = notes.first; note; note = note->next)
+            noted = noted || strstr(note->text, "without content-digest");
+        if (noted != rows[i].noted)
+            fail_msg("'%s'", rows[i].settings);
+    }
+    t->s.notes = NULL;
+}
+
 static void test_http_signature__names_what_is_wrong_with_its_settings(void **state)
 {
+#define P "'" PUBLIC "'"
     struct stage *t = *state;
     static const struct {
         const char *yaml, *says;
@@ -572,6 +640,9 @@ static void test_http_signature__names_what_is_wrong_with_its_settings(void **st
         {"[{http_signature: {secret_files: k1, url: x}}]", "url"},
         {"[{http_signature: {secret_files: k1, tolerance: 1h}}]", "tolerance"},
         {"[{http_signature: {secret_files: [k1, k1, k1, k1, k1, k1, k1, k1, k1]}}]", "at most 8"},
+        {"[{http_signature: {public_keys: [" P "," P "," P "," P "," P "," P "," P "," P "," P
+         "]}}]",
+         "at most 8"},
         {"[{http-signature: {secret_files: k1}}]", "did you mean http_signature?"},
     };
 
@@ -584,6 +655,7 @@ static void test_http_signature__names_what_is_wrong_with_its_settings(void **st
     t->s.source.public_url = NULL;
     assert_false(scheme_compile(&t->s, "[{http_signature: {secret_files: k1}}]"));
     assert_non_null(strstr(scheme_faults(&t->s), "public_url"));
+#undef P
 }
 
 /* Out of memory is our fault: it denies nobody. */
@@ -616,13 +688,21 @@ static void test_http_signature__a_lack_of_memory_denies_nobody(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(takes_what_covers_enough),           TEST(refuses_what_proves_too_little),
-        TEST(holds_the_digest_against_the_body),  TEST(finds_its_way_among_several),
-        TEST(hashes_no_body_for_who_has_no_key),  TEST(finds_its_way_among_several),
-        TEST(signs_the_address_that_senders_use), TEST(each_header_stands_there_once),
-        TEST(keyid_counts_where_it_is_listed),    TEST(names_what_is_wrong_with_its_settings),
-        TEST(signs_headers_without_their_blanks), TEST(a_senders_own_key_verifies_what_it_signed),
-        TEST(what_is_covered_is_bounded),         TEST(a_lack_of_memory_denies_nobody),
+        TEST(takes_what_covers_enough),
+        TEST(refuses_what_proves_too_little),
+        TEST(holds_the_digest_against_the_body),
+        TEST(finds_its_way_among_several),
+        TEST(hashes_no_body_for_who_has_no_key),
+        TEST(notes_that_the_body_is_not_signed),
+        TEST(signs_the_address_that_senders_use),
+        TEST(each_header_stands_there_once),
+        TEST(keyid_counts_where_it_is_listed),
+        TEST(names_what_is_wrong_with_its_settings),
+        TEST(signs_headers_without_their_blanks),
+        TEST(a_senders_own_key_verifies_what_it_signed),
+        TEST(what_is_covered_is_bounded),
+        TEST(a_lack_of_memory_denies_nobody),
+        TEST(a_senders_own_key_is_good_for_its_time),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,6 +29,9 @@ static const struct {
      "header: X-Sig, secret_files"},
     {"standard_webhooks", "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
      "whsec_ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=", "secret_files"},
+    {"http_signature", "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+     "whsec_ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=",
+     "url: 'https://a.example/', components: ['@method'], secret_files"},
 };
 #define SCHEMES (sizeof schemes / sizeof *schemes)
 
@@ -90,6 +93,19 @@ static enum verify_verdict push(struct stage *t, size_t scheme, const char *secr
                    strlen(BODY), mac, NULL);
         for (size_t i = 0; i < sizeof mac; i++)
             n += snprintf(lines[0] + n, sizeof lines[0] - (size_t)n, "%02x", mac[i]);
+    } else if (strcmp(name, "http_signature") == 0) {
+        unsigned char key[64], mac[32], text[50];
+        char params[60], base[120];
+        int key_len = EVP_DecodeBlock(key, (const unsigned char *)secret + 6, 44) - 1; /* whsec_ */
+
+        (void)snprintf(params, sizeof params, "(\"@method\");created=%lld",
+                       (long long)(clock_wall_ms(&t->s.hands.clock) / 1000));
+        (void)snprintf(base, sizeof base, "\"@method\": POST\n\"@signature-params\": %s", params);
+        (void)HMAC(EVP_sha256(), key, key_len, (const unsigned char *)base, strlen(base), mac,
+                   NULL);
+        (void)EVP_EncodeBlock(text, mac, sizeof mac);
+        (void)snprintf(lines[0], sizeof lines[0], "Signature-Input: s=%s", params);
+        (void)snprintf(lines[1], sizeof lines[1], "Signature: s=:%s:", (char *)text);
     } else {
         house_sign(secret, "msg_1", clock_wall_ms(&t->s.hands.clock) / 1000, BODY, strlen(BODY),
                    lines);

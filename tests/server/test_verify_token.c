@@ -145,6 +145,8 @@ static void test_verify_token__looks_into_the_query_where_it_is_told_to(void **s
         {"k=%30rnQbqHyOWrKxV1Zc0dB2EwS4yYJgS3%4b", true},
         {"kk=x&k=zz/+zzzzzzzzzzzzzzzzz==", true},
         {"k=zz%2F%2Bzzzzzzzzzzzzzzzzz%3D%3D", true},
+        {"k=0%39J%6aO%6f_%3az-and-more-1", true},
+        {"k=%30%39%4A%6a%4F%6f%5F%3a%7a%2D%61nd-more-1", true},
         {"", false},
         {"k", false},
         {"k=", false},
@@ -173,7 +175,8 @@ static void test_verify_token__looks_into_the_query_where_it_is_told_to(void **s
     memset(huge, 'x', sizeof huge - 1);
     memcpy(huge, "k=", 2);
     scheme_file(s, "base64", "zz/+zzzzzzzzzzzzzzzzz==");
-    assert_true(scheme_compile(s, "[{token: {query: k, secret_files: [t1, base64]}}]"));
+    scheme_file(s, "digits", "09JjOo_:z-and-more-1");
+    assert_true(scheme_compile(s, "[{token: {query: k, secret_files: [t1, base64, digits]}}]"));
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (ask_query(s, rows[i].query) != (rows[i].good ? VERIFY_GOOD : VERIFY_DENIED))
             fail_msg("'%.80s'", rows[i].query);

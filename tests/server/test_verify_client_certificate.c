@@ -502,6 +502,10 @@ static void test_client_certificate__names_what_is_wrong_with_its_settings(void 
         {"{fingerprints: ['00:00-00:00:00:00:00:00:00:00:00:00:00:00:00:00:"
          "00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00']}",
          "64 hex digits"},
+        {"{fingerprints: ['0g00000000000000000000000000000000000000000000000000000000000000']}",
+         "64 hex digits"},
+        {"{fingerprints: ['G000000000000000000000000000000000000000000000000000000000000000']}",
+         "64 hex digits"},
         {"{fingerprints: ['GOOD:']}", "64 hex digits"},
         {"{fingerprints: ['GOOD0']}", "64 hex digits"},
         {"{fingerprints: ['sha256:GOOD']}", "64 hex digits"},

@@ -235,11 +235,13 @@ static struct turn turn_now(const struct workers *p)
 /* Due times are wall clock. When it is set back, what was due in a minute is due in an hour and a minute:
  * noticed by the clock that never jumps. And there is a turn every few seconds: when the last one is long ago, the clock was
  * set ahead, or this machine or process was suspended, or the store took nothing, and nobody could be heard. That is noted
- * before anything is run which is due by it, and when the store can take it. Drops the lock meanwhile. */
+ * before anything is run which is due by it, and when the store can take it: what it refuses is noticed anew at the next turn.
+ * Drops the lock meanwhile. */
 static void mind_the_clock(struct workers *p, struct turn *last)
 {
     const struct turn now = turn_now(p);
     const int64_t away = now.wall - last->wall;
+    bool noted = true;
     struct err e;
 
     if (db_health(p->o.store->db, &e))
@@ -247,7 +249,8 @@ static void mind_the_clock(struct workers *p, struct turn *last)
     if (now.ahead < last->ahead - SET_BACK_MS) {
         log_event(LOG_WARN, "clock_set_back", LOG_INT("ms", last->ahead - now.ahead));
         pthread_mutex_unlock(&p->lock);
-        if (store_work_hurry(p->o.store, &e))
+        noted = !store_work_hurry(p->o.store, &e);
+        if (!noted)
             log_event(LOG_ERROR, "claim_failed", LOG_ERR(&e));
         pthread_mutex_lock(&p->lock);
     }
@@ -256,11 +259,14 @@ static void mind_the_clock(struct workers *p, struct turn *last)
         if (p->o.here_since)
             atomic_store(p->o.here_since, clock_mono_ms(p->clock));
         pthread_mutex_unlock(&p->lock);
-        if (store_heartbeats_away(p->o.store, p->owner, away, &e))
+        if (store_heartbeats_away(p->o.store, p->owner, away, &e)) {
             log_event(LOG_ERROR, "heartbeat_not_written", LOG_ERR(&e));
+            noted = false;
+        }
         pthread_mutex_lock(&p->lock);
     }
-    *last = now;
+    if (noted)
+        *last = now;
 }
 
 /* Claims into the queue; returns when to look again (mono ms; now: at once). Drops the lock meanwhile. */

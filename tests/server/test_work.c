@@ -588,6 +588,45 @@ static void test_work__a_database_that_was_away_makes_nobody_quiet(void **state)
     log_divert(NULL, NULL);
 }
 
+static bool is_since(struct rig *r, struct workers *pool, int64_t since)
+{
+    struct heartbeat *list;
+    size_t n = 0;
+
+    workers_kick(pool);
+    return !store_heartbeat_list(r->store, r->arena, &list, &n, NULL) && n == 1 &&
+           list[0].since == since;
+}
+
+/* Nobody knows yet that the store takes nothing: what is noticed about the clocks is the first that it refuses. */
+static void test_work__what_the_store_refuses_of_the_clocks_is_written_later(void **state)
+{
+    struct workers *pool = NULL;
+    sqlite3 *other = NULL;
+    struct hall h;
+    struct rig r;
+    int64_t heard;
+
+    (void)state;
+    log_divert(drop_line, NULL);
+    rig_open(&r, NULL);
+    put(r.store, 1);
+    put(r.store, 2);
+    open_pool(&h, &r, &pool);
+    wait_count(&h, 2); /* nobody is idle, and nothing is claimed */
+    heard = clock_wall_ms(&r.hands.clock);
+    assert_int_equal(store_heard(r.store, "relay", heard, NULL, NULL, NULL), ERR_OK);
+    sicken(&r, false, &other);
+    hands_turn(&r.hands, 2 * HOUR_MS);
+    LOOK_FOR(has_failed(&r, pool, 1), 20000, "the store does not fail");
+    cure(false, other);
+    LOOK_FOR(is_since(&r, pool, heard + 2 * HOUR_MS), 20000, "it is forgotten");
+    let_run(&h);
+    workers_stop(pool);
+    rig_close(&r);
+    log_divert(NULL, NULL);
+}
+
 static void put_timed(struct rig *r, int64_t id, enum work_kind kind, int64_t in_ms)
 {
     struct timed t = {.id = id, .kind = kind, .due = clock_wall_ms(clock_system()) + in_ms};
@@ -830,6 +869,7 @@ int main(void)
         cmocka_unit_test(test_work__what_was_slept_through_is_no_silence),
         cmocka_unit_test(test_work__a_store_that_takes_nothing_makes_nobody_quiet),
         cmocka_unit_test(test_work__a_database_that_was_away_makes_nobody_quiet),
+        cmocka_unit_test(test_work__what_the_store_refuses_of_the_clocks_is_written_later),
         cmocka_unit_test(test_work__workers_are_started_when_rows_need_them),
         cmocka_unit_test(test_work__a_kick_is_a_look_at_once),
         cmocka_unit_test(test_work__what_is_due_later_is_run_then_without_a_kick),

@@ -178,13 +178,15 @@ enum err_code store_work_recover(struct store *s, struct err *e)
     return code ? err_in(e, "free the leases of an earlier run"), code : store_work_hurry(s, e);
 }
 
+/* No lease is as long as that, either, and who had one may be gone: a new one begins, which he renews if he is not. */
 static enum err_code hurry(struct db_tx *tx, void *arg, struct err *e)
 {
     const int64_t *now = arg;
 
     return db_run(tx, e, NULL,
-                  "UPDATE work SET due = $1 WHERE owner IS NULL AND due > $2 AND due < $3", "iii",
-                  *now, *now + FAR_MS, WORK_PARKED);
+                  "UPDATE work SET due = CASE WHEN owner IS NULL THEN $1 ELSE $2 END"
+                  " WHERE due > $3 AND due < $4",
+                  "iiii", *now, *now + WORK_POST_LEASE_MS, *now + FAR_MS, WORK_PARKED);
 }
 
 enum err_code store_work_hurry(struct store *s, struct err *e)

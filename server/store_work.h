@@ -81,8 +81,9 @@ enum err_code store_work_keep(struct store *s, const struct work *rows, size_t n
  *  request may have left with the dead process rests for WORK_SETTLE_MS from now. */
 enum err_code store_work_recover(struct store *s, struct err *e);
 /** The wall clock was set back, or may have been while nobody ran: what is due in more than five minutes is
- *  due now. Every run looks before it acts, so that it may come early. Among replicas, too: a host that has a wrong time of
- *  its own cannot write (db_postgres.c), but a database on this one shares the wrong time, and is set right with it. */
+ *  due now, and a lease that lasts so long ends in WORK_POST_LEASE_MS, unless it is renewed: whoever had it may be gone. Every run
+ *  looks before it acts, so that it may come early. Among replicas, too: a host that has a wrong time of its own cannot write
+ *  (db_postgres.c), but a database on this one shares the wrong time, and is set right with it. */
 enum err_code store_work_hurry(struct store *s, struct err *e);
 /** A new configuration is in force, and it may be the cure (a renewed secret): cases that were tried in vain and
  *  wait to be tried again are due now. */

@@ -1080,6 +1080,14 @@ static void test_store__what_is_due_far_away_is_hurried_when_the_clock_was_set_b
     assert_int_equal(store_work_hurry(f->s, NULL), ERR_OK);
     assert_int_equal(claim_some(f, room, 9, w, &next), 1);
     assert_int_equal(w[0].id, 2);
+    /* But for no longer than a lease lasts: he may be gone since. */
+    hands_turn(&f->hands, WORK_POST_LEASE_MS - 1);
+    assert_int_equal(claim_some(f, room, 9, w, &next), 1);
+    assert_int_equal(w[0].id, 2);
+    assert_int_equal(next, now_of(f) + 1);
+    hands_turn(&f->hands, 1);
+    assert_int_equal(claim_some(f, room, 9, w, &next), 1);
+    assert_int_equal(w[0].id, 1);
 }
 
 /* ---- cases --------------------------------------------------------------------------------------------------- */

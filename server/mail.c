@@ -224,7 +224,7 @@ static enum err_code send_one(struct rest *rest, const struct rest_request *q,
     fate = smtp_fate(stage, (int)answer.status, words, &advice);
     set_result(result, fate, (int)answer.status, "%s%s%ld %s", advice, *advice ? ": " : "",
                answer.status, words);
-    result->for_all = fate == MAIL_RETRY && smtp_is_for_all(stage, (int)answer.status);
+    result->for_all = fate == MAIL_RETRY && smtp_is_for_all(stage, (int)answer.status, words);
     /* A no before MAIL is a no to everybody. */
     if (stage == SMTP_AUTH && answer.status / 100 != 2)
         code = err_set(e, answer.status / 100 == 5 && q->username ? ERR_DENIED : ERR_AGAIN,

@@ -143,9 +143,16 @@ enum mail_fate smtp_fate(enum smtp_stage stage, int code, const char *text, cons
     return MAIL_REFUSED;
 }
 
-bool smtp_is_for_all(enum smtp_stage stage, int code)
+bool smtp_is_for_all(enum smtp_stage stage, int code, const char *text)
 {
-    return stage >= SMTP_MAIL && (stage != SMTP_RCPT || !code);
+    size_t len = enhanced_len(text);
+
+    if (stage != SMTP_RCPT || !code)
+        return stage >= SMTP_MAIL;
+    /* The sender and the name in EHLO, of whom many a server judges only here: as in rows. 4.1.8 is what Postfix says of a
+     * sender by default (unknown_address_reject_code). */
+    return code == 504 ||
+           (len == 5 && (memcmp(text + 1, ".1.7", 4) == 0 || memcmp(text + 1, ".1.8", 4) == 0));
 }
 
 /* ---- results ---------------------------------------------------------------------------------- */
@@ -191,7 +198,7 @@ static void fill_one(struct mail_result *r, const struct json *reply, bool unsur
     if (r->fate == MAIL_SENT && !json_is_true(json_get(reply, "complete")))
         r->fate = MAIL_RETRY;
     r->maybe_sent = r->fate == MAIL_RETRY && unsure && code == 0;
-    r->for_all = r->fate == MAIL_RETRY && smtp_is_for_all((enum smtp_stage)stage, (int)code);
+    r->for_all = r->fate == MAIL_RETRY && smtp_is_for_all((enum smtp_stage)stage, (int)code, words);
     if (*why)
         buf_addf(&text, "%s: ", why);
     if (code)
@@ -483,8 +490,8 @@ enum err_code smtp_send(const char *helper, const struct smtp_job *job, struct m
         else
             (void)err_set(&why, ERR_TIMEOUT, "%s:%u: no end after %lld ms (%s)", job->host,
                           job->port, (long long)job->timeout_ms, smtp_stage_name(child.stage));
-        fill_all(results, job->to_count, child.stage == SMTP_END, smtp_is_for_all(child.stage, 0),
-                 why.text);
+        fill_all(results, job->to_count, child.stage == SMTP_END,
+                 smtp_is_for_all(child.stage, 0, ""), why.text);
         return err_set(e, why.code, "%s", why.text);
     }
 
@@ -493,7 +500,7 @@ enum err_code smtp_send(const char *helper, const struct smtp_job *job, struct m
     set_text(why.text, sizeof why.text, text ? text : "");
     why.code = code_named(json_get_string(child.outcome, "outcome"));
     if (why.code) {
-        fill_all(results, job->to_count, unsure, smtp_is_for_all(child.stage, 0), why.text);
+        fill_all(results, job->to_count, unsure, smtp_is_for_all(child.stage, 0, ""), why.text);
         return err_set(e, why.code, "%s", why.text);
     }
     if (ret_what)

@@ -79,9 +79,9 @@ enum mail_fate smtp_fate(enum smtp_stage stage, int code, const char *text, cons
 
 /**
  * Had the server let us in, and is what came of it about no recipient alone: the sender, the message, or nothing came?
- * As in mail_result.for_all. stage, code as above.
+ * As in mail_result.for_all. stage, code, text as above.
  */
-bool smtp_is_for_all(enum smtp_stage stage, int code);
+bool smtp_is_for_all(enum smtp_stage stage, int code, const char *text);
 
 /**
  * The child's whole life: reads a job from `in`, sends it, writes stages and the outcome to `out`.

@@ -132,7 +132,7 @@ static const struct setting fallback_table[] = {
         .least = 30 * SECOND_MS, .most = DAY_MS,
         .meaning = "a way that failed for so long gives way to the next"),
     ROW("ways", SET_NODE, fallback_part, ways, .required = true,
-        .meaning = "a list: server with its login, or webhook"),
+        .meaning = "a list of up to 7: server with its login, or webhook"),
     {.key = NULL},
 };
 
@@ -412,6 +412,23 @@ static void read_way(const struct settings_reader *r, const struct yaml_node *ma
     *ret = in.out;
 }
 
+/* What is never tried would be no way out, and nobody would know before it is needed. */
+static void check_count(const struct settings_reader *r, const struct yaml_node *ways)
+{
+    const size_t most = CONFIG_WAYS_MAX - 1; /* mail.server is the first */
+    const struct yaml_node *n = ways->first;
+
+    if (ways->count <= most)
+        return;
+    for (size_t i = 0; i < most; i++)
+        n = n->next;
+    fault(
+        r, n,
+        "mail.fallback.ways[%zu]: expected %zu ways at most, found %zu: mail.server and %zu more are tried for a "
+        "notice; take %zu of them out",
+        most + 1, most, ways->count, most, ways->count - most);
+}
+
 static enum err_code read_fallback(const struct settings_reader *r, const struct yaml_node *map,
                                    struct config *c)
 {
@@ -433,6 +450,7 @@ static enum err_code read_fallback(const struct settings_reader *r, const struct
         return ERR_NOMEM;
     ways[0] = mail->ways[0];
     mail->ways = ways;
+    check_count(r, in.ways);
     for (const struct yaml_node *n = in.ways->first; n; n = n->next, mail->n_ways++)
         read_way(r, n, mail->n_ways, c, &ways[mail->n_ways]);
     return ERR_OK;

@@ -89,6 +89,8 @@ struct config_mail {
 #define CONFIG_FALLBACK_AFTER_TEXT "10m"
 #define CONFIG_FALLBACK_AFTER_MS   (10 * MINUTE_MS)
 
+#define CONFIG_WAYS_MAX 8 /* that are tried for one notice: mail.server and seven more */
+
 /* The order of reading: tenants, webhooks, mail, rules. map NULL: the file has no such part. Faults are noted;
  * ERR_NOMEM. */
 enum err_code config_read_webhooks(const struct settings_reader *r, const struct yaml_node *map,

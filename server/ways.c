@@ -131,7 +131,7 @@ void ways_send(struct engine *g, struct runtime *rt, struct way *const *ways, si
     /* Not to know is no reason to keep a notice: then the first way is tried. */
     if (arena && store_way_list(g->store, arena, &known, &n_known, &e))
         log_event(LOG_WARN, "ways_unreadable", LOG_ERR(&e));
-    for (size_t i = 0; i < n && p.n && ret->n < WAYS_MAX; i++) {
+    for (size_t i = 0; i < n && p.n && ret->n < CONFIG_WAYS_MAX; i++) {
         const struct way_record *r = record_of(known, n_known, way_name(ways[i]));
         int64_t since = r && r->failing && r->failing < created ? r->failing : created;
         bool last = i + 1 == n, worked;

@@ -17,7 +17,6 @@
 #include "store_ways.h"
 #include "way.h"
 
-#define WAYS_MAX     8               /* tried for one notice: mail.server and seven more */
 #define WAYS_LOOK_MS (5 * MINUTE_MS) /* a wrong password tried more often locks the account */
 
 struct ways_sent {
@@ -25,7 +24,7 @@ struct ways_sent {
         const char *name, *words;
         bool ok;
         char why[ERR_TEXT_SIZE];
-    } tries[WAYS_MAX]; /* in their order */
+    } tries[CONFIG_WAYS_MAX]; /* in their order */
     size_t n;
     /* wall ms: when to try again at the latest, because the next way may be used then; 0: no such time */
     int64_t by;

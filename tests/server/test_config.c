@@ -441,6 +441,12 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
          "cordon.yaml:1:90: mail.fallback.ways[1]: expected a server, or a webhook\n"
          "cordon.yaml:1:104: mail.fallback.ways[2].webhook: there is no webhook 'tems' under webhooks; did you "
          "mean teams?\n"},
+        {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, fallback: {ways: [\n"
+         " {webhook: a}, {webhook: a}, {webhook: a}, {webhook: a}, {webhook: a}, {webhook: a}, {webhook: a},\n"
+         " {webhook: a},\n {webhook: a}]}}\n" TENANTS
+         "webhooks: {a: {url: 'https://teams.example', template: teams}}\n" SOURCES RULES,
+         "cordon.yaml:3:2: mail.fallback.ways[8]: expected 7 ways at most, found 9: mail.server and 7 more are tried for "
+         "a notice; take 2 of them out\n"},
         {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, desk: {call: x}}\n" TENANTS
              SOURCES RULES,
          "cordon.yaml:1:72: mail.desk.to is missing: whom mails with `audience: desk` go to\n"},

@@ -191,9 +191,6 @@ void runtime_inherit(struct runtime *r, struct runtime *old)
                 r->tenants[i].clock_lead_ms = old->tenants[k].clock_lead_ms;
             }
         }
-    for (size_t i = 0; i < r->config->mail.n_ways; i++)
-        for (size_t k = 0; k < old->config->mail.n_ways; k++)
-            way_inherit(r->ways[i], old->ways[k]);
 }
 
 /* Others that make calls of the same budgets: replicas, or a tenant of another name. */

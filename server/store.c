@@ -172,6 +172,7 @@ static const struct db_migration migrations[] = {
     {28, "CREATE INDEX cases_unread ON cases (lower(pushed_machine_id))"
          " WHERE machine_id IS NULL AND state = 'failed'"},
     {29, "ALTER TABLE isolations ADD COLUMN sent BIGINT NOT NULL DEFAULT 0"},
+    {30, "ALTER TABLE ways ADD COLUMN let_in TEXT"},
     {0, NULL},
 };
 

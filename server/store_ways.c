@@ -5,7 +5,7 @@
 #include "store_rows.h"
 #include "store_work.h"
 
-#define COLUMNS "id, name, failing, told, why"
+#define COLUMNS "id, name, failing, told, why, let_in"
 
 static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item, struct err *e)
 {
@@ -15,7 +15,8 @@ static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item,
                                                      .name = store_text(a, rows, 1, &nomem),
                                                      .failing = db_int(rows, 2),
                                                      .told = db_int(rows, 3),
-                                                     .why = store_text(a, rows, 4, &nomem)};
+                                                     .why = store_text(a, rows, 4, &nomem),
+                                                     .let_in = store_text(a, rows, 5, &nomem)};
     return nomem ? err_set(e, ERR_NOMEM, "way") : ERR_OK;
 }
 
@@ -62,8 +63,8 @@ static enum err_code id_of(struct db_tx *tx, const char *name, int64_t *ret, str
     return code ? code : store_take_int(rows, ret, e);
 }
 
-enum err_code way_failed(struct db_tx *tx, const char *name, const char *why, int64_t look_ms,
-                         int64_t now, struct err *e)
+enum err_code way_failed(struct db_tx *tx, const char *name, const char *why, const char *let_in,
+                         int64_t look_ms, int64_t now, struct err *e)
 {
     int64_t begun = 0, id = 0;
     enum err_code code;
@@ -79,9 +80,9 @@ enum err_code way_failed(struct db_tx *tx, const char *name, const char *why, in
     if (!code) /* since a time that is still to come: the clock was set back */
         code =
             db_run(tx, e, NULL,
-                   "UPDATE ways SET why = $1, failing = CASE WHEN failing > $2 THEN $3 ELSE failing"
-                   " END WHERE name = $4",
-                   "tiit", why, now, now, name);
+                   "UPDATE ways SET why = $1, let_in = $2, failing = CASE WHEN failing > $3 THEN $4"
+                   " ELSE failing END WHERE name = $5",
+                   "ttiit", why, let_in, now, now, name);
     if (code || !begun)
         return code;
     code = id_of(tx, name, &id, e);
@@ -98,7 +99,8 @@ enum err_code way_worked(struct db_tx *tx, struct arena *a, const char *name,
     code = find(tx, a, 0, name, ret_before, &found, e);
     if (code || !found || !ret_before->failing)
         return code;
-    return db_run(tx, e, NULL, "UPDATE ways SET failing = 0, told = 0, why = NULL WHERE id = $1",
+    return db_run(tx, e, NULL,
+                  "UPDATE ways SET failing = 0, told = 0, why = NULL, let_in = NULL WHERE id = $1",
                   "i", ret_before->id);
 }
 

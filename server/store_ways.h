@@ -14,6 +14,8 @@ struct way_record { /* times are wall ms */
     int64_t failing; /* since when; 0: it works */
     int64_t told;    /* when people were told of that; 0: they were not */
     const char *why; /* of the last failure */
+    /* The server, as people know it, that let us in by then and took nothing: to ask it tells no more than that. NULL: none */
+    const char *let_in;
 };
 
 /** All rows, by name. */
@@ -25,9 +27,9 @@ enum err_code store_way_list(struct store *s, struct arena *a, struct way_record
 /** ERR_NOT_FOUND. */
 enum err_code way_load(struct db_tx *tx, struct arena *a, int64_t id, struct way_record *ret,
                        struct err *e);
-/** It failed. The first time since it worked begins its failing, and its work is due look_ms later. */
-enum err_code way_failed(struct db_tx *tx, const char *name, const char *why, int64_t look_ms,
-                         int64_t now, struct err *e);
+/** It failed. The first time since it worked begins its failing, and its work is due look_ms later. let_in: or NULL. */
+enum err_code way_failed(struct db_tx *tx, const char *name, const char *why, const char *let_in,
+                         int64_t look_ms, int64_t now, struct err *e);
 /** It worked. *ret_before: what was known of it; failing 0: nothing changed. Its work ends by itself. */
 enum err_code way_worked(struct db_tx *tx, struct arena *a, const char *name,
                          struct way_record *ret_before, struct err *e);

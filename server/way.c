@@ -24,8 +24,6 @@ struct way {
     struct token *token; /* NULL: it needs none of ours */
     char words[300];
     _Atomic int64_t not_before_ms; /* wall */
-    /* SMTP: it lets us in and takes nothing, as far as the last mail tells. To ask it says no more than that. */
-    _Atomic bool takes_nothing;
 };
 
 /* A token of the way's tenant, for Graph or for what the login asks for. */
@@ -80,15 +78,9 @@ const char *way_words(const struct way *w)
     return w->words;
 }
 
-bool way_can_be_probed(const struct way *w)
+bool way_can_be_probed(const struct way *w, const char *let_in)
 {
-    return w->config->kind == CONFIG_WAY_SMTP && !atomic_load(&w->takes_nothing);
-}
-
-void way_inherit(struct way *w, const struct way *old)
-{
-    if (strcmp(way_name(w), way_name(old)) == 0 && strcmp(w->words, old->words) == 0)
-        atomic_store(&w->takes_nothing, atomic_load(&old->takes_nothing));
+    return w->config->kind == CONFIG_WAY_SMTP && !(let_in && strcmp(let_in, w->words) == 0);
 }
 
 /* ---- SMTP ------------------------------------------------------------------------------------- */
@@ -220,7 +212,6 @@ enum err_code way_send(struct way *w, const struct way_mail *m, struct mail_resu
         code = mail_send(&server, w->rest, m->from, m->to, m->n, m->message, m->len, results, &why);
         if (code == ERR_DENIED)
             forget_token(w);
-        atomic_store(&w->takes_nothing, !was_answered(results, m->n) && results[0].for_all);
     }
     if (!code && !was_answered(results, m->n))
         code = err_set(&why, ERR_AGAIN, "%s", results[0].text);

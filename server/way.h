@@ -19,11 +19,9 @@ void way_free(struct way *w);
 const char *way_name(const struct way *w);
 /** How people know it: its server, or "webhook NAME". Never a secret. */
 const char *way_words(const struct way *w);
-/** Is it SMTP, so that way_probe says whether it would work? Not where the last mail was let in and not taken. */
-bool way_can_be_probed(const struct way *w);
-
-/** After a reload: what was found out about a server is still so. old: of the same name in the configuration before. */
-void way_inherit(struct way *w, const struct way *old);
+/** Is it SMTP, so that way_probe says whether it would work? Not where its server is let_in, which let us in and took
+ *  nothing (way_record.let_in). */
+bool way_can_be_probed(const struct way *w, const char *let_in);
 
 struct way_mail { /* borrowed for the call */
     int64_t id;   /* of the notice */

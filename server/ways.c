@@ -100,6 +100,7 @@ static bool try_way(struct engine *g, struct way *way, const struct way_mail *m,
     ret->tries[t].name = way_name(way);
     ret->tries[t].words = way_words(way);
     ret->tries[t].ok = !code;
+    ret->tries[t].let_in = code && sent[0].for_all;
     (void)snprintf(ret->tries[t].why, sizeof ret->tries[t].why, "%s", code ? e.text : "");
     /* How long one wants to be left alone is no reason for another to wait. */
     if (!t || e.retry_ms < ret->retry_ms)
@@ -137,7 +138,8 @@ void ways_send(struct engine *g, struct runtime *rt, struct way *const *ways, si
         bool last = i + 1 == n, worked;
 
         /* It failed for so long, and is asked by itself whether it works. */
-        if (!last && r && r->failing && now - r->failing >= after && way_can_be_probed(ways[i])) {
+        if (!last && r && r->failing && now - r->failing >= after &&
+            way_can_be_probed(ways[i], r->let_in)) {
             leave_open(&p);
             continue;
         }
@@ -226,9 +228,11 @@ enum err_code ways_note(struct db_tx *tx, struct engine *g, struct runtime *rt, 
     enum err_code code = ERR_OK;
 
     for (size_t i = 0; i < s->n && !code; i++)
-        code = s->tries[i].ok
-                   ? note_worked(tx, g, rt, arena, s->tries[i].name, s->tries[i].words, now, e)
-                   : way_failed(tx, s->tries[i].name, s->tries[i].why, after_of(rt), now, e);
+        code =
+            s->tries[i].ok
+                ? note_worked(tx, g, rt, arena, s->tries[i].name, s->tries[i].words, now, e)
+                : way_failed(tx, s->tries[i].name, s->tries[i].why,
+                             s->tries[i].let_in ? s->tries[i].words : NULL, after_of(rt), now, e);
     return code;
 }
 
@@ -283,12 +287,13 @@ static enum err_code look_fn(struct db_tx *tx, void *arg, struct err *e)
         code = l->way ? ERR_OK : way_worked(tx, l->arena, l->r.name, &unused, e);
         return code ? code : work_done(tx, l->w, e);
     }
-    if (l->works) {
+    /* A mail may have been let in and not taken meanwhile: that tells more than a login. */
+    if (l->works && way_can_be_probed(l->way, l->r.let_in)) {
         code = note_worked(tx, l->g, l->rt, l->arena, l->r.name, way_words(l->way), l->now, e);
         return code ? code : work_done(tx, l->w, e);
     }
     if (l->why[0])
-        code = way_failed(tx, l->r.name, l->why, 0, l->now, e);
+        code = way_failed(tx, l->r.name, l->why, NULL, 0, l->now, e);
     if (!code && !l->r.told && l->now - l->r.failing >= after_of(l->rt)) {
         code = tell(tx, l->g, l->rt, l->arena, &l->r, way_words(l->way), false, l->now, e);
         if (!code)
@@ -309,7 +314,7 @@ void ways_run(struct engine *g, struct work *w)
 
     if (!code)
         l.way = find(rt, l.r.name);
-    if (!code && l.way && l.r.failing && way_can_be_probed(l.way)) {
+    if (!code && l.way && l.r.failing && way_can_be_probed(l.way, l.r.let_in)) {
         l.works = !way_probe(l.way, rt->config->mail.from, g->mail_helper, what, &e);
         if (!l.works)
             (void)snprintf(l.why, sizeof l.why, "%s", e.text);

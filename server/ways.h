@@ -23,6 +23,7 @@ struct ways_sent {
     struct {
         const char *name, *words;
         bool ok;
+        bool let_in; /* not ok: the server let us in and took nothing */
         char why[ERR_TEXT_SIZE];
     } tries[CONFIG_WAYS_MAX]; /* in their order */
     size_t n;

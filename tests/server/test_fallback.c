@@ -23,8 +23,9 @@ static void no_line(enum log_level level, const char *line, void *ctx)
     (void)level, (void)line, (void)ctx;
 }
 
-/* Mails take these ways from now on: YAML of the part `mail` behind from and to, and whole parts. */
-static void use_rules(struct rig *r, const char *rules, const char *mail, const char *more)
+/* YAML of the part `mail` behind from and to, and whole parts. */
+static struct runtime *read_rules(struct rig *r, const char *rules, const char *mail,
+                                  const char *more)
 {
     struct arena *arena = arena_new(0);
     struct yaml_faults faults;
@@ -55,7 +56,13 @@ static void use_rules(struct rig *r, const char *rules, const char *mail, const 
         fail_msg("%s: %s", e.text, faults.count ? faults.first->text : "");
     arena_free(arena);
     assert_int_equal(runtime_new(config, r->rest, &r->hands.clock, &rt, &e), ERR_OK);
-    engine_use(r->g, rt);
+    return rt;
+}
+
+/* Mails take these ways from now on. */
+static void use_rules(struct rig *r, const char *rules, const char *mail, const char *more)
+{
+    engine_use(r->g, read_rules(r, rules, mail, more));
 }
 
 static void open_rig(struct rig *r, const char *rules, const char *mail, const char *more)
@@ -806,6 +813,50 @@ static void test_fallback__a_server_that_takes_no_mail_is_no_way_out(void **stat
     }
 }
 
+/* A login works, and another process, after a restart or beside this one, has not seen that it is all that works. */
+static void test_fallback__a_server_that_takes_no_mail_is_known_to_the_next_process(void **state)
+{
+    struct sim *first = sim_start(NULL), *second = sim_start(NULL);
+    char mail[400];
+    struct runtime *old;
+    int64_t since;
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail,
+                   "  server: %s\n  fallback: {after: 10m, ways: [{server: '%s'}]}\n",
+                   first->smtp_url, second->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    sim_tell(first, "/config", "{\"smtp\":{\"refuse_from\":\"550 5.7.60 not as this sender\"}}");
+    (void)rig_push(&r, ALERT, MACHINE);
+    pass(&r, 5 * MINUTE_MS, MINUTE_MS);
+    since = record(&r, "mail").failing;
+    assert_true(since > 0);
+    old = r.g->runtime;
+    r.g->runtime = read_rules(&r, RULES_MAIL_ONLY, mail, "");
+    runtime_unref(old);
+    hands_turn(&r.hands, 6 * MINUTE_MS);
+    for (struct work w; rig_claim(&r, WORK_WAY, &w);) /* the look comes first */
+        ways_run(r.g, &w);
+    assert_int_equal(record(&r, "mail").failing, since);
+    pass(&r, 30 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(record(&r, "mail").failing, since);
+    assert_int_equal(taken(second, "[ALERT]"), 1);
+    assert_int_equal(taken(second, "[CORDON] notices do not leave by smtp:"), 1);
+    assert_int_equal(sim_state(second, "mails"), 2);
+
+    /* Another server in its place is asked, and is told apart from it by its name. */
+    (void)snprintf(mail, sizeof mail,
+                   "  server: %s\n  fallback: {after: 10m, ways: [{server: '%s'}]}\n",
+                   second->smtp_url, first->smtp_url);
+    use_rules(&r, RULES_MAIL_ONLY, mail, "");
+    pass(&r, 6 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(taken(second, "[CORDON] notices leave by smtp:"), 1);
+    close_rig(&r);
+    sim_stop(first);
+    sim_stop(second);
+}
+
 /* The first wants to be left alone for an hour; the second is away for a moment, and is asked again when it may be back. */
 static void test_fallback__one_way_that_is_throttled_holds_up_no_other(void **state)
 {
@@ -965,6 +1016,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__the_next_way_is_used_and_people_hear_of_it),
         cmocka_unit_test(test_fallback__a_server_that_hangs_up_on_each_message_does_not_work),
         cmocka_unit_test(test_fallback__a_server_that_takes_no_mail_is_no_way_out),
+        cmocka_unit_test(test_fallback__a_server_that_takes_no_mail_is_known_to_the_next_process),
         cmocka_unit_test(test_fallback__one_way_that_is_throttled_holds_up_no_other),
         cmocka_unit_test(test_fallback__a_restart_begins_no_time_anew),
         cmocka_unit_test(test_fallback__a_clock_that_was_ahead_keeps_nothing_from_the_next_way),

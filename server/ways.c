@@ -194,8 +194,8 @@ static enum err_code tell(struct db_tx *tx, struct engine *g, struct runtime *rt
                   "says what is wrong; another mail follows when it works again."
                 : "It has failed for as long as mail.fallback.after allows. Notices that were for it go "
                   "by the next way of mail.fallback.ways, where there is one; this one did. What has "
-                  "none is kept and tried for five days. `cordon doctor` says what is wrong and how to "
-                  "mend it; another mail follows when it works again.",
+                  "none is kept and tried for five days. The last failure says what is wrong; `cordon doctor` "
+                  "asks it once more, without a mail. Another mail follows when it works again.",
         .facts = facts,
         .n_facts = sizeof facts / sizeof *facts,
     };

@@ -844,6 +844,9 @@ static void test_fallback__a_server_that_takes_no_mail_is_known_to_the_next_proc
     assert_int_equal(taken(second, "[ALERT]"), 1);
     assert_int_equal(taken(second, "[CORDON] notices do not leave by smtp:"), 1);
     assert_int_equal(sim_state(second, "mails"), 2);
+    /* `cordon doctor` sends nothing, and so finds nothing wrong with it: that is not where people are sent. */
+    assert_null(strstr(words_about(&r, "way:mail"), "doctor` says what is wrong"));
+    assert_non_null(strstr(words_about(&r, "way:mail"), "last failure says what is wrong"));
 
     /* Another server in its place is asked, and is told apart from it by its name. */
     (void)snprintf(mail, sizeof mail,

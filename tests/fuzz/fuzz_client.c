@@ -40,7 +40,7 @@ static void find(const char *peer, struct lines *l, struct client *ret)
     assert(!settings_cidr("2001:db8::/32", &proxies[1], NULL));
     assert(inet_pton(AF_INET, peer, &sa.sin_addr) == 1);
     memset(ret, 0xa5, sizeof *ret);
-    client_find(&trusted, (struct sockaddr *)&sa, line_of, l, ret);
+    client_find(&trusted, (struct sockaddr *)&sa, peer, line_of, l, ret);
     assert(strlen(ret->text) > 0);
 }
 

@@ -327,12 +327,14 @@ static bool is_transient(enum err_code code)
 }
 
 /* One list after the other. fn reads those from `at` on; ERR_INVALID: lists are no use. stubborn: lists went on failing
- * until now. */
+ * until now; then a few of those before *ret_done may be left out, because of one among them. */
 typedef enum err_code (*portion_fn)(void *ctx, size_t at, size_t n, struct err *e);
 
 static enum err_code in_portions(struct storm *s, const char *const ids[], size_t n, portion_fn fn,
                                  void *ctx, bool stubborn, size_t *ret_done, struct err *e)
 {
+    bool vain = false; /* a list of a few failed, and none has worked since */
+
     *ret_done = 0;
     while (*ret_done < n) {
         size_t some = portion(s, ids + *ret_done, n - *ret_done);
@@ -341,13 +343,19 @@ static enum err_code in_portions(struct storm *s, const char *const ids[], size_
 
         if (!code) {
             *ret_done += some;
+            vain = false;
         } else if (is_too_long(code)) {
             shrink(s, some, e);
         } else if (code == ERR_AGAIN && stubborn && some > 1 && !fn(ctx, *ret_done, 1, NULL)) {
-            *ret_done += 1;
-            if (some / 2 < MANY_MIN) /* of so few each is read alone, and the next list may do */
-                return err_set(e, ERR_INVALID, "a list of %zu ids goes on failing", some);
-            shrink(s, some, e);
+            bool few = some / 2 < MANY_MIN; /* each is read alone, and the next list may do */
+
+            *ret_done += few && !vain ? some : 1;
+            if (few && vain)
+                return err_set(e, ERR_INVALID, "lists of %zu ids go on failing", some);
+            if (few)
+                vain = true;
+            else
+                shrink(s, some, e);
         } else {
             return code;
         }
@@ -584,6 +592,8 @@ void storm_read(struct storm *s, struct defender *d, struct storm_case cases[], 
         r.stubborn = r.stubborn || cases[i].stubborn;
     }
     code = in_portions(s, ids, n, read_alerts, &r, r.stubborn, &done, &e);
+    for (size_t i = 0; i < done; i++)
+        cases[i].alone = !cases[i].reads.alert && !cases[i].missing;
     for (size_t i = done; i < n; i++) {
         /* What may be for good is concluded from an answer for that one alert only. */
         cases[i].alone = !is_transient(code);

@@ -1628,7 +1628,9 @@ static void test_expand__what_no_list_holds_is_read_alone(void **state)
 struct short_lists {
     const char *fails;
     bool alone;
-    atomic_int lists; /* of alerts, that it was asked for */
+    const char *spoilt; /* NULL, or only lists with this in them fail */
+    atomic_int lists;   /* of alerts, that it was asked for */
+    atomic_int one;     /* of them that it was asked for by themselves */
 };
 
 static void say_short_lists(void *ctx, const struct peer_request *q, struct peer_answer *ret)
@@ -1641,9 +1643,11 @@ static void say_short_lists(void *ctx, const struct peer_request *q, struct peer
 
     ret->status = 200;
     x->lists += alerts && list;
+    x->one += strncmp(q->target, x->fails, strlen(x->fails) - 1) == 0 && !list;
     if (strstr(q->target, "/oauth2/")) {
         buf_adds(&out, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
-    } else if (fails && (!x->alone || strstr(q->target, "','"))) {
+    } else if (fails && (!x->alone || strstr(q->target, "','")) &&
+               (!x->spoilt || strstr(q->target, x->spoilt))) {
         ret->status = 500;
     } else if (strncmp(q->target, LIST, strlen(LIST)) == 0) {
         buf_adds(&out, NOTHING);
@@ -1702,6 +1706,38 @@ static void test_expand__lists_that_go_on_failing_get_shorter(void **state)
         atomic_store(&r.g->crowd[WORK_CASE], true);
         (void)rig_work(&r);
         assert_int_equal(x.lists > 2, rows[row].alone); /* those that still wait come, too */
+        rig_close(&r);
+    }
+}
+
+/* Where one alert or machine spoils the lists that it is in, those beside it in a list of a few are read alone, and all
+ * others in lists: two hundred by themselves would use up the tenant's calls. */
+static void test_expand__one_that_spoils_a_list_costs_a_few_calls(void **state)
+{
+    static const struct {
+        const char *fails, *spoilt;
+    } rows[] = {{"/api/alerts?", "'da5_-2'"},
+                {"/api/machines?", "'0000000000000000000000000000000000000005'"}};
+    enum { MANY = 120 };
+
+    (void)state;
+    for (size_t row = 0; row < sizeof rows / sizeof *rows; row++) {
+        struct short_lists x = {
+            .fails = rows[row].fails, .alone = true, .spoilt = rows[row].spoilt};
+        int64_t ids[MANY];
+        struct rig r;
+
+        print_message("  row %zu\n", row);
+        rig_open(&r, RULES_MAIL_ONLY);
+        peer_answer_by(r.peer, say_short_lists, &x);
+        for (int i = 0; i < MANY; i++)
+            ids[i] = rig_push(&r, arena_fmt(r.arena, "da%d_-2", i), NULL);
+        rig_sql(&r, "UPDATE work SET attempts = 3");
+        atomic_store(&r.g->crowd[WORK_CASE], true);
+        (void)rig_work(&r);
+        for (int k = 0; k < MANY; k++)
+            assert_int_equal(rig_case(&r, ids[k]).state, CASE_DONE);
+        assert_in_range(x.one, 1, 16);
         rig_close(&r);
     }
 }
@@ -1940,6 +1976,7 @@ int main(void)
         cmocka_unit_test(test_expand__a_case_waits_for_the_configuration_that_knows_it),
         cmocka_unit_test(test_expand__a_case_that_nobody_knows_waits_by_any_clock),
         cmocka_unit_test(test_expand__lists_that_go_on_failing_get_shorter),
+        cmocka_unit_test(test_expand__one_that_spoils_a_list_costs_a_few_calls),
         cmocka_unit_test(test_expand__a_crowd_reads_nothing_for_a_tenant_that_is_gone),
         cmocka_unit_test(test_expand__a_crowd_judges_nothing_twice),
         cmocka_unit_test(test_expand__what_no_list_holds_is_read_alone),

@@ -129,10 +129,12 @@ static enum err_code check_storm(struct db_tx *tx, const struct braking *b, bool
     return ERR_OK;
 }
 
-/* How old one may be that was sent lately or waits still, which is for the index; before which id; since when. */
+/* How old one may be that was sent lately or waits still, which is for the index; before which id; since when. What was sent
+ * again and again, and given up without an action of Defender's, isolated nothing. */
 #define COUNT                                                                                      \
     "SELECT count(*) FROM isolations WHERE requested >= $1 AND adopted = 0 AND id < $2"            \
-    " AND (requested >= $3 OR sent >= $3 OR state = 'requested')"
+    " AND (requested >= $3 OR state = 'requested' OR (sent >= $3 AND"                              \
+    " (state <> 'failed' OR action_id IS NOT NULL)))"
 
 /* Isolations that cordon asked for, of those that a limit counts together. What Defender has not taken yet keeps its
  * place however long that lasts, and then counts from when it was sent: else all that gathers while it takes nothing would

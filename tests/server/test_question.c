@@ -1938,6 +1938,26 @@ static void test_question__what_waits_keeps_its_place(void **state)
     }
 }
 
+/* Defender answered each request with an error until it was given up: that isolated nothing, and holds up nothing as if it had
+ * been sent just now. */
+static void test_question__what_was_given_up_gives_its_place_back(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    many(&r, "{limits: [{isolations: 1, per: 1h}]}");
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/api/machines/", 0, 503, "{}");
+    script_machines(&r);
+    (void)push_many(&r, 0, 1);
+    rig_pass(&r, HOUR_MS + MINUTE_MS, MINUTE_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+    script_many(&r);
+    (void)push_many(&r, 1, 3);
+    assert_int_equal(posts(&r), 1);
+    rig_close(&r);
+}
+
 /* What somebody else isolated takes no place of cordon's. */
 static void test_question__a_limit_counts_what_cordon_asked_for(void **state)
 {
@@ -2314,6 +2334,7 @@ int main(void)
         cmocka_unit_test(test_question__a_storm_goes_on_while_its_machines_fire),
         cmocka_unit_test(test_question__a_limit_looks_back_as_far_as_it_says),
         cmocka_unit_test(test_question__what_waits_keeps_its_place),
+        cmocka_unit_test(test_question__what_was_given_up_gives_its_place_back),
         cmocka_unit_test(test_question__a_limit_counts_what_cordon_asked_for),
         cmocka_unit_test(test_question__two_limits_are_two_questions),
         cmocka_unit_test(test_question__a_share_of_a_small_group_is_one_machine),

@@ -1958,6 +1958,34 @@ static void test_question__what_was_given_up_gives_its_place_back(void **state)
     rig_close(&r);
 }
 
+/* Nobody knows what came of a request, because its machine's actions cannot be listed since: that is looked for for days, but
+ * after an hour it is not sent again, and keeps nothing of a limit that looks back ten minutes. */
+static void test_question__what_nobody_knows_the_end_of_keeps_no_place(void **state)
+{
+    const char *first;
+    struct rig r;
+
+    (void)state;
+    many(&r, "{limits: [{isolations: 1, per: 10m}]}");
+    first = arena_fmt(r.arena, LIST "$filter=machineId%%20eq%%20%%27%s", machine_of(&r, 0));
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/api/machines/", 0, 0, "");
+    script_machines(&r);
+    (void)push_many(&r, 0, 1);
+    for (int times = 0; times < 2; times++) { /* the second time, actions are of that time */
+        peer_forget(r.peer);
+        rig_says(&r, "GET", first, 0, 503, "{}");
+        script_machines(&r);
+        if (!times)
+            rig_pass(&r, HOUR_MS + MINUTE_MS, MINUTE_MS);
+    }
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_REQUESTED);
+    assert_true(rig_isolation(&r).posted > 0);
+    (void)push_many(&r, 1, 3);
+    assert_int_equal(posts(&r), 1);
+    rig_close(&r);
+}
+
 /* What somebody else isolated takes no place of cordon's. */
 static void test_question__a_limit_counts_what_cordon_asked_for(void **state)
 {
@@ -2335,6 +2363,7 @@ int main(void)
         cmocka_unit_test(test_question__a_limit_looks_back_as_far_as_it_says),
         cmocka_unit_test(test_question__what_waits_keeps_its_place),
         cmocka_unit_test(test_question__what_was_given_up_gives_its_place_back),
+        cmocka_unit_test(test_question__what_nobody_knows_the_end_of_keeps_no_place),
         cmocka_unit_test(test_question__a_limit_counts_what_cordon_asked_for),
         cmocka_unit_test(test_question__two_limits_are_two_questions),
         cmocka_unit_test(test_question__a_share_of_a_small_group_is_one_machine),

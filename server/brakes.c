@@ -130,11 +130,12 @@ static enum err_code check_storm(struct db_tx *tx, const struct braking *b, bool
 }
 
 /* How old one may be that was sent lately or waits still, which is for the index; before which id; since when; asked for since
- * when it may be sent still. What was sent again and again, and given up without an action of Defender's, isolated nothing. */
+ * when it may be sent still. What was sent again and again, and given up without an action of Defender's, isolated nothing,
+ * unless the last time may have been carried out (posted). */
 #define COUNT                                                                                      \
     "SELECT count(*) FROM isolations WHERE requested >= $1 AND adopted = 0 AND id < $2"            \
     " AND (requested >= $3 OR (state = 'requested' AND (ask_from = 0 OR ask_from > $4))"           \
-    " OR (sent >= $3 AND (state <> 'failed' OR action_id IS NOT NULL)))"
+    " OR (sent >= $3 AND (state <> 'failed' OR action_id IS NOT NULL OR posted <> 0)))"
 
 /* Isolations that cordon asked for, of those that a limit counts together. What Defender has not taken yet keeps its
  * place for as long as it may be sent, and then counts from when it was sent: else all that gathers while it takes nothing would

@@ -220,6 +220,7 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
         r.posted = 0;
         code = episode_postpone(tx, x, &r, e);
     } else if (was_asked_for_long(x)) {
+        r.posted = 0; /* the look has shown that nothing came of it */
         code = episode_move(tx, x, &r, ISOLATION_FAILED,
                             arena_fmt(x->arena, "Defender took no request for an hour: %s",
                                       r.why ? r.why : "no answer"),

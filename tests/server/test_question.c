@@ -1958,6 +1958,49 @@ static void test_question__what_was_given_up_gives_its_place_back(void **state)
     rig_close(&r);
 }
 
+/* It had no answer, and was carried out: somebody is releasing that machine by now. It is an isolation of just now all the
+ * same. */
+static void test_question__what_may_have_been_carried_out_keeps_its_place(void **state)
+{
+    char now[CLOCK_TEXT_SIZE];
+    const char *first;
+    struct rig r;
+
+    (void)state;
+    many(&r, "{limits: [{isolations: 1, per: 10m}]}");
+    first = arena_fmt(r.arena, LIST "$filter=machineId%%20eq%%20%%27%s", machine_of(&r, 0));
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/api/machines/", 0, 503, "{}");
+    script_machines(&r);
+    (void)push_many(&r, 0, 1);
+    rig_pass(&r, 15 * MINUTE_MS, MINUTE_MS);
+    peer_forget(r.peer);
+    (void)clock_format(clock_wall_ms(&r.hands.clock), now);
+    rig_says(&r, "POST", "/api/machines/", 0, 0, "");
+    rig_says(&r, "GET", first, 1, 200, NOTHING);
+    rig_says(&r, "GET", first, 0, 200,
+             arena_fmt(r.arena,
+                       "{\"value\":[{\"id\":\"00000000-0000-0000-0000-000000000010\",\"type\":"
+                       "\"Unisolate\",\"status\":\"Pending\",\"machineId\":\"%s\","
+                       "\"creationDateTimeUtc\":\"%s\"},{\"id\":"
+                       "\"00000000-0000-0000-0000-000000000000\",\"type\":\"Isolate\",\"status\":"
+                       "\"Succeeded\",\"machineId\":\"%s\",\"creationDateTimeUtc\":\"%s\"}]}",
+                       machine_of(&r, 0), now, machine_of(&r, 0), now));
+    script_machines(&r);
+    for (int minutes = 0; rig_isolation(&r).state != ISOLATION_FAILED && minutes < 40; minutes++)
+        rig_pass(&r, MINUTE_MS, MINUTE_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+    assert_int_equal(posts(&r), 1);
+    script_many(&r);
+    (void)push_many(&r, 1, 2);
+    assert_int_equal(posts(&r), 0);
+    hands_turn(&r.hands, 11 * MINUTE_MS);
+    script_many(&r);
+    (void)push_many(&r, 2, 3);
+    assert_int_equal(posts(&r), 1);
+    rig_close(&r);
+}
+
 /* Nobody knows what came of a request, because its machine's actions cannot be listed since: that is looked for for days, but
  * after an hour it is not sent again, and keeps nothing of a limit that looks back ten minutes. */
 static void test_question__what_nobody_knows_the_end_of_keeps_no_place(void **state)
@@ -2363,6 +2406,7 @@ int main(void)
         cmocka_unit_test(test_question__a_limit_looks_back_as_far_as_it_says),
         cmocka_unit_test(test_question__what_waits_keeps_its_place),
         cmocka_unit_test(test_question__what_was_given_up_gives_its_place_back),
+        cmocka_unit_test(test_question__what_may_have_been_carried_out_keeps_its_place),
         cmocka_unit_test(test_question__what_nobody_knows_the_end_of_keeps_no_place),
         cmocka_unit_test(test_question__a_limit_counts_what_cordon_asked_for),
         cmocka_unit_test(test_question__two_limits_are_two_questions),

@@ -130,12 +130,13 @@ static enum err_code check_storm(struct db_tx *tx, const struct braking *b, bool
 }
 
 /* How old one may be that was sent lately or waits still, which is for the index; before which id; since when; asked for since
- * when it may be sent still. What was sent again and again, and given up without an action of Defender's, isolated nothing,
- * unless the last time may have been carried out (posted). */
+ * when it may be sent still; which id is none of them. What was sent again and again, and given up without an action of
+ * Defender's, isolated nothing, unless the last time may have been carried out (posted). */
 #define COUNT                                                                                      \
     "SELECT count(*) FROM isolations WHERE requested >= $1 AND adopted = 0 AND id < $2"            \
     " AND (requested >= $3 OR (state = 'requested' AND (ask_from = 0 OR ask_from > $4))"           \
-    " OR (sent >= $3 AND (state <> 'failed' OR action_id IS NOT NULL OR posted <> 0)))"
+    " OR (sent >= $3 AND (state <> 'failed' OR action_id IS NOT NULL OR posted <> 0)))"            \
+    " AND id <> $5"
 
 /* Isolations that cordon asked for, of those that a limit counts together. What Defender has not taken yet keeps its
  * place for as long as it may be sent, and then counts from when it was sent: else all that gathers while it takes nothing would
@@ -143,28 +144,30 @@ static enum err_code check_storm(struct db_tx *tx, const struct braking *b, bool
 static enum err_code count_used(struct db_tx *tx, const struct braking *b,
                                 const struct policy_limit *l, int64_t *ret, struct err *e)
 {
-    static const char all[] = COUNT, tenant[] = COUNT " AND tenant = $5",
-                      rule[] = COUNT " AND rule = $5",
-                      group[] = COUNT " AND tenant = $5 AND machine_group = $6";
-    int64_t since = b->now - l->per_ms, before = b->isolation ? b->isolation : INT64_MAX;
+    static const char all[] = COUNT, tenant[] = COUNT " AND tenant = $6",
+                      rule[] = COUNT " AND rule = $6",
+                      group[] = COUNT " AND tenant = $6 AND machine_group = $7";
+    int64_t since = b->now - l->per_ms,
+            before = b->isolation && !b->last ? b->isolation : INT64_MAX;
     int64_t oldest = since - DEED_FOLLOW_FOR_MS, sends = b->now - DEED_ASK_FOR_MS;
     struct db_rows *rows;
     enum err_code code;
 
     switch (l->of) {
     case POLICY_TENANT:
-        code = db_query(tx, e, &rows, tenant, "iiiit", oldest, before, since, sends, b->c->tenant);
+        code = db_query(tx, e, &rows, tenant, "iiiiit", oldest, before, since, sends, b->isolation,
+                        b->c->tenant);
         break;
     case POLICY_RULE:
-        code = db_query(tx, e, &rows, rule, "iiiit", oldest, before, since, sends,
+        code = db_query(tx, e, &rows, rule, "iiiiit", oldest, before, since, sends, b->isolation,
                         b->c->rule ? b->c->rule : "");
         break;
     case POLICY_GROUP:
-        code = db_query(tx, e, &rows, group, "iiiitt", oldest, before, since, sends, b->c->tenant,
-                        group_of(b));
+        code = db_query(tx, e, &rows, group, "iiiiitt", oldest, before, since, sends, b->isolation,
+                        b->c->tenant, group_of(b));
         break;
     default:
-        code = db_query(tx, e, &rows, all, "iiii", oldest, before, since, sends);
+        code = db_query(tx, e, &rows, all, "iiiii", oldest, before, since, sends, b->isolation);
     }
     return code ? code : store_take_int(rows, ret, e);
 }

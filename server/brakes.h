@@ -25,6 +25,7 @@ struct braking {
     /* The isolation that it is about, when it is written and counts already: only what was asked for before it stands in its
      * way. 0: it is still to be written. */
     int64_t isolation;
+    bool last; /* others may have taken its place meanwhile, and stand in its way as well */
 };
 
 /** What names the detector of an alert (as Defender sends it); lives in a. NULL: out of memory. */

@@ -128,13 +128,16 @@ static enum err_code find_brake(struct db_tx *tx, struct episode *x, const char 
     struct approval approval;
     struct facts facts = {0};
     struct case_record c;
+    /* It was asked for an hour before, and counted no longer; then this host's clock was off, and it is asked for anew. */
+    bool again = x->row.ask_from - x->row.requested >= DEED_ASK_FOR_MS;
     const struct braking b = {.rt = x->rt,
                               .c = &c,
                               .facts = &facts,
                               .approval = &approval,
                               .arena = x->arena,
                               .now = x->now,
-                              .isolation = x->row.id};
+                              .isolation = x->row.id,
+                              .last = again};
     enum err_code code = case_load(tx, x->arena, x->row.case_id, &c, e);
 
     if (!code)

@@ -2029,6 +2029,52 @@ static void test_question__what_nobody_knows_the_end_of_keeps_no_place(void **st
     rig_close(&r);
 }
 
+/* Such a one is sent again after all, if this host's clock was found to be off meanwhile, for then it is not known how long it
+ * was asked for: it comes after those that took its place. */
+static void test_question__what_has_lost_its_place_comes_after_others(void **state)
+{
+    struct isolation_record i;
+    const char *first;
+    struct rig r;
+
+    (void)state;
+    many(&r, "{limits: [{isolations: 1, per: 1h}]}");
+    first = arena_fmt(r.arena, LIST "$filter=machineId%%20eq%%20%%27%s", machine_of(&r, 0));
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/api/machines/", 0, 0, "");
+    script_machines(&r);
+    (void)push_many(&r, 0, 1);
+    i = rig_isolation(&r);
+    peer_forget(r.peer);
+    rig_says(&r, "GET", first, 0, 503, "{}");
+    script_machines(&r);
+    rig_pass(&r, HOUR_MS + MINUTE_MS, MINUTE_MS);
+    peer_forget(r.peer);
+    rig_says(&r, "GET", first, 0, 503, "{}");
+    script_machines(&r);
+    (void)push_many(&r, 1, 2);
+    assert_int_equal(posts(&r), 1);
+    peer_forget(r.peer);
+    rig_says_dated_status(&r, first, 503, "{}", 20 * MINUTE_MS);
+    script_machines(&r);
+    for (int minutes = 0; i.ask_from && minutes < 20; minutes++) {
+        rig_pass(&r, MINUTE_MS, MINUTE_MS);
+        assert_int_equal(store_isolation_load(r.store, r.arena, i.id, &i, NULL), ERR_OK);
+    }
+    assert_int_equal(i.ask_from, 0);
+    for (int minutes = 0; minutes < 30; minutes++) {
+        hands_turn(&r.hands, MINUTE_MS);
+        peer_forget(r.peer);
+        rig_says_dated(&r, first, NOTHING, 0);
+        script_machines(&r);
+        (void)rig_work(&r);
+        assert_int_equal(posts(&r), 0);
+    }
+    assert_int_equal(store_isolation_load(r.store, r.arena, i.id, &i, NULL), ERR_OK);
+    assert_int_equal(i.state, ISOLATION_FAILED);
+    rig_close(&r);
+}
+
 /* What somebody else isolated takes no place of cordon's. */
 static void test_question__a_limit_counts_what_cordon_asked_for(void **state)
 {
@@ -2408,6 +2454,7 @@ int main(void)
         cmocka_unit_test(test_question__what_was_given_up_gives_its_place_back),
         cmocka_unit_test(test_question__what_may_have_been_carried_out_keeps_its_place),
         cmocka_unit_test(test_question__what_nobody_knows_the_end_of_keeps_no_place),
+        cmocka_unit_test(test_question__what_has_lost_its_place_comes_after_others),
         cmocka_unit_test(test_question__a_limit_counts_what_cordon_asked_for),
         cmocka_unit_test(test_question__two_limits_are_two_questions),
         cmocka_unit_test(test_question__a_share_of_a_small_group_is_one_machine),

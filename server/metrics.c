@@ -210,7 +210,8 @@ static const struct metric_info table[METRICS] = {
          "gauge",
          {"way"},
          "for how long a way out of notices has been failing; 0: it works",
-         "more than `mail.fallback.after`: notices take the next way, or wait; `cordon doctor`"},
+         "more than `mail.fallback.after`: notices take the next way, or wait; /readyz says what is "
+         "wrong"},
     [METRIC_HUNTS] = {"cordon_hunts_total",
                       "counter",
                       {"hunt", "outcome"},

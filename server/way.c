@@ -135,9 +135,8 @@ static enum err_code post_gist(struct way *w, const struct way_mail *m, struct m
                            .subject = m->subject,
                            .headline = "A mail of cordon that could not leave by its own way",
                            .bad = true,
-                           .next = m->case_id
-                                       ? "`cordon cases show` tells the whole case."
-                                       : "`cordon doctor` says what is wrong and how to mend it.",
+                           .next = m->case_id ? "`cordon cases show` tells the whole case."
+                                              : "`/readyz` says what fails, and why.",
                            .facts = facts,
                            .n_facts = sizeof facts / sizeof *facts};
     const char *text = m->message;

@@ -616,6 +616,7 @@ static void test_work__what_the_store_refuses_of_the_clocks_is_written_later(voi
     wait_count(&h, 2); /* nobody is idle, and nothing is claimed */
     heard = clock_wall_ms(&r.hands.clock);
     assert_int_equal(store_heard(r.store, "relay", heard, NULL, NULL, NULL), ERR_OK);
+    LOOK_FOR(is_heard(&r), 20000, "nobody is heard"); /* it is written by and by */
     sicken(&r, false, &other);
     hands_turn(&r.hands, 2 * HOUR_MS);
     LOOK_FOR(has_failed(&r, pool, 1), 20000, "the store does not fail");

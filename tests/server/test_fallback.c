@@ -959,7 +959,7 @@ static void test_fallback__without_starttls_the_webhook_hears_of_it(void **state
 {
     struct sim *sim = sim_start(NULL);
     AUTO(json_freep) struct json *calls = NULL, *smtp = NULL;
-    const char *told = NULL;
+    const char *told = "";
     char mail[300], more[600], url[400];
     struct rig r;
     FILE *f;

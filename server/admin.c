@@ -7,11 +7,9 @@
 #include "admin.h"
 
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include "api.h"
 #include "arguments.h"
@@ -28,12 +26,7 @@
 #include "preview.h"
 #include "readiness.h"
 #include "routes.h"
-#include "store_heartbeats.h"
-#include "store_hunts.h"
-#include "store_upkeep.h"
-#include "store_polls.h"
-#include "store_ways.h"
-#include "work.h"
+#include "scrape.h"
 
 #define ANSWER_MAX  (32 * 1024 * 1024)
 #define WAITING_MAX 256 /* in each line */
@@ -70,208 +63,12 @@ static unsigned readyz(struct page *p)
     return readiness_write(p->a->o.engine, atomic_load(&p->a->stopping), &p->out) ? 200 : 503;
 }
 
-static void gauges_of_store(struct page *p)
-{
-    static const char *const kinds[WORK_KINDS] = {
-        [WORK_CASE] = "case",         [WORK_ISOLATION] = "isolation",
-        [WORK_NOTICE] = "notice",     [WORK_HEARTBEAT] = "heartbeat",
-        [WORK_POLL] = "poll",         [WORK_DIGEST] = "digest",
-        [WORK_LEDGER] = "ledger",     [WORK_ACTION] = "action",
-        [WORK_QUESTION] = "question", [WORK_WAY] = "way",
-        [WORK_HUNT] = "hunt",         [WORK_RECONCILE] = "reconcile",
-        [WORK_BURST] = "burst",       [WORK_MUTE] = "silence"};
-    struct store *s = p->a->o.engine->store;
-    int64_t cases[CASE_STATES], isolations[ISOLATION_STATES], work[WORK_KINDS];
-    int64_t used = 0, spare = 0, oldest = 0, now = clock_wall_ms(s->clock);
-    struct db_counts db;
-
-    if (!store_case_count(s, cases, NULL))
-        for (int i = 0; i < CASE_STATES; i++)
-            metrics_gauge(&p->out, METRIC_CASES, i == 0, case_state_name((enum case_state)i), NULL,
-                          cases[i]);
-    if (!store_isolation_count(s, isolations, NULL))
-        for (int i = 0; i < ISOLATION_STATES; i++)
-            metrics_gauge(&p->out, METRIC_ISOLATIONS, i == 0,
-                          isolation_state_name((enum isolation_state)i), NULL, isolations[i]);
-    if (!store_work_count(s, work, NULL))
-        for (int i = 0; i < WORK_KINDS; i++)
-            metrics_gauge(&p->out, METRIC_WORK, i == 0, kinds[i], NULL, work[i]);
-    db_counts(s->db, &db);
-    metrics_gauge(&p->out, METRIC_STORE_QUEUE, 1, NULL, NULL, db.queue_len);
-    metrics_gauge(&p->out, METRIC_STORE_COMMITS, 1, NULL, NULL, db.commits);
-    metrics_gauge(&p->out, METRIC_STORE_FAILURES, 1, NULL, NULL, db.failures);
-    metrics_gauge(&p->out, METRIC_STORE_BYTES, 1, NULL, NULL, db.size_bytes);
-    if (!db_room(s->db, &used, &spare, NULL))
-        metrics_gauge(&p->out, METRIC_STORE_USED, 1, NULL, NULL, used);
-    if (!store_oldest_case(s, &oldest, NULL))
-        metrics_gauge(&p->out, METRIC_OLDEST_CASE, 1, NULL, NULL,
-                      oldest ? (now - oldest) / SECOND_MS : 0);
-}
-
-/* Resident, in bytes; 0 when the kernel does not say. */
-static int64_t memory(void)
-{
-    FILE *f = fopen("/proc/self/statm", "re");
-    long long pages = 0;
-
-    if (f && fscanf(f, "%*s %lld", &pages) != 1)
-        pages = 0;
-    if (f)
-        (void)fclose(f);
-    return pages * sysconf(_SC_PAGESIZE);
-}
-
-/* What is bounded, by the name of its metric. */
-static void gauges_of_limits(struct page *p)
-{
-    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(p->a->o.engine);
-    const struct http_server *senders = p->a->o.senders;
-
-    metrics_gauge(&p->out, METRIC_LIMIT, 1, "store_queue", NULL, STORE_QUEUE_MAX);
-    metrics_gauge(&p->out, METRIC_LIMIT, 0, "store_used_bytes", NULL, rt->config->store_max_size);
-    metrics_gauge(&p->out, METRIC_LIMIT, 0, "oldest_case_seconds", NULL,
-                  rt->config->retention_ms / SECOND_MS);
-    metrics_gauge(&p->out, METRIC_LIMIT, 0, "connections", NULL,
-                  senders ? http_server_limit(senders) : 0);
-    metrics_gauge(&p->out, METRIC_LIMIT, 0, "body_bytes", NULL,
-                  senders ? http_server_bodies_limit(senders) : 0);
-    metrics_gauge(&p->out, METRIC_MEMORY, 1, NULL, NULL, memory());
-}
-
-static void gauges_of_tenants(struct page *p)
-{
-    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(p->a->o.engine);
-
-    for (size_t i = 0; i < rt->config->n_tenants; i++) {
-        int64_t minute, hour;
-
-        quota_used(rt->tenants[i].quota, &minute, &hour);
-        metrics_gauge(&p->out, METRIC_QUOTA_USED, i == 0, rt->tenants[i].config->name, "minute",
-                      minute);
-        metrics_gauge(&p->out, METRIC_QUOTA_USED, 0, rt->tenants[i].config->name, "hour", hour);
-    }
-}
-
-/* Of the tenants that are polled. */
-static void gauges_of_polls(struct page *p)
-{
-    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(p->a->o.engine);
-    AUTO(arena_freep) struct arena *arena = arena_new(0);
-    int64_t now = clock_wall_ms(p->a->o.engine->clock);
-    struct poll_record *list;
-    size_t n = 0, shown = 0;
-
-    if (!arena || store_poll_list(p->a->o.engine->store, POLL_ALERTS, arena, &list, &n, NULL))
-        return;
-    for (size_t i = 0; i < n; i++)
-        if (config_is_polled(rt->config, list[i].tenant))
-            metrics_gauge(&p->out, METRIC_POLLING_LAG, shown++ == 0, list[i].tenant, NULL,
-                          (now - (list[i].polled ? list[i].polled : list[i].since)) / SECOND_MS);
-}
-
-/* Of the hunts that ran. */
-static void gauges_of_hunts(struct page *p)
-{
-    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(p->a->o.engine);
-    AUTO(arena_freep) struct arena *arena = arena_new(0);
-    int64_t now = clock_wall_ms(p->a->o.engine->clock);
-    struct hunt_record *list;
-    size_t n = 0, shown = 0;
-
-    if (!arena || !rt->config->n_hunts ||
-        store_hunt_list(p->a->o.engine->store, arena, &list, &n, NULL))
-        return;
-    for (size_t i = 0; i < n; i++)
-        if (list[i].ran && config_hunt(rt->config, list[i].name))
-            metrics_gauge(&p->out, METRIC_HUNT_LAG, shown++ == 0, list[i].name, NULL,
-                          (now - list[i].ran) / SECOND_MS);
-}
-
-/* Of the sources that are configured and were heard. */
-static void gauges_of_sources(struct page *p)
-{
-    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(p->a->o.engine);
-    AUTO(arena_freep) struct arena *arena = arena_new(0);
-    int64_t now = clock_wall_ms(p->a->o.engine->clock);
-    struct heartbeat *list;
-    size_t n = 0;
-    int first = 1;
-
-    if (!arena || store_heartbeat_list(p->a->o.engine->store, arena, &list, &n, NULL))
-        return;
-    for (size_t i = 0; i < n; i++)
-        if (list[i].heard && config_source(rt->config, list[i].source)) {
-            metrics_gauge(&p->out, METRIC_SOURCE_SILENCE, first, list[i].source, NULL,
-                          now > list[i].heard ? (now - list[i].heard) / SECOND_MS : 0);
-            first = 0;
-        }
-}
-
-/* Of the ways out that are configured. */
-static void gauges_of_ways(struct page *p)
-{
-    AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(p->a->o.engine);
-    AUTO(arena_freep) struct arena *arena = arena_new(0);
-    int64_t now = clock_wall_ms(p->a->o.engine->clock);
-    size_t n = 0, n_ways = rt->config->mail.n_ways, all = n_ways + rt->config->n_webhooks;
-    struct way_record *list;
-
-    if (!arena || store_way_list(p->a->o.engine->store, arena, &list, &n, NULL))
-        return;
-    for (size_t i = 0, shown = 0; i < all; i++) {
-        const struct way *way = i < n_ways ? rt->ways[i] : rt->posts[i - n_ways];
-        int64_t since = 0;
-
-        if (i < n_ways && rt->config->mail.ways[i].webhook)
-            continue; /* it comes with the webhooks */
-        for (size_t k = 0; k < n; k++)
-            if (strcmp(list[k].name, way_name(way)) == 0)
-                since = list[k].failing;
-        metrics_gauge(&p->out, METRIC_WAY_FAILING, shown++ == 0, way_name(way), NULL,
-                      since && since < now ? (now - since) / SECOND_MS : 0);
-    }
-}
-
 static unsigned metrics_page(struct page *p)
 {
-    AUTO(arena_freep) struct arena *arena = arena_new(1024);
-    int64_t asked[QUESTION_STATES], silences[MUTE_STATES];
-    struct pause pause;
-    struct engine *g = p->a->o.engine;
-    struct health_part *parts = NULL;
-    unsigned n = arena ? readiness_parts(g, arena, &parts) : 0;
-    int64_t connections = 0, requests = 0, end_ms;
+    const struct admin_options *o = &p->a->o;
 
     p->content_type = "text/plain; version=0.0.4; charset=utf-8";
-    metrics_write(g->metrics, &p->out);
-    gauges_of_store(p);
-    gauges_of_tenants(p);
-    gauges_of_sources(p);
-    gauges_of_ways(p);
-    gauges_of_limits(p);
-    gauges_of_polls(p);
-    if (!store_question_count(g->store, asked, NULL))
-        metrics_gauge(&p->out, METRIC_OPEN_QUESTIONS, 1, NULL, NULL, asked[QUESTION_OPEN]);
-    if (readiness_pause(g, arena, &pause))
-        metrics_gauge(&p->out, METRIC_PAUSED, 1, NULL, NULL, pause.on);
-    gauges_of_hunts(p);
-    if (!store_mute_count(g->store, silences, NULL))
-        for (int i = 0; i < MUTE_ENDED; i++)
-            metrics_gauge(&p->out, METRIC_SILENCES, i == 0, mute_state_name((enum mute_state)i),
-                          NULL, silences[i]);
-    metrics_gauge(&p->out, METRIC_WORKERS_BUSY, 1, NULL, NULL, workers_busy(g->workers));
-    if (p->a->o.senders)
-        http_server_counts(p->a->o.senders, &connections, &requests);
-    metrics_gauge(&p->out, METRIC_CONNECTIONS, 1, "senders", NULL, connections);
-    metrics_gauge(&p->out, METRIC_BODIES, 1, "senders", NULL,
-                  p->a->o.senders ? http_server_bodies(p->a->o.senders) : 0);
-    end_ms = p->a->o.senders ? http_server_certificate_end_ms(p->a->o.senders) : 0;
-    if (end_ms)
-        metrics_gauge(&p->out, METRIC_CERTIFICATE_END, 1, NULL, NULL, end_ms / SECOND_MS);
-    for (unsigned i = 0; i < n; i++)
-        metrics_gauge(&p->out, METRIC_HEALTHY, i == 0, parts[i].name, NULL, parts[i].ok);
-    metrics_gauge(&p->out, METRIC_BUILD, 1, p->a->o.version, NULL, 1);
-    metrics_gauge(&p->out, METRIC_START, 1, NULL, NULL, p->a->o.started_ms / SECOND_MS);
+    scrape_write(o->engine, o->senders, o->version, o->started_ms, &p->out);
     return 200;
 }
 

@@ -1,9 +1,9 @@
 /* admin.c - see admin.h. One table of routes; a route renders into a buf and says the status.
  *
  * What reads or writes the store stands in line for it (line.h): a database that does not answer would hold up the one
- * HTTP thread, and with it /healthz, by which whoever supervises the process tells whether it is alive. There are two
- * lines: who gives an order, or asks whether cordon is ready, does not stand behind somebody who looks at much. The kill
- * switch waited ten seconds for the preview of a silence. */
+ * HTTP thread, and with it /healthz, by which whoever supervises the process tells whether it is alive. There are three
+ * lines: who gives an order, or asks whether cordon is ready, does not stand behind somebody who looks at something, and
+ * nobody behind a silence that is held against the cases of a week: the kill switch waited ten seconds for that. */
 #include "admin.h"
 
 #include <stdatomic.h>
@@ -31,12 +31,14 @@
 #define ANSWER_MAX  (32 * 1024 * 1024)
 #define WAITING_MAX 256 /* in each line */
 
+enum admin_line { LINE_LOOKS, LINE_ORDERS, LINE_SILENCES, LINES };
+
 struct admin {
     struct admin_options o;
     atomic_bool stopping;
     atomic_bool over; /* nobody waits for an answer any more */
     struct console *console;
-    struct line *looks, *orders;
+    struct line *lines[LINES];
 };
 
 /* Renders an answer. Returns an HTTP status; 4xx and 5xx: e->text is the problem's detail. */
@@ -466,12 +468,13 @@ static unsigned end_silence(struct page *p)
 
 /* ---- routing ---------------------------------------------------------------------------------- */
 
-/* needs no token; POST instead of GET; needs nothing but this process; takes little of the store's time */
+/* needs no token; POST instead of GET; needs nothing but this process; takes little of the store's time; or much */
 enum {
     FOR_ALL = 1 << 0,
     POSTED = 1 << 1,
     AT_ONCE = 1 << 2,
     QUICK = 1 << 3,
+    LONG = 1 << 4,
     ORDER = POSTED | QUICK
 };
 
@@ -510,8 +513,8 @@ static const struct admin_route {
     {"/api/questions/*/refuse", ORDER, refuse, NULL, NAMES("why", "by")},
     {"/api/sources", 0, sources, NULL, NULL},
     {"/api/silences", 0, silences, NAMES("open", PAGING), NULL},
-    {"/api/silences/add", POSTED, add_silence, NULL, SILENCE},
-    {"/api/silences/preview", POSTED, preview_silence, NULL, SILENCE},
+    {"/api/silences/add", POSTED | LONG, add_silence, NULL, SILENCE},
+    {"/api/silences/preview", POSTED | LONG, preview_silence, NULL, SILENCE},
     {"/api/silences/*", 0, one_silence, NULL, NULL},
     {"/api/silences/*/approve", ORDER, approve_silence, NULL, NAMES("why", "by")},
     {"/api/silences/*/end", ORDER, end_silence, NULL, NAMES("why", "by")},
@@ -636,17 +639,22 @@ static void serve(struct http_request *r, void *ctx)
     buf_clear(&p.out);
 }
 
+static enum admin_line line_of(const struct admin_route *route, struct http_request *r)
+{
+    if (!route) /* what the console is sent is an order, but for signing in and out */
+        return strcmp(http_method(r), "POST") == 0 ? LINE_ORDERS : LINE_LOOKS;
+    return route->flags & QUICK ? LINE_ORDERS : route->flags & LONG ? LINE_SILENCES : LINE_LOOKS;
+}
+
 static void body(struct http_request *r, void *ctx)
 {
     char id[ROUTE_ID_SIZE];
     struct admin *a = ctx;
     const struct admin_route *route = find_route(http_path(r), id);
-    /* what the console is sent is an order, but for signing in and out */
-    bool quick = route ? route->flags & QUICK : strcmp(http_method(r), "POST") == 0;
 
     if (route && route->flags & AT_ONCE)
         serve(r, a);
-    else if (!http_keep_head(r) || !line_put(quick ? a->orders : a->looks, r))
+    else if (!http_keep_head(r) || !line_put(a->lines[line_of(route, r)], r))
         unavailable(r, "Too many requests wait for an answer; come again.");
 }
 
@@ -667,10 +675,8 @@ enum err_code admin_new(const struct admin_options *o, struct admin **ret, struc
                                                  .version = o->version,
                                                  .stopping = &a->stopping},
                        &a->console, e);
-    if (!code)
-        code = line_new(serve, a, WAITING_MAX, &a->looks, e);
-    if (!code)
-        code = line_new(serve, a, WAITING_MAX, &a->orders, e);
+    for (int i = 0; i < LINES && !code; i++)
+        code = line_new(serve, a, WAITING_MAX, &a->lines[i], e);
     if (code) {
         admin_free(a);
         return code;
@@ -684,8 +690,8 @@ void admin_free(struct admin *a)
     if (!a)
         return;
     atomic_store(&a->over, true);
-    line_free(a->looks);
-    line_free(a->orders);
+    for (int i = 0; i < LINES; i++)
+        line_free(a->lines[i]);
     console_free(a->console);
     free(a);
 }

@@ -1208,8 +1208,11 @@ static void test_admin__nobody_looks_back_while_it_stops(void **state)
     close_desk(d);
 }
 
+#define READERS 4 /* as many as db.c lends */
+
 struct holding {
     struct db *db;
+    pthread_t threads[READERS];
     sem_t held, go;
 };
 
@@ -1233,26 +1236,46 @@ static void *hold(void *arg)
     return NULL;
 }
 
+/* From here on nothing can be read from the store. */
+static void hold_all(struct holding *h, const struct desk *d)
+{
+    h->db = d->store->db;
+    (void)sem_init(&h->held, 0, 0);
+    (void)sem_init(&h->go, 0, 0);
+    for (size_t i = 0; i < READERS; i++)
+        assert_int_equal(pthread_create(&h->threads[i], NULL, hold, h), 0);
+    for (size_t i = 0; i < READERS; i++)
+        while (sem_wait(&h->held) != 0)
+            ;
+}
+
+/* n more may read. */
+static void let_go(struct holding *h, unsigned n)
+{
+    while (n--)
+        (void)sem_post(&h->go);
+}
+
+/* After all were let go. */
+static void end_holding(struct holding *h)
+{
+    for (size_t i = 0; i < READERS; i++)
+        assert_int_equal(pthread_join(h->threads[i], NULL), 0);
+    (void)sem_destroy(&h->held);
+    (void)sem_destroy(&h->go);
+}
+
 /* Whoever supervises the process would end it because the database does not answer, and every replica with it. */
 static void test_admin__is_alive_while_the_store_does_not_answer(void **state)
 {
-    enum { READERS = 4 }; /* as many as db.c lends */
     static const char *const paths[] = {"/readyz", "/metrics", "/api/cases", "/"};
     struct raw *waiting[COUNT(paths)];
-    pthread_t threads[READERS];
     struct holding h;
     struct desk *d;
 
     (void)state;
     d = open_desk(false);
-    h.db = d->store->db;
-    (void)sem_init(&h.held, 0, 0);
-    (void)sem_init(&h.go, 0, 0);
-    for (size_t i = 0; i < READERS; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, hold, &h), 0);
-    for (size_t i = 0; i < READERS; i++)
-        while (sem_wait(&h.held) != 0)
-            ;
+    hold_all(&h, d);
     for (size_t i = 0; i < COUNT(paths); i++) {
         char text[100];
 
@@ -1264,8 +1287,7 @@ static void test_admin__is_alive_while_the_store_does_not_answer(void **state)
         assert_string_equal(json_get_string(alive, "status"), "alive");
         assert_false(raw_readable(waiting[i], 0));
     }
-    for (size_t i = 0; i < READERS; i++)
-        sem_post(&h.go);
+    let_go(&h, READERS);
     for (size_t i = 0; i < COUNT(paths); i++) {
         struct raw_answer a;
 
@@ -1273,23 +1295,18 @@ static void test_admin__is_alive_while_the_store_does_not_answer(void **state)
         assert_int_equal(a.status, 200);
         raw_free(waiting[i]);
     }
-    for (size_t i = 0; i < READERS; i++)
-        assert_int_equal(pthread_join(threads[i], NULL), 0);
-    (void)sem_destroy(&h.held);
-    (void)sem_destroy(&h.go);
+    end_holding(&h);
     close_desk(d);
 }
 
 /* Whoever looks at much, or at a store that is slow, does not keep others from pulling the kill switch. */
 static void test_admin__an_order_waits_for_nobody_who_looks(void **state)
 {
-    enum { READERS = 4 }; /* as many as db.c lends */
     static const char *const json[] = {"Content-Type: application/json", NULL};
     static const char form[] =
         "POST /login HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\n"
         "Content-Type: application/x-www-form-urlencoded\r\n"
         "Content-Length: 0\r\n\r\n";
-    pthread_t threads[READERS];
     struct raw *looking, *console;
     struct raw_answer a;
     struct holding h;
@@ -1299,14 +1316,7 @@ static void test_admin__an_order_waits_for_nobody_who_looks(void **state)
 
     (void)state;
     d = open_desk(false);
-    h.db = d->store->db;
-    (void)sem_init(&h.held, 0, 0);
-    (void)sem_init(&h.go, 0, 0);
-    for (size_t i = 0; i < READERS; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, hold, &h), 0);
-    for (size_t i = 0; i < READERS; i++)
-        while (sem_wait(&h.held) != 0)
-            ;
+    hold_all(&h, d);
     looking = raw_open(http_server_address(d->http));
     raw_text(looking, "GET /api/cases HTTP/1.1\r\nHost: localhost\r\n\r\n");
     (void)snprintf(url, sizeof url, "%s/api/pause", d->base);
@@ -1318,16 +1328,42 @@ static void test_admin__an_order_waits_for_nobody_who_looks(void **state)
     raw_answer(console, &a, false);
     assert_int_equal(a.status, 303);
     raw_free(console);
-    sem_post(&h.go); /* one is free */
+    let_go(&h, 1);
     raw_answer(looking, &a, false);
     assert_int_equal(a.status, 200);
     raw_free(looking);
-    for (size_t i = 1; i < READERS; i++)
-        sem_post(&h.go);
-    for (size_t i = 0; i < READERS; i++)
-        assert_int_equal(pthread_join(threads[i], NULL), 0);
-    (void)sem_destroy(&h.held);
-    (void)sem_destroy(&h.go);
+    let_go(&h, READERS - 1);
+    end_holding(&h);
+    close_desk(d);
+}
+
+/* The preview of a silence reads the cases of a week: as long as it takes, /metrics would be scraped in vain. */
+static void test_admin__a_look_waits_for_no_preview(void **state)
+{
+    static const char preview[] =
+        "POST /api/silences/preview HTTP/1.1\r\nHost: localhost\r\n"
+        "Content-Type: application/json\r\nContent-Length: 25\r\n\r\n{\"when\":\"alert.title: x\"}";
+    struct raw *previewing;
+    struct raw_answer a;
+    struct holding h;
+    struct fetched f;
+    struct desk *d;
+
+    (void)state;
+    d = open_desk(false);
+    (void)tell_story(d);
+    hold_all(&h, d);
+    previewing = raw_open(http_server_address(d->http));
+    raw_text(previewing, preview);
+    /* a look that asks nothing of the store */
+    assert_int_equal(ask(d, "GET", "/api/cases?no=such", NULL, &f), 400);
+    fetched_clear(&f);
+    assert_false(raw_readable(previewing, 0));
+    let_go(&h, READERS);
+    raw_answer(previewing, &a, false);
+    assert_int_equal(a.status, 200);
+    raw_free(previewing);
+    end_holding(&h);
     close_desk(d);
 }
 
@@ -1539,6 +1575,7 @@ int main(void)
         cmocka_unit_test(test_admin__what_another_replica_saw_is_told),
         cmocka_unit_test(test_admin__is_alive_while_the_store_does_not_answer),
         cmocka_unit_test(test_admin__an_order_waits_for_nobody_who_looks),
+        cmocka_unit_test(test_admin__a_look_waits_for_no_preview),
         cmocka_unit_test(test_admin__nobody_looks_back_while_it_stops),
         cmocka_unit_test(test_admin__a_store_that_cannot_be_read_is_not_ready),
         cmocka_unit_test(test_admin__a_sick_store_is_not_ready_until_it_is_well),

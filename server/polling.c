@@ -143,6 +143,28 @@ static void mind_the_clock(struct polling *p)
         p->row.failing = p->now;
 }
 
+/* After a long pause, if it was one: a clock that is far ahead shows one, too, and by it all that comes until it is set
+ * right would be history. What this answer says counts is its Date. */
+static enum err_code begin_anew(struct polling *p, struct runtime_tenant *tenant,
+                                struct defender_change *page, struct err *e)
+{
+    size_t n, listed;
+    enum err_code code =
+        defender_changed_alerts(tenant->defender, p->now, 0, page, 1, &n, &listed, e);
+
+    if (!code)
+        code = runtime_check_clock(tenant, e);
+    if (code)
+        return code;
+    p->row.watermark = p->now - GAP_MAX_MS + OVERLAP_MS;
+    if (p->row.since < p->now - GAP_MAX_MS)
+        p->row.since = p->now - GAP_MAX_MS;
+    log_event(LOG_WARN, "polling_gap", LOG_STR("tenant", p->row.tenant),
+              LOG_STR("why", "nothing was read for more than seven days; older alerts that "
+                             "nobody pushed stay unseen"));
+    return ERR_OK;
+}
+
 static enum err_code read_all(struct polling *p, struct runtime_tenant *tenant, struct err *e)
 {
     struct defender_change *page = arena_array(p->arena, PAGE, sizeof *page);
@@ -155,13 +177,11 @@ static enum err_code read_all(struct polling *p, struct runtime_tenant *tenant, 
     from = p->row.watermark - OVERLAP_MS;
     read = p->row.polled ? p->row.polled : p->row.since;
     if (p->now - read > GAP_MAX_MS && from < p->now - GAP_MAX_MS) {
-        from = p->now - GAP_MAX_MS;
-        p->row.watermark = from + OVERLAP_MS;
-        if (p->row.since < from)
-            p->row.since = from;
-        log_event(LOG_WARN, "polling_gap", LOG_STR("tenant", p->row.tenant),
-                  LOG_STR("why", "nothing was read for more than seven days; older alerts that "
-                                 "nobody pushed stay unseen"));
+        enum err_code code = begin_anew(p, tenant, page, e);
+
+        if (code)
+            return code;
+        from = p->row.watermark - OVERLAP_MS;
     }
     for (size_t number = 0; listed == PAGE; number++) {
         int64_t last = from;

@@ -106,7 +106,7 @@ static void test_polling__an_alert_whose_case_was_forgotten_is_no_news(void **st
     list_alert(&r, made, now);
     assert_true(poll_once(&r));
     (void)rig_work(&r);
-    assert_int_equal(rig_seen(&r, "GET", CHANGED), 1);
+    assert_int_equal(rig_seen(&r, "GET", CHANGED), 2); /* the time by Defender, and the list */
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
     list_alert(&r, now, now); /* but what is new is */
     hands_turn(&r.hands, MINUTE_MS);
@@ -190,7 +190,7 @@ static void test_polling__a_long_pause_is_not_made_up_for(void **state)
     rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
     rig_says(&r, "GET", CHANGED, 0, 200, NOTHING);
     assert_true(poll_once(&r));
-    assert_int_equal(rig_seen(&r, "GET", CHANGED), 1);
+    assert_int_equal(rig_seen(&r, "GET", CHANGED), 2);
     assert_int_equal(
         rig_seen(&r, "GET", CHANGED "$filter=lastUpdateTime%20ge%202025-01-10T10:11:1"), 1);
     rig_close(&r);
@@ -214,7 +214,7 @@ static void test_polling__a_long_pause_at_the_beginning_is_none_either(void **st
         now = clock_wall_ms(&r.hands.clock);
         list_alert(&r, now - 10 * DAY_MS, now);
         assert_true(poll_once(&r));
-        assert_int_equal(rig_seen(&r, "GET", CHANGED), 1);
+        assert_int_equal(rig_seen(&r, "GET", CHANGED), i ? 1 : 2);
         if (!i)
             assert_int_equal(
                 rig_seen(&r, "GET", CHANGED "$filter=lastUpdateTime%20ge%202025-01-20T10:11:1"), 1);
@@ -249,6 +249,34 @@ static void test_polling__a_clock_that_was_ahead_at_the_beginning_hides_nothing(
     assert_true(poll_once(&r));
     assert_int_equal(
         rig_seen(&r, "GET", CHANGED "$filter=lastUpdateTime%20ge%202025-01-04T10:06:1"), 1);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    rig_close(&r);
+}
+
+/* A clock that was ten days ahead for a while makes no pause: what is listed meanwhile is read when it is right again. */
+static void test_polling__a_clock_that_is_far_ahead_makes_no_pause(void **state)
+{
+    struct rig r;
+    int64_t made;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    rig_afresh(&r);
+    rig_says_dated(&r, CHANGED, NOTHING, 0);
+    assert_true(poll_once(&r));
+    hands_turn(&r.hands, 2 * MINUTE_MS);
+    made = clock_wall_ms(&r.hands.clock);
+    atomic_fetch_add(&r.hands.wall, 10 * DAY_MS);
+    rig_afresh(&r);
+    rig_says_dated(&r, CHANGED, NOTHING, 10 * DAY_MS);
+    assert_true(poll_once(&r));
+    hands_turn(&r.hands, HOUR_MS);
+    atomic_fetch_sub(&r.hands.wall, 10 * DAY_MS);
+    assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+    list_alert(&r, made, made);
+    assert_true(poll_once(&r));
     (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
     rig_close(&r);
@@ -561,6 +589,7 @@ int main(void)
         cmocka_unit_test(test_polling__a_full_store_is_not_filled_further),
         cmocka_unit_test(test_polling__an_alert_that_changes_meanwhile_hides_no_other),
         cmocka_unit_test(test_polling__an_alert_without_a_time_is_news),
+        cmocka_unit_test(test_polling__a_clock_that_is_far_ahead_makes_no_pause),
         cmocka_unit_test(test_polling__a_failing_that_began_by_a_wrong_clock_is_seen),
         cmocka_unit_test(test_polling__a_push_is_stronger_than_a_poll_that_may_only_notify),
         cmocka_unit_test(test_polling__a_long_pause_is_not_made_up_for),

@@ -6,7 +6,8 @@
  * case, and the untold ones are told.
  *
  * A window ends when the run began, by our clock, and not with the newest row: rows come late (defender-api.md section
- * 5.3), which is what look_back is for.
+ * 5.3), which is what look_back is for. By Defender's, where ours is known to be ahead: else the next windows would begin in
+ * what is to come, and nobody would look at the hours until it is set right.
  */
 #include "hunting.h"
 
@@ -44,6 +45,7 @@ struct hunting {
     const struct config_hunt *hunt;
     struct hunt_record row;
     int64_t now, due, attempts;
+    int64_t there; /* now, by Defender's clock if ours is ahead */
     bool baseline, dry;
     /* what the query found */
     struct hunt_answer answer;
@@ -410,16 +412,16 @@ static enum err_code note_rows(struct hunting *x, struct err *e)
 
 static enum err_code ask(struct hunting *x, struct json **ret, struct err *e)
 {
-    int64_t from = (x->row.covered ? x->row.covered : x->now) - x->hunt->look_back_ms;
+    int64_t from = (x->row.covered ? x->row.covered : x->there) - x->hunt->look_back_ms;
     enum err_code code;
 
-    if (from < x->now - HUNT_BACK_MAX_MS) {
-        if (x->row.covered && x->row.covered < x->now - HUNT_BACK_MAX_MS)
+    if (from < x->there - HUNT_BACK_MAX_MS) {
+        if (x->row.covered && x->row.covered < x->there - HUNT_BACK_MAX_MS)
             log_event(
                 LOG_WARN, "hunt_gap", LOG_STR("hunt", x->hunt->name),
                 LOG_STR("why",
                         "it was not run for more than thirty days; what is older stays unseen"));
-        from = x->now - HUNT_BACK_MAX_MS;
+        from = x->there - HUNT_BACK_MAX_MS;
     }
     code = graph_hunt(x->tenant->graph, (enum graph_api)x->hunt->api, x->hunt->query, from, ret, e);
     if (!code)
@@ -576,7 +578,8 @@ static void succeeded(struct hunting *x)
 {
     x->well = true;
     x->row.query = x->hunt->asks;
-    x->row.covered = x->row.ran = x->now;
+    x->row.covered = x->there;
+    x->row.ran = x->now;
     x->row.failing = 0;
     x->row.why = "";
     x->row.rows = (int64_t)x->answer.n_rows;
@@ -702,8 +705,8 @@ static void mind_the_clock(struct hunting *x)
 {
     int64_t wait = x->row.due - x->row.covered;
 
-    if (x->row.covered > x->now)
-        x->row.covered = x->now - (wait < HUNT_BACK_MAX_MS ? wait : HUNT_BACK_MAX_MS);
+    if (x->row.covered > x->there)
+        x->row.covered = x->there - (wait < HUNT_BACK_MAX_MS ? wait : HUNT_BACK_MAX_MS);
     if (x->row.failing > x->now)
         x->row.failing = x->now;
 }
@@ -787,6 +790,7 @@ void hunting_run(struct engine *g, struct work *w)
             engine_retry(g, w);
         return;
     }
+    x.there = x.now - runtime_clock_ahead_ms(x.tenant);
     x.dry = x.row.ordered && x.row.ordered_dry;
     if (!waits_for_room(&x)) {
         if (!is_time(&x))

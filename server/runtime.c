@@ -249,10 +249,17 @@ struct runtime_tenant *runtime_tenant(struct runtime *r, const char *name)
     return NULL;
 }
 
-enum err_code runtime_check_clock(const struct runtime_tenant *t, struct err *e)
+/* How far this host's clock is off Defender's; 0 while that is not known. */
+static int64_t clock_off(const struct runtime_tenant *t)
 {
     int64_t lead = t ? t->clock_lead_ms : 0;
-    int64_t off = lead ? find_lead(t) - lead : 0, away = off < 0 ? -off : off;
+
+    return lead ? find_lead(t) - lead : 0;
+}
+
+enum err_code runtime_check_clock(const struct runtime_tenant *t, struct err *e)
+{
+    int64_t off = clock_off(t), away = off < 0 ? -off : off;
 
     if (away <= DEFENDER_SKEW_MS)
         return ERR_OK;
@@ -260,4 +267,11 @@ enum err_code runtime_check_clock(const struct runtime_tenant *t, struct err *e)
                    "this host's clock is %" PRId64 " min %s Defender's, and limits are counted by "
                    "it; let NTP set it (chronyc tracking, timedatectl)",
                    (away + MINUTE_MS / 2) / MINUTE_MS, off < 0 ? "behind" : "ahead of");
+}
+
+int64_t runtime_clock_ahead_ms(const struct runtime_tenant *t)
+{
+    int64_t off = clock_off(t);
+
+    return off > DEFENDER_SKEW_MS ? off : 0;
 }

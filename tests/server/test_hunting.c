@@ -587,6 +587,41 @@ static void test_hunting__goes_on_after_the_clock_was_set_back(void **state)
     rig_close(&r);
 }
 
+/* Nor for longer: run by a clock that is a week ahead, hour after hour, it looks at each hour that passes at Defender, and so
+ * it does when the clock is right again. */
+static void test_hunting__looks_at_all_hours_whatever_the_clock_says(void **state)
+{
+    const int64_t week = 7 * 24 * 60;
+    struct defender_reads reads;
+    struct rig r;
+
+    (void)state;
+    open_hunt(&r, HUNT("look_back: 5m, "));
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "POST", QUERY, 0, 200, ANSWER("{\"n\":\"1\"}"));
+    rig_says_dated(&r, GET_MACHINE, MACHINE_DOC, 0);
+    defender_read(r.g->runtime->tenants[0].defender, NULL, MACHINE, DEFENDER_READ_MACHINE, &reads);
+    assert_int_equal(reads.machine_code, ERR_OK);
+    defender_reads_clear(&reads);
+    assert_int_equal(due(&r), 0);
+    turn(&r, 49); /* 11:00:12 */
+    assert_int_equal(due(&r), 1);
+    atomic_fetch_add(&r.hands.wall, week * MINUTE_MS);
+    for (int hour = 1; hour <= 4; hour++) {
+        int64_t there = clock_wall_ms(r.g->clock) - week * MINUTE_MS;
+
+        assert_int_equal(due(&r), 1);
+        assert_in_range(row(&r).covered, there - SECOND_MS, there + SECOND_MS);
+        turn(&r, 60);
+    }
+    atomic_fetch_sub(&r.hands.wall, week * MINUTE_MS);
+    assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+    (void)due(&r);
+    assert_true(row(&r).covered <= clock_wall_ms(r.g->clock));
+    rig_close(&r);
+}
+
 /* The same when the hunt has other times by then, and when it was last run by an order, between two of its times. */
 static void test_hunting__looks_back_to_its_last_run_however_the_clock_stood(void **state)
 {
@@ -829,6 +864,7 @@ int main(void)
         cmocka_unit_test(test_hunting__an_ordered_run_leaves_the_next_time_alone),
         cmocka_unit_test(test_hunting__another_tenant_is_another_baseline),
         cmocka_unit_test(test_hunting__goes_on_after_the_clock_was_set_back),
+        cmocka_unit_test(test_hunting__looks_at_all_hours_whatever_the_clock_says),
         cmocka_unit_test(test_hunting__looks_back_to_its_last_run_however_the_clock_stood),
         cmocka_unit_test(test_hunting__one_that_began_to_fail_by_a_wrong_clock_is_told),
         cmocka_unit_test(test_hunting__a_schedule_that_changes_meanwhile_is_gone_by),

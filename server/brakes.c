@@ -147,8 +147,8 @@ static enum err_code count_used(struct db_tx *tx, const struct braking *b,
     static const char all[] = COUNT, tenant[] = COUNT " AND tenant = $6",
                       rule[] = COUNT " AND rule = $6",
                       group[] = COUNT " AND tenant = $6 AND machine_group = $7";
-    int64_t since = b->now - l->per_ms,
-            before = b->isolation && !b->last ? b->isolation : INT64_MAX;
+    bool placed = b->isolation && !b->last && !(b->moved && l->of == POLICY_RULE);
+    int64_t since = b->now - l->per_ms, before = placed ? b->isolation : INT64_MAX;
     int64_t oldest = since - DEED_FOLLOW_FOR_MS, sends = b->now - DEED_ASK_FOR_MS;
     struct db_rows *rows;
     enum err_code code;

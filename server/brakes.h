@@ -26,6 +26,8 @@ struct braking {
      * way. 0: it is still to be written. */
     int64_t isolation;
     bool last; /* others may have taken its place meanwhile, and stand in its way as well */
+    bool
+        moved; /* it was asked for by another rule than c's, and has no place among those of c's yet */
 };
 
 /** What names the detector of an alert (as Defender sends it); lives in a. NULL: out of memory. */

@@ -54,17 +54,59 @@ static enum err_code end_badly(struct db_tx *tx, struct episode *x, struct isola
     return episode_move(tx, x, r, ISOLATION_FAILED, deed_failure(a), e);
 }
 
-/* case_visit_fn: arg becomes the id of the first that still waits. */
+/* Limits and canary were asked when the row was written: by the policy of then, and for the case that it stood for then.
+ * *ret: what holds it back by those of now, for this case of it; NULL: nothing. */
+static enum err_code find_brake(struct db_tx *tx, struct episode *x, int64_t case_id,
+                                const char **ret, struct err *e)
+{
+    AUTO(json_freep) struct json *doc = NULL;
+    struct approval approval;
+    struct facts facts = {0};
+    struct case_record c;
+    /* It was asked for an hour before, and counted no longer; then this host's clock was off, and it is asked for anew. */
+    bool again = x->row.ask_from - x->row.requested >= DEED_ASK_FOR_MS;
+    struct braking b = {.rt = x->rt,
+                        .c = &c,
+                        .facts = &facts,
+                        .approval = &approval,
+                        .arena = x->arena,
+                        .now = x->now,
+                        .isolation = x->row.id,
+                        .last = again};
+    enum err_code code = case_load(tx, x->arena, case_id, &c, e);
+
+    if (!code)
+        code = approval_load(tx, x->arena, c.id, &approval, e);
+    if (code)
+        return code;
+    if (c.facts && !json_parse(c.facts, strlen(c.facts), &doc, NULL)) /* else of no device group */
+        (void)facts_read(doc, &facts, NULL);
+    b.moved = strcmp(c.rule ? c.rule : "", x->row.rule ? x->row.rule : "") != 0;
+    return brakes_recheck(tx, &b, ret, e);
+}
+
+struct inheriting {
+    struct episode *x;
+    int64_t heir;     /* 0: none */
+    const char *held; /* why safety holds back the last of those that it does; NULL: none */
+};
+
+/* case_visit_fn: the first that still waits and that safety leaves room for: it takes its place by taking over. */
 static enum err_code find_heir(struct db_tx *tx, void *arg, struct case_record *c, bool *ret_done,
                                struct err *e)
 {
-    int64_t *heir = arg;
+    struct inheriting *i = arg;
+    const char *brake = NULL;
+    enum err_code code;
 
-    (void)tx;
-    (void)e;
-    *ret_done = c->state == CASE_WAITING || c->state == CASE_ACTING;
-    if (*ret_done)
-        *heir = c->id;
+    if (c->state != CASE_WAITING && c->state != CASE_ACTING)
+        return ERR_OK;
+    code = find_brake(tx, i->x, c->id, &brake, e);
+    if (code)
+        return code;
+    i->held = brake ? brake : i->held;
+    i->heir = brake ? 0 : c->id;
+    *ret_done = !brake;
     return ERR_OK;
 }
 
@@ -105,48 +147,17 @@ static enum err_code give(struct db_tx *tx, struct episode *x, struct isolation_
 static enum err_code hand_on(struct db_tx *tx, struct episode *x, struct isolation_record *r,
                              const char *why, struct err *e)
 {
-    int64_t heir = 0;
-    enum err_code code =
-        case_each(tx, x->arena, r->id, CASE_STATES, r->case_id, find_heir, &heir, e);
+    struct inheriting i = {.x = x};
+    enum err_code code = case_each(tx, x->arena, r->id, CASE_STATES, r->case_id, find_heir, &i, e);
 
     r->posted = 0;
     if (code)
         return code;
-    if (!heir)
-        return episode_move(tx, x, r, ISOLATION_FAILED, why, e);
+    if (!i.heir)
+        return episode_move(tx, x, r, ISOLATION_FAILED, i.held ? i.held : why, e);
     x->due = x->now;
-    code = give(tx, x, r, heir, e);
+    code = give(tx, x, r, i.heir, e);
     return code ? code : episode_move(tx, x, r, ISOLATION_REQUESTED, why, e);
-}
-
-/* Limits and canary were asked when the row was written: by the policy of then, and for the case that it stood for then.
- * *ret: what holds it back by those of now; NULL: nothing. */
-static enum err_code find_brake(struct db_tx *tx, struct episode *x, const char **ret,
-                                struct err *e)
-{
-    AUTO(json_freep) struct json *doc = NULL;
-    struct approval approval;
-    struct facts facts = {0};
-    struct case_record c;
-    /* It was asked for an hour before, and counted no longer; then this host's clock was off, and it is asked for anew. */
-    bool again = x->row.ask_from - x->row.requested >= DEED_ASK_FOR_MS;
-    const struct braking b = {.rt = x->rt,
-                              .c = &c,
-                              .facts = &facts,
-                              .approval = &approval,
-                              .arena = x->arena,
-                              .now = x->now,
-                              .isolation = x->row.id,
-                              .last = again};
-    enum err_code code = case_load(tx, x->arena, x->row.case_id, &c, e);
-
-    if (!code)
-        code = approval_load(tx, x->arena, c.id, &approval, e);
-    if (code)
-        return code;
-    if (c.facts && !json_parse(c.facts, strlen(c.facts), &doc, NULL)) /* else of no device group */
-        (void)facts_read(doc, &facts, NULL);
-    return brakes_recheck(tx, &b, ret, e);
 }
 
 /* Nothing is asked for while this host's clock is off. What that means for the row the next transaction writes. */
@@ -234,7 +245,7 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
         r.posted = 0; /* the look has shown that nothing came of it */
         code = episode_postpone(tx, x, &r, e);
     } else {
-        code = find_brake(tx, x, &brake, e);
+        code = find_brake(tx, x, r.case_id, &brake, e);
         x->post = !code && !brake;
         if (!code && brake)
             code = hand_on(tx, x, &r, brake, e);

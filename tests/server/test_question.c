@@ -1068,13 +1068,14 @@ static void test_question__what_waits_is_held_back_by_the_policy_in_force(void *
     }
 }
 
-/* A case that takes over what another one has asked for does so within its own rule's limit. */
+/* A case that takes over what another one has asked for does so within its own rule's limit, whether others of the rule were
+ * there before that one asked or came since. */
 static void test_question__an_heir_is_within_the_limit_of_its_rule(void **state)
 {
-    static const bool full[] = {false, true};
+    enum { ROOM, FULL_BEFORE, FULL_SINCE };
 
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
+    for (int is = ROOM; is <= FULL_SINCE; is++) {
         struct desk_order drop = {.who = "maria", .why = "a drill"};
         struct err e = {0};
         struct rig r;
@@ -1094,19 +1095,21 @@ static void test_question__an_heir_is_within_the_limit_of_its_rule(void **state)
         rig_says(&r, "POST", arena_fmt(r.arena, "/api/machines/%s/isolate", machine_of(&r, 1)), 2,
                  409, "{}"); /* his, and again when the heir joins */
         script_machines(&r);
-        if (full[i])
+        if (is == FULL_BEFORE)
             (void)push_many(&r, 0, 1);
         drop.id = rig_push(&r, "da9_-1", machine_of(&r, 1));
         (void)rig_work(&r);
+        if (is == FULL_SINCE)
+            (void)push_many(&r, 0, 1);
         heir = rig_push(&r, "da1_-1", machine_of(&r, 1));
         (void)rig_work(&r);
         if (desk_drop(r.g, &drop, &e))
             fail_msg("%s", e.text);
         rig_pass(&r, MINUTE_MS, SECOND_MS);
-        assert_int_equal(posts(&r), full[i] + 2 + !full[i]);
+        assert_int_equal(posts(&r), is == ROOM ? 3 : 1 + 2);
         assert_string_equal(rig_case(&r, heir).rule, "b");
-        assert_string_equal(rig_told(&r, heir), full[i] ? "late not_isolated" : "late isolated");
-        if (full[i])
+        assert_string_equal(rig_told(&r, heir), is != ROOM ? "late not_isolated" : "late isolated");
+        if (is != ROOM)
             assert_non_null(
                 strstr(rig_subject(&r, heir), "the limit of 1 isolations of rule b in"));
         rig_close(&r);

@@ -20,6 +20,7 @@
 #define LOOKS_IN_VAIN 8
 
 #define RELEASED_SINCE "it was isolated, and released at Defender since"
+#define TOOK_OVER      "took over the open isolation that it had joined"
 
 /* ---- the look, and what follows from it ---------------------------------------------------------- */
 
@@ -85,24 +86,43 @@ static enum err_code find_brake(struct db_tx *tx, struct episode *x, int64_t cas
     return brakes_recheck(tx, &b, ret, e);
 }
 
+/* Does it wait for the isolation, and did that never stand for it? Its step says so: that of who began one says nothing. */
+static enum err_code may_inherit(struct db_tx *tx, struct episode *x, const struct case_record *c,
+                                 bool *ret, struct err *e)
+{
+    bool waits = c->id != x->row.case_id && (c->state == CASE_WAITING || c->state == CASE_ACTING);
+    struct step_record *steps;
+    size_t n = 0;
+    enum err_code code = waits ? case_steps(tx, x->arena, c->id, &steps, &n, e) : ERR_OK;
+
+    *ret = false;
+    for (size_t i = 0; i < n && !code; i++) {
+        if (strcmp(steps[i].handler, "isolate") != 0)
+            continue;
+        *ret = steps[i].state == STEP_DONE && steps[i].why && strcmp(steps[i].why, TOOK_OVER) != 0;
+        break;
+    }
+    return code;
+}
+
 struct inheriting {
     struct episode *x;
     int64_t heir;     /* 0: none */
     const char *held; /* why safety holds back the last of those that it does; NULL: none */
 };
 
-/* case_visit_fn: the first that still waits and that safety leaves room for: it takes its place by taking over. */
+/* case_visit_fn: the first that waits for its turn and that safety leaves room for: it takes its place by taking over. */
 static enum err_code find_heir(struct db_tx *tx, void *arg, struct case_record *c, bool *ret_done,
                                struct err *e)
 {
     struct inheriting *i = arg;
     const char *brake = NULL;
-    enum err_code code;
+    bool may = false;
+    enum err_code code = may_inherit(tx, i->x, c, &may, e);
 
-    if (c->state != CASE_WAITING && c->state != CASE_ACTING)
-        return ERR_OK;
-    code = find_brake(tx, i->x, c->id, &brake, e);
-    if (code)
+    if (!code && may)
+        code = find_brake(tx, i->x, c->id, &brake, e);
+    if (code || !may)
         return code;
     i->held = brake ? brake : i->held;
     i->heir = brake ? 0 : c->id;
@@ -135,20 +155,19 @@ static enum err_code give(struct db_tx *tx, struct episode *x, struct isolation_
         r->comment = arena_str(x->arena, isolation_comment(args));
         if (!r->comment)
             return err_set(e, ERR_NOMEM, "isolation");
-        code = step_move(tx, heir, steps[i].n, STEP_DONE,
-                         "took over the open isolation that it had joined", x->now, e);
+        code = step_move(tx, heir, steps[i].n, STEP_DONE, TOOK_OVER, x->now, e);
         break;
     }
     return code ? code : isolation_give(tx, r, e);
 }
 
-/* The case that the row stands for asks for it no longer. A younger one that waits for it takes its place, and is looked at
- * next; only a younger one, so that none has its turn twice. Without any it is over. Nothing of ours is under way. */
+/* The case that the row stands for asks for it no longer. Another one that waits for it takes its place, and is looked at
+ * next; none has its turn twice. Without any it is over. Nothing of ours is under way. */
 static enum err_code hand_on(struct db_tx *tx, struct episode *x, struct isolation_record *r,
                              const char *why, struct err *e)
 {
     struct inheriting i = {.x = x};
-    enum err_code code = case_each(tx, x->arena, r->id, CASE_STATES, r->case_id, find_heir, &i, e);
+    enum err_code code = case_each(tx, x->arena, r->id, CASE_STATES, 0, find_heir, &i, e);
 
     r->posted = 0;
     if (code)

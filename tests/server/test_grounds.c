@@ -93,6 +93,50 @@ static void test_grounds__a_dropped_case_hands_on_what_another_waits_for(void **
     rig_close(&r);
 }
 
+/* Two alerts of a machine, and how Defender answers the request to isolate it. */
+static void script_two(struct rig *r, int status, const char *body)
+{
+    rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(r, "GET", GET_ALERT OTHER_ALERT, 0, 200,
+             "{\"id\":\"" OTHER_ALERT "\",\"severity\":\"High\",\"title\":\"y\","
+             "\"machineId\":\"" MACHINE "\"}");
+    rig_says(r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+    rig_says(r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(r, "POST", ISOLATE, 0, status, body);
+    rig_says(r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+}
+
+/* Also an older one, which could not be read at once: what it joined was begun by a younger one. */
+static void test_grounds__a_dropped_case_hands_on_what_an_older_one_waits_for(void **state)
+{
+    struct rig r;
+    struct err e = {0};
+    int64_t older, id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_says(&r, "GET", GET_ALERT OTHER_ALERT, 1, 404, "{}");
+    script_two(&r, 503, "{}");
+    older = rig_push(&r, OTHER_ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_case(&r, older).state, CASE_EXPANDING);
+    id = rig_push(&r, ALERT, MACHINE);
+    rig_pass(&r, 5 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_case(&r, older).state, CASE_WAITING);
+    assert_int_equal(rig_isolation(&r).case_id, id);
+    assert_int_equal(desk_drop(r.g, &(struct desk_order){.id = id, .why = "a drill"}, &e), ERR_OK);
+    peer_forget(r.peer);
+    script_two(&r, 201, ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_pass(&r, 5 * MINUTE_MS, 5 * SECOND_MS);
+    assert_int_equal(rig_isolation(&r).case_id, older);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_string_equal(rig_told(&r, older), "requested isolated");
+    rig_close(&r);
+}
+
 #define RULES_TWO_KINDS                                                                            \
     "rules:\n  - {name: high, when: {alert.severity: High}, do: [isolate: {type: selective}, "     \
     "email: {}]}\n  - {name: worse, when: {alert.severity: Medium}, do: "                          \
@@ -561,6 +605,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_grounds__a_dropped_case_isolates_nothing),
         cmocka_unit_test(test_grounds__a_dropped_case_hands_on_what_another_waits_for),
+        cmocka_unit_test(test_grounds__a_dropped_case_hands_on_what_an_older_one_waits_for),
         cmocka_unit_test(test_grounds__what_is_handed_on_is_asked_for_as_the_heirs_rule_says),
         cmocka_unit_test(test_grounds__a_new_verdict_holds_for_a_request_that_waits),
         cmocka_unit_test(test_grounds__an_alert_that_names_another_machine_isolates_not_this_one),

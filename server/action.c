@@ -373,6 +373,11 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
         code = take(tx, t, &r, e);
     } else if (!wanted && (!t->code || !r.posted)) {
         code = let_go(tx, t, &r, e);
+    } else if (!t->code && !engine_is_in_force(t->g, t->rt)) { /* by the one in force, at once */
+        (void)err_set(&t->why, ERR_AGAIN, "another configuration has come into force meanwhile");
+        t->due = t->now;
+        r.posted = 0; /* the look has shown that nothing came of it */
+        code = postpone(tx, t, &r, e);
     } else if (t->stale && (!t->code || !r.posted)) {
         code = end(tx, t, &r, ACTION_FAILED, why_stale(t, &r), e);
     } else if (t->code && deed_is_given_up(&t->w, t->now - r.requested, t->code)) {

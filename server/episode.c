@@ -135,6 +135,14 @@ int64_t episode_not_too_late(int64_t now, int64_t due)
 
 /* ---- inside a transaction ---------------------------------------------------------------------- */
 
+bool episode_is_outdated(struct episode *x, const struct runtime *rt)
+{
+    if (engine_is_in_force(x->g, rt))
+        return false;
+    (void)err_set(&x->why, ERR_AGAIN, "another configuration has come into force meanwhile");
+    return true;
+}
+
 enum err_code episode_check_found(struct db_tx *tx, struct episode *x, struct err *e)
 {
     struct isolation_record r = {0};

@@ -91,6 +91,9 @@ int64_t episode_not_too_late(int64_t now, int64_t due);
 
 /* ---- inside a transaction ---------------------------------------------------------------------- */
 
+/** Has a reload put another configuration into force than rt, by which it was judged whether a POST may leave? Then none does:
+ *  x->why says so, and it is judged anew. */
+bool episode_is_outdated(struct episode *x, const struct runtime *rt);
 /** Before an isolation that was found (x->finding, x->action) is adopted for x->row: one that the ledger calls released is
  *  FOUND_LAGGING (x->why) as long as a list may lag, and then FOUND_NONE. */
 enum err_code episode_check_found(struct db_tx *tx, struct episode *x, struct err *e);

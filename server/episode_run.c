@@ -243,6 +243,10 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     } else if (paused) { /* nothing is under way: nothing is begun */
         r.posted = 0;
         code = episode_move(tx, x, &r, ISOLATION_FAILED, paused, e);
+    } else if (episode_is_outdated(x, x->rt)) { /* by the one in force, at once */
+        x->due = x->now;
+        r.posted = 0; /* the look has shown that nothing came of it */
+        code = episode_postpone(tx, x, &r, e);
     } else if (c.state == CASE_DROPPED) {
         code = hand_on(tx, x, &r, "a person has dropped the case", e);
     } else if (x->grounds->code == ERR_REFUSED) {

@@ -139,6 +139,10 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
                             x->now, NULL, e);
         return code;
     }
+    if (episode_is_outdated(x, q->rt)) {
+        q->outcome = OUTCOME_RETRY;
+        return ERR_OK;
+    }
     if (x->grounds && x->grounds->code) {
         q->outcome = x->grounds->code == ERR_REFUSED ? OUTCOME_WITHHELD : OUTCOME_RETRY;
         x->why = x->grounds->why;

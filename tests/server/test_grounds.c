@@ -546,12 +546,13 @@ static void test_grounds__an_old_look_is_no_ground_after_a_slow_step(void **stat
 static struct {
     struct rig *r;
     const char *method, *target; /* once this was seen, … */
+    size_t times;                /* … more often than that, … */
     struct runtime *rt;          /* … this is in force; NULL: it is already */
 } reload;
 
 static int64_t reload_wall(const struct clock *c)
 {
-    if (reload.rt && rig_seen(reload.r, reload.method, reload.target)) {
+    if (reload.rt && rig_seen(reload.r, reload.method, reload.target) > reload.times) {
         struct runtime *rt = reload.rt;
 
         reload.rt = NULL;
@@ -588,6 +589,7 @@ static void test_grounds__a_policy_that_changes_before_the_request_isolates_noth
         reload.r = &r;
         reload.method = rows[i].method;
         reload.target = rows[i].target;
+        reload.times = 0;
         reload.rt = rig_runtime(&r, RULES_MAIL_ONLY);
         r.hands.clock.wall_ms = reload_wall;
         id = rig_push(&r, ALERT, MACHINE);
@@ -596,6 +598,55 @@ static void test_grounds__a_policy_that_changes_before_the_request_isolates_noth
         assert_null(reload.rt);
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
         assert_string_equal(rig_told(&r, id), "not_isolated");
+        rig_close(&r);
+    }
+}
+
+/* The same while the look is taken that a request is preceded by: with the facts it could not be, or the first request was not
+ * taken, or it is of another kind. */
+static void test_grounds__a_policy_that_changes_during_the_look_isolates_nothing(void **state)
+{
+    static const struct {
+        const char *step, *target;
+        int list, post; /* the first answer to the look, and to the request */
+        size_t posts;
+        const char *told;
+    } rows[] = {
+        {"isolate", ISOLATE, 503, 201, 0, "not_isolated"},
+        {"isolate", ISOLATE, 200, 409, 1, "late not_isolated"},
+        {"scan", "/api/machines/" MACHINE "/runAntiVirusScan", 200, 201, 0, "alert action_failed"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *taken = ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12");
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s %d %d\n", rows[i].step, rows[i].list, rows[i].post);
+        rig_open(&r, NULL);
+        engine_use(r.g,
+                   rig_runtime(&r, arena_fmt(r.arena,
+                                             "rules:\n  - {name: contain, when: "
+                                             "{alert.severity: High}, do: [%s: {}, email: {}]}\n",
+                                             rows[i].step)));
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 1, rows[i].list, NOTHING);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", rows[i].target, 1, rows[i].post, rows[i].post == 201 ? taken : "{}");
+        rig_says(&r, "POST", rows[i].target, 0, 201, taken);
+        reload.r = &r;
+        reload.method = "GET";
+        reload.target = LIST;
+        reload.times = 1;
+        reload.rt = rig_runtime(&r, RULES_MAIL_ONLY);
+        r.hands.clock.wall_ms = reload_wall;
+        id = rig_push(&r, ALERT, MACHINE);
+        rig_pass(&r, MINUTE_MS, SECOND_MS);
+        r.hands.clock.wall_ms = hands_wall;
+        assert_null(reload.rt);
+        assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), rows[i].posts);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
         rig_close(&r);
     }
 }
@@ -616,6 +667,7 @@ int main(void)
         cmocka_unit_test(test_grounds__a_yes_is_good_for_what_it_was_given_to),
         cmocka_unit_test(test_grounds__an_old_look_is_no_ground_after_a_slow_step),
         cmocka_unit_test(test_grounds__a_policy_that_changes_before_the_request_isolates_nothing),
+        cmocka_unit_test(test_grounds__a_policy_that_changes_during_the_look_isolates_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -180,6 +180,8 @@ static enum err_code ask_fn(struct db_tx *tx, void *arg, struct err *e)
     size_t n_to;
     enum err_code code;
 
+    if (!engine_is_in_force(s->engine, s->runtime)) /* nobody could say yes to it */
+        return err_set(e, ERR_AGAIN, "another configuration has come into force meanwhile");
     q.scope = arena_fmt(s->arena, "step:%s:%lld", id_format(s->c->id, case_id), (long long)x->n);
     people_of(x->terms, s->runtime, &to, &n_to);
     code = find_action(tx, s, x->n, &action, e);

@@ -651,6 +651,37 @@ static void test_grounds__a_policy_that_changes_during_the_look_isolates_nothing
     }
 }
 
+#define RULES_ASK_WITHIN(time)                                                                     \
+    "rules:\n  - {name: contain, when: {alert.severity: High}, do: [ask: {within: " time           \
+    "}, isolate: {}, email: {}]}\n"
+
+/* Nor is a person asked by it, whose yes would be void. */
+static void test_grounds__a_policy_that_changes_before_the_question_asks_nothing(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, RULES_ASK_WITHIN("4h"));
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    reload.r = &r;
+    reload.method = "GET";
+    reload.target = GET_ALERT;
+    reload.times = 0;
+    reload.rt = rig_runtime(&r, RULES_ASK_WITHIN("5h"));
+    r.hands.clock.wall_ms = reload_wall;
+    (void)rig_push(&r, ALERT, MACHINE);
+    rig_pass(&r, 5 * SECOND_MS, SECOND_MS);
+    r.hands.clock.wall_ms = hands_wall;
+    assert_null(reload.rt);
+    yes(&r);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -668,6 +699,7 @@ int main(void)
         cmocka_unit_test(test_grounds__an_old_look_is_no_ground_after_a_slow_step),
         cmocka_unit_test(test_grounds__a_policy_that_changes_before_the_request_isolates_nothing),
         cmocka_unit_test(test_grounds__a_policy_that_changes_during_the_look_isolates_nothing),
+        cmocka_unit_test(test_grounds__a_policy_that_changes_before_the_question_asks_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

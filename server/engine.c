@@ -169,6 +169,11 @@ bool engine_may_be_newer(const struct work *w, int64_t now)
     return age >= -WORK_SKEW_MS && age < ENGINE_NEWER_CONFIG_MS;
 }
 
+bool engine_may_wait_for(const struct engine *g, int64_t since, int64_t now)
+{
+    return db_is_shared(g->store->db) && engine_may_be_newer(&(struct work){.created = since}, now);
+}
+
 enum err_code engine_unknown(struct db_tx *tx, struct engine *g, const struct runtime *rt,
                              const struct work *w, bool *ret_over, struct err *e)
 {

@@ -84,6 +84,8 @@ bool engine_is_in_force(struct engine *g, const struct runtime *rt);
 /** Was the row made so lately that what it is about may be of a configuration which this replica was not told yet? They are
  *  told one after the other. now: wall ms. */
 bool engine_may_be_newer(const struct work *w, int64_t now);
+/** The same of a policy that something was asked or answered by, since wall ms, and that is not in force here. */
+bool engine_may_wait_for(const struct engine *g, int64_t since, int64_t now);
 /** For the transaction of a run that finds nothing in rt of what its row is about, a hunt, say. *ret_over: it was taken out of
  *  the configuration, and the caller ends the row. Else the claim has ended, to come again: a younger configuration may have
  *  it, which came into force meanwhile or of which only other replicas were told. */

@@ -555,6 +555,24 @@ static bool waits_for_config(const struct expansion *x)
     return !known && engine_may_be_newer(x->w, x->now);
 }
 
+static bool is_of(const char *policy, const struct config *config)
+{
+    return policy && strcmp(policy, policy_hash(config->policy)) == 0;
+}
+
+/* A person has just said yes by a policy that is not in force here: likewise. By this one his word would be void. */
+static bool waits_for_policy(const struct expansion *x)
+{
+    const struct config *config = x->rt->config;
+    struct approval p;
+
+    return expand_is_judged(x) && db_is_shared(x->g->store->db) &&
+           !store_approval(x->g->store, x->arena, x->c.id, &p, NULL) &&
+           (p.policy || p.canary_policy) && !is_of(p.policy, config) &&
+           !is_of(p.canary_policy, config) && !is_of(p.limits_policy, config) &&
+           engine_may_wait_for(x->g, p.given, x->now);
+}
+
 bool expand_open(struct expansion *x, struct engine *g, struct runtime *rt, struct work *w)
 {
     struct err e = {0};
@@ -572,7 +590,7 @@ bool expand_open(struct expansion *x, struct engine *g, struct runtime *rt, stru
         not_loaded(g, w, &e);
         return false;
     }
-    if (!waits_for_config(x))
+    if (!waits_for_config(x) && !waits_for_policy(x))
         return true;
     log_event(LOG_INFO, "case_of_another_configuration", LOG_ID("case", x->c.id),
               LOG_STR("tenant", x->c.tenant), LOG_STR("source", x->c.source));

@@ -776,6 +776,10 @@ static enum err_code answer_fn(struct db_tx *tx, void *arg, struct err *e)
         return close_question(tx, &w->x, &w->q, QUESTION_EXPIRED, "nobody answered in time", e);
     }
     if (strcmp(w->q.policy, policy_hash(w->x.rt->config->policy)) != 0) {
+        if (engine_may_wait_for(w->x.g, w->q.created, w->x.now))
+            return err_set(e, ERR_AGAIN,
+                           "this replica has another policy than people were asked by, and may not "
+                           "have been told of that one yet: answer again in a moment");
         w->ended = true;
         return close_question(tx, &w->x, &w->q, QUESTION_VOID,
                               "the policy has changed since people were asked", e);

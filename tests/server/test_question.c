@@ -4,6 +4,7 @@
 #include "brakes.h"
 #include "desk.h"
 #include "id.h"
+#include "kit/postgres.h"
 #include "mime_read.h"
 #include "store_audit.h"
 #include "store_rows.h"
@@ -626,6 +627,53 @@ static void test_question__another_policy_makes_it_void(void **state)
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
     assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED: the policy has changed"));
     rig_close(&r);
+}
+
+/* A replica that was not told of the policy yet by which people were asked takes no answer, and does not undo the yes that
+ * another one has taken; five minutes later it is another policy. */
+static void test_question__a_replica_that_was_not_told_yet_voids_nothing(void **state)
+{
+    enum question_state now;
+    char url[POSTGRES_URL_MAX];
+    struct rig told, other;
+    struct err e = {0};
+
+    (void)state;
+    if (!postgres_start(NULL))
+        skip();
+    rig_open_on(&told, RULES_ASK, postgres_url(url));
+    rig_open_on(&other, RULES_OTHER, url);
+    rig_afresh(&told);
+    rig_afresh(&other);
+    rig_says(&told, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&other, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&other, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    (void)rig_push(&told, ALERT, MACHINE);
+    (void)rig_work(&told);
+    assert_int_equal(say(&other, "a@x.example", true, NULL, &now, &e), ERR_AGAIN);
+    assert_int_equal(newest(&told).state, QUESTION_OPEN);
+    assert_int_equal(say(&told, "a@x.example", true, NULL, &now, &e), ERR_OK);
+    (void)rig_work(&other);
+    assert_int_equal(rig_seen(&other, "POST", ISOLATE), 0);
+    engine_use(other.g, rig_runtime(&other, RULES_ASK));
+    rig_pass(&other, 10 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&other, "POST", ISOLATE), 1);
+    rig_close(&told);
+    rig_close(&other);
+
+    rig_open_on(&told, RULES_ASK, postgres_url(url));
+    rig_open_on(&other, RULES_OTHER, url);
+    rig_afresh(&told);
+    rig_afresh(&other);
+    rig_says(&told, "GET", LIST, 0, 200, NOTHING);
+    (void)rig_push(&told, ALERT, MACHINE);
+    (void)rig_work(&told);
+    hands_turn(&other.hands, 5 * MINUTE_MS);
+    assert_int_equal(say(&other, "a@x.example", true, NULL, &now, &e), ERR_CONFLICT);
+    assert_int_equal(newest(&told).state, QUESTION_VOID);
+    rig_close(&told);
+    rig_close(&other);
 }
 
 /* Approved, and changed before the request leaves. */
@@ -2402,6 +2450,7 @@ static void test_question__a_storm_has_a_name_of_bounded_length(void **state)
 
 int main(void)
 {
+    int rc;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_question__nothing_is_done_before_a_yes),
         cmocka_unit_test(test_question__what_nobody_could_be_asked_is_not_done),
@@ -2425,6 +2474,7 @@ int main(void)
         cmocka_unit_test(test_question__an_object_tells_two_people_from_one),
         cmocka_unit_test(test_question__an_operator_without_a_name_is_no_second_person),
         cmocka_unit_test(test_question__another_policy_makes_it_void),
+        cmocka_unit_test(test_question__a_replica_that_was_not_told_yet_voids_nothing),
         cmocka_unit_test(test_question__a_machine_that_changed_makes_the_yes_void),
         cmocka_unit_test(test_question__a_yes_is_for_the_machine_that_was_asked_about),
         cmocka_unit_test(test_question__a_yes_is_to_one_type_of_isolation),
@@ -2474,5 +2524,7 @@ int main(void)
         cmocka_unit_test(test_question__a_rule_that_asks_for_nothing_is_a_fault),
     };
 
-    return cmocka_run_group_tests_name("question", tests, NULL, NULL);
+    rc = cmocka_run_group_tests_name("question", tests, NULL, NULL);
+    postgres_stop();
+    return rc;
 }

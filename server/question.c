@@ -743,6 +743,24 @@ static enum err_code check_asked(struct db_tx *tx, struct answering *w, const ch
                       address);
 }
 
+/* Nor does the yes count any more that he gave before he was taken out. */
+static enum err_code leave_out_unasked(struct db_tx *tx, struct answering *w,
+                                       struct answer_record *list, size_t *n, struct err *e)
+{
+    enum err_code code = ERR_OK;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < *n && !code; i++) {
+        code = strcmp(list[i].way, "link") == 0 ? check_asked(tx, w, list[i].person, e) : ERR_OK;
+        if (!code)
+            list[kept++] = list[i];
+        else if (code == ERR_CONFLICT)
+            code = ERR_OK;
+    }
+    *n = kept;
+    return code;
+}
+
 static enum err_code answer_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct answering *w = arg;
@@ -766,11 +784,6 @@ static enum err_code answer_fn(struct db_tx *tx, void *arg, struct err *e)
                        "by: %lld persons must say yes to this, so each says who he is (the command "
                        "takes $SUDO_USER, else $USER)",
                        (long long)w->q.people);
-    for (size_t i = 0; i < n; i++)
-        if (question_is_same_person(before[i].person, w->person) && a->yes)
-            return err_set(e, ERR_CONFLICT,
-                           "%s has said yes already; another person must say so, too",
-                           before[i].person);
     if (w->x.now >= w->q.expires) {
         w->ended = true;
         return close_question(tx, &w->x, &w->q, QUESTION_EXPIRED, "nobody answered in time", e);
@@ -786,6 +799,13 @@ static enum err_code answer_fn(struct db_tx *tx, void *arg, struct err *e)
     }
     if (strcmp(a->way, "link") == 0) /* who proves himself is on the list that he is held against */
         code = check_asked(tx, w, w->person, e);
+    if (!code)
+        code = leave_out_unasked(tx, w, before, &n, e);
+    for (size_t i = 0; i < n && !code; i++)
+        if (question_is_same_person(before[i].person, w->person) && a->yes)
+            code =
+                err_set(e, ERR_CONFLICT, "%s has said yes already; another person must say so, too",
+                        before[i].person);
     if (!code)
         code = answer_insert(tx, w->q.id, &r, e); /* yes, and now no: the no is what counts */
     if (code)

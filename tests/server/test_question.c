@@ -468,6 +468,37 @@ static void test_question__who_is_asked_no_more_may_not_answer(void **state)
     }
 }
 
+/* Nor does the yes count that he gave before: two of those who are asked now must say it. */
+static void test_question__a_yes_of_somebody_who_is_asked_no_more_is_none(void **state)
+{
+    static const char *const rows[] = {
+        "rules:\n  - {name: contain, when: {alert.severity: High}, do: [ask: {people: 2}, isolate: {}, "
+        "email: {}]}\n",
+        RULES_ISOLATE_AND_MAIL "safety: {canary: 1, ask: {people: 2}}\n"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        enum question_state now;
+        struct err e = {0};
+        struct rig r;
+
+        scene(&r, rows[i]);
+        (void)rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(say_by_link(&r, "soc@contoso.example", true, &e), ERR_OK);
+        write_to(&r, rows[i], "new@contoso.example");
+        assert_int_equal(say_by_link(&r, "new@contoso.example", true, &e), ERR_OK);
+        (void)rig_work(&r);
+        assert_int_equal(newest(&r).state, QUESTION_OPEN);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+        assert_int_equal(say(&r, "maria", true, NULL, &now, &e), ERR_OK);
+        (void)rig_work(&r);
+        assert_string_equal(newest(&r).why, "approved by new@contoso.example and maria");
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        rig_close(&r);
+    }
+}
+
 /* By name, whatever mail.to says: those of the step, and those of safety.ask. */
 static void test_question__who_is_asked_by_name_may_answer(void **state)
 {
@@ -2469,6 +2500,7 @@ int main(void)
         cmocka_unit_test(test_question__a_clock_set_back_makes_no_time_longer),
         cmocka_unit_test(test_question__many_are_told_in_time_that_nobody_answered),
         cmocka_unit_test(test_question__who_is_asked_no_more_may_not_answer),
+        cmocka_unit_test(test_question__a_yes_of_somebody_who_is_asked_no_more_is_none),
         cmocka_unit_test(test_question__who_is_asked_by_name_may_answer),
         cmocka_unit_test(test_question__what_happens_meanwhile_leaves_the_question),
         cmocka_unit_test(test_question__an_object_tells_two_people_from_one),

@@ -15,6 +15,7 @@
 #include "letter.h"
 #include "log.h"
 #include "notice_letter.h"
+#include "store_audit.h"
 #include "store_bursts.h"
 
 /* Cases of one digest; more of them make another at once. Its parts stay below MIME_PART_MAX. */
@@ -24,6 +25,8 @@
 #define ROWS_MAX     100
 #define NAME_MAX_LEN 60
 #define COUNTS_MAX   12
+/* Bytes of an audience: it stands in a key, and PostgreSQL's take 2,700 in all. */
+#define AUDIENCE_MAX 1024
 #define ABOUT_SIZE   (ID_TEXT_SIZE + 8)
 /* The configuration has no mail any more: looked at again after so long, for a reload may bring it back. */
 #define NO_MAIL_MS (5 * MINUTE_MS)
@@ -35,12 +38,14 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* The same people in any order are the same audience. NULL: out of memory. */
+/* The same people in any order are the same audience; very many are named by a hash. NULL: out of memory. */
 static const char *audience_of(struct arena *a, const char *const *to, size_t n)
 {
     const char **sorted = arena_array(a, n + 1, sizeof *sorted);
     struct buf b = BUF_INIT(1 << 20);
+    char hash[AUDIT_HASH_SIZE];
     const char *text;
+    bool failed;
 
     if (!sorted)
         return NULL;
@@ -49,7 +54,8 @@ static const char *audience_of(struct arena *a, const char *const *to, size_t n)
     for (size_t i = 0; i < n; i++)
         if (!i || strcmp(sorted[i], sorted[i - 1]) != 0)
             buf_addf(&b, "%s ", sorted[i]);
-    text = buf_failed(&b) ? NULL : arena_str(a, buf_text(&b));
+    failed = buf_failed(&b) || (b.len > AUDIENCE_MAX && audit_sha256(buf_text(&b), hash, NULL));
+    text = failed ? NULL : arena_str(a, b.len > AUDIENCE_MAX ? hash : buf_text(&b));
     buf_clear(&b);
     return text;
 }

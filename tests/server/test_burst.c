@@ -3,8 +3,10 @@
 
 #include "burst.h"
 #include "id.h"
+#include "kit/postgres.h"
 #include "log.h"
 #include "notice.h"
+#include "settings.h"
 #include "store_bursts.h"
 
 #define WAIT     (30 * SECOND_MS)
@@ -22,12 +24,13 @@ struct crowd {
     int64_t cases[8];
 };
 
-static void set_up(struct crowd *k, const char *group)
+/* store_url: NULL for a SQLite of its own. */
+static void set_up_on(struct crowd *k, const char *group, const char *store_url)
 {
     struct runtime *rt;
 
     memset(k, 0, sizeof *k);
-    rig_open(&k->r, RULES_MAIL_ONLY);
+    rig_open_on(&k->r, RULES_MAIL_ONLY, store_url);
     log_divert(no_line, NULL);
     rig_afresh(&k->r);
     rt = engine_runtime(k->r.g);
@@ -36,6 +39,11 @@ static void set_up(struct crowd *k, const char *group)
         .interval_ms = INTERVAL,
         .by = {strstr(group, "incident"), strstr(group, "machine"), strstr(group, "rule")}};
     runtime_unref(rt);
+}
+
+static void set_up(struct crowd *k, const char *group)
+{
+    set_up_on(k, group, NULL);
 }
 
 static void tear_down(struct crowd *k)
@@ -61,9 +69,9 @@ static enum err_code tell_fn(struct db_tx *tx, void *arg, struct err *e)
     return code;
 }
 
-/* A case of its own alert: of machine "…m", by rule `rule`. */
-static void tell_of(struct crowd *k, size_t i, const char *machine, const char *rule,
-                    enum notice_kind kind, const char *to)
+/* A case of its own alert: of machine "…m", by rule `rule`; to: n addresses, none for mail.to. */
+static void tell_all(struct crowd *k, size_t i, const char *machine, const char *rule,
+                     enum notice_kind kind, const char *const *to, size_t n)
 {
     struct telling t = {.r = &k->r, .n = {.kind = kind, .why = "as it is"}};
     char alert[40];
@@ -76,10 +84,16 @@ static void tell_of(struct crowd *k, size_t i, const char *machine, const char *
     t.c.machine_id = machine;
     t.c.rule = rule;
     t.n.c = &t.c;
-    t.n.to = to ? &to : NULL;
-    t.n.n_to = to != NULL;
+    t.n.to = to;
+    t.n.n_to = n;
     if (db_write(k->r.store->db, tell_fn, &t, &e))
         fail_msg("%s", e.text);
+}
+
+static void tell_of(struct crowd *k, size_t i, const char *machine, const char *rule,
+                    enum notice_kind kind, const char *to)
+{
+    tell_all(k, i, machine, rule, kind, &to, to != NULL);
 }
 
 static void tell(struct crowd *k, size_t i, enum notice_kind kind)
@@ -659,8 +673,41 @@ static void test_burst__a_digest_follows_the_leading_mail(void **state)
     tear_down(&k);
 }
 
+/* As many as a list may name, with addresses that have little in common: a key of PostgreSQL's has no room for them. */
+static void test_burst__very_many_people_are_told_wherever_it_is_stored(void **state)
+{
+    enum { PEOPLE = SETTINGS_ADDRESSES_MAX };
+
+    (void)state;
+    for (int shared = 0; shared < 2; shared++) {
+        const char *to[PEOPLE + 1];
+        char url[POSTGRES_URL_MAX];
+        uint64_t n = 1;
+        struct crowd k;
+
+        if (shared && !postgres_start(NULL))
+            skip();
+        set_up_on(&k, "rule", shared ? postgres_url(url) : NULL);
+        for (size_t i = 0; i < PEOPLE; i++) {
+            n = n * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+            to[i] = arena_fmt(k.r.arena, "%016llx%016llx@contoso.example", (unsigned long long)n,
+                              (unsigned long long)(n * n));
+        }
+        tell_all(&k, 0, NULL, "tell", NOTICE_ALERT, to, PEOPLE);
+        assert_state(&k, 0, "waiting");
+        tell_all(&k, 1, NULL, "tell", NOTICE_ALERT, to, PEOPLE);
+        assert_state(&k, 1, "held");
+        tell_all(&k, 2, NULL, "tell", NOTICE_ALERT, to, PEOPLE - 1);
+        assert_state(&k, 2, "waiting");
+        hands_turn(&k.r.hands, WAIT);
+        assert_int_equal(run_bursts(&k), 1);
+        tear_down(&k);
+    }
+}
+
 int main(void)
 {
+    int rc;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_burst__the_first_is_not_held_and_what_follows_is_one_mail),
         cmocka_unit_test(test_burst__the_next_digest_comes_after_the_interval),
@@ -681,7 +728,10 @@ int main(void)
         cmocka_unit_test(test_burst__mails_before_a_digest_and_behind_it_are_known),
         cmocka_unit_test(test_burst__a_thread_goes_on_from_the_digest),
         cmocka_unit_test(test_burst__a_digest_follows_the_leading_mail),
+        cmocka_unit_test(test_burst__very_many_people_are_told_wherever_it_is_stored),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    rc = cmocka_run_group_tests(tests, NULL, NULL);
+    postgres_stop();
+    return rc;
 }

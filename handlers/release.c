@@ -59,6 +59,8 @@ static enum outcome run(struct step *s, struct err *e)
         (void)err_set(e, ERR_REFUSED, "the alert names no machine");
         return OUTCOME_REFUSED;
     }
+    if (runtime_check_clock(s->tenant, e)) /* a person may order it all the same */
+        return OUTCOME_RETRY;
     code = step_write(s, order_fn, &o, e);
     if (code)
         return code == ERR_REFUSED ? OUTCOME_REFUSED : OUTCOME_RETRY;

@@ -1392,6 +1392,38 @@ static void test_ledger__a_clock_that_is_far_off_releases_nothing_by_rule(void *
     rig_close(&r);
 }
 
+/* Nor is one released because a rule has a step that says so: that is tried until the facts are too old. */
+static void test_ledger__a_clock_that_is_far_off_holds_a_step_that_releases_up(void **state)
+{
+    (void)state;
+    for (int off = 0; off < 2; off++) {
+        struct rig r;
+        int64_t second;
+
+        rig_open(&r, NULL);
+        (void)isolated(&r);
+        engine_use(r.g,
+                   rig_runtime(&r, "rules:\n  - {name: free, do: [release: {}, email: {}]}\n"));
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says_dated(&r, GET_ALERT "da2_-1",
+                       "{\"id\":\"da2_-1\",\"severity\":\"Low\",\"machineId\":\"" MACHINE "\"}",
+                       off * 20 * MINUTE_MS);
+        rig_says_dated(&r, GET_MACHINE, MACHINE_DOC, off * 20 * MINUTE_MS);
+        rig_says_dated(&r, LIST, IN_FORCE, off * 20 * MINUTE_MS);
+        rig_says(&r, "POST", UNISOLATE, 0, 201,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+        second = rig_push(&r, "da2_-1", MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), !off);
+        assert_string_equal(rig_told(&r, second), off ? "" : "alert");
+        rig_pass(&r, off * 15 * MINUTE_MS, MINUTE_MS);
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), !off);
+        assert_string_equal(rig_told(&r, second), off ? "action_failed" : "alert");
+        rig_close(&r);
+    }
+}
+
 /* A release takes of the calls that reads leave to actions: it does not stand behind a storm of alerts. */
 static void test_ledger__a_release_does_not_wait_for_reads(void **state)
 {
@@ -2663,6 +2695,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_rule_does_not_end_what_came_in_the_place_of_ours),
         cmocka_unit_test(test_ledger__a_rule_releases_nothing_by_what_held_before),
         cmocka_unit_test(test_ledger__a_clock_that_is_far_off_releases_nothing_by_rule),
+        cmocka_unit_test(test_ledger__a_clock_that_is_far_off_holds_a_step_that_releases_up),
         cmocka_unit_test(test_ledger__a_release_does_not_wait_for_reads),
         cmocka_unit_test(test_ledger__a_lost_release_that_failed_is_not_sent_again),
         cmocka_unit_test(test_ledger__a_lost_release_is_looked_for_longer_than_it_is_asked_for),

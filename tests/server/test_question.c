@@ -1022,13 +1022,19 @@ static void script_many(struct rig *r)
     script_machines(r);
 }
 
-static void many(struct rig *r, const char *safety)
+/* store_url: NULL for a SQLite of its own. */
+static void many_on(struct rig *r, const char *safety, const char *store_url)
 {
     char rules[600];
 
     (void)snprintf(rules, sizeof rules, RULES_ISOLATE_AND_MAIL "safety: %s\n", safety);
-    rig_open(r, rules);
+    rig_open_on(r, rules, store_url);
     script_many(r);
+}
+
+static void many(struct rig *r, const char *safety)
+{
+    many_on(r, safety, NULL);
 }
 
 static int64_t push_many(struct rig *r, int from, int to)
@@ -1052,7 +1058,7 @@ static size_t posts(struct rig *r)
 }
 
 /* Each row: what holds back, how many of six go, why the rest do not. */
-static void test_question__what_safety_holds_back_is_one_question(void **state)
+static void hold_back(bool shared)
 {
     static const struct {
         const char *safety;
@@ -1080,14 +1086,14 @@ static void test_question__what_safety_holds_back_is_one_question(void **state)
          "one detector fired on more than 4 machines within 60 minutes"},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct question_record *list;
+        char url[POSTGRES_URL_MAX];
         struct rig r;
         size_t n = 0;
 
         print_message("  %s\n", rows[i].safety);
-        many(&r, rows[i].safety);
+        many_on(&r, rows[i].safety, shared ? postgres_url(url) : NULL);
         (void)push_many(&r, 0, MACHINES);
         assert_int_equal(posts(&r), rows[i].go);
         assert_int_equal(
@@ -1096,6 +1102,20 @@ static void test_question__what_safety_holds_back_is_one_question(void **state)
         assert_string_equal(list[0].what, rows[i].what);
         rig_close(&r);
     }
+}
+
+static void test_question__what_safety_holds_back_is_one_question(void **state)
+{
+    (void)state;
+    hold_back(false);
+}
+
+static void test_question__safety_holds_back_the_same_on_postgresql(void **state)
+{
+    (void)state;
+    if (!postgres_start(NULL))
+        skip();
+    hold_back(true);
 }
 
 /* Requests that Defender did not take wait, and the limits are lowered meanwhile, or a canary is asked for: those that these
@@ -2515,6 +2535,7 @@ int main(void)
         cmocka_unit_test(test_question__who_waits_for_the_end_of_a_case_hears_that_it_was_let_go),
         cmocka_unit_test(test_question__a_pause_stands_above_a_yes),
         cmocka_unit_test(test_question__what_safety_holds_back_is_one_question),
+        cmocka_unit_test(test_question__safety_holds_back_the_same_on_postgresql),
         cmocka_unit_test(test_question__what_waits_is_held_back_by_the_policy_in_force),
         cmocka_unit_test(test_question__an_heir_is_within_the_limit_of_its_rule),
         cmocka_unit_test(test_question__a_yes_lifts_what_it_was_given_to),

@@ -410,15 +410,19 @@ static unsigned silences(struct page *p)
     return status_of(code);
 }
 
+/* Nobody was told of what it withheld: however much that is, all of it can be read. */
 static unsigned one_silence(struct page *p)
 {
-    int64_t id;
+    int64_t id, before = 0;
+    size_t limit = 0;
     enum err_code code = id_parse(p->id, &id, &p->e);
 
     if (code)
         code = err_set(&p->e, ERR_NOT_FOUND, "there is no silence with this id");
     else
-        code = mute_desk_show(p->a->o.engine->store, id, &p->out, &p->e);
+        code = paging(p, &limit, &before);
+    if (!code)
+        code = mute_desk_show(p->a->o.engine->store, id, before, limit, &p->out, &p->e);
     return status_of(code);
 }
 
@@ -515,7 +519,7 @@ static const struct admin_route {
     {"/api/silences", 0, silences, NAMES("open", PAGING), NULL},
     {"/api/silences/add", POSTED | LONG, add_silence, NULL, SILENCE},
     {"/api/silences/preview", POSTED | LONG, preview_silence, NULL, SILENCE},
-    {"/api/silences/*", 0, one_silence, NULL, NULL},
+    {"/api/silences/*", 0, one_silence, NAMES(PAGING), NULL},
     {"/api/silences/*/approve", ORDER, approve_silence, NULL, NAMES("why", "by")},
     {"/api/silences/*/end", ORDER, end_silence, NULL, NAMES("why", "by")},
     {"/api/pause", ORDER, pause_all, NULL, NAMES("why", "by")},

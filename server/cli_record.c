@@ -10,6 +10,8 @@
 #include "rest.h"
 #include "settings.h"
 
+#define WHOLE_MAX ((size_t)64 * 1024 * 1024) /* bytes: of one, with a list of everything */
+
 const struct cli_option cli_show_options[] = {
     CLI_CONFIG(struct cli_about_one, config),
     CLI_JSON(struct cli_about_one, json),
@@ -85,6 +87,30 @@ static void name_one(const struct cli_kind *kind, const char *id, const char *ve
     buf_addf(what, "%s '%.60s'", kind->name, id);
 }
 
+/* *one, with all of the list of which it holds the first page. */
+static int read_whole(const char *config, const struct cli_kind *kind, const char *path,
+                      struct json **one)
+{
+    AUTO(json_freep) struct json *list = NULL, *first = *one;
+    AUTO(buf_clear) struct buf whole = BUF_INIT(WHOLE_MAX);
+    struct json_out o = JSON_OUT(&whole);
+    struct err e = {0};
+
+    *one = NULL;
+    if (cli_admin_list(config, path, kind->paged, INT64_MAX, &list) != CLI_GO_ON)
+        return CLI_FAILED;
+    json_out_object(&o, NULL);
+    JSON_EACH (member, first)
+        if (strcmp(json_name(member), kind->paged) != 0 && strcmp(json_name(member), "next") != 0)
+            json_out_value(&o, json_name(member), member);
+    json_out_value(&o, kind->paged, json_get(list, kind->paged));
+    json_out_object_end(&o);
+    if (!buf_failed(&whole) && !json_parse(buf_text(&whole), whole.len, one, &e))
+        return CLI_GO_ON;
+    cli_error("%s: there are too many to be shown", kind->paged);
+    return CLI_FAILED;
+}
+
 int cli_show_one(const char *config, const struct cli_kind *kind, const char *id, bool json)
 {
     AUTO(buf_clear) struct buf path = BUF_INIT(CLI_PATH_MAX), what = BUF_INIT(200);
@@ -93,6 +119,8 @@ int cli_show_one(const char *config, const struct cli_kind *kind, const char *id
 
     name_one(kind, id, NULL, &path, &what);
     code = cli_admin_call(config, "GET", buf_text(&path), NULL, buf_text(&what), "id", &answer);
+    if (code == CLI_GO_ON && kind->paged)
+        code = read_whole(config, kind, buf_text(&path), &answer);
     if (code != CLI_GO_ON)
         return code;
     if (json)

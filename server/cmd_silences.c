@@ -33,6 +33,7 @@ static const struct cli_kind silence = {.name = "silence",
                                         .list = "silences",
                                         .open = "?open=1",
                                         .titles = titles,
+                                        .paged = "cases",
                                         .row = row};
 
 static const struct cli_option list_options[] = {
@@ -48,7 +49,7 @@ static const struct cli_command list_command = {
 static const struct cli_command show_command = {
     .name = "silences show",
     .args = "ID",
-    .about = "Everything about one silence, and what it has withheld so far.",
+    .about = "Everything about one silence, and all that it has withheld so far.",
     .options = cli_show_options,
     .least_args = 1,
     .most_args = 1,

@@ -305,7 +305,7 @@ static enum err_code tell_end(struct db_tx *tx, const struct mute_tale *t,
     char id[ID_TEXT_SIZE], case_id[ID_TEXT_SIZE];
     struct muted_case *cases;
     size_t n_cases = 0;
-    enum err_code code = facts ? mute_cases(tx, t->arena, m->id, TOLD_MAX, &cases, &n_cases, e)
+    enum err_code code = facts ? mute_cases(tx, t->arena, m->id, 0, TOLD_MAX, &cases, &n_cases, e)
                                : err_set(e, ERR_NOMEM, "notice");
 
     if (code)

@@ -480,19 +480,22 @@ enum err_code mute_desk_list(struct store *s, bool open_only, int64_t before_id,
     return written(out, e);
 }
 
-enum err_code mute_desk_show(struct store *s, int64_t id, struct buf *out, struct err *e)
+enum err_code mute_desk_show(struct store *s, int64_t id, int64_t before_id, size_t limit,
+                             struct buf *out, struct err *e)
 {
     AUTO(arena_freep) struct arena *a = arena_new(0);
     struct json_out o = JSON_OUT(out);
     struct muted_case *cases;
     struct mute_record m;
     size_t n = 0;
+    bool more;
     enum err_code code = a ? store_mute_load(s, a, id, &m, e) : err_set(e, ERR_NOMEM, "silence");
 
     if (!code)
-        code = store_mute_cases(s, a, id, MUTE_CASES_SHOWN, &cases, &n, e);
+        code = store_mute_cases(s, a, id, before_id, limit + 1, &cases, &n, e);
     if (code)
         return code;
+    more = api_cut(&n, limit);
     begin_mute(&o, &m);
     json_out_array(&o, "cases");
     for (size_t i = 0; i < n; i++) {
@@ -503,6 +506,7 @@ enum err_code mute_desk_show(struct store *s, int64_t id, struct buf *out, struc
         json_out_object_end(&o);
     }
     json_out_array_end(&o);
+    json_out_id(&o, "next", more ? cases[n - 1].case_id : 0);
     json_out_object_end(&o);
     return written(out, e);
 }

@@ -15,8 +15,7 @@
 #define MUTE_LOOK_BACK_MS  (7 * DAY_MS)
 #define MUTE_BROAD_PERCENT 20
 #define MUTE_HISTORY_MIN   20
-#define MUTE_SHOWN         50   /* cases of a preview, by name */
-#define MUTE_CASES_SHOWN   1000 /* that one silence withheld, by name */
+#define MUTE_SHOWN         50 /* cases of a preview, by name */
 
 struct mute_order {
     const char *when;         /* the condition, as YAML or JSON */
@@ -42,7 +41,9 @@ enum err_code mute_desk_end(struct engine *g, const struct desk_order *o, struct
 /** {"silences":[…],"next":…} */
 enum err_code mute_desk_list(struct store *s, bool open_only, int64_t before_id, size_t limit,
                              struct buf *out, struct err *e);
-/** One, with what it withheld so far. ERR_NOT_FOUND. */
-enum err_code mute_desk_show(struct store *s, int64_t id, struct buf *out, struct err *e);
+/** One, with a page of what it withheld so far: {…,"cases":[…],"next":…}, the newest case first. before_id: cursor, 0: from
+ *  the newest. ERR_NOT_FOUND. */
+enum err_code mute_desk_show(struct store *s, int64_t id, int64_t before_id, size_t limit,
+                             struct buf *out, struct err *e);
 
 #endif

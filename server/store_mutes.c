@@ -149,15 +149,15 @@ static enum err_code read_case(struct db_rows *rows, struct arena *a, void *item
     return nomem ? err_set(e, ERR_NOMEM, "what a silence withheld") : ERR_OK;
 }
 
-enum err_code mute_cases(struct db_tx *tx, struct arena *a, int64_t id, size_t limit,
-                         struct muted_case **ret, size_t *ret_count, struct err *e)
+enum err_code mute_cases(struct db_tx *tx, struct arena *a, int64_t id, int64_t before_id,
+                         size_t limit, struct muted_case **ret, size_t *ret_count, struct err *e)
 {
     struct store_list list;
     struct db_rows *rows;
     enum err_code code = db_query(tx, e, &rows,
                                   "SELECT case_id, at, what FROM muted_cases WHERE mute_id = $1"
-                                  " ORDER BY at DESC, case_id DESC LIMIT $2",
-                                  "ii", id, (int64_t)limit);
+                                  " AND case_id < $2 ORDER BY case_id DESC LIMIT $3",
+                                  "iii", id, before_id ? before_id : INT64_MAX, (int64_t)limit);
 
     if (!code)
         code = store_take(rows, a, sizeof **ret, read_case, &list, e);
@@ -174,6 +174,7 @@ struct reading {
     struct arena *arena;
     bool open_only;
     int64_t id, since; /* id: of the one, of a case, or a cursor */
+    int64_t before;    /* a cursor */
     size_t limit;
     struct mute_record one;
     struct store_list list;
@@ -265,13 +266,14 @@ static enum err_code cases_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct reading *r = arg;
 
-    return mute_cases(tx, r->arena, r->id, r->limit, &r->cases, &r->n_cases, e);
+    return mute_cases(tx, r->arena, r->id, r->before, r->limit, &r->cases, &r->n_cases, e);
 }
 
-enum err_code store_mute_cases(struct store *s, struct arena *a, int64_t id, size_t limit,
-                               struct muted_case **ret, size_t *ret_count, struct err *e)
+enum err_code store_mute_cases(struct store *s, struct arena *a, int64_t id, int64_t before_id,
+                               size_t limit, struct muted_case **ret, size_t *ret_count,
+                               struct err *e)
 {
-    struct reading r = {.arena = a, .id = id, .limit = limit};
+    struct reading r = {.arena = a, .id = id, .before = before_id, .limit = limit};
     enum err_code code = db_read(s->db, cases_fn, &r, e);
 
     if (code)

@@ -49,9 +49,10 @@ enum err_code store_mute_list(struct store *s, struct arena *a, bool open_only, 
 /** ERR_NOT_FOUND. */
 enum err_code store_mute_load(struct store *s, struct arena *a, int64_t id, struct mute_record *ret,
                               struct err *e);
-/** What it withheld, newest first. */
-enum err_code store_mute_cases(struct store *s, struct arena *a, int64_t id, size_t limit,
-                               struct muted_case **ret, size_t *ret_count, struct err *e);
+/** What it withheld, the newest case first; before_id: cursor, the id of a case, 0: from the newest. */
+enum err_code store_mute_cases(struct store *s, struct arena *a, int64_t id, int64_t before_id,
+                               size_t limit, struct muted_case **ret, size_t *ret_count,
+                               struct err *e);
 /** The last silence that withheld the mails of a case. ERR_NOT_FOUND: none did. */
 enum err_code store_mute_of_case(struct store *s, struct arena *a, int64_t case_id,
                                  struct mute_record *ret, struct err *e);
@@ -66,8 +67,8 @@ enum err_code store_mute_past(struct store *s, struct arena *a, int64_t since, i
 
 enum err_code mute_load(struct db_tx *tx, struct arena *a, int64_t id, struct mute_record *ret,
                         struct err *e);
-enum err_code mute_cases(struct db_tx *tx, struct arena *a, int64_t id, size_t limit,
-                         struct muted_case **ret, size_t *ret_count, struct err *e);
+enum err_code mute_cases(struct db_tx *tx, struct arena *a, int64_t id, int64_t before_id,
+                         size_t limit, struct muted_case **ret, size_t *ret_count, struct err *e);
 /** How many are proposed or active. */
 enum err_code mute_count_open(struct db_tx *tx, int64_t *ret, struct err *e);
 /** A new one, with its work. */

@@ -704,6 +704,7 @@ static void test_admin__refuses_parameters_that_it_does_not_know(void **state)
         {"/api/questions?state=open&x", "'x': there is no such parameter"},
         {"/api/sources?limit=1", "known: none"},
         {"/api/cases/0000000000000?x=1", "known: none"},
+        {"/api/silences/0000000000000?open=1", "known: limit, cursor"},
     };
     static const char *const good[] = {"/api/isolations?open=0",
                                        "/api/isolations?open=1",

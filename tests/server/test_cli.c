@@ -704,6 +704,46 @@ static void test_cli__a_long_list_comes_page_by_page(void **state)
     peer_free(p);
 }
 
+/* Nobody was told of those: the oldest of thousands is shown as well as the newest. */
+static void test_cli__all_that_a_silence_withheld_is_shown(void **state)
+{
+#define SILENCE "{\"id\":\"01abc\",\"withheld\":101,\"cases\":["
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+    AUTO(buf_clear) struct buf page = BUF_INIT(65536);
+    AUTO(json_freep) struct json *whole = NULL;
+
+    put_admin(f, p);
+    buf_adds(&page, SILENCE);
+    for (int i = 0; i < 100; i++)
+        buf_addf(&page, "%s{\"case\":\"c%d\"}", i ? "," : "", i);
+    buf_adds(&page, "],\"next\":\"c99\"}");
+    for (int as_json = 0; as_json < 2; as_json++) {
+        peer_script(p,
+                    &(struct peer_answer){.target = "/api/silences/01abc?limit=100&cursor=c99",
+                                          .times = 1,
+                                          .status = 200,
+                                          .body = SILENCE "{\"case\":\"oldest\"}],\"next\":null}"});
+        peer_script(p, &(struct peer_answer){.target = "/api/silences/01abc?limit=100",
+                                             .times = 1,
+                                             .status = 200,
+                                             .body = buf_text(&page)});
+        peer_script(p, &(struct peer_answer){.target = "/api/silences/01abc",
+                                             .times = 1,
+                                             .status = 200,
+                                             .body = SILENCE "],\"next\":\"c9\"}"});
+        assert_int_equal(cordon(f, "silences", "show", "01abc", as_json ? "--json" : NULL, NULL),
+                         0);
+        assert_says(f->ran.out, "c0");
+        assert_says(f->ran.out, "oldest");
+    }
+    assert_int_equal(json_parse(f->ran.out, strlen(f->ran.out), &whole, NULL), ERR_OK);
+    assert_int_equal(json_count(json_get(whole, "cases")), 101);
+    assert_int_equal(json_type(json_get(whole, "withheld")), JSON_NUMBER);
+    peer_free(p);
+#undef SILENCE
+}
+
 static void test_cli__one_case_is_shown_whole(void **state)
 {
     struct fixture *f = *state;
@@ -1142,6 +1182,7 @@ int main(void)
         TEST(cases_are_listed_in_columns),
         TEST(a_narrow_terminal_cuts_no_id_and_no_time),
         TEST(a_long_list_comes_page_by_page),
+        TEST(all_that_a_silence_withheld_is_shown),
         TEST(one_case_is_shown_whole),
         TEST(a_word_of_any_length_is_asked_for_whole),
         TEST(a_refusal_moves_no_cursor),

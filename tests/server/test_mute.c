@@ -794,6 +794,46 @@ static void test_mute__the_mail_of_its_end_has_a_bound(void **state)
     close_rig(&r);
 }
 
+/* The mail has the newest, and whoever wants the others finds them: page by page, each once. */
+static void test_mute__all_that_it_withheld_can_be_read(void **state)
+{
+    int64_t before = 0, last = 61;
+    size_t pages = 0, all = 0;
+    struct noting n;
+    struct err e = {0};
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, NULL);
+    n = (struct noting){.id = add(&r, PORT_SCAN), .now = clock_wall_ms(&r.hands.clock)};
+    assert_int_equal(db_write(r.store->db, note_fn, &n, &e), ERR_OK);
+    do {
+        AUTO(buf_clear) struct buf out = BUF_INIT(1 << 20);
+        AUTO(json_freep) struct json *doc = NULL;
+        const char *next;
+
+        assert_int_equal(mute_desk_show(r.store, n.id, before, 25, &out, &e), ERR_OK);
+        assert_int_equal(json_parse(buf_text(&out), out.len, &doc, NULL), ERR_OK);
+        assert_int_equal(number(doc, "withheld"), 60);
+        JSON_EACH (c, json_get(doc, "cases")) {
+            int64_t id;
+
+            assert_int_equal(id_parse(json_get_string(c, "case"), &id, NULL), ERR_OK);
+            assert_int_equal(id, last - 1);
+            last = id;
+            all++;
+        }
+        next = json_get_string(doc, "next");
+        before = 0;
+        if (next)
+            assert_int_equal(id_parse(next, &before, NULL), ERR_OK);
+        pages++;
+    } while (before && pages < 9);
+    assert_int_equal(pages, 3);
+    assert_int_equal(all, 60);
+    close_rig(&r);
+}
+
 static void test_mute__survives_a_restart(void **state)
 {
     struct err e = {0};
@@ -872,7 +912,7 @@ static void test_mute__is_forgotten_when_it_was_over_long_ago(void **state)
     assert_int_equal(mute_now(&r, open).state, MUTE_ACTIVE);
     assert_int_equal(store_mute_load(r.store, r.arena, noting.id, &(struct mute_record){0}, &e),
                      ERR_NOT_FOUND);
-    assert_int_equal(store_mute_cases(r.store, r.arena, noting.id, 10, &cases, &n_cases, &e),
+    assert_int_equal(store_mute_cases(r.store, r.arena, noting.id, 0, 10, &cases, &n_cases, &e),
                      ERR_OK);
     assert_int_equal(n_cases, 0);
     assert_int_equal(store_check(r.store, count_found, &found, &e), ERR_OK);
@@ -956,6 +996,7 @@ int main(void)
         cmocka_unit_test(test_mute__a_broad_one_begins_with_a_second_person),
         cmocka_unit_test(test_mute__one_that_nobody_approved_ends_without_having_begun),
         cmocka_unit_test(test_mute__the_mail_of_its_end_has_a_bound),
+        cmocka_unit_test(test_mute__all_that_it_withheld_can_be_read),
         cmocka_unit_test(test_mute__survives_a_restart),
         cmocka_unit_test(test_mute__is_forgotten_when_it_was_over_long_ago),
         cmocka_unit_test(test_mute__all_of_it_is_on_record),

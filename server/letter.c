@@ -80,15 +80,15 @@ void letter_heading(struct letter *l, const char *what)
     letter_html_heading(&l->html, what);
 }
 
-void letter_paused(struct letter *l, const char *words, const char *case_id)
+void letter_paused(struct letter *l, const char *words, const char *end, const char *case_id)
 {
     struct buf safe = BUF_INIT(PART_MAX);
 
     mime_text_defang(&safe, words);
     letter_paragraph(l, arena_fmt(l->arena,
-                                  "cordon is %s. No new isolation is asked for until `cordon "
-                                  "resume`; releases and notices go on.%s%s%s",
-                                  buf_text(&safe),
+                                  "cordon is %s. No new isolation is asked for until %s; releases "
+                                  "and notices go on.%s%s%s",
+                                  buf_text(&safe), end,
                                   case_id ? " What was not done here begins anew with `cordon "
                                             "cases retry "
                                           : "",

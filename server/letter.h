@@ -39,8 +39,8 @@ struct letter {
 void letter_begin(struct letter *l, struct arena *arena, const char *headline, const char *colour);
 /** what: harmless already; what stands between backticks is a command to copy. */
 void letter_paragraph(struct letter *l, const char *what);
-/** Says that cordon is paused. words: of pause_words; case_id: what to retry then, or NULL. */
-void letter_paused(struct letter *l, const char *words, const char *case_id);
+/** Says that cordon is paused. words, end: of pause_words and pause_end; case_id: what to retry then, or NULL. */
+void letter_paused(struct letter *l, const char *words, const char *end, const char *case_id);
 /** The same behind a word in bold: "Next". */
 void letter_labelled(struct letter *l, const char *label, const char *what);
 /** A paragraph that an attacker may have a part in: of a template. Lines stay lines. */

@@ -417,7 +417,7 @@ void notice_compose(struct letter *l, const struct notice *n, const struct runti
 
     letter_begin(l, a, headline_of(n), is_again(n) ? LETTER_AMBER : kinds[n->kind].colour);
     if (pause->on)
-        letter_paused(l, pause_words(pause, a),
+        letter_paused(l, pause_words(pause, a), pause_end(pause),
                       n->kind == NOTICE_NOT_ISOLATED ? id_format(n->c->id, case_id) : NULL);
     letter_table_begin(l);
     first_facts(l, n, a);

@@ -13,7 +13,7 @@ static void compose(struct letter *l, struct arena *arena, const struct notice_s
 {
     letter_begin(l, arena, n->headline, n->good ? LETTER_GREEN : LETTER_RED);
     if (pause->on)
-        letter_paused(l, pause_words(pause, arena), NULL);
+        letter_paused(l, pause_words(pause, arena), pause_end(pause), NULL);
     letter_paragraph(l, n->body);
     letter_table_begin(l);
     for (size_t i = 0; i < n->n_facts; i++)

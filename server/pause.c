@@ -113,6 +113,11 @@ const char *pause_words(const struct pause *p, struct arena *a)
                      p->why ? ": " : "", p->why ? p->why : "");
 }
 
+const char *pause_end(const struct pause *p)
+{
+    return p->since ? "`cordon resume`" : "this file is removed";
+}
+
 /* ---- over the replacing of a store ------------------------------------------------------------ */
 
 struct carrying {

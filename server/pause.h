@@ -44,5 +44,7 @@ enum err_code pause_look(const char *url, struct arena *a, struct pause *ret, st
 enum err_code pause_carry(const char *url, const struct pause *p, struct err *e);
 /** "paused by maria: a drill", as a few words of a subject; in a. p->on. */
 const char *pause_words(const struct pause *p, struct arena *a);
+/** What ends it: "`cordon resume`", behind "until" or "after"; static storage. p->on. */
+const char *pause_end(const struct pause *p);
 
 #endif

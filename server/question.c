@@ -360,7 +360,7 @@ static enum err_code mail_one(struct db_tx *tx, struct engine *g, struct runtime
                                  machines == 1 ? "" : "s", some, open ? ": " : "", open ? what : "")
                      : NULL;
     if (pause.on)
-        letter_paused(&l, pause_words(&pause, a), NULL);
+        letter_paused(&l, pause_words(&pause, a), pause_end(&pause), NULL);
     letter_paragraph(
         &l, open ? arena_fmt(a,
                              "The rules want %lld machine%s isolated, and safety holds that back: "

@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 
 #include "desk.h"
+#include "log.h"
+#include "mime_read.h"
 #include "pause.h"
 
 static const struct desk_order drill = {.who = "maria", .why = "a drill"};
@@ -139,6 +141,7 @@ static void test_pause__survives_a_restart(void **state)
 
 static void test_pause__a_file_pauses_as_long_as_it_is_there(void **state)
 {
+    AUTO(buf_clear) struct buf part = BUF_INIT(1 << 20);
     struct rig r;
     struct err e = {0};
     const char *file, *rules;
@@ -159,6 +162,10 @@ static void test_pause__a_file_pauses_as_long_as_it_is_there(void **state)
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
     assert_true(
         subject_has(&r, id, arena_fmt(r.arena, "[NOT ISOLATED: paused: %s is there]", file)));
+    /* and `cordon resume`, which would change nothing, is not what its mail speaks of */
+    assert_int_equal(mime_part(last_message(&r, id), "text/plain", &part, NULL), ERR_OK);
+    assert_non_null(strstr(buf_text(&part), "until this file is removed"));
+    assert_null(strstr(buf_text(&part), "until `cordon resume`"));
     /* the order of a person does not lift it, and says so */
     assert_int_equal(desk_resume(r.g, &drill, &e), ERR_CONFLICT);
     assert_non_null(strstr(e.text, "remove this file"));

@@ -15,6 +15,7 @@
 #include "letter.h"
 #include "log.h"
 #include "notice_letter.h"
+#include "pause.h"
 #include "store_audit.h"
 #include "store_bursts.h"
 
@@ -313,8 +314,9 @@ static void sort(struct crowd *t)
     t->n_cases = count_cases(t);
 }
 
-static void compose(struct crowd *t, struct letter *l)
+static void compose(struct crowd *t, struct letter *l, const struct pause *pause)
 {
+    const bool urgent = notice_urgency(t->list[0]->kind) >= NOTICE_URGENT;
     size_t machines = count_machines(t);
     const char *of = common(t);
 
@@ -322,6 +324,8 @@ static void compose(struct crowd *t, struct letter *l)
                  arena_fmt(t->arena, "%zu cases%s, on %zu machine%s", t->n_cases, of, machines,
                            machines == 1 ? "" : "s"),
                  notice_colour(t->list[0]->kind));
+    if (pause->on)
+        letter_paused(l, pause_words(pause, t->arena), pause_end(pause), urgent ? "CASE" : NULL);
     add_counts(t, l);
     letter_labelled(
         l, "Why in one mail",
@@ -330,10 +334,7 @@ static void compose(struct crowd *t, struct letter *l)
         "mail was made.");
     letter_labelled(
         l, "Next",
-        arena_fmt(t->arena, "%s%s",
-                  notice_urgency(t->list[0]->kind) >= NOTICE_URGENT
-                      ? "The first of the list need a person now. "
-                      : "",
+        arena_fmt(t->arena, "%s%s", urgent ? "The first of the list need a person now. " : "",
                   "`cordon cases show CASE` tells one of them whole, `cordon notify preview "
                   "CASE` is the mail that it would have had by itself: with what comes next and "
                   "how to release the machine. How those that are under way end is told in "
@@ -360,12 +361,12 @@ const char *burst_subject(struct arena *arena, const struct burst_notice **list,
 }
 
 void burst_compose(struct letter *l, struct arena *arena, const struct burst_notice **list,
-                   size_t n)
+                   size_t n, const struct pause *pause)
 {
     struct crowd t = {.arena = arena, .list = list, .n = n};
 
     sort(&t);
-    compose(&t, l);
+    compose(&t, l, pause);
 }
 
 /* ---- telling ------------------------------------------------------------------------------------ */
@@ -415,9 +416,12 @@ static enum err_code put_digest(struct db_tx *tx, struct telling *t, struct err 
                                     .sender = t->rt->config->mail.from};
     int64_t newest = t->b.last;
     const char **to;
+    struct pause pause;
     struct letter l;
     enum err_code code = notice_load(tx, t->arena, t->fresh[0]->id, &like, e);
 
+    if (!code)
+        code = pause_read(tx, t->rt, t->arena, &pause, e);
     if (code)
         return code;
     for (size_t i = 0; i < t->n_fresh; i++)
@@ -434,7 +438,7 @@ static enum err_code put_digest(struct db_tx *tx, struct telling *t, struct err 
         to[i] = like.recipients[i].address;
     post.to = to;
     post.n_to = like.n_recipients;
-    burst_compose(&l, t->arena, t->fresh, t->n_fresh);
+    burst_compose(&l, t->arena, t->fresh, t->n_fresh, &pause);
     code = letter_put(tx, &l, &post, &r, t->now, e);
     letter_clear(&l);
     t->digest = t->b.last = r.id;

@@ -25,10 +25,12 @@ enum err_code burst_gate(struct db_tx *tx, struct engine *g, struct runtime *rt,
                          const char *const *to, size_t n_to, int64_t now, struct err *e);
 
 struct burst_notice;
+struct pause;
 
-/** The letter of a digest about n notices, which are not stale; sorts them. Ends before letter_put. */
+/** The letter of a digest about n notices, which are not stale; sorts them. pause: how the switch stands. Ends before
+ *  letter_put. */
 void burst_compose(struct letter *l, struct arena *arena, const struct burst_notice **list,
-                   size_t n);
+                   size_t n, const struct pause *pause);
 /** Its subject; the list as burst_compose left it. NULL: out of memory. */
 const char *burst_subject(struct arena *arena, const struct burst_notice **list, size_t n);
 

@@ -8,6 +8,7 @@
 #include "letter.h"
 #include "log.h"
 #include "notice_system.h"
+#include "pause.h"
 
 static void cell(void *ctx, size_t row, size_t column, struct buf *out)
 {
@@ -74,6 +75,7 @@ enum err_code hunt_notice_put(struct db_tx *tx, struct engine *g, struct runtime
                               .sender = mail->from};
     char time[CLOCK_TEXT_SIZE];
     size_t attached;
+    struct pause pause;
     struct letter l;
     enum err_code code;
 
@@ -94,7 +96,12 @@ enum err_code hunt_notice_put(struct db_tx *tx, struct engine *g, struct runtime
                                              n->n_rows, n->n_rows == 1 ? "" : "s");
     if (!file.name || !r.subject || buf_failed(&csv))
         return err_set(e, ERR_NOMEM, "a hunt's mail");
+    code = pause_read(tx, rt, arena, &pause, e);
+    if (code)
+        return code;
     letter_begin(&l, arena, "A hunt found something new", LETTER_BLUE);
+    if (pause.on)
+        letter_paused(&l, pause_words(&pause, arena), pause_end(&pause), NULL);
     say(&l, n, attached);
     code = letter_put(tx, &l, &post, &r, now, e);
     letter_clear(&l);

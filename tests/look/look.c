@@ -8,6 +8,7 @@
 #include "burst.h"
 #include "letter_html.h"
 #include "notice_letter.h"
+#include "pause.h"
 #include "store_bursts.h"
 
 #define MACHINE "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
@@ -69,7 +70,7 @@ static int look_at_digest(struct arena *arena, const char *dir)
         };
         list[i] = &notices[i];
     }
-    burst_compose(&l, arena, list, ALL);
+    burst_compose(&l, arena, list, ALL, &(struct pause){.on = false});
     letter_html_end(&l.html);
     (void)printf("%-14s %s\n", "digest", burst_subject(arena, list, ALL));
     failed = l.text.failed || l.html.failed ||

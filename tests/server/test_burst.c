@@ -2,9 +2,11 @@
 #include "engine_kit.h"
 
 #include "burst.h"
+#include "desk.h"
 #include "id.h"
 #include "kit/postgres.h"
 #include "log.h"
+#include "mime_read.h"
 #include "notice.h"
 #include "settings.h"
 #include "store_bursts.h"
@@ -171,6 +173,28 @@ static void test_burst__the_first_is_not_held_and_what_follows_is_one_mail(void 
     assert_names(&k, &d, 1);
     assert_names(&k, &d, 2);
     assert_state(&k, 0, "waiting"); /* the first is what it was */
+    tear_down(&k);
+}
+
+/* README.md, "The kill switch": each mail says so while it lasts; most mails of a storm are digests. */
+static void test_burst__a_digest_says_that_cordon_is_paused(void **state)
+{
+    const struct desk_order drill = {.who = "maria", .why = "a drill"};
+    AUTO(buf_clear) struct buf part = BUF_INIT(1 << 20);
+    struct notice_record d;
+    struct crowd k;
+
+    (void)state;
+    set_up(&k, "rule");
+    assert_int_equal(desk_pause(k.r.g, &drill, NULL), ERR_OK);
+    for (size_t i = 0; i < 3; i++)
+        tell(&k, i, NOTICE_NOT_ISOLATED);
+    hands_turn(&k.r.hands, WAIT);
+    assert_int_equal(run_bursts(&k), 1);
+    d = digest_of(&k, 1);
+    assert_int_equal(mime_part(d.message, "text/plain", &part, NULL), ERR_OK);
+    assert_non_null(strstr(buf_text(&part), "cordon is paused by maria: a drill"));
+    assert_non_null(strstr(buf_text(&part), "`cordon cases retry CASE`"));
     tear_down(&k);
 }
 
@@ -710,6 +734,7 @@ int main(void)
     int rc;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_burst__the_first_is_not_held_and_what_follows_is_one_mail),
+        cmocka_unit_test(test_burst__a_digest_says_that_cordon_is_paused),
         cmocka_unit_test(test_burst__the_next_digest_comes_after_the_interval),
         cmocka_unit_test(test_burst__one_alone_is_a_mail_as_any_other),
         cmocka_unit_test(test_burst__two_notices_of_one_case_are_mails_as_any_other),

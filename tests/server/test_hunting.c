@@ -2,6 +2,7 @@
  * may die between noting a row and telling of it. */
 #include "engine_kit.h"
 
+#include "desk.h"
 #include "hunt_rows.h"
 #include "hunting.h"
 #include "kit/postgres.h"
@@ -216,6 +217,30 @@ static enum err_code count_fn(struct db_tx *tx, void *arg, struct err *e)
     enum err_code code = db_query(tx, e, &rows, "SELECT count(*) FROM hunt_rows", "");
 
     return code ? code : store_take_int(rows, arg, e);
+}
+
+/* README.md, "The kill switch": each mail says so while it lasts. */
+static void test_hunting__its_mail_says_that_cordon_is_paused(void **state)
+{
+    const struct desk_order drill = {.who = "maria", .why = "a drill"};
+    struct notice_record notice;
+    int64_t last = 0;
+    struct rig r;
+
+    (void)state;
+    open_hunt(&r, HUNT(""));
+    assert_int_equal(due(&r), 0);
+    turn(&r, 49);
+    assert_int_equal(due(&r), 1); /* the baseline */
+    assert_int_equal(desk_pause(r.g, &drill, NULL), ERR_OK);
+    rig_afresh(&r);
+    rig_says(&r, "POST", QUERY, 0, 200, ANSWER("{\"n\":\"2\"}"));
+    turn(&r, 60);
+    assert_int_equal(due(&r), 1);
+    assert_int_equal(db_read(r.store->db, last_fn, &last, NULL), ERR_OK);
+    assert_int_equal(store_notice_load(r.store, r.arena, last, &notice, NULL), ERR_OK);
+    assert_non_null(strstr(notice.message, "cordon is paused by maria: a drill"));
+    rig_close(&r);
 }
 
 /* Noted as untold, and then the process died: the next run tells of it after all, and of nothing else. */
@@ -860,6 +885,7 @@ int main(void)
         cmocka_unit_test(test_hunting__shadow_mode_is_weaker_than_a_push),
         cmocka_unit_test(test_hunting__nobody_goes_beyond_the_hunt_that_made_the_alert),
         cmocka_unit_test(test_hunting__what_is_refused_holds_up_nothing_after_it),
+        cmocka_unit_test(test_hunting__its_mail_says_that_cordon_is_paused),
         cmocka_unit_test(test_hunting__an_order_is_answered_whatever_it_found),
         cmocka_unit_test(test_hunting__an_ordered_run_leaves_the_next_time_alone),
         cmocka_unit_test(test_hunting__another_tenant_is_another_baseline),

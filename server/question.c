@@ -24,7 +24,9 @@
 #include "store_notices.h"
 
 #define CASES_AT_ONCE 200
-#define CASES_SHOWN   50 /* in a mail */
+#define CASES_SHOWN   50   /* rows of a mail */
+#define CASES_NAMED   2000 /* in it, those that have no row in few words */
+#define NAME_MAX_LEN  60
 
 /* ---- whom to ask ------------------------------------------------------------------------------ */
 
@@ -277,30 +279,75 @@ static enum err_code is_isolated(struct db_tx *tx, struct arena *a, const struct
     return code;
 }
 
-/* Rows that name the cases, and how many more there are. */
-static enum err_code show_cases(struct db_tx *tx, struct letter *l, struct arena *a,
-                                const struct question_record *q, int64_t total, struct err *e)
-{
+/* How many a question over many is about, and those that its mails name. */
+struct extent {
+    int64_t cases, machines;
+    int64_t isolated; /* of the machines: for something else */
     struct question_case *list;
-    size_t n = 0;
-    enum err_code code = question_cases(tx, a, q->id, 0, CASES_SHOWN, &list, &n, e);
+    bool *isolated_already; /* by their place in the list */
+    size_t n;
+};
+
+static enum err_code find_extent(struct db_tx *tx, struct arena *a, int64_t question,
+                                 struct extent *of, struct err *e)
+{
+    enum err_code code = question_count_cases(tx, question, &of->cases, e);
+
+    if (!code)
+        code = question_count_machines(tx, question, &of->machines, e);
+    if (!code)
+        code = question_count_isolated(tx, question, &of->isolated, e);
+    if (!code)
+        code = question_cases(tx, a, question, 0, CASES_NAMED, &of->list, &of->n, e);
+    if (code)
+        return code;
+    of->isolated_already = arena_array(a, of->n + 1, sizeof *of->isolated_already);
+    if (!of->isolated_already)
+        return err_set(e, ERR_NOMEM, "question");
+    for (size_t i = 0; i < of->n && of->isolated && !code; i++)
+        code = is_isolated(tx, a, &of->list[i], &of->isolated_already[i], e);
+    return code;
+}
+
+static const char *machine_of(const struct question_case *m)
+{
+    return m->machine_name ? m->machine_name : m->machine_id ? m->machine_id : "unknown";
+}
+
+/* Rows that name the cases. */
+static void show_cases(struct letter *l, struct arena *a, const struct extent *of)
+{
     char id[ID_TEXT_SIZE];
 
-    for (size_t i = 0; i < n && !code; i++) {
-        bool isolated = false;
+    for (size_t i = 0; i < of->n && i < CASES_SHOWN; i++)
+        letter_fact(
+            l, "Machine",
+            arena_fmt(a, "%s, case %s%s", machine_of(&of->list[i]),
+                      id_format(of->list[i].case_id, id),
+                      of->isolated_already[i] ? " (isolated already, not for this alert)" : ""));
+}
 
-        code = is_isolated(tx, a, &list[i], &isolated, e);
-        letter_fact(l, "Machine",
-                    arena_fmt(a, "%s, case %s%s",
-                              list[i].machine_name ? list[i].machine_name
-                              : list[i].machine_id ? list[i].machine_id
-                                                   : "unknown",
-                              id_format(list[i].case_id, id),
-                              isolated ? " (isolated already, not for this alert)" : ""));
-    }
-    if (total > (int64_t)n)
-        letter_own_fact(l, "And", arena_fmt(a, "%lld more cases", (long long)(total - (int64_t)n)));
-    return code;
+/* Those that have no row: when the answer is no, this mail is all that people hear of them. "ws-1 0sc…, ws-2 0sd…" */
+static void show_others(struct letter *l, struct arena *a, const struct extent *of)
+{
+    AUTO(buf_clear) struct buf b = BUF_INIT(MIME_PART_MAX);
+    const char *label =
+        arena_fmt(a, "And %lld more cases", (long long)(of->cases - (int64_t)CASES_SHOWN));
+    char id[ID_TEXT_SIZE];
+
+    if (of->cases <= (int64_t)CASES_SHOWN)
+        return;
+    for (size_t i = CASES_SHOWN; i < of->n; i++)
+        buf_addf(&b, "%s%s %s%s", b.len ? ", " : "",
+                 letter_harmless(l, machine_of(&of->list[i]), NAME_MAX_LEN),
+                 id_format(of->list[i].case_id, id),
+                 of->isolated_already[i] ? " (isolated already)" : "");
+    if (of->cases > (int64_t)of->n)
+        buf_addf(&b, ", and %lld others", (long long)(of->cases - (int64_t)of->n));
+    if (buf_failed(&b) || !label)
+        l->text.failed = ERR_NOMEM;
+    else
+        letter_own_words(l, label, buf_text(&b));
 }
 
 static const char *const headlines[2][2][2] = {
@@ -313,12 +360,6 @@ static const char *const headlines[2][2][2] = {
       "A person must decide: some of these machines are isolated already, as far as cordon knows"},
      {"A person must decide: this machine is not isolated",
       "A person must decide: this machine is isolated already, as far as cordon knows"}},
-};
-
-/* How many a question over many is about. */
-struct extent {
-    int64_t cases, machines;
-    int64_t isolated; /* of the machines: for something else */
 };
 
 /* A mail about a question over many. */
@@ -378,8 +419,9 @@ static enum err_code mail_one(struct db_tx *tx, struct engine *g, struct runtime
     letter_own_fact(&l, "Question", id);
     if (open && q->people > 1)
         letter_own_fact(&l, "Persons needed", arena_fmt(a, "%lld", (long long)q->people));
-    code = show_cases(tx, &l, a, q, of->cases, e);
+    show_cases(&l, a, of);
     letter_table_end(&l);
+    show_others(&l, a, of);
     if (open)
         letter_paragraph(&l,
                          arena_fmt(a,
@@ -388,8 +430,7 @@ static enum err_code mail_one(struct db_tx *tx, struct engine *g, struct runtime
                                    id, id));
     if (link)
         letter_link(&l, "Decide (opening the page does nothing)", "Look at it and decide", link);
-    if (!code)
-        code = letter_put(tx, &l, &post, &r, now, e);
+    code = letter_put(tx, &l, &post, &r, now, e);
     letter_clear(&l);
     return code;
 }
@@ -438,21 +479,16 @@ static enum err_code mail_many(struct db_tx *tx, struct engine *g, struct runtim
     struct extent of = {.cases = 0};
     int64_t ever = 0;
     size_t n = 0;
-    enum err_code code = question_count_cases(tx, q->id, &of.cases, e);
+    enum err_code code = question_count_ever(tx, q->id, &ever, e);
 
-    if (!code)
-        code = question_count_machines(tx, q->id, &of.machines, e);
-    if (!code)
-        code = question_count_isolated(tx, q->id, &of.isolated, e);
-    if (!code)
-        code = question_count_ever(tx, q->id, &ever, e);
     if (!code)
         code = invitation_list(tx, a, q->id, &list, &n, e);
     if (code)
         return code;
     if (q->state == QUESTION_OPEN && ever <= q->told)
         return ERR_OK; /* nothing new */
-    if (q->state == QUESTION_OPEN)
+    code = find_extent(tx, a, q->id, &of, e);
+    if (!code && q->state == QUESTION_OPEN)
         code = mind_the_list(tx, g, rt, a, q, &list, &n, e);
     if (code)
         return code;

@@ -1782,6 +1782,29 @@ static void test_question__many_tells_of_machines(void **state)
     rig_close(&r);
 }
 
+/* When the answer is no, or none, this mail is all that people hear of these cases: more than a table shows are named, too. */
+static void test_question__many_names_every_machine(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    many(&r, "{limits: [{isolations: 1, per: 1h}]}");
+    (void)push_many(&r, 0, 2);
+    rig_pass(&r, MINUTE_MS, SECOND_MS);
+    rig_sql(&r, "INSERT INTO question_cases (question_id, case_id, n, tenant, alert_id, machine_id,"
+                " machine_name, action, spent) WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT"
+                " x + 1 FROM c WHERE x < 2100) SELECT (SELECT id FROM questions), x, 0, 'contoso',"
+                " 'da' || x, 'm' || x, 'pc-' || x || '.corp.example', 'isolate full', 0 FROM c");
+    rig_pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+    assert_non_null(strstr(many_subject(&r), "[QUESTION] 2101 machines"));
+    assert_non_null(strstr(many_text(&r), "pc-50[.]corp[.]example, case "));
+    assert_non_null(strstr(many_text(&r), "And 2051 more cases: pc-51[.]corp[.]example "));
+    assert_non_null(strstr(many_text(&r), ", pc-2000[.]corp[.]example "));
+    assert_null(strstr(many_text(&r), "pc-2001[.]"));
+    assert_non_null(strstr(many_text(&r), ", and 101 others"));
+    rig_close(&r);
+}
+
 /* Since it was held back somebody has isolated it at Defender, or another alert has led to that. */
 static void test_question__many_calls_no_machine_free_that_is_isolated_since(void **state)
 {
@@ -2553,6 +2576,7 @@ int main(void)
         cmocka_unit_test(test_question__many_calls_no_machine_free_that_is_isolated_since),
         cmocka_unit_test(test_question__who_is_asked_about_many_is_who_may_answer),
         cmocka_unit_test(test_question__many_tells_of_machines),
+        cmocka_unit_test(test_question__many_names_every_machine),
         cmocka_unit_test(test_question__what_others_wrote_is_harmless_in_the_mail_of_many),
         cmocka_unit_test(test_question__a_storm_goes_on_while_its_machines_fire),
         cmocka_unit_test(test_question__a_limit_looks_back_as_far_as_it_says),

@@ -74,6 +74,7 @@ static void begin_isolation(struct json_out *o, const char *name, const struct i
     json_out_string(o, "machine_id", i->machine_id);
     json_out_string(o, "machine_name", i->machine_name);
     json_out_string(o, "state", isolation_state_name(i->state));
+    json_out_bool(o, "unknown", isolation_is_unknown(i));
     json_out_string(o, "why", i->why);
     json_out_id(o, "case", i->case_id);
     json_out_string(o, "rule", i->rule);

@@ -148,7 +148,7 @@ static void isolation_pairs(struct console_page *p, const struct json *i)
 {
     html_pairs_begin(&p->out);
     html_pair_begin(&p->out, "What Defender says");
-    frame_isolation_badge(p, frame_text(i, "state"));
+    frame_isolation_badge(p, i);
     if (json_get_string(i, "why")) {
         buf_adds(&p->out, " ");
         html_text(&p->out, frame_text(i, "why"));

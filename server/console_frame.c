@@ -207,8 +207,14 @@ static const struct {
     {"failed", "Failed: the machine was not cut off", HTML_BAD},
 };
 
-void frame_isolation_badge(struct console_page *p, const char *state)
+void frame_isolation_badge(struct console_page *p, const struct json *isolation)
 {
+    const char *state = frame_text(isolation, "state");
+
+    if (json_is_true(json_get(isolation, "unknown"))) {
+        html_badge(&p->out, HTML_BAD, "Given up: nobody knows whether the machine was cut off");
+        return;
+    }
     for (size_t i = 0; i < sizeof isolation_words / sizeof *isolation_words; i++)
         if (frame_is(state, isolation_words[i].state))
             html_badge(&p->out, isolation_words[i].tone, isolation_words[i].words);

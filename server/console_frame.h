@@ -51,7 +51,7 @@ void frame_form_end(struct console_page *p, const char *button, bool danger);
 enum html_tone frame_case_tone(const char *state);
 enum html_tone frame_question_tone(const char *state);
 /** What Defender says of an isolation, never ahead of it. */
-void frame_isolation_badge(struct console_page *p, const char *state);
+void frame_isolation_badge(struct console_page *p, const struct json *isolation);
 /** What people call an alert, and a machine; the latter NULL when nothing is known of it. */
 const char *frame_alert(struct console_page *p, const struct json *c);
 const char *frame_machine(const struct json *of);

@@ -26,6 +26,8 @@ static const char *isolation_of(struct console_page *p, const struct json *c)
         return "; released since";
     if (!frame_is(state, "failed"))
         return "; Defender has not said how the isolation ended";
+    if (json_is_true(json_get(i, "unknown")) && why)
+        return arena_fmt(p->arena, "; %s", why);
     return arena_fmt(p->arena, "; NOT isolated%s%s", why ? ": " : "", why ? why : "");
 }
 
@@ -95,7 +97,7 @@ void console_list_isolations(struct console_page *p, const struct json *doc, con
         frame_link_cell(&t, arena_fmt(p->arena, "/isolations/%s", id), machine ? machine : id,
                         frame_tenant(p, i));
         html_cell_begin(&t);
-        frame_isolation_badge(p, frame_text(i, "state"));
+        frame_isolation_badge(p, i);
         if (json_get_string(i, "why")) {
             buf_adds(&p->out, "<br>");
             html_text(&p->out, frame_text(i, "why"));

@@ -39,8 +39,11 @@ static enum err_code fail_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct episode *x = arg;
     struct isolation_record r = x->row;
-    enum err_code code = episode_move(tx, x, &r, ISOLATION_FAILED, x->why.text, e);
+    enum err_code code;
 
+    if (r.state == ISOLATION_PENDING) /* taken, and not known how it ended */
+        r.posted = x->now;
+    code = episode_move(tx, x, &r, ISOLATION_FAILED, x->why.text, e);
     if (!code && (r.action_id || r.posted))
         code = poll_read_again(tx, r.tenant, POLL_ACTIONS, r.requested, e);
     x->after = r;
@@ -535,7 +538,10 @@ void episode_followed(struct episode *x, const struct defender_action *action,
     x->due = episode_follow_due(x, wait > x->why.retry_ms ? wait : x->why.retry_ms);
     if (deed_is_given_up(&x->w, age, x->code) && !runtime_check_clock(x->tenant, &off) &&
         (x->code || defender_action_is_open(action))) {
-        (void)err_set(&x->why, ERR_REFUSED, "Defender did not say how it ended for four days");
+        (void)err_set(
+            &x->why, ERR_REFUSED,
+            "it is not known whether the machine is isolated: Defender did not say how it "
+            "ended for four days");
         episode_write(x, fail_fn);
     } else {
         episode_write(x, x->code ? postpone_fn : followed_fn);

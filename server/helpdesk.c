@@ -80,6 +80,18 @@ static const struct news isolated_already = {
     NULL,
     NULL};
 
+/* It was asked for, and nobody knows how it ended. */
+static const struct news isolation_unknown = {
+    "[REQUESTED]",
+    "Whether a machine is cut off from the network is not known",
+    LETTER_AMBER,
+    "This machine was to be cut off from the network, and nobody knows whether it was. The security team is "
+    "looking into it.",
+    "Where the machine reaches the network the user can go on working as usual. Where it does not, it is "
+    "no fault of the network: leave the machine switched on and do not restart, reinstall or repair it.",
+    NULL,
+    NULL};
+
 bool helpdesk_cares(enum notice_kind kind, bool told)
 {
     if ((size_t)kind >= sizeof news / sizeof *news || !news[kind].tag)
@@ -101,9 +113,12 @@ enum err_code helpdesk_put(struct db_tx *tx, struct engine *g, struct runtime *r
     const struct config_mail *mail = &rt->config->mail;
     const bool again = n->kind == NOTICE_RELEASED && n->anew;
     const bool already = notice_is_isolated_beside(n);
-    const struct news *told = already ? &isolated_already
-                              : again ? &isolated_again
-                                      : &news[n->kind];
+    const bool unknown =
+        n->kind == NOTICE_NOT_ISOLATED && n->isolation && isolation_is_unknown(n->isolation);
+    const struct news *told = already   ? &isolated_already
+                              : again   ? &isolated_again
+                              : unknown ? &isolation_unknown
+                                        : &news[n->kind];
     struct notice_record r = {.id = id_new_after(g->clock, last),
                               .case_id = n->c->id,
                               .after = last,

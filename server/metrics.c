@@ -45,7 +45,7 @@ static const struct metric_info table[METRICS] = {
          "counter",
          {"tenant", "state"},
          "isolations by the state they came to",
-         "failed: `cordon isolations list` says why; the machine is not isolated"},
+         "failed: `cordon isolations list` says why; the machine is not isolated, or nobody knows"},
     [METRIC_QUESTIONS] =
         {"cordon_questions_total",
          "counter",

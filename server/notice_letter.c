@@ -79,10 +79,18 @@ bool notice_is_isolated_beside(const struct notice *n)
     return n->beside && n->beside->state == ISOLATION_ISOLATED && kinds[n->kind].beside;
 }
 
+/* It was asked for, and nobody knows how it ended: that the machine is not isolated is not said of it. */
+static bool is_unknown(const struct notice *n)
+{
+    return n->kind == NOTICE_NOT_ISOLATED && n->isolation && isolation_is_unknown(n->isolation);
+}
+
 static const char *headline_of(const struct notice *n)
 {
     if (n->beside && is_confirmed(n->beside) && kinds[n->kind].beside)
         return kinds[n->kind].beside;
+    if (is_unknown(n))
+        return "Nobody knows whether the machine is isolated";
     return is_again(n) ? "The machine was released, and somebody has isolated it again"
                        : kinds[n->kind].headline;
 }
@@ -321,6 +329,9 @@ static const char *what_now(const struct notice *n, struct arena *arena)
             "did.",
             n->beside && is_confirmed(n->beside)
                 ? "Somebody must say whether the isolation that there is will do for this alert, too"
+            : is_unknown(n)
+                ? "Whether the machine is isolated is to be seen in the Defender portal: look there before "
+                  "anybody isolates it again"
                 : "Whether and how to isolate the machine is decided in the Defender portal",
             case_id);
     case NOTICE_QUESTION: {

@@ -44,6 +44,11 @@ bool isolation_is_settled(enum isolation_state state)
     return state != ISOLATION_REQUESTED && state != ISOLATION_PENDING;
 }
 
+bool isolation_is_unknown(const struct isolation_record *r)
+{
+    return r->state == ISOLATION_FAILED && r->posted;
+}
+
 #define COLUMNS                                                                                      \
     "id, case_id, tenant, machine_id, machine_name, type, comment, why, rule, requestor, action_id," \
     " state, adopted, posted, requested, confirmed, released, updated, review, reminded, lapsed,"    \

@@ -30,8 +30,10 @@ struct isolation_record {
     const char *requestor; /* who asked Defender, when it was not us */
     const char *action_id; /* Defender's; NULL: not known yet */
     enum isolation_state state;
-    bool adopted;   /* somebody else's isolation: never repeated, never released by us */
-    int64_t posted; /* a POST left or was about to; 0: none is unanswered */
+    bool adopted; /* somebody else's isolation: never repeated, never released by us */
+    /* a POST left or was about to; 0: none is unanswered. FAILED: nobody knows what came of it (isolation_is_unknown) */
+    int64_t posted;
+    int64_t sent; /* when a request last left (brakes_sent writes it); 0: none has */
     int64_t requested, confirmed, released, updated; /* wall ms, 0: not yet */
     int64_t
         ask_from; /* REQUESTED: since when Defender is asked for it; 0: not yet, this host's clock was off */
@@ -46,6 +48,10 @@ struct isolation_record {
     const char *release_id; /* Defender's action of our release; NULL: none, or not known yet */
     const char *release_why; /* who ordered the release, and why; NULL: nobody did */
 };
+
+/** It was given up to find out how it ended: the machine may be isolated. Never of one that was given up so by a cordon of
+ *  before, when Defender had taken the request. */
+bool isolation_is_unknown(const struct isolation_record *r);
 
 struct isolation_filter {
     bool open_only;

@@ -1138,6 +1138,38 @@ static void test_admin__the_console_says_whose_a_machine_is(void **state)
     close_desk(d);
 }
 
+/* It was given up to find out how it ended: that is not what is said of one that Defender calls failed. */
+static void test_admin__the_console_calls_no_machine_free_of_which_nobody_knows(void **state)
+{
+    static const char *const paths[] = {"/isolations", "/isolations/", "/cases", "/cases/"};
+    char id[ID_TEXT_SIZE], of[ID_TEXT_SIZE], path[80];
+    struct desk *d;
+    int64_t c;
+
+    (void)state;
+    d = open_desk(false);
+    c = tell_story(d);
+    run(d, "UPDATE isolations SET state = 'failed', why = 'it is not known'");
+    for (int unknown = 0; unknown < 2; unknown++) {
+        for (size_t i = 0; i < COUNT(paths); i++) {
+            struct fetched f;
+
+            (void)snprintf(path, sizeof path, "%s%s", paths[i],
+                           i == 1   ? id_format(4711, id)
+                           : i == 3 ? id_format(c, of)
+                                    : "");
+            assert_int_equal(ask(d, "GET", path, NULL, &f), 200);
+            if ((strstr(f.body, "was not cut off") || strstr(f.body, "; NOT isolated")) ==
+                (unknown == 1))
+                fail_msg("%s: %s", path, f.body);
+            assert_non_null(strstr(f.body, "it is not known"));
+            fetched_clear(&f);
+        }
+        run(d, "UPDATE isolations SET posted = 1");
+    }
+    close_desk(d);
+}
+
 /* Defender said neither title nor severity: a case that was judged by that was read. */
 static void test_admin__an_alert_without_a_title_was_read_all_the_same(void **state)
 {
@@ -1569,6 +1601,7 @@ int main(void)
         cmocka_unit_test(test_admin__a_case_is_found_by_the_id_of_its_alert),
         cmocka_unit_test(test_admin__isolations_are_listed_with_their_times),
         cmocka_unit_test(test_admin__the_console_says_whose_a_machine_is),
+        cmocka_unit_test(test_admin__the_console_calls_no_machine_free_of_which_nobody_knows),
         cmocka_unit_test(test_admin__an_alert_without_a_title_was_read_all_the_same),
         cmocka_unit_test(test_admin__a_second_name_of_a_tenant_is_no_source_that_fell_silent),
         cmocka_unit_test(test_admin__ready_means_that_a_push_can_be_accepted),

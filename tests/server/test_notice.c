@@ -930,6 +930,44 @@ static void test_notice__a_failed_isolation_makes_no_machine_free(void **state)
     tear_down(&r);
 }
 
+/* Defender took it and then said nothing for days: nobody tells people, nor the helpdesk, that the machine is free. */
+static void test_notice__what_nobody_knows_is_not_called_not_isolated(void **state)
+{
+    struct notice_record n;
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, "webhooks: {siem: {url: 'https://x.example/a', template: slack}}\n"
+                 "rules:\n  - {name: contain, do: [isolate: {}, email: {}, webhook: {to: siem}, "
+                 "email: {audience: desk, to: [desk@x.example]}]}\n");
+    log_divert(no_line, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+    rig_says(&r, "GET", GET_ACTION, 0, 503, "{}");
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, 5 * DAY_MS, HOUR_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+    assert_true(isolation_is_unknown(&(struct isolation_record){
+        .state = rig_isolation(&r).state, .posted = rig_isolation(&r).posted}));
+    n = written(&r, id, "not_isolated", "soc@contoso.example");
+    assert_non_null(strstr(n.subject, "it is not known whether the machine is isolated"));
+    assert_null(strstr(part(&r, &n, "text/plain"), "The machine is NOT isolated"));
+    assert_non_null(
+        strstr(part(&r, &n, "text/plain"), "Nobody knows whether the machine is isolated"));
+    assert_non_null(strstr(part(&r, &n, "text/plain"), "before anybody isolates it again"));
+    n = written(&r, id, "not_isolated", "webhook:siem");
+    assert_null(strstr(n.message, "The machine is NOT isolated"));
+    n = written(&r, id, "not_isolated", "desk@x.example");
+    assert_true(strncmp(n.subject, "[REQUESTED] ", 12) == 0);
+    assert_null(strstr(part(&r, &n, "text/plain"), "stays on the network"));
+    assert_null(strstr(part(&r, &n, "text/plain"), "and it was not"));
+    tear_down(&r);
+}
+
 /* The helpdesk tells users what to do: not that a machine is on the network which is cut off. */
 static void test_notice__the_helpdesk_calls_no_machine_free_that_is_isolated(void **state)
 {
@@ -1100,6 +1138,7 @@ int main(void)
         cmocka_unit_test(test_notice__says_how_and_since_when_it_is_isolated),
         cmocka_unit_test(test_notice__a_machine_that_is_isolated_already_is_not_called_free),
         cmocka_unit_test(test_notice__a_failed_isolation_makes_no_machine_free),
+        cmocka_unit_test(test_notice__what_nobody_knows_is_not_called_not_isolated),
         cmocka_unit_test(test_notice__the_helpdesk_calls_no_machine_free_that_is_isolated),
         cmocka_unit_test(test_notice__an_isolation_of_the_case_is_not_called_another_alerts),
         cmocka_unit_test(test_notice__a_post_about_a_review_promises_no_mail),

@@ -56,7 +56,10 @@ static enum ending of_isolation(const struct isolation_record *i, int64_t now, c
         *ret_why = i->why;
         return ENDING_FAILED;
     default:
-        if (now - i->requested < ENDING_REQUESTED_MS)
+        /* Nothing is on its way: it waits for its turn, or Defender took nothing, and cordon tries on. */
+        if (i->state == ISOLATION_REQUESTED && !i->posted)
+            return ENDING_NONE_YET;
+        if (now - (i->sent ? i->sent : i->requested) < ENDING_REQUESTED_MS)
             return ENDING_NONE_YET;
         *ret_why = "Defender was asked and has not confirmed it yet; a mail tells how it ends";
         return ENDING_REQUESTED;

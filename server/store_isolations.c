@@ -53,6 +53,7 @@ bool isolation_is_unknown(const struct isolation_record *r)
     "id, case_id, tenant, machine_id, machine_name, type, comment, why, rule, requestor, action_id," \
     " state, adopted, posted, requested, confirmed, released, updated, review, reminded, lapsed,"    \
     " release_id, release_why, keep_until, took_effect, ask_from, unseen"
+#define ALL_COLUMNS COLUMNS ", sent" /* what is only read here */
 
 static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item, struct err *e)
 {
@@ -87,6 +88,7 @@ static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item,
         .took_effect = db_int(rows, 24),
         .ask_from = db_int(rows, 25),
         .unseen = db_int(rows, 26),
+        .sent = db_int(rows, 27),
     };
     if (nomem)
         return err_set(e, ERR_NOMEM, "isolation");
@@ -101,7 +103,7 @@ enum err_code isolation_load(struct db_tx *tx, struct arena *a, int64_t id,
 {
     struct db_rows *rows;
     enum err_code code =
-        db_query(tx, e, &rows, "SELECT " COLUMNS " FROM isolations WHERE id = $1", "i", id);
+        db_query(tx, e, &rows, "SELECT " ALL_COLUMNS " FROM isolations WHERE id = $1", "i", id);
 
     return code ? code
                 : store_take_one(rows, a, read_row, ret, "there is no isolation with this id", e);
@@ -115,7 +117,7 @@ enum err_code isolation_find_open(struct db_tx *tx, struct arena *a, const char 
     enum err_code code;
 
     code = db_query(tx, e, &rows,
-                    "SELECT " COLUMNS " FROM isolations WHERE tenant = $1 AND machine_id = $2"
+                    "SELECT " ALL_COLUMNS " FROM isolations WHERE tenant = $1 AND machine_id = $2"
                     " AND state IN ('requested', 'pending', 'isolated', 'releasing')",
                     "tt", tenant, machine_id);
     return code ? code : store_take_first(rows, a, read_row, ret, ret_found, e);
@@ -129,7 +131,7 @@ enum err_code isolation_find_action(struct db_tx *tx, struct arena *a, const cha
     enum err_code code;
 
     code = db_query(tx, e, &rows,
-                    "SELECT " COLUMNS " FROM isolations WHERE action_id = $1 AND tenant = $2"
+                    "SELECT " ALL_COLUMNS " FROM isolations WHERE action_id = $1 AND tenant = $2"
                     " ORDER BY id DESC LIMIT 1",
                     "tt", action_id, tenant);
     return code ? code : store_take_first(rows, a, read_row, ret, ret_found, e);
@@ -258,7 +260,7 @@ enum err_code isolation_unwatched(struct db_tx *tx, struct arena *a, size_t limi
     struct db_rows *rows;
     enum err_code code =
         db_query(tx, e, &rows,
-                 "SELECT " COLUMNS " FROM isolations WHERE state IN ('isolated', 'releasing')"
+                 "SELECT " ALL_COLUMNS " FROM isolations WHERE state IN ('isolated', 'releasing')"
                  " AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = isolations.id)"
                  " ORDER BY id LIMIT $1",
                  "i", (int64_t)limit);
@@ -323,7 +325,7 @@ enum err_code store_isolation_list(struct store *s, struct arena *a,
     struct store_list list;
     enum err_code code = store_read_list(
         s, a, sizeof **ret, read_row, &list, e,
-        "SELECT " COLUMNS " FROM isolations WHERE id < $1"
+        "SELECT " ALL_COLUMNS " FROM isolations WHERE id < $1"
         " AND ($2 = 0 OR state IN ('requested', 'pending', 'isolated', 'releasing'))"
         " AND ($3 = 1 OR lower(machine_id) = lower($4)"
         " OR lower(machine_name) = lower($5)) ORDER BY id DESC LIMIT $6",

@@ -215,7 +215,7 @@ static void test_outcome__a_pending_isolation_ends_as_requested(void **state)
     assert_int_equal(get(h, path, &f), 202);
     fetched_clear(&f);
     house_cordon_kill(h);
-    edit_store(h, "UPDATE isolations SET requested = requested - 301000");
+    edit_store(h, "UPDATE isolations SET requested = requested - 301000, sent = sent - 301000");
     house_cordon_start(h);
     AUTO(json_freep) struct json *doc = poll_to_the_end(h, path, &working);
     assert_end(doc, "requested", "has not confirmed it yet");

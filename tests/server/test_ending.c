@@ -46,23 +46,31 @@ static void test_ending__of_an_isolation_is_what_the_ledger_says(void **state)
 {
     static const char asked[] =
         "Defender was asked and has not confirmed it yet; a mail tells how it ends";
+    enum { WAITS = -1 }; /* nothing was sent */
     static const struct {
         enum isolation_state state;
         int64_t age;
         enum ending ending;
         const char *why;
+        int64_t sent; /* so long after it was asked for here */
     } rows[] = {
-        {ISOLATION_REQUESTED, 0, ENDING_NONE_YET, NULL},
-        {ISOLATION_PENDING, 0, ENDING_NONE_YET, NULL},
-        {ISOLATION_PENDING, ENDING_REQUESTED_MS - 1, ENDING_NONE_YET, NULL},
-        {ISOLATION_PENDING, ENDING_REQUESTED_MS, ENDING_REQUESTED, asked},
-        {ISOLATION_REQUESTED, ENDING_REQUESTED_MS, ENDING_REQUESTED, asked},
-        {ISOLATION_PENDING, 3 * DAY_MS, ENDING_REQUESTED, asked},
-        {ISOLATION_PENDING, -HOUR_MS, ENDING_NONE_YET, NULL}, /* the clock was set back */
-        {ISOLATION_ISOLATED, 0, ENDING_ISOLATED, NULL},
-        {ISOLATION_RELEASING, 0, ENDING_ISOLATED, NULL},
-        {ISOLATION_RELEASED, 0, ENDING_RELEASED, "because"},
-        {ISOLATION_FAILED, 0, ENDING_FAILED, "because"},
+        {ISOLATION_REQUESTED, 0, ENDING_NONE_YET, NULL, 0},
+        /* a storm, or a Defender that takes nothing: it has been asked for nothing */
+        {ISOLATION_REQUESTED, ENDING_REQUESTED_MS, ENDING_NONE_YET, NULL, WAITS},
+        {ISOLATION_REQUESTED, HOUR_MS, ENDING_NONE_YET, NULL, WAITS},
+        {ISOLATION_REQUESTED, HOUR_MS, ENDING_NONE_YET, NULL, HOUR_MS - ENDING_REQUESTED_MS + 1},
+        {ISOLATION_PENDING, HOUR_MS, ENDING_NONE_YET, NULL, HOUR_MS - ENDING_REQUESTED_MS + 1},
+        {ISOLATION_PENDING, HOUR_MS, ENDING_REQUESTED, asked, HOUR_MS - ENDING_REQUESTED_MS},
+        {ISOLATION_PENDING, 0, ENDING_NONE_YET, NULL, 0},
+        {ISOLATION_PENDING, ENDING_REQUESTED_MS - 1, ENDING_NONE_YET, NULL, 0},
+        {ISOLATION_PENDING, ENDING_REQUESTED_MS, ENDING_REQUESTED, asked, 0},
+        {ISOLATION_REQUESTED, ENDING_REQUESTED_MS, ENDING_REQUESTED, asked, 0},
+        {ISOLATION_PENDING, 3 * DAY_MS, ENDING_REQUESTED, asked, 0},
+        {ISOLATION_PENDING, -HOUR_MS, ENDING_NONE_YET, NULL, 0}, /* the clock was set back */
+        {ISOLATION_ISOLATED, 0, ENDING_ISOLATED, NULL, 0},
+        {ISOLATION_RELEASING, 0, ENDING_ISOLATED, NULL, 0},
+        {ISOLATION_RELEASED, 0, ENDING_RELEASED, "because", 0},
+        {ISOLATION_FAILED, 0, ENDING_FAILED, "because", 0},
     };
     static const enum case_state states[] = {CASE_WAITING, CASE_DONE};
 
@@ -70,8 +78,14 @@ static void test_ending__of_an_isolation_is_what_the_ledger_says(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         for (size_t s = 0; s < 2; s++) {
             const struct case_record c = {.state = states[s], .told = "requested"};
+            const int64_t requested = NOW - rows[i].age;
+            const bool waits = rows[i].sent == WAITS;
             const struct isolation_record r = {
-                .state = rows[i].state, .requested = NOW - rows[i].age, .why = "because"};
+                .state = rows[i].state,
+                .requested = requested,
+                .sent = waits || !rows[i].sent ? 0 : requested + rows[i].sent,
+                .posted = rows[i].state == ISOLATION_REQUESTED && !waits ? requested : 0,
+                .why = "because"};
 
             check(isolation_state_name(rows[i].state), &c, &r, NULL, 0, rows[i].ending,
                   rows[i].why);

@@ -14,6 +14,7 @@
 #include "jwks.h"
 #include "line.h"
 #include "log.h"
+#include "pause.h"
 #include "question.h"
 
 #define WAITING_MAX 256
@@ -39,6 +40,7 @@ struct visit {
 
 struct view {
     struct arena *arena;
+    const struct runtime *rt;
     int64_t invitation;
     const char *person;
     bool proves; /* the link alone says nothing about who answers */
@@ -47,6 +49,7 @@ struct view {
     struct answer_record *answers;
     size_t n_cases, n_answers;
     int64_t total;
+    struct pause pause;
 };
 
 static enum err_code view_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -63,7 +66,7 @@ static enum err_code view_fn(struct db_tx *tx, void *arg, struct err *e)
         code = question_cases(tx, v->arena, id, 0, CASES_SHOWN, &v->cases, &v->n_cases, e);
     if (!code)
         code = answer_list(tx, v->arena, id, &v->answers, &v->n_answers, e);
-    return code;
+    return code ? code : pause_read(tx, v->rt, v->arena, &v->pause, e);
 }
 
 /* ---- the page --------------------------------------------------------------------------------- */
@@ -172,6 +175,13 @@ static void show(struct http_request *r, const struct view *v, unsigned status, 
         html_line(&out, "p", NULL, said);
     else if (v->q.state != QUESTION_OPEN)
         html_line(&out, "p", NULL, question_outcome(&v->q, v->arena));
+    if (v->pause.on && (v->q.state == QUESTION_OPEN || (said && v->q.state == QUESTION_APPROVED)))
+        html_line(
+            &out, "p", NULL,
+            arena_fmt(v->arena,
+                      "cordon is %s. While that lasts no isolation is asked for, whatever the "
+                      "answer: people are told so, and the case can be tried again afterwards.",
+                      pause_words(&v->pause, v->arena)));
     facts(&out, v);
     if (v->q.state == QUESTION_OPEN && now < v->q.expires && !said)
         form(&out);
@@ -247,6 +257,7 @@ static void answer(struct question_page *p, struct http_request *r, const struct
     code = question_answer(p->g, &a, &state, &e);
     said = code                     ? e.text
            : state == QUESTION_OPEN ? "Your yes is written. Another person must say yes, too."
+           : a.yes && v->pause.on   ? "Your yes is written."
            : a.yes                  ? "Your yes is written: what waited for it goes on."
                                     : "Your no is written: nothing is done.";
     if ((code && code != ERR_CONFLICT) || db_read(p->g->store->db, view_fn, v, &e)) {
@@ -263,8 +274,10 @@ static void serve(struct http_request *r, void *ctx)
     struct question_page *p = ctx;
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(p->g);
     const struct visit *visit = http_data(r);
-    struct view v = {
-        .arena = arena, .invitation = visit->invitation, .proves = approver_is_wanted(rt->config)};
+    struct view v = {.arena = arena,
+                     .rt = rt,
+                     .invitation = visit->invitation,
+                     .proves = approver_is_wanted(rt->config)};
     struct err e = {0};
     enum err_code code =
         arena ? db_read(p->g->store->db, view_fn, &v, &e) : err_set(&e, ERR_NOMEM, "a page");

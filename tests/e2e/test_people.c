@@ -395,6 +395,32 @@ static void test_people__one_click_acts_once_and_the_second_is_told_who_did(void
     house_stop(h);
 }
 
+/* Whoever says yes while cordon is paused is not to believe that the machine is cut off by that. */
+static void test_people__a_page_says_that_cordon_is_paused(void **state)
+{
+    AUTO(arena_freep) struct arena *a = arena_new(0);
+    struct mailed *mails;
+    struct house *h = open_question(a, &mails);
+    const struct mailed *ann = mail_to(mails, "ann@x.example");
+    struct fetched f;
+
+    (void)state;
+    assert_int_equal(visit(h, "GET", ann->link, NULL, NULL, &f), 200);
+    assert_null(strstr(f.body, "paused"));
+    fetched_clear(&f);
+    assert_int_equal(house_order(h, "/api/pause", "{\"by\":\"joe\",\"why\":\"a <drill>\"}"), 200);
+    assert_int_equal(visit(h, "GET", ann->link, NULL, NULL, &f), 200);
+    assert_non_null(strstr(f.body, "cordon is paused by joe: a &lt;drill&gt;."));
+    fetched_clear(&f);
+    assert_int_equal(visit(h, "POST", ann->link, FORM, "answer=approve", &f), 200);
+    assert_non_null(strstr(f.body, "cordon is paused by joe"));
+    assert_null(strstr(f.body, "goes on"));
+    fetched_clear(&f);
+    house_wait_quiet(h, SOON);
+    assert_int_equal(sim_count_calls(h->sim, "POST", SIM_ISOLATE), 0);
+    house_stop(h);
+}
+
 static void test_people__what_is_no_answer_is_none(void **state)
 {
     static const struct {
@@ -778,6 +804,7 @@ int main(void)
         cmocka_unit_test(test_people__a_page_over_many_says_what_is_done_to_each),
         cmocka_unit_test(test_people__a_link_is_shown_to_its_reader_alone),
         cmocka_unit_test(test_people__one_click_acts_once_and_the_second_is_told_who_did),
+        cmocka_unit_test(test_people__a_page_says_that_cordon_is_paused),
         cmocka_unit_test(test_people__what_is_no_answer_is_none),
         cmocka_unit_test(test_people__a_sign_in_proves_who_answers),
         cmocka_unit_test(test_people__one_person_is_one_whatever_his_tokens_call_him),

@@ -99,6 +99,12 @@ static enum err_code order_fn(struct db_tx *tx, void *arg, struct err *e)
     struct hunt_record row;
     enum err_code code = hunt_load_named(tx, x->arena, x->o->name, &row, e);
 
+    /* One order takes another's place: who wants a real run is not to get a dry one for it, nor the other way round. */
+    if (!code && row.ordered && row.ordered_dry != x->o->dry)
+        code = err_set(
+            e, ERR_CONFLICT,
+            "a %s run of the hunt is ordered, and has not ended: order this one when it has",
+            row.ordered_dry ? "dry" : "real");
     if (!code)
         code = hunt_order(tx, row.id, x->id, x->o->dry, now, e);
     if (!code && !x->o->dry)

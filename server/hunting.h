@@ -26,8 +26,9 @@ struct hunting_order {
     bool dry;         /* nothing comes of it but the answer */
 };
 
-/** A person wants a hunt run now; what comes of it is read at GET /api/hunts/NAME. *ret_order: its id there.
- *  ERR_NOT_FOUND: the configuration in force has no such hunt. Waits for the disk. */
+/** A person wants a hunt run now; what comes of it is read at GET /api/hunts/NAME. *ret_order: its id there, or that of a
+ *  later order, whose run is this one's, too. ERR_NOT_FOUND: the configuration in force has no such hunt; ERR_CONFLICT: a
+ *  run is ordered that is dry where this one is real, or the other way round. Waits for the disk. */
 enum err_code hunting_order(struct engine *g, const struct hunting_order *o, int64_t *ret_order,
                             struct err *e);
 

@@ -563,6 +563,34 @@ static void test_hunting__an_order_is_answered_whatever_it_found(void **state)
     rig_close(&r);
 }
 
+/* An order takes the place of one that waits, so it is of the same kind: nobody's dry run makes cases, and nobody who wants a
+ * real one is shown a dry one for it. */
+static void test_hunting__an_order_of_another_kind_waits_for_the_first(void **state)
+{
+    int64_t id, other, third;
+
+    (void)state;
+    for (int dry = 0; dry < 2; dry++) {
+        struct hunting_order first = {.name = "x", .who = "ann", .dry = dry};
+        struct hunting_order second = {.name = "x", .who = "bob", .dry = !dry};
+        struct err e = {0};
+        struct rig r;
+
+        open_hunt(&r, HUNT(""));
+        assert_int_equal(due(&r), 0);
+        assert_int_equal(hunting_order(r.g, &first, &id, &e), ERR_OK);
+        assert_int_equal(hunting_order(r.g, &second, &other, &e), ERR_CONFLICT);
+        assert_non_null(strstr(e.text, dry ? "a dry run" : "a real run"));
+        assert_int_equal(hunting_order(r.g, &first, &third, &e), ERR_OK);
+        assert_int_equal(due(&r), 1);
+        assert_int_equal(row(&r).ran != 0, !dry);
+        assert_int_equal(hunting_order(r.g, &second, &other, &e), ERR_OK);
+        assert_int_equal(due(&r), 1);
+        assert_true(row(&r).ran != 0);
+        rig_close(&r);
+    }
+}
+
 /* An order is a run more, not the next one before its time. */
 static void test_hunting__an_ordered_run_leaves_the_next_time_alone(void **state)
 {
@@ -887,6 +915,7 @@ int main(void)
         cmocka_unit_test(test_hunting__what_is_refused_holds_up_nothing_after_it),
         cmocka_unit_test(test_hunting__its_mail_says_that_cordon_is_paused),
         cmocka_unit_test(test_hunting__an_order_is_answered_whatever_it_found),
+        cmocka_unit_test(test_hunting__an_order_of_another_kind_waits_for_the_first),
         cmocka_unit_test(test_hunting__an_ordered_run_leaves_the_next_time_alone),
         cmocka_unit_test(test_hunting__another_tenant_is_another_baseline),
         cmocka_unit_test(test_hunting__goes_on_after_the_clock_was_set_back),

@@ -381,6 +381,12 @@ static enum err_code put_in_force(struct serving *s, struct config *fresh, const
         runtime_unref(rt);
         return ERR_REFUSED;
     }
+    /* It is no reason to keep out what else was rotated: a sender's new secret, for one, which would be told 401. */
+    if (!config_keeps_password(s->config, fresh))
+        log_event(LOG_WARN, "note",
+                  LOG_STR("why",
+                          "store.password_file holds another password: the store goes on with the "
+                          "one of before, and takes the new one with the next start"));
     receiver_use(s->receiver, fresh);
     status_use(s->status, fresh);
     engine_use(s->engine, rt);

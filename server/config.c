@@ -287,7 +287,8 @@ const char *config_needs_restart(const struct config *old, const struct config *
          new->listen.tls.certificate_file ? "on" : "off"},
         {"admin.address", old->admin.address, new->admin.address},
         {"store.url", old->store_url, new->store_url},
-        {"store.password_file", old->store_password.text, new->store_password.text},
+        {"store.password_file", old->store_password.text ? "named" : NULL,
+         new->store_password.text ? "named" : NULL},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
@@ -296,4 +297,9 @@ const char *config_needs_restart(const struct config *old, const struct config *
     if (new->listen.tls.client_certificates && !old->listen.tls.client_certificates)
         return "client_certificate"; /* connections that stand were not asked for any */
     return NULL;
+}
+
+bool config_keeps_password(const struct config *old, const struct config *new)
+{
+    return !differ(old->store_password.text, new->store_password.text);
 }

@@ -158,6 +158,8 @@ bool config_is_shadow(const struct config *c, const char *source);
 /** Does any tenant's or source's … setting differ so that a socket or store must be opened anew?
  *  Returns the name of the first such key ("listen.address"), or NULL: a reload may swap. */
 const char *config_needs_restart(const struct config *old, const struct config *new);
+/** Is the store's password the same? Another one is taken with the next start, and no reason to refuse a reload. */
+bool config_keeps_password(const struct config *old, const struct config *new);
 
 /* ---- for commands that speak to a running server ------------------------------------------------
  * They need a corner of the file only: the rest of it may be half-edited, or hold secrets that the user

@@ -1383,6 +1383,26 @@ static void test_config__a_reload_says_what_needs_a_restart(void **state)
     config_unref(old);
 }
 
+/* The store's password is rotated with the senders' secrets, which are not to wait for a restart because of it. */
+static void test_config__another_password_of_the_store_refuses_no_reload(void **state)
+{
+#define DATABASE "store: {url: 'postgresql://cordon@db/cordon?sslmode=verify-full', password_file: "
+    struct config *old = load(*state, DATABASE "token}\n" ALL);
+    struct config *fresh = load(*state, DATABASE "secret}\n" ALL);
+    struct config *none =
+        load(*state, "store: {url: 'postgresql://cordon@db/cordon?sslmode=verify-full'}\n" ALL);
+
+    assert_string_not_equal(old->store_password.text, fresh->store_password.text);
+    assert_null(config_needs_restart(old, fresh));
+    assert_false(config_keeps_password(old, fresh));
+    assert_true(config_keeps_password(old, old));
+    assert_string_equal(config_needs_restart(old, none), "store.password_file");
+    assert_string_equal(config_needs_restart(none, old), "store.password_file");
+    config_unref(old);
+    config_unref(fresh);
+    config_unref(none);
+}
+
 /* Connections are asked for certificates from their beginning, or never. */
 static void test_config__a_first_client_certificate_needs_a_restart(void **state)
 {
@@ -1629,6 +1649,7 @@ int main(void)
         TEST(what_is_gone_may_not_isolate),
         TEST(a_test_may_be_about_polling_and_a_hunt),
         TEST(a_reload_says_what_needs_a_restart),
+        TEST(another_password_of_the_store_refuses_no_reload),
         TEST(a_first_client_certificate_needs_a_restart),
         TEST(a_certificate_that_ends_soon_is_a_note),
         TEST(a_new_secret_brings_no_new_text),

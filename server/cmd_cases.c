@@ -121,7 +121,7 @@ static const struct cli_command retry_command = {
     .args = "ID",
     .about =
         "Begins a case anew that failed, or of which a step failed or was withheld: Defender is read\n"
-        "again, and the policy in force judges again.",
+        "again, and the policy in force judges again. Not while its machine is isolated.",
     .options = cli_order_options,
     .least_args = 1,
     .most_args = 1,

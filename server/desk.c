@@ -107,7 +107,8 @@ static enum err_code retry_fn(struct db_tx *tx, void *arg, struct err *e)
                        case_state_name(q->c.state),
                        q->c.state == CASE_DONE ? ", and all its steps were done" : "");
     if (!code && isolation_is_open(isolation.state))
-        code = err_set(e, ERR_CONFLICT, "its machine's isolation is %s: there is nothing to retry",
+        code = err_set(e, ERR_CONFLICT,
+                       "its machine's isolation is %s: it can be tried again when that is over",
                        isolation_state_name(isolation.state));
     if (code)
         return code;

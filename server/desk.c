@@ -431,9 +431,10 @@ static enum err_code switch_over(struct switching *t, db_fn fn, const char *even
 
     if (code)
         return code;
-    log_event(LOG_WARN, event, LOG_STR("who", t->o->who), LOG_STR("why", t->o->why));
-    if (t->told.kind)
+    if (t->told.kind) { /* else nothing was thrown or taken back */
+        log_event(LOG_WARN, event, LOG_STR("who", t->o->who), LOG_STR("why", t->o->why));
         notice_system_log(&t->told);
+    }
     engine_kick(t->g);
     return ERR_OK;
 }

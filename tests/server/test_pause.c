@@ -293,6 +293,15 @@ static void test_pause__is_told_as_the_last_who_threw_it(void **state)
     rig_close(&r);
 }
 
+static int resumed_lines;
+
+static void count_resumed(enum log_level level, const char *line, void *ctx)
+{
+    (void)level;
+    (void)ctx;
+    resumed_lines += strstr(line, "\"event\":\"resume\"") != NULL;
+}
+
 static void test_pause__a_resume_of_nothing_says_so(void **state)
 {
     struct rig r;
@@ -300,8 +309,15 @@ static void test_pause__a_resume_of_nothing_says_so(void **state)
 
     (void)state;
     rig_open(&r, NULL);
+    resumed_lines = 0;
+    log_divert(count_resumed, NULL);
     assert_int_equal(desk_resume(r.g, &drill, &e), ERR_CONFLICT);
     assert_string_equal(e.text, "cordon is not paused");
+    assert_int_equal(resumed_lines, 0); /* and no line of the log claims that one was taken back */
+    assert_int_equal(desk_pause(r.g, &drill, &e), ERR_OK);
+    assert_int_equal(desk_resume(r.g, &drill, &e), ERR_OK);
+    assert_int_equal(resumed_lines, 1);
+    log_divert(NULL, NULL);
     rig_close(&r);
 }
 

@@ -50,8 +50,8 @@ static const struct metric_info table[METRICS] = {
         {"cordon_questions_total",
          "counter",
          {"kind", "outcome"},
-         "questions to people by what they are about (step, canary, storm, limit) and what became of "
-         "them",
+         "questions to people by what they are about (step, canary, storm, limit, failure) and what "
+         "became of them",
          "expired: nobody answered, and the machines are not isolated: who reads those mails?"},
     [METRIC_OPEN_QUESTIONS] =
         {"cordon_questions_open",

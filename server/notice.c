@@ -261,11 +261,14 @@ enum err_code notice_preview(struct db_tx *tx, struct engine *g, struct runtime 
         code = fill(tx, rt, arena, &d, e);
     if (code)
         return code;
+    d.r.recipients = arena_array(arena, d.post.n_to, sizeof *d.r.recipients);
+    for (size_t i = 0; d.r.recipients && i < d.post.n_to; i++)
+        d.r.recipients[d.r.n_recipients++].address = d.post.to[i];
     notice_compose(&l, &d.n, rt, &pause, NULL, arena);
     code = letter_build(tx, &l, &d.post, &d.r, d.post.to, d.post.n_to, now, &message, e);
     letter_clear(&l);
     d.r.message = code ? NULL : arena_str(arena, buf_text(&message));
-    if (!code && !d.r.message)
+    if (!code && (!d.r.message || !d.r.recipients))
         code = err_set(e, ERR_NOMEM, "preview");
     if (!code)
         *ret = d.r;

@@ -97,8 +97,8 @@ struct notice_gist {
 void notice_gist(const struct notice *n, const struct runtime *rt, struct arena *arena,
                  struct notice_gist *ret);
 /**
- * Inside a transaction, which writes nothing: the notice as notice_put would make it now. ret: subject, kind, sender and
- * message, in arena. ERR_CONFLICT when there is nobody to write to.
+ * Inside a transaction, which writes nothing: the notice as notice_put would make it now. ret: subject, kind, sender,
+ * recipients and message, in arena. ERR_CONFLICT when there is nobody to write to.
  */
 enum err_code notice_preview(struct db_tx *tx, struct engine *g, struct runtime *rt,
                              struct arena *arena, const struct notice *n, int64_t now,

@@ -18,20 +18,46 @@ struct looking {
     struct notice_record mail, digest;
 };
 
-/* The words of the case's own email step, as when it mails. */
+/* An email step's arguments, if it tells those who judge the alert; else NULL. */
+static struct json *mail_of(const struct step_record *s)
+{
+    AUTO(json_freep) struct json *args = NULL;
+    const char *audience;
+    struct json *ret = NULL;
+
+    if (strcmp(s->handler, "email") != 0 || json_parse(s->args, strlen(s->args), &args, NULL))
+        return NULL;
+    audience = json_get_string(args, "audience");
+    if (!audience || strcmp(audience, "desk") != 0) {
+        ret = args;
+        args = NULL;
+    }
+    return ret;
+}
+
+/* The words of the case's own email step, and whom it names, as when it mails. */
 static enum err_code words_of(struct db_tx *tx, struct looking *k, struct notice *n,
                               struct json **ret_args, struct err *e)
 {
     struct step_record *steps;
     size_t count = 0;
+    const char **to;
     enum err_code code = case_steps(tx, k->arena, k->id, &steps, &count, e);
 
     for (size_t i = 0; i < count && !code && !*ret_args; i++)
-        if (strcmp(steps[i].handler, "email") == 0)
-            (void)json_parse(steps[i].args, strlen(steps[i].args), ret_args, NULL);
+        *ret_args = mail_of(&steps[i]);
     n->subject = json_get_string(*ret_args, "subject");
     n->body = json_get_string(*ret_args, "body");
-    return code;
+    if (code)
+        return code;
+    to = arena_array(k->arena, json_count(json_get(*ret_args, "to")) + 1, sizeof *to);
+    if (!to)
+        return err_set(e, ERR_NOMEM, "preview");
+    JSON_EACH (address, json_get(*ret_args, "to")) /* copied: the mail outlives the arguments */
+        if (json_string(address) && !(to[n->n_to++] = arena_str(k->arena, json_string(address))))
+            return err_set(e, ERR_NOMEM, "preview");
+    n->to = to;
+    return ERR_OK;
 }
 
 static enum err_code would_be(struct db_tx *tx, struct looking *k, const struct case_record *c,

@@ -318,6 +318,43 @@ static void test_notice__the_preview_is_the_mail(void **state)
     tear_down(&r);
 }
 
+/* A mail that would be goes to whom the rule's step names, in its words; what the helpdesk is told is not that. */
+static void test_notice__a_preview_is_addressed_as_the_mail_would_be(void **state)
+{
+#define STEPS         "INSERT INTO steps (case_id, n, handler, args, state, why, updated) "
+#define STEP(n, args) "SELECT id, " n ", 'email', '" args "', 'waiting', NULL, 0 FROM cases"
+    static const struct {
+        const char *steps, *to, *subject, *text;
+    } rows[] = {
+        {STEPS STEP("0", "{\"audience\":\"desk\",\"to\":[\"desk@b.example\"]}") " UNION ALL " STEP(
+             "1", "{\"audience\":\"soc\",\"to\":[\"ann@b.example\"],\"subject\":\"Runbook 7\","
+                  "\"body\":\"Call the desk.\"}"),
+         "ann@b.example", "Runbook 7", "Call the desk."},
+        {STEPS STEP("0", "{\"audience\":\"soc\"}"), "soc@contoso.example", "[ALERT]", "Next:"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct json *doc;
+        const struct json *to;
+        struct rig r;
+        int64_t id;
+
+        set_up(&r);
+        id = rig_push(&r, "da1_-1", NULL);
+        rig_sql(&r, "UPDATE cases SET verdict = '{\"rule\":\"tell\"}'");
+        rig_sql(&r, rows[i].steps);
+        doc = preview(&r, id);
+        to = json_get(doc, "to");
+        assert_int_equal(json_count(to), 1);
+        assert_string_equal(json_string(json_first(to)), rows[i].to);
+        assert_non_null(strstr(json_get_string(doc, "subject"), rows[i].subject));
+        assert_non_null(strstr(json_get_string(doc, "text"), rows[i].text));
+        json_free(doc);
+        tear_down(&r);
+    }
+}
+
 /* ---- when there is nobody ------------------------------------------------------------------------- */
 
 /* Keeps the last line that says that nobody was told. */
@@ -1123,6 +1160,7 @@ int main(void)
         cmocka_unit_test(test_notice__facts_come_first),
         cmocka_unit_test(test_notice__templates_of_the_configuration),
         cmocka_unit_test(test_notice__the_preview_is_the_mail),
+        cmocka_unit_test(test_notice__a_preview_is_addressed_as_the_mail_would_be),
         cmocka_unit_test(test_notice__a_step_that_reaches_nobody_is_not_done),
         cmocka_unit_test(test_notice__who_could_not_be_told_is_told_the_end),
         cmocka_unit_test(test_notice__who_heard_of_a_request_hears_its_end),

@@ -311,10 +311,13 @@ static void refuse_properties(struct builder *b, struct fy_event *event)
                     *tag = fy_event_get_tag_token(event);
 
     if (anchor)
-        fault_at(b, place_before(fy_token_start_mark(anchor)),
-                 "anchors (&name) are not supported: write the value out where it is needed");
+        fault_at(
+            b, place_before(fy_token_start_mark(anchor)),
+            "anchors (&name) are not supported: write the value out where it is needed; a text that "
+            "begins with & needs quotes");
     if (tag)
-        fault_at(b, place_of(fy_token_start_mark(tag)), "tags (!name) are not supported");
+        fault_at(b, place_of(fy_token_start_mark(tag)),
+                 "tags (!name) are not supported; a text that begins with ! needs quotes");
 }
 
 /* Puts a node where it belongs; a scalar in a map may be a key. */
@@ -497,8 +500,10 @@ static void take_event(struct builder *b, struct fy_event *event)
                     "a second document begins here: one file holds one");
         break;
     case FYET_ALIAS:
-        fault_at(b, start ? place_before(start) : b->at,
-                 "aliases (*name) are not supported: write the value out where it is needed");
+        fault_at(
+            b, start ? place_before(start) : b->at,
+            "aliases (*name) are not supported: write the value out where it is needed; a text that "
+            "begins with * needs quotes: \"*.example\"");
         (void)add_node(b, YAML_SCALAR,
                        start ? place_of(start) : b->at); /* so that the rest is read */
         break;

@@ -152,7 +152,8 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         {"- a\n", "cordon.yaml:1:1: the file: expected a map of settings, found a list\n"},
         {"rules: [\n", NULL},
         {"a: &x 1\n" ALL,
-         "cordon.yaml:1:4: anchors (&name) are not supported: write the value out where it is needed\n"},
+         "cordon.yaml:1:4: anchors (&name) are not supported: write the value out where it is needed; a text that "
+         "begins with & needs quotes\n"},
         {RULES ALL, "cordon.yaml:12:1: the key 'rules' is here twice, first in line 1\n"},
         /* the top */
         {"lisen: {}\n" ALL, "cordon.yaml:1:1: lisen: unknown key; did you mean listen?\n"},

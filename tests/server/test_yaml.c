@@ -99,6 +99,9 @@ static void test_yaml__every_node_knows_its_place(void **state)
 
 static void test_yaml__names_the_place_of_every_fault(void **state)
 {
+#define ALIAS                                                                                                     \
+    "aliases (*name) are not supported: write the value out where it is needed; a text that begins with * needs " \
+    "quotes: \"*.example\"\n"
     static const struct {
         const char *text, *faults;
     } rows[] = {
@@ -107,11 +110,15 @@ static void test_yaml__names_the_place_of_every_fault(void **state)
         {"---\n", "f:1:1: the file is empty\n"},
         {"~\n", "f:1:1: the file is empty\n"},
         {"a: &x 1\nb: *x\n",
-         "f:1:4: anchors (&name) are not supported: write the value out where it is needed\n"
-         "f:2:4: aliases (*name) are not supported: write the value out where it is needed\n"},
+         "f:1:4: anchors (&name) are not supported: write the value out where it is needed; a text that begins with & "
+         "needs quotes\n"
+         "f:2:4: " ALIAS},
+        {"name: {glob: *.example}\n", "f:1:14: " ALIAS},
+        {"name:\n  glob: [*Server*, x]\n", "f:2:10: " ALIAS},
         {"a:\n  <<: {b: 1}\n",
          "f:2:3: merge keys (<<) are not supported: write the settings out\n"},
-        {"a: !!str 5\n", "f:1:4: tags (!name) are not supported\n"},
+        {"a: !!str 5\n",
+         "f:1:4: tags (!name) are not supported; a text that begins with ! needs quotes\n"},
         {"a: 1\nb: 2\na: 3\n", "f:3:1: the key 'a' is here twice, first in line 1\n"},
         {"{x: {a: 1, 'a': 2}, x: 1}\n",
          "f:1:12: the key 'a' is here twice, first in line 1\nf:1:21: the key 'x' is here twice, first in line 1\n"},

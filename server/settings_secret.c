@@ -62,13 +62,29 @@ static bool looks_like_secret(const char *text)
     return upper && lower && digit && strlen(text) >= 24;
 }
 
+/* Nothing but a variable, as of those who hand secrets over in the environment: whatever it looks like, it may be one. */
+static bool is_variable(const char *text)
+{
+    const char *end = strchr(text, '}');
+
+    return strncmp(text, "${", 2) == 0 && end && !end[1];
+}
+
 static void file_fault(const struct reading *x, const char *path, int error)
 {
     const char *slash = strrchr(path, '/'), *last = slash ? slash + 1 : path;
+    bool names_nothing = *settings_suffix(x->setting) &&
+                         (error == ENOENT || error == ENAMETOOLONG || error == ENOTDIR);
 
-    if ((error == ENOENT || error == ENAMETOOLONG || error == ENOTDIR) &&
-        *settings_suffix(x->setting) &&
-        (looks_like_secret(x->node->text) || looks_like_secret(last))) {
+    if (names_nothing && is_variable(x->node->text)) {
+        yaml_fault(
+            x->reader->faults, x->node,
+            "%s: cannot read the file that %s names: %s; if the variable holds the secret itself, "
+            "write that into a file of its own (chmod 600) and let it name that",
+            x->name, x->node->text, file_why(error));
+        return;
+    }
+    if (names_nothing && (looks_like_secret(x->node->text) || looks_like_secret(last))) {
         yaml_fault(x->reader->faults, x->node,
                    "%s: expected the name of a file; this looks like the secret itself, which does "
                    "not stand here: write it into a file of its own (chmod 600) and name that",

@@ -373,6 +373,17 @@ static void test_settings__faults_say_what_was_expected(void **state)
         {"key_files: [one, nowhere, empty]",
          "1:18: s.key_files: cannot read DIR/nowhere: there is no such file; write the secret into it (chmod 600)\n"
          "1:27: s.key_files: DIR/empty is empty\n"},
+        /* what a variable holds where a secret's file is to be named is perhaps the secret */
+        {"password_file: ${HOST}",
+         "1:16: s.password_file: cannot read the file that ${HOST} names: there is no such file; if the variable "
+         "holds the secret itself, write that into a file of its own (chmod 600) and let it name that\n"},
+        {"key_files: [{file: '${HOST:-x}'}]",
+         "1:20: s.key_files: cannot read the file that ${HOST:-x} names: there is no such file; if the variable "
+         "holds the secret itself, write that into a file of its own (chmod 600) and let it name that\n"},
+        {"password_file: no/${HOST}",
+         "1:16: s.password_file: cannot read DIR/no/cordon.example: there is no such file; write the secret into it "
+         "(chmod 600)\n"},
+        {"path: ${HOST}", "1:7: s.path: cannot read DIR/cordon.example: there is no such file\n"},
         /* the environment */
         {"text: ${NOT_SET}",
          "1:7: the environment has no NOT_SET; set it, or give a default: ${NOT_SET:-default}\n"},

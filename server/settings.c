@@ -104,6 +104,12 @@ static const char *expand_one(const struct settings_reader *r, const struct yaml
                    settings_shown(r, arena_strn(r->arena, p, (size_t)(end + 1 - p))));
         return NULL;
     }
+    if (memchr(name_end, '{', (size_t)(end - name_end))) {
+        yaml_fault(r->faults, node,
+                   "%s: a default ends at the first }, so it holds no { and no other variable",
+                   settings_shown(r, arena_strn(r->arena, p, (size_t)(end + 1 - p))));
+        return NULL;
+    }
     name = arena_strn(r->arena, start, (size_t)(name_end - start));
     value = name ? settings_environment(r, name) : NULL;
     if (value && !utf8_is_whole(value)) { /* yaml.c refuses such a file, too */

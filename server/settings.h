@@ -6,8 +6,8 @@
  * valid word (contract.md section 4).
  *
  * In a scalar ${NAME} comes from the environment (unset: a fault), ${NAME:-default} too (unset or
- * empty: the default); $${ writes a plain ${. A scalar that held one counts as unquoted, because JSON-like
- * {a: "${B}"} cannot do without the quotes.
+ * empty: the default, which ends at the first } and holds no {); $${ writes a plain ${. A scalar
+ * that held one counts as unquoted, because JSON-like {a: "${B}"} cannot do without the quotes.
  *
  * Files are read relative to the folder of the configuration file (so it can be checked and moved from
  * anywhere); `$CREDENTIALS_DIRECTORY/name` is the credential that systemd hands over. A SET_SECRET key

@@ -391,6 +391,11 @@ static void test_settings__faults_say_what_was_expected(void **state)
          "1:7: the environment's LATIN is no text: it holds bytes that are not UTF-8\n"},
         {"text: ${LATIN:-x}",
          "1:7: the environment's LATIN is no text: it holds bytes that are not UTF-8\n"},
+        {"text: ${NOT_SET:-${HOST}}",
+         "1:7: '${NOT_SET:-${HOST}': a default ends at the first }, so it holds no { and no other variable\n"},
+        {"text: '${HOST:-{{alert.title}}}'",
+         "1:7: '${HOST:-{{alert.title}': a default ends at the first }, so it holds no { and no other "
+         "variable\n"},
         {"text: ${HOST", "1:7: ${ without its }; write $${ for a plain ${\n"},
         {"text: ${}", "1:7: expected ${NAME} or ${NAME:-default}, found '${}'\n"},
         {"text: ${A-b}", "1:7: expected ${NAME} or ${NAME:-default}, found '${A-b}'\n"},

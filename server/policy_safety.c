@@ -183,6 +183,28 @@ static void compile_ask(struct policy_compiler *c, const struct yaml_node *node)
     }
 }
 
+/* A kill switch that is not seen, or that a reboot takes away, is none when it is needed. */
+static void note_pause_file(struct policy_compiler *c, const struct yaml_node *at, const char *file)
+{
+    static const struct {
+        const char *folder, *why;
+    } rows[] = {
+        {"/tmp/",
+         "under systemd the service has a /tmp of its own, so that a file of yours is not seen"},
+        {"/var/tmp/",
+         "under systemd the service has one of its own, so that a file of yours is not seen"},
+        {"/run/", "a reboot empties it, and would end the pause"},
+        {"/var/run/", "a reboot empties it, and would end the pause"},
+        {"/dev/shm/", "a reboot empties it, and would end the pause"},
+    };
+
+    for (size_t i = 0; c->reader->notes && i < sizeof rows / sizeof *rows; i++)
+        if (strncmp(file, rows[i].folder, strlen(rows[i].folder)) == 0)
+            yaml_fault(c->reader->notes, at,
+                       "safety.pause_file: %.60s: %s; take a folder such as /var/lib/cordon", file,
+                       rows[i].why);
+}
+
 void policy_compile_safety(struct policy_compiler *c, const struct yaml_node *safety)
 {
     struct safety_settings s = {0};
@@ -196,6 +218,8 @@ void policy_compile_safety(struct policy_compiler *c, const struct yaml_node *sa
                    "safety.pause_file: expected a whole path, such as /var/lib/cordon/pause, found "
                    "'%.60s'",
                    s.pause_file);
+    else if (s.pause_file)
+        note_pause_file(c, yaml_get(safety, "pause_file"), s.pause_file);
     c->policy->canary = s.canary;
     compile_ask(c, s.ask);
     if (s.storm)

@@ -1170,6 +1170,31 @@ static void test_config__notes_texts_that_hardly_equal_anything(void **state)
     }
 }
 
+/* A file in there is not seen, or is gone after a reboot. */
+static void test_config__notes_a_pause_file_that_is_no_kill_switch(void **state)
+{
+    static const struct {
+        const char *file, *note; /* NULL: none */
+    } rows[] = {
+        {"/tmp/pause", "the service has a /tmp of its own"},
+        {"/var/tmp/cordon/pause", "a file of yours is not seen"},
+        {"/run/cordon/pause", "would end the pause"},
+        {"/var/lib/cordon/pause", NULL},
+        {"/tmpfiles/pause", NULL},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct config *c =
+            load(f, arena_fmt(f->arena, "safety: {pause_file: %s}\n" ALL, rows[i].file));
+
+        if (rows[i].note && (!c->notes[0] || !strstr(c->notes[0], rows[i].note)))
+            fail_msg("%s: %s", rows[i].file, c->notes[0] ? c->notes[0] : "no note");
+        assert_null(c->notes[rows[i].note != NULL]);
+        config_unref(c);
+    }
+}
+
 /* A question that reaches nobody is asked in vain, unless somebody happens to look. */
 static void test_config__notes_questions_that_nobody_gets(void **state)
 {
@@ -1643,6 +1668,7 @@ int main(void)
         TEST(rules_that_tell_nobody_are_noted),
         TEST(notes_a_database_that_anybody_could_be),
         TEST(notes_texts_that_hardly_equal_anything),
+        TEST(notes_a_pause_file_that_is_no_kill_switch),
         TEST(notes_questions_that_nobody_gets),
         TEST(notes_questions_with_fewer_links_than_answers),
         TEST(the_starter_lacks_its_secrets_and_nothing_else),

@@ -23,7 +23,7 @@
 
 #define WORDS_SHOWN_MAX 8 /* expected words named in a fault */
 
-enum noted { NOTED_STAR, NOTED_COMMA, NOTED_NAME, NOTED_OS, NOTED };
+enum noted { NOTED_STAR, NOTED_COMMA, NOTED_NAME, NOTED_OS, NOTED_CATEGORY, NOTED };
 
 struct compiler {
     const struct settings_reader *reader;
@@ -342,6 +342,16 @@ static void note_text(struct compiler *c, const struct yaml_node *at, const stru
                 c->reader->notes, at,
                 "machine.os: '%.60s' has blanks, and what Defender sends has none: Windows11, "
                 "WindowsServer2022",
+                text);
+    } else if (strcmp(f->name, "alert.category") == 0 && op != FIELD_OP_REGEX &&
+               strchr(text, ' ')) {
+        /* the portal writes "Credential access" (defender-api.md section 2.3, category) */
+        noted = &c->noted[NOTED_CATEGORY];
+        if (!*noted)
+            yaml_fault(
+                c->reader->notes, at,
+                "alert.category: '%.60s' has blanks, and what Defender sends has none: CredentialAccess, "
+                "LateralMovement",
                 text);
     } else {
         return;

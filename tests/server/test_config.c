@@ -1151,6 +1151,11 @@ static void test_config__notes_texts_that_hardly_equal_anything(void **state)
         {"machine.os: {not: {glob: 'Windows 1*'}}", "'Windows 1*' has blanks"},
         {"machine.os: 'Windows11 '", NULL},
         {"machine.os: {glob: Windows1*}", NULL},
+        {"alert.category: [Malware, Credential access, Lateral movement]",
+         "'Credential access' has blanks"}, /* once */
+        {"alert.category: {glob: 'Credential *'}", "'Credential *' has blanks"},
+        {"alert.category: [Malware, CredentialAccess]", NULL},
+        {"alert.category: {regex: 'Credential ?access'}", NULL},
     };
     struct fixture *f = *state;
 

@@ -573,11 +573,23 @@ struct told {
     const struct yaml_node *desk;
 };
 
-static void check_email(const struct settings_reader *r, const struct yaml_node *email,
-                        const struct yaml_node *mail, struct told *told)
+/* A step's setting as it is with the environment's values; NULL: there is none. What cannot be had is a fault of the
+ * policy's, noted by whoever compiled it. */
+static const char *setting_of(const struct settings_reader *r, const struct config *c,
+                              const struct yaml_node *step, const char *key)
 {
-    const struct yaml_node *audience = yaml_get(email, "audience");
-    bool desk = audience && audience->text && strcmp(audience->text, "desk") == 0;
+    const struct yaml_node *n = yaml_get(step, key);
+
+    if (!n || n->kind != YAML_SCALAR || n->null)
+        return NULL;
+    return c->policy ? settings_text(r, n) : n->text;
+}
+
+static void check_email(const struct settings_reader *r, const struct yaml_node *email,
+                        const struct yaml_node *mail, const struct config *c, struct told *told)
+{
+    const char *audience = setting_of(r, c, email, "audience");
+    bool desk = audience && strcmp(audience, "desk") == 0;
 
     told->people = told->people || !desk;
     told->mailed = told->mailed || !desk;
@@ -597,11 +609,11 @@ static void check_email(const struct settings_reader *r, const struct yaml_node 
 static void check_webhook(const struct settings_reader *r, const struct yaml_node *webhook,
                           const struct config *c, struct told *told)
 {
-    const struct yaml_node *to = yaml_get(webhook, "to");
+    const char *to = setting_of(r, c, webhook, "to");
 
     told->people = true;
-    if (to && to->kind == YAML_SCALAR && to->text)
-        (void)find_webhook(r, c, to, "webhook.to", to->text);
+    if (to)
+        (void)find_webhook(r, c, yaml_get(webhook, "to"), "webhook.to", to);
 }
 
 /* contract: a person is told of every alert, or a rule says why not; one that says nothing may be meant so. */
@@ -678,7 +690,7 @@ bool config_check_telling(const struct settings_reader *r, const struct yaml_nod
             const struct yaml_node *ask = yaml_get(step, "ask");
 
             if (email)
-                check_email(r, email, mail, &told);
+                check_email(r, email, mail, c, &told);
             if (webhook)
                 check_webhook(r, webhook, c, &told);
             if (ask)

@@ -740,27 +740,34 @@ static void note_pointless_rules(struct config_loading *l, const struct yaml_nod
 }
 
 /* The file of a source's secret number i, counted through all its schemes; NULL: there are fewer. */
-static const char *secret_file(const struct yaml_node *verify, size_t i)
+static const char *secret_file(const struct config_loading *l, const struct yaml_node *verify,
+                               size_t i)
 {
-    for (const struct yaml_node *entry = verify->first; entry; entry = entry->next)
-        for (const struct yaml_node *scheme = entry->first; scheme; scheme = scheme->next) {
-            const struct yaml_node *files = yaml_get(scheme, "secret_files");
+    static const char *const keys[] = {"secret_files", "password_files", "password_file"};
+    const size_t n_keys = sizeof keys / sizeof *keys;
 
-            for (const struct yaml_node *n = files && files->kind == YAML_LIST ? files->first
-                                                                               : files;
-                 n; n = files->kind == YAML_LIST ? n->next : NULL)
-                if (i-- == 0)
-                    return (n->kind == YAML_MAP ? yaml_get(n, "file") : n)->text;
-        }
+    for (const struct yaml_node *entry = verify->first; entry; entry = entry->next)
+        for (const struct yaml_node *scheme = entry->first; scheme; scheme = scheme->next)
+            for (size_t k = 0; k < n_keys; k++) {
+                const struct yaml_node *files = yaml_get(scheme, keys[k]);
+
+                for (const struct yaml_node *n = files && files->kind == YAML_LIST ? files->first
+                                                                                   : files;
+                     n; n = files->kind == YAML_LIST ? n->next : NULL)
+                    if (i-- == 0)
+                        return settings_text(&l->reader,
+                                             n->kind == YAML_MAP ? yaml_get(n, "file") : n);
+            }
     return NULL;
 }
 
-static bool share_secret(const struct yaml_node *a, const struct yaml_node *b)
+static bool share_secret(const struct config_loading *l, const struct yaml_node *a,
+                         const struct yaml_node *b)
 {
     const char *x, *y;
 
-    for (size_t i = 0; (x = secret_file(a, i)); i++)
-        for (size_t k = 0; (y = secret_file(b, k)); k++)
+    for (size_t i = 0; (x = secret_file(l, a, i)); i++)
+        for (size_t k = 0; (y = secret_file(l, b, k)); k++)
             if (strcmp(x, y) == 0)
                 return true;
     return false;
@@ -781,7 +788,7 @@ static void note_shared_secrets(struct config_loading *l, const struct yaml_node
             const struct yaml_node *mine = yaml_get(yaml_get(map, sources[i].name), "verify");
             const struct yaml_node *other = yaml_get(yaml_get(map, sources[k].name), "verify");
 
-            if (!is_live(&sources[i]) && is_live(&sources[k]) && share_secret(mine, other))
+            if (!is_live(&sources[i]) && is_live(&sources[k]) && share_secret(l, mine, other))
                 note(
                     l, mine->key,
                     "source %s %s, but source %s has a secret in common with it and does isolate: what is "

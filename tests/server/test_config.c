@@ -903,6 +903,9 @@ static void test_config__notes_a_secret_in_common_however_it_is_written(void **s
     } rows[] = {
         {"standard_webhooks: {secret_files: relay}", true},
         {"standard_webhooks: {secret_files: [{file: relay, name: new}]}", true},
+        {"standard_webhooks: {secret_files: '${NEWEST:-relay}'}", true},
+        {"basic: {username: scanner, password_file: relay}", true},
+        {"basic: {username: scanner, password_files: [token, relay]}", true},
         {"token: {secret_files: [{file: token, name: new}]}", false},
     };
     struct fixture *f = *state;
@@ -1025,6 +1028,42 @@ static void test_config__the_environment_fills_in(void **state)
     assert_string_equal(c->tenants[0].tenant_id, "0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50");
     assert_string_equal(c->tenants[0].client_secret.text, "s3cret~.+/=");
     config_unref(c);
+}
+
+/* What a step says with a variable is held to what it comes to: that the desk alone would be told is found, and a webhook
+ * that there is. */
+static void test_config__the_environment_says_whom_a_rule_tells(void **state)
+{
+#define TELLING(step)                                                                                          \
+    TENANTS SOURCES                                                                                            \
+        "mail: {server: 'smtp://127.0.0.1:25', from: a@b.example, to: c@d.example, desk: {to: e@f.example}}\n" \
+        "webhooks: {chat: {url: 'https://chat.example/in', template: slack}}\n"                                \
+        "rules: [{name: a, do: [" step "]}]\n"
+    static const struct {
+        const char *text, *faults;
+    } rows[] = {
+        {TELLING("email: {audience: '${TO:-soc}'}"), ""},
+        {TELLING("email: {audience: '${TO:-desk}'}"),
+         "cordon.yaml:12:24: email: the helpdesk is told nothing of the alert; add a step for those "
+         "who are to judge it: email: {}\n"},
+        {TELLING("email: {audience: '${TO:-desk}'}, webhook: {to: '${HOOK:-chat}'}"), ""},
+        {TELLING("webhook: {to: '${HOOK:-chta}'}"),
+         "cordon.yaml:12:38: webhook.to: there is no webhook 'chta' under webhooks; did you mean chat?\n"},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        AUTO(buf_clear) struct buf out = BUF_INIT(65536);
+        struct config *c = NULL;
+        struct yaml_faults faults;
+
+        put_file(f, "cordon.yaml", rows[i].text);
+        (void)config_load(f->file, no_env, f->arena, &c, &faults, NULL);
+        list_faults(f, &faults, &out);
+        assert_string_equal(buf_text(&out), rows[i].faults);
+        assert_int_equal(c != NULL, !*rows[i].faults);
+        config_unref(c);
+    }
 }
 
 /* What is no fault and yet not what somebody meant. */
@@ -1669,6 +1708,7 @@ int main(void)
         TEST(notes_a_secret_in_common_however_it_is_written),
         TEST(notes_are_worth_a_line),
         TEST(the_environment_fills_in),
+        TEST(the_environment_says_whom_a_rule_tells),
         TEST(rules_that_act_on_nothing_are_noted),
         TEST(rules_that_tell_nobody_are_noted),
         TEST(notes_a_database_that_anybody_could_be),

@@ -459,10 +459,11 @@ static size_t handler_index(const char *name)
     return i;
 }
 
-/* What becomes of an isolation that nothing withholds. false: out of memory. */
+/* What becomes of an isolation that nothing withholds. *ret_held: it waits for a person's yes, and what acts behind it does,
+ * too. false: out of memory. */
 static bool isolate(struct backtest *b, const struct facts *f, const struct verdict *v,
                     const struct verdict_step *s, struct seen_machine *m, struct day *day,
-                    int64_t *done)
+                    int64_t *done, bool *ret_held)
 {
     struct counting c = {.f = f, .rule = v->rule, .m = m};
     bool storm = false;
@@ -476,20 +477,18 @@ static bool isolate(struct backtest *b, const struct facts *f, const struct verd
     c.group = m->group;
     if (!check_storm(b, &c, &storm))
         return false;
+    *ret_held = storm || !has_room(b, &c);
     if (storm) {
         b->storms++;
-        return true;
-    }
-    if (!has_room(b, &c)) {
+    } else if (*ret_held) {
         b->over_limit++;
         day->over_limit++;
-        return true;
     } else if (!request(b, &c, s)) {
         return false;
     } else {
         day->requested++;
+        ++*done;
     }
-    ++*done;
     return true;
 }
 
@@ -527,7 +526,7 @@ static bool count(struct backtest *b, const struct facts *f, const struct verdic
     struct rule_count *r = &b->rules[b->n_rules];
     int64_t n = (f->read_ms - b->from) / DAY_MS;
     struct day *day = &b->days[n < 0 ? 0 : (size_t)n < b->n_days ? (size_t)n : b->n_days - 1];
-    bool nomem = false, good = true;
+    bool nomem = false, good = true, held = false;
     struct seen_machine *m = machine_of(b, f, &nomem);
 
     if (!states || (m && f->machine && !group_of(b, f, m)))
@@ -543,7 +542,7 @@ static bool count(struct backtest *b, const struct facts *f, const struct verdic
         const struct verdict_step *s = &v->steps[i];
         size_t h = handler_index(s->handler);
 
-        if (states[i] == STEP_SKIPPED)
+        if (states[i] == STEP_SKIPPED || (held && s->acts))
             continue;
         if (s->withheld) {
             r->withheld[h]++;
@@ -555,7 +554,7 @@ static bool count(struct backtest *b, const struct facts *f, const struct verdic
             b->asked += strcmp(s->handler, ISOLATE) == 0;
             good = count_reason(b, s, m);
         } else if (strcmp(s->handler, ISOLATE) == 0 && m) {
-            good = isolate(b, f, v, s, m, day, &r->done[h]);
+            good = isolate(b, f, v, s, m, day, &r->done[h], &held);
         } else {
             r->done[h]++;
         }

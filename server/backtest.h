@@ -38,7 +38,7 @@ void backtest_skip(struct backtest *b);
  * "limits":[{"isolations" or "percent","of","per_ms","most","hits","first","last"}],
  * "days":[{"day","alerts","requested","joined","withheld","asked","over_limit"}],"isolated":[{"tenant","machine_id",
  * "machine_name","alert_id","rule","type","at"}]}. steps: done counts what was asked for or joined, not what
- * a limit or a storm held back; asked, what waits for a person's yes. rule null: none matched.
+ * a limit or a storm held back, nor what acts behind that; asked, what waits for a person's yes. rule null: none matched.
  */
 void backtest_write(const struct backtest *b, struct buf *out);
 

@@ -362,9 +362,11 @@ static void test_backtest__of_another_policy(void **state)
     sim_tell(h->sim, "/generate",
              "{\"count\":40,\"machines\":4,\"spread_ms\":345600000,"
              "\"machine\":{\"osPlatform\":\"Ubuntu\",\"deviceValue\":\"Normal\"}}");
-    other = house_write_file(h, "other.yaml",
-                             "rules:\n- {name: all, do: [isolate: {type: selective}]}\n"
-                             "safety: {limits: [{isolations: 3, per: 30d}]}\n");
+    other =
+        house_write_file(h, "other.yaml",
+                         "rules:\n- {name: all, do: [tag: {add: seen}, isolate: {type: selective}, "
+                         "scan: {}, email: {}]}\n"
+                         "safety: {limits: [{isolations: 3, per: 30d}]}\n");
     faulty = house_write_file(h, "faulty.yaml", "rules:\n- {name: all, do: [isolat: {}]}\n");
     doc = backtest(
         h, WORDS("backtest", "-c", h->config_file, "--policy", other, "--days", "5", "--json"));
@@ -376,6 +378,11 @@ static void test_backtest__of_another_policy(void **state)
     assert_int_equal(number(json_get(doc, "isolations"), "over_limit"), 10);
     assert_string_equal(json_get_string(json_first(json_get(doc, "isolated")), "type"),
                         "selective");
+    /* what stands behind an isolation that a limit holds back waits with it */
+    assert_int_equal(of(json_get(doc, "steps"), "rule", "all", "tag", "done"), 40);
+    assert_int_equal(of(json_get(doc, "steps"), "rule", "all", "isolate", "done"), 30);
+    assert_int_equal(of(json_get(doc, "steps"), "rule", "all", "scan", "done"), 30);
+    assert_int_equal(of(json_get(doc, "steps"), "rule", "all", "email", "done"), 40);
     json_free(doc);
     doc = backtest(
         h, WORDS("backtest", "-c", h->config_file, "--policy", other, "--days", "2", "--json"));

@@ -628,14 +628,19 @@ size_t policy_tests_run(const struct settings_reader *reader, const struct yaml_
     const struct policy_tests_source usual = {.name = n ? sources[0].name : "test",
                                               .tenant = n ? sources[0].tenant : "test",
                                               .may_isolate = true};
+    /* A verdict explains every rule: what hundreds of tests leave behind is not kept for as long as the configuration. */
+    AUTO(arena_freep) struct arena *scratch = arena_new(0);
+    struct settings_reader own = *reader;
     size_t count = 0;
 
-    if (tests->kind != YAML_LIST) {
-        yaml_fault(reader->faults, tests, "tests: expected a list of tests");
+    if (tests->kind != YAML_LIST || !scratch) {
+        yaml_fault(reader->faults, tests,
+                   scratch ? "tests: expected a list of tests" : "out of memory");
         return 0;
     }
+    own.arena = scratch;
     for (const struct yaml_node *at = tests->first; at; at = at->next, count++) {
-        struct testing t = {.reader = reader,
+        struct testing t = {.reader = &own,
                             .policy = p,
                             .sources = sources,
                             .n_sources = n,
@@ -645,6 +650,7 @@ size_t policy_tests_run(const struct settings_reader *reader, const struct yaml_
                             .good = true};
 
         run_test(&t);
+        arena_reset(scratch);
     }
     return count;
 }

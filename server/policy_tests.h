@@ -33,7 +33,7 @@ struct policy_tests_source {
 
 /**
  * Judges every test of a list. Faults of the list, and tests that fail, go to reader->faults with their
- * places; scratch memory comes from reader->arena.
+ * places; nothing of it stays in reader->arena.
  *
  * sources, n  a test that names none is about the first one, which may isolate then.
  * Returns     how many there are.

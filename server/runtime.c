@@ -181,8 +181,17 @@ static bool is_same_app(const struct config_tenant *a, const struct config_tenan
     return strcmp(a->tenant_id, b->tenant_id) == 0 && strcmp(app_of(a), app_of(b)) == 0;
 }
 
+static void inherit_ways(struct way *const *ways, size_t n, struct way *const *old, size_t n_old)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < n_old; k++)
+            way_inherit(ways[i], old[k]);
+}
+
 void runtime_inherit(struct runtime *r, struct runtime *old)
 {
+    inherit_ways(r->ways, r->config->mail.n_ways, old->ways, old->config->mail.n_ways);
+    inherit_ways(r->posts, r->config->n_webhooks, old->posts, old->config->n_webhooks);
     for (size_t i = 0; i < r->config->n_tenants; i++)
         for (size_t k = 0; k < old->config->n_tenants; k++) {
             if (is_same_app(r->tenants[i].config, old->tenants[k].config)) {

@@ -37,8 +37,8 @@ struct runtime {
 /** Takes over the caller's reference to config, also on failure. rest and clock outlive it. */
 enum err_code runtime_new(struct config *config, struct rest *rest, const struct clock *clock,
                           struct runtime **ret, struct err *e);
-/** Budgets go on where those of the same application and tenant in `old` stand, and what its Defender said of the time
- *  stays known. Before r is shared. */
+/** Budgets go on where those of the same application and tenant in `old` stand, what its Defender said of the time
+ *  stays known, and a way out that wants to be left alone is. Before r is shared. */
 void runtime_inherit(struct runtime *r, struct runtime *old);
 /** Binds the budgets that are not yet to the store, with what it knows of the last hour. */
 enum err_code runtime_keep(struct runtime *r, struct store *store, struct err *e);

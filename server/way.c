@@ -68,6 +68,38 @@ void way_free(struct way *w)
     free(w);
 }
 
+static bool is_same(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* Whoever is asked to wait is who logs in there, or whose application does. */
+static bool is_same_caller(const struct config_way *a, const struct config_way *b)
+{
+    const struct config_tenant *x = a->tenant, *y = b->tenant;
+
+    if (!is_same(a->username, b->username) || !x != !y)
+        return false;
+    return !x || (is_same(x->tenant_id, y->tenant_id) && is_same(x->client_id, y->client_id));
+}
+
+static bool leads_where(const struct config_way *a, const struct config_way *b)
+{
+    if (a->kind != b->kind)
+        return false;
+    if (a->kind == CONFIG_WAY_WEBHOOK)
+        return is_same(config_webhook_url(a->webhook), config_webhook_url(b->webhook));
+    return is_same(a->server, b->server) && is_same_caller(a, b);
+}
+
+void way_inherit(struct way *w, const struct way *old)
+{
+    int64_t until = atomic_load(&old->not_before_ms);
+
+    if (leads_where(w->config, old->config) && until > atomic_load(&w->not_before_ms))
+        atomic_store(&w->not_before_ms, until);
+}
+
 const char *way_name(const struct way *w)
 {
     return w->config->name;

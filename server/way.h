@@ -15,6 +15,9 @@ struct way; /* opaque */
 enum err_code way_new(const struct config_way *config, struct rest *rest, const struct clock *clock,
                       struct way **ret, struct err *e);
 void way_free(struct way *w);
+/** If w leads where `old` does, by the same login, it leaves that far end alone for as long as `old` would. Before w is
+ *  shared. */
+void way_inherit(struct way *w, const struct way *old);
 /** "mail", "mail:fallback-1", "webhook:soc"; lives as long as the way. */
 const char *way_name(const struct way *w);
 /** How people know it: its server, or "webhook NAME". Never a secret. */

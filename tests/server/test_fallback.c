@@ -894,6 +894,51 @@ static void test_fallback__one_way_that_is_throttled_holds_up_no_other(void **st
     close_rig(&r);
 }
 
+/* A reload, for which it is enough that a file is rotated, does not make it be asked sooner;
+ * another mailbox may be tried. */
+static void test_fallback__a_reload_leaves_a_way_alone_that_wants_it(void **state)
+{
+    static const char mail[] = "  server: graph:cordon@contoso.example\n";
+    static const struct {
+        const char *then;
+        size_t asked; /* until ten minutes are over */
+    } rows[] = {{mail, 1}, {"  server: graph:soc@contoso.example\n", 3}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct notice_system n = {.about = "source:flow",
+                                  .kind = "source_quiet",
+                                  .subject = "a source is quiet",
+                                  .headline = "x",
+                                  .body = "x"};
+        char graph[300];
+        struct rig r;
+        struct err e;
+
+        open_rig(&r, RULES_MAIL_ONLY, "  server: smtp://127.0.0.1:9\n", "");
+        (void)snprintf(graph, sizeof graph, "    graph_url: %s/graph\n", peer_url(r.peer));
+        r.tenants = graph;
+        use_rules(&r, RULES_MAIL_ONLY, mail, "");
+        peer_script(r.peer, &(struct peer_answer){.method = "POST",
+                                                  .target = "/graph/",
+                                                  .times = 1,
+                                                  .status = 429,
+                                                  .headers = "Retry-After: 600\r\n",
+                                                  .body = "{}"});
+        rig_says(&r, "POST", "/graph/", 0, 202, NULL);
+        assert_int_equal(notice_system_tell(r.g, &n, &e), ERR_OK);
+        work_all(&r);
+        use_rules(&r, RULES_MAIL_ONLY, rows[i].then, "");
+        n.about = "source:relay"; /* it waits for no other */
+        assert_int_equal(notice_system_tell(r.g, &n, &e), ERR_OK);
+        pass(&r, 9 * MINUTE_MS, 30 * SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", "/graph/"), rows[i].asked);
+        pass(&r, 2 * MINUTE_MS, 10 * SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", "/graph/"), 3);
+        close_rig(&r);
+    }
+}
+
 static void test_fallback__a_restart_begins_no_time_anew(void **state)
 {
     struct sim *first = sim_start(NULL), *second = sim_start(NULL);
@@ -1027,6 +1072,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__a_server_that_takes_no_mail_is_no_way_out),
         cmocka_unit_test(test_fallback__a_server_that_takes_no_mail_is_known_to_the_next_process),
         cmocka_unit_test(test_fallback__one_way_that_is_throttled_holds_up_no_other),
+        cmocka_unit_test(test_fallback__a_reload_leaves_a_way_alone_that_wants_it),
         cmocka_unit_test(test_fallback__a_restart_begins_no_time_anew),
         cmocka_unit_test(test_fallback__a_clock_that_was_ahead_keeps_nothing_from_the_next_way),
         cmocka_unit_test(test_fallback__without_starttls_the_webhook_hears_of_it),

@@ -436,10 +436,11 @@ enum err_code case_judged(struct db_tx *tx, struct case_record *c, const char *m
         code = audit_judged(tx, c, machine_id, facts_json, v, now, e);
     if (code)
         return code;
-    code = db_run(
-        tx, e, NULL,
-        "UPDATE cases SET facts = $1, verdict = $2, rule = $3, machine_id = $4 WHERE id = $5",
-        "tttti", facts_json, v->json, v->rule, machine_id, c->id);
+    code =
+        db_run(tx, e, NULL,
+               "UPDATE cases SET facts = $1, verdict = $2, rule = $3, machine_id = $4, source = $5"
+               " WHERE id = $6",
+               "ttttti", facts_json, v->json, v->rule, machine_id, c->source, c->id);
     for (size_t i = 0; i < v->n_steps && !code; i++) {
         const struct step_record s = case_step_of(&v->steps[i], (int64_t)i, now);
 
@@ -462,8 +463,9 @@ enum err_code case_rejudged(struct db_tx *tx, struct case_record *c, const char 
         code = audit_judged(tx, c, c->machine_id, facts_json, v, now, e);
     return code ? code
                 : db_run(tx, e, NULL,
-                         "UPDATE cases SET facts = $1, verdict = $2, rule = $3 WHERE id = $4",
-                         "ttti", facts_json, v->json, v->rule, c->id);
+                         "UPDATE cases SET facts = $1, verdict = $2, rule = $3, source = $4"
+                         " WHERE id = $5",
+                         "tttti", facts_json, v->json, v->rule, c->source, c->id);
 }
 
 enum err_code case_reset(struct db_tx *tx, struct case_record *c, struct err *e)

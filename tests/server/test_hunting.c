@@ -356,8 +356,8 @@ static void test_hunting__a_full_store_is_not_filled_further(void **state)
     rig_close(&r);
 }
 
-/* A source that may isolate pushes the alert. */
-static void push(struct rig *r)
+/* A source that may isolate pushes the alert. Returns its case. */
+static int64_t push(struct rig *r)
 {
     const struct alert_ref ref = {.alert_id = ALERT, .machine_id = MACHINE};
     const struct notification n = {.tenant = "contoso",
@@ -374,6 +374,7 @@ static void push(struct rig *r)
     while (sem_wait(&done))
         ;
     (void)sem_destroy(&done);
+    return accepted.cases[0];
 }
 
 /* A hunt that is being tried out takes nothing from a source that may isolate: which of the two comes first, the alert is
@@ -404,28 +405,36 @@ static void test_hunting__shadow_mode_is_weaker_than_a_push(void **state)
     assert_int_equal(due(&r), 1);
     (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
-    push(&r);
+    (void)push(&r);
     (void)rig_work(&r);
     assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
     rig_close(&r);
 }
 
 /* An alert that the hunt has made is seen by polling and by whoever pushes all alerts: none of them does to the machine
- * what the hunt may not. */
+ * what the hunt may not. Nor where Defender's answer to the making was lost, so that the hunt does not know of its alert
+ * before they do. */
 static void test_hunting__nobody_goes_beyond_the_hunt_that_made_the_alert(void **state)
 {
     static const struct {
         const char *right;
+        bool lost;
         size_t isolated;
-    } rows[] = {{"may: [notify]", 0}, {"mode: shadow", 0}, {"mode: live", 1}};
+    } rows[] = {{"may: [notify]", false, 0}, {"mode: shadow", false, 0}, {"mode: live", false, 1},
+                {"may: [notify]", true, 0},  {"mode: shadow", true, 0},  {"mode: live", true, 1}};
     static const char columns[] = "{\"Schema\":[{\"Name\":\"Timestamp\"},{\"Name\":\"DeviceId\"},"
                                   "{\"Name\":\"ReportId\"}],\"Results\":[%s]}";
+    static const char made[] = "{\"id\":\"" ALERT "\",\"severity\":\"High\",\"title\":\"x\","
+                               "\"description\":\"Found by cordon's hunt x.\","
+                               "\"machineId\":\"" MACHINE "\"}";
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char config[500], none[300], one[500];
+        int64_t id;
         struct rig r;
 
+        print_message("  %s%s\n", rows[i].right, rows[i].lost ? ", lost" : "");
         (void)snprintf(config, sizeof config,
                        RULES_ISOLATE_AND_MAIL
                        "hunts:\n  - {name: x, schedule: '0 * * * *', api: defender, query: q, "
@@ -436,11 +445,15 @@ static void test_hunting__nobody_goes_beyond_the_hunt_that_made_the_alert(void *
                        "{\"Timestamp\":\"2025-01-07T11:59:00Z\",\"DeviceId\":\"" MACHINE
                        "\",\"ReportId\":7}");
         rig_open(&r, config);
-        rig_afresh(&r);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200, made);
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
         rig_says(&r, "POST", QUERY, 1, 200, none);
         rig_says(&r, "POST", QUERY, 0, 200, one);
-        rig_says(&r, "POST", "/api/alerts/CreateAlertByReference", 0, 200,
-                 "{\"id\":\"" ALERT "\"}");
+        if (rows[i].lost)
+            rig_says(&r, "POST", "/api/alerts/CreateAlertByReference", 1, 504, "");
+        rig_says(&r, "POST", "/api/alerts/CreateAlertByReference", 0, 200, made);
         rig_says(&r, "GET", LIST, 0, 200, NOTHING);
         rig_says(&r, "POST", ISOLATE, 1, 201,
                  ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
@@ -451,10 +464,20 @@ static void test_hunting__nobody_goes_beyond_the_hunt_that_made_the_alert(void *
         turn(&r, 60);
         assert_int_equal(due(&r), 1);
         assert_int_equal(rig_seen(&r, "POST", "/api/alerts/CreateAlertByReference"), 1);
-        (void)rig_work(&r);
-        push(&r);
+        if (!rows[i].lost)
+            (void)rig_work(&r);
+        id = push(&r);
         (void)rig_work(&r);
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].isolated);
+        if (rows[i].lost) {
+            turn(&r, 1);
+            assert_int_equal(due(&r), 1);
+            (void)rig_work(&r);
+            assert_int_equal(rig_seen(&r, "POST", "/api/alerts/CreateAlertByReference"), 2);
+        }
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].isolated);
+        assert_string_equal(rig_case(&r, id).source,
+                            rows[i].lost && rows[i].isolated ? "relay" : "hunt:x");
         rig_close(&r);
     }
 }

@@ -47,6 +47,11 @@ static const struct {
     [ERR_TOO_BIG] = {true, HOUR_MS, true},
 };
 
+/* A new alert may come without its evidence (trap 39): it is read again for so long, at the least, after its case began. */
+#define EVIDENCE_MS (10 * SECOND_MS)
+/* One that was made so long before is not new, by however different clocks. */
+#define NEW_MS (DEFENDER_SKEW_MS + 2 * MINUTE_MS)
+
 bool expand_is_judged(const struct expansion *x)
 {
     return x->c.state == CASE_DECIDING;
@@ -356,6 +361,17 @@ static enum err_code judge(struct expansion *x)
     return decide(x->rt->config->policy, &x->facts, x->now, x->arena, &x->verdict, &x->why);
 }
 
+/* Would what the policy concludes from there being no evidence perhaps be wrong in a moment? */
+static bool lacks_evidence(const struct expansion *x)
+{
+    const char *text = json_get_string(x->facts.alert, "alertCreationTime");
+    int64_t made, age = x->now - x->w->created;
+
+    return !json_count(json_get(x->facts.alert, "evidence")) && age >= 0 && age < EVIDENCE_MS &&
+           text && !clock_parse(text, &made, NULL) && x->now - made < NEW_MS &&
+           policy_reads(x->rt->config->policy, "alert.evidence.");
+}
+
 /* The steps of a verdict that nobody has acted on yet. */
 static enum err_code take_steps(struct expansion *x, struct err *e)
 {
@@ -506,6 +522,8 @@ bool expand_ready(struct expansion *x, struct runtime_tenant *tenant, struct def
     metrics_add(x->g->metrics, METRIC_DEFENDER_CALLS, 1, x->c.tenant, err_name(code));
     (void)health_note(x->g->health, "defender", x->c.tenant, !code || code == ERR_NOT_FOUND,
                       x->why.text);
+    if (!code && lacks_evidence(x))
+        code = err_set(&x->why, ERR_AGAIN, "Defender gives out no evidence of it yet");
     if (!code)
         code = judge(x);
     if (code)

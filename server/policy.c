@@ -249,3 +249,8 @@ bool policy_uses(const struct policy *p, const char *handler)
                 return true;
     return false;
 }
+
+bool policy_reads(const struct policy *p, const char *field)
+{
+    return strstr(p->text, field);
+}

@@ -74,5 +74,7 @@ const struct policy_storm *policy_storm(const struct policy *p);
 int64_t policy_canary(const struct policy *p);
 /** Does any rule hold a step of this handler? (what permissions and settings are needed) */
 bool policy_uses(const struct policy *p, const char *handler);
+/** May a condition or a template of it read a field whose name begins so? */
+bool policy_reads(const struct policy *p, const char *field);
 
 #endif

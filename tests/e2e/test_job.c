@@ -572,6 +572,29 @@ static void test_job__an_alert_that_is_too_new_is_read_again(void **state)
     house_stop(h);
 }
 
+/* Nor is it judged without the evidence that it gets a moment later, where a rule asks for that. */
+static void test_job__evidence_that_comes_a_moment_later_counts(void **state)
+{
+    const struct house_options o = {
+        .rules = "  - {name: contain, when: {alert.severity: High, alert.evidence.files: tool.exe},"
+                 " do: [isolate: {}, email: {}]}\n"
+                 "  - {name: tell, do: [email: {}]}\n"};
+    struct house *h = house_start(&o);
+
+    (void)state;
+    add_machine(h, MACHINE, "");
+    add_alert(h, ALERT, "High",
+              ",\"evidence\":[{\"entityType\":\"File\",\"fileName\":\"tool.exe\"}],"
+              "\"sim\":{\"evidence_after_reads\":2}");
+    AUTO(json_freep) struct json *answer = house_push(h, ALERT, MACHINE, 202);
+    AUTO(json_freep) struct json *c = house_wait_case(h, answer, "done", SOON);
+
+    assert_int_equal(sim_count_calls(h->sim, "GET", "/api/alerts/*"), 3);
+    assert_int_equal(sim_count_calls(h->sim, "POST", ISOLATE), 1);
+    assert_string_equal(json_get_string(c, "rule"), "contain");
+    house_stop(h);
+}
+
 static void test_job__what_is_permanent_fails_loudly(void **state)
 {
     struct house *h = house_start(NULL);
@@ -780,6 +803,7 @@ int main(void)
         cmocka_unit_test(test_job__a_limit_holds),
         cmocka_unit_test(test_job__what_is_transient_is_tried_again),
         cmocka_unit_test(test_job__an_alert_that_is_too_new_is_read_again),
+        cmocka_unit_test(test_job__evidence_that_comes_a_moment_later_counts),
         cmocka_unit_test(test_job__what_is_permanent_fails_loudly),
         cmocka_unit_test(test_job__what_defender_did_not_take_is_not_called_requested),
         cmocka_unit_test(test_job__a_secret_that_expired_is_told_at_once_and_tried_on),

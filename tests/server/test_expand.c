@@ -317,6 +317,67 @@ static void test_expand__facts_are_of_the_machine_that_the_alert_names(void **st
     }
 }
 
+#define EVIDENCE(file) ",\"evidence\":[{\"entityType\":\"File\",\"fileName\":\"" file "\"}]"
+#define MADE(time)     ",\"alertCreationTime\":\"2025-01-07T" time "Z\",\"title\":\"t\""
+
+/* An alert that was made seconds ago may come without its evidence. Where the policy looks at that it is read again, or a
+ * rule would not hold that does, or hold where it does not; where it does not look, or the alert is no new one, nothing
+ * waits. */
+static void test_expand__evidence_that_is_still_to_come_is_waited_for(void **state)
+{
+#define ALLOWED                                                                                    \
+    "rules:\n  - {name: contain, when: {alert.severity: High, not: {alert.evidence.files: "        \
+    "tool.exe}}, do: [isolate: {}, email: {}]}\n  - {name: tell, do: [email: {}]}\n"
+#define WANTED                                                                                      \
+    "rules:\n  - {name: contain, when: {alert.severity: High, alert.evidence.files: tool.exe}, do:" \
+    " [isolate: {}, email: {}]}\n  - {name: tell, do: [email: {}]}\n"
+    static const struct {
+        const char *label, *rules, *made;
+        const char *then; /* its evidence at the third read */
+        size_t reads, isolated;
+    } rows[] = {
+        {"a rule that asks for it", WANTED, MADE("10:11:10.5"), EVIDENCE("tool.exe"), 3, 1},
+        {"a rule that is not for it", ALLOWED, MADE("10:11:10.5"), EVIDENCE("tool.exe"), 3, 0},
+        {"a template",
+         "rules:\n  - {name: contain, do: [isolate: {comment: '{{alert.evidence.files}}'}]}\n",
+         MADE("10:11:10.5"), EVIDENCE("tool.exe"), 3, 1},
+        {"a clock that is behind", WANTED, MADE("10:15:10"), EVIDENCE("tool.exe"), 3, 1},
+        {"none comes", ALLOWED, MADE("10:11:10.5"), ",\"evidence\":[]", 5, 1},
+        {"a policy that does not look at it", NULL, MADE("10:11:10.5"), EVIDENCE("tool.exe"), 1, 1},
+        {"an alert of before", ALLOWED, MADE("09:11:10"), EVIDENCE("tool.exe"), 1, 1},
+        {"an alert of nobody knows when", ALLOWED, "", EVIDENCE("tool.exe"), 1, 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+
+        print_message("  %s\n", rows[i].label);
+        rig_open(&r, rows[i].rules);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 2, 200,
+                 arena_fmt(r.arena,
+                           "{\"id\":\"" ALERT "\",\"severity\":\"High\"" ON_MACHINE
+                           "%s,\"evidence\":[]}",
+                           rows[i].made));
+        rig_says(&r, "GET", GET_ALERT, 0, 200,
+                 arena_fmt(r.arena,
+                           "{\"id\":\"" ALERT "\",\"severity\":\"High\"" ON_MACHINE "%s%s}",
+                           rows[i].made, rows[i].then));
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+        (void)rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, 25 * SECOND_MS, SECOND_MS / 4);
+        assert_int_equal(rig_seen(&r, "GET", GET_ALERT), rows[i].reads);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].isolated);
+        rig_close(&r);
+    }
+}
+
 static int64_t slow_wall(const struct clock *c)
 {
     return hands_wall(c) + (rig_seen(rig_hung.r, "GET", GET_ALERT) ? MINUTE_MS : 0);
@@ -1944,6 +2005,7 @@ int main(void)
         cmocka_unit_test(test_expand__no_text_is_too_long_to_be_told),
         cmocka_unit_test(test_expand__one_machine_in_two_spellings_is_one),
         cmocka_unit_test(test_expand__facts_are_of_the_machine_that_the_alert_names),
+        cmocka_unit_test(test_expand__evidence_that_is_still_to_come_is_waited_for),
         cmocka_unit_test(test_expand__facts_are_as_old_as_their_oldest_part),
         cmocka_unit_test(test_expand__a_case_that_is_tried_again_has_all_its_time),
         cmocka_unit_test(test_expand__a_step_that_nobody_knows_is_told),

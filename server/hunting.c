@@ -18,6 +18,7 @@
 #include "id.h"
 #include "log.h"
 #include "store_audit.h"
+#include "store_cases.h"
 #include "store_deliveries.h"
 #include "store_hunts.h"
 
@@ -51,8 +52,8 @@ struct hunting {
     struct hunt_answer answer;
     char (*keys)[HUNT_KEY_SIZE];
     enum hunt_seen *seen;
-    bool *again;  /* the same row as an earlier one of this answer */
-    size_t *told; /* rows to tell of, n_told of them */
+    bool *again;      /* the same row as an earlier one of this answer */
+    size_t *told;     /* rows to tell of, n_told of them */
     size_t n_told, n_fresh, n_cases;
     const char *refused; /* why a row can have no alert; NULL: each can */
     bool refused_before; /* an earlier run has noted such rows */
@@ -206,9 +207,30 @@ struct batch {
     const struct alert_ref *alerts;
     size_t n_alerts;
     bool untold;
-    bool own;    /* the hunt has made the alerts */
-    size_t made; /* cases */
+    bool own;         /* the hunt has made the alerts */
+    size_t made;      /* cases */
+    const char *over; /* own: why the event's alert leads to nothing more; NULL: it does */
 };
+
+/* Defender made no alert of its own for the event: it counts it to one that is open there still, with the same title on the
+ * same machine (section 2.7). If the case of that was over before these rows were found (and, it may be, tried again),
+ * nobody would hear of the event. */
+static enum err_code find_over(struct db_tx *tx, struct batch *b, const struct acceptance *a,
+                               struct err *e)
+{
+    const struct hunting *x = b->x;
+    int64_t since = x->row.failing ? x->row.failing : x->now;
+    struct case_record c;
+    enum err_code code = case_load_row(tx, x->arena, a->cases[0], &c, e);
+
+    if (code || (c.created >= since && c.created <= x->now) ||
+        (c.state != CASE_DONE && c.state != CASE_FAILED && c.state != CASE_DROPPED))
+        return code;
+    b->over = arena_fmt(x->arena,
+                        "Defender counts it to alert %s, which is open there, and whose case is %s",
+                        c.alert_id, case_state_name(c.state));
+    return b->over ? ERR_OK : err_set(e, ERR_NOMEM, "a row");
+}
 
 static enum err_code batch_fn(struct db_tx *tx, void *arg, struct err *e)
 {
@@ -226,10 +248,13 @@ static enum err_code batch_fn(struct db_tx *tx, void *arg, struct err *e)
     enum err_code code = acceptance_of_poll(tx, &a, e);
 
     b->made = a.reopened;
+    b->over = NULL;
     for (size_t i = 0; i < n.count && !code; i++)
         b->made += a.fresh[i];
+    if (!code && b->own && !b->made)
+        code = find_over(tx, b, &a, e);
     for (size_t i = 0; i < b->n_rows && !code; i++)
-        code = hunt_row_put(tx, x->row.id, x->keys[b->rows[i]], b->untold, x->now, e);
+        code = hunt_row_put(tx, x->row.id, x->keys[b->rows[i]], b->untold || b->over, x->now, e);
     if (!code) /* as many as come, or they would be more and more */
         code = hunt_rows_forget(tx, x->row.id, x->now - ROWS_KEEP_MS, (int64_t)b->n_rows, e);
     return code ? code : work_keep(tx, &claim, clock_wall_ms(x->g->clock), e);
@@ -360,6 +385,10 @@ static enum err_code make_cases(struct hunting *x, struct err *e)
                               .own = true};
 
             code = write_batch(x, &b, e);
+            if (b.over) {
+                refuse(x, i, b.over);
+                continue;
+            }
         } else {
             rows[n++] = i;
         }

@@ -482,6 +482,75 @@ static void test_hunting__nobody_goes_beyond_the_hunt_that_made_the_alert(void *
     }
 }
 
+#define EVENT(report)                                                                              \
+    "{\"Timestamp\":\"2025-01-07T11:59:00Z\",\"DeviceId\":\"" MACHINE "\",\"ReportId\":" report "}"
+
+/* While an alert with the hunt's title is open on the machine Defender makes no other one, and its case is over: what the
+ * hunt finds there from then on would be neither a case nor a mail. Rows found together are of one case. */
+static void test_hunting__an_event_that_comes_to_a_case_that_is_over_is_told(void **state)
+{
+    static const struct {
+        const char *steps, *first, *second; /* subjects of the last mail */
+    } rows[] = {{"", NULL, "[HUNT] x: 1 new row"},
+                {"email: {}, ", "[HUNT] x: 2 new rows", "[HUNT] x: 1 new row"}};
+    static const char columns[] = "{\"Schema\":[{\"Name\":\"Timestamp\"},{\"Name\":\"DeviceId\"},"
+                                  "{\"Name\":\"ReportId\"}],\"Results\":[%s]}";
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char config[500], none[300], two[600], three[900];
+        int64_t first = 0, second = 0, third = 0;
+        struct notice_record notice;
+        struct rig r;
+
+        (void)snprintf(config, sizeof config,
+                       RULES_MAIL_ONLY
+                       "hunts:\n  - {name: x, schedule: '0 * * * *', api: defender, query: q, "
+                       "do: [%scase: {severity: High}]}\n",
+                       rows[i].steps);
+        (void)snprintf(none, sizeof none, columns, "");
+        (void)snprintf(two, sizeof two, columns, EVENT("7") "," EVENT("8"));
+        (void)snprintf(three, sizeof three, columns, EVENT("7") "," EVENT("8") "," EVENT("9"));
+        rig_open(&r, config);
+        rig_afresh(&r);
+        rig_says(&r, "POST", QUERY, 1, 200, none);
+        rig_says(&r, "POST", QUERY, 1, 200, two);
+        rig_says(&r, "POST", QUERY, 0, 200, three);
+        rig_says(&r, "POST", "/api/alerts/CreateAlertByReference", 0, 200,
+                 "{\"id\":\"" ALERT "\"}");
+        assert_int_equal(hunting_start(r.g, NULL), ERR_OK);
+        assert_int_equal(due(&r), 0);
+        turn(&r, 49);
+        assert_int_equal(due(&r), 1); /* the baseline: nothing */
+        turn(&r, 60);
+        assert_int_equal(due(&r), 1);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", "/api/alerts/CreateAlertByReference"), 2);
+        assert_int_equal(rig_seen(&r, "GET", GET_ALERT), 1);
+        assert_int_equal(db_read(r.store->db, last_fn, &first, NULL), ERR_OK);
+        assert_int_equal(first != 0, rows[i].first != NULL);
+        if (first) {
+            assert_int_equal(store_notice_load(r.store, r.arena, first, &notice, NULL), ERR_OK);
+            assert_string_equal(notice.subject, rows[i].first);
+            assert_null(strstr(notice.message, "could not become cases"));
+        }
+        turn(&r, 60);
+        assert_int_equal(due(&r), 1);
+        (void)rig_work(&r);
+        assert_int_equal(db_read(r.store->db, last_fn, &second, NULL), ERR_OK);
+        assert_true(second != first);
+        assert_int_equal(store_notice_load(r.store, r.arena, second, &notice, NULL), ERR_OK);
+        assert_string_equal(notice.subject, rows[i].second);
+        assert_non_null(strstr(notice.message, "could not become cases"));
+        turn(&r, 60); /* once */
+        assert_int_equal(due(&r), 1);
+        assert_int_equal(db_read(r.store->db, last_fn, &third, NULL), ERR_OK);
+        assert_true(third == second);
+        assert_int_equal(rig_seen(&r, "POST", "/api/alerts/CreateAlertByReference"), 3);
+        rig_close(&r);
+    }
+}
+
 /* Defender takes a dozen requests for alerts a minute. Events that it refuses are asked for once, or those at the head
  * of an answer would use up the minute's calls each time, and what comes after them would never be a case. */
 static void test_hunting__what_is_refused_holds_up_nothing_after_it(void **state)
@@ -935,6 +1004,7 @@ int main(void)
         cmocka_unit_test(test_hunting__a_full_store_is_not_filled_further),
         cmocka_unit_test(test_hunting__shadow_mode_is_weaker_than_a_push),
         cmocka_unit_test(test_hunting__nobody_goes_beyond_the_hunt_that_made_the_alert),
+        cmocka_unit_test(test_hunting__an_event_that_comes_to_a_case_that_is_over_is_told),
         cmocka_unit_test(test_hunting__what_is_refused_holds_up_nothing_after_it),
         cmocka_unit_test(test_hunting__its_mail_says_that_cordon_is_paused),
         cmocka_unit_test(test_hunting__an_order_is_answered_whatever_it_found),

@@ -1,6 +1,7 @@
 /* hunt_rows.c - see hunt_rows.h. */
 #include "hunt_rows.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -228,6 +229,67 @@ enum err_code hunt_row_ids(struct arena *a, const struct hunt_answer *t, size_t 
     if (!ids.machine_id || !ids.report_id || !ids.time)
         ids.report_id = ids.time = NULL;
     *ret = ids;
+    return ERR_OK;
+}
+
+/* A column of texts. */
+struct column {
+    const struct hunt_answer *answer;
+    size_t at;
+};
+
+/* "": the row has none. */
+static const char *text_in(const struct column *c, size_t row)
+{
+    const char *text = json_string(cell_at(c->answer, row, c->at));
+
+    return text ? text : "";
+}
+
+static int by_text(const void *a, const void *b, void *column)
+{
+    return strcmp(text_in(column, *(const size_t *)a), text_in(column, *(const size_t *)b));
+}
+
+/* rows: some of one alert. */
+static bool name_several(const struct column *machines, const size_t rows[], size_t n)
+{
+    const char *first = "";
+    bool several = false;
+
+    for (size_t i = 0; i < n; i++) {
+        const char *machine = text_in(machines, rows[i]);
+
+        several = several || (*first && *machine && strcasecmp(first, machine) != 0);
+        first = *first ? first : machine;
+    }
+    return several;
+}
+
+enum err_code hunt_rows_torn(struct arena *a, const struct hunt_answer *t, const bool **ret,
+                             struct err *e)
+{
+    int alert = hunt_column(t, "AlertId"), machine = hunt_column(t, "DeviceId");
+    struct column alerts = {t, (size_t)alert}, machines = {t, (size_t)machine};
+    size_t *sorted = arena_array(a, t->n_rows + 1, sizeof *sorted), n;
+    bool *torn = arena_array(a, t->n_rows + 1, sizeof *torn);
+
+    if (!sorted || !torn)
+        return err_set(e, ERR_NOMEM, "%zu rows", t->n_rows);
+    *ret = torn;
+    if (alert < 0 || machine < 0)
+        return ERR_OK;
+    for (size_t i = 0; i < t->n_rows; i++)
+        sorted[i] = i;
+    qsort_r(sorted, t->n_rows, sizeof *sorted, by_text, &alerts);
+    for (size_t at = 0; at < t->n_rows; at += n) {
+        for (n = 1; at + n < t->n_rows && by_text(&sorted[at], &sorted[at + n], &alerts) == 0;)
+            n++;
+        if (!*text_in(&alerts, sorted[at]) || !name_several(&machines, &sorted[at], n))
+            continue;
+        for (size_t i = 0; i < n; i++)
+            torn[sorted[at + i]] = true;
+    }
     return ERR_OK;
 }
 

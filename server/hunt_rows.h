@@ -65,6 +65,10 @@ struct hunt_row_ids {
 
 enum err_code hunt_row_ids(struct arena *a, const struct hunt_answer *t, size_t row,
                            struct hunt_row_ids *ret, struct err *e);
+/** Rows of one alert that name several machines: evidence is of many, and which of them the alert is about Defender knows
+ *  (intake.c says the same of AlertEvidence that is pushed). ret: one for each row, in the arena. */
+enum err_code hunt_rows_torn(struct arena *a, const struct hunt_answer *t, const bool **ret,
+                             struct err *e);
 
 /**
  * Appends a table as CSV (RFC 4180, UTF-8 with its mark, every cell in quotes): the columns, then rows[0] to rows[n - 1],

@@ -53,6 +53,7 @@ struct hunting {
     char (*keys)[HUNT_KEY_SIZE];
     enum hunt_seen *seen;
     bool *again;      /* the same row as an earlier one of this answer */
+    const bool *torn; /* its alert stands in the answer with several machines */
     size_t *told;     /* rows to tell of, n_told of them */
     size_t n_told, n_fresh, n_cases;
     const char *refused; /* why a row can have no alert; NULL: each can */
@@ -185,6 +186,8 @@ static enum err_code tell_apart(struct hunting *x, struct err *e)
     x->told = arena_array(x->arena, n + 1, sizeof *x->told);
     if (!code && (!x->keys || !x->seen || !x->again || !x->told))
         code = err_set(e, ERR_NOMEM, "%zu rows", n);
+    if (!code)
+        code = hunt_rows_torn(x->arena, &x->answer, &x->torn, e);
     for (size_t i = 0; i < n && !code; i++)
         code = hunt_row_key(&x->answer, &key, i, x->keys[i], e);
     if (!code)
@@ -341,7 +344,7 @@ static enum err_code alert_of(struct hunting *x, size_t row, struct alert_ref *r
         return ERR_OK;
     }
     *ret = (struct alert_ref){.alert_id = ids.alert_id,
-                              .machine_id = ids.machine_id,
+                              .machine_id = x->torn[row] ? NULL : ids.machine_id,
                               .likely_high = x->hunt->event.severity &&
                                              strcmp(x->hunt->event.severity, "High") == 0};
     return ERR_OK;

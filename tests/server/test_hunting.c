@@ -482,6 +482,60 @@ static void test_hunting__nobody_goes_beyond_the_hunt_that_made_the_alert(void *
     }
 }
 
+#define OTHER_MACHINE     "0123456789abcdef0123456789abcdef01234567"
+#define EVIDENCE(machine) "{\"AlertId\":\"" ALERT "\",\"DeviceId\":\"" machine "\"}"
+
+/* Evidence of an alert is of all machines that it touched, a row for each: that one of them is not the alert's own is no
+ * contradiction. But where all rows say the same, and Defender something else, it is one. */
+static void test_hunting__an_alert_with_evidence_of_several_machines_is_its_own_machines(
+    void **state)
+{
+    static const struct {
+        const char *rows;
+        size_t isolated;
+    } rows[] = {
+        {EVIDENCE(OTHER_MACHINE) "," EVIDENCE(MACHINE), 1},
+        {EVIDENCE(MACHINE) "," EVIDENCE(OTHER_MACHINE), 1},
+        {EVIDENCE(MACHINE) "," EVIDENCE(MACHINE), 1},
+        {EVIDENCE("") "," EVIDENCE(MACHINE), 1},
+        {EVIDENCE(OTHER_MACHINE) "," EVIDENCE(OTHER_MACHINE), 0},
+        {EVIDENCE(OTHER_MACHINE), 0},
+    };
+    static const char columns[] =
+        "{\"Schema\":[{\"Name\":\"AlertId\"},{\"Name\":\"DeviceId\"}],\"Results\":[%s]}";
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char none[200], some[600];
+        struct rig r;
+
+        (void)snprintf(none, sizeof none, columns, "");
+        (void)snprintf(some, sizeof some, columns, rows[i].rows);
+        rig_open(&r, RULES_ISOLATE_AND_MAIL
+                 "hunts:\n  - {name: x, schedule: '0 * * * *', api: defender, "
+                 "query: q, do: [case: {}]}\n");
+        rig_afresh(&r);
+        rig_says(&r, "POST", QUERY, 1, 200, none);
+        rig_says(&r, "POST", QUERY, 0, 200, some);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "GET", "/api/machines/" OTHER_MACHINE, 0, 200,
+                 "{\"id\":\"" OTHER_MACHINE "\"}");
+        rig_says(&r, "POST", ISOLATE, 1, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+        assert_int_equal(hunting_start(r.g, NULL), ERR_OK);
+        assert_int_equal(due(&r), 0);
+        turn(&r, 49);
+        assert_int_equal(due(&r), 1); /* the baseline: nothing */
+        turn(&r, 60);
+        assert_int_equal(due(&r), 1);
+        (void)rig_work(&r);
+        print_message("  %s\n", rows[i].rows);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].isolated);
+        assert_int_equal(rig_seen(&r, "POST", "/api/machines/" OTHER_MACHINE), 0);
+        rig_close(&r);
+    }
+}
+
 #define EVENT(report)                                                                              \
     "{\"Timestamp\":\"2025-01-07T11:59:00Z\",\"DeviceId\":\"" MACHINE "\",\"ReportId\":" report "}"
 
@@ -1004,6 +1058,8 @@ int main(void)
         cmocka_unit_test(test_hunting__a_full_store_is_not_filled_further),
         cmocka_unit_test(test_hunting__shadow_mode_is_weaker_than_a_push),
         cmocka_unit_test(test_hunting__nobody_goes_beyond_the_hunt_that_made_the_alert),
+        cmocka_unit_test(
+            test_hunting__an_alert_with_evidence_of_several_machines_is_its_own_machines),
         cmocka_unit_test(test_hunting__an_event_that_comes_to_a_case_that_is_over_is_told),
         cmocka_unit_test(test_hunting__what_is_refused_holds_up_nothing_after_it),
         cmocka_unit_test(test_hunting__its_mail_says_that_cordon_is_paused),

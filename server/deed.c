@@ -13,6 +13,8 @@
 #define ROOM_MS (WORK_POST_LEASE_MS - WORK_LEAVE_MS)
 /* How often a pending action is looked at: every half of its age, between DEED_FOLLOW_MIN_MS and this. */
 #define FOLLOW_MAX_MS (15 * MINUTE_MS)
+/* Until then the look before the request still counts: those of a storm are asked after together once a minute or two. */
+#define LOOKED_MS (3 * MINUTE_MS)
 /* Looks that failed one after the other before a request is given up: a quarter of an hour of them, or more. */
 #define FAILED_LOOKS 10
 
@@ -138,6 +140,11 @@ int64_t deed_follow_ms(int64_t age_ms)
            : age_ms / 2 < DEED_FOLLOW_MIN_MS ? DEED_FOLLOW_MIN_MS
            : age_ms / 2 > FOLLOW_MAX_MS      ? FOLLOW_MAX_MS
                                              : age_ms / 2;
+}
+
+bool deed_is_late(int64_t age_ms)
+{
+    return deed_follow_ms(age_ms) > LOOKED_MS / 2;
 }
 
 bool deed_is_open(struct engine *g, const char *what, const struct work *w)

@@ -93,6 +93,11 @@ bool deed_is_given_up(const struct work *w, int64_t age_ms, enum err_code code);
 /** How long until a pending action is looked at again: half its age, within bounds. A negative age (the clock was set
  *  back): a minute. */
 int64_t deed_follow_ms(int64_t age_ms);
+/** Is it known only so long after it was asked for that an action succeeded that somebody may have undone it meanwhile? Then
+ *  the machine is looked at before people are told what it is. age_ms: as above. */
+bool deed_is_late(int64_t age_ms);
+/* Such looks that fail, a few minutes in all: then what Defender says of the action counts. */
+#define DEED_LOOKS_IN_VAIN 8
 
 /** Before step 1, of whoever holds a claim of this row: true when a request of it may still be under way, by what this
  *  process knows (engine_post_wait); it is not to be run then, and the claim has ended, or ends by itself. what: as for

@@ -13,11 +13,6 @@
 
 /* Before Defender gives up, people are told, while they can still go and look for it. */
 #define LAPSING_MS (60 * HOUR_MS)
-/* Until then the look before the request still counts: those of a storm are asked after together once a minute or
- * two. */
-#define LOOKED_MS (3 * MINUTE_MS)
-/* Looks that are needed and fail, a few minutes in all: then what Defender says of the action counts. */
-#define LOOKS_IN_VAIN 8
 
 #define RELEASED_SINCE "it was isolated, and released at Defender since"
 #define TOOK_OVER      "took over the open isolation that it had joined"
@@ -497,7 +492,7 @@ static int64_t follow_wait(const struct episode *x)
 /* It succeeded so late that a person may have released the machine meanwhile. */
 static bool is_to_be_seen(const struct episode *x, const struct defender_action *action)
 {
-    return action->status == DEFENDER_SUCCEEDED && follow_wait(x) > LOOKED_MS / 2;
+    return action->status == DEFENDER_SUCCEEDED && deed_is_late(x->now - x->row.requested);
 }
 
 bool episode_needs_look(const struct episode *x, const struct defender_action *action)
@@ -513,7 +508,7 @@ static void wait_to_see(struct episode *x, const struct defender_action *action,
 {
     if (x->code || !is_to_be_seen(x, action) || !look->actions_code ||
         deed_end_of(look->actions_code) == DEED_REFUSED ||
-        x->now - x->row.requested > DEED_FOLLOW_FOR_MS || x->row.unseen >= LOOKS_IN_VAIN)
+        x->now - x->row.requested > DEED_FOLLOW_FOR_MS || x->row.unseen >= DEED_LOOKS_IN_VAIN)
         return;
     x->w.attempts = ++x->row.unseen;
     x->why = look->actions_err;

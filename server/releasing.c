@@ -16,7 +16,8 @@ struct release {
     const struct defender_action *action; /* of the POST, or followed, or adopted */
     bool is_over;                         /* somebody has released the machine */
     const struct defender_action *anew; /* and it is isolated again: not by what is released here */
-    bool asked_again;                   /* somebody has another isolation under way */
+    bool undone;      /* so it is, after the release that was ordered here had come about */
+    bool asked_again; /* somebody has another isolation under way */
     bool post;
     int64_t due;
     int64_t leave_by_ms; /* for the POST that the next transaction allows: clock_boot_ms */
@@ -63,10 +64,13 @@ static enum err_code end(struct db_tx *tx, struct release *x, struct isolation_r
     }
     if (!code)
         code = isolation_move(tx, r, to, why, t->now, e);
+    t->anew = x->undone;
     if (!code)
-        code = ledger_tell(
-            tx, t, r, to == ISOLATION_RELEASED && !x->anew ? NOTICE_RELEASED : NOTICE_NOT_RELEASED,
-            why, NULL, e);
+        code =
+            ledger_tell(tx, t, r,
+                        to == ISOLATION_RELEASED && (!x->anew || x->undone) ? NOTICE_RELEASED
+                                                                            : NOTICE_NOT_RELEASED,
+                        why, NULL, e);
     return code ? code : ledger_take(tx, t->arena, r, t->now, e);
 }
 
@@ -78,8 +82,11 @@ static enum err_code take(struct db_tx *tx, struct release *x, struct isolation_
 
     r->release_id = a->id;
     r->posted = 0;
-    if (a->status == DEFENDER_SUCCEEDED)
-        return end(tx, x, r, ISOLATION_RELEASED, r->release_why, e);
+    if (a->status == DEFENDER_SUCCEEDED) {
+        x->undone = x->anew != NULL;
+        return end(tx, x, r, ISOLATION_RELEASED,
+                   x->undone ? ledger_why_released(x->t->arena, x->anew) : r->release_why, e);
+    }
     if (defender_action_is_open(a)) {
         (void)err_set(&x->why, ERR_AGAIN, "%s", a->status_text);
         return postpone(tx, x, r, e);
@@ -250,7 +257,8 @@ static void read_look(struct release *x, const struct defender_reads *look)
         }
     }
     x->is_over = ledger_is_free(r, look);
-    x->anew = x->action ? NULL : ledger_in_its_place(r, look);
+    x->anew =
+        x->action && x->action->status != DEFENDER_SUCCEEDED ? NULL : ledger_in_its_place(r, look);
 }
 
 /* The clock was set back: the request left at a time that is still to come. It rests from now on. */
@@ -323,32 +331,42 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
     return code;
 }
 
-/* Ours came to nothing: is the machine free all the same? That it is isolated is not said before it is seen. */
-static void look_beside(struct release *x)
+/* It has ended. Ours came to nothing: is the machine free all the same? Or it succeeded, some time ago: is it isolated
+ * again? What the machine is is not said before it is seen; but that it was released is not kept from people for ever. */
+static void look_beside(struct release *x, struct defender_reads *look)
 {
     struct ledger_turn *t = x->t;
-    struct defender_reads look;
+    bool succeeded = x->action->status == DEFENDER_SUCCEEDED;
 
     defender_read(t->tenant->defender, NULL, t->row.machine_id,
-                  DEFENDER_READ_TO_ACT | DEFENDER_READ_ACTIONS, &look);
-    x->code = look.actions_code;
-    x->why = look.actions_err;
-    x->is_over = !x->code && ledger_is_free(&t->row, &look);
-    defender_reads_clear(&look);
+                  DEFENDER_READ_TO_ACT | DEFENDER_READ_ACTIONS, look);
+    if (succeeded && look->actions_code &&
+        (deed_end_of(look->actions_code) == DEED_REFUSED || t->w.attempts >= DEED_LOOKS_IN_VAIN))
+        return;
+    x->code = look->actions_code;
+    x->why = look->actions_err;
+    x->is_over = !x->code && ledger_is_free(&t->row, look);
+    x->anew = succeeded ? ledger_in_its_place(&t->row, look) : NULL;
 }
 
 static void follow(struct release *x)
 {
     struct ledger_turn *t = x->t;
     struct defender_action action = {0};
-    int64_t wait = deed_follow_ms(t->now - t->w.created);
+    struct defender_reads look = {0};
+    int64_t age = t->now - t->w.created, wait = deed_follow_ms(age), backoff;
 
     x->code = defender_get_action(t->tenant->defender, DEFENDER_RELEASE, t->row.machine_id,
                                   t->row.release_id, &action, &x->why);
     x->action = &action;
-    if (!x->code && !defender_action_is_open(&action) && action.status != DEFENDER_SUCCEEDED)
-        look_beside(x);
+    if (!x->code && !defender_action_is_open(&action) &&
+        (action.status != DEFENDER_SUCCEEDED || deed_is_late(age)))
+        look_beside(x, &look);
     t->now = clock_wall_ms(t->g->clock);
+    backoff = engine_backoff(t->w.attempts, x->why.retry_ms);
+    if (look.actions_code &&
+        backoff < wait) /* that it could not be seen is no reason to look later */
+        wait = backoff;
     x->due = t->now + (wait > x->why.retry_ms ? wait : x->why.retry_ms);
     mind_the_clock(x);
     if (is_given_up(x) && (x->code || defender_action_is_open(&action))) {
@@ -357,6 +375,7 @@ static void follow(struct release *x)
     } else {
         write_outcome(x, followed_fn);
     }
+    defender_reads_clear(&look);
 }
 
 /* Nobody can ask Defender now. The tenant may come back; but not for ever, and who ordered the release hears of it. */

@@ -1004,6 +1004,93 @@ static int64_t lose_release(struct rig *r)
     return id;
 }
 
+#define OURS_RELEASED DONE_DOC(RELEASE_ACTION, "Unisolate", "12:14", "20:10")
+#define ISOLATED_AGAIN                                                                             \
+    "{\"value\":[" DONE_DOC("d4", "Isolate", "17:20", "20:20") "," OURS_RELEASED "," ACTION_DOC(   \
+        ACTION, "Isolate", "Succeeded", "null", "11:13") "]}"
+
+/* An absent machine takes its release minutes later or days, and somebody has isolated it again before cordon hears of it:
+ * nobody, and the helpdesk least of all, is told that it is free. What cannot be seen is not said, but not for ever. */
+static void test_ledger__what_is_isolated_again_behind_a_late_release_is_told(void **state)
+{
+    static const struct {
+        const char *label, *list;
+        int fails; /* so many looks; 0: none */
+        int status;
+        const char *subject;
+    } rows[] = {
+        {"it is seen", ISOLATED_AGAIN, 0, 0, "[RELEASED] Isolated again: "},
+        {"it is seen in the end", ISOLATED_AGAIN, 3, 503, "[RELEASED] Isolated again: "},
+        {"it cannot be seen", ISOLATED_AGAIN, 1000, 503, "[RELEASED] High: "},
+        {"it may not be seen", ISOLATED_AGAIN, 1000, 403, "[RELEASED] High: "},
+        {"nothing is to be seen",
+         "{\"value\":[" OURS_RELEASED
+         "," ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13") "]}",
+         0, 0, "[RELEASED] High: "},
+        {"the list lags", IN_FORCE, 0, 0, "[RELEASED] High: "},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        bool again = strstr(rows[i].subject, "again") != NULL;
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        rig_open(&r, NULL);
+        id = isolated(&r);
+        rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+        rig_says(&r, "POST", UNISOLATE, 1, 201,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:14"));
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:14"));
+        assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+        (void)rig_work(&r);
+        rig_pass(&r, 10 * MINUTE_MS, 10 * SECOND_MS);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASING);
+        rig_afresh(&r);
+        if (rows[i].fails)
+            rig_says(&r, "GET", LIST, rows[i].fails, rows[i].status, "{}");
+        rig_says(&r, "GET", LIST, 0, 200, rows[i].list);
+        rig_says(&r, "GET", GET_ACTION, 0, 200, OURS_RELEASED);
+        rig_pass(&r, HOUR_MS, 10 * SECOND_MS);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+        assert_string_equal(rig_told(&r, id), "requested isolated released");
+        if (strncmp(rig_subject(&r, id), rows[i].subject, strlen(rows[i].subject)) != 0)
+            fail_msg("%s", rig_subject(&r, id));
+        assert_string_equal(rig_isolation(&r).why,
+                            again
+                                ? "released at Defender, and isolated there again since by somebody"
+                                : "release ordered by maria: all clear");
+        rig_close(&r);
+    }
+}
+
+/* The same where the answer was lost, and the look for what came of it shows both. */
+static void test_ledger__what_is_isolated_again_behind_a_lost_release_is_told(void **state)
+{
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    id = isolated(&r);
+    rig_says(&r, "GET", LIST, 1, 200, IN_FORCE);
+    rig_says(&r, "GET", LIST, 0, 200,
+             "{\"value\":[" DONE_DOC("d4", "Isolate", "11:20", "11:25") "," ACTION_DOC(
+                 RELEASE_ACTION, "Unisolate", "Succeeded", "null",
+                 "11:15") "," ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13") "]}");
+    peer_script(r.peer, &(struct peer_answer){
+                            .method = "POST", .target = UNISOLATE, .times = 1, .act = PEER_RESET});
+    assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+    (void)rig_work(&r);
+    rig_pass(&r, 2 * MINUTE_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_non_null(strstr(rig_subject(&r, id), "[RELEASED] Isolated again: "));
+    rig_close(&r);
+}
+
 /* A lost answer: looked for, and neither asked again while it may be there nor forgotten. */
 /* However long Defender wants to be left alone, who ordered it hears after an hour that it came to nothing. */
 static void test_ledger__a_retry_after_of_a_day_keeps_nobody_from_the_news(void **state)
@@ -2641,6 +2728,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ledger__a_case_that_ends_late_tells_nothing_old),
         cmocka_unit_test(test_ledger__another_release_beside_ours_is_seen),
+        cmocka_unit_test(test_ledger__what_is_isolated_again_behind_a_late_release_is_told),
+        cmocka_unit_test(test_ledger__what_is_isolated_again_behind_a_lost_release_is_told),
         cmocka_unit_test(test_ledger__the_cases_of_an_isolation_are_counted),
         cmocka_unit_test(test_ledger__people_are_asked_again_until_somebody_answers),
         cmocka_unit_test(test_ledger__a_clock_set_back_puts_no_review_off),

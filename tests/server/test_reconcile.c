@@ -724,10 +724,11 @@ static void test_reconcile__isolated_anew_while_ours_is_released_is_adopted(void
             RELEASE, "Unisolate", "16:14", "20:10") "," DONE_DOC(OTHER, "Isolate", "17:20",
                                                                  "20:20") "," LATER_ELSEWHERE "]}";
     struct rig r;
+    int64_t id;
 
     (void)state;
     begin(&r);
-    (void)isolated(&r);
+    id = isolated(&r);
     rig_afresh(&r);
     rig_says(&r, "GET", OF_ONE, 0, 200,
              ONE(ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12")));
@@ -749,8 +750,12 @@ static void test_reconcile__isolated_anew_while_ours_is_released_is_adopted(void
     assert_int_equal(rig_isolation(&r).state,
                      ISOLATION_RELEASING); /* its own work comes after it */
     rig_says(&r, "GET", GET_ACTION, 0, 200, DONE_DOC(RELEASE, "Unisolate", "16:14", "20:10"));
+    rig_says(&r, "GET", OF_ONE, 0, 200,
+             ONE(DONE_DOC(RELEASE, "Unisolate", "16:14", "20:10") "," DONE_DOC(OTHER, "Isolate",
+                                                                               "17:20", "20:20")));
     (void)rig_work(&r);
     assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
+    assert_non_null(strstr(rig_subject(&r, id), "[RELEASED] Isolated again: "));
     next(&r, both);
     assert_from(&r, "10:12:20");
     assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);

@@ -57,7 +57,7 @@ struct rest_request {
     bool may_repeat;
     bool
         with_others; /* it leaves with the next call that is none of these, or at rest_go. Not for mail */
-    bool metadata;  /* the url may be of the machine's own metadata service, in plain http */
+    bool metadata;  /* the url may be of the platform's own service of tokens, in plain http */
     bool show_peer; /* fill tls_* of the answer; on a connection of its own */
 
     /* Mail only. One recipient per call, so that each has its own fate. */

@@ -7,10 +7,6 @@
 #include <string.h>
 #include <strings.h>
 
-/* Where Azure tells a virtual machine's own token, in plain HTTP and to itself only: defender-api.md
- * section 1.5. */
-#define METADATA_HOST "169.254.169.254"
-
 static bool is_loopback(const char *host)
 {
     struct in6_addr six;
@@ -27,6 +23,29 @@ static bool is_loopback(const char *host)
     memcpy(bare, host + 1, len - 2);
     bare[len - 2] = '\0';
     return inet_pton(AF_INET6, bare, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
+}
+
+/* Where Azure tells what runs on it its own token, in plain HTTP: 169.254.169.254 for a virtual machine (defender-api.md
+ * section 1.5), and for an App Service whatever IDENTITY_ENDPOINT says (section 1.6). On Linux that is an address between
+ * the container and its host, such as 169.254.129.2 or 172.16.1.3, never one of the Internet. */
+static bool is_platform(const char *host)
+{
+    static const struct {
+        uint32_t net;
+        int bits;
+    } nets[] = {
+        {0xa9fe0000, 16}, /* 169.254.0.0: RFC 3927 */
+        {0x0a000000, 8},  /* 10.0.0.0, 172.16.0.0, 192.168.0.0: RFC 1918 */
+        {0xac100000, 12}, {0xc0a80000, 16}, {0x64400000, 10}, /* 100.64.0.0: RFC 6598 */
+    };
+    struct in_addr four;
+    bool is = false;
+
+    if (inet_pton(AF_INET, host, &four) != 1)
+        return false;
+    for (size_t i = 0; i < sizeof nets / sizeof *nets; i++)
+        is = is || (ntohl(four.s_addr) ^ nets[i].net) >> (32 - nets[i].bits) == 0;
+    return is;
 }
 
 CURLU *rest_parse_url(const char *url, bool metadata, enum rest_scheme *ret_scheme,
@@ -57,9 +76,8 @@ CURLU *rest_parse_url(const char *url, bool metadata, enum rest_scheme *ret_sche
         *ret_loopback = is_loopback(name);
         *ret_scheme = found;
         (void)snprintf(host, REST_HOST_TEXT, "%s", name); /* for messages: may be cut */
-        ok =
-            name[0] && found != REST_OTHER &&
-            (found != REST_HTTP || *ret_loopback || (metadata && strcmp(name, METADATA_HOST) == 0));
+        ok = name[0] && found != REST_OTHER &&
+             (found != REST_HTTP || *ret_loopback || (metadata && is_platform(name)));
     }
     curl_free(name);
     curl_free(scheme);

@@ -19,6 +19,7 @@
 #include "clock.h"
 #include "log.h"
 #include "rest.h"
+#include "rest_own.h"
 #include "../kit/mailpeer.h"
 #include "../kit/peer.h"
 #include "../kit/torture.h"
@@ -260,6 +261,45 @@ static void test_rest__takes_only_https_and_loopback(void **state)
         }
     }
     assert_false(rest_url_ok(NULL));
+}
+
+/* A platform's service of tokens speaks plain HTTP, at an address that is none of the Internet; and nobody else may. */
+static void test_rest__a_platform_is_asked_for_its_token_in_plain_http(void **state)
+{
+    static const struct {
+        const char *url;
+        bool ok;
+    } rows[] = {
+        {"http://169.254.169.254/metadata/identity/oauth2/token", true},
+        {"http://169.254.129.2:8081/msi/token?", true}, /* an App Service on Linux */
+        {"http://172.16.1.3:8081/msi/token", true},
+        {"http://10.0.0.9/", true},
+        {"http://192.168.255.1/", true},
+        {"http://100.64.100.2/msi/token", true},
+        {"http://127.0.0.1:41741/MSI/token/", true},
+        {"http://localhost:42356/msi/token", true},
+        {"http://169.253.255.255/", false},
+        {"http://172.32.0.1/", false},
+        {"http://11.0.0.1/", false},
+        {"http://192.169.0.1/", false},
+        {"http://100.128.0.1/", false},
+        {"http://8.8.8.8/", false},
+        {"http://169.254.129.2.evil.example/", false},
+        {"http://metadata.example/", false},
+        {"http://[fe80::1]/", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        enum rest_scheme scheme;
+        char host[REST_HOST_TEXT];
+        bool loopback, nomem;
+        CURLU *u = rest_parse_url(rows[i].url, true, &scheme, &loopback, host, &nomem);
+
+        if ((u != NULL) != rows[i].ok)
+            fail_msg("%s", rows[i].url);
+        curl_url_cleanup(u);
+    }
 }
 
 static void test_rest__refuses_what_could_become_another_request(void **state)
@@ -1082,6 +1122,7 @@ int main(void)
         T(test_rest__reads_retry_after),
         T(test_rest__follows_no_redirect),
         T(test_rest__takes_only_https_and_loopback),
+        T(test_rest__a_platform_is_asked_for_its_token_in_plain_http),
         T(test_rest__refuses_what_could_become_another_request),
         T(test_rest__encodes_all_but_unreserved),
         T(test_rest__meets_the_limit_while_the_answer_arrives),

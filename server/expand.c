@@ -149,8 +149,9 @@ static enum err_code take_facts(struct expansion *x, struct runtime_tenant *tena
                       &second);
         take_machine(reads, &second);
     }
-    /* An id that is none, or that Defender does not know: decide() says what follows from that. */
-    if (reads->machine_code && reads->machine_code != ERR_NOT_FOUND &&
+    /* An id that is none, or that Defender does not know: decide() says what follows from that. And where the alert names
+     * no machine, what became of reading one that the sender named is of no matter. */
+    if (x->machine_id && reads->machine_code && reads->machine_code != ERR_NOT_FOUND &&
         reads->machine_code != ERR_INVALID) {
         x->why = reads->machine_err;
         return reads->machine_code;

@@ -317,6 +317,31 @@ static void test_expand__facts_are_of_the_machine_that_the_alert_names(void **st
     }
 }
 
+/* The alert is about no machine, and its sender names one that Defender does not give out: that is no reason not to judge
+ * the alert. */
+static void test_expand__a_machine_that_the_sender_alone_names_holds_nothing_up(void **state)
+{
+    static const int answers[] = {400, 403, 503};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        struct rig r;
+        int64_t id;
+
+        rig_open(&r, NULL);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200, AN_ALERT("Low", ""));
+        rig_says(&r, "GET", "/api/machines/" OTHER_MACHINE, 0, answers[i], "{}");
+        rig_says(&r, "GET", LIST, 0, answers[i], "{}");
+        id = rig_push(&r, ALERT, OTHER_MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+        assert_string_equal(rig_told(&r, id), "alert");
+        rig_close(&r);
+    }
+}
+
 #define EVIDENCE(file) ",\"evidence\":[{\"entityType\":\"File\",\"fileName\":\"" file "\"}]"
 #define MADE(time)     ",\"alertCreationTime\":\"2025-01-07T" time "Z\",\"title\":\"t\""
 
@@ -2005,6 +2030,7 @@ int main(void)
         cmocka_unit_test(test_expand__no_text_is_too_long_to_be_told),
         cmocka_unit_test(test_expand__one_machine_in_two_spellings_is_one),
         cmocka_unit_test(test_expand__facts_are_of_the_machine_that_the_alert_names),
+        cmocka_unit_test(test_expand__a_machine_that_the_sender_alone_names_holds_nothing_up),
         cmocka_unit_test(test_expand__evidence_that_is_still_to_come_is_waited_for),
         cmocka_unit_test(test_expand__facts_are_as_old_as_their_oldest_part),
         cmocka_unit_test(test_expand__a_case_that_is_tried_again_has_all_its_time),

@@ -303,20 +303,19 @@ enum err_code channel_step(struct db_tx *tx, struct engine *g, struct runtime *r
 
 enum err_code channels_tell(struct db_tx *tx, struct engine *g, struct runtime *rt,
                             struct arena *arena, const struct notice *n, int64_t now,
-                            bool *ret_enough, struct err *e)
+                            bool *ret_posted, bool *ret_enough, struct err *e)
 {
     struct notice_thread thread = {0};
     struct notice_gist gist;
     struct channels c;
-    bool posts = false;
     enum err_code code = load(tx, rt->config, arena, n->c->id, &c, e);
 
-    *ret_enough = false;
+    *ret_posted = *ret_enough = false;
     if (!code)
         code = tell_all(tx, g, rt, arena, n, &c, NULL, now, e);
     for (size_t i = 0; i < c.n; i++) /* one that is not configured any more hears nothing */
-        posts = posts || config_webhook(rt->config, c.webhooks[i]);
-    if (code || !posts)
+        *ret_posted = *ret_posted || config_webhook(rt->config, c.webhooks[i]);
+    if (code || !*ret_posted)
         return code;
     code = notice_thread(tx, arena, n->c->id, "", &thread, e);
     notice_gist(n, rt, arena, &gist);

@@ -15,12 +15,12 @@ enum err_code channel_step(struct db_tx *tx, struct engine *g, struct runtime *r
                            struct arena *arena, const struct notice *n, int64_t now, struct err *e);
 
 /**
- * Inside a transaction: says n to every channel of its case. *ret_enough: there are such, nobody was mailed of
- * the case, and the news is not bad, so that nobody need be now.
+ * Inside a transaction: says n to every channel of its case. *ret_posted: a webhook is among them, so that people know it by
+ * a post. *ret_enough: that is so, nobody was mailed of the case, and the news is not bad, so that nobody need be now.
  */
 enum err_code channels_tell(struct db_tx *tx, struct engine *g, struct runtime *rt,
                             struct arena *arena, const struct notice *n, int64_t now,
-                            bool *ret_enough, struct err *e);
+                            bool *ret_posted, bool *ret_enough, struct err *e);
 
 /** The same for how an isolation ended when the mails said it already: only channels that were told of it and not
  *  of its end; only: none but this one, by its name in the store, and of the helpdesk those of n->to; NULL: all. n->facts may be NULL,

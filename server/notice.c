@@ -204,13 +204,14 @@ enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
     struct case_record c = *n->c;
     const char *kind = notice_kind_name(n->kind);
     size_t messages = q ? q->n_links : 1;
-    bool only_others = false;
+    bool posted = false, only_others = false;
     struct pause pause;
-    enum err_code code;
+    enum err_code code = ERR_OK;
 
     if (n->webhook || n->desk)
         return channel_step(tx, g, rt, arena, n, now, e);
-    code = n->n_to ? ERR_OK : channels_tell(tx, g, rt, arena, n, now, &only_others, e);
+    if (!n->n_to)
+        code = channels_tell(tx, g, rt, arena, n, now, &posted, &only_others, e);
     if (!code && only_others && !q)
         return n->aside ? ERR_OK : case_told(tx, &c, kind, e);
     if (!code)
@@ -220,6 +221,8 @@ enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
     if (code)
         return code;
     if (!rt->config->mail.server || !(q ? messages : d.post.n_to)) {
+        if (posted && !n->link) /* they are not told the same with each try */
+            return n->aside ? ERR_OK : case_told(tx, &c, kind, e);
         nobody(n, &rt->config->mail);
         return ERR_OK;
     }

@@ -77,8 +77,8 @@ struct notice {
 
 /**
  * Inside a transaction: composes the notice, stores it with its work and notes on the case what people
- * know now. Without mail configured or anybody to write to it logs so, says it in n->ret_nobody and returns ERR_OK;
- * people know then what they knew before. Kick the engine after the commit.
+ * know now. Without mail configured or anybody to write to, and without a webhook that was told of the case, it logs so,
+ * says it in n->ret_nobody and returns ERR_OK; people know then what they knew before. Kick the engine after the commit.
  */
 enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
                          struct arena *arena, const struct notice *n, int64_t now, struct err *e);

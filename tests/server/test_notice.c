@@ -720,6 +720,49 @@ static void test_notice__the_link_to_a_package_is_mailed_though_the_rule_only_po
     tear_down(&r);
 }
 
+/* Where posts are all that there is, the same is not posted again with each try and each look. */
+static void test_notice__who_only_gets_posts_is_told_once(void **state)
+{
+    static const struct {
+        const char *steps, *told;
+        int status; /* of the request */
+        int64_t wait_ms, step_ms;
+    } rows[] = {
+        {"webhook: {to: siem}, isolate: {}", "alert late", 503, 50 * MINUTE_MS, MINUTE_MS},
+        {"isolate: {}, webhook: {to: siem}", "requested lapsing", 201, 64 * HOUR_MS, 15 * MINUTE_MS},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct runtime *rt;
+        char rules[300];
+        struct rig r;
+        int64_t id;
+
+        (void)snprintf(rules, sizeof rules,
+                       "webhooks: {siem: {url: 'https://x.example/a', template: slack}}\n"
+                       "rules: [{name: tell, do: [%s]}]\n",
+                       rows[i].steps);
+        rig_open(&r, rules);
+        log_divert(no_line, NULL);
+        rig_afresh(&r);
+        rt = rig_runtime(&r, rules);
+        rt->config->mail.server = NULL;
+        rt->config->mail.to.count = 0;
+        engine_use(r.g, rt);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, rows[i].status,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, rows[i].wait_ms, rows[i].step_ms);
+        assert_string_equal(told_to(&r, id, "webhook:siem"), rows[i].told);
+        tear_down(&r);
+    }
+}
+
 /* The webhook that was told of the request is not configured any more when the isolation is confirmed. */
 static void test_notice__whose_webhook_is_gone_is_told_by_mail(void **state)
 {
@@ -1171,6 +1214,7 @@ int main(void)
         cmocka_unit_test(test_notice__each_helpdesk_of_a_rule_hears_all_of_it),
         cmocka_unit_test(test_notice__a_webhook_hears_why_it_was_not_isolated_the_second_time),
         cmocka_unit_test(test_notice__the_link_to_a_package_is_mailed_though_the_rule_only_posts),
+        cmocka_unit_test(test_notice__who_only_gets_posts_is_told_once),
         cmocka_unit_test(test_notice__whose_webhook_is_gone_is_told_by_mail),
         cmocka_unit_test(test_notice__who_is_named_twice_gets_it_once),
         cmocka_unit_test(test_notice__says_how_and_since_when_it_is_isolated),

@@ -149,6 +149,17 @@ static bool was_asked_after(const struct step_record *steps, size_t n, size_t at
     return follows && then && strcmp(then, "ask") == 0;
 }
 
+/* Was it withheld because nobody said that it goes on after one before it? Whoever was asked is told so. */
+static bool was_not_let(const struct step_record *steps, size_t n, size_t at)
+{
+    bool asked = false;
+
+    for (size_t i = 0; i < at && steps[at].state == STEP_WITHHELD; i++)
+        asked = asked || ((steps[i].state == STEP_FAILED || steps[i].state == STEP_WITHHELD) &&
+                          was_asked_after(steps, n, i));
+    return asked;
+}
+
 /* A step beside the isolation that was not done. What is said of the isolation says nothing of it. */
 static enum err_code tell_undone(struct db_tx *tx, struct engine *g, struct runtime *rt,
                                  struct arena *arena, const struct case_record *c, int64_t now,
@@ -156,19 +167,19 @@ static enum err_code tell_undone(struct db_tx *tx, struct engine *g, struct runt
 {
     struct step_record *steps;
     size_t n_steps = 0;
-    bool aside = c->isolation != 0;
+    bool undone = false; /* the isolation: what is withheld together with it is told with it */
     enum err_code code = case_steps(tx, arena, c->id, &steps, &n_steps, e);
 
     for (size_t i = 0; i < n_steps && !code; i++)
-        aside = aside || is_isolation_undone(steps, i);
-    for (size_t i = 0; i < n_steps && !code && aside; i++) {
+        undone = undone || is_isolation_undone(steps, i);
+    for (size_t i = 0; i < n_steps && !code && (c->isolation || undone); i++) {
         const struct handler *h = handler_find(steps[i].handler);
         struct notice n = {.kind = NOTICE_ACTION_FAILED, .c = c, .aside = true};
         const char *said;
         bool known = false;
 
-        if (steps[i].state != STEP_FAILED || !h || !h->acts || strcmp(h->name, "isolate") == 0 ||
-            was_asked_after(steps, n_steps, i))
+        if ((steps[i].state != STEP_FAILED && (undone || !was_not_let(steps, n_steps, i))) || !h ||
+            !h->acts || strcmp(h->name, "isolate") == 0 || was_asked_after(steps, n_steps, i))
             continue;
         n.why = arena_fmt(arena, "%s: %s", h->name, steps[i].why);
         said = notice_said(&n, arena);

@@ -961,6 +961,51 @@ static void test_question__a_failure_asks_how_to_go_on(void **state)
     }
 }
 
+/* The machine is isolated when people are asked about the rest: they hear that this was not done, too. */
+static void test_question__what_is_withheld_behind_the_isolation_is_told(void **state)
+{
+    static const struct {
+        const char *steps, *told, *subject;
+        bool refused; /* or nobody answers */
+    } rows[] = {
+        {"isolate: {}, {tag: {add: x}, on_failure: ask}, scan: {}, email: {}",
+         "question isolated isolated action_failed", "[NOT DONE: scan: nobody answered in time]",
+         false},
+        {"isolate: {}, {tag: {add: x}, on_failure: ask}, scan: {}, email: {}",
+         "question isolated isolated action_failed", "[NOT DONE: scan: refused by a@x.example]",
+         true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        enum question_state now;
+        struct err e = {0};
+        char rules[300];
+        struct rig r;
+        int64_t id;
+
+        (void)snprintf(rules, sizeof rules, "rules: [{name: contain, do: [%s]}]\n", rows[i].steps);
+        scene(&r, rules);
+        rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, MINUTE_MS, SECOND_MS);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+        assert_int_equal(newest(&r).state, QUESTION_OPEN);
+        if (rows[i].refused)
+            assert_int_equal(say(&r, "a@x.example", false, NULL, &now, &e), ERR_OK);
+        else
+            hands_turn(&r.hands, 4 * HOUR_MS + SECOND_MS);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", SCAN), 0);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        assert_non_null(strstr(rig_subject(&r, id), rows[i].subject));
+        rig_close(&r);
+    }
+}
+
 static void test_question__what_was_done_asks_nobody(void **state)
 {
     struct question_record *list;
@@ -2532,6 +2577,7 @@ int main(void)
         cmocka_unit_test(test_question__a_late_yes_to_what_is_not_asked_for_any_more_does_nothing),
         cmocka_unit_test(test_question__a_yes_outlasts_a_failed_read),
         cmocka_unit_test(test_question__a_failure_asks_how_to_go_on),
+        cmocka_unit_test(test_question__what_is_withheld_behind_the_isolation_is_told),
         cmocka_unit_test(test_question__what_was_done_asks_nobody),
         cmocka_unit_test(test_question__an_answer_counts_once),
         cmocka_unit_test(test_question__a_no_is_told_and_can_be_retried),

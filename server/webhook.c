@@ -13,6 +13,7 @@
 
 #define ANSWER_MAX (64 * 1024)
 #define SHOWN_MAX  120 /* bytes of what it answers that a sentence shows */
+#define SECRET_MIN 12 /* bytes of the URL in a row that say something of it; no token is as short */
 /* Standard Webhooks' own recommendation is 15 to 30 s; Teams' flows answer within a few. */
 #define TIMEOUT_MS (30 * SECOND_MS)
 /* A signature is 48 bytes; more secrets than eight are good at once for nobody (webhook-sources.md section 5). */
@@ -38,6 +39,25 @@ static const struct {
     {0, 5, ERR_AGAIN, "it cannot be used just now"},
 };
 
+/* Frameworks name the path that they do not know ("Route POST:/… not found"), and a URL out of a file is the permission to
+ * post. Is a part of what stands behind its host in there? */
+static bool repeats_url(const struct config_webhook *w, const char *said, size_t said_len)
+{
+    const char *secret = w->url.text ? strstr(w->url.text, "://") : NULL;
+    size_t len, run;
+
+    if (!secret)
+        return false;
+    secret += strlen("://");
+    secret += strcspn(secret, "/?#");
+    len = strlen(secret);
+    run = len < SECRET_MIN ? len : SECRET_MIN;
+    for (size_t i = 0; run > 1 && i + run <= len; i++)
+        if (memmem(said, said_len, secret + i, run))
+            return true;
+    return false;
+}
+
 static enum err_code judge(const struct config_webhook *w, const struct rest_answer *a,
                            struct err *e)
 {
@@ -60,7 +80,10 @@ static enum err_code judge(const struct config_webhook *w, const struct rest_ans
     }
     if (!is)
         return ERR_OK;
-    mime_clean_line(&said, a->body ? a->body : "");
+    if (a->body && repeats_url(w, a->body, a->body_len))
+        buf_adds(&said, "(words withheld: they repeat the URL)");
+    else
+        mime_clean_line(&said, a->body ? a->body : "");
     (void)err_set(e, is, "webhook %s: %s (HTTP %ld%s%.*s)", w->name, words, a->status,
                   said.len ? ": " : "", SHOWN_MAX, buf_text(&said));
     if (e)

@@ -4,6 +4,8 @@
  */
 #include "engine_kit.h"
 
+#include <stdatomic.h>
+
 #include "kit/sim.h"
 #include "log.h"
 #include "mime_read.h"
@@ -560,6 +562,66 @@ static void test_fallback__posts_that_wait_are_not_said_to_go_another_way(void *
     sim_stop(sim);
 }
 
+#define URL_SECRET "b7Kq2ZxTn5RwYpLd8MvC"
+
+static atomic_size_t secrets_logged;
+
+static void count_secrets(enum log_level level, const char *line, void *ctx)
+{
+    (void)level, (void)ctx;
+    if (strstr(line, URL_SECRET))
+        atomic_fetch_add(&secrets_logged, 1);
+}
+
+/* Whoever answers at a webhook's URL may name it, and people are shown what was answered: not that, for it is a secret. */
+static void test_fallback__a_webhook_that_names_its_url_is_not_quoted(void **state)
+{
+    static const struct {
+        const char *said, *shown;
+    } rows[] = {
+        {"{\"message\":\"Route POST:/hooks/" URL_SECRET "?sig=x not found\"}", "withheld"},
+        {"Cannot POST /hooks/b7Kq2ZxTn5Rw...", "withheld"},
+        {"no_service", "no_service"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sim *sim = sim_start(NULL);
+        struct notice_record *list;
+        char mail[200], rules[400];
+        size_t n = 0;
+        struct rig r;
+        int64_t id;
+
+        (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+        open_rig(&r, RULES_MAIL_ONLY, mail, "");
+        rig_write(&r, "hook",
+                  arena_fmt(r.arena, "%s/hooks/" URL_SECRET "?sig=x", peer_url(r.peer)));
+        (void)snprintf(rules, sizeof rules,
+                       "webhooks: {siem: {url_file: '%s/hook', template: slack}}\n"
+                       "rules: [{name: tell, do: [webhook: {to: siem}]}]\n",
+                       r.dir);
+        use_rules(&r, rules, mail, "");
+        rig_says(&r, "POST", "/hooks/", 0, 404, rows[i].said);
+        atomic_store(&secrets_logged, 0);
+        log_divert(count_secrets, NULL);
+        id = rig_push(&r, ALERT, MACHINE);
+        work_all(&r);
+        pass(&r, 12 * MINUTE_MS, MINUTE_MS);
+        assert_true(rig_seen(&r, "POST", "/hooks/") > 1);
+        assert_int_equal(atomic_load(&secrets_logged), 0);
+        assert_non_null(strstr(record(&r, "webhook:siem").why, rows[i].shown));
+        assert_null(strstr(record(&r, "webhook:siem").why, "b7Kq2ZxTn5Rw"));
+        assert_non_null(strstr(words_about(&r, "way:webhook:siem"), rows[i].shown));
+        assert_null(strstr(words_about(&r, "way:webhook:siem"), "b7Kq2ZxTn5Rw"));
+        assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
+        assert_int_equal(n, 1);
+        assert_null(strstr(list[0].recipients[0].reply, "b7Kq2ZxTn5Rw"));
+        close_rig(&r);
+        sim_stop(sim);
+    }
+}
+
 /* A filter of the first server does not like what the mails say: there is another way, and nobody was told. */
 static void test_fallback__what_one_way_refuses_for_good_is_for_the_next(void **state)
 {
@@ -1064,6 +1126,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__what_nobody_takes_for_five_days_has_failed),
         cmocka_unit_test(test_fallback__what_no_webhook_takes_goes_to_mail_to),
         cmocka_unit_test(test_fallback__posts_that_wait_are_not_said_to_go_another_way),
+        cmocka_unit_test(test_fallback__a_webhook_that_names_its_url_is_not_quoted),
         cmocka_unit_test(test_fallback__what_one_way_refuses_for_good_is_for_the_next),
         cmocka_unit_test(test_fallback__what_one_way_refuses_waits_for_the_next),
         cmocka_unit_test(test_fallback__what_the_next_way_refuses_waits_for_the_first),

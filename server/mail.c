@@ -210,6 +210,7 @@ static enum err_code send_one(struct rest *rest, const struct rest_request *q,
     struct err why = {0};
     enum err_code code = rest_do(rest, q, &answer, &why);
     const char *words = "", *advice;
+    const char *secret = q->bearer ? q->bearer : q->password;
     enum smtp_stage stage;
     enum mail_fate fate;
 
@@ -222,8 +223,10 @@ static enum err_code send_one(struct rest *rest, const struct rest_request *q,
         words = answer.body + 4; /* behind the code */
     stage = stage_of(&answer);
     fate = smtp_fate(stage, (int)answer.status, words, &advice);
-    set_result(result, fate, (int)answer.status, "%s%s%ld %s", advice, *advice ? ": " : "",
-               answer.status, words);
+    set_result(
+        result, fate, (int)answer.status, "%s%s%ld %s", advice, *advice ? ": " : "", answer.status,
+        q->username && secret && smtp_repeats_login(words, q->username, secret) ? SMTP_WITHHELD
+                                                                                : words);
     result->for_all = fate == MAIL_RETRY && smtp_is_for_all(stage, (int)answer.status, words);
     /* A no before MAIL is a no to everybody. */
     if (stage == SMTP_AUTH && answer.status / 100 != 2)

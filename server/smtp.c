@@ -20,6 +20,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <openssl/evp.h>
+
 #include "auto.h"
 #include "clock.h"
 #include "json.h"
@@ -29,6 +31,8 @@
 #define HEAD_MAX   (128 * 1024) /* a job without its message: 100 addresses of 254 bytes, escaped */
 #define ANSWER_MAX (512 * 1024) /* all that a child says: 100 replies of 4 KiB at most */
 #define GOODBYE_MS 500          /* for QUIT, once the outcome is known */
+/* Bytes of a password or token that are not shown, whatever of it follows: an answer may be cut. */
+#define SECRET_HEAD 12
 
 const char *smtp_stage_name(enum smtp_stage stage)
 {
@@ -141,6 +145,31 @@ enum mail_fate smtp_fate(enum smtp_stage stage, int code, const char *text, cons
         return rows[i].fate;
     }
     return MAIL_REFUSED;
+}
+
+/* In base64, its first bytes at least. Whole groups: what follows would change the last one. */
+static bool holds_encoded(const char *answer, const char *bytes, size_t len)
+{
+    char code[SECRET_HEAD / 3 * 4 + 1];
+
+    len = len < SECRET_HEAD ? len : SECRET_HEAD;
+    len -= len < 6 ? 0 : len % 3;
+    (void)EVP_EncodeBlock((unsigned char *)code, (const unsigned char *)bytes, (int)len);
+    return strstr(answer, code);
+}
+
+bool smtp_repeats_login(const char *answer, const char *username, const char *secret)
+{
+    size_t len = strnlen(secret, SECRET_HEAD);
+    char plain[64], xoauth2[64], bearer[64]; /* their heads are enough */
+    int n = snprintf(plain, sizeof plain, "%c%s%c%s", 0, username, 0, secret);
+
+    (void)snprintf(xoauth2, sizeof xoauth2, "user=%s\1auth=Bearer", username);
+    (void)snprintf(bearer, sizeof bearer, "n,a=%s,\1host=", username);
+    return len &&
+           (memmem(answer, strlen(answer), secret, len) || holds_encoded(answer, secret, len) ||
+            holds_encoded(answer, plain, n < 6 ? (size_t)n : 6) ||
+            holds_encoded(answer, xoauth2, 9) || holds_encoded(answer, bearer, 9));
 }
 
 bool smtp_is_for_all(enum smtp_stage stage, int code, const char *text)

@@ -77,6 +77,14 @@ enum err_code smtp_send(const char *helper, const struct smtp_job *job, struct m
  */
 enum mail_fate smtp_fate(enum smtp_stage stage, int code, const char *text, const char **ret_why);
 
+/* What is shown in the place of words that repeat the login. */
+#define SMTP_WITHHELD "(words withheld: they repeat the login)"
+/**
+ * Does an answer hold the password or the token, or what begins as a login with it does, encoded (PLAIN, LOGIN, XOAUTH2,
+ * OAUTHBEARER)? Some servers repeat the command that they do not like, credentials and all.
+ */
+bool smtp_repeats_login(const char *answer, const char *username, const char *secret);
+
 /**
  * Had the server let us in, and is what came of it about no recipient alone: the sender, the message, or nothing came?
  * As in mail_result.for_all. stage, code, text as above.

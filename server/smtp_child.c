@@ -122,26 +122,9 @@ static void reach(struct session *s, enum smtp_stage stage)
     write_line(s, &line);
 }
 
-/* Some servers repeat the command that they do not like, credentials and all. */
 static bool holds_secret(const struct session *s, const char *text)
 {
-    char plain[MAIL_USERNAME_MAX + MAIL_PASSWORD_MAX + 3], code[(sizeof plain + 2) / 3 * 4 + 1];
-    int n;
-
-    if (!s->job.username || !*s->job.password)
-        return false;
-    if (strstr(text, s->job.password))
-        return true;
-    /* LOGIN sends it alone. */
-    (void)EVP_EncodeBlock((unsigned char *)code, (const unsigned char *)s->job.password,
-                          (int)strlen(s->job.password));
-    if (strstr(text, code))
-        return true;
-    /* PLAIN sends it behind the name; the head is enough, because a reply's text is cut. */
-    n = snprintf(plain, sizeof plain, "%c%s%c%s", 0, s->job.username, 0, s->job.password);
-    (void)EVP_EncodeBlock((unsigned char *)code, (const unsigned char *)plain, n);
-    code[8] = '\0';
-    return strstr(text, code);
+    return s->job.username && smtp_repeats_login(text, s->job.username, s->job.password);
 }
 
 static void json_out_reply(struct session *s, struct json_out *o, const char *name,
@@ -150,10 +133,7 @@ static void json_out_reply(struct session *s, struct json_out *o, const char *na
     json_out_object(o, name);
     json_out_int(o, "stage", stage);
     json_out_int(o, "code", code);
-    json_out_string(o, "text",
-                    !text                   ? ""
-                    : holds_secret(s, text) ? "(words withheld: they repeat the login)"
-                                            : text);
+    json_out_string(o, "text", !text ? "" : holds_secret(s, text) ? SMTP_WITHHELD : text);
     json_out_bool(o, "complete", complete);
     json_out_object_end(o);
 }

@@ -633,6 +633,53 @@ static void test_mail__oauth_logs_in_with_xoauth2(void **state)
     }
 }
 
+/* Some servers repeat the command that they do not like; people are shown what they say, but for the login. */
+static void test_mail__an_answer_that_repeats_the_login_is_not_quoted(void **state)
+{
+    static const struct {
+        const char *scheme, *auth, *reply, *secret;
+        bool oauth;
+    } rows[] = {
+        {"smtp", "PLAIN", "501 5.5.2 what is AUTH PLAIN AGNvcmRvbgBjb3JyZWN0IGhvcnNl\r\n",
+         "AGNvcmRv", false},
+        {"smtps", "PLAIN", "501 5.5.2 what is AUTH PLAIN AGNvcmRvbgBjb3JyZWN0IGhvcnNl\r\n",
+         "AGNvcmRv", false},
+        {"smtps", "LOGIN", "501 5.5.2 what is Y29ycmVjdCBob3JzZQ==\r\n", "Y29ycmVj", false},
+        {"smtps", "PLAIN", "535 5.7.8 no \"correct horse\" here\r\n", "horse", false},
+        {"smtps", "XOAUTH2", "535 5.7.3 dXNlcj1jb3Jkb24BYXV0aD1CZWFyZXIgY29ycmVjdC\r\n", "dXNlcj1j",
+         true},
+        {"smtps", "OAUTHBEARER", "535 5.7.3 bixhPWNvcmRvbiwBaG9zdD0\r\n", "bixhPWNv", true},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct smtp_peer_rule rules[] = {{"AUTH-END", rows[i].reply, 0, 0}, {0}};
+        struct smtp_peer *peer = smtp_peer_new(
+            &(struct smtp_peer_options){.ca = f->ca,
+                                        .implicit_tls = strcmp(rows[i].scheme, "smtps") == 0,
+                                        .auth = rows[i].auth,
+                                        .rules = rules});
+        char url[64];
+        struct mail_server s = {.url = url_of(url, rows[i].scheme, peer),
+                                .username = "cordon",
+                                .password = PASSWORD,
+                                .oauth = rows[i].oauth,
+                                .ca_file = f->ca_file};
+        const char *const to[] = {"a@x.example"};
+        struct mail_result r[1];
+        struct err e = {0};
+
+        assert_int_equal(
+            mail_send(&s, f->rest, "me@x.example", to, 1, MESSAGE, sizeof MESSAGE - 1, r, &e),
+            ERR_DENIED);
+        assert_int_equal(r[0].fate, MAIL_RETRY);
+        assert_has(smtp_peer_heard(peer), "AUTH");
+        assert_has_not(r[0].text, rows[i].secret);
+        assert_has_not(e.text, rows[i].secret);
+        smtp_peer_free(peer);
+    }
+}
+
 static void test_mail__smtps_without_libcurls_thread_is_a_fault_of_ours(void **state)
 {
     struct mail_server s = {.url = "smtps://localhost:465"};
@@ -663,6 +710,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_mail__over_smtps_a_no_is_judged_by_what_it_answers),
         cmocka_unit_test(test_mail__an_unreachable_server_is_tried_once_for_all),
         cmocka_unit_test(test_mail__oauth_logs_in_with_xoauth2),
+        cmocka_unit_test(test_mail__an_answer_that_repeats_the_login_is_not_quoted),
         cmocka_unit_test(test_mail__smtps_without_libcurls_thread_is_a_fault_of_ours),
     };
 

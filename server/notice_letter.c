@@ -79,6 +79,14 @@ bool notice_is_isolated_beside(const struct notice *n)
     return n->beside && n->beside->state == ISOLATION_ISOLATED && kinds[n->kind].beside;
 }
 
+/* It is asked for when its turn comes: many wait for what Defender takes in a minute. */
+static bool is_in_line(const struct notice *n)
+{
+    const struct isolation_record *i = n->isolation;
+
+    return n->kind == NOTICE_REQUESTED && i && i->state == ISOLATION_REQUESTED && !i->posted;
+}
+
 /* It was asked for, and nobody knows how it ended: that the machine is not isolated is not said of it. */
 static bool is_unknown(const struct notice *n)
 {
@@ -91,6 +99,8 @@ static const char *headline_of(const struct notice *n)
         return kinds[n->kind].beside;
     if (is_unknown(n))
         return "Nobody knows whether the machine is isolated";
+    if (is_in_line(n))
+        return "Isolation requested - its turn with Defender is still to come";
     return is_again(n) ? "The machine was released, and somebody has isolated it again"
                        : kinds[n->kind].headline;
 }
@@ -312,6 +322,10 @@ static const char *what_now(const struct notice *n, struct arena *arena)
     id_format(n->c->id, case_id);
     switch (n->kind) {
     case NOTICE_REQUESTED:
+        if (is_in_line(n))
+            return "cordon asks Defender to isolate the machine when its turn comes, which may take a while "
+                   "where many wait: Defender takes so many calls a minute. Nothing is confirmed yet. A second "
+                   "message says how it ended.";
         return "Defender has been asked to isolate the machine. This is not a confirmation: an online "
                "machine follows within a minute or two, an absent one when it comes back within about "
                "three days. A second message says how it ended.";

@@ -131,8 +131,8 @@ static const struct cli_command drop_command = {
     .name = "cases drop",
     .args = "ID",
     .about =
-        "Lets a case go that is not over: nothing more is done or told about it. --why is demanded.\n"
-        "An isolation that was requested already is still followed.",
+        "Lets a case go that is not over: nothing more is begun for it. --why is demanded. What Defender has\n"
+        "taken already goes on, an isolation too, and who heard of it hears how it ends.",
     .options = cli_order_options,
     .least_args = 1,
     .most_args = 1,

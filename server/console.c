@@ -61,7 +61,8 @@ static const struct order_route {
      "Resumed: what was held back while it was paused is not made up for by itself; try those cases again."},
     {"/cases/*/retry", "case", 0, desk_retry, "/cases/*", "retried", "The case begins anew."},
     {"/cases/*/drop", "case", WHY_DEMANDED, desk_drop, "/cases/*", "dropped",
-     "The case was let go: nothing more is done or told about it."},
+     "The case was let go: nothing more is begun for it. What Defender has taken already goes on, and how that "
+     "ends is told."},
     {"/isolations/*/release", "isolation", WHY_DEMANDED, desk_release, "/isolations/*", "releasing",
      "The release is ordered; it is done when Defender confirms it."},
     {"/isolations/*/extend", "isolation", 0, desk_extend, "/isolations/*", "extended",

@@ -100,9 +100,8 @@ static void orders_part(struct console_page *p, const struct json *c)
         buf_adds(&p->out, "</details>\n");
     }
     if (!over) {
-        buf_adds(&p->out,
-                 "<details class=\"act\"><summary>Let it go: nothing more is done or told about it"
-                 "</summary>\n");
+        buf_adds(&p->out, "<details class=\"act\"><summary>Let it go: nothing more is begun for it"
+                          "</summary>\n");
         frame_form_begin(p, arena_fmt(p->arena, "/cases/%s/drop", id));
         frame_by_field(p);
         frame_why_field(p, true);
@@ -110,7 +109,7 @@ static void orders_part(struct console_page *p, const struct json *c)
         buf_adds(&p->out, "</details>\n");
     }
     if (frame_is(state, "dropped"))
-        html_line(&p->out, "p", "faint", "A person let it go: nothing more is done about it.");
+        html_line(&p->out, "p", "faint", "A person let it go: nothing more is begun for it.");
     buf_adds(&p->out, "</section>\n");
 }
 

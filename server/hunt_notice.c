@@ -43,6 +43,14 @@ static void say(struct letter *l, const struct hunt_news *n, size_t attached)
                                                                : (size_t)HUNT_COLUMNS_SHOWN,
                      n->answer->n_columns, n->answer->n_columns == 1 ? "" : "s", attached);
     letter_paragraph(l, text ? text : "");
+    if (attached < n->n_rows) {
+        text = arena_fmt(
+            a,
+            "%zu had no room in it and are told nowhere else: run the query in the Defender "
+            "portal to see them, and let it find fewer rows or project less of them.",
+            n->n_rows - attached);
+        letter_paragraph(l, text ? text : "");
+    }
     letter_table_begin(l);
     letter_own_fact(l, "Hunt", n->hunt->name);
     letter_own_fact(l, "Tenant", n->hunt->tenant->name);

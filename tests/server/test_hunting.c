@@ -219,6 +219,45 @@ static enum err_code count_fn(struct db_tx *tx, void *arg, struct err *e)
     return code ? code : store_take_int(rows, arg, e);
 }
 
+/* More than an attachment holds: people are told that there is more, for no other mail tells of it. */
+static void test_hunting__rows_without_room_are_not_kept_quiet(void **state)
+{
+    char *wide = calloc(1, 100001), *text = calloc(1, 500000);
+    struct notice_record notice;
+    struct buf words = BUF_INIT(1 << 20);
+    int64_t last = 0;
+    struct rig r;
+
+    (void)state;
+    assert_true(wide && text);
+    memset(wide, 'w', 100000);
+    (void)snprintf(text, 500000,
+                   ANSWER("{\"n\":\"1\"},{\"n\":\"2%s\"},{\"n\":\"3%s\"},{\"n\":\"4%s\"}"), wide,
+                   wide, wide);
+    open_hunt(&r, HUNT(""));
+    assert_int_equal(due(&r), 0);
+    turn(&r, 49);
+    assert_int_equal(due(&r), 1); /* the baseline: row 1 */
+    rig_afresh(&r);
+    rig_says(&r, "POST", QUERY, 0, 200, text);
+    turn(&r, 60);
+    assert_int_equal(due(&r), 1);
+    assert_int_equal(db_read(r.store->db, last_fn, &last, NULL), ERR_OK);
+    assert_int_equal(store_notice_load(r.store, r.arena, last, &notice, NULL), ERR_OK);
+    assert_string_equal(notice.subject, "[HUNT] x: 3 new rows");
+    for (const char *c = notice.message; *c; c++) /* lines are folded */
+        if (strncmp(c, "=\r\n", 3) == 0)
+            c += 2;
+        else
+            buf_addc(&words, *c);
+    assert_non_null(strstr(buf_text(&words), "the attachment has 2 rows"));
+    assert_non_null(strstr(buf_text(&words), "1 had no room in it"));
+    buf_clear(&words);
+    free(wide);
+    free(text);
+    rig_close(&r);
+}
+
 /* README.md, "The kill switch": each mail says so while it lasts. */
 static void test_hunting__its_mail_says_that_cordon_is_paused(void **state)
 {
@@ -1053,6 +1092,7 @@ int main(void)
         cmocka_unit_test(test_hunting__who_waits_for_others_is_not_left_out),
         cmocka_unit_test(test_hunting__jitter_is_the_same_for_the_same_time),
         cmocka_unit_test(test_hunting__tries_again_a_few_times),
+        cmocka_unit_test(test_hunting__rows_without_room_are_not_kept_quiet),
         cmocka_unit_test(test_hunting__a_row_that_was_noted_but_not_told_is_told),
         cmocka_unit_test(test_hunting__as_many_old_rows_are_forgotten_as_new_ones_come),
         cmocka_unit_test(test_hunting__a_full_store_is_not_filled_further),

@@ -1,6 +1,7 @@
 /* way.c - see way.h. */
 #include "way.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@
 
 /* Where a far end that is throttled does not say for how long: Graph's windows are a minute and more (section 9.1). */
 #define THROTTLED_MS MINUTE_MS
+/* Notices that a way does not take while it takes others, which are few. One more is taken for the first. */
+#define ODD_MAX 16
 
 struct way {
     const struct config_way *config;
@@ -24,6 +27,13 @@ struct way {
     struct token *token; /* NULL: it needs none of ours */
     char words[300];
     _Atomic int64_t not_before_ms; /* wall */
+    pthread_mutex_t lock;          /* of what follows */
+    uint64_t taken;                /* how often it took something */
+    struct {
+        int64_t id;
+        uint64_t taken; /* when it first did not take this notice */
+    } odd[ODD_MAX];
+    size_t next; /* of odd */
 };
 
 /* A token of the way's tenant, for Graph or for what the login asks for. */
@@ -46,6 +56,7 @@ enum err_code way_new(const struct config_way *config, struct rest *rest, const 
     w->config = config;
     w->rest = rest;
     w->clock = clock;
+    (void)pthread_mutex_init(&w->lock, NULL);
     if (config->webhook)
         (void)snprintf(w->words, sizeof w->words, "webhook %s", config->webhook->name);
     else
@@ -65,6 +76,7 @@ void way_free(struct way *w)
     if (!w)
         return;
     token_free(w->token);
+    pthread_mutex_destroy(&w->lock);
     free(w);
 }
 
@@ -206,6 +218,33 @@ static bool was_answered(const struct mail_result *results, size_t n)
     return false;
 }
 
+static bool took_any(const struct mail_result *results, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (results[i].fate == MAIL_SENT)
+            return true;
+    return false;
+}
+
+bool way_takes_others(struct way *w, int64_t id)
+{
+    size_t i = 0;
+    bool others;
+
+    pthread_mutex_lock(&w->lock);
+    while (i < ODD_MAX && w->odd[i].id != id)
+        i++;
+    if (i == ODD_MAX) {
+        i = w->next;
+        w->next = (w->next + 1) % ODD_MAX;
+        w->odd[i].id = id;
+        w->odd[i].taken = w->taken;
+    }
+    others = w->taken > w->odd[i].taken;
+    pthread_mutex_unlock(&w->lock);
+    return others;
+}
+
 static enum err_code left_alone(const struct way *w, struct err *e)
 {
     int64_t until = atomic_load(&w->not_before_ms), now = clock_wall_ms(w->clock);
@@ -243,6 +282,11 @@ enum err_code way_send(struct way *w, const struct way_mail *m, struct mail_resu
         code = mail_send(&server, w->rest, m->from, m->to, m->n, m->message, m->len, results, &why);
         if (code == ERR_DENIED)
             forget_token(w);
+    }
+    if (took_any(results, m->n)) {
+        pthread_mutex_lock(&w->lock);
+        w->taken++;
+        pthread_mutex_unlock(&w->lock);
     }
     if (!code && !was_answered(results, m->n))
         code = err_set(&why, ERR_AGAIN, "%s", results[0].text);

@@ -52,6 +52,10 @@ struct way_mail { /* borrowed for the call */
 enum err_code way_send(struct way *w, const struct way_mail *m, struct mail_result *results,
                        struct err *e);
 
+/** It has not taken notice id: notes that. True: it has taken others since it first did not, as far as is known since the way
+ *  was made; so that says nothing of the way. Threads: any. */
+bool way_takes_others(struct way *w, int64_t id);
+
 /** Connects and logs in, and sends nothing: as mail_probe. For Graph: is there a token, and may it? For a
  *  webhook nothing is asked, because to ask is to post. helper: as in struct mail_server. */
 enum err_code way_probe(struct way *w, const char *from, const char *helper, char ret_what[160],

@@ -101,11 +101,14 @@ static bool try_way(struct engine *g, struct way *way, const struct way_mail *m,
     ret->tries[t].words = way_words(way);
     ret->tries[t].ok = !code;
     ret->tries[t].let_in = code && sent[0].for_all;
+    ret->tries[t].alone =
+        (code == ERR_REFUSED || ret->tries[t].let_in) && way_takes_others(way, m->id);
     (void)snprintf(ret->tries[t].why, sizeof ret->tries[t].why, "%s", code ? e.text : "");
     /* How long one wants to be left alone is no reason for another to wait. */
     if (!t || e.retry_ms < ret->retry_ms)
         ret->retry_ms = e.retry_ms;
-    (void)health_note(g->health, way_name(way), NULL, !code, e.text);
+    if (!ret->tries[t].alone)
+        (void)health_note(g->health, way_name(way), NULL, !code, e.text);
     if (code)
         log_event(LOG_WARN, "mail_failed", LOG_ID("case", m->case_id), LOG_ID("notice", m->id),
                   LOG_STR("way", way_name(way)), LOG_ERR(&e));
@@ -229,7 +232,8 @@ enum err_code ways_note(struct db_tx *tx, struct engine *g, struct runtime *rt, 
 
     for (size_t i = 0; i < s->n && !code; i++)
         code =
-            s->tries[i].ok
+            s->tries[i].alone ? ERR_OK
+            : s->tries[i].ok
                 ? note_worked(tx, g, rt, arena, s->tries[i].name, s->tries[i].words, now, e)
                 : way_failed(tx, s->tries[i].name, s->tries[i].why,
                              s->tries[i].let_in ? s->tries[i].words : NULL, after_of(rt), now, e);

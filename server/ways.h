@@ -8,7 +8,8 @@
  * sending (SMTP that does not let us in) is asked every WAYS_LOOK_MS until it works again, and others are whenever there
  * is a notice.
  * What a way refuses for good is refused, unless nobody would be told then: that is for the next one at once, and waits
- * for one before it that only fails.
+ * for one before it that only fails. What a way goes on not to take, although it takes others, is tried as any other and
+ * says nothing of the way: else people would be told for days that none leaves by it, and that they do again.
  */
 #ifndef CORDON_WAYS_H
 #define CORDON_WAYS_H
@@ -24,6 +25,7 @@ struct ways_sent {
         const char *name, *words;
         bool ok;
         bool let_in; /* not ok: the server let us in and took nothing */
+        bool alone;  /* not ok: it takes others, and says something of this one alone */
         char why[ERR_TEXT_SIZE];
     } tries[CONFIG_WAYS_MAX]; /* in their order */
     size_t n;

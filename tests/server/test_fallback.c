@@ -562,6 +562,62 @@ static void test_fallback__posts_that_wait_are_not_said_to_go_another_way(void *
     sim_stop(sim);
 }
 
+/* A new alert, and what the webhook of the rig answers to posts from now on: to the first of them, if that is another, and to
+ * all after it. */
+static void push_and_post(struct rig *r, const char *alert, int first, int then)
+{
+    peer_forget(r->peer);
+    rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(r, "GET", GET_ALERT, 0, 200,
+             arena_fmt(r->arena,
+                       "{\"id\":\"%s\",\"severity\":\"Low\",\"machineId\":\"" MACHINE "\"}",
+                       alert));
+    if (first)
+        rig_says(r, "POST", "/hook", 1, first, "ok");
+    rig_says(r, "POST", "/hook", 0, then, "invalid_blocks");
+    (void)rig_push(r, alert, MACHINE);
+    work_all(r);
+}
+
+/* One post that a webhook does not take says nothing of the others, which it takes: people hear of it once, and not each time
+ * that another one has left. When it takes none any more, they hear of that. */
+static void test_fallback__one_post_that_is_not_taken_is_no_way_that_fails(void **state)
+{
+    static const char fails[] = "[CORDON] notices do not leave by webhook siem";
+    static const char works[] = "[CORDON] notices leave by webhook siem again";
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[400];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
+                   "rules: [{name: tell, do: [webhook: {to: siem}]}]\n",
+                   peer_url(r.peer));
+    use_rules(&r, rules, mail, "");
+    push_and_post(&r, "da0_-1", 0, 400);
+    pass(&r, 12 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(taken(sim, fails), 1);
+    for (int i = 1; i <= 3; i++) { /* it takes each new one; the first is tried again after it */
+        push_and_post(&r, arena_fmt(r.arena, "da%d_-1", i), 200, 400);
+        pass(&r, HOUR_MS, MINUTE_MS);
+        assert_true(rig_seen(&r, "POST", "/hook") > 1);
+        assert_true(is_well(&r, "webhook:siem"));
+    }
+    assert_int_equal(taken(sim, fails), 1);
+    assert_int_equal(taken(sim, works), 1);
+    push_and_post(&r, "da9_-1", 0, 400); /* none any more */
+    pass(&r, 30 * MINUTE_MS, MINUTE_MS);
+    assert_int_equal(taken(sim, fails), 2);
+    assert_int_equal(taken(sim, works), 1);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 #define URL_SECRET "b7Kq2ZxTn5RwYpLd8MvC"
 
 static atomic_size_t secrets_logged;
@@ -1126,6 +1182,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__what_nobody_takes_for_five_days_has_failed),
         cmocka_unit_test(test_fallback__what_no_webhook_takes_goes_to_mail_to),
         cmocka_unit_test(test_fallback__posts_that_wait_are_not_said_to_go_another_way),
+        cmocka_unit_test(test_fallback__one_post_that_is_not_taken_is_no_way_that_fails),
         cmocka_unit_test(test_fallback__a_webhook_that_names_its_url_is_not_quoted),
         cmocka_unit_test(test_fallback__what_one_way_refuses_for_good_is_for_the_next),
         cmocka_unit_test(test_fallback__what_one_way_refuses_waits_for_the_next),

@@ -56,8 +56,8 @@ struct config_tenant {
     bool managed_identity;
     int cloud; /* index into public, gcc, gcc_high, dod */
     const char *api_url, *api_scope, *login_url,
-        *graph_url;          /* resolved: the cloud's or overridden */
-    const char *graph_scope; /* the cloud's */
+        *graph_url;                       /* resolved: the cloud's or overridden */
+    const char *graph_scope, *portal_url; /* the cloud's; the portal is where people look */
     struct config_quota quota;
 };
 

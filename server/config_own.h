@@ -26,7 +26,7 @@ struct config_loading {
 
 /* The words of `cloud`, NULL at the end, and what each means. */
 struct config_cloud {
-    const char *api_url, *api_scope, *login_url, *graph_url, *graph_scope;
+    const char *api_url, *api_scope, *login_url, *graph_url, *graph_scope, *portal_url;
 };
 extern const char *const config_clouds[];
 extern const struct config_cloud config_cloud_defaults[];

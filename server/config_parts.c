@@ -21,20 +21,24 @@
 const char *const config_clouds[] = {"public", "gcc", "gcc_high", "dod", NULL};
 
 /* Hosts: defender-api.md section 1.1; scopes: section 1.2 (the public cloud's resource stays
- * securitycenter whichever host is called; the government config_clouds' is the API's own host). */
+ * securitycenter whichever host is called; the government config_clouds' is the API's own host).
+ * Portals: Microsoft's page "Microsoft Defender for Endpoint for US Government customers", portal URLs. */
 const struct config_cloud config_cloud_defaults[] = {
     {"https://api.security.microsoft.com", "https://api.securitycenter.microsoft.com/.default",
      "https://login.microsoftonline.com", "https://graph.microsoft.com",
-     "https://graph.microsoft.com/.default"},
+     "https://graph.microsoft.com/.default", "https://security.microsoft.com"},
     {"https://api-gcc.securitycenter.microsoft.us",
      "https://api-gcc.securitycenter.microsoft.us/.default", "https://login.microsoftonline.com",
-     "https://graph.microsoft.com", "https://graph.microsoft.com/.default"},
+     "https://graph.microsoft.com", "https://graph.microsoft.com/.default",
+     "https://security.microsoft.com"},
     {"https://api-gov.securitycenter.microsoft.us",
      "https://api-gov.securitycenter.microsoft.us/.default", "https://login.microsoftonline.us",
-     "https://graph.microsoft.us", "https://graph.microsoft.us/.default"},
+     "https://graph.microsoft.us", "https://graph.microsoft.us/.default",
+     "https://security.microsoft.us"},
     {"https://api-gov.securitycenter.microsoft.us",
      "https://api-gov.securitycenter.microsoft.us/.default", "https://login.microsoftonline.us",
-     "https://dod-graph.microsoft.us", "https://dod-graph.microsoft.us/.default"},
+     "https://dod-graph.microsoft.us", "https://dod-graph.microsoft.us/.default",
+     "https://security.apps.mil"},
 };
 
 static const char zero_guid[] = "00000000-0000-0000-0000-000000000000";
@@ -504,6 +508,7 @@ static void read_tenant(struct config_loading *l, const struct yaml_node *map,
     if (!out->graph_url)
         out->graph_url = config_cloud_defaults[out->cloud].graph_url;
     out->graph_scope = config_cloud_defaults[out->cloud].graph_scope;
+    out->portal_url = config_cloud_defaults[out->cloud].portal_url;
 }
 
 static enum err_code read_tenants(struct config_loading *l, const struct yaml_node *map)

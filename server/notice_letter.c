@@ -427,7 +427,7 @@ const char *notice_portal_url(const struct config_tenant *t, const char *alert_i
     const char *url = NULL;
 
     if (id)
-        url = arena_fmt(a, "https://security.microsoft.com/alerts/%s?tid=%s", id, t->tenant_id);
+        url = arena_fmt(a, "%s/alerts/%s?tid=%s", t->portal_url, id, t->tenant_id);
     free(id);
     return url;
 }

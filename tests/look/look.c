@@ -83,7 +83,8 @@ static int look_at_digest(struct arena *arena, const char *dir)
 int main(int argc, char **argv)
 {
     struct config_tenant tenant = {.name = "contoso",
-                                   .tenant_id = "0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50"};
+                                   .tenant_id = "0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50",
+                                   .portal_url = "https://security.microsoft.com"};
     struct config config = {.tenants = &tenant, .n_tenants = 1};
     struct runtime rt = {.config = &config};
     struct arena *arena = arena_new(0);

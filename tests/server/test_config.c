@@ -713,23 +713,25 @@ static void test_config__a_file_that_is_too_long_is_not_cut(void **state)
 static void test_config__defaults_and_clouds(void **state)
 {
     static const struct {
-        const char *cloud, *api_url, *api_scope, *login_url, *graph_url;
+        const char *cloud, *api_url, *api_scope, *login_url, *graph_url, *portal_url;
     } rows[] = {
         {"", "https://api.security.microsoft.com",
          "https://api.securitycenter.microsoft.com/.default", "https://login.microsoftonline.com",
-         "https://graph.microsoft.com"},
+         "https://graph.microsoft.com", "https://security.microsoft.com"},
         {"    cloud: gcc\n", "https://api-gcc.securitycenter.microsoft.us",
          "https://api-gcc.securitycenter.microsoft.us/.default",
-         "https://login.microsoftonline.com", "https://graph.microsoft.com"},
+         "https://login.microsoftonline.com", "https://graph.microsoft.com",
+         "https://security.microsoft.com"},
         {"    cloud: gcc_high\n", "https://api-gov.securitycenter.microsoft.us",
          "https://api-gov.securitycenter.microsoft.us/.default", "https://login.microsoftonline.us",
-         "https://graph.microsoft.us"},
+         "https://graph.microsoft.us", "https://security.microsoft.us"},
         {"    cloud: dod\n", "https://api-gov.securitycenter.microsoft.us",
          "https://api-gov.securitycenter.microsoft.us/.default", "https://login.microsoftonline.us",
-         "https://dod-graph.microsoft.us"},
+         "https://dod-graph.microsoft.us", "https://security.apps.mil"},
         {"    api_url: http://127.0.0.1:8443/\n    api_scope: api://sim/.default\n    login_url: http://localhost:1\n"
          "    graph_url: http://[::1]:2\n",
-         "http://127.0.0.1:8443", "api://sim/.default", "http://localhost:1", "http://[::1]:2"},
+         "http://127.0.0.1:8443", "api://sim/.default", "http://localhost:1", "http://[::1]:2",
+         "https://security.microsoft.com"},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -745,6 +747,7 @@ static void test_config__defaults_and_clouds(void **state)
         assert_string_equal(t->api_scope, rows[i].api_scope);
         assert_string_equal(t->login_url, rows[i].login_url);
         assert_string_equal(t->graph_url, rows[i].graph_url);
+        assert_string_equal(t->portal_url, rows[i].portal_url);
         assert_string_equal(t->client_secret.text, "s3cret~.+/=");
         assert_int_equal(t->quota.per_minute, 100);
         assert_int_equal(t->quota.per_hour, 1500);

@@ -206,6 +206,25 @@ static void test_notice__subjects_have_one_state_and_it_is_ours(void **state)
     tear_down(&r);
 }
 
+/* An alert of a government tenant is in another portal, and the one of everybody else knows nothing of it. */
+static void test_notice__the_link_is_to_the_portal_of_the_cloud(void **state)
+{
+    struct notice_record n;
+    struct runtime *rt;
+    struct rig r;
+
+    (void)state;
+    set_up(&r);
+    rt = rig_runtime(&r, RULES_MAIL_ONLY);
+    rt->config->tenants[0].portal_url = "https://security.microsoft.us";
+    engine_use(r.g, rt);
+    n = tell(&r, rig_push(&r, "da1_-1", NULL), NOTICE_ALERT, "Stolen", 0, NULL);
+    assert_non_null(
+        strstr(part(&r, &n, "text/plain"), "https://security.microsoft.us/alerts/da1_-1?tid="));
+    assert_null(strstr(n.message, "security.microsoft.com"));
+    tear_down(&r);
+}
+
 static void test_notice__facts_come_first(void **state)
 {
     static const char *const order[] = {"Machine      ws-114[.]corp[.]example",
@@ -729,7 +748,8 @@ static void test_notice__who_only_gets_posts_is_told_once(void **state)
         int64_t wait_ms, step_ms;
     } rows[] = {
         {"webhook: {to: siem}, isolate: {}", "alert late", 503, 50 * MINUTE_MS, MINUTE_MS},
-        {"isolate: {}, webhook: {to: siem}", "requested lapsing", 201, 64 * HOUR_MS, 15 * MINUTE_MS},
+        {"isolate: {}, webhook: {to: siem}", "requested lapsing", 201, 64 * HOUR_MS,
+         15 * MINUTE_MS},
     };
 
     (void)state;
@@ -1200,6 +1220,7 @@ int main(void)
         cmocka_unit_test(test_notice__a_case_stays_in_the_thread_that_it_began),
         cmocka_unit_test(test_notice__a_thread_goes_on_when_the_sender_is_another),
         cmocka_unit_test(test_notice__subjects_have_one_state_and_it_is_ours),
+        cmocka_unit_test(test_notice__the_link_is_to_the_portal_of_the_cloud),
         cmocka_unit_test(test_notice__facts_come_first),
         cmocka_unit_test(test_notice__templates_of_the_configuration),
         cmocka_unit_test(test_notice__the_preview_is_the_mail),

@@ -18,6 +18,8 @@
 #define LEAST_MS (12 * HOUR_MS)
 /* Steps that are shown one by one; the counts have all. */
 #define STEPS_MAX 25
+/* Of what a person would have been asked about. */
+#define AFTER_A_YES " (after a yes)"
 
 /* The next 06:00 UTC. */
 static int64_t next_due(int64_t now)
@@ -59,9 +61,10 @@ static const char *one_step(struct arena *a, const struct digest_step *s)
 
     if (s->facts && json_parse(s->facts, strlen(s->facts), &facts, NULL) == ERR_OK)
         name = json_get_string(json_get(facts, "machine"), "computerDnsName");
-    return arena_fmt(a, "%s%s%s%s, rule %s, alert %s, case %s", name ? name : "", name ? " (" : "",
-                     s->machine_id ? s->machine_id : "unknown machine", name ? ")" : "",
-                     s->rule ? s->rule : "none", s->alert_id, id_format(s->case_id, id));
+    return arena_fmt(a, "%s%s%s%s%s, rule %s, alert %s, case %s", name ? name : "",
+                     name ? " (" : "", s->machine_id ? s->machine_id : "unknown machine",
+                     name ? ")" : "", s->asked ? AFTER_A_YES : "", s->rule ? s->rule : "none",
+                     s->alert_id, id_format(s->case_id, id));
 }
 
 /* What a day came to. */
@@ -110,9 +113,10 @@ static struct notice_system_fact *rows_of(struct arena *a, const struct day *day
         left -= c->steps;
         rows[n++] = (struct notice_system_fact){
             .name = arena_fmt(a, "Rule %s", c->rule ? c->rule : "none"),
-            .value = arena_fmt(a, "%s: %" PRId64 " time%s, on %" PRId64 " machine%s of tenant %s",
-                               c->handler, c->steps, c->steps == 1 ? "" : "s", c->machines,
-                               c->machines == 1 ? "" : "s", c->tenant)};
+            .value = arena_fmt(a, "%s%s: %" PRId64 " time%s, on %" PRId64 " machine%s of tenant %s",
+                               c->handler, c->asked ? AFTER_A_YES : "", c->steps,
+                               c->steps == 1 ? "" : "s", c->machines, c->machines == 1 ? "" : "s",
+                               c->tenant)};
     }
     if (left > 0)
         rows[n++] = (struct notice_system_fact){
@@ -159,8 +163,8 @@ static void words_of(struct digest *d, const struct day *day, struct notice_syst
     n->body = arena_fmt(
         d->arena,
         "This would have been done at Defender since %s, and was not, because the policy, the rule or the "
-        "source is in shadow mode. Limits are not counted in: `cordon backtest` does that. `cordon cases "
-        "explain CASE` tells of one why.%s %s",
+        "source is in shadow mode; what is said to come after a yes, when a person had said it. Limits are not "
+        "counted in: `cordon backtest` does that. `cordon cases explain CASE` tells of one why.%s %s",
         since,
         day->held_back > (int64_t)day->n_steps
             ? arena_fmt(d->arena, " The newest %zu are listed one by one.", day->n_steps)

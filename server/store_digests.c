@@ -2,7 +2,8 @@
  *
  * A step's row says why it is withheld in decide.c's words, and those of shadow mode begin alike. Steps are found
  * by the ids of their cases, which sort by time, so that a day's digest does not read years; a case that was
- * tried again long after it came is found as far back as CASE_AGE_MS.
+ * tried again long after it came is found as far back as CASE_AGE_MS. To ask a person is nothing that is done at Defender, and
+ * what stands behind it would not have been done unasked.
  */
 #include "store_digests.h"
 
@@ -13,8 +14,11 @@
 #define COUNTS_MAX  50
 #define HELD_BACK                                                                                  \
     " FROM steps JOIN cases ON cases.id = steps.case_id WHERE steps.case_id >= $1"                 \
-    " AND steps.state = 'withheld' AND steps.why LIKE 'shadow mode%'"                              \
+    " AND steps.state = 'withheld' AND steps.why LIKE 'shadow mode%' AND steps.handler <> 'ask'"   \
     " AND steps.updated > $2 AND steps.updated <= $3"
+#define ASKED                                                                                      \
+    "CASE WHEN EXISTS (SELECT 1 FROM steps q WHERE q.case_id = steps.case_id"                      \
+    " AND q.n < steps.n AND q.handler = 'ask') THEN 1 ELSE 0 END AS asked"
 
 enum err_code digest_begin(struct db_tx *tx, int64_t now, int64_t due, struct err *e)
 {
@@ -80,7 +84,8 @@ static enum err_code read_count(struct db_rows *rows, struct arena *a, void *ite
                                                          .rule = store_text(a, rows, 1, &nomem),
                                                          .handler = store_text(a, rows, 2, &nomem),
                                                          .steps = db_int(rows, 3),
-                                                         .machines = db_int(rows, 4)};
+                                                         .machines = db_int(rows, 4),
+                                                         .asked = db_int(rows, 5) != 0};
     return nomem ? err_set(e, ERR_NOMEM, "digest") : ERR_OK;
 }
 
@@ -89,13 +94,13 @@ enum err_code digest_counts(struct db_tx *tx, struct arena *a, int64_t from, int
 {
     struct store_list list;
     struct db_rows *rows;
-    enum err_code code =
-        db_query(tx, e, &rows,
-                 "SELECT cases.tenant, cases.rule, steps.handler, count(*),"
-                 " count(DISTINCT cases.machine_id)" HELD_BACK
-                 " GROUP BY cases.tenant, cases.rule, steps.handler ORDER BY count(*) DESC,"
-                 " cases.tenant, cases.rule LIMIT $4",
-                 "iiii", id_of_time(from - CASE_AGE_MS), from, to, (int64_t)COUNTS_MAX);
+    enum err_code code = db_query(
+        tx, e, &rows,
+        "SELECT tenant, rule, handler, count(*), count(DISTINCT machine_id), asked FROM"
+        " (SELECT cases.tenant, cases.rule, steps.handler, cases.machine_id, " ASKED HELD_BACK
+        ") held GROUP BY tenant, rule, handler, asked"
+        " ORDER BY count(*) DESC, tenant, rule LIMIT $4",
+        "iiii", id_of_time(from - CASE_AGE_MS), from, to, (int64_t)COUNTS_MAX);
 
     if (!code)
         code = store_take(rows, a, sizeof **ret, read_count, &list, e);
@@ -116,7 +121,8 @@ static enum err_code read_step(struct db_rows *rows, struct arena *a, void *item
                                                        .handler = store_text(a, rows, 3, &nomem),
                                                        .alert_id = store_text(a, rows, 4, &nomem),
                                                        .machine_id = store_text(a, rows, 5, &nomem),
-                                                       .facts = store_text(a, rows, 6, &nomem)};
+                                                       .facts = store_text(a, rows, 6, &nomem),
+                                                       .asked = db_int(rows, 7) != 0};
     return nomem ? err_set(e, ERR_NOMEM, "digest") : ERR_OK;
 }
 
@@ -125,11 +131,12 @@ enum err_code digest_steps(struct db_tx *tx, struct arena *a, int64_t from, int6
 {
     struct store_list list;
     struct db_rows *rows;
-    enum err_code code = db_query(
-        tx, e, &rows,
-        "SELECT cases.id, cases.tenant, cases.rule, steps.handler, cases.alert_id,"
-        " cases.machine_id, cases.facts" HELD_BACK " ORDER BY cases.id DESC, steps.n LIMIT $4",
-        "iiii", id_of_time(from - CASE_AGE_MS), from, to, (int64_t)max);
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT cases.id, cases.tenant, cases.rule, steps.handler, cases.alert_id,"
+                 " cases.machine_id, cases.facts, " ASKED HELD_BACK
+                 " ORDER BY cases.id DESC, steps.n LIMIT $4",
+                 "iiii", id_of_time(from - CASE_AGE_MS), from, to, (int64_t)max);
 
     if (!code)
         code = store_take(rows, a, sizeof **ret, read_step, &list, e);

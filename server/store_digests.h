@@ -11,11 +11,13 @@
 struct digest_count {
     const char *tenant, *rule, *handler;
     int64_t steps, machines;
+    bool asked; /* a person would have been asked before */
 };
 
 struct digest_step {
     int64_t case_id;
     const char *tenant, *rule, *handler, *alert_id, *machine_id, *facts; /* facts: JSON */
+    bool asked;
 };
 
 /* All of these inside a transaction. */
@@ -27,7 +29,7 @@ enum err_code digest_told(struct db_tx *tx, int64_t *ret, struct err *e);
 enum err_code digest_set_told(struct db_tx *tx, int64_t told, struct err *e);
 /** Cases that came after `from` and not after `to`. */
 enum err_code digest_cases(struct db_tx *tx, int64_t from, int64_t to, int64_t *ret, struct err *e);
-/** How many steps shadow mode withheld after `from` and not after `to`. */
+/** How many steps that act shadow mode withheld after `from` and not after `to`. */
 enum err_code digest_held_back(struct db_tx *tx, int64_t from, int64_t to, int64_t *ret,
                                struct err *e);
 /** Those by tenant, rule and handler, most first; fifty rows at most. */

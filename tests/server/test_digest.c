@@ -85,6 +85,30 @@ static void judge(struct rig *r, const char *alert_id)
     (void)rig_work(r);
 }
 
+/* To ask is nothing that is done at Defender, and what would have been asked about would not have been done unasked. */
+static void test_digest__what_would_have_been_asked_about_is_not_called_done(void **state)
+{
+    struct notice_record n;
+    struct rig r;
+
+    (void)state;
+    rig_open(
+        &r,
+        "rules: [{name: contain, mode: shadow, do: [ask: {}, scan: {}, isolate: {}, email: {}]}]\n");
+    log_divert(no_line, NULL);
+    watch(&r);
+    judge(&r, "da1");
+    till_morning(&r);
+    assert_true(run(&r));
+    n = last(&r);
+    assert_non_null(strstr(n.subject, "[CORDON] shadow mode held back 2 steps since 20"));
+    assert_non_null(strstr(n.message, "scan (after a yes): 1 time, on 1 machine"));
+    assert_non_null(strstr(n.message, "isolate (after a yes): 1 time, on 1 machine"));
+    assert_null(strstr(n.message, "ask: 1 time"));
+    log_divert(NULL, NULL);
+    rig_close(&r);
+}
+
 static void test_digest__tells_once_a_day_what_was_held_back(void **state)
 {
     struct notice_record n;
@@ -235,6 +259,7 @@ static void test_digest__counts_what_it_has_no_row_for(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_digest__what_would_have_been_asked_about_is_not_called_done),
         cmocka_unit_test(test_digest__tells_once_a_day_what_was_held_back),
         cmocka_unit_test(test_digest__leaves_out_what_is_no_shadow),
         cmocka_unit_test(test_digest__a_lost_claim_tells_nobody),

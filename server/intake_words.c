@@ -29,14 +29,20 @@ static size_t span_digits(const char *s)
     return strspn(s, "0123456789");
 }
 
-bool word_is_guid(const char *s)
+/* Does s begin with a GUID? */
+static bool span_guid(const char *s)
 {
     for (size_t i = 0; i < GUID_LENGTH; i++)
         if (i == 8 || i == 13 || i == 18 || i == 23
                 ? s[i] != '-'
                 : !strchr("0123456789abcdefABCDEF", s[i]) || !s[i])
             return false;
-    return s[GUID_LENGTH] == '\0';
+    return true;
+}
+
+bool word_is_guid(const char *s)
+{
+    return span_guid(s) && s[GUID_LENGTH] == '\0';
 }
 
 bool word_looks_like_alert(const char *id)
@@ -52,9 +58,7 @@ bool word_looks_like_alert(const char *id)
         if (strncmp(id, providers[i], 2) == 0)
             break;
     }
-    if (word_is_guid(rest))
-        return true;
-    n = span_digits(rest);
+    n = span_guid(rest) ? GUID_LENGTH : span_digits(rest);
     if (!n)
         return false;
     rest += n;

@@ -11,8 +11,9 @@
  *  AlertId, alert_id and "Alert ID" are alertid (webhook-sources.md section 2.2, shape 3). */
 bool word_is(const char *name, const char *plain);
 /** Does `id` name an alert by its looks? A provider's two letters (webhook-sources.md section 2.1), then a
- *  GUID, a number, or two numbers with `_` between them, the second perhaps negative (defender-api.md
- *  section 2.5). Not less: the plain GUID of some other product's message may begin with `da`, too. */
+ *  number or a GUID, and perhaps `_` and another number, which may be negative (defender-api.md section 2.5; of today's
+ *  alerts Defender makes `da`, a GUID and `_1`). Not less: the plain GUID of some other product's message may begin with `da`,
+ *  too. */
 bool word_looks_like_alert(const char *id);
 /** defender-api.md section 2.5: 1 to 128 letters, digits, `_`, `.`, `-`; and no dots alone, which a path
  *  would take for a folder. */

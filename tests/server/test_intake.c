@@ -155,6 +155,10 @@ static void test_intake__knows_an_alert_by_its_looks_only_where_it_must(void **s
         {"{\"id\":\"ed637399989469816469_51\"}", "ed637399989469816469_51/-/-"},
         {"{\"id\":\"fa08dc8ab7-1111-2222-3333-444455556666\"}",
          "fa08dc8ab7-1111-2222-3333-444455556666/-/-"},
+        {"{\"id\":\"daefa1828b-dd4e-405c-8a3b-aa28596830dd_1\"}",
+         "daefa1828b-dd4e-405c-8a3b-aa28596830dd_1/-/-"},
+        {"{\"id\":\"edefa1828b-dd4e-405c-8a3b-aa28596830dd_-12\"}",
+         "edefa1828b-dd4e-405c-8a3b-aa28596830dd_-12/-/-"},
         {"{\"id\":\"ra1234567890\"}", "ra1234567890/-/-"},
         {"{\"id\":\"ir1_2\"}", "ir1_2/-/-"},
         /* of no such looks, but said to be one */
@@ -181,6 +185,11 @@ static void test_intake__knows_an_alert_by_its_looks_only_where_it_must(void **s
         {"{\"id\":\"DA12_3\"}", "no alertId"},
         {"{\"id\":\"xx637472900382838869_1\"}", "no alertId"},
         {"{\"id\":\"dax637472900382838869_1\"}", "no alertId"},
+        {"{\"id\":\"ca761232-ed42-11ce-bacd-00aa0057b223_1\"}", "no alertId"},
+        {"{\"id\":\"fa08dc8ab7-1111-2222-3333-444455556666_\"}", "no alertId"},
+        {"{\"id\":\"fa08dc8ab7-1111-2222-3333-444455556666_x\"}", "no alertId"},
+        {"{\"id\":\"fa08dc8ab7-1111-2222-3333-444455556666_1_2\"}", "no alertId"},
+        {"{\"id\":\"fa08dc8ab7-1111-2222-3333-4444555566661\"}", "no alertId"},
         {"{\"id\":\"fa08dc8ab7-1111-2222-3333-44445555666\"}", "no alertId"},
         {"{\"id\":\"fa08dc8ab7-1111-2222-3333-4444555566667\"}", "no alertId"},
     };
@@ -406,6 +415,7 @@ static void test_intake__refuses_what_is_no_notification(void **state)
     REFUSES(rows);
 }
 
+#define TODAY "daefa1828b-dd4e-405c-8a3b-aa28596830dd_1"
 #define EVENT                                                                                      \
     "{\"specversion\":\"1.0\",\"type\":\"mde.alert.created\",\"source\":\"/soc/relay\",\"id\":"
 #define GRID                                                                                       \
@@ -504,6 +514,7 @@ static void test_intake__reads_event_grid_events(void **state)
         {"[" GRID "{\"alertId\":\"" A "\",\"machineId\":\"" M "\"}}]", A "/" M "/-"},
         {"[" GRID "{\"id\":\"" A "\"}}," GRID "{\"id\":\"" A2 "\"}}," GRID "{\"id\":\"" A "\"}}]",
          A "/-/-, " A2 "/-/-"},
+        {"[" GRID "{\"id\":\"" A "\"}}," GRID "{\"id\":\"" TODAY "\"}}]", A "/-/-, " TODAY "/-/-"},
         {GRID "{\"body\":{\"id\":\"" A "\"}}}", A "/-/-"},
         {"[" VALIDATION "\"512d38b6-c7b8-40c8-89fe-f46f9e9622b6\"}}]",
          "validation 512d38b6-c7b8-40c8-89fe-f46f9e9622b6"},

@@ -181,14 +181,17 @@ static const struct json *machine_of_evidence(const struct json *evidence)
     return found;
 }
 
+/* Its id is Defender's own (defender-api.md section 2.9). The provider's is, too, of the alerts of some years ago; of today's it
+ * lacks the letters `da`, and is nothing that Defender's API knows. */
 static void open_graph_alert(const struct json *o, struct envelope *ret)
 {
-    const struct json *provider = json_get(o, "providerAlertId");
+    const struct json *provider = json_get(o, "providerAlertId"), *id = json_get(o, "id");
+    bool is_own = json_string(id) && word_looks_like_alert(json_string(id));
 
     if (!may_be_ours(json_get(o, "serviceSource")))
         ret->skipped = "Microsoft Graph security alerts: only those of Microsoft Defender for "
                        "Endpoint are of use";
-    ret->alert = json_type(provider) <= JSON_NULL ? json_get(o, "id") : provider;
+    ret->alert = is_own || json_type(provider) <= JSON_NULL ? id : provider;
     ret->machine = machine_of_evidence(json_get(o, "evidence"));
     ret->tenant = json_get(o, "tenantId");
 }

@@ -86,6 +86,11 @@ static const struct {
      "{\"providerAlertId\":\"%s\",\"serviceSource\":\"microsoftDefenderForEndpoint\",\"evidence\":"
      "[{\"mdeDeviceId\":\"" M "\"}]}",
      {NULL}},
+    {"an alert of Graph as of today, whose provider leaves the letters out",
+     "application/json",
+     "{\"id\":\"%s\",\"providerAlertId\":\"7_1\",\"serviceSource\":\"microsoftDefenderForEndpoint\","
+     "\"evidence\":[{\"mdeDeviceId\":\"" M "\"}]}",
+     {NULL}},
     {"the streaming API",
      "application/json",
      "{\"records\":[{\"category\":\"AdvancedHunting-DeviceEvents\",\"properties\":{}},{\"category\":"

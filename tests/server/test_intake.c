@@ -596,7 +596,11 @@ static void test_intake__reads_what_graph_sends(void **state)
                "{\"@odata.type\":\"#microsoft.graph.security.deviceEvidence\",\"mdeDeviceId\":\"" M
                "\"},{\"mdeDeviceId\":\"0123456789ABCDEF0123456789ABCDEF01234567\"}]}",
          A "/" M "/" T},
-        {GRAPH "\"id\":\"" A2 "\",\"providerAlertId\":\"" A "\"}", A "/-/" T},
+        /* as Graph answers today, and without an id of Defender's */
+        {GRAPH "\"id\":\"" TODAY
+               "\",\"providerAlertId\":\"efa1828b-dd4e-405c-8a3b-aa28596830dd_1\"}",
+         TODAY "/-/" T},
+        {GRAPH "\"id\":\"17\",\"providerAlertId\":\"" A "\"}", A "/-/" T},
         {GRAPH "\"id\":\"" A "\",\"providerAlertId\":null,\"evidence\":null}", A "/-/" T},
         {"{\"providerAlertId\":\"" A "\"}", A "/-/-"},
         {"{\"@odata.context\":\"x\",\"value\":[" GRAPH "\"id\":\"" A "\"}," GRAPH "\"id\":\"" A2

@@ -514,14 +514,16 @@ enum err_code case_strengthen(struct db_tx *tx, int64_t id, const char *source, 
     return code;
 }
 
-enum err_code case_name_machine(struct db_tx *tx, int64_t id, const char *machine_id, struct err *e)
+enum err_code case_name_machine(struct db_tx *tx, int64_t id, int64_t delivery,
+                                const char *machine_id, struct err *e)
 {
     if (!machine_id)
         return ERR_OK;
     return db_run(tx, e, NULL,
-                  "UPDATE cases SET pushed_machine_id = $1 WHERE id = $2"
+                  "UPDATE cases SET pushed_machine_id = $1,"
+                  " delivery = CASE WHEN delivery = 0 THEN $2 ELSE delivery END WHERE id = $3"
                   " AND (pushed_machine_id IS NULL OR delivery = 0) AND " UNJUDGED,
-                  "ti", machine_id, id);
+                  "tii", machine_id, delivery, id);
 }
 
 enum err_code case_join(struct db_tx *tx, struct case_record *c, int64_t isolation, struct err *e)

@@ -137,10 +137,11 @@ enum err_code case_strengthen(struct db_tx *tx, int64_t id, const char *source, 
                               const char *machine_id, int64_t now, bool *ret_changed,
                               struct err *e);
 /** A sender that may isolate names the machine of a case that nobody has judged yet, and for which no sender named one (what a poll or a hunt
- *  has found in Defender contradicts nothing): what it says is held against the alert as the first one's would be. Else nothing
+ *  has found in Defender contradicts nothing): what it says is held against the alert as the first one's would be. A case that
+ *  nobody had delivered is delivered by that, so that the next one's word does not take the place of his. Else nothing
  *  happens. machine_id: NULL: it names none. */
-enum err_code case_name_machine(struct db_tx *tx, int64_t id, const char *machine_id,
-                                struct err *e);
+enum err_code case_name_machine(struct db_tx *tx, int64_t id, int64_t delivery,
+                                const char *machine_id, struct err *e);
 enum err_code case_join(struct db_tx *tx, struct case_record *c, int64_t isolation, struct err *e);
 enum err_code case_told(struct db_tx *tx, struct case_record *c, const char *kind, struct err *e);
 /** Other arguments for a step that waits. */

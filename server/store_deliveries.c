@@ -52,7 +52,7 @@ static enum err_code known_case(struct db_tx *tx, struct acceptance *a, size_t i
     if (!weak && !a->delivery) /* a poll or a hunt is no sender */
         return ERR_OK;
     if (!weak)
-        return case_name_machine(tx, a->cases[i], n->alerts[i].machine_id, e);
+        return case_name_machine(tx, a->cases[i], a->delivery, n->alerts[i].machine_id, e);
     code = case_strengthen(tx, a->cases[i], n->source, a->delivery, n->alerts[i].machine_id,
                            n->received_ms, &reopened, e);
     if (!code && reopened) {

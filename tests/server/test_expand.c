@@ -1248,6 +1248,8 @@ static void test_expand__a_second_sender_may_contradict_the_alert(void **state)
          MACHINE, true, 0, false},
         {"another machine, after a poll", "0123456789abcdef0123456789abcdef01234567", NULL, true, 0,
          true},
+        {"another machine after a poll, and then the alert's own",
+         "0123456789abcdef0123456789abcdef01234567", MACHINE, true, 0, true},
         {"the alert's own, after a poll", MACHINE, NULL, true, 1, true},
         {"none, after a poll", NULL, NULL, true, 1, true},
     };

@@ -429,6 +429,7 @@ enum err_code case_judged(struct db_tx *tx, struct case_record *c, const char *m
                           const char *facts_json, const struct verdict *v, int64_t now,
                           struct err *e)
 {
+    int64_t changed = 0;
     enum err_code code;
 
     code = case_move(tx, c, CASE_ACTING, v->doubt, now, e);
@@ -437,10 +438,14 @@ enum err_code case_judged(struct db_tx *tx, struct case_record *c, const char *m
     if (code)
         return code;
     code =
-        db_run(tx, e, NULL,
+        db_run(tx, e, &changed,
                "UPDATE cases SET facts = $1, verdict = $2, rule = $3, machine_id = $4, source = $5"
-               " WHERE id = $6",
-               "ttttti", facts_json, v->json, v->rule, machine_id, c->source, c->id);
+               " WHERE id = $6 AND (pushed_machine_id IS NULL OR pushed_machine_id = $7"
+               " OR lower(pushed_machine_id) = lower($8))",
+               "tttttitt", facts_json, v->json, v->rule, machine_id, c->source, c->id,
+               c->pushed_machine_id, machine_id);
+    if (!code && changed != 1)
+        return err_set(e, ERR_STALE, "a sender has named another machine meanwhile");
     for (size_t i = 0; i < v->n_steps && !code; i++) {
         const struct step_record s = case_step_of(&v->steps[i], (int64_t)i, now);
 

@@ -117,7 +117,8 @@ enum err_code case_move(struct db_tx *tx, struct case_record *c, enum case_state
                         const char *why, int64_t now, struct err *e);
 /** A verdict's step as it is written first: waiting, or withheld. Borrows s's texts. */
 struct step_record case_step_of(const struct verdict_step *s, int64_t n, int64_t now);
-/** Facts and verdict are there: writes them with the steps and moves the case to ACTING. */
+/** Facts and verdict are there: writes them with the steps and moves the case to ACTING. ERR_STALE, too, when a sender has
+ *  named a machine since c was read (case_name_machine) that is not the alert's: the verdict does not know of it. */
 enum err_code case_judged(struct db_tx *tx, struct case_record *c, const char *machine_id,
                           const char *facts_json, const struct verdict *v, int64_t now,
                           struct err *e);

@@ -1279,6 +1279,69 @@ static void test_expand__a_second_sender_may_contradict_the_alert(void **state)
     }
 }
 
+static struct {
+    struct rig *r;
+    pthread_t here; /* the store has a thread of its own, which asks for the time, too */
+    const char *machine_id;
+} interrupting;
+
+/* Once the alert was asked for, somebody pushes it again. */
+static int64_t interrupting_wall(const struct clock *c)
+{
+    struct rig *r = pthread_equal(pthread_self(), interrupting.here) ? interrupting.r : NULL;
+
+    if (r && rig_seen(r, "GET", GET_ALERT)) {
+        interrupting.r = NULL;
+        push_again(r, interrupting.machine_id, true);
+    }
+    return hands_wall(c);
+}
+
+/* So is who names it while the alert is being read: the verdict that is about to be written knows nothing of him. */
+static void test_expand__a_second_sender_may_come_while_the_alert_is_read(void **state)
+{
+    static const struct {
+        const char *label, *rules, *machine_id;
+        size_t posts;
+    } rows[] = {
+        {"another machine", RULES_ISOLATE_AND_MAIL, "0123456789abcdef0123456789abcdef01234567", 0},
+        {"another machine, and the mail comes first",
+         "rules:\n  - {name: contain, when: {alert.severity: High}, do: [email: {}, isolate: {}]}\n",
+         "0123456789abcdef0123456789abcdef01234567", 0},
+        {"the alert's own", RULES_ISOLATE_AND_MAIL, MACHINE, 1},
+        {"none", RULES_ISOLATE_AND_MAIL, NULL, 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct case_record c;
+        struct rig r;
+
+        print_message("  %s\n", rows[i].label);
+        rig_open(&r, rows[i].rules);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+        push_again(&r, NULL, true);
+        interrupting.here = pthread_self();
+        interrupting.machine_id = rows[i].machine_id;
+        interrupting.r = &r;
+        r.hands.clock.wall_ms = interrupting_wall;
+        (void)rig_work(&r);
+        assert_null(interrupting.r);
+        rig_pass(&r, 10 * SECOND_MS, SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].posts);
+        c = rig_case(&r, rig_push(&r, ALERT, NULL));
+        if (rows[i].machine_id)
+            assert_string_equal(c.pushed_machine_id, rows[i].machine_id);
+        if (!rows[i].posts)
+            assert_non_null(
+                strstr(rig_subject(&r, c.id), "[NOT ISOLATED: the sender named machine "));
+        rig_close(&r);
+    }
+}
+
 /* What Defender says of one machine spoils the look for many: they look alone then, and are seen to. */
 static void test_expand__a_spoilt_look_holds_nobody_up(void **state)
 {
@@ -2056,6 +2119,7 @@ int main(void)
         cmocka_unit_test(test_expand__after_a_long_pause_one_failed_try_gives_nothing_up),
         cmocka_unit_test(test_expand__after_a_long_pause_it_is_not_tried_for_ever),
         cmocka_unit_test(test_expand__a_second_sender_may_contradict_the_alert),
+        cmocka_unit_test(test_expand__a_second_sender_may_come_while_the_alert_is_read),
         cmocka_unit_test(test_expand__a_spoilt_look_holds_nobody_up),
         cmocka_unit_test(test_expand__many_are_looked_at_only_to_act),
         cmocka_unit_test(test_expand__many_join_what_was_confirmed_and_not_what_was_written),

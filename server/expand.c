@@ -311,6 +311,13 @@ static void see_machine(struct db_tx *tx, const struct expansion *x, const struc
         log_event(LOG_WARN, "machine_not_noted", LOG_ID("case", c->id), LOG_ERR(&e));
 }
 
+/* Was it judged as of a source that may not isolate? Of an alert that a hunt has made nobody else's right goes beyond. */
+static bool is_weak(const struct expansion *x)
+{
+    return (!x->facts.may_isolate || x->facts.source_shadow) &&
+           strncmp(x->c.source, HUNT_SOURCE, sizeof HUNT_SOURCE - 1) != 0;
+}
+
 static enum err_code judged_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct expansion *x = arg;
@@ -323,6 +330,8 @@ static enum err_code judged_fn(struct db_tx *tx, void *arg, struct err *e)
         code = case_judged(tx, &c, x->machine_id, buf_text(&x->facts_json), &x->verdict, x->now, e);
     else
         code = case_rejudged(tx, &c, buf_text(&x->facts_json), &x->verdict, x->now, e);
+    if (!code && is_weak(x))
+        code = case_weaken(tx, c.id, e);
     for (size_t i = 0; x->voided && i < x->n_steps && !code; i++) {
         if (x->voided[i])
             code = step_move(tx, c.id, x->steps[i].n, STEP_WITHHELD, x->steps[i].why, x->now, e);

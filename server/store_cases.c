@@ -519,6 +519,12 @@ enum err_code case_strengthen(struct db_tx *tx, int64_t id, const char *source, 
     return code;
 }
 
+enum err_code case_weaken(struct db_tx *tx, int64_t id, struct err *e)
+{
+    return db_run(tx, e, NULL, "UPDATE cases SET may_isolate = 0 WHERE id = $1 AND may_isolate = 1",
+                  "i", id);
+}
+
 enum err_code case_name_machine(struct db_tx *tx, int64_t id, int64_t delivery,
                                 const char *machine_id, struct err *e)
 {

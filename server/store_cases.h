@@ -137,6 +137,9 @@ enum err_code case_reset(struct db_tx *tx, struct case_record *c, struct err *e)
 enum err_code case_strengthen(struct db_tx *tx, int64_t id, const char *source, int64_t delivery,
                               const char *machine_id, int64_t now, bool *ret_changed,
                               struct err *e);
+/** It was judged as of a source that may not isolate (any more), whatever that might when it pushed: the next one that may is
+ *  heard (case_strengthen). */
+enum err_code case_weaken(struct db_tx *tx, int64_t id, struct err *e);
 /** A sender that may isolate names the machine of a case that nobody has judged yet, and for which no sender named one (what a poll or a hunt
  *  has found in Defender contradicts nothing): what it says is held against the alert as the first one's would be. A case that
  *  nobody had delivered is delivered by that, so that the next one's word does not take the place of his. Else nothing

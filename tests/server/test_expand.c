@@ -1189,12 +1189,12 @@ static void test_expand__after_a_long_pause_it_is_not_tried_for_ever(void **stat
     }
 }
 
-/* The same alert again, by a source that may isolate, or not. */
-static void push_again(struct rig *r, const char *machine_id, bool may_isolate)
+/* The same alert, by a source that may isolate, or not. */
+static void push_by(struct rig *r, const char *source, const char *machine_id, bool may_isolate)
 {
     const struct alert_ref ref = {.alert_id = ALERT, .machine_id = machine_id};
     const struct notification n = {.tenant = "contoso",
-                                   .source = "relay",
+                                   .source = source,
                                    .received_ms = clock_wall_ms(&r->hands.clock),
                                    .may_isolate = may_isolate,
                                    .alerts = &ref,
@@ -1208,6 +1208,11 @@ static void push_again(struct rig *r, const char *machine_id, bool may_isolate)
         ;
     (void)sem_destroy(&done);
     assert_int_equal(a.count, 1);
+}
+
+static void push_again(struct rig *r, const char *machine_id, bool may_isolate)
+{
+    push_by(r, "relay", machine_id, may_isolate);
 }
 
 static enum err_code poll_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -1340,6 +1345,64 @@ static void test_expand__a_second_sender_may_come_while_the_alert_is_read(void *
                 strstr(rig_subject(&r, c.id), "[NOT ISOLATED: the sender named machine "));
         rig_close(&r);
     }
+}
+
+/* A source that might isolate when it pushed, and may not when its alert is read, keeps nobody else from it by having been
+ * first; nor itself, once it may again. */
+static void test_expand__a_right_that_was_taken_back_is_no_first_word(void **state)
+{
+#define STRONG                                                                                     \
+    "  strong:\n    tenant: contoso\n    verify:\n      - standard_webhooks: {public_keys: "       \
+    "'whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg='}\n"
+    static const struct {
+        const char *label, *first, *sources, *second, *back; /* back: sources of the second push */
+        const char *why;
+    } rows[] = {
+        {"it may only notify", "relay", "    may: [notify]\n" STRONG, "strong", NULL,
+         "source relay may only notify"},
+        {"it is tried out", "relay", "    mode: shadow\n" STRONG, "strong", NULL,
+         "shadow mode of source relay"},
+        {"it may only notify, and then may again", "relay", "    may: [notify]\n", "relay", "",
+         "source relay may only notify"},
+        {"it is gone", "flow", STRONG, "strong", NULL, "source flow may only notify"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct step_record *steps;
+        struct case_record c;
+        struct rig r;
+        size_t n;
+
+        print_message("  %s\n", rows[i].label);
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+        push_by(&r, rows[i].first, MACHINE, true);
+        r.sources = rows[i].sources;
+        engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+        rig_pass(&r, 6 * MINUTE_MS, 30 * SECOND_MS);
+        c = rig_case(&r, rig_push(&r, ALERT, NULL));
+        assert_int_equal(c.state, CASE_DONE);
+        assert_int_equal(store_case_steps(r.store, r.arena, c.id, &steps, &n, NULL), ERR_OK);
+        assert_int_equal(strncmp(steps[0].why, rows[i].why, strlen(rows[i].why)), 0);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+        if (rows[i].back) {
+            r.sources = rows[i].back;
+            engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+        }
+        push_by(&r, rows[i].second, MACHINE, true);
+        rig_pass(&r, 10 * SECOND_MS, SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        assert_string_equal(rig_case(&r, c.id).source, rows[i].second);
+        push_by(&r, rows[i].second, MACHINE, true); /* once */
+        rig_pass(&r, 10 * SECOND_MS, SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        rig_close(&r);
+    }
+#undef STRONG
 }
 
 /* What Defender says of one machine spoils the look for many: they look alone then, and are seen to. */
@@ -2120,6 +2183,7 @@ int main(void)
         cmocka_unit_test(test_expand__after_a_long_pause_it_is_not_tried_for_ever),
         cmocka_unit_test(test_expand__a_second_sender_may_contradict_the_alert),
         cmocka_unit_test(test_expand__a_second_sender_may_come_while_the_alert_is_read),
+        cmocka_unit_test(test_expand__a_right_that_was_taken_back_is_no_first_word),
         cmocka_unit_test(test_expand__a_spoilt_look_holds_nobody_up),
         cmocka_unit_test(test_expand__many_are_looked_at_only_to_act),
         cmocka_unit_test(test_expand__many_join_what_was_confirmed_and_not_what_was_written),

@@ -26,6 +26,10 @@
 #define SOON_FOR_MS MINUTE_MS
 #define RETRY_LATER "20"
 
+/* A person may have a week to answer. What there is to say is said before the link ends: by a 404 the flow's action would
+ * fail, and flows that fail are switched off. Those that poll come every 20 s. */
+#define LAST_WORD_MS HOUR_MS
+
 #define ANSWER_MAX (1024 * 1024)
 
 struct poll {
@@ -143,14 +147,15 @@ static struct config *take_config(struct status *s)
 static void answer(struct status *s, const struct poll *p, const struct reading *r,
                    const struct buf *json)
 {
-    struct http_answer reply = {.status = r->at_work ? 202 : 200,
+    const bool waits = r->at_work && r->now - p->made_ms < STATUS_LIFETIME_MS - LAST_WORD_MS;
+    struct http_answer reply = {.status = waits ? 202 : 200,
                                 .content_type = "application/json",
                                 .body = buf_text(json),
                                 .body_len = json->len,
                                 .headers = {{"Cache-Control", "no-store"}}};
     struct config *config = take_config(s);
 
-    if (r->at_work) { /* 202 without a Location would end the flow's action as done */
+    if (waits) { /* 202 without a Location would end the flow's action as done */
         reply.headers[1].name = "Retry-After";
         reply.headers[1].value =
             r->now - p->made_ms < SOON_FOR_MS ? STATUS_RETRY_SOON : RETRY_LATER;

@@ -1,7 +1,7 @@
 /* status.h - `reply: status`: a sender may ask what came of its delivery, until it is known.
  *
  * The 202 of a push carries `Location: <public_url>/status/<capability>`. A GET of it is 202 with Retry-After and the
- * same Location while a case of the delivery is at work, and 200 with the outcome as JSON at the end: the
+ * same Location while a case of the delivery is at work, and 200 with the outcome as JSON at the end, or without one when the link is about to end: the
  * pattern that Logic Apps and Power Automate poll by themselves (webhook-sources.md section 1.5). What is no
  * capability, forged or expired is 404 and never says which. No credential is asked for: the link is one.
  *
@@ -17,8 +17,8 @@
 
 #define STATUS_PATH "/status/"
 
-/* A case is at work for a day at most (expand.c and act.c give up then); the flow may wait longer than that
- * (30 days, Logic Apps 90: webhook-sources.md section 1.5). A second day is for reading the end. */
+/* A case is at work for a day at most (expand.c and act.c give up then), unless a person has longer to answer; the flow may
+ * wait longer than that (30 days, Logic Apps 90: webhook-sources.md section 1.5). A second day is for reading the end. */
 #define STATUS_LIFETIME_MS (2 * DAY_MS)
 
 /* A flow that is not told otherwise comes every 20 s (webhook-sources.md section 1.5). In the first minute, in which

@@ -304,6 +304,41 @@ static void test_status__a_limit_is_a_refusal_and_is_told(void **state)
     }
 }
 
+/* A person may have longer than the link is good for. A flow that met a 404 would fail, and is told before what there is
+ * to say. */
+static void test_status__says_what_there_is_before_the_link_ends(void **state)
+{
+    struct json *doc = NULL;
+    struct fetched f;
+    struct stage t;
+    char value[300];
+    const char *path;
+    int64_t id;
+
+    (void)state;
+    open_stage(&t, "public_url: " PUBLIC
+                   "\nrules: [{name: review, do: [ask: {within: 3d}, isolate: {}, email: {}]}]\n");
+    path = push(&t, &id);
+    (void)rig_work(&t.r);
+    poll(&t, path, 202, NULL, NULL, "5");
+    hands_turn(&t.r.hands, 47 * HOUR_MS - SECOND_MS);
+    poll(&t, path, 202, NULL, NULL, "20");
+    hands_turn(&t.r.hands, SECOND_MS);
+    assert_int_equal(ask(&t, "GET", path, &f), 200);
+    assert_int_equal(json_parse(f.body, f.body_len, &doc, NULL), ERR_OK);
+    assert_string_equal(json_get_string(doc, "status"), "working");
+    assert_null(json_get_string(doc, "outcome"));
+    assert_null(fetched_header(&f, "Location", value, sizeof value));
+    assert_null(fetched_header(&f, "Retry-After", value, sizeof value));
+    json_free(doc);
+    fetched_clear(&f);
+    assert_int_equal(rig_case(&t.r, id).state, CASE_WAITING);
+    hands_turn(&t.r.hands, HOUR_MS);
+    assert_int_equal(ask(&t, "GET", path, &f), 404);
+    fetched_clear(&f);
+    close_stage(&t);
+}
+
 static void test_status__says_what_failed_and_why(void **state)
 {
     struct stage t;
@@ -373,7 +408,7 @@ static void test_status__never_says_what_is_wrong_with_a_link(void **state)
         poll_nothing(&t, changed);
     }
     hands_turn(&t.r.hands, STATUS_LIFETIME_MS - 1000);
-    assert_int_equal(ask(&t, "GET", path, &f), 202);
+    assert_int_equal(ask(&t, "GET", path, &f), 200);
     fetched_clear(&f);
     hands_turn(&t.r.hands, 1000);
     poll_nothing(&t, path);
@@ -495,6 +530,7 @@ int main(void)
         cmocka_unit_test(test_status__an_absent_machine_ends_as_requested),
         cmocka_unit_test(test_status__says_what_the_policy_refused_and_why),
         cmocka_unit_test(test_status__a_limit_is_a_refusal_and_is_told),
+        cmocka_unit_test(test_status__says_what_there_is_before_the_link_ends),
         cmocka_unit_test(test_status__says_what_failed_and_why),
         cmocka_unit_test(test_status__an_alert_that_is_only_told_of),
         cmocka_unit_test(test_status__never_says_what_is_wrong_with_a_link),

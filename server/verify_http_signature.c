@@ -737,11 +737,18 @@ static void check(void *arg, const struct verify_env *env, const struct verify_r
     }
 }
 
+static const char *header(const void *state)
+{
+    (void)state;
+    return "Signature"; /* labels and bytes, which nobody else's proof is written as */
+}
+
 const struct verify_scheme verify_http_signature = {
     .name = NAME,
     .challenge = "Signature",
     .needs_body = true,
     .compile = compile,
     .check = check,
+    .header = header,
     .clear = clear,
 };

@@ -186,20 +186,24 @@ static void test_verify__names_what_is_wrong_with_a_list(void **state)
 /* It would let nobody in, and no log would say why. */
 static void test_verify__one_entry_wants_no_two_proofs_in_one_header(void **state)
 {
-#define BASIC "basic: {username: u, password_file: token}"
-#define ENTRA "entra: {audience: [x], roles: [y]}"
-#define KEYED "secret_files: [token]}"
+#define BASIC   "basic: {username: u, password_file: token}"
+#define ENTRA   "entra: {audience: [x], roles: [y]}"
+#define KEYED   "secret_files: [token]}"
+#define RFC9421 "http_signature: {url: 'https://cordon.example/', secret_files: [key]}"
     static const char *const bad[] = {"[{" TOKEN_ENTRY ", " BASIC "}]",
                                       "[{" BASIC ", " TOKEN_ENTRY "}]",
                                       "[{" SW "}, {" ENTRA ", " BASIC "}]",
                                       "[{" ENTRA ", token: {header: 'authorization', " KEYED "}]",
                                       "[{" ENTRA ", hmac: {preset: teams, " KEYED "}]",
                                       "[{token: {header: X-Hub-Signature-256, " KEYED
-                                      ", hmac: {preset: github, " KEYED "}]"};
+                                      ", hmac: {preset: github, " KEYED "}]",
+                                      "[{" RFC9421 ", hmac: {header: signature, " KEYED "}]",
+                                      "[{token: {header: Signature, " KEYED ", " RFC9421 "}]"};
     static const char *const good[] = {"[{" TOKEN_ENTRY "}, {" BASIC "}, {" ENTRA "}]",
                                        "[{" ENTRA ", token: {header: X-Key, " KEYED "}]",
                                        "[{" BASIC ", token: {query: key, " KEYED "}]",
-                                       "[{" BASIC ", " SW ", hmac: {preset: github, " KEYED "}]"};
+                                       "[{" BASIC ", " SW ", hmac: {preset: github, " KEYED "}]",
+                                       "[{" RFC9421 ", hmac: {header: X-Signature, " KEYED "}]"};
     struct stage *t = *state;
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -304,11 +304,9 @@ static bool is_header_name(const char *text)
 static void check_header(const struct settings_reader *reader, const struct yaml_node *node,
                          const char *key, const char *value)
 {
-    const struct yaml_node *at = yaml_get(node, key);
-
-    if (at && value && !is_header_name(value))
-        yaml_fault(reader->faults, at, NAME ".%s: expected the name of a header, not '%.60s'", key,
-                   value);
+    if (value && !is_header_name(value))
+        yaml_fault(reader->faults, yaml_get(node, key),
+                   NAME ".%s: expected the name of a header, not '%.60s'", key, value);
 }
 
 /* Puts a preset's own settings into set, and refuses any that the file has besides. */
@@ -496,7 +494,7 @@ static const char *read_request(const struct state *s, const struct verify_reque
     unsigned count = 0;
     const char *value = q->header(q->ctx, s->header, &count), *why;
 
-    if (count != 1 || !value)
+    if (count != 1)
         return count ? "the signature header is there more than once" : "no signature";
     if (s->form == MEMBERS) {
         why = read_members(s, value, p);

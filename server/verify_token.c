@@ -247,7 +247,7 @@ static const char *find(const struct state *s, const struct verify_request *q, c
     } else {
         value = q->header(q->ctx, s->header, &count);
         *ret_why = count > 1 ? "the header is there more than once" : "no token in the header";
-        token = count == 1 && value ? presented(s, value) : NULL;
+        token = count == 1 ? presented(s, value) : NULL;
         *ret_len = token ? strlen(token) : 0;
     }
     return *ret_len <= TOKEN_LENGTH_MAX ? token : NULL;

@@ -64,6 +64,10 @@ static void test_verify_basic__takes_the_vector(void **state)
     assert_null(r.tenant_id);
     assert_int_equal(ask(s, "basic  " GOOD, &r), VERIFY_GOOD);
     assert_string_equal(verifier_challenge(s->verifier), "Basic realm=\"cordon\"");
+    assert_true(scheme_compile(
+        s, "[{basic: {username: relay, password_files: [{file: t, name: spring}]}}]"));
+    assert_int_equal(ask(s, "Basic " GOOD, &r), VERIFY_GOOD);
+    assert_string_equal(r.key, "spring");
 }
 
 static void test_verify_basic__refuses_all_else(void **state)
@@ -149,14 +153,18 @@ static void test_verify_basic__names_what_is_wrong_with_its_settings(void **stat
 {
     struct scheme *s = *state;
     static char long_name[400];
+    static char long_password[5000], over[4098];
     const struct {
         const char *yaml, *says;
     } rows[] = {
         {"[{basic: {}}]", "username"},
         {"[{basic: {username: relay}}]", "password_file"},
+        {"[{basic: {password_file: t}}]", "username"},
+        {"[{basic: {username: relay, password_files: [t, t, t, t, t, t, t, t, t]}}]", "at most 8"},
         {"[{basic: {username: '', password_file: t}}]", "username"},
         {"[{basic: {username: 'a:b', password_file: t}}]", "without a colon"},
         {long_name, "at most 256"},
+        {"[{basic: {username: relay, password_file: over}}]", "no header"},
         {"[{basic: {username: relay, password_file: gone}}]", "gone"},
         {"[{basic: {username: relay, password_file: short}}]", "at least 16"},
         {"[{basic: {username: relay, password_file: long}}]", "no header"},
@@ -164,10 +172,11 @@ static void test_verify_basic__names_what_is_wrong_with_its_settings(void **stat
         {"[{basic: {username: relay, password_file: t, password_files: [t]}}]", "not both"},
         {"[{basic: t}]", "basic"},
     };
-    static char long_password[5000];
 
-    (void)snprintf(long_name, sizeof long_name, "[{basic: {username: %0300d, password_file: t}}]",
+    (void)snprintf(long_name, sizeof long_name, "[{basic: {username: %0257d, password_file: t}}]",
                    7);
+    memset(over, 'x', sizeof over - 1);
+    scheme_file(s, "over", over);
     memset(long_password, 'x', sizeof long_password - 1);
     scheme_file(s, "short", "123456789012345");
     scheme_file(s, "long", long_password);
@@ -179,6 +188,8 @@ static void test_verify_basic__names_what_is_wrong_with_its_settings(void **stat
         if (!strstr(faults, rows[i].says))
             fail_msg("%s: %s", rows[i].yaml, faults);
         assert_null(strstr(faults, "test-shared"));
+        if (strstr(faults, "is missing") && strstr(rows[i].yaml, "password_file"))
+            assert_null(strstr(faults, "password_file is missing")); /* it is named */
     }
 }
 

@@ -188,6 +188,11 @@ static void test_hmac__reads_the_header_strictly(void **state)
         {0, "sha256=79c79154b623433fa57dd301fcb05532aee7cc70847422d8182c981017ed50f"},
         {0, "sha256=79c79154b623433fa57dd301fcb05532aee7cc70847422d8182c981017ed50f7"},
         {0, "sha256=0x79c79154b623433fa57dd301fcb05532aee7cc70847422d8182c981017ed50"},
+        /* what stands beside the digits in ASCII, in their places: 9, a, 0 and f */
+        {0, "sha256=7`c79154b623433fa57dd301fcb05532aee7cc70847422d8182c981017ed50f6"},
+        {0, "sha256=79c79154b623433f:57dd301fcb05532aee7cc70847422d8182c981017ed50f6"},
+        {0, "sha256=79c79154b623433fa57dd3g1fcb05532aee7cc70847422d8182c981017ed50f6"},
+        {0, "sha256=79c79154b623433fa57dd301zcb05532aee7cc70847422d8182c981017ed50f6"},
         /* stripe */
         {1, "v1=" STRIPE},
         {1, "t=" STAMP},
@@ -240,6 +245,27 @@ static void test_hmac__reads_the_header_strictly(void **state)
         if (is_good(t, &vectors[rows[i].v], rows[i].value, STAMP))
             fail_msg("%s took '%s'", vectors[rows[i].v].preset, rows[i].value);
     }
+}
+
+/* The lower half of a byte that is no digit stands for none, also where the byte has all bits. */
+static void test_hmac__both_halves_of_a_byte_are_digits(void **state)
+{
+    struct stage *t = *state;
+    char body[8], value[220] = "sha256=", *at = NULL;
+    struct verify_result r;
+    int len = 0;
+
+    preset(t, &vectors[0]);
+    for (int i = 0; !at; i++) {
+        len = snprintf(body, sizeof body, "%d", i);
+        sign(EVP_sha256(), T, sizeof T - 1, body, (size_t)len, true, value + 7);
+        for (char *p = value + 7; *p && !at; p += 2)
+            if (strncmp(p, "ff", 2) == 0)
+                at = p;
+    }
+    assert_int_equal(ask(t, &vectors[0], value, NULL, NULL, body, (size_t)len, &r), VERIFY_GOOD);
+    at[1] = 'z';
+    assert_int_equal(ask(t, &vectors[0], value, NULL, NULL, body, (size_t)len, &r), VERIFY_DENIED);
 }
 
 static void test_hmac__takes_stripes_lists(void **state)
@@ -522,6 +548,109 @@ static void test_hmac__parts_cannot_be_shifted(void **state)
     }
 }
 
+/* What stands in an id or between two parts is taken to the last character that it may have. */
+static void test_hmac__takes_as_much_as_it_says(void **state)
+{
+    struct stage *t = *state;
+    struct arena *a = t->s.arena;
+
+    for (size_t n = 255; n <= 257; n++) {
+        char *id = arena_alloc(a, n + 1), *dots = arena_alloc(a, n + 1), value[200];
+        const char *text, *yaml;
+        const struct scheme_header h[] = {{"X-Sig", value}, {"X-Id", id}, {NULL, NULL}};
+        struct verify_result r;
+
+        memset(id, 'a', n);
+        memset(dots, '.', n);
+        compile(t, "header: X-Sig, secret_files: t, payload: '{id}.{body}', id_header: X-Id");
+        text = arena_fmt(a, "%s." BODY, id);
+        sign(EVP_sha256(), T, sizeof T - 1, text, strlen(text), true, value);
+        assert_int_equal(scheme_ask(&t->s, h, BODY, sizeof BODY - 1, &r),
+                         n <= 256 ? VERIFY_GOOD : VERIFY_DENIED);
+        yaml = arena_fmt(a,
+                         "[{hmac: {header: X-Sig, secret_files: t, payload: '{id}%s{body}', "
+                         "id_header: X-Id}}]",
+                         dots);
+        assert_int_equal(scheme_compile(&t->s, yaml), n <= 255);
+        if (n > 255) {
+            assert_non_null(strstr(scheme_faults(&t->s), "between two placeholders"));
+            continue;
+        }
+        text = arena_fmt(a, "%s%s" BODY, id, dots);
+        sign(EVP_sha256(), T, sizeof T - 1, text, strlen(text), true, value);
+        assert_int_equal(scheme_ask(&t->s, h, BODY, sizeof BODY - 1, &r), VERIFY_GOOD);
+    }
+}
+
+/* A secret is taken to the last byte that it may have, however it is written; and so is a prefix. */
+static void test_hmac__takes_secrets_as_long_as_it_says(void **state)
+{
+    struct stage *t = *state;
+    static char key[4097 + 1], hex[2 * 4097 + 1], base64[4 * 1400], prefix[64 + 1];
+    char value[300];
+    const struct scheme_header h[] = {{"X-Sig", value}, {NULL, NULL}};
+    struct verify_result r;
+
+    memset(key, '\xaa', sizeof key - 1);
+    memset(hex, 'a', sizeof hex - 1);
+    memset(prefix, ',', sizeof prefix - 1);
+    (void)EVP_EncodeBlock((unsigned char *)base64, (unsigned char *)key, 4097);
+    scheme_file(&t->s, "hex-over", hex);
+    scheme_file(&t->s, "base64-over", base64);
+    key[4096] = hex[2 * 4096] = '\0';
+    (void)EVP_EncodeBlock((unsigned char *)base64, (unsigned char *)key, 4096);
+    scheme_file(&t->s, "text", key);
+    scheme_file(&t->s, "hex", hex);
+    scheme_file(&t->s, "base64", base64);
+    sign(EVP_sha256(), key, 4096, BODY, sizeof BODY - 1, true, value);
+    for (size_t i = 0; i < 3; i++) {
+        static const char *const forms[] = {"text", "hex", "base64"};
+
+        compile(t, arena_fmt(t->s.arena, "header: X-Sig, secret_files: %s, secret_encoding: %s",
+                             forms[i], forms[i]));
+        assert_int_equal(scheme_ask(&t->s, h, BODY, sizeof BODY - 1, &r), VERIFY_GOOD);
+    }
+    assert_false(scheme_compile(
+        &t->s, "[{hmac: {header: X-Sig, secret_files: hex-over, secret_encoding: hex}}]"));
+    assert_false(scheme_compile(
+        &t->s, "[{hmac: {header: X-Sig, secret_files: base64-over, secret_encoding: base64}}]"));
+    /* 64 characters, and a comma parts nothing here */
+    compile(t, arena_fmt(t->s.arena, "header: X-Sig, secret_files: t, prefix: '%s'", prefix));
+    sign(EVP_sha256(), T, sizeof T - 1, BODY, sizeof BODY - 1, true, value + 64);
+    memcpy(value, prefix, 64);
+    assert_int_equal(scheme_ask(&t->s, h, BODY, sizeof BODY - 1, &r), VERIFY_GOOD);
+}
+
+/* For who reads the log: the answer says none of it. */
+static void test_hmac__the_log_says_what_is_wrong(void **state)
+{
+    struct stage *t = *state;
+    static const struct {
+        const char *value, *why;
+    } rows[] = {
+        {NULL, "hmac: no signature"},
+        {"sha1=" BODY_T, "hmac: no signature with the expected prefix"},
+        {"sha256=" BODY_64, "hmac: the signature is not written as expected"},
+        {"sha256=79c79154b623433fa57dd301fcb05532aee7cc70847422d8182c981017ed50f7",
+         "hmac: the signature fits no key"},
+    };
+    struct verify_result r;
+
+    preset(t, &vectors[0]);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct scheme_header h[] = {{rows[i].value ? vectors[0].header : NULL, rows[i].value},
+                                          {NULL, NULL}};
+
+        assert_int_equal(scheme_ask(&t->s, h, BODY, sizeof BODY - 1, &r), VERIFY_DENIED);
+        if (strncmp(r.why, rows[i].why, strlen(rows[i].why)) != 0)
+            fail_msg("row %zu: %s", i, r.why);
+    }
+    preset(t, &vectors[2]);
+    assert_int_equal(ask(t, &vectors[2], vectors[2].value, "01", NULL, BODY, sizeof BODY - 1, &r),
+                     VERIFY_DENIED);
+    assert_string_equal(r.why, "hmac: expected one timestamp header, in plain seconds");
+}
+
 /* What one scheme of an entry knows of a delivery, the others do not take back. */
 static void test_hmac__beside_another_scheme_the_delivery_keeps_its_id(void **state)
 {
@@ -583,6 +712,7 @@ static void test_hmac__names_what_is_wrong_with_its_settings(void **state)
         {"{header: X-Sig, secret_files: t, payload: '{body}.{body}'}", "once"},
         {"{header: X-Sig, secret_files: t, payload: '{Body}'}", "{body}, {timestamp} and {id}"},
         {"{header: X-Sig, secret_files: t, payload: '{ts}.{body}'}", "{timestamp}"},
+        {"{header: X-Sig, secret_files: t, payload: body}", "without {body}"},
         {"{header: X-Sig, secret_files: t, payload: '{body'}", "{body}, {timestamp} and {id}"},
         {"{header: X-Sig, secret_files: t, payload: '{timestamp}{body}', timestamp_header: X-T}",
          "something must stand"},
@@ -590,6 +720,16 @@ static void test_hmac__names_what_is_wrong_with_its_settings(void **state)
          "punctuation"},
         {"{header: X-Sig, secret_files: t, payload: '{id}.x.{body}', id_header: X-T}",
          "punctuation"},
+        {"{header: X-Sig, secret_files: t, payload: '{id}9{body}', id_header: X-T}", "punctuation"},
+        {"{header: X-Sig, secret_files: t, payload: '{id}a{body}', id_header: X-T}", "punctuation"},
+        {"{header: X-Sig, secret_files: t, payload: '{id}z{body}', id_header: X-T}", "punctuation"},
+        {"{header: X-Sig, secret_files: t, payload: '{id}A{body}', id_header: X-T}", "punctuation"},
+        {"{header: X-Sig, secret_files: t, payload: '{id}Z{body}', id_header: X-T}", "punctuation"},
+        {"{header: X-Sig, secret_files: t, payload: '{timestamp}.{body}', timestamp_header: X T}",
+         "timestamp_header: expected the name of a header"},
+        {"{header: X-Sig, secret_files: t, payload: '{id}.{body}', id_header: 'X:I'}",
+         "id_header: expected the name of a header"},
+        {"{header: [X-Sig], secret_files: t}", "header"},
         {"{header: X-Sig, secret_files: t, payload: '{timestamp}.{body}'}", "timestamp_header"},
         {"{header: X-Sig, secret_files: t, payload: '{id}.{body}'}", "id_header"},
         {"{header: X-Sig, secret_files: t, timestamp_header: X-Time}", "not signed"},
@@ -622,7 +762,8 @@ static void test_hmac__names_what_is_wrong_with_its_settings(void **state)
         const char *faults;
 
         (void)snprintf(yaml, sizeof yaml, "[{hmac: %s}]", rows[i].yaml);
-        assert_false(scheme_compile(&t->s, yaml));
+        if (scheme_compile(&t->s, yaml))
+            fail_msg("%s: taken", yaml);
         faults = scheme_faults(&t->s);
         if (!strstr(faults, rows[i].says))
             fail_msg("%s: %s", yaml, faults);
@@ -633,36 +774,39 @@ static void test_hmac__names_what_is_wrong_with_its_settings(void **state)
     }
 }
 
-static size_t notes_of(struct stage *t, const char *files)
-{
-    char yaml[200];
-
-    (void)snprintf(yaml, sizeof yaml, "[{hmac: {preset: %s, secret_files: [%s]}}]",
-                   strcmp(files, "k1") == 0 ? "teams" : "github", files);
-    yaml_faults_init(&t->notes, t->s.arena);
-    t->s.notes = &t->notes;
-    assert_true(scheme_compile(&t->s, yaml));
-    t->s.notes = NULL;
-    return t->notes.count;
-}
-
 static void test_hmac__notes_short_secrets(void **state)
 {
     struct stage *t = *state;
+    static const struct {
+        const char *preset, *secret, *note; /* note NULL: none */
+    } rows[] = {
+        {"github", "0123456789abcdef0123456789abcdef", NULL},
+        {"github", "0123456789abcdef0123456789abcde", "a secret of 31 characters is short; 32 or"},
+        {"github", T, "a secret of 23 characters is short"},
+        {"github", "0123456789abcdef", "a secret of 16 characters is short"},
+        {"teams", K1, NULL},
+        {"teams", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYX", NULL},
+        {"teams", "AAECAwQFBgcICQoLDA0ODxAREhMUFRY=", "a secret of 23 bytes is short; 24 or more"},
+        {"teams", "AAECAwQFBgcICQoLDA0ODw==", "a secret of 16 bytes is short"},
+    };
 
-    scheme_file(&t->s, "long", "0123456789abcdef0123456789abcdef");
-    scheme_file(&t->s, "sixteen", "0123456789abcdef");
-    (void)notes_of(t, "long");
-    for (size_t i = 0; i < 4; i++) {
-        static const char *const files[] = {"long", "t", "sixteen", "k1"};
-        size_t expected = i == 1 || i == 2, n = notes_of(t, files[i]);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *said = NULL;
 
+        scheme_file(&t->s, "s", rows[i].secret);
+        yaml_faults_init(&t->notes, t->s.arena);
+        t->s.notes = &t->notes;
+        assert_true(
+            scheme_compile(&t->s, arena_fmt(t->s.arena, "[{hmac: {preset: %s, secret_files: s}}]",
+                                            rows[i].preset)));
+        t->s.notes = NULL;
         /* Files of this test may be readable by others, which has a note of its own. */
         for (const struct yaml_fault *f = t->notes.first; f; f = f->next) {
-            n -= strstr(f->text, "is short") == NULL;
+            said = strstr(f->text, "is short") ? f->text : said;
             assert_null(strstr(f->text, "test-shared"));
         }
-        assert_int_equal(n, expected);
+        if (!said != !rows[i].note || (said && !strstr(said, rows[i].note)))
+            fail_msg("row %zu: %s", i, said ? said : "no note");
     }
 }
 
@@ -691,6 +835,7 @@ int main(void)
         TEST(each_preset_takes_its_vector),
         TEST(refuses_longer_and_shorter_bodies),
         TEST(reads_the_header_strictly),
+        TEST(both_halves_of_a_byte_are_digits),
         TEST(takes_stripes_lists),
         TEST(each_header_stands_there_once),
         TEST(keeps_to_its_tolerance),
@@ -699,6 +844,9 @@ int main(void)
         TEST(an_unsigned_id_counts_only_with_what_is_signed),
         TEST(takes_a_relay_of_ones_own),
         TEST(parts_cannot_be_shifted),
+        TEST(takes_as_much_as_it_says),
+        TEST(takes_secrets_as_long_as_it_says),
+        TEST(the_log_says_what_is_wrong),
         TEST(beside_another_scheme_the_delivery_keeps_its_id),
         TEST(names_what_is_wrong_with_its_settings),
         TEST(notes_short_secrets),

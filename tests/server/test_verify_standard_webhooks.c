@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <pthread.h>
@@ -582,6 +583,10 @@ static void test_standard_webhooks__names_what_is_wrong_with_its_settings(void *
          "32 bytes"},
         {"[{standard_webhooks: {public_keys: 'A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg='}}]",
          "whpk_"},
+        {"[{standard_webhooks: {public_keys: 'whpl_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg='}}]",
+         "expected `whpk_`"},
+        {"[{standard_webhooks: {public_keys: 'whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbgA'}}]",
+         "32 bytes"},
         {"[{standard_webhooks: {public_keys: '" K1 "'}}]", "is a secret"},
         {"[{standard_webhooks: {public_keys: 'whsk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='}}]",
          "is a secret"},
@@ -688,6 +693,8 @@ static void test_standard_webhooks__a_lack_of_memory_within_ed25519_leaves_nothi
         /* OpenSSL does not say of each allocation within Ed25519 that it failed. */
         assert_true(verdict == VERIFY_UNAVAILABLE || verdict == VERIFY_GOOD ||
                     verdict == VERIFY_DENIED);
+        /* its queue is the thread's, for whoever comes next */
+        assert_int_equal(ERR_peek_error(), 0);
         assert_true(is_good(t, ID, STAMP, ED25519)); /* nothing of it stays behind */
     }
 }

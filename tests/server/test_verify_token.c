@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "kit/scheme.h"
+#include "kit/torture.h"
 
 #define T1 "0rnQbqHyOWrKxV1Zc0dB2EwS4yYJgS3K"
 #define T2 "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"
@@ -68,6 +69,7 @@ static void test_verify_token__refuses_all_else(void **state)
         T1,
         "Basic " T1,
         "Bearer" T1,
+        "Digest " T1, /* as long a word */
         "Bearer\t" T1,
         "Bearer " T1 "x",
         "Bearer x" T1,
@@ -167,6 +169,16 @@ static void test_verify_token__looks_into_the_query_where_it_is_told_to(void **s
         {"k=" T1 "&k=", false},
         {"k=" T1 ";k=" T1, false},
         {"k=zz/ zzzzzzzzzzzzzzzzz==", false},
+        /* what stands beside the digits in ASCII, in their places */
+        {"k=0%3@JjOo_:z-and-more-1", false},
+        {"k=0%3`JjOo_:z-and-more-1", false},
+        {"k=09%4:jOo_:z-and-more-1", false},
+        {"k=%3G9JjOo_:z-and-more-1", false},
+        {"k=%3g9JjOo_:z-and-more-1", false},
+        /* neither half of a byte is nothing */
+        {"k=0123456789abcdef%f0%ff", true},
+        {"k=0123456789abcdef%z0%ff", false},
+        {"k=0123456789abcdef%f0%fz", false},
         {"?k=" T1, false},
         {huge, false},
     };
@@ -176,7 +188,9 @@ static void test_verify_token__looks_into_the_query_where_it_is_told_to(void **s
     memcpy(huge, "k=", 2);
     scheme_file(s, "base64", "zz/+zzzzzzzzzzzzzzzzz==");
     scheme_file(s, "digits", "09JjOo_:z-and-more-1");
-    assert_true(scheme_compile(s, "[{token: {query: k, secret_files: [t1, base64, digits]}}]"));
+    scheme_file(s, "bytes", "0123456789abcdef\xf0\xff");
+    assert_true(
+        scheme_compile(s, "[{token: {query: k, secret_files: [t1, base64, digits, bytes]}}]"));
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (ask_query(s, rows[i].query) != (rows[i].good ? VERIFY_GOOD : VERIFY_DENIED))
             fail_msg("'%.80s'", rows[i].query);
@@ -228,10 +242,28 @@ static void test_verify_token__takes_as_much_as_it_says(void **state)
     assert_int_equal(ask(s, "Authorization", "Bearer 1234567890123456", &r), VERIFY_GOOD);
     assert_int_equal(ask(s, "Authorization", arena_fmt(s->arena, "Bearer %s", longer), &r),
                      VERIFY_DENIED);
+    assert_string_equal(r.why, "token: no token in the header"); /* it is not even hashed */
     assert_true(scheme_compile(s, "[{token: {query: k, secret_files: [most, lines]}}]"));
     assert_int_equal(ask_query(s, arena_fmt(s->arena, "k=%s", token)), VERIFY_GOOD);
     assert_int_equal(ask_query(s, arena_fmt(s->arena, "k=%s", longer)), VERIFY_DENIED);
     assert_int_equal(ask_query(s, "k=1234567890123456%0a1234567890123456"), VERIFY_GOOD);
+}
+
+static void test_verify_token__without_memory_nobody_is_denied(void **state)
+{
+    struct scheme *s = *state;
+
+    assert_true(scheme_compile(s, "[{token: {secret_files: [t1]}}]"));
+    for (long n = 1;; n++) {
+        struct verify_result r;
+        enum verify_verdict verdict;
+
+        torture_arm(n);
+        verdict = ask(s, "Authorization", "Bearer " T1, &r);
+        if (!torture_disarm())
+            break;
+        assert_true(verdict == VERIFY_UNAVAILABLE || verdict == VERIFY_GOOD);
+    }
 }
 
 static void test_verify_token__names_what_is_wrong_with_its_settings(void **state)
@@ -290,6 +322,7 @@ int main(void)
         TEST(looks_into_the_query_where_it_is_told_to),
         TEST(notes_a_blank_in_a_secret_for_the_query),
         TEST(takes_as_much_as_it_says),
+        TEST(without_memory_nobody_is_denied),
         TEST(names_what_is_wrong_with_its_settings),
     };
 

@@ -143,9 +143,10 @@ bool http_is_tls(const struct http_request *r);
 /**
  * The certificates that the peer showed, DER, one after the other, its own first; NULL without any. The
  * handshake proved that it holds its own certificate's key and nothing else: who issued it, for whom, for
- * what and until when is for the caller to judge. Lives as long as the request; from head() and body() only.
+ * what and until when is for the caller to judge. They live as long as the request; from head() and body() only.
+ * False: out of memory, so that nobody knows what it showed; *ret is NULL then.
  */
-const unsigned char *http_client_certificates(struct http_request *r, size_t *ret_len);
+bool http_client_certificates(struct http_request *r, const unsigned char **ret, size_t *ret_len);
 /** Memory that lives as long as the request. NULL when out of memory. */
 struct arena *http_arena(struct http_request *r);
 /** One pointer for the handler's own use between head(), body() and the reply. */

@@ -237,12 +237,13 @@ static bool take_certificates(struct peer *p)
     return true;
 }
 
-const unsigned char *http_client_certificates(struct http_request *r, size_t *ret_len)
+bool http_client_certificates(struct http_request *r, const unsigned char **ret, size_t *ret_len)
 {
     struct peer *p = r->peer;
 
     if (p->server->o.client_certificates && !p->certificates_taken)
         p->certificates_taken = take_certificates(p); /* renegotiation is not allowed: once */
+    *ret = p->certificates;
     *ret_len = p->certificates_len;
-    return p->certificates;
+    return p->certificates_taken || !p->server->o.client_certificates;
 }

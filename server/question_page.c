@@ -324,12 +324,11 @@ static enum http_next head(struct http_request *r, void *ctx, size_t *ret_body_m
     enum err_code code;
 
     *ret_body_max = FORM_MAX;
-    if (!v) {
+    if (!v || !http_client_certificates(r, &v->certificates, &v->certificates_len)) {
         unavailable(r);
         return HTTP_ANSWERED;
     }
-    *v = (struct visit){.answers = strcmp(method, "POST") == 0};
-    v->certificates = http_client_certificates(r, &v->certificates_len);
+    v->answers = strcmp(method, "POST") == 0;
     if (!v->answers && strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
         http_reply_problem(r, 405, "This page is read, and its form is sent.", allow);
         return HTTP_ANSWERED;

@@ -675,6 +675,7 @@ static enum http_next head(struct http_request *http, void *ctx, size_t *ret_bod
     struct receiver *r = ctx;
     struct arena *arena = http_arena(http);
     struct request *q = arena ? arena_alloc(arena, sizeof *q) : NULL;
+    bool shown; /* it is known what the peer showed */
     unsigned types = 0;
     const char *type, *fault;
     int64_t wait_ms;
@@ -692,12 +693,14 @@ static enum http_next head(struct http_request *http, void *ctx, size_t *ret_bod
     find_client(q);
     log_flood(r, NULL, NULL, "it goes on, or ended in the last minute");
     *ret_body_max = (size_t)q->config->listen.max_body;
-    q->certificates = http_client_certificates(http, &q->certificates_len);
+    shown = http_client_certificates(http, &q->certificates, &q->certificates_len);
     http_set_data(http, q);
     type = http_header(http, "Content-Type", &types);
     q->handshake = handshake_of(http, &q->said);
     if (atomic_load_explicit(&r->stopping, memory_order_relaxed))
         refuse_stopping(q);
+    else if (!shown)
+        refuse(q, 503, "unavailable", "out of memory", "Out of memory; send it again.");
     else if ((wait_ms = gate_enter(r->gate, q->client.address, &q->config->listen.rate)) > 0)
         throttle(q, wait_ms, false);
     else if (!q->source)

@@ -39,6 +39,7 @@
 #include "../kit/hands.h"
 #include "../kit/pretender.h"
 #include "../kit/raw.h"
+#include "../kit/torture.h"
 #include "http.h"
 #include "http_guard.h"
 #include "http_socket.h"
@@ -217,10 +218,20 @@ static void on_body(struct http_request *r, void *ctx)
         a.body_len = BIG;
         http_reply(r, &a);
     } else if (strcmp(path, "/certificate") == 0) {
-        a.body = (const char *)http_client_certificates(r, &a.body_len);
+        const unsigned char *shown = NULL;
+
+        assert_true(http_client_certificates(r, &shown, &a.body_len));
+        a.body = (const char *)shown;
         if (!a.body)
             a.status = 204;
         http_reply(r, &a);
+    } else if (strcmp(path, "/certificate-without-memory") == 0) {
+        const unsigned char *shown = NULL;
+        bool good;
+
+        torture_arm(1);
+        good = http_client_certificates(r, &shown, &a.body_len);
+        reply_text(r, torture_disarm() && !good && !shown ? 200 : 500, "");
     } else if (strcmp(path, "/close") == 0) {
         a.close = true;
         http_reply(r, &a);
@@ -2572,6 +2583,11 @@ static void test_http__passes_on_what_certificates_it_is_shown(void **state)
         if (!r)
             print_error("%s: the handshake fails, but certificates are not demanded\n", labels[c]);
         assert_non_null(r);
+        if (c != NONE) { /* that there is no memory to keep it in is not that none was shown */
+            raw_text(r, "GET /certificate-without-memory HTTP/1.1\r\nHost: a\r\n\r\n");
+            raw_answer(r, &a, false);
+            assert_int_equal(a.status, 200);
+        }
         for (int twice = 0; twice < 2; twice++) {
             raw_text(r, "GET /certificate HTTP/1.1\r\nHost: a\r\n\r\n");
             raw_answer(r, &a, false);

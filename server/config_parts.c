@@ -104,7 +104,7 @@ static const struct setting top_table[] = {
 static const struct setting tls_table[] = {
     ROW("certificate_file", SET_PATH, config_tls, certificate_file, .required = true,
         .meaning = "the certificate chain, PEM"),
-    ROW("key_file", SET_PATH, config_tls, key_file, .required = true,
+    ROW("key_file", SET_PATH, config_tls, key_file, .required = true, .secret = true,
         .meaning = "its private key, PEM"),
     ROW("client_ca_file", SET_PATH, config_tls, client_ca_file,
         .meaning = "CAs of client certificates, PEM, where a source names none of its own"),
@@ -186,8 +186,9 @@ static const struct setting tenant_table[] = {
         .meaning = "the application's client secret"),
     ROW("certificate_file", SET_PATH, tenant, out.certificate_file,
         .meaning = "or a certificate that is registered with the application, PEM"),
-    ROW("key_file", SET_PATH, tenant, out.key_file, .meaning = "the certificate's RSA key, PEM"),
-    ROW("federated_token_file", SET_PATH, tenant, out.federated_token_file,
+    ROW("key_file", SET_PATH, tenant, out.key_file, .secret = true,
+        .meaning = "the certificate's RSA key, PEM"),
+    ROW("federated_token_file", SET_PATH, tenant, out.federated_token_file, .secret = true,
         .meaning =
             "or the file that the platform writes a token of its own into (workload identity)"),
     ROW("managed_identity", SET_BOOL, tenant, out.managed_identity,

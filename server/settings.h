@@ -102,6 +102,8 @@ struct setting {
     const char *const *words; /* SET_WORD: NULL-terminated */
     int64_t least, most;      /* SET_INT, SET_DURATION (ms), SET_SIZE; both 0: no bounds */
     bool required;
+    /* SET_PATH: the file holds a secret, as that of SET_SECRET does; what stands here in its place is repeated by no fault. */
+    bool secret;
     /* Of a list: [] says the same as no key, or whoever reads it judges that himself. Else it is a
      * fault: a list of nobody reads like one of everybody. */
     bool may_be_empty;

@@ -73,7 +73,7 @@ static bool is_variable(const char *text)
 static void file_fault(const struct reading *x, const char *path, int error)
 {
     const char *slash = strrchr(path, '/'), *last = slash ? slash + 1 : path;
-    bool names_nothing = *settings_suffix(x->setting) &&
+    bool names_nothing = (*settings_suffix(x->setting) || x->setting->secret) &&
                          (error == ENOENT || error == ENAMETOOLONG || error == ENOTDIR);
 
     if (names_nothing && is_variable(x->node->text)) {
@@ -84,7 +84,8 @@ static void file_fault(const struct reading *x, const char *path, int error)
             x->name, x->node->text, file_why(error));
         return;
     }
-    if (names_nothing && (looks_like_secret(x->node->text) || looks_like_secret(last))) {
+    if (names_nothing && !x->setting->secret &&
+        (looks_like_secret(x->node->text) || looks_like_secret(last))) {
         yaml_fault(x->reader->faults, x->node,
                    "%s: expected the name of a file; this looks like the secret itself, which does "
                    "not stand here: write it into a file of its own (chmod 600) and name that",

@@ -1033,6 +1033,53 @@ static void test_config__the_environment_fills_in(void **state)
     config_unref(c);
 }
 
+static const char *keys_env(const char *name)
+{
+    return strcmp(name, "KEY") == 0
+               ? "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADAN/Bgkqh\n-----END PRIVATE KEY-----"
+           : strcmp(name, "TOKEN") == 0 ? "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4In0.c2lnbmF0dXJl"
+                                        : NULL;
+}
+
+/* A key or a token in the variable, where a file is to be named, is repeated by no fault; what is no secret is. */
+static void test_config__a_key_in_a_variable_is_not_repeated(void **state)
+{
+#define WITH_KEY(key) "listen: {tls: {certificate_file: nowhere, key_file: " key "}}\n" ALL
+#define NAMED(name)                                                                                \
+    "cannot read the file that " name " names: there is no such file; if the variable holds the "  \
+    "secret itself, write that into a file of its own (chmod 600) and let it name that\n"
+    static const struct {
+        const char *text, *faults;
+    } rows[] = {
+        {WITH_KEY("'${KEY}'"),
+         "cordon.yaml:1:34: listen.tls.certificate_file: cannot read nowhere: there is no such file\n"
+         "cordon.yaml:1:53: listen.tls.key_file: " NAMED("${KEY}")},
+        {WITH_KEY("No-Such-Key-Of-This-Name-2026.pem"),
+         "cordon.yaml:1:34: listen.tls.certificate_file: cannot read nowhere: there is no such file\n"
+         "cordon.yaml:1:53: listen.tls.key_file: cannot read No-Such-Key-Of-This-Name-2026.pem: there is "
+         "no such file\n"},
+        {"tenants:\n  contoso: {tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50, client_id: "
+         "5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50, federated_token_file: '${TOKEN}'}\n" SOURCES MAIL
+             RULES,
+         "federated_token_file: " NAMED("${TOKEN}")},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        AUTO(buf_clear) struct buf out = BUF_INIT(65536);
+        struct config *c = NULL;
+        struct yaml_faults faults;
+
+        put_file(f, "cordon.yaml", rows[i].text);
+        assert_int_equal(config_load(f->file, keys_env, f->arena, &c, &faults, NULL), ERR_INVALID);
+        list_faults(f, &faults, &out);
+        if (!strstr(buf_text(&out), rows[i].faults))
+            fail_msg("row %zu: %s", i, buf_text(&out));
+        assert_null(strstr(buf_text(&out), "Bgkqh"));
+        assert_null(strstr(buf_text(&out), "c2lnbmF0dXJl"));
+    }
+}
+
 /* What a step says with a variable is held to what it comes to: that the desk alone would be told is found, and a webhook
  * that there is. */
 static void test_config__the_environment_says_whom_a_rule_tells(void **state)
@@ -1711,6 +1758,7 @@ int main(void)
         TEST(notes_a_secret_in_common_however_it_is_written),
         TEST(notes_are_worth_a_line),
         TEST(the_environment_fills_in),
+        TEST(a_key_in_a_variable_is_not_repeated),
         TEST(the_environment_says_whom_a_rule_tells),
         TEST(rules_that_act_on_nothing_are_noted),
         TEST(rules_that_tell_nobody_are_noted),

@@ -573,8 +573,8 @@ struct told {
     const struct yaml_node *desk;
 };
 
-/* A step's setting as it is with the environment's values; NULL: there is none. What cannot be had is a fault of the
- * policy's, noted by whoever compiled it. */
+/* A step's setting as it is with the environment's values; NULL: there is none, or nobody knows. What cannot be had is a
+ * fault of the policy's, noted by whoever compiled it: where it has any, no variable is looked up a second time. */
 static const char *setting_of(const struct settings_reader *r, const struct config *c,
                               const struct yaml_node *step, const char *key)
 {
@@ -582,7 +582,9 @@ static const char *setting_of(const struct settings_reader *r, const struct conf
 
     if (!n || n->kind != YAML_SCALAR || n->null)
         return NULL;
-    return c->policy ? settings_text(r, n) : n->text;
+    if (c->policy)
+        return settings_text(r, n);
+    return strstr(n->text, "${") ? NULL : n->text;
 }
 
 static void check_email(const struct settings_reader *r, const struct yaml_node *email,

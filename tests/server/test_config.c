@@ -1097,6 +1097,9 @@ static void test_config__the_environment_says_whom_a_rule_tells(void **state)
          "cordon.yaml:12:24: email: the helpdesk is told nothing of the alert; add a step for those "
          "who are to judge it: email: {}\n"},
         {TELLING("email: {audience: '${TO:-desk}'}, webhook: {to: '${HOOK:-chat}'}"), ""},
+        /* nor is a webhook missed because of another fault */
+        {TELLING("webhook: {to: '${HOOK:-chat}'}, emial: {}"),
+         "cordon.yaml:12:56: no such step 'emial'; did you mean email?\n"},
         {TELLING("webhook: {to: '${HOOK:-chta}'}"),
          "cordon.yaml:12:38: webhook.to: there is no webhook 'chta' under webhooks; did you mean chat?\n"},
     };

@@ -143,22 +143,30 @@ static void mind_the_clock(struct polling *p)
         p->row.failing = p->now;
 }
 
+/* A clock that is ahead by more than this is none to begin anew by. One that is off by less, or behind, keeps nobody from
+ * reading: it may stay so, and what is not read nobody is told of. */
+#define AHEAD_MAX_MS HOUR_MS
+
 /* After a long pause, if it was one: a clock that is far ahead shows one, too, and by it all that comes until it is set
- * right would be history. What this answer says counts is its Date. */
+ * right would be history. What of this answer counts is its Date. */
 static enum err_code begin_anew(struct polling *p, struct runtime_tenant *tenant,
                                 struct defender_change *page, struct err *e)
 {
     size_t n, listed;
+    int64_t from;
     enum err_code code =
         defender_changed_alerts(tenant->defender, p->now, 0, page, 1, &n, &listed, e);
 
-    if (!code)
+    if (!code && runtime_clock_ahead_ms(tenant) > AHEAD_MAX_MS)
         code = runtime_check_clock(tenant, e);
     if (code)
         return code;
-    p->row.watermark = p->now - GAP_MAX_MS + OVERLAP_MS;
-    if (p->row.since < p->now - GAP_MAX_MS)
-        p->row.since = p->now - GAP_MAX_MS;
+    from = p->now - runtime_clock_ahead_ms(tenant) - GAP_MAX_MS;
+    if (p->row.since < from)
+        p->row.since = from;
+    if (p->row.watermark >= from + OVERLAP_MS) /* by Defender's clock it was none */
+        return ERR_OK;
+    p->row.watermark = from + OVERLAP_MS;
     log_event(LOG_WARN, "polling_gap", LOG_STR("tenant", p->row.tenant),
               LOG_STR("why", "nothing was read for more than seven days; older alerts that "
                              "nobody pushed stay unseen"));

@@ -282,6 +282,36 @@ static void test_polling__a_clock_that_is_far_ahead_makes_no_pause(void **state)
     rig_close(&r);
 }
 
+/* A clock that is some minutes off, and perhaps stays so, ends no polling: seven days by Defender's clock are read, or more. */
+static void test_polling__a_clock_that_is_a_little_off_keeps_nobody_from_reading(void **state)
+{
+    static const struct {
+        int64_t off;
+        const char *from;
+    } rows[] = {
+        {20 * MINUTE_MS, CHANGED "$filter=lastUpdateTime%20ge%202025-01-10T10:11:1"},
+        {-20 * MINUTE_MS, CHANGED "$filter=lastUpdateTime%20ge%202025-01-10T09:51:1"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+
+        rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+        assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+        rig_afresh(&r);
+        rig_says_dated(&r, CHANGED, NOTHING, 0);
+        assert_true(poll_once(&r));
+        hands_turn(&r.hands, 10 * DAY_MS);
+        atomic_fetch_add(&r.hands.wall, rows[i].off);
+        rig_afresh(&r);
+        rig_says_dated(&r, CHANGED, NOTHING, rows[i].off);
+        assert_true(poll_once(&r));
+        assert_int_equal(rig_seen(&r, "GET", rows[i].from), 1);
+        rig_close(&r);
+    }
+}
+
 /* It began to fail while the clock was ahead, and fails on: /readyz says so within its five minutes, not in a week. */
 static void test_polling__a_failing_that_began_by_a_wrong_clock_is_seen(void **state)
 {
@@ -589,6 +619,7 @@ int main(void)
         cmocka_unit_test(test_polling__a_full_store_is_not_filled_further),
         cmocka_unit_test(test_polling__an_alert_that_changes_meanwhile_hides_no_other),
         cmocka_unit_test(test_polling__an_alert_without_a_time_is_news),
+        cmocka_unit_test(test_polling__a_clock_that_is_a_little_off_keeps_nobody_from_reading),
         cmocka_unit_test(test_polling__a_clock_that_is_far_ahead_makes_no_pause),
         cmocka_unit_test(test_polling__a_failing_that_began_by_a_wrong_clock_is_seen),
         cmocka_unit_test(test_polling__a_push_is_stronger_than_a_poll_that_may_only_notify),

@@ -197,7 +197,8 @@ void runtime_inherit(struct runtime *r, struct runtime *old)
             if (is_same_app(r->tenants[i].config, old->tenants[k].config)) {
                 quota_inherit(r->tenants[i].quota, old->tenants[k].quota);
                 quota_inherit(r->tenants[i].hunt_quota, old->tenants[k].hunt_quota);
-                r->tenants[i].clock_lead_ms = old->tenants[k].clock_lead_ms;
+                if (old->tenants[k].clock_lead_ms) /* known */
+                    r->tenants[i].clock_lead_ms = old->tenants[k].clock_lead_ms;
             }
         }
 }

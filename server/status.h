@@ -1,9 +1,9 @@
 /* status.h - `reply: status`: a sender may ask what came of its delivery, until it is known.
  *
  * The 202 of a push carries `Location: <public_url>/status/<capability>`. A GET of it is 202 with Retry-After and the
- * same Location while a case of the delivery is at work, and 200 with the outcome as JSON at the end, or without one when the link is about to end: the
- * pattern that Logic Apps and Power Automate poll by themselves (webhook-sources.md section 1.5). What is no
- * capability, forged or expired is 404 and never says which. No credential is asked for: the link is one.
+ * same Location while a case of the delivery is at work, and 200 with the outcome as JSON at the end, or without one when
+ * the link is about to end: the pattern that Logic Apps and Power Automate poll by themselves (webhook-sources.md section
+ * 1.5). What is no capability, forged or expired is 404 and never says which. No credential is asked for: the link is one.
  *
  * Knows the store alone. It reads in a thread of its own, so that no HTTP thread waits for a disk.
  */

@@ -87,6 +87,7 @@ struct asking {
     enum question_kind kind;
     int64_t n; /* the step that asks, or that failed */
     int64_t now;
+    bool outdated; /* another configuration is in force than the run began with */
 };
 
 /* "isolate full", of what waits behind step `after`. */
@@ -182,7 +183,8 @@ static enum err_code ask_fn(struct db_tx *tx, void *arg, struct err *e)
     size_t n_to;
     enum err_code code;
 
-    if (!engine_is_in_force(s->engine, s->runtime)) /* nobody could say yes to it */
+    x->outdated = !engine_is_in_force(s->engine, s->runtime);
+    if (x->outdated) /* nobody could say yes to it */
         return err_set(e, ERR_AGAIN, "another configuration has come into force meanwhile");
     q.scope = arena_fmt(s->arena, "step:%s:%lld", id_format(s->c->id, case_id), (long long)x->n);
     people_of(x->terms, s->runtime, &to, &n_to);
@@ -203,8 +205,14 @@ static enum outcome ask(struct asking *x, struct err *e)
     struct engine *g = x->s->engine;
 
     x->now = clock_wall_ms(g->clock);
-    if (step_write(x->s, ask_fn, x, e))
-        return OUTCOME_RETRY;
+    if (step_write(x->s, ask_fn, x, e)) {
+        if (!x->outdated || !x->s->opening.fn)
+            return OUTCOME_RETRY;
+        /* Nothing is written of the verdict: the case is judged anew. */
+        engine_give_back(g, x->s->work, 0);
+        engine_kick(g);
+        return OUTCOME_WAITS;
+    }
     metrics_add(g->metrics, METRIC_QUESTIONS, 1, question_kind_name(x->kind), "asked");
     log_event(LOG_INFO, "question", LOG_ID("case", x->s->c->id),
               LOG_STR("kind", question_kind_name(x->kind)), LOG_STR("why", x->reason));
@@ -212,11 +220,28 @@ static enum outcome ask(struct asking *x, struct err *e)
     return OUTCOME_WAITS;
 }
 
+/* Was the case judged by the policy in force, and not in an earlier run by one that was replaced since? */
+static bool is_judged_by(const struct step *s, const struct policy *p)
+{
+    AUTO(json_freep) struct json *doc = NULL;
+    const char *text = s->c->verdict, *policy;
+
+    if (!text || json_parse(text, strlen(text), &doc, NULL))
+        return false;
+    policy = json_get_string(doc, "policy");
+    return policy && strcmp(policy, policy_hash(p)) == 0;
+}
+
 enum outcome question_ask(struct step *s, const struct policy_terms *terms, const char *reason,
                           struct err *e)
 {
     struct asking x = {.s = s, .terms = terms, .reason = reason, .kind = QUESTION_STEP, .n = s->n};
 
+    /* Else a yes would be one under the policy in force, by how many and whose word that of before was content with. */
+    if (!is_judged_by(s, s->runtime->config->policy)) {
+        (void)err_set(e, ERR_REFUSED, "the policy has changed since: `cordon cases retry`");
+        return OUTCOME_REFUSED;
+    }
     return ask(&x, e);
 }
 

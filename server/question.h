@@ -24,8 +24,9 @@
 
 #define QUESTION_PATH "/approve/"
 
-/** For the handler `ask`: asks about s's case. reason: the verdict's, for people. Returns OUTCOME_WAITS, or
- *  OUTCOME_RETRY with e. */
+/** For the handler `ask`: asks about s's case. reason: the verdict's, for people. Returns OUTCOME_WAITS, also where a reload
+ *  came before anything was written and the case is to be judged anew; or with e OUTCOME_RETRY, and OUTCOME_REFUSED where the
+ *  policy has changed since an earlier run has judged it, for the step's terms are of that one. */
 enum outcome question_ask(struct step *s, const struct policy_terms *terms, const char *reason,
                           struct err *e);
 

@@ -682,6 +682,54 @@ static void test_grounds__a_policy_that_changes_before_the_question_asks_nothing
     rig_close(&r);
 }
 
+#define RULES_ASK_PEOPLE                                                                            \
+    "rules:\n  - {name: contain, when: {alert.severity: High}, do: [%sask: {people: %d}, isolate: " \
+    "{}, email: {}]}\n"
+
+/* How many must say yes, and who, is what the policy in force says, also where that came while alert and machine were read.
+ * Where a step of the verdict was done by then nobody is asked. */
+static void test_grounds__a_question_is_by_the_terms_in_force(void **state)
+{
+    static const struct {
+        const char *before, *told;
+        size_t asked;
+    } rows[] = {{"", "question", 1}, {"email: {}, ", "alert not_isolated", 0}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct question_record *list;
+        struct rig r;
+        size_t n = 0;
+        int64_t id;
+
+        rig_open(&r, NULL);
+        engine_use(r.g, rig_runtime(&r, arena_fmt(r.arena, RULES_ASK_PEOPLE, rows[i].before, 1)));
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        reload.r = &r;
+        reload.method = "GET";
+        reload.target = GET_ALERT;
+        reload.times = 0;
+        reload.rt = rig_runtime(&r, arena_fmt(r.arena, RULES_ASK_PEOPLE, rows[i].before, 2));
+        r.hands.clock.wall_ms = reload_wall;
+        id = rig_push(&r, ALERT, MACHINE);
+        rig_pass(&r, 5 * SECOND_MS, SECOND_MS);
+        r.hands.clock.wall_ms = hands_wall;
+        assert_null(reload.rt);
+        assert_int_equal(
+            store_question_list(r.store, r.arena, QUESTION_STATES, 0, 2, &list, &n, NULL), ERR_OK);
+        assert_int_equal(n, rows[i].asked);
+        if (n)
+            yes(&r);
+        rig_pass(&r, 5 * SECOND_MS, SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        rig_close(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -700,6 +748,7 @@ int main(void)
         cmocka_unit_test(test_grounds__a_policy_that_changes_before_the_request_isolates_nothing),
         cmocka_unit_test(test_grounds__a_policy_that_changes_during_the_look_isolates_nothing),
         cmocka_unit_test(test_grounds__a_policy_that_changes_before_the_question_asks_nothing),
+        cmocka_unit_test(test_grounds__a_question_is_by_the_terms_in_force),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

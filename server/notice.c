@@ -384,7 +384,9 @@ static enum err_code readdress(struct db_tx *tx, const struct sending *s, size_t
 static enum err_code mail_instead(struct db_tx *tx, const struct sending *s, struct err *e)
 {
     const struct text_list *usual = &s->rt->config->mail.to;
-    struct notice n = {.to = (const char *const *)usual->items, .n_to = usual->count};
+    const char *none = NULL;
+    struct notice n = {
+        .to = (const char *const *)usual->items, .n_to = usual->count, .ret_nobody = &none};
     struct notice_thread thread = {0};
     struct isolation_record isolation;
     struct case_record c;
@@ -397,7 +399,12 @@ static enum err_code mail_instead(struct db_tx *tx, const struct sending *s, str
     n.doubt = c.why;
     if (!code)
         code = standing_read(tx, s->arena, &c, &n, &isolation, e);
-    return code ? code : notice_put(tx, s->g, s->rt, s->arena, &n, s->now, e);
+    if (!code)
+        code = notice_put(tx, s->g, s->rt, s->arena, &n, s->now, e);
+    /* Posted once more at most, for the webhook that took nothing: nobody knows by that. */
+    if (!code && !n.n_to && !none)
+        nobody(&n, &s->rt->config->mail);
+    return code;
 }
 
 static enum err_code sent_fn(struct db_tx *tx, void *arg, struct err *e)

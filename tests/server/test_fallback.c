@@ -509,6 +509,54 @@ static void test_fallback__what_no_webhook_takes_goes_to_mail_to(void **state)
     }
 }
 
+static atomic_size_t nobodies; /* of cases */
+
+static void count_nobodies(enum log_level level, const char *line, void *ctx)
+{
+    (void)level, (void)ctx;
+    if (strstr(line, "\"event\":\"nobody_told\"") && strstr(line, "\"case\":"))
+        atomic_fetch_add(&nobodies, 1);
+}
+
+/* There is nobody to mail, either: that the webhook is asked once more tells nobody, and the log says so. */
+static void test_fallback__what_reaches_nobody_at_all_is_said(void **state)
+{
+    static const char *const steps[] = {"webhook: {to: siem}", "isolate: {}, webhook: {to: siem}"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        struct notice_record *list;
+        struct runtime *rt;
+        char rules[300];
+        struct rig r;
+        size_t n = 0;
+        int64_t id;
+
+        (void)snprintf(rules, sizeof rules,
+                       "webhooks: {siem: {url: 'https://127.0.0.1:9/a', template: slack}}\n"
+                       "rules: [{name: tell, do: [%s]}]\n",
+                       steps[i]);
+        open_rig(&r, rules, NO_SERVER, "");
+        rt = read_rules(&r, rules, NO_SERVER, "");
+        rt->config->mail.server = NULL;
+        rt->config->mail.to.count = 0;
+        engine_use(r.g, rt);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 403, "{}");
+        atomic_store(&nobodies, 0);
+        log_divert(count_nobodies, NULL);
+        id = rig_push(&r, ALERT, MACHINE);
+        work_all(&r);
+        assert_int_equal(atomic_load(&nobodies), 0);
+        pass(&r, 6 * DAY_MS, 2 * HOUR_MS);
+        assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
+        assert_string_equal(list[0].kind, i ? "not_isolated" : "alert");
+        assert_string_equal(list[0].state, "failed");
+        assert_int_equal(atomic_load(&nobodies), 1);
+        close_rig(&r);
+    }
+}
+
 struct last {
     const char *about;
     int64_t id, created;
@@ -1181,6 +1229,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__after_a_pause_of_days_a_failed_try_gives_nothing_up),
         cmocka_unit_test(test_fallback__what_nobody_takes_for_five_days_has_failed),
         cmocka_unit_test(test_fallback__what_no_webhook_takes_goes_to_mail_to),
+        cmocka_unit_test(test_fallback__what_reaches_nobody_at_all_is_said),
         cmocka_unit_test(test_fallback__posts_that_wait_are_not_said_to_go_another_way),
         cmocka_unit_test(test_fallback__one_post_that_is_not_taken_is_no_way_that_fails),
         cmocka_unit_test(test_fallback__a_webhook_that_names_its_url_is_not_quoted),

@@ -115,7 +115,10 @@ const char *pause_words(const struct pause *p, struct arena *a)
 
 const char *pause_end(const struct pause *p)
 {
-    return p->since ? "`cordon resume`" : "this file is removed";
+    if (!p->since)
+        return "this file is removed";
+    return p->file ? "`cordon resume`, and until the file of safety.pause_file is removed, too"
+                   : "`cordon resume`";
 }
 
 /* ---- over the replacing of a store ------------------------------------------------------------ */

@@ -177,6 +177,32 @@ static void test_pause__a_file_pauses_as_long_as_it_is_there(void **state)
     rig_close(&r);
 }
 
+/* Both switches are thrown: the command alone would not end it, and the mail says so. */
+static void test_pause__a_mail_names_the_file_beside_the_order(void **state)
+{
+    AUTO(buf_clear) struct buf part = BUF_INIT(1 << 20);
+    struct err e = {0};
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    engine_use(r.g,
+               rig_runtime(&r, arena_fmt(r.arena,
+                                         RULES_ISOLATE_AND_MAIL "safety: {pause_file: '%s/stop'}\n",
+                                         r.dir)));
+    rig_write(&r, "stop", "");
+    assert_int_equal(desk_pause(r.g, &drill, &e), ERR_OK);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(mime_part(last_message(&r, id), "text/plain", &part, NULL), ERR_OK);
+    assert_non_null(strstr(buf_text(&part), "until `cordon resume`, and until the file of "
+                                            "safety.pause_file is removed, too; releases"));
+    rig_close(&r);
+}
+
 struct last {
     struct arena *arena;
     struct notice_record n;
@@ -329,6 +355,7 @@ int main(void)
         cmocka_unit_test(test_pause__lets_what_was_asked_for_come_to_its_end),
         cmocka_unit_test(test_pause__survives_a_restart),
         cmocka_unit_test(test_pause__a_file_pauses_as_long_as_it_is_there),
+        cmocka_unit_test(test_pause__a_mail_names_the_file_beside_the_order),
         cmocka_unit_test(test_pause__a_resume_that_a_file_outlasts_is_no_good_news),
         cmocka_unit_test(test_pause__a_file_that_cannot_be_looked_at_pauses),
         cmocka_unit_test(test_pause__is_told_as_the_last_who_threw_it),

@@ -28,7 +28,7 @@ enum err_code release_order(struct db_tx *tx, struct arena *a, struct isolation_
 {
     enum err_code code;
 
-    r->posted = r->ask_from = 0;
+    r->posted = r->ask_from = r->unseen = 0;
     r->release_id = NULL;
     r->release_why = why;
     code = isolation_move(tx, r, ISOLATION_RELEASING, why, now, e);
@@ -340,9 +340,11 @@ static void look_beside(struct release *x, struct defender_reads *look)
 
     defender_read(t->tenant->defender, NULL, t->row.machine_id,
                   DEFENDER_READ_TO_ACT | DEFENDER_READ_ACTIONS, look);
-    if (succeeded && look->actions_code &&
-        (deed_end_of(look->actions_code) == DEED_REFUSED || t->w.attempts >= DEED_LOOKS_IN_VAIN))
-        return;
+    if (succeeded && look->actions_code) {
+        if (deed_end_of(look->actions_code) == DEED_REFUSED || t->row.unseen >= DEED_LOOKS_IN_VAIN)
+            return;
+        t->w.attempts = ++t->row.unseen; /* runs that failed for another reason do not count */
+    }
     x->code = look->actions_code;
     x->why = look->actions_err;
     x->is_over = !x->code && ledger_is_free(&t->row, look);

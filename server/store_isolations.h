@@ -37,7 +37,8 @@ struct isolation_record {
     int64_t requested, confirmed, released, updated; /* wall ms, 0: not yet */
     int64_t
         ask_from; /* REQUESTED: since when Defender is asked for it; 0: not yet, this host's clock was off */
-    int64_t unseen;      /* PENDING: looks in vain at a machine that Defender calls isolated */
+    /* PENDING, RELEASING: looks in vain at a machine of which Defender says that the request succeeded */
+    int64_t unseen;
     int64_t took_effect; /* when it did, by Defender's clock; 0: not yet, or it did not say */
     int64_t review;      /* ISOLATED: when people are to look at it; wall ms */
     int64_t reminded;    /* how often they were told so since the time was set */

@@ -1018,16 +1018,19 @@ static void test_ledger__what_is_isolated_again_behind_a_late_release_is_told(vo
         int fails; /* so many looks; 0: none */
         int status;
         const char *subject;
+        int outage; /* before that so many tries in which it says nothing of the release; 0: none */
     } rows[] = {
-        {"it is seen", ISOLATED_AGAIN, 0, 0, "[RELEASED] Isolated again: "},
-        {"it is seen in the end", ISOLATED_AGAIN, 3, 503, "[RELEASED] Isolated again: "},
-        {"it cannot be seen", ISOLATED_AGAIN, 1000, 503, "[RELEASED] High: "},
-        {"it may not be seen", ISOLATED_AGAIN, 1000, 403, "[RELEASED] High: "},
+        {"it is seen", ISOLATED_AGAIN, 0, 0, "[RELEASED] Isolated again: ", 0},
+        {"it is seen in the end", ISOLATED_AGAIN, 3, 503, "[RELEASED] Isolated again: ", 0},
+        {"it is seen in the end, after Defender was down for hours", ISOLATED_AGAIN, 3, 503,
+         "[RELEASED] Isolated again: ", 12},
+        {"it cannot be seen", ISOLATED_AGAIN, 1000, 503, "[RELEASED] High: ", 0},
+        {"it may not be seen", ISOLATED_AGAIN, 1000, 403, "[RELEASED] High: ", 0},
         {"nothing is to be seen",
          "{\"value\":[" OURS_RELEASED
          "," ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13") "]}",
-         0, 0, "[RELEASED] High: "},
-        {"the list lags", IN_FORCE, 0, 0, "[RELEASED] High: "},
+         0, 0, "[RELEASED] High: ", 0},
+        {"the list lags", IN_FORCE, 0, 0, "[RELEASED] High: ", 0},
     };
 
     (void)state;
@@ -1052,8 +1055,10 @@ static void test_ledger__what_is_isolated_again_behind_a_late_release_is_told(vo
         if (rows[i].fails)
             rig_says(&r, "GET", LIST, rows[i].fails, rows[i].status, "{}");
         rig_says(&r, "GET", LIST, 0, 200, rows[i].list);
+        if (rows[i].outage)
+            rig_says(&r, "GET", GET_ACTION, rows[i].outage, 503, "{}");
         rig_says(&r, "GET", GET_ACTION, 0, 200, OURS_RELEASED);
-        rig_pass(&r, HOUR_MS, 10 * SECOND_MS);
+        rig_pass(&r, rows[i].outage ? 6 * HOUR_MS : HOUR_MS, 10 * SECOND_MS);
         assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASED);
         assert_string_equal(rig_told(&r, id), "requested isolated released");
         if (strncmp(rig_subject(&r, id), rows[i].subject, strlen(rows[i].subject)) != 0)

@@ -573,15 +573,25 @@ const struct config_hunt *config_hunt_of_source(const struct config *c, const ch
     return strncmp(source, HUNT_SOURCE, len) == 0 ? config_hunt(c, source + len) : NULL;
 }
 
-const struct config_hunt *config_hunt_held_back(const struct config *c, const char *tenant,
-                                                const char *title, const char *description)
+static bool makes_alerts_of(const struct config_hunt *h, const char *tenant, const char *title,
+                            const char *description)
 {
-    for (size_t i = 0; i < c->n_hunts && title && description; i++) {
+    return h->event.severity && strcmp(h->tenant->name, tenant) == 0 &&
+           strcmp(h->event.title, title) == 0 && strcmp(h->event.description, description) == 0;
+}
+
+const struct config_hunt *config_hunt_held_back(const struct config *c, const char *source,
+                                                const char *tenant, const char *title,
+                                                const char *description)
+{
+    const struct config_hunt *own = config_hunt_of_source(c, source);
+
+    if (!title || !description || (own && makes_alerts_of(own, tenant, title, description)))
+        return NULL;
+    for (size_t i = 0; i < c->n_hunts; i++) {
         const struct config_hunt *h = &c->hunts[i];
 
-        if (h->event.severity && (!h->may_isolate || h->shadow) &&
-            strcmp(h->tenant->name, tenant) == 0 && strcmp(h->event.title, title) == 0 &&
-            strcmp(h->event.description, description) == 0)
+        if ((!h->may_isolate || h->shadow) && makes_alerts_of(h, tenant, title, description))
             return h;
     }
     return NULL;

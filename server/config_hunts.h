@@ -59,8 +59,9 @@ bool config_hunt_asks(const struct config_hunt *h, const char *noted);
 /** The one whose cases are of this source; NULL: none. */
 const struct config_hunt *config_hunt_of_source(const struct config *c, const char *source);
 /** A hunt of the tenant that makes alerts of these words and may not have machines isolated, or is in shadow mode; NULL:
- *  none. What an alert says may be NULL. */
-const struct config_hunt *config_hunt_held_back(const struct config *c, const char *tenant,
-                                                const char *title, const char *description);
+ *  none, or the alert came from another hunt that makes such alerts: it is that one's. What an alert says may be NULL. */
+const struct config_hunt *config_hunt_held_back(const struct config *c, const char *source,
+                                                const char *tenant, const char *title,
+                                                const char *description);
 
 #endif

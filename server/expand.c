@@ -118,7 +118,7 @@ static const char *source_of(const struct expansion *x, const struct json *alert
 {
     const struct config *config = x->rt->config;
     const struct config_hunt *hunt =
-        config_hunt_held_back(config, x->c.tenant, json_get_string(alert, "title"),
+        config_hunt_held_back(config, x->c.source, x->c.tenant, json_get_string(alert, "title"),
                               json_get_string(alert, "description"));
 
     return hunt && config_may_isolate(config, x->c.source) && !config_is_shadow(config, x->c.source)

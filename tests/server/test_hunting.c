@@ -455,12 +455,18 @@ static void test_hunting__shadow_mode_is_weaker_than_a_push(void **state)
  * before they do. */
 static void test_hunting__nobody_goes_beyond_the_hunt_that_made_the_alert(void **state)
 {
+    static const char copy[] = /* of x, with another query, say, and tried out beside it */
+        "  - {name: y, schedule: '0 0 1 1 *', api: defender, query: q, mode: shadow, do: [case: "
+        "{severity: High, title: x, description: \"Found by cordon's hunt x.\"}]}\n";
     static const struct {
         const char *right;
         bool lost;
         size_t isolated;
-    } rows[] = {{"may: [notify]", false, 0}, {"mode: shadow", false, 0}, {"mode: live", false, 1},
-                {"may: [notify]", true, 0},  {"mode: shadow", true, 0},  {"mode: live", true, 1}};
+        const char *beside;
+    } rows[] = {{"may: [notify]", false, 0, ""}, {"mode: shadow", false, 0, ""},
+                {"mode: live", false, 1, ""},    {"may: [notify]", true, 0, ""},
+                {"mode: shadow", true, 0, ""},   {"mode: live", true, 1, ""},
+                {"mode: live", false, 1, copy}};
     static const char columns[] = "{\"Schema\":[{\"Name\":\"Timestamp\"},{\"Name\":\"DeviceId\"},"
                                   "{\"Name\":\"ReportId\"}],\"Results\":[%s]}";
     static const char made[] = "{\"id\":\"" ALERT "\",\"severity\":\"High\",\"title\":\"x\","
@@ -469,16 +475,16 @@ static void test_hunting__nobody_goes_beyond_the_hunt_that_made_the_alert(void *
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        char config[500], none[300], one[500];
+        char config[800], none[300], one[500];
         int64_t id;
         struct rig r;
 
-        print_message("  %s%s\n", rows[i].right, rows[i].lost ? ", lost" : "");
+        print_message("  %s%s%s\n", rows[i].right, rows[i].lost ? ", lost" : "", rows[i].beside);
         (void)snprintf(config, sizeof config,
                        RULES_ISOLATE_AND_MAIL
                        "hunts:\n  - {name: x, schedule: '0 * * * *', api: defender, query: q, "
-                       "%s, do: [case: {severity: High}]}\n",
-                       rows[i].right);
+                       "%s, do: [case: {severity: High}]}\n%s",
+                       rows[i].right, rows[i].beside);
         (void)snprintf(none, sizeof none, columns, "");
         (void)snprintf(one, sizeof one, columns,
                        "{\"Timestamp\":\"2025-01-07T11:59:00Z\",\"DeviceId\":\"" MACHINE

@@ -371,15 +371,19 @@ static enum err_code judge(struct expansion *x)
     return decide(x->rt->config->policy, &x->facts, x->now, x->arena, &x->verdict, &x->why);
 }
 
-/* Would what the policy concludes from there being no evidence perhaps be wrong in a moment? */
+static const char no_evidence[] = "Defender gives out no evidence of it yet";
+
+/* Would what the policy concludes from there being no evidence perhaps be wrong in a moment? One that could not be read
+ * until now, for however long, is read once more at the least. */
 static bool lacks_evidence(const struct expansion *x)
 {
     const char *text = json_get_string(x->facts.alert, "alertCreationTime");
     int64_t made, age = x->now - x->w->created;
+    bool unread = x->w->attempts > 1 && x->c.why && !strstr(x->c.why, no_evidence);
 
-    return !json_count(json_get(x->facts.alert, "evidence")) && age >= 0 && age < EVIDENCE_MS &&
-           text && !clock_parse(text, &made, NULL) && x->now - made < NEW_MS &&
-           policy_reads(x->rt->config->policy, "alert.evidence.");
+    return !json_count(json_get(x->facts.alert, "evidence")) && age >= 0 &&
+           (age < EVIDENCE_MS || unread) && text && !clock_parse(text, &made, NULL) &&
+           x->now - made < NEW_MS && policy_reads(x->rt->config->policy, "alert.evidence.");
 }
 
 /* The steps of a verdict that nobody has acted on yet. */
@@ -533,7 +537,7 @@ bool expand_ready(struct expansion *x, struct runtime_tenant *tenant, struct def
     (void)health_note(x->g->health, "defender", x->c.tenant, !code || code == ERR_NOT_FOUND,
                       x->why.text);
     if (!code && lacks_evidence(x))
-        code = err_set(&x->why, ERR_AGAIN, "Defender gives out no evidence of it yet");
+        code = err_set(&x->why, ERR_AGAIN, "%s", no_evidence);
     if (!code)
         code = judge(x);
     if (code)

@@ -358,19 +358,23 @@ static void test_expand__evidence_that_is_still_to_come_is_waited_for(void **sta
     " [isolate: {}, email: {}]}\n  - {name: tell, do: [email: {}]}\n"
     static const struct {
         const char *label, *rules, *made;
-        const char *then; /* its evidence at the third read */
+        const char *then; /* its evidence at the third read, or with `missing` at the second */
         size_t reads, isolated;
+        int missing; /* so often it is not there */
     } rows[] = {
-        {"a rule that asks for it", WANTED, MADE("10:11:10.5"), EVIDENCE("tool.exe"), 3, 1},
-        {"a rule that is not for it", ALLOWED, MADE("10:11:10.5"), EVIDENCE("tool.exe"), 3, 0},
+        {"a rule that asks for it", WANTED, MADE("10:11:10.5"), EVIDENCE("tool.exe"), 3, 1, 0},
+        {"a rule that is not for it", ALLOWED, MADE("10:11:10.5"), EVIDENCE("tool.exe"), 3, 0, 0},
         {"a template",
          "rules:\n  - {name: contain, do: [isolate: {comment: '{{alert.evidence.files}}'}]}\n",
-         MADE("10:11:10.5"), EVIDENCE("tool.exe"), 3, 1},
-        {"a clock that is behind", WANTED, MADE("10:15:10"), EVIDENCE("tool.exe"), 3, 1},
-        {"none comes", ALLOWED, MADE("10:11:10.5"), ",\"evidence\":[]", 5, 1},
-        {"a policy that does not look at it", NULL, MADE("10:11:10.5"), EVIDENCE("tool.exe"), 1, 1},
-        {"an alert of before", ALLOWED, MADE("09:11:10"), EVIDENCE("tool.exe"), 1, 1},
-        {"an alert of nobody knows when", ALLOWED, "", EVIDENCE("tool.exe"), 1, 1},
+         MADE("10:11:10.5"), EVIDENCE("tool.exe"), 3, 1, 0},
+        {"a clock that is behind", WANTED, MADE("10:15:10"), EVIDENCE("tool.exe"), 3, 1, 0},
+        {"an alert that is not there at first", ALLOWED, MADE("10:11:10.5"), EVIDENCE("tool.exe"),
+         6, 0, 4},
+        {"none comes", ALLOWED, MADE("10:11:10.5"), ",\"evidence\":[]", 5, 1, 0},
+        {"a policy that does not look at it", NULL, MADE("10:11:10.5"), EVIDENCE("tool.exe"), 1, 1,
+         0},
+        {"an alert of before", ALLOWED, MADE("09:11:10"), EVIDENCE("tool.exe"), 1, 1, 0},
+        {"an alert of nobody knows when", ALLOWED, "", EVIDENCE("tool.exe"), 1, 1, 0},
     };
 
     (void)state;
@@ -381,7 +385,9 @@ static void test_expand__evidence_that_is_still_to_come_is_waited_for(void **sta
         rig_open(&r, rows[i].rules);
         peer_forget(r.peer);
         rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
-        rig_says(&r, "GET", GET_ALERT, 2, 200,
+        if (rows[i].missing)
+            rig_says(&r, "GET", GET_ALERT, rows[i].missing, 404, "{}");
+        rig_says(&r, "GET", GET_ALERT, rows[i].missing ? 1 : 2, 200,
                  arena_fmt(r.arena,
                            "{\"id\":\"" ALERT "\",\"severity\":\"High\"" ON_MACHINE
                            "%s,\"evidence\":[]}",
@@ -396,7 +402,7 @@ static void test_expand__evidence_that_is_still_to_come_is_waited_for(void **sta
                  ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
         (void)rig_push(&r, ALERT, MACHINE);
         (void)rig_work(&r);
-        rig_pass(&r, 25 * SECOND_MS, SECOND_MS / 4);
+        rig_pass(&r, (rows[i].missing ? 60 : 25) * SECOND_MS, SECOND_MS / 4);
         assert_int_equal(rig_seen(&r, "GET", GET_ALERT), rows[i].reads);
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].isolated);
         rig_close(&r);

@@ -21,7 +21,7 @@
 const char *const config_clouds[] = {"public", "gcc", "gcc_high", "dod", NULL};
 
 /* Hosts: defender-api.md section 1.1; scopes: section 1.2 (the public cloud's resource stays
- * securitycenter whichever host is called; the government config_clouds' is the API's own host).
+ * securitycenter whichever host is called; the government clouds' is the API's own host).
  * Portals: Microsoft's page "Microsoft Defender for Endpoint for US Government customers", portal URLs. */
 const struct config_cloud config_cloud_defaults[] = {
     {"https://api.security.microsoft.com", "https://api.securitycenter.microsoft.com/.default",
@@ -196,7 +196,7 @@ static const struct setting tenant_table[] = {
             "true: or the identity of the Azure machine or app that cordon runs on; client_id "
             "only where it has several"),
     ROW("cloud", SET_WORD, tenant, out.cloud, .fallback = "public", .words = config_clouds,
-        .meaning = "which of Microsoft's config_clouds"),
+        .meaning = "which of Microsoft's clouds"),
     ROW("api_url", SET_URL, tenant, out.api_url,
         .meaning = "Defender's API, without /api; overrides the cloud's own"),
     ROW("api_scope", SET_TEXT, tenant, out.api_scope,

@@ -7,26 +7,18 @@
  */
 #include "question.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-#include "capability.h"
 #include "channel.h"
 #include "id.h"
-#include "letter.h"
 #include "log.h"
 #include "notice.h"
-#include "notice_letter.h"
-#include "pause.h"
 #include "policy.h"
-#include "store_isolations.h"
+#include "question_mail.h"
 #include "store_notices.h"
 
 #define CASES_AT_ONCE 200
-#define CASES_SHOWN   50   /* rows of a mail */
-#define CASES_NAMED   2000 /* in it, those that have no row in few words */
-#define NAME_MAX_LEN  60
 
 /* ---- whom to ask ------------------------------------------------------------------------------ */
 
@@ -63,19 +55,6 @@ enum err_code question_approvers(const struct json *list, struct arena *a, struc
         if (json_string(address))
             ret->approvers.items[ret->approvers.count++] = arena_str(a, json_string(address));
     return ERR_OK;
-}
-
-/* NULL: there is no way to reach this server, or no key. */
-static const char *link_of(struct engine *g, const struct runtime *rt, struct arena *a,
-                           int64_t invitation, int64_t expires)
-{
-    char text[CAPABILITY_TEXT_SIZE];
-
-    if (!rt->config->public_url || !g->capabilities ||
-        capability_make(g->capabilities, CAPABILITY_APPROVE, invitation,
-                        expires + QUESTION_SHOWN_MS, text, NULL))
-        return NULL;
-    return arena_fmt(a, "%s" QUESTION_PATH "%s", rt->config->public_url, text);
 }
 
 /* ---- asking about one case -------------------------------------------------------------------- */
@@ -160,8 +139,9 @@ static enum err_code mail_case(struct db_tx *tx, struct asking *x, const struct 
     if (!nq.links)
         return err_set(e, ERR_NOMEM, "question");
     for (size_t i = 0; i < n; i++)
-        nq.links[nq.n_links++] = (struct notice_link){
-            list[i].address, link_of(s->engine, s->runtime, s->arena, list[i].id, q->expires)};
+        nq.links[nq.n_links++] =
+            (struct notice_link){list[i].address, question_link(s->engine, s->runtime, s->arena,
+                                                                list[i].id, q->expires)};
     notice.question = &nq;
     return notice_put(tx, s->engine, s->runtime, s->arena, &notice, x->now, e);
 }
@@ -289,177 +269,6 @@ enum err_code question_hold(struct db_tx *tx, struct step *s, struct runtime *rt
     return code ? code : wait(tx, s, h->what, now, e);
 }
 
-/* Is its machine isolated for something else, as far as cordon knows? Since it was held back: by another alert, or by somebody
- * at Defender. */
-static enum err_code is_isolated(struct db_tx *tx, struct arena *a, const struct question_case *m,
-                                 bool *ret, struct err *e)
-{
-    struct isolation_record r;
-    bool found = false;
-    enum err_code code = m->machine_id
-                             ? isolation_find_open(tx, a, m->tenant, m->machine_id, &r, &found, e)
-                             : ERR_OK;
-
-    *ret = !code && found && (r.state == ISOLATION_ISOLATED || r.state == ISOLATION_RELEASING);
-    return code;
-}
-
-/* How many a question over many is about, and those that its mails name. */
-struct extent {
-    int64_t cases, machines;
-    int64_t isolated; /* of the machines: for something else */
-    struct question_case *list;
-    bool *isolated_already; /* by their place in the list */
-    size_t n;
-};
-
-static enum err_code find_extent(struct db_tx *tx, struct arena *a, int64_t question,
-                                 struct extent *of, struct err *e)
-{
-    enum err_code code = question_count_cases(tx, question, &of->cases, e);
-
-    if (!code)
-        code = question_count_machines(tx, question, &of->machines, e);
-    if (!code)
-        code = question_count_isolated(tx, question, &of->isolated, e);
-    if (!code)
-        code = question_cases(tx, a, question, 0, CASES_NAMED, &of->list, &of->n, e);
-    if (code)
-        return code;
-    of->isolated_already = arena_array(a, of->n + 1, sizeof *of->isolated_already);
-    if (!of->isolated_already)
-        return err_set(e, ERR_NOMEM, "question");
-    for (size_t i = 0; i < of->n && of->isolated && !code; i++)
-        code = is_isolated(tx, a, &of->list[i], &of->isolated_already[i], e);
-    return code;
-}
-
-static const char *machine_of(const struct question_case *m)
-{
-    return m->machine_name ? m->machine_name : m->machine_id ? m->machine_id : "unknown";
-}
-
-/* Rows that name the cases. */
-static void show_cases(struct letter *l, struct arena *a, const struct extent *of)
-{
-    char id[ID_TEXT_SIZE];
-
-    for (size_t i = 0; i < of->n && i < CASES_SHOWN; i++)
-        letter_fact(
-            l, "Machine",
-            arena_fmt(a, "%s, case %s%s", machine_of(&of->list[i]),
-                      id_format(of->list[i].case_id, id),
-                      of->isolated_already[i] ? " (isolated already, not for this alert)" : ""));
-}
-
-/* Those that have no row: when the answer is no, this mail is all that people hear of them. "ws-1 0sc…, ws-2 0sd…" */
-static void show_others(struct letter *l, struct arena *a, const struct extent *of)
-{
-    AUTO(buf_clear) struct buf b = BUF_INIT(MIME_PART_MAX);
-    const char *label =
-        arena_fmt(a, "And %lld more cases", (long long)(of->cases - (int64_t)CASES_SHOWN));
-    char id[ID_TEXT_SIZE];
-
-    if (of->cases <= (int64_t)CASES_SHOWN)
-        return;
-    for (size_t i = CASES_SHOWN; i < of->n; i++)
-        buf_addf(&b, "%s%s %s%s", b.len ? ", " : "",
-                 letter_harmless(l, machine_of(&of->list[i]), NAME_MAX_LEN),
-                 id_format(of->list[i].case_id, id),
-                 of->isolated_already[i] ? " (isolated already)" : "");
-    if (of->cases > (int64_t)of->n)
-        buf_addf(&b, ", and %lld others", (long long)(of->cases - (int64_t)of->n));
-    if (buf_failed(&b) || !label)
-        l->text.failed = ERR_NOMEM;
-    else
-        letter_own_words(l, label, buf_text(&b));
-}
-
-static const char *const headlines[2][2][2] = {
-    /* is it open, is it one machine, are some isolated for something else? */
-    {{"cordon does NOT isolate these machines",
-      "cordon does NOT isolate these machines: some are isolated already, as far as cordon knows"},
-     {"cordon does NOT isolate this machine",
-      "cordon does NOT isolate this machine: it is isolated already, as far as cordon knows"}},
-    {{"A person must decide: these machines are not isolated",
-      "A person must decide: some of these machines are isolated already, as far as cordon knows"},
-     {"A person must decide: this machine is not isolated",
-      "A person must decide: this machine is isolated already, as far as cordon knows"}},
-};
-
-/* A mail about a question over many. */
-static enum err_code mail_one(struct db_tx *tx, struct engine *g, struct runtime *rt,
-                              struct arena *a, const struct question_record *q,
-                              const struct invitation *who, const struct extent *of, int64_t now,
-                              struct err *e)
-{
-    const int64_t machines = of->machines;
-    bool open = q->state == QUESTION_OPEN, one = machines == 1;
-    char id[ID_TEXT_SIZE], when[CLOCK_TEXT_SIZE];
-    const struct mime_header headers[] = {
-        {"X-Cordon-About", arena_fmt(a, "question:%s", id_format(q->id, id))},
-        {"X-Cordon-State", open ? "question" : "not_isolated"}};
-    struct letter_post post = {.to = &who->address,
-                               .n_to = 1,
-                               .headers = headers,
-                               .n_headers = sizeof headers / sizeof *headers};
-    struct notice_record r = {.id = id_new(g->clock),
-                              .about = headers[0].value,
-                              .kind = headers[1].value,
-                              .sender = rt->config->mail.from};
-    const struct notice closing = {.kind = NOTICE_NOT_ISOLATED, .why = q->why};
-    const char *link = open ? link_of(g, rt, a, who->id, q->expires) : NULL, *what, *why, *said,
-               *some;
-    struct pause pause;
-    struct letter l;
-    enum err_code code = pause_read(tx, rt, a, &pause, e);
-
-    if (code)
-        return code;
-    letter_begin(&l, a, headlines[open][one][of->isolated > 0], open ? LETTER_AMBER : LETTER_RED);
-    /* Device groups have names of Defender's, refusals a person's words. */
-    what = letter_harmless(&l, q->what, LETTER_VALUE_MAX);
-    why = open ? "" : letter_harmless(&l, q->why, LETTER_VALUE_MAX);
-    said = open ? "QUESTION" : notice_said(&closing, a);
-    some = of->isolated ? arena_fmt(a, " (%lld isolated already)", (long long)of->isolated) : "";
-    r.subject = said ? arena_fmt(a, "[%s] %lld machine%s%s%s%s", said, (long long)machines,
-                                 machines == 1 ? "" : "s", some, open ? ": " : "", open ? what : "")
-                     : NULL;
-    if (pause.on)
-        letter_paused(&l, pause_words(&pause, a), pause_end(&pause), NULL);
-    letter_paragraph(
-        &l, open ? arena_fmt(a,
-                             "The rules want %lld machine%s isolated, and safety holds that back: "
-                             "%s. Until %s you can let this go on, or refuse. When nobody answers "
-                             "nothing is isolated, and you are told again.",
-                             (long long)machines, machines == 1 ? "" : "s", what,
-                             clock_format(q->expires, when))
-                 : arena_fmt(
-                       a,
-                       "Safety held the isolation of %lld machine%s back (%s), and it is not "
-                       "asked for: %s. A person should look now; `cordon cases retry ID` begins a "
-                       "case anew.",
-                       (long long)machines, machines == 1 ? "" : "s", what, why));
-    letter_table_begin(&l);
-    letter_own_fact(&l, "Question", id);
-    if (open && q->people > 1)
-        letter_own_fact(&l, "Persons needed", arena_fmt(a, "%lld", (long long)q->people));
-    show_cases(&l, a, of);
-    letter_table_end(&l);
-    show_others(&l, a, of);
-    if (open)
-        letter_paragraph(&l,
-                         arena_fmt(a,
-                                   "By command: `cordon approve %s --why TEXT`, `cordon refuse %s "
-                                   "--why TEXT`.",
-                                   id, id));
-    if (link)
-        letter_link(&l, "Decide (opening the page does nothing)", "Look at it and decide", link);
-    code = letter_put(tx, &l, &post, &r, now, e);
-    letter_clear(&l);
-    return code;
-}
-
 static bool has_address(const char *const *list, size_t n, const char *address)
 {
     for (size_t i = 0; i < n; i++)
@@ -501,7 +310,7 @@ static enum err_code mail_many(struct db_tx *tx, struct engine *g, struct runtim
                                struct err *e)
 {
     struct invitation *list;
-    struct extent of = {.cases = 0};
+    struct question_extent of = {.cases = 0};
     int64_t ever = 0;
     size_t n = 0;
     enum err_code code = question_count_ever(tx, q->id, &ever, e);
@@ -512,7 +321,7 @@ static enum err_code mail_many(struct db_tx *tx, struct engine *g, struct runtim
         return code;
     if (q->state == QUESTION_OPEN && ever <= q->told)
         return ERR_OK; /* nothing new */
-    code = find_extent(tx, a, q->id, &of, e);
+    code = question_extent_read(tx, a, q->id, &of, e);
     if (!code && q->state == QUESTION_OPEN)
         code = mind_the_list(tx, g, rt, a, q, &list, &n, e);
     if (code)
@@ -520,7 +329,7 @@ static enum err_code mail_many(struct db_tx *tx, struct engine *g, struct runtim
     if (!rt->config->mail.server || !n)
         log_event(LOG_WARN, "nobody_told", LOG_ID("question", q->id), LOG_STR("why", q->what));
     for (size_t i = 0; i < n && !code && rt->config->mail.server; i++)
-        code = mail_one(tx, g, rt, a, q, &list[i], &of, now, e);
+        code = question_mail_put(tx, g, rt, a, &(struct question_mail){q, &list[i], &of}, now, e);
     return code ? code : question_told(tx, q, ever, e);
 }
 

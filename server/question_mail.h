@@ -1,0 +1,43 @@
+/* question_mail.h - the mails of a question over many: which machines it holds back, and how to answer.
+ *
+ * Inner room of question.c, which knows whom to write to and when. When the answer is no, or nobody gives one, such a
+ * mail is all that people hear of the cases: it names each of them, as far as there is room.
+ */
+#ifndef CORDON_QUESTION_MAIL_H
+#define CORDON_QUESTION_MAIL_H
+
+#include "engine.h"
+#include "runtime.h"
+#include "store_questions.h"
+
+/* How many a question over many is about, and those that its mails name. */
+struct question_extent {
+    int64_t cases, machines;
+    int64_t isolated; /* of the machines: for something else, as far as cordon knows */
+    struct question_case *list;
+    bool *isolated_already; /* by their place in the list */
+    size_t n;
+};
+
+/** Inside a transaction: into ret, whose lists live in a. ERR_NOMEM, ERR_AGAIN, ERR_IO. */
+enum err_code question_extent_read(struct db_tx *tx, struct arena *a, int64_t question,
+                                   struct question_extent *ret, struct err *e);
+
+/** The link of the one who was so invited, good for QUESTION_SHOWN_MS after expires (wall ms). In a; NULL: there is no way to
+ *  reach this server, or no key. */
+const char *question_link(struct engine *g, const struct runtime *rt, struct arena *a,
+                          int64_t invitation, int64_t expires);
+
+/* One mail: of q as it stands, to who. */
+struct question_mail {
+    const struct question_record *q;
+    const struct invitation *who;
+    const struct question_extent *of;
+};
+
+/** Inside a transaction: writes it as a notice with its work. now: wall ms. ERR_NOMEM, ERR_AGAIN, ERR_IO. */
+enum err_code question_mail_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                                struct arena *a, const struct question_mail *m, int64_t now,
+                                struct err *e);
+
+#endif

@@ -35,43 +35,41 @@ struct hunt_settings {
     const struct yaml_node *may, *steps, *tests;
 };
 
-#define ROW(k, t, of, field, ...)                                                                  \
-    {                                                                                              \
-        .key = (k), .type = (t), .offset = offsetof(struct of, field), __VA_ARGS__                 \
-    }
-
 static const struct setting hunt_table[] = {
-    ROW("name", SET_TEXT, hunt_settings, name, .required = true,
-        .meaning = "what it is called in mails, commands and metrics"),
-    ROW("tenant", SET_TEXT, hunt_settings, tenant, .meaning = "whose Defender is asked"),
-    ROW("schedule", SET_TEXT, hunt_settings, schedule, .required = true,
+    SETTING("name", SET_TEXT, hunt_settings, name, .required = true,
+            .meaning = "what it is called in mails, commands and metrics"),
+    SETTING("tenant", SET_TEXT, hunt_settings, tenant, .meaning = "whose Defender is asked"),
+    SETTING(
+        "schedule", SET_TEXT, hunt_settings, schedule, .required = true,
         .meaning =
             "minute, hour, day, month, day of the week, as in crontab(5); or @hourly and its kind"),
-    ROW("timezone", SET_TEXT, hunt_settings, timezone, .fallback = "UTC",
-        .meaning = "where the schedule's clock hangs, such as Europe/Stockholm"),
-    ROW("query", SET_TEXT, hunt_settings, query, .meaning = "the query, KQL"),
-    ROW("query_file", SET_PATH, hunt_settings, query_file, .meaning = "or the file that holds it"),
-    ROW("key", SET_TEXT_LIST, hunt_settings, key,
+    SETTING("timezone", SET_TEXT, hunt_settings, timezone, .fallback = "UTC",
+            .meaning = "where the schedule's clock hangs, such as Europe/Stockholm"),
+    SETTING("query", SET_TEXT, hunt_settings, query, .meaning = "the query, KQL"),
+    SETTING("query_file", SET_PATH, hunt_settings, query_file,
+            .meaning = "or the file that holds it"),
+    SETTING(
+        "key", SET_TEXT_LIST, hunt_settings, key,
         .meaning =
             "columns that tell one row from another; default ReportId, DeviceId and Timestamp, and AlertId"),
-    ROW("look_back", SET_DURATION, hunt_settings, look_back_ms, .fallback = "1h",
-        .least = 5 * MINUTE_MS, .most = HUNT_BACK_MAX_MS,
-        .meaning = "how far it looks back beyond the run before it, for rows that come late"),
-    ROW("jitter", SET_DURATION, hunt_settings, jitter_ms, .most = HOUR_MS,
-        .meaning = "it begins up to so much later, always by the same at the same time"),
-    ROW("catch_up", SET_DURATION, hunt_settings, catch_up_ms, .fallback = "1d",
-        .most = HUNT_BACK_MAX_MS,
-        .meaning = "one run makes up for those that were missed in so long; 0: none does"),
-    ROW("api", SET_WORD, hunt_settings, api, .fallback = "graph", .words = apis,
-        .meaning = "graph, or defender: the older call, which ends on 1 February 2027"),
-    ROW("may", SET_NODE, hunt_settings, may,
-        .meaning = "what its cases may lead to: notify, isolate; default both"),
-    ROW("mode", SET_WORD, hunt_settings, mode, .fallback = "live", .words = modes,
-        .meaning = "shadow: what its cases lead to is told, not done"),
-    ROW("do", SET_NODE, hunt_settings, steps, .required = true,
-        .meaning = "what becomes of new rows: email, case"),
-    ROW("tests", SET_NODE, hunt_settings, tests,
-        .meaning = "answers kept in files, and what is to become of them"),
+    SETTING("look_back", SET_DURATION, hunt_settings, look_back_ms, .fallback = "1h",
+            .least = 5 * MINUTE_MS, .most = HUNT_BACK_MAX_MS,
+            .meaning = "how far it looks back beyond the run before it, for rows that come late"),
+    SETTING("jitter", SET_DURATION, hunt_settings, jitter_ms, .most = HOUR_MS,
+            .meaning = "it begins up to so much later, always by the same at the same time"),
+    SETTING("catch_up", SET_DURATION, hunt_settings, catch_up_ms, .fallback = "1d",
+            .most = HUNT_BACK_MAX_MS,
+            .meaning = "one run makes up for those that were missed in so long; 0: none does"),
+    SETTING("api", SET_WORD, hunt_settings, api, .fallback = "graph", .words = apis,
+            .meaning = "graph, or defender: the older call, which ends on 1 February 2027"),
+    SETTING("may", SET_NODE, hunt_settings, may,
+            .meaning = "what its cases may lead to: notify, isolate; default both"),
+    SETTING("mode", SET_WORD, hunt_settings, mode, .fallback = "live", .words = modes,
+            .meaning = "shadow: what its cases lead to is told, not done"),
+    SETTING("do", SET_NODE, hunt_settings, steps, .required = true,
+            .meaning = "what becomes of new rows: email, case"),
+    SETTING("tests", SET_NODE, hunt_settings, tests,
+            .meaning = "answers kept in files, and what is to become of them"),
     {.key = NULL},
 };
 
@@ -81,8 +79,9 @@ struct email_settings {
 };
 
 static const struct setting email_table[] = {
-    ROW("to", SET_ADDRESS_LIST, email_settings, to, .meaning = "who is told; default mail.to"),
-    ROW("subject", SET_TEXT, email_settings, subject, .meaning = "instead of the number of rows"),
+    SETTING("to", SET_ADDRESS_LIST, email_settings, to, .meaning = "who is told; default mail.to"),
+    SETTING("subject", SET_TEXT, email_settings, subject,
+            .meaning = "instead of the number of rows"),
     {.key = NULL},
 };
 
@@ -91,14 +90,14 @@ struct case_settings {
 };
 
 static const struct setting case_table[] = {
-    ROW("severity", SET_TEXT, case_settings, severity,
-        .meaning = "of the alert that is made for an event that has none"),
-    ROW("category", SET_TEXT, case_settings, category, .meaning = "of that alert"),
-    ROW("title", SET_TEXT, case_settings, title,
-        .meaning = "of that alert; default the hunt's name"),
-    ROW("description", SET_TEXT, case_settings, description, .meaning = "of that alert"),
-    ROW("recommended_action", SET_TEXT, case_settings, recommended_action,
-        .meaning = "of that alert"),
+    SETTING("severity", SET_TEXT, case_settings, severity,
+            .meaning = "of the alert that is made for an event that has none"),
+    SETTING("category", SET_TEXT, case_settings, category, .meaning = "of that alert"),
+    SETTING("title", SET_TEXT, case_settings, title,
+            .meaning = "of that alert; default the hunt's name"),
+    SETTING("description", SET_TEXT, case_settings, description, .meaning = "of that alert"),
+    SETTING("recommended_action", SET_TEXT, case_settings, recommended_action,
+            .meaning = "of that alert"),
     {.key = NULL},
 };
 
@@ -108,13 +107,13 @@ struct test_settings {
 };
 
 static const struct setting test_table[] = {
-    ROW("name", SET_TEXT, test_settings, name, .required = true,
-        .meaning = "what the test is called when it fails"),
-    ROW("answer", SET_PATH, test_settings, answer, .required = true,
-        .meaning = "a file with an answer, as Defender gives it"),
-    ROW("seen", SET_PATH, test_settings, seen, .meaning = "the answer before it"),
-    ROW("expect", SET_NODE, test_settings, expect, .required = true,
-        .meaning = "new, alerts, events: how many rows are new, and what they are about"),
+    SETTING("name", SET_TEXT, test_settings, name, .required = true,
+            .meaning = "what the test is called when it fails"),
+    SETTING("answer", SET_PATH, test_settings, answer, .required = true,
+            .meaning = "a file with an answer, as Defender gives it"),
+    SETTING("seen", SET_PATH, test_settings, seen, .meaning = "the answer before it"),
+    SETTING("expect", SET_NODE, test_settings, expect, .required = true,
+            .meaning = "new, alerts, events: how many rows are new, and what they are about"),
     {.key = NULL},
 };
 
@@ -123,12 +122,12 @@ struct expect_settings {
 };
 
 static const struct setting expect_table[] = {
-    ROW("new", SET_INT, expect_settings, fresh, .least = 0, .most = GRAPH_ROWS_MAX,
-        .meaning = "rows that were not there before, each counted once"),
-    ROW("alerts", SET_INT, expect_settings, alerts, .least = 0, .most = GRAPH_ROWS_MAX,
-        .meaning = "alerts that they name"),
-    ROW("events", SET_INT, expect_settings, events, .least = 0, .most = GRAPH_ROWS_MAX,
-        .meaning = "events of a machine for which an alert can be made"),
+    SETTING("new", SET_INT, expect_settings, fresh, .least = 0, .most = GRAPH_ROWS_MAX,
+            .meaning = "rows that were not there before, each counted once"),
+    SETTING("alerts", SET_INT, expect_settings, alerts, .least = 0, .most = GRAPH_ROWS_MAX,
+            .meaning = "alerts that they name"),
+    SETTING("events", SET_INT, expect_settings, events, .least = 0, .most = GRAPH_ROWS_MAX,
+            .meaning = "events of a machine for which an alert can be made"),
     {.key = NULL},
 };
 

@@ -15,11 +15,6 @@
 
 #define fault(r, ...) yaml_fault((r)->faults, __VA_ARGS__)
 
-#define ROW(k, t, of, field, ...)                                                                  \
-    {                                                                                              \
-        .key = (k), .type = (t), .offset = offsetof(struct of, field), __VA_ARGS__                 \
-    }
-
 /* The resource whose tokens Exchange Online's SMTP takes, by cloud: defender-api.md section 1.2 and 9.2 for the
  * public one, which GCC shares; those of the other two follow its hosts (inferred: `scope` overrides them). */
 static const char *const exchange_scopes[] = {
@@ -47,29 +42,30 @@ struct mail_part {
 };
 
 static const struct setting mail_table[] = {
-    ROW("server", SET_TEXT, mail_part, way.server, .required = true,
-        .meaning = "smtp://host:587, smtps://host:465 or graph:mailbox@domain"),
-    ROW("from", SET_ADDRESS, mail_part, out.from, .required = true,
-        .meaning = "whom the mails come from"),
-    ROW("to", SET_ADDRESS_LIST, mail_part, out.to,
-        .meaning = "whom they go to where a step names nobody"),
-    ROW("username", SET_TEXT, mail_part, way.username,
-        .meaning = "the login; with oauth the mailbox, default mail.from"),
-    ROW("password", SET_SECRET, mail_part, way.password, .meaning = "its password"),
-    ROW("oauth", SET_NODE, mail_part, oauth,
-        .meaning = "tenant, scope or token_file: log in with a token and not with a password"),
-    ROW("ca_file", SET_PATH, mail_part, way.ca_file,
-        .meaning = "more roots to trust, for a private CA, PEM"),
-    ROW("fallback", SET_NODE, mail_part, fallback,
-        .meaning = "after, ways: what is used when the server fails for that long"),
-    ROW("desk", SET_NODE, mail_part, desk, .meaning = "to, call: the helpdesk, and whom it calls"),
-    ROW("subject", SET_TEXT, mail_part, subject,
-        .meaning = "follows the state in subjects, where a step has none; {{field}}"),
-    ROW("body", SET_TEXT, mail_part, body,
-        .meaning = "a paragraph below the facts, where a step has none; {{field}}"),
-    ROW("body_file", SET_PATH, mail_part, body_file, .meaning = "the same, out of a file"),
-    ROW("group", SET_NODE, mail_part, group,
-        .meaning = "by, wait, interval: cases that come in a burst are told in one mail"),
+    SETTING("server", SET_TEXT, mail_part, way.server, .required = true,
+            .meaning = "smtp://host:587, smtps://host:465 or graph:mailbox@domain"),
+    SETTING("from", SET_ADDRESS, mail_part, out.from, .required = true,
+            .meaning = "whom the mails come from"),
+    SETTING("to", SET_ADDRESS_LIST, mail_part, out.to,
+            .meaning = "whom they go to where a step names nobody"),
+    SETTING("username", SET_TEXT, mail_part, way.username,
+            .meaning = "the login; with oauth the mailbox, default mail.from"),
+    SETTING("password", SET_SECRET, mail_part, way.password, .meaning = "its password"),
+    SETTING("oauth", SET_NODE, mail_part, oauth,
+            .meaning = "tenant, scope or token_file: log in with a token and not with a password"),
+    SETTING("ca_file", SET_PATH, mail_part, way.ca_file,
+            .meaning = "more roots to trust, for a private CA, PEM"),
+    SETTING("fallback", SET_NODE, mail_part, fallback,
+            .meaning = "after, ways: what is used when the server fails for that long"),
+    SETTING("desk", SET_NODE, mail_part, desk,
+            .meaning = "to, call: the helpdesk, and whom it calls"),
+    SETTING("subject", SET_TEXT, mail_part, subject,
+            .meaning = "follows the state in subjects, where a step has none; {{field}}"),
+    SETTING("body", SET_TEXT, mail_part, body,
+            .meaning = "a paragraph below the facts, where a step has none; {{field}}"),
+    SETTING("body_file", SET_PATH, mail_part, body_file, .meaning = "the same, out of a file"),
+    SETTING("group", SET_NODE, mail_part, group,
+            .meaning = "by, wait, interval: cases that come in a burst are told in one mail"),
     {.key = NULL},
 };
 
@@ -79,12 +75,12 @@ struct group_part {
 };
 
 static const struct setting group_table[] = {
-    ROW("by", SET_TEXT_LIST, group_part, by,
-        .meaning = "incident, machine, rule: what cases have in common; default all of them"),
-    ROW("wait", SET_DURATION, group_part, out.wait_ms, .fallback = "30s", .least = SECOND_MS,
-        .most = DAY_MS, .meaning = "how long what follows a first mail is collected"),
-    ROW("interval", SET_DURATION, group_part, out.interval_ms, .fallback = "5m", .most = DAY_MS,
-        .meaning = "the time between two digests; 0: every notice is a mail of its own"),
+    SETTING("by", SET_TEXT_LIST, group_part, by,
+            .meaning = "incident, machine, rule: what cases have in common; default all of them"),
+    SETTING("wait", SET_DURATION, group_part, out.wait_ms, .fallback = "30s", .least = SECOND_MS,
+            .most = DAY_MS, .meaning = "how long what follows a first mail is collected"),
+    SETTING("interval", SET_DURATION, group_part, out.interval_ms, .fallback = "5m", .most = DAY_MS,
+            .meaning = "the time between two digests; 0: every notice is a mail of its own"),
     {.key = NULL},
 };
 
@@ -95,15 +91,15 @@ struct way_part {
 };
 
 static const struct setting way_table[] = {
-    ROW("server", SET_TEXT, way_part, out.server,
-        .meaning = "smtp://host:587, smtps://host:465 or graph:mailbox@domain"),
-    ROW("webhook", SET_TEXT, way_part, webhook,
-        .meaning = "one of webhooks: it gets the mail's subject"),
-    ROW("username", SET_TEXT, way_part, out.username, .meaning = "the login"),
-    ROW("password", SET_SECRET, way_part, out.password, .meaning = "its password"),
-    ROW("oauth", SET_NODE, way_part, oauth, .meaning = "as in mail.oauth"),
-    ROW("ca_file", SET_PATH, way_part, out.ca_file,
-        .meaning = "more roots to trust, for a private CA, PEM"),
+    SETTING("server", SET_TEXT, way_part, out.server,
+            .meaning = "smtp://host:587, smtps://host:465 or graph:mailbox@domain"),
+    SETTING("webhook", SET_TEXT, way_part, webhook,
+            .meaning = "one of webhooks: it gets the mail's subject"),
+    SETTING("username", SET_TEXT, way_part, out.username, .meaning = "the login"),
+    SETTING("password", SET_SECRET, way_part, out.password, .meaning = "its password"),
+    SETTING("oauth", SET_NODE, way_part, oauth, .meaning = "as in mail.oauth"),
+    SETTING("ca_file", SET_PATH, way_part, out.ca_file,
+            .meaning = "more roots to trust, for a private CA, PEM"),
     {.key = NULL},
 };
 
@@ -113,12 +109,12 @@ struct oauth_part {
 };
 
 static const struct setting oauth_table[] = {
-    ROW("tenant", SET_TEXT, oauth_part, tenant,
-        .meaning = "the tenant whose application gets the token"),
-    ROW("scope", SET_TEXT, oauth_part, scope,
-        .meaning = "what the token is asked for with; default the cloud's Exchange Online"),
-    ROW("token", SET_SECRET, oauth_part, token,
-        .meaning = "a token that something else keeps fresh (Gmail)"),
+    SETTING("tenant", SET_TEXT, oauth_part, tenant,
+            .meaning = "the tenant whose application gets the token"),
+    SETTING("scope", SET_TEXT, oauth_part, scope,
+            .meaning = "what the token is asked for with; default the cloud's Exchange Online"),
+    SETTING("token", SET_SECRET, oauth_part, token,
+            .meaning = "a token that something else keeps fresh (Gmail)"),
     {.key = NULL},
 };
 
@@ -128,35 +124,36 @@ struct fallback_part {
 };
 
 static const struct setting fallback_table[] = {
-    ROW("after", SET_DURATION, fallback_part, after_ms, .fallback = CONFIG_FALLBACK_AFTER_TEXT,
-        .least = 30 * SECOND_MS, .most = DAY_MS,
-        .meaning = "a way that failed for so long gives way to the next"),
-    ROW("ways", SET_NODE, fallback_part, ways, .required = true,
-        .meaning = "a list of up to 7: server with its login, or webhook"),
+    SETTING("after", SET_DURATION, fallback_part, after_ms, .fallback = CONFIG_FALLBACK_AFTER_TEXT,
+            .least = 30 * SECOND_MS, .most = DAY_MS,
+            .meaning = "a way that failed for so long gives way to the next"),
+    SETTING("ways", SET_NODE, fallback_part, ways, .required = true,
+            .meaning = "a list of up to 7: server with its login, or webhook"),
     {.key = NULL},
 };
 
 static const struct setting desk_table[] = {
-    ROW("to", SET_ADDRESS_LIST, config_mail, desk_to, .required = true,
-        .meaning = "whom mails with `audience: desk` go to"),
-    ROW("call", SET_TEXT, config_mail, desk_call,
-        .meaning = "whom the helpdesk calls, as it stands in those mails"),
+    SETTING("to", SET_ADDRESS_LIST, config_mail, desk_to, .required = true,
+            .meaning = "whom mails with `audience: desk` go to"),
+    SETTING("call", SET_TEXT, config_mail, desk_call,
+            .meaning = "whom the helpdesk calls, as it stands in those mails"),
     {.key = NULL},
 };
 
 static const char *const templates[] = {"cordon", "teams", "slack", NULL};
 
 static const struct setting webhook_table[] = {
-    ROW("url", SET_TEXT, config_webhook, plain_url,
-        .meaning = "where posts go, if that is no secret"),
-    ROW("url", SET_SECRET, config_webhook, url,
-        .meaning = "the file with the URL: Teams' and Slack's are secrets"),
-    ROW("template", SET_WORD, config_webhook, template, .fallback = "cordon", .words = templates,
-        .meaning = "cordon: JSON of ours; teams: an Adaptive Card for Workflows; slack"),
-    ROW("secret", SET_SECRET_LIST, config_webhook, secrets,
-        .meaning = "files with `whsec_…` that posts are signed with (Standard Webhooks)"),
-    ROW("ca_file", SET_PATH, config_webhook, ca_file,
-        .meaning = "more roots to trust, for a private CA, PEM"),
+    SETTING("url", SET_TEXT, config_webhook, plain_url,
+            .meaning = "where posts go, if that is no secret"),
+    SETTING("url", SET_SECRET, config_webhook, url,
+            .meaning = "the file with the URL: Teams' and Slack's are secrets"),
+    SETTING("template", SET_WORD, config_webhook, template, .fallback = "cordon",
+            .words = templates,
+            .meaning = "cordon: JSON of ours; teams: an Adaptive Card for Workflows; slack"),
+    SETTING("secret", SET_SECRET_LIST, config_webhook, secrets,
+            .meaning = "files with `whsec_…` that posts are signed with (Standard Webhooks)"),
+    SETTING("ca_file", SET_PATH, config_webhook, ca_file,
+            .meaning = "more roots to trust, for a private CA, PEM"),
     {.key = NULL},
 };
 

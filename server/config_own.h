@@ -1,8 +1,8 @@
 /* config_own.h - what the rooms of config.h share. For config*.c alone.
  *
- * config.c has the file as a whole: read, kept, asked; config_parts.c what each part of it may hold; config_peek.c a corner
- * of it for commands that need no more; config_mail.c and config_hunts.c two large parts; config_conditions.c what the
- * policy says of the others.
+ * config.c has the file as a whole: read, kept, asked; config_parts.c what each part of it may hold; config_sources.c,
+ * config_mail.c and config_hunts.c three large parts; config_peek.c a corner of it for commands that need no more;
+ * config_conditions.c what the policy says of the others.
  */
 #ifndef CORDON_CONFIG_OWN_H
 #define CORDON_CONFIG_OWN_H
@@ -22,6 +22,9 @@ struct config_loading {
     bool has_public_url; /* in the file, right or wrong */
 };
 
+#define config_fault(l, ...) yaml_fault((l)->reader.faults, __VA_ARGS__)
+#define config_note(l, ...)  yaml_fault((l)->reader.notes, __VA_ARGS__)
+
 /* ---- config_parts.c ----------------------------------------------------------------------------- */
 
 /* The words of `cloud`, NULL at the end, and what each means. */
@@ -30,18 +33,36 @@ struct config_cloud {
 };
 extern const char *const config_clouds[];
 extern const struct config_cloud config_cloud_defaults[];
-/* The words of a source's `reply`: at once, or with a page to ask again. */
-extern const char *const config_replies[];
 extern const struct setting config_admin_table[];
+/* The id of a tenant that is none: of `init`'s file. */
+extern const char config_zero_guid[];
 
 /** Reads all of it into l->config; faults go to l->reader.faults. ERR_NOMEM or ERR_OK. */
 enum err_code config_read_root(struct config_loading *l, const struct yaml_node *root);
 /** The same of `store`; map NULL: there is none. */
 void config_read_store(struct config_loading *l, const struct yaml_node *map);
-/** The words of `may`, NULL at the end. */
-extern const char *const config_rights[];
+/** what's `rate`; map NULL, or with a fault: the usual one. */
+struct gate_rate config_read_rate(struct config_loading *l, const struct yaml_node *map,
+                                  const char *what);
 /** "WHAT.NAME", or name without memory. */
 const char *config_name_of(const struct settings_reader *r, const char *what, const char *name);
+
+/* ---- config_sources.c --------------------------------------------------------------------------- */
+
+/* The words of a source's `reply`: at once, or with a page to ask again. */
+extern const char *const config_replies[];
+/* The words of `may`, NULL at the end. */
+extern const char *const config_rights[];
+
+/** map NULL: there is no source. ERR_NOMEM or ERR_OK. */
+enum err_code config_read_sources(struct config_loading *l, const struct yaml_node *map);
+void config_read_approvers(struct config_loading *l, const struct yaml_node *map);
+/** Of what is called name in faults: into out->may_isolate. */
+void config_read_may(struct config_loading *l, const struct yaml_node *may, const char *name,
+                     struct config_source *out);
+/** Of a configuration without a fault: what is allowed, and hardly meant. */
+void config_note_sources(struct config_loading *l, const struct yaml_node *sources,
+                         const struct yaml_node *rules);
 
 /* ---- config_conditions.c ------------------------------------------------------------------------ */
 

@@ -29,26 +29,12 @@ struct rule_settings {
 };
 
 static const struct setting rule_table[] = {
-    {.key = "name",
-     .type = SET_TEXT,
-     .offset = offsetof(struct rule_settings, name),
-     .required = true,
-     .meaning = "what verdicts and mails call the rule"},
-    {.key = "when",
-     .type = SET_NODE,
-     .offset = offsetof(struct rule_settings, when),
-     .meaning = "a condition; left out: always"},
-    {.key = "mode",
-     .type = SET_WORD,
-     .offset = offsetof(struct rule_settings, mode),
-     .fallback = "live",
-     .words = policy_modes,
-     .meaning = "shadow: what the rule would do is told, not done"},
-    {.key = "do",
-     .type = SET_NODE,
-     .offset = offsetof(struct rule_settings, steps),
-     .required = true,
-     .meaning = "a list of steps"},
+    SETTING("name", SET_TEXT, rule_settings, name, .required = true,
+            .meaning = "what verdicts and mails call the rule"),
+    SETTING("when", SET_NODE, rule_settings, when, .meaning = "a condition; left out: always"),
+    SETTING("mode", SET_WORD, rule_settings, mode, .fallback = "live", .words = policy_modes,
+            .meaning = "shadow: what the rule would do is told, not done"),
+    SETTING("do", SET_NODE, rule_settings, steps, .required = true, .meaning = "a list of steps"),
     {.key = NULL},
 };
 

@@ -679,11 +679,6 @@ static bool read_value(const struct reading *x, void *field)
         }
         *(const struct yaml_node **)field = x->node;
         return true;
-    case SET_UNSUPPORTED:
-        yaml_fault(x->reader->faults, x->node->key ? x->node->key : x->node,
-                   "%s: %s is not available in this version of cordon", x->name,
-                   x->setting->meaning ? x->setting->meaning : "this");
-        return false;
     }
     assert(!"a setting of unknown type");
     return false;

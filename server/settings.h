@@ -88,9 +88,7 @@ enum setting_type {           /* type of the struct's field */
                     SET_TEXT_LIST,    /* struct text_list; one scalar counts as a list of one */
                     SET_ADDRESS_LIST, /* struct text_list of mail addresses */
                     SET_CIDR_LIST,    /* struct cidr_list */
-                    SET_NODE,         /* const struct yaml_node *, for the caller to read on */
-                    SET_UNSUPPORTED /* a word that this version cannot do yet: a fault that says so, with meaning
-                                as its subject ("OAuth for mail" is not available …) or, without, the key */
+                    SET_NODE          /* const struct yaml_node *, for the caller to read on */
 };
 
 struct setting {
@@ -108,6 +106,12 @@ struct setting {
      * fault: a list of nobody reads like one of everybody. */
     bool may_be_empty;
 };
+
+/* One: a key, its type, and the field of a struct that it fills; then what else there is to say of it. */
+#define SETTING(k, t, of, field, ...)                                                              \
+    {                                                                                              \
+        .key = (k), .type = (t), .offset = offsetof(struct of, field), __VA_ARGS__                 \
+    }
 
 struct list_files; /* lists.h */
 

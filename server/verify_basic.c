@@ -26,19 +26,12 @@ struct settings {
 };
 
 static const struct setting table[] = {
-    {.key = "username",
-     .type = SET_TEXT,
-     .offset = offsetof(struct settings, username),
-     .meaning = "name that the sender shows; the log names it as the key",
-     .required = true},
-    {.key = "password",
-     .type = SET_SECRET,
-     .offset = offsetof(struct settings, password),
-     .meaning = "file with the password"},
-    {.key = "password",
-     .type = SET_SECRET_LIST,
-     .offset = offsetof(struct settings, passwords),
-     .meaning = "in place of it: files with passwords; all are good, the first is the newest"},
+    SETTING("username", SET_TEXT, settings, username,
+            .meaning = "name that the sender shows; the log names it as the key", .required = true),
+    SETTING("password", SET_SECRET, settings, password, .meaning = "file with the password"),
+    SETTING("password", SET_SECRET_LIST, settings, passwords,
+            .meaning =
+                "in place of it: files with passwords; all are good, the first is the newest"),
     {.key = NULL},
 };
 

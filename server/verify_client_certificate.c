@@ -36,22 +36,17 @@ struct settings {
 };
 
 static const struct setting table[] = {
-    {.key = "ca_file",
-     .type = SET_PATH,
-     .offset = offsetof(struct settings, ca_file),
-     .meaning =
-         "CA certificates of the senders, PEM; without it those of listen.tls.client_ca_file"},
-    {.key = "names",
-     .type = SET_TEXT_LIST,
-     .offset = offsetof(struct settings, names),
-     .may_be_empty = true, /* judged below */
-     .meaning = "DNS names, URIs or mail addresses of the certificates that may push"},
-    {.key = "fingerprints",
-     .type = SET_TEXT_LIST,
-     .offset = offsetof(struct settings, fingerprints),
-     .may_be_empty = true, /* judged below */
-     .meaning =
-         "SHA-256 of the certificates that may push, of whatever CA; hex, with colons or not"},
+    SETTING(
+        "ca_file", SET_PATH, settings, ca_file,
+        .meaning =
+            "CA certificates of the senders, PEM; without it those of listen.tls.client_ca_file"),
+    SETTING("names", SET_TEXT_LIST, settings, names, .may_be_empty = true, /* judged below */
+            .meaning = "DNS names, URIs or mail addresses of the certificates that may push"),
+    SETTING(
+        "fingerprints", SET_TEXT_LIST, settings, fingerprints,
+        .may_be_empty = true, /* judged below */
+        .meaning =
+            "SHA-256 of the certificates that may push, of whatever CA; hex, with colons or not"),
     {.key = NULL},
 };
 

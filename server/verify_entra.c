@@ -26,32 +26,23 @@ struct settings {
 };
 
 static const struct setting table[] = {
-    {.key = "audience",
-     .type = SET_TEXT_LIST,
-     .offset = offsetof(struct settings, audience),
-     .meaning = "whom tokens must be for: the App ID URI or the client id of our registration",
-     .required = true},
-    {.key = "clients",
-     .type = SET_TEXT_LIST,
-     .offset = offsetof(struct settings, clients),
-     .may_be_empty = true, /* one of three is enough */
-     .meaning = "application ids that may push"},
-    {.key = "roles",
-     .type = SET_TEXT_LIST,
-     .offset = offsetof(struct settings, roles),
-     .may_be_empty = true, /* one of three is enough */
-     .meaning = "app roles of our registration that may push"},
-    {.key = "objects",
-     .type = SET_TEXT_LIST,
-     .offset = offsetof(struct settings, objects),
-     .may_be_empty = true, /* one of three is enough */
-     .meaning = "object ids of service principals and managed identities that may push"},
-    {.key = "leeway",
-     .type = SET_DURATION,
-     .offset = offsetof(struct settings, leeway_ms),
-     .fallback = "5m", /* as Microsoft's libraries: section 1.2, verification order 8 */
-     .most = 5 * MINUTE_MS,
-     .meaning = "how far clocks may be off when a token's times are judged"},
+    SETTING("audience", SET_TEXT_LIST, settings, audience,
+            .meaning =
+                "whom tokens must be for: the App ID URI or the client id of our registration",
+            .required = true),
+    SETTING("clients", SET_TEXT_LIST, settings, clients,
+            .may_be_empty = true, /* one of three is enough */
+            .meaning = "application ids that may push"),
+    SETTING("roles", SET_TEXT_LIST, settings, roles,
+            .may_be_empty = true, /* one of three is enough */
+            .meaning = "app roles of our registration that may push"),
+    SETTING("objects", SET_TEXT_LIST, settings, objects,
+            .may_be_empty = true, /* one of three is enough */
+            .meaning = "object ids of service principals and managed identities that may push"),
+    SETTING("leeway", SET_DURATION, settings, leeway_ms,
+            .fallback = "5m", /* as Microsoft's libraries: section 1.2, verification order 8 */
+            .most = 5 * MINUTE_MS,
+            .meaning = "how far clocks may be off when a token's times are judged"),
     {.key = NULL},
 };
 

@@ -81,10 +81,7 @@ static const struct settings preset_settings[] = {
      .key_form = KEY_BASE64},
 };
 
-#define ROW(name, kind, field, ...)                                                                \
-    {                                                                                              \
-        .key = name, .type = kind, .offset = offsetof(struct settings, field), __VA_ARGS__         \
-    }
+#define ROW(k, t, field, ...) SETTING(k, t, settings, field, __VA_ARGS__)
 /* The first rows are what a preset settles. */
 static const struct setting table[] = {
     ROW("header", SET_TEXT, header, .meaning = "header that carries the signature"),

@@ -39,35 +39,21 @@ struct settings {
 };
 
 static const struct setting table[] = {
-    {.key = "secret",
-     .type = SET_SECRET_LIST,
-     .offset = offsetof(struct settings, secrets),
-     .meaning = "files with the secrets of hmac-sha256 (`whsec_…`); all are good"},
-    {.key = "public_keys",
-     .type = SET_PUBLIC_LIST,
-     .offset = offsetof(struct settings, public_keys),
-     .meaning = "Ed25519 keys (`whpk_…`) of senders that sign with their own; all are good"},
-    {.key = "key_ids",
-     .type = SET_TEXT_LIST,
-     .offset = offsetof(struct settings, key_ids),
-     .meaning = "what `keyid` may be; without it no matter what"},
-    {.key = "components",
-     .type = SET_TEXT_LIST,
-     .offset = offsetof(struct settings, components),
-     .may_be_empty = true, /* judged below */
-     .meaning =
-         "what a signature must cover at least: \"@method\", \"@target-uri\", content-digest"},
-    {.key = "url",
-     .type = SET_URL,
-     .offset = offsetof(struct settings, url),
-     .meaning = "the URL that senders post to; else public_url/hooks/SOURCE"},
-    {.key = "tolerance",
-     .type = SET_DURATION,
-     .offset = offsetof(struct settings, tolerance_ms),
-     .fallback = "5m",
-     .least = 30 * SECOND_MS, /* webhook-sources.md section 6: 30-900 s configurable */
-     .most = 900 * SECOND_MS,
-     .meaning = "how far `created` may be off, both ways"},
+    SETTING("secret", SET_SECRET_LIST, settings, secrets,
+            .meaning = "files with the secrets of hmac-sha256 (`whsec_…`); all are good"),
+    SETTING("public_keys", SET_PUBLIC_LIST, settings, public_keys,
+            .meaning = "Ed25519 keys (`whpk_…`) of senders that sign with their own; all are good"),
+    SETTING("key_ids", SET_TEXT_LIST, settings, key_ids,
+            .meaning = "what `keyid` may be; without it no matter what"),
+    SETTING(
+        "components", SET_TEXT_LIST, settings, components, .may_be_empty = true, /* judged below */
+        .meaning =
+            "what a signature must cover at least: \"@method\", \"@target-uri\", content-digest"),
+    SETTING("url", SET_URL, settings, url,
+            .meaning = "the URL that senders post to; else public_url/hooks/SOURCE"),
+    SETTING("tolerance", SET_DURATION, settings, tolerance_ms, .fallback = "5m",
+            .least = 30 * SECOND_MS, /* webhook-sources.md section 6: 30-900 s configurable */
+            .most = 900 * SECOND_MS, .meaning = "how far `created` may be off, both ways"),
     {.key = NULL},
 };
 

@@ -16,11 +16,8 @@ struct settings {
 };
 
 static const struct setting table[] = {
-    {.key = "insecure",
-     .type = SET_BOOL,
-     .offset = offsetof(struct settings, insecure),
-     .meaning = "true: yes, anybody on this machine may push",
-     .required = true},
+    SETTING("insecure", SET_BOOL, settings, insecure,
+            .meaning = "true: yes, anybody on this machine may push", .required = true),
     {.key = NULL},
 };
 

@@ -31,21 +31,14 @@ struct settings {
 };
 
 static const struct setting table[] = {
-    {.key = "secret",
-     .type = SET_SECRET_LIST,
-     .offset = offsetof(struct settings, secrets),
-     .meaning = "files with the secrets (`whsec_…`); all are good, the first is the newest"},
-    {.key = "public_keys",
-     .type = SET_PUBLIC_LIST,
-     .offset = offsetof(struct settings, public_keys),
-     .meaning = "Ed25519 keys (`whpk_…`) of senders that sign with their own; all are good"},
-    {.key = "tolerance",
-     .type = SET_DURATION,
-     .offset = offsetof(struct settings, tolerance_ms),
-     .fallback = "5m",
-     .least = 30 * SECOND_MS, /* webhook-sources.md section 6: 30-900 s configurable */
-     .most = 900 * SECOND_MS,
-     .meaning = "how far the sender's timestamp may be off, both ways"},
+    SETTING("secret", SET_SECRET_LIST, settings, secrets,
+            .meaning = "files with the secrets (`whsec_…`); all are good, the first is the newest"),
+    SETTING("public_keys", SET_PUBLIC_LIST, settings, public_keys,
+            .meaning = "Ed25519 keys (`whpk_…`) of senders that sign with their own; all are good"),
+    SETTING("tolerance", SET_DURATION, settings, tolerance_ms, .fallback = "5m",
+            .least = 30 * SECOND_MS, /* webhook-sources.md section 6: 30-900 s configurable */
+            .most = 900 * SECOND_MS,
+            .meaning = "how far the sender's timestamp may be off, both ways"),
     {.key = NULL},
 };
 

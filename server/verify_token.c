@@ -25,20 +25,14 @@ struct settings {
 };
 
 static const struct setting table[] = {
-    {.key = "header",
-     .type = SET_TEXT,
-     .offset = offsetof(struct settings, header),
-     .fallback = "Authorization: Bearer",
-     .meaning = "header that carries the secret; `Authorization: Bearer` means after that word"},
-    {.key = "secret",
-     .type = SET_SECRET_LIST,
-     .offset = offsetof(struct settings, secrets),
-     .meaning = "files with the secrets; all are good, the first is the newest",
-     .required = true},
-    {.key = "query",
-     .type = SET_TEXT,
-     .offset = offsetof(struct settings, query),
-     .meaning = "name of a query parameter that carries the secret, in place of the header"},
+    SETTING("header", SET_TEXT, settings, header, .fallback = "Authorization: Bearer",
+            .meaning =
+                "header that carries the secret; `Authorization: Bearer` means after that word"),
+    SETTING("secret", SET_SECRET_LIST, settings, secrets,
+            .meaning = "files with the secrets; all are good, the first is the newest",
+            .required = true),
+    SETTING("query", SET_TEXT, settings, query,
+            .meaning = "name of a query parameter that carries the secret, in place of the header"),
     {.key = NULL},
 };
 

@@ -556,7 +556,7 @@ static void test_readme__every_setting_is_named(void **state)
                      run(&s,
                          arena_fmt(r->arena,
                                    "cd '%s/server' && sed -nE"
-                                   " 's/^ *[A-Z_]*ROW\\(\"([a-z_]+)\",.*/\\1/p' *.c | sort -u",
+                                   " 's/^ *([A-Z_]+\\()?\"([a-z_]+)\", SET_.*/\\2/p' *.c | sort -u",
                                    root),
                          0));
     assert_non_null(list);

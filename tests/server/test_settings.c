@@ -32,10 +32,7 @@ struct sample {
     const struct yaml_node *node;
 };
 
-#define ROW(k, t, field, ...)                                                                      \
-    {                                                                                              \
-        .key = (k), .type = (t), .offset = offsetof(struct sample, field), __VA_ARGS__             \
-    }
+#define ROW(k, t, field, ...) SETTING(k, t, sample, field, __VA_ARGS__)
 
 static const struct setting table[] = {
     ROW("text", SET_TEXT, text, .fallback = "none", .meaning = "a text"),
@@ -55,7 +52,6 @@ static const struct setting table[] = {
     ROW("addresses", SET_ADDRESS_LIST, addresses),
     ROW("nets", SET_CIDR_LIST, nets),
     ROW("node", SET_NODE, node),
-    ROW("oauth", SET_UNSUPPORTED, node, .meaning = "OAuth for mail"),
     {.key = NULL},
 };
 
@@ -269,8 +265,7 @@ static void test_settings__faults_say_what_was_expected(void **state)
         {"key_file: one", "1:1: s.key_file: unknown key; did you mean s.key_files?\n"},
         {"entirely_else: 1",
          "1:1: s.entirely_else: unknown key; expected one of text, url, listen, path, address, guid, colour, "
-         "flag, number, wait, size, password_file, key_files, texts, addresses, nets, node, oauth\n"},
-        {"oauth: {}", "1:1: s.oauth: OAuth for mail is not available in this version of cordon\n"},
+         "flag, number, wait, size, password_file, key_files, texts, addresses, nets, node\n"},
         {"[a]", "1:1: s: expected a map of settings, found a list\n"},
         {"just text", "1:1: s: expected a map of settings, found text\n"},
         /* types */

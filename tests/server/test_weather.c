@@ -18,6 +18,7 @@
 #include "engine_kit.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <sys/random.h>
 #include <sys/wait.h>
 
@@ -140,8 +141,8 @@ struct process {
     struct store *store;
     struct own_clock clock;
     const char *owner;
-    int runs; /* under way, one in the other */
-    bool dead;
+    int runs;         /* under way, one in the other */
+    atomic_bool dead; /* set by the thread of its far ends, too */
 };
 
 struct life {

@@ -315,6 +315,49 @@ static const char *reaches(const struct isolation_record *i)
     return "the Defender service";
 }
 
+/* It may be in line still, or have left. */
+static const char *after_request(const struct notice *n)
+{
+    return is_in_line(n)
+               ? "cordon asks Defender to isolate the machine when its turn comes, which may take a while "
+                 "where many wait: Defender takes so many calls a minute. Nothing is confirmed yet. A second "
+                 "message says how it ended."
+               : "Defender has been asked to isolate the machine. This is not a confirmation: an online "
+                 "machine follows within a minute or two, an absent one when it comes back within about "
+                 "three days. A second message says how it ended.";
+}
+
+static const char *after_failure(const struct notice *n, struct arena *arena, const char *case_id)
+{
+    return arena_fmt(
+        arena,
+        "A person should look at this now. %s; `cordon cases show %s` tells what cordon saw and did.",
+        n->beside && is_confirmed(n->beside)
+            ? "Somebody must say whether the isolation that there is will do for this alert, too"
+        : is_unknown(n)
+            ? "Whether the machine is isolated is to be seen in the Defender portal: look there before "
+              "anybody isolates it again"
+            : "Whether and how to isolate the machine is decided in the Defender portal",
+        case_id);
+}
+
+static const char *what_is_asked(const struct notice_question *q, struct arena *arena)
+{
+    char when[CLOCK_TEXT_SIZE], id[ID_TEXT_SIZE];
+
+    if (!q) /* a preview of what was never asked */
+        return "A person is asked.";
+    id_format(q->id, id);
+    return arena_fmt(
+        arena,
+        "cordon wants to: %s. %s Until %s a yes lets it; when nobody answers, nothing is done and you are "
+        "told again. By command: `cordon approve %s --why TEXT`, `cordon refuse %s --why TEXT`.",
+        q->action,
+        q->people > 1 ? arena_fmt(arena, "It needs the yes of %lld persons.", (long long)q->people)
+                      : "It needs a person's yes.",
+        clock_format(q->expires, when), id, id);
+}
+
 static const char *what_now(const struct notice *n, struct arena *arena)
 {
     char case_id[ID_TEXT_SIZE];
@@ -322,13 +365,7 @@ static const char *what_now(const struct notice *n, struct arena *arena)
     id_format(n->c->id, case_id);
     switch (n->kind) {
     case NOTICE_REQUESTED:
-        if (is_in_line(n))
-            return "cordon asks Defender to isolate the machine when its turn comes, which may take a while "
-                   "where many wait: Defender takes so many calls a minute. Nothing is confirmed yet. A second "
-                   "message says how it ended.";
-        return "Defender has been asked to isolate the machine. This is not a confirmation: an online "
-               "machine follows within a minute or two, an absent one when it comes back within about "
-               "three days. A second message says how it ended.";
+        return after_request(n);
     case NOTICE_ISOLATED:
         return arena_fmt(
             arena,
@@ -337,34 +374,9 @@ static const char *what_now(const struct notice *n, struct arena *arena)
             "whether it is still right.",
             reaches(n->isolation));
     case NOTICE_NOT_ISOLATED:
-        return arena_fmt(
-            arena,
-            "A person should look at this now. %s; `cordon cases show %s` tells what cordon saw and "
-            "did.",
-            n->beside && is_confirmed(n->beside)
-                ? "Somebody must say whether the isolation that there is will do for this alert, too"
-            : is_unknown(n)
-                ? "Whether the machine is isolated is to be seen in the Defender portal: look there before "
-                  "anybody isolates it again"
-                : "Whether and how to isolate the machine is decided in the Defender portal",
-            case_id);
-    case NOTICE_QUESTION: {
-        char when[CLOCK_TEXT_SIZE], id[ID_TEXT_SIZE];
-
-        if (!n->question) /* a preview of what was never asked */
-            return "A person is asked.";
-        id_format(n->question->id, id);
-        return arena_fmt(
-            arena,
-            "cordon wants to: %s. %s Until %s a yes lets it; when nobody answers, nothing "
-            "is done and you are told again. By command: `cordon approve %s --why TEXT`, "
-            "`cordon refuse %s --why TEXT`.",
-            n->question->action,
-            n->question->people > 1 ? arena_fmt(arena, "It needs the yes of %lld persons.",
-                                                (long long)n->question->people)
-                                    : "It needs a person's yes.",
-            clock_format(n->question->expires, when), id, id);
-    }
+        return after_failure(n, arena, case_id);
+    case NOTICE_QUESTION:
+        return what_is_asked(n->question, arena);
     case NOTICE_LATE:
         return arena_fmt(
             arena,

@@ -51,19 +51,31 @@ static void compile_text(struct policy_compiler *c, const struct yaml_node *at,
     yaml_fault(c->reader->faults, at, "%s.%s: %s", h->name, arg->arg->name, e.text);
 }
 
-static void set_range(const struct handler_arg *arg, struct setting *row)
+/* The row of the settings' table that reads argument number i of a handler into its slot. */
+static struct setting row_of(const struct handler_arg *arg, size_t i)
 {
+    bool has_number = arg->type == ARG_DURATION || arg->type == ARG_NUMBER;
+    struct setting row = {.key = arg->name,
+                          .type = type_of[arg->type],
+                          .offset = i * sizeof(struct slot) + offset_of[arg->type],
+                          .fallback = arg->type == ARG_WORD ? arg->words[0]
+                                      : has_number          ? arg->fallback
+                                                            : NULL,
+                          .meaning = arg->meaning,
+                          .words = arg->words};
+
     if (arg->type == ARG_NUMBER) {
-        row->least = strtoll(arg->words[0], NULL, 10);
-        row->most = strtoll(arg->words[1], NULL, 10);
+        row.least = strtoll(arg->words[0], NULL, 10);
+        row.most = strtoll(arg->words[1], NULL, 10);
     } else if (arg->type == ARG_DURATION) {
-        row->least = MINUTE_MS;
-        row->most = 366 * DAY_MS;
+        row.least = MINUTE_MS;
+        row.most = 366 * DAY_MS;
         if (arg->words) {
-            (void)settings_duration(arg->words[0], &row->least, NULL);
-            (void)settings_duration(arg->words[1], &row->most, NULL);
+            (void)settings_duration(arg->words[0], &row.least, NULL);
+            (void)settings_duration(arg->words[1], &row.most, NULL);
         }
     }
+    return row;
 }
 
 /* Could a step with these settings ever do its work? at: where it stands. */
@@ -101,13 +113,58 @@ static void check_step(struct policy_compiler *c, const struct yaml_node *at,
                node ? h->args[wrong].name : "", e.text);
 }
 
+/* at: the argument in the file; NULL: it is not there, and place is where it is missed. text: what was read of it, or NULL. */
+static void take_text(struct policy_compiler *c, const struct yaml_node *at,
+                      const struct yaml_node *place, const struct handler *h, const char *text,
+                      struct policy_arg *out)
+{
+    const struct handler_arg *arg = out->arg;
+    bool given = text && *text;
+
+    if (arg->fallback == handler_required && !given)
+        yaml_fault(c->reader->faults, at ? at : place, "%s.%s is missing", h->name, arg->name);
+    else if (text && !given && arg->fallback)
+        yaml_fault(c->reader->faults, at, "%s.%s is empty; leave it out for the usual one", h->name,
+                   arg->name);
+    else if (text)
+        compile_text(c, at, h, text, out);
+    else if (!at && arg->fallback)
+        compile_text(c, NULL, h, arg->fallback, out);
+}
+
+/* What was read into the slot of out's argument, into out. */
+static void take_arg(struct policy_compiler *c, const struct yaml_node *at,
+                     const struct yaml_node *place, const struct handler *h,
+                     const struct slot *slot, struct policy_arg *out)
+{
+    const struct handler_arg *arg = out->arg;
+
+    switch (arg->type) {
+    case ARG_TEXT:
+        take_text(c, at, place, h, slot->text, out);
+        break;
+    case ARG_WORD:
+        out->word = arg->words[slot->word];
+        break;
+    case ARG_DURATION:
+        out->word = at ? settings_text(c->reader, at) : arg->fallback;
+        out->number = slot->number;
+        break;
+    case ARG_NUMBER:
+        out->number = slot->number;
+        break;
+    case ARG_ADDRESSES:
+        out->addresses = slot->addresses;
+        break;
+    }
+}
+
 /* args: the map in the file; NULL: nothing is set. at_step: where the step stands; NULL: nowhere. */
 void policy_compile_step(struct policy_compiler *c, const struct yaml_node *at_step,
                          const struct yaml_node *args, const struct handler *h,
                          struct policy_step *ret)
 {
     const struct settings_reader *reader = c->reader;
-    const struct yaml_node *place = args ? args : at_step;
     size_t n = count_args(h), before = reader->faults->count;
     struct setting *table = arena_array(reader->arena, n + 1, sizeof *table);
     struct slot *slots = arena_array(reader->arena, n + 1, sizeof *slots);
@@ -118,64 +175,17 @@ void policy_compile_step(struct policy_compiler *c, const struct yaml_node *at_s
         (void)policy_no_memory(c, args);
         return;
     }
-    for (size_t i = 0; i < n; i++) {
-        const struct handler_arg *arg = &h->args[i];
-
-        table[i] = (struct setting){
-            .key = arg->name,
-            .type = type_of[arg->type],
-            .offset = i * sizeof *slots + offset_of[arg->type],
-            .fallback = arg->type == ARG_WORD                                  ? arg->words[0]
-                        : arg->type == ARG_DURATION || arg->type == ARG_NUMBER ? arg->fallback
-                                                                               : NULL,
-            .meaning = arg->meaning,
-            .words = arg->words,
-            .least = arg->type == ARG_DURATION ? MINUTE_MS : 0,
-            .most = arg->type == ARG_DURATION ? 366 * DAY_MS : 0,
-        };
-        set_range(arg, &table[i]);
-    }
     if (n == 0 && args && args->kind == YAML_MAP && args->count) {
         yaml_fault(reader->faults, args->first->key, "%s takes no settings", h->name);
         return;
     }
+    for (size_t i = 0; i < n; i++)
+        table[i] = row_of(&h->args[i], i);
     settings_read(reader, args, h->name, table, slots);
     for (size_t i = 0; i < n; i++) {
-        const struct handler_arg *arg = &h->args[i];
-        const struct yaml_node *at = yaml_get(args, arg->name);
-        struct policy_arg *out = &ret->args[i];
-
-        out->arg = arg;
-        switch (arg->type) {
-        case ARG_TEXT:
-            if (arg->fallback == handler_required) {
-                if (!slots[i].text || !*slots[i].text)
-                    yaml_fault(reader->faults, at ? at : place, "%s.%s is missing", h->name,
-                               arg->name);
-                else
-                    compile_text(c, at, h, slots[i].text, out);
-            } else if (slots[i].text && !*slots[i].text && arg->fallback)
-                yaml_fault(reader->faults, at, "%s.%s is empty; leave it out for the usual one",
-                           h->name, arg->name);
-            else if (slots[i].text)
-                compile_text(c, at, h, slots[i].text, out);
-            else if (!at && arg->fallback)
-                compile_text(c, NULL, h, arg->fallback, out);
-            break;
-        case ARG_WORD:
-            out->word = arg->words[slots[i].word];
-            break;
-        case ARG_DURATION:
-            out->word = at ? settings_text(reader, at) : arg->fallback;
-            out->number = slots[i].number;
-            break;
-        case ARG_NUMBER:
-            out->number = slots[i].number;
-            break;
-        case ARG_ADDRESSES:
-            out->addresses = slots[i].addresses;
-            break;
-        }
+        ret->args[i].arg = &h->args[i];
+        take_arg(c, yaml_get(args, h->args[i].name), args ? args : at_step, h, &slots[i],
+                 &ret->args[i]);
     }
     if (h->check && reader->faults->count == before)
         check_step(c, at_step, args, h, slots);
@@ -198,27 +208,20 @@ const char *const *policy_step_names(struct arena *a)
 /* Which handler a step names, or NULL with a fault noted. */
 static const struct handler *find_handler(struct policy_compiler *c, const struct yaml_node *key)
 {
-    const struct handler *const *table = handler_table();
     const struct handler *h = handler_find(key->text);
-    size_t known = 0, n = 0;
-    const char **names, *nearest;
+    const char *const *names = h ? NULL : policy_step_names(c->reader->arena);
+    const char *nearest = names ? yaml_nearest(key->text, names) : NULL;
 
     if (h)
         return h;
-    while (table[known])
-        known++;
-    names = arena_array(c->reader->arena, known + 1, sizeof *names);
-    for (; names && n < known; n++)
-        names[n] = table[n]->name;
-    nearest = names ? yaml_nearest(key->text, names) : NULL;
     if (nearest) {
         yaml_fault(c->reader->faults, key, "no such step '%.60s'; did you mean %s?", key->text,
                    nearest);
     } else {
         AUTO(buf_clear) struct buf list = BUF_INIT(1024);
 
-        for (size_t i = 0; i < n; i++)
-            buf_addf(&list, "%s%s", i == 0 ? "" : i + 1 < n ? ", " : " or ", names[i]);
+        for (size_t i = 0; names && names[i]; i++)
+            buf_addf(&list, "%s%s", i == 0 ? "" : names[i + 1] ? ", " : " or ", names[i]);
         yaml_fault(c->reader->faults, key, "no such step '%.60s'; expected %s", key->text,
                    buf_text(&list));
     }

@@ -424,15 +424,56 @@ static enum err_code skip_fn(struct db_tx *tx, void *arg, struct err *e)
 
 enum went { WENT_ON, WENT_LATER }; /* next step; or the claim was given back */
 
+/* The store did not take it, or did not say: the case is claimed again in a moment. */
+static enum went run_again(struct step *s, const char *event, const struct err *e)
+{
+    log_event(LOG_ERROR, event, LOG_ID("case", s->c->id), LOG_ERR(e));
+    engine_retry(s->engine, s->work);
+    return WENT_LATER;
+}
+
+static enum went skip(struct step *s, struct step_record *record, struct end *d)
+{
+    struct err e;
+
+    d->now = clock_wall_ms(s->engine->clock);
+    record->state = STEP_SKIPPED;
+    return write_end(s, skip_fn, d, &e) ? run_again(s, "step_not_written", &e) : WENT_ON;
+}
+
+/* The handler of step number at does its work. failed: the step before it which a person is asked about first; NULL: none. */
+static enum outcome attempt(struct step *s, const struct step_record *steps, size_t at,
+                            const struct step_record *failed, struct err *why)
+{
+    const struct step_record *record = &steps[at];
+    const struct handler *h = handler_find(record->handler);
+    AUTO(json_freep) struct json *args = NULL;
+    enum outcome outcome = OUTCOME_REFUSED;
+
+    if (is_unasked(steps, at)) {
+        (void)err_set(why, ERR_REFUSED, "a person must be asked, and nobody was");
+        return OUTCOME_WITHHELD;
+    }
+    if (failed)
+        return question_ask_after(s, failed, why);
+    if (!h)
+        (void)err_set(why, ERR_REFUSED, "this version of cordon has no handler '%s'",
+                      record->handler);
+    else if (!json_parse(record->args, strlen(record->args), &args, why)) {
+        s->args = args;
+        outcome = h->run(s, why);
+        s->args = NULL;
+    }
+    return outcome;
+}
+
 static enum went run_step(struct step *s, struct step_record *steps, size_t at)
 {
     struct step_record *record = &steps[at];
-    const struct handler *h = handler_find(record->handler);
-    AUTO(json_freep) struct json *args = NULL;
     struct err why = {0}, e = {0};
     struct end d = {.s = s, .state = STEP_DONE};
-    enum outcome outcome = OUTCOME_REFUSED;
     const struct step_record *failed = NULL;
+    enum outcome outcome;
     enum err_code code = ERR_OK;
     bool later = false;
 
@@ -445,33 +486,11 @@ static enum went run_step(struct step *s, struct step_record *steps, size_t at)
         return WENT_ON;
     if (!code && !d.why)
         code = find_open_failure(s, steps, at, &failed, &why);
-    if (code) {
-        log_event(LOG_ERROR, "step_not_read", LOG_ID("case", s->c->id), LOG_ERR(&why));
-        engine_retry(s->engine, s->work);
-        return WENT_LATER;
-    }
-    if (d.why) {
-        d.now = clock_wall_ms(s->engine->clock);
-        record->state = STEP_SKIPPED;
-        if (write_end(s, skip_fn, &d, &e)) {
-            log_event(LOG_ERROR, "step_not_written", LOG_ID("case", s->c->id), LOG_ERR(&e));
-            engine_retry(s->engine, s->work);
-            return WENT_LATER;
-        }
-        return WENT_ON;
-    }
-    if (is_unasked(steps, at)) {
-        outcome = OUTCOME_WITHHELD;
-        (void)err_set(&why, ERR_REFUSED, "a person must be asked, and nobody was");
-    } else if (failed)
-        outcome = question_ask_after(s, failed, &why);
-    else if (!h)
-        (void)err_set(&why, ERR_REFUSED, "this version of cordon has no handler '%s'",
-                      record->handler);
-    else if (!json_parse(record->args, strlen(record->args), &args, &why)) {
-        s->args = args;
-        outcome = h->run(s, &why);
-    }
+    if (code)
+        return run_again(s, "step_not_read", &why);
+    if (d.why)
+        return skip(s, record, &d);
+    outcome = attempt(s, steps, at, failed, &why);
     log_release();
     if (outcome == OUTCOME_WAITS)
         return WENT_LATER;
@@ -480,7 +499,7 @@ static enum went run_step(struct step *s, struct step_record *steps, size_t at)
     if (outcome == OUTCOME_RETRY &&
         !engine_is_given_up(s->work, d.now, record->why ? record->updated : 0, STEP_GIVE_UP_MS,
                             &why)) {
-        retry_later(s, h, &why);
+        retry_later(s, handler_find(record->handler), &why);
         return WENT_LATER;
     }
     if (outcome != OUTCOME_DONE) {
@@ -489,11 +508,8 @@ static enum went run_step(struct step *s, struct step_record *steps, size_t at)
         log_event(LOG_WARN, "step_refused", LOG_ID("case", s->c->id),
                   LOG_STR("step", record->handler), LOG_ERR(&why));
     }
-    if (!s->written && write_end(s, end_fn, &d, &e)) {
-        log_event(LOG_ERROR, "step_not_written", LOG_ID("case", s->c->id), LOG_ERR(&e));
-        engine_retry(s->engine, s->work);
-        return WENT_LATER;
-    }
+    if (!s->written && write_end(s, end_fn, &d, &e))
+        return run_again(s, "step_not_written", &e);
     record->state = d.state;
     record->why = d.why ? arena_str(s->arena, d.why) : NULL;
     return WENT_ON;

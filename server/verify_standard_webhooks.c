@@ -110,7 +110,7 @@ static void clear(void *arg)
 /* What is signed ahead of the body: "id.timestamp." */
 struct signed_head {
     char text[ID_MAX + 1 + VERIFY_STAMP_MAX + 1 + 1];
-    size_t len;
+    size_t len, id_len;
 };
 
 static void signed_head(struct signed_head *h, const char *id, size_t id_len, const char *stamp,
@@ -122,6 +122,7 @@ static void signed_head(struct signed_head *h, const char *id, size_t id_len, co
     end = mempcpy(end, stamp, stamp_len);
     *end++ = '.';
     h->len = (size_t)(end - h->text);
+    h->id_len = id_len;
 }
 
 static bool mac_of(struct verify_mac *m, const struct signed_head *h, const char *body,
@@ -215,49 +216,76 @@ static bool check_publics(const struct state *s, const struct signed_head *head,
     return false;
 }
 
-static void check(void *arg, const struct verify_env *env, const struct verify_request *q,
-                  struct verify_result *ret)
+static bool deny(struct verify_result *ret, const char *why)
 {
-    struct state *s = arg;
+    verify_deny(ret, NAME, why);
+    return false;
+}
+
+/* A v1 signature by one of the secrets? True: ret has the verdict. */
+static bool check_secrets(struct state *s, const struct signed_head *head,
+                          const struct verify_request *q, const struct presented *p,
+                          struct verify_result *ret)
+{
+    for (size_t i = 0; p->count && i < s->count; i++) {
+        unsigned char mac[VERIFY_MAC_MAX];
+
+        if (!mac_of(&s->keys[i].mac, head, q->body, q->body_len, mac)) {
+            verify_no_memory(ret, NAME);
+            return true;
+        }
+        for (size_t j = 0; j < p->count; j++)
+            if (verify_equal(mac, MAC_SIZE, p->macs[j], MAC_SIZE) &&
+                verify_take_key(q, NAME, s->keys[i].name, &s->keys[i].window, ret))
+                return true;
+    }
+    return false;
+}
+
+/* The headers, as they are to be: what is signed, and the signatures. False: ret has the verdict. */
+static bool read_headers(const struct state *s, const struct verify_request *q,
+                         struct signed_head *head, struct presented *p, struct verify_result *ret)
+{
     unsigned count = 0;
     const char *list = q->header(q->ctx, "webhook-signature", &count), *id, *stamp;
     /* One set of names or the other, never parts of both. */
     bool svix = count == 0;
-    struct presented p;
-    struct signed_head head;
     size_t id_len, stamp_len;
     int64_t seconds = 0;
 
-    (void)env;
     if (svix)
         list = q->header(q->ctx, "svix-signature", &count);
-    if (count != 1 || !list) {
-        verify_deny(ret, NAME,
+    if (count != 1 || !list)
+        return deny(ret,
                     count > 1 ? "the signature header is there more than once" : "no signature");
-        return;
-    }
     id = verify_header_once(q, svix ? "svix-id" : "webhook-id");
     stamp = verify_header_once(q, svix ? "svix-timestamp" : "webhook-timestamp");
-    if (!id || !stamp) {
-        verify_deny(ret, NAME, "id or timestamp header missing or there more than once");
-        return;
-    }
+    if (!id || !stamp)
+        return deny(ret, "id or timestamp header missing or there more than once");
     id_len = id_length(id);
-    if (!id_len) {
-        verify_deny(ret, NAME, "the id is empty, too long or has characters that it may not have");
-        return;
-    }
+    if (!id_len)
+        return deny(ret, "the id is empty, too long or has characters that it may not have");
     stamp_len = verify_stamp(stamp, &seconds);
-    if (!stamp_len) {
-        verify_deny(ret, NAME, "the timestamp is not a plain number of seconds");
-        return;
-    }
+    if (!stamp_len)
+        return deny(ret, "the timestamp is not a plain number of seconds");
     if (!verify_is_fresh(q, seconds, s->tolerance_s, NAME, ret))
+        return false;
+    if (!read_signatures(list, p))
+        return deny(ret, "too many signatures");
+    signed_head(head, id, id_len, stamp, stamp_len);
+    return true;
+}
+
+static void check(void *arg, const struct verify_env *env, const struct verify_request *q,
+                  struct verify_result *ret)
+{
+    struct state *s = arg;
+    struct presented p;
+    struct signed_head head;
+
+    (void)env;
+    if (!read_headers(s, q, &head, &p, ret))
         return;
-    if (!read_signatures(list, &p)) {
-        verify_deny(ret, NAME, "too many signatures");
-        return;
-    }
     if (!(s->count && p.count) && !(s->n_publics && p.n_signatures)) {
         verify_deny(ret, NAME,
                     !s->n_publics ? "no v1 signature in the header"
@@ -265,27 +293,10 @@ static void check(void *arg, const struct verify_env *env, const struct verify_r
                                   : "no v1 or v1a signature in the header");
         return;
     }
-    signed_head(&head, id, id_len, stamp, stamp_len);
-    for (size_t i = 0; p.count && i < s->count; i++) {
-        unsigned char mac[VERIFY_MAC_MAX];
-
-        if (!mac_of(&s->keys[i].mac, &head, q->body, q->body_len, mac)) {
-            verify_no_memory(ret, NAME);
-            return;
-        }
-        for (size_t j = 0; j < p.count; j++)
-            if (verify_equal(mac, MAC_SIZE, p.macs[j], MAC_SIZE) &&
-                verify_take_key(q, NAME, s->keys[i].name, &s->keys[i].window, ret)) {
-                ret->delivery_id = arena_strn(q->arena, id, id_len);
-                if (!ret->delivery_id)
-                    verify_no_memory(ret, NAME);
-                return;
-            }
-    }
-    if (!check_publics(s, &head, q, &p, ret)) {
+    if (!check_secrets(s, &head, q, &p, ret) && !check_publics(s, &head, q, &p, ret)) {
         verify_no_key(ret, NAME, "the signature fits no key");
     } else if (ret->verdict == VERIFY_GOOD) {
-        ret->delivery_id = arena_strn(q->arena, id, id_len);
+        ret->delivery_id = arena_strn(q->arena, head.text, head.id_len);
         if (!ret->delivery_id)
             verify_no_memory(ret, NAME);
     }

@@ -124,6 +124,11 @@ bool engine_wait(struct engine *g, int64_t wait_ms)
     return workers_wait(g->workers, wait_ms);
 }
 
+bool engine_goes_on(struct engine *g)
+{
+    return !g->workers || workers_pause(g->workers, 0);
+}
+
 void engine_stop(struct engine *g)
 {
     db_unlisten(g->store->db);

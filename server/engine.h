@@ -73,6 +73,8 @@ enum err_code engine_start(struct engine *g, const engine_run runs[WORK_KINDS], 
 void engine_quiesce(struct engine *g);
 /** After engine_quiesce: waits until nothing runs, at most so long. True: nothing does. */
 bool engine_wait(struct engine *g, int64_t wait_ms);
+/** Is the server at work, and not told to stop? Whoever has much to do, one by one, asks in between. Threads: any. */
+bool engine_goes_on(struct engine *g);
 /** Lets the runs under way finish (each at most a minute or three), gives back what was claimed. */
 void engine_stop(struct engine *g);
 void engine_free(struct engine *g);

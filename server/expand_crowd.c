@@ -143,7 +143,7 @@ static bool acts(const struct expansion *x)
 
 static void act_on_all(struct crowd *k, bool acting)
 {
-    for (size_t i = 0; i < k->n; i++) {
+    for (size_t i = 0; i < k->n && engine_goes_on(k->g); i++) {
         struct expansion *x = &k->x[i];
 
         if (!k->ready[i] || !k->open[i] || acts(x) != acting)
@@ -215,7 +215,7 @@ static void run_tenant(struct crowd *k, struct runtime_tenant *tenant, bool ente
         mine[i] = is_of(k, i, tenant);
     if (!wait)
         read_together(k, tenant);
-    for (size_t i = 0; i < k->n; i++) {
+    for (size_t i = 0; i < k->n && engine_goes_on(k->g); i++) {
         if (!mine[i])
             continue;
         if (wait) {
@@ -237,14 +237,27 @@ static void run_tenant(struct crowd *k, struct runtime_tenant *tenant, bool ente
     act_on_all(k, false);
 }
 
+/* Gives back those that are open still: the server stops, and does not wait for hundreds that are seen to one by one. */
+static void leave_off(struct crowd *k)
+{
+    const struct work *left[STORM_CASES_MAX];
+    size_t n = 0;
+
+    for (size_t i = 0; i < k->n; i++)
+        if (k->open[i])
+            left[n++] = k->x[i].w;
+    engine_give_back_all(k->g, left, n);
+}
+
 static void run_crowd(struct crowd *k, struct runtime_tenant *tenant, bool entered)
 {
     run_tenant(k, tenant, entered);
-    for (size_t i = 0; i < k->n; i++) {
+    for (size_t i = 0; i < k->n && engine_goes_on(k->g); i++) {
         if (k->open[i])
             expand_one(&k->x[i]);
         k->open[i] = false;
     }
+    leave_off(k);
 }
 
 /* Gives back at once what is another tenant's: it does not wait for this one's Defender. */

@@ -145,7 +145,7 @@ static enum err_code look_back(struct engine *g, struct past *p, struct err *e)
         for (size_t i = 0; i < n && !code; i++) {
             if (clock_mono_ms(clock_system()) > until)
                 return ERR_OK;
-            if (g->workers && !workers_pause(g->workers, 0))
+            if (!engine_goes_on(g))
                 return err_set(e, ERR_AGAIN,
                                "cordon is stopping"); /* which waits for this answer */
             code = judge_past(p, a, &list[i], e);

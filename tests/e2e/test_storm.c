@@ -275,11 +275,49 @@ static void test_storm__most_machines_to_be_isolated_are_no_slower_than_the_api(
     rage(getenv("STORM") ? &full : &quiet);
 }
 
+/* How many lines of an event there are in the log, from that of another on. */
+static unsigned lines_after(struct house *h, const char *from, const char *event)
+{
+    AUTO(auto_free) char *log = house_log(h);
+    unsigned n = 0;
+
+    for (const char *at = strstr(log, from); at && (at = strstr(at, event)) != NULL; at++)
+        n++;
+    return n;
+}
+
+/* Hundreds are read together and seen to one by one: who stops cordon then does not wait for all of them, and none is lost. */
+static void test_storm__a_stop_does_not_wait_for_all_that_were_read_together(void **state)
+{
+    static const struct storm s = {600, 60, 0, 0, 0};
+    struct house *h = house_start(&(struct house_options){
+        .sim = {.config =
+                    "{\"limits\":{\"per_minute\":100000,\"per_hour\":100000},\"delay_ms\":1500}"},
+        .rules = "  - {name: rest, do: [email: {to: [soc@contoso.example]}]}\n",
+        .quota = "{per_minute: 100, per_hour: 1500}"});
+    unsigned after;
+
+    (void)state;
+    people_the_world(h, &s);
+    push_all(h, &s); /* while the first of them are being read */
+    house_wait_log(h, "\"event\":\"read_together\"", 2, 30000);
+    house_cordon_stop(h);
+    after = lines_after(h, "\"event\":\"stopping\"", "\"event\":\"verdict\"");
+    print_message("  %u of %lld verdicts behind the signal\n", after, (long long)s.alerts);
+    assert_true(after < 100);
+    sim_tell(h->sim, "/config", "{\"delay_ms\":0}");
+    house_cordon_start(h);
+    house_wait_quiet(h, 60000);
+    assert_int_equal(house_metric(h, "cordon_cases{state=\"done\"}"), s.alerts);
+    house_stop(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_storm__a_storm_costs_calls_by_the_hundred),
         cmocka_unit_test(test_storm__most_machines_to_be_isolated_are_no_slower_than_the_api),
+        cmocka_unit_test(test_storm__a_stop_does_not_wait_for_all_that_were_read_together),
     };
 
     cmocka_set_test_filter(getenv("ONLY")); /* a pattern of names; NULL: all */

@@ -83,9 +83,14 @@ void house_edit(struct house *h, const char *from, const char *to)
     free(text);
 }
 
+char *house_log(const struct house *h)
+{
+    return read_file(h->log_file);
+}
+
 void house_log_lacks(struct house *h, const char *text)
 {
-    char *log = read_file(h->log_file), *at = *text ? strstr(log, text) : NULL;
+    char *log = house_log(h), *at = *text ? strstr(log, text) : NULL;
 
     if (at) {
         while (at > log && at[-1] != '\n')
@@ -99,7 +104,7 @@ void house_wait_log(struct house *h, const char *text, unsigned count, int64_t t
 {
     for (int64_t until = look_until(timeout_ms);;
          look_again(until, "'%s' is not in the log", text)) {
-        char *log = read_file(h->log_file);
+        char *log = house_log(h);
         unsigned n = 0;
 
         for (const char *at = log; (at = strstr(at, text)) != NULL; at += strlen(text))

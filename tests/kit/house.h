@@ -76,6 +76,8 @@ char *house_write_file(struct house *h, const char *name, const char *text);
 /** Replaces a text that stands in the configuration file exactly once. Before house_cordon_start, or before
  *  a SIGHUP. */
 void house_edit(struct house *h, const char *from, const char *to);
+/** The log of all runs so far. Heap. */
+char *house_log(const struct house *h);
 /** Fails the test when the log of all runs so far holds the text. */
 void house_log_lacks(struct house *h, const char *text);
 /** Waits until the log holds the text; count: at least so many times. */

@@ -471,6 +471,13 @@ static bool read_guid(const struct reading *x, const char **field)
     good = strlen(text) == sizeof shape - 1;
     for (size_t i = 0; good && shape[i]; i++)
         good = shape[i] == '-' ? text[i] == '-' : isxdigit((unsigned char)text[i]) != 0;
+    /* The app's secret is shown beside its id, and easily taken for it. */
+    if (!good && settings_looks_secret(text)) {
+        yaml_fault(x->reader->faults, x->node,
+                   "%s: expected %s, found what looks like a secret and is not repeated", x->name,
+                   what);
+        return false;
+    }
     if (!good)
         return settings_expected(x, what, text);
     lower = arena_str(x->reader->arena, text);

@@ -35,6 +35,8 @@ bool settings_read_url(const struct reading *x, const char **field);
 
 /* ---- settings_secret.c ------------------------------------------------------------------------- */
 
+/** Does a text look like a password, a token or a key? */
+bool settings_looks_secret(const char *text);
 bool settings_read_path(const struct reading *x, const char **field);
 bool settings_take_secret_file(const struct reading *x, struct secret *ret);
 /** One entry of a list (a struct secret): a file or a public key, or a map around it. */

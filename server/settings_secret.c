@@ -44,48 +44,81 @@ static const char *resolve(const struct reading *x, const char *path)
     return out;
 }
 
-/* Has somebody written the secret itself where its file is to be named? "whsec_…" is one; long words of
- * all kinds of characters are: tokens, and client secrets of Entra ID have 40. */
-static bool looks_like_secret(const char *text)
+/* Is it what no file is called: a key in PEM, lines, a URL, or what begins as the secrets of Standard Webhooks and of
+ * Shopify and as JSON Web Tokens do? */
+static bool is_no_name(const char *text)
 {
-    bool upper = false, lower = false, digit = false;
+    static const char *const beginnings[] = {"whsec_", "whsk_", "shpss_", "eyJ"};
 
-    if (strncmp(text, "whsec_", 6) == 0 || strncmp(text, "whsk_", 5) == 0)
-        return true;
-    for (const char *p = text; *p; p++) {
-        upper = upper || (*p >= 'A' && *p <= 'Z');
-        lower = lower || (*p >= 'a' && *p <= 'z');
-        digit = digit || (*p >= '0' && *p <= '9');
-        if (*p == '/')
-            return false;
-    }
-    return upper && lower && digit && strlen(text) >= 24;
+    for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
+        if (strncmp(text, beginnings[i], strlen(beginnings[i])) == 0)
+            return true;
+    return strchr(text, '\n') || strstr(text, "-----BEGIN") || strstr(text, "://");
 }
 
-/* Nothing but a variable, as of those who hand secrets over in the environment: whatever it looks like, it may be one. */
-static bool is_variable(const char *text)
+/* Long words of all kinds of characters are secrets: tokens, and client secrets of Entra ID have 40; so are those that end
+ * in more letters and digits than a name has: Slack's, and any other in hex. What has a slash is a path, unless all of it
+ * is base64 and a sign of that is none of paths. */
+bool settings_looks_secret(const char *text)
+{
+    static const char base64[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+    bool upper = false, lower = false, digit = false, mixed;
+    size_t len = strlen(text), run = 0; /* of letters and digits, at the end */
+
+    for (const char *p = text; *p; p++) {
+        bool big = *p >= 'A' && *p <= 'Z', small = *p >= 'a' && *p <= 'z';
+        bool number = *p >= '0' && *p <= '9';
+
+        upper = upper || big;
+        lower = lower || small;
+        digit = digit || number;
+        run = big || small || number ? run + 1 : 0;
+    }
+    mixed = upper && lower && digit && len >= 24;
+    if (strchr(text, '/'))
+        return mixed && strspn(text, base64) == len &&
+               (text[len - 1] == '=' || (text[0] != '/' && strchr(text, '+')));
+    return mixed || (digit && (upper || lower) && run >= 32);
+}
+
+/* Has somebody written the secret itself where its file is to be named? Keys and tokens of which only the path is read
+ * have names of all kinds of characters, too. */
+static bool names_secret(const struct reading *x, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *const texts[] = {x->node->text, path, slash ? slash + 1 : path};
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (is_no_name(texts[i]) || (!x->setting->secret && settings_looks_secret(texts[i])))
+            return true;
+    return false;
+}
+
+/* How much of the text is the variable's name, where it is nothing but a variable, as of those who hand secrets over in
+ * the environment: whatever it, or the default behind the name, looks like, it may be one. 0: it is not. */
+static size_t variable(const char *text)
 {
     const char *end = strchr(text, '}');
 
-    return strncmp(text, "${", 2) == 0 && end && !end[1];
+    return strncmp(text, "${", 2) == 0 && end && !end[1] ? strcspn(text, ":}") : 0;
 }
 
 static void file_fault(const struct reading *x, const char *path, int error)
 {
-    const char *slash = strrchr(path, '/'), *last = slash ? slash + 1 : path;
     bool names_nothing = (*settings_suffix(x->setting) || x->setting->secret) &&
                          (error == ENOENT || error == ENAMETOOLONG || error == ENOTDIR);
+    size_t name = variable(x->node->text);
 
-    if (names_nothing && is_variable(x->node->text)) {
+    if (names_nothing && name) {
         yaml_fault(
             x->reader->faults, x->node,
-            "%s: cannot read the file that %s names: %s; if the variable holds the secret itself, "
+            "%s: cannot read the file that %.*s} names: %s; if the variable holds the secret itself, "
             "write that into a file of its own (chmod 600) and let it name that",
-            x->name, x->node->text, file_why(error));
+            x->name, (int)name, x->node->text, file_why(error));
         return;
     }
-    if (names_nothing && !x->setting->secret &&
-        (looks_like_secret(x->node->text) || looks_like_secret(last))) {
+    if (names_nothing && names_secret(x, path)) {
         yaml_fault(x->reader->faults, x->node,
                    "%s: expected the name of a file; this looks like the secret itself, which does "
                    "not stand here: write it into a file of its own (chmod 600) and name that",

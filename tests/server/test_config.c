@@ -1041,13 +1041,19 @@ static const char *keys_env(const char *name)
                                         : NULL;
 }
 
-/* A key or a token in the variable, where a file is to be named, is repeated by no fault; what is no secret is. */
-static void test_config__a_key_in_a_variable_is_not_repeated(void **state)
+/* A key or a token, itself or in a variable, where a file is to be named, is repeated by no fault; what is no secret is. */
+static void test_config__a_key_in_place_of_its_file_is_not_repeated(void **state)
 {
 #define WITH_KEY(key) "listen: {tls: {certificate_file: nowhere, key_file: " key "}}\n" ALL
 #define NAMED(name)                                                                                \
     "cannot read the file that " name " names: there is no such file; if the variable holds the "  \
     "secret itself, write that into a file of its own (chmod 600) and let it name that\n"
+#define ITSELF                                                                                     \
+    "expected the name of a file; this looks like the secret itself, which does not stand here: "  \
+    "write it into a file of its own (chmod 600) and name that\n"
+#define WITH_TOKEN(file)                                                                           \
+    "tenants:\n  contoso: {tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50, client_id: "           \
+    "5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50, federated_token_file: '" file "'}\n" SOURCES MAIL RULES
     static const struct {
         const char *text, *faults;
     } rows[] = {
@@ -1058,10 +1064,14 @@ static void test_config__a_key_in_a_variable_is_not_repeated(void **state)
          "cordon.yaml:1:34: listen.tls.certificate_file: cannot read nowhere: there is no such file\n"
          "cordon.yaml:1:53: listen.tls.key_file: cannot read No-Such-Key-Of-This-Name-2026.pem: there is "
          "no such file\n"},
-        {"tenants:\n  contoso: {tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50, client_id: "
-         "5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50, federated_token_file: '${TOKEN}'}\n" SOURCES MAIL
-             RULES,
-         "federated_token_file: " NAMED("${TOKEN}")},
+        {WITH_KEY(
+             "\"-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADAN/Bgkqh\\n-----END PRIVATE KEY-----\\n\""),
+         "cordon.yaml:1:53: listen.tls.key_file: " ITSELF},
+        {WITH_TOKEN("${TOKEN}"), "federated_token_file: " NAMED("${TOKEN}")},
+        {WITH_TOKEN("${NO_TOKEN:-eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4In0.c2lnbmF0dXJl}"),
+         "federated_token_file: " NAMED("${NO_TOKEN}")},
+        {WITH_TOKEN("eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4In0.c2lnbmF0dXJl"),
+         "federated_token_file: " ITSELF},
     };
     struct fixture *f = *state;
 
@@ -1761,7 +1771,7 @@ int main(void)
         TEST(notes_a_secret_in_common_however_it_is_written),
         TEST(notes_are_worth_a_line),
         TEST(the_environment_fills_in),
-        TEST(a_key_in_a_variable_is_not_repeated),
+        TEST(a_key_in_place_of_its_file_is_not_repeated),
         TEST(the_environment_says_whom_a_rule_tells),
         TEST(rules_that_act_on_nothing_are_noted),
         TEST(rules_that_tell_nobody_are_noted),

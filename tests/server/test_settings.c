@@ -253,6 +253,9 @@ static void test_settings__reads_every_kind_of_value(void **state)
 
 static void test_settings__faults_say_what_was_expected(void **state)
 {
+#define LOOKS_LIKE_ONE                                                                             \
+    "expected the name of a file; this looks like the secret itself, which does not stand here: "  \
+    "write it into a file of its own (chmod 600) and name that\n"
     static const struct {
         const char *text, *faults;
     } rows[] = {
@@ -313,6 +316,9 @@ static void test_settings__faults_say_what_was_expected(void **state)
         {"guid: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f5g",
          "1:7: s.guid: expected a GUID such as 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50, found "
          "'0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f5g'\n"},
+        {"guid: a8Q~Cordon.Cordon_Cordon-Cordon~Cordon12",
+         "1:7: s.guid: expected a GUID such as 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50, found what looks like a secret "
+         "and is not repeated\n"},
         {"address: soc", "1:10: s.address: \"soc\" is not a mail address: no @\n"},
         {"addresses: [a@b.example, 'x y']",
          "1:26: s.addresses: \"x y\" is not a mail address: no @\n"},
@@ -373,12 +379,37 @@ static void test_settings__faults_say_what_was_expected(void **state)
          "1:16: s.password_file: cannot read the file that ${HOST} names: there is no such file; if the variable "
          "holds the secret itself, write that into a file of its own (chmod 600) and let it name that\n"},
         {"key_files: [{file: '${HOST:-x}'}]",
-         "1:20: s.key_files: cannot read the file that ${HOST:-x} names: there is no such file; if the variable "
+         "1:20: s.key_files: cannot read the file that ${HOST} names: there is no such file; if the variable "
          "holds the secret itself, write that into a file of its own (chmod 600) and let it name that\n"},
         {"password_file: no/${HOST}",
          "1:16: s.password_file: cannot read DIR/no/cordon.example: there is no such file; write the secret into it "
          "(chmod 600)\n"},
         {"path: ${HOST}", "1:7: s.path: cannot read DIR/cordon.example: there is no such file\n"},
+        /* what stands there itself perhaps is, too */
+        {"password_file: whsec_bm9uZQ==", "1:16: s.password_file: " LOOKS_LIKE_ONE},
+        {"password_file: a8Q~Cordon.Cordon_Cordon-Cordon~Cordon12",
+         "1:16: s.password_file: " LOOKS_LIKE_ONE},
+        {"key_files: [8f742231b10e8888abcd99yyyzzz85a5]", "1:13: s.key_files: " LOOKS_LIKE_ONE},
+        {"password_file: 5D41402ABC4B2A76B9719D911017C592AE1B0C7F",
+         "1:16: s.password_file: " LOOKS_LIKE_ONE},
+        {"password_file: https://chat.example/hooks/sesame",
+         "1:16: s.password_file: " LOOKS_LIKE_ONE},
+        {"password_file: shpss_2b9e71", "1:16: s.password_file: " LOOKS_LIKE_ONE},
+        {"key_files: [{file: 'q3/hZ7wPq0v/9xkT2mB5s8uYc1dE4fGjLnRoVaXiW6I='}]",
+         "1:20: s.key_files: " LOOKS_LIKE_ONE},
+        {"password_file: /q3hZ7wPq0v/9xkT2mB5s8uYc1dE4fGjLnRoVaXiW6I=",
+         "1:16: s.password_file: " LOOKS_LIKE_ONE},
+        {"password_file: q3hZ7wPq0v/9xkT2mB5+8uYc1dE4fGjLnRoVaXiW6Iqq",
+         "1:16: s.password_file: " LOOKS_LIKE_ONE},
+        {"password_file: '-----BEGIN PRIVATE KEY----- MIIE/vQ -----END PRIVATE KEY-----'",
+         "1:16: s.password_file: " LOOKS_LIKE_ONE},
+        {"password_file: \"sesame\\nsesame\"", "1:16: s.password_file: " LOOKS_LIKE_ONE},
+        {"password_file: No/Such/Folder/Of/Contoso/Cordon2026",
+         "1:16: s.password_file: cannot read DIR/No/Such/Folder/Of/Contoso/Cordon2026: there is no such file; write "
+         "the secret into it (chmod 600)\n"},
+        {"password_file: secret-of-contoso-for-cordon-2026.txt",
+         "1:16: s.password_file: cannot read DIR/secret-of-contoso-for-cordon-2026.txt: there is no such file; write "
+         "the secret into it (chmod 600)\n"},
         /* the environment */
         {"text: ${NOT_SET}",
          "1:7: the environment has no NOT_SET; set it, or give a default: ${NOT_SET:-default}\n"},

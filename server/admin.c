@@ -597,13 +597,6 @@ static unsigned answer(const struct admin_route *route, struct page *p)
     return code ? status_of(code) : route->page(p);
 }
 
-static void unavailable(struct http_request *r, const char *why)
-{
-    static const char *const later[][2] = {{"Retry-After", "5"}, {NULL, NULL}};
-
-    http_reply_problem(r, 503, why, later);
-}
-
 /* In a line's thread, perhaps when the server has given the request up; healthz: in the server's. */
 static void serve(struct http_request *r, void *ctx)
 {
@@ -615,7 +608,7 @@ static void serve(struct http_request *r, void *ctx)
     unsigned status;
 
     if (atomic_load(&a->over)) {
-        unavailable(r, "The server is stopping.");
+        http_reply_problem(r, 503, "The server is stopping.", NULL);
         return;
     }
     if (!route) { /* head() let it pass: it is the console's */
@@ -659,7 +652,7 @@ static void body(struct http_request *r, void *ctx)
     if (route && route->flags & AT_ONCE)
         serve(r, a);
     else if (!http_keep_head(r) || !line_put(a->lines[line_of(route, r)], r))
-        unavailable(r, "Too many requests wait for an answer; come again.");
+        http_reply_problem(r, 503, "Too many requests wait for an answer; come again.", NULL);
 }
 
 struct http_handler admin_handler(void)

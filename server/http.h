@@ -173,7 +173,8 @@ bool http_keep_head(struct http_request *r);
  * request is handed over; the handler must not touch r after it handed it over. */
 void http_defer(struct http_request *r);
 /** Answers; all of *a is copied. Any thread after http_defer, else the handler's own. r is gone when this
- * returns. Never fails: without memory, or with a header that holds a line break, a 5xx goes out. */
+ * returns. Never fails: without memory, or with a header that holds a line break, a 5xx goes out. A 503 without
+ * a Retry-After gets one of a few seconds. */
 void http_reply(struct http_request *r, const struct http_answer *a);
 /**
  * Answers with an RFC 9457 problem (application/problem+json): type, title (the status's phrase),

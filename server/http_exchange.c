@@ -170,11 +170,9 @@ static void look_at_head(struct http_request *r, const char *url, const char *me
 
 static void problem(struct http_request *r, unsigned status, const char *detail)
 {
-    static const char *const later[][2] = {{"Retry-After", "5"}, {NULL, NULL}};
-
     http_tell_refusal(r->peer, status, detail);
     r->in_head = true; /* as if the handler had answered */
-    http_reply_problem(r, status, detail, status == 503 ? later : NULL);
+    http_reply_problem(r, status, detail, NULL);
     r->in_head = false;
 }
 

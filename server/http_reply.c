@@ -24,6 +24,8 @@
 
 #define HEAD_MAX    (64 * 1024) /* of an answer of ours */
 #define WAIT_ONE_IN 10          /* part of a thread's time that goes to peers which read slowly */
+#define RETRY_AFTER "Retry-After"
+#define RETRY_LATER "5" /* of a 503 that nobody gave another */
 
 /* ---- buffers --------------------------------------------------------------------------------- */
 
@@ -67,7 +69,8 @@ static void reply_static(struct http_request *r, unsigned status, const char *js
         .content_type = HTTP_PROBLEM_TYPE,
         .body = json,
         .body_len = strlen(json),
-        .headers = {{"Cache-Control", "no-store"}, {status == 503 ? "Retry-After" : NULL, "5"}},
+        .headers = {{"Cache-Control", "no-store"},
+                    {status == 503 ? RETRY_AFTER : NULL, RETRY_LATER}},
         .close = true,
     };
     r->answered = true;
@@ -86,17 +89,19 @@ static const char *put(char **at, const char *text)
 static void reply_copy(struct http_request *r, const struct http_answer *a)
 {
     const size_t count = sizeof a->headers / sizeof *a->headers;
-    size_t need = a->body_len + (a->content_type ? strlen(a->content_type) + 1 : 0);
+    size_t need = a->body_len + (a->content_type ? strlen(a->content_type) + 1 : 0), n;
+    bool retry = a->status != 503;
     char *at;
 
-    for (size_t i = 0; i < count && a->headers[i].name; i++) {
-        if (!http_answer_header_is_safe(a->headers[i].name, a->headers[i].value)) {
+    for (n = 0; n < count && a->headers[n].name; n++) {
+        if (!http_answer_header_is_safe(a->headers[n].name, a->headers[n].value)) {
             /* Our own fault, and perhaps a peer's attempt: no such header may leave. */
-            log_event(LOG_ERROR, "http_bad_answer", LOG_STR("header", a->headers[i].name));
+            log_event(LOG_ERROR, "http_bad_answer", LOG_STR("header", a->headers[n].name));
             reply_static(r, 500, bad_answer);
             return;
         }
-        need += strlen(a->headers[i].name) + strlen(a->headers[i].value) + 2;
+        need += strlen(a->headers[n].name) + strlen(a->headers[n].value) + 2;
+        retry = retry || strcmp(a->headers[n].name, RETRY_AFTER) == 0;
     }
     if (!http_grow(&r->reply_bytes, &r->reply_room, need + 1, 512)) {
         reply_static(r, 503, out_of_memory);
@@ -113,9 +118,13 @@ static void reply_copy(struct http_request *r, const struct http_answer *a)
     }
     if (a->content_type)
         r->reply.content_type = put(&at, a->content_type);
-    for (size_t i = 0; i < count && a->headers[i].name; i++) {
+    for (size_t i = 0; i < n; i++) {
         r->reply.headers[i].name = put(&at, a->headers[i].name);
         r->reply.headers[i].value = put(&at, a->headers[i].value);
+    }
+    if (!retry && n < count) {
+        r->reply.headers[n].name = RETRY_AFTER;
+        r->reply.headers[n].value = RETRY_LATER;
     }
     r->answered = true;
 }
@@ -274,7 +283,10 @@ void http_problem_past(struct peer *p, unsigned status, const char *detail)
     struct http_answer a = {.status = status,
                             .content_type = HTTP_PROBLEM_TYPE,
                             .headers = {{"Cache-Control", "no-store"},
-                                        {status == 415 ? "Accept-Encoding" : NULL, "identity"}}};
+                                        {status == 415   ? "Accept-Encoding"
+                                         : status == 503 ? RETRY_AFTER
+                                                         : NULL,
+                                         status == 415 ? "identity" : RETRY_LATER}}};
 
     http_tell_refusal(p, status, detail);
     http_problem_write(&body, status, detail);

@@ -1468,6 +1468,40 @@ static void test_admin__a_sick_store_is_not_ready_until_it_is_well(void **state)
     close_desk(d);
 }
 
+/* Whatever could not be read or written: whoever is answered 503 is told when to come again. */
+static void test_admin__a_503_says_when_to_come_again(void **state)
+{
+    static const struct {
+        const char *label, *method, *path, *body;
+    } rows[] = {
+        {"readiness", "GET", "/readyz", NULL},
+        {"an order", "POST", "/api/pause", "{\"why\":\"x\"}"},
+        {"a list", "GET", "/api/cases", NULL},
+        {"a page", "GET", "/", NULL},
+    };
+    static const char *const json[] = {"Content-Type: application/json", NULL};
+    struct desk *d = open_desk(false);
+
+    (void)state;
+    (void)tell_story(d);
+    run(d, "UPDATE steps SET state = 'odd'");
+    disk_fail(DISK_WRITE, DISK_LOG, DISK_FULL, 0);
+    assert_int_not_equal(db_write(d->store->db, touch_fn, NULL, NULL), ERR_OK);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const char *body = rows[i].body, *url = arena_fmt(d->a, "%s%s", d->base, rows[i].path);
+        struct fetched f;
+
+        print_message("  %s\n", rows[i].label);
+        (void)fetch(&f, rows[i].method, url, body ? json : NULL, body, body ? strlen(body) : 0,
+                    WAIT_MS);
+        if (f.status != 503)
+            fail_msg("%s: %d %s", url, f.status, f.body);
+        assert_header(&f, "Retry-After", "5");
+        fetched_clear(&f);
+    }
+    close_desk(d);
+}
+
 static int paused_lines;
 
 static void count_paused(enum log_level level, const char *line, void *ctx)
@@ -1613,6 +1647,7 @@ int main(void)
         cmocka_unit_test(test_admin__nobody_looks_back_while_it_stops),
         cmocka_unit_test(test_admin__a_store_that_cannot_be_read_is_not_ready),
         cmocka_unit_test(test_admin__a_sick_store_is_not_ready_until_it_is_well),
+        cmocka_unit_test(test_admin__a_503_says_when_to_come_again),
         cmocka_unit_test(test_admin__a_pause_that_is_not_on_disk_is_not_logged),
         cmocka_unit_test(test_admin__half_an_answer_is_none),
         cmocka_unit_test(test_admin__metrics_are_text_that_prometheus_reads),

@@ -34,6 +34,7 @@
     (2 * SECOND_MS) /* section 7.6: it is this machine's, or not there at all */
 #define ANSWER_MAX (64 * 1024)
 #define FORM_MAX   (32 * 1024) /* a client assertion has 2 to 8 KiB */
+#define SECRET_MAX 8192
 #define LIFE_MAX_S (24 * 3600) /* managed identities give a day: section 1.6 */
 
 /* How long a failure is remembered: doubling from `first` to `last` while it goes on. A person who
@@ -159,6 +160,49 @@ void token_form_add(struct buf *form, const char *name, const char *value, size_
     add_encoded(form, value, len);
 }
 
+/* The client secret, without its line end. */
+static enum err_code read_secret(const struct token *t, struct buf *secret, size_t *ret_len,
+                                 struct err *e)
+{
+    enum err_code code;
+    size_t len;
+
+    make_room(secret, 1024); /* Entra's have 40 characters */
+    code = t->o.secret(t->o.ctx, secret, e);
+    if (code)
+        return code;
+    if (buf_failed(secret))
+        return err_set(e, buf_failed(secret), "client secret");
+    len = secret->len;
+    if (len && secret->data[len - 1] == '\n')
+        len--;
+    if (len && secret->data[len - 1] == '\r')
+        len--;
+    if (!len)
+        return err_set(e, ERR_REFUSED, "the client secret is empty");
+    *ret_len = len;
+    return ERR_OK;
+}
+
+/* What is said goes to logs and mails: a proxy may put there what it was asked with. Assertions, and other tokens, begin
+ * with {" in base64url. */
+static const char *unless_credential(const struct token *t, const char *said)
+{
+    AUTO(token_clear) struct buf secret = BUF_INIT(SECRET_MAX);
+    AUTO(token_clear) struct buf encoded = BUF_INIT(3 * SECRET_MAX);
+    size_t len = 0;
+    bool repeats = said && strstr(said, "eyJ");
+    struct err e;
+
+    if (said && t->o.secret && !read_secret(t, &secret, &len, &e)) {
+        make_room(&encoded, 3 * len);
+        add_encoded(&encoded, secret.data, len);
+        repeats = repeats || buf_failed(&encoded) || memmem(said, strlen(said), secret.data, len) ||
+                  strstr(said, buf_text(&encoded));
+    }
+    return repeats ? "(a sentence that repeats our credential)" : said;
+}
+
 /* Copies peer's text into out: one line, no control characters, cut at its `Trace ID` and at room. */
 static void copy_plain(char *out, size_t room, const char *text)
 {
@@ -230,6 +274,9 @@ static const struct pace *refused(const struct token *t, const struct rest_answe
         if (reactions[i].aadsts ? reactions[i].aadsts == aadsts
                                 : error && strcmp(reactions[i].error, error) == 0)
             found = &reactions[i];
+    error = unless_credential(t, error);
+    description = unless_credential(t, description);
+    trace = unless_credential(t, trace);
     copy_plain(says, sizeof says,
                found && found->cure ? found->cure
                : description        ? description
@@ -358,25 +405,13 @@ static void collect_locked(struct token *t)
 
 static enum err_code add_secret(const struct token *t, struct buf *form, struct err *e)
 {
-    AUTO(token_clear) struct buf secret = BUF_INIT(8192);
-    enum err_code code;
-    size_t len;
+    AUTO(token_clear) struct buf secret = BUF_INIT(SECRET_MAX);
+    size_t len = 0;
+    enum err_code code = read_secret(t, &secret, &len, e);
 
-    make_room(&secret, 1024); /* Entra's have 40 characters */
-    code = t->o.secret(t->o.ctx, &secret, e);
-    if (code)
-        return code;
-    if (buf_failed(&secret))
-        return err_set(e, buf_failed(&secret), "client secret");
-    len = secret.len;
-    if (len && secret.data[len - 1] == '\n')
-        len--;
-    if (len && secret.data[len - 1] == '\r')
-        len--;
-    if (!len)
-        return err_set(e, ERR_REFUSED, "the client secret is empty");
-    token_form_add(form, "client_secret", secret.data, len);
-    return ERR_OK;
+    if (!code)
+        token_form_add(form, "client_secret", secret.data, len);
+    return code;
 }
 
 static enum err_code ask_identity(struct token *t, struct rest_call **ret_call, struct err *e)

@@ -384,6 +384,40 @@ static void test_token__tells_refusals_from_troubles(void **state)
     }
 }
 
+/* A proxy in the way may show people what it was asked with; they read it in logs and mails. */
+static void test_token__a_credential_that_an_answer_repeats_is_not_said(void **state)
+{
+    static const struct {
+        int status;
+        const char *body, *lacks;
+    } rows[] = {
+        {400,
+         "{\"error\":\"odd\",\"error_description\":\"no form: client_secret=~a.b_c%2B%2F%3D\"}",
+         "~a.b_c"},
+        {401, "{\"error\":\"odd\",\"error_description\":\"AADSTS7: '~a.b_c+/=' is not known\"}",
+         "~a.b_c"},
+        {503, "{\"error\":\"odd\",\"error_description\":\"later: ~a.b_c+/=\"}", "~a.b_c"},
+        {401, "{\"error\":\"~a.b_c+/=\",\"error_description\":\"x\"}", "~a.b_c"},
+        {401, "{\"error\":\"odd\",\"error_description\":\"AADSTS7: x\",\"trace_id\":\"~a.b_c+/=\"}",
+         "~a.b_c"},
+        {401, "{\"error\":\"odd\",\"error_description\":\"x: eyJhbGciOiJSUzI1NiJ9.e30.c2ln\"}",
+         "c2ln"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        void *fresh = NULL;
+        struct err e;
+
+        (void)before(&fresh);
+        gives(fresh, 1, rows[i].status, rows[i].body);
+        (void)get(fresh, &e);
+        if (strstr(e.text, rows[i].lacks) || !strstr(e.text, "repeats our credential"))
+            fail_msg("row %zu: %s", i, e.text);
+        (void)after(&fresh);
+    }
+}
+
 static void test_token__asks_more_and_more_seldom(void **state)
 {
     static const int64_t pauses_s[] = {1, 2, 4, 8, 16, 32, 60, 60};
@@ -548,6 +582,7 @@ int main(void)
         T(test_token__uses_the_renewed_one_when_it_is_there),
         T(test_token__a_failed_renewal_hurts_nobody_yet),
         T(test_token__tells_refusals_from_troubles),
+        T(test_token__a_credential_that_an_answer_repeats_is_not_said),
         T(test_token__asks_more_and_more_seldom),
         T(test_token__an_unreadable_secret_is_told_and_mended),
         T(test_token__no_connection_is_transient),

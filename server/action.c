@@ -304,7 +304,8 @@ static bool write_outcome(struct turn *t, db_fn fn)
     struct err e;
 
     if (save(t, fn, &e)) {
-        log_event(LOG_ERROR, "action_not_written", LOG_ID("action", t->row.id), LOG_ERR(&e));
+        log_event(LOG_ERROR, "action_not_written", LOG_ID("action", t->row.id),
+                  LOG_ID("case", t->row.case_id), LOG_ERR(&e));
         engine_retry(t->g, &t->w);
         return false;
     }

@@ -204,8 +204,9 @@ static enum err_code order_about_isolation(struct engine *g, const struct desk_o
 
     if (code)
         return code;
-    log_event(LOG_INFO, event, LOG_ID("isolation", o->id), LOG_STR("machine", q.i.machine_id),
-              LOG_STR("who", o->who), LOG_STR("why", o->why), LOG_BOOL("adopted", q.i.adopted));
+    log_event(LOG_INFO, event, LOG_ID("isolation", o->id), LOG_ID("case", q.i.case_id),
+              LOG_STR("machine", q.i.machine_id), LOG_STR("who", o->who), LOG_STR("why", o->why),
+              LOG_BOOL("adopted", q.i.adopted));
     engine_kick(g);
     return ERR_OK;
 }

@@ -517,7 +517,8 @@ static void return_claim(struct engine *g, const struct work *w, int64_t delay_m
     } while ((code == ERR_AGAIN || code == ERR_IO) && g->workers &&
              clock_wall_ms(g->clock) < w->lease_end && workers_pause(g->workers, GIVE_BACK_MS));
     if (code)
-        log_event(LOG_WARN, "work_not_given_back", LOG_ID("work", w->id), LOG_ERR(&e));
+        log_event(LOG_WARN, "work_not_given_back",
+                  LOG_ID(w->kind == WORK_CASE ? "case" : "work", w->id), LOG_ERR(&e));
 }
 
 void engine_again(struct engine *g, const struct work *w, int64_t delay_ms)

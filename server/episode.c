@@ -291,7 +291,8 @@ void episode_write(struct episode *x, db_fn fn)
 
     if (episode_save(x, fn, &e)) {
         /* Nothing is lost: `posted` stands in the row, so the next run looks before it asks. */
-        log_event(LOG_ERROR, "isolation_not_written", LOG_ID("isolation", x->row.id), LOG_ERR(&e));
+        log_event(LOG_ERROR, "isolation_not_written", LOG_ID("isolation", x->row.id),
+                  LOG_ID("case", x->row.case_id), LOG_ERR(&e));
         engine_retry(x->g, &x->w);
         return;
     }

@@ -326,7 +326,8 @@ void episode_looked(struct episode *x, struct grounds *grounds)
     (void)check_clock(x, &x->why);
     x->leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
     if (episode_save(x, looked_fn, &e)) {
-        log_event(LOG_ERROR, "isolation_not_written", LOG_ID("isolation", x->row.id), LOG_ERR(&e));
+        log_event(LOG_ERROR, "isolation_not_written", LOG_ID("isolation", x->row.id),
+                  LOG_ID("case", x->row.case_id), LOG_ERR(&e));
         engine_retry(x->g, &x->w);
     } else if (x->post) {
         episode_post(x);

@@ -232,7 +232,7 @@ void ledger_moved(const struct ledger_turn *t, enum isolation_state before)
 void ledger_not_written(const struct ledger_turn *t, const struct err *e)
 {
     log_event(e->code == ERR_STALE ? LOG_INFO : LOG_ERROR, "isolation_not_written",
-              LOG_ID("isolation", t->row.id), LOG_ERR(e));
+              LOG_ID("isolation", t->row.id), LOG_ID("case", t->row.case_id), LOG_ERR(e));
     engine_retry(t->g, &t->w);
 }
 
@@ -538,7 +538,7 @@ static void review(struct ledger_turn *t)
         read_review(&v, &c);
         if (!v.looked && t->now - since < ENGINE_LATE_MS) {
             log_event(LOG_INFO, "review_later", LOG_ID("isolation", t->row.id),
-                      LOG_ERR(&v.reads.actions_err));
+                      LOG_ID("case", t->row.case_id), LOG_ERR(&v.reads.actions_err));
             engine_again(t->g, &t->w, review_wait(t, &v.reads.actions_err, since));
             defender_reads_clear(&v.reads);
             return;
@@ -606,7 +606,7 @@ void ledger_run(struct engine *g, struct work *w)
     t.tenant = runtime_tenant(rt, t.row.tenant);
     if (!t.tenant)
         log_event(LOG_WARN, "tenant_gone", LOG_ID("isolation", w->id),
-                  LOG_STR("tenant", t.row.tenant));
+                  LOG_ID("case", t.row.case_id), LOG_STR("tenant", t.row.tenant));
     if (!t.tenant || engine_enter(g, w, t.row.tenant, rt->config->n_tenants))
         see_to(&t);
 }

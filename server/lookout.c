@@ -100,7 +100,7 @@ void lookout_run(struct ledger_turn *t)
     t->now = clock_wall_ms(t->g->clock);
     if (reads.machine_code)
         log_event(LOG_INFO, "lookout_later", LOG_ID("isolation", t->row.id),
-                  LOG_ERR(&reads.machine_err));
+                  LOG_ID("case", t->row.case_id), LOG_ERR(&reads.machine_err));
     judge(&x, reads.machine);
     defender_reads_clear(&reads);
     if (db_write(t->g->store->db, looked_fn, &x, &e)) {
@@ -109,7 +109,7 @@ void lookout_run(struct ledger_turn *t)
     }
     if (x.outcome != LOOK_ON)
         log_event(LOG_INFO, "lookout_ended", LOG_ID("isolation", t->row.id),
-                  LOG_STR("machine", t->row.machine_id), LOG_STR("why", x.why),
-                  LOG_INT("cases", (int64_t)x.begun));
+                  LOG_ID("case", t->row.case_id), LOG_STR("machine", t->row.machine_id),
+                  LOG_STR("why", x.why), LOG_INT("cases", (int64_t)x.begun));
     engine_kick(t->g);
 }

@@ -534,7 +534,8 @@ static void send_it(struct sending *s, struct runtime *rt)
         else
             metrics_add(s->g->metrics, METRIC_MAILS, 1, mail_fate_name(s->results[i].fate), NULL);
     if (db_write(s->g->store->db, sent_fn, s, &e)) {
-        log_event(LOG_ERROR, "notice_not_written", LOG_ID("notice", s->n.id), LOG_ERR(&e));
+        log_event(LOG_ERROR, "notice_not_written", LOG_ID("notice", s->n.id),
+                  LOG_ID("case", s->n.case_id), LOG_ERR(&e));
         engine_retry(s->g, s->w);
     }
     engine_kick(s->g);
@@ -568,11 +569,13 @@ static bool others_go_first(struct sending *s)
     struct err e = {0};
 
     if (store_notice_earlier(s->g->store, s->arena, &s->n, t.now - TRIED_MS, &t.earlier, &t.n, &e))
-        log_event(LOG_WARN, "notices_unreadable", LOG_ID("notice", s->n.id), LOG_ERR(&e));
+        log_event(LOG_WARN, "notices_unreadable", LOG_ID("notice", s->n.id),
+                  LOG_ID("case", s->n.case_id), LOG_ERR(&e));
     if (!t.n)
         return false;
     if (db_write(s->g->store->db, turn_fn, &t, &e)) {
-        log_event(LOG_ERROR, "notice_not_written", LOG_ID("notice", s->n.id), LOG_ERR(&e));
+        log_event(LOG_ERROR, "notice_not_written", LOG_ID("notice", s->n.id),
+                  LOG_ID("case", s->n.case_id), LOG_ERR(&e));
         engine_retry(s->g, s->w);
     }
     engine_kick(s->g);

@@ -65,7 +65,7 @@ struct asking {
     const char *reason;
     enum question_kind kind;
     int64_t n; /* the step that asks, or that failed */
-    int64_t now;
+    int64_t now, id;
     bool outdated; /* another configuration is in force than the run began with */
 };
 
@@ -166,6 +166,7 @@ static enum err_code ask_fn(struct db_tx *tx, void *arg, struct err *e)
     x->outdated = !engine_is_in_force(s->engine, s->runtime);
     if (x->outdated) /* nobody could say yes to it */
         return err_set(e, ERR_AGAIN, "another configuration has come into force meanwhile");
+    x->id = q.id;
     q.scope = arena_fmt(s->arena, "step:%s:%lld", id_format(s->c->id, case_id), (long long)x->n);
     people_of(x->terms, s->runtime, &to, &n_to);
     code = find_action(tx, s, x->n, &action, e);
@@ -194,7 +195,7 @@ static enum outcome ask(struct asking *x, struct err *e)
         return OUTCOME_WAITS;
     }
     metrics_add(g->metrics, METRIC_QUESTIONS, 1, question_kind_name(x->kind), "asked");
-    log_event(LOG_INFO, "question", LOG_ID("case", x->s->c->id),
+    log_event(LOG_INFO, "question", LOG_ID("question", x->id), LOG_ID("case", x->s->c->id),
               LOG_STR("kind", question_kind_name(x->kind)), LOG_STR("why", x->reason));
     engine_kick(g);
     return OUTCOME_WAITS;
@@ -342,6 +343,7 @@ struct closing {
     int64_t now;
     struct invitation *told; /* who gets the one mail that tells of many; n_told 0: nobody */
     size_t n_told;
+    int64_t case_id; /* that it is about, for the log; 0: many */
 };
 
 static bool is_told(const struct closing *x, const char *address)
@@ -514,14 +516,28 @@ static enum err_code close_question(struct db_tx *tx, struct closing *x, struct 
     return code;
 }
 
-static void closed(struct engine *g, const struct question_record *q)
+/* Before its end, which lets the case go. */
+static enum err_code find_case(struct db_tx *tx, struct closing *x, const struct question_record *q,
+                               struct err *e)
 {
-    metrics_add(g->metrics, METRIC_QUESTIONS, 1, question_kind_name(q->kind),
+    struct question_case *of;
+    size_t n = 0;
+    enum err_code code = question_is_of_one(q->kind)
+                             ? question_cases(tx, x->arena, q->id, 0, 1, &of, &n, e)
+                             : ERR_OK;
+
+    x->case_id = n ? of->case_id : 0;
+    return code;
+}
+
+static void closed(const struct closing *x, const struct question_record *q)
+{
+    metrics_add(x->g->metrics, METRIC_QUESTIONS, 1, question_kind_name(q->kind),
                 question_state_name(q->state));
-    log_event(LOG_INFO, "question_over", LOG_ID("question", q->id),
+    log_event(LOG_INFO, "question_over", LOG_ID("question", q->id), LOG_ID("case", x->case_id),
               LOG_STR("kind", question_kind_name(q->kind)),
               LOG_STR("state", question_state_name(q->state)), LOG_STR("why", q->why));
-    engine_kick(g);
+    engine_kick(x->g);
 }
 
 /* ---- answering -------------------------------------------------------------------------------- */
@@ -644,6 +660,8 @@ static enum err_code answer_fn(struct db_tx *tx, void *arg, struct err *e)
     w->ended = false;
     if (!code)
         code = answer_list(tx, w->x.arena, a->question, &before, &n, e);
+    if (!code)
+        code = find_case(tx, &w->x, &w->q, e);
     if (code)
         return code;
     if (w->q.state != QUESTION_OPEN)
@@ -700,10 +718,11 @@ enum err_code question_answer(struct engine *g, const struct question_answer *a,
 
     if (code)
         return code;
-    log_event(LOG_INFO, "answer", LOG_ID("question", a->question), LOG_STR("who", w.person),
-              LOG_STR("way", a->way), LOG_BOOL("yes", a->yes), LOG_STR("why", a->why));
+    log_event(LOG_INFO, "answer", LOG_ID("question", a->question), LOG_ID("case", w.x.case_id),
+              LOG_STR("who", w.person), LOG_STR("way", a->way), LOG_BOOL("yes", a->yes),
+              LOG_STR("why", a->why));
     if (w.ended)
-        closed(g, &w.q);
+        closed(&w.x, &w.q);
     if (w.q.state == QUESTION_EXPIRED || w.q.state == QUESTION_VOID)
         return err_set(e, ERR_CONFLICT, "this question is over: %s", w.q.why);
     *ret_state = w.q.state;
@@ -743,6 +762,8 @@ static enum err_code due_fn(struct db_tx *tx, void *arg, struct err *e)
     if (d->q.state != QUESTION_OPEN)
         return work_done(tx, d->w, e);
     code = mind_the_clock(tx, &d->q, d->x.now, e);
+    if (!code)
+        code = find_case(tx, &d->x, &d->q, e);
     if (code)
         return code;
     if (d->x.now >= d->q.expires) {
@@ -780,6 +801,6 @@ void question_run(struct engine *g, struct work *w)
                   LOG_STR("kind", question_kind_name(d.q.kind)), LOG_STR("why", d.q.what));
     }
     if (d.ended)
-        closed(g, &d.q);
+        closed(&d.x, &d.q);
     engine_kick(g);
 }

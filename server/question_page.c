@@ -69,6 +69,12 @@ static enum err_code view_fn(struct db_tx *tx, void *arg, struct err *e)
     return code ? code : pause_read(tx, v->rt, v->arena, &v->pause, e);
 }
 
+/* For the log: the case that it is about; 0: many. */
+static int64_t about(const struct view *v)
+{
+    return v->n_cases == 1 ? v->cases->case_id : 0;
+}
+
 /* ---- the page --------------------------------------------------------------------------------- */
 
 static void begin(struct buf *out, const char *headline)
@@ -203,7 +209,8 @@ static bool prove(struct question_page *p, struct http_request *r, const struct 
         *ret_way = who.way;
         return true;
     }
-    log_event(LOG_WARN, "approver_refused", LOG_ID("question", v->q.id), LOG_STR("why", who.why));
+    log_event(LOG_WARN, "approver_refused", LOG_ID("question", v->q.id), LOG_ID("case", about(v)),
+              LOG_STR("why", who.why));
     if (who.verdict == VERIFY_FORBIDDEN) {
         http_reply_problem(r, 403, "You are not one of those who may answer.", NULL);
     } else if (who.verdict == VERIFY_DENIED) {
@@ -261,7 +268,8 @@ static void answer(struct question_page *p, struct http_request *r, const struct
            : a.yes                  ? "Your yes is written: what waited for it goes on."
                                     : "Your no is written: nothing is done.";
     if ((code && code != ERR_CONFLICT) || db_read(p->g->store->db, view_fn, v, &e)) {
-        log_event(LOG_ERROR, "answer_not_written", LOG_ID("question", v->q.id), LOG_ERR(&e));
+        log_event(LOG_ERROR, "answer_not_written", LOG_ID("question", v->q.id),
+                  LOG_ID("case", about(v)), LOG_ERR(&e));
         unavailable(r);
         return;
     }

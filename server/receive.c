@@ -63,7 +63,8 @@ struct request {
     bool proven; /* somebody has shown a good proof: what goes wrong from here on is no attack */
     struct verify_result who;
     enum handshake handshake;
-    const char *said; /* by the sender, for its handshake */
+    const char *said;     /* by the sender, for its handshake */
+    const char *left_out; /* of its body, and why; NULL: nothing */
     struct notification n;
     struct acceptance acceptance;
 };
@@ -232,6 +233,9 @@ static void log_acceptance(const struct request *q)
     log_event(LOG_INFO, a->duplicate ? "duplicate" : "accepted", LOG_STR("source", q->source->name),
               LOG_ID("delivery", a->delivery), LOG_STR("case", ids),
               LOG_INT("alerts", (int64_t)a->count), LOG_STR("key", q->who.key));
+    if (q->left_out)
+        log_event(LOG_INFO, "left_out", LOG_STR("source", q->source->name),
+                  LOG_ID("delivery", a->delivery), LOG_STR("why", q->left_out));
     if (a->reopened)
         log_event(LOG_INFO, "judged_again", LOG_STR("source", q->source->name),
                   LOG_ID("delivery", a->delivery), LOG_INT("count", (int64_t)a->reopened),
@@ -426,10 +430,8 @@ static void take(struct request *q, bool deferred)
                                      .received_ms = http_received_ms(q->http),
                                      .alerts = in.alerts,
                                      .count = in.count};
-        if (in.left_out)
-            log_event(LOG_INFO, "left_out", LOG_STR("source", q->source->name),
-                      LOG_STR("why", in.left_out));
         sha256_hex(q->receiver->sha256, body, len, q->n.body_sha256);
+        q->left_out = in.left_out;
         q->acceptance.n = &q->n;
         q->acceptance.ctx = q;
         heard_note(q->receiver->heard, q->source, q->n.received_ms);

@@ -212,7 +212,8 @@ static void post(struct release *x)
     if (!deed_begin(t->g, "isolation", t->row.id))
         return;
     log_event(LOG_INFO, "release_post", LOG_ID("isolation", t->row.id),
-              LOG_STR("machine", t->row.machine_id), LOG_STR("why", t->row.release_why));
+              LOG_ID("case", t->row.case_id), LOG_STR("machine", t->row.machine_id),
+              LOG_STR("why", t->row.release_why));
     x->code = deed_send(t->g, t->tenant->defender, &t->w, &q, &action, &x->why);
     x->action = &action;
     t->now = clock_wall_ms(t->g->clock);

@@ -22,14 +22,19 @@
 /* The people's side is a socket of the test's own, which the commands find by the configuration. */
 static char door[100];
 
-static struct house *open_house(void)
+static struct house *open_house_with(const char *rules)
 {
     const char *tmp = getenv("TMPDIR");
-    struct house_options o = {.admin_address = door};
+    struct house_options o = {.admin_address = door, .rules = rules};
 
     (void)snprintf(door, sizeof door, "unix:%.40s/cordon-ledger-%d.sock", tmp ? tmp : "/tmp",
                    (int)getpid());
     return house_start(&o);
+}
+
+static struct house *open_house(void)
+{
+    return open_house_with(NULL);
 }
 
 static void add(struct house *h, const char *machine)
@@ -106,6 +111,25 @@ static bool has_subject(struct house *h, int64_t count, const char *tag)
     return found;
 }
 
+/* Each line of the log with one text holds the other; and there is one. */
+static void assert_lines(struct house *h, const char *with, const char *wanted)
+{
+    FILE *f = fopen(h->log_file, "re");
+    char *line = NULL;
+    size_t room = 0;
+    int n = 0;
+
+    assert_non_null(f);
+    while (getline(&line, &room, f) > 0) {
+        n += strstr(line, with) != NULL;
+        if (strstr(line, with) && !strstr(line, wanted))
+            fail_msg("no %s in the log's line %s", wanted, line);
+    }
+    assert_true(n > 0);
+    free(line);
+    (void)fclose(f);
+}
+
 /* ---- released by order ------------------------------------------------------------------------------ */
 
 static void test_ledger__the_release_is_asked_for_once(void **state)
@@ -134,6 +158,33 @@ static void test_ledger__the_release_is_asked_for_once(void **state)
     assert_non_null(strstr(body, "\"Comment\":\"cordon: release ordered"));
     assert_non_null(strstr(body, "all clear"));
     assert_says(h, 1, "no machine called", WORDS("release", NAME, "--why", "again"));
+    house_stop(h);
+}
+
+/* Who looks for a case finds whom it was asked for, who said yes, and how its machine came back: by one id. */
+static void test_ledger__each_line_of_the_log_names_its_case(void **state)
+{
+    struct house *h = open_house_with("  - name: contain\n    do:\n"
+                                      "      - ask: {approvers: [ann@x.example]}\n"
+                                      "      - isolate: {}\n");
+    char path[100], id[20], wanted[40];
+
+    (void)state;
+    add(h, "");
+    AUTO(json_freep) struct json *answer = house_push(h, "da1_-1", MACHINE, 202);
+    (void)snprintf(wanted, sizeof wanted, "\"case\":\"%s\"",
+                   json_string(json_first(json_get(answer, "cases"))));
+    house_wait_question(h, 1, id);
+    (void)snprintf(path, sizeof path, "/api/questions/%s/approve", id);
+    assert_int_equal(house_order(h, path, "{\"why\":\"seen it\",\"by\":\"maria\"}"), 200);
+    AUTO(json_freep) struct json *c = house_wait_case(h, answer, "done", SOON);
+    assert_non_null(c);
+    assert_says(h, 0, "asked about it again", WORDS("extend", NAME, "--for", "4h"));
+    assert_says(h, 0, "asked for and followed", WORDS("release", NAME, "--why", "all clear"));
+    wait_state(h, "released");
+    house_wait_log(h, "release_post", 1, SOON);
+    assert_lines(h, "\"question\":\"", wanted);
+    assert_lines(h, "\"isolation\":\"", wanted);
     house_stop(h);
 }
 
@@ -312,6 +363,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ledger__the_release_is_asked_for_once),
+        cmocka_unit_test(test_ledger__each_line_of_the_log_names_its_case),
         cmocka_unit_test(test_ledger__a_killed_release_is_not_asked_for_twice),
         cmocka_unit_test(test_ledger__an_analysts_isolation_is_released_by_the_machines_name_alone),
         cmocka_unit_test(test_ledger__what_others_do_at_defender_is_known_without_an_alert),

@@ -507,6 +507,28 @@ static void test_receive__says_202_when_it_is_on_disk(void **state)
     fetched_clear(&f);
 }
 
+/* Found from the answer: which delivery a sender asks about is all that he knows. */
+static void test_receive__what_was_left_out_is_logged_with_its_delivery(void **state)
+{
+    struct stage *t = *state;
+    AUTO(json_freep) struct json *doc = NULL;
+    struct fetched f;
+    char line[200];
+
+    push(
+        t, "m1",
+        "[" BODY
+        ",{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"s\",\"type\":\"t\",\"data\":{\"hello\":1}}]",
+        &f);
+    assert_int_equal(f.status, 202);
+    doc = parsed(&f);
+    (void)snprintf(line, sizeof line,
+                   "\"event\":\"left_out\",\"source\":\"relay\",\"delivery\":\"%s\"",
+                   json_get_string(doc, "delivery"));
+    assert_true(log_holds(t, line));
+    fetched_clear(&f);
+}
+
 static void test_receive__a_batch_is_one_delivery_of_many_cases(void **state)
 {
     struct stage *t = *state;
@@ -1798,6 +1820,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(test_receive__##name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(says_202_when_it_is_on_disk),
+        TEST(what_was_left_out_is_logged_with_its_delivery),
         TEST(a_batch_is_one_delivery_of_many_cases),
         TEST(every_way_of_naming_json_is_taken),
         TEST(a_repeated_delivery_is_answered_as_the_first),

@@ -133,9 +133,10 @@ static void *compile(const struct settings_reader *reader, const struct yaml_nod
     settings_read(reader, node, "token", table, set);
     if (reader->faults->count != faults)
         return NULL;
-    if (!split_header(reader->arena, set->header, s))
-        yaml_fault(reader->faults, node, "token.header: expected `Name` or `Name: Word`, not '%s'",
-                   set->header);
+    if (!split_header(reader->arena, set->header, s)) /* not echoed: the secret may be with it */
+        yaml_fault(reader->faults, node,
+                   "token.header: expected `Name` or `Name: Word`; the secret behind it stands in "
+                   "a file of `secret_files`");
     if (set->query)
         check_query(reader, node, source, set->query);
     s->query = set->query;

@@ -289,6 +289,7 @@ static void test_verify_token__names_what_is_wrong_with_its_settings(void **stat
         {"[{token: {secret_files: [t1], header: \"X Key\"}}]", "header"},
         {"[{token: {secret_files: [t1], header: \": Bearer\"}}]", "header"},
         {"[{token: {secret_files: [t1], header: \"X-Key: a b\"}}]", "header"},
+        {"[{token: {secret_files: [t1], header: \"Authorization: Bearer " T1 "\"}}]", "header"},
         {"[{token: {secret_files: [t1], headers: X}}]", "header"},
         {"[{token: {secret_files: [t1, t1, t1, t1, t1, t1, t1, t1, t1]}}]", "at most 8"},
         {"[{token: {secret: " T1 "}}]", "secret_files"},

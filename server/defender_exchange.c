@@ -219,8 +219,7 @@ static void settle_refusal(struct defender *d, struct exchange *x)
         message = json_get_string(error, "message");
         target = json_get_string(error, "target");
     }
-    if (message && strstr(message, x->auth.data + strlen(AUTH)))
-        message = "(a sentence that repeats our token)";
+    message = token_unsaid(message, x->auth.data + strlen(AUTH));
     o = find_outcome(x->answer.status, code, message);
     defender_copy_plain(says, sizeof says, message);
     defender_copy_plain(code_text, sizeof code_text, code);

@@ -74,7 +74,8 @@ static const struct outcome {
     {0, 9999, ERR_AGAIN, NULL}, /* a 500 or 504 with an empty message: a query that took too long */
 };
 
-static enum err_code refusal(const struct call *c, const struct rest_answer *a, struct err *e)
+static enum err_code refusal(const struct call *c, const char *token, const struct rest_answer *a,
+                             struct err *e)
 {
     AUTO(json_freep) struct json *doc = NULL;
     AUTO(buf_clear) struct buf says = BUF_INIT(4096), cure = BUF_INIT(256);
@@ -84,7 +85,7 @@ static enum err_code refusal(const struct call *c, const struct rest_answer *a, 
     (void)json_parse(a->body, a->body_len, &doc,
                      NULL); /* a gateway's page is no JSON: section 7.1 */
     code = json_get_string(json_get(doc, "error"), "code");
-    message = json_get_string(json_get(doc, "error"), "message");
+    message = token_unsaid(json_get_string(json_get(doc, "error"), "message"), token);
     mime_clean_line(&says, message ? message : "");
     while (a->status < o->first || a->status > o->last)
         o++;
@@ -150,7 +151,7 @@ static enum err_code attempt(struct graph *g, enum graph_api api, const char *bo
     if (code) {
         (void)err_in(e, "POST %s", calls[api].path);
     } else if (answer->status != 200) {
-        code = refusal(&calls[api], answer, e);
+        code = refusal(&calls[api], auth.data + strlen(AUTH), answer, e);
         *ret_stale = (code == ERR_DENIED && token_drop(token, auth.data + strlen(AUTH))) ||
                      (code == ERR_FORBIDDEN && token_renew(token, auth.data + strlen(AUTH)));
         if (code == ERR_THROTTLED)

@@ -34,7 +34,8 @@ static const struct {
     {429, NULL, ERR_THROTTLED, "too many mails at once"},
 };
 
-static enum err_code judge(const struct mail_graph *g, const struct rest_answer *a, struct err *e)
+static enum err_code judge(const struct mail_graph *g, const char *token,
+                           const struct rest_answer *a, struct err *e)
 {
     AUTO(json_freep) struct json *doc = NULL;
     const char *code = NULL, *message = NULL, *cure = "it cannot be used just now";
@@ -45,7 +46,7 @@ static enum err_code judge(const struct mail_graph *g, const struct rest_answer 
         return ERR_OK;
     if (a->body_len && !json_parse(a->body, a->body_len, &doc, NULL)) {
         code = json_get_string(json_get(doc, "error"), "code");
-        message = json_get_string(json_get(doc, "error"), "message");
+        message = token_unsaid(json_get_string(json_get(doc, "error"), "message"), token);
     }
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++)
         if (answers[i].status == a->status &&
@@ -100,6 +101,7 @@ static enum err_code call(const struct mail_graph *g, const char *url, const str
                              .body_len = body->len,
                              .max_answer = ANSWER_MAX,
                              .timeout_ms = timeout_ms};
+    const char *token;
     enum err_code code;
 
     *ret_stale = false;
@@ -111,9 +113,10 @@ static enum err_code call(const struct mail_graph *g, const char *url, const str
     code = rest_do(g->rest, &q, &answer, e);
     if (code)
         return err_in(e, "Graph");
-    code = judge(g, &answer, e);
-    *ret_stale = (code == ERR_DENIED && token_drop(g->token, header.data + sizeof auth - 1)) ||
-                 (code == ERR_FORBIDDEN && token_renew(g->token, header.data + sizeof auth - 1));
+    token = header.data + sizeof auth - 1;
+    code = judge(g, token, &answer, e);
+    *ret_stale = (code == ERR_DENIED && token_drop(g->token, token)) ||
+                 (code == ERR_FORBIDDEN && token_renew(g->token, token));
     return code;
 }
 

@@ -572,6 +572,11 @@ enum err_code token_get(struct token *t, struct buf *out, struct err *e)
     return code;
 }
 
+const char *token_unsaid(const char *said, const char *token)
+{
+    return said && strstr(said, token) ? "(a sentence that repeats our token)" : said;
+}
+
 bool token_drop(struct token *t, const char *token)
 {
     int64_t now_ms = clock_mono_ms(t->o.clock);

@@ -72,6 +72,10 @@ AUTO_FREEP(struct token, token)
  */
 enum err_code token_get(struct token *t, struct buf *out, struct err *e);
 
+/** What an API says of a request, for logs and mails: said itself, or other words where it repeats the token that was shown.
+ *  said: may be NULL. */
+const char *token_unsaid(const char *said, const char *token);
+
 /**
  * The API answered 401 to this token. Returns true when another try makes sense: the token was
  * current and is now dropped, or a newer one is there already. At most one drop a minute: a 401 that

@@ -184,6 +184,24 @@ static void test_graph__every_failure_says_what_to_do(void **state)
     }
 }
 
+static void test_graph__a_token_that_an_answer_repeats_is_not_said(void **state)
+{
+    AUTO(token_clear) struct buf token = BUF_INIT(TOKEN_MAX);
+    struct rig *r = *state;
+    struct err e = {0};
+    size_t n;
+
+    assert_int_equal(token_get(r->graph_token, &token, &e), ERR_OK);
+    sim_tellf(r->sim, "/faults",
+              "{\"path\":\"" GRAPH_PATH
+              "\",\"count\":1,\"kind\":\"answer\",\"status\":400,\"json\":"
+              "{\"error\":{\"code\":\"BadRequest\",\"message\":\"a header: Bearer %s\"}}}",
+              buf_text(&token));
+    assert_int_equal(hunt(r, GRAPH_API_GRAPH, query, 0, &n, &e), ERR_REFUSED);
+    if (strstr(e.text, "Bearer") || !strstr(e.text, "repeats our token"))
+        fail_msg("%s", e.text);
+}
+
 /* Section 7.3: what the header does not say, the sentence may; and at once is no time. */
 static void test_graph__obeys_a_throttle(void **state)
 {
@@ -296,6 +314,7 @@ int main(void)
         TEST(test_graph__asks_graph_from_a_time_on),
         TEST(test_graph__asks_defender_where_it_is_told_to),
         TEST(test_graph__every_failure_says_what_to_do),
+        TEST(test_graph__a_token_that_an_answer_repeats_is_not_said),
         TEST(test_graph__obeys_a_throttle),
         TEST(test_graph__is_told_of_a_query_with_a_fault),
         TEST(test_graph__needs_the_permission),

@@ -101,11 +101,30 @@ static void test_mail_graph__a_permission_given_since_is_found(void **state)
     assert_int_equal(result.fate, MAIL_SENT);
 }
 
+static void test_mail_graph__a_token_that_an_answer_repeats_is_not_said(void **state)
+{
+    AUTO(token_clear) struct buf token = BUF_INIT(TOKEN_MAX);
+    struct rig *r = *state;
+    struct mail_result result;
+
+    may_send(r, "\"Mail.Send\"");
+    assert_int_equal(token_get(r->token, &token, NULL), ERR_OK);
+    sim_tellf(
+        r->sim, "/faults",
+        "{\"path\":\"/graph/v1.0/users/*\",\"count\":1,\"kind\":\"answer\",\"status\":400,\"json\":"
+        "{\"error\":{\"code\":\"BadRequest\",\"message\":\"a header: Bearer %s\"}}}",
+        buf_text(&token));
+    assert_int_equal(send_it(r, &result), ERR_REFUSED);
+    if (strstr(result.text, "Bearer") || !strstr(result.text, "repeats our token"))
+        fail_msg("%s", result.text);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         T(test_mail_graph__a_permission_given_since_is_found),
+        T(test_mail_graph__a_token_that_an_answer_repeats_is_not_said),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -450,6 +450,18 @@ static const char *mail_host(struct doctor *d)
     return arena_strn(d->arena, host, len);
 }
 
+/* The name under which a tenant of several is read and acted on. */
+static const char *first_name(const struct doctor *d, const struct config_tenant *t)
+{
+    const struct config *c = d->o->config;
+
+    for (size_t i = 0; i < c->n_tenants; i++)
+        if (strcmp(c->tenants[i].tenant_id, t->tenant_id) == 0 &&
+            !config_is_second_name(c, &c->tenants[i]))
+            return c->tenants[i].name;
+    return t->name; /* no configuration is like that */
+}
+
 static void look_at_tenant(struct doctor *d, struct runtime_tenant *t)
 {
     AUTO(rest_answer_clear) struct rest_answer login = {0}, api = {0};
@@ -468,6 +480,13 @@ static void look_at_tenant(struct doctor *d, struct runtime_tenant *t)
         say(d, DOCTOR_BAD,
             "look tenant_id up in Entra, Overview; and cloud, for a government tenant",
             "Entra knows no tenant %s (HTTP %ld)", t->config->tenant_id, login.status);
+    if (config_is_second_name(d->o->config, t->config)) {
+        say(d, DOCTOR_OK, NULL,
+            "it is another name of tenant %s, under which new alerts are read: they need no permission of "
+            "this application",
+            first_name(d, t->config));
+        return;
+    }
     if (!ask_host(d, t->config->api_url, "/api/", &api) || !reached)
         return;
     if (token_claims(t->token, &claims, &e)) {

@@ -283,6 +283,33 @@ static void test_doctor__what_is_wrong_is_found(void **state)
     }
 }
 
+/* A second name of a tenant lends its application to mail. It reads nothing and acts on nothing, and nobody is told to
+ * let it. */
+static void test_doctor__an_application_for_mail_needs_no_permission_of_defenders(void **state)
+{
+    static const char client[] = "7b1c2d3e-4f50-4a61-8b72-9c83ad94be05";
+    struct house *h = house_start(&(struct house_options){.not_yet = true});
+    AUTO(json_freep) struct json *doc = NULL;
+    char mailbox[2000];
+
+    (void)state;
+    sim_tellf(h->sim, "/clients", "{\"client_id\":\"%s\",\"secret\":\"%s\",\"roles\":[]}", client,
+              h->sim->client_secret);
+    (void)snprintf(mailbox, sizeof mailbox,
+                   "tenants:\n  mailbox: {tenant_id: %s, client_id: %s, client_secret_file: "
+                   "%s/client-secret, api_url: %s, api_scope: '%s', login_url: %s}\n",
+                   h->sim->tenant_id, client, h->dir, h->sim->api_url, h->sim->api_scope,
+                   h->sim->login_url);
+    house_edit(h, "tenants:\n", mailbox);
+    doc = doctor(h, "mail", 0);
+    assert_finding(doc, "mail", "ok", "is another name of tenant contoso");
+    assert_finding(doc, "mail", "ok", "every permission that the policy needs");
+    JSON_EACH (f, json_get(doc, "findings"))
+        if (strcmp(json_get_string(f, "part"), "tenant mailbox") == 0)
+            assert_string_equal(json_get_string(f, "grade"), "ok");
+    house_stop(h);
+}
+
 /* Whoever pushed last, from an address inside, is a machine that must not be isolated unasked. */
 static void test_doctor__a_relay_that_nothing_protects_is_found(void **state)
 {
@@ -424,6 +451,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_doctor__all_is_well),
         cmocka_unit_test(test_doctor__what_is_wrong_is_found),
+        cmocka_unit_test(test_doctor__an_application_for_mail_needs_no_permission_of_defenders),
         cmocka_unit_test(test_doctor__a_relay_that_nothing_protects_is_found),
         cmocka_unit_test(test_doctor__says_who_has_hold_of_the_store),
         cmocka_unit_test(test_doctor__a_filesystem_that_keeps_no_locks_is_found),

@@ -230,6 +230,17 @@ static const struct handler *find_handler(struct policy_compiler *c, const struc
 
 /* ---- when a step is done, and what follows when it is not --------------------------------------- */
 
+/* The steps that a rule has so far; NULL: no memory. */
+static const char *const *steps_before(const struct policy_compiler *c,
+                                       const struct policy_rule *rule)
+{
+    const char **names = arena_array(c->reader->arena, rule->n_steps + 1, sizeof *names);
+
+    for (size_t i = 0; names && i < rule->n_steps; i++)
+        names[i] = rule->steps[i].name;
+    return names;
+}
+
 /* if: {isolate: done}: what a step before this one must have come to. */
 static void compile_if(struct policy_compiler *c, const struct yaml_node *map,
                        const struct policy_rule *rule, struct policy_step *step)
@@ -254,7 +265,8 @@ static void compile_if(struct policy_compiler *c, const struct yaml_node *map,
     while (words[word] && strcmp(words[word], text) != 0)
         word++;
     if (i == rule->n_steps)
-        yaml_fault(faults, n->key, "if: no step before this one is called '%.60s'", n->key->text);
+        yaml_fault(faults, n->key, "if: no step before this one is called '%.60s'%s", n->key->text,
+                   settings_meant(c->reader, n->key->text, steps_before(c, rule)));
     else if (strcmp(text, "isolated") == 0 && strcmp(n->key->text, "isolate") != 0)
         yaml_fault(faults, n, "if: isolated is what an isolate may come to, not '%.60s'",
                    n->key->text);
@@ -297,6 +309,46 @@ static const struct yaml_node *find_step(const struct yaml_node *map)
     return found;
 }
 
+static bool has_setting(const struct handler *h, const char *name)
+{
+    for (const struct handler_arg *arg = h->args; arg && arg->name; arg++)
+        if (strcmp(arg->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Faults for all that stands beside the one step of a map and means nothing there; false: it has not one step. */
+static bool find_strangers(struct policy_compiler *c, const struct yaml_node *map)
+{
+    static const char *const words[] = {"if", "on_failure", NULL};
+    const struct handler *h = NULL;
+    size_t steps = 0;
+
+    for (const struct yaml_node *n = map->kind == YAML_MAP ? map->first : NULL; n; n = n->next)
+        if (handler_find(n->key->text)) {
+            h = handler_find(n->key->text);
+            steps++;
+        }
+    for (const struct yaml_node *n = steps == 1 ? map->first : NULL; n; n = n->next) {
+        const char *word = n->key->text, *nearest = yaml_nearest(word, words);
+
+        if (strcmp(word, h->name) == 0 || strcmp(word, "if") == 0 ||
+            strcmp(word, "on_failure") == 0)
+            continue;
+        if (has_setting(h, word))
+            yaml_fault(
+                c->reader->faults, n->key,
+                "rule.do: '%.60s' stands beside the step, and is a setting of it: write %s: {%.60s: …}",
+                word, h->name, word);
+        else
+            yaml_fault(c->reader->faults, n->key,
+                       "rule.do: '%.60s' is nothing that stands beside a step; %s%s%s", word,
+                       nearest ? "did you mean " : "expected if or on_failure",
+                       nearest ? nearest : "", nearest ? "?" : "");
+    }
+    return steps == 1;
+}
+
 void policy_compile_steps(struct policy_compiler *c, const struct yaml_node *list,
                           struct policy_rule *rule)
 {
@@ -319,7 +371,7 @@ void policy_compile_steps(struct policy_compiler *c, const struct yaml_node *lis
         if (!named) {
             if (n->kind == YAML_SCALAR && !n->null && handler_find(n->text))
                 yaml_fault(faults, n, "rule.do: write %s: {} for a step with nothing set", n->text);
-            else
+            else if (!find_strangers(c, n))
                 yaml_fault(faults, n, "rule.do: expected a map of one step, such as email: {}");
             continue;
         }

@@ -275,6 +275,8 @@ static void test_policy__every_fault_is_named_with_its_place(void **state)
         /* what stands beside a step */
         {STEP("email: {}\n    if: {isolate: done}"),
          "5:10: if: no step before this one is called 'isolate'"},
+        {STEP("isolate: {}\n  - email: {}\n    if: {isolat: done}"),
+         "6:10: if: no step before this one is called 'isolat'; did you mean isolate?"},
         {STEP("isolate: {}\n  - email: {}\n    if: {isolate: gone}"),
          "6:19: if: expected done, failed, withheld or isolated, found 'gone'; did you mean done?"},
         {STEP("isolate: {}\n  - email: {}\n    if: {isolate: isolate}"),
@@ -288,6 +290,17 @@ static void test_policy__every_fault_is_named_with_its_place(void **state)
         {STEP("isolate: {}\n    on_failure: continu"),
          "5:17: on_failure: expected stop, continue or ask, found 'continu'; did you mean continue?"},
         {STEP("on_failure: stop"), "4:5: rule.do: expected a map of one step, such as email: {}"},
+        {STEP("isolate: {}\n    on_failur: stop"),
+         "5:5: rule.do: 'on_failur' is nothing that stands beside a step; did you mean on_failure?"},
+        {STEP("isolate: {}\n    retry: 3\n  - email: {}\n    unless: {isolate: done}"),
+         "5:5: rule.do: 'retry' is nothing that stands beside a step; expected if or on_failure\n"
+         "7:5: rule.do: 'unless' is nothing that stands beside a step; expected if or on_failure"},
+        /* a setting that is not indented, or not in the braces */
+        {STEP("isolate:\n    type: full"),
+         "5:5: rule.do: 'type' stands beside the step, and is a setting of it: write isolate: {type: …}"},
+        {STEP("{isolate: {}, comment: x, if: {email: done}}"),
+         "4:19: rule.do: 'comment' stands beside the step, and is a setting of it: write isolate: "
+         "{comment: …}"},
         {STEP("email: text"), "4:12: email: expected a map of settings, found text"},
         {STEP("email: [a]"), "4:12: email: expected a map of settings, found a list"},
         {STEP("page: {who: x}"), "4:12: page takes no settings"},

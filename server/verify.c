@@ -9,6 +9,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "auto.h"
+#include "buf.h"
+
 #define SCHEME(x) extern const struct verify_scheme verify_##x;
 #include "verify_list.h"
 #undef SCHEME
@@ -57,14 +60,18 @@ static size_t scheme_rank(const struct verify_scheme *scheme)
 
 static void unknown_scheme(const struct settings_reader *reader, const struct yaml_node *key)
 {
+    AUTO(buf_clear) struct buf all = BUF_INIT(1024);
     const char *names[SCHEMES + 1] = {NULL};
     const char *nearest;
 
-    for (size_t i = 0; i < SCHEMES; i++)
+    for (size_t i = 0; i < SCHEMES; i++) {
         names[i] = schemes[i]->name;
+        buf_addf(&all, "%s%s", i ? ", " : "", names[i]);
+    }
     nearest = yaml_nearest(key->text, names);
-    yaml_fault(reader->faults, key, "verify: unknown scheme '%s'%s%s%s", key->text,
-               nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+    yaml_fault(reader->faults, key, "verify: unknown scheme '%s'; %s%s%s", key->text,
+               nearest ? "did you mean " : "expected one of ", nearest ? nearest : buf_text(&all),
+               nearest ? "?" : "");
 }
 
 /* Puts a part where the table has it: what costs less to check is checked first, whatever the order in the

@@ -167,7 +167,10 @@ static void test_verify__names_what_is_wrong_with_a_list(void **state)
         {"[[token]]", "expected an entry"},
         {"[{tokens: {secret_files: [token]}}]", "did you mean token?"},
         {"[{standard-webhooks: {secret_files: [key]}}]", "did you mean standard_webhooks?"},
-        {"[{oauth2: {}}]", "unknown scheme 'oauth2'"},
+        {"[{oauth2: {}}]",
+         "unknown scheme 'oauth2'; expected one of none, token, basic, client_certificate, "
+         "standard_webhooks, hmac, http_signature, entra"},
+        {"[{" TOKEN_ENTRY ", tolerance: 5m}]", "unknown scheme 'tolerance'; expected one of "},
         {"[{hmc: {preset: github}}]", "did you mean hmac?"},
         {"[{" TOKEN_ENTRY "}, {" SW ", none: {}}]", "1:"},
     };

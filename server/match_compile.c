@@ -806,6 +806,17 @@ static struct condition *compile_group(struct compiler *c, const struct yaml_nod
     return close_node(c, group, good);
 }
 
+/* A field, or a word that combines conditions, by whichever name people know it. */
+static const char *nearest_entry(const char *word)
+{
+    static const char *const words[] = {"any", "all", "not", NULL};
+    const char *nearest = yaml_nearest(word, words);
+
+    if (strcasecmp(word, "or") == 0 || strcasecmp(word, "and") == 0)
+        return *word == 'o' || *word == 'O' ? "any" : "all";
+    return nearest ? nearest : field_nearest(word);
+}
+
 /* One entry of a condition's map. */
 static struct condition *compile_entry(struct compiler *c, const struct yaml_node *v,
                                        const char *within, int depth)
@@ -831,7 +842,7 @@ static struct condition *compile_entry(struct compiler *c, const struct yaml_nod
         not ->first = compile_map(c, v, "not", inner, depth + 1);
         return close_node(c, not, not ->first != NULL);
     }
-    nearest = field_nearest(word);
+    nearest = nearest_entry(word);
     yaml_fault(c->reader->faults, v->key, "no such field '%.60s'; %s%s%s", word,
                nearest ? "did you mean " : "see `cordon fields`", nearest ? nearest : "",
                nearest ? "?" : "");

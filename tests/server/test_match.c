@@ -877,6 +877,10 @@ static void test_match__faults_of_conditions(void **state)
         {"alert.severty: High", "1:1: no such field 'alert.severty'; did you mean alert.severity?"},
         {"severity: High", "1:1: no such field 'severity'; did you mean alert.severity?"},
         {"weather: bad", "1:1: no such field 'weather'; see `cordon fields`"},
+        {"ani: [{alert.severity: High}]", "1:1: no such field 'ani'; did you mean any?"},
+        {"Not: {alert.severity: High}", "1:1: no such field 'Not'; did you mean not?"},
+        {"or: [{alert.severity: High}]", "1:1: no such field 'or'; did you mean any?"},
+        {"any: [{and: [{alert.severity: High}]}]", "1:8: no such field 'and'; did you mean all?"},
         {"alert.severity: Hihg", "1:17: alert.severity: 'Hihg' is no severity; did you mean High?"},
         {"alert.severity: Terrible", "1:17: alert.severity: 'Terrible' is no severity; expected "
                                      "UnSpecified, Informational, Low, Medium or High"},

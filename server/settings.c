@@ -385,6 +385,13 @@ static bool read_time(const struct reading *x, int64_t *field)
     return true;
 }
 
+/* What is in quotes looks as it should, and is text. */
+static bool found_quotes(const struct reading *x, const char *what)
+{
+    yaml_fault(x->reader->faults, x->node, "%s: expected %s, found text in quotes", x->name, what);
+    return false;
+}
+
 static bool read_int(const struct reading *x, int64_t *field)
 {
     static const char what[] = "a whole number";
@@ -395,13 +402,10 @@ static bool read_int(const struct reading *x, int64_t *field)
     if (!text)
         return false;
     minus = *text == '-';
-    if (!bare || !measure(text + minus, no_units, 1, &value)) {
-        if (bare)
-            return settings_expected(x, what, text);
-        yaml_fault(x->reader->faults, x->node, "%s: expected %s, found text in quotes", x->name,
-                   what);
-        return false;
-    }
+    if (!bare)
+        return found_quotes(x, what);
+    if (!measure(text + minus, no_units, 1, &value))
+        return settings_expected(x, what, text);
     if (!in_range(x, minus ? -value : value, text, no_units, 1))
         return false;
     *field = minus ? -value : value;
@@ -416,8 +420,10 @@ static bool read_bool(const struct reading *x, bool *field)
 
     if (!text)
         return false;
-    if (!bare || (strcmp(text, "true") != 0 && strcmp(text, "false") != 0))
+    if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
         return settings_expected(x, what, text);
+    if (!bare)
+        return found_quotes(x, what);
     *field = *text == 't';
     return true;
 }

@@ -659,9 +659,8 @@ static void note_too_few(const struct settings_reader *r, const char *what, int6
 static void check_ask(const struct settings_reader *r, const struct yaml_node *rule,
                       const struct yaml_node *ask, const struct config *c)
 {
-    const struct yaml_node *people = yaml_get(ask, "people"), *name = yaml_get(rule, "name");
-    const char *text =
-        people && people->kind == YAML_SCALAR && !people->null ? settings_text(r, people) : NULL;
+    const struct yaml_node *name = yaml_get(rule, "name");
+    const char *text = setting_of(r, c, ask, "people");
 
     if (yaml_get(ask, "approvers"))
         return;

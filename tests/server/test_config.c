@@ -505,6 +505,9 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         /* rules and the rest */
         {RULES TENANTS SOURCES,
          "cordon.yaml:1:27: email: there is no mail: to send it with (mail.server, mail.from)\n"},
+        {"rules: [{name: a, do: [ask: {people: '${PEOPLE}'}, isolate: {}, email: {}]}]\n" TENANTS
+             SOURCES MAIL,
+         "cordon.yaml:1:38: the environment has no PEOPLE; set it, or give a default: ${PEOPLE:-default}\n"},
         {"rules: []\n" TENANTS SOURCES MAIL,
          "cordon.yaml:1:8: rules: expected a list of rules, one at least\n"},
         {"rules: [{name: tell, when: {alert.severty: High}, do: [email: {}]}]\n" TENANTS SOURCES

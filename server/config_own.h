@@ -41,6 +41,10 @@ extern const char config_zero_guid[];
 enum err_code config_read_root(struct config_loading *l, const struct yaml_node *root);
 /** The same of `store`; map NULL: there is none. */
 void config_read_store(struct config_loading *l, const struct yaml_node *map);
+/** Of the parts of a file the rules and safety alone (*ret_safety NULL: there is none), for policy_compile. A part that
+ *  this version does not know is a fault all the same, as it may be one of these, misspelt. false: there are no rules. */
+bool config_read_policy(const struct settings_reader *r, const struct yaml_node *root,
+                        const struct yaml_node **ret_rules, const struct yaml_node **ret_safety);
 /** what's `rate`; map NULL, or with a fault: the usual one. */
 struct gate_rate config_read_rate(struct config_loading *l, const struct yaml_node *map,
                                   const char *what);

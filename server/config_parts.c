@@ -563,6 +563,21 @@ static enum err_code run_tests(struct config_loading *l, const struct yaml_node 
     return ERR_OK;
 }
 
+bool config_read_policy(const struct settings_reader *r, const struct yaml_node *root,
+                        const struct yaml_node **ret_rules, const struct yaml_node **ret_safety)
+{
+    struct top in = {0};
+
+    if (root->kind == YAML_MAP)
+        settings_check_keys(r, root, "", top_table);
+    for (const struct setting *s = top_table; s->key; s++)
+        if (s->offset == offsetof(struct top, rules) || s->offset == offsetof(struct top, safety))
+            settings_read_key(r, root, "", s, &in);
+    *ret_rules = in.rules;
+    *ret_safety = in.safety;
+    return in.rules;
+}
+
 enum err_code config_read_root(struct config_loading *l, const struct yaml_node *root)
 {
     struct config *c = l->config;

@@ -191,14 +191,16 @@ enum err_code config_peek_policy(const char *file, const char *(*env)(const char
                                  struct yaml_faults *faults, struct err *e)
 {
     const struct settings_reader reader = {.arena = a, .faults = faults, .env = env};
-    const struct policy *p;
+    const struct yaml_node *rules, *safety;
+    const struct policy *p = NULL;
     struct yaml_node *root;
     enum err_code code = peek_root(file, a, faults, &root, e);
 
     if (code)
         return code;
-    p = policy_compile(&reader, yaml_get(root, "rules"), yaml_get(root, "safety"));
-    if (!p)
+    if (config_read_policy(&reader, root, &rules, &safety))
+        p = policy_compile(&reader, rules, safety);
+    if (!p || faults->count)
         return config_end_of_faults(file, ERR_INVALID, faults, e);
     *ret = p;
     return ERR_OK;

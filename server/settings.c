@@ -796,6 +796,19 @@ void settings_read_key(const struct settings_reader *reader, const struct yaml_n
                    row->meaning ? ": " : "", row->meaning ? row->meaning : "");
 }
 
+void settings_check_keys(const struct settings_reader *reader, const struct yaml_node *map,
+                         const char *what, const struct setting *table)
+{
+    for (const struct yaml_node *child = map ? map->first : NULL; child; child = child->next) {
+        const struct setting *s = table;
+
+        while (s->key && !is_key(s, child->key->text))
+            s++;
+        if (!s->key)
+            unknown_key(reader, child->key, what, table);
+    }
+}
+
 void settings_read(const struct settings_reader *reader, const struct yaml_node *map,
                    const char *what, const struct setting *table, void *out)
 {
@@ -807,14 +820,7 @@ void settings_read(const struct settings_reader *reader, const struct yaml_node 
                 apply_fallback(reader, s, s->key, (char *)out + s->offset);
         return;
     }
-    for (const struct yaml_node *child = map ? map->first : NULL; child; child = child->next) {
-        const struct setting *s = table;
-
-        while (s->key && !is_key(s, child->key->text))
-            s++;
-        if (!s->key)
-            unknown_key(reader, child->key, what, table);
-    }
+    settings_check_keys(reader, map, what, table);
     for (const struct setting *s = table; s->key; s++)
         settings_read_key(reader, map, what, s, out);
 }

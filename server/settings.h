@@ -139,6 +139,9 @@ void settings_read(const struct settings_reader *reader, const struct yaml_node 
 /** The same for one key alone: what else the map holds is not looked at. row: its key and type count. */
 void settings_read_key(const struct settings_reader *reader, const struct yaml_node *map,
                        const char *what, const struct setting *row, void *out);
+/** And the other way round: only that table has a row for each of the map's keys. map: a map, or NULL. */
+void settings_check_keys(const struct settings_reader *reader, const struct yaml_node *map,
+                         const char *what, const struct setting *table);
 /** The text of a scalar after ${…} expansion, or NULL with a fault noted. */
 const char *settings_text(const struct settings_reader *reader, const struct yaml_node *node);
 /** "; did you mean WORD?" with the nearest of words, NULL-terminated (or NULL), else "": the end of a fault. */

@@ -356,7 +356,7 @@ static void test_backtest__of_another_policy(void **state)
         .rules = rules, .safety = safety, .not_yet = true, .source = NULL};
     struct house *h = house_start(&o);
     AUTO(json_freep) struct json *doc = NULL;
-    char *other, *faulty, *out;
+    char *other, *faulty, *slip, *out;
 
     (void)state;
     sim_tell(h->sim, "/generate",
@@ -392,6 +392,21 @@ static void test_backtest__of_another_policy(void **state)
         house_run(h, &out, WORDS("backtest", "-c", h->config_file, "--policy", faulty)), 1);
     assert_non_null(strstr(out, "faulty.yaml:2:20: no such step 'isolat'; did you mean isolate?"));
     free(out);
+    /* a part that is misspelt is not one that is not there: nothing would be protected, and nothing limited */
+    slip = house_write_file(h, "slip.yaml",
+                            "safty: {limits: [{isolations: 3, per: 30d}]}\n"
+                            "rules:\n- {name: all, do: [isolate: {}]}\n");
+    assert_int_equal(house_run(h, &out, WORDS("backtest", "-c", h->config_file, "--policy", slip)),
+                     1);
+    assert_non_null(strstr(out, "slip.yaml:1:1: safty: unknown key; did you mean safety?\n"));
+    free(out);
+    free(slip);
+    slip = house_write_file(h, "slip.yaml", "safety: {mode: live}\n");
+    assert_int_equal(house_run(h, &out, WORDS("backtest", "-c", h->config_file, "--policy", slip)),
+                     1);
+    assert_non_null(strstr(out, "slip.yaml:1:1: rules is missing: "));
+    free(out);
+    free(slip);
     assert_int_equal(
         house_run(h, &out, WORDS("backtest", "-c", h->config_file, "--tenant", "nobody")), 2);
     assert_non_null(strstr(out, "there is no tenant 'nobody'"));

@@ -212,6 +212,16 @@ const char *config_webhook_url(const struct config_webhook *w)
     return w->url.text ? w->url.text : w->plain_url;
 }
 
+/* The file is there; is it one that a far end's certificate can be checked with? */
+static void check_roots(const struct settings_reader *r, const struct yaml_node *map,
+                        const char *what, const char *file)
+{
+    struct err e = {0};
+
+    if (file && rest_check_roots(file, &e))
+        fault(r, yaml_get(map, "ca_file"), "%s.ca_file: %s", what, e.text);
+}
+
 static void read_webhook(const struct settings_reader *r, const struct yaml_node *map,
                          struct config_webhook *w)
 {
@@ -249,6 +259,7 @@ static void read_webhook(const struct settings_reader *r, const struct yaml_node
             fault(r, w->secrets.items[i].at, "%s.secret_files: %s", name, e.text);
         explicit_bzero(key, sizeof key);
     }
+    check_roots(r, map, name, w->ca_file);
     if (w->template == CONFIG_TEMPLATE_CORDON && !yaml_get(map, "secret_files"))
         fault(
             r, map->key,
@@ -368,6 +379,7 @@ static void finish_way(const struct settings_reader *r, const struct yaml_node *
                        const struct yaml_node *oauth, const char *what, const struct config *c,
                        struct config_way *way)
 {
+    check_roots(r, map, what, way->ca_file);
     if (oauth)
         read_oauth(r, oauth, name_of(r, what, "oauth"), c, way);
     if (!way->server)

@@ -137,5 +137,7 @@ void rest_answer_clear(struct rest_answer *a);
 char *rest_encode(const char *text);
 /** true for http(s) URLs that rest_start would take (https anywhere, http on loopback only). */
 bool rest_url_ok(const char *url);
+/** Does the file hold a certificate that rest_request.ca_file could be? ERR_INVALID says what is wrong. Any thread. */
+enum err_code rest_check_roots(const char *file, struct err *e);
 
 #endif

@@ -7,6 +7,8 @@
 #include "rest_own.h"
 
 #include <errno.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +38,22 @@ void rest_roots_free(struct rest_roots *a)
         free(a);
         a = next;
     }
+}
+
+enum err_code rest_check_roots(const char *file, struct err *e)
+{
+    int error = 0;
+    FILE *f = file_open_stream(file, &error);
+    X509 *x = f ? PEM_read_X509_AUX(f, NULL, NULL, NULL)
+                : NULL; /* the first; others may stand before it */
+
+    if (f)
+        (void)fclose(f); /* was only read */
+    X509_free(x);
+    ERR_clear_error();
+    if (!f)
+        return err_set(e, ERR_INVALID, "%s: %s", file, file_why(error));
+    return x ? ERR_OK : err_set(e, ERR_INVALID, "%s holds no certificate in PEM", file);
 }
 
 /* Appends a file to fd. A missing one is fine when may_miss (an image without ca-certificates). */

@@ -502,6 +502,14 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
         {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, ca_file: nowhere}\n" TENANTS
              SOURCES RULES,
          "cordon.yaml:1:81: mail.ca_file: cannot read nowhere: there is no such file\n"},
+        /* one in DER, say: every mail would fail */
+        {"mail: {server: 'smtp://localhost', from: a@b.example, to: c@d.example, ca_file: secret,\n"
+         "  fallback: {ways: [{server: 'smtp://localhost', ca_file: token}]}}\n" TENANTS SOURCES
+             RULES,
+         "cordon.yaml:1:81: mail.ca_file: secret holds no certificate in PEM\n"
+         "cordon.yaml:2:59: mail.fallback.ways[1].ca_file: token holds no certificate in PEM\n"},
+        {"webhooks: {soc: {url: 'https://x.example/a', template: slack, ca_file: secret}}\n" ALL,
+         "cordon.yaml:1:72: webhooks.soc.ca_file: secret holds no certificate in PEM\n"},
         /* rules and the rest */
         {RULES TENANTS SOURCES,
          "cordon.yaml:1:27: email: there is no mail: to send it with (mail.server, mail.from)\n"},

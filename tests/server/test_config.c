@@ -568,6 +568,11 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
          "cordon.yaml:1:62: hunts.x.may: expected notify or isolate, found 'isolat'; did you mean isolate?\n"
          "cordon.yaml:1:93: case.severity: expected Informational, Low, Medium or High, found 'Hihg'; did you mean "
          "High?\n"},
+        {"hunts: [{name: x, schedule: '@daily', query: a, do: [email: {subject: 'on {{machine.name}}'},\n"
+         "  case: {severity: High, title: '{{alert.title}}', description: '{{x}}'}]}]\n" ALL,
+         "cordon.yaml:1:71: email.subject: '{{' means nothing here: a hunt's rows have no fields of an alert\n"
+         "cordon.yaml:2:33: case.title: '{{' means nothing here: a hunt's rows have no fields of an alert\n"
+         "cordon.yaml:2:65: case.description: '{{' means nothing here: a hunt's rows have no fields of an alert\n"},
         {"hunts: [{name: x, schedule: '@daily', query: a, api: graf, do: [email: {}]}]\n" ALL,
          "cordon.yaml:1:54: hunts.x.api: expected one of graph, defender, found 'graf'\n"},
         /* many at once, in the order of their places, and those of one part do not hide another's */

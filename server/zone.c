@@ -9,14 +9,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "file.h"
+#include "yaml.h"
 
 #define FOLDER         "/usr/share/zoneinfo/"
 #define FILE_MAX       (64 * 1024) /* the largest of tzdata is 4 KiB */
 #define NAME_MAX_CHARS 64
+#define NAMES_MAX      2000 /* tzdata has some 600 */
 
 #define DAY_S 86400
 
@@ -379,10 +383,40 @@ static enum err_code read_zone_file(const char *path, unsigned char *out, size_t
     return ERR_OK;
 }
 
+/* The name of a zone in a line of tzdata's list, "Z NAME …" or "L TARGET NAME"; lives in a. NULL: it names none. */
+static const char *name_in(const char *line, struct arena *a)
+{
+    const char *name = strncmp(line, "Z ", 2) == 0 ? line + 2 : NULL;
+
+    if (strncmp(line, "L ", 2) == 0 && (name = strchr(line + 2, ' ')))
+        name++;
+    return name ? arena_strn(a, name, strcspn(name, " \n")) : NULL;
+}
+
+/* The nearest one that this system has; NULL. */
+static const char *nearest_zone(const char *name, struct arena *a)
+{
+    const char **names = arena_array(a, NAMES_MAX + 1, sizeof *names);
+    const char *near = NULL, *path = NULL;
+    char line[512];
+    size_t n = 0;
+    int error = 0;
+    FILE *f = names ? file_open_stream(FOLDER "tzdata.zi", &error) : NULL;
+
+    while (f && n < NAMES_MAX && fgets(line, sizeof line, f))
+        if ((names[n] = name_in(line, a)))
+            n++;
+    if (f)
+        (void)fclose(f); /* was only read */
+    if (names && (near = yaml_nearest(name, names)))
+        path = arena_fmt(a, FOLDER "%s", near);
+    return path && access(path, R_OK) == 0 ? near : NULL;
+}
+
 enum err_code zone_load(const char *name, struct arena *a, const struct zone **ret, struct err *e)
 {
     AUTO(auto_free) unsigned char *bytes = NULL;
-    const char *path;
+    const char *path, *near;
     size_t len = 0;
     enum err_code code;
 
@@ -404,9 +438,12 @@ enum err_code zone_load(const char *name, struct arena *a, const struct zone **r
     code = read_zone_file(path, bytes, &len, e);
     if (code == ERR_NOT_FOUND && access(FOLDER "Etc/UTC", R_OK) != 0)
         return err_set(e, code, "this system has no time zones; install the package tzdata");
-    if (code == ERR_NOT_FOUND)
-        return err_set(e, code, "there is no time zone '%s'; expected one such as Europe/Stockholm",
-                       name);
+    if (code == ERR_NOT_FOUND) {
+        near = nearest_zone(name, a);
+        return err_set(e, code, "there is no time zone '%s'; %s%s%s", name,
+                       near ? "did you mean " : "expected one such as Europe/Stockholm",
+                       near ? near : "", near ? "?" : "");
+    }
     if (!code)
         code = zone_parse(bytes, len, a, ret, e);
     return code ? err_in(e, "time zone %s", name) : ERR_OK;

@@ -284,6 +284,8 @@ int cli_sub(int argc, char **argv, const char *name, const struct cli_sub *table
     near = argc > 1 ? yaml_nearest(argv[1], words) : NULL;
     if (argc < 2)
         cli_error("%s: expected a command after it", name);
+    else if (*argv[1] == '-')
+        cli_error("%s: the command comes first: cordon %s COMMAND %.40s …", name, name, argv[1]);
     else
         cli_error("%s: there is no command '%.60s'%s%s%s", name, argv[1],
                   near ? "; did you mean " : "", near ? near : "", near ? "?" : "");

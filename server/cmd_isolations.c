@@ -192,8 +192,8 @@ static const struct cli_command extend_command = {
     .name = "isolations extend",
     .args = "MACHINE",
     .about =
-        "Says that it is right that a machine is isolated: people are asked again after --for TIME, "
-        "and a rule's release_after waits until then.",
+        "Says that it is right that a machine is isolated: people are asked again after --for TIME, which is\n"
+        "demanded, and a rule's release_after waits until then.",
     .options = extend_options,
     .least_args = 1,
     .most_args = 1,

@@ -8,7 +8,8 @@ COMMAND("doctor", cmd_doctor, "ask the outside world whether all that cordon nee
 COMMAND("send", cmd_send, "push a notification as a source would")
 COMMAND("connect", cmd_connect, "write what a sender needs: a Logic App, a flow, a Function, curl")
 COMMAND("keygen", cmd_keygen, "make a new secret for a sender, or an Ed25519 pair")
-COMMAND("cases", cmd_cases, "what is known and done about each alert: list, show, explain")
+COMMAND("cases", cmd_cases,
+        "what is known and done about each alert: list, show, explain, retry, drop")
 COMMAND("isolations", cmd_isolations,
         "every episode of a machine being isolated: list, show, release, extend")
 COMMAND("questions", cmd_questions, "what people are asked: list")

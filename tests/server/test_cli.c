@@ -120,10 +120,44 @@ static void test_cli__without_a_command_it_says_which_there_are(void **state)
 
 static void test_cli__every_command_explains_itself(void **state)
 {
-    static const char *const commands[][2] = {
-        {"init", NULL},       {"check", NULL},        {"fields", NULL},      {"keygen", NULL},
-        {"send", NULL},       {"cases", NULL},        {"cases", "list"},     {"cases", "show"},
-        {"isolations", NULL}, {"isolations", "list"}, {"healthcheck", NULL}, {"metrics", NULL}};
+    static const char *const commands[][2] = {{"init", NULL},
+                                              {"check", NULL},
+                                              {"fields", NULL},
+                                              {"keygen", NULL},
+                                              {"send", NULL},
+                                              {"cases", NULL},
+                                              {"cases", "list"},
+                                              {"cases", "show"},
+                                              {"isolations", NULL},
+                                              {"isolations", "list"},
+                                              {"healthcheck", NULL},
+                                              {"metrics", NULL},
+                                              {"serve", NULL},
+                                              {"doctor", NULL},
+                                              {"connect", NULL},
+                                              {"approve", NULL},
+                                              {"refuse", NULL},
+                                              {"pause", NULL},
+                                              {"resume", NULL},
+                                              {"backtest", NULL},
+                                              {"cases", "explain"},
+                                              {"cases", "retry"},
+                                              {"cases", "drop"},
+                                              {"isolations", "show"},
+                                              {"isolations", "release"},
+                                              {"isolations", "extend"},
+                                              {"questions", "list"},
+                                              {"silences", "add"},
+                                              {"hunt", NULL},
+                                              {"hunt", "list"},
+                                              {"hunt", "run"},
+                                              {"notify", "preview"},
+                                              {"store", "check"},
+                                              {"store", "backup"},
+                                              {"store", "restore"},
+                                              {"audit", NULL},
+                                              {"audit", "verify"},
+                                              {"audit", "export"}};
     struct fixture *f = *state;
 
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
@@ -164,6 +198,8 @@ static void test_cli__wrong_usage_is_2_and_names_the_right_word(void **state)
         {{"init", "a", "b"}, "cordon init: 'b' is one word too many\n"},
         {{"cases"}, "cordon: cases: expected a command after it\n"},
         {{"cases", "lits"}, "cordon: cases: there is no command 'lits'; did you mean list?\n"},
+        {{"cases", "-c", "x", "list"},
+         "cordon: cases: the command comes first: cordon cases COMMAND -c …\n"},
         {{"cases", "list", "--limit", "0"},
          "cordon cases list: --limit: expected a whole number from 1, found '0'\n"},
         {{"cases", "list", "--limit", "99999999999999999999"}, "found '99999999999999999999'\n"},

@@ -541,6 +541,30 @@ static void keep_quiet(struct fy_diag *diag, void *user, const char *bytes, size
     (void)diag, (void)user, (void)bytes, (void)len; /* what it says is collected instead */
 }
 
+/* Does something like [::]:8443 begin at p, without quotes? */
+static bool is_bare_address(const struct builder *b, size_t p)
+{
+    static const char letters[] = "0123456789abcdefABCDEF:.";
+    bool quoted = p > 0 && (b->text[p - 1] == '"' || b->text[p - 1] == '\'');
+    size_t end = p + 1, colons = 0;
+
+    if (b->text[p] != '[' || quoted)
+        return false;
+    for (; end < b->len && memchr(letters, b->text[end], sizeof letters - 1); end++)
+        colons += b->text[end] == ':';
+    return colons > 1 && end + 1 < b->len && b->text[end] == ']' && b->text[end + 1] == ':';
+}
+
+static bool has_bare_address(const struct builder *b, unsigned line)
+{
+    struct place p = {.line = 1, .column = 1};
+
+    for (; p.pos < b->len && p.line <= line; step(b, &p))
+        if (p.line == line && is_bare_address(b, p.pos))
+            return true;
+    return false;
+}
+
 static void note_diagnostics(struct builder *b, struct fy_diag *diag)
 {
     const struct fy_diag_error *x;
@@ -550,7 +574,10 @@ static void note_diagnostics(struct builder *b, struct fy_diag *diag)
         struct place at = {.line = x->line > 0 ? (unsigned)x->line : 1,
                            .column = x->column > 0 ? (unsigned)x->column : 1};
 
-        fault_at(b, at, "not YAML: %s", x->msg);
+        fault_at(b, at, "not YAML: %s%s", x->msg,
+                 has_bare_address(b, at.line)
+                     ? "; an address that begins with [ needs quotes: \"[::]:8443\""
+                     : "");
     }
 }
 

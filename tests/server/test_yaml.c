@@ -188,6 +188,32 @@ static void test_yaml__passes_on_what_the_library_says(void **state)
     }
 }
 
+/* As everybody types it first; to YAML it is a list, and something behind it. */
+static void test_yaml__an_address_in_brackets_needs_quotes(void **state)
+{
+    static const struct {
+        const char *text, *place;
+        bool told;
+    } rows[] = {
+        {"a:\n  b: [::]:8443\n", "f:2:10: not YAML: ", true},
+        {"a: {b: [2001:db8::1]:80}\n", "f:1:21: not YAML: ", true},
+        {"a: [1] x\n", "f:1:8: not YAML: ", false},
+        {"a: {b: [x]:80}\n", "f:1:11: not YAML: ", false},
+        {"a: \"[::]:8443\" x\n", "f:1:16: not YAML: ", false},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct yaml_node *root = NULL;
+        struct err e = {0};
+
+        assert_int_equal(yaml_read(*state, "f", rows[i].text, strlen(rows[i].text), &root, &e),
+                         ERR_INVALID);
+        if (strncmp(e.text, rows[i].place, strlen(rows[i].place)) != 0 ||
+            !strstr(e.text, "needs quotes: \"[::]:8443\"") == rows[i].told)
+            fail_msg("%s", e.text);
+    }
+}
+
 static void test_yaml__a_zero_byte_in_the_file_is_a_fault(void **state)
 {
     struct yaml_node *root = NULL;
@@ -344,6 +370,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_yaml__every_node_knows_its_place, setup, teardown),
         cmocka_unit_test_setup_teardown(test_yaml__names_the_place_of_every_fault, setup, teardown),
         cmocka_unit_test_setup_teardown(test_yaml__passes_on_what_the_library_says, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_yaml__an_address_in_brackets_needs_quotes, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_yaml__a_zero_byte_in_the_file_is_a_fault, setup,
                                         teardown),

@@ -510,7 +510,8 @@ static bool compile_operand(struct compiler *c, const struct yaml_node *at, cons
     case FIELD_OP_EXISTS:
         if (read_bool(at, text, &ret->number))
             return true;
-        yaml_fault(faults, at, "%s: exists takes true or false, found '%.60s'", f->name, text);
+        yaml_fault(faults, at, "%s: exists takes true or false, found '%.60s'%s", f->name, text,
+                   is_bare(at) ? "" : " in quotes");
         return false;
     case FIELD_OP_OLDER_THAN:
     case FIELD_OP_NEWER_THAN:

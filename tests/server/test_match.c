@@ -974,7 +974,7 @@ static void test_match__faults_of_conditions(void **state)
         {"alert.title: {exists: maybe}",
          "1:23: alert.title: exists takes true or false, found 'maybe'"},
         {"alert.title: {exists: 'true'}",
-         "1:23: alert.title: exists takes true or false, found 'true'"},
+         "1:23: alert.title: exists takes true or false, found 'true' in quotes"},
         {"alert.title: {exists: yes}",
          "1:23: alert.title: exists takes true or false, found 'yes'"},
         {"alert.title: {not: {}}", "1:20: alert.title: expected an operator: " TEXT_OPS},

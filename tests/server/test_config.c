@@ -782,10 +782,13 @@ static void test_config__defaults_and_clouds(void **state)
     }
 }
 
-/* contract.md section 4, without what this version does not have. */
+/* contract.md section 4, as it stands there, and what else a part may hold. */
 static void test_config__the_example_of_the_contract_is_good(void **state)
 {
-    struct config *c = load(
+    struct config *c;
+
+    put_file(*state, "app.kql", "DeviceProcessEvents | take 1\n");
+    c = load(
         *state,
         "listen:\n"
         "  address: 127.0.0.1:8080\n"
@@ -814,7 +817,7 @@ static void test_config__the_example_of_the_contract_is_good(void **state)
         "  flow:\n"
         "    tenant: contoso\n"
         "    verify:\n"
-        "      - entra: {audience: [\"api://cordon\"], clients: [5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50], "
+        "      - entra: {audience: [api://cordon], clients: [5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50], "
         "roles: [], objects: []}\n"
         "    reply: status\n"
         "    heartbeat: 1h\n"
@@ -840,6 +843,7 @@ static void test_config__the_example_of_the_contract_is_good(void **state)
         "      machine.os: {glob: \"Windows*\"}\n"
         "      machine.tags: {not: [lab]}\n"
         "    do:\n"
+        "      - ask: {within: 4h}\n"
         "      - isolate: {type: selective}\n"
         "      - email: {to: [soc@contoso.example, desk@contoso.example]}\n"
         "  - name: tell\n"
@@ -853,8 +857,14 @@ static void test_config__the_example_of_the_contract_is_good(void **state)
         "    - {isolations: 10, per: 1h}\n"
         "    - {isolations: 30, per: 24h}\n"
         "polling:\n"
-        "  every: 0\n"
-        "hunts: []\n");
+        "  every: 1m\n"
+        "hunts:\n"
+        "  - name: lsass-dumps\n"
+        "    tenant: contoso\n"
+        "    schedule: \"*/15 * * * *\"\n"
+        "    timezone: Europe/Stockholm\n"
+        "    query_file: app.kql\n"
+        "    do: [email: {}]\n");
     const struct config_source *relay = config_source(c, "relay"), *flow = config_source(c, "flow");
 
     assert_string_equal(c->public_url, "https://cordon.contoso.example");
@@ -882,7 +892,14 @@ static void test_config__the_example_of_the_contract_is_good(void **state)
     assert_string_equal(c->mail.ways[0].username, "cordon");
     assert_int_equal(c->mail.to.count, 1);
     assert_true(policy_uses(c->policy, "isolate"));
+    assert_true(policy_uses(c->policy, "ask"));
     assert_false(policy_is_shadow(c->policy));
+    assert_int_equal(c->polling.every_ms, MINUTE_MS);
+    assert_true(c->polling.may_isolate);
+    assert_int_equal(c->n_hunts, 1);
+    assert_string_equal(c->hunts[0].query, "DeviceProcessEvents | take 1\n");
+    assert_ptr_equal(c->hunts[0].tenant, config_tenant(c, "contoso"));
+    assert_true(c->hunts[0].tells && !c->hunts[0].makes_cases);
     assert_null(c->notes[0]);
     config_unref(c);
 }

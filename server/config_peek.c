@@ -19,6 +19,50 @@ static enum err_code peek_root(const char *file, struct arena *a, struct yaml_fa
     return code ? config_end_of_faults(file, code, faults, e) : ERR_OK;
 }
 
+/* The lines of the part `key:`, which stands at the left edge, and an empty one for each of the others, so that faults
+ * have their places; lives in a. NULL: there is no such part, or more than one. */
+static const char *part_of(struct arena *a, const char *text, const char *key)
+{
+    AUTO(buf_clear) struct buf out = BUF_INIT(CONFIG_FILE_MAX);
+    size_t len = strlen(key), parts = 0;
+    bool inside = false;
+
+    for (const char *line = text, *next; *line; line = next) {
+        next = line + strcspn(line, "\n");
+        next += *next == '\n';
+        if (!strchr(" \t\r\n#", *line)) { /* another part begins */
+            inside = strncmp(line, key, len) == 0 && line[len] == ':';
+            parts += inside;
+        }
+        if (inside)
+            buf_add(&out, line, (size_t)(next - line));
+        else
+            buf_addc(&out, '\n');
+    }
+    return parts == 1 && !buf_failed(&out) ? arena_str(a, buf_text(&out)) : NULL;
+}
+
+/* The root, or one with the part `key` alone when the file is no YAML elsewhere: whoever is in the middle of editing it can
+ * still look and act. */
+static enum err_code peek_part(const char *file, const char *key, struct arena *a,
+                               struct yaml_faults *faults, struct yaml_node **ret_root,
+                               struct err *e)
+{
+    AUTO(buf_clear) struct buf text = BUF_INIT(CONFIG_FILE_MAX);
+    enum err_code code = peek_root(file, a, faults, ret_root, e);
+    struct yaml_faults own;
+    const char *part;
+
+    if (code != ERR_INVALID || config_read_file(file, &text, NULL))
+        return code;
+    yaml_faults_init(&own, a);
+    part = part_of(a, buf_text(&text), key);
+    if (!part || yaml_read_all(a, file, part, strlen(part), &own, ret_root))
+        return code;
+    yaml_faults_init(faults, a);
+    return ERR_OK;
+}
+
 enum err_code config_peek_admin(const char *file, const char *(*env)(const char *name),
                                 struct arena *a, struct config_admin *ret,
                                 struct yaml_faults *faults, struct err *e)
@@ -26,7 +70,7 @@ enum err_code config_peek_admin(const char *file, const char *(*env)(const char 
     const struct settings_reader reader = {.arena = a, .faults = faults, .env = env};
     struct config_admin admin = {0};
     struct yaml_node *root;
-    enum err_code code = peek_root(file, a, faults, &root, e);
+    enum err_code code = peek_part(file, "admin", a, faults, &root, e);
 
     if (code)
         return code;
@@ -45,7 +89,7 @@ enum err_code config_peek_store(const char *file, const char *(*env)(const char 
     struct config config = {0};
     struct config_loading l = {.reader = reader, .config = &config};
     struct yaml_node *root;
-    enum err_code code = peek_root(file, a, faults, &root, e);
+    enum err_code code = peek_part(file, "store", a, faults, &root, e);
 
     if (code)
         return code;

@@ -1751,6 +1751,50 @@ static void test_config__a_command_sees_the_admin_part_alone(void **state)
                      ERR_IO);
 }
 
+/* Nobody is to mend his rules before he may pull the kill switch. */
+static void test_config__a_command_sees_the_admin_part_of_what_is_no_yaml(void **state)
+{
+    static const struct {
+        const char *text, *address; /* NULL: it cannot be seen */
+        const char *fault;
+    } rows[] = {
+        {"rules:\n  - name: [\nadmin: {address: 127.0.0.1:7, token_file: token}\n", "127.0.0.1:7",
+         NULL},
+        {"admin:\n  address: 127.0.0.1:7\n# more\n\n  token_file: token\nrules: \"\n",
+         "127.0.0.1:7", NULL},
+        {"rules: {a: b: c\nadmin: {adress: x}\n", NULL,
+         "cordon.yaml:2:9: admin.adress: unknown key; did you mean admin.address?\n"},
+        /* the server's own would be another */
+        {"rules: [\n", NULL, "cordon.yaml:2:1: not YAML: "},
+        {"{rules: [, admin: {address: 127.0.0.1:7}}\n", NULL, "cordon.yaml:1:"},
+        {"admin: {address: 127.0.0.1:7}\nrules: a: b\nadmin: {address: 127.0.0.1:8}\n", NULL,
+         "cordon.yaml:2:"},
+        {"admin: {address: 127.0.0.1:7\nrules: []\n", NULL, "cordon.yaml:"},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        AUTO(buf_clear) struct buf out = BUF_INIT(65536);
+        struct config_admin admin = {0};
+        struct yaml_faults faults;
+        struct err e = {0};
+        enum err_code code;
+
+        print_message("  %s", rows[i].text);
+        put_file(f, "cordon.yaml", rows[i].text);
+        code = config_peek_admin(f->file, no_env, f->arena, &admin, &faults, &e);
+        list_faults(f, &faults, &out);
+        assert_int_equal(code, rows[i].address ? ERR_OK : ERR_INVALID);
+        if (rows[i].address) {
+            assert_string_equal(admin.address, rows[i].address);
+            assert_string_equal(admin.token.text, "a-token-of-more-than-thirty-two-characters");
+            assert_int_equal(faults.count, 0);
+        } else if (strncmp(buf_text(&out), rows[i].fault, strlen(rows[i].fault)) != 0) {
+            fail_msg("%s", buf_text(&out));
+        }
+    }
+}
+
 static void test_config__a_sender_is_told_where_to_post(void **state)
 {
     static const struct {
@@ -1825,6 +1869,7 @@ int main(void)
         TEST(mail_has_ways_in_their_order),
         TEST(lives_until_the_last_reference),
         TEST(a_command_sees_the_admin_part_alone),
+        TEST(a_command_sees_the_admin_part_of_what_is_no_yaml),
         TEST(a_sender_is_told_where_to_post),
     };
 

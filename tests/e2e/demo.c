@@ -78,11 +78,28 @@ static int has_subject(const struct json *mail, const char *tag)
     return raw && strstr(raw, want) != NULL;
 }
 
+/* "rule contain-high: isolate, email", once it is given. */
+static void tell_verdict(struct house *h, const char *id)
+{
+    AUTO(json_freep) struct json *c = NULL;
+    char text[300];
+    size_t len;
+
+    house_wait_log(h, "\"event\":\"verdict\"", 1, SOON);
+    (void)snprintf(text, sizeof text, "/api/cases/%s", id);
+    c = house_get(h, text);
+    len = (size_t)snprintf(text, sizeof text, "rule %.64s:", json_get_string(c, "rule"));
+    JSON_EACH (step, json_get(c, "steps"))
+        len += (size_t)snprintf(text + len, sizeof text - len, " %.20s",
+                                json_get_string(step, "handler"));
+    say("verdict", text);
+}
+
 int main(void)
 {
     struct house *h;
     const struct json *first, *last;
-    const char *raw;
+    const char *raw, *id;
     char text[700];
 
     start = house_now_ms();
@@ -100,11 +117,12 @@ int main(void)
              "\"title\":\"Sensitive credential memory read\"}");
 
     AUTO(json_freep) struct json *answer = house_push(h, ALERT, MACHINE, 202);
-    (void)snprintf(text, sizeof text, "202, case %s",
-                   json_string(json_first(json_get(answer, "cases"))));
+    id = json_string(json_first(json_get(answer, "cases")));
+    (void)snprintf(text, sizeof text, "202, case %s", id);
     say("accepted", text);
     AUTO(json_freep) struct json *reads = sim_wait_calls(h->sim, "GET", "/api/alerts/*", 1, SOON);
     say("expanded", "alert, machine and its actions read from Defender");
+    tell_verdict(h, id);
     AUTO(json_freep)
     struct json *posts = sim_wait_calls(h->sim, "POST",
                                         "/api/machines/*"
@@ -114,8 +132,8 @@ int main(void)
     AUTO(json_freep) struct json *isolated = sim_wait_isolated(h->sim, 1, SOON);
     say("Defender isolated", "ws-114.corp.example");
     AUTO(json_freep) struct json *c = house_wait_case(h, answer, "done", SOON);
-    (void)snprintf(text, sizeof text, "verdict of rule %s; isolation %s",
-                   json_get_string(c, "rule"), json_get_string(json_get(c, "isolation"), "state"));
+    (void)snprintf(text, sizeof text, "cordon's ledger says %s",
+                   json_get_string(json_get(c, "isolation"), "state"));
     say("isolation confirmed", text);
     AUTO(json_freep) struct json *mails = sim_wait_mails(h->sim, 2, SOON);
     say("mail as received", "two, of one thread");

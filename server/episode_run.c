@@ -457,6 +457,7 @@ static enum err_code came_to_nothing(struct db_tx *tx, struct episode *x,
     }
     if (code)
         return code;
+    r->unseen = 0; /* of ours */
     return x->finding == FOUND_ISOLATE ? episode_move(tx, x, r, episode_adopt(r, other), NULL, e)
                                        : end_badly(tx, x, r, ours, e);
 }
@@ -507,13 +508,16 @@ bool episode_needs_look(const struct episode *x, const struct defender_action *a
 static void wait_to_see(struct episode *x, const struct defender_action *action,
                         const struct defender_reads *look)
 {
-    if (x->code || !is_to_be_seen(x, action) || !look->actions_code ||
+    if (x->code || !episode_needs_look(x, action) || !look->actions_code ||
         deed_end_of(look->actions_code) == DEED_REFUSED ||
         x->now - x->row.requested > DEED_FOLLOW_FOR_MS || x->row.unseen >= DEED_LOOKS_IN_VAIN)
         return;
     x->w.attempts = ++x->row.unseen;
     x->why = look->actions_err;
-    x->code = err_in(&x->why, "it was isolated, and it cannot be seen whether it still is");
+    x->code = err_in(&x->why, action->status == DEFENDER_SUCCEEDED
+                                  ? "it was isolated, and it cannot be seen whether it still is"
+                                  : "it came to nothing, and it cannot be seen whether something "
+                                    "else isolates the machine");
 }
 
 void episode_followed(struct episode *x, const struct defender_action *action,

@@ -1233,6 +1233,50 @@ static void test_isolation__one_that_came_to_nothing_beside_another_is_not_calle
     }
 }
 
+/* Nor while nobody can look. But who waits is told in the end, and at once where no look will ever be had. */
+static void test_isolation__one_that_came_to_nothing_is_not_called_free_unseen(void **state)
+{
+    static const struct {
+        int status;
+        unsigned times; /* so many looks fail; 0: all */
+        const char *at_once, *told;
+        enum isolation_state ends;
+    } rows[] = {
+        {503, 2, "requested", "requested isolated", ISOLATION_ISOLATED},
+        {429, 1, "requested", "requested isolated", ISOLATION_ISOLATED},
+        {503, 0, "requested", "requested not_isolated", ISOLATION_FAILED},
+        {403, 0, "requested not_isolated", "requested not_isolated", ISOLATION_FAILED},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  row %zu\n", i);
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_says(&r, "GET", GET_ACTION ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Cancelled", "null", "11:12"));
+        rig_says(&r, "GET", LIST, rows[i].times, rows[i].status, "{}");
+        rig_says(&r, "GET", LIST, 0, 200,
+                 list_of(&r, ACTION_DOC("a2", "Isolate", "Succeeded", "\"x\"", "11:14")));
+        rig_pass(&r, 2 * SECOND_MS, SECOND_MS);
+        assert_string_equal(rig_told(&r, id), rows[i].at_once);
+        rig_pass(&r, 20 * MINUTE_MS, 5 * SECOND_MS);
+        assert_int_equal(rig_isolation(&r).state, rows[i].ends);
+        assert_int_equal(rig_isolation(&r).adopted, rows[i].ends == ISOLATION_ISOLATED);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        rig_close(&r);
+    }
+}
+
 /* What Defender says of another machine, or of a release, is no news of this isolation. */
 static void test_isolation__another_action_is_no_news_of_this_one(void **state)
 {
@@ -2502,6 +2546,7 @@ int main(void)
         cmocka_unit_test(test_isolation__follows_the_action_to_its_end),
         cmocka_unit_test(
             test_isolation__one_that_came_to_nothing_beside_another_is_not_called_free),
+        cmocka_unit_test(test_isolation__one_that_came_to_nothing_is_not_called_free_unseen),
         cmocka_unit_test(test_isolation__another_action_is_no_news_of_this_one),
         cmocka_unit_test(test_isolation__no_answer_is_no_reason_to_ask_later),
         cmocka_unit_test(test_isolation__a_machine_released_before_the_look_is_not_called_isolated),

@@ -2354,6 +2354,7 @@ static int64_t lapsed(struct rig *r)
     peer_forget(r->peer);
     rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
     rig_says(r, "GET", GET_ACTION, 0, 200, TIMED_OUT);
+    rig_says(r, "GET", LIST, 1, 200, "{\"value\":[" TIMED_OUT "]}");
     rig_pass(r, HOUR_MS, 15 * MINUTE_MS);
     assert_int_equal(rig_isolation(r).state, ISOLATION_FAILED);
     assert_string_equal(rig_told(r, id), "requested lapsing not_isolated");

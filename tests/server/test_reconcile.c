@@ -267,6 +267,7 @@ static void test_reconcile__a_pending_one_is_followed(void **state)
                  ONE(ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12")));
         assert_true(reconciled(&r));
         assert_int_equal(rig_isolation(&r).state, ISOLATION_PENDING);
+        rig_says(&r, "GET", OF_ONE, 1, 200, NOTHING);
         rig_says(&r, "GET", GET_ACTION, 0, 200,
                  arena_fmt(r.arena,
                            "{\"id\":\"" ACTION "\",\"type\":\"Isolate\",\"status\":\"%s\","
@@ -293,6 +294,7 @@ static void test_reconcile__one_that_lapsed_is_nobodys_business(void **state)
     rig_says(&r, "GET", RECENT, 0, 200,
              ONE(ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12")));
     assert_true(reconciled(&r));
+    rig_says(&r, "GET", OF_ONE, 1, 200, NOTHING);
     rig_says(&r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "Isolate", "TimeOut", "null", "11:12"));
     (void)rig_work(&r);
@@ -833,6 +835,7 @@ static void test_reconcile__of_two_that_are_open_neither_is_lost(void **state)
     assert_string_equal(rig_isolation(&r).action_id, ACTION);
     next(&r, both);
     assert_from(&r, "10:12:20");
+    rig_says(&r, "GET", OF_ONE, 1, 200, NOTHING);
     rig_says(&r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "Isolate", "Cancelled", "null", "24:10"));
     (void)rig_work(&r);
@@ -867,6 +870,7 @@ static void test_reconcile__what_is_in_force_beside_ours_is_adopted_after_it(voi
                                        "11:10") "," ACTION_DOC(ACTION, "Isolate", "Pending", "null",
                                                                "11:12") "," LATER_ELSEWHERE "]}");
     assert_from(&r, "10:06:10");
+    rig_says(&r, "GET", OF_ONE, 1, 200, NOTHING);
     rig_says(&r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "Isolate", "Cancelled", "null", "11:12"));
     (void)rig_work(&r);
@@ -891,6 +895,7 @@ static void test_reconcile__what_is_in_force_beside_a_newer_one_is_adopted_after
          "{\"value\":[" ACTION_DOC(OTHER, "Isolate", "Succeeded", "null", "11:10") "," ACTION_DOC(
              ACTION, "Isolate", "Pending", "null", "24:12") "," LATER_ELSEWHERE "]}");
     assert_string_equal(rig_isolation(&r).action_id, ACTION);
+    rig_says(&r, "GET", OF_ONE, 1, 200, NOTHING);
     rig_says(&r, "GET", GET_ACTION, 0, 200,
              ACTION_DOC(ACTION, "Isolate", "Failed", "null", "24:12"));
     (void)rig_work(&r);

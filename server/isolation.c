@@ -319,8 +319,13 @@ static void look_at_followed(struct crowd *k, struct runtime_tenant *tenant, con
         }
     code = some ? storm_look(tenant->storm, tenant->defender, ids, some, looks, &e) : ERR_OK;
     for (size_t i = 0; i < some && code; i++) {
-        looks[i]->actions_code = code;
-        looks[i]->actions_err = e;
+        if (code == ERR_INVALID) { /* no lists: each alone */
+            defender_reads_clear(looks[i]);
+            defender_read(tenant->defender, NULL, ids[i], DEFENDER_READ_ACTIONS, looks[i]);
+        } else {
+            looks[i]->actions_code = code;
+            looks[i]->actions_err = e;
+        }
     }
 }
 

@@ -2288,6 +2288,40 @@ static void test_isolation__one_of_many_released_before_the_look_is_not_called_i
     rig_close(&r);
 }
 
+/* Where Defender takes no list of machines to look at, each is looked at alone all the same: what was released, or came to
+ * nothing beside another isolation, is told as it is. */
+static void test_isolation__many_are_looked_at_alone_where_no_list_is_taken(void **state)
+{
+    struct rig r;
+    int64_t ids[2];
+
+    (void)state;
+    rig_open(&r, NULL);
+    ask_for_two(&r, ids);
+    rig_says(&r, "GET", LOOKS, 1, 200, NOTHING);
+    takes_both(&r);
+    hands_turn(&r.hands, 4 * SECOND_MS);
+    (void)rig_work(&r);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(record_of(&r, ids[i]).state, ISOLATION_PENDING);
+    hands_turn(&r.hands, 20 * MINUTE_MS); /* nobody looked meanwhile */
+    rig_says(&r, "GET", LISTED, 0, 200,
+             "{\"value\":[" OF_OTHER("b2", "Isolate", "Cancelled") "," ACTION_DOC(
+                 ACTION, "Isolate", "Succeeded", "null", "12:12") "]}");
+    rig_says(&r, "GET", LOOKS, 0, 400, "{}");
+    rig_says(&r, "GET", "/api/machineactions?$filter=machineId%20eq%20%27" MACHINE "%27", 0, 200,
+             "{\"value\":[" DONE_DOC("u1", "Unisolate", "14:00", "14:10") "," ACTION_DOC(
+                 ACTION, "Isolate", "Succeeded", "null", "12:12") "]}");
+    rig_says(&r, "GET", "/api/machineactions?$filter=machineId%20eq%20%27" MACHINE2 "%27", 0, 200,
+             "{\"value\":[" OF_OTHER("c3", "Isolate", "Succeeded") "]}");
+    pass_crowded(&r, 2 * SECOND_MS);
+    assert_int_equal(record_of(&r, ids[0]).state, ISOLATION_RELEASED);
+    assert_int_equal(record_of(&r, ids[1]).state, ISOLATION_ISOLATED);
+    assert_string_equal(record_of(&r, ids[1]).action_id, "c3");
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 2);
+    rig_close(&r);
+}
+
 /* Many whose tenant is gone from the configuration are nobody's crowd. */
 static void test_isolation__many_of_a_tenant_that_is_gone_wait_one_by_one(void **state)
 {
@@ -2578,6 +2612,7 @@ int main(void)
         cmocka_unit_test(test_isolation__what_is_not_listed_is_asked_for_alone),
         cmocka_unit_test(
             test_isolation__one_of_many_released_before_the_look_is_not_called_isolated),
+        cmocka_unit_test(test_isolation__many_are_looked_at_alone_where_no_list_is_taken),
         cmocka_unit_test(test_isolation__many_of_a_tenant_that_is_gone_wait_one_by_one),
         cmocka_unit_test(test_isolation__leaves_calls_to_who_reads_next),
         cmocka_unit_test(test_isolation__who_is_one_of_many_waits_for_the_others),

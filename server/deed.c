@@ -26,6 +26,15 @@ const char *deed_id(int64_t row_id, char out[DEED_ID_SIZE])
     return out;
 }
 
+bool deed_row(const struct defender_action *a, int64_t *ret_row_id)
+{
+    static const char ours[] = "cordon-";
+    const size_t len = sizeof ours - 1;
+
+    return strncmp(a->external_id, ours, len) == 0 &&
+           !id_parse(a->external_id + len, ret_row_id, NULL);
+}
+
 const char *deed_release_id(int64_t row_id, int64_t ordered_ms, char out[DEED_ID_SIZE])
 {
     char id[ID_TEXT_SIZE];

@@ -43,6 +43,8 @@
 #define DEED_ID_SIZE (ID_TEXT_SIZE + 40)
 /** "cordon-" and the row's id. Returns out. */
 const char *deed_id(int64_t row_id, char out[DEED_ID_SIZE]);
+/** The row whose id deed_id wrote; false: a is another's, or its id did not come back. */
+bool deed_row(const struct defender_action *a, int64_t *ret_row_id);
 /** Of a release: "cordon-release-", the isolation's id, and when this release of it was ordered (wall ms), because one
  *  that failed may be followed by another order. Returns out. */
 const char *deed_release_id(int64_t row_id, int64_t ordered_ms, char out[DEED_ID_SIZE]);

@@ -228,6 +228,22 @@ static enum err_code adopt(struct db_tx *tx, struct settling *s, const char *mac
                : case_each(tx, p->arena, known->id, CASE_STATES, 0, tell_after_all, s, e);
 }
 
+/* An action that no row of the ledger's has, and that bears the id of one that was given up: its answer was lost, and nothing
+ * came to light for as long as it was looked for. */
+static enum err_code find_lost(struct db_tx *tx, struct settling *s,
+                               const struct defender_action *a, struct isolation_record *ret,
+                               bool *ret_found, struct err *e)
+{
+    int64_t id = 0;
+    enum err_code code =
+        deed_row(a, &id) ? isolation_load(tx, s->p->arena, id, ret, e) : ERR_NOT_FOUND;
+
+    *ret_found = !code && ret->state == ISOLATION_FAILED && !ret->action_id &&
+                 strcmp(ret->tenant, s->p->row.tenant) == 0 &&
+                 strcmp(ret->machine_id, a->machine_id) == 0;
+    return code == ERR_NOT_FOUND ? ERR_OK : code;
+}
+
 /* Does the ledger know that this action is over? A list that lags must not bring it back. */
 static enum err_code is_over(struct db_tx *tx, struct settling *s, const struct defender_action *a,
                              bool *ret, struct isolation_record *ret_given_up, struct err *e)
@@ -237,6 +253,8 @@ static enum err_code is_over(struct db_tx *tx, struct settling *s, const struct 
     enum err_code code =
         isolation_find_action(tx, s->p->arena, s->p->row.tenant, a->id, &r, &found, e);
 
+    if (!code && !found)
+        code = find_lost(tx, s, a, &r, &found, e);
     *ret = !code && found;
     /* What cordon gave up on may have come about after all. */
     if (*ret && r.state == ISOLATION_FAILED && a->status == DEFENDER_SUCCEEDED) {

@@ -1,6 +1,7 @@
 /* test_reconcile.c - what others do about isolation at Defender, and what the ledger makes of it. */
 #include "engine_kit.h"
 
+#include "deed.h"
 #include "desk.h"
 #include "readiness.h"
 #include "reconcile.h"
@@ -191,6 +192,99 @@ static void test_reconcile__what_was_given_up_is_seen_again(void **state)
         assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
         assert_int_equal(rig_isolation(&r).case_id, id);
         assert_string_equal(rig_told(&r, id), "requested not_isolated isolated");
+        rig_close(&r);
+    }
+}
+
+#define LOST ONE(ACTION_DOC(ACTION, "Isolate", "%s", "\"%s\"", "11:14"))
+
+static const char *lost_as(struct rig *r, const char *status, int64_t row)
+{
+    char own[DEED_ID_SIZE];
+
+    return arena_fmt(r->arena, LOST, status, deed_id(row, own));
+}
+
+/* The answer to the request was lost, and it was given up to find out what came of it, with no id of Defender's: the action that
+ * bears our own is ours, and whoever was told that nobody knows hears of it. */
+static void test_reconcile__what_was_lost_and_came_about_is_told(void **state)
+{
+    static const struct {
+        const char *label, *look; /* after the answer was lost; NULL: none succeeds */
+        const char *told;
+    } rows[] = {
+        {"no look for days", NULL, "requested late not_isolated"},
+        {"somebody is releasing it",
+         ONE(ACTION_DOC(RELEASE, "Unisolate", "Pending", "null", "11:30")),
+         "requested not_isolated"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct isolation_record given_up, now;
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        begin(&r);
+        rig_says(&r, "GET", OF_ONE, 1, 200, NOTHING);
+        rig_says(&r, "GET", OF_ONE, 0, rows[i].look ? 200 : 503, rows[i].look ? rows[i].look : "");
+        peer_script(r.peer,
+                    &(struct peer_answer){.method = "POST", .target = ISOLATE, .act = PEER_RESET});
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, 5 * DAY_MS, HOUR_MS);
+        given_up = rig_isolation(&r);
+        assert_int_equal(given_up.state, ISOLATION_FAILED);
+        assert_null(given_up.action_id);
+        assert_true(isolation_is_unknown(&given_up));
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        next(&r, lost_as(&r, "Pending", given_up.id)); /* it may come about yet */
+        assert_int_equal(isolations(&r), 1);
+        next(&r, lost_as(&r, "Succeeded", given_up.id));
+        now = rig_isolation(&r);
+        assert_int_equal(now.state, ISOLATION_ISOLATED);
+        assert_false(now.adopted);
+        assert_int_equal(now.case_id, id);
+        assert_string_equal(now.type, "Full");
+        assert_string_equal(now.action_id, ACTION);
+        assert_int_equal(rig_case(&r, id).isolation, now.id);
+        assert_string_equal(rig_told(&r, id), arena_fmt(r.arena, "%s isolated", rows[i].told));
+        next(&r, lost_as(&r, "Succeeded", given_up.id));
+        assert_int_equal(isolations(&r), 2);
+        assert_int_equal(rig_seen(&r, "POST", "/api/"), 0);
+        rig_close(&r);
+    }
+}
+
+/* The id of a row that is about something else, or that ended otherwise, makes nothing ours. */
+static void test_reconcile__an_id_that_does_not_fit_makes_nothing_ours(void **state)
+{
+    static const char *const changes[] = {
+        "UPDATE isolations SET machine_id = '0c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4'",
+        "UPDATE isolations SET tenant = 'fabrikam'",
+        "UPDATE isolations SET state = 'released'",
+        "UPDATE isolations SET action_id = 'x'",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        int64_t given_up;
+        struct rig r;
+
+        print_message("  %s\n", changes[i]);
+        begin(&r);
+        rig_says(&r, "GET", OF_ONE, 1, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 400, "{}");
+        (void)rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        given_up = rig_isolation(&r).id;
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+        rig_sql(&r, changes[i]);
+        next(&r, lost_as(&r, "Succeeded", given_up));
+        assert_int_equal(isolations(&r), 2);
+        assert_true(rig_isolation(&r).adopted);
+        assert_int_equal(rig_isolation(&r).case_id, 0);
         rig_close(&r);
     }
 }
@@ -1076,6 +1170,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reconcile__what_was_given_up_and_came_about_is_told),
+        cmocka_unit_test(test_reconcile__what_was_lost_and_came_about_is_told),
+        cmocka_unit_test(test_reconcile__an_id_that_does_not_fit_makes_nothing_ours),
         cmocka_unit_test(test_reconcile__what_was_given_up_is_seen_again),
         cmocka_unit_test(test_reconcile__somebody_elses_isolation_is_adopted_unasked),
         cmocka_unit_test(test_reconcile__an_alert_joins_what_was_adopted),

@@ -31,6 +31,7 @@ struct polling {
     struct work *w;
     struct poll_record row;
     int64_t now, due, attempts;
+    int64_t there;   /* now, by Defender's clock if ours is ahead */
     int64_t newest;  /* lastUpdateTime of the newest alert seen */
     int64_t read_to; /* the same of the last whole page: all before it has been read; 0: none was */
     int64_t made;    /* cases */
@@ -74,7 +75,7 @@ struct making {
 /* Made after polling began, and what it had led to would still be known; or nobody knows when it was made. */
 static bool is_news(const struct polling *p, const struct defender_change *c)
 {
-    int64_t known_since = p->now - p->rt->config->retention_ms + OVERLAP_MS;
+    int64_t known_since = p->there - p->rt->config->retention_ms + OVERLAP_MS;
 
     return !c->created_ms || (c->created_ms >= p->row.since && c->created_ms >= known_since);
 }
@@ -130,13 +131,22 @@ static enum err_code make_cases(struct polling *p, const struct defender_change 
 
 /* ---- a poll ------------------------------------------------------------------------------------ */
 
-/* Times that are still to come were written before the clock was set back: nothing would be read until then. */
+/* A time of Defender's that is still to come there was written by a clock of ours that was ahead; perhaps it is by as much as
+ * it was then. */
+static int64_t brought_back(const struct polling *p, int64_t time, int64_t otherwise)
+{
+    return time - (p->now - p->there) <= p->there ? time - (p->now - p->there) : otherwise;
+}
+
+/* Times that are still to come were written before the clock was set back, or while it was ahead, as it may be still: nothing
+ * would be read, or be news, until then. */
 static void mind_the_clock(struct polling *p)
 {
-    if (p->row.since > p->now)
-        p->row.since = p->now - OVERLAP_MS;
-    if (p->row.watermark > p->now)
-        p->row.watermark = p->now;
+    if (p->row.since > p->there)
+        p->row.since = brought_back(p, p->row.since, p->there - OVERLAP_MS);
+    /* What is ahead by less hides nothing, for the overlap. */
+    if (p->row.watermark > (p->there < p->now ? p->there + OVERLAP_MS : p->now))
+        p->row.watermark = brought_back(p, p->row.watermark, p->there);
     if (p->row.polled > p->now)
         p->row.polled = p->now;
     if (p->row.failing > p->now)
@@ -296,6 +306,7 @@ static bool waits_for_room(struct polling *p)
 static void poll_tenant(struct polling *p, struct runtime_tenant *tenant)
 {
     struct err why = {0}, e;
+    bool first = !p->row.polled;
     enum err_code code;
 
     if (waits_for_room(p))
@@ -309,6 +320,11 @@ static void poll_tenant(struct polling *p, struct runtime_tenant *tenant)
         failed(p, &why);
     else
         succeeded(p, p->rt->config->polling.every_ms);
+    if (!code && first) { /* its Date may be the first word of how far ahead our clock is */
+        p->there = p->now - runtime_clock_ahead_ms(tenant);
+        mind_the_clock(p);
+        p->due = p->there < p->now ? p->now : p->due;
+    }
     (void)health_note(p->g->health, "polling", p->row.tenant,
                       !p->row.failing || p->now - p->row.failing < POLLING_SICK_MS, why.text);
     if (db_write(p->g->store->db, ended_fn, p, &e)) {
@@ -333,6 +349,7 @@ void polling_run(struct engine *g, struct work *w)
         return;
     }
     tenant = code ? NULL : runtime_tenant(rt, p.row.tenant);
+    p.there = p.now - runtime_clock_ahead_ms(tenant);
     if (tenant && rt->config->polling.every_ms &&
         !config_is_second_name(rt->config, tenant->config))
         poll_tenant(&p, tenant);

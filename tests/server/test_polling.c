@@ -254,6 +254,40 @@ static void test_polling__a_clock_that_was_ahead_at_the_beginning_hides_nothing(
     rig_close(&r);
 }
 
+/* It was ahead when polling began, and stays so: what is made from then on is read, and is news, by Defender's clock. */
+static void test_polling__a_clock_that_is_ahead_from_the_beginning_hides_nothing(void **state)
+{
+    static const struct {
+        int64_t ahead;
+        const char *from; /* by the second poll */
+    } rows[] = {
+        {7 * MINUTE_MS, CHANGED "$filter=lastUpdateTime%20ge%202025-01-07T10:01:1"},
+        {2 * HOUR_MS, CHANGED "$filter=lastUpdateTime%20ge%202025-01-07T08:01:1"},
+        {400 * DAY_MS, CHANGED "$filter=lastUpdateTime%20ge%202023-12-04T10:01:1"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t made;
+
+        print_message("row %zu\n", i);
+        rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1h}\n");
+        made = clock_wall_ms(&r.hands.clock) - rows[i].ahead;
+        assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+        rig_afresh(&r);
+        rig_says_dated(&r, CHANGED, NOTHING, rows[i].ahead);
+        assert_true(poll_once(&r));
+        list_alert(&r, made, made);
+        assert_true(poll_once(&r)); /* at once */
+        assert_int_equal(rig_seen(&r, "GET", rows[i].from), 1);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "GET", GET_ALERT ALERT), 1);
+        assert_false(poll_once(&r)); /* and once */
+        rig_close(&r);
+    }
+}
+
 /* A clock that was ten days ahead for a while makes no pause: what is listed meanwhile is read when it is right again. */
 static void test_polling__a_clock_that_is_far_ahead_makes_no_pause(void **state)
 {
@@ -620,6 +654,7 @@ int main(void)
         cmocka_unit_test(test_polling__an_alert_that_changes_meanwhile_hides_no_other),
         cmocka_unit_test(test_polling__an_alert_without_a_time_is_news),
         cmocka_unit_test(test_polling__a_clock_that_is_a_little_off_keeps_nobody_from_reading),
+        cmocka_unit_test(test_polling__a_clock_that_is_ahead_from_the_beginning_hides_nothing),
         cmocka_unit_test(test_polling__a_clock_that_is_far_ahead_makes_no_pause),
         cmocka_unit_test(test_polling__a_failing_that_began_by_a_wrong_clock_is_seen),
         cmocka_unit_test(test_polling__a_push_is_stronger_than_a_poll_that_may_only_notify),

@@ -237,6 +237,12 @@ static bool is_older(const struct defender_action *a, const struct defender_read
     return a->created_ms < r->took_effect;
 }
 
+/* Is it the isolation that is released here? Defender has said of it that it succeeded; a list may lag. */
+static bool is_ended_here(const struct defender_action *a, const struct isolation_record *r)
+{
+    return r->action_id && strcasecmp(a->id, r->action_id) == 0;
+}
+
 /* What the machine's actions say: a release under way, ours that ended badly, a machine that is free. */
 static void read_look(struct release *x, const struct defender_reads *look)
 {
@@ -250,7 +256,8 @@ static void read_look(struct release *x, const struct defender_reads *look)
                     deed_is_own(a, own, x->t->w.created) && !is_older(a, look, r);
 
         if (defender_action_is_open(a)) {
-            x->asked_again = x->asked_again || a->type == DEFENDER_ISOLATE;
+            x->asked_again =
+                x->asked_again || (a->type == DEFENDER_ISOLATE && !is_ended_here(a, r));
             if (a->type == DEFENDER_UNISOLATE && !x->action)
                 x->action = a;
         } else if (ours && !x->action) {

@@ -1351,6 +1351,9 @@ static void test_ledger__the_look_decides_about_the_release(void **state)
          "{\"value\":[" ACTION_DOC("a3", "Isolate", "InProgress", "null", "30:00") "," ACTION_DOC(
              ACTION, "Isolate", "Succeeded", "null", "11:13") "]}",
          200, 0, ISOLATION_ISOLATED, "requested isolated not_released"},
+        {"a list that lags shows it as it was",
+         "{\"value\":[" ACTION_DOC(ACTION, "Isolate", "InProgress", "null", "11:12") "]}", 200, 1,
+         ISOLATION_RELEASING, "requested isolated"},
         {"a scan is under way",
          "{\"value\":[" ACTION_DOC("a4", "RunAntiVirusScan", "InProgress", "null",
                                    "30:00") "," ACTION_DOC(ACTION, "Isolate", "Succeeded", "null",

@@ -42,7 +42,7 @@ void defender_read(struct defender *d, const char *alert_id, const char *machine
                    enum defender_read_flags flags, struct defender_reads *ret)
 {
     struct exchange alert, machine, actions, *wanted[3] = {NULL};
-    AUTO(buf_clear) struct buf query = BUF_INIT(1024);
+    AUTO(buf_clear) struct buf query = BUF_INIT(1 << 16);
     size_t n = 0;
 
     memset(ret, 0, sizeof *ret);
@@ -89,7 +89,7 @@ void defender_read(struct defender *d, const char *alert_id, const char *machine
         else if (x == &machine)
             ret->machine = defender_take_entity(x, DEFENDER_MACHINES, machine_id);
         else
-            defender_take_actions(x, machine_id, ret);
+            defender_take_actions(d, x, &query, machine_id, ret);
     }
     ret->alert_code = alert.code;
     ret->alert_err = alert.err;

@@ -99,7 +99,7 @@ void defender_read_deeds(struct defender *d, enum defender_deed deed, const char
                          struct defender_reads *ret)
 {
     AUTO(exchange_clear) struct exchange x;
-    AUTO(buf_clear) struct buf query = BUF_INIT(1024);
+    AUTO(buf_clear) struct buf query = BUF_INIT(1 << 16);
     struct exchange *one = &x;
     char types[80];
 
@@ -114,7 +114,7 @@ void defender_read_deeds(struct defender *d, enum defender_deed deed, const char
     ret->read_ms = clock_wall_ms(d->o.clock);
     exchange_run(d, &one, 1);
     if (!x.code)
-        defender_take_actions(&x, machine_id, ret);
+        defender_take_actions(d, &x, &query, machine_id, ret);
     ret->actions_code = x.code;
     ret->actions_err = x.err;
 }

@@ -46,17 +46,14 @@ static bool next_page(const char *link, struct exchange *x, struct buf *query)
     return !buf_failed(query);
 }
 
-/* Takes the elements of one page. ERR_OK and *ret_more: there is another, which x is made ready for. */
-static enum err_code read_page(struct defender *d, struct exchange *x, struct buf *query,
-                               element_fn fn, void *ctx, bool *ret_more)
+/* Takes the elements of a page that came. ERR_OK and *ret_more: there is another, which x is made ready for. */
+static enum err_code take_page(struct exchange *x, struct buf *query, element_fn fn, void *ctx,
+                               bool *ret_more)
 {
-    AUTO(json_freep) struct json *doc = NULL;
+    AUTO(json_freep) struct json *doc = exchange_parse(x);
     struct json *list;
     const struct json *link;
 
-    x->query = buf_text(query);
-    exchange_run(d, &x, 1);
-    doc = exchange_parse(x);
     *ret_more = false;
     if (!doc)
         return x->code;
@@ -84,13 +81,29 @@ static enum err_code read_page(struct defender *d, struct exchange *x, struct bu
     return x->code;
 }
 
+/* Asks for the page that x is ready for, and for those that come after it. */
+static void read_pages(struct defender *d, struct exchange *x, struct buf *query, element_fn fn,
+                       void *ctx)
+{
+    bool more = true;
+
+    for (int page = 0; more && !x->code; page++) {
+        if (page == PAGES_MAX) {
+            exchange_spoil(x, "its pages do not end");
+            return;
+        }
+        x->query = buf_text(query);
+        exchange_run(d, &x, 1);
+        (void)take_page(x, query, fn, ctx, &more);
+    }
+}
+
 /* most: elements that the query asks for (0: all). When they are there a link to the rest is not followed, which
  * answers with more rows may have (section 2.2). */
 static enum err_code read_list(struct defender *d, const char *path, struct buf *query, bool to_act,
                                size_t most, element_fn fn, void *ctx, struct err *e)
 {
     AUTO(exchange_clear) struct exchange x;
-    bool more = true;
 
     exchange_init(&x, DEFENDER_CLASS_READ, "GET", path, NULL, "");
     x.list = true;
@@ -98,16 +111,44 @@ static enum err_code read_list(struct defender *d, const char *path, struct buf 
     x.most = most;
     if (buf_failed(query))
         x.code = err_set(&x.err, ERR_TOO_BIG, "GET %s: too many ids", path);
-    for (int page = 0; more && !x.code; page++) {
-        if (page == PAGES_MAX)
-            exchange_spoil(&x, "its pages do not end");
-        else
-            (void)read_page(d, &x, query, fn, ctx, &more);
-    }
+    read_pages(d, &x, query, fn, ctx);
     if (x.code && e)
         *e = x.err;
     return x.code;
 }
+
+/* ---- the actions of one machine ---------------------------------------------------------------- */
+
+struct of_one {
+    const char *machine_id;
+    struct defender_reads *look;
+};
+
+static const char *take_action(void *ctx, struct json *list, const struct json *v)
+{
+    const struct of_one *o = ctx;
+    struct defender_action a;
+    const char *bad = defender_read_action(v, o->machine_id, &a);
+
+    (void)list;
+    return bad ? bad : defender_insert_action(o->look, &a);
+}
+
+void defender_take_actions(struct defender *d, struct exchange *x, struct buf *query,
+                           const char *machine_id, struct defender_reads *r)
+{
+    struct of_one o = {machine_id, r};
+    bool more = false;
+
+    x->most = DEFENDER_ACTIONS_MAX;
+    (void)take_page(x, query, take_action, &o, &more);
+    if (more)
+        read_pages(d, x, query, take_action, &o);
+    if (x->code)
+        r->n_actions = 0;
+}
+
+/* ---- many by their ids ------------------------------------------------------------------------- */
 
 /* What is asked for by ids, and where what comes goes to. */
 struct wanted {

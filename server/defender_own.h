@@ -84,11 +84,16 @@ const char *defender_read_action(const struct json *v, const char *machine_id,
 /** Keeps the newest of the list, newest first; among equals Defender's order, which is the same. NULL, or what is wrong:
  *  one that cannot be kept may not be skipped, either. */
 const char *defender_insert_action(struct defender_reads *r, const struct defender_action *a);
-/** Takes a machine's actions out of a finished exchange; one that cannot be read fails it. */
-void defender_take_actions(struct exchange *x, const char *machine_id, struct defender_reads *r);
 /** "?$filter=…": section 4.5. Quotes in a literal are doubled (section 2.4); machine ids hold none. types: a
  *  condition on them. false: out of memory. */
 bool defender_actions_query(struct buf *out, const char *machine_id, const char *types);
+
+/* ---- defender_list.c --------------------------------------------------------------------------- */
+
+/** Takes a machine's newest actions out of a finished exchange, which asked for them by query; and out of the next pages,
+ *  where the first holds fewer than were asked for. One that cannot be read fails it. */
+void defender_take_actions(struct defender *d, struct exchange *x, struct buf *query,
+                           const char *machine_id, struct defender_reads *r);
 
 /* ---- defender.c -------------------------------------------------------------------------------- */
 

@@ -330,31 +330,6 @@ const char *defender_insert_action(struct defender_reads *r, const struct defend
     return NULL;
 }
 
-void defender_take_actions(struct exchange *x, const char *machine_id, struct defender_reads *r)
-{
-    AUTO(json_freep) struct json *doc = exchange_parse(x);
-    const struct json *list = json_get(doc, "value");
-    struct defender_action a;
-
-    if (!doc)
-        return;
-    if (json_type(list) != JSON_ARRAY) {
-        exchange_spoil(x, "it holds no list");
-        return;
-    }
-    JSON_EACH (v, list) {
-        const char *bad = defender_read_action(v, machine_id, &a);
-
-        if (!bad)
-            bad = defender_insert_action(r, &a);
-        if (bad) {
-            exchange_spoil(x, bad);
-            r->n_actions = 0;
-            return;
-        }
-    }
-}
-
 bool defender_actions_query(struct buf *out, const char *machine_id, const char *types)
 {
     AUTO(buf_clear) struct buf filter = BUF_INIT(1024);

@@ -1030,8 +1030,7 @@ static void test_defender__sorts_actions_by_time(void **state)
                                                                                                     "2024-12-31T09:00:01Z") "," ACTION_DOC("a6",
                                                                                                                                            "RunAntiVirusScan",
                                                                                                                                            "Perhaps",
-                                                                                                                                           "2023-12-31T09:00:01.1234567Z") "],"
-                                                                                                                                                                           "\"@odata.nextLink\":\"https://elsewhere.example\"}");
+                                                                                                                                           "2023-12-31T09:00:01.1234567Z") "]}");
     defender_read(s->defender, NULL, MACHINE, DEFENDER_READ_ACTIONS, &r);
     assert_int_equal(r.actions_code, ERR_OK);
     assert_int_equal(r.n_actions, 6);
@@ -1077,6 +1076,80 @@ static void test_defender__keeps_the_newest_when_more_come(void **state)
         (void)snprintf(id, sizeof id, "a%d", 29 - i);
         assert_string_equal(r.actions[i].id, id);
     }
+    defender_reads_clear(&r);
+}
+
+#define MORE(link, docs)                                                                           \
+    "{\"value\":[" docs "],\"@odata.nextLink\":\"https://api-eu.example/api/machineactions?" link  \
+    "\"}"
+
+/* A page may hold less than was asked for: what is in force may be on the next one, and it is none to act without. */
+static void test_defender__looks_at_all_pages_of_a_machine(void **state)
+{
+    static const char failed[] =
+        MORE("$skiptoken=a", ACTION_DOC("a2", "Isolate", "Failed", "2024-12-31T09:40:00Z"));
+    static const struct {
+        const char *second; /* NULL: none */
+        enum err_code code;
+        size_t n, calls;
+    } rows[] = {
+        {"{\"value\":[" ISOLATE_DOC "]}", ERR_OK, 2, 2},
+        {MORE("$skiptoken=b", ""), ERR_OK, 2, 3}, /* empty, and more all the same */
+        {"{\"value\":[{}]}", ERR_AGAIN, 0, 2},
+        {"{}", ERR_AGAIN, 0, 2},
+        {MORE("$skiptoken=a", ""), ERR_AGAIN, 0, 2}, /* to itself */
+        {NULL, ERR_AGAIN, 0, 2},
+    };
+    struct stage *s = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        for (int deeds = 0; deeds < 2; deeds++) {
+            struct defender_reads r;
+            size_t calls = 0;
+
+            afresh(s);
+            gives(s, ACTIONS "$filter", 0, 200, failed);
+            gives(s, ACTIONS "$skiptoken=a", 0, rows[i].second ? 200 : 503,
+                  rows[i].second ? rows[i].second : "");
+            gives(s, ACTIONS "$skiptoken=b", 0, 200, "{\"value\":[" ISOLATE_DOC "]}");
+            if (deeds)
+                defender_read_deeds(s->defender, DEFENDER_ISOLATION, MACHINE, &r);
+            else
+                defender_read(s->defender, NULL, MACHINE, DEFENDER_READ_ACTIONS, &r);
+            if (r.actions_code != rows[i].code)
+                fail_msg("row %zu: %s %s", i, err_name(r.actions_code), r.actions_err.text);
+            assert_int_equal(r.n_actions, rows[i].n);
+            if (r.n_actions)
+                assert_string_equal(r.actions[1].id, ACTION);
+            for (size_t k = 0; k < peer_count(s->peer); k++)
+                calls += strncmp(peer_request(s->peer, k)->target, ACTIONS, strlen(ACTIONS)) == 0;
+            assert_int_equal(calls, rows[i].calls);
+            defender_reads_clear(&r);
+        }
+    }
+}
+
+/* As many as were asked for: a link to the rest is not followed. */
+static void test_defender__looks_no_further_than_it_asked(void **state)
+{
+    AUTO(buf_clear) struct buf body = BUF_INIT(100000);
+    struct stage *s = *state;
+    struct defender_reads r;
+
+    buf_adds(&body, "{\"value\":[");
+    for (int i = 0; i < DEFENDER_ACTIONS_MAX; i++)
+        buf_addf(
+            &body,
+            "%s{\"id\":\"a%d\",\"type\":\"Isolate\",\"status\":\"Failed\",\"machineId\":\"" MACHINE
+            "\",\"creationDateTimeUtc\":\"2024-12-%02dT00:00:00Z\"}",
+            i ? "," : "", i, i + 1);
+    buf_adds(&body,
+             "],\"@odata.nextLink\":\"https://api-eu.example/api/machineactions?$skip=10\"}");
+    gives(s, ACTIONS, 0, 200, body.data);
+    defender_read(s->defender, NULL, MACHINE, DEFENDER_READ_ACTIONS, &r);
+    assert_int_equal(r.actions_code, ERR_OK);
+    assert_int_equal(r.n_actions, DEFENDER_ACTIONS_MAX);
+    assert_int_equal(peer_count(s->peer), 2);
     defender_reads_clear(&r);
 }
 
@@ -1258,6 +1331,8 @@ int main(void)
         T(test_defender__knows_what_it_sent_when_memory_runs_out),
         T(test_defender__sorts_actions_by_time),
         T(test_defender__keeps_the_newest_when_more_come),
+        T(test_defender__looks_at_all_pages_of_a_machine),
+        T(test_defender__looks_no_further_than_it_asked),
         T(test_defender__takes_no_more_of_a_list_than_it_asked_for),
         T(test_defender__follows_no_link_that_leads_nowhere),
         T(test_defender__takes_no_guess_for_actions),

@@ -124,7 +124,7 @@ enum err_code defender_run_action(struct defender *d, struct exchange *x, const 
 
         if (!bad && action_id && strcasecmp(a.id, action_id) != 0) /* a GUID */
             bad = "it speaks of another id";
-        if (!bad && type && strcmp(a.type_text, type) != 0)
+        if (!bad && type && strcasecmp(a.type_text, type) != 0)
             bad = "it is an action of another type";
         if (bad)
             exchange_spoil(x, bad);

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "token.h"
 
@@ -16,8 +17,8 @@
 /* ---- outcomes -------------------------------------------------------------------------------- */
 
 /*
- * What an answer other than success means, first row that fits. code and message: NULL fits all; message
- * is a part of the sentence, without regard to case. For reads, and for what acts: after a 5xx nobody
+ * What an answer other than success means, first row that fits. code and message, without regard to case: NULL fits all;
+ * message is a part of the sentence. For reads, and for what acts: after a 5xx nobody
  * knows whether it was carried out, so one looks (section 4.5: never a blind repeat of a POST).
  */
 static const struct outcome {
@@ -185,7 +186,7 @@ static const struct outcome *find_outcome(long status, const char *code, const c
 {
     for (const struct outcome *o = outcomes;; o++) /* the last row fits all */
         if (status >= o->first && status <= o->last &&
-            (!o->code || (code && strcmp(o->code, code) == 0)) &&
+            (!o->code || (code && strcasecmp(o->code, code) == 0)) &&
             (!o->message || (message && strcasestr(message, o->message))))
             return o;
 }

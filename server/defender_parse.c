@@ -290,9 +290,10 @@ const char *defender_read_action(const struct json *v, const char *machine_id,
     if (json_int64(json_get(v, "errorHResult"), &number)) /* signed, or the same 32 bits unsigned */
         ret->error_hresult = (int32_t)(uint32_t)(uint64_t)number;
 
-    ret->type = strcmp(type, "Isolate") == 0     ? DEFENDER_ISOLATE
-                : strcmp(type, "Unisolate") == 0 ? DEFENDER_UNISOLATE
-                                                 : DEFENDER_OTHER;
+    /* In any casing (trap 5): what is passed over might be the isolation that is open. */
+    ret->type = strcasecmp(type, "Isolate") == 0     ? DEFENDER_ISOLATE
+                : strcasecmp(type, "Unisolate") == 0 ? DEFENDER_UNISOLATE
+                                                     : DEFENDER_OTHER;
     ret->status = status_of(status);
     defender_copy_plain(ret->id, sizeof ret->id, id);
     defender_copy_plain(ret->type_text, sizeof ret->type_text, type);

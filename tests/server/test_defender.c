@@ -422,6 +422,7 @@ static void test_defender__settles_every_refusal(void **state)
          ERR_CONFLICT,
          "HTTP 400 ActiveRequestAlreadyExists: Action is already in progress (target 0a4a)"},
         {400, "BadRequest", "Action is Already In Progress", ERR_CONFLICT, ERR_CONFLICT, NULL},
+        {400, "activeRequestAlreadyExists", "no", ERR_CONFLICT, ERR_CONFLICT, NULL},
         {400, "OsPlatformNotSupported", "no", ERR_REFUSED, ERR_REFUSED, "operating system"},
         {400, "ClientVersionNotSupported", "no", ERR_REFUSED, ERR_REFUSED, "too old"},
         {400, "BadRequest", "no", ERR_REFUSED, ERR_REFUSED, NULL},
@@ -1153,6 +1154,30 @@ static void test_defender__looks_no_further_than_it_asked(void **state)
     defender_reads_clear(&r);
 }
 
+/* Another casing of the same word is no word of another kind: what is skipped may be the isolation that is open. */
+static void test_defender__knows_an_isolation_in_any_casing(void **state)
+{
+    struct defender_action a;
+    struct defender_reads r;
+    struct stage *s = *state;
+    struct err e;
+
+    gives(s, ACTIONS, 0, 200,
+          "{\"value\":[" ACTION_DOC(
+              "a2", "unisolate", "Failed",
+              "2024-12-31T09:40:00Z") "," ACTION_DOC(ACTION, "isolate", "Pending",
+                                                     "2024-12-31T09:36:21Z") "]}");
+    gives(s, "/api/machines/" MACHINE "/isolate", 0, 201,
+          ACTION_DOC(ACTION, "ISOLATE", "Pending", "2024-12-31T09:36:21Z"));
+    defender_read(s->defender, NULL, MACHINE, DEFENDER_READ_ACTIONS, &r);
+    assert_int_equal(r.actions_code, ERR_OK);
+    assert_int_equal(r.actions[0].type, DEFENDER_UNISOLATE);
+    assert_int_equal(r.actions[1].type, DEFENDER_ISOLATE);
+    defender_reads_clear(&r);
+    assert_int_equal(isolate(s, &a, &e), ERR_OK);
+    assert_int_equal(a.type, DEFENDER_ISOLATE);
+}
+
 /* Section 2.2: a link to more, where so many were asked for. */
 static void test_defender__takes_no_more_of_a_list_than_it_asked_for(void **state)
 {
@@ -1333,6 +1358,7 @@ int main(void)
         T(test_defender__keeps_the_newest_when_more_come),
         T(test_defender__looks_at_all_pages_of_a_machine),
         T(test_defender__looks_no_further_than_it_asked),
+        T(test_defender__knows_an_isolation_in_any_casing),
         T(test_defender__takes_no_more_of_a_list_than_it_asked_for),
         T(test_defender__follows_no_link_that_leads_nowhere),
         T(test_defender__takes_no_guess_for_actions),

@@ -26,6 +26,24 @@ static const char *const apis[] = {"graph", "defender", NULL}; /* enum graph_api
 
 /* Section 2.3; those that an alert can be made with. */
 static const char *const severities[] = {"Informational", "Low", "Medium", "High", NULL};
+/* What an alert that is made may be of: defender-api.md section 2.3. */
+static const char *const categories[] = {"General",
+                                         "CommandAndControl",
+                                         "Collection",
+                                         "CredentialAccess",
+                                         "DefenseEvasion",
+                                         "Discovery",
+                                         "Exfiltration",
+                                         "Exploit",
+                                         "Execution",
+                                         "InitialAccess",
+                                         "LateralMovement",
+                                         "Malware",
+                                         "Persistence",
+                                         "PrivilegeEscalation",
+                                         "Ransomware",
+                                         "SuspiciousActivity",
+                                         NULL};
 
 struct hunt_settings {
     const char *name, *tenant, *schedule, *timezone, *query, *query_file;
@@ -285,6 +303,25 @@ static void read_email(struct reading *x, const struct yaml_node *map)
         fault(x, map->key, "email: it names nobody; give it `to`, or set mail.to");
 }
 
+/* Words that the page of the call does not have: what Defender does not take makes no case, and nobody hears of that before an
+ * event is found. */
+static void note_foreign_words(struct reading *x, const struct yaml_node *map,
+                               const struct case_settings *in)
+{
+    bool known = false;
+
+    for (size_t i = 0; in->category && categories[i]; i++)
+        known = known || strcmp(in->category, categories[i]) == 0;
+    if (x->r->notes && in->severity && strcasecmp(in->severity, severities[0]) == 0)
+        yaml_fault(x->r->notes, yaml_get(map, "severity"),
+                   "case.severity: Defender makes alerts that are Low, Medium or High; one that is "
+                   "Informational it may refuse");
+    if (x->r->notes && in->category && !known)
+        yaml_fault(x->r->notes, yaml_get(map, "category"),
+                   "case.category: '%.60s' is none of those that Defender takes%s", in->category,
+                   settings_meant(x->r, in->category, categories));
+}
+
 static void read_case(struct reading *x, const struct yaml_node *map)
 {
     struct defender_new_alert *event = &x->hunt->event;
@@ -301,6 +338,7 @@ static void read_case(struct reading *x, const struct yaml_node *map)
         fault(x, yaml_get(map, "severity"),
               "case.severity: expected Informational, Low, Medium or High, found '%.60s'%s",
               in.severity, settings_meant(x->r, in.severity, severities));
+    note_foreign_words(x, map, &in);
     if (!in.severity && (in.category || in.title || in.description || in.recommended_action))
         fault(x, map->key,
               "case.severity is missing: the other settings are of the alert that is made with it");

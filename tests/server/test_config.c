@@ -1261,6 +1261,32 @@ static void test_config__notes_a_database_that_anybody_could_be(void **state)
     }
 }
 
+/* Of an event that a hunt found an alert is made, if Defender takes its words. */
+static void test_config__notes_a_hunt_whose_alerts_defender_may_refuse(void **state)
+{
+    static const struct {
+        const char *words, *note; /* NULL: none */
+    } rows[] = {
+        {"severity: Informational", "one that is Informational it may refuse"},
+        {"severity: Low", NULL},
+        {"severity: High, category: CredentialAccess", NULL},
+        {"severity: High, category: Credential access",
+         "'Credential access' is none of those that Defender takes; did you mean CredentialAccess?"},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct config *c = load(
+            f, arena_fmt(f->arena,
+                         "hunts: [{name: x, schedule: '@daily', query: a, do: [case: {%s}]}]\n" ALL,
+                         rows[i].words));
+
+        if (rows[i].note ? !c->notes[0] || !strstr(c->notes[0], rows[i].note) : !!c->notes[0])
+            fail_msg("%s: %s", rows[i].words, c->notes[0] ? c->notes[0] : "no note");
+        config_unref(c);
+    }
+}
+
 static void test_config__notes_texts_that_hardly_equal_anything(void **state)
 {
     static const struct {
@@ -1853,6 +1879,7 @@ int main(void)
         TEST(rules_that_act_on_nothing_are_noted),
         TEST(rules_that_tell_nobody_are_noted),
         TEST(notes_a_database_that_anybody_could_be),
+        TEST(notes_a_hunt_whose_alerts_defender_may_refuse),
         TEST(notes_texts_that_hardly_equal_anything),
         TEST(notes_a_pause_file_that_is_no_kill_switch),
         TEST(notes_questions_that_nobody_gets),

@@ -12,7 +12,8 @@
 #include "store_polls.h"
 
 /* Before Defender gives up, people are told, while they can still go and look for it. */
-#define LAPSING_MS (60 * HOUR_MS)
+#define LAPSING_MS        (60 * HOUR_MS)
+#define LAPSING_UNSEEN_MS (2 * HOUR_MS)
 
 #define RELEASED_SINCE "it was isolated, and released at Defender since"
 #define TOOK_OVER      "took over the open isolation that it had joined"
@@ -462,6 +463,23 @@ static enum err_code came_to_nothing(struct db_tx *tx, struct episode *x,
                                        : end_badly(tx, x, r, ours, e);
 }
 
+/* Is it to be told that Defender will give up soon? A second request for an isolated machine may stay pending, too, until
+ * that is released (section 4.5): while another isolation is in force, nobody is told that there is none. A look that failed
+ * is tried again for a while, unless it was refused for good. */
+static bool is_lapsing(const struct episode *x)
+{
+    const struct defender_reads *look = x->look;
+    const struct defender_action *in_force;
+
+    if (!look)
+        return false;
+    if (look->actions_code)
+        return deed_end_of(look->actions_code) == DEED_REFUSED ||
+               x->now - x->row.requested >= LAPSING_MS + LAPSING_UNSEEN_MS;
+    in_force = deed_in_force(look->actions, look->n_actions);
+    return !in_force || in_force->type != DEFENDER_ISOLATE;
+}
+
 /* How a pending action stands; x->action is what Defender says of it. */
 static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
 {
@@ -476,7 +494,7 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
         code = episode_move(tx, x, &r, ISOLATION_ISOLATED, NULL, e);
     } else if (defender_action_is_open(x->action)) {
         code = episode_move(tx, x, &r, ISOLATION_PENDING, x->action->status_text, e);
-        if (!code && x->now - r.requested >= LAPSING_MS)
+        if (!code && is_lapsing(x))
             code = episode_tell(tx, x, &r, NOTICE_LAPSING, e);
     } else {
         code = came_to_nothing(tx, x, &r, e);
@@ -499,8 +517,9 @@ static bool is_to_be_seen(const struct episode *x, const struct defender_action 
 
 bool episode_needs_look(const struct episode *x, const struct defender_action *action)
 {
-    return is_to_be_seen(x, action) ||
-           (action->status != DEFENDER_SUCCEEDED && !defender_action_is_open(action));
+    return defender_action_is_open(action)
+               ? x->now - x->row.requested >= LAPSING_MS
+               : is_to_be_seen(x, action) || action->status != DEFENDER_SUCCEEDED;
 }
 
 /* It needs a look, and there was none: is one to be waited for? Then x->code and x->why say so. Runs that failed for
@@ -508,8 +527,8 @@ bool episode_needs_look(const struct episode *x, const struct defender_action *a
 static void wait_to_see(struct episode *x, const struct defender_action *action,
                         const struct defender_reads *look)
 {
-    if (x->code || !episode_needs_look(x, action) || !look->actions_code ||
-        deed_end_of(look->actions_code) == DEED_REFUSED ||
+    if (x->code || defender_action_is_open(action) || !episode_needs_look(x, action) ||
+        !look->actions_code || deed_end_of(look->actions_code) == DEED_REFUSED ||
         x->now - x->row.requested > DEED_FOLLOW_FOR_MS || x->row.unseen >= DEED_LOOKS_IN_VAIN)
         return;
     x->w.attempts = ++x->row.unseen;

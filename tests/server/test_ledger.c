@@ -2365,6 +2365,64 @@ static int64_t lapsed(struct rig *r)
     return id;
 }
 
+/* A request that stays pending says nothing of a machine that another isolation has: a second one may wait until that is
+ * released. */
+static void test_ledger__a_second_one_is_not_told_as_lapsing(void **state)
+{
+    static const char theirs[] =
+        "{\"value\":[" ACTION_DOC("a2", "Isolate", "Succeeded", "\"x\"", "11:11") "," ACTION_DOC(
+            ACTION, "Isolate", "Pending", "null", "11:12") "]}";
+    static const char waiting[] =
+        "{\"value\":[" ACTION_DOC("a2", "Isolate", "Pending", "\"x\"", "11:11") "," ACTION_DOC(
+            ACTION, "Isolate", "Pending", "null", "11:12") "]}";
+    static const struct {
+        const char *look;
+        int status;
+        unsigned failed; /* looks before that */
+        const char *at_once, *later;
+    } rows[] = {
+        {theirs, 200, 0, "requested", "requested"},
+        {theirs, 200, 2, "requested", "requested"},
+        {waiting, 200, 0, "requested lapsing", "requested lapsing"},
+        {waiting, 200, 2, "requested", "requested lapsing"},
+        {"{}", 503, 0, "requested", "requested lapsing"},
+        {"{}", 403, 0, "requested lapsing", "requested lapsing"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  row %zu\n", i);
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 1, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        if (rows[i].failed)
+            rig_says(&r, "GET", LIST, rows[i].failed, 503, "{}");
+        rig_says(&r, "GET", LIST, 0, rows[i].status, rows[i].look);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, 60 * HOUR_MS + 10 * MINUTE_MS, 5 * MINUTE_MS);
+        assert_string_equal(rig_told(&r, id), rows[i].at_once);
+        rig_pass(&r, 3 * HOUR_MS, 15 * MINUTE_MS);
+        assert_string_equal(rig_told(&r, id), rows[i].later);
+        assert_int_equal(rig_isolation(&r).unseen, 0);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ACTION, 0, 200, TIMED_OUT);
+        rig_says(&r, "GET", LIST, 0, 200, theirs);
+        rig_pass(&r, 11 * HOUR_MS, HOUR_MS);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+        assert_string_equal(rig_told(&r, id), arena_fmt(r.arena, "%s isolated", rows[i].later));
+        rig_close(&r);
+    }
+}
+
 static void machine_seen(struct rig *r, const char *fields)
 {
     peer_forget(r->peer);
@@ -2782,6 +2840,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_release_that_a_person_cancelled_comes_once),
         cmocka_unit_test(test_ledger__an_extension_holds_against_the_rule),
         cmocka_unit_test(test_ledger__somebody_elses_isolation_never_ends_by_a_rule),
+        cmocka_unit_test(test_ledger__a_second_one_is_not_told_as_lapsing),
         cmocka_unit_test(test_ledger__an_absent_machine_is_isolated_when_it_is_seen),
         cmocka_unit_test(test_ledger__a_machine_that_is_seen_is_judged_anew),
         cmocka_unit_test(test_ledger__a_lookout_does_not_overrule_a_release),

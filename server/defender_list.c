@@ -24,25 +24,42 @@ static bool in_query(struct buf *out, const char *property, const char *const id
     return !buf_failed(out);
 }
 
+/* Blanks and what is not ASCII may stand in a link as they are: a request holds them encoded. */
+static bool add_encoded(struct buf *out, const char *query)
+{
+    for (const char *p = query; *p; p++) {
+        if ((*p > 0 && *p < ' ') || *p == 0x7f || *p == '#')
+            return false;
+        if (*p == ' ' || (unsigned char)*p >= 0x80)
+            buf_addf(out, "%%%02X", (unsigned char)*p);
+        else
+            buf_addc(out, *p);
+    }
+    return !buf_failed(out);
+}
+
 /* Where the rest of a list is, out of an @odata.nextLink. Its host is a regional one (section 1.1), which gets no
  * token of ours: path and query are asked for where the first page was. false: no link to follow. */
 static bool next_page(const char *link, struct exchange *x, struct buf *query)
 {
+    AUTO(buf_clear) struct buf next = BUF_INIT(query->limit);
     const char *host = link ? strstr(link, "://") : NULL;
     const char *path = host ? strchr(host + 3, '/') : NULL;
     size_t len = path ? strcspn(path, "?") : 0;
 
     if (!path || len >= sizeof x->path || strncasecmp(path, "/api/", 5) != 0 || !path[len])
         return false;
-    for (const char *p = path; *p; p++)
-        if (*p <= ' ' || *p == 0x7f || *p == '#')
+    for (size_t i = 0; i < len; i++)
+        if (path[i] <= ' ' || path[i] == 0x7f || path[i] == '#')
             return false;
+    if (!add_encoded(&next, path + len))
+        return false;
     if (strlen(x->path) == len && memcmp(x->path, path, len) == 0 &&
-        strcmp(buf_text(query), path + len) == 0) /* this page again, and again */
+        strcmp(buf_text(query), buf_text(&next)) == 0) /* this page again, and again */
         return false;
     (void)snprintf(x->path, sizeof x->path, "%.*s", (int)len, path);
     buf_reset(query);
-    buf_adds(query, path + len);
+    buf_adds(query, buf_text(&next));
     return !buf_failed(query);
 }
 

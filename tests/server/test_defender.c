@@ -1208,9 +1208,14 @@ static void test_defender__follows_no_link_that_leads_nowhere(void **state)
 {
     static const char *const links[] = {
         "7", "\"\"", "[]", "\"https://x.example/api/other\"",
+        "\"https://x.example/api/machine actions?a\"",
+        "\"https://x.example/api/machineactions?a#b\"",
+        "\"https://x.example/api/machineactions?a\\nb\"",
         /* itself */
         "\"https://eu.example/api/machineactions?$filter=machineId%20in%20('" MACHINE
-        "')%20and%20(type%20eq%20'Isolate'%20or%20type%20eq%20'Unisolate')\""};
+        "')%20and%20(type%20eq%20'Isolate'%20or%20type%20eq%20'Unisolate')\"",
+        "\"https://eu.example/api/machineactions?$filter=machineId in ('" MACHINE
+        "') and (type eq 'Isolate' or type eq 'Unisolate')\""};
     static const char *const ids[] = {MACHINE};
     struct stage *s = *state;
 
@@ -1228,6 +1233,23 @@ static void test_defender__follows_no_link_that_leads_nowhere(void **state)
         assert_int_equal(calls, 1);
         defender_reads_clear(&look);
     }
+}
+
+/* What no request line holds as it is may stand in a link. */
+static void test_defender__follows_a_link_with_blanks(void **state)
+{
+    static const char *const ids[] = {MACHINE};
+    struct defender_reads look = {0}, *looks[] = {&look};
+    struct stage *s = *state;
+
+    gives(s, ACTIONS "$skip=1&a=b%20c%C3%A4%20", 0, 200, "{\"value\":[" ISOLATE_DOC "]}");
+    gives(s, ACTIONS "$filter", 0, 200,
+          "{\"value\":[],\"@odata.nextLink\":"
+          "\"https://eu.example/api/machineactions?$skip=1&a=b c\\u00e4 \"}");
+    assert_int_equal(defender_look(s->defender, ids, 1, looks, NULL), ERR_OK);
+    assert_int_equal(look.actions_code, ERR_OK);
+    assert_int_equal(look.n_actions, 1);
+    defender_reads_clear(&look);
 }
 
 /* One that cannot be read might be the isolation that is open. */
@@ -1361,6 +1383,7 @@ int main(void)
         T(test_defender__knows_an_isolation_in_any_casing),
         T(test_defender__takes_no_more_of_a_list_than_it_asked_for),
         T(test_defender__follows_no_link_that_leads_nowhere),
+        T(test_defender__follows_a_link_with_blanks),
         T(test_defender__takes_no_guess_for_actions),
         T(test_defender__reads_one_action),
     };

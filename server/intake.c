@@ -408,11 +408,31 @@ static enum err_code read_list(struct reading *r, const struct json *list,
     return end_parts(r, &first);
 }
 
-/* json_parse with a sentence for the sender. */
+/* json_parse, and once more of what json_mend made of it, where that is another text: alerts that are passed on whole
+ * hold the same registry values and file names as Defender's own answers, and a 400 is for good. No id has such a
+ * character, so none becomes another by it. */
+static enum err_code parse_mended(struct reading *r, const char *bytes, size_t len,
+                                  struct json **ret)
+{
+    enum err_code code = json_parse(bytes, len, ret, r->e);
+    char *copy;
+
+    if (code != ERR_INVALID || !memmem(bytes, len, "\\u", 2))
+        return code;
+    copy = arena_alloc(r->arena, len + 1);
+    if (!copy)
+        return err_set(r->e, ERR_NOMEM, "a body");
+    memcpy(copy, bytes, len);
+    copy[len] = '\0';
+    json_mend(copy);
+    return memcmp(copy, bytes, len) == 0 ? code : json_parse(copy, len, ret, r->e);
+}
+
+/* parse_mended with a sentence for the sender. */
 static enum err_code parse(struct reading *r, const char *bytes, size_t len, const char *what,
                            struct json **ret)
 {
-    enum err_code code = json_parse(bytes, len, ret, r->e);
+    enum err_code code = parse_mended(r, bytes, len, ret);
 
     if (code != ERR_INVALID)
         return code;

@@ -97,6 +97,12 @@ static const struct {
      "\"AdvancedHunting-AlertEvidence\",\"properties\":{\"AlertId\":\"%s\",\"DeviceId\":\"" M
      "\",\"ServiceSource\":\"Microsoft Defender for Endpoint\"}}]}",
      {NULL}},
+    {"an alert passed on whole, of a registry value with NULs and a file name of half a character",
+     "application/json",
+     "{\"id\":\"%s\",\"machineId\":\"" M
+     "\",\"evidence\":[{\"registryValue\":\"a\\u0000b\\u0000\"},"
+     "{\"fileName\":\"\\ud800.exe\"}]}",
+     {NULL}},
     {"an incident of Sentinel",
      "application/json",
      "{\"object\":{\"properties\":{\"alerts\":[{\"properties\":{\"providerAlertId\":\"%s\","

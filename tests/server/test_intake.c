@@ -334,7 +334,7 @@ static void test_intake__refuses_what_is_no_notification(void **state)
         {"{\"alertId\":\"" A "\",}", "the body is not JSON"},
         {"{'alertId':'" A "'}", "the body is not JSON"},
         {"{alertId:\"" A "\"}", "the body is not JSON"},
-        {"{\"alertId\":\"" A "\\u0000\"}", "the body is not JSON"},
+        {"{\"alertId\":\"" A "\\u0000", "the body is not JSON"},
         {"{\"alertId\":\"da\xff\"}", "the body is not JSON"},
         {"{\"alertId\":\"da\xed\xa0\x80\"}", "the body is not JSON"},
         {"{\"alertId\":\"" A "\",\"n\":01}", "the body is not JSON"},
@@ -365,7 +365,7 @@ static void test_intake__refuses_what_is_no_notification(void **state)
         {"{\"alert\":null}", "no alertId"},
         {"{\"alert\":{}}", "no alertId"},
         {"[{\"id\":\"" A "\"},{}]", "item 2 of the list: no alertId"},
-        {"{\"alertid \\u0000\":\"x\"}", "the body is not JSON"},
+        {"{\"alertid \\u0000\":\"x\"}", "no alertId"},
         {"{\"alert\\u2010id\":\"" A "\"}", "no alertId"},
         /* wrapped once too often */
         {"{\"outputs\":{\"outputs\":{\"body\":{\"value\":[{\"alert\":{\"id\":\"" A "\"}}]}}}}",
@@ -444,6 +444,44 @@ static void test_intake__refuses_what_is_no_notification(void **state)
 #define SENTINEL(id, product)                                                                                                              \
     "{\"id\":\"/subscriptions/x/Entities/y\",\"kind\":\"SecurityAlert\",\"properties\":{\"systemAlertId\":\"s\",\"providerAlertId\":\"" id \
     "\",\"productName\":\"" product "\"}}"
+
+/* What others chose for names and values of an alert that is passed on whole: they must not close the door to it. */
+static void test_intake__reads_an_alert_whatever_it_is_about(void **state)
+{
+    static const struct row good[] = {
+        /* a registry value with NULs, as REG_MULTI_SZ has them; a key that is hidden behind one */
+        {"{\"id\":\"" A "\",\"machineId\":\"" M
+         "\",\"evidence\":[{\"entityType\":\"RegistryValue\","
+         "\"registryValue\":\"a\\u0000b\\u0000\\u0000\",\"registryKey\":\"Run\\\\\\u0000x\"}]}",
+         A "/" M "/-"},
+        /* halves of surrogate pairs in file names, and a whole one */
+        {"{\"alert\":{\"id\":\"" A
+         "\"},\"x\":[\"\\ud800\",\"\\uDC00.exe\",\"\\ud83d\\ude00\",\"\\ud800\\u0000\"]}",
+         A "/-/-"},
+        {"{\"records\":[" INFO(A) ",{\"category\":\"AdvancedHunting-DeviceRegistryEvents\","
+                                  "\"properties\":{\"RegistryValueData\":\"\\u0000\"}}]}",
+         A "/-/" T},
+        {"{\"a\\u0000\":1,\"a\":2,\"alertId\":\"" A "\"}", A "/-/-"},
+        /* {"alertId":"da1_-2","x":"\u0000"} */
+        {"eyJhbGVydElkIjoiZGExXy0yIiwieCI6Ilx1MDAwMCJ9", "da1_-2/-/-"},
+    };
+    static const struct row bad[] = {
+        /* it cuts nothing off, and is in no id */
+        {"{\"alertId\":\"" A "\\u0000\"}", "alertId: expected 1 to 128"},
+        {"{\"alertId\":\"" A "\\u0000evil\"}", "alertId: expected 1 to 128"},
+        {"{\"alertId\":\"" A "\\ud800\"}", "alertId: expected 1 to 128"},
+        {"{\"alertId\":\"" A "\",\"machineId\":\"" M "\\u0000\"}", "machineId: expected 32"},
+        {"{\"alertId\\u0000evil\":\"" A "\"}", "no alertId"},
+        {"{\"alertId\":\"" A "\",\"x\":\"\\u0000\",\"alertId\":\"" A2 "\"}", "stands twice"},
+        {"{\"x\\u0000\":1,\"x\\ufffd\":2,\"alertId\":\"" A "\"}", "stands twice"},
+        {"{\"alertId\":\"" A "\",\"x\":\"\\u0000\",\"y\":01}", "the body is not JSON"},
+        {"{\"alertId\":\"" A "\",\"x\":\"\\u000\"}", "the body is not JSON"},
+    };
+
+    (void)state;
+    TAKES(good);
+    REFUSES(bad);
+}
 
 static void test_intake__reads_cloudevents(void **state)
 {
@@ -940,6 +978,7 @@ static void test_intake__says_so_when_memory_runs_out(void **state)
         "[" VALIDATION "\"x\"}}]",
         "{\"records\":[" EVIDENCE(A, "\"" M "\"") "," EVIDENCE(A, "\"" M2 "\"") "]}",
         EVENT "\"1\",\"data_base64\":\"eyJhbGVydElkIjoiZGExXy0yIn0=\"}",
+        "{\"alertId\":\"" A "\",\"x\":\"\\u0000\"}",
     };
 
     (void)state;
@@ -979,6 +1018,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_intake__reads_every_shape_that_senders_use),
+        cmocka_unit_test(test_intake__reads_an_alert_whatever_it_is_about),
         cmocka_unit_test(test_intake__knows_an_alert_by_its_looks_only_where_it_must),
         cmocka_unit_test(test_intake__an_empty_or_null_id_is_none),
         cmocka_unit_test(test_intake__writes_machine_ids_in_lower_case),

@@ -106,6 +106,7 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind value_kind, const
 {
     struct http_request *r = cls;
     size_t trimmed = value_len;
+    const unsigned encodings = r->guard.encodings;
 
     (void)value_kind;
     if (!value)
@@ -122,6 +123,9 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind value_kind, const
     while (trimmed && (value[trimmed - 1] == ' ' || value[trimmed - 1] == '\t'))
         trimmed--;
     http_guard_header(&r->guard, name, name_len, value, trimmed);
+    /* Blanks behind it make another coding of it for the library, which then takes all that comes for one body. */
+    if (trimmed != value_len && r->guard.encodings != encodings)
+        http_guard_refuse(&r->guard, 400, "only the transfer coding chunked is taken");
     if (r->guard.status)
         return MHD_NO;
     if (trimmed != value_len) /* rare: the copy ends where the value does */

@@ -61,7 +61,8 @@ struct rest_request {
     bool show_peer; /* fill tls_* of the answer; on a connection of its own */
 
     /* Mail only. One recipient per call, so that each has its own fate. */
-    const char *mail_from, *mail_to; /* bare addresses; no blanks, controls or angle brackets */
+    /* Bare addresses, without controls or angle brackets; blanks stand in quotes alone. */
+    const char *mail_from, *mail_to;
     bool mail_probe;      /* connect, start TLS, log in and end there: no mail_to, no body */
     const char *username; /* NULL: no AUTH */
     const char *password; /* NULL with bearer */

@@ -37,12 +37,17 @@ static bool method_ok(const char *m)
     return len && len <= 16 && !m[len];
 }
 
+/* A blank stands within quotes alone (RFC 5321 section 4.1.2), as mime_address_ok has it. */
 static bool address_ok(const char *a)
 {
+    const char *quoted; /* where the quotes end */
+
     if (!a || !a[0] || strlen(a) > 254) /* RFC 5321 section 4.5.3.1.3 */
         return false;
+    quoted = a[0] == '"' ? strchr(a + 1, '"') : NULL;
     for (; *a; a++)
-        if ((unsigned char)*a <= ' ' || *a == 0x7f || *a == '<' || *a == '>')
+        if ((unsigned char)*a < ' ' || (*a == ' ' && !(quoted && a < quoted)) || *a == 0x7f ||
+            *a == '<' || *a == '>')
             return false;
     return true;
 }

@@ -458,6 +458,38 @@ static void test_mail__smtps_goes_through_libcurl_one_recipient_at_a_time(void *
     smtp_peer_free(peer);
 }
 
+/* What an address may be is the same on both ways: nobody behind an unusual one goes without. */
+static void test_mail__a_quoted_name_may_hold_a_blank_on_both_ways(void **state)
+{
+    static const char *const to[] = {"a@x.example", "\"first last\"@x.example", "c@x.example"};
+    struct fixture *f = *state;
+
+    for (int tls = 0; tls < 2; tls++) {
+        struct smtp_peer *peer =
+            smtp_peer_new(&(struct smtp_peer_options){.ca = f->ca, .implicit_tls = tls});
+        char url[64];
+        struct mail_server s = {.url = url_of(url, tls ? "smtps" : "smtp", peer),
+                                .ca_file = f->ca_file};
+        struct mail_result r[3];
+        struct err e = {0};
+
+        if (mail_send(&s, f->rest, "\"cordon soc\"@x.example", to, 3, MESSAGE, sizeof MESSAGE - 1,
+                      r, &e))
+            fail_msg("%s", e.text);
+        for (size_t i = 0; i < 3; i++)
+            if (r[i].fate != MAIL_SENT)
+                fail_msg("%s: %s", to[i], r[i].text);
+        assert_has(smtp_peer_heard(peer), "MAIL FROM:<\"cordon soc\"@x.example>");
+        for (size_t i = 0; i < 3; i++) {
+            char line[80];
+
+            (void)snprintf(line, sizeof line, "RCPT TO:<%s>\n", to[i]);
+            assert_has(smtp_peer_heard(peer), line);
+        }
+        smtp_peer_free(peer);
+    }
+}
+
 static void test_mail__over_smtps_a_no_is_judged_by_what_it_answers(void **state)
 {
     static const struct {
@@ -707,6 +739,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_mail__a_login_that_is_refused_is_for_a_person_to_cure),
         cmocka_unit_test(test_mail__probes_without_sending),
         cmocka_unit_test(test_mail__smtps_goes_through_libcurl_one_recipient_at_a_time),
+        cmocka_unit_test(test_mail__a_quoted_name_may_hold_a_blank_on_both_ways),
         cmocka_unit_test(test_mail__over_smtps_a_no_is_judged_by_what_it_answers),
         cmocka_unit_test(test_mail__an_unreachable_server_is_tried_once_for_all),
         cmocka_unit_test(test_mail__oauth_logs_in_with_xoauth2),

@@ -996,6 +996,10 @@ static void test_rest__refuses_unfit_mail(void **state)
     } rows[] = {
         {"a@x", "b@x>\r\nRCPT TO:<c@x", "m\r\n"},
         {"a@x", "b@x c@x", "m\r\n"},
+        {"a@x", "\"b x@x", "m\r\n"},
+        {"a@x", "\"b\"@x c@x", "m\r\n"},
+        {"a@x", "b\" \"@x", "m\r\n"},
+        {"a@x", "\"b> x\"@x", "m\r\n"},
         {"a@x", "<b@x>", "m\r\n"},
         {"a@x", "", "m\r\n"},
         {"a@x", NULL, "m\r\n"},

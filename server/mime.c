@@ -184,12 +184,12 @@ static const char schemes[] =
     "nntp ldap ldaps ssh telnet irc magnet search search-ms ms-msdt ms-search ms-officecmd ms-word "
     "ms-excel ms-powerpoint ms-appinstaller ms-settings onenote tg slack msteams zoommtg";
 
-/* Length of an ideographic, fullwidth or halfwidth full stop, which IDNA reads as a dot (UTS 46), or
+/* Length of an ideographic, fullwidth, halfwidth or small full stop, which IDNA reads as a dot (UTS 46), or
  * of the one-dot leader; 0 for anything else. */
 static size_t foreign_dot(const char *p)
 {
     static const char *const dots[] = {"\xE3\x80\x82", "\xEF\xBC\x8E", "\xEF\xBD\xA1",
-                                       "\xE2\x80\xA4"};
+                                       "\xEF\xB9\x92", "\xE2\x80\xA4"};
 
     for (size_t i = 0; i < sizeof dots / sizeof dots[0]; i++)
         if (!strncmp(p, dots[i], 3))

@@ -698,6 +698,12 @@ static void test_mime__defang_leaves_nothing_to_click(void **state)
         {"evil\xef\xbc\x8e"
          "com",
          "evil[.]com"},
+        {"evil\xef\xb9\x92"
+         "com",
+         "evil[.]com"},
+        {"evil\xef\xbd\xa1"
+         "com",
+         "evil[.]com"},
         {"\xe2\x80\xa4"
          "127.0.0.1",
          "[.]127[.]0[.]0[.]1"},

@@ -131,6 +131,8 @@ static void set_file(const struct settings_reader *reader, struct connect_values
     set_text(v, "secret_file", whole ? whole : file);
 }
 
+#define NONE_IS_GOOD "none of its `secret_files` is good at this time (not_before, not_after)"
+
 /* Where the newest secret of a scheme that is good now stands. */
 static bool set_secret_file(const struct settings_reader *reader, const struct connect_about *about,
                             const char *scheme, struct connect_values *v, struct err *e)
@@ -144,11 +146,11 @@ static bool set_secret_file(const struct settings_reader *reader, const struct c
     for (size_t i = 0; i < list.count; i++)
         secret_wipe(&list.items[i]);
     if (!current && !reader->faults->count)
-        return refuse(
-            e, about,
-            list.count ? "none of its `secret_files` is good at this time (not_before, not_after)"
-                       : "there are no `secret_files`, so there is nothing that such a sender "
-                         "could prove itself by");
+        return refuse(e, about,
+                      list.count
+                          ? NONE_IS_GOOD
+                          : "there are no `secret_files`, so there is nothing that such a sender "
+                            "could prove itself by");
     set_file(reader, v, current ? current->file : NULL);
     return true;
 }
@@ -374,10 +376,11 @@ static bool fill_curl_hmac(const struct settings_reader *reader, const struct co
     struct buf payload = BUF_INIT(TEXT_MAX), headers = BUF_INIT(TEXT_MAX);
     struct hmac_way way;
 
-    (void)e;
     hmac_way(reader, about->settings, &way);
     if (reader->faults->count || !way.header)
         return true; /* the caller sees the faults */
+    if (!way.secret_file)
+        return refuse(e, about, NONE_IS_GOOD);
     add_double_quoted(&payload, way.payload);
     buf_addf(&headers, "%s: ", way.header);
     if (way.members)

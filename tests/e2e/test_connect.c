@@ -38,7 +38,10 @@ static const char sources[] =
     "  github:\n    tenant: contoso\n    verify: [{hmac: {preset: github, secret_files: text}}]\n"
     "  stripe:\n    tenant: contoso\n    verify: [{hmac: {preset: stripe, secret_files: text}}]\n"
     "  slack:\n    tenant: contoso\n    verify: [{hmac: {preset: slack, secret_files: text}}]\n"
-    "  shopify:\n    tenant: contoso\n    verify: [{hmac: {preset: shopify, secret_files: text}}]\n"
+    "  shopify:\n    tenant: contoso\n    verify: [{hmac: {preset: shopify, secret_files:\n"
+    "      [{file: k1, not_before: '2999-01-01T00:00:00Z'}, text]}}]\n"
+    "  over:\n    tenant: contoso\n    verify: [{hmac: {preset: github, secret_files:\n"
+    "      [{file: text, not_after: '2001-01-01T00:00:00Z'}]}}]\n"
     "  teams:\n    tenant: contoso\n    verify: [{hmac: {preset: teams, secret_files: k1}}]\n"
     "  mine:\n    tenant: contoso\n"
     "    verify: [{hmac: {header: X-Mine, prefix: 'a$b`c\"d\\''''e%%', algorithm: sha512, encoding: "
@@ -329,6 +332,23 @@ static void test_connect__send_is_let_in_by_the_same_sources(void **state)
         assert_int_equal(ran.code, 1);
         assert_null(strstr(ran.err, TOKEN));
         assert_null(strstr(ran.err, "key="));
+        ran_clear(&ran);
+    }
+    {
+        const char *argv[] = {serving_program("cordon"),
+                              "send",
+                              "-c",
+                              t->h->config_file,
+                              "--source",
+                              "over",
+                              "--alert",
+                              "da1_-1",
+                              NULL};
+        struct ran ran;
+
+        program_run(&ran, NULL, NULL, argv);
+        if (ran.code != 1 || !strstr(ran.err, "none of them is good at this time"))
+            fail_msg("exit %d\n%s%s", ran.code, ran.out, ran.err);
         ran_clear(&ran);
     }
     house_wait_quiet(t->h, SOON);
@@ -756,6 +776,7 @@ static void test_connect__says_what_is_missing(void **state)
          1},
         {"power-automate", "url", NULL, "its token stands in the query of the URL", 1},
         {"curl", "own", NULL, "there are no `secret_files`", 1},
+        {"curl", "over", NULL, "none of its `secret_files` is good at this time", 1},
         {"curl", NULL, NULL, "several sources fit (relay, own, github, ", 1},
         {"logic-app", "flw", "x", "did you mean flow?", 1},
         {"azure-function", "relay", NULL, "is 4 files: name a folder for them with --out", 2},

@@ -107,6 +107,8 @@ static void test_client__is_whom_the_last_trusted_proxy_heard(void **state)
          {{" 6.6.6.6 ,\t198.51.100.1 \t"}},
          "198.51.100.1"},
         {"with a port", "10.0.0.7", "10.0.0.7", {{"6.6.6.6, 198.51.100.1:4711"}}, "198.51.100.1"},
+        {"the lowest port", "10.0.0.7", "10.0.0.7", {{"198.51.100.1:1"}}, "198.51.100.1"},
+        {"the highest port", "10.0.0.7", "10.0.0.7", {{"198.51.100.1:65535"}}, "198.51.100.1"},
         {"IPv6", "10.0.0.7", "10.0.0.7", {{"2001:db8::5"}}, "2001:db8::5"},
         {"IPv6 in brackets", "10.0.0.7", "10.0.0.7", {{"[2001:db8::5]"}}, "2001:db8::5"},
         {"IPv6 with a port", "10.0.0.7", "10.0.0.7", {{"[2001:DB8:0::5]:443"}}, "2001:db8::5"},
@@ -181,6 +183,9 @@ static void test_client__who_is_not_known_is_in_no_network(void **state)
     c = find("10.0.0.0/8", "10.0.0.7", &(struct claims){{"198.51.100.1, x, 10.2.2.2"}});
     assert_false(client_is_in(&c, &all));
     assert_string_equal(c.text, "10.2.2.2");
+    c = find("10.0.0.7", "10.0.0.7", &(struct claims){{"198.51.100.1", "unknown"}});
+    assert_false(client_is_in(&c, &all));
+    assert_string_equal(c.text, "10.0.0.7"); /* and not what another line claims */
     c = find("10.0.0.7", "10.0.0.7", &(struct claims){{NULL}});
     assert_true(client_is_in(&c, &all));
 }

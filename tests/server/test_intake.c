@@ -415,7 +415,9 @@ static void test_intake__refuses_what_is_no_notification(void **state)
     REFUSES(rows);
 }
 
-#define TODAY "daefa1828b-dd4e-405c-8a3b-aa28596830dd_1"
+#define SIXTY_FOUR   "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define LONGEST_CODE SIXTY_FOUR SIXTY_FOUR
+#define TODAY        "daefa1828b-dd4e-405c-8a3b-aa28596830dd_1"
 #define EVENT                                                                                      \
     "{\"specversion\":\"1.0\",\"type\":\"mde.alert.created\",\"source\":\"/soc/relay\",\"id\":"
 #define GRID                                                                                       \
@@ -557,6 +559,7 @@ static void test_intake__reads_event_grid_events(void **state)
         {"[" VALIDATION "\"512d38b6-c7b8-40c8-89fe-f46f9e9622b6\"}}]",
          "validation 512d38b6-c7b8-40c8-89fe-f46f9e9622b6"},
         {VALIDATION "\"A_b\"}}", "validation A_b"},
+        {VALIDATION "\"" LONGEST_CODE "\"}}", "validation " LONGEST_CODE},
         /* what else was published to the topic is left out: a batch is delivered whole, and a 400 loses all of it */
         {"[" GRID "{\"id\":\"" A "\"}}," GRID "{\"colour\":\"red\"}}]", A "/-/-"},
         {"[" GRID "null}," GRID "{\"id\":\"" A "\"}}," GRID "7}]", A "/-/-"},
@@ -641,6 +644,7 @@ static void test_intake__reads_what_graph_sends(void **state)
         {GRAPH "\"id\":\"17\",\"providerAlertId\":\"" A "\"}", A "/-/" T},
         {GRAPH "\"id\":\"" A "\",\"providerAlertId\":null,\"evidence\":null}", A "/-/" T},
         {"{\"providerAlertId\":\"" A "\"}", A "/-/-"},
+        {"{\"providerAlertId\":null,\"serviceSource\":null,\"id\":\"17\"}", "17/-/-"},
         {"{\"@odata.context\":\"x\",\"value\":[" GRAPH "\"id\":\"" A "\"}," GRAPH "\"id\":\"" A2
          "\"}]}",
          A "/-/" T ", " A2 "/-/" T},
@@ -871,6 +875,15 @@ static void test_intake__refuses_other_peoples_schemas_by_name(void **state)
         {"{\"alertId\":\"" A "\",\"serviceSource\":\"x\",\"records\":[],\"specversion\":\"1.0\"}",
          A "/-/-"},
         {"{\"id\":\"" A "\",\"category\":\"Execution\",\"machineId\":\"" M "\"}", A "/" M "/-"},
+        /* one mark alone makes no schema of others */
+        {"{\"id\":\"" A "\",\"Data\":{}}", A "/-/-"},
+        {"{\"id\":\"" A "\",\"Metadata\":{}}", A "/-/-"},
+        {"{\"id\":\"" A "\",\"eventType\":\"x\"}", A "/-/-"},
+        {"{\"id\":\"" A "\",\"eventTime\":\"x\"}", A "/-/-"},
+        {"{\"id\":\"" A "\",\"subscriptionId\":\"x\"}", A "/-/-"},
+        {"{\"id\":\"" A "\",\"changeType\":\"x\"}", A "/-/-"},
+        {"{\"id\":\"" A "\",\"$content-type\":\"x\"}", A "/-/-"},
+        {"{\"id\":\"" A "\",\"$content\":\"x\"}", A "/-/-"},
     };
 
     (void)state;

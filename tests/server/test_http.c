@@ -1413,6 +1413,23 @@ static bool to_in6(const char *text, int port, struct sockaddr_in6 *ret)
     return inet_pton(AF_INET6, text, &ret->sin6_addr) == 1;
 }
 
+/* The kernel takes an address into use in a thread of its own, a moment after it was added. */
+static bool wait_for_address(const struct sockaddr_in6 *a)
+{
+    int64_t until = clock_mono_ms(clock_system()) + 20000;
+    bool there = false;
+
+    while (!there && clock_mono_ms(clock_system()) < until) {
+        int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+
+        there = bind(fd, (const struct sockaddr *)a, sizeof *a) == 0;
+        close(fd);
+        if (!there)
+            (void)poll(NULL, 0, 1);
+    }
+    return there;
+}
+
 /* A network of its own, in which loopback has these addresses; false: this host does not allow it. */
 static bool enter_network(const char *const *addresses)
 {
@@ -1431,7 +1448,7 @@ static bool enter_network(const char *const *addresses)
         if (!to_in6(*addresses, 0, &a))
             return false;
         add.ifr6_addr = a.sin6_addr;
-        if (ioctl(fd, SIOCSIFADDR, &add) != 0)
+        if (ioctl(fd, SIOCSIFADDR, &add) != 0 || !wait_for_address(&a))
             return false;
     }
     close(fd);

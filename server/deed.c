@@ -158,11 +158,12 @@ bool deed_is_late(int64_t age_ms)
 
 bool deed_is_open(struct engine *g, const char *what, const struct work *w)
 {
-    int64_t wait = engine_post_wait(g, w->id);
+    int64_t wait = engine_post_wait(g, w);
 
-    /* Under way, and its lease only seems to have run out: the clock jumped. This lease's end is waited for. */
+    /* Its record is on disk a moment before its thread says that it has ended, and who joins the isolation has woken the row
+     * since. Or it is under way, and its lease only seems to have run out: the clock jumped. */
     if (wait == INT64_MAX)
-        log_event(LOG_WARN, "lease_of_a_post_ran_out", LOG_ID(what, w->id));
+        log_event(LOG_INFO, "post_has_not_ended", LOG_ID(what, w->id));
     else if (wait > 0)
         engine_again(g, w, wait);
     return wait > 0;

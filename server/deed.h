@@ -102,8 +102,8 @@ bool deed_is_late(int64_t age_ms);
 #define DEED_LOOKS_IN_VAIN 8
 
 /** Before step 1, of whoever holds a claim of this row: true when a request of it may still be under way, by what this
- *  process knows (engine_post_wait); it is not to be run then, and the claim has ended, or ends by itself. what: as for
- *  deed_begin. */
+ *  process knows (engine_post_wait); it is not to be run then, and the claim has ended, or is given back when that has.
+ *  what: as for deed_begin. */
 bool deed_is_open(struct engine *g, const char *what, const struct work *w);
 /** Before step 3: false, and a line in the log, when our own POST for this row is still under way. what: "isolation",
  *  "action". True: engine_post_ended follows, after step 4. */

@@ -237,6 +237,7 @@ bool engine_post_begins(struct engine *g, int64_t row_id)
     if (place >= 0) {
         g->posts[place].id = row_id;
         g->posts[place].rests = false;
+        g->posts[place].next.id = 0;
     }
     pthread_mutex_unlock(&g->lock);
     return place >= 0;
@@ -244,27 +245,41 @@ bool engine_post_begins(struct engine *g, int64_t row_id)
 
 void engine_post_ended(struct engine *g, int64_t row_id)
 {
+    struct work next = {.id = 0};
+    bool rests = false;
     int place;
 
     pthread_mutex_lock(&g->lock);
     place = post_locked(g, row_id);
-    if (place >= 0 && g->posts[place].rests)
-        g->posts[place].until_ms = clock_mono_ms(g->clock) + WORK_SETTLE_MS;
-    else if (place >= 0)
-        g->posts[place].id = 0;
+    if (place >= 0) {
+        next = g->posts[place].next;
+        rests = g->posts[place].rests;
+        g->posts[place].next.id = 0;
+        if (rests)
+            g->posts[place].until_ms = clock_mono_ms(g->clock) + WORK_SETTLE_MS;
+        else
+            g->posts[place].id = 0;
+    }
     pthread_mutex_unlock(&g->lock);
+    if (!next.id)
+        return;
+    engine_give_back(g, &next, rests ? WORK_SETTLE_MS : 0);
+    engine_kick(g);
 }
 
-int64_t engine_post_wait(struct engine *g, int64_t row_id)
+int64_t engine_post_wait(struct engine *g, const struct work *w)
 {
     int64_t wait = 0;
     int place;
 
     pthread_mutex_lock(&g->lock);
-    place = post_locked(g, row_id);
-    if (place >= 0)
-        wait = g->posts[place].until_ms ? g->posts[place].until_ms - clock_mono_ms(g->clock)
-                                        : INT64_MAX;
+    place = post_locked(g, w->id);
+    if (place >= 0 && g->posts[place].until_ms) {
+        wait = g->posts[place].until_ms - clock_mono_ms(g->clock);
+    } else if (place >= 0) {
+        g->posts[place].next = *w;
+        wait = INT64_MAX;
+    }
     pthread_mutex_unlock(&g->lock);
     return wait;
 }

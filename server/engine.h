@@ -57,6 +57,7 @@ struct engine {
         int64_t id;       /* the row; 0: free */
         int64_t until_ms; /* mono: until then it rests, though its POST has ended; 0: it has not */
         bool rests;       /* it is to, once it has ended */
+        struct work next; /* a claim of the row that came meanwhile; id 0: none */
     } posts[ENGINE_POSTS_MAX];
     struct {
         int64_t id, mono_ms;
@@ -100,13 +101,15 @@ void engine_use(struct engine *g, struct runtime *r);
  *  clock, which may jump: this is not. False: there is one already, or one that rests. Any thread. */
 bool engine_post_begins(struct engine *g, int64_t row_id);
 /** After the record. When there is none, because the claim was given back instead (engine_again) or lost, the row rests
- *  for WORK_SETTLE_MS from now: nothing in the store says when the request was given up. */
+ *  for WORK_SETTLE_MS from now: nothing in the store says when the request was given up. A claim that came before this and
+ *  was told to wait (engine_post_wait) is given back. */
 void engine_post_ended(struct engine *g, int64_t row_id);
 /** Nobody knows what came of the row's POST, which is under way in this process: it rests as well, once that has ended. */
 void engine_post_is_lost(struct engine *g, int64_t row_id);
-/** How long until a row's last request is visible, or never will be, ms. 0: as far as is known here, it is;
- *  INT64_MAX: it is still under way. */
-int64_t engine_post_wait(struct engine *g, int64_t row_id);
+/** How long until the last request of w's row is visible, or never will be, ms. 0: as far as is known here, it is;
+ *  INT64_MAX: it is still under way, or its record is on disk and engine_post_ended only about to be called. Then the run
+ *  leaves w as it is: engine_post_ended gives it back. */
+int64_t engine_post_wait(struct engine *g, const struct work *w);
 /** Notes that a case was judged, by facts read not long before. For those that are to be acted on. */
 void engine_judged(struct engine *g, int64_t case_id);
 /** Nothing will be asked for by this case's own verdict: the place is for others. */

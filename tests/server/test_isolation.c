@@ -1615,6 +1615,45 @@ static void test_isolation__a_lost_lease_on_the_isolation_posts_nothing(void **s
     rig_close(&r);
 }
 
+/* What came of the request is on disk, and its thread is about to say that it has ended, when another case of the machine
+ * joins and wakes the row: whoever is given that in between does not keep it from being followed until his lease runs out. */
+static void test_isolation__one_that_is_woken_right_after_its_record_is_followed_at_once(
+    void **state)
+{
+    struct isolation_record asked;
+    struct rig r;
+    int64_t id, other;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_says(&r, "GET", GET_ALERT OTHER_ALERT, 0, 200, OTHER_ALERT_DOC);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    asked = rig_isolation(&r);
+    assert_int_equal(asked.state, ISOLATION_PENDING);
+    rig_says(&r, "GET", LIST, 0, 200, list_of(&r, own_action(&r, "Succeeded")));
+    rig_says(&r, "GET", GET_ACTION, 0, 200, own_action(&r, "Succeeded"));
+    assert_true(engine_post_begins(r.g, asked.id)); /* as if it had not said so yet */
+    other = rig_push(&r, OTHER_ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_case(&r, other).isolation, asked.id);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_PENDING);
+    assert_int_equal(rig_seen(&r, "GET", GET_ACTION), 0);
+    engine_post_ended(r.g, asked.id);
+    (void)rig_work(&r);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+    assert_int_equal(rig_case(&r, other).state, CASE_DONE);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    rig_close(&r);
+}
+
 /* ---- clocks ------------------------------------------------------------------------------------------ */
 
 static void *work_in_thread(void *arg)
@@ -2592,6 +2631,8 @@ int main(void)
         cmocka_unit_test(test_isolation__a_lost_lease_on_a_judged_case_posts_nothing),
         cmocka_unit_test(test_isolation__a_judged_case_of_a_tenant_that_is_gone_is_told),
         cmocka_unit_test(test_isolation__a_lost_lease_on_the_isolation_posts_nothing),
+        cmocka_unit_test(
+            test_isolation__one_that_is_woken_right_after_its_record_is_followed_at_once),
         cmocka_unit_test(test_isolation__a_lost_lease_on_what_is_followed_writes_nothing),
         cmocka_unit_test(test_isolation__a_clock_that_jumps_sends_nothing_twice),
         cmocka_unit_test(test_isolation__a_clock_set_back_delays_no_look),

@@ -5,14 +5,19 @@
  * that waits in the kernel's queue. Ending goes the other way round: first nothing more is accepted, then
  * what was accepted is answered, then the workers finish what they hold, for as long as a drain may take;
  * the rest is on disk.
+ *
+ * Meanwhile main waits for signals and for nothing else: who ends the server is heard at once, and his second signal ends
+ * it. What a reload, or a file that has changed, asks for is done by a thread beside it, the keeper.
  */
 #include <errno.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "action.h"
@@ -95,6 +100,12 @@ struct serving {
     int64_t told_head_ms; /* when the audit's head was logged; mono */
     int64_t look_ms;      /* mono: no look at `files` before */
     unsigned not_begun;   /* of `rounds` a bit each, by index */
+    pthread_t keeper;     /* sees to config, files and what follows them while it serves */
+    bool keeps;
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t change;
+    bool asked; /* a person wants it to read its configuration again */
+    bool ends;
 };
 
 static void notify_manager(const char *state)
@@ -327,14 +338,24 @@ static const struct {
 
 #define N_ROUNDS (sizeof rounds / sizeof rounds[0])
 
+static bool is_ending(struct serving *s)
+{
+    bool ends;
+
+    pthread_mutex_lock(&s->lock);
+    ends = s->ends;
+    pthread_mutex_unlock(&s->lock);
+    return ends;
+}
+
 /* Those that the store kept from beginning are tried again; the log has a line for the first time and for the end. Not
- * while the store is out of reach: each would wait for it, and this is the thread that hears SIGTERM. */
+ * while the store is out of reach: each would wait for it, and whoever ends the server for all of them. */
 static void begin_rounds(struct serving *s, bool first)
 {
     for (size_t i = 0; i < N_ROUNDS; i++) {
         struct err e;
 
-        if (!first && s->not_begun && db_health(s->store->db, &e))
+        if (is_ending(s) || (!first && s->not_begun && db_health(s->store->db, &e)))
             return;
         if (!(s->not_begun & 1U << i))
             continue;
@@ -518,24 +539,89 @@ static unsigned allow_open_files(void)
     return connections ? connections : 1;
 }
 
-static void wait_for_end(struct serving *s, const sigset_t *signals)
+/* Waits until a person asks, or a look is due. False: the server is to end. */
+static bool wait_for_turn(struct serving *s, bool *ret_asked)
 {
-    const struct timespec every = {.tv_sec = WATCH_EVERY_MS / 1000,
-                                   .tv_nsec = WATCH_EVERY_MS % 1000 * 1000000};
+    struct timespec until;
+    bool go_on;
+    int rc = 0;
 
-    for (;;) {
-        const int number = sigtimedwait(signals, NULL, &every);
-        const bool look = number < 0 && clock_mono_ms(clock_system()) >= s->look_ms;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += WATCH_EVERY_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&s->lock);
+    while (!s->ends && !s->asked && rc != ETIMEDOUT)
+        rc = pthread_cond_timedwait(&s->change, &s->lock, &until);
+    *ret_asked = s->asked;
+    s->asked = false;
+    go_on = !s->ends;
+    pthread_mutex_unlock(&s->lock);
+    return go_on;
+}
+
+/* All of this may have to wait for the store, half a minute and longer when that is out of reach. */
+static void *keep(void *arg)
+{
+    struct serving *s = arg;
+    bool asked = false;
+
+    (void)pthread_setname_np(pthread_self(), "keeper");
+    record_config(s, "start", NULL);
+    while (wait_for_turn(s, &asked)) {
+        const bool look = !asked && clock_mono_ms(clock_system()) >= s->look_ms;
         const char *changed = look ? watch_look(s->files) : NULL;
 
-        if (number == SIGTERM || number == SIGINT)
-            return;
-        if (number == SIGHUP || changed)
+        if (asked || changed)
             reload(s, changed);
         begin_rounds(s, false);
         tell_certificate(s);
         tell_head(s);
     }
+    return NULL;
+}
+
+static enum err_code start_keeper(struct serving *s, struct err *e)
+{
+    pthread_condattr_t monotonic;
+    int rc;
+
+    (void)pthread_mutex_init(&s->lock, NULL); /* cannot fail without attributes on Linux */
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&s->change, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+    rc = pthread_create(&s->keeper, NULL, keep, s);
+    s->keeps = rc == 0;
+    return rc ? err_set(e, ERR_IO, "start a thread: %s", strerror(rc)) : ERR_OK;
+}
+
+static void tell_keeper(struct serving *s, bool *what)
+{
+    pthread_mutex_lock(&s->lock);
+    *what = true;
+    pthread_cond_signal(&s->change);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void end_keeper(struct serving *s)
+{
+    if (!s->keeps)
+        return;
+    tell_keeper(s, &s->ends);
+    (void)pthread_join(s->keeper, NULL);
+    (void)pthread_cond_destroy(&s->change);
+    (void)pthread_mutex_destroy(&s->lock);
+}
+
+/* SIGTERM is heard at once, whatever the keeper waits for. */
+static void wait_for_end(struct serving *s, const sigset_t *signals)
+{
+    int number = 0;
+
+    while (sigwait(signals, &number) || number == SIGHUP)
+        if (number == SIGHUP)
+            tell_keeper(s, &s->asked);
 }
 
 static void at_once(int number)
@@ -573,6 +659,7 @@ static void close_all(struct serving *s)
         admin_stopping(s->admin);
     if (runs)
         engine_quiesce(s->engine);
+    end_keeper(s);
     /* It counts the senders' connections: it goes first. */
     http_server_free(s->people, left_of(DRAIN_READS_MS, began));
     admin_free(s->admin);
@@ -658,16 +745,18 @@ int cmd_serve(int argc, char **argv)
         code = http_server_begin(s.senders, &e);
     if (!code)
         code = http_server_begin(s.people, &e);
-    if (code) {
-        log_event(LOG_ERROR, "cannot_start", LOG_ERR(&e));
-    } else {
+    if (!code) {
         log_event(
             LOG_INFO, "ready", LOG_STR("version", CORDON_VERSION),
             LOG_STR("listen", http_server_address(s.senders)),
             LOG_STR("admin", http_server_address(s.people)), LOG_STR("store", db_name(s.store->db)),
             LOG_STR("policy", policy_hash(s.config->policy)), LOG_INT("pid", (int64_t)getpid()));
         notify_manager("READY=1");
-        record_config(&s, "start", NULL);
+        code = start_keeper(&s, &e);
+    }
+    if (code) {
+        log_event(LOG_ERROR, "cannot_start", LOG_ERR(&e));
+    } else {
         wait_for_end(&s, &signals);
         arm_second_signal(&signals);
         log_event(LOG_INFO, "stopping");

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "kit/cut.h"
 #include "kit/house.h"
@@ -278,8 +279,17 @@ static void test_replicas__a_reload_begins_its_rounds_when_the_store_is_back(voi
     free(schema);
 }
 
-/* Nor does it wait for such a database each second, deaf to whoever wants it to end. */
-static void test_replicas__what_cannot_begin_keeps_no_signal_waiting(void **state)
+/* Has h's process ended by itself, and with this code? */
+static bool has_ended(struct house *h, int code)
+{
+    siginfo_t info = {0};
+
+    assert_int_equal(waitid(P_PID, (id_t)h->pid, &info, WEXITED | WNOHANG | WNOWAIT), 0);
+    return info.si_pid && info.si_code == CLD_EXITED && info.si_status == code;
+}
+
+/* Nor does it wait for such a database, each second or for a reload, deaf to whoever wants it to end, or to end at once. */
+static void test_replicas__a_store_that_is_away_keeps_no_signal_waiting(void **state)
 {
     struct pair *p = *state;
     char url[300];
@@ -292,9 +302,12 @@ static void test_replicas__what_cannot_begin_keeps_no_signal_waiting(void **stat
     cut_now(p->cut, true);
     (void)snprintf(url, sizeof url, "%s/readyz", p->b->admin);
     LOOK_FOR(status_of(url) == 503, LEASED, "it has not noticed");
+    house_cordon_signal(p->b, SIGHUP); /* the policy goes into the store: five seconds at least */
     house_cordon_signal(p->b, SIGTERM);
     house_wait_log(p->b, "\"event\":\"stopping\"", 1, 2500);
-    house_cordon_kill(p->b);
+    house_cordon_signal(p->b, SIGTERM);
+    LOOK_FOR(has_ended(p->b, 128 + SIGTERM), 2500, "it does not end at once");
+    house_cordon_kill(p->b); /* only reaps it */
     cut_now(p->cut, false);
 }
 
@@ -308,7 +321,7 @@ int main(void)
         T(a_pause_holds_for_all),
         T(one_that_is_cut_off_takes_nothing_and_comes_back),
         T(a_reload_begins_its_rounds_when_the_store_is_back),
-        T(what_cannot_begin_keeps_no_signal_waiting),
+        T(a_store_that_is_away_keeps_no_signal_waiting),
         cmocka_unit_test(test_replicas__what_a_far_end_says_is_cut_at_a_character),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -586,7 +586,6 @@ static enum err_code start_keeper(struct serving *s, struct err *e)
     pthread_condattr_t monotonic;
     int rc;
 
-    (void)pthread_mutex_init(&s->lock, NULL); /* cannot fail without attributes on Linux */
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&s->change, &monotonic);
@@ -611,7 +610,6 @@ static void end_keeper(struct serving *s)
     tell_keeper(s, &s->ends);
     (void)pthread_join(s->keeper, NULL);
     (void)pthread_cond_destroy(&s->change);
-    (void)pthread_mutex_destroy(&s->lock);
 }
 
 /* SIGTERM is heard at once, whatever the keeper waits for. */
@@ -713,7 +711,7 @@ int cmd_serve(int argc, char **argv);
 int cmd_serve(int argc, char **argv)
 {
     struct options o = {0};
-    struct serving s = {0};
+    struct serving s = {.lock = PTHREAD_MUTEX_INITIALIZER};
     struct err e = {0};
     sigset_t signals;
     enum err_code code;

@@ -311,13 +311,6 @@ static void see_machine(struct db_tx *tx, const struct expansion *x, const struc
         log_event(LOG_WARN, "machine_not_noted", LOG_ID("case", c->id), LOG_ERR(&e));
 }
 
-/* Was it judged as of a source that may not isolate? Of an alert that a hunt has made nobody else's right goes beyond. */
-static bool is_weak(const struct expansion *x)
-{
-    return (!x->facts.may_isolate || x->facts.source_shadow) &&
-           strncmp(x->c.source, HUNT_SOURCE, sizeof HUNT_SOURCE - 1) != 0;
-}
-
 static enum err_code judged_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct expansion *x = arg;
@@ -330,8 +323,8 @@ static enum err_code judged_fn(struct db_tx *tx, void *arg, struct err *e)
         code = case_judged(tx, &c, x->machine_id, buf_text(&x->facts_json), &x->verdict, x->now, e);
     else
         code = case_rejudged(tx, &c, buf_text(&x->facts_json), &x->verdict, x->now, e);
-    if (!code && is_weak(x))
-        code = case_weaken(tx, c.id, e);
+    if (!code && grounds_are_weak(x->rt->config, c.source))
+        code = case_weaken(tx, &c, e);
     for (size_t i = 0; x->voided && i < x->n_steps && !code; i++) {
         if (x->voided[i])
             code = step_move(tx, c.id, x->steps[i].n, STEP_WITHHELD, x->steps[i].why, x->now, e);
@@ -620,6 +613,28 @@ static bool waits_for_policy(const struct expansion *x)
            engine_may_wait_for(x->g, p.given, x->now);
 }
 
+static enum err_code stand_in_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct expansion *x = arg;
+
+    return case_stand_in(tx, &x->c, x->now, e);
+}
+
+/* A reload has taken the right to isolate from whoever pushed it first, before it was judged: then the right of another one
+ * counts, who has pushed it as well. */
+static enum err_code find_source(struct expansion *x, struct err *e)
+{
+    const struct config *config = x->rt->config;
+    enum err_code code = store_case_load(x->g->store, x->arena, x->w->id, &x->c, e);
+
+    if (code || !x->c.second || !expand_is_new(x) || expand_is_judged(x) || waits_for_config(x) ||
+        !grounds_are_weak(config, x->c.source) || !config_may_isolate(config, x->c.second) ||
+        config_is_shadow(config, x->c.second))
+        return code;
+    code = db_write(x->g->store->db, stand_in_fn, x, e);
+    return code ? code : store_case_load(x->g->store, x->arena, x->w->id, &x->c, e);
+}
+
 bool expand_open(struct expansion *x, struct engine *g, struct runtime *rt, struct work *w)
 {
     struct err e = {0};
@@ -631,8 +646,7 @@ bool expand_open(struct expansion *x, struct engine *g, struct runtime *rt, stru
                             .arena = arena_new(8192),
                             .facts_json = BUF_INIT(4 << 20),
                             .now = clock_wall_ms(g->clock)};
-    code = x->arena ? store_case_load(g->store, x->arena, w->id, &x->c, &e)
-                    : err_set(&e, ERR_NOMEM, "case");
+    code = x->arena ? find_source(x, &e) : err_set(&e, ERR_NOMEM, "case");
     if (code) {
         not_loaded(g, w, &e);
         return false;

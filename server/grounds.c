@@ -11,6 +11,12 @@ bool grounds_same_terms(const struct config *a, const struct config *b, const ch
            config_is_shadow(a, source) == config_is_shadow(b, source);
 }
 
+bool grounds_are_weak(const struct config *config, const char *source)
+{
+    return (!config_may_isolate(config, source) || config_is_shadow(config, source)) &&
+           strncmp(source, HUNT_SOURCE, sizeof HUNT_SOURCE - 1) != 0;
+}
+
 /* What is stored of a case's last judgement. */
 struct stored {
     struct json *verdict_doc, *facts_doc;

@@ -22,6 +22,9 @@ struct grounds {
     struct err why;     /* of code, for people */
 };
 
+/** May the source of this name not isolate, so that another one that may is to be heard (case_strengthen)? Not a hunt: of an
+ *  alert that it has made nobody else's right goes beyond its own. */
+bool grounds_are_weak(const struct config *config, const char *source);
 /** Would two configurations judge alike what comes from this source: policy, what it may, shadow? */
 bool grounds_same_terms(const struct config *a, const struct config *b, const char *source);
 /**

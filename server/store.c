@@ -173,6 +173,9 @@ static const struct db_migration migrations[] = {
          " WHERE machine_id IS NULL AND state = 'failed'"},
     {29, "ALTER TABLE isolations ADD COLUMN sent BIGINT NOT NULL DEFAULT 0"},
     {30, "ALTER TABLE ways ADD COLUMN let_in TEXT"},
+    {31, "ALTER TABLE cases ADD COLUMN second_source TEXT;"
+         "ALTER TABLE cases ADD COLUMN second_delivery BIGINT NOT NULL DEFAULT 0;"
+         "ALTER TABLE cases ADD COLUMN second_machine_id TEXT"},
     {0, NULL},
 };
 

@@ -86,7 +86,7 @@ static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item,
     return ERR_OK;
 }
 
-/* The same, and the two columns that are long. */
+/* The same, and what stands behind the two columns that are long, with those. */
 static enum err_code read_whole(struct db_rows *rows, struct arena *a, void *item, struct err *e)
 {
     struct case_record *c = item;
@@ -97,6 +97,7 @@ static enum err_code read_whole(struct db_rows *rows, struct arena *a, void *ite
         return code;
     c->facts = store_text(a, rows, 14, &nomem);
     c->verdict = store_text(a, rows, 15, &nomem);
+    c->second = store_text(a, rows, 16, &nomem);
     return nomem ? err_set(e, ERR_NOMEM, "case") : ERR_OK;
 }
 
@@ -107,7 +108,8 @@ enum err_code case_load(struct db_tx *tx, struct arena *a, int64_t id, struct ca
 {
     struct db_rows *rows;
     enum err_code code = db_query(
-        tx, e, &rows, "SELECT " LIST_COLUMNS ", facts, verdict FROM cases WHERE id = $1", "i", id);
+        tx, e, &rows,
+        "SELECT " LIST_COLUMNS ", facts, verdict, second_source FROM cases WHERE id = $1", "i", id);
 
     return code ? code : store_take_one(rows, a, read_whole, ret, no_case, e);
 }
@@ -519,10 +521,44 @@ enum err_code case_strengthen(struct db_tx *tx, int64_t id, const char *source, 
     return code;
 }
 
-enum err_code case_weaken(struct db_tx *tx, int64_t id, struct err *e)
+enum err_code case_second(struct db_tx *tx, int64_t id, const char *source, int64_t delivery,
+                          const char *machine_id, struct err *e)
 {
-    return db_run(tx, e, NULL, "UPDATE cases SET may_isolate = 0 WHERE id = $1 AND may_isolate = 1",
-                  "i", id);
+    return db_run(
+        tx, e, NULL,
+        "UPDATE cases SET second_source = $1, second_delivery = $2, second_machine_id = $3"
+        " WHERE id = $4 AND source <> $5 AND (second_source IS NULL OR $6 = 1)"
+        " AND " UNJUDGED,
+        "tititi", source, delivery, machine_id, id, source, (int64_t)(delivery != 0));
+}
+
+enum err_code case_stand_in(struct db_tx *tx, const struct case_record *c, int64_t now,
+                            struct err *e)
+{
+    int64_t changed = 0;
+    enum err_code code =
+        db_run(tx, e, &changed,
+               "UPDATE cases SET source = second_source, delivery = second_delivery,"
+               " pushed_machine_id = second_machine_id, second_source = NULL"
+               " WHERE id = $1 AND second_source = $2 AND " UNJUDGED,
+               "it", c->id, c->second);
+
+    /* The one that comes into its place is on record since it came. */
+    return code || !changed ? code : delivery_audit(tx, c->delivery, c->id, now, e);
+}
+
+enum err_code case_weaken(struct db_tx *tx, const struct case_record *c, struct err *e)
+{
+    int64_t changed = 0;
+    enum err_code code =
+        db_run(tx, e, &changed,
+               "UPDATE cases SET may_isolate = 0"
+               " WHERE id = $1 AND (may_isolate = 0 OR coalesce(second_source, '') = $2)",
+               "it", c->id, c->second ? c->second : "");
+
+    return code || changed == 1
+               ? code
+               : err_set(e, ERR_STALE, "another source that may isolate has pushed it meanwhile");
 }
 
 enum err_code case_name_machine(struct db_tx *tx, int64_t id, int64_t delivery,

@@ -41,6 +41,7 @@ struct case_record {
     const char *machine_id; /* the alert's own, once read */
     enum case_state state;
     const char *rule, *why, *facts, *verdict; /* facts and verdict: JSON as stored */
+    const char *second;                       /* case_second's; NULL: none, or not read */
     const char *told;                         /* kind of the last notice about it; NULL: none */
     int64_t created, updated;                 /* wall ms */
 };
@@ -73,7 +74,7 @@ enum err_code store_case_load(struct store *s, struct arena *a, int64_t id, stru
 /** Its steps in order. */
 enum err_code store_case_steps(struct store *s, struct arena *a, int64_t id,
                                struct step_record **ret, size_t *ret_count, struct err *e);
-/** Newest first, without facts and verdict (those are NULL). */
+/** Newest first, without facts, verdict and second (those are NULL). */
 enum err_code store_case_list(struct store *s, struct arena *a, const struct case_filter *f,
                               struct case_record **ret, size_t *ret_count, struct err *e);
 /** How many share an isolation. */
@@ -91,7 +92,7 @@ enum err_code store_case_wait(struct store *s, const char *tenant, int64_t due, 
 
 enum err_code case_load(struct db_tx *tx, struct arena *a, int64_t id, struct case_record *ret,
                         struct err *e);
-/** The same without facts and verdict, which may be large. */
+/** The same without facts, verdict and second: the first two may be large. */
 enum err_code case_load_row(struct db_tx *tx, struct arena *a, int64_t id, struct case_record *ret,
                             struct err *e);
 enum err_code case_steps(struct db_tx *tx, struct arena *a, int64_t id, struct step_record **ret,
@@ -137,9 +138,18 @@ enum err_code case_reset(struct db_tx *tx, struct case_record *c, struct err *e)
 enum err_code case_strengthen(struct db_tx *tx, int64_t id, const char *source, int64_t delivery,
                               const char *machine_id, int64_t now, bool *ret_changed,
                               struct err *e);
+/** Another source that may isolate pushes a case which nobody has judged yet and whose first source may, too: should that
+ *  have lost its right by the time that it is judged, this one's counts (case_stand_in). The last one that a sender's delivery
+ *  (else 0) comes from is kept. machine_id: NULL: it names none. */
+enum err_code case_second(struct db_tx *tx, int64_t id, const char *source, int64_t delivery,
+                          const char *machine_id, struct err *e);
+/** Not judged yet: c is from now on the case of c->second, with its delivery and its word for the machine. Nothing happens
+ *  when it is judged, or another one has come in that place since c was read. Read c anew after it. */
+enum err_code case_stand_in(struct db_tx *tx, const struct case_record *c, int64_t now,
+                            struct err *e);
 /** It was judged as of a source that may not isolate (any more), whatever that might when it pushed: the next one that may is
- *  heard (case_strengthen). */
-enum err_code case_weaken(struct db_tx *tx, int64_t id, struct err *e);
+ *  heard (case_strengthen). ERR_STALE: one has come since c was read (case_second), and the verdict does not know of it. */
+enum err_code case_weaken(struct db_tx *tx, const struct case_record *c, struct err *e);
 /** A sender that may isolate names the machine of a case that nobody has judged yet, and for which no sender named one (what a poll or a hunt
  *  has found in Defender contradicts nothing): what it says is held against the alert as the first one's would be. A case that
  *  nobody had delivered is delivered by that, so that the next one's word does not take the place of his. Else nothing

@@ -49,10 +49,12 @@ static enum err_code known_case(struct db_tx *tx, struct acceptance *a, size_t i
     code = db_rows_end(rows, e);
     if (code || !n->may_isolate)
         return code;
-    if (!weak && !a->delivery) /* a poll or a hunt is no sender */
-        return ERR_OK;
-    if (!weak)
-        return case_name_machine(tx, a->cases[i], a->delivery, n->alerts[i].machine_id, e);
+    if (!weak) {
+        code = case_second(tx, a->cases[i], n->source, a->delivery, n->alerts[i].machine_id, e);
+        return code || !a->delivery /* a poll or a hunt is no sender */
+                   ? code
+                   : case_name_machine(tx, a->cases[i], a->delivery, n->alerts[i].machine_id, e);
+    }
     code = case_strengthen(tx, a->cases[i], n->source, a->delivery, n->alerts[i].machine_id,
                            n->received_ms, &reopened, e);
     if (!code && reopened) {

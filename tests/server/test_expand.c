@@ -1353,13 +1353,14 @@ static void test_expand__a_second_sender_may_come_while_the_alert_is_read(void *
     }
 }
 
+#define STRONG                                                                                     \
+    "  strong:\n    tenant: contoso\n    verify:\n      - standard_webhooks: {public_keys: "       \
+    "'whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg='}\n"
+
 /* A source that might isolate when it pushed, and may not when its alert is read, keeps nobody else from it by having been
  * first; nor itself, once it may again. */
 static void test_expand__a_right_that_was_taken_back_is_no_first_word(void **state)
 {
-#define STRONG                                                                                     \
-    "  strong:\n    tenant: contoso\n    verify:\n      - standard_webhooks: {public_keys: "       \
-    "'whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg='}\n"
     static const struct {
         const char *label, *first, *sources, *second, *back; /* back: sources of the second push */
         const char *why;
@@ -1408,7 +1409,98 @@ static void test_expand__a_right_that_was_taken_back_is_no_first_word(void **sta
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
         rig_close(&r);
     }
-#undef STRONG
+}
+
+/* Nor does it where the other one, too, pushed before it was judged, which may be long after where Defender cannot be read: what
+ * the sender that may isolate says counts, and people do not hear first that nothing is done. */
+static void test_expand__of_two_senders_the_one_that_keeps_its_right_counts(void **state)
+{
+    static const char other[] = "0123456789abcdef0123456789abcdef01234567";
+    static const struct {
+        const char *label, *first, *second;
+        const char *named, *too; /* machines */
+        bool keeps;              /* the second its right */
+        const char *sources;
+        size_t posts;
+        const char *subject; /* of the last mail */
+    } rows[] = {
+        {"it may only notify", "relay", "strong", MACHINE, MACHINE, true,
+         "    may: [notify]\n" STRONG, 1, "[ISOLATED]"},
+        {"it is tried out", "relay", "strong", MACHINE, NULL, true, "    mode: shadow\n" STRONG, 1,
+         "[ISOLATED]"},
+        {"it is gone", "flow", "strong", NULL, MACHINE, true, STRONG, 1, "[ISOLATED]"},
+        {"who lost its right came second", "strong", "relay", MACHINE, MACHINE, false,
+         "    may: [notify]\n" STRONG, 1, "[ISOLATED]"},
+        {"what the other says of the machine counts", "relay", "strong", MACHINE, other, true,
+         "    may: [notify]\n" STRONG, 0, "[NOT ISOLATED: the sender named machine "},
+        {"and not what this one said", "relay", "strong", other, MACHINE, true,
+         "    may: [notify]\n" STRONG, 1, "[ISOLATED]"},
+        {"both have lost it", "relay", "strong", MACHINE, MACHINE, false,
+         "    may: [notify]\n" STRONG "    may: [notify]\n", 0,
+         "[NOT ISOLATED: source relay may only notify"},
+        {"the same one twice", "relay", "relay", MACHINE, MACHINE, false,
+         "    may: [notify]\n" STRONG, 0, "[NOT ISOLATED: source relay may only notify"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (int late = 0; late < 2; late++) { /* the second comes after the reload */
+            struct case_record c;
+            struct rig r;
+
+            print_message("  %s%s\n", rows[i].label, late ? ", and comes after that" : "");
+            rig_open(&r, NULL);
+            rig_afresh(&r);
+            rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+            rig_says(&r, "POST", ISOLATE, 0, 201,
+                     ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+            push_by(&r, rows[i].first, rows[i].named, true);
+            if (!late)
+                push_by(&r, rows[i].second, rows[i].too, true);
+            r.sources = rows[i].sources;
+            engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+            if (late)
+                push_by(&r, rows[i].second, rows[i].too, rows[i].keeps);
+            c = rig_case(&r, rig_push(&r, ALERT, NULL));
+            rig_pass(&r, 6 * MINUTE_MS, 30 * SECOND_MS);
+            assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].posts);
+            assert_int_equal(
+                strncmp(rig_subject(&r, c.id), rows[i].subject, strlen(rows[i].subject)), 0);
+            assert_int_equal(strstr(rig_told(&r, c.id), "not_isolated") != NULL, !rows[i].posts);
+            if (rows[i].posts)
+                assert_string_equal(rig_case(&r, c.id).source, "strong");
+            rig_close(&r);
+        }
+}
+
+/* And where it comes while the alert is read for the first one, whose right is gone: the verdict that is about to be written does
+ * not know of it. */
+static void test_expand__who_keeps_its_right_may_come_while_the_alert_is_read(void **state)
+{
+    struct case_record c;
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    push_by(&r, "strong", MACHINE, true);
+    r.sources = STRONG "    may: [notify]\n"; /* `relay` pushes next */
+    engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+    interrupting.here = pthread_self();
+    interrupting.machine_id = MACHINE;
+    interrupting.r = &r;
+    r.hands.clock.wall_ms = interrupting_wall;
+    (void)rig_work(&r);
+    assert_null(interrupting.r);
+    rig_pass(&r, 10 * SECOND_MS, SECOND_MS);
+    c = rig_case(&r, rig_push(&r, ALERT, NULL));
+    assert_string_equal(c.source, "relay");
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    assert_null(strstr(rig_told(&r, c.id), "not_isolated"));
+    rig_close(&r);
 }
 
 /* What Defender says of one machine spoils the look for many: they look alone then, and are seen to. */
@@ -2190,6 +2282,8 @@ int main(void)
         cmocka_unit_test(test_expand__a_second_sender_may_contradict_the_alert),
         cmocka_unit_test(test_expand__a_second_sender_may_come_while_the_alert_is_read),
         cmocka_unit_test(test_expand__a_right_that_was_taken_back_is_no_first_word),
+        cmocka_unit_test(test_expand__of_two_senders_the_one_that_keeps_its_right_counts),
+        cmocka_unit_test(test_expand__who_keeps_its_right_may_come_while_the_alert_is_read),
         cmocka_unit_test(test_expand__a_spoilt_look_holds_nobody_up),
         cmocka_unit_test(test_expand__many_are_looked_at_only_to_act),
         cmocka_unit_test(test_expand__many_join_what_was_confirmed_and_not_what_was_written),

@@ -266,6 +266,9 @@ static enum err_code request_fn(struct db_tx *tx, void *arg, struct err *e)
     }
     if (!code && fresh)
         code = begin(tx, q, e);
+    /* Judged before a reload that took its source's right: by that nobody else is kept from it. */
+    if (!code && q->outcome == OUTCOME_WITHHELD && grounds_are_weak(q->rt->config, c.source))
+        code = case_weaken(tx, &c, e);
     if (code || q->outcome != OUTCOME_DONE)
         return code;
     q->begun = fresh;

@@ -1364,14 +1364,17 @@ static void test_expand__a_right_that_was_taken_back_is_no_first_word(void **sta
     static const struct {
         const char *label, *first, *sources, *second, *back; /* back: sources of the second push */
         const char *why;
+        bool judged; /* before the right was taken back, and not asked for yet */
     } rows[] = {
         {"it may only notify", "relay", "    may: [notify]\n" STRONG, "strong", NULL,
-         "source relay may only notify"},
+         "source relay may only notify", false},
         {"it is tried out", "relay", "    mode: shadow\n" STRONG, "strong", NULL,
-         "shadow mode of source relay"},
+         "shadow mode of source relay", false},
         {"it may only notify, and then may again", "relay", "    may: [notify]\n", "relay", "",
-         "source relay may only notify"},
-        {"it is gone", "flow", STRONG, "strong", NULL, "source flow may only notify"},
+         "source relay may only notify", false},
+        {"it is gone", "flow", STRONG, "strong", NULL, "source flow may only notify", false},
+        {"it was judged before that, and not asked for yet", "relay", "    may: [notify]\n" STRONG,
+         "strong", NULL, "judged again: source relay may only notify", true},
     };
 
     (void)state;
@@ -1384,10 +1387,14 @@ static void test_expand__a_right_that_was_taken_back_is_no_first_word(void **sta
         print_message("  %s\n", rows[i].label);
         rig_open(&r, NULL);
         rig_afresh(&r);
+        if (rows[i].judged)
+            rig_says(&r, "GET", LIST, 2, 503, "{}"); /* with the alert, and before the request */
         rig_says(&r, "GET", LIST, 0, 200, NOTHING);
         rig_says(&r, "POST", ISOLATE, 0, 201,
                  ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
         push_by(&r, rows[i].first, MACHINE, true);
+        if (rows[i].judged)
+            (void)rig_work(&r);
         r.sources = rows[i].sources;
         engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
         rig_pass(&r, 6 * MINUTE_MS, 30 * SECOND_MS);

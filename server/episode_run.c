@@ -55,9 +55,10 @@ static enum err_code end_badly(struct db_tx *tx, struct episode *x, struct isola
 }
 
 /* Limits and canary were asked when the row was written: by the policy of then, and for the case that it stood for then.
- * *ret: what holds it back by those of now, for this case of it; NULL: nothing. */
+ * *ret: what holds it back by those of now, for this case of it; NULL: nothing. *ret_newer: a person let it past by a policy
+ * that may be newer than those. */
 static enum err_code find_brake(struct db_tx *tx, struct episode *x, int64_t case_id,
-                                const char **ret, struct err *e)
+                                const char **ret, bool *ret_newer, struct err *e)
 {
     AUTO(json_freep) struct json *doc = NULL;
     struct approval approval;
@@ -82,6 +83,7 @@ static enum err_code find_brake(struct db_tx *tx, struct episode *x, int64_t cas
     if (c.facts && !json_parse(c.facts, strlen(c.facts), &doc, NULL)) /* else of no device group */
         (void)facts_read(doc, &facts, NULL);
     b.moved = strcmp(c.rule ? c.rule : "", x->row.rule ? x->row.rule : "") != 0;
+    *ret_newer = grounds_may_be_newer(&approval, x->rt->config, x->g, x->now);
     return brakes_recheck(tx, &b, ret, e);
 }
 
@@ -116,11 +118,11 @@ static enum err_code find_heir(struct db_tx *tx, void *arg, struct case_record *
 {
     struct inheriting *i = arg;
     const char *brake = NULL;
-    bool may = false;
+    bool may = false, newer = false; /* then its turn passes all the same: others wait for it */
     enum err_code code = may_inherit(tx, i->x, c, &may, e);
 
     if (!code && may)
-        code = find_brake(tx, i->x, c->id, &brake, e);
+        code = find_brake(tx, i->x, c->id, &brake, &newer, e);
     if (code || !may)
         return code;
     i->held = brake ? brake : i->held;
@@ -204,6 +206,7 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     struct isolation_record r = x->row;
     struct work w = x->w;
     const char *paused = NULL, *brake = NULL;
+    bool newer = false;
     struct case_record c;
     enum err_code code;
 
@@ -267,10 +270,16 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
         r.posted = 0; /* the look has shown that nothing came of it */
         code = episode_postpone(tx, x, &r, e);
     } else {
-        code = find_brake(tx, x, r.case_id, &brake, e);
+        code = find_brake(tx, x, r.case_id, &brake, &newer, e);
         x->post = !code && !brake;
-        if (!code && brake)
+        if (!code && brake && newer) { /* by the replica that was told, or here when it is */
+            (void)err_set(&x->why, ERR_AGAIN, GROUNDS_NEWER);
+            x->due = x->now + ENGINE_NEWER_CONFIG_LOOK_MS;
+            r.posted = 0; /* the look has shown that nothing came of it */
+            code = episode_postpone(tx, x, &r, e);
+        } else if (!code && brake) {
             code = hand_on(tx, x, &r, brake, e);
+        }
         if (x->post) {
             r.posted = x->now;
             code = isolation_move(tx, &r, ISOLATION_REQUESTED, r.why, x->now, e);

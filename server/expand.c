@@ -595,22 +595,14 @@ static bool waits_for_config(const struct expansion *x)
     return !known && engine_may_be_newer(x->w, x->now);
 }
 
-static bool is_of(const char *policy, const struct config *config)
-{
-    return policy && strcmp(policy, policy_hash(config->policy)) == 0;
-}
-
-/* A person has just said yes by a policy that is not in force here: likewise. By this one his word would be void. */
+/* A person has just said yes by a policy that is not in force here: likewise. */
 static bool waits_for_policy(const struct expansion *x)
 {
-    const struct config *config = x->rt->config;
     struct approval p;
 
     return expand_is_judged(x) && db_is_shared(x->g->store->db) &&
            !store_approval(x->g->store, x->arena, x->c.id, &p, NULL) &&
-           (p.policy || p.canary_policy) && !is_of(p.policy, config) &&
-           !is_of(p.canary_policy, config) && !is_of(p.limits_policy, config) &&
-           engine_may_wait_for(x->g, p.given, x->now);
+           grounds_may_be_newer(&p, x->rt->config, x->g, x->now);
 }
 
 static enum err_code stand_in_fn(struct db_tx *tx, void *arg, struct err *e)

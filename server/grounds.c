@@ -17,6 +17,19 @@ bool grounds_are_weak(const struct config *config, const char *source)
            strncmp(source, HUNT_SOURCE, sizeof HUNT_SOURCE - 1) != 0;
 }
 
+static bool is_of(const char *policy, const struct config *config)
+{
+    return policy && strcmp(policy, policy_hash(config->policy)) == 0;
+}
+
+bool grounds_may_be_newer(const struct approval *approval, const struct config *config,
+                          const struct engine *g, int64_t now)
+{
+    return (approval->policy || approval->canary_policy) && !is_of(approval->policy, config) &&
+           !is_of(approval->canary_policy, config) && !is_of(approval->limits_policy, config) &&
+           engine_may_wait_for(g, approval->given, now);
+}
+
 /* What is stored of a case's last judgement. */
 struct stored {
     struct json *verdict_doc, *facts_doc;
@@ -174,6 +187,11 @@ void grounds_read(const struct case_record *c, struct runtime *rt, struct runtim
                                 &ret->why);
     if (!fresh && !ret->code)
         ret->code = grounds_compare(&v, "isolate", 0, type, c->machine_id, approval, &ret->why);
+    if (ret->code == ERR_REFUSED &&
+        grounds_may_be_newer(approval, rt->config, g, clock_wall_ms(g->clock))) {
+        ret->code = err_set(&ret->why, ERR_AGAIN, GROUNDS_NEWER);
+        ret->why.retry_ms = ENGINE_NEWER_CONFIG_LOOK_MS;
+    }
 }
 
 /* Is the argument of the verdict's step what it was to be? */

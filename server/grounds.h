@@ -16,12 +16,20 @@
 /* Older facts are read again; decide.h: facts older than this are a doubt. */
 #define GROUNDS_FRESH_MS (10 * MINUTE_MS)
 
+/* Of grounds_may_be_newer, for people. */
+#define GROUNDS_NEWER                                                                              \
+    "this replica has another policy than the yes was given by, and may not have been told of that one yet"
+
 struct grounds {
     struct defender_reads look; /* the machine's actions, read now; actions_code says whether */
     enum err_code code; /* ERR_OK: they hold; ERR_REFUSED: not any more; else not known yet */
     struct err why;     /* of code, for people */
 };
 
+/** Has a person just said yes by a policy that is not in force here, and of which this replica may not have been told yet? By
+ *  the one in force his word would be void. now: wall ms. */
+bool grounds_may_be_newer(const struct approval *approval, const struct config *config,
+                          const struct engine *g, int64_t now);
 /** May the source of this name not isolate, so that another one that may is to be heard (case_strengthen)? Not a hunt: of an
  *  alert that it has made nobody else's right goes beyond its own. */
 bool grounds_are_weak(const struct config *config, const char *source);
@@ -74,7 +82,8 @@ enum err_code grounds_ask(const struct case_record *c, const struct grounds_deed
  * type       "Full" or "Selective": what is to be asked for.
  * judged_now the verdict is of this very run: its facts are fresh, though they are not in c yet.
  * approval   what people have said yes to. When facts and verdict are older than that, all is read and judged
- *            anew, and grounds_compare says whether the yes is to what is judged now.
+ *            anew, and grounds_compare says whether the yes is to what is judged now. What a replica refuses that may not
+ *            have been told of its policy yet is not known yet.
  * ret        written whole; defender_reads_clear its look.
  * Threads    workers; blocks for one round of reads.
  */

@@ -707,6 +707,52 @@ static void test_question__a_replica_that_was_not_told_yet_voids_nothing(void **
     rig_close(&other);
 }
 
+/* Defender does not take what a person has let past, and then it is the turn of a replica that was not told yet of the policy
+ * that he was asked by: that undoes nothing, neither by an `ask` that it does not know nor by a canary of its own. */
+static void test_question__what_was_let_past_waits_for_a_replica_that_was_told(void **state)
+{
+    static const char *const rows[][2] = {
+        {RULES_ASK, RULES_OTHER},
+        {RULES_ISOLATE_AND_MAIL "safety: {canary: 1}\n",
+         RULES_ISOLATE_AND_MAIL "safety: {canary: 2}\n"},
+    };
+    char url[POSTGRES_URL_MAX];
+
+    (void)state;
+    if (!postgres_start(NULL))
+        skip();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        enum question_state now;
+        struct rig told, other;
+        struct err e = {0};
+
+        rig_open_on(&told, rows[i][0], postgres_url(url));
+        rig_open_on(&other, rows[i][1], url);
+        rig_afresh(&told);
+        rig_afresh(&other);
+        rig_says(&told, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&other, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&told, "POST", ISOLATE, 0, 409, "{}");
+        rig_says(&other, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        (void)rig_push(&told, ALERT, MACHINE);
+        (void)rig_work(&told);
+        assert_int_equal(say(&told, "a@x.example", true, NULL, &now, &e), ERR_OK);
+        (void)rig_work(&told);
+        assert_int_equal(rig_seen(&told, "POST", ISOLATE), 1);
+        rig_pass(&other, MINUTE_MS, SECOND_MS);
+        assert_true(rig_seen(&other, "GET", LIST) > 0);
+        assert_int_equal(rig_seen(&other, "POST", ISOLATE), 0);
+        assert_int_equal(rig_isolation(&other).state, ISOLATION_REQUESTED);
+        engine_use(other.g, rig_runtime(&other, rows[i][0]));
+        rig_pass(&other, 10 * SECOND_MS, SECOND_MS);
+        assert_int_equal(rig_seen(&other, "POST", ISOLATE), 1);
+        assert_int_equal(rig_isolation(&other).state, ISOLATION_PENDING);
+        rig_close(&told);
+        rig_close(&other);
+    }
+}
+
 /* Approved, and changed before the request leaves. */
 static void test_question__a_machine_that_changed_makes_the_yes_void(void **state)
 {
@@ -2596,6 +2642,7 @@ int main(void)
         cmocka_unit_test(test_question__an_operator_without_a_name_is_no_second_person),
         cmocka_unit_test(test_question__another_policy_makes_it_void),
         cmocka_unit_test(test_question__a_replica_that_was_not_told_yet_voids_nothing),
+        cmocka_unit_test(test_question__what_was_let_past_waits_for_a_replica_that_was_told),
         cmocka_unit_test(test_question__a_machine_that_changed_makes_the_yes_void),
         cmocka_unit_test(test_question__a_yes_is_for_the_machine_that_was_asked_about),
         cmocka_unit_test(test_question__a_yes_is_to_one_type_of_isolation),

@@ -51,7 +51,8 @@ struct engine {
     int64_t began_ms;              /* mono: when this process did */
     _Atomic int64_t here_since_ms; /* mono: due work was looked for since then, without a pause */
     atomic_bool crowd[WORK_KINDS]; /* more of it was due than could be claimed */
-    pthread_mutex_t lock;          /* of what follows */
+    atomic_bool patient;  /* a notice waits for its answer for long: one at a time (ways.c) */
+    pthread_mutex_t lock; /* of what follows */
     struct runtime *runtime;
     struct {
         int64_t id;       /* the row; 0: free */

@@ -239,7 +239,8 @@ static enum err_code send_one(struct rest *rest, const struct rest_request *q,
 static enum err_code send_by_rest(const struct smtp_job *job, struct rest *rest, bool tls,
                                   bool ipv6, bool oauth, struct mail_result *results, struct err *e)
 {
-    int64_t deadline = clock_mono_ms(clock_system()) + job->timeout_ms;
+    int64_t in_all = job->timeout_ms + job->answer_ms;
+    int64_t deadline = clock_mono_ms(clock_system()) + in_all;
     char url[HOST_MAX + 32];
     struct rest_request q = {
         .url = url,
@@ -250,6 +251,7 @@ static enum err_code send_by_rest(const struct smtp_job *job, struct rest *rest,
         .username = job->username,
         .password = oauth ? NULL : job->password,
         .bearer = oauth ? job->password : NULL,
+        .answer_ms = job->probe ? 0 : job->answer_ms,
     };
 
     (void)snprintf(url, sizeof url, ipv6 ? "%s://[%s]:%u" : "%s://%s:%u", tls ? "smtps" : "smtp",
@@ -265,9 +267,10 @@ static enum err_code send_by_rest(const struct smtp_job *job, struct rest *rest,
 
         q.mail_to = job->to[i];
         q.timeout_ms = deadline - clock_mono_ms(clock_system());
+        if (q.timeout_ms > job->timeout_ms)
+            q.timeout_ms = job->timeout_ms;
         if (q.timeout_ms <= 0)
-            code = err_set(&why, ERR_TIMEOUT, "%s: no end after %lld ms", url,
-                           (long long)job->timeout_ms);
+            code = err_set(&why, ERR_TIMEOUT, "%s: no end after %lld ms", url, (long long)in_all);
         else
             code = send_one(rest, &q, &results[i], &why);
         if (!code)
@@ -341,6 +344,7 @@ static enum err_code transport(const struct mail_server *s, const struct place *
     job.ca_file = s->ca_file;
     job.helo = s->helo ? s->helo : own_name(name);
     job.timeout_ms = s->timeout_ms ? s->timeout_ms : MAIL_TIMEOUT_MS;
+    job.answer_ms = s->answer_ms;
     job.stop_fd = rest_stop_fd(rest);
 
     if (!place->tls && !s->oauth && !place->ipv6 && secret.len <= MAIL_PASSWORD_MAX)

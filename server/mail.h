@@ -42,7 +42,10 @@ struct mail_server {
     const char *ca_file; /* extra PEM roots, for a private CA; NULL: the system's alone */
     const char *helo;    /* the name in EHLO; NULL: the host's own */
     int64_t timeout_ms;  /* for all of a message, from look-up to answer; 0: MAIL_TIMEOUT_MS */
-    const char *helper;  /* program started with the word `smtp-child`; NULL: /proc/self/exe */
+    /* for the answer alone, once all of the message has left, where that is longer; 0: it is not. Then it is a matter of
+     * minutes, and whoever waits does so alone: such sendings come one after the other */
+    int64_t answer_ms;
+    const char *helper; /* program started with the word `smtp-child`; NULL: /proc/self/exe */
 };
 
 /*   not tried --2xx for recipient and message--> MAIL_SENT
@@ -70,7 +73,7 @@ void mail_results_set(struct mail_result *results, size_t n, enum mail_fate fate
                       const char *text);
 
 /**
- * Sends message from `from` to each of to[]. Blocks, for server->timeout_ms and a second at most.
+ * Sends message from `from` to each of to[]. Blocks, for server->timeout_ms, answer_ms and a second at most.
  *
  * server    borrowed for the call.
  * rest      for smtps:// and OAuth; may be NULL when neither is configured.
@@ -81,7 +84,7 @@ void mail_results_set(struct mail_result *results, size_t n, enum mail_fate fate
  *           Otherwise no recipient was reached, each is MAIL_RETRY and e says why:
  *           ERR_AGAIN   no connection, no (good) TLS, the server turned us away for now
  *           ERR_DENIED  the login was refused or is impossible: a person must act
- *           ERR_TIMEOUT server->timeout_ms passed (results[].maybe_sent tells whether the message had left)
+ *           ERR_TIMEOUT the time for it passed (results[].maybe_sent tells whether the message had left)
  *           ERR_INVALID server, from or message cannot be used; ERR_IO the child process failed; ERR_NOMEM
  * Threads   any.
  */

@@ -7,9 +7,10 @@
  * The easy handle is built by the caller, so that the thread does nothing but move bytes: on a kept
  * connection the request leaves in the first curl_multi_perform after the wake-up.
  *
- * Mail has a thread and a multi handle of its own: curl waits for the answer to QUIT inside
- * curl_multi_perform, up to two minutes, and an isolation must not wait for a mail server. For the
- * same reason its connections are not kept, and on_progress ends that wait.
+ * Mail has a thread and a multi handle of its own: curl waits for the answer to a message and to QUIT
+ * inside curl_multi_perform, up to two minutes, and an isolation must not wait for a mail server. For the
+ * same reason its connections are not kept, and on_progress ends that wait. Mails that may wait for their
+ * answer for longer have another one, so that the others do not wait for them.
  */
 #include "rest_own.h"
 
@@ -79,6 +80,7 @@ static void begin(struct rest_lane *l, struct rest_call *c)
 {
     CURLMcode bad = curl_multi_add_handle(l->multi, c->easy);
 
+    c->begun_ms = clock_mono_ms(clock_system());
     if (bad) {
         rest_call_fail(c, ERR_NOMEM, curl_multi_strerror(bad));
         publish(c);
@@ -235,6 +237,7 @@ void rest_wind_down(struct rest *r, bool all)
 
     lane_wind_down(&r->http, all);
     lane_wind_down(&r->mail, all);
+    lane_wind_down(&r->patient, all);
     if (all)
         (void)!write(r->stop_fd, &one, sizeof one); /* full means readable already */
 }
@@ -250,6 +253,7 @@ void rest_free(struct rest *r)
         return;
     lane_close(&r->http);
     lane_close(&r->mail);
+    lane_close(&r->patient);
     if (r->stop_fd >= 0)
         (void)close(r->stop_fd);
     (void)pthread_mutex_destroy(&r->lock);
@@ -275,6 +279,7 @@ enum err_code rest_new(const struct rest_options *o, struct rest **ret, struct e
     (void)pthread_mutex_init(&r->lock, NULL); /* cannot fail with default attributes */
     (void)pthread_mutex_init(&r->http.lock, NULL);
     (void)pthread_mutex_init(&r->mail.lock, NULL);
+    (void)pthread_mutex_init(&r->patient.lock, NULL);
     r->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (r->stop_fd < 0)
         return err_set(e, ERR_IO, "eventfd: %s", strerror(errno));
@@ -298,6 +303,8 @@ enum err_code rest_new(const struct rest_options *o, struct rest **ret, struct e
         code = lane_open(&r->http, e);
     if (!code)
         code = lane_open(&r->mail, e);
+    if (!code)
+        code = lane_open(&r->patient, e);
     if (code)
         return code;
     *ret = r;
@@ -309,7 +316,7 @@ enum err_code rest_new(const struct rest_options *o, struct rest **ret, struct e
 
 enum err_code rest_call_send(struct rest *r, struct rest_call *c, struct err *e)
 {
-    struct rest_lane *l = c->is_mail ? &r->mail : &r->http;
+    struct rest_lane *l = !c->is_mail ? &r->http : c->patient_ms ? &r->patient : &r->mail;
     bool wake;
 
     (void)pthread_mutex_lock(&l->lock);
@@ -317,6 +324,7 @@ enum err_code rest_call_send(struct rest *r, struct rest_call *c, struct err *e)
         (void)pthread_mutex_unlock(&l->lock);
         return err_set(e, ERR_STOPPING, "%s: not sent, shutting down", c->host);
     }
+    c->lane = l;
     c->next = NULL;
     *l->incoming_end = c;
     l->incoming_end = &c->next;

@@ -63,6 +63,9 @@ struct rest_request {
     /* Mail only. One recipient per call, so that each has its own fate. */
     /* Bare addresses, without controls or angle brackets; blanks stand in quotes alone. */
     const char *mail_from, *mail_to;
+    /* Beyond timeout_ms, for the answer to the message once that has left; 0: none. Such a call is no other mail's affair:
+     * they have a thread to themselves, so let there be one at a time. */
+    int64_t answer_ms;
     bool mail_probe;      /* connect, start TLS, log in and end there: no mail_to, no body */
     const char *username; /* NULL: no AUTH */
     const char *password; /* NULL with bearer */

@@ -107,13 +107,27 @@ static size_t on_reply_line(char *line, size_t one, size_t len, void *arg)
     return len;
 }
 
-/* Called at least every second while curl waits. */
+/* Is nothing waited for any more? The thread itself does not see it while curl waits. */
+static bool is_given_up(struct rest_lane *l)
+{
+    bool yes;
+
+    (void)pthread_mutex_lock(&l->lock);
+    yes = l->giving_up || l->stopping;
+    (void)pthread_mutex_unlock(&l->lock);
+    return yes;
+}
+
+/* Called at least every second while curl waits, which it does for the answer to QUIT for two minutes after all time is over. */
 static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
 {
-    const struct rest_call *call = arg;
+    struct rest_call *call = arg;
+    int64_t now = clock_mono_ms(clock_system());
 
     (void)a, (void)b, (void)c, (void)d;
-    return call->settled_ms && clock_mono_ms(clock_system()) - call->settled_ms > QUIT_MS;
+    call->stopped = !call->settled_ms && is_given_up(call->lane);
+    return call->stopped || now - call->begun_ms > call->limit_ms + QUIT_MS ||
+           (call->settled_ms && now - call->settled_ms > QUIT_MS);
 }
 
 static size_t on_upload(char *out, size_t one, size_t room, void *arg)
@@ -127,6 +141,10 @@ static size_t on_upload(char *out, size_t one, size_t room, void *arg)
     memcpy(out, c->body + c->body_at, len);
     c->body_at += len;
     c->left = c->body_at == c->body_len;
+    if (c->left && c->patient_ms) { /* curl asks for it whenever it waits */
+        c->limit_ms = c->patient_ms;
+        (void)curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS, c->limit_ms);
+    }
     return len;
 }
 
@@ -239,6 +257,8 @@ static void judge(struct rest_call *c, CURLcode curl)
         rest_call_fail(c, ERR_UNKNOWN, "the connection was closed before an answer came");
     else if (c->too_late)
         rest_call_fail(c, ERR_AGAIN, "it came too late to be sent");
+    else if (c->stopped)
+        rest_call_fail(c, c->left ? ERR_UNKNOWN : ERR_STOPPING, "given up, shutting down");
     else if (c->no_login)
         rest_call_fail(c, ERR_AGAIN, "the server offers no login");
     else

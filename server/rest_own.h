@@ -40,7 +40,7 @@ struct rest_lane {
 };
 
 struct rest {
-    struct rest_lane http, mail;
+    struct rest_lane http, mail, patient; /* patient: mails with an answer_ms */
     char *user_agent, *https_proxy, *no_proxy, *ca_file;
     int stop_fd; /* eventfd */
     int64_t connect_ms;
@@ -64,10 +64,15 @@ struct rest_call {
     char why[CURL_ERROR_SIZE];
 
     bool is_mail, repeatable, with_others;
+    int64_t begun_ms; /* mail: monotonic */
+    long limit_ms;    /* mail: how long it may take in all */
+    long patient_ms;  /* mail: with an answer_ms, the same once it has left */
+    struct rest_lane *lane;
     bool left;  /* HTTP: the pre-request callback ran. Mail: all of the message was read */
     bool twice; /* it ran again for a request that may leave but once */
     int64_t leave_by_ms;
     bool too_late; /* it ran after that */
+    bool stopped;  /* mail: given up because the process is about to end */
     bool no_login; /* mail: the server offers none and the request has one */
     bool wants_login, logged_in;
     bool probe; /* mail: to end when MAIL would be next */

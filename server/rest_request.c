@@ -183,6 +183,11 @@ static CURLcode set_mail(struct rest_call *c, const struct rest_request *q, bool
     if (!c->to)
         return CURLE_OUT_OF_MEMORY;
     c->wants_login = q->username;
+    c->limit_ms = clamp_ms(q->timeout_ms ? q->timeout_ms : TIMEOUT_MS);
+    if (q->answer_ms) {
+        c->patient_ms = clamp_ms(c->limit_ms + q->answer_ms);
+        REST_SET(CURLOPT_SERVER_RESPONSE_TIMEOUT, clamp_ms(q->answer_ms / SECOND_MS + 1));
+    }
     REST_SET(CURLOPT_USE_SSL, (long)(loopback ? CURLUSESSL_TRY : CURLUSESSL_ALL));
     REST_SET(CURLOPT_MAIL_FROM, q->mail_from);
     REST_SET(CURLOPT_MAIL_RCPT, c->to);

@@ -253,6 +253,7 @@ struct child {
     struct buf said;       /* bytes of lines not yet read */
     enum smtp_stage stage; /* the last one it told */
     struct json *outcome;  /* its last line; NULL until then */
+    int64_t deadline_ms;   /* mono */
 };
 
 static void child_end(struct child *c)
@@ -372,18 +373,29 @@ static void child_lines(struct child *c)
     }
 }
 
-/* Feeds and hears the child until it ends: false when the deadline passes, or stop_fd says to stop. */
-static bool child_talk(struct child *c, struct buf *head, const char *message, size_t len,
-                       int stop_fd, int64_t deadline_ms)
+/* The deadline as it is by what the child has said now; before: its stage before that. */
+static void move_deadline(struct child *c, enum smtp_stage before, int64_t answer_ms)
 {
-    size_t head_sent = 0, message_sent = 0;
+    int64_t now = clock_mono_ms(clock_system());
+
+    if (c->stage == SMTP_END && before != SMTP_END && now + answer_ms > c->deadline_ms)
+        c->deadline_ms = now + answer_ms;
+    if (c->outcome && c->deadline_ms > now + GOODBYE_MS)
+        c->deadline_ms = now + GOODBYE_MS;
+}
+
+/* Feeds and hears the child until it ends: false when the deadline passes, or stop_fd says to stop. */
+static bool child_talk(struct child *c, struct buf *head, const struct smtp_job *job)
+{
+    const char *message = job->probe ? "" : job->message;
+    size_t head_sent = 0, message_sent = 0, len = job->probe ? 0 : job->message_len;
     bool sending = true;
 
     for (;;) {
         struct pollfd fds[2] = {{.fd = c->fd, .events = (short)(POLLIN | (sending ? POLLOUT : 0))},
-                                {.fd = stop_fd ? stop_fd : -1, .events = POLLIN}};
+                                {.fd = job->stop_fd ? job->stop_fd : -1, .events = POLLIN}};
         struct pollfd p;
-        int64_t left = deadline_ms - clock_mono_ms(clock_system());
+        int64_t left = c->deadline_ms - clock_mono_ms(clock_system());
         char piece[4096];
         ssize_t n;
 
@@ -413,12 +425,13 @@ static bool child_talk(struct child *c, struct buf *head, const char *message, s
             if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
                 return true;
             if (n > 0) {
+                enum smtp_stage before = c->stage;
+
                 buf_add(&c->said, piece, (size_t)n);
                 if (buf_failed(&c->said))
                     return true; /* no child of ours; it has no outcome */
                 child_lines(c);
-                if (c->outcome && deadline_ms > clock_mono_ms(clock_system()) + GOODBYE_MS)
-                    deadline_ms = clock_mono_ms(clock_system()) + GOODBYE_MS;
+                move_deadline(c, before, job->answer_ms);
             }
         }
     }
@@ -478,7 +491,7 @@ static void write_head(struct buf *head, const struct smtp_job *job)
     json_out_string(&o, "password", job->username ? job->password : NULL);
     json_out_string(&o, "ca_file", job->ca_file);
     json_out_string(&o, "helo", job->helo);
-    json_out_int(&o, "timeout_ms", job->timeout_ms);
+    json_out_int(&o, "timeout_ms", job->timeout_ms + job->answer_ms); /* after that nobody waits */
     json_out_string(&o, "from", job->from);
     json_out_array(&o, "to");
     for (size_t i = 0; i < job->to_count; i++)
@@ -491,9 +504,11 @@ static void write_head(struct buf *head, const struct smtp_job *job)
 enum err_code smtp_send(const char *helper, const struct smtp_job *job, struct mail_result *results,
                         char *ret_what, struct err *e)
 {
-    AUTO(child_end) struct child child = {.fd = -1, .said = BUF_INIT(ANSWER_MAX)};
+    int64_t began = clock_mono_ms(clock_system());
+    AUTO(child_end)
+    struct child child = {
+        .fd = -1, .said = BUF_INIT(ANSWER_MAX), .deadline_ms = began + job->timeout_ms};
     AUTO(wipe) struct buf head = BUF_INIT(HEAD_MAX);
-    int64_t deadline = clock_mono_ms(clock_system()) + job->timeout_ms;
     struct err why = {0};
     const struct json *reply;
     const char *text;
@@ -508,17 +523,17 @@ enum err_code smtp_send(const char *helper, const struct smtp_job *job, struct m
         fill_all(results, job->to_count, false, false, why.text);
         return err_set(e, why.code, "%s", why.text);
     }
-    in_time = child_talk(&child, &head, job->probe ? "" : job->message,
-                         job->probe ? 0 : job->message_len, job->stop_fd, deadline);
+    in_time = child_talk(&child, &head, job);
     if (!child.outcome) {
         if (in_time)
             (void)child_died(&child, &why);
-        else if (clock_mono_ms(clock_system()) < deadline)
+        else if (clock_mono_ms(clock_system()) < child.deadline_ms)
             (void)err_set(&why, ERR_STOPPING, "%s:%u: given up, shutting down (%s)", job->host,
                           job->port, smtp_stage_name(child.stage));
         else
             (void)err_set(&why, ERR_TIMEOUT, "%s:%u: no end after %lld ms (%s)", job->host,
-                          job->port, (long long)job->timeout_ms, smtp_stage_name(child.stage));
+                          job->port, (long long)(child.deadline_ms - began),
+                          smtp_stage_name(child.stage));
         fill_all(results, job->to_count, child.stage == SMTP_END,
                  smtp_is_for_all(child.stage, 0, ""), why.text);
         return err_set(e, why.code, "%s", why.text);

@@ -47,6 +47,8 @@ struct smtp_job {
     const char *ca_file; /* NULL: the system's roots alone */
     const char *helo;
     int64_t timeout_ms;
+    int64_t
+        answer_ms; /* of that which decides, since the message has left: where it ends later than timeout_ms; or 0 */
     int stop_fd; /* once readable, the child is killed as at the deadline; 0: none */
     const char *from;
     const char *const *to;
@@ -57,7 +59,7 @@ struct smtp_job {
 
 /**
  * Starts helper (NULL: /proc/self/exe) with the word `smtp-child`, hands it the job, waits for it, and
- * kills it when timeout_ms have passed, or when job->stop_fd says so (ERR_STOPPING). Never leaves a child behind.
+ * kills it when timeout_ms (and answer_ms) have passed, or when job->stop_fd says so (ERR_STOPPING). Never leaves a child behind.
  *
  * results   job->to_count elements, always filled.
  * ret_what  NULL, or 160 bytes for what the session found (TLS version, login), for a probe.

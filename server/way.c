@@ -19,6 +19,8 @@
 #define THROTTLED_MS MINUTE_MS
 /* Notices that a way does not take while it takes others, which are few. One more is taken for the first. */
 #define ODD_MAX 16
+/* Notices that were sent and not answered. One more is noted for the first. */
+#define UNANSWERED_MAX 256
 
 struct way {
     const struct config_way *config;
@@ -34,6 +36,8 @@ struct way {
         uint64_t taken; /* when it first did not take this notice */
     } odd[ODD_MAX];
     size_t next; /* of odd */
+    int64_t unanswered[UNANSWERED_MAX];
+    size_t next_unanswered;
 };
 
 /* A token of the way's tenant, for Graph or for what the login asks for. */
@@ -104,12 +108,18 @@ static bool leads_where(const struct config_way *a, const struct config_way *b)
     return is_same(a->server, b->server) && is_same_caller(a, b);
 }
 
-void way_inherit(struct way *w, const struct way *old)
+void way_inherit(struct way *w, struct way *old)
 {
     int64_t until = atomic_load(&old->not_before_ms);
 
-    if (leads_where(w->config, old->config) && until > atomic_load(&w->not_before_ms))
+    if (!leads_where(w->config, old->config))
+        return;
+    if (until > atomic_load(&w->not_before_ms))
         atomic_store(&w->not_before_ms, until);
+    pthread_mutex_lock(&old->lock);
+    memcpy(w->unanswered, old->unanswered, sizeof w->unanswered);
+    w->next_unanswered = old->next_unanswered;
+    pthread_mutex_unlock(&old->lock);
 }
 
 const char *way_name(const struct way *w)
@@ -245,6 +255,34 @@ bool way_takes_others(struct way *w, int64_t id)
     return others;
 }
 
+bool way_was_unanswered(struct way *w, int64_t id)
+{
+    bool known = false;
+
+    pthread_mutex_lock(&w->lock);
+    for (size_t i = 0; i < UNANSWERED_MAX; i++)
+        known = known || w->unanswered[i] == id;
+    pthread_mutex_unlock(&w->lock);
+    return known;
+}
+
+/* What became of m, as far as it matters for the next try of it, and for what others came to. */
+static void note_results(struct way *w, const struct way_mail *m, const struct mail_result *results)
+{
+    bool unanswered = false;
+
+    for (size_t i = 0; i < m->n && w->config->kind == CONFIG_WAY_SMTP; i++)
+        unanswered = unanswered || results[i].maybe_sent;
+    unanswered = unanswered && !way_was_unanswered(w, m->id);
+    pthread_mutex_lock(&w->lock);
+    w->taken += took_any(results, m->n);
+    if (unanswered) {
+        w->unanswered[w->next_unanswered] = m->id;
+        w->next_unanswered = (w->next_unanswered + 1) % UNANSWERED_MAX;
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
 static enum err_code left_alone(const struct way *w, struct err *e)
 {
     int64_t until = atomic_load(&w->not_before_ms), now = clock_wall_ms(w->clock);
@@ -279,15 +317,12 @@ enum err_code way_send(struct way *w, const struct way_mail *m, struct mail_resu
         code = post_gist(w, m, results, &why);
     } else {
         server = smtp_server(w, m->helper);
+        server.answer_ms = m->answer_ms;
         code = mail_send(&server, w->rest, m->from, m->to, m->n, m->message, m->len, results, &why);
         if (code == ERR_DENIED)
             forget_token(w);
     }
-    if (took_any(results, m->n)) {
-        pthread_mutex_lock(&w->lock);
-        w->taken++;
-        pthread_mutex_unlock(&w->lock);
-    }
+    note_results(w, m, results);
     if (!code && !was_answered(results, m->n))
         code = err_set(&why, ERR_AGAIN, "%s", results[0].text);
     if (code == ERR_THROTTLED || (code == ERR_AGAIN && why.retry_ms)) {

@@ -15,9 +15,9 @@ struct way; /* opaque */
 enum err_code way_new(const struct config_way *config, struct rest *rest, const struct clock *clock,
                       struct way **ret, struct err *e);
 void way_free(struct way *w);
-/** If w leads where `old` does, by the same login, it leaves that far end alone for as long as `old` would. Before w is
- *  shared. */
-void way_inherit(struct way *w, const struct way *old);
+/** If w leads where `old` does, by the same login, it leaves that far end alone for as long as `old` would, and knows what it
+ *  gave no answer to. Before w is shared. */
+void way_inherit(struct way *w, struct way *old);
 /** "mail", "mail:fallback-1", "webhook:soc"; lives as long as the way. */
 const char *way_name(const struct way *w);
 /** How people know it: its server, or "webhook NAME". Never a secret. */
@@ -37,11 +37,12 @@ struct way_mail { /* borrowed for the call */
     size_t len;
     bool is_post;       /* it is what a webhook gets, and no mail */
     bool nobody_else;   /* nobody got it by now, and there is nobody else to write to */
+    int64_t answer_ms;  /* as in struct mail_server */
     const char *helper; /* as in struct mail_server */
 };
 
 /**
- * Sends m. Blocks, for MAIL_TIMEOUT_MS and a second at most.
+ * Sends m. Blocks, for MAIL_TIMEOUT_MS, m->answer_ms and a second at most.
  *
  * results   m->n elements, always filled.
  * Returns   as mail_send and mail_graph_send, but ERR_AGAIN where no recipient had an answer of his own: a server
@@ -55,6 +56,10 @@ enum err_code way_send(struct way *w, const struct way_mail *m, struct mail_resu
 /** It has not taken notice id: notes that. True: it has taken others since it first did not, as far as is known since the way
  *  was made; so that says nothing of the way. Threads: any. */
 bool way_takes_others(struct way *w, int64_t id);
+
+/** Did this way, of SMTP, hear no answer when it sent notice id before, all of which had left? Then it may have arrived, and
+ *  will once more. As far as is known since the way was made. Threads: any. */
+bool way_was_unanswered(struct way *w, int64_t id);
 
 /** Connects and logs in, and sends nothing: as mail_probe. For Graph: is there a token, and may it? For a
  *  webhook nothing is asked, because to ask is to post. helper: as in struct mail_server. */

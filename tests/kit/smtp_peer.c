@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -124,6 +125,8 @@ struct smtp_peer {
     int conn;             /* the client at hand, -1: none */
     bool ending;
 
+    atomic_bool hangs;
+
     /* of the thread, until it is joined */
     SSL *ssl;
     int ehlos;
@@ -199,6 +202,7 @@ static void hang(struct smtp_peer *p)
 {
     char rest[256];
 
+    atomic_store(&p->hangs, true);
     while (recv(p->conn, rest, sizeof rest, 0) > 0)
         ;
 }
@@ -219,6 +223,9 @@ static bool reply(struct smtp_peer *p, const char *command, const char *usual)
 
     if (!r)
         return say(p, usual);
+    if (r->then == PEER_LATE)
+        return poll(&(struct pollfd){.fd = p->conn, .events = POLLIN}, 1, p->o.late_ms) == 0 &&
+               say(p, r->reply ? r->reply : usual);
     if (r->reply && !say(p, r->reply))
         return false;
     if (r->then == PEER_HANG)
@@ -433,6 +440,11 @@ void smtp_peer_free(struct smtp_peer *p)
 unsigned smtp_peer_port(const struct smtp_peer *p)
 {
     return p->port;
+}
+
+bool smtp_peer_hangs(const struct smtp_peer *p)
+{
+    return atomic_load(&p->hangs);
 }
 
 const char *smtp_peer_heard(struct smtp_peer *p)

@@ -29,6 +29,7 @@ enum smtp_peer_then {
     PEER_GO_ON,
     PEER_CLOSE, /* after the reply */
     PEER_HANG,  /* after the reply: reads nothing and says nothing until the client has gone */
+    PEER_LATE,  /* the reply comes late_ms later, unless the client has gone; NULL: the usual one */
 };
 
 struct smtp_peer_rule {
@@ -51,6 +52,7 @@ struct smtp_peer_options {
                                    there is TLS */
     const char *extensions;             /* further lines, "250-PIPELINING\r\n" */
     bool drip;                          /* writes byte by byte */
+    int late_ms;                        /* of PEER_LATE */
     const struct smtp_peer_rule *rules; /* ends with command NULL; borrowed */
 };
 
@@ -59,6 +61,8 @@ struct smtp_peer;
 struct smtp_peer *smtp_peer_new(const struct smtp_peer_options *o);
 void smtp_peer_free(struct smtp_peer *p);
 unsigned smtp_peer_port(const struct smtp_peer *p);
+/* Has it come to a PEER_HANG? Any thread. */
+bool smtp_peer_hangs(const struct smtp_peer *p);
 /* Ends the server, then: all lines that clients said, and "(connected)", "(TLS sni=localhost)",
  * "(message)" where these came, each with its LF. */
 const char *smtp_peer_heard(struct smtp_peer *p);

@@ -5,6 +5,7 @@
 #include "engine_kit.h"
 
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #include "kit/sim.h"
 #include "log.h"
@@ -825,6 +826,98 @@ static void test_fallback__what_the_next_way_refuses_waits_for_the_first(void **
     sim_stop(second);
 }
 
+/* ---- a server that is slow to answer --------------------------------------------------------------- */
+
+/* In the place of the child that talks to a mail server: notes its job, and hears no answer to the message. */
+static void answer_nothing(struct rig *r)
+{
+    const char *path = arena_fmt(r->arena, "%s/helper", r->dir);
+
+    rig_write(r, "helper",
+              arena_fmt(r->arena,
+                        "#!/bin/sh\nhead -n 1 >>%s/jobs\ncat >/dev/null\necho '{\"stage\":9}'\n"
+                        "kill -SEGV $$\n",
+                        r->dir));
+    assert_int_equal(chmod(path, 0700), 0);
+    r->g->mail_helper = path;
+}
+
+/* How long the last try at the server with this port may have taken, and the longest; 0: there was none. */
+static int64_t waited(struct rig *r, int64_t port, int64_t *ret_most)
+{
+    FILE *f = fopen(arena_fmt(r->arena, "%s/jobs", r->dir), "re");
+    char line[2000];
+    int64_t last = 0;
+
+    *ret_most = 0;
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f)) {
+        AUTO(json_freep) struct json *job = NULL;
+        int64_t at = 0;
+
+        assert_int_equal(json_parse(line, strlen(line), &job, NULL), ERR_OK);
+        assert_true(json_int64(json_get(job, "port"), &at));
+        if (at != port)
+            continue;
+        assert_true(json_int64(json_get(job, "timeout_ms"), &last));
+        *ret_most = last > *ret_most ? last : *ret_most;
+    }
+    (void)fclose(f);
+    return last;
+}
+
+/* What hears no answer within a minute may have arrived, and arrives again with each try: from the second one on it is waited for.
+ * One at a time, so that others are not held up. */
+static void test_fallback__who_hears_no_answer_waits_longer_the_next_time(void **state)
+{
+    struct rig r;
+    int64_t most;
+
+    (void)state;
+    open_rig(&r, RULES_MAIL_ONLY, NO_SERVER, "");
+    answer_nothing(&r);
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    assert_int_equal(waited(&r, 9, &most), MINUTE_MS);
+    use_rules(&r, RULES_MAIL_ONLY, NO_SERVER, ""); /* known after a reload, too */
+    atomic_store(&r.g->patient, true);
+    pass(&r, 10 * SECOND_MS, SECOND_MS);
+    assert_int_equal(waited(&r, 9, &most), MINUTE_MS);
+    assert_int_equal(most, MINUTE_MS);
+    atomic_store(&r.g->patient, false);
+    pass(&r, MINUTE_MS, SECOND_MS);
+    assert_int_equal(waited(&r, 9, &most), 11 * MINUTE_MS);
+    assert_false(atomic_load(&r.g->patient));
+    close_rig(&r);
+}
+
+/* Not past the time at which the next way may be used; and of that nobody knows yet how long it takes. */
+static void test_fallback__no_answer_is_waited_for_in_the_next_ways_time(void **state)
+{
+    struct rig r;
+    int64_t most;
+
+    (void)state;
+    open_rig(&r, RULES_MAIL_ONLY,
+             NO_SERVER "  fallback: {after: 5m, ways: [{server: 'smtp://127.0.0.1:10'}]}\n", "");
+    answer_nothing(&r);
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    assert_int_equal(waited(&r, 9, &most), MINUTE_MS);
+    pass(&r, 10 * SECOND_MS, SECOND_MS);
+    (void)waited(&r, 9, &most);
+    assert_in_range(most, 5 * MINUTE_MS, 6 * MINUTE_MS);
+    assert_int_equal(waited(&r, 10, &most), 0);
+    for (int s = 0; s < 300 && !waited(&r, 10, &most); s++)
+        pass(&r, SECOND_MS, SECOND_MS);
+    assert_int_equal(waited(&r, 10, &most), MINUTE_MS);
+    assert_int_equal(waited(&r, 9, &most), MINUTE_MS);
+    pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(waited(&r, 9, &most), MINUTE_MS);
+    assert_int_equal(waited(&r, 10, &most), 11 * MINUTE_MS);
+    close_rig(&r);
+}
+
 /* ---- the next way ------------------------------------------------------------------------------------ */
 
 static void test_fallback__the_next_way_is_used_and_people_hear_of_it(void **state)
@@ -1236,6 +1329,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__what_one_way_refuses_for_good_is_for_the_next),
         cmocka_unit_test(test_fallback__what_one_way_refuses_waits_for_the_next),
         cmocka_unit_test(test_fallback__what_the_next_way_refuses_waits_for_the_first),
+        cmocka_unit_test(test_fallback__who_hears_no_answer_waits_longer_the_next_time),
+        cmocka_unit_test(test_fallback__no_answer_is_waited_for_in_the_next_ways_time),
         cmocka_unit_test(test_fallback__the_next_way_is_used_and_people_hear_of_it),
         cmocka_unit_test(test_fallback__a_server_that_hangs_up_on_each_message_does_not_work),
         cmocka_unit_test(test_fallback__a_server_that_takes_no_mail_is_no_way_out),

@@ -6,12 +6,15 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "kit/smtp_peer.h"
 #include "mail.h"
 #include "rest.h"
@@ -414,6 +417,132 @@ static void test_mail__probes_without_sending(void **state)
     }
 }
 
+/* A server that takes its time over the message, and has it when nobody waits for its word any more: whoever may wait longer for
+ * that alone hears it. */
+static void test_mail__the_answer_to_a_message_may_take_longer(void **state)
+{
+    static const struct smtp_peer_rule rules[] = {{".", NULL, PEER_LATE, 0}, {0}};
+    static const struct {
+        bool implicit_tls;
+        int64_t answer_ms;
+        enum mail_fate fate;
+    } rows[] = {{false, 0, MAIL_RETRY},
+                {false, 60000, MAIL_SENT},
+                {true, 0, MAIL_RETRY},
+                {true, 60000, MAIL_SENT}};
+    const char *const to[] = {"a@x.example"};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct mail_result r;
+        bool arrived = false;
+
+        /* On a busy host the time may be over before the message has left: then with more. */
+        for (int timeout_ms = 500; !arrived; timeout_ms *= 2) {
+            struct smtp_peer *peer =
+                smtp_peer_new(&(struct smtp_peer_options){.ca = f->ca,
+                                                          .implicit_tls = rows[i].implicit_tls,
+                                                          .rules = rules,
+                                                          .late_ms = 2 * timeout_ms});
+            char url[64];
+            struct mail_server s = {.url =
+                                        url_of(url, rows[i].implicit_tls ? "smtps" : "smtp", peer),
+                                    .ca_file = f->ca_file,
+                                    .timeout_ms = timeout_ms,
+                                    .answer_ms = rows[i].answer_ms};
+            size_t len;
+
+            assert_true(timeout_ms < 60000);
+            (void)mail_send(&s, f->rest, "me@x.example", to, 1, MESSAGE, sizeof MESSAGE - 1, &r,
+                            NULL);
+            arrived = smtp_peer_message(peer, 0, &len) != NULL;
+            smtp_peer_free(peer);
+        }
+        if (r.fate != rows[i].fate || r.maybe_sent != (rows[i].fate == MAIL_RETRY))
+            fail_msg("%zu: %s: %s", i, mail_fate_name(r.fate), r.text);
+    }
+}
+
+/* But no other one; nor does a server that says nothing at all take longer than it may by not answering QUIT, either. */
+static void test_mail__a_server_that_hangs_is_left_in_time(void **state)
+{
+    static const struct smtp_peer_rule rules[][2] = {{{"DATA", NULL, PEER_HANG, 0}, {0}},
+                                                     {{".", NULL, PEER_HANG, 0}, {0}}};
+    const char *const to[] = {"a@x.example"};
+    struct fixture *f = *state;
+
+    for (int row = 0; row < 4; row++) {
+        bool implicit = row % 2, sent = row > 1;
+        struct smtp_peer *peer = smtp_peer_new(&(struct smtp_peer_options){
+            .ca = f->ca, .implicit_tls = implicit, .rules = rules[sent]});
+        int64_t began = clock_mono_ms(clock_system());
+        char url[64];
+        struct mail_server s = {.url = url_of(url, implicit ? "smtps" : "smtp", peer),
+                                .ca_file = f->ca_file,
+                                .timeout_ms = 1500,
+                                .answer_ms = sent ? 0 : 10 * MINUTE_MS};
+        struct mail_result r;
+
+        (void)mail_send(&s, f->rest, "me@x.example", to, 1, MESSAGE, sizeof MESSAGE - 1, &r, NULL);
+        assert_int_equal(r.fate, MAIL_RETRY);
+        if (clock_mono_ms(clock_system()) - began >= MINUTE_MS)
+            fail_msg("%s: it took a minute", url);
+        smtp_peer_free(peer);
+    }
+}
+
+struct stopping {
+    struct rest *rest;
+    struct smtp_peer *peer;
+};
+
+static void *stop_when_it_waits(void *arg)
+{
+    struct stopping *s = arg;
+
+    while (!smtp_peer_hangs(s->peer))
+        (void)sched_yield();
+    rest_wind_down(s->rest, true);
+    return NULL;
+}
+
+static void test_mail__a_process_that_ends_waits_for_no_answer(void **state)
+{
+    static const struct smtp_peer_rule rules[] = {{".", NULL, PEER_HANG, 0}, {0}};
+    static const struct {
+        bool implicit_tls;
+        int64_t answer_ms;
+    } rows[] = {{false, 0}, {false, 10 * MINUTE_MS}, {true, 0}, {true, 10 * MINUTE_MS}};
+    const char *const to[] = {"a@x.example"};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct stopping stopping = {
+            .peer = smtp_peer_new(&(struct smtp_peer_options){
+                .ca = f->ca, .implicit_tls = rows[i].implicit_tls, .rules = rules})};
+        char url[64];
+        struct mail_server s = {
+            .url = url_of(url, rows[i].implicit_tls ? "smtps" : "smtp", stopping.peer),
+            .ca_file = f->ca_file,
+            .answer_ms = rows[i].answer_ms};
+        int64_t began = clock_mono_ms(clock_system());
+        struct mail_result r;
+        pthread_t thread;
+
+        assert_int_equal(rest_new(&(struct rest_options){0}, &stopping.rest, NULL), ERR_OK);
+        assert_int_equal(pthread_create(&thread, NULL, stop_when_it_waits, &stopping), 0);
+        (void)mail_send(&s, stopping.rest, "me@x.example", to, 1, MESSAGE, sizeof MESSAGE - 1, &r,
+                        NULL);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_int_equal(r.fate, MAIL_RETRY);
+        assert_true(r.maybe_sent);
+        if (clock_mono_ms(clock_system()) - began >= 30 * SECOND_MS)
+            fail_msg("%zu: it took half a minute", i);
+        rest_free(stopping.rest);
+        smtp_peer_free(stopping.peer);
+    }
+}
+
 /* ---- smtps:// and OAuth ----------------------------------------------------------------------- */
 
 static void test_mail__smtps_goes_through_libcurl_one_recipient_at_a_time(void **state)
@@ -738,6 +867,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_mail__plain_text_is_for_loopback_alone),
         cmocka_unit_test(test_mail__a_login_that_is_refused_is_for_a_person_to_cure),
         cmocka_unit_test(test_mail__probes_without_sending),
+        cmocka_unit_test(test_mail__the_answer_to_a_message_may_take_longer),
+        cmocka_unit_test(test_mail__a_server_that_hangs_is_left_in_time),
+        cmocka_unit_test(test_mail__a_process_that_ends_waits_for_no_answer),
         cmocka_unit_test(test_mail__smtps_goes_through_libcurl_one_recipient_at_a_time),
         cmocka_unit_test(test_mail__a_quoted_name_may_hold_a_blank_on_both_ways),
         cmocka_unit_test(test_mail__over_smtps_a_no_is_judged_by_what_it_answers),

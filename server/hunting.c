@@ -215,18 +215,29 @@ struct batch {
     const char *over; /* own: why the event's alert leads to nothing more; NULL: it does */
 };
 
+/* Did the event happen before the case of its alert began, as far as it says? Of later ones nobody knew then. */
+static bool is_before(struct hunting *x, size_t row, int64_t began)
+{
+    struct hunt_row_ids ids;
+    int64_t happened, ahead = x->now - x->there; /* it says so by Defender's clock */
+
+    return !hunt_row_ids(x->arena, &x->answer, row, &ids, NULL) && ids.time &&
+           !clock_parse(ids.time, &happened, NULL) && happened <= began - ahead;
+}
+
 /* Defender made no alert of its own for the event: it counts it to one that is open there still, with the same title on the
- * same machine (section 2.7). If the case of that was over before these rows were found (and, it may be, tried again),
- * nobody would hear of the event. */
+ * same machine (section 2.7). If the case of that was over before these rows were found (and, it may be, tried again, for
+ * hours: then more happens meanwhile), nobody would hear of the event. */
 static enum err_code find_over(struct db_tx *tx, struct batch *b, const struct acceptance *a,
                                struct err *e)
 {
-    const struct hunting *x = b->x;
+    struct hunting *x = b->x;
     int64_t since = x->row.failing ? x->row.failing : x->now;
     struct case_record c;
     enum err_code code = case_load_row(tx, x->arena, a->cases[0], &c, e);
 
-    if (code || (c.created >= since && c.created <= x->now) ||
+    if (code ||
+        (c.created >= since && c.created <= x->now && is_before(x, b->rows[0], c.created)) ||
         (c.state != CASE_DONE && c.state != CASE_FAILED && c.state != CASE_DROPPED))
         return code;
     b->over = arena_fmt(x->arena,

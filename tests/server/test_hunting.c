@@ -650,6 +650,59 @@ static void test_hunting__an_event_that_comes_to_a_case_that_is_over_is_told(voi
     }
 }
 
+/* So it would be with what happens while a hunt fails for hours: its case began meanwhile, by what was found before, and is
+ * over. What was found with that is of it. */
+static void test_hunting__an_event_that_happens_while_the_hunt_fails_is_told(void **state)
+{
+    static const char create[] = "/api/alerts/CreateAlertByReference";
+    static const char columns[] = "{\"Schema\":[{\"Name\":\"Timestamp\"},{\"Name\":\"DeviceId\"},"
+                                  "{\"Name\":\"ReportId\"}],\"Results\":[%s]}";
+    char none[300], two[600], three[900];
+    struct notice_record notice;
+    int64_t last = 0;
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(none, sizeof none, columns, "");
+    (void)snprintf(two, sizeof two, columns, EVENT("7") "," EVENT("8"));
+    (void)snprintf(three, sizeof three, columns,
+                   EVENT("7") "," EVENT("8") ",{\"Timestamp\":\"2025-01-07T14:30:00Z\","
+                                             "\"DeviceId\":\"" MACHINE "\",\"ReportId\":9}");
+    rig_open(&r, RULES_MAIL_ONLY
+             "hunts:\n  - {name: x, schedule: '0 * * * *', api: defender, query: q, "
+             "do: [case: {severity: High}]}\n");
+    rig_afresh(&r);
+    rig_says(&r, "POST", QUERY, 1, 200, none);
+    rig_says(&r, "POST", QUERY, 0, 200, two);
+    rig_says(&r, "POST", create, 1, 200, "{\"id\":\"" ALERT "\"}");
+    rig_says(&r, "POST", create, 0, 503, "{}");
+    assert_int_equal(hunting_start(r.g, NULL), ERR_OK);
+    assert_int_equal(due(&r), 0);
+    turn(&r, 49);
+    assert_int_equal(due(&r), 1); /* the baseline: nothing */
+    turn(&r, 60);                 /* 12:00:12 */
+    assert_int_equal(due(&r), 1);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "GET", GET_ALERT), 1);
+    assert_true(row(&r).failing > 0);
+    for (int hour = 0; hour < 2; hour++) {
+        turn(&r, 60);
+        assert_int_equal(due(&r), 1);
+    }
+    rig_afresh(&r);
+    rig_says(&r, "POST", QUERY, 0, 200, three);
+    rig_says(&r, "POST", create, 0, 200, "{\"id\":\"" ALERT "\"}");
+    turn(&r, 60); /* 15:00:12 */
+    assert_int_equal(due(&r), 1);
+    assert_int_equal(rig_seen(&r, "POST", create), 2);
+    assert_int_equal(row(&r).failing, 0);
+    assert_int_equal(db_read(r.store->db, last_fn, &last, NULL), ERR_OK);
+    assert_true(last != 0);
+    assert_int_equal(store_notice_load(r.store, r.arena, last, &notice, NULL), ERR_OK);
+    assert_string_equal(notice.subject, "[HUNT] x: 1 new row");
+    rig_close(&r);
+}
+
 /* Defender takes a dozen requests for alerts a minute. Events that it refuses are asked for once, or those at the head
  * of an answer would use up the minute's calls each time, and what comes after them would never be a case. */
 static void test_hunting__what_is_refused_holds_up_nothing_after_it(void **state)
@@ -1107,6 +1160,7 @@ int main(void)
         cmocka_unit_test(
             test_hunting__an_alert_with_evidence_of_several_machines_is_its_own_machines),
         cmocka_unit_test(test_hunting__an_event_that_comes_to_a_case_that_is_over_is_told),
+        cmocka_unit_test(test_hunting__an_event_that_happens_while_the_hunt_fails_is_told),
         cmocka_unit_test(test_hunting__what_is_refused_holds_up_nothing_after_it),
         cmocka_unit_test(test_hunting__its_mail_says_that_cordon_is_paused),
         cmocka_unit_test(test_hunting__an_order_is_answered_whatever_it_found),

@@ -181,6 +181,7 @@ struct turn {
     bool stale;          /* what it was asked for by holds no more */
     const char *refused; /* … because it is asked for no more; NULL: for another reason */
     bool endless;        /* Defender calls it open, after so long */
+    bool unknown;        /* it may have been carried out, and nobody knows */
 };
 
 static const char *own_id(const struct turn *t, char out[DEED_ID_SIZE])
@@ -210,6 +211,7 @@ static enum err_code end(struct db_tx *tx, struct turn *t, struct action_record 
                        .why = why ? arena_fmt(t->arena, "%s: %s", words, why) : words,
                        .c = &t->c,
                        .link = t->link.len ? buf_text(&t->link) : NULL,
+                       .unknown = t->unknown,
                        .aside = true};
     enum err_code code = case_load(tx, t->arena, r->case_id, &t->c, e);
 
@@ -369,7 +371,7 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
 
     if (code)
         return code;
-    t->post = false;
+    t->post = t->unknown = false;
     if (t->action) {
         code = take(tx, t, &r, e);
     } else if (!wanted && (!t->code || !r.posted)) {
@@ -382,6 +384,7 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     } else if (t->stale && (!t->code || !r.posted)) {
         code = end(tx, t, &r, ACTION_FAILED, why_stale(t, &r), e);
     } else if (t->code && deed_is_given_up(&t->w, t->now - r.requested, t->code)) {
+        t->unknown = true;
         code = end(tx, t, &r, ACTION_FAILED, "it is not known whether it was carried out", e);
     } else if (t->code) {
         code = postpone(tx, t, &r, e);
@@ -546,9 +549,10 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
     struct action_record r = t->row;
     enum err_code code;
 
+    t->unknown = (t->code || t->endless) && deed_is_given_up(&t->w, t->now - r.requested, t->code);
     if (!t->code && !t->endless)
         code = take(tx, t, &r, e);
-    else if (deed_is_given_up(&t->w, t->now - r.requested, t->code))
+    else if (t->unknown)
         code = end(tx, t, &r, ACTION_FAILED,
                    t->tenant ? "Defender did not say how it ended for four days" : t->why.text, e);
     else

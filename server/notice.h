@@ -69,6 +69,7 @@ struct notice {
     const char *webhook;        /* to this one, and no mail; NULL: mail */
     bool desk;                  /* to the users' helpdesk: nothing of the alert */
     bool to_come; /* NOTICE_ALERT: the rule asks for an isolation, and that step is not done yet */
+    bool unknown; /* ACTION_FAILED: nobody knows whether it was done */
     bool aside;   /* says nothing of the isolation: what people know of that stays what it was */
     const char **
         ret_nobody; /* set to a sentence when there turns out to be nobody to tell, static or in the arena;

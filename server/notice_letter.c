@@ -99,6 +99,8 @@ static const char *headline_of(const struct notice *n)
         return kinds[n->kind].beside;
     if (is_unknown(n))
         return "Nobody knows whether the machine is isolated";
+    if (n->kind == NOTICE_ACTION_FAILED && n->unknown)
+        return "Nobody knows whether a step that the rule asks for was done";
     if (is_in_line(n))
         return "Isolation requested - its turn with Defender is still to come";
     return is_again(n) ? "The machine was released, and somebody has isolated it again"

@@ -36,6 +36,7 @@
 #include "kit/hands.h"
 #include "kit/peer.h"
 #include "ledger.h"
+#include "mime_read.h"
 #include "mute.h"
 #include "question.h"
 #include "rest.h"
@@ -395,6 +396,23 @@ static inline const char *rig_subject(struct rig *r, int64_t case_id)
 
     assert_int_equal(store_notice_list(r->store, r->arena, case_id, &list, &n, NULL), ERR_OK);
     return n ? list[n - 1].subject : "";
+}
+
+/* What the last notice says, as text. */
+static inline const char *rig_words(struct rig *r, int64_t case_id)
+{
+    struct buf text = BUF_INIT(1 << 20);
+    struct notice_record *list, whole;
+    size_t n = 0;
+    const char *words;
+
+    assert_int_equal(store_notice_list(r->store, r->arena, case_id, &list, &n, NULL), ERR_OK);
+    assert_true(n > 0);
+    assert_int_equal(store_notice_load(r->store, r->arena, list[n - 1].id, &whole, NULL), ERR_OK);
+    assert_int_equal(mime_part(whole.message, "text/plain", &text, NULL), ERR_OK);
+    words = arena_str(r->arena, buf_text(&text));
+    buf_clear(&text);
+    return words;
 }
 
 /* ---- a record that fails once ---------------------------------------------------------------------- */

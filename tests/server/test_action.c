@@ -579,6 +579,9 @@ static void test_action__a_lost_answer_is_not_called_a_failure(void **state)
         if (!ends[i])
             assert_string_equal(the_action(&r, id).why,
                                 "it is not known whether it was carried out");
+        assert_int_equal(strstr(rig_words(&r, id), "Nobody knows whether a step") != NULL,
+                         !ends[i]);
+        assert_null(strstr(rig_words(&r, id), "was not done"));
         assert_int_equal(rig_seen(&r, "POST", AT), 0);
         rig_close(&r);
     }
@@ -648,6 +651,8 @@ static void test_action__one_without_an_end_is_told(void **state)
     rig_pass(&r, 3 * HOUR_MS, HOUR_MS);
     assert_int_equal(the_action(&r, id).state, ACTION_FAILED);
     assert_string_equal(rig_told(&r, id), "alert action_failed");
+    assert_non_null(strstr(rig_words(&r, id), "Nobody knows whether a step"));
+    assert_null(strstr(rig_words(&r, id), "was not done"));
     rig_close(&r);
 }
 

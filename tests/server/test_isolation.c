@@ -1789,23 +1789,6 @@ static void ask_for_two(struct rig *r, int64_t ids[2])
     atomic_store(&r->g->crowd[WORK_ISOLATION], true);
 }
 
-/* What the last notice of a case says. */
-static const char *words_of(struct rig *r, int64_t case_id)
-{
-    struct buf text = BUF_INIT(1 << 20);
-    struct notice_record *list, whole;
-    size_t n = 0;
-    const char *words;
-
-    assert_int_equal(store_notice_list(r->store, r->arena, case_id, &list, &n, NULL), ERR_OK);
-    assert_true(n > 0);
-    assert_int_equal(store_notice_load(r->store, r->arena, list[n - 1].id, &whole, NULL), ERR_OK);
-    assert_int_equal(mime_part(whole.message, "text/plain", &text, NULL), ERR_OK);
-    words = arena_str(r->arena, buf_text(&text));
-    buf_clear(&text);
-    return words;
-}
-
 /* Nothing was asked for yet, which may take minutes and may come to nothing: nobody is told that Defender was asked. */
 static void test_isolation__who_waits_for_his_turn_is_told_so(void **state)
 {
@@ -1816,8 +1799,8 @@ static void test_isolation__who_waits_for_his_turn_is_told_so(void **state)
     rig_open(&r, NULL);
     ask_for_two(&r, ids);
     assert_string_equal(rig_told(&r, ids[1]), "requested");
-    assert_null(strstr(words_of(&r, ids[1]), "Defender has been asked"));
-    assert_non_null(strstr(words_of(&r, ids[1]), "when its turn comes"));
+    assert_null(strstr(rig_words(&r, ids[1]), "Defender has been asked"));
+    assert_non_null(strstr(rig_words(&r, ids[1]), "when its turn comes"));
     rig_close(&r);
     rig_open(&r, NULL);
     rig_afresh(&r);
@@ -1826,7 +1809,7 @@ static void test_isolation__who_waits_for_his_turn_is_told_so(void **state)
              ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
     ids[0] = rig_push(&r, ALERT, MACHINE);
     (void)rig_work(&r);
-    assert_non_null(strstr(words_of(&r, ids[0]), "Defender has been asked"));
+    assert_non_null(strstr(rig_words(&r, ids[0]), "Defender has been asked"));
     rig_close(&r);
 }
 

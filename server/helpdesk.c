@@ -52,6 +52,12 @@ static const struct news news[] = {
          "restarting the machine is fine now."},
 };
 
+/* Many wait for what Defender takes in a minute: nobody has asked it for this one yet. Of what will stop the rest says
+ * enough. */
+#define IN_LINE                                                                                                  \
+    "The security team is about to cut this machine off from the network. Its turn is still to come, which may " \
+    "take a while: nothing has happened to the machine yet."
+
 /* Of a release, when the machine is isolated all the same: notice.h. */
 static const struct news isolated_again = {
     "[ISOLATED]",
@@ -149,8 +155,13 @@ enum err_code helpdesk_put(struct db_tx *tx, struct engine *g, struct runtime *r
     r.subject = topic ? arena_fmt(arena, "%s %s", told->tag, topic) : NULL;
     if (!r.subject)
         return err_set(e, ERR_NOMEM, "a mail to the helpdesk");
-    letter_begin(&l, arena, told->headline, told->colour);
-    if (partly && told->done_partly)
+    letter_begin(&l, arena,
+                 notice_is_in_line(n) ? "A machine is about to be cut off from the network"
+                                      : told->headline,
+                 told->colour);
+    if (notice_is_in_line(n))
+        done = IN_LINE;
+    else if (partly && told->done_partly)
         done = told->done_partly;
     if (partly && told->tell_partly)
         tell = told->tell_partly;

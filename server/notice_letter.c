@@ -79,8 +79,7 @@ bool notice_is_isolated_beside(const struct notice *n)
     return n->beside && n->beside->state == ISOLATION_ISOLATED && kinds[n->kind].beside;
 }
 
-/* It is asked for when its turn comes: many wait for what Defender takes in a minute. */
-static bool is_in_line(const struct notice *n)
+bool notice_is_in_line(const struct notice *n)
 {
     const struct isolation_record *i = n->isolation;
 
@@ -101,7 +100,7 @@ static const char *headline_of(const struct notice *n)
         return "Nobody knows whether the machine is isolated";
     if (n->kind == NOTICE_ACTION_FAILED && n->unknown)
         return "Nobody knows whether a step that the rule asks for was done";
-    if (is_in_line(n))
+    if (notice_is_in_line(n))
         return "Isolation requested - its turn with Defender is still to come";
     return is_again(n) ? "The machine was released, and somebody has isolated it again"
                        : kinds[n->kind].headline;
@@ -320,7 +319,7 @@ static const char *reaches(const struct isolation_record *i)
 /* It may be in line still, or have left. */
 static const char *after_request(const struct notice *n)
 {
-    return is_in_line(n)
+    return notice_is_in_line(n)
                ? "cordon asks Defender to isolate the machine when its turn comes, which may take a while "
                  "where many wait: Defender takes so many calls a minute. Nothing is confirmed yet. A second "
                  "message says how it ended."
@@ -407,6 +406,12 @@ static const char *what_now(const struct notice *n, struct arena *arena)
         return "As far as cordon knows the machine is isolated as before.";
     case NOTICE_ACTION_DONE:
     case NOTICE_ACTION_FAILED:
+        if (n->unknown)
+            return arena_fmt(arena,
+                             "Whether it was done is to be seen in the Defender portal: look there "
+                             "before anybody asks for it again. `cordon cases show %s` tells the "
+                             "whole case.",
+                             case_id);
         return arena_fmt(arena, "`cordon cases show %s` tells the whole case.", case_id);
     default:
         return arena_fmt(arena, "%s `cordon cases show %s` tells the whole case.",

@@ -30,6 +30,9 @@ const char *notice_alert(const struct notice *n, struct arena *a);
 /** "Full, isolated, since …": the word is the ledger's, the time that at which it became so; of n's case, and of what is
  *  beside it. NULL: there is none, or out of memory. */
 const char *notice_isolation(const struct notice *n, struct arena *a);
+/** Does n say that an isolation is requested which Defender is asked for only when its turn comes: many wait for what it takes
+ *  in a minute? */
+bool notice_is_in_line(const struct notice *n);
 /** Does n say that its machine is not isolated, which is not so: it is for something else, as far as cordon knows, and nobody
  *  is releasing it? */
 bool notice_is_isolated_beside(const struct notice *n);

@@ -1789,7 +1789,8 @@ static void ask_for_two(struct rig *r, int64_t ids[2])
     atomic_store(&r->g->crowd[WORK_ISOLATION], true);
 }
 
-/* Nothing was asked for yet, which may take minutes and may come to nothing: nobody is told that Defender was asked. */
+/* Nothing was asked for yet, which may take minutes and may come to nothing: nobody is told that Defender was asked, nor is the
+ * helpdesk. */
 static void test_isolation__who_waits_for_his_turn_is_told_so(void **state)
 {
     int64_t ids[2];
@@ -1801,6 +1802,14 @@ static void test_isolation__who_waits_for_his_turn_is_told_so(void **state)
     assert_string_equal(rig_told(&r, ids[1]), "requested");
     assert_null(strstr(rig_words(&r, ids[1]), "Defender has been asked"));
     assert_non_null(strstr(rig_words(&r, ids[1]), "when its turn comes"));
+    rig_close(&r);
+    rig_open(&r, "rules: [{name: contain, do: [isolate: {}, email: {}, email: {audience: desk,"
+                 " to: [desk@x.example]}]}]\n");
+    ask_for_two(&r, ids);
+    assert_string_equal(rig_told(&r, ids[1]), "requested requested");
+    assert_null(strstr(rig_words(&r, ids[1]), "has been asked for"));
+    assert_null(strstr(rig_words(&r, ids[1]), "is being cut off"));
+    assert_non_null(strstr(rig_words(&r, ids[1]), "Its turn is still to come"));
     rig_close(&r);
     rig_open(&r, NULL);
     rig_afresh(&r);

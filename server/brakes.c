@@ -95,6 +95,7 @@ static enum err_code check_storm(struct db_tx *tx, const struct braking *b, bool
 {
     const struct policy_storm *storm = policy_storm(b->rt->config->policy);
     const char *detector = brakes_detector(b->facts->alert, b->arena);
+    char within[CLOCK_SPAN_SIZE];
     int64_t machines = 0;
     struct db_rows *rows;
     enum err_code code;
@@ -123,9 +124,8 @@ static enum err_code check_storm(struct db_tx *tx, const struct braking *b, bool
         .kind = QUESTION_STORM,
         .scope = arena_fmt(b->arena, "storm:%s:%s:%s", policy_hash(b->rt->config->policy),
                            b->c->tenant, detector),
-        .what =
-            arena_fmt(b->arena, "one detector fired on more than %lld machines within %lld minutes",
-                      (long long)storm->machines, (long long)(storm->within_ms / MINUTE_MS))};
+        .what = arena_fmt(b->arena, "one detector fired on more than %lld machines within %s",
+                          (long long)storm->machines, clock_span(storm->within_ms, within))};
     return ERR_OK;
 }
 
@@ -217,6 +217,7 @@ static enum err_code check_limit(struct db_tx *tx, const struct braking *b, size
                                  struct question_hold *ret, struct err *e)
 {
     int64_t used = 0, allowed = 0;
+    char per[CLOCK_SPAN_SIZE];
     enum err_code code = count_allowed(tx, b, l, &allowed, e);
 
     if (!code)
@@ -229,8 +230,8 @@ static enum err_code check_limit(struct db_tx *tx, const struct braking *b, size
         .scope = arena_fmt(b->arena, "limit:%s:%zu%s%s%s", policy_hash(b->rt->config->policy), i,
                            among(b, l), l->of == POLICY_GROUP ? " in " : "",
                            l->of == POLICY_GROUP ? b->c->tenant : ""),
-        .what = arena_fmt(b->arena, "the limit of %lld isolations%s in %lld minutes is reached",
-                          (long long)allowed, among(b, l), (long long)(l->per_ms / MINUTE_MS))};
+        .what = arena_fmt(b->arena, "the limit of %lld isolations%s in %s is reached",
+                          (long long)allowed, among(b, l), clock_span(l->per_ms, per))};
     return ERR_OK;
 }
 

@@ -3,7 +3,9 @@
 #include "clock.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -63,6 +65,16 @@ int64_t clock_off_ms(int64_t date_ms, int64_t before, int64_t after)
     return date_ms > after                ? after - date_ms
            : date_ms + SECOND_MS < before ? before - date_ms - SECOND_MS
                                           : 0;
+}
+
+char *clock_span(int64_t ms, char out[CLOCK_SPAN_SIZE])
+{
+    bool whole = ms % MINUTE_MS == 0;
+    int64_t n = ms / (whole ? MINUTE_MS : SECOND_MS);
+
+    (void)snprintf(out, CLOCK_SPAN_SIZE, "%" PRId64 " %s%s", n, whole ? "minute" : "second",
+                   n == 1 ? "" : "s");
+    return out;
 }
 
 /* Each line of the log has one: by hand, a tenth of what gmtime_r (which takes a lock that all threads

@@ -37,6 +37,12 @@ int64_t clock_off_ms(int64_t date_ms, int64_t before, int64_t after);
 /** wall_ms as RFC 3339 in UTC with milliseconds ("2026-01-01T00:00:00.000Z"); returns out. */
 char *clock_format(int64_t wall_ms, char out[CLOCK_TEXT_SIZE]);
 
+#define CLOCK_SPAN_SIZE sizeof "-9223372036854775808 minutes"
+
+/** A time span for people, in whole minutes if it is some, else in seconds: "60 minutes", "1 minute", "90 seconds"; returns
+ *  out. */
+char *clock_span(int64_t ms, char out[CLOCK_SPAN_SIZE]);
+
 /**
  * Reads a timestamp as Defender writes it: RFC 3339 in UTC, `Z` at the end, 0 to 7 (we take 9)
  * fractional digits (defender-api.md trap 15). Digits beyond milliseconds are cut.

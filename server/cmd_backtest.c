@@ -278,6 +278,7 @@ static void show_limits(struct arena *a, const struct json *limits)
     JSON_EACH (l, limits) {
         int64_t per_ms = 0, hits = 0;
         const char *of;
+        char per[CLOCK_SPAN_SIZE];
         bool share, all;
 
         (void)json_int64(json_get(l, "per_ms"), &per_ms);
@@ -285,9 +286,10 @@ static void show_limits(struct arena *a, const struct json *limits)
         share = json_get(l, "percent") != NULL;
         of = json_get_string(l, "of");
         all = !of || strcmp(of, policy_scope_name(POLICY_ALL)) == 0;
-        (void)printf("limit of %s%s%s%s in %" PRId64 " minutes: at most %s of them",
+        (void)printf("limit of %s%s%s%s in %s: at most %s of them",
                      number(a, l, share ? "percent" : "isolations"), share ? " %" : "",
-                     all ? "" : " of a ", all ? "" : of, per_ms / MINUTE_MS, number(a, l, "most"));
+                     all ? "" : " of a ", all ? "" : of, clock_span(per_ms, per),
+                     number(a, l, "most"));
         if (hits)
             (void)printf("; it held back %" PRId64 ", first %s, last %s", hits,
                          cli_time(a, json_get_string(l, "first")),

@@ -1158,6 +1158,10 @@ static void hold_back(bool shared)
     } rows[] = {
         {"{limits: [{isolations: 2, per: 1h}]}", 2, 1,
          "the limit of 2 isolations in 60 minutes is reached"},
+        {"{limits: [{isolations: 2, per: 90s}]}", 2, 1,
+         "the limit of 2 isolations in 90 seconds is reached"},
+        {"{limits: [{isolations: 2, per: 1m}]}", 2, 1,
+         "the limit of 2 isolations in 1 minute is reached"},
         {"{limits: [{isolations: 2, per: 1h, of: rule}]}", 2, 1,
          "the limit of 2 isolations of rule contain in 60 minutes is reached"},
         {"{limits: [{isolations: 2, per: 1h, of: tenant}]}", 2, 1,
@@ -1169,6 +1173,8 @@ static void hold_back(bool shared)
          "the limit of 1 isolations of device group Labs in 60 minutes is reached"},
         {"{storm: {machines: 4, within: 1h}}", 4, 1,
          "one detector fired on more than 4 machines within 60 minutes"},
+        {"{storm: {machines: 4, within: 90s}}", 4, 1,
+         "one detector fired on more than 4 machines within 90 seconds"},
         {"{canary: 2}", 0, 1, "the first 2 isolations of a changed policy are asked for"},
         /* each of them counts */
         {"{limits: [{isolations: 9, per: 1h}, {isolations: 2, per: 24h}]}", 2, 1,

@@ -75,11 +75,12 @@ static void tell_waiting(void *ctx, int64_t ms, const char *why)
 /* ---- what it is about --------------------------------------------------------------------------- */
 
 /* The policy of a file of its own; CLI_GO_ON and *ret, or what to exit with. */
-static int load_policy(const char *file, struct arena *a, const struct policy **ret)
+static int load_policy(const char *file, struct config *config, struct arena *a,
+                       const struct policy **ret)
 {
     struct yaml_faults faults;
     struct err e = {0};
-    enum err_code code = config_peek_policy(file, NULL, a, ret, &faults, &e);
+    enum err_code code = config_peek_policy(file, NULL, config, a, ret, &faults, &e);
 
     return cli_read(code, &faults, &e);
 }
@@ -376,7 +377,7 @@ int cmd_backtest(int argc, char **argv)
     policy = config->policy;
     code = check_names(config, &o, a);
     if (code == CLI_GO_ON && o.policy)
-        code = load_policy(o.policy, a, &policy);
+        code = load_policy(o.policy, config, a, &policy);
     if (code == CLI_GO_ON) {
         if (judge_all(config, policy, &o, a, &out, &e) ||
             json_parse(buf_text(&out), out.len, &doc, &e)) {

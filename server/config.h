@@ -194,10 +194,10 @@ enum err_code config_peek_source(const char *file, const char *(*env)(const char
 /** The names of all sources, in the order of the file; there may be none. Returns as config_load. */
 enum err_code config_peek_source_names(const char *file, struct arena *a, struct text_list *ret,
                                        struct yaml_faults *faults, struct err *e);
-/** The rules and safety of a file, whatever else it holds: a policy that is to be tried. Returns as config_load;
- *  lives in a. */
+/** The rules and safety of a file, whatever else it holds: a policy that is to be tried with the tenants and sources of
+ *  config, so that it must name no others. Returns as config_load; lives in a. */
 enum err_code config_peek_policy(const char *file, const char *(*env)(const char *name),
-                                 struct arena *a, const struct policy **ret,
+                                 struct config *config, struct arena *a, const struct policy **ret,
                                  struct yaml_faults *faults, struct err *e);
 
 /** The starter configuration that `cordon init` writes: commented, complete, checks without a fault. */

@@ -231,10 +231,11 @@ enum err_code config_peek_source_names(const char *file, struct arena *a, struct
 }
 
 enum err_code config_peek_policy(const char *file, const char *(*env)(const char *name),
-                                 struct arena *a, const struct policy **ret,
+                                 struct config *config, struct arena *a, const struct policy **ret,
                                  struct yaml_faults *faults, struct err *e)
 {
-    const struct settings_reader reader = {.arena = a, .faults = faults, .env = env};
+    struct config_loading l = {.reader = {.arena = a, .faults = faults, .env = env},
+                               .config = config};
     const struct yaml_node *rules, *safety;
     const struct policy *p = NULL;
     struct yaml_node *root;
@@ -242,10 +243,12 @@ enum err_code config_peek_policy(const char *file, const char *(*env)(const char
 
     if (code)
         return code;
-    if (config_read_policy(&reader, root, &rules, &safety))
-        p = policy_compile(&reader, rules, safety);
-    if (!p || faults->count)
-        return config_end_of_faults(file, ERR_INVALID, faults, e);
+    if (config_read_policy(&l.reader, root, &rules, &safety))
+        p = policy_compile(&l.reader, rules, safety);
+    if (p)
+        code = config_check_conditions(&l, rules, yaml_get(safety, "protected"));
+    if (code || !p || faults->count)
+        return config_end_of_faults(file, code ? code : ERR_INVALID, faults, e);
     *ret = p;
     return ERR_OK;
 }

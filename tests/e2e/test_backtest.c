@@ -356,7 +356,7 @@ static void test_backtest__of_another_policy(void **state)
         .rules = rules, .safety = safety, .not_yet = true, .source = NULL};
     struct house *h = house_start(&o);
     AUTO(json_freep) struct json *doc = NULL;
-    char *other, *faulty, *slip, *out;
+    char *other, *faulty, *slip, *strange, *out;
 
     (void)state;
     sim_tell(h->sim, "/generate",
@@ -407,6 +407,15 @@ static void test_backtest__of_another_policy(void **state)
     assert_non_null(strstr(out, "slip.yaml:1:1: rules is missing: "));
     free(out);
     free(slip);
+    /* names that the configuration has not: a rule that would match nothing, and a protection that protects nobody */
+    strange = house_write_file(h, "strange.yaml",
+                               "rules:\n- {name: all, when: {source: relai}, do: [isolate: {}]}\n"
+                               "safety: {protected: [{tenant: contosso}]}\n");
+    assert_int_equal(
+        house_run(h, &out, WORDS("backtest", "-c", h->config_file, "--policy", strange)), 1);
+    assert_non_null(strstr(out, "strange.yaml:2:30: source: there is no source 'relai'"));
+    assert_non_null(strstr(out, "tenant: there is no tenant 'contosso'"));
+    free(out);
     assert_int_equal(
         house_run(h, &out, WORDS("backtest", "-c", h->config_file, "--tenant", "nobody")), 2);
     assert_non_null(strstr(out, "there is no tenant 'nobody'"));
@@ -419,6 +428,7 @@ static void test_backtest__of_another_policy(void **state)
     assert_reads_only(h);
     free(other);
     free(faulty);
+    free(strange);
     house_stop(h);
 }
 

@@ -216,7 +216,7 @@ static bool fill_flow_entra(const struct settings_reader *reader, const struct c
 {
     (void)e;
     set_waiting(about, v);
-    set_entra(reader, about, "what `sh app-registration.sh client` prints", v);
+    set_entra(reader, about, "what sh app-registration.sh client prints", v);
     return set_asset(reader, v, "script", "app-registration.sh") &&
            set_asset(reader, v, "registration", "power-automate/registration.md") &&
            set_asset(reader, v, "authentication", "power-automate/entra.md");

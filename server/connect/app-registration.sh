@@ -50,10 +50,11 @@ grant() { # OBJECT_ID
 
 case ${1:-} in
 door)
-    door=$(find_door)
+    door=$(find_door) made=
     if [ -z "$door" ]; then
         door=$(az ad app create --display-name cordon --sign-in-audience AzureADMyOrg --query appId -o tsv)
-        az ad app update --id "$door" --identifier-uris "$audience"
+        made=$door
+        trap 'az ad app delete --id "$made"' EXIT # what was not finished is not found again by the next run
     fi
     if [ -z "$(role_id_of "$door")" ]; then # what is set takes the place of the roles that there are
         others=$(az ad app show --id "$door" --query 'length(appRoles)' -o tsv)
@@ -64,6 +65,14 @@ door)
         object=$(az ad app show --id "$door" --query id -o tsv)
         az rest --method PATCH --url "$graph/applications/$object" --headers Content-Type=application/json \
             --body "{\"api\":{\"requestedAccessTokenVersion\":2},\"appRoles\":[{\"id\":\"3f0c2f1e-7c11-4a55-9a39-1f6a2f0f9c01\",\"value\":\"$role\",\"displayName\":\"Push alerts\",\"description\":\"May push alerts to cordon\",\"allowedMemberTypes\":[\"Application\"],\"isEnabled\":true}]}"
+    fi
+    if [ -n "$made" ]; then # last: of an application with v1 tokens Entra ID may take no name of one's own choice
+        if ! az ad app update --id "$door" --identifier-uris "$audience"; then
+            echo "Entra ID does not take the audience $audience, see above. One with the tenant's id in it is" >&2
+            echo "always good: name api://$tenant/cordon in the source's entra entry, and let cordon write this anew" >&2
+            exit 1
+        fi
+        trap - EXIT
     fi
     az ad sp update --id "$(principal_of "$door")" --set appRoleAssignmentRequired=true
     echo "The door is application $door. The source {{source}} of cordon lists:"

@@ -426,7 +426,10 @@ static const char fake_az[] =
     "'ad app list --identifier-uri " API " '*) [ ! -e door ] || echo D-APP ;;\n"
     "'ad app create --display-name cordon --sign-in-audience AzureADMyOrg '*) touch door; echo D-APP ;;\n"
     "'ad app create --display-name a-flow '*) echo F-APP ;;\n"
-    "'ad app update --id D-APP --identifier-uris " API "') ;;\n"
+    "'ad app update --id D-APP --identifier-uris " API "')\n"
+    "    [ -e role ] && grep -q '\"requestedAccessTokenVersion\":2' patch.json && [ ! -e refuse ] ||\n"
+    "        { echo HostNameNotOnVerifiedDomain >&2; exit 1; } ;;\n"
+    "'ad app delete --id D-APP') rm -f door role ;;\n"
     "'ad app show --id D-APP --query appRoles[?value=='*) [ ! -e role ] || echo R-ID ;;\n"
     "'ad app show --id D-APP --query length(appRoles) '*) echo 0 ;;\n"
     "'ad app show --id D-APP --query id '*) echo D-OBJ ;;\n"
@@ -455,7 +458,7 @@ static void registration(struct stage *t, struct ran *ran, const char *dir, cons
 static void test_connect__the_registration_asks_for_one_role_and_grants_it(void **state)
 {
     struct stage *t = *state;
-    char *dir = connect_into(t, "logic-app", "flow"), *log, az[400];
+    char *dir = connect_into(t, "logic-app", "flow"), *log, az[400], path[500];
     struct ran ran;
 
     (void)snprintf(az, sizeof az, "%s/az", t->dir);
@@ -477,6 +480,19 @@ static void test_connect__the_registration_asks_for_one_role_and_grants_it(void 
     registration(t, &ran, dir, "");
     assert_int_equal(ran.code, 2);
     ran_clear(&ran);
+
+    free(house_write_file(t->h, "az/refuse", "")); /* the audience: nothing is left behind */
+    registration(t, &ran, dir, "door");
+    assert_int_equal(ran.code, 1);
+    if (!strstr(ran.err, "/cordon in the source's entra entry"))
+        fail_msg("door: %s%s", ran.out, ran.err);
+    ran_clear(&ran);
+    (void)snprintf(path, sizeof path, "%s/door", az);
+    assert_int_equal(access(path, F_OK), -1);
+    (void)snprintf(path, sizeof path, "%s/refuse", az);
+    assert_int_equal(unlink(path), 0);
+    (void)snprintf(path, sizeof path, "%s/az.log", az);
+    assert_int_equal(unlink(path), 0);
 
     for (int twice = 0; twice < 2; twice++) {
         registration(t, &ran, dir, "door");
@@ -514,7 +530,7 @@ static void test_connect__the_registration_asks_for_one_role_and_grants_it(void 
     ran_clear(&ran);
     {
         AUTO(json_freep) struct json *grant = read_json(az, "grant.json");
-        char *secret = read_file(az, "a-flow.secret"), path[500];
+        char *secret = read_file(az, "a-flow.secret");
         struct stat st;
 
         assert_string_equal(json_get_string(grant, "principalId"), "F-SP");

@@ -203,13 +203,31 @@ static size_t distance(const char *a, size_t a_len, const char *b, size_t b_len)
     return above[b_len];
 }
 
+/* The one word of the list that word is the beginning of, or NULL: where a word was cut short, edits say nothing. */
+static const char *begun(const char *word, size_t len, const char *const *list)
+{
+    const char *found = NULL;
+
+    if (len < 3)
+        return NULL;
+    for (; *list; list++) {
+        if (strnlen(*list, len + 1) <= len || distance(word, len, *list, len) > 0)
+            continue;
+        if (found)
+            return NULL;
+        found = *list;
+    }
+    return found;
+}
+
 const char *yaml_nearest(const char *word, const char *const *list)
 {
     size_t len = strnlen(word, WORD_MAX + 1), nearest = WORD_MAX;
-    const char *found = NULL;
+    const char *found = NULL, *whole = NULL;
 
     if (len == 0 || len > WORD_MAX)
         return NULL;
+    whole = begun(word, len, list);
     for (; *list; list++) {
         size_t other = strnlen(*list, WORD_MAX + 1), edits;
 
@@ -221,7 +239,7 @@ const char *yaml_nearest(const char *word, const char *const *list)
             found = *list;
         }
     }
-    return found;
+    return whole && nearest > 1 ? whole : found;
 }
 
 /* ---- the bytes ------------------------------------------------------------------------------- */

@@ -71,7 +71,8 @@ void yaml_faults_sort(struct yaml_faults *f);
 /** Writes "file:line:column: text". */
 void yaml_fault_write(struct buf *out, const struct yaml_fault *fault);
 /** The word of a NULL-terminated list nearest to `word` (edit distance at most a third of the
- *  longer one; case and - for _ cost nothing), or NULL. */
+ *  longer one; case and - for _ cost nothing), or the only one that begins with it where none is
+ *  but one edit away; or NULL. */
 const char *yaml_nearest(const char *word, const char *const *list);
 
 #endif

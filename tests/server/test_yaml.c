@@ -304,7 +304,8 @@ static void test_yaml__get_finds_a_child_by_its_exact_key(void **state)
 
 static void test_yaml__nearest_forgives_a_third_of_a_word(void **state)
 {
-    static const char *const words[] = {"address", "severity", "max_body", "tls", "to", NULL};
+    static const char *const words[] = {"address", "severity", "max_body", "tls",
+                                        "to",      "user",     "use_tls",  NULL};
     static const struct {
         const char *word, *nearest;
     } rows[] = {
@@ -320,6 +321,11 @@ static void test_yaml__nearest_forgives_a_third_of_a_word(void **state)
         {"", NULL},
         {"colour", NULL},
         {"To", "to"},
+        {"sev", "severity"},
+        {"Addr", "address"},
+        {"usr", "user"},
+        {"use", "user"}, /* two begin so: the nearer one */
+        {"ma", NULL},
     };
 
     (void)state;

@@ -13,6 +13,7 @@
 /* contract.md section 6 */
 static const char *const states[] = {"received", "expanding", "deciding", "acting", "waiting",
                                      "done",     "failed",    "dropped",  NULL};
+#define STATES "received, expanding, deciding, acting, waiting, done, failed, dropped"
 
 static const char *const titles[] = {"CASE",    "STATE", "TOLD",    "TENANT", "ALERT",
                                      "MACHINE", "RULE",  "UPDATED", NULL};
@@ -48,8 +49,7 @@ struct list_options {
 
 static const struct cli_option list_options[] = {
     CLI_CONFIG(struct list_options, config),
-    CLI_OPTION("state", CLI_TEXT, struct list_options, state, "STATE",
-               "only these: received, expanding, … done, failed, dropped"),
+    CLI_OPTION("state", CLI_TEXT, struct list_options, state, "STATE", "only these: " STATES),
     CLI_OPTION("tenant", CLI_TEXT, struct list_options, tenant, "NAME",
                "only those of this tenant"),
     CLI_OPTION("since", CLI_TEXT, struct list_options, since, "TIME",
@@ -86,8 +86,9 @@ static int cases_list(int argc, char **argv)
         if (!states[i]) {
             const char *near = yaml_nearest(o.state, states);
 
-            return cli_usage(&list_command, "--state: there is no state '%.40s'%s%s%s", o.state,
-                             near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+            return cli_usage(&list_command, "--state: there is no state '%.40s'; %s%s%s", o.state,
+                             near ? "did you mean " : "expected one of ", near ? near : STATES,
+                             near ? "?" : "");
         }
         cli_query_add(&path, "state", o.state);
     }

@@ -63,7 +63,11 @@ static enum err_code find_path(const char *name, bool read_only, char **ret, str
         return err_set(e, ERR_NOMEM, "out of memory");
     }
     if (read_only) /* said whole: who looks in another folder than the server's finds another store, or none */
-        return err_set(e, ERR_NOT_FOUND, "%s does not exist", whole);
+        return err_set(e, ERR_NOT_FOUND, "%s does not exist%s", whole,
+                       *name == '/'
+                           ? ""
+                           : "; a relative name is of the folder that the command runs in: "
+                             "go to the server's (under systemd /var/lib/cordon)");
     *ret = whole;
     whole = NULL;
     return ERR_OK;

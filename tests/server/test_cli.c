@@ -204,7 +204,8 @@ static void test_cli__wrong_usage_is_2_and_names_the_right_word(void **state)
          "cordon cases list: --limit: expected a whole number from 1, found '0'\n"},
         {{"cases", "list", "--limit", "99999999999999999999"}, "found '99999999999999999999'\n"},
         {{"cases", "list", "--state", "open"},
-         "cordon cases list: --state: there is no state 'open'\n"},
+         "cordon cases list: --state: there is no state 'open'; expected one of received, expanding, "
+         "deciding, acting, waiting, done, failed, dropped\n"},
         {{"cases", "list", "--state", "dne"}, "did you mean done?\n"},
         {{"cases", "list", "--since", "yesterday"},
          "cordon cases list: --since: expected 4h, 3d or 2026-01-01T00:00:00Z, found 'yesterday'\n"},
@@ -1132,11 +1133,14 @@ static void test_cli__who_looks_at_the_store_needs_no_more_of_the_configuration(
     static const char *const commands[][2] = {
         {"store", "check"}, {"audit", "verify"}, {"audit", "export"}};
     struct fixture *f = *state;
-    char says[200];
+    char says[400];
 
     /* by its whole name: a relative one is another store in another folder */
-    (void)snprintf(says, sizeof says, "cordon: store: database sqlite: %s/none.db does not exist\n",
-                   f->folder);
+    (void)snprintf(
+        says, sizeof says,
+        "cordon: store: database sqlite: %s/none.db does not exist; a relative name is of the folder "
+        "that the command runs in: go to the server's (under systemd /var/lib/cordon)\n",
+        f->folder);
     put_file(f, "cordon.yaml",
              "store: {url: 'sqlite:none.db'}\ntenants: {contoso: {client_secret_file: none}}\n"
              "rules: [{name: x}]\n");

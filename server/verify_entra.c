@@ -193,17 +193,20 @@ static bool in_list(const struct text_list *list, const char *text, bool caseles
     return false;
 }
 
-/* Checks 6 and 7. */
+/* Checks 6 and 7. The audience is said: it is what has to be added to a list, and Entra ID has signed it. */
 static const char *wrong_parties(const struct state *s, const struct json *claims,
-                                 const char *issuer)
+                                 const char *issuer, struct arena *a)
 {
-    const char *iss = json_get_string(claims, "iss");
+    const char *iss = json_get_string(claims, "iss"), *aud = json_get_string(claims, "aud");
+    const char *why = "another audience";
 
     if (!iss || strcmp(iss, issuer) != 0)
         return "another issuer";
-    if (!in_list(&s->audience, json_get_string(claims, "aud"), false))
-        return "another audience";
-    return NULL;
+    if (in_list(&s->audience, aud, false))
+        return NULL;
+    if (aud)
+        why = arena_fmt(a, "the audience %.60s, which `audience` does not list", aud);
+    return why ? why : "another audience";
 }
 
 /* Check 8. Differences cannot overflow: now is near 0 beside INT64_MAX. */
@@ -285,6 +288,14 @@ static bool is_allowed(const struct state *s, const struct json *claims, const c
     return false;
 }
 
+static const char *not_listed(struct arena *a, const char *client)
+{
+    const char *why =
+        arena_fmt(a, "the application %.60s is on none of the source's lists", client);
+
+    return why ? why : "the application is on none of the source's lists";
+}
+
 /* Checks 4 to 10 of a token whose `tid` and `ver` are ours. */
 static void judge(const struct state *s, const struct verify_env *env,
                   const struct verify_request *q, const struct jwt *t, bool v2,
@@ -319,7 +330,7 @@ static void judge(const struct state *s, const struct verify_env *env,
         end(ret, code == ERR_NOMEM ? VERIFY_UNAVAILABLE : VERIFY_DENIED, e.text);
         return;
     }
-    why = wrong_parties(s, t->claims, key.issuer);
+    why = wrong_parties(s, t->claims, key.issuer, q->arena);
     if (!why)
         why = wrong_times(s, t->claims, q->now_ms / SECOND_MS);
     if (!why)
@@ -335,7 +346,7 @@ static void judge(const struct state *s, const struct verify_env *env,
     else if (!is_allowed(s, t->claims, client))
         end(ret, VERIFY_FORBIDDEN,
             s->people ? "the person is on none of the lists of approvers"
-                      : "the application is on none of the source's lists");
+                      : not_listed(q->arena, client));
     else
         ret->verdict = VERIFY_GOOD;
 }

@@ -657,6 +657,20 @@ static void test_verify_entra__wants_one_bearer(void **state)
     }
 }
 
+/* Who set a door up sees in the log what his source does not list. */
+static void test_verify_entra__names_what_is_not_listed(void **state)
+{
+    struct stage *t = *state;
+    struct verify_result r;
+
+    (void)show(t, mint(t, &(struct mint){.claims = {{"aud", "\"api://other\""}}}), &r);
+    assert_int_equal(r.verdict, VERIFY_DENIED);
+    assert_string_equal(r.why, "entra: the audience api://other, which `audience` does not list");
+    (void)show(t, mint(t, &(struct mint){.claims = {{"azp", "\"" OTHER "\""}}}), &r);
+    assert_int_equal(r.verdict, VERIFY_FORBIDDEN);
+    assert_string_equal(r.why, "entra: the application " OTHER " is on none of the source's lists");
+}
+
 /* ---- keys come and go -------------------------------------------------------------------------------- */
 
 static void test_verify_entra__follows_a_rotation(void **state)
@@ -783,6 +797,7 @@ int main(void)
         TEST(refuses_tokens_cut_and_glued),
         TEST(refuses_every_single_bit_flip),
         TEST(wants_one_bearer),
+        TEST(names_what_is_not_listed),
         TEST(follows_a_rotation),
         TEST(keys_out_of_reach_deny_nobody),
         TEST(what_waits_stands_above_what_is_denied),

@@ -95,11 +95,28 @@ static void tell_verdict(struct house *h, const char *id)
     say("verdict", text);
 }
 
+/* The mail as it came, but for its HTML part: pages of markup, between the reader and what he came for. */
+static void show_mail(const char *raw)
+{
+    static const char part[] = "\nContent-Type: text/html";
+    const char *html = raw ? strstr(raw, part) : NULL;
+    int lines = 0;
+
+    for (const char *c = html; c && *c; c++)
+        lines += *c == '\n';
+    (void)printf(
+        "\nThe second mail as the server received it:\n\n%.*s\n",
+        (int)(html ? (size_t)(html - raw) + sizeof part - 1 : strlen(raw ? raw : "(unreadable)")),
+        raw ? raw : "(unreadable)");
+    if (html)
+        (void)printf("(%d lines more: the same for the eye)\n\n", lines);
+}
+
 int main(void)
 {
     struct house *h;
     const struct json *first, *last;
-    const char *raw, *id;
+    const char *id;
     char text[700];
 
     start = house_now_ms();
@@ -147,9 +164,7 @@ int main(void)
     expect(json_is_true(json_get(last, "tls")), "mail goes over TLS");
     (void)printf("\nWhat cordon logged:\n");
     tell_log(h);
-    raw = json_get_string(last, "raw");
-    (void)printf("\nThe second mail as the server received it:\n\n%s\n",
-                 raw ? raw : "(unreadable)");
+    show_mail(json_get_string(last, "raw"));
     (void)reads;
     (void)isolated;
     house_stop(h);

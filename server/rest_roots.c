@@ -40,20 +40,33 @@ void rest_roots_free(struct rest_roots *a)
     }
 }
 
+/* NULL, or what is wrong with it. All of it is read as the far ends do: of one that is cut short they take nothing. */
+static const char *wrong_with(FILE *f)
+{
+    bool any = false;
+    X509 *x;
+
+    while ((x = PEM_read_X509_AUX(f, NULL, NULL, NULL))) { /* what else there is is passed over */
+        any = true;
+        X509_free(x);
+    }
+    if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+        return "holds a certificate that cannot be read";
+    return any ? NULL : "holds no certificate in PEM";
+}
+
 enum err_code rest_check_roots(const char *file, struct err *e)
 {
     int error = 0;
     FILE *f = file_open_stream(file, &error);
-    X509 *x = f ? PEM_read_X509_AUX(f, NULL, NULL, NULL)
-                : NULL; /* the first; others may stand before it */
+    const char *wrong = NULL;
 
-    if (f)
-        (void)fclose(f); /* was only read */
-    X509_free(x);
-    ERR_clear_error();
     if (!f)
         return err_set(e, ERR_INVALID, "%s: %s", file, file_why(error));
-    return x ? ERR_OK : err_set(e, ERR_INVALID, "%s holds no certificate in PEM", file);
+    wrong = wrong_with(f);
+    ERR_clear_error();
+    (void)fclose(f); /* was only read */
+    return wrong ? err_set(e, ERR_INVALID, "%s %s", file, wrong) : ERR_OK;
 }
 
 /* Appends a file to fd. A missing one is fine when may_miss (an image without ca-certificates). */

@@ -49,8 +49,8 @@ static void put_file(const struct fixture *f, const char *name, const char *text
     assert_int_equal(close(fd), 0);
 }
 
-static const char *const files[] = {"cordon.yaml", "secret",   "relay",  "token",
-                                    "pem",         "defender", "app.kql"};
+static const char *const files[] = {"cordon.yaml", "secret",   "relay",   "token",
+                                    "pem",         "defender", "app.kql", "cut"};
 
 /* A certificate and its key in one file, `pem`. */
 static void put_pair(const struct fixture *f, int days)
@@ -67,6 +67,25 @@ static void put_pair(const struct fixture *f, int days)
     assert_int_equal(PEM_write_X509(out, c->x509), 1);
     assert_int_equal(fclose(out), 0);
     cert_free(c);
+}
+
+/* A bundle of which the second certificate is cut short, `cut`. */
+static void put_cut(const struct fixture *f)
+{
+    char path[200], text[16384];
+    const char *cert;
+    size_t len;
+    FILE *in;
+
+    (void)snprintf(path, sizeof path, "%s/pem", f->folder);
+    in = fopen(path, "re");
+    assert_non_null(in);
+    len = fread(text, 1, sizeof text - 1, in);
+    text[len] = '\0';
+    assert_int_equal(fclose(in), 0);
+    cert = strstr(text, "-----BEGIN CERTIFICATE");
+    assert_non_null(cert);
+    put_file(f, "cut", arena_fmt(f->arena, "%s%.300s\n", cert, cert));
 }
 
 static int setup(void **state)
@@ -86,6 +105,7 @@ static int setup(void **state)
     put_file(f, "token", "a-token-of-more-than-thirty-two-characters\n");
     put_pair(f, 90);
     f->arena = arena_new(0);
+    put_cut(f);
     *state = f;
     return 0;
 }
@@ -510,6 +530,8 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
          "cordon.yaml:2:59: mail.fallback.ways[1].ca_file: token holds no certificate in PEM\n"},
         {"webhooks: {soc: {url: 'https://x.example/a', template: slack, ca_file: secret}}\n" ALL,
          "cordon.yaml:1:72: webhooks.soc.ca_file: secret holds no certificate in PEM\n"},
+        {"webhooks: {soc: {url: 'https://x.example/a', template: slack, ca_file: cut}}\n" ALL,
+         "cordon.yaml:1:72: webhooks.soc.ca_file: cut holds a certificate that cannot be read\n"},
         /* rules and the rest */
         {RULES TENANTS SOURCES,
          "cordon.yaml:1:27: email: there is no mail: to send it with (mail.server, mail.from)\n"},

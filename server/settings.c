@@ -84,6 +84,16 @@ const char *settings_environment(const struct settings_reader *r, const char *na
     return r->env ? r->env(name) : getenv(name);
 }
 
+/* "'${NAME:-…}'": the ${ at p for a fault, without what stands behind the name that ends at name_end, which may be a secret. */
+static const char *shown_name(const struct settings_reader *r, const char *p, const char *name_end)
+{
+    size_t len = (size_t)(name_end - p) + strspn(name_end, ":-=?+");
+    const char *rest = p[len] == '}' ? "" : UTF8_ELLIPSIS;
+    const char *out = arena_fmt(r->arena, "'%.*s%s}'", (int)len, p, rest);
+
+    return out ? out : SETTINGS_NO_MEMORY;
+}
+
 /* One ${…} at p; returns its end, or NULL with a fault noted. */
 static const char *expand_one(const struct settings_reader *r, const struct yaml_node *node,
                               const char *p, struct buf *out)
@@ -101,13 +111,13 @@ static const char *expand_one(const struct settings_reader *r, const struct yaml
         name_end++;
     if (name_end == start || (name_end < end && strncmp(name_end, ":-", 2) != 0)) {
         yaml_fault(r->faults, node, "expected ${NAME} or ${NAME:-default}, found %s",
-                   settings_shown(r, arena_strn(r->arena, p, (size_t)(end + 1 - p))));
+                   shown_name(r, p, name_end));
         return NULL;
     }
     if (memchr(name_end, '{', (size_t)(end - name_end))) {
         yaml_fault(r->faults, node,
                    "%s: a default ends at the first }, so it holds no { and no other variable",
-                   settings_shown(r, arena_strn(r->arena, p, (size_t)(end + 1 - p))));
+                   shown_name(r, p, name_end));
         return NULL;
     }
     name = arena_strn(r->arena, start, (size_t)(name_end - start));

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -393,6 +394,13 @@ static const char *name_in(const char *line, struct arena *a)
     return name ? arena_strn(a, name, strcspn(name, " \n")) : NULL;
 }
 
+/* Is near what name was to be, but for slips? One letter makes of PST another zone's EST, one digit of GMT+1 GMT+0: such a
+ * one has to be the same. */
+static bool may_be_meant(const char *name, const char *near)
+{
+    return strcasecmp(name, near) == 0 || (strlen(near) > 4 && !strpbrk(near, "0123456789"));
+}
+
 /* The nearest one that this system has; NULL. */
 static const char *nearest_zone(const char *name, struct arena *a)
 {
@@ -408,7 +416,7 @@ static const char *nearest_zone(const char *name, struct arena *a)
             n++;
     if (f)
         (void)fclose(f); /* was only read */
-    if (names && (near = yaml_nearest(name, names)))
+    if (names && (near = yaml_nearest(name, names)) && may_be_meant(name, near))
         path = arena_fmt(a, FOLDER "%s", near);
     return path && access(path, R_OK) == 0 ? near : NULL;
 }

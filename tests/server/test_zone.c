@@ -111,7 +111,14 @@ static void test_zone__refuses_what_is_no_name(void **state)
          "there is no time zone 'Mars/Phobos'; expected one such as Europe/Stockholm"},
         {"Europe/Stockholm/x", ERR_NOT_FOUND, "there is no time zone"},
         {"Europe", ERR_NOT_FOUND, "there is no time zone 'Europe'"},
-        {"CEST", ERR_NOT_FOUND, "there is no time zone 'CEST'"},
+        {"utc", ERR_NOT_FOUND, "there is no time zone 'utc'; did you mean UTC?"},
+        /* EST and GMT+0 are one letter away, and hours */
+        {"PST", ERR_NOT_FOUND,
+         "there is no time zone 'PST'; expected one such as Europe/Stockholm"},
+        {"CEST", ERR_NOT_FOUND,
+         "there is no time zone 'CEST'; expected one such as Europe/Stockholm"},
+        {"GMT+1", ERR_NOT_FOUND,
+         "there is no time zone 'GMT+1'; expected one such as Europe/Stockholm"},
     };
 
     (void)state;

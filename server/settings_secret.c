@@ -44,7 +44,13 @@ static const char *resolve(const struct reading *x, const char *path)
     return out;
 }
 
-/* Is it what no file is called: a key in PEM, lines, a URL, or what begins as the secrets of Standard Webhooks and of
+/* Is it what stands in a file? A certificate in PEM, say, with its key behind it; or a query. */
+static bool is_content(const char *text)
+{
+    return strchr(text, '\n') || strstr(text, "-----BEGIN");
+}
+
+/* Is it what no file of a secret is called: its content, a URL, or what begins as the secrets of Standard Webhooks and of
  * Shopify and as JSON Web Tokens do? */
 static bool is_no_name(const char *text)
 {
@@ -53,7 +59,7 @@ static bool is_no_name(const char *text)
     for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
         if (strncmp(text, beginnings[i], strlen(beginnings[i])) == 0)
             return true;
-    return strchr(text, '\n') || strstr(text, "-----BEGIN") || strstr(text, "://");
+    return is_content(text) || strstr(text, "://");
 }
 
 /* Long words of all kinds of characters are secrets: tokens, and client secrets of Entra ID have 40; so are those that end
@@ -106,11 +112,19 @@ static size_t variable(const char *text)
 
 static void file_fault(const struct reading *x, const char *path, int error)
 {
-    bool names_nothing = (*settings_suffix(x->setting) || x->setting->secret) &&
-                         (error == ENOENT || error == ENAMETOOLONG || error == ENOTDIR);
+    bool names_nothing = error == ENOENT || error == ENAMETOOLONG || error == ENOTDIR;
+    bool secret = *settings_suffix(x->setting) || x->setting->secret;
     size_t name = variable(x->node->text);
 
-    if (names_nothing && name) {
+    if (names_nothing && !secret && is_content(path)) {
+        yaml_fault(
+            x->reader->faults, x->node,
+            "%s: expected the name of a file; this looks like what the file is to hold: write "
+            "it into one of its own and name that",
+            x->name);
+        return;
+    }
+    if (names_nothing && secret && name) {
         yaml_fault(
             x->reader->faults, x->node,
             "%s: cannot read the file that %.*s} names: %s; if the variable holds the secret itself, "
@@ -118,7 +132,7 @@ static void file_fault(const struct reading *x, const char *path, int error)
             x->name, (int)name, x->node->text, file_why(error));
         return;
     }
-    if (names_nothing && names_secret(x, path)) {
+    if (names_nothing && secret && names_secret(x, path)) {
         yaml_fault(x->reader->faults, x->node,
                    "%s: expected the name of a file; this looks like the secret itself, which does "
                    "not stand here: write it into a file of its own (chmod 600) and name that",

@@ -1106,6 +1106,9 @@ static void test_config__a_key_in_place_of_its_file_is_not_repeated(void **state
 #define ITSELF                                                                                     \
     "expected the name of a file; this looks like the secret itself, which does not stand here: "  \
     "write it into a file of its own (chmod 600) and name that\n"
+#define CONTENT                                                                                    \
+    "expected the name of a file; this looks like what the file is to hold: write it into one of " \
+    "its own and name that\n"
 #define WITH_TOKEN(file)                                                                           \
     "tenants:\n  contoso: {tenant_id: 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50, client_id: "           \
     "5d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50, federated_token_file: '" file "'}\n" SOURCES MAIL RULES
@@ -1122,6 +1125,11 @@ static void test_config__a_key_in_place_of_its_file_is_not_repeated(void **state
         {WITH_KEY(
              "\"-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADAN/Bgkqh\\n-----END PRIVATE KEY-----\\n\""),
          "cordon.yaml:1:53: listen.tls.key_file: " ITSELF},
+        /* nor with the certificate, in one text */
+        {"listen: {tls: {certificate_file: '${KEY}', key_file: pem}}\n" ALL,
+         "cordon.yaml:1:34: listen.tls.certificate_file: " CONTENT},
+        {"listen: {tls: {certificate_file: \"-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADAN\\n\", key_file: pem}}\n" ALL,
+         "cordon.yaml:1:34: listen.tls.certificate_file: " CONTENT},
         {WITH_TOKEN("${TOKEN}"), "federated_token_file: " NAMED("${TOKEN}")},
         {WITH_TOKEN("${NO_TOKEN:-eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4In0.c2lnbmF0dXJl}"),
          "federated_token_file: " NAMED("${NO_TOKEN}")},

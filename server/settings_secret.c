@@ -116,6 +116,11 @@ static void file_fault(const struct reading *x, const char *path, int error)
     bool secret = *settings_suffix(x->setting) || x->setting->secret;
     size_t name = variable(x->node->text);
 
+    if (names_nothing && strncmp(x->node->text, "file://", 7) == 0) {
+        yaml_fault(x->reader->faults, x->node,
+                   "%s: expected the name of a file as it is, without file:// before it", x->name);
+        return;
+    }
     if (names_nothing && !secret && is_content(path)) {
         yaml_fault(
             x->reader->faults, x->node,

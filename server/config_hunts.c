@@ -278,12 +278,12 @@ static void read_may(struct reading *x, const struct yaml_node *may)
 /* ---- what becomes of rows ---------------------------------------------------------------------- */
 
 /* Whoever takes a step's text for a rule's would have the braces in his mail, and in the portal. */
-static void check_text(struct reading *x, const struct yaml_node *map, const char *key)
+static void check_text(struct reading *x, const struct yaml_node *map, const char *key,
+                       const char *text)
 {
-    const struct yaml_node *at = yaml_get(map, key);
-
-    if (at && at->kind == YAML_SCALAR && strstr(at->text, "{{"))
-        fault(x, at, "%s.%s: '{{' means nothing here: a hunt's rows have no fields of an alert",
+    if (text && strstr(text, "{{"))
+        fault(x, yaml_get(map, key),
+              "%s.%s: '{{' means nothing here: a hunt's rows have no fields of an alert",
               map->key->text, key);
 }
 
@@ -296,7 +296,7 @@ static void read_email(struct reading *x, const struct yaml_node *map)
     x->hunt->tells = true;
     x->hunt->to = in.to;
     x->hunt->subject = in.subject;
-    check_text(x, map, "subject");
+    check_text(x, map, "subject", in.subject);
     if (!x->in->has_mail)
         fault(x, map->key, "email: there is no mail: to send it with (mail.server, mail.from)");
     else if (!yaml_get(map, "to") && !mail->to.count)
@@ -330,7 +330,7 @@ static void read_case(struct reading *x, const struct yaml_node *map)
     settings_read(x->r, map, "case", case_table, &in);
     x->hunt->makes_cases = true;
     for (const struct setting *s = case_table; s->key; s++)
-        check_text(x, map, s->key);
+        check_text(x, map, s->key, *(const char *const *)((const char *)&in + s->offset));
     for (int i = 0; in.severity && severities[i]; i++)
         if (strcasecmp(in.severity, severities[i]) == 0)
             event->severity = severities[i];

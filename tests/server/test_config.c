@@ -1066,6 +1066,7 @@ static const char *some_env(const char *name)
     return strcmp(name, "TENANT") == 0   ? "0A4A1F60-98AB-4F0A-9D5E-0B1C2D3E4F50"
            : strcmp(name, "PORT") == 0   ? "9999"
            : strcmp(name, "SECRET") == 0 ? "secret"
+           : strcmp(name, "TITLE") == 0  ? "on {{machine.name}}"
                                          : NULL;
 }
 
@@ -1086,6 +1087,24 @@ static void test_config__the_environment_fills_in(void **state)
     assert_string_equal(c->tenants[0].tenant_id, "0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50");
     assert_string_equal(c->tenants[0].client_secret.text, "s3cret~.+/=");
     config_unref(c);
+}
+
+static void test_config__braces_in_a_hunts_text_are_found_where_a_variable_holds_them(void **state)
+{
+    struct fixture *f = *state;
+    AUTO(buf_clear) struct buf out = BUF_INIT(65536);
+    struct config *c = NULL;
+    struct yaml_faults faults;
+
+    put_file(f, "cordon.yaml",
+             "hunts: [{name: x, schedule: '@daily', query: a, do: [email: {subject: '${TITLE}'},\n"
+             "  case: {severity: High, title: '${TITLE}'}]}]\n" ALL);
+    assert_int_equal(config_load(f->file, some_env, f->arena, &c, &faults, NULL), ERR_INVALID);
+    list_faults(f, &faults, &out);
+    assert_string_equal(
+        buf_text(&out),
+        "cordon.yaml:1:71: email.subject: '{{' means nothing here: a hunt's rows have no fields of an alert\n"
+        "cordon.yaml:2:33: case.title: '{{' means nothing here: a hunt's rows have no fields of an alert\n");
 }
 
 static const char *keys_env(const char *name)
@@ -1904,6 +1923,7 @@ int main(void)
         TEST(notes_a_secret_in_common_however_it_is_written),
         TEST(notes_are_worth_a_line),
         TEST(the_environment_fills_in),
+        TEST(braces_in_a_hunts_text_are_found_where_a_variable_holds_them),
         TEST(a_key_in_place_of_its_file_is_not_repeated),
         TEST(the_environment_says_whom_a_rule_tells),
         TEST(rules_that_act_on_nothing_are_noted),

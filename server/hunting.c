@@ -368,6 +368,12 @@ static enum err_code is_full(const struct hunting *x, struct err *e)
                              : ERR_OK;
 }
 
+/* There may be hundreds of transactions to come, and whoever stops cordon waits for this run: the next one goes on. */
+static enum err_code is_stopping(const struct hunting *x, struct err *e)
+{
+    return engine_goes_on(x->g) ? ERR_OK : err_set(e, ERR_STOPPING, "cordon is stopping");
+}
+
 static enum err_code make_cases(struct hunting *x, struct err *e)
 {
     struct alert_ref alerts[INTAKE_BATCH_MAX];
@@ -381,6 +387,8 @@ static enum err_code make_cases(struct hunting *x, struct err *e)
         if (!is_fresh(x, i) || x->seen[i] != HUNT_NEW)
             continue;
         failed = is_full(x, &why);
+        if (!failed)
+            failed = is_stopping(x, &why);
         if (!failed)
             failed = alert_of(x, i, &alerts[n], &is, &why);
         if (is == ROW_REFUSED) { /* at once: to ask again costs a call that others need */
@@ -447,7 +455,9 @@ static enum err_code note_rows(struct hunting *x, struct err *e)
             if (n == ROWS_AT_ONCE || (end && n)) {
                 struct batch b = {.rows = rows, .n_rows = n, .untold = untold == 1};
 
-                code = write_batch(x, &b, e);
+                code = is_stopping(x, e);
+                if (!code)
+                    code = write_batch(x, &b, e);
                 n = 0;
             }
             if (code)

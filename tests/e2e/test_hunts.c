@@ -494,6 +494,48 @@ static void test_hunts__a_hundred_thousand_rows(void **state)
     house_stop(h);
 }
 
+/* How many rows the hunt of a house is known by. */
+static int64_t known(struct house *h)
+{
+    AUTO(json_freep) struct json *list = house_get(h, "/api/hunts");
+    int64_t n = 0;
+
+    (void)json_int64(json_get(json_first(json_get(list, "hunts")), "known"), &n);
+    return n;
+}
+
+/* Rows are noted a few hundred at a time: who stops cordon meanwhile does not wait for all of them, and the next run goes on
+ * where this one was. */
+static void test_hunts__a_stop_does_not_wait_for_all_rows(void **state)
+{
+    static const unsigned rows = 40000;
+    struct house *h = open_house(MAILED, NULL);
+    AUTO(buf_clear) struct buf text = BUF_INIT(16 << 20);
+    char time[CLOCK_TEXT_SIZE];
+    int64_t noted;
+
+    (void)state;
+    (void)when(-HOUR_MS, time);
+    buf_adds(&text, "{\"query\":\"*\"," SCHEMA ",\"results\":[");
+    for (unsigned i = 0; i < rows; i++)
+        buf_addf(&text,
+                 "%s{\"Timestamp\":\"%s\",\"DeviceId\":\"d\",\"ReportId\":%u,\"FileName\":\"x\"}",
+                 i ? "," : "", time, i);
+    buf_adds(&text, "]}");
+    sim_tell(h->sim, "/hunts", buf_text(&text));
+    house_cordon_start(h);
+    assert_int_equal(house_order(h, "/api/hunts/tools/run", "{}"), 200);
+    LOOK_FOR(known(h) > 0, SOON, "nothing is noted");
+    house_cordon_stop(h);
+    house_cordon_start(h);
+    noted = known(h);
+    print_message("  %lld rows were noted\n", (long long)noted);
+    assert_true(noted < rows);
+    run_says(h, "tools", false, "40000 rows; this is the baseline");
+    assert_int_equal(known(h), rows);
+    house_stop(h);
+}
+
 /* What is shipped passes its own tests, and a change that breaks one is told. */
 static void test_hunts__the_examples_pass_their_tests(void **state)
 {
@@ -578,6 +620,7 @@ int main(void)
         cmocka_unit_test(test_hunts__the_older_call_does_as_well),
         cmocka_unit_test(test_hunts__another_query_is_another_baseline),
         cmocka_unit_test(test_hunts__a_hundred_thousand_rows),
+        cmocka_unit_test(test_hunts__a_stop_does_not_wait_for_all_rows),
         cmocka_unit_test(test_hunts__the_examples_pass_their_tests),
         cmocka_unit_test(test_hunts__doctor_knows_what_they_need),
     };

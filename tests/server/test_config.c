@@ -1837,6 +1837,10 @@ static void test_config__a_command_sees_the_admin_part_of_what_is_no_yaml(void *
          NULL},
         {"admin:\n  address: 127.0.0.1:7\n# more\n\n  token_file: token\nrules: \"\n",
          "127.0.0.1:7", NULL},
+        /* as editors of Windows write it */
+        {"\xef\xbb\xbf"
+         "admin: {address: 127.0.0.1:7, token_file: token}\r\nrules: [\r\n",
+         "127.0.0.1:7", NULL},
         {"rules: {a: b: c\nadmin: {adress: x}\n", NULL,
          "cordon.yaml:2:9: admin.adress: unknown key; did you mean admin.address?\n"},
         /* the server's own would be another */

@@ -233,14 +233,14 @@ static enum defender_action_status status_of(const char *text)
         const char *text;
         enum defender_action_status status;
     } words[] = {
-        /* the exact spellings: trap 4 */
+        /* the spellings of trap 4, in any casing (trap 5): one that ended must not seem to go on for ever */
         {"Pending", DEFENDER_PENDING},     {"InProgress", DEFENDER_IN_PROGRESS},
         {"Succeeded", DEFENDER_SUCCEEDED}, {"Failed", DEFENDER_FAILED},
         {"TimeOut", DEFENDER_TIME_OUT},    {"Cancelled", DEFENDER_CANCELLED},
     };
 
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (strcmp(words[i].text, text) == 0)
+        if (strcasecmp(words[i].text, text) == 0)
             return words[i].status;
     return DEFENDER_STATUS_UNKNOWN;
 }
@@ -256,7 +256,7 @@ static bool is_from_elsewhere(const char *source)
     bool is = false;
 
     for (size_t i = 0; i < sizeof words / sizeof *words && source; i++)
-        is = is || strcmp(words[i], source) == 0;
+        is = is || strcasecmp(words[i], source) == 0;
     return is;
 }
 

@@ -1164,18 +1164,21 @@ static void test_defender__knows_an_isolation_in_any_casing(void **state)
 
     gives(s, ACTIONS, 0, 200,
           "{\"value\":[" ACTION_DOC(
-              "a2", "unisolate", "Failed",
-              "2024-12-31T09:40:00Z") "," ACTION_DOC(ACTION, "isolate", "Pending",
+              "a2", "unisolate", "FAILED",
+              "2024-12-31T09:40:00Z") "," ACTION_DOC(ACTION, "isolate", "succeeded",
                                                      "2024-12-31T09:36:21Z") "]}");
     gives(s, "/api/machines/" MACHINE "/isolate", 0, 201,
-          ACTION_DOC(ACTION, "ISOLATE", "Pending", "2024-12-31T09:36:21Z"));
+          ACTION_DOC(ACTION, "ISOLATE", "Timeout", "2024-12-31T09:36:21Z"));
     defender_read(s->defender, NULL, MACHINE, DEFENDER_READ_ACTIONS, &r);
     assert_int_equal(r.actions_code, ERR_OK);
     assert_int_equal(r.actions[0].type, DEFENDER_UNISOLATE);
+    assert_int_equal(r.actions[0].status, DEFENDER_FAILED);
     assert_int_equal(r.actions[1].type, DEFENDER_ISOLATE);
+    assert_int_equal(r.actions[1].status, DEFENDER_SUCCEEDED);
     defender_reads_clear(&r);
     assert_int_equal(isolate(s, &a, &e), ERR_OK);
     assert_int_equal(a.type, DEFENDER_ISOLATE);
+    assert_int_equal(a.status, DEFENDER_TIME_OUT);
 }
 
 /* Section 2.2: a link to more, where so many were asked for. */

@@ -254,11 +254,8 @@ static void test_isolation__what_a_colleague_did_in_the_portal_is_not_taken_for_
     static const struct {
         const char *source;
         bool adopted;
-    } rows[] = {{"Portal", true},
-                {"BulkAction", true},
-                {"PublicApi", false},
-                {"Unspecified", false},
-                {"SomethingNew", false}};
+    } rows[] = {{"Portal", true},     {"portal", true},       {"BulkAction", true},
+                {"PublicApi", false}, {"Unspecified", false}, {"SomethingNew", false}};
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

@@ -50,6 +50,7 @@ struct reconciling {
     struct work *w;
     struct poll_record row;
     int64_t now, due, attempts;
+    int64_t there;                /* now, by Defender's clock if ours is ahead */
     int64_t from;                 /* Defender's ms: the list has all that was made since */
     struct defender_action *list; /* ACTIONS_MAX */
     size_t n;
@@ -421,11 +422,12 @@ static void lower(char *id)
         *id = *id >= 'A' && *id <= 'Z' ? (char)(*id - 'A' + 'a') : *id;
 }
 
-/* Times that are still to come were written before the clock was set back; what came meanwhile may be behind them. */
+/* Times that are still to come were written before the clock was set back, or while it was ahead, as it may be still; what came
+ * meanwhile may be behind them. */
 static void mind_the_clock(struct reconciling *p)
 {
-    if (p->row.watermark > p->now)
-        p->row.watermark = p->now - BACK_MS;
+    if (p->row.watermark > p->there)
+        p->row.watermark = p->there - BACK_MS;
     if (p->row.polled > p->now)
         p->row.polled = p->now;
     if (p->row.failing > p->now)
@@ -441,8 +443,8 @@ static enum err_code read_all(struct reconciling *p, struct err *e)
     if (!p->list)
         return err_set(e, ERR_NOMEM, "reconciling");
     p->from = p->row.watermark - OVERLAP_MS;
-    if (p->from < p->now - BACK_MS)
-        p->from = p->now - BACK_MS;
+    if (p->from < p->there - BACK_MS)
+        p->from = p->there - BACK_MS;
     for (; listed == PAGE && p->n + PAGE <= ACTIONS_MAX; skip += PAGE) {
         size_t n = 0;
         enum err_code code = defender_recent_actions(p->tenant->defender, p->from, skip,
@@ -470,7 +472,7 @@ static int64_t next_watermark(const struct reconciling *p)
             a->created_ms <= p->now) /* later ones would hide what comes before */
             newest = a->created_ms;
         if (a->type == DEFENDER_UNISOLATE && defender_action_is_open(a) && a->created_ms < open &&
-            p->now - a->created_ms < RELEASE_MS)
+            p->there - a->created_ms < RELEASE_MS)
             open = a->created_ms;
     }
     return open < newest && !p->more ? open : newest;
@@ -571,6 +573,7 @@ void reconcile_run(struct engine *g, struct work *w)
         return;
     }
     p.tenant = code ? NULL : runtime_tenant(rt, p.row.tenant);
+    p.there = p.now - runtime_clock_ahead_ms(p.tenant);
     if (p.tenant && !config_is_second_name(rt->config, p.tenant->config))
         reconcile(&p);
     else if (db_write(g->store->db, over_fn, &p, &e)) /* the row with its watermark stays */

@@ -1019,6 +1019,34 @@ static void test_reconcile__a_clock_that_was_ahead_at_the_beginning_hides_nothin
     rig_close(&r);
 }
 
+/* It is ahead from the first start on, and stays so: what others do is seen all the same, by Defender's clock. */
+static void test_reconcile__a_clock_that_is_ahead_from_the_beginning_hides_nothing(void **state)
+{
+    static const struct {
+        int64_t ahead;
+        const char *from;
+    } rows[] = {
+        {8 * DAY_MS, "ge%202024-12-23T10:"},
+        {400 * DAY_MS, "ge%202023-11-27T10:"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+
+        print_message("  row %zu\n", i);
+        begin(&r);
+        rig_says_dated(&r, RECENT, NOTHING, rows[i].ahead);
+        assert_true(reconciled(&r));
+        for (int k = 0; k < 3; k++) {
+            next(&r, NOTHING);
+            assert_non_null(
+                strstr(peer_request(r.peer, peer_count(r.peer) - 1)->target, rows[i].from));
+        }
+        rig_close(&r);
+    }
+}
+
 /* A release that is under way as well decides nothing yet, and may end first. */
 static void test_reconcile__an_isolation_beside_a_release_is_seen_again(void **state)
 {
@@ -1203,6 +1231,7 @@ int main(void)
         cmocka_unit_test(test_reconcile__a_clock_that_is_far_off_is_seen),
         cmocka_unit_test(test_reconcile__a_failing_that_began_by_a_wrong_clock_is_seen),
         cmocka_unit_test(test_reconcile__a_clock_that_was_ahead_at_the_beginning_hides_nothing),
+        cmocka_unit_test(test_reconcile__a_clock_that_is_ahead_from_the_beginning_hides_nothing),
         cmocka_unit_test(test_reconcile__the_watermark_is_durable_and_the_first_read_looks_back),
         cmocka_unit_test(test_reconcile__all_pages_are_read),
     };

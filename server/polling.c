@@ -31,7 +31,7 @@ struct polling {
     struct work *w;
     struct poll_record row;
     int64_t now, due, attempts;
-    int64_t there;   /* now, by Defender's clock if ours is ahead */
+    int64_t there;   /* now, by Defender's clock if ours is off */
     int64_t newest;  /* lastUpdateTime of the newest alert seen */
     int64_t read_to; /* the same of the last whole page: all before it has been read; 0: none was */
     int64_t made;    /* cases */
@@ -142,15 +142,25 @@ static int64_t brought_back(const struct polling *p, int64_t time, int64_t other
  * would be read, or be news, until then. */
 static void mind_the_clock(struct polling *p)
 {
-    if (p->row.since > p->there)
-        p->row.since = brought_back(p, p->row.since, p->there - OVERLAP_MS);
     /* What is ahead by less hides nothing, for the overlap. */
-    if (p->row.watermark > (p->there < p->now ? p->there + OVERLAP_MS : p->now))
+    if (p->row.watermark > (p->there < p->now ? p->there + OVERLAP_MS : p->there))
         p->row.watermark = brought_back(p, p->row.watermark, p->there);
     if (p->row.polled > p->now)
         p->row.polled = p->now;
     if (p->row.failing > p->now)
         p->row.failing = p->now;
+}
+
+/* The same of when polling began, as soon as an answer has said what time it is. It began by a clock of ours that was behind? Then
+ * what had been made before, by Defender's, is history: no machine is isolated for that when the clock is set right. */
+static void mind_the_beginning(struct polling *p, const struct runtime_tenant *tenant)
+{
+    p->there = p->now - runtime_clock_off_ms(tenant);
+    /* once: as it was written when polling began */
+    if (!p->row.polled && p->row.since == p->row.watermark && p->there > p->now)
+        p->row.since += p->there - p->now;
+    if (p->row.since > p->there)
+        p->row.since = brought_back(p, p->row.since, p->there - OVERLAP_MS);
 }
 
 /* A clock that is ahead by more than this is none to begin anew by. One that is off by less, or behind, keeps nobody from
@@ -210,6 +220,8 @@ static enum err_code read_all(struct polling *p, struct runtime_tenant *tenant, 
         if (number == PAGES_MAX)
             return err_set(e, ERR_AGAIN, "GET /api/alerts: its pages do not end");
         code = defender_changed_alerts(tenant->defender, from, skip, page, PAGE, &n, &listed, e);
+        if (!code && !number)
+            mind_the_beginning(p, tenant);
         if (!code)
             code = make_cases(p, page, n, e);
         if (code)
@@ -253,10 +265,12 @@ static enum err_code load_fn(struct db_tx *tx, void *arg, struct err *e)
     return poll_load(tx, p->arena, p->w->id, &p->row, e);
 }
 
-/* A time of Defender's that is still to come by our clock would hide what comes before it. */
+/* A time of Defender's that is still to come would hide what comes before it. */
 static int64_t until_now(const struct polling *p, int64_t time)
 {
-    return time < p->now ? time : p->now;
+    int64_t now = p->there > p->now ? p->there : p->now;
+
+    return time < now ? time : now;
 }
 
 static void succeeded(struct polling *p, int64_t every_ms)
@@ -321,7 +335,7 @@ static void poll_tenant(struct polling *p, struct runtime_tenant *tenant)
     else
         succeeded(p, p->rt->config->polling.every_ms);
     if (!code && first) { /* its Date may be the first word of how far ahead our clock is */
-        p->there = p->now - runtime_clock_ahead_ms(tenant);
+        p->there = p->now - runtime_clock_off_ms(tenant);
         mind_the_clock(p);
         p->due = p->there < p->now ? p->now : p->due;
     }
@@ -349,7 +363,7 @@ void polling_run(struct engine *g, struct work *w)
         return;
     }
     tenant = code ? NULL : runtime_tenant(rt, p.row.tenant);
-    p.there = p.now - runtime_clock_ahead_ms(tenant);
+    p.there = p.now - runtime_clock_off_ms(tenant);
     if (tenant && rt->config->polling.every_ms &&
         !config_is_second_name(rt->config, tenant->config))
         poll_tenant(&p, tenant);

@@ -281,7 +281,14 @@ enum err_code runtime_check_clock(const struct runtime_tenant *t, struct err *e)
 
 int64_t runtime_clock_ahead_ms(const struct runtime_tenant *t)
 {
+    int64_t off = runtime_clock_off_ms(t);
+
+    return off > 0 ? off : 0;
+}
+
+int64_t runtime_clock_off_ms(const struct runtime_tenant *t)
+{
     int64_t off = clock_off(t);
 
-    return off > DEFENDER_SKEW_MS ? off : 0;
+    return off > DEFENDER_SKEW_MS || off < -DEFENDER_SKEW_MS ? off : 0;
 }

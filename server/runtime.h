@@ -51,6 +51,8 @@ struct runtime_tenant *runtime_tenant(struct runtime *r, const char *name);
 enum err_code runtime_check_clock(const struct runtime_tenant *t, struct err *e);
 /** So many ms this host's clock is ahead of Defender's; 0: about none, or nobody knows yet. */
 int64_t runtime_clock_ahead_ms(const struct runtime_tenant *t);
+/** The same; below 0: it is behind. */
+int64_t runtime_clock_off_ms(const struct runtime_tenant *t);
 
 /* Scoped release. */
 static inline void runtime_unrefp(struct runtime **r)

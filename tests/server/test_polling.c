@@ -288,6 +288,49 @@ static void test_polling__a_clock_that_is_ahead_from_the_beginning_hides_nothing
     }
 }
 
+/* It is behind when polling begins: what was made before that, by Defender's clock, is history, and stays it when the clock is
+ * set right. */
+static void test_polling__a_clock_that_is_behind_at_the_beginning_makes_no_news(void **state)
+{
+    static const struct {
+        int64_t age, set_right; /* of the alert at the first poll; after it */
+        size_t read;
+    } rows[] = {
+        {3 * DAY_MS, 0, 0},
+        {3 * DAY_MS, 30 * DAY_MS, 0},
+        {4 * MINUTE_MS, 0, 1},
+        {4 * MINUTE_MS, 30 * DAY_MS, 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        char made[CLOCK_TEXT_SIZE];
+
+        print_message("row %zu\n", i);
+        rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+        assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+        rig_afresh(&r);
+        (void)clock_format(clock_wall_ms(&r.hands.clock) + 30 * DAY_MS - rows[i].age, made);
+        rig_says_dated(&r, CHANGED,
+                       arena_fmt(r.arena,
+                                 "{\"value\":[{\"id\":\"" ALERT
+                                 "\",\"severity\":\"High\",\"alertCreationTime\":\"%s\","
+                                 "\"lastUpdateTime\":\"%s\"}]}",
+                                 made, made),
+                       -30 * DAY_MS);
+        for (int k = 0; k < 4; k++) {
+            assert_true(poll_once(&r));
+            (void)rig_work(&r);
+            atomic_fetch_add(&r.hands.wall, k ? 0 : rows[i].set_right);
+            hands_turn(&r.hands, MINUTE_MS);
+            assert_int_equal(store_work_hurry(r.store, NULL), ERR_OK);
+        }
+        assert_int_equal(rig_seen(&r, "GET", GET_ALERT ALERT) > 0, rows[i].read);
+        rig_close(&r);
+    }
+}
+
 /* A clock that was ten days ahead for a while makes no pause: what is listed meanwhile is read when it is right again. */
 static void test_polling__a_clock_that_is_far_ahead_makes_no_pause(void **state)
 {
@@ -655,6 +698,7 @@ int main(void)
         cmocka_unit_test(test_polling__an_alert_without_a_time_is_news),
         cmocka_unit_test(test_polling__a_clock_that_is_a_little_off_keeps_nobody_from_reading),
         cmocka_unit_test(test_polling__a_clock_that_is_ahead_from_the_beginning_hides_nothing),
+        cmocka_unit_test(test_polling__a_clock_that_is_behind_at_the_beginning_makes_no_news),
         cmocka_unit_test(test_polling__a_clock_that_is_far_ahead_makes_no_pause),
         cmocka_unit_test(test_polling__a_failing_that_began_by_a_wrong_clock_is_seen),
         cmocka_unit_test(test_polling__a_push_is_stronger_than_a_poll_that_may_only_notify),

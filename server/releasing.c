@@ -340,7 +340,7 @@ static enum err_code followed_fn(struct db_tx *tx, void *arg, struct err *e)
 }
 
 /* It has ended. Ours came to nothing: is the machine free all the same? Or it succeeded, some time ago: is it isolated
- * again? What the machine is is not said before it is seen; but that it was released is not kept from people for ever. */
+ * again? What the machine is is not said before it is seen; but how it ended is not kept from people for ever. */
 static void look_beside(struct release *x, struct defender_reads *look)
 {
     struct ledger_turn *t = x->t;
@@ -348,7 +348,7 @@ static void look_beside(struct release *x, struct defender_reads *look)
 
     defender_read(t->tenant->defender, NULL, t->row.machine_id,
                   DEFENDER_READ_TO_ACT | DEFENDER_READ_ACTIONS, look);
-    if (succeeded && look->actions_code) {
+    if (look->actions_code) {
         if (deed_end_of(look->actions_code) == DEED_REFUSED || t->row.unseen >= DEED_LOOKS_IN_VAIN)
             return;
         t->w.attempts = ++t->row.unseen; /* runs that failed for another reason do not count */

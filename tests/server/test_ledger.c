@@ -986,6 +986,44 @@ static void test_ledger__another_release_beside_ours_is_seen(void **state)
     rig_close(&r);
 }
 
+/* It came to nothing, and nobody can look whether another one has freed the machine: whoever ordered it hears of it within
+ * minutes, and at once where no look will ever be had. */
+static void test_ledger__a_release_that_came_to_nothing_is_told_though_nobody_can_look(void **state)
+{
+    static const struct {
+        int status;
+        const char *at_once;
+    } rows[] = {
+        {503, "requested isolated"},
+        {403, "requested isolated not_released"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  row %zu\n", i);
+        rig_open(&r, NULL);
+        id = isolated(&r);
+        rig_says(&r, "GET", LIST, 1, 200, IN_FORCE);
+        rig_says(&r, "GET", LIST, 0, rows[i].status, "{}");
+        rig_says(&r, "POST", UNISOLATE, 1, 201,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Pending", "null", "12:12"));
+        rig_says(&r, "GET", "/api/machineactions/" RELEASE_ACTION, 0, 200,
+                 ACTION_DOC(RELEASE_ACTION, "Unisolate", "Failed", "null", "12:12"));
+        assert_int_equal(release(&r, MACHINE, NULL), ERR_OK);
+        (void)rig_work(&r);
+        rig_pass(&r, 3 * SECOND_MS, SECOND_MS);
+        assert_string_equal(rig_told(&r, id), rows[i].at_once);
+        rig_pass(&r, HOUR_MS, 5 * SECOND_MS);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+        assert_string_equal(rig_told(&r, id), "requested isolated not_released");
+        assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 1);
+        rig_close(&r);
+    }
+}
+
 /* A release is under way whose answer was lost; the next look finds it. Returns the case. */
 static int64_t lose_release(struct rig *r)
 {
@@ -2795,6 +2833,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ledger__a_case_that_ends_late_tells_nothing_old),
         cmocka_unit_test(test_ledger__another_release_beside_ours_is_seen),
+        cmocka_unit_test(
+            test_ledger__a_release_that_came_to_nothing_is_told_though_nobody_can_look),
         cmocka_unit_test(test_ledger__what_is_isolated_again_behind_a_late_release_is_told),
         cmocka_unit_test(test_ledger__what_is_isolated_again_behind_a_lost_release_is_told),
         cmocka_unit_test(test_ledger__the_cases_of_an_isolation_are_counted),

@@ -451,12 +451,12 @@ static const struct defender_action *find_beside(const struct episode *x)
                : NULL;
 }
 
-/* Ours ended, and did not succeed. That the machine is not isolated is not said of one that somebody else has isolated, or is
- * about to: that isolation takes the place of ours. */
-static enum err_code came_to_nothing(struct db_tx *tx, struct episode *x,
-                                     struct isolation_record *r, struct err *e)
+/* That the machine is not isolated, or that nobody knows, is not said of one that somebody else has isolated, or is about to:
+ * that isolation (find_beside) takes the place of ours. *ret: it did. */
+static enum err_code take_its_place(struct db_tx *tx, struct episode *x, struct isolation_record *r,
+                                    const struct defender_action *other, bool *ret, struct err *e)
 {
-    const struct defender_action *ours = x->action, *other = find_beside(x);
+    const struct defender_action *ours = x->action;
     enum err_code code = ERR_OK;
 
     x->finding = other ? FOUND_ISOLATE : FOUND_NONE;
@@ -465,11 +465,40 @@ static enum err_code came_to_nothing(struct db_tx *tx, struct episode *x,
         code = episode_check_found(tx, x, e); /* a list that lags behind a release */
         x->action = ours;
     }
-    if (code)
+    *ret = !code && x->finding == FOUND_ISOLATE;
+    if (!*ret)
         return code;
     r->unseen = 0; /* of ours */
-    return x->finding == FOUND_ISOLATE ? episode_move(tx, x, r, episode_adopt(r, other), NULL, e)
-                                       : end_badly(tx, x, r, ours, e);
+    return episode_move(tx, x, r, episode_adopt(r, other), NULL, e);
+}
+
+/* Ours ended, and did not succeed. */
+static enum err_code came_to_nothing(struct db_tx *tx, struct episode *x,
+                                     struct isolation_record *r, struct err *e)
+{
+    bool taken = false;
+    enum err_code code = take_its_place(tx, x, r, find_beside(x), &taken, e);
+
+    if (code || taken)
+        return code;
+    r->unseen = 0;
+    return end_badly(tx, x, r, x->action, e);
+}
+
+/* Nobody says how ours ended. What is in force beside it isolates the machine whatever becomes of ours; another one that waits
+ * may wait as long. */
+static enum err_code given_up_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct episode *x = arg;
+    struct isolation_record r = x->row;
+    const struct defender_action *other = find_beside(x);
+    bool taken = false;
+    enum err_code code = ERR_OK;
+
+    if (other && !defender_action_is_open(other))
+        code = take_its_place(tx, x, &r, other, &taken, e);
+    x->after = r;
+    return code || taken ? code : fail_fn(tx, x, e);
 }
 
 /* Is it to be told that Defender will give up soon? A second request for an isolated machine may stay pending, too, until
@@ -570,7 +599,7 @@ void episode_followed(struct episode *x, const struct defender_action *action,
             &x->why, ERR_REFUSED,
             "it is not known whether the machine is isolated: Defender did not say how it "
             "ended for four days");
-        episode_write(x, fail_fn);
+        episode_write(x, given_up_fn);
     } else {
         episode_write(x, x->code ? postpone_fn : followed_fn);
     }

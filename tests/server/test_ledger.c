@@ -2461,6 +2461,34 @@ static void test_ledger__a_second_one_is_not_told_as_lapsing(void **state)
     }
 }
 
+/* Nor is it said of such a machine that nobody knows, when Defender does not say for days how the second one ended. */
+static void test_ledger__a_second_one_that_never_ends_is_not_told_as_unknown(void **state)
+{
+    static const char theirs[] =
+        "{\"value\":[" ACTION_DOC("a2", "Isolate", "Succeeded", "\"x\"", "11:11") "," ACTION_DOC(
+            ACTION, "Isolate", "Pending", "null", "11:12") "]}";
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&r, "GET", LIST, 0, 200, theirs);
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, 5 * DAY_MS, HOUR_MS);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_true(rig_isolation(&r).adopted);
+    assert_string_equal(rig_isolation(&r).action_id, "a2");
+    assert_int_equal(strncmp(rig_told(&r, id), "requested isolated", 18), 0);
+    rig_close(&r);
+}
+
 static void machine_seen(struct rig *r, const char *fields)
 {
     peer_forget(r->peer);
@@ -2881,6 +2909,7 @@ int main(void)
         cmocka_unit_test(test_ledger__an_extension_holds_against_the_rule),
         cmocka_unit_test(test_ledger__somebody_elses_isolation_never_ends_by_a_rule),
         cmocka_unit_test(test_ledger__a_second_one_is_not_told_as_lapsing),
+        cmocka_unit_test(test_ledger__a_second_one_that_never_ends_is_not_told_as_unknown),
         cmocka_unit_test(test_ledger__an_absent_machine_is_isolated_when_it_is_seen),
         cmocka_unit_test(test_ledger__a_machine_that_is_seen_is_judged_anew),
         cmocka_unit_test(test_ledger__a_lookout_does_not_overrule_a_release),

@@ -184,14 +184,51 @@ static enum err_code settle_dropped(struct db_tx *tx, void *arg, struct case_rec
     return of->told ? settle_case(tx, arg, of, ret_done, e) : ERR_OK;
 }
 
+enum err_code episode_find_given_up(struct db_tx *tx, struct episode *x, struct isolation_record *r,
+                                    int64_t *ret, struct err *e)
+{
+    const struct defender_action *a = x->action;
+    struct isolation_record known;
+    bool found = false;
+    char own[DEED_ID_SIZE];
+    enum err_code code;
+
+    *ret = 0;
+    if (strcmp(a->external_id, deed_id(r->id, own)) == 0)
+        return ERR_OK;
+    code = isolation_find_failed(tx, x->arena, r->tenant, a->id, &known, &found, e);
+    if (!code && !found)
+        code = ledger_find_lost(tx, x->arena, r->tenant, a, &known, &found, e);
+    if (code || !found)
+        return code;
+    r->adopted = known.adopted;
+    r->type = known.type;
+    *ret = known.id;
+    return ERR_OK;
+}
+
+enum err_code episode_tell_after_all(struct db_tx *tx, struct episode *x, int64_t given_up,
+                                     const struct isolation_record *r, struct err *e)
+{
+    const struct ledger_turn t = {.g = x->g, .rt = x->rt, .arena = x->arena, .now = x->now};
+
+    return given_up ? ledger_tell_after_all(tx, &t, given_up, r, e) : ERR_OK;
+}
+
 enum err_code episode_move(struct db_tx *tx, struct episode *x, struct isolation_record *r,
                            enum isolation_state to, const char *why, struct err *e)
 {
-    enum err_code code;
+    int64_t given_up = 0;
+    enum err_code code = ERR_OK;
 
     if (to == ISOLATION_ISOLATED && !r->review)
         r->review = x->now + policy_review(x->rt->config->policy);
-    code = isolation_move(tx, r, to, why, x->now, e);
+    if (to == ISOLATION_ISOLATED)
+        code = episode_find_given_up(tx, x, r, &given_up, e);
+    if (!code)
+        code = isolation_move(tx, r, to, why, x->now, e);
+    if (!code)
+        code = episode_tell_after_all(tx, x, given_up, r, e);
     if (code)
         return code;
     if (!isolation_is_settled(to))

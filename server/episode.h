@@ -97,6 +97,13 @@ bool episode_is_outdated(struct episode *x, const struct runtime *rt);
 /** Before an isolation that was found (x->finding, x->action) is adopted for x->row: one that the ledger calls released is
  *  FOUND_LAGGING (x->why) as long as a list may lag, and then FOUND_NONE. */
 enum err_code episode_check_found(struct db_tx *tx, struct episode *x, struct err *e);
+/** r, which Defender has confirmed by x->action, is no somebody else's if cordon asked for it before and gave up to find out what
+ *  came of it: then r says so. *ret: the id of that row; 0: there is none. */
+enum err_code episode_find_given_up(struct db_tx *tx, struct episode *x, struct isolation_record *r,
+                                    int64_t *ret, struct err *e);
+/** Whoever waited for that row hears of it (ledger_tell_after_all). */
+enum err_code episode_tell_after_all(struct db_tx *tx, struct episode *x, int64_t given_up,
+                                     const struct isolation_record *r, struct err *e);
 /** Moves the row; when it is settled by that, its cases go on and its work ends. */
 enum err_code episode_move(struct db_tx *tx, struct episode *x, struct isolation_record *r,
                            enum isolation_state to, const char *why, struct err *e);

@@ -469,7 +469,10 @@ static enum err_code take_its_place(struct db_tx *tx, struct episode *x, struct 
     if (!*ret)
         return code;
     r->unseen = 0; /* of ours */
-    return episode_move(tx, x, r, episode_adopt(r, other), NULL, e);
+    x->action = other;
+    code = episode_move(tx, x, r, episode_adopt(r, other), NULL, e);
+    x->action = ours;
+    return code;
 }
 
 /* Ours ended, and did not succeed. */

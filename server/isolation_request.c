@@ -102,6 +102,7 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
     const struct step *s = q->s;
     const struct braking b = braking_of(q);
     struct isolation_record *r = &x->row;
+    int64_t given_up = 0;
     enum err_code code;
 
     *r = (struct isolation_record){
@@ -130,8 +131,12 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
         if (r->state == ISOLATION_ISOLATED) {
             r->confirmed = x->now;
             r->review = x->now + policy_review(q->rt->config->policy);
+            code = episode_find_given_up(tx, x, r, &given_up, e);
         }
-        code = isolation_insert(tx, r, e);
+        if (!code)
+            code = isolation_insert(tx, r, e);
+        if (!code)
+            code = episode_tell_after_all(tx, x, given_up, r, e);
         if (!code && r->state == ISOLATION_ISOLATED)
             code = ledger_take(tx, s->arena, r, x->now, e);
         if (!code && r->state == ISOLATION_PENDING)

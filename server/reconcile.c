@@ -165,22 +165,6 @@ static enum err_code end(struct db_tx *tx, struct settling *s, struct isolation_
     return code;
 }
 
-/* case_visit_fn: of a case whose people were told that it is not known, or that the machine is not isolated. */
-static enum err_code tell_after_all(struct db_tx *tx, void *arg, struct case_record *of,
-                                    bool *ret_done, struct err *e)
-{
-    struct settling *s = arg;
-    struct reconciling *p = s->p;
-    struct case_record c; /* with its facts */
-    const struct notice n = {.kind = NOTICE_ISOLATED, .c = &c, .isolation = &s->adopted};
-    enum err_code code = case_load(tx, p->arena, of->id, &c, e);
-
-    (void)ret_done;
-    if (!code)
-        code = case_join(tx, &c, s->adopted.id, e);
-    return code || !c.told ? code : notice_put(tx, p->g, p->rt, p->arena, &n, p->now, e);
-}
-
 /* known: a row of the ledger's that cordon gave up on, and this action is what it was about; id 0: none. */
 static enum err_code adopt(struct db_tx *tx, struct settling *s, const char *machine_id,
                            const struct defender_action *a, const struct isolation_record *known,
@@ -188,6 +172,7 @@ static enum err_code adopt(struct db_tx *tx, struct settling *s, const char *mac
 {
     struct reconciling *p = s->p;
     struct isolation_record *r = &s->adopted;
+    const struct ledger_turn t = {.g = p->g, .rt = p->rt, .arena = p->arena, .now = p->now};
     enum err_code code;
 
     *r = (struct isolation_record){
@@ -224,25 +209,7 @@ static enum err_code adopt(struct db_tx *tx, struct settling *s, const char *mac
         code = ledger_take(tx, p->arena, r, p->now, e);
     else if (!code)
         code = work_put(tx, r->id, WORK_ISOLATION, WORK_NORMAL, p->now, p->now, NULL, e);
-    return code || !known->id
-               ? code
-               : case_each(tx, p->arena, known->id, CASE_STATES, 0, tell_after_all, s, e);
-}
-
-/* An action that no row of the ledger's has, and that bears the id of one that was given up: its answer was lost, and nothing
- * came to light for as long as it was looked for. */
-static enum err_code find_lost(struct db_tx *tx, struct settling *s,
-                               const struct defender_action *a, struct isolation_record *ret,
-                               bool *ret_found, struct err *e)
-{
-    int64_t id = 0;
-    enum err_code code =
-        deed_row(a, &id) ? isolation_load(tx, s->p->arena, id, ret, e) : ERR_NOT_FOUND;
-
-    *ret_found = !code && ret->state == ISOLATION_FAILED && !ret->action_id &&
-                 strcmp(ret->tenant, s->p->row.tenant) == 0 &&
-                 strcmp(ret->machine_id, a->machine_id) == 0;
-    return code == ERR_NOT_FOUND ? ERR_OK : code;
+    return code || !known->id ? code : ledger_tell_after_all(tx, &t, known->id, r, e);
 }
 
 /* Does the ledger know that this action is over? A list that lags must not bring it back. */
@@ -255,7 +222,7 @@ static enum err_code is_over(struct db_tx *tx, struct settling *s, const struct 
         isolation_find_action(tx, s->p->arena, s->p->row.tenant, a->id, &r, &found, e);
 
     if (!code && !found)
-        code = find_lost(tx, s, a, &r, &found, e);
+        code = ledger_find_lost(tx, s->p->arena, s->p->row.tenant, a, &r, &found, e);
     *ret = !code && found;
     /* What cordon gave up on may have come about after all. */
     if (*ret && r.state == ISOLATION_FAILED && a->status == DEFENDER_SUCCEEDED) {

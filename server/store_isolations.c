@@ -137,6 +137,20 @@ enum err_code isolation_find_action(struct db_tx *tx, struct arena *a, const cha
     return code ? code : store_take_first(rows, a, read_row, ret, ret_found, e);
 }
 
+enum err_code isolation_find_failed(struct db_tx *tx, struct arena *a, const char *tenant,
+                                    const char *action_id, struct isolation_record *ret,
+                                    bool *ret_found, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code;
+
+    code = db_query(tx, e, &rows,
+                    "SELECT " ALL_COLUMNS " FROM isolations WHERE action_id = $1 AND tenant = $2"
+                    " AND state = 'failed' ORDER BY id DESC LIMIT 1",
+                    "tt", action_id, tenant);
+    return code ? code : store_take_first(rows, a, read_row, ret, ret_found, e);
+}
+
 enum err_code isolation_give(struct db_tx *tx, const struct isolation_record *r, struct err *e)
 {
     return db_run(tx, e, NULL,

@@ -257,6 +257,72 @@ static void test_reconcile__what_was_lost_and_came_about_is_told(void **state)
     }
 }
 
+#define SECOND_ALERT "da638712345678901234_-2000000000"
+
+/* Nor is it somebody else's when the look for another alert of the machine finds it first, come about or under way. */
+static void test_reconcile__what_was_lost_and_an_alert_finds_is_told(void **state)
+{
+    static const struct {
+        const char *label, *status;
+        bool lost; /* the answer to the request; else how it ended */
+    } rows[] = {
+        {"lost", "Succeeded", true},
+        {"lost, and under way", "Pending", true},
+        {"given up", "Succeeded", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct isolation_record given_up, now;
+        struct rig r;
+        char own[DEED_ID_SIZE];
+        const char *told;
+        int64_t id, second;
+
+        print_message("  %s\n", rows[i].label);
+        begin(&r);
+        rig_says(&r, "GET", OF_ONE, 1, 200, NOTHING);
+        rig_says(&r, "GET", OF_ONE, 0, 503, "");
+        if (rows[i].lost)
+            peer_script(r.peer, &(struct peer_answer){
+                                    .method = "POST", .target = ISOLATE, .act = PEER_RESET});
+        else
+            rig_says(&r, "POST", ISOLATE, 1, 201,
+                     ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:14"));
+        rig_says(&r, "GET", GET_ACTION, 0, 503, "{}");
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, 5 * DAY_MS, HOUR_MS);
+        given_up = rig_isolation(&r);
+        assert_int_equal(given_up.state, ISOLATION_FAILED);
+        told = rig_told(&r, id);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200,
+                 "{\"id\":\"" SECOND_ALERT "\",\"severity\":\"High\",\"machineId\":\"" MACHINE
+                 "\"}");
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", OF_ONE, 0, 200, lost_as(&r, rows[i].status, given_up.id));
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 arena_fmt(r.arena, ACTION_DOC(ACTION, "Isolate", "Succeeded", "\"%s\"", "11:14"),
+                           deed_id(given_up.id, own)));
+        second = rig_push(&r, SECOND_ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, MINUTE_MS, SECOND_MS);
+        now = rig_isolation(&r);
+        assert_int_equal(now.state, ISOLATION_ISOLATED);
+        assert_false(now.adopted);
+        assert_string_equal(now.type, "Full");
+        assert_int_equal(now.case_id, second);
+        assert_int_equal(rig_case(&r, id).isolation, now.id);
+        assert_string_equal(rig_told(&r, id), arena_fmt(r.arena, "%s isolated", told));
+        assert_non_null(strstr(rig_told(&r, second), "isolated"));
+        assert_int_equal(isolations(&r), 2);
+        assert_int_equal(rig_seen(&r, "POST", "/api/"), 0);
+        rig_close(&r);
+    }
+}
+
 /* The id of a row that is about something else, or that ended otherwise, makes nothing ours. */
 static void test_reconcile__an_id_that_does_not_fit_makes_nothing_ours(void **state)
 {
@@ -1199,6 +1265,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reconcile__what_was_given_up_and_came_about_is_told),
         cmocka_unit_test(test_reconcile__what_was_lost_and_came_about_is_told),
+        cmocka_unit_test(test_reconcile__what_was_lost_and_an_alert_finds_is_told),
         cmocka_unit_test(test_reconcile__an_id_that_does_not_fit_makes_nothing_ours),
         cmocka_unit_test(test_reconcile__what_was_given_up_is_seen_again),
         cmocka_unit_test(test_reconcile__somebody_elses_isolation_is_adopted_unasked),

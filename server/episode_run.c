@@ -583,7 +583,7 @@ static void wait_to_see(struct episode *x, const struct defender_action *action,
 void episode_followed(struct episode *x, const struct defender_action *action,
                       const struct defender_reads *look)
 {
-    int64_t wait = follow_wait(x), age = x->now - x->row.requested, backoff;
+    int64_t wait = follow_wait(x), age = x->now - x->row.requested, unseen = x->row.unseen, backoff;
     struct err off;
 
     x->action = action;
@@ -591,7 +591,9 @@ void episode_followed(struct episode *x, const struct defender_action *action,
     x->released = !x->code && is_to_be_seen(x, action) && !look->actions_code &&
                   deed_is_free(look->actions, look->n_actions, action->id, action->updated_ms);
     wait_to_see(x, action, look);
-    backoff = engine_wait_after(&x->w, &x->why);
+    /* Looks that are throttled would follow each other at once: they take as long as others until they are in vain. */
+    backoff = x->row.unseen > unseen ? engine_backoff(x->w.attempts, x->why.retry_ms)
+                                     : engine_wait_after(&x->w, &x->why);
     x->now = clock_wall_ms(x->g->clock);
     if (x->code && backoff < wait) /* that there was no answer is no reason to ask later */
         wait = backoff;

@@ -1274,6 +1274,51 @@ static void test_isolation__one_that_came_to_nothing_is_not_called_free_unseen(v
     }
 }
 
+/* Calls that are used up come back one by one, and asking how it stands takes each: such looks follow each other at once, and they
+ * are none in vain that somebody could be told of something for. */
+static void test_isolation__looks_that_are_throttled_are_not_in_vain_within_seconds(void **state)
+{
+    static const char *const ends[] = {"Cancelled", "Succeeded"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        struct rig r;
+        const char *doc;
+        int64_t id;
+
+        print_message("  %s\n", ends[i]);
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        hands_turn(&r.hands, HOUR_MS);
+        doc = arena_fmt(r.arena, ACTION_DOC(ACTION, "Isolate", "%s", "null", "11:12"), ends[i]);
+        rig_says(&r, "GET", GET_ACTION ACTION, 0, 200, doc);
+        peer_script(r.peer, &(struct peer_answer){.method = "GET",
+                                                  .target = LIST,
+                                                  .status = 429,
+                                                  .headers = "Retry-After: 1\r\n",
+                                                  .body = "{}"});
+        rig_pass(&r, MINUTE_MS, SECOND_MS);
+        assert_string_equal(rig_told(&r, id), "requested");
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ACTION ACTION, 0, 200, doc);
+        rig_says(
+            &r, "GET", LIST, 0, 200,
+            list_of(&r, arena_fmt(r.arena, "%s,%s", doc,
+                                  i ? DONE_DOC("d4", "Unisolate", "20:00", "25:00")
+                                    : ACTION_DOC("a2", "Isolate", "Succeeded", "\"x\"", "11:14"))));
+        rig_pass(&r, 10 * MINUTE_MS, SECOND_MS);
+        assert_int_equal(rig_isolation(&r).state, i ? ISOLATION_RELEASED : ISOLATION_ISOLATED);
+        assert_int_equal(rig_isolation(&r).adopted, !i);
+        rig_close(&r);
+    }
+}
+
 /* What Defender says of another machine, or of a release, is no news of this isolation. */
 static void test_isolation__another_action_is_no_news_of_this_one(void **state)
 {
@@ -2609,6 +2654,7 @@ int main(void)
         cmocka_unit_test(
             test_isolation__one_that_came_to_nothing_beside_another_is_not_called_free),
         cmocka_unit_test(test_isolation__one_that_came_to_nothing_is_not_called_free_unseen),
+        cmocka_unit_test(test_isolation__looks_that_are_throttled_are_not_in_vain_within_seconds),
         cmocka_unit_test(test_isolation__another_action_is_no_news_of_this_one),
         cmocka_unit_test(test_isolation__no_answer_is_no_reason_to_ask_later),
         cmocka_unit_test(test_isolation__a_machine_released_before_the_look_is_not_called_isolated),

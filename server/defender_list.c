@@ -7,6 +7,9 @@
 #include <strings.h>
 
 #define PAGES_MAX 50
+/* Of a list of so many elements some pages may be empty, but not more. A look is for one machine, and is tried again: pages that
+ * lead in a circle must not use up the calls that others wait for. */
+#define PAGES_EMPTY 5
 
 /* ---- a list ---------------------------------------------------------------------------------- */
 
@@ -102,10 +105,11 @@ static enum err_code take_page(struct exchange *x, struct buf *query, element_fn
 static void read_pages(struct defender *d, struct exchange *x, struct buf *query, element_fn fn,
                        void *ctx)
 {
+    size_t max = x->most && x->most + PAGES_EMPTY < PAGES_MAX ? x->most + PAGES_EMPTY : PAGES_MAX;
     bool more = true;
 
-    for (int page = 0; more && !x->code; page++) {
-        if (page == PAGES_MAX) {
+    for (size_t page = 0; more && !x->code; page++) {
+        if (page == max) {
             exchange_spoil(x, "its pages do not end");
             return;
         }

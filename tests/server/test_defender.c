@@ -1098,7 +1098,8 @@ static void test_defender__looks_at_all_pages_of_a_machine(void **state)
         {MORE("$skiptoken=b", ""), ERR_OK, 2, 3}, /* empty, and more all the same */
         {"{\"value\":[{}]}", ERR_AGAIN, 0, 2},
         {"{}", ERR_AGAIN, 0, 2},
-        {MORE("$skiptoken=a", ""), ERR_AGAIN, 0, 2}, /* to itself */
+        {MORE("$skiptoken=a", ""), ERR_AGAIN, 0, 2},  /* to itself */
+        {MORE("$skiptoken=c", ""), ERR_AGAIN, 0, 16}, /* which leads back, and so on */
         {NULL, ERR_AGAIN, 0, 2},
     };
     struct stage *s = *state;
@@ -1113,6 +1114,7 @@ static void test_defender__looks_at_all_pages_of_a_machine(void **state)
             gives(s, ACTIONS "$skiptoken=a", 0, rows[i].second ? 200 : 503,
                   rows[i].second ? rows[i].second : "");
             gives(s, ACTIONS "$skiptoken=b", 0, 200, "{\"value\":[" ISOLATE_DOC "]}");
+            gives(s, ACTIONS "$skiptoken=c", 0, 200, MORE("$skiptoken=a", ""));
             if (deeds)
                 defender_read_deeds(s->defender, DEFENDER_ISOLATION, MACHINE, &r);
             else

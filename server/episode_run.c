@@ -506,7 +506,7 @@ static enum err_code given_up_fn(struct db_tx *tx, void *arg, struct err *e)
 
 /* Is it to be told that Defender will give up soon? A second request for an isolated machine may stay pending, too, until
  * that is released (section 4.5): while another isolation is in force, nobody is told that there is none. A look that failed
- * is tried again for a while, unless it was refused for good. */
+ * is tried again for a while, unless it was refused for good; and once at least, when nobody was there at its time. */
 static bool is_lapsing(const struct episode *x)
 {
     const struct defender_reads *look = x->look;
@@ -516,7 +516,8 @@ static bool is_lapsing(const struct episode *x)
         return false;
     if (look->actions_code)
         return deed_end_of(look->actions_code) == DEED_REFUSED ||
-               x->now - x->row.requested >= LAPSING_MS + LAPSING_UNSEEN_MS;
+               (x->now - x->row.requested >= LAPSING_MS + LAPSING_UNSEEN_MS &&
+                x->row.updated - x->row.requested >= LAPSING_MS);
     in_force = deed_in_force(look->actions, look->n_actions);
     return !in_force || in_force->type != DEFENDER_ISOLATE;
 }

@@ -2461,6 +2461,39 @@ static void test_ledger__a_second_one_is_not_told_as_lapsing(void **state)
     }
 }
 
+/* Nor by one look that failed, when cordon was down as the time came. */
+static void test_ledger__after_a_pause_one_failed_look_tells_of_no_lapsing(void **state)
+{
+    static const char theirs[] =
+        "{\"value\":[" ACTION_DOC("a2", "Isolate", "Succeeded", "\"x\"", "11:11") "," ACTION_DOC(
+            ACTION, "Isolate", "Pending", "null", "11:12") "]}";
+
+    (void)state;
+    for (unsigned times = 0; times < 2; times++) { /* 0: all fail */
+        struct rig r;
+        int64_t id;
+
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 1, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_says(&r, "GET", LIST, times, 503, "{}");
+        rig_says(&r, "GET", LIST, 0, 200, theirs);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, 58 * HOUR_MS, HOUR_MS);
+        hands_turn(&r.hands, 6 * HOUR_MS);
+        (void)rig_work(&r);
+        assert_string_equal(rig_told(&r, id), "requested");
+        rig_pass(&r, 2 * HOUR_MS, 15 * MINUTE_MS);
+        assert_string_equal(rig_told(&r, id), times ? "requested" : "requested lapsing");
+        rig_close(&r);
+    }
+}
+
 /* Nor is it said of such a machine that nobody knows, when Defender does not say for days how the second one ended. */
 static void test_ledger__a_second_one_that_never_ends_is_not_told_as_unknown(void **state)
 {
@@ -2909,6 +2942,7 @@ int main(void)
         cmocka_unit_test(test_ledger__an_extension_holds_against_the_rule),
         cmocka_unit_test(test_ledger__somebody_elses_isolation_never_ends_by_a_rule),
         cmocka_unit_test(test_ledger__a_second_one_is_not_told_as_lapsing),
+        cmocka_unit_test(test_ledger__after_a_pause_one_failed_look_tells_of_no_lapsing),
         cmocka_unit_test(test_ledger__a_second_one_that_never_ends_is_not_told_as_unknown),
         cmocka_unit_test(test_ledger__an_absent_machine_is_isolated_when_it_is_seen),
         cmocka_unit_test(test_ledger__a_machine_that_is_seen_is_judged_anew),

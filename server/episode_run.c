@@ -571,7 +571,7 @@ static void wait_to_see(struct episode *x, const struct defender_action *action,
 {
     if (x->code || defender_action_is_open(action) || !episode_needs_look(x, action) ||
         !look->actions_code || deed_end_of(look->actions_code) == DEED_REFUSED ||
-        x->now - x->row.requested > DEED_FOLLOW_FOR_MS || x->row.unseen >= DEED_LOOKS_IN_VAIN)
+        x->row.unseen >= DEED_LOOKS_IN_VAIN)
         return;
     x->w.attempts = ++x->row.unseen;
     x->why = look->actions_err;

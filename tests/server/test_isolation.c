@@ -1274,6 +1274,50 @@ static void test_isolation__one_that_came_to_nothing_is_not_called_free_unseen(v
     }
 }
 
+/* Nor when cordon was down for longer than anything is followed: one look that failed is as little a reason then. */
+static void test_isolation__after_a_long_pause_one_failed_look_tells_nobody_what_it_is(void **state)
+{
+    static const struct {
+        const char *end, *told;
+        unsigned times; /* so many looks fail; 0: all */
+    } rows[] = {
+        {"Cancelled", "requested isolated", 2},
+        {"Succeeded", "requested not_isolated", 2},
+        {"Cancelled", "requested not_isolated", 0},
+        {"Succeeded", "requested isolated", 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        const char *doc;
+        int64_t id;
+
+        print_message("  row %zu\n", i);
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        hands_turn(&r.hands, 5 * DAY_MS);
+        doc = arena_fmt(r.arena, ACTION_DOC(ACTION, "Isolate", "%s", "null", "11:12"), rows[i].end);
+        rig_says(&r, "GET", GET_ACTION ACTION, 0, 200, doc);
+        rig_says(&r, "GET", LIST, rows[i].times, 503, "{}");
+        rig_says(&r, "GET", LIST, 0, 200,
+                 list_of(&r, arena_fmt(r.arena, "%s,%s", doc,
+                                       i % 2 ? DONE_DOC("d4", "Unisolate", "20:00", "25:00")
+                                             : ACTION_DOC("a2", "Isolate", "Succeeded", "\"x\"",
+                                                          "11:14"))));
+        (void)rig_work(&r);
+        assert_string_equal(rig_told(&r, id), "requested");
+        rig_pass(&r, 20 * MINUTE_MS, 5 * SECOND_MS);
+        assert_string_equal(rig_told(&r, id), rows[i].told);
+        rig_close(&r);
+    }
+}
+
 /* Calls that are used up come back one by one, and asking how it stands takes each: such looks follow each other at once, and they
  * are none in vain that somebody could be told of something for. */
 static void test_isolation__looks_that_are_throttled_are_not_in_vain_within_seconds(void **state)
@@ -2654,6 +2698,8 @@ int main(void)
         cmocka_unit_test(
             test_isolation__one_that_came_to_nothing_beside_another_is_not_called_free),
         cmocka_unit_test(test_isolation__one_that_came_to_nothing_is_not_called_free_unseen),
+        cmocka_unit_test(
+            test_isolation__after_a_long_pause_one_failed_look_tells_nobody_what_it_is),
         cmocka_unit_test(test_isolation__looks_that_are_throttled_are_not_in_vain_within_seconds),
         cmocka_unit_test(test_isolation__another_action_is_no_news_of_this_one),
         cmocka_unit_test(test_isolation__no_answer_is_no_reason_to_ask_later),

@@ -51,7 +51,8 @@ struct engine {
     int64_t began_ms;              /* mono: when this process did */
     _Atomic int64_t here_since_ms; /* mono: due work was looked for since then, without a pause */
     atomic_bool crowd[WORK_KINDS]; /* more of it was due than could be claimed */
-    atomic_bool patient;  /* a notice waits for its answer for long: one at a time (ways.c) */
+    /* the notice that waits for its answer for long, one at a time (ways.c); 0: none does */
+    _Atomic int64_t patient;
     pthread_mutex_t lock; /* of what follows */
     struct runtime *runtime;
     struct {

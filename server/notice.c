@@ -560,9 +560,20 @@ static enum err_code turn_fn(struct db_tx *tx, void *arg, struct err *e)
     return code ? code : work_again(tx, t->w, t->now + TURN_MS, attempts, e);
 }
 
+/* How many are left of ids without this one. */
+static size_t all_but(int64_t *ids, size_t n, int64_t id)
+{
+    size_t left = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] != id)
+            ids[left++] = ids[i];
+    return left;
+}
+
 /* After an outage all that waits is tried again at times of its own: what is old news to its readers by now goes first,
- * so that no [REQUESTED] comes behind the [ISOLATED]. Those that were tried just now, in vain, hold up nobody. True: the
- * claim has ended. */
+ * so that no [REQUESTED] comes behind the [ISOLATED]. Those that were tried just now, in vain, hold up nobody; nor does
+ * the one that waits for its answer for long, which left whole before. True: the claim has ended. */
 static bool others_go_first(struct sending *s)
 {
     struct turn t = {.w = s->w, .now = clock_wall_ms(s->g->clock)};
@@ -571,6 +582,7 @@ static bool others_go_first(struct sending *s)
     if (store_notice_earlier(s->g->store, s->arena, &s->n, t.now - TRIED_MS, &t.earlier, &t.n, &e))
         log_event(LOG_WARN, "notices_unreadable", LOG_ID("notice", s->n.id),
                   LOG_ID("case", s->n.case_id), LOG_ERR(&e));
+    t.n = all_but(t.earlier, t.n, atomic_load(&s->g->patient));
     if (!t.n)
         return false;
     if (db_write(s->g->store->db, turn_fn, &t, &e)) {

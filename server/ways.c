@@ -12,7 +12,7 @@
 /* RFC 5321 section 4.5.3.2.6: so long a server may take over a message that has left whole. One that takes longer than a mail
  * usually gets (a content filter, say) has it all the same, and would get it again with each try. So what was not
  * answered is waited for the next time: one at a time, for those that come after it wait for the others' threads, and not
- * past the time at which the next way may be used. */
+ * past the time at which the next way may be used, or at which what is parked behind it may follow (sent_fn of notice.c). */
 #define ANSWER_MS (10 * MINUTE_MS)
 
 static const struct way_record *record_of(const struct way_record *list, size_t n, const char *name)
@@ -88,15 +88,15 @@ static void keep_open(const struct pending *p, const struct way_mail *m,
             results[i].fate = MAIL_RETRY;
 }
 
-/* How long m may wait for its answer at this way; 0: as long as any. room_ms: before the next way may be used. What is not 0
+/* How long m may wait for its answer at this way; 0: as long as any. room_ms: for which it holds up nothing. What is not 0
  * is to be given back: g->patient. */
 static int64_t be_patient(struct engine *g, struct way *way, const struct way_mail *m,
                           int64_t room_ms)
 {
-    int64_t wait = room_ms < ANSWER_MS ? room_ms : ANSWER_MS;
+    int64_t wait = room_ms < ANSWER_MS ? room_ms : ANSWER_MS, nobody = 0;
 
     return wait > MAIL_TIMEOUT_MS && way_was_unanswered(way, m->id) &&
-                   !atomic_exchange(&g->patient, true)
+                   atomic_compare_exchange_strong(&g->patient, &nobody, m->id)
                ? wait
                : 0;
 }
@@ -116,7 +116,7 @@ static bool try_way(struct engine *g, struct way *way, const struct way_mail *m,
     mine.answer_ms = be_patient(g, way, m, room_ms);
     code = way_send(way, &mine, sent, &e);
     if (mine.answer_ms)
-        atomic_store(&g->patient, false);
+        atomic_store(&g->patient, 0);
     for (size_t i = 0; i < p->n; i++)
         results[p->at[i]] = sent[i];
     ret->tries[t].name = way_name(way);
@@ -161,6 +161,7 @@ void ways_send(struct engine *g, struct runtime *rt, struct way *const *ways, si
         const struct way_record *r = record_of(known, n_known, way_name(ways[i]));
         int64_t since = r && r->failing && r->failing < created ? r->failing : created;
         bool last = i + 1 == n, worked;
+        int64_t due;
 
         /* It failed for so long, and is asked by itself whether it works. */
         if (!last && r && r->failing && now - r->failing >= after &&
@@ -168,7 +169,8 @@ void ways_send(struct engine *g, struct runtime *rt, struct way *const *ways, si
             leave_open(&p);
             continue;
         }
-        worked = try_way(g, ways[i], m, &p, last ? INT64_MAX : since + after - now, results, ret);
+        due = engine_late_due(now, last ? now + ANSWER_MS : since + after, created);
+        worked = try_way(g, ways[i], m, &p, due - now, results, ret);
         if (!last && is_lost(m, results)) {
             log_event(LOG_WARN, "mail_refused", LOG_ID("case", m->case_id), LOG_ID("notice", m->id),
                       LOG_STR("way", way_name(ways[i])), LOG_STR("why", results[0].text));

@@ -880,14 +880,14 @@ static void test_fallback__who_hears_no_answer_waits_longer_the_next_time(void *
     work_all(&r);
     assert_int_equal(waited(&r, 9, &most), MINUTE_MS);
     use_rules(&r, RULES_MAIL_ONLY, NO_SERVER, ""); /* known after a reload, too */
-    atomic_store(&r.g->patient, true);
+    atomic_store(&r.g->patient, 1);                /* another one */
     pass(&r, 10 * SECOND_MS, SECOND_MS);
     assert_int_equal(waited(&r, 9, &most), MINUTE_MS);
     assert_int_equal(most, MINUTE_MS);
-    atomic_store(&r.g->patient, false);
+    atomic_store(&r.g->patient, 0);
     pass(&r, MINUTE_MS, SECOND_MS);
     assert_int_equal(waited(&r, 9, &most), 11 * MINUTE_MS);
-    assert_false(atomic_load(&r.g->patient));
+    assert_int_equal(atomic_load(&r.g->patient), 0);
     close_rig(&r);
 }
 
@@ -916,6 +916,74 @@ static void test_fallback__no_answer_is_waited_for_in_the_next_ways_time(void **
     assert_int_equal(waited(&r, 9, &most), MINUTE_MS);
     assert_int_equal(waited(&r, 10, &most), 11 * MINUTE_MS);
     close_rig(&r);
+}
+
+/* What is parked behind a notice may follow after a quarter of an hour, tried or not: so it is not waited for past that. */
+static void test_fallback__no_answer_is_waited_for_while_the_next_notice_waits(void **state)
+{
+    int64_t age = 6 * MINUTE_MS, most = 0;
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, RULES_MAIL_ONLY, NO_SERVER, "");
+    answer_nothing(&r);
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    atomic_store(&r.g->patient, 1);
+    pass(&r, age, SECOND_MS);
+    atomic_store(&r.g->patient, 0);
+    for (; age < ENGINE_LATE_MS && most <= MINUTE_MS; age += SECOND_MS) {
+        pass(&r, SECOND_MS, SECOND_MS);
+        (void)waited(&r, 9, &most);
+    }
+    assert_in_range(most, ENGINE_LATE_MS - age, ENGINE_LATE_MS - age + MINUTE_MS + SECOND_MS);
+    close_rig(&r);
+}
+
+/* And while it waits for its answer it holds up no later notice of its case: it has left, and may have arrived. */
+static void test_fallback__who_waits_for_an_answer_holds_up_nobody(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    struct notice_record *list;
+    struct work first, later;
+    char mail[200];
+    struct rig r;
+    int64_t id, due[2];
+    size_t n = 0;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_ISOLATE_AND_MAIL, mail, "");
+    sim_tell(sim, "/config", DOWN);
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&r, "GET", GET_ACTION, 0, 200,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    id = rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, HOUR_MS, MINUTE_MS);
+    assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
+    assert_int_equal(n, 2);
+    hands_turn(&r.hands, 30 * MINUTE_MS);
+    for (size_t i = 0; i < 2; i++) {
+        due[0] = list[i].id;
+        due[1] = clock_wall_ms(&r.hands.clock) + (i ? HOUR_MS : 0);
+        assert_int_equal(db_write(r.store->db, set_due_fn, due, NULL), ERR_OK);
+    }
+    while (rig_claim(&r, WORK_NOTICE, &first) && first.id != list[0].id)
+        notice_run(r.g, &first);
+    assert_int_equal(first.id, list[0].id);
+    atomic_store(&r.g->patient, first.id);
+    due[0] = list[1].id;
+    due[1] = clock_wall_ms(&r.hands.clock);
+    assert_int_equal(db_write(r.store->db, set_due_fn, due, NULL), ERR_OK);
+    sim_tell(sim, "/config", UP);
+    while (rig_claim(&r, WORK_NOTICE, &later))
+        notice_run(r.g, &later);
+    assert_int_equal(taken(sim, "[ISOLATED]"), 1);
+    assert_int_equal(taken(sim, "[REQUESTED]"), 0);
+    close_rig(&r);
+    sim_stop(sim);
 }
 
 /* ---- the next way ------------------------------------------------------------------------------------ */
@@ -1331,6 +1399,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__what_the_next_way_refuses_waits_for_the_first),
         cmocka_unit_test(test_fallback__who_hears_no_answer_waits_longer_the_next_time),
         cmocka_unit_test(test_fallback__no_answer_is_waited_for_in_the_next_ways_time),
+        cmocka_unit_test(test_fallback__no_answer_is_waited_for_while_the_next_notice_waits),
+        cmocka_unit_test(test_fallback__who_waits_for_an_answer_holds_up_nobody),
         cmocka_unit_test(test_fallback__the_next_way_is_used_and_people_hear_of_it),
         cmocka_unit_test(test_fallback__a_server_that_hangs_up_on_each_message_does_not_work),
         cmocka_unit_test(test_fallback__a_server_that_takes_no_mail_is_no_way_out),

@@ -171,6 +171,7 @@ void ways_send(struct engine *g, struct runtime *rt, struct way *const *ways, si
         }
         due = engine_late_due(now, last ? now + ANSWER_MS : since + after, created);
         worked = try_way(g, ways[i], m, &p, due - now, results, ret);
+        now = clock_wall_ms(g->clock); /* a minute later, or ten: the next way may be used by now */
         if (!last && is_lost(m, results)) {
             log_event(LOG_WARN, "mail_refused", LOG_ID("case", m->case_id), LOG_ID("notice", m->id),
                       LOG_STR("way", way_name(ways[i])), LOG_STR("why", results[0].text));

@@ -988,6 +988,47 @@ static void test_fallback__who_waits_for_an_answer_holds_up_nobody(void **state)
 
 /* ---- the next way ------------------------------------------------------------------------------------ */
 
+/* A server at which each try takes a minute. */
+struct slow {
+    struct rig *r;
+    int64_t created;
+    int late; /* tries that ended when the next way could be used */
+};
+
+static void a_minute_later(enum log_level level, const char *line, void *ctx)
+{
+    struct slow *s = ctx;
+
+    (void)level;
+    if (!strstr(line, "\"mail_failed\""))
+        return;
+    hands_turn(&s->r->hands, MINUTE_MS);
+    s->late += clock_wall_ms(&s->r->hands.clock) - s->created >= 5 * MINUTE_MS;
+}
+
+static void test_fallback__a_try_that_takes_until_then_is_followed_by_the_next_way(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[300];
+    struct rig r;
+    struct slow slow = {.r = &r};
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, NO_SERVER "  fallback: {after: 5m, ways: [{server: '%s'}]}\n",
+                   sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    log_divert(a_minute_later, &slow);
+    slow.created = clock_wall_ms(&r.hands.clock);
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    for (int s = 0; s < 300 && !taken(sim, "[ALERT]"); s++)
+        pass(&r, SECOND_MS, SECOND_MS);
+    assert_int_equal(taken(sim, "[ALERT]"), 1);
+    assert_int_equal(slow.late, 1);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 static void test_fallback__the_next_way_is_used_and_people_hear_of_it(void **state)
 {
     struct sim *first = sim_start(NULL), *second = sim_start(NULL);
@@ -1401,6 +1442,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__no_answer_is_waited_for_in_the_next_ways_time),
         cmocka_unit_test(test_fallback__no_answer_is_waited_for_while_the_next_notice_waits),
         cmocka_unit_test(test_fallback__who_waits_for_an_answer_holds_up_nobody),
+        cmocka_unit_test(test_fallback__a_try_that_takes_until_then_is_followed_by_the_next_way),
         cmocka_unit_test(test_fallback__the_next_way_is_used_and_people_hear_of_it),
         cmocka_unit_test(test_fallback__a_server_that_hangs_up_on_each_message_does_not_work),
         cmocka_unit_test(test_fallback__a_server_that_takes_no_mail_is_no_way_out),

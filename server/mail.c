@@ -251,7 +251,6 @@ static enum err_code send_by_rest(const struct smtp_job *job, struct rest *rest,
         .username = job->username,
         .password = oauth ? NULL : job->password,
         .bearer = oauth ? job->password : NULL,
-        .answer_ms = job->probe ? 0 : job->answer_ms,
     };
 
     (void)snprintf(url, sizeof url, ipv6 ? "%s://[%s]:%u" : "%s://%s:%u", tls ? "smtps" : "smtp",
@@ -267,8 +266,12 @@ static enum err_code send_by_rest(const struct smtp_job *job, struct rest *rest,
 
         q.mail_to = job->to[i];
         q.timeout_ms = deadline - clock_mono_ms(clock_system());
-        if (q.timeout_ms > job->timeout_ms)
+        q.answer_ms = 0;
+        if (q.timeout_ms >
+            job->timeout_ms) { /* what the others have left of the time for answers */
+            q.answer_ms = q.timeout_ms - job->timeout_ms;
             q.timeout_ms = job->timeout_ms;
+        }
         if (q.timeout_ms <= 0)
             code = err_set(&why, ERR_TIMEOUT, "%s: no end after %lld ms", url, (long long)in_all);
         else

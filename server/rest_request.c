@@ -186,7 +186,7 @@ static CURLcode set_mail(struct rest_call *c, const struct rest_request *q, bool
     c->limit_ms = clamp_ms(q->timeout_ms ? q->timeout_ms : TIMEOUT_MS);
     if (q->answer_ms) {
         c->patient_ms = clamp_ms(c->limit_ms + q->answer_ms);
-        REST_SET(CURLOPT_SERVER_RESPONSE_TIMEOUT, clamp_ms(q->answer_ms / SECOND_MS + 1));
+        REST_SET(CURLOPT_SERVER_RESPONSE_TIMEOUT, c->patient_ms / SECOND_MS + 1);
     }
     REST_SET(CURLOPT_USE_SSL, (long)(loopback ? CURLUSESSL_TRY : CURLUSESSL_ALL));
     REST_SET(CURLOPT_MAIL_FROM, q->mail_from);

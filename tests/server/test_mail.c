@@ -463,6 +463,31 @@ static void test_mail__the_answer_to_a_message_may_take_longer(void **state)
     }
 }
 
+/* Several have all of it together: what one of them used up is not there for those behind it. */
+static void test_mail__all_answers_together_take_no_longer(void **state)
+{
+    static const struct smtp_peer_rule rules[] = {{".", NULL, PEER_LATE, 0}, {0}};
+    const char *const to[] = {"a@x.example", "b@x.example"};
+    struct fixture *f = *state;
+    struct mail_result r[2] = {{0}};
+
+    /* On a busy host the time may be over before the message has left: then with more. */
+    for (int timeout_ms = 2000; r[0].fate != MAIL_SENT || !r[1].maybe_sent; timeout_ms *= 2) {
+        struct smtp_peer *peer = smtp_peer_new(&(struct smtp_peer_options){
+            .ca = f->ca, .implicit_tls = true, .rules = rules, .late_ms = 2 * timeout_ms});
+        char url[64];
+        struct mail_server s = {.url = url_of(url, "smtps", peer),
+                                .ca_file = f->ca_file,
+                                .timeout_ms = timeout_ms,
+                                .answer_ms = 2 * timeout_ms};
+
+        assert_true(timeout_ms < 60000);
+        (void)mail_send(&s, f->rest, "me@x.example", to, 2, MESSAGE, sizeof MESSAGE - 1, r, NULL);
+        smtp_peer_free(peer);
+        assert_int_not_equal(r[1].fate, MAIL_SENT);
+    }
+}
+
 /* But no other one; nor does a server that says nothing at all take longer than it may by not answering QUIT, either. */
 static void test_mail__a_server_that_hangs_is_left_in_time(void **state)
 {
@@ -868,6 +893,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_mail__a_login_that_is_refused_is_for_a_person_to_cure),
         cmocka_unit_test(test_mail__probes_without_sending),
         cmocka_unit_test(test_mail__the_answer_to_a_message_may_take_longer),
+        cmocka_unit_test(test_mail__all_answers_together_take_no_longer),
         cmocka_unit_test(test_mail__a_server_that_hangs_is_left_in_time),
         cmocka_unit_test(test_mail__a_process_that_ends_waits_for_no_answer),
         cmocka_unit_test(test_mail__smtps_goes_through_libcurl_one_recipient_at_a_time),

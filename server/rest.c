@@ -7,10 +7,10 @@
  * The easy handle is built by the caller, so that the thread does nothing but move bytes: on a kept
  * connection the request leaves in the first curl_multi_perform after the wake-up.
  *
- * Mail has a thread and a multi handle of its own: curl waits for the answer to a message and to QUIT
- * inside curl_multi_perform, up to two minutes, and an isolation must not wait for a mail server. For the
- * same reason its connections are not kept, and on_progress ends that wait. Mails that may wait for their
- * answer for longer have another one, so that the others do not wait for them.
+ * A mail has a thread and a multi handle to itself: curl waits for the answer to a message and to QUIT
+ * inside curl_multi_perform, for minutes, and neither an isolation nor a mail to another server must wait for a
+ * mail server. For the same reason its connections are not kept, and on_progress ends that wait. There are
+ * REST_MAIL_LANES of these threads, each started when it is needed.
  */
 #include "rest_own.h"
 
@@ -63,6 +63,11 @@ void rest_call_free(struct rest_call *c)
 /* Hands the call over to its waiter; c is gone afterwards. */
 static void publish(struct rest_call *c)
 {
+    struct rest_lane *l = c->lane;
+
+    (void)pthread_mutex_lock(&l->lock);
+    l->calls--;
+    (void)pthread_mutex_unlock(&l->lock);
     if (atomic_exchange(&c->state, CALL_DONE) == CALL_ABANDONED)
         rest_call_free(c);
     else
@@ -195,16 +200,20 @@ static bool copy_text(char **ret, const char *text)
 
 static enum err_code lane_open(struct rest_lane *l, struct err *e)
 {
-    int bad;
-
     l->incoming_end = &l->incoming;
     l->multi = curl_multi_init();
     if (!l->multi)
         return err_set(e, ERR_NOMEM, "rest");
     (void)curl_multi_setopt(l->multi, CURLMOPT_MAXCONNECTS, KEPT_MAX);
-    bad = pthread_create(&l->thread, NULL, run, l);
+    return ERR_OK;
+}
+
+static enum err_code lane_run_locked(struct rest_lane *l, struct err *e)
+{
+    int bad = l->running ? 0 : pthread_create(&l->thread, NULL, run, l);
+
     if (bad)
-        return err_set(e, ERR_IO, "thread for outgoing calls: %s", strerror(bad));
+        return err_set(e, ERR_NOMEM, "thread for outgoing calls: %s", strerror(bad));
     l->running = true;
     return ERR_OK;
 }
@@ -218,7 +227,7 @@ static void lane_close(struct rest_lane *l)
         (void)pthread_mutex_unlock(&l->lock);
         (void)pthread_join(l->thread, NULL);
     }
-    (void)curl_multi_cleanup(l->multi); /* NULL unless the thread could not be started */
+    (void)curl_multi_cleanup(l->multi); /* NULL if there was a thread */
     (void)pthread_mutex_destroy(&l->lock);
 }
 
@@ -236,8 +245,8 @@ void rest_wind_down(struct rest *r, bool all)
     const uint64_t one = 1;
 
     lane_wind_down(&r->http, all);
-    lane_wind_down(&r->mail, all);
-    lane_wind_down(&r->patient, all);
+    for (int i = 0; i < REST_MAIL_LANES; i++)
+        lane_wind_down(&r->mail[i], all);
     if (all)
         (void)!write(r->stop_fd, &one, sizeof one); /* full means readable already */
 }
@@ -252,8 +261,8 @@ void rest_free(struct rest *r)
     if (!r)
         return;
     lane_close(&r->http);
-    lane_close(&r->mail);
-    lane_close(&r->patient);
+    for (int i = 0; i < REST_MAIL_LANES; i++)
+        lane_close(&r->mail[i]);
     if (r->stop_fd >= 0)
         (void)close(r->stop_fd);
     (void)pthread_mutex_destroy(&r->lock);
@@ -278,8 +287,8 @@ enum err_code rest_new(const struct rest_options *o, struct rest **ret, struct e
         return err_set(e, ERR_NOMEM, "rest");
     (void)pthread_mutex_init(&r->lock, NULL); /* cannot fail with default attributes */
     (void)pthread_mutex_init(&r->http.lock, NULL);
-    (void)pthread_mutex_init(&r->mail.lock, NULL);
-    (void)pthread_mutex_init(&r->patient.lock, NULL);
+    for (int i = 0; i < REST_MAIL_LANES; i++)
+        (void)pthread_mutex_init(&r->mail[i].lock, NULL);
     r->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (r->stop_fd < 0)
         return err_set(e, ERR_IO, "eventfd: %s", strerror(errno));
@@ -301,10 +310,8 @@ enum err_code rest_new(const struct rest_options *o, struct rest **ret, struct e
     code = rest_roots_find(r, NULL, &path, e); /* a file that is not fit shows now */
     if (!code)
         code = lane_open(&r->http, e);
-    if (!code)
-        code = lane_open(&r->mail, e);
-    if (!code)
-        code = lane_open(&r->patient, e);
+    for (int i = 0; i < REST_MAIL_LANES && !code; i++)
+        code = lane_open(&r->mail[i], e);
     if (code)
         return code;
     *ret = r;
@@ -314,17 +321,40 @@ enum err_code rest_new(const struct rest_options *o, struct rest **ret, struct e
 
 /* ---- the two ends of a call ----------------------------------------------------------------------- */
 
+/* The lane for c, locked: of those of mail the first with the fewest calls. */
+static struct rest_lane *lane_for(struct rest *r, const struct rest_call *c)
+{
+    struct rest_lane *best = c->is_mail ? &r->mail[0] : &r->http;
+
+    (void)pthread_mutex_lock(&best->lock);
+    for (int i = 1; i < REST_MAIL_LANES && c->is_mail && best->calls; i++) {
+        struct rest_lane *l = &r->mail[i];
+
+        (void)pthread_mutex_lock(&l->lock); /* always in this order */
+        if (l->calls < best->calls) {
+            (void)pthread_mutex_unlock(&best->lock);
+            best = l;
+        } else {
+            (void)pthread_mutex_unlock(&l->lock);
+        }
+    }
+    return best;
+}
+
 enum err_code rest_call_send(struct rest *r, struct rest_call *c, struct err *e)
 {
-    struct rest_lane *l = !c->is_mail ? &r->http : c->patient_ms ? &r->patient : &r->mail;
+    struct rest_lane *l = lane_for(r, c);
+    enum err_code code = l->stopping || l->winding_down
+                             ? err_set(e, ERR_STOPPING, "%s: not sent, shutting down", c->host)
+                             : lane_run_locked(l, e);
     bool wake;
 
-    (void)pthread_mutex_lock(&l->lock);
-    if (l->stopping || l->winding_down) {
+    if (code) {
         (void)pthread_mutex_unlock(&l->lock);
-        return err_set(e, ERR_STOPPING, "%s: not sent, shutting down", c->host);
+        return code;
     }
     c->lane = l;
+    l->calls++;
     c->next = NULL;
     *l->incoming_end = c;
     l->incoming_end = &c->next;

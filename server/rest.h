@@ -1,7 +1,7 @@
 /* rest.h - outgoing HTTP (and SMTP submission over TLS); the only room that knows libcurl.
  *
- * One thread drives one curl multi handle, so all callers share one pool of connections (mail has a
- * thread to itself: a slow mail server holds nobody else up). Callers start
+ * One thread drives one curl multi handle, so all callers share one pool of connections (mails have
+ * threads to themselves: a slow mail server holds nobody else up). Callers start
  * any number of calls and wait for each (so an alert, a machine and its actions are read side
  * by side); waiting holds the caller's thread, never a lock. Redirects are never followed; only https,
  * and http to loopback (127.0.0.0/8, ::1, localhost); certificates are always verified; an answer
@@ -63,8 +63,8 @@ struct rest_request {
     /* Mail only. One recipient per call, so that each has its own fate. */
     /* Bare addresses, without controls or angle brackets; blanks stand in quotes alone. */
     const char *mail_from, *mail_to;
-    /* Beyond timeout_ms, for the answer to the message once that has left; 0: none. Such a call is no other mail's affair:
-     * they have a thread to themselves, so let there be one at a time. */
+    /* Beyond timeout_ms, for the answer to the message once that has left; 0: none. It takes one of a few threads for so
+     * long, so let there be one at a time. */
     int64_t answer_ms;
     bool mail_probe;      /* connect, start TLS, log in and end there: no mail_to, no body */
     const char *username; /* NULL: no AUTH */

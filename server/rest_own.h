@@ -15,6 +15,9 @@
 #include "rest.h"
 
 #define REST_HOST_TEXT 128
+/* As many mails as leave at once do not wait for each other: those of the engine's share of notices, and a way that is asked
+ * whether it works. */
+#define REST_MAIL_LANES 4
 
 /* PEM roots that curl can open by name. file "" are the roots of every call. */
 struct rest_roots {
@@ -29,18 +32,19 @@ struct rest_roots {
 struct rest_lane {
     CURLM *multi;
     pthread_t thread;
-    bool running;                /* thread was started */
     struct rest_call *under_way; /* the thread's own */
 
     pthread_mutex_t lock; /* what follows */
+    bool running;         /* thread was started: at the first call */
     struct rest_call *incoming, **incoming_end;
+    unsigned calls;    /* that it was given and that are not over */
     bool winding_down; /* nothing is begun any more, and nothing only read */
     bool giving_up;    /* nor anything else waited for */
     bool stopping;     /* the thread ends */
 };
 
 struct rest {
-    struct rest_lane http, mail, patient; /* patient: mails with an answer_ms */
+    struct rest_lane http, mail[REST_MAIL_LANES];
     char *user_agent, *https_proxy, *no_proxy, *ca_file;
     int stop_fd; /* eventfd */
     int64_t connect_ms;

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -516,6 +517,63 @@ static void test_mail__a_server_that_hangs_is_left_in_time(void **state)
     }
 }
 
+struct hanging {
+    struct fixture *f;
+    struct rest *rest;
+    struct smtp_peer *peer;
+    atomic_bool over;
+};
+
+static void *send_to_it(void *arg)
+{
+    struct hanging *h = arg;
+    const char *const to[] = {"a@x.example"};
+    char url[64];
+    struct mail_server s = {.url = url_of(url, "smtps", h->peer), .ca_file = h->f->ca_file};
+    struct mail_result r;
+
+    (void)mail_send(&s, h->rest, "me@x.example", to, 1, MESSAGE, sizeof MESSAGE - 1, &r, NULL);
+    assert_int_equal(r.fate, MAIL_RETRY);
+    atomic_store(&h->over, true);
+    return NULL;
+}
+
+/* Two servers that say nothing to a message hold up no mail to a third one. */
+static void test_mail__a_server_that_hangs_holds_up_no_other(void **state)
+{
+    static const struct smtp_peer_rule rules[] = {{".", NULL, PEER_HANG, 0}, {0}};
+    const char *const to[] = {"a@x.example"};
+    struct fixture *f = *state;
+    struct smtp_peer *good =
+        smtp_peer_new(&(struct smtp_peer_options){.ca = f->ca, .implicit_tls = true});
+    struct hanging hanging[2] = {{.f = f}, {.f = f}};
+    char url[64];
+    struct mail_server s = {.url = url_of(url, "smtps", good), .ca_file = f->ca_file};
+    struct mail_result r;
+    struct rest *rest;
+    pthread_t threads[2];
+
+    assert_int_equal(rest_new(&(struct rest_options){0}, &rest, NULL), ERR_OK);
+    for (int i = 0; i < 2; i++) {
+        hanging[i].rest = rest;
+        hanging[i].peer = smtp_peer_new(
+            &(struct smtp_peer_options){.ca = f->ca, .implicit_tls = true, .rules = rules});
+        assert_int_equal(pthread_create(&threads[i], NULL, send_to_it, &hanging[i]), 0);
+        while (!smtp_peer_hangs(hanging[i].peer) && !atomic_load(&hanging[i].over))
+            (void)sched_yield();
+    }
+    (void)mail_send(&s, rest, "me@x.example", to, 1, MESSAGE, sizeof MESSAGE - 1, &r, NULL);
+    assert_int_equal(r.fate, MAIL_SENT);
+    assert_false(atomic_load(&hanging[0].over) || atomic_load(&hanging[1].over));
+    rest_wind_down(rest, true);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        smtp_peer_free(hanging[i].peer);
+    }
+    rest_free(rest);
+    smtp_peer_free(good);
+}
+
 struct stopping {
     struct rest *rest;
     struct smtp_peer *peer;
@@ -895,6 +953,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_mail__the_answer_to_a_message_may_take_longer),
         cmocka_unit_test(test_mail__all_answers_together_take_no_longer),
         cmocka_unit_test(test_mail__a_server_that_hangs_is_left_in_time),
+        cmocka_unit_test(test_mail__a_server_that_hangs_holds_up_no_other),
         cmocka_unit_test(test_mail__a_process_that_ends_waits_for_no_answer),
         cmocka_unit_test(test_mail__smtps_goes_through_libcurl_one_recipient_at_a_time),
         cmocka_unit_test(test_mail__a_quoted_name_may_hold_a_blank_on_both_ways),

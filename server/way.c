@@ -19,8 +19,11 @@
 #define THROTTLED_MS MINUTE_MS
 /* Notices that a way does not take while it takes others, which are few. One more is taken for the first. */
 #define ODD_MAX 16
-/* Notices that were sent and not answered. One more is noted for the first. */
-#define UNANSWERED_MAX 256
+/* Notices that were sent and not answered. One more takes the place of one that was not tried for so long, and so is settled
+ * elsewhere, or of none: if it took that of the first, of more than there is room for each would be forgotten by its next
+ * try, and none ever waited for. */
+#define UNANSWERED_MAX     256
+#define UNANSWERED_KEEP_MS (6 * HOUR_MS)
 
 struct way {
     const struct config_way *config;
@@ -36,8 +39,9 @@ struct way {
         uint64_t taken; /* when it first did not take this notice */
     } odd[ODD_MAX];
     size_t next; /* of odd */
-    int64_t unanswered[UNANSWERED_MAX];
-    size_t next_unanswered;
+    struct {
+        int64_t id, mono_ms; /* 0: free; when it was tried last */
+    } unanswered[UNANSWERED_MAX];
 };
 
 /* A token of the way's tenant, for Graph or for what the login asks for. */
@@ -118,7 +122,6 @@ void way_inherit(struct way *w, struct way *old)
         atomic_store(&w->not_before_ms, until);
     pthread_mutex_lock(&old->lock);
     memcpy(w->unanswered, old->unanswered, sizeof w->unanswered);
-    w->next_unanswered = old->next_unanswered;
     pthread_mutex_unlock(&old->lock);
 }
 
@@ -255,31 +258,57 @@ bool way_takes_others(struct way *w, int64_t id)
     return others;
 }
 
+/* The place of notice id among those that were not answered; UNANSWERED_MAX: it has none. */
+static size_t unanswered_locked(const struct way *w, int64_t id)
+{
+    size_t i = 0;
+
+    while (i < UNANSWERED_MAX && w->unanswered[i].id != id)
+        i++;
+    return i;
+}
+
 bool way_was_unanswered(struct way *w, int64_t id)
 {
-    bool known = false;
+    bool known;
 
     pthread_mutex_lock(&w->lock);
-    for (size_t i = 0; i < UNANSWERED_MAX; i++)
-        known = known || w->unanswered[i] == id;
+    known = unanswered_locked(w, id) < UNANSWERED_MAX;
     pthread_mutex_unlock(&w->lock);
     return known;
+}
+
+/* Notice id was tried: what is known of it, or is now. */
+static void note_unanswered_locked(struct way *w, int64_t id, bool unanswered, bool settled)
+{
+    int64_t now = clock_mono_ms(w->clock);
+    size_t at = unanswered_locked(w, id);
+
+    if (at == UNANSWERED_MAX && unanswered) {
+        at = unanswered_locked(w, 0);
+        for (size_t i = 0; i < UNANSWERED_MAX && at == UNANSWERED_MAX; i++)
+            if (now - w->unanswered[i].mono_ms > UNANSWERED_KEEP_MS)
+                at = i;
+    }
+    if (at == UNANSWERED_MAX)
+        return;
+    w->unanswered[at].id = settled ? 0 : id;
+    w->unanswered[at].mono_ms = now;
 }
 
 /* What became of m, as far as it matters for the next try of it, and for what others came to. */
 static void note_results(struct way *w, const struct way_mail *m, const struct mail_result *results)
 {
-    bool unanswered = false;
+    bool unanswered = false, settled = true;
 
-    for (size_t i = 0; i < m->n && w->config->kind == CONFIG_WAY_SMTP; i++)
+    for (size_t i = 0; i < m->n; i++) {
         unanswered = unanswered || results[i].maybe_sent;
-    unanswered = unanswered && !way_was_unanswered(w, m->id);
+        settled = settled && results[i].fate != MAIL_RETRY;
+    }
     pthread_mutex_lock(&w->lock);
     w->taken += took_any(results, m->n);
-    if (unanswered) {
-        w->unanswered[w->next_unanswered] = m->id;
-        w->next_unanswered = (w->next_unanswered + 1) % UNANSWERED_MAX;
-    }
+    if (w->config->kind == CONFIG_WAY_SMTP)
+        note_unanswered_locked(w, m->id, unanswered, settled);
     pthread_mutex_unlock(&w->lock);
 }
 

@@ -80,7 +80,8 @@ static struct braking braking_of(const struct request *q)
                             .now = q->x.now};
 }
 
-/* Does safety hold it back? Then the case waits for a person, and the claim has ended. */
+/* Does safety hold it back? Then the case waits for a person, and the claim has ended; unless a person has let it past by a
+ * policy that this replica may not have been told of yet. */
 static enum err_code check_brakes(struct db_tx *tx, struct request *q, struct err *e)
 {
     const struct braking b = braking_of(q);
@@ -90,6 +91,12 @@ static enum err_code check_brakes(struct db_tx *tx, struct request *q, struct er
 
     if (code || !held)
         return code;
+    if (grounds_may_be_newer(&q->approval, q->rt->config, q->x.g, q->x.now)) {
+        q->outcome = OUTCOME_RETRY;
+        (void)err_set(&q->x.why, ERR_AGAIN, GROUNDS_NEWER);
+        q->x.why.retry_ms = ENGINE_NEWER_CONFIG_LOOK_MS;
+        return ERR_OK;
+    }
     q->outcome = OUTCOME_WAITS;
     hold.action = strcmp(q->type, "Full") == 0 ? "isolate full" : "isolate selective";
     return question_hold(tx, q->s, q->rt, &hold, q->x.now, e);

@@ -753,6 +753,46 @@ static void test_question__what_was_let_past_waits_for_a_replica_that_was_told(v
     }
 }
 
+/* The same where the case itself asks, as Defender could not be looked at when it was its turn: by a canary of before nobody is
+ * asked once more. */
+static void test_question__a_replica_that_was_not_told_yet_asks_nobody_again(void **state)
+{
+    char url[POSTGRES_URL_MAX];
+    enum question_state now;
+    struct rig told, other;
+    struct err e = {0};
+    int64_t asked;
+
+    (void)state;
+    if (!postgres_start(NULL))
+        skip();
+    rig_open_on(&told, RULES_ISOLATE_AND_MAIL "safety: {canary: 1}\n", postgres_url(url));
+    rig_open_on(&other, RULES_ISOLATE_AND_MAIL "safety: {canary: 2}\n", url);
+    rig_afresh(&told);
+    rig_afresh(&other);
+    rig_says(&told, "GET", LIST, 1, 200, NOTHING);
+    rig_says(&told, "GET", LIST, 0, 503, "{}");
+    rig_says(&other, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&other, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    (void)rig_push(&told, ALERT, MACHINE);
+    (void)rig_work(&told);
+    asked = newest(&told).id;
+    assert_int_equal(say(&told, "a@x.example", true, NULL, &now, &e), ERR_OK);
+    (void)rig_work(&told);
+    assert_int_equal(rig_seen(&told, "POST", ISOLATE), 0);
+    rig_pass(&other, MINUTE_MS, SECOND_MS);
+    assert_true(rig_seen(&other, "GET", LIST) > 0);
+    assert_int_equal(newest(&told).id, asked);
+    assert_int_equal(rig_seen(&other, "POST", ISOLATE), 0);
+    engine_use(other.g, rig_runtime(&other, RULES_ISOLATE_AND_MAIL "safety: {canary: 1}\n"));
+    rig_pass(&other, 10 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&other, "POST", ISOLATE), 1);
+    assert_int_equal(newest(&told).id, asked);
+    rig_close(&told);
+    rig_close(&other);
+}
+
 /* Approved, and changed before the request leaves. */
 static void test_question__a_machine_that_changed_makes_the_yes_void(void **state)
 {
@@ -2649,6 +2689,7 @@ int main(void)
         cmocka_unit_test(test_question__another_policy_makes_it_void),
         cmocka_unit_test(test_question__a_replica_that_was_not_told_yet_voids_nothing),
         cmocka_unit_test(test_question__what_was_let_past_waits_for_a_replica_that_was_told),
+        cmocka_unit_test(test_question__a_replica_that_was_not_told_yet_asks_nobody_again),
         cmocka_unit_test(test_question__a_machine_that_changed_makes_the_yes_void),
         cmocka_unit_test(test_question__a_yes_is_for_the_machine_that_was_asked_about),
         cmocka_unit_test(test_question__a_yes_is_to_one_type_of_isolation),

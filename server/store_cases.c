@@ -524,12 +524,13 @@ enum err_code case_strengthen(struct db_tx *tx, int64_t id, const char *source, 
 enum err_code case_second(struct db_tx *tx, int64_t id, const char *source, int64_t delivery,
                           const char *machine_id, struct err *e)
 {
-    return db_run(
-        tx, e, NULL,
-        "UPDATE cases SET second_source = $1, second_delivery = $2, second_machine_id = $3"
-        " WHERE id = $4 AND source <> $5 AND (second_source IS NULL OR $6 = 1)"
-        " AND " UNJUDGED,
-        "tititi", source, delivery, machine_id, id, source, (int64_t)(delivery != 0));
+    return db_run(tx, e, NULL,
+                  "UPDATE cases SET second_source = $1, second_delivery = $2, second_machine_id ="
+                  " CASE WHEN second_delivery <> 0 THEN coalesce(second_machine_id, $3) ELSE $4 END"
+                  " WHERE id = $5 AND source <> $6 AND (second_source IS NULL OR $7 = 1)"
+                  " AND " UNJUDGED,
+                  "tittiti", source, delivery, machine_id, machine_id, id, source,
+                  (int64_t)(delivery != 0));
 }
 
 enum err_code case_stand_in(struct db_tx *tx, const struct case_record *c, int64_t now,
@@ -539,7 +540,8 @@ enum err_code case_stand_in(struct db_tx *tx, const struct case_record *c, int64
     enum err_code code =
         db_run(tx, e, &changed,
                "UPDATE cases SET source = second_source, delivery = second_delivery,"
-               " pushed_machine_id = second_machine_id, second_source = NULL"
+               " pushed_machine_id = second_machine_id, second_source = NULL,"
+               " second_delivery = 0, second_machine_id = NULL"
                " WHERE id = $1 AND second_source = $2 AND " UNJUDGED,
                "it", c->id, c->second);
 

@@ -1480,6 +1480,41 @@ static void test_expand__of_two_senders_the_one_that_keeps_its_right_counts(void
         }
 }
 
+/* What a second one that may isolate says of the machine is held against the alert, whoever comes after it and says nothing of
+ * that, or something else. */
+static void test_expand__the_word_of_a_second_sender_is_not_forgotten_for_a_third(void **state)
+{
+    static const char other[] = "0123456789abcdef0123456789abcdef01234567";
+    static const char third[] =
+        "    may: [notify]\n" STRONG
+        "  third:\n    tenant: contoso\n    verify:\n      - standard_webhooks: {public_keys: "
+        "'whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg='}\n";
+    static const char *const rows[] = {NULL, MACHINE};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+        push_by(&r, "relay", NULL, true);
+        push_by(&r, "strong", other, true);
+        push_by(&r, "third", rows[i], true);
+        r.sources = third;
+        engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+        id = rig_push(&r, ALERT, NULL);
+        rig_pass(&r, 6 * MINUTE_MS, 30 * SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+        assert_string_equal(rig_case(&r, id).source, "third");
+        assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED: the sender named machine "));
+        rig_close(&r);
+    }
+}
+
 /* And where it comes while the alert is read for the first one, whose right is gone: the verdict that is about to be written does
  * not know of it. */
 static void test_expand__who_keeps_its_right_may_come_while_the_alert_is_read(void **state)
@@ -2290,6 +2325,7 @@ int main(void)
         cmocka_unit_test(test_expand__a_second_sender_may_come_while_the_alert_is_read),
         cmocka_unit_test(test_expand__a_right_that_was_taken_back_is_no_first_word),
         cmocka_unit_test(test_expand__of_two_senders_the_one_that_keeps_its_right_counts),
+        cmocka_unit_test(test_expand__the_word_of_a_second_sender_is_not_forgotten_for_a_third),
         cmocka_unit_test(test_expand__who_keeps_its_right_may_come_while_the_alert_is_read),
         cmocka_unit_test(test_expand__a_spoilt_look_holds_nobody_up),
         cmocka_unit_test(test_expand__many_are_looked_at_only_to_act),

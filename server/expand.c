@@ -325,6 +325,9 @@ static enum err_code judged_fn(struct db_tx *tx, void *arg, struct err *e)
         code = case_rejudged(tx, &c, buf_text(&x->facts_json), &x->verdict, x->now, e);
     if (!code && grounds_are_weak(x->rt->config, c.source))
         code = case_weaken(tx, &c, e);
+    else if (!code && c.weak && x->facts.may_isolate && !x->facts.source_shadow &&
+             x->before != CASE_DECIDING) /* a hunt that may not is none that is weak, either */
+        code = case_outgrow(tx, c.id, e);
     for (size_t i = 0; x->voided && i < x->n_steps && !code; i++) {
         if (x->voided[i])
             code = step_move(tx, c.id, x->steps[i].n, STEP_WITHHELD, x->steps[i].why, x->now, e);

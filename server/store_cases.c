@@ -98,6 +98,7 @@ static enum err_code read_whole(struct db_rows *rows, struct arena *a, void *ite
     c->facts = store_text(a, rows, 14, &nomem);
     c->verdict = store_text(a, rows, 15, &nomem);
     c->second = store_text(a, rows, 16, &nomem);
+    c->weak = db_int(rows, 17) == 0;
     return nomem ? err_set(e, ERR_NOMEM, "case") : ERR_OK;
 }
 
@@ -107,9 +108,11 @@ enum err_code case_load(struct db_tx *tx, struct arena *a, int64_t id, struct ca
                         struct err *e)
 {
     struct db_rows *rows;
-    enum err_code code = db_query(
-        tx, e, &rows,
-        "SELECT " LIST_COLUMNS ", facts, verdict, second_source FROM cases WHERE id = $1", "i", id);
+    enum err_code code =
+        db_query(tx, e, &rows,
+                 "SELECT " LIST_COLUMNS
+                 ", facts, verdict, second_source, may_isolate FROM cases WHERE id = $1",
+                 "i", id);
 
     return code ? code : store_take_one(rows, a, read_whole, ret, no_case, e);
 }
@@ -561,6 +564,11 @@ enum err_code case_weaken(struct db_tx *tx, const struct case_record *c, struct 
     return code || changed == 1
                ? code
                : err_set(e, ERR_STALE, "another source that may isolate has pushed it meanwhile");
+}
+
+enum err_code case_outgrow(struct db_tx *tx, int64_t id, struct err *e)
+{
+    return db_run(tx, e, NULL, "UPDATE cases SET may_isolate = 1 WHERE id = $1", "i", id);
 }
 
 enum err_code case_name_machine(struct db_tx *tx, int64_t id, int64_t delivery,

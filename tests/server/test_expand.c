@@ -1515,6 +1515,46 @@ static void test_expand__the_word_of_a_second_sender_is_not_forgotten_for_a_thir
     }
 }
 
+/* A source that might only notify when it pushed, and may isolate when its alert is judged: a person's no to that is not undone
+ * by the next push. */
+static void test_expand__a_no_is_not_undone_by_a_second_push(void **state)
+{
+    static const char *const rows[] = {"relay", "strong"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct question_answer no = {.person = "a@x.example", .way = "operator"};
+        struct question_record *list;
+        enum question_state now;
+        struct rig r;
+        size_t n = 0;
+        int64_t id;
+
+        rig_open(&r, RULES_ISOLATE_AND_MAIL "safety: {canary: 1}\n");
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+        push_by(&r, "relay", MACHINE, false);
+        (void)rig_work(&r);
+        assert_int_equal(
+            store_question_list(r.store, r.arena, QUESTION_STATES, 0, 1, &list, &n, NULL), ERR_OK);
+        assert_int_equal(n, 1);
+        no.question = list[0].id;
+        assert_int_equal(question_answer(r.g, &no, &now, NULL), ERR_OK);
+        (void)rig_work(&r);
+        id = rig_push(&r, ALERT, NULL);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+        r.sources = STRONG;
+        engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL)); /* no canary any more */
+        push_by(&r, rows[i], MACHINE, true);
+        rig_pass(&r, 10 * SECOND_MS, SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+        rig_close(&r);
+    }
+}
+
 /* And where it comes while the alert is read for the first one, whose right is gone: the verdict that is about to be written does
  * not know of it. */
 static void test_expand__who_keeps_its_right_may_come_while_the_alert_is_read(void **state)
@@ -2326,6 +2366,7 @@ int main(void)
         cmocka_unit_test(test_expand__a_right_that_was_taken_back_is_no_first_word),
         cmocka_unit_test(test_expand__of_two_senders_the_one_that_keeps_its_right_counts),
         cmocka_unit_test(test_expand__the_word_of_a_second_sender_is_not_forgotten_for_a_third),
+        cmocka_unit_test(test_expand__a_no_is_not_undone_by_a_second_push),
         cmocka_unit_test(test_expand__who_keeps_its_right_may_come_while_the_alert_is_read),
         cmocka_unit_test(test_expand__a_spoilt_look_holds_nobody_up),
         cmocka_unit_test(test_expand__many_are_looked_at_only_to_act),

@@ -11,6 +11,7 @@
 
 #include "channel.h"
 #include "ending.h"
+#include "grounds.h"
 #include "log.h"
 #include "notice.h"
 #include "notice_letter.h"
@@ -524,18 +525,40 @@ struct settle {
     enum case_state state;
 };
 
+/* Nothing was asked for because its source has lost its right: is there another one that pushed it and keeps its own? Then it is
+ * that one's case, and is judged anew. */
+static enum err_code hand_to_second(struct db_tx *tx, const struct settle *t, struct case_record *c,
+                                    bool *ret_handed, struct err *e)
+{
+    const struct config *config = t->rt->config;
+    enum err_code code;
+
+    *ret_handed = false;
+    if (!c->weak || !c->second || !config_may_isolate(config, c->second) ||
+        config_is_shadow(config, c->second))
+        return ERR_OK;
+    code = case_strengthen(tx, c->id, c->second, c->second_delivery, c->second_machine_id, t->now,
+                           ret_handed, e);
+    if (!code && *ret_handed)
+        c->state = CASE_RECEIVED;
+    return code;
+}
+
 static enum err_code settle_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct settle *t = arg;
     struct case_record c;
+    bool handed = false;
     /* The fence first: a process that was stopped for long may find the case settled by another. */
     enum err_code code = work_done(tx, t->w, e);
 
     if (!code)
         code = case_load(tx, t->arena, t->id, &c, e);
     if (!code)
+        code = hand_to_second(tx, t, &c, &handed, e);
+    if (!code && !handed)
         code = act_settle(tx, t->g, t->rt, t->arena, &c, t->now, e);
-    if (!code)
+    if (!code && !handed)
         code = tell_undone(tx, t->g, t->rt, t->arena, &c, t->now, e);
     if (!code)
         t->state = c.state;

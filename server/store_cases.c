@@ -99,6 +99,8 @@ static enum err_code read_whole(struct db_rows *rows, struct arena *a, void *ite
     c->verdict = store_text(a, rows, 15, &nomem);
     c->second = store_text(a, rows, 16, &nomem);
     c->weak = db_int(rows, 17) == 0;
+    c->second_delivery = db_int(rows, 18);
+    c->second_machine_id = store_text(a, rows, 19, &nomem);
     return nomem ? err_set(e, ERR_NOMEM, "case") : ERR_OK;
 }
 
@@ -111,7 +113,8 @@ enum err_code case_load(struct db_tx *tx, struct arena *a, int64_t id, struct ca
     enum err_code code =
         db_query(tx, e, &rows,
                  "SELECT " LIST_COLUMNS
-                 ", facts, verdict, second_source, may_isolate FROM cases WHERE id = $1",
+                 ", facts, verdict, second_source, may_isolate, second_delivery, second_machine_id"
+                 " FROM cases WHERE id = $1",
                  "i", id);
 
     return code ? code : store_take_one(rows, a, read_whole, ret, no_case, e);
@@ -502,12 +505,12 @@ enum err_code case_strengthen(struct db_tx *tx, int64_t id, const char *source, 
     enum err_code code = db_run(
         tx, e, &changed,
         "UPDATE cases SET may_isolate = 1, source = $1, delivery = $2, pushed_machine_id = $3,"
-        " state = 'received', updated = $4,"
+        " state = 'received', updated = $4, second_source = nullif(second_source, $5),"
         " why = CASE WHEN " UNJUDGED " THEN why ELSE 'pushed again, by a source that may isolate'"
-        " END WHERE id = $5 AND may_isolate = 0 AND (" UNJUDGED
+        " END WHERE id = $6 AND may_isolate = 0 AND (" UNJUDGED
         " OR (state IN ('acting', 'done') AND isolation IS NULL AND EXISTS"
-        " (SELECT 1 FROM steps WHERE case_id = $6 AND state = 'withheld')))",
-        "titiii", source, delivery, machine_id, now, id, id);
+        " (SELECT 1 FROM steps WHERE case_id = $7 AND state = 'withheld')))",
+        "tititii", source, delivery, machine_id, now, source, id, id);
 
     if (code || changed == 0)
         return code;
@@ -531,7 +534,7 @@ enum err_code case_second(struct db_tx *tx, int64_t id, const char *source, int6
                   "UPDATE cases SET second_source = $1, second_delivery = $2, second_machine_id ="
                   " CASE WHEN second_delivery <> 0 THEN coalesce(second_machine_id, $3) ELSE $4 END"
                   " WHERE id = $5 AND source <> $6 AND (second_source IS NULL OR $7 = 1)"
-                  " AND " UNJUDGED,
+                  " AND state NOT IN ('done', 'failed', 'dropped') AND isolation IS NULL",
                   "tittiti", source, delivery, machine_id, machine_id, id, source,
                   (int64_t)(delivery != 0));
 }

@@ -41,7 +41,9 @@ struct case_record {
     const char *machine_id; /* the alert's own, once read */
     enum case_state state;
     const char *rule, *why, *facts, *verdict; /* facts and verdict: JSON as stored */
-    const char *second;                       /* case_second's; NULL: none, or not read */
+    /* Of case_second; NULL: none, or not read. */
+    const char *second, *second_machine_id;
+    int64_t second_delivery;
     bool weak; /* the next one that may isolate is heard (case_strengthen); false: not read, too */
     const char *told;         /* kind of the last notice about it; NULL: none */
     int64_t created, updated; /* wall ms */
@@ -75,7 +77,7 @@ enum err_code store_case_load(struct store *s, struct arena *a, int64_t id, stru
 /** Its steps in order. */
 enum err_code store_case_steps(struct store *s, struct arena *a, int64_t id,
                                struct step_record **ret, size_t *ret_count, struct err *e);
-/** Newest first, without facts, verdict and second (those are NULL). */
+/** Newest first, without facts, verdict and what is of case_second (those are NULL). */
 enum err_code store_case_list(struct store *s, struct arena *a, const struct case_filter *f,
                               struct case_record **ret, size_t *ret_count, struct err *e);
 /** How many share an isolation. */
@@ -139,10 +141,10 @@ enum err_code case_reset(struct db_tx *tx, struct case_record *c, struct err *e)
 enum err_code case_strengthen(struct db_tx *tx, int64_t id, const char *source, int64_t delivery,
                               const char *machine_id, int64_t now, bool *ret_changed,
                               struct err *e);
-/** Another source that may isolate pushes a case which nobody has judged yet and whose first source may, too: should that
- *  have lost its right by the time that it is judged, this one's counts (case_stand_in). The last one that a sender's delivery
- *  (else 0) comes from is kept; but of the machine the first word of them all, as case_name_machine has it. machine_id: NULL:
- *  it names none. */
+/** Another source that may isolate pushes a case for which nothing was asked yet and whose first source may, too: should that
+ *  have lost its right by the time that it is judged, this one's counts (case_stand_in); where it has by the time of the
+ *  request, it is judged anew as this one's (case_strengthen). The last one that a sender's delivery (else 0) comes from is
+ *  kept, but of the machine the first word of them all, as case_name_machine has it. machine_id: NULL: it names none. */
 enum err_code case_second(struct db_tx *tx, int64_t id, const char *source, int64_t delivery,
                           const char *machine_id, struct err *e);
 /** Not judged yet: c is from now on the case of c->second, with its delivery and its word for the machine. Nothing happens

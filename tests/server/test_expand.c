@@ -1480,6 +1480,55 @@ static void test_expand__of_two_senders_the_one_that_keeps_its_right_counts(void
         }
 }
 
+/* Nor where its right is gone after the verdict and before the request, which may be as long, whether the other one pushed it
+ * before the verdict or after it. */
+static void test_expand__who_keeps_its_right_counts_until_the_request(void **state)
+{
+    static const struct {
+        const char *label;
+        bool after; /* the second comes after the verdict */
+        const char *sources;
+        size_t posts;
+    } rows[] = {
+        {"before the verdict", false, "    may: [notify]\n" STRONG, 1},
+        {"after the verdict", true, "    may: [notify]\n" STRONG, 1},
+        {"it is tried out", true, "    mode: shadow\n" STRONG, 1},
+        {"both have lost it", true, "    may: [notify]\n" STRONG "    may: [notify]\n", 0},
+        {"the other one has lost it", true, STRONG "    may: [notify]\n", 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct case_record c;
+        struct rig r;
+
+        print_message("  %s\n", rows[i].label);
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 2, 503, "{}"); /* with the alert, and before the request */
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+        push_by(&r, "relay", MACHINE, true);
+        if (!rows[i].after)
+            push_by(&r, "strong", MACHINE, true);
+        (void)rig_work(&r);
+        if (rows[i].after)
+            push_by(&r, "strong", MACHINE, true);
+        r.sources = rows[i].sources;
+        engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+        rig_pass(&r, 6 * MINUTE_MS, 30 * SECOND_MS);
+        c = rig_case(&r, rig_push(&r, ALERT, NULL));
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].posts);
+        assert_int_equal(c.state, CASE_DONE);
+        assert_int_equal(
+            strncmp(rig_subject(&r, c.id),
+                    rows[i].posts ? "[ISOLATED]" : "[NOT ISOLATED: ", rows[i].posts ? 10 : 15),
+            0);
+        rig_close(&r);
+    }
+}
+
 /* What a second one that may isolate says of the machine is held against the alert, whoever comes after it and says nothing of
  * that, or something else. */
 static void test_expand__the_word_of_a_second_sender_is_not_forgotten_for_a_third(void **state)
@@ -2365,6 +2414,7 @@ int main(void)
         cmocka_unit_test(test_expand__a_second_sender_may_come_while_the_alert_is_read),
         cmocka_unit_test(test_expand__a_right_that_was_taken_back_is_no_first_word),
         cmocka_unit_test(test_expand__of_two_senders_the_one_that_keeps_its_right_counts),
+        cmocka_unit_test(test_expand__who_keeps_its_right_counts_until_the_request),
         cmocka_unit_test(test_expand__the_word_of_a_second_sender_is_not_forgotten_for_a_third),
         cmocka_unit_test(test_expand__a_no_is_not_undone_by_a_second_push),
         cmocka_unit_test(test_expand__who_keeps_its_right_may_come_while_the_alert_is_read),

@@ -18,6 +18,10 @@
 #define RELEASED_SINCE "it was isolated, and released at Defender since"
 #define TOOK_OVER      "took over the open isolation that it had joined"
 
+/* Two seconds at first, but no longer than this, a replica leaves a row alone that is another one's to ask for: each look costs
+ * calls, and whoever was told, or is, finds it due in a moment. */
+#define NEWER_MOST_MS (15 * SECOND_MS)
+
 /* ---- the look, and what follows from it ---------------------------------------------------------- */
 
 static enum err_code postpone_fn(struct db_tx *tx, void *arg, struct err *e)
@@ -200,6 +204,20 @@ static bool stands(const struct defender_action *own, const struct defender_read
            (defender_action_is_open(own) || own == deed_in_force(look->actions, look->n_actions));
 }
 
+/* It is left to the replica that was told, or waits here until this one is. */
+static enum err_code leave_to_told(struct db_tx *tx, struct episode *x, struct isolation_record *r,
+                                   struct err *e)
+{
+    int64_t wait;
+
+    (void)err_set(&x->why, ERR_AGAIN, GROUNDS_NEWER);
+    x->why.retry_ms = ENGINE_NEWER_CONFIG_LOOK_MS;
+    wait = engine_wait_after(&x->w, &x->why);
+    x->due = x->now + (wait < NEWER_MOST_MS ? wait : NEWER_MOST_MS);
+    r->posted = 0; /* the look has shown that nothing came of it */
+    return episode_postpone(tx, x, r, e);
+}
+
 static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct episode *x = arg;
@@ -264,6 +282,8 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
                             arena_fmt(x->arena, "Defender took no request for an hour: %s",
                                       r.why ? r.why : "no answer"),
                             e);
+    } else if (x->grounds->newer) {
+        code = leave_to_told(tx, x, &r, e);
     } else if (x->grounds->code) {
         x->why = x->grounds->why;
         x->due = x->now + engine_wait_after(&x->w, &x->why);
@@ -272,14 +292,8 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     } else {
         code = find_brake(tx, x, r.case_id, &brake, &newer, e);
         x->post = !code && !brake;
-        if (!code && brake && newer) { /* by the replica that was told, or here when it is */
-            (void)err_set(&x->why, ERR_AGAIN, GROUNDS_NEWER);
-            x->due = x->now + ENGINE_NEWER_CONFIG_LOOK_MS;
-            r.posted = 0; /* the look has shown that nothing came of it */
-            code = episode_postpone(tx, x, &r, e);
-        } else if (!code && brake) {
-            code = hand_on(tx, x, &r, brake, e);
-        }
+        if (!code && brake)
+            code = newer ? leave_to_told(tx, x, &r, e) : hand_on(tx, x, &r, brake, e);
         if (x->post) {
             r.posted = x->now;
             code = isolation_move(tx, &r, ISOLATION_REQUESTED, r.why, x->now, e);

@@ -191,6 +191,7 @@ void grounds_read(const struct case_record *c, struct runtime *rt, struct runtim
         grounds_may_be_newer(approval, rt->config, g, clock_wall_ms(g->clock))) {
         ret->code = err_set(&ret->why, ERR_AGAIN, GROUNDS_NEWER);
         ret->why.retry_ms = ENGINE_NEWER_CONFIG_LOOK_MS;
+        ret->newer = true;
     }
 }
 

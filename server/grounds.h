@@ -24,6 +24,7 @@ struct grounds {
     struct defender_reads look; /* the machine's actions, read now; actions_code says whether */
     enum err_code code; /* ERR_OK: they hold; ERR_REFUSED: not any more; else not known yet */
     struct err why;     /* of code, for people */
+    bool newer; /* not known yet because a person let it past by a policy that may be newer */
 };
 
 /** Has a person just said yes by a policy that is not in force here, and of which this replica may not have been told yet? By

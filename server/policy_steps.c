@@ -54,20 +54,20 @@ static void compile_text(struct policy_compiler *c, const struct yaml_node *at,
 /* The row of the settings' table that reads argument number i of a handler into its slot. */
 static struct setting row_of(const struct handler_arg *arg, size_t i)
 {
-    bool has_number = arg->type == ARG_DURATION || arg->type == ARG_NUMBER;
     struct setting row = {.key = arg->name,
                           .type = type_of[arg->type],
                           .offset = i * sizeof(struct slot) + offset_of[arg->type],
-                          .fallback = arg->type == ARG_WORD ? arg->words[0]
-                                      : has_number          ? arg->fallback
-                                                            : NULL,
                           .meaning = arg->meaning,
                           .words = arg->words};
 
-    if (arg->type == ARG_NUMBER) {
+    if (arg->type == ARG_WORD) {
+        row.fallback = arg->words[0];
+    } else if (arg->type == ARG_NUMBER) {
+        row.fallback = arg->fallback;
         row.least = strtoll(arg->words[0], NULL, 10);
         row.most = strtoll(arg->words[1], NULL, 10);
     } else if (arg->type == ARG_DURATION) {
+        row.fallback = arg->fallback;
         row.least = MINUTE_MS;
         row.most = 366 * DAY_MS;
         if (arg->words) {

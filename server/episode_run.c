@@ -578,21 +578,25 @@ bool episode_needs_look(const struct episode *x, const struct defender_action *a
                : is_to_be_seen(x, action) || action->status != DEFENDER_SUCCEEDED;
 }
 
-/* It needs a look, and there was none: is one to be waited for? Then x->code and x->why say so. Runs that failed for
- * another reason do not count. */
+/* It needs a look before people are told how it ended, or that nobody knows, and there was none: is one to be waited for? Then
+ * x->code and x->why say so. Runs that failed for another reason do not count. */
 static void wait_to_see(struct episode *x, const struct defender_action *action,
                         const struct defender_reads *look)
 {
-    if (x->code || defender_action_is_open(action) || !episode_needs_look(x, action) ||
-        !look->actions_code || deed_end_of(look->actions_code) == DEED_REFUSED ||
-        x->row.unseen >= DEED_LOOKS_IN_VAIN)
+    const bool open = defender_action_is_open(action);
+
+    if (x->code || (open && x->now - x->row.requested <= DEED_FOLLOW_FOR_MS) ||
+        !episode_needs_look(x, action) || !look->actions_code ||
+        deed_end_of(look->actions_code) == DEED_REFUSED || x->row.unseen >= DEED_LOOKS_IN_VAIN)
         return;
     x->w.attempts = ++x->row.unseen;
     x->why = look->actions_err;
     x->code = err_in(&x->why, action->status == DEFENDER_SUCCEEDED
                                   ? "it was isolated, and it cannot be seen whether it still is"
-                                  : "it came to nothing, and it cannot be seen whether something "
-                                    "else isolates the machine");
+                              : open ? "it has not ended, and it cannot be seen whether something "
+                                       "else isolates the machine"
+                                     : "it came to nothing, and it cannot be seen whether "
+                                       "something else isolates the machine");
 }
 
 void episode_followed(struct episode *x, const struct defender_action *action,

@@ -2522,6 +2522,44 @@ static void test_ledger__a_second_one_that_never_ends_is_not_told_as_unknown(voi
     rig_close(&r);
 }
 
+/* Nor after one look at the machine that failed just then. */
+static void test_ledger__one_failed_look_gives_no_second_one_up(void **state)
+{
+    static const char theirs[] =
+        "{\"value\":[" ACTION_DOC("a2", "Isolate", "Succeeded", "\"x\"", "11:11") "," ACTION_DOC(
+            ACTION, "Isolate", "Pending", "null", "11:12") "]}";
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    for (int ever = 0; ever < 2; ever++) { /* can it be seen again? */
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 1, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_says(&r, "GET", LIST, 0, 200, theirs);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, 4 * DAY_MS - HOUR_MS, HOUR_MS);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_PENDING);
+        rig_afresh(&r);
+        rig_says(&r, "GET", GET_ACTION, 0, 200,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_says(&r, "GET", LIST, ever ? 1 : 0, 503, "");
+        rig_says(&r, "GET", LIST, 0, 200, theirs);
+        rig_pass(&r, 2 * HOUR_MS, 2 * HOUR_MS);
+        assert_string_equal(rig_told(&r, id), "requested");
+        rig_pass(&r, HOUR_MS, MINUTE_MS);
+        assert_int_equal(rig_isolation(&r).state, ever ? ISOLATION_ISOLATED : ISOLATION_FAILED);
+        assert_string_equal(rig_told(&r, id),
+                            ever ? "requested isolated" : "requested not_isolated");
+        rig_close(&r);
+    }
+}
+
 static void machine_seen(struct rig *r, const char *fields)
 {
     peer_forget(r->peer);
@@ -2944,6 +2982,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_second_one_is_not_told_as_lapsing),
         cmocka_unit_test(test_ledger__after_a_pause_one_failed_look_tells_of_no_lapsing),
         cmocka_unit_test(test_ledger__a_second_one_that_never_ends_is_not_told_as_unknown),
+        cmocka_unit_test(test_ledger__one_failed_look_gives_no_second_one_up),
         cmocka_unit_test(test_ledger__an_absent_machine_is_isolated_when_it_is_seen),
         cmocka_unit_test(test_ledger__a_machine_that_is_seen_is_judged_anew),
         cmocka_unit_test(test_ledger__a_lookout_does_not_overrule_a_release),

@@ -180,10 +180,16 @@ enum err_code ledger_find_lost(struct db_tx *tx, struct arena *arena, const char
 {
     int64_t id = 0;
     enum err_code code = deed_row(a, &id) ? isolation_load(tx, arena, id, ret, e) : ERR_NOT_FOUND;
+    bool displaced = !code && ret->action_id && strcasecmp(ret->action_id, a->id) != 0 &&
+                     (ret->state == ISOLATION_ISOLATED || ret->state == ISOLATION_RELEASED);
 
-    *ret_found = !code && ret->state == ISOLATION_FAILED && !ret->action_id &&
+    *ret_found = !code && (displaced || (ret->state == ISOLATION_FAILED && !ret->action_id)) &&
                  strcmp(ret->tenant, tenant) == 0 &&
                  strcasecmp(ret->machine_id, a->machine_id) == 0;
+    if (*ret_found && displaced) { /* what it says is of that one */
+        ret->adopted = false;
+        ret->requestor = a->requestor[0] ? a->requestor : NULL;
+    }
     return code == ERR_NOT_FOUND ? ERR_OK : code;
 }
 

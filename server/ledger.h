@@ -45,7 +45,8 @@ static inline bool ledger_is_known(const struct isolation_record *r)
     return r->case_id || r->reminded;
 }
 /** An isolation of a tenant that no row of the ledger's has, and that bears the id of one that was given up: its answer was lost,
- *  and nothing came to light for as long as it was looked for. */
+ *  and nothing came to light for as long as it was looked for; or another one was in force and took its place, and is
+ *  over (section 4.5: ours may run then). */
 enum err_code ledger_find_lost(struct db_tx *tx, struct arena *arena, const char *tenant,
                                const struct defender_action *a, struct isolation_record *ret,
                                bool *ret_found, struct err *e);

@@ -217,15 +217,17 @@ static enum err_code is_over(struct db_tx *tx, struct settling *s, const struct 
                              bool *ret, struct isolation_record *ret_given_up, struct err *e)
 {
     struct isolation_record r;
-    bool found = false;
+    bool found = false, lost = false;
     enum err_code code =
         isolation_find_action(tx, s->p->arena, s->p->row.tenant, a->id, &r, &found, e);
 
-    if (!code && !found)
+    if (!code && !found) {
         code = ledger_find_lost(tx, s->p->arena, s->p->row.tenant, a, &r, &found, e);
+        lost = found;
+    }
     *ret = !code && found;
     /* What cordon gave up on may have come about after all. */
-    if (*ret && r.state == ISOLATION_FAILED && a->status == DEFENDER_SUCCEEDED) {
+    if (*ret && (lost || r.state == ISOLATION_FAILED) && a->status == DEFENDER_SUCCEEDED) {
         *ret = false;
         *ret_given_up = r;
     }

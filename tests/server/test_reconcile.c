@@ -323,6 +323,64 @@ static void test_reconcile__what_was_lost_and_an_alert_finds_is_told(void **stat
     }
 }
 
+/* Ours waited beside another isolation until it was given up, and people were told of that one. Defender carries ours out when that
+ * one is released: it is nobody else's, and they hear of it. */
+static void test_reconcile__what_waited_beside_another_and_came_about_is_told(void **state)
+{
+    static const char theirs[] = DONE_DOC(OTHER, "Isolate", "11:11", "11:12") "," DONE_DOC(
+        RELEASE, "Unisolate", "40:00", "40:01");
+    struct isolation_record first, now;
+    char own[DEED_ID_SIZE];
+    const char *waits, *told;
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    for (int at_once = 0; at_once < 2; at_once++) {
+        begin(&r);
+        rig_says(&r, "GET", OF_ONE, 1, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 1, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:14"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        first = rig_isolation(&r);
+        waits = arena_fmt(r.arena, ACTION_DOC(ACTION, "Isolate", "Pending", "\"%s\"", "11:14"),
+                          deed_id(first.id, own));
+        rig_says(&r, "GET", GET_ACTION, 0, 200, waits);
+        rig_says(&r, "GET", OF_ONE, 0, 200,
+                 arena_fmt(r.arena, "{\"value\":[%s,%s]}", waits,
+                           DONE_DOC(OTHER, "Isolate", "11:11", "11:12")));
+        rig_pass(&r, 5 * DAY_MS, HOUR_MS);
+        assert_string_equal(rig_isolation(&r).action_id, OTHER);
+        told = rig_told(&r, id);
+        assert_non_null(strstr(told, "isolated"));
+        told = arena_fmt(r.arena, "%s released", told);
+        if (!at_once) {
+            next(&r, arena_fmt(r.arena, "{\"value\":[%s,%s]}", waits, theirs));
+            assert_string_equal(rig_told(&r, id), told);
+        }
+        next(&r, arena_fmt(r.arena, "{\"value\":[%s,%s]}",
+                           arena_fmt(r.arena,
+                                     "{\"id\":\"" ACTION
+                                     "\",\"type\":\"Isolate\",\"status\":\"Succeeded\","
+                                     "\"machineId\":\"" MACHINE "\","
+                                     "\"creationDateTimeUtc\":\"2025-01-07T10:11:14Z\","
+                                     "\"lastUpdateDateTimeUtc\":\"2025-01-07T10:41:00Z\","
+                                     "\"externalId\":\"%s\",\"requestor\":\"cordon\"}",
+                                     own),
+                           theirs));
+        (void)rig_work(&r);
+        now = rig_isolation(&r);
+        assert_int_equal(now.state, ISOLATION_ISOLATED);
+        assert_string_equal(now.action_id, ACTION);
+        assert_false(now.adopted);
+        assert_int_equal(now.case_id, id);
+        assert_int_equal(rig_case(&r, id).isolation, now.id);
+        assert_string_equal(rig_told(&r, id), arena_fmt(r.arena, "%s isolated", told));
+        rig_close(&r);
+    }
+}
+
 /* The id of a row that is about something else, or that ended otherwise, makes nothing ours. */
 static void test_reconcile__an_id_that_does_not_fit_makes_nothing_ours(void **state)
 {
@@ -1266,6 +1324,7 @@ int main(void)
         cmocka_unit_test(test_reconcile__what_was_given_up_and_came_about_is_told),
         cmocka_unit_test(test_reconcile__what_was_lost_and_came_about_is_told),
         cmocka_unit_test(test_reconcile__what_was_lost_and_an_alert_finds_is_told),
+        cmocka_unit_test(test_reconcile__what_waited_beside_another_and_came_about_is_told),
         cmocka_unit_test(test_reconcile__an_id_that_does_not_fit_makes_nothing_ours),
         cmocka_unit_test(test_reconcile__what_was_given_up_is_seen_again),
         cmocka_unit_test(test_reconcile__somebody_elses_isolation_is_adopted_unasked),

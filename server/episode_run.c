@@ -503,7 +503,7 @@ static enum err_code came_to_nothing(struct db_tx *tx, struct episode *x,
 }
 
 /* Nobody says how ours ended. What is in force beside it isolates the machine whatever becomes of ours; another one that waits
- * may wait as long. */
+ * may wait as long. Ours may run when that is released: who reads the tenant's list is to find it. */
 static enum err_code given_up_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct episode *x = arg;
@@ -515,7 +515,9 @@ static enum err_code given_up_fn(struct db_tx *tx, void *arg, struct err *e)
     if (other && !defender_action_is_open(other))
         code = take_its_place(tx, x, &r, other, &taken, e);
     x->after = r;
-    return code || taken ? code : fail_fn(tx, x, e);
+    if (code)
+        return code;
+    return taken ? poll_read_again(tx, r.tenant, POLL_ACTIONS, r.requested, e) : fail_fn(tx, x, e);
 }
 
 /* Is it to be told that Defender will give up soon? A second request for an isolated machine may stay pending, too, until

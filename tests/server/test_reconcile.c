@@ -329,6 +329,7 @@ static void test_reconcile__what_waited_beside_another_and_came_about_is_told(vo
 {
     static const char theirs[] = DONE_DOC(OTHER, "Isolate", "11:11", "11:12") "," DONE_DOC(
         RELEASE, "Unisolate", "40:00", "40:01");
+    static const char later[] = "{\"value\":[" LATER_ELSEWHERE "]}";
     struct isolation_record first, now;
     char own[DEED_ID_SIZE];
     const char *waits, *told;
@@ -344,6 +345,10 @@ static void test_reconcile__what_waited_beside_another_and_came_about_is_told(vo
         id = rig_push(&r, ALERT, MACHINE);
         (void)rig_work(&r);
         first = rig_isolation(&r);
+        hands_turn(&r.hands, 25 * MINUTE_MS);
+        next(&r, later); /* meanwhile others had theirs */
+        next(&r, later);
+        assert_from(&r, "10:20:00");
         waits = arena_fmt(r.arena, ACTION_DOC(ACTION, "Isolate", "Pending", "\"%s\"", "11:14"),
                           deed_id(first.id, own));
         rig_says(&r, "GET", GET_ACTION, 0, 200, waits);
@@ -369,6 +374,7 @@ static void test_reconcile__what_waited_beside_another_and_came_about_is_told(vo
                                      "\"externalId\":\"%s\",\"requestor\":\"cordon\"}",
                                      own),
                            theirs));
+        assert_from(&r, "10:06:1");
         (void)rig_work(&r);
         now = rig_isolation(&r);
         assert_int_equal(now.state, ISOLATION_ISOLATED);

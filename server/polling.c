@@ -163,6 +163,20 @@ static void mind_the_beginning(struct polling *p, const struct runtime_tenant *t
         p->row.since = brought_back(p, p->row.since, p->there - OVERLAP_MS);
 }
 
+/* When polling began was written by this process, and the clock was set on since, before anything could be read: it began when
+ * this process did, by the clock of now. What was made before is history. */
+static void mind_a_jump(struct polling *p)
+{
+    const struct engine *g = p->g;
+    int64_t began = p->now - (clock_mono_ms(g->clock) - g->began_ms) - OVERLAP_MS;
+
+    if (p->row.polled || p->row.since != p->row.watermark ||
+        p->row.since < g->began_wall_ms - OVERLAP_MS || began - p->row.since <= DEFENDER_SKEW_MS)
+        return;
+    p->row.since = began;
+    p->row.watermark = began;
+}
+
 /* A clock that is ahead by more than this is none to begin anew by. One that is off by less, or behind, keeps nobody from
  * reading: it may stay so, and what is not read nobody is told of. */
 #define AHEAD_MAX_MS HOUR_MS
@@ -201,6 +215,7 @@ static enum err_code read_all(struct polling *p, struct runtime_tenant *tenant, 
 
     if (!page)
         return err_set(e, ERR_NOMEM, "polling");
+    mind_a_jump(p);
     mind_the_clock(p);
     from = p->row.watermark - OVERLAP_MS;
     read = p->row.polled ? p->row.polled : p->row.since;

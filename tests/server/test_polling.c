@@ -331,6 +331,53 @@ static void test_polling__a_clock_that_is_behind_at_the_beginning_makes_no_news(
     }
 }
 
+/* Nor does one that was behind, and is set right before anything could be read. What was made since is news. */
+static void test_polling__a_clock_that_is_set_right_before_the_first_poll_makes_no_news(
+    void **state)
+{
+    static const struct {
+        int64_t age; /* of the alert, shortly before it is listed */
+        int failed;  /* polls, before the clock is set right, and after; one an hour */
+        size_t read;
+    } rows[] = {
+        {3 * DAY_MS, 0, 0},  {30 * SECOND_MS, 0, 1}, {3 * DAY_MS, 2, 0},
+        {5 * HOUR_MS, 2, 0}, {3 * HOUR_MS, 2, 1},    {-30 * SECOND_MS, 2, 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        char made[CLOCK_TEXT_SIZE];
+
+        print_message("row %zu\n", i);
+        rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+        assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+        rig_afresh(&r);
+        rig_says(&r, "GET", CHANGED, 0, 503, "");
+        for (int k = 0; k < 2 * rows[i].failed; k++) {
+            assert_true(poll_once(&r));
+            if (k == rows[i].failed)
+                atomic_fetch_add(&r.hands.wall, 30 * DAY_MS);
+            hands_turn(&r.hands, HOUR_MS);
+        }
+        if (!rows[i].failed)
+            atomic_fetch_add(&r.hands.wall, 30 * DAY_MS);
+        (void)clock_format(clock_wall_ms(&r.hands.clock) - rows[i].age, made);
+        rig_afresh(&r);
+        rig_says(&r, "GET", CHANGED, 0, 200,
+                 arena_fmt(r.arena,
+                           "{\"value\":[{\"id\":\"" ALERT
+                           "\",\"severity\":\"High\",\"alertCreationTime\":\"%s\","
+                           "\"lastUpdateTime\":\"%s\"}]}",
+                           made, made));
+        hands_turn(&r.hands, MINUTE_MS);
+        assert_true(poll_once(&r));
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "GET", GET_ALERT ALERT) > 0, rows[i].read);
+        rig_close(&r);
+    }
+}
+
 /* A clock that was ten days ahead for a while makes no pause: what is listed meanwhile is read when it is right again. */
 static void test_polling__a_clock_that_is_far_ahead_makes_no_pause(void **state)
 {
@@ -699,6 +746,8 @@ int main(void)
         cmocka_unit_test(test_polling__a_clock_that_is_a_little_off_keeps_nobody_from_reading),
         cmocka_unit_test(test_polling__a_clock_that_is_ahead_from_the_beginning_hides_nothing),
         cmocka_unit_test(test_polling__a_clock_that_is_behind_at_the_beginning_makes_no_news),
+        cmocka_unit_test(
+            test_polling__a_clock_that_is_set_right_before_the_first_poll_makes_no_news),
         cmocka_unit_test(test_polling__a_clock_that_is_far_ahead_makes_no_pause),
         cmocka_unit_test(test_polling__a_failing_that_began_by_a_wrong_clock_is_seen),
         cmocka_unit_test(test_polling__a_push_is_stronger_than_a_poll_that_may_only_notify),

@@ -506,11 +506,15 @@ enum err_code case_strengthen(struct db_tx *tx, int64_t id, const char *source, 
         tx, e, &changed,
         "UPDATE cases SET may_isolate = 1, source = $1, delivery = $2, pushed_machine_id = $3,"
         " state = 'received', updated = $4, second_source = nullif(second_source, $5),"
+        " second_delivery = CASE WHEN second_source = $6 THEN 0 ELSE second_delivery END,"
+        " second_machine_id = CASE WHEN second_source = $7 THEN NULL ELSE second_machine_id END,"
         " why = CASE WHEN " UNJUDGED " THEN why ELSE 'pushed again, by a source that may isolate'"
-        " END WHERE id = $6 AND may_isolate = 0 AND (" UNJUDGED
+        " END WHERE id = $8 AND may_isolate = 0 AND (" UNJUDGED
         " OR (state IN ('acting', 'done') AND isolation IS NULL AND EXISTS"
-        " (SELECT 1 FROM steps WHERE case_id = $7 AND state = 'withheld')))",
-        "tititii", source, delivery, machine_id, now, source, id, id);
+        " (SELECT 1 FROM steps WHERE case_id = $9 AND state = 'withheld')))",
+        "titittt"
+        "ii",
+        source, delivery, machine_id, now, source, source, source, id, id);
 
     if (code || changed == 0)
         return code;
@@ -534,9 +538,11 @@ enum err_code case_second(struct db_tx *tx, int64_t id, const char *source, int6
                   "UPDATE cases SET second_source = $1, second_delivery = $2, second_machine_id ="
                   " CASE WHEN second_delivery <> 0 THEN coalesce(second_machine_id, $3) ELSE $4 END"
                   " WHERE id = $5 AND source <> $6 AND (second_source IS NULL OR $7 = 1)"
+                  " AND (second_delivery = 0 OR second_machine_id IS NULL"
+                  " OR lower(second_machine_id) = lower(coalesce($8, second_machine_id)))"
                   " AND state NOT IN ('done', 'failed', 'dropped') AND isolation IS NULL",
-                  "tittiti", source, delivery, machine_id, machine_id, id, source,
-                  (int64_t)(delivery != 0));
+                  "tittitit", source, delivery, machine_id, machine_id, id, source,
+                  (int64_t)(delivery != 0), machine_id);
 }
 
 enum err_code case_stand_in(struct db_tx *tx, const struct case_record *c, int64_t now,

@@ -144,7 +144,8 @@ enum err_code case_strengthen(struct db_tx *tx, int64_t id, const char *source, 
 /** Another source that may isolate pushes a case for which nothing was asked yet and whose first source may, too: should that
  *  have lost its right by the time that it is judged, this one's counts (case_stand_in); where it has by the time of the
  *  request, it is judged anew as this one's (case_strengthen). The last one that a sender's delivery (else 0) comes from is
- *  kept, but of the machine the first word of them all, as case_name_machine has it. machine_id: NULL: it names none. */
+ *  kept, but of the machine the first word of them all, as case_name_machine has it: one that names another machine is not
+ *  kept, as nobody is to isolate against his own word. machine_id: NULL: it names none. */
 enum err_code case_second(struct db_tx *tx, int64_t id, const char *source, int64_t delivery,
                           const char *machine_id, struct err *e);
 /** Not judged yet: c is from now on the case of c->second, with its delivery and its word for the machine. Nothing happens

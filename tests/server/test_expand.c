@@ -1530,7 +1530,7 @@ static void test_expand__who_keeps_its_right_counts_until_the_request(void **sta
 }
 
 /* What a second one that may isolate says of the machine is held against the alert, whoever comes after it and says nothing of
- * that, or something else. */
+ * that. Who says something else does not come into its place. */
 static void test_expand__the_word_of_a_second_sender_is_not_forgotten_for_a_third(void **state)
 {
     static const char other[] = "0123456789abcdef0123456789abcdef01234567";
@@ -1558,8 +1558,62 @@ static void test_expand__the_word_of_a_second_sender_is_not_forgotten_for_a_thir
         id = rig_push(&r, ALERT, NULL);
         rig_pass(&r, 6 * MINUTE_MS, 30 * SECOND_MS);
         assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
-        assert_string_equal(rig_case(&r, id).source, "third");
+        assert_string_equal(rig_case(&r, id).source, rows[i] ? "strong" : "third");
         assert_non_null(strstr(rig_subject(&r, id), "[NOT ISOLATED: the sender named machine "));
+        rig_close(&r);
+    }
+}
+
+/* Nor is a third one's right used against its own word: what a second one has said of the machine does not take its place. */
+static void test_expand__nobody_isolates_against_his_own_word(void **state)
+{
+    static const char other[] = "0123456789abcdef0123456789abcdef01234567";
+    static const char third[] =
+        "    may: [notify]\n" STRONG "    may: [notify]\n"
+        "  third:\n    tenant: contoso\n    verify:\n      - standard_webhooks: {public_keys: "
+        "'whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg='}\n";
+
+    (void)state;
+    for (int came_in = 0; came_in < 2; came_in++) { /* the second one, into the first one's place */
+        struct rig r;
+        int64_t id;
+
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        if (came_in) { /* not to be looked at before the request, nor to be read for the second one */
+            peer_forget(r.peer);
+            rig_says(&r, "POST", "/0a4a1f60", 0, 200,
+                     "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+            rig_says(&r, "GET", GET_ALERT, 2, 200, ALERT_DOC);
+            rig_says(&r, "GET", GET_ALERT, 3, 503, "{}");
+            rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+            rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+            rig_says(&r, "GET", LIST, 2, 503, "{}");
+        }
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+        push_by(&r, "relay", MACHINE, true);
+        push_by(&r, "strong", MACHINE, true);
+        id = rig_push(&r, ALERT, NULL);
+        if (came_in) {
+            (void)rig_work(&r);
+            r.sources = "    may: [notify]\n" STRONG;
+            engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+            for (int i = 0; i < 60 && strcmp(rig_case(&r, id).source, "strong") != 0; i++)
+                rig_pass(&r, SECOND_MS, SECOND_MS);
+            assert_string_equal(rig_case(&r, id).source, "strong");
+        }
+        push_by(&r, "third", other, true);
+        r.sources = third;
+        engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+        id = rig_push(&r, ALERT, NULL);
+        rig_pass(&r, 6 * MINUTE_MS, 30 * SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+        assert_non_null(strstr(rig_subject(&r, id), came_in
+                                                        ? "[NOT ISOLATED: the sender named machine "
+                                                        : "[NOT ISOLATED: source relay may"));
         rig_close(&r);
     }
 }
@@ -2416,6 +2470,7 @@ int main(void)
         cmocka_unit_test(test_expand__of_two_senders_the_one_that_keeps_its_right_counts),
         cmocka_unit_test(test_expand__who_keeps_its_right_counts_until_the_request),
         cmocka_unit_test(test_expand__the_word_of_a_second_sender_is_not_forgotten_for_a_third),
+        cmocka_unit_test(test_expand__nobody_isolates_against_his_own_word),
         cmocka_unit_test(test_expand__a_no_is_not_undone_by_a_second_push),
         cmocka_unit_test(test_expand__who_keeps_its_right_may_come_while_the_alert_is_read),
         cmocka_unit_test(test_expand__a_spoilt_look_holds_nobody_up),

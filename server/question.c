@@ -395,6 +395,8 @@ static enum err_code go_on(struct db_tx *tx, struct closing *x, const struct que
         else if (!yes && h && h->acts)
             code = step_move(tx, c->id, steps[i].n, STEP_WITHHELD, q->why, x->now, e);
     }
+    if (!code && q->state == QUESTION_REFUSED) /* nor does whoever else may isolate undo that */
+        code = case_outgrow(tx, c->id, e);
     if (!code)
         code = case_move(tx, c, yes ? CASE_DECIDING : CASE_ACTING, c->why, x->now, e);
     return code ? code : work_put(tx, c->id, WORK_CASE, WORK_NORMAL, x->now, x->now, NULL, e);

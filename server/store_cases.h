@@ -155,8 +155,8 @@ enum err_code case_stand_in(struct db_tx *tx, const struct case_record *c, int64
 /** It was judged as of a source that may not isolate (any more), whatever that might when it pushed: the next one that may is
  *  heard (case_strengthen). ERR_STALE: one has come since c was read (case_second), and the verdict does not know of it. */
 enum err_code case_weaken(struct db_tx *tx, const struct case_record *c, struct err *e);
-/** It was judged as of a source that may isolate by now, whatever that might when it pushed: what people say to that verdict is
- *  not undone by the next push. */
+/** It was judged as of a source that may isolate by now, whatever that might when it pushed, or a person has said no: what people
+ *  say is not undone by the next push. */
 enum err_code case_outgrow(struct db_tx *tx, int64_t id, struct err *e);
 /** A sender that may isolate names the machine of a case that nobody has judged yet, and for which no sender named one (what a poll or a hunt
  *  has found in Defender contradicts nothing): what it says is held against the alert as the first one's would be. A case that

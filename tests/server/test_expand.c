@@ -1618,6 +1618,47 @@ static void test_expand__nobody_isolates_against_his_own_word(void **state)
     }
 }
 
+/* Nor is one that came after the first one had lost its right, when a person was asked how to go on without the isolation. */
+static void test_expand__a_no_is_not_undone_by_who_keeps_its_right(void **state)
+{
+    static const char rules[] =
+        "rules:\n  - {name: contain, do: [{isolate: {}, on_failure: ask}, {scan: {}}, {email: {}}]}\n";
+    struct question_answer no = {.person = "a@x.example", .way = "operator"};
+    struct question_record *list;
+    enum question_state now;
+    struct rig r;
+    size_t n = 0;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, rules);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 2, 503, "{}");
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+    push_by(&r, "relay", MACHINE, true);
+    push_by(&r, "strong", MACHINE, true);
+    (void)rig_work(&r);
+    r.sources = "    may: [notify]\n" STRONG;
+    engine_use(r.g, rig_runtime(&r, rules));
+    rig_pass(&r, 10 * SECOND_MS, SECOND_MS);
+    assert_int_equal(store_question_list(r.store, r.arena, QUESTION_STATES, 0, 1, &list, &n, NULL),
+                     ERR_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    no.question = list[0].id;
+    assert_int_equal(question_answer(r.g, &no, &now, NULL), ERR_OK);
+    rig_pass(&r, MINUTE_MS, SECOND_MS);
+    push_by(&r, "strong", MACHINE, true);
+    rig_pass(&r, 10 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+    id = rig_push(&r, ALERT, NULL);
+    assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+    assert_int_equal(strncmp(rig_subject(&r, id), "[NOT ISOLATED: ", 15), 0);
+    rig_close(&r);
+}
+
 /* A source that might only notify when it pushed, and may isolate when its alert is judged: a person's no to that is not undone
  * by the next push. */
 static void test_expand__a_no_is_not_undone_by_a_second_push(void **state)
@@ -2471,6 +2512,7 @@ int main(void)
         cmocka_unit_test(test_expand__who_keeps_its_right_counts_until_the_request),
         cmocka_unit_test(test_expand__the_word_of_a_second_sender_is_not_forgotten_for_a_third),
         cmocka_unit_test(test_expand__nobody_isolates_against_his_own_word),
+        cmocka_unit_test(test_expand__a_no_is_not_undone_by_who_keeps_its_right),
         cmocka_unit_test(test_expand__a_no_is_not_undone_by_a_second_push),
         cmocka_unit_test(test_expand__who_keeps_its_right_may_come_while_the_alert_is_read),
         cmocka_unit_test(test_expand__a_spoilt_look_holds_nobody_up),

@@ -512,9 +512,7 @@ enum err_code case_strengthen(struct db_tx *tx, int64_t id, const char *source, 
         " END WHERE id = $8 AND may_isolate = 0 AND (" UNJUDGED
         " OR (state IN ('acting', 'done') AND isolation IS NULL AND EXISTS"
         " (SELECT 1 FROM steps WHERE case_id = $9 AND state = 'withheld')))",
-        "titittt"
-        "ii",
-        source, delivery, machine_id, now, source, source, source, id, id);
+        "tititttii", source, delivery, machine_id, now, source, source, source, id, id);
 
     if (code || changed == 0)
         return code;

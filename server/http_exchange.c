@@ -180,37 +180,72 @@ static void problem(struct http_request *r, unsigned status, const char *detail)
     r->in_head = false;
 }
 
+/* The library's form of r->reply; NULL: no memory. The bytes stay where they are until http_on_completed. */
+static struct MHD_Response *make_response(const struct http_answer *a, bool close)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        a->body_len, (void *)(uintptr_t)a->body, MHD_RESPMEM_PERSISTENT);
+    enum MHD_Result ok = response ? MHD_YES : MHD_NO;
+
+    if (ok && a->content_type)
+        ok = MHD_add_response_header(response, "Content-Type", a->content_type);
+    for (size_t i = 0; ok && i < sizeof a->headers / sizeof *a->headers && a->headers[i].name; i++)
+        ok = MHD_add_response_header(response, a->headers[i].name, a->headers[i].value);
+    if (ok && close)
+        ok = MHD_add_response_header(response, "Connection", "close");
+    if (ok)
+        return response;
+    if (response)
+        MHD_destroy_response(response);
+    return NULL;
+}
+
+/* The same, the one of last time where it fits. Borrowed from r. */
+static struct MHD_Response *response_of(struct http_request *r, bool close)
+{
+    const struct http_answer *a = &r->reply;
+    const char *head = r->reply_head_len ? r->reply_bytes + a->body_len : NULL;
+    struct made *m = &r->made;
+
+    if (m->response && head && a->body == m->body && a->body_len == m->body_len &&
+        close == m->close && r->reply_head_len == m->head_len &&
+        memcmp(head, m->head, m->head_len) == 0)
+        return m->response;
+    http_forget_made(r);
+    m->response = make_response(a, close);
+    m->body = a->body;
+    m->body_len = a->body_len;
+    m->close = close;
+    m->head_len = 0;
+    if (head && r->reply_head_len <= sizeof m->head) {
+        m->head_len = r->reply_head_len;
+        memcpy(m->head, head, m->head_len);
+    }
+    return m->response;
+}
+
+void http_forget_made(struct http_request *r)
+{
+    if (r->made.response)
+        MHD_destroy_response(r->made.response);
+    r->made.response = NULL;
+}
+
 /* Queues r->reply; only from the library's final call. */
 static enum MHD_Result send_reply(struct http_request *r)
 {
     struct peer *p = r->peer;
     struct http_server *s = p->server;
-    const struct http_answer *a = &r->reply;
-    struct MHD_Response *response;
-    enum MHD_Result ok = MHD_YES;
-
-    /* The bytes stay where they are until http_on_completed. */
-    response = MHD_create_response_from_buffer(a->body_len, (void *)(uintptr_t)a->body,
-                                               MHD_RESPMEM_PERSISTENT);
-    if (!response || !http_watch_until(p, http_now_ms(s) + s->o.body_deadline_ms, PHASE_ANSWER)) {
-        if (response)
-            MHD_destroy_response(response);
-        return MHD_NO;
-    }
-    if (a->content_type)
-        ok = MHD_add_response_header(response, "Content-Type", a->content_type);
-    for (size_t i = 0; ok && i < sizeof a->headers / sizeof *a->headers && a->headers[i].name; i++)
-        ok = MHD_add_response_header(response, a->headers[i].name, a->headers[i].value);
     /* Where a chunked body ends is the library's word alone: it takes a bare LF as the end of a chunk's line, extension and
      * trailer, CRs and folded lines within them, and shows none of it. A proxy in front may see the end elsewhere (RFC 9112
      * section 11.2), so what follows is nobody's request. */
-    if (ok &&
-        (a->close || r->guard.chunked || atomic_load_explicit(&s->closing, memory_order_relaxed)))
-        ok = MHD_add_response_header(response, "Connection", "close");
-    if (ok)
-        ok = http_queue(p->conn, a->status, response);
-    MHD_destroy_response(response);
-    return ok;
+    const bool close = r->reply.close || r->guard.chunked ||
+                       atomic_load_explicit(&s->closing, memory_order_relaxed);
+    struct MHD_Response *response = response_of(r, close);
+
+    if (!response || !http_watch_until(p, http_now_ms(s) + s->o.body_deadline_ms, PHASE_ANSWER))
+        return MHD_NO;
+    return http_queue(p->conn, r->reply.status, response);
 }
 
 /* The head is complete. */

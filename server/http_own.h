@@ -85,6 +85,17 @@ struct header {
 
 struct peer;
 
+/* What the library made of a connection's last answer, for the next one that differs from it in the bytes of its body
+ * alone: a dozen allocations that are not made again. */
+struct made {
+    struct MHD_Response *response; /* NULL: none */
+    const char *body;              /* where it takes the bytes from when it is sent */
+    size_t body_len;
+    bool close;
+    char head[128]; /* type and headers, as they stand in reply_bytes */
+    size_t head_len;
+};
+
 struct http_request {
     struct peer *peer;
     enum stage stage;
@@ -110,9 +121,10 @@ struct http_request {
     struct arena *arena;
     void *data;
 
-    struct http_answer reply; /* strings in reply_bytes, or static */
-    char *reply_bytes;
-    size_t reply_room;
+    struct http_answer reply;          /* strings in reply_bytes, or static */
+    char *reply_bytes;                 /* the body, and behind it type and headers */
+    size_t reply_room, reply_head_len; /* of type and headers; 0: they are static */
+    struct made made;
 
     struct http_request *next_ring; /* on its lane's list */
     bool rings;                     /* the replier resumes this one itself */
@@ -242,6 +254,8 @@ void http_on_completed(void *cls, struct MHD_Connection *conn, void **context,
                        enum MHD_RequestTerminationCode why);
 /** Makes the request ready for the next one on this connection. */
 void http_request_end(struct http_request *r);
+/** Gives back what the library made of its last answer. */
+void http_forget_made(struct http_request *r);
 
 /* ---- http_reply.c ------------------------------------------------------------------------------ */
 

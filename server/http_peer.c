@@ -19,6 +19,7 @@ static void peer_destroy(struct peer *p)
     arena_free(r->arena);
     free(r->target);
     free(r->body);
+    http_forget_made(r);
     free(r->reply_bytes);
     free(p->certificates);
     http_tls_unref(p->shown);

@@ -73,6 +73,7 @@ static void reply_static(struct http_request *r, unsigned status, const char *js
                     {status == 503 ? RETRY_AFTER : NULL, RETRY_LATER}},
         .close = true,
     };
+    r->reply_head_len = 0;
     r->answered = true;
 }
 
@@ -122,6 +123,7 @@ static void reply_copy(struct http_request *r, const struct http_answer *a)
         r->reply.headers[i].name = put(&at, a->headers[i].name);
         r->reply.headers[i].value = put(&at, a->headers[i].value);
     }
+    r->reply_head_len = retry ? (size_t)(at - r->reply_bytes) - a->body_len : 0;
     if (!retry && n < count) {
         r->reply.headers[n].name = RETRY_AFTER;
         r->reply.headers[n].value = RETRY_LATER;

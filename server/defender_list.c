@@ -13,8 +13,8 @@
 
 /* ---- a list ---------------------------------------------------------------------------------- */
 
-/* One element of an answer; NULL, or what is wrong with it. It may be taken out of list. */
-typedef const char *(*element_fn)(void *ctx, struct json *list, const struct json *element);
+/* One element of an answer; NULL, or what is wrong with it. */
+typedef const char *(*element_fn)(void *ctx, const struct json *element);
 
 /* "?$filter=property in ('…','…')more". Ids hold nothing that a URL would need encoded: defender_is_id. */
 static bool in_query(struct buf *out, const char *property, const char *const ids[], size_t n,
@@ -71,23 +71,20 @@ static enum err_code take_page(struct exchange *x, struct buf *query, element_fn
                                bool *ret_more)
 {
     AUTO(json_freep) struct json *doc = exchange_parse(x);
-    struct json *list;
-    const struct json *link;
+    const struct json *list, *link;
 
     *ret_more = false;
     if (!doc)
         return x->code;
-    list = (struct json *)json_get(doc, "value"); /* doc is ours to change */
+    list = json_get(doc, "value");
     if (json_type(list) != JSON_ARRAY) {
         exchange_spoil(x, "it holds no list");
         return x->code;
     }
-    for (const struct json *v = json_first(list), *next; v; v = next) {
-        const char *bad;
+    JSON_EACH (v, list) {
+        const char *bad = fn(ctx, v);
 
-        next = json_next(v);
         x->taken++;
-        bad = fn(ctx, list, v);
         if (bad) {
             exchange_spoil(x, bad);
             return x->code;
@@ -145,13 +142,12 @@ struct of_one {
     struct defender_reads *look;
 };
 
-static const char *take_action(void *ctx, struct json *list, const struct json *v)
+static const char *take_action(void *ctx, const struct json *v)
 {
     const struct of_one *o = ctx;
     struct defender_action a;
     const char *bad = defender_read_action(v, o->machine_id, &a);
 
-    (void)list;
     return bad ? bad : defender_insert_action(o->look, &a);
 }
 
@@ -193,16 +189,17 @@ static size_t wanted_at(const struct wanted *w, const char *id)
     return id ? i : w->n;
 }
 
-static const char *take_doc(void *ctx, struct json *list, const struct json *v)
+static const char *take_doc(void *ctx, const struct json *v)
 {
     struct wanted *w = ctx;
     size_t i = wanted_at(w, json_get_string(v, "id"));
 
     /* What nobody asked for says nothing of those that are asked for. What does not fit is read alone, and said so
      * then. */
-    if (i < w->n && !w->docs[i] && !defender_misfit(w->of, v))
-        w->docs[i] = json_detach(list, v);
-    return NULL;
+    if (i == w->n || w->docs[i] || defender_misfit(w->of, v))
+        return NULL;
+    w->docs[i] = json_copy(v);
+    return w->docs[i] ? NULL : "there is no memory for it";
 }
 
 static enum err_code check_ids(const char *const ids[], size_t n, bool machines, struct err *e)
@@ -234,7 +231,7 @@ static enum err_code list_docs(struct defender *d, const char *path, const char 
 }
 
 /* One that cannot be read might be the open isolation of its machine, and says nothing of the others. */
-static const char *take_look(void *ctx, struct json *list, const struct json *v)
+static const char *take_look(void *ctx, const struct json *v)
 {
     struct wanted *w = ctx;
     struct defender_action a;
@@ -242,7 +239,6 @@ static const char *take_look(void *ctx, struct json *list, const struct json *v)
     size_t i = wanted_at(w, json_get_string(v, "machineId"));
     struct defender_reads *look;
 
-    (void)list;
     if (i == w->n)
         return bad ? bad : "an action is another machine's";
     look = w->looks[i];
@@ -254,14 +250,13 @@ static const char *take_look(void *ctx, struct json *list, const struct json *v)
     return NULL;
 }
 
-static const char *take_listed(void *ctx, struct json *list, const struct json *v)
+static const char *take_listed(void *ctx, const struct json *v)
 {
     struct wanted *w = ctx;
     struct defender_action a;
     const char *bad = defender_read_action(v, NULL, &a);
     size_t i;
 
-    (void)list;
     if (bad) /* read alone, and said so then */
         return NULL;
     i = wanted_at(w, a.id);
@@ -357,14 +352,13 @@ static int64_t time_of(const struct json *v, const char *name)
     return text && !clock_parse(text, &ms, NULL) && ms > 0 ? ms : 0;
 }
 
-static const char *take_change(void *ctx, struct json *list, const struct json *v)
+static const char *take_change(void *ctx, const struct json *v)
 {
     struct changes *c = ctx;
     struct defender_change *to = &c->out[c->count];
     const char *id = json_get_string(v, "id"), *machine = json_get_string(v, "machineId");
     const char *severity = json_get_string(v, "severity");
 
-    (void)list;
     if (++c->listed > c->max)
         return "it holds more than was asked for";
     if (!defender_is_id(id, 128)) /* it could not be read */
@@ -408,13 +402,12 @@ struct recent {
     size_t max, count, listed;
 };
 
-static const char *take_recent(void *ctx, struct json *list, const struct json *v)
+static const char *take_recent(void *ctx, const struct json *v)
 {
     struct recent *r = ctx;
     struct defender_action *to = &r->out[r->count];
     const char *machine = json_get_string(v, "machineId");
 
-    (void)list;
     if (++r->listed > r->max)
         return "it holds more than was asked for";
     if (!defender_is_machine_id(machine))

@@ -4,7 +4,8 @@
  *   1. scan_*   our own scanner walks the bytes and refuses all that RFC 8259 does not allow, before a
  *               single byte of memory is asked for. It notes where the numbers are whose digits a
  *               double would not keep.
- *   2. cJSON    builds the tree from bytes that are now known to be plain.
+ *   2. cJSON    builds the tree from bytes that are now known to be plain. All of it lies in one block, whose
+ *               size the scanner found: one allocation for a document, and one call gives it back.
  *   3. settle   walks the tree once: hangs the noted digits on their numbers and refuses double member
  *               names, which can only be compared after the escapes are gone.
  * A tree of our own instead of cJSON's would save the walk; cJSON is the project's choice, and its
@@ -14,9 +15,11 @@
  */
 #include "json.h"
 
+#include <assert.h>
 #include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +38,98 @@
 /* Up to here comparing every pair of names is faster than sorting them. */
 #define PAIRWISE_NAMES 8
 
+/* How many bytes from p on need no look: printable ASCII but for the quote and the backslash. Eight at a time, as nearly
+ * all text is; a few more may follow. */
+static size_t plain_run(const unsigned char *p, size_t len)
+{
+    const uint64_t ones = ~(uint64_t)0 / 255, tops = ones * 128;
+    size_t n = 0;
+
+    for (; n + 8 <= len; n += 8) {
+        uint64_t w, quote, slash, del;
+
+        memcpy(&w, p + n, 8);
+        quote = w ^ ones * '"';
+        slash = w ^ ones * '\\';
+        del = w ^ ones * 0x7f;
+        /* each is 0 in no byte; a byte below 0x20 or from 0x80 on has its top bit set in one of these */
+        if ((w | (w - ones * 0x20) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash) |
+             ((del - ones) & ~del)) &
+            tops)
+            break;
+    }
+    return n;
+}
+
+/* ---- where a tree lies ------------------------------------------------------------------------ */
+
+#define PIECE _Alignof(cJSON) /* pieces begin at multiples of it */
+
+/* What cJSON asks for while it builds a tree comes out of the block that its thread fills. What it gives back goes with
+ * the block. */
+struct block {
+    size_t used, room;
+    _Alignas(max_align_t) unsigned char bytes[]; /* the root is the first piece */
+};
+
+static _Thread_local struct block *filling;
+
+static size_t piece_size(size_t size)
+{
+    return (size + PIECE - 1) / PIECE * PIECE;
+}
+
+/* NULL: more than was reckoned with. */
+static void *take_piece(size_t size)
+{
+    struct block *b = filling;
+    void *p;
+
+    assert(b); /* cJSON builds for json_parse and json_copy alone */
+    if (size > b->room - b->used)
+        return NULL;
+    p = b->bytes + b->used;
+    b->used += piece_size(size); /* room is a multiple of it, too */
+    return p;
+}
+
+static void leave_piece(void *p)
+{
+    (void)p;
+}
+
+static void set_hooks(void)
+{
+    cJSON_Hooks hooks = {.malloc_fn = take_piece, .free_fn = leave_piece};
+
+    cJSON_InitHooks(&hooks);
+}
+
+/* From here to fill_end this thread's pieces come from a block of that room; false: no memory. */
+static bool fill_begin(size_t room)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    (void)pthread_once(&once, set_hooks);
+    assert(!filling);
+    filling = malloc(sizeof *filling + room);
+    if (filling)
+        *filling = (struct block){.room = room};
+    return filling != NULL;
+}
+
+/* The tree with that root is built, or NULL: none; what it takes is given back then. */
+static struct json *fill_end(cJSON *root)
+{
+    struct block *b = filling;
+
+    filling = NULL;
+    if (!root)
+        free(b);
+    assert(!root || (unsigned char *)root == b->bytes);
+    return (struct json *)root;
+}
+
 /* ---- 1. the scanner -------------------------------------------------------------------------- */
 
 /* A number whose text must be kept. */
@@ -46,6 +141,7 @@ struct kept {
 
 struct scan {
     const unsigned char *start, *at, *end;
+    size_t room;    /* that the tree takes */
     size_t numbers; /* seen so far */
     struct kept *kept;
     size_t kept_count, kept_room;
@@ -128,12 +224,15 @@ static bool scan_escape(struct scan *s)
 /* At the opening quote; ends behind the closing one. */
 static bool scan_string(struct scan *s)
 {
-    s->at++;
+    const unsigned char *from = s->at++;
+
+    s->at += plain_run(s->at, (size_t)(s->end - s->at));
     while (s->at < s->end) {
         unsigned char c = *s->at;
 
         if (c == '"') {
             s->at++;
+            s->room += piece_size((size_t)(s->at - from)); /* a NUL for the quotes, at most */
             return true;
         }
         if (c == '\\') {
@@ -221,6 +320,8 @@ static bool scan_number(struct scan *s)
     }
     if (!plain && !keep_number(s, from))
         return false;
+    /* once for us; and once for releases of cJSON from 1.7.18 on, which read it from a copy */
+    s->room += (plain ? 1 : 2) * piece_size((size_t)(s->at - from) + 1);
     s->numbers++;
     return true;
 }
@@ -293,6 +394,7 @@ static bool scan_value(struct scan *s, int depth)
 {
     bool good;
 
+    s->room += piece_size(sizeof(cJSON));
     skip_blanks(s);
     if (s->at == s->end)
         return fail(s, "the document ends too early");
@@ -378,7 +480,7 @@ static enum err_code settle(cJSON *v, struct scan *s, size_t *next, struct err *
     if (cJSON_IsNumber(v)) {
         if (*next < s->kept_count && s->kept[*next].ordinal == s->numbers) {
             const struct kept *kept = &s->kept[(*next)++];
-            char *text = cJSON_malloc(kept->len + 1); /* cJSON_Delete releases it */
+            char *text = take_piece(kept->len + 1);
 
             if (!text)
                 return err_set(e, ERR_NOMEM, "a number's digits");
@@ -412,7 +514,8 @@ enum err_code json_parse(const char *bytes, size_t len, struct json **ret_doc, s
 {
     const unsigned char *start = (const unsigned char *)(len ? bytes : "");
     struct scan s = {.start = start, .at = start, .end = start + len};
-    enum err_code code;
+    enum err_code code = ERR_OK;
+    struct json *doc;
     size_t next = 0;
     cJSON *root;
 
@@ -425,25 +528,42 @@ enum err_code json_parse(const char *bytes, size_t len, struct json **ret_doc, s
     }
     /* The scanner is the stricter of the two (fuzz_json holds them against each other), so memory is
      * the only reason left to fail. */
-    root = cJSON_ParseWithLength((const char *)start, len);
-    if (!root) {
+    root = fill_begin(s.room) ? cJSON_ParseWithLength((const char *)start, len) : NULL;
+    s.numbers = 0;
+    if (!root)
         code = err_set(e, ERR_NOMEM, "a JSON document of %zu bytes", len);
-    } else {
-        s.numbers = 0;
+    else
         code = settle(root, &s, &next, e);
-    }
     free(s.kept);
-    if (code) {
-        cJSON_Delete(root);
-        return code;
-    }
-    *ret_doc = (struct json *)root;
-    return ERR_OK;
+    doc = fill_end(code ? NULL : root);
+    if (!code)
+        *ret_doc = doc;
+    return code;
+}
+
+/* What a copy of the tree at v takes. */
+static size_t tree_room(const cJSON *v)
+{
+    size_t room = piece_size(sizeof *v);
+
+    if (v->string)
+        room += piece_size(strlen(v->string) + 1);
+    if (v->valuestring)
+        room += piece_size(strlen(v->valuestring) + 1);
+    for (const cJSON *c = v->child; c; c = c->next)
+        room += tree_room(c);
+    return room;
+}
+
+struct json *json_copy(const struct json *v)
+{
+    return fill_end(fill_begin(tree_room(node(v))) ? cJSON_Duplicate(node(v), true) : NULL);
 }
 
 void json_free(struct json *doc)
 {
-    cJSON_Delete((cJSON *)doc);
+    if (doc)
+        free((unsigned char *)doc - offsetof(struct block, bytes));
 }
 
 enum json_type json_type(const struct json *v)
@@ -480,11 +600,6 @@ const char *json_type_name(enum json_type type)
     };
 
     return (unsigned)type < sizeof names / sizeof *names ? names[type] : "?";
-}
-
-struct json *json_detach(struct json *parent, const struct json *child)
-{
-    return (struct json *)cJSON_DetachItemViaPointer((cJSON *)parent, (cJSON *)child);
 }
 
 const struct json *json_get(const struct json *v, const char *name)
@@ -663,6 +778,7 @@ static void add_quoted(struct buf *out, const char *text, size_t len)
     const unsigned char *p = (const unsigned char *)text, *end = p + len, *plain = p;
 
     buf_addc(out, '"');
+    p += plain_run(p, len);
     while (p < end) {
         uint32_t c = *p;
         size_t n = 1;

@@ -53,8 +53,8 @@ AUTO_FREEP(struct json, json)
 enum json_type json_type(const struct json *v);
 /** The type as people call it ("a string"); static storage. */
 const char *json_type_name(enum json_type type);
-/** Takes a child out of its parent: a document of its own then, the caller's to json_free. */
-struct json *json_detach(struct json *parent, const struct json *child);
+/** A value as a document of its own, to json_free; NULL when out of memory. */
+struct json *json_copy(const struct json *v);
 /** Member of an object by exact name; NULL when absent or v is no object. */
 const struct json *json_get(const struct json *v, const char *name);
 /** Member along names, NULL-terminated: json_path(v, "body", "value", NULL). */

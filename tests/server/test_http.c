@@ -184,6 +184,22 @@ static void reply_seen(struct http_request *r)
     reply_text(r, 200, text);
 }
 
+/* As the query says: status, type, header and its value, close; the body is the request's. */
+static void reply_shaped(struct http_request *r)
+{
+    const char *type = http_query_param(r, "type"), *name = http_query_param(r, "header");
+    struct http_answer a = {.status = (unsigned)strtoul(http_query_param(r, "status"), NULL, 10),
+                            .content_type = *type ? type : NULL,
+                            .close = *http_query_param(r, "close") != '\0'};
+
+    a.body = http_body(r, &a.body_len);
+    if (*name) {
+        a.headers[0].name = name;
+        a.headers[0].value = http_query_param(r, "value");
+    }
+    http_reply(r, &a);
+}
+
 static void on_body(struct http_request *r, void *ctx)
 {
     struct app *app = ctx;
@@ -204,6 +220,8 @@ static void on_body(struct http_request *r, void *ctx)
         pthread_join(t, NULL);
     } else if (strcmp(path, "/seen") == 0) {
         reply_seen(r);
+    } else if (strcmp(path, "/shaped") == 0) {
+        reply_shaped(r);
     } else if (strcmp(path, "/thread") == 0) {
         char *text = arena_fmt(http_arena(r), "%d", (int)gettid());
 
@@ -366,6 +384,77 @@ static bool is_refused_by_1_0(const char *label)
 }
 
 /* ---- requests as they should be ---------------------------------------------------------------- */
+
+/* Answers of one connection that are alike but for one thing: none may get that of the one before. */
+static const struct shaped {
+    const char *status, *type, *header, *value, *close, *body;
+} shaped[] = {
+    {"202", "text/plain", "X-A", "one", "", "hello"},
+    {"202", "text/plain", "X-A", "one", "", "HELLO"}, /* other bytes */
+    {"202", "text/plain", "X-A", "one", "", "longer"},
+    {"202", "text/plain", "X-A", "one", "", "hello"},
+    {"200", "text/plain", "X-A", "one", "", "hello"},
+    {"200", "text/html", "X-A", "one", "", "hello"},
+    {"200", "text/html", "X-B", "one", "", "hello"},
+    {"200", "text/html", "X-B", "two", "", "hello"},
+    {"200", "text/html", "X-B", "twotwo", "", "hello"},
+    {"200", "", "X-B", "twotwo", "", "hello"},
+    {"503", "", "X-B", "twotwo", "", "hello"}, /* with a Retry-After that nobody gave it */
+    {"202", "", "X-B", "twotwo", "", "hello"},
+    {"202", "", "", "", "", "hello"},
+    {"202", "text/plain", "", "", "", "hello"},
+    {"202", "text/plain", "", "", "", ""},
+    {"202", "text/plain", "", "", "", "hello"},
+    {"202", "text/plain", "", "", "1", "hello"}, /* the last: Connection: close */
+};
+
+static void expect_header(const struct raw_answer *a, size_t i, const char *name, const char *want)
+{
+    const char *value = raw_header(a, name);
+
+    if (strcmp(value ? value : "", want) != 0)
+        fail_msg("row %zu: %s: '%s' expected\n%s%s", i, name, want, a->head, a->body);
+}
+
+static void expect_shaped(const struct raw_answer *a, size_t i)
+{
+    static const char *const names[] = {"X-A", "X-B"};
+    const struct shaped *s = &shaped[i];
+
+    assert_int_equal(a->status, strtoul(s->status, NULL, 10));
+    assert_string_equal(a->body, s->body);
+    expect_header(a, i, "Content-Type", s->type);
+    expect_header(a, i, "Connection", *s->close ? "close" : "");
+    expect_header(a, i, "Retry-After", a->status == 503 ? "5" : "");
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+        expect_header(a, i, names[k], strcmp(s->header, names[k]) == 0 ? s->value : "");
+}
+
+static void test_http__gives_no_answer_the_shape_of_the_one_before(void **state)
+{
+    struct app *app;
+    struct raw *r;
+    struct raw_answer a;
+
+    (void)state;
+    app = app_open(defaults());
+    r = call(app);
+    for (size_t i = 0; i < sizeof shaped / sizeof *shaped; i++) {
+        const struct shaped *s = &shaped[i];
+        char head[512];
+
+        (void)snprintf(head, sizeof head,
+                       "POST /shaped?status=%s&type=%s&header=%s&value=%s&close=%s HTTP/1.1\r\n"
+                       "Host: a\r\nContent-Length: %zu\r\n\r\n%s",
+                       s->status, s->type, s->header, s->value, s->close, strlen(s->body), s->body);
+        raw_text(r, head);
+        raw_answer(r, &a, false);
+        expect_shaped(&a, i);
+    }
+    assert_int_equal(raw_until_closed(r), 0);
+    raw_free(r);
+    app_close(app);
+}
 
 static void test_http__echoes_on_a_kept_connection(void **state)
 {
@@ -3094,6 +3183,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_http__echoes_on_a_kept_connection),
+        cmocka_unit_test(test_http__gives_no_answer_the_shape_of_the_one_before),
         cmocka_unit_test(test_http__answers_pipelined_requests_in_order),
         cmocka_unit_test(test_http__takes_what_is_unusual_but_sane),
         cmocka_unit_test(test_http__leaves_the_body_of_a_head_answer_out),

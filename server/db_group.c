@@ -19,7 +19,8 @@
  * Dropped: syncing one batch while the next one runs, by a second thread or by the kernel's (IOCB_CMD_FDSYNC). 64 or 256
  * senders got no more through (two cores, medians of six runs): with the cores busy a sync takes as much longer as the
  * closures beside it take, and a second thread costs a fifth more CPU time. Nor do more closures at once help, that came
- * while a batch ran: what bounds 64 senders is how long a sync takes.
+ * while a batch ran: what bounds 64 senders is how long a sync takes. Nor does a thread of its own that answers one
+ * batch while the next one runs (three pairs of three runs: 51,000 a second with it, 49,000 without, and back).
  *
  * After a failure nothing would be written, and so nobody would learn that the disk has room again,
  * if the load balancer in front believed /readyz and kept the requests away: while the last commit

@@ -265,7 +265,8 @@ static void judge(struct rest_call *c, CURLcode curl)
         rest_call_fail(c, code, what);
 }
 
-static int64_t read_retry_after(CURL *easy)
+/* date_ms: the peer's clock, by which it says when; 0: it said nothing, and ours may do. */
+static int64_t read_retry_after(CURL *easy, int64_t date_ms)
 {
     struct curl_header *h;
     int64_t ms = 0;
@@ -284,7 +285,7 @@ static int64_t read_retry_after(CURL *easy)
 
         if (at == (time_t)-1)
             return 0;
-        ms = (int64_t)at * SECOND_MS - clock_wall_ms(clock_system());
+        ms = (int64_t)at * SECOND_MS - (date_ms ? date_ms : clock_wall_ms(clock_system()));
     }
     return ms < 1 ? 1 : ms > DAY_MS ? DAY_MS : ms;
 }
@@ -334,8 +335,8 @@ void rest_call_outcome(struct rest_call *c, CURLcode curl)
     a->mail_step = c->step;
     if (!c->is_mail) {
         (void)curl_easy_getinfo(c->easy, CURLINFO_CONTENT_TYPE, &type);
-        a->retry_ms = read_retry_after(c->easy);
         a->date_ms = read_date(c->easy);
+        a->retry_ms = read_retry_after(c->easy, a->date_ms);
         if (c->show_peer)
             read_peer(c->easy, a);
     }

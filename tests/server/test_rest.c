@@ -202,6 +202,26 @@ static void test_rest__reads_retry_after(void **state)
     rest_answer_clear(&a);
 }
 
+/* One of the two clocks is far off: the time that is named is by the peer's. */
+static void test_rest__reads_a_time_to_retry_by_the_clock_of_who_names_it(void **state)
+{
+    static const char *const rows[] = {
+        "Date: Tue, 07 Jan 2025 10:11:12 GMT\r\nRetry-After: Tue, 07 Jan 2025 10:12:12 GMT\r\n",
+        "Date: Fri, 31 Dec 2100 23:58:59 GMT\r\nRetry-After: Fri, 31 Dec 2100 23:59:59 GMT\r\n",
+    };
+    struct stage *s = *state;
+    struct rest_request q = request(s, "GET", "/");
+    struct rest_answer a = {0};
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        peer_forget(s->peer);
+        peer_script(s->peer, &(struct peer_answer){.status = 429, .headers = rows[i]});
+        assert_int_equal(rest_do(s->rest, &q, &a, NULL), ERR_OK);
+        assert_int_equal(a.retry_ms, 60000);
+        rest_answer_clear(&a);
+    }
+}
+
 static void test_rest__follows_no_redirect(void **state)
 {
     struct stage *s = *state;
@@ -1124,6 +1144,7 @@ int main(void)
         T(test_rest__the_wait_lets_gathered_lines_go),
         T(test_rest__gives_the_answer_as_it_came),
         T(test_rest__reads_retry_after),
+        T(test_rest__reads_a_time_to_retry_by_the_clock_of_who_names_it),
         T(test_rest__follows_no_redirect),
         T(test_rest__takes_only_https_and_loopback),
         T(test_rest__a_platform_is_asked_for_its_token_in_plain_http),

@@ -109,6 +109,9 @@ static CURLcode set_common(const struct rest *r, struct rest_call *c, const stru
     REST_SET(CURLOPT_PROTOCOLS_STR, "http,https,smtp,smtps");
     REST_SET(CURLOPT_FOLLOWLOCATION, 0L);
     REST_SET(CURLOPT_NOSIGNAL, 1L);
+    /* A name that is still being looked up when its call is over is left to the thread that looks it up, which frees what it
+     * has: curl would wait for it, for half a minute or longer, and with it whoever else is on this lane. */
+    REST_SET(CURLOPT_QUICK_EXIT, 1L);
     REST_SET(CURLOPT_TIMEOUT_MS, clamp_ms(timeout));
     REST_SET(CURLOPT_CONNECTTIMEOUT_MS, clamp_ms(connect < timeout ? connect : timeout));
     REST_SET(CURLOPT_TCP_NODELAY, 1L);

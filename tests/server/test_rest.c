@@ -5,10 +5,14 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -767,6 +771,78 @@ static void test_rest__shows_the_peer_when_asked(void **state)
     peer_free(peer);
 }
 
+/* ---- a name that is looked up for long -------------------------------------------------------------- */
+
+#define HELD_HOST "held.example"
+#define HELD_S    5
+
+/* Of HELD_HOST: begun, may end, ended. */
+static sem_t lookup_begun, lookup_let_go, lookup_over;
+static atomic_int lookups_over;
+
+static struct timespec in_seconds(int s)
+{
+    struct timespec until;
+
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += s;
+    return until;
+}
+
+/* In the place of the C library's, which a name server keeps waiting for as long. */
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+                struct addrinfo **ret)
+{
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    void *found = dlsym(RTLD_NEXT, "getaddrinfo");
+    struct timespec until = in_seconds(HELD_S);
+
+    if (!node || strcmp(node, HELD_HOST) != 0) {
+        memcpy(&real, &found, sizeof real);
+        return real(node, service, hints, ret);
+    }
+    (void)sem_post(&lookup_begun);
+    (void)sem_timedwait(&lookup_let_go, &until);
+    atomic_fetch_add(&lookups_over, 1);
+    (void)sem_post(&lookup_over);
+    return EAI_AGAIN;
+}
+
+static void test_rest__a_name_that_is_looked_up_for_long_holds_up_nobody(void **state)
+{
+    struct stage *s = *state;
+    struct rest_request held = {
+        .method = "GET", .url = "https://" HELD_HOST "/", .timeout_ms = 20000, .connect_ms = 100};
+    struct rest_request q = request(s, "GET", "/");
+    struct timespec until = in_seconds(20);
+    struct rest_call *call;
+    struct rest_answer a = {0};
+    struct err e;
+
+    assert_int_equal(sem_init(&lookup_begun, 0, 0) + sem_init(&lookup_let_go, 0, 0) +
+                         sem_init(&lookup_over, 0, 0),
+                     0);
+    peer_script(s->peer, &(struct peer_answer){.status = 200});
+    /* neither who waits for it, nor who calls somebody else */
+    assert_int_equal(rest_do(s->rest, &held, &a, &e), ERR_AGAIN);
+    assert_int_equal(rest_do(s->rest, &q, &a, &e), ERR_OK);
+    rest_answer_clear(&a);
+    assert_int_equal(sem_timedwait(&lookup_begun, &until), 0);
+    assert_int_equal(atomic_load(&lookups_over), 0);
+    /* nor the end */
+    held.connect_ms = 20000;
+    assert_int_equal(rest_start(s->rest, &held, &call, &e), ERR_OK);
+    assert_int_equal(sem_timedwait(&lookup_begun, &until), 0);
+    rest_free(s->rest);
+    s->rest = NULL;
+    assert_int_equal(rest_wait(call, &a, &e), ERR_STOPPING);
+    assert_int_equal(atomic_load(&lookups_over), 0);
+    for (int i = 0; i < 2; i++)
+        (void)sem_post(&lookup_let_go);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(sem_timedwait(&lookup_over, &until), 0);
+}
+
 static void test_rest__reads_a_changed_root_file_again(void **state)
 {
     struct stage *s = *state;
@@ -1164,6 +1240,7 @@ int main(void)
         T(test_rest__uses_the_proxy_for_what_leaves_the_host_only),
         T(test_rest__trusts_the_roots_it_was_given_and_no_other),
         T(test_rest__shows_the_peer_when_asked),
+        T(test_rest__a_name_that_is_looked_up_for_long_holds_up_nobody),
         T(test_rest__reads_a_changed_root_file_again),
         T(test_rest__names_a_bad_root_file),
         T(test_rest__submits_a_mail),

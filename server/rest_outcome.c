@@ -9,6 +9,8 @@
  */
 #include "rest_own.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,11 @@
 #define HEAD_MAX  (64 * 1024) /* bytes of all headers of an answer; no peer of ours sends 8 KiB */
 #define REPLY_MAX 2048        /* bytes kept of an SMTP reply; RFC 5321 4.5.3.1.5: 512 a line */
 #define QUIT_MS   (2 * SECOND_MS) /* for the answer to QUIT, which changes nothing any more */
+
+/* A kept connection that a firewall has forgotten takes what is sent, and nobody acknowledges that, nor that he is still there
+ * (rest_request.c's KEEPALIVE_S): so long, and it is closed. A call that only reads then goes on over another one; the
+ * kernel's own patience is a quarter of an hour. */
+#define UNACKED_MS (20 * SECOND_MS)
 
 /* ---- callbacks, all on the lane's thread ------------------------------------------------------- */
 
@@ -151,8 +158,15 @@ static size_t on_upload(char *out, size_t one, size_t room, void *arg)
 /* curl's own sockets outlive an exec: no child process may hold a connection to Defender open. */
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 {
-    (void)arg, (void)purpose;
-    return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+    const struct rest_call *c = arg;
+    const unsigned unacked_ms = UNACKED_MS;
+    int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+
+    (void)purpose;
+    /* A mail has a connection of its own, whose server may take its time. One of a Unix socket does not take it. */
+    if (fd >= 0 && !c->is_mail)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacked_ms, sizeof unacked_ms);
+    return fd;
 }
 
 static int before_request(void *arg, char *their_ip, char *our_ip, int their_port, int our_port)
@@ -185,6 +199,7 @@ CURLcode rest_hook(struct rest_call *c)
     REST_SET(CURLOPT_PRIVATE, c);
     REST_SET(CURLOPT_ERRORBUFFER, c->why);
     REST_SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    REST_SET(CURLOPT_OPENSOCKETDATA, c);
     REST_SET(CURLOPT_PREREQFUNCTION, before_request);
     REST_SET(CURLOPT_PREREQDATA, c);
     return bad;

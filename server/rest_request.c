@@ -9,8 +9,8 @@
 #include "clock.h"
 
 #define TIMEOUT_MS      (60 * SECOND_MS) /* defender-api.md section 7.6 */
-#define KEEPALIVE_S     60L              /* first probe after; cloud load balancers drop at 4 min */
-#define KEEPALIVE_GAP_S 30L
+#define KEEPALIVE_S     10L /* four are lost before UNACKED_MS end it; load balancers: 4 min */
+#define KEEPALIVE_GAP_S 3L
 
 AUTO_FREEP(struct rest_call, rest_call)
 

@@ -5,10 +5,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -843,6 +845,61 @@ static void test_rest__a_name_that_is_looked_up_for_long_holds_up_nobody(void **
         assert_int_equal(sem_timedwait(&lookup_over, &until), 0);
 }
 
+/* ---- a connection that is dead ---------------------------------------------------------------------- */
+
+/* Our end of a connection to this port; -1: there is none. */
+static int find_end(unsigned port)
+{
+    DIR *fds = opendir("/proc/self/fd");
+    struct dirent *entry;
+    int found = -1;
+
+    assert_non_null(fds);
+    while ((entry = readdir(fds))) {
+        struct sockaddr_in at = {0};
+        socklen_t len = sizeof at;
+        int fd = (int)strtol(entry->d_name, NULL, 10);
+
+        if (getpeername(fd, (struct sockaddr *)&at, &len) == 0 && ntohs(at.sin_port) == port)
+            found = fd;
+    }
+    (void)closedir(fds);
+    return found;
+}
+
+static int option_of(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t size = sizeof value;
+
+    assert_int_equal(getsockopt(fd, level, name, &value, &size), 0);
+    return value;
+}
+
+/* Neither for what was sent to be acknowledged, nor for an answer from where nobody is any more. */
+static void test_rest__a_network_that_takes_nothing_is_not_waited_for_for_long(void **state)
+{
+    struct stage *s = *state;
+    struct rest_request q = request(s, "GET", "/");
+    struct rest_call *call;
+    int fd, asks, first, next;
+    int64_t unacked;
+
+    peer_script(s->peer, &(struct peer_answer){.act = PEER_HANG});
+    assert_int_equal(rest_start(s->rest, &q, &call, NULL), ERR_OK);
+    assert_non_null(peer_request(s->peer, 0));
+    fd = find_end(peer_port(s->peer));
+    unacked = option_of(fd, IPPROTO_TCP, TCP_USER_TIMEOUT);
+    asks = option_of(fd, SOL_SOCKET, SO_KEEPALIVE);
+    first = option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE);
+    next = option_of(fd, IPPROTO_TCP, TCP_KEEPINTVL);
+    rest_abandon(call);
+    assert_in_range(unacked, 1, 30000);
+    assert_true(asks);
+    /* one that is lost does not end it: tcp(7), TCP_USER_TIMEOUT */
+    assert_in_range((first + 2 * next) * INT64_C(1000), 1, unacked - 1);
+}
+
 static void test_rest__reads_a_changed_root_file_again(void **state)
 {
     struct stage *s = *state;
@@ -1241,6 +1298,7 @@ int main(void)
         T(test_rest__trusts_the_roots_it_was_given_and_no_other),
         T(test_rest__shows_the_peer_when_asked),
         T(test_rest__a_name_that_is_looked_up_for_long_holds_up_nobody),
+        T(test_rest__a_network_that_takes_nothing_is_not_waited_for_for_long),
         T(test_rest__reads_a_changed_root_file_again),
         T(test_rest__names_a_bad_root_file),
         T(test_rest__submits_a_mail),

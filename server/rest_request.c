@@ -151,7 +151,10 @@ static CURLcode set_http(const struct rest *r, struct rest_call *c, const struct
     c->with_others = q->with_others;
     c->repeatable =
         q->may_repeat || strcmp(q->method, "GET") == 0 || strcmp(q->method, "HEAD") == 0;
-    REST_SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+    /* curl goes on using an HTTP/2 connection on which a call has timed out, as others may be answered there. One whose gateway
+     * has lost what is behind it takes all calls to a host, an isolate too, and answers none for as long as it is open; a
+     * connection of HTTP/1.1 goes with the call that waited in vain. */
+    REST_SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     REST_SET(CURLOPT_USERAGENT, r->user_agent);
     REST_SET(CURLOPT_HTTPHEADER, c->headers);
     if (strcmp(q->method, "HEAD") == 0) {

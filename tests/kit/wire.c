@@ -11,6 +11,7 @@
 #include <openssl/x509v3.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,6 +92,32 @@ void wire_tls_free(struct wire_tls *t)
         return;
     SSL_CTX_free(t->ctx);
     free(t);
+}
+
+static int take_h2(SSL *ssl, const unsigned char **out, unsigned char *len, const unsigned char *in,
+                   unsigned in_len, void *arg)
+{
+    static const unsigned char known[] = "\2h2\10http/1.1";
+
+    (void)ssl, (void)arg;
+    return SSL_select_next_proto((unsigned char **)(uintptr_t)out, len, known, sizeof known - 1, in,
+                                 in_len) == OPENSSL_NPN_NEGOTIATED
+               ? SSL_TLSEXT_ERR_OK
+               : SSL_TLSEXT_ERR_NOACK;
+}
+
+void wire_tls_take_h2(struct wire_tls *t)
+{
+    SSL_CTX_set_alpn_select_cb(t->ctx, take_h2, NULL);
+}
+
+bool wire_is_h2(const struct wire *w)
+{
+    const unsigned char *name;
+    unsigned len;
+
+    SSL_get0_alpn_selected(w->ssl, &name, &len);
+    return len == 2 && memcmp(name, "h2", 2) == 0;
 }
 
 bool wire_start_tls(struct wire *w, struct wire_tls *t)

@@ -13,6 +13,8 @@ struct wire_tls; /* a server's TLS context with a fresh self-signed certificate 
 /* For 127.0.0.1, ::1 and localhost. pem_path receives the certificate, to be trusted as a root. */
 struct wire_tls *wire_tls_new(const char *pem_path);
 void wire_tls_free(struct wire_tls *t);
+/* Takes HTTP/2 from whoever offers it (ALPN), as far ends of the cloud do. Before the first connection. */
+void wire_tls_take_h2(struct wire_tls *t);
 
 struct wire {
     int fd;
@@ -34,6 +36,8 @@ unsigned wire_server_port(const struct wire_server *s);
 void wire_server_free(struct wire_server *s);
 
 bool wire_start_tls(struct wire *w, struct wire_tls *t);
+/* Has TLS settled on HTTP/2? */
+bool wire_is_h2(const struct wire *w);
 /* One byte, or -1 at the end. */
 int wire_getc(struct wire *w);
 /* A line without its CRLF into out (NUL-terminated); false at the end or when it does not fit. */

@@ -900,6 +900,54 @@ static void test_rest__a_network_that_takes_nothing_is_not_waited_for_for_long(v
     assert_in_range((first + 2 * next) * INT64_C(1000), 1, unacked - 1);
 }
 
+/* Says nothing on its first connection, in HTTP/2 if it is asked for that; all is well on the others. */
+static void fall_silent(struct wire *w, unsigned number, void *ctx, bool *ret_reset)
+{
+    static const char settings[9] = {0, 0, 0, 4}; /* RFC 9113 section 6.5: an empty frame */
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    char line[1000] = "";
+
+    (void)ret_reset;
+    if (!wire_start_tls(w, ctx))
+        return;
+    if (number == 1) {
+        if (wire_is_h2(w))
+            (void)wire_write(w, settings, sizeof settings);
+        wire_wait_closed(w);
+        return;
+    }
+    while (wire_line(w, line, sizeof line) && line[0])
+        ;
+    (void)wire_write(w, answer, sizeof answer - 1);
+    wire_wait_closed(w);
+}
+
+static void test_rest__a_connection_that_is_dead_takes_no_second_call(void **state)
+{
+    struct stage *s = *state;
+    char path[300];
+    struct wire_tls *h2;
+    struct wire_server *far;
+    struct rest_request q = {.method = "GET", .url = s->url, .ca_file = path, .timeout_ms = 2000};
+    struct rest_answer a = {0};
+    enum err_code first, second;
+    struct err e;
+
+    (void)snprintf(path, sizeof path, "%s/h2.pem", folder);
+    h2 = wire_tls_new(path);
+    wire_tls_take_h2(h2);
+    far = wire_server_new(fall_silent, h2);
+    (void)snprintf(s->url, sizeof s->url, "https://127.0.0.1:%u/", wire_server_port(far));
+    first = rest_do(s->rest, &q, &a, &e);
+    q.timeout_ms = 5000;
+    second = rest_do(s->rest, &q, &a, &e);
+    wire_server_free(far);
+    wire_tls_free(h2);
+    assert_int_equal(first, ERR_UNKNOWN);
+    assert_int_equal(second, ERR_OK);
+    rest_answer_clear(&a);
+}
+
 static void test_rest__reads_a_changed_root_file_again(void **state)
 {
     struct stage *s = *state;
@@ -1299,6 +1347,7 @@ int main(void)
         T(test_rest__shows_the_peer_when_asked),
         T(test_rest__a_name_that_is_looked_up_for_long_holds_up_nobody),
         T(test_rest__a_network_that_takes_nothing_is_not_waited_for_for_long),
+        T(test_rest__a_connection_that_is_dead_takes_no_second_call),
         T(test_rest__reads_a_changed_root_file_again),
         T(test_rest__names_a_bad_root_file),
         T(test_rest__submits_a_mail),
@@ -1330,8 +1379,9 @@ int main(void)
     failed = cmocka_run_group_tests(tests, NULL, NULL);
     wire_tls_free(tls);
     wire_tls_free(other);
-    for (size_t i = 0; i < 4; i++) {
-        static const char *const names[] = {"peer.pem", "other.pem", "rotated.pem", "no.pem"};
+    for (size_t i = 0; i < 5; i++) {
+        static const char *const names[] = {"peer.pem", "other.pem", "rotated.pem", "no.pem",
+                                            "h2.pem"};
 
         (void)snprintf(command, sizeof command, "%s/%s", folder, names[i]);
         (void)unlink(command);

@@ -16,7 +16,9 @@
 
 #include "json.h"
 
-#define PAGE 500 /* records in memory at a time */
+#define PAGE          500 /* records in memory at a time */
+#define HEAD_EVERY_MS DAY_MS
+#define HEAD_AGAIN_MS MINUTE_MS /* it could not be read */
 
 /* ---- page by page ------------------------------------------------------------------------------ */
 
@@ -226,13 +228,17 @@ void audit_write(struct buf *out, const struct audit_record *r)
     json_out_object_end(&o);
 }
 
-void audit_log_head(struct store *s)
+int64_t audit_tell_head(struct store *s, int64_t now, int64_t due)
 {
     struct audit_head head;
     struct err e;
 
-    if (store_audit_head(s, &head, &e))
+    if (now < due || db_health(s->db, &e)) /* out of reach: who asks would wait for it */
+        return due;
+    if (store_audit_head(s, &head, &e)) {
         log_event(LOG_ERROR, "audit_head", LOG_ERR(&e));
-    else
-        log_event(LOG_INFO, "audit_head", LOG_INT("n", head.n), LOG_STR("hash", head.hash));
+        return now + HEAD_AGAIN_MS;
+    }
+    log_event(LOG_INFO, "audit_head", LOG_INT("n", head.n), LOG_STR("hash", head.hash));
+    return now + HEAD_EVERY_MS;
 }

@@ -38,7 +38,8 @@ enum err_code audit_each(struct store *s, int64_t since,
 /** One record as a JSON object: n, time, kind, case, detail, hash. */
 void audit_write(struct buf *out, const struct audit_record *r);
 
-/** Logs the head, so that it is kept elsewhere than in the store. */
-void audit_log_head(struct store *s);
+/** Logs the head if it is time for that, so that it is kept elsewhere than in the store. now, due: ms of one clock. Returns when
+ *  it is time again: in a day; where it could not be read, in a minute; while the store is known to be out of reach, at once. */
+int64_t audit_tell_head(struct store *s, int64_t now, int64_t due);
 
 #endif

@@ -97,10 +97,10 @@ struct serving {
     struct watch *files;          /* what config was read from */
     int64_t told_end_ms, told_ms; /* of the senders' certificate, and when that was told */
     struct handover sockets;
-    int64_t told_head_ms; /* when the audit's head was logged; mono */
-    int64_t look_ms;      /* mono: no look at `files` before */
-    unsigned not_begun;   /* of `rounds` a bit each, by index */
-    pthread_t keeper;     /* sees to config, files and what follows them while it serves */
+    int64_t head_due_ms; /* when the audit's head is logged next; mono */
+    int64_t look_ms;     /* mono: no look at `files` before */
+    unsigned not_begun;  /* of `rounds` a bit each, by index */
+    pthread_t keeper;    /* sees to config, files and what follows them while it serves */
     bool keeps;
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t change;
@@ -483,17 +483,6 @@ static void tell_certificate(struct serving *s)
                                        : "put another in its place; no restart is needed"));
 }
 
-/* The head of the audit, once a day, so that it is kept elsewhere than in the store. */
-static void tell_head(struct serving *s)
-{
-    const int64_t now = clock_mono_ms(clock_system());
-
-    if (s->told_head_ms && now - s->told_head_ms < DAY_MS)
-        return;
-    s->told_head_ms = now;
-    audit_log_head(s->store);
-}
-
 static void block_signals(sigset_t *ret)
 {
     (void)sigemptyset(ret);
@@ -576,7 +565,7 @@ static void *keep(void *arg)
             reload(s, changed);
         begin_rounds(s, false);
         tell_certificate(s);
-        tell_head(s);
+        s->head_due_ms = audit_tell_head(s->store, clock_mono_ms(clock_system()), s->head_due_ms);
     }
     return NULL;
 }

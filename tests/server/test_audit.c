@@ -474,6 +474,26 @@ static void test_audit__a_head_kept_elsewhere_shows_a_clean_cut(void **state)
     rig_close(&r);
 }
 
+static enum err_code cut_head_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    (void)arg;
+    return db_run(tx, e, NULL, "DELETE FROM audit_head", "");
+}
+
+/* A head that cannot be read once is not missing from the log for a day. */
+static void test_audit__a_head_that_could_not_be_read_is_soon_told(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    assert_int_equal(audit_tell_head(r.store, 1000, 0), 1000 + DAY_MS);
+    assert_int_equal(audit_tell_head(r.store, 2000, 1000 + DAY_MS), 1000 + DAY_MS);
+    assert_int_equal(db_write(r.store->db, cut_head_fn, NULL, NULL), ERR_OK);
+    assert_in_range(audit_tell_head(r.store, DAY_MS, DAY_MS), DAY_MS + 1, DAY_MS + 5 * MINUTE_MS);
+    rig_close(&r);
+}
+
 /* The bytes that are hashed are a promise: a chain of an older version must verify for ever. */
 static void test_audit__hashes_what_is_written_down(void **state)
 {
@@ -564,6 +584,7 @@ int main(void)
         T(hidden_bytes_are_found),
         T(cuts_and_moves_are_found),
         T(a_head_kept_elsewhere_shows_a_clean_cut),
+        T(a_head_that_could_not_be_read_is_soon_told),
         T(hashes_what_is_written_down),
         T(replicas_write_one_chain),
     };

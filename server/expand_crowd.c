@@ -56,13 +56,14 @@ static void gather_with_others(struct engine *g, const struct work *w)
     engine_give_back(g, w, GATHER_MAX_MS - clock_wall_ms(g->clock) % GATHER_MAX_MS);
 }
 
-/* How many others wait, and will be due in a moment? */
-static int64_t others(struct engine *g)
+/* How many others of its tenant wait, and will be due in a moment? What is another tenant's is not read with it: who waited for
+ * that would wait for as long as there is such a thing. */
+static int64_t others(const struct expansion *x)
 {
     int64_t n = 0;
 
-    (void)store_work_waiting(g->store, WORK_CASE, clock_wall_ms(g->clock) + GATHER_MAX_MS, &n,
-                             NULL); /* none, as far as anybody knows */
+    (void)store_case_waiting(x->g->store, x->c.tenant, clock_wall_ms(x->g->clock) + GATHER_MAX_MS,
+                             &n, NULL); /* none, as far as anybody knows */
     return n;
 }
 
@@ -426,7 +427,7 @@ static bool gather(struct expansion *x)
     free(k);
     if (claimed || !turn.mine)
         return true;
-    if (!others(x->g))
+    if (!others(x))
         return false;
     gather_with_others(x->g, x->w);
     return true;
@@ -440,7 +441,7 @@ static bool is_crowded(struct expansion *x)
 
     if (engine_is_crowded(x->g, WORK_CASE) || !tenant)
         return true;
-    n = others(x->g);
+    n = others(x);
     if (n >= SEVERAL)
         return true;
     /* The last of many, perhaps: an alert without its machine would be a call in vain. */

@@ -632,6 +632,35 @@ enum err_code step_move(struct db_tx *tx, int64_t case_id, int64_t n, enum step_
                      LOG_STR("state", step_names[to]), LOG_STR("why", why));
 }
 
+struct waiting {
+    const char *tenant;
+    int64_t until, count;
+};
+
+static enum err_code count_waiting(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct waiting *w = arg;
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT count(*) FROM work w JOIN cases c ON c.id = w.id"
+                                  " WHERE w.kind = $1 AND w.due <= $2 AND w.owner IS NULL"
+                                  " AND c.tenant = $3",
+                                  "iit", (int64_t)WORK_CASE, w->until, w->tenant);
+
+    return code ? code : store_take_int(rows, &w->count, e);
+}
+
+enum err_code store_case_waiting(struct store *s, const char *tenant, int64_t until, int64_t *ret,
+                                 struct err *e)
+{
+    struct waiting w = {.tenant = tenant, .until = until};
+    enum err_code code = db_read(s->db, count_waiting, &w, e);
+
+    if (!code)
+        *ret = w.count;
+    return code;
+}
+
 struct putting_off {
     const char *tenant;
     int64_t due, since;

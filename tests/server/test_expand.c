@@ -2471,6 +2471,24 @@ static void test_expand__two_names_of_one_tenant_have_one_budget(void **state)
     rig_close(&r);
 }
 
+/* What another tenant has that is due in a moment is not read with it: there may always be some, tried in vain before. */
+static void test_expand__what_another_tenant_tries_in_a_moment_holds_no_alert_up(void **state)
+{
+    struct rig r;
+    int64_t mine;
+
+    (void)state;
+    open_two_tenants(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    for (int i = 0; i < CROWD; i++)
+        (void)rig_push_to(&r, "fabrikam", arena_fmt(r.arena, "da%d_-9", i), NULL, false);
+    rig_sql(&r, "UPDATE work SET due = due + 1500");
+    mine = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_case(&r, mine).state, CASE_DONE);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -2530,6 +2548,7 @@ int main(void)
         cmocka_unit_test(test_expand__a_crowd_judges_nothing_twice),
         cmocka_unit_test(test_expand__what_no_list_holds_is_read_alone),
         cmocka_unit_test(test_expand__a_tenant_without_calls_holds_no_other_up),
+        cmocka_unit_test(test_expand__what_another_tenant_tries_in_a_moment_holds_no_alert_up),
         cmocka_unit_test(test_expand__a_reader_that_hangs_holds_no_other_tenant_up),
         cmocka_unit_test(test_expand__a_storm_of_very_many_machines_is_read_in_lists),
         cmocka_unit_test(test_expand__two_names_of_one_tenant_have_one_budget),

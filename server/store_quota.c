@@ -175,8 +175,9 @@ static enum err_code note_fn(struct db_tx *tx, void *arg, struct err *e)
         return db_run(tx, e, NULL,
                       "INSERT INTO quota_budgets (app, class, slices, blocked_until)"
                       " VALUES ($1, $2, 0, $3) ON CONFLICT (app, class)"
-                      " DO UPDATE SET blocked_until = $4 WHERE quota_budgets.blocked_until < $5",
-                      "ttiii", n->app, n->class, n->until, n->until, n->until);
+                      " DO UPDATE SET blocked_until = $4 WHERE quota_budgets.blocked_until < $5"
+                      " OR quota_budgets.blocked_until > $6", /* the clock was set back */
+                      "ttiiii", n->app, n->class, n->until, n->until, n->until, n->now + DAY_MS);
     code = forget_old(tx, n->app, n->class, n->now, e);
     return code ? code : put(tx, n->id, n->app, n->class, n->now, n->calls, e);
 }

@@ -511,7 +511,7 @@ static void test_quota__a_block_is_for_all_who_share(void **state)
 static void test_quota__a_clock_set_back_holds_nobody_up(void **state)
 {
     struct kept k;
-    struct quota *q;
+    struct quota *q, *one, *two;
 
     (void)state;
     kept_open(&k);
@@ -533,6 +533,16 @@ static void test_quota__a_clock_set_back_holds_nobody_up(void **state)
     q = keep(&k, "a/c", QUOTA_SHARED); /* who has not seen the answer */
     assert_true(drain(q, true) > 0);
     quota_free(q);
+    /* Nor does that one of before stand in the place of one that holds now. */
+    one = keep(&k, "a/c", QUOTA_SHARED);
+    two = keep(&k, "a/c", QUOTA_SHARED);
+    hands_turn(&k.h, 2 * MINUTE_MS);
+    quota_block(one, 8000);
+    assert_int_equal(drain(two, true), 0);
+    hands_turn(&k.h, 8000);
+    assert_true(drain(two, true) > 0);
+    quota_free(one);
+    quota_free(two);
     kept_close(&k);
 }
 

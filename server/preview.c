@@ -122,6 +122,24 @@ static bool blot_links(char *text)
     return found;
 }
 
+/* Nor is a link that holds its own permission, as that to a package does: in its query, as sig=. */
+static bool blot_signatures(char *text)
+{
+    bool found = false;
+
+    for (char *p = text; p && (p = strstr(p, "sig=")) != NULL;) {
+        const bool begins = p > text && strchr("?&;", p[-1]); /* ;: of &amp; */
+        size_t len;
+
+        p += strlen("sig=");
+        len = begins ? strcspn(p, " \t\r\n\"'<>&") : 0;
+        memset(p, '*', len);
+        found = found || len;
+        p += len;
+    }
+    return found;
+}
+
 static enum err_code write_mail(struct json_out *o, const struct notice_record *r, struct err *e)
 {
     static const struct {
@@ -144,6 +162,7 @@ static enum err_code write_mail(struct json_out *o, const struct notice_record *
 
         code = mime_part(r->message, parts[i].type, &part, e);
         blotted = blot_links(part.data) || blotted;
+        blotted = blot_signatures(part.data) || blotted;
         json_out_string(o, parts[i].name, buf_text(&part));
     }
     if (!blotted) /* it is encoded: no place to look for a link */

@@ -736,6 +736,18 @@ static void test_notice__the_link_to_a_package_is_mailed_though_the_rule_only_po
             assert_non_null(
                 strstr(part(&r, &n, "text/plain"), "https://packages.example/p?sig=abc"));
     }
+    {
+        /* nor is it shown to whoever looks at the case */
+        AUTO(json_freep) struct json *doc = preview(&r, id);
+        static const char *const parts[] = {"text", "html"};
+
+        for (size_t i = 0; i < 2; i++) {
+            assert_non_null(
+                strstr(json_get_string(doc, parts[i]), "https://packages.example/p?sig=***"));
+            assert_null(strstr(json_get_string(doc, parts[i]), "sig=abc"));
+        }
+        assert_null(json_get(doc, "message"));
+    }
     tear_down(&r);
 }
 

@@ -167,7 +167,8 @@ struct json;
  * holds     a member that cordon's answer to this has. Without it the answer is that of another program, which
  *           listens at the address in cordon's place: nothing that was asked for is done.
  * Returns   CLI_GO_ON and *ret, a 2xx answer (json_free it); else CLI_FAILED, and stderr says what is
- *           wrong and what to do about it.
+ *           wrong and what to do about it. *ret, which is NULL before, is an answer then, too, if one came that holds
+ *           what was asked for, as that of a server which is not ready does.
  */
 int cli_admin_call(const char *given, const char *method, const char *path, const char *body,
                    const char *what, const char *holds, struct json **ret);

@@ -48,13 +48,10 @@ void cli_show_parts(const struct json *readyz)
 
 /* What is to be done about an answer that is no success. */
 static void show_refusal(const struct config_admin *admin, const struct rest_answer *answer,
-                         const char *path, const char *what)
+                         const char *path, const char *what, const struct json *problem)
 {
-    AUTO(json_freep) struct json *problem = NULL;
-    const char *detail;
+    const char *detail = json_get_string(problem, "detail");
 
-    (void)json_parse(answer->body ? answer->body : "", answer->body_len, &problem, NULL);
-    detail = json_get_string(problem, "detail");
     if (answer->status == 404 && !problem) /* cordon's own is a document */
         cli_error(
             "%s is not cordon's: it answered 404, and no word of why; which program listens there?",
@@ -122,6 +119,7 @@ int cli_admin_call(const char *given, const char *method, const char *path, cons
     AUTO(arena_freep) struct arena *a = arena_new(0);
     AUTO(rest_freep) struct rest *rest = NULL;
     AUTO(rest_answer_clear) struct rest_answer answer = {0};
+    AUTO(json_freep) struct json *doc = NULL;
     struct rest_request q = {.method = method, .body = body, .timeout_ms = TIMEOUT_MS};
     struct config_admin admin = {0};
     struct err e = {0};
@@ -149,22 +147,27 @@ int cli_admin_call(const char *given, const char *method, const char *path, cons
         show_failure(admin.address, code, &e);
         return CLI_FAILED;
     }
+    code = json_parse(answer.body ? answer.body : "", answer.body_len, &doc, &e);
     if (answer.status < 200 || answer.status > 299) {
-        show_refusal(&admin, &answer, path, what);
+        show_refusal(&admin, &answer, path, what, doc);
+        if (json_type(json_get(doc, holds)) != JSON_ABSENT) {
+            *ret = doc;
+            doc = NULL;
+        }
         return CLI_FAILED;
     }
-    if (json_parse(answer.body ? answer.body : "", answer.body_len, ret, &e)) {
+    if (code) {
         cli_error("%s is not cordon's: its answer is no JSON (%s)", admin.address, e.text);
         return CLI_FAILED;
     }
-    if (json_type(json_get(*ret, holds)) == JSON_ABSENT) {
+    if (json_type(json_get(doc, holds)) == JSON_ABSENT) {
         cli_error(
             "%s is not cordon's: its answer says nothing of '%s'; which program listens there?",
             admin.address, holds);
-        json_free(*ret);
-        *ret = NULL;
         return CLI_FAILED;
     }
+    *ret = doc;
+    doc = NULL;
     return CLI_GO_ON;
 }
 

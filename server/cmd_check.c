@@ -91,12 +91,17 @@ int cmd_check(int argc, char **argv)
     if (code != CLI_GO_ON)
         return code;
     file = cli_config_file(o.config);
-    if (!file || !arena)
+    if (!arena)
         return CLI_FAILED;
-    loaded = config_load(file, NULL, arena, &config, &faults, &e);
-    if (loaded && loaded != ERR_INVALID) {
-        cli_error("%s", e.text);
-        return CLI_FAILED;
+    yaml_faults_init(&faults, arena);
+    loaded = file ? config_load(file, NULL, arena, &config, &faults, &e)
+                  : err_set(&e, ERR_NOT_FOUND, "there is no configuration");
+    if (loaded && loaded != ERR_INVALID) { /* of a file without places: it cannot be read */
+        if (file)
+            cli_error("%s", e.text); /* else it was said */
+        if (!o.json)
+            return CLI_FAILED;
+        yaml_fault(&faults, NULL, "%s", e.text);
     }
     if (o.json) {
         show_json(file, config, &faults);

@@ -58,6 +58,21 @@ static void show(void *ctx, const struct doctor_finding *f)
     (void)fflush(stdout); /* the next one may take a while */
 }
 
+/* A program that reads the findings has them, too, when nobody could be asked. */
+static int end_early(struct showing *s, const struct buf *json, const char *part, const char *text,
+                     const char *cure)
+{
+    if (!s->as_json)
+        return CLI_FAILED;
+    show(s,
+         &(struct doctor_finding){.grade = DOCTOR_BAD, .part = part, .text = text, .cure = cure});
+    json_out_array_end(&s->out);
+    json_out_bool(&s->out, "good", false);
+    json_out_object_end(&s->out);
+    (void)puts(buf_text(json));
+    return CLI_FAILED;
+}
+
 int cmd_doctor(int argc, char **argv)
 {
     const struct rest_options rest_options = {.user_agent = "cordon/" CORDON_VERSION};
@@ -72,24 +87,25 @@ int cmd_doctor(int argc, char **argv)
 
     if (code != CLI_GO_ON)
         return code;
-    code = cli_load_config(o.config, NULL, &doctor.config);
-    if (code != CLI_GO_ON)
-        return code;
     s.as_json = o.json;
     json_out_object(&s.out, NULL);
     json_out_array(&s.out, "findings");
+    code = cli_load_config(o.config, NULL, &doctor.config);
+    if (code != CLI_GO_ON)
+        return end_early(&s, &json, "configuration", "it cannot be read, or has faults",
+                         "`cordon check` names what is wrong with it");
     failed = rest_new(&rest_options, &rest, &e);
     doctor.rest = rest;
     if (!failed)
         failed = doctor_run(&doctor, &e);
-    json_out_array_end(&s.out);
-    json_out_bool(&s.out, "good", !failed && s.counts[DOCTOR_BAD] == 0);
-    json_out_object_end(&s.out);
     config_unref(doctor.config);
     if (failed) {
         cli_error("%s", e.text);
-        return CLI_FAILED;
+        return end_early(&s, &json, "doctor", e.text, "try again");
     }
+    json_out_array_end(&s.out);
+    json_out_bool(&s.out, "good", s.counts[DOCTOR_BAD] == 0);
+    json_out_object_end(&s.out);
     if (o.json)
         (void)puts(buf_text(&json));
     else

@@ -35,11 +35,12 @@ int cmd_healthcheck(int argc, char **argv)
 
     if (code != CLI_GO_ON)
         return code;
-    if (cli_admin_call(o.config, "GET", "/readyz", NULL, NULL, "parts", &answer) != CLI_GO_ON)
-        return CLI_FAILED;
-    if (o.json) {
+    code = cli_admin_call(o.config, "GET", "/readyz", NULL, NULL, "parts", &answer);
+    if (o.json && answer)
         cli_show_json(answer);
-    } else {
+    if (code != CLI_GO_ON)
+        return CLI_FAILED;
+    if (!o.json) {
         cli_show_parts(answer);
         (void)puts(json_is_true(json_get(answer, "degraded")) ? "ready, degraded" : "ready");
     }

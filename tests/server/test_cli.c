@@ -1199,6 +1199,54 @@ static void test_cli__a_unix_socket_is_an_admin_address_too(void **state)
     assert_says(f->ran.err, "cordon: cannot reach cordon at unix:");
 }
 
+/* Whoever asks for JSON reads what is wrong out of it, too, as far as there is anything to say. */
+static void test_cli__a_program_is_answered_in_json_whatever_is_wrong(void **state)
+{
+    static const char *const words[][4] = {{"check", "--json", "-c", "nowhere.yaml"},
+                                           {"check", "--json", NULL, NULL},
+                                           {"doctor", "--json", "-c", "nowhere.yaml"}};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        AUTO(json_freep) struct json *answer = NULL;
+        const struct json *what;
+
+        if (!words[i][2] && access("/etc/cordon/cordon.yaml", F_OK) == 0)
+            continue;
+        assert_int_equal(cordon(f, words[i][0], words[i][1], words[i][2], words[i][3], NULL), 1);
+        assert_int_equal(json_parse(f->ran.out, strlen(f->ran.out), &answer, NULL), ERR_OK);
+        assert_int_equal(json_type(json_get(answer, "good")), JSON_BOOL);
+        assert_false(json_is_true(json_get(answer, "good")));
+        what = json_get(answer, i < 2 ? "faults" : "findings");
+        assert_int_equal(json_count(what), 1);
+        assert_non_null(json_get_string(json_first(what), "text"));
+        assert_says(f->ran.err, "cordon: ");
+    }
+}
+
+static void test_cli__who_is_not_ready_says_in_json_why(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+    AUTO(json_freep) struct json *answer = NULL;
+
+    put_admin(f, p);
+    peer_script(p, &(struct peer_answer){
+                       .target = "/readyz",
+                       .times = 1,
+                       .status = 503,
+                       .body = "{\"ready\":false,\"parts\":{\"store\":{\"ok\":false,\"why\":\"disk "
+                               "full\"}},\"degraded\":false}"});
+    peer_script(p, &(struct peer_answer){.status = 503, .body = "{\"title\":\"stopping\"}"});
+    assert_int_equal(cordon(f, "healthcheck", "--json", NULL), 1);
+    assert_int_equal(json_parse(f->ran.out, strlen(f->ran.out), &answer, NULL), ERR_OK);
+    assert_string_equal(json_get_string(json_path(answer, "parts", "store", NULL), "why"),
+                        "disk full");
+    assert_int_equal(cordon(f, "healthcheck", "--json", NULL), 1);
+    assert_string_equal(f->ran.out, ""); /* that is no answer of a healthy part or a sick one */
+    peer_free(p);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(test_cli__##name, setup, teardown)
 
 int main(void)
@@ -1212,6 +1260,8 @@ int main(void)
         TEST(init_and_check_lead_to_a_good_configuration),
         TEST(init_prints_what_it_would_write),
         TEST(the_configuration_is_found_where_it_is_said_to_be),
+        TEST(a_program_is_answered_in_json_whatever_is_wrong),
+        TEST(who_is_not_ready_says_in_json_why),
         TEST(fields_lists_the_vocabulary),
         TEST(metrics_lists_the_table),
         TEST(keygen_makes_keys_that_fit),

@@ -8,12 +8,14 @@
 
 #include "auto.h"
 #include "clock.h"
+#include "json.h"
 #include "pause.h"
 #include "store.h"
 #include "store_check.h"
 
 struct options {
     const char *config;
+    bool json;
 };
 
 static const struct cli_option options[] = {
@@ -21,9 +23,16 @@ static const struct cli_option options[] = {
     {.name = NULL},
 };
 
+static const struct cli_option check_options[] = {
+    CLI_CONFIG(struct options, config),
+    CLI_JSON(struct options, json),
+    {.name = NULL},
+};
+
 /* Where it is, and its password (NULL: none). */
 struct place {
     const char *url, *password;
+    bool json; /* what is found is for programs */
 };
 
 /* Reads the options, and of the configuration where the store is. */
@@ -33,17 +42,42 @@ static int begin(int argc, char **argv, const struct cli_command *command, struc
     struct options o = {0};
     int code = cli_parse(argc, argv, command, &o, words);
 
+    ret->json = o.json;
     return code == CLI_GO_ON ? cli_peek_store(o.config, a, &ret->url, &ret->password) : code;
 }
 
 /* ---- check ------------------------------------------------------------------------------------ */
 
+struct findings {
+    size_t n;
+    bool as_json;
+    struct json_out out; /* an open list */
+};
+
 static void show_finding(void *ctx, const char *text)
 {
-    size_t *n = ctx;
+    struct findings *f = ctx;
 
-    (void)printf("%s\n", text);
-    ++*n;
+    f->n++;
+    if (f->as_json)
+        json_out_string(&f->out, NULL, text);
+    else
+        (void)printf("%s\n", text);
+}
+
+/* name: of the store; NULL, and why: it could not be looked at. */
+static void end_findings(struct findings *f, const char *name, const char *why)
+{
+    json_out_array_end(&f->out);
+    json_out_string(&f->out, "store", name);
+    if (name)
+        json_out_bool(&f->out, "sound", f->n == 0);
+    else
+        json_out_null(&f->out, "sound");
+    json_out_string(&f->out, "why", why);
+    json_out_object_end(&f->out);
+    if (f->as_json)
+        (void)puts(buf_text(f->out.buf));
 }
 
 static int store_check_command(int argc, char **argv)
@@ -54,23 +88,29 @@ static int store_check_command(int argc, char **argv)
             "Reads through all of the store: is its file sound, does the schema fit this program,\n"
             "does every row lead somewhere? Changes nothing; the server may run meanwhile. Exit\n"
             "code 1 when something was found.",
-        .options = options,
+        .options = check_options,
     };
     AUTO(arena_freep) struct arena *a = arena_new(0);
     AUTO(store_freep) struct store *s = NULL;
+    AUTO(buf_clear) struct buf text = BUF_INIT((size_t)4 * 1024 * 1024);
+    struct findings found = {.out = JSON_OUT(&text)};
     struct place at = {0};
     struct err e = {0};
-    size_t found = 0;
     int code = begin(argc, argv, &command, a, &at, NULL);
 
     if (code != CLI_GO_ON)
         return code;
+    found.as_json = at.json;
+    json_out_object(&found.out, NULL);
+    json_out_array(&found.out, "findings");
     if (store_open_as(at.url, at.password, true, clock_system(), &s, &e) ||
         store_check(s, show_finding, &found, &e)) {
+        end_findings(&found, NULL, e.text);
         cli_error("%s", e.text);
         return CLI_FAILED;
     }
-    if (found) {
+    end_findings(&found, db_name(s->db), NULL);
+    if (found.n) {
         cli_error(db_is_shared(s->db)
                       ? "the store is not sound. Put a backup that was made with PostgreSQL's own "
                         "tools in its place: `cordon store restore` does not do that"
@@ -78,7 +118,8 @@ static int store_check_command(int argc, char **argv)
                         "`cordon store restore FILE`");
         return CLI_FAILED;
     }
-    (void)printf("%s: sound\n", db_name(s->db));
+    if (!at.json)
+        (void)printf("%s: sound\n", db_name(s->db));
     return CLI_DONE;
 }
 

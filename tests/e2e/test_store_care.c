@@ -88,6 +88,47 @@ static void test_store_care__a_sound_store_is_sound_while_it_is_served(void **st
     house_stop(h);
 }
 
+/* The answer of `cordon store check --json`. */
+static struct json *check_json(struct house *h, int code)
+{
+    char *out = NULL;
+    struct json *doc = NULL;
+
+    if (house_run(h, &out, WORDS("store", "check", "--json", "-c", h->config_file)) != code || !out)
+        fail_msg("store check --json: %s", out ? out : "");
+    out[strcspn(out, "\n")] = '\0'; /* what stands behind it is stderr's */
+    if (json_parse(out, strlen(out), &doc, NULL))
+        fail_msg("no JSON: %s", out);
+    free(out);
+    return doc;
+}
+
+static void test_store_care__check_is_for_programs_too(void **state)
+{
+    struct house *h = house_start(NULL);
+
+    (void)state;
+    add(h, "da1_-1", "High");
+    push_and_wait(h, "da1_-1");
+    AUTO(json_freep) struct json *good = check_json(h, 0);
+    assert_true(json_is_true(json_get(good, "sound")));
+    assert_int_equal(json_count(json_get(good, "findings")), 0);
+    house_cordon_stop(h);
+    assert_string_equal(
+        disk_sql(h->store_file, "INSERT INTO work VALUES (7, 0, 1, 0, NULL, 0, 0, 0)", NULL, 0),
+        "");
+    AUTO(json_freep) struct json *bad = check_json(h, 1);
+    assert_int_equal(json_type(json_get(bad, "sound")), JSON_BOOL);
+    assert_false(json_is_true(json_get(bad, "sound")));
+    assert_non_null(
+        strstr(json_string(json_first(json_get(bad, "findings"))), "work for the case"));
+    assert_int_equal(unlink(h->store_file), 0);
+    AUTO(json_freep) struct json *none = check_json(h, 1);
+    assert_int_equal(json_type(json_get(none, "sound")), JSON_NULL);
+    assert_non_null(strstr(json_get_string(none, "why"), "does not exist"));
+    house_stop(h);
+}
+
 static void test_store_care__check_names_what_leads_nowhere(void **state)
 {
     static const struct {
@@ -662,6 +703,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_store_care__a_sound_store_is_sound_while_it_is_served),
+        cmocka_unit_test(test_store_care__check_is_for_programs_too),
         cmocka_unit_test(test_store_care__check_names_what_leads_nowhere),
         cmocka_unit_test(test_store_care__a_backup_under_load_is_whole_and_private),
         cmocka_unit_test(test_store_care__a_backup_that_is_killed_is_none),

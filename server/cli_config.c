@@ -1,6 +1,7 @@
 /* cli_config.c - how commands find and read the configuration, see cli.h. */
 #include "cli.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -9,6 +10,12 @@
 #include "buf.h"
 #include "config.h"
 #include "log.h"
+
+/* In doubt it is: another one in its place would be a server that somebody else is asked about. */
+static bool is_there(const char *file)
+{
+    return access(file, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
+}
 
 static const char *find_file(const char *given, struct err *e)
 {
@@ -20,7 +27,7 @@ static const char *find_file(const char *given, struct err *e)
     if (named && *named)
         return named;
     for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++)
-        if (access(usual[i], F_OK) == 0)
+        if (is_there(usual[i]))
             return usual[i];
     err_set(e, ERR_NOT_FOUND,
             "there is no configuration: neither -c, $CORDON_CONFIG, %s nor ./%s; `cordon init` "

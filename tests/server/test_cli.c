@@ -1247,6 +1247,22 @@ static void test_cli__who_is_not_ready_says_in_json_why(void **state)
     peer_free(p);
 }
 
+/* A configuration that cannot be looked at is no leave to take another one. Whoever runs the tests may be root, who may look
+ * everywhere: here it is a link to itself. */
+static void test_cli__a_configuration_that_cannot_be_looked_at_is_there(void **state)
+{
+    struct fixture *f = *state;
+    char path[200];
+
+    if (access("/etc/cordon/cordon.yaml", F_OK) == 0)
+        return;
+    (void)snprintf(path, sizeof path, "%s/cordon.yaml", f->folder);
+    assert_int_equal(symlink("cordon.yaml", path), 0);
+    assert_int_equal(cordon(f, "check", NULL), 1);
+    assert_string_equal(f->ran.err,
+                        "cordon: cannot read cordon.yaml: Too many levels of symbolic links\n");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(test_cli__##name, setup, teardown)
 
 int main(void)
@@ -1262,6 +1278,7 @@ int main(void)
         TEST(the_configuration_is_found_where_it_is_said_to_be),
         TEST(a_program_is_answered_in_json_whatever_is_wrong),
         TEST(who_is_not_ready_says_in_json_why),
+        TEST(a_configuration_that_cannot_be_looked_at_is_there),
         TEST(fields_lists_the_vocabulary),
         TEST(metrics_lists_the_table),
         TEST(keygen_makes_keys_that_fit),

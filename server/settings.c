@@ -487,6 +487,11 @@ static bool read_guid(const struct reading *x, const char **field)
     good = strlen(text) == sizeof shape - 1;
     for (size_t i = 0; good && shape[i]; i++)
         good = shape[i] == '-' ? text[i] == '-' : isxdigit((unsigned char)text[i]) != 0;
+    if (!good && strlen(text) == 32 && strspn(text, "0123456789abcdefABCDEF") == 32) {
+        yaml_fault(x->reader->faults, x->node, /* which may be a secret all the same */
+                   "%s: expected %s, found 32 hexadecimal digits without hyphens", x->name, what);
+        return false;
+    }
     /* The app's secret is shown beside its id, and easily taken for it. */
     if (!good && settings_looks_secret(text)) {
         yaml_fault(x->reader->faults, x->node,

@@ -320,6 +320,9 @@ static void test_settings__faults_say_what_was_expected(void **state)
         {"guid: a8Q~Cordon.Cordon_Cordon-Cordon~Cordon12",
          "1:7: s.guid: expected a GUID such as 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50, found what looks like a secret "
          "and is not repeated\n"},
+        {"guid: 0a4a1f6098ab4f0a9d5e0b1c2d3e4f50", /* not repeated: a key in hexadecimal looks the same */
+         "1:7: s.guid: expected a GUID such as 0a4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50, found 32 hexadecimal digits "
+         "without hyphens\n"},
         {"address: soc", "1:10: s.address: \"soc\" is not a mail address: no @\n"},
         {"addresses: [a@b.example, 'x y']",
          "1:26: s.addresses: \"x y\" is not a mail address: no @\n"},

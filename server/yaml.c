@@ -203,7 +203,23 @@ static size_t distance(const char *a, size_t a_len, const char *b, size_t b_len)
     return above[b_len];
 }
 
-/* The one word of the list that word is the beginning of, or NULL: where a word was cut short, edits say nothing. */
+/* "cert_file" for certificate_file: does each part of word begin the part of whole that stands in its place? */
+static bool shortens(const char *word, const char *whole)
+{
+    for (;; word++, whole++) {
+        size_t n = strcspn(word, "_-"), of = strcspn(whole, "_-");
+
+        if (n == 0 || n > of || distance(word, n, whole, n) > 0)
+            return false;
+        word += n;
+        whole += of;
+        if (!*word || !*whole)
+            return !*word && !*whole;
+    }
+}
+
+/* The one word of the list that word is the beginning of, or shortens, or NULL: where a word was cut short, edits say
+ * nothing. */
 static const char *begun(const char *word, size_t len, const char *const *list)
 {
     const char *found = NULL;
@@ -211,7 +227,8 @@ static const char *begun(const char *word, size_t len, const char *const *list)
     if (len < 3)
         return NULL;
     for (; *list; list++) {
-        if (strnlen(*list, len + 1) <= len || distance(word, len, *list, len) > 0)
+        if (strnlen(*list, len + 1) <= len ||
+            (distance(word, len, *list, len) > 0 && !shortens(word, *list)))
             continue;
         if (found)
             return NULL;

@@ -257,7 +257,7 @@ static void test_config__every_fault_is_named_with_its_place(void **state)
          "(The requested data were not available.)\n"},
         {"listen: {tls: {cert_file: pem, key_file: pem}}\n" ALL,
          "cordon.yaml:1:10: listen.tls.certificate_file is missing: the certificate chain, PEM\n"
-         "cordon.yaml:1:16: listen.tls.cert_file: unknown key; did you mean listen.tls.key_file?\n"},
+         "cordon.yaml:1:16: listen.tls.cert_file: unknown key; did you mean listen.tls.certificate_file?\n"},
         /* admin */
         {"admin: {address: 0.0.0.0:9180}\n" ALL,
          "cordon.yaml:1:9: admin.token_file is missing: admin.address 0.0.0.0:9180 is reachable from other machines\n"},

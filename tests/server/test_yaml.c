@@ -304,8 +304,9 @@ static void test_yaml__get_finds_a_child_by_its_exact_key(void **state)
 
 static void test_yaml__nearest_forgives_a_third_of_a_word(void **state)
 {
-    static const char *const words[] = {"address", "severity", "max_body", "tls",
-                                        "to",      "user",     "use_tls",  NULL};
+    static const char *const words[] = {
+        "address",          "severity", "max_body",       "tls", "to", "user", "use_tls",
+        "certificate_file", "key_file", "client_ca_file", NULL};
     static const struct {
         const char *word, *nearest;
     } rows[] = {
@@ -326,6 +327,9 @@ static void test_yaml__nearest_forgives_a_third_of_a_word(void **state)
         {"usr", "user"},
         {"use", "user"}, /* two begin so: the nearer one */
         {"ma", NULL},
+        {"cert_file", "certificate_file"}, /* a key is nearer, and something else */
+        {"Cert-File", "certificate_file"},
+        {"keyfile", "key_file"},
     };
 
     (void)state;

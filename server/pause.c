@@ -64,9 +64,11 @@ enum err_code pause_reason(struct db_tx *tx, const struct runtime *rt, struct ar
 enum err_code pause_set(struct db_tx *tx, const char *who, const char *why, int64_t now,
                         struct err *e)
 {
+    /* Who says nothing to it does not take back what was said: a reason stands with its author. */
     return db_run(tx, e, NULL,
                   "INSERT INTO switches (name, who, why, since) VALUES ('" NAME "', $1, $2, $3)"
-                  " ON CONFLICT (name) DO UPDATE SET who = excluded.who, why = excluded.why",
+                  " ON CONFLICT (name) DO UPDATE SET who = excluded.who, why = excluded.why"
+                  " WHERE excluded.why IS NOT NULL OR switches.why IS NULL",
                   "tti", who, why, now);
 }
 

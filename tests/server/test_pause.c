@@ -319,6 +319,24 @@ static void test_pause__is_told_as_the_last_who_threw_it(void **state)
     rig_close(&r);
 }
 
+/* Who pulls it a second time in haste says nothing to it: what the first one said is why it is paused all the same. */
+static void test_pause__a_reason_is_not_taken_back_by_none(void **state)
+{
+    struct rig r;
+    struct err e = {0};
+    struct pause p;
+
+    (void)state;
+    rig_open(&r, NULL);
+    assert_int_equal(desk_pause(r.g, &(struct desk_order){.who = "jan"}, &e), ERR_OK);
+    assert_int_equal(desk_pause(r.g, &(struct desk_order){.who = "ann", .why = "a worm"}, &e),
+                     ERR_OK);
+    assert_int_equal(desk_pause(r.g, &(struct desk_order){.who = "jan", .why = " "}, &e), ERR_OK);
+    assert_int_equal(store_pause(r.store, r.g->runtime, r.arena, &p, NULL), ERR_OK);
+    assert_string_equal(pause_words(&p, r.arena), "paused by ann: a worm");
+    rig_close(&r);
+}
+
 static int resumed_lines;
 
 static void count_resumed(enum log_level level, const char *line, void *ctx)
@@ -359,6 +377,7 @@ int main(void)
         cmocka_unit_test(test_pause__a_resume_that_a_file_outlasts_is_no_good_news),
         cmocka_unit_test(test_pause__a_file_that_cannot_be_looked_at_pauses),
         cmocka_unit_test(test_pause__is_told_as_the_last_who_threw_it),
+        cmocka_unit_test(test_pause__a_reason_is_not_taken_back_by_none),
         cmocka_unit_test(test_pause__a_resume_in_shadow_mode_promises_no_isolations),
         cmocka_unit_test(test_pause__a_resume_of_nothing_says_so),
     };

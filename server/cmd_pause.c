@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "auto.h"
+#include "desk.h"
 #include "json.h"
+#include "utf8.h"
 
 struct options {
     const char *config, *why;
@@ -42,10 +44,16 @@ static int give(int argc, char **argv, const struct cli_command *command, const 
     AUTO(json_freep) struct json *answer = NULL;
     struct options o = {0};
     int code = cli_parse(argc, argv, command, &o, NULL);
+    char why[DESK_WHY_MAX + 1];
     const char *said;
 
     if (code != CLI_GO_ON)
         return code;
+    if (o.why && strlen(o.why) > DESK_WHY_MAX) { /* words do not hold up the kill switch */
+        (void)snprintf(why, sizeof why, "%.*s", (int)utf8_cut(o.why, DESK_WHY_MAX), o.why);
+        cli_error("--why: the reason is longer than %d bytes, and was cut", DESK_WHY_MAX);
+        o.why = why;
+    }
     code = cli_admin_order(o.config, path, o.why, NULL, "status", &answer);
     if (code != CLI_GO_ON)
         return code;

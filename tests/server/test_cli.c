@@ -1042,6 +1042,26 @@ static void test_cli__nobodys_name_is_too_long_to_pause(void **state)
     peer_free(p);
 }
 
+/* Nor is what he says to it: a report that somebody pastes is cut. */
+static void test_cli__no_reason_is_too_long_to_pause(void **state)
+{
+    AUTO(json_freep) struct json *doc = NULL;
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+    static char why[2001];
+
+    for (size_t i = 0; i + 1 < sizeof why; i += 2)
+        memcpy(why + i, "\xc3\xa9", 2);
+    put_admin(f, p);
+    peer_script(p, &(struct peer_answer){.status = 200, .body = "{\"status\":\"paused\"}"});
+    assert_int_equal(cordon(f, "pause", "--why", why, NULL), 0);
+    assert_int_equal(json_parse(peer_request(p, 0)->body, peer_request(p, 0)->body_len, &doc, NULL),
+                     ERR_OK);
+    assert_int_equal(strlen(json_get_string(doc, "why")), DESK_WHY_MAX);
+    assert_says(f->ran.err, "was cut");
+    peer_free(p);
+}
+
 /* Another program listens where cordon is thought to: most answer anything with 404 or with some JSON. Nothing that
  * it says is told as cordon's word, least of all that nothing is isolated any more. */
 static void test_cli__another_program_is_not_taken_for_cordon(void **state)
@@ -1299,6 +1319,7 @@ int main(void)
         TEST(an_empty_word_is_no_machine),
         TEST(a_server_that_is_not_there_is_said_with_the_cure),
         TEST(nobodys_name_is_too_long_to_pause),
+        TEST(no_reason_is_too_long_to_pause),
         TEST(another_program_is_not_taken_for_cordon),
         TEST(a_healthcheck_says_ready_and_what_is_not),
         TEST(who_looks_at_the_store_needs_no_more_of_the_configuration),

@@ -323,6 +323,16 @@ void verify_no_key(struct verify_result *ret, const char *scheme, const char *wh
         verify_deny(ret, scheme, why);
 }
 
+void verify_note_short(const struct settings_reader *reader, const struct secret *secret)
+{
+    if (reader->notes && secret->len < VERIFY_SECRET_GOOD)
+        yaml_fault(
+            reader->notes, secret->at,
+            "%s: a secret of fewer than %d characters is good only if all of it is random; `openssl rand "
+            "-base64 32` makes one",
+            secret->file, VERIFY_SECRET_GOOD);
+}
+
 bool verify_keys_fit(const struct settings_reader *reader, const struct secret_list *list,
                      const char *what)
 {

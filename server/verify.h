@@ -127,6 +127,10 @@ bool verify_take_key(const struct verify_request *q, const char *scheme, const c
                      const struct window *window, struct verify_result *ret);
 /** Every key was tried and none taken: ret is a denial, with `why` unless verify_take_key has said more. */
 void verify_no_key(struct verify_result *ret, const char *scheme, const char *why);
+/** Notes (no fault) that a secret which is sent as it is has fewer characters than VERIFY_SECRET_GOOD: it must be chosen at
+ *  random, every one of them, not to be guessed. */
+void verify_note_short(const struct settings_reader *reader, const struct secret *secret);
+#define VERIFY_SECRET_GOOD 32
 /** Notes a fault when a list has more than VERIFY_KEYS_MAX entries; what: "hmac.secret_files". */
 bool verify_keys_fit(const struct settings_reader *reader, const struct secret_list *list,
                      const char *what);

@@ -73,6 +73,7 @@ static void add_password(const struct settings_reader *reader, const char *usern
                    "%s: a password of more than %d bytes fits in no header", password->file,
                    CREDENTIAL_TEXT_MAX / 2);
     else if (fits) {
+        verify_note_short(reader, password);
         if (!digest_of(username, password, s->keys[s->count].digest))
             yaml_fault(reader->faults, password->at, "out of memory");
         s->keys[s->count].window = password->window;

@@ -117,6 +117,8 @@ static void check_secret(const struct settings_reader *reader, const struct secr
                    "%s: a token with line breaks or other control characters fits in no header; "
                    "of several tokens each has a file of its own in `secret_files`",
                    secret->file);
+    else
+        verify_note_short(reader, secret);
 }
 
 static void *compile(const struct settings_reader *reader, const struct yaml_node *node,

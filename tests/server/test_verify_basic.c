@@ -207,6 +207,21 @@ static void test_verify_basic__notes_that_it_is_no_signature(void **state)
     assert_true(said);
 }
 
+static void test_verify_basic__notes_a_short_password(void **state)
+{
+    struct scheme *s = *state;
+    struct yaml_faults notes;
+    bool said = false;
+
+    scheme_file(s, "short", "0123456789abcdef0123456789abcde");
+    yaml_faults_init(&notes, s->arena);
+    s->notes = &notes;
+    assert_true(scheme_compile(s, "[{basic: {username: relay, password_file: short}}]"));
+    for (const struct yaml_fault *f = notes.first; f; f = f->next)
+        said = said || strstr(f->text, "/short: a secret of fewer than 32 characters");
+    assert_true(said);
+}
+
 static void test_verify_basic__without_memory_nobody_is_denied(void **state)
 {
     for (long n = 1;; n++) {
@@ -230,6 +245,7 @@ int main(void)
         TEST(takes_as_much_as_it_says),
         TEST(names_what_is_wrong_with_its_settings),
         TEST(notes_that_it_is_no_signature),
+        TEST(notes_a_short_password),
         TEST(without_memory_nobody_is_denied),
     };
 

@@ -201,6 +201,27 @@ static void test_verify_token__looks_into_the_query_where_it_is_told_to(void **s
     assert_int_equal(ask_query(s, "Authorization=Bearer%20" T1), VERIFY_DENIED);
 }
 
+static void test_verify_token__notes_a_short_secret(void **state)
+{
+    struct scheme *s = *state;
+
+    scheme_file(s, "short", "0123456789abcdef0123456789abcde");
+    scheme_file(s, "long", "0123456789abcdef0123456789abcdef");
+    for (int is_short = 0; is_short <= 1; is_short++) {
+        struct yaml_faults notes;
+        bool noted = false;
+
+        yaml_faults_init(&notes, s->arena);
+        s->notes = &notes;
+        assert_true(scheme_compile(s, is_short ? "[{token: {secret_files: [long, short]}}]"
+                                               : "[{token: {secret_files: [long]}}]"));
+        for (const struct yaml_fault *f = notes.first; f; f = f->next)
+            noted |= strstr(f->text, "/short: a secret of fewer than 32 characters") != NULL;
+        s->notes = NULL;
+        assert_int_equal(noted, is_short);
+    }
+}
+
 /* curl --url-query writes it as a plus, which is one here. */
 static void test_verify_token__notes_a_blank_in_a_secret_for_the_query(void **state)
 {
@@ -322,6 +343,7 @@ int main(void)
         TEST(looks_into_a_header_of_the_senders_own),
         TEST(looks_into_the_query_where_it_is_told_to),
         TEST(notes_a_blank_in_a_secret_for_the_query),
+        TEST(notes_a_short_secret),
         TEST(takes_as_much_as_it_says),
         TEST(without_memory_nobody_is_denied),
         TEST(names_what_is_wrong_with_its_settings),

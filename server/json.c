@@ -11,7 +11,7 @@
  * A tree of our own instead of cJSON's would save the walk; cJSON is the project's choice, and its
  * nodes are enough once nothing strange reaches it (library-traps.md, "cJSON 1.7.15").
  *
- * Recursion is bounded by JSON_DEPTH_MAX everywhere: the scanner lets nothing deeper through.
+ * Recursion is bounded by JSON_DEPTH_MAX, or JSON_OWN_DEPTH_MAX, everywhere: the scanner lets nothing deeper through.
  */
 #include "json.h"
 
@@ -145,6 +145,7 @@ struct scan {
     size_t numbers; /* seen so far */
     struct kept *kept;
     size_t kept_count, kept_room;
+    int deepest;        /* so many objects and arrays inside each other */
     enum err_code code; /* the first failure; `why` and `at` say the rest */
     const char *why;
 };
@@ -401,7 +402,7 @@ static bool scan_value(struct scan *s, int depth)
     switch (*s->at) {
     case '{':
     case '[':
-        if (depth == JSON_DEPTH_MAX)
+        if (depth == s->deepest)
             return fail(s, "nested too deeply");
         good = *s->at == '{' ? scan_members(s, depth) : scan_elements(s, depth);
         break;
@@ -510,10 +511,11 @@ static const struct json *value(const cJSON *v)
     return (const struct json *)v;
 }
 
-enum err_code json_parse(const char *bytes, size_t len, struct json **ret_doc, struct err *e)
+static enum err_code parse(const char *bytes, size_t len, int deepest, struct json **ret_doc,
+                           struct err *e)
 {
     const unsigned char *start = (const unsigned char *)(len ? bytes : "");
-    struct scan s = {.start = start, .at = start, .end = start + len};
+    struct scan s = {.start = start, .at = start, .end = start + len, .deepest = deepest};
     enum err_code code = ERR_OK;
     struct json *doc;
     size_t next = 0;
@@ -558,6 +560,16 @@ static size_t tree_room(const cJSON *v)
 struct json *json_copy(const struct json *v)
 {
     return fill_end(fill_begin(tree_room(node(v))) ? cJSON_Duplicate(node(v), true) : NULL);
+}
+
+enum err_code json_parse(const char *bytes, size_t len, struct json **ret_doc, struct err *e)
+{
+    return parse(bytes, len, JSON_DEPTH_MAX, ret_doc, e);
+}
+
+enum err_code json_parse_own(const char *bytes, size_t len, struct json **ret_doc, struct err *e)
+{
+    return parse(bytes, len, JSON_OWN_DEPTH_MAX, ret_doc, e);
 }
 
 void json_free(struct json *doc)

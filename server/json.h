@@ -34,6 +34,8 @@ enum json_type {
 };
 
 #define JSON_DEPTH_MAX 32 /* deepest nesting that any peer's document may have */
+#define JSON_OWN_DEPTH_MAX                                                                         \
+    72 /* of our own: what a file of YAML may have (yaml.h), and something around it */
 
 /**
  * Parses a whole document. bytes: any, borrowed for the call, at most a few MiB (the caller's limit).
@@ -42,6 +44,8 @@ enum json_type {
  * Threads: any; one document belongs to one thread at a time.
  */
 enum err_code json_parse(const char *bytes, size_t len, struct json **ret_doc, struct err *e);
+/** The same for what cordon itself has written out of its configuration, which may be nested deeper. */
+enum err_code json_parse_own(const char *bytes, size_t len, struct json **ret_doc, struct err *e);
 /** Mends a document before it is parsed, in place: Microsoft's hold NULs (of registry values) and halves of surrogate
  *  pairs (of file names), which json_parse does not take; an attacker who chose such a name would have made the
  *  alert about it unreadable. Both are read as U+FFFD, the mark of what cannot be shown. */

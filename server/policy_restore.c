@@ -53,7 +53,7 @@ static struct yaml_node *scalar(struct restoring *r, const char *text, bool quot
     return n;
 }
 
-/* Bounded: json_parse lets nothing past JSON_DEPTH_MAX. */
+/* Bounded: json_parse_own lets nothing past JSON_OWN_DEPTH_MAX. */
 static struct yaml_node *node_of(struct restoring *r, const struct json *v)
 {
     const char *plain = json_count(v) == 1 ? json_get_string(v, "plain") : NULL;
@@ -111,7 +111,7 @@ enum err_code policy_restore(struct arena *a, const char *text, const struct pol
     struct settings_reader reader = {.arena = a, .lists = &lists};
     struct yaml_faults faults;
     const struct policy *p;
-    enum err_code code = json_parse(text, strlen(text), &doc, e);
+    enum err_code code = json_parse_own(text, strlen(text), &doc, e);
 
     if (code)
         return err_in(e, "the policy as it was kept");

@@ -2,6 +2,7 @@
 #include "explain.h"
 
 #include "engine_kit.h"
+#include "match.h"
 #include "question.h"
 #include "store_policies.h"
 #include "store_questions.h"
@@ -118,6 +119,34 @@ static void test_explain__is_the_same_years_later(void **state)
         assert_true(json_is_true(json_get(policy, "kept")));
         assert_true(json_is_true(json_get(json_get(doc, "again"), "same")));
         assert_string_equal(json_get_string(json_get(doc, "verdict"), "rule"), "contain");
+    }
+    rig_close(&r);
+}
+
+/* As deep as a condition may be. */
+static void test_explain__a_policy_is_judged_again_however_deep_it_is(void **state)
+{
+    AUTO(buf_clear) struct buf rules = BUF_INIT(65536);
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    buf_adds(&rules, "rules:\n  - name: contain\n    when: ");
+    for (int i = 1; i < CONDITION_DEPTH_MAX; i++)
+        buf_adds(&rules, "{any: [");
+    buf_adds(&rules, "{alert.severity: [High]}");
+    for (int i = 1; i < CONDITION_DEPTH_MAX; i++)
+        buf_adds(&rules, "]}");
+    buf_adds(&rules,
+             "\n    do: [isolate: {}, email: {}]\nsafety: {protected: [{machine.name: {glob: "
+             "'ws-*'}}]}\n");
+    id = judged(&r, buf_text(&rules));
+    {
+        AUTO(json_freep) struct json *doc = explain(&r, id);
+        const struct json *again = json_get(doc, "again");
+
+        if (!json_is_true(json_get(again, "same")))
+            fail_msg("%s", json_get_string(again, "why"));
     }
     rig_close(&r);
 }
@@ -375,6 +404,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_explain__tells_every_rule_and_what_came_of_it),
         cmocka_unit_test(test_explain__is_the_same_years_later),
+        cmocka_unit_test(test_explain__a_policy_is_judged_again_however_deep_it_is),
         cmocka_unit_test(test_explain__what_a_person_was_asked_is_judged_again),
         cmocka_unit_test(test_explain__steps_are_told_as_the_case_has_them),
         cmocka_unit_test(test_explain__a_verdict_that_would_be_another_is_named),

@@ -310,8 +310,7 @@ static int by_group(const void *a, const void *b)
  * which Defender knows is asked for it, as expand.c notes each, whatever becomes of it. */
 static struct group *group_of(struct backtest *b, const struct facts *f, struct seen_machine *m)
 {
-    const char *name = json_get_string(f->machine, "rbacGroupName");
-    struct group key = {.tenant = m->tenant, .name = name ? name : ""}, *g, **found;
+    struct group key = {.tenant = m->tenant, .name = facts_group_of(f->machine)}, *g, **found;
 
     if (m->group)
         return m->group;

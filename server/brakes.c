@@ -14,9 +14,15 @@
 
 static const char *group_of(const struct braking *b)
 {
-    const char *name = json_get_string(b->facts->machine, "rbacGroupName");
+    return facts_group_of(b->facts->machine);
+}
 
-    return name ? name : "";
+/* As rows of before have it. */
+static const char *once_called(const struct braking *b)
+{
+    const char *name = group_of(b);
+
+    return *name ? name : FACTS_NO_GROUP;
 }
 
 /* ---- what has been seen ----------------------------------------------------------------------- */
@@ -146,7 +152,7 @@ static enum err_code count_used(struct db_tx *tx, const struct braking *b,
 {
     static const char all[] = COUNT, tenant[] = COUNT " AND tenant = $6",
                       rule[] = COUNT " AND rule = $6",
-                      group[] = COUNT " AND tenant = $6 AND machine_group = $7";
+                      group[] = COUNT " AND tenant = $6 AND machine_group IN ($7, $8)";
     bool placed = b->isolation && !b->last && !(b->moved && l->of == POLICY_RULE);
     int64_t since = b->now - l->per_ms, before = placed ? b->isolation : INT64_MAX;
     int64_t oldest = since - DEED_FOLLOW_FOR_MS, sends = b->now - DEED_ASK_FOR_MS;
@@ -163,8 +169,8 @@ static enum err_code count_used(struct db_tx *tx, const struct braking *b,
                         b->c->rule ? b->c->rule : "");
         break;
     case POLICY_GROUP:
-        code = db_query(tx, e, &rows, group, "iiiiitt", oldest, before, since, sends, b->isolation,
-                        b->c->tenant, group_of(b));
+        code = db_query(tx, e, &rows, group, "iiiiittt", oldest, before, since, sends, b->isolation,
+                        b->c->tenant, group_of(b), once_called(b));
         break;
     default:
         code = db_query(tx, e, &rows, all, "iiiii", oldest, before, since, sends, b->isolation);
@@ -185,10 +191,11 @@ static enum err_code count_allowed(struct db_tx *tx, const struct braking *b,
         return ERR_OK;
     code = see_machine(tx, b, e);
     if (!code)
-        code = db_query(tx, e, &rows,
-                        "SELECT count(*) FROM machines WHERE tenant = $1 AND machine_group = $2"
-                        " AND seen >= $3",
-                        "tti", b->c->tenant, group_of(b), b->now - SEEN_MACHINE_MS);
+        code =
+            db_query(tx, e, &rows,
+                     "SELECT count(*) FROM machines WHERE tenant = $1"
+                     " AND machine_group IN ($2, $3) AND seen >= $4",
+                     "ttti", b->c->tenant, group_of(b), once_called(b), b->now - SEEN_MACHINE_MS);
     if (!code)
         code = store_take_int(rows, &machines, e);
     *ret = machines * l->percent / 100;

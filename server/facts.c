@@ -100,6 +100,13 @@ const char *facts_machine_name(const struct json *machine)
     return name && *name ? name : NULL;
 }
 
+const char *facts_group_of(const struct json *machine)
+{
+    const char *name = json_get_string(machine, "rbacGroupName");
+
+    return name && strcasecmp(name, FACTS_NO_GROUP) != 0 ? name : "";
+}
+
 const char *facts_name_of(const struct json *machine, const char *id)
 {
     const char *own = json_get_string(machine, "id");

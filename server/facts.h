@@ -32,6 +32,10 @@ void facts_write(struct buf *out, const struct facts *f);
 enum err_code facts_read(const struct json *doc, struct facts *ret, struct err *e);
 /** What people call a machine of Defender's; NULL: nobody has named it, which an empty name says as well. */
 const char *facts_machine_name(const struct json *machine);
+/* The group of a machine that is in none is null, or this: defender-api.md section 3.2. */
+#define FACTS_NO_GROUP "UnassignedGroup"
+/** The device group of a machine of Defender's; "": it is in none. */
+const char *facts_group_of(const struct json *machine);
 /** The same, if it is the machine of that id; id NULL: whichever it is. A case that was read again may have facts of another
  *  machine than the one that it is about, as alerts change theirs. */
 const char *facts_name_of(const struct json *machine, const char *id);

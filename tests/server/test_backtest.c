@@ -129,6 +129,21 @@ static void test_backtest__a_group_is_all_its_machines_that_were_seen(void **sta
     rig_clear(&r);
 }
 
+/* In no group, by both of Defender's words for that. */
+static void test_backtest__machines_in_no_group_are_one_group(void **state)
+{
+    static const struct move moves[] = {
+        {0, 1, "", "d1"}, {1, 2, "UnassignedGroup", "d1"}, {0, 0, NULL, NULL}};
+    struct rig r;
+
+    (void)state;
+    rig_init(&r);
+    assert_string_equal(
+        outcome(&r, ISOLATES "safety: {limits: [{isolations: 1, per: 1h, of: group}]}", moves),
+        "1 requested, 0 joined, 1 over, 0 asked, 0 storm, 1 hits, most 1");
+    rig_clear(&r);
+}
+
 /* d1 fires on four machines; the third within ten minutes is one too many, and half an hour on it is the first. */
 static void test_backtest__a_storm_is_one_detector_on_many_machines(void **state)
 {
@@ -190,6 +205,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_backtest__limits_count_what_they_are_of),
         cmocka_unit_test(test_backtest__a_group_is_all_its_machines_that_were_seen),
+        cmocka_unit_test(test_backtest__machines_in_no_group_are_one_group),
         cmocka_unit_test(test_backtest__a_storm_is_one_detector_on_many_machines),
         cmocka_unit_test(test_backtest__a_step_hangs_on_what_one_before_it_came_to),
         cmocka_unit_test(test_backtest__what_waits_for_a_person_is_not_isolated),

@@ -2421,6 +2421,33 @@ static void test_question__a_group_is_one_tenants(void **state)
     rig_close(&r);
 }
 
+/* Defender calls the group of a machine that is in none null, or UnassignedGroup: it is one, whatever it is called. */
+static void test_question__machines_in_no_group_are_one_group(void **state)
+{
+    static const char *const names[] = {"null", "\"UnassignedGroup\"", "\"\""};
+    struct rig r;
+
+    (void)state;
+    many(&r, "{limits: [{isolations: 2, per: 1h, of: group}]}");
+    peer_forget(r.peer);
+    for (int i = 0; i < 3; i++)
+        rig_says(&r, "GET", arena_fmt(r.arena, "/api/machines/%s", machine_of(&r, i)), 0, 200,
+                 arena_fmt(r.arena,
+                           "{\"id\":\"%s\",\"computerDnsName\":\"ws-%d\",\"rbacGroupName\":%s}",
+                           machine_of(&r, i), i, names[i]));
+    script_machines(&r);
+    (void)push_many(&r, 0, 1);
+    assert_int_equal(posts(&r), 1);
+    /* as a row of before has it */
+    assert_int_equal(db_write(r.store->db, write_fn,
+                              (void *)"UPDATE isolations SET machine_group = 'UnassignedGroup'",
+                              NULL),
+                     ERR_OK);
+    (void)push_many(&r, 1, 3);
+    assert_int_equal(posts(&r), 2);
+    rig_close(&r);
+}
+
 /* What was asked for, and turned out to be somebody else's, takes no place of its group. */
 static void test_question__what_was_adopted_takes_no_place_of_its_group(void **state)
 {
@@ -2731,6 +2758,7 @@ int main(void)
         cmocka_unit_test(test_question__a_share_of_a_small_group_is_one_machine),
         cmocka_unit_test(test_question__a_group_is_one_tenants),
         cmocka_unit_test(test_question__what_was_adopted_takes_no_place_of_its_group),
+        cmocka_unit_test(test_question__machines_in_no_group_are_one_group),
         cmocka_unit_test(test_question__a_group_is_its_machines_of_late),
         cmocka_unit_test(test_question__a_group_is_all_its_machines_that_were_seen),
         cmocka_unit_test(test_question__a_canary_is_over_after_its_first),

@@ -6,11 +6,8 @@
 
 #include "facts.h"
 #include "id.h"
-#include "json.h"
 #include "mute.h"
 #include "notice_letter.h"
-#include "store_actions.h"
-#include "store_notices.h"
 
 static void write_steps(struct json_out *o, const struct step_record *steps, size_t n)
 {
@@ -234,20 +231,54 @@ static enum err_code write_question(struct db_tx *tx, void *arg, struct err *e)
     return ERR_OK;
 }
 
-/* Of one case's document: without the other cases that wait for the same answer. */
-static enum err_code write_asked(struct db_tx *tx, void *arg, struct err *e)
+struct asked_reading {
+    struct arena *arena;
+    struct api_asked *list;
+    size_t n;
+};
+
+static enum err_code read_answers(struct db_tx *tx, void *arg, struct err *e)
 {
-    const struct question_reading *r = arg;
-    struct answer_record *answers;
-    size_t n = 0;
-    enum err_code code = answer_list(tx, r->arena, r->q->id, &answers, &n, e);
+    const struct asked_reading *r = arg;
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; i < r->n && !code; i++)
+        code = answer_list(tx, r->arena, r->list[i].q->id, &r->list[i].answers,
+                           &r->list[i].n_answers, e);
+    return code;
+}
+
+/* The questions of a case with what was said to each. */
+static enum err_code load_asked(struct store *s, struct arena *a, int64_t id,
+                                const struct api_asked **ret, size_t *ret_count, struct err *e)
+{
+    struct question_record *questions;
+    struct asked_reading r = {.arena = a};
+    enum err_code code = store_question_of_case(s, a, id, API_LIMIT_MAX, &questions, &r.n, e);
 
     if (code)
         return code;
-    begin_question(r->o, r->q);
-    write_answers(r->o, answers, n);
-    end_question(r->o, r->q);
-    return ERR_OK;
+    r.list = arena_array(a, r.n + 1, sizeof *r.list);
+    if (!r.list)
+        return err_set(e, ERR_NOMEM, "questions of a case");
+    for (size_t i = 0; i < r.n; i++)
+        r.list[i].q = &questions[i];
+    code = db_read(s->db, read_answers, &r, e);
+    *ret = r.list;
+    *ret_count = r.n;
+    return code;
+}
+
+/* Of one case's document: without the other cases that wait for the same answer. */
+static void write_asked(struct json_out *o, const struct api_asked *asked, size_t n)
+{
+    json_out_array(o, "questions");
+    for (size_t i = 0; i < n; i++) {
+        begin_question(o, asked[i].q);
+        write_answers(o, asked[i].answers, asked[i].n_answers);
+        end_question(o, asked[i].q);
+    }
+    json_out_array_end(o);
 }
 
 static enum err_code written(const struct buf *out, struct err *e)
@@ -326,21 +357,20 @@ enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err 
     struct step_record *steps;
     struct case_record c;
     struct action_record *actions;
-    struct question_record *questions;
     struct mute_record mute;
-    size_t n_steps = 0, n_notices = 0, n_actions = 0, n_questions = 0;
+    struct api_story story = {.c = &c};
     bool muted = false;
     enum err_code code =
         arena ? store_case_load(s, arena, id, &c, e) : err_set(e, ERR_NOMEM, "case");
 
     if (!code)
-        code = store_case_steps(s, arena, id, &steps, &n_steps, e);
+        code = store_case_steps(s, arena, id, &steps, &story.n_steps, e);
     if (!code)
-        code = store_notice_list(s, arena, id, &notices, &n_notices, e);
+        code = store_notice_list(s, arena, id, &notices, &story.n_notices, e);
     if (!code)
-        code = store_action_list(s, arena, id, API_LIMIT_MAX, &actions, &n_actions, e);
+        code = store_action_list(s, arena, id, API_LIMIT_MAX, &actions, &story.n_actions, e);
     if (!code)
-        code = store_question_of_case(s, arena, id, API_LIMIT_MAX, &questions, &n_questions, e);
+        code = load_asked(s, arena, id, &story.asked, &story.n_asked, e);
     if (!code) {
         code = store_mute_of_case(s, arena, id, &mute, e);
         muted = !code;
@@ -350,24 +380,21 @@ enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err 
         code = store_isolation_load(s, arena, c.isolation, &isolation, e);
     if (code)
         return code;
-    write_case(&o, &c, steps, n_steps);
+    story.steps = steps;
+    story.notices = notices;
+    story.actions = actions;
+    story.isolation = c.isolation ? &isolation : NULL;
+    write_case(&o, &c, steps, story.n_steps);
     json_out_string(&o, "silenced", muted ? mute_words(&mute, arena) : NULL);
     json_out_raw(&o, "facts", c.facts);
     if (c.isolation)
         write_isolation(&o, "isolation", &isolation);
     else
         json_out_null(&o, "isolation");
-    json_out_array(&o, "questions");
-    for (size_t i = 0; i < n_questions && !code; i++) {
-        struct question_reading r = {.arena = arena, .o = &o, .q = &questions[i]};
-
-        code = db_read(s->db, write_asked, &r, e);
-    }
-    if (code)
-        return code;
-    json_out_array_end(&o);
-    write_actions(&o, actions, n_actions);
-    write_notices(&o, notices, n_notices);
+    write_asked(&o, story.asked, story.n_asked);
+    write_actions(&o, actions, story.n_actions);
+    write_notices(&o, notices, story.n_notices);
+    api_timeline(&o, arena, &story);
     json_out_object_end(&o);
     return written(out, e);
 }

@@ -3,8 +3,11 @@
 #define CORDON_API_H
 
 #include "buf.h"
+#include "json.h"
+#include "store_actions.h"
 #include "store_cases.h"
 #include "store_isolations.h"
+#include "store_notices.h"
 #include "store_questions.h"
 
 #define API_LIMIT_DEFAULT  50
@@ -17,9 +20,31 @@ bool api_cut(size_t *n, size_t limit);
 /** {"cases":[…],"next":"cursor, or null when there are no more"}. f->limit is 1 to API_LIMIT_MAX. */
 enum err_code api_cases(struct store *s, const struct case_filter *f, struct buf *out,
                         struct err *e);
-/** One case with its steps, verdict, facts, isolation, what people were asked and told: the whole timeline.
- *  ERR_NOT_FOUND. */
+/** One case with its steps, verdict, facts, isolation, what people were asked and told, and all of that once more as a
+ *  timeline. ERR_NOT_FOUND. */
 enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err *e);
+
+/* A question with what was said to it. */
+struct api_asked {
+    const struct question_record *q;
+    struct answer_record *answers;
+    size_t n_answers;
+};
+
+/* What is known of one case. */
+struct api_story {
+    const struct case_record *c;
+    const struct step_record *steps;
+    const struct isolation_record *isolation; /* NULL: none */
+    const struct api_asked *asked;
+    const struct action_record *actions;
+    const struct notice_record *notices;
+    size_t n_steps, n_asked, n_actions, n_notices;
+};
+
+/** "timeline":[{"at","what"}…], oldest first: sentences for people, which quote names and titles as they were sent. */
+void api_timeline(struct json_out *o, struct arena *a, const struct api_story *s);
+
 /** One isolation with the cases that it is for. ERR_NOT_FOUND. */
 enum err_code api_isolation(struct store *s, int64_t id, struct buf *out, struct err *e);
 /** {"isolations":[…],"next":…}. */
@@ -32,7 +57,6 @@ enum err_code api_questions(struct store *s, enum question_state state, int64_t 
 
 /** One of them. ERR_NOT_FOUND. */
 enum err_code api_question(struct store *s, int64_t id, struct buf *out, struct err *e);
-struct json;
 /** The machines of such a document for people, each once however many cases are of it: "ws-1, ws-2, ws-3 and 287 more". Lives
  *  in a; NULL: out of memory. */
 const char *api_question_machines(const struct json *q, struct arena *a);

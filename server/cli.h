@@ -229,9 +229,9 @@ void cli_table_show(const struct cli_table *t, size_t width);
 /** The width of the terminal that stdout is, or 0. */
 size_t cli_width(void);
 
-/** A JSON document for people on stdout: "name: value" lines, indented. but: NULL, or a member of the
- *  document itself that is left out. */
-void cli_show_value(const struct json *v, const char *but);
+/** A JSON document for people on stdout: "name: value" lines, indented. but: NULL, or the members of the
+ *  document itself that are left out, NULL-terminated. */
+void cli_show_value(const struct json *v, const char *const *but);
 /** The same as one line of JSON. */
 void cli_show_json(const struct json *v);
 /** "2026-01-01 00:00:00Z" for a time of the API; anything else as it is; lives in a. NULL: NULL. */

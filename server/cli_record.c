@@ -113,6 +113,7 @@ static int read_whole(const char *config, const struct cli_kind *kind, const cha
 
 int cli_show_one(const char *config, const struct cli_kind *kind, const char *id, bool json)
 {
+    AUTO(arena_freep) struct arena *a = arena_new(0);
     AUTO(buf_clear) struct buf path = BUF_INIT(CLI_PATH_MAX), what = BUF_INIT(200);
     AUTO(json_freep) struct json *answer = NULL;
     int code;
@@ -123,10 +124,13 @@ int cli_show_one(const char *config, const struct cli_kind *kind, const char *id
         code = read_whole(config, kind, buf_text(&path), &answer);
     if (code != CLI_GO_ON)
         return code;
-    if (json)
+    if (json) {
         cli_show_json(answer);
-    else
-        cli_show_value(answer, kind->but);
+        return CLI_DONE;
+    }
+    cli_show_value(answer, kind->but);
+    if (kind->after && a)
+        kind->after(a, answer);
     return CLI_DONE;
 }
 

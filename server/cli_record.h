@@ -12,10 +12,12 @@ struct cli_kind {
     const char *list;          /* the member of an answer that holds the list: "silences" */
     const char *open;          /* the query that leaves only those that are not over: "?open=1" */
     const char *const *titles; /* of the table, NULL-terminated */
-    const char *but;           /* a member that is left out where one is shown; NULL: none */
+    const char *const *but;    /* members that are left out where one is shown; NULL: none */
     const char *paged;         /* a list of one's, of which an answer holds a page; NULL: none */
     /* One row: as many texts as there are titles; they live in a or in one. NULL: "-". */
     void (*row)(struct arena *a, const struct json *one, const char **cells);
+    /* What follows where one is shown to people; NULL: nothing. */
+    void (*after)(struct arena *a, const struct json *one);
 };
 
 /* The options of commands about one of them. */

@@ -157,8 +157,17 @@ static void show_name(const char *name, size_t width)
         (void)putchar(' ');
 }
 
+static bool is_left_out(const char *name, const char *const *but)
+{
+    for (; name && but && *but; but++)
+        if (strcmp(name, *but) == 0)
+            return true;
+    return false;
+}
+
 /* Children of an object or array, each on lines of its own; the first follows what stands there. */
-static void show_children(const struct json *v, int indent, bool first_is_placed, const char *but)
+static void show_children(const struct json *v, int indent, bool first_is_placed,
+                          const char *const *but)
 {
     size_t width = 0;
 
@@ -169,7 +178,7 @@ static void show_children(const struct json *v, int indent, bool first_is_placed
             width = n > width && n <= 24 ? n : width;
         }
     JSON_EACH (child, v) {
-        if (but && json_name(child) && strcmp(json_name(child), but) == 0)
+        if (is_left_out(json_name(child), but))
             continue;
         if (!first_is_placed)
             (void)printf("%*s", indent, "");
@@ -189,7 +198,7 @@ static void show_children(const struct json *v, int indent, bool first_is_placed
     }
 }
 
-void cli_show_value(const struct json *v, const char *but)
+void cli_show_value(const struct json *v, const char *const *but)
 {
     if (is_container(v))
         show_children(v, 0, false, but);

@@ -1,6 +1,7 @@
 /* cmd_cases.c - `cordon cases`: what is known and done about each alert, as the running server has it. */
 #include "cli_record.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "auto.h"
@@ -32,12 +33,33 @@ static void row(struct arena *a, const struct json *c, const char **cells)
     cells[7] = cli_time(a, json_get_string(c, "updated"));
 }
 
+/* What happened, oldest first: the last that stands on the screen is how it stands now. */
+static void show_timeline(struct arena *a, const struct json *c)
+{
+    static const char *const columns[] = {"TIME", "WHAT HAPPENED", NULL};
+    const struct json *list = json_get(c, "timeline");
+    struct cli_table t;
+
+    if (json_count(list) == 0)
+        return;
+    (void)putchar('\n');
+    cli_table_init(&t, a, columns);
+    JSON_EACH (x, list)
+        cli_table_row(&t, (const char *const[]){cli_time(a, json_get_string(x, "at")),
+                                                json_get_string(x, "what")});
+    cli_table_show(&t, 0); /* text to be read: better wrapped than cut */
+}
+
+/* Defender's whole documents are for programs, and the timeline is shown behind the rest. */
+static const char *const left_out[] = {"facts", "timeline", NULL};
+
 static const struct cli_kind kind = {.name = "case",
                                      .path = "/api/cases",
                                      .list = "cases",
                                      .titles = titles,
-                                     .but = "facts", /* Defender's whole documents: for programs */
-                                     .row = row};
+                                     .but = left_out,
+                                     .row = row,
+                                     .after = show_timeline};
 
 /* ---- list ------------------------------------------------------------------------------------- */
 
@@ -109,8 +131,9 @@ static const struct cli_command show_command = {
     .name = "cases show",
     .args = "ID",
     .about =
-        "Everything about one case: its alert and machine, the verdict and why, every step, who\n"
-        "was asked, and who was told. With --json also the facts that the verdict was given by.\n"
+        "Everything about one case: its alert and machine, the verdict and why, every step, who was\n"
+        "asked, and who was told; and all of it once more in the order of time. With --json also the\n"
+        "facts that the verdict was given by.\n"
         "ID is the case's or its alert's, as for every command about one case.",
     .options = cli_show_options,
     .least_args = 1,

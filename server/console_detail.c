@@ -113,6 +113,23 @@ static void orders_part(struct console_page *p, const struct json *c)
     buf_adds(&p->out, "</section>\n");
 }
 
+static void timeline_part(struct console_page *p, const struct json *c)
+{
+    static const char *const columns[] = {"Time", "What", NULL};
+    struct html_table t;
+
+    frame_part_begin(p, "timeline", "What happened");
+    html_table_begin(&t, &p->out, "Oldest first", columns);
+    JSON_EACH (x, json_get(c, "timeline")) {
+        html_row_begin(&t);
+        html_cell_time(&t, frame_moment(x, "at"), p->now);
+        html_cell(&t, json_get_string(x, "what"));
+        html_row_end(&t);
+    }
+    html_table_end(&t);
+    buf_adds(&p->out, "</section>\n");
+}
+
 static void steps_part(struct console_page *p, const struct json *c)
 {
     static const char *const columns[] = {"Step", "State", "Why", "Updated", NULL};
@@ -375,6 +392,7 @@ void console_case(struct console_page *p)
     frame_begin(p, arena_fmt(p->arena, "Case %s", p->id));
     frame_alarms(p);
     facts_part(p, c);
+    timeline_part(p, c);
     steps_part(p, c);
     isolation_part(p, c);
     explanation_part(p, id);

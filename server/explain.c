@@ -233,7 +233,11 @@ const char *explain_protection_says(const struct json *protection)
 
 const char *explain_step_says(const struct json *step)
 {
-    const char *name = json_get_string(step, "handler"), *state = json_get_string(step, "state");
+    return explain_step_word(json_get_string(step, "handler"), json_get_string(step, "state"));
+}
+
+const char *explain_step_word(const char *name, const char *state)
+{
     const struct handler *h = name ? handler_find(name) : NULL;
 
     if (h && h->follows && state && strcmp(state, step_state_name(STEP_DONE)) == 0)

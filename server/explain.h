@@ -35,5 +35,7 @@ const char *explain_protection_says(const struct json *protection);
 /** A step's state: "asked for" where `done` is no more than that Defender was asked. Returns static storage, or a
  *  text of step. */
 const char *explain_step_says(const struct json *step);
+/** The same of a step by its handler's name and its state's; NULL: unknown. */
+const char *explain_step_word(const char *name, const char *state);
 
 #endif

@@ -1112,6 +1112,41 @@ static void test_admin__what_another_replica_saw_is_told(void **state)
     close_desk(d);
 }
 
+/* All of it, oldest first, and never ahead of what Defender has said. */
+static void test_admin__a_case_has_a_timeline(void **state)
+{
+    static const char *const told[] = {"came from source relay",
+                                       "judged: rule contain",
+                                       "isolation asked for",
+                                       "mail made: [REQUESTED] High: x",
+                                       "isolated: confirmed by Defender",
+                                       "case done"};
+    const char *last = "";
+    char text[ID_TEXT_SIZE], path[60];
+    struct desk *d;
+    int64_t id;
+    size_t n = 0;
+
+    (void)state;
+    d = open_desk(false);
+    id = tell_story(d);
+    run(d,
+        "UPDATE cases SET verdict = '{\"rule\":\"contain\",\"at\":\"2025-01-07T10:11:12.000Z\"}'");
+    (void)snprintf(path, sizeof path, "/api/cases/%s", id_format(id, text));
+    AUTO(json_freep) struct json *c = get(d, path, 200);
+    JSON_EACH (x, json_get(c, "timeline")) {
+        const char *time = json_get_string(x, "at"), *what = json_get_string(x, "what");
+
+        assert_true(strcmp(last, time) <= 0);
+        last = time;
+        if (n < COUNT(told) && strcmp(what, told[n]) == 0)
+            n++;
+    }
+    if (n < COUNT(told))
+        fail_msg("not there, or in another order: %s", told[n]);
+    close_desk(d);
+}
+
 /* Two tenants have a machine of one name each: a list that does not say whose it is has somebody release the wrong one. */
 static void test_admin__the_console_says_whose_a_machine_is(void **state)
 {
@@ -1631,6 +1666,7 @@ int main(void)
         cmocka_unit_test(test_admin__orders_with_an_unknown_member_do_nothing),
         cmocka_unit_test(test_admin__filters_are_obeyed_together),
         cmocka_unit_test(test_admin__a_case_is_told_whole),
+        cmocka_unit_test(test_admin__a_case_has_a_timeline),
         cmocka_unit_test(test_admin__a_case_that_has_just_come_is_told_with_nulls),
         cmocka_unit_test(test_admin__a_case_is_found_by_the_id_of_its_alert),
         cmocka_unit_test(test_admin__isolations_are_listed_with_their_times),

@@ -1283,6 +1283,29 @@ static void test_cli__a_configuration_that_cannot_be_looked_at_is_there(void **s
                         "cordon: cannot read cordon.yaml: Too many levels of symbolic links\n");
 }
 
+/* At three in the morning what was when is one list. Names in it are the attacker's. */
+static void test_cli__a_case_ends_with_what_happened_when(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+
+    put_admin(f, p);
+    peer_script(
+        p, &(struct peer_answer){
+               .target = "/api/cases/01abc",
+               .status = 200,
+               .body = "{\"id\":\"01abc\",\"timeline\":[{\"at\":\"2026-01-01T00:00:00.123Z\","
+                       "\"what\":\"came from source relay\"},{\"at\":\"2026-01-01T00:00:07.000Z\","
+                       "\"what\":\"mail made: \\u001b[2J\"}]}"});
+    assert_int_equal(cordon(f, "cases", "show", "01abc", NULL), 0);
+    assert_string_equal(f->ran.out, "id: 01abc\n"
+                                    "\n"
+                                    "TIME                  WHAT HAPPENED\n"
+                                    "2026-01-01 00:00:00Z  came from source relay\n"
+                                    "2026-01-01 00:00:07Z  mail made:  [2J\n");
+    peer_free(p);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(test_cli__##name, setup, teardown)
 
 int main(void)
@@ -1299,6 +1322,7 @@ int main(void)
         TEST(a_program_is_answered_in_json_whatever_is_wrong),
         TEST(who_is_not_ready_says_in_json_why),
         TEST(a_configuration_that_cannot_be_looked_at_is_there),
+        TEST(a_case_ends_with_what_happened_when),
         TEST(fields_lists_the_vocabulary),
         TEST(metrics_lists_the_table),
         TEST(keygen_makes_keys_that_fit),

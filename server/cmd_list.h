@@ -12,7 +12,7 @@ COMMAND("cases", cmd_cases,
         "what is known and done about each alert: list, show, explain, retry, drop")
 COMMAND("isolations", cmd_isolations,
         "every episode of a machine being isolated: list, show, release, extend")
-COMMAND("questions", cmd_questions, "what people are asked: list")
+COMMAND("questions", cmd_questions, "what people are asked: list, show")
 COMMAND("approve", cmd_approve, "say yes to a question")
 COMMAND("refuse", cmd_refuse, "say no to a question")
 COMMAND("silences", cmd_silences,

@@ -55,15 +55,32 @@ static const struct cli_command refuse_command = {
     .most_args = 1,
 };
 
+static const struct cli_command show_command = {
+    .name = "questions show",
+    .args = "ID",
+    .about =
+        "Everything about one question: why people are asked, which machines and cases wait for the\n"
+        "answer and what a yes does to them, and who has said what.",
+    .options = cli_show_options,
+    .least_args = 1,
+    .most_args = 1,
+};
+
 static int questions_list(int argc, char **argv)
 {
     return cli_list_command(argc, argv, &list_command, &question);
+}
+
+static int questions_show(int argc, char **argv)
+{
+    return cli_show_command(argc, argv, &show_command, &question);
 }
 
 int cmd_questions(int argc, char **argv)
 {
     static const struct cli_sub table[] = {
         {"list", questions_list, "what people are or were asked"},
+        {"show", questions_show, "everything about one question"},
         {NULL, NULL, NULL},
     };
 

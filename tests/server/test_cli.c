@@ -147,6 +147,7 @@ static void test_cli__every_command_explains_itself(void **state)
                                               {"isolations", "release"},
                                               {"isolations", "extend"},
                                               {"questions", "list"},
+                                              {"questions", "show"},
                                               {"silences", "add"},
                                               {"hunt", NULL},
                                               {"hunt", "list"},
@@ -1306,6 +1307,25 @@ static void test_cli__a_case_ends_with_what_happened_when(void **state)
     peer_free(p);
 }
 
+static void test_cli__a_question_is_shown_whole(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *p = peer_new(NULL);
+
+    put_admin(f, p);
+    peer_script(
+        p,
+        &(struct peer_answer){
+            .target = "/api/questions/01abc",
+            .status = 200,
+            .body = "{\"id\":\"01abc\",\"what\":\"a limit\",\"cases\":[{\"machine_name\":\"ws-1\"},"
+                    "{\"machine_name\":\"ws-2\"}]}"});
+    assert_int_equal(cordon(f, "questions", "show", "01abc", NULL), 0);
+    assert_says(f->ran.out, "- machine_name: ws-2\n");
+    assert_int_equal(cordon(f, "questions", "show", NULL), 2);
+    peer_free(p);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(test_cli__##name, setup, teardown)
 
 int main(void)
@@ -1323,6 +1343,7 @@ int main(void)
         TEST(who_is_not_ready_says_in_json_why),
         TEST(a_configuration_that_cannot_be_looked_at_is_there),
         TEST(a_case_ends_with_what_happened_when),
+        TEST(a_question_is_shown_whole),
         TEST(fields_lists_the_vocabulary),
         TEST(metrics_lists_the_table),
         TEST(keygen_makes_keys_that_fit),

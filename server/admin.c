@@ -159,39 +159,13 @@ static unsigned cases(struct page *p)
     return status_of(code);
 }
 
-/* In the portal people read the id of the alert, not that of its case. */
-static enum err_code case_of_alert(struct page *p, int64_t *ret)
-{
-    AUTO(arena_freep) struct arena *arena = arena_new(0);
-    const struct case_filter of = {.alert_id = p->id, .limit = 2};
-    char one[ID_TEXT_SIZE], other[ID_TEXT_SIZE];
-    struct case_record *list;
-    size_t n = 0;
-    enum err_code code = arena
-                             ? store_case_list(p->a->o.engine->store, arena, &of, &list, &n, &p->e)
-                             : err_set(&p->e, ERR_NOMEM, "an alert");
-
-    if (code)
-        return code;
-    if (!n)
-        return err_set(&p->e, ERR_NOT_FOUND, "there is no case with the id %.40s", p->id);
-    if (n > 1)
-        return err_set(
-            &p->e, ERR_CONFLICT,
-            "several tenants have an alert with this id: name the case, as %s of %s or %s of %s",
-            id_format(list[0].id, one), list[0].tenant, id_format(list[1].id, other),
-            list[1].tenant);
-    *ret = list[0].id;
-    return ERR_OK;
-}
-
 /* The thing that the path names by its id; a case also by its alert's. */
 static enum err_code path_id(struct page *p, const char *what, int64_t *ret)
 {
+    if (strcmp(what, "case") == 0)
+        return api_case_named(p->a->o.engine->store, p->id, ret, &p->e);
     if (!id_parse(p->id, ret, NULL))
         return ERR_OK;
-    if (strcmp(what, "case") == 0)
-        return case_of_alert(p, ret);
     return err_set(&p->e, ERR_NOT_FOUND, "there is no %s with the id %.40s", what, p->id);
 }
 

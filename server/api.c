@@ -348,6 +348,32 @@ enum err_code api_cases(struct store *s, const struct case_filter *f, struct buf
     return written(out, e);
 }
 
+enum err_code api_case_named(struct store *s, const char *word, int64_t *ret, struct err *e)
+{
+    AUTO(arena_freep) struct arena *arena = arena_new(0);
+    const struct case_filter of = {.alert_id = word, .limit = 2};
+    char one[ID_TEXT_SIZE], other[ID_TEXT_SIZE];
+    struct case_record *list;
+    size_t n = 0;
+    enum err_code code;
+
+    if (!id_parse(word, ret, NULL))
+        return ERR_OK;
+    code = arena ? store_case_list(s, arena, &of, &list, &n, e) : err_set(e, ERR_NOMEM, "an alert");
+    if (code)
+        return code;
+    if (!n)
+        return err_set(e, ERR_NOT_FOUND, "there is no case with the id %.40s", word);
+    if (n > 1)
+        return err_set(
+            e, ERR_CONFLICT,
+            "several tenants have an alert with this id: name the case, as %s of %s or %s of %s",
+            id_format(list[0].id, one), list[0].tenant, id_format(list[1].id, other),
+            list[1].tenant);
+    *ret = list[0].id;
+    return ERR_OK;
+}
+
 enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err *e)
 {
     AUTO(arena_freep) struct arena *arena = arena_new(16384);

@@ -24,6 +24,12 @@ enum err_code api_cases(struct store *s, const struct case_filter *f, struct buf
  *  timeline. ERR_NOT_FOUND. */
 enum err_code api_case(struct store *s, int64_t id, struct buf *out, struct err *e);
 
+/**
+ * The case that a word means: its id, or its alert's, which is what people read in the portal. ERR_NOT_FOUND; ERR_CONFLICT:
+ * alerts of several tenants have this id, and e names their cases.
+ */
+enum err_code api_case_named(struct store *s, const char *word, int64_t *ret, struct err *e);
+
 /* A question with what was said to it. */
 struct api_asked {
     const struct question_record *q;

@@ -325,7 +325,7 @@ static const char *said(struct http_request *r)
 /* A page is not shown as if nothing had been asked for. */
 static bool can_be_read(struct console_page *p)
 {
-    static const char *const names[] = {"state", "tenant", "open", "cursor"};
+    static const char *const names[] = {"state", "tenant", "alert", "open", "cursor"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!http_query_readable(p->r, names[i])) {

@@ -16,7 +16,10 @@
 
 static unsigned status_of(enum err_code code)
 {
-    return code == ERR_NOT_FOUND ? 404 : code == ERR_INVALID ? 400 : 503;
+    return code == ERR_NOT_FOUND  ? 404
+           : code == ERR_INVALID  ? 400
+           : code == ERR_CONFLICT ? 409
+                                  : 503;
 }
 
 /* ---- one case ----------------------------------------------------------------------------------- */
@@ -29,6 +32,19 @@ static bool path_id(struct console_page *p, const char *what, int64_t *ret)
     p->status = 404;
     (void)err_set(&p->e, ERR_NOT_FOUND, "there is no %s with the id %.40s", what, p->id);
     return false;
+}
+
+/* The same of a case, which may be named by its alert's id: p->id is its own from here on. */
+static bool case_of_path(struct console_page *p, int64_t *ret)
+{
+    char text[ID_TEXT_SIZE];
+    enum err_code code = api_case_named(p->g->store, p->id, ret, &p->e);
+
+    if (!code && !(p->id = arena_str(p->arena, id_format(*ret, text))))
+        code = err_set(&p->e, ERR_NOMEM, "a page");
+    if (code)
+        p->status = status_of(code);
+    return !code;
 }
 
 /* What the id is of cannot be shown; true: it cannot. */
@@ -384,7 +400,7 @@ void console_case(struct console_page *p)
     AUTO(json_freep) struct json *c = NULL;
     int64_t id;
 
-    if (!path_id(p, "case", &id))
+    if (!case_of_path(p, &id))
         return;
     c = frame_taken(p, &text, api_case(p->g->store, id, &text, &p->e));
     if (failed(p, c))

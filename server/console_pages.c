@@ -12,6 +12,7 @@
 #include "console_lists.h"
 #include "id.h"
 #include "json.h"
+#include "match.h"
 #include "policy_rules.h"
 #include "readiness.h"
 
@@ -318,6 +319,14 @@ static const char *choice(struct console_page *p, const char *name)
     return text && *text ? text : NULL;
 }
 
+/* As it was copied out of the portal, with what came along at its ends. */
+static const char *pasted(struct console_page *p, const char *text)
+{
+    size_t len = text ? match_trim(&text) : 0;
+
+    return len ? arena_strn(p->arena, text, len) : NULL;
+}
+
 static void choose_cases(struct console_page *p, const struct case_filter *f)
 {
     const struct config *c = p->rt->config;
@@ -335,13 +344,18 @@ static void choose_cases(struct console_page *p, const struct case_filter *f)
     for (size_t i = 0; i < c->n_tenants; i++)
         option(p, c->tenants[i].name, c->tenants[i].name,
                f->tenant && frame_is(f->tenant, c->tenants[i].name));
-    buf_adds(&p->out, "</select></label></p>\n<p><button>Show</button></p>\n</div></form>\n");
+    buf_adds(&p->out, "</select></label></p>\n<p><label>Or the alert with the id<br><input "
+                      "name=\"alert\" autocomplete=\"off\" value=\"");
+    html_text(&p->out, f->alert_id ? f->alert_id : "");
+    buf_adds(&p->out, "\"></label></p>\n<p><button>Show</button></p>\n</div></form>\n");
 }
 
 void console_cases(struct console_page *p)
 {
-    struct case_filter f = {
-        .state = choice(p, "state"), .tenant = choice(p, "tenant"), .limit = LIST_SHOWN};
+    struct case_filter f = {.state = choice(p, "state"),
+                            .tenant = choice(p, "tenant"),
+                            .alert_id = pasted(p, choice(p, "alert")),
+                            .limit = LIST_SHOWN};
     AUTO(buf_clear) struct buf text = BUF_INIT(FRAME_DOCUMENT_MAX);
     AUTO(json_freep) struct json *doc = NULL;
 

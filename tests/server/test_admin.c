@@ -1147,6 +1147,30 @@ static void test_admin__a_case_has_a_timeline(void **state)
     close_desk(d);
 }
 
+static void test_admin__the_console_finds_a_case_by_its_alert(void **state)
+{
+    char id[ID_TEXT_SIZE];
+    struct fetched f;
+    struct desk *d;
+
+    (void)state;
+    d = open_desk(false);
+    (void)push(d, "contoso", "da2_-2");
+    (void)id_format(tell_story(d), id);
+    assert_int_equal(ask(d, "GET", "/cases/da1_-1", NULL, &f), 200);
+    assert_non_null(strstr(f.body, arena_fmt(d->a, "<h1>Case %s</h1>", id)));
+    assert_non_null(strstr(f.body, "What happened"));
+    assert_non_null(strstr(f.body, "isolated: confirmed by Defender"));
+    fetched_clear(&f);
+    assert_int_equal(ask(d, "GET", "/cases?alert=%20da1_-1%0A", NULL, &f), 200);
+    assert_non_null(strstr(f.body, id));
+    assert_null(strstr(f.body, "da2_-2"));
+    fetched_clear(&f);
+    assert_int_equal(ask(d, "GET", "/cases/da3_-3", NULL, &f), 404);
+    fetched_clear(&f);
+    close_desk(d);
+}
+
 /* Two tenants have a machine of one name each: a list that does not say whose it is has somebody release the wrong one. */
 static void test_admin__the_console_says_whose_a_machine_is(void **state)
 {
@@ -1667,6 +1691,7 @@ int main(void)
         cmocka_unit_test(test_admin__filters_are_obeyed_together),
         cmocka_unit_test(test_admin__a_case_is_told_whole),
         cmocka_unit_test(test_admin__a_case_has_a_timeline),
+        cmocka_unit_test(test_admin__the_console_finds_a_case_by_its_alert),
         cmocka_unit_test(test_admin__a_case_that_has_just_come_is_told_with_nulls),
         cmocka_unit_test(test_admin__a_case_is_found_by_the_id_of_its_alert),
         cmocka_unit_test(test_admin__isolations_are_listed_with_their_times),

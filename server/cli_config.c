@@ -140,7 +140,7 @@ enum err_code cli_reload_config(const struct config *in_force, bool same_text, s
     if (!arena)
         return err_set(e, ERR_NOMEM, "configuration");
     code = same_text ? config_reread(in_force, NULL, files, arena, ret, &faults, e)
-                     : config_load_watched(in_force->file, NULL, files, arena, ret, &faults, e);
+                     : config_reload(in_force, NULL, files, arena, ret, &faults, e);
     if (code == ERR_INVALID) {
         log_faults(&faults);
         if (faults.first)

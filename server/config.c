@@ -85,9 +85,11 @@ static void holder_free(struct holder *h)
     arena_free(h->arena);
 }
 
+/* in_force: of the server that is to take it; NULL: of none. */
 static enum err_code load_text(const char *file, const char *text, size_t text_len,
-                               const char *(*env)(const char *name), struct watch *files,
-                               struct config **ret, struct yaml_faults *faults, struct err *e)
+                               const struct config *in_force, const char *(*env)(const char *name),
+                               struct watch *files, struct config **ret, struct yaml_faults *faults,
+                               struct err *e)
 {
     struct yaml_faults notes;
     struct yaml_node *root;
@@ -108,7 +110,8 @@ static enum err_code load_text(const char *file, const char *text, size_t text_l
     yaml_faults_init(&notes, arena);
     l = (struct config_loading){
         .reader = {.arena = arena, .faults = faults, .env = env, .notes = &notes, .files = files},
-        .config = &h->public};
+        .config = &h->public,
+        .in_force = in_force};
 
     code = h->public.file && h->public.text
                ? yaml_read_all(arena, file, text, text_len, faults, &root)
@@ -127,16 +130,32 @@ static enum err_code load_text(const char *file, const char *text, size_t text_l
     return config_end_of_faults(file, code, faults, e);
 }
 
-enum err_code config_load_watched(const char *file, const char *(*env)(const char *name),
-                                  struct watch *files, struct arena *faults_arena,
-                                  struct config **ret, struct yaml_faults *faults, struct err *e)
+static enum err_code load_file(const char *file, const struct config *in_force,
+                               const char *(*env)(const char *name), struct watch *files,
+                               struct arena *faults_arena, struct config **ret,
+                               struct yaml_faults *faults, struct err *e)
 {
     AUTO(buf_clear) struct buf text = BUF_INIT(CONFIG_FILE_MAX);
     enum err_code code;
 
     yaml_faults_init(faults, faults_arena);
     code = config_read_file(file, &text, e);
-    return code ? code : load_text(file, buf_text(&text), text.len, env, files, ret, faults, e);
+    return code ? code
+                : load_text(file, buf_text(&text), text.len, in_force, env, files, ret, faults, e);
+}
+
+enum err_code config_load_watched(const char *file, const char *(*env)(const char *name),
+                                  struct watch *files, struct arena *faults_arena,
+                                  struct config **ret, struct yaml_faults *faults, struct err *e)
+{
+    return load_file(file, NULL, env, files, faults_arena, ret, faults, e);
+}
+
+enum err_code config_reload(const struct config *in_force, const char *(*env)(const char *name),
+                            struct watch *files, struct arena *faults_arena, struct config **ret,
+                            struct yaml_faults *faults, struct err *e)
+{
+    return load_file(in_force->file, in_force, env, files, faults_arena, ret, faults, e);
 }
 
 enum err_code config_load(const char *file, const char *(*env)(const char *name),
@@ -151,7 +170,7 @@ enum err_code config_reread(const struct config *old, const char *(*env)(const c
                             struct yaml_faults *faults, struct err *e)
 {
     yaml_faults_init(faults, faults_arena);
-    return load_text(old->file, old->text, old->text_len, env, files, ret, faults, e);
+    return load_text(old->file, old->text, old->text_len, old, env, files, ret, faults, e);
 }
 
 struct config *config_ref(struct config *c)
@@ -282,11 +301,8 @@ const char *config_needs_restart(const struct config *old, const struct config *
     const struct {
         const char *key, *old, *new;
     } rows[] = {
-        {"listen.address", old->listen.address, new->listen.address},
         {"listen.tls", old->listen.tls.certificate_file ? "on" : "off",
          new->listen.tls.certificate_file ? "on" : "off"},
-        {"admin.address", old->admin.address, new->admin.address},
-        {"store.url", old->store_url, new->store_url},
         {"store.password_file", old->store_password.text ? "named" : NULL,
          new->store_password.text ? "named" : NULL},
     };

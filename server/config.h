@@ -123,7 +123,12 @@ enum err_code config_load(const char *file, const char *(*env)(const char *name)
 enum err_code config_load_watched(const char *file, const char *(*env)(const char *name),
                                   struct watch *files, struct arena *faults_arena,
                                   struct config **ret, struct yaml_faults *faults, struct err *e);
-/** The same from the text of another configuration, whatever its file holds by now. */
+/** The same of the file that in_force was read from, for a server that runs by it: another address or store than that has is
+ *  a note, and stays away until a restart; all else is read as if the file said what there is. */
+enum err_code config_reload(const struct config *in_force, const char *(*env)(const char *name),
+                            struct watch *files, struct arena *faults_arena, struct config **ret,
+                            struct yaml_faults *faults, struct err *e);
+/** The same from the text that old was read from, whatever its file holds by now. */
 enum err_code config_reread(const struct config *old, const char *(*env)(const char *name),
                             struct watch *files, struct arena *faults_arena, struct config **ret,
                             struct yaml_faults *faults, struct err *e);
@@ -155,8 +160,8 @@ size_t config_origins(const struct config *c, struct arena *a, const struct conf
 bool config_may_isolate(const struct config *c, const char *source);
 /** Is what its deliveries lead to told, and not done? */
 bool config_is_shadow(const struct config *c, const char *source);
-/** Does any tenant's or source's … setting differ so that a socket or store must be opened anew?
- *  Returns the name of the first such key ("listen.address"), or NULL: a reload may swap. */
+/** Does new, which was read for the server that old is in force in, ask for what no reload can give? Returns the name of the
+ *  first such key ("listen.tls"), or NULL: a reload may swap. */
 const char *config_needs_restart(const struct config *old, const struct config *new);
 /** Is the store's password the same? Another one is taken with the next start, and no reason to refuse a reload. */
 bool config_keeps_password(const struct config *old, const struct config *new);

@@ -19,6 +19,8 @@
 struct config_loading {
     struct settings_reader reader;
     struct config *config;
+    const struct config
+        *in_force;       /* of a server that runs, whose sockets and store stay; NULL: none */
     bool has_public_url; /* in the file, right or wrong */
 };
 

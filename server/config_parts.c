@@ -272,6 +272,24 @@ const char *config_name_of(const struct settings_reader *r, const char *what, co
     return out ? out : name;
 }
 
+/* What a server that runs cannot change stays as it is, and all else is read as if the file said so: a source that may prove
+ * itself by nothing on loopback alone is held against the socket that there is. */
+static const char *keep_in_force(struct config_loading *l, const struct yaml_node *at,
+                                 const char *key, const char *wanted, const char *in_force,
+                                 bool shown)
+{
+    const char *kept;
+
+    if (!l->in_force || strcmp(wanted, in_force) == 0)
+        return wanted;
+    config_note(l, at, "%s needs a restart: until then it stays %s", key,
+                shown ? in_force : "what it was");
+    kept = arena_str(l->reader.arena, in_force);
+    if (!kept)
+        config_fault(l, at, "%s: out of memory", key);
+    return kept ? kept : in_force; /* with the fault nobody takes it */
+}
+
 /* ---- the parts -------------------------------------------------------------------------------- */
 
 struct gate_rate config_read_rate(struct config_loading *l, const struct yaml_node *map,
@@ -336,6 +354,8 @@ static void read_listen(struct config_loading *l, const struct yaml_node *map)
     struct listen in = {0};
 
     settings_read(&l->reader, map, "listen", listen_table, &in);
+    in.out.address = keep_in_force(l, place(map, "address"), "listen.address", in.out.address,
+                                   l->in_force ? l->in_force->listen.address : NULL, true);
     if (in.tls) {
         settings_read(&l->reader, in.tls, "listen.tls", tls_table, &in.out.tls);
         check_certificate(l, in.tls, &in.out.tls);
@@ -356,6 +376,8 @@ static void read_admin(struct config_loading *l, const struct yaml_node *map)
     struct config_admin *admin = &l->config->admin;
 
     settings_read(&l->reader, map, "admin", config_admin_table, admin);
+    admin->address = keep_in_force(l, place(map, "address"), "admin.address", admin->address,
+                                   l->in_force ? l->in_force->admin.address : NULL, true);
     if (admin->token.text && admin->token.len < ADMIN_TOKEN_MIN)
         config_fault(l, yaml_get(map, "token_file"),
                      "%s: an admin token needs at least %d characters; make one with "
@@ -367,6 +389,30 @@ static void read_admin(struct config_loading *l, const struct yaml_node *map)
             l, place(map, "address"),
             "admin.token_file is missing: admin.address %s is reachable from other machines",
             admin->address);
+}
+
+/* The password goes with the url. */
+static void keep_store(struct config_loading *l, const struct yaml_node *map)
+{
+    struct config *c = l->config;
+    const char *wanted = c->store_url;
+    const struct secret *password;
+
+    c->store_url = keep_in_force(l, place(map, "url"), "store.url", wanted,
+                                 l->in_force ? l->in_force->store_url : NULL, false);
+    if (c->store_url == wanted)
+        return;
+    secret_wipe(&c->store_password);
+    password = &l->in_force->store_password;
+    if (!password->text)
+        return;
+    c->store_password = *password;
+    c->store_password.file = NULL; /* it lives with the other configuration */
+    c->store_password.name = NULL;
+    c->store_password.at = NULL;
+    c->store_password.text = arena_strn(l->reader.arena, password->text, password->len);
+    if (!c->store_password.text)
+        config_fault(l, place(map, "url"), "store: out of memory");
 }
 
 void config_read_store(struct config_loading *l, const struct yaml_node *map)
@@ -595,6 +641,7 @@ enum err_code config_read_root(struct config_loading *l, const struct yaml_node 
         config_fault(l, place(in.admin, "address"), "admin.address: %s is listen.address already",
                      c->admin.address);
     config_read_store(l, in.store);
+    keep_store(l, in.store);
     code = read_tenants(l, in.tenants);
     if (!code)
         code = config_read_sources(l, in.sources);

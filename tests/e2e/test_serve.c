@@ -117,28 +117,49 @@ static void test_serve__a_good_file_is_in_force_after_sighup(void **state)
 
 static void test_serve__a_bad_file_changes_nothing_and_says_so(void **state)
 {
+    struct house *h = house_start(&(struct house_options){.rules = TELL});
+
+    (void)state;
+    add(h, "da1_-1");
+    edit(h, TELL, "  - name: told\n    do: [emial: {}]\n");
+    house_cordon_signal(h, SIGHUP);
+    wait_log(h, "\"event\":\"reload_refused\"", "faults");
+    AUTO(json_freep) struct json *answer = house_push(h, "da1_-1", MACHINE, 202);
+    AUTO(json_freep) struct json *c = house_wait_case(h, answer, "done", SOON);
+    assert_string_equal(json_get_string(c, "rule"), "tell");
+    house_stop(h);
+}
+
+/* What needs a new socket or store waits for a restart, and holds nothing else up. */
+static void test_serve__an_address_that_waits_keeps_no_rule_out(void **state)
+{
     static const struct {
         const char *from, *to, *says;
     } rows[] = {
-        {TELL, "  - name: tell\n    do: [emial: {}]\n", "faults"},
         {"store:\n  url: sqlite:", "store:\n  url: sqlite:/tmp/other-", "store.url"},
         {"admin:\n  address: 127.0.0.1:0", "admin:\n  address: 127.0.0.1:1", "admin.address"},
         {"listen:\n  address: 127.0.0.1:0", "listen:\n  address: 127.0.0.1:1", "listen.address"},
     };
     struct house *h = house_start(&(struct house_options){.rules = TELL});
+    char name[40] = "name: tell\n";
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        char id[40];
+        char id[40], before[sizeof name];
 
         (void)snprintf(id, sizeof id, "da%zu_-1", i);
+        memcpy(before, name, sizeof before);
+        (void)snprintf(name, sizeof name, "name: tell-%zu\n", i);
         add(h, id);
         edit(h, rows[i].from, rows[i].to);
+        edit(h, before, name);
         house_cordon_signal(h, SIGHUP);
-        wait_log(h, "\"event\":\"reload_refused\"", rows[i].says);
+        house_wait_log(h, "\"event\":\"reloaded\"", (unsigned)i + 1, SOON);
+        wait_log(h, rows[i].says, "needs a restart");
         AUTO(json_freep) struct json *answer = house_push(h, id, MACHINE, 202);
         AUTO(json_freep) struct json *c = house_wait_case(h, answer, "done", SOON);
-        assert_string_equal(json_get_string(c, "rule"), "tell");
+        assert_int_equal(strncmp(json_get_string(c, "rule"), name + strlen("name: "), 6), 0);
+        assert_non_null(strstr(name, json_get_string(c, "rule")));
         edit(h, rows[i].to, rows[i].from);
     }
     house_stop(h);
@@ -646,6 +667,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_serve__a_good_file_is_in_force_after_sighup),
         cmocka_unit_test(test_serve__a_bad_file_changes_nothing_and_says_so),
+        cmocka_unit_test(test_serve__an_address_that_waits_keeps_no_rule_out),
         cmocka_unit_test(test_serve__the_faults_of_a_reload_are_events_of_the_log),
         cmocka_unit_test(test_serve__sigterm_under_load_loses_nothing),
         cmocka_unit_test(test_serve__a_second_sigterm_ends_it_at_once),

@@ -1220,6 +1220,22 @@ static void test_cli__a_unix_socket_is_an_admin_address_too(void **state)
     assert_says(f->ran.err, "cordon: cannot reach cordon at unix:");
 }
 
+/* A configuration that cannot be looked at is no leave to take another one. Whoever runs the tests may be root, who may look
+ * everywhere: here it is a link to itself. */
+static void test_cli__a_configuration_that_cannot_be_looked_at_is_there(void **state)
+{
+    struct fixture *f = *state;
+    char path[200];
+
+    if (access("/etc/cordon/cordon.yaml", F_OK) == 0)
+        return;
+    (void)snprintf(path, sizeof path, "%s/cordon.yaml", f->folder);
+    assert_int_equal(symlink("cordon.yaml", path), 0);
+    assert_int_equal(cordon(f, "check", NULL), 1);
+    assert_string_equal(f->ran.err,
+                        "cordon: cannot read cordon.yaml: Too many levels of symbolic links\n");
+}
+
 /* Whoever asks for JSON reads what is wrong out of it, too, as far as there is anything to say. */
 static void test_cli__a_program_is_answered_in_json_whatever_is_wrong(void **state)
 {
@@ -1266,22 +1282,6 @@ static void test_cli__who_is_not_ready_says_in_json_why(void **state)
     assert_int_equal(cordon(f, "healthcheck", "--json", NULL), 1);
     assert_string_equal(f->ran.out, ""); /* that is no answer of a healthy part or a sick one */
     peer_free(p);
-}
-
-/* A configuration that cannot be looked at is no leave to take another one. Whoever runs the tests may be root, who may look
- * everywhere: here it is a link to itself. */
-static void test_cli__a_configuration_that_cannot_be_looked_at_is_there(void **state)
-{
-    struct fixture *f = *state;
-    char path[200];
-
-    if (access("/etc/cordon/cordon.yaml", F_OK) == 0)
-        return;
-    (void)snprintf(path, sizeof path, "%s/cordon.yaml", f->folder);
-    assert_int_equal(symlink("cordon.yaml", path), 0);
-    assert_int_equal(cordon(f, "check", NULL), 1);
-    assert_string_equal(f->ran.err,
-                        "cordon: cannot read cordon.yaml: Too many levels of symbolic links\n");
 }
 
 /* At three in the morning what was when is one list. Names in it are the attacker's. */
@@ -1339,9 +1339,9 @@ int main(void)
         TEST(init_and_check_lead_to_a_good_configuration),
         TEST(init_prints_what_it_would_write),
         TEST(the_configuration_is_found_where_it_is_said_to_be),
+        TEST(a_configuration_that_cannot_be_looked_at_is_there),
         TEST(a_program_is_answered_in_json_whatever_is_wrong),
         TEST(who_is_not_ready_says_in_json_why),
-        TEST(a_configuration_that_cannot_be_looked_at_is_there),
         TEST(a_case_ends_with_what_happened_when),
         TEST(a_question_is_shown_whole),
         TEST(fields_lists_the_vocabulary),

@@ -1590,6 +1590,87 @@ static void test_config__a_test_may_be_about_polling_and_a_hunt(void **state)
     config_unref(load(f, TENANTS MAIL POLLS JUDGED POLLED));
 }
 
+/* For the server that old is in force in. */
+static struct config *reload(struct fixture *f, const struct config *old, const char *text)
+{
+    AUTO(buf_clear) struct buf out = BUF_INIT(65536);
+    struct config *config = NULL;
+    struct yaml_faults faults;
+    struct err e = {0};
+
+    put_file(f, "cordon.yaml", text);
+    if (config_reload(old, no_env, NULL, f->arena, &config, &faults, &e)) {
+        list_faults(f, &faults, &out);
+        fail_msg("%s\n%s", e.text, buf_text(&out));
+    }
+    return config;
+}
+
+static bool has_note(const struct config *c, const char *part)
+{
+    for (const char *const *note = c->notes; *note; note++)
+        if (strstr(*note, part))
+            return true;
+    return false;
+}
+
+/* contract.md section 4: a reload reads all that needs no new socket or store. */
+static void test_config__what_a_reload_cannot_change_keeps_nothing_else_out(void **state)
+{
+#define ELSEWHERE                                                                                  \
+    "listen: {address: 127.0.0.1:8081, max_body: 2MiB}\n"                                          \
+    "admin: {address: 127.0.0.1:9181}\n"                                                           \
+    "store: {url: 'postgresql://cordon@db/cordon?sslmode=verify-full', password_file: token}\n"
+    struct config *old = load(*state, ALL);
+    struct config *fresh = reload(*state, old, ELSEWHERE "public_url: https://c.example\n" ALL);
+
+    assert_string_equal(fresh->listen.address, "127.0.0.1:8080");
+    assert_string_equal(fresh->admin.address, "127.0.0.1:9180");
+    assert_string_equal(fresh->store_url, old->store_url);
+    assert_null(fresh->store_password.text);
+    assert_int_equal(fresh->listen.max_body, 2 * 1024 * 1024);
+    assert_string_equal(fresh->public_url, "https://c.example");
+    assert_null(config_needs_restart(old, fresh));
+    assert_true(config_keeps_password(old, fresh));
+    assert_true(has_note(fresh, "listen.address needs a restart"));
+    assert_true(
+        has_note(fresh, "admin.address needs a restart: until then it stays 127.0.0.1:9180"));
+    assert_true(has_note(fresh, "store.url needs a restart"));
+    config_unref(old);
+    config_unref(fresh);
+}
+
+/* The sockets stay where they are, and so do those who reach them: nobody comes in by what is good on loopback alone. */
+static void test_config__a_reload_opens_no_door_that_others_reach(void **state)
+{
+#define NONE                                                                                       \
+    TENANTS "sources:\n  relay: {tenant: contoso, verify: [{none: {insecure: true}}]}\n" MAIL RULES
+    static const struct {
+        const char *open, *closed, *fault;
+    } rows[] = {
+        {"listen: {address: '0.0.0.0:8080'}\n" ALL, "listen: {address: 127.0.0.1:8080}\n" NONE,
+         "refused where other machines reach"},
+        {"admin: {address: '0.0.0.0:9180', token_file: token}\n" ALL,
+         "admin: {address: 127.0.0.1:9180}\n" ALL, "admin.token_file is missing"},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        AUTO(buf_clear) struct buf out = BUF_INIT(65536);
+        struct config *old = load(f, rows[i].open), *fresh = NULL;
+        struct yaml_faults faults;
+        struct err e = {0};
+
+        config_unref(load(f, rows[i].closed)); /* as a start would take it */
+        assert_int_equal(config_reload(old, no_env, NULL, f->arena, &fresh, &faults, &e),
+                         ERR_INVALID);
+        list_faults(f, &faults, &out);
+        if (!strstr(buf_text(&out), rows[i].fault))
+            fail_msg("%s", buf_text(&out));
+        config_unref(old);
+    }
+}
+
 static void test_config__a_reload_says_what_needs_a_restart(void **state)
 {
     static const struct {
@@ -1603,16 +1684,12 @@ static void test_config__a_reload_says_what_needs_a_restart(void **state)
         {"safety: {mode: shadow}\n" ALL, NULL},
         {"admin: {token_file: token}\n" ALL, NULL},
         {TENANTS "    cloud: gcc\n" SOURCES MAIL RULES, NULL},
-        {"listen: {address: 127.0.0.1:8081}\n" ALL, "listen.address"},
         {"listen: {tls: {certificate_file: pem, key_file: pem}}\n" ALL, "listen.tls"},
-        {"admin: {address: 127.0.0.1:9181}\n" ALL, "admin.address"},
-        {"store: {url: sqlite:other.db}\n" ALL, "store.url"},
-        {"store: {url: 'postgresql://cordon@db/cordon', password_file: token}\n" ALL, "store.url"},
     };
     struct config *old = load(*state, ALL);
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct config *fresh = load(*state, rows[i].text);
+        struct config *fresh = reload(*state, old, rows[i].text);
         const char *key = config_needs_restart(old, fresh);
 
         if (rows[i].key)
@@ -1943,6 +2020,8 @@ int main(void)
         TEST(what_is_gone_may_not_isolate),
         TEST(a_test_may_be_about_polling_and_a_hunt),
         TEST(a_reload_says_what_needs_a_restart),
+        TEST(what_a_reload_cannot_change_keeps_nothing_else_out),
+        TEST(a_reload_opens_no_door_that_others_reach),
         TEST(another_password_of_the_store_refuses_no_reload),
         TEST(a_first_client_certificate_needs_a_restart),
         TEST(a_certificate_that_ends_soon_is_a_note),

@@ -7,6 +7,7 @@
 
 #include "auto.h"
 #include "desk.h"
+#include "id.h"
 #include "json.h"
 #include "rest.h"
 #include "settings.h"
@@ -94,10 +95,31 @@ static void say_near(const char *config, const char *word)
     }
 }
 
-/* The isolation that the word means: the open one of a machine (name or id), or one by its own id. ret_named:
- * it was the machine that was named. Heap. */
+/* The newest isolation of a machine that is not isolated now; *ret_id NULL: it has none. Heap. Whoever reads of it is to be told
+ * so, and gives no order about it. */
+static int find_past(const char *config, const char *word, char **ret_id)
+{
+    AUTO(buf_clear) struct buf path = BUF_INIT(CLI_PATH_MAX);
+    AUTO(json_freep) struct json *answer = NULL;
+    const char *id;
+
+    buf_adds(&path, "/api/isolations");
+    cli_query_add(&path, "machine", word);
+    if (cli_admin_list(config, buf_text(&path), "isolations", 1, &answer) != CLI_GO_ON)
+        return CLI_FAILED;
+    id = json_get_string(json_first(json_get(answer, "isolations")), "id");
+    *ret_id = id ? strdup(id) : NULL;
+    if (*ret_id) {
+        cli_error("'%.60s' is not isolated now, as far as cordon knows: this is its last isolation",
+                  word);
+    }
+    return CLI_GO_ON;
+}
+
+/* The isolation that the word means: the open one of a machine (name or id), one by its own id or, to be shown, the last one
+ * of a machine. ret_named: it was a machine that is isolated that was named. Heap. */
 static int find_isolation(const struct cli_command *command, const char *config, const char *word,
-                          char **ret_id, bool *ret_named)
+                          bool past, char **ret_id, bool *ret_named)
 {
     AUTO(buf_clear) struct buf path = BUF_INIT(CLI_PATH_MAX), what = BUF_INIT(400);
     AUTO(arena_freep) struct arena *a = arena_new(0);
@@ -105,6 +127,7 @@ static int find_isolation(const struct cli_command *command, const char *config,
     AUTO(auto_free) char *encoded = rest_encode(word);
     const struct json *list;
     const char *id;
+    int64_t unused;
 
     if (!word[strspn(word, " \t\r\n")]) /* a variable of a script that is not set */
         return cli_usage(command, "MACHINE: the word is empty: say which machine");
@@ -120,6 +143,12 @@ static int find_isolation(const struct cli_command *command, const char *config,
         return CLI_FAILED;
     }
     *ret_named = json_count(list) == 1;
+    if (!*ret_named && past && id_parse(word, &unused, NULL)) {
+        if (find_past(config, word, ret_id) != CLI_GO_ON)
+            return CLI_FAILED;
+        if (*ret_id)
+            return CLI_GO_ON;
+    }
     if (!*ret_named) {
         buf_reset(&path);
         buf_addf(&path, "/api/isolations/%s", encoded ? encoded : "");
@@ -143,7 +172,8 @@ static const struct cli_command show_command = {
     .args = "MACHINE",
     .about =
         "Everything about one isolation: since when, for which cases, who asked Defender, when people are\n"
-        "asked about it next. MACHINE: the machine's name or id while it is isolated, or the isolation's id.",
+        "asked about it next. MACHINE: the machine's name or id, or the isolation's id. Of a machine that is\n"
+        "not isolated now it is the last one.",
     .options = cli_show_options,
     .least_args = 1,
     .most_args = 1,
@@ -158,7 +188,7 @@ static int isolations_show(int argc, char **argv)
     int code = cli_parse(argc, argv, &show_command, &o, &words);
 
     if (code == CLI_GO_ON)
-        code = find_isolation(&show_command, o.config, words.items[0], &id, &named);
+        code = find_isolation(&show_command, o.config, words.items[0], true, &id, &named);
     return code == CLI_GO_ON ? cli_show_one(o.config, &isolation, id, o.json) : code;
 }
 
@@ -214,7 +244,7 @@ static int isolations_release(int argc, char **argv)
     code = cli_check_why(&release_command, o.why);
     if (code != CLI_GO_ON)
         return code;
-    code = find_isolation(&release_command, o.config, words.items[0], &id, &named);
+    code = find_isolation(&release_command, o.config, words.items[0], false, &id, &named);
     if (code != CLI_GO_ON)
         return code;
     return cli_give_order(
@@ -238,7 +268,7 @@ static int isolations_extend(int argc, char **argv)
                          "1m to 366d");
     if (code != CLI_GO_ON)
         return code;
-    code = find_isolation(&extend_command, o.config, words.items[0], &id, &named);
+    code = find_isolation(&extend_command, o.config, words.items[0], false, &id, &named);
     if (code != CLI_GO_ON)
         return code;
     return cli_give_order(o.config, &isolation, id, &extend,

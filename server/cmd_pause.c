@@ -74,8 +74,13 @@ static int give(int argc, char **argv, const struct cli_command *command, const 
 
 int cmd_pause(int argc, char **argv)
 {
-    return give(argc, argv, &pause_command, "/api/pause", "paused",
-                "paused: no new isolation is asked for until `cordon resume`");
+    int code = give(argc, argv, &pause_command, "/api/pause", "paused",
+                    "paused: no new isolation is asked for until `cordon resume`");
+
+    if (code == CLI_FAILED)
+        cli_error("cordon may not be paused. While the file is there that "
+                  "safety.pause_file names, if it names one, nothing is isolated, whoever answers");
+    return code;
 }
 
 int cmd_resume(int argc, char **argv)

@@ -1093,6 +1093,21 @@ static void test_cli__no_reason_is_too_long_to_pause(void **state)
     peer_free(p);
 }
 
+/* The other kill switch needs nobody who answers: whoever cannot pull the one is told of it. */
+static void test_cli__who_cannot_pause_is_told_of_the_file_that_does(void **state)
+{
+    struct fixture *f = *state;
+
+    put_file(f, "cordon.yaml", "admin: {address: '127.0.0.1:1'}\n");
+    assert_int_equal(cordon(f, "pause", "--why", "a worm", NULL), 1);
+    assert_says(f->ran.err, "cannot reach cordon at 127.0.0.1:1");
+    assert_says(f->ran.err, "safety.pause_file");
+    assert_int_equal(cordon(f, "resume", NULL), 1);
+    assert_null(strstr(f->ran.err, "safety.pause_file"));
+    assert_int_equal(cordon(f, "pause", "--wy", "a worm", NULL), 2);
+    assert_null(strstr(f->ran.err, "safety.pause_file"));
+}
+
 /* Another program listens where cordon is thought to: most answer anything with 404 or with some JSON. Nothing that
  * it says is told as cordon's word, least of all that nothing is isolated any more. */
 static void test_cli__another_program_is_not_taken_for_cordon(void **state)
@@ -1396,6 +1411,7 @@ int main(void)
         TEST(a_server_that_is_not_there_is_said_with_the_cure),
         TEST(nobodys_name_is_too_long_to_pause),
         TEST(no_reason_is_too_long_to_pause),
+        TEST(who_cannot_pause_is_told_of_the_file_that_does),
         TEST(another_program_is_not_taken_for_cordon),
         TEST(a_healthcheck_says_ready_and_what_is_not),
         TEST(who_looks_at_the_store_needs_no_more_of_the_configuration),

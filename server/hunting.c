@@ -52,6 +52,7 @@ struct hunting {
     struct hunt_answer answer;
     char (*keys)[HUNT_KEY_SIZE];
     enum hunt_seen *seen;
+    int64_t *since;   /* wall ms: when a row that is new was in an answer first */
     bool *again;      /* the same row as an earlier one of this answer */
     const bool *torn; /* its alert stands in the answer with several machines */
     size_t *told;     /* rows to tell of, n_told of them */
@@ -168,9 +169,12 @@ static enum err_code look_fn(struct db_tx *tx, void *arg, struct err *e)
     struct hunting *x = arg;
     enum err_code code = ERR_OK;
 
-    for (size_t i = 0; i < x->answer.n_rows && !code; i++)
+    for (size_t i = 0; i < x->answer.n_rows && !code; i++) {
+        x->since[i] = x->now;
         if (!x->again[i])
-            code = hunt_row_look(tx, x->row.id, x->keys[i], x->now - ROWS_AGAIN_MS, &x->seen[i], e);
+            code = hunt_row_look(tx, x->row.id, x->keys[i], x->now - ROWS_AGAIN_MS, &x->seen[i],
+                                 &x->since[i], e);
+    }
     return code;
 }
 
@@ -182,9 +186,10 @@ static enum err_code tell_apart(struct hunting *x, struct err *e)
 
     x->keys = arena_array(x->arena, n + 1, sizeof *x->keys);
     x->seen = arena_array(x->arena, n + 1, sizeof *x->seen);
+    x->since = arena_array(x->arena, n + 1, sizeof *x->since);
     x->again = arena_array(x->arena, n + 1, sizeof *x->again);
     x->told = arena_array(x->arena, n + 1, sizeof *x->told);
-    if (!code && (!x->keys || !x->seen || !x->again || !x->told))
+    if (!code && (!x->keys || !x->seen || !x->since || !x->again || !x->told))
         code = err_set(e, ERR_NOMEM, "%zu rows", n);
     if (!code)
         code = hunt_rows_torn(x->arena, &x->answer, &x->torn, e);
@@ -195,9 +200,15 @@ static enum err_code tell_apart(struct hunting *x, struct err *e)
     return code ? code : db_read(x->g->store->db, look_fn, x, e);
 }
 
+/* No run has come to it. */
+static bool is_new(const struct hunting *x, size_t i)
+{
+    return !x->again[i] && !x->baseline && (x->seen[i] == HUNT_NEW || x->seen[i] == HUNT_FOUND);
+}
+
 static bool is_fresh(const struct hunting *x, size_t i)
 {
-    return !x->again[i] && !x->baseline && (x->seen[i] == HUNT_NEW || x->seen[i] == HUNT_UNTOLD);
+    return is_new(x, i) || (!x->again[i] && !x->baseline && x->seen[i] == HUNT_UNTOLD);
 }
 
 /* ---- noting and making cases ------------------------------------------------------------------- */
@@ -215,29 +226,17 @@ struct batch {
     const char *over; /* own: why the event's alert leads to nothing more; NULL: it does */
 };
 
-/* Did the event happen before the case of its alert began, as far as it says? Of later ones nobody knew then. */
-static bool is_before(struct hunting *x, size_t row, int64_t began)
-{
-    struct hunt_row_ids ids;
-    int64_t happened, ahead = x->now - x->there; /* it says so by Defender's clock */
-
-    return !hunt_row_ids(x->arena, &x->answer, row, &ids, NULL) && ids.time &&
-           !clock_parse(ids.time, &happened, NULL) && happened <= began - ahead;
-}
-
 /* Defender made no alert of its own for the event: it counts it to one that is open there still, with the same title on the
- * same machine (section 2.7). If the case of that was over before these rows were found (and, it may be, tried again, for
- * hours: then more happens meanwhile), nobody would hear of the event. */
+ * same machine (section 2.7). If the case of that was over before this row was found first, in whichever try, nobody would
+ * hear of the event. */
 static enum err_code find_over(struct db_tx *tx, struct batch *b, const struct acceptance *a,
                                struct err *e)
 {
-    struct hunting *x = b->x;
-    int64_t since = x->row.failing ? x->row.failing : x->now;
+    const struct hunting *x = b->x;
     struct case_record c;
     enum err_code code = case_load_row(tx, x->arena, a->cases[0], &c, e);
 
-    if (code ||
-        (c.created >= since && c.created <= x->now && is_before(x, b->rows[0], c.created)) ||
+    if (code || (c.created >= x->since[b->rows[0]] && c.created <= x->now) ||
         (c.state != CASE_DONE && c.state != CASE_FAILED && c.state != CASE_DROPPED))
         return code;
     b->over = arena_fmt(x->arena,
@@ -384,7 +383,7 @@ static enum err_code make_cases(struct hunting *x, struct err *e)
     for (size_t i = 0; i < x->answer.n_rows && !code && !failed; i++) {
         enum row_alert is = ROW_NONE;
 
-        if (!is_fresh(x, i) || x->seen[i] != HUNT_NEW)
+        if (!is_new(x, i))
             continue;
         failed = is_full(x, &why);
         if (!failed)
@@ -465,6 +464,43 @@ static enum err_code note_rows(struct hunting *x, struct err *e)
         }
     }
     return ERR_OK;
+}
+
+struct finding {
+    struct hunting *x;
+    size_t from, to;
+};
+
+static enum err_code found_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    const struct finding *f = arg;
+    struct hunting *x = f->x;
+    struct work claim = *x->w;
+    enum err_code code = ERR_OK;
+
+    for (size_t i = f->from; i < f->to && !code; i++)
+        if (is_new(x, i) && x->seen[i] == HUNT_NEW)
+            code = hunt_row_found(tx, x->row.id, x->keys[i], x->now, e);
+    return code ? code : work_keep(tx, &claim, clock_wall_ms(x->g->clock), e);
+}
+
+/* Cases could not be made of all rows: which of them had been found by now matters when the next try comes to the rest
+ * (find_over). What is not noted is told of once more than it had to be. */
+static void note_found(struct hunting *x)
+{
+    struct finding f = {.x = x};
+    enum err_code code = is_stopping(x, NULL);
+    struct err e;
+
+    for (; f.from < x->answer.n_rows && !code; f.from = f.to) {
+        for (size_t n = 0; n < ROWS_AT_ONCE && f.to < x->answer.n_rows; f.to++)
+            n += is_new(x, f.to) && x->seen[f.to] == HUNT_NEW;
+        code = db_write(x->g->store->db, found_fn, &f, &e);
+        if (code)
+            log_event(LOG_WARN, "hunt_rows_not_noted", LOG_STR("hunt", x->hunt->name), LOG_ERR(&e));
+        else
+            code = is_stopping(x, NULL);
+    }
 }
 
 /* ---- a run ------------------------------------------------------------------------------------- */
@@ -714,8 +750,11 @@ static void hunt(struct hunting *x)
         code = ask(x, &doc, &why);
     if (!code)
         count(x);
-    if (!code && !x->dry && x->hunt->makes_cases && !x->baseline)
+    if (!code && !x->dry && x->hunt->makes_cases && !x->baseline) {
         code = make_cases(x, &why);
+        if (code && code != ERR_STALE)
+            note_found(x);
+    }
     if (!code && !x->dry)
         code = note_rows(x, &why);
     metrics_add(x->g->metrics, METRIC_HUNTS, 1, x->hunt->name, err_name(code));

@@ -9,6 +9,9 @@
     " result"
 #define HUNTS_MAX 1000 /* those of earlier configurations included; more are not shown */
 
+/* hunt_rows.untold */
+enum { ROW_SETTLED, ROW_UNTOLD, ROW_FOUND };
+
 static const char *text_or_empty(struct arena *a, struct db_rows *rows, int column, bool *nomem)
 {
     const char *text = store_text(a, rows, column, nomem);
@@ -143,7 +146,7 @@ enum err_code hunt_forget(struct db_tx *tx, int64_t id, struct err *e)
 }
 
 enum err_code hunt_row_look(struct db_tx *tx, int64_t id, const char *key, int64_t fresh_since,
-                            enum hunt_seen *ret, struct err *e)
+                            enum hunt_seen *ret, int64_t *ret_noted, struct err *e)
 {
     struct db_rows *rows;
     enum err_code code =
@@ -153,26 +156,41 @@ enum err_code hunt_row_look(struct db_tx *tx, int64_t id, const char *key, int64
     if (code)
         return code;
     *ret = HUNT_NEW;
-    if (db_next(rows))
-        *ret = db_int(rows, 1)                 ? HUNT_UNTOLD
-               : db_int(rows, 0) < fresh_since ? HUNT_STALE
+    if (db_next(rows)) {
+        *ret_noted = db_int(rows, 0);
+        *ret = db_int(rows, 1) == ROW_FOUND    ? HUNT_FOUND
+               : db_int(rows, 1) == ROW_UNTOLD ? HUNT_UNTOLD
+               : *ret_noted < fresh_since      ? HUNT_STALE
                                                : HUNT_KNOWN;
+    }
     return db_rows_end(rows, e);
 }
 
 enum err_code hunt_row_put(struct db_tx *tx, int64_t id, const char *key, bool untold, int64_t now,
                            struct err *e)
 {
+    int64_t as = untold ? ROW_UNTOLD : ROW_SETTLED;
+
     return db_run(tx, e, NULL,
                   "INSERT INTO hunt_rows (hunt, key, seen, untold) VALUES ($1, $2, $3, $4)"
-                  " ON CONFLICT (hunt, key) DO UPDATE SET seen = $5",
-                  "itiii", id, key, now, (int64_t)untold, now);
+                  " ON CONFLICT (hunt, key) DO UPDATE SET seen = $5, untold ="
+                  " CASE WHEN hunt_rows.untold = $6 THEN $7 ELSE hunt_rows.untold END",
+                  "itiiiii", id, key, now, as, now, (int64_t)ROW_FOUND, as);
+}
+
+enum err_code hunt_row_found(struct db_tx *tx, int64_t id, const char *key, int64_t now,
+                             struct err *e)
+{
+    return db_run(tx, e, NULL,
+                  "INSERT INTO hunt_rows (hunt, key, seen, untold) VALUES ($1, $2, $3, $4)"
+                  " ON CONFLICT (hunt, key) DO NOTHING",
+                  "itii", id, key, now, (int64_t)ROW_FOUND);
 }
 
 enum err_code hunt_rows_told(struct db_tx *tx, int64_t id, struct err *e)
 {
-    return db_run(tx, e, NULL, "UPDATE hunt_rows SET untold = 0 WHERE hunt = $1 AND untold = 1",
-                  "i", id);
+    return db_run(tx, e, NULL, "UPDATE hunt_rows SET untold = $1 WHERE hunt = $2 AND untold = $3",
+                  "iii", (int64_t)ROW_SETTLED, id, (int64_t)ROW_UNTOLD);
 }
 
 enum err_code hunt_rows_forget(struct db_tx *tx, int64_t id, int64_t before, int64_t max,
@@ -180,8 +198,8 @@ enum err_code hunt_rows_forget(struct db_tx *tx, int64_t id, int64_t before, int
 {
     return db_run(tx, e, NULL,
                   "DELETE FROM hunt_rows WHERE hunt = $1 AND key IN (SELECT key FROM hunt_rows"
-                  " WHERE hunt = $2 AND untold = 0 AND seen < $3 LIMIT $4)",
-                  "iiii", id, id, before, max);
+                  " WHERE hunt = $2 AND untold <> $3 AND seen < $4 LIMIT $5)",
+                  "iiiii", id, id, (int64_t)ROW_UNTOLD, before, max);
 }
 
 enum err_code hunt_rows_count(struct db_tx *tx, int64_t id, int64_t *ret, struct err *e)

@@ -1,7 +1,8 @@
 /* store_hunts.h - how far each hunt has come, and which rows it has seen.
  *
  * A row that is seen is known by its key. It is put as `untold` where a mail is to tell of it, before that mail is made;
- * the mail's own transaction says that it was told. So a process that dies between the two tells of it after all.
+ * the mail's own transaction says that it was told. So a process that dies between the two tells of it after all. One that a
+ * run did not come to, because it failed before, is noted as found: it is new still, and it is known since when it was there.
  */
 #ifndef CORDON_STORE_HUNTS_H
 #define CORDON_STORE_HUNTS_H
@@ -52,17 +53,22 @@ enum err_code hunt_forget(struct db_tx *tx, int64_t id, struct err *e);
 
 enum hunt_seen {
     HUNT_NEW,
+    HUNT_FOUND, /* new, too: a run found it, and failed before it came to it */
     HUNT_UNTOLD,
-    HUNT_STALE,
+    HUNT_STALE, /* known, but note it again */
     HUNT_KNOWN
-}; /* STALE: known, but note it again */
+};
 
-/** What is known of a row. One that was noted before `fresh_since` is STALE. */
+/** What is known of a row. One that was noted before `fresh_since` is STALE. *ret_noted: when it was, wall ms; untouched of a
+ *  new one. */
 enum err_code hunt_row_look(struct db_tx *tx, int64_t id, const char *key, int64_t fresh_since,
-                            enum hunt_seen *ret, struct err *e);
-/** Notes it as seen now. untold: of a new one only. */
+                            enum hunt_seen *ret, int64_t *ret_noted, struct err *e);
+/** Notes it as seen now. untold: of a new or found one only. */
 enum err_code hunt_row_put(struct db_tx *tx, int64_t id, const char *key, bool untold, int64_t now,
                            struct err *e);
+/** Notes it as found now, unless it is noted already. */
+enum err_code hunt_row_found(struct db_tx *tx, int64_t id, const char *key, int64_t now,
+                             struct err *e);
 enum err_code hunt_rows_told(struct db_tx *tx, int64_t id, struct err *e);
 /** Forgets them all. */
 enum err_code hunt_rows_clear(struct db_tx *tx, int64_t id, struct err *e);

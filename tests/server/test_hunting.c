@@ -703,6 +703,68 @@ static void test_hunting__an_event_that_happens_while_the_hunt_fails_is_told(voi
     rig_close(&r);
 }
 
+/* What comes to light late may have happened before its case began: found in a later try alone, it is told all the same. */
+static void test_hunting__an_event_that_a_later_try_finds_is_told(void **state)
+{
+    static const char create[] = "/api/alerts/CreateAlertByReference";
+    static const char columns[] = "{\"Schema\":[{\"Name\":\"Timestamp\"},{\"Name\":\"DeviceId\"},"
+                                  "{\"Name\":\"ReportId\"}],\"Results\":[%s]}";
+    static const struct {
+        const char *second, *third; /* answers, once the first alert was made */
+    } rows[] = {
+        {EVENT("7") "," EVENT("8") "," EVENT("9"), NULL},
+        {EVENT("9") "," EVENT("7") "," EVENT("8"), NULL},
+        {EVENT("7") "," EVENT("8"), EVENT("9") "," EVENT("7") "," EVENT("8")},
+        {EVENT("7") "," EVENT("8") "," EVENT("9"), EVENT("7") "," EVENT("8") "," EVENT("9")}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char none[300], two[600], second[900], third[900];
+        struct notice_record notice;
+        int64_t last = 0;
+        struct rig r;
+
+        print_message("row %zu\n", i);
+        (void)snprintf(none, sizeof none, columns, "");
+        (void)snprintf(two, sizeof two, columns, EVENT("7") "," EVENT("8"));
+        (void)snprintf(second, sizeof second, columns, rows[i].second);
+        (void)snprintf(third, sizeof third, columns, rows[i].third ? rows[i].third : "");
+        rig_open(&r, RULES_MAIL_ONLY
+                 "hunts:\n  - {name: x, schedule: '0 * * * *', api: defender, query: q, "
+                 "do: [case: {severity: High}]}\n");
+        rig_afresh(&r);
+        rig_says(&r, "POST", QUERY, 1, 200, none);
+        rig_says(&r, "POST", QUERY, 1, 200, two);
+        rig_says(&r, "POST", QUERY, rows[i].third ? 1 : 0, 200, second);
+        rig_says(&r, "POST", QUERY, 0, 200, third);
+        rig_says(&r, "POST", create, 1, 200, "{\"id\":\"" ALERT "\"}");
+        rig_says(&r, "POST", create, rows[i].third ? 2 : 1, 503, "{}");
+        rig_says(&r, "POST", create, 0, 200, "{\"id\":\"" ALERT "\"}");
+        assert_int_equal(hunting_start(r.g, NULL), ERR_OK);
+        assert_int_equal(due(&r), 0);
+        turn(&r, 49);
+        assert_int_equal(due(&r), 1); /* the baseline: nothing */
+        turn(&r, 60);                 /* 12:00:12; the events are of 11:59 */
+        assert_int_equal(due(&r), 1);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "GET", GET_ALERT), 1);
+        for (int tries = rows[i].third ? 2 : 1; tries; tries--) {
+            assert_true(row(&r).failing > 0);
+            turn(&r, 1);
+            assert_int_equal(due(&r), 1);
+        }
+        assert_int_equal(row(&r).failing, 0);
+        assert_int_equal(db_read(r.store->db, last_fn, &last, NULL), ERR_OK);
+        assert_true(last != 0);
+        assert_int_equal(store_notice_load(r.store, r.arena, last, &notice, NULL), ERR_OK);
+        assert_string_equal(notice.subject, "[HUNT] x: 1 new row");
+        turn(&r, 60);
+        assert_int_equal(due(&r), 1);
+        assert_int_equal(row(&r).fresh, 0); /* and once */
+        rig_close(&r);
+    }
+}
+
 /* Defender takes a dozen requests for alerts a minute. Events that it refuses are asked for once, or those at the head
  * of an answer would use up the minute's calls each time, and what comes after them would never be a case. */
 static void test_hunting__what_is_refused_holds_up_nothing_after_it(void **state)
@@ -1161,6 +1223,7 @@ int main(void)
             test_hunting__an_alert_with_evidence_of_several_machines_is_its_own_machines),
         cmocka_unit_test(test_hunting__an_event_that_comes_to_a_case_that_is_over_is_told),
         cmocka_unit_test(test_hunting__an_event_that_happens_while_the_hunt_fails_is_told),
+        cmocka_unit_test(test_hunting__an_event_that_a_later_try_finds_is_told),
         cmocka_unit_test(test_hunting__what_is_refused_holds_up_nothing_after_it),
         cmocka_unit_test(test_hunting__its_mail_says_that_cordon_is_paused),
         cmocka_unit_test(test_hunting__an_order_is_answered_whatever_it_found),

@@ -29,7 +29,8 @@
 /* Noted again only so often that it is not forgotten while it still comes. */
 #define ROWS_AGAIN_MS DAY_MS
 #define ROWS_FORGET   1000 /* in one run, besides as many as it notes */
-/* A slow query ends with a 500 or 504 (section 5.2): tried again a few times, not at once, then at its next time. */
+/* A slow query ends with a 500 or 504 (section 5.2): tried again a few times, not at once, then at its next time, or as
+ * plan_after_failure has it. */
 #define TRIES      4
 #define TRY_MS     (30 * SECOND_MS)
 #define RESULT_MAX (256 * 1024)
@@ -697,6 +698,16 @@ static bool may_pass(enum err_code code)
            code == ERR_IO || code == ERR_STOPPING || code == ERR_CONFLICT;
 }
 
+/* Its next time may be in a week: one that may heal is tried when people would hear of it, and once a day from then on. */
+static void plan_after_failure(struct hunting *x, int64_t at)
+{
+    int64_t sick = x->row.failing + HUNTING_SICK_MS, latest = at < sick ? sick : at + DAY_MS;
+
+    plan(x, x->now);
+    if (x->due > latest)
+        x->due = x->row.due = latest;
+}
+
 static void failed(struct hunting *x, const struct err *why)
 {
     int64_t wait = engine_wait_after(x->w, why), at = clock_wall_ms(x->g->clock);
@@ -710,6 +721,8 @@ static void failed(struct hunting *x, const struct err *why)
     if (again) {
         x->due = at + (wait < TRY_MS && why->code != ERR_STOPPING ? TRY_MS : wait);
         x->attempts = engine_attempts_after(x->w, why);
+    } else if (may_pass(why->code)) {
+        plan_after_failure(x, at);
     } else {
         plan(x, x->now);
     }

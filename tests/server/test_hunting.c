@@ -184,6 +184,55 @@ static void test_hunting__tries_again_a_few_times(void **state)
     rig_close(&r);
 }
 
+static enum err_code fails_fn(struct db_tx *tx, void *arg, struct err *e);
+
+/* Once a week, and Defender is away just then: people hear of it within the hour, and not in a week; it is tried again every
+ * day, and heals. */
+static void test_hunting__one_that_seldom_runs_is_not_silent_when_it_fails(void **state)
+{
+    struct rig r;
+    int64_t told = 0;
+    size_t asked = 0;
+
+    (void)state;
+    open_hunt(&r, RULES_MAIL_ONLY "hunts:\n  - {name: x, schedule: '0 11 * * 2', api: defender, "
+                                  "query: q, do: [email: {}]}\n");
+    assert_int_equal(due(&r), 0);
+    rig_afresh(&r);
+    rig_says(&r, "POST", QUERY, 0, 504, "{}");
+    turn(&r, 49); /* Tuesday, 11:00:12 */
+    for (int minute = 0; minute < 59; minute++) {
+        asked += due(&r);
+        turn(&r, 1);
+    }
+    assert_int_equal(asked, 4);
+    assert_int_equal(db_read(r.store->db, fails_fn, &told, NULL), ERR_OK);
+    assert_int_equal(told, 0);
+    for (int minute = 0; minute < 10; minute++) {
+        turn(&r, 1);
+        (void)due(&r);
+    }
+    assert_int_equal(db_read(r.store->db, fails_fn, &told, NULL), ERR_OK);
+    assert_true(told != 0);
+    rig_afresh(&r);
+    rig_says(&r, "POST", QUERY, 0, 504, "{}");
+    for (int hour = 0; hour < 3 * 24; hour++) {
+        turn(&r, 60);
+        (void)due(&r);
+    }
+    assert_in_range(rig_seen(&r, "POST", QUERY), 3, 12); /* not each hour */
+    rig_afresh(&r);
+    rig_says(&r, "POST", QUERY, 0, 200, ANSWER("{\"n\":\"1\"}"));
+    turn(&r, 24 * 60);
+    assert_int_equal(due(&r), 1);
+    assert_int_equal(row(&r).failing, 0);
+    turn(&r, 2 * 24 * 60); /* and it is again as it was */
+    assert_int_equal(due(&r), 0);
+    turn(&r, 24 * 60);
+    assert_int_equal(due(&r), 1);
+    rig_close(&r);
+}
+
 struct noting {
     int64_t hunt;
     const char *key;
@@ -1213,6 +1262,7 @@ int main(void)
         cmocka_unit_test(test_hunting__who_waits_for_others_is_not_left_out),
         cmocka_unit_test(test_hunting__jitter_is_the_same_for_the_same_time),
         cmocka_unit_test(test_hunting__tries_again_a_few_times),
+        cmocka_unit_test(test_hunting__one_that_seldom_runs_is_not_silent_when_it_fails),
         cmocka_unit_test(test_hunting__rows_without_room_are_not_kept_quiet),
         cmocka_unit_test(test_hunting__a_row_that_was_noted_but_not_told_is_told),
         cmocka_unit_test(test_hunting__as_many_old_rows_are_forgotten_as_new_ones_come),

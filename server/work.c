@@ -22,6 +22,7 @@
 
 #define LOOK_MS       5000      /* work that a replica made due, or a kick that got lost */
 #define SET_BACK_MS   MINUTE_MS /* of the wall clock, and due times are mended */
+#define SET_AHEAD_MS  SECOND_MS /* of the wall clock, and leases are renewed */
 #define AWAY_MS       MINUTE_MS /* between two turns, of which there is one every LOOK_MS */
 #define STORE_SICK_MS 1000      /* pause after a claim that failed */
 
@@ -232,6 +233,14 @@ static struct turn turn_now(const struct workers *p)
     return (struct turn){wall, wall - clock_mono_ms(p->clock)};
 }
 
+/* The wall clock was set ahead, and by it our leases may have run out: they are renewed before anything is claimed, or what is
+ * at work would be run a second time beside it. */
+static void hurry_the_leases(struct workers *p)
+{
+    for (unsigned i = 0; i < p->o.threads; i++)
+        p->held[i].keep = 0;
+}
+
 /* Due times are wall clock. When it is set back, what was due in a minute is due in an hour and a minute:
  * noticed by the clock that never jumps. And there is a turn every few seconds: when the last one is long ago, the clock was
  * set ahead, or this machine or process was suspended, or the store took nothing, and nobody could be heard. That is noted
@@ -244,6 +253,8 @@ static void mind_the_clock(struct workers *p, struct turn *last)
     bool noted = true;
     struct err e;
 
+    if (now.ahead > last->ahead + SET_AHEAD_MS)
+        hurry_the_leases(p);
     if (db_health(p->o.store->db, &e))
         return;
     if (now.ahead < last->ahead - SET_BACK_MS) {

@@ -427,6 +427,32 @@ static enum err_code timed_fn(struct db_tx *tx, void *arg, struct err *e)
     return work_put(tx, t->id, t->kind, WORK_NORMAL, t->due, 0, NULL, e);
 }
 
+/* Set ahead by more than a lease, or after a sleep of this machine: what is at work is not begun a second time beside it. */
+static void test_work__a_clock_that_is_set_ahead_begins_nothing_twice(void **state)
+{
+    struct timed t = {.id = 2, .kind = WORK_CASE};
+    struct workers *pool = NULL;
+    struct rig r;
+    struct hall h;
+
+    (void)state;
+    rig_open(&r, NULL);
+    open_pool(&h, &r, &pool);
+    put(r.store, 1);
+    workers_kick(pool);
+    wait_count(&h, 1);
+    atomic_fetch_add(&r.hands.wall, HOUR_MS);
+    t.due = clock_wall_ms(&r.hands.clock);
+    assert_int_equal(db_write(r.store->db, timed_fn, &t, NULL), ERR_OK);
+    workers_kick(pool);
+    wait_count(&h, 2);
+    let_run(&h);
+    workers_stop(pool);
+    assert_int_equal(h.count, 2);
+    assert_int_equal(h.claims[1].id, 2);
+    rig_close(&r);
+}
+
 /* Nobody could be heard while the machine, or the process, was suspended, or before the clock was right: that is noted before
  * anything is claimed that became due by it. */
 static void test_work__what_was_slept_through_is_no_silence(void **state)
@@ -867,6 +893,7 @@ int main(void)
             test_work__a_clock_that_is_set_right_while_a_claim_waits_takes_nobodys_lease),
         cmocka_unit_test(test_work__runs_find_their_pool),
         cmocka_unit_test(test_work__no_more_than_a_share_runs_at_once),
+        cmocka_unit_test(test_work__a_clock_that_is_set_ahead_begins_nothing_twice),
         cmocka_unit_test(test_work__what_was_slept_through_is_no_silence),
         cmocka_unit_test(test_work__a_store_that_takes_nothing_makes_nobody_quiet),
         cmocka_unit_test(test_work__a_database_that_was_away_makes_nobody_quiet),

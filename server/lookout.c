@@ -11,6 +11,7 @@ struct lookout {
     enum { LOOK_ON, SEEN, TO_A_PERSON } outcome;
     const char *why;
     size_t begun; /* cases */
+    size_t busy;  /* others, that are not over yet: somebody is asked, say, how to go on */
 };
 
 /* "ws-114.corp.example (9c1f…)": the record that ours was merged into, as far as it can be read. For people only. */
@@ -46,15 +47,20 @@ static void judge(struct lookout *x, const struct json *machine)
     }
 }
 
-/* case_visit_fn: of all that waited for this isolation and are over; a dropped one stays dropped. */
+/* case_visit_fn: of all that waited for this isolation. Those that are over begin anew; a dropped one stays dropped. */
 static enum err_code begin_anew(struct db_tx *tx, void *arg, struct case_record *c, bool *ret_done,
                                 struct err *e)
 {
     struct lookout *x = arg;
     int64_t now = x->t->now;
-    enum err_code code = case_move(tx, c, CASE_EXPANDING, x->why, now, e);
+    enum err_code code;
 
     (void)ret_done;
+    if (c->state != CASE_DONE && c->state != CASE_FAILED) {
+        x->busy += c->state != CASE_DROPPED;
+        return ERR_OK;
+    }
+    code = case_move(tx, c, CASE_EXPANDING, x->why, now, e);
     if (!code)
         code = case_reset(tx, c, e);
     if (!code) /* nor does a yes of then count */
@@ -73,19 +79,21 @@ static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
     bool found = false, released = false;
     enum err_code code;
 
-    x->begun = 0;
+    x->begun = x->busy = 0;
     if (x->outcome == LOOK_ON)
         return work_again(tx, &t->w, t->now + LOOKOUT_EVERY_MS, 0, e);
     code = isolation_find_open(tx, t->arena, t->row.tenant, t->row.machine_id, &open, &found, e);
     if (!code && !found)
         code = isolation_was_released_since(tx, &t->row, &released, e);
     if (!code && x->outcome == SEEN && !released)
-        code = case_each(tx, t->arena, t->row.id, CASE_DONE, 0, begin_anew, x, e);
+        code = case_each(tx, t->arena, t->row.id, CASE_STATES, 0, begin_anew, x, e);
     else if (!code && !found)
         code = ledger_tell(tx, t, &t->row, NOTICE_NOT_ISOLATED,
                            released ? "the machine came back, and was isolated and released since"
                                     : x->why,
                            NULL, e);
+    if (!code && x->busy) /* they begin when they are over */
+        return work_again(tx, &t->w, t->now + LOOKOUT_EVERY_MS, 0, e);
     return code ? code : work_done(tx, &t->w, e);
 }
 
@@ -107,7 +115,7 @@ void lookout_run(struct ledger_turn *t)
         ledger_not_written(t, &e);
         return;
     }
-    if (x.outcome != LOOK_ON)
+    if (x.outcome != LOOK_ON && !x.busy)
         log_event(LOG_INFO, "lookout_ended", LOG_ID("isolation", t->row.id),
                   LOG_ID("case", t->row.case_id), LOG_STR("machine", t->row.machine_id),
                   LOG_STR("why", x.why), LOG_INT("cases", (int64_t)x.begun));

@@ -2730,6 +2730,50 @@ static void test_ledger__a_case_that_begins_anew_has_no_yes_of_before(void **sta
     rig_close(&r);
 }
 
+/* A case that is still at work when its machine is seen, or came to nothing since, begins anew as others do: people were told
+ * that it does. */
+static void test_ledger__a_case_that_is_not_done_when_its_machine_is_seen_begins_anew(void **state)
+{
+    static const struct {
+        int status; /* of the alert, when it is read again because Defender gave up */
+        enum case_state comes_to;
+        const char *seen; /* meanwhile */
+    } rows[] = {
+        {503, CASE_DECIDING, ",\"lastSeen\":\"2025-01-10T21:00:00.5Z\""},
+        {403, CASE_FAILED, ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        rig_open(&r, "rules:\n  - {name: contain, do: [isolate: {}, {tag: {add: x}, "
+                     "if: {isolate: isolated}}, email: {}]}\n");
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 1, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, rows[i].status, "{}");
+        rig_says(&r, "GET", GET_MACHINE, 0, 200,
+                 arena_fmt(r.arena, "{\"id\":\"" MACHINE "\"%s}", rows[i].seen));
+        rig_says(&r, "GET", LIST, 0, 200, "{\"value\":[" TIMED_OUT "]}");
+        rig_says(&r, "GET", GET_ACTION, 0, 200, TIMED_OUT);
+        rig_pass(&r, 3 * HOUR_MS, HOUR_MS);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+        assert_int_equal(rig_case(&r, id).state, rows[i].comes_to);
+        machine_seen(&r, ",\"lastSeen\":\"2025-01-10T21:00:00.5Z\"");
+        rig_pass(&r, 4 * HOUR_MS, HOUR_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+        rig_close(&r);
+    }
+}
+
 static void test_ledger__a_lookout_does_not_gainsay_what_is_in_force(void **state)
 {
     struct rig r;
@@ -2985,6 +3029,7 @@ int main(void)
         cmocka_unit_test(test_ledger__one_failed_look_gives_no_second_one_up),
         cmocka_unit_test(test_ledger__an_absent_machine_is_isolated_when_it_is_seen),
         cmocka_unit_test(test_ledger__a_machine_that_is_seen_is_judged_anew),
+        cmocka_unit_test(test_ledger__a_case_that_is_not_done_when_its_machine_is_seen_begins_anew),
         cmocka_unit_test(test_ledger__a_lookout_does_not_overrule_a_release),
         cmocka_unit_test(test_ledger__a_merged_or_lost_machine_is_a_persons_business),
         cmocka_unit_test(test_ledger__machines_that_nobody_watches_are_taken_over),

@@ -58,6 +58,7 @@ enum err_code engine_new(struct store *store, struct rest *rest, const struct cl
     g->rest = rest;
     g->clock = clock;
     g->began_ms = clock_mono_ms(clock);
+    g->began_boot_ms = clock_boot_ms();
     g->began_wall_ms = clock_wall_ms(clock);
     g->here_since_ms = g->began_ms;
     g->runtime = runtime;

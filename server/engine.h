@@ -49,6 +49,7 @@ struct engine {
     struct capabilities *capabilities; /* for links in mails; NULL: they hold none */
     struct workers *workers;
     int64_t began_ms;              /* mono: when this process did */
+    int64_t began_boot_ms;         /* the same; clock_boot_ms */
     int64_t began_wall_ms;         /* the same, as the wall clock stood then */
     _Atomic int64_t here_since_ms; /* mono: due work was looked for since then, without a pause */
     atomic_bool crowd[WORK_KINDS]; /* more of it was due than could be claimed */

@@ -163,12 +163,20 @@ static void mind_the_beginning(struct polling *p, const struct runtime_tenant *t
         p->row.since = brought_back(p, p->row.since, p->there - OVERLAP_MS);
 }
 
+/* How long this process has been there; a host that sleeps stops the monotonic clock, and is no clock that was set. */
+static int64_t age_of(const struct engine *g)
+{
+    int64_t age = clock_mono_ms(g->clock) - g->began_ms, boot = clock_boot_ms() - g->began_boot_ms;
+
+    return age > boot ? age : boot;
+}
+
 /* When polling began was written by this process, and the clock was set on since, before anything could be read: it began when
  * this process did, by the clock of now. What was made before is history. */
 static void mind_a_jump(struct polling *p)
 {
     const struct engine *g = p->g;
-    int64_t began = p->now - (clock_mono_ms(g->clock) - g->began_ms) - OVERLAP_MS;
+    int64_t began = p->now - age_of(g) - OVERLAP_MS;
 
     if (p->row.polled || p->row.since != p->row.watermark ||
         p->row.since < g->began_wall_ms - OVERLAP_MS || began - p->row.since <= DEFENDER_SKEW_MS)

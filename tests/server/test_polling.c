@@ -378,6 +378,25 @@ static void test_polling__a_clock_that_is_set_right_before_the_first_poll_makes_
     }
 }
 
+/* A host that slept before the first poll has no clock that was set: what was made meanwhile is news. */
+static void test_polling__what_is_made_while_the_host_sleeps_is_news(void **state)
+{
+    struct rig r;
+    int64_t made;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    atomic_fetch_add(&r.hands.wall, 8 * HOUR_MS);
+    r.g->began_boot_ms -= 8 * HOUR_MS;
+    made = clock_wall_ms(&r.hands.clock) - 3 * HOUR_MS;
+    list_alert(&r, made, made);
+    assert_true(poll_once(&r));
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    rig_close(&r);
+}
+
 /* A clock that was ten days ahead for a while makes no pause: what is listed meanwhile is read when it is right again. */
 static void test_polling__a_clock_that_is_far_ahead_makes_no_pause(void **state)
 {
@@ -748,6 +767,7 @@ int main(void)
         cmocka_unit_test(test_polling__a_clock_that_is_behind_at_the_beginning_makes_no_news),
         cmocka_unit_test(
             test_polling__a_clock_that_is_set_right_before_the_first_poll_makes_no_news),
+        cmocka_unit_test(test_polling__what_is_made_while_the_host_sleeps_is_news),
         cmocka_unit_test(test_polling__a_clock_that_is_far_ahead_makes_no_pause),
         cmocka_unit_test(test_polling__a_failing_that_began_by_a_wrong_clock_is_seen),
         cmocka_unit_test(test_polling__a_push_is_stronger_than_a_poll_that_may_only_notify),

@@ -41,13 +41,22 @@ static bool add_encoded(struct buf *out, const char *query)
     return !buf_failed(out);
 }
 
+/* The path in a link; one without a host is of the same. NULL: none. */
+static const char *path_in(const char *link)
+{
+    const char *host = link ? strstr(link, "://") : NULL;
+
+    if (link && link[0] == '/' && link[1] != '/')
+        return link;
+    return host ? strchr(host + 3, '/') : NULL;
+}
+
 /* Where the rest of a list is, out of an @odata.nextLink. Its host is a regional one (section 1.1), which gets no
  * token of ours: path and query are asked for where the first page was. false: no link to follow. */
 static bool next_page(const char *link, struct exchange *x, struct buf *query)
 {
     AUTO(buf_clear) struct buf next = BUF_INIT(query->limit);
-    const char *host = link ? strstr(link, "://") : NULL;
-    const char *path = host ? strchr(host + 3, '/') : NULL;
+    const char *path = path_in(link);
     size_t len = path ? strcspn(path, "?") : 0;
 
     if (!path || len >= sizeof x->path || strncasecmp(path, "/api/", 5) != 0 || !path[len])

@@ -1212,8 +1212,8 @@ static void test_defender__takes_no_more_of_a_list_than_it_asked_for(void **stat
 static void test_defender__follows_no_link_that_leads_nowhere(void **state)
 {
     static const char *const links[] = {
-        "7", "\"\"", "[]", "\"https://x.example/api/other\"",
-        "\"https://x.example/api/machine actions?a\"",
+        "7", "\"\"", "[]", "\"https://x.example/api/other\"", "\"/api/other\"",
+        "\"//x.example/api/machineactions?a\"", "\"https://x.example/api/machine actions?a\"",
         "\"https://x.example/api/machineactions?a#b\"",
         "\"https://x.example/api/machineactions?a\\nb\"",
         /* itself */
@@ -1251,6 +1251,22 @@ static void test_defender__follows_a_link_with_blanks(void **state)
     gives(s, ACTIONS "$filter", 0, 200,
           "{\"value\":[],\"@odata.nextLink\":"
           "\"https://eu.example/api/machineactions?$skip=1&a=b c\\u00e4 \"}");
+    assert_int_equal(defender_look(s->defender, ids, 1, looks, NULL), ERR_OK);
+    assert_int_equal(look.actions_code, ERR_OK);
+    assert_int_equal(look.n_actions, 1);
+    defender_reads_clear(&look);
+}
+
+/* OData lets a link leave out the host, which it is not asked at anyway. */
+static void test_defender__follows_a_link_without_a_host(void **state)
+{
+    static const char *const ids[] = {MACHINE};
+    struct defender_reads look = {0}, *looks[] = {&look};
+    struct stage *s = *state;
+
+    gives(s, ACTIONS "$skip=1&a=http://b/c", 0, 200, "{\"value\":[" ISOLATE_DOC "]}");
+    gives(s, ACTIONS "$filter", 0, 200,
+          "{\"value\":[],\"@odata.nextLink\":\"/api/machineactions?$skip=1&a=http://b/c\"}");
     assert_int_equal(defender_look(s->defender, ids, 1, looks, NULL), ERR_OK);
     assert_int_equal(look.actions_code, ERR_OK);
     assert_int_equal(look.n_actions, 1);
@@ -1389,6 +1405,7 @@ int main(void)
         T(test_defender__takes_no_more_of_a_list_than_it_asked_for),
         T(test_defender__follows_no_link_that_leads_nowhere),
         T(test_defender__follows_a_link_with_blanks),
+        T(test_defender__follows_a_link_without_a_host),
         T(test_defender__takes_no_guess_for_actions),
         T(test_defender__reads_one_action),
     };

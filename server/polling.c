@@ -46,8 +46,9 @@ static enum err_code start_fn(struct db_tx *tx, void *arg, struct err *e)
 
     for (size_t i = 0; i < p->rt->config->n_tenants && !code; i++)
         if (!config_is_second_name(p->rt->config, &p->rt->config->tenants[i]))
-            code = poll_watch(tx, p->g->clock, p->rt->config->tenants[i].name, POLL_ALERTS,
-                              p->now - OVERLAP_MS, p->now, e);
+            code = poll_watch(tx, p->g->clock, p->rt->config->tenants[i].name,
+                              p->rt->config->tenants[i].tenant_id, POLL_ALERTS, p->now - OVERLAP_MS,
+                              p->now, e);
     return code;
 }
 

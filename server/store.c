@@ -176,6 +176,7 @@ static const struct db_migration migrations[] = {
     {31, "ALTER TABLE cases ADD COLUMN second_source TEXT;"
          "ALTER TABLE cases ADD COLUMN second_delivery BIGINT NOT NULL DEFAULT 0;"
          "ALTER TABLE cases ADD COLUMN second_machine_id TEXT"},
+    {32, "ALTER TABLE polls ADD COLUMN tenant_id TEXT"},
     {0, NULL},
 };
 

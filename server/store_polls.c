@@ -4,7 +4,7 @@
 #include "id.h"
 #include "store_rows.h"
 
-#define COLUMNS   "id, tenant, since, watermark, polled, failing"
+#define COLUMNS   "id, tenant, since, watermark, polled, failing, coalesce(tenant_id, '')"
 #define POLLS_MAX 1000 /* tenants, those of earlier configurations included; more are not shown */
 #define LATE_MS   MINUTE_MS
 
@@ -22,6 +22,7 @@ static enum err_code read_row(struct db_rows *rows, struct arena *a, void *item,
 
     *(struct poll_record *)item = (struct poll_record){.id = db_int(rows, 0),
                                                        .tenant = store_text(a, rows, 1, &nomem),
+                                                       .tenant_id = store_text(a, rows, 6, &nomem),
                                                        .since = db_int(rows, 2),
                                                        .watermark = db_int(rows, 3),
                                                        .loaded = db_int(rows, 3),
@@ -57,16 +58,27 @@ enum err_code store_poll_list(struct store *s, enum poll_list which, struct aren
 }
 
 enum err_code poll_watch(struct db_tx *tx, const struct clock *clock, const char *tenant,
-                         enum poll_list list, int64_t since, int64_t due, struct err *e)
+                         const char *tenant_id, enum poll_list list, int64_t since, int64_t due,
+                         struct err *e)
 {
     struct db_rows *rows;
     int64_t id = 0;
-    enum err_code code = db_run(tx, e, NULL,
-                                "INSERT INTO polls (id, tenant, list, since, watermark, polled,"
-                                " failing) VALUES ($1, $2, $3, $4, $5, 0, 0)"
-                                " ON CONFLICT (tenant, list) DO NOTHING",
-                                "ittii", id_new(clock), tenant, lists[list].name, since, since);
+    enum err_code code = db_run(
+        tx, e, NULL,
+        "INSERT INTO polls (id, tenant, tenant_id, list, since, watermark, polled,"
+        " failing) VALUES ($1, $2, $3, $4, $5, $6, 0, 0) ON CONFLICT (tenant, list) DO NOTHING",
+        "itttii", id_new(clock), tenant, tenant_id, lists[list].name, since, since);
 
+    if (!code)
+        code = db_run(tx, e, NULL,
+                      "UPDATE polls SET since = $1, watermark = $2, polled = 0, failing = 0"
+                      " WHERE tenant = $3 AND list = $4 AND tenant_id <> $5",
+                      "iittt", since, since, tenant, lists[list].name, tenant_id);
+    if (!code)
+        code = db_run(tx, e, NULL,
+                      "UPDATE polls SET tenant_id = $1 WHERE tenant = $2 AND list = $3"
+                      " AND coalesce(tenant_id, '') <> $4",
+                      "tttt", tenant_id, tenant, lists[list].name, tenant_id);
     if (!code)
         code = db_query(tx, e, &rows, "SELECT id FROM polls WHERE tenant = $1 AND list = $2", "tt",
                         tenant, lists[list].name);
@@ -80,8 +92,8 @@ enum err_code poll_move(struct db_tx *tx, const struct poll_record *r, struct er
     return db_run(
         tx, e, NULL,
         "UPDATE polls SET watermark = CASE WHEN watermark < $1 THEN watermark ELSE $2 END,"
-        " since = $3, polled = $4, failing = $5 WHERE id = $6",
-        "iiiiii", r->loaded, r->watermark, r->since, r->polled, r->failing, r->id);
+        " since = $3, polled = $4, failing = $5 WHERE id = $6 AND coalesce(tenant_id, '') = $7",
+        "iiiiiit", r->loaded, r->watermark, r->since, r->polled, r->failing, r->id, r->tenant_id);
 }
 
 enum err_code poll_read_again(struct db_tx *tx, const char *tenant, enum poll_list list,

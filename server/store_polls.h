@@ -15,11 +15,12 @@ enum poll_list {
 struct poll_record {
     int64_t id;
     const char *tenant;
-    int64_t since;     /* wall ms: what is older is none of our business */
-    int64_t watermark; /* Defender's time up to which all was read, ms */
-    int64_t loaded;    /* the watermark as it was loaded */
-    int64_t polled;    /* wall ms of the last poll that read all; 0: none yet */
-    int64_t failing;   /* wall ms of the first failure since; 0: none */
+    const char *tenant_id; /* whose lists they are; "": an earlier version's */
+    int64_t since;         /* wall ms: what is older is none of our business */
+    int64_t watermark;     /* Defender's time up to which all was read, ms */
+    int64_t loaded;        /* the watermark as it was loaded */
+    int64_t polled;        /* wall ms of the last poll that read all; 0: none yet */
+    int64_t failing;       /* wall ms of the first failure since; 0: none */
 };
 
 /** All tenants' of one list. */
@@ -28,12 +29,15 @@ enum err_code store_poll_list(struct store *s, enum poll_list list, struct arena
 
 /* ---- inside a transaction -------------------------------------------------------------------- */
 
-/** Sees to it that a tenant's list is read: makes its row, from `since` on, and its work, due at `due`. */
+/** Sees to it that a tenant's list is read: makes its row, from `since` on, and its work, due at `due`. A row that is another
+ *  tenant's of the same name begins anew. */
 enum err_code poll_watch(struct db_tx *tx, const struct clock *clock, const char *tenant,
-                         enum poll_list list, int64_t since, int64_t due, struct err *e);
+                         const char *tenant_id, enum poll_list list, int64_t since, int64_t due,
+                         struct err *e);
 enum err_code poll_load(struct db_tx *tx, struct arena *a, int64_t id, struct poll_record *ret,
                         struct err *e);
-/** Writes since, watermark, polled and failing. A watermark that was set back since it was loaded stays. */
+/** Writes since, watermark, polled and failing, unless the row has become another tenant's. A watermark that was set back since
+ *  it was loaded stays. */
 enum err_code poll_move(struct db_tx *tx, const struct poll_record *r, struct err *e);
 /** When any list was read last, wall ms: the server was there then. 0: never. */
 enum err_code poll_last(struct db_tx *tx, int64_t *ret, struct err *e);

@@ -378,6 +378,42 @@ static void test_polling__a_clock_that_is_set_right_before_the_first_poll_makes_
     }
 }
 
+/* Another tenant under the name of one that is polled: what was made there before is history, also when it changes. */
+static void test_polling__another_tenant_of_the_same_name_has_its_own_beginning(void **state)
+{
+    struct rig r;
+    int64_t made;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+    rig_afresh(&r);
+    rig_says(&r, "GET", CHANGED, 0, 200, NOTHING);
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    for (int day = 0; day < 4; day++) {
+        assert_true(poll_once(&r));
+        hands_turn(&r.hands, DAY_MS);
+    }
+    r.tenants = arena_fmt(r.arena,
+                          "  contoso:\n    tenant_id: 1b4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                          "    client_id: 5d1f0001-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                          "    client_secret_file: %s/secret\n    api_url: %s\n    login_url: %s\n",
+                          r.dir, peer_url(r.peer), peer_url(r.peer));
+    r.tenant = "lab";                         /* the one of before */
+    for (int again = 0; again < 2; again++) { /* the same one goes on */
+        engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n"));
+        assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+        made = clock_wall_ms(&r.hands.clock) - (again ? 2 * MINUTE_MS : 2 * DAY_MS);
+        list_alert(&r, made, clock_wall_ms(&r.hands.clock));
+        rig_says(&r, "POST", "/1b4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t2\"}");
+        while (poll_once(&r))
+            ;
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "GET", GET_ALERT ALERT) > 0, again);
+        hands_turn(&r.hands, again ? 0 : HOUR_MS);
+    }
+    rig_close(&r);
+}
+
 /* A host that slept before the first poll has no clock that was set: what was made meanwhile is news. */
 static void test_polling__what_is_made_while_the_host_sleeps_is_news(void **state)
 {
@@ -767,6 +803,7 @@ int main(void)
         cmocka_unit_test(test_polling__a_clock_that_is_behind_at_the_beginning_makes_no_news),
         cmocka_unit_test(
             test_polling__a_clock_that_is_set_right_before_the_first_poll_makes_no_news),
+        cmocka_unit_test(test_polling__another_tenant_of_the_same_name_has_its_own_beginning),
         cmocka_unit_test(test_polling__what_is_made_while_the_host_sleeps_is_news),
         cmocka_unit_test(test_polling__a_clock_that_is_far_ahead_makes_no_pause),
         cmocka_unit_test(test_polling__a_failing_that_began_by_a_wrong_clock_is_seen),

@@ -2359,6 +2359,7 @@ static enum err_code age_fn(struct db_tx *tx, void *arg, struct err *e)
         "ALTER TABLE cases DROP COLUMN second_source",
         "ALTER TABLE cases DROP COLUMN second_delivery",
         "ALTER TABLE cases DROP COLUMN second_machine_id",
+        "ALTER TABLE polls DROP COLUMN tenant_id",
         "UPDATE isolations SET why = 'this host''s clock is 90 min ahead of Defender''s' WHERE id = 12",
     };
     enum err_code code = ERR_OK;

@@ -28,7 +28,8 @@
 #define ROWS_KEEP_MS (HUNT_BACK_MAX_MS + 5 * DAY_MS)
 /* Noted again only so often that it is not forgotten while it still comes. */
 #define ROWS_AGAIN_MS DAY_MS
-#define ROWS_FORGET   1000 /* in one run, besides as many as it notes */
+#define ROWS_FORGET                                                                                \
+    1000 /* in one run, besides as many as it notes; of another query in one transaction */
 /* A slow query ends with a 500 or 504 (section 5.2): tried again a few times, not at once, then at its next time, or as
  * plan_after_failure has it. */
 #define TRIES      4
@@ -60,6 +61,7 @@ struct hunting {
     size_t n_told, n_fresh, n_cases;
     const char *refused; /* why a row can have no alert; NULL: each can */
     bool refused_before; /* an earlier run has noted such rows */
+    bool more;           /* rows of another query, or of a hunt that is over, are left */
     const char *sick;    /* why people are to hear of it; NULL: nothing */
     bool well;
     struct buf result;
@@ -730,12 +732,14 @@ static void failed(struct hunting *x, const struct err *why)
               LOG_INT("next_ms", x->due - at));
 }
 
-static enum err_code fresh_start_fn(struct db_tx *tx, void *arg, struct err *e)
+/* Of no query until the last row of the one before is gone: whatever comes in between, it begins anew. */
+static enum err_code clear_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct hunting *x = arg;
     struct work claim = *x->w;
-    enum err_code code = hunt_rows_clear(tx, x->row.id, e);
+    enum err_code code = hunt_rows_clear(tx, x->row.id, ROWS_FORGET, &x->more, e);
 
+    x->row.query = x->more ? "" : x->hunt->asks;
     if (!code)
         code = hunt_move(tx, &x->row, e);
     return code ? code : work_keep(tx, &claim, clock_wall_ms(x->g->clock), e);
@@ -744,11 +748,19 @@ static enum err_code fresh_start_fn(struct db_tx *tx, void *arg, struct err *e)
 /* Another query than before, or another tenant: what it finds is to be compared with nothing else. */
 static enum err_code begin_anew(struct hunting *x, struct err *e)
 {
+    enum err_code code = ERR_OK;
+
     if (x->dry || config_hunt_asks(x->hunt, x->row.query))
         return ERR_OK;
-    x->row.query = x->hunt->asks;
     x->row.covered = 0;
-    return db_write(x->g->store->db, fresh_start_fn, x, e);
+    for (x->more = true; x->more && !code;) {
+        code = is_stopping(x, e);
+        if (!code)
+            code = db_write(x->g->store->db, clear_fn, x, e);
+    }
+    if (code)
+        x->row.query = "";
+    return code;
 }
 
 static void hunt(struct hunting *x)
@@ -870,9 +882,18 @@ static enum err_code over_fn(struct db_tx *tx, void *arg, struct err *e)
     bool over = true;
     enum err_code code = engine_unknown(tx, x->g, x->rt, x->w, &over, e);
 
-    if (!code && over)
+    if (code || !over)
+        return code;
+    code = hunt_rows_clear(tx, x->w->id, ROWS_FORGET, &x->more, e);
+    if (!code && x->more) { /* those come next; if the hunt comes first, it begins anew */
+        x->row.query = "";
+        x->row.covered = 0;
+        code = hunt_move(tx, &x->row, e);
+        return code ? code : work_again(tx, x->w, x->now, 0, e);
+    }
+    if (!code)
         code = hunt_forget(tx, x->w->id, e);
-    return code || !over ? code : work_done(tx, x->w, e);
+    return code ? code : work_done(tx, x->w, e);
 }
 
 void hunting_run(struct engine *g, struct work *w)

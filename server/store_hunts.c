@@ -133,16 +133,22 @@ enum err_code hunt_answered(struct db_tx *tx, int64_t id, int64_t order, const c
     return code ? code : store_take_any(rows, ret_waiting, e);
 }
 
-enum err_code hunt_rows_clear(struct db_tx *tx, int64_t id, struct err *e)
+enum err_code hunt_rows_clear(struct db_tx *tx, int64_t id, int64_t max, bool *ret_more,
+                              struct err *e)
 {
-    return db_run(tx, e, NULL, "DELETE FROM hunt_rows WHERE hunt = $1", "i", id);
+    int64_t gone = 0;
+    enum err_code code = db_run(tx, e, &gone,
+                                "DELETE FROM hunt_rows WHERE hunt = $1 AND key IN"
+                                " (SELECT key FROM hunt_rows WHERE hunt = $2 LIMIT $3)",
+                                "iii", id, id, max);
+
+    *ret_more = gone == max;
+    return code;
 }
 
 enum err_code hunt_forget(struct db_tx *tx, int64_t id, struct err *e)
 {
-    enum err_code code = hunt_rows_clear(tx, id, e);
-
-    return code ? code : db_run(tx, e, NULL, "DELETE FROM hunts WHERE id = $1", "i", id);
+    return db_run(tx, e, NULL, "DELETE FROM hunts WHERE id = $1", "i", id);
 }
 
 enum err_code hunt_row_look(struct db_tx *tx, int64_t id, const char *key, int64_t fresh_since,

@@ -48,7 +48,7 @@ enum err_code hunt_order(struct db_tx *tx, int64_t id, int64_t order, bool dry, 
 /** What came of an order; one that was given meanwhile still waits. *ret_waiting: there is such a one. */
 enum err_code hunt_answered(struct db_tx *tx, int64_t id, int64_t order, const char *result,
                             bool *ret_waiting, struct err *e);
-/** Forgets it and all its rows. */
+/** Forgets it, when its rows are forgotten. */
 enum err_code hunt_forget(struct db_tx *tx, int64_t id, struct err *e);
 
 enum hunt_seen {
@@ -70,8 +70,9 @@ enum err_code hunt_row_put(struct db_tx *tx, int64_t id, const char *key, bool u
 enum err_code hunt_row_found(struct db_tx *tx, int64_t id, const char *key, int64_t now,
                              struct err *e);
 enum err_code hunt_rows_told(struct db_tx *tx, int64_t id, struct err *e);
-/** Forgets them all. */
-enum err_code hunt_rows_clear(struct db_tx *tx, int64_t id, struct err *e);
+/** Forgets them, at most max; *ret_more: there may be others. */
+enum err_code hunt_rows_clear(struct db_tx *tx, int64_t id, int64_t max, bool *ret_more,
+                              struct err *e);
 /** Forgets rows that were not seen since `before`, at most max. */
 enum err_code hunt_rows_forget(struct db_tx *tx, int64_t id, int64_t before, int64_t max,
                                struct err *e);

@@ -373,6 +373,77 @@ static void test_hunting__a_row_that_was_noted_but_not_told_is_told(void **state
     rig_close(&r);
 }
 
+#define MANY_ROWS                                                                                  \
+    "INSERT INTO hunt_rows (hunt, key, seen, untold) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL"  \
+    " SELECT i + 1 FROM n WHERE i < 10500) SELECT hunts.id, 'k' || i, 1736244672000, 0 FROM n, hunts"
+
+/* Of a hunt that found much, all is not forgotten in one transaction: every push would wait for seconds. */
+static void test_hunting__many_rows_are_forgotten_a_few_at_a_time(void **state)
+{
+    struct db_counts before, after;
+    struct hunt_record *list;
+    int64_t n = 0, runs = 0;
+    struct rig r;
+    struct work w;
+    size_t hunts;
+
+    (void)state;
+    open_hunt(&r, HUNT(""));
+    assert_int_equal(due(&r), 0);
+    turn(&r, 49);
+    assert_int_equal(due(&r), 1); /* the baseline: row 1 */
+    rig_sql(&r, MANY_ROWS);
+    engine_use(r.g, rig_runtime(&r, RULES_MAIL_ONLY
+                                "hunts:\n  - {name: x, schedule: '0 * * * *', api: defender, "
+                                "query: another, do: [email: {}]}\n"));
+    turn(&r, 60);
+    db_counts(r.store->db, &before);
+    assert_int_equal(due(&r), 1); /* another baseline */
+    db_counts(r.store->db, &after);
+    assert_in_range(after.commits - before.commits, 10, 20);
+    assert_int_equal(db_read(r.store->db, count_fn, &n, NULL), ERR_OK);
+    assert_int_equal(n, 1);
+    rig_sql(&r, MANY_ROWS);
+    engine_use(r.g, rig_runtime(&r, RULES_MAIL_ONLY));
+    turn(&r, 60);
+    for (; rig_claim(&r, WORK_HUNT, &w); runs++)
+        hunting_run(r.g, &w);
+    assert_in_range(runs, 10, 20);
+    assert_int_equal(db_read(r.store->db, count_fn, &n, NULL), ERR_OK);
+    assert_int_equal(n, 0);
+    assert_int_equal(store_hunt_list(r.store, r.arena, &list, &hunts, NULL), ERR_OK);
+    assert_int_equal(hunts, 0);
+    rig_close(&r);
+}
+
+/* A hunt that comes back while it is forgotten has no half of what it knew: what it finds is no news. */
+static void test_hunting__one_that_comes_back_while_it_is_forgotten_begins_anew(void **state)
+{
+    int64_t told = 0;
+    struct rig r;
+    struct work w;
+
+    (void)state;
+    open_hunt(&r, HUNT(""));
+    assert_int_equal(due(&r), 0);
+    turn(&r, 49);
+    assert_int_equal(due(&r), 1); /* the baseline: row 1 */
+    rig_sql(&r, MANY_ROWS);
+    engine_use(r.g, rig_runtime(&r, RULES_MAIL_ONLY));
+    turn(&r, 60);
+    assert_true(rig_claim(&r, WORK_HUNT, &w));
+    hunting_run(r.g, &w);
+    rig_sql(&r, "DELETE FROM hunt_rows"); /* whichever are gone by now */
+    engine_use(r.g, rig_runtime(&r, HUNT("")));
+    assert_int_equal(hunting_start(r.g, NULL), ERR_OK);
+    (void)due(&r);
+    turn(&r, 60);
+    assert_int_equal(due(&r), 1);
+    assert_int_equal(db_read(r.store->db, last_fn, &told, NULL), ERR_OK);
+    assert_int_equal(told, 0);
+    rig_close(&r);
+}
+
 /* A report of thousands of rows that are all new each day: those of a month ago go as fast as they come. */
 static void test_hunting__as_many_old_rows_are_forgotten_as_new_ones_come(void **state)
 {
@@ -1266,6 +1337,8 @@ int main(void)
         cmocka_unit_test(test_hunting__rows_without_room_are_not_kept_quiet),
         cmocka_unit_test(test_hunting__a_row_that_was_noted_but_not_told_is_told),
         cmocka_unit_test(test_hunting__as_many_old_rows_are_forgotten_as_new_ones_come),
+        cmocka_unit_test(test_hunting__many_rows_are_forgotten_a_few_at_a_time),
+        cmocka_unit_test(test_hunting__one_that_comes_back_while_it_is_forgotten_begins_anew),
         cmocka_unit_test(test_hunting__a_full_store_is_not_filled_further),
         cmocka_unit_test(test_hunting__shadow_mode_is_weaker_than_a_push),
         cmocka_unit_test(test_hunting__nobody_goes_beyond_the_hunt_that_made_the_alert),

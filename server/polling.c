@@ -172,15 +172,17 @@ static int64_t age_of(const struct engine *g)
     return age > boot ? age : boot;
 }
 
-/* When polling began was written by this process, and the clock was set on since, before anything could be read: it began when
- * this process did, by the clock of now. What was made before is history. */
+/* When polling began was written since this host started, by this process or one before it, and the clock was set on since then,
+ * before anything could be read: it began when it did by the clock of now. What was made before is history. */
 static void mind_a_jump(struct polling *p)
 {
     const struct engine *g = p->g;
-    int64_t began = p->now - age_of(g) - OVERLAP_MS;
+    int64_t host_began = g->began_wall_ms - g->began_boot_ms;
+    int64_t before = g->began_wall_ms - OVERLAP_MS - p->row.since; /* this process */
+    int64_t began = p->now - age_of(g) - OVERLAP_MS - (before > 0 ? before : 0);
 
     if (p->row.polled || p->row.since != p->row.watermark ||
-        p->row.since < g->began_wall_ms - OVERLAP_MS || began - p->row.since <= DEFENDER_SKEW_MS)
+        p->row.since < host_began - OVERLAP_MS || began - p->row.since <= DEFENDER_SKEW_MS)
         return;
     p->row.since = began;
     p->row.watermark = began;

@@ -148,3 +148,26 @@ enum err_code hunt_notice_state(struct db_tx *tx, struct engine *g, struct runti
         return err_set(e, ERR_NOMEM, "a hunt's mail");
     return notice_system_put(tx, g, rt, arena, &n, now, e);
 }
+
+enum err_code hunt_notice_cut(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                              struct arena *arena, const struct config_hunt *hunt, int64_t now,
+                              struct err *e)
+{
+    const struct notice_system_fact facts[] = {{"Hunt", hunt->name},
+                                               {"Tenant", hunt->tenant->name}};
+    const struct notice_system n = {
+        .about = hunt->source,
+        .kind = "hunt_cut",
+        .subject = arena_fmt(arena, "the hunt %s may miss rows", hunt->name),
+        .headline = "A hunt finds more than Defender gives out",
+        .body =
+            "Its answer is as long as Defender gives out at most, 100,000 rows: there may be more, and "
+            "what is new may be among those. Let the query find fewer, or look back less far "
+            "(look_back). This is told once a day.",
+        .not_within = DAY_MS,
+        .facts = facts,
+        .n_facts = sizeof facts / sizeof *facts};
+
+    return n.subject ? notice_system_put(tx, g, rt, arena, &n, now, e)
+                     : err_set(e, ERR_NOMEM, "a hunt's mail");
+}

@@ -35,4 +35,9 @@ enum err_code hunt_notice_state(struct db_tx *tx, struct engine *g, struct runti
                                 struct arena *arena, const struct config_hunt *hunt,
                                 const char *why, int64_t now, struct err *e);
 
+/** Inside a transaction: its answer is as long as Defender gives out, and nothing else says so; once a day. */
+enum err_code hunt_notice_cut(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                              struct arena *arena, const struct config_hunt *hunt, int64_t now,
+                              struct err *e);
+
 #endif

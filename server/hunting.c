@@ -604,6 +604,8 @@ static enum err_code news_fn(struct db_tx *tx, struct hunting *x, struct err *e)
 
     if (x->n_told)
         code = hunt_notice_put(tx, x->g, x->rt, x->arena, &news, x->now, e);
+    else if (news.cut)
+        code = hunt_notice_cut(tx, x->g, x->rt, x->arena, x->hunt, x->now, e);
     if (!code && x->n_told)
         code = hunt_rows_told(tx, x->row.id, e);
     if (!code && (x->n_fresh || x->baseline))

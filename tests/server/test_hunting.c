@@ -307,6 +307,43 @@ static void test_hunting__rows_without_room_are_not_kept_quiet(void **state)
     rig_close(&r);
 }
 
+static enum err_code cut_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    int64_t created;
+
+    return notice_last(tx, "hunt:x", "hunt_cut", arg, &created, e);
+}
+
+/* As many rows as Defender gives out, day after day, and none of them new: there may be others, so that is no silence. */
+static void test_hunting__an_answer_that_is_cut_is_told_though_nothing_is_new(void **state)
+{
+    AUTO(buf_clear) struct buf all = BUF_INIT(1 << 20);
+    int64_t first = 0, last = 0;
+    struct rig r;
+
+    (void)state;
+    buf_adds(&all, "{\"Schema\":[{\"Name\":\"n\"}],\"Results\":[{\"n\":1}");
+    for (int i = 1; i < GRAPH_ROWS_MAX; i++)
+        buf_adds(&all, ",{\"n\":1}");
+    buf_adds(&all, "]}");
+    open_hunt(&r, HUNT(""));
+    rig_afresh(&r);
+    rig_says(&r, "POST", QUERY, 0, 200, buf_text(&all));
+    assert_int_equal(due(&r), 0);
+    turn(&r, 49);
+    assert_int_equal(due(&r), 1); /* the baseline */
+    assert_int_equal(row(&r).rows, GRAPH_ROWS_MAX);
+    assert_int_equal(db_read(r.store->db, cut_fn, &first, NULL), ERR_OK);
+    assert_true(first != 0);
+    for (int hour = 1; hour <= 24; hour++) {
+        turn(&r, 60);
+        assert_int_equal(due(&r), 1);
+        assert_int_equal(db_read(r.store->db, cut_fn, &last, NULL), ERR_OK);
+        assert_int_equal(last == first, hour < 24);
+    }
+    rig_close(&r);
+}
+
 /* README.md, "The kill switch": each mail says so while it lasts. */
 static void test_hunting__its_mail_says_that_cordon_is_paused(void **state)
 {
@@ -1335,6 +1372,7 @@ int main(void)
         cmocka_unit_test(test_hunting__tries_again_a_few_times),
         cmocka_unit_test(test_hunting__one_that_seldom_runs_is_not_silent_when_it_fails),
         cmocka_unit_test(test_hunting__rows_without_room_are_not_kept_quiet),
+        cmocka_unit_test(test_hunting__an_answer_that_is_cut_is_told_though_nothing_is_new),
         cmocka_unit_test(test_hunting__a_row_that_was_noted_but_not_told_is_told),
         cmocka_unit_test(test_hunting__as_many_old_rows_are_forgotten_as_new_ones_come),
         cmocka_unit_test(test_hunting__many_rows_are_forgotten_a_few_at_a_time),

@@ -137,16 +137,9 @@ enum err_code hunt_notice_state(struct db_tx *tx, struct engine *g, struct runti
         .not_within = why ? DAY_MS : 0,
         .facts = facts,
         .n_facts = why ? 3 : 2};
-    int64_t fails, works, created;
-    enum err_code code = notice_last(tx, hunt->source, "hunt_fails", &fails, &created, e);
 
-    if (!code)
-        code = notice_last(tx, hunt->source, "hunt_works", &works, &created, e);
-    if (code || (!why && fails <= works)) /* nobody was told that it failed */
-        return code;
-    if (!n.subject)
-        return err_set(e, ERR_NOMEM, "a hunt's mail");
-    return notice_system_put(tx, g, rt, arena, &n, now, e);
+    return n.subject ? notice_system_turn(tx, g, rt, arena, &n, "hunt_fails", now, e)
+                     : err_set(e, ERR_NOMEM, "a hunt's mail");
 }
 
 enum err_code hunt_notice_cut(struct db_tx *tx, struct engine *g, struct runtime *rt,

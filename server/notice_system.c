@@ -67,6 +67,20 @@ enum err_code notice_system_put(struct db_tx *tx, struct engine *g, struct runti
     return code;
 }
 
+enum err_code notice_system_turn(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                                 struct arena *arena, const struct notice_system *n,
+                                 const char *fails, int64_t now, struct err *e)
+{
+    int64_t bad = 1, good = 0, created;
+    enum err_code code = ERR_OK;
+
+    if (n->good)
+        code = notice_last(tx, n->about, fails, &bad, &created, e);
+    if (!code && n->good)
+        code = notice_last(tx, n->about, n->kind, &good, &created, e);
+    return code || bad <= good ? code : notice_system_put(tx, g, rt, arena, n, now, e);
+}
+
 struct tell {
     struct engine *g;
     struct runtime *rt;

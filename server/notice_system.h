@@ -38,6 +38,12 @@ enum err_code notice_system_put(struct db_tx *tx, struct engine *g, struct runti
                                 struct arena *arena, const struct notice_system *n, int64_t now,
                                 struct err *e);
 
+/** Inside a transaction: the same of something that fails, or is well again (n->good): of that people hear only if they were
+ *  told that it fails, by a notice of the kind `fails`, and of nothing since. */
+enum err_code notice_system_turn(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                                 struct arena *arena, const struct notice_system *n,
+                                 const char *fails, int64_t now, struct err *e);
+
 /** The line in the log: what happened. */
 void notice_system_log(const struct notice_system *n);
 

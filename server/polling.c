@@ -11,6 +11,7 @@
 #include "polling.h"
 
 #include "log.h"
+#include "notice_system.h"
 #include "store_deliveries.h"
 #include "store_polls.h"
 
@@ -35,6 +36,8 @@ struct polling {
     int64_t newest;  /* lastUpdateTime of the newest alert seen */
     int64_t read_to; /* the same of the last whole page: all before it has been read; 0: none was */
     int64_t made;    /* cases */
+    bool failed_before;
+    const char *why; /* it fails; of a failing poll */
 };
 
 /* ---- who is polled ------------------------------------------------------------------------------ */
@@ -266,12 +269,45 @@ static enum err_code read_all(struct polling *p, struct runtime_tenant *tenant, 
     return ERR_OK;
 }
 
+/* Where nobody pushes, a secret that has run out is silence. */
+static enum err_code tell_state(struct db_tx *tx, struct polling *p, struct err *e)
+{
+    const bool fails = p->row.failing != 0;
+    const struct notice_system_fact facts[] = {{"Tenant", p->row.tenant}, {"Why", p->why}};
+    const struct notice_system n = {
+        .about = arena_fmt(p->arena, "polling:%s", p->row.tenant),
+        .kind = fails ? "poll_fails" : "poll_works",
+        .subject = arena_fmt(p->arena, "alerts of tenant %s are %s", p->row.tenant,
+                             fails ? "not read" : "read again"),
+        .headline = fails ? "Polling fails" : "Polling works again",
+        .body =
+            fails
+                ? "Defender does not answer when it is asked for its alerts, so cordon does not hear of "
+                  "those that no source pushes. What comes meanwhile is caught up with when it works "
+                  "again, for seven days back at most. cordon tries every quarter of an hour or sooner; "
+                  "`cordon doctor` says what is wrong."
+                : "Defender answers again, and what came meanwhile was read.",
+        .good = !fails,
+        .follows = !fails,
+        .not_within = fails ? DAY_MS : 0,
+        .facts = facts,
+        .n_facts = fails ? 2 : 1};
+
+    if (fails ? p->now - p->row.failing < ENGINE_LATE_MS : !p->failed_before)
+        return ERR_OK;
+    return n.about && n.subject
+               ? notice_system_turn(tx, p->g, p->rt, p->arena, &n, "poll_fails", p->now, e)
+               : err_set(e, ERR_NOMEM, "polling");
+}
+
 static enum err_code ended_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct polling *p = arg;
     enum err_code code = poll_move(tx, &p->row, e);
     bool same = engine_is_in_force(p->g, p->rt); /* else it may have another pace */
 
+    if (!code)
+        code = tell_state(tx, p, e);
     return code ? code : work_again(tx, p->w, same ? p->due : p->now, p->attempts, e);
 }
 
@@ -351,6 +387,8 @@ static void poll_tenant(struct polling *p, struct runtime_tenant *tenant)
 
     if (waits_for_room(p))
         return;
+    p->failed_before = p->row.failing != 0;
+    p->why = why.text;
     code = read_all(p, tenant, &why);
 
     metrics_add(p->g->metrics, METRIC_POLLS, 1, p->row.tenant, err_name(code));

@@ -412,6 +412,65 @@ static void test_polling__a_restart_by_a_clock_that_is_behind_makes_no_news(void
     }
 }
 
+struct told {
+    const char *kind;
+    int64_t last;
+};
+
+static enum err_code told_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct told *t = arg;
+    int64_t created;
+
+    return notice_last(tx, "polling:contoso", t->kind, &t->last, &created, e);
+}
+
+/* Where nobody pushes, a secret that has run out is silence: people hear of it, and of the end. */
+static void test_polling__one_that_fails_is_told(void **state)
+{
+    struct told fails = {.kind = "poll_fails"}, works = {.kind = "poll_works"};
+    struct notice_record notice;
+    struct rig r;
+    int64_t first = 0;
+
+    (void)state;
+    rig_open(&r, RULES_ISOLATE_AND_MAIL "polling: {every: 1m}\n");
+    assert_int_equal(polling_start(r.g, NULL), ERR_OK);
+    rig_afresh(&r);
+    rig_says(&r, "GET", CHANGED, 0, 403, "{}");
+    for (int minute = 0; minute < 14; minute++) {
+        (void)poll_once(&r);
+        hands_turn(&r.hands, MINUTE_MS);
+    }
+    assert_int_equal(db_read(r.store->db, told_fn, &fails, NULL), ERR_OK);
+    assert_int_equal(fails.last, 0); /* it may heal */
+    for (int hour = 0; hour < 20; hour++) {
+        hands_turn(&r.hands, HOUR_MS);
+        assert_true(poll_once(&r));
+        assert_int_equal(db_read(r.store->db, told_fn, &fails, NULL), ERR_OK);
+        first = first ? first : fails.last;
+        assert_true(fails.last != 0);
+        assert_true(fails.last == first); /* once a day */
+    }
+    assert_int_equal(store_notice_load(r.store, r.arena, first, &notice, NULL), ERR_OK);
+    assert_string_equal(notice.subject, "[CORDON] alerts of tenant contoso are not read");
+    for (int i = 0; i < 2; i++) {
+        int64_t before = works.last;
+
+        rig_afresh(&r);
+        rig_says(&r, "GET", CHANGED, 0, 200, NOTHING);
+        hands_turn(&r.hands, HOUR_MS);
+        assert_true(poll_once(&r));
+        assert_int_equal(db_read(r.store->db, told_fn, &works, NULL), ERR_OK);
+        assert_int_equal(works.last != before, !i); /* and nothing of what nobody was told */
+        rig_afresh(&r);
+        rig_says(&r, "GET", CHANGED, 0, 403, "{}");
+        hands_turn(&r.hands, MINUTE_MS);
+        assert_true(poll_once(&r));
+    }
+    rig_close(&r);
+}
+
 /* Another tenant under the name of one that is polled: what was made there before is history, also when it changes. */
 static void test_polling__another_tenant_of_the_same_name_has_its_own_beginning(void **state)
 {
@@ -838,6 +897,7 @@ int main(void)
         cmocka_unit_test(
             test_polling__a_clock_that_is_set_right_before_the_first_poll_makes_no_news),
         cmocka_unit_test(test_polling__a_restart_by_a_clock_that_is_behind_makes_no_news),
+        cmocka_unit_test(test_polling__one_that_fails_is_told),
         cmocka_unit_test(test_polling__another_tenant_of_the_same_name_has_its_own_beginning),
         cmocka_unit_test(test_polling__what_is_made_while_the_host_sleeps_is_news),
         cmocka_unit_test(test_polling__a_clock_that_is_far_ahead_makes_no_pause),

@@ -150,11 +150,16 @@ static enum err_code use_templates(struct draft *d, const struct config_mail *ma
 void notice_look_beside(struct db_tx *tx, struct arena *arena, struct notice *n)
 {
     struct isolation_record *r = arena_alloc(arena, sizeof *r);
+    bool over = n->isolation && (n->isolation->state == ISOLATION_FAILED ||
+                                 n->isolation->state == ISOLATION_RELEASED);
     bool found = false;
 
-    if (r && (!n->isolation || n->isolation->state == ISOLATION_FAILED) && n->c->machine_id &&
+    if (r && (!n->isolation || over) && n->c->machine_id &&
         !isolation_find_open(tx, arena, n->c->tenant, n->c->machine_id, r, &found, NULL) && found)
         n->beside = r;
+    if (n->kind == NOTICE_RELEASED && n->beside &&
+        (n->beside->state == ISOLATION_ISOLATED || n->beside->state == ISOLATION_RELEASING))
+        n->anew = true;
 }
 
 /* d: n, r.id and post.to are there. */

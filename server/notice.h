@@ -56,14 +56,14 @@ struct notice {
     const struct case_record *c;
     const struct facts *facts;                /* NULL: Defender could not be read */
     const struct isolation_record *isolation; /* NULL: none */
-    /* without one, or where that came to nothing: the machine's open one, whoever asked for it: the case itself, too, where
-     * something else is told; notice_look_beside fills it in */
+    /* without one, or where that came to nothing or is over: the machine's open one, whoever asked for it: the case itself,
+     * too, where something else is told; notice_look_beside fills it in */
     const struct isolation_record *beside;
     const char *doubt;                      /* what could not be judged; NULL: nothing */
     const char *const *to;                  /* addresses */
     size_t n_to;                            /* 0: all who were told before, else mail.to */
     const struct notice_question *question; /* NOTICE_QUESTION: one message to each of its links */
-    bool anew; /* RELEASED: the machine is isolated all the same, by somebody else */
+    bool anew; /* RELEASED: it is isolated all the same, by somebody else or for another alert */
     const char *subject, *body; /* the rule's own words, or NULL; plain text, unescaped */
     const char *link;           /* to an investigation package, https; NULL: none */
     const char *webhook;        /* to this one, and no mail; NULL: mail */

@@ -1042,6 +1042,56 @@ static void test_notice__a_failed_isolation_makes_no_machine_free(void **state)
     tear_down(&r);
 }
 
+/* Its isolation was over, and then another alert has led to one: what its rule says later says so. */
+static void test_notice__a_released_machine_that_is_isolated_again_is_not_called_free(void **state)
+{
+    struct desk_order no = {.who = "maria"};
+    struct question_record *list;
+    struct notice_record n;
+    size_t count = 0;
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r,
+             "rules:\n  - {name: contain, when: {alert.severity: High}, do: [isolate: {}, {tag: "
+             "{add: x}, on_failure: ask}, scan: {}, email: {to: [late@x.example]}]}\n"
+             "  - {name: other, do: [isolate: {}]}\n");
+    log_divert(no_line, NULL);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT ALERT, 0, 200, ALERT_DOC);
+    rig_says(&r, "GET", GET_ALERT "da3_-1", 0, 200, OF_MACHINE("da3_-1", "Medium"));
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+    rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+    rig_says(&r, "GET", LIST, 0, 200,
+             "{\"value\":[" DONE_DOC("u1", "Unisolate", "14:00", "14:10") "," ACTION_DOC(
+                 "a1", "Isolate", "Succeeded", "null", "11:13") "]}");
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC("a1", "Isolate", "Succeeded", "null", "11:13"));
+    rig_says(&r, "POST", ISOLATE, 1, 201,
+             ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "20:00"));
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    hands_turn(&r.hands, 9 * MINUTE_MS);
+    (void)rig_push(&r, "da3_-1", MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 2);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_int_equal(
+        store_question_list(r.store, r.arena, QUESTION_OPEN, 0, 1, &list, &count, NULL), ERR_OK);
+    assert_int_equal(count, 1);
+    no.id = list[0].id;
+    assert_int_equal(desk_refuse(r.g, &no, NULL), ERR_OK);
+    (void)rig_work(&r);
+    n = written(&r, id, "released", "late@x.example");
+    assert_null(strstr(part(&r, &n, "text/plain"), "The machine reaches the network again"));
+    assert_non_null(strstr(part(&r, &n, "text/plain"), "; not for this alert: Full, isolated"));
+    assert_non_null(strstr(n.subject, "[RELEASED] Isolated again: "));
+    tear_down(&r);
+}
+
 /* Defender took it and then said nothing for days: nobody tells people, nor the helpdesk, that the machine is free. */
 static void test_notice__what_nobody_knows_is_not_called_not_isolated(void **state)
 {
@@ -1249,6 +1299,7 @@ int main(void)
         cmocka_unit_test(test_notice__the_link_to_a_package_is_mailed_though_the_rule_only_posts),
         cmocka_unit_test(test_notice__who_only_gets_posts_is_told_once),
         cmocka_unit_test(test_notice__whose_webhook_is_gone_is_told_by_mail),
+        cmocka_unit_test(test_notice__a_released_machine_that_is_isolated_again_is_not_called_free),
         cmocka_unit_test(test_notice__who_is_named_twice_gets_it_once),
         cmocka_unit_test(test_notice__says_how_and_since_when_it_is_isolated),
         cmocka_unit_test(test_notice__a_machine_that_is_isolated_already_is_not_called_free),

@@ -64,7 +64,7 @@ static enum err_code read_facts(struct db_tx *tx, struct arena *a, struct notice
     struct case_record c = *n->c;
     enum err_code code = c.facts ? ERR_OK : case_load(tx, a, c.id, &c, e);
 
-    if (!code && c.facts && !json_parse(c.facts, strlen(c.facts), &b->doc, NULL) &&
+    if (!code && c.facts && !b->doc && !json_parse(c.facts, strlen(c.facts), &b->doc, NULL) &&
         !facts_read(b->doc, &b->facts, NULL))
         n->facts = &b->facts;
     return code;
@@ -215,8 +215,10 @@ enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
 
     if (n->webhook || n->desk)
         return channel_step(tx, g, rt, arena, n, now, e);
-    if (!n->n_to)
-        code = channels_tell(tx, g, rt, arena, n, now, &posted, &only_others, e);
+    if (!n->facts)
+        code = read_facts(tx, arena, &d.n, &d.background, e);
+    if (!code && !n->n_to)
+        code = channels_tell(tx, g, rt, arena, &d.n, now, &posted, &only_others, e);
     if (!code && only_others && !q)
         return n->aside ? ERR_OK : case_told(tx, &c, kind, e);
     if (!code)

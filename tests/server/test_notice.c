@@ -930,6 +930,29 @@ static void test_notice__says_how_and_since_when_it_is_isolated(void **state)
     }
 }
 
+/* Whoever reads a post knows which alert it is about, also when it came to nothing but a delay. */
+static void test_notice__a_post_about_a_delay_names_the_alert(void **state)
+{
+    struct notice_record n;
+    struct rig r;
+    int64_t id;
+
+    (void)state;
+    rig_open(&r, "webhooks: {siem: {url: 'https://x.example/a', template: slack}}\n"
+                 "rules: [{name: contain, do: [webhook: {to: siem}, isolate: {}]}]\n");
+    log_divert(no_line, NULL);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 503, "{}");
+    id = rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+    n = written(&r, id, "late", "webhook:siem");
+    assert_non_null(strstr(n.subject, "High: Credential memory read on ws-114"));
+    assert_non_null(strstr(n.message, "Severity: High"));
+    tear_down(&r);
+}
+
 #define OF_MACHINE(id, severity)                                                                   \
     "{\"id\":\"" id "\",\"severity\":\"" severity                                                  \
     "\",\"title\":\"Another\",\"machineId\":\"" MACHINE "\"}"
@@ -1299,6 +1322,7 @@ int main(void)
         cmocka_unit_test(test_notice__the_link_to_a_package_is_mailed_though_the_rule_only_posts),
         cmocka_unit_test(test_notice__who_only_gets_posts_is_told_once),
         cmocka_unit_test(test_notice__whose_webhook_is_gone_is_told_by_mail),
+        cmocka_unit_test(test_notice__a_post_about_a_delay_names_the_alert),
         cmocka_unit_test(test_notice__a_released_machine_that_is_isolated_again_is_not_called_free),
         cmocka_unit_test(test_notice__who_is_named_twice_gets_it_once),
         cmocka_unit_test(test_notice__says_how_and_since_when_it_is_isolated),

@@ -324,6 +324,28 @@ enum err_code channels_tell(struct db_tx *tx, struct engine *g, struct runtime *
     return code;
 }
 
+enum err_code channels_instead(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                               struct arena *arena, const struct notice *n, bool first, int64_t now,
+                               bool *ret_posted, struct err *e)
+{
+    const struct config *config = rt->config;
+    enum err_code code = ERR_OK;
+
+    *ret_posted = false;
+    for (size_t i = 0; i < config->n_webhooks && !code; i++) {
+        const struct config_webhook *w = &config->webhooks[i];
+        struct notice_spoken spoken = {0};
+
+        if (first)
+            code = notice_channel(tx, arena, n->c->id, w->way, &spoken, e);
+        if (code || spoken.last)
+            continue;
+        code = tell_webhook(tx, g, rt, arena, n, w->name, now, e);
+        *ret_posted = true;
+    }
+    return code;
+}
+
 static bool is_among(const char *address, const char *const *to, size_t n_to)
 {
     for (size_t i = 0; i < n_to; i++)

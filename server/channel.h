@@ -22,6 +22,13 @@ enum err_code channels_tell(struct db_tx *tx, struct engine *g, struct runtime *
                             struct arena *arena, const struct notice *n, int64_t now,
                             bool *ret_posted, bool *ret_enough, struct err *e);
 
+/** Inside a transaction: says n, which no webhook of its case's hears and nobody can be mailed, to every webhook of the
+ *  configuration that does not know it; first: to those alone that were told nothing of the case. n: with its facts.
+ *  *ret_posted: there is one. */
+enum err_code channels_instead(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                               struct arena *arena, const struct notice *n, bool first, int64_t now,
+                               bool *ret_posted, struct err *e);
+
 /** The same for how an isolation ended when the mails said it already: only channels that were told of it and not
  *  of its end; only: none but this one, by its name in the store, and of the helpdesk those of n->to; NULL: all. n->facts may be NULL,
  *  they are read then. */

@@ -676,7 +676,7 @@ static void check_ask(const struct settings_reader *r, const struct yaml_node *r
 
     if (yaml_get(ask, "approvers"))
         return;
-    if (r->notes && !c->mail.to.count)
+    if (r->notes && !c->mail.to.count && !c->n_webhooks)
         note_unasked(r, rule);
     if (text) /* a number, or a fault of its own */
         note_too_few(r, arena_fmt(r->arena, "rule %s", name ? name->text : ""),

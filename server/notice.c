@@ -228,6 +228,10 @@ enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
     if (code)
         return code;
     if (!rt->config->mail.server || !(q ? messages : d.post.n_to)) {
+        if (!posted)
+            code = channels_instead(tx, g, rt, arena, &d.n, false, now, &posted, e);
+        if (code)
+            return code;
         if (posted && !n->link) /* they are not told the same with each try */
             return n->aside ? ERR_OK : case_told(tx, &c, kind, e);
         nobody(n, &rt->config->mail);

@@ -930,6 +930,59 @@ static void test_notice__says_how_and_since_when_it_is_isolated(void **state)
     }
 }
 
+/* Rules of one webhook, siem, and nobody who can be mailed. */
+static void open_posts_alone(struct rig *r, const char *steps)
+{
+    struct runtime *rt;
+    char rules[400];
+
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: 'https://x.example/a', template: slack}}\n"
+                   "rules: [{name: tell, do: [%s]}]\n",
+                   steps);
+    rig_open(r, rules);
+    log_divert(no_line, NULL);
+    rt = rig_runtime(r, rules);
+    rt->config->mail.server = NULL;
+    rt->config->mail.to.count = 0;
+    engine_use(r->g, rt);
+}
+
+/* What no step of a case has told anybody, because none was done yet, is posted where nobody can be mailed. */
+static void test_notice__where_nobody_can_be_mailed_webhooks_hear_what_no_step_tells(void **state)
+{
+    static const struct {
+        const char *steps;
+        int alert; /* how Defender answers when it is asked for it */
+        int64_t wait_ms;
+        const char *told;
+    } rows[] = {
+        {"webhook: {to: siem}", 404, HOUR_MS, "not_isolated"},
+        {"webhook: {to: siem}", 503, 26 * HOUR_MS, "late not_isolated"},
+        {"isolate: {}", 503, HOUR_MS, "late"},
+        {"ask: {}, isolate: {}, webhook: {to: siem}", 200, HOUR_MS, "question"},
+        {"ask: {}, isolate: {}", 200, 5 * HOUR_MS, "question not_isolated"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        open_posts_alone(&r, rows[i].steps);
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, rows[i].alert, rows[i].alert == 200 ? ALERT_DOC : "{}");
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        rig_pass(&r, rows[i].wait_ms, 5 * MINUTE_MS);
+        assert_string_equal(told_to(&r, id, "webhook:siem"), rows[i].told);
+        tear_down(&r);
+    }
+}
+
 /* Whoever reads a post knows which alert it is about, also when it came to nothing but a delay. */
 static void test_notice__a_post_about_a_delay_names_the_alert(void **state)
 {
@@ -1322,6 +1375,7 @@ int main(void)
         cmocka_unit_test(test_notice__the_link_to_a_package_is_mailed_though_the_rule_only_posts),
         cmocka_unit_test(test_notice__who_only_gets_posts_is_told_once),
         cmocka_unit_test(test_notice__whose_webhook_is_gone_is_told_by_mail),
+        cmocka_unit_test(test_notice__where_nobody_can_be_mailed_webhooks_hear_what_no_step_tells),
         cmocka_unit_test(test_notice__a_post_about_a_delay_names_the_alert),
         cmocka_unit_test(test_notice__a_released_machine_that_is_isolated_again_is_not_called_free),
         cmocka_unit_test(test_notice__who_is_named_twice_gets_it_once),

@@ -391,16 +391,17 @@ static enum err_code readdress(struct db_tx *tx, const struct sending *s, size_t
 }
 
 /* A webhook will never take its post. Who is told of the case by mail hears of it there; when nobody is, it is for those
- * of mail.to: as the case stands now, which may be more than the post said. */
+ * of mail.to: as the case stands now, which may be more than the post said. Where there are none it is for the webhooks that
+ * were told nothing of the case: what took nothing for days is not asked anew, for that would never end. */
 static enum err_code mail_instead(struct db_tx *tx, const struct sending *s, struct err *e)
 {
-    const struct text_list *usual = &s->rt->config->mail.to;
-    const char *none = NULL;
-    struct notice n = {
-        .to = (const char *const *)usual->items, .n_to = usual->count, .ret_nobody = &none};
+    const struct config_mail *mail = &s->rt->config->mail;
+    struct notice n = {.to = (const char *const *)mail->to.items, .n_to = mail->to.count};
+    struct background background = {0};
     struct notice_thread thread = {0};
     struct isolation_record isolation;
     struct case_record c;
+    bool posted = true;
     enum err_code code = notice_thread(tx, s->arena, s->n.case_id, "", &thread, e);
 
     if (code || thread.last_of_case)
@@ -410,11 +411,15 @@ static enum err_code mail_instead(struct db_tx *tx, const struct sending *s, str
     n.doubt = c.why;
     if (!code)
         code = standing_read(tx, s->arena, &c, &n, &isolation, e);
+    if (!code && mail->server && n.n_to)
+        return notice_put(tx, s->g, s->rt, s->arena, &n, s->now, e);
     if (!code)
-        code = notice_put(tx, s->g, s->rt, s->arena, &n, s->now, e);
-    /* Posted once more at most, for the webhook that took nothing: nobody knows by that. */
-    if (!code && !n.n_to && !none)
-        nobody(&n, &s->rt->config->mail);
+        code = read_facts(tx, s->arena, &n, &background, e);
+    if (!code)
+        code = channels_instead(tx, s->g, s->rt, s->arena, &n, true, s->now, &posted, e);
+    json_free(background.doc);
+    if (!code && !posted)
+        nobody(&n, mail);
     return code;
 }
 

@@ -52,11 +52,26 @@ void standing_end(const struct isolation_record *r, struct notice *n)
     n->why = r->why ? r->why : isolation_state_name(r->state);
 }
 
+/* What its rule asks for nobody knows of a case that could not be read (yet), and of one that was let go nothing more comes. */
+static void of_state(struct arena *a, const struct case_record *c, struct notice *n)
+{
+    if (c->state == CASE_EXPANDING) {
+        n->kind = NOTICE_LATE;
+        n->why = notice_not_yet(a, c->why ? c->why : "the alert is read anew");
+    } else if (c->state == CASE_FAILED || (c->state == CASE_DROPPED && n->to_come)) {
+        n->kind = NOTICE_NOT_ISOLATED;
+        n->why = c->why;
+    }
+    n->to_come = n->to_come && n->kind == NOTICE_ALERT;
+}
+
 enum err_code standing_read(struct db_tx *tx, struct arena *a, const struct case_record *c,
                             struct notice *n, struct isolation_record *isolation, struct err *e)
 {
     enum err_code code = of_steps(tx, a, c, n, e);
 
+    if (!code && !c->isolation)
+        of_state(a, c, n);
     if (code || !c->isolation)
         return code;
     code = isolation_load(tx, a, c->isolation, isolation, e);

@@ -519,7 +519,7 @@ static void count_nobodies(enum log_level level, const char *line, void *ctx)
         atomic_fetch_add(&nobodies, 1);
 }
 
-/* There is nobody to mail, either: that the webhook is asked once more tells nobody, and the log says so. */
+/* There is nobody to mail, either: nobody knows, and the log says so. */
 static void test_fallback__what_reaches_nobody_at_all_is_said(void **state)
 {
     static const char *const steps[] = {"webhook: {to: siem}", "isolate: {}, webhook: {to: siem}"};
@@ -551,9 +551,58 @@ static void test_fallback__what_reaches_nobody_at_all_is_said(void **state)
         assert_int_equal(atomic_load(&nobodies), 0);
         pass(&r, 6 * DAY_MS, 2 * HOUR_MS);
         assert_int_equal(store_notice_list(r.store, r.arena, id, &list, &n, NULL), ERR_OK);
+        assert_int_equal(n, 1); /* what took nothing for five days is not asked anew, for ever */
         assert_string_equal(list[0].kind, i ? "not_isolated" : "alert");
         assert_string_equal(list[0].state, "failed");
         assert_int_equal(atomic_load(&nobodies), 1);
+        close_rig(&r);
+    }
+}
+
+/* There is nobody to mail, and the webhook has another name since a reload: what the old one did not get the new one does, as
+ * the case stands then. */
+static void test_fallback__what_no_webhook_took_goes_to_another_where_nobody_can_be_mailed(
+    void **state)
+{
+    static const char parts[] = "webhooks: {%s: {url: '%s/%s', template: slack}}\n"
+                                "rules: [{name: tell, do: [webhook: {to: %s}]}]\n";
+    static const struct {
+        int alert; /* how Defender answers when it is asked for it */
+        const char *said;
+    } rows[] = {{200, "[ALERT] High: Credential memory read"}, {404, "[NOT ISOLATED: "}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+
+        open_rig(&r, RULES_MAIL_ONLY, NO_SERVER, "");
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, rows[i].alert, rows[i].alert == 200 ? ALERT_DOC : "{}");
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        rig_says(&r, "POST", "/siem", 0, 503, "no");
+        rig_says(&r, "POST", "/chat", 0, 200, "ok");
+        for (int k = 0; k < 2; k++) {
+            const char *name = k ? "chat" : "siem";
+            struct runtime *rt;
+            char rules[400];
+
+            (void)snprintf(rules, sizeof rules, parts, name, peer_url(r.peer), name, name);
+            rt = read_rules(&r, rules, NO_SERVER, "");
+            rt->config->mail.server = NULL;
+            rt->config->mail.to.count = 0;
+            engine_use(r.g, rt);
+            if (k == 0)
+                (void)rig_push(&r, ALERT, MACHINE);
+            work_all(&r);
+            if (k == 0)
+                pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+            assert_true(rig_seen(&r, "POST", "/siem") > 0);
+            assert_true(k == 1 || rig_seen(&r, "POST", "/chat") == 0);
+        }
+        pass(&r, HOUR_MS, MINUTE_MS);
+        assert_non_null(peer_request_for(r.peer, "/chat"));
+        assert_non_null(strstr(peer_request_for(r.peer, "/chat")->body, rows[i].said));
         close_rig(&r);
     }
 }
@@ -1466,6 +1515,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__what_nobody_takes_for_five_days_has_failed),
         cmocka_unit_test(test_fallback__what_no_webhook_takes_goes_to_mail_to),
         cmocka_unit_test(test_fallback__what_reaches_nobody_at_all_is_said),
+        cmocka_unit_test(
+            test_fallback__what_no_webhook_took_goes_to_another_where_nobody_can_be_mailed),
         cmocka_unit_test(test_fallback__posts_that_wait_are_not_said_to_go_another_way),
         cmocka_unit_test(test_fallback__one_post_that_is_not_taken_is_no_way_that_fails),
         cmocka_unit_test(test_fallback__a_webhook_that_names_its_url_is_not_quoted),

@@ -13,6 +13,7 @@
 
 /* Bytes of a value in JSON of ours; the templates for people cut further. */
 #define VALUE_MAX 2000
+#define BODY_MAX  ((size_t)256 * 1024)
 
 /* ---- a post ------------------------------------------------------------------------------------ */
 
@@ -71,31 +72,61 @@ static enum err_code write_post(const struct config_webhook *w, const struct not
     }
 }
 
+/* One post to w. r: but for what is the same in all of them; body: of write_post's like. */
+static enum err_code insert_post(struct db_tx *tx, const struct config_webhook *w,
+                                 struct notice_record *r, const struct buf *body, int64_t now,
+                                 struct err *e)
+{
+    struct recipient_record to = {.address = w->way};
+
+    r->channel = w->way;
+    r->sender = "cordon";
+    r->recipients = &to;
+    r->n_recipients = 1;
+    r->message = buf_text(body);
+    return notice_insert(tx, r, now, e);
+}
+
 static enum err_code put_post(struct db_tx *tx, struct engine *g, struct runtime *rt,
                               struct arena *arena, const struct notice *n,
                               const struct config_webhook *w, int64_t after, int64_t now,
                               struct err *e)
 {
-    AUTO(buf_clear) struct buf body = BUF_INIT((size_t)256 * 1024);
-    struct recipient_record to = {.address = w->way};
+    AUTO(buf_clear) struct buf body = BUF_INIT(BODY_MAX);
     struct notice_record r = {.id = id_new_after(g->clock, after),
                               .case_id = n->c->id,
                               .after = after,
-                              .channel = w->way,
                               .kind = notice_kind_name(n->kind),
-                              .said = notice_said_alone(n, arena),
-                              .sender = "cordon",
-                              .recipients = &to,
-                              .n_recipients = 1};
+                              .said = notice_said_alone(n, arena)};
     struct notice mine = *n;
     enum err_code code;
 
     notice_look_beside(tx, arena, &mine);
     code = write_post(w, &mine, rt, arena, r.id, now, &r.subject, &body, e);
-    r.message = buf_text(&body);
     if (!code && !r.said)
         code = err_set(e, ERR_NOMEM, "a post to a webhook");
-    return code ? code : notice_insert(tx, &r, now, e);
+    return code ? code : insert_post(tx, w, &r, &body, now, e);
+}
+
+enum err_code channels_announce(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                                const char *about, const struct post *p, int64_t now, struct err *e)
+{
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; i < rt->config->n_webhooks && !code; i++) {
+        const struct config_webhook *w = &rt->config->webhooks[i];
+        AUTO(buf_clear) struct buf body = BUF_INIT(BODY_MAX);
+        struct notice_record r = {
+            .id = id_new(g->clock), .about = about, .kind = p->kind, .subject = p->subject};
+        struct post mine = *p;
+
+        mine.id = r.id;
+        mine.now = now;
+        code = post_write(w->template, &mine, &body, e);
+        if (!code)
+            code = insert_post(tx, w, &r, &body, now, e);
+    }
+    return code;
 }
 
 /* How the isolation stands: said once. A review is asked for again and again. */

@@ -8,6 +8,7 @@
 #define CORDON_CHANNEL_H
 
 #include "notice.h"
+#include "post.h"
 
 /** Inside a transaction: the notice of a step that names n->webhook, or is for the helpdesk (n->desk, to n->to). After
  *  a post people know this much of the case, where they knew nothing yet. */
@@ -29,8 +30,14 @@ enum err_code channels_instead(struct db_tx *tx, struct engine *g, struct runtim
                                struct arena *arena, const struct notice *n, bool first, int64_t now,
                                bool *ret_posted, struct err *e);
 
-/** The same for how an isolation ended when the mails said it already: only channels that were told of it and not
- *  of its end; only: none but this one, by its name in the store, and of the helpdesk those of n->to; NULL: all. n->facts may be NULL,
+/** Inside a transaction: posts p, which is about no one case ("question:…"), to every webhook of the configuration. p: all but
+ *  its id and time. */
+enum err_code channels_announce(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                                const char *about, const struct post *p, int64_t now,
+                                struct err *e);
+
+/** The same as channels_tell for how an isolation ended when the mails said it already: only channels that were told of it and
+ *  not of its end; only: none but this one, by its name in the store, and of the helpdesk those of n->to; NULL: all. n->facts may be NULL,
  *  they are read then. */
 enum err_code channels_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
                               struct arena *arena, const struct notice *n, const char *only,

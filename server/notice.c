@@ -402,8 +402,14 @@ static enum err_code mail_instead(struct db_tx *tx, const struct sending *s, str
     struct isolation_record isolation;
     struct case_record c;
     bool posted = true;
-    enum err_code code = notice_thread(tx, s->arena, s->n.case_id, "", &thread, e);
+    enum err_code code;
 
+    if (!s->n.case_id) { /* of cordon's own, or a question over many, each of whose cases is told when nobody answers */
+        log_event(LOG_WARN, "nobody_told", LOG_STR("about", s->n.about),
+                  LOG_STR("kind", s->n.kind));
+        return ERR_OK;
+    }
+    code = notice_thread(tx, s->arena, s->n.case_id, "", &thread, e);
     if (code || thread.last_of_case)
         return code;
     code = case_load(tx, s->arena, s->n.case_id, &c, e);

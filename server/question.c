@@ -305,6 +305,18 @@ static enum err_code mind_the_list(struct db_tx *tx, struct engine *g, const str
     return code;
 }
 
+/* Nobody can be mailed. */
+static enum err_code ask_by_posts(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                                  struct arena *a, const struct question_record *q,
+                                  const struct question_extent *of, int64_t now, struct err *e)
+{
+    if (!rt->config->n_webhooks) {
+        log_event(LOG_WARN, "nobody_told", LOG_ID("question", q->id), LOG_STR("why", q->what));
+        return ERR_OK;
+    }
+    return question_post_put(tx, g, rt, a, q, of, now, e);
+}
+
 /* One mail to each who may answer; on record is how many cases there have been by then. */
 static enum err_code mail_many(struct db_tx *tx, struct engine *g, struct runtime *rt,
                                struct arena *a, const struct question_record *q, int64_t now,
@@ -327,8 +339,8 @@ static enum err_code mail_many(struct db_tx *tx, struct engine *g, struct runtim
         code = mind_the_list(tx, g, rt, a, q, &list, &n, e);
     if (code)
         return code;
-    if (!rt->config->mail.server || !n)
-        log_event(LOG_WARN, "nobody_told", LOG_ID("question", q->id), LOG_STR("why", q->what));
+    if ((!rt->config->mail.server || !n) && q->state == QUESTION_OPEN) /* else each case is told */
+        code = ask_by_posts(tx, g, rt, a, q, &of, now, e);
     for (size_t i = 0; i < n && !code && rt->config->mail.server; i++)
         code = question_mail_put(tx, g, rt, a, &(struct question_mail){q, &list[i], &of}, now, e);
     return code ? code : question_told(tx, q, ever, e);
@@ -456,6 +468,7 @@ static enum err_code release(struct db_tx *tx, struct closing *x, const struct q
 {
     struct step_record *steps;
     size_t n = 0, left = 0;
+    bool alone;
     enum err_code code = ERR_OK;
 
     if (q->state == QUESTION_APPROVED) {
@@ -480,10 +493,11 @@ static enum err_code release(struct db_tx *tx, struct closing *x, const struct q
         code = tell_who_heard(tx, x, q, c->id, steps, left, e);
     if (!code && x->n_told)
         code = case_told(tx, c, notice_kind_name(NOTICE_NOT_ISOLATED), e);
+    alone = left || !x->n_told; /* where nobody gets the one mail each says it of itself */
     if (!code)
-        code = case_move(tx, c, left ? CASE_ACTING : CASE_DONE, c->why, x->now, e);
-    return code || !left ? code
-                         : work_put(tx, c->id, WORK_CASE, WORK_NORMAL, x->now, x->now, NULL, e);
+        code = case_move(tx, c, alone ? CASE_ACTING : CASE_DONE, c->why, x->now, e);
+    return code || !alone ? code
+                          : work_put(tx, c->id, WORK_CASE, WORK_NORMAL, x->now, x->now, NULL, e);
 }
 
 /* Ends q and lets everything go on that waits for it. why: for people. */

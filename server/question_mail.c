@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "capability.h"
+#include "channel.h"
 #include "id.h"
 #include "letter.h"
 #include "notice.h"
@@ -12,10 +13,12 @@
 #include "question.h"
 #include "store_isolations.h"
 #include "store_notices.h"
+#include "utf8.h"
 
 #define CASES_SHOWN  50   /* rows of a mail */
 #define CASES_NAMED  2000 /* in it, those that have no row in few words */
 #define NAME_MAX_LEN 60
+#define CASES_POSTED 10 /* in a post, which people read in a chat */
 
 const char *question_link(struct engine *g, const struct runtime *rt, struct arena *a,
                           int64_t invitation, int64_t expires)
@@ -215,4 +218,52 @@ enum err_code question_mail_put(struct db_tx *tx, struct engine *g, struct runti
     code = letter_put(tx, &l, &post, &r, now, e);
     letter_clear(&l);
     return code;
+}
+
+/* Names of machines and device groups are Defender's. */
+static const char *post_machine(struct arena *a, const struct question_extent *of, size_t i)
+{
+    const char *name = utf8_short(a, machine_of(&of->list[i]), NAME_MAX_LEN, UTF8_ELLIPSIS);
+    char id[ID_TEXT_SIZE];
+
+    return name
+               ? arena_fmt(a, "%s, case %s%s", name, id_format(of->list[i].case_id, id),
+                           of->isolated_already[i] ? " (isolated already, not for this alert)" : "")
+               : NULL;
+}
+
+enum err_code question_post_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                                struct arena *a, const struct question_record *q,
+                                const struct question_extent *of, int64_t now, struct err *e)
+{
+    const struct question_mail m = {.q = q, .of = of};
+    const bool one = of->machines == 1;
+    struct post_fact facts[CASES_POSTED + 3];
+    char id[ID_TEXT_SIZE], when[CLOCK_TEXT_SIZE];
+    struct post p = {
+        .kind = notice_kind_name(NOTICE_QUESTION),
+        .subject = subject_of(&m, a, q->what),
+        .headline = headlines[true][one][of->isolated > 0],
+        .bad = true,
+        .why = arena_fmt(a, "Why: safety holds back what the rules want isolated: %s", q->what),
+        .next = arena_fmt(
+            a,
+            "Until %s a yes lets it go on, by command: `cordon approve %s --why TEXT`, `cordon "
+            "refuse %s --why TEXT`. When nobody answers nothing is isolated, and you are told "
+            "again.",
+            clock_format(q->expires, when), id_format(q->id, id), id),
+        .facts = facts};
+    const char *about = arena_fmt(a, "question:%s", id);
+
+    facts[p.n_facts++] = (struct post_fact){"Question", id};
+    facts[p.n_facts++] = (struct post_fact){
+        "Persons needed", q->people > 1 ? arena_fmt(a, "%lld", (long long)q->people) : NULL};
+    for (size_t i = 0; i < of->n && i < CASES_POSTED; i++)
+        facts[p.n_facts++] = (struct post_fact){"Machine", post_machine(a, of, i)};
+    if (of->cases > CASES_POSTED)
+        facts[p.n_facts++] = (struct post_fact){
+            "And", arena_fmt(a, "%lld more cases", (long long)of->cases - CASES_POSTED)};
+    if (!p.subject || !p.why || !p.next || !about)
+        return err_set(e, ERR_NOMEM, "a post to a webhook");
+    return channels_announce(tx, g, rt, about, &p, now, e);
 }

@@ -40,4 +40,10 @@ enum err_code question_mail_put(struct db_tx *tx, struct engine *g, struct runti
                                 struct arena *a, const struct question_mail *m, int64_t now,
                                 struct err *e);
 
+/** Inside a transaction: the same of an open q where nobody can be mailed, as a post to every webhook. It holds no link, for
+ *  that is one person's; operators answer by command, and on the console. */
+enum err_code question_post_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                                struct arena *a, const struct question_record *q,
+                                const struct question_extent *of, int64_t now, struct err *e);
+
 #endif

@@ -1729,6 +1729,95 @@ static void test_question__a_no_to_many_reaches_whom_the_rule_tells(void **state
     }
 }
 
+struct question_post {
+    struct arena *arena;
+    int64_t n;
+    const char *subject, *message; /* of the last */
+};
+
+static enum err_code question_posts_fn(struct db_tx *tx, void *arg, struct err *e)
+{
+    struct question_post *p = arg;
+    struct db_rows *rows;
+    bool nomem = false;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT subject, message FROM notices WHERE about LIKE"
+                                  " 'question:%' AND channel = 'webhook:siem' ORDER BY id",
+                                  "");
+
+    if (code)
+        return code;
+    for (p->n = 0; db_next(rows); p->n++) {
+        p->subject = store_text(p->arena, rows, 0, &nomem);
+        p->message = store_text(p->arena, rows, 1, &nomem);
+    }
+    return db_rows_end(rows, e);
+}
+
+static struct question_post question_posts(struct rig *r)
+{
+    struct question_post p = {.arena = r->arena};
+
+    assert_int_equal(db_read(r->store->db, question_posts_fn, &p, NULL), ERR_OK);
+    return p;
+}
+
+/* Where nobody can be mailed a question over many is posted, and again when more have joined; whoever reads it can answer. When
+ * nobody does, each case says so, whatever its rule tells. */
+static void test_question__many_are_posted_where_nobody_can_be_mailed(void **state)
+{
+    static const char *const steps[] = {"isolate: {}", "isolate: {}, webhook: {to: siem}"};
+    static const bool yes[] = {false, true};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        enum question_state now;
+        struct question_post p;
+        struct runtime *rt;
+        char rules[600];
+        struct rig r;
+        int64_t last;
+
+        many(&r, "{limits: [{isolations: 1, per: 1h}]}");
+        (void)snprintf(rules, sizeof rules,
+                       "webhooks: {siem: {url: 'https://x.example/a', template: slack}}\n"
+                       "rules: [{name: contain, do: [%s]}]\n"
+                       "safety: {limits: [{isolations: 1, per: 1h}]}\n",
+                       steps[i]);
+        rt = rig_runtime(&r, rules);
+        rt->config->mail.server = NULL;
+        rt->config->mail.to.count = 0;
+        engine_use(r.g, rt);
+        (void)push_many(&r, 0, 3);
+        rig_pass(&r, MINUTE_MS, 10 * SECOND_MS);
+        p = question_posts(&r);
+        assert_int_equal(p.n, 1);
+        assert_string_equal(p.subject, "[QUESTION] 2 machines: the limit of 1 isolations in 60 "
+                                       "minutes is reached");
+        assert_non_null(strstr(p.message, "cordon approve "));
+        assert_non_null(strstr(p.message, "ws-2"));
+        assert_null(strstr(p.message, "/approve/"));
+        last = push_many(&r, 3, 4);
+        rig_pass(&r, 16 * MINUTE_MS, MINUTE_MS);
+        p = question_posts(&r);
+        assert_int_equal(p.n, 2);
+        assert_non_null(strstr(p.subject, "[QUESTION] 3 machines: "));
+        if (yes[i]) {
+            script_many(&r);
+            assert_int_equal(say(&r, "maria", true, NULL, &now, NULL), ERR_OK);
+            rig_pass(&r, MINUTE_MS, SECOND_MS);
+            assert_int_equal(posts(&r), 3);
+        } else {
+            rig_pass(&r, 5 * HOUR_MS, 10 * MINUTE_MS);
+            assert_int_equal(newest(&r).state, QUESTION_EXPIRED);
+            assert_int_equal(rig_case(&r, last).state, CASE_DONE);
+            assert_string_equal(rig_told(&r, last), "not_isolated");
+        }
+        assert_int_equal(question_posts(&r).n, 2);
+        rig_close(&r);
+    }
+}
+
 /* Who heard of a case before safety held it back, and is none of those who were asked, hears of the no, too. */
 static void test_question__a_no_to_many_reaches_who_heard_of_the_case(void **state)
 {
@@ -2740,6 +2829,7 @@ int main(void)
         cmocka_unit_test(test_question__a_no_to_many_is_told_in_one_mail),
         cmocka_unit_test(test_question__a_no_to_many_reaches_whom_the_rule_tells),
         cmocka_unit_test(test_question__a_no_to_many_reaches_who_heard_of_the_case),
+        cmocka_unit_test(test_question__many_are_posted_where_nobody_can_be_mailed),
         cmocka_unit_test(test_question__a_storm_counts_machines),
         cmocka_unit_test(test_question__many_calls_no_machine_free_that_is_isolated_since),
         cmocka_unit_test(test_question__who_is_asked_about_many_is_who_may_answer),

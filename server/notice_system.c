@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "channel.h"
 #include "id.h"
 #include "letter.h"
 #include "log.h"
@@ -19,6 +20,34 @@ static void compose(struct letter *l, struct arena *arena, const struct notice_s
     for (size_t i = 0; i < n->n_facts; i++)
         letter_fact(l, n->facts[i].name, n->facts[i].value);
     letter_table_end(l);
+}
+
+/* A post has room for so many rows: the first of them, and the last, which sum up. */
+#define ROWS_POSTED  12
+#define ROWS_SUMMING 3
+
+/* Nobody can be mailed. */
+static enum err_code post_it(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                             const struct notice_system *n, const char *subject, int64_t now,
+                             struct err *e)
+{
+    size_t left_out = n->n_facts > ROWS_POSTED ? n->n_facts - ROWS_POSTED : 0;
+    struct post_fact facts[ROWS_POSTED];
+    const struct post p = {.kind = n->kind,
+                           .subject = subject,
+                           .headline = n->headline,
+                           .bad = !n->good,
+                           .next = n->body,
+                           .facts = facts,
+                           .n_facts = n->n_facts - left_out};
+
+    for (size_t i = 0; i < p.n_facts; i++) {
+        const struct notice_system_fact *f =
+            &n->facts[i + (i + ROWS_SUMMING < ROWS_POSTED ? 0 : left_out)];
+
+        facts[i] = (struct post_fact){f->name, f->value};
+    }
+    return channels_announce(tx, g, rt, n->about, &p, now, e);
 }
 
 void notice_system_log(const struct notice_system *n)
@@ -53,14 +82,18 @@ enum err_code notice_system_put(struct db_tx *tx, struct engine *g, struct runti
         return code;
     if (!n->logged_after)
         notice_system_log(n);
+    r.subject = arena_fmt(arena, "[CORDON] %s", n->subject);
+    if (!r.subject)
+        return err_set(e, ERR_NOMEM, "notice");
     if (!mail->server || !post.n_to) {
+        if (rt->config->n_webhooks)
+            return post_it(tx, g, rt, n, r.subject, now, e);
         log_event(LOG_WARN, "nobody_told", LOG_STR("about", n->about), LOG_STR("kind", n->kind),
                   LOG_STR("why", n->subject));
         return ERR_OK;
     }
     r.id = id_new_after(g->clock, r.after);
     post.root = post.answers_to = n->follows ? r.after : 0;
-    r.subject = arena_fmt(arena, "[CORDON] %s", n->subject);
     compose(&l, arena, n, &pause);
     code = letter_put(tx, &l, &post, &r, now, e);
     letter_clear(&l);

@@ -31,8 +31,8 @@ struct notice_system {
 
 /**
  * Inside a transaction: composes the notice and stores it with its work. Put it into the transaction that writes
- * why people need not be told again. Without mail configured or anybody to write to it logs so and returns
- * ERR_OK. Kick the engine after the commit.
+ * why people need not be told again. Without mail configured or anybody to write to it is posted to every webhook;
+ * where there is none it logs so and returns ERR_OK. Kick the engine after the commit.
  */
 enum err_code notice_system_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
                                 struct arena *arena, const struct notice_system *n, int64_t now,

@@ -637,6 +637,37 @@ static const char *words_about(struct rig *r, const char *about)
     return words;
 }
 
+/* What cordon says of itself is posted where nobody can be mailed; a webhook that takes nothing for five days is asked no
+ * more. */
+static void test_fallback__what_is_about_no_case_is_given_up_as_any_other(void **state)
+{
+    static const char rules[] = "webhooks: {siem: {url: 'https://127.0.0.1:9/a', "
+                                "template: slack}}\n" RULES_MAIL_ONLY;
+    const struct notice_system quiet = {.about = "source:flow",
+                                        .kind = "source_quiet",
+                                        .subject = "source flow is quiet",
+                                        .headline = "A source went quiet",
+                                        .body = "Nothing came from it."};
+    struct last of = {.about = "source:flow"};
+    struct notice_record n;
+    struct runtime *rt;
+    struct rig r;
+
+    (void)state;
+    open_rig(&r, rules, NO_SERVER, "");
+    rt = read_rules(&r, rules, NO_SERVER, "");
+    rt->config->mail.server = NULL;
+    rt->config->mail.to.count = 0;
+    engine_use(r.g, rt);
+    assert_int_equal(notice_system_tell(r.g, &quiet, NULL), ERR_OK);
+    pass(&r, 6 * DAY_MS, 2 * HOUR_MS);
+    assert_int_equal(db_read(r.store->db, last_fn, &of, NULL), ERR_OK);
+    assert_int_equal(store_notice_load(r.store, r.arena, of.id, &n, NULL), ERR_OK);
+    assert_string_equal(n.channel, "webhook:siem");
+    assert_string_equal(n.state, "failed");
+    close_rig(&r);
+}
+
 /* Its posts go nowhere else, and people are not told that they do. */
 static void test_fallback__posts_that_wait_are_not_said_to_go_another_way(void **state)
 {
@@ -1517,6 +1548,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__what_reaches_nobody_at_all_is_said),
         cmocka_unit_test(
             test_fallback__what_no_webhook_took_goes_to_another_where_nobody_can_be_mailed),
+        cmocka_unit_test(test_fallback__what_is_about_no_case_is_given_up_as_any_other),
         cmocka_unit_test(test_fallback__posts_that_wait_are_not_said_to_go_another_way),
         cmocka_unit_test(test_fallback__one_post_that_is_not_taken_is_no_way_that_fails),
         cmocka_unit_test(test_fallback__a_webhook_that_names_its_url_is_not_quoted),

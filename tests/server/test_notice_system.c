@@ -82,6 +82,47 @@ static void test_notice_system__goes_to_whom_the_mail_part_names(void **state)
     rig_close(&r);
 }
 
+/* With as many rows as a post has room for, the last ones among them: they sum up. */
+static void test_notice_system__is_posted_where_nobody_can_be_mailed(void **state)
+{
+    static const char rules[] =
+        "webhooks: {siem: {url: 'https://x.example/a', template: teams}}\n" RULES_MAIL_ONLY;
+    struct notice_system_fact facts[70];
+    struct notice_system n = quiet;
+    struct notice_record seen;
+    struct runtime *rt;
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, rules);
+    log_divert(no_line, NULL);
+    rt = rig_runtime(&r, rules);
+    rt->config->mail.to.count = 0;
+    engine_use(r.g, rt);
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
+        facts[i] =
+            (struct notice_system_fact){"Case", arena_fmt(r.arena, "http://e%zu.example/", i)};
+    n.facts = facts;
+    n.n_facts = sizeof facts / sizeof *facts;
+    tell(&r, &n);
+    seen = last(&r, "source:flow");
+    assert_true(seen.id != 0);
+    assert_string_equal(seen.channel, "webhook:siem");
+    assert_string_equal(seen.subject, "[CORDON] source flow is quiet");
+    assert_int_equal(seen.case_id, 0);
+    assert_non_null(strstr(seen.message, "Nothing came from it."));
+    assert_non_null(strstr(seen.message, "e0\\\\["));
+    assert_null(strstr(seen.message, "e20\\\\["));
+    assert_non_null(strstr(seen.message, "e69\\\\["));
+    assert_null(strstr(seen.message, "http://e")); /* a stranger's link is none */
+    n.n_facts = 3;
+    n.kind = "source_back";
+    tell(&r, &n);
+    assert_non_null(strstr(last(&r, "source:flow").message, "e2\\\\["));
+    log_divert(NULL, NULL);
+    rig_close(&r);
+}
+
 static void test_notice_system__is_not_repeated_within_its_time(void **state)
 {
     struct notice_system n = quiet, other = quiet;
@@ -196,6 +237,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_notice_system__goes_to_whom_the_mail_part_names),
+        cmocka_unit_test(test_notice_system__is_posted_where_nobody_can_be_mailed),
         cmocka_unit_test(test_notice_system__is_not_repeated_within_its_time),
         cmocka_unit_test(test_notice_system__a_clock_that_was_ahead_keeps_nothing_back),
         cmocka_unit_test(test_notice_system__one_that_follows_is_a_reply),

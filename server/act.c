@@ -70,6 +70,28 @@ static bool is_isolation_undone(const struct step_record *steps, size_t at)
             ending_was_cut_short(steps, at));
 }
 
+/* People were asked how to go on when they knew already how the isolation stands: who does is not told it again. */
+static enum err_code tell_end(struct db_tx *tx, struct engine *g, struct runtime *rt,
+                              struct arena *arena, struct notice *n, int64_t now, struct err *e)
+{
+    bool asked = notice_was_told(n->c, NOTICE_QUESTION) &&
+                 (n->kind == NOTICE_ISOLATED || n->kind == NOTICE_RELEASED);
+    struct case_record c = *n->c;
+    const char **before = NULL;
+    enum err_code code = asked ? notice_audience(tx, arena, c.id, &before, &n->n_to, e) : ERR_OK;
+
+    if (code || !n->n_to)
+        return code ? code : notice_put(tx, g, rt, arena, n, now, e);
+    n->to = before;
+    code = channels_settle(tx, g, rt, arena, n, NULL, now, e);
+    if (!code)
+        code = notice_leave_out(tx, arena, n, e);
+    if (code)
+        return code;
+    return n->n_to ? notice_put(tx, g, rt, arena, n, now, e)
+                   : case_told(tx, &c, notice_kind_name(n->kind), e);
+}
+
 enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
                          struct arena *arena, struct case_record *c, int64_t now, struct err *e)
 {
@@ -126,7 +148,7 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
         if (c->facts && !json_parse(c->facts, strlen(c->facts), &doc, NULL) &&
             !facts_read(doc, &facts, NULL))
             n.facts = &facts;
-        code = notice_put(tx, g, rt, arena, &n, now, e);
+        code = tell_end(tx, g, rt, arena, &n, now, e);
     } else if (c->isolation || n.kind == NOTICE_NOT_ISOLATED) {
         code = channels_settle(tx, g, rt, arena, &n, NULL, now, e);
     }

@@ -162,6 +162,47 @@ void notice_look_beside(struct db_tx *tx, struct arena *arena, struct notice *n)
         n->anew = true;
 }
 
+/* A question says nothing of how the isolation stands, nor does what came of another step. */
+static bool is_of_isolation(const char *kind)
+{
+    return strcmp(kind, notice_kind_name(NOTICE_QUESTION)) != 0 &&
+           strcmp(kind, notice_kind_name(NOTICE_ACTION_DONE)) != 0 &&
+           strcmp(kind, notice_kind_name(NOTICE_ACTION_FAILED)) != 0;
+}
+
+static bool knows(const struct notice_heard *list, size_t n, const char *address, const char *kind,
+                  const char *said)
+{
+    while (n-- > 0)
+        if (strcmp(list[n].address, address) == 0 && is_of_isolation(list[n].kind))
+            return strcmp(list[n].kind, kind) == 0 && list[n].said &&
+                   strcmp(list[n].said, said) == 0;
+    return false;
+}
+
+enum err_code notice_leave_out(struct db_tx *tx, struct arena *arena, struct notice *n,
+                               struct err *e)
+{
+    const char **left = arena_array(arena, n->n_to + 1, sizeof *left), *said;
+    struct notice mine = *n;
+    struct notice_heard *heard;
+    size_t n_heard = 0, n_left = 0;
+    enum err_code code = notice_channel_heard(tx, arena, n->c->id, NULL, &heard, &n_heard, e);
+
+    if (code)
+        return code;
+    notice_look_beside(tx, arena, &mine);
+    said = notice_said_alone(&mine, arena);
+    if (!said || !left)
+        return err_set(e, ERR_NOMEM, "notice");
+    for (size_t i = 0; i < n->n_to; i++)
+        if (!knows(heard, n_heard, n->to[i], notice_kind_name(n->kind), said))
+            left[n_left++] = n->to[i];
+    n->to = left;
+    n->n_to = n_left;
+    return ERR_OK;
+}
+
 /* d: n, r.id and post.to are there. */
 static enum err_code fill(struct db_tx *tx, struct runtime *rt, struct arena *a, struct draft *d,
                           struct err *e)

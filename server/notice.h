@@ -88,6 +88,11 @@ enum err_code notice_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
  *  told all the same where the ledger cannot be read. */
 void notice_look_beside(struct db_tx *tx, struct arena *arena, struct notice *n);
 
+/** Inside a transaction: leaves those of n->to out who know it: their last mail about how the case's isolation stands said the
+ *  same. May come to nobody. */
+enum err_code notice_leave_out(struct db_tx *tx, struct arena *arena, struct notice *n,
+                               struct err *e);
+
 /* What a notice comes to in other words than a mail's. */
 struct notice_gist {
     const char *subject, *headline, *next, *machine, *portal; /* machine, portal may be NULL */

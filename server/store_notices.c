@@ -283,7 +283,8 @@ static enum err_code read_heard(struct db_rows *rows, struct arena *a, void *ite
     bool nomem = false;
 
     *(struct notice_heard *)item = (struct notice_heard){.address = store_text(a, rows, 0, &nomem),
-                                                         .kind = store_text(a, rows, 1, &nomem)};
+                                                         .kind = store_text(a, rows, 1, &nomem),
+                                                         .said = store_text(a, rows, 2, &nomem)};
     return nomem ? err_set(e, ERR_NOMEM, "recipients") : ERR_OK;
 }
 
@@ -294,10 +295,10 @@ enum err_code notice_channel_heard(struct db_tx *tx, struct arena *a, int64_t ca
     struct store_list list;
     struct db_rows *rows;
     enum err_code code = db_query(tx, e, &rows,
-                                  "SELECT r.address, n.kind FROM notices n JOIN recipients r"
-                                  " ON r.notice_id = n.id WHERE n.case_id = $1 AND n.channel = $2"
-                                  " ORDER BY n.id",
-                                  "it", case_id, channel);
+                                  "SELECT r.address, n.kind, n.said FROM notices n"
+                                  " JOIN recipients r ON r.notice_id = n.id WHERE n.case_id = $1"
+                                  " AND coalesce(n.channel, '') = $2 ORDER BY n.id",
+                                  "it", case_id, channel ? channel : "");
 
     if (!code)
         code = store_take(rows, a, sizeof **ret, read_heard, &list, e);

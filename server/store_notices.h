@@ -82,10 +82,10 @@ struct notice_spoken {
 enum err_code notice_channel(struct db_tx *tx, struct arena *a, int64_t case_id,
                              const char *channel, struct notice_spoken *ret, struct err *e);
 struct notice_heard {
-    const char *address, *kind;
+    const char *address, *kind, *said; /* said: as in struct notice_spoken */
 };
 
-/** Who heard what of a case by a channel, in the order of the notices. */
+/** Who heard what of a case by a channel, in the order of the notices. channel NULL: by mail. */
 enum err_code notice_channel_heard(struct db_tx *tx, struct arena *a, int64_t case_id,
                                    const char *channel, struct notice_heard **ret,
                                    size_t *ret_count, struct err *e);

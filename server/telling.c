@@ -43,12 +43,25 @@ static enum err_code tell_others(struct db_tx *tx, struct telling *t, struct err
     return code || !n.n_to ? code : notice_put(tx, s->engine, s->runtime, s->arena, &n, t->now, e);
 }
 
+/* While the case waited for a person between its steps people may have been told how its isolation ended: its step has
+ * nothing new for them, unless it has words of its own. *n: as the step has it; may come to nobody. */
+static enum err_code leave_out_who_knows(struct db_tx *tx, const struct telling *t,
+                                         struct notice *n, struct err *e)
+{
+    bool ended = n->kind == NOTICE_ISOLATED || n->kind == NOTICE_RELEASED ||
+                 (n->kind == NOTICE_NOT_ISOLATED && notice_was_told(&t->c, n->kind));
+
+    return n->webhook || n->desk || n->body || !ended ? ERR_OK
+                                                      : notice_leave_out(tx, t->s->arena, n, e);
+}
+
 static enum err_code tell_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct telling *t = arg;
     struct step *s = t->s;
     struct work claim = *s->work;
     struct case_record now;
+    struct notice n;
     enum err_code code = case_load_row(tx, s->arena, s->c->id, &now, e);
 
     if (code)
@@ -63,14 +76,21 @@ static enum err_code tell_fn(struct db_tx *tx, void *arg, struct err *e)
         code = mute_withhold(tx, s->arena, &t->mute, s->c->id, s->facts, t->now, e);
     if (!code)
         code = tell_others(tx, t, e);
-    if (!code && !t->mute.why)
-        code = notice_put(tx, s->engine, s->runtime, s->arena, &t->n, t->now, e);
+    n = t->n;
+    if (!code && n.n_to)
+        code = leave_out_who_knows(tx, t, &n, e);
+    t->known = t->n.n_to && !n.n_to;
+    if (!code && !t->mute.why && !t->known)
+        code = notice_put(tx, s->engine, s->runtime, s->arena, &n, t->now, e);
     if (!code)
         code = step_move(tx, s->c->id, s->n,
                          t->mute.why ? STEP_WITHHELD
                          : t->nobody ? STEP_FAILED
                                      : STEP_DONE,
-                         t->mute.why ? t->mute.why : t->nobody, t->now, e);
+                         t->mute.why ? t->mute.why
+                         : t->known  ? "they were told so already"
+                                     : t->nobody,
+                         t->now, e);
     return code ? code : work_keep(tx, &claim, t->now, e);
 }
 
@@ -93,8 +113,9 @@ enum outcome telling_run(struct telling *t, struct err *e)
         (void)err_set(e, ERR_REFUSED, "%s", t->nobody);
         return OUTCOME_REFUSED;
     }
-    log_event(LOG_INFO, "notice", LOG_ID("case", s->c->id),
-              LOG_STR("kind", notice_kind_name(t->n.kind)), LOG_STR("why", t->n.why));
+    if (!t->known)
+        log_event(LOG_INFO, "notice", LOG_ID("case", s->c->id),
+                  LOG_STR("kind", notice_kind_name(t->n.kind)), LOG_STR("why", t->n.why));
     engine_kick(s->engine);
     return OUTCOME_DONE;
 }

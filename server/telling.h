@@ -14,6 +14,7 @@ struct telling {
     struct isolation_record isolation;
     struct mute_hold mute; /* filled here, too */
     const char *nobody;    /* and this: why there is nobody to tell; NULL: there is */
+    bool known;            /* and this: all of them know by a mail that there was meanwhile */
     int64_t now;
 };
 

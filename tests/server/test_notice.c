@@ -1168,6 +1168,66 @@ static void test_notice__a_released_machine_that_is_isolated_again_is_not_called
     tear_down(&r);
 }
 
+/* A person was asked how to go on, and the isolation was confirmed meanwhile, which people were told: the step behind the
+ * question says it to those who do not know, or in words of its own. */
+static void test_notice__who_knows_how_it_ended_is_not_told_it_again(void **state)
+{
+#define ASKS "isolate: {}, {tag: {add: x}, on_failure: ask}, scan: {}, "
+    static const struct {
+        const char *steps, *at_once, *end, *soc, *other;
+    } rows[] = {
+        {ASKS "email: {}", "Pending", "Succeeded", "question isolated action_failed", ""},
+        {ASKS "email: {}", "Pending", "Failed", "question not_isolated action_failed", ""},
+        {ASKS "email: {to: [soc@contoso.example, b@x.example]}", "Pending", "Succeeded",
+         "question isolated action_failed", "isolated action_failed"},
+        {ASKS "email: {body: Runbook 7}", "Pending", "Succeeded",
+         "question isolated isolated action_failed", ""},
+        {"isolate: {}, email: {}, {tag: {add: x}, on_failure: ask}, scan: {}", "Succeeded",
+         "Succeeded", "isolated question action_failed", ""},
+        {"isolate: {}, email: {to: [b@x.example]}, {tag: {add: x}, on_failure: ask}, scan: {}",
+         "Succeeded", "Succeeded", "question isolated action_failed", "isolated action_failed"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct desk_order no = {.who = "maria"};
+        struct question_record *list;
+        struct step_record *steps;
+        char rules[400];
+        size_t n = 0;
+        struct rig r;
+        int64_t id;
+
+        (void)snprintf(rules, sizeof rules, "rules: [{name: contain, do: [%s]}]\n", rows[i].steps);
+        rig_open(&r, rules);
+        log_divert(no_line, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+        rig_says(&r, "POST", ISOLATE, 1, 201,
+                 arena_fmt(r.arena, ACTION_DOC(ACTION, "Isolate", "%s", "null", "11:13"),
+                           rows[i].at_once));
+        rig_says(
+            &r, "GET", GET_ACTION, 0, 200,
+            arena_fmt(r.arena, ACTION_DOC(ACTION, "Isolate", "%s", "null", "11:13"), rows[i].end));
+        id = rig_push(&r, ALERT, MACHINE);
+        rig_pass(&r, MINUTE_MS, SECOND_MS);
+        assert_int_equal(
+            store_question_list(r.store, r.arena, QUESTION_OPEN, 0, 1, &list, &n, NULL), ERR_OK);
+        assert_int_equal(n, 1);
+        no.id = list[0].id;
+        assert_int_equal(desk_refuse(r.g, &no, NULL), ERR_OK);
+        (void)rig_work(&r);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+        assert_string_equal(told_to(&r, id, "soc@contoso.example"), rows[i].soc);
+        assert_string_equal(told_to(&r, id, "b@x.example"), rows[i].other);
+        assert_int_equal(store_case_steps(r.store, r.arena, id, &steps, &n, NULL), ERR_OK);
+        for (size_t k = 0; k < n; k++)
+            assert_true(strcmp(steps[k].handler, "email") != 0 || steps[k].state == STEP_DONE);
+        tear_down(&r);
+    }
+}
+
 /* Defender took it and then said nothing for days: nobody tells people, nor the helpdesk, that the machine is free. */
 static void test_notice__what_nobody_knows_is_not_called_not_isolated(void **state)
 {
@@ -1378,6 +1438,7 @@ int main(void)
         cmocka_unit_test(test_notice__where_nobody_can_be_mailed_webhooks_hear_what_no_step_tells),
         cmocka_unit_test(test_notice__a_post_about_a_delay_names_the_alert),
         cmocka_unit_test(test_notice__a_released_machine_that_is_isolated_again_is_not_called_free),
+        cmocka_unit_test(test_notice__who_knows_how_it_ended_is_not_told_it_again),
         cmocka_unit_test(test_notice__who_is_named_twice_gets_it_once),
         cmocka_unit_test(test_notice__says_how_and_since_when_it_is_isolated),
         cmocka_unit_test(test_notice__a_machine_that_is_isolated_already_is_not_called_free),

@@ -1056,11 +1056,9 @@ static void test_question__what_is_withheld_behind_the_isolation_is_told(void **
         bool refused; /* or nobody answers */
     } rows[] = {
         {"isolate: {}, {tag: {add: x}, on_failure: ask}, scan: {}, email: {}",
-         "question isolated isolated action_failed", "[NOT DONE: scan: nobody answered in time]",
-         false},
+         "question isolated action_failed", "[NOT DONE: scan: nobody answered in time]", false},
         {"isolate: {}, {tag: {add: x}, on_failure: ask}, scan: {}, email: {}",
-         "question isolated isolated action_failed", "[NOT DONE: scan: refused by a@x.example]",
-         true},
+         "question isolated action_failed", "[NOT DONE: scan: refused by a@x.example]", true},
     };
 
     (void)state;

@@ -156,6 +156,11 @@ bool deed_is_late(int64_t age_ms)
     return deed_follow_ms(age_ms) > LOOKED_MS / 2;
 }
 
+int64_t deed_looks_failed(int64_t before, const struct err *why)
+{
+    return before + 1 + why->retry_ms / ENGINE_LATE_MS;
+}
+
 bool deed_is_open(struct engine *g, const char *what, const struct work *w)
 {
     int64_t wait = engine_post_wait(g, w);

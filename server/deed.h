@@ -100,6 +100,9 @@ int64_t deed_follow_ms(int64_t age_ms);
 bool deed_is_late(int64_t age_ms);
 /* Such looks that fail, a few minutes in all: then what Defender says of the action counts. */
 #define DEED_LOOKS_IN_VAIN 8
+/** One more of them has failed, behind `before` others: how many that makes. One that Defender wants to wait for counts as those
+ *  that there would be time for meanwhile, so that nobody waits for days. */
+int64_t deed_looks_failed(int64_t before, const struct err *why);
 
 /** Before step 1, of whoever holds a claim of this row: true when a request of it may still be under way, by what this
  *  process knows (engine_post_wait); it is not to be run then, and the claim has ended, or is given back when that has.

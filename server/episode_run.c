@@ -586,12 +586,13 @@ static void wait_to_see(struct episode *x, const struct defender_action *action,
                         const struct defender_reads *look)
 {
     const bool open = defender_action_is_open(action);
+    int64_t unseen = deed_looks_failed(x->row.unseen, &look->actions_err);
 
     if (x->code || (open && x->now - x->row.requested <= DEED_FOLLOW_FOR_MS) ||
         !episode_needs_look(x, action) || !look->actions_code ||
-        deed_end_of(look->actions_code) == DEED_REFUSED || x->row.unseen >= DEED_LOOKS_IN_VAIN)
+        deed_end_of(look->actions_code) == DEED_REFUSED || unseen > DEED_LOOKS_IN_VAIN)
         return;
-    x->w.attempts = ++x->row.unseen;
+    x->w.attempts = x->row.unseen = unseen;
     x->why = look->actions_err;
     x->code = err_in(&x->why, action->status == DEFENDER_SUCCEEDED
                                   ? "it was isolated, and it cannot be seen whether it still is"

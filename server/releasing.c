@@ -349,9 +349,12 @@ static void look_beside(struct release *x, struct defender_reads *look)
     defender_read(t->tenant->defender, NULL, t->row.machine_id,
                   DEFENDER_READ_TO_ACT | DEFENDER_READ_ACTIONS, look);
     if (look->actions_code) {
-        if (deed_end_of(look->actions_code) == DEED_REFUSED || t->row.unseen >= DEED_LOOKS_IN_VAIN)
+        int64_t unseen = deed_looks_failed(t->row.unseen, &look->actions_err);
+
+        if (deed_end_of(look->actions_code) == DEED_REFUSED || unseen > DEED_LOOKS_IN_VAIN)
             return;
-        t->w.attempts = ++t->row.unseen; /* runs that failed for another reason do not count */
+        t->row.unseen = unseen; /* runs that failed for another reason do not count */
+        t->w.attempts = unseen;
     }
     x->code = look->actions_code;
     x->why = look->actions_err;

@@ -1363,6 +1363,40 @@ static void test_isolation__looks_that_are_throttled_are_not_in_vain_within_seco
     }
 }
 
+#define A_DAY                                                                                      \
+    "{\"error\":{\"code\":\"429\",\"message\":\"You can send requests again in 86400 seconds.\"}}"
+
+/* Nor does a word wait for days: a look that may be taken in a day counts as all that there would have been meanwhile. */
+static void test_isolation__looks_that_are_put_off_for_a_day_keep_nobody_from_the_news(void **state)
+{
+    static const char *const ends[][2] = {{"Cancelled", "requested not_isolated"},
+                                          {"Succeeded", "requested isolated"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", ends[i][0]);
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 1, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        hands_turn(&r.hands, HOUR_MS);
+        rig_says(
+            &r, "GET", GET_ACTION ACTION, 0, 200,
+            arena_fmt(r.arena, ACTION_DOC(ACTION, "Isolate", "%s", "null", "11:12"), ends[i][0]));
+        rig_says(&r, "GET", LIST, 0, 429, A_DAY);
+        rig_pass(&r, HOUR_MS, MINUTE_MS);
+        assert_string_equal(rig_told(&r, id), ends[i][1]);
+        assert_int_equal(rig_seen(&r, "GET", LIST), 2);
+        rig_close(&r);
+    }
+}
+
 /* What Defender says of another machine, or of a release, is no news of this isolation. */
 static void test_isolation__another_action_is_no_news_of_this_one(void **state)
 {
@@ -1845,8 +1879,6 @@ static void test_isolation__a_lost_lease_on_what_is_followed_writes_nothing(void
 
 /* ---- many at once --------------------------------------------------------------------------------- */
 
-#define A_DAY                                                                                      \
-    "{\"error\":{\"code\":\"429\",\"message\":\"You can send requests again in 86400 seconds.\"}}"
 #define LOOKS    "/api/machineactions?$filter=machineId%20in%20("
 #define LISTED   "/api/machineactions?$filter=id%20in%20("
 #define MACHINE2 "1111111111111111111111111111111111111111"
@@ -2701,6 +2733,8 @@ int main(void)
         cmocka_unit_test(
             test_isolation__after_a_long_pause_one_failed_look_tells_nobody_what_it_is),
         cmocka_unit_test(test_isolation__looks_that_are_throttled_are_not_in_vain_within_seconds),
+        cmocka_unit_test(
+            test_isolation__looks_that_are_put_off_for_a_day_keep_nobody_from_the_news),
         cmocka_unit_test(test_isolation__another_action_is_no_news_of_this_one),
         cmocka_unit_test(test_isolation__no_answer_is_no_reason_to_ask_later),
         cmocka_unit_test(test_isolation__a_machine_released_before_the_look_is_not_called_isolated),

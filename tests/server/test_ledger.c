@@ -1064,6 +1064,7 @@ static void test_ledger__what_is_isolated_again_behind_a_late_release_is_told(vo
          "[RELEASED] Isolated again: ", 12},
         {"it cannot be seen", ISOLATED_AGAIN, 1000, 503, "[RELEASED] High: ", 0},
         {"it may not be seen", ISOLATED_AGAIN, 1000, 403, "[RELEASED] High: ", 0},
+        {"it cannot be seen for a day", ISOLATED_AGAIN, 1000, 429, "[RELEASED] High: ", 0},
         {"nothing is to be seen",
          "{\"value\":[" OURS_RELEASED
          "," ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:13") "]}",
@@ -1091,7 +1092,8 @@ static void test_ledger__what_is_isolated_again_behind_a_late_release_is_told(vo
         assert_int_equal(rig_isolation(&r).state, ISOLATION_RELEASING);
         rig_afresh(&r);
         if (rows[i].fails)
-            rig_says(&r, "GET", LIST, rows[i].fails, rows[i].status, "{}");
+            rig_says(&r, "GET", LIST, rows[i].fails, rows[i].status,
+                     rows[i].status == 429 ? A_DAY : "{}");
         rig_says(&r, "GET", LIST, 0, 200, rows[i].list);
         if (rows[i].outage)
             rig_says(&r, "GET", GET_ACTION, rows[i].outage, 503, "{}");

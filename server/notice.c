@@ -589,6 +589,9 @@ static void send_it(struct sending *s, struct runtime *rt)
     if (s->ways.by && s->ways.by < s->due) /* the next way may be used then */
         s->due = s->ways.by > s->now ? s->ways.by : s->now;
     s->give_up = is_given_up(s);
+    /* One that wants to be left alone for hours counts as the tries that there would have been meanwhile: else people would
+     * wait until it has been asked so often. */
+    s->attempts += s->ways.retry_ms / ENGINE_LATE_MS;
     log_fates(s);
     for (size_t i = 0; i < s->count; i++)
         if (is_post(s))

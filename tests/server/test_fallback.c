@@ -607,6 +607,36 @@ static void test_fallback__what_no_webhook_took_goes_to_another_where_nobody_can
     }
 }
 
+/* Who wants to be left alone for a day each time takes nothing for five days, too. */
+static void test_fallback__a_webhook_that_is_throttled_for_days_is_given_up_in_time(void **state)
+{
+    struct sim *sim = sim_start(NULL);
+    char mail[200], rules[400];
+    struct rig r;
+
+    (void)state;
+    (void)snprintf(mail, sizeof mail, "  server: %s\n", sim->smtp_url);
+    open_rig(&r, RULES_MAIL_ONLY, mail, "");
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', template: slack}}\n"
+                   "rules: [{name: tell, do: [webhook: {to: siem}]}]\n",
+                   peer_url(r.peer));
+    use_rules(&r, rules, mail, "");
+    peer_script(r.peer, &(struct peer_answer){.method = "POST",
+                                              .target = "/hook",
+                                              .status = 429,
+                                              .headers = "Retry-After: 86400\r\n",
+                                              .body = "no"});
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    pass(&r, 4 * DAY_MS, 2 * HOUR_MS);
+    assert_int_equal(taken(sim, "[ALERT]"), 0);
+    pass(&r, 2 * DAY_MS, 2 * HOUR_MS);
+    assert_int_equal(taken(sim, "[ALERT]"), 1);
+    close_rig(&r);
+    sim_stop(sim);
+}
+
 struct last {
     const char *about;
     int64_t id, created;
@@ -1548,6 +1578,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_fallback__what_reaches_nobody_at_all_is_said),
         cmocka_unit_test(
             test_fallback__what_no_webhook_took_goes_to_another_where_nobody_can_be_mailed),
+        cmocka_unit_test(test_fallback__a_webhook_that_is_throttled_for_days_is_given_up_in_time),
         cmocka_unit_test(test_fallback__what_is_about_no_case_is_given_up_as_any_other),
         cmocka_unit_test(test_fallback__posts_that_wait_are_not_said_to_go_another_way),
         cmocka_unit_test(test_fallback__one_post_that_is_not_taken_is_no_way_that_fails),

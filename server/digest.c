@@ -69,7 +69,8 @@ static const char *one_step(struct arena *a, const struct digest_step *s)
 
 /* What a day came to. */
 struct day {
-    int64_t from, cases, isolations;
+    int64_t from, cases;
+    int64_t isolations, unsent; /* asked for; not asked for, or not yet */
     struct digest_count *counts;
     struct digest_step *steps;
     size_t n_counts, n_steps;
@@ -91,6 +92,9 @@ static enum err_code read_day(struct db_tx *tx, struct digest *d, struct day *da
         code = digest_cases(tx, day->from, d->now, &day->cases, e);
     if (!code)
         code = isolation_count_since(tx, day->from, &day->isolations, e);
+    if (!code)
+        code = isolation_count_unsent_since(tx, day->from, &day->unsent, e);
+    day->isolations -= day->unsent;
     if (!code)
         code = audit_head_read(tx, &day->head, e);
     return code;
@@ -125,8 +129,11 @@ static struct notice_system_fact *rows_of(struct arena *a, const struct day *day
         rows[n++] = (struct notice_system_fact){.name = day->steps[i].handler,
                                                 .value = one_step(a, &day->steps[i])};
     rows[n++] = (struct notice_system_fact){"Cases", arena_fmt(a, "%" PRId64 " came", day->cases)};
-    rows[n++] = (struct notice_system_fact){"Isolations",
-                                            arena_fmt(a, "%" PRId64 " asked for", day->isolations)};
+    rows[n++] = (struct notice_system_fact){
+        "Isolations", day->unsent
+                          ? arena_fmt(a, "%" PRId64 " asked for, %" PRId64 " more not, or not yet",
+                                      day->isolations, day->unsent)
+                          : arena_fmt(a, "%" PRId64 " asked for", day->isolations)};
     /* kept with people, and so elsewhere than in the store */
     rows[n++] = (struct notice_system_fact){
         "Audit head", arena_fmt(a, "%s (record %" PRId64 ")", day->head.hash, day->head.n)};

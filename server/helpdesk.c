@@ -168,7 +168,8 @@ enum err_code helpdesk_put(struct db_tx *tx, struct engine *g, struct runtime *r
     letter_paragraph(&l, done);
     letter_table_begin(&l);
     letter_fact(&l, "Machine", notice_machine(n));
-    if (n->isolation && n->kind != NOTICE_NOT_ISOLATED && !again) /* nothing has happened to it */
+    if (n->isolation && n->kind != NOTICE_NOT_ISOLATED && !again &&
+        !notice_is_in_line(n)) /* nothing has happened to it */
         letter_own_fact(&l, "Since", clock_format(notice_since(n->isolation), since));
     letter_own_fact(&l, "Call", mail->desk_call);
     letter_own_fact(&l, "Reference", case_id);

@@ -255,6 +255,19 @@ enum err_code isolation_count_since(struct db_tx *tx, int64_t since, int64_t *re
     return code ? code : store_take_int(rows, ret, e);
 }
 
+enum err_code isolation_count_unsent_since(struct db_tx *tx, int64_t since, int64_t *ret,
+                                           struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows,
+                                  "SELECT count(*) FROM isolations WHERE requested >= $1"
+                                  " AND adopted = 0 AND sent = 0"
+                                  " AND state IN ('requested', 'failed')",
+                                  "i", since);
+
+    return code ? code : store_take_int(rows, ret, e);
+}
+
 enum err_code isolation_was_released_since(struct db_tx *tx, const struct isolation_record *r,
                                            bool *ret, struct err *e)
 {

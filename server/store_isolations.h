@@ -112,7 +112,10 @@ enum err_code isolation_was_released_since(struct db_tx *tx, const struct isolat
  *  adopted by one. Oldest first. */
 enum err_code isolation_unwatched(struct db_tx *tx, struct arena *a, size_t limit,
                                   struct isolation_record **ret, size_t *ret_count, struct err *e);
-/** Isolations that cordon itself asked for since a time, over all tenants. */
+/** Isolations that cases of cordon's own have led to since a time, over all tenants. */
 enum err_code isolation_count_since(struct db_tx *tx, int64_t since, int64_t *ret, struct err *e);
+/** Those of them that Defender was not asked for, or not yet. */
+enum err_code isolation_count_unsent_since(struct db_tx *tx, int64_t since, int64_t *ret,
+                                           struct err *e);
 
 #endif

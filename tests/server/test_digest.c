@@ -177,6 +177,46 @@ static void test_digest__leaves_out_what_is_no_shadow(void **state)
     rig_close(&r);
 }
 
+#define OTHER_MACHINE "1111111111111111111111111111111111111111"
+
+/* What waits for its turn, or came to nothing before that, Defender was not asked for. */
+static void test_digest__what_waits_for_its_turn_was_not_asked_for(void **state)
+{
+    struct notice_record n;
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, NULL);
+    log_divert(no_line, NULL);
+    watch(&r);
+    hands_turn(&r.hands, SECOND_MS);
+    rig_afresh(&r);
+    rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+    (void)rig_push(&r, ALERT, MACHINE);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", ISOLATE), 1);
+    peer_forget(r.peer); /* two more, of which many wait: their rows are made alone */
+    rig_says(&r, "GET", "/api/alerts?", 0, 200,
+             "{\"value\":[{\"id\":\"da1_-1\",\"severity\":\"High\",\"machineId\":\"" OTHER_MACHINE
+             "\"},{\"id\":\"da2_-1\",\"severity\":\"Low\",\"machineId\":\"" OTHER_MACHINE "\"}]}");
+    rig_says(&r, "GET", "/api/machines?", 0, 200, "{\"value\":[{\"id\":\"" OTHER_MACHINE "\"}]}");
+    rig_says(&r, "GET", "/api/machines/" OTHER_MACHINE, 0, 200, "{\"id\":\"" OTHER_MACHINE "\"}");
+    (void)rig_push(&r, "da1_-1", NULL);
+    (void)rig_push(&r, "da2_-1", NULL);
+    atomic_store(&r.g->crowd[WORK_CASE], true);
+    (void)rig_work(&r);
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 0);
+    till_morning(&r);
+    assert_true(run(&r));
+    n = last(&r);
+    assert_non_null(strstr(n.subject, "daily report: 3 cases, 1 isolation since 20"));
+    assert_non_null(strstr(n.message, "1 asked for, 1 more not, or not yet"));
+    log_divert(NULL, NULL);
+    rig_close(&r);
+}
+
 /* A claim that was lost writes nothing: neither a mail, nor that there was one. */
 static void test_digest__a_lost_claim_tells_nobody(void **state)
 {
@@ -262,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_digest__what_would_have_been_asked_about_is_not_called_done),
         cmocka_unit_test(test_digest__tells_once_a_day_what_was_held_back),
         cmocka_unit_test(test_digest__leaves_out_what_is_no_shadow),
+        cmocka_unit_test(test_digest__what_waits_for_its_turn_was_not_asked_for),
         cmocka_unit_test(test_digest__a_lost_claim_tells_nobody),
         cmocka_unit_test(test_digest__a_hurried_row_is_no_digest),
         cmocka_unit_test(test_digest__counts_what_it_has_no_row_for),

@@ -1928,6 +1928,7 @@ static void test_isolation__who_waits_for_his_turn_is_told_so(void **state)
     assert_null(strstr(rig_words(&r, ids[1]), "has been asked for"));
     assert_null(strstr(rig_words(&r, ids[1]), "is being cut off"));
     assert_non_null(strstr(rig_words(&r, ids[1]), "Its turn is still to come"));
+    assert_null(strstr(rig_words(&r, ids[1]), "Since"));
     rig_close(&r);
     rig_open(&r, NULL);
     rig_afresh(&r);

@@ -16,8 +16,8 @@
 #define SECRET_MIN 12 /* bytes of the URL in a row that say something of it; no token is as short */
 /* Standard Webhooks' own recommendation is 15 to 30 s; Teams' flows answer within a few. */
 #define TIMEOUT_MS (30 * SECOND_MS)
-/* A signature is 48 bytes; more secrets than eight are good at once for nobody (webhook-sources.md section 5). */
-#define SIGNATURES_MAX 1024
+/* Bytes of one, of the blank before it, and of the header's name: webhook-sources.md section 5. */
+#define SIGNATURE_ROOM 64
 
 static const struct {
     int status; /* 0: all of this hundred that no row before names */
@@ -116,14 +116,16 @@ static enum err_code sign(const struct config_webhook *w, const char *id, const 
             err_set(e, ERR_DENIED,
                     "webhook %s: none of its secrets is good at this time (not_before, not_after)",
                     w->name);
-    return code ? code : buf_failed(out);
+    return !code && buf_failed(out)
+               ? err_set(e, buf_failed(out), "webhook %s: its signatures", w->name)
+               : code;
 }
 
 enum err_code webhook_post(struct rest *rest, const struct config_webhook *w, int64_t id,
                            const char *body, size_t len, int64_t now, struct mail_result *result,
                            struct err *e)
 {
-    AUTO(buf_clear) struct buf signature = BUF_INIT(SIGNATURES_MAX);
+    AUTO(buf_clear) struct buf signature = BUF_INIT(SIGNATURE_ROOM * (w->secrets.count + 1));
     AUTO(rest_answer_clear) struct rest_answer answer = {0};
     char id_text[ID_TEXT_SIZE], message_id[ID_TEXT_SIZE + 40], stamp_header[60], stamp[24];
     struct rest_request q = {.method = "POST",

@@ -637,6 +637,42 @@ static void test_fallback__a_webhook_that_is_throttled_for_days_is_given_up_in_t
     sim_stop(sim);
 }
 
+/* Secrets are replaced one after the other: each that is good signs, however many there are. */
+static void test_fallback__a_post_is_signed_by_each_secret_of_many(void **state)
+{
+    AUTO(buf_clear) struct buf files = BUF_INIT(4096);
+    const char *signatures;
+    char rules[2000];
+    struct rig r;
+    size_t n;
+
+    (void)state;
+    open_rig(&r, RULES_MAIL_ONLY, NO_SERVER, "");
+    for (int i = 0; i < 40; i++) {
+        char name[20], text[60];
+
+        (void)snprintf(name, sizeof name, "siem%02d", i);
+        (void)snprintf(text, sizeof text,
+                       "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8G%02do=", i);
+        rig_write(&r, name, text);
+        buf_addf(&files, "%s%s/%s", i ? ", " : "", r.dir, name);
+    }
+    (void)snprintf(rules, sizeof rules,
+                   "webhooks: {siem: {url: '%s/hook', secret_files: [%s]}}\n"
+                   "rules: [{name: tell, do: [webhook: {to: siem}]}]\n",
+                   peer_url(r.peer), buf_text(&files));
+    use_rules(&r, rules, NO_SERVER, "");
+    rig_says(&r, "POST", "/hook", 0, 200, "ok");
+    (void)rig_push(&r, ALERT, MACHINE);
+    work_all(&r);
+    assert_int_equal(rig_seen(&r, "POST", "/hook"), 1);
+    signatures = peer_header(peer_request_for(r.peer, "/hook"), "webhook-signature");
+    for (n = 0; signatures && (signatures = strstr(signatures, "v1,")); signatures++)
+        n++;
+    assert_int_equal(n, 40);
+    close_rig(&r);
+}
+
 struct last {
     const char *about;
     int64_t id, created;
@@ -1579,6 +1615,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(
             test_fallback__what_no_webhook_took_goes_to_another_where_nobody_can_be_mailed),
         cmocka_unit_test(test_fallback__a_webhook_that_is_throttled_for_days_is_given_up_in_time),
+        cmocka_unit_test(test_fallback__a_post_is_signed_by_each_secret_of_many),
         cmocka_unit_test(test_fallback__what_is_about_no_case_is_given_up_as_any_other),
         cmocka_unit_test(test_fallback__posts_that_wait_are_not_said_to_go_another_way),
         cmocka_unit_test(test_fallback__one_post_that_is_not_taken_is_no_way_that_fails),

@@ -556,7 +556,7 @@ static enum err_code hand_to_second(struct db_tx *tx, const struct settle *t, st
     enum err_code code;
 
     *ret_handed = false;
-    if (!c->weak || !c->second || !config_may_isolate(config, c->second) ||
+    if (!c->weak || !c->second || !config_may_isolate(config, c->second, c->tenant) ||
         config_is_shadow(config, c->second))
         return ERR_OK;
     code = case_strengthen(tx, c->id, c->second, c->second_delivery, c->second_machine_id, t->now,

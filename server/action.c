@@ -58,7 +58,7 @@ static bool is_in_force(const struct step *s, const struct config *config)
     return text && !json_parse(text, strlen(text), &doc, NULL) &&
            !verdict_read(doc, s->arena, &v, NULL) &&
            strcmp(v.policy, policy_hash(config->policy)) == 0 &&
-           s->facts->may_isolate == config_may_isolate(config, source) &&
+           s->facts->may_isolate == config_may_isolate(config, source, s->c->tenant) &&
            s->facts->source_shadow == config_is_shadow(config, source);
 }
 

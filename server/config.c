@@ -225,21 +225,30 @@ bool config_is_polled(const struct config *c, const char *tenant)
     return c->polling.every_ms && t && !config_is_second_name(c, t);
 }
 
-bool config_knows_source(const struct config *c, const char *source)
-{
-    return config_source(c, source) || config_hunt_of_source(c, source) ||
-           strcmp(source, CONFIG_POLLING) == 0;
-}
-
-bool config_may_isolate(const struct config *c, const char *source)
+/* Whose a source or a hunt is; NULL: there is none of this name. */
+static const struct config_tenant *tenant_of(const struct config *c, const char *source)
 {
     const struct config_source *s = config_source(c, source);
-
     const struct config_hunt *hunt = config_hunt_of_source(c, source);
 
-    if (s || hunt)
-        return s ? s->may_isolate : hunt->may_isolate;
-    return strcmp(source, CONFIG_POLLING) == 0 && c->polling.may_isolate;
+    return s ? s->tenant : hunt ? hunt->tenant : NULL;
+}
+
+bool config_knows_source(const struct config *c, const char *source, const char *tenant)
+{
+    const struct config_tenant *of = tenant_of(c, source);
+
+    return of ? strcmp(of->name, tenant) == 0 : strcmp(source, CONFIG_POLLING) == 0;
+}
+
+bool config_may_isolate(const struct config *c, const char *source, const char *tenant)
+{
+    const struct config_source *s = config_source(c, source);
+    const struct config_hunt *hunt = config_hunt_of_source(c, source);
+
+    if (!config_knows_source(c, source, tenant))
+        return false;
+    return s ? s->may_isolate : hunt ? hunt->may_isolate : c->polling.may_isolate;
 }
 
 bool config_is_shadow(const struct config *c, const char *source)
@@ -253,7 +262,7 @@ bool config_is_shadow(const struct config *c, const char *source)
 size_t config_origins(const struct config *c, struct arena *a, const struct config_origin **ret)
 {
     const struct config_origin polling = {.name = CONFIG_POLLING,
-                                          .may_isolate = config_may_isolate(c, CONFIG_POLLING)};
+                                          .may_isolate = c->polling.may_isolate};
     struct config_origin *list = arena_array(a, c->n_sources + c->n_hunts + 1, sizeof *list);
     size_t n = 0;
 

@@ -144,8 +144,8 @@ bool config_is_second_name(const struct config *c, const struct config_tenant *t
 bool config_is_polled(const struct config *c, const char *tenant);
 /** Is t the tenant of a source or a hunt? */
 bool config_is_pushed_for(const struct config *c, const struct config_tenant *t);
-/** Is it a source, CONFIG_POLLING or a hunt's? */
-bool config_knows_source(const struct config *c, const char *source);
+/** Is it a source of this tenant's, CONFIG_POLLING or the source of a hunt of its? */
+bool config_knows_source(const struct config *c, const char *source, const char *tenant);
 /* Where a case may come from. */
 struct config_origin {
     const char *name;                   /* of a source or a hunt's, or CONFIG_POLLING */
@@ -156,8 +156,9 @@ struct config_origin {
 /** Every one: sources, polling, hunts; polling last where it is off. Returns how many; *ret lives in a, NULL: out of
  *  memory. */
 size_t config_origins(const struct config *c, struct arena *a, const struct config_origin **ret);
-/** May a case of this source (CONFIG_POLLING and hunts included) lead to an isolation? */
-bool config_may_isolate(const struct config *c, const char *source);
+/** May a case of this source (CONFIG_POLLING and hunts included) and tenant lead to an isolation? What a source may that is
+ *  another tenant's is nothing to this one's. */
+bool config_may_isolate(const struct config *c, const char *source, const char *tenant);
 /** Is what its deliveries lead to told, and not done? */
 bool config_is_shadow(const struct config *c, const char *source);
 /** Does new, which was read for the server that old is in force in, ask for what no reload can give? Returns the name of the

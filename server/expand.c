@@ -121,7 +121,8 @@ static const char *source_of(const struct expansion *x, const struct json *alert
         config_hunt_held_back(config, x->c.source, x->c.tenant, json_get_string(alert, "title"),
                               json_get_string(alert, "description"));
 
-    return hunt && config_may_isolate(config, x->c.source) && !config_is_shadow(config, x->c.source)
+    return hunt && config_may_isolate(config, x->c.source, x->c.tenant) &&
+                   !config_is_shadow(config, x->c.source)
                ? hunt->source
                : x->c.source;
 }
@@ -160,7 +161,7 @@ static enum err_code take_facts(struct expansion *x, struct runtime_tenant *tena
     x->facts = (struct facts){
         .tenant = x->c.tenant,
         .source = x->c.source,
-        .may_isolate = config_may_isolate(x->rt->config, x->c.source),
+        .may_isolate = config_may_isolate(x->rt->config, x->c.source, x->c.tenant),
         .source_shadow = config_is_shadow(x->rt->config, x->c.source),
         .alert_id = x->c.alert_id,
         .pushed_machine_id = x->c.pushed_machine_id,
@@ -323,7 +324,7 @@ static enum err_code judged_fn(struct db_tx *tx, void *arg, struct err *e)
         code = case_judged(tx, &c, x->machine_id, buf_text(&x->facts_json), &x->verdict, x->now, e);
     else
         code = case_rejudged(tx, &c, buf_text(&x->facts_json), &x->verdict, x->now, e);
-    if (!code && grounds_are_weak(x->rt->config, c.source))
+    if (!code && grounds_are_weak(x->rt->config, &c))
         code = case_weaken(tx, &c, e);
     else if (!code && c.weak && x->facts.may_isolate && !x->facts.source_shadow &&
              x->before != CASE_DECIDING) /* a hunt that may not is none that is weak, either */
@@ -592,8 +593,8 @@ static enum err_code done_fn(struct db_tx *tx, void *arg, struct err *e)
  * are taken for gone. */
 static bool waits_for_config(const struct expansion *x)
 {
-    bool known =
-        runtime_tenant(x->rt, x->c.tenant) && config_knows_source(x->rt->config, x->c.source);
+    bool known = runtime_tenant(x->rt, x->c.tenant) &&
+                 config_knows_source(x->rt->config, x->c.source, x->c.tenant);
 
     return !known && engine_may_be_newer(x->w, x->now);
 }
@@ -623,7 +624,7 @@ static enum err_code find_source(struct expansion *x, struct err *e)
     enum err_code code = store_case_load(x->g->store, x->arena, x->w->id, &x->c, e);
 
     if (code || !x->c.second || !expand_is_new(x) || expand_is_judged(x) || waits_for_config(x) ||
-        !grounds_are_weak(config, x->c.source) || !config_may_isolate(config, x->c.second) ||
+        !grounds_are_weak(config, &x->c) || !config_may_isolate(config, x->c.second, x->c.tenant) ||
         config_is_shadow(config, x->c.second))
         return code;
     code = db_write(x->g->store->db, stand_in_fn, x, e);

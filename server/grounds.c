@@ -4,17 +4,19 @@
 #include <string.h>
 #include <strings.h>
 
-bool grounds_same_terms(const struct config *a, const struct config *b, const char *source)
+bool grounds_same_terms(const struct config *a, const struct config *b, const struct case_record *c)
 {
     return strcmp(policy_hash(a->policy), policy_hash(b->policy)) == 0 &&
-           config_may_isolate(a, source) == config_may_isolate(b, source) &&
-           config_is_shadow(a, source) == config_is_shadow(b, source);
+           config_may_isolate(a, c->source, c->tenant) ==
+               config_may_isolate(b, c->source, c->tenant) &&
+           config_is_shadow(a, c->source) == config_is_shadow(b, c->source);
 }
 
-bool grounds_are_weak(const struct config *config, const char *source)
+bool grounds_are_weak(const struct config *config, const struct case_record *c)
 {
-    return (!config_may_isolate(config, source) || config_is_shadow(config, source)) &&
-           strncmp(source, HUNT_SOURCE, sizeof HUNT_SOURCE - 1) != 0;
+    return (!config_may_isolate(config, c->source, c->tenant) ||
+            config_is_shadow(config, c->source)) &&
+           strncmp(c->source, HUNT_SOURCE, sizeof HUNT_SOURCE - 1) != 0;
 }
 
 static bool is_of(const char *policy, const struct config *config)
@@ -60,7 +62,7 @@ static bool is_of_now(const struct stored *s, const struct case_record *c,
     int64_t now = clock_wall_ms(g->clock);
 
     return strcmp(s->verdict.policy, policy_hash(config->policy)) == 0 &&
-           s->facts.may_isolate == config_may_isolate(config, c->source) &&
+           s->facts.may_isolate == config_may_isolate(config, c->source, c->tenant) &&
            s->facts.source_shadow == config_is_shadow(config, c->source) &&
            now >= s->facts.read_ms && now - s->facts.read_ms < GROUNDS_FRESH_MS;
 }
@@ -149,7 +151,7 @@ static enum err_code judge_again(const struct case_record *c, const char *machin
 {
     struct facts f = {.tenant = c->tenant,
                       .source = c->source,
-                      .may_isolate = config_may_isolate(rt->config, c->source),
+                      .may_isolate = config_may_isolate(rt->config, c->source, c->tenant),
                       .source_shadow = config_is_shadow(rt->config, c->source),
                       .alert_id = c->alert_id,
                       .pushed_machine_id = c->pushed_machine_id,

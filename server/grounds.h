@@ -31,11 +31,12 @@ struct grounds {
  *  the one in force his word would be void. now: wall ms. */
 bool grounds_may_be_newer(const struct approval *approval, const struct config *config,
                           const struct engine *g, int64_t now);
-/** May the source of this name not isolate, so that another one that may is to be heard (case_strengthen)? Not a hunt: of an
+/** May the source of this case not isolate, so that another one that may is to be heard (case_strengthen)? Not a hunt: of an
  *  alert that it has made nobody else's right goes beyond its own. */
-bool grounds_are_weak(const struct config *config, const char *source);
-/** Would two configurations judge alike what comes from this source: policy, what it may, shadow? */
-bool grounds_same_terms(const struct config *a, const struct config *b, const char *source);
+bool grounds_are_weak(const struct config *config, const struct case_record *c);
+/** Would two configurations judge this case alike: policy, what its source may, shadow? */
+bool grounds_same_terms(const struct config *a, const struct config *b,
+                        const struct case_record *c);
 /**
  * Does a verdict of now ask for the step that an earlier one asked for?
  *

@@ -279,7 +279,7 @@ static enum err_code request_fn(struct db_tx *tx, void *arg, struct err *e)
     if (!code && fresh)
         code = begin(tx, q, e);
     /* Judged before a reload that took its source's right: by that nobody else is kept from it. */
-    if (!code && q->outcome == OUTCOME_WITHHELD && grounds_are_weak(q->rt->config, c.source))
+    if (!code && q->outcome == OUTCOME_WITHHELD && grounds_are_weak(q->rt->config, &c))
         code = case_weaken(tx, &c, e);
     if (code || q->outcome != OUTCOME_DONE)
         return code;
@@ -353,7 +353,7 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
     }
     /* What was read with the facts serves, unless what they are judged by has changed since, or it is old: a step before
      * this one took long. */
-    same_terms = grounds_same_terms(rt->config, s->runtime->config, s->c->source);
+    same_terms = grounds_same_terms(rt->config, s->runtime->config, s->c);
     if (same_terms) {
         if (s->look && episode_look_is_young(s->look->read_ms, clock_wall_ms(s->engine->clock)))
             q.look = s->look;

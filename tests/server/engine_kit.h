@@ -110,6 +110,11 @@ static inline struct runtime *rig_runtime_by(struct rig *r, const struct clock *
 {
     struct arena *faults_arena = arena_new(0);
     const char *tenant = r->tenant ? r->tenant : "contoso";
+    /* where there is one, rig_push_to is to find its source */
+    const char *fabrikams = arena_fmt(r->arena,
+                                      "  relay-fabrikam:\n    tenant: fabrikam\n    verify:\n"
+                                      "      - standard_webhooks: {secret_files: [%s/whsec]}\n",
+                                      r->dir);
     struct yaml_faults faults;
     struct config *config = NULL;
     struct runtime *rt = NULL;
@@ -124,12 +129,12 @@ static inline struct runtime *rig_runtime_by(struct rig *r, const struct clock *
                    "    client_secret_file: %s/secret\n    api_url: %s\n    login_url: %s\n"
                    "    api_scope: https://api.example/.default\n%s"
                    "sources:\n  relay:\n    tenant: %s\n    verify:\n"
-                   "      - standard_webhooks: {secret_files: [%s/whsec]}\n%s"
+                   "      - standard_webhooks: {secret_files: [%s/whsec]}\n%s%s"
                    "mail: {server: 'smtp://127.0.0.1:9', from: cordon@contoso.example,"
                    " to: [soc@contoso.example], group: {interval: 0}}\n%s",
                    tenant, r->dir, peer_url(r->peer), peer_url(r->peer),
                    r->tenants ? r->tenants : "", tenant, r->dir, r->sources ? r->sources : "",
-                   rules);
+                   r->tenants && strstr(r->tenants, "  fabrikam:\n") ? fabrikams : "", rules);
     rig_write(r, "cordon.yaml", text);
     yaml_faults_init(&faults, faults_arena);
     if (config_load(r->config_file, NULL, faults_arena, &config, &faults, &e))
@@ -260,14 +265,16 @@ static inline void rig_stored(void *arg, enum err_code code, const struct err *e
     (void)sem_post(a->ctx);
 }
 
-/* Stores a notification as the senders' side does; returns the case's id. */
+/* Stores a notification as the senders' side does, of the tenant's own source; returns the case's id. */
 static inline int64_t rig_push_to(struct rig *r, const char *tenant, const char *alert_id,
                                   const char *machine_id, bool likely_high)
 {
     const struct alert_ref ref = {
         .alert_id = alert_id, .machine_id = machine_id, .likely_high = likely_high};
+    const bool first = strcmp(tenant, r->tenant ? r->tenant : "contoso") == 0;
     const struct notification n = {.tenant = tenant,
-                                   .source = "relay",
+                                   .source =
+                                       first ? "relay" : arena_fmt(r->arena, "relay-%s", tenant),
                                    .received_ms = clock_wall_ms(&r->hands.clock),
                                    .alerts = &ref,
                                    .count = 1};

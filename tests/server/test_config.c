@@ -1544,16 +1544,17 @@ static void test_config__a_query_that_is_no_text_is_a_fault(void **state)
 static void test_config__what_is_gone_may_not_isolate(void **state)
 {
     static const struct {
-        const char *more, *source;
+        const char *more, *source, *tenant;
         bool may;
     } rows[] = {
-        {"polling: {every: 1m}\n", "polling", true},
-        {"polling: {every: 1m, may: [notify]}\n", "polling", false},
-        {"polling: {every: 0, may: [notify, isolate]}\n", "polling", true},
-        {"", "polling", false},
-        {"", "relay", true},
-        {"", "flow", false},
-        {"", "hunt:dumps", false},
+        {"polling: {every: 1m}\n", "polling", "contoso", true},
+        {"polling: {every: 1m, may: [notify]}\n", "polling", "contoso", false},
+        {"polling: {every: 0, may: [notify, isolate]}\n", "polling", "contoso", true},
+        {"", "polling", "contoso", false},
+        {"", "relay", "contoso", true},
+        {"", "relay", "fabrikam", false},
+        {"", "flow", "contoso", false},
+        {"", "hunt:dumps", "contoso", false},
     };
     struct fixture *f = *state;
 
@@ -1563,7 +1564,7 @@ static void test_config__what_is_gone_may_not_isolate(void **state)
 
         buf_addf(&text, "%s%s", ALL, rows[i].more);
         c = load(f, buf_text(&text));
-        if (config_may_isolate(c, rows[i].source) != rows[i].may)
+        if (config_may_isolate(c, rows[i].source, rows[i].tenant) != rows[i].may)
             fail_msg("%s%s", rows[i].more, rows[i].source);
         config_unref(c);
     }

@@ -1529,6 +1529,66 @@ static void test_expand__who_keeps_its_right_counts_until_the_request(void **sta
     }
 }
 
+#define FLOW(tenant)                                                                               \
+    "  flow:\n    tenant: " tenant "\n    verify:\n      - standard_webhooks: {public_keys: "      \
+    "'whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg='}\n"
+
+/* What a source may is what it may of its tenant: a reload that gives its name to another tenant's has taken the right from what
+ * it pushed before, whoever reads or asks then, and gives none of it to others' cases. */
+static void test_expand__the_right_of_another_tenants_source_is_none(void **state)
+{
+    static const struct {
+        const char *label, *second; /* who pushed it as well; NULL: nobody */
+        bool judged;                /* before that, and not asked for yet */
+        const char *sources;        /* after that */
+        size_t posts;
+    } rows[] = {
+        {"before it is read", NULL, false, FLOW("fabrikam"), 0},
+        {"before it is asked for", NULL, true, FLOW("fabrikam"), 0},
+        {"another one keeps its right", "strong", false, FLOW("fabrikam") STRONG, 1},
+        {"another one keeps its right until the request", "strong", true, FLOW("fabrikam") STRONG,
+         1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        rig_open(&r, NULL);
+        r.tenants = arena_fmt(r.arena,
+                              "  fabrikam:\n    tenant_id: 1b4a1f60-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                              "    client_id: 6d1f0000-98ab-4f0a-9d5e-0b1c2d3e4f50\n"
+                              "    client_secret_file: %s/secret\n    api_url: %s\n"
+                              "    login_url: %s\n",
+                              r.dir, peer_url(r.peer), peer_url(r.peer));
+        r.sources = FLOW("contoso") STRONG;
+        engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+        rig_afresh(&r);
+        if (rows[i].judged)
+            rig_says(&r, "GET", LIST, 2, 503, "{}"); /* with the alert, and before the request */
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"));
+        push_by(&r, "flow", MACHINE, true);
+        if (rows[i].second)
+            push_by(&r, rows[i].second, MACHINE, true);
+        if (rows[i].judged)
+            (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), 0);
+        r.sources = rows[i].sources;
+        engine_use(r.g, rig_runtime(&r, RULES_ISOLATE_AND_MAIL));
+        rig_pass(&r, 6 * MINUTE_MS, 30 * SECOND_MS);
+        id = rig_push(&r, ALERT, NULL);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].posts);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+        assert_non_null(strstr(rig_subject(&r, id),
+                               rows[i].posts ? "[ISOLATED]" : "source flow may only notify"));
+        rig_close(&r);
+    }
+}
+
 /* What a second one that may isolate says of the machine is held against the alert, whoever comes after it and says nothing of
  * that. Who says something else does not come into its place. */
 static void test_expand__the_word_of_a_second_sender_is_not_forgotten_for_a_third(void **state)
@@ -2528,6 +2588,7 @@ int main(void)
         cmocka_unit_test(test_expand__a_right_that_was_taken_back_is_no_first_word),
         cmocka_unit_test(test_expand__of_two_senders_the_one_that_keeps_its_right_counts),
         cmocka_unit_test(test_expand__who_keeps_its_right_counts_until_the_request),
+        cmocka_unit_test(test_expand__the_right_of_another_tenants_source_is_none),
         cmocka_unit_test(test_expand__the_word_of_a_second_sender_is_not_forgotten_for_a_third),
         cmocka_unit_test(test_expand__nobody_isolates_against_his_own_word),
         cmocka_unit_test(test_expand__a_no_is_not_undone_by_who_keeps_its_right),

@@ -302,10 +302,20 @@ static bool is_proven(const struct life *l)
     return any;
 }
 
+/* A source that may only notify. */
+static void add_bell(struct buf *out, const char *name, const char *tenant)
+{
+    buf_addf(out,
+             "  %s:\n    tenant: %s\n    may: [notify]\n    verify:\n"
+             "      - none: {insecure: true}\n",
+             name, tenant);
+}
+
 static struct runtime *runtime_of(struct life *l, const struct process *p, unsigned policy)
 {
     AUTO(buf_clear) struct buf text = BUF_INIT(4096);
     AUTO(buf_clear) struct buf tenants = BUF_INIT(4096);
+    AUTO(buf_clear) struct buf sources = BUF_INIT(4096);
     char quota[80] = "";
 
     if (l->poor)
@@ -320,6 +330,10 @@ static struct runtime *runtime_of(struct life *l, const struct process *p, unsig
                  "    api_scope: https://api.example/.default\n%s",
                  l->r.dir, peer_url(l->r.peer), peer_url(l->r.peer), quota);
     l->r.tenants = buf_text(&tenants);
+    add_bell(&sources, "bell", "contoso");
+    if (!(policy & POLICY_ALONE))
+        add_bell(&sources, "bell-fabrikam", "fabrikam");
+    l->r.sources = buf_text(&sources);
     if (l->polls)
         buf_addf(&text, "polling: {every: 1m, may: [notify%s]}\n", l->weakly ? "" : ", isolate");
     if (l->hunts)
@@ -816,8 +830,11 @@ static void push(struct life *l)
     bool strong = !one_in(l, 10), names = !one_in(l, 4);
     const char *machine;
     struct alert_ref ref = {.alert_id = fickle_alert_id(at), .likely_high = one_in(l, 2)};
-    struct notification n = {.tenant = at % FICKLE_TENANTS ? "fabrikam" : "contoso",
-                             .source = strong ? "relay" : "bell",
+    bool second = at % FICKLE_TENANTS;
+    struct notification n = {.tenant = second ? "fabrikam" : "contoso",
+                             .source = second   ? (strong ? "relay-fabrikam" : "bell-fabrikam")
+                                       : strong ? "relay"
+                                                : "bell",
                              .received_ms = clock_wall_ms(&l->r.hands.clock),
                              .alerts = &ref,
                              .count = 1};
@@ -1628,8 +1645,6 @@ static void begin(struct life *l, uint64_t seed, const char *store_url)
     living = l;
     l->shared = store_url != NULL;
     rig_open_on(&l->r, NULL, store_url);
-    l->r.sources = "  bell:\n    tenant: contoso\n    may: [notify]\n    verify:\n"
-                   "      - none: {insecure: true}\n";
     l->f = fickle_new(&l->r.hands, seed, on_request, l);
     peer_answer_by(l->r.peer, fickle_answer, l->f);
     l->strict = one_in(l, 5);

@@ -152,7 +152,9 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
     } else if (c->isolation || n.kind == NOTICE_NOT_ISOLATED) {
         code = channels_settle(tx, g, rt, arena, &n, NULL, now, e);
     }
-    return code || c->state == CASE_DROPPED ? code : go_on(tx, arena, c, now, e);
+    return code || c->state == CASE_DROPPED || c->state == CASE_FAILED
+               ? code
+               : go_on(tx, arena, c, now, e);
 }
 
 /* Did somebody decide how to go on after step number `at`? Then he was told that it failed. */

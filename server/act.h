@@ -67,8 +67,8 @@ void act_run(const struct acting *a);
 
 /**
  * Inside a transaction: all steps of c have ended; moves it to WAITING while its isolation is not
- * settled, else tells people how that ended if they do not know yet, and moves it to DONE. One that is DROPPED stays
- * so.
+ * settled, else tells people how that ended if they do not know yet, and moves it to DONE. One that is DROPPED or FAILED
+ * stays so.
  */
 enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
                          struct arena *arena, struct case_record *c, int64_t now, struct err *e);

@@ -177,9 +177,10 @@ static enum err_code settle_case(struct db_tx *tx, void *arg, struct case_record
     return code ? code : act_settle(tx, x->g, x->rt, x->arena, &c, x->now, e);
 }
 
-/* case_visit_fn: of a case that a person let go. Nothing is left to do, but who heard of it hears the end. */
-static enum err_code settle_dropped(struct db_tx *tx, void *arg, struct case_record *of,
-                                    bool *ret_done, struct err *e)
+/* case_visit_fn: of a case that is over: a person let it go, or it could not be read any more after a person's answer. Nothing is
+ * left to do, but who heard of it hears the end. */
+static enum err_code settle_over(struct db_tx *tx, void *arg, struct case_record *of,
+                                 bool *ret_done, struct err *e)
 {
     return of->told ? settle_case(tx, arg, of, ret_done, e) : ERR_OK;
 }
@@ -235,7 +236,9 @@ enum err_code episode_move(struct db_tx *tx, struct episode *x, struct isolation
         return work_again(tx, &x->w, x->due, 0, e);
     code = case_each(tx, x->arena, x->row.id, CASE_WAITING, 0, settle_case, x, e);
     if (!code)
-        code = case_each(tx, x->arena, x->row.id, CASE_DROPPED, 0, settle_dropped, x, e);
+        code = case_each(tx, x->arena, x->row.id, CASE_DROPPED, 0, settle_over, x, e);
+    if (!code)
+        code = case_each(tx, x->arena, x->row.id, CASE_FAILED, 0, settle_over, x, e);
     if (!code)
         code = work_again(tx, &x->w, x->now, 0, e);
     return code ? code : ledger_take(tx, x->arena, r, x->now, e);

@@ -1091,6 +1091,56 @@ static void test_question__what_is_withheld_behind_the_isolation_is_told(void **
     }
 }
 
+/* Defender's answers to a case whose alert is gone, or (404) cannot be read any more, and whose isolation stands so. */
+static void alert_gone(struct rig *r, const char *isolation)
+{
+    peer_forget(r->peer);
+    rig_says(r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(r, "GET", GET_ALERT, 0, 404, "{}");
+    rig_says(r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(r, "GET", LIST, 0, 200, arena_fmt(r->arena, "{\"value\":[%s]}", isolation));
+    rig_says(r, "GET", GET_ACTION, 0, 200, isolation);
+}
+
+/* A yes came, and the alert could not be read after it: the case has failed, and its isolation is under way all the same. */
+static void test_question__how_the_isolation_of_a_case_that_failed_ends_is_told(void **state)
+{
+    static const struct {
+        const char *ends, *subject;
+    } rows[] = {
+        {ACTION_DOC(ACTION, "Isolate", "Cancelled", "null", "11:12"),
+         "[NOT ISOLATED: somebody cancelled it at Defender]"},
+        {ACTION_DOC(ACTION, "Isolate", "Succeeded", "null", "11:12"), "[ISOLATED]"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        enum question_state now;
+        struct err e = {0};
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].subject);
+        scene(&r, "rules: [{name: contain, do: [isolate: {}, {tag: {add: x}, on_failure: ask},"
+                  " scan: {}, email: {}]}]\n");
+        rig_says(&r, "POST", "/api/machines/" MACHINE "/tags", 0, 403, "{}");
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_PENDING);
+        assert_int_equal(say(&r, "a@x.example", true, NULL, &now, &e), ERR_OK);
+        alert_gone(&r, ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+        rig_pass(&r, 20 * MINUTE_MS, MINUTE_MS);
+        assert_int_equal(rig_case(&r, id).state, CASE_FAILED);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_PENDING);
+        assert_string_equal(rig_told(&r, id), "question action_failed");
+        alert_gone(&r, rows[i].ends);
+        rig_pass(&r, HOUR_MS, MINUTE_MS);
+        assert_non_null(strstr(rig_subject(&r, id), rows[i].subject));
+        assert_int_equal(rig_case(&r, id).state, CASE_FAILED);
+        rig_close(&r);
+    }
+}
+
 static void test_question__what_was_done_asks_nobody(void **state)
 {
     struct question_record *list;
@@ -2785,6 +2835,7 @@ int main(void)
         cmocka_unit_test(test_question__a_yes_outlasts_a_failed_read),
         cmocka_unit_test(test_question__a_failure_asks_how_to_go_on),
         cmocka_unit_test(test_question__what_is_withheld_behind_the_isolation_is_told),
+        cmocka_unit_test(test_question__how_the_isolation_of_a_case_that_failed_ends_is_told),
         cmocka_unit_test(test_question__what_was_done_asks_nobody),
         cmocka_unit_test(test_question__an_answer_counts_once),
         cmocka_unit_test(test_question__a_no_is_told_and_can_be_retried),

@@ -407,10 +407,12 @@ struct review {
     struct ledger_turn *t;
     struct defender_reads reads;
     int64_t release_at;
-    bool set_back;       /* its times are other ones than in the store */
-    bool looked;         /* the machine's actions could be read */
-    bool released;       /* somebody has released it at Defender */
-    bool may_release;    /* it is time, and nothing speaks against it */
+    bool set_back;    /* its times are other ones than in the store */
+    bool looked;      /* the machine's actions could be read */
+    bool released;    /* somebody has released it at Defender */
+    bool may_release; /* it is time, and nothing speaks against it */
+    int64_t newest;   /* of the machine's cases that were looked at for that; 0: none was */
+    size_t n_cases;
     const char *against; /* what does, for people */
     const char *body;
     enum isolation_state before;
@@ -450,12 +452,17 @@ static bool is_open_high(struct review *v, const struct case_record *row)
     return open;
 }
 
+static struct case_filter of_machine(const struct isolation_record *r)
+{
+    return (struct case_filter){
+        .tenant = r->tenant, .machine_id = r->machine_id, .limit = CASES_MAX + 1};
+}
+
 /* Why the machine is not released although the rule says that it is time; NULL: nothing speaks against it. */
 static const char *find_against(struct review *v)
 {
     const struct isolation_record *r = &v->t->row;
-    const struct case_filter same = {
-        .tenant = r->tenant, .machine_id = r->machine_id, .limit = CASES_MAX + 1};
+    const struct case_filter same = of_machine(r);
     struct case_record *cases;
     struct err off;
     size_t n = 0;
@@ -468,6 +475,8 @@ static const char *find_against(struct review *v)
         return "the other cases of the machine could not be read";
     if (n > CASES_MAX)
         return "the machine has too many cases to look at";
+    v->newest = n ? cases[0].id : 0;
+    v->n_cases = n;
     for (size_t i = 0; i < n; i++)
         if (cases[i].id != r->case_id && is_open_high(v, &cases[i]))
             return arena_fmt(v->t->arena, "alert %s of the machine is not closed",
@@ -504,22 +513,40 @@ static void read_review(struct review *v, const struct case_record *c)
         v->body = "Defender could not be read just now: this is what the ledger says.";
 }
 
+/* Has another case of the machine come since they were looked at, each of which takes a call? */
+static enum err_code has_come(struct db_tx *tx, const struct review *v, bool *ret, struct err *e)
+{
+    const struct case_filter same = of_machine(&v->t->row);
+    struct case_record *cases;
+    size_t n = 0;
+    enum err_code code = case_list(tx, v->t->arena, &same, &cases, &n, e);
+
+    *ret = !code && (n != v->n_cases || (n && cases[0].id != v->newest));
+    return code;
+}
+
 static enum err_code review_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct review *v = arg;
     struct ledger_turn *t = v->t;
     struct isolation_record r = t->row;
-    bool may_release = v->may_release;
+    bool may_release = v->may_release, come = false;
     int64_t release_at = 0;
     enum err_code code = work_again(tx, &t->w, t->now, 0, e);
 
     if (!code && v->set_back)
         code = isolation_move(tx, &r, ISOLATION_ISOLATED, r.why, t->now, e);
-    /* A case may have joined it since, whose rule does not let it end. */
+    /* A case may have joined it since, whose rule does not let it end; or come, and be about to. */
     if (!code && may_release)
         code = find_release_at(tx, t->arena, &r, &release_at, e);
+    if (!code && may_release)
+        code = has_come(tx, v, &come, e);
     if (code)
         return code;
+    if (come && !v->released) {
+        t->after = r;
+        return work_again(tx, &t->w, t->now + MINUTE_MS, 0, e);
+    }
     may_release = may_release && release_at && t->now >= release_at;
     if (v->released) {
         code = isolation_move(tx, &r, ISOLATION_RELEASED, "released at Defender", t->now, e);

@@ -2201,6 +2201,70 @@ static void test_ledger__in_doubt_no_rule_ends_it(void **state)
     }
 }
 
+static struct {
+    struct rig *r;
+    pthread_t here; /* the store has a thread of its own, which asks for the time, too */
+} arriving;
+
+/* Once the other alert was asked for, a third one comes. */
+static int64_t arriving_wall(const struct clock *c)
+{
+    struct rig *r = pthread_equal(pthread_self(), arriving.here) ? arriving.r : NULL;
+
+    if (r && rig_seen(r, "GET", GET_ALERT "da0_-7")) {
+        arriving.r = NULL;
+        (void)rig_push(r, "da1_-7", MACHINE);
+    }
+    return hands_wall(c);
+}
+
+/* Nor does one that comes while the others are looked at, which takes a call for each of them. */
+static void test_ledger__an_alert_that_comes_at_that_moment_keeps_it(void **state)
+{
+    struct rig r;
+    int64_t third;
+
+    (void)state;
+    rig_open(&r, RULES_FREE_AFTER);
+    (void)isolated(&r);
+    peer_forget(r.peer);
+    rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&r, "GET", GET_ALERT "da0_-7", 0, 200,
+             "{\"id\":\"da0_-7\",\"severity\":\"Low\",\"machineId\":\"" MACHINE "\"}");
+    rig_says(&r, "GET", GET_ALERT "da1_-7", 0, 200,
+             "{\"id\":\"da1_-7\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}");
+    rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+    (void)rig_push(&r, "da0_-7", MACHINE);
+    (void)rig_work(&r);
+    rig_pass(&r, 7 * HOUR_MS, HOUR_MS);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+    peer_forget(r.peer);
+    rig_says(&r, "GET", GET_ALERT "da0_-7", 0, 200,
+             "{\"id\":\"da0_-7\",\"severity\":\"Low\",\"machineId\":\"" MACHINE "\"}");
+    rig_says(&r, "GET", GET_ALERT "da1_-7", 0, 200,
+             "{\"id\":\"da1_-7\",\"severity\":\"High\",\"machineId\":\"" MACHINE "\"}");
+    rig_says(&r, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+    rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&r, "GET", LIST, 0, 200, IN_FORCE);
+    rig_says(&r, "POST", UNISOLATE, 0, 201,
+             ACTION_DOC(RELEASE_ACTION, "Unisolate", "Succeeded", "null", "12:12"));
+    arriving.here = pthread_self();
+    arriving.r = &r;
+    r.hands.clock.wall_ms = arriving_wall;
+    rig_pass(&r, 2 * HOUR_MS, HOUR_MS);
+    assert_null(arriving.r);
+    third = rig_push(&r, "da1_-7", MACHINE);
+    assert_int_equal(rig_seen(&r, "POST", UNISOLATE), 0);
+    assert_int_equal(rig_isolation(&r).state, ISOLATION_ISOLATED);
+    assert_int_equal(rig_case(&r, third).isolation, rig_isolation(&r).id);
+    assert_string_equal(rig_told(&r, third), "isolated");
+    rig_close(&r);
+}
+
 /* Defender cannot be read when it is time: nothing is released blindly, and it is tried again with the review. */
 static void test_ledger__no_rule_ends_it_unseen(void **state)
 {
@@ -3051,6 +3115,7 @@ int main(void)
         cmocka_unit_test(test_ledger__a_release_that_left_is_on_record_before),
         cmocka_unit_test(test_ledger__reviews_begin_anew_after_a_failed_release),
         cmocka_unit_test(test_ledger__in_doubt_no_rule_ends_it),
+        cmocka_unit_test(test_ledger__an_alert_that_comes_at_that_moment_keeps_it),
         cmocka_unit_test(test_ledger__no_rule_ends_it_unseen),
         cmocka_unit_test(test_ledger__a_rules_time_begins_with_the_confirmation),
         cmocka_unit_test(test_ledger__a_release_that_the_review_finds_is_told),

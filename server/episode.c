@@ -8,6 +8,7 @@
 #include "deed.h"
 #include "ledger.h"
 #include "policy.h"
+#include "store_polls.h"
 
 /* The moments at which many are seen to, when the tenant's calls are getting scarce; and those at which many that are
  * under way are asked after. */
@@ -91,7 +92,7 @@ enum isolation_state episode_adopt(struct isolation_record *r, const struct defe
     r->adopted = !deed_is_own(a, deed_id(r->id, own), r->posted ? r->requested : 0);
     if (r->adopted) /* what was wanted here says nothing of it, nor does its scope: trap 20 */
         r->type = "unknown";
-    r->posted = 0;
+    r->posted = r->unseen = 0;
     r->took_effect = deed_took_effect(a);
     return a->status == DEFENDER_SUCCEEDED ? ISOLATION_ISOLATED : ISOLATION_PENDING;
 }
@@ -216,12 +217,29 @@ enum err_code episode_tell_after_all(struct db_tx *tx, struct episode *x, int64_
     return given_up ? ledger_tell_after_all(tx, &t, given_up, r, e) : ERR_OK;
 }
 
+/* Is it not known what r, which fails without an action of Defender's, has led to? Defender said that such a request is under way,
+ * and whoever reads the tenant's list is to find it. */
+static enum err_code mind_the_unlisted(struct db_tx *tx, struct episode *x,
+                                       struct isolation_record *r, const char **why, struct err *e)
+{
+    if (r->state != ISOLATION_REQUESTED || !r->unseen || r->action_id)
+        return ERR_OK;
+    if (!r->posted)
+        *why = arena_fmt(x->arena, "it is not known whether the machine is isolated: %s", *why);
+    r->posted = x->now;
+    return poll_read_again(tx, r->tenant, POLL_ACTIONS, r->requested, e);
+}
+
 enum err_code episode_move(struct db_tx *tx, struct episode *x, struct isolation_record *r,
                            enum isolation_state to, const char *why, struct err *e)
 {
     int64_t given_up = 0;
     enum err_code code = ERR_OK;
 
+    if (to == ISOLATION_FAILED)
+        code = mind_the_unlisted(tx, x, r, &why, e);
+    if (code)
+        return code;
     if (to == ISOLATION_ISOLATED && !r->review)
         r->review = x->now + policy_review(x->rt->config->policy);
     if (to == ISOLATION_ISOLATED)
@@ -360,6 +378,7 @@ static enum err_code posted_fn(struct db_tx *tx, void *arg, struct err *e)
         break;
     case DEED_LATER:
         r.posted = 0;
+        r.unseen += x->code == ERR_CONFLICT;
         code = episode_postpone(tx, x, &r, e);
         break;
     default:

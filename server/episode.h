@@ -104,7 +104,8 @@ enum err_code episode_find_given_up(struct db_tx *tx, struct episode *x, struct 
 /** Whoever waited for that row hears of it (ledger_tell_after_all). */
 enum err_code episode_tell_after_all(struct db_tx *tx, struct episode *x, int64_t given_up,
                                      const struct isolation_record *r, struct err *e);
-/** Moves the row; when it is settled by that, its cases go on and its work ends. */
+/** Moves the row; when it is settled by that, its cases go on and its work ends. One that fails, and of which Defender said that
+ *  such a request is under way, is one of which nobody knows (isolation_is_unknown). */
 enum err_code episode_move(struct db_tx *tx, struct episode *x, struct isolation_record *r,
                            enum isolation_state to, const char *why, struct err *e);
 /** Tells those who wait: that it takes long, once; that Defender is about to give up, once; or that it has taken the

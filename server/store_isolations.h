@@ -37,7 +37,8 @@ struct isolation_record {
     int64_t requested, confirmed, released, updated; /* wall ms, 0: not yet */
     int64_t
         ask_from; /* REQUESTED: since when Defender is asked for it; 0: not yet, this host's clock was off */
-    /* PENDING, RELEASING: looks in vain at a machine of which Defender says that the request has ended */
+    /* PENDING, RELEASING: looks in vain at a machine of which Defender says that the request has ended. REQUESTED: how often
+     * Defender said that such a request is under way already, which it has not listed since */
     int64_t unseen;
     int64_t took_effect; /* when it did, by Defender's clock; 0: not yet, or it did not say */
     int64_t review;      /* ISOLATED: when people are to look at it; wall ms */

@@ -542,6 +542,55 @@ static void test_isolation__an_unknown_request_is_looked_for_longer_than_it_is_a
     rig_close(&r);
 }
 
+#define UNDER_WAY                                                                                  \
+    "{\"error\":{\"code\":\"ActiveRequestAlreadyExists\",\"message\":\"Action is already in "      \
+    "progress\"}}"
+#define THROTTLED "{\"error\":{\"code\":\"429\",\"message\":\"in 120 seconds\"}}"
+
+/* Defender says that such a request is under way, and lists none: whether the machine gets isolated by that nobody knows, however
+ * what is asked for here ends. */
+static void test_isolation__what_defender_calls_under_way_and_never_lists_is_unknown(void **state)
+{
+    static const struct {
+        const char *label;
+        unsigned times; /* that it says so; then it takes nothing for want of calls */
+        bool paused;    /* by a person, meanwhile */
+        bool unknown;
+    } rows[] = {
+        {"each time", 0, false, true},
+        {"once", 1, false, true},
+        {"once, and people have paused it", 1, true, true},
+        {"never", 0, false, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct desk_order pause = {.who = "maria", .why = "a drill"};
+        struct rig r;
+        int64_t id;
+
+        print_message("  %s\n", rows[i].label);
+        rig_open(&r, NULL);
+        rig_afresh(&r);
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        if (rows[i].unknown)
+            rig_says(&r, "POST", ISOLATE, rows[i].times, 400, UNDER_WAY);
+        rig_says(&r, "POST", ISOLATE, 0, 429, THROTTLED);
+        id = rig_push(&r, ALERT, MACHINE);
+        (void)rig_work(&r);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_REQUESTED);
+        if (rows[i].paused)
+            assert_int_equal(desk_pause(r.g, &pause, NULL), ERR_OK);
+        rig_pass(&r, 90 * MINUTE_MS, MINUTE_MS);
+        assert_int_equal(rig_isolation(&r).state, ISOLATION_FAILED);
+        assert_int_equal(rig_case(&r, id).state, CASE_DONE);
+        assert_int_equal(
+            strstr(rig_words(&r, id), "Nobody knows whether the machine is isolated") != NULL,
+            rows[i].unknown);
+        rig_close(&r);
+    }
+}
+
 /* ---- people --------------------------------------------------------------------------------------------- */
 
 /* "not yet, cordon tries on" is not the last word, whichever way it ends. */
@@ -2713,6 +2762,7 @@ int main(void)
         cmocka_unit_test(test_isolation__a_lost_answer_rests_though_its_record_failed_once),
         cmocka_unit_test(
             test_isolation__an_unknown_request_is_looked_for_longer_than_it_is_asked_for),
+        cmocka_unit_test(test_isolation__what_defender_calls_under_way_and_never_lists_is_unknown),
         cmocka_unit_test(test_isolation__who_was_told_late_is_told_the_end),
         cmocka_unit_test(test_isolation__a_clock_that_is_far_off_isolates_nothing),
         cmocka_unit_test(test_isolation__what_waits_for_the_clock_goes_on_when_it_is_right),

@@ -114,6 +114,8 @@ struct inheriting {
     struct episode *x;
     int64_t heir;     /* 0: none */
     const char *held; /* why safety holds back the last of those that it does; NULL: none */
+    bool
+        newer; /* a person let one of these past by a policy that may be newer than the one in force here */
 };
 
 /* case_visit_fn: the first that waits for its turn and that safety leaves room for: it takes its place by taking over. */
@@ -122,7 +124,7 @@ static enum err_code find_heir(struct db_tx *tx, void *arg, struct case_record *
 {
     struct inheriting *i = arg;
     const char *brake = NULL;
-    bool may = false, newer = false; /* then its turn passes all the same: others wait for it */
+    bool may = false, newer = false;
     enum err_code code = may_inherit(tx, i->x, c, &may, e);
 
     if (!code && may)
@@ -130,6 +132,7 @@ static enum err_code find_heir(struct db_tx *tx, void *arg, struct case_record *
     if (code || !may)
         return code;
     i->held = brake ? brake : i->held;
+    i->newer = i->newer || (brake && newer);
     i->heir = brake ? 0 : c->id;
     *ret_done = !brake;
     return ERR_OK;
@@ -166,8 +169,23 @@ static enum err_code give(struct db_tx *tx, struct episode *x, struct isolation_
     return code ? code : isolation_give(tx, r, e);
 }
 
+/* It is left to the replica that was told, or waits here until this one is. */
+static enum err_code leave_to_told(struct db_tx *tx, struct episode *x, struct isolation_record *r,
+                                   struct err *e)
+{
+    int64_t wait;
+
+    (void)err_set(&x->why, ERR_AGAIN, GROUNDS_NEWER);
+    x->why.retry_ms = ENGINE_NEWER_CONFIG_LOOK_MS;
+    wait = engine_wait_after(&x->w, &x->why);
+    x->due = x->now + (wait < NEWER_MOST_MS ? wait : NEWER_MOST_MS);
+    r->posted = 0; /* the look has shown that nothing came of it */
+    return episode_postpone(tx, x, r, e);
+}
+
 /* The case that the row stands for asks for it no longer. Another one that waits for it takes its place, and is looked at
- * next; none has its turn twice. Without any it is over. Nothing of ours is under way. */
+ * next; none has its turn twice. Without any it is over, unless one of them is another replica's to let past. Nothing of ours is
+ * under way. */
 static enum err_code hand_on(struct db_tx *tx, struct episode *x, struct isolation_record *r,
                              const char *why, struct err *e)
 {
@@ -177,6 +195,8 @@ static enum err_code hand_on(struct db_tx *tx, struct episode *x, struct isolati
     r->posted = 0;
     if (code)
         return code;
+    if (!i.heir && i.newer)
+        return leave_to_told(tx, x, r, e);
     if (!i.heir)
         return episode_move(tx, x, r, ISOLATION_FAILED, i.held ? i.held : why, e);
     x->due = x->now;
@@ -202,20 +222,6 @@ static bool stands(const struct defender_action *own, const struct defender_read
 {
     return own &&
            (defender_action_is_open(own) || own == deed_in_force(look->actions, look->n_actions));
-}
-
-/* It is left to the replica that was told, or waits here until this one is. */
-static enum err_code leave_to_told(struct db_tx *tx, struct episode *x, struct isolation_record *r,
-                                   struct err *e)
-{
-    int64_t wait;
-
-    (void)err_set(&x->why, ERR_AGAIN, GROUNDS_NEWER);
-    x->why.retry_ms = ENGINE_NEWER_CONFIG_LOOK_MS;
-    wait = engine_wait_after(&x->w, &x->why);
-    x->due = x->now + (wait < NEWER_MOST_MS ? wait : NEWER_MOST_MS);
-    r->posted = 0; /* the look has shown that nothing came of it */
-    return episode_postpone(tx, x, r, e);
 }
 
 static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)

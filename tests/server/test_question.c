@@ -794,6 +794,64 @@ static void test_question__a_replica_that_was_not_told_yet_asks_nobody_again(voi
     rig_close(&other);
 }
 
+/* Nor does it tell an heir that he is held back, whom a person has let past by that policy: it leaves the row to a replica that was
+ * told. */
+static void test_question__an_heir_that_was_let_past_waits_for_a_replica_that_was_told(void **state)
+{
+#define RULES_HEIR                                                                                 \
+    "rules:\n  - {name: a, when: {alert.severity: Medium}, do: [isolate: {}, email: {}]}\n"        \
+    "  - {name: b, when: {alert.severity: High}, do: [ask: {}, isolate: {}, email: {}]}\n"
+    static const char first[] =
+        "{\"id\":\"da9_-1\",\"severity\":\"Medium\",\"title\":\"T\",\"machineId\":"
+        "\"" MACHINE "\"}";
+    struct desk_order drop = {.who = "maria", .why = "a drill"};
+    char url[POSTGRES_URL_MAX];
+    enum question_state now;
+    struct rig told, other;
+    struct err e = {0};
+    int64_t heir;
+
+    (void)state;
+    if (!postgres_start(NULL))
+        skip();
+    rig_open_on(&told, RULES_HEIR, postgres_url(url));
+    rig_open_on(&other, RULES_HEIR "safety: {canary: 2}\n", url);
+    rig_says(&told, "GET", GET_ALERT "da9_-1", 0, 200, first);
+    peer_forget(other.peer);
+    rig_says(&other, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&other, "GET", GET_ALERT "da9_-1", 0, 200, first);
+    rig_says(&other, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+    rig_says(&other, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&other, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&other, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&told, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+    rig_says(&told, "GET", GET_ALERT, 0, 200, ALERT_DOC);
+    rig_says(&told, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+    rig_says(&told, "GET", LIST, 0, 200, NOTHING);
+    rig_says(&told, "POST", ISOLATE, 0, 409, "{}");
+    heir = rig_push(&told, ALERT, MACHINE);
+    (void)rig_work(&told);
+    drop.id = rig_push(&told, "da9_-1", MACHINE);
+    (void)rig_work(&told);
+    assert_int_equal(rig_isolation(&told).state, ISOLATION_REQUESTED);
+    assert_int_equal(say(&told, "a@x.example", true, NULL, &now, &e), ERR_OK);
+    (void)rig_work(&told);
+    assert_int_equal(rig_case(&told, heir).isolation, rig_isolation(&told).id);
+    assert_int_equal(rig_isolation(&told).case_id, drop.id);
+    assert_int_equal(desk_drop(told.g, &drop, NULL), ERR_OK);
+    rig_pass(&other, MINUTE_MS, SECOND_MS);
+    assert_true(rig_seen(&other, "GET", LIST) > 0);
+    assert_int_equal(rig_seen(&other, "POST", ISOLATE), 0);
+    assert_int_equal(rig_isolation(&other).state, ISOLATION_REQUESTED);
+    engine_use(other.g, rig_runtime(&other, RULES_HEIR));
+    rig_pass(&other, 20 * SECOND_MS, SECOND_MS);
+    assert_int_equal(rig_seen(&other, "POST", ISOLATE), 1);
+    assert_int_equal(rig_isolation(&other).case_id, heir);
+    rig_close(&told);
+    rig_close(&other);
+}
+
 /* Approved, and changed before the request leaves. */
 static void test_question__a_machine_that_changed_makes_the_yes_void(void **state)
 {
@@ -2856,6 +2914,8 @@ int main(void)
         cmocka_unit_test(test_question__a_replica_that_was_not_told_yet_voids_nothing),
         cmocka_unit_test(test_question__what_was_let_past_waits_for_a_replica_that_was_told),
         cmocka_unit_test(test_question__a_replica_that_was_not_told_yet_asks_nobody_again),
+        cmocka_unit_test(
+            test_question__an_heir_that_was_let_past_waits_for_a_replica_that_was_told),
         cmocka_unit_test(test_question__a_machine_that_changed_makes_the_yes_void),
         cmocka_unit_test(test_question__a_yes_is_for_the_machine_that_was_asked_about),
         cmocka_unit_test(test_question__a_yes_is_to_one_type_of_isolation),

@@ -259,6 +259,7 @@ static enum err_code look_together(struct crowd *k, const size_t at[], size_t n,
 static void ask_together(struct crowd *k, struct runtime_tenant *tenant)
 {
     size_t at[ROWS_AT_ONCE + 1], n = 0, all = pick(k, tenant, ISOLATION_REQUESTED, at), asked;
+    size_t done = 0;
     struct engine *g = k->x[0].g;
     struct err why = {0};
     struct means m;
@@ -280,24 +281,26 @@ static void ask_together(struct crowd *k, struct runtime_tenant *tenant)
         code = look_together(k, at, asked, &why);
     if (got)
         storm_spent(tenant->storm, looks);
-    for (size_t i = 0; i < n; i++) {
-        struct episode *x = &k->x[at[i]];
+    for (; done < n && engine_goes_on(g); done++) {
+        struct episode *x = &k->x[at[done]];
 
         if (code == ERR_INVALID) { /* no lists: each alone */
-            storm_spent(tenant->storm, i < asked);
+            storm_spent(tenant->storm, done < asked);
             continue;
         }
-        if (i >= asked) {
+        if (done >= asked) {
             episode_wait(x, episode_budget_due(g, m.wait_ms));
         } else if (code) {
             x->now = clock_wall_ms(g->clock);
             episode_not_looked(x, &why);
         } else {
-            ask_one(x, &k->grounds[at[i]]);
+            ask_one(x, &k->grounds[at[done]]);
         }
-        storm_spent(tenant->storm, i < asked);
-        k->open[at[i]] = false;
+        storm_spent(tenant->storm, done < asked);
+        k->open[at[done]] = false;
     }
+    if (done < asked)
+        storm_spent(tenant->storm, (int64_t)(asked - done));
 }
 
 /* ---- following together ---------------------------------------------------------------------- */
@@ -398,19 +401,35 @@ static void leave_to_others(struct crowd *k)
     engine_give_back_all(k->x[0].g, theirs, n);
 }
 
+/* The server stops: what is still open is the next process's, which looks before it asks. */
+static void leave_off(struct crowd *k)
+{
+    const struct work *left[ROWS_AT_ONCE + 1];
+    size_t n = 0;
+
+    for (size_t i = 0; i < k->n; i++) {
+        if (k->open[i])
+            left[n++] = &k->x[i].w;
+        k->open[i] = false;
+    }
+    engine_give_back_all(k->x[0].g, left, n);
+}
+
 static void run_crowd(struct crowd *k)
 {
-    for (size_t i = 0; i < k->n; i++) {
+    for (size_t i = 0; i < k->n && engine_goes_on(k->x[0].g); i++) {
         struct runtime_tenant *tenant = k->x[i].tenant;
 
         if (k->open[i] && tenant && k->x[i].row.state == ISOLATION_REQUESTED)
             ask_together(k, tenant);
         else if (k->open[i] && tenant && k->x[i].row.state == ISOLATION_PENDING)
             follow_together(k, tenant);
-        if (k->open[i])
+        if (k->open[i] && engine_goes_on(k->x[0].g)) {
             episode_run(&k->x[i]);
-        k->open[i] = false;
+            k->open[i] = false;
+        }
     }
+    leave_off(k);
 }
 
 /* Are there others, who will be due in a moment, or in a minute if calls are scarce or they are so many that calls will

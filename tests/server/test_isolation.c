@@ -2039,6 +2039,62 @@ static void test_isolation__many_share_a_look_and_a_list(void **state)
     rig_close(&r);
 }
 
+static void run_nothing(void *ctx, struct work *w)
+{
+    (void)ctx, (void)w; /* these workers have no share of anything */
+}
+
+static struct {
+    struct rig *r;
+    pthread_t here; /* others ask for the time, too */
+} stopping;
+
+/* Once an isolation was asked for, the server is told to stop. */
+static int64_t stopping_wall(const struct clock *c)
+{
+    struct rig *r = pthread_equal(pthread_self(), stopping.here) ? stopping.r : NULL;
+
+    if (r && rig_seen(r, "POST", "/api/machines/")) {
+        stopping.r = NULL;
+        engine_quiesce(r->g);
+    }
+    return hands_wall(c);
+}
+
+/* What is under way comes to its end, and nothing more is begun: the others of many are the next process's. */
+static void test_isolation__a_stop_asks_for_no_more_of_many(void **state)
+{
+    struct workers_options options = {.threads = 1, .run = run_nothing};
+    struct work w;
+    struct rig r;
+    int64_t ids[2], left;
+
+    (void)state;
+    rig_open(&r, NULL);
+    ask_for_two(&r, ids);
+    rig_says(&r, "GET", LOOKS, 0, 200, NOTHING);
+    rig_says(&r, "POST", ISOLATE, 0, 201,
+             ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:12"));
+    rig_says(&r, "POST", ISOLATE2, 0, 201, OF_OTHER("a-second", "Isolate", "Pending"));
+    options.store = r.store;
+    assert_int_equal(workers_start(&options, &r.g->workers, NULL), ERR_OK);
+    hands_turn(&r.hands, 4 * SECOND_MS);
+    stopping.here = pthread_self();
+    stopping.r = &r;
+    r.hands.clock.wall_ms = stopping_wall;
+    assert_true(rig_claim(&r, WORK_ISOLATION, &w));
+    isolation_run(r.g, &w);
+    assert_null(stopping.r);
+    assert_int_equal(rig_seen(&r, "POST", "/api/machines/"), 1);
+    left = record_of(&r, ids[0]).state == ISOLATION_REQUESTED ? ids[0] : ids[1];
+    assert_int_equal(record_of(&r, left == ids[0] ? ids[1] : ids[0]).state, ISOLATION_PENDING);
+    assert_int_equal(record_of(&r, left).state, ISOLATION_REQUESTED);
+    assert_int_equal(record_of(&r, left).posted, 0);
+    assert_true(rig_claim(&r, WORK_ISOLATION, &w)); /* at once, by whoever comes */
+    assert_int_equal(w.id, isolation_of(&r, left));
+    rig_close(&r);
+}
+
 /* A look that cannot be read, or that failed, is none: nothing is asked for. */
 static void test_isolation__without_a_look_nothing_is_asked_for_many_either(void **state)
 {
@@ -2804,6 +2860,7 @@ int main(void)
         cmocka_unit_test(test_isolation__a_clock_set_back_delays_no_look),
         cmocka_unit_test(test_isolation__who_waits_for_his_turn_is_told_so),
         cmocka_unit_test(test_isolation__many_share_a_look_and_a_list),
+        cmocka_unit_test(test_isolation__a_stop_asks_for_no_more_of_many),
         cmocka_unit_test(test_isolation__without_a_look_nothing_is_asked_for_many_either),
         cmocka_unit_test(test_isolation__a_list_of_other_actions_is_no_news_of_many),
         cmocka_unit_test(test_isolation__a_strange_action_of_one_holds_no_other_up),

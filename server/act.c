@@ -92,6 +92,12 @@ static enum err_code tell_end(struct db_tx *tx, struct engine *g, struct runtime
                    : case_told(tx, &c, notice_kind_name(n->kind), e);
 }
 
+/* Whatever its isolation comes to, nothing more is done about it. */
+static bool is_over(const struct case_record *c)
+{
+    return c->state == CASE_DROPPED || c->state == CASE_FAILED;
+}
+
 enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
                          struct arena *arena, struct case_record *c, int64_t now, struct err *e)
 {
@@ -109,8 +115,9 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
         if (code)
             return code;
         if (!isolation_is_settled(isolation.state))
-            return c->state == CASE_WAITING ? ERR_OK
-                                            : case_move(tx, c, CASE_WAITING, c->why, now, e);
+            return c->state == CASE_WAITING || is_over(c)
+                       ? ERR_OK
+                       : case_move(tx, c, CASE_WAITING, c->why, now, e);
         standing_end(&isolation, &n);
     } else {
         /* An acting step that came to nothing with nobody told: the rule has no step that tells. */
@@ -152,9 +159,7 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
     } else if (c->isolation || n.kind == NOTICE_NOT_ISOLATED) {
         code = channels_settle(tx, g, rt, arena, &n, NULL, now, e);
     }
-    return code || c->state == CASE_DROPPED || c->state == CASE_FAILED
-               ? code
-               : go_on(tx, arena, c, now, e);
+    return code || is_over(c) ? code : go_on(tx, arena, c, now, e);
 }
 
 /* Did somebody decide how to go on after step number `at`? Then he was told that it failed. */

@@ -199,6 +199,8 @@ static enum err_code fail_fn(struct db_tx *tx, void *arg, struct err *e)
     code = case_move(tx, &c, CASE_FAILED, x->why.text, x->now, e);
     if (!code)
         code = notice_put(tx, x->g, x->rt, x->arena, &n, x->now, e);
+    if (!code && c.isolation) /* whose end nobody was told while the case was being read */
+        code = act_settle(tx, x->g, x->rt, x->arena, &c, x->now, e);
     return code ? code : work_done(tx, x->w, e);
 }
 

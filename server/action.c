@@ -51,7 +51,7 @@ static int find_kind(const char *handler)
 /* Is the policy that judged the case, which may have been in an earlier run, the one in force? With what its source may. */
 static bool is_in_force(const struct step *s, const struct config *config)
 {
-    const char *text = s->c->verdict, *source = s->c->source;
+    const char *text = s->c->verdict, *source = grounds_source(config, s->c, s->facts->alert);
     AUTO(json_freep) struct json *doc = NULL;
     struct verdict v;
 

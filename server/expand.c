@@ -112,21 +112,6 @@ static bool has_machine(const struct expansion *x)
     return x->crowd ? !x->crowd->machine_missing : likely && same_machine(likely, x->machine_id);
 }
 
-/* Whose word the alert is. One that a hunt has made is the hunt's, also where Defender's answer to the making was lost, and
- * polling or a sender came with the alert before the hunt did: nobody goes beyond what the hunt may. */
-static const char *source_of(const struct expansion *x, const struct json *alert)
-{
-    const struct config *config = x->rt->config;
-    const struct config_hunt *hunt =
-        config_hunt_held_back(config, x->c.source, x->c.tenant, json_get_string(alert, "title"),
-                              json_get_string(alert, "description"));
-
-    return hunt && config_may_isolate(config, x->c.source, x->c.tenant) &&
-                   !config_is_shadow(config, x->c.source)
-               ? hunt->source
-               : x->c.source;
-}
-
 /* What was read becomes x->facts, the machine in a second round if need be. ERR_OK, else the failure in
  * x->why. */
 static enum err_code take_facts(struct expansion *x, struct runtime_tenant *tenant,
@@ -157,7 +142,7 @@ static enum err_code take_facts(struct expansion *x, struct runtime_tenant *tena
         x->why = reads->machine_err;
         return reads->machine_code;
     }
-    x->c.source = source_of(x, reads->alert);
+    x->c.source = grounds_source(x->rt->config, &x->c, reads->alert);
     x->facts = (struct facts){
         .tenant = x->c.tenant,
         .source = x->c.source,

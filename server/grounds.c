@@ -4,12 +4,40 @@
 #include <string.h>
 #include <strings.h>
 
-bool grounds_same_terms(const struct config *a, const struct config *b, const struct case_record *c)
+const char *grounds_source(const struct config *config, const struct case_record *c,
+                           const struct json *alert)
 {
+    const struct config_hunt *hunt =
+        config_hunt_held_back(config, c->source, c->tenant, json_get_string(alert, "title"),
+                              json_get_string(alert, "description"));
+
+    return hunt && config_may_isolate(config, c->source, c->tenant) &&
+                   !config_is_shadow(config, c->source)
+               ? hunt->source
+               : c->source;
+}
+
+/* What the source of a case may, and whether what it does is tried out. */
+struct rights {
+    bool may_isolate, shadow;
+};
+
+static struct rights rights_of(const struct config *config, const struct case_record *c,
+                               const struct json *alert)
+{
+    const char *source = grounds_source(config, c, alert);
+
+    return (struct rights){config_may_isolate(config, source, c->tenant),
+                           config_is_shadow(config, source)};
+}
+
+bool grounds_same_terms(const struct config *a, const struct config *b, const struct case_record *c,
+                        const struct json *alert)
+{
+    struct rights x = rights_of(a, c, alert), y = rights_of(b, c, alert);
+
     return strcmp(policy_hash(a->policy), policy_hash(b->policy)) == 0 &&
-           config_may_isolate(a, c->source, c->tenant) ==
-               config_may_isolate(b, c->source, c->tenant) &&
-           config_is_shadow(a, c->source) == config_is_shadow(b, c->source);
+           x.may_isolate == y.may_isolate && x.shadow == y.shadow;
 }
 
 bool grounds_are_weak(const struct config *config, const struct case_record *c)
@@ -59,11 +87,11 @@ static bool read_stored(const struct case_record *c, struct arena *a, struct sto
 static bool is_of_now(const struct stored *s, const struct case_record *c,
                       const struct config *config, const struct engine *g)
 {
+    struct rights may = rights_of(config, c, s->facts.alert);
     int64_t now = clock_wall_ms(g->clock);
 
     return strcmp(s->verdict.policy, policy_hash(config->policy)) == 0 &&
-           s->facts.may_isolate == config_may_isolate(config, c->source, c->tenant) &&
-           s->facts.source_shadow == config_is_shadow(config, c->source) &&
+           s->facts.may_isolate == may.may_isolate && s->facts.source_shadow == may.shadow &&
            now >= s->facts.read_ms && now - s->facts.read_ms < GROUNDS_FRESH_MS;
 }
 
@@ -149,10 +177,11 @@ static enum err_code judge_again(const struct case_record *c, const char *machin
                                  struct runtime *rt, int64_t now, struct arena *a,
                                  const struct defender_reads *r, struct verdict *ret, struct err *e)
 {
+    struct rights may = rights_of(rt->config, c, r->alert);
     struct facts f = {.tenant = c->tenant,
-                      .source = c->source,
-                      .may_isolate = config_may_isolate(rt->config, c->source, c->tenant),
-                      .source_shadow = config_is_shadow(rt->config, c->source),
+                      .source = grounds_source(rt->config, c, r->alert),
+                      .may_isolate = may.may_isolate,
+                      .source_shadow = may.shadow,
                       .alert_id = c->alert_id,
                       .pushed_machine_id = c->pushed_machine_id,
                       .alert = r->alert,

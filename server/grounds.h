@@ -34,9 +34,14 @@ bool grounds_may_be_newer(const struct approval *approval, const struct config *
 /** May the source of this case not isolate, so that another one that may is to be heard (case_strengthen)? Not a hunt: of an
  *  alert that it has made nobody else's right goes beyond its own. */
 bool grounds_are_weak(const struct config *config, const struct case_record *c);
-/** Would two configurations judge this case alike: policy, what its source may, shadow? */
-bool grounds_same_terms(const struct config *a, const struct config *b,
-                        const struct case_record *c);
+/** Whose word the alert of c is by this configuration: its source's; but one that a hunt has made is the hunt's, also where
+ *  Defender's answer to the making was lost, and polling or a sender came with the alert before the hunt did: nobody goes beyond
+ *  what the hunt may. alert: as Defender has it. */
+const char *grounds_source(const struct config *config, const struct case_record *c,
+                           const struct json *alert);
+/** Would two configurations judge this case alike: policy, what its source may, shadow? alert: as for grounds_source. */
+bool grounds_same_terms(const struct config *a, const struct config *b, const struct case_record *c,
+                        const struct json *alert);
 /**
  * Does a verdict of now ask for the step that an earlier one asked for?
  *

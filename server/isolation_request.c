@@ -353,7 +353,7 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
     }
     /* What was read with the facts serves, unless what they are judged by has changed since, or it is old: a step before
      * this one took long. */
-    same_terms = grounds_same_terms(rt->config, s->runtime->config, s->c);
+    same_terms = grounds_same_terms(rt->config, s->runtime->config, s->c, s->facts->alert);
     if (same_terms) {
         if (s->look && episode_look_is_young(s->look->read_ms, clock_wall_ms(s->engine->clock)))
             q.look = s->look;

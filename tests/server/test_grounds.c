@@ -415,7 +415,7 @@ static void test_grounds__a_stored_verdict_is_good_for_ten_minutes_and_its_own_t
 
         if (way != AS_IT_IS)
             print_message("%s\n", ways[way]);
-        assert_int_equal(grounds_same_terms(in_force[AS_IT_IS]->config, rt->config, &c),
+        assert_int_equal(grounds_same_terms(in_force[AS_IT_IS]->config, rt->config, &c, NULL),
                          way == AS_IT_IS);
         assert_int_equal(grounds_hold(&c, "Full", &none, rt, r.g, r.arena), way == AS_IT_IS);
     }

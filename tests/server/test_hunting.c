@@ -684,6 +684,57 @@ static void test_hunting__nobody_goes_beyond_the_hunt_that_made_the_alert(void *
     }
 }
 
+/* Nor where the hunt lost its right after the alert was judged as of whoever pushed it, and before Defender took the request. */
+static void test_hunting__nobody_goes_beyond_what_the_hunt_may_by_the_time_of_the_request(
+    void **state)
+{
+#define HUNT_X(right)                                                                              \
+    RULES_ISOLATE_AND_MAIL                                                                         \
+    "hunts:\n  - {name: x, schedule: '0 * * * *', api: defender, query: q, " right                 \
+    ", do: [case: {severity: High}]}\n"
+    static const char made[] = "{\"id\":\"" ALERT "\",\"severity\":\"High\",\"title\":\"x\","
+                               "\"description\":\"Found by cordon's hunt x.\","
+                               "\"machineId\":\"" MACHINE "\"}";
+    static const char throttled[] = "{\"error\":{\"code\":\"429\",\"message\":\"in 8 seconds\"}}";
+    static const struct {
+        const char *label, *config;
+        bool
+            asked; /* Defender has not taken the request yet; else it could not be looked at before it */
+        size_t isolated;
+    } rows[] = {{"not asked for yet", HUNT_X("may: [notify]"), false, 0},
+                {"not asked for yet, and tried out", HUNT_X("mode: shadow"), false, 0},
+                {"asked for in vain", HUNT_X("may: [notify]"), true, 0},
+                {"asked for in vain, and tried out", HUNT_X("mode: shadow"), true, 0},
+                {"as before", HUNT_X("mode: live"), false, 1},
+                {"as before, asked for in vain", HUNT_X("mode: live"), true, 1}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+
+        print_message("  %s\n", rows[i].label);
+        rig_open(&r, HUNT_X("mode: live"));
+        peer_forget(r.peer);
+        rig_says(&r, "POST", "/0a4a1f60", 0, 200, "{\"expires_in\":35990,\"access_token\":\"t1\"}");
+        rig_says(&r, "GET", GET_ALERT, 0, 200, made);
+        rig_says(&r, "GET", GET_MACHINE, 0, 200, MACHINE_DOC);
+        if (!rows[i].asked)
+            rig_says(&r, "GET", LIST, 2, 503, "{}");
+        rig_says(&r, "GET", LIST, 0, 200, NOTHING);
+        if (rows[i].asked)
+            rig_says(&r, "POST", ISOLATE, 1, 429, throttled);
+        rig_says(&r, "POST", ISOLATE, 0, 201,
+                 ACTION_DOC(ACTION, "Isolate", "Pending", "null", "11:13"));
+        (void)push(&r);
+        (void)rig_work(&r);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].asked);
+        engine_use(r.g, rig_runtime(&r, rows[i].config));
+        rig_pass(&r, 30 * SECOND_MS, SECOND_MS);
+        assert_int_equal(rig_seen(&r, "POST", ISOLATE), rows[i].asked + rows[i].isolated);
+        rig_close(&r);
+    }
+}
+
 #define OTHER_MACHINE     "0123456789abcdef0123456789abcdef01234567"
 #define EVIDENCE(machine) "{\"AlertId\":\"" ALERT "\",\"DeviceId\":\"" machine "\"}"
 
@@ -1380,6 +1431,8 @@ int main(void)
         cmocka_unit_test(test_hunting__a_full_store_is_not_filled_further),
         cmocka_unit_test(test_hunting__shadow_mode_is_weaker_than_a_push),
         cmocka_unit_test(test_hunting__nobody_goes_beyond_the_hunt_that_made_the_alert),
+        cmocka_unit_test(
+            test_hunting__nobody_goes_beyond_what_the_hunt_may_by_the_time_of_the_request),
         cmocka_unit_test(
             test_hunting__an_alert_with_evidence_of_several_machines_is_its_own_machines),
         cmocka_unit_test(test_hunting__an_event_that_comes_to_a_case_that_is_over_is_told),

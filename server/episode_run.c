@@ -169,6 +169,14 @@ static enum err_code give(struct db_tx *tx, struct episode *x, struct isolation_
     return code ? code : isolation_give(tx, r, e);
 }
 
+/* Its state stays; it is its turn again after wait_ms. */
+static enum err_code wait_for(struct db_tx *tx, struct episode *x, struct isolation_record *r,
+                              int64_t wait_ms, struct err *e)
+{
+    x->due = x->now + wait_ms;
+    return episode_postpone(tx, x, r, e);
+}
+
 /* It is left to the replica that was told, or waits here until this one is. */
 static enum err_code leave_to_told(struct db_tx *tx, struct episode *x, struct isolation_record *r,
                                    struct err *e)
@@ -178,9 +186,7 @@ static enum err_code leave_to_told(struct db_tx *tx, struct episode *x, struct i
     (void)err_set(&x->why, ERR_AGAIN, GROUNDS_NEWER);
     x->why.retry_ms = ENGINE_NEWER_CONFIG_LOOK_MS;
     wait = engine_wait_after(&x->w, &x->why);
-    x->due = x->now + (wait < NEWER_MOST_MS ? wait : NEWER_MOST_MS);
-    r->posted = 0; /* the look has shown that nothing came of it */
-    return episode_postpone(tx, x, r, e);
+    return wait_for(tx, x, r, wait < NEWER_MOST_MS ? wait : NEWER_MOST_MS, e);
 }
 
 /* The case that the row stands for asks for it no longer. Another one that waits for it takes its place, and is looked at
@@ -192,7 +198,6 @@ static enum err_code hand_on(struct db_tx *tx, struct episode *x, struct isolati
     struct inheriting i = {.x = x};
     enum err_code code = case_each(tx, x->arena, r->id, CASE_STATES, 0, find_heir, &i, e);
 
-    r->posted = 0;
     if (code)
         return code;
     if (!i.heir && i.newer)
@@ -224,94 +229,111 @@ static bool stands(const struct defender_action *own, const struct defender_read
            (defender_action_is_open(own) || own == deed_in_force(look->actions, look->n_actions));
 }
 
+/* Something is there at Defender, or was: what came of a request of ours, or what somebody else does with the machine. */
+static enum err_code go_by_found(struct db_tx *tx, struct episode *x, struct isolation_record *r,
+                                 struct err *e)
+{
+    switch (x->finding) {
+    case FOUND_ISOLATE:
+        /* Ours is another one for certain: this is not it, whatever its time. */
+        if (x->own && x->own != x->action && x->own->external_id[0])
+            r->posted = 0;
+        return episode_move(tx, x, r, episode_adopt(r, x->action), NULL, e);
+    case FOUND_LAGGING:
+        return wait_for(tx, x, r, engine_wait_after(&x->w, &x->why), e);
+    case FOUND_RELEASING:
+        return episode_move(tx, x, r, ISOLATION_FAILED,
+                            "somebody is releasing the machine at Defender", e);
+    case FOUND_NONE: /* ours came, and it ended: by itself, or by somebody */
+        break;
+    }
+    (void)episode_adopt(r, x->own);
+    return x->own->status == DEFENDER_SUCCEEDED
+               ? episode_move(tx, x, r, ISOLATION_RELEASED, RELEASED_SINCE, e)
+               : end_badly(tx, x, r, x->own, e);
+}
+
+/* The intent of the POST that episode_looked makes once this is on disk. */
+static enum err_code intend(struct db_tx *tx, struct episode *x, struct isolation_record *r,
+                            struct err *e)
+{
+    struct work w = x->w;
+    enum err_code code;
+
+    x->post = true;
+    r->posted = x->now;
+    code = isolation_move(tx, r, ISOLATION_REQUESTED, r->why, x->now, e);
+    if (!code)
+        code = brakes_sent(tx, r->id, x->now, e);
+    if (!code)
+        code = work_keep_for_post(tx, &w, x->now, e);
+    if (!code)
+        x->w.lease_end = w.lease_end;
+    return code;
+}
+
+/* Nothing is under way, nor came of a request of before. Is it still wanted, and is it time to ask for it? */
+static enum err_code ask_or_not(struct db_tx *tx, struct episode *x, struct isolation_record *r,
+                                const struct case_record *c, const char *paused, struct err *e)
+{
+    const char *brake = NULL;
+    bool newer = false;
+    enum err_code code;
+
+    r->posted = 0; /* as the look has shown */
+    if (paused)
+        return episode_move(tx, x, r, ISOLATION_FAILED, paused, e);
+    if (episode_is_outdated(x, x->rt)) /* by the one in force, at once */
+        return wait_for(tx, x, r, 0, e);
+    if (c->state == CASE_DROPPED)
+        return hand_on(tx, x, r, "a person has dropped the case", e);
+    if (x->grounds->code == ERR_REFUSED)
+        return hand_on(tx, x, r, x->grounds->why.text, e);
+    if (!x->row.ask_from) /* the clock is off: how long it has waited is not known, either */
+        return wait_for(tx, x, r, engine_wait_after(&x->w, &x->why), e);
+    if (was_asked_for_long(x))
+        return episode_move(tx, x, r, ISOLATION_FAILED,
+                            arena_fmt(x->arena, "Defender took no request for an hour: %s",
+                                      r->why ? r->why : "no answer"),
+                            e);
+    if (x->grounds->newer)
+        return leave_to_told(tx, x, r, e);
+    if (x->grounds->code) {
+        x->why = x->grounds->why;
+        return wait_for(tx, x, r, engine_wait_after(&x->w, &x->why), e);
+    }
+    code = find_brake(tx, x, r->case_id, &brake, &newer, e);
+    if (code)
+        return code;
+    if (!brake)
+        return intend(tx, x, r, e);
+    return newer ? leave_to_told(tx, x, r, e) : hand_on(tx, x, r, brake, e);
+}
+
 static enum err_code looked_fn(struct db_tx *tx, void *arg, struct err *e)
 {
     struct episode *x = arg;
     struct isolation_record r = x->row;
-    struct work w = x->w;
-    const char *paused = NULL, *brake = NULL;
-    bool newer = false;
+    const char *paused = NULL;
     struct case_record c;
     enum err_code code;
 
+    x->post = false;
     x->finding =
         episode_find(&x->grounds->look, &x->action); /* here: episode_check_found may change it */
     x->own = episode_find_own(&x->grounds->look, &x->row);
     if (x->finding == FOUND_ISOLATE && stands(x->own, &x->grounds->look))
         x->action = x->own;
     code = pause_reason(tx, x->rt, x->arena, &paused, e);
-
     if (!code)
         code = case_load_row(tx, x->arena, r.case_id, &c, e);
     if (!code)
         code = episode_check_found(tx, x, e);
     if (code)
         return code;
-    x->post = false;
-    if (x->finding == FOUND_ISOLATE) {
-        /* Ours is another one for certain: this is not it, whatever its time. */
-        if (x->own && x->own != x->action && x->own->external_id[0])
-            r.posted = 0;
-        code = episode_move(tx, x, &r, episode_adopt(&r, x->action), NULL, e);
-    } else if (x->finding == FOUND_LAGGING) {
-        x->due = x->now + engine_wait_after(&x->w, &x->why);
-        code = episode_postpone(tx, x, &r, e);
-    } else if (x->finding == FOUND_RELEASING) {
-        code = episode_move(tx, x, &r, ISOLATION_FAILED,
-                            "somebody is releasing the machine at Defender", e);
-    } else if (x->own &&
-               x->own->status == DEFENDER_SUCCEEDED) { /* it came, and somebody ended it */
-        (void)episode_adopt(&r, x->own);
-        code = episode_move(tx, x, &r, ISOLATION_RELEASED, RELEASED_SINCE, e);
-    } else if (x->own) { /* it came, and it ended */
-        (void)episode_adopt(&r, x->own);
-        code = end_badly(tx, x, &r, x->own, e);
-    } else if (paused) { /* nothing is under way: nothing is begun */
-        r.posted = 0;
-        code = episode_move(tx, x, &r, ISOLATION_FAILED, paused, e);
-    } else if (episode_is_outdated(x, x->rt)) { /* by the one in force, at once */
-        x->due = x->now;
-        r.posted = 0; /* the look has shown that nothing came of it */
-        code = episode_postpone(tx, x, &r, e);
-    } else if (c.state == CASE_DROPPED) {
-        code = hand_on(tx, x, &r, "a person has dropped the case", e);
-    } else if (x->grounds->code == ERR_REFUSED) {
-        code = hand_on(tx, x, &r, x->grounds->why.text, e);
-    } else if (!x->row.ask_from) {
-        /* How long it has waited is not known, either. */
-        x->due = x->now + engine_wait_after(&x->w, &x->why);
-        r.posted = 0;
-        code = episode_postpone(tx, x, &r, e);
-    } else if (was_asked_for_long(x)) {
-        r.posted = 0; /* the look has shown that nothing came of it */
-        code = episode_move(tx, x, &r, ISOLATION_FAILED,
-                            arena_fmt(x->arena, "Defender took no request for an hour: %s",
-                                      r.why ? r.why : "no answer"),
-                            e);
-    } else if (x->grounds->newer) {
-        code = leave_to_told(tx, x, &r, e);
-    } else if (x->grounds->code) {
-        x->why = x->grounds->why;
-        x->due = x->now + engine_wait_after(&x->w, &x->why);
-        r.posted = 0; /* the look has shown that nothing came of it */
-        code = episode_postpone(tx, x, &r, e);
-    } else {
-        code = find_brake(tx, x, r.case_id, &brake, &newer, e);
-        x->post = !code && !brake;
-        if (!code && brake)
-            code = newer ? leave_to_told(tx, x, &r, e) : hand_on(tx, x, &r, brake, e);
-        if (x->post) {
-            r.posted = x->now;
-            code = isolation_move(tx, &r, ISOLATION_REQUESTED, r.why, x->now, e);
-            if (!code)
-                code = brakes_sent(tx, r.id, x->now, e);
-            if (!code)
-                code = work_keep_for_post(tx, &w, x->now, e);
-        }
-    }
+    code = x->finding != FOUND_NONE || x->own ? go_by_found(tx, x, &r, e)
+                                              : ask_or_not(tx, x, &r, &c, paused, e);
     x->after = r;
-    if (!code)
-        x->w.lease_end = w.lease_end;
     return code;
 }
 

@@ -1,91 +1,41 @@
 /* match_compile.c - condition_compile of match.h: from YAML to a tree, and every fault with its place.
  *
- * Tests are numbered in the order of the file, so that a node knows its tests as a range.
- *
- * Equality of plain ASCII is strcasecmp; with other letters PCRE2 compares, which knows their cases.
- * A glob becomes an expression that never backtracks over a `*` (each piece between two stars is
- * matched at the first place where it fits, for good), so its time is bounded by the text's length.
- * Written expressions run under limits of steps, depth and memory; who meets one is unknown. PCRE2
- * counts steps anew for each place where a match may start, which would allow 16,384 times the limit;
- * so an expression is tried at the start alone, behind a lazy `.*?` of ours, and all steps count as one
- * try's. No JIT: its limits count differently, and a verdict must come out the same on every machine.
- *
- * PCRE2's memory for compiled expressions comes from the arena, which is why a policy needs no free.
+ * Tests are numbered in the order of the file, so that a node knows its tests as a range. Equality of plain ASCII is
+ * strcasecmp; with other letters PCRE2 compares, which knows their cases.
  */
 #include <assert.h>
-#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
 #include "buf.h"
-#include "lists.h"
-#include "match_tree.h"
+#include "match_own.h"
 
 #define WORDS_SHOWN_MAX 8 /* expected words named in a fault */
 
-enum noted { NOTED_STAR, NOTED_COMMA, NOTED_NAME, NOTED_OS, NOTED_CATEGORY, NOTED };
-
-struct compiler {
-    const struct settings_reader *reader;
-    struct list_files *lists;
-    size_t tests;
-    bool noted[NOTED]; /* see note_text */
-    pcre2_general_context *memory;
-    pcre2_compile_context *rules;
-    pcre2_match_context *limits;
-};
-
-static struct condition *compile_map(struct compiler *c, const struct yaml_node *map,
-                                     const char *what, const char *within, int depth);
-
-static void *take_memory(size_t size, void *arena)
-{
-    return arena_alloc(arena, size);
-}
-
-static void leave_memory(void *p, void *arena)
-{
-    (void)p;
-    (void)arena; /* it goes with the arena */
-}
-
-static bool prepare_pcre(struct compiler *c)
-{
-    c->memory = pcre2_general_context_create(take_memory, leave_memory, c->reader->arena);
-    if (!c->memory)
-        return false;
-    c->rules = pcre2_compile_context_create(c->memory);
-    c->limits = pcre2_match_context_create(c->memory);
-    if (!c->rules || !c->limits)
-        return false;
-    (void)pcre2_set_match_limit(c->limits, REGEX_MATCH_LIMIT); /* these setters always return 0 */
-    (void)pcre2_set_depth_limit(c->limits, REGEX_DEPTH_LIMIT);
-    (void)pcre2_set_heap_limit(c->limits, REGEX_HEAP_KIB);
-    return true;
-}
-
-static void *no_memory(struct compiler *c, const struct yaml_node *at)
+void *match_no_memory(struct match_compiler *c, const struct yaml_node *at)
 {
     yaml_fault(c->reader->faults, at, "out of memory");
     return NULL;
 }
 
-static struct condition *new_node(struct compiler *c, const struct yaml_node *at,
+const char *match_article(const char *word)
+{
+    return strchr("aeiou", *word) ? "an" : "a";
+}
+
+static struct condition *compile_map(struct match_compiler *c, const struct yaml_node *map,
+                                     const char *what, const char *within, int depth);
+
+static struct condition *new_node(struct match_compiler *c, const struct yaml_node *at,
                                   enum node_kind kind)
 {
     struct condition *n = arena_alloc(c->reader->arena, sizeof *n);
 
     if (!n)
-        return no_memory(c, at);
+        return match_no_memory(c, at);
     n->kind = kind;
     n->from = n->end = c->tests;
     return n;
-}
-
-/* "a glob", "an address" */
-static const char *article(const char *word)
-{
-    return strchr("aeiou", *word) ? "an" : "a";
 }
 
 /* What a field takes, for people: "a plain value, in, not or exists". */
@@ -117,180 +67,6 @@ static bool is_ascii(const char *text)
     return true;
 }
 
-#define WHOLE_TEXT      (PCRE2_ANCHORED | PCRE2_ENDANCHORED)
-#define PATTERN_OPTIONS (PCRE2_UTF | PCRE2_CASELESS | PCRE2_NEVER_BACKSLASH_C)
-
-static pcre2_code *try_compile(struct compiler *c, const char *text, uint32_t options,
-                               int *ret_error, size_t *ret_offset)
-{
-    return pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, options, ret_error, ret_offset,
-                         c->rules);
-}
-
-/* Notes why PCRE2 would not take a text; kind: "glob". */
-static void refuse_pattern(struct compiler *c, const struct yaml_node *at, const struct field *f,
-                           const char *kind, int error, size_t offset)
-{
-    PCRE2_UCHAR why[160];
-
-    if (error == PCRE2_ERROR_HEAP_FAILED || pcre2_get_error_message(error, why, sizeof why) < 0)
-        (void)no_memory(c, at);
-    else if (offset)
-        yaml_fault(c->reader->faults, at, "%s: not %s %s: %s (after character %zu)", f->name,
-                   article(kind), kind, (const char *)why, offset);
-    else
-        yaml_fault(c->reader->faults, at, "%s: not %s %s: %s", f->name, article(kind), kind,
-                   (const char *)why);
-}
-
-/* Verbs that give up the place where a match began for the next one: behind our lazy run there is one place alone, so that
- * they would give up the whole text, and `lab(*SKIP)(*F)|prod` not find the prod of labprod. And (*COMMIT), which gives up
- * the whole text: PCRE2 begins where a match can begin, unless what goes before it is ours, so that `(*COMMIT)prod` would
- * not find it either. */
-static bool has_verb(const char *text)
-{
-    static const char *const verbs[] = {"(*COMMIT", "(*PRUNE", "(*SKIP", "(*THEN"};
-
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-        if (strstr(text, verbs[i]))
-            return true;
-    return false;
-}
-
-/* Compiles the expression as written, for its faults, and then behind a lazy run, for its limits. */
-static pcre2_code *compile_regex(struct compiler *c, const struct yaml_node *at,
-                                 const struct field *f, const char *text)
-{
-    /* an expression that ends in a comment of (?x) swallows the bracket of the first form; then it is
-     * in extended mode, where the line end of the second means nothing */
-    static const char *const ends[] = {")", "\n)"};
-    AUTO(buf_clear) struct buf whole = BUF_INIT(REGEX_TEXT_MAX + 64);
-    pcre2_code *code;
-    size_t offset;
-    int error;
-
-    if (!try_compile(c, text, PATTERN_OPTIONS, &error, &offset)) {
-        refuse_pattern(c, at, f, "regular expression", error, offset);
-        return NULL;
-    }
-    if (has_verb(text)) {
-        yaml_fault(c->reader->faults, at,
-                   "%s: not a regular expression: a verb such as (*SKIP) is not taken", f->name);
-        return NULL;
-    }
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        buf_reset(&whole);
-        buf_adds(&whole, "(?s:.*?)(?:");
-        buf_adds(&whole, text);
-        buf_adds(&whole, ends[i]);
-        code = try_compile(c, buf_text(&whole), PATTERN_OPTIONS | PCRE2_ANCHORED, &error, &offset);
-        if (code)
-            return code;
-    }
-    if (error == PCRE2_ERROR_HEAP_FAILED)
-        return no_memory(c, at);
-    yaml_fault(c->reader->faults, at,
-               "%s: not a regular expression: settings such as (*UCP) at its start are not taken",
-               f->name);
-    return NULL;
-}
-
-/* One character for an expression, its special meaning taken away. */
-static void add_literal(struct buf *b, char ch)
-{
-    if (ch == '\n')
-        buf_adds(b, "\\n");
-    else if ((unsigned char)ch < 0x80 && ispunct((unsigned char)ch))
-        buf_addf(b, "\\%c", ch);
-    else
-        buf_addc(b, ch);
-}
-
-/* [abc], [a-z], [!abc]; p at the bracket. Returns the end behind it, or NULL when it has none. */
-static const char *add_class(struct buf *b, const char *p)
-{
-    const char *first;
-
-    buf_addc(b, '[');
-    p++;
-    if (*p == '!' || *p == '^') {
-        buf_addc(b, '^');
-        p++;
-    }
-    for (first = p; *p && (*p != ']' || p == first); p++) {
-        if (*p == '-' && p != first && p[1] && p[1] != ']')
-            buf_addc(b, '-');
-        else
-            add_literal(b, *p);
-    }
-    buf_addc(b, ']');
-    return *p ? p + 1 : NULL;
-}
-
-/* `*` any run, `?` any character, [..] any of these; all else is itself, the backslash too, because
- * what is matched is full of Windows paths. */
-static pcre2_code *compile_glob(struct compiler *c, const struct yaml_node *at,
-                                const struct field *f, const char *glob)
-{
-    AUTO(buf_clear) struct buf whole = BUF_INIT(REGEX_TEXT_MAX * 8);
-    AUTO(buf_clear) struct buf piece = BUF_INIT(REGEX_TEXT_MAX * 8);
-    bool star = false; /* one stands before the piece */
-    pcre2_code *code;
-    size_t offset;
-    int error;
-
-    for (const char *p = glob;;) {
-        if (*p && *p != '*') {
-            if (*p == '?') {
-                buf_addc(&piece, '.');
-                p++;
-            } else if (*p == '[') {
-                p = add_class(&piece, p);
-                if (!p) {
-                    yaml_fault(c->reader->faults, at, "%s: not a glob: '[' without ']'", f->name);
-                    return NULL;
-                }
-            } else {
-                add_literal(&piece, *p++);
-            }
-            continue;
-        }
-        if (!star)
-            buf_adds(&whole, buf_text(&piece)); /* stands at the start */
-        else if (!*p)
-            buf_addf(&whole, ".*%s", buf_text(&piece)); /* stands at the end: one place only */
-        else if (piece.len)
-            buf_addf(&whole, "(?>.*?%s)", buf_text(&piece));
-        buf_reset(&piece);
-        if (!*p)
-            break;
-        star = true;
-        p++;
-    }
-    if (buf_failed(&whole) || buf_failed(&piece))
-        return no_memory(c, at); /* the limits fit the longest glob */
-    code = try_compile(c, buf_text(&whole), PATTERN_OPTIONS | WHOLE_TEXT | PCRE2_DOTALL, &error,
-                       &offset);
-    if (!code)
-        refuse_pattern(c, at, f, "glob", error, 0); /* the offset is not the glob's */
-    return code;
-}
-
-/* Equality with a text that is not ASCII. */
-static pcre2_code *compile_literal(struct compiler *c, const struct yaml_node *at,
-                                   const struct field *f, const char *text)
-{
-    pcre2_code *code;
-    size_t offset;
-    int error;
-
-    code = try_compile(c, text, PCRE2_UTF | PCRE2_CASELESS | PCRE2_LITERAL | WHOLE_TEXT, &error,
-                       &offset);
-    if (!code)
-        refuse_pattern(c, at, f, "text", error, offset);
-    return code;
-}
-
 /* defender-api.md section 3.2. A name in a list of ids would protect nothing, and nobody would notice. */
 static bool is_machine_id(const char *text)
 {
@@ -301,7 +77,7 @@ static bool is_machine_id(const char *text)
 
 /* A text that hardly equals anything makes a rule that never matches and a protection that protects nothing, and
  * nobody would notice. It is said, and no fault, as it may be meant. Once of a kind: a list file may hold thousands. */
-static void note_text(struct compiler *c, const struct yaml_node *at, const struct field *f,
+static void note_text(struct match_compiler *c, const struct yaml_node *at, const struct field *f,
                       enum field_op op, const char *text)
 {
     bool pattern = op == FIELD_OP_GLOB || op == FIELD_OP_REGEX;
@@ -359,12 +135,13 @@ static void note_text(struct compiler *c, const struct yaml_node *at, const stru
     *noted = true;
 }
 
-static bool compile_text(struct compiler *c, const struct yaml_node *at, const struct field *f,
-                         enum field_op op, const char *text, struct operand *ret)
+static bool compile_text(struct match_compiler *c, const struct yaml_node *at,
+                         const struct field *f, enum field_op op, const char *text,
+                         struct operand *ret)
 {
     if ((op == FIELD_OP_REGEX || op == FIELD_OP_GLOB) && strlen(text) > REGEX_TEXT_MAX) {
         yaml_fault(c->reader->faults, at, "%s: %s %s of more than %d characters", f->name,
-                   article(field_op_name(op)), field_op_name(op), REGEX_TEXT_MAX);
+                   match_article(field_op_name(op)), field_op_name(op), REGEX_TEXT_MAX);
         return false;
     }
     if (!*text && op == FIELD_OP_GLOB) {
@@ -381,16 +158,16 @@ static bool compile_text(struct compiler *c, const struct yaml_node *at, const s
         size_t len = match_trim(&text);
 
         if (text[len] && !(text = arena_strn(c->reader->arena, text, len))) {
-            (void)no_memory(c, at);
+            (void)match_no_memory(c, at);
             return false;
         }
     }
     note_text(c, at, f, op, text);
     ret->text = text;
     if (op == FIELD_OP_REGEX) {
-        ret->pattern = compile_regex(c, at, f, text);
+        ret->pattern = match_compile_regex(c, at, f, text);
     } else if (op == FIELD_OP_GLOB) {
-        ret->pattern = compile_glob(c, at, f, text);
+        ret->pattern = match_compile_glob(c, at, f, text);
     } else if (!*text) {
         yaml_fault(
             c->reader->faults, at,
@@ -406,13 +183,13 @@ static bool compile_text(struct compiler *c, const struct yaml_node *at, const s
     } else if (is_ascii(text)) {
         return true;
     } else {
-        ret->pattern = compile_literal(c, at, f, text);
+        ret->pattern = match_compile_literal(c, at, f, text);
     }
     return ret->pattern != NULL;
 }
 
-static bool compile_word(struct compiler *c, const struct yaml_node *at, const struct field *f,
-                         const char *text, struct operand *ret)
+static bool compile_word(struct match_compiler *c, const struct yaml_node *at,
+                         const struct field *f, const char *text, struct operand *ret)
 {
     const char *noun, *nearest;
     size_t count = 0;
@@ -469,8 +246,8 @@ static bool read_bool(const struct yaml_node *at, const char *text, int64_t *ret
     return is_bare(at) && (*ret || strcmp(text, "false") == 0);
 }
 
-static bool compile_address(struct compiler *c, const struct yaml_node *at, const struct field *f,
-                            const char *text, struct operand *ret)
+static bool compile_address(struct match_compiler *c, const struct yaml_node *at,
+                            const struct field *f, const char *text, struct operand *ret)
 {
     struct cidr net;
 
@@ -486,8 +263,8 @@ static bool compile_address(struct compiler *c, const struct yaml_node *at, cons
 }
 
 /* Reads one scalar as what op and the field's type ask for. */
-static bool compile_operand(struct compiler *c, const struct yaml_node *at, const struct field *f,
-                            enum field_op op, struct operand *ret)
+static bool compile_operand(struct match_compiler *c, const struct yaml_node *at,
+                            const struct field *f, enum field_op op, struct operand *ret)
 {
     struct yaml_faults *faults = c->reader->faults;
     struct err e;
@@ -562,7 +339,7 @@ static bool compile_operand(struct compiler *c, const struct yaml_node *at, cons
 }
 
 /* The operand as JSON text: what stands in quotes or is no number or truth value is a string. */
-static const char *show_wanted(struct compiler *c, const struct yaml_node *at,
+static const char *show_wanted(struct match_compiler *c, const struct yaml_node *at,
                                const struct field *f, enum field_op op)
 {
     AUTO(buf_clear) struct buf b = BUF_INIT(4096); /* far beyond the cut; what is beyond is lost */
@@ -589,7 +366,7 @@ static const char *show_wanted(struct compiler *c, const struct yaml_node *at,
 }
 
 /* The values of a list that stands in a file; their faults name its lines. */
-static bool compile_list(struct compiler *c, const struct yaml_node *map, struct condition *n)
+static bool compile_list(struct match_compiler *c, const struct yaml_node *map, struct condition *n)
 {
     const struct list_file *list = list_file_read(c->reader, c->lists, map, n->field->name);
     bool good = true;
@@ -599,7 +376,7 @@ static bool compile_list(struct compiler *c, const struct yaml_node *map, struct
     n->n_operands = list->count;
     n->operands = arena_array(c->reader->arena, list->count, sizeof *n->operands);
     if (!n->operands)
-        return no_memory(c, map);
+        return match_no_memory(c, map);
     for (size_t i = 0; i < list->count; i++) {
         const struct yaml_node line = {.kind = YAML_SCALAR,
                                        .file = list->path,
@@ -620,7 +397,7 @@ static bool compile_list(struct compiler *c, const struct yaml_node *map, struct
 }
 
 /* field against one operator and its value; map: what `at` stands in, for a list in a file. */
-static struct condition *compile_test(struct compiler *c, const struct yaml_node *at,
+static struct condition *compile_test(struct match_compiler *c, const struct yaml_node *at,
                                       const struct field *f, enum field_op op, const char *within,
                                       const struct yaml_node *map)
 {
@@ -636,12 +413,12 @@ static struct condition *compile_test(struct compiler *c, const struct yaml_node
 
         if (op == FIELD_OP_IS || op == FIELD_OP_IN)
             yaml_fault(c->reader->faults, at, "%s is %s %s and takes no %s; it takes %s", f->name,
-                       article(type), type, op == FIELD_OP_IS ? "plain value" : "list of values",
-                       ops);
+                       match_article(type), type,
+                       op == FIELD_OP_IS ? "plain value" : "list of values", ops);
         else
             yaml_fault(c->reader->faults, at->key ? at->key : at,
-                       "%s is %s %s: %s does not apply; it takes %s", f->name, article(type), type,
-                       field_op_name(op), ops);
+                       "%s is %s %s: %s does not apply; it takes %s", f->name, match_article(type),
+                       type, field_op_name(op), ops);
         return NULL;
     }
     if (list && at->count == 0) {
@@ -657,7 +434,7 @@ static struct condition *compile_test(struct compiler *c, const struct yaml_node
     n->n_operands = list ? at->count : 1;
     n->operands = arena_array(c->reader->arena, n->n_operands, sizeof *n->operands);
     if (!n->operands)
-        return no_memory(c, at);
+        return match_no_memory(c, at);
     if (op == FIELD_OP_IN_FILE) {
         good = compile_list(c, map, n);
     } else if (list) {
@@ -672,7 +449,7 @@ static struct condition *compile_test(struct compiler *c, const struct yaml_node
         return NULL;
     n->wanted = show_wanted(c, at, f, op);
     if (!n->wanted)
-        return no_memory(c, at);
+        return match_no_memory(c, at);
     n->end = ++c->tests;
     return n;
 }
@@ -688,15 +465,15 @@ static void add_child(struct condition ***end, struct condition *child, bool *go
     *end = &child->next;
 }
 
-static struct condition *close_node(struct compiler *c, struct condition *n, bool good)
+static struct condition *close_node(struct match_compiler *c, struct condition *n, bool good)
 {
     n->end = c->tests;
     return good ? n : NULL;
 }
 
 /* {at_least: High, at_most: Low} holds of nothing: a slip, after which a rule or a protection would be none. */
-static bool check_range(struct compiler *c, const struct yaml_node *map, const struct field *f,
-                        const struct condition *all)
+static bool check_range(struct match_compiler *c, const struct yaml_node *map,
+                        const struct field *f, const struct condition *all)
 {
     static const struct {
         enum field_op from, to;
@@ -727,7 +504,7 @@ static bool check_range(struct compiler *c, const struct yaml_node *map, const s
 }
 
 /* field: {operator: value, …} */
-static struct condition *compile_ops(struct compiler *c, const struct yaml_node *map,
+static struct condition *compile_ops(struct match_compiler *c, const struct yaml_node *map,
                                      const struct field *f, const char *within, int depth)
 {
     struct condition *all = new_node(c, map, NODE_ALL), **end;
@@ -770,7 +547,7 @@ static struct condition *compile_ops(struct compiler *c, const struct yaml_node 
             struct condition *not = new_node(c, v, NODE_NOT);
 
             if (!inner || !not )
-                return no_memory(c, v);
+                return match_no_memory(c, v);
             not ->first = compile_ops(c, v, f, inner, depth + 1);
             add_child(&end, close_node(c, not, not ->first != NULL), &good);
         } else {
@@ -781,7 +558,7 @@ static struct condition *compile_ops(struct compiler *c, const struct yaml_node 
 }
 
 /* any: or all: with a list of maps. */
-static struct condition *compile_group(struct compiler *c, const struct yaml_node *list,
+static struct condition *compile_group(struct match_compiler *c, const struct yaml_node *list,
                                        enum node_kind kind, const char *within, int depth)
 {
     const char *word = list->key->text;
@@ -801,7 +578,7 @@ static struct condition *compile_group(struct compiler *c, const struct yaml_nod
             arena_fmt(c->reader->arena, "%s%s%s[%zu]", within, *within ? "." : "", word, ++i);
 
         if (!inner)
-            return no_memory(c, map);
+            return match_no_memory(c, map);
         add_child(&end, compile_map(c, map, word, inner, depth + 1), &good);
     }
     return close_node(c, group, good);
@@ -819,7 +596,7 @@ static const char *nearest_entry(const char *word)
 }
 
 /* One entry of a condition's map. */
-static struct condition *compile_entry(struct compiler *c, const struct yaml_node *v,
+static struct condition *compile_entry(struct match_compiler *c, const struct yaml_node *v,
                                        const char *within, int depth)
 {
     const char *word = v->key->text;
@@ -839,7 +616,7 @@ static struct condition *compile_entry(struct compiler *c, const struct yaml_nod
         struct condition *not = new_node(c, v, NODE_NOT);
 
         if (!inner || !not )
-            return no_memory(c, v);
+            return match_no_memory(c, v);
         not ->first = compile_map(c, v, "not", inner, depth + 1);
         return close_node(c, not, not ->first != NULL);
     }
@@ -850,7 +627,7 @@ static struct condition *compile_entry(struct compiler *c, const struct yaml_nod
     return NULL;
 }
 
-static struct condition *compile_map(struct compiler *c, const struct yaml_node *map,
+static struct condition *compile_map(struct match_compiler *c, const struct yaml_node *map,
                                      const char *what, const char *within, int depth)
 {
     struct condition *all, **end;
@@ -878,11 +655,11 @@ const struct condition *condition_compile(const struct settings_reader *reader,
                                           const struct yaml_node *map, const char *what)
 {
     struct list_files own = {0};
-    struct compiler c = {.reader = reader, .lists = reader->lists ? reader->lists : &own};
+    struct match_compiler c = {.reader = reader, .lists = reader->lists ? reader->lists : &own};
     struct condition *root;
 
-    if (!prepare_pcre(&c))
-        return no_memory(&c, map);
+    if (!match_prepare_patterns(&c))
+        return match_no_memory(&c, map);
     root = compile_map(&c, map, what, "", 1);
     if (root)
         root->limits = c.limits;

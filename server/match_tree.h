@@ -1,5 +1,5 @@
-/* match_tree.h - a compiled condition from inside; for match_compile.c, which builds it, match.c, which judges it, and
- * match_implies.c, which compares two.
+/* match_tree.h - a compiled condition from inside; for match_compile.c and its rooms (match_own.h), which build it, match.c,
+ * which judges it, and match_implies.c, which compares two.
  */
 #ifndef CORDON_MATCH_TREE_H
 #define CORDON_MATCH_TREE_H

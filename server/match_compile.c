@@ -1,16 +1,12 @@
 /* match_compile.c - condition_compile of match.h: from YAML to a tree, and every fault with its place.
  *
- * Tests are numbered in the order of the file, so that a node knows its tests as a range. Equality of plain ASCII is
- * strcasecmp; with other letters PCRE2 compares, which knows their cases.
+ * Tests are numbered in the order of the file, so that a node knows its tests as a range.
  */
-#include <assert.h>
 #include <string.h>
 #include <strings.h>
 
 #include "buf.h"
 #include "match_own.h"
-
-#define WORDS_SHOWN_MAX 8 /* expected words named in a fault */
 
 void *match_no_memory(struct match_compiler *c, const struct yaml_node *at)
 {
@@ -57,285 +53,6 @@ static const char *list_ops(const struct field *f, struct arena *a)
     }
     text = arena_str(a, buf_text(&b));
     return text ? text : "";
-}
-
-static bool is_ascii(const char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text >= 0x80)
-            return false;
-    return true;
-}
-
-/* defender-api.md section 3.2. A name in a list of ids would protect nothing, and nobody would notice. */
-static bool is_machine_id(const char *text)
-{
-    size_t len = strspn(text, "0123456789abcdefABCDEF");
-
-    return len >= 32 && len <= 64 && !text[len];
-}
-
-/* A text that hardly equals anything makes a rule that never matches and a protection that protects nothing, and
- * nobody would notice. It is said, and no fault, as it may be meant. Once of a kind: a list file may hold thousands. */
-static void note_text(struct match_compiler *c, const struct yaml_node *at, const struct field *f,
-                      enum field_op op, const char *text)
-{
-    bool pattern = op == FIELD_OP_GLOB || op == FIELD_OP_REGEX;
-    bool *noted = &c->noted[NOTED_STAR];
-
-    if (!c->reader->notes)
-        return;
-    if (!pattern && strchr(text, '*')) {
-        if (!*noted)
-            yaml_fault(
-                c->reader->notes, at,
-                "%s: '%.60s' is compared as it stands, with its '*'; to match a pattern write "
-                "{glob: '%.60s'}",
-                f->name, text, text);
-    } else if (!pattern && strncmp(f->name, "machine.", strlen("machine.")) == 0 &&
-               strchr(text, ',')) { /* YAML makes one text of a, b without brackets */
-        noted = &c->noted[NOTED_COMMA];
-        if (!*noted)
-            yaml_fault(c->reader->notes, at,
-                       "%s: '%.60s' is one text, with its ','; write a list as [%.60s]", f->name,
-                       text, text);
-    } else if (strcmp(f->name, "machine.name") == 0 && op != FIELD_OP_REGEX &&
-               !strpbrk(text, pattern ? ".*?[" : ".")) {
-        /* A machine of a domain has its full name (defender-api.md section 3.2, computerDnsName), one of a workgroup no
-         * other than its first label. */
-        noted = &c->noted[NOTED_NAME];
-        if (!*noted)
-            yaml_fault(
-                c->reader->notes, at,
-                "machine.name: '%.60s' does not equal %.60s.corp.example, as Defender calls a machine of a "
-                "domain; to match both write {glob: ['%.60s', '%.60s.*']}",
-                text, text, text, text);
-    } else if (strcmp(f->name, "machine.os") == 0 && op != FIELD_OP_REGEX && strchr(text, ' ')) {
-        /* the portal writes "Windows Server 2022" (defender-api.md section 3.2, osPlatform) */
-        noted = &c->noted[NOTED_OS];
-        if (!*noted)
-            yaml_fault(
-                c->reader->notes, at,
-                "machine.os: '%.60s' has blanks, and what Defender sends has none: Windows11, "
-                "WindowsServer2022",
-                text);
-    } else if (strcmp(f->name, "alert.category") == 0 && op != FIELD_OP_REGEX &&
-               strchr(text, ' ')) {
-        /* the portal writes "Credential access" (defender-api.md section 2.3, category) */
-        noted = &c->noted[NOTED_CATEGORY];
-        if (!*noted)
-            yaml_fault(
-                c->reader->notes, at,
-                "alert.category: '%.60s' has blanks, and what Defender sends has none: CredentialAccess, "
-                "LateralMovement",
-                text);
-    } else {
-        return;
-    }
-    *noted = true;
-}
-
-static bool compile_text(struct match_compiler *c, const struct yaml_node *at,
-                         const struct field *f, enum field_op op, const char *text,
-                         struct operand *ret)
-{
-    if ((op == FIELD_OP_REGEX || op == FIELD_OP_GLOB) && strlen(text) > REGEX_TEXT_MAX) {
-        yaml_fault(c->reader->faults, at, "%s: %s %s of more than %d characters", f->name,
-                   match_article(field_op_name(op)), field_op_name(op), REGEX_TEXT_MAX);
-        return false;
-    }
-    if (!*text && op == FIELD_OP_GLOB) {
-        yaml_fault(c->reader->faults, at, "%s: an empty glob matches nothing", f->name);
-        return false;
-    }
-    /* It may be a variable that is empty, and the rule would be one for all machines. */
-    if (!*text && op == FIELD_OP_REGEX) {
-        yaml_fault(c->reader->faults, at, "%s: an empty regular expression matches everything",
-                   f->name);
-        return false;
-    }
-    if (op != FIELD_OP_REGEX && op != FIELD_OP_GLOB) {
-        size_t len = match_trim(&text);
-
-        if (text[len] && !(text = arena_strn(c->reader->arena, text, len))) {
-            (void)match_no_memory(c, at);
-            return false;
-        }
-    }
-    note_text(c, at, f, op, text);
-    ret->text = text;
-    if (op == FIELD_OP_REGEX) {
-        ret->pattern = match_compile_regex(c, at, f, text);
-    } else if (op == FIELD_OP_GLOB) {
-        ret->pattern = match_compile_glob(c, at, f, text);
-    } else if (!*text) {
-        yaml_fault(
-            c->reader->faults, at,
-            "%s: an empty text equals nothing; ask with {exists: false} whether there is none",
-            f->name);
-        return false;
-    } else if (strcmp(f->name, "machine.id") == 0 && !is_machine_id(text)) {
-        yaml_fault(c->reader->faults, at,
-                   "%s: '%.60s' is no machine id (40 hexadecimal digits); names are compared by "
-                   "machine.name",
-                   f->name, text);
-        return false;
-    } else if (is_ascii(text)) {
-        return true;
-    } else {
-        ret->pattern = match_compile_literal(c, at, f, text);
-    }
-    return ret->pattern != NULL;
-}
-
-static bool compile_word(struct match_compiler *c, const struct yaml_node *at,
-                         const struct field *f, const char *text, struct operand *ret)
-{
-    const char *noun, *nearest;
-    size_t count = 0;
-
-    ret->rank = field_word(f->words, text);
-    if (ret->rank >= 0)
-        return true;
-    noun = field_noun(f, c->reader->arena);
-    nearest = yaml_nearest(text, f->words);
-    while (f->words[count])
-        count++;
-    if (nearest) {
-        yaml_fault(c->reader->faults, at, "%s: '%.60s' is no %s; did you mean %s?", f->name, text,
-                   noun ? noun : "value", nearest);
-    } else if (count > WORDS_SHOWN_MAX) {
-        yaml_fault(c->reader->faults, at, "%s: '%.60s' is no %s; see `cordon fields`", f->name,
-                   text, noun ? noun : "value");
-    } else {
-        AUTO(buf_clear) struct buf words = BUF_INIT(512);
-
-        for (size_t i = 0; i < count; i++)
-            buf_addf(&words, "%s%s", i == 0 ? "" : i + 1 < count ? ", " : " or ", f->words[i]);
-        yaml_fault(c->reader->faults, at, "%s: '%.60s' is no %s; expected %s", f->name, text,
-                   noun ? noun : "value", buf_text(&words));
-    }
-    return false;
-}
-
-/* Digits with a sign, nothing else. */
-static bool read_number(const char *text, int64_t *ret)
-{
-    size_t digits = strspn(text + (*text == '-'), "0123456789");
-    struct json *v;
-    bool good;
-
-    if (digits == 0 || text[(*text == '-') + digits] ||
-        json_parse(text, strlen(text), &v, NULL) != ERR_OK)
-        return false;
-    good = json_int64(v, ret);
-    json_free(v);
-    return good;
-}
-
-/* May a scalar be a number or a truth value? "${BUILD}" needs its quotes and says nothing by them. */
-static bool is_bare(const struct yaml_node *at)
-{
-    return !at->quoted || strstr(at->text, "${");
-}
-
-/* true and false as YAML 1.2 has them. */
-static bool read_bool(const struct yaml_node *at, const char *text, int64_t *ret)
-{
-    *ret = strcmp(text, "true") == 0;
-    return is_bare(at) && (*ret || strcmp(text, "false") == 0);
-}
-
-static bool compile_address(struct match_compiler *c, const struct yaml_node *at,
-                            const struct field *f, const char *text, struct operand *ret)
-{
-    struct cidr net;
-
-    if (field_address(text, ret->address))
-        return true;
-    if (strchr(text, '/') && settings_cidr(text, &net, NULL) == ERR_OK)
-        yaml_fault(c->reader->faults, at, "%s: '%.60s' is a network; write {cidr: %.60s}", f->name,
-                   text, text);
-    else
-        yaml_fault(c->reader->faults, at, "%s: expected an IP address, found '%.60s'", f->name,
-                   text);
-    return false;
-}
-
-/* Reads one scalar as what op and the field's type ask for. */
-static bool compile_operand(struct match_compiler *c, const struct yaml_node *at,
-                            const struct field *f, enum field_op op, struct operand *ret)
-{
-    struct yaml_faults *faults = c->reader->faults;
-    struct err e;
-    const char *text;
-
-    if (at->kind != YAML_SCALAR) {
-        yaml_fault(faults, at, "%s: expected one value, found a %s", f->name,
-                   at->kind == YAML_LIST ? "list" : "map");
-        return false;
-    }
-    if (at->null) {
-        yaml_fault(faults, at,
-                   "%s: expected a value; ask with {exists: false} whether there is none", f->name);
-        return false;
-    }
-    text = settings_text(c->reader, at);
-    if (!text)
-        return false;
-    switch (op) {
-    case FIELD_OP_EXISTS:
-        if (read_bool(at, text, &ret->number))
-            return true;
-        yaml_fault(faults, at, "%s: exists takes true or false, found '%.60s'%s", f->name, text,
-                   is_bare(at) ? "" : " in quotes");
-        return false;
-    case FIELD_OP_OLDER_THAN:
-    case FIELD_OP_NEWER_THAN:
-        if (settings_duration(text, &ret->number, &e) == ERR_OK)
-            return true;
-        yaml_fault(faults, at, "%s: %s: %s", f->name, field_op_name(op), e.text);
-        return false;
-    case FIELD_OP_CIDR:
-        if (settings_cidr(text, &ret->net, &e) == ERR_OK)
-            return true;
-        yaml_fault(faults, at, "%s: cidr: %s", f->name, e.text);
-        return false;
-    case FIELD_OP_IN_FILE:
-        if (f->type != FIELD_ADDRESS)
-            break;
-        if (settings_cidr(text, &ret->net, &e) == ERR_OK)
-            return true;
-        yaml_fault(faults, at, "%s: in_file: %s", f->name, e.text);
-        return false;
-    default:
-        break;
-    }
-    switch (f->type) {
-    case FIELD_TEXT:
-        return compile_text(c, at, f, op, text, ret);
-    case FIELD_WORD:
-    case FIELD_LEVEL:
-        return compile_word(c, at, f, text, ret);
-    case FIELD_NUMBER:
-        if (is_bare(at) && read_number(text, &ret->number))
-            return true;
-        yaml_fault(faults, at, "%s: expected a whole number, found '%.60s'%s", f->name, text,
-                   is_bare(at) ? "" : " in quotes");
-        return false;
-    case FIELD_BOOL:
-        if (read_bool(at, text, &ret->number))
-            return true;
-        yaml_fault(faults, at, "%s: expected true or false, found '%.60s'%s", f->name, text,
-                   is_bare(at) ? "" : " in quotes");
-        return false;
-    case FIELD_ADDRESS:
-        return compile_address(c, at, f, text, ret);
-    case FIELD_TIME:
-        break;
-    }
-    assert(!"a time is only asked for its age");
-    return false;
 }
 
 /* The operand as JSON text: what stands in quotes or is no number or truth value is a string. */
@@ -390,7 +107,8 @@ static bool compile_list(struct match_compiler *c, const struct yaml_node *map, 
                        n->field->name);
             good = false;
         } else {
-            good = compile_operand(c, &line, n->field, FIELD_OP_IN_FILE, &n->operands[i]) && good;
+            good =
+                match_read_operand(c, &line, n->field, FIELD_OP_IN_FILE, &n->operands[i]) && good;
         }
     }
     return good;
@@ -441,9 +159,9 @@ static struct condition *compile_test(struct match_compiler *c, const struct yam
         struct operand *to = n->operands;
 
         for (const struct yaml_node *v = at->first; v; v = v->next)
-            good = compile_operand(c, v, f, op, to++) && good;
+            good = match_read_operand(c, v, f, op, to++) && good;
     } else {
-        good = compile_operand(c, at, f, op, n->operands);
+        good = match_read_operand(c, at, f, op, n->operands);
     }
     if (!good)
         return NULL;

@@ -90,19 +90,23 @@ static void show_commands(FILE *to)
                 to);
 }
 
+/* What every command takes. */
+struct common {
+    const char *log_level, *log_format;
+    bool help;
+};
 static const struct cli_option common[] = {
-    {.name = "log-level",
-     .type = CLI_TEXT,
-     .value = "LEVEL",
-     .help = "error, warn, info or debug; else $CORDON_LOG_LEVEL, info"},
-    {.name = "log-format",
-     .type = CLI_TEXT,
-     .value = "FORMAT",
-     .help = "json or text; else $CORDON_LOG_FORMAT, json"},
-    {.name = "help", .letter = 'h', .type = CLI_FLAG, .help = "this text"},
+    CLI_OPTION("log-level", CLI_TEXT, struct common, log_level, "LEVEL",
+               "error, warn, info or debug; else $CORDON_LOG_LEVEL, info"),
+    CLI_OPTION("log-format", CLI_TEXT, struct common, log_format, "FORMAT",
+               "json or text; else $CORDON_LOG_FORMAT, json"),
+    {.name = "help",
+     .letter = 'h',
+     .type = CLI_FLAG,
+     .offset = offsetof(struct common, help),
+     .help = "this text"},
     {.name = NULL},
 };
-enum { LOG_LEVEL, LOG_FORMAT, HELP };
 
 static void show_option(const struct cli_option *o)
 {
@@ -162,99 +166,129 @@ static bool parse_number(const char *text, int64_t *ret)
     return value > 0;
 }
 
-/* What getopt_long could not make sense of; all, n: the options there are. */
-static int wrong_option(const struct cli_command *command, const char *word, bool lacks_value,
-                        const struct cli_option *const *all, size_t n)
+/* A command's own options, then the common ones; and as getopt_long wants them. */
+struct option_table {
+    const struct cli_option *all[OPTIONS_MAX];
+    size_t n, own;
+    struct option longs[OPTIONS_MAX + 1];
+    char shorts[2 * OPTIONS_MAX + 2];
+};
+
+/* t: zeroed. */
+static void list_options(const struct cli_command *command, struct option_table *t)
+{
+    char *s = t->shorts;
+
+    for (const struct cli_option *o = command->options; o && o->name; o++)
+        t->all[t->n++] = o;
+    t->own = t->n;
+    for (const struct cli_option *o = common; o->name; o++)
+        t->all[t->n++] = o;
+    *s++ = ':'; /* a value that is missing is told from an option that is unknown */
+    for (size_t i = 0; i < t->n; i++) {
+        const struct cli_option *o = t->all[i];
+
+        t->longs[i] =
+            (struct option){.name = o->name,
+                            .has_arg = o->type == CLI_FLAG ? no_argument : required_argument,
+                            .val = 256 + (int)i};
+        if (o->letter)
+            *s++ = o->letter;
+        if (o->letter && o->type != CLI_FLAG)
+            *s++ = ':';
+    }
+}
+
+/* What getopt_long could not make sense of. */
+static int wrong_option(const struct cli_command *command, const struct option_table *t,
+                        const char *word, bool lacks_value)
 {
     const char *names[OPTIONS_MAX + 1] = {NULL}, *near = NULL;
     char bare[64];
 
-    if (optopt >= 256 && (size_t)optopt - 256 < n)
+    if (optopt >= 256 && (size_t)optopt - 256 < t->n)
         return cli_usage(command, lacks_value ? "--%s needs a value" : "--%s takes no value",
-                         all[optopt - 256]->name);
+                         t->all[optopt - 256]->name);
     if (optopt)
         return cli_usage(command, lacks_value ? "-%c needs a value" : "there is no option -%c",
                          optopt);
     (void)snprintf(bare, sizeof bare, "%.*s", (int)strcspn(word, "="), word);
-    for (size_t i = 0; i < n; i++)
-        names[i] = all[i]->name;
+    for (size_t i = 0; i < t->n; i++)
+        names[i] = t->all[i]->name;
     if (strncmp(bare, "--", 2) == 0)
         near = yaml_nearest(bare + 2, names);
     return cli_usage(command, "there is no option %s%s%s%s", bare, near ? "; did you mean --" : "",
                      near ? near : "", near ? "?" : "");
 }
 
+/* Fills the option's field of out; text: its value, unless it is a flag. False: it is no number. */
+static bool take_option(const struct cli_option *o, void *out, const char *text)
+{
+    void *field = (char *)out + o->offset;
+
+    switch (o->type) {
+    case CLI_FLAG:
+        *(bool *)field = true;
+        return true;
+    case CLI_TEXT:
+        *(const char **)field = text;
+        return true;
+    case CLI_NUMBER:
+        break;
+    }
+    return parse_number(text, field);
+}
+
+/* The words that are no options: as many as the command takes? */
+static int check_words(const struct cli_command *command, const struct cli_words *words)
+{
+    if (words->count < command->least_args)
+        return cli_usage(command, "expected %s", command->args);
+    if (words->count > command->most_args)
+        return cli_usage(command, "'%.60s' is one word too many", words->items[command->most_args]);
+    return CLI_GO_ON;
+}
+
 int cli_parse(int argc, char **argv, const struct cli_command *command, void *out,
               struct cli_words *words)
 {
-    const struct cli_option *all[OPTIONS_MAX];
-    struct option longs[OPTIONS_MAX + 1] = {{0}};
-    char shorts[2 * OPTIONS_MAX + 2] = ":", *s = shorts + 1;
-    bool given[OPTIONS_MAX] = {false}, help = false;
-    const char *level = NULL, *format = NULL;
-    size_t n = 0, own;
-    int found;
+    struct cli_words rest;
+    struct option_table t = {.n = 0};
+    struct common shared = {.help = false};
+    bool given[OPTIONS_MAX] = {false};
+    int found, code;
 
-    for (const struct cli_option *o = command->options; o && o->name; o++)
-        all[n++] = o;
-    own = n;
-    for (const struct cli_option *o = common; o->name; o++)
-        all[n++] = o;
-    for (size_t i = 0; i < n; i++) {
-        longs[i] =
-            (struct option){.name = all[i]->name,
-                            .has_arg = all[i]->type == CLI_FLAG ? no_argument : required_argument,
-                            .val = 256 + (int)i};
-        if (all[i]->letter) {
-            *s++ = all[i]->letter;
-            if (all[i]->type != CLI_FLAG)
-                *s++ = ':';
-        }
-    }
-    *s = '\0';
-
+    list_options(command, &t);
     optind = 0; /* glibc: start anew */
     opterr = 0;
-    while ((found = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
-        size_t i;
+    while ((found = getopt_long(argc, argv, t.shorts, t.longs, NULL)) != -1) {
+        size_t i = 0;
 
         if (found == '?' || found == ':')
-            return wrong_option(command, argv[optind - 1], found == ':', all, n);
-        for (i = 0; i < n; i++)
-            if (found == longs[i].val || found == all[i]->letter)
-                break;
-        assert(i < n); /* getopt_long knows no others */
+            return wrong_option(command, &t, argv[optind - 1], found == ':');
+        while (i < t.n && found != t.longs[i].val && found != t.all[i]->letter)
+            i++;
+        assert(i < t.n); /* getopt_long knows no others */
         given[i] = true;
-        if (i == own + HELP)
-            help = true;
-        else if (i == own + LOG_LEVEL)
-            level = optarg;
-        else if (i == own + LOG_FORMAT)
-            format = optarg;
-        else if (all[i]->type == CLI_FLAG)
-            *(bool *)((char *)out + all[i]->offset) = true;
-        else if (all[i]->type == CLI_TEXT)
-            *(const char **)((char *)out + all[i]->offset) = optarg;
-        else if (!parse_number(optarg, (int64_t *)((char *)out + all[i]->offset)))
+        if (!take_option(t.all[i], i < t.own ? out : &shared, optarg))
             return cli_usage(command, "--%s: expected a whole number from 1, found '%.40s'",
-                             all[i]->name, optarg);
+                             t.all[i]->name, optarg);
     }
-    if (help) {
+    if (shared.help) {
         show_help(command);
         return CLI_DONE;
     }
-    for (size_t i = 0; i < own; i++)
-        if (all[i]->required && !given[i])
-            return cli_usage(command, "--%s %s is needed", all[i]->name,
-                             all[i]->value ? all[i]->value : "");
-    if (argc - optind < command->least_args)
-        return cli_usage(command, "expected %s", command->args);
-    if (argc - optind > command->most_args)
-        return cli_usage(command, "'%.60s' is one word too many",
-                         argv[optind + command->most_args]);
+    for (size_t i = 0; i < t.own; i++)
+        if (t.all[i]->required && !given[i])
+            return cli_usage(command, "--%s %s is needed", t.all[i]->name,
+                             t.all[i]->value ? t.all[i]->value : "");
+    rest = (struct cli_words){.items = argv + optind, .count = argc - optind};
+    code = check_words(command, &rest);
+    if (code != CLI_GO_ON)
+        return code;
     if (words)
-        *words = (struct cli_words){.items = argv + optind, .count = argc - optind};
-    return set_up_log(command, level, format);
+        *words = rest;
+    return set_up_log(command, shared.log_level, shared.log_format);
 }
 
 /* ---- commands --------------------------------------------------------------------------------- */

@@ -96,6 +96,9 @@ void mime_readdress(struct buf *out, const char *message, size_t len, const char
  */
 bool mime_address_ok(const char *address, struct err *e);
 
+/** May c stand in an atom as it is (RFC 5322 section 3.2.3)? */
+bool mime_is_atext(char c);
+
 /**
  * Appends text for a body: LF line ends and tabs stay; other controls become their pictures (U+2400…);
  * characters that reorder, join or hide text (bidirectional controls, zero-width, fillers, tags) are

@@ -50,6 +50,16 @@ size_t utf8_read(const char *text, size_t left, uint32_t *ret)
     return len;
 }
 
+size_t utf8_next(const char *text, uint32_t *ret)
+{
+    size_t len = utf8_read(text, SIZE_MAX, ret);
+
+    if (len)
+        return len;
+    *ret = UTF8_REPLACEMENT;
+    return 1;
+}
+
 size_t utf8_count(const char *text)
 {
     size_t n = 0;

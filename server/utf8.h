@@ -15,6 +15,8 @@ struct arena;
 
 /** The mark of what was left out. */
 #define UTF8_ELLIPSIS "\xe2\x80\xa6"
+/** What stands for bytes that are no character. */
+#define UTF8_REPLACEMENT 0xFFFD
 
 /**
  * Reads one character.
@@ -26,6 +28,9 @@ struct arena;
  * Threads      any, as everywhere here.
  */
 size_t utf8_read(const char *text, size_t left, uint32_t *ret);
+/** The same of a text that ends with NUL and has not ended: a byte that begins no well-formed character counts as one,
+ *  UTF8_REPLACEMENT. */
+size_t utf8_next(const char *text, uint32_t *ret);
 
 /** Characters of a text. What is not well-formed counts by its leading bytes. */
 size_t utf8_count(const char *text);

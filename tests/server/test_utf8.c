@@ -47,6 +47,7 @@ static void test_utf8__reads_every_character_there_is(void **state)
 static void test_utf8__reads_no_other_bytes(void **state)
 {
     size_t good = 0;
+    uint32_t next = 0;
 
     (void)state;
     /* every three bytes with a fourth that may continue them, and with one that may not */
@@ -65,6 +66,10 @@ static void test_utf8__reads_no_other_bytes(void **state)
     assert_true(good > 1000000);
     assert_int_equal(utf8_read("\xf0\x9f\x98", SIZE_MAX, NULL), 0);
     assert_int_equal(utf8_read("\xf0\x9f\x98x", SIZE_MAX, NULL), 0);
+    assert_int_equal(utf8_next("\xf0\x9f\x98x", &next), 1);
+    assert_int_equal(next, UTF8_REPLACEMENT);
+    assert_int_equal(utf8_next("\xf0\x9f\x98\x80x", &next), 4);
+    assert_int_equal(next, 0x1F600);
 }
 
 static void test_utf8__tells_whole_characters_from_bytes(void **state)

@@ -49,6 +49,7 @@ bool isolation_is_unknown(const struct isolation_record *r)
     return r->state == ISOLATION_FAILED && r->posted;
 }
 
+#define OPEN_STATES "('requested', 'pending', 'isolated', 'releasing')" /* isolation_is_open */
 #define COLUMNS                                                                                      \
     "id, case_id, tenant, machine_id, machine_name, type, comment, why, rule, requestor, action_id," \
     " state, adopted, posted, requested, confirmed, released, updated, review, reminded, lapsed,"    \
@@ -109,46 +110,45 @@ enum err_code isolation_load(struct db_tx *tx, struct arena *a, int64_t id,
                 : store_take_one(rows, a, read_row, ret, "there is no isolation with this id", e);
 }
 
+/* The first row of a query that has $1, the tenant, and $2, one of its ids. */
+static enum err_code find_one(struct db_tx *tx, struct arena *a, const char *sql,
+                              const char *tenant, const char *id, struct isolation_record *ret,
+                              bool *ret_found, struct err *e)
+{
+    struct db_rows *rows;
+    enum err_code code = db_query(tx, e, &rows, sql, "tt", tenant, id);
+
+    return code ? code : store_take_first(rows, a, read_row, ret, ret_found, e);
+}
+
 enum err_code isolation_find_open(struct db_tx *tx, struct arena *a, const char *tenant,
                                   const char *machine_id, struct isolation_record *ret,
                                   bool *ret_found, struct err *e)
 {
-    struct db_rows *rows;
-    enum err_code code;
-
-    code = db_query(tx, e, &rows,
+    return find_one(tx, a,
                     "SELECT " ALL_COLUMNS " FROM isolations WHERE tenant = $1 AND machine_id = $2"
-                    " AND state IN ('requested', 'pending', 'isolated', 'releasing')",
-                    "tt", tenant, machine_id);
-    return code ? code : store_take_first(rows, a, read_row, ret, ret_found, e);
+                    " AND state IN " OPEN_STATES,
+                    tenant, machine_id, ret, ret_found, e);
 }
 
 enum err_code isolation_find_action(struct db_tx *tx, struct arena *a, const char *tenant,
                                     const char *action_id, struct isolation_record *ret,
                                     bool *ret_found, struct err *e)
 {
-    struct db_rows *rows;
-    enum err_code code;
-
-    code = db_query(tx, e, &rows,
-                    "SELECT " ALL_COLUMNS " FROM isolations WHERE action_id = $1 AND tenant = $2"
+    return find_one(tx, a,
+                    "SELECT " ALL_COLUMNS " FROM isolations WHERE tenant = $1 AND action_id = $2"
                     " ORDER BY id DESC LIMIT 1",
-                    "tt", action_id, tenant);
-    return code ? code : store_take_first(rows, a, read_row, ret, ret_found, e);
+                    tenant, action_id, ret, ret_found, e);
 }
 
 enum err_code isolation_find_failed(struct db_tx *tx, struct arena *a, const char *tenant,
                                     const char *action_id, struct isolation_record *ret,
                                     bool *ret_found, struct err *e)
 {
-    struct db_rows *rows;
-    enum err_code code;
-
-    code = db_query(tx, e, &rows,
-                    "SELECT " ALL_COLUMNS " FROM isolations WHERE action_id = $1 AND tenant = $2"
+    return find_one(tx, a,
+                    "SELECT " ALL_COLUMNS " FROM isolations WHERE tenant = $1 AND action_id = $2"
                     " AND state = 'failed' ORDER BY id DESC LIMIT 1",
-                    "tt", action_id, tenant);
-    return code ? code : store_take_first(rows, a, read_row, ret, ret_found, e);
+                    tenant, action_id, ret, ret_found, e);
 }
 
 enum err_code isolation_give(struct db_tx *tx, const struct isolation_record *r, struct err *e)
@@ -350,15 +350,15 @@ enum err_code store_isolation_list(struct store *s, struct arena *a,
                                    size_t *ret_count, struct err *e)
 {
     struct store_list list;
-    enum err_code code = store_read_list(
-        s, a, sizeof **ret, read_row, &list, e,
-        "SELECT " ALL_COLUMNS " FROM isolations WHERE id < $1"
-        " AND ($2 = 0 OR state IN ('requested', 'pending', 'isolated', 'releasing'))"
-        " AND ($3 = 1 OR lower(machine_id) = lower($4)"
-        " OR lower(machine_name) = lower($5)) ORDER BY id DESC LIMIT $6",
-        "iiitti", f->before_id ? f->before_id : INT64_MAX, (int64_t)f->open_only,
-        (int64_t)!f->machine, f->machine ? f->machine : "", f->machine ? f->machine : "",
-        (int64_t)f->limit);
+    enum err_code code =
+        store_read_list(s, a, sizeof **ret, read_row, &list, e,
+                        "SELECT " ALL_COLUMNS " FROM isolations WHERE id < $1"
+                        " AND ($2 = 0 OR state IN " OPEN_STATES ")"
+                        " AND ($3 = 1 OR lower(machine_id) = lower($4)"
+                        " OR lower(machine_name) = lower($5)) ORDER BY id DESC LIMIT $6",
+                        "iiitti", f->before_id ? f->before_id : INT64_MAX, (int64_t)f->open_only,
+                        (int64_t)!f->machine, f->machine ? f->machine : "",
+                        f->machine ? f->machine : "", (int64_t)f->limit);
 
     if (code)
         return code;

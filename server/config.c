@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "text.h"
+
 /* A configuration and what it lives by; `public` comes first. */
 struct holder {
     struct config public;
@@ -300,11 +302,6 @@ const struct config_webhook *config_webhook(const struct config *c, const char *
     return NULL;
 }
 
-static bool differ(const char *a, const char *b)
-{
-    return a && b ? strcmp(a, b) != 0 : a != b;
-}
-
 const char *config_needs_restart(const struct config *old, const struct config *new)
 {
     const struct {
@@ -317,7 +314,7 @@ const char *config_needs_restart(const struct config *old, const struct config *
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (differ(rows[i].old, rows[i].new))
+        if (!text_is_same(rows[i].old, rows[i].new))
             return rows[i].key;
     if (new->listen.tls.client_certificates && !old->listen.tls.client_certificates)
         return "client_certificate"; /* connections that stand were not asked for any */
@@ -326,5 +323,5 @@ const char *config_needs_restart(const struct config *old, const struct config *
 
 bool config_keeps_password(const struct config *old, const struct config *new)
 {
-    return !differ(old->store_password.text, new->store_password.text);
+    return text_is_same(old->store_password.text, new->store_password.text);
 }

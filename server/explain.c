@@ -8,6 +8,7 @@
 #include "json.h"
 #include "store_cases.h"
 #include "store_policies.h"
+#include "text.h"
 
 /* What came of giving the verdict again. */
 struct again {
@@ -16,18 +17,13 @@ struct again {
     const char *verdict; /* JSON, when it is another */
 };
 
-static bool texts_differ(const char *a, const char *b)
-{
-    return a && b ? strcmp(a, b) != 0 : a != b;
-}
-
 /* The first difference that counts; what else the explanation says may grow with the program. */
 static const char *difference(struct arena *a, const struct verdict *then,
                               const struct verdict *now)
 {
-    if (texts_differ(then->rule, now->rule))
+    if (!text_is_same(then->rule, now->rule))
         return arena_fmt(a, "the rule would be %s", now->rule ? now->rule : "none");
-    if (texts_differ(then->doubt, now->doubt))
+    if (!text_is_same(then->doubt, now->doubt))
         return arena_fmt(a, "in doubt would be: %s", now->doubt ? now->doubt : "nothing");
     for (size_t i = 0; i < then->n_steps && i < now->n_steps; i++) {
         const struct verdict_step *x = &then->steps[i], *y = &now->steps[i];
@@ -36,10 +32,10 @@ static const char *difference(struct arena *a, const struct verdict *then,
             return arena_fmt(a, "step %zu would be %s", i + 1, y->handler);
         if (strcmp(x->args, y->args) != 0)
             return arena_fmt(a, "%s would be called with other settings", x->handler);
-        if (texts_differ(x->withheld, y->withheld))
+        if (!text_is_same(x->withheld, y->withheld))
             return arena_fmt(a, "%s would be %s%s", x->handler, y->withheld ? "withheld: " : "done",
                              y->withheld ? y->withheld : "");
-        if (texts_differ(x->asks, y->asks))
+        if (!text_is_same(x->asks, y->asks))
             return arena_fmt(a, "%s would %s%s", x->handler,
                              y->asks ? "wait for a person: " : "be done unasked",
                              y->asks ? y->asks : "");

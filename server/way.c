@@ -12,6 +12,7 @@
 #include "mail_graph.h"
 #include "post.h"
 #include "rest.h"
+#include "text.h"
 #include "token.h"
 #include "webhook.h"
 
@@ -88,19 +89,15 @@ void way_free(struct way *w)
     free(w);
 }
 
-static bool is_same(const char *a, const char *b)
-{
-    return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 /* Whoever is asked to wait is who logs in there, or whose application does. */
 static bool is_same_caller(const struct config_way *a, const struct config_way *b)
 {
     const struct config_tenant *x = a->tenant, *y = b->tenant;
 
-    if (!is_same(a->username, b->username) || !x != !y)
+    if (!text_is_same(a->username, b->username) || !x != !y)
         return false;
-    return !x || (is_same(x->tenant_id, y->tenant_id) && is_same(x->client_id, y->client_id));
+    return !x ||
+           (text_is_same(x->tenant_id, y->tenant_id) && text_is_same(x->client_id, y->client_id));
 }
 
 static bool leads_where(const struct config_way *a, const struct config_way *b)
@@ -108,8 +105,8 @@ static bool leads_where(const struct config_way *a, const struct config_way *b)
     if (a->kind != b->kind)
         return false;
     if (a->kind == CONFIG_WAY_WEBHOOK)
-        return is_same(config_webhook_url(a->webhook), config_webhook_url(b->webhook));
-    return is_same(a->server, b->server) && is_same_caller(a, b);
+        return text_is_same(config_webhook_url(a->webhook), config_webhook_url(b->webhook));
+    return text_is_same(a->server, b->server) && is_same_caller(a, b);
 }
 
 void way_inherit(struct way *w, struct way *old)

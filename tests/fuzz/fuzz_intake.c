@@ -11,6 +11,7 @@
 
 #include "intake.h"
 #include "json.h"
+#include "text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -58,11 +59,6 @@ static void write_canonically(const struct intake *in, struct buf *out)
     json_out_array_end(&o);
 }
 
-static bool same(const char *a, const char *b)
-{
-    return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 static void read_again(struct arena *arena, const struct buf *body, const struct intake *in)
 {
     struct intake again;
@@ -71,9 +67,9 @@ static void read_again(struct arena *arena, const struct buf *body, const struct
     assert(intake_read(arena, buf_text(body), body->len, &again, &e) == ERR_OK);
     assert(again.count == in->count && again.test == in->test && !again.validation_code);
     for (size_t i = 0; i < in->count; i++) {
-        assert(same(again.alerts[i].alert_id, in->alerts[i].alert_id));
-        assert(same(again.alerts[i].machine_id, in->alerts[i].machine_id));
-        assert(same(again.alerts[i].tenant_id, in->alerts[i].tenant_id));
+        assert(text_is_same(again.alerts[i].alert_id, in->alerts[i].alert_id));
+        assert(text_is_same(again.alerts[i].machine_id, in->alerts[i].machine_id));
+        assert(text_is_same(again.alerts[i].tenant_id, in->alerts[i].tenant_id));
     }
 }
 

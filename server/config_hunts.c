@@ -178,24 +178,13 @@ static const char *keep(struct reading *x, const char *text)
 static void read_tenant(struct reading *x, const char *name)
 {
     const struct config *c = x->in->config;
-    const char **names = arena_array(x->r->arena, c->n_tenants + 1, sizeof *names);
-    const char *near;
 
-    if (!name && c->n_tenants == 1) {
+    if (name)
+        x->hunt->tenant = config_find_tenant(x->r, c, yaml_get(x->map, "tenant"), x->what, name);
+    else if (c->n_tenants == 1)
         x->hunt->tenant = &c->tenants[0];
-        return;
-    }
-    x->hunt->tenant = name ? config_tenant(c, name) : NULL;
-    if (x->hunt->tenant || !c->n_tenants)
-        return;
-    for (size_t i = 0; names && i < c->n_tenants; i++)
-        names[i] = c->tenants[i].name;
-    near = names && name ? yaml_nearest(name, names) : NULL;
-    if (!name)
+    else if (c->n_tenants)
         fault(x, x->map, "%s.tenant is missing: whose Defender is asked", x->what);
-    else
-        fault(x, yaml_get(x->map, "tenant"), "%s.tenant: there is no tenant '%.60s'%s%s%s", x->what,
-              name, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }
 
 static void read_schedule(struct reading *x, const struct hunt_settings *in)

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "config.h"
+#include "config_own.h"
 #include "mail.h"
 #include "mime.h"
 #include "rest.h"
@@ -166,30 +166,6 @@ static const struct yaml_node *place(const struct yaml_node *map, const char *ke
     return child ? child->key : map && map->key ? map->key : map;
 }
 
-/* "a.b", or b when there is no memory: for messages. */
-static const char *name_of(const struct settings_reader *r, const char *a, const char *b)
-{
-    const char *out = arena_fmt(r->arena, "%s.%s", a, b);
-
-    return out ? out : b;
-}
-
-static const struct config_tenant *find_tenant(const struct settings_reader *r,
-                                               const struct config *c, const struct yaml_node *at,
-                                               const char *what, const char *name)
-{
-    const struct config_tenant *t = config_tenant(c, name);
-    const char **names;
-
-    if (t || !c->n_tenants)
-        return t; /* without tenants there is a fault already */
-    names = arena_array(r->arena, c->n_tenants + 1, sizeof *names);
-    for (size_t i = 0; names && i < c->n_tenants; i++)
-        names[i] = c->tenants[i].name;
-    fault(r, at, "%s: there is no tenant '%.60s'%s", what, name, settings_meant(r, name, names));
-    return NULL;
-}
-
 static const struct config_webhook *find_webhook(const struct settings_reader *r,
                                                  const struct config *c, const struct yaml_node *at,
                                                  const char *what, const char *name)
@@ -225,7 +201,7 @@ static void check_roots(const struct settings_reader *r, const struct yaml_node 
 static void read_webhook(const struct settings_reader *r, const struct yaml_node *map,
                          struct config_webhook *w)
 {
-    const char *name = name_of(r, "webhooks", map->key->text);
+    const char *name = config_name_of(r, "webhooks", map->key->text);
     bool has_url = yaml_get(map, "url"), has_file = yaml_get(map, "url_file");
     struct err e = {0};
 
@@ -301,8 +277,7 @@ static void read_oauth(const struct settings_reader *r, const struct yaml_node *
     way->token = in.token;
     way->scope = in.scope;
     if (in.tenant)
-        way->tenant =
-            find_tenant(r, c, yaml_get(map, "tenant"), name_of(r, what, "tenant"), in.tenant);
+        way->tenant = config_find_tenant(r, c, yaml_get(map, "tenant"), what, in.tenant);
     if (r->faults->count != before)
         return;
     if (!in.tenant && !in.token.text)
@@ -381,7 +356,7 @@ static void finish_way(const struct settings_reader *r, const struct yaml_node *
 {
     check_roots(r, map, what, way->ca_file);
     if (oauth)
-        read_oauth(r, oauth, name_of(r, what, "oauth"), c, way);
+        read_oauth(r, oauth, config_name_of(r, what, "oauth"), c, way);
     if (!way->server)
         return;
     if (strncasecmp(way->server, "graph:", 6) == 0) {
@@ -412,8 +387,8 @@ static void read_way(const struct settings_reader *r, const struct yaml_node *ma
               in.webhook ? ", and not both" : "");
     if (in.webhook) {
         in.out.kind = CONFIG_WAY_WEBHOOK;
-        in.out.webhook =
-            find_webhook(r, c, yaml_get(map, "webhook"), name_of(r, what, "webhook"), in.webhook);
+        in.out.webhook = find_webhook(r, c, yaml_get(map, "webhook"),
+                                      config_name_of(r, what, "webhook"), in.webhook);
         if (in.out.webhook && in.out.webhook->way)
             in.out.name = in.out.webhook->way;
     }

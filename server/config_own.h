@@ -52,6 +52,10 @@ struct gate_rate config_read_rate(struct config_loading *l, const struct yaml_no
                                   const char *what);
 /** "WHAT.NAME", or name without memory. */
 const char *config_name_of(const struct settings_reader *r, const char *what, const char *name);
+/** The tenant that WHAT.tenant, at `at`, names. NULL: there is none so called, which is a fault if there are any. */
+const struct config_tenant *config_find_tenant(const struct settings_reader *r,
+                                               const struct config *c, const struct yaml_node *at,
+                                               const char *what, const char *name);
 
 /* ---- config_sources.c --------------------------------------------------------------------------- */
 

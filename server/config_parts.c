@@ -290,6 +290,23 @@ static const char *keep_in_force(struct config_loading *l, const struct yaml_nod
     return kept ? kept : in_force; /* with the fault nobody takes it */
 }
 
+const struct config_tenant *config_find_tenant(const struct settings_reader *r,
+                                               const struct config *c, const struct yaml_node *at,
+                                               const char *what, const char *name)
+{
+    const struct config_tenant *t = config_tenant(c, name);
+    const char **names;
+
+    if (t || !c->n_tenants)
+        return t; /* without tenants there is a fault already */
+    names = arena_array(r->arena, c->n_tenants + 1, sizeof *names);
+    for (size_t i = 0; names && i < c->n_tenants; i++)
+        names[i] = c->tenants[i].name;
+    yaml_fault(r->faults, at, "%s.tenant: there is no tenant '%.60s'%s", what, name,
+               settings_meant(r, name, names));
+    return NULL;
+}
+
 /* ---- the parts -------------------------------------------------------------------------------- */
 
 struct gate_rate config_read_rate(struct config_loading *l, const struct yaml_node *map,

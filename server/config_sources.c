@@ -77,24 +77,6 @@ void config_read_may(struct config_loading *l, const struct yaml_node *may, cons
                      name);
 }
 
-/* The tenant so called; NULL: there is none, which is a fault where there are any. */
-static const struct config_tenant *find_tenant(struct config_loading *l, const struct yaml_node *at,
-                                               const char *what, const char *wanted)
-{
-    const struct config_tenant *found = config_tenant(l->config, wanted);
-    const char **names = arena_array(l->reader.arena, l->config->n_tenants + 1, sizeof *names);
-    const char *near;
-
-    if (found || !l->config->n_tenants)
-        return found;
-    for (size_t i = 0; names && i < l->config->n_tenants; i++)
-        names[i] = l->config->tenants[i].name;
-    near = names ? yaml_nearest(wanted, names) : NULL;
-    config_fault(l, at, "%s.tenant: there is no tenant '%.60s'%s%s%s", what, wanted,
-                 near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
-    return NULL;
-}
-
 /* Is a scheme of this name anywhere in a source's list of entries? */
 static bool verifies_by(const struct yaml_node *list, const char *scheme)
 {
@@ -122,7 +104,8 @@ static void read_source(struct config_loading *l, const struct yaml_node *map,
     settings_read(&l->reader, map, name, source_table, &in);
     *out = (struct config_source){.name = map->key->text, .may_isolate = true};
     if (in.tenant)
-        out->tenant = find_tenant(l, yaml_get(map, "tenant"), name, in.tenant);
+        out->tenant =
+            config_find_tenant(&l->reader, l->config, yaml_get(map, "tenant"), name, in.tenant);
     out->heartbeat_ms = in.heartbeat;
     out->reply_status = in.reply == REPLY_STATUS;
     if (out->reply_status && !l->has_public_url)
@@ -210,7 +193,9 @@ void config_read_approvers(struct config_loading *l, const struct yaml_node *map
     struct approvers in = {0};
 
     settings_read(&l->reader, map, "approvers", approvers_table, &in);
-    tenant = in.tenant ? find_tenant(l, yaml_get(map, "tenant"), "approvers", in.tenant) : NULL;
+    tenant = in.tenant ? config_find_tenant(&l->reader, l->config, yaml_get(map, "tenant"),
+                                            "approvers", in.tenant)
+                       : NULL;
     if (!in.verify)
         return;
     if (!in.tenant && verifies_by(in.verify, "entra"))

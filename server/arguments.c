@@ -27,11 +27,11 @@ static enum err_code refuse(const char *what, const char *name, const char *cons
                             struct err *e)
 {
     AUTO(buf_clear) struct buf all = BUF_INIT(1024);
-    const char *near = known ? yaml_nearest(name, known) : NULL;
+    char meant[YAML_MEANT_SIZE];
 
     list(&all, known);
-    return err_set(e, ERR_INVALID, "'%.40s': there is no such %s here%s%s%s (known: %s)", name,
-                   what, near ? "; did you mean " : "", near ? near : "", near ? "?" : "",
+    return err_set(e, ERR_INVALID, "'%.40s': there is no such %s here%s (known: %s)", name, what,
+                   yaml_meant(known ? yaml_nearest(name, known) : NULL, "", meant),
                    all.len ? buf_text(&all) : "none");
 }
 

@@ -300,7 +300,8 @@ static bool is_help(const char *word)
 
 int cli_sub(int argc, char **argv, const char *name, const struct cli_sub *table)
 {
-    const char *words[16] = {NULL}, *near;
+    const char *words[16] = {NULL};
+    char meant[YAML_MEANT_SIZE];
     size_t n = 0;
 
     for (const struct cli_sub *t = table; t->word; t++) {
@@ -315,14 +316,13 @@ int cli_sub(int argc, char **argv, const char *name, const struct cli_sub *table
             (void)printf("  %-12s %s\n", t->word, t->help);
         return CLI_DONE;
     }
-    near = argc > 1 ? yaml_nearest(argv[1], words) : NULL;
     if (argc < 2)
         cli_error("%s: expected a command after it", name);
     else if (*argv[1] == '-')
         cli_error("%s: the command comes first: cordon %s COMMAND %.40s …", name, name, argv[1]);
     else
-        cli_error("%s: there is no command '%.60s'%s%s%s", name, argv[1],
-                  near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+        cli_error("%s: there is no command '%.60s'%s", name, argv[1],
+                  yaml_meant(yaml_nearest(argv[1], words), "", meant));
     (void)fprintf(stderr, "Try: cordon %s --help\n", name);
     return CLI_USAGE;
 }
@@ -337,7 +337,8 @@ static const struct command *find_command(const char *word)
 
 static int unknown_command(const char *word)
 {
-    const char *words[64] = {NULL}, *near;
+    const char *words[64] = {NULL};
+    char meant[YAML_MEANT_SIZE];
     size_t n = 0;
 
     if (*word == '-') {
@@ -348,9 +349,8 @@ static int unknown_command(const char *word)
     for (const struct command *c = commands; c->word && n + 1 < sizeof words / sizeof words[0]; c++)
         if (c->help)
             words[n++] = c->word;
-    near = yaml_nearest(word, words);
-    cli_error("there is no command '%.60s'%s%s%s", word, near ? "; did you mean " : "",
-              near ? near : "", near ? "?" : "");
+    cli_error("there is no command '%.60s'%s", word,
+              yaml_meant(yaml_nearest(word, words), "", meant));
     (void)fputs("Try: cordon --help\n", stderr);
     return CLI_USAGE;
 }

@@ -106,11 +106,11 @@ static int cases_list(int argc, char **argv)
         while (states[i] && strcmp(states[i], o.state) != 0)
             i++;
         if (!states[i]) {
-            const char *near = yaml_nearest(o.state, states);
+            char meant[YAML_MEANT_SIZE];
 
-            return cli_usage(&list_command, "--state: there is no state '%.40s'; %s%s%s", o.state,
-                             near ? "did you mean " : "expected one of ", near ? near : STATES,
-                             near ? "?" : "");
+            return cli_usage(
+                &list_command, "--state: there is no state '%.40s'%s", o.state,
+                yaml_meant(yaml_nearest(o.state, states), "; expected one of " STATES, meant));
         }
         cli_query_add(&path, "state", o.state);
     }

@@ -259,7 +259,7 @@ int cmd_connect(int argc, char **argv)
     struct options o = {0};
     struct cli_words words = {0};
     int code = cli_parse(argc, argv, &command, &o, &words);
-    const char *near;
+    char meant[YAML_MEANT_SIZE];
     size_t i = 0;
 
     if (code != CLI_GO_ON)
@@ -267,14 +267,11 @@ int cmd_connect(int argc, char **argv)
     c.target = words.items[0];
     while (connect_targets[i] && strcmp(connect_targets[i], c.target) != 0)
         i++;
-    if (!connect_targets[i]) {
-        near = yaml_nearest(c.target, connect_targets);
+    if (!connect_targets[i])
         return cli_usage(&command,
-                         "there is no sender '%.60s'%s%s%s; expected logic-app, power-automate, "
+                         "there is no sender '%.60s'%s; expected logic-app, power-automate, "
                          "azure-function or curl",
-                         c.target, near ? "; did you mean " : "", near ? near : "",
-                         near ? "?" : "");
-    }
+                         c.target, yaml_meant(yaml_nearest(c.target, connect_targets), "", meant));
     c.file = cli_config_file(o.config);
     if (!c.file || !arena)
         return CLI_FAILED;

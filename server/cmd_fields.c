@@ -104,10 +104,10 @@ int cmd_fields(int argc, char **argv)
     if (words.count) {
         only = field_find(words.items[0]);
         if (!only) {
-            const char *near = field_nearest(words.items[0]);
+            char meant[YAML_MEANT_SIZE];
 
-            cli_error("there is no field '%.60s'%s%s%s", words.items[0],
-                      near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+            cli_error("there is no field '%.60s'%s", words.items[0],
+                      yaml_meant(field_nearest(words.items[0]), "", meant));
             return CLI_FAILED;
         }
     }

@@ -150,14 +150,12 @@ static enum err_code no_such_source(const struct yaml_node *sources, const char 
 {
     size_t n = sources && sources->kind == YAML_MAP ? sources->count : 0, i = 0;
     const char **names = arena_array(a, n + 1, sizeof *names);
-    const char *near = NULL;
+    char meant[YAML_MEANT_SIZE];
 
     for (const struct yaml_node *s = n ? sources->first : NULL; names && s; s = s->next)
         names[i++] = s->key->text;
-    if (names)
-        near = yaml_nearest(name, names);
-    return err_set(e, ERR_NOT_FOUND, "%s: there is no source '%.60s'%s%.60s%s", file, name,
-                   near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    return err_set(e, ERR_NOT_FOUND, "%s: there is no source '%.60s'%s", file, name,
+                   yaml_meant(names ? yaml_nearest(name, names) : NULL, "", meant));
 }
 
 enum err_code config_peek_source(const char *file, const char *(*env)(const char *name),

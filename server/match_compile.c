@@ -319,7 +319,7 @@ static struct condition *compile_entry(struct match_compiler *c, const struct ya
 {
     const char *word = v->key->text;
     const struct field *f = field_find(word);
-    const char *nearest;
+    char meant[YAML_MEANT_SIZE];
 
     if (f) {
         if (v->kind == YAML_MAP)
@@ -338,10 +338,8 @@ static struct condition *compile_entry(struct match_compiler *c, const struct ya
         not ->first = compile_map(c, v, "not", inner, depth + 1);
         return close_node(c, not, not ->first != NULL);
     }
-    nearest = nearest_entry(word);
-    yaml_fault(c->reader->faults, v->key, "no such field '%.60s'; %s%s%s", word,
-               nearest ? "did you mean " : "see `cordon fields`", nearest ? nearest : "",
-               nearest ? "?" : "");
+    yaml_fault(c->reader->faults, v->key, "no such field '%.60s'%s", word,
+               yaml_meant(nearest_entry(word), "; see `cordon fields`", meant));
     return NULL;
 }
 

@@ -330,7 +330,8 @@ static bool find_strangers(struct policy_compiler *c, const struct yaml_node *ma
             steps++;
         }
     for (const struct yaml_node *n = steps == 1 ? map->first : NULL; n; n = n->next) {
-        const char *word = n->key->text, *nearest = yaml_nearest(word, words);
+        const char *word = n->key->text;
+        char meant[YAML_MEANT_SIZE];
 
         if (strcmp(word, h->name) == 0 || strcmp(word, "if") == 0 ||
             strcmp(word, "on_failure") == 0)
@@ -342,9 +343,8 @@ static bool find_strangers(struct policy_compiler *c, const struct yaml_node *ma
                 word, h->name, word);
         else
             yaml_fault(c->reader->faults, n->key,
-                       "rule.do: '%.60s' is nothing that stands beside a step; %s%s%s", word,
-                       nearest ? "did you mean " : "expected if or on_failure",
-                       nearest ? nearest : "", nearest ? "?" : "");
+                       "rule.do: '%.60s' is nothing that stands beside a step%s", word,
+                       yaml_meant(yaml_nearest(word, words), "; expected if or on_failure", meant));
     }
     return steps == 1;
 }

@@ -307,13 +307,13 @@ static void check_facts(struct testing *t)
         return;
     }
     for (const struct yaml_node *n = facts ? facts->first : NULL; n; n = n->next) {
-        const char *near = field_nearest(n->key->text);
+        char meant[YAML_MEANT_SIZE];
 
         if (!field_find(n->key->text))
-            fault(t, n->key,
-                  arena_fmt(t->reader->arena, "no such field '%.60s'; %s%s%s", n->key->text,
-                            near ? "did you mean " : "see `cordon fields`", near ? near : "",
-                            near ? "?" : ""));
+            fault(
+                t, n->key,
+                arena_fmt(t->reader->arena, "no such field '%.60s'%s", n->key->text,
+                          yaml_meant(field_nearest(n->key->text), "; see `cordon fields`", meant)));
         else if (strcmp(n->key->text, "tenant") == 0)
             fault(t, n->key, "tenant: it follows from the source; name that");
     }
@@ -379,10 +379,8 @@ static void find_source(struct testing *t)
         names[i] = t->sources[i].name;
     name = name ? name : "";
     fault(t, at,
-          arena_fmt(t->reader->arena, "source: there is no source '%.60s'%s%s%s", name,
-                    names && yaml_nearest(name, names) ? "; did you mean " : "",
-                    names && yaml_nearest(name, names) ? yaml_nearest(name, names) : "",
-                    names && yaml_nearest(name, names) ? "?" : ""));
+          arena_fmt(t->reader->arena, "source: there is no source '%.60s'%s", name,
+                    settings_meant(t->reader, name, names)));
 }
 
 /* A document must be a map; that of the machine may be `none`, and then *ret_none (which may be NULL). */
@@ -430,7 +428,6 @@ static void expect_rule(struct testing *t, const struct yaml_node *at, const cha
 {
     struct arena *a = t->reader->arena;
     const char *const *names = policy_rule_names(t->policy, a);
-    const char *near;
     size_t i = 0;
 
     while (names && names[i] && strcmp(names[i], rule) != 0)
@@ -438,10 +435,9 @@ static void expect_rule(struct testing *t, const struct yaml_node *at, const cha
     if (!names) {
         fault(t, at, NULL);
     } else if (!names[i] && !is_none(rule)) {
-        near = yaml_nearest(rule, names);
         fault(t, at,
-              arena_fmt(a, "expect.rule: there is no rule '%.64s'%s%s%s", rule,
-                        near ? "; did you mean " : "", near ? near : "", near ? "?" : ""));
+              arena_fmt(a, "expect.rule: there is no rule '%.64s'%s", rule,
+                        settings_meant(t->reader, rule, names)));
     } else if (v->rule ? strcmp(v->rule, rule) != 0 : names[i] != NULL) {
         fault(t, at,
               arena_fmt(a, "test '%s' fails: expected rule %s, got %s%s", t->s.name, rule,

@@ -9,6 +9,7 @@
 #include "fields.h"
 #include "file.h"
 #include "utf8.h"
+#include "yaml.h"
 
 struct piece {
     struct piece *next;
@@ -94,11 +95,10 @@ static enum err_code compile(struct arena *a, const char *path, const char *text
             return err_set(e, ERR_INVALID, "%s: expected one field name between '{{' and '}}'", at);
         field = field_find(word);
         if (!field) {
-            const char *nearest = field_nearest(word);
+            char meant[YAML_MEANT_SIZE];
 
-            return err_set(e, ERR_INVALID, "%s: no such field '%.60s'; %s%s%s", at, word,
-                           nearest ? "did you mean " : "see `cordon fields`",
-                           nearest ? nearest : "", nearest ? "?" : "");
+            return err_set(e, ERR_INVALID, "%s: no such field '%.60s'%s", at, word,
+                           yaml_meant(field_nearest(word), "; see `cordon fields`", meant));
         }
         if ((code = add_piece(a, &end, p, (size_t)(open - p), NULL, e)) != ERR_OK ||
             (code = add_piece(a, &end, NULL, 0, field, e)) != ERR_OK)

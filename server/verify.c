@@ -62,16 +62,15 @@ static void unknown_scheme(const struct settings_reader *reader, const struct ya
 {
     AUTO(buf_clear) struct buf all = BUF_INIT(1024);
     const char *names[SCHEMES + 1] = {NULL};
-    const char *nearest;
+    char meant[YAML_MEANT_SIZE];
 
+    buf_adds(&all, "; expected one of ");
     for (size_t i = 0; i < SCHEMES; i++) {
         names[i] = schemes[i]->name;
         buf_addf(&all, "%s%s", i ? ", " : "", names[i]);
     }
-    nearest = yaml_nearest(key->text, names);
-    yaml_fault(reader->faults, key, "verify: unknown scheme '%s'; %s%s%s", key->text,
-               nearest ? "did you mean " : "expected one of ", nearest ? nearest : buf_text(&all),
-               nearest ? "?" : "");
+    yaml_fault(reader->faults, key, "verify: unknown scheme '%s'%s", key->text,
+               yaml_meant(yaml_nearest(key->text, names), buf_text(&all), meant));
 }
 
 /* Puts a part where the table has it: what costs less to check is checked first, whatever the order in the

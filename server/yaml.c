@@ -259,6 +259,14 @@ const char *yaml_nearest(const char *word, const char *const *list)
     return whole && nearest > 1 ? whole : found;
 }
 
+const char *yaml_meant(const char *near, const char *otherwise, char out[YAML_MEANT_SIZE])
+{
+    if (!near)
+        return otherwise;
+    (void)snprintf(out, YAML_MEANT_SIZE, "; did you mean %s?", near); /* what has no room is cut */
+    return out;
+}
+
 /* ---- the bytes ------------------------------------------------------------------------------- */
 
 /* Moves over one character. */

@@ -70,9 +70,14 @@ void yaml_fault(struct yaml_faults *f, const struct yaml_node *at, const char *f
 void yaml_faults_sort(struct yaml_faults *f);
 /** Writes "file:line:column: text". */
 void yaml_fault_write(struct buf *out, const struct yaml_fault *fault);
+#define YAML_MEANT_SIZE 100 /* for the longest word that yaml_nearest compares */
+
 /** The word of a NULL-terminated list nearest to `word` (edit distance at most a third of the
  *  longer one; case and - for _ cost nothing), or the only one that begins with it where none is
  *  but one edit away; or NULL. */
 const char *yaml_nearest(const char *word, const char *const *list);
+/** How a sentence about a word that nobody knows ends: "; did you mean NEAR?", written into out; otherwise, borrowed, where
+ *  near is NULL. */
+const char *yaml_meant(const char *near, const char *otherwise, char out[YAML_MEANT_SIZE]);
 
 #endif

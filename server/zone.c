@@ -424,7 +424,8 @@ static const char *nearest_zone(const char *name, struct arena *a)
 enum err_code zone_load(const char *name, struct arena *a, const struct zone **ret, struct err *e)
 {
     AUTO(auto_free) unsigned char *bytes = NULL;
-    const char *path, *near;
+    char meant[YAML_MEANT_SIZE];
+    const char *path;
     size_t len = 0;
     enum err_code code;
 
@@ -446,12 +447,10 @@ enum err_code zone_load(const char *name, struct arena *a, const struct zone **r
     code = read_zone_file(path, bytes, &len, e);
     if (code == ERR_NOT_FOUND && access(FOLDER "Etc/UTC", R_OK) != 0)
         return err_set(e, code, "this system has no time zones; install the package tzdata");
-    if (code == ERR_NOT_FOUND) {
-        near = nearest_zone(name, a);
-        return err_set(e, code, "there is no time zone '%s'; %s%s%s", name,
-                       near ? "did you mean " : "expected one such as Europe/Stockholm",
-                       near ? near : "", near ? "?" : "");
-    }
+    if (code == ERR_NOT_FOUND)
+        return err_set(
+            e, code, "there is no time zone '%s'%s", name,
+            yaml_meant(nearest_zone(name, a), "; expected one such as Europe/Stockholm", meant));
     if (!code)
         code = zone_parse(bytes, len, a, ret, e);
     return code ? err_in(e, "time zone %s", name) : ERR_OK;

@@ -19,6 +19,7 @@
 
 #include "kit/flood.h"
 #include "kit/house.h"
+#include "kit/look.h"
 
 #define PUSHES_MAX 2000
 #define SOON       20000
@@ -83,8 +84,7 @@ int main(void)
                                                 .slow = 500});
     if (!flood)
         fail_msg("the flood does not start");
-    for (deadline = house_now_ms() + SOON;
-         flood_answers(flood) < 10000 && house_now_ms() < deadline;)
+    for (deadline = look_now_ms() + SOON; flood_answers(flood) < 10000 && look_now_ms() < deadline;)
         (void)poll(NULL, 0, 10);
     refused += push(h, 3, pushes, flooded);
     flood_stop(flood, &counts);

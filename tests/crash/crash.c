@@ -39,6 +39,7 @@
 
 #include "buf.h"
 #include "crash/life.h"
+#include "kit/look.h"
 #include "kit/port.h"
 #include "kit/postgres.h"
 #include "id.h"
@@ -254,10 +255,10 @@ static void push(struct sender *s, struct delivery *d)
 {
     AUTO(buf_clear) struct buf b = BUF_INIT(4096);
     const char *body = body_of(s, d, &b);
-    int64_t give_up = house_now_ms() + STUBBORN_MS;
+    int64_t give_up = look_now_ms() + STUBBORN_MS;
 
     while (!push_once(s, d, body)) {
-        if (house_now_ms() > give_up) {
+        if (look_now_ms() > give_up) {
             fault(s->c, "delivery %s was not accepted for %d s", d->id, STUBBORN_MS / 1000);
             return;
         }
@@ -372,11 +373,11 @@ static char *ask(struct crash *c, const char *path)
 /* False: it did not get ready for so long. */
 static bool wait_ready(struct crash *c, int64_t wait_ms)
 {
-    int64_t deadline = house_now_ms() + wait_ms;
+    int64_t deadline = look_now_ms() + wait_ms;
     char *answer;
 
     while (!(answer = ask(c, "/readyz"))) {
-        if (house_now_ms() > deadline || ended_by_itself(c))
+        if (look_now_ms() > deadline || ended_by_itself(c))
             return false;
         (void)poll(NULL, 0, 10); /* between two looks */
     }
@@ -456,9 +457,9 @@ static void wait_for(struct crash *c, enum moment m)
         pass_us(below(&c->dice, c->start_ms * 1000));
         break;
     case AT_READY:
-        began = house_now_ms();
+        began = look_now_ms();
         if (wait_ready(c, READY_MS)) /* which depends on what else the machine has to do */
-            c->start_ms = (unsigned)(((int64_t)c->start_ms + house_now_ms() - began) / 2);
+            c->start_ms = (unsigned)(((int64_t)c->start_ms + look_now_ms() - began) / 2);
         pass_us(below(&c->dice, 40000));
         break;
     case AT_ACCEPT:
@@ -576,7 +577,7 @@ static void make_alerts(struct crash *c)
  * a process, and some make room for others; that less is left, or one more mail came, does not. */
 static void wait_quiet(struct crash *c)
 {
-    int64_t deadline = house_now_ms() + QUIET_MS, least = INT64_MAX;
+    int64_t deadline = look_now_ms() + QUIET_MS, least = INT64_MAX;
     size_t mails = 0;
 
     for (;;) {
@@ -589,9 +590,9 @@ static void wait_quiet(struct crash *c)
         if (left > 0 && (left < least || c->n_mails > mails)) {
             least = left < least ? left : least;
             mails = c->n_mails;
-            deadline = house_now_ms() + QUIET_MS;
+            deadline = look_now_ms() + QUIET_MS;
         }
-        if (ended_by_itself(c) || house_now_ms() > deadline) {
+        if (ended_by_itself(c) || look_now_ms() > deadline) {
             const char *work = text ? strstr(text, "cordon_work{") : NULL;
 
             fault(c, "nothing was finished for %d s: %.200s", QUIET_MS / 1000,
@@ -962,7 +963,7 @@ int main(int argc, char **argv)
     char listen[40], admin[40];
     unsigned kills[MOMENTS] = {0};
     size_t isolated = 0, accepted = 0;
-    int64_t began = house_now_ms(), killed;
+    int64_t began = look_now_ms(), killed;
     int status = 0;
 
     for (int i = 1; i < argc; i++) {
@@ -997,7 +998,7 @@ int main(int argc, char **argv)
             fail_msg("pthread_create");
     }
     kill_again_and_again(&c, kills);
-    killed = house_now_ms();
+    killed = look_now_ms();
     converge(&c, senders);
     check_cases(&c, &t);
     check_machines(&c, &t, &isolated);
@@ -1024,7 +1025,7 @@ int main(int argc, char **argv)
         "crash: %.1f s of kills, %.1f s to finish; %u faults; %s\n",
         c.pushes, c.accepted, c.duplicates, c.unavailable, c.unanswered, accepted, t.lost_cases,
         isolated, t.lost_isolations, t.doubled_isolations, c.n_mails, t.lost_mails, t.doubled_mails,
-        (double)(killed - began) / 1000, (double)(house_now_ms() - killed) / 1000, c.faults,
+        (double)(killed - began) / 1000, (double)(look_now_ms() - killed) / 1000, c.faults,
         c.faults ? "FAILED" : "well");
     if (c.faults) { /* what happened stays to be looked at */
         (void)printf("crash: see %s; once more with %s--kills %u --alerts %u --seed %" PRIu64 "\n",

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "crash/life.h"
+#include "kit/look.h"
 #include "kit/port.h"
 #include "kit/postgres.h"
 
@@ -77,10 +78,10 @@ static char *ask(const struct house *h, const char *path)
 
 static bool wait_until(const struct house *h, const char *path, const char *text, int64_t ms)
 {
-    int64_t deadline = house_now_ms() + ms;
+    int64_t deadline = look_now_ms() + ms;
     bool found = false;
 
-    while (!found && house_now_ms() < deadline) {
+    while (!found && look_now_ms() < deadline) {
         AUTO(auto_free) char *answer = ask(h, path);
 
         found = answer && strstr(answer, text);
@@ -92,10 +93,10 @@ static bool wait_until(const struct house *h, const char *path, const char *text
 
 static bool wait_stopped(pid_t pid, int64_t ms)
 {
-    int64_t deadline = house_now_ms() + ms;
+    int64_t deadline = look_now_ms() + ms;
     siginfo_t info = {0};
 
-    while (!info.si_pid && house_now_ms() < deadline) {
+    while (!info.si_pid && look_now_ms() < deadline) {
         if (waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOHANG))
             return false;
         if (!info.si_pid)
@@ -153,14 +154,14 @@ static int check(struct story *s)
 
 static int tell(struct story *s)
 {
-    int64_t deadline = house_now_ms() + READY_MS;
+    int64_t deadline = look_now_ms() + READY_MS;
     int status;
 
     (void)setenv("CORDON_STOP_AT", s->place, 1);
     life_start(s->stopped);
     (void)unsetenv("CORDON_STOP_AT");
     while (!push(s->stopped)) { /* it may stop before it answers, but it has the push then */
-        if (house_now_ms() > deadline)
+        if (look_now_ms() > deadline)
             return badly(s, "nothing was accepted");
         if (wait_stopped(s->stopped->pid, 20))
             goto stopped;

@@ -37,6 +37,7 @@
 #include <unistd.h>
 
 #include "crash/life.h"
+#include "kit/look.h"
 #include "kit/mail_reader.h"
 #include "kit/postgres.h"
 
@@ -75,7 +76,7 @@ static enum end look_after(struct story *s)
     siginfo_t info = {0};
 
     (void)poll(NULL, 0, 10);
-    if (house_now_ms() > s->deadline)
+    if (look_now_ms() > s->deadline)
         return badly(s, "the story does not end");
     if (waitid(P_PID, (id_t)s->h->pid, &info, WEXITED | WNOHANG | WNOWAIT) || !info.si_pid)
         return ENDED_WELL;
@@ -176,7 +177,7 @@ static enum end judge(struct story *s)
 /* url: of the store; NULL: SQLite. */
 static enum end tell(unsigned point, const struct kind *kind, const char *url)
 {
-    struct story s = {.point = point, .deadline = house_now_ms() + kind->story_ms};
+    struct story s = {.point = point, .deadline = look_now_ms() + kind->story_ms};
     char doors[2][120], number[16];
     const struct house_options o = {
         .sim = {.config = "{\"actions\":{\"duplicate\":\"second201\",\"in_progress_after_ms\":50,"

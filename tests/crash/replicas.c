@@ -31,6 +31,7 @@
 #include "crash/life.h"
 #include "kit/cable.h"
 #include "kit/cut.h"
+#include "kit/look.h"
 #include "kit/port.h"
 #include "kit/postgres.h"
 
@@ -122,7 +123,7 @@ static void push(struct sender *s, struct alert *a, const char *delivery_id)
     char body[200], machine[41], signature[3][200];
     const char *headers[] = {"Content-Type: application/json", signature[0], signature[1],
                              signature[2], NULL};
-    int64_t give_up = house_now_ms() + STUBBORN_MS;
+    int64_t give_up = look_now_ms() + STUBBORN_MS;
     unsigned at = below(&s->dice, REPLICAS);
 
     machine_id(a->machine, machine);
@@ -148,7 +149,7 @@ static void push(struct sender *s, struct alert *a, const char *delivery_id)
             return;
         }
         (void)__atomic_add_fetch(status ? &c->unavailable : &c->unanswered, 1, __ATOMIC_RELAXED);
-        if (house_now_ms() > give_up) {
+        if (look_now_ms() > give_up) {
             fault(c, "alert %s was not accepted for %d s", a->id, STUBBORN_MS / 1000);
             return;
         }
@@ -168,8 +169,8 @@ static void *send_all(void *arg)
 
         if (n >= c->n_alerts)
             return NULL;
-        while (house_now_ms() < due)
-            (void)poll(NULL, 0, (int)(due - house_now_ms())); /* their pace */
+        while (look_now_ms() < due)
+            (void)poll(NULL, 0, (int)(due - look_now_ms())); /* their pace */
         (void)snprintf(id, sizeof id, "msg_%u_%u", s->number, s->serial++);
         push(s, &c->alerts[n], id);
         if (n % 3 == 0) { /* once more as a sender that missed the answer, once as a second flow */
@@ -356,7 +357,7 @@ static void set_up(struct run *c)
 /* How long it takes depends on the machine, for each mail is a process; that less and less is left does not. */
 static void wait_quiet(struct run *c)
 {
-    int64_t deadline = house_now_ms() + QUIET_MS, least = INT64_MAX;
+    int64_t deadline = look_now_ms() + QUIET_MS, least = INT64_MAX;
 
     for (;;) {
         struct fetched f;
@@ -370,9 +371,9 @@ static void wait_quiet(struct run *c)
         left = life_work_left(f.status == 200 ? f.body : NULL);
         if (left >= 0 && left < least) {
             least = left;
-            deadline = house_now_ms() + QUIET_MS;
+            deadline = look_now_ms() + QUIET_MS;
         }
-        if (left && house_now_ms() > deadline) {
+        if (left && look_now_ms() > deadline) {
             const char *work = f.body ? strstr(f.body, "cordon_work{") : NULL;
 
             fault(c, "nothing was finished for %d s: %.200s", QUIET_MS / 1000,
@@ -528,15 +529,15 @@ int main(int argc, char **argv)
     c.n_machines = c.n_alerts / (ALERTS / MACHINES);
     c.dice = c.seed;
     set_up(&c);
-    c.began = house_now_ms();
+    c.began = look_now_ms();
     for (unsigned i = 0; i < SENDERS; i++) {
         senders[i] = (struct sender){.c = &c, .number = i, .dice = c.seed + 1000 + i};
         if (pthread_create(&senders[i].thread, NULL, send_all, &senders[i]))
             fail_msg("pthread_create");
     }
-    while (house_now_ms() < c.began + (int64_t)c.seconds * 1000)
+    while (look_now_ms() < c.began + (int64_t)c.seconds * 1000)
         strike(&c);
-    struck = house_now_ms();
+    struck = look_now_ms();
     for (unsigned i = 0; i < REPLICAS; i++)
         mind(&c, &c.r[i]);
     if (pthread_create(&stopped, NULL, stop_one_for_long, &c))
@@ -563,7 +564,7 @@ int main(int argc, char **argv)
                  "replicas: %.1f s of blows, %.1f s to finish; %u faults; %s\n",
                  c.stops, c.cuts, c.kills, c.at_isolate, c.pushes, c.n_alerts, c.unavailable,
                  c.unanswered, isolated, twice, mails, mails_twice,
-                 (double)(struck - c.began) / 1000, (double)(house_now_ms() - struck) / 1000,
+                 (double)(struck - c.began) / 1000, (double)(look_now_ms() - struck) / 1000,
                  c.faults, c.faults ? "FAILED" : "well");
     if (c.faults) {
         (void)printf("replicas: see %s; once more with --seconds %u --seed %" PRIu64 "\n",

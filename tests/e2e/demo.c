@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "kit/house.h"
+#include "kit/look.h"
 
 #define ALERT   "da638712345678901234_-1027384756"
 #define MACHINE "9c1f6f3d2b7a4e58a0d4c3b2e1f0a9b8c7d6e5f4"
@@ -21,7 +22,7 @@ static int faults;
 
 static void say(const char *what, const char *detail)
 {
-    (void)printf("%7.3f s  %-22s %s\n", (double)(house_now_ms() - start) / 1000, what,
+    (void)printf("%7.3f s  %-22s %s\n", (double)(look_now_ms() - start) / 1000, what,
                  detail ? detail : "");
     (void)fflush(stdout);
 }
@@ -119,7 +120,7 @@ int main(void)
     const char *id;
     char text[700];
 
-    start = house_now_ms();
+    start = look_now_ms();
     h = house_start(NULL);
     (void)snprintf(text, sizeof text, "Defender, Entra ID and mail at %s and %s", h->sim->api_url,
                    h->sim->smtp_url);

@@ -31,7 +31,7 @@
 #include <unistd.h>
 
 #include "auto.h"
-#include "clock.h"
+#include "kit/look.h"
 #include "kit/mail_reader.h"
 #include "kit/port.h"
 #include "kit/smtp_peer.h"
@@ -227,13 +227,13 @@ static void configure(struct fixture *f, uid_t postfix, uid_t nobody)
 
 static void start_postfix(struct fixture *f)
 {
-    int64_t deadline = clock_mono_ms(clock_system()) + DEADLINE_MS;
+    int64_t deadline = look_now_ms() + DEADLINE_MS;
     char path[160];
 
     (void)snprintf(path, sizeof path, "%s/conf", f->dir);
     f->master = start((const char *const[]){MASTER, "-c", path, "-s", NULL}, NULL);
     while (!connects(f->port) || !connects(f->tls_port)) {
-        if (waitpid(f->master, NULL, WNOHANG) != 0 || clock_mono_ms(clock_system()) > deadline) {
+        if (waitpid(f->master, NULL, WNOHANG) != 0 || look_now_ms() > deadline) {
             f->master = 0;
             print_log(f);
             fail_msg("Postfix does not start");
@@ -338,12 +338,12 @@ static int list_mail(const struct fixture *f, char path[400])
 /* Waits for a message, takes it out of the maildir into out. */
 static void take_mail(const struct fixture *f, int watch, struct buf *out)
 {
-    int64_t deadline = clock_mono_ms(clock_system()) + DEADLINE_MS;
+    int64_t deadline = look_now_ms() + DEADLINE_MS;
     char path[400], piece[4096], events[4096];
 
     while (list_mail(f, path) == 0) {
         struct pollfd p = {.fd = watch, .events = POLLIN};
-        int64_t left = deadline - clock_mono_ms(clock_system());
+        int64_t left = deadline - look_now_ms();
 
         if (left <= 0) {
             print_log(f);

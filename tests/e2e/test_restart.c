@@ -143,15 +143,15 @@ static void *send_all(void *arg)
         unsigned n = i * SENDERS + s->number, status = 503;
         int64_t due = l->began_ms + (int64_t)n * 1000 / PER_SECOND;
         char id[40], delivery[40], body[100];
-        int64_t wait = due - house_now_ms(), give_up;
+        int64_t wait = due - look_now_ms(), give_up;
 
         if (wait > 0)
             (void)poll(NULL, 0, (int)wait);
-        give_up = house_now_ms() + STUBBORN; /* from `due` on a slow host had none left */
+        give_up = look_now_ms() + STUBBORN; /* from `due` on a slow host had none left */
         alert_id(n, id);
         (void)snprintf(delivery, sizeof delivery, "msg_%u", n);
         (void)snprintf(body, sizeof body, "{\"alertId\":\"%s\"}", id);
-        while (status == 503 && house_now_ms() < give_up) {
+        while (status == 503 && look_now_ms() < give_up) {
             status = s->number % 2 ? push_kept(l, &kept, delivery, body, n)
                                    : push_fresh(l, delivery, body, n);
             if (status == 503) {
@@ -271,7 +271,7 @@ static void test_restart__at_200_pushes_a_second_nothing_is_lost_doubled_or_refu
     house_edit(h, h->sim->smtp_url, h->sim->smtps_url); /* no process for each of 800 mails */
     fill(h->sim);
     house_cordon_start(h);
-    l->began_ms = house_now_ms();
+    l->began_ms = look_now_ms();
     for (unsigned i = 0; i < SENDERS; i++) {
         l->senders[i].load = l;
         l->senders[i].number = i;
@@ -383,9 +383,9 @@ static void test_restart__an_end_comes_in_time_whatever_hangs(void **state)
     AUTO(json_freep) struct json *two = house_push(h, "da2_-1", NULL, 202);
     AUTO(json_freep) struct json *three = house_push(h, "da3_-1", NULL, 202);
     wait_under_way(h, 2);
-    began = house_now_ms();
+    began = look_now_ms();
     house_cordon_stop(h); /* with 0 */
-    took = house_now_ms() - began;
+    took = look_now_ms() - began;
     if (took > 10000) /* when `docker stop` loses its patience */
         fail_msg("it took %" PRId64 " ms to stop", took);
     sim_tell(h->sim, "/config", "{\"smtp\":{\"hang\":null}}");

@@ -23,6 +23,7 @@
 #include "buf.h"
 #include "kit/certs.h"
 #include "kit/house.h"
+#include "kit/look.h"
 #include "kit/raw.h"
 
 #define SOON    20000 /* ms; a deadline, not a wait */
@@ -227,10 +228,10 @@ static void *send_on(void *arg)
     struct buf text = BUF_INIT(1 << 16);
     struct raw_answer *answer = calloc(1, sizeof *answer);
     struct raw *connection = NULL;
-    int64_t next = house_now_ms() + s->number * (EACH_MS / SENDERS);
+    int64_t next = look_now_ms() + s->number * (EACH_MS / SENDERS);
 
     while (answer && !atomic_load(&s->roll->stop)) {
-        int64_t now = house_now_ms();
+        int64_t now = look_now_ms();
 
         if (now < next)
             (void)poll(NULL, 0, (int)(next - now));         /* the pace is part of the test */
@@ -331,7 +332,7 @@ static void test_rotation__nobody_is_refused_while_everything_rolls(void **state
 
     (void)state;
     use_new_token(&r);
-    began = house_now_ms();
+    began = look_now_ms();
     for (unsigned i = 0; i < SENDERS; i++) {
         senders[i].roll = &r;
         senders[i].number = i;
@@ -354,7 +355,7 @@ static void test_rotation__nobody_is_refused_while_everything_rolls(void **state
     for (unsigned i = 0; i < SENDERS; i++)
         assert_int_equal(pthread_join(senders[i].thread, NULL), 0);
     print_message("  %d pushes in %lld ms, %u rounds\n", atomic_load(&r.sent),
-                  (long long)(house_now_ms() - began), rounds);
+                  (long long)(look_now_ms() - began), rounds);
     if (atomic_load(&r.refused))
         fail_msg("%d of %d were refused; the first: %s", atomic_load(&r.refused),
                  atomic_load(&r.sent), r.why);

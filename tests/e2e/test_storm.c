@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "kit/house.h"
+#include "kit/look.h"
 
 #define SENDERS        8
 #define MEMORY_MAX_KIB (128 * 1024L)
@@ -240,14 +241,14 @@ static void rage(const struct storm *s)
                  "  - {name: rest, do: [email: {to: [soc@contoso.example]}]}\n",
         .safety = "  limits: [{isolations: 100000, per: 1h}]\n",
         .quota = "{per_minute: 100, per_hour: 1500}"});
-    int64_t began = house_now_ms();
+    int64_t began = look_now_ms();
 
     people_the_world(h, s);
     push_all(h, s);
-    print_message("  pushed within %lld ms\n", (long long)(house_now_ms() - began));
+    print_message("  pushed within %lld ms\n", (long long)(look_now_ms() - began));
     /* However it ends, check says where the calls went. */
-    for (began = house_now_ms(); sim_state(h->sim, "isolate_posts") < s->isolated &&
-                                 house_now_ms() - began < 2 * s->last_isolate_ms;)
+    for (began = look_now_ms(); sim_state(h->sim, "isolate_posts") < s->isolated &&
+                                look_now_ms() - began < 2 * s->last_isolate_ms;)
         (void)usleep(200000);
     check(h, s);
     if (getenv(

@@ -15,7 +15,7 @@
 
 #include "auto.h"
 #include "buf.h"
-#include "clock.h"
+#include "kit/look.h"
 
 static int64_t now_us(void)
 {
@@ -158,7 +158,7 @@ static bool receive(struct fetched *f, int fd, const char *method, int64_t deadl
 
     while (!whole) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
-        int64_t left = deadline - clock_mono_ms(clock_system());
+        int64_t left = deadline - look_now_ms();
         char bytes[65536];
         ssize_t n;
 
@@ -218,7 +218,7 @@ bool fetch(struct fetched *f, const char *method, const char *url, const char *c
         f->sent_us = 0;
         (void)give_up(f, "write");
     }
-    good = receive(f, fd, method, clock_mono_ms(clock_system()) + timeout_ms);
+    good = receive(f, fd, method, look_now_ms() + timeout_ms);
     close(fd);
     if (!f->body)
         f->body = strdup("");

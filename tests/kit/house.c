@@ -30,14 +30,6 @@
 #define READY_MS 15000
 #define STOP_MS  20000
 
-int64_t house_now_ms(void)
-{
-    struct timespec ts;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* ---- files ------------------------------------------------------------------------------------- */
 
 char *house_write_file(struct house *h, const char *name, const char *text)

@@ -124,7 +124,4 @@ void house_wait_idle(struct house *h, int64_t timeout_ms);
  *  Returns the exit code. */
 int house_run(struct house *h, char **out, const char *const *args);
 
-/** Monotonic ms, for deadlines. */
-int64_t house_now_ms(void);
-
 #endif

@@ -22,14 +22,19 @@ int64_t look_patience(int64_t timeout_ms)
 #endif
 }
 
+int64_t look_now_ms(void)
+{
+    return clock_mono_ms(clock_system());
+}
+
 int64_t look_until(int64_t timeout_ms)
 {
-    return clock_mono_ms(clock_system()) + look_patience(timeout_ms);
+    return look_now_ms() + look_patience(timeout_ms);
 }
 
 bool look_is_over(int64_t until)
 {
-    return clock_mono_ms(clock_system()) > until;
+    return look_now_ms() > until;
 }
 
 void look_again(int64_t until, const char *fmt, ...)

@@ -16,6 +16,9 @@
 /** A time that is waited at most, on this build: the thread sanitizer makes everything many times as slow. */
 int64_t look_patience(int64_t timeout_ms);
 
+/** Monotonic ms. */
+int64_t look_now_ms(void);
+
 /** When a wait of so long, on this build, is over (monotonic ms). */
 int64_t look_until(int64_t timeout_ms);
 bool look_is_over(int64_t until);

@@ -18,6 +18,7 @@
 
 #include "buf.h"
 #include "clock.h"
+#include "kit/look.h"
 
 #define DEADLINE_MS (60 * SECOND_MS)
 #define OUTPUT_MAX  ((size_t)16 * 1024 * 1024)
@@ -64,10 +65,10 @@ static bool take(int fd, struct buf *out)
 static bool listen_to(int out_fd, int err_fd, struct buf *out, struct buf *err)
 {
     struct pollfd fds[2] = {{.fd = out_fd, .events = POLLIN}, {.fd = err_fd, .events = POLLIN}};
-    int64_t end = clock_mono_ms(clock_system()) + DEADLINE_MS;
+    int64_t end = look_now_ms() + DEADLINE_MS;
 
     while (fds[0].fd >= 0 || fds[1].fd >= 0) {
-        int64_t left = end - clock_mono_ms(clock_system());
+        int64_t left = end - look_now_ms();
 
         if (left <= 0)
             return false;

@@ -22,6 +22,7 @@
 #include <cmocka.h>
 
 #include "clock.h"
+#include "kit/look.h"
 
 #define READY_MS (20 * SECOND_MS) /* sanitizers on two shared cores are slow */
 #define ENV_MAX  1024
@@ -72,11 +73,11 @@ static void become(const char *const *argv, char *const *env, const char *folder
 
 static void wait_until_ready(struct serving *s)
 {
-    int64_t end = clock_mono_ms(clock_system()) + READY_MS;
+    int64_t end = look_now_ms() + READY_MS;
 
     for (;;) {
         struct pollfd p = {.fd = s->notify_fd, .events = POLLIN};
-        int64_t left = end - clock_mono_ms(clock_system());
+        int64_t left = end - look_now_ms();
         char said[512];
         ssize_t n;
 

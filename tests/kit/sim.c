@@ -18,7 +18,6 @@
 #include <cmocka.h>
 
 #include "buf.h"
-#include "clock.h"
 #include "fetch.h"
 #include "kit/look.h"
 
@@ -83,12 +82,12 @@ static void become(const char *binary, char *const argv[], int in, int out, int 
 static char *read_line(int fd, int64_t timeout_ms)
 {
     struct buf line = BUF_INIT(1 << 16);
-    int64_t deadline = clock_mono_ms(clock_system()) + timeout_ms;
+    int64_t deadline = look_now_ms() + timeout_ms;
     char c = 0;
 
     while (c != '\n') {
         struct pollfd p = {.fd = fd, .events = POLLIN};
-        int64_t left = deadline - clock_mono_ms(clock_system());
+        int64_t left = deadline - look_now_ms();
 
         if (left <= 0 || poll(&p, 1, (int)left) <= 0 || read(fd, &c, 1) != 1) {
             buf_clear(&line);

@@ -613,9 +613,9 @@ static void test_db_postgres__a_migration_that_waits_for_a_dump_holds_nobody_up_
     assert_int_equal(pthread_create(&t, NULL, dump, &d), 0);
     while (sem_wait(&d.begun) != 0)
         ;
-    began = house_now_ms();
+    began = look_now_ms();
     assert_int_equal(db_open(&o, &newer, &e), ERR_AGAIN);
-    assert_true(house_now_ms() - began < 9000);
+    assert_true(look_now_ms() - began < 9000);
     assert_non_null(strstr(e.text, "migration to schema 3"));
     assert_non_null(strstr(e.text, "lock"));
     assert_int_equal(add(older, 1, &e), ERR_OK);
@@ -788,7 +788,7 @@ static void test_db_postgres__a_lock_that_stays_is_told_of_in_time(void **state)
     }
     assert_int_equal(pthread_create(&thread, NULL, hold_lock, sql), 0);
     LOOK_FOR(is_held(), 20000, "nothing is locked");
-    began = house_now_ms();
+    began = look_now_ms();
     for (int i = 0; i < 20; i++) {
         (void)snprintf(rows[i].name, sizeof rows[i].name, "many %d", i);
         rows[i].row = (struct row){.id = 100 + i, .name = rows[i].name};
@@ -798,8 +798,8 @@ static void test_db_postgres__a_lock_that_stays_is_told_of_in_time(void **state)
     for (int i = 0; i < 20; i++)
         LOOK_FOR(atomic_load(&rows[i].end), 60000, "row %d has no answer", i);
     /* Ten seconds, and ten for those who came while all writers waited. */
-    if (house_now_ms() - began > 24000)
-        fail_msg("answered after %lld ms", (long long)(house_now_ms() - began));
+    if (look_now_ms() - began > 24000)
+        fail_msg("answered after %lld ms", (long long)(look_now_ms() - began));
     for (int i = 0; i < 20; i++)
         assert_int_equal(rows[i].end, ERR_AGAIN);
     db_counts(*state, &counts);
@@ -861,9 +861,9 @@ static void test_db_postgres__a_cut_network_is_noticed_and_mended(void **state)
     db = open_as(url_of_last(url, cut_port(cut), ""));
     assert_int_equal(add(db, 1, &e), ERR_OK);
     cut_now(cut, true);
-    began = house_now_ms();
+    began = look_now_ms();
     assert_int_not_equal(add(db, 2, &e), ERR_OK);
-    assert_true(house_now_ms() - began < 45000);
+    assert_true(look_now_ms() - began < 45000);
     assert_int_not_equal(db_health(db, &e), ERR_OK);
     cut_now(cut, false);
     LOOK_FOR(!db_health(db, &e), 45000, "still sick: %s",
@@ -908,11 +908,11 @@ static void test_db_postgres__a_database_that_is_away_is_waited_for_once(void **
     assert_int_equal(count_of(db), 0);
     cut_now(cut, true);
     assert_int_not_equal(db_read(db, count_rows, &n, NULL), ERR_OK);
-    began = house_now_ms();
+    began = look_now_ms();
     for (int i = 0; i < 10; i++)
         assert_int_equal(db_read(db, count_rows, &n, NULL), ERR_AGAIN);
-    if (house_now_ms() - began > 1500)
-        fail_msg("ten reads took %lld ms", (long long)(house_now_ms() - began));
+    if (look_now_ms() - began > 1500)
+        fail_msg("ten reads took %lld ms", (long long)(look_now_ms() - began));
     cut_now(cut, false);
     LOOK_FOR(!db_read(db, count_rows, &n, NULL), 20000, "it is not back");
     db_free(db);

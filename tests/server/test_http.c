@@ -43,6 +43,7 @@
 #include "http.h"
 #include "http_guard.h"
 #include "http_socket.h"
+#include "kit/look.h"
 #include "log.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -315,15 +316,10 @@ static struct raw *call(struct app *app)
     return r;
 }
 
-static int64_t now_ms(void)
-{
-    return clock_mono_ms(clock_system());
-}
-
 /* Waits for a number that the server counts; there is nobody who would tell. */
 static void wait_connections(struct app *app, int64_t want)
 {
-    int64_t connections = -1, requests, give_up = now_ms() + 20000;
+    int64_t connections = -1, requests, give_up = look_now_ms() + 20000;
 
     do {
         const struct timespec pause = {.tv_nsec = 2000000};
@@ -331,7 +327,7 @@ static void wait_connections(struct app *app, int64_t want)
         http_server_counts(app->server, &connections, &requests);
         if (connections != want)
             (void)nanosleep(&pause, NULL);
-    } while (connections != want && now_ms() < give_up);
+    } while (connections != want && look_now_ms() < give_up);
     assert_int_equal(connections, want);
 }
 
@@ -1219,14 +1215,14 @@ static void test_http__never_sends_a_header_with_a_line_break(void **state)
 /* Sends a byte whenever interval_ms passed without anything to read; says how long until there was. */
 static int64_t trickle(struct raw *r, const char *bytes, int interval_ms)
 {
-    int64_t began = now_ms();
+    int64_t began = look_now_ms();
 
     while (!raw_readable(r, interval_ms)) {
-        if (now_ms() - began > 15000)
+        if (look_now_ms() - began > 15000)
             fail_msg("still open after 15 s");
         raw_send(r, *bytes ? bytes++ : "a", 1);
     }
-    return now_ms() - began;
+    return look_now_ms() - began;
 }
 
 static void test_http__ends_slow_heads(void **state)
@@ -1342,9 +1338,9 @@ static void test_http__closes_idle_connections(void **state)
     raw_text(r, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
     raw_answer(r, &a, false);
     assert_int_equal(a.status, 200);
-    began = now_ms();
+    began = look_now_ms();
     assert_int_equal(raw_until_closed(r), 0);
-    assert_true(now_ms() - began >= 900);
+    assert_true(look_now_ms() - began >= 900);
     raw_free(r);
     app_close(app);
 }
@@ -1376,7 +1372,7 @@ static void test_http__does_not_stall_when_many_are_ready_at_once(void **state)
                            "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx", path);
             for (unsigned i = 0; i < counts[c]; i++)
                 raw_text(all[i], text);
-            began = now_ms();
+            began = look_now_ms();
             for (unsigned i = 0; i < counts[c]; i++)
                 raw_text(all[i], "y");
             for (unsigned i = 0; i < counts[c]; i++) {
@@ -1384,7 +1380,7 @@ static void test_http__does_not_stall_when_many_are_ready_at_once(void **state)
                 assert_int_equal(a->status, round == 1 ? 202 : 200);
             }
             /* A stall would last as long as idle_ms; ten seconds are for a busy machine. */
-            assert_true(now_ms() - began < 10000);
+            assert_true(look_now_ms() - began < 10000);
         }
         for (unsigned i = 0; i < counts[c]; i++)
             raw_free(all[i]);
@@ -1505,10 +1501,10 @@ static bool to_in6(const char *text, int port, struct sockaddr_in6 *ret)
 /* The kernel takes an address into use in a thread of its own, a moment after it was added. */
 static bool wait_for_address(const struct sockaddr_in6 *a)
 {
-    int64_t until = clock_mono_ms(clock_system()) + 20000;
+    int64_t until = look_now_ms() + 20000;
     bool there = false;
 
-    while (!there && clock_mono_ms(clock_system()) < until) {
+    while (!there && look_now_ms() < until) {
         int fd = socket(AF_INET6, SOCK_DGRAM, 0);
 
         there = bind(fd, (const struct sockaddr *)a, sizeof *a) == 0;
@@ -2048,13 +2044,13 @@ static void test_http__waits_for_no_crowd_that_has_closed_its_side(void **state)
     r = call(app);
     auto_reply(app, true);
     assert_int_not_equal(poll(readable, CROWD, 20000), 0); /* the thread is at the first of them */
-    began = now_ms();
+    began = look_now_ms();
     for (int i = 0; i < 3; i++) {
         raw_text(r, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
         raw_answer(r, &a, false);
         assert_string_equal(a.body, "hello");
     }
-    assert_in_range(now_ms() - began, 0, 5000); /* one alone: half a second */
+    assert_in_range(look_now_ms() - began, 0, 5000); /* one alone: half a second */
     for (int i = 0; i < CROWD; i++)
         raw_free(crowd[i]);
     raw_free(r);
@@ -2128,10 +2124,10 @@ static void test_http__gives_up_what_is_deferred_too_long(void **state)
         raw_text(all[i], "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
     }
     wait_held(app, PEERS);
-    began = now_ms();
+    began = look_now_ms();
     http_server_free(app->server, 200);
     app->server = NULL;
-    assert_true(now_ms() - began >= 190);
+    assert_true(look_now_ms() - began >= 190);
     for (int i = 0; i < PEERS; i++) {
         assert_int_equal(raw_until_closed(all[i]), 0); /* no 2xx that nothing stands behind */
         raw_free(all[i]);
@@ -3115,7 +3111,7 @@ static void allow_open_files(void)
 
 static void wait_bodies(struct app *app, int64_t least, int64_t most)
 {
-    int64_t bodies = -1, give_up = now_ms() + 20000;
+    int64_t bodies = -1, give_up = look_now_ms() + 20000;
 
     do {
         const struct timespec pause = {.tv_nsec = 2000000};
@@ -3123,7 +3119,7 @@ static void wait_bodies(struct app *app, int64_t least, int64_t most)
         bodies = http_server_bodies(app->server);
         if (bodies < least || bodies > most)
             (void)nanosleep(&pause, NULL);
-    } while ((bodies < least || bodies > most) && now_ms() < give_up);
+    } while ((bodies < least || bodies > most) && look_now_ms() < give_up);
     if (bodies < least || bodies > most)
         fail_msg("bodies take %lld bytes, not %lld to %lld", (long long)bodies, (long long)least,
                  (long long)most);

@@ -25,7 +25,7 @@
 
 #include <openssl/ssl.h>
 
-#include "clock.h"
+#include "kit/look.h"
 #include "kit/smtp_peer.h"
 #include "smtp.h"
 
@@ -919,7 +919,7 @@ static void test_smtp__a_server_that_hangs_is_left_at_the_deadline(void **state)
             struct smtp_peer *peer = smtp_peer_new(
                 &(struct smtp_peer_options){.ca = f->ca, .auth = "PLAIN", .rules = row[r].rules});
             struct smtp_job job = job_for(f, peer);
-            int64_t started = clock_mono_ms(clock_system());
+            int64_t started = look_now_ms();
             enum err_code code;
 
             job.username = "cordon";
@@ -927,7 +927,7 @@ static void test_smtp__a_server_that_hangs_is_left_at_the_deadline(void **state)
             job.timeout_ms = timeout_ms;
             code = smtp_send(NULL, &job, results, NULL, &e);
             assert_int_equal(code, ERR_TIMEOUT);
-            assert_true(clock_mono_ms(clock_system()) - started >= timeout_ms);
+            assert_true(look_now_ms() - started >= timeout_ms);
             smtp_peer_free(peer);
             if (has(e.text, row[r].stage))
                 break;

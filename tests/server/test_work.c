@@ -677,11 +677,6 @@ static void open_timed(struct hall *h, struct rig *r, struct workers **pool)
     assert_int_equal(workers_start(&o, pool, NULL), ERR_OK);
 }
 
-static int64_t mono(void)
-{
-    return clock_mono_ms(clock_system());
-}
-
 /* The dispatcher looks by itself every five seconds: a kick does not wait for that. */
 static void test_work__a_kick_is_a_look_at_once(void **state)
 {
@@ -695,13 +690,13 @@ static void test_work__a_kick_is_a_look_at_once(void **state)
     put_timed(&r, 1, WORK_CASE, 0);
     workers_kick(pool);
     wait_count(&h, 1);
-    began = mono();
+    began = look_now_ms();
     for (unsigned i = 2; i <= 20; i++) { /* one by one: each falls into an idle pool */
         put_timed(&r, i, WORK_CASE, 0);
         workers_kick(pool);
         wait_count(&h, i);
     }
-    assert_true(mono() - began < 4500); /* less than one look of its own */
+    assert_true(look_now_ms() - began < 4500); /* less than one look of its own */
     workers_stop(pool);
     assert_int_equal(h.count, 20);
     rig_close(&r);
@@ -716,15 +711,15 @@ static void test_work__what_is_due_later_is_run_then_without_a_kick(void **state
 
     (void)state;
     open_timed(&h, &r, &pool);
-    began = mono();
+    began = look_now_ms();
     put_timed(&r, 1, WORK_CASE, 300);
     put_timed(&r, 2, WORK_NOTICE, 600);
     workers_kick(pool); /* it learns the times; nobody kicks again */
     wait_count(&h, 1);
-    assert_true(mono() - began >= 299);
+    assert_true(look_now_ms() - began >= 299);
     wait_count(&h, 2);
-    assert_true(mono() - began >= 599);
-    assert_true(mono() - began < 4500);
+    assert_true(look_now_ms() - began >= 599);
+    assert_true(look_now_ms() - began < 4500);
     assert_int_equal(h.claims[0].id, 1);
     assert_int_equal(h.claims[1].id, 2);
     workers_stop(pool);
@@ -741,7 +736,7 @@ static void test_work__a_held_kind_waits_and_the_others_go_on(void **state)
 
     (void)state;
     open_timed(&h, &r, &pool);
-    began = mono();
+    began = look_now_ms();
     workers_hold(pool, WORK_CASE, 700);
     workers_hold(pool, WORK_CASE, 100); /* a shorter hold does not shorten it */
     assert_false(workers_reserve(pool, WORK_CASE));
@@ -752,8 +747,8 @@ static void test_work__a_held_kind_waits_and_the_others_go_on(void **state)
     assert_int_equal(h.claims[0].id, 2);
     wait_count(&h, 2); /* by itself, when the hold ends */
     assert_int_equal(h.claims[1].id, 1);
-    assert_true(mono() - began >= 699);
-    assert_true(mono() - began < 4500);
+    assert_true(look_now_ms() - began >= 699);
+    assert_true(look_now_ms() - began < 4500);
     workers_stop(pool);
     rig_close(&r);
 }
@@ -781,8 +776,8 @@ static void test_work__a_kind_that_hangs_holds_up_no_other(void **state)
     wait_count(&h, 3);
     assert_int_equal(h.claims[2].id, 11);
     /* While the dispatcher looks, which it does after each kick, nobody is spoken for. */
-    for (int64_t end = mono() + 20000;
-         !(reserved = workers_reserve(pool, WORK_CASE)) && mono() < end;)
+    for (int64_t end = look_now_ms() + 20000;
+         !(reserved = workers_reserve(pool, WORK_CASE)) && look_now_ms() < end;)
         (void)poll(NULL, 0, 2);
     assert_true(reserved);
     assert_false(workers_reserve(pool, WORK_CASE)); /* its share is two */

@@ -38,6 +38,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "crash/dice.h"
 #include "crash/life.h"
 #include "kit/look.h"
 #include "kit/port.h"
@@ -54,36 +55,10 @@
 #define START_MS         150  /* until it is ready, to begin with: it is measured */
 #define MOMENT_MS        3000 /* once ready, how long a kill at a chosen moment waits for it */
 /* a sender gives up after so long: nothing keeps cordon away that long */
-#define STUBBORN_MS  240000
-#define READY_MS     30000
-#define QUIET_MS     300000 /* to finish something of what was accepted, after the last kill */
-#define UNDER_WAY    3      /* mails that one kill can double: engine.c, SHARE_NOTICES */
-#define FAULTS_SHOWN 30
-
-/* ---- choices: one generator per thread, so that a seed gives the same choices ------------------------ */
-
-struct dice {
-    uint64_t state;
-};
-
-static uint64_t roll(struct dice *d) /* splitmix64 */
-{
-    uint64_t z = d->state += 0x9e3779b97f4a7c15u;
-
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static unsigned below(struct dice *d, unsigned n)
-{
-    return (unsigned)(roll(d) % n);
-}
-
-static bool percent(struct dice *d, unsigned p)
-{
-    return below(d, 100) < p;
-}
+#define STUBBORN_MS 240000
+#define READY_MS    30000
+#define QUIET_MS    300000 /* to finish something of what was accepted, after the last kill */
+#define UNDER_WAY   3      /* mails that one kill can double: engine.c, SHARE_NOTICES */
 
 /* ---- the run ----------------------------------------------------------------------------------------- */
 
@@ -123,28 +98,7 @@ struct crash {
     unsigned long self_ended;
 };
 
-/* Something that must not be. Any thread; the run goes on, for more may come to light. */
-static void fault(struct crash *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void fault(struct crash *c, const char *fmt, ...)
-{
-    va_list ap;
-    unsigned n = __atomic_add_fetch(&c->faults, 1, __ATOMIC_RELAXED);
-
-    if (n > FAULTS_SHOWN)
-        return;
-    va_start(ap, fmt);
-    flockfile(stdout);
-    (void)printf("  FAULT: ");
-    (void)vprintf(fmt, ap);
-    (void)printf("%s\n", n == FAULTS_SHOWN ? "  (no more of them are shown)" : "");
-    funlockfile(stdout);
-    va_end(ap);
-}
-
-static void machine_id(unsigned n, char out[41])
-{
-    (void)snprintf(out, 41, "c0ffee%034x", n);
-}
+#define fault(c, ...) life_fault(&(c)->faults, __VA_ARGS__)
 
 /* ---- senders ------------------------------------------------------------------------------------------- */
 
@@ -179,7 +133,7 @@ static const char *body_of(const struct sender *s, const struct delivery *d, str
         const struct alert *a = &s->c->alerts[d->alerts[i]];
 
         buf_addf(b, "%s{\"alertId\":\"%s\"", i ? "," : "", a->id);
-        machine_id(a->machine, machine);
+        life_machine(a->machine, machine);
         if (d->names_machine)
             buf_addf(b, ",\"machineId\":\"%s\"", machine);
         buf_adds(b, "}");
@@ -352,31 +306,13 @@ static bool ended_by_itself(struct crash *c)
     return true;
 }
 
-static void end(struct crash *c, int number, int *ret_status)
-{
-    *ret_status = life_end(c->h, number);
-}
-
-/* A GET of the admin side; NULL when there is no answer of 200. */
-static char *ask(struct crash *c, const char *path)
-{
-    struct fetched f;
-    char url[300], *body = NULL;
-
-    (void)snprintf(url, sizeof url, "%s%s", c->h->admin, path);
-    if (fetch(&f, "GET", url, NULL, NULL, 0, 20000) && f.status == 200 && f.complete)
-        body = strdup(f.body);
-    fetched_clear(&f);
-    return body;
-}
-
 /* False: it did not get ready for so long. */
 static bool wait_ready(struct crash *c, int64_t wait_ms)
 {
     int64_t deadline = look_now_ms() + wait_ms;
     char *answer;
 
-    while (!(answer = ask(c, "/readyz"))) {
+    while (!(answer = life_ask(c->h, "/readyz"))) {
         if (look_now_ms() > deadline || ended_by_itself(c))
             return false;
         (void)poll(NULL, 0, 10); /* between two looks */
@@ -544,7 +480,7 @@ static void make_alerts(struct crash *c)
     for (unsigned m = 0; m < machines;) {
         buf_reset(&b);
         for (unsigned n = 0; n < 500 && m < machines; n++, m++) {
-            machine_id(m, id);
+            life_machine(m, id);
             buf_addf(&b, "%s{\"id\":\"%s\",\"computerDnsName\":\"ws-%u.corp.example\"}",
                      n ? "," : "[", id, m);
         }
@@ -560,7 +496,7 @@ static void make_alerts(struct crash *c)
             /* alerts of one machine are close together, but not next to each other */
             a->machine = (unsigned)((i / 12 * 4 + i % 4) % machines);
             a->high = percent(&c->dice, 45);
-            machine_id(a->machine, id);
+            life_machine(a->machine, id);
             buf_addf(&b,
                      "%s{\"id\":\"%s\",\"severity\":\"%s\",\"machineId\":\"%s\","
                      "\"title\":\"Sensitive credential memory read\"}",
@@ -581,7 +517,7 @@ static void wait_quiet(struct crash *c)
     size_t mails = 0;
 
     for (;;) {
-        AUTO(auto_free) char *text = ask(c, "/metrics");
+        AUTO(auto_free) char *text = life_ask(c->h, "/metrics");
         int64_t left = life_work_left(text);
 
         if (!left)
@@ -737,14 +673,6 @@ static void check_cases(struct crash *c, struct tally *t)
         }
 }
 
-static int64_t number(const struct json *v, const char *name)
-{
-    int64_t n = -1;
-
-    (void)json_int64(json_get(v, name), &n);
-    return n;
-}
-
 static void check_machines(struct crash *c, struct tally *t, size_t *ret_isolated)
 {
     AUTO(json_freep) struct json *state = sim_get(c->h->sim, "/state");
@@ -758,7 +686,8 @@ static void check_machines(struct crash *c, struct tally *t, size_t *ret_isolate
             wanted[c->alerts[i].machine] = true;
     *ret_isolated = 0;
     JSON_EACH (m, json_get(state, "by_machine")) {
-        int64_t posts = number(m, "isolate_posts"), actions = number(m, "isolate_actions");
+        int64_t posts = life_number(m, "isolate_posts"),
+                actions = life_number(m, "isolate_actions");
         unsigned n = machines;
 
         if (sscanf(json_name(m), "c0ffee%x", &n) != 1 || n >= machines || !wanted[n]) {
@@ -767,12 +696,12 @@ static void check_machines(struct crash *c, struct tally *t, size_t *ret_isolate
         }
         seen[n] = json_is_true(json_get(m, "isolated"));
         *ret_isolated += seen[n];
-        if (posts != 1 || actions != 1 || number(m, "max_active_isolates") > 1) {
+        if (posts != 1 || actions != 1 || life_number(m, "max_active_isolates") > 1) {
             t->doubled_isolations++;
             fault(c, "machine %s saw %" PRId64 " isolate requests, %" PRId64 " isolations",
                   json_name(m), posts, actions);
         }
-        if (number(m, "unisolate_posts") > 0)
+        if (life_number(m, "unisolate_posts") > 0)
             fault(c, "machine %s was released by nobody's wish", json_name(m));
     }
     for (unsigned i = 0; i < machines; i++)
@@ -782,29 +711,6 @@ static void check_machines(struct crash *c, struct tally *t, size_t *ret_isolate
         }
     free(wanted);
     free(seen);
-}
-
-/* No word of a sanitizer or an assert, no secret. */
-static void check_log(struct crash *c)
-{
-    static const char *const bad[] = {"Sanitizer", "runtime error:", "ssertion", "whsec_"};
-    FILE *f = fopen(c->h->log_file, "r");
-    const char *bare = c->h->secret + 6;
-    char *line = NULL;
-    size_t room = 0;
-
-    while (f && getline(&line, &room, f) > 0) {
-        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-            if (strstr(line, bad[i]))
-                fault(c, "in the log: %.300s", line);
-        if (strstr(line, bare) || strstr(line, c->h->sim->client_secret))
-            fault(c, "a secret is in the log");
-        if (strstr(line, "\"level\":\"error\""))
-            fault(c, "in the log: %.400s", line);
-    }
-    free(line);
-    if (f)
-        (void)fclose(f);
 }
 
 /* The same on PostgreSQL; its server looks after its own files. */
@@ -907,14 +813,13 @@ static void kill_again_and_again(struct crash *c, unsigned kills[MOMENTS])
 {
     for (unsigned life = 0; life < c->kills; life++) {
         enum moment m = life ? choose(&c->dice) : AT_READY; /* how long does that take here? */
-        int status = 0;
 
         life_start(c->h);
         allow(c, (size_t)(life + 1) * c->alerts_a_life);
         wait_for(c, m);
         kills[m]++;
         c->self_ended += ended_by_itself(c);
-        end(c, SIGKILL, &status);
+        (void)life_end(c->h, SIGKILL);
         if (life % 20 == 19) {
             take_mails(c, 0);
             pthread_mutex_lock(&c->lock);
@@ -1002,10 +907,10 @@ int main(int argc, char **argv)
     converge(&c, senders);
     check_cases(&c, &t);
     check_machines(&c, &t, &isolated);
-    end(&c, SIGTERM, &status);
+    status = life_end(c.h, SIGTERM);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         fault(&c, "cordon ended with status 0x%x after SIGTERM", (unsigned)status);
-    check_log(&c);
+    life_check_log(c.h, true, &c.faults);
     if (c.postgresql)
         check_store_postgresql(&c);
     else

@@ -17,6 +17,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define ANSWER_MS    20000
+#define FAULTS_SHOWN 30
+
 void life_start(struct house *h)
 {
     const char *build = getenv("CORDON_BUILD");
@@ -56,6 +59,18 @@ int life_end(struct house *h, int number)
     return status;
 }
 
+char *life_ask(const struct house *h, const char *path)
+{
+    struct fetched f;
+    char url[300], *body = NULL;
+
+    (void)snprintf(url, sizeof url, "%s%s", h->admin, path);
+    if (fetch(&f, "GET", url, NULL, NULL, 0, ANSWER_MS) && f.status == 200 && f.complete)
+        body = strdup(f.body);
+    fetched_clear(&f);
+    return body;
+}
+
 int64_t life_work_left(const char *metrics)
 {
     static const char *const names[] = {
@@ -73,4 +88,58 @@ int64_t life_work_left(const char *metrics)
         left += strtoll(at + strlen(names[i]), NULL, 10);
     }
     return left;
+}
+
+int64_t life_number(const struct json *v, const char *name)
+{
+    int64_t n = -1;
+
+    (void)json_int64(json_get(v, name), &n);
+    return n;
+}
+
+void life_machine(unsigned n, char out[41])
+{
+    (void)snprintf(out, 41, "c0ffee%034x", n);
+}
+
+void life_fault(unsigned *faults, const char *fmt, ...)
+{
+    va_list ap;
+    unsigned n = __atomic_add_fetch(faults, 1, __ATOMIC_RELAXED);
+
+    if (n > FAULTS_SHOWN)
+        return;
+    va_start(ap, fmt);
+    flockfile(stdout);
+    (void)printf("  FAULT: ");
+    (void)vprintf(fmt, ap);
+    (void)printf("%s\n", n == FAULTS_SHOWN ? "  (no more of them are shown)" : "");
+    funlockfile(stdout);
+    va_end(ap);
+}
+
+void life_check_log(const struct house *h, bool errors, unsigned *faults)
+{
+    const char *const bad[] = {"Sanitizer", "runtime error:", "ssertion", "whsec_"};
+    const char *const secrets[] = {h->secret + strlen("whsec_"), h->sim->client_secret};
+    FILE *f = fopen(h->log_file, "re");
+    char *line = NULL;
+    size_t room = 0;
+
+    if (!f)
+        life_fault(faults, "there is no log %s", h->log_file);
+    while (f && getline(&line, &room, f) > 0) {
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+            if (strstr(line, bad[i]))
+                life_fault(faults, "in the log: %.300s", line);
+        for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++)
+            if (strstr(line, secrets[i]))
+                life_fault(faults, "a secret is in the log");
+        if (errors && strstr(line, "\"level\":\"error\""))
+            life_fault(faults, "in the log: %.400s", line);
+    }
+    free(line);
+    if (f)
+        (void)fclose(f);
 }

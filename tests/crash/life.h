@@ -12,7 +12,22 @@
 void life_start(struct house *h);
 /** Sends a signal (0: none) and reaps; returns the status as waitpid has it. */
 int life_end(struct house *h, int number);
+/** The body of a GET of the admin side (heap); NULL when there is no whole answer of 200. */
+char *life_ask(const struct house *h, const char *path);
 /** Rows of work of cases, isolations and notices that are left, as /metrics has them; NULL, or without them: -1. */
 int64_t life_work_left(const char *metrics);
+/** A member that is a whole number; -1 without one. */
+int64_t life_number(const struct json *v, const char *name);
+/** The id of the nth machine. */
+void life_machine(unsigned n, char out[41]);
+
+/**
+ * Something that must not be: is said, and counted in *faults. The run goes on, for more may come to light.
+ * Threads: any.
+ */
+void life_fault(unsigned *faults, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/** Is there a word of a sanitizer or an assert in the log, a secret or, errors, an event that is one? Each line with one is
+ *  a fault. */
+void life_check_log(const struct house *h, bool errors, unsigned *faults);
 
 #endif

@@ -63,26 +63,13 @@ static int badly(const struct story *s, const char *what)
     return 1;
 }
 
-/* The value of a GET of the admin side as text (heap), NULL when there is no answer of 200. */
-static char *ask(const struct house *h, const char *path)
-{
-    struct fetched f;
-    char url[300], *body = NULL;
-
-    (void)snprintf(url, sizeof url, "%s%s", h->admin, path);
-    if (fetch(&f, "GET", url, NULL, NULL, 0, 5000) && f.status == 200 && f.complete)
-        body = strdup(f.body);
-    fetched_clear(&f);
-    return body;
-}
-
 static bool wait_until(const struct house *h, const char *path, const char *text, int64_t ms)
 {
     int64_t deadline = look_now_ms() + ms;
     bool found = false;
 
     while (!found && look_now_ms() < deadline) {
-        AUTO(auto_free) char *answer = ask(h, path);
+        AUTO(auto_free) char *answer = life_ask(h, path);
 
         found = answer && strstr(answer, text);
         if (!found)
@@ -132,7 +119,7 @@ static size_t mails_of(const struct json *doc, const char *tag)
 static int check(struct story *s)
 {
     AUTO(json_freep) struct json *mails = sim_get(s->other->sim, "/mails");
-    AUTO(auto_free) char *cases = ask(s->other, "/metrics");
+    AUTO(auto_free) char *cases = life_ask(s->other, "/metrics");
     int64_t posts = sim_state(s->other->sim, "isolate_posts");
     char text[120];
 
@@ -172,8 +159,12 @@ stopped:
     life_start(s->other);
     if (!wait_until(s->other, "/readyz", "", READY_MS))
         return badly(s, "the other one did not get ready");
-    while (!push(s->other)) /* a sender without an answer comes again */
+    deadline = look_now_ms() + STORY_MS;
+    while (!push(s->other)) { /* a sender without an answer comes again */
+        if (look_now_ms() > deadline)
+            return badly(s, "the other one accepted nothing");
         pause_ms(50);
+    }
     if (!wait_until(s->other, "/metrics", "cordon_cases{state=\"done\"} 1\n", STORY_MS) ||
         !wait_until(s->other, "/metrics", "cordon_work{kind=\"notice\"} 0\n", STORY_MS))
         return badly(s, "the other one did not finish");

@@ -122,18 +122,9 @@ static bool push(struct story *s)
 /* Is nothing left to do: the case done, and both mails there? */
 static bool is_over(struct story *s)
 {
-    struct fetched f;
-    char url[400];
-    bool done;
+    AUTO(auto_free) char *text = life_ask(s->h, "/metrics");
 
-    (void)snprintf(url, sizeof url, "%s/metrics", s->h->admin);
-    done = fetch(&f, "GET", url, NULL, NULL, 0, 10000) && f.status == 200 &&
-           strstr(f.body, "\ncordon_cases{state=\"done\"} 1\n") &&
-           strstr(f.body, "\ncordon_work{kind=\"notice\"} 0\n") &&
-           strstr(f.body, "\ncordon_work{kind=\"case\"} 0\n") &&
-           strstr(f.body, "\ncordon_work{kind=\"isolation\"} 0\n");
-    fetched_clear(&f);
-    return done;
+    return life_work_left(text) == 0 && strstr(text, "\ncordon_cases{state=\"done\"} 1\n");
 }
 
 static unsigned count_mails(const struct json *mails, const char *tag)

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "crash/dice.h"
 #include "crash/life.h"
 #include "kit/cable.h"
 #include "kit/cut.h"
@@ -63,7 +64,8 @@ struct run {
     struct alert alerts[ALERTS];
     unsigned n_alerts, n_machines; /* of a shorter run, fewer: the pace is the same */
     struct sim *sim;
-    uint64_t seed, dice;
+    uint64_t seed;
+    struct dice dice;
     unsigned seconds;
     unsigned next; /* alert to be pushed; atomic */
     int64_t began;
@@ -72,47 +74,14 @@ struct run {
     unsigned long pushes, unanswered, unavailable;
 };
 
-static uint64_t roll(uint64_t *state) /* splitmix64 */
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static unsigned below(uint64_t *state, unsigned n)
-{
-    return (unsigned)(roll(state) % n);
-}
-
-static void fault(struct run *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void fault(struct run *c, const char *fmt, ...)
-{
-    va_list ap;
-
-    if (__atomic_add_fetch(&c->faults, 1, __ATOMIC_RELAXED) > 30)
-        return;
-    va_start(ap, fmt);
-    flockfile(stdout);
-    (void)printf("  FAULT: ");
-    (void)vprintf(fmt, ap);
-    (void)printf("\n");
-    funlockfile(stdout);
-    va_end(ap);
-}
-
-static void machine_id(unsigned n, char out[41])
-{
-    (void)snprintf(out, 41, "c0ffee%034x", n);
-}
+#define fault(c, ...) life_fault(&(c)->faults, __VA_ARGS__)
 
 /* ---- senders ------------------------------------------------------------------------------------------- */
 
 struct sender {
     struct run *c;
     pthread_t thread;
-    uint64_t dice;
+    struct dice dice;
     unsigned number, serial;
 };
 
@@ -126,7 +95,7 @@ static void push(struct sender *s, struct alert *a, const char *delivery_id)
     int64_t give_up = look_now_ms() + STUBBORN_MS;
     unsigned at = below(&s->dice, REPLICAS);
 
-    machine_id(a->machine, machine);
+    life_machine(a->machine, machine);
     (void)snprintf(body, sizeof body, "{\"alertId\":\"%s\",\"machineId\":\"%s\"}", a->id, machine);
     for (;; at = (at + 1) % REPLICAS) {
         struct replica *r = &c->r[at];
@@ -183,14 +152,6 @@ static void *send_all(void *arg)
 
 /* ---- the replicas ---------------------------------------------------------------------------------------- */
 
-static void start(struct run *c, struct replica *r)
-{
-    struct house *h = r->h;
-
-    (void)c;
-    life_start(h);
-}
-
 /* Did it end although nobody told it to? Then it is started again, and that was a fault. */
 static void mind(struct run *c, struct replica *r)
 {
@@ -203,7 +164,7 @@ static void mind(struct run *c, struct replica *r)
         fault(c, "cordon ended by itself: %s %d",
               info.si_code == CLD_EXITED ? "exit code" : "signal", info.si_status);
     (void)life_end(r->h, 0);
-    start(c, r);
+    life_start(r->h);
 }
 
 static void pass_ms(unsigned ms)
@@ -259,7 +220,7 @@ static void strike(struct run *c)
         (void)life_end(r->h, SIGKILL);
         c->kills++;
         pass_ms(below(&c->dice, 1000));
-        start(c, r);
+        life_start(r->h);
     }
     pass_ms(below(&c->dice, 500));
 }
@@ -285,7 +246,7 @@ static void make_alerts(struct run *c)
 
     buf_addc(&b, '[');
     for (unsigned m = 0; m < c->n_machines; m++) {
-        machine_id(m, id);
+        life_machine(m, id);
         buf_addf(&b, "%s{\"id\":\"%s\",\"computerDnsName\":\"ws-%u.corp.example\"}", m ? "," : "",
                  id, m);
     }
@@ -299,7 +260,7 @@ static void make_alerts(struct run *c)
             (void)snprintf(a->id, sizeof a->id, "da638712345%09u_-%u", i, i);
             a->machine = i % c->n_machines;
             a->high = below(&c->dice, 3) == 0;
-            machine_id(a->machine, id);
+            life_machine(a->machine, id);
             buf_addf(&b,
                      "%s{\"id\":\"%s\",\"severity\":\"%s\",\"machineId\":\"%s\","
                      "\"title\":\"Sensitive credential memory read\"}",
@@ -349,7 +310,7 @@ static void set_up(struct run *c)
     }
     make_alerts(c);
     for (unsigned i = 0; i < REPLICAS; i++)
-        start(c, &c->r[i]);
+        life_start(c->r[i].h);
 }
 
 /* ---- the comparison ---------------------------------------------------------------------------------------- */
@@ -360,39 +321,28 @@ static void wait_quiet(struct run *c)
     int64_t deadline = look_now_ms() + QUIET_MS, least = INT64_MAX;
 
     for (;;) {
-        struct fetched f;
-        char url[300];
+        AUTO(auto_free) char *text = NULL;
         int64_t left;
 
         for (unsigned i = 0; i < REPLICAS; i++)
             mind(c, &c->r[i]);
-        (void)snprintf(url, sizeof url, "%s/metrics", c->r[1].h->admin);
-        (void)fetch(&f, "GET", url, NULL, NULL, 0, 10000);
-        left = life_work_left(f.status == 200 ? f.body : NULL);
+        text = life_ask(c->r[1].h, "/metrics");
+        left = life_work_left(text);
         if (left >= 0 && left < least) {
             least = left;
             deadline = look_now_ms() + QUIET_MS;
         }
         if (left && look_now_ms() > deadline) {
-            const char *work = f.body ? strstr(f.body, "cordon_work{") : NULL;
+            const char *work = text ? strstr(text, "cordon_work{") : NULL;
 
             fault(c, "nothing was finished for %d s: %.200s", QUIET_MS / 1000,
                   work ? work : "no answer");
             left = 0;
         }
-        fetched_clear(&f);
         if (!left)
             return;
         pass_ms(100); /* between two looks */
     }
-}
-
-static int64_t number(const struct json *v, const char *name)
-{
-    int64_t n = -1;
-
-    (void)json_int64(json_get(v, name), &n);
-    return n;
 }
 
 static void check_machines(struct run *c, unsigned *ret_isolated, unsigned *ret_twice)
@@ -412,10 +362,10 @@ static void check_machines(struct run *c, unsigned *ret_isolated, unsigned *ret_
         }
         seen[n] = json_is_true(json_get(m, "isolated"));
         *ret_isolated += seen[n];
-        if (number(m, "isolate_posts") != 1 || number(m, "isolate_actions") != 1) {
+        if (life_number(m, "isolate_posts") != 1 || life_number(m, "isolate_actions") != 1) {
             ++*ret_twice;
             fault(c, "machine %s saw %" PRId64 " isolate requests", json_name(m),
-                  number(m, "isolate_posts"));
+                  life_number(m, "isolate_posts"));
         }
     }
     for (unsigned i = 0; i < MACHINES; i++)
@@ -485,22 +435,6 @@ static void check_mails(struct run *c, size_t *ret_mails, size_t *ret_twice)
         fault(c, "%s rows of work are left", left ? left : "?");
 }
 
-static void check_log(struct run *c, const struct replica *r)
-{
-    static const char *const bad[] = {"Sanitizer", "runtime error:", "ssertion", "whsec_"};
-    FILE *f = fopen(r->h->log_file, "re");
-    char *line = NULL;
-    size_t room = 0;
-
-    while (f && getline(&line, &room, f) > 0)
-        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-            if (strstr(line, bad[i]) || strstr(line, c->sim->client_secret))
-                fault(c, "in the log: %.300s", line);
-    free(line);
-    if (f)
-        (void)fclose(f);
-}
-
 int main(int argc, char **argv)
 {
     static struct run c;
@@ -527,11 +461,11 @@ int main(int argc, char **argv)
     (void)fflush(stdout);
     c.n_alerts = c.seconds < SECONDS ? ALERTS * c.seconds / SECONDS : ALERTS;
     c.n_machines = c.n_alerts / (ALERTS / MACHINES);
-    c.dice = c.seed;
+    c.dice.state = c.seed;
     set_up(&c);
     c.began = look_now_ms();
     for (unsigned i = 0; i < SENDERS; i++) {
-        senders[i] = (struct sender){.c = &c, .number = i, .dice = c.seed + 1000 + i};
+        senders[i] = (struct sender){.c = &c, .number = i, .dice = {c.seed + 1000 + i}};
         if (pthread_create(&senders[i].thread, NULL, send_all, &senders[i]))
             fail_msg("pthread_create");
     }
@@ -555,7 +489,7 @@ int main(int argc, char **argv)
 
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
             fault(&c, "replica %u ended with status 0x%x after SIGTERM", i, (unsigned)status);
-        check_log(&c, &c.r[i]);
+        life_check_log(c.r[i].h, false, &c.faults);
     }
     (void)printf("replicas: cuts by %s\n", c.cables ? "cables of a network namespace" : "a proxy");
     (void)printf("replicas: %u stopped, %u cut off, %u killed; %u of them at an isolate request\n"

@@ -18,6 +18,7 @@ struct admin_options {
     int64_t started_ms;                /* wall clock of the start */
 };
 
+/** With the threads that read the store for its answers; o is copied. ERR_NOMEM; ERR_IO without randomness. */
 enum err_code admin_new(const struct admin_options *o, struct admin **ret, struct err *e);
 /** After its http_server, and before senders and the engine's workers end: waits for the request under way. */
 void admin_free(struct admin *a);

@@ -30,6 +30,7 @@ struct feed_item {
     int64_t created_ms;
 };
 
+/** Asks for nothing yet; o is copied. ERR_NOMEM. */
 enum err_code feed_new(const struct feed_options *o, struct feed **ret, struct err *e);
 void feed_free(struct feed *f);
 AUTO_FREEP(struct feed, feed)

@@ -27,12 +27,14 @@ struct buf {
         .limit = (limit_bytes)                                                                     \
     }
 
+/** Empty, of at most limit bytes; nothing is allocated yet. BUF_INIT is the same of a declaration. */
 void buf_init(struct buf *b, size_t limit);
 /** Frees the bytes; the buffer is empty, keeps its limit and may be used again. */
 void buf_clear(struct buf *b);
 /** Forgets the bytes and the failure but keeps the memory. */
 void buf_reset(struct buf *b);
 
+/* Each appends all of it or, failing, nothing (the first comment says how that is noticed). */
 void buf_add(struct buf *b, const void *bytes, size_t len);
 void buf_adds(struct buf *b, const char *text);
 void buf_addi(struct buf *b, int64_t number); /* decimal */

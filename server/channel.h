@@ -37,8 +37,8 @@ enum err_code channels_announce(struct db_tx *tx, struct engine *g, struct runti
                                 struct err *e);
 
 /** The same as channels_tell for how an isolation ended when the mails said it already: only channels that were told of it and
- *  not of its end; only: none but this one, by its name in the store, and of the helpdesk those of n->to; NULL: all. n->facts may be NULL,
- *  they are read then. */
+ *  not of its end; only: none but this one, by its name in the store, and of the helpdesk those of n->to; NULL: all.
+ *  n->facts may be NULL, they are read then. */
 enum err_code channels_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
                               struct arena *arena, const struct notice *n, const char *only,
                               int64_t now, struct err *e);

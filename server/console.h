@@ -20,6 +20,7 @@ struct console_options {
     const atomic_bool *stopping; /* said on the page */
 };
 
+/** o is copied. ERR_NOMEM; ERR_IO without randomness. */
 enum err_code console_new(const struct console_options *o, struct console **ret, struct err *e);
 void console_free(struct console *c);
 AUTO_FREEP(struct console, console)

@@ -64,6 +64,7 @@ struct defender_options {
     void *ctx;
 };
 
+/** Calls nobody yet; o is copied. ERR_INVALID: api_url is neither https nor on loopback; ERR_NOMEM. */
 enum err_code defender_new(const struct defender_options *o, struct defender **ret, struct err *e);
 /** No call may be under way. NULL is fine. */
 void defender_free(struct defender *d);

@@ -31,6 +31,7 @@ struct gate_rate {
 
 struct gate; /* opaque */
 
+/** clock: borrowed. ERR_NOMEM; ERR_IO without randomness. */
 enum err_code gate_new(const struct clock *clock, struct gate **ret, struct err *e);
 void gate_free(struct gate *g);
 AUTO_FREEP(struct gate, gate)

@@ -50,6 +50,7 @@ struct graph_options {
     int64_t timeout_ms;              /* of one query; 0: 240 s, section 7.6 */
 };
 
+/** Calls nobody yet; o is copied. ERR_NOMEM. */
 enum err_code graph_new(const struct graph_options *o, struct graph **ret, struct err *e);
 /** No call may be under way. NULL is fine. */
 void graph_free(struct graph *g);

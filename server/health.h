@@ -24,6 +24,7 @@ struct health_part {
     int64_t since;           /* wall ms of the last change between good and bad */
 };
 
+/** Of no part yet. clock: borrowed. ERR_NOMEM. */
 enum err_code health_new(const struct clock *clock, struct health **ret, struct err *e);
 void health_free(struct health *h);
 AUTO_FREEP(struct health, health)

@@ -16,8 +16,8 @@ bool helpdesk_cares(enum notice_kind kind, bool told);
 /** Why no helpdesk can be told, when a step names n_to addresses (its own, or mail.desk's); NULL: one can. Static. */
 const char *helpdesk_nobody(const struct runtime *rt, size_t n_to);
 
-/** Inside a transaction: composes the mail and stores it with its work. n: with what is beside it. first, last: of its thread, or 0. Without mail
- *  configured or anybody to write to it logs so. */
+/** Inside a transaction: composes the mail and stores it with its work. n: with what is beside it. first, last: of its
+ *  thread, or 0. Without mail configured or anybody to write to it logs so. */
 enum err_code helpdesk_put(struct db_tx *tx, struct engine *g, struct runtime *rt,
                            struct arena *arena, const struct notice *n, const char *const *to,
                            size_t n_to, int64_t first, int64_t last, int64_t now, struct err *e);

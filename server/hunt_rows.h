@@ -63,6 +63,7 @@ struct hunt_row_ids {
     const char *report_id, *time; /* with machine_id: an event; NULL: none */
 };
 
+/** What a row is about, in the arena: what is no such id counts as missing. ERR_NOMEM. */
 enum err_code hunt_row_ids(struct arena *a, const struct hunt_answer *t, size_t row,
                            struct hunt_row_ids *ret, struct err *e);
 /** Rows of one alert that name several machines: evidence is of many, and which of them the alert is about Defender knows

@@ -43,6 +43,7 @@ struct jwks_options {
     int64_t timeout_ms; /* of one call: 10 s */
 };
 
+/** Fetches nothing yet; o is copied. ERR_NOMEM. */
 enum err_code jwks_new(const struct jwks_options *o, struct jwks **ret, struct err *e);
 /** No jwks_find may be under way. Before rest_free. NULL is fine. */
 void jwks_free(struct jwks *k);

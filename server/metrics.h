@@ -72,6 +72,7 @@ const struct metric_info *metrics_table(void);
 
 struct metrics;
 
+/** All counters at 0. ERR_NOMEM. */
 enum err_code metrics_new(struct metrics **ret, struct err *e);
 void metrics_free(struct metrics *m);
 AUTO_FREEP(struct metrics, metrics)

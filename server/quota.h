@@ -31,6 +31,7 @@ enum quota_class {
     QUOTA_CLASSES
 };
 
+/** With nothing spent yet: calls of a tenant, all classes together. clock: borrowed. ERR_NOMEM. */
 enum err_code quota_new(int64_t per_minute, int64_t per_hour, const struct clock *clock,
                         struct quota **ret, struct err *e);
 /** What was not noted in the store yet is. The store is to live on for that. */

@@ -9,6 +9,7 @@
  *  Open (one per machine and handler, by a unique index): REQUESTED, PENDING.                       */
 enum action_state { ACTION_REQUESTED, ACTION_PENDING, ACTION_DONE, ACTION_FAILED, ACTION_STATES };
 
+/** "requested" …; static storage. */
 const char *action_state_name(enum action_state state);
 
 struct action_record {
@@ -25,6 +26,7 @@ struct action_record {
     int64_t requested, ended, updated; /* wall ms, 0: not yet */
 };
 
+/** ERR_NOT_FOUND. */
 enum err_code store_action_load(struct store *s, struct arena *a, int64_t id,
                                 struct action_record *ret, struct err *e);
 /** Those of a case, oldest first, at most `limit`. */

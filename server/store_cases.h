@@ -51,6 +51,7 @@ struct case_record {
 
 /* SKIPPED: its `if` did not hold, or a step before it stopped the rest. */
 enum step_state { STEP_WAITING, STEP_DONE, STEP_WITHHELD, STEP_FAILED, STEP_SKIPPED, STEP_STATES };
+/** "waiting" …; static storage. */
 const char *step_state_name(enum step_state state);
 
 struct step_record {
@@ -96,17 +97,20 @@ enum err_code store_case_wait(struct store *s, const char *tenant, int64_t due, 
 
 /* ---- inside a transaction -------------------------------------------------------------------- */
 
+/** ERR_NOT_FOUND. */
 enum err_code case_load(struct db_tx *tx, struct arena *a, int64_t id, struct case_record *ret,
                         struct err *e);
 /** The same without facts, verdict and second: the first two may be large. */
 enum err_code case_load_row(struct db_tx *tx, struct arena *a, int64_t id, struct case_record *ret,
                             struct err *e);
+/** In order. */
 enum err_code case_steps(struct db_tx *tx, struct arena *a, int64_t id, struct step_record **ret,
                          size_t *ret_count, struct err *e);
 /** The steps of a kind of the cases that share an isolation and were not dropped, and of the case it stands for (case_id). */
 enum err_code case_shared_steps(struct db_tx *tx, struct arena *a, int64_t isolation,
                                 int64_t case_id, const char *handler, struct step_record **ret,
                                 size_t *ret_count, struct err *e);
+/** As store_case_list. */
 enum err_code case_list(struct db_tx *tx, struct arena *a, const struct case_filter *f,
                         struct case_record **ret, size_t *ret_count, struct err *e);
 typedef enum err_code (*case_visit_fn)(struct db_tx *tx, void *arg, struct case_record *c,
@@ -161,17 +165,20 @@ enum err_code case_weaken(struct db_tx *tx, const struct case_record *c, struct 
 /** It was judged as of a source that may isolate by now, whatever that might when it pushed, or a person has said no: what people
  *  say is not undone by the next push. */
 enum err_code case_outgrow(struct db_tx *tx, int64_t id, struct err *e);
-/** A sender that may isolate names the machine of a case that nobody has judged yet, and for which no sender named one (what a poll or a hunt
- *  has found in Defender contradicts nothing): what it says is held against the alert as the first one's would be. A case that
- *  nobody had delivered is delivered by that, so that the next one's word does not take the place of his. Else nothing
- *  happens. machine_id: NULL: it names none. */
+/** A sender that may isolate names the machine of a case that nobody has judged yet, and for which no sender named one
+ *  (what a poll or a hunt has found in Defender contradicts nothing): what it says is held against the alert as the first
+ *  one's would be. A case that nobody had delivered is delivered by that, so that the next one's word does not take the
+ *  place of his. Else nothing happens. machine_id: NULL: it names none. */
 enum err_code case_name_machine(struct db_tx *tx, int64_t id, int64_t delivery,
                                 const char *machine_id, struct err *e);
+/** It shares this isolation from now on. */
 enum err_code case_join(struct db_tx *tx, struct case_record *c, int64_t isolation, struct err *e);
+/** People were told of it, last by a notice of this kind (borrowed, as c keeps it); NULL: of nothing. */
 enum err_code case_told(struct db_tx *tx, struct case_record *c, const char *kind, struct err *e);
 /** Other arguments for a step that waits. */
 enum err_code step_renew(struct db_tx *tx, int64_t case_id, int64_t n, const char *args,
                          struct err *e);
+/** From whatever state it is in. All but WAITING stands in the audit. why: may be NULL. */
 enum err_code step_move(struct db_tx *tx, int64_t case_id, int64_t n, enum step_state to,
                         const char *why, int64_t now, struct err *e);
 

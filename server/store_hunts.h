@@ -27,6 +27,7 @@ struct hunt_record {
     const char *result; /* JSON: what came of the last order; "": none yet */
 };
 
+/** All of them, by name. */
 enum err_code store_hunt_list(struct store *s, struct arena *a, struct hunt_record **ret,
                               size_t *ret_count, struct err *e);
 

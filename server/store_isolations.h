@@ -19,6 +19,7 @@ enum isolation_state {
     ISOLATION_STATES
 };
 
+/** "requested" …; static storage. */
 const char *isolation_state_name(enum isolation_state state);
 bool isolation_is_open(enum isolation_state state);
 /** It is known how the request ended: isolated, released or failed. */
@@ -62,12 +63,14 @@ struct isolation_filter {
     size_t limit;
 };
 
+/** ERR_NOT_FOUND. */
 enum err_code store_isolation_load(struct store *s, struct arena *a, int64_t id,
                                    struct isolation_record *ret, struct err *e);
 /** Newest first. */
 enum err_code store_isolation_list(struct store *s, struct arena *a,
                                    const struct isolation_filter *f, struct isolation_record **ret,
                                    size_t *ret_count, struct err *e);
+/** Isolations by state (for the metrics). */
 enum err_code store_isolation_count(struct store *s, int64_t ret[ISOLATION_STATES], struct err *e);
 /** Machines of a tenant that are to be asked for until then (wall), and for which no request is on its way. */
 enum err_code store_isolation_count_asked(struct store *s, const char *tenant, int64_t until,
@@ -82,6 +85,7 @@ enum err_code store_isolation_wait(struct store *s, const char *tenant, int64_t 
 
 /* ---- inside a transaction -------------------------------------------------------------------- */
 
+/** ERR_NOT_FOUND. */
 enum err_code isolation_load(struct db_tx *tx, struct arena *a, int64_t id,
                              struct isolation_record *ret, struct err *e);
 /** The machine's open isolation; *ret_found says whether there is one. */

@@ -65,6 +65,7 @@ enum err_code store_mute_past(struct store *s, struct arena *a, int64_t since, i
 
 /* ---- inside a transaction -------------------------------------------------------------------- */
 
+/** As store_mute_load, and store_mute_cases. */
 enum err_code mute_load(struct db_tx *tx, struct arena *a, int64_t id, struct mute_record *ret,
                         struct err *e);
 enum err_code mute_cases(struct db_tx *tx, struct arena *a, int64_t id, int64_t before_id,

@@ -47,6 +47,7 @@ struct notice_record {
     size_t n_recipients;
 };
 
+/** With its message; ERR_NOT_FOUND. */
 enum err_code store_notice_load(struct store *s, struct arena *a, int64_t id,
                                 struct notice_record *ret, struct err *e);
 /** The notices of a case in order, without their messages. */

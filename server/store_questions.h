@@ -88,6 +88,7 @@ enum err_code store_approval(struct store *s, struct arena *a, int64_t case_id,
 
 /* ---- inside a transaction -------------------------------------------------------------------- */
 
+/** ERR_NOT_FOUND. */
 enum err_code question_load(struct db_tx *tx, struct arena *a, int64_t id,
                             struct question_record *ret, struct err *e);
 enum err_code question_find_open(struct db_tx *tx, struct arena *a, const char *scope,
@@ -103,6 +104,7 @@ enum err_code question_date(struct db_tx *tx, const struct question_record *q, s
 enum err_code question_told(struct db_tx *tx, const struct question_record *q, int64_t told,
                             struct err *e);
 
+/** One more case waits for its answer. One that it knows already waits anew, by what c says of it now. */
 enum err_code question_add_case(struct db_tx *tx, int64_t id, const struct question_case *c,
                                 int64_t now, struct err *e);
 /** Cases that wait for it, in their order, after a case's id. */

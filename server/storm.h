@@ -18,6 +18,7 @@ struct storm; /* one tenant's */
 /* Cases that are read together. */
 #define STORM_CASES_MAX DEFENDER_MANY_MAX
 
+/** clock: borrowed. ERR_NOMEM. */
 enum err_code storm_new(const struct clock *clock, struct storm **ret, struct err *e);
 void storm_free(struct storm *s);
 AUTO_FREEP(struct storm, storm)

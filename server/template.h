@@ -19,8 +19,8 @@
 struct template; /* opaque, immutable; lives in the arena it was compiled into */
 
 /**
- * Compiles text (copied). ERR_INVALID with "character N: what is wrong" ("line L, character N" behind its first line) for unknown fields, `{{{`,
- * `{{` without `}}`; ERR_TOO_BIG; ERR_NOMEM.
+ * Compiles text (copied). ERR_INVALID with "character N: what is wrong" ("line L, character N" behind its first line)
+ * for unknown fields, `{{{`, `{{` without `}}`; ERR_TOO_BIG; ERR_NOMEM.
  */
 enum err_code template_compile(struct arena *a, const char *text, const struct template **ret,
                                struct err *e);

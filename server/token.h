@@ -54,6 +54,7 @@ struct token_options {
     void *ctx; /* for the three, borrowed */
 };
 
+/** Asks for nothing yet. ERR_INVALID: login_url is neither https nor on loopback; ERR_NOMEM. */
 enum err_code token_new(const struct token_options *o, struct token **ret, struct err *e);
 /** Wipes and frees. No call may be under way; a renewal in flight is given up. NULL is fine. */
 void token_free(struct token *t);

@@ -20,6 +20,7 @@
 
 struct watch;
 
+/** Of no file yet. ERR_NOMEM. */
 enum err_code watch_new(struct watch **ret, struct err *e);
 void watch_free(struct watch *w);
 AUTO_FREEP(struct watch, watch)

@@ -41,6 +41,23 @@ int64_t clock_boot_ms(void)
     return read_clock(CLOCK_BOOTTIME);
 }
 
+void clock_cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t monotonic;
+
+    (void)pthread_condattr_init(&monotonic); /* none of these can fail on Linux */
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(cond, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+}
+
+struct timespec clock_cond_until(int64_t ms)
+{
+    int64_t until = read_clock(CLOCK_MONOTONIC) + ms;
+
+    return (struct timespec){.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
+}
+
 int64_t clock_wall_ms(const struct clock *c)
 {
     return c->wall_ms(c);

@@ -5,8 +5,10 @@
 #ifndef CORDON_CLOCK_H
 #define CORDON_CLOCK_H
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "err.h"
 
@@ -27,6 +29,11 @@ int64_t clock_boot_ms(void);
 const struct clock *clock_system(void);
 int64_t clock_wall_ms(const struct clock *c);
 int64_t clock_mono_ms(const struct clock *c);
+
+/** Makes a condition whose timed waits go by the host's monotonic clock; pthread_cond_destroy it. */
+void clock_cond_init(pthread_cond_t *cond);
+/** When that clock will have gone on by ms: for pthread_cond_timedwait. Any thread. */
+struct timespec clock_cond_until(int64_t ms);
 
 #define CLOCK_TEXT_SIZE sizeof "2026-01-01T00:00:00.000Z"
 

@@ -531,14 +531,10 @@ static unsigned allow_open_files(void)
 /* Waits until a person asks, or a look is due. False: the server is to end. */
 static bool wait_for_turn(struct serving *s, bool *ret_asked)
 {
-    struct timespec until;
+    const struct timespec until = clock_cond_until(WATCH_EVERY_MS);
     bool go_on;
     int rc = 0;
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += WATCH_EVERY_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
     pthread_mutex_lock(&s->lock);
     while (!s->ends && !s->asked && rc != ETIMEDOUT)
         rc = pthread_cond_timedwait(&s->change, &s->lock, &until);
@@ -572,13 +568,9 @@ static void *keep(void *arg)
 
 static enum err_code start_keeper(struct serving *s, struct err *e)
 {
-    pthread_condattr_t monotonic;
     int rc;
 
-    (void)pthread_condattr_init(&monotonic);
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&s->change, &monotonic);
-    (void)pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&s->change);
     rc = pthread_create(&s->keeper, NULL, keep, s);
     s->keeps = rc == 0;
     return rc ? err_set(e, ERR_IO, "start a thread: %s", strerror(rc)) : ERR_OK;

@@ -65,17 +65,13 @@ struct storm {
 enum err_code storm_new(const struct clock *clock, struct storm **ret, struct err *e)
 {
     struct storm *s = calloc(1, sizeof *s);
-    pthread_condattr_t monotonic;
 
     if (!s)
         return err_set(e, ERR_NOMEM, "storm");
     s->clock = clock;
     s->many = DEFENDER_MANY_MAX;
     (void)pthread_mutex_init(&s->lock, NULL); /* cannot fail without attributes on Linux */
-    (void)pthread_condattr_init(&monotonic);
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&s->left, &monotonic);
-    (void)pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&s->left);
     *ret = s;
     return ERR_OK;
 }
@@ -109,11 +105,9 @@ static void end_turn(struct storm *s)
 /* wait: for whoever has it, but not for one that hangs. */
 static bool take_turn(struct storm *s, bool wait)
 {
-    struct timespec until;
+    const struct timespec until = clock_cond_until(TURN_MS);
     bool mine;
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += TURN_MS / SECOND_MS;
     pthread_mutex_lock(&s->lock);
     while (s->taken && wait && !s->hangs)
         s->hangs = pthread_cond_timedwait(&s->left, &s->lock, &until) != 0 && s->taken;

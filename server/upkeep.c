@@ -166,11 +166,9 @@ static void look_at_size(struct upkeep *u)
 /* Sleeps until the next look at the size, or until somebody calls: true. */
 static bool sleep_a_while(struct upkeep *u)
 {
-    struct timespec until;
+    const struct timespec until = clock_cond_until(SIZE_MS);
     bool woken;
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += SIZE_MS / SECOND_MS;
     pthread_mutex_lock(&u->lock);
     while (!u->stopping && !u->woken && pthread_cond_timedwait(&u->cond, &u->lock, &until) == 0)
         ; /* woken without a reason */
@@ -209,7 +207,6 @@ static void *run(void *arg)
 enum err_code upkeep_start(const struct upkeep_options *o, struct upkeep **ret, struct err *e)
 {
     struct upkeep *u = calloc(1, sizeof *u);
-    pthread_condattr_t monotonic;
 
     if (!u)
         return err_set(e, ERR_NOMEM, "upkeep");
@@ -220,10 +217,7 @@ enum err_code upkeep_start(const struct upkeep_options *o, struct upkeep **ret, 
     u->filled = o->filled;
     u->engine = o->engine;
     (void)pthread_mutex_init(&u->lock, NULL);
-    (void)pthread_condattr_init(&monotonic);
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&u->cond, &monotonic);
-    (void)pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&u->cond);
     if (pthread_create(&u->thread, NULL, run, u)) {
         pthread_cond_destroy(&u->cond);
         pthread_mutex_destroy(&u->lock);

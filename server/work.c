@@ -402,7 +402,6 @@ static void name_owner(struct workers *p)
 enum err_code workers_start(const struct workers_options *o, struct workers **ret, struct err *e)
 {
     struct workers *p = calloc(1, sizeof *p);
-    pthread_condattr_t monotonic;
     bool ok;
 
     if (!p)
@@ -414,12 +413,9 @@ enum err_code workers_start(const struct workers_options *o, struct workers **re
     p->held = calloc(o->threads, sizeof *p->held);
     name_owner(p);
     (void)pthread_mutex_init(&p->lock, NULL);
-    (void)pthread_condattr_init(&monotonic);
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&p->dispatcher_cond, &monotonic);
-    (void)pthread_cond_init(&p->stop_cond, &monotonic);
+    clock_cond_init(&p->dispatcher_cond);
+    clock_cond_init(&p->stop_cond);
     (void)pthread_cond_init(&p->worker_cond, NULL);
-    (void)pthread_condattr_destroy(&monotonic);
     p->idle = o->threads;
     *ret = p; /* before the first run, which may kick */
     ok = p->queue && p->threads && p->held && start_worker(p);

@@ -34,11 +34,6 @@ static const char *const names[AUDIT_KINDS] = {[AUDIT_DELIVERY] = "delivery",
                                                [AUDIT_HUNT] = "hunt",
                                                [AUDIT_SILENCE] = "silence"};
 
-const char *audit_kind_name(enum audit_kind kind)
-{
-    return names[kind];
-}
-
 /* ---- hashes ----------------------------------------------------------------------------------- */
 
 static enum err_code sha256(const char *bytes, size_t len, char ret[AUDIT_HASH_SIZE], struct err *e)

@@ -39,9 +39,6 @@ enum audit_kind {
 
 #define AUDIT_HASH_SIZE 65 /* hexadecimal and the NUL */
 
-/** "delivery" …; static storage. */
-const char *audit_kind_name(enum audit_kind kind);
-
 /**
  * Adds a record, inside the transaction of what it tells of.
  *

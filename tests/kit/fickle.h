@@ -26,8 +26,6 @@
 #define FICKLE_ALERTS   96 /* likewise; the nth is about machine n % FICKLE_MACHINES */
 #define FICKLE_ACTIONS  1500
 #define FICKLE_CALLS    20000
-/* After so long every list has what was asked for, and how it stands: less than WORK_SETTLE_MS. */
-#define FICKLE_LAG_MS 9500
 
 struct fickle_action {
     char id[40], external[80]; /* external: "" unless ours */

@@ -321,11 +321,6 @@ char *postgres_url(char out[POSTGRES_URL_MAX])
     return out;
 }
 
-const char *postgres_dir(void)
-{
-    return pg.dir;
-}
-
 int postgres_port(void)
 {
     return pg.port;

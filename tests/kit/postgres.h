@@ -31,8 +31,7 @@ void postgres_stop(void);
 void postgres_restart(void);
 /** The url of a new, empty schema. Returns out. */
 char *postgres_url(char out[POSTGRES_URL_MAX]);
-/** The folder of its socket, and its port on 127.0.0.1 (0 without .tcp). */
-const char *postgres_dir(void);
+/** Its port on 127.0.0.1; 0 without .tcp. */
 int postgres_port(void);
 /** Runs SQL on a connection of its own, as its superuser; returns the first cell of the last answer (heap),
  *  NULL when there is none. What fails, fails the test. */

@@ -26,8 +26,6 @@
 /* Paths as globs, for sim_wait_calls and its kin. */
 #define SIM_TOKEN     "/*/oauth2/*"
 #define SIM_ALERT     "/api/alerts/*"
-#define SIM_MACHINE   "/api/machines/*"
-#define SIM_ACTIONS   "/api/machineactions"
 #define SIM_ISOLATE   "/api/machines/*/isolate"
 #define SIM_UNISOLATE "/api/machines/*/unisolate"
 

@@ -9,7 +9,6 @@
     "rules:\n"                                                                                        \
     "  - {name: contain, mode: shadow, when: {alert.severity: High}, do: [isolate: {}, email: {}]}\n" \
     "  - {name: tell, do: [email: {}]}\n"
-#define LIVE "rules:\n  - {name: tell, do: [email: {}]}\n"
 
 static void no_line(enum log_level level, const char *line, void *ctx)
 {

@@ -102,18 +102,13 @@ static enum err_code check_brakes(struct db_tx *tx, struct request *q, struct er
     return question_hold(tx, q->s, q->rt, &hold, q->x.now, e);
 }
 
-/* No row is open for the machine: makes one, adopted from Defender or to be posted. */
-static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
+/* As it is written first. */
+static struct isolation_record new_row(const struct request *q)
 {
-    struct episode *x = &q->x;
     const struct step *s = q->s;
-    const struct braking b = braking_of(q);
-    struct isolation_record *r = &x->row;
-    int64_t given_up = 0;
-    enum err_code code;
 
-    *r = (struct isolation_record){
-        .id = id_new(x->g->clock),
+    return (struct isolation_record){
+        .id = id_new(q->x.g->clock),
         .case_id = s->c->id,
         .tenant = s->c->tenant,
         .machine_id = s->c->machine_id,
@@ -122,36 +117,45 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
         .comment = q->comment,
         .rule = s->c->rule,
         .state = ISOLATION_REQUESTED,
-        .requested = x->now,
-        .ask_from = x->now,
-        .updated = x->now,
+        .requested = q->x.now,
+        .ask_from = q->x.now,
+        .updated = q->x.now,
     };
-    code = episode_check_found(tx, x, e);
-    if (code)
-        return code;
-    if (x->finding == FOUND_LAGGING) {
-        q->outcome = OUTCOME_RETRY;
-        return ERR_OK;
+}
+
+/* Defender has one under way or in force: the row is that one's. */
+static enum err_code adopt(struct db_tx *tx, struct request *q, struct err *e)
+{
+    struct episode *x = &q->x;
+    struct isolation_record *r = &x->row;
+    int64_t given_up = 0;
+    enum err_code code = ERR_OK;
+
+    r->state = episode_adopt(r, x->action);
+    if (r->state == ISOLATION_ISOLATED) {
+        r->confirmed = x->now;
+        r->review = x->now + policy_review(q->rt->config->policy);
+        code = episode_find_given_up(tx, x, r, &given_up, e);
     }
-    if (x->finding == FOUND_ISOLATE) {
-        r->state = episode_adopt(r, x->action);
-        if (r->state == ISOLATION_ISOLATED) {
-            r->confirmed = x->now;
-            r->review = x->now + policy_review(q->rt->config->policy);
-            code = episode_find_given_up(tx, x, r, &given_up, e);
-        }
-        if (!code)
-            code = isolation_insert(tx, r, e);
-        if (!code)
-            code = episode_tell_after_all(tx, x, given_up, r, e);
-        if (!code && r->state == ISOLATION_ISOLATED)
-            code = ledger_take(tx, s->arena, r, x->now, e);
-        if (!code && r->state == ISOLATION_PENDING)
-            code = work_put(tx, r->id, WORK_ISOLATION, WORK_URGENT, x->now + DEED_FOLLOW_MIN_MS,
-                            x->now, NULL, e);
-        return code;
-    }
-    if (episode_is_outdated(x, q->rt)) {
+    if (!code)
+        code = isolation_insert(tx, r, e);
+    if (!code)
+        code = episode_tell_after_all(tx, x, given_up, r, e);
+    if (!code && r->state == ISOLATION_ISOLATED)
+        code = ledger_take(tx, q->s->arena, r, x->now, e);
+    if (!code && r->state == ISOLATION_PENDING)
+        code = work_put(tx, r->id, WORK_ISOLATION, WORK_URGENT, x->now + DEED_FOLLOW_MIN_MS, x->now,
+                        NULL, e);
+    return code;
+}
+
+/* What keeps it from being asked for now: q->outcome is another than OUTCOME_DONE then, and x->why says it. */
+static enum err_code check_begin(struct db_tx *tx, struct request *q, struct err *e)
+{
+    struct episode *x = &q->x;
+    enum err_code code;
+
+    if (x->finding == FOUND_LAGGING || episode_is_outdated(x, q->rt)) {
         q->outcome = OUTCOME_RETRY;
         return ERR_OK;
     }
@@ -167,12 +171,20 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
     code = check_pause(tx, q, e);
     if (!code && q->outcome == OUTCOME_DONE)
         code = check_brakes(tx, q, e);
-    if (code || q->outcome != OUTCOME_DONE)
-        return code;
-    if (!q->later) {
+    return code;
+}
+
+/* The intent: of the POST that follows, or of the row's own run. */
+static enum err_code intend(struct db_tx *tx, struct request *q, struct err *e)
+{
+    struct episode *x = &q->x;
+    struct isolation_record *r = &x->row;
+    const struct braking b = braking_of(q);
+    enum err_code code;
+
+    x->post = !q->later;
+    if (x->post)
         r->posted = x->now;
-        x->post = true;
-    }
     code = isolation_insert(tx, r, e);
     if (!code)
         code = brakes_count(tx, &b, r->id, e);
@@ -183,6 +195,21 @@ static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
                         episode_next_moment(x->tenant, x->now + EPISODE_TOGETHER_MS), x->now, NULL,
                         e);
     return code ? code : work_put(tx, r->id, WORK_ISOLATION, WORK_URGENT, x->now, x->now, &x->w, e);
+}
+
+/* No row is open for the machine: makes one, adopted from Defender or to be posted. */
+static enum err_code begin(struct db_tx *tx, struct request *q, struct err *e)
+{
+    enum err_code code;
+
+    q->x.row = new_row(q);
+    code = episode_check_found(tx, &q->x, e);
+    if (code)
+        return code;
+    if (q->x.finding == FOUND_ISOLATE)
+        return adopt(tx, q, e);
+    code = check_begin(tx, q, e);
+    return code || q->outcome != OUTCOME_DONE ? code : intend(tx, q, e);
 }
 
 /* Neither under way nor found to be isolated lately: what the ledger says of it may have changed at Defender. What else is
@@ -326,11 +353,40 @@ static enum outcome requested(struct request *q, struct err *e)
     return OUTCOME_DONE;
 }
 
+/* Looks first, unless what was read with the facts serves. judged_now: as grounds_read has it. */
+static enum outcome look_and_request(struct request *q, bool judged_now, struct err *e)
+{
+    struct step *s = q->s;
+    struct grounds grounds = {0};
+    enum err_code code = ERR_OK;
+
+    if (!q->look) {
+        grounds_read(s->c, q->rt, q->x.tenant, q->type, judged_now, &q->approval, s->engine,
+                     s->arena, &grounds);
+        q->look = &grounds.look;
+        q->x.grounds = &grounds;
+        code = grounds.look.actions_code;
+    }
+    q->x.now = clock_wall_ms(s->engine->clock);
+    q->x.leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
+    if (code) {
+        *e = grounds.look.actions_err;
+        q->outcome = code == ERR_FORBIDDEN || code == ERR_REFUSED || code == ERR_INVALID
+                         ? OUTCOME_REFUSED
+                         : OUTCOME_RETRY;
+    } else if (step_write(s, request_fn, q, e)) {
+        q->outcome = OUTCOME_RETRY;
+    } else {
+        (void)requested(q, e);
+    }
+    defender_reads_clear(&grounds.look);
+    return q->outcome;
+}
+
 enum outcome isolation_request(struct step *s, const char *type, const char *comment, struct err *e)
 {
     AUTO(runtime_unrefp) struct runtime *rt = engine_runtime(s->engine);
     struct runtime_tenant *tenant = runtime_tenant(rt, s->c->tenant);
-    struct grounds grounds = {0};
     struct request q = {.s = s,
                         .type = type,
                         .comment = comment,
@@ -341,7 +397,6 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
                               .arena = s->arena,
                               .crowded = s->together || engine_is_crowded(s->engine, WORK_CASE)}};
     bool same_terms;
-    enum err_code code;
 
     if (!tenant) {
         (void)err_set(e, ERR_REFUSED, "tenant '%s' is no longer configured", s->c->tenant);
@@ -372,28 +427,7 @@ enum outcome isolation_request(struct step *s, const char *type, const char *com
         q.later = false;
         q.look = NULL;
     }
-    if (!q.look) {
-        grounds_read(s->c, rt, tenant, type, s->opening.fn && same_terms, &q.approval, s->engine,
-                     s->arena, &grounds);
-        q.look = &grounds.look;
-        q.x.grounds = &grounds;
-        code = grounds.look.actions_code;
-        if (code) {
-            *e = grounds.look.actions_err;
-            defender_reads_clear(&grounds.look);
-            return code == ERR_FORBIDDEN || code == ERR_REFUSED || code == ERR_INVALID
-                       ? OUTCOME_REFUSED
-                       : OUTCOME_RETRY;
-        }
-    }
-    q.x.now = clock_wall_ms(s->engine->clock);
-    q.x.leave_by_ms = clock_boot_ms() + WORK_LEAVE_MS;
-    if (step_write(s, request_fn, &q, e))
-        q.outcome = OUTCOME_RETRY;
-    else
-        (void)requested(&q, e);
-    defender_reads_clear(&grounds.look);
-    return q.outcome;
+    return look_and_request(&q, s->opening.fn && same_terms, e);
 }
 
 struct needing {

@@ -98,17 +98,44 @@ static bool is_over(const struct case_record *c)
     return c->state == CASE_DROPPED || c->state == CASE_FAILED;
 }
 
+/* Of a case without an isolation: did an acting step come to nothing with nobody told? Then the rule has no step that
+ * tells, and n says so. */
+static enum err_code find_undone(struct db_tx *tx, struct arena *arena, int64_t case_id,
+                                 struct notice *n, struct err *e)
+{
+    struct step_record *steps;
+    size_t n_steps = 0;
+    enum err_code code = case_steps(tx, arena, case_id, &steps, &n_steps, e);
+
+    n->kind = NOTICE_ALERT;
+    for (size_t i = 0; i < n_steps && !code; i++) {
+        const struct handler *h = handler_find(steps[i].handler);
+
+        /* A handler that this version has not may have been one that acts. */
+        if ((steps[i].state != STEP_FAILED && steps[i].state != STEP_WITHHELD &&
+             !is_isolation_undone(steps, i)) ||
+            (h && !h->acts))
+            continue;
+        if (!h || strcmp(h->name, "isolate") == 0) {
+            n->kind = NOTICE_NOT_ISOLATED;
+            n->why = steps[i].why;
+        } else if (n->kind == NOTICE_ALERT) {
+            n->kind = NOTICE_ACTION_FAILED;
+            n->why = arena_fmt(arena, "%s: %s", h->name, steps[i].why);
+        }
+    }
+    return code;
+}
+
 enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
                          struct arena *arena, struct case_record *c, int64_t now, struct err *e)
 {
     struct isolation_record isolation;
-    struct notice n = {.c = c, .isolation = &isolation};
-    struct step_record *steps;
-    size_t n_steps;
+    struct notice n = {.c = c};
     AUTO(json_freep) struct json *doc = NULL;
     struct facts facts;
     bool owed = c->told != NULL; /* the end */
-    enum err_code code = ERR_OK;
+    enum err_code code;
 
     if (c->isolation) {
         code = isolation_load(tx, arena, c->isolation, &isolation, e);
@@ -118,32 +145,12 @@ enum err_code act_settle(struct db_tx *tx, struct engine *g, struct runtime *rt,
             return c->state == CASE_WAITING || is_over(c)
                        ? ERR_OK
                        : case_move(tx, c, CASE_WAITING, c->why, now, e);
+        n.isolation = &isolation;
         standing_end(&isolation, &n);
     } else {
-        /* An acting step that came to nothing with nobody told: the rule has no step that tells. */
-        n.isolation = NULL;
-        n.kind = NOTICE_ALERT;
-        code = case_steps(tx, arena, c->id, &steps, &n_steps, e);
-        for (size_t i = 0; i < n_steps && !code; i++) {
-            const struct handler *h = handler_find(steps[i].handler);
-
-            /* A handler that this version has not may have been one that acts. */
-            if ((steps[i].state != STEP_FAILED && steps[i].state != STEP_WITHHELD &&
-                 !is_isolation_undone(steps, i)) ||
-                (h && !h->acts))
-                continue;
-            if (!h || strcmp(h->name, "isolate") == 0) {
-                n.kind = NOTICE_NOT_ISOLATED;
-                n.why = steps[i].why;
-            } else if (n.kind == NOTICE_ALERT) {
-                n.kind = NOTICE_ACTION_FAILED;
-                n.why = arena_fmt(arena, "%s: %s", h->name, steps[i].why);
-            }
-        }
-        if (code)
-            return code;
+        code = find_undone(tx, arena, c->id, &n, e);
     }
-    if (n.kind != NOTICE_ALERT && !owed)
+    if (!code && n.kind != NOTICE_ALERT && !owed)
         code = find_unheard(tx, arena, c, &owed, e);
     if (code)
         return code;

@@ -159,13 +159,6 @@ static const struct setting webhook_table[] = {
 
 /* ---- helpers ---------------------------------------------------------------------------------- */
 
-static const struct yaml_node *place(const struct yaml_node *map, const char *key)
-{
-    const struct yaml_node *child = yaml_get(map, key);
-
-    return child ? child->key : map && map->key ? map->key : map;
-}
-
 static const struct config_webhook *find_webhook(const struct settings_reader *r,
                                                  const struct config *c, const struct yaml_node *at,
                                                  const char *what, const char *name)
@@ -211,7 +204,7 @@ static void read_webhook(const struct settings_reader *r, const struct yaml_node
     if (map->kind != YAML_MAP)
         return;
     if (has_url == has_file)
-        fault(r, has_url ? place(map, "url_file") : map->key,
+        fault(r, has_url ? config_place(map, "url_file") : map->key,
               has_url ? "%s: url and url_file are the same thing; keep one of them"
                       : "%s.url_file is missing: the file with the URL that posts go to",
               name);
@@ -225,7 +218,7 @@ static void read_webhook(const struct settings_reader *r, const struct yaml_node
             "and name that with url_file",
             name);
     if (w->url.text && !rest_url_ok(w->url.text)) /* not echoed: it is a secret */
-        fault(r, place(map, "url_file"),
+        fault(r, config_place(map, "url_file"),
               "%s.url_file: its text is no https:// URL (http:// is for loopback alone)", name);
     for (size_t i = 0; i < w->secrets.count; i++) {
         unsigned char key[STANDARD_WEBHOOKS_KEY_MAX];
@@ -299,17 +292,17 @@ static void check_smtp(const struct settings_reader *r, const struct yaml_node *
         return;
     }
     if (!way->oauth && way->username && !yaml_get(map, "password_file")) {
-        fault(r, place(map, "username"), "%s.password_file is missing: %s.username needs it", what,
-              what);
-        return;
-    }
-    if (!way->oauth && !way->username && way->password.text) {
-        fault(r, place(map, "password_file"), "%s.username is missing: %s.password_file needs it",
+        fault(r, config_place(map, "username"), "%s.password_file is missing: %s.username needs it",
               what, what);
         return;
     }
+    if (!way->oauth && !way->username && way->password.text) {
+        fault(r, config_place(map, "password_file"),
+              "%s.username is missing: %s.password_file needs it", what, what);
+        return;
+    }
     if (way->oauth && yaml_get(map, "password_file")) {
-        fault(r, place(map, "password_file"),
+        fault(r, config_place(map, "password_file"),
               "%s: oauth logs in with a token; take password_file out", what);
         return;
     }
@@ -336,10 +329,11 @@ static void check_graph(const struct settings_reader *r, const struct yaml_node 
               "%s.server: expected graph: and the address of a mailbox: %s", what, e.text);
     for (size_t i = 0; i < sizeof needless / sizeof *needless; i++)
         if (yaml_get(map, needless[i]))
-            fault(r, place(map, needless[i]), "%s.%s: Graph has no such login; take it out", what,
-                  needless[i]);
+            fault(r, config_place(map, needless[i]), "%s.%s: Graph has no such login; take it out",
+                  what, needless[i]);
     if (way->oauth && way->token.text)
-        fault(r, place(map, "oauth"), "%s.oauth: Graph wants a tenant; take token_file out", what);
+        fault(r, config_place(map, "oauth"), "%s.oauth: Graph wants a tenant; take token_file out",
+              what);
     if (!way->oauth && c->n_tenants == 1)
         way->tenant = &c->tenants[0];
     else if (!way->oauth && c->n_tenants)
@@ -501,7 +495,7 @@ static void note_placeholders(const struct settings_reader *r, const struct yaml
         return;
     for (size_t i = 0; i < mail->to.count; i++)
         if (is_of_texts(mail->to.items[i], strlen(mail->to.items[i])))
-            yaml_fault(r->notes, place(map, "to"), "mail.to: %.200s is still a placeholder",
+            yaml_fault(r->notes, config_place(map, "to"), "mail.to: %.200s is still a placeholder",
                        mail->to.items[i]);
 }
 
@@ -527,7 +521,7 @@ enum err_code config_read_mail(const struct settings_reader *r, const struct yam
     read_group(r, in.group, &c->mail.group);
     note_placeholders(r, map, &c->mail);
     if (in.body && in.body_file)
-        fault(r, place(map, "body_file"),
+        fault(r, config_place(map, "body_file"),
               "mail.body_file: mail.body is there already; one of them");
     c->mail.subject = read_template(r, map, "subject", in.subject, false);
     c->mail.body = in.body_file ? read_template(r, map, "body_file", in.body_file, true)
@@ -584,7 +578,7 @@ static void check_email(const struct settings_reader *r, const struct yaml_node 
     if (!mail)
         fault(r, email->key, "email: there is no mail: to send it with (mail.server, mail.from)");
     else if (desk && (yaml_get(email, "subject") || yaml_get(email, "body")))
-        fault(r, place(email, yaml_get(email, "subject") ? "subject" : "body"),
+        fault(r, config_place(email, yaml_get(email, "subject") ? "subject" : "body"),
               "email: what the helpdesk is told has a text of its own; take subject and body out");
     else if (desk && !yaml_get(email, "to") && !yaml_get(mail, "desk"))
         fault(r, email->key, "email: it names no helpdesk; give it `to`, or set mail.desk");

@@ -50,6 +50,8 @@ bool config_read_policy(const struct settings_reader *r, const struct yaml_node 
 /** what's `rate`; map NULL, or with a fault: the usual one. */
 struct gate_rate config_read_rate(struct config_loading *l, const struct yaml_node *map,
                                   const char *what);
+/** Where to point at for a key of map: at that key; at the map's own when it has none. */
+const struct yaml_node *config_place(const struct yaml_node *map, const char *key);
 /** "WHAT.NAME", or name without memory. */
 const char *config_name_of(const struct settings_reader *r, const char *what, const char *name);
 /** The tenant that WHAT.tenant, at `at`, names. NULL: there is none so called, which is a fault if there are any. */

@@ -231,8 +231,7 @@ static const struct setting polling_table[] = {
 
 /* ---- helpers ---------------------------------------------------------------------------------- */
 
-/* The key of a map's child, to point at; the map's own when there is none. */
-static const struct yaml_node *place(const struct yaml_node *map, const char *key)
+const struct yaml_node *config_place(const struct yaml_node *map, const char *key)
 {
     const struct yaml_node *child = yaml_get(map, key);
 
@@ -322,7 +321,7 @@ struct gate_rate config_read_rate(struct config_loading *l, const struct yaml_no
     if (!rate.burst)
         rate.burst = rate.requests;
     if (l->reader.faults->count == faults_before && !gate_rate_is_sound(&rate))
-        config_fault(l, place(map, "burst"),
+        config_fault(l, config_place(map, "burst"),
                      "%s: a burst of %" PRId64 " would take more than a week to come back",
                      name ? name : what, rate.burst);
     return l->reader.faults->count == faults_before ? rate : usual_rate;
@@ -338,7 +337,7 @@ static void note_proxies(struct config_loading *l, const struct yaml_node *map,
         if (proxies->items[i].bits == 0 ||
             (proxies->items[i].bits == 96 && memcmp(proxies->items[i].address, mapped, 16) == 0))
             config_note(
-                l, place(map, "trusted_proxies"),
+                l, config_place(map, "trusted_proxies"),
                 "listen.trusted_proxies: with all addresses trusted, whoever sends X-Forwarded-For "
                 "chooses his own address; name the proxies alone");
 }
@@ -371,8 +370,9 @@ static void read_listen(struct config_loading *l, const struct yaml_node *map)
     struct listen in = {0};
 
     settings_read(&l->reader, map, "listen", listen_table, &in);
-    in.out.address = keep_in_force(l, place(map, "address"), "listen.address", in.out.address,
-                                   l->in_force ? l->in_force->listen.address : NULL, true);
+    in.out.address =
+        keep_in_force(l, config_place(map, "address"), "listen.address", in.out.address,
+                      l->in_force ? l->in_force->listen.address : NULL, true);
     if (in.tls) {
         settings_read(&l->reader, in.tls, "listen.tls", tls_table, &in.out.tls);
         check_certificate(l, in.tls, &in.out.tls);
@@ -382,7 +382,7 @@ static void read_listen(struct config_loading *l, const struct yaml_node *map)
     l->config->listen = in.out;
     if (!in.tls && !settings_listen_is_local(in.out.address))
         config_note(
-            l, place(map, "address"),
+            l, config_place(map, "address"),
             "listen.address: %s is reachable from other machines over plain HTTP; give listen.tls a "
             "certificate, or have a proxy in front do TLS",
             in.out.address);
@@ -393,7 +393,7 @@ static void read_admin(struct config_loading *l, const struct yaml_node *map)
     struct config_admin *admin = &l->config->admin;
 
     settings_read(&l->reader, map, "admin", config_admin_table, admin);
-    admin->address = keep_in_force(l, place(map, "address"), "admin.address", admin->address,
+    admin->address = keep_in_force(l, config_place(map, "address"), "admin.address", admin->address,
                                    l->in_force ? l->in_force->admin.address : NULL, true);
     if (admin->token.text && admin->token.len < ADMIN_TOKEN_MIN)
         config_fault(l, yaml_get(map, "token_file"),
@@ -403,7 +403,7 @@ static void read_admin(struct config_loading *l, const struct yaml_node *map)
     if (!admin->token.text && !yaml_get(map, "token_file") &&
         !settings_listen_is_local(admin->address))
         config_fault(
-            l, place(map, "address"),
+            l, config_place(map, "address"),
             "admin.token_file is missing: admin.address %s is reachable from other machines",
             admin->address);
 }
@@ -415,7 +415,7 @@ static void keep_store(struct config_loading *l, const struct yaml_node *map)
     const char *wanted = c->store_url;
     const struct secret *password;
 
-    c->store_url = keep_in_force(l, place(map, "url"), "store.url", wanted,
+    c->store_url = keep_in_force(l, config_place(map, "url"), "store.url", wanted,
                                  l->in_force ? l->in_force->store_url : NULL, false);
     if (c->store_url == wanted)
         return;
@@ -429,7 +429,7 @@ static void keep_store(struct config_loading *l, const struct yaml_node *map)
     c->store_password.at = NULL;
     c->store_password.text = arena_strn(l->reader.arena, password->text, password->len);
     if (!c->store_password.text)
-        config_fault(l, place(map, "url"), "store: out of memory");
+        config_fault(l, config_place(map, "url"), "store: out of memory");
 }
 
 void config_read_store(struct config_loading *l, const struct yaml_node *map)
@@ -493,9 +493,10 @@ static void check_credential(struct config_loading *l, const struct yaml_node *m
         config_fault(l, map->key, "%s.%s is missing: a certificate and its key are named together",
                      name, t->key_file ? "certificate_file" : "key_file");
     else if (by_certificate && credential_check(t->certificate_file, t->key_file, &end_ms, &e))
-        config_fault(l, place(map, "certificate_file"), "%s.certificate_file: %s", name, e.text);
+        config_fault(l, config_place(map, "certificate_file"), "%s.certificate_file: %s", name,
+                     e.text);
     else if (by_certificate && end_ms < clock_wall_ms(clock_system()))
-        config_note(l, place(map, "certificate_file"),
+        config_note(l, config_place(map, "certificate_file"),
                     "%s.certificate_file: the certificate has ended", name);
 }
 
@@ -523,9 +524,9 @@ static void read_tenant(struct config_loading *l, const struct yaml_node *map,
         config_fault(l, yaml_get(map, "api_scope"),
                      "%s.api_scope: expected a scope that ends with /.default", name);
     if (out->tenant_id && strcmp(out->tenant_id, config_zero_guid) == 0)
-        config_note(l, place(map, "tenant_id"), "%s.tenant_id is still a placeholder", name);
+        config_note(l, config_place(map, "tenant_id"), "%s.tenant_id is still a placeholder", name);
     if (out->client_id && strcmp(out->client_id, config_zero_guid) == 0)
-        config_note(l, place(map, "client_id"), "%s.client_id is still a placeholder", name);
+        config_note(l, config_place(map, "client_id"), "%s.client_id is still a placeholder", name);
     if (!out->api_url)
         out->api_url = config_cloud_defaults[out->cloud].api_url;
     if (!out->api_scope)
@@ -579,7 +580,7 @@ static void read_retention(struct config_loading *l, const struct yaml_node *roo
     for (size_t i = 0; i < n; i++)
         if (keep_ms && keep_ms < limits[i].per_ms) {
             config_fault(
-                l, place(root, "retention"),
+                l, config_place(root, "retention"),
                 "retention is shorter than a limit of safety.limits: what counts there would be "
                 "forgotten");
             return;
@@ -655,8 +656,8 @@ enum err_code config_read_root(struct config_loading *l, const struct yaml_node 
     read_admin(l, in.admin);
     if (strcmp(c->listen.address, c->admin.address) == 0 &&
         (!strchr(c->listen.address, ':') || strcmp(strrchr(c->listen.address, ':'), ":0") != 0))
-        config_fault(l, place(in.admin, "address"), "admin.address: %s is listen.address already",
-                     c->admin.address);
+        config_fault(l, config_place(in.admin, "address"),
+                     "admin.address: %s is listen.address already", c->admin.address);
     config_read_store(l, in.store);
     keep_store(l, in.store);
     code = read_tenants(l, in.tenants);

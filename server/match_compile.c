@@ -221,6 +221,32 @@ static bool check_range(struct match_compiler *c, const struct yaml_node *map,
     return true;
 }
 
+static void unknown_operator(struct match_compiler *c, const struct yaml_node *key,
+                             const struct field *f)
+{
+    const char *expected =
+        arena_fmt(c->reader->arena, "; expected %s", list_ops(f, c->reader->arena));
+    const char *names[FIELD_OPS + 1] = {NULL};
+    char meant[YAML_MEANT_SIZE];
+    size_t count = 0;
+
+    for (enum field_op op = FIELD_OP_IN; op < FIELD_OPS; op++)
+        if (field_ops(f) & 1u << op)
+            names[count++] = field_op_name(op);
+    yaml_fault(c->reader->faults, key, "%s: no such operator '%.60s'%s", f->name, key->text,
+               yaml_meant(yaml_nearest(key->text, names), expected ? expected : "", meant));
+}
+
+/* A node for what must not hold; *ret_inner: where its child stands, as within has it. */
+static struct condition *new_not(struct match_compiler *c, const struct yaml_node *at,
+                                 const char *within, const char **ret_inner)
+{
+    struct condition *n = new_node(c, at, NODE_NOT);
+
+    *ret_inner = arena_fmt(c->reader->arena, "%s%snot", within, *within ? "." : "");
+    return *ret_inner ? n : match_no_memory(c, at);
+}
+
 /* field: {operator: value, …} */
 static struct condition *compile_ops(struct match_compiler *c, const struct yaml_node *map,
                                      const struct field *f, const char *within, int depth)
@@ -244,30 +270,16 @@ static struct condition *compile_ops(struct match_compiler *c, const struct yaml
         enum field_op op;
 
         if (!field_op_find(v->key->text, &op)) {
-            const char *names[FIELD_OPS + 1], *nearest;
-            size_t count = 0;
-
-            for (op = FIELD_OP_IN; op < FIELD_OPS; op++)
-                if (field_ops(f) & 1u << op)
-                    names[count++] = field_op_name(op);
-            names[count] = NULL;
-            nearest = yaml_nearest(v->key->text, names);
-            if (nearest)
-                yaml_fault(c->reader->faults, v->key,
-                           "%s: no such operator '%.60s'; did you mean %s?", f->name, v->key->text,
-                           nearest);
-            else
-                yaml_fault(c->reader->faults, v->key, "%s: no such operator '%.60s'; expected %s",
-                           f->name, v->key->text, list_ops(f, c->reader->arena));
+            unknown_operator(c, v->key, f);
             good = false;
         } else if (op == FIELD_OP_NOT && v->kind == YAML_MAP) {
-            const char *inner = arena_fmt(c->reader->arena, "%s%snot", within, *within ? "." : "");
-            struct condition *not = new_node(c, v, NODE_NOT);
+            const char *inner;
+            struct condition *none = new_not(c, v, within, &inner);
 
-            if (!inner || !not )
-                return match_no_memory(c, v);
-            not ->first = compile_ops(c, v, f, inner, depth + 1);
-            add_child(&end, close_node(c, not, not ->first != NULL), &good);
+            if (!none)
+                return NULL;
+            none->first = compile_ops(c, v, f, inner, depth + 1);
+            add_child(&end, close_node(c, none, none->first != NULL), &good);
         } else {
             add_child(&end, compile_test(c, v, f, op, within, map), &good);
         }
@@ -330,13 +342,13 @@ static struct condition *compile_entry(struct match_compiler *c, const struct ya
     if (strcmp(word, "any") == 0 || strcmp(word, "all") == 0)
         return compile_group(c, v, word[1] == 'n' ? NODE_ANY : NODE_ALL, within, depth);
     if (strcmp(word, "not") == 0) {
-        const char *inner = arena_fmt(c->reader->arena, "%s%snot", within, *within ? "." : "");
-        struct condition *not = new_node(c, v, NODE_NOT);
+        const char *inner;
+        struct condition *none = new_not(c, v, within, &inner);
 
-        if (!inner || !not )
-            return match_no_memory(c, v);
-        not ->first = compile_map(c, v, "not", inner, depth + 1);
-        return close_node(c, not, not ->first != NULL);
+        if (!none)
+            return NULL;
+        none->first = compile_map(c, v, "not", inner, depth + 1);
+        return close_node(c, none, none->first != NULL);
     }
     yaml_fault(c->reader->faults, v->key, "no such field '%.60s'%s", word,
                yaml_meant(nearest_entry(word), "; see `cordon fields`", meant));

@@ -60,11 +60,11 @@ static enum outcome run(struct step *s, struct err *e)
 {
     const char *reason = json_get_string(s->args, "reason");
     const char *within = json_get_string(s->args, "within");
-    struct policy_terms terms = {.within_ms = 4 * HOUR_MS, .people = 1};
+    struct policy_terms terms = {.within_ms = 4 * HOUR_MS,
+                                 .people = json_get_int64(s->args, "people", 1)};
 
     if (within)
         (void)settings_duration(within, &terms.within_ms, NULL);
-    (void)json_int64(json_get(s->args, "people"), &terms.people);
     if (question_approvers(json_get(s->args, "approvers"), s->arena, &terms, e))
         return OUTCOME_RETRY;
     return question_ask(s, &terms, reason ? reason : "the rule asks a person", e);

@@ -555,9 +555,8 @@ const char *api_question_machines(const struct json *q, struct arena *a)
 {
     const struct json *named[API_MACHINES_NAMED];
     const char *names = "";
-    int64_t all = 0, shown = 0;
+    int64_t all = json_get_int64(q, "machines", 0), shown = 0;
 
-    (void)json_int64(json_get(q, "machines"), &all);
     JSON_EACH (c, json_get(q, "cases")) {
         const char *name = json_get_string(c, "machine_name");
         const char *id = json_get_string(c, "machine_id");

@@ -277,16 +277,12 @@ static void show_list(struct arena *a, const struct json *list, const char *cons
 static void show_limits(struct arena *a, const struct json *limits)
 {
     JSON_EACH (l, limits) {
-        int64_t per_ms = 0, hits = 0;
-        const char *of;
+        int64_t per_ms = json_get_int64(l, "per_ms", 0), hits = json_get_int64(l, "hits", 0);
+        const char *of = json_get_string(l, "of");
+        bool share = json_get(l, "percent") != NULL;
+        bool all = !of || strcmp(of, policy_scope_name(POLICY_ALL)) == 0;
         char per[CLOCK_SPAN_SIZE];
-        bool share, all;
 
-        (void)json_int64(json_get(l, "per_ms"), &per_ms);
-        (void)json_int64(json_get(l, "hits"), &hits);
-        share = json_get(l, "percent") != NULL;
-        of = json_get_string(l, "of");
-        all = !of || strcmp(of, policy_scope_name(POLICY_ALL)) == 0;
         (void)printf("limit of %s%s%s%s in %s: at most %s of them",
                      number(a, l, share ? "percent" : "isolations"), share ? " %" : "",
                      all ? "" : " of a ", all ? "" : of, clock_span(per_ms, per),

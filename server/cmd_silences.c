@@ -1,6 +1,7 @@
 /* cmd_silences.c - `cordon silences`: for a while people are not told of the alerts that a condition matches. */
 #include "cli_record.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "auto.h"
@@ -16,16 +17,13 @@ static const char *const titles[] = {"SILENCE", "STATE", "BY",       "UNTIL",
 
 static void row(struct arena *a, const struct json *s, const char **cells)
 {
-    int64_t withheld = 0;
-
-    (void)json_int64(json_get(s, "withheld"), &withheld);
     cells[0] = json_get_string(s, "id");
     cells[1] = json_get_string(s, "state");
     cells[2] = json_get_string(s, "by");
     cells[3] = cli_time(a, json_get_string(s, "until"));
     cells[4] = json_get_string(s, "when");
     cells[5] = json_get_string(s, "why");
-    cells[6] = arena_fmt(a, "%lld", (long long)withheld);
+    cells[6] = arena_fmt(a, "%" PRId64, json_get_int64(s, "withheld", 0));
 }
 
 static const struct cli_kind silence = {.name = "silence",
@@ -166,19 +164,15 @@ static void show_preview(const struct json *p, struct arena *a)
     static const char *const found[] = {"CASE", "SEVERITY", "TITLE", "MACHINE",
                                         "RULE", "IT IS",    NULL};
     const struct json *cases = json_get(p, "cases");
-    int64_t matched = 0, seen = 0, share = 0, withheld = 0;
+    const int64_t matched = json_get_int64(p, "matched", 0);
     struct cli_table t;
 
-    (void)json_int64(json_get(p, "matched"), &matched);
-    (void)json_int64(json_get(p, "cases_seen"), &seen);
-    (void)json_int64(json_get(p, "percent"), &share);
-    (void)json_int64(json_get(p, "withheld"), &withheld);
-    (void)printf(
-        "In the last 7 days it would have matched %lld of %lld cases (%lld %%)%s; the mails "
-        "about %lld would have been withheld.\n",
-        (long long)matched, (long long)seen, (long long)share,
-        json_is_true(json_get(p, "complete")) ? "" : ", as far as there was time to look",
-        (long long)withheld);
+    (void)printf("In the last 7 days it would have matched %" PRId64 " of %" PRId64
+                 " cases (%" PRId64 " %%)%s; the mails about %" PRId64
+                 " would have been withheld.\n",
+                 matched, json_get_int64(p, "cases_seen", 0), json_get_int64(p, "percent", 0),
+                 json_is_true(json_get(p, "complete")) ? "" : ", as far as there was time to look",
+                 json_get_int64(p, "withheld", 0));
     if (json_count(cases) == 0)
         return;
     cli_table_init(&t, a, found);

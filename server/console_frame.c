@@ -33,10 +33,7 @@ int64_t frame_moment(const struct json *of, const char *name)
 
 int64_t frame_number(const struct json *of, const char *name)
 {
-    int64_t n = 0;
-
-    (void)json_int64(json_get(of, name), &n); /* absent counts as none */
-    return n;
+    return json_get_int64(of, name, 0); /* absent counts as none */
 }
 
 const char *frame_text(const struct json *of, const char *name)

@@ -722,6 +722,13 @@ bool json_int64(const struct json *v, int64_t *ret)
     return true;
 }
 
+int64_t json_get_int64(const struct json *v, const char *name, int64_t otherwise)
+{
+    int64_t n;
+
+    return json_int64(json_get(v, name), &n) ? n : otherwise;
+}
+
 bool json_int64_lax(const struct json *v, int64_t *ret)
 {
     const char *text = json_string(v);

@@ -80,6 +80,8 @@ const char *json_get_string(const struct json *v, const char *name);
 bool json_is_true(const struct json *v);
 /** false unless v is a number that is an integer of 64 bits, exactly as its digits say. */
 bool json_int64(const struct json *v, int64_t *ret);
+/** The same for a member; otherwise when it is absent or no such number. */
+int64_t json_get_int64(const struct json *v, const char *name, int64_t otherwise);
 /** The same, but takes a string of digits too (Entra writes both; defender-api.md section 1.2). */
 bool json_int64_lax(const struct json *v, int64_t *ret);
 bool json_double(const struct json *v, double *ret);

@@ -214,10 +214,9 @@ static void fill_one(struct mail_result *r, const struct json *reply, bool unsur
 {
     AUTO(buf_clear) struct buf text = BUF_INIT(16384);
     const char *words = json_get_string(reply, "text"), *why;
-    int64_t stage = SMTP_START, code = 0;
+    int64_t stage = json_get_int64(reply, "stage", SMTP_START);
+    int64_t code = json_get_int64(reply, "code", 0);
 
-    (void)json_int64(json_get(reply, "stage"), &stage);
-    (void)json_int64(json_get(reply, "code"), &code);
     words = words ? words : "";
     if (stage < 0 || stage >= SMTP_STAGES || code < 0 || code > 999)
         stage = SMTP_START, code = 0;

@@ -686,8 +686,8 @@ static void check_machines(struct crash *c, struct tally *t, size_t *ret_isolate
             wanted[c->alerts[i].machine] = true;
     *ret_isolated = 0;
     JSON_EACH (m, json_get(state, "by_machine")) {
-        int64_t posts = life_number(m, "isolate_posts"),
-                actions = life_number(m, "isolate_actions");
+        int64_t posts = json_get_int64(m, "isolate_posts", -1),
+                actions = json_get_int64(m, "isolate_actions", -1);
         unsigned n = machines;
 
         if (sscanf(json_name(m), "c0ffee%x", &n) != 1 || n >= machines || !wanted[n]) {
@@ -696,12 +696,12 @@ static void check_machines(struct crash *c, struct tally *t, size_t *ret_isolate
         }
         seen[n] = json_is_true(json_get(m, "isolated"));
         *ret_isolated += seen[n];
-        if (posts != 1 || actions != 1 || life_number(m, "max_active_isolates") > 1) {
+        if (posts != 1 || actions != 1 || json_get_int64(m, "max_active_isolates", -1) > 1) {
             t->doubled_isolations++;
             fault(c, "machine %s saw %" PRId64 " isolate requests, %" PRId64 " isolations",
                   json_name(m), posts, actions);
         }
-        if (life_number(m, "unisolate_posts") > 0)
+        if (json_get_int64(m, "unisolate_posts", -1) > 0)
             fault(c, "machine %s was released by nobody's wish", json_name(m));
     }
     for (unsigned i = 0; i < machines; i++)

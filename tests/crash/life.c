@@ -90,14 +90,6 @@ int64_t life_work_left(const char *metrics)
     return left;
 }
 
-int64_t life_number(const struct json *v, const char *name)
-{
-    int64_t n = -1;
-
-    (void)json_int64(json_get(v, name), &n);
-    return n;
-}
-
 void life_machine(unsigned n, char out[41])
 {
     (void)snprintf(out, 41, "c0ffee%034x", n);

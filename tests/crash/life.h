@@ -16,8 +16,6 @@ int life_end(struct house *h, int number);
 char *life_ask(const struct house *h, const char *path);
 /** Rows of work of cases, isolations and notices that are left, as /metrics has them; NULL, or without them: -1. */
 int64_t life_work_left(const char *metrics);
-/** A member that is a whole number; -1 without one. */
-int64_t life_number(const struct json *v, const char *name);
 /** The id of the nth machine. */
 void life_machine(unsigned n, char out[41]);
 

@@ -362,10 +362,11 @@ static void check_machines(struct run *c, unsigned *ret_isolated, unsigned *ret_
         }
         seen[n] = json_is_true(json_get(m, "isolated"));
         *ret_isolated += seen[n];
-        if (life_number(m, "isolate_posts") != 1 || life_number(m, "isolate_actions") != 1) {
+        if (json_get_int64(m, "isolate_posts", -1) != 1 ||
+            json_get_int64(m, "isolate_actions", -1) != 1) {
             ++*ret_twice;
             fault(c, "machine %s saw %" PRId64 " isolate requests", json_name(m),
-                  life_number(m, "isolate_posts"));
+                  json_get_int64(m, "isolate_posts", -1));
         }
     }
     for (unsigned i = 0; i < MACHINES; i++)

@@ -207,14 +207,6 @@ static void count_by_hand(const struct json *alerts, const struct json *machines
 
 /* ---- what the command says --------------------------------------------------------------------- */
 
-static int64_t number(const struct json *doc, const char *name)
-{
-    int64_t n = -1;
-
-    (void)json_int64(json_get(doc, name), &n);
-    return n;
-}
-
 /* The number `want` of the element of a list whose member has this text (and whose step is that one). */
 static int64_t of(const struct json *list, const char *member, const char *text, const char *step,
                   const char *want)
@@ -223,7 +215,7 @@ static int64_t of(const struct json *list, const char *member, const char *text,
         const char *v = json_get_string(x, member), *s = json_get_string(x, "step");
 
         if (v && begins(v, text) && (!step || (s && strcmp(s, step) == 0)))
-            return number(x, want);
+            return json_get_int64(x, want, -1);
     }
     return 0;
 }
@@ -265,8 +257,8 @@ static void assert_counts(const struct json *doc, const struct counts *c)
     const struct json *hour = json_first(limits), *day = json_next(hour);
     int64_t alerts = 0, requested = 0, over = 0, joined = 0;
 
-    assert_int_equal(number(doc, "alerts"), ALERTS);
-    assert_int_equal(number(doc, "unreadable"), 0);
+    assert_int_equal(json_get_int64(doc, "alerts", -1), ALERTS);
+    assert_int_equal(json_get_int64(doc, "unreadable", -1), 0);
     assert_int_equal(of(rules_said, "rule", "vip", NULL, "alerts"), c->vip);
     assert_int_equal(of(rules_said, "rule", "contain", NULL, "alerts"), c->contain);
     assert_int_equal(of(rules_said, "rule", "review", NULL, "alerts"), c->review);
@@ -286,19 +278,19 @@ static void assert_counts(const struct json *doc, const struct counts *c)
                      c->unknown_value);
     assert_int_equal(of(withheld, "by", "machine", NULL, "alerts"), c->machine);
     assert_int_equal(of(withheld, "by", "doubt", NULL, "alerts"), c->odd);
-    assert_int_equal(number(isolations, "requested"), c->requested);
-    assert_int_equal(number(isolations, "joined"), c->joined);
-    assert_int_equal(number(isolations, "over_limit"), c->over);
-    assert_int_equal(number(hour, "hits"), c->hour_hits);
-    assert_int_equal(number(day, "hits"), c->day_hits);
-    assert_int_equal(number(hour, "most"), 7);
-    assert_int_equal(number(day, "most"), 30);
+    assert_int_equal(json_get_int64(isolations, "requested", -1), c->requested);
+    assert_int_equal(json_get_int64(isolations, "joined", -1), c->joined);
+    assert_int_equal(json_get_int64(isolations, "over_limit", -1), c->over);
+    assert_int_equal(json_get_int64(hour, "hits", -1), c->hour_hits);
+    assert_int_equal(json_get_int64(day, "hits", -1), c->day_hits);
+    assert_int_equal(json_get_int64(hour, "most", -1), 7);
+    assert_int_equal(json_get_int64(day, "most", -1), 30);
     assert_int_equal(json_count(json_get(doc, "isolated")), c->requested);
     JSON_EACH (d, json_get(doc, "days")) {
-        alerts += number(d, "alerts");
-        requested += number(d, "requested");
-        joined += number(d, "joined");
-        over += number(d, "over_limit");
+        alerts += json_get_int64(d, "alerts", -1);
+        requested += json_get_int64(d, "requested", -1);
+        joined += json_get_int64(d, "joined", -1);
+        over += json_get_int64(d, "over_limit", -1);
     }
     assert_int_equal(alerts, ALERTS);
     assert_int_equal(requested, c->requested);
@@ -370,12 +362,12 @@ static void test_backtest__of_another_policy(void **state)
     faulty = house_write_file(h, "faulty.yaml", "rules:\n- {name: all, do: [isolat: {}]}\n");
     doc = backtest(
         h, WORDS("backtest", "-c", h->config_file, "--policy", other, "--days", "5", "--json"));
-    assert_int_equal(number(doc, "alerts"), 40);
-    assert_int_equal(number(doc, "machines"), 4);
+    assert_int_equal(json_get_int64(doc, "alerts", -1), 40);
+    assert_int_equal(json_get_int64(doc, "machines", -1), 4);
     assert_int_equal(of(json_get(doc, "rules"), "rule", "all", NULL, "alerts"), 40);
-    assert_int_equal(number(json_get(doc, "isolations"), "requested"), 3);
-    assert_int_equal(number(json_get(doc, "isolations"), "joined"), 27);
-    assert_int_equal(number(json_get(doc, "isolations"), "over_limit"), 10);
+    assert_int_equal(json_get_int64(json_get(doc, "isolations"), "requested", -1), 3);
+    assert_int_equal(json_get_int64(json_get(doc, "isolations"), "joined", -1), 27);
+    assert_int_equal(json_get_int64(json_get(doc, "isolations"), "over_limit", -1), 10);
     assert_string_equal(json_get_string(json_first(json_get(doc, "isolated")), "type"),
                         "selective");
     /* what stands behind an isolation that a limit holds back waits with it */
@@ -386,7 +378,8 @@ static void test_backtest__of_another_policy(void **state)
     json_free(doc);
     doc = backtest(
         h, WORDS("backtest", "-c", h->config_file, "--policy", other, "--days", "2", "--json"));
-    assert_int_equal(number(doc, "alerts"), 19); /* one every 144 minutes, the 20th is too old */
+    assert_int_equal(json_get_int64(doc, "alerts", -1),
+                     19); /* one every 144 minutes, the 20th is too old */
 
     assert_int_equal(
         house_run(h, &out, WORDS("backtest", "-c", h->config_file, "--policy", faulty)), 1);
@@ -460,13 +453,14 @@ static void test_backtest__of_what_is_polled(void **state)
             rows[i].source, NULL};
         AUTO(json_freep) struct json *one = backtest(h, words);
 
-        assert_int_equal(number(json_get(one, "isolations"), "requested"), rows[i].requested);
+        assert_int_equal(json_get_int64(json_get(one, "isolations"), "requested", -1),
+                         rows[i].requested);
     }
     /* what is off finds nothing that could be isolated for */
     house_edit(h, "polling: {every: 1m}", "polling: {every: 0}");
     off = backtest(h, WORDS("backtest", "-c", h->config_file, "--json"));
-    assert_int_equal(number(off, "alerts"), 4);
-    assert_int_equal(number(json_get(off, "isolations"), "requested"), 0);
+    assert_int_equal(json_get_int64(off, "alerts", -1), 4);
+    assert_int_equal(json_get_int64(json_get(off, "isolations"), "requested", -1), 0);
     house_edit(h, "polling: {every: 0}", "polling: {every: 1m}");
     /* a second name of the tenant, as for a mailbox, has no alerts of its own */
     (void)snprintf(mailbox, sizeof mailbox,
@@ -476,8 +470,8 @@ static void test_backtest__of_what_is_polled(void **state)
                    h->sim->login_url);
     house_edit(h, "tenants:\n", mailbox);
     doc = backtest(h, WORDS("backtest", "-c", h->config_file, "--json"));
-    assert_int_equal(number(doc, "alerts"), 4);
-    assert_int_equal(number(json_get(doc, "isolations"), "requested"), 4);
+    assert_int_equal(json_get_int64(doc, "alerts", -1), 4);
+    assert_int_equal(json_get_int64(json_get(doc, "isolations"), "requested", -1), 4);
     assert_int_equal(
         house_run(h, &out, WORDS("backtest", "-c", h->config_file, "--source", "flow")), 2);
     assert_non_null(strstr(out, "there is no source 'flow'"));

@@ -157,14 +157,6 @@ static const char *push(const struct browser *b, const char *id, const char *sta
     return arena_str(b->a, json_get_string(c, "id"));
 }
 
-static int64_t number(const struct json *of, const char *name)
-{
-    int64_t n = -1;
-
-    (void)json_int64(json_get(of, name), &n);
-    return n;
-}
-
 static bool is_paused(struct house *h)
 {
     AUTO(json_freep) struct json *ready = house_get(h, "/readyz");
@@ -224,8 +216,8 @@ static void test_console__shows_what_is_and_escapes_what_attackers_chose(void **
     has(text, "0 3 * * * (Europe/Stockholm)");
 
     AUTO(json_freep) struct json *sources = house_get(b.h, "/api/sources");
-    assert_int_equal(number(json_first(json_get(sources, "sources")), "accepted"), 3);
-    assert_int_equal(number(json_first(json_get(sources, "sources")), "refused"), 0);
+    assert_int_equal(json_get_int64(json_first(json_get(sources, "sources")), "accepted", -1), 3);
+    assert_int_equal(json_get_int64(json_first(json_get(sources, "sources")), "refused", -1), 0);
 
     /* what Defender has isolated, and nothing else, is said to be so */
     assert_int_equal(sim_state(b.h->sim, "isolate_posts"), 2);

@@ -498,10 +498,7 @@ static void test_hunts__a_hundred_thousand_rows(void **state)
 static int64_t known(struct house *h)
 {
     AUTO(json_freep) struct json *list = house_get(h, "/api/hunts");
-    int64_t n = 0;
-
-    (void)json_int64(json_get(json_first(json_get(list, "hunts")), "known"), &n);
-    return n;
+    return json_get_int64(json_first(json_get(list, "hunts")), "known", 0);
 }
 
 /* Rows are noted a few hundred at a time: who stops cordon meanwhile does not wait for all of them, and the next run goes on

@@ -346,12 +346,8 @@ static void wait_under_way(struct house *h, int faults)
         bool mailing;
         int met = 0;
 
-        JSON_EACH (f, json_get(list, "faults")) {
-            int64_t hits = 0;
-
-            (void)json_int64(json_get(f, "hits"), &hits);
-            met += hits > 0;
-        }
+        JSON_EACH (f, json_get(list, "faults"))
+            met += json_get_int64(f, "hits", 0) > 0;
         json_write(&b, smtp);
         mailing = strstr(buf_text(&b), "\"DATA\"") != NULL;
         buf_clear(&b);

@@ -327,10 +327,7 @@ static const struct json *nth(const struct json *list, size_t n)
 
 static int64_t status_of(const struct json *call)
 {
-    int64_t status = -1;
-
-    (void)json_int64(json_get(call, "status"), &status);
-    return status;
+    return json_get_int64(call, "status", -1);
 }
 
 static void assert_kind(const struct json *call, const char *kind)

@@ -550,6 +550,9 @@ static void test_json__digits_stay_with_their_number(void **state)
     v = json_next(v);
     assert_true(json_int64(json_get(v, "y"), &n) && n == 9007199254740995);
     assert_true(json_int64(json_get(v, "z"), &n) && n == 3);
+    assert_int_equal(json_get_int64(v, "z", -1), 3);
+    assert_int_equal(json_get_int64(v, "none", -1), -1);
+    assert_int_equal(json_get_int64(NULL, "z", -1), -1);
     v = json_first(w);
     assert_true(json_int64(json_first(v), &n) && n == -9007199254740999);
     assert_true(json_double(v = json_next(v), &d) && d == 0.5);

@@ -179,6 +179,8 @@ pcre2_code *match_compile_glob(struct match_compiler *c, const struct yaml_node 
             }
             continue;
         }
+        if (buf_failed(&piece))
+            return match_no_memory(c, at);
         if (!star)
             buf_adds(&whole, buf_text(&piece)); /* stands at the start */
         else if (!*p)
@@ -191,7 +193,7 @@ pcre2_code *match_compile_glob(struct match_compiler *c, const struct yaml_node 
         star = true;
         p++;
     }
-    if (buf_failed(&whole) || buf_failed(&piece))
+    if (buf_failed(&whole))
         return match_no_memory(c, at); /* the limits fit the longest glob */
     code = try_compile(c, buf_text(&whole), PATTERN_OPTIONS | WHOLE_TEXT | PCRE2_DOTALL, &error,
                        &offset);

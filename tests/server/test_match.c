@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "fields.h"
+#include "kit/torture.h"
 #include "policy_kit.h"
 
 #define F TRUTH_FALSE
@@ -1120,6 +1121,39 @@ static void test_match__limits_of_the_file(void **state)
     buf_clear(&b);
 }
 
+/* What is missing of a glob would make it another one, of a rule or a protection that nobody wrote. */
+static void test_match__without_memory_a_glob_is_no_other_one(void **state)
+{
+    AUTO(json_freep)
+    struct json *yes = parse("{'title':'a long head and its tail'}"),
+                *no = parse("{'title':'this and its tail'}");
+    bool failed = true;
+    struct rig r;
+
+    (void)state;
+    for (long n = 1; failed; n++) {
+        const struct yaml_node *map;
+        const struct condition *c;
+
+        rig_init(&r);
+        map = rig_yaml(&r, "alert.title: {glob: 'a long head*and its*tail'}");
+        torture_arm(n);
+        c = condition_compile(&r.reader, map, "when");
+        failed = torture_disarm();
+        if (!failed)
+            assert_non_null(c);
+        for (int i = 0; c && i < 2; i++) {
+            struct facts f = facts_of(i ? yes : no, NULL);
+            struct match m;
+
+            assert_int_equal(condition_match(c, &f, NOW, r.arena, &m), ERR_OK);
+            if (m.result != (i ? TRUTH_TRUE : TRUTH_FALSE))
+                fail_msg("allocation %ld: %s over '%s'", n, truth_name(m.result), i ? "yes" : "no");
+        }
+        rig_clear(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1143,6 +1177,7 @@ int main(void)
         cmocka_unit_test(test_match__faults_of_conditions),
         cmocka_unit_test(test_match__a_cidr_fault_says_what_settings_say),
         cmocka_unit_test(test_match__limits_of_the_file),
+        cmocka_unit_test(test_match__without_memory_a_glob_is_no_other_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

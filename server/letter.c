@@ -31,8 +31,19 @@ void letter_begin(struct letter *l, struct arena *arena, const char *headline, c
     buf_addf(&l->text, "%s\n\n", headline);
 }
 
+/* What was meant to be said, or defanged, and could not be: nothing is sent at all. */
+static void keep_failure(struct letter *l, const struct buf *b)
+{
+    if (buf_failed(b))
+        l->text.failed = buf_failed(b);
+}
+
 static void paragraph(struct letter *l, const char *label, const char *what)
 {
+    if (!what) { /* there was no memory to make it */
+        l->text.failed = ERR_NOMEM;
+        return;
+    }
     buf_addf(&l->text, "%s%s%s\n\n", label ? label : "", label ? ": " : "", what);
     letter_html_paragraph(&l->html, label, what, true);
 }
@@ -45,13 +56,6 @@ void letter_paragraph(struct letter *l, const char *what)
 void letter_labelled(struct letter *l, const char *label, const char *what)
 {
     paragraph(l, label, what);
-}
-
-/* What was meant to be defanged and could not be is not sent at all. */
-static void keep_failure(struct letter *l, const struct buf *b)
-{
-    if (buf_failed(b))
-        l->text.failed = buf_failed(b);
 }
 
 void letter_words(struct letter *l, const char *words)
@@ -198,6 +202,7 @@ void letter_grid(struct letter *l, const char *const *titles, size_t n_columns, 
             struct buf value = BUF_INIT(SIZE_MAX);
 
             cell(ctx, r, i, &value);
+            keep_failure(l, &value);
             cells[i] = letter_harmless(l, buf_text(&value), LETTER_CELL_MAX);
             buf_clear(&value);
             if (cells[i][0])

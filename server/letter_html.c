@@ -75,11 +75,10 @@ static void add_text(struct buf *out, const char *text, int code)
         buf_reset(&piece);
         buf_add(&piece, text, n);
         mime_html_escape(out, buf_text(&piece));
+        out->failed = out->failed ? out->failed : buf_failed(&piece);
     }
     if (within)
         buf_adds(out, "</code>");
-    if (buf_failed(&piece))
-        out->failed = buf_failed(&piece);
 }
 
 void letter_html_paragraph(struct buf *out, const char *label, const char *text, int code)

@@ -20,6 +20,19 @@
 #define FIELDS_MAX 10
 #define MORE       " " UTF8_ELLIPSIS
 
+/* What there was no memory for fails the post: nobody would see that it is missing. What is too long is cut. */
+static void keep_failure(struct buf *out, const struct buf *b)
+{
+    if (buf_failed(b) == ERR_NOMEM)
+        out->failed = ERR_NOMEM;
+}
+
+static void buf_member(struct json_out *o, const char *name, const struct buf *text)
+{
+    keep_failure(o->buf, text);
+    json_out_string(o, name, buf_text(text));
+}
+
 /* One line without links, controls or tricks of the eye. */
 static void tame(struct buf *out, const char *text, size_t max)
 {
@@ -32,6 +45,8 @@ static void tame(struct buf *out, const char *text, size_t max)
     buf_add(out, buf_text(&safe), len);
     if (len < safe.len)
         buf_adds(out, MORE);
+    keep_failure(out, &line);
+    keep_failure(out, &safe);
 }
 
 /* ---- ours, for programs ------------------------------------------------------------------------ */
@@ -46,7 +61,7 @@ static void cut_member(struct json_out *o, const char *name, const char *text, s
     buf_add(&value, text, len);
     if (text[len])
         buf_adds(&value, MORE);
-    json_out_string(o, name, buf_text(&value));
+    buf_member(o, name, &value);
 }
 
 /* max: bytes of a value that others may have chosen. */
@@ -89,6 +104,7 @@ static void markdown(struct buf *out, const char *text, size_t max)
     AUTO(buf_clear) struct buf line = BUF_INIT(1 << 20);
 
     tame(&line, text, max);
+    keep_failure(out, &line);
     for (const char *p = buf_text(&line); *p; p++) {
         if (strchr("\\`*_{}[]()#+~|!", *p))
             buf_addc(out, '\\');
@@ -104,7 +120,7 @@ static void markdown_member(struct json_out *o, const char *name, const char *te
     AUTO(buf_clear) struct buf safe = BUF_INIT(1 << 20);
 
     markdown(&safe, text, max);
-    json_out_string(o, name, buf_text(&safe));
+    buf_member(o, name, &safe);
 }
 
 static void text_block(struct json_out *o, const char *text, const char *size, const char *colour)
@@ -172,8 +188,11 @@ static void write_teams(const struct post *p, struct json_out *o)
 /* ---- Slack --------------------------------------------------------------------------------------- */
 
 /* & < > are all that its markup begins with, a mention or a link included. As much as `most` bytes have room for. */
-static void slack_escape(struct buf *out, const char *text, size_t most)
+static void slack_escape(struct buf *out, const struct buf *line, size_t most)
 {
+    const char *text = buf_text(line);
+
+    keep_failure(out, line);
     for (size_t n; *text; text += n) {
         const char *as = *text == '&'   ? "&amp;"
                          : *text == '<' ? "&lt;"
@@ -198,11 +217,11 @@ static void plain_text(struct json_out *o, const char *member, const char *text,
     AUTO(buf_clear) struct buf line = BUF_INIT(1 << 20), safe = BUF_INIT(1 << 20);
 
     tame(&line, text, max);
-    slack_escape(&safe, buf_text(&line), most);
+    slack_escape(&safe, &line, most);
     json_out_object(o, member);
     json_out_string(o, "type", "plain_text");
     json_out_bool(o, "emoji", false);
-    json_out_string(o, "text", buf_text(&safe));
+    buf_member(o, "text", &safe);
     json_out_object_end(o);
 }
 
@@ -235,6 +254,7 @@ static void slack_fields(const struct post *p, struct json_out *o)
             json_out_array(o, "fields");
         }
         buf_addf(&line, "%s: %s", p->facts[i].name, p->facts[i].value);
+        keep_failure(o->buf, &line);
         plain_text(o, NULL, buf_text(&line), VALUE_MAX, FIELD_MAX);
     }
     if (n) {
@@ -248,10 +268,9 @@ static void write_slack(const struct post *p, struct json_out *o)
     AUTO(buf_clear) struct buf line = BUF_INIT(1 << 20), text = BUF_INIT(1 << 20);
 
     tame(&line, p->subject, MIME_VALUE_MAX);
-    slack_escape(&text, buf_text(&line), TEXT_MAX);
+    slack_escape(&text, &line, TEXT_MAX);
     json_out_object(o, NULL);
-    json_out_string(o, "text",
-                    buf_text(&text)); /* of the notification, and where blocks are not shown */
+    buf_member(o, "text", &text); /* of the notification, and where blocks are not shown */
     json_out_array(o, "blocks");
     json_out_object(o, NULL);
     json_out_string(o, "type", "header");

@@ -9,6 +9,7 @@
 
 #include "auto.h"
 #include "json.h"
+#include "kit/torture.h"
 #include "post.h"
 
 #define EVIL                                                                                       \
@@ -194,6 +195,31 @@ static void test_post__fits_whatever_is_in_it(void **state)
     }
 }
 
+/* A post that lacks a line would be taken as if that had never been there. */
+static void test_post__without_memory_nothing_of_it_is_posted(void **state)
+{
+    static const int templates[] = {CONFIG_TEMPLATE_CORDON, CONFIG_TEMPLATE_TEAMS,
+                                    CONFIG_TEMPLATE_SLACK};
+    const struct post p = with(EVIL);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof templates / sizeof *templates; i++) {
+        bool failed = true;
+
+        for (long n = 1; failed; n++) {
+            AUTO(buf_clear) struct buf out = BUF_INIT(POST_MAX * 4);
+            struct err e = {0};
+            enum err_code code;
+
+            torture_arm(n);
+            code = post_write(templates[i], &p, &out, &e);
+            failed = torture_disarm();
+            if (code != (failed ? ERR_NOMEM : ERR_OK))
+                fail_msg("template %d, allocation %ld: %s", templates[i], n, buf_text(&out));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -202,6 +228,7 @@ int main(void)
         cmocka_unit_test(test_post__fits_into_a_message_of_teams),
         cmocka_unit_test(test_post__nothing_of_theirs_is_too_long_for_slack),
         cmocka_unit_test(test_post__fits_whatever_is_in_it),
+        cmocka_unit_test(test_post__without_memory_nothing_of_it_is_posted),
     };
 
     return cmocka_run_group_tests_name("post", tests, NULL, NULL);

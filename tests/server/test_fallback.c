@@ -1589,6 +1589,7 @@ static void test_fallback__without_starttls_the_webhook_hears_of_it(void **state
     assert_non_null(strstr(told, "/readyz"));
     assert_null(strstr(told, "doctor"));
     smtp = sim_get(sim, "/smtp");
+    assert_true(json_count(json_get(smtp, "commands")) > 0);
     JSON_EACH (command, json_get(smtp, "commands"))
         assert_null(strstr(json_string(command), "MAIL FROM"));
     assert_int_equal(sim_state(sim, "mails"), 0);
